@@ -1,0 +1,102 @@
+//! What the packer makes and a model eats: several sequences laid end to end.
+
+use std::sync::Arc;
+
+/// Sequences laid end to end without padding, with the boundaries between them.
+///
+/// A batch holds `n` sequences and `total_tokens` tokens, special tokens included.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PackedBatch {
+    /// Token ids, `[total_tokens]`.
+    pub input_ids: Vec<u16>,
+    /// Where each sequence begins in `input_ids`, `[n + 1]`: starts at 0, strictly increases, ends at
+    /// `total_tokens`.
+    pub cu_seqlens: Vec<i32>,
+    /// Tokens in the longest sequence.
+    pub max_seqlen: usize,
+    /// Where each sequence came from, `[n]`.
+    pub index: Vec<SequenceIndex>,
+}
+
+/// Where a packed sequence came from: the record, and which part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SequenceIndex {
+    /// The record's place over all inputs, from 0.
+    pub record: u64,
+    /// Which input the record stands in, from 0.
+    pub source: u32,
+    /// The record's full id: the first word of its header.
+    pub id: Arc<str>,
+    /// Residues (or bases) in the whole record, before any cut.
+    pub length: u64,
+    /// Whether the record was cut to fit: what is packed is its beginning.
+    pub truncated: bool,
+    /// Letters of this sequence that the alphabet does not know (they became `<unk>`).
+    pub unknown: u32,
+    /// Which window of the record this sequence is.
+    pub window: Window,
+}
+
+/// One of the overlapping windows that cover a long record; a record that fits is one window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Place of this window in its record, from 0.
+    pub number: u32,
+    /// Windows of this record.
+    pub count: u32,
+    /// The window's first residue, from 0.
+    pub start: u64,
+}
+
+impl Window {
+    /// The one window of a record that fits whole.
+    pub const WHOLE: Window = Window { number: 0, count: 1, start: 0 };
+}
+
+impl PackedBatch {
+    /// An empty batch with room for `tokens` tokens in `sequences` sequences.
+    pub fn with_capacity(tokens: usize, sequences: usize) -> Self {
+        let mut cu_seqlens = Vec::with_capacity(sequences + 1);
+        cu_seqlens.push(0);
+        PackedBatch {
+            input_ids: Vec::with_capacity(tokens),
+            cu_seqlens,
+            max_seqlen: 0,
+            index: Vec::with_capacity(sequences),
+        }
+    }
+
+    /// Lays one more sequence at the end; `tokens` has its special tokens already.
+    ///
+    /// # Panics
+    ///
+    /// When `tokens` is empty or the batch would pass `i32::MAX` tokens.
+    pub fn push(&mut self, tokens: &[u16], index: SequenceIndex) {
+        assert!(!tokens.is_empty(), "a packed sequence has at least its special tokens");
+        self.input_ids.extend_from_slice(tokens);
+        self.cu_seqlens
+            .push(i32::try_from(self.input_ids.len()).expect("a batch holds fewer than 2^31 tokens"));
+        self.max_seqlen = self.max_seqlen.max(tokens.len());
+        self.index.push(index);
+    }
+
+    /// Sequences in the batch.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether the batch holds no sequence.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Tokens in the batch, special tokens included.
+    pub fn total_tokens(&self) -> usize {
+        self.input_ids.len()
+    }
+
+    /// The tokens of sequence `i`.
+    pub fn tokens(&self, i: usize) -> &[u16] {
+        &self.input_ids[self.cu_seqlens[i] as usize..self.cu_seqlens[i + 1] as usize]
+    }
+}
