@@ -1,0 +1,178 @@
+//! What a device must be able to do so that every model runs on it.
+
+use crate::DeviceError;
+
+/// Token dropout as ESM-2 was trained with it: `<mask>` embeddings are zeroed and the others scaled by
+/// `(1 - train_ratio) / (1 - share of <mask>)`, the share counted over a sequence's tokens, special ones
+/// included.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TokenDropout {
+    /// The id of `<mask>`.
+    pub mask_token: u16,
+    /// The share of tokens replaced by `<mask>` in training (0.15 · 0.8 = 0.12 for ESM-2).
+    pub train_ratio: f32,
+}
+
+/// How a sequence's rows become one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pool {
+    /// The mean over the span.
+    Mean,
+    /// The largest value of each column over the span.
+    Max,
+    /// The row of the first token.
+    Cls,
+}
+
+/// Which tokens of a sequence `Pool::Mean` and `Pool::Max` see: all but the first `skip_first` and the last
+/// `skip_last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolSpan {
+    /// Tokens left out at the start (1 for `<cls>`).
+    pub skip_first: usize,
+    /// Tokens left out at the end (1 for `<eos>`).
+    pub skip_last: usize,
+}
+
+/// The shape of a layer's attention.
+#[derive(Clone, Debug)]
+pub struct Attention<V> {
+    /// Attention heads; a head is `hidden / heads` wide.
+    pub heads: usize,
+    /// ALiBi: `[heads]` slopes; `-slope · |i - j|` is added to every score. None for ESM-2.
+    pub alibi_slopes: Option<V>,
+}
+
+/// The primitives a model is written with.
+///
+/// Tensors are row-major. `tokens` is the number of tokens in the batch, `n` the number of its sequences.
+/// A method that takes a tensor by value may reuse its memory. The fused methods at the end are defined by
+/// their bodies; a backend may override them with something faster that computes the same.
+pub trait Backend: Send + Sync {
+    /// Activations, `[rows, columns]`, in the backend's own precision.
+    type Tensor;
+    /// A weight matrix, laid out as the backend's products like it.
+    type Matrix: Send + Sync;
+    /// A vector of parameters, float32.
+    type Vector: Send + Sync;
+    /// A batch on the device: token ids and sequence boundaries.
+    type Packed;
+    /// Values on their way back to the host.
+    type Pending;
+
+    /// Uploads a weight matrix: `values` is `[rows, columns]`.
+    fn matrix(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<Self::Matrix, DeviceError>;
+
+    /// Uploads a vector of parameters.
+    fn vector(&self, values: Vec<f32>) -> Result<Self::Vector, DeviceError>;
+
+    /// Uploads a batch: `input_ids` `[tokens]`, `cu_seqlens` `[n + 1]` from 0 to `tokens`, `max_seqlen` the
+    /// longest sequence in tokens.
+    fn packed(
+        &self,
+        input_ids: &[u16],
+        cu_seqlens: &[i32],
+        max_seqlen: usize,
+    ) -> Result<Self::Packed, DeviceError>;
+
+    /// Rows of `table` `[vocabulary, hidden]` by token id, with token dropout where the model has it:
+    /// `[tokens, hidden]`.
+    fn embed(
+        &self,
+        table: &Self::Matrix,
+        packed: &Self::Packed,
+        dropout: Option<TokenDropout>,
+    ) -> Result<Self::Tensor, DeviceError>;
+
+    /// `x · weightᵀ + bias`: `x` `[tokens, in]`, `weight` `[out, in]`, `bias` `[out]`; gives `[tokens, out]`.
+    fn linear(
+        &self,
+        x: &Self::Tensor,
+        weight: &Self::Matrix,
+        bias: Option<&Self::Vector>,
+    ) -> Result<Self::Tensor, DeviceError>;
+
+    /// The exact GELU, `x · (1 + erf(x / √2)) / 2`, element by element.
+    fn gelu(&self, x: Self::Tensor) -> Result<Self::Tensor, DeviceError>;
+
+    /// `gelu(gate) · value` of `x` = `[gate | value]` `[tokens, 2 · width]`: `[tokens, width]`.
+    fn gated_gelu(&self, x: &Self::Tensor) -> Result<Self::Tensor, DeviceError>;
+
+    /// `x + y`, element by element.
+    fn add(&self, x: Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor, DeviceError>;
+
+    /// Each row of `x` `[tokens, hidden]` to mean 0 and variance 1 (two passes, `eps` under the root), then
+    /// `· weight + bias`, both `[hidden]`.
+    fn layer_norm(
+        &self,
+        x: &Self::Tensor,
+        weight: &Self::Vector,
+        bias: &Self::Vector,
+        eps: f32,
+    ) -> Result<Self::Tensor, DeviceError>;
+
+    /// Rotary positions on the queries and keys of `qkv` `[tokens, 3 · hidden]`, restarting at each
+    /// sequence: halves of a head rotated against each other, base 10,000, angles in float32.
+    fn rotary(
+        &self,
+        qkv: Self::Tensor,
+        packed: &Self::Packed,
+        heads: usize,
+    ) -> Result<Self::Tensor, DeviceError>;
+
+    /// Softmax attention inside each sequence, scores scaled by `1 / √(head width)`: `qkv` is
+    /// `[tokens, 3 · hidden]` (queries, keys, values); gives `[tokens, hidden]`.
+    fn attention(
+        &self,
+        qkv: &Self::Tensor,
+        packed: &Self::Packed,
+        attention: &Attention<Self::Vector>,
+    ) -> Result<Self::Tensor, DeviceError>;
+
+    /// One row a sequence: `[n, hidden]` float32, on its way to the host.
+    fn pool(
+        &self,
+        x: &Self::Tensor,
+        packed: &Self::Packed,
+        pool: Pool,
+        span: PoolSpan,
+    ) -> Result<Self::Pending, DeviceError>;
+
+    /// All rows, `[tokens, columns]` float32, on their way to the host.
+    fn read(&self, x: &Self::Tensor) -> Result<Self::Pending, DeviceError>;
+
+    /// Waits for values to arrive.
+    fn wait(&self, pending: Self::Pending) -> Result<Vec<f32>, DeviceError>;
+
+    /// [`Backend::linear`], then [`Backend::gelu`].
+    fn linear_gelu(
+        &self,
+        x: &Self::Tensor,
+        weight: &Self::Matrix,
+        bias: Option<&Self::Vector>,
+    ) -> Result<Self::Tensor, DeviceError> {
+        self.gelu(self.linear(x, weight, bias)?)
+    }
+
+    /// `residual + linear(x)`.
+    fn linear_add(
+        &self,
+        x: &Self::Tensor,
+        weight: &Self::Matrix,
+        bias: Option<&Self::Vector>,
+        residual: Self::Tensor,
+    ) -> Result<Self::Tensor, DeviceError> {
+        self.add(residual, &self.linear(x, weight, bias)?)
+    }
+
+    /// [`Backend::rotary`], then [`Backend::attention`].
+    fn rotary_attention(
+        &self,
+        qkv: Self::Tensor,
+        packed: &Self::Packed,
+        attention: &Attention<Self::Vector>,
+    ) -> Result<Self::Tensor, DeviceError> {
+        let qkv = self.rotary(qkv, packed, attention.heads)?;
+        self.attention(&qkv, packed, attention)
+    }
+}

@@ -1,0 +1,114 @@
+//! One door to the matrix products of the libraries.
+//!
+//! On x86-64 with AVX2 or AVX-512 that is `private-gemm-x86`, the engine inside faer: the fastest of those
+//! measured at these shapes, and the one that builds in seconds (`dev/gemm.md`). Elsewhere it is `gemm`.
+
+/// `out (+)= left · rightᵀ`, all row-major: `left` `[rows, inner]`, `right` `[columns, inner]`, `out` with
+/// `stride` elements from row to row.
+///
+/// # Safety
+///
+/// `out` points to `rows` rows of `columns` elements, `stride` apart, that nobody else reads or writes.
+pub(crate) unsafe fn multiply(
+    left: &[f32],
+    right: &[f32],
+    inner: usize,
+    out: *mut f32,
+    stride: usize,
+    add: bool,
+) {
+    let (rows, columns) = (left.len() / inner, right.len() / inner);
+    assert!(left.len() == rows * inner && right.len() == columns * inner && columns <= stride);
+    #[cfg(target_arch = "x86_64")]
+    if let Some(instructions) = x86::instructions() {
+        // SAFETY: the processor has these instructions, `left` and `right` hold what the assertion says,
+        // and `out` is the caller's promise.
+        unsafe { x86::multiply(instructions, [rows, columns, inner], left, right, out, stride, add) };
+        return;
+    }
+    // SAFETY: as above.
+    unsafe {
+        gemm::gemm(
+            rows,
+            columns,
+            inner,
+            out,
+            1,
+            stride as isize,
+            add,
+            left.as_ptr(),
+            1,
+            inner as isize,
+            right.as_ptr(),
+            inner as isize,
+            1,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use private_gemm_x86::{Accum, DType, DstKind, IType, InstrSet};
+    use std::ptr::{from_ref, null};
+
+    pub(super) fn instructions() -> Option<InstrSet> {
+        if is_x86_feature_detected!("avx512f") {
+            Some(InstrSet::Avx512)
+        } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            Some(InstrSet::Avx256)
+        } else {
+            None
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`super::multiply`]; `instructions` are the processor's.
+    pub(super) unsafe fn multiply(
+        instructions: InstrSet,
+        [rows, columns, inner]: [usize; 3],
+        left: &[f32],
+        right: &[f32],
+        out: *mut f32,
+        stride: usize,
+        add: bool,
+    ) {
+        let one = 1.0f32;
+        // SAFETY: the caller's promise; null index, diagonal pointers mean "none" to the library.
+        unsafe {
+            private_gemm_x86::gemm(
+                DType::F32,
+                IType::U64,
+                instructions,
+                rows,
+                columns,
+                inner,
+                out.cast(),
+                stride as isize,
+                1,
+                null(),
+                null(),
+                DstKind::Full,
+                if add { Accum::Add } else { Accum::Replace },
+                left.as_ptr().cast(),
+                inner as isize,
+                1,
+                false,
+                null(),
+                0,
+                right.as_ptr().cast(),
+                1,
+                inner as isize,
+                false,
+                from_ref(&one).cast(),
+                1,
+            );
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Products with weights: the library's multiplication a tile, the epilogue while the tile is in cache.
+
+use super::buffers::CpuTensor;
+use super::gemm::multiply;
+use super::math::gelu;
+use super::tiles::{Shared, Tile, tiles};
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+/// Weights on the CPU, `[rows, columns]` row-major as checkpoints have them.
+#[derive(Debug)]
+pub struct CpuMatrix {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) values: Vec<f32>,
+}
+
+/// What follows the product, on each tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Epilogue {
+    /// Nothing more.
+    None,
+    /// The exact GELU.
+    Gelu,
+    /// The product is added to what the output holds.
+    Add,
+}
+
+/// `x · weightᵀ + bias` into `out`, then the epilogue.
+pub(crate) fn linear(
+    arch: Arch,
+    threads: usize,
+    x: &CpuTensor,
+    weight: &CpuMatrix,
+    bias: Option<&[f32]>,
+    epilogue: Epilogue,
+    out: &mut CpuTensor,
+) {
+    let columns = out.columns;
+    let shared = Shared::new(out.values_mut(), columns);
+    tiles(x.rows, weight.rows, threads).into_par_iter().for_each(|tile| {
+        // SAFETY: `out` is borrowed until every tile is done, and tiles do not overlap.
+        unsafe { product(x, weight, &tile, shared, epilogue) };
+        for row in tile.rows.clone() {
+            // SAFETY: as above.
+            let out = unsafe { shared.row(row, tile.columns.clone()) };
+            let bias = bias.map(|b| &b[tile.columns.clone()]);
+            arch.dispatch(Finish { out, bias, gelu: epilogue == Epilogue::Gelu });
+        }
+    });
+}
+
+/// One tile of `x · weightᵀ`, stored or added.
+///
+/// # Safety
+///
+/// What `shared` was made of is borrowed, and no other thread works on this tile.
+unsafe fn product(x: &CpuTensor, weight: &CpuMatrix, tile: &Tile, shared: Shared, epilogue: Epilogue) {
+    let k = weight.columns;
+    let left = &x.values()[tile.rows.start * k..tile.rows.end * k];
+    let right = &weight.values[tile.columns.start * k..tile.columns.end * k];
+    // SAFETY: the first element of the tile, inside the matrix by `row`'s assertion.
+    let first = unsafe { shared.row(tile.rows.start, tile.columns.clone()) }.as_mut_ptr();
+    // SAFETY: the tile's rows and columns lie inside the matrix, `stride` apart, and are this thread's alone.
+    unsafe { multiply(left, right, k, first, shared.stride(), epilogue == Epilogue::Add) };
+}
+
+/// Bias and GELU on a part of a row.
+struct Finish<'a> {
+    out: &'a mut [f32],
+    bias: Option<&'a [f32]>,
+    gelu: bool,
+}
+
+impl WithSimd for Finish<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        if let Some(bias) = self.bias {
+            let (out, out_tail) = S::as_mut_simd_f32s(self.out);
+            let (bias, bias_tail) = S::as_simd_f32s(bias);
+            for (o, b) in out.iter_mut().zip(bias) {
+                let sum = simd.add_f32s(*o, *b);
+                *o = if self.gelu { gelu(simd, sum) } else { sum };
+            }
+            let sum = simd.add_f32s(simd.partial_load_f32s(out_tail), simd.partial_load_f32s(bias_tail));
+            simd.partial_store_f32s(out_tail, if self.gelu { gelu(simd, sum) } else { sum });
+        } else if self.gelu {
+            map_gelu(simd, self.out);
+        }
+    }
+}
+
+/// GELU over a slice, in place.
+#[inline(always)]
+fn map_gelu<S: Simd>(simd: S, values: &mut [f32]) {
+    let (head, tail) = S::as_mut_simd_f32s(values);
+    for v in head {
+        *v = gelu(simd, *v);
+    }
+    let last = gelu(simd, simd.partial_load_f32s(tail));
+    simd.partial_store_f32s(tail, last);
+}
+
+/// GELU over a slice, in place.
+pub(crate) struct MapGelu<'a>(pub(crate) &'a mut [f32]);
+
+impl WithSimd for MapGelu<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        map_gelu(simd, self.0);
+    }
+}
+
+/// `gelu(gate) · value` for one row.
+pub(crate) struct Gated<'a> {
+    pub(crate) gate: &'a [f32],
+    pub(crate) value: &'a [f32],
+    pub(crate) out: &'a mut [f32],
+}
+
+impl WithSimd for Gated<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (gate, gate_tail) = S::as_simd_f32s(self.gate);
+        let (value, value_tail) = S::as_simd_f32s(self.value);
+        let (out, out_tail) = S::as_mut_simd_f32s(self.out);
+        for ((o, g), v) in out.iter_mut().zip(gate).zip(value) {
+            *o = simd.mul_f32s(gelu(simd, *g), *v);
+        }
+        let last =
+            simd.mul_f32s(gelu(simd, simd.partial_load_f32s(gate_tail)), simd.partial_load_f32s(value_tail));
+        simd.partial_store_f32s(out_tail, last);
+    }
+}

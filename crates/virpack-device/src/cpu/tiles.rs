@@ -1,0 +1,100 @@
+//! Work cut into rectangles for the threads.
+
+use std::ops::Range;
+
+/// A rectangle of the output of a product.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tile {
+    pub(crate) rows: Range<usize>,
+    pub(crate) columns: Range<usize>,
+}
+
+/// Rows of a tile when there are enough: its output stays in a core's second-level cache, and packing the
+/// weights again for each tile costs little.
+const ROWS: usize = 256;
+
+/// Cuts `[rows, columns]` into tiles: by rows, and by columns too where rows alone would leave threads idle.
+pub(crate) fn tiles(rows: usize, columns: usize, threads: usize) -> Vec<Tile> {
+    let wanted = if threads == 1 { 1 } else { 2 * threads };
+    let row_tiles = rows.div_ceil(ROWS);
+    let column_tiles = wanted.div_ceil(row_tiles.max(1)).clamp(1, columns.div_ceil(64).max(1));
+    let width = columns.div_ceil(column_tiles).next_multiple_of(16);
+    let mut tiles = Vec::with_capacity(row_tiles * column_tiles);
+    for r in (0..rows).step_by(ROWS) {
+        for c in (0..columns).step_by(width) {
+            tiles.push(Tile { rows: r..rows.min(r + ROWS), columns: c..columns.min(c + width) });
+        }
+    }
+    tiles
+}
+
+/// A matrix that several threads write at once, each its own tile.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared {
+    pointer: *mut f32,
+    rows: usize,
+    columns: usize,
+}
+
+// SAFETY: `Shared` is only a pointer and its bounds; every access goes through `row`, whose contract keeps
+// the ranges of different threads apart.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// Shares `values`, `[values.len() / columns, columns]`, for the time of the borrow.
+    pub(crate) fn new(values: &mut [f32], columns: usize) -> Shared {
+        Shared { pointer: values.as_mut_ptr(), rows: values.len() / columns, columns }
+    }
+
+    /// Elements from the start of one row to the start of the next.
+    pub(crate) fn stride(&self) -> usize {
+        self.columns
+    }
+
+    /// A part of one row.
+    ///
+    /// # Safety
+    ///
+    /// The slice `Shared` was made of is still borrowed, and no other thread holds an overlapping part.
+    pub(crate) unsafe fn row<'a>(self, row: usize, columns: Range<usize>) -> &'a mut [f32] {
+        assert!(row < self.rows && columns.start <= columns.end && columns.end <= self.columns);
+        // SAFETY: inside the matrix by the assertion; alone by the caller's promise.
+        unsafe {
+            std::slice::from_raw_parts_mut(
+                self.pointer.add(row * self.columns + columns.start),
+                columns.len(),
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_cover_each_element_once() {
+        for rows in [1, 7, 255, 256, 257, 4096] {
+            for columns in [1, 16, 40, 64, 320, 1280] {
+                for threads in [1, 2, 3, 64] {
+                    let mut seen = vec![0u8; rows * columns];
+                    for tile in tiles(rows, columns, threads) {
+                        for r in tile.rows.clone() {
+                            for c in tile.columns.clone() {
+                                seen[r * columns + c] += 1;
+                            }
+                        }
+                    }
+                    assert!(seen.iter().all(|&n| n == 1), "{rows} x {columns}, {threads} threads");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn few_rows_still_give_every_thread_work() {
+        assert!(tiles(50, 320, 2).len() >= 4);
+    }
+}

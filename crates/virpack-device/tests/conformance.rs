@@ -1,0 +1,240 @@
+//! One body of checks for every backend, against plain float64 arithmetic written here.
+
+mod reference;
+
+use reference::{Matrix, Random, close};
+use virpack_device::{Attention, Backend, Cpu, Pool, PoolSpan, TokenDropout};
+
+/// Sequence lengths that meet every edge: one token, just under, at and over the sizes kernels work in.
+const LENGTHS: [usize; 9] = [1, 2, 3, 15, 16, 33, 64, 65, 150];
+
+/// Largest error allowed, as a share of the largest value: float32 with a few hundred additions.
+const TOLERANCE: f64 = 3e-6;
+
+fn boundaries(lengths: &[usize]) -> Vec<i32> {
+    std::iter::once(0)
+        .chain(lengths.iter().scan(0, |sum, &l| {
+            *sum += l as i32;
+            Some(*sum)
+        }))
+        .collect()
+}
+
+fn batch<B: Backend>(backend: &B, lengths: &[usize], random: &mut Random) -> (Vec<u16>, Vec<i32>, B::Packed) {
+    let cu_seqlens = boundaries(lengths);
+    let tokens = *cu_seqlens.last().unwrap() as usize;
+    let ids: Vec<u16> = (0..tokens).map(|_| random.below(33) as u16).collect();
+    let packed = backend.packed(&ids, &cu_seqlens, *lengths.iter().max().unwrap()).unwrap();
+    (ids, cu_seqlens, packed)
+}
+
+/// Values on the device by way of the embedding table: row `i` of the table is row `i` of the tensor.
+fn tensor<B: Backend>(backend: &B, m: &Matrix) -> B::Tensor {
+    let table = backend.matrix(m.rows, m.columns, m.values.clone()).unwrap();
+    let ids: Vec<u16> = (0..m.rows as u16).collect();
+    let packed = backend.packed(&ids, &[0, m.rows as i32], m.rows).unwrap();
+    backend.embed(&table, &packed, None).unwrap()
+}
+
+fn back<B: Backend>(backend: &B, x: &B::Tensor) -> Vec<f32> {
+    backend.wait(backend.read(x).unwrap()).unwrap()
+}
+
+fn embed<B: Backend>(backend: &B) {
+    let mut random = Random::new(1);
+    let table = random.matrix(33, 48);
+    let device_table = backend.matrix(33, 48, table.values.clone()).unwrap();
+    let (ids, cu_seqlens, packed) = batch(backend, &LENGTHS, &mut random);
+    let plain = back(backend, &backend.embed(&device_table, &packed, None).unwrap());
+    let dropout = TokenDropout { mask_token: 32, train_ratio: 0.12 };
+    let dropped = back(backend, &backend.embed(&device_table, &packed, Some(dropout)).unwrap());
+    let mut expected = Vec::new();
+    let mut expected_dropped = Vec::new();
+    for bounds in cu_seqlens.windows(2) {
+        let ids = &ids[bounds[0] as usize..bounds[1] as usize];
+        let masked = ids.iter().filter(|&&id| id == 32).count() as f64 / ids.len() as f64;
+        for &id in ids {
+            let scale = if id == 32 { 0.0 } else { 0.88 / (1.0 - masked) };
+            expected.extend(table.row(id.into()).iter().map(|&v| f64::from(v)));
+            expected_dropped.extend(table.row(id.into()).iter().map(|&v| f64::from(v) * scale));
+        }
+    }
+    close("embed", &plain, &expected, 0.0);
+    close("embed with token dropout", &dropped, &expected_dropped, TOLERANCE);
+    assert!(backend.packed(&[1, 2], &[0, 3], 3).is_err(), "boundaries past the end");
+    let outside = backend.packed(&[33], &[0, 1], 1);
+    assert!(outside.and_then(|p| backend.embed(&device_table, &p, None)).is_err(), "id outside the table");
+}
+
+fn products<B: Backend>(backend: &B) {
+    let mut random = Random::new(2);
+    for (rows, inner, columns) in [(1, 8, 8), (3, 32, 96), (65, 40, 24), (300, 320, 1280), (515, 96, 64)] {
+        let (x, w) = (random.matrix(rows, inner), random.matrix(columns, inner));
+        let (b, residual) = (random.matrix(1, columns), random.matrix(rows, columns));
+        let weight = backend.matrix(columns, inner, w.values.clone()).unwrap();
+        let bias = backend.vector(b.values.clone()).unwrap();
+        let (dx, dr) = (tensor(backend, &x), tensor(backend, &residual));
+        let product = reference::linear(&x, &w, Some(&b.values));
+        let name = format!("linear {rows} x {inner} x {columns}");
+        close(
+            &name,
+            &back(backend, &backend.linear(&dx, &weight, Some(&bias)).unwrap()),
+            &product,
+            TOLERANCE,
+        );
+        let bare = reference::linear(&x, &w, None);
+        close(&name, &back(backend, &backend.linear(&dx, &weight, None).unwrap()), &bare, TOLERANCE);
+        let gelu: Vec<f64> = product.iter().map(|&v| reference::gelu(v)).collect();
+        let given = backend.linear_gelu(&dx, &weight, Some(&bias)).unwrap();
+        close(&format!("{name}, gelu"), &back(backend, &given), &gelu, TOLERANCE);
+        let sum: Vec<f64> = product.iter().zip(&residual.values).map(|(p, &r)| p + f64::from(r)).collect();
+        let given = backend.linear_add(&dx, &weight, Some(&bias), dr).unwrap();
+        close(&format!("{name}, add"), &back(backend, &given), &sum, TOLERANCE);
+    }
+}
+
+fn element_wise<B: Backend>(backend: &B) {
+    let mut random = Random::new(3);
+    for (rows, columns) in [(1, 2), (5, 34), (70, 320)] {
+        let (x, y) = (random.matrix(rows, columns), random.matrix(rows, columns));
+        let (w, b) = (random.matrix(1, columns), random.matrix(1, columns));
+        let scaled: Vec<f64> = x.values.iter().map(|&v| f64::from(v)).collect();
+        let gelu: Vec<f64> = scaled.iter().map(|&v| reference::gelu(v)).collect();
+        close("gelu", &back(backend, &backend.gelu(tensor(backend, &x)).unwrap()), &gelu, TOLERANCE);
+        let sum: Vec<f64> = scaled.iter().zip(&y.values).map(|(a, &b)| a + f64::from(b)).collect();
+        let given = backend.add(tensor(backend, &x), &tensor(backend, &y)).unwrap();
+        close("add", &back(backend, &given), &sum, TOLERANCE);
+        let (weight, bias) =
+            (backend.vector(w.values.clone()).unwrap(), backend.vector(b.values.clone()).unwrap());
+        let given = backend.layer_norm(&tensor(backend, &x), &weight, &bias, 1e-5).unwrap();
+        let expected = reference::layer_norm(&x, &w.values, &b.values, 1e-5);
+        // Two columns may lie close together: their difference is known only to float32.
+        close("layer norm", &back(backend, &given), &expected, 1e-4f64.min(TOLERANCE * 20.0));
+        let gated: Vec<f64> = (0..rows)
+            .flat_map(|r| {
+                let (gate, value) = x.row(r).split_at(columns / 2);
+                gate.iter()
+                    .zip(value)
+                    .map(|(&g, &v)| reference::gelu(g.into()) * f64::from(v))
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        let given = backend.gated_gelu(&tensor(backend, &x)).unwrap();
+        close("gated gelu", &back(backend, &given), &gated, TOLERANCE);
+    }
+}
+
+fn attention<B: Backend>(backend: &B) {
+    let mut random = Random::new(4);
+    for (heads, width) in [(3, 16), (2, 24), (2, 32), (1, 64), (1, 128), (2, 6)] {
+        let hidden = heads * width;
+        let (_, cu_seqlens, packed) = batch(backend, &LENGTHS, &mut random);
+        let tokens = *cu_seqlens.last().unwrap() as usize;
+        let qkv = random.matrix(tokens, 3 * hidden);
+        let plain = Attention { heads, alibi_slopes: None };
+        let name = format!("attention, heads of {width}");
+        let given = backend.attention(&tensor(backend, &qkv), &packed, &plain).unwrap();
+        let expected = reference::attention(&qkv, &cu_seqlens, heads, &vec![0.0; heads]);
+        close(&name, &back(backend, &given), &expected, TOLERANCE);
+
+        let slopes: Vec<f32> = (0..heads).map(|h| 0.5f32.powi(h as i32 + 1)).collect();
+        let alibi = Attention { heads, alibi_slopes: Some(backend.vector(slopes.clone()).unwrap()) };
+        let given = backend.attention(&tensor(backend, &qkv), &packed, &alibi).unwrap();
+        let expected = reference::attention(&qkv, &cu_seqlens, heads, &slopes);
+        close(&format!("{name}, alibi"), &back(backend, &given), &expected, TOLERANCE);
+
+        let turned = reference::rotary(&qkv, &cu_seqlens, heads);
+        let given = backend.rotary(tensor(backend, &qkv), &packed, heads).unwrap();
+        let exact: Vec<f64> = turned.values.iter().map(|&v| v.into()).collect();
+        close(&format!("rotary, heads of {width}"), &back(backend, &given), &exact, 2e-5);
+        let given = backend.rotary_attention(tensor(backend, &qkv), &packed, &plain).unwrap();
+        let expected = reference::attention(&turned, &cu_seqlens, heads, &vec![0.0; heads]);
+        close(&format!("rotary {name}"), &back(backend, &given), &expected, 2e-5);
+    }
+}
+
+/// Scores far apart: the running maximum must carry, nothing may overflow.
+fn attention_with_large_scores<B: Backend>(backend: &B) {
+    let mut random = Random::new(5);
+    let mut qkv = random.matrix(200, 48);
+    qkv.values.iter_mut().for_each(|v| *v *= 30.0);
+    let packed = backend.packed(&[0; 200], &[0, 200], 200).unwrap();
+    let plain = Attention { heads: 1, alibi_slopes: None };
+    let given = backend.attention(&tensor(backend, &qkv), &packed, &plain).unwrap();
+    let expected = reference::attention(&qkv, &[0, 200], 1, &[0.0]);
+    // A score of 10,000 is known to 5e-4 in float32, and so is its exponential.
+    close("attention, large scores", &back(backend, &given), &expected, 5e-3);
+}
+
+fn pools<B: Backend>(backend: &B) {
+    let mut random = Random::new(6);
+    let lengths = [3, 4, 70, 5];
+    let (_, cu_seqlens, packed) = batch(backend, &lengths, &mut random);
+    let x = random.matrix(82, 20);
+    let dx = tensor(backend, &x);
+    let inner = PoolSpan { skip_first: 1, skip_last: 1 };
+    let whole = PoolSpan { skip_first: 0, skip_last: 0 };
+    for (pool, span) in [(Pool::Mean, inner), (Pool::Mean, whole), (Pool::Max, inner), (Pool::Cls, inner)] {
+        let expected: Vec<f64> = cu_seqlens
+            .windows(2)
+            .flat_map(|w| {
+                let rows = match pool {
+                    Pool::Cls => w[0] as usize..w[0] as usize + 1,
+                    _ => w[0] as usize + span.skip_first..w[1] as usize - span.skip_last,
+                };
+                let x = &x;
+                (0..20)
+                    .map(move |c| {
+                        let column = rows.clone().map(|r| f64::from(x.row(r)[c]));
+                        match pool {
+                            Pool::Max => column.fold(f64::NEG_INFINITY, f64::max),
+                            _ => column.clone().sum::<f64>() / rows.len() as f64,
+                        }
+                    })
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        let given = backend.wait(backend.pool(&dx, &packed, pool, span).unwrap()).unwrap();
+        close(&format!("{pool:?} pool"), &given, &expected, TOLERANCE);
+    }
+}
+
+/// A sequence's attention must not know its neighbours: the same rows alone and between others.
+fn packed_equals_alone<B: Backend>(backend: &B) {
+    let mut random = Random::new(7);
+    let (heads, hidden) = (4, 64);
+    let plain = Attention { heads, alibi_slopes: None };
+    let (_, cu_seqlens, packed) = batch(backend, &LENGTHS, &mut random);
+    let qkv = random.matrix(*cu_seqlens.last().unwrap() as usize, 3 * hidden);
+    let together = back(backend, &backend.rotary_attention(tensor(backend, &qkv), &packed, &plain).unwrap());
+    for bounds in cu_seqlens.windows(2) {
+        let rows = bounds[0] as usize..bounds[1] as usize;
+        let own = Matrix {
+            rows: rows.len(),
+            columns: 3 * hidden,
+            values: qkv.values[rows.start * 3 * hidden..rows.end * 3 * hidden].to_vec(),
+        };
+        let packed = backend.packed(&vec![0; rows.len()], &[0, rows.len() as i32], rows.len()).unwrap();
+        let alone = back(backend, &backend.rotary_attention(tensor(backend, &own), &packed, &plain).unwrap());
+        let expected: Vec<f64> =
+            together[rows.start * hidden..rows.end * hidden].iter().map(|&v| v.into()).collect();
+        close("packed against alone", &alone, &expected, TOLERANCE);
+    }
+}
+
+fn conforms<B: Backend>(backend: &B) {
+    embed(backend);
+    products(backend);
+    element_wise(backend);
+    attention(backend);
+    attention_with_large_scores(backend);
+    pools(backend);
+    packed_equals_alone(backend);
+}
+
+#[test]
+fn cpu() {
+    for threads in [1, 2, 5] {
+        conforms(&Cpu::new(std::num::NonZeroUsize::new(threads)).unwrap());
+    }
+}

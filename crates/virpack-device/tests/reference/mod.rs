@@ -1,0 +1,134 @@
+//! The operations in plain float64, as slow as they are clear.
+
+/// A row-major matrix.
+pub(crate) struct Matrix {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) values: Vec<f32>,
+}
+
+impl Matrix {
+    pub(crate) fn row(&self, i: usize) -> &[f32] {
+        &self.values[i * self.columns..][..self.columns]
+    }
+}
+
+/// A small random number generator (splitmix64): the same numbers on every machine.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    /// Values between -1.5 and 1.5.
+    pub(crate) fn matrix(&mut self, rows: usize, columns: usize) -> Matrix {
+        let values =
+            (0..rows * columns).map(|_| (self.next() >> 40) as f32 / (1u64 << 24) as f32 * 3.0 - 1.5);
+        Matrix { rows, columns, values: values.collect() }
+    }
+}
+
+/// Panics unless each value is within `tolerance` of what is expected, as a share of the largest.
+pub(crate) fn close(name: &str, given: &[f32], expected: &[f64], tolerance: f64) {
+    assert_eq!(given.len(), expected.len(), "{name}: length");
+    let largest = expected.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
+    for (i, (&g, &e)) in given.iter().zip(expected).enumerate() {
+        let error = (f64::from(g) - e).abs();
+        assert!(error <= tolerance * largest, "{name}: element {i} is {g}, expected {e} (error {error:e})");
+    }
+}
+
+pub(crate) fn linear(x: &Matrix, w: &Matrix, bias: Option<&[f32]>) -> Vec<f64> {
+    let mut out = Vec::with_capacity(x.rows * w.rows);
+    for r in 0..x.rows {
+        for c in 0..w.rows {
+            let dot: f64 = x.row(r).iter().zip(w.row(c)).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+            out.push(dot + bias.map_or(0.0, |b| f64::from(b[c])));
+        }
+    }
+    out
+}
+
+/// `x · Φ(x)`, the normal distribution's integral by Simpson's rule.
+pub(crate) fn gelu(x: f64) -> f64 {
+    let steps = 400;
+    let h = x / steps as f64;
+    let density = |t: f64| (-t * t / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    let inner: f64 = (1..steps).map(|i| density(i as f64 * h) * if i % 2 == 1 { 4.0 } else { 2.0 }).sum();
+    x * (0.5 + (density(0.0) + inner + density(x)) * h / 3.0)
+}
+
+pub(crate) fn layer_norm(x: &Matrix, weight: &[f32], bias: &[f32], eps: f64) -> Vec<f64> {
+    let n = x.columns as f64;
+    let mut out = Vec::new();
+    for r in 0..x.rows {
+        let row: Vec<f64> = x.row(r).iter().map(|&v| v.into()).collect();
+        let mean = row.iter().sum::<f64>() / n;
+        let variance = row.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n;
+        for (c, v) in row.iter().enumerate() {
+            out.push((v - mean) / (variance + eps).sqrt() * f64::from(weight[c]) + f64::from(bias[c]));
+        }
+    }
+    out
+}
+
+pub(crate) fn rotary(qkv: &Matrix, cu_seqlens: &[i32], heads: usize) -> Matrix {
+    let hidden = qkv.columns / 3;
+    let width = hidden / heads;
+    let mut values = qkv.values.clone();
+    for bounds in cu_seqlens.windows(2) {
+        for token in bounds[0]..bounds[1] {
+            let row = &mut values[token as usize * qkv.columns..][..2 * hidden];
+            for head in row.chunks_exact_mut(width) {
+                for i in 0..width / 2 {
+                    let angle = f64::from(token - bounds[0]) / 10_000f64.powf(2.0 * i as f64 / width as f64);
+                    let (a, b) = (f64::from(head[i]), f64::from(head[i + width / 2]));
+                    head[i] = (a * angle.cos() - b * angle.sin()) as f32;
+                    head[i + width / 2] = (b * angle.cos() + a * angle.sin()) as f32;
+                }
+            }
+        }
+    }
+    Matrix { rows: qkv.rows, columns: qkv.columns, values }
+}
+
+pub(crate) fn attention(qkv: &Matrix, cu_seqlens: &[i32], heads: usize, slopes: &[f32]) -> Vec<f64> {
+    let hidden = qkv.columns / 3;
+    let width = hidden / heads;
+    let mut out = vec![0.0; qkv.rows * hidden];
+    for bounds in cu_seqlens.windows(2) {
+        let tokens = bounds[0] as usize..bounds[1] as usize;
+        for h in 0..heads {
+            let part = |token: usize, which: usize| &qkv.row(token)[which * hidden + h * width..][..width];
+            for i in tokens.clone() {
+                let score = |j: usize| {
+                    let dot: f64 =
+                        part(i, 0).iter().zip(part(j, 1)).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+                    dot / (width as f64).sqrt() - f64::from(slopes[h]) * i.abs_diff(j) as f64
+                };
+                let scores: Vec<f64> = tokens.clone().map(score).collect();
+                let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let weights: Vec<f64> = scores.iter().map(|s| (s - highest).exp()).collect();
+                let total: f64 = weights.iter().sum();
+                for (j, w) in tokens.clone().zip(&weights) {
+                    for (c, &v) in part(j, 2).iter().enumerate() {
+                        out[i * hidden + h * width + c] += w / total * f64::from(v);
+                    }
+                }
+            }
+        }
+    }
+    out
+}
