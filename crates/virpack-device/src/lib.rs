@@ -5,7 +5,9 @@
 pub mod backend;
 pub mod cpu;
 pub mod error;
+mod mapped;
 
 pub use backend::{Attention, Backend, Pool, PoolSpan, TokenDropout};
 pub use cpu::Cpu;
 pub use error::DeviceError;
+pub use mapped::MappedFile;

@@ -2,5 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+mod error;
+pub mod model;
+
+pub use error::Error;
 pub use virpack_device as device;
 pub use virpack_seq as seq;

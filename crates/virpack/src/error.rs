@@ -1,0 +1,184 @@
+//! What can go wrong between a model's name and an output file.
+
+use std::path::PathBuf;
+
+use crate::model::weights::{CheckpointError, Dtype};
+
+/// What can go wrong, with the facts to mend it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    // --- a model's files: model/weights.rs ---
+    /// A file of a model could not be opened or read.
+    #[error("cannot read {}: {source}\nhint: check the path and its permissions", path.display())]
+    ReadModel {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A directory without weights in any form that virpack reads.
+    #[error(
+        "{}: no weights here; looked for {}\n\
+         hint: give a directory in Hugging Face layout, or a fair-esm .pt file", path.display(), looked_for.join(", ")
+    )]
+    NoWeights {
+        /// The directory.
+        path: PathBuf,
+        /// The file names that were looked for, best first.
+        looked_for: Vec<String>,
+    },
+    /// A directory with several .pt files, any of which could be meant.
+    #[error("{}: several checkpoints: {}\nhint: give the path of one of them", path.display(), found.join(", "))]
+    ManyCheckpoints {
+        /// The directory.
+        path: PathBuf,
+        /// The names of the .pt files.
+        found: Vec<String>,
+    },
+    /// A file whose name does not say that it holds weights.
+    #[error(
+        "{}: not a weights file by its name\n\
+         hint: virpack reads .safetensors, .bin and .pt files, and directories that hold them", path.display()
+    )]
+    UnknownWeights {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A weights file shorter than its own header says.
+    #[error(
+        "{}: cut short: its header promises {promised} bytes, the file has {found}\n\
+         hint: copy or download it again", path.display()
+    )]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that the file should have.
+        promised: u64,
+        /// Bytes that it has.
+        found: u64,
+    },
+    /// A safetensors header that contradicts itself or its file.
+    #[error("{}: damaged safetensors header: {source}\nhint: copy or download the file again", path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// What the header's check said.
+        source: safetensors::SafeTensorError,
+    },
+    /// A torch checkpoint that cannot be read.
+    #[error("{}: {source}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: CheckpointError,
+    },
+    /// An index of shards, or a config.json, that is no JSON or lacks a field.
+    #[error("{}: {source}\nhint: copy or download the file again", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said, with line and column.
+        source: serde_json::Error,
+    },
+    /// A shard's index without a `weight_map`, or one that names a file outside its directory.
+    #[error("{}: {}", path.display(), match shard {
+        Some(shard) => format!("names the shard {shard:?}, which is no file name"),
+        None => "no weight_map of tensor names to shards".to_owned(),
+    })]
+    ShardIndex {
+        /// The index.
+        path: PathBuf,
+        /// The refused file name, where there is one.
+        shard: Option<String>,
+    },
+    /// Two tensors of a model with one name, once their prefixes are taken off.
+    #[error("{}: the tensors {first} and {second} are both {tensor}", path.display())]
+    DuplicateTensor {
+        /// The file that holds the second one.
+        path: PathBuf,
+        /// The name they share in virpack.
+        tensor: String,
+        /// The first one's name in its file.
+        first: String,
+        /// The second one's name in its file.
+        second: String,
+    },
+    /// A tensor that the model needs and its files lack.
+    #[error(
+        "{}: no tensor {tensor} of shape {expected:?}\n\
+         hint: the weights are of another model than its settings say, or a shard is missing", path.display()
+    )]
+    MissingTensor {
+        /// The file or directory.
+        path: PathBuf,
+        /// The tensor, named as Hugging Face's bare encoder has it.
+        tensor: String,
+        /// Its shape, by the model's settings.
+        expected: Vec<usize>,
+    },
+    /// A tensor whose shape is not the one that the model's settings ask for.
+    #[error(
+        "{}: tensor {tensor} has shape {given:?}, expected {expected:?}\n\
+         hint: the weights and config.json are not of the same model", path.display()
+    )]
+    TensorShape {
+        /// The file that holds it.
+        path: PathBuf,
+        /// The tensor, named as Hugging Face's bare encoder has it.
+        tensor: String,
+        /// The shape asked for.
+        expected: Vec<usize>,
+        /// The shape it has.
+        given: Vec<usize>,
+    },
+    /// A tensor of numbers that are no weights, such as integers or 8-bit floats.
+    #[error(
+        "{}: tensor {tensor} holds {dtype} values, expected F32, F16, BF16 or F64\n\
+         hint: save the weights in one of these, without quantization", path.display()
+    )]
+    TensorDtype {
+        /// The file that holds it.
+        path: PathBuf,
+        /// The tensor, named as Hugging Face's bare encoder has it.
+        tensor: String,
+        /// What it holds.
+        dtype: Dtype,
+    },
+
+    // --- a model's settings: model/config.rs ---
+    /// Weights without the settings that say what to do with them.
+    #[error(
+        "{}: no settings for the model; looked for config.json{}", path.display(),
+        if *in_checkpoint { " and, in the checkpoint, for cfg.model or args" } else { "" }
+    )]
+    NoConfig {
+        /// The directory.
+        path: PathBuf,
+        /// Whether a fair-esm checkpoint was searched too.
+        in_checkpoint: bool,
+    },
+    /// A setting that the model cannot be built without.
+    #[error("{}: no usable {setting}: {given}", path.display())]
+    BadSetting {
+        /// The file that holds the settings.
+        path: PathBuf,
+        /// The setting's name there.
+        setting: &'static str,
+        /// What stands there, as JSON, or `missing`.
+        given: String,
+    },
+    /// A model that virpack would run wrongly, and therefore not at all.
+    #[error("{}: {setting} is {given}; virpack runs {supported}", path.display())]
+    UnsupportedModel {
+        /// The file that holds the settings.
+        path: PathBuf,
+        /// The setting's name there.
+        setting: &'static str,
+        /// What it is.
+        given: String,
+        /// What it may be.
+        supported: &'static str,
+    },
+}

@@ -1,0 +1,5 @@
+//! Models: where their files come from, what they hold, and how they run.
+
+pub mod config;
+pub mod published;
+pub mod weights;

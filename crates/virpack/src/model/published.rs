@@ -1,0 +1,68 @@
+//! The published ESM-2 models: names, shapes and where to get them.
+
+use super::config::Esm2Config;
+
+/// One published ESM-2 model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// Its name, as fair-esm has it: `esm2_t33_650M_UR50D`.
+    pub name: &'static str,
+    /// How many layers it has.
+    pub layers: usize,
+    /// Its width.
+    pub hidden: usize,
+    /// Attention heads in a layer.
+    pub heads: usize,
+}
+
+/// All published ESM-2 models, smallest first [<https://github.com/facebookresearch/esm>, table of models].
+pub const PUBLISHED: [Published; 6] = [
+    Published { name: "esm2_t6_8M_UR50D", layers: 6, hidden: 320, heads: 20 },
+    Published { name: "esm2_t12_35M_UR50D", layers: 12, hidden: 480, heads: 20 },
+    Published { name: "esm2_t30_150M_UR50D", layers: 30, hidden: 640, heads: 20 },
+    Published { name: "esm2_t33_650M_UR50D", layers: 33, hidden: 1280, heads: 20 },
+    Published { name: "esm2_t36_3B_UR50D", layers: 36, hidden: 2560, heads: 40 },
+    Published { name: "esm2_t48_15B_UR50D", layers: 48, hidden: 5120, heads: 40 },
+];
+
+impl Published {
+    /// The model of that name, with or without `facebook/` before it.
+    ///
+    /// ```
+    /// use virpack::model::published::Published;
+    /// assert_eq!(Published::find("esm2_t36_3B_UR50D").unwrap().hidden, 2560);
+    /// assert_eq!(Published::find("facebook/esm2_t6_8M_UR50D").unwrap().layers, 6);
+    /// assert_eq!(Published::find("esm2_t7_9M"), None);
+    /// ```
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        let name = name.strip_prefix("facebook/").unwrap_or(name);
+        PUBLISHED.iter().find(|model| model.name == name)
+    }
+
+    /// Its repository on the Hugging Face Hub: `facebook/esm2_t33_650M_UR50D`.
+    #[must_use]
+    pub fn repository(&self) -> String {
+        format!("facebook/{}", self.name)
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn config(&self) -> Esm2Config {
+        Esm2Config::published(self.layers, self.hidden, self.heads)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_those_of_the_names() {
+        // Counted by transformers: `sum(p.numel() for p in EsmModel(config, add_pooling_layer=False).parameters())`
+        // less the unused position embeddings and the contact head.
+        let millions: Vec<u64> =
+            PUBLISHED.iter().map(|model| model.config().parameters() / 1_000_000).collect();
+        assert_eq!(millions, [7, 33, 148, 651, 2_838, 15_103]);
+    }
+}
