@@ -181,4 +181,12 @@ pub enum Error {
         /// What it may be.
         supported: &'static str,
     },
+
+    // --- running: runner.rs, embed.rs ---
+    /// A device refused or failed.
+    #[error(transparent)]
+    Device(#[from] virpack_device::DeviceError),
+    /// The input could not be read, cut or packed.
+    #[error(transparent)]
+    Seq(#[from] virpack_seq::SeqError),
 }
