@@ -4,6 +4,7 @@
 
 mod error;
 pub mod model;
+pub mod output;
 
 pub use error::Error;
 pub use virpack_device as device;

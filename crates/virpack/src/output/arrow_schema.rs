@@ -1,0 +1,104 @@
+//! The Arrow schema that a Parquet file carries, by which readers know that a list has a fixed size.
+//!
+//! Parquet itself has lists of any length only. Arrow's own writers put the schema into the file's
+//! metadata, under `ARROW:schema`: an IPC message, its length before it, in base64. The message is built
+//! here with `flatbuffers`, because the `arrow-ipc` crate would bring six more crates for these lines.
+//! Tables, slots and numbers: `Schema.fbs` and `Message.fbs` of Apache Arrow (format 1.0 and later).
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use flatbuffers::{FlatBufferBuilder, TableFinishedWIPOffset, WIPOffset};
+
+/// The key under which readers look for the schema.
+pub(super) const KEY: &str = "ARROW:schema";
+
+/// A column type that virpack writes.
+#[derive(Clone, Copy)]
+pub(super) enum ArrowType {
+    Utf8,
+    Int64,
+    Bool,
+    Float32,
+    /// A list of so many `Float32`, each of them nullable: what `pa.list_(pa.float32(), n)` is.
+    Float32List(i32),
+}
+
+/// The slot of field `number` of a table in the `.fbs` files, from 0.
+const fn slot(number: u16) -> u16 {
+    4 + 2 * number
+}
+
+/// The value for [`KEY`]: columns by name and type, none of them nullable.
+pub(super) fn encode(columns: &[(&str, ArrowType)]) -> String {
+    let mut builder = FlatBufferBuilder::new();
+    let fields: Vec<_> = columns.iter().map(|(name, kind)| field(&mut builder, name, *kind, false)).collect();
+    let fields = builder.create_vector(&fields);
+
+    let schema = builder.start_table();
+    builder.push_slot_always(slot(1), fields);
+    let schema = builder.end_table(schema);
+
+    let message = builder.start_table();
+    builder.push_slot_always(slot(3), 0_i64); // bodyLength
+    builder.push_slot_always(slot(2), schema); // header
+    builder.push_slot_always(slot(0), 4_i16); // version: V5
+    builder.push_slot_always(slot(1), 1_u8); // header_type: Schema
+    let message = builder.end_table(message);
+    builder.finish_minimal(message);
+
+    let message = builder.finished_data();
+    // A reader takes the message with padding to eight bytes, and its length with it.
+    let padding = message.len().next_multiple_of(8) - message.len();
+    let length = u32::try_from(message.len() + padding).expect("a schema of five columns is short");
+    let framed = [&u32::MAX.to_le_bytes(), &length.to_le_bytes(), message, &[0; 8][..padding]].concat();
+    BASE64_STANDARD.encode(framed)
+}
+
+fn field<'a>(
+    builder: &mut FlatBufferBuilder<'a>,
+    name: &str,
+    kind: ArrowType,
+    nullable: bool,
+) -> WIPOffset<TableFinishedWIPOffset> {
+    let name = builder.create_string(name);
+    let children = match kind {
+        ArrowType::Float32List(_) => vec![field(builder, "element", ArrowType::Float32, true)],
+        _ => Vec::new(),
+    };
+    let children = builder.create_vector(&children);
+    let (number, kind) = type_table(builder, kind);
+
+    let field = builder.start_table();
+    builder.push_slot_always(slot(0), name);
+    builder.push_slot_always(slot(3), kind); // type
+    builder.push_slot_always(slot(5), children);
+    builder.push_slot_always(slot(1), nullable);
+    builder.push_slot_always(slot(2), number); // type_type
+    builder.end_table(field)
+}
+
+/// A type's number in the union `Type`, and its table.
+fn type_table(
+    builder: &mut FlatBufferBuilder<'_>,
+    kind: ArrowType,
+) -> (u8, WIPOffset<TableFinishedWIPOffset>) {
+    let table = builder.start_table();
+    let number = match kind {
+        ArrowType::Int64 => {
+            builder.push_slot_always(slot(0), 64_i32); // bitWidth
+            builder.push_slot_always(slot(1), true); // is_signed
+            2
+        }
+        ArrowType::Float32 => {
+            builder.push_slot_always(slot(0), 1_i16); // precision: SINGLE
+            3
+        }
+        ArrowType::Utf8 => 5,
+        ArrowType::Bool => 6,
+        ArrowType::Float32List(size) => {
+            builder.push_slot_always(slot(0), size); // listSize
+            16
+        }
+    };
+    (number, builder.end_table(table))
+}

@@ -1,0 +1,113 @@
+//! A file written aside and named only when it is whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use super::OutputError;
+
+/// A file that is written under a temporary name beside its destination.
+///
+/// [`publish`](Aside::publish) renames it, which on one file system is atomic; dropped before that, it
+/// is removed. So nothing half-written ever stands under the asked name.
+#[derive(Debug)]
+pub(super) struct Aside {
+    target: PathBuf,
+    temporary: PathBuf,
+    keep: bool,
+}
+
+impl Aside {
+    /// Makes `.NAME.tmp-PID` in the directory of `target` and opens it.
+    pub(super) fn create(target: &Path) -> Result<(Aside, File), OutputError> {
+        let directory = directory_of(target);
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let mut attempt = 0;
+        loop {
+            // Process ids come again, in containers above all: a dead run's file is left alone.
+            let again = if attempt == 0 { String::new() } else { format!("-{attempt}") };
+            let temporary = directory.join(format!(".{name}.tmp-{}{again}", std::process::id()));
+            match OpenOptions::new().read(true).write(true).create_new(true).open(&temporary) {
+                Ok(file) => {
+                    return Ok((Aside { target: target.to_path_buf(), temporary, keep: false }, file));
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < 1000 => attempt += 1,
+                Err(source) => return Err(OutputError::Directory { directory, source }),
+            }
+        }
+    }
+
+    /// The name the file gets in the end.
+    pub(super) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Where the file stands until it has its name.
+    pub(super) fn temporary(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Gives the file, which the caller has synced, its name; an older file of that name is replaced.
+    pub(super) fn publish(&mut self) -> io::Result<()> {
+        fs::rename(&self.temporary, &self.target)?;
+        self.keep = true;
+        Ok(())
+    }
+
+    /// Keeps the file under its temporary name: it is whole, but could not be published.
+    pub(super) fn keep(mut self) {
+        self.keep = true;
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if !self.keep {
+            // A destructor has nobody to tell; the name shows what the file is.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// The directory that holds `path`.
+pub(super) fn directory_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Makes renames in `directory` outlast a power cut, where the file system can.
+pub(super) fn sync_directory(directory: &Path) {
+    // Windows and some network file systems cannot sync a directory; the files themselves are synced.
+    let _ = File::open(directory).and_then(|directory| directory.sync_all());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_file_appears_whole_or_not_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("emb.npy");
+        let (mut aside, mut file) = Aside::create(&target).unwrap();
+        let (second, _) = Aside::create(&target).unwrap();
+        file.write_all(b"whole").unwrap();
+        assert!(!target.exists());
+        drop(second);
+        aside.publish().unwrap();
+        drop(aside);
+        assert_eq!(fs::read(&target).unwrap(), b"whole");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let error = Aside::create(Path::new("/no/such/place/emb.npy")).unwrap_err();
+        assert!(error.to_string().starts_with("cannot write into /no/such/place: "), "{error}");
+        assert!(error.to_string().contains("hint: make the directory first"), "{error}");
+    }
+}

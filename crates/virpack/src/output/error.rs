@@ -1,0 +1,151 @@
+//! What can go wrong between an embedding and its file.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+/// What can go wrong between an embedding and its file, with the facts to mend it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutputError {
+    /// No format has the ending of the asked name.
+    #[error(
+        "{}: {} is no known output format\nhint: use one of {supported}", path.display(),
+        ending.as_ref().map_or_else(|| "a name without an ending".to_owned(), |ending| format!(".{ending}"))
+    )]
+    UnknownFormat {
+        /// The output as it was named.
+        path: PathBuf,
+        /// What stands behind its last dot.
+        ending: Option<String>,
+        /// The endings that work.
+        supported: String,
+    },
+    /// The asked name is a directory, a pipe, a device or standard output.
+    #[error(
+        "{} is {what}, not a regular file\n\
+         hint: the output is written aside and renamed when it is whole, so name a file in a directory",
+        path.display()
+    )]
+    NotAFile {
+        /// The output as it was named.
+        path: PathBuf,
+        /// What it is instead.
+        what: &'static str,
+    },
+    /// The output, or a table beside it, exists.
+    #[error("{} exists\nhint: choose another name, or replace it with --force", path.display())]
+    Exists {
+        /// The file in the way.
+        path: PathBuf,
+    },
+    /// The output's directory does not exist, or cannot be written to.
+    #[error("cannot write into {}: {source}\nhint: {}", directory.display(), hint(source))]
+    Directory {
+        /// The directory of the output.
+        directory: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Writing failed part of the way; nothing stands under the asked name.
+    #[error("cannot write {}: {source}\nhint: {}", path.display(), hint(source))]
+    Write {
+        /// The file as it would have been named in the end.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The encoder of a format refused a row.
+    #[error("cannot encode {}: {source}", path.display())]
+    Encode {
+        /// The file as it would have been named in the end.
+        path: PathBuf,
+        /// What the encoder said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A whole file could not be given its name.
+    #[error(
+        "cannot give {} its name: {source}\nhint: nothing is lost, the whole result is kept in {}",
+        path.display(),
+        kept.iter().map(|kept| kept.display().to_string()).collect::<Vec<_>>().join(", ")
+    )]
+    Publish {
+        /// The file as it should have been named.
+        path: PathBuf,
+        /// Where the result stands instead: every file that has not got its name.
+        kept: Vec<PathBuf>,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An embedding of another width than the output was made for.
+    #[error("record {id}: an embedding of {given} values where the output has [n, {expected}]")]
+    Width {
+        /// The record's id.
+        id: String,
+        /// Width of the model.
+        expected: usize,
+        /// Values delivered.
+        given: usize,
+    },
+    /// A record names an input that the options do not.
+    #[error("record {id}: it stands in input {source_index}, and the output knows of {sources}")]
+    UnknownSource {
+        /// The record's id.
+        id: String,
+        /// The input it claims, from 0.
+        source_index: u32,
+        /// Inputs named in the options.
+        sources: usize,
+    },
+    /// A record was delivered a second time.
+    #[error("record {id} (number {record} in the input, from 0) was delivered twice")]
+    Duplicate {
+        /// The record's place over all inputs, from 0.
+        record: u64,
+        /// The record's id.
+        id: String,
+    },
+    /// A record was never delivered, neither as a row nor as skipped.
+    #[error(
+        "record number {record} in the input (from 0) got neither a row nor a reason; {delivered} of \
+         {expected} records did"
+    )]
+    Missing {
+        /// The first such record's place over all inputs, from 0.
+        record: u64,
+        /// Records delivered.
+        delivered: u64,
+        /// Records read.
+        expected: u64,
+    },
+    /// A record number was delivered that no record has.
+    #[error("record number {record} (from 0) was delivered, but only {expected} records were read")]
+    Surplus {
+        /// The first such number.
+        record: u64,
+        /// Records read.
+        expected: u64,
+    },
+}
+
+impl OutputError {
+    /// Wraps what the system said while `path` was being written.
+    pub(super) fn write(path: &Path) -> impl Fn(io::Error) -> OutputError {
+        let path = path.to_path_buf();
+        move |source| OutputError::Write { path: path.clone(), source }
+    }
+}
+
+/// What a person can do about a failed write.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::NotFound => "make the directory first, or check the path",
+        ErrorKind::NotADirectory => "a part of the path is a file, not a directory",
+        ErrorKind::PermissionDenied => "check the permissions of the directory",
+        ErrorKind::ReadOnlyFilesystem => "the file system is read-only: choose another directory",
+        ErrorKind::StorageFull => "the disk is full: free some space or choose another directory",
+        ErrorKind::QuotaExceeded => "the quota is used up: free some space or choose another directory",
+        ErrorKind::FileTooLarge => "the file system, or ulimit -f, allows no larger file",
+        ErrorKind::InvalidFilename => "the file's name is too long or holds a forbidden character",
+        _ => "nothing was left under the asked name; mend the cause and run again",
+    }
+}

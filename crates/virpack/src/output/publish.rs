@@ -1,0 +1,76 @@
+//! The files of one run get their names together, the main file last.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use super::OutputError;
+use super::aside::{Aside, directory_of, sync_directory};
+
+/// The files of one run, each whole and synced, none with its name yet.
+pub(super) struct Whole {
+    /// The file that was asked for.
+    pub(super) main: Aside,
+    /// Tables that belong to it.
+    pub(super) sides: Vec<Aside>,
+}
+
+impl Whole {
+    /// Names the side files and then the main file, so that the asked name appears only when everything
+    /// is there. With `replace`, older files give way and those of `stale` are removed.
+    ///
+    /// When a name cannot be given the files that have none are kept: they may be a night's work.
+    pub(super) fn publish(mut self, replace: bool, stale: &[PathBuf]) -> Result<(), OutputError> {
+        let result = self.name_all(replace, stale);
+        result.map_err(|(path, source)| {
+            let unnamed =
+                self.sides.into_iter().chain([self.main]).filter(|aside| aside.temporary().exists());
+            let kept = unnamed.map(|aside| {
+                let temporary = aside.temporary().to_path_buf();
+                aside.keep();
+                temporary
+            });
+            OutputError::Publish { path, kept: kept.collect(), source }
+        })
+    }
+
+    fn name_all(&mut self, replace: bool, stale: &[PathBuf]) -> Result<(), (PathBuf, io::Error)> {
+        let at = |path: &Path| {
+            let path = path.to_path_buf();
+            move |error| (path, error)
+        };
+        if !replace {
+            for aside in self.sides.iter().chain([&self.main]) {
+                absent(aside.target()).map_err(at(aside.target()))?;
+            }
+        } else if !self.sides.is_empty() {
+            // An older main file must not stand beside newer tables, however short the moment.
+            remove(self.main.target()).map_err(at(self.main.target()))?;
+        }
+        for aside in &mut self.sides {
+            aside.publish().map_err(at(aside.target()))?;
+        }
+        for path in stale.iter().filter(|_| replace) {
+            remove(path).map_err(at(path))?;
+        }
+        self.main.publish().map_err(at(self.main.target()))?;
+        sync_directory(&directory_of(self.main.target()));
+        Ok(())
+    }
+}
+
+/// Fails when something stands under `path`, a dangling link included.
+pub(super) fn absent(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Err(io::Error::new(ErrorKind::AlreadyExists, "a file of that name exists")),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

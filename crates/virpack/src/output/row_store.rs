@@ -1,0 +1,152 @@
+//! Embeddings that wait for their turn: in memory first, beyond a bound on disk.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::OutputError;
+use super::aside::Aside;
+
+/// Where a waiting embedding lies; spent when it is taken.
+#[derive(Debug)]
+pub(super) enum Slot {
+    Memory(usize),
+    Disk(u64),
+}
+
+/// Slots for embeddings of `hidden` floats, used again and again: at most `in_memory` of them in memory,
+/// the others in a temporary file beside the output.
+///
+/// How many rows wait depends on how far the packer looks ahead, which the user may set: with the disk
+/// behind it memory stays bounded, and no long run fails for a small bound.
+pub(super) struct RowStore {
+    hidden: usize,
+    in_memory: usize,
+    memory: Vec<Vec<f32>>,
+    free_memory: Vec<usize>,
+    on_disk: u64,
+    free_disk: Vec<u64>,
+    spill_path: PathBuf,
+    spill: Option<Spill>,
+}
+
+/// The temporary file: made with the first row it must hold, removed when dropped.
+struct Spill {
+    _aside: Aside,
+    file: File,
+    bytes: Vec<u8>,
+    embedding: Vec<f32>,
+}
+
+impl RowStore {
+    /// A store of embeddings of `hidden` floats that holds at most `bytes` bytes of them in memory, the
+    /// others in a temporary file beside `output`.
+    pub(super) fn new(hidden: usize, bytes: usize, output: &Path) -> RowStore {
+        let mut name = output.file_name().unwrap_or_default().to_os_string();
+        name.push(".waiting");
+        RowStore {
+            hidden,
+            in_memory: bytes / row_bytes(hidden),
+            memory: Vec::new(),
+            free_memory: Vec::new(),
+            on_disk: 0,
+            free_disk: Vec::new(),
+            spill_path: output.with_file_name(name),
+            spill: None,
+        }
+    }
+
+    /// Puts an embedding, `[hidden]`, away.
+    pub(super) fn put(&mut self, embedding: &[f32]) -> Result<Slot, OutputError> {
+        assert_eq!(embedding.len(), self.hidden, "the writer checks the width of every embedding");
+        if let Some(slot) = self.free_memory.pop() {
+            self.memory[slot].copy_from_slice(embedding);
+            return Ok(Slot::Memory(slot));
+        }
+        if self.memory.len() < self.in_memory {
+            self.memory.push(embedding.to_vec());
+            return Ok(Slot::Memory(self.memory.len() - 1));
+        }
+        let slot = self.free_disk.pop().unwrap_or(self.on_disk);
+        self.on_disk = self.on_disk.max(slot + 1);
+        let spill = match &mut self.spill {
+            Some(spill) => spill,
+            none => none.insert(Spill::create(&self.spill_path, self.hidden)?),
+        };
+        spill.write(slot, embedding).map_err(OutputError::write(&self.spill_path))?;
+        Ok(Slot::Disk(slot))
+    }
+
+    /// The embedding, `[hidden]`, that was put into `slot`, which becomes free.
+    pub(super) fn take(&mut self, slot: Slot) -> Result<&[f32], OutputError> {
+        match slot {
+            Slot::Memory(slot) => {
+                self.free_memory.push(slot);
+                Ok(&self.memory[slot])
+            }
+            Slot::Disk(slot) => {
+                self.free_disk.push(slot);
+                let spill = self.spill.as_mut().expect("a slot on disk was written to the file");
+                spill.read(slot).map_err(OutputError::write(&self.spill_path))
+            }
+        }
+    }
+
+    /// Bytes of the most embeddings that ever waited at once, in memory and on disk.
+    pub(super) fn peak_bytes(&self) -> (u64, u64) {
+        let row = row_bytes(self.hidden) as u64;
+        (self.memory.len() as u64 * row, self.on_disk * row)
+    }
+}
+
+impl Spill {
+    fn create(path: &Path, hidden: usize) -> Result<Spill, OutputError> {
+        let (aside, file) = Aside::create(path)?;
+        let bytes = vec![0; row_bytes(hidden)];
+        Ok(Spill { _aside: aside, file, bytes, embedding: vec![0.0; hidden] })
+    }
+
+    fn write(&mut self, slot: u64, embedding: &[f32]) -> io::Result<()> {
+        for (bytes, value) in self.bytes.chunks_exact_mut(size_of::<f32>()).zip(embedding) {
+            bytes.copy_from_slice(&value.to_ne_bytes());
+        }
+        self.file.seek(SeekFrom::Start(slot * self.bytes.len() as u64))?;
+        self.file.write_all(&self.bytes)
+    }
+
+    fn read(&mut self, slot: u64) -> io::Result<&[f32]> {
+        self.file.seek(SeekFrom::Start(slot * self.bytes.len() as u64))?;
+        self.file.read_exact(&mut self.bytes)?;
+        for (bytes, value) in self.bytes.as_chunks().0.iter().zip(&mut self.embedding) {
+            *value = f32::from_ne_bytes(*bytes);
+        }
+        Ok(&self.embedding)
+    }
+}
+
+fn row_bytes(hidden: usize) -> usize {
+    hidden * size_of::<f32>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_beyond_the_bound_come_back_from_disk_and_leave_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = RowStore::new(2, 3 * 8, &directory.path().join("emb.npy"));
+        for round in 0..3 {
+            let rows: Vec<[f32; 2]> = (0..8).map(|i| [i as f32, round as f32]).collect();
+            let slots: Vec<Slot> = rows.iter().map(|row| store.put(row).unwrap()).collect();
+            assert_eq!(slots.iter().filter(|slot| matches!(slot, Slot::Disk(_))).count(), 5);
+            for (slot, row) in slots.into_iter().zip(&rows).rev() {
+                assert_eq!(store.take(slot).unwrap(), row);
+            }
+        }
+        assert_eq!(store.peak_bytes(), (3 * 8, 5 * 8));
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        drop(store);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+}
