@@ -23,10 +23,12 @@ fn two_sources() -> OutputOptions {
     OutputOptions { sources: vec!["a.fa".into(), "b\tc.fa".into()], ..Default::default() }
 }
 
-/// Every file in the directory, hidden ones too, with its bytes.
+/// Everything in the directory, hidden files too, with its bytes.
 fn files(directory: &TempDir) -> BTreeMap<String, Vec<u8>> {
     let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    files.map(|f| (f.file_name().unwrap().to_str().unwrap().into(), fs::read(&f).unwrap())).collect()
+    files
+        .map(|f| (f.file_name().unwrap().to_str().unwrap().into(), fs::read(&f).unwrap_or_default()))
+        .collect()
 }
 
 fn names(directory: &TempDir) -> Vec<String> {
