@@ -17,7 +17,7 @@
 //! To add a format: a file in `output/` that implements `Table`, and its ending in `Format`.
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, is_separator};
 use std::sync::Arc;
 
 use virpack_seq::{SequenceIndex, SkippedRecord};
@@ -165,17 +165,11 @@ struct Sink {
 /// ```
 pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<EmbeddingWriter, OutputError> {
     assert!(hidden > 0, "an embedding has at least one value");
-    refuse_special(path)?;
     let format = Format::of(path)?;
     let [ids, skipped_path] = [path.with_extension("ids.txt"), path.with_extension("skipped.tsv")];
-    if !options.force {
-        let own_ids = (format == Format::Npy).then_some(&*ids);
-        for file in [Some(path), own_ids, Some(&skipped_path)].into_iter().flatten() {
-            publish::absent(file).map_err(|source| match source.kind() {
-                ErrorKind::AlreadyExists => OutputError::Exists { path: file.to_path_buf() },
-                _ => OutputError::Directory { directory: aside::directory_of(path), source },
-            })?;
-        }
+    let own_ids = (format == Format::Npy).then_some(&*ids);
+    for file in [Some(path), own_ids, Some(&skipped_path)].into_iter().flatten() {
+        check_free(file, options.force)?;
     }
     let several = options.sources.len() > 1;
     let table: Box<dyn Table> = match format {
@@ -285,10 +279,14 @@ impl Written {
 impl Format {
     const ALL: [(&str, Format); 2] = [("npy", Format::Npy), ("parquet", Format::Parquet)];
 
-    /// The format that the ending of `path` asks for.
+    /// The format that the ending of `path` asks for, in capitals too.
     fn of(path: &Path) -> Result<Format, OutputError> {
+        if let Some(what) = special_name(path) {
+            return Err(OutputError::NotAFile { path: path.to_path_buf(), what });
+        }
         let ending = path.extension().map(|ending| ending.to_string_lossy().into_owned());
-        let known = ending.as_ref().and_then(|ending| Self::ALL.iter().find(|(name, _)| name == ending));
+        let asked = ending.as_deref().unwrap_or_default();
+        let known = Self::ALL.iter().find(|(name, _)| name.eq_ignore_ascii_case(asked));
         known.map(|(_, format)| *format).ok_or_else(|| {
             let supported = Self::ALL.map(|(name, _)| format!(".{name}")).join(", ");
             OutputError::UnknownFormat { path: path.to_path_buf(), ending, supported }
@@ -296,17 +294,34 @@ impl Format {
     }
 }
 
-/// Refuses names that no rename can fill: standard output, devices, pipes, directories.
-fn refuse_special(path: &Path) -> Result<(), OutputError> {
+/// Refuses a name that is taken, unless `force`, and one that no rename can fill: a directory, a device.
+fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
     let what = match path.metadata() {
-        _ if path == Path::new("-") => "standard output",
-        Ok(metadata) if metadata.is_dir() => "a directory",
-        Ok(metadata) if !metadata.is_file() => "a device or a pipe",
-        // Redirected to a file, standard output passes for one.
-        _ if path.starts_with("/dev") || path.starts_with("/proc") => "in a file system of devices",
-        _ => return Ok(()),
+        Ok(metadata) if metadata.is_dir() => Some("a directory"),
+        Ok(metadata) if !metadata.is_file() => Some("a device or a pipe"),
+        _ => special_name(path),
     };
-    Err(OutputError::NotAFile { path: path.to_path_buf(), what })
+    if let Some(what) = what {
+        return Err(OutputError::NotAFile { path: path.to_path_buf(), what });
+    }
+    if force {
+        return Ok(());
+    }
+    publish::absent(path).map_err(|source| match source.kind() {
+        ErrorKind::AlreadyExists => OutputError::Exists { path: path.to_path_buf() },
+        _ => OutputError::Directory { directory: aside::directory_of(path), source },
+    })
+}
+
+/// What a name says of itself, whatever stands there: redirected, standard output passes for a file.
+fn special_name(path: &Path) -> Option<&'static str> {
+    let last = path.as_os_str().as_encoded_bytes().last();
+    match last {
+        _ if path == Path::new("-") => Some("standard output"),
+        Some(&byte) if is_separator(byte.into()) => Some("the name of a directory"),
+        _ if path.starts_with("/dev") || path.starts_with("/proc") => Some("in a file system of devices"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -28,14 +28,19 @@ const fn slot(number: u16) -> u16 {
     4 + 2 * number
 }
 
-/// The value for [`KEY`]: columns by name and type, none of them nullable.
-pub(super) fn encode(columns: &[(&str, ArrowType)]) -> String {
+/// The value for [`KEY`]: columns by name and type, none of them nullable, and the schema's metadata,
+/// which pyarrow shows in the place of the file's.
+pub(super) fn encode(columns: &[(&str, ArrowType)], metadata: &[(&str, &str)]) -> String {
     let mut builder = FlatBufferBuilder::new();
     let fields: Vec<_> = columns.iter().map(|(name, kind)| field(&mut builder, name, *kind, false)).collect();
     let fields = builder.create_vector(&fields);
 
+    let metadata: Vec<_> = metadata.iter().map(|(key, value)| key_value(&mut builder, key, value)).collect();
+    let metadata = builder.create_vector(&metadata);
+
     let schema = builder.start_table();
     builder.push_slot_always(slot(1), fields);
+    builder.push_slot_always(slot(2), metadata); // custom_metadata
     let schema = builder.end_table(schema);
 
     let message = builder.start_table();
@@ -77,6 +82,18 @@ fn field<'a>(
     builder.end_table(field)
 }
 
+fn key_value<'a>(
+    builder: &mut FlatBufferBuilder<'a>,
+    key: &str,
+    value: &str,
+) -> WIPOffset<TableFinishedWIPOffset> {
+    let [key, value] = [key, value].map(|text| builder.create_string(text));
+    let pair = builder.start_table();
+    builder.push_slot_always(slot(0), key);
+    builder.push_slot_always(slot(1), value);
+    builder.end_table(pair)
+}
+
 /// A type's number in the union `Type`, and its table.
 fn type_table(
     builder: &mut FlatBufferBuilder<'_>,
@@ -101,4 +118,34 @@ fn type_table(
         }
     };
     (number, builder.end_table(table))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// pyarrow 26 reads this as `id: string not null, embedding: fixed_size_list<element: float>[320] not
+    /// null`, metadata `{a: b}`: `pa.ipc.read_schema(pa.BufferReader(base64.b64decode(…)))`.
+    const GOLDEN: &str = "\
+        /////zABAAAUAAAAAAAAAAwAFgAGAAUACAAMAAwAAAAAAQQAGAAAAAAAAAAAAAAAAAAKAAwAAAAIAAQACgAAAAgAAAAw\
+        AAAAAQAAAAwAAAAIAAwACAAEAAgAAAAIAAAADAAAAAEAAABiAAAAAQAAAGEAAAACAAAAmAAAAAQAAADU////AAAQABwA\
+        AAAQAAAAYAAAAAAABgAIAAQABgAAAEABAAABAAAAFAAAABAAFgAQAAcABgAMAAAACAAQAAAAAAADARwAAAAQAAAAGAAA\
+        AAAABgAIAAYABgAAAAAAAQAAAAAABwAAAGVsZW1lbnQACQAAAGVtYmVkZGluZwAAABAAFAAQAAcABgAMAAAACAAQAAAA\
+        AAAFABQAAAAMAAAAEAAAAAQABAAEAAAAAAAAAAIAAABpZAAA";
+
+    #[test]
+    fn the_message_is_the_one_that_pyarrow_was_seen_to_read() {
+        let columns = [("id", ArrowType::Utf8), ("embedding", ArrowType::Float32List(320))];
+        assert_eq!(encode(&columns, &[("a", "b")]), GOLDEN);
+    }
+
+    #[test]
+    fn the_message_is_padded_to_eight_bytes_whatever_the_names() {
+        for n in 0..20 {
+            let name = "x".repeat(n);
+            let bytes = BASE64_STANDARD.decode(encode(&[(&name, ArrowType::Bool)], &[])).unwrap();
+            let length = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]) as usize;
+            assert_eq!((length % 8, length + 8), (0, bytes.len()));
+        }
+    }
 }

@@ -173,15 +173,16 @@ fn properties(hidden: usize, several_sources: bool, metadata: &[(String, String)
         ("embedding", ArrowType::Float32List(hidden)),
     ];
     columns.retain(|(name, _)| several_sources || *name != "source");
-    let about = [
-        (arrow_schema::KEY.to_owned(), arrow_schema::encode(&columns)),
-        ("virpack.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-    ];
-    let metadata = about.iter().chain(metadata).map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+    let version = ("virpack.version", env!("CARGO_PKG_VERSION"));
+    let given = metadata.iter().map(|(key, value)| (&**key, &**value));
+    let about: Vec<(&str, &str)> = [version].into_iter().chain(given).collect();
+    let schema = arrow_schema::encode(&columns, &about);
+    let pairs = [(arrow_schema::KEY, &*schema)].into_iter().chain(about);
+    let pairs = pairs.map(|(key, value)| KeyValue::new(key.to_owned(), value.to_owned()));
 
     let embedding = ColumnPath::from(["embedding", "list", "element"].map(String::from).to_vec());
     WriterProperties::builder()
-        .set_key_value_metadata(Some(metadata.collect()))
+        .set_key_value_metadata(Some(pairs.collect()))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_column_dictionary_enabled(ColumnPath::from("id"), false)
         .set_column_dictionary_enabled(embedding.clone(), false)

@@ -220,6 +220,23 @@ fn a_name_taken_during_the_run_is_left_alone_and_the_result_kept() {
 }
 
 #[test]
+fn the_asked_name_does_not_appear_when_a_table_beside_it_cannot() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("emb.npy");
+    let options = OutputOptions { force: true, ..Default::default() };
+    let mut out = create(&path, 1, options).unwrap();
+    out.write(row(0, "a"), &[1.0]).unwrap();
+    out.skip(&skipped(1, 0)).unwrap();
+    fs::create_dir(directory.path().join("emb.skipped.tsv")).unwrap();
+    let error = out.finish(2).unwrap_err();
+    let OutputError::Publish { path: named, kept, .. } = &error else { panic!("{error}") };
+    assert!(named.ends_with("emb.skipped.tsv"), "{error}");
+    assert_eq!(kept.len(), 2);
+    assert!(!path.exists());
+    assert_eq!(read_npy(&fs::read(&kept[1]).unwrap()).1, [1.0]);
+}
+
+#[test]
 fn destinations_that_cannot_work_are_refused_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let refused = |path: &str| {
@@ -237,10 +254,13 @@ fn destinations_that_cannot_work_are_refused_at_once() {
     fs::write(directory.path().join("file"), "").unwrap();
     assert!(refused("file/emb.npy").contains("hint: a part of the path is a file"));
     assert!(refused("-").contains("no known output format"));
-    for path in ["-", "/dev/null", "/dev/stdout", "/dev/x.npy", "/proc/self/fd/1"] {
-        let error = create(Path::new(path), 1, OutputOptions::default()).err().unwrap();
+    let special = ["-", "/dev/x.npy", "/proc/self/fd/1", "/dev/stdout", "/dev/null", "new.npy/"];
+    for (path, force) in special.into_iter().flat_map(|path| [(path, false), (path, true)]) {
+        let options = OutputOptions { force, ..Default::default() };
+        let error = create(Path::new(path), 1, options).err().unwrap();
         assert!(matches!(error, OutputError::NotAFile { .. }), "{error}");
     }
+    assert!(create(&directory.path().join("emb.NPY"), 1, OutputOptions::default()).is_ok());
     assert_eq!(names(&directory), ["dir.npy", "file"]);
 }
 
