@@ -140,7 +140,7 @@ impl Cpu {
             sequences.iter().flat_map(|s| (0..attention.heads).map(move |h| (s.clone(), h))).collect();
         self.threads.install(|| {
             tasks.into_par_iter().with_max_len(1).for_each(|(tokens, head)| {
-                self.arch.dispatch(HeadTask {
+                let task = HeadTask {
                     qkv: qkv.values(),
                     hidden,
                     head,
@@ -149,7 +149,8 @@ impl Cpu {
                     rotary,
                     alibi_slope: attention.alibi_slopes.as_ref().map_or(0.0, |s| s[head]),
                     out: shared,
-                });
+                };
+                attention::run(self.arch, task);
             });
         });
         Ok(out)

@@ -3,4 +3,5 @@
 pub mod config;
 pub mod esm2;
 pub mod published;
+pub mod source;
 pub mod weights;

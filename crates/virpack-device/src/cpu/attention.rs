@@ -11,7 +11,7 @@
 use super::math::exp_nonpositive;
 use super::rotary::RotaryTable;
 use super::tiles::Shared;
-use pulp::{Simd, WithSimd};
+use pulp::{Arch, Simd, WithSimd};
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -57,19 +57,29 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-impl WithSimd for HeadTask<'_> {
+/// Runs one task with this thread's scratch.
+pub(crate) fn run(arch: Arch, task: HeadTask) {
+    // The borrow stands outside the dispatch: a closure inside would be compiled without the processor's
+    // instructions.
+    SCRATCH.with_borrow_mut(|scratch| arch.dispatch(WithScratch { task, scratch }));
+}
+
+struct WithScratch<'a> {
+    task: HeadTask<'a>,
+    scratch: &'a mut Scratch,
+}
+
+impl WithSimd for WithScratch<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        SCRATCH.with_borrow_mut(|scratch| {
-            // Wide register files hold a tile of 8 keys by 2 vectors of queries, narrow ones 4 by 2.
-            if S::REGISTER_COUNT >= 32 {
-                self.run::<S, 8>(simd, scratch);
-            } else {
-                self.run::<S, 4>(simd, scratch);
-            }
-        });
+        // Wide register files hold a tile of 8 keys by 2 vectors of queries, narrow ones 4 by 2.
+        if S::REGISTER_COUNT >= 32 {
+            self.task.run::<S, 8>(simd, self.scratch);
+        } else {
+            self.task.run::<S, 4>(simd, self.scratch);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! ESM-2, written once against the backend trait.
 
 use super::config::Esm2Config;
+use super::source::TensorSource;
 use super::weights::Weights;
 use crate::Error;
 use virpack_device::{Attention, Backend, DeviceError, PoolSpan, TokenDropout};
@@ -50,13 +51,20 @@ impl<B: Backend> Esm2<B> {
     ///
     /// As [`Esm2Config::of`] and [`Weights::read`], and what the backend says.
     pub fn load(backend: &B, weights: &Weights) -> Result<Self, Error> {
-        let config = Esm2Config::of(weights)?;
-        let loader = Loader { backend, weights };
+        Self::build(backend, Esm2Config::of(weights)?, weights)
+    }
+
+    /// Builds a model from tensors of any source.
+    ///
+    /// # Errors
+    ///
+    /// What the source and the backend say.
+    pub fn build(backend: &B, config: Esm2Config, tensors: &dyn TensorSource) -> Result<Self, Error> {
+        let loader = Loader { backend, tensors };
         let hidden = config.hidden;
         let layers = (0..config.layers).map(|i| loader.layer(i, &config)).collect::<Result<_, _>>()?;
         Ok(Esm2 {
-            token_embeddings: loader
-                .matrix(&["embeddings.word_embeddings"], config.vocab, hidden)?,
+            token_embeddings: loader.matrix(&["embeddings.word_embeddings"], config.vocab, hidden)?,
             attention: Attention { heads: config.heads, alibi_slopes: None },
             layers,
             final_norm: loader.norm("encoder.emb_layer_norm_after", hidden)?,
@@ -103,7 +111,7 @@ impl<B: Backend> Esm2<B> {
 /// Tensors by name, from the files to the backend.
 struct Loader<'a, B: Backend> {
     backend: &'a B,
-    weights: &'a Weights,
+    tensors: &'a dyn TensorSource,
 }
 
 impl<B: Backend> Loader<'_, B> {
@@ -125,7 +133,7 @@ impl<B: Backend> Loader<'_, B> {
     fn linear(&self, names: &[&str], outputs: usize, inputs: usize) -> Result<Linear<B>, Error> {
         let mut bias = Vec::with_capacity(names.len() * outputs);
         for name in names {
-            bias.extend(self.weights.read(&format!("{name}.bias"), &[outputs])?);
+            bias.extend(self.tensors.read(&format!("{name}.bias"), &[outputs])?);
         }
         Ok(Linear { weight: self.matrix(names, outputs, inputs)?, bias: self.backend.vector(bias)? })
     }
@@ -133,7 +141,7 @@ impl<B: Backend> Loader<'_, B> {
     fn matrix(&self, names: &[&str], rows: usize, columns: usize) -> Result<B::Matrix, Error> {
         let mut values = Vec::new();
         for name in names {
-            let part = self.weights.read(&format!("{name}.weight"), &[rows, columns])?;
+            let part = self.tensors.read(&format!("{name}.weight"), &[rows, columns])?;
             if names.len() == 1 {
                 values = part;
             } else {
@@ -146,8 +154,8 @@ impl<B: Backend> Loader<'_, B> {
 
     fn norm(&self, name: &str, hidden: usize) -> Result<Norm<B>, Error> {
         Ok(Norm {
-            weight: self.backend.vector(self.weights.read(&format!("{name}.weight"), &[hidden])?)?,
-            bias: self.backend.vector(self.weights.read(&format!("{name}.bias"), &[hidden])?)?,
+            weight: self.backend.vector(self.tensors.read(&format!("{name}.weight"), &[hidden])?)?,
+            bias: self.backend.vector(self.tensors.read(&format!("{name}.bias"), &[hidden])?)?,
         })
     }
 }
