@@ -92,7 +92,14 @@ impl Esm2Config {
                 in_checkpoint: weights.is_checkpoint(),
             })?;
             let published = Self::published(settings.layers, settings.hidden, settings.heads);
-            let config = Self { token_dropout: settings.token_dropout, ..published };
+            // fair-esm builds four times the width; a checkpoint of another width says so by its tensors.
+            let intermediate = weights.shape("encoder.layer.0.intermediate.dense.bias");
+            let intermediate = intermediate.and_then(|shape| shape.first().copied());
+            let config = Self {
+                token_dropout: settings.token_dropout,
+                intermediate: intermediate.unwrap_or(published.intermediate),
+                ..published
+            };
             config.checked(weights.path().to_owned())?
         };
         config.check(weights)?;

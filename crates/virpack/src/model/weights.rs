@@ -1,9 +1,11 @@
 //! A model's tensors, read one at a time from any of the files that ESM-2 is published in.
 
 mod names;
+pub mod pickle;
 pub mod safetensors;
 mod shards;
 mod tensor;
+mod torch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,14 +13,10 @@ use std::path::{Path, PathBuf};
 pub use ::safetensors::Dtype;
 pub use names::canonical;
 pub use tensor::StoredTensor;
+pub use torch::{CheckpointError, TensorProblem};
 use virpack_device::MappedFile;
 
 use crate::Error;
-
-/// What is wrong with a torch checkpoint.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CheckpointError {}
 
 /// Layer and head counts, which no tensor's shape tells, out of a fair-esm checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +92,16 @@ impl Weights {
         let mapped =
             MappedFile::open(&path).map_err(|source| Error::ReadModel { path: path.clone(), source })?;
         let bytes = mapped.bytes(0..mapped.len()).expect("a file holds its own length");
-        let tensors = safetensors::tensors(bytes, &path)?;
+        let tensors = if is_safetensors(&path) {
+            safetensors::tensors(bytes, &path)?
+        } else {
+            let checkpoint = torch::checkpoint(bytes)
+                .map_err(|source| Error::Checkpoint { path: path.clone(), source })?;
+            self.fair_esm = checkpoint.fair_esm;
+            checkpoint.tensors
+        };
+        // Headers lie between the values of a checkpoint: reading them mapped a piece around each.
+        mapped.release(0..mapped.len());
         let file = self.files.len();
         for stored in tensors {
             let name = canonical(&stored.name).into_owned();
@@ -134,7 +141,7 @@ impl Weights {
     /// Whether the weights are a torch checkpoint, in which settings may stand.
     #[must_use]
     pub fn is_checkpoint(&self) -> bool {
-        self.files.iter().any(|file| file.path.extension().is_none_or(|kind| kind != "safetensors"))
+        self.files.iter().any(|file| !is_safetensors(&file.path))
     }
 
     /// The weights files, one or all shards, with their sizes in bytes.
@@ -213,4 +220,8 @@ impl Weights {
         }
         Ok(place)
     }
+}
+
+fn is_safetensors(path: &Path) -> bool {
+    path.extension().is_some_and(|kind| kind == "safetensors")
 }

@@ -1,0 +1,170 @@
+//! torch checkpoints: which tensors a pickle describes, and where in the file their values lie.
+//!
+//! Two containers are read. Since torch 1.6 a checkpoint is a zip archive whose entries are stored as they are:
+//! `NAME/data.pkl` describes the tensors, `NAME/data/KEY` holds the values of one storage, and is mapped in place.
+//! Before, it was five pickles in a row with the storages behind them ([`legacy`]). Sources: torch's
+//! `serialization.py` (`_save`, `_legacy_save`) and `_utils.py` (`_rebuild_tensor_v2`).
+
+mod legacy;
+mod rebuild;
+mod zip;
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::pickle::{Id, Node, Pickle, PickleError};
+use super::{FairEsmSettings, StoredTensor};
+
+/// What is wrong with a torch checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// A file that begins like no checkpoint.
+    #[error("neither a zip archive nor a pickle, so no torch checkpoint\nhint: copy or download it again")]
+    NotACheckpoint,
+    /// A zip archive whose directory cannot be read, mostly because the file was cut short.
+    #[error("damaged or cut short: {reason}\nhint: copy or download it again")]
+    Archive {
+        /// What the zip reader said.
+        reason: String,
+    },
+    /// A zip archive without an entry that every checkpoint has.
+    #[error("a zip archive without {entry}, so no torch checkpoint")]
+    NoEntry {
+        /// The entry.
+        entry: &'static str,
+    },
+    /// An archive packed again by another program, or one written on a big-endian machine.
+    #[error("{entry} is {problem}\nhint: load it with torch and save it again")]
+    Entry {
+        /// The entry in the archive.
+        entry: String,
+        /// What it is and cannot be: `compressed`, `big-endian`.
+        problem: &'static str,
+    },
+    /// A pickle that cannot be read.
+    #[error(
+        "{source}\nhint: copy or download it again; if that does not help, load it with torch and save it again"
+    )]
+    Pickle {
+        /// What is wrong with it.
+        #[from]
+        source: PickleError,
+    },
+    /// A pickle without a dict of tensors, such as a whole module.
+    #[error(
+        "no dict of tensors in it, but {found}\nhint: save the model's state_dict() rather than the model"
+    )]
+    NoStateDict {
+        /// What it holds instead: a Python class, or a kind of value.
+        found: String,
+    },
+    /// A tensor whose description makes no sense.
+    #[error("tensor {tensor}: {problem}\nhint: load the checkpoint with torch and save it again")]
+    Tensor {
+        /// Its name in the file.
+        tensor: String,
+        /// What is wrong.
+        problem: TensorProblem,
+    },
+}
+
+/// What is wrong with the description of one tensor in a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TensorProblem {
+    /// Its type of storage is none that torch names, or its arguments are not those that torch writes.
+    #[error("described in a way that virpack does not know")]
+    Unknown,
+    /// Its storage is not in the file.
+    #[error("its values are not in the file")]
+    NoStorage,
+    /// Its shape and strides reach beyond its storage.
+    #[error("its shape reaches beyond its values")]
+    OutOfStorage,
+}
+
+/// What a checkpoint holds for virpack.
+#[derive(Debug)]
+pub(super) struct Checkpoint {
+    /// All tensors of its state dict.
+    pub(super) tensors: Vec<StoredTensor>,
+    /// Layer and head counts, where it is fair-esm's.
+    pub(super) fair_esm: Option<FairEsmSettings>,
+}
+
+/// Where each storage lies in the file, by its key.
+type Storages = HashMap<String, Range<usize>>;
+
+/// Reads what a whole checkpoint file describes; its values stay where they are.
+pub(super) fn checkpoint(file: &[u8]) -> Result<Checkpoint, CheckpointError> {
+    match file {
+        [b'P', b'K', ..] => {
+            let (pickle, storages) = zip::open(file)?;
+            describe(&Pickle::parse(pickle)?, &storages)
+        }
+        [0x80, ..] => {
+            let (pickle, storages) = legacy::open(file)?;
+            describe(&pickle, &storages)
+        }
+        _ => Err(CheckpointError::NotACheckpoint),
+    }
+}
+
+/// Names under which training programs keep the state dict.
+const STATE_DICT_KEYS: [&str; 3] = ["model", "state_dict", "model_state_dict"];
+
+fn describe(pickle: &Pickle<'_>, storages: &Storages) -> Result<Checkpoint, CheckpointError> {
+    let root = pickle.root();
+    let nested = STATE_DICT_KEYS.iter().filter_map(|key| pickle.get(root, key));
+    let mut candidates = std::iter::once(root).chain(nested);
+    let is_state_dict = |dict: &Id| {
+        matches!(pickle.node(*dict), Node::Dict(_))
+            && pickle.items(*dict).iter().any(|(_, value)| rebuild::is_tensor(pickle, *value))
+    };
+    let state_dict = candidates
+        .find(is_state_dict)
+        .ok_or_else(|| CheckpointError::NoStateDict { found: describe_value(pickle, root) })?;
+    let mut tensors = Vec::new();
+    for (name, value) in pickle.items(state_dict) {
+        // What is no tensor, whatever it would have run, is nobody's weights and stays inert.
+        if let Some(name) = pickle.str(*name)
+            && rebuild::is_tensor(pickle, *value)
+        {
+            let problem = |problem| CheckpointError::Tensor { tensor: name.to_owned(), problem };
+            tensors.push(rebuild::tensor(pickle, *value, name, storages).map_err(problem)?);
+        }
+    }
+    Ok(Checkpoint { tensors, fair_esm: fair_esm(pickle) })
+}
+
+fn describe_value(pickle: &Pickle<'_>, id: Id) -> String {
+    match pickle.node(id) {
+        Node::Object { callable, .. } => match pickle.node(*callable) {
+            Node::Global { module, name } => format!("an object of {module}.{name}"),
+            _ => "an object".to_owned(),
+        },
+        Node::Dict(_) => "a dict of other values".to_owned(),
+        _ => "a plain value".to_owned(),
+    }
+}
+
+/// fair-esm's settings: those of `cfg["model"]` (ESM-2), or of `args` (its older form).
+fn fair_esm(pickle: &Pickle<'_>) -> Option<FairEsmSettings> {
+    let root = pickle.root();
+    let settings = pickle
+        .get(root, "cfg")
+        .and_then(|cfg| pickle.attribute(cfg, "model"))
+        .or_else(|| pickle.get(root, "args"))?;
+    let number = |name| match pickle.node(pickle.attribute(settings, name)?) {
+        Node::Int(number) => u32::try_from(*number).ok().map(|number| number as usize),
+        _ => None,
+    };
+    let token_dropout = pickle.attribute(settings, "token_dropout").map(|id| pickle.node(id));
+    Some(FairEsmSettings {
+        layers: number("encoder_layers")?,
+        hidden: number("encoder_embed_dim")?,
+        heads: number("encoder_attention_heads")?,
+        token_dropout: matches!(token_dropout, Some(Node::Bool(true))),
+    })
+}
