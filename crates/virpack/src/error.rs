@@ -2,12 +2,84 @@
 
 use std::path::PathBuf;
 
+use crate::model::published::PUBLISHED;
 use crate::model::weights::{CheckpointError, Dtype};
 
 /// What can go wrong, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    // --- a model's name: model/hub.rs ---
+    /// What is neither a path that exists nor a name of the Hub.
+    #[error(
+        "no model {model:?}: no file or directory {}, and no name of a model\n\
+         hint: give a directory, org/repo on the Hugging Face Hub, or one of {}", looked_for.display(), published_names()
+    )]
+    ModelNotFound {
+        /// What was asked for.
+        model: String,
+        /// The path that was tried.
+        looked_for: PathBuf,
+    },
+    /// A model that is not in the cache while the network is switched off.
+    #[error(
+        "{repository} is not in the cache {}, and HF_HUB_OFFLINE keeps off the network\n\
+         hint: unset HF_HUB_OFFLINE, or give a local directory with its files as --model", cache.display()
+    )]
+    NotCached {
+        /// The repository.
+        repository: String,
+        /// The cache's directory.
+        cache: PathBuf,
+    },
+    /// A repository, a revision or a file of it that the Hub does not have.
+    #[error(
+        "{endpoint} has no {file} in {repository}@{revision}\n\
+         hint: there is no such local path either; published models are {}",
+        published_names()
+    )]
+    NoSuchRepository {
+        /// The repository.
+        repository: String,
+        /// Its branch, tag or commit.
+        revision: String,
+        /// The file.
+        file: String,
+        /// The Hub that was asked.
+        endpoint: String,
+    },
+    /// A repository that the Hub shows only to some, or does not have.
+    #[error(
+        "{endpoint} gives no access to {repository}\nhint: {}", if *with_token {
+            "check the name (no such local path either), and that your HF_TOKEN may read it"
+        } else {
+            "check the name (no such local path either); for a private or gated repository set HF_TOKEN"
+        }
+    )]
+    NoAccess {
+        /// The repository.
+        repository: String,
+        /// The Hub that was asked.
+        endpoint: String,
+        /// Whether a token was sent.
+        with_token: bool,
+    },
+    /// A download that the network or the disk broke off.
+    #[error(
+        "cannot download {file} of {repository} from {endpoint}: {source}\n\
+         hint: run again to go on where it broke off, or fetch the files elsewhere and give their directory as --model"
+    )]
+    Download {
+        /// The repository.
+        repository: String,
+        /// The file.
+        file: String,
+        /// The Hub that was asked.
+        endpoint: String,
+        /// What failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
     // --- a model's files: model/weights.rs ---
     /// A file of a model could not be opened or read.
     #[error("cannot read {}: {source}\nhint: check the path and its permissions", path.display())]
@@ -189,4 +261,8 @@ pub enum Error {
     /// The input could not be read, cut or packed.
     #[error(transparent)]
     Seq(#[from] virpack_seq::SeqError),
+}
+
+fn published_names() -> String {
+    PUBLISHED.map(|model| model.name).join(", ")
 }

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod esm2;
+pub mod hub;
 pub mod published;
 pub mod source;
 pub mod weights;

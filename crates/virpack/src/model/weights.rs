@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub use ::safetensors::Dtype;
 pub use names::canonical;
+pub(super) use shards::{NAMES, are_whole, shards};
 pub use tensor::StoredTensor;
 pub use torch::{CheckpointError, TensorProblem};
 use virpack_device::MappedFile;
