@@ -1,5 +1,7 @@
 //! Names of models, fetched from a small server on loopback that answers as the Hub does.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;

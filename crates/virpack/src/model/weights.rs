@@ -5,7 +5,7 @@ pub mod pickle;
 pub mod safetensors;
 mod shards;
 mod tensor;
-mod torch;
+pub mod torch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
