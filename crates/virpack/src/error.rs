@@ -222,7 +222,8 @@ pub enum Error {
     // --- a model's settings: model/config.rs ---
     /// Weights without the settings that say what to do with them.
     #[error(
-        "{}: no settings for the model; looked for config.json{}", path.display(),
+        "{}: no settings for the model; looked for config.json{}\n\
+         hint: put the model's config.json beside its weights", path.display(),
         if *in_checkpoint { " and, in the checkpoint, for cfg.model or args" } else { "" }
     )]
     NoConfig {
@@ -232,7 +233,7 @@ pub enum Error {
         in_checkpoint: bool,
     },
     /// A setting that the model cannot be built without.
-    #[error("{}: no usable {setting}: {given}", path.display())]
+    #[error("{}: no usable {setting}: {given}\nhint: copy or download the file again", path.display())]
     BadSetting {
         /// The file that holds the settings.
         path: PathBuf,
