@@ -23,7 +23,7 @@ pub enum Error {
     },
     /// A model that is not in the cache while the network is switched off.
     #[error(
-        "{repository} is not in the cache {}, and HF_HUB_OFFLINE keeps off the network\n\
+        "{repository} is no local path and not in the cache {}, and HF_HUB_OFFLINE keeps off the network\n\
          hint: unset HF_HUB_OFFLINE, or give a local directory with its files as --model", cache.display()
     )]
     NotCached {
