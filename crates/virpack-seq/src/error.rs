@@ -16,6 +16,127 @@ pub enum SeqError {
         source: std::io::Error,
     },
 
+    // --- reading: reader.rs ---
+    /// An input is a directory.
+    #[error("{} is a directory\nhint: name the files in it", path.display())]
+    Directory {
+        /// The input as it was named.
+        path: PathBuf,
+    },
+    /// Standard input was named more than once.
+    #[error("standard input (-) is named {times} times\nhint: it can be read only once")]
+    StdinTwice {
+        /// How often it was named.
+        times: usize,
+    },
+    /// The system failed while an input was read.
+    #[error("{}:{line}: reading failed after {records} records: {source}", path.display())]
+    Read {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line that could not be read to its end, from 1.
+        line: u64,
+        /// Whole records of this input before it.
+        records: u64,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Compressed data that end too early or are damaged.
+    #[error(
+        "{}:{line}: the {codec} data end too early or are damaged, after {records} whole records: {source}\n\
+         hint: the file is incomplete; fetch or compress it again",
+        path.display()
+    )]
+    Damaged {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The compression: `gzip`, `bzip2`, `xz` or `zstd`.
+        codec: &'static str,
+        /// The line (decompressed) that could not be read to its end, from 1.
+        line: u64,
+        /// Whole records of this input before the damage.
+        records: u64,
+        /// What the decoder said.
+        source: std::io::Error,
+    },
+    /// Text that is neither FASTA nor FASTQ.
+    #[error(
+        "{}:{line}: this is neither FASTA nor FASTQ: a record begins with `>` or `@`, this line with `{found}`\n\
+         hint: name a file of sequences",
+        path.display()
+    )]
+    NotSequences {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The first line that is not blank, from 1.
+        line: u64,
+        /// The beginning of that line.
+        found: String,
+    },
+    /// Bytes that are no text.
+    #[error(
+        "{}:{line}: binary data where text was expected (record {record})\n\
+         hint: FASTA or FASTQ may be compressed by gzip, bzip2, xz or zstd; other formats are not read",
+        path.display()
+    )]
+    Binary {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line of the record's header, from 1.
+        line: u64,
+        /// The record's number in this input, from 1.
+        record: u64,
+    },
+    /// A FASTQ record whose quality line is shorter or longer than its sequence.
+    #[error(
+        "{}:{line}: record {record} ({id}): {sequence} letters, but {quality} quality values\n\
+         hint: the file is damaged, or its sequences go over several lines, which is not read",
+        path.display()
+    )]
+    QualityLength {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line of the record's header, from 1.
+        line: u64,
+        /// The record's number in this input, from 1.
+        record: u64,
+        /// The first word of its header.
+        id: String,
+        /// Letters in its sequence line.
+        sequence: usize,
+        /// Bytes in its quality line.
+        quality: usize,
+    },
+    /// A FASTQ record whose lines are not where they must be.
+    #[error(
+        "{}:{line}: record {record}: a line that begins with `{expected}` was expected\n\
+         hint: FASTQ has four lines a record; sequences over several lines are not read",
+        path.display()
+    )]
+    FastqLine {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line at fault, from 1.
+        line: u64,
+        /// The record's number in this input, from 1.
+        record: u64,
+        /// What the line must begin with: `@` or `+`.
+        expected: char,
+    },
+    /// A FASTQ file that ends inside a record.
+    #[error(
+        "{}:{line}: the file ends inside record {record}\nhint: the file is incomplete; fetch it again",
+        path.display()
+    )]
+    FastqTruncated {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The last line, from 1.
+        line: u64,
+        /// The record's number in this input, from 1.
+        record: u64,
+    },
+
     // --- packing: pack.rs, collate.rs, budget.rs ---
     /// A budget that cannot hold the longest sequence the options let through.
     #[error(

@@ -4,8 +4,12 @@
 
 pub mod batch;
 pub mod error;
+pub mod reader;
 pub mod record;
+pub mod tokenize;
 
 pub use batch::{PackedBatch, SequenceIndex, Window};
 pub use error::SeqError;
+pub use reader::{Input, ReadProgress, Records};
 pub use record::{Record, SkipReason, SkippedRecord};
+pub use tokenize::{EsmTokenizer, Tokenizer};
