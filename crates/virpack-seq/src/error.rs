@@ -137,6 +137,45 @@ pub enum SeqError {
         record: u64,
     },
 
+    // --- lengths and the loader: long.rs, loader.rs ---
+    /// A record over the largest length, where such records are errors.
+    #[error(
+        "{}:{line}: record {id}: {length} residues are over the largest length of {max_length}\n\
+         hint: raise --max-length, or let --long-records truncate, window or skip it",
+        path.display()
+    )]
+    TooLong {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line of the record's header, from 1.
+        line: u64,
+        /// The first word of its header.
+        id: Arc<str>,
+        /// Residues in the record.
+        length: u64,
+        /// Most residues that go through.
+        max_length: usize,
+    },
+    /// Windows that overlap so much that a residue would lie in more than two.
+    #[error("windows cannot overlap by {overlap} residues\nhint: the most is half of --max-length, {most}")]
+    WindowOverlap {
+        /// The overlap asked for, in residues.
+        overlap: usize,
+        /// The most that works, in residues.
+        most: usize,
+    },
+    /// A largest length that lets nothing through.
+    #[error("a largest length of 0 residues lets nothing through\nhint: give --max-length at least 1")]
+    MaxLengthZero,
+    /// A thread of the loader panicked; it is a fault of ours, or of the tokenizer given.
+    #[error("the loader's {worker} thread panicked: {message}")]
+    WorkerPanicked {
+        /// What the thread did: `reading`, `tokenizing` or `collating`.
+        worker: &'static str,
+        /// What it said.
+        message: String,
+    },
+
     // --- packing: pack.rs, collate.rs, budget.rs ---
     /// A budget that cannot hold the longest sequence the options let through.
     #[error(
