@@ -3,9 +3,15 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+pub mod budget;
+pub mod collate;
 pub mod error;
+pub mod pack;
 pub mod record;
 
 pub use batch::{PackedBatch, SequenceIndex, Window};
+pub use budget::{BudgetLimits, Footprint, available_memory, calculate_token_budget};
+pub use collate::{CollatorCounters, CollatorOptions, VarlenCollator};
 pub use error::SeqError;
+pub use pack::{Algorithm, GreedyPacker, LengthHistogram, PackStats, PackWorkspace, PackerOptions, Packing};
 pub use record::{Record, SkipReason, SkippedRecord};
