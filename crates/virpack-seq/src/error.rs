@@ -167,6 +167,14 @@ pub enum SeqError {
     /// A largest length that lets nothing through.
     #[error("a largest length of 0 residues lets nothing through\nhint: give --max-length at least 1")]
     MaxLengthZero,
+    /// The system gave the loader no thread.
+    #[error("cannot start the loader's {worker} thread: {source}")]
+    Thread {
+        /// What the thread was to do.
+        worker: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A thread of the loader panicked; it is a fault of ours, or of the tokenizer given.
     #[error("the loader's {worker} thread panicked: {message}")]
     WorkerPanicked {
@@ -197,5 +205,69 @@ pub enum SeqError {
         tokens: usize,
         /// Most tokens in a batch.
         token_budget: usize,
+    },
+    /// A budget whose tokens `cu_seqlens` (int32) could not count.
+    #[error("a token budget of {token_budget} is too large\nhint: the largest is 2147483647")]
+    BudgetTooLarge {
+        /// Most tokens in a batch.
+        token_budget: usize,
+    },
+    /// A limit on attention cost that the longest sequence alone passes.
+    #[error(
+        "an attention cost of {max_attention_cost} cannot hold a sequence of {longest} tokens\n\
+         hint: the smallest that works is the square of {longest}"
+    )]
+    AttentionCostTooSmall {
+        /// Largest sum of squared lengths in a batch, tokens².
+        max_attention_cost: u64,
+        /// Tokens in the longest sequence that may come, special tokens included.
+        longest: usize,
+    },
+    /// An option that must be at least 1 is 0.
+    #[error("{option} must be at least 1")]
+    ZeroOption {
+        /// The option's name.
+        option: &'static str,
+    },
+    /// A length that no batch can hold was given to the packer.
+    #[error(
+        "length {position} is of {tokens} tokens\nhint: a batch holds sequences of 1 to {longest} tokens"
+    )]
+    LengthOutOfRange {
+        /// Its place among the lengths, from 0.
+        position: usize,
+        /// The length, tokens.
+        tokens: usize,
+        /// The longest sequence that a batch holds, tokens.
+        longest: usize,
+    },
+    /// A sequence whose attention alone costs more than a batch may reached the packer.
+    #[error("record {id}: {tokens} tokens, squared, are over the attention cost of {max_attention_cost}")]
+    OverAttentionCost {
+        /// The record's id.
+        id: Arc<str>,
+        /// Its tokens, special tokens included.
+        tokens: usize,
+        /// Largest sum of squared lengths in a batch, tokens².
+        max_attention_cost: u64,
+    },
+    /// A sequence without any token, not even special ones, reached the packer.
+    #[error("record {id} has no tokens")]
+    NoTokens {
+        /// The record's id.
+        id: Arc<str>,
+    },
+    /// Memory that does not hold the model and its smallest batch.
+    #[error(
+        "{available} bytes of memory do not hold the model and a batch of {smallest_budget} tokens\n\
+         hint: {needed} bytes are needed"
+    )]
+    NotEnoughMemory {
+        /// Memory that may be used, bytes.
+        available: u64,
+        /// Memory that the smallest batch needs, weights and workspace included, bytes.
+        needed: u64,
+        /// The smallest token budget that the limits allow.
+        smallest_budget: usize,
     },
 }

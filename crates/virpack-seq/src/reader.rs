@@ -8,6 +8,8 @@ mod input;
 mod parse;
 mod source;
 
+use std::io::Read;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -17,6 +19,7 @@ use crate::error::SeqError;
 use crate::record::Record;
 pub(crate) use blocks::{Block, Blocks};
 pub(crate) use parse::Parser;
+use source::Source;
 
 /// Opens FASTA or FASTQ inputs, to be read one after the other as one stream of records.
 ///
@@ -65,6 +68,25 @@ pub struct Records {
 }
 
 impl Records {
+    /// The records in what `reader` gives, compressed or not; `name` stands in errors.
+    ///
+    /// # Errors
+    ///
+    /// A decoder that cannot be set up.
+    pub fn from_reader(
+        name: impl Into<PathBuf>,
+        reader: impl Read + Send + 'static,
+    ) -> Result<Records, SeqError> {
+        let inputs: Arc<[Input]> = [Input::Path(name.into())].into();
+        let progress = Arc::new(ReadProgress::default());
+        let source = Source::from_read(Box::new(reader), true, Arc::clone(&progress))
+            .map_err(|error| inputs[0].cannot_open(error))?;
+        Ok(Records {
+            blocks: Blocks::of(source, Arc::clone(&inputs), Arc::clone(&progress)),
+            parser: Parser::new(inputs, progress),
+        })
+    }
+
     /// Fills `record` with the next record; `false` at the end of the last input.
     ///
     /// Spaces, tabs and line ends are taken out of the sequence; header bytes that are no UTF-8 become

@@ -39,13 +39,23 @@ impl Blocks {
         Blocks { inputs, progress, next: 0, cutter: None }
     }
 
+    /// The blocks of the one input that `source` reads.
+    pub(super) fn of(source: Source, inputs: Arc<[Input]>, progress: Arc<ReadProgress>) -> Self {
+        let cutter = inputs.first().map(|input| Cutter::new(source, input.clone(), 0, Arc::clone(&progress)));
+        Blocks { inputs, progress, next: 1, cutter }
+    }
+
     /// The next block; `None` at the end of the last input and after an error.
     pub(crate) fn next(&mut self) -> Result<Option<Block>, SeqError> {
         loop {
             if self.cutter.is_none() {
                 let Some(input) = self.inputs.get(self.next) else { return Ok(None) };
-                self.cutter = Some(Cutter::new(input.clone(), self.next as u32, Arc::clone(&self.progress))?);
+                let number = self.next as u32;
                 self.next += 1;
+                let progress = Arc::clone(&self.progress);
+                let source = Source::open(input, Arc::clone(&progress))
+                    .inspect_err(|_| self.next = self.inputs.len())?;
+                self.cutter = Some(Cutter::new(source, input.clone(), number, progress));
             }
             let Some(cutter) = &mut self.cutter else { return Ok(None) };
             match cutter.next() {
@@ -83,9 +93,9 @@ struct Cutter {
 }
 
 impl Cutter {
-    fn new(input: Input, number: u32, progress: Arc<ReadProgress>) -> Result<Self, SeqError> {
-        Ok(Cutter {
-            source: Source::open(&input, Arc::clone(&progress))?,
+    fn new(source: Source, input: Input, number: u32, progress: Arc<ReadProgress>) -> Self {
+        Cutter {
+            source,
             input,
             number,
             progress,
@@ -97,7 +107,7 @@ impl Cutter {
             line: 1,
             ended: false,
             error: None,
-        })
+        }
     }
 
     fn next(&mut self) -> Result<Option<Block>, SeqError> {

@@ -33,6 +33,15 @@ impl Source {
             Some(file) => Box::new(file),
             None => Box::new(io::stdin()),
         };
+        Source::from_read(inner, is_pipe, progress).map_err(cannot_open)
+    }
+
+    /// Finds out the compression of what `inner` gives from its first bytes.
+    pub(super) fn from_read(
+        inner: Box<dyn Read + Send>,
+        is_pipe: bool,
+        progress: Arc<ReadProgress>,
+    ) -> io::Result<Source> {
         let mut raw = Counted { inner, progress };
         let mut magic = Vec::with_capacity(6);
         // An error here comes again at the next read, where it is reported with its place.
@@ -41,7 +50,7 @@ impl Source {
         let raw = io::Cursor::new(magic).chain(FailFirst(first.err())).chain(raw);
         let reader: Box<dyn Read + Send> = match codec {
             None => Box::new(raw),
-            Some(codec) => decoder(codec, BufReader::with_capacity(READ_SIZE, raw)).map_err(cannot_open)?,
+            Some(codec) => decoder(codec, BufReader::with_capacity(READ_SIZE, raw))?,
         };
         Ok(Source { reader, codec, is_pipe })
     }
