@@ -79,7 +79,7 @@ impl TokenSlab {
     }
 
     /// Empties the slab and keeps its memory, unless a huge record has blown it up.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         const KEPT: usize = 4 << 20;
         self.tokens.clear();
         self.tokens.shrink_to(KEPT);

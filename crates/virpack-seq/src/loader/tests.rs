@@ -224,7 +224,7 @@ fn a_panic_is_an_error() {
         }
     }
     // The first bytes are read at the start, on the caller's thread.
-    let (_, error) = consume(load(io::Cursor::new(*b">a\nMK\n>b").chain(Broken), options()), 1, Duration::ZERO);
+    let (_, error) = consume(load(io::Cursor::new(*b">0\nMK\n>1").chain(Broken), options()), 1, Duration::ZERO);
     assert!(matches!(error, Some(SeqError::WorkerPanicked { worker: "reading", .. })), "{error:?}");
 }
 

@@ -1,9 +1,10 @@
 //! Blocks of whole records to records, by needletail.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 use std::sync::Arc;
 
-use memchr::{memchr, memchr_iter, memchr3};
+use memchr::memchr_iter;
 use needletail::errors::{ParseError, ParseErrorKind};
 use needletail::parser::{FastaReader, FastqReader, FastxReader, SequenceRecord};
 
@@ -171,16 +172,25 @@ fn lengths(message: &str) -> (usize, usize) {
 fn fill(record: &mut Record, parsed: &SequenceRecord<'_>) -> Result<(), Fault> {
     let header = parsed.id().trim_ascii_end();
     let end = header.iter().position(|&b| matches!(b, b' ' | b'\t')).unwrap_or(header.len());
-    record.id = String::from_utf8_lossy(&header[..end]).into();
+    record.id = text(&header[..end]).into();
     record.description.clear();
-    record.description.push_str(&String::from_utf8_lossy(header[end..].trim_ascii_start()));
+    record.description.push_str(&text(header[end..].trim_ascii_start()));
     record.sequence.clear();
-    copy_letters(parsed.raw_seq(), &mut record.sequence);
-    if memchr(0, &record.sequence).is_some() { Err(Fault::Binary) } else { Ok(()) }
+    copy_letters(parsed.raw_seq(), &mut record.sequence)
 }
 
-/// Appends the letters of `text` without line ends and blanks.
-fn copy_letters(text: &[u8], letters: &mut Vec<u8>) {
+/// A header's text. The check comes first because `from_utf8_lossy` goes byte by byte even over ASCII.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
+/// Appends the letters of `text` without line ends and blanks; a NUL byte is a fault.
+fn copy_letters(text: &[u8], letters: &mut Vec<u8>) -> Result<(), Fault> {
+    // The common case, a sequence in one line, costs one pass.
+    if !has_blanks(text) {
+        letters.extend_from_slice(text);
+        return Ok(());
+    }
     letters.reserve(text.len());
     let mut start = 0;
     for end in memchr_iter(b'\n', text).chain([text.len()]) {
@@ -188,7 +198,16 @@ fn copy_letters(text: &[u8], letters: &mut Vec<u8>) {
         letters.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
         start = end + 1;
     }
-    if memchr3(b' ', b'\t', b'\r', letters).is_some() {
+    if has_blanks(letters) {
         letters.retain(|letter| !letter.is_ascii_whitespace());
+        if letters.contains(&0) {
+            return Err(Fault::Binary);
+        }
     }
+    Ok(())
+}
+
+/// Whether a byte is a blank or below; without an early end, so that it becomes vector code.
+fn has_blanks(text: &[u8]) -> bool {
+    text.iter().fold(u8::MAX, |least, &byte| least.min(byte)) <= b' '
 }
