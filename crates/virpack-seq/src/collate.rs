@@ -78,9 +78,7 @@ impl VarlenCollator {
     ///
     /// [`SeqError::ZeroOption`] for a `buffer_size` of 0.
     pub fn new(packer: GreedyPacker, options: CollatorOptions) -> Result<Self, SeqError> {
-        if options.buffer_size == 0 {
-            return Err(SeqError::ZeroOption { option: "buffer_size" });
-        }
+        options.check()?;
         Ok(VarlenCollator {
             enable_packing: options.enable_packing,
             tally: Tally::new(packer.options()),

@@ -7,6 +7,7 @@ pub mod budget;
 pub mod collate;
 pub mod error;
 pub mod pack;
+pub mod plan;
 pub mod record;
 
 pub use batch::{PackedBatch, SequenceIndex, Window};
@@ -14,4 +15,5 @@ pub use budget::{BudgetLimits, Footprint, available_memory, calculate_token_budg
 pub use collate::{CollatorCounters, CollatorOptions, VarlenCollator};
 pub use error::SeqError;
 pub use pack::{Algorithm, GreedyPacker, LengthHistogram, PackStats, PackWorkspace, PackerOptions, Packing};
+pub use plan::{Plan, Planner};
 pub use record::{Record, SkipReason, SkippedRecord};

@@ -1,5 +1,6 @@
 //! Which waiting records leave in which batch: the collator without its tokens.
 
+use crate::error::SeqError;
 use crate::pack::{Algorithm, GreedyPacker, PackWorkspace, Packing};
 
 /// How a [`VarlenCollator`](crate::VarlenCollator) buffers.
@@ -17,6 +18,15 @@ pub struct CollatorOptions {
 impl Default for CollatorOptions {
     fn default() -> Self {
         CollatorOptions { buffer_size: 2_000, enable_packing: true, max_windows: 4 }
+    }
+}
+
+impl CollatorOptions {
+    pub(crate) fn check(&self) -> Result<(), SeqError> {
+        if self.buffer_size == 0 {
+            return Err(SeqError::ZeroOption { option: "buffer_size" });
+        }
+        Ok(())
     }
 }
 
@@ -50,6 +60,8 @@ pub(crate) struct Window {
     new: usize,
     workspace: PackWorkspace,
     packing: Packing,
+    /// Tokens in each batch of `packing`.
+    tokens: Vec<u64>,
     /// Batches of `packing` that leave, in order.
     leaving: Vec<u32>,
     /// Records that stay, as positions before the closing, ascending.
@@ -70,6 +82,7 @@ impl Window {
             new: 0,
             workspace: PackWorkspace::default(),
             packing: Packing::default(),
+            tokens: Vec::new(),
             leaving: Vec::new(),
             staying: Vec::new(),
             open: Vec::new(),
@@ -105,13 +118,16 @@ impl Window {
         self.packer
             .pack_due_into(&self.lengths, due, &mut self.workspace, &mut self.packing)
             .expect("the collator checks every length");
+        let length = |&item: &u32| u64::from(self.lengths[item as usize]);
+        self.tokens.clear();
+        self.tokens.extend(self.packing.iter().map(|items| items.iter().map(length).sum::<u64>()));
         self.leaving.clear();
         self.staying.clear();
         let batches = 0..self.packing.len() as u32;
         match why {
             Close::Flush | Close::MicroBatch => self.leaving.extend(batches),
             Close::Release => {
-                let fullest = batches.rev().max_by_key(|&batch| self.tokens(batch));
+                let fullest = batches.rev().max_by_key(|&batch| self.tokens[batch as usize]);
                 self.leaving.extend(fullest);
                 self.stay_but_leaving();
             }
@@ -132,13 +148,14 @@ impl Window {
         self.leaving.iter().map(|&batch| self.packing.batch(batch as usize))
     }
 
+    /// Tokens in each batch that leaves.
+    pub(crate) fn leaving_tokens(&self) -> impl Iterator<Item = u64> {
+        self.leaving.iter().map(|&batch| self.tokens[batch as usize])
+    }
+
     /// The records that stay, as positions before the closing, ascending.
     pub(crate) fn staying(&self) -> &[u32] {
         &self.staying
-    }
-
-    fn tokens(&self, batch: u32) -> u64 {
-        self.packing.batch(batch as usize).iter().map(|&item| u64::from(self.lengths[item as usize])).sum()
     }
 
     fn stay_but_leaving(&mut self) {
@@ -163,7 +180,7 @@ impl Window {
             let items = self.packing.batch(batch as usize);
             let lengths = items.iter().map(|&item| self.lengths[item as usize]);
             if self.packer.room(lengths) >= shortest && !items.iter().any(|&item| (item as usize) < due) {
-                self.open.push((self.tokens(batch), batch));
+                self.open.push((self.tokens[batch as usize], batch));
             }
         }
         self.open.sort_unstable();
