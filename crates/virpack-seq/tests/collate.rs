@@ -74,7 +74,7 @@ fn case() -> impl Strategy<Value = Case> {
     let algorithm = prop::sample::select(Algorithm::ALL.to_vec());
     let limits = (0usize..400, prop::option::of(1usize..12), prop::option::of(0u64..50_000));
     let buffer = (1usize..60, any::<bool>(), 0u32..6);
-    (1u32..120, algorithm, limits, buffer, 1usize..20)
+    (1u32..120, algorithm, limits, buffer, prop_oneof![Just(1), 1usize..20])
         .prop_flat_map(|(longest, algorithm, limits, buffer, pop_every)| {
             let lengths = prop::collection::vec(1..=longest, 0..400);
             (Just((longest, algorithm, limits, buffer, pop_every)), lengths)
@@ -122,7 +122,8 @@ fn stream(case: &Case) -> Vec<PackedBatch> {
         assert_eq!(counters.received, counters.returned + counters.waiting);
     }
     if case.collator.enable_packing {
-        assert!(collator.counters().most_waiting <= 3 * buffer_size as u64);
+        let buffers = if case.pop_every == 1 { 3 } else { 4 };
+        assert!(collator.counters().most_waiting <= buffers * buffer_size as u64);
     }
     for batch in collator.flush() {
         inspector.inspect(&batch);
@@ -227,7 +228,7 @@ fn many(records: u64) {
     collator.flush().into_iter().for_each(|batch| look(batch, records));
     assert_eq!(returned, records);
     assert_eq!(ids, (0..records).fold(0, |ids, record| ids ^ Random(record).next()));
-    assert!(most <= 4_000, "{most} resident");
+    assert!(most <= 6_000, "{most} resident");
     assert!(collator.stats().efficiency() > 0.998, "{}", collator.stats().efficiency());
 }
 
@@ -273,6 +274,16 @@ fn streamed_efficiency_does_not_depend_on_the_window() {
     assert!(reached >= 0.995, "peptides of 49-50: {reached} of {best}");
     let (reached, best) = efficiency(&workload::peptides(165, 100_000), 4_096);
     assert!(reached >= 0.9999 * best, "peptides of 165-166: {reached} of {best}");
+}
+
+/// A device with much memory and short records: a batch takes more records than a buffer has.
+#[test]
+fn a_budget_larger_than_the_buffer() {
+    let lengths = workload::peptides(49, 200_000);
+    for (budget, least) in [(65_536, 0.998), (131_072, 0.99), (262_144, 0.99)] {
+        let (reached, best) = efficiency(&lengths, budget);
+        assert!(reached >= least * best, "{budget}: {reached} of {best}");
+    }
 }
 
 #[test]

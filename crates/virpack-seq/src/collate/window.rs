@@ -137,7 +137,10 @@ impl Window {
             }
         }
         self.retain();
-        if why != Close::Release {
+        if why == Close::Release {
+            // Those that came in this window and left early make room for as many more.
+            self.new = self.since.len() - self.since.partition_point(|&since| since < self.now);
+        } else {
             self.new = 0;
             self.now += 1;
         }
@@ -166,8 +169,8 @@ impl Window {
         self.staying.sort_unstable();
     }
 
-    /// Keeps back the batches that a further record would still have room in, the emptiest first, as long as
-    /// they are no more than a buffer of records and hold none that is due. Next fit goes on with its newest.
+    /// Keeps back the batches that a further record would still have room in and that hold none that is due, the
+    /// emptiest first. Next fit goes on with its newest.
     fn stay_under_filled(&mut self, due: usize) {
         let batches = self.packing.len() as u32;
         let first = match self.packer.options().algorithm {
@@ -184,12 +187,13 @@ impl Window {
             }
         }
         self.open.sort_unstable();
-        let mut most = if self.options.max_windows == 0 { 0 } else { self.options.buffer_size };
-        let stay = self.open.iter().take_while(|(_, batch)| {
-            let records = self.packing.batch(*batch as usize).len();
-            let fits = records <= most;
-            most = most.saturating_sub(records);
-            fits
+        // Several batches stay while they are a buffer of records at most, but the emptiest of them may be two
+        // buffers: where a batch takes more records than a buffer has, it must be let grow.
+        let buffer = if self.options.max_windows == 0 { 0 } else { self.options.buffer_size };
+        let mut records = 0;
+        let stay = self.open.iter().enumerate().take_while(|(place, (_, batch))| {
+            records += self.packing.batch(*batch as usize).len();
+            records <= buffer || (*place == 0 && records <= 2 * buffer)
         });
         let stay = stay.count();
         self.open.truncate(stay);
