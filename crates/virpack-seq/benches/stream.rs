@@ -124,7 +124,8 @@ fn generate(folder: &Path) -> std::io::Result<PathBuf> {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (state >> 40) as f64 / (1u64 << 24) as f64
     };
-    let letters: Vec<u8> = (0..1 << 16).map(|_| b"LAGVSERTIDPKQNFYMHWC"[(uniform() * 20.0) as usize]).collect();
+    let letters: Vec<u8> =
+        (0..1 << 16).map(|_| b"LAGVSERTIDPKQNFYMHWC"[(uniform() * 20.0) as usize]).collect();
     let (mut written, mut number) = (0, 0);
     while written < 256 << 20 {
         let normal = (0..12).map(|_| uniform()).sum::<f64>() - 6.0;

@@ -20,8 +20,8 @@ use store::TokenStore;
 /// the next window, so that efficiency does not depend on the window. No record waits longer than
 /// [`CollatorOptions::max_windows`] windows. [`VarlenCollator::flush`] returns all that remains.
 ///
-/// At most one buffer of records stays for the next window, so whoever pops what is ready before the next
-/// buffer is full never has more than three buffers of records resident here; who pops after every push, two.
+/// At most two buffers of records stay for the next window, so whoever pops what is ready after every push never
+/// has more than three buffers of records resident here; who pops only before the next buffer is full, four.
 ///
 /// ```
 /// use virpack_seq::{CollatorOptions, GreedyPacker, PackerOptions, SequenceIndex, VarlenCollator, Window};
@@ -78,9 +78,7 @@ impl VarlenCollator {
     ///
     /// [`SeqError::ZeroOption`] for a `buffer_size` of 0.
     pub fn new(packer: GreedyPacker, options: CollatorOptions) -> Result<Self, SeqError> {
-        if options.buffer_size == 0 {
-            return Err(SeqError::ZeroOption { option: "buffer_size" });
-        }
+        options.check()?;
         Ok(VarlenCollator {
             enable_packing: options.enable_packing,
             tally: Tally::new(packer.options()),

@@ -228,7 +228,8 @@ mod tests {
         for max_length in [1, 2, 3, 10, 33, 100] {
             for overlap in 0..=max_length / 2 {
                 for length in (1..130).chain([399, 400]) {
-                    let mut slab = apply(policy(max_length, LongRecords::Window { overlap }), &letters[..length]);
+                    let mut slab =
+                        apply(policy(max_length, LongRecords::Window { overlap }), &letters[..length]);
                     let whole = {
                         let mut tokens = Vec::new();
                         EsmTokenizer.tokenize(&letters[..length], usize::MAX, &mut tokens);
@@ -286,7 +287,8 @@ mod tests {
     fn the_error_policy_names_the_record() {
         let mut slab = TokenSlab::default();
         let policy = policy(4, LongRecords::Error);
-        let error = policy.apply(&EsmTokenizer, &record("LAGVS"), &["f.fasta".into()], &mut slab).unwrap_err();
+        let error =
+            policy.apply(&EsmTokenizer, &record("LAGVS"), &["f.fasta".into()], &mut slab).unwrap_err();
         assert!(error.to_string().starts_with("f.fasta:7: record r: 5 residues"), "{error}");
         assert!(policy.apply(&EsmTokenizer, &record("LAGV"), &[], &mut slab).is_ok());
     }

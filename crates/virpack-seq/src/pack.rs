@@ -10,20 +10,23 @@ mod bound;
 mod first_fit;
 mod histogram;
 mod next_fit;
+mod packing;
 mod room;
 mod sort;
 mod stats;
+mod workspace;
 
 pub use bound::lower_bound;
 pub use histogram::LengthHistogram;
+pub use packing::{Batches, Packing};
 pub use stats::{EfficiencyLevel, EfficiencyReason, EfficiencyWarning, PackStats, PaddedCount};
+pub use workspace::PackWorkspace;
 
 use crate::error::SeqError;
 use best_fit::BestFit;
 use first_fit::FirstFit;
 use next_fit::NextFit;
 use room::Limits;
-use sort::{Group, Sorter};
 pub(crate) use stats::Tally;
 
 /// Which batch a sequence goes to.
@@ -295,142 +298,3 @@ trait Place {
     /// Batches opened so far.
     fn batches(&self) -> usize;
 }
-
-/// Sequences of equal length that one batch took at once.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    batch: u32,
-    /// The first of them, a place in the sorted order.
-    start: u32,
-    count: u32,
-}
-
-/// Buffers that packing uses again.
-#[derive(Clone, Debug, Default)]
-pub struct PackWorkspace {
-    sorter: Sorter,
-    runs: Vec<Run>,
-    first_fit: first_fit::RoomTree,
-    best_fit: best_fit::RoomQueue,
-}
-
-impl PackWorkspace {
-    /// Places all groups of the sorted order; gives the number of batches.
-    fn place(&mut self, mut placer: impl Place) -> usize {
-        let mut start = 0;
-        for &Group { length, count } in self.sorter.groups() {
-            placer.place(length, count, |batch, count| {
-                self.runs.push(Run { batch, start, count });
-                start += count;
-            });
-        }
-        placer.batches()
-    }
-
-    /// Brings the runs of each batch together.
-    fn group(&mut self, batches: usize, packing: &mut Packing) {
-        let order = self.sorter.order();
-        packing.starts.clear();
-        packing.starts.resize(batches + 1, 0);
-        // `starts[b]` is first the size of batch `b - 1`, then the place where batch `b - 1` goes on, and in
-        // the end, each batch having moved its mark over itself, where batch `b` begins.
-        for run in &self.runs {
-            packing.starts[run.batch as usize + 1] += run.count;
-        }
-        let mut sum = 0;
-        for start in &mut packing.starts[1..] {
-            let size = *start;
-            *start = sum;
-            sum += size;
-        }
-        packing.order.resize(order.len(), 0);
-        for run in &self.runs {
-            let (from, count) = (run.start as usize, run.count as usize);
-            let mark = &mut packing.starts[run.batch as usize + 1];
-            let to = *mark as usize;
-            *mark += run.count;
-            if count < 8 {
-                // Most runs late in a packing are short: a loop beats the call of `memcpy`.
-                let slots = packing.order[to..to + count].iter_mut();
-                slots.zip(&order[from..]).for_each(|(slot, &position)| *slot = position);
-            } else {
-                packing.order[to..to + count].copy_from_slice(&order[from..from + count]);
-            }
-        }
-    }
-}
-
-/// Batches of positions: every position once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Packing {
-    /// Positions, batch by batch, `[n]`.
-    order: Vec<u32>,
-    /// Where each batch begins in `order`, `[batches + 1]`; empty before the first packing.
-    starts: Vec<u32>,
-}
-
-impl Packing {
-    /// Batches.
-    pub fn len(&self) -> usize {
-        self.starts.len().saturating_sub(1)
-    }
-
-    /// Whether there is no batch.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The positions in batch `i`.
-    pub fn batch(&self, i: usize) -> &[u32] {
-        &self.order[self.starts[i] as usize..self.starts[i + 1] as usize]
-    }
-
-    /// The batches, in the order in which they were opened.
-    pub fn iter(&self) -> Batches<'_> {
-        Batches { packing: self, next: 0 }
-    }
-
-    /// All positions, batch by batch, `[n]`.
-    pub fn order(&self) -> &[u32] {
-        &self.order
-    }
-
-    /// Where each batch begins in [`Packing::order`], `[batches + 1]` (empty before the first packing).
-    pub fn starts(&self) -> &[u32] {
-        &self.starts
-    }
-}
-
-impl<'a> IntoIterator for &'a Packing {
-    type Item = &'a [u32];
-    type IntoIter = Batches<'a>;
-
-    fn into_iter(self) -> Batches<'a> {
-        self.iter()
-    }
-}
-
-/// The batches of a [`Packing`], each as the positions in it.
-#[derive(Clone, Debug)]
-pub struct Batches<'a> {
-    packing: &'a Packing,
-    next: usize,
-}
-
-impl<'a> Iterator for Batches<'a> {
-    type Item = &'a [u32];
-
-    fn next(&mut self) -> Option<&'a [u32]> {
-        (self.next < self.packing.len()).then(|| {
-            self.next += 1;
-            self.packing.batch(self.next - 1)
-        })
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.packing.len() - self.next;
-        (left, Some(left))
-    }
-}
-
-impl ExactSizeIterator for Batches<'_> {}

@@ -1,5 +1,7 @@
 //! Good, odd and bad inputs: what comes out, in which order, and what the errors say.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -242,7 +244,10 @@ fn what_is_no_sequence_file_is_said_so() {
     let (records, error) = read_bytes("\nDear reader,\nthis is a letter\n");
     assert!(records.is_empty());
     let error = error.unwrap();
-    assert!(matches!(&error, SeqError::NotSequences { line: 2, found, .. } if found == "Dear reader,"), "{error:?}");
+    assert!(
+        matches!(&error, SeqError::NotSequences { line: 2, found, .. } if found == "Dear reader,"),
+        "{error:?}"
+    );
     let (_, error) = read_bytes(b"\x7fELF\x02\x01\x01\0\0\0\0");
     assert!(matches!(error, Some(SeqError::Binary { line: 1, record: 1, .. })), "{error:?}");
     let (records, error) = read_bytes(b">a\nMK\n>b\nM\0\0K\n>c\nMK\n");
@@ -255,19 +260,30 @@ fn bad_fastq_names_line_and_record() {
     let (records, error) = read_bytes("@a\nAC\n+\nII\n\n@b x\nACGT\n+\nII\n@c\nA\n+\nI\n");
     assert_eq!(show(&records), ["a//1/AC"]);
     match error.unwrap() {
-        SeqError::QualityLength { line: 6, record: 2, id, sequence: 4, quality: 2, .. } => assert_eq!(id, "b"),
+        SeqError::QualityLength { line: 6, record: 2, id, sequence: 4, quality: 2, .. } => {
+            assert_eq!(id, "b")
+        }
         other => panic!("{other:?}"),
     }
     let (_, error) = read_bytes("@a\nAC\n+\nIIII\n");
-    assert!(matches!(error, Some(SeqError::QualityLength { line: 1, sequence: 2, quality: 4, .. })), "{error:?}");
+    assert!(
+        matches!(error, Some(SeqError::QualityLength { line: 1, sequence: 2, quality: 4, .. })),
+        "{error:?}"
+    );
     let (records, error) = read_bytes("@a\nAC\n+\nII\n@b\nACGT\n");
     assert_eq!(records.len(), 1);
     assert!(matches!(error, Some(SeqError::FastqTruncated { record: 2, .. })), "{error:?}");
     let (_, error) = read_bytes("@a\nAC\nGT\n+\nIIII\n");
-    assert!(matches!(error, Some(SeqError::FastqLine { line: 3, record: 1, expected: '+', .. })), "{error:?}");
+    assert!(
+        matches!(error, Some(SeqError::FastqLine { line: 3, record: 1, expected: '+', .. })),
+        "{error:?}"
+    );
     let (records, error) = read_bytes("@a\nAC\n+\nII\nb\nACGT\n+\nIIII\n");
     assert_eq!(records.len(), 1);
-    assert!(matches!(error, Some(SeqError::FastqLine { line: 5, record: 2, expected: '@', .. })), "{error:?}");
+    assert!(
+        matches!(error, Some(SeqError::FastqLine { line: 5, record: 2, expected: '@', .. })),
+        "{error:?}"
+    );
 }
 
 #[cfg(unix)]
@@ -300,7 +316,8 @@ fn a_pipe_hands_on_records_before_it_ends() {
 /// The real proteins, when the shared data lie beside the repository.
 #[test]
 fn twenty_thousand_proteins() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/proteins/uniprot_20k.fasta.gz");
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/proteins/uniprot_20k.fasta.gz");
     if !path.exists() {
         eprintln!("skipped: {} is not there", path.display());
         return;

@@ -1,5 +1,6 @@
 //! Which waiting records leave in which batch: the collator without its tokens.
 
+use crate::error::SeqError;
 use crate::pack::{Algorithm, GreedyPacker, PackWorkspace, Packing};
 
 /// How a [`VarlenCollator`](crate::VarlenCollator) buffers.
@@ -17,6 +18,15 @@ pub struct CollatorOptions {
 impl Default for CollatorOptions {
     fn default() -> Self {
         CollatorOptions { buffer_size: 2_000, enable_packing: true, max_windows: 4 }
+    }
+}
+
+impl CollatorOptions {
+    pub(crate) fn check(&self) -> Result<(), SeqError> {
+        if self.buffer_size == 0 {
+            return Err(SeqError::ZeroOption { option: "buffer_size" });
+        }
+        Ok(())
     }
 }
 
@@ -50,6 +60,8 @@ pub(crate) struct Window {
     new: usize,
     workspace: PackWorkspace,
     packing: Packing,
+    /// Tokens in each batch of `packing`.
+    tokens: Vec<u64>,
     /// Batches of `packing` that leave, in order.
     leaving: Vec<u32>,
     /// Records that stay, as positions before the closing, ascending.
@@ -70,6 +82,7 @@ impl Window {
             new: 0,
             workspace: PackWorkspace::default(),
             packing: Packing::default(),
+            tokens: Vec::new(),
             leaving: Vec::new(),
             staying: Vec::new(),
             open: Vec::new(),
@@ -105,13 +118,16 @@ impl Window {
         self.packer
             .pack_due_into(&self.lengths, due, &mut self.workspace, &mut self.packing)
             .expect("the collator checks every length");
+        let length = |&item: &u32| u64::from(self.lengths[item as usize]);
+        self.tokens.clear();
+        self.tokens.extend(self.packing.iter().map(|items| items.iter().map(length).sum::<u64>()));
         self.leaving.clear();
         self.staying.clear();
         let batches = 0..self.packing.len() as u32;
         match why {
             Close::Flush | Close::MicroBatch => self.leaving.extend(batches),
             Close::Release => {
-                let fullest = batches.rev().max_by_key(|&batch| self.tokens(batch));
+                let fullest = batches.rev().max_by_key(|&batch| self.tokens[batch as usize]);
                 self.leaving.extend(fullest);
                 self.stay_but_leaving();
             }
@@ -121,7 +137,10 @@ impl Window {
             }
         }
         self.retain();
-        if why != Close::Release {
+        if why == Close::Release {
+            // Those that came in this window and left early make room for as many more.
+            self.new = self.since.len() - self.since.partition_point(|&since| since < self.now);
+        } else {
             self.new = 0;
             self.now += 1;
         }
@@ -132,13 +151,14 @@ impl Window {
         self.leaving.iter().map(|&batch| self.packing.batch(batch as usize))
     }
 
+    /// Tokens in each batch that leaves.
+    pub(crate) fn leaving_tokens(&self) -> impl Iterator<Item = u64> {
+        self.leaving.iter().map(|&batch| self.tokens[batch as usize])
+    }
+
     /// The records that stay, as positions before the closing, ascending.
     pub(crate) fn staying(&self) -> &[u32] {
         &self.staying
-    }
-
-    fn tokens(&self, batch: u32) -> u64 {
-        self.packing.batch(batch as usize).iter().map(|&item| u64::from(self.lengths[item as usize])).sum()
     }
 
     fn stay_but_leaving(&mut self) {
@@ -149,8 +169,8 @@ impl Window {
         self.staying.sort_unstable();
     }
 
-    /// Keeps back the batches that a further record would still have room in, the emptiest first, as long as
-    /// they are no more than a buffer of records and hold none that is due. Next fit goes on with its newest.
+    /// Keeps back the batches that a further record would still have room in and that hold none that is due, the
+    /// emptiest first. Next fit goes on with its newest.
     fn stay_under_filled(&mut self, due: usize) {
         let batches = self.packing.len() as u32;
         let first = match self.packer.options().algorithm {
@@ -163,16 +183,17 @@ impl Window {
             let items = self.packing.batch(batch as usize);
             let lengths = items.iter().map(|&item| self.lengths[item as usize]);
             if self.packer.room(lengths) >= shortest && !items.iter().any(|&item| (item as usize) < due) {
-                self.open.push((self.tokens(batch), batch));
+                self.open.push((self.tokens[batch as usize], batch));
             }
         }
         self.open.sort_unstable();
-        let mut most = if self.options.max_windows == 0 { 0 } else { self.options.buffer_size };
-        let stay = self.open.iter().take_while(|(_, batch)| {
-            let records = self.packing.batch(*batch as usize).len();
-            let fits = records <= most;
-            most = most.saturating_sub(records);
-            fits
+        // Several batches stay while they are a buffer of records at most, but the emptiest of them may be two
+        // buffers: where a batch takes more records than a buffer has, it must be let grow.
+        let buffer = if self.options.max_windows == 0 { 0 } else { self.options.buffer_size };
+        let mut records = 0;
+        let stay = self.open.iter().enumerate().take_while(|(place, (_, batch))| {
+            records += self.packing.batch(*batch as usize).len();
+            records <= buffer || (*place == 0 && records <= 2 * buffer)
         });
         let stay = stay.count();
         self.open.truncate(stay);

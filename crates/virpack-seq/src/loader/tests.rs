@@ -134,7 +134,8 @@ fn ten_thousand_records_come_out_once() {
 #[test]
 #[ignore = "takes a minute in release mode"]
 fn ten_million_records_come_out_once() {
-    let (records, error) = consume(load(Generated::new(10_000_000), options()), 3, Duration::from_micros(200));
+    let (records, error) =
+        consume(load(Generated::new(10_000_000), options()), 3, Duration::from_micros(200));
     assert!(error.is_none(), "{error:?}");
     assert!(records.iter().copied().eq(0..10_000_000));
     let number = 1 + Random(77).below(9_999_999);
@@ -162,12 +163,16 @@ fn a_dying_reader_loses_nothing_before_it() {
 
 #[test]
 fn a_length_error_comes_after_the_batches_before_it() {
-    let text: String = (0..50).map(|i| format!(">{i}\n{}\n", "M".repeat(if i == 40 { 101 } else { 9 }))).collect();
+    let text: String =
+        (0..50).map(|i| format!(">{i}\n{}\n", "M".repeat(if i == 40 { 101 } else { 9 }))).collect();
     let mut options = options();
     options.lengths.long_records = LongRecords::Error;
     let (records, error) = consume(load(io::Cursor::new(text), options), 1, Duration::ZERO);
     assert_eq!(records, (0..40).collect::<Vec<_>>());
-    assert!(matches!(&error, Some(SeqError::TooLong { line: 81, id, length: 101, .. }) if **id == *"40"), "{error:?}");
+    assert!(
+        matches!(&error, Some(SeqError::TooLong { line: 81, id, length: 101, .. }) if **id == *"40"),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -179,7 +184,8 @@ fn windows_each_come_once() {
     let mut windows = Vec::new();
     for loaded in loader.clone() {
         let Loaded::Batch(batch) = loaded.unwrap() else { panic!() };
-        windows.extend(batch.index.iter().map(|index| (index.record, index.window.number, index.window.start)));
+        windows
+            .extend(batch.index.iter().map(|index| (index.record, index.window.number, index.window.start)));
     }
     windows.sort_unstable();
     let expected: Vec<_> = (0..7).map(|i| (0, i, 50 * u64::from(i))).chain([(1, 0, 0)]).collect();
@@ -213,7 +219,9 @@ fn a_panic_is_an_error() {
     let (records, error) = consume(loader, 2, Duration::ZERO);
     assert_eq!(records, (0..30).collect::<Vec<_>>());
     match error.unwrap() {
-        SeqError::WorkerPanicked { worker: "tokenizing", message } => assert!(message.contains("an odd letter")),
+        SeqError::WorkerPanicked { worker: "tokenizing", message } => {
+            assert!(message.contains("an odd letter"))
+        }
         other => panic!("{other:?}"),
     }
 
@@ -224,7 +232,8 @@ fn a_panic_is_an_error() {
         }
     }
     // The first bytes are read at the start, on the caller's thread.
-    let (_, error) = consume(load(io::Cursor::new(*b">0\nMK\n>1").chain(Broken), options()), 1, Duration::ZERO);
+    let (_, error) =
+        consume(load(io::Cursor::new(*b">0\nMK\n>1").chain(Broken), options()), 1, Duration::ZERO);
     assert!(matches!(error, Some(SeqError::WorkerPanicked { worker: "reading", .. })), "{error:?}");
 }
 

@@ -69,7 +69,10 @@ pub(super) fn start(work: Work) -> Result<(), SeqError> {
     spawn("reading", move || reading.run())
 }
 
-fn spawn(worker: &'static str, body: impl FnOnce() -> Result<(), Stopped> + Send + 'static) -> Result<(), SeqError> {
+fn spawn(
+    worker: &'static str,
+    body: impl FnOnce() -> Result<(), Stopped> + Send + 'static,
+) -> Result<(), SeqError> {
     std::thread::Builder::new()
         .name(format!("virpack-{worker}"))
         // `Stopped` only says that nobody listens any more.

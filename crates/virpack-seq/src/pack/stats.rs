@@ -262,3 +262,75 @@ impl fmt::Display for EfficiencyWarning {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Statistics of `batches` batches of these lengths, and one more of the end.
+    fn stats(
+        options: PackerOptions,
+        batch: &[u32],
+        batches: u64,
+        last: u64,
+        buffer: Option<usize>,
+    ) -> PackStats {
+        let mut tally = Tally::new(&options);
+        for _ in 0..batches {
+            batch.iter().for_each(|&length| tally.receive(length));
+            tally.batch(batch.iter().map(|&length| u64::from(length)).sum(), false);
+        }
+        if last > 0 {
+            tally.receive(last as u32);
+            tally.batch(last, true);
+        }
+        tally.stats(buffer, true)
+    }
+
+    fn reason(stats: &PackStats) -> Option<(EfficiencyLevel, EfficiencyReason)> {
+        stats.warning.map(|warning| (warning.level, warning.reason))
+    }
+
+    #[test]
+    fn efficiency_is_of_the_budget() {
+        let stats = stats(PackerOptions::new(100, 100), &[50, 45], 20, 10, None);
+        assert_eq!((stats.tokens, stats.batches), (1_910, 21));
+        assert!((stats.efficiency() - 1_910.0 / 2_100.0).abs() < 1e-12);
+        assert!(Tally::new(&PackerOptions::new(9, 9)).stats(None, true).efficiency() == 1.0);
+    }
+
+    #[test]
+    fn the_end_and_a_handful_of_batches_are_no_reason_to_warn() {
+        let options = || PackerOptions::new(100, 100);
+        assert_eq!(reason(&stats(options(), &[60], 9, 0, None)), None);
+        assert!(reason(&stats(options(), &[60], 10, 0, None)).is_some());
+        assert_eq!(reason(&stats(options(), &[86], 12, 1, None)), None, "the end leaves 80 % over all");
+    }
+
+    #[test]
+    fn warnings_give_the_reason() {
+        use EfficiencyLevel::{Error, Warning};
+        let level = |batch: &[u32]| reason(&stats(PackerOptions::new(100, 100), batch, 50, 0, None));
+        assert_eq!(level(&[60]), Some((Error, EfficiencyReason::BudgetNearLongest)));
+        assert_eq!(level(&[82]), Some((Warning, EfficiencyReason::BudgetNearLongest)));
+        assert_eq!(level(&[85]), None);
+        let short = |buffer| stats(PackerOptions::new(1_000, 100), &[10; 70], 50, 0, buffer);
+        assert_eq!(reason(&short(Some(200))), Some((Error, EfficiencyReason::BufferTooSmall)));
+        let next_fit = PackerOptions::new(1_000, 100).algorithm(Algorithm::NextFit);
+        let next_fit = stats(next_fit, &[10; 83], 50, 0, None);
+        assert_eq!(reason(&next_fit), Some((Warning, EfficiencyReason::NextFit)));
+        let limited = stats(PackerOptions::new(1_000, 100).max_sequences(50), &[10; 50], 50, 0, Some(200));
+        assert_eq!(reason(&limited), Some((Error, EfficiencyReason::OtherLimits)));
+        let text = short(Some(200)).warning.map(|warning| warning.to_string()).unwrap();
+        assert!(text.contains("70.0 % full") && text.contains("hint: "), "{text}");
+    }
+
+    #[test]
+    fn padding_is_that_of_batches_in_input_order() {
+        let mut padded = PaddedCount::new(100);
+        for length in [10, 50, 20, 100, 1] {
+            padded.add(length);
+        }
+        assert_eq!(padded.tokens(), 2 * 50 + 20 + 100 + 1);
+    }
+}

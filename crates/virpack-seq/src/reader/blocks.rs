@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use memchr::{memchr, memchr_iter, memrchr_iter};
 
-use super::input::Input;
-use super::source::Source;
 use super::ReadProgress;
+use super::input::Input;
 use super::parse::Format;
+use super::source::Source;
 use crate::error::SeqError;
 
 /// Bytes of a block, if its records allow: small enough to stay in a core's own cache on its way.
@@ -200,9 +200,11 @@ impl Cutter {
             Format::Fasta => {
                 // The first byte is this record's own `>`.
                 let from = self.searched.max(1);
-                if let Some(i) = self.text.get(from..).and_then(|new| {
-                    memrchr_iter(b'>', new).find(|&i| self.text[from + i - 1] == b'\n')
-                }) {
+                if let Some(i) = self
+                    .text
+                    .get(from..)
+                    .and_then(|new| memrchr_iter(b'>', new).find(|&i| self.text[from + i - 1] == b'\n'))
+                {
                     self.whole = from + i;
                 }
                 self.searched = self.text.len();
