@@ -64,6 +64,12 @@ impl Cpu {
         self.threads.current_num_threads()
     }
 
+    /// Bytes that the threads take beside tensors: packed weights of the products, keys and values of the
+    /// attention.
+    pub fn workspace(&self) -> u64 {
+        self.threads() as u64 * (4 << 20)
+    }
+
     /// The instructions in use: `AVX-512`, `AVX2`, `NEON` or `scalar`.
     pub fn instructions(&self) -> &'static str {
         match format!("{:?}", self.arch) {
@@ -159,7 +165,7 @@ impl Cpu {
     /// The width of the model that `qkv` belongs to, where it fits the batch and the heads.
     fn check_qkv(&self, qkv: &CpuTensor, packed: &CpuPacked, heads: usize) -> Result<usize, DeviceError> {
         let hidden = qkv.columns / 3;
-        if qkv.columns != 3 * hidden || heads == 0 || hidden % heads != 0 || (hidden / heads) % 2 != 0 {
+        if qkv.columns != 3 * hidden || heads == 0 || !hidden.is_multiple_of(2 * heads) {
             return Err(DeviceError::shape(
                 "attention",
                 format!("[tokens, 3 · hidden], hidden a multiple of {heads} even heads"),

@@ -262,6 +262,57 @@ pub enum Error {
     /// The input could not be read, cut or packed.
     #[error(transparent)]
     Seq(#[from] virpack_seq::SeqError),
+    /// The output could not be made or written.
+    #[error(transparent)]
+    Output(#[from] crate::output::OutputError),
+    /// A thread could not be started.
+    #[error("cannot start the {thread} thread: {source}")]
+    Thread {
+        /// What it was for.
+        thread: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A thread panicked: a fault of virpack's.
+    #[error("the {thread} thread panicked\nhint: this is a fault of virpack's: please report it")]
+    Panicked {
+        /// What it was for.
+        thread: &'static str,
+    },
+    /// Records of several windows of which some never came: a fault of virpack's.
+    #[error(
+        "{records} records lack some of their windows\nhint: this is a fault of virpack's: please report it"
+    )]
+    WindowsMissing {
+        /// How many records.
+        records: usize,
+    },
+    /// Embeddings with NaN or infinity.
+    #[error(
+        "NaN or infinity in the embeddings of {}\n\
+         hint: the weights may be damaged, or need a wider dtype",
+        list(ids)
+    )]
+    NotFinite {
+        /// The records of the batch that have them.
+        ids: Vec<String>,
+    },
+    /// A layer that the model does not have.
+    #[error(
+        "no layer {layer}: the model has {layers}\nhint: layers count from 0 (the embeddings), negative ones from the end"
+    )]
+    NoLayer {
+        /// What was asked for.
+        layer: i64,
+        /// Layers of the model.
+        layers: usize,
+    },
+}
+
+/// The first few names and how many more.
+fn list(ids: &[String]) -> String {
+    let shown = ids.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    if ids.len() > 5 { format!("{shown} and {} more", ids.len() - 5) } else { shown }
 }
 
 fn published_names() -> String {
