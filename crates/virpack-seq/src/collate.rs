@@ -198,7 +198,7 @@ impl VarlenCollator {
         self.window.close(why);
         for items in self.window.leaving() {
             let batch = self.store.batch(items);
-            self.tally.batch(batch.total_tokens() as u64, why == Close::Flush);
+            self.tally.batch(batch.len(), batch.total_tokens() as u64, why.into());
             self.ready.push_back(batch);
         }
         self.store.retain(self.window.staying());

@@ -27,7 +27,7 @@ use best_fit::BestFit;
 use first_fit::FirstFit;
 use next_fit::NextFit;
 use room::Limits;
-pub(crate) use stats::Tally;
+pub(crate) use stats::{Closed, Tally};
 
 /// Which batch a sequence goes to.
 ///
@@ -265,7 +265,8 @@ impl GreedyPacker {
         let mut tally = Tally::new(&self.options);
         lengths.iter().for_each(|&length| tally.receive(length));
         for batch in packing {
-            tally.batch(batch.iter().map(|&i| u64::from(lengths[i as usize])).sum(), true);
+            let tokens = batch.iter().map(|&i| u64::from(lengths[i as usize])).sum();
+            tally.batch(batch.len(), tokens, Closed::End);
         }
         tally.stats(None, true)
     }

@@ -1,7 +1,7 @@
 //! Which waiting records leave in which batch: the collator without its tokens.
 
 use crate::error::SeqError;
-use crate::pack::{Algorithm, GreedyPacker, PackWorkspace, Packing};
+use crate::pack::{Algorithm, Closed, GreedyPacker, PackWorkspace, Packing};
 
 /// How a [`VarlenCollator`](crate::VarlenCollator) buffers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,16 @@ pub(crate) enum Close {
     Release,
     /// The input ended: all leave.
     Flush,
+}
+
+impl From<Close> for Closed {
+    fn from(why: Close) -> Closed {
+        match why {
+            Close::Window | Close::MicroBatch => Closed::Packed,
+            Close::Release => Closed::Released,
+            Close::Flush => Closed::End,
+        }
+    }
 }
 
 /// The lengths of waiting records, in arrival order, and the batches they leave in.
