@@ -14,12 +14,14 @@ mod packing;
 mod room;
 mod sort;
 mod stats;
+mod warning;
 mod workspace;
 
 pub use bound::lower_bound;
 pub use histogram::LengthHistogram;
 pub use packing::{Batches, Packing};
-pub use stats::{EfficiencyLevel, EfficiencyReason, EfficiencyWarning, PackStats, PaddedCount};
+pub use stats::{PackStats, PaddedCount};
+pub use warning::{EfficiencyLevel, EfficiencyReason, EfficiencyWarning};
 pub use workspace::PackWorkspace;
 
 use crate::error::SeqError;
