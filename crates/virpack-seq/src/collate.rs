@@ -173,7 +173,8 @@ impl VarlenCollator {
         self.counters
     }
 
-    /// Statistics of all batches made so far, also those that nobody has popped yet.
+    /// Statistics of all batches made so far, also those that nobody has popped yet. The lower bound takes
+    /// milliseconds: for progress, ask [`VarlenCollator::counters`].
     pub fn stats(&self) -> PackStats {
         self.tally.stats(Some(self.options().buffer_size), self.enable_packing)
     }
