@@ -22,7 +22,7 @@ pub use error::SeqError;
 pub use loader::{AsyncDataLoader, Loaded, LoaderOptions, create_async_dataloader};
 pub use long::{LengthPolicy, LongRecords};
 pub use pack::{Algorithm, GreedyPacker, LengthHistogram, PackStats, PackWorkspace, PackerOptions, Packing};
-pub use plan::{Plan, Planner};
+pub use plan::{Plan, Planner, plan_records};
 pub use reader::{Input, ReadProgress, Records};
 pub use record::{Record, SkipReason, SkippedRecord};
 pub use slab::{LengthCounts, TokenSlab};

@@ -1,8 +1,15 @@
 //! What packing would do to an input, without a model and without tokens: lengths only.
 
+use std::sync::Arc;
+
 use crate::collate::{Close, CollatorOptions, Window};
 use crate::error::SeqError;
+use crate::long::LengthPolicy;
 use crate::pack::{Algorithm, GreedyPacker, LengthHistogram, PackStats, PackerOptions, Tally};
+use crate::reader::Records;
+use crate::record::Record;
+use crate::slab::{LengthCounts, TokenSlab};
+use crate::tokenize::Tokenizer;
 
 /// What packing does to an input under each algorithm.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,6 +111,32 @@ impl Planner {
             truncated: self.truncated,
         }
     }
+}
+
+/// Reads all records and plans their packing: the plan, and what became of the records' lengths.
+///
+/// # Errors
+///
+/// As [`Records::read`], [`LengthPolicy::apply`] and [`Planner::push`].
+pub fn plan_records(
+    mut records: Records,
+    tokenizer: &dyn Tokenizer,
+    lengths: &LengthPolicy,
+    mut planner: Planner,
+) -> Result<(Plan, LengthCounts), SeqError> {
+    lengths.check()?;
+    let inputs = Arc::clone(records.inputs());
+    let (mut record, mut slab) = (Record::default(), TokenSlab::default());
+    let mut counts = LengthCounts::default();
+    while records.read(&mut record)? {
+        lengths.apply(tokenizer, &record, &inputs, &mut slab)?;
+        for (tokens, index) in slab.drain() {
+            planner.push(tokens.len() as u32, index.truncated)?;
+        }
+        counts += slab.counts;
+        slab.clear();
+    }
+    Ok((planner.finish(), counts))
 }
 
 /// One algorithm's windows.

@@ -39,6 +39,21 @@ pub struct LengthCounts {
     pub unknown: u64,
 }
 
+impl std::ops::AddAssign for LengthCounts {
+    fn add_assign(&mut self, other: Self) {
+        let LengthCounts { records, truncated, windowed, windows, too_long, too_short, empty, unknown } =
+            other;
+        self.records += records;
+        self.truncated += truncated;
+        self.windowed += windowed;
+        self.windows += windows;
+        self.too_long += too_long;
+        self.too_short += too_short;
+        self.empty += empty;
+        self.unknown += unknown;
+    }
+}
+
 impl TokenSlab {
     /// Sequences in the slab.
     pub fn len(&self) -> usize {

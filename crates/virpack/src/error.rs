@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::model::published::PUBLISHED;
 use crate::model::weights::{CheckpointError, Dtype};
+use crate::output::OutputError;
 
 /// What can go wrong, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -264,7 +265,7 @@ pub enum Error {
     Seq(#[from] virpack_seq::SeqError),
     /// The output could not be made or written.
     #[error(transparent)]
-    Output(#[from] crate::output::OutputError),
+    Output(#[from] OutputError),
     /// A thread could not be started.
     #[error("cannot start the {thread} thread: {source}")]
     Thread {
@@ -307,6 +308,23 @@ pub enum Error {
         /// Layers of the model.
         layers: usize,
     },
+}
+
+impl Error {
+    /// Whether virpack is at fault, and neither the input nor the options.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        matches!(
+            self,
+            Error::Panicked { .. }
+                | Error::WindowsMissing { .. }
+                | Error::Device(_)
+                | Error::Thread { .. }
+                | Error::Output(
+                    OutputError::Duplicate { .. } | OutputError::Missing { .. } | OutputError::Surplus { .. }
+                )
+        )
+    }
 }
 
 /// The first few names and how many more.
