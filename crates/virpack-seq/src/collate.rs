@@ -173,7 +173,8 @@ impl VarlenCollator {
         self.counters
     }
 
-    /// Statistics of all batches made so far, also those that nobody has popped yet.
+    /// Statistics of all batches made so far, also those that nobody has popped yet. The lower bound takes
+    /// milliseconds: for progress, ask [`VarlenCollator::counters`].
     pub fn stats(&self) -> PackStats {
         self.tally.stats(Some(self.options().buffer_size), self.enable_packing)
     }
@@ -198,7 +199,7 @@ impl VarlenCollator {
         self.window.close(why);
         for items in self.window.leaving() {
             let batch = self.store.batch(items);
-            self.tally.batch(batch.total_tokens() as u64, why == Close::Flush);
+            self.tally.batch(batch.len(), batch.total_tokens() as u64, why.into());
             self.ready.push_back(batch);
         }
         self.store.retain(self.window.staying());

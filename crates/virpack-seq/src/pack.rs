@@ -14,12 +14,14 @@ mod packing;
 mod room;
 mod sort;
 mod stats;
+mod warning;
 mod workspace;
 
 pub use bound::lower_bound;
 pub use histogram::LengthHistogram;
 pub use packing::{Batches, Packing};
-pub use stats::{EfficiencyLevel, EfficiencyReason, EfficiencyWarning, PackStats, PaddedCount};
+pub use stats::{PackStats, PaddedCount};
+pub use warning::{EfficiencyLevel, EfficiencyReason, EfficiencyWarning};
 pub use workspace::PackWorkspace;
 
 use crate::error::SeqError;
@@ -27,7 +29,7 @@ use best_fit::BestFit;
 use first_fit::FirstFit;
 use next_fit::NextFit;
 use room::Limits;
-pub(crate) use stats::Tally;
+pub(crate) use stats::{Closed, Tally};
 
 /// Which batch a sequence goes to.
 ///
@@ -265,7 +267,8 @@ impl GreedyPacker {
         let mut tally = Tally::new(&self.options);
         lengths.iter().for_each(|&length| tally.receive(length));
         for batch in packing {
-            tally.batch(batch.iter().map(|&i| u64::from(lengths[i as usize])).sum(), true);
+            let tokens = batch.iter().map(|&i| u64::from(lengths[i as usize])).sum();
+            tally.batch(batch.len(), tokens, Closed::End);
         }
         tally.stats(None, true)
     }

@@ -137,8 +137,8 @@ impl Lane {
     fn close(&mut self, why: Close) {
         self.window.close(why);
         let budget = self.window.packer().token_budget() as u64;
-        for tokens in self.window.leaving_tokens() {
-            self.tally.batch(tokens, why == Close::Flush);
+        for (items, tokens) in self.window.leaving().zip(self.window.leaving_tokens()) {
+            self.tally.batch(items.len(), tokens, why.into());
             self.fill[(100 * tokens / budget) as usize] += 1;
         }
     }

@@ -286,6 +286,19 @@ fn a_budget_larger_than_the_buffer() {
     }
 }
 
+/// Two thousand records of a million tokens would fill the memory.
+#[test]
+fn long_records_are_packed_before_the_buffer_is_full() {
+    let packer = GreedyPacker::new(PackerOptions::new(1 << 19, 1 << 19)).unwrap();
+    let mut collator = VarlenCollator::new(packer, CollatorOptions::default()).unwrap();
+    let tokens = vec![1; 1 << 19];
+    for record in 0..130 {
+        collator.push(&tokens, index(record, 1 << 19)).unwrap();
+        while collator.pop().is_some() {}
+        assert!(collator.counters().waiting <= 64);
+    }
+}
+
 #[test]
 fn what_cannot_be_packed_is_refused_and_leaves_no_trace() {
     let packer = GreedyPacker::new(PackerOptions::new(100, 5).max_attention_cost(100)).unwrap();

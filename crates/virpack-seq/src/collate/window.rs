@@ -1,12 +1,12 @@
 //! Which waiting records leave in which batch: the collator without its tokens.
 
 use crate::error::SeqError;
-use crate::pack::{Algorithm, GreedyPacker, PackWorkspace, Packing};
+use crate::pack::{Algorithm, Closed, GreedyPacker, PackWorkspace, Packing};
 
 /// How a [`VarlenCollator`](crate::VarlenCollator) buffers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CollatorOptions {
-    /// Records collected before packing.
+    /// Records collected before packing; fewer where they hold 2^25 tokens and 64 budgets.
     pub buffer_size: usize,
     /// Whether records are packed; off, every pushed micro-batch becomes batches in arrival order.
     pub enable_packing: bool,
@@ -30,6 +30,10 @@ impl CollatorOptions {
     }
 }
 
+/// Tokens that a buffer holds at most, unless the budget is so large that they are fewer than 64 batches: long
+/// records must not make 2,000 of them fill the memory (64 MB at 2 bytes a token).
+const MOST_TOKENS: u64 = 1 << 25;
+
 /// Stands in the list of leaving batches for one that stays.
 const STAYS: u32 = u32::MAX;
 
@@ -46,6 +50,16 @@ pub(crate) enum Close {
     Flush,
 }
 
+impl From<Close> for Closed {
+    fn from(why: Close) -> Closed {
+        match why {
+            Close::Window | Close::MicroBatch => Closed::Packed,
+            Close::Release => Closed::Released,
+            Close::Flush => Closed::End,
+        }
+    }
+}
+
 /// The lengths of waiting records, in arrival order, and the batches they leave in.
 #[derive(Clone, Debug)]
 pub(crate) struct Window {
@@ -58,6 +72,8 @@ pub(crate) struct Window {
     now: u64,
     /// Records of the window now filling.
     new: usize,
+    /// Tokens of the window now filling.
+    new_tokens: u64,
     workspace: PackWorkspace,
     packing: Packing,
     /// Tokens in each batch of `packing`.
@@ -80,6 +96,7 @@ impl Window {
             since: Vec::new(),
             now: 0,
             new: 0,
+            new_tokens: 0,
             workspace: PackWorkspace::default(),
             packing: Packing::default(),
             tokens: Vec::new(),
@@ -103,7 +120,10 @@ impl Window {
         self.lengths.push(length);
         self.since.push(self.now);
         self.new += 1;
-        self.options.enable_packing && self.new >= self.options.buffer_size
+        self.new_tokens += u64::from(length);
+        let most_tokens = MOST_TOKENS.max(64 * self.packer.token_budget() as u64);
+        self.options.enable_packing
+            && (self.new >= self.options.buffer_size || self.new_tokens >= most_tokens)
     }
 
     /// Packs what waits and decides what leaves; `leaving` and `staying` then speak of the positions before.
@@ -139,9 +159,12 @@ impl Window {
         self.retain();
         if why == Close::Release {
             // Those that came in this window and left early make room for as many more.
-            self.new = self.since.len() - self.since.partition_point(|&since| since < self.now);
+            let older = self.since.partition_point(|&since| since < self.now);
+            self.new = self.since.len() - older;
+            self.new_tokens = self.lengths[older..].iter().map(|&length| u64::from(length)).sum();
         } else {
             self.new = 0;
+            self.new_tokens = 0;
             self.now += 1;
         }
     }

@@ -1,8 +1,7 @@
 //! How well a packing went, and why when it did not.
 
-use std::fmt;
-
 use super::room::has_other_limits;
+use super::warning::{EfficiencyLevel, EfficiencyReason, EfficiencyWarning};
 use super::{Algorithm, LengthHistogram, PackerOptions, lower_bound};
 
 /// Efficiency under which a warning is due.
@@ -15,11 +14,14 @@ const FEWEST_BATCHES: u64 = 10;
 const AMPLE_BUDGETS: f64 = 20.0;
 
 /// How well a packing went.
+///
+/// Asked for before the end of a stream, `lower_bound` and `padded_tokens` already count the sequences that still
+/// wait, the other fields do not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PackStats {
-    /// Sequences packed.
+    /// Sequences in batches.
     pub sequences: u64,
-    /// Tokens packed, special tokens included.
+    /// Tokens in batches, special tokens included.
     pub tokens: u64,
     /// Batches they fill.
     pub batches: u64,
@@ -100,10 +102,38 @@ pub(crate) struct Tally {
     options: PackerOptions,
     pub(crate) lengths: LengthHistogram,
     padded: PaddedCount,
-    pub(crate) batches: u64,
-    tokens: u64,
+    all: Sum,
+    /// Batches that a slow source released before they were full.
+    released: Sum,
     /// Tokens in the emptiest batch of the input's end.
     last: Option<u64>,
+}
+
+/// A sum over batches.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    batches: u64,
+    sequences: u64,
+    tokens: u64,
+}
+
+impl Sum {
+    fn add(&mut self, sequences: usize, tokens: u64) {
+        self.batches += 1;
+        self.sequences += sequences as u64;
+        self.tokens += tokens;
+    }
+}
+
+/// What closed a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// The packer.
+    Packed,
+    /// A device that waited for a slow source.
+    Released,
+    /// The end of the input.
+    End,
 }
 
 impl Tally {
@@ -112,8 +142,8 @@ impl Tally {
             options: options.clone(),
             lengths: LengthHistogram::default(),
             padded: PaddedCount::new(options.token_budget),
-            batches: 0,
-            tokens: 0,
+            all: Sum::default(),
+            released: Sum::default(),
             last: None,
         }
     }
@@ -124,12 +154,13 @@ impl Tally {
         self.padded.add(length);
     }
 
-    /// Counts a batch of `tokens` tokens; `end` when the input's end closed it.
-    pub(crate) fn batch(&mut self, tokens: u64, end: bool) {
-        self.batches += 1;
-        self.tokens += tokens;
-        if end {
-            self.last = Some(self.last.map_or(tokens, |least| least.min(tokens)));
+    /// Counts a batch of `sequences` sequences with `tokens` tokens.
+    pub(crate) fn batch(&mut self, sequences: usize, tokens: u64, closed: Closed) {
+        self.all.add(sequences, tokens);
+        match closed {
+            Closed::Packed => {}
+            Closed::Released => self.released.add(sequences, tokens),
+            Closed::End => self.last = Some(self.last.map_or(tokens, |least| least.min(tokens))),
         }
     }
 
@@ -137,9 +168,9 @@ impl Tally {
     pub(crate) fn stats(&self, buffer_size: Option<usize>, packing: bool) -> PackStats {
         let lower_bound = lower_bound(&self.lengths, &self.options);
         PackStats {
-            sequences: self.lengths.sequences(),
-            tokens: self.lengths.tokens(),
-            batches: self.batches,
+            sequences: self.all.sequences,
+            tokens: self.all.tokens,
+            batches: self.all.batches,
             token_budget: self.options.token_budget,
             lower_bound,
             padded_tokens: self.padded.tokens(),
@@ -148,20 +179,21 @@ impl Tally {
         }
     }
 
-    /// Never for the end of the input (the emptiest of its batches is left out) or for a handful of batches.
+    /// Never for the end of the input (the emptiest of its batches is left out), for batches that were released
+    /// early, or for a handful of batches.
     fn warning(
         &self,
         lower_bound: u64,
         buffer_size: Option<usize>,
         packing: bool,
     ) -> Option<EfficiencyWarning> {
-        if self.batches < FEWEST_BATCHES {
+        let budget = self.options.token_budget;
+        let counted = self.all.batches - self.released.batches;
+        if counted < FEWEST_BATCHES {
             return None;
         }
-        let budget = self.options.token_budget;
-        let ended = u64::from(self.last.is_some());
-        let tokens = self.tokens - self.last.unwrap_or(0);
-        let efficiency = filled(tokens, self.batches - ended, budget);
+        let tokens = self.all.tokens - self.released.tokens - self.last.unwrap_or(0);
+        let efficiency = filled(tokens, counted - u64::from(self.last.is_some()), budget);
         let level = match efficiency {
             e if e < ERROR_UNDER => EfficiencyLevel::Error,
             e if e < WARN_UNDER => EfficiencyLevel::Warning,
@@ -198,71 +230,6 @@ impl Tally {
     }
 }
 
-/// Batches are far from full, and why.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct EfficiencyWarning {
-    /// How loudly it is to be said.
-    pub level: EfficiencyLevel,
-    /// What keeps the batches from being full.
-    pub reason: EfficiencyReason,
-    /// The efficiency, 0 to 1, without the batch that the input's end left under-filled.
-    pub efficiency: f64,
-    /// Most tokens in a batch.
-    pub token_budget: usize,
-    /// Tokens in the longest sequence.
-    pub longest: usize,
-}
-
-/// How loudly a low efficiency is to be said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EfficiencyLevel {
-    /// Under 85 %.
-    Warning,
-    /// Under 80 %.
-    Error,
-}
-
-/// What keeps batches from being full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EfficiencyReason {
-    /// Too few records are collected before packing.
-    BufferTooSmall,
-    /// The token budget is so near the records' lengths that whole records cannot fill it.
-    BudgetNearLongest,
-    /// The limit on sequences or on attention cost closes batches early.
-    OtherLimits,
-    /// Next fit closes a batch as soon as one sequence does not fit.
-    NextFit,
-    /// Packing is off.
-    PackingOff,
-}
-
-impl fmt::Display for EfficiencyWarning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let EfficiencyWarning { token_budget, longest, .. } = self;
-        write!(f, "batches are {:.1} % full: ", 100.0 * self.efficiency)?;
-        match self.reason {
-            EfficiencyReason::BufferTooSmall => {
-                write!(f, "the buffer holds too few records for a token budget of {token_budget}\nhint: ")?;
-                write!(f, "collect more records before packing, or lower the token budget")
-            }
-            EfficiencyReason::BudgetNearLongest => {
-                write!(f, "whole records of up to {longest} tokens do not fill a token budget of ")?;
-                write!(f, "{token_budget}\nhint: raise the token budget to several times {longest}")
-            }
-            EfficiencyReason::OtherLimits => {
-                writeln!(f, "the limit on sequences or attention cost closes them early")?;
-                write!(f, "hint: raise that limit, or lower the token budget")
-            }
-            EfficiencyReason::NextFit => {
-                write!(f, "next fit looks at one batch only\nhint: pack by first-fit decreasing")
-            }
-            EfficiencyReason::PackingOff => write!(f, "packing is off\nhint: turn it on"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,11 +245,11 @@ mod tests {
         let mut tally = Tally::new(&options);
         for _ in 0..batches {
             batch.iter().for_each(|&length| tally.receive(length));
-            tally.batch(batch.iter().map(|&length| u64::from(length)).sum(), false);
+            tally.batch(batch.len(), batch.iter().map(|&length| u64::from(length)).sum(), Closed::Packed);
         }
         if last > 0 {
             tally.receive(last as u32);
-            tally.batch(last, true);
+            tally.batch(1, last, Closed::End);
         }
         tally.stats(buffer, true)
     }
@@ -305,6 +272,16 @@ mod tests {
         assert_eq!(reason(&stats(options(), &[60], 9, 0, None)), None);
         assert!(reason(&stats(options(), &[60], 10, 0, None)).is_some());
         assert_eq!(reason(&stats(options(), &[86], 12, 1, None)), None, "the end leaves 80 % over all");
+    }
+
+    #[test]
+    fn released_batches_are_no_reason_to_warn() {
+        let mut tally = Tally::new(&PackerOptions::new(100, 100));
+        for _ in 0..1_000 {
+            tally.receive(10);
+            tally.batch(1, 10, Closed::Released);
+        }
+        assert_eq!(tally.stats(None, true).warning, None);
     }
 
     #[test]
