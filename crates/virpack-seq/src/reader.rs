@@ -100,6 +100,9 @@ impl Records {
             if self.parser.read(record)? {
                 return Ok(true);
             }
+            if self.parser.has_failed() {
+                return Ok(false);
+            }
             match self.blocks.next().map_err(|error| self.parser.locate(error))? {
                 Some(block) => self.parser.feed(block),
                 None => return Ok(false),

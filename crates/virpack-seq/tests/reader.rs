@@ -204,6 +204,43 @@ fn damaged_gzip_is_an_error() {
     assert!(matches!(read_bytes(&bytes).1, Some(SeqError::Damaged { codec: "gzip", .. })));
 }
 
+/// Found by fuzzing: the damage behind a faulty record came as a second error.
+#[test]
+fn one_error_ends_the_stream() {
+    let mut text = b">a\nM\0K\n".to_vec();
+    text.extend(noise(6000).into_bytes());
+    for (codec, compress) in CODECS {
+        let whole = compress(&text);
+        let (records, error) = read_bytes(&whole[..whole.len() / 2]);
+        assert!(records.is_empty() && matches!(error, Some(SeqError::Binary { .. })), "{codec}: {error:?}");
+    }
+}
+
+/// Found by fuzzing: what a pipe gave first decided what the error was.
+#[test]
+fn a_byte_at_a_time_gives_the_same_errors() {
+    struct Bytes(Vec<u8>, usize);
+    impl std::io::Read for Bytes {
+        fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+            let Some(byte) = self.0.get(self.1) else { return Ok(0) };
+            self.1 += 1;
+            buf[0] = *byte;
+            Ok(1)
+        }
+    }
+    let mut record = Record::default();
+    for text in [&b"\xf5\x01\n"[..], b"Dear reader", b"Dear reader, this is a letter without an end of line"]
+    {
+        let mut records = virpack_seq::Records::from_reader("pipe", Bytes(text.to_vec(), 0)).unwrap();
+        let error = records.read(&mut record).unwrap_err().to_string();
+        let whole = read_bytes(text).1.unwrap().to_string();
+        assert_eq!(error.split_once(':').unwrap().1, whole.split_once(':').unwrap().1);
+    }
+    let mut records =
+        virpack_seq::Records::from_reader("pipe", Bytes(b"\xEF\xBB\xBF>a\nM\n".to_vec(), 0)).unwrap();
+    assert!(records.read(&mut record).unwrap());
+}
+
 #[test]
 fn missing_files_and_directories_fail_at_open() {
     let files = Files::new();

@@ -132,7 +132,7 @@ fn ten_thousand_records_come_out_once() {
 /// Ten million records in, ten million out, under consumers that pause, and again with a reader that dies:
 /// `cargo test --release -p virpack-seq ten_million -- --ignored`
 #[test]
-#[ignore = "takes a minute in release mode"]
+#[ignore = "takes three minutes in release mode"]
 fn ten_million_records_come_out_once() {
     let (records, error) =
         consume(load(Generated::new(10_000_000), options()), 3, Duration::from_micros(200));

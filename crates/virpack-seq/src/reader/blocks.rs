@@ -15,6 +15,12 @@ use crate::error::SeqError;
 /// Bytes of a block, if its records allow: small enough to stay in a core's own cache on its way.
 const BLOCK_SIZE: usize = 256 << 10;
 
+/// The mark that some editors put before UTF-8 text.
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+/// Most bytes of a line that stand in an error.
+const SHOWN: usize = 40;
+
 /// Whole records of one input.
 pub(crate) struct Block {
     /// The text. FASTA ends with a blank line, see [`Format::seal`].
@@ -168,25 +174,26 @@ impl Cutter {
 
     /// Skips blank lines before the first record and reads the format off its first byte.
     fn find_format(&mut self) -> Result<(), SeqError> {
-        let bom = if self.line == 1 && self.text.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
-        let blank = self.text[bom..].iter().take_while(|b| b.is_ascii_whitespace()).count();
-        let start = bom + blank;
-        let Some(&first) = self.text.get(start) else {
-            self.skip(start);
+        // A pipe may give a byte order mark, or the line that stands in the error, in pieces.
+        if !self.ended && self.text.len() < BOM.len() && BOM.starts_with(&self.text) {
             return Ok(());
-        };
-        self.skip(start);
-        self.format = match first {
-            b'>' => Some(Format::Fasta),
-            b'@' => Some(Format::Fastq),
-            _ => return Err(self.not_sequences()),
+        }
+        let bom = if self.line == 1 && self.text.starts_with(BOM) { BOM.len() } else { 0 };
+        let blank = self.text[bom..].iter().take_while(|b| b.is_ascii_whitespace()).count();
+        self.skip(bom + blank);
+        self.format = match self.text.first() {
+            None => None,
+            Some(b'>') => Some(Format::Fasta),
+            Some(b'@') => Some(Format::Fastq),
+            Some(_) if !self.ended && self.text.len() < SHOWN && !self.text.contains(&b'\n') => None,
+            Some(_) => return Err(self.not_sequences()),
         };
         Ok(())
     }
 
     fn not_sequences(&self) -> SeqError {
         let path = self.input.path().into();
-        let line = &self.text[..memchr(b'\n', &self.text).unwrap_or(self.text.len()).min(40)];
+        let line = &self.text[..memchr(b'\n', &self.text).unwrap_or(self.text.len()).min(SHOWN)];
         if line.iter().any(|&b| b < b' ' && !b.is_ascii_whitespace()) {
             return SeqError::Binary { path, line: self.line, record: 1 };
         }

@@ -71,11 +71,13 @@ impl Parser {
         &self.inputs
     }
 
+    /// Whether `read` gave an error: nothing comes after it.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
     /// Takes the next block, once `read` has said `false`.
     pub(crate) fn feed(&mut self, block: Block) {
-        if self.failed {
-            return;
-        }
         if block.source != self.source {
             self.records = 0;
         }
