@@ -7,7 +7,7 @@ pub mod cpu;
 pub mod error;
 mod mapped;
 
-pub use backend::{Attention, Backend, Pool, PoolSpan, TokenDropout};
+pub use backend::{Attention, Backend, Pool, PoolSpan, TokenDropout, rotary_frequencies};
 pub use cpu::Cpu;
 pub use error::DeviceError;
 pub use mapped::MappedFile;

@@ -3,7 +3,7 @@
 mod reference;
 
 use reference::{Matrix, Random, close};
-use virpack_device::{Attention, Backend, Cpu, Pool, PoolSpan, TokenDropout};
+use virpack_device::{Attention, Backend, Cpu, Pool, PoolSpan, TokenDropout, rotary_frequencies};
 
 /// Sequence lengths that meet every edge: one token, just under, at and over the sizes kernels work in.
 const LENGTHS: [usize; 9] = [1, 2, 3, 15, 16, 33, 64, 65, 150];
@@ -131,20 +131,24 @@ fn attention<B: Backend>(backend: &B) {
         let (_, cu_seqlens, packed) = batch(backend, &LENGTHS, &mut random);
         let tokens = *cu_seqlens.last().unwrap() as usize;
         let qkv = random.matrix(tokens, 3 * hidden);
-        let plain = Attention { heads, alibi_slopes: None };
+        let plain = Attention { heads, rotary_frequencies: rotary_frequencies(width), alibi_slopes: None };
         let name = format!("attention, heads of {width}");
         let given = backend.attention(&tensor(backend, &qkv), &packed, &plain).unwrap();
         let expected = reference::attention(&qkv, &cu_seqlens, heads, &vec![0.0; heads]);
         close(&name, &back(backend, &given), &expected, TOLERANCE);
 
         let slopes: Vec<f32> = (0..heads).map(|h| 0.5f32.powi(h as i32 + 1)).collect();
-        let alibi = Attention { heads, alibi_slopes: Some(backend.vector(slopes.clone()).unwrap()) };
+        let alibi = Attention {
+            heads,
+            rotary_frequencies: Vec::new(),
+            alibi_slopes: Some(backend.vector(slopes.clone()).unwrap()),
+        };
         let given = backend.attention(&tensor(backend, &qkv), &packed, &alibi).unwrap();
         let expected = reference::attention(&qkv, &cu_seqlens, heads, &slopes);
         close(&format!("{name}, alibi"), &back(backend, &given), &expected, TOLERANCE);
 
         let turned = reference::rotary(&qkv, &cu_seqlens, heads);
-        let given = backend.rotary(tensor(backend, &qkv), &packed, heads).unwrap();
+        let given = backend.rotary(tensor(backend, &qkv), &packed, &plain).unwrap();
         let exact: Vec<f64> = turned.values.iter().map(|&v| v.into()).collect();
         close(&format!("rotary, heads of {width}"), &back(backend, &given), &exact, 2e-5);
         let given = backend.rotary_attention(tensor(backend, &qkv), &packed, &plain).unwrap();
@@ -159,7 +163,7 @@ fn attention_with_large_scores<B: Backend>(backend: &B) {
     let mut qkv = random.matrix(200, 48);
     qkv.values.iter_mut().for_each(|v| *v *= 30.0);
     let packed = backend.packed(&[0; 200], &[0, 200], 200).unwrap();
-    let plain = Attention { heads: 1, alibi_slopes: None };
+    let plain = Attention { heads: 1, rotary_frequencies: Vec::new(), alibi_slopes: None };
     let given = backend.attention(&tensor(backend, &qkv), &packed, &plain).unwrap();
     let expected = reference::attention(&qkv, &[0, 200], 1, &[0.0]);
     // A score of 10,000 is known to 5e-4 in float32, and so is its exponential.
@@ -203,7 +207,8 @@ fn pools<B: Backend>(backend: &B) {
 fn packed_equals_alone<B: Backend>(backend: &B) {
     let mut random = Random::new(7);
     let (heads, hidden) = (4, 64);
-    let plain = Attention { heads, alibi_slopes: None };
+    let plain =
+        Attention { heads, rotary_frequencies: rotary_frequencies(hidden / heads), alibi_slopes: None };
     let (_, cu_seqlens, packed) = batch(backend, &LENGTHS, &mut random);
     let qkv = random.matrix(*cu_seqlens.last().unwrap() as usize, 3 * hidden);
     let together = back(backend, &backend.rotary_attention(tensor(backend, &qkv), &packed, &plain).unwrap());

@@ -5,7 +5,7 @@ use super::config::Esm2Config;
 use super::source::TensorSource;
 use super::weights::Weights;
 use crate::Error;
-use virpack_device::{Attention, Backend, DeviceError, PoolSpan, TokenDropout};
+use virpack_device::{Attention, Backend, DeviceError, PoolSpan, TokenDropout, rotary_frequencies};
 use virpack_seq::Footprint;
 
 /// ESM-2 of any size on a backend (Lin et al. 2023, "Evolutionary-scale prediction of atomic-level protein
@@ -41,6 +41,11 @@ struct Norm<B: Backend> {
     eps: f32,
 }
 
+/// Where checkpoints store the rotary frequencies: with every layer (all alike), or, since transformers 5,
+/// once.
+const ROTARY_FREQUENCIES: [&str; 2] =
+    ["encoder.layer.0.attention.self.rotary_embeddings.inv_freq", "rotary_embeddings.inv_freq"];
+
 /// Share of tokens replaced by `<mask>` when ESM-2 was trained: 15 % chosen, 80 % of them masked.
 const MASK_RATIO_IN_TRAINING: f32 = 0.15 * 0.8;
 
@@ -64,7 +69,7 @@ impl<B: Backend> Esm2<B> {
         let layers = (0..config.layers).map(|i| loader.layer(i, &config)).collect::<Result<_, _>>()?;
         Ok(Esm2 {
             token_embeddings: loader.matrix(&["embeddings.word_embeddings"], config.vocab, config.hidden)?,
-            attention: Attention { heads: config.heads, alibi_slopes: None },
+            attention: loader.attention(&config)?,
             layers,
             final_norm: loader.norm("encoder.emb_layer_norm_after", &config)?,
             config,
@@ -155,6 +160,16 @@ impl<B: Backend> Loader<'_, B> {
             mlp_up: self.linear(&[&name("intermediate.dense")], intermediate, hidden)?,
             mlp_down: self.linear(&[&name("output.dense")], hidden, intermediate)?,
         })
+    }
+
+    /// The published checkpoints store their rotary frequencies, rounded to float16 as in training: up to
+    /// 4e-4 from the formula, which moves embeddings by 1e-3. fair-esm and transformers use what is stored.
+    fn attention(&self, config: &Esm2Config) -> Result<Attention<B::Vector>, Error> {
+        let width = config.hidden / config.heads;
+        let stored = ROTARY_FREQUENCIES.into_iter().find(|name| self.tensors.has(name));
+        let frequencies = stored.map(|name| self.tensors.read(name, &[width / 2])).transpose()?;
+        let rotary_frequencies = frequencies.unwrap_or_else(|| rotary_frequencies(width));
+        Ok(Attention { heads: config.heads, rotary_frequencies, alibi_slopes: None })
     }
 
     /// Linear layers of one shape, stacked into one.
