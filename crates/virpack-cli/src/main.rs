@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 /// Protein sequences to language-model embeddings, packed without padding.
 #[derive(Debug, Parser)]
-#[command(name = "virpack", version, arg_required_else_help = true)]
+#[command(name = "virpack", version, arg_required_else_help = true, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

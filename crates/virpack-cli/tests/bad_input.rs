@@ -255,12 +255,13 @@ fn several_inputs_name_their_source_and_ids_may_repeat() {
     for column in 0..3 * 48 {
         assert!((values[column] - values[4 * 48 + column]).abs() < 1e-5);
     }
-    // An error in the second says so, with lines counted anew.
-    place.write("bad.fq", "@x\nMKTAY\n+\nII\n");
-    refused(&place, &["one.fa", "bad.fq"], &["bad.fq:1: record 1 (x)"]);
     // One input alone is not named.
     place.embed(&["one.fa", "-o", "out/one.npy"]).succeeds(&[]);
     assert_eq!(place.read("out/one.ids.txt"), "x\nx\ny\n");
+    // An error in the second says so, with lines counted anew.
+    let place = Place::new();
+    place.write("one.fa", ">x\nMKT\n").write("bad.fq", "@x\nMKTAY\n+\nII\n");
+    refused(&place, &["one.fa", "bad.fq"], &["bad.fq:1: record 1 (x)"]);
 }
 
 #[test]
@@ -279,7 +280,7 @@ fn every_compression_by_content_from_files_and_stdin() {
         place.embed_stdin(&["-", "-o", &output, "--force"], bytes).succeeds(&["2 sequences"]);
         assert_eq!(std::fs::read(place.path(&output)).unwrap(), expected);
     }
-    refused(&place, &["-", "-"], &["standard input (-) is named 2 times", "hint: "]);
+    refused(&Place::new(), &["-", "-"], &["standard input (-) is named 2 times", "hint: "]);
 }
 
 // --- outputs ---

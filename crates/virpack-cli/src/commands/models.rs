@@ -69,7 +69,10 @@ fn info(out: &mut impl Write, model: &str, hub: &HubOptions) -> Result<(), Failu
                 writeln!(out, "weights      {} ({})", path.display(), bytes(size))?;
             }
         }
-        None => writeln!(out, "weights      not cached: `virpack embed` downloads them when it first runs")?,
+        None => {
+            let repository = Repository::parse(model).map_or_else(|| model.to_owned(), |found| found.id);
+            writeln!(out, "weights      not cached: `virpack embed` downloads {repository} when it first runs")?;
+        }
     }
     let memory = footprint(&config, 4, 0);
     writeln!(out, "layers       {}", config.layers)?;

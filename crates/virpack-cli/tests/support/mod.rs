@@ -7,45 +7,45 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The tiny random ESM-2 of the examples, 48 wide.
-pub const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/esm2_tiny");
+pub(crate) const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/esm2_tiny");
 /// Four proteins.
-pub const PROTEINS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/proteins.fasta");
+pub(crate) const PROTEINS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/proteins.fasta");
 
 /// A directory of inputs, and `out/` in it for outputs; gone at the end.
-pub struct Place(tempfile::TempDir);
+pub(crate) struct Place(tempfile::TempDir);
 
 /// What a run left on its way out.
 #[derive(Debug)]
-pub struct Ran {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Place {
-    pub fn new() -> Place {
+    pub(crate) fn new() -> Place {
         let place = Place(tempfile::tempdir().unwrap());
         std::fs::create_dir(place.path("out")).unwrap();
         place
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> &Self {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> &Self {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
         self
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
     /// Names in `out/`, hidden ones too, in alphabetical order.
-    pub fn outputs(&self) -> Vec<String> {
+    pub(crate) fn outputs(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.path("out")).unwrap();
         let mut names: Vec<_> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -54,7 +54,7 @@ impl Place {
     }
 
     /// `virpack` in this directory, off the network and with an empty cache of models.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_virpack"));
         command.args(arguments).current_dir(self.0.path());
         command.env("HF_HOME", self.path("cache")).env("HF_HUB_OFFLINE", "1");
@@ -65,17 +65,17 @@ impl Place {
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         Ran::of(self.command(arguments))
     }
 
     /// `virpack embed` with the tiny model.
-    pub fn embed(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn embed(&self, arguments: &[&str]) -> Ran {
         self.run(&[&["embed", "--model", MODEL], arguments].concat())
     }
 
     /// As [`Place::embed`], with `input` on standard input.
-    pub fn embed_stdin(&self, arguments: &[&str], input: &[u8]) -> Ran {
+    pub(crate) fn embed_stdin(&self, arguments: &[&str], input: &[u8]) -> Ran {
         let mut command = self.command(&[&["embed", "--model", MODEL], arguments].concat());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -86,20 +86,20 @@ impl Place {
 }
 
 impl Ran {
-    pub fn of(mut command: Command) -> Ran {
+    pub(crate) fn of(mut command: Command) -> Ran {
         Ran::from(command.output().unwrap())
     }
 
     /// Succeeded, saying each of `said` on stderr.
     #[track_caller]
-    pub fn succeeds(&self, said: &[&str]) {
+    pub(crate) fn succeeds(&self, said: &[&str]) {
         assert_eq!(self.code, Some(0), "{self:#?}");
         self.says(said);
     }
 
     /// Ended with exit code 1, an `error:` that says each of `said`, and nothing on stdout.
     #[track_caller]
-    pub fn is_refused(&self, said: &[&str]) {
+    pub(crate) fn is_refused(&self, said: &[&str]) {
         assert_eq!(self.code, Some(1), "{self:#?}");
         assert!(self.stderr.starts_with("error: "), "{self:#?}");
         assert_eq!(self.stdout, "", "{self:#?}");
@@ -123,7 +123,7 @@ impl From<std::process::Output> for Ran {
 }
 
 /// Rows and columns of a `.npy` file, and its values.
-pub fn read_npy(path: &Path) -> (usize, usize, Vec<f32>) {
+pub(crate) fn read_npy(path: &Path) -> (usize, usize, Vec<f32>) {
     let bytes = std::fs::read(path).unwrap();
     assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
     let start = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
