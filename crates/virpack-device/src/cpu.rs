@@ -364,7 +364,8 @@ impl Backend for Cpu {
         }
         self.each_row(&mut qkv, |row, values| {
             for head in values[..2 * hidden].chunks_exact_mut(hidden / attention.heads) {
-                table.rotate(head, positions[row]);
+                let before = head.to_vec();
+                table.rotate(&before, positions[row], head);
             }
         });
         Ok(qkv)
