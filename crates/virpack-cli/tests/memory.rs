@@ -12,9 +12,9 @@ use support::{Place, read_npy};
 
 /// The largest resident set of `virpack embed INPUT -o out/emb.npy` in bytes: the kernel's own high-water mark,
 /// read until the process ends.
-fn peak(place: &Place, input: &str, model: &str) -> u64 {
+fn peak(place: &Place, input: &str, model: &str, more: &[&str]) -> u64 {
     let arguments = ["embed", input, "-m", model, "-o", "out/emb.npy", "--threads", "2", "--force", "-q"];
-    let mut child = place.command(&arguments).spawn().unwrap();
+    let mut child = place.command(&[&arguments, more].concat()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     let code = loop {
@@ -48,7 +48,7 @@ fn few_and_many(few: u32, many: u32) {
     let place = Place::new();
     let peak = |records: u32| {
         generate(&place.path("input.fa"), records);
-        let peak = peak(&place, "input.fa", support::MODEL);
+        let peak = peak(&place, "input.fa", support::MODEL, &[]);
         eprintln!("{records} records: peak {:.1} MB", peak as f64 / 1e6);
         assert_eq!(read_npy(&place.path("out/emb.npy")).0, records as usize);
         peak
@@ -60,6 +60,21 @@ fn few_and_many(few: u32, many: u32) {
 #[test]
 fn memory_does_not_grow_with_the_input() {
     few_and_many(1_000, 200_000);
+}
+
+#[test]
+fn memory_does_not_grow_with_the_length_of_a_record_in_windows() {
+    let place = Place::new();
+    let peak = |residues: usize| {
+        let mut text = b">long\n".to_vec();
+        text.extend(b"MKTAYIAKQRLLVGGTSPED".iter().cycle().take(residues));
+        place.write("input.fa", text);
+        let peak = peak(&place, "input.fa", support::MODEL, &["--long-records", "window"]);
+        eprintln!("{residues} residues: peak {:.1} MB", peak as f64 / 1e6);
+        peak
+    };
+    let (low, high) = (peak(20_000), peak(500_000));
+    assert!(high < low + 40_000_000, "{low} bytes for 20,000 residues, {high} for 500,000");
 }
 
 /// `cargo test --release -p virpack-cli --test memory -- --ignored --nocapture million`
@@ -88,7 +103,7 @@ fn the_real_8m_model_takes_its_weights_and_400_mb() {
     std::io::Read::read_to_string(&mut reader, &mut text).unwrap();
     let end = text.match_indices("\n>").nth(1_999).map_or(text.len(), |(at, _)| at + 1);
     place.write("input.fa", &text[..end]);
-    let peak = peak(&place, "input.fa", model.to_str().unwrap());
+    let peak = peak(&place, "input.fa", model.to_str().unwrap(), &[]);
     let weights: u64 = 7_408_960 * 4;
     eprintln!("8M, 2000 records: peak {:.1} MB, weights {:.1} MB", peak as f64 / 1e6, weights as f64 / 1e6);
     assert_eq!(read_npy(&place.path("out/emb.npy")).0, 2_000);

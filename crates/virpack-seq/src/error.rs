@@ -176,7 +176,9 @@ pub enum SeqError {
         source: std::io::Error,
     },
     /// A thread of the loader panicked; it is a fault of ours, or of the tokenizer given.
-    #[error("the loader's {worker} thread panicked: {message}\nhint: this is a fault of virpack's: please report it")]
+    #[error(
+        "the loader's {worker} thread panicked: {message}\nhint: this is a fault of virpack's: please report it"
+    )]
     WorkerPanicked {
         /// What the thread did: `reading`, `tokenizing` or `collating`.
         worker: &'static str,

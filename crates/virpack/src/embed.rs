@@ -218,7 +218,8 @@ impl EmbedOptions {
                     shortest: self.lengths.min_length.max(1) + 2,
                 };
                 let memory = available_memory().unwrap_or(u64::MAX);
-                calculate_token_budget(memory, &footprint(config, 4, cpu.workspace()), &limits)?
+                let workspace = cpu.workspace(&config.products(), longest, config.hidden / config.heads);
+                calculate_token_budget(memory, &footprint(config, 4, workspace), &limits)?
             }
         };
         let packer = GreedyPacker::new(PackerOptions::new(token_budget, longest))?;

@@ -40,7 +40,7 @@ fn child() {
     // As the runner does, more than once, as buffers go round; in all layers alike, so that a few of them do.
     for _ in 0..2 {
         let packed = cpu.packed(&ids, &cu_seqlens, LENGTH).unwrap();
-        let hidden = model.forward(&cpu, &packed, 3).unwrap();
+        let hidden = model.forward(&cpu, &packed, model.layers().min(3)).unwrap();
         let pooled = cpu.pool(&hidden, &packed, Pool::Mean, model.span()).unwrap();
         assert!(cpu.wait(pooled).unwrap().iter().all(|value| value.is_finite()));
     }
@@ -64,7 +64,8 @@ fn grown(config: &Esm2Config, tokens: usize) -> u64 {
 fn within_a_tenth(layers: usize, hidden: usize, tokens: usize) {
     let config = Esm2Config::published(layers, hidden, 20);
     let cpu = Cpu::new(NonZeroUsize::new(THREADS)).unwrap();
-    let footprint = footprint(&config, 4, cpu.workspace());
+    let workspace = cpu.workspace(&config.products(), LENGTH, hidden / config.heads);
+    let footprint = footprint(&config, 4, workspace);
     let sequences = tokens / LENGTH;
     let predicted = footprint.bytes(tokens as u64, sequences as u64);
     let grown = grown(&config, tokens);
@@ -99,4 +100,10 @@ fn the_35m_shape_with_4096_tokens() {
 #[test]
 fn the_35m_shape_with_16384_tokens() {
     within_a_tenth(12, 480, 16_384);
+}
+
+/// Three layers as wide as the 650M model's: what the threads pack of the weights is larger there.
+#[test]
+fn the_650m_width_with_4096_tokens() {
+    within_a_tenth(3, 1_280, 4_096);
 }

@@ -71,7 +71,10 @@ fn info(out: &mut impl Write, model: &str, hub: &HubOptions) -> Result<(), Failu
         }
         None => {
             let repository = Repository::parse(model).map_or_else(|| model.to_owned(), |found| found.id);
-            writeln!(out, "weights      not cached: `virpack embed` downloads {repository} when it first runs")?;
+            writeln!(
+                out,
+                "weights      not cached: `virpack embed` downloads {repository} when it first runs"
+            )?;
         }
     }
     let memory = footprint(&config, 4, 0);
