@@ -485,6 +485,8 @@ fn models_that_are_not_there() {
     with("esm2").is_refused(&["no model \"esm2\"", "hint: ", "esm2_t6_8M_UR50D"]);
     with("./models/esm2").is_refused(&["no file or directory ./models/esm2", "hint: "]);
     with("two.fa").is_refused(&["two.fa: not a weights file by its name", "hint: "]);
+    let settings = format!("{MODEL}/config.json");
+    with(&settings).is_refused(&["config.json: no weight_map", "hint: name the directory"]);
     with("someone/model").is_refused(&["someone/model is no local path", "HF_HUB_OFFLINE", "hint: "]);
     assert_eq!(place.outputs(), [""; 0]);
     // Asked about only, the network is no matter.

@@ -165,7 +165,7 @@ pub enum Error {
     /// A shard's index without a `weight_map`, or one that names a file outside its directory.
     #[error("{}: {}", path.display(), match shard {
         Some(shard) => format!("names the shard {shard:?}, which is no file name"),
-        None => "no weight_map of tensor names to shards".to_owned(),
+        None => "no weight_map of tensor names to shards\nhint: name the directory of the model's files".to_owned(),
     })]
     ShardIndex {
         /// The index.

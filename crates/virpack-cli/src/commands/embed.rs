@@ -14,9 +14,6 @@ use virpack::model::hub::{self, HubOptions};
 /// What `virpack embed` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    inputs: Inputs,
-
     /// A directory or file of weights, a name (esm2_t33_650M_UR50D), or ORG/REPO on the Hugging Face Hub
     #[arg(long, short, value_name = "MODEL")]
     model: String,
@@ -25,8 +22,11 @@ pub(crate) struct Arguments {
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
 
+    #[command(flatten)]
+    inputs: Inputs,
+
     /// How a record's residues become one embedding
-    #[arg(long, value_enum, default_value_t = Pooling::Mean)]
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Pooling::Mean)]
     pool: Pooling,
 
     /// After which layer, from 0 (the embeddings); negative from the end [default: the last]

@@ -21,7 +21,7 @@ pub(crate) struct Inputs {
     min_length: usize,
 
     /// What becomes of records over --max-length
-    #[arg(long, value_enum, default_value_t = Long::Truncate)]
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Long::Truncate)]
     long_records: Long,
 
     /// Residues that neighbouring windows share, with --long-records window [default: 128, at most half of --max-length]
