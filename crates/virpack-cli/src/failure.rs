@@ -5,7 +5,7 @@ use std::process::ExitCode;
 /// Exit code for a fault of the input or the options.
 pub(crate) const USER: u8 = 1;
 /// Exit code for a fault of virpack's.
-const OURS: u8 = 2;
+pub(crate) const OURS: u8 = 2;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,9 @@ pub(crate) enum Failure {
     /// The picture could not be drawn.
     #[error(transparent)]
     Plot(#[from] crate::plot::PlotError),
+    /// An option that would do nothing.
+    #[error("--window-overlap does nothing without windows\nhint: add --long-records window")]
+    OverlapWithoutWindows,
     /// Nothing more can be written to stdout.
     #[error("cannot write to stdout: {0}")]
     Stdout(#[from] std::io::Error),

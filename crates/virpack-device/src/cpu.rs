@@ -28,6 +28,9 @@ use tiles::Shared;
 /// Rows a task of a row-by-row operation takes.
 const ROWS: usize = 64;
 
+/// Most threads of a backend: beyond any machine's cores.
+const MOST_THREADS: usize = 4096;
+
 /// The CPU: float32, every core, AVX-512 or AVX2 where the processor has them.
 #[derive(Debug)]
 pub struct Cpu {
@@ -52,6 +55,11 @@ impl Cpu {
     /// When the system refuses the threads.
     pub fn new(threads: Option<NonZeroUsize>) -> Result<Cpu, DeviceError> {
         let count = threads.map_or(0, NonZeroUsize::get);
+        if count > MOST_THREADS {
+            // The system would start so many for minutes before it refuses one.
+            let reason = format!("the most is {MOST_THREADS}");
+            return Err(DeviceError::Threads { threads: count, reason });
+        }
         let threads = ThreadPoolBuilder::new()
             .num_threads(count)
             .thread_name(|i| format!("cpu-{i}"))

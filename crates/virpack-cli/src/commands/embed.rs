@@ -1,6 +1,6 @@
 //! `virpack embed`.
 
-use super::input::{Inputs, parse_budget};
+use super::input::{Inputs, parse_budget, parse_count};
 use crate::failure::Failure;
 use crate::progress::{DownloadBar, RunBar};
 use crate::text::{count, grouped, short};
@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     no_packing: bool,
 
     /// Threads that compute [default: one a core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     threads: Option<NonZeroUsize>,
 
     /// No progress, no summary; only warnings and errors
@@ -66,10 +66,9 @@ enum Pooling {
 
 /// Embeds, with a bar, a summary line and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let model = hub::resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(arguments.quiet))?;
-    let options = EmbedOptions {
+    let mut options = EmbedOptions {
         inputs: arguments.inputs.inputs(),
-        model,
+        model: PathBuf::new(),
         model_name: arguments.model.clone(),
         output: arguments.output.clone(),
         pool: match arguments.pool {
@@ -78,13 +77,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             Pooling::Max => Pool::Max,
         },
         layer: arguments.layer,
-        lengths: arguments.inputs.lengths(),
+        lengths: arguments.inputs.lengths()?,
         token_budget: arguments.token_budget,
         buffer_size: arguments.inputs.buffer_size.get(),
         packing: !arguments.no_packing,
         threads: arguments.threads,
         force: arguments.force,
     };
+    // A mistyped file must not cost a download first.
+    options.check()?;
+    options.model =
+        hub::resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(arguments.quiet))?;
     let bar = RunBar::new(arguments.quiet);
     let result = embed(&options, |progress| bar.update(progress));
     bar.finish();

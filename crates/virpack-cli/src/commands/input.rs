@@ -1,5 +1,6 @@
 //! Options that say what is read, packed and cut; shared by `embed` and `pack`.
 
+use crate::failure::Failure;
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use virpack_seq::{Input, LengthPolicy, LongRecords};
@@ -23,12 +24,12 @@ pub(crate) struct Inputs {
     #[arg(long, value_enum, default_value_t = Long::Truncate)]
     long_records: Long,
 
-    /// Residues that neighbouring windows share [default: 128, at most half of --max-length]
+    /// Residues that neighbouring windows share, with --long-records window [default: 128, at most half of --max-length]
     #[arg(long, value_name = "N")]
     window_overlap: Option<usize>,
 
     /// Records collected before packing
-    #[arg(long, value_name = "N", default_value = "2000")]
+    #[arg(long, value_name = "N", default_value = "2000", value_parser = parse_count)]
     pub(crate) buffer_size: NonZeroUsize,
 }
 
@@ -50,7 +51,11 @@ impl Inputs {
         self.inputs.iter().map(|name| Input::from(name.as_str())).collect()
     }
 
-    pub(crate) fn lengths(&self) -> LengthPolicy {
+    /// The policy for lengths.
+    pub(crate) fn lengths(&self) -> Result<LengthPolicy, Failure> {
+        if self.window_overlap.is_some() && !matches!(self.long_records, Long::Window) {
+            return Err(Failure::OverlapWithoutWindows);
+        }
         let overlap = LongRecords::DEFAULT_OVERLAP.min(self.max_length / 2);
         let long_records = match self.long_records {
             Long::Truncate => LongRecords::Truncate,
@@ -58,7 +63,7 @@ impl Inputs {
             Long::Skip => LongRecords::Skip,
             Long::Error => LongRecords::Error,
         };
-        LengthPolicy { max_length: self.max_length, min_length: self.min_length, long_records }
+        Ok(LengthPolicy { max_length: self.max_length, min_length: self.min_length, long_records })
     }
 }
 
@@ -68,4 +73,9 @@ pub(crate) fn parse_budget(text: &str) -> Result<Option<usize>, String> {
         "auto" => Ok(None),
         number => number.parse().map(Some).map_err(|_| "expected a number of tokens, or `auto`".to_owned()),
     }
+}
+
+/// A number of at least one: clap's own message speaks of types.
+pub(crate) fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "expected a whole number, at least 1".to_owned())
 }
