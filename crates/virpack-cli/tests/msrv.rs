@@ -1,5 +1,7 @@
 //! The minimum Rust version that Cargo.toml states is one that every dependency takes.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::process::Command;
 
 /// `1.89` or `1.89.0` as numbers.
