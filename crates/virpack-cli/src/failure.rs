@@ -1,5 +1,6 @@
 //! What a failed command says and returns.
 
+use crate::text::say;
 use std::process::ExitCode;
 
 /// Exit code for a fault of the input or the options.
@@ -39,7 +40,7 @@ impl Failure {
             // Whoever read us has seen enough, as `head` has.
             return ExitCode::SUCCESS;
         }
-        eprintln!("error: {self}");
+        say(format_args!("error: {self}"));
         match &self {
             Failure::Virpack(error) if error.is_fault() => ExitCode::from(OURS),
             _ => ExitCode::from(USER),

@@ -570,6 +570,37 @@ fn pictures_of_unknown_kind() {
     assert_eq!(place.outputs(), [""; 0]);
 }
 
+/// What cannot be said is no reason to fail, and no panic.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stderr_that_takes_nothing() {
+    let place = Place::new();
+    place.write("two.fa", TWO);
+    let code = |arguments: &[&str]| {
+        let mut command = place.command(&[&["embed", "--model", MODEL], arguments].concat());
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        command.stderr(full).status().unwrap().code()
+    };
+    assert_eq!(code(&["two.fa", "-o", "out/emb.npy"]), Some(0));
+    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy"]);
+    assert_eq!(code(&["two.fa", "-o", "out/emb.npy"]), Some(1));
+}
+
+/// Names are bytes, on Linux at least.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_no_utf_8() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let names = [&b"in\xff.fa"[..], b"out/\xfe.npy"].map(OsStr::from_bytes);
+    std::fs::write(place.path(".").join(names[0]), TWO).unwrap();
+    let mut command = place.command(&["embed", "--model", MODEL, "-o"]);
+    command.args([names[1], names[0]]);
+    Ran::of(command).succeeds(&["2 sequences"]);
+    assert!(place.path(".").join(names[1]).exists());
+}
+
 /// Whoever reads stdout may stop early.
 #[cfg(unix)]
 #[test]

@@ -3,7 +3,7 @@
 use super::input::{Inputs, parse_budget, parse_count};
 use crate::failure::Failure;
 use crate::progress::{DownloadBar, RunBar};
-use crate::text::{count, grouped, short};
+use crate::text::{count, grouped, say, short};
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -94,22 +94,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let summary = result?;
     warn(&summary);
     if !arguments.quiet {
-        eprintln!("{}", line(&summary, &arguments.output));
+        say(line(&summary, &arguments.output));
     }
     Ok(())
 }
 
 fn warn(summary: &Summary) {
     for input in &summary.empty_inputs {
-        eprintln!("warning: {input}: empty, no records");
+        say(format_args!("warning: {input}: empty, no records"));
     }
     if let Some(warning) = summary.packing.as_ref().and_then(|packing| packing.warning.as_ref()) {
-        eprintln!("{warning}");
+        say(warning);
     }
     if summary.written.skipped > 0 {
         let table = summary.written.files.iter().find(|f| f.to_string_lossy().ends_with(".skipped.tsv"));
         let place = table.map_or_else(String::new, |path| format!(": see {}", path.display()));
-        eprintln!("warning: {} skipped{place}", count(summary.written.skipped, "record", "records"));
+        say(format_args!("warning: {} skipped{place}", count(summary.written.skipped, "record", "records")));
     }
 }
 

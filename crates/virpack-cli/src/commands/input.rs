@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use virpack_seq::{Input, LengthPolicy, LongRecords};
 
 /// Inputs, lengths and packing.
@@ -10,7 +11,7 @@ use virpack_seq::{Input, LengthPolicy, LongRecords};
 pub(crate) struct Inputs {
     /// FASTA or FASTQ files, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
     #[arg(required = true, value_name = "INPUT")]
-    inputs: Vec<String>,
+    inputs: Vec<PathBuf>,
 
     /// Most residues of a record that go through
     #[arg(long, value_name = "N", default_value_t = LengthPolicy::default().max_length)]
@@ -48,7 +49,7 @@ enum Long {
 
 impl Inputs {
     pub(crate) fn inputs(&self) -> Vec<Input> {
-        self.inputs.iter().map(|name| Input::from(name.as_str())).collect()
+        self.inputs.iter().cloned().map(Input::from).collect()
     }
 
     /// The policy for lengths.

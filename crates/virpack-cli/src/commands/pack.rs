@@ -3,7 +3,7 @@
 use super::input::Inputs;
 use crate::failure::Failure;
 use crate::plot;
-use crate::text::{grouped, short};
+use crate::text::{grouped, say, short};
 use clap::{Args, ValueEnum};
 use std::io::Write;
 use std::path::PathBuf;
@@ -83,10 +83,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let seconds = start.elapsed().as_secs_f64();
     for source in progress.empty_inputs() {
-        eprintln!("warning: {}: empty, no records", inputs[source as usize]);
+        say(format_args!("warning: {}: empty, no records", inputs[source as usize]));
     }
     if let Some(warning) = &plan.stats.warning {
-        eprintln!("{warning}");
+        say(warning);
     }
     let out = &mut std::io::stdout().lock();
     if arguments.json { json(out, &plan, &counts, seconds) } else { tables(out, &plan, &counts, seconds) }
