@@ -8,6 +8,9 @@ pub(crate) const USER: u8 = 1;
 /// Exit code for a fault of virpack's.
 pub(crate) const OURS: u8 = 2;
 
+/// Exit code of a run that was told to stop, by Ctrl-C or a signal.
+pub(crate) const INTERRUPTED: i32 = 130;
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {

@@ -601,6 +601,28 @@ fn names_that_are_no_utf_8() {
     assert!(place.path(".").join(names[1]).exists());
 }
 
+/// Ctrl-C, and the signal of a job's end.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_leaves_nothing() {
+    use std::process::{Command, Stdio};
+    for signal in ["-INT", "-TERM"] {
+        let place = Place::new();
+        let mut command = place.command(&["embed", "--model", MODEL, "-", "-o", "out/emb.npy"]);
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        for _ in 0..3_000 {
+            if place.outputs().len() == 2 {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert_eq!(place.outputs().len(), 2, "it waits for input with its files begun");
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert_eq!(place.outputs(), [""; 0]);
+    }
+}
+
 /// Whoever reads stdout may stop early.
 #[cfg(unix)]
 #[test]

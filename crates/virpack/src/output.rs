@@ -198,6 +198,14 @@ pub fn check(path: &Path, force: bool) -> Result<(), OutputError> {
     }
 }
 
+/// Removes the temporary files of every output that this process has begun and not finished, for a process that
+/// is about to end without running destructors, such as one that was interrupted.
+///
+/// Afterwards no output can be begun or finished: whoever tries waits for ever. End the process.
+pub fn abandon_all() {
+    aside::abandon();
+}
+
 impl EmbeddingWriter {
     /// Takes the embedding, `[hidden]`, of one record; records may come in any order.
     ///

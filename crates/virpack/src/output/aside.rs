@@ -3,8 +3,28 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::OutputError;
+
+/// Every temporary file that this process has made and not yet named or removed: an interrupted process runs no
+/// destructors.
+static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes what an interrupted run has begun, and keeps new files from being begun.
+pub(super) fn abandon() {
+    let unfinished = unfinished();
+    for path in unfinished.iter() {
+        // What is gone by now has its name, or was removed.
+        let _ = fs::remove_file(path);
+    }
+    // Whoever would make or name a file from here on waits for the lock, and the process ends.
+    std::mem::forget(unfinished);
+}
 
 /// A file that is written under a temporary name beside its destination.
 ///
@@ -23,12 +43,14 @@ impl Aside {
         let directory = directory_of(target);
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let mut attempt = 0;
+        let mut unfinished = unfinished();
         loop {
             // Process ids come again, in containers above all: a dead run's file is left alone.
             let again = if attempt == 0 { String::new() } else { format!("-{attempt}") };
             let temporary = directory.join(format!(".{name}.tmp-{}{again}", std::process::id()));
             match OpenOptions::new().read(true).write(true).create_new(true).open(&temporary) {
                 Ok(file) => {
+                    unfinished.push(temporary.clone());
                     return Ok((Aside { target: target.to_path_buf(), temporary, keep: false }, file));
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < 1000 => attempt += 1,
@@ -49,13 +71,16 @@ impl Aside {
 
     /// Gives the file, which the caller has synced, its name; an older file of that name is replaced.
     pub(super) fn publish(&mut self) -> io::Result<()> {
+        let mut unfinished = unfinished();
         fs::rename(&self.temporary, &self.target)?;
+        unfinished.retain(|path| *path != self.temporary);
         self.keep = true;
         Ok(())
     }
 
     /// Keeps the file under its temporary name: it is whole, but could not be published.
     pub(super) fn keep(mut self) {
+        unfinished().retain(|path| *path != self.temporary);
         self.keep = true;
     }
 }
@@ -63,6 +88,7 @@ impl Aside {
 impl Drop for Aside {
     fn drop(&mut self) {
         if !self.keep {
+            unfinished().retain(|path| *path != self.temporary);
             // A destructor has nobody to tell; the name shows what the file is.
             let _ = fs::remove_file(&self.temporary);
         }
