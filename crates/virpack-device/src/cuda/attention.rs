@@ -1,0 +1,167 @@
+//! The launchers of attention and rotary positions.
+
+use super::arena::Fixed;
+use super::compile::Source;
+use super::kernels::{Grid, arguments};
+use super::packed::CudaPacked;
+use super::{Cuda, CudaTensor, CudaVector, Dtype};
+use crate::{Attention, DeviceError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Head widths that the matrix-unit kernel is compiled for, and the heads a block takes of each: enough that a
+/// row's piece is 64 bytes or more.
+const WIDTHS: [(usize, usize); 5] = [(16, 4), (24, 2), (32, 2), (64, 1), (128, 1)];
+
+/// Positions that the rotary table begins with; it doubles when a sequence is longer.
+const FIRST_POSITIONS: usize = 1024;
+
+/// (cos, sin) of every position and pair on the card, by head width.
+#[derive(Debug, Default)]
+pub(super) struct RotaryTables(Mutex<HashMap<usize, (usize, Arc<Fixed>)>>);
+
+/// Every form of the matrix-unit kernel.
+pub(super) fn sources() -> impl Iterator<Item = Source> {
+    let threads = [128, 256];
+    WIDTHS.into_iter().flat_map(move |(width, heads)| {
+        threads.into_iter().map(move |threads| Source::Attention { width, heads, threads })
+    })
+}
+
+impl Cuda {
+    /// The table for heads of `width` with at least `positions` rows.
+    fn rotary_table(&self, width: usize, positions: usize) -> Result<Arc<Fixed>, DeviceError> {
+        let mut tables = self.rotary.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, table)) = tables.get(&width).filter(|(rows, _)| *rows >= positions) {
+            return Ok(Arc::clone(table));
+        }
+        let (rows, half) = (positions.next_power_of_two().max(FIRST_POSITIONS), width / 2);
+        // Angles in float64, rounded once: in half precision they are the classic error.
+        let frequency = |pair: usize| 10_000f64.powf(-2.0 * pair as f64 / width as f64);
+        let frequencies: Vec<f64> = (0..half).map(frequency).collect();
+        let turn = |position: usize| {
+            frequencies.iter().flat_map(move |f| {
+                let (sin, cos) = (position as f64 * f).sin_cos();
+                [cos as f32, sin as f32]
+            })
+        };
+        let values: Vec<f32> = (0..rows).flat_map(turn).collect();
+        let table = Arc::new(self.fixed_f32("rotary table", &values)?);
+        // Kernels already given to the stream may still read the old table: `Fixed` waits for them.
+        tables.insert(width, (rows, Arc::clone(&table)));
+        Ok(table)
+    }
+
+    /// Checks `qkv` against the batch and the heads: (hidden, head width).
+    pub(super) fn check_qkv(
+        qkv: &CudaTensor,
+        packed: &CudaPacked,
+        heads: usize,
+    ) -> Result<(usize, usize), DeviceError> {
+        let hidden = qkv.columns / 3;
+        let divides = qkv.columns == 3 * hidden && heads > 0 && hidden % heads == 0 && (hidden / heads) % 2 == 0;
+        if !divides || hidden / heads > 256 || qkv.rows != packed.tokens {
+            return Err(DeviceError::shape(
+                "attention",
+                format!("[{}, 3 · hidden], hidden {heads} even heads of at most 256", packed.tokens),
+                format!("[{}, {}]", qkv.rows, qkv.columns),
+            ));
+        }
+        Ok((hidden, hidden / heads))
+    }
+
+    pub(super) fn rotate(&self, qkv: &CudaTensor, packed: &CudaPacked, heads: usize) -> Result<(), DeviceError> {
+        let (_, width) = Self::check_qkv(qkv, packed, heads)?;
+        let table = self.rotary_table(width, packed.longest)?;
+        let grid = Grid { blocks: (packed.n, packed.longest.min(16)), threads: 256, shared: 0 };
+        let arguments = arguments![
+            qkv.block.pointer,
+            packed.cu_seqlens(),
+            table.pointer,
+            heads as i32,
+            width as i32
+        ];
+        // SAFETY: `qkv` is `[tokens, 3 · heads · width]` as checked, the table holds the longest position.
+        unsafe { self.kernels.launch(Source::Rotary, "rotary", grid, &arguments) }
+    }
+
+    /// Attention of `qkv`, rotated on the way in where `rotated`.
+    pub(super) fn attend(
+        &self,
+        qkv: &CudaTensor,
+        packed: &CudaPacked,
+        attention: &Attention<CudaVector>,
+        rotated: bool,
+    ) -> Result<CudaTensor, DeviceError> {
+        let heads = attention.heads;
+        let (hidden, width) = Self::check_qkv(qkv, packed, heads)?;
+        if let Some(slopes) = attention.alibi_slopes.as_ref().filter(|s| s.len != heads) {
+            return Err(DeviceError::shape("attention", format!("{heads} slopes"), format!("{}", slopes.len)));
+        }
+        let slopes = attention.alibi_slopes.as_ref().map_or(0, |s| s.exact.pointer);
+        let out = self.tensor(packed.tokens, hidden)?;
+        let form = WIDTHS.into_iter().find(|form| form.0 == width);
+        match form.filter(|_| self.options.dtype != Dtype::F32) {
+            Some((_, block_heads)) => {
+                let table = if rotated { Some(self.rotary_table(width, packed.longest)?) } else { None };
+                let table = table.as_ref().map_or(0, |t| t.pointer);
+                self.attend_on_matrix_units(qkv, packed, (heads, width, block_heads), table, slopes, &out)?;
+            }
+            None => {
+                if rotated {
+                    self.rotate(qkv, packed, heads)?;
+                }
+                let threads = 256;
+                let blocks = (packed.items, heads);
+                let grid = Grid { blocks, threads, shared: threads as usize / 32 * width * size_of::<f32>() };
+                let scale = 1.0 / (width as f32).sqrt();
+                let arguments = arguments![
+                    qkv.block.pointer,
+                    packed.items(),
+                    slopes,
+                    out.block.pointer,
+                    heads as i32,
+                    width as i32,
+                    scale
+                ];
+                // SAFETY: shapes as checked; the items lie inside the batch.
+                unsafe { self.kernels.launch(Source::AttentionAny, "attention_any", grid, &arguments)? };
+            }
+        }
+        Ok(out)
+    }
+
+    fn attend_on_matrix_units(
+        &self,
+        qkv: &CudaTensor,
+        packed: &CudaPacked,
+        (heads, width, block_heads): (usize, usize, usize),
+        table: u64,
+        slopes: u64,
+        out: &CudaTensor,
+    ) -> Result<(), DeviceError> {
+        let warps = packed.cut.warps;
+        let row_bytes = (width.next_multiple_of(16) + 8) * 2;
+        // As many keys as the batch's cut wants, or as many as fit.
+        let room = self.kernels.shared_limit - warps * 16 * row_bytes;
+        let capacity = packed.cut.capacity.min(room / (2 * block_heads * row_bytes) / 16 * 16);
+        let shared = (2 * block_heads * capacity + warps * 16) * row_bytes;
+        let threads = 32 * warps as u32;
+        let grid = Grid { blocks: (packed.items, heads.div_ceil(block_heads)), threads, shared };
+        // Scores in powers of two: e^x = 2^(x · log2 e).
+        let scale = std::f32::consts::LOG2_E / (width as f32).sqrt();
+        let arguments = arguments![
+            qkv.block.pointer,
+            packed.items(),
+            table,
+            slopes,
+            out.block.pointer,
+            heads as i32,
+            capacity as i32,
+            scale
+        ];
+        let source = Source::Attention { width, heads: block_heads, threads };
+        // SAFETY: shapes as checked by the caller; shared memory as the kernel's header lays it out.
+        unsafe { self.kernels.launch(source, "attention", grid, &arguments) }
+    }
+}
