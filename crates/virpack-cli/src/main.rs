@@ -1,5 +1,55 @@
-//! The command line.
+//! `virpack` on the command line.
 
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod commands;
+mod failure;
+mod plot;
+mod progress;
+mod text;
+
+use clap::{Parser, Subcommand};
+use failure::Failure;
+use std::process::ExitCode;
+
+/// Protein sequences to language-model embeddings, packed without padding.
+#[derive(Debug, Parser)]
+#[command(name = "virpack", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Embed every record of FASTA or FASTQ files with ESM-2
+    Embed(commands::embed::Arguments),
+    /// Plan the packing of FASTA or FASTQ files, without running a model
+    Pack(commands::pack::Arguments),
+    /// Models: those known by name, and what one of them takes
+    Models(commands::models::Arguments),
+    /// The devices that virpack can run on here
+    Devices,
+    /// Completions for a shell, on stdout
+    Completions(commands::completions::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and the version go to stdout and are no failure.
+            let code = if error.use_stderr() { ExitCode::from(failure::USER) } else { ExitCode::SUCCESS };
+            let _ = error.print();
+            return code;
+        }
+    };
+    let result = match arguments.command {
+        Command::Embed(arguments) => commands::embed::run(&arguments),
+        Command::Pack(arguments) => commands::pack::run(&arguments),
+        Command::Models(arguments) => commands::models::run(&arguments),
+        Command::Devices => commands::devices::run(),
+        Command::Completions(arguments) => commands::completions::run(&arguments),
+    };
+    result.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
+}

@@ -34,11 +34,20 @@ pub struct PoolSpan {
     pub skip_last: usize,
 }
 
+/// `1 / 10,000^(2i / width)` for each pair `i` of a head's `width` values, float32: the frequencies of rotary
+/// positions as models compute them that do not store them.
+pub fn rotary_frequencies(width: usize) -> Vec<f32> {
+    (0..width / 2).map(|i| 1.0 / (10_000f64.powf(f64::from((2 * i) as f32 / width as f32)) as f32)).collect()
+}
+
 /// The shape of a layer's attention.
 #[derive(Clone, Debug)]
 pub struct Attention<V> {
     /// Attention heads; a head is `hidden / heads` wide.
     pub heads: usize,
+    /// Rotary positions: radians a position for each pair of a head's values, `[hidden / heads / 2]`; empty
+    /// for models without.
+    pub rotary_frequencies: Vec<f32>,
     /// ALiBi: `[heads]` slopes; `-slope · |i - j|` is added to every score. None for ESM-2.
     pub alibi_slopes: Option<V>,
 }
@@ -112,12 +121,12 @@ pub trait Backend: Send + Sync {
     ) -> Result<Self::Tensor, DeviceError>;
 
     /// Rotary positions on the queries and keys of `qkv` `[tokens, 3 · hidden]`, restarting at each
-    /// sequence: halves of a head rotated against each other, base 10,000, angles in float32.
+    /// sequence: halves of a head rotated against each other by position · frequency, in float32.
     fn rotary(
         &self,
         qkv: Self::Tensor,
         packed: &Self::Packed,
-        heads: usize,
+        attention: &Attention<Self::Vector>,
     ) -> Result<Self::Tensor, DeviceError>;
 
     /// Softmax attention inside each sequence, scores scaled by `1 / √(head width)`: `qkv` is
@@ -172,7 +181,7 @@ pub trait Backend: Send + Sync {
         packed: &Self::Packed,
         attention: &Attention<Self::Vector>,
     ) -> Result<Self::Tensor, DeviceError> {
-        let qkv = self.rotary(qkv, packed, attention.heads)?;
+        let qkv = self.rotary(qkv, packed, attention)?;
         self.attention(&qkv, packed, attention)
     }
 }

@@ -22,6 +22,7 @@ use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use rotary::{RotaryTable, RotaryTables};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use tiles::Shared;
 
 /// Rows a task of a row-by-row operation takes.
@@ -62,6 +63,12 @@ impl Cpu {
     /// Threads that compute.
     pub fn threads(&self) -> usize {
         self.threads.current_num_threads()
+    }
+
+    /// Bytes that the threads take beside tensors: packed weights of the products, keys and values of the
+    /// attention.
+    pub fn workspace(&self) -> u64 {
+        self.threads() as u64 * (4 << 20)
     }
 
     /// The instructions in use: `AVX-512`, `AVX2`, `NEON` or `scalar`.
@@ -159,7 +166,7 @@ impl Cpu {
     /// The width of the model that `qkv` belongs to, where it fits the batch and the heads.
     fn check_qkv(&self, qkv: &CpuTensor, packed: &CpuPacked, heads: usize) -> Result<usize, DeviceError> {
         let hidden = qkv.columns / 3;
-        if qkv.columns != 3 * hidden || heads == 0 || hidden % heads != 0 || (hidden / heads) % 2 != 0 {
+        if qkv.columns != 3 * hidden || heads == 0 || !hidden.is_multiple_of(2 * heads) {
             return Err(DeviceError::shape(
                 "attention",
                 format!("[tokens, 3 · hidden], hidden a multiple of {heads} even heads"),
@@ -174,6 +181,22 @@ impl Cpu {
             ));
         }
         Ok(hidden)
+    }
+}
+
+impl Cpu {
+    fn rotary_table(
+        &self,
+        hidden: usize,
+        packed: &CpuPacked,
+        attention: &Attention<Vec<f32>>,
+    ) -> Result<Arc<RotaryTable>, DeviceError> {
+        let (pairs, given) = (hidden / attention.heads / 2, attention.rotary_frequencies.len());
+        if given != pairs {
+            return Err(DeviceError::shape("rotary", format!("{pairs} frequencies"), format!("{given}")));
+        }
+        let longest = packed.cu_seqlens.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);
+        Ok(self.rotary.get(&attention.rotary_frequencies, longest))
     }
 }
 
@@ -319,16 +342,20 @@ impl Backend for Cpu {
         Ok(out)
     }
 
-    fn rotary(&self, mut qkv: CpuTensor, packed: &CpuPacked, heads: usize) -> Result<CpuTensor, DeviceError> {
-        let hidden = self.check_qkv(&qkv, packed, heads)?;
-        let longest = packed.cu_seqlens.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);
-        let table = self.rotary.get(hidden / heads, longest);
+    fn rotary(
+        &self,
+        mut qkv: CpuTensor,
+        packed: &CpuPacked,
+        attention: &Attention<Vec<f32>>,
+    ) -> Result<CpuTensor, DeviceError> {
+        let hidden = self.check_qkv(&qkv, packed, attention.heads)?;
+        let table = self.rotary_table(hidden, packed, attention)?;
         let mut positions = Vec::with_capacity(qkv.rows);
         for bounds in packed.cu_seqlens.windows(2) {
             positions.extend(0..bounds[1] - bounds[0]);
         }
         self.each_row(&mut qkv, |row, values| {
-            for head in values[..2 * hidden].chunks_exact_mut(hidden / heads) {
+            for head in values[..2 * hidden].chunks_exact_mut(hidden / attention.heads) {
                 table.rotate(head, positions[row]);
             }
         });
@@ -407,8 +434,7 @@ impl Backend for Cpu {
         attention: &Attention<Vec<f32>>,
     ) -> Result<CpuTensor, DeviceError> {
         let hidden = self.check_qkv(&qkv, packed, attention.heads)?;
-        let longest = packed.cu_seqlens.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);
-        let table = self.rotary.get(hidden / attention.heads, longest);
+        let table = self.rotary_table(hidden, packed, attention)?;
         self.attend(&qkv, packed, attention, Some(&table))
     }
 }

@@ -8,7 +8,7 @@ pub mod cuda;
 pub mod error;
 mod mapped;
 
-pub use backend::{Attention, Backend, Pool, PoolSpan, TokenDropout};
+pub use backend::{Attention, Backend, Pool, PoolSpan, TokenDropout, rotary_frequencies};
 pub use cpu::Cpu;
 pub use cuda::{Cuda, CudaOptions, Dtype};
 pub use error::{DeviceError, Unavailable};

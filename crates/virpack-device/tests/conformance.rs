@@ -3,7 +3,7 @@
 mod reference;
 
 use reference::{Matrix, Precision, Random, as_close, close};
-use virpack_device::{Attention, Backend, Cpu, Cuda, CudaOptions, Dtype, Pool, PoolSpan, TokenDropout};
+use virpack_device::{Attention, Backend, Cpu, Cuda, CudaOptions, Dtype, Pool, PoolSpan, TokenDropout, rotary_frequencies};
 
 /// Sequence lengths that meet every edge: one token, just under, at and over the sizes kernels work in.
 const LENGTHS: [usize; 9] = [1, 2, 3, 15, 16, 33, 64, 65, 150];
@@ -136,7 +136,7 @@ fn attention<B: Backend>(backend: &B, precision: Precision) {
         let (_, cu_seqlens, packed) = batch(backend, &LENGTHS, &mut random);
         let tokens = *cu_seqlens.last().unwrap() as usize;
         let qkv = random.matrix(tokens, 3 * hidden);
-        let plain = Attention { heads, alibi_slopes: None };
+        let plain = Attention { heads, rotary_frequencies: rotary_frequencies(width), alibi_slopes: None };
         let name = format!("{} attention, heads of {width}", precision.name);
         let exact = |qkv: &Matrix, slopes: &[f32]| reference::attention(qkv, &cu_seqlens, heads, slopes, |v| v);
         let rounding =
@@ -146,12 +146,16 @@ fn attention<B: Backend>(backend: &B, precision: Precision) {
         as_close(&name, &given, &exact(&qkv, &none), &rounding(&qkv, &none), TOLERANCE);
 
         let slopes: Vec<f32> = (0..heads).map(|h| 0.5f32.powi(h as i32 + 1)).collect();
-        let alibi = Attention { heads, alibi_slopes: Some(backend.vector(slopes.clone()).unwrap()) };
+        let alibi = Attention {
+            heads,
+            rotary_frequencies: Vec::new(),
+            alibi_slopes: Some(backend.vector(slopes.clone()).unwrap()),
+        };
         let given = back(backend, &backend.attention(&tensor(backend, &qkv), &packed, &alibi).unwrap());
         as_close(&format!("{name}, alibi"), &given, &exact(&qkv, &slopes), &rounding(&qkv, &slopes), TOLERANCE);
 
         let turned = reference::rotary(&qkv, &cu_seqlens, heads);
-        let given = back(backend, &backend.rotary(tensor(backend, &qkv), &packed, heads).unwrap());
+        let given = back(backend, &backend.rotary(tensor(backend, &qkv), &packed, &plain).unwrap());
         let expected: Vec<f64> = turned.values.iter().map(|&v| v.into()).collect();
         let rounded = precision.all(&expected);
         as_close(&format!("rotary, heads of {width}"), &given, &expected, &rounded, 2e-5);
@@ -169,7 +173,7 @@ fn long_attention<B: Backend>(backend: &B, precision: Precision) {
     for (width, lengths) in [(16, &[700, 3, 385][..]), (64, &[193, 1, 50]), (64, &[1022, 17]), (128, &[400, 200])] {
         let (_, cu_seqlens, packed) = batch(backend, lengths, &mut random);
         let qkv = random.matrix(*cu_seqlens.last().unwrap() as usize, 3 * width);
-        let plain = Attention { heads: 1, alibi_slopes: None };
+        let plain = Attention { heads: 1, rotary_frequencies: Vec::new(), alibi_slopes: None };
         let given = back(backend, &backend.attention(&tensor(backend, &qkv), &packed, &plain).unwrap());
         let expected = reference::attention(&qkv, &cu_seqlens, 1, &[0.0], |v| v);
         let rounded = reference::attention(&qkv, &cu_seqlens, 1, &[0.0], precision.round);
@@ -184,7 +188,7 @@ fn attention_with_large_scores<B: Backend>(backend: &B, precision: Precision) {
     // By a power of two, so that every dtype still has the values.
     qkv.values.iter_mut().for_each(|v| *v *= 32.0);
     let packed = backend.packed(&[0; 200], &[0, 200], 200).unwrap();
-    let plain = Attention { heads: 1, alibi_slopes: None };
+    let plain = Attention { heads: 1, rotary_frequencies: Vec::new(), alibi_slopes: None };
     let given = backend.attention(&tensor(backend, &qkv), &packed, &plain).unwrap();
     let expected = reference::attention(&qkv, &[0, 200], 1, &[0.0], |v| v);
     let plain = precision.all(&expected);
@@ -229,7 +233,8 @@ fn pools<B: Backend>(backend: &B, precision: Precision) {
 fn packed_equals_alone<B: Backend>(backend: &B, precision: Precision) {
     let mut random = Random::new(7, precision);
     let (heads, hidden) = (4, 64);
-    let plain = Attention { heads, alibi_slopes: None };
+    let plain =
+        Attention { heads, rotary_frequencies: rotary_frequencies(hidden / heads), alibi_slopes: None };
     let (_, cu_seqlens, packed) = batch(backend, &LENGTHS, &mut random);
     let qkv = random.matrix(*cu_seqlens.last().unwrap() as usize, 3 * hidden);
     let together = back(backend, &backend.rotary_attention(tensor(backend, &qkv), &packed, &plain).unwrap());

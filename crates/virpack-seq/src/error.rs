@@ -16,6 +16,174 @@ pub enum SeqError {
         source: std::io::Error,
     },
 
+    // --- reading: reader.rs ---
+    /// An input is a directory.
+    #[error("{} is a directory\nhint: name the files in it", path.display())]
+    Directory {
+        /// The input as it was named.
+        path: PathBuf,
+    },
+    /// Standard input was named more than once.
+    #[error("standard input (-) is named {times} times\nhint: it can be read only once")]
+    StdinTwice {
+        /// How often it was named.
+        times: usize,
+    },
+    /// The system failed while an input was read.
+    #[error("{}:{line}: reading failed after {records} records: {source}", path.display())]
+    Read {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line that could not be read to its end, from 1.
+        line: u64,
+        /// Whole records of this input before it.
+        records: u64,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Compressed data that end too early or are damaged.
+    #[error(
+        "{}:{line}: the {codec} data end too early or are damaged, after {records} whole records: {source}\n\
+         hint: the file is incomplete; fetch or compress it again",
+        path.display()
+    )]
+    Damaged {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The compression: `gzip`, `bzip2`, `xz` or `zstd`.
+        codec: &'static str,
+        /// The line (decompressed) that could not be read to its end, from 1.
+        line: u64,
+        /// Whole records of this input before the damage.
+        records: u64,
+        /// What the decoder said.
+        source: std::io::Error,
+    },
+    /// Text that is neither FASTA nor FASTQ.
+    #[error(
+        "{}:{line}: this is neither FASTA nor FASTQ: a record begins with `>` or `@`, this line with `{found}`\n\
+         hint: name a file of sequences",
+        path.display()
+    )]
+    NotSequences {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The first line that is not blank, from 1.
+        line: u64,
+        /// The beginning of that line.
+        found: String,
+    },
+    /// Bytes that are no text.
+    #[error(
+        "{}:{line}: binary data where text was expected (record {record})\n\
+         hint: FASTA or FASTQ may be compressed by gzip, bzip2, xz or zstd; other formats are not read",
+        path.display()
+    )]
+    Binary {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line of the record's header, from 1.
+        line: u64,
+        /// The record's number in this input, from 1.
+        record: u64,
+    },
+    /// A FASTQ record whose quality line is shorter or longer than its sequence.
+    #[error(
+        "{}:{line}: record {record} ({id}): {sequence} letters, but {quality} quality values\n\
+         hint: the file is damaged, or its sequences go over several lines, which is not read",
+        path.display()
+    )]
+    QualityLength {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line of the record's header, from 1.
+        line: u64,
+        /// The record's number in this input, from 1.
+        record: u64,
+        /// The first word of its header.
+        id: String,
+        /// Letters in its sequence line.
+        sequence: usize,
+        /// Bytes in its quality line.
+        quality: usize,
+    },
+    /// A FASTQ record whose lines are not where they must be.
+    #[error(
+        "{}:{line}: record {record}: a line that begins with `{expected}` was expected\n\
+         hint: FASTQ has four lines a record; sequences over several lines are not read",
+        path.display()
+    )]
+    FastqLine {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line at fault, from 1.
+        line: u64,
+        /// The record's number in this input, from 1.
+        record: u64,
+        /// What the line must begin with: `@` or `+`.
+        expected: char,
+    },
+    /// A FASTQ file that ends inside a record.
+    #[error(
+        "{}:{line}: the file ends inside record {record}\nhint: the file is incomplete; fetch it again",
+        path.display()
+    )]
+    FastqTruncated {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The last line, from 1.
+        line: u64,
+        /// The record's number in this input, from 1.
+        record: u64,
+    },
+
+    // --- lengths and the loader: long.rs, loader.rs ---
+    /// A record over the largest length, where such records are errors.
+    #[error(
+        "{}:{line}: record {id}: {length} residues are over the largest length of {max_length}\n\
+         hint: raise --max-length, or let --long-records truncate, window or skip it",
+        path.display()
+    )]
+    TooLong {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line of the record's header, from 1.
+        line: u64,
+        /// The first word of its header.
+        id: Arc<str>,
+        /// Residues in the record.
+        length: u64,
+        /// Most residues that go through.
+        max_length: usize,
+    },
+    /// Windows that overlap so much that a residue would lie in more than two.
+    #[error("windows cannot overlap by {overlap} residues\nhint: the most is half of --max-length, {most}")]
+    WindowOverlap {
+        /// The overlap asked for, in residues.
+        overlap: usize,
+        /// The most that works, in residues.
+        most: usize,
+    },
+    /// A largest length that lets nothing through.
+    #[error("a largest length of 0 residues lets nothing through\nhint: give --max-length at least 1")]
+    MaxLengthZero,
+    /// The system gave the loader no thread.
+    #[error("cannot start the loader's {worker} thread: {source}")]
+    Thread {
+        /// What the thread was to do.
+        worker: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A thread of the loader panicked; it is a fault of ours, or of the tokenizer given.
+    #[error("the loader's {worker} thread panicked: {message}")]
+    WorkerPanicked {
+        /// What the thread did: `reading`, `tokenizing` or `collating`.
+        worker: &'static str,
+        /// What it said.
+        message: String,
+    },
+
     // --- packing: pack.rs, collate.rs, budget.rs ---
     /// A budget that cannot hold the longest sequence the options let through.
     #[error(
@@ -37,5 +205,69 @@ pub enum SeqError {
         tokens: usize,
         /// Most tokens in a batch.
         token_budget: usize,
+    },
+    /// A budget whose tokens `cu_seqlens` (int32) could not count.
+    #[error("a token budget of {token_budget} is too large\nhint: the largest is 2147483647")]
+    BudgetTooLarge {
+        /// Most tokens in a batch.
+        token_budget: usize,
+    },
+    /// A limit on attention cost that the longest sequence alone passes.
+    #[error(
+        "an attention cost of {max_attention_cost} cannot hold a sequence of {longest} tokens\n\
+         hint: the smallest that works is the square of {longest}"
+    )]
+    AttentionCostTooSmall {
+        /// Largest sum of squared lengths in a batch, tokens².
+        max_attention_cost: u64,
+        /// Tokens in the longest sequence that may come, special tokens included.
+        longest: usize,
+    },
+    /// An option that must be at least 1 is 0.
+    #[error("{option} must be at least 1")]
+    ZeroOption {
+        /// The option's name.
+        option: &'static str,
+    },
+    /// A length that no batch can hold was given to the packer.
+    #[error(
+        "length {position} is of {tokens} tokens\nhint: a batch holds sequences of 1 to {longest} tokens"
+    )]
+    LengthOutOfRange {
+        /// Its place among the lengths, from 0.
+        position: usize,
+        /// The length, tokens.
+        tokens: usize,
+        /// The longest sequence that a batch holds, tokens.
+        longest: usize,
+    },
+    /// A sequence whose attention alone costs more than a batch may reached the packer.
+    #[error("record {id}: {tokens} tokens, squared, are over the attention cost of {max_attention_cost}")]
+    OverAttentionCost {
+        /// The record's id.
+        id: Arc<str>,
+        /// Its tokens, special tokens included.
+        tokens: usize,
+        /// Largest sum of squared lengths in a batch, tokens².
+        max_attention_cost: u64,
+    },
+    /// A sequence without any token, not even special ones, reached the packer.
+    #[error("record {id} has no tokens")]
+    NoTokens {
+        /// The record's id.
+        id: Arc<str>,
+    },
+    /// Memory that does not hold the model and its smallest batch.
+    #[error(
+        "{available} bytes of memory do not hold the model and a batch of {smallest_budget} tokens\n\
+         hint: {needed} bytes are needed"
+    )]
+    NotEnoughMemory {
+        /// Memory that may be used, bytes.
+        available: u64,
+        /// Memory that the smallest batch needs, weights and workspace included, bytes.
+        needed: u64,
+        /// The smallest token budget that the limits allow.
+        smallest_budget: usize,
     },
 }

@@ -2,12 +2,85 @@
 
 use std::path::PathBuf;
 
+use crate::model::published::PUBLISHED;
 use crate::model::weights::{CheckpointError, Dtype};
+use crate::output::OutputError;
 
 /// What can go wrong, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    // --- a model's name: model/hub.rs ---
+    /// What is neither a path that exists nor a name of the Hub.
+    #[error(
+        "no model {model:?}: no file or directory {}, and no name of a model\n\
+         hint: give a directory, org/repo on the Hugging Face Hub, or one of {}", looked_for.display(), published_names()
+    )]
+    ModelNotFound {
+        /// What was asked for.
+        model: String,
+        /// The path that was tried.
+        looked_for: PathBuf,
+    },
+    /// A model that is not in the cache while the network is switched off.
+    #[error(
+        "{repository} is no local path and not in the cache {}, and HF_HUB_OFFLINE keeps off the network\n\
+         hint: unset HF_HUB_OFFLINE, or give a local directory with its files as --model", cache.display()
+    )]
+    NotCached {
+        /// The repository.
+        repository: String,
+        /// The cache's directory.
+        cache: PathBuf,
+    },
+    /// A repository, a revision or a file of it that the Hub does not have.
+    #[error(
+        "{endpoint} has no {file} in {repository}@{revision}\n\
+         hint: there is no such local path either; published models are {}",
+        published_names()
+    )]
+    NoSuchRepository {
+        /// The repository.
+        repository: String,
+        /// Its branch, tag or commit.
+        revision: String,
+        /// The file.
+        file: String,
+        /// The Hub that was asked.
+        endpoint: String,
+    },
+    /// A repository that the Hub shows only to some, or does not have.
+    #[error(
+        "{endpoint} gives no access to {repository}\nhint: {}", if *with_token {
+            "check the name (no such local path either), and that your HF_TOKEN may read it"
+        } else {
+            "check the name (no such local path either); for a private or gated repository set HF_TOKEN"
+        }
+    )]
+    NoAccess {
+        /// The repository.
+        repository: String,
+        /// The Hub that was asked.
+        endpoint: String,
+        /// Whether a token was sent.
+        with_token: bool,
+    },
+    /// A download that the network or the disk broke off.
+    #[error(
+        "cannot download {file} of {repository} from {endpoint}: {source}\n\
+         hint: run again to go on where it broke off, or fetch the files elsewhere and give their directory as --model"
+    )]
+    Download {
+        /// The repository.
+        repository: String,
+        /// The file.
+        file: String,
+        /// The Hub that was asked.
+        endpoint: String,
+        /// What failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
     // --- a model's files: model/weights.rs ---
     /// A file of a model could not be opened or read.
     #[error("cannot read {}: {source}\nhint: check the path and its permissions", path.display())]
@@ -150,7 +223,8 @@ pub enum Error {
     // --- a model's settings: model/config.rs ---
     /// Weights without the settings that say what to do with them.
     #[error(
-        "{}: no settings for the model; looked for config.json{}", path.display(),
+        "{}: no settings for the model; looked for config.json{}\n\
+         hint: put the model's config.json beside its weights", path.display(),
         if *in_checkpoint { " and, in the checkpoint, for cfg.model or args" } else { "" }
     )]
     NoConfig {
@@ -160,7 +234,7 @@ pub enum Error {
         in_checkpoint: bool,
     },
     /// A setting that the model cannot be built without.
-    #[error("{}: no usable {setting}: {given}", path.display())]
+    #[error("{}: no usable {setting}: {given}\nhint: copy or download the file again", path.display())]
     BadSetting {
         /// The file that holds the settings.
         path: PathBuf,
@@ -189,4 +263,76 @@ pub enum Error {
     /// The input could not be read, cut or packed.
     #[error(transparent)]
     Seq(#[from] virpack_seq::SeqError),
+    /// The output could not be made or written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// A thread could not be started.
+    #[error("cannot start the {thread} thread: {source}")]
+    Thread {
+        /// What it was for.
+        thread: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A thread panicked: a fault of virpack's.
+    #[error("the {thread} thread panicked\nhint: this is a fault of virpack's: please report it")]
+    Panicked {
+        /// What it was for.
+        thread: &'static str,
+    },
+    /// Records of several windows of which some never came: a fault of virpack's.
+    #[error(
+        "{records} records lack some of their windows\nhint: this is a fault of virpack's: please report it"
+    )]
+    WindowsMissing {
+        /// How many records.
+        records: usize,
+    },
+    /// Embeddings with NaN or infinity.
+    #[error(
+        "NaN or infinity in the embeddings of {}\n\
+         hint: the weights may be damaged, or need a wider dtype",
+        list(ids)
+    )]
+    NotFinite {
+        /// The records of the batch that have them.
+        ids: Vec<String>,
+    },
+    /// A layer that the model does not have.
+    #[error(
+        "no layer {layer}: the model has {layers}\nhint: layers count from 0 (the embeddings), negative ones from the end"
+    )]
+    NoLayer {
+        /// What was asked for.
+        layer: i64,
+        /// Layers of the model.
+        layers: usize,
+    },
+}
+
+impl Error {
+    /// Whether virpack is at fault, and neither the input nor the options.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        matches!(
+            self,
+            Error::Panicked { .. }
+                | Error::WindowsMissing { .. }
+                | Error::Device(_)
+                | Error::Thread { .. }
+                | Error::Output(
+                    OutputError::Duplicate { .. } | OutputError::Missing { .. } | OutputError::Surplus { .. }
+                )
+        )
+    }
+}
+
+/// The first few names and how many more.
+fn list(ids: &[String]) -> String {
+    let shown = ids.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    if ids.len() > 5 { format!("{shown} and {} more", ids.len() - 5) } else { shown }
+}
+
+fn published_names() -> String {
+    PUBLISHED.map(|model| model.name).join(", ")
 }

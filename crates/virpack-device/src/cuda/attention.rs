@@ -16,9 +16,9 @@ const WIDTHS: [(usize, usize); 5] = [(16, 4), (24, 2), (32, 2), (64, 1), (128, 1
 /// Positions that the rotary table begins with; it doubles when a sequence is longer.
 const FIRST_POSITIONS: usize = 1024;
 
-/// (cos, sin) of every position and pair on the card, by head width.
+/// (cos, sin) of every position and pair on the card, by the frequencies' bits.
 #[derive(Debug, Default)]
-pub(super) struct RotaryTables(Mutex<HashMap<usize, (usize, Arc<Fixed>)>>);
+pub(super) struct RotaryTables(Mutex<HashMap<Vec<u32>, (usize, Arc<Fixed>)>>);
 
 /// Every form of the matrix-unit kernel.
 pub(super) fn sources() -> impl Iterator<Item = Source> {
@@ -29,26 +29,29 @@ pub(super) fn sources() -> impl Iterator<Item = Source> {
 }
 
 impl Cuda {
-    /// The table for heads of `width` with at least `positions` rows.
-    fn rotary_table(&self, width: usize, positions: usize) -> Result<Arc<Fixed>, DeviceError> {
+    /// The table of `frequencies` with at least `positions` rows.
+    fn rotary_table(&self, width: usize, positions: usize, frequencies: &[f32]) -> Result<Arc<Fixed>, DeviceError> {
+        if frequencies.len() != width / 2 {
+            let given = format!("{}", frequencies.len());
+            return Err(DeviceError::shape("rotary", format!("{} frequencies", width / 2), given));
+        }
+        let key: Vec<u32> = frequencies.iter().map(|f| f.to_bits()).collect();
         let mut tables = self.rotary.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, table)) = tables.get(&width).filter(|(rows, _)| *rows >= positions) {
+        if let Some((_, table)) = tables.get(&key).filter(|(rows, _)| *rows >= positions) {
             return Ok(Arc::clone(table));
         }
-        let (rows, half) = (positions.next_power_of_two().max(FIRST_POSITIONS), width / 2);
-        // Angles in float64, rounded once: in half precision they are the classic error.
-        let frequency = |pair: usize| 10_000f64.powf(-2.0 * pair as f64 / width as f64);
-        let frequencies: Vec<f64> = (0..half).map(frequency).collect();
+        let rows = positions.next_power_of_two().max(FIRST_POSITIONS);
+        // Angles in float32, as models are trained: in half precision they are the classic error.
         let turn = |position: usize| {
             frequencies.iter().flat_map(move |f| {
-                let (sin, cos) = (position as f64 * f).sin_cos();
+                let (sin, cos) = f64::from(position as f32 * f).sin_cos();
                 [cos as f32, sin as f32]
             })
         };
         let values: Vec<f32> = (0..rows).flat_map(turn).collect();
         let table = Arc::new(self.fixed_f32("rotary table", &values)?);
         // Kernels already given to the stream may still read the old table: `Fixed` waits for them.
-        tables.insert(width, (rows, Arc::clone(&table)));
+        tables.insert(key, (rows, Arc::clone(&table)));
         Ok(table)
     }
 
@@ -70,9 +73,15 @@ impl Cuda {
         Ok((hidden, hidden / heads))
     }
 
-    pub(super) fn rotate(&self, qkv: &CudaTensor, packed: &CudaPacked, heads: usize) -> Result<(), DeviceError> {
+    pub(super) fn rotate(
+        &self,
+        qkv: &CudaTensor,
+        packed: &CudaPacked,
+        attention: &Attention<CudaVector>,
+    ) -> Result<(), DeviceError> {
+        let heads = attention.heads;
         let (_, width) = Self::check_qkv(qkv, packed, heads)?;
-        let table = self.rotary_table(width, packed.longest)?;
+        let table = self.rotary_table(width, packed.longest, &attention.rotary_frequencies)?;
         let grid = Grid { blocks: (packed.n, packed.longest.min(16)), threads: 256, shared: 0 };
         let arguments = arguments![
             qkv.block.pointer,
@@ -103,13 +112,14 @@ impl Cuda {
         let form = WIDTHS.into_iter().find(|form| form.0 == width);
         match form.filter(|_| self.options.dtype != Dtype::F32) {
             Some((_, block_heads)) => {
-                let table = if rotated { Some(self.rotary_table(width, packed.longest)?) } else { None };
+                let frequencies = &attention.rotary_frequencies;
+                let table = rotated.then(|| self.rotary_table(width, packed.longest, frequencies)).transpose()?;
                 let table = table.as_ref().map_or(0, |t| t.pointer);
                 self.attend_on_matrix_units(qkv, packed, (heads, width, block_heads), table, slopes, &out)?;
             }
             None => {
                 if rotated {
-                    self.rotate(qkv, packed, heads)?;
+                    self.rotate(qkv, packed, attention)?;
                 }
                 let threads = 256;
                 let blocks = (packed.items, heads);

@@ -271,9 +271,14 @@ impl Backend for Cuda {
         Ok(out)
     }
 
-    fn rotary(&self, qkv: CudaTensor, packed: &CudaPacked, heads: usize) -> Result<CudaTensor, DeviceError> {
+    fn rotary(
+        &self,
+        qkv: CudaTensor,
+        packed: &CudaPacked,
+        attention: &Attention<CudaVector>,
+    ) -> Result<CudaTensor, DeviceError> {
         self.card.enter()?;
-        self.rotate(&qkv, packed, heads)?;
+        self.rotate(&qkv, packed, attention)?;
         Ok(qkv)
     }
 

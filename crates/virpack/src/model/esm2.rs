@@ -1,10 +1,12 @@
 //! ESM-2, written once against the backend trait.
 
+use super::Encoder;
 use super::config::Esm2Config;
 use super::source::TensorSource;
 use super::weights::Weights;
 use crate::Error;
-use virpack_device::{Attention, Backend, DeviceError, PoolSpan, TokenDropout};
+use virpack_device::{Attention, Backend, DeviceError, PoolSpan, TokenDropout, rotary_frequencies};
+use virpack_seq::Footprint;
 
 /// ESM-2 of any size on a backend (Lin et al. 2023, "Evolutionary-scale prediction of atomic-level protein
 /// structure with a language model").
@@ -36,10 +38,13 @@ struct Linear<B: Backend> {
 struct Norm<B: Backend> {
     weight: B::Vector,
     bias: B::Vector,
+    eps: f32,
 }
 
-/// What pooling sees of an ESM-2 sequence: its residues, without `<cls>` and `<eos>`.
-pub const RESIDUES: PoolSpan = PoolSpan { skip_first: 1, skip_last: 1 };
+/// Where checkpoints store the rotary frequencies: with every layer (all alike), or, since transformers 5,
+/// once.
+const ROTARY_FREQUENCIES: [&str; 2] =
+    ["encoder.layer.0.attention.self.rotary_embeddings.inv_freq", "rotary_embeddings.inv_freq"];
 
 /// Share of tokens replaced by `<mask>` when ESM-2 was trained: 15 % chosen, 80 % of them masked.
 const MASK_RATIO_IN_TRAINING: f32 = 0.15 * 0.8;
@@ -61,13 +66,12 @@ impl<B: Backend> Esm2<B> {
     /// What the source and the backend say.
     pub fn build(backend: &B, config: Esm2Config, tensors: &dyn TensorSource) -> Result<Self, Error> {
         let loader = Loader { backend, tensors };
-        let hidden = config.hidden;
         let layers = (0..config.layers).map(|i| loader.layer(i, &config)).collect::<Result<_, _>>()?;
         Ok(Esm2 {
-            token_embeddings: loader.matrix(&["embeddings.word_embeddings"], config.vocab, hidden)?,
-            attention: Attention { heads: config.heads, alibi_slopes: None },
+            token_embeddings: loader.matrix(&["embeddings.word_embeddings"], config.vocab, config.hidden)?,
+            attention: loader.attention(&config)?,
             layers,
-            final_norm: loader.norm("encoder.emb_layer_norm_after", hidden)?,
+            final_norm: loader.norm("encoder.emb_layer_norm_after", &config)?,
             config,
         })
     }
@@ -77,34 +81,63 @@ impl<B: Backend> Esm2<B> {
         &self.config
     }
 
-    /// Hidden states after `layer` layers, `[tokens, hidden]`; after the last one through the final layer
-    /// norm, as fair-esm numbers and returns its representations (0: the embeddings).
-    ///
-    /// # Errors
-    ///
-    /// What the backend says.
-    pub fn forward(&self, backend: &B, packed: &B::Packed, layer: usize) -> Result<B::Tensor, DeviceError> {
-        let eps = self.config.layer_norm_eps;
-        let mut x = backend.embed(&self.token_embeddings, packed, self.token_dropout())?;
-        for l in &self.layers[..layer] {
-            let h = backend.layer_norm(&x, &l.attention_norm.weight, &l.attention_norm.bias, eps)?;
-            let qkv = backend.linear(&h, &l.qkv.weight, Some(&l.qkv.bias))?;
-            drop(h);
-            let h = backend.rotary_attention(qkv, packed, &self.attention)?;
-            x = backend.linear_add(&h, &l.attention_output.weight, Some(&l.attention_output.bias), x)?;
-            let h = backend.layer_norm(&x, &l.mlp_norm.weight, &l.mlp_norm.bias, eps)?;
-            let h = backend.linear_gelu(&h, &l.mlp_up.weight, Some(&l.mlp_up.bias))?;
-            x = backend.linear_add(&h, &l.mlp_down.weight, Some(&l.mlp_down.bias), x)?;
-        }
-        if layer == self.layers.len() {
-            x = backend.layer_norm(&x, &self.final_norm.weight, &self.final_norm.bias, eps)?;
-        }
-        Ok(x)
-    }
-
     fn token_dropout(&self) -> Option<TokenDropout> {
         let mask_token = self.config.mask_token_id as u16;
         self.config.token_dropout.then_some(TokenDropout { mask_token, train_ratio: MASK_RATIO_IN_TRAINING })
+    }
+
+    /// `x + attention(norm(x))`.
+    fn attend(
+        &self,
+        backend: &B,
+        layer: &Layer<B>,
+        packed: &B::Packed,
+        x: B::Tensor,
+    ) -> Result<B::Tensor, DeviceError> {
+        let h = layer.attention_norm.apply(backend, &x)?;
+        let qkv = backend.linear(&h, &layer.qkv.weight, Some(&layer.qkv.bias))?;
+        drop(h);
+        let h = backend.rotary_attention(qkv, packed, &self.attention)?;
+        let output = &layer.attention_output;
+        backend.linear_add(&h, &output.weight, Some(&output.bias), x)
+    }
+}
+
+impl<B: Backend> Layer<B> {
+    /// `x + down(gelu(up(norm(x))))`.
+    fn feed_forward(&self, backend: &B, x: B::Tensor) -> Result<B::Tensor, DeviceError> {
+        let h = self.mlp_norm.apply(backend, &x)?;
+        let h = backend.linear_gelu(&h, &self.mlp_up.weight, Some(&self.mlp_up.bias))?;
+        backend.linear_add(&h, &self.mlp_down.weight, Some(&self.mlp_down.bias), x)
+    }
+}
+
+impl<B: Backend> Norm<B> {
+    fn apply(&self, backend: &B, x: &B::Tensor) -> Result<B::Tensor, DeviceError> {
+        backend.layer_norm(x, &self.weight, &self.bias, self.eps)
+    }
+}
+
+impl<B: Backend> Encoder<B> for Esm2<B> {
+    fn hidden_size(&self) -> usize {
+        self.config.hidden
+    }
+
+    fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    fn span(&self) -> PoolSpan {
+        PoolSpan { skip_first: 1, skip_last: 1 }
+    }
+
+    fn forward(&self, backend: &B, packed: &B::Packed, layer: usize) -> Result<B::Tensor, DeviceError> {
+        let mut x = backend.embed(&self.token_embeddings, packed, self.token_dropout())?;
+        for layer in &self.layers[..layer] {
+            x = self.attend(backend, layer, packed, x)?;
+            x = layer.feed_forward(backend, x)?;
+        }
+        if layer == self.layers.len() { self.final_norm.apply(backend, &x) } else { Ok(x) }
     }
 }
 
@@ -120,13 +153,23 @@ impl<B: Backend> Loader<'_, B> {
         let name = |part: &str| format!("encoder.layer.{i}.{part}");
         let [q, k, v] = ["query", "key", "value"].map(|p| name(&format!("attention.self.{p}")));
         Ok(Layer {
-            attention_norm: self.norm(&name("attention.LayerNorm"), hidden)?,
+            attention_norm: self.norm(&name("attention.LayerNorm"), config)?,
             qkv: self.linear(&[&q, &k, &v], hidden, hidden)?,
             attention_output: self.linear(&[&name("attention.output.dense")], hidden, hidden)?,
-            mlp_norm: self.norm(&name("LayerNorm"), hidden)?,
+            mlp_norm: self.norm(&name("LayerNorm"), config)?,
             mlp_up: self.linear(&[&name("intermediate.dense")], intermediate, hidden)?,
             mlp_down: self.linear(&[&name("output.dense")], hidden, intermediate)?,
         })
+    }
+
+    /// The published checkpoints store their rotary frequencies, rounded to float16 as in training: up to
+    /// 4e-4 from the formula, which moves embeddings by 1e-3. fair-esm and transformers use what is stored.
+    fn attention(&self, config: &Esm2Config) -> Result<Attention<B::Vector>, Error> {
+        let width = config.hidden / config.heads;
+        let stored = ROTARY_FREQUENCIES.into_iter().find(|name| self.tensors.has(name));
+        let frequencies = stored.map(|name| self.tensors.read(name, &[width / 2])).transpose()?;
+        let rotary_frequencies = frequencies.unwrap_or_else(|| rotary_frequencies(width));
+        Ok(Attention { heads: config.heads, rotary_frequencies, alibi_slopes: None })
     }
 
     /// Linear layers of one shape, stacked into one.
@@ -152,10 +195,23 @@ impl<B: Backend> Loader<'_, B> {
         Ok(self.backend.matrix(names.len() * rows, columns, values)?)
     }
 
-    fn norm(&self, name: &str, hidden: usize) -> Result<Norm<B>, Error> {
+    fn norm(&self, name: &str, config: &Esm2Config) -> Result<Norm<B>, Error> {
         Ok(Norm {
-            weight: self.backend.vector(self.tensors.read(&format!("{name}.weight"), &[hidden])?)?,
-            bias: self.backend.vector(self.tensors.read(&format!("{name}.bias"), &[hidden])?)?,
+            weight: self.backend.vector(self.tensors.read(&format!("{name}.weight"), &[config.hidden])?)?,
+            bias: self.backend.vector(self.tensors.read(&format!("{name}.bias"), &[config.hidden])?)?,
+            eps: config.layer_norm_eps,
         })
+    }
+}
+
+/// What running a model of these settings takes: the weights, and for each token the widest moment of a
+/// layer (the residual stream, the normed rows and the feed-forward rows).
+pub fn footprint(config: &Esm2Config, bytes_per_value: u64, workspace: u64) -> Footprint {
+    let width = 2 * config.hidden + config.intermediate.max(3 * config.hidden);
+    Footprint {
+        weights: config.weight_bytes(bytes_per_value),
+        workspace,
+        bytes_per_token: width as u64 * bytes_per_value,
+        bytes_per_sequence: config.hidden as u64 * 4,
     }
 }

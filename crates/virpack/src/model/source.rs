@@ -11,11 +11,18 @@ pub trait TensorSource {
     ///
     /// When there is no such tensor of this shape.
     fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error>;
+
+    /// Whether there is a tensor of this name.
+    fn has(&self, name: &str) -> bool;
 }
 
 impl TensorSource for Weights {
     fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
         Weights::read(self, name, shape)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.shape(name).is_some()
     }
 }
 
@@ -48,5 +55,10 @@ impl TensorSource for RandomTensors {
             ((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
         };
         Ok((0..count).map(|_| centre + spread * next()).collect())
+    }
+
+    /// Only what a model cannot be without.
+    fn has(&self, _name: &str) -> bool {
+        false
     }
 }

@@ -5,13 +5,14 @@ pub mod pickle;
 pub mod safetensors;
 mod shards;
 mod tensor;
-mod torch;
+pub mod torch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use ::safetensors::Dtype;
 pub use names::canonical;
+pub(super) use shards::{NAMES, are_whole, shards};
 pub use tensor::StoredTensor;
 pub use torch::{CheckpointError, TensorProblem};
 use virpack_device::MappedFile;

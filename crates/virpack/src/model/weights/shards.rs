@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::Error;
 
 /// The names of weights in Hugging Face layout, best first.
-const NAMES: [&str; 4] = [
+pub(crate) const NAMES: [&str; 4] = [
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
@@ -74,4 +74,13 @@ pub(crate) fn shards(index: &Path) -> Result<Vec<PathBuf>, Error> {
         files.insert(index.with_file_name(name));
     }
     Ok(files.into_iter().collect())
+}
+
+/// Whether a directory has weights in Hugging Face layout, with all shards of its index.
+pub(crate) fn are_whole(directory: &Path) -> bool {
+    let best = NAMES.iter().map(|name| directory.join(name)).find(|file| file.exists());
+    best.is_some_and(|file| match file.extension().and_then(OsStr::to_str) {
+        Some("json") => shards(&file).is_ok_and(|shards| shards.iter().all(|shard| shard.exists())),
+        _ => true,
+    })
 }

@@ -47,7 +47,7 @@ impl StoredTensor {
         self.len() * self.dtype.bitsize() / 8
     }
 
-    /// Whether its values are floats that [`Self::read`] converts.
+    /// Whether its values are floats that virpack converts: F32, F16, BF16, F64.
     #[must_use]
     pub fn is_float(&self) -> bool {
         matches!(self.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F64)

@@ -2,7 +2,7 @@
 //!
 //! Two containers are read. Since torch 1.6 a checkpoint is a zip archive whose entries are stored as they are:
 //! `NAME/data.pkl` describes the tensors, `NAME/data/KEY` holds the values of one storage, and is mapped in place.
-//! Before, it was five pickles in a row with the storages behind them ([`legacy`]). Sources: torch's
+//! Before, it was five pickles in a row with the storages behind them. Sources: torch's
 //! `serialization.py` (`_save`, `_legacy_save`) and `_utils.py` (`_rebuild_tensor_v2`).
 
 mod legacy;
@@ -86,18 +86,25 @@ pub enum TensorProblem {
 
 /// What a checkpoint holds for virpack.
 #[derive(Debug)]
-pub(super) struct Checkpoint {
+#[non_exhaustive]
+pub struct Checkpoint {
     /// All tensors of its state dict.
-    pub(super) tensors: Vec<StoredTensor>,
+    pub tensors: Vec<StoredTensor>,
     /// Layer and head counts, where it is fair-esm's.
-    pub(super) fair_esm: Option<FairEsmSettings>,
+    pub fair_esm: Option<FairEsmSettings>,
 }
 
 /// Where each storage lies in the file, by its key.
 type Storages = HashMap<String, Range<usize>>;
 
 /// Reads what a whole checkpoint file describes; its values stay where they are.
-pub(super) fn checkpoint(file: &[u8]) -> Result<Checkpoint, CheckpointError> {
+///
+/// Every tensor returned lies within `file`.
+///
+/// # Errors
+///
+/// [`CheckpointError`] for what is no checkpoint, is damaged, or holds no dict of tensors.
+pub fn checkpoint(file: &[u8]) -> Result<Checkpoint, CheckpointError> {
     match file {
         [b'P', b'K', ..] => {
             let (pickle, storages) = zip::open(file)?;

@@ -35,10 +35,12 @@ fn unwrapped<'p>(pickle: &'p Pickle<'_>, mut id: Id) -> Option<&'p [Id]> {
 }
 
 /// The type of values and the key of a storage, given its persistent identifier
-/// `("storage", torch.FloatStorage, key, device, values)`.
+/// `("storage", torch.FloatStorage, key, device, values)`, with `None` after them in the old format.
 pub(super) fn storage<'a>(pickle: &Pickle<'a>, identifier: Id) -> Option<(Dtype, &'a str)> {
-    let [tag, class, key, ..] = pickle.elements(identifier) else { return None };
-    if pickle.str(*tag) != Some("storage") {
+    let [tag, class, key, _device, _values, view @ ..] = pickle.elements(identifier) else { return None };
+    // The old format could name a part of another storage; nothing has written that since torch 0.4.
+    let is_whole = view.iter().all(|view| pickle.node(*view) == &Node::None);
+    if pickle.str(*tag) != Some("storage") || !is_whole {
         return None;
     }
     let Node::Global { module: "torch" | "torch.storage", name } = pickle.node(*class) else { return None };

@@ -1,0 +1,8 @@
+//! The commands, one a file.
+
+pub(crate) mod completions;
+pub(crate) mod devices;
+pub(crate) mod embed;
+pub(crate) mod input;
+pub(crate) mod models;
+pub(crate) mod pack;

@@ -1,0 +1,133 @@
+//! `virpack embed`.
+
+use super::input::{Inputs, parse_budget};
+use crate::failure::Failure;
+use crate::progress::{DownloadBar, RunBar};
+use crate::text::{count, grouped, short};
+use clap::{Args, ValueEnum};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use virpack::device::Pool;
+use virpack::embed::{EmbedOptions, Summary, embed};
+use virpack::model::hub::{self, HubOptions};
+
+/// What `virpack embed` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    inputs: Inputs,
+
+    /// A directory or file of weights, a name (esm2_t33_650M_UR50D), or ORG/REPO on the Hugging Face Hub
+    #[arg(long, short, value_name = "MODEL")]
+    model: String,
+
+    /// The file of embeddings: .npy or .parquet
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+
+    /// How a record's residues become one embedding
+    #[arg(long, value_enum, default_value_t = Pooling::Mean)]
+    pool: Pooling,
+
+    /// After which layer, from 0 (the embeddings); negative from the end [default: the last]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    layer: Option<i64>,
+
+    /// Most tokens in a batch; `auto` is what fits the free memory, at most 4096
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = parse_budget)]
+    token_budget: std::option::Option<usize>,
+
+    /// One record a batch
+    #[arg(long)]
+    no_packing: bool,
+
+    /// Threads that compute [default: one a core]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+
+    /// No progress, no summary; only warnings and errors
+    #[arg(long, short)]
+    quiet: bool,
+
+    /// Replace an output that exists
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Pooling {
+    /// The mean over the residues, without <cls> and <eos>
+    Mean,
+    /// The <cls> token
+    Cls,
+    /// The largest value of each dimension over the residues
+    Max,
+}
+
+/// Embeds, with a bar, a summary line and warnings on stderr.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let model = hub::resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(arguments.quiet))?;
+    let options = EmbedOptions {
+        inputs: arguments.inputs.inputs(),
+        model,
+        model_name: arguments.model.clone(),
+        output: arguments.output.clone(),
+        pool: match arguments.pool {
+            Pooling::Mean => Pool::Mean,
+            Pooling::Cls => Pool::Cls,
+            Pooling::Max => Pool::Max,
+        },
+        layer: arguments.layer,
+        lengths: arguments.inputs.lengths(),
+        token_budget: arguments.token_budget,
+        buffer_size: arguments.inputs.buffer_size.get(),
+        packing: !arguments.no_packing,
+        threads: arguments.threads,
+        force: arguments.force,
+    };
+    let bar = RunBar::new(arguments.quiet);
+    let result = embed(&options, |progress| bar.update(progress));
+    bar.finish();
+    let summary = result?;
+    warn(&summary);
+    if !arguments.quiet {
+        eprintln!("{}", line(&summary, &arguments.output));
+    }
+    Ok(())
+}
+
+fn warn(summary: &Summary) {
+    for input in &summary.empty_inputs {
+        eprintln!("warning: {input}: empty, no records");
+    }
+    if let Some(warning) = summary.packing.as_ref().and_then(|packing| packing.warning.as_ref()) {
+        eprintln!("{warning}");
+    }
+    if summary.written.skipped > 0 {
+        let table = summary.written.files.iter().find(|f| f.to_string_lossy().ends_with(".skipped.tsv"));
+        let place = table.map_or_else(String::new, |path| format!(": see {}", path.display()));
+        eprintln!("warning: {} skipped{place}", count(summary.written.skipped, "record", "records"));
+    }
+}
+
+/// The one line at the end.
+fn line(summary: &Summary, output: &std::path::Path) -> String {
+    let rate = summary.tokens as f64 / summary.elapsed.as_secs_f64().max(1e-9);
+    let efficiency = summary.packing.as_ref().map_or(1.0, |packing| packing.efficiency());
+    let lengths = &summary.lengths;
+    let windowed = match lengths.windowed {
+        0 => String::new(),
+        n => format!(", {} in {} windows", grouped(n), grouped(lengths.windows)),
+    };
+    format!(
+        "{}: {}, {} in {:.1} s ({}tokens/s), packing {:.1} %, {} truncated{windowed}, {}",
+        output.display(),
+        count(summary.written.rows, "sequence", "sequences"),
+        count(summary.tokens, "token", "tokens"),
+        summary.elapsed.as_secs_f64(),
+        short(rate),
+        100.0 * efficiency,
+        grouped(lengths.truncated),
+        count(lengths.unknown, "unknown letter", "unknown letters"),
+    )
+}

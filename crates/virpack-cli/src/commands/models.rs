@@ -1,0 +1,108 @@
+//! `virpack models`.
+
+use crate::failure::Failure;
+use crate::text::{bytes, grouped};
+use clap::{Args, Subcommand};
+use std::io::Write;
+use std::path::Path;
+use virpack::embed::CPU_TOKEN_BUDGET;
+use virpack::model::config::Esm2Config;
+use virpack::model::esm2::footprint;
+use virpack::model::hub::{self, HubOptions, Repository};
+use virpack::model::published::{PUBLISHED, Published};
+use virpack::model::weights::Weights;
+
+/// What `virpack models` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The models known by name
+    List,
+    /// Sizes, shapes and memory of a model, and where its files are
+    Info {
+        /// A directory or file of weights, a name, or ORG/REPO
+        model: String,
+    },
+}
+
+/// Writes about models to stdout.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let hub = HubOptions::from_env();
+    let out = &mut std::io::stdout().lock();
+    match &arguments.command {
+        Command::List => list(out, &hub),
+        Command::Info { model } => info(out, model, &hub),
+    }
+}
+
+fn list(out: &mut impl Write, hub: &HubOptions) -> Result<(), Failure> {
+    writeln!(
+        out,
+        "{:<22} {:>6} {:>6} {:>5} {:>14}  cached",
+        "name", "layers", "hidden", "heads", "parameters"
+    )?;
+    for model in &PUBLISHED {
+        let config = model.config();
+        writeln!(
+            out,
+            "{:<22} {:>6} {:>6} {:>5} {:>14}  {}",
+            model.name,
+            config.layers,
+            config.hidden,
+            config.heads,
+            grouped(config.parameters()),
+            if cached(model.name, hub).is_some() { "yes" } else { "no" },
+        )?;
+    }
+    Ok(())
+}
+
+fn info(out: &mut impl Write, model: &str, hub: &HubOptions) -> Result<(), Failure> {
+    let local = Path::new(model).exists().then(|| model.into()).or_else(|| cached(model, hub));
+    let config = match (&local, Published::find(model)) {
+        (Some(path), _) => {
+            let weights = Weights::open(path)?;
+            let config = Esm2Config::of(&weights)?;
+            for (path, size) in weights.files() {
+                writeln!(out, "weights      {} ({})", path.display(), bytes(size))?;
+            }
+            config
+        }
+        (None, Some(published)) => {
+            writeln!(out, "weights      not cached: {} on the Hugging Face Hub", published.repository())?;
+            published.config()
+        }
+        // Says which names there are, and where this one was looked for.
+        (None, None) => {
+            let offline = HubOptions { offline: true, ..hub.clone() };
+            return Err(match hub::resolve(model, &offline, &()) {
+                Err(error) => error.into(),
+                Ok(path) => return info(out, &path.display().to_string(), hub),
+            });
+        }
+    };
+    let memory = footprint(&config, 4, 0);
+    writeln!(out, "layers       {}", config.layers)?;
+    writeln!(out, "hidden       {}", config.hidden)?;
+    writeln!(out, "heads        {} of {}", config.heads, config.hidden / config.heads)?;
+    writeln!(out, "feed-forward {}", config.intermediate)?;
+    writeln!(out, "parameters   {}", grouped(config.parameters()))?;
+    writeln!(
+        out,
+        "memory       {} in float32 ({} in 16 bits), and {} for batches of {} tokens",
+        bytes(memory.weights),
+        bytes(config.weight_bytes(2)),
+        bytes(memory.bytes_per_token * CPU_TOKEN_BUDGET as u64),
+        grouped(CPU_TOKEN_BUDGET as u64)
+    )?;
+    Ok(())
+}
+
+fn cached(model: &str, hub: &HubOptions) -> Option<std::path::PathBuf> {
+    hub::cached(&Repository::parse(model)?, hub)
+}

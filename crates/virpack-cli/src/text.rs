@@ -1,0 +1,66 @@
+//! Numbers and tables for people.
+
+/// `1234567` as `1,234,567`.
+pub(crate) fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `n` of `one`, with the plural where it is not 1.
+pub(crate) fn count(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(n), if n == 1 { one } else { many })
+}
+
+/// Bytes in the largest fitting unit: `2.6 GB`.
+pub(crate) fn bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let (mut value, mut unit) = (n as f64, 0);
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{n} B") } else { format!("{} {}", three_digits(value), UNITS[unit]) }
+}
+
+/// A rate or size with three digits: `9.43 k`, `1.20 M`.
+pub(crate) fn short(value: f64) -> String {
+    match value {
+        v if v >= 999.5e6 => format!("{} G", three_digits(v / 1e9)),
+        v if v >= 999.5e3 => format!("{} M", three_digits(v / 1e6)),
+        v if v >= 999.5 => format!("{} k", three_digits(v / 1e3)),
+        v => format!("{} ", three_digits(v)),
+    }
+}
+
+fn three_digits(value: f64) -> String {
+    match value {
+        v if v >= 99.95 => format!("{v:.0}"),
+        v if v >= 9.995 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(2_600_000_000), "2.60 GB");
+        assert_eq!(bytes(999_999), "1.00 MB");
+        assert_eq!(short(9_432.0), "9.43 k");
+        assert_eq!(short(120.4), "120 ");
+        assert_eq!(count(1, "record", "records"), "1 record");
+    }
+}

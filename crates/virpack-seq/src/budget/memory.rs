@@ -1,0 +1,151 @@
+//! Free memory of the machine, or of the control group that this process may not leave.
+
+use std::fs;
+use std::path::Path;
+
+/// Bytes that this process can still take: free memory, and no more than its control groups allow.
+///
+/// On Linux, the least of `MemAvailable` and, for the process's control group and every group above it (v1 and
+/// v2), the limit less what is used and cannot be reclaimed. `None` where neither is to be had: on other
+/// systems, or without `/proc`.
+pub fn available_memory() -> Option<u64> {
+    if cfg!(target_os = "linux") { available_under(Path::new("/")) } else { None }
+}
+
+fn available_under(root: &Path) -> Option<u64> {
+    let machine = fs::read_to_string(root.join("proc/meminfo")).ok();
+    let machine = machine.and_then(|text| field(&text, "MemAvailable:")).map(|kilobytes| kilobytes * 1024);
+    let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
+    let mounted = root.join("sys/fs/cgroup");
+    groups
+        .lines()
+        .filter_map(|line| {
+            let mut parts = line.splitn(3, ':');
+            let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
+            match controllers {
+                "" => group_and_parents(&mounted, path, &V2),
+                list if list.split(',').any(|name| name == "memory") => {
+                    group_and_parents(&mounted.join("memory"), path, &V1)
+                }
+                _ => None,
+            }
+        })
+        .chain(machine)
+        .min()
+}
+
+/// The files of one version of control groups.
+struct Version {
+    limit: &'static str,
+    used: &'static str,
+    /// The entry of `memory.stat` with the page cache that is reclaimed first.
+    reclaimable: &'static str,
+}
+
+const V1: Version = Version {
+    limit: "memory.limit_in_bytes",
+    used: "memory.usage_in_bytes",
+    reclaimable: "total_inactive_file ",
+};
+const V2: Version = Version { limit: "memory.max", used: "memory.current", reclaimable: "inactive_file " };
+
+/// The least that `path` and the groups above it leave. Within a container `path` may name a group of the
+/// host that is not mounted: then the groups above it that are, at least the root, still count.
+fn group_and_parents(mounted: &Path, path: &str, version: &Version) -> Option<u64> {
+    let group = mounted.join(path.trim_start_matches('/'));
+    group
+        .ancestors()
+        .take_while(|group| group.starts_with(mounted))
+        .filter_map(|group| left(group, version))
+        .min()
+}
+
+/// What a group leaves; `None` where it has no limit.
+fn left(group: &Path, version: &Version) -> Option<u64> {
+    let number = |name: &str| fs::read_to_string(group.join(name)).ok()?.trim().parse::<u64>().ok();
+    let limit = number(version.limit)?; // "max" is no number, and no limit
+    let used = number(version.used)?;
+    let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
+    let reclaimable = field(&stat, version.reclaimable).unwrap_or(0);
+    Some(limit.saturating_sub(used.saturating_sub(reclaimable)))
+}
+
+/// The number after `name` at the beginning of a line.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    /// A root with these files, removed at the end.
+    struct Root(PathBuf);
+
+    impl Root {
+        fn new(name: &str, files: &[(&str, &str)]) -> Self {
+            let root = std::env::temp_dir().join(format!("virpack-memory-{name}-{}", std::process::id()));
+            for (path, text) in files {
+                let path = root.join(path);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            }
+            Root(root)
+        }
+    }
+
+    impl Drop for Root {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    const MEMINFO: (&str, &str) = ("proc/meminfo", "MemTotal: 2000 kB\nMemAvailable:   1000 kB\n");
+
+    #[test]
+    fn a_machine_without_groups() {
+        assert_eq!(available_under(&Root::new("plain", &[MEMINFO]).0), Some(1_024_000));
+        assert_eq!(available_under(&Root::new("none", &[("x", "")]).0), None);
+    }
+
+    #[test]
+    fn version_2_with_the_limit_in_a_parent() {
+        let root = Root::new(
+            "v2",
+            &[
+                MEMINFO,
+                ("proc/self/cgroup", "0::/pod/box\n"),
+                ("sys/fs/cgroup/pod/box/memory.max", "max\n"),
+                ("sys/fs/cgroup/pod/box/memory.current", "5000\n"),
+                ("sys/fs/cgroup/pod/memory.max", "10000\n"),
+                ("sys/fs/cgroup/pod/memory.current", "7000\n"),
+                ("sys/fs/cgroup/pod/memory.stat", "anon 1\ninactive_file 500\nactive_file 9\n"),
+            ],
+        );
+        assert_eq!(available_under(&root.0), Some(3_500));
+    }
+
+    #[test]
+    fn version_1_seen_from_within_a_container() {
+        let root = Root::new(
+            "v1",
+            &[
+                MEMINFO,
+                ("proc/self/cgroup", "5:cpu:/x\n4:hugetlb,memory:/docker/abc\n"),
+                ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9000\n"),
+                ("sys/fs/cgroup/memory/memory.usage_in_bytes", "10000\n"),
+                ("sys/fs/cgroup/memory/memory.stat", "total_inactive_file 1500\n"),
+            ],
+        );
+        assert_eq!(available_under(&root.0), Some(500));
+    }
+
+    #[test]
+    fn here() {
+        if cfg!(target_os = "linux") {
+            assert!(available_memory().unwrap() > 0);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Records to packed batches: a buffer, a packer and a queue.
+
+mod store;
+mod window;
+
+pub use window::CollatorOptions;
+pub(crate) use window::{Close, Window};
+
+use std::collections::VecDeque;
+
+use crate::batch::{PackedBatch, SequenceIndex};
+use crate::error::SeqError;
+use crate::pack::{GreedyPacker, PackStats, Tally};
+use store::TokenStore;
+
+/// Collects tokenized records and hands them back as packed batches.
+///
+/// `push` fills a buffer; when [`CollatorOptions::buffer_size`] new records are in it, the whole buffer is packed.
+/// Full batches go to the queue that [`VarlenCollator::pop`] empties; the records of under-filled ones stay for
+/// the next window, so that efficiency does not depend on the window. No record waits longer than
+/// [`CollatorOptions::max_windows`] windows. [`VarlenCollator::flush`] returns all that remains.
+///
+/// At most two buffers of records stay for the next window, so whoever pops what is ready after every push never
+/// has more than three buffers of records resident here; who pops only before the next buffer is full, four.
+///
+/// ```
+/// use virpack_seq::{CollatorOptions, GreedyPacker, PackerOptions, SequenceIndex, VarlenCollator, Window};
+///
+/// let packer = GreedyPacker::new(PackerOptions::new(8, 6))?;
+/// let mut collator = VarlenCollator::new(packer, CollatorOptions::default())?;
+/// for (record, tokens) in [&[0, 20, 2][..], &[0, 5, 6, 7, 2], &[0, 9, 9, 9, 9, 2]].into_iter().enumerate() {
+///     let index = SequenceIndex {
+///         record: record as u64,
+///         source: 0,
+///         id: format!("protein_{record}").into(),
+///         length: tokens.len() as u64 - 2,
+///         truncated: false,
+///         unknown: 0,
+///         window: Window::WHOLE,
+///     };
+///     collator.push(tokens, index)?;
+///     assert!(collator.pop().is_none()); // the buffer takes 2,000
+/// }
+/// let batches = collator.flush();
+/// assert_eq!(batches.len(), 2);
+/// assert_eq!(batches[1].cu_seqlens, [0, 5, 8]);
+/// # Ok::<(), virpack_seq::SeqError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct VarlenCollator {
+    enable_packing: bool,
+    window: Window,
+    store: TokenStore,
+    ready: VecDeque<PackedBatch>,
+    tally: Tally,
+    counters: CollatorCounters,
+}
+
+/// What a collator took in, gave back and still holds; received = returned + waiting, always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CollatorCounters {
+    /// Sequences pushed.
+    pub received: u64,
+    /// Sequences returned in batches, by `pop`, `release` or `flush`.
+    pub returned: u64,
+    /// Sequences here: in the buffer or in a batch that nobody has popped yet.
+    pub waiting: u64,
+    /// The most that ever waited.
+    pub most_waiting: u64,
+    /// Batches returned.
+    pub batches: u64,
+}
+
+impl VarlenCollator {
+    /// A collator with an empty buffer.
+    ///
+    /// # Errors
+    ///
+    /// [`SeqError::ZeroOption`] for a `buffer_size` of 0.
+    pub fn new(packer: GreedyPacker, options: CollatorOptions) -> Result<Self, SeqError> {
+        options.check()?;
+        Ok(VarlenCollator {
+            enable_packing: options.enable_packing,
+            tally: Tally::new(packer.options()),
+            window: Window::new(packer, options),
+            store: TokenStore::default(),
+            ready: VecDeque::new(),
+            counters: CollatorCounters::default(),
+        })
+    }
+
+    /// The packer it was built with.
+    pub fn packer(&self) -> &GreedyPacker {
+        self.window.packer()
+    }
+
+    /// The options it was built with.
+    pub fn options(&self) -> &CollatorOptions {
+        self.window.options()
+    }
+
+    /// Takes one tokenized sequence in: `tokens` `[length]`, special tokens included. With packing off it is a
+    /// batch by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`SeqError::OverBudget`], [`SeqError::OverAttentionCost`] or [`SeqError::NoTokens`] for a sequence that no
+    /// batch can hold; it is not taken in, and the collator goes on as if it had not been offered.
+    pub fn push(&mut self, tokens: &[u16], index: SequenceIndex) -> Result<(), SeqError> {
+        self.push_micro_batch(std::iter::once((tokens, index)))
+    }
+
+    /// Takes several sequences in; with packing off they become batches of their own in the order they come, a
+    /// new one whenever the next sequence passes a limit.
+    ///
+    /// # Errors
+    ///
+    /// As [`VarlenCollator::push`]; the sequences before the one that is refused are taken in.
+    pub fn push_micro_batch<'a, I>(&mut self, sequences: I) -> Result<(), SeqError>
+    where
+        I: IntoIterator<Item = (&'a [u16], SequenceIndex)>,
+    {
+        let mut result = Ok(());
+        for (tokens, index) in sequences {
+            result = self.check(tokens, &index);
+            if result.is_err() {
+                break;
+            }
+            let length = tokens.len() as u32;
+            self.store.push(tokens, index);
+            self.tally.receive(length);
+            self.counters.received += 1;
+            self.counters.waiting += 1;
+            self.counters.most_waiting = self.counters.most_waiting.max(self.counters.waiting);
+            if self.window.push(length) {
+                self.close(Close::Window);
+            }
+        }
+        if !self.enable_packing {
+            self.close(Close::MicroBatch);
+        }
+        result
+    }
+
+    /// The next ready batch; `None` until enough records were pushed.
+    pub fn pop(&mut self) -> Option<PackedBatch> {
+        let batch = self.ready.pop_front()?;
+        self.counters.waiting -= batch.len() as u64;
+        self.counters.returned += batch.len() as u64;
+        self.counters.batches += 1;
+        Some(batch)
+    }
+
+    /// The best batch that can be had now, without waiting for the buffer to fill: a ready one, or else the
+    /// fullest that the buffer gives. `None` when nothing waits.
+    ///
+    /// For a slow source: how full it is depends on when it is asked for.
+    pub fn release(&mut self) -> Option<PackedBatch> {
+        if self.ready.is_empty() {
+            self.close(Close::Release);
+        }
+        self.pop()
+    }
+
+    /// Returns all that remains, ready batches first; afterwards the collator is empty and can go on.
+    pub fn flush(&mut self) -> Vec<PackedBatch> {
+        self.close(Close::Flush);
+        std::iter::from_fn(|| self.pop()).collect()
+    }
+
+    /// What was taken in, given back and still waits.
+    pub fn counters(&self) -> CollatorCounters {
+        self.counters
+    }
+
+    /// Statistics of all batches made so far, also those that nobody has popped yet. The lower bound takes
+    /// milliseconds: for progress, ask [`VarlenCollator::counters`].
+    pub fn stats(&self) -> PackStats {
+        self.tally.stats(Some(self.options().buffer_size), self.enable_packing)
+    }
+
+    fn check(&self, tokens: &[u16], index: &SequenceIndex) -> Result<(), SeqError> {
+        let packer = self.window.packer();
+        if (1..=packer.longest()).contains(&tokens.len()) {
+            return Ok(());
+        }
+        let (id, tokens) = (index.id.clone(), tokens.len());
+        Err(match packer.options().max_attention_cost {
+            _ if tokens == 0 => SeqError::NoTokens { id },
+            Some(max_attention_cost) if tokens <= packer.token_budget() => {
+                SeqError::OverAttentionCost { id, tokens, max_attention_cost }
+            }
+            _ => SeqError::OverBudget { id, tokens, token_budget: packer.token_budget() },
+        })
+    }
+
+    /// Packs the buffer and queues the batches that leave it.
+    fn close(&mut self, why: Close) {
+        self.window.close(why);
+        for items in self.window.leaving() {
+            let batch = self.store.batch(items);
+            self.tally.batch(batch.len(), batch.total_tokens() as u64, why.into());
+            self.ready.push_back(batch);
+        }
+        self.store.retain(self.window.staying());
+    }
+}

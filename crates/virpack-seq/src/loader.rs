@@ -1,0 +1,200 @@
+//! Inputs to packed batches, ahead of whoever consumes them.
+//!
+//! Three threads: one reads, decompresses and cuts the text into blocks of whole records; one parses and
+//! tokenizes; one collates. Between them go blocks and slabs of many records over bounded queues, so that
+//! each runs at most a few steps ahead of the next.
+
+mod counters;
+mod link;
+mod workers;
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+
+pub use counters::LoaderCounters;
+
+use crate::batch::PackedBatch;
+use crate::collate::VarlenCollator;
+use crate::error::SeqError;
+use crate::long::LengthPolicy;
+use crate::pack::PackStats;
+use crate::reader::{Input, ReadProgress, Records};
+use crate::record::SkippedRecord;
+use crate::tokenize::Tokenizer;
+use counters::Counters;
+
+/// How far a loader runs ahead, and which records it lets through.
+#[derive(Clone, Debug)]
+pub struct LoaderOptions {
+    /// Most batches that wait for a consumer; at least one.
+    pub prefetch: usize,
+    /// The lengths that go through.
+    pub lengths: LengthPolicy,
+    /// When no record came for so long and no batch waits, the best batch so far is released. Off by
+    /// default: with it, batches depend on time.
+    pub max_wait: Option<Duration>,
+}
+
+impl Default for LoaderOptions {
+    fn default() -> Self {
+        LoaderOptions { prefetch: 4, lengths: LengthPolicy::default(), max_wait: None }
+    }
+}
+
+/// What a loader yields.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Loaded {
+    /// Sequences for the model.
+    Batch(PackedBatch),
+    /// Records that got no tokens, in input order.
+    Skipped(Vec<SkippedRecord>),
+}
+
+/// Packed batches from a stream of records, made on threads of its own.
+///
+/// Clones share one queue: each batch goes to one of them. Every record that was read comes out exactly
+/// once, in a batch or as skipped (its windows each once). An error comes after all batches made of the
+/// records before it, and is the last that comes. When the last clone is dropped the threads stop within
+/// 100 ms; only one that the system holds in a read (of a pipe that gives nothing) stays until the read
+/// returns.
+#[derive(Clone, Debug)]
+pub struct AsyncDataLoader {
+    queue: Receiver<Result<Loaded, SeqError>>,
+    shared: Arc<Shared>,
+}
+
+/// What all clones of a loader hold together.
+#[derive(Debug)]
+struct Shared {
+    /// Never sent on: the threads stop when it goes.
+    _stop: Sender<()>,
+    counters: Arc<Counters>,
+    stats: Arc<Mutex<Option<PackStats>>>,
+    progress: Arc<ReadProgress>,
+    inputs: Arc<[Input]>,
+}
+
+/// Builds an [`AsyncDataLoader`] and starts its threads.
+///
+/// # Errors
+///
+/// A length policy that cannot be (see [`LengthPolicy::check`]), a token budget that cannot hold the
+/// longest sequence it lets through, or no threads.
+///
+/// ```
+/// use virpack_seq::*;
+///
+/// let records = Records::from_reader("two.fasta", &b">a\nMKTLLV\n>b\n"[..])?;
+/// let options = LoaderOptions::default();
+/// let packer = GreedyPacker::new(PackerOptions::new(4096, options.lengths.max_tokens()))?;
+/// let collator = VarlenCollator::new(packer, CollatorOptions::default())?;
+/// let loader = create_async_dataloader(records, EsmTokenizer::new(), collator, options)?;
+/// for loaded in loader {
+///     match loaded? {
+///         Loaded::Batch(batch) => assert_eq!(batch.cu_seqlens, [0, 8]),
+///         Loaded::Skipped(records) => assert_eq!(records[0].reason.as_str(), "empty"),
+///     }
+/// }
+/// # Ok::<(), SeqError>(())
+/// ```
+pub fn create_async_dataloader(
+    records: Records,
+    tokenizer: impl Tokenizer + 'static,
+    collator: VarlenCollator,
+    options: LoaderOptions,
+) -> Result<AsyncDataLoader, SeqError> {
+    options.lengths.check()?;
+    let longest = options.lengths.max_tokens();
+    if longest > collator.packer().longest() {
+        return Err(SeqError::BudgetTooSmall { token_budget: collator.packer().token_budget(), longest });
+    }
+    let (stop, stopped) = bounded(0);
+    let (send, queue) = bounded(options.prefetch.max(1));
+    let shared = Shared {
+        _stop: stop,
+        counters: Arc::default(),
+        stats: Arc::default(),
+        progress: records.progress(),
+        inputs: Arc::clone(records.inputs()),
+    };
+    let (blocks, parser) = records.split();
+    workers::start(workers::Work {
+        blocks,
+        parser,
+        tokenizer: Box::new(tokenizer),
+        collator,
+        options,
+        queue: send,
+        stopped,
+        counters: Arc::clone(&shared.counters),
+        stats: Arc::clone(&shared.stats),
+    })?;
+    Ok(AsyncDataLoader { queue, shared: Arc::new(shared) })
+}
+
+impl AsyncDataLoader {
+    /// The same as [`create_async_dataloader`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn new(
+        records: Records,
+        tokenizer: impl Tokenizer + 'static,
+        collator: VarlenCollator,
+        options: LoaderOptions,
+    ) -> Result<Self, SeqError> {
+        create_async_dataloader(records, tokenizer, collator, options)
+    }
+
+    /// The next batch or skipped records, from any thread; waits for it. `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong in reading, tokenizing or collating; it is the last thing that comes.
+    pub fn receive(&self) -> Option<Result<Loaded, SeqError>> {
+        match self.queue.try_recv() {
+            Ok(loaded) => Some(loaded),
+            Err(TryRecvError::Disconnected) => None,
+            Err(TryRecvError::Empty) => {
+                let start = Instant::now();
+                let loaded = self.queue.recv().ok();
+                self.shared.counters.add_consumer_wait(start.elapsed());
+                loaded
+            }
+        }
+    }
+
+    /// What the loader has done so far; to be read at any time.
+    pub fn counters(&self) -> LoaderCounters {
+        self.shared.counters.snapshot()
+    }
+
+    /// How well the batches are filled; known when the stream has ended.
+    pub fn stats(&self) -> Option<PackStats> {
+        self.shared.stats.lock().map_or_else(|poisoned| poisoned.into_inner().clone(), |stats| stats.clone())
+    }
+
+    /// How far the reading is.
+    pub fn progress(&self) -> &Arc<ReadProgress> {
+        &self.shared.progress
+    }
+
+    /// The inputs, as they were named; `source` in a batch's index counts in them.
+    pub fn inputs(&self) -> &[Input] {
+        &self.shared.inputs
+    }
+}
+
+impl Iterator for AsyncDataLoader {
+    type Item = Result<Loaded, SeqError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.receive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+//! Queues whose both ends let go as soon as the consumers are gone.
+
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError};
+
+/// The consumers are gone: nobody wants what a thread makes.
+#[derive(Debug)]
+pub(super) struct Stopped;
+
+/// What a wait for the next message came to.
+pub(super) enum Received<T> {
+    Message(T),
+    /// Nothing came for the time given.
+    Late,
+    /// The sender has finished.
+    End,
+}
+
+/// Sends, waiting for room until `stopped` is disconnected.
+pub(super) fn send<T>(to: &Sender<T>, stopped: &Receiver<()>, message: T) -> Result<(), Stopped> {
+    let message = match to.try_send(message) {
+        Ok(()) => return Ok(()),
+        Err(TrySendError::Disconnected(_)) => return Err(Stopped),
+        Err(TrySendError::Full(message)) => message,
+    };
+    let mut select = Select::new();
+    let room = select.send(to);
+    select.recv(stopped);
+    let ready = select.select();
+    if ready.index() == room {
+        ready.send(to, message).map_err(|_| Stopped)
+    } else {
+        // Nothing is ever sent there: it is ready because it is disconnected.
+        let _ = ready.recv(stopped);
+        Err(Stopped)
+    }
+}
+
+/// Receives, waiting until a message, the end, `stopped` or the timeout.
+pub(super) fn receive<T>(
+    from: &Receiver<T>,
+    stopped: &Receiver<()>,
+    timeout: Option<Duration>,
+) -> Result<Received<T>, Stopped> {
+    match from.try_recv() {
+        Ok(message) => return Ok(Received::Message(message)),
+        Err(TryRecvError::Disconnected) => return Ok(Received::End),
+        Err(TryRecvError::Empty) => {}
+    }
+    let mut select = Select::new();
+    let data = select.recv(from);
+    select.recv(stopped);
+    let ready = match timeout {
+        None => select.select(),
+        Some(timeout) => match select.select_timeout(timeout) {
+            Ok(ready) => ready,
+            Err(_) => return Ok(Received::Late),
+        },
+    };
+    if ready.index() == data {
+        Ok(ready.recv(from).map_or(Received::End, Received::Message))
+    } else {
+        let _ = ready.recv(stopped);
+        Err(Stopped)
+    }
+}

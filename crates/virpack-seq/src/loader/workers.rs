@@ -1,0 +1,243 @@
+//! The three threads of a loader.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::counters::Counters;
+use super::link::{Received, Stopped, receive, send};
+use super::{Loaded, LoaderOptions};
+use crate::batch::PackedBatch;
+use crate::collate::VarlenCollator;
+use crate::error::SeqError;
+use crate::long::LengthPolicy;
+use crate::pack::PackStats;
+use crate::reader::{Block, Blocks, Parser};
+use crate::record::Record;
+use crate::slab::TokenSlab;
+use crate::tokenize::Tokenizer;
+
+/// Blocks or slabs that may wait between two threads: enough to even out their paces, few enough to stay
+/// in the cache that the cores share.
+const AHEAD: usize = 4;
+
+/// All that the threads need.
+pub(super) struct Work {
+    pub(super) blocks: Blocks,
+    pub(super) parser: Parser,
+    pub(super) tokenizer: Box<dyn Tokenizer>,
+    pub(super) collator: VarlenCollator,
+    pub(super) options: LoaderOptions,
+    pub(super) queue: Sender<Result<Loaded, SeqError>>,
+    /// Disconnected when the last consumer is gone.
+    pub(super) stopped: Receiver<()>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) stats: Arc<Mutex<Option<PackStats>>>,
+}
+
+/// Starts the threads. They are never joined: each ends by itself when its input ends or nobody listens.
+pub(super) fn start(work: Work) -> Result<(), SeqError> {
+    let (send_block, blocks) = bounded(AHEAD);
+    let (send_slab, slabs) = bounded(AHEAD);
+    let (used, recycled) = bounded(2 * AHEAD);
+    let reading = Reading { blocks: work.blocks, to: send_block, stopped: work.stopped.clone() };
+    let tokenizing = Tokenizing {
+        from: blocks,
+        to: send_slab,
+        recycled,
+        stopped: work.stopped.clone(),
+        parser: work.parser,
+        tokenizer: work.tokenizer,
+        lengths: work.options.lengths,
+        counters: Arc::clone(&work.counters),
+    };
+    let collating = Collating {
+        from: slabs,
+        used,
+        queue: work.queue,
+        stopped: work.stopped,
+        collator: work.collator,
+        options: work.options,
+        counters: work.counters,
+        stats: work.stats,
+    };
+    spawn("collating", move || collating.run())?;
+    spawn("tokenizing", move || tokenizing.run())?;
+    spawn("reading", move || reading.run())
+}
+
+fn spawn(
+    worker: &'static str,
+    body: impl FnOnce() -> Result<(), Stopped> + Send + 'static,
+) -> Result<(), SeqError> {
+    std::thread::Builder::new()
+        .name(format!("virpack-{worker}"))
+        // `Stopped` only says that nobody listens any more.
+        .spawn(move || drop(body()))
+        .map(drop)
+        .map_err(|source| SeqError::Thread { worker, source })
+}
+
+/// Runs a step and turns its panic into an error.
+fn guard<T>(worker: &'static str, step: impl FnOnce() -> T) -> Result<T, SeqError> {
+    catch_unwind(AssertUnwindSafe(step))
+        .map_err(|panic| SeqError::WorkerPanicked { worker, message: message(&*panic) })
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
+}
+
+/// Reads, decompresses, cuts into blocks.
+struct Reading {
+    blocks: Blocks,
+    to: Sender<Result<Block, SeqError>>,
+    stopped: Receiver<()>,
+}
+
+impl Reading {
+    fn run(mut self) -> Result<(), Stopped> {
+        loop {
+            match guard("reading", || self.blocks.next()).and_then(|block| block) {
+                Ok(Some(block)) => send(&self.to, &self.stopped, Ok(block))?,
+                Ok(None) => return Ok(()),
+                Err(error) => return send(&self.to, &self.stopped, Err(error)),
+            }
+        }
+    }
+}
+
+/// Parses blocks and tokenizes their records, a slab a block.
+struct Tokenizing {
+    from: Receiver<Result<Block, SeqError>>,
+    to: Sender<Result<TokenSlab, SeqError>>,
+    recycled: Receiver<TokenSlab>,
+    stopped: Receiver<()>,
+    parser: Parser,
+    tokenizer: Box<dyn Tokenizer>,
+    lengths: LengthPolicy,
+    counters: Arc<Counters>,
+}
+
+impl Tokenizing {
+    fn run(mut self) -> Result<(), Stopped> {
+        let mut record = Record::default();
+        loop {
+            let block = match receive(&self.from, &self.stopped, None)? {
+                Received::Message(Ok(block)) => block,
+                Received::Message(Err(error)) => {
+                    return send(&self.to, &self.stopped, Err(self.parser.locate(error)));
+                }
+                Received::Late | Received::End => return Ok(()),
+            };
+            let mut slab = self.recycled.try_recv().unwrap_or_default();
+            let result = guard("tokenizing", || self.tokenize(block, &mut record, &mut slab));
+            // What is whole goes on, whatever came after it.
+            self.counters.add_slab(&slab.counts, slab.len() as u64, slab.total_tokens() as u64);
+            send(&self.to, &self.stopped, Ok(slab))?;
+            if let Err(error) = result.and_then(|result| result) {
+                return send(&self.to, &self.stopped, Err(error));
+            }
+        }
+    }
+
+    fn tokenize(&mut self, block: Block, record: &mut Record, slab: &mut TokenSlab) -> Result<(), SeqError> {
+        self.parser.feed(block);
+        while self.parser.read(record)? {
+            self.lengths.apply(&*self.tokenizer, record, self.parser.inputs(), slab)?;
+        }
+        Ok(())
+    }
+}
+
+/// Collates slabs into batches.
+struct Collating {
+    from: Receiver<Result<TokenSlab, SeqError>>,
+    used: Sender<TokenSlab>,
+    queue: Sender<Result<Loaded, SeqError>>,
+    stopped: Receiver<()>,
+    collator: VarlenCollator,
+    options: LoaderOptions,
+    counters: Arc<Counters>,
+    stats: Arc<Mutex<Option<PackStats>>>,
+}
+
+impl Collating {
+    fn run(mut self) -> Result<(), Stopped> {
+        let end = match guard("collating", || self.collate()) {
+            Ok(end) => end?,
+            Err(panic) => Err(panic),
+        };
+        match end {
+            Ok(()) => Ok(()),
+            Err(error) => self.send(Err(error)),
+        }
+    }
+
+    /// Runs to the end of the input, or to an error, which is handed back when all batches before it are
+    /// out.
+    fn collate(&mut self) -> Result<Result<(), SeqError>, Stopped> {
+        let end = loop {
+            let timeout = self.options.max_wait.filter(|_| self.collator.counters().waiting > 0);
+            match receive(&self.from, &self.stopped, timeout)? {
+                Received::Message(Ok(slab)) => {
+                    if let Err(error) = self.take(slab)? {
+                        break Err(error);
+                    }
+                }
+                Received::Message(Err(error)) => break Err(error),
+                Received::Late if self.queue.is_empty() => {
+                    if let Some(batch) = self.collator.release() {
+                        self.send_batch(batch)?;
+                    }
+                }
+                Received::Late => {}
+                Received::End => break Ok(()),
+            }
+        };
+        for batch in self.collator.flush() {
+            self.send_batch(batch)?;
+        }
+        if let Ok(mut stats) = self.stats.lock() {
+            *stats = Some(self.collator.stats());
+        }
+        Ok(end)
+    }
+
+    fn take(&mut self, mut slab: TokenSlab) -> Result<Result<(), SeqError>, Stopped> {
+        for (tokens, index) in slab.drain() {
+            if let Err(error) = self.collator.push(tokens, index) {
+                return Ok(Err(error));
+            }
+            while let Some(batch) = self.collator.pop() {
+                self.send_batch(batch)?;
+            }
+        }
+        if !slab.skipped.is_empty() {
+            self.send(Ok(Loaded::Skipped(std::mem::take(&mut slab.skipped))))?;
+        }
+        slab.clear();
+        // A full return queue means that enough slabs are about: this one may go.
+        let _ = self.used.try_send(slab);
+        Ok(Ok(()))
+    }
+
+    fn send_batch(&self, batch: PackedBatch) -> Result<(), Stopped> {
+        self.counters.add_batch();
+        self.send(Ok(Loaded::Batch(batch)))
+    }
+
+    fn send(&self, message: Result<Loaded, SeqError>) -> Result<(), Stopped> {
+        if !self.queue.is_full() {
+            return send(&self.queue, &self.stopped, message);
+        }
+        let start = Instant::now();
+        let result = send(&self.queue, &self.stopped, message);
+        self.counters.add_loader_wait(start.elapsed());
+        result
+    }
+}

@@ -1,0 +1,295 @@
+//! What becomes of records longer (or shorter) than the model takes.
+
+use crate::batch::{SequenceIndex, Window};
+use crate::error::SeqError;
+use crate::reader::Input;
+use crate::record::{Record, SkipReason, SkippedRecord};
+use crate::slab::TokenSlab;
+use crate::tokenize::Tokenizer;
+
+/// What becomes of a record longer than the largest length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LongRecords {
+    /// Its beginning (N-terminal side) is kept and flagged.
+    #[default]
+    Truncate,
+    /// It becomes windows of the largest length, each with its own start and end token. The first starts
+    /// at residue 0, the last ends with the record and may be shorter.
+    Window {
+        /// Residues that a window shares with the one before it.
+        overlap: usize,
+    },
+    /// It is left out, with a row in the table of skipped records.
+    Skip,
+    /// It ends the run.
+    Error,
+}
+
+impl LongRecords {
+    /// Residues that windows share unless asked otherwise.
+    pub const DEFAULT_OVERLAP: usize = 128;
+}
+
+/// The lengths that go through, and what becomes of longer records. Lengths are residues (or bases),
+/// without special tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LengthPolicy {
+    /// Most residues in a sequence.
+    pub max_length: usize,
+    /// Fewest residues in a record; shorter ones are left out.
+    pub min_length: usize,
+    /// What becomes of records over `max_length`.
+    pub long_records: LongRecords,
+}
+
+impl Default for LengthPolicy {
+    /// ESM-2's: 1022 residues at most, longer records truncated.
+    fn default() -> Self {
+        LengthPolicy { max_length: 1022, min_length: 0, long_records: LongRecords::Truncate }
+    }
+}
+
+impl LengthPolicy {
+    /// Checks the policy itself.
+    ///
+    /// # Errors
+    ///
+    /// A largest length of 0, or windows that overlap by more than half of it: a residue would then lie
+    /// in more than two windows.
+    pub fn check(&self) -> Result<(), SeqError> {
+        if self.max_length == 0 {
+            return Err(SeqError::MaxLengthZero);
+        }
+        match self.long_records {
+            LongRecords::Window { overlap } if overlap > self.max_length / 2 => {
+                Err(SeqError::WindowOverlap { overlap, most: self.max_length / 2 })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Most tokens in a sequence that this policy lets through, special tokens included.
+    pub fn max_tokens(&self) -> usize {
+        self.max_length.saturating_add(2)
+    }
+
+    /// Tokenizes a record into `slab`: as one sequence, several windows, or a row of the skipped.
+    ///
+    /// Windows are cut between tokens, so that a window's start is a residue where a token is a letter.
+    /// `inputs` give the path for the error.
+    ///
+    /// # Errors
+    ///
+    /// A record over the largest length under [`LongRecords::Error`].
+    pub fn apply(
+        &self,
+        tokenizer: &dyn Tokenizer,
+        record: &Record,
+        inputs: &[Input],
+        slab: &mut TokenSlab,
+    ) -> Result<(), SeqError> {
+        let length = tokenizer.length(&record.sequence);
+        let is_long = length > self.max_length as u64;
+        slab.counts.records += 1;
+        if length == 0 {
+            slab.counts.empty += 1;
+            slab.skipped.push(skipped(record, length, SkipReason::Empty));
+        } else if length < self.min_length as u64 {
+            slab.counts.too_short += 1;
+            slab.skipped.push(skipped(record, length, SkipReason::TooShort));
+        } else if !is_long {
+            whole(tokenizer, record, length, slab);
+        } else {
+            match self.long_records {
+                LongRecords::Truncate => self.truncate(tokenizer, record, length, slab),
+                LongRecords::Window { overlap } => self.windows(overlap, tokenizer, record, length, slab),
+                LongRecords::Skip => {
+                    slab.counts.too_long += 1;
+                    slab.skipped.push(skipped(record, length, SkipReason::TooLong));
+                }
+                LongRecords::Error => {
+                    return Err(SeqError::TooLong {
+                        path: inputs.get(record.source as usize).map(|i| i.path().into()).unwrap_or_default(),
+                        line: record.line,
+                        id: record.id.clone(),
+                        length,
+                        max_length: self.max_length,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn truncate(&self, tokenizer: &dyn Tokenizer, record: &Record, length: u64, slab: &mut TokenSlab) {
+        let counts = tokenizer.tokenize(&record.sequence, self.max_length, slab.tokens());
+        slab.counts.truncated += 1;
+        slab.close(SequenceIndex { truncated: true, unknown: counts.unknown, ..index(record, length) });
+    }
+
+    fn windows(
+        &self,
+        overlap: usize,
+        tokenizer: &dyn Tokenizer,
+        record: &Record,
+        length: u64,
+        slab: &mut TokenSlab,
+    ) {
+        let mut scratch = std::mem::take(&mut slab.scratch);
+        scratch.clear();
+        let residues = tokenizer.tokenize(&record.sequence, usize::MAX, &mut scratch).residues;
+        let letters = &scratch[1..=residues];
+        let frame = tokenizer.frame();
+        let stride = self.max_length - overlap.min(self.max_length / 2);
+        let count = 1 + residues.saturating_sub(self.max_length).div_ceil(stride);
+        for number in 0..count {
+            let start = number * stride;
+            let part = &letters[start..residues.min(start + self.max_length)];
+            let tokens = slab.tokens();
+            tokens.push(frame.start);
+            tokens.extend_from_slice(part);
+            tokens.push(frame.end);
+            let unknown = part.iter().filter(|&&token| token == frame.unknown).count() as u32;
+            let window = Window { number: number as u32, count: count as u32, start: start as u64 };
+            slab.close(SequenceIndex { unknown, window, ..index(record, length) });
+        }
+        slab.counts.windowed += 1;
+        slab.counts.windows += count as u64;
+        slab.scratch = scratch;
+    }
+}
+
+fn whole(tokenizer: &dyn Tokenizer, record: &Record, length: u64, slab: &mut TokenSlab) {
+    let counts = tokenizer.tokenize(&record.sequence, usize::MAX, slab.tokens());
+    slab.close(SequenceIndex { unknown: counts.unknown, ..index(record, length) });
+}
+
+fn index(record: &Record, length: u64) -> SequenceIndex {
+    SequenceIndex {
+        record: record.index,
+        source: record.source,
+        id: record.id.clone(),
+        length,
+        truncated: false,
+        unknown: 0,
+        window: Window::WHOLE,
+    }
+}
+
+fn skipped(record: &Record, length: u64, reason: SkipReason) -> SkippedRecord {
+    SkippedRecord {
+        record: record.index,
+        source: record.source,
+        line: record.line,
+        id: record.id.clone(),
+        length,
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokenize::EsmTokenizer;
+
+    fn record(sequence: impl AsRef<[u8]>) -> Record {
+        Record { line: 7, id: "r".into(), sequence: sequence.as_ref().to_vec(), ..Record::default() }
+    }
+
+    fn apply(policy: LengthPolicy, sequence: impl AsRef<[u8]>) -> TokenSlab {
+        policy.check().unwrap();
+        let mut slab = TokenSlab::default();
+        policy.apply(&EsmTokenizer, &record(sequence), &["f.fasta".into()], &mut slab).unwrap();
+        slab
+    }
+
+    fn policy(max_length: usize, long_records: LongRecords) -> LengthPolicy {
+        LengthPolicy { max_length, min_length: 0, long_records }
+    }
+
+    #[test]
+    fn truncation_keeps_the_beginning() {
+        let mut slab = apply(policy(3, LongRecords::Truncate), "LAGV1");
+        assert_eq!((slab.counts.truncated, slab.counts.unknown), (1, 0));
+        let (tokens, index) = slab.drain().next().unwrap();
+        assert_eq!(tokens, [0, 4, 5, 6, 2]);
+        assert!(index.truncated && index.length == 5 && index.window == Window::WHOLE);
+        // A special name is one residue; a final stop is none.
+        for fits in ["<mask>LA", "LAG*"] {
+            let mut slab = apply(policy(3, LongRecords::Truncate), fits);
+            let (tokens, index) = slab.drain().next().unwrap();
+            assert!(tokens.len() == 5 && !index.truncated && index.length == 3, "{fits}");
+        }
+    }
+
+    #[test]
+    fn windows_cover_every_residue_at_most_twice() {
+        let letters: Vec<u8> = (0..400).map(|i| b"LAGVSERTIDPKQNFYMHWC"[i * 7 % 20]).collect();
+        for max_length in [1, 2, 3, 10, 33, 100] {
+            for overlap in 0..=max_length / 2 {
+                for length in (1..130).chain([399, 400]) {
+                    let mut slab =
+                        apply(policy(max_length, LongRecords::Window { overlap }), &letters[..length]);
+                    let whole = {
+                        let mut tokens = Vec::new();
+                        EsmTokenizer.tokenize(&letters[..length], usize::MAX, &mut tokens);
+                        tokens
+                    };
+                    let mut seen = vec![0; length];
+                    let (mut end, mut number, mut count) = (0, 0, 0);
+                    for (tokens, index) in slab.drain() {
+                        let start = index.window.start as usize;
+                        let inner = &tokens[1..tokens.len() - 1];
+                        assert!(inner.len() <= max_length && (tokens[0], tokens[tokens.len() - 1]) == (0, 2));
+                        assert_eq!(inner, &whole[1 + start..1 + start + inner.len()]);
+                        assert!(start + inner.len() > end, "no window inside the one before it");
+                        assert!(number == 0 || end - start == overlap);
+                        end = start + inner.len();
+                        seen[start..end].iter_mut().for_each(|n| *n += 1);
+                        assert_eq!(index.window.number, number);
+                        assert!(!index.truncated && index.length == length as u64);
+                        number += 1;
+                        count = index.window.count;
+                    }
+                    assert_eq!((end, number), (length, count));
+                    assert!(seen.iter().all(|&n| n == 1 || n == 2));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn overlap_over_half_a_window_is_refused() {
+        let error = policy(100, LongRecords::Window { overlap: 51 }).check().unwrap_err();
+        assert!(matches!(error, SeqError::WindowOverlap { overlap: 51, most: 50 }));
+        assert!(error.to_string().contains("hint:"));
+        assert!(matches!(policy(0, LongRecords::Skip).check(), Err(SeqError::MaxLengthZero)));
+    }
+
+    #[test]
+    fn what_is_left_out_has_a_row() {
+        for (sequence, reason) in [
+            ("", SkipReason::Empty),
+            ("*", SkipReason::Empty),
+            ("L", SkipReason::TooShort),
+            ("LAGVS", SkipReason::TooLong),
+        ] {
+            let slab = apply(LengthPolicy { min_length: 2, ..policy(4, LongRecords::Skip) }, sequence);
+            assert!(slab.is_empty() && slab.total_tokens() == 0);
+            assert_eq!((slab.skipped.len(), slab.skipped[0].reason), (1, reason));
+            let counts = slab.counts;
+            assert_eq!(counts.records, 1);
+            assert_eq!(counts.empty + counts.too_short + counts.too_long, 1);
+        }
+    }
+
+    #[test]
+    fn the_error_policy_names_the_record() {
+        let mut slab = TokenSlab::default();
+        let policy = policy(4, LongRecords::Error);
+        let error =
+            policy.apply(&EsmTokenizer, &record("LAGVS"), &["f.fasta".into()], &mut slab).unwrap_err();
+        assert!(error.to_string().starts_with("f.fasta:7: record r: 5 residues"), "{error}");
+        assert!(policy.apply(&EsmTokenizer, &record("LAGV"), &[], &mut slab).is_ok());
+    }
+}

@@ -1,0 +1,303 @@
+//! Lengths to batches: bin packing under a token budget, exact and in about linear time.
+//!
+//! Lengths are small integers, so equal ones are placed as a run: the batch that takes the first of them goes
+//! on taking them until it holds no more, both for first fit and for best fit (SPFHP packs histograms the same
+//! way, arXiv 2107.02027). The result is what the textbook algorithm gives, batch by batch; the property tests
+//! in `tests/pack.rs` hold it against the textbook loops.
+
+mod best_fit;
+mod bound;
+mod first_fit;
+mod histogram;
+mod next_fit;
+mod packing;
+mod room;
+mod sort;
+mod stats;
+mod warning;
+mod workspace;
+
+pub use bound::lower_bound;
+pub use histogram::LengthHistogram;
+pub use packing::{Batches, Packing};
+pub use stats::{PackStats, PaddedCount};
+pub use warning::{EfficiencyLevel, EfficiencyReason, EfficiencyWarning};
+pub use workspace::PackWorkspace;
+
+use crate::error::SeqError;
+use best_fit::BestFit;
+use first_fit::FirstFit;
+use next_fit::NextFit;
+use room::Limits;
+pub(crate) use stats::{Closed, Tally};
+
+/// Which batch a sequence goes to.
+///
+/// *Room* is the longest sequence that a batch would still take; without [`PackerOptions::max_sequences`] and
+/// [`PackerOptions::max_attention_cost`] that is the token budget less the batch's tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// Longest first, each into the earliest batch with room for it.
+    #[default]
+    FirstFitDecreasing,
+    /// Longest first, each into the batch with the least room that still holds it, the earliest of equals.
+    BestFitDecreasing,
+    /// Longest first, each into the newest batch or a fresh one.
+    NextFitDecreasing,
+    /// As they come, each into the newest batch or a fresh one.
+    NextFit,
+}
+
+impl Algorithm {
+    /// All of them, the default first.
+    pub const ALL: [Algorithm; 4] = [
+        Algorithm::FirstFitDecreasing,
+        Algorithm::BestFitDecreasing,
+        Algorithm::NextFitDecreasing,
+        Algorithm::NextFit,
+    ];
+
+    /// The short name: `ffd`, `bfd`, `nfd` or `nf`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Algorithm::FirstFitDecreasing => "ffd",
+            Algorithm::BestFitDecreasing => "bfd",
+            Algorithm::NextFitDecreasing => "nfd",
+            Algorithm::NextFit => "nf",
+        }
+    }
+}
+
+/// What a [`GreedyPacker`] may put into a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackerOptions {
+    /// Most tokens in a batch, special tokens included.
+    pub token_budget: usize,
+    /// The longest sequence that the long-record policy lets through, tokens, special tokens included.
+    pub longest: usize,
+    /// Which batch a sequence goes to.
+    pub algorithm: Algorithm,
+    /// Most sequences in a batch; `None` for any number.
+    pub max_sequences: Option<usize>,
+    /// Largest sum of squared lengths (tokens²) in a batch, so that batches take alike time in attention;
+    /// `None` for any.
+    pub max_attention_cost: Option<u64>,
+}
+
+impl PackerOptions {
+    /// First-fit decreasing under `token_budget`, for sequences of at most `longest` tokens.
+    pub fn new(token_budget: usize, longest: usize) -> Self {
+        PackerOptions {
+            token_budget,
+            longest,
+            algorithm: Algorithm::default(),
+            max_sequences: None,
+            max_attention_cost: None,
+        }
+    }
+
+    /// Packs by another algorithm.
+    #[must_use]
+    pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.algorithm = algorithm;
+        self
+    }
+
+    /// Puts at most `sequences` sequences into a batch.
+    #[must_use]
+    pub fn max_sequences(mut self, sequences: usize) -> Self {
+        self.max_sequences = Some(sequences);
+        self
+    }
+
+    /// Keeps the sum of squared lengths of a batch at or under `cost` tokens².
+    #[must_use]
+    pub fn max_attention_cost(mut self, cost: u64) -> Self {
+        self.max_attention_cost = Some(cost);
+        self
+    }
+}
+
+/// Packs lengths into batches under a token budget; the same lengths always give the same batches.
+///
+/// ```
+/// use virpack_seq::{GreedyPacker, PackerOptions};
+///
+/// let packer = GreedyPacker::new(PackerOptions::new(100, 60))?;
+/// let packing = packer.pack(&[30, 60, 50, 40, 20])?;
+/// let batches: Vec<&[u32]> = packing.iter().collect();
+/// assert_eq!(batches, [&[1, 3][..], &[2, 0, 4]]); // 60 + 40, 50 + 30 + 20
+/// # Ok::<(), virpack_seq::SeqError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct GreedyPacker {
+    options: PackerOptions,
+    limits: Limits,
+}
+
+impl GreedyPacker {
+    /// Checks that every sequence the policy lets through fits a batch alone.
+    ///
+    /// # Errors
+    ///
+    /// [`SeqError::BudgetTooSmall`] and [`SeqError::AttentionCostTooSmall`] when the longest sequence does not
+    /// fit, [`SeqError::BudgetTooLarge`] when `cu_seqlens` could not count the tokens, and
+    /// [`SeqError::ZeroOption`] for a `token_budget` or `max_sequences` of 0.
+    pub fn new(options: PackerOptions) -> Result<Self, SeqError> {
+        let PackerOptions { token_budget, longest, max_sequences, max_attention_cost, .. } = options;
+        if token_budget == 0 {
+            return Err(SeqError::ZeroOption { option: "token_budget" });
+        }
+        if longest > token_budget {
+            return Err(SeqError::BudgetTooSmall { token_budget, longest });
+        }
+        if token_budget > i32::MAX as usize {
+            return Err(SeqError::BudgetTooLarge { token_budget });
+        }
+        if max_sequences == Some(0) {
+            return Err(SeqError::ZeroOption { option: "max_sequences" });
+        }
+        let smallest = (longest as u64).pow(2).max(1);
+        if let Some(max_attention_cost) = max_attention_cost.filter(|&cost| cost < smallest) {
+            return Err(SeqError::AttentionCostTooSmall { max_attention_cost, longest });
+        }
+        let limits = Limits::new(token_budget as u32, max_sequences, max_attention_cost);
+        Ok(GreedyPacker { options, limits })
+    }
+
+    /// The options it was built with.
+    pub fn options(&self) -> &PackerOptions {
+        &self.options
+    }
+
+    /// Most tokens in a batch.
+    pub fn token_budget(&self) -> usize {
+        self.options.token_budget
+    }
+
+    /// The longest sequence that an empty batch takes, tokens: at least [`PackerOptions::longest`].
+    pub fn longest(&self) -> usize {
+        self.limits.longest() as usize
+    }
+
+    /// The same limits with another algorithm.
+    #[must_use]
+    pub fn with_algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.options.algorithm = algorithm;
+        self
+    }
+
+    /// The longest sequence that a batch of these `lengths` would still take, tokens.
+    pub(crate) fn room(&self, lengths: impl Iterator<Item = u32>) -> u32 {
+        let mut open = self.limits.fresh();
+        for length in lengths {
+            open.take(length, 1);
+        }
+        open.room()
+    }
+
+    /// Packs `lengths` (tokens, special tokens included), `[n]`, into batches of positions in `lengths`.
+    ///
+    /// # Errors
+    ///
+    /// [`SeqError::LengthOutOfRange`] for a length of 0 or one that no batch can hold.
+    pub fn pack(&self, lengths: &[u32]) -> Result<Packing, SeqError> {
+        let mut packing = Packing::default();
+        self.pack_into(lengths, &mut PackWorkspace::default(), &mut packing)?;
+        Ok(packing)
+    }
+
+    /// As [`GreedyPacker::pack`], into buffers that are used again: no allocation once they are large enough.
+    ///
+    /// # Errors
+    ///
+    /// As [`GreedyPacker::pack`].
+    pub fn pack_into(
+        &self,
+        lengths: &[u32],
+        workspace: &mut PackWorkspace,
+        packing: &mut Packing,
+    ) -> Result<(), SeqError> {
+        self.pack_due_into(lengths, 0, workspace, packing)
+    }
+
+    /// As [`GreedyPacker::pack_into`], but the first `due` lengths choose their batches before all others,
+    /// so that they stand in the batches that fill up.
+    pub(crate) fn pack_due_into(
+        &self,
+        lengths: &[u32],
+        due: usize,
+        workspace: &mut PackWorkspace,
+        packing: &mut Packing,
+    ) -> Result<(), SeqError> {
+        let longest = self.check(lengths)?;
+        workspace.runs.clear();
+        let batches = match self.options.algorithm {
+            Algorithm::NextFit => {
+                workspace.sorter.keep(lengths);
+                workspace.place(NextFit::new(&self.limits))
+            }
+            algorithm => {
+                workspace.sorter.sort(lengths, due);
+                match algorithm {
+                    Algorithm::FirstFitDecreasing => {
+                        let mut index = std::mem::take(&mut workspace.first_fit);
+                        let batches = workspace.place(FirstFit::new(&self.limits, &mut index));
+                        workspace.first_fit = index;
+                        batches
+                    }
+                    Algorithm::BestFitDecreasing => {
+                        let mut index = std::mem::take(&mut workspace.best_fit);
+                        let batches = workspace.place(BestFit::new(&self.limits, &mut index, longest));
+                        workspace.best_fit = index;
+                        batches
+                    }
+                    Algorithm::NextFitDecreasing | Algorithm::NextFit => {
+                        workspace.place(NextFit::new(&self.limits))
+                    }
+                }
+            }
+        };
+        workspace.group(batches, packing);
+        Ok(())
+    }
+
+    /// Statistics of `packing`, which must be this packer's for these `lengths`, in this order.
+    pub fn stats(&self, lengths: &[u32], packing: &Packing) -> PackStats {
+        let mut tally = Tally::new(&self.options);
+        lengths.iter().for_each(|&length| tally.receive(length));
+        for batch in packing {
+            let tokens = batch.iter().map(|&i| u64::from(lengths[i as usize])).sum();
+            tally.batch(batch.len(), tokens, Closed::End);
+        }
+        tally.stats(None, true)
+    }
+
+    /// The greatest length, after checking that every one fits an empty batch.
+    fn check(&self, lengths: &[u32]) -> Result<u32, SeqError> {
+        assert!(lengths.len() < u32::MAX as usize, "positions are counted in 32 bits");
+        // Two plain passes without a branch: they run as vector code.
+        let longest = lengths.iter().fold(0, |most, &length| most.max(length));
+        let shortest = lengths.iter().fold(u32::MAX, |least, &length| least.min(length));
+        if longest <= self.limits.longest() && shortest > 0 {
+            return Ok(longest);
+        }
+        let bad = |&length: &u32| length == 0 || length > self.limits.longest();
+        let position = lengths.iter().position(bad).unwrap_or(0);
+        Err(SeqError::LengthOutOfRange {
+            position,
+            tokens: lengths[position] as usize,
+            longest: self.longest(),
+        })
+    }
+}
+
+/// Places runs of equal lengths into batches.
+trait Place {
+    /// Offers `count` sequences of `length` tokens; says for each batch that takes some how many, through
+    /// `placed(batch, count)`, in the order they are placed.
+    fn place(&mut self, length: u32, count: u32, placed: impl FnMut(u32, u32));
+
+    /// Batches opened so far.
+    fn batches(&self) -> usize;
+}

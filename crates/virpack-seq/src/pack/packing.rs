@@ -1,0 +1,76 @@
+//! Which sequences stand in which batch.
+
+/// Batches of positions: every position once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Packing {
+    /// Positions, batch by batch, `[n]`.
+    pub(super) order: Vec<u32>,
+    /// Where each batch begins in `order`, `[batches + 1]`; empty before the first packing.
+    pub(super) starts: Vec<u32>,
+}
+
+impl Packing {
+    /// Batches.
+    pub fn len(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
+    /// Whether there is no batch.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The positions in batch `i`.
+    pub fn batch(&self, i: usize) -> &[u32] {
+        &self.order[self.starts[i] as usize..self.starts[i + 1] as usize]
+    }
+
+    /// The batches, in the order in which they were opened.
+    pub fn iter(&self) -> Batches<'_> {
+        Batches { packing: self, next: 0 }
+    }
+
+    /// All positions, batch by batch, `[n]`.
+    pub fn order(&self) -> &[u32] {
+        &self.order
+    }
+
+    /// Where each batch begins in [`Packing::order`], `[batches + 1]` (empty before the first packing).
+    pub fn starts(&self) -> &[u32] {
+        &self.starts
+    }
+}
+
+impl<'a> IntoIterator for &'a Packing {
+    type Item = &'a [u32];
+    type IntoIter = Batches<'a>;
+
+    fn into_iter(self) -> Batches<'a> {
+        self.iter()
+    }
+}
+
+/// The batches of a [`Packing`], each as the positions in it.
+#[derive(Clone, Debug)]
+pub struct Batches<'a> {
+    packing: &'a Packing,
+    next: usize,
+}
+
+impl<'a> Iterator for Batches<'a> {
+    type Item = &'a [u32];
+
+    fn next(&mut self) -> Option<&'a [u32]> {
+        (self.next < self.packing.len()).then(|| {
+            self.next += 1;
+            self.packing.batch(self.next - 1)
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.packing.len() - self.next;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Batches<'_> {}

@@ -1,0 +1,68 @@
+//! What is to be said about batches far from full.
+
+use std::fmt;
+
+/// Batches are far from full, and why.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EfficiencyWarning {
+    /// How loudly it is to be said.
+    pub level: EfficiencyLevel,
+    /// What keeps the batches from being full.
+    pub reason: EfficiencyReason,
+    /// The efficiency, 0 to 1, without the batch that the input's end left under-filled.
+    pub efficiency: f64,
+    /// Most tokens in a batch.
+    pub token_budget: usize,
+    /// Tokens in the longest sequence.
+    pub longest: usize,
+}
+
+/// How loudly a low efficiency is to be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EfficiencyLevel {
+    /// Under 85 %.
+    Warning,
+    /// Under 80 %.
+    Error,
+}
+
+/// What keeps batches from being full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EfficiencyReason {
+    /// Too few records are collected before packing.
+    BufferTooSmall,
+    /// The token budget is so near the records' lengths that whole records cannot fill it.
+    BudgetNearLongest,
+    /// The limit on sequences or on attention cost closes batches early.
+    OtherLimits,
+    /// Next fit closes a batch as soon as one sequence does not fit.
+    NextFit,
+    /// Packing is off.
+    PackingOff,
+}
+
+impl fmt::Display for EfficiencyWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EfficiencyWarning { token_budget, longest, .. } = self;
+        write!(f, "batches are {:.1} % full: ", 100.0 * self.efficiency)?;
+        match self.reason {
+            EfficiencyReason::BufferTooSmall => {
+                write!(f, "the buffer holds too few records for a token budget of {token_budget}\nhint: ")?;
+                write!(f, "collect more records before packing, or lower the token budget")
+            }
+            EfficiencyReason::BudgetNearLongest => {
+                write!(f, "whole records of up to {longest} tokens do not fill a token budget of ")?;
+                write!(f, "{token_budget}\nhint: raise the token budget to several times {longest}")
+            }
+            EfficiencyReason::OtherLimits => {
+                writeln!(f, "the limit on sequences or attention cost closes them early")?;
+                write!(f, "hint: raise that limit, or lower the token budget")
+            }
+            EfficiencyReason::NextFit => {
+                write!(f, "next fit looks at one batch only\nhint: pack by first-fit decreasing")
+            }
+            EfficiencyReason::PackingOff => write!(f, "packing is off\nhint: turn it on"),
+        }
+    }
+}

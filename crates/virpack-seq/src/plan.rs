@@ -1,0 +1,228 @@
+//! What packing would do to an input, without a model and without tokens: lengths only.
+
+use std::sync::Arc;
+
+use crate::collate::{Close, CollatorOptions, Window};
+use crate::error::SeqError;
+use crate::long::LengthPolicy;
+use crate::pack::{Algorithm, GreedyPacker, LengthHistogram, PackStats, PackerOptions, Tally};
+use crate::reader::Records;
+use crate::record::Record;
+use crate::slab::{LengthCounts, TokenSlab};
+use crate::tokenize::Tokenizer;
+
+/// What packing does to an input under each algorithm.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The packer that was asked for.
+    pub packer: PackerOptions,
+    /// The buffer that was asked for.
+    pub collator: CollatorOptions,
+    /// Statistics of the algorithm that was asked for.
+    pub stats: PackStats,
+    /// Batches of the algorithm that was asked for by their fill, `[101]`: `fill[p]` batches hold at least `p` and
+    /// less than `p + 1` percent of the token budget.
+    pub fill: Vec<u64>,
+    /// Statistics of all algorithms, in the order of [`Algorithm::ALL`].
+    pub algorithms: Vec<(Algorithm, PackStats)>,
+    /// How many sequences there are of each length, tokens, special tokens included.
+    pub lengths: LengthHistogram,
+    /// Sequences that were cut to fit.
+    pub truncated: u64,
+}
+
+/// Plans the packing of a stream of lengths: the same windows as [`VarlenCollator`](crate::VarlenCollator), for
+/// all algorithms at once, in memory that does not grow with the input.
+///
+/// ```
+/// use virpack_seq::{Algorithm, CollatorOptions, PackerOptions, Planner};
+///
+/// let mut planner = Planner::new(PackerOptions::new(100, 60), CollatorOptions::default())?;
+/// for length in [30, 60, 50, 40, 20] {
+///     planner.push(length, length == 60)?;
+/// }
+/// let plan = planner.finish();
+/// assert_eq!((plan.stats.batches, plan.stats.lower_bound, plan.truncated), (2, 2, 1));
+/// assert_eq!(plan.algorithms[3].0, Algorithm::NextFit);
+/// assert_eq!(plan.algorithms[3].1.batches, 3);
+/// # Ok::<(), virpack_seq::SeqError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Planner {
+    packer: PackerOptions,
+    collator: CollatorOptions,
+    /// The chosen algorithm first.
+    lanes: Vec<Lane>,
+    truncated: u64,
+    received: usize,
+    longest: usize,
+}
+
+impl Planner {
+    /// A planner for `packer`'s limits and algorithm and `collator`'s windows.
+    ///
+    /// # Errors
+    ///
+    /// As [`GreedyPacker::new`] and [`VarlenCollator::new`](crate::VarlenCollator::new).
+    pub fn new(packer: PackerOptions, collator: CollatorOptions) -> Result<Self, SeqError> {
+        let chosen = GreedyPacker::new(packer.clone())?;
+        collator.check()?;
+        let others = Algorithm::ALL.into_iter().filter(|&algorithm| algorithm != packer.algorithm);
+        let lanes = std::iter::once(packer.algorithm)
+            .chain(others)
+            .map(|algorithm| Lane::new(chosen.clone().with_algorithm(algorithm), &collator))
+            .collect();
+        Ok(Planner { packer, collator, lanes, truncated: 0, received: 0, longest: chosen.longest() })
+    }
+
+    /// Takes in a sequence of `length` tokens, special tokens included, and whether it was cut to that length.
+    ///
+    /// # Errors
+    ///
+    /// [`SeqError::LengthOutOfRange`] for a length of 0 or one that no batch can hold.
+    pub fn push(&mut self, length: u32, truncated: bool) -> Result<(), SeqError> {
+        let (position, tokens, longest) = (self.received, length as usize, self.longest);
+        if !(1..=longest).contains(&tokens) {
+            return Err(SeqError::LengthOutOfRange { position, tokens, longest });
+        }
+        self.lanes.iter_mut().for_each(|lane| lane.push(length));
+        self.truncated += u64::from(truncated);
+        self.received += 1;
+        Ok(())
+    }
+
+    /// Packs what still waits and gives the plan.
+    pub fn finish(mut self) -> Plan {
+        self.lanes.iter_mut().for_each(|lane| lane.close(Close::Flush));
+        let stats =
+            |lane: &Lane| lane.tally.stats(Some(self.collator.buffer_size), self.collator.enable_packing);
+        let mut algorithms: Vec<(Algorithm, PackStats)> =
+            self.lanes.iter().map(|lane| (lane.algorithm, stats(lane))).collect();
+        let chosen = algorithms[0].1.clone();
+        algorithms.sort_by_key(|(algorithm, _)| Algorithm::ALL.iter().position(|a| a == algorithm));
+        let Lane { fill, tally, .. } = self.lanes.swap_remove(0);
+        Plan {
+            packer: self.packer,
+            collator: self.collator,
+            stats: chosen,
+            fill,
+            algorithms,
+            lengths: tally.lengths,
+            truncated: self.truncated,
+        }
+    }
+}
+
+/// Reads all records and plans their packing: the plan, and what became of the records' lengths.
+///
+/// # Errors
+///
+/// As [`Records::read`], [`LengthPolicy::apply`] and [`Planner::push`].
+pub fn plan_records(
+    mut records: Records,
+    tokenizer: &dyn Tokenizer,
+    lengths: &LengthPolicy,
+    mut planner: Planner,
+) -> Result<(Plan, LengthCounts), SeqError> {
+    lengths.check()?;
+    let inputs = Arc::clone(records.inputs());
+    let (mut record, mut slab) = (Record::default(), TokenSlab::default());
+    let mut counts = LengthCounts::default();
+    while records.read(&mut record)? {
+        lengths.apply(tokenizer, &record, &inputs, &mut slab)?;
+        for (tokens, index) in slab.drain() {
+            planner.push(tokens.len() as u32, index.truncated)?;
+        }
+        counts += slab.counts;
+        slab.clear();
+    }
+    Ok((planner.finish(), counts))
+}
+
+/// One algorithm's windows.
+#[derive(Clone, Debug)]
+struct Lane {
+    algorithm: Algorithm,
+    window: Window,
+    tally: Tally,
+    fill: Vec<u64>,
+}
+
+impl Lane {
+    fn new(packer: GreedyPacker, options: &CollatorOptions) -> Self {
+        Lane {
+            algorithm: packer.options().algorithm,
+            tally: Tally::new(packer.options()),
+            fill: vec![0; 101],
+            window: Window::new(packer, options.clone()),
+        }
+    }
+
+    fn push(&mut self, length: u32) {
+        self.tally.receive(length);
+        if self.window.push(length) {
+            self.close(Close::Window);
+        } else if !self.window.options().enable_packing {
+            self.close(Close::MicroBatch);
+        }
+    }
+
+    fn close(&mut self, why: Close) {
+        self.window.close(why);
+        let budget = self.window.packer().token_budget() as u64;
+        for (items, tokens) in self.window.leaving().zip(self.window.leaving_tokens()) {
+            self.tally.batch(items.len(), tokens, why.into());
+            self.fill[(100 * tokens / budget) as usize] += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{SequenceIndex, Window};
+    use crate::collate::VarlenCollator;
+
+    /// A plan tells what the collator then does.
+    #[test]
+    fn as_the_collator_packs() {
+        let lengths: Vec<u32> = (0u32..5_000).map(|i| 2 + i.wrapping_mul(2_654_435_761) % 300).collect();
+        for algorithm in Algorithm::ALL {
+            for enable_packing in [true, false] {
+                let packer = PackerOptions::new(1_000, 302).algorithm(algorithm);
+                let options = CollatorOptions { buffer_size: 300, enable_packing, ..Default::default() };
+                let mut planner = Planner::new(packer.clone(), options.clone()).unwrap();
+                let packer = GreedyPacker::new(packer).unwrap();
+                let mut collator = VarlenCollator::new(packer, options).unwrap();
+                for &length in &lengths {
+                    planner.push(length, length > 300).unwrap();
+                    let index = SequenceIndex {
+                        record: 0,
+                        source: 0,
+                        id: "x".into(),
+                        length: 1,
+                        truncated: false,
+                        unknown: 0,
+                        window: Window::WHOLE,
+                    };
+                    collator.push(&[1; 302][..length as usize], index).unwrap();
+                }
+                collator.flush();
+                let plan = planner.finish();
+                assert_eq!(plan.stats, collator.stats());
+                assert_eq!(plan.fill.iter().sum::<u64>(), plan.stats.batches);
+                assert_eq!(plan.truncated, lengths.iter().filter(|&&length| length > 300).count() as u64);
+                assert_eq!(plan.algorithms.len(), 4);
+                assert!(plan.algorithms.contains(&(algorithm, plan.stats.clone())));
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_what_the_packer_refuses() {
+        assert!(Planner::new(PackerOptions::new(10, 11), CollatorOptions::default()).is_err());
+        let mut planner = Planner::new(PackerOptions::new(10, 10), CollatorOptions::default()).unwrap();
+        assert!(matches!(planner.push(11, false), Err(SeqError::LengthOutOfRange { longest: 10, .. })));
+        assert_eq!(planner.finish().stats.batches, 0);
+    }
+}

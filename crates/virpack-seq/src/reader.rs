@@ -1,0 +1,182 @@
+//! FASTA and FASTQ, plain or compressed, from files and pipes, in bounded memory.
+//!
+//! Format and compression are known by content, never by name. Why `needletail` parses, and how its
+//! limits are met, stands in `dev/reader.md`.
+
+mod blocks;
+mod input;
+mod parse;
+mod source;
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+pub use input::Input;
+
+use crate::error::SeqError;
+use crate::record::Record;
+pub(crate) use blocks::{Block, Blocks};
+pub(crate) use parse::Parser;
+use source::Source;
+
+/// Opens FASTA or FASTQ inputs, to be read one after the other as one stream of records.
+///
+/// Every named file is looked at now, so that a mistyped third name fails before the first is read. A
+/// named pipe is not opened before its turn.
+///
+/// # Errors
+///
+/// An input that is missing, unreadable or a directory; standard input named twice.
+///
+/// ```
+/// use virpack_seq::{Record, reader};
+///
+/// let path = std::env::temp_dir().join("virpack-doc-reader.fasta");
+/// std::fs::write(&path, ">sp|P1 a peptide\nMKT\nLLV\n>empty\n")?;
+/// let mut records = reader::open(&[path.into()])?;
+/// let mut record = Record::default();
+/// assert!(records.read(&mut record)?);
+/// assert_eq!((&*record.id, &record.sequence[..]), ("sp|P1", &b"MKTLLV"[..]));
+/// assert!(records.read(&mut record)?);
+/// assert_eq!((record.index, record.line, record.sequence.len()), (1, 4, 0));
+/// assert!(!records.read(&mut record)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn open(inputs: &[Input]) -> Result<Records, SeqError> {
+    let times = inputs.iter().filter(|input| **input == Input::Stdin).count();
+    if times > 1 {
+        return Err(SeqError::StdinTwice { times });
+    }
+    let mut progress = ReadProgress { total_bytes: Some(0), ..ReadProgress::default() };
+    for input in inputs {
+        progress.total_bytes = input.probe()?.and_then(|bytes| Some(progress.total_bytes? + bytes));
+    }
+    let inputs: Arc<[Input]> = inputs.into();
+    let progress = Arc::new(progress);
+    Ok(Records {
+        blocks: Blocks::new(Arc::clone(&inputs), Arc::clone(&progress)),
+        parser: Parser::new(inputs, progress),
+    })
+}
+
+/// The records of all inputs, in order.
+pub struct Records {
+    blocks: Blocks,
+    parser: Parser,
+}
+
+impl Records {
+    /// The records in what `reader` gives, compressed or not; `name` stands in errors.
+    ///
+    /// # Errors
+    ///
+    /// A decoder that cannot be set up.
+    pub fn from_reader(
+        name: impl Into<PathBuf>,
+        reader: impl Read + Send + 'static,
+    ) -> Result<Records, SeqError> {
+        let inputs: Arc<[Input]> = [Input::Path(name.into())].into();
+        let progress = Arc::new(ReadProgress::default());
+        let source = Source::from_read(Box::new(reader), true, Arc::clone(&progress))
+            .map_err(|error| inputs[0].cannot_open(error))?;
+        Ok(Records {
+            blocks: Blocks::of(source, Arc::clone(&inputs), Arc::clone(&progress)),
+            parser: Parser::new(inputs, progress),
+        })
+    }
+
+    /// Fills `record` with the next record; `false` at the end of the last input.
+    ///
+    /// Spaces, tabs and line ends are taken out of the sequence; header bytes that are no UTF-8 become
+    /// `U+FFFD`. A header without letters is a record with an empty sequence.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the input, once, after all whole records before it; then `false`.
+    pub fn read(&mut self, record: &mut Record) -> Result<bool, SeqError> {
+        loop {
+            if self.parser.read(record)? {
+                return Ok(true);
+            }
+            if self.parser.has_failed() {
+                return Ok(false);
+            }
+            match self.blocks.next().map_err(|error| self.parser.locate(error))? {
+                Some(block) => self.parser.feed(block),
+                None => return Ok(false),
+            }
+        }
+    }
+
+    /// The counters of this stream, to be read from any thread while it runs.
+    pub fn progress(&self) -> Arc<ReadProgress> {
+        Arc::clone(self.parser.progress())
+    }
+
+    /// Whether an input is a pipe or a terminal, whose bytes come when they come.
+    pub fn is_pipe(&self) -> bool {
+        self.parser.progress().total_bytes.is_none()
+    }
+
+    /// The inputs, as they were named; [`Record::source`] counts in them.
+    pub fn inputs(&self) -> &Arc<[Input]> {
+        self.parser.inputs()
+    }
+
+    /// The inputs read to their end so far that held no record.
+    pub fn empty_inputs(&self) -> Vec<Input> {
+        self.parser.progress().empty_inputs().iter().map(|&i| self.inputs()[i as usize].clone()).collect()
+    }
+
+    /// Takes the stream apart, so that reading and parsing can run on threads of their own.
+    pub(crate) fn split(self) -> (Blocks, Parser) {
+        (self.blocks, self.parser)
+    }
+}
+
+/// How far a stream of records is.
+#[derive(Debug, Default)]
+pub struct ReadProgress {
+    bytes: AtomicU64,
+    records: AtomicU64,
+    total_bytes: Option<u64>,
+    empty: std::sync::Mutex<Vec<u32>>,
+}
+
+impl ReadProgress {
+    /// Bytes read of all inputs, as they lie on disk (compressed).
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// Bytes of all inputs as they lie on disk, unless one of them is a pipe.
+    pub fn total_bytes(&self) -> Option<u64> {
+        self.total_bytes
+    }
+
+    /// Records parsed.
+    pub fn records(&self) -> u64 {
+        self.records.load(Relaxed)
+    }
+
+    /// The numbers (from 0) of the inputs that were read to their end and held no record.
+    pub fn empty_inputs(&self) -> Vec<u32> {
+        self.empty.lock().map_or_else(|poisoned| poisoned.into_inner().clone(), |empty| empty.clone())
+    }
+
+    fn add_bytes(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
+
+    fn add_record(&self) {
+        self.records.fetch_add(1, Relaxed);
+    }
+
+    fn add_empty(&self, source: u32) {
+        if let Ok(mut empty) = self.empty.lock() {
+            empty.push(source);
+        }
+    }
+}

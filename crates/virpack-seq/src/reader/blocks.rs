@@ -1,0 +1,273 @@
+//! Cuts inputs into blocks of whole records, so that parsing can run on another thread and a record is
+//! handed on as soon as it is known to be whole.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use memchr::{memchr, memchr_iter, memrchr_iter};
+
+use super::ReadProgress;
+use super::input::Input;
+use super::parse::Format;
+use super::source::Source;
+use crate::error::SeqError;
+
+/// Bytes of a block, if its records allow: small enough to stay in a core's own cache on its way.
+const BLOCK_SIZE: usize = 256 << 10;
+
+/// The mark that some editors put before UTF-8 text.
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+/// Most bytes of a line that stand in an error.
+const SHOWN: usize = 40;
+
+/// Whole records of one input.
+pub(crate) struct Block {
+    /// The text. FASTA ends with a blank line, see [`Format::seal`].
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) format: Format,
+    /// Which input it comes from, from 0.
+    pub(crate) source: u32,
+    /// The line of the first byte in that input, from 1.
+    pub(crate) line: u64,
+}
+
+/// The blocks of all inputs, in order.
+pub(crate) struct Blocks {
+    inputs: Arc<[Input]>,
+    progress: Arc<ReadProgress>,
+    next: usize,
+    cutter: Option<Cutter>,
+}
+
+impl Blocks {
+    pub(super) fn new(inputs: Arc<[Input]>, progress: Arc<ReadProgress>) -> Self {
+        Blocks { inputs, progress, next: 0, cutter: None }
+    }
+
+    /// The blocks of the one input that `source` reads.
+    pub(super) fn of(source: Source, inputs: Arc<[Input]>, progress: Arc<ReadProgress>) -> Self {
+        let cutter = inputs.first().map(|input| Cutter::new(source, input.clone(), 0, Arc::clone(&progress)));
+        Blocks { inputs, progress, next: 1, cutter }
+    }
+
+    /// The next block; `None` at the end of the last input and after an error.
+    pub(crate) fn next(&mut self) -> Result<Option<Block>, SeqError> {
+        loop {
+            if self.cutter.is_none() {
+                let Some(input) = self.inputs.get(self.next) else { return Ok(None) };
+                let number = self.next as u32;
+                self.next += 1;
+                let progress = Arc::clone(&self.progress);
+                let source = Source::open(input, Arc::clone(&progress))
+                    .inspect_err(|_| self.next = self.inputs.len())?;
+                self.cutter = Some(Cutter::new(source, input.clone(), number, progress));
+            }
+            let Some(cutter) = &mut self.cutter else { return Ok(None) };
+            match cutter.next() {
+                Ok(Some(block)) => return Ok(Some(block)),
+                Ok(None) => self.cutter = None,
+                Err(error) => {
+                    self.cutter = None;
+                    self.next = self.inputs.len();
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+/// Cuts one input.
+struct Cutter {
+    input: Input,
+    source: Source,
+    number: u32,
+    progress: Arc<ReadProgress>,
+    /// Text read and not yet handed on; it begins at a record, once the format is known.
+    text: Vec<u8>,
+    /// Bytes of `text` already searched for the end of a record.
+    searched: usize,
+    /// End of the last whole record found in `text`.
+    whole: usize,
+    /// Lines since the beginning of the FASTQ record that the search is in.
+    phase: u8,
+    format: Option<Format>,
+    /// The line of the first byte of `text`.
+    line: u64,
+    ended: bool,
+    error: Option<std::io::Error>,
+}
+
+impl Cutter {
+    fn new(source: Source, input: Input, number: u32, progress: Arc<ReadProgress>) -> Self {
+        Cutter {
+            source,
+            input,
+            number,
+            progress,
+            text: Vec::with_capacity(BLOCK_SIZE),
+            searched: 0,
+            whole: 0,
+            phase: 0,
+            format: None,
+            line: 1,
+            ended: false,
+            error: None,
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Block>, SeqError> {
+        loop {
+            if self.format.is_none() {
+                self.find_format()?;
+            }
+            match self.format {
+                Some(format) => {
+                    self.search(format);
+                    if self.whole > 0 {
+                        return Ok(Some(self.cut(format, self.whole)));
+                    }
+                    if self.ended && self.error.is_none() && !self.text.is_empty() {
+                        return Ok(Some(self.cut(format, self.text.len())));
+                    }
+                }
+                None if self.ended && self.error.is_none() => self.progress.add_empty(self.number),
+                None => {}
+            }
+            if let Some(source) = self.error.take() {
+                return Err(self.failed(source));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            self.fill();
+        }
+    }
+
+    /// Reads more text. An error waits until the whole records before it are handed on.
+    fn fill(&mut self) {
+        let held = self.text.len();
+        // A record longer than a block doubles it, so that the work stays linear.
+        let wanted = BLOCK_SIZE.saturating_sub(held).max(held).max(BLOCK_SIZE / 4);
+        let result = if self.source.is_pipe {
+            // What a pipe holds is taken at once: waiting for a full block would hold records back.
+            self.text.resize(held + wanted.min(BLOCK_SIZE), 0);
+            let result = loop {
+                match self.source.read(&mut self.text[held..]) {
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    result => break result,
+                }
+            };
+            self.text.truncate(held + *result.as_ref().unwrap_or(&0));
+            result
+        } else {
+            self.source.by_ref().take(wanted as u64).read_to_end(&mut self.text)
+        };
+        match result {
+            Ok(bytes) => self.ended = bytes == 0,
+            Err(error) => {
+                self.ended = true;
+                self.error = Some(error);
+            }
+        }
+    }
+
+    /// Skips blank lines before the first record and reads the format off its first byte.
+    fn find_format(&mut self) -> Result<(), SeqError> {
+        // A pipe may give a byte order mark, or the line that stands in the error, in pieces.
+        if !self.ended && self.text.len() < BOM.len() && BOM.starts_with(&self.text) {
+            return Ok(());
+        }
+        let bom = if self.line == 1 && self.text.starts_with(BOM) { BOM.len() } else { 0 };
+        let blank = self.text[bom..].iter().take_while(|b| b.is_ascii_whitespace()).count();
+        self.skip(bom + blank);
+        self.format = match self.text.first() {
+            None => None,
+            Some(b'>') => Some(Format::Fasta),
+            Some(b'@') => Some(Format::Fastq),
+            Some(_) if !self.ended && self.text.len() < SHOWN && !self.text.contains(&b'\n') => None,
+            Some(_) => return Err(self.not_sequences()),
+        };
+        Ok(())
+    }
+
+    fn not_sequences(&self) -> SeqError {
+        let path = self.input.path().into();
+        let line = &self.text[..memchr(b'\n', &self.text).unwrap_or(self.text.len()).min(SHOWN)];
+        if line.iter().any(|&b| b < b' ' && !b.is_ascii_whitespace()) {
+            return SeqError::Binary { path, line: self.line, record: 1 };
+        }
+        let found = String::from_utf8_lossy(line).trim_end().to_owned();
+        SeqError::NotSequences { path, line: self.line, found }
+    }
+
+    /// Finds the end of the last whole record in what is newly read.
+    fn search(&mut self, format: Format) {
+        match format {
+            Format::Fasta => {
+                // The first byte is this record's own `>`.
+                let from = self.searched.max(1);
+                if let Some(i) = self
+                    .text
+                    .get(from..)
+                    .and_then(|new| memrchr_iter(b'>', new).find(|&i| self.text[from + i - 1] == b'\n'))
+                {
+                    self.whole = from + i;
+                }
+                self.searched = self.text.len();
+            }
+            Format::Fastq => self.search_fastq(),
+        }
+    }
+
+    /// Counts the lines of FASTQ records; blank lines between two records end a block and are left out.
+    fn search_fastq(&mut self) {
+        while let Some(length) = memchr(b'\n', &self.text[self.searched..]) {
+            let line = &self.text[self.searched..self.searched + length];
+            if self.phase == 0 && matches!(line, b"" | b"\r") {
+                if self.whole > 0 {
+                    return;
+                }
+                self.skip(length + 1);
+                continue;
+            }
+            self.searched += length + 1;
+            self.phase = (self.phase + 1) % 4;
+            if self.phase == 0 {
+                self.whole = self.searched;
+            }
+        }
+    }
+
+    /// Drops the first bytes of the text.
+    fn skip(&mut self, bytes: usize) {
+        self.line += memchr_iter(b'\n', &self.text[..bytes]).count() as u64;
+        self.text.drain(..bytes);
+        self.searched = 0;
+    }
+
+    /// Hands on the first `end` bytes.
+    fn cut(&mut self, format: Format, end: usize) -> Block {
+        let mut rest = Vec::with_capacity(BLOCK_SIZE.max(self.text.len() - end));
+        rest.extend_from_slice(&self.text[end..]);
+        let mut bytes = std::mem::replace(&mut self.text, rest);
+        bytes.truncate(end);
+        let line = self.line;
+        self.line += memchr_iter(b'\n', &bytes).count() as u64;
+        self.searched = self.searched.saturating_sub(end);
+        self.whole = 0;
+        format.seal(&mut bytes);
+        Block { bytes, format, source: self.number, line }
+    }
+
+    fn failed(&self, source: std::io::Error) -> SeqError {
+        let path = self.input.path().into();
+        let line = self.line + memchr_iter(b'\n', &self.text).count() as u64;
+        // The parser, which counts records, puts their number in.
+        let records = 0;
+        match self.source.codec {
+            Some(codec) => SeqError::Damaged { path, codec, line, records, source },
+            None => SeqError::Read { path, line, records, source },
+        }
+    }
+}

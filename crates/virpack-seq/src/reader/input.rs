@@ -1,0 +1,85 @@
+//! What a person names as an input.
+
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::error::SeqError;
+
+/// A file or standard input.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Input {
+    /// Standard input, named `-`.
+    Stdin,
+    /// A file or a named pipe.
+    Path(PathBuf),
+}
+
+impl Input {
+    /// The path for messages: `<stdin>` for standard input.
+    pub fn path(&self) -> &Path {
+        match self {
+            Input::Stdin => Path::new("<stdin>"),
+            Input::Path(path) => path,
+        }
+    }
+
+    /// Checks that the input can be read; its size in bytes if it is a regular file.
+    pub(super) fn probe(&self) -> Result<Option<u64>, SeqError> {
+        let metadata = match self {
+            Input::Stdin => match stdin_file() {
+                Some(file) => file.metadata(),
+                None => return Ok(None),
+            },
+            Input::Path(path) => path.metadata(),
+        }
+        .map_err(|source| self.cannot_open(source))?;
+        if metadata.is_dir() {
+            return Err(SeqError::Directory { path: self.path().into() });
+        }
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        // A pipe must not be opened twice (its writer would see it closed), a file may.
+        if let Input::Path(path) = self {
+            File::open(path).map_err(|source| self.cannot_open(source))?;
+        }
+        Ok(Some(metadata.len()))
+    }
+
+    /// The error of an input that cannot be opened.
+    pub(super) fn cannot_open(&self, source: std::io::Error) -> SeqError {
+        SeqError::Open { path: self.path().into(), source }
+    }
+}
+
+/// Standard input as a file, which tells a redirected file from a pipe.
+#[cfg(unix)]
+pub(super) fn stdin_file() -> Option<File> {
+    use std::os::fd::AsFd;
+    std::io::stdin().as_fd().try_clone_to_owned().ok().map(File::from)
+}
+
+/// Elsewhere standard input counts as a pipe.
+#[cfg(not(unix))]
+pub(super) fn stdin_file() -> Option<File> {
+    None
+}
+
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path().display().fmt(f)
+    }
+}
+
+impl From<&str> for Input {
+    fn from(name: &str) -> Self {
+        if name == "-" { Input::Stdin } else { Input::Path(name.into()) }
+    }
+}
+
+impl From<PathBuf> for Input {
+    fn from(path: PathBuf) -> Self {
+        if path == Path::new("-") { Input::Stdin } else { Input::Path(path) }
+    }
+}

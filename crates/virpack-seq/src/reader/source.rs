@@ -1,0 +1,112 @@
+//! The decompressed bytes of one input.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::sync::Arc;
+
+use super::ReadProgress;
+use super::input::{Input, stdin_file};
+use crate::error::SeqError;
+
+/// Bytes asked of the system at once, for a decoder.
+const READ_SIZE: usize = 256 << 10;
+
+/// One input's decompressed bytes.
+pub(super) struct Source {
+    reader: Box<dyn Read + Send>,
+    /// The compression, `None` for plain text.
+    pub(super) codec: Option<&'static str>,
+    /// Whether bytes come when they come.
+    pub(super) is_pipe: bool,
+}
+
+impl Source {
+    /// Opens an input and finds out its compression from its first bytes.
+    pub(super) fn open(input: &Input, progress: Arc<ReadProgress>) -> Result<Source, SeqError> {
+        let cannot_open = |source| input.cannot_open(source);
+        let file = match input {
+            Input::Stdin => stdin_file(),
+            Input::Path(path) => Some(File::open(path).map_err(cannot_open)?),
+        };
+        let is_pipe = file.as_ref().and_then(|file| file.metadata().ok()).is_none_or(|m| !m.is_file());
+        let inner: Box<dyn Read + Send> = match file {
+            Some(file) => Box::new(file),
+            None => Box::new(io::stdin()),
+        };
+        Source::from_read(inner, is_pipe, progress).map_err(cannot_open)
+    }
+
+    /// Finds out the compression of what `inner` gives from its first bytes.
+    pub(super) fn from_read(
+        inner: Box<dyn Read + Send>,
+        is_pipe: bool,
+        progress: Arc<ReadProgress>,
+    ) -> io::Result<Source> {
+        let mut raw = Counted { inner, progress };
+        let mut magic = Vec::with_capacity(6);
+        // An error here comes again at the next read, where it is reported with its place.
+        let first = raw.by_ref().take(6).read_to_end(&mut magic);
+        let codec = codec(&magic);
+        let raw = io::Cursor::new(magic).chain(FailFirst(first.err())).chain(raw);
+        let reader: Box<dyn Read + Send> = match codec {
+            None => Box::new(raw),
+            Some(codec) => decoder(codec, BufReader::with_capacity(READ_SIZE, raw))?,
+        };
+        Ok(Source { reader, codec, is_pipe })
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buf)
+    }
+
+    fn read_to_end(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        self.reader.read_to_end(buf)
+    }
+}
+
+/// The compression that a file's first bytes tell.
+fn codec(magic: &[u8]) -> Option<&'static str> {
+    match magic {
+        [0x1F, 0x8B, ..] => Some("gzip"),
+        [b'B', b'Z', b'h', b'1'..=b'9', ..] => Some("bzip2"),
+        [0xFD, b'7', b'z', b'X', b'Z', 0] => Some("xz"),
+        // A zstd frame, or one to be skipped before it (pzstd, seekable zstd).
+        [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Some("zstd"),
+        _ => None,
+    }
+}
+
+/// The decoder of a compression; each reads on over the members of a file put together from several.
+fn decoder(codec: &str, raw: impl io::BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    Ok(match codec {
+        "gzip" => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
+        "bzip2" => Box::new(bzip2::bufread::MultiBzDecoder::new(raw)),
+        "xz" => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(raw)),
+        _ => Box::new(zstd::stream::read::Decoder::with_buffer(raw)?),
+    })
+}
+
+/// Counts the bytes that come from the system.
+struct Counted {
+    inner: Box<dyn Read + Send>,
+    progress: Arc<ReadProgress>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.inner.read(buf)?;
+        self.progress.add_bytes(bytes as u64);
+        Ok(bytes)
+    }
+}
+
+/// Gives an error once, if there is one, and then ends.
+struct FailFirst(Option<io::Error>);
+
+impl Read for FailFirst {
+    fn read(&mut self, _buf: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
+    }
+}

@@ -1,0 +1,108 @@
+//! Tokenized sequences on their way from one thread to another.
+
+use crate::batch::SequenceIndex;
+use crate::record::SkippedRecord;
+
+/// Tokenized sequences end to end, with where each came from: many records in one allocation, because
+/// handing them on one by one would cost more than tokenizing them.
+#[derive(Clone, Debug, Default)]
+pub struct TokenSlab {
+    tokens: Vec<u16>,
+    ends: Vec<usize>,
+    index: Vec<SequenceIndex>,
+    /// Records that got no tokens.
+    pub skipped: Vec<SkippedRecord>,
+    /// Sums over the records of this slab.
+    pub counts: LengthCounts,
+    /// Tokens of a record before it is cut into windows.
+    pub(crate) scratch: Vec<u16>,
+}
+
+/// What became of records on their way through the length policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LengthCounts {
+    /// Records seen.
+    pub records: u64,
+    /// Records cut to the largest length.
+    pub truncated: u64,
+    /// Records cut into windows.
+    pub windowed: u64,
+    /// Windows of these records.
+    pub windows: u64,
+    /// Records left out because they are too long.
+    pub too_long: u64,
+    /// Records left out because they are too short.
+    pub too_short: u64,
+    /// Records left out because they hold no letter.
+    pub empty: u64,
+    /// Letters outside the alphabet, in what is packed; those where windows overlap count twice.
+    pub unknown: u64,
+}
+
+impl std::ops::AddAssign for LengthCounts {
+    fn add_assign(&mut self, other: Self) {
+        let LengthCounts { records, truncated, windowed, windows, too_long, too_short, empty, unknown } =
+            other;
+        self.records += records;
+        self.truncated += truncated;
+        self.windowed += windowed;
+        self.windows += windows;
+        self.too_long += too_long;
+        self.too_short += too_short;
+        self.empty += empty;
+        self.unknown += unknown;
+    }
+}
+
+impl TokenSlab {
+    /// Sequences in the slab.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether the slab holds no sequence.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Tokens in the slab, special tokens included.
+    pub fn total_tokens(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// The buffer that a sequence's tokens are appended to, before [`TokenSlab::close`].
+    pub(crate) fn tokens(&mut self) -> &mut Vec<u16> {
+        &mut self.tokens
+    }
+
+    /// Ends a sequence: the tokens appended since the last one are its own.
+    pub(crate) fn close(&mut self, index: SequenceIndex) {
+        self.counts.unknown += u64::from(index.unknown);
+        self.ends.push(self.tokens.len());
+        self.index.push(index);
+    }
+
+    /// Takes the sequences out, in order: tokens, special tokens included, and where they came from.
+    pub fn drain(&mut self) -> impl Iterator<Item = (&[u16], SequenceIndex)> {
+        let mut start = 0;
+        let tokens = &self.tokens[..];
+        self.ends.drain(..).zip(self.index.drain(..)).map(move |(end, index)| {
+            let sequence = &tokens[start..end];
+            start = end;
+            (sequence, index)
+        })
+    }
+
+    /// Empties the slab and keeps its memory, unless a huge record has blown it up.
+    pub fn clear(&mut self) {
+        const KEPT: usize = 4 << 20;
+        self.tokens.clear();
+        self.tokens.shrink_to(KEPT);
+        self.scratch.clear();
+        self.scratch.shrink_to(KEPT);
+        self.ends.clear();
+        self.index.clear();
+        self.skipped.clear();
+        self.counts = LengthCounts::default();
+    }
+}

@@ -1,0 +1,52 @@
+//! Letters to token ids.
+
+pub mod esm;
+
+pub use esm::EsmTokenizer;
+
+/// Turns the letters of a record into the token ids of one model.
+///
+/// `length` counts what length limits count, `tokenize` appends ids to a buffer that its caller keeps,
+/// so that tokenizing allocates nothing a record. A tokenizer of one token a letter (ESM-2) and one that
+/// merges letters (byte-pair encoding) both fit: only the number of tokens differs.
+///
+/// ```
+/// use virpack_seq::tokenize::{EsmTokenizer, Tokenizer};
+///
+/// let mut tokens = Vec::new();
+/// let counts = EsmTokenizer::new().tokenize(b"MK1", usize::MAX, &mut tokens);
+/// assert_eq!(tokens, [0, 20, 15, 3, 2]);
+/// assert_eq!((counts.residues, counts.unknown), (3, 1));
+/// ```
+pub trait Tokenizer: Send + Sync {
+    /// Residues (or bases) in `sequence`, as length limits count them; special tokens that stand
+    /// literally in the text count as one.
+    fn length(&self, sequence: &[u8]) -> u64;
+
+    /// Appends the start token, the tokens of the first letters of `sequence` (at most `max_length`
+    /// tokens) and the end token to `tokens`, and says what they were.
+    fn tokenize(&self, sequence: &[u8], max_length: usize, tokens: &mut Vec<u16>) -> TokenCounts;
+
+    /// The special tokens that frame every sequence.
+    fn frame(&self) -> Frame;
+}
+
+/// What one call of [`Tokenizer::tokenize`] appended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenCounts {
+    /// Tokens between the start and the end token.
+    pub residues: usize,
+    /// How many of these are letters that the alphabet does not know.
+    pub unknown: u32,
+}
+
+/// The special tokens that a model wants around every sequence, and the one for unknown letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Stands before the first letter.
+    pub start: u16,
+    /// Stands after the last letter.
+    pub end: u16,
+    /// Stands for a letter that the alphabet does not know.
+    pub unknown: u16,
+}

@@ -1,0 +1,115 @@
+//! From what a user calls a model to a directory with its files.
+//!
+//! A path is taken as it is. A published name, or `org/repo`, is looked for in the standard Hugging Face cache,
+//! shared with Python's `huggingface_hub`, and downloaded into it where it is not there.
+
+mod download;
+mod options;
+
+use std::path::{Path, PathBuf};
+
+pub use options::HubOptions;
+
+use super::published::Published;
+use super::weights;
+use crate::Error;
+
+/// Files of a model that are not its weights.
+const CONFIG: &str = "config.json";
+
+/// Told how a download goes on.
+pub trait DownloadProgress {
+    /// A file begins: its name, all its bytes, and those of them that an earlier, broken download left.
+    fn start(&self, file: &str, bytes: u64, done: u64);
+    /// So many bytes more have come.
+    fn advance(&self, bytes: u64);
+    /// The file is whole, or its download broke off.
+    fn finish(&self);
+}
+
+/// Tells nobody.
+impl DownloadProgress for () {
+    fn start(&self, _file: &str, _bytes: u64, _done: u64) {}
+    fn advance(&self, _bytes: u64) {}
+    fn finish(&self) {}
+}
+
+/// A repository on the Hub, and which version of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repository {
+    /// `org/repo`.
+    pub id: String,
+    /// A branch, a tag or a commit.
+    pub revision: String,
+}
+
+impl Repository {
+    /// Understands a published name (`esm2_t33_650M_UR50D`), `org/repo` or `org/repo@revision`; nothing for all else.
+    ///
+    /// ```
+    /// use virpack::model::hub::Repository;
+    /// let repository = Repository::parse("esm2_t6_8M_UR50D").unwrap();
+    /// assert_eq!(repository.id, "facebook/esm2_t6_8M_UR50D");
+    /// assert_eq!(repository.revision, "main");
+    /// assert_eq!(Repository::parse("me/mine@v2").unwrap().revision, "v2");
+    /// assert_eq!(Repository::parse("../models/mine"), None);
+    /// ```
+    #[must_use]
+    pub fn parse(model: &str) -> Option<Self> {
+        let (name, revision) = model.split_once('@').unwrap_or((model, "main"));
+        let id = match Published::find(name) {
+            Some(published) => published.repository(),
+            None => {
+                // The Hub's own rule for names.
+                let is_name = |part: &str| {
+                    let letters = part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+                    letters && !part.is_empty() && !part.starts_with(['.', '-']) && !part.contains("..")
+                };
+                let (org, repo) = name.split_once('/')?;
+                // The path of a file that is not there, rather than a repository.
+                let is_file = [".safetensors", ".bin", ".pt", ".json"].iter().any(|end| repo.ends_with(end));
+                let is_name = |part: &str| is_name(part) && !is_file;
+                (is_name(org) && is_name(repo)).then(|| name.to_owned())?
+            }
+        };
+        let is_revision = |part: &str| !part.is_empty() && part != "." && part != "..";
+        revision.split('/').all(is_revision).then(|| Self { id, revision: revision.to_owned() })
+    }
+}
+
+/// The directory or file that `model` means, downloaded first where it must be.
+///
+/// A path that exists is taken as it is. All else is a name: its files come from the cache where they are whole,
+/// without asking the network whether there are newer ones, and are downloaded otherwise.
+///
+/// # Errors
+///
+/// [`Error::ModelNotFound`] for what is neither a path nor a name, [`Error::NotCached`] offline,
+/// [`Error::NoSuchRepository`], [`Error::NoAccess`], [`Error::NoWeights`] for repositories that cannot be used,
+/// [`Error::Download`] when the network or the disk fails.
+pub fn resolve(model: &str, options: &HubOptions, progress: &dyn DownloadProgress) -> Result<PathBuf, Error> {
+    let path = Path::new(model);
+    if path.exists() {
+        return Ok(path.to_owned());
+    }
+    let not_found = || Error::ModelNotFound { model: model.to_owned(), looked_for: path.to_owned() };
+    let repository = Repository::parse(model).ok_or_else(not_found)?;
+    if let Some(snapshot) = cached(&repository, options) {
+        return Ok(snapshot);
+    }
+    if options.offline {
+        return Err(Error::NotCached { repository: repository.id, cache: options.cache.clone() });
+    }
+    download::download(&repository, options, progress)
+}
+
+/// The directory in the cache that holds the repository's config and all its weights, or nothing.
+#[must_use]
+pub fn cached(repository: &Repository, options: &HubOptions) -> Option<PathBuf> {
+    let folder = options.cache.join(format!("models--{}", repository.id.replace('/', "--")));
+    let reference = std::fs::read_to_string(folder.join("refs").join(&repository.revision)).ok();
+    // A revision that is no reference may be a commit.
+    let commit = reference.as_deref().map_or(repository.revision.as_str(), str::trim);
+    let snapshot = folder.join("snapshots").join(commit);
+    (snapshot.join(CONFIG).exists() && weights::are_whole(&snapshot)).then_some(snapshot)
+}

@@ -1,0 +1,120 @@
+//! Where models are cached and fetched from: Hugging Face's own environment variables.
+
+use std::path::PathBuf;
+
+/// Where models are cached and fetched from.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HubOptions {
+    /// The cache's directory of repositories, by default `~/.cache/huggingface/hub`.
+    pub cache: PathBuf,
+    /// The Hub or a mirror of it, without a slash at the end.
+    pub endpoint: String,
+    /// What opens private and gated repositories.
+    pub token: Option<String>,
+    /// Whether the network is left alone.
+    pub offline: bool,
+    /// How often a broken download is taken up again before it is an error.
+    pub retries: usize,
+}
+
+/// The token stays out of logs and messages.
+impl std::fmt::Debug for HubOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { cache, endpoint, token, offline, retries } = self;
+        f.debug_struct("HubOptions")
+            .field("cache", cache)
+            .field("endpoint", endpoint)
+            .field("token", &token.as_ref().map(|_| "…"))
+            .field("offline", offline)
+            .field("retries", retries)
+            .finish()
+    }
+}
+
+impl HubOptions {
+    /// Reads the environment as `huggingface_hub` does.
+    ///
+    /// `HF_HUB_CACHE` is the cache, else `HF_HOME/hub`, else `XDG_CACHE_HOME/huggingface/hub`, else
+    /// `~/.cache/huggingface/hub`. `HF_TOKEN` is the token, else the file at `HF_TOKEN_PATH`, else `HF_HOME/token`.
+    /// `HF_ENDPOINT` is the Hub. `HF_HUB_OFFLINE` (or `TRANSFORMERS_OFFLINE`) set to `1`, `true`, `yes` or `on`
+    /// keeps off the network.
+    #[must_use]
+    pub fn from_env() -> Self {
+        Self::from_lookup(&|name| std::env::var_os(name).and_then(|value| value.into_string().ok()))
+    }
+
+    /// As [`Self::from_env`], with another source of variables.
+    #[must_use]
+    pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> Self {
+        let get = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
+        let home = get("HF_HOME").map(PathBuf::from).unwrap_or_else(|| {
+            let cache = get("XDG_CACHE_HOME").map(PathBuf::from);
+            let cache = cache.or_else(|| Some(std::env::home_dir()?.join(".cache")));
+            // A machine without a home keeps its models where the work is.
+            cache.unwrap_or_else(|| PathBuf::from(".cache")).join("huggingface")
+        });
+        let cache = get("HF_HUB_CACHE").or_else(|| get("HUGGINGFACE_HUB_CACHE")).map(PathBuf::from);
+        let token_file = get("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
+        let token = get("HF_TOKEN").or_else(|| get("HUGGING_FACE_HUB_TOKEN"));
+        let token = token.or_else(|| std::fs::read_to_string(token_file).ok());
+        let is_on =
+            |value: String| matches!(value.trim().to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on");
+        Self {
+            cache: cache.unwrap_or_else(|| home.join("hub")),
+            endpoint: get("HF_ENDPOINT").map_or_else(
+                || "https://huggingface.co".to_owned(),
+                |url| url.trim_end_matches('/').to_owned(),
+            ),
+            token: token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
+            offline: ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().filter_map(get).any(is_on),
+            retries: 5,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(variables: &[(&str, &str)]) -> HubOptions {
+        HubOptions::from_lookup(&|name| {
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn defaults_are_those_of_hugging_face() {
+        let options = from(&[("HF_TOKEN_PATH", "/absent")]);
+        assert!(options.cache.ends_with(".cache/huggingface/hub"), "{options:?}");
+        assert_eq!(options.endpoint, "https://huggingface.co");
+        assert_eq!((options.token, options.offline), (None, false));
+    }
+
+    #[test]
+    fn every_variable_is_heard() {
+        let options = from(&[
+            ("HF_HOME", "/hf"),
+            ("HF_ENDPOINT", "http://mirror:8080/"),
+            ("HF_TOKEN", " secret\n"),
+            ("HF_HUB_OFFLINE", "YES"),
+        ]);
+        assert_eq!(options.cache, PathBuf::from("/hf/hub"));
+        assert_eq!(options.endpoint, "http://mirror:8080");
+        assert_eq!(options.token.as_deref(), Some("secret"));
+        assert!(options.offline);
+        assert!(!format!("{options:?}").contains("secret"));
+        assert_eq!(from(&[("HF_HOME", "/hf"), ("HF_HUB_CACHE", "/c")]).cache, PathBuf::from("/c"));
+        assert_eq!(from(&[("XDG_CACHE_HOME", "/x")]).cache, PathBuf::from("/x/huggingface/hub"));
+        assert!(!from(&[("HF_HUB_OFFLINE", "0")]).offline);
+        assert!(!from(&[("HF_HUB_OFFLINE", "")]).offline);
+    }
+
+    #[test]
+    fn the_token_file_is_read_where_no_variable_is_set() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("token"), "filed\n").unwrap();
+        let home = home.path().to_str().unwrap().to_owned();
+        assert_eq!(from(&[("HF_HOME", &home)]).token.as_deref(), Some("filed"));
+        assert_eq!(from(&[("HF_HOME", &home), ("HF_TOKEN", "t")]).token.as_deref(), Some("t"));
+    }
+}

@@ -1,0 +1,168 @@
+//! The windows of a long record, joined to one embedding.
+//!
+//! Where two windows cover a residue its hidden states are averaged; then the record is pooled as a whole.
+//! Windows may come in any order. Only the overlaps wait for their neighbours: a record of any length takes
+//! `[overlap, hidden]` a window in flight.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use virpack_device::Pool;
+use virpack_seq::SequenceIndex;
+
+use crate::output::Row;
+
+/// Collects windows and gives back the embedding of each record whose windows have all come.
+#[derive(Debug)]
+pub(crate) struct WindowJoiner {
+    pool: Pool,
+    hidden: usize,
+    overlap: usize,
+    records: HashMap<u64, Joined>,
+}
+
+/// One record, as far as it has come.
+#[derive(Debug)]
+struct Joined {
+    /// Windows still to come.
+    missing: u32,
+    /// Residues pooled so far.
+    residues: u64,
+    /// Sums, or largest values, `[hidden]`.
+    total: Vec<f64>,
+    /// Rows covered by two windows of which one has come, by the number of the later window.
+    waiting: HashMap<u32, Vec<f32>>,
+}
+
+impl WindowJoiner {
+    /// For windows that share `overlap` residues with their neighbours.
+    pub(crate) fn new(pool: Pool, hidden: usize, overlap: usize) -> Self {
+        WindowJoiner { pool, hidden, overlap, records: HashMap::new() }
+    }
+
+    /// Adds a window: `rows` are the hidden states of its first token and then of its residues,
+    /// `[1 + residues, hidden]`. Gives the record's embedding when it was the last.
+    pub(crate) fn add(&mut self, index: &SequenceIndex, rows: &[f32]) -> Option<(Row, Vec<f32>)> {
+        let (cls, residues) = rows.split_at(self.hidden);
+        let start = if self.pool == Pool::Max { f64::NEG_INFINITY } else { 0.0 };
+        let joined = self.records.entry(index.record).or_insert_with(|| Joined {
+            missing: index.window.count,
+            residues: 0,
+            total: vec![start; self.hidden],
+            waiting: HashMap::new(),
+        });
+        joined.missing -= 1;
+        if self.pool == Pool::Cls {
+            // No token stands for the whole record: the windows' own are averaged.
+            joined.pool(self.pool, self.hidden, cls);
+        } else {
+            let number = index.window.number;
+            let count = residues.len() / self.hidden;
+            let shared_before = if number > 0 { self.overlap } else { 0 };
+            let shared_after = if number + 1 < index.window.count { self.overlap } else { 0 };
+            let part = |range: Range<usize>| &residues[range.start * self.hidden..range.end * self.hidden];
+            joined.pool(self.pool, self.hidden, part(shared_before..count - shared_after));
+            if shared_before > 0 {
+                joined.meet(self.pool, self.hidden, number, part(0..shared_before));
+            }
+            if shared_after > 0 {
+                joined.meet(self.pool, self.hidden, number + 1, part(count - shared_after..count));
+            }
+        }
+        if joined.missing > 0 {
+            return None;
+        }
+        let joined = self.records.remove(&index.record)?;
+        let divisor = if self.pool == Pool::Max { 1.0 } else { joined.residues as f64 };
+        let embedding = joined.total.iter().map(|t| (t / divisor) as f32).collect();
+        Some((Row::from(index), embedding))
+    }
+
+    /// Records of which windows are still to come.
+    pub(crate) fn waiting(&self) -> usize {
+        self.records.len()
+    }
+}
+
+impl Joined {
+    /// Rows that no other window covers.
+    fn pool(&mut self, pool: Pool, hidden: usize, rows: &[f32]) {
+        for row in rows.chunks_exact(hidden) {
+            self.residues += 1;
+            for (t, v) in self.total.iter_mut().zip(row) {
+                let v = f64::from(*v);
+                // Written so that NaN stays NaN.
+                *t = if pool != Pool::Max {
+                    *t + v
+                } else if v > *t || v.is_nan() {
+                    v
+                } else {
+                    *t
+                };
+            }
+        }
+    }
+
+    /// Rows at the join before window `later`: kept for the first of its two windows, averaged for the second.
+    fn meet(&mut self, pool: Pool, hidden: usize, later: u32, rows: &[f32]) {
+        match self.waiting.remove(&later) {
+            None => {
+                self.waiting.insert(later, rows.to_vec());
+            }
+            Some(mut other) => {
+                for (o, r) in other.iter_mut().zip(rows) {
+                    *o = 0.5 * (*o + r);
+                }
+                self.pool(pool, hidden, &other);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use virpack_seq::Window;
+
+    /// A record of 10 residues in windows of 4 overlapping by 1: 0-3, 3-6, 6-9.
+    fn windows() -> Vec<(SequenceIndex, Vec<f32>)> {
+        (0..3u32)
+            .map(|number| {
+                let start = u64::from(number) * 3;
+                let index = SequenceIndex {
+                    record: 7,
+                    source: 0,
+                    id: "long".into(),
+                    length: 10,
+                    truncated: false,
+                    unknown: 0,
+                    window: Window { number, count: 3, start },
+                };
+                // Row i of a window: cls is 100 + number, residue r is r + number / 2.
+                let mut rows = vec![100.0 + number as f32];
+                rows.extend((0..4).map(|i| (start + i) as f32 + number as f32 * 0.5));
+                (index, rows)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn overlaps_are_averaged_in_any_order() {
+        let residues = [0.0, 1.0, 2.0, 3.25, 4.5, 5.5, 6.75, 8.0, 9.0, 10.0f32];
+        let mean = residues.iter().sum::<f32>() / 10.0;
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            for (pool, expected) in [(Pool::Mean, mean), (Pool::Max, 10.0), (Pool::Cls, 101.0)] {
+                let mut joiner = WindowJoiner::new(pool, 1, 1);
+                let windows = windows();
+                for i in &order[..2] {
+                    assert!(joiner.add(&windows[*i].0, &windows[*i].1).is_none());
+                    assert_eq!(joiner.waiting(), 1);
+                }
+                let (row, embedding) = joiner.add(&windows[order[2]].0, &windows[order[2]].1).unwrap();
+                assert_eq!((row.record, row.length), (7, 10));
+                assert_eq!(embedding, [expected], "{pool:?} {order:?}");
+                assert_eq!(joiner.waiting(), 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Any bytes, read as a torch checkpoint (zip or legacy): no panic, and every tensor lies within the file.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use virpack::model::weights::torch;
+
+fuzz_target!(|input: &[u8]| {
+    let Ok(checkpoint) = torch::checkpoint(input) else { return };
+    for tensor in checkpoint.tensors {
+        assert!(tensor.storage.start <= tensor.storage.end && tensor.storage.end <= input.len());
+        assert_eq!(tensor.shape.len(), tensor.strides.len());
+        // A file of a few bytes cannot ask for all memory.
+        let values = tensor.storage.len() / (tensor.dtype.bitsize() / 8);
+        assert!(tensor.len() <= values.max(1 << 24));
+    }
+});
