@@ -11,8 +11,9 @@
 use std::collections::VecDeque;
 use std::error::Error;
 use std::time::{Duration, Instant};
+use virpack::model::Encoder;
 use virpack::model::config::Esm2Config;
-use virpack::model::esm2::{Esm2, RESIDUES};
+use virpack::model::esm2::Esm2;
 use virpack::model::published::PUBLISHED;
 use virpack::model::source::RandomTensors;
 use virpack_device::{Backend, Cuda, CudaOptions, DeviceError, Dtype, Pool};
@@ -98,7 +99,7 @@ fn run(
         i += 1;
         let packed = cuda.packed(&batch.input_ids, &batch.cu_seqlens, batch.longest)?;
         let x = model.forward(cuda, &packed, layers)?;
-        flying.push_back(cuda.pool(&x, &packed, Pool::Mean, RESIDUES)?);
+        flying.push_back(cuda.pool(&x, &packed, Pool::Mean, Encoder::<Cuda>::span(model))?);
         tokens += batch.input_ids.len();
         sequences += batch.cu_seqlens.len() - 1;
         if flying.len() > IN_FLIGHT {

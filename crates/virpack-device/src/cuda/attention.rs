@@ -3,15 +3,42 @@
 use super::arena::Fixed;
 use super::compile::Source;
 use super::kernels::{Grid, arguments};
-use super::packed::CudaPacked;
+use super::packed::{CudaPacked, SHORT};
 use super::{Cuda, CudaTensor, CudaVector, Dtype};
 use crate::{Attention, DeviceError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Head widths that the matrix-unit kernel is compiled for, and the heads a block takes of each: enough that a
-/// row's piece is 64 bytes or more.
-const WIDTHS: [(usize, usize); 5] = [(16, 4), (24, 2), (32, 2), (64, 1), (128, 1)];
+/// One form of the matrix-unit kernel.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    /// Width of a head.
+    width: usize,
+    /// Heads a block.
+    heads: usize,
+    threads: u32,
+    /// Keys a block has room for; 0: as many as the longest sequence has.
+    capacity: usize,
+}
+
+/// The forms for batches of short sequences: several heads a block, so that a row's piece is 128 bytes or more and a
+/// rotation's angle serves all of them.
+const SHORT_FORMS: [Form; 5] = [
+    Form { width: 16, heads: 4, threads: 256, capacity: 0 },
+    Form { width: 24, heads: 4, threads: 256, capacity: 0 },
+    Form { width: 32, heads: 4, threads: 256, capacity: 0 },
+    Form { width: 64, heads: 2, threads: 256, capacity: 0 },
+    Form { width: 128, heads: 1, threads: 128, capacity: 0 },
+];
+
+/// The forms for batches with longer ones: four of the kernel's chunks.
+const LONG_FORMS: [Form; 5] = [
+    Form { width: 16, heads: 1, threads: 256, capacity: 1024 },
+    Form { width: 24, heads: 1, threads: 256, capacity: 512 },
+    Form { width: 32, heads: 1, threads: 256, capacity: 512 },
+    Form { width: 64, heads: 1, threads: 256, capacity: 256 },
+    Form { width: 128, heads: 1, threads: 256, capacity: 256 },
+];
 
 /// Positions that the rotary table begins with; it doubles when a sequence is longer.
 const FIRST_POSITIONS: usize = 1024;
@@ -20,12 +47,34 @@ const FIRST_POSITIONS: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct RotaryTables(Mutex<HashMap<Vec<u32>, (usize, Arc<Fixed>)>>);
 
+impl Form {
+    fn source(self) -> Source {
+        Source::Attention { width: self.width, heads: self.heads, threads: self.threads }
+    }
+
+    fn row_bytes(self) -> usize {
+        self.width.next_multiple_of(16) * 2
+    }
+
+    /// Bytes of shared memory with room for `capacity` keys: those and their values, 16 queries a warp.
+    fn shared(self, capacity: usize) -> usize {
+        (2 * self.heads * capacity + self.threads as usize / 32 * 16) * self.row_bytes()
+    }
+
+    /// Keys that a block has room for: as many as the longest sequence has, or chunks of 64 keys of 64 values (or
+    /// as many bytes) within `limit` bytes.
+    fn capacity(self, longest: usize, limit: usize) -> usize {
+        let chunk = self.capacity / 4;
+        match self.capacity {
+            0 => longest.next_multiple_of(16),
+            wanted => (2..=wanted / chunk).rev().map(|n| n * chunk).find(|c| self.shared(*c) <= limit).unwrap_or(wanted),
+        }
+    }
+}
+
 /// Every form of the matrix-unit kernel.
 pub(super) fn sources() -> impl Iterator<Item = Source> {
-    let threads = [128, 256];
-    WIDTHS.into_iter().flat_map(move |(width, heads)| {
-        threads.into_iter().map(move |threads| Source::Attention { width, heads, threads })
-    })
+    SHORT_FORMS.into_iter().chain(LONG_FORMS).map(Form::source)
 }
 
 impl Cuda {
@@ -109,13 +158,16 @@ impl Cuda {
         }
         let slopes = attention.alibi_slopes.as_ref().map_or(0, |s| s.exact.pointer);
         let out = self.tensor(packed.tokens, hidden)?;
-        let form = WIDTHS.into_iter().find(|form| form.0 == width);
+        let limit = self.kernels.shared_limit;
+        let fits = |form: &Form| form.width == width && form.shared(form.capacity(packed.longest, limit)) <= limit;
+        let short = SHORT_FORMS.into_iter().filter(|_| packed.longest <= SHORT);
+        let form = short.chain(LONG_FORMS).find(fits);
         match form.filter(|_| self.options.dtype != Dtype::F32) {
-            Some((_, block_heads)) => {
+            Some(form) => {
                 let frequencies = &attention.rotary_frequencies;
                 let table = rotated.then(|| self.rotary_table(width, packed.longest, frequencies)).transpose()?;
                 let table = table.as_ref().map_or(0, |t| t.pointer);
-                self.attend_on_matrix_units(qkv, packed, (heads, width, block_heads), table, slopes, &out)?;
+                self.attend_on_matrix_units(qkv, packed, form, heads, table, slopes, &out)?;
             }
             None => {
                 if rotated {
@@ -145,21 +197,18 @@ impl Cuda {
         &self,
         qkv: &CudaTensor,
         packed: &CudaPacked,
-        (heads, width, block_heads): (usize, usize, usize),
+        form: Form,
+        heads: usize,
         table: u64,
         slopes: u64,
         out: &CudaTensor,
     ) -> Result<(), DeviceError> {
-        let warps = packed.cut.warps;
-        let row_bytes = (width.next_multiple_of(16) + 8) * 2;
-        // As many keys as the batch's cut wants, or as many as fit.
-        let room = self.kernels.shared_limit - warps * 16 * row_bytes;
-        let capacity = packed.cut.capacity.min(room / (2 * block_heads * row_bytes) / 16 * 16);
-        let shared = (2 * block_heads * capacity + warps * 16) * row_bytes;
-        let threads = 32 * warps as u32;
-        let grid = Grid { blocks: (packed.items, heads.div_ceil(block_heads)), threads, shared };
+        let capacity = form.capacity(packed.longest, self.kernels.shared_limit);
+        let shared = form.shared(capacity);
+        let blocks = (packed.items, heads.div_ceil(form.heads));
+        let grid = Grid { blocks, threads: form.threads, shared };
         // Scores in powers of two: e^x = 2^(x · log2 e).
-        let scale = std::f32::consts::LOG2_E / (width as f32).sqrt();
+        let scale = std::f32::consts::LOG2_E / (form.width as f32).sqrt();
         let arguments = arguments![
             qkv.block.pointer,
             packed.items(),
@@ -170,8 +219,7 @@ impl Cuda {
             capacity as i32,
             scale
         ];
-        let source = Source::Attention { width, heads: block_heads, threads };
         // SAFETY: shapes as checked by the caller; shared memory as the kernel's header lays it out.
-        unsafe { self.kernels.launch(source, "attention", grid, &arguments) }
+        unsafe { self.kernels.launch(form.source(), "attention", grid, &arguments) }
     }
 }

@@ -34,11 +34,13 @@ impl Cuda {
 
     fn upload(&self, op: &'static str, bytes: &[u8]) -> Result<Fixed, DeviceError> {
         let memory = Fixed::new(&self.card, op, bytes.len())?;
-        // SAFETY: `memory` has the length copied. The call waits until the bytes are on the card: weights are
-        // read once, from memory that is not pinned.
-        unsafe {
-            check("cuMemcpyHtoD", sys::cuMemcpyHtoD_v2(memory.pointer, bytes.as_ptr().cast(), bytes.len()))?;
-        }
+        let Stream(compute) = self.card.compute;
+        let from = bytes.as_ptr().cast();
+        // SAFETY: `memory` has the length copied. The source is not pinned, so the call returns once it has read it; on
+        // the compute stream, as a copy on any other could still be on its way when a kernel reads.
+        check("cuMemcpyHtoDAsync", unsafe {
+            sys::cuMemcpyHtoDAsync_v2(memory.pointer, from, bytes.len(), compute)
+        })?;
         Ok(memory)
     }
 

@@ -17,10 +17,10 @@ pub(super) struct Item {
 /// How attention cuts a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
-    /// Keys that a block keeps; a sequence up to this long is one item.
-    pub(super) capacity: usize,
-    /// Warps a block.
-    pub(super) warps: usize,
+    /// A sequence up to this long is one item.
+    pub(super) whole: usize,
+    /// Rows of an item of a longer sequence.
+    pub(super) rows: usize,
 }
 
 /// A batch on the card.
@@ -32,7 +32,6 @@ pub struct CudaPacked {
     /// Sequences.
     pub(super) n: usize,
     pub(super) items: usize,
-    pub(super) cut: Cut,
     pub(super) shortest: usize,
     pub(super) longest: usize,
     pub(super) largest_id: u16,
@@ -66,7 +65,6 @@ pub(super) struct Draft<'a> {
     input_ids: &'a [u16],
     cu_seqlens: &'a [i32],
     items: Vec<Item>,
-    cut: Cut,
     layout: Layout,
 }
 
@@ -86,7 +84,7 @@ impl<'a> Draft<'a> {
         let cu_at = size_of_val(input_ids).next_multiple_of(16);
         let items_at = cu_at + size_of_val(cu_seqlens).next_multiple_of(16);
         let layout = Layout { cu_seqlens: cu_at, items: items_at, end: items_at + size_of_val(&items[..]) };
-        Ok(Draft { input_ids, cu_seqlens, items, cut, layout })
+        Ok(Draft { input_ids, cu_seqlens, items, layout })
     }
 
     /// Bytes to upload.
@@ -109,7 +107,6 @@ impl<'a> Draft<'a> {
             tokens: self.input_ids.len(),
             n: self.cu_seqlens.len() - 1,
             items: self.items.len(),
-            cut: self.cut,
             shortest: lengths(self.cu_seqlens).min().unwrap_or(0),
             longest: lengths(self.cu_seqlens).max().unwrap_or(0),
             largest_id: self.input_ids.iter().copied().max().unwrap_or(0),
@@ -128,25 +125,28 @@ fn lengths(cu_seqlens: &[i32]) -> impl Iterator<Item = usize> + '_ {
     cu_seqlens.windows(2).map(|w| (w[1] - w[0]) as usize)
 }
 
-/// Short sequences whole in small blocks, several of which share a processor; long ones in blocks of 128 rows.
+/// The longest sequence of a batch whose sequences are all whole in a block's memory, several heads a block.
+pub(super) const SHORT: usize = 192;
+
 fn cut_for(longest: usize) -> Cut {
     match longest {
-        0..=192 => Cut { capacity: longest.max(1).next_multiple_of(16), warps: 4 },
-        _ => Cut { capacity: longest.next_multiple_of(16).min(384), warps: 8 },
+        0..=SHORT => Cut { whole: SHORT, rows: SHORT },
+        // Eight warps of 16 rows; up to twice that they take two turns at keys that are read once.
+        _ => Cut { whole: 256, rows: 128 },
     }
 }
 
-/// One item a sequence that fits, else one for every `16 · warps` rows; the most work first, so that no
-/// processor is left with it at the end.
+/// One item a sequence up to `whole`, else one for every `rows` rows; the most work first, so that no processor is left
+/// with it at the end.
 fn items(cu_seqlens: &[i32], cut: Cut) -> Vec<Item> {
     let mut items = Vec::with_capacity(cu_seqlens.len());
     for bounds in cu_seqlens.windows(2) {
         let (start, length) = (bounds[0], bounds[1] - bounds[0]);
-        let rows = if length as usize <= cut.capacity { length } else { 16 * cut.warps as i32 };
+        let rows = if length as usize <= cut.whole { length } else { cut.rows as i32 };
         let rows_from = |row| Item { start, length, row, rows: rows.min(length - row) };
         items.extend((0..length).step_by(rows as usize).map(rows_from));
     }
-    items.sort_by_key(|i| std::cmp::Reverse(i.length * i.rows));
+    items.sort_by_key(|i| std::cmp::Reverse(i64::from(i.length) * i64::from(i.rows)));
     items
 }
 
