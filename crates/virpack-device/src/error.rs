@@ -31,7 +31,9 @@ pub enum DeviceError {
         reason: String,
     },
     /// The device has no room left.
-    #[error("{op}: no room for {wanted} bytes on the device, {free} are free\nhint: ask for smaller batches with --token-budget")]
+    #[error(
+        "{op}: no room for {wanted} bytes on the device, {free} are free\nhint: ask for smaller batches with --token-budget"
+    )]
     OutOfMemory {
         /// What asked.
         op: &'static str,

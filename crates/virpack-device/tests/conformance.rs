@@ -3,7 +3,9 @@
 mod reference;
 
 use reference::{Matrix, Precision, Random, as_close, close};
-use virpack_device::{Attention, Backend, Cpu, Cuda, CudaOptions, Dtype, Pool, PoolSpan, TokenDropout, rotary_frequencies};
+use virpack_device::{
+    Attention, Backend, Cpu, Cuda, CudaOptions, Dtype, Pool, PoolSpan, TokenDropout, rotary_frequencies,
+};
 
 /// Sequence lengths that meet every edge: one token, just under, at and over the sizes kernels work in.
 const LENGTHS: [usize; 9] = [1, 2, 3, 15, 16, 33, 64, 65, 150];
@@ -138,9 +140,11 @@ fn attention<B: Backend>(backend: &B, precision: Precision) {
         let qkv = random.matrix(tokens, 3 * hidden);
         let plain = Attention { heads, rotary_frequencies: rotary_frequencies(width), alibi_slopes: None };
         let name = format!("{} attention, heads of {width}", precision.name);
-        let exact = |qkv: &Matrix, slopes: &[f32]| reference::attention(qkv, &cu_seqlens, heads, slopes, |v| v);
-        let rounding =
-            |qkv: &Matrix, slopes: &[f32]| reference::attention(qkv, &cu_seqlens, heads, slopes, precision.round);
+        let exact =
+            |qkv: &Matrix, slopes: &[f32]| reference::attention(qkv, &cu_seqlens, heads, slopes, |v| v);
+        let rounding = |qkv: &Matrix, slopes: &[f32]| {
+            reference::attention(qkv, &cu_seqlens, heads, slopes, precision.round)
+        };
         let none = vec![0.0; heads];
         let given = back(backend, &backend.attention(&tensor(backend, &qkv), &packed, &plain).unwrap());
         as_close(&name, &given, &exact(&qkv, &none), &rounding(&qkv, &none), TOLERANCE);
@@ -152,7 +156,13 @@ fn attention<B: Backend>(backend: &B, precision: Precision) {
             alibi_slopes: Some(backend.vector(slopes.clone()).unwrap()),
         };
         let given = back(backend, &backend.attention(&tensor(backend, &qkv), &packed, &alibi).unwrap());
-        as_close(&format!("{name}, alibi"), &given, &exact(&qkv, &slopes), &rounding(&qkv, &slopes), TOLERANCE);
+        as_close(
+            &format!("{name}, alibi"),
+            &given,
+            &exact(&qkv, &slopes),
+            &rounding(&qkv, &slopes),
+            TOLERANCE,
+        );
 
         let turned = reference::rotary(&qkv, &cu_seqlens, heads);
         let given = back(backend, &backend.rotary(tensor(backend, &qkv), &packed, &plain).unwrap());
@@ -170,14 +180,22 @@ fn attention<B: Backend>(backend: &B, precision: Precision) {
 /// Sequences that do not fit a block's memory, beside short ones: every way that attention cuts its work.
 fn long_attention<B: Backend>(backend: &B, precision: Precision) {
     let mut random = Random::new(8, precision);
-    for (width, lengths) in [(16, &[700, 3, 385][..]), (64, &[193, 1, 50]), (64, &[1022, 17]), (128, &[400, 200])] {
+    for (width, lengths) in
+        [(16, &[700, 3, 385][..]), (64, &[193, 1, 50]), (64, &[1022, 17]), (128, &[400, 200])]
+    {
         let (_, cu_seqlens, packed) = batch(backend, lengths, &mut random);
         let qkv = random.matrix(*cu_seqlens.last().unwrap() as usize, 3 * width);
         let plain = Attention { heads: 1, rotary_frequencies: Vec::new(), alibi_slopes: None };
         let given = back(backend, &backend.attention(&tensor(backend, &qkv), &packed, &plain).unwrap());
         let expected = reference::attention(&qkv, &cu_seqlens, 1, &[0.0], |v| v);
         let rounded = reference::attention(&qkv, &cu_seqlens, 1, &[0.0], precision.round);
-        as_close(&format!("{} attention over {lengths:?}", precision.name), &given, &expected, &rounded, TOLERANCE);
+        as_close(
+            &format!("{} attention over {lengths:?}", precision.name),
+            &given,
+            &expected,
+            &rounded,
+            TOLERANCE,
+        );
     }
 }
 
@@ -274,13 +292,20 @@ fn cpu() {
 
 /// NaN and infinity are caught on the card, with the rows they are in.
 fn broken_rows_are_reported(cuda: &Cuda) {
-    let x = Matrix { rows: 6, columns: 8, values: (0..48).map(|i| if i == 29 { f32::NAN } else { 1.0 }).collect() };
+    let x = Matrix {
+        rows: 6,
+        columns: 8,
+        values: (0..48).map(|i| if i == 29 { f32::NAN } else { 1.0 }).collect(),
+    };
     let packed = cuda.packed(&[0; 6], &[0, 2, 3, 5, 6], 2).unwrap();
     let span = PoolSpan { skip_first: 0, skip_last: 0 };
     for pool in [Pool::Mean, Pool::Max] {
         let pending = cuda.pool(&tensor(cuda, &x), &packed, pool, span).unwrap();
         let error = cuda.wait(pending).unwrap_err();
-        assert!(error.to_string().starts_with("1 of 4 rows hold NaN or infinity, the first of them row 2"), "{error}");
+        assert!(
+            error.to_string().starts_with("1 of 4 rows hold NaN or infinity, the first of them row 2"),
+            "{error}"
+        );
     }
 }
 

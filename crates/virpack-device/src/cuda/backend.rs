@@ -86,7 +86,14 @@ impl Cuda {
             return Err(DeviceError::shape(
                 "linear",
                 format!("x [tokens, {}] for a weight [{}, {}]", weight.columns, weight.rows, weight.columns),
-                format!("x [{}, {}], bias {:?}, y [{}, {}]", x.rows, x.columns, bias.map(|b| b.len), y.rows, y.columns),
+                format!(
+                    "x [{}, {}], bias {:?}, y [{}, {}]",
+                    x.rows,
+                    x.columns,
+                    bias.map(|b| b.len),
+                    y.rows,
+                    y.columns
+                ),
             ));
         }
         self.card.enter()?;
@@ -108,19 +115,16 @@ impl Cuda {
     }
 
     /// Copies values, and the flags after them, to the host on the download stream.
-    fn send(
-        &self,
-        source: super::Block,
-        values: usize,
-        flagged: usize,
-    ) -> Result<CudaPending, DeviceError> {
+    fn send(&self, source: super::Block, values: usize, flagged: usize) -> Result<CudaPending, DeviceError> {
         let bytes = (values + flagged) * size_of::<f32>();
         let mut host = self.pinned.take(&self.card, bytes)?;
         let Stream(download) = self.card.download;
         Event::record(&self.card, self.card.compute)?.hold(self.card.download)?;
         let to = host.bytes_mut().as_mut_ptr().cast();
         // SAFETY: both sides hold `bytes`; the pending keeps both until the copy is done.
-        check("cuMemcpyDtoHAsync", unsafe { sys::cuMemcpyDtoHAsync_v2(to, source.pointer, bytes, download) })?;
+        check("cuMemcpyDtoHAsync", unsafe {
+            sys::cuMemcpyDtoHAsync_v2(to, source.pointer, bytes, download)
+        })?;
         let arrived = Event::record(&self.card, self.card.download)?;
         let pool = Arc::clone(&self.pinned);
         Ok(CudaPending { host: Some(host), values, flagged, arrived, pool, _source: source })
@@ -140,7 +144,11 @@ impl Backend for Cuda {
 
     fn matrix(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<CudaMatrix, DeviceError> {
         if values.len() != rows * columns {
-            return Err(DeviceError::shape("matrix", format!("{rows} x {columns} values"), format!("{}", values.len())));
+            return Err(DeviceError::shape(
+                "matrix",
+                format!("{rows} x {columns} values"),
+                format!("{}", values.len()),
+            ));
         }
         Ok(CudaMatrix { memory: self.fixed("matrix", &values)?, rows, columns })
     }
@@ -159,7 +167,9 @@ impl Backend for Cuda {
         let Stream(compute) = self.card.compute;
         let from = host.bytes().as_ptr().cast();
         // SAFETY: both sides hold `bytes`; the host buffer is not written again before the event below.
-        check("cuMemcpyHtoDAsync", unsafe { sys::cuMemcpyHtoDAsync_v2(block.pointer, from, bytes, compute) })?;
+        check("cuMemcpyHtoDAsync", unsafe {
+            sys::cuMemcpyHtoDAsync_v2(block.pointer, from, bytes, compute)
+        })?;
         self.pinned.give(host, Some(Event::record(&self.card, self.card.compute)?));
         Ok(draft.on_card(block))
     }
@@ -207,21 +217,29 @@ impl Backend for Cuda {
         let count = x.rows * x.columns;
         let arguments = arguments![x.block.pointer, count as u64];
         // SAFETY: `x` holds `count` values.
-        unsafe { self.kernels.launch(Source::Elementwise, "gelu_in_place", self.by_vectors(count), &arguments)? };
+        unsafe {
+            self.kernels.launch(Source::Elementwise, "gelu_in_place", self.by_vectors(count), &arguments)?
+        };
         Ok(x)
     }
 
     fn gated_gelu(&self, x: &CudaTensor) -> Result<CudaTensor, DeviceError> {
         let width = x.columns / 2;
         if x.columns != 2 * width {
-            return Err(DeviceError::shape("gated_gelu", "[tokens, 2 · width]", format!("{} columns", x.columns)));
+            return Err(DeviceError::shape(
+                "gated_gelu",
+                "[tokens, 2 · width]",
+                format!("{} columns", x.columns),
+            ));
         }
         self.card.enter()?;
         let out = self.tensor(x.rows, width)?;
         let count = x.rows * width;
         let arguments = arguments![x.block.pointer, out.block.pointer, count as u64, width as i32];
         // SAFETY: `x` holds two rows of `width` for each of `out`'s.
-        unsafe { self.kernels.launch(Source::Elementwise, "gated_gelu", self.by_vectors(count), &arguments)? };
+        unsafe {
+            self.kernels.launch(Source::Elementwise, "gated_gelu", self.by_vectors(count), &arguments)?
+        };
         Ok(out)
     }
 
@@ -234,7 +252,9 @@ impl Backend for Cuda {
         let count = x.rows * x.columns;
         let arguments = arguments![x.block.pointer, y.block.pointer, count as u64];
         // SAFETY: both hold `count` values.
-        unsafe { self.kernels.launch(Source::Elementwise, "add_in_place", self.by_vectors(count), &arguments)? };
+        unsafe {
+            self.kernels.launch(Source::Elementwise, "add_in_place", self.by_vectors(count), &arguments)?
+        };
         Ok(x)
     }
 
@@ -256,7 +276,8 @@ impl Backend for Cuda {
         let out = self.tensor(x.rows, x.columns)?;
         let vectors = x.columns.div_ceil(32 * self.vector_len());
         let form = NORM_FORMS.into_iter().find(|form| form.0 >= vectors);
-        let name = form.filter(|_| x.columns % self.vector_len() == 0).map_or("layer_norm_any", |form| form.1);
+        let name =
+            form.filter(|_| x.columns % self.vector_len() == 0).map_or("layer_norm_any", |form| form.1);
         let threads = 128;
         let grid = Grid { blocks: (x.rows.div_ceil(threads as usize / 32), 1), threads, shared: 0 };
         let arguments = arguments![
@@ -348,7 +369,8 @@ impl Backend for Cuda {
         pending.arrived.wait()?;
         let host = pending.host.as_ref().expect("a pending is waited for once, and then gone");
         let (values, rest) = host.bytes().split_at(pending.values * size_of::<f32>());
-        let flags = values_of(&rest[..pending.flagged * size_of::<f32>()]).map(|f| u32::from_ne_bytes(f) != 0);
+        let flags =
+            values_of(&rest[..pending.flagged * size_of::<f32>()]).map(|f| u32::from_ne_bytes(f) != 0);
         let broken: Vec<usize> = flags.enumerate().filter_map(|(row, flag)| flag.then_some(row)).collect();
         if !broken.is_empty() {
             return Err(DeviceError::NotFinite { broken, rows: pending.flagged });

@@ -1,6 +1,7 @@
 //! Kernels from source to machine code: NVRTC at first use, then a file in the user's cache.
 
 use super::Dtype;
+use super::attention::Form;
 use crate::{DeviceError, Unavailable};
 use cudarc::nvrtc::sys;
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -25,12 +26,10 @@ pub(super) enum Source {
     AttentionAny,
     /// Attention on the matrix units.
     Attention {
-        /// Width of a head.
-        width: usize,
-        /// Heads a block.
-        heads: usize,
-        /// Threads a block.
-        threads: u32,
+        /// How it is cut.
+        form: Form,
+        /// With ALiBi's slopes.
+        alibi: bool,
     },
 }
 
@@ -53,7 +52,11 @@ impl Source {
             Source::Pool => include_str!("../kernels/pool.cu"),
             Source::Rotary => include_str!("../kernels/rotary.cu"),
             Source::AttentionAny => include_str!("../kernels/attention_any.cu"),
-            Source::Attention { .. } => include_str!("../kernels/attention.cu"),
+            Source::Attention { .. } => concat!(
+                include_str!("../kernels/matrix_units.cuh"),
+                include_str!("../kernels/attention_step.cuh"),
+                include_str!("../kernels/attention.cu")
+            ),
         }
     }
 
@@ -63,12 +66,17 @@ impl Source {
             "--std=c++17".into(),
             format!("-DDTYPE={}", dtype as u8),
         ];
-        if let Source::Attention { width, heads, threads } = self {
-            options.extend([
-                format!("-DWIDTH={width}"),
-                format!("-DHEADS={heads}"),
-                format!("-DTHREADS={threads}"),
-            ]);
+        if let Source::Attention { form, alibi } = self {
+            let numbers = [
+                ("WIDTH", form.width),
+                ("HEADS", form.heads),
+                ("THREADS", form.threads),
+                ("BLOCKS", form.blocks),
+                ("TILES", form.tiles),
+                ("STEP", form.step),
+                ("ALIBI", usize::from(alibi)),
+            ];
+            options.extend(numbers.map(|(name, value)| format!("-D{name}={value}")));
         }
         options
     }
@@ -86,7 +94,9 @@ pub(super) fn architecture(capability: u32) -> String {
 pub(super) fn machine_code(source: Source, dtype: Dtype, architecture: &str) -> Result<Vec<u8>, DeviceError> {
     let options = source.options(dtype, architecture);
     let path = cache_folder().map(|folder| folder.join(cache_name(source, &options)));
-    if let Some(code) = path.as_deref().and_then(|p| fs::read(p).ok()).filter(|code| code.starts_with(b"\x7fELF")) {
+    if let Some(code) =
+        path.as_deref().and_then(|p| fs::read(p).ok()).filter(|code| code.starts_with(b"\x7fELF"))
+    {
         return Ok(code);
     }
     let code = compile(source, &options, architecture)?;
@@ -142,7 +152,9 @@ fn compile(source: Source, options: &[String], architecture: &str) -> Result<Vec
             let mut len = 0;
             let sized = call("nvrtcGetCUBINSize", sys::nvrtcGetCUBINSize(program, &mut len));
             let mut code = vec![0u8; len];
-            sized.and_then(|()| call("nvrtcGetCUBIN", sys::nvrtcGetCUBIN(program, code.as_mut_ptr().cast()))).map(|()| code)
+            sized
+                .and_then(|()| call("nvrtcGetCUBIN", sys::nvrtcGetCUBIN(program, code.as_mut_ptr().cast())))
+                .map(|()| code)
         } else {
             let (file, architecture) = (source.file(), architecture.to_owned());
             Err(DeviceError::Kernel { file, architecture, log: log_of(program) })

@@ -42,7 +42,11 @@ pub(super) fn check(call: &'static str, result: sys::CUresult) -> Result<(), Dev
     // SAFETY: the driver writes a pointer to a static string, or leaves it null.
     let reason = unsafe {
         sys::cuGetErrorString(result, &mut text);
-        if text.is_null() { format!("{result:?}") } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
+        if text.is_null() {
+            format!("{result:?}")
+        } else {
+            CStr::from_ptr(text).to_string_lossy().into_owned()
+        }
     };
     Err(DeviceError::Call { call, reason })
 }
@@ -182,9 +186,7 @@ impl Event {
     pub(super) fn milliseconds_since(&self, earlier: &Event) -> Result<f32, DeviceError> {
         let mut milliseconds = 0.0;
         // SAFETY: a pointer to a local, live events.
-        check(ELAPSED, unsafe {
-            sys::cuEventElapsedTime_v2(&mut milliseconds, earlier.event, self.event)
-        })?;
+        check(ELAPSED, unsafe { sys::cuEventElapsedTime_v2(&mut milliseconds, earlier.event, self.event) })?;
         Ok(milliseconds)
     }
 
@@ -204,8 +206,7 @@ impl Event {
     /// Whether the stream has passed this point.
     pub(super) fn is_past(&self) -> bool {
         // SAFETY: a live event of the context made current.
-        self.card.enter().is_ok()
-            && unsafe { sys::cuEventQuery(self.event) } == sys::CUresult::CUDA_SUCCESS
+        self.card.enter().is_ok() && unsafe { sys::cuEventQuery(self.event) } == sys::CUresult::CUDA_SUCCESS
     }
 }
 

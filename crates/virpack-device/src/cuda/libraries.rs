@@ -68,7 +68,8 @@ pub(super) fn driver_has(symbol: &str) -> bool {
 fn open_one(wanted: &Wanted, folders: &[PathBuf]) -> Result<(), Unavailable> {
     let named = wanted.names.iter().map(PathBuf::from);
     let placed = folders.iter().flat_map(|f| wanted.names.iter().map(move |n| f.join(n)));
-    let missing = || Unavailable { reason: format!("{} was not found", wanted.what), hint: wanted.hint.into() };
+    let missing =
+        || Unavailable { reason: format!("{} was not found", wanted.what), hint: wanted.hint.into() };
     named.chain(placed).find_map(|path| open_path(&path, wanted.symbol)).ok_or_else(missing)
 }
 
@@ -88,7 +89,8 @@ fn open_path(path: &Path, symbol: &str) -> Option<()> {
 
 /// Folders that may hold CUDA libraries: the toolkit's, then those of Python environments.
 fn folders() -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = env::var_os("CUDA_HOME").iter().map(|h| Path::new(h).join("lib64")).collect();
+    let mut folders: Vec<PathBuf> =
+        env::var_os("CUDA_HOME").iter().map(|h| Path::new(h).join("lib64")).collect();
     let mut toolkits = entries(Path::new("/usr/local"), |name| name.starts_with("cuda"));
     // The newest first: `cuda-13.0` before `cuda-12.4`.
     toolkits.sort_by(|a, b| b.cmp(a));

@@ -71,7 +71,8 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     pub(super) fn new(input_ids: &'a [u16], cu_seqlens: &'a [i32]) -> Result<Self, DeviceError> {
         let rising = cu_seqlens.windows(2).all(|w| w[0] < w[1]);
-        let ends = cu_seqlens.first() == Some(&0) && cu_seqlens.last() == i32::try_from(input_ids.len()).ok().as_ref();
+        let ends = cu_seqlens.first() == Some(&0)
+            && cu_seqlens.last() == i32::try_from(input_ids.len()).ok().as_ref();
         if !rising || !ends {
             return Err(DeviceError::shape(
                 "packed",
@@ -170,7 +171,8 @@ mod tests {
             for item in &draft.items {
                 assert!(cu.contains(&item.start) && cu.contains(&(item.start + item.length)));
                 assert!(item.row + item.rows <= item.length);
-                (item.start + item.row..item.start + item.row + item.rows).for_each(|r| seen[r as usize] += 1);
+                (item.start + item.row..item.start + item.row + item.rows)
+                    .for_each(|r| seen[r as usize] += 1);
             }
             assert!(seen.iter().all(|&s| s == 1));
         }

@@ -225,17 +225,31 @@ impl Products {
                 check(
                     "cublasLtMatmulAlgoGetHeuristic",
                     sys::cublasLtMatmulAlgoGetHeuristic(
-                        handle, plan.operation, w, x, y, y, preference, most, found.as_mut_ptr(), &mut count,
+                        handle,
+                        plan.operation,
+                        w,
+                        x,
+                        y,
+                        y,
+                        preference,
+                        most,
+                        found.as_mut_ptr(),
+                        &mut count,
                     ),
                 )
             });
             sys::cublasLtMatmulPreferenceDestroy(preference);
             asked?;
         }
-        let found = found[..count as usize].iter().filter(|f| f.state == sys::cublasStatus_t::CUBLAS_STATUS_SUCCESS);
+        let found =
+            found[..count as usize].iter().filter(|f| f.state == sys::cublasStatus_t::CUBLAS_STATUS_SUCCESS);
         let found: Vec<_> = found.copied().collect();
         if found.is_empty() {
-            return Err(DeviceError::shape("linear", "a product that cuBLASLt has an algorithm for", format!("{shape:?}")));
+            return Err(DeviceError::shape(
+                "linear",
+                "a product that cuBLASLt has an algorithm for",
+                format!("{shape:?}"),
+            ));
         }
         Ok(found)
     }
@@ -251,7 +265,9 @@ impl Products {
     ) -> Result<sys::cublasLtMatmulAlgo_t, DeviceError> {
         let bytes = shape.rows * shape.outputs * self.dtype.bytes();
         // Without room for the trial, the library's favourite it is.
-        let Ok(scratch) = Fixed::new(&self.card, "measuring products", bytes) else { return Ok(found[0].algo) };
+        let Ok(scratch) = Fixed::new(&self.card, "measuring products", bytes) else {
+            return Ok(found[0].algo);
+        };
         let trial = Operands { y: scratch.pointer, ..operands };
         let mut best = (f32::INFINITY, found[0].algo);
         for candidate in found {
@@ -304,7 +320,12 @@ unsafe fn set<V>(
 ) -> Result<(), DeviceError> {
     // SAFETY: the caller's promise; the value is copied.
     check("cublasLtMatmulDescSetAttribute", unsafe {
-        sys::cublasLtMatmulDescSetAttribute(operation, attribute, ptr::from_ref(&value).cast(), size_of::<V>())
+        sys::cublasLtMatmulDescSetAttribute(
+            operation,
+            attribute,
+            ptr::from_ref(&value).cast(),
+            size_of::<V>(),
+        )
     })
 }
 

@@ -24,7 +24,8 @@ pub(crate) struct Precision {
 impl Precision {
     pub(crate) const F32: Precision = Precision { name: "f32", round: |v| v };
     pub(crate) const F16: Precision = Precision { name: "f16", round: |v| half::f16::from_f64(v).to_f64() };
-    pub(crate) const BF16: Precision = Precision { name: "bf16", round: |v| half::bf16::from_f64(v).to_f64() };
+    pub(crate) const BF16: Precision =
+        Precision { name: "bf16", round: |v| half::bf16::from_f64(v).to_f64() };
 
     pub(crate) fn all(self, values: &[f64]) -> Vec<f64> {
         values.iter().map(|&v| (self.round)(v)).collect()
