@@ -56,7 +56,14 @@ const FIRST_POSITIONS: usize = 1024;
 
 /// (cos, sin) of every position and pair on the card, by the frequencies' bits.
 #[derive(Debug, Default)]
-pub(super) struct RotaryTables(Mutex<HashMap<Vec<u32>, (usize, Arc<Fixed>)>>);
+pub(super) struct RotaryTables(Mutex<HashMap<Vec<u32>, RotaryTable>>);
+
+/// Positions and their values on the card.
+#[derive(Debug)]
+struct RotaryTable {
+    positions: usize,
+    values: Arc<Fixed>,
+}
 
 impl Form {
     fn row_bytes(self) -> usize {
@@ -103,8 +110,8 @@ impl Cuda {
         }
         let key: Vec<u32> = frequencies.iter().map(|f| f.to_bits()).collect();
         let mut tables = self.rotary.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, table)) = tables.get(&key).filter(|(rows, _)| *rows >= positions) {
-            return Ok(Arc::clone(table));
+        if let Some(table) = tables.get(&key).filter(|table| table.positions >= positions) {
+            return Ok(Arc::clone(&table.values));
         }
         let rows = positions.next_power_of_two().max(FIRST_POSITIONS);
         // Angles in float32, as models are trained: in half precision they are the classic error.
@@ -115,10 +122,10 @@ impl Cuda {
             })
         };
         let values: Vec<f32> = (0..rows).flat_map(turn).collect();
-        let table = Arc::new(self.fixed_f32("rotary table", &values)?);
+        let values = Arc::new(self.fixed_f32("rotary table", &values)?);
         // Kernels already given to the stream may still read the old table: `Fixed` waits for them.
-        tables.insert(key, (rows, Arc::clone(&table)));
-        Ok(table)
+        tables.insert(key, RotaryTable { positions: rows, values: Arc::clone(&values) });
+        Ok(values)
     }
 
     /// Checks `qkv` against the batch and the heads: (hidden, head width).
@@ -129,7 +136,7 @@ impl Cuda {
     ) -> Result<(usize, usize), DeviceError> {
         let hidden = qkv.columns / 3;
         let divides =
-            qkv.columns == 3 * hidden && heads > 0 && hidden % heads == 0 && (hidden / heads) % 2 == 0;
+            qkv.columns == 3 * hidden && heads > 0 && hidden.is_multiple_of(2 * heads);
         if !divides || hidden / heads > 256 || qkv.rows != packed.tokens {
             return Err(DeviceError::shape(
                 "attention",
@@ -186,7 +193,7 @@ impl Cuda {
                 let table =
                     rotated.then(|| self.rotary_table(width, packed.longest, frequencies)).transpose()?;
                 let table = table.as_ref().map_or(0, |t| t.pointer);
-                self.attend_on_matrix_units(qkv, packed, form, heads, table, slopes, &out)?;
+                self.attend_on_matrix_units(qkv, packed, form, table, slopes, &out)?;
             }
             None => {
                 if rotated {
@@ -217,11 +224,11 @@ impl Cuda {
         qkv: &CudaTensor,
         packed: &CudaPacked,
         form: Form,
-        heads: usize,
         table: u64,
         slopes: u64,
         out: &CudaTensor,
     ) -> Result<(), DeviceError> {
+        let heads = out.columns / form.width;
         let capacity = form.capacity(packed.longest, self.kernels.shared_limit);
         let shared = form.shared(capacity);
         let blocks = (packed.items, heads.div_ceil(form.heads));

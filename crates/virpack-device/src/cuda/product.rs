@@ -57,6 +57,14 @@ pub(super) struct Products {
 struct State {
     handle: sys::cublasLtHandle_t,
     plans: HashMap<Shape, Plan>,
+    /// What measuring chose, by the shape with its rows left out (0), and for how many rows.
+    measured: HashMap<Shape, Measured>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    rows: usize,
+    algorithm: sys::cublasLtMatmulAlgo_t,
 }
 
 // SAFETY: the handle may be used from any thread, one at a time: it lives behind the mutex.
@@ -86,7 +94,7 @@ impl Products {
         // SAFETY: a pointer to a local; the context is current.
         check("cublasLtCreate", unsafe { sys::cublasLtCreate(&mut handle) })?;
         let workspace = Fixed::new(card, "cuBLASLt workspace", WORKSPACE)?;
-        let state = Mutex::new(State { handle, plans: HashMap::new() });
+        let state = Mutex::new(State { handle, plans: HashMap::new(), measured: HashMap::new() });
         Ok(Products { card: Arc::clone(card), dtype, workspace, state })
     }
 
@@ -100,7 +108,7 @@ impl Products {
         let state = &mut *state;
         if !state.plans.contains_key(&shape) {
             // SAFETY: the caller's promise.
-            let plan = unsafe { self.plan(state.handle, shape, operands)? };
+            let plan = unsafe { self.plan(state, shape, operands)? };
             state.plans.insert(shape, plan);
         }
         let plan = &state.plans[&shape];
@@ -152,7 +160,7 @@ impl Products {
     /// Row-major `y = x · weightᵀ` is column-major `yᵀ = weight · xᵀ`, whose first operand is read transposed.
     unsafe fn plan(
         &self,
-        handle: sys::cublasLtHandle_t,
+        state: &mut State,
         shape: Shape,
         operands: Operands,
     ) -> Result<Plan, DeviceError> {
@@ -185,13 +193,46 @@ impl Products {
             // SAFETY: plain integers, overwritten below.
             algorithm: unsafe { mem::zeroed() },
         };
-        let found = self.candidates(handle, &plan, shape)?;
-        plan.algorithm = found[0].algo;
-        if shape.rows >= ROWS_WORTH_MEASURING && found.len() > 1 && libraries::driver_has(ELAPSED) {
-            // SAFETY: the caller's promise.
-            plan.algorithm = unsafe { self.fastest(handle, &plan, &found, shape, operands)? };
-        }
+        // SAFETY: the caller's promise.
+        plan.algorithm = unsafe { self.algorithm(state, &plan, shape, operands)? };
         Ok(plan)
+    }
+
+    /// The algorithm: measured once a weight, at the first large batch; other large batches take the same where it
+    /// fits, so that a batch of a new size costs no measuring.
+    unsafe fn algorithm(
+        &self,
+        state: &mut State,
+        plan: &Plan,
+        shape: Shape,
+        operands: Operands,
+    ) -> Result<sys::cublasLtMatmulAlgo_t, DeviceError> {
+        let found = self.candidates(state.handle, plan, shape)?;
+        if shape.rows < ROWS_WORTH_MEASURING || !libraries::driver_has(ELAPSED) {
+            return Ok(found[0].algo);
+        }
+        let weight = Shape { rows: 0, ..shape };
+        match state.measured.get(&weight).filter(|m| shape.rows <= 2 * m.rows) {
+            Some(m) if 2 * shape.rows >= m.rows && Self::fits(state.handle, plan, &m.algorithm) => Ok(m.algorithm),
+            Some(_) => Ok(found[0].algo),
+            None => {
+                // SAFETY: the caller's promise.
+                let algorithm = unsafe { self.fastest(state.handle, plan, &found, shape, operands)? };
+                state.measured.insert(weight, Measured { rows: shape.rows, algorithm });
+                Ok(algorithm)
+            }
+        }
+    }
+
+    /// Whether an algorithm measured for other rows runs for these, in the workspace there is.
+    fn fits(handle: sys::cublasLtHandle_t, plan: &Plan, algorithm: &sys::cublasLtMatmulAlgo_t) -> bool {
+        let (w, x, y) = (plan.weight, plan.x, plan.y);
+        // SAFETY: plain integers, filled by the library; live descriptors.
+        let (status, result) = unsafe {
+            let mut result: sys::cublasLtMatmulHeuristicResult_t = mem::zeroed();
+            (sys::cublasLtMatmulAlgoCheck(handle, plan.operation, w, x, y, y, algorithm, &mut result), result)
+        };
+        status == sys::cublasStatus_t::CUBLAS_STATUS_SUCCESS && result.workspaceSize <= WORKSPACE
     }
 
     /// What the library proposes, its favourite first.
