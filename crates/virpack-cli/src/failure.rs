@@ -1,11 +1,12 @@
 //! What a failed command says and returns.
 
+use crate::text::say;
 use std::process::ExitCode;
 
 /// Exit code for a fault of the input or the options.
 pub(crate) const USER: u8 = 1;
 /// Exit code for a fault of virpack's.
-const OURS: u8 = 2;
+pub(crate) const OURS: u8 = 2;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,9 @@ pub(crate) enum Failure {
     /// The picture could not be drawn.
     #[error(transparent)]
     Plot(#[from] crate::plot::PlotError),
+    /// An option that would do nothing.
+    #[error("--window-overlap does nothing without windows\nhint: add --long-records window")]
+    OverlapWithoutWindows,
     /// Nothing more can be written to stdout.
     #[error("cannot write to stdout: {0}")]
     Stdout(#[from] std::io::Error),
@@ -36,7 +40,7 @@ impl Failure {
             // Whoever read us has seen enough, as `head` has.
             return ExitCode::SUCCESS;
         }
-        eprintln!("error: {self}");
+        say(format_args!("error: {self}"));
         match &self {
             Failure::Virpack(error) if error.is_fault() => ExitCode::from(OURS),
             _ => ExitCode::from(USER),

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 /// Protein sequences to language-model embeddings, packed without padding.
 #[derive(Debug, Parser)]
-#[command(name = "virpack", version, arg_required_else_help = true)]
+#[command(name = "virpack", version, arg_required_else_help = true, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -44,12 +44,19 @@ fn main() -> ExitCode {
             return code;
         }
     };
-    let result = match arguments.command {
-        Command::Embed(arguments) => commands::embed::run(&arguments),
-        Command::Pack(arguments) => commands::pack::run(&arguments),
-        Command::Models(arguments) => commands::models::run(&arguments),
+    // A panic, which has said its message by then, is our fault and must not leave with a code of its own.
+    match std::panic::catch_unwind(|| run(&arguments.command)) {
+        Ok(result) => result.map_or_else(Failure::report, |()| ExitCode::SUCCESS),
+        Err(_) => ExitCode::from(failure::OURS),
+    }
+}
+
+fn run(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Embed(arguments) => commands::embed::run(arguments),
+        Command::Pack(arguments) => commands::pack::run(arguments),
+        Command::Models(arguments) => commands::models::run(arguments),
         Command::Devices => commands::devices::run(),
-        Command::Completions(arguments) => commands::completions::run(&arguments),
-    };
-    result.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
+        Command::Completions(arguments) => commands::completions::run(arguments),
+    }
 }

@@ -35,6 +35,29 @@ pub(crate) enum PlotError {
     },
 }
 
+/// The two kinds of pictures.
+#[derive(Clone, Copy)]
+enum Kind {
+    Svg,
+    Png,
+}
+
+impl Kind {
+    /// By the ending of the name.
+    fn of(path: &Path) -> Result<Kind, PlotError> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some(extension) if extension.eq_ignore_ascii_case("svg") => Ok(Kind::Svg),
+            Some(extension) if extension.eq_ignore_ascii_case("png") => Ok(Kind::Png),
+            _ => Err(PlotError::Format(path.to_owned())),
+        }
+    }
+}
+
+/// Checks that a picture can be drawn into a file of this name, before there is anything to draw.
+pub(crate) fn check(path: &Path) -> Result<(), PlotError> {
+    Kind::of(path).map(drop)
+}
+
 /// Draws the histogram of lengths and the fill of the batches into `path`, SVG or PNG by its ending.
 ///
 /// The font is in the binary, so that no system font is needed.
@@ -44,18 +67,17 @@ pub(crate) fn draw(plan: &Plan, path: &Path) -> Result<(), PlotError> {
         // Only a broken font is refused, and then drawing itself says so.
         let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
     });
-    let written = match path.extension().and_then(|extension| extension.to_str()) {
-        Some(extension) if extension.eq_ignore_ascii_case("svg") => {
+    let written = match Kind::of(path)? {
+        Kind::Svg => {
             let mut text = String::new();
             panels(plan, &SVGBackend::with_string(&mut text, SIZE).into_drawing_area())?;
             fs::write(path, text)
         }
-        Some(extension) if extension.eq_ignore_ascii_case("png") => {
+        Kind::Png => {
             let mut pixels = vec![0; (SIZE.0 * SIZE.1 * 3) as usize];
             panels(plan, &BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area())?;
             write_png(path, &pixels)
         }
-        _ => return Err(PlotError::Format(path.to_owned())),
     };
     written.map_err(|source| PlotError::Write { path: path.to_owned(), source })
 }

@@ -28,6 +28,9 @@ use tiles::Shared;
 /// Rows a task of a row-by-row operation takes.
 const ROWS: usize = 64;
 
+/// Most threads of a backend: beyond any machine's cores.
+const MOST_THREADS: usize = 4096;
+
 /// The CPU: float32, every core, AVX-512 or AVX2 where the processor has them.
 #[derive(Debug)]
 pub struct Cpu {
@@ -52,6 +55,11 @@ impl Cpu {
     /// When the system refuses the threads.
     pub fn new(threads: Option<NonZeroUsize>) -> Result<Cpu, DeviceError> {
         let count = threads.map_or(0, NonZeroUsize::get);
+        if count > MOST_THREADS {
+            // The system would start so many for minutes before it refuses one.
+            let reason = format!("the most is {MOST_THREADS}");
+            return Err(DeviceError::Threads { threads: count, reason });
+        }
         let threads = ThreadPoolBuilder::new()
             .num_threads(count)
             .thread_name(|i| format!("cpu-{i}"))
@@ -65,10 +73,22 @@ impl Cpu {
         self.threads.current_num_threads()
     }
 
-    /// Bytes that the threads take beside tensors: packed weights of the products, keys and values of the
-    /// attention.
-    pub fn workspace(&self) -> u64 {
-        self.threads() as u64 * (4 << 20)
+    /// Bytes taken beside weights and tensors, by a model whose weight matrices have the shapes `weights`,
+    /// `[outputs, inputs]`, and whose attention has heads of `head_width` and sequences of up to `longest`
+    /// tokens.
+    ///
+    /// Each thread keeps what the product's library packs of the weights (all outputs, at most
+    /// 512 inputs at a time) and the keys and values of one head of one sequence
+    /// (`attention::Scratch`). All threads share the table of rotary angles.
+    pub fn workspace(&self, weights: &[[usize; 2]], longest: usize, head_width: usize) -> u64 {
+        let packed = |&[outputs, inputs]: &[usize; 2]| outputs * inputs.min(gemm::PACKED_INPUTS);
+        let packed = weights.iter().map(packed).max().unwrap_or(0);
+        // Beyond any memory where the lengths are: no sum of these may wrap.
+        let values = |n: usize| (n as u64).saturating_mul(size_of::<f32>() as u64);
+        let attention = values(longest.saturating_mul(2 * head_width));
+        let angles =
+            values(longest.checked_next_power_of_two().unwrap_or(usize::MAX).saturating_mul(head_width));
+        values(packed).saturating_add(attention).saturating_mul(self.threads() as u64).saturating_add(angles)
     }
 
     /// The instructions in use: `AVX-512`, `AVX2`, `NEON` or `scalar`.
@@ -356,7 +376,8 @@ impl Backend for Cpu {
         }
         self.each_row(&mut qkv, |row, values| {
             for head in values[..2 * hidden].chunks_exact_mut(hidden / attention.heads) {
-                table.rotate(head, positions[row]);
+                let before = head.to_vec();
+                table.rotate(&before, positions[row], head);
             }
         });
         Ok(qkv)

@@ -1,5 +1,7 @@
 //! One body of checks for every backend, against plain float64 arithmetic written here.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod reference;
 
 use reference::{Matrix, Precision, Random, as_close, close};

@@ -176,7 +176,9 @@ pub enum SeqError {
         source: std::io::Error,
     },
     /// A thread of the loader panicked; it is a fault of ours, or of the tokenizer given.
-    #[error("the loader's {worker} thread panicked: {message}")]
+    #[error(
+        "the loader's {worker} thread panicked: {message}\nhint: this is a fault of virpack's: please report it"
+    )]
     WorkerPanicked {
         /// What the thread did: `reading`, `tokenizing` or `collating`.
         worker: &'static str,
@@ -188,7 +190,7 @@ pub enum SeqError {
     /// A budget that cannot hold the longest sequence the options let through.
     #[error(
         "a token budget of {token_budget} cannot hold a sequence of {longest} tokens\n\
-         hint: the smallest budget that works is {longest}"
+         hint: the smallest budget that works is {longest}: --max-length and the special tokens"
     )]
     BudgetTooSmall {
         /// Most tokens in a batch.
@@ -259,8 +261,9 @@ pub enum SeqError {
     },
     /// Memory that does not hold the model and its smallest batch.
     #[error(
-        "{available} bytes of memory do not hold the model and a batch of {smallest_budget} tokens\n\
-         hint: {needed} bytes are needed"
+        "{} of free memory do not hold the model and a batch of {smallest_budget} tokens\n\
+         hint: {} are needed; free some, lower --max-length or take a smaller model",
+        megabytes(*available), megabytes(*needed)
     )]
     NotEnoughMemory {
         /// Memory that may be used, bytes.
@@ -270,4 +273,33 @@ pub enum SeqError {
         /// The smallest token budget that the limits allow.
         smallest_budget: usize,
     },
+}
+
+/// Bytes for people, in MB.
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+impl SeqError {
+    /// Whether this library is at fault, and neither the input nor the options.
+    ///
+    /// ```
+    /// use virpack_seq::SeqError;
+    ///
+    /// let panicked = SeqError::WorkerPanicked { worker: "tokenizing", message: "no message".to_owned() };
+    /// assert!(panicked.is_fault());
+    /// assert!(!SeqError::MaxLengthZero.is_fault());
+    /// ```
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        // What the options let through always fits a batch: the rest are checks of what packs.
+        matches!(
+            self,
+            SeqError::WorkerPanicked { .. }
+                | SeqError::OverBudget { .. }
+                | SeqError::OverAttentionCost { .. }
+                | SeqError::NoTokens { .. }
+                | SeqError::LengthOutOfRange { .. }
+        )
+    }
 }

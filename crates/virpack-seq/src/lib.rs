@@ -1,4 +1,8 @@
-//! Bytes of FASTA or FASTQ to packed token batches.
+//! Bytes of FASTA or FASTQ to packed token batches, for any engine.
+//!
+//! [`reader`] gives records, a [`Tokenizer`] their tokens, a [`LengthPolicy`] says what becomes of long ones, a
+//! [`GreedyPacker`] fits lengths under a token budget, [`VarlenCollator`] does so on a stream, and
+//! [`AsyncDataLoader`] runs all of it on threads of its own and hands out [`PackedBatch`]es.
 
 #![forbid(unsafe_code)]
 

@@ -145,11 +145,11 @@ impl GreedyPacker {
     /// [`SeqError::ZeroOption`] for a `token_budget` or `max_sequences` of 0.
     pub fn new(options: PackerOptions) -> Result<Self, SeqError> {
         let PackerOptions { token_budget, longest, max_sequences, max_attention_cost, .. } = options;
-        if token_budget == 0 {
-            return Err(SeqError::ZeroOption { option: "token_budget" });
-        }
         if longest > token_budget {
             return Err(SeqError::BudgetTooSmall { token_budget, longest });
+        }
+        if token_budget == 0 {
+            return Err(SeqError::ZeroOption { option: "token_budget" });
         }
         if token_budget > i32::MAX as usize {
             return Err(SeqError::BudgetTooLarge { token_budget });

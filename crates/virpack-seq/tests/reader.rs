@@ -309,7 +309,7 @@ fn bad_fastq_names_line_and_record() {
     );
     let (records, error) = read_bytes("@a\nAC\n+\nII\n@b\nACGT\n");
     assert_eq!(records.len(), 1);
-    assert!(matches!(error, Some(SeqError::FastqTruncated { record: 2, .. })), "{error:?}");
+    assert!(matches!(error, Some(SeqError::FastqTruncated { line: 6, record: 2, .. })), "{error:?}");
     let (_, error) = read_bytes("@a\nAC\nGT\n+\nIIII\n");
     assert!(
         matches!(error, Some(SeqError::FastqLine { line: 3, record: 1, expected: '+', .. })),

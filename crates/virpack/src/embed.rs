@@ -90,6 +90,7 @@ pub struct Summary {
 ///
 /// Everything that can go wrong is told with what, where and what to do; the output then does not exist.
 pub fn embed(options: &EmbedOptions, mut progress: impl FnMut(Progress)) -> Result<Summary, Error> {
+    options.check()?;
     let records = virpack_seq::reader::open(&options.inputs)?;
     let weights = Weights::open(&options.model)?;
     let config = Esm2Config::of(&weights)?;
@@ -163,6 +164,21 @@ impl EmbedOptions {
         }
     }
 
+    /// Checks all that needs no model: the inputs are there, the output's name is free, lengths and token budget
+    /// fit together.
+    ///
+    /// # Errors
+    ///
+    /// The first of them that is not so.
+    pub fn check(&self) -> Result<(), Error> {
+        virpack_seq::reader::open(&self.inputs)?;
+        self.lengths.check()?;
+        if let Some(token_budget) = self.token_budget {
+            GreedyPacker::new(PackerOptions::new(token_budget, self.lengths.max_tokens()))?;
+        }
+        Ok(output::check(&self.output, self.force)?)
+    }
+
     fn runner(&self, config: &Esm2Config) -> Result<RunnerOptions, Error> {
         let layers = config.layers as i64;
         let asked = self.layer.unwrap_or(layers);
@@ -197,12 +213,13 @@ impl EmbedOptions {
             Some(token_budget) => token_budget,
             None => {
                 let limits = BudgetLimits {
-                    max: CPU_TOKEN_BUDGET.max(longest.next_multiple_of(128)),
+                    max: longest.checked_next_multiple_of(128).unwrap_or(usize::MAX).max(CPU_TOKEN_BUDGET),
                     min: longest,
                     shortest: self.lengths.min_length.max(1) + 2,
                 };
                 let memory = available_memory().unwrap_or(u64::MAX);
-                calculate_token_budget(memory, &footprint(config, 4, cpu.workspace()), &limits)?
+                let workspace = cpu.workspace(&config.products(), longest, config.hidden / config.heads);
+                calculate_token_budget(memory, &footprint(config, 4, workspace), &limits)?
             }
         };
         let packer = GreedyPacker::new(PackerOptions::new(token_budget, longest))?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::model::published::PUBLISHED;
 use crate::model::weights::{CheckpointError, Dtype};
 use crate::output::OutputError;
+use virpack_device::DeviceError;
 
 /// What can go wrong, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -22,16 +23,22 @@ pub enum Error {
         /// The path that was tried.
         looked_for: PathBuf,
     },
-    /// A model that is not in the cache while the network is switched off.
+    /// A model that is not in the cache while the network is switched off, or not asked.
     #[error(
-        "{repository} is no local path and not in the cache {}, and HF_HUB_OFFLINE keeps off the network\n\
-         hint: unset HF_HUB_OFFLINE, or give a local directory with its files as --model", cache.display()
+        "{repository} is no local path and not in the cache {}{}", cache.display(), if *offline {
+            ", and HF_HUB_OFFLINE keeps off the network\n\
+             hint: unset HF_HUB_OFFLINE, or give a local directory with its files as --model"
+        } else {
+            "\nhint: check the name; `virpack embed` downloads a model when it first runs it"
+        }
     )]
     NotCached {
         /// The repository.
         repository: String,
         /// The cache's directory.
         cache: PathBuf,
+        /// Whether the network was switched off, rather than not asked.
+        offline: bool,
     },
     /// A repository, a revision or a file of it that the Hub does not have.
     #[error(
@@ -158,7 +165,7 @@ pub enum Error {
     /// A shard's index without a `weight_map`, or one that names a file outside its directory.
     #[error("{}: {}", path.display(), match shard {
         Some(shard) => format!("names the shard {shard:?}, which is no file name"),
-        None => "no weight_map of tensor names to shards".to_owned(),
+        None => "no weight_map of tensor names to shards\nhint: name the directory of the model's files".to_owned(),
     })]
     ShardIndex {
         /// The index.
@@ -259,7 +266,7 @@ pub enum Error {
     // --- running: runner.rs, embed.rs ---
     /// A device refused or failed.
     #[error(transparent)]
-    Device(#[from] virpack_device::DeviceError),
+    Device(#[from] DeviceError),
     /// The input could not be read, cut or packed.
     #[error(transparent)]
     Seq(#[from] virpack_seq::SeqError),
@@ -318,12 +325,16 @@ impl Error {
             self,
             Error::Panicked { .. }
                 | Error::WindowsMissing { .. }
-                | Error::Device(_)
-                | Error::Thread { .. }
+                | Error::Device(DeviceError::Shape { .. } | DeviceError::TokenId { .. })
                 | Error::Output(
-                    OutputError::Duplicate { .. } | OutputError::Missing { .. } | OutputError::Surplus { .. }
+                    OutputError::Duplicate { .. }
+                        | OutputError::Missing { .. }
+                        | OutputError::Surplus { .. }
+                        | OutputError::Width { .. }
+                        | OutputError::UnknownSource { .. }
+                        | OutputError::Encode { .. }
                 )
-        )
+        ) || matches!(self, Error::Seq(error) if error.is_fault())
     }
 }
 

@@ -1,4 +1,7 @@
-//! Models, runner and outputs.
+//! Packed language-model embeddings of biological sequences: models, the runner, outputs.
+//!
+//! [`embed::embed`] is the whole run. [`seq`] holds what comes before the model (reading, tokenizing, packing),
+//! [`device`] what it runs on.
 
 #![forbid(unsafe_code)]
 
@@ -12,3 +15,8 @@ mod windows;
 pub use error::Error;
 pub use virpack_device as device;
 pub use virpack_seq as seq;
+
+/// The README's Rust example, compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -165,12 +165,9 @@ struct Sink {
 /// ```
 pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<EmbeddingWriter, OutputError> {
     assert!(hidden > 0, "an embedding has at least one value");
+    check(path, options.force)?;
     let format = Format::of(path)?;
     let [ids, skipped_path] = [path.with_extension("ids.txt"), path.with_extension("skipped.tsv")];
-    let own_ids = (format == Format::Npy).then_some(&*ids);
-    for file in [Some(path), own_ids, Some(&skipped_path)].into_iter().flatten() {
-        check_free(file, options.force)?;
-    }
     let several = options.sources.len() > 1;
     let table: Box<dyn Table> = match format {
         Format::Npy => Box::new(npy::Npy::create(path, &ids, hidden, several)?),
@@ -179,6 +176,26 @@ pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<Embe
     let order = Order::new(hidden, options.reorder_bytes, path);
     let sink = Sink { table, skipped: None, written: Written::nothing() };
     Ok(EmbeddingWriter { hidden, options, path: path.to_path_buf(), skipped_path, order, sink })
+}
+
+/// Checks that [`create`] has a format for `path`, that the names it needs are free, unless `force` is set, and
+/// that their directory is there; makes nothing.
+///
+/// # Errors
+///
+/// As [`create`], but for a directory that only turns out at the first write not to take files.
+pub fn check(path: &Path, force: bool) -> Result<(), OutputError> {
+    let format = Format::of(path)?;
+    let [ids, skipped] = [path.with_extension("ids.txt"), path.with_extension("skipped.tsv")];
+    let own_ids = (format == Format::Npy).then_some(&*ids);
+    for file in [Some(path), own_ids, Some(&skipped)].into_iter().flatten() {
+        check_free(file, force)?;
+    }
+    let directory = aside::directory_of(path);
+    match directory.metadata() {
+        Ok(_) => Ok(()),
+        Err(source) => Err(OutputError::Directory { directory, source }),
+    }
 }
 
 impl EmbeddingWriter {

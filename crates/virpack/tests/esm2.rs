@@ -1,5 +1,7 @@
 //! ESM-2 against `transformers`, on tiny random models of every head width and on real weights.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! `virpack embed`.
 
-use super::input::{Inputs, parse_budget};
+use super::input::{Inputs, parse_budget, parse_count};
 use crate::failure::Failure;
 use crate::progress::{DownloadBar, RunBar};
-use crate::text::{count, grouped, short};
+use crate::text::{count, grouped, say, short};
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -14,9 +14,6 @@ use virpack::model::hub::{self, HubOptions};
 /// What `virpack embed` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    inputs: Inputs,
-
     /// A directory or file of weights, a name (esm2_t33_650M_UR50D), or ORG/REPO on the Hugging Face Hub
     #[arg(long, short, value_name = "MODEL")]
     model: String,
@@ -25,8 +22,11 @@ pub(crate) struct Arguments {
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
 
+    #[command(flatten)]
+    inputs: Inputs,
+
     /// How a record's residues become one embedding
-    #[arg(long, value_enum, default_value_t = Pooling::Mean)]
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Pooling::Mean)]
     pool: Pooling,
 
     /// After which layer, from 0 (the embeddings); negative from the end [default: the last]
@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     no_packing: bool,
 
     /// Threads that compute [default: one a core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     threads: Option<NonZeroUsize>,
 
     /// No progress, no summary; only warnings and errors
@@ -66,10 +66,9 @@ enum Pooling {
 
 /// Embeds, with a bar, a summary line and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let model = hub::resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(arguments.quiet))?;
-    let options = EmbedOptions {
+    let mut options = EmbedOptions {
         inputs: arguments.inputs.inputs(),
-        model,
+        model: PathBuf::new(),
         model_name: arguments.model.clone(),
         output: arguments.output.clone(),
         pool: match arguments.pool {
@@ -78,35 +77,39 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             Pooling::Max => Pool::Max,
         },
         layer: arguments.layer,
-        lengths: arguments.inputs.lengths(),
+        lengths: arguments.inputs.lengths()?,
         token_budget: arguments.token_budget,
         buffer_size: arguments.inputs.buffer_size.get(),
         packing: !arguments.no_packing,
         threads: arguments.threads,
         force: arguments.force,
     };
+    // A mistyped file must not cost a download first.
+    options.check()?;
+    options.model =
+        hub::resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(arguments.quiet))?;
     let bar = RunBar::new(arguments.quiet);
     let result = embed(&options, |progress| bar.update(progress));
     bar.finish();
     let summary = result?;
     warn(&summary);
     if !arguments.quiet {
-        eprintln!("{}", line(&summary, &arguments.output));
+        say(line(&summary, &arguments.output));
     }
     Ok(())
 }
 
 fn warn(summary: &Summary) {
     for input in &summary.empty_inputs {
-        eprintln!("warning: {input}: empty, no records");
+        say(format_args!("warning: {input}: empty, no records"));
     }
     if let Some(warning) = summary.packing.as_ref().and_then(|packing| packing.warning.as_ref()) {
-        eprintln!("{warning}");
+        say(warning);
     }
     if summary.written.skipped > 0 {
         let table = summary.written.files.iter().find(|f| f.to_string_lossy().ends_with(".skipped.tsv"));
         let place = table.map_or_else(String::new, |path| format!(": see {}", path.display()));
-        eprintln!("warning: {} skipped{place}", count(summary.written.skipped, "record", "records"));
+        say(format_args!("warning: {} skipped{place}", count(summary.written.skipped, "record", "records")));
     }
 }
 

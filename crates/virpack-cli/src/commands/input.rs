@@ -1,7 +1,9 @@
 //! Options that say what is read, packed and cut; shared by `embed` and `pack`.
 
+use crate::failure::Failure;
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use virpack_seq::{Input, LengthPolicy, LongRecords};
 
 /// Inputs, lengths and packing.
@@ -9,7 +11,7 @@ use virpack_seq::{Input, LengthPolicy, LongRecords};
 pub(crate) struct Inputs {
     /// FASTA or FASTQ files, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
     #[arg(required = true, value_name = "INPUT")]
-    inputs: Vec<String>,
+    inputs: Vec<PathBuf>,
 
     /// Most residues of a record that go through
     #[arg(long, value_name = "N", default_value_t = LengthPolicy::default().max_length)]
@@ -20,15 +22,15 @@ pub(crate) struct Inputs {
     min_length: usize,
 
     /// What becomes of records over --max-length
-    #[arg(long, value_enum, default_value_t = Long::Truncate)]
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Long::Truncate)]
     long_records: Long,
 
-    /// Residues that neighbouring windows share [default: 128, at most half of --max-length]
+    /// Residues that neighbouring windows share, with --long-records window [default: 128, at most half of --max-length]
     #[arg(long, value_name = "N")]
     window_overlap: Option<usize>,
 
     /// Records collected before packing
-    #[arg(long, value_name = "N", default_value = "2000")]
+    #[arg(long, value_name = "N", default_value = "2000", value_parser = parse_count)]
     pub(crate) buffer_size: NonZeroUsize,
 }
 
@@ -47,10 +49,14 @@ enum Long {
 
 impl Inputs {
     pub(crate) fn inputs(&self) -> Vec<Input> {
-        self.inputs.iter().map(|name| Input::from(name.as_str())).collect()
+        self.inputs.iter().cloned().map(Input::from).collect()
     }
 
-    pub(crate) fn lengths(&self) -> LengthPolicy {
+    /// The policy for lengths.
+    pub(crate) fn lengths(&self) -> Result<LengthPolicy, Failure> {
+        if self.window_overlap.is_some() && !matches!(self.long_records, Long::Window) {
+            return Err(Failure::OverlapWithoutWindows);
+        }
         let overlap = LongRecords::DEFAULT_OVERLAP.min(self.max_length / 2);
         let long_records = match self.long_records {
             Long::Truncate => LongRecords::Truncate,
@@ -58,7 +64,7 @@ impl Inputs {
             Long::Skip => LongRecords::Skip,
             Long::Error => LongRecords::Error,
         };
-        LengthPolicy { max_length: self.max_length, min_length: self.min_length, long_records }
+        Ok(LengthPolicy { max_length: self.max_length, min_length: self.min_length, long_records })
     }
 }
 
@@ -68,4 +74,9 @@ pub(crate) fn parse_budget(text: &str) -> Result<Option<usize>, String> {
         "auto" => Ok(None),
         number => number.parse().map(Some).map_err(|_| "expected a number of tokens, or `auto`".to_owned()),
     }
+}
+
+/// A number of at least one: clap's own message speaks of types.
+pub(crate) fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "expected a whole number, at least 1".to_owned())
 }

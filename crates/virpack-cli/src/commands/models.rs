@@ -4,12 +4,11 @@ use crate::failure::Failure;
 use crate::text::{bytes, grouped};
 use clap::{Args, Subcommand};
 use std::io::Write;
-use std::path::Path;
 use virpack::embed::CPU_TOKEN_BUDGET;
-use virpack::model::config::Esm2Config;
+use virpack::model::config_of;
 use virpack::model::esm2::footprint;
 use virpack::model::hub::{self, HubOptions, Repository};
-use virpack::model::published::{PUBLISHED, Published};
+use virpack::model::published::PUBLISHED;
 use virpack::model::weights::Weights;
 
 /// What `virpack models` takes.
@@ -63,29 +62,21 @@ fn list(out: &mut impl Write, hub: &HubOptions) -> Result<(), Failure> {
 }
 
 fn info(out: &mut impl Write, model: &str, hub: &HubOptions) -> Result<(), Failure> {
-    let local = Path::new(model).exists().then(|| model.into()).or_else(|| cached(model, hub));
-    let config = match (&local, Published::find(model)) {
-        (Some(path), _) => {
-            let weights = Weights::open(path)?;
-            let config = Esm2Config::of(&weights)?;
-            for (path, size) in weights.files() {
+    let config = config_of(model, hub)?;
+    match hub::local(model, hub)? {
+        Some(path) => {
+            for (path, size) in Weights::open(&path)?.files() {
                 writeln!(out, "weights      {} ({})", path.display(), bytes(size))?;
             }
-            config
         }
-        (None, Some(published)) => {
-            writeln!(out, "weights      not cached: {} on the Hugging Face Hub", published.repository())?;
-            published.config()
+        None => {
+            let repository = Repository::parse(model).map_or_else(|| model.to_owned(), |found| found.id);
+            writeln!(
+                out,
+                "weights      not cached: `virpack embed` downloads {repository} when it first runs"
+            )?;
         }
-        // Says which names there are, and where this one was looked for.
-        (None, None) => {
-            let offline = HubOptions { offline: true, ..hub.clone() };
-            return Err(match hub::resolve(model, &offline, &()) {
-                Err(error) => error.into(),
-                Ok(path) => return info(out, &path.display().to_string(), hub),
-            });
-        }
-    };
+    }
     let memory = footprint(&config, 4, 0);
     writeln!(out, "layers       {}", config.layers)?;
     writeln!(out, "hidden       {}", config.hidden)?;

@@ -3,12 +3,14 @@
 use super::input::Inputs;
 use crate::failure::Failure;
 use crate::plot;
-use crate::text::{grouped, short};
+use crate::text::{grouped, say, short};
 use clap::{Args, ValueEnum};
 use std::io::Write;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;
+use virpack::embed::CPU_TOKEN_BUDGET;
+use virpack::model::config_of;
+use virpack::model::hub::HubOptions;
 use virpack_seq::{
     Algorithm, CollatorOptions, EsmTokenizer, LengthCounts, LengthHistogram, PackerOptions, Plan, Planner,
     plan_records,
@@ -21,16 +23,16 @@ pub(crate) struct Arguments {
     inputs: Inputs,
 
     /// Most tokens in a batch, special tokens included
-    #[arg(long, value_name = "N", default_value = "4096")]
-    token_budget: NonZeroUsize,
+    #[arg(long, value_name = "N", default_value_t = CPU_TOKEN_BUDGET)]
+    token_budget: usize,
 
     /// How sequences are packed
     #[arg(long, value_enum, default_value_t = Choice::Ffd)]
     algorithm: Choice,
 
-    /// The model whose tokens are counted; all ESM-2 models share one alphabet
-    #[arg(long, short, value_name = "MODEL", default_value = "esm2")]
-    model: String,
+    /// The model to plan for, checked as `embed` would, never downloaded; without one, any ESM-2 model: all share one alphabet
+    #[arg(long, short, value_name = "MODEL")]
+    model: Option<String>,
 
     /// One JSON object instead of tables
     #[arg(long)]
@@ -56,24 +58,35 @@ enum Choice {
 /// Plans the packing and writes it to stdout.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let start = Instant::now();
-    let lengths = arguments.inputs.lengths();
-    let records = virpack_seq::reader::open(&arguments.inputs.inputs())?;
+    if let Some(model) = &arguments.model {
+        config_of(model, &HubOptions::from_env())?;
+    }
+    if let Some(path) = &arguments.plot {
+        plot::check(path)?;
+    }
+    let lengths = arguments.inputs.lengths()?;
+    let inputs = arguments.inputs.inputs();
+    let records = virpack_seq::reader::open(&inputs)?;
     let algorithm = match arguments.algorithm {
         Choice::Ffd => Algorithm::FirstFitDecreasing,
         Choice::Bfd => Algorithm::BestFitDecreasing,
         Choice::Nfd => Algorithm::NextFitDecreasing,
         Choice::Nf => Algorithm::NextFit,
     };
-    let packer = PackerOptions::new(arguments.token_budget.get(), lengths.max_tokens()).algorithm(algorithm);
+    let packer = PackerOptions::new(arguments.token_budget, lengths.max_tokens()).algorithm(algorithm);
     let buffer_size = arguments.inputs.buffer_size.get();
     let planner = Planner::new(packer, CollatorOptions { buffer_size, ..CollatorOptions::default() })?;
+    let progress = records.progress();
     let (plan, counts) = plan_records(records, &EsmTokenizer::new(), &lengths, planner)?;
     if let Some(path) = &arguments.plot {
         plot::draw(&plan, path)?;
     }
     let seconds = start.elapsed().as_secs_f64();
+    for source in progress.empty_inputs() {
+        say(format_args!("warning: {}: empty, no records", inputs[source as usize]));
+    }
     if let Some(warning) = &plan.stats.warning {
-        eprintln!("{warning}");
+        say(warning);
     }
     let out = &mut std::io::stdout().lock();
     if arguments.json { json(out, &plan, &counts, seconds) } else { tables(out, &plan, &counts, seconds) }

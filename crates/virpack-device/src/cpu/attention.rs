@@ -148,10 +148,11 @@ impl HeadTask<'_> {
         scratch.keys[self.tokens.len() * width..].fill(0.0);
         for (position, token) in self.tokens.clone().enumerate() {
             let row = &self.qkv[token * 3 * hidden..][..3 * hidden];
-            let key = &mut scratch.keys[position * width..][..width];
-            key.copy_from_slice(&row[hidden + self.head * width..][..width]);
-            if let Some(rotary) = self.rotary {
-                rotary.rotate(key, position);
+            let key = &row[hidden + self.head * width..][..width];
+            let out = &mut scratch.keys[position * width..][..width];
+            match self.rotary {
+                Some(rotary) => rotary.rotate(key, position, out),
+                None => out.copy_from_slice(key),
             }
             scratch.values[position * width..][..width]
                 .copy_from_slice(&row[2 * hidden + self.head * width..][..width]);
@@ -168,14 +169,12 @@ impl HeadTask<'_> {
         for q in 0..count {
             let token = self.tokens.start + first + q;
             let row = &self.qkv[token * 3 * self.hidden + self.head * self.width..][..self.width];
-            for (r, v) in scratch.row.iter_mut().zip(row) {
-                *r = v * scale;
-            }
-            if let Some(rotary) = self.rotary {
-                rotary.rotate(&mut scratch.row, first + q);
+            match self.rotary {
+                Some(rotary) => rotary.rotate(row, first + q, &mut scratch.row),
+                None => scratch.row.copy_from_slice(row),
             }
             for (d, v) in scratch.row.iter().enumerate() {
-                scratch.queries[d * lanes + q] = *v;
+                scratch.queries[d * lanes + q] = v * scale;
             }
         }
     }

@@ -3,6 +3,10 @@
 //! On x86-64 with AVX2 or AVX-512 that is `private-gemm-x86`, the engine inside faer: the fastest of those
 //! measured at these shapes, and the one that builds in seconds (`dev/gemm.md`). Elsewhere it is `gemm`.
 
+/// Inputs (the inner dimension) of the weights that `private-gemm-x86` packs at a time, for all outputs of a tile,
+/// into memory that its thread keeps. `gemm` blocks the inner dimension as finely or finer.
+pub(crate) const PACKED_INPUTS: usize = 512;
+
 /// `out (+)= left · rightᵀ`, all row-major: `left` `[rows, inner]`, `right` `[columns, inner]`, `out` with
 /// `stride` elements from row to row.
 ///

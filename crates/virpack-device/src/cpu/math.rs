@@ -29,7 +29,7 @@ pub(crate) fn exp_nonpositive<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 /// `ln(erfc(t)) / t` on `[0, 5]`: a least-squares fit weighted by the error it causes in GELU (3e-10 before
 /// rounding), made by `dev/erfc_fit.py`. Lowest power first.
 const LN_ERFC: [f32; 10] = [
-    -1.128_379_2,
+    -std::f32::consts::FRAC_2_SQRT_PI,
     -0.636_619_2,
     -0.102_774_68,
     0.019_125_927,

@@ -25,17 +25,18 @@ impl RotaryTable {
         }
     }
 
-    /// Rotates one head of one token at `position`, in place.
+    /// One head of one token, rotated to `position`.
     #[inline(always)]
-    pub(crate) fn rotate(&self, head: &mut [f32], position: usize) {
+    pub(crate) fn rotate(&self, head: &[f32], position: usize, out: &mut [f32]) {
         let half = self.frequencies.len();
         let cos = &self.cos[position * half..][..half];
         let sin = &self.sin[position * half..][..half];
-        let (low, high) = head.split_at_mut(half);
-        for (((a, b), c), s) in low.iter_mut().zip(high).zip(cos).zip(sin) {
-            let (x, y) = (*a, *b);
-            *a = x * c - y * s;
-            *b = y * c + x * s;
+        let (low, high) = (&head[..half], &head[half..2 * half]);
+        let (out_low, out_high) = out.split_at_mut(half);
+        let (out_low, out_high) = (&mut out_low[..half], &mut out_high[..half]);
+        for i in 0..half {
+            out_low[i] = low[i] * cos[i] - high[i] * sin[i];
+            out_high[i] = high[i] * cos[i] + low[i] * sin[i];
         }
     }
 }

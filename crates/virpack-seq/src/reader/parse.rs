@@ -41,6 +41,8 @@ pub(crate) struct Parser {
     source: u32,
     /// The line of the block's first byte.
     line: u64,
+    /// The line of the block's last byte, in FASTQ.
+    last_line: u64,
     /// Number of the next record over all inputs, from 0.
     index: u64,
     /// Records of this input so far.
@@ -57,6 +59,7 @@ impl Parser {
             format: Format::Fasta,
             source: 0,
             line: 1,
+            last_line: 1,
             index: 0,
             records: 0,
             failed: false,
@@ -83,6 +86,10 @@ impl Parser {
         }
         self.source = block.source;
         self.line = block.line;
+        if block.format == Format::Fastq {
+            let before_last = block.bytes.split_last().map_or(&[][..], |(_, before)| before);
+            self.last_line = self.line + memchr_iter(b'\n', before_last).count() as u64;
+        }
         self.format = block.format;
         // One byte more than the block, or needletail would look for room to read on.
         let capacity = block.bytes.len() + 3;
@@ -135,7 +142,7 @@ impl Parser {
         match error.kind {
             ParseErrorKind::UnequalLengths => Fault::Quality(line, error),
             ParseErrorKind::InvalidSeparator => Fault::Line(line, '+'),
-            ParseErrorKind::UnexpectedEnd => Fault::End(line),
+            ParseErrorKind::UnexpectedEnd => Fault::End(line.min(self.last_line)),
             _ => Fault::Line(line, if self.format == Format::Fasta { '>' } else { '@' }),
         }
     }

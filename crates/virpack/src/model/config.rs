@@ -204,6 +204,14 @@ impl Esm2Config {
         tensors
     }
 
+    /// Shapes, `[outputs, inputs]`, of the weights that a layer multiplies with: queries, keys and values in one,
+    /// the attention's output, and the feed-forward step up and down.
+    #[must_use]
+    pub fn products(&self) -> [[usize; 2]; 4] {
+        let (hidden, intermediate) = (self.hidden, self.intermediate);
+        [[3 * hidden, hidden], [hidden, hidden], [intermediate, hidden], [hidden, intermediate]]
+    }
+
     /// How many parameters the encoder has, without any head.
     #[must_use]
     pub fn parameters(&self) -> u64 {

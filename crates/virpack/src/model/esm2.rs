@@ -204,8 +204,13 @@ impl<B: Backend> Loader<'_, B> {
     }
 }
 
-/// What running a model of these settings takes: the weights, and for each token the widest moment of a
-/// layer (the residual stream, the normed rows and the feed-forward rows).
+/// What running a model of these settings takes: the weights, the backend's own `workspace` (bytes), and for each
+/// token what a layer holds at its widest.
+///
+/// That is the residual stream and the normed rows, both `hidden` wide, beside either the queries, keys and values
+/// (`3 · hidden`; the attention's output takes the normed rows' place) or the feed-forward rows, which take the
+/// memory of the queries, keys and values. All layers use the same memory. `tests/footprint.rs` compares this with
+/// what the CPU takes.
 pub fn footprint(config: &Esm2Config, bytes_per_value: u64, workspace: u64) -> Footprint {
     let width = 2 * config.hidden + config.intermediate.max(3 * config.hidden);
     Footprint {

@@ -77,6 +77,26 @@ impl Repository {
     }
 }
 
+/// The directory or file that `model` means where it is on this machine; nothing for a name whose files are not
+/// in the cache.
+///
+/// # Errors
+///
+/// [`Error::ModelNotFound`] for what is neither a path nor a name.
+pub fn local(model: &str, options: &HubOptions) -> Result<Option<PathBuf>, Error> {
+    let path = Path::new(model);
+    if path.exists() {
+        return Ok(Some(path.to_owned()));
+    }
+    Ok(cached(&repository(model)?, options))
+}
+
+/// What `model`, which is no path, means on the Hub.
+pub(super) fn repository(model: &str) -> Result<Repository, Error> {
+    let not_found = || Error::ModelNotFound { model: model.to_owned(), looked_for: model.into() };
+    Repository::parse(model).ok_or_else(not_found)
+}
+
 /// The directory or file that `model` means, downloaded first where it must be.
 ///
 /// A path that exists is taken as it is. All else is a name: its files come from the cache where they are whole,
@@ -88,17 +108,13 @@ impl Repository {
 /// [`Error::NoSuchRepository`], [`Error::NoAccess`], [`Error::NoWeights`] for repositories that cannot be used,
 /// [`Error::Download`] when the network or the disk fails.
 pub fn resolve(model: &str, options: &HubOptions, progress: &dyn DownloadProgress) -> Result<PathBuf, Error> {
-    let path = Path::new(model);
-    if path.exists() {
-        return Ok(path.to_owned());
+    if let Some(path) = local(model, options)? {
+        return Ok(path);
     }
-    let not_found = || Error::ModelNotFound { model: model.to_owned(), looked_for: path.to_owned() };
-    let repository = Repository::parse(model).ok_or_else(not_found)?;
-    if let Some(snapshot) = cached(&repository, options) {
-        return Ok(snapshot);
-    }
+    let repository = repository(model)?;
     if options.offline {
-        return Err(Error::NotCached { repository: repository.id, cache: options.cache.clone() });
+        let (repository, cache) = (repository.id, options.cache.clone());
+        return Err(Error::NotCached { repository, cache, offline: true });
     }
     download::download(&repository, options, progress)
 }

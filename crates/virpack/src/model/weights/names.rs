@@ -47,9 +47,21 @@ const FAIR_ESM_LAYER: [(&str, &str); 9] = [
 /// assert_eq!(canonical("layers.3.self_attn.q_proj.weight"), name);
 /// assert_eq!(canonical("encoder.sentence_encoder.layers.3.self_attn.q_proj.weight"), name);
 /// assert_eq!(canonical("classifier.dense.bias"), "classifier.dense.bias");
+/// assert_eq!(canonical("esm.encoder.layer.3.LayerNorm.gamma"), "encoder.layer.3.LayerNorm.weight");
 /// ```
 #[must_use]
 pub fn canonical(name: &str) -> Cow<'_, str> {
+    let name = encoder_name(name);
+    // TensorFlow's names for a layer norm's parameters, which transformers 5 writes again.
+    for (from, to) in [("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")] {
+        if let Some(layer) = name.strip_suffix(from) {
+            return Cow::Owned(format!("{layer}{to}"));
+        }
+    }
+    name
+}
+
+fn encoder_name(name: &str) -> Cow<'_, str> {
     if let Some(rest) = HEAD_PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
         return Cow::Borrowed(rest);
     }
