@@ -135,8 +135,7 @@ impl Cuda {
         heads: usize,
     ) -> Result<(usize, usize), DeviceError> {
         let hidden = qkv.columns / 3;
-        let divides =
-            qkv.columns == 3 * hidden && heads > 0 && hidden.is_multiple_of(2 * heads);
+        let divides = qkv.columns == 3 * hidden && heads > 0 && hidden.is_multiple_of(2 * heads);
         if !divides || hidden / heads > 256 || qkv.rows != packed.tokens {
             return Err(DeviceError::shape(
                 "attention",

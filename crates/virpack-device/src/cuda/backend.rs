@@ -276,8 +276,9 @@ impl Backend for Cuda {
         let out = self.tensor(x.rows, x.columns)?;
         let vectors = x.columns.div_ceil(32 * self.vector_len());
         let form = NORM_FORMS.into_iter().find(|form| form.0 >= vectors);
-        let name =
-            form.filter(|_| x.columns.is_multiple_of(self.vector_len())).map_or("layer_norm_any", |form| form.1);
+        let name = form
+            .filter(|_| x.columns.is_multiple_of(self.vector_len()))
+            .map_or("layer_norm_any", |form| form.1);
         let threads = 128;
         let grid = Grid { blocks: (x.rows.div_ceil(threads as usize / 32), 1), threads, shared: 0 };
         let arguments = arguments![

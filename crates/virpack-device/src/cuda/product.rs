@@ -158,12 +158,7 @@ impl Products {
     }
 
     /// Row-major `y = x · weightᵀ` is column-major `yᵀ = weight · xᵀ`, whose first operand is read transposed.
-    unsafe fn plan(
-        &self,
-        state: &mut State,
-        shape: Shape,
-        operands: Operands,
-    ) -> Result<Plan, DeviceError> {
+    unsafe fn plan(&self, state: &mut State, shape: Shape, operands: Operands) -> Result<Plan, DeviceError> {
         use sys::cublasLtEpilogue_t::{CUBLASLT_EPILOGUE_BIAS, CUBLASLT_EPILOGUE_DEFAULT};
         use sys::cublasLtMatmulDescAttributes_t as Attribute;
         let kind = match self.dtype {
@@ -213,7 +208,9 @@ impl Products {
         }
         let weight = Shape { rows: 0, ..shape };
         match state.measured.get(&weight).filter(|m| shape.rows <= 2 * m.rows) {
-            Some(m) if 2 * shape.rows >= m.rows && Self::fits(state.handle, plan, &m.algorithm) => Ok(m.algorithm),
+            Some(m) if 2 * shape.rows >= m.rows && Self::fits(state.handle, plan, &m.algorithm) => {
+                Ok(m.algorithm)
+            }
             Some(_) => Ok(found[0].algo),
             None => {
                 // SAFETY: the caller's promise.
