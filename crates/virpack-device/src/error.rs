@@ -30,6 +30,54 @@ pub enum DeviceError {
         /// What the system said.
         reason: String,
     },
+    /// The device has no room left.
+    #[error(
+        "{op}: no room for {wanted} bytes on the device, {free} are free\nhint: ask for smaller batches with --token-budget"
+    )]
+    OutOfMemory {
+        /// What asked.
+        op: &'static str,
+        /// Bytes asked for.
+        wanted: usize,
+        /// Bytes the device has free.
+        free: usize,
+    },
+    /// A call to the device's driver or libraries failed.
+    #[error("{call} failed: {reason}")]
+    Call {
+        /// The function.
+        call: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// A kernel did not compile for this device.
+    #[error("{file} does not compile for {architecture}:\n{log}")]
+    Kernel {
+        /// The source file.
+        file: &'static str,
+        /// The device's architecture.
+        architecture: String,
+        /// What the compiler said.
+        log: String,
+    },
+    /// Values that are NaN or infinite: the model left the range of the dtype.
+    #[error("{} of {rows} rows hold NaN or infinity, the first of them row {}\nhint: try --dtype bf16 or f32", .broken.len(), .broken.first().unwrap_or(&0))]
+    NotFinite {
+        /// The rows, by their place in the batch.
+        broken: Vec<usize>,
+        /// Rows in the batch.
+        rows: usize,
+    },
+}
+
+/// Why a device cannot be used on this machine.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{reason}\nhint: {hint}")]
+pub struct Unavailable {
+    /// What is missing.
+    pub reason: String,
+    /// What to do about it.
+    pub hint: String,
 }
 
 impl DeviceError {

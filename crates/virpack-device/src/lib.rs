@@ -4,10 +4,12 @@
 
 pub mod backend;
 pub mod cpu;
+pub mod cuda;
 pub mod error;
 mod mapped;
 
 pub use backend::{Attention, Backend, Pool, PoolSpan, TokenDropout, rotary_frequencies};
 pub use cpu::Cpu;
-pub use error::DeviceError;
+pub use cuda::{Cuda, CudaOptions, Dtype};
+pub use error::{DeviceError, Unavailable};
 pub use mapped::MappedFile;

@@ -4,8 +4,10 @@
 
 mod reference;
 
-use reference::{Matrix, Random, close};
-use virpack_device::{Attention, Backend, Cpu, Pool, PoolSpan, TokenDropout, rotary_frequencies};
+use reference::{Matrix, Precision, Random, as_close, close};
+use virpack_device::{
+    Attention, Backend, Cpu, Cuda, CudaOptions, Dtype, Pool, PoolSpan, TokenDropout, rotary_frequencies,
+};
 
 /// Sequence lengths that meet every edge: one token, just under, at and over the sizes kernels work in.
 const LENGTHS: [usize; 9] = [1, 2, 3, 15, 16, 33, 64, 65, 150];
@@ -42,8 +44,8 @@ fn back<B: Backend>(backend: &B, x: &B::Tensor) -> Vec<f32> {
     backend.wait(backend.read(x).unwrap()).unwrap()
 }
 
-fn embed<B: Backend>(backend: &B) {
-    let mut random = Random::new(1);
+fn embed<B: Backend>(backend: &B, precision: Precision) {
+    let mut random = Random::new(1, precision);
     let table = random.matrix(33, 48);
     let device_table = backend.matrix(33, 48, table.values.clone()).unwrap();
     let (ids, cu_seqlens, packed) = batch(backend, &LENGTHS, &mut random);
@@ -62,14 +64,15 @@ fn embed<B: Backend>(backend: &B) {
         }
     }
     close("embed", &plain, &expected, 0.0);
-    close("embed with token dropout", &dropped, &expected_dropped, TOLERANCE);
+    let plain = precision.all(&expected_dropped);
+    as_close("embed with token dropout", &dropped, &expected_dropped, &plain, TOLERANCE);
     assert!(backend.packed(&[1, 2], &[0, 3], 3).is_err(), "boundaries past the end");
     let outside = backend.packed(&[33], &[0, 1], 1);
     assert!(outside.and_then(|p| backend.embed(&device_table, &p, None)).is_err(), "id outside the table");
 }
 
-fn products<B: Backend>(backend: &B) {
-    let mut random = Random::new(2);
+fn products<B: Backend>(backend: &B, precision: Precision) {
+    let mut random = Random::new(2, precision);
     for (rows, inner, columns) in [(1, 8, 8), (3, 32, 96), (65, 40, 24), (300, 320, 1280), (515, 96, 64)] {
         let (x, w) = (random.matrix(rows, inner), random.matrix(columns, inner));
         let (b, residual) = (random.matrix(1, columns), random.matrix(rows, columns));
@@ -77,41 +80,45 @@ fn products<B: Backend>(backend: &B) {
         let bias = backend.vector(b.values.clone()).unwrap();
         let (dx, dr) = (tensor(backend, &x), tensor(backend, &residual));
         let product = reference::linear(&x, &w, Some(&b.values));
-        let name = format!("linear {rows} x {inner} x {columns}");
-        close(
-            &name,
-            &back(backend, &backend.linear(&dx, &weight, Some(&bias)).unwrap()),
-            &product,
-            TOLERANCE,
-        );
+        let name = format!("{} linear {rows} x {inner} x {columns}", precision.name);
+        let given = back(backend, &backend.linear(&dx, &weight, Some(&bias)).unwrap());
+        let rounded = precision.all(&product);
+        as_close(&name, &given, &product, &rounded, TOLERANCE);
         let bare = reference::linear(&x, &w, None);
-        close(&name, &back(backend, &backend.linear(&dx, &weight, None).unwrap()), &bare, TOLERANCE);
-        let gelu: Vec<f64> = product.iter().map(|&v| reference::gelu(v)).collect();
-        let given = backend.linear_gelu(&dx, &weight, Some(&bias)).unwrap();
-        close(&format!("{name}, gelu"), &back(backend, &given), &gelu, TOLERANCE);
-        let sum: Vec<f64> = product.iter().zip(&residual.values).map(|(p, &r)| p + f64::from(r)).collect();
-        let given = backend.linear_add(&dx, &weight, Some(&bias), dr).unwrap();
-        close(&format!("{name}, add"), &back(backend, &given), &sum, TOLERANCE);
+        let given = back(backend, &backend.linear(&dx, &weight, None).unwrap());
+        as_close(&name, &given, &bare, &precision.all(&bare), TOLERANCE);
+        let gelu = |product: &[f64]| product.iter().map(|&v| reference::gelu(v)).collect::<Vec<f64>>();
+        let given = back(backend, &backend.linear_gelu(&dx, &weight, Some(&bias)).unwrap());
+        let plain = precision.all(&gelu(&rounded));
+        as_close(&format!("{name}, gelu"), &given, &gelu(&product), &plain, TOLERANCE);
+        let sum = |product: &[f64]| {
+            product.iter().zip(&residual.values).map(|(p, &r)| p + f64::from(r)).collect::<Vec<f64>>()
+        };
+        let given = back(backend, &backend.linear_add(&dx, &weight, Some(&bias), dr).unwrap());
+        let plain = precision.all(&sum(&rounded));
+        as_close(&format!("{name}, add"), &given, &sum(&product), &plain, TOLERANCE);
     }
 }
 
-fn element_wise<B: Backend>(backend: &B) {
-    let mut random = Random::new(3);
+fn element_wise<B: Backend>(backend: &B, precision: Precision) {
+    let mut random = Random::new(3, precision);
     for (rows, columns) in [(1, 2), (5, 34), (70, 320)] {
         let (x, y) = (random.matrix(rows, columns), random.matrix(rows, columns));
         let (w, b) = (random.matrix(1, columns), random.matrix(1, columns));
         let scaled: Vec<f64> = x.values.iter().map(|&v| f64::from(v)).collect();
         let gelu: Vec<f64> = scaled.iter().map(|&v| reference::gelu(v)).collect();
-        close("gelu", &back(backend, &backend.gelu(tensor(backend, &x)).unwrap()), &gelu, TOLERANCE);
+        let given = back(backend, &backend.gelu(tensor(backend, &x)).unwrap());
+        as_close("gelu", &given, &gelu, &precision.all(&gelu), TOLERANCE);
         let sum: Vec<f64> = scaled.iter().zip(&y.values).map(|(a, &b)| a + f64::from(b)).collect();
         let given = backend.add(tensor(backend, &x), &tensor(backend, &y)).unwrap();
-        close("add", &back(backend, &given), &sum, TOLERANCE);
+        as_close("add", &back(backend, &given), &sum, &precision.all(&sum), TOLERANCE);
         let (weight, bias) =
             (backend.vector(w.values.clone()).unwrap(), backend.vector(b.values.clone()).unwrap());
         let given = backend.layer_norm(&tensor(backend, &x), &weight, &bias, 1e-5).unwrap();
         let expected = reference::layer_norm(&x, &w.values, &b.values, 1e-5);
         // Two columns may lie close together: their difference is known only to float32.
-        close("layer norm", &back(backend, &given), &expected, 1e-4f64.min(TOLERANCE * 20.0));
+        let plain = precision.all(&expected);
+        as_close("layer norm", &back(backend, &given), &expected, &plain, 1e-4f64.min(TOLERANCE * 20.0));
         let gated: Vec<f64> = (0..rows)
             .flat_map(|r| {
                 let (gate, value) = x.row(r).split_at(columns / 2);
@@ -122,22 +129,27 @@ fn element_wise<B: Backend>(backend: &B) {
             })
             .collect();
         let given = backend.gated_gelu(&tensor(backend, &x)).unwrap();
-        close("gated gelu", &back(backend, &given), &gated, TOLERANCE);
+        as_close("gated gelu", &back(backend, &given), &gated, &precision.all(&gated), TOLERANCE);
     }
 }
 
-fn attention<B: Backend>(backend: &B) {
-    let mut random = Random::new(4);
+fn attention<B: Backend>(backend: &B, precision: Precision) {
+    let mut random = Random::new(4, precision);
     for (heads, width) in [(3, 16), (2, 24), (2, 32), (1, 64), (1, 128), (2, 6)] {
         let hidden = heads * width;
         let (_, cu_seqlens, packed) = batch(backend, &LENGTHS, &mut random);
         let tokens = *cu_seqlens.last().unwrap() as usize;
         let qkv = random.matrix(tokens, 3 * hidden);
         let plain = Attention { heads, rotary_frequencies: rotary_frequencies(width), alibi_slopes: None };
-        let name = format!("attention, heads of {width}");
-        let given = backend.attention(&tensor(backend, &qkv), &packed, &plain).unwrap();
-        let expected = reference::attention(&qkv, &cu_seqlens, heads, &vec![0.0; heads]);
-        close(&name, &back(backend, &given), &expected, TOLERANCE);
+        let name = format!("{} attention, heads of {width}", precision.name);
+        let exact =
+            |qkv: &Matrix, slopes: &[f32]| reference::attention(qkv, &cu_seqlens, heads, slopes, |v| v);
+        let rounding = |qkv: &Matrix, slopes: &[f32]| {
+            reference::attention(qkv, &cu_seqlens, heads, slopes, precision.round)
+        };
+        let none = vec![0.0; heads];
+        let given = back(backend, &backend.attention(&tensor(backend, &qkv), &packed, &plain).unwrap());
+        as_close(&name, &given, &exact(&qkv, &none), &rounding(&qkv, &none), TOLERANCE);
 
         let slopes: Vec<f32> = (0..heads).map(|h| 0.5f32.powi(h as i32 + 1)).collect();
         let alibi = Attention {
@@ -145,35 +157,67 @@ fn attention<B: Backend>(backend: &B) {
             rotary_frequencies: Vec::new(),
             alibi_slopes: Some(backend.vector(slopes.clone()).unwrap()),
         };
-        let given = backend.attention(&tensor(backend, &qkv), &packed, &alibi).unwrap();
-        let expected = reference::attention(&qkv, &cu_seqlens, heads, &slopes);
-        close(&format!("{name}, alibi"), &back(backend, &given), &expected, TOLERANCE);
+        let given = back(backend, &backend.attention(&tensor(backend, &qkv), &packed, &alibi).unwrap());
+        as_close(
+            &format!("{name}, alibi"),
+            &given,
+            &exact(&qkv, &slopes),
+            &rounding(&qkv, &slopes),
+            TOLERANCE,
+        );
 
         let turned = reference::rotary(&qkv, &cu_seqlens, heads);
-        let given = backend.rotary(tensor(backend, &qkv), &packed, &plain).unwrap();
-        let exact: Vec<f64> = turned.values.iter().map(|&v| v.into()).collect();
-        close(&format!("rotary, heads of {width}"), &back(backend, &given), &exact, 2e-5);
+        let given = back(backend, &backend.rotary(tensor(backend, &qkv), &packed, &plain).unwrap());
+        let expected: Vec<f64> = turned.values.iter().map(|&v| v.into()).collect();
+        let rounded = precision.all(&expected);
+        as_close(&format!("rotary, heads of {width}"), &given, &expected, &rounded, 2e-5);
         let given = backend.rotary_attention(tensor(backend, &qkv), &packed, &plain).unwrap();
-        let expected = reference::attention(&turned, &cu_seqlens, heads, &vec![0.0; heads]);
-        close(&format!("rotary {name}"), &back(backend, &given), &expected, 2e-5);
+        let values = rounded.iter().map(|&v| v as f32).collect();
+        let rounded = Matrix { values, ..reference::rotary(&qkv, &cu_seqlens, heads) };
+        let (expected, rounded) = (exact(&turned, &none), rounding(&rounded, &none));
+        as_close(&format!("rotary {name}"), &back(backend, &given), &expected, &rounded, 2e-5);
+    }
+}
+
+/// Sequences that do not fit a block's memory, beside short ones: every way that attention cuts its work.
+fn long_attention<B: Backend>(backend: &B, precision: Precision) {
+    let mut random = Random::new(8, precision);
+    for (width, lengths) in
+        [(16, &[700, 3, 385][..]), (64, &[193, 1, 50]), (64, &[1022, 17]), (128, &[400, 200])]
+    {
+        let (_, cu_seqlens, packed) = batch(backend, lengths, &mut random);
+        let qkv = random.matrix(*cu_seqlens.last().unwrap() as usize, 3 * width);
+        let plain = Attention { heads: 1, rotary_frequencies: Vec::new(), alibi_slopes: None };
+        let given = back(backend, &backend.attention(&tensor(backend, &qkv), &packed, &plain).unwrap());
+        let expected = reference::attention(&qkv, &cu_seqlens, 1, &[0.0], |v| v);
+        let rounded = reference::attention(&qkv, &cu_seqlens, 1, &[0.0], precision.round);
+        as_close(
+            &format!("{} attention over {lengths:?}", precision.name),
+            &given,
+            &expected,
+            &rounded,
+            TOLERANCE,
+        );
     }
 }
 
 /// Scores far apart: the running maximum must carry, nothing may overflow.
-fn attention_with_large_scores<B: Backend>(backend: &B) {
-    let mut random = Random::new(5);
+fn attention_with_large_scores<B: Backend>(backend: &B, precision: Precision) {
+    let mut random = Random::new(5, precision);
     let mut qkv = random.matrix(200, 48);
-    qkv.values.iter_mut().for_each(|v| *v *= 30.0);
+    // By a power of two, so that every dtype still has the values.
+    qkv.values.iter_mut().for_each(|v| *v *= 32.0);
     let packed = backend.packed(&[0; 200], &[0, 200], 200).unwrap();
     let plain = Attention { heads: 1, rotary_frequencies: Vec::new(), alibi_slopes: None };
     let given = backend.attention(&tensor(backend, &qkv), &packed, &plain).unwrap();
-    let expected = reference::attention(&qkv, &[0, 200], 1, &[0.0]);
+    let expected = reference::attention(&qkv, &[0, 200], 1, &[0.0], |v| v);
+    let plain = precision.all(&expected);
     // A score of 10,000 is known to 5e-4 in float32, and so is its exponential.
-    close("attention, large scores", &back(backend, &given), &expected, 5e-3);
+    as_close("attention, large scores", &back(backend, &given), &expected, &plain, 5e-3);
 }
 
-fn pools<B: Backend>(backend: &B) {
-    let mut random = Random::new(6);
+fn pools<B: Backend>(backend: &B, precision: Precision) {
+    let mut random = Random::new(6, precision);
     let lengths = [3, 4, 70, 5];
     let (_, cu_seqlens, packed) = batch(backend, &lengths, &mut random);
     let x = random.matrix(82, 20);
@@ -206,8 +250,8 @@ fn pools<B: Backend>(backend: &B) {
 }
 
 /// A sequence's attention must not know its neighbours: the same rows alone and between others.
-fn packed_equals_alone<B: Backend>(backend: &B) {
-    let mut random = Random::new(7);
+fn packed_equals_alone<B: Backend>(backend: &B, precision: Precision) {
+    let mut random = Random::new(7, precision);
     let (heads, hidden) = (4, 64);
     let plain =
         Attention { heads, rotary_frequencies: rotary_frequencies(hidden / heads), alibi_slopes: None };
@@ -225,23 +269,70 @@ fn packed_equals_alone<B: Backend>(backend: &B) {
         let alone = back(backend, &backend.rotary_attention(tensor(backend, &own), &packed, &plain).unwrap());
         let expected: Vec<f64> =
             together[rows.start * hidden..rows.end * hidden].iter().map(|&v| v.into()).collect();
-        close("packed against alone", &alone, &expected, TOLERANCE);
+        // Alone the keys may be taken in other groups: one rounding of the result.
+        as_close("packed against alone", &alone, &expected, &precision.all(&expected), TOLERANCE);
     }
 }
 
-fn conforms<B: Backend>(backend: &B) {
-    embed(backend);
-    products(backend);
-    element_wise(backend);
-    attention(backend);
-    attention_with_large_scores(backend);
-    pools(backend);
-    packed_equals_alone(backend);
+fn conforms<B: Backend>(backend: &B, precision: Precision) {
+    embed(backend, precision);
+    products(backend, precision);
+    element_wise(backend, precision);
+    attention(backend, precision);
+    long_attention(backend, precision);
+    attention_with_large_scores(backend, precision);
+    pools(backend, precision);
+    packed_equals_alone(backend, precision);
 }
 
 #[test]
 fn cpu() {
     for threads in [1, 2, 5] {
-        conforms(&Cpu::new(std::num::NonZeroUsize::new(threads)).unwrap());
+        conforms(&Cpu::new(std::num::NonZeroUsize::new(threads)).unwrap(), Precision::F32);
+    }
+}
+
+/// NaN and infinity are caught on the card, with the rows they are in.
+fn broken_rows_are_reported(cuda: &Cuda) {
+    let x = Matrix {
+        rows: 6,
+        columns: 8,
+        values: (0..48).map(|i| if i == 29 { f32::NAN } else { 1.0 }).collect(),
+    };
+    let packed = cuda.packed(&[0; 6], &[0, 2, 3, 5, 6], 2).unwrap();
+    let span = PoolSpan { skip_first: 0, skip_last: 0 };
+    for pool in [Pool::Mean, Pool::Max] {
+        let pending = cuda.pool(&tensor(cuda, &x), &packed, pool, span).unwrap();
+        let error = cuda.wait(pending).unwrap_err();
+        assert!(
+            error.to_string().starts_with("1 of 4 rows hold NaN or infinity, the first of them row 2"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn cuda() {
+    for (dtype, precision) in
+        [(Dtype::F32, Precision::F32), (Dtype::F16, Precision::F16), (Dtype::Bf16, Precision::BF16)]
+    {
+        match Cuda::new(0, CudaOptions { dtype }) {
+            Ok(cuda) => {
+                println!("{} on {}", precision.name, cuda.name());
+                conforms(&cuda, precision);
+                broken_rows_are_reported(&cuda);
+            }
+            Err(unavailable) => return println!("SKIPPED, no card: {unavailable}"),
+        }
+    }
+}
+
+#[test]
+fn kernels_compile_for_every_card() {
+    for architecture in ["sm_80", "sm_89", "sm_90a"] {
+        match virpack_device::cuda::compile_all(architecture).unwrap() {
+            Ok(count) => println!("{count} sources compiled for {architecture}"),
+            Err(unavailable) => return println!("SKIPPED, no compiler: {unavailable}"),
+        }
     }
 }

@@ -13,12 +13,32 @@ impl Matrix {
     }
 }
 
-/// A small random number generator (splitmix64): the same numbers on every machine.
-pub(crate) struct Random(u64);
+/// The numbers a backend computes with: how it rounds.
+#[derive(Clone, Copy)]
+pub(crate) struct Precision {
+    pub(crate) name: &'static str,
+    /// To the nearest number of the dtype.
+    pub(crate) round: fn(f64) -> f64,
+}
+
+impl Precision {
+    pub(crate) const F32: Precision = Precision { name: "f32", round: |v| v };
+    pub(crate) const F16: Precision = Precision { name: "f16", round: |v| half::f16::from_f64(v).to_f64() };
+    pub(crate) const BF16: Precision =
+        Precision { name: "bf16", round: |v| half::bf16::from_f64(v).to_f64() };
+
+    pub(crate) fn all(self, values: &[f64]) -> Vec<f64> {
+        values.iter().map(|&v| (self.round)(v)).collect()
+    }
+}
+
+/// A small random number generator (splitmix64): the same numbers on every machine, each of them one that the dtype
+/// has, so that errors are the operation's own.
+pub(crate) struct Random(u64, Precision);
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Random {
-        Random(seed)
+    pub(crate) fn new(seed: u64, precision: Precision) -> Random {
+        Random(seed, precision)
     }
 
     fn next(&mut self) -> u64 {
@@ -34,9 +54,10 @@ impl Random {
 
     /// Values between -1.5 and 1.5.
     pub(crate) fn matrix(&mut self, rows: usize, columns: usize) -> Matrix {
-        let values =
-            (0..rows * columns).map(|_| (self.next() >> 40) as f32 / (1u64 << 24) as f32 * 3.0 - 1.5);
-        Matrix { rows, columns, values: values.collect() }
+        let round = self.1.round;
+        let mut value = || (self.next() >> 40) as f32 / (1u64 << 24) as f32 * 3.0 - 1.5;
+        let values = (0..rows * columns).map(|_| round(value().into()) as f32).collect();
+        Matrix { rows, columns, values }
     }
 }
 
@@ -48,6 +69,14 @@ pub(crate) fn close(name: &str, given: &[f32], expected: &[f64], tolerance: f64)
         let error = (f64::from(g) - e).abs();
         assert!(error <= tolerance * largest, "{name}: element {i} is {g}, expected {e} (error {error:e})");
     }
+}
+
+/// As [`close`], where the tolerance is `float32`, or twice the error of a plain implementation in the same dtype
+/// (`plain`) where that is more.
+pub(crate) fn as_close(name: &str, given: &[f32], exact: &[f64], plain: &[f64], float32: f64) {
+    let largest = exact.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
+    let error = exact.iter().zip(plain).fold(0.0f64, |m, (e, p)| m.max((e - p).abs()));
+    close(name, given, exact, float32.max(2.0 * error / largest));
 }
 
 pub(crate) fn linear(x: &Matrix, w: &Matrix, bias: Option<&[f32]>) -> Vec<f64> {
@@ -104,7 +133,14 @@ pub(crate) fn rotary(qkv: &Matrix, cu_seqlens: &[i32], heads: usize) -> Matrix {
     Matrix { rows: qkv.rows, columns: qkv.columns, values }
 }
 
-pub(crate) fn attention(qkv: &Matrix, cu_seqlens: &[i32], heads: usize, slopes: &[f32]) -> Vec<f64> {
+/// Attention, every intermediate as `round` leaves it.
+pub(crate) fn attention(
+    qkv: &Matrix,
+    cu_seqlens: &[i32],
+    heads: usize,
+    slopes: &[f32],
+    round: fn(f64) -> f64,
+) -> Vec<f64> {
     let hidden = qkv.columns / 3;
     let width = hidden / heads;
     let mut out = vec![0.0; qkv.rows * hidden];
@@ -116,7 +152,7 @@ pub(crate) fn attention(qkv: &Matrix, cu_seqlens: &[i32], heads: usize, slopes: 
                 let score = |j: usize| {
                     let dot: f64 =
                         part(i, 0).iter().zip(part(j, 1)).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
-                    dot / (width as f64).sqrt() - f64::from(slopes[h]) * i.abs_diff(j) as f64
+                    round(dot / (width as f64).sqrt() - f64::from(slopes[h]) * i.abs_diff(j) as f64)
                 };
                 let scores: Vec<f64> = tokens.clone().map(score).collect();
                 let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -124,11 +160,11 @@ pub(crate) fn attention(qkv: &Matrix, cu_seqlens: &[i32], heads: usize, slopes: 
                 let total: f64 = weights.iter().sum();
                 for (j, w) in tokens.clone().zip(&weights) {
                     for (c, &v) in part(j, 2).iter().enumerate() {
-                        out[i * hidden + h * width + c] += w / total * f64::from(v);
+                        out[i * hidden + h * width + c] += round(w / total) * f64::from(v);
                     }
                 }
             }
         }
     }
-    out
+    out.iter().map(|&v| round(v)).collect()
 }

@@ -1,0 +1,252 @@
+//! The launchers of attention and rotary positions.
+
+use super::arena::Fixed;
+use super::compile::Source;
+use super::kernels::{Grid, arguments};
+use super::packed::{CudaPacked, SHORT};
+use super::{Cuda, CudaTensor, CudaVector, Dtype};
+use crate::{Attention, DeviceError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One form of the matrix-unit kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Form {
+    /// Width of a head.
+    pub(super) width: usize,
+    /// Heads a block.
+    pub(super) heads: usize,
+    /// Threads a block.
+    pub(super) threads: usize,
+    /// Blocks a processor: what registers are shared out for.
+    pub(super) blocks: usize,
+    /// Tiles of 16 rows a warp.
+    pub(super) tiles: usize,
+    /// Keys a softmax step.
+    pub(super) step: usize,
+    /// Keys a block has room for; 0: as many as the longest sequence has.
+    capacity: usize,
+}
+
+const fn form(width: usize, heads: usize, threads: usize, blocks: usize, tiles: usize, step: usize) -> Form {
+    Form { width, heads, threads, blocks, tiles, step, capacity: 0 }
+}
+
+/// The forms for batches of short sequences, the fastest of those tried (dev/cuda.md): several heads a block, so that
+/// a row's piece is 64 bytes or more and a rotation's angles serve all of them.
+const SHORT_FORMS: [Form; 5] = [
+    form(16, 2, 128, 6, 1, 32),
+    form(24, 2, 128, 4, 1, 64),
+    form(32, 2, 128, 4, 2, 32),
+    form(64, 2, 256, 2, 1, 64),
+    form(128, 1, 128, 2, 1, 64),
+];
+
+/// The forms for batches with longer ones: room for four of the kernel's chunks.
+const LONG_FORMS: [Form; 5] = [
+    Form { capacity: 1024, ..form(16, 1, 256, 4, 1, 32) },
+    Form { capacity: 512, ..form(24, 1, 256, 2, 1, 64) },
+    Form { capacity: 512, ..form(32, 1, 256, 3, 1, 32) },
+    Form { capacity: 256, ..form(64, 1, 256, 2, 1, 64) },
+    Form { capacity: 256, ..form(128, 1, 256, 1, 1, 64) },
+];
+
+/// Positions that the rotary table begins with; it doubles when a sequence is longer.
+const FIRST_POSITIONS: usize = 1024;
+
+/// (cos, sin) of every position and pair on the card, by the frequencies' bits.
+#[derive(Debug, Default)]
+pub(super) struct RotaryTables(Mutex<HashMap<Vec<u32>, RotaryTable>>);
+
+/// Positions and their values on the card.
+#[derive(Debug)]
+struct RotaryTable {
+    positions: usize,
+    values: Arc<Fixed>,
+}
+
+impl Form {
+    fn row_bytes(self) -> usize {
+        self.width.next_multiple_of(16) * 2
+    }
+
+    /// Bytes of shared memory with room for `capacity` keys: those and their values, a warp's queries.
+    fn shared(self, capacity: usize) -> usize {
+        (2 * self.heads * capacity + self.threads / 32 * 16 * self.tiles) * self.row_bytes()
+    }
+
+    /// Keys that a block has room for: as many as the longest sequence has, or chunks of 64 keys of 64 values (or
+    /// as many bytes) within `limit` bytes.
+    fn capacity(self, longest: usize, limit: usize) -> usize {
+        let chunk = self.capacity / 4;
+        match self.capacity {
+            0 => longest.next_multiple_of(16),
+            wanted => (2..=wanted / chunk)
+                .rev()
+                .map(|n| n * chunk)
+                .find(|c| self.shared(*c) <= limit)
+                .unwrap_or(wanted),
+        }
+    }
+}
+
+/// Every form of the matrix-unit kernel.
+pub(super) fn sources() -> impl Iterator<Item = Source> {
+    let forms = SHORT_FORMS.into_iter().chain(LONG_FORMS);
+    forms.flat_map(|form| [false, true].map(|alibi| Source::Attention { form, alibi }))
+}
+
+impl Cuda {
+    /// The table of `frequencies` with at least `positions` rows.
+    fn rotary_table(
+        &self,
+        width: usize,
+        positions: usize,
+        frequencies: &[f32],
+    ) -> Result<Arc<Fixed>, DeviceError> {
+        if frequencies.len() != width / 2 {
+            let given = format!("{}", frequencies.len());
+            return Err(DeviceError::shape("rotary", format!("{} frequencies", width / 2), given));
+        }
+        let key: Vec<u32> = frequencies.iter().map(|f| f.to_bits()).collect();
+        let mut tables = self.rotary.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = tables.get(&key).filter(|table| table.positions >= positions) {
+            return Ok(Arc::clone(&table.values));
+        }
+        let rows = positions.next_power_of_two().max(FIRST_POSITIONS);
+        // Angles in float32, as models are trained: in half precision they are the classic error.
+        let turn = |position: usize| {
+            frequencies.iter().flat_map(move |f| {
+                let (sin, cos) = f64::from(position as f32 * f).sin_cos();
+                [cos as f32, sin as f32]
+            })
+        };
+        let values: Vec<f32> = (0..rows).flat_map(turn).collect();
+        let values = Arc::new(self.fixed_f32("rotary table", &values)?);
+        // Kernels already given to the stream may still read the old table: `Fixed` waits for them.
+        tables.insert(key, RotaryTable { positions: rows, values: Arc::clone(&values) });
+        Ok(values)
+    }
+
+    /// Checks `qkv` against the batch and the heads: (hidden, head width).
+    pub(super) fn check_qkv(
+        qkv: &CudaTensor,
+        packed: &CudaPacked,
+        heads: usize,
+    ) -> Result<(usize, usize), DeviceError> {
+        let hidden = qkv.columns / 3;
+        let divides = qkv.columns == 3 * hidden && heads > 0 && hidden.is_multiple_of(2 * heads);
+        if !divides || hidden / heads > 256 || qkv.rows != packed.tokens {
+            return Err(DeviceError::shape(
+                "attention",
+                format!("[{}, 3 · hidden], hidden {heads} even heads of at most 256", packed.tokens),
+                format!("[{}, {}]", qkv.rows, qkv.columns),
+            ));
+        }
+        Ok((hidden, hidden / heads))
+    }
+
+    pub(super) fn rotate(
+        &self,
+        qkv: &CudaTensor,
+        packed: &CudaPacked,
+        attention: &Attention<CudaVector>,
+    ) -> Result<(), DeviceError> {
+        let heads = attention.heads;
+        let (_, width) = Self::check_qkv(qkv, packed, heads)?;
+        let table = self.rotary_table(width, packed.longest, &attention.rotary_frequencies)?;
+        let grid = Grid { blocks: (packed.n, packed.longest.min(16)), threads: 256, shared: 0 };
+        let arguments =
+            arguments![qkv.block.pointer, packed.cu_seqlens(), table.pointer, heads as i32, width as i32];
+        // SAFETY: `qkv` is `[tokens, 3 · heads · width]` as checked, the table holds the longest position.
+        unsafe { self.kernels.launch(Source::Rotary, "rotary", grid, &arguments) }
+    }
+
+    /// Attention of `qkv`, rotated on the way in where `rotated`.
+    pub(super) fn attend(
+        &self,
+        qkv: &CudaTensor,
+        packed: &CudaPacked,
+        attention: &Attention<CudaVector>,
+        rotated: bool,
+    ) -> Result<CudaTensor, DeviceError> {
+        let heads = attention.heads;
+        let (hidden, width) = Self::check_qkv(qkv, packed, heads)?;
+        if let Some(slopes) = attention.alibi_slopes.as_ref().filter(|s| s.len != heads) {
+            return Err(DeviceError::shape(
+                "attention",
+                format!("{heads} slopes"),
+                format!("{}", slopes.len),
+            ));
+        }
+        let slopes = attention.alibi_slopes.as_ref().map_or(0, |s| s.exact.pointer);
+        let out = self.tensor(packed.tokens, hidden)?;
+        let limit = self.kernels.shared_limit;
+        let fits =
+            |form: &Form| form.width == width && form.shared(form.capacity(packed.longest, limit)) <= limit;
+        let short = SHORT_FORMS.into_iter().filter(|_| packed.longest <= SHORT);
+        let form = short.chain(LONG_FORMS).find(fits);
+        match form.filter(|_| self.options.dtype != Dtype::F32) {
+            Some(form) => {
+                let frequencies = &attention.rotary_frequencies;
+                let table =
+                    rotated.then(|| self.rotary_table(width, packed.longest, frequencies)).transpose()?;
+                let table = table.as_ref().map_or(0, |t| t.pointer);
+                self.attend_on_matrix_units(qkv, packed, form, table, slopes, &out)?;
+            }
+            None => {
+                if rotated {
+                    self.rotate(qkv, packed, attention)?;
+                }
+                let threads = 256;
+                let blocks = (packed.items, heads);
+                let grid = Grid { blocks, threads, shared: threads as usize / 32 * width * size_of::<f32>() };
+                let scale = 1.0 / (width as f32).sqrt();
+                let arguments = arguments![
+                    qkv.block.pointer,
+                    packed.items(),
+                    slopes,
+                    out.block.pointer,
+                    heads as i32,
+                    width as i32,
+                    scale
+                ];
+                // SAFETY: shapes as checked; the items lie inside the batch.
+                unsafe { self.kernels.launch(Source::AttentionAny, "attention_any", grid, &arguments)? };
+            }
+        }
+        Ok(out)
+    }
+
+    fn attend_on_matrix_units(
+        &self,
+        qkv: &CudaTensor,
+        packed: &CudaPacked,
+        form: Form,
+        table: u64,
+        slopes: u64,
+        out: &CudaTensor,
+    ) -> Result<(), DeviceError> {
+        let heads = out.columns / form.width;
+        let capacity = form.capacity(packed.longest, self.kernels.shared_limit);
+        let shared = form.shared(capacity);
+        let blocks = (packed.items, heads.div_ceil(form.heads));
+        let grid = Grid { blocks, threads: form.threads as u32, shared };
+        // Scores in powers of two: e^x = 2^(x · log2 e).
+        let scale = std::f32::consts::LOG2_E / (form.width as f32).sqrt();
+        let arguments = arguments![
+            qkv.block.pointer,
+            packed.items(),
+            table,
+            slopes,
+            out.block.pointer,
+            heads as i32,
+            capacity as i32,
+            scale
+        ];
+        // SAFETY: shapes as checked by the caller; shared memory as the kernel's header lays it out.
+        unsafe {
+            self.kernels.launch(Source::Attention { form, alibi: slopes != 0 }, "attention", grid, &arguments)
+        }
+    }
+}

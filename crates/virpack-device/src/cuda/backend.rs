@@ -1,0 +1,402 @@
+//! The backend's methods: what each gives to the card.
+
+use super::arena::Fixed;
+use super::compile::Source;
+use super::driver::{Event, Stream, check};
+use super::kernels::{Grid, arguments};
+use super::packed::{CudaPacked, Draft};
+use super::product::{Operands, Shape};
+use super::{Cuda, CudaMatrix, CudaPending, CudaTensor, CudaVector, Dtype, ROW_STEP};
+use crate::{Attention, Backend, DeviceError, Pool, PoolSpan, TokenDropout};
+use cudarc::driver::sys;
+use std::sync::Arc;
+
+/// Threads of a kernel that works element by element or a warp a row.
+const THREADS: u32 = 256;
+
+/// Vectors a lane of the layer norm holds at most: the kernel's forms.
+const NORM_FORMS: [(usize, &str); 8] = [
+    (1, "layer_norm_1"),
+    (2, "layer_norm_2"),
+    (3, "layer_norm_3"),
+    (4, "layer_norm_4"),
+    (5, "layer_norm_5"),
+    (8, "layer_norm_8"),
+    (10, "layer_norm_10"),
+    (20, "layer_norm_20"),
+];
+
+impl Cuda {
+    /// Values of a 16-byte access.
+    fn vector_len(&self) -> usize {
+        16 / self.options.dtype.bytes()
+    }
+
+    fn upload(&self, op: &'static str, bytes: &[u8]) -> Result<Fixed, DeviceError> {
+        let memory = Fixed::new(&self.card, op, bytes.len())?;
+        let Stream(compute) = self.card.compute;
+        let from = bytes.as_ptr().cast();
+        // SAFETY: `memory` has the length copied. The source is not pinned, so the call returns once it has read it; on
+        // the compute stream, as a copy on any other could still be on its way when a kernel reads.
+        check("cuMemcpyHtoDAsync", unsafe {
+            sys::cuMemcpyHtoDAsync_v2(memory.pointer, from, bytes.len(), compute)
+        })?;
+        Ok(memory)
+    }
+
+    /// float32 values of their own.
+    pub(super) fn fixed_f32(&self, op: &'static str, values: &[f32]) -> Result<Fixed, DeviceError> {
+        self.card.enter()?;
+        // SAFETY: any float32 is four plain bytes.
+        let bytes = unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), size_of_val(values)) };
+        self.upload(op, bytes)
+    }
+
+    /// Values of their own in the dtype of the activations, rounded to the nearest.
+    fn fixed(&self, op: &'static str, values: &[f32]) -> Result<Fixed, DeviceError> {
+        let exact = self.fixed_f32(op, values)?;
+        if self.options.dtype == Dtype::F32 {
+            return Ok(exact);
+        }
+        let rounded = Fixed::new(&self.card, op, values.len() * self.options.dtype.bytes())?;
+        let grid = Grid { blocks: (values.len().div_ceil(THREADS as usize), 1), threads: THREADS, shared: 0 };
+        let arguments = arguments![exact.pointer, rounded.pointer, values.len() as u64];
+        // SAFETY: both hold `values.len()` values; `exact` waits for the stream before it goes.
+        unsafe { self.kernels.launch(Source::Elementwise, "narrow", grid, &arguments)? };
+        Ok(rounded)
+    }
+
+    fn by_vectors(&self, count: usize) -> Grid {
+        let threads = count.div_ceil(self.vector_len());
+        Grid { blocks: (threads.div_ceil(THREADS as usize), 1), threads: THREADS, shared: 0 }
+    }
+
+    fn product(
+        &self,
+        x: &CudaTensor,
+        weight: &CudaMatrix,
+        bias: Option<&CudaVector>,
+        y: &CudaTensor,
+        residual: bool,
+    ) -> Result<(), DeviceError> {
+        let fits = x.columns == weight.columns
+            && bias.is_none_or(|b| b.len == weight.rows)
+            && (y.rows, y.columns) == (x.rows, weight.rows);
+        if !fits {
+            return Err(DeviceError::shape(
+                "linear",
+                format!("x [tokens, {}] for a weight [{}, {}]", weight.columns, weight.rows, weight.columns),
+                format!(
+                    "x [{}, {}], bias {:?}, y [{}, {}]",
+                    x.rows,
+                    x.columns,
+                    bias.map(|b| b.len),
+                    y.rows,
+                    y.columns
+                ),
+            ));
+        }
+        self.card.enter()?;
+        let shape = Shape {
+            rows: x.rows.next_multiple_of(ROW_STEP),
+            inputs: x.columns,
+            outputs: weight.rows,
+            bias: bias.is_some(),
+            residual,
+        };
+        let operands = Operands {
+            x: x.block.pointer,
+            weight: weight.memory.pointer,
+            bias: bias.map_or(0, |b| b.rounded.pointer),
+            y: y.block.pointer,
+        };
+        // SAFETY: tensors hold rows up to a multiple of ROW_STEP; rows past the batch are computed and never read.
+        unsafe { self.products.run(shape, operands) }
+    }
+
+    /// Copies values, and the flags after them, to the host on the download stream.
+    fn send(&self, source: super::Block, values: usize, flagged: usize) -> Result<CudaPending, DeviceError> {
+        let bytes = (values + flagged) * size_of::<f32>();
+        let mut host = self.pinned.take(&self.card, bytes)?;
+        let Stream(download) = self.card.download;
+        Event::record(&self.card, self.card.compute)?.hold(self.card.download)?;
+        let to = host.bytes_mut().as_mut_ptr().cast();
+        // SAFETY: both sides hold `bytes`; the pending keeps both until the copy is done.
+        check("cuMemcpyDtoHAsync", unsafe {
+            sys::cuMemcpyDtoHAsync_v2(to, source.pointer, bytes, download)
+        })?;
+        let arrived = Event::record(&self.card, self.card.download)?;
+        let pool = Arc::clone(&self.pinned);
+        Ok(CudaPending { host: Some(host), values, flagged, arrived, pool, _source: source })
+    }
+}
+
+fn values_of(bytes: &[u8]) -> impl Iterator<Item = [u8; 4]> + '_ {
+    bytes.chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]])
+}
+
+impl Backend for Cuda {
+    type Tensor = CudaTensor;
+    type Matrix = CudaMatrix;
+    type Vector = CudaVector;
+    type Packed = CudaPacked;
+    type Pending = CudaPending;
+
+    fn matrix(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<CudaMatrix, DeviceError> {
+        if values.len() != rows * columns {
+            return Err(DeviceError::shape(
+                "matrix",
+                format!("{rows} x {columns} values"),
+                format!("{}", values.len()),
+            ));
+        }
+        Ok(CudaMatrix { memory: self.fixed("matrix", &values)?, rows, columns })
+    }
+
+    fn vector(&self, values: Vec<f32>) -> Result<CudaVector, DeviceError> {
+        let (exact, rounded) = (self.fixed_f32("vector", &values)?, self.fixed("vector", &values)?);
+        Ok(CudaVector { exact, rounded, len: values.len() })
+    }
+
+    fn packed(&self, input_ids: &[u16], cu_seqlens: &[i32], _: usize) -> Result<CudaPacked, DeviceError> {
+        let draft = Draft::new(input_ids, cu_seqlens)?;
+        let bytes = draft.bytes();
+        let mut host = self.pinned.take(&self.card, bytes)?;
+        draft.write(host.bytes_mut());
+        let block = self.small(bytes)?;
+        let Stream(compute) = self.card.compute;
+        let from = host.bytes().as_ptr().cast();
+        // SAFETY: both sides hold `bytes`; the host buffer is not written again before the event below.
+        check("cuMemcpyHtoDAsync", unsafe {
+            sys::cuMemcpyHtoDAsync_v2(block.pointer, from, bytes, compute)
+        })?;
+        self.pinned.give(host, Some(Event::record(&self.card, self.card.compute)?));
+        Ok(draft.on_card(block))
+    }
+
+    fn embed(
+        &self,
+        table: &CudaMatrix,
+        packed: &CudaPacked,
+        dropout: Option<TokenDropout>,
+    ) -> Result<CudaTensor, DeviceError> {
+        if usize::from(packed.largest_id) >= table.rows {
+            return Err(DeviceError::TokenId { id: packed.largest_id, vocabulary: table.rows });
+        }
+        self.card.enter()?;
+        let out = self.tensor(packed.tokens, table.columns)?;
+        let shares = packed.longest.div_ceil(THREADS as usize / 32).min(16);
+        let grid = Grid { blocks: (packed.n, shares), threads: THREADS, shared: 0 };
+        let arguments = arguments![
+            table.memory.pointer,
+            packed.input_ids(),
+            packed.cu_seqlens(),
+            table.columns as i32,
+            dropout.map_or(-1, |d| i32::from(d.mask_token)),
+            dropout.map_or(1.0, |d| 1.0 - d.train_ratio),
+            out.block.pointer
+        ];
+        // SAFETY: every id is inside the table, the boundaries inside the batch, `out` has the batch's rows.
+        unsafe { self.kernels.launch(Source::Elementwise, "embed", grid, &arguments)? };
+        Ok(out)
+    }
+
+    fn linear(
+        &self,
+        x: &CudaTensor,
+        weight: &CudaMatrix,
+        bias: Option<&CudaVector>,
+    ) -> Result<CudaTensor, DeviceError> {
+        let y = self.tensor(x.rows, weight.rows)?;
+        self.product(x, weight, bias, &y, false)?;
+        Ok(y)
+    }
+
+    fn gelu(&self, x: CudaTensor) -> Result<CudaTensor, DeviceError> {
+        self.card.enter()?;
+        let count = x.rows * x.columns;
+        let arguments = arguments![x.block.pointer, count as u64];
+        // SAFETY: `x` holds `count` values.
+        unsafe {
+            self.kernels.launch(Source::Elementwise, "gelu_in_place", self.by_vectors(count), &arguments)?
+        };
+        Ok(x)
+    }
+
+    fn gated_gelu(&self, x: &CudaTensor) -> Result<CudaTensor, DeviceError> {
+        let width = x.columns / 2;
+        if x.columns != 2 * width {
+            return Err(DeviceError::shape(
+                "gated_gelu",
+                "[tokens, 2 · width]",
+                format!("{} columns", x.columns),
+            ));
+        }
+        self.card.enter()?;
+        let out = self.tensor(x.rows, width)?;
+        let count = x.rows * width;
+        let arguments = arguments![x.block.pointer, out.block.pointer, count as u64, width as i32];
+        // SAFETY: `x` holds two rows of `width` for each of `out`'s.
+        unsafe {
+            self.kernels.launch(Source::Elementwise, "gated_gelu", self.by_vectors(count), &arguments)?
+        };
+        Ok(out)
+    }
+
+    fn add(&self, x: CudaTensor, y: &CudaTensor) -> Result<CudaTensor, DeviceError> {
+        if (x.rows, x.columns) != (y.rows, y.columns) {
+            let shape = |t: &CudaTensor| format!("[{}, {}]", t.rows, t.columns);
+            return Err(DeviceError::shape("add", shape(&x), shape(y)));
+        }
+        self.card.enter()?;
+        let count = x.rows * x.columns;
+        let arguments = arguments![x.block.pointer, y.block.pointer, count as u64];
+        // SAFETY: both hold `count` values.
+        unsafe {
+            self.kernels.launch(Source::Elementwise, "add_in_place", self.by_vectors(count), &arguments)?
+        };
+        Ok(x)
+    }
+
+    fn layer_norm(
+        &self,
+        x: &CudaTensor,
+        weight: &CudaVector,
+        bias: &CudaVector,
+        eps: f32,
+    ) -> Result<CudaTensor, DeviceError> {
+        if weight.len != x.columns || bias.len != x.columns {
+            return Err(DeviceError::shape(
+                "layer_norm",
+                format!("weight and bias of {}", x.columns),
+                format!("{} and {}", weight.len, bias.len),
+            ));
+        }
+        self.card.enter()?;
+        let out = self.tensor(x.rows, x.columns)?;
+        let vectors = x.columns.div_ceil(32 * self.vector_len());
+        let form = NORM_FORMS.into_iter().find(|form| form.0 >= vectors);
+        let name = form
+            .filter(|_| x.columns.is_multiple_of(self.vector_len()))
+            .map_or("layer_norm_any", |form| form.1);
+        let threads = 128;
+        let grid = Grid { blocks: (x.rows.div_ceil(threads as usize / 32), 1), threads, shared: 0 };
+        let arguments = arguments![
+            x.block.pointer,
+            weight.exact.pointer,
+            bias.exact.pointer,
+            eps,
+            out.block.pointer,
+            x.rows as i32,
+            x.columns as i32
+        ];
+        // SAFETY: shapes as checked.
+        unsafe { self.kernels.launch(Source::Norm, name, grid, &arguments)? };
+        Ok(out)
+    }
+
+    fn rotary(
+        &self,
+        qkv: CudaTensor,
+        packed: &CudaPacked,
+        attention: &Attention<CudaVector>,
+    ) -> Result<CudaTensor, DeviceError> {
+        self.card.enter()?;
+        self.rotate(&qkv, packed, attention)?;
+        Ok(qkv)
+    }
+
+    fn attention(
+        &self,
+        qkv: &CudaTensor,
+        packed: &CudaPacked,
+        attention: &Attention<CudaVector>,
+    ) -> Result<CudaTensor, DeviceError> {
+        self.card.enter()?;
+        self.attend(qkv, packed, attention, false)
+    }
+
+    fn pool(
+        &self,
+        x: &CudaTensor,
+        packed: &CudaPacked,
+        pool: Pool,
+        span: PoolSpan,
+    ) -> Result<CudaPending, DeviceError> {
+        let skipped = if pool == Pool::Cls { 0 } else { span.skip_first + span.skip_last };
+        if x.rows != packed.tokens || packed.shortest <= skipped {
+            return Err(DeviceError::shape(
+                "pool",
+                format!("{} rows, sequences of more than {skipped} tokens", packed.tokens),
+                format!("{} rows, a sequence of {}", x.rows, packed.shortest),
+            ));
+        }
+        self.card.enter()?;
+        let values = packed.n * x.columns;
+        let out = self.small((values + packed.n) * size_of::<f32>())?;
+        let flags = out.pointer + (values * size_of::<f32>()) as u64;
+        let Stream(compute) = self.card.compute;
+        // SAFETY: the flags are the last `n` words of `out`.
+        check("cuMemsetD32Async", unsafe { sys::cuMemsetD32Async(flags, 0, packed.n, compute) })?;
+        let threads = 128;
+        let grid = Grid { blocks: (packed.n, x.columns.div_ceil(threads as usize)), threads, shared: 0 };
+        let arguments = arguments![
+            x.block.pointer,
+            packed.cu_seqlens(),
+            x.columns as i32,
+            pool as i32,
+            span.skip_first as i32,
+            span.skip_last as i32,
+            out.pointer,
+            flags
+        ];
+        // SAFETY: every sequence is longer than what is skipped; `out` holds a row and a flag for each.
+        unsafe { self.kernels.launch(Source::Pool, "pool", grid, &arguments)? };
+        self.send(out, values, packed.n)
+    }
+
+    fn read(&self, x: &CudaTensor) -> Result<CudaPending, DeviceError> {
+        self.card.enter()?;
+        let count = x.rows * x.columns;
+        let out = self.small(count * size_of::<f32>())?;
+        let grid = Grid { blocks: (count.div_ceil(THREADS as usize), 1), threads: THREADS, shared: 0 };
+        let arguments = arguments![x.block.pointer, out.pointer, count as u64];
+        // SAFETY: both hold `count` values.
+        unsafe { self.kernels.launch(Source::Elementwise, "widen", grid, &arguments)? };
+        self.send(out, count, 0)
+    }
+
+    fn wait(&self, pending: CudaPending) -> Result<Vec<f32>, DeviceError> {
+        pending.arrived.wait()?;
+        let host = pending.host.as_ref().expect("a pending is waited for once, and then gone");
+        let (values, rest) = host.bytes().split_at(pending.values * size_of::<f32>());
+        let flags =
+            values_of(&rest[..pending.flagged * size_of::<f32>()]).map(|f| u32::from_ne_bytes(f) != 0);
+        let broken: Vec<usize> = flags.enumerate().filter_map(|(row, flag)| flag.then_some(row)).collect();
+        if !broken.is_empty() {
+            return Err(DeviceError::NotFinite { broken, rows: pending.flagged });
+        }
+        Ok(values_of(values).map(f32::from_ne_bytes).collect())
+    }
+
+    fn linear_add(
+        &self,
+        x: &CudaTensor,
+        weight: &CudaMatrix,
+        bias: Option<&CudaVector>,
+        residual: CudaTensor,
+    ) -> Result<CudaTensor, DeviceError> {
+        self.product(x, weight, bias, &residual, true)?;
+        Ok(residual)
+    }
+
+    fn rotary_attention(
+        &self,
+        qkv: CudaTensor,
+        packed: &CudaPacked,
+        attention: &Attention<CudaVector>,
+    ) -> Result<CudaTensor, DeviceError> {
+        self.card.enter()?;
+        self.attend(&qkv, packed, attention, true)
+    }
+}

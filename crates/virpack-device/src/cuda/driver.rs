@@ -1,0 +1,284 @@
+//! The card: context, streams, events, pinned memory; thin, typed and released on drop.
+
+use crate::{DeviceError, Unavailable};
+use cudarc::driver::sys;
+use std::ffi::{CStr, c_int};
+use std::ptr;
+use std::sync::{Arc, Mutex};
+
+/// One GPU and the streams everything runs on.
+#[derive(Debug)]
+pub(super) struct Card {
+    context: sys::CUcontext,
+    device: sys::CUdevice,
+    /// As the driver names it.
+    pub(super) name: String,
+    /// Compute capability: 90 for 9.0.
+    pub(super) capability: u32,
+    /// Uploads and kernels, in order.
+    pub(super) compute: Stream,
+    /// Results on their way to the host, beside the next batch's kernels.
+    pub(super) download: Stream,
+}
+
+/// What times events; drivers before CUDA 12.8 have it under another name, and there nothing is timed.
+pub(super) const ELAPSED: &str = "cuEventElapsedTime_v2";
+
+/// A stream of the card.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stream(pub(super) sys::CUstream);
+
+// SAFETY: the driver's handles may be used from any thread; every call names its context first (`Card::enter`).
+unsafe impl Send for Card {}
+// SAFETY: as above; the driver locks what it shares.
+unsafe impl Sync for Card {}
+
+/// A driver call's result as ours.
+pub(super) fn check(call: &'static str, result: sys::CUresult) -> Result<(), DeviceError> {
+    if result == sys::CUresult::CUDA_SUCCESS {
+        return Ok(());
+    }
+    let mut text = ptr::null();
+    // SAFETY: the driver writes a pointer to a static string, or leaves it null.
+    let reason = unsafe {
+        sys::cuGetErrorString(result, &mut text);
+        if text.is_null() {
+            format!("{result:?}")
+        } else {
+            CStr::from_ptr(text).to_string_lossy().into_owned()
+        }
+    };
+    Err(DeviceError::Call { call, reason })
+}
+
+impl Card {
+    /// Takes card `ordinal`; the libraries are open.
+    pub(super) fn open(ordinal: usize) -> Result<Arc<Card>, Unavailable> {
+        let refused = |e: DeviceError| Unavailable {
+            reason: format!("the NVIDIA driver refused: {e}"),
+            hint: "see `nvidia-smi`; the driver may be older than the libraries, or the card in use".into(),
+        };
+        let mut count: c_int = 0;
+        // SAFETY: plain calls with pointers to locals.
+        unsafe {
+            check("cuInit", sys::cuInit(0)).map_err(refused)?;
+            check("cuDeviceGetCount", sys::cuDeviceGetCount(&mut count)).map_err(refused)?;
+        }
+        if ordinal >= count as usize {
+            return Err(Unavailable {
+                reason: format!("there is no card {ordinal}: the driver sees {count}"),
+                hint: "see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES".into(),
+            });
+        }
+        let card = Self::retain(ordinal as c_int).map_err(refused)?;
+        if card.capability < 80 {
+            return Err(Unavailable {
+                reason: format!("{} has compute capability {}, 80 is the least", card.name, card.capability),
+                hint: "run with --device cpu".into(),
+            });
+        }
+        Ok(Arc::new(card))
+    }
+
+    fn retain(ordinal: c_int) -> Result<Card, DeviceError> {
+        use sys::CUdevice_attribute_enum::{
+            CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR as MAJOR,
+            CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR as MINOR,
+        };
+        let mut device = 0;
+        let mut context = ptr::null_mut();
+        let mut name = [0 as std::ffi::c_char; 128];
+        let (mut major, mut minor) = (0, 0);
+        let (mut compute, mut download) = (ptr::null_mut(), ptr::null_mut());
+        let flags = sys::CUstream_flags_enum::CU_STREAM_NON_BLOCKING as u32;
+        // SAFETY: pointers to locals of the right types; the name's length is passed.
+        unsafe {
+            check("cuDeviceGet", sys::cuDeviceGet(&mut device, ordinal))?;
+            check("cuDeviceGetName", sys::cuDeviceGetName(name.as_mut_ptr(), name.len() as c_int, device))?;
+            check("cuDeviceGetAttribute", sys::cuDeviceGetAttribute(&mut major, MAJOR, device))?;
+            check("cuDeviceGetAttribute", sys::cuDeviceGetAttribute(&mut minor, MINOR, device))?;
+            check("cuDevicePrimaryCtxRetain", sys::cuDevicePrimaryCtxRetain(&mut context, device))?;
+            check("cuCtxSetCurrent", sys::cuCtxSetCurrent(context))?;
+            check("cuStreamCreate", sys::cuStreamCreate(&mut compute, flags))?;
+            check("cuStreamCreate", sys::cuStreamCreate(&mut download, flags))?;
+        }
+        // SAFETY: the driver ended the name with a zero.
+        let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned();
+        let capability = (major * 10 + minor) as u32;
+        let (compute, download) = (Stream(compute), Stream(download));
+        Ok(Card { context, device, name, capability, compute, download })
+    }
+
+    /// Makes the card current on this thread.
+    pub(super) fn enter(&self) -> Result<(), DeviceError> {
+        // SAFETY: the context is retained while the card lives.
+        check("cuCtxSetCurrent", unsafe { sys::cuCtxSetCurrent(self.context) })
+    }
+
+    /// Bytes free and bytes in all.
+    pub(super) fn memory(&self) -> Result<(usize, usize), DeviceError> {
+        self.enter()?;
+        let (mut free, mut total) = (0, 0);
+        // SAFETY: pointers to locals.
+        check("cuMemGetInfo", unsafe { sys::cuMemGetInfo_v2(&mut free, &mut total) })?;
+        Ok((free, total))
+    }
+
+    /// Waits until everything given to `stream` is done.
+    pub(super) fn finish(&self, stream: Stream) -> Result<(), DeviceError> {
+        self.enter()?;
+        // SAFETY: the stream is the card's.
+        check("cuStreamSynchronize", unsafe { sys::cuStreamSynchronize(stream.0) })
+    }
+}
+
+impl Drop for Card {
+    fn drop(&mut self) {
+        // SAFETY: nothing else holds the streams; errors at the end have no one to hear them.
+        unsafe {
+            sys::cuCtxSetCurrent(self.context);
+            sys::cuStreamSynchronize(self.compute.0);
+            sys::cuStreamSynchronize(self.download.0);
+            sys::cuStreamDestroy_v2(self.compute.0);
+            sys::cuStreamDestroy_v2(self.download.0);
+            sys::cuDevicePrimaryCtxRelease_v2(self.device);
+        }
+    }
+}
+
+/// A point in a stream.
+#[derive(Debug)]
+pub(super) struct Event {
+    event: sys::CUevent,
+    card: Arc<Card>,
+}
+
+// SAFETY: as for `Card`.
+unsafe impl Send for Event {}
+// SAFETY: as for `Card`.
+unsafe impl Sync for Event {}
+
+impl Event {
+    /// The point that `stream` has been given so far.
+    pub(super) fn record(card: &Arc<Card>, stream: Stream) -> Result<Event, DeviceError> {
+        use sys::CUevent_flags_enum::{CU_EVENT_BLOCKING_SYNC, CU_EVENT_DISABLE_TIMING};
+        Self::record_with(card, stream, CU_EVENT_BLOCKING_SYNC as u32 | CU_EVENT_DISABLE_TIMING as u32)
+    }
+
+    /// The same, with a clock, where the driver has [`ELAPSED`].
+    pub(super) fn record_timed(card: &Arc<Card>, stream: Stream) -> Result<Event, DeviceError> {
+        Self::record_with(card, stream, 0)
+    }
+
+    fn record_with(card: &Arc<Card>, stream: Stream, flags: u32) -> Result<Event, DeviceError> {
+        card.enter()?;
+        let mut event = ptr::null_mut();
+        // SAFETY: a pointer to a local; the event and the stream are of the current context.
+        unsafe {
+            check("cuEventCreate", sys::cuEventCreate(&mut event, flags))?;
+            let event = Event { event, card: Arc::clone(card) };
+            check("cuEventRecord", sys::cuEventRecord(event.event, stream.0))?;
+            Ok(event)
+        }
+    }
+
+    /// Milliseconds from `earlier` to this, both timed and done.
+    pub(super) fn milliseconds_since(&self, earlier: &Event) -> Result<f32, DeviceError> {
+        let mut milliseconds = 0.0;
+        // SAFETY: a pointer to a local, live events.
+        check(ELAPSED, unsafe { sys::cuEventElapsedTime_v2(&mut milliseconds, earlier.event, self.event) })?;
+        Ok(milliseconds)
+    }
+
+    /// Makes `stream` wait for this point.
+    pub(super) fn hold(&self, stream: Stream) -> Result<(), DeviceError> {
+        // SAFETY: live handles of one context.
+        check("cuStreamWaitEvent", unsafe { sys::cuStreamWaitEvent(stream.0, self.event, 0) })
+    }
+
+    /// Waits here.
+    pub(super) fn wait(&self) -> Result<(), DeviceError> {
+        self.card.enter()?;
+        // SAFETY: a live event.
+        check("cuEventSynchronize", unsafe { sys::cuEventSynchronize(self.event) })
+    }
+
+    /// Whether the stream has passed this point.
+    pub(super) fn is_past(&self) -> bool {
+        // SAFETY: a live event of the context made current.
+        self.card.enter().is_ok() && unsafe { sys::cuEventQuery(self.event) } == sys::CUresult::CUDA_SUCCESS
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        // SAFETY: the handle is ours; the driver keeps a pending event until it is done.
+        unsafe { sys::cuEventDestroy_v2(self.event) };
+    }
+}
+
+/// Pinned host memory, which copies run from and to without waiting.
+#[derive(Debug)]
+pub(super) struct Pinned {
+    pointer: *mut u8,
+    len: usize,
+}
+
+// SAFETY: plain memory with one owner.
+unsafe impl Send for Pinned {}
+// SAFETY: shared only for reading.
+unsafe impl Sync for Pinned {}
+
+impl Pinned {
+    fn new(len: usize) -> Result<Pinned, DeviceError> {
+        let mut pointer = ptr::null_mut();
+        // SAFETY: a pointer to a local; the context is current.
+        check("cuMemAllocHost", unsafe { sys::cuMemAllocHost_v2(&mut pointer, len) })?;
+        // SAFETY: `len` fresh bytes; zeroed, so that no read meets uninitialised memory.
+        unsafe { ptr::write_bytes(pointer.cast::<u8>(), 0, len) };
+        Ok(Pinned { pointer: pointer.cast(), len })
+    }
+
+    /// The bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        // SAFETY: `len` initialised bytes, alive as long as `self`.
+        unsafe { std::slice::from_raw_parts(self.pointer, self.len) }
+    }
+
+    /// The bytes, to write.
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer, self.len) }
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // SAFETY: allocated by `new`; the pool holds it until its copy is done.
+        unsafe { sys::cuMemFreeHost(self.pointer.cast()) };
+    }
+}
+
+/// Pinned buffers between uses, each with the event after which it may be written.
+#[derive(Debug, Default)]
+pub(super) struct PinnedPool(Mutex<Vec<(Pinned, Option<Event>)>>);
+
+impl PinnedPool {
+    /// A buffer of at least `len` bytes that no copy uses.
+    pub(super) fn take(&self, card: &Card, len: usize) -> Result<Pinned, DeviceError> {
+        card.enter()?;
+        let mut free = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let fits = |(buffer, event): &(Pinned, Option<Event>)| {
+            buffer.len >= len && event.as_ref().is_none_or(Event::is_past)
+        };
+        match free.iter().position(fits) {
+            Some(i) => Ok(free.swap_remove(i).0),
+            None => Pinned::new(len.next_power_of_two().max(1 << 16)),
+        }
+    }
+
+    /// Takes a buffer back, for use once `after` is past.
+    pub(super) fn give(&self, buffer: Pinned, after: Option<Event>) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((buffer, after));
+    }
+}

@@ -1,0 +1,173 @@
+//! Loaded kernels, and the one place that launches them.
+
+use super::Dtype;
+use super::compile::{self, Source};
+use super::driver::{Card, check};
+use crate::DeviceError;
+use cudarc::driver::sys;
+use std::collections::HashMap;
+use std::ffi::{CString, c_void};
+use std::ptr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+// An argument of four bytes is read from where one of eight begins.
+const _: () = assert!(cfg!(target_endian = "little"));
+
+/// The most shared memory a block may ask for on every card from 8.6 up; 8.0 and 9.0 give more, see `new`.
+const SHARED_EVERYWHERE: i32 = 99 << 10;
+
+/// A card's kernels, compiled and loaded as they are first used.
+#[derive(Debug)]
+pub(super) struct Kernels {
+    card: Arc<Card>,
+    dtype: Dtype,
+    /// Bytes of shared memory a block may have.
+    pub(super) shared_limit: usize,
+    functions: Mutex<HashMap<(Source, &'static str), Function>>,
+    modules: Mutex<HashMap<Source, Module>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Function(sys::CUfunction);
+#[derive(Clone, Copy, Debug)]
+struct Module(sys::CUmodule);
+
+// SAFETY: handles of the driver, good on every thread.
+unsafe impl Send for Function {}
+// SAFETY: as above.
+unsafe impl Send for Module {}
+
+/// How a kernel is spread over the card.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grid {
+    /// Blocks along x and y.
+    pub(super) blocks: (usize, usize),
+    /// Threads a block.
+    pub(super) threads: u32,
+    /// Bytes of shared memory a block.
+    pub(super) shared: usize,
+}
+
+/// A kernel's argument: its bytes, the low ones first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Argument(u64);
+
+impl From<u64> for Argument {
+    fn from(value: u64) -> Argument {
+        Argument(value)
+    }
+}
+
+impl From<i32> for Argument {
+    fn from(value: i32) -> Argument {
+        Argument(u64::from(value as u32))
+    }
+}
+
+impl From<f32> for Argument {
+    fn from(value: f32) -> Argument {
+        Argument(u64::from(value.to_bits()))
+    }
+}
+
+/// A kernel's arguments, in order.
+macro_rules! arguments {
+    ($($value:expr),* $(,)?) => { [$($crate::cuda::kernels::Argument::from($value)),*] };
+}
+pub(super) use arguments;
+
+impl Kernels {
+    pub(super) fn new(card: Arc<Card>, dtype: Dtype) -> Kernels {
+        let shared_limit = match card.capability {
+            80 | 87 => 163 << 10,
+            90.. => 227 << 10,
+            _ => SHARED_EVERYWHERE as usize,
+        };
+        // 12.x consumer cards have as much as 8.6.
+        let shared_limit = if card.capability >= 120 { SHARED_EVERYWHERE as usize } else { shared_limit };
+        Kernels { card, dtype, shared_limit, functions: Mutex::default(), modules: Mutex::default() }
+    }
+
+    /// Launches a kernel on the compute stream.
+    ///
+    /// # Safety
+    ///
+    /// `arguments` are of the kernel's own types, and the device pointers among them lead to memory of the sizes that
+    /// the kernel's header states.
+    pub(super) unsafe fn launch(
+        &self,
+        source: Source,
+        name: &'static str,
+        grid: Grid,
+        arguments: &[Argument],
+    ) -> Result<(), DeviceError> {
+        if grid.blocks.0 == 0 || grid.blocks.1 == 0 {
+            return Ok(());
+        }
+        let function = self.function(source, name)?;
+        let mut pointers: Vec<*mut c_void> =
+            arguments.iter().map(|a| ptr::from_ref(&a.0).cast_mut().cast::<c_void>()).collect();
+        // SAFETY: the caller's promise for the arguments; the function and the stream are of the current context.
+        check(name, unsafe {
+            sys::cuLaunchKernel(
+                function.0,
+                grid.blocks.0 as u32,
+                grid.blocks.1 as u32,
+                1,
+                grid.threads,
+                1,
+                1,
+                grid.shared as u32,
+                self.card.compute.0,
+                pointers.as_mut_ptr(),
+                ptr::null_mut(),
+            )
+        })
+    }
+
+    fn function(&self, source: Source, name: &'static str) -> Result<Function, DeviceError> {
+        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&function) = functions.get(&(source, name)) {
+            return Ok(function);
+        }
+        let module = self.module(source)?;
+        let c_name = CString::new(name).expect("kernel names hold no zero byte");
+        let mut function = ptr::null_mut();
+        let attribute = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+        // SAFETY: a pointer to a local, a loaded module, a name that ends with zero.
+        unsafe {
+            check("cuModuleGetFunction", sys::cuModuleGetFunction(&mut function, module.0, c_name.as_ptr()))?;
+            if matches!(source, Source::Attention { .. }) {
+                let limit = self.shared_limit as i32;
+                check("cuFuncSetAttribute", sys::cuFuncSetAttribute(function, attribute, limit))?;
+            }
+        }
+        functions.insert((source, name), Function(function));
+        Ok(Function(function))
+    }
+
+    fn module(&self, source: Source) -> Result<Module, DeviceError> {
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&module) = modules.get(&source) {
+            return Ok(module);
+        }
+        let code = compile::machine_code(source, self.dtype, &compile::architecture(self.card.capability))?;
+        let mut module = ptr::null_mut();
+        // SAFETY: a whole ELF image made for this card; the driver copies it.
+        check("cuModuleLoadData", unsafe { sys::cuModuleLoadData(&mut module, code.as_ptr().cast()) })?;
+        modules.insert(source, Module(module));
+        Ok(Module(module))
+    }
+}
+
+impl Drop for Kernels {
+    fn drop(&mut self) {
+        if self.card.finish(self.card.compute).is_ok() {
+            let modules = self.modules.get_mut().unwrap_or_else(PoisonError::into_inner);
+            for (_, module) in modules.drain() {
+                // SAFETY: no kernel of it runs any more.
+                unsafe { sys::cuModuleUnload(module.0) };
+            }
+        }
+    }
+}

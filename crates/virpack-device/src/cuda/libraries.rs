@@ -1,0 +1,122 @@
+//! Finds the CUDA libraries before anything calls them: `cudarc` panics on a missing one, we give a reason.
+//!
+//! A library that is not in the loader's path is opened here by its full path; `cudarc` then finds it by name, as the
+//! loader knows libraries that are already open by their names.
+
+use crate::Unavailable;
+use libloading::Library;
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// A library and what to install where it is missing.
+struct Wanted {
+    /// File names, the newest first.
+    names: &'static [&'static str],
+    /// A function it must have.
+    symbol: &'static str,
+    what: &'static str,
+    hint: &'static str,
+}
+
+const DRIVER: Wanted = Wanted {
+    names: &["libcuda.so.1", "libcuda.so"],
+    symbol: "cuInit",
+    what: "the NVIDIA driver (libcuda.so)",
+    hint: "install the NVIDIA driver, or run with --device cpu",
+};
+
+const TOOLS: [Wanted; 2] = [
+    Wanted {
+        names: &["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"],
+        symbol: "cublasLtMatmul",
+        what: "cuBLASLt (libcublasLt.so)",
+        hint: "run inside a Python environment that has PyTorch, or `pip install nvidia-cublas`, or install the CUDA toolkit",
+    },
+    Wanted {
+        names: &["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"],
+        symbol: "nvrtcGetCUBIN",
+        what: "NVRTC (libnvrtc.so)",
+        hint: "run inside a Python environment that has PyTorch, or `pip install nvidia-cuda-nvrtc`, or install the CUDA toolkit",
+    },
+];
+
+/// Opens the driver, cuBLASLt and NVRTC, once.
+pub(super) fn open() -> Result<(), Unavailable> {
+    static OPENED: OnceLock<Result<(), Unavailable>> = OnceLock::new();
+    OPENED
+        .get_or_init(|| {
+            open_one(&DRIVER, &[])?;
+            let folders = folders();
+            TOOLS.iter().try_for_each(|wanted| open_one(wanted, &folders))
+        })
+        .clone()
+}
+
+/// Opens NVRTC alone: it compiles without a driver or a card.
+pub(super) fn open_compiler() -> Result<(), Unavailable> {
+    open_one(&TOOLS[1], &folders())
+}
+
+/// Whether the driver, which is open, has a function.
+pub(super) fn driver_has(symbol: &str) -> bool {
+    DRIVER.names.iter().any(|name| open_path(Path::new(name), symbol).is_some())
+}
+
+fn open_one(wanted: &Wanted, folders: &[PathBuf]) -> Result<(), Unavailable> {
+    let named = wanted.names.iter().map(PathBuf::from);
+    let placed = folders.iter().flat_map(|f| wanted.names.iter().map(move |n| f.join(n)));
+    let missing =
+        || Unavailable { reason: format!("{} was not found", wanted.what), hint: wanted.hint.into() };
+    named.chain(placed).find_map(|path| open_path(&path, wanted.symbol)).ok_or_else(missing)
+}
+
+/// Opens a library for the rest of the process, where it has `symbol`.
+fn open_path(path: &Path, symbol: &str) -> Option<()> {
+    if path.components().count() > 1 && !path.exists() {
+        return None;
+    }
+    // SAFETY: NVIDIA's libraries have no initialisation that asks anything of their caller.
+    let library = unsafe { Library::new(path) }.ok()?;
+    // SAFETY: the symbol's address is only looked at, never called through this type.
+    unsafe { library.get::<*const ()>(symbol.as_bytes()) }.ok()?;
+    // Never closed: cudarc looks it up again by name.
+    std::mem::forget(library);
+    Some(())
+}
+
+/// Folders that may hold CUDA libraries: the toolkit's, then those of Python environments.
+fn folders() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> =
+        env::var_os("CUDA_HOME").iter().map(|h| Path::new(h).join("lib64")).collect();
+    let mut toolkits = entries(Path::new("/usr/local"), |name| name.starts_with("cuda"));
+    // The newest first: `cuda-13.0` before `cuda-12.4`.
+    toolkits.sort_by(|a, b| b.cmp(a));
+    folders.extend(toolkits.iter().map(|t| t.join("lib64")));
+    for environment in python_environments() {
+        for python in entries(&environment.join("lib"), |name| name.starts_with("python3")) {
+            for kind in ["site-packages", "dist-packages"] {
+                // `nvidia/cu13/lib` (CUDA 13) or `nvidia/cublas/lib` and its like (CUDA 12).
+                let packages = entries(&python.join(kind).join("nvidia"), |_| true);
+                folders.extend(packages.iter().map(|p| p.join("lib")));
+            }
+        }
+    }
+    folders
+}
+
+/// The active environments, without running Python: the variables they set, then the prefix of `python3` on PATH.
+fn python_environments() -> Vec<PathBuf> {
+    let named = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(env::var_os).map(PathBuf::from);
+    let path = env::var_os("PATH").unwrap_or_default();
+    let on_path = env::split_paths(&path).filter(|folder| folder.join("python3").exists());
+    named.chain(on_path.filter_map(|bin| bin.parent().map(Path::to_path_buf))).collect()
+}
+
+fn entries(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let Ok(listing) = fs::read_dir(folder) else { return Vec::new() };
+    let paths = listing.filter_map(|entry| entry.ok().map(|e| e.path()));
+    paths.filter(|p| p.file_name().and_then(OsStr::to_str).is_some_and(&wanted)).collect()
+}

@@ -1,0 +1,123 @@
+// The inner step of attention.cu, and how its rows lie in shared memory: scores, online softmax and sums of a warp's
+// tiles, all in registers.
+
+#define DEPTH ((WIDTH + 15) / 16 * 16)
+#define HALF (WIDTH / 2)
+// 16-byte pieces of a row in memory, and of a row in shared memory.
+#define PIECES (WIDTH / 8)
+#define PLACES (DEPTH / 8)
+// Values of each half that a thread rotates at once.
+#define TURN (HALF % 8 == 0 ? 8 : 4)
+// Keys of one chunk of a long sequence: 8 KB of keys.
+#define CHUNK (WIDTH <= 16 ? 256 : WIDTH <= 32 ? 128 : 64)
+// Rows of a warp.
+#define ROWS (16 * TILES)
+
+// Rows lie side by side without padding; their 16-byte pieces are exchanged by row, so that the 8 rows of an ldmatrix
+// meet 8 different groups of banks.
+__device__ __forceinline__ int exchange(int row) {
+    return (PLACES >= 8 ? row : row / (8 / PLACES)) & (PLACES >= 8 ? 7 : PLACES - 1);
+}
+__device__ __forceinline__ int place(int row, int piece) { return row * DEPTH + (piece ^ exchange(row)) * 8; }
+
+// What a warp keeps of a tile of 16 rows.
+struct Tile {
+    u32 query[DEPTH / 16][4];
+    float sums[DEPTH / 8][4];
+    float highest[2], total[2];
+};
+
+// One softmax step: `count` (at most STEP) keys at `keys` and `values`, numbered from `first_key`; `row` is the
+// lane's first row of the first tile.
+__device__ __forceinline__ void step(Tile (&tiles)[TILES], const T *keys, const T *values, int count, int first_key,
+                                     int row, float scale, float slope) {
+    int lane = threadIdx.x & 31, swap = exchange(lane & 7);
+    float scores[TILES][STEP / 8][4];
+#pragma unroll
+    for (int g = 0; g < STEP / 16; g++) {
+#pragma unroll
+        for (int m = 0; m < TILES; m++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) scores[m][2 * g][i] = scores[m][2 * g + 1][i] = 0.0f;
+        if (g * 16 < count) {
+            const T *at = keys + (g * 16 + (lane >> 4) * 8 + (lane & 7)) * DEPTH;
+#pragma unroll
+            for (int k = 0; k < DEPTH / 16; k++) {
+                u32 b[4];
+                load_matrices(b, at + ((2 * k + ((lane >> 3) & 1)) ^ swap) * 8);
+#pragma unroll
+                for (int m = 0; m < TILES; m++) {
+                    multiply(scores[m][2 * g], tiles[m].query[k], b[0], b[1]);
+                    multiply(scores[m][2 * g + 1], tiles[m].query[k], b[2], b[3]);
+                }
+            }
+        }
+    }
+#pragma unroll
+    for (int m = 0; m < TILES; m++) {
+        float (&own)[STEP / 8][4] = scores[m];
+#if ALIBI
+#pragma unroll
+        for (int n = 0; n < STEP / 8; n++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                int key = first_key + n * 8 + (lane & 3) * 2 + (i & 1);
+                // In the units of the raw scores, as `scale` multiplies both.
+                own[n][i] -= slope * (float)abs(row + m * 16 + (i >> 1) * 8 - key);
+            }
+#endif
+        if (count < STEP) {
+#pragma unroll
+            for (int n = 0; n < STEP / 8; n++)
+#pragma unroll
+                for (int i = 0; i < 4; i++)
+                    if (n * 8 + (lane & 3) * 2 + (i & 1) >= count) own[n][i] = NEGATIVE_INFINITY;
+        }
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            float top = tiles[m].highest[half];
+#pragma unroll
+            for (int n = 0; n < STEP / 8; n++) top = fmaxf(top, fmaxf(own[n][2 * half], own[n][2 * half + 1]));
+            top = fmaxf(top, __shfl_xor_sync(FULL, top, 1));
+            top = fmaxf(top, __shfl_xor_sync(FULL, top, 2));
+            float carry = exp2_fast((tiles[m].highest[half] - top) * scale), shift = top * scale, total = 0.0f;
+            tiles[m].highest[half] = top;
+#pragma unroll
+            for (int n = 0; n < STEP / 8; n++)
+#pragma unroll
+                for (int i = 0; i < 2; i++) {
+                    float w = exp2_fast(fmaf(own[n][2 * half + i], scale, -shift));
+                    own[n][2 * half + i] = w;
+                    total += w;
+                }
+            tiles[m].total[half] = tiles[m].total[half] * carry + total;
+#pragma unroll
+            for (int n = 0; n < DEPTH / 8; n++) {
+                tiles[m].sums[n][2 * half] *= carry;
+                tiles[m].sums[n][2 * half + 1] *= carry;
+            }
+        }
+    }
+#pragma unroll
+    for (int g = 0; g < STEP / 16; g++) {
+        if (g * 16 < count) {
+            u32 weights[TILES][4];
+#pragma unroll
+            for (int m = 0; m < TILES; m++)
+#pragma unroll
+                for (int i = 0; i < 4; i++)
+                    weights[m][i] = pack(scores[m][2 * g + i / 2][i % 2 * 2], scores[m][2 * g + i / 2][i % 2 * 2 + 1]);
+            const T *at = values + (g * 16 + (lane & 15)) * DEPTH;
+#pragma unroll
+            for (int n = 0; n < DEPTH / 16; n++) {
+                u32 b[4];
+                load_matrices_transposed(b, at + ((2 * n + (lane >> 4)) ^ swap) * 8);
+#pragma unroll
+                for (int m = 0; m < TILES; m++) {
+                    multiply(tiles[m].sums[2 * n], weights[m], b[0], b[1]);
+                    multiply(tiles[m].sums[2 * n + 1], weights[m], b[2], b[3]);
+                }
+            }
+        }
+    }
+}
