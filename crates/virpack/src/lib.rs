@@ -5,8 +5,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod devices;
 pub mod embed;
 mod error;
+pub mod memory;
 pub mod model;
 pub mod output;
 pub mod runner;
