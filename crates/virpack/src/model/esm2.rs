@@ -211,14 +211,14 @@ impl<B: Backend> Loader<'_, B> {
 /// rows, which take the memory of the queries, keys and values. All layers use the same memory. `tests/footprint.rs`
 /// compares this with what the CPU takes.
 pub fn shape(config: &Esm2Config) -> ModelShape {
-    let values = |matrices: bool| -> u64 {
-        let tensors = config.tensors();
-        let counted = tensors.iter().filter(|(_, shape)| (shape.len() > 1) == matrices);
-        counted.map(|(_, shape)| shape.iter().map(|&n| n as u64).product::<u64>()).sum()
-    };
+    let tensors = config.tensors();
+    let vectors = tensors.iter().filter(|(_, shape)| shape.len() == 1);
+    let layer = config.products().map(|[outputs, inputs]| (outputs * inputs) as u64);
+    let mut matrices = vec![(config.vocab * config.hidden) as u64];
+    matrices.extend(std::iter::repeat_n(layer, config.layers).flatten());
     ModelShape {
-        matrix_values: values(true),
-        vector_values: values(false),
+        matrices,
+        vector_values: vectors.map(|(_, shape)| shape[0] as u64).sum(),
         products: config.products().to_vec(),
         widths: vec![config.hidden, config.hidden, config.intermediate.max(3 * config.hidden)],
         hidden: config.hidden,
