@@ -86,7 +86,7 @@ fn rate(cpu: &Arc<Cpu>, shape: &(&str, usize, usize, usize, usize), load: &str) 
         let start = Instant::now();
         let loader = AsyncDataLoader::new(records, EsmTokenizer::new(), collator, LoaderOptions::default())
             .expect("threads start");
-        let options = RunnerOptions { pool: Pool::Mean, layer: layers, window_overlap: 0 };
+        let options = RunnerOptions { pool: Some(Pool::Mean), layer: layers, window_overlap: 0 };
         let runner = AsyncInferenceRunner::new(Arc::clone(cpu), Arc::clone(&model), loader.clone(), options)
             .expect("runs");
         let mut rows = 0;

@@ -102,10 +102,10 @@ pub fn bench<B: Memory + 'static>(
     let min_length = options.load.shortest();
     let lengths = LengthPolicy { min_length, ..LengthPolicy::default() };
     let free = backend.free()?;
-    let asked = memory::token_budget(&*backend, &shape, &lengths, options.token_budget)?;
+    let asked = memory::token_budget(&*backend, &shape, &lengths, false, options.token_budget)?;
     let model = Arc::new(Esm2::build(&*backend, options.config.clone(), &RandomTensors { seed: 1 })?);
     let begin = Instant::now();
-    let token_budget = memory::reserve(&*backend, &shape, &lengths, asked)?;
+    let token_budget = memory::reserve(&*backend, &shape, &lengths, false, asked)?;
     let engine = Engine { backend: Arc::clone(&backend), model, lengths, token_budget, load: options.load };
     tell(Phase::WarmUp);
     let first_batch = engine.first_batch()? - begin;
@@ -143,7 +143,7 @@ impl<B: Memory + 'static> Engine<B> {
         let options = LoaderOptions { lengths: self.lengths, ..LoaderOptions::default() };
         let loader = AsyncDataLoader::new(records, EsmTokenizer::new(), collator, options)?;
         let options =
-            RunnerOptions { pool: Pool::Mean, layer: self.model.config().layers, window_overlap: 0 };
+            RunnerOptions { pool: Some(Pool::Mean), layer: self.model.config().layers, window_overlap: 0 };
         let (backend, model) = (Arc::clone(&self.backend), Arc::clone(&self.model));
         Ok((loader.clone(), AsyncInferenceRunner::new(backend, model, loader, options)?))
     }

@@ -13,11 +13,12 @@ use virpack_seq::{
 use crate::Error;
 use crate::devices::{Device, DeviceOptions};
 use crate::memory::{self, Memory};
+use crate::model::checksum::WeightsChecksum;
 use crate::model::config::Esm2Config;
 use crate::model::esm2::{Esm2, shape};
 use crate::model::weights::Weights;
-use crate::output::{self, EmbeddingWriter, OutputOptions, Written};
-use crate::runner::{AsyncInferenceRunner, Finished, RunnerOptions};
+use crate::output::{self, EmbeddingWriter, OutputDtype, OutputFormat, OutputOptions, Written};
+use crate::runner::{self, AsyncInferenceRunner, Finished, RunnerOptions};
 
 /// Records collected before packing unless asked otherwise: where the token budget is large, as many as make two and a
 /// half batches of short peptides (some 50 tokens), as fewer pack worse.
@@ -34,10 +35,14 @@ pub struct EmbedOptions {
     pub model: PathBuf,
     /// The model as the user named it, for the output's metadata.
     pub model_name: String,
-    /// `.npy` or `.parquet`.
+    /// `.npy`, `.parquet`, `.safetensors` or `.h5`.
     pub output: PathBuf,
-    /// How a record's rows become one.
-    pub pool: Pool,
+    /// Its format; None: what its name's ending says.
+    pub format: Option<OutputFormat>,
+    /// The type of its values.
+    pub dtype_out: OutputDtype,
+    /// How a record's rows become one; None: every residue keeps its own.
+    pub pool: Option<Pool>,
     /// After which layer, as fair-esm counts them; negative from the end. None: the last.
     pub layer: Option<i64>,
     /// Which lengths go through.
@@ -136,11 +141,14 @@ pub fn embed_on<B: Memory + 'static>(
     let weights = Weights::open(&options.model)?;
     let config = Esm2Config::of(&weights)?;
     let runner_options = options.runner(&config)?;
-    let mut out = output::create(&options.output, config.hidden, options.output())?;
-    let asked = memory::token_budget(&*backend, &shape(&config), &options.lengths, options.token_budget)?;
+    let (shape, residues) = (shape(&config), options.pool.is_none());
+    let asked = memory::token_budget(&*backend, &shape, &options.lengths, residues, options.token_budget)?;
+    let checksum = WeightsChecksum::start(&weights)?;
     let model = Arc::new(Esm2::load(&*backend, &weights)?);
     drop(weights);
-    let token_budget = memory::reserve(&*backend, &shape(&config), &options.lengths, asked)?;
+    let token_budget = memory::reserve(&*backend, &shape, &options.lengths, residues, asked)?;
+    let about = options.about(runner_options.layer, checksum.finish()?);
+    let mut out = output::create(&options.output, config.hidden, options.output(about))?;
     tell(Told::Device { name: backend.name(), token_budget });
     if token_budget < asked {
         tell(Told::Halved { token_budget, reason: format!("no room for batches of {asked} tokens") });
@@ -156,18 +164,24 @@ pub fn embed_on<B: Memory + 'static>(
 
 /// Hands all results to the writer; gives the time the device was busy.
 fn write_all(
-    mut runner: AsyncInferenceRunner,
+    mut results: AsyncInferenceRunner,
     loader: &AsyncDataLoader,
     out: &mut EmbeddingWriter,
     hidden: usize,
     mut tell: impl FnMut(Told),
 ) -> Result<Duration, Error> {
     let mut records = 0;
-    for finished in &mut runner {
+    for finished in &mut results {
         match finished? {
             Finished::Embeddings { rows, values } => {
                 records += rows.len() as u64;
                 for (row, embedding) in rows.into_iter().zip(values.chunks_exact(hidden)) {
+                    out.write(row, embedding)?;
+                }
+            }
+            Finished::Residues { rows, residues, values } => {
+                records += rows.len() as u64;
+                for (row, embedding) in rows.into_iter().zip(runner::pieces(&values, &residues, hidden)) {
                     out.write(row, embedding)?;
                 }
             }
@@ -181,7 +195,7 @@ fn write_all(
         let (bytes, total_bytes) = (read.bytes(), read.total_bytes());
         tell(Told::Progress(Progress { bytes, total_bytes, records }));
     }
-    Ok(runner.busy())
+    Ok(results.busy())
 }
 
 fn summary(loader: &AsyncDataLoader, written: Written, elapsed: Duration, busy: Duration) -> Summary {
@@ -208,7 +222,9 @@ impl EmbedOptions {
             model: model.to_owned(),
             model_name: model.display().to_string(),
             output: output.to_owned(),
-            pool: Pool::Mean,
+            format: None,
+            dtype_out: OutputDtype::F32,
+            pool: Some(Pool::Mean),
             layer: None,
             lengths: LengthPolicy::default(),
             token_budget: None,
@@ -219,8 +235,8 @@ impl EmbedOptions {
         }
     }
 
-    /// Checks all that needs no model: the inputs are there, the output's name is free, lengths and token budget
-    /// fit together.
+    /// Checks all that needs no model: the inputs are there, the output's name is free, its format can hold what is
+    /// asked for, lengths and token budget fit together.
     ///
     /// # Errors
     ///
@@ -231,7 +247,11 @@ impl EmbedOptions {
         if let Some(token_budget) = self.token_budget {
             GreedyPacker::new(PackerOptions::new(token_budget, self.lengths.max_tokens()))?;
         }
-        Ok(output::check(&self.output, self.force)?)
+        if self.pool.is_none() && matches!(self.lengths.long_records, LongRecords::Window { .. }) {
+            return Err(Error::ResidueWindows);
+        }
+        output::check(&self.output, &self.output(Vec::new()))?;
+        Ok(())
     }
 
     fn runner(&self, config: &Esm2Config) -> Result<RunnerOptions, Error> {
@@ -249,11 +269,31 @@ impl EmbedOptions {
         Ok(RunnerOptions { pool: self.pool, layer: layer as usize, window_overlap })
     }
 
-    fn output(&self) -> OutputOptions {
+    /// What a file says of the run it comes from.
+    fn about(&self, layer: usize, checksum: String) -> Vec<(String, String)> {
+        let pool = match self.pool {
+            Some(Pool::Mean) => "mean",
+            Some(Pool::Cls) => "cls",
+            Some(Pool::Max) => "max",
+            None => "none",
+        };
+        let facts = [
+            ("model", self.model_name.clone()),
+            ("model_sha256", checksum),
+            ("pool", pool.to_owned()),
+            ("layer", layer.to_string()),
+        ];
+        facts.map(|(name, value)| (format!("virpack.{name}"), value)).to_vec()
+    }
+
+    fn output(&self, metadata: Vec<(String, String)>) -> OutputOptions {
         OutputOptions {
             force: self.force,
+            format: self.format,
+            dtype: self.dtype_out,
+            residues: self.pool.is_none(),
             sources: self.inputs.iter().map(Input::to_string).collect(),
-            metadata: vec![("virpack.model".to_owned(), self.model_name.clone())],
+            metadata,
             ..OutputOptions::default()
         }
     }
@@ -283,7 +323,7 @@ pub fn embed_records(
     let cpu = Arc::new(Cpu::new(options.device.threads)?);
     let weights = Weights::open(&options.model)?;
     let config = Esm2Config::of(&weights)?;
-    let budget = memory::token_budget(&*cpu, &shape(&config), &options.lengths, options.token_budget)?;
+    let budget = memory::token_budget(&*cpu, &shape(&config), &options.lengths, false, options.token_budget)?;
     let model = Arc::new(Esm2::load(&*cpu, &weights)?);
     collect(cpu, model, records, options, budget)
 }

@@ -1,5 +1,6 @@
 //! Models: where their files come from, what they hold, and how they run.
 
+pub mod checksum;
 pub mod config;
 pub mod esm2;
 pub mod hub;

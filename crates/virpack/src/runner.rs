@@ -19,8 +19,8 @@ use crate::windows::WindowJoiner;
 /// What of a sequence comes back.
 #[derive(Clone, Copy, Debug)]
 pub struct RunnerOptions {
-    /// How a sequence's rows become one.
-    pub pool: Pool,
+    /// How a sequence's rows become one; None: they all come back.
+    pub pool: Option<Pool>,
     /// After which layer, from 0 (the embeddings) to the model's number of layers.
     pub layer: usize,
     /// Residues that neighbouring windows of a long record share.
@@ -35,6 +35,15 @@ pub enum Finished {
         /// Whose they are.
         rows: Vec<Row>,
         /// The values, row by row.
+        values: Vec<f32>,
+    },
+    /// Records with a row for each residue, where they are not pooled, in the order the batches were made.
+    Residues {
+        /// Whose they are.
+        rows: Vec<Row>,
+        /// How many residues each of them has.
+        residues: Vec<usize>,
+        /// The values, `[residues.sum(), hidden]`.
         values: Vec<f32>,
     },
     /// Records that got no tokens.
@@ -61,8 +70,8 @@ pub struct AsyncInferenceRunner {
     busy: Arc<AtomicU64>,
 }
 
-/// Where results go.
-type Results = Sender<Result<Finished, Error>>;
+/// Where what is finished goes.
+type Listener = Sender<Result<Finished, Error>>;
 
 /// Why a worker ends before the loader does.
 enum Stop {
@@ -102,7 +111,9 @@ impl AsyncInferenceRunner {
         let worker = std::thread::Builder::new()
             .name("runner".to_owned())
             .spawn(move || {
-                let joiner = WindowJoiner::new(options.pool, model.hidden_size(), options.window_overlap);
+                // Without pooling there are no windows to join.
+                let pool = options.pool.unwrap_or(Pool::Mean);
+                let joiner = WindowJoiner::new(pool, model.hidden_size(), options.window_overlap);
                 let (backend, model) = (&*backend, &*model);
                 let most_tokens = usize::MAX;
                 let worker = Worker { backend, model, options, joiner, most_tokens, clock: &clock };
@@ -158,14 +169,22 @@ struct Worker<'a, B: Backend, M> {
 /// A batch on the device.
 struct Submitted<B: Backend> {
     batch: PackedBatch,
-    pooled: B::Pending,
-    /// All hidden states, where the batch holds windows of long records.
-    rows: Option<B::Pending>,
+    results: Results<B>,
+}
+
+/// What a batch gives back.
+enum Results<B: Backend> {
+    /// A row a sequence.
+    Pooled(B::Pending),
+    /// That, and all hidden states, to join the windows of long records.
+    Windows(B::Pending, B::Pending),
+    /// All hidden states.
+    Residues(B::Pending),
 }
 
 impl<B: Backend, M: Encoder<B>> Worker<'_, B, M> {
     /// Until the loader ends or nobody takes results any more.
-    fn run(mut self, loader: &AsyncDataLoader, send: &Results) -> Result<(), Stop> {
+    fn run(mut self, loader: &AsyncDataLoader, send: &Listener) -> Result<(), Stop> {
         let mut in_flight = VecDeque::new();
         while let Some(loaded) = loader.receive() {
             match loaded {
@@ -190,12 +209,12 @@ impl<B: Backend, M: Encoder<B>> Worker<'_, B, M> {
         &mut self,
         batch: PackedBatch,
         in_flight: &mut VecDeque<Submitted<B>>,
-        send: &Results,
+        send: &Listener,
     ) -> Result<(), Stop> {
         let mut parts = VecDeque::from(batch.split(self.most_tokens));
         while let Some(part) = parts.pop_front() {
             match self.timed(|worker| worker.submit(&part)) {
-                Ok((pooled, rows)) => in_flight.push_back(Submitted { batch: part, pooled, rows }),
+                Ok(results) => in_flight.push_back(Submitted { batch: part, results }),
                 Err(error @ DeviceError::OutOfMemory { .. }) if part.len() > 1 => {
                     self.drain(in_flight, send)?;
                     self.most_tokens = (part.total_tokens() / 2).max(part.max_seqlen);
@@ -214,14 +233,14 @@ impl<B: Backend, M: Encoder<B>> Worker<'_, B, M> {
         Ok(())
     }
 
-    fn drain(&mut self, in_flight: &mut VecDeque<Submitted<B>>, send: &Results) -> Result<(), Stop> {
+    fn drain(&mut self, in_flight: &mut VecDeque<Submitted<B>>, send: &Listener) -> Result<(), Stop> {
         while !in_flight.is_empty() {
             self.finish_oldest(in_flight, send)?;
         }
         Ok(())
     }
 
-    fn finish_oldest(&mut self, in_flight: &mut VecDeque<Submitted<B>>, send: &Results) -> Result<(), Stop> {
+    fn finish_oldest(&mut self, in_flight: &mut VecDeque<Submitted<B>>, send: &Listener) -> Result<(), Stop> {
         let Some(submitted) = in_flight.pop_front() else { return Ok(()) };
         let finished = self.timed(|worker| worker.finish(submitted))?;
         hand_on(send, finished)
@@ -238,43 +257,92 @@ impl<B: Backend, M: Encoder<B>> Worker<'_, B, M> {
         result
     }
 
-    /// The pooled rows on their way, and all rows where the batch holds windows of long records.
-    fn submit(&mut self, batch: &PackedBatch) -> Result<(B::Pending, Option<B::Pending>), DeviceError> {
+    /// What a batch gives back, on its way.
+    fn submit(&mut self, batch: &PackedBatch) -> Result<Results<B>, DeviceError> {
         let packed = self.backend.packed(&batch.input_ids, &batch.cu_seqlens, batch.max_seqlen)?;
         let hidden = self.model.forward(self.backend, &packed, self.options.layer)?;
+        let Some(pool) = self.options.pool else {
+            return Ok(Results::Residues(self.backend.read(&hidden)?));
+        };
         let windows = batch.index.iter().any(is_window);
         let rows = windows.then(|| self.backend.read(&hidden)).transpose()?;
-        let pooled = self.backend.pool(&hidden, &packed, self.options.pool, self.model.span())?;
-        Ok((pooled, rows))
+        let pooled = self.backend.pool(&hidden, &packed, pool, self.model.span())?;
+        Ok(match rows {
+            Some(rows) => Results::Windows(pooled, rows),
+            None => Results::Pooled(pooled),
+        })
     }
 
     fn finish(&mut self, submitted: Submitted<B>) -> Result<Finished, Error> {
-        let Submitted { batch, pooled, rows } = submitted;
-        let hidden = self.model.hidden_size();
-        let mut values = self.backend.wait(pooled).map_err(|error| name_records(error, &batch))?;
-        let mut finished_rows: Vec<Row> = Vec::with_capacity(batch.len());
-        if let Some(rows) = rows {
-            let rows = self.backend.wait(rows)?;
-            let pooled = std::mem::take(&mut values);
-            for (i, index) in batch.index.iter().enumerate() {
-                if !is_window(index) {
-                    finished_rows.push(index.into());
-                    values.extend_from_slice(&pooled[i * hidden..(i + 1) * hidden]);
-                    continue;
-                }
-                let last = batch.cu_seqlens[i + 1] as usize - self.model.span().skip_last;
-                let own = &rows[batch.cu_seqlens[i] as usize * hidden..last * hidden];
-                if let Some((row, embedding)) = self.joiner.add(index, own) {
-                    finished_rows.push(row);
-                    values.extend(embedding);
-                }
+        let Submitted { batch, results } = submitted;
+        let wait = |pending| self.backend.wait(pending).map_err(|error| name_records(error, &batch));
+        match results {
+            Results::Pooled(pooled) => self.embeddings(&batch, wait(pooled)?),
+            Results::Windows(pooled, rows) => {
+                let (pooled, rows) = (wait(pooled)?, self.backend.wait(rows)?);
+                self.join(&batch, &pooled, &rows)
             }
-        } else {
-            finished_rows.extend(batch.index.iter().map(Row::from));
+            Results::Residues(rows) => self.residues(&batch, self.backend.wait(rows)?),
         }
-        refuse_broken(&finished_rows, &values, hidden)?;
-        Ok(Finished::Embeddings { rows: finished_rows, values })
     }
+
+    fn embeddings(&self, batch: &PackedBatch, values: Vec<f32>) -> Result<Finished, Error> {
+        let rows: Vec<Row> = batch.index.iter().map(Row::from).collect();
+        refuse_broken(&rows, values.chunks_exact(self.model.hidden_size()))?;
+        Ok(Finished::Embeddings { rows, values })
+    }
+
+    /// The records of a batch that is `pooled`, but for windows, of which all `rows` are joined.
+    fn join(&mut self, batch: &PackedBatch, pooled: &[f32], rows: &[f32]) -> Result<Finished, Error> {
+        let hidden = self.model.hidden_size();
+        let (mut finished, mut values) = (Vec::with_capacity(batch.len()), Vec::new());
+        for (i, index) in batch.index.iter().enumerate() {
+            if !is_window(index) {
+                finished.push(index.into());
+                values.extend_from_slice(&pooled[i * hidden..(i + 1) * hidden]);
+                continue;
+            }
+            let last = batch.cu_seqlens[i + 1] as usize - self.model.span().skip_last;
+            let own = &rows[batch.cu_seqlens[i] as usize * hidden..last * hidden];
+            if let Some((row, embedding)) = self.joiner.add(index, own) {
+                finished.push(row);
+                values.extend(embedding);
+            }
+        }
+        refuse_broken(&finished, values.chunks_exact(hidden))?;
+        Ok(Finished::Embeddings { rows: finished, values })
+    }
+
+    /// The rows that pooling would take, moved together in their place.
+    fn residues(&self, batch: &PackedBatch, mut values: Vec<f32>) -> Result<Finished, Error> {
+        let (hidden, span) = (self.model.hidden_size(), self.model.span());
+        let mut residues = Vec::with_capacity(batch.len());
+        let mut end = 0;
+        for sequence in batch.cu_seqlens.windows(2) {
+            let first = sequence[0] as usize + span.skip_first;
+            let last = sequence[1] as usize - span.skip_last;
+            values.copy_within(first * hidden..last * hidden, end);
+            end += (last - first) * hidden;
+            residues.push(last - first);
+        }
+        values.truncate(end);
+        let rows: Vec<Row> = batch.index.iter().map(Row::from).collect();
+        refuse_broken(&rows, pieces(&values, &residues, hidden))?;
+        Ok(Finished::Residues { rows, residues, values })
+    }
+}
+
+/// The values of each record, `[residues, hidden]`.
+pub(crate) fn pieces<'a>(
+    values: &'a [f32],
+    residues: &'a [usize],
+    hidden: usize,
+) -> impl Iterator<Item = &'a [f32]> {
+    residues.iter().scan(values, move |rest, residues| {
+        let (piece, behind) = rest.split_at(residues * hidden);
+        *rest = behind;
+        Some(piece)
+    })
 }
 
 fn is_window(index: &SequenceIndex) -> bool {
@@ -291,14 +359,13 @@ fn name_records(error: DeviceError, batch: &PackedBatch) -> Error {
     }
 }
 
-fn hand_on(send: &Results, finished: Finished) -> Result<(), Stop> {
+fn hand_on(send: &Listener, finished: Finished) -> Result<(), Stop> {
     send.send(Ok(finished)).map_err(|_| Stop::NobodyListens)
 }
 
 /// An embedding with NaN or infinity is never handed on.
-fn refuse_broken(rows: &[Row], values: &[f32], hidden: usize) -> Result<(), Error> {
-    let broken =
-        rows.iter().zip(values.chunks_exact(hidden)).filter(|(_, v)| !v.iter().all(|v| v.is_finite()));
+fn refuse_broken<'a>(rows: &[Row], values: impl Iterator<Item = &'a [f32]>) -> Result<(), Error> {
+    let broken = rows.iter().zip(values).filter(|(_, values)| !values.iter().all(|v| v.is_finite()));
     let ids: Vec<String> = broken.map(|(row, _)| row.id.to_string()).collect();
     if ids.is_empty() { Ok(()) } else { Err(Error::NotFinite { ids }) }
 }

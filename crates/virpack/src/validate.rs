@@ -178,9 +178,9 @@ fn run<B: Memory + 'static>(
 ) -> Result<Run, Error> {
     let weights = Weights::open(&options.model)?;
     let shape = shape(&Esm2Config::of(&weights)?);
-    let asked = memory::token_budget(&*backend, &shape, &options.lengths, options.token_budget)?;
+    let asked = memory::token_budget(&*backend, &shape, &options.lengths, false, options.token_budget)?;
     let model = Arc::new(Esm2::load(&*backend, &weights)?);
-    let token_budget = memory::reserve(&*backend, &shape, &options.lengths, asked)?;
+    let token_budget = memory::reserve(&*backend, &shape, &options.lengths, false, asked)?;
     let embed = |packing: bool| -> Result<Embedded, Error> {
         let base = EmbedOptions::new(Vec::new(), &options.model, &options.model);
         let options = EmbedOptions { lengths: options.lengths, packing, ..base };
