@@ -137,6 +137,36 @@ pub enum SeqError {
         record: u64,
     },
 
+    // --- chunks and frames: nucleotide.rs, translate.rs ---
+    /// A protein where nucleotides are wanted.
+    #[error(
+        "{}:{line}: record {id} is no nucleotide sequence: it holds {letter:?}, and {other} of its {letters} letters \
+         are none of A, C, G, T, U and N\nhint: this takes DNA or RNA; proteins are for `virpack embed`",
+        path.display()
+    )]
+    NotNucleotides {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line of the record's header, from 1.
+        line: u64,
+        /// The first word of its header.
+        id: Arc<str>,
+        /// Its first letter that stands for no nucleotide.
+        letter: char,
+        /// Letters in it that are none of A, C, G, T, U and N.
+        other: u64,
+        /// Letters in it.
+        letters: u64,
+    },
+    /// A number that NCBI has given to no genetic code.
+    #[error("there is no genetic code {number}\nhint: NCBI's are {known}")]
+    GeneticCode {
+        /// What was asked for.
+        number: u8,
+        /// The numbers that there are.
+        known: String,
+    },
+
     // --- lengths and the loader: long.rs, loader.rs ---
     /// A record over the largest length, where such records are errors.
     #[error(
