@@ -24,6 +24,8 @@ struct Arguments {
 enum Command {
     /// Embed every record of FASTA or FASTQ files with ESM-2
     Embed(commands::embed::Arguments),
+    /// Cut nucleotides into chunks and write their open reading frames
+    Frames(commands::frames::Arguments),
     /// Plan the packing of FASTA or FASTQ files, without running a model
     Pack(commands::pack::Arguments),
     /// Models: those known by name, and what one of them takes
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Embed(arguments) => commands::embed::run(arguments),
+        Command::Frames(arguments) => commands::frames::run(arguments),
         Command::Pack(arguments) => commands::pack::run(arguments),
         Command::Models(arguments) => commands::models::run(arguments),
         Command::Devices => commands::devices::run(),

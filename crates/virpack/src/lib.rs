@@ -7,6 +7,7 @@
 
 pub mod embed;
 mod error;
+pub mod frames;
 pub mod model;
 pub mod output;
 pub mod runner;

@@ -30,12 +30,14 @@ mod order;
 mod parquet;
 mod publish;
 mod row_store;
+mod text_file;
 mod text_table;
 
 pub use error::OutputError;
 use order::{Order, Turn};
-use publish::Whole;
-use text_table::TextTable;
+pub(crate) use publish::Whole;
+pub(crate) use text_file::TextFile;
+pub(crate) use text_table::TextTable;
 
 /// How an output is made.
 #[derive(Clone, Debug)]
@@ -188,14 +190,19 @@ pub fn check(path: &Path, force: bool) -> Result<(), OutputError> {
     let format = Format::of(path)?;
     let [ids, skipped] = [path.with_extension("ids.txt"), path.with_extension("skipped.tsv")];
     let own_ids = (format == Format::Npy).then_some(&*ids);
-    for file in [Some(path), own_ids, Some(&skipped)].into_iter().flatten() {
+    check_all([Some(path), own_ids, Some(&skipped)].into_iter().flatten(), force)
+}
+
+/// Checks that the names of files that belong together are free, unless `force`, and that their directories are there.
+pub(crate) fn check_all<'a>(
+    mut files: impl Iterator<Item = &'a Path>,
+    force: bool,
+) -> Result<(), OutputError> {
+    files.try_for_each(|file| {
         check_free(file, force)?;
-    }
-    let directory = aside::directory_of(path);
-    match directory.metadata() {
-        Ok(_) => Ok(()),
-        Err(source) => Err(OutputError::Directory { directory, source }),
-    }
+        let directory = aside::directory_of(file);
+        directory.metadata().map(drop).map_err(|source| OutputError::Directory { directory, source })
+    })
 }
 
 /// Removes the temporary files of every output that this process has begun and not finished, for a process that

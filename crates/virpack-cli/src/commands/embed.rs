@@ -1,7 +1,7 @@
 //! `virpack embed`.
 
 use super::input::{Inputs, parse_budget, parse_count};
-use crate::failure::{Failure, INTERRUPTED};
+use crate::failure::Failure;
 use crate::progress::{DownloadBar, RunBar};
 use crate::text::{count, grouped, say, short};
 use clap::{Args, ValueEnum};
@@ -84,11 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         threads: arguments.threads,
         force: arguments.force,
     };
-    // Without a handler an interrupted run would only leave its temporary files behind.
-    let _ = ctrlc::set_handler(|| {
-        virpack::output::abandon_all();
-        std::process::exit(INTERRUPTED);
-    });
+    super::clean_up_when_interrupted();
     // A mistyped file must not cost a download first.
     options.check()?;
     options.model =

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use virpack_seq::{Input, LengthPolicy, LongRecords};
+use virpack_seq::{GeneticCode, Input, LengthPolicy, LongRecords};
 
 /// Inputs, lengths and packing.
 #[derive(Debug, Args)]
@@ -79,4 +79,10 @@ pub(crate) fn parse_budget(text: &str) -> Result<Option<usize>, String> {
 /// A number of at least one: clap's own message speaks of types.
 pub(crate) fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "expected a whole number, at least 1".to_owned())
+}
+
+/// A genetic code by NCBI's number.
+pub(crate) fn parse_code(text: &str) -> Result<GeneticCode, String> {
+    let number = text.parse().map_err(|_| "expected the number of a genetic code".to_owned())?;
+    GeneticCode::ncbi(number).map_err(|error| error.to_string())
 }

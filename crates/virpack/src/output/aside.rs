@@ -31,7 +31,7 @@ pub(super) fn abandon() {
 /// [`publish`](Aside::publish) renames it, which on one file system is atomic; dropped before that, it
 /// is removed. So nothing half-written ever stands under the asked name.
 #[derive(Debug)]
-pub(super) struct Aside {
+pub(crate) struct Aside {
     target: PathBuf,
     temporary: PathBuf,
     keep: bool,
@@ -60,7 +60,7 @@ impl Aside {
     }
 
     /// The name the file gets in the end.
-    pub(super) fn target(&self) -> &Path {
+    pub(crate) fn target(&self) -> &Path {
         &self.target
     }
 
