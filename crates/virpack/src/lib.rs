@@ -5,9 +5,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod devices;
 pub mod embed;
 mod error;
 pub mod frames;
+pub mod memory;
 pub mod model;
 pub mod output;
 pub mod runner;
