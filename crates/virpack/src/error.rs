@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::classifier::{ClassifierProblem, fitting};
 use crate::devices::DeviceChoice;
 use crate::model::published::PUBLISHED;
 use crate::model::weights::{CheckpointError, Dtype};
@@ -262,6 +263,37 @@ pub enum Error {
         given: String,
         /// What it may be.
         supported: &'static str,
+    },
+
+    // --- the classifier: classifier.rs ---
+    /// A file that holds no classifier, or one that virpack would run wrongly.
+    #[error(
+        "{}: no classifier that virpack runs: {problem}\n\
+         hint: it runs Linear, BatchNorm1d, ReLU, Dropout, Linear to 2 classes (others, virus), saved by torch as a \
+         module or a state dict, or as safetensors", path.display()
+    )]
+    Classifier {
+        /// The file.
+        path: PathBuf,
+        /// What is in it instead.
+        problem: ClassifierProblem,
+    },
+    /// A classifier that takes vectors of other widths than the models give.
+    #[error(
+        "{} takes {width} features, but the nucleotide model gives {nucleotide} and the peptide model {peptide}, \
+         {} together\n\
+         hint: name the models that the classifier was trained with: {}",
+        path.display(), nucleotide + peptide, fitting(*width, *nucleotide, *peptide)
+    )]
+    ClassifierWidths {
+        /// The classifier's file.
+        path: PathBuf,
+        /// Features that it takes.
+        width: usize,
+        /// Width of the nucleotide model.
+        nucleotide: usize,
+        /// Width of the peptide model.
+        peptide: usize,
     },
 
     // --- running: runner.rs, embed.rs ---

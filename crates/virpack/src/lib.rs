@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod classifier;
 pub mod devices;
 pub mod embed;
 mod error;

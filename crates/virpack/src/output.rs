@@ -30,12 +30,14 @@ mod order;
 mod parquet;
 mod publish;
 mod row_store;
+mod single;
 mod text_file;
 mod text_table;
 
 pub use error::OutputError;
 use order::{Order, Turn};
 pub(crate) use publish::Whole;
+pub(crate) use single::write_file;
 pub(crate) use text_file::TextFile;
 pub(crate) use text_table::TextTable;
 
@@ -327,7 +329,7 @@ impl Format {
 }
 
 /// Refuses a name that is taken, unless `force`, and one that no rename can fill: a directory, a device.
-fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
+pub(crate) fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
     let what = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => Some("a directory"),
         Ok(metadata) if !metadata.is_file() => Some("a device or a pipe"),

@@ -1,9 +1,11 @@
 //! `virpack models`.
 
 use crate::failure::Failure;
-use crate::text::{bytes, grouped};
+use crate::text::{bytes, grouped, say};
 use clap::{Args, Subcommand};
 use std::io::Write;
+use std::path::{Path, PathBuf};
+use virpack::classifier::{self, Classifier};
 use virpack::memory::CPU_TOKEN_BUDGET;
 use virpack::model::config_of;
 use virpack::model::esm2::shape;
@@ -27,6 +29,18 @@ enum Command {
         /// A directory or file of weights, a name, or ORG/REPO
         model: String,
     },
+    /// A classifier of torch (.pth) as safetensors, which nobody needs to run code to read
+    Convert {
+        /// The classifier: a whole module or a state dict saved by torch, or safetensors
+        #[arg(value_name = "IN")]
+        input: PathBuf,
+        /// The file to write
+        #[arg(value_name = "OUT.safetensors")]
+        output: PathBuf,
+        /// Replace an output that exists
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 /// Writes about models to stdout.
@@ -36,7 +50,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::List => list(out, &hub),
         Command::Info { model } => info(out, model, &hub),
+        Command::Convert { input, output, force } => convert(input, output, *force),
     }
+}
+
+fn convert(input: &Path, output: &Path, force: bool) -> Result<(), Failure> {
+    classifier::convert(input, output, force)?;
+    let converted = Classifier::open(output)?;
+    let chunks = converted.chunk_length().map_or_else(String::new, |n| format!(", chunks of {n} bases"));
+    say(format_args!(
+        "{}: {} features, {} hidden{chunks}",
+        output.display(),
+        grouped(converted.input_width() as u64),
+        grouped(converted.hidden() as u64),
+    ));
+    Ok(())
 }
 
 fn list(out: &mut impl Write, hub: &HubOptions) -> Result<(), Failure> {
