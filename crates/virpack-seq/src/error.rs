@@ -210,7 +210,7 @@ pub enum SeqError {
         "the loader's {worker} thread panicked: {message}\nhint: this is a fault of virpack's: please report it"
     )]
     WorkerPanicked {
-        /// What the thread did: `reading`, `tokenizing` or `collating`.
+        /// What the thread did: `reading`, `tokenizing`, `collating` or `framing`.
         worker: &'static str,
         /// What it said.
         message: String,

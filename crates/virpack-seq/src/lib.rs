@@ -11,6 +11,7 @@ pub mod budget;
 pub mod chunk;
 pub mod collate;
 pub mod error;
+pub mod frames;
 pub mod loader;
 pub mod long;
 pub mod nucleotide;

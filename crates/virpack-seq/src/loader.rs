@@ -6,6 +6,7 @@
 
 mod counters;
 mod link;
+mod slabs;
 mod workers;
 
 use std::sync::{Arc, Mutex};
@@ -14,6 +15,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 pub use counters::LoaderCounters;
+pub(crate) use link::Stopped;
+pub(crate) use slabs::{SlabSender, create_slab_loader};
+pub(crate) use workers::{guard, spawn};
 
 use crate::batch::PackedBatch;
 use crate::collate::VarlenCollator;
@@ -112,13 +116,7 @@ pub fn create_async_dataloader(
     }
     let (stop, stopped) = bounded(0);
     let (send, queue) = bounded(options.prefetch.max(1));
-    let shared = Shared {
-        _stop: stop,
-        counters: Arc::default(),
-        stats: Arc::default(),
-        progress: records.progress(),
-        inputs: Arc::clone(records.inputs()),
-    };
+    let shared = Shared::new(stop, &records);
     let (blocks, parser) = records.split();
     workers::start(workers::Work {
         blocks,
@@ -132,6 +130,18 @@ pub fn create_async_dataloader(
         stats: Arc::clone(&shared.stats),
     })?;
     Ok(AsyncDataLoader { queue, shared: Arc::new(shared) })
+}
+
+impl Shared {
+    fn new(stop: Sender<()>, records: &Records) -> Self {
+        Shared {
+            _stop: stop,
+            counters: Arc::default(),
+            stats: Arc::default(),
+            progress: records.progress(),
+            inputs: Arc::clone(records.inputs()),
+        }
+    }
 }
 
 impl AsyncDataLoader {

@@ -14,6 +14,8 @@ pub struct TokenSlab {
     pub skipped: Vec<SkippedRecord>,
     /// Sums over the records of this slab.
     pub counts: LengthCounts,
+    /// Whether all that waits is to leave in batches once this slab is taken in.
+    pub flush: bool,
     /// Tokens of a record before it is cut into windows.
     pub(crate) scratch: Vec<u16>,
 }
@@ -104,5 +106,6 @@ impl TokenSlab {
         self.index.clear();
         self.skipped.clear();
         self.counts = LengthCounts::default();
+        self.flush = false;
     }
 }
