@@ -1,7 +1,9 @@
 //! Letters to token ids.
 
+pub mod bpe;
 pub mod esm;
 
+pub use bpe::BpeTokenizer;
 pub use esm::EsmTokenizer;
 
 /// Turns the letters of a record into the token ids of one model.
