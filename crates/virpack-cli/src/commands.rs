@@ -1,6 +1,7 @@
 //! The commands, one a file.
 
 pub(crate) mod completions;
+pub(crate) mod device;
 pub(crate) mod devices;
 pub(crate) mod embed;
 pub(crate) mod input;

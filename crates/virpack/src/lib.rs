@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 pub mod classifier;
+pub mod devices;
 pub mod embed;
 mod error;
+pub mod memory;
 pub mod model;
 pub mod output;
 pub mod runner;

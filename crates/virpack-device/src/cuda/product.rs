@@ -2,7 +2,7 @@
 
 use super::Dtype;
 use super::arena::Fixed;
-use super::driver::{Card, ELAPSED, Event};
+use super::driver::{Card, Event};
 use super::libraries;
 use crate::DeviceError;
 use cudarc::cublaslt::sys;
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::{mem, ptr};
 
 /// Scratch memory for cuBLASLt: what NVIDIA advises for 9.0.
-const WORKSPACE: usize = 32 << 20;
+pub(super) const WORKSPACE: usize = 32 << 20;
 
 /// Products of fewer rows are not worth measuring.
 const ROWS_WORTH_MEASURING: usize = 4096;
@@ -203,7 +203,7 @@ impl Products {
         operands: Operands,
     ) -> Result<sys::cublasLtMatmulAlgo_t, DeviceError> {
         let found = self.candidates(state.handle, plan, shape)?;
-        if shape.rows < ROWS_WORTH_MEASURING || !libraries::driver_has(ELAPSED) {
+        if shape.rows < ROWS_WORTH_MEASURING || !libraries::times_events() {
             return Ok(found[0].algo);
         }
         let weight = Shape { rows: 0, ..shape };
