@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::tokenize::bpe::BpeProblem;
+
 /// What can go wrong between a file and a packed batch, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -165,6 +167,16 @@ pub enum SeqError {
         number: u8,
         /// The numbers that there are.
         known: String,
+    },
+
+    // --- tokenizing: tokenize/bpe.rs ---
+    /// A tokenizer's file that cannot be used.
+    #[error("{}: {problem}\nhint: copy or download the model's tokenizer.json again", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: BpeProblem,
     },
 
     // --- lengths and the loader: long.rs, loader.rs ---

@@ -75,9 +75,10 @@ fn take_all(loader: FrameLoader) -> Vec<(Place, Vec<[Vec<u16>; 2]>)> {
                         assert!(number >= chunk.oldest[i]);
                         known[i].get(&number).cloned()
                     };
-                    let found = chunk.frames.iter().map(|f| {
-                        Some([tokens(0, f.sequences[0])?, tokens(1, f.sequences[1])?])
-                    });
+                    let found = chunk
+                        .frames
+                        .iter()
+                        .map(|f| Some([tokens(0, f.sequences[0])?, tokens(1, f.sequences[1])?]));
                     match found.collect() {
                         Some(all) => letters = all,
                         None => break,
@@ -143,7 +144,9 @@ fn what_comes_again_is_packed_once_and_counted() {
     let frames = loader(&text, 10, 1_000, 1 << 20);
     let batches = [0, 1].map(|tower| frames.tower(tower).unwrap().clone());
     let packed = batches.map(|batches| {
-        batches.map(|loaded| if let Loaded::Batch(batch) = loaded.unwrap() { batch.len() } else { 0 }).sum::<usize>()
+        batches
+            .map(|loaded| if let Loaded::Batch(batch) = loaded.unwrap() { batch.len() } else { 0 })
+            .sum::<usize>()
     });
     // GCCGCC, CCGC and its like, and on the other strand: F1 AA, F2 P, F3 R, R1 GG, R2 A, R3 R.
     assert_eq!(packed, [6, 5]);
