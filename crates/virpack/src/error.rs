@@ -347,6 +347,23 @@ pub enum Error {
         /// How many records.
         records: usize,
     },
+    /// Frames whose embeddings never came: a fault of virpack's.
+    #[error(
+        "{places} records, chunks or frames never had their embeddings\n\
+         hint: this is a fault of virpack's: please report it"
+    )]
+    EmbeddingsMissing {
+        /// How many.
+        places: usize,
+    },
+    /// A share that is none.
+    #[error("{option} must be between 0 and 1, and is {given}")]
+    NoShare {
+        /// The option's name.
+        option: &'static str,
+        /// What was asked for.
+        given: f64,
+    },
     /// Embeddings with NaN or infinity.
     #[error(
         "NaN or infinity in the embeddings of {}\n\
@@ -377,6 +394,7 @@ impl Error {
             self,
             Error::Panicked { .. }
                 | Error::WindowsMissing { .. }
+                | Error::EmbeddingsMissing { .. }
                 | Error::Device(DeviceError::Shape { .. } | DeviceError::TokenId { .. })
                 | Error::Output(
                     OutputError::Duplicate { .. }

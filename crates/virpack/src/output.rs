@@ -25,6 +25,7 @@ use virpack_seq::{SequenceIndex, SkippedRecord};
 mod arrow_schema;
 mod aside;
 mod error;
+mod folder;
 mod npy;
 mod order;
 mod parquet;
@@ -34,7 +35,9 @@ mod single;
 mod text_file;
 mod text_table;
 
+pub(crate) use aside::Aside;
 pub use error::OutputError;
+pub(crate) use folder::{AsideFolder, Folder, remove_all};
 use order::{Order, Turn};
 pub(crate) use publish::Whole;
 pub(crate) use single::write_file;

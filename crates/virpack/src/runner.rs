@@ -94,7 +94,7 @@ impl AsyncInferenceRunner {
     ) -> Result<Self, Error>
     where
         B: Backend + 'static,
-        M: Encoder<B> + 'static,
+        M: Encoder<B> + ?Sized + 'static,
     {
         let (send, results) = bounded(IN_FLIGHT);
         let busy = Arc::new(AtomicU64::new(0));
@@ -118,6 +118,15 @@ impl AsyncInferenceRunner {
             })
             .map_err(|source| Error::Thread { thread: "runner", source })?;
         Ok(AsyncInferenceRunner { results: Some(results), worker: Some(worker), busy })
+    }
+
+    /// Where the results come, for whoever waits for several runners at once.
+    ///
+    /// # Panics
+    ///
+    /// Never: the queue goes with the runner.
+    pub fn results(&self) -> &Receiver<Result<Finished, Error>> {
+        self.results.as_ref().expect("it goes on drop only")
     }
 
     /// Time the device computed, where it keeps a clock; else the time spent handing it batches and waiting for them.
@@ -145,7 +154,7 @@ impl Drop for AsyncInferenceRunner {
 }
 
 /// The thread's side.
-struct Worker<'a, B: Backend, M> {
+struct Worker<'a, B: Backend, M: ?Sized> {
     backend: &'a B,
     model: &'a M,
     options: RunnerOptions,
@@ -163,7 +172,7 @@ struct Submitted<B: Backend> {
     rows: Option<B::Pending>,
 }
 
-impl<B: Backend, M: Encoder<B>> Worker<'_, B, M> {
+impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
     /// Until the loader ends or nobody takes results any more.
     fn run(mut self, loader: &AsyncDataLoader, send: &Results) -> Result<(), Stop> {
         let mut in_flight = VecDeque::new();
