@@ -1,5 +1,6 @@
 //! The commands, one a file.
 
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod device;
 pub(crate) mod devices;
@@ -8,6 +9,7 @@ pub(crate) mod frames;
 pub(crate) mod input;
 pub(crate) mod models;
 pub(crate) mod pack;
+pub(crate) mod validate;
 
 use crate::failure::INTERRUPTED;
 

@@ -69,7 +69,7 @@ impl FrameOptions {
 /// How one model wants its sequences.
 pub struct Tower {
     /// Letters to tokens.
-    pub tokenizer: Box<dyn Tokenizer>,
+    pub tokenizer: Arc<dyn Tokenizer>,
     /// Tokens to batches.
     pub collator: VarlenCollator,
 }
@@ -161,7 +161,7 @@ pub struct FrameLoader {
 ///
 /// let records = Records::from_reader("one.fasta", &b">r\nATGGCC\n"[..])?;
 /// let collator = VarlenCollator::new(GreedyPacker::new(PackerOptions::new(512, 512))?, CollatorOptions::default())?;
-/// let peptides = Tower { tokenizer: Box::new(EsmTokenizer::new()), collator };
+/// let peptides = Tower { tokenizer: std::sync::Arc::new(EsmTokenizer::new()), collator };
 /// let frames = create_frame_loader(records, [None, Some(peptides)], FrameOptions::new(500.try_into()?))?;
 /// let [Place::Record(record), Place::Chunk(chunk), Place::End] = &frames.places().recv()??[..] else { panic!() };
 /// assert_eq!((&*record.id, chunk.bases.clone(), chunk.frames.len()), ("r", 0..6, 6));

@@ -19,7 +19,7 @@ fn tower(buffer_size: usize) -> Option<Tower> {
     let options = CollatorOptions { buffer_size, ..CollatorOptions::default() };
     let collator = VarlenCollator::new(packer, options).unwrap();
     // Any tokenizer will do for nucleotides too: one token a letter.
-    Some(Tower { tokenizer: Box::new(EsmTokenizer::new()), collator })
+    Some(Tower { tokenizer: std::sync::Arc::new(EsmTokenizer::new()), collator })
 }
 
 fn loader(text: &str, buffer_size: usize, unique_window: usize, most_waiting: u64) -> FrameLoader {

@@ -19,9 +19,11 @@ use crate::model::weights::Weights;
 use crate::output::{self, EmbeddingWriter, OutputOptions, Written};
 use crate::runner::{AsyncInferenceRunner, Finished, RunnerOptions};
 
-/// The buffer grows with the token budget, so that a batch of short peptides (some 50 tokens) is chosen from two and a
-/// half times its tokens: less packs worse.
-const TOKENS_A_RECORD: usize = 20;
+/// Records collected before packing unless asked otherwise: where the token budget is large, as many as make two and a
+/// half batches of short peptides (some 50 tokens), as fewer pack worse.
+pub(crate) fn buffer_size(token_budget: usize) -> usize {
+    CollatorOptions::default().buffer_size.max(token_budget / 20)
+}
 
 /// What to embed, with what, to where.
 #[derive(Clone, Debug)]
@@ -262,15 +264,14 @@ impl EmbedOptions {
 
     fn collator(&self, token_budget: usize) -> Result<VarlenCollator, Error> {
         let packer = GreedyPacker::new(PackerOptions::new(token_budget, self.lengths.max_tokens()))?;
-        let default = CollatorOptions::default();
-        let buffer_size =
-            self.buffer_size.unwrap_or_else(|| default.buffer_size.max(token_budget / TOKENS_A_RECORD));
-        let options = CollatorOptions { buffer_size, enable_packing: self.packing, ..default };
+        let buffer_size = self.buffer_size.unwrap_or_else(|| buffer_size(token_budget));
+        let options =
+            CollatorOptions { buffer_size, enable_packing: self.packing, ..CollatorOptions::default() };
         Ok(VarlenCollator::new(packer, options)?)
     }
 }
 
-/// The records, read into memory, with their embeddings by the CPU; for small inputs and for tests.
+/// The records with their embeddings by the CPU, in memory; for small inputs and for tests.
 ///
 /// # Errors
 ///
@@ -279,15 +280,27 @@ pub fn embed_records(
     records: Records,
     options: &EmbedOptions,
 ) -> Result<Vec<(output::Row, Vec<f32>)>, Error> {
+    let cpu = Arc::new(Cpu::new(options.device.threads)?);
     let weights = Weights::open(&options.model)?;
     let config = Esm2Config::of(&weights)?;
-    let cpu = Arc::new(Cpu::new(options.device.threads)?);
     let budget = memory::token_budget(&*cpu, &shape(&config), &options.lengths, options.token_budget)?;
-    let collator = options.collator(budget)?;
     let model = Arc::new(Esm2::load(&*cpu, &weights)?);
+    collect(cpu, model, records, options, budget)
+}
+
+/// The records with their embeddings, in memory and in the input's order.
+pub(crate) fn collect<B: Memory + 'static>(
+    backend: Arc<B>,
+    model: Arc<Esm2<B>>,
+    records: Records,
+    options: &EmbedOptions,
+    token_budget: usize,
+) -> Result<Vec<(output::Row, Vec<f32>)>, Error> {
+    let config = model.config().clone();
+    let collator = options.collator(token_budget)?;
     let loader = AsyncDataLoader::new(records, EsmTokenizer::new(), collator, options.loader())?;
     let mut all = Vec::new();
-    for finished in AsyncInferenceRunner::new(cpu, model, loader, options.runner(&config)?)? {
+    for finished in AsyncInferenceRunner::new(backend, model, loader, options.runner(&config)?)? {
         if let Finished::Embeddings { rows, values } = finished? {
             all.extend(rows.into_iter().zip(values.chunks_exact(config.hidden).map(<[f32]>::to_vec)));
         }

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod classifier;
 pub mod devices;
 pub mod embed;
@@ -14,6 +15,8 @@ pub mod memory;
 pub mod model;
 pub mod output;
 pub mod runner;
+pub mod synthetic;
+pub mod validate;
 mod windows;
 
 pub use error::Error;

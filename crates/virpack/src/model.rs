@@ -1,8 +1,10 @@
 //! Models: where their files come from, what they hold, and how they run.
 
 pub mod config;
+pub mod dnabert_s;
 pub mod esm2;
 pub mod hub;
+mod layers;
 pub mod published;
 pub mod source;
 pub mod weights;

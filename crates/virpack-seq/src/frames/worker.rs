@@ -25,7 +25,7 @@ const AT_ONCE: usize = 128;
 
 /// The way to one model.
 pub(super) struct Side {
-    tokenizer: Box<dyn Tokenizer>,
+    tokenizer: Arc<dyn Tokenizer>,
     sender: SlabSender,
     slab: TokenSlab,
     unique: Unique,
@@ -49,7 +49,7 @@ pub(super) struct Framing {
 }
 
 impl Side {
-    pub(super) fn new(tokenizer: Box<dyn Tokenizer>, sender: SlabSender, unique: Unique) -> Self {
+    pub(super) fn new(tokenizer: Arc<dyn Tokenizer>, sender: SlabSender, unique: Unique) -> Self {
         Side { tokenizer, slab: sender.slab(), sender, unique, repeated: 0 }
     }
 
