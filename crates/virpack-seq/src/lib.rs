@@ -33,7 +33,7 @@ pub use long::{LengthPolicy, LongRecords};
 pub use nucleotide::expect_nucleotides;
 pub use pack::{Algorithm, GreedyPacker, LengthHistogram, PackStats, PackWorkspace, PackerOptions, Packing};
 pub use plan::{Plan, Planner, plan_records};
-pub use reader::{Input, ReadProgress, Records};
+pub use reader::{Input, InputChecksum, ReadProgress, Records};
 pub use record::{Record, SkipReason, SkippedRecord};
 pub use slab::{LengthCounts, TokenSlab};
 pub use tokenize::{BpeTokenizer, EsmTokenizer, Tokenizer};

@@ -356,6 +356,21 @@ pub enum Error {
         /// How many.
         places: usize,
     },
+    /// A model of the wrong kind.
+    #[error(
+        "{}: {option} is a {given} model, and must be {wanted}\n\
+         hint: --nucleotide-model reads the bases, --protein-model the peptides", path.display()
+    )]
+    WrongModel {
+        /// The model's file or directory.
+        path: PathBuf,
+        /// The option that named it.
+        option: &'static str,
+        /// What it is.
+        given: &'static str,
+        /// What it must be.
+        wanted: &'static str,
+    },
     /// A share that is none.
     #[error("{option} must be between 0 and 1, and is {given}")]
     NoShare {

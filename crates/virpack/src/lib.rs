@@ -14,6 +14,7 @@ pub mod frames;
 pub mod memory;
 pub mod model;
 pub mod output;
+pub mod predict;
 pub mod runner;
 pub mod synthetic;
 pub mod validate;

@@ -8,10 +8,12 @@ use crossbeam_channel::{Receiver, Select, never};
 use virpack_seq::frames::{Chunk, FrameLoader, Place};
 use virpack_seq::{Record, SeqError};
 
+use super::Told;
 use super::vectors::Vectors;
 use super::verdict::{ScoredChunk, ScoredFrame};
 use crate::Error;
 use crate::classifier::Classifier;
+use crate::embed::Progress;
 use crate::runner::{AsyncInferenceRunner, Finished};
 
 /// Frames that are scored at once.
@@ -36,7 +38,8 @@ pub(super) struct RunningTower {
 
 /// Takes embeddings from both models as they come and gives what is done in input order.
 pub(super) struct Join<'a> {
-    frames: &'a FrameLoader,
+    // First: the models' threads end when the frames do, and their runners wait for them.
+    frames: FrameLoader,
     classifier: &'a Classifier,
     towers: [Option<RunningTower>; 2],
     vectors: [Vectors; 2],
@@ -46,16 +49,16 @@ pub(super) struct Join<'a> {
     /// What has ended: the places, and the results of each model.
     ended: [bool; 3],
     /// Time spent on scores.
-    pub(super) scoring: Duration,
-    /// The smallest batches that a model was left with, where its device had no room: told once.
-    pub(super) halved: Vec<(usize, String)>,
+    scoring: Duration,
+    /// What the devices had no room for, to be told.
+    halved: Vec<Told>,
 }
 
 impl<'a> Join<'a> {
     pub(super) fn new(
-        frames: &'a FrameLoader,
         classifier: &'a Classifier,
         towers: [Option<RunningTower>; 2],
+        frames: FrameLoader,
     ) -> Self {
         let vectors = [0, 1].map(|i| Vectors::new(towers[i].as_ref().map_or(0, |tower| tower.width)));
         let ended = [false, towers[0].is_none(), towers[1].is_none()];
@@ -86,10 +89,28 @@ impl<'a> Join<'a> {
         }
     }
 
+    /// Tells how far the run is, and what has happened.
+    pub(super) fn tell(&mut self, records: u64, tell: &mut impl FnMut(Told)) {
+        self.halved.drain(..).for_each(&mut *tell);
+        let read = self.frames.progress();
+        let (bytes, total_bytes) = (read.bytes(), read.total_bytes());
+        tell(Told::Progress(Progress { bytes, total_bytes, records }));
+    }
+
+    /// What it takes its frames from.
+    pub(super) fn frames(&self) -> &FrameLoader {
+        &self.frames
+    }
+
     /// Time that each model's device computed.
     pub(super) fn busy(&self) -> [Duration; 2] {
         let busy = |tower: &Option<RunningTower>| tower.as_ref().map_or(Duration::ZERO, |t| t.runner.busy());
         [busy(&self.towers[0]), busy(&self.towers[1])]
+    }
+
+    /// Time spent on scores.
+    pub(super) fn scoring(&self) -> Duration {
+        self.scoring
     }
 
     /// How many of the first places have all their embeddings.
@@ -146,7 +167,7 @@ impl<'a> Join<'a> {
             }
             // A frame is never too short or too long for its model.
             Finished::Skipped(_) => {}
-            Finished::Halved { token_budget, reason } => self.halved.push((token_budget, reason)),
+            Finished::Halved { token_budget, reason } => self.halved.push(Told::Halved { token_budget, reason }),
         }
     }
 
