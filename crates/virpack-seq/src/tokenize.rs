@@ -3,6 +3,8 @@
 pub mod bpe;
 pub mod esm;
 
+use std::sync::Arc;
+
 pub use bpe::BpeTokenizer;
 pub use esm::EsmTokenizer;
 
@@ -37,6 +39,24 @@ pub trait Tokenizer: Send + Sync {
     /// records are cut between letters before they are tokenized, not between tokens.
     fn merges_letters(&self) -> bool {
         false
+    }
+}
+
+impl<T: Tokenizer + ?Sized> Tokenizer for Arc<T> {
+    fn length(&self, sequence: &[u8]) -> u64 {
+        (**self).length(sequence)
+    }
+
+    fn tokenize(&self, sequence: &[u8], max_length: usize, tokens: &mut Vec<u16>) -> TokenCounts {
+        (**self).tokenize(sequence, max_length, tokens)
+    }
+
+    fn frame(&self) -> Frame {
+        (**self).frame()
+    }
+
+    fn merges_letters(&self) -> bool {
+        (**self).merges_letters()
     }
 }
 

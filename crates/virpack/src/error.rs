@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::classifier::{ClassifierProblem, fitting};
 use crate::devices::DeviceChoice;
-use crate::model::published::PUBLISHED;
+use crate::model::published::{NUCLEOTIDE, PUBLISHED};
 use crate::model::weights::{CheckpointError, Dtype};
 use crate::output::OutputError;
 use virpack_device::{DeviceError, Dtype as DeviceDtype, Unavailable};
@@ -430,5 +430,6 @@ fn list(ids: &[String]) -> String {
 }
 
 fn published_names() -> String {
-    PUBLISHED.map(|model| model.name).join(", ")
+    let names = PUBLISHED.iter().map(|model| model.name).chain(NUCLEOTIDE);
+    names.collect::<Vec<_>>().join(", ")
 }

@@ -23,7 +23,8 @@ pub struct RunnerOptions {
     pub pool: Pool,
     /// After which layer, from 0 (the embeddings) to the model's number of layers.
     pub layer: usize,
-    /// Residues that neighbouring windows of a long record share.
+    /// Tokens that neighbouring windows of a long record share: residues, or 0 where tokens merge letters, so that no
+    /// token of one window is one of another.
     pub window_overlap: usize,
 }
 
@@ -102,7 +103,12 @@ impl AsyncInferenceRunner {
         let worker = std::thread::Builder::new()
             .name("runner".to_owned())
             .spawn(move || {
-                let joiner = WindowJoiner::new(options.pool, model.hidden_size(), options.window_overlap);
+                let joiner = WindowJoiner::new(
+                    options.pool,
+                    model.hidden_size(),
+                    model.span(),
+                    options.window_overlap,
+                );
                 let (backend, model) = (&*backend, &*model);
                 let most_tokens = usize::MAX;
                 let worker = Worker { backend, model, options, joiner, most_tokens, clock: &clock };

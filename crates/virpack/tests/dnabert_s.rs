@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use virpack::Error;
 use virpack::device::{Backend, Cpu, Pool};
-use virpack::model::Encoder;
+use virpack::embed::{EmbedOptions, embed_records};
 use virpack::model::config::DnabertConfig;
 use virpack::model::dnabert_s::DnabertS;
+use virpack::model::hub::HubOptions;
 use virpack::model::weights::Weights;
-use virpack_seq::{BpeTokenizer, Tokenizer};
+use virpack::model::{Encoder, config_of, tokenizer_of};
+use virpack_seq::{BpeTokenizer, Input, LengthPolicy, LongRecords, Records, Tokenizer};
 
 fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dnabert_tiny").join(path)
@@ -178,4 +180,82 @@ fn what_is_no_mosaic_bert_is_refused() {
     std::fs::remove_file(&path).unwrap();
     let weights = Weights::open(folder.path()).unwrap();
     assert!(matches!(DnabertConfig::of(&weights).unwrap_err(), Error::NoConfig { in_checkpoint: false, .. }));
+}
+
+fn embedded(max_length: usize, long_records: LongRecords, fasta: &str) -> Vec<(u64, Vec<f32>)> {
+    let base = EmbedOptions::new(Vec::<Input>::new(), &fixture("12"), "unused.npy".as_ref());
+    let lengths = LengthPolicy { max_length, min_length: 0, long_records };
+    let records = Records::from_reader("test", std::io::Cursor::new(fasta.to_owned())).unwrap();
+    let rows = embed_records(records, &EmbedOptions { lengths, ..base }).unwrap();
+    rows.into_iter().map(|(row, values)| (row.length, values)).collect()
+}
+
+#[test]
+fn records_are_embedded_whole_and_in_any_case() {
+    let golden: Vec<_> = lines(&fixture("golden.json")).into_iter().filter(|g| g["heads"] == 12).collect();
+    let mut fasta = String::new();
+    for line in &golden {
+        let sequence = line["sequence"].as_str().unwrap();
+        fasta += &format!(">a\n{sequence}\n>b\n{}\n", sequence.to_lowercase().replace('t', "u"));
+    }
+    let rows = embedded(4000, LongRecords::Truncate, &fasta);
+    assert_eq!(rows.len(), 2 * golden.len());
+    for ((length, values_), line) in rows.iter().zip(golden.iter().flat_map(|line| [line, line])) {
+        assert_eq!(*length as usize, line["sequence"].as_str().unwrap().len());
+        assert_close(&format!("{length} bases"), values_, &values(line, "mean"), 2e-5);
+    }
+}
+
+#[test]
+fn long_records_are_cut_between_bases() {
+    let long = lines(&fixture("golden.json"))
+        .iter()
+        .map(|g| g["sequence"].as_str().unwrap().to_owned())
+        .max_by_key(String::len);
+    let long = long.unwrap();
+    let whole = |part: &str| embedded(4000, LongRecords::Truncate, &format!(">a\n{part}\n")).remove(0).1;
+    let fasta = format!(">a\n{long}\n");
+    let cut = embedded(250, LongRecords::Truncate, &fasta);
+    assert_eq!(cut[0].0, 700);
+    assert_close("truncated", &cut[0].1, &whole(&long[..250]), 1e-5);
+    // Windows of 250 that share 50: from 0, 200, 400, each with tokens of its own, all tokens alike.
+    let tokenizer = BpeTokenizer::open(&fixture("12/tokenizer.json")).unwrap();
+    let mut sums = vec![0.0f64; cut[0].1.len()];
+    let mut count = 0.0;
+    for start in [0, 200, 400, 600] {
+        let part = &long[start..700.min(start + 250)];
+        let mut tokens = Vec::new();
+        tokenizer.tokenize(part.as_bytes(), usize::MAX, &mut tokens);
+        let n = tokens.len() as f64;
+        sums.iter_mut().zip(whole(part)).for_each(|(sum, value)| *sum += n * f64::from(value));
+        count += n;
+    }
+    let expected: Vec<f32> = sums.iter().map(|sum| (sum / count) as f32).collect();
+    let windows = embedded(250, LongRecords::Window { overlap: 50 }, &fasta);
+    assert_eq!(windows.len(), 1);
+    assert_close("windows", &windows[0].1, &expected, 1e-5);
+}
+
+#[test]
+fn a_model_is_known_by_its_settings() {
+    let hub = HubOptions::from_lookup(&|name| (name == "HF_HUB_CACHE").then(|| "no/such/cache".to_owned()));
+    let local = fixture("8").display().to_string();
+    assert_eq!(config_of(&local, &hub).unwrap().hidden(), 64);
+    assert!(tokenizer_of(&local, &hub).unwrap().merges_letters());
+    assert!(!tokenizer_of("esm2_t6_8M_UR50D", &hub).unwrap().merges_letters());
+    let named = config_of("zhihan1996/DNABERT-S", &hub).unwrap();
+    assert_eq!((named.hidden(), named.layers(), named.max_length()), (768, 12, 4000));
+    let Err(absent) = tokenizer_of("zhihan1996/DNABERT-S", &hub) else { panic!("nothing is cached") };
+    assert!(matches!(absent, Error::NotCached { .. }), "{absent}");
+    // Without its tokenizer a model is of no use.
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(fixture("8").join(file), folder.path().join(file)).unwrap();
+    }
+    let Err(error) = tokenizer_of(&folder.path().display().to_string(), &hub) else { panic!("no tokenizer") };
+    assert!(error.to_string().contains("tokenizer.json"), "{error}");
+    let larger =
+        std::fs::read_to_string(fixture("8/tokenizer.json")).unwrap().replace("\"CCGG\": 29", "\"CCGG\": 30");
+    std::fs::write(folder.path().join("tokenizer.json"), larger).unwrap();
+    assert!(tokenizer_of(&folder.path().display().to_string(), &hub).is_err());
 }

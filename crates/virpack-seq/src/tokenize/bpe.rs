@@ -18,6 +18,7 @@ use crate::error::SeqError;
 pub struct BpeTokenizer {
     inner: tokenizers::Tokenizer,
     frame: Frame,
+    vocabulary: usize,
 }
 
 impl BpeTokenizer {
@@ -78,9 +79,9 @@ impl FromStr for BpeTokenizer {
         let Some(unknown) = unknown else {
             return refuse("no unknown token in the vocabulary".to_owned(), "one");
         };
-        let size = inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1);
-        if size > usize::from(u16::MAX) {
-            return refuse(format!("{size} tokens"), "at most 65,535");
+        let vocabulary = inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1);
+        if vocabulary > usize::from(u16::MAX) {
+            return refuse(format!("{vocabulary} tokens"), "at most 65,535");
         }
         let empty = inner.encode_fast("", true).map_err(unreadable)?;
         let &[start, end] = empty.get_ids() else {
@@ -90,14 +91,14 @@ impl FromStr for BpeTokenizer {
             );
         };
         let [start, end, unknown] = [start, end, unknown].map(|id| id as u16);
-        Ok(BpeTokenizer { inner, frame: Frame { start, end, unknown } })
+        Ok(BpeTokenizer { inner, frame: Frame { start, end, unknown }, vocabulary })
     }
 }
 
 impl BpeTokenizer {
-    /// Tokens in the vocabulary, special ones included.
+    /// Rows that a model's table of embeddings needs: one more than the largest id, special tokens included.
     pub fn vocabulary(&self) -> usize {
-        self.inner.get_vocab_size(true)
+        self.vocabulary
     }
 }
 

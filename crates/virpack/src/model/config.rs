@@ -31,6 +31,11 @@ impl ModelKind {
             _ => None,
         }
     }
+
+    /// The kind of model in the config.json at `path`, where there is one.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, Error> {
+        if path.exists() { Ok(Self::of(&read_json(path)?)) } else { Ok(None) }
+    }
 }
 
 /// The settings of an ESM-2 model.

@@ -167,7 +167,9 @@ impl<'a> Join<'a> {
             }
             // A frame is never too short or too long for its model.
             Finished::Skipped(_) => {}
-            Finished::Halved { token_budget, reason } => self.halved.push(Told::Halved { token_budget, reason }),
+            Finished::Halved { token_budget, reason } => {
+                self.halved.push(Told::Halved { token_budget, reason })
+            }
         }
     }
 

@@ -41,7 +41,12 @@ impl Reference {
     }
 
     /// Writes the frames of the chunk of that number, from 1.
-    pub(super) fn chunk(&mut self, record: &Record, number: u64, chunk: &ScoredChunk) -> Result<(), OutputError> {
+    pub(super) fn chunk(
+        &mut self,
+        record: &Record,
+        number: u64,
+        chunk: &ScoredChunk,
+    ) -> Result<(), OutputError> {
         let Some(highest) = chunk.highest() else { return Ok(()) };
         let id = format!("{}_chunk_{number}", record.id);
         for frame in &chunk.frames {

@@ -35,7 +35,13 @@ struct Run {
 impl Sorted {
     /// For ids that go into the file `target` in the end.
     pub(super) fn new(target: &Path) -> Self {
-        Sorted { target: target.to_owned(), in_memory: IN_MEMORY, entries: Vec::new(), bytes: 0, runs: Vec::new() }
+        Sorted {
+            target: target.to_owned(),
+            in_memory: IN_MEMORY,
+            entries: Vec::new(),
+            bytes: 0,
+            runs: Vec::new(),
+        }
     }
 
     pub(super) fn push(&mut self, id: String, scores: [f32; 2]) -> Result<(), OutputError> {
@@ -82,9 +88,8 @@ impl Sorted {
         let failed = OutputError::write(&self.target);
         let mut rest = std::mem::take(&mut self.entries).into_iter();
         let last = self.runs.len();
-        let mut next = |run: usize| {
-            if run == last { Ok(rest.next()) } else { self.runs[run].next() }.map_err(&failed)
-        };
+        let mut next =
+            |run: usize| if run == last { Ok(rest.next()) } else { self.runs[run].next() }.map_err(&failed);
         let mut heads = BinaryHeap::new();
         for run in 0..=last {
             heads.extend(next(run)?.map(|(id, scores)| Reverse((id, run, Bits(scores)))));

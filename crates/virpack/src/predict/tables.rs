@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use virpack_seq::Record;
 
+use super::PredictOptions;
 use super::files::Files;
 use super::join::Done;
 use super::reference::Reference;
 use super::regions::{Region, Regions};
 use super::score::Score;
+use super::summary::Counts;
 use super::track::{Points, Track};
 use super::verdict::{ScoredChunk, ScoredFrame, Status, Tally};
-use super::summary::Counts;
-use super::PredictOptions;
 use crate::Error;
 use crate::output::{Aside, AsideFolder, Folder, OutputError, TextFile, TextTable, Whole, remove_all};
 
@@ -176,7 +176,9 @@ impl<'a> Tables<'a> {
         let beginning = row.len();
         for (number, region) in (1..).zip(regions) {
             row.truncate(beginning);
-            row.extend([number, region.bases.start as u64 + 1, region.bases.end as u64].map(|n| n.to_string()));
+            row.extend(
+                [number, region.bases.start as u64 + 1, region.bases.end as u64].map(|n| n.to_string()),
+            );
             row.extend([region.viral, region.unclassified].map(|n| n.to_string()));
             row.extend([region.mean(), region.highest].map(|score| Score(score).to_string()));
             self.regions.line(&row)?;

@@ -71,7 +71,9 @@ mod tests {
                 points.add(&(10 * i..10 * i + 10), if i == chunks / 3 { 0.9 } else { 0.1 });
             }
             let points = points.finish();
-            assert!(points.len() <= MOST_POINTS && (chunks == 0 || points.len() > chunks.min(MOST_POINTS) / 2));
+            assert!(
+                points.len() <= MOST_POINTS && (chunks == 0 || points.len() > chunks.min(MOST_POINTS) / 2)
+            );
             assert_eq!(points.iter().filter(|point| point.1 == 0.9).count(), chunks.min(1));
             assert_eq!(points.first().map_or(0, |point| point.0.start), 0);
             assert_eq!(points.last().map_or(0, |point| point.0.end), 10 * chunks);
