@@ -9,6 +9,7 @@ pub(crate) mod frames;
 pub(crate) mod input;
 pub(crate) mod models;
 pub(crate) mod pack;
+pub(crate) mod predict;
 pub(crate) mod validate;
 
 use crate::failure::INTERRUPTED;

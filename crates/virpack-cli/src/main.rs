@@ -24,6 +24,8 @@ struct Arguments {
 enum Command {
     /// Embed every record of FASTA or FASTQ files with ESM-2 or DNABERT-S
     Embed(commands::embed::Arguments),
+    /// Say which nucleotide sequences are viral, as VirNucPro does
+    Predict(commands::predict::Arguments),
     /// Cut nucleotides into chunks and write their open reading frames
     Frames(commands::frames::Arguments),
     /// Plan the packing of FASTA or FASTQ files, without running a model
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Embed(arguments) => commands::embed::run(arguments),
+        Command::Predict(arguments) => commands::predict::run(arguments),
         Command::Frames(arguments) => commands::frames::run(arguments),
         Command::Pack(arguments) => commands::pack::run(arguments),
         Command::Validate(arguments) => commands::validate::run(arguments),

@@ -20,33 +20,35 @@ pub(super) struct FileChecksum {
 }
 
 /// A thread that sums files: a model of ten gigabytes takes seconds.
-pub(super) struct Summing(JoinHandle<io::Result<Vec<FileChecksum>>>);
+pub(super) struct Summing(JoinHandle<Result<Vec<FileChecksum>, Error>>);
 
 impl Summing {
     pub(super) fn start(paths: Vec<PathBuf>) -> Result<Self, Error> {
         let thread = std::thread::Builder::new().name("checksums".to_owned());
-        let sum = move || paths.into_iter().map(checksum).collect();
+        let sum = move || {
+            let sum = |path: PathBuf| checksum(&path).map_err(|source| Error::ReadModel { path, source });
+            paths.into_iter().map(sum).collect()
+        };
         thread.spawn(sum).map(Summing).map_err(|source| Error::Thread { thread: "checksums", source })
     }
 
     /// The checksums, once they are there.
     pub(super) fn finish(self) -> Result<Vec<FileChecksum>, Error> {
-        let done = self.0.join().map_err(|_| Error::Panicked { thread: "checksums" })?;
-        done.map_err(|source| Error::ReadModel { path: PathBuf::new(), source })
+        self.0.join().map_err(|_| Error::Panicked { thread: "checksums" })?
     }
 }
 
-fn checksum(path: PathBuf) -> io::Result<FileChecksum> {
+fn checksum(path: &Path) -> io::Result<FileChecksum> {
     let bytes = path.metadata()?.len();
-    let sha256 = match named_by_the_hub(&path) {
+    let sha256 = match named_by_the_hub(path) {
         Some(sha256) => sha256,
         None => {
             let mut hasher = Sha256::new();
-            io::copy(&mut File::open(&path)?, &mut hasher)?;
+            io::copy(&mut File::open(path)?, &mut hasher)?;
             hex(&hasher.finalize())
         }
     };
-    Ok(FileChecksum { path, bytes, sha256 })
+    Ok(FileChecksum { path: path.to_owned(), bytes, sha256 })
 }
 
 /// The Hub's cache names large files by their SHA-256.
