@@ -10,6 +10,7 @@ mod slabs;
 mod workers;
 
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
@@ -174,6 +175,19 @@ impl AsyncDataLoader {
                 self.shared.counters.add_consumer_wait(start.elapsed());
                 loaded
             }
+        }
+    }
+
+    /// As [`AsyncDataLoader::receive`], without waiting: pending where nothing has come yet.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn poll(&self) -> Poll<Option<Result<Loaded, SeqError>>> {
+        match self.queue.try_recv() {
+            Ok(loaded) => Poll::Ready(Some(loaded)),
+            Err(TryRecvError::Disconnected) => Poll::Ready(None),
+            Err(TryRecvError::Empty) => Poll::Pending,
         }
     }
 

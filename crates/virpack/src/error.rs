@@ -358,7 +358,7 @@ pub enum Error {
     },
     /// A model of the wrong kind.
     #[error(
-        "{}: {option} is a {given} model, and must be {wanted}\n\
+        "{}: {option} names {given} here, and must name {wanted}\n\
          hint: --nucleotide-model reads the bases, --protein-model the peptides", path.display()
     )]
     WrongModel {

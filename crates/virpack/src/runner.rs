@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -182,7 +183,17 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
     /// Until the loader ends or nobody takes results any more.
     fn run(mut self, loader: &AsyncDataLoader, send: &Results) -> Result<(), Stop> {
         let mut in_flight = VecDeque::new();
-        while let Some(loaded) = loader.receive() {
+        loop {
+            let loaded = match loader.poll() {
+                Poll::Ready(loaded) => loaded,
+                Poll::Pending if in_flight.is_empty() => loader.receive(),
+                Poll::Pending => {
+                    // What is done must not wait for a batch that may wait for it.
+                    self.finish_oldest(&mut in_flight, send)?;
+                    continue;
+                }
+            };
+            let Some(loaded) = loaded else { break };
             match loaded {
                 Ok(Loaded::Batch(batch)) => self.run_batch(batch, &mut in_flight, send)?,
                 Ok(Loaded::Skipped(records)) => hand_on(send, Finished::Skipped(records))?,
