@@ -13,6 +13,7 @@ mod error;
 pub mod memory;
 pub mod model;
 pub mod output;
+mod ready;
 pub mod runner;
 pub mod synthetic;
 pub mod validate;

@@ -6,7 +6,7 @@ use super::layers::{Linear, Loader, Norm};
 use super::source::TensorSource;
 use super::weights::Weights;
 use crate::Error;
-use crate::memory::ModelShape;
+use crate::memory::{self, ModelShape};
 use virpack_device::{Attention, Backend, DeviceError, PoolSpan, TokenDropout, rotary_frequencies};
 
 /// ESM-2 of any size on a backend (Lin et al. 2023, "Evolutionary-scale prediction of atomic-level protein
@@ -156,14 +156,12 @@ fn attention<B: Backend>(loader: &Loader<'_, B>, config: &Esm2Config) -> Result<
 /// rows, which take the memory of the queries, keys and values. All layers use the same memory. `tests/footprint.rs`
 /// compares this with what the CPU takes.
 pub fn shape(config: &Esm2Config) -> ModelShape {
-    let tensors = config.tensors();
-    let vectors = tensors.iter().filter(|(_, shape)| shape.len() == 1);
-    let layer = config.products().map(|[outputs, inputs]| (outputs * inputs) as u64);
-    let mut matrices = vec![(config.vocab * config.hidden) as u64];
-    matrices.extend(std::iter::repeat_n(layer, config.layers).flatten());
+    let table = [config.vocab, config.hidden];
+    let (matrices, vector_values) =
+        memory::weights(&config.tensors(), table, &config.products(), config.layers);
     ModelShape {
         matrices,
-        vector_values: vectors.map(|(_, shape)| shape[0] as u64).sum(),
+        vector_values,
         products: config.products().to_vec(),
         widths: vec![config.hidden, config.hidden, config.intermediate.max(3 * config.hidden)],
         hidden: config.hidden,
