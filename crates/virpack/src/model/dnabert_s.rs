@@ -165,15 +165,15 @@ fn layer<B: Backend>(loader: &Loader<'_, B>, i: usize, config: &DnabertConfig) -
 /// `hidden` wide, beside the queries, keys and values (`3 · hidden`), or gates and values (`2 · intermediate`) and what
 /// becomes of them. `tests/footprint.rs` compares this with what the CPU takes.
 pub fn shape(config: &DnabertConfig) -> ModelShape {
-    let values = |matrices: bool| -> u64 {
-        let tensors = config.tensors();
-        let counted = tensors.iter().filter(|(_, shape)| (shape.len() > 1) == matrices);
-        counted.map(|(_, shape)| shape.iter().map(|&n| n as u64).product::<u64>()).sum()
-    };
+    let tensors = config.tensors();
+    let vectors = tensors.iter().filter(|(_, shape)| shape.len() == 1);
+    let layer = config.products().map(|[outputs, inputs]| (outputs * inputs) as u64);
+    let mut matrices = vec![(config.vocab * config.hidden) as u64];
+    matrices.extend(std::iter::repeat_n(layer, config.layers).flatten());
     let (hidden, intermediate) = (config.hidden, config.intermediate);
     ModelShape {
-        matrix_values: values(true),
-        vector_values: values(false),
+        matrices,
+        vector_values: vectors.map(|(_, shape)| shape[0] as u64).sum(),
         products: config.products().to_vec(),
         widths: vec![hidden, hidden, intermediate.max(hidden), (2 * intermediate).max(3 * hidden)],
         hidden,
