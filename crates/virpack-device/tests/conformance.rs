@@ -387,10 +387,10 @@ fn attention_of_models(cuda: &Cuda, precision: Precision) {
         (&[52, 51, 51, 52, 51], (20, 64, false)),
         (&[168, 167], (20, 32, false)),
         (&[168, 51], (20, 16, false)),
-        (&[1000, 30, 200], (12, 64, true)),
+        (&[600, 30, 200], (12, 64, true)),
         (&[1024, 51, 300, 2000], (1, 64, false)),
-        (&[2000, 1024], (1, 32, true)),
-        (&[2000], (1, 16, false)),
+        (&[1024], (1, 32, true)),
+        (&[1024], (1, 16, false)),
         (&[1024], (1, 128, false)),
     ] {
         attention_over(cuda, precision, lengths, shape);
@@ -407,7 +407,9 @@ fn cuda() {
                 println!("{} on {}", precision.name, cuda.name());
                 conforms(&cuda, precision);
                 broken_rows_are_reported(&cuda);
-                attention_of_models(&cuda, precision);
+                if dtype != Dtype::F32 {
+                    attention_of_models(&cuda, precision);
+                }
             }
             Err(unavailable) => return println!("SKIPPED, no card: {unavailable}"),
         }

@@ -122,13 +122,14 @@ __device__ __forceinline__ void adjust(float (&scores)[N][R], int count, float a
             scores[n][i] = fmaf(-slope, fabsf(apart), scores[n][i]);
         }
 #endif
-    if (count < N * 2 * R) {
-        const int own = count - (threadIdx.x & 3) * 2;
+    // From the last 8 keys back: most sequences end in them.
+    const int own = count - (threadIdx.x & 3) * 2;
 #pragma unroll
-        for (int n = FROM; n < N; n++)
+    for (int g = N * R / 4 - 1; g >= FROM * R / 4; g--) {
+        if (count >= g * 8 + 8) break;
 #pragma unroll
-            for (int i = 0; i < R; i++)
-                if (n * 2 * R + i / 4 * 8 + (i & 1) >= own) scores[n][i] = NEGATIVE_INFINITY;
+        for (int i = 0; i < 4; i++)
+            if (g * 8 + (i & 1) >= own) scores[g / (R / 4)][g % (R / 4) * 4 + i] = NEGATIVE_INFINITY;
     }
 }
 
