@@ -62,7 +62,8 @@ __device__ __forceinline__ u32 describe(const T *tile) { return shared_address(t
 // d [64, 16 .. 64] (+)= a [64, 16] from registers * b: [16, columns] down its columns where DOWN, else along its rows.
 #define PRODUCT(SHAPE, SUMS, PLACES, OPERANDS, B, ADD, ...)                                                            \
     template <int DOWN> __device__ __forceinline__ void product(float (&d)[SUMS], const u32 (&a)[4], u32 b, u32 add) { \
-        asm volatile("{.reg .pred p;\n.reg .b64 b;\nsetp.ne.b32 p, " ADD ", 0;\nmov.b64 b, " B ";\n"                    \
+        asm volatile("{.reg .pred p;\n.reg .b64 b;\n"                                                                \
+                     "setp.ne.b32 p, " ADD ", 0;\nmov.b64 b, " B ";\n"                                                 \
                      "wgmma.mma_async.sync.aligned." SHAPE "." WGMMA_KIND " {" PLACES "}, " OPERANDS ";}"              \
                      : __VA_ARGS__                                                                                     \
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b), "r"(add), "n"(DOWN), "n"(LAYOUT));          \
@@ -172,8 +173,8 @@ __device__ __forceinline__ void weigh(const float (&scores)[N][R], u32 (&weights
 
 // sums (+)= weights * values, whose tiles have `room` rows.
 template <int STEPS>
-__device__ __forceinline__ void sum_values(float (&sums)[PARTS][COLUMNS / 2], const u32 (&weights)[STEPS][4], u32 values,
-                                           int room, bool add) {
+__device__ __forceinline__ void sum_values(float (&sums)[PARTS][COLUMNS / 2], const u32 (&weights)[STEPS][4],
+                                           u32 values, int room, bool add) {
     products_begin();
 #pragma unroll
     for (int s = 0; s < STEPS; s++)
@@ -213,7 +214,8 @@ __device__ __forceinline__ void write_rows(const float (&sums)[PARTS][COLUMNS / 
     for (int i = 0; i < 4; i++)
         w[i] = pack(sums[0][i % 2 * 4 + i / 2 * 2] * share[i / 2], sums[0][i % 2 * 4 + i / 2 * 2 + 1] * share[i / 2]);
     turn(w);
-    if (row + t / 2 * 8 < present) *(uint4 *)(to + (t / 2 * 8) * hidden + t % 2 * 8) = make_uint4(w[0], w[1], w[2], w[3]);
+    if (row + t / 2 * 8 < present)
+        *(uint4 *)(to + t / 2 * 8 * hidden + t % 2 * 8) = make_uint4(w[0], w[1], w[2], w[3]);
 #else
 #pragma unroll
     for (int half = 0; half < 2; half++)

@@ -2,12 +2,12 @@
 //
 // Shapes: qkv [tokens, 3 hidden] (queries, keys, values), slopes [heads] (with -DALIBI=1), out [tokens, hidden].
 // Compiled for a head width (-DWIDTH; HEADS is 1), keys a step (-DSTEP), steps in memory (-DSTAGES) and blocks a
-// processor (-DBLOCKS). Idea: FlashAttention-2 and -3 (Dao 2023, Shah et al. 2024): a warpgroup takes 64 rows of one head
+// processor (-DBLOCKS). Idea: FlashAttention-2 and -3 (Dao 2023, Shah et al. 2024): a warpgroup takes 64 rows of a head
 // and runs through the keys and values STEP at a time, from a ring that is filled ahead; wgmma, online softmax in
 // registers. Blocks on the same processor hide each other's waits: one is in a product while another is in a softmax.
 // Sums are rescaled only when a row's largest score has grown by more than 2^8 since the last time (FlashAttention-4):
 // until then weights are up to 256, as exact in every dtype as those up to 1.
-// Limits: WIDTH 16, 32, 64 or 128; STEP a multiple of 64.
+// Limits: WIDTH 16, 32, 64 or 128; STEP a multiple of 64; sequences of less than 2^31 values of qkv.
 
 #define THREADS 128
 #define TILE (STEP * WIDTH)
@@ -63,7 +63,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
         u32 weights[STEP / 16][4];
         score(scores, query, describe(keys), STEP);
         if (busy) {
-            adjust<0>(scores, item.length - block * STEP, (float)(row + (lane >> 2) - (lane & 3) * 2 - block * STEP), slope);
+            const int first = block * STEP;
+            adjust<0>(scores, item.length - first, (float)(row + (lane >> 2) - (lane & 3) * 2 - first), slope);
             float top[2];
 #pragma unroll
             for (int half = 0; half < 2; half++) top[half] = largest(scores, half, highest[half]);

@@ -4,9 +4,9 @@
 // Compiled for a head width (-DWIDTH), heads a block (-DHEADS), runs of 56 keys (-DRUNS) and blocks a processor
 // (-DBLOCKS). Idea: FlashAttention-3 (Shah et al. 2024) without its pipeline, as all keys of a sequence fit at once: a
 // warpgroup takes one sequence and HEADS heads, and each 64 rows are two products (wgmma) with one softmax between, the
-// scores in registers. Blocks on the same processor hide each other's loads. Heads of one sequence are neighbours in the
+// scores in registers. Blocks on the same processor hide each other's loads. Heads of a sequence are neighbours in the
 // grid, so that whole rows of qkv are read at about the same time.
-// Limits: WIDTH 16, 32, 64 or 128, sequences of at most 56 RUNS keys, whole in one item.
+// Limits: WIDTH 16, 32, 64 or 128, sequences of at most 56 RUNS keys, each whole in one item.
 
 #define ROOM ((56 * RUNS + 15) / 16 * 16)
 
