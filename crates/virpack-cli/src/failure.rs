@@ -39,6 +39,16 @@ pub(crate) enum Failure {
         /// What was asked for.
         shape: String,
     },
+    /// A model that the benchmark does not run.
+    #[error(
+        "{model} is a {family}, and `virpack bench` runs ESM-2\nhint: name an ESM-2 model, or a --shape of one"
+    )]
+    BenchModel {
+        /// What was asked for.
+        model: String,
+        /// What it is.
+        family: &'static str,
+    },
     /// Nothing more can be written to stdout.
     #[error("cannot write to stdout: {0}")]
     Stdout(#[from] std::io::Error),

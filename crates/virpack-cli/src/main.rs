@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 use failure::Failure;
 use std::process::ExitCode;
 
-/// Protein sequences to language-model embeddings, packed without padding.
+/// Protein and nucleotide sequences to language-model embeddings, packed without padding.
 #[derive(Debug, Parser)]
 #[command(name = "virpack", version, arg_required_else_help = true, max_term_width = 100)]
 struct Arguments {
@@ -22,7 +22,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Embed every record of FASTA or FASTQ files with ESM-2
+    /// Embed every record of FASTA or FASTQ files with ESM-2 or DNABERT-S
     Embed(commands::embed::Arguments),
     /// Plan the packing of FASTA or FASTQ files, without running a model
     Pack(commands::pack::Arguments),

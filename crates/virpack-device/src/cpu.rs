@@ -91,6 +91,24 @@ impl Cpu {
         values(packed).saturating_add(attention).saturating_mul(self.threads() as u64).saturating_add(angles)
     }
 
+    /// Activations made elsewhere: a copy of `values`, `[rows, columns]` row-major.
+    ///
+    /// # Errors
+    ///
+    /// When they are not so many.
+    pub fn tensor(&self, rows: usize, columns: usize, values: &[f32]) -> Result<CpuTensor, DeviceError> {
+        if rows.checked_mul(columns) != Some(values.len()) {
+            return Err(DeviceError::shape(
+                "tensor",
+                format!("[{rows}, {columns}] values"),
+                format!("{}", values.len()),
+            ));
+        }
+        let mut tensor = self.buffers.tensor(rows, columns);
+        tensor.values_mut().copy_from_slice(values);
+        Ok(tensor)
+    }
+
     /// The instructions in use: `AVX-512`, `AVX2`, `NEON` or `scalar`.
     pub fn instructions(&self) -> &'static str {
         match format!("{:?}", self.arch) {

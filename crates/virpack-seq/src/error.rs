@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::tokenize::bpe::BpeProblem;
+
 /// What can go wrong between a file and a packed batch, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -135,6 +137,16 @@ pub enum SeqError {
         line: u64,
         /// The record's number in this input, from 1.
         record: u64,
+    },
+
+    // --- tokenizing: tokenize/bpe.rs ---
+    /// A tokenizer's file that cannot be used.
+    #[error("{}: {problem}\nhint: copy or download the model's tokenizer.json again", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: BpeProblem,
     },
 
     // --- lengths and the loader: long.rs, loader.rs ---

@@ -30,4 +30,4 @@ pub use plan::{Plan, Planner, plan_records};
 pub use reader::{Input, ReadProgress, Records};
 pub use record::{Record, SkipReason, SkippedRecord};
 pub use slab::{LengthCounts, TokenSlab};
-pub use tokenize::{EsmTokenizer, Tokenizer};
+pub use tokenize::{BpeTokenizer, EsmTokenizer, Tokenizer};

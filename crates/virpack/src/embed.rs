@@ -6,16 +6,15 @@ use std::time::{Duration, Instant};
 
 use virpack_device::{Cpu, Cuda, Pool};
 use virpack_seq::{
-    AsyncDataLoader, CollatorOptions, EsmTokenizer, GreedyPacker, Input, LengthCounts, LengthPolicy,
-    LoaderOptions, LongRecords, PackStats, PackerOptions, Records, VarlenCollator,
+    AsyncDataLoader, CollatorOptions, GreedyPacker, Input, LengthCounts, LengthPolicy, LoaderOptions,
+    LongRecords, PackStats, PackerOptions, Records, VarlenCollator,
 };
 
 use crate::Error;
 use crate::devices::{Device, DeviceOptions};
 use crate::memory::{self, Memory};
-use crate::model::config::Esm2Config;
-use crate::model::esm2::{Esm2, shape};
 use crate::model::weights::Weights;
+use crate::model::{Model, ModelConfig};
 use crate::output::{self, EmbeddingWriter, OutputOptions, Written};
 use crate::runner::{AsyncInferenceRunner, Finished, RunnerOptions};
 
@@ -134,22 +133,21 @@ pub fn embed_on<B: Memory + 'static>(
 ) -> Result<Summary, Error> {
     let records = virpack_seq::reader::open(&options.inputs)?;
     let weights = Weights::open(&options.model)?;
-    let config = Esm2Config::of(&weights)?;
-    let runner_options = options.runner(&config)?;
-    let mut out = output::create(&options.output, config.hidden, options.output())?;
-    let asked = memory::token_budget(&*backend, &shape(&config), &options.lengths, options.token_budget)?;
-    let model = Arc::new(Esm2::load(&*backend, &weights)?);
+    let config = ModelConfig::of(&weights)?;
+    let mut out = output::create(&options.output, config.hidden(), options.output())?;
+    let shape = config.shape();
+    options.layer(&config)?;
+    let asked = memory::token_budget(&*backend, &shape, &options.lengths, options.token_budget)?;
+    let model = Model::load(&*backend, &weights)?;
     drop(weights);
-    let token_budget = memory::reserve(&*backend, &shape(&config), &options.lengths, asked)?;
+    let token_budget = memory::reserve(&*backend, &shape, &options.lengths, asked)?;
     tell(Told::Device { name: backend.name(), token_budget });
     if token_budget < asked {
         tell(Told::Halved { token_budget, reason: format!("no room for batches of {asked} tokens") });
     }
     let start = Instant::now();
-    let collator = options.collator(token_budget)?;
-    let loader = AsyncDataLoader::new(records, EsmTokenizer::new(), collator, options.loader())?;
-    let runner = AsyncInferenceRunner::new(backend, model, loader.clone(), runner_options)?;
-    let busy = write_all(runner, &loader, &mut out, config.hidden, tell)?;
+    let (loader, runner) = options.start(backend, &model, records, token_budget)?;
+    let busy = write_all(runner, &loader, &mut out, config.hidden(), tell)?;
     let written = out.finish(loader.counters().lengths.records)?;
     Ok(summary(&loader, written, start.elapsed(), busy))
 }
@@ -201,7 +199,8 @@ fn summary(loader: &AsyncDataLoader, written: Written, elapsed: Duration, busy: 
 
 impl EmbedOptions {
     /// Mean embeddings of the last layer by `model`, a directory or file of weights, as `virpack embed`
-    /// makes them without further options.
+    /// makes them without further options. Lengths are ESM-2's; for another model `lengths.max_length` is
+    /// [`ModelConfig::max_length`].
     pub fn new(inputs: Vec<Input>, model: &Path, output: &Path) -> Self {
         EmbedOptions {
             inputs,
@@ -234,19 +233,35 @@ impl EmbedOptions {
         Ok(output::check(&self.output, self.force)?)
     }
 
-    fn runner(&self, config: &Esm2Config) -> Result<RunnerOptions, Error> {
-        let layers = config.layers as i64;
+    /// Starts the threads that read, pack and run.
+    fn start<B: Memory + 'static>(
+        &self,
+        backend: Arc<B>,
+        model: &Model<B>,
+        records: Records,
+        token_budget: usize,
+    ) -> Result<(AsyncDataLoader, AsyncInferenceRunner), Error> {
+        let window_overlap = match self.lengths.long_records {
+            LongRecords::Window { overlap } if !model.tokenizer.merges_letters() => overlap,
+            _ => 0,
+        };
+        let options = RunnerOptions { pool: self.pool, layer: self.layer(&model.config)?, window_overlap };
+        let tokenizer = Arc::clone(&model.tokenizer);
+        let loader = AsyncDataLoader::new(records, tokenizer, self.collator(token_budget)?, self.loader())?;
+        let encoder = Arc::clone(&model.encoder);
+        let runner = AsyncInferenceRunner::new(backend, encoder, loader.clone(), options)?;
+        Ok((loader, runner))
+    }
+
+    fn layer(&self, config: &ModelConfig) -> Result<usize, Error> {
+        let layers = config.layers() as i64;
         let asked = self.layer.unwrap_or(layers);
         // fair-esm counts 0 (the embeddings) to the number of layers, and -1 is the last.
         let layer = if asked < 0 { asked + layers + 1 } else { asked };
         if !(0..=layers).contains(&layer) {
-            return Err(Error::NoLayer { layer: asked, layers: config.layers });
+            return Err(Error::NoLayer { layer: asked, layers: config.layers() });
         }
-        let window_overlap = match self.lengths.long_records {
-            LongRecords::Window { overlap } => overlap,
-            _ => 0,
-        };
-        Ok(RunnerOptions { pool: self.pool, layer: layer as usize, window_overlap })
+        Ok(layer as usize)
     }
 
     fn output(&self) -> OutputOptions {
@@ -281,28 +296,25 @@ pub fn embed_records(
     options: &EmbedOptions,
 ) -> Result<Vec<(output::Row, Vec<f32>)>, Error> {
     let cpu = Arc::new(Cpu::new(options.device.threads)?);
-    let weights = Weights::open(&options.model)?;
-    let config = Esm2Config::of(&weights)?;
-    let budget = memory::token_budget(&*cpu, &shape(&config), &options.lengths, options.token_budget)?;
-    let model = Arc::new(Esm2::load(&*cpu, &weights)?);
-    collect(cpu, model, records, options, budget)
+    let model = Model::load(&*cpu, &Weights::open(&options.model)?)?;
+    let shape = model.config.shape();
+    let budget = memory::token_budget(&*cpu, &shape, &options.lengths, options.token_budget)?;
+    collect(cpu, &model, records, options, budget)
 }
 
 /// The records with their embeddings, in memory and in the input's order.
 pub(crate) fn collect<B: Memory + 'static>(
     backend: Arc<B>,
-    model: Arc<Esm2<B>>,
+    model: &Model<B>,
     records: Records,
     options: &EmbedOptions,
     token_budget: usize,
 ) -> Result<Vec<(output::Row, Vec<f32>)>, Error> {
-    let config = model.config().clone();
-    let collator = options.collator(token_budget)?;
-    let loader = AsyncDataLoader::new(records, EsmTokenizer::new(), collator, options.loader())?;
+    let (_loader, runner) = options.start(backend, model, records, token_budget)?;
     let mut all = Vec::new();
-    for finished in AsyncInferenceRunner::new(backend, model, loader, options.runner(&config)?)? {
+    for finished in runner {
         if let Finished::Embeddings { rows, values } = finished? {
-            all.extend(rows.into_iter().zip(values.chunks_exact(config.hidden).map(<[f32]>::to_vec)));
+            all.extend(rows.into_iter().zip(values.chunks_exact(model.config.hidden()).map(<[f32]>::to_vec)));
         }
     }
     all.sort_by_key(|(row, _)| row.record);

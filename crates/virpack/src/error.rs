@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::classifier::{ClassifierProblem, fitting};
 use crate::devices::DeviceChoice;
-use crate::model::published::PUBLISHED;
+use crate::model::published::{NUCLEOTIDE, PUBLISHED};
 use crate::model::weights::{CheckpointError, Dtype};
 use crate::output::OutputError;
 use virpack_device::{DeviceError, Dtype as DeviceDtype, Unavailable};
@@ -264,6 +265,37 @@ pub enum Error {
         supported: &'static str,
     },
 
+    // --- the classifier: classifier.rs ---
+    /// A file that holds no classifier, or one that virpack would run wrongly.
+    #[error(
+        "{}: no classifier that virpack runs: {problem}\n\
+         hint: it runs Linear, BatchNorm1d, ReLU, Dropout, Linear to 2 classes (others, virus), saved by torch as a \
+         module or a state dict, or as safetensors", path.display()
+    )]
+    Classifier {
+        /// The file.
+        path: PathBuf,
+        /// What is in it instead.
+        problem: ClassifierProblem,
+    },
+    /// A classifier that takes vectors of other widths than the models give.
+    #[error(
+        "{} takes {width} features, but the nucleotide model gives {nucleotide} and the peptide model {peptide}, \
+         {} together\n\
+         hint: name the models that the classifier was trained with: {}",
+        path.display(), nucleotide + peptide, fitting(*width, *nucleotide, *peptide)
+    )]
+    ClassifierWidths {
+        /// The classifier's file.
+        path: PathBuf,
+        /// Features that it takes.
+        width: usize,
+        /// Width of the nucleotide model.
+        nucleotide: usize,
+        /// Width of the peptide model.
+        peptide: usize,
+    },
+
     // --- running: runner.rs, embed.rs ---
     /// A device refused or failed.
     #[error(transparent)]
@@ -365,5 +397,6 @@ fn list(ids: &[String]) -> String {
 }
 
 fn published_names() -> String {
-    PUBLISHED.map(|model| model.name).join(", ")
+    let names = PUBLISHED.iter().map(|model| model.name).chain(NUCLEOTIDE);
+    names.collect::<Vec<_>>().join(", ")
 }

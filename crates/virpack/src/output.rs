@@ -30,11 +30,13 @@ mod order;
 mod parquet;
 mod publish;
 mod row_store;
+mod single;
 mod text_table;
 
 pub use error::OutputError;
 use order::{Order, Turn};
 use publish::Whole;
+pub(crate) use single::write_file;
 use text_table::TextTable;
 
 /// How an output is made.
@@ -320,7 +322,7 @@ impl Format {
 }
 
 /// Refuses a name that is taken, unless `force`, and one that no rename can fill: a directory, a device.
-fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
+pub(crate) fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
     let what = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => Some("a directory"),
         Ok(metadata) if !metadata.is_file() => Some("a device or a pipe"),

@@ -23,7 +23,8 @@ pub struct RunnerOptions {
     pub pool: Pool,
     /// After which layer, from 0 (the embeddings) to the model's number of layers.
     pub layer: usize,
-    /// Residues that neighbouring windows of a long record share.
+    /// Tokens that neighbouring windows of a long record share: residues, or 0 where tokens merge letters, so that no
+    /// token of one window is one of another.
     pub window_overlap: usize,
 }
 
@@ -94,7 +95,7 @@ impl AsyncInferenceRunner {
     ) -> Result<Self, Error>
     where
         B: Backend + 'static,
-        M: Encoder<B> + 'static,
+        M: Encoder<B> + ?Sized + 'static,
     {
         let (send, results) = bounded(IN_FLIGHT);
         let busy = Arc::new(AtomicU64::new(0));
@@ -102,7 +103,12 @@ impl AsyncInferenceRunner {
         let worker = std::thread::Builder::new()
             .name("runner".to_owned())
             .spawn(move || {
-                let joiner = WindowJoiner::new(options.pool, model.hidden_size(), options.window_overlap);
+                let joiner = WindowJoiner::new(
+                    options.pool,
+                    model.hidden_size(),
+                    model.span(),
+                    options.window_overlap,
+                );
                 let (backend, model) = (&*backend, &*model);
                 let most_tokens = usize::MAX;
                 let worker = Worker { backend, model, options, joiner, most_tokens, clock: &clock };
@@ -145,7 +151,7 @@ impl Drop for AsyncInferenceRunner {
 }
 
 /// The thread's side.
-struct Worker<'a, B: Backend, M> {
+struct Worker<'a, B: Backend, M: ?Sized> {
     backend: &'a B,
     model: &'a M,
     options: RunnerOptions,
@@ -163,7 +169,7 @@ struct Submitted<B: Backend> {
     rows: Option<B::Pending>,
 }
 
-impl<B: Backend, M: Encoder<B>> Worker<'_, B, M> {
+impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
     /// Until the loader ends or nobody takes results any more.
     fn run(mut self, loader: &AsyncDataLoader, send: &Results) -> Result<(), Stop> {
         let mut in_flight = VecDeque::new();

@@ -15,9 +15,8 @@ use crate::Error;
 use crate::devices::{Device, DeviceOptions};
 use crate::embed::{EmbedOptions, collect};
 use crate::memory::{self, Memory};
-use crate::model::config::Esm2Config;
-use crate::model::esm2::{Esm2, shape};
 use crate::model::weights::Weights;
+use crate::model::{Model, ModelConfig};
 use crate::output::Row;
 use sample::Sample;
 
@@ -177,15 +176,14 @@ fn run<B: Memory + 'static>(
     sample: &Sample,
 ) -> Result<Run, Error> {
     let weights = Weights::open(&options.model)?;
-    let shape = shape(&Esm2Config::of(&weights)?);
+    let shape = ModelConfig::of(&weights)?.shape();
     let asked = memory::token_budget(&*backend, &shape, &options.lengths, options.token_budget)?;
-    let model = Arc::new(Esm2::load(&*backend, &weights)?);
+    let model = Model::load(&*backend, &weights)?;
     let token_budget = memory::reserve(&*backend, &shape, &options.lengths, asked)?;
     let embed = |packing: bool| -> Result<Embedded, Error> {
         let base = EmbedOptions::new(Vec::new(), &options.model, &options.model);
         let options = EmbedOptions { lengths: options.lengths, packing, ..base };
-        let (backend, model) = (Arc::clone(&backend), Arc::clone(&model));
-        collect(backend, model, sample.records()?, &options, token_budget)
+        collect(Arc::clone(&backend), &model, sample.records()?, &options, token_budget)
     };
     Ok(Run { device: backend.name(), token_budget, packed: embed(true)?, alone: embed(false)? })
 }

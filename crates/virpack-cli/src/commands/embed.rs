@@ -16,6 +16,7 @@ use virpack::model::hub::{self, HubOptions};
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// A directory or file of weights, a name (esm2_t33_650M_UR50D), or ORG/REPO on the Hugging Face Hub
+    /// (zhihan1996/DNABERT-S, for nucleotides)
     #[arg(long, short, value_name = "MODEL")]
     model: String,
 
@@ -56,7 +57,7 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Pooling {
-    /// The mean over the residues, without <cls> and <eos>
+    /// The mean over the residues, without <cls> and <eos>; for DNABERT-S over all tokens
     Mean,
     /// The <cls> token
     Cls,
@@ -93,6 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     options.check()?;
     options.model =
         hub::resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(arguments.quiet))?;
+    options.lengths = arguments.inputs.lengths_for(&options.model)?;
     let bar = RunBar::new(arguments.quiet);
     let result = embed(&options, |told| tell(&bar, arguments.quiet, told));
     bar.finish();
