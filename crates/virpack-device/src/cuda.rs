@@ -5,6 +5,7 @@
 
 mod arena;
 mod attention;
+mod attention_hopper;
 mod backend;
 mod compile;
 mod driver;

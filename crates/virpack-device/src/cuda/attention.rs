@@ -181,6 +181,9 @@ impl Cuda {
         }
         let slopes = attention.alibi_slopes.as_ref().map_or(0, |s| s.exact.pointer);
         let out = self.tensor(packed.tokens, hidden)?;
+        if !rotated && self.attend_on_hopper(qkv, packed, heads, slopes, &out)? {
+            return Ok(out);
+        }
         let limit = self.kernels.shared_limit;
         let fits =
             |form: &Form| form.width == width && form.shared(form.capacity(packed.longest, limit)) <= limit;

@@ -2,6 +2,7 @@
 
 use super::Dtype;
 use super::attention::Form;
+use super::attention_hopper::{HopperForm, Keys};
 use crate::{DeviceError, Unavailable};
 use cudarc::nvrtc::sys;
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -31,6 +32,13 @@ pub(super) enum Source {
         /// With ALiBi's slopes.
         alibi: bool,
     },
+    /// Attention for 9.0.
+    AttentionHopper {
+        /// How it is cut.
+        form: HopperForm,
+        /// With ALiBi's slopes.
+        alibi: bool,
+    },
 }
 
 impl Source {
@@ -42,6 +50,10 @@ impl Source {
             Source::Rotary => "rotary.cu",
             Source::AttentionAny => "attention_any.cu",
             Source::Attention { .. } => "attention.cu",
+            Source::AttentionHopper { form, .. } => match form.keys {
+                Keys::Whole { .. } => "attention_whole.cu",
+                Keys::Ring { .. } => "attention_ring.cu",
+            },
         }
     }
 
@@ -57,6 +69,18 @@ impl Source {
                 include_str!("../kernels/attention_step.cuh"),
                 include_str!("../kernels/attention.cu")
             ),
+            Source::AttentionHopper { form, .. } => match form.keys {
+                Keys::Whole { .. } => concat!(
+                    include_str!("../kernels/matrix_units.cuh"),
+                    include_str!("../kernels/attention_parts.cuh"),
+                    include_str!("../kernels/attention_whole.cu")
+                ),
+                Keys::Ring { .. } => concat!(
+                    include_str!("../kernels/matrix_units.cuh"),
+                    include_str!("../kernels/attention_parts.cuh"),
+                    include_str!("../kernels/attention_ring.cu")
+                ),
+            },
         }
     }
 
@@ -76,6 +100,10 @@ impl Source {
                 ("STEP", form.step),
                 ("ALIBI", usize::from(alibi)),
             ];
+            options.extend(numbers.map(|(name, value)| format!("-D{name}={value}")));
+        }
+        if let Source::AttentionHopper { form, alibi } = self {
+            let numbers = form.definitions().into_iter().chain([("ALIBI", usize::from(alibi))]);
             options.extend(numbers.map(|(name, value)| format!("-D{name}={value}")));
         }
         options
@@ -122,6 +150,9 @@ pub fn compile_all(architecture: &str) -> Result<Result<usize, Unavailable>, Dev
             vec![Source::Elementwise, Source::Norm, Source::Pool, Source::Rotary, Source::AttentionAny];
         if dtype != Dtype::F32 {
             sources.extend(super::attention::sources());
+            if architecture == self::architecture(90) {
+                sources.extend(super::attention_hopper::sources());
+            }
         }
         for source in sources {
             compile(source, &source.options(dtype, architecture), architecture)?;

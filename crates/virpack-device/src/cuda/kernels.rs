@@ -137,7 +137,7 @@ impl Kernels {
         // SAFETY: a pointer to a local, a loaded module, a name that ends with zero.
         unsafe {
             check("cuModuleGetFunction", sys::cuModuleGetFunction(&mut function, module.0, c_name.as_ptr()))?;
-            if matches!(source, Source::Attention { .. }) {
+            if matches!(source, Source::Attention { .. } | Source::AttentionHopper { .. }) {
                 let limit = self.shared_limit as i32;
                 check("cuFuncSetAttribute", sys::cuFuncSetAttribute(function, attribute, limit))?;
             }

@@ -34,6 +34,8 @@ pub struct CudaPacked {
     /// Sequences.
     pub(super) n: usize,
     pub(super) items: usize,
+    /// Rows of the item that has most.
+    pub(super) most_rows: usize,
     pub(super) shortest: usize,
     pub(super) longest: usize,
     pub(super) largest_id: u16,
@@ -118,6 +120,7 @@ impl<'a> Draft<'a> {
             tokens: self.input_ids.len(),
             n: self.cu_seqlens.len() - 1,
             items: self.items.len(),
+            most_rows: self.items.iter().map(|i| i.rows as usize).max().unwrap_or(0),
             shortest: lengths(self.cu_seqlens).min().unwrap_or(0),
             longest: lengths(self.cu_seqlens).max().unwrap_or(0),
             largest_id: self.input_ids.iter().copied().max().unwrap_or(0),
