@@ -12,6 +12,7 @@ mod kernels;
 mod libraries;
 mod packed;
 mod product;
+mod tensor_map;
 
 pub use compile::compile_all;
 pub use packed::CudaPacked;
