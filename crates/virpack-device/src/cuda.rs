@@ -1,6 +1,6 @@
 //! The CUDA backend: NVIDIA GPUs of compute capability 8.0 and up, in float16, bfloat16 or float32.
 //!
-//! Products are cuBLASLt's; everything else is in `kernels/*.cu`. All of a batch runs in the order of one stream, so
+//! Products are cuBLASLt's, or on 9.0 own ones where more follows; everything else is in `kernels/*.cu`. All of a batch runs in the order of one stream, so
 //! that calls return at once and several batches may be in flight; results come back on a second stream.
 
 mod arena;
@@ -8,6 +8,7 @@ mod attention;
 mod backend;
 mod compile;
 mod driver;
+mod fused_product;
 mod kernels;
 mod libraries;
 mod packed;
@@ -68,6 +69,8 @@ pub struct Cuda {
     pinned: Arc<PinnedPool>,
     card: Arc<Card>,
     options: CudaOptions,
+    /// Whether the card and its driver have bulk tensor copies and what goes with them (9.0 alone).
+    bulk_copies: bool,
     /// Tokens the arena is laid out for; 0 before `reserve`.
     token_budget: AtomicUsize,
 }
@@ -148,6 +151,7 @@ impl Cuda {
             rotary: attention::RotaryTables::default(),
             arena: Arena::new(Arc::clone(&card)),
             pinned: Arc::default(),
+            bulk_copies: card.capability == 90 && tensor_map::available(),
             card,
             options,
             token_budget: AtomicUsize::new(0),

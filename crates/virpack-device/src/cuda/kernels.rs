@@ -62,7 +62,7 @@ impl Argument<'_> {
     fn bytes(&self) -> *mut c_void {
         match self {
             Argument::Word(word) => ptr::from_ref(word).cast_mut().cast(),
-            Argument::Map(map) => ptr::from_ref(*map).cast_mut().cast(),
+            Argument::Map(map) => map.bytes().cast_mut(),
         }
     }
 }
@@ -157,7 +157,7 @@ impl Kernels {
         // SAFETY: a pointer to a local, a loaded module, a name that ends with zero.
         unsafe {
             check("cuModuleGetFunction", sys::cuModuleGetFunction(&mut function, module.0, c_name.as_ptr()))?;
-            if matches!(source, Source::Attention { .. }) {
+            if matches!(source, Source::Attention { .. } | Source::Product(_)) {
                 let limit = self.shared_limit as i32;
                 check("cuFuncSetAttribute", sys::cuFuncSetAttribute(function, attribute, limit))?;
             }

@@ -4,7 +4,8 @@ use super::driver::check;
 use super::{Dtype, libraries};
 use crate::DeviceError;
 use cudarc::driver::sys;
-use std::mem;
+use std::ffi::c_void;
+use std::{mem, ptr};
 
 /// The driver's function, since CUDA 12.0.
 const ENCODE: &str = "cuTensorMapEncodeTiled";
@@ -64,5 +65,10 @@ impl TensorMap {
             )
         })?;
         Ok(TensorMap(map))
+    }
+
+    /// The driver's own bytes.
+    pub(super) fn bytes(&self) -> *const c_void {
+        ptr::from_ref(&self.0).cast()
     }
 }
