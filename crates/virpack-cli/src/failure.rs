@@ -23,6 +23,22 @@ pub(crate) enum Failure {
     /// An option that would do nothing.
     #[error("--window-overlap does nothing without windows\nhint: add --long-records window")]
     OverlapWithoutWindows,
+    /// Records whose embeddings differ too much.
+    #[error(
+        "{failed} of {compared} records differ by more than passes\nhint: --dtype bf16 has a wider range than f16, and f32 is the reference"
+    )]
+    Differs {
+        /// Records that do not pass.
+        failed: usize,
+        /// Records compared.
+        compared: usize,
+    },
+    /// A shape that no published model has.
+    #[error("no published model has the shape {shape:?}\nhint: 8M, 35M, 150M, 650M, 3B or 15B")]
+    NoShape {
+        /// What was asked for.
+        shape: String,
+    },
     /// Nothing more can be written to stdout.
     #[error("cannot write to stdout: {0}")]
     Stdout(#[from] std::io::Error),

@@ -26,6 +26,10 @@ enum Command {
     Embed(commands::embed::Arguments),
     /// Plan the packing of FASTA or FASTQ files, without running a model
     Pack(commands::pack::Arguments),
+    /// Prove on your own records and weights that packed equals alone, and float16 float32
+    Validate(commands::validate::Arguments),
+    /// Measure the whole engine on made-up records, with random weights of a model's shape
+    Bench(commands::bench::Arguments),
     /// Models: those known by name, and what one of them takes
     Models(commands::models::Arguments),
     /// The devices that virpack can run on here
@@ -55,6 +59,8 @@ fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Embed(arguments) => commands::embed::run(arguments),
         Command::Pack(arguments) => commands::pack::run(arguments),
+        Command::Validate(arguments) => commands::validate::run(arguments),
+        Command::Bench(arguments) => commands::bench::run(arguments),
         Command::Models(arguments) => commands::models::run(arguments),
         Command::Devices => commands::devices::run(),
         Command::Completions(arguments) => commands::completions::run(arguments),

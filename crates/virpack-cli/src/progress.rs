@@ -38,6 +38,11 @@ impl RunBar {
         ));
     }
 
+    /// Says a line above the bar.
+    pub(crate) fn say(&self, line: impl std::fmt::Display) {
+        self.0.suspend(|| crate::text::say(line));
+    }
+
     /// Takes the bar away.
     pub(crate) fn finish(&self) {
         self.0.finish_and_clear();

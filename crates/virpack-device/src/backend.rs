@@ -1,6 +1,7 @@
 //! What a device must be able to do so that every model runs on it.
 
 use crate::DeviceError;
+use std::time::Duration;
 
 /// Token dropout as ESM-2 was trained with it: `<mask>` embeddings are zeroed and the others scaled by
 /// `(1 - train_ratio) / (1 - share of <mask>)`, the share counted over a sequence's tokens, special ones
@@ -152,6 +153,18 @@ pub trait Backend: Send + Sync {
 
     /// Waits for values to arrive.
     fn wait(&self, pending: Self::Pending) -> Result<Vec<f32>, DeviceError>;
+
+    /// Time the device has computed for the batches that were waited for, where it keeps a clock of its own.
+    fn busy(&self) -> Option<Duration> {
+        None
+    }
+
+    /// From here on batches have at most `tokens` tokens: memory held for larger ones is given back. No tensor of
+    /// the backend may be alive.
+    fn shrink(&self, tokens: usize) -> Result<(), DeviceError> {
+        let _ = tokens;
+        Ok(())
+    }
 
     /// [`Backend::linear`], then [`Backend::gelu`].
     fn linear_gelu(

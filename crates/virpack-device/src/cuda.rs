@@ -13,18 +13,21 @@ mod kernels;
 mod libraries;
 mod packed;
 mod product;
+mod room;
 mod tensor_map;
 
 pub use compile::compile_all;
 pub use packed::CudaPacked;
+pub use room::CudaRoom;
 
 use crate::{DeviceError, Unavailable};
 use arena::{Arena, Block, Fixed};
 use driver::{Card, Event, Pinned, PinnedPool};
 use kernels::Kernels;
 use product::Products;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use room::Blocks;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The precision of activations and weight matrices; sums are always float32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -58,6 +61,19 @@ pub struct CudaOptions {
 /// Rows are padded to a multiple of this in memory, so that batches of nearly one size share one plan of products.
 const ROW_STEP: usize = 256;
 
+/// Bytes the driver gives at once.
+const PIECE: u64 = 2 << 20;
+
+impl std::fmt::Display for Dtype {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Dtype::F32 => "float32",
+            Dtype::F16 => "float16",
+            Dtype::Bf16 => "bfloat16",
+        })
+    }
+}
+
 /// One NVIDIA GPU.
 #[derive(Debug)]
 pub struct Cuda {
@@ -71,8 +87,11 @@ pub struct Cuda {
     options: CudaOptions,
     /// Whether the card and its driver have bulk tensor copies and what goes with them (9.0 alone).
     bulk_copies: bool,
-    /// Tokens the arena is laid out for; 0 before `reserve`.
-    token_budget: AtomicUsize,
+    /// What the arena is laid out for; nothing before `reserve`.
+    room: Mutex<CudaRoom>,
+    blocks: Mutex<Blocks>,
+    /// Nanoseconds between a batch's arrival on the card and the end of its kernels, summed over batches.
+    busy: AtomicU64,
 }
 
 /// Activations on the card, `[rows, columns]`; the memory holds rows up to a multiple of 256.
@@ -108,6 +127,8 @@ pub struct CudaPending {
     /// Rows whose flags follow the values; 0 where nothing was checked.
     flagged: usize,
     arrived: Event,
+    /// The first and the last point of the batch on the compute stream, where the driver times events.
+    span: Option<(Arc<Event>, Event)>,
     pool: Arc<PinnedPool>,
     /// Held until the copy is done.
     _source: Block,
@@ -154,8 +175,20 @@ impl Cuda {
             bulk_copies: card.capability == 90 && tensor_map::available(),
             card,
             options,
-            token_budget: AtomicUsize::new(0),
+            room: Mutex::default(),
+            blocks: Mutex::default(),
+            busy: AtomicU64::new(0),
         })
+    }
+
+    /// How many cards the driver shows, usable or not.
+    ///
+    /// # Errors
+    ///
+    /// With the reason and a hint where the driver or a library is missing.
+    pub fn count() -> Result<usize, Unavailable> {
+        libraries::open()?;
+        Card::count()
     }
 
     /// The card as its driver names it.
@@ -166,6 +199,23 @@ impl Cuda {
     /// The card's compute capability: 90 for 9.0.
     pub fn capability(&self) -> u32 {
         self.card.capability
+    }
+
+    /// The card's number, as `nvidia-smi` counts.
+    pub fn ordinal(&self) -> usize {
+        self.card.ordinal
+    }
+
+    /// Bytes of a model's weights on the card: matrices of so many values in the dtype, vectors in float32 and in the
+    /// dtype. The driver gives memory in pieces of 2 MB, which only smaller tensors share.
+    pub fn weight_bytes(&self, matrices: &[u64], vector_values: u64) -> u64 {
+        let value = self.options.dtype.bytes() as u64;
+        let matrix = |values: &u64| match values * value {
+            small if small < PIECE / 2 => small,
+            large => large.next_multiple_of(PIECE),
+        };
+        let vectors = if self.options.dtype == Dtype::F32 { 2 * value } else { 4 + value };
+        matrices.iter().map(matrix).sum::<u64>() + vector_values * vectors
     }
 
     /// How the card is used.
@@ -182,25 +232,16 @@ impl Cuda {
         self.card.memory()
     }
 
-    /// Bytes of activations for batches of `token_budget` tokens whose tensors, as many as live at once, have
-    /// `widths` columns; room for results and batches of two batches in flight included.
-    pub fn arena_bytes(&self, token_budget: usize, widths: &[usize]) -> usize {
-        let rows = token_budget.next_multiple_of(ROW_STEP);
-        let tensors: usize = widths.iter().map(|w| self.tensor_bytes(rows, *w)).sum();
-        let widest = widths.iter().min().copied().unwrap_or(0);
-        // Results: float32 rows of sequences of 16 tokens or more on average; batches: ids, boundaries, items.
-        tensors + IN_FLIGHT * (rows / 16 * (widest + 1) * size_of::<f32>() + rows * 32) + (1 << 20)
-    }
-
-    /// Lays out the arena: see [`Cuda::arena_bytes`]. No memory is taken from the card by batches after this.
+    /// Lays out the arena for batches to come: no memory is taken from the card by those after this.
     ///
     /// # Errors
     ///
-    /// [`DeviceError::OutOfMemory`] where the card has less.
-    pub fn reserve(&self, token_budget: usize, widths: &[usize]) -> Result<(), DeviceError> {
-        self.arena.reserve(self.arena_bytes(token_budget, widths))?;
-        self.token_budget.store(token_budget, Ordering::Relaxed);
-        Ok(())
+    /// [`DeviceError::OutOfMemory`] where the card has less; nothing is held then.
+    pub fn reserve(&self, room: &CudaRoom) -> Result<(), DeviceError> {
+        self.arena.release()?;
+        *self.room() = room.clone();
+        *self.blocks() = room.blocks();
+        self.arena.reserve(room.bytes(self.options.dtype))
     }
 
     /// Bytes of activations taken from the card, and how often more was taken after [`Cuda::reserve`].
@@ -218,23 +259,17 @@ impl Cuda {
         self.card.finish(self.card.download)
     }
 
-    fn tensor_bytes(&self, rows: usize, columns: usize) -> usize {
-        (rows.next_multiple_of(ROW_STEP) * columns * self.options.dtype.bytes()).next_multiple_of(256)
+    fn room(&self) -> MutexGuard<'_, CudaRoom> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fresh activations. Up to the token budget every tensor of a width has the same size, and so do its blocks.
+    fn blocks(&self) -> MutexGuard<'_, Blocks> {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fresh activations.
     fn tensor(&self, rows: usize, columns: usize) -> Result<CudaTensor, DeviceError> {
-        let budget = self.token_budget.load(Ordering::Relaxed);
-        let bytes = self.tensor_bytes(if rows <= budget { budget } else { rows }, columns);
-        let bytes = if rows <= budget { bytes } else { bytes.next_power_of_two() };
+        let bytes = self.blocks().tensor(rows, columns, self.options.dtype);
         Ok(CudaTensor { block: self.arena.take(bytes)?, rows, columns })
     }
-
-    /// A batch's own small memory.
-    fn small(&self, bytes: usize) -> Result<Block, DeviceError> {
-        self.arena.take(bytes.next_power_of_two())
-    }
 }
-
-/// Batches that `arena_bytes` counts results for.
-const IN_FLIGHT: usize = 3;

@@ -10,6 +10,6 @@ mod mapped;
 
 pub use backend::{Attention, Backend, Pool, PoolSpan, TokenDropout, rotary_frequencies};
 pub use cpu::Cpu;
-pub use cuda::{Cuda, CudaOptions, Dtype};
+pub use cuda::{Cuda, CudaOptions, CudaRoom, Dtype};
 pub use error::{DeviceError, Unavailable};
 pub use mapped::MappedFile;

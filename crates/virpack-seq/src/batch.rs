@@ -95,6 +95,42 @@ impl PackedBatch {
         self.input_ids.len()
     }
 
+    /// The same sequences in the same order, in batches of at most `tokens` tokens; a sequence that is longer than
+    /// that is a batch of its own.
+    ///
+    /// ```
+    /// use virpack_seq::*;
+    ///
+    /// let records = Records::from_reader("three.fasta", &b">a\nMKT\n>b\nMK\n>c\nM\n"[..])?;
+    /// let options = LoaderOptions::default();
+    /// let packer = GreedyPacker::new(PackerOptions::new(4096, options.lengths.max_tokens()))?;
+    /// let collator = VarlenCollator::new(packer, CollatorOptions::default())?;
+    /// let mut loader = create_async_dataloader(records, EsmTokenizer::new(), collator, options)?;
+    /// let Some(Loaded::Batch(batch)) = loader.next().transpose()? else { panic!("three records make a batch") };
+    /// let parts = batch.split(8);
+    /// assert_eq!(parts[0].cu_seqlens, [0, 5]);
+    /// assert_eq!(parts[1].cu_seqlens, [0, 4, 7]);
+    /// # Ok::<(), SeqError>(())
+    /// ```
+    pub fn split(self, tokens: usize) -> Vec<PackedBatch> {
+        if self.total_tokens() <= tokens || self.len() < 2 {
+            return vec![self];
+        }
+        let mut parts: Vec<PackedBatch> = Vec::new();
+        for (i, index) in self.index.iter().enumerate() {
+            let own = self.tokens(i);
+            match parts.last_mut() {
+                Some(part) if part.total_tokens() + own.len() <= tokens => part.push(own, index.clone()),
+                _ => {
+                    let mut part = PackedBatch::with_capacity(tokens.max(own.len()), self.len() - i);
+                    part.push(own, index.clone());
+                    parts.push(part);
+                }
+            }
+        }
+        parts
+    }
+
     /// The tokens of sequence `i`.
     pub fn tokens(&self, i: usize) -> &[u16] {
         &self.input_ids[self.cu_seqlens[i] as usize..self.cu_seqlens[i + 1] as usize]

@@ -11,9 +11,10 @@
 use std::collections::VecDeque;
 use std::error::Error;
 use std::time::{Duration, Instant};
+use virpack::memory::Memory;
 use virpack::model::Encoder;
 use virpack::model::config::Esm2Config;
-use virpack::model::esm2::Esm2;
+use virpack::model::esm2::{Esm2, shape};
 use virpack::model::published::PUBLISHED;
 use virpack::model::source::RandomTensors;
 use virpack_device::{Backend, Cuda, CudaOptions, DeviceError, Dtype, Pool};
@@ -158,12 +159,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         let names = |p: &&virpack::model::published::Published| p.name.contains(&format!("_{size}_"));
         let published = PUBLISHED.iter().find(names).ok_or("no such size")?;
         let config = published.config();
-        let (d, inner) = (config.hidden, config.intermediate);
         let cuda = Cuda::new(0, CudaOptions { dtype })?;
         let begin = Instant::now();
         let model = Esm2::build(&cuda, config.clone(), &RandomTensors { seed: 1 })?;
         let built = begin.elapsed().as_secs_f64();
-        cuda.reserve(budget, &[d, d, 3 * d, inner])?;
+        let model_shape = shape(&config);
+        Memory::reserve(&cuda, &model_shape, budget, budget / 16, false)?;
         println!("{size} on {}, {dtype:?}, budget {budget}: built in {built:.1} s", cuda.name());
         for load in argument(1, "orf").split(',') {
             let batches = batches(load, 12 * budget, budget)?;

@@ -1,27 +1,29 @@
 //! Sequence files to a file of embeddings: the straight line.
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use virpack_device::{Cpu, Pool};
+use virpack_device::{Cpu, Cuda, Pool};
 use virpack_seq::{
-    AsyncDataLoader, BudgetLimits, CollatorOptions, EsmTokenizer, GreedyPacker, Input, LengthCounts,
-    LengthPolicy, LoaderOptions, LongRecords, PackStats, PackerOptions, Records, VarlenCollator,
-    available_memory, calculate_token_budget,
+    AsyncDataLoader, CollatorOptions, EsmTokenizer, GreedyPacker, Input, LengthCounts, LengthPolicy,
+    LoaderOptions, LongRecords, PackStats, PackerOptions, Records, VarlenCollator,
 };
 
 use crate::Error;
-use crate::model::Encoder;
+use crate::devices::{Device, DeviceOptions};
+use crate::memory::{self, Memory};
 use crate::model::config::Esm2Config;
-use crate::model::esm2::{Esm2, footprint};
+use crate::model::esm2::{Esm2, shape};
 use crate::model::weights::Weights;
 use crate::output::{self, EmbeddingWriter, OutputOptions, Written};
 use crate::runner::{AsyncInferenceRunner, Finished, RunnerOptions};
 
-/// Most tokens in a batch on a CPU unless asked otherwise: more bring no speed there.
-pub const CPU_TOKEN_BUDGET: usize = 4096;
+/// Records collected before packing unless asked otherwise: where the token budget is large, as many as make two and a
+/// half batches of short peptides (some 50 tokens), as fewer pack worse.
+pub(crate) fn buffer_size(token_budget: usize) -> usize {
+    CollatorOptions::default().buffer_size.max(token_budget / 20)
+}
 
 /// What to embed, with what, to where.
 #[derive(Clone, Debug)]
@@ -40,19 +42,40 @@ pub struct EmbedOptions {
     pub layer: Option<i64>,
     /// Which lengths go through.
     pub lengths: LengthPolicy,
-    /// Most tokens in a batch; None: from the free memory, at most [`CPU_TOKEN_BUDGET`].
+    /// Most tokens in a batch; None: what fits the device's free memory, at most where more brings no speed.
     pub token_budget: Option<usize>,
-    /// Records collected before packing.
-    pub buffer_size: usize,
+    /// Records collected before packing; None: 2,000, or more where the token budget is large.
+    pub buffer_size: Option<usize>,
     /// Off: one record a batch.
     pub packing: bool,
-    /// Threads that compute; None: one a core.
-    pub threads: Option<NonZeroUsize>,
+    /// What runs the model.
+    pub device: DeviceOptions,
     /// Replace an output that exists.
     pub force: bool,
 }
 
-/// How far a run is; given after each batch.
+/// What a run tells while it goes on.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// What runs the model, and the most tokens in a batch; before the first batch.
+    Device {
+        /// The device, for people.
+        name: String,
+        /// Most tokens in a batch.
+        token_budget: usize,
+    },
+    /// The device had no room: batches have at most this many tokens from here on, and nothing is lost.
+    Halved {
+        /// Most tokens in a batch.
+        token_budget: usize,
+        /// What the device said.
+        reason: String,
+    },
+    /// How far the run is; after each batch.
+    Progress(Progress),
+}
+
+/// How far a run is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
     /// Bytes of the inputs read.
@@ -78,59 +101,90 @@ pub struct Summary {
     pub elapsed: Duration,
     /// Time the device waited for data.
     pub waited: Duration,
+    /// Time the device computed.
+    pub busy: Duration,
     /// Inputs that held nothing.
     pub empty_inputs: Vec<Input>,
 }
 
 /// Embeds every record of the inputs into the output.
 ///
-/// `progress` is called after each batch.
+/// `tell` is called when the device is ready, after each batch, and when something happens that a user should know.
 ///
 /// # Errors
 ///
 /// Everything that can go wrong is told with what, where and what to do; the output then does not exist.
-pub fn embed(options: &EmbedOptions, mut progress: impl FnMut(Progress)) -> Result<Summary, Error> {
+pub fn embed(options: &EmbedOptions, tell: impl FnMut(Told)) -> Result<Summary, Error> {
     options.check()?;
+    match options.device.open()? {
+        Device::Cpu(cpu) => embed_on(Arc::new(cpu), options, tell),
+        Device::Cuda(cuda) => embed_on(Arc::<Cuda>::from(cuda), options, tell),
+    }
+}
+
+/// [`embed`] on a device that is ready.
+///
+/// # Errors
+///
+/// As [`embed`].
+pub fn embed_on<B: Memory + 'static>(
+    backend: Arc<B>,
+    options: &EmbedOptions,
+    mut tell: impl FnMut(Told),
+) -> Result<Summary, Error> {
     let records = virpack_seq::reader::open(&options.inputs)?;
     let weights = Weights::open(&options.model)?;
     let config = Esm2Config::of(&weights)?;
     let runner_options = options.runner(&config)?;
     let mut out = output::create(&options.output, config.hidden, options.output())?;
-    let cpu = Arc::new(Cpu::new(options.threads)?);
-    let collator = options.collator(&config, &cpu)?;
-    let model = Arc::new(Esm2::load(&*cpu, &weights)?);
+    let asked = memory::token_budget(&*backend, &shape(&config), &options.lengths, options.token_budget)?;
+    let model = Arc::new(Esm2::load(&*backend, &weights)?);
     drop(weights);
+    let token_budget = memory::reserve(&*backend, &shape(&config), &options.lengths, asked)?;
+    tell(Told::Device { name: backend.name(), token_budget });
+    if token_budget < asked {
+        tell(Told::Halved { token_budget, reason: format!("no room for batches of {asked} tokens") });
+    }
     let start = Instant::now();
+    let collator = options.collator(token_budget)?;
     let loader = AsyncDataLoader::new(records, EsmTokenizer::new(), collator, options.loader())?;
-    let mut runner = AsyncInferenceRunner::new(cpu, Arc::clone(&model), loader.clone(), runner_options)?;
-    let mut done = 0;
-    for finished in &mut runner {
-        done += write(&mut out, finished?, model.hidden_size())?;
-        let read = loader.progress();
-        progress(Progress { bytes: read.bytes(), total_bytes: read.total_bytes(), records: done });
-    }
+    let runner = AsyncInferenceRunner::new(backend, model, loader.clone(), runner_options)?;
+    let busy = write_all(runner, &loader, &mut out, config.hidden, tell)?;
     let written = out.finish(loader.counters().lengths.records)?;
-    Ok(summary(&loader, written, start.elapsed()))
+    Ok(summary(&loader, written, start.elapsed(), busy))
 }
 
-/// Hands results to the writer; gives how many records they were.
-fn write(out: &mut EmbeddingWriter, finished: Finished, hidden: usize) -> Result<u64, Error> {
-    match finished {
-        Finished::Embeddings { rows, values } => {
-            let count = rows.len() as u64;
-            for (row, embedding) in rows.into_iter().zip(values.chunks_exact(hidden)) {
-                out.write(row, embedding)?;
+/// Hands all results to the writer; gives the time the device was busy.
+fn write_all(
+    mut runner: AsyncInferenceRunner,
+    loader: &AsyncDataLoader,
+    out: &mut EmbeddingWriter,
+    hidden: usize,
+    mut tell: impl FnMut(Told),
+) -> Result<Duration, Error> {
+    let mut records = 0;
+    for finished in &mut runner {
+        match finished? {
+            Finished::Embeddings { rows, values } => {
+                records += rows.len() as u64;
+                for (row, embedding) in rows.into_iter().zip(values.chunks_exact(hidden)) {
+                    out.write(row, embedding)?;
+                }
             }
-            Ok(count)
+            Finished::Skipped(skipped) => {
+                skipped.iter().try_for_each(|record| out.skip(record))?;
+                records += skipped.len() as u64;
+            }
+            Finished::Halved { token_budget, reason } => tell(Told::Halved { token_budget, reason }),
         }
-        Finished::Skipped(records) => {
-            records.iter().try_for_each(|record| out.skip(record))?;
-            Ok(records.len() as u64)
-        }
+        let read = loader.progress();
+        let (bytes, total_bytes) = (read.bytes(), read.total_bytes());
+        tell(Told::Progress(Progress { bytes, total_bytes, records }));
     }
+    Ok(runner.busy())
 }
 
-fn summary(loader: &AsyncDataLoader, written: Written, elapsed: Duration) -> Summary {
+fn summary(loader: &AsyncDataLoader, written: Written, elapsed: Duration, busy: Duration) -> Summary {
     let counters = loader.counters();
     let empty = loader.progress().empty_inputs();
     Summary {
@@ -140,6 +194,7 @@ fn summary(loader: &AsyncDataLoader, written: Written, elapsed: Duration) -> Sum
         tokens: counters.tokens,
         elapsed,
         waited: counters.consumer_wait,
+        busy,
         empty_inputs: empty.iter().map(|&i| loader.inputs()[i as usize].clone()).collect(),
     }
 }
@@ -157,9 +212,9 @@ impl EmbedOptions {
             layer: None,
             lengths: LengthPolicy::default(),
             token_budget: None,
-            buffer_size: CollatorOptions::default().buffer_size,
+            buffer_size: None,
             packing: true,
-            threads: None,
+            device: DeviceOptions::default(),
             force: false,
         }
     }
@@ -207,33 +262,16 @@ impl EmbedOptions {
         LoaderOptions { lengths: self.lengths, ..LoaderOptions::default() }
     }
 
-    fn collator(&self, config: &Esm2Config, cpu: &Cpu) -> Result<VarlenCollator, Error> {
-        let longest = self.lengths.max_tokens();
-        let token_budget = match self.token_budget {
-            Some(token_budget) => token_budget,
-            None => {
-                let limits = BudgetLimits {
-                    max: longest.checked_next_multiple_of(128).unwrap_or(usize::MAX).max(CPU_TOKEN_BUDGET),
-                    min: longest,
-                    shortest: self.lengths.min_length.max(1) + 2,
-                };
-                let memory = available_memory().unwrap_or(u64::MAX);
-                let workspace = cpu.workspace(&config.products(), longest, config.hidden / config.heads);
-                calculate_token_budget(memory, &footprint(config, 4, workspace), &limits)?
-            }
-        };
-        let packer = GreedyPacker::new(PackerOptions::new(token_budget, longest))?;
-        let options = CollatorOptions {
-            buffer_size: self.buffer_size,
-            enable_packing: self.packing,
-            ..CollatorOptions::default()
-        };
+    fn collator(&self, token_budget: usize) -> Result<VarlenCollator, Error> {
+        let packer = GreedyPacker::new(PackerOptions::new(token_budget, self.lengths.max_tokens()))?;
+        let buffer_size = self.buffer_size.unwrap_or_else(|| buffer_size(token_budget));
+        let options =
+            CollatorOptions { buffer_size, enable_packing: self.packing, ..CollatorOptions::default() };
         Ok(VarlenCollator::new(packer, options)?)
     }
 }
 
-/// The records of a file, read into memory, with their mean embeddings of the last layer; for small inputs
-/// and for tests.
+/// The records with their embeddings by the CPU, in memory; for small inputs and for tests.
 ///
 /// # Errors
 ///
@@ -242,14 +280,27 @@ pub fn embed_records(
     records: Records,
     options: &EmbedOptions,
 ) -> Result<Vec<(output::Row, Vec<f32>)>, Error> {
+    let cpu = Arc::new(Cpu::new(options.device.threads)?);
     let weights = Weights::open(&options.model)?;
     let config = Esm2Config::of(&weights)?;
-    let cpu = Arc::new(Cpu::new(options.threads)?);
-    let collator = options.collator(&config, &cpu)?;
+    let budget = memory::token_budget(&*cpu, &shape(&config), &options.lengths, options.token_budget)?;
     let model = Arc::new(Esm2::load(&*cpu, &weights)?);
+    collect(cpu, model, records, options, budget)
+}
+
+/// The records with their embeddings, in memory and in the input's order.
+pub(crate) fn collect<B: Memory + 'static>(
+    backend: Arc<B>,
+    model: Arc<Esm2<B>>,
+    records: Records,
+    options: &EmbedOptions,
+    token_budget: usize,
+) -> Result<Vec<(output::Row, Vec<f32>)>, Error> {
+    let config = model.config().clone();
+    let collator = options.collator(token_budget)?;
     let loader = AsyncDataLoader::new(records, EsmTokenizer::new(), collator, options.loader())?;
     let mut all = Vec::new();
-    for finished in AsyncInferenceRunner::new(cpu, model, loader, options.runner(&config)?)? {
+    for finished in AsyncInferenceRunner::new(backend, model, loader, options.runner(&config)?)? {
         if let Finished::Embeddings { rows, values } = finished? {
             all.extend(rows.into_iter().zip(values.chunks_exact(config.hidden).map(<[f32]>::to_vec)));
         }

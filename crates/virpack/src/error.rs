@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::devices::DeviceChoice;
 use crate::model::published::PUBLISHED;
 use crate::model::weights::{CheckpointError, Dtype};
 use crate::output::OutputError;
-use virpack_device::DeviceError;
+use virpack_device::{DeviceError, Dtype as DeviceDtype, Unavailable};
 
 /// What can go wrong, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -267,6 +268,25 @@ pub enum Error {
     /// A device refused or failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// A device that was asked for and cannot be used.
+    #[error("{device} cannot be used: {why}")]
+    Unavailable {
+        /// The device.
+        device: DeviceChoice,
+        /// The reason, and what to do about it.
+        why: Unavailable,
+    },
+    /// A precision that the CPU does not compute in.
+    #[error(
+        "the CPU computes in float32, not in {dtype}\nhint: leave --dtype out{}",
+        if *auto { "; `virpack devices` says why no GPU was taken" } else { ", or name a GPU with --device" }
+    )]
+    CpuDtype {
+        /// What was asked for.
+        dtype: DeviceDtype,
+        /// Whether the CPU was taken for want of a GPU.
+        auto: bool,
+    },
     /// The input could not be read, cut or packed.
     #[error(transparent)]
     Seq(#[from] virpack_seq::SeqError),

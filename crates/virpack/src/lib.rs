@@ -5,11 +5,16 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bench;
+pub mod devices;
 pub mod embed;
 mod error;
+pub mod memory;
 pub mod model;
 pub mod output;
 pub mod runner;
+pub mod synthetic;
+pub mod validate;
 mod windows;
 
 pub use error::Error;

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use virpack_device::{Backend, Pool};
+use virpack_device::{Backend, DeviceError, Pool};
 use virpack_seq::{AsyncDataLoader, Loaded, PackedBatch, SequenceIndex, SkippedRecord};
 
 use crate::Error;
@@ -39,6 +39,14 @@ pub enum Finished {
     },
     /// Records that got no tokens.
     Skipped(Vec<SkippedRecord>),
+    /// The device ran out of memory: from here on batches have at most this many tokens. The batch that had no
+    /// room was run again in parts.
+    Halved {
+        /// The most tokens in a batch from here on.
+        token_budget: usize,
+        /// What the device said.
+        reason: String,
+    },
 }
 
 /// Batches through a model on a device, ahead of whoever takes the results.
@@ -51,6 +59,22 @@ pub struct AsyncInferenceRunner {
     results: Option<Receiver<Result<Finished, Error>>>,
     worker: Option<JoinHandle<()>>,
     busy: Arc<AtomicU64>,
+}
+
+/// Where results go.
+type Results = Sender<Result<Finished, Error>>;
+
+/// Why a worker ends before the loader does.
+enum Stop {
+    Failed(Error),
+    /// Whoever took the results is gone.
+    NobodyListens,
+}
+
+impl<E: Into<Error>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Stop::Failed(error.into())
+    }
 }
 
 /// Batches submitted to the device before the first one's results are waited for.
@@ -79,12 +103,14 @@ impl AsyncInferenceRunner {
             .name("runner".to_owned())
             .spawn(move || {
                 let joiner = WindowJoiner::new(options.pool, model.hidden_size(), options.window_overlap);
-                let worker = Worker { backend: &*backend, model: &*model, options, joiner, clock: &clock };
+                let (backend, model) = (&*backend, &*model);
+                let most_tokens = usize::MAX;
+                let worker = Worker { backend, model, options, joiner, most_tokens, clock: &clock };
                 // A panic in a model must not look like the end of the input.
                 let end = catch_unwind(AssertUnwindSafe(|| worker.run(&loader, &send)));
                 let error = match end {
-                    Ok(Ok(())) => return,
-                    Ok(Err(error)) => error,
+                    Ok(Ok(()) | Err(Stop::NobodyListens)) => return,
+                    Ok(Err(Stop::Failed(error))) => error,
                     Err(_) => Error::Panicked { thread: "runner" },
                 };
                 // A consumer that is gone wants no error either.
@@ -94,7 +120,7 @@ impl AsyncInferenceRunner {
         Ok(AsyncInferenceRunner { results: Some(results), worker: Some(worker), busy })
     }
 
-    /// Time the device had work: between handing it a batch and having its results.
+    /// Time the device computed, where it keeps a clock; else the time spent handing it batches and waiting for them.
     pub fn busy(&self) -> Duration {
         Duration::from_nanos(self.busy.load(Ordering::Relaxed))
     }
@@ -124,6 +150,8 @@ struct Worker<'a, B: Backend, M> {
     model: &'a M,
     options: RunnerOptions,
     joiner: WindowJoiner,
+    /// Most tokens that the device had room for; no limit before it ran out.
+    most_tokens: usize,
     clock: &'a AtomicU64,
 }
 
@@ -137,75 +165,93 @@ struct Submitted<B: Backend> {
 
 impl<B: Backend, M: Encoder<B>> Worker<'_, B, M> {
     /// Until the loader ends or nobody takes results any more.
-    fn run(mut self, loader: &AsyncDataLoader, send: &Sender<Result<Finished, Error>>) -> Result<(), Error> {
+    fn run(mut self, loader: &AsyncDataLoader, send: &Results) -> Result<(), Stop> {
         let mut in_flight = VecDeque::new();
         while let Some(loaded) = loader.receive() {
-            let finished = match loaded {
-                Ok(Loaded::Batch(batch)) => {
-                    in_flight.push_back(self.timed(|worker| worker.submit(batch))?);
-                    if in_flight.len() < IN_FLIGHT {
-                        continue;
-                    }
-                    self.finish_oldest(&mut in_flight)?
-                }
-                Ok(Loaded::Skipped(records)) => Some(Finished::Skipped(records)),
+            match loaded {
+                Ok(Loaded::Batch(batch)) => self.run_batch(batch, &mut in_flight, send)?,
+                Ok(Loaded::Skipped(records)) => hand_on(send, Finished::Skipped(records))?,
                 Err(error) => {
                     // The good batches before the error are still handed on.
                     self.drain(&mut in_flight, send)?;
-                    return Err(error.into());
+                    return Err(Stop::Failed(error.into()));
                 }
-            };
-            if let Some(finished) = finished
-                && send.send(Ok(finished)).is_err()
-            {
-                return Ok(());
             }
         }
         self.drain(&mut in_flight, send)?;
         match self.joiner.waiting() {
             0 => Ok(()),
-            records => Err(Error::WindowsMissing { records }),
+            records => Err(Stop::Failed(Error::WindowsMissing { records })),
         }
     }
 
-    fn drain(
+    /// Gives a batch to the device, in parts where it has no room for the whole, and hands on what is done.
+    fn run_batch(
         &mut self,
+        batch: PackedBatch,
         in_flight: &mut VecDeque<Submitted<B>>,
-        send: &Sender<Result<Finished, Error>>,
-    ) -> Result<(), Error> {
-        while let Some(finished) = self.finish_oldest(in_flight)? {
-            if send.send(Ok(finished)).is_err() {
-                break;
+        send: &Results,
+    ) -> Result<(), Stop> {
+        let mut parts = VecDeque::from(batch.split(self.most_tokens));
+        while let Some(part) = parts.pop_front() {
+            match self.timed(|worker| worker.submit(&part)) {
+                Ok((pooled, rows)) => in_flight.push_back(Submitted { batch: part, pooled, rows }),
+                Err(error @ DeviceError::OutOfMemory { .. }) if part.len() > 1 => {
+                    self.drain(in_flight, send)?;
+                    self.most_tokens = (part.total_tokens() / 2).max(part.max_seqlen);
+                    self.backend.shrink(self.most_tokens)?;
+                    let (token_budget, reason) = (self.most_tokens, error.to_string());
+                    hand_on(send, Finished::Halved { token_budget, reason })?;
+                    parts.push_front(part);
+                    parts = parts.into_iter().flat_map(|part| part.split(self.most_tokens)).collect();
+                }
+                Err(error) => return Err(error.into()),
+            }
+            while in_flight.len() >= IN_FLIGHT {
+                self.finish_oldest(in_flight, send)?;
             }
         }
         Ok(())
     }
 
-    fn finish_oldest(&mut self, in_flight: &mut VecDeque<Submitted<B>>) -> Result<Option<Finished>, Error> {
-        let Some(submitted) = in_flight.pop_front() else { return Ok(None) };
-        self.timed(|worker| worker.finish(submitted)).map(Some)
+    fn drain(&mut self, in_flight: &mut VecDeque<Submitted<B>>, send: &Results) -> Result<(), Stop> {
+        while !in_flight.is_empty() {
+            self.finish_oldest(in_flight, send)?;
+        }
+        Ok(())
     }
 
-    fn timed<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+    fn finish_oldest(&mut self, in_flight: &mut VecDeque<Submitted<B>>, send: &Results) -> Result<(), Stop> {
+        let Some(submitted) = in_flight.pop_front() else { return Ok(()) };
+        let finished = self.timed(|worker| worker.finish(submitted))?;
+        hand_on(send, finished)
+    }
+
+    fn timed<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let start = Instant::now();
         let result = work(self);
-        self.clock.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        let spent = start.elapsed().as_nanos() as u64;
+        match self.backend.busy() {
+            Some(busy) => self.clock.store(busy.as_nanos() as u64, Ordering::Relaxed),
+            None => _ = self.clock.fetch_add(spent, Ordering::Relaxed),
+        }
         result
     }
 
-    fn submit(&mut self, batch: PackedBatch) -> Result<Submitted<B>, Error> {
+    /// The pooled rows on their way, and all rows where the batch holds windows of long records.
+    fn submit(&mut self, batch: &PackedBatch) -> Result<(B::Pending, Option<B::Pending>), DeviceError> {
         let packed = self.backend.packed(&batch.input_ids, &batch.cu_seqlens, batch.max_seqlen)?;
         let hidden = self.model.forward(self.backend, &packed, self.options.layer)?;
         let windows = batch.index.iter().any(is_window);
         let rows = windows.then(|| self.backend.read(&hidden)).transpose()?;
         let pooled = self.backend.pool(&hidden, &packed, self.options.pool, self.model.span())?;
-        Ok(Submitted { batch, pooled, rows })
+        Ok((pooled, rows))
     }
 
     fn finish(&mut self, submitted: Submitted<B>) -> Result<Finished, Error> {
         let Submitted { batch, pooled, rows } = submitted;
         let hidden = self.model.hidden_size();
-        let mut values = self.backend.wait(pooled)?;
+        let mut values = self.backend.wait(pooled).map_err(|error| name_records(error, &batch))?;
         let mut finished_rows: Vec<Row> = Vec::with_capacity(batch.len());
         if let Some(rows) = rows {
             let rows = self.backend.wait(rows)?;
@@ -233,6 +279,20 @@ impl<B: Backend, M: Encoder<B>> Worker<'_, B, M> {
 
 fn is_window(index: &SequenceIndex) -> bool {
     index.window.count > 1
+}
+
+/// Rows of a batch by their records' ids.
+fn name_records(error: DeviceError, batch: &PackedBatch) -> Error {
+    match error {
+        DeviceError::NotFinite { broken, .. } => {
+            Error::NotFinite { ids: broken.iter().map(|&row| batch.index[row].id.to_string()).collect() }
+        }
+        other => other.into(),
+    }
+}
+
+fn hand_on(send: &Results, finished: Finished) -> Result<(), Stop> {
+    send.send(Ok(finished)).map_err(|_| Stop::NobodyListens)
 }
 
 /// An embedding with NaN or infinity is never handed on.

@@ -3,14 +3,24 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::fmt::Write;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use virpack::device::Pool;
+use virpack::devices::{DeviceChoice, DeviceOptions};
 use virpack::embed::{EmbedOptions, embed, embed_records};
 use virpack_seq::{LengthPolicy, LongRecords, Records};
 
 const HIDDEN: usize = 48;
+
+fn on_cpu(threads: usize) -> DeviceOptions {
+    DeviceOptions {
+        device: DeviceChoice::Cpu,
+        threads: NonZeroUsize::new(threads),
+        ..DeviceOptions::default()
+    }
+}
 
 fn model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny")
@@ -82,11 +92,11 @@ proptest! {
         let output = directory.path().join("emb.npy");
         let options = EmbedOptions {
             lengths,
-            buffer_size,
+            buffer_size: Some(buffer_size),
             packing,
             pool,
             token_budget: Some(lengths.max_tokens() + room),
-            threads: std::num::NonZeroUsize::new(2),
+            device: on_cpu(2),
             ..EmbedOptions::new(inputs, &model(), &output)
         };
         let summary = embed(&options, |_| ()).unwrap();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use virpack::device::{Backend, Cpu, Pool};
+use virpack::devices::DeviceOptions;
 use virpack::embed::{EmbedOptions, embed_records};
 use virpack::model::Encoder;
 use virpack::model::esm2::Esm2;
@@ -162,9 +163,10 @@ fn a_record_has_one_embedding_however_it_is_packed_and_from_either_file() {
         }
     };
     same("packed", embeddings(&fasta, &options(&directory)));
-    let small = EmbedOptions { token_budget: Some(1024), buffer_size: 7, ..options(&directory) };
+    let small = EmbedOptions { token_budget: Some(1024), buffer_size: Some(7), ..options(&directory) };
     same("small batches", embeddings(&fasta, &small));
-    let one_thread = EmbedOptions { threads: std::num::NonZeroUsize::new(1), ..options(&directory) };
+    let one_thread = DeviceOptions { threads: std::num::NonZeroUsize::new(1), ..DeviceOptions::default() };
+    let one_thread = EmbedOptions { device: one_thread, ..options(&directory) };
     same("one thread", embeddings(&fasta, &one_thread));
     if real_weights().is_some() {
         // The directory holds the same tensors as a torch checkpoint.

@@ -7,9 +7,10 @@ use std::num::NonZeroUsize;
 use std::process::Command;
 
 use virpack::device::{Backend, Cpu, Pool};
+use virpack::memory::Memory;
 use virpack::model::Encoder;
 use virpack::model::config::Esm2Config;
-use virpack::model::esm2::{Esm2, footprint};
+use virpack::model::esm2::{Esm2, shape};
 use virpack::model::source::RandomTensors;
 use virpack_seq::{BudgetLimits, calculate_token_budget};
 
@@ -64,8 +65,7 @@ fn grown(config: &Esm2Config, tokens: usize) -> u64 {
 fn within_a_tenth(layers: usize, hidden: usize, tokens: usize) {
     let config = Esm2Config::published(layers, hidden, 20);
     let cpu = Cpu::new(NonZeroUsize::new(THREADS)).unwrap();
-    let workspace = cpu.workspace(&config.products(), LENGTH, hidden / config.heads);
-    let footprint = footprint(&config, 4, workspace);
+    let footprint = cpu.footprint(&shape(&config), LENGTH, false);
     let sequences = tokens / LENGTH;
     let predicted = footprint.bytes(tokens as u64, sequences as u64);
     let grown = grown(&config, tokens);

@@ -1,6 +1,7 @@
 //! `virpack embed`.
 
-use super::input::{Inputs, parse_budget, parse_count};
+use super::device::DeviceArguments;
+use super::input::{Inputs, parse_budget};
 use crate::failure::{Failure, INTERRUPTED};
 use crate::progress::{DownloadBar, RunBar};
 use crate::text::{count, grouped, say, short};
@@ -8,7 +9,7 @@ use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use virpack::device::Pool;
-use virpack::embed::{EmbedOptions, Summary, embed};
+use virpack::embed::{EmbedOptions, Summary, Told, embed};
 use virpack::model::hub::{self, HubOptions};
 
 /// What `virpack embed` takes.
@@ -33,7 +34,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     layer: Option<i64>,
 
-    /// Most tokens in a batch; `auto` is what fits the free memory, at most 4096
+    /// Most tokens in a batch; `auto` is what fits the device's free memory, at most where more brings no speed
     #[arg(long, value_name = "N", default_value = "auto", value_parser = parse_budget)]
     token_budget: std::option::Option<usize>,
 
@@ -41,9 +42,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     no_packing: bool,
 
-    /// Threads that compute [default: one a core]
-    #[arg(long, value_name = "N", value_parser = parse_count)]
-    threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    device: DeviceArguments,
 
     /// No progress, no summary; only warnings and errors
     #[arg(long, short)]
@@ -79,9 +79,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         layer: arguments.layer,
         lengths: arguments.inputs.lengths()?,
         token_budget: arguments.token_budget,
-        buffer_size: arguments.inputs.buffer_size.get(),
+        buffer_size: arguments.inputs.buffer_size.map(NonZeroUsize::get),
         packing: !arguments.no_packing,
-        threads: arguments.threads,
+        device: arguments.device.options(),
         force: arguments.force,
     };
     // Without a handler an interrupted run would only leave its temporary files behind.
@@ -94,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     options.model =
         hub::resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(arguments.quiet))?;
     let bar = RunBar::new(arguments.quiet);
-    let result = embed(&options, |progress| bar.update(progress));
+    let result = embed(&options, |told| tell(&bar, arguments.quiet, told));
     bar.finish();
     let summary = result?;
     warn(&summary);
@@ -102,6 +102,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         say(line(&summary, &arguments.output));
     }
     Ok(())
+}
+
+/// Shows what a run tells.
+fn tell(bar: &RunBar, quiet: bool, told: Told) {
+    match told {
+        Told::Progress(progress) => bar.update(progress),
+        Told::Device { .. } if quiet => (),
+        Told::Device { name, token_budget } => {
+            bar.say(format_args!("on {name}, up to {} tokens a batch", grouped(token_budget as u64)));
+        }
+        Told::Halved { token_budget, reason } => {
+            let tokens = grouped(token_budget as u64);
+            bar.say(format_args!("warning: batches have at most {tokens} tokens from here on: {reason}"));
+        }
+    }
 }
 
 fn warn(summary: &Summary) {
@@ -127,13 +142,15 @@ fn line(summary: &Summary, output: &std::path::Path) -> String {
         0 => String::new(),
         n => format!(", {} in {} windows", grouped(n), grouped(lengths.windows)),
     };
+    let busy = summary.busy.as_secs_f64() / summary.elapsed.as_secs_f64().max(1e-9);
     format!(
-        "{}: {}, {} in {:.1} s ({}tokens/s), packing {:.1} %, {} truncated{windowed}, {}",
+        "{}: {}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), packing {:.1} %, {} truncated{windowed}, {}",
         output.display(),
         count(summary.written.rows, "sequence", "sequences"),
         count(summary.tokens, "token", "tokens"),
         summary.elapsed.as_secs_f64(),
         short(rate),
+        100.0 * busy.min(1.0),
         100.0 * efficiency,
         grouped(lengths.truncated),
         count(lengths.unknown, "unknown letter", "unknown letters"),

@@ -29,9 +29,9 @@ pub(crate) struct Inputs {
     #[arg(long, value_name = "N")]
     window_overlap: Option<usize>,
 
-    /// Records collected before packing
-    #[arg(long, value_name = "N", default_value = "2000", value_parser = parse_count)]
-    pub(crate) buffer_size: NonZeroUsize,
+    /// Records collected before packing [default: 2000, or more where the token budget is large]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub(crate) buffer_size: Option<NonZeroUsize>,
 }
 
 /// The policies for long records.

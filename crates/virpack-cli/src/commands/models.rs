@@ -4,9 +4,9 @@ use crate::failure::Failure;
 use crate::text::{bytes, grouped};
 use clap::{Args, Subcommand};
 use std::io::Write;
-use virpack::embed::CPU_TOKEN_BUDGET;
+use virpack::memory::CPU_TOKEN_BUDGET;
 use virpack::model::config_of;
-use virpack::model::esm2::footprint;
+use virpack::model::esm2::shape;
 use virpack::model::hub::{self, HubOptions, Repository};
 use virpack::model::published::PUBLISHED;
 use virpack::model::weights::Weights;
@@ -77,7 +77,7 @@ fn info(out: &mut impl Write, model: &str, hub: &HubOptions) -> Result<(), Failu
             )?;
         }
     }
-    let memory = footprint(&config, 4, 0);
+    let values_per_token: usize = shape(&config).widths.iter().sum();
     writeln!(out, "layers       {}", config.layers)?;
     writeln!(out, "hidden       {}", config.hidden)?;
     writeln!(out, "heads        {} of {}", config.heads, config.hidden / config.heads)?;
@@ -86,9 +86,9 @@ fn info(out: &mut impl Write, model: &str, hub: &HubOptions) -> Result<(), Failu
     writeln!(
         out,
         "memory       {} in float32 ({} in 16 bits), and {} for batches of {} tokens",
-        bytes(memory.weights),
+        bytes(config.weight_bytes(4)),
         bytes(config.weight_bytes(2)),
-        bytes(memory.bytes_per_token * CPU_TOKEN_BUDGET as u64),
+        bytes((values_per_token * CPU_TOKEN_BUDGET * 4) as u64),
         grouped(CPU_TOKEN_BUDGET as u64)
     )?;
     Ok(())

@@ -6,9 +6,10 @@ use crate::plot;
 use crate::text::{grouped, say, short};
 use clap::{Args, ValueEnum};
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;
-use virpack::embed::CPU_TOKEN_BUDGET;
+use virpack::memory::CPU_TOKEN_BUDGET;
 use virpack::model::config_of;
 use virpack::model::hub::HubOptions;
 use virpack_seq::{
@@ -74,7 +75,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Choice::Nf => Algorithm::NextFit,
     };
     let packer = PackerOptions::new(arguments.token_budget, lengths.max_tokens()).algorithm(algorithm);
-    let buffer_size = arguments.inputs.buffer_size.get();
+    let buffer_size =
+        arguments.inputs.buffer_size.map_or(CollatorOptions::default().buffer_size, NonZeroUsize::get);
     let planner = Planner::new(packer, CollatorOptions { buffer_size, ..CollatorOptions::default() })?;
     let progress = records.progress();
     let (plan, counts) = plan_records(records, &EsmTokenizer::new(), &lengths, planner)?;

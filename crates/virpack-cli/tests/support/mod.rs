@@ -61,6 +61,8 @@ impl Place {
         for variable in ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN", "HF_ENDPOINT"] {
             command.env_remove(variable);
         }
+        // What is tested is the same with and without a GPU.
+        command.env("CUDA_VISIBLE_DEVICES", "");
         command.stdin(Stdio::null());
         command
     }

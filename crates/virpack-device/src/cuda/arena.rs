@@ -29,6 +29,8 @@ struct State {
     used: usize,
     free: HashMap<usize, Vec<u64>>,
     reserved: bool,
+    /// Blocks handed out.
+    out: usize,
     /// Allocations made after `reserve`.
     late: usize,
 }
@@ -59,6 +61,21 @@ impl Arena {
         Ok(())
     }
 
+    /// Gives everything back to the card, where no block is handed out; else nothing.
+    pub(super) fn release(&self) -> Result<(), DeviceError> {
+        let mut state = self.state();
+        if state.out > 0 {
+            return Ok(());
+        }
+        self.card.finish(self.card.compute)?;
+        self.card.finish(self.card.download)?;
+        for (pointer, _) in std::mem::take(&mut *state).chunks {
+            // SAFETY: allocated by `grow`; no block of it is handed out and the streams are done.
+            check("cuMemFree", unsafe { sys::cuMemFree_v2(pointer) })?;
+        }
+        Ok(())
+    }
+
     /// Bytes taken from the card, and allocations made after `reserve` (0 where the layout was right).
     pub(super) fn usage(&self) -> (usize, usize) {
         let state = self.state();
@@ -73,6 +90,7 @@ impl Arena {
             Some(pointer) => pointer,
             None => self.carve(&mut state, size)?,
         };
+        state.out += 1;
         Ok(Block { pointer, size, arena: Arc::clone(self) })
     }
 
@@ -110,7 +128,9 @@ impl Drop for Arena {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.arena.state().free.entry(self.size).or_default().push(self.pointer);
+        let mut state = self.arena.state();
+        state.out -= 1;
+        state.free.entry(self.size).or_default().push(self.pointer);
     }
 }
 

@@ -6,10 +6,13 @@ use super::driver::{Event, Stream, check};
 use super::kernels::{Grid, arguments};
 use super::packed::{CudaPacked, Draft};
 use super::product::{Operands, Shape};
-use super::{Cuda, CudaMatrix, CudaPending, CudaTensor, CudaVector, Dtype, ROW_STEP};
+use super::room::{Blocks, CudaRoom};
+use super::{Cuda, CudaMatrix, CudaPending, CudaTensor, CudaVector, Dtype, ROW_STEP, libraries};
 use crate::{Attention, Backend, DeviceError, Pool, PoolSpan, TokenDropout};
 use cudarc::driver::sys;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Threads of a kernel that works element by element or a warp a row.
 const THREADS: u32 = 256;
@@ -125,8 +128,20 @@ impl Cuda {
         unsafe { self.products.run(shape, operands) }
     }
 
+    /// The point that the compute stream has been given so far, with its time, where the driver times events.
+    fn timed_point(&self) -> Result<Option<Event>, DeviceError> {
+        let timed = libraries::times_events().then(|| Event::record_timed(&self.card, self.card.compute));
+        timed.transpose()
+    }
+
     /// Copies values, and the flags after them, to the host on the download stream.
-    fn send(&self, source: super::Block, values: usize, flagged: usize) -> Result<CudaPending, DeviceError> {
+    fn send(
+        &self,
+        source: super::Block,
+        values: usize,
+        flagged: usize,
+        span: Option<(Arc<Event>, Event)>,
+    ) -> Result<CudaPending, DeviceError> {
         let bytes = (values + flagged) * size_of::<f32>();
         let mut host = self.pinned.take(&self.card, bytes)?;
         let Stream(download) = self.card.download;
@@ -138,7 +153,7 @@ impl Cuda {
         })?;
         let arrived = Event::record(&self.card, self.card.download)?;
         let pool = Arc::clone(&self.pinned);
-        Ok(CudaPending { host: Some(host), values, flagged, arrived, pool, _source: source })
+        Ok(CudaPending { host: Some(host), values, flagged, arrived, span, pool, _source: source })
     }
 }
 
@@ -174,7 +189,8 @@ impl Backend for Cuda {
         let bytes = draft.bytes();
         let mut host = self.pinned.take(&self.card, bytes)?;
         draft.write(host.bytes_mut());
-        let block = self.small(bytes)?;
+        let kind = self.blocks().upload;
+        let block = self.arena.take(Blocks::small(bytes, kind))?;
         let Stream(compute) = self.card.compute;
         let from = host.bytes().as_ptr().cast();
         // SAFETY: both sides hold `bytes`; the host buffer is not written again before the event below.
@@ -182,7 +198,8 @@ impl Backend for Cuda {
             sys::cuMemcpyHtoDAsync_v2(block.pointer, from, bytes, compute)
         })?;
         self.pinned.give(host, Some(Event::record(&self.card, self.card.compute)?));
-        Ok(draft.on_card(block))
+        let begun = self.timed_point()?.map(Arc::new);
+        Ok(draft.on_card(block, begun))
     }
 
     fn embed(
@@ -344,7 +361,8 @@ impl Backend for Cuda {
         }
         self.card.enter()?;
         let values = packed.n * x.columns;
-        let out = self.small((values + packed.n) * size_of::<f32>())?;
+        let kind = self.blocks().result;
+        let out = self.arena.take(Blocks::small((values + packed.n) * size_of::<f32>(), kind))?;
         let flags = out.pointer + (values * size_of::<f32>()) as u64;
         let Stream(compute) = self.card.compute;
         // SAFETY: the flags are the last `n` words of `out`.
@@ -363,22 +381,28 @@ impl Backend for Cuda {
         ];
         // SAFETY: every sequence is longer than what is skipped; `out` holds a row and a flag for each.
         unsafe { self.kernels.launch(Source::Pool, "pool", grid, &arguments)? };
-        self.send(out, values, packed.n)
+        let span = packed.begun.clone().zip(self.timed_point()?);
+        self.send(out, values, packed.n, span)
     }
 
     fn read(&self, x: &CudaTensor) -> Result<CudaPending, DeviceError> {
         self.card.enter()?;
         let count = x.rows * x.columns;
-        let out = self.small(count * size_of::<f32>())?;
+        let kind = self.blocks().rows;
+        let out = self.arena.take(Blocks::small(count * size_of::<f32>(), kind))?;
         let grid = Grid { blocks: (count.div_ceil(THREADS as usize), 1), threads: THREADS, shared: 0 };
         let arguments = arguments![x.block.pointer, out.pointer, count as u64];
         // SAFETY: both hold `count` values.
         unsafe { self.kernels.launch(Source::Elementwise, "widen", grid, &arguments)? };
-        self.send(out, count, 0)
+        self.send(out, count, 0, None)
     }
 
     fn wait(&self, pending: CudaPending) -> Result<Vec<f32>, DeviceError> {
         pending.arrived.wait()?;
+        if let Some((begun, ended)) = &pending.span {
+            let nanoseconds = f64::from(ended.milliseconds_since(begun)?) * 1e6;
+            self.busy.fetch_add(nanoseconds as u64, Ordering::Relaxed);
+        }
         let host = pending.host.as_ref().expect("a pending is waited for once, and then gone");
         let (values, rest) = host.bytes().split_at(pending.values * size_of::<f32>());
         let flags =
@@ -399,6 +423,20 @@ impl Backend for Cuda {
         match self.fused_gelu(x, weight, bias)? {
             Some(y) => Ok(y),
             None => self.gelu(self.linear(x, weight, bias)?),
+        }
+    }
+
+    fn busy(&self) -> Option<Duration> {
+        libraries::times_events().then(|| Duration::from_nanos(self.busy.load(Ordering::Relaxed)))
+    }
+
+    fn shrink(&self, tokens: usize) -> Result<(), DeviceError> {
+        let room = CudaRoom { token_budget: tokens, ..self.room().clone() };
+        let sequences = room.sequences.min(tokens);
+        match self.reserve(&CudaRoom { sequences, ..room }) {
+            // Then every block is asked for as it is needed, and the next one without room says so.
+            Err(DeviceError::OutOfMemory { .. }) => Ok(()),
+            other => other,
         }
     }
 

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex};
 pub(super) struct Card {
     context: sys::CUcontext,
     device: sys::CUdevice,
+    /// As `nvidia-smi` counts.
+    pub(super) ordinal: usize,
     /// As the driver names it.
     pub(super) name: String,
     /// Compute capability: 90 for 9.0.
@@ -53,20 +55,29 @@ pub(super) fn check(call: &'static str, result: sys::CUresult) -> Result<(), Dev
     Err(DeviceError::Call { call, reason })
 }
 
+fn refused(error: DeviceError) -> Unavailable {
+    Unavailable {
+        reason: format!("the NVIDIA driver refused: {error}"),
+        hint: "see `nvidia-smi`; the driver may be older than the libraries, or the card in use".into(),
+    }
+}
+
 impl Card {
-    /// Takes card `ordinal`; the libraries are open.
-    pub(super) fn open(ordinal: usize) -> Result<Arc<Card>, Unavailable> {
-        let refused = |e: DeviceError| Unavailable {
-            reason: format!("the NVIDIA driver refused: {e}"),
-            hint: "see `nvidia-smi`; the driver may be older than the libraries, or the card in use".into(),
-        };
+    /// Cards that the driver shows; the libraries are open.
+    pub(super) fn count() -> Result<usize, Unavailable> {
         let mut count: c_int = 0;
         // SAFETY: plain calls with pointers to locals.
         unsafe {
             check("cuInit", sys::cuInit(0)).map_err(refused)?;
             check("cuDeviceGetCount", sys::cuDeviceGetCount(&mut count)).map_err(refused)?;
         }
-        if ordinal >= count as usize {
+        Ok(count as usize)
+    }
+
+    /// Takes card `ordinal`; the libraries are open.
+    pub(super) fn open(ordinal: usize) -> Result<Arc<Card>, Unavailable> {
+        let count = Self::count()?;
+        if ordinal >= count {
             return Err(Unavailable {
                 reason: format!("there is no card {ordinal}: the driver sees {count}"),
                 hint: "see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES".into(),
@@ -110,7 +121,8 @@ impl Card {
         let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned();
         let (capability, processors) = ((major * 10 + minor) as u32, processors as usize);
         let (compute, download) = (Stream(compute), Stream(download));
-        Ok(Card { context, device, name, capability, processors, compute, download })
+        let ordinal = ordinal as usize;
+        Ok(Card { context, device, ordinal, name, capability, processors, compute, download })
     }
 
     /// Makes the card current on this thread.

@@ -125,7 +125,7 @@ impl Cuda {
             turns.outputs as i32
         ];
         let tiles = rows / ROW_STEP * outputs.div_ceil(COLUMNS);
-        let clusters = tiles.min(self.card.processors / 2);
+        let clusters = tiles.min(self.card.processors / 2).max(1);
         let grid = Grid { blocks: (2 * clusters, 1), threads: THREADS, shared: SHARED };
         // SAFETY: tensors hold rows up to a multiple of ROW_STEP, and so do positions, which the table has; rows past
         // the batch are computed and never read.

@@ -3,6 +3,7 @@
 //! A library that is not in the loader's path is opened here by its full path; `cudarc` then finds it by name, as the
 //! loader knows libraries that are already open by their names.
 
+use super::driver::ELAPSED;
 use crate::Unavailable;
 use libloading::Library;
 use std::env;
@@ -60,7 +61,12 @@ pub(super) fn open_compiler() -> Result<(), Unavailable> {
     open_one(&TOOLS[1], &folders())
 }
 
-/// Whether the driver, which is open, has a function.
+/// Whether the driver, which is open, has the function that times events.
+pub(super) fn times_events() -> bool {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| driver_has(ELAPSED))
+}
+
 pub(super) fn driver_has(symbol: &str) -> bool {
     DRIVER.names.iter().any(|name| open_path(Path::new(name), symbol).is_some())
 }

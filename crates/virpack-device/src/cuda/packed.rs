@@ -3,7 +3,9 @@
 
 use super::ROW_STEP;
 use super::arena::Block;
+use super::driver::Event;
 use crate::DeviceError;
+use std::sync::Arc;
 
 /// Rows of one sequence that one block of attention works on; as `Item` in `kernels/common.cuh`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,15 @@ pub struct CudaPacked {
     pub(super) longest: usize,
     pub(super) largest_id: u16,
     layout: Layout,
+    /// Its arrival on the card, where the driver times events.
+    pub(super) begun: Option<Arc<Event>>,
+}
+
+/// Most bytes of an upload of so many tokens and sequences: the layout below, rounded up.
+pub(super) fn most_bytes(tokens: usize, sequences: usize) -> usize {
+    let items = sequences + tokens / MOST_ROWS_CUT + 1;
+    let positions = tokens.next_multiple_of(ROW_STEP) * size_of::<i32>();
+    tokens * size_of::<u16>() + positions + (sequences + 1) * 4 + items * size_of::<Item>() + 64
 }
 
 /// Where the parts of an upload begin, in bytes.
@@ -115,7 +126,7 @@ impl<'a> Draft<'a> {
         fill(&mut to[self.layout.items..], numbers.map(i32::to_ne_bytes));
     }
 
-    pub(super) fn on_card(self, block: Block) -> CudaPacked {
+    pub(super) fn on_card(self, block: Block, begun: Option<Arc<Event>>) -> CudaPacked {
         CudaPacked {
             block,
             tokens: self.input_ids.len(),
@@ -125,6 +136,7 @@ impl<'a> Draft<'a> {
             longest: lengths(self.cu_seqlens).max().unwrap_or(0),
             largest_id: self.input_ids.iter().copied().max().unwrap_or(0),
             layout: self.layout,
+            begun,
         }
     }
 }
@@ -142,11 +154,14 @@ fn lengths(cu_seqlens: &[i32]) -> impl Iterator<Item = usize> + '_ {
 /// The longest sequence of a batch whose sequences are all whole in a block's memory, several heads a block.
 pub(super) const SHORT: usize = 192;
 
+/// Rows of an item of a sequence that is cut.
+const MOST_ROWS_CUT: usize = 128;
+
 fn cut_for(longest: usize) -> Cut {
     match longest {
         0..=SHORT => Cut { whole: SHORT, rows: SHORT },
         // Eight warps of 16 rows; up to twice that they take two turns at keys that are read once.
-        _ => Cut { whole: 256, rows: 128 },
+        _ => Cut { whole: 256, rows: MOST_ROWS_CUT },
     }
 }
 

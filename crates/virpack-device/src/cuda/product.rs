@@ -2,7 +2,7 @@
 
 use super::Dtype;
 use super::arena::Fixed;
-use super::driver::{Card, ELAPSED, Event};
+use super::driver::{Card, Event};
 use super::libraries;
 use crate::DeviceError;
 use cudarc::cublaslt::sys;
@@ -203,7 +203,7 @@ impl Products {
         operands: Operands,
     ) -> Result<sys::cublasLtMatmulAlgo_t, DeviceError> {
         let found = self.candidates(state.handle, plan, shape)?;
-        if shape.rows < ROWS_WORTH_MEASURING || !libraries::driver_has(ELAPSED) {
+        if shape.rows < ROWS_WORTH_MEASURING || !libraries::times_events() {
             return Ok(found[0].algo);
         }
         let weight = Shape { rows: 0, ..shape };

@@ -37,6 +37,7 @@ __device__ __forceinline__ bool is_past(u32 barrier, u32 phase) {
                  "selp.u32 %0, 1, 0, p;}" : "=r"(past) : "r"(barrier), "r"(phase) : "memory");
     return past;
 }
+// With -DBOUNDED_WAITS a wait that never ends is an error instead: for work on kernels.
 __device__ __forceinline__ void wait(u32 barrier, u32 phase) {
 #ifdef BOUNDED_WAITS
     for (u32 polls = 0; !is_past(barrier, phase); polls++)

@@ -5,8 +5,8 @@ use super::config::Esm2Config;
 use super::source::TensorSource;
 use super::weights::Weights;
 use crate::Error;
+use crate::memory::ModelShape;
 use virpack_device::{Attention, Backend, DeviceError, PoolSpan, TokenDropout, rotary_frequencies};
-use virpack_seq::Footprint;
 
 /// ESM-2 of any size on a backend (Lin et al. 2023, "Evolutionary-scale prediction of atomic-level protein
 /// structure with a language model").
@@ -202,19 +202,24 @@ impl<B: Backend> Loader<'_, B> {
     }
 }
 
-/// What running a model of these settings takes: the weights, the backend's own `workspace` (bytes), and for each
-/// token what a layer holds at its widest.
+/// What a model of these settings holds.
 ///
-/// That is the residual stream and the normed rows, both `hidden` wide, beside either the queries, keys and values
-/// (`3 · hidden`; the attention's output takes the normed rows' place) or the feed-forward rows, which take the
-/// memory of the queries, keys and values. All layers use the same memory. `tests/footprint.rs` compares this with
-/// what the CPU takes.
-pub fn footprint(config: &Esm2Config, bytes_per_value: u64, workspace: u64) -> Footprint {
-    let width = 2 * config.hidden + config.intermediate.max(3 * config.hidden);
-    Footprint {
-        weights: config.weight_bytes(bytes_per_value),
-        workspace,
-        bytes_per_token: width as u64 * bytes_per_value,
-        bytes_per_sequence: config.hidden as u64 * 4,
+/// Of a layer's tensors the residual stream and the normed rows live at once, both `hidden` wide, beside either the
+/// queries, keys and values (`3 · hidden`; the attention's output takes the normed rows' place) or the feed-forward
+/// rows, which take the memory of the queries, keys and values. All layers use the same memory. `tests/footprint.rs`
+/// compares this with what the CPU takes.
+pub fn shape(config: &Esm2Config) -> ModelShape {
+    let tensors = config.tensors();
+    let vectors = tensors.iter().filter(|(_, shape)| shape.len() == 1);
+    let layer = config.products().map(|[outputs, inputs]| (outputs * inputs) as u64);
+    let mut matrices = vec![(config.vocab * config.hidden) as u64];
+    matrices.extend(std::iter::repeat_n(layer, config.layers).flatten());
+    ModelShape {
+        matrices,
+        vector_values: vectors.map(|(_, shape)| shape[0] as u64).sum(),
+        products: config.products().to_vec(),
+        widths: vec![config.hidden, config.hidden, config.intermediate.max(3 * config.hidden)],
+        hidden: config.hidden,
+        head_width: config.hidden / config.heads,
     }
 }

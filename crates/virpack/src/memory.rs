@@ -1,0 +1,203 @@
+//! What a model takes on a device: how large its batches may be.
+
+use virpack_device::{Backend, Cpu, Cuda, CudaRoom, DeviceError};
+use virpack_seq::{
+    BudgetLimits, Footprint, LengthPolicy, LongRecords, available_memory, calculate_token_budget,
+};
+
+use crate::Error;
+
+/// Most tokens in a batch on a CPU unless asked otherwise: more bring no speed there.
+pub const CPU_TOKEN_BUDGET: usize = 4096;
+
+/// Most values of a tensor `[tokens, hidden]` on a GPU unless asked otherwise: measured, more bring no speed there
+/// (dev/cuda.md).
+const CUDA_VALUES: usize = 32_768 * 1280;
+
+/// Bytes left to the card: kernels are loaded as they are first used, up to 70 MB of them on an H200.
+const CUDA_SPARE: u64 = 128 << 20;
+
+/// The same limits, tokens.
+const CUDA_TOKENS: std::ops::RangeInclusive<usize> = 32_768..=131_072;
+
+/// What a model holds, for a device to say what that takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelShape {
+    /// Values of each weight matrix as it is uploaded, the embedding table's included.
+    pub matrices: Vec<u64>,
+    /// Values of all vectors of parameters.
+    pub vector_values: u64,
+    /// Shapes of a layer's products, `[outputs, inputs]`.
+    pub products: Vec<[usize; 2]>,
+    /// Columns of the tensors that live at once.
+    pub widths: Vec<usize>,
+    /// Width of a hidden state.
+    pub hidden: usize,
+    /// Width of an attention head.
+    pub head_width: usize,
+}
+
+/// A device that says what models take on it.
+pub trait Memory: Backend {
+    /// The device, for people.
+    fn name(&self) -> String;
+
+    /// What a model takes, with sequences of up to `longest` tokens. `rows`: whether all rows of a batch come
+    /// back too, as windows of long records need.
+    fn footprint(&self, model: &ModelShape, longest: usize, rows: bool) -> Footprint;
+
+    /// Bytes free for a model that is not loaded yet; None where the system does not say.
+    ///
+    /// # Errors
+    ///
+    /// What the device says.
+    fn free(&self) -> Result<Option<u64>, DeviceError>;
+
+    /// Tokens in a batch of which more bring no speed.
+    fn most_tokens(&self, model: &ModelShape) -> usize;
+
+    /// Takes the memory of all batches to come, of up to `token_budget` tokens in `sequences` sequences.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::OutOfMemory`]; nothing is held then.
+    fn reserve(
+        &self,
+        model: &ModelShape,
+        token_budget: usize,
+        sequences: usize,
+        rows: bool,
+    ) -> Result<(), DeviceError>;
+}
+
+/// The token budget for a model on a device: `asked`, or what fits the free memory and helps.
+///
+/// # Errors
+///
+/// Where not even the longest sequence fits, and what the device says.
+pub fn token_budget<B: Memory>(
+    backend: &B,
+    model: &ModelShape,
+    lengths: &LengthPolicy,
+    asked: Option<usize>,
+) -> Result<usize, Error> {
+    if let Some(asked) = asked {
+        return Ok(asked);
+    }
+    let longest = lengths.max_tokens();
+    let most = backend.most_tokens(model);
+    let limits = BudgetLimits {
+        max: longest.checked_next_multiple_of(128).unwrap_or(usize::MAX).max(most),
+        min: longest,
+        shortest: shortest(lengths),
+    };
+    let free = backend.free()?.unwrap_or(u64::MAX);
+    let footprint = backend.footprint(model, longest, windows(lengths));
+    Ok(calculate_token_budget(free, &footprint, &limits)?)
+}
+
+/// Takes the memory of all batches to come. Where the device has less than that, half the budget is tried, and half
+/// of that, down to the longest sequence. Gives the budget there is room for.
+///
+/// # Errors
+///
+/// [`DeviceError::OutOfMemory`] where not even the longest sequence has room, and what else the device says.
+pub fn reserve<B: Memory>(
+    backend: &B,
+    model: &ModelShape,
+    lengths: &LengthPolicy,
+    token_budget: usize,
+) -> Result<usize, Error> {
+    let mut budget = token_budget;
+    loop {
+        let sequences = budget / shortest(lengths) + 1;
+        match backend.reserve(model, budget, sequences, windows(lengths)) {
+            Err(DeviceError::OutOfMemory { .. }) if budget > lengths.max_tokens() => {
+                budget = (budget / 2).max(lengths.max_tokens());
+            }
+            Err(error) => return Err(error.into()),
+            Ok(()) => return Ok(budget),
+        }
+    }
+}
+
+/// Tokens of the shortest sequence that may come.
+fn shortest(lengths: &LengthPolicy) -> usize {
+    lengths.min_length.max(1) + 2
+}
+
+fn windows(lengths: &LengthPolicy) -> bool {
+    matches!(lengths.long_records, LongRecords::Window { .. })
+}
+
+impl Memory for Cpu {
+    fn name(&self) -> String {
+        format!("CPU, {} threads, {}", self.threads(), self.instructions())
+    }
+
+    fn footprint(&self, model: &ModelShape, longest: usize, _: bool) -> Footprint {
+        let values = size_of::<f32>() as u64;
+        Footprint {
+            weights: (model.matrices.iter().sum::<u64>() + model.vector_values) * values,
+            workspace: self.workspace(&model.products, longest, model.head_width),
+            bytes_per_token: model.widths.iter().sum::<usize>() as u64 * values,
+            bytes_per_sequence: model.hidden as u64 * values,
+        }
+    }
+
+    fn free(&self) -> Result<Option<u64>, DeviceError> {
+        Ok(available_memory())
+    }
+
+    fn most_tokens(&self, _: &ModelShape) -> usize {
+        CPU_TOKEN_BUDGET
+    }
+
+    /// Memory comes as it is asked for.
+    fn reserve(&self, _: &ModelShape, _: usize, _: usize, _: bool) -> Result<(), DeviceError> {
+        Ok(())
+    }
+}
+
+/// What `model` needs of the arena for batches of so many tokens and sequences.
+fn room(model: &ModelShape, token_budget: usize, sequences: usize, rows: bool) -> CudaRoom {
+    CudaRoom { token_budget, sequences, widths: model.widths.clone(), hidden: model.hidden, rows }
+}
+
+impl Memory for Cuda {
+    fn name(&self) -> String {
+        format!("cuda:{} {}, {}", self.ordinal(), Cuda::name(self), self.options().dtype)
+    }
+
+    fn footprint(&self, model: &ModelShape, _: usize, rows: bool) -> Footprint {
+        let dtype = self.options().dtype;
+        // The arena is linear but for its roundings: read off a large one.
+        const MANY: usize = 1 << 20;
+        let bytes = |tokens, sequences| room(model, tokens, sequences, rows).bytes(dtype) as u64;
+        Footprint {
+            weights: self.weight_bytes(&model.matrices, model.vector_values),
+            workspace: 0,
+            bytes_per_token: bytes(MANY, 0).div_ceil(MANY as u64),
+            bytes_per_sequence: (bytes(0, MANY) - bytes(0, 0)).div_ceil(MANY as u64),
+        }
+    }
+
+    fn free(&self) -> Result<Option<u64>, DeviceError> {
+        Ok(Some((self.memory()?.0 as u64).saturating_sub(CUDA_SPARE)))
+    }
+
+    fn most_tokens(&self, model: &ModelShape) -> usize {
+        let tokens = (CUDA_VALUES / model.hidden.max(1)).next_power_of_two();
+        tokens.clamp(*CUDA_TOKENS.start(), *CUDA_TOKENS.end())
+    }
+
+    fn reserve(
+        &self,
+        model: &ModelShape,
+        token_budget: usize,
+        sequences: usize,
+        rows: bool,
+    ) -> Result<(), DeviceError> {
+        Cuda::reserve(self, &room(model, token_budget, sequences, rows))
+    }
+}

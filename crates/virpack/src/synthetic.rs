@@ -1,0 +1,164 @@
+//! Records made up on the spot, for measuring without input files.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+/// How long made-up records are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// 165 or 166 residues: open frames of 500-base chunks.
+    Orf,
+    /// Log-normal as in UniProt, 30 to 1,022 residues.
+    Prot,
+    /// 49 or 50 residues: frames of 150-base reads.
+    Reads,
+}
+
+impl Load {
+    /// Fewest residues of a record.
+    pub fn shortest(self) -> usize {
+        match self {
+            Load::Orf => 165,
+            Load::Prot => 30,
+            Load::Reads => 49,
+        }
+    }
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Load::Orf => "orf",
+            Load::Prot => "prot",
+            Load::Reads => "reads",
+        })
+    }
+}
+
+impl FromStr for Load {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "orf" => Ok(Load::Orf),
+            "prot" => Ok(Load::Prot),
+            "reads" => Ok(Load::Reads),
+            _ => Err("expected orf, prot or reads".to_owned()),
+        }
+    }
+}
+
+/// An endless FASTA file of random proteins, which ends once its time is over.
+#[derive(Debug)]
+pub struct SyntheticFasta {
+    load: Load,
+    state: u64,
+    end: Instant,
+    records: u64,
+    /// Text made and not yet read.
+    text: Vec<u8>,
+    read: usize,
+}
+
+/// Residues, so many that a random byte picks one with two shifts.
+const LETTERS: &[u8; 32] = b"ACDEFGHIKLMNPQRSTVWYALGVESRTIDPK";
+
+/// Records made at once.
+const AT_ONCE: usize = 64;
+
+impl SyntheticFasta {
+    /// Records of `load` for `time` from now on; other seeds give others.
+    pub fn new(load: Load, time: Duration, seed: u64) -> Self {
+        let end = Instant::now() + time;
+        SyntheticFasta { load, state: seed, end, records: 0, text: Vec::new(), read: 0 }
+    }
+
+    /// splitmix64.
+    fn random(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn unit(&mut self) -> f64 {
+        (self.random() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    fn residues(&mut self) -> usize {
+        match self.load {
+            Load::Orf => 165 + usize::from(self.unit() < 0.34),
+            Load::Reads => 49 + usize::from(self.unit() >= 0.34),
+            Load::Prot => {
+                let (u, v) = (self.unit().max(1e-300), self.unit());
+                let normal = (-2.0 * u.ln()).sqrt() * (2.0 * std::f64::consts::PI * v).cos();
+                ((5.5 + 0.65 * normal).exp() as usize).clamp(30, 1022)
+            }
+        }
+    }
+
+    fn make(&mut self) {
+        self.text.clear();
+        self.read = 0;
+        for _ in 0..AT_ONCE {
+            self.text.extend_from_slice(format!(">s{}\n", self.records).as_bytes());
+            self.records += 1;
+            let mut left = self.residues();
+            while left > 0 {
+                let (bits, letters) = (self.random(), left.min(12));
+                self.text.extend((0..letters).map(|i| LETTERS[(bits >> (5 * i)) as usize % LETTERS.len()]));
+                left -= letters;
+            }
+            self.text.push(b'\n');
+        }
+    }
+}
+
+impl Read for SyntheticFasta {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if self.read == self.text.len() {
+            if Instant::now() >= self.end {
+                return Ok(0);
+            }
+            self.make();
+        }
+        let count = (&self.text[self.read..]).read(to)?;
+        self.read += count;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_have_the_lengths_of_their_load() {
+        for (load, range, mean) in
+            [(Load::Orf, 165..=166, 165.3), (Load::Reads, 49..=50, 49.7), (Load::Prot, 30..=1022, 290.0)]
+        {
+            let mut text = vec![0; 1 << 20];
+            SyntheticFasta::new(load, Duration::from_secs(60), 1).read_exact(&mut text).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            let mut lengths: Vec<usize> =
+                text.lines().filter(|l| !l.starts_with('>')).map(str::len).collect();
+            // The last one is cut.
+            lengths.pop();
+            assert!(lengths.iter().all(|l| range.contains(l)), "{load:?}");
+            let found = lengths.iter().sum::<usize>() as f64 / lengths.len() as f64;
+            assert!((found / mean - 1.0).abs() < 0.05, "{load:?}: mean {found}");
+        }
+    }
+
+    #[test]
+    fn it_ends_with_a_whole_record() {
+        let mut text = String::new();
+        SyntheticFasta::new(Load::Reads, Duration::from_millis(5), 1).read_to_string(&mut text).unwrap();
+        assert!(text.ends_with('\n') && text.lines().count().is_multiple_of(2));
+        let mut none = String::new();
+        SyntheticFasta::new(Load::Reads, Duration::ZERO, 1).read_to_string(&mut none).unwrap();
+        assert!(none.is_empty());
+    }
+}

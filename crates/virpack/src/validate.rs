@@ -1,0 +1,197 @@
+//! Proof on a user's own records and weights: the same embedding packed and alone, and in float32.
+
+mod difference;
+mod sample;
+
+pub use difference::Difference;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use virpack_device::{Cuda, Dtype};
+use virpack_seq::{Input, LengthPolicy, Records, SeqError};
+
+use crate::Error;
+use crate::devices::{Device, DeviceOptions};
+use crate::embed::{EmbedOptions, collect};
+use crate::memory::{self, Memory};
+use crate::model::config::Esm2Config;
+use crate::model::esm2::{Esm2, shape};
+use crate::model::weights::Weights;
+use crate::output::Row;
+use sample::Sample;
+
+/// What to validate, and what passes.
+#[derive(Clone, Debug)]
+pub struct ValidateOptions {
+    /// FASTA or FASTQ, plain or compressed.
+    pub inputs: Vec<Input>,
+    /// A directory or file of weights.
+    pub model: PathBuf,
+    /// The device and the precision to validate.
+    pub device: DeviceOptions,
+    /// Which lengths go through.
+    pub lengths: LengthPolicy,
+    /// Most tokens in a batch; None: as `embed` would take.
+    pub token_budget: Option<usize>,
+    /// Most records that are compared; more are sampled evenly over the input, the same ones each time.
+    pub records: usize,
+    /// The largest relative difference (L2 over L2) that passes between a record packed and alone; None: what the
+    /// precision allows, see [`Limits::of`].
+    pub packed_limit: Option<f64>,
+    /// The same between the precision and float32.
+    pub float32_limit: Option<f64>,
+}
+
+/// The largest relative differences (L2 over L2) that pass.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Between a record packed and alone.
+    pub packed: f64,
+    /// Between the precision and float32.
+    pub float32: f64,
+}
+
+impl Limits {
+    /// What a precision allows: ten roundings (2^-11 in float16, 2^-8 in bfloat16) against float32, as short records of
+    /// the 8M model have six; packing hardly rounds anything differently.
+    pub fn of(dtype: Dtype) -> Limits {
+        match dtype {
+            Dtype::F32 => Limits { packed: 1e-5, float32: 1e-5 },
+            Dtype::F16 => Limits { packed: 2e-3, float32: 1e-2 },
+            Dtype::Bf16 => Limits { packed: 1.6e-2, float32: 8e-2 },
+        }
+    }
+}
+
+/// One record's differences.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    /// The record's id.
+    pub id: String,
+    /// Its residues.
+    pub length: u64,
+    /// Packed with others against alone.
+    pub packed: Difference,
+    /// Packed with others against float32, alone; None where the precision is float32 on the reference's device.
+    pub float32: Option<Difference>,
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub struct Validation {
+    /// The device and its precision, for people.
+    pub device: String,
+    /// Most tokens in a packed batch.
+    pub token_budget: usize,
+    /// Records in the input.
+    pub records: u64,
+    /// Each compared record, in the input's order.
+    pub compared: Vec<Compared>,
+    /// What passes.
+    pub limits: Limits,
+}
+
+impl Validation {
+    /// The records that do not pass.
+    pub fn failed(&self) -> impl Iterator<Item = &Compared> {
+        self.compared.iter().filter(|c| c.worst(&self.limits) > 1.0)
+    }
+
+    /// The records, the worst first.
+    pub fn worst(&self) -> Vec<&Compared> {
+        let mut all: Vec<&Compared> = self.compared.iter().collect();
+        all.sort_by(|a, b| b.worst(&self.limits).total_cmp(&a.worst(&self.limits)));
+        all
+    }
+}
+
+impl Compared {
+    /// The larger of its relative differences, in units of what passes.
+    fn worst(&self, limits: &Limits) -> f64 {
+        let float32 = self.float32.as_ref().map_or(0.0, |d| d.relative / limits.float32);
+        (self.packed.relative / limits.packed).max(float32)
+    }
+}
+
+/// Compares sampled records packed against alone, and against float32 on the same kind of device.
+///
+/// # Errors
+///
+/// Everything that can go wrong in reading, loading and running; records that differ too much are no error but in
+/// [`Validation::failed`].
+pub fn validate(options: &ValidateOptions) -> Result<Validation, Error> {
+    let sample = Sample::take(virpack_seq::reader::open(&options.inputs)?, options.records)?;
+    let (found, dtype) = match options.device.open()? {
+        Device::Cpu(cpu) => (run(Arc::new(cpu), options, &sample)?, Dtype::F32),
+        Device::Cuda(cuda) => {
+            let dtype = cuda.options().dtype;
+            (run(Arc::<Cuda>::from(cuda), options, &sample)?, dtype)
+        }
+    };
+    let reference = match dtype {
+        Dtype::F32 => None,
+        _ => Some(float32(options, &sample)?),
+    };
+    let default = Limits::of(dtype);
+    let compare = |i: usize| Compared {
+        id: sample.ids[found.alone[i].0.record as usize].clone(),
+        length: found.alone[i].0.length,
+        packed: Difference::between(&found.packed[i].1, &found.alone[i].1),
+        float32: reference.as_ref().map(|r| Difference::between(&found.packed[i].1, &r.alone[i].1)),
+    };
+    Ok(Validation {
+        compared: (0..found.alone.len()).map(compare).collect(),
+        device: found.device,
+        token_budget: found.token_budget,
+        records: sample.records,
+        limits: Limits {
+            packed: options.packed_limit.unwrap_or(default.packed),
+            float32: options.float32_limit.unwrap_or(default.float32),
+        },
+    })
+}
+
+/// The sample's rows and embeddings, in order.
+type Embedded = Vec<(Row, Vec<f32>)>;
+
+struct Run {
+    device: String,
+    token_budget: usize,
+    packed: Embedded,
+    alone: Embedded,
+}
+
+/// The same device in float32.
+fn float32(options: &ValidateOptions, sample: &Sample) -> Result<Run, Error> {
+    let device = DeviceOptions { dtype: Some(Dtype::F32), ..options.device };
+    match device.open()? {
+        Device::Cpu(cpu) => run(Arc::new(cpu), options, sample),
+        Device::Cuda(cuda) => run(Arc::<Cuda>::from(cuda), options, sample),
+    }
+}
+
+fn run<B: Memory + 'static>(
+    backend: Arc<B>,
+    options: &ValidateOptions,
+    sample: &Sample,
+) -> Result<Run, Error> {
+    let weights = Weights::open(&options.model)?;
+    let shape = shape(&Esm2Config::of(&weights)?);
+    let asked = memory::token_budget(&*backend, &shape, &options.lengths, options.token_budget)?;
+    let model = Arc::new(Esm2::load(&*backend, &weights)?);
+    let token_budget = memory::reserve(&*backend, &shape, &options.lengths, asked)?;
+    let embed = |packing: bool| -> Result<Embedded, Error> {
+        let base = EmbedOptions::new(Vec::new(), &options.model, &options.model);
+        let options = EmbedOptions { lengths: options.lengths, packing, ..base };
+        let (backend, model) = (Arc::clone(&backend), Arc::clone(&model));
+        collect(backend, model, sample.records()?, &options, token_budget)
+    };
+    Ok(Run { device: backend.name(), token_budget, packed: embed(true)?, alone: embed(false)? })
+}
+
+impl Sample {
+    fn records(&self) -> Result<Records, SeqError> {
+        Records::from_reader("the sampled records", std::io::Cursor::new(self.fasta.clone()))
+    }
+}
