@@ -98,7 +98,7 @@ pub(super) fn sources() -> impl Iterator<Item = Source> {
 
 impl Cuda {
     /// The table of `frequencies` with at least `positions` rows.
-    fn rotary_table(
+    pub(super) fn rotary_table(
         &self,
         width: usize,
         positions: usize,
@@ -134,13 +134,23 @@ impl Cuda {
         packed: &CudaPacked,
         heads: usize,
     ) -> Result<(usize, usize), DeviceError> {
-        let hidden = qkv.columns / 3;
-        let divides = qkv.columns == 3 * hidden && heads > 0 && hidden.is_multiple_of(2 * heads);
-        if !divides || hidden / heads > 256 || qkv.rows != packed.tokens {
+        Self::check_heads(qkv.rows, qkv.columns, packed, heads)
+    }
+
+    /// Checks the sizes of queries, keys and values against the batch and the heads: (hidden, head width).
+    pub(super) fn check_heads(
+        rows: usize,
+        columns: usize,
+        packed: &CudaPacked,
+        heads: usize,
+    ) -> Result<(usize, usize), DeviceError> {
+        let hidden = columns / 3;
+        let divides = columns == 3 * hidden && heads > 0 && hidden.is_multiple_of(2 * heads);
+        if !divides || hidden / heads > 256 || rows != packed.tokens {
             return Err(DeviceError::shape(
                 "attention",
                 format!("[{}, 3 · hidden], hidden {heads} even heads of at most 256", packed.tokens),
-                format!("[{}, {}]", qkv.rows, qkv.columns),
+                format!("[{rows}, {columns}]"),
             ));
         }
         Ok((hidden, hidden / heads))

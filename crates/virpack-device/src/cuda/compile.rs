@@ -3,6 +3,7 @@
 use super::Dtype;
 use super::attention::Form;
 use super::attention_hopper::{HopperForm, Keys};
+use super::fused_product::Finish;
 use crate::{DeviceError, Unavailable};
 use cudarc::nvrtc::sys;
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -39,6 +40,8 @@ pub(super) enum Source {
         /// With ALiBi's slopes.
         alibi: bool,
     },
+    /// Products and what follows them, for 9.0.
+    Product(Finish),
 }
 
 impl Source {
@@ -54,6 +57,7 @@ impl Source {
                 Keys::Whole { .. } => "attention_whole.cu",
                 Keys::Ring { .. } => "attention_ring.cu",
             },
+            Source::Product(_) => "product.cu",
         }
     }
 
@@ -81,6 +85,9 @@ impl Source {
                     include_str!("../kernels/attention_ring.cu")
                 ),
             },
+            Source::Product(_) => {
+                concat!(include_str!("../kernels/hopper.cuh"), include_str!("../kernels/product.cu"))
+            }
         }
     }
 
@@ -105,6 +112,9 @@ impl Source {
         if let Source::AttentionHopper { form, alibi } = self {
             let numbers = form.definitions().into_iter().chain([("ALIBI", usize::from(alibi))]);
             options.extend(numbers.map(|(name, value)| format!("-D{name}={value}")));
+        }
+        if let Source::Product(finish) = self {
+            options.extend(finish.definitions().map(|(name, value)| format!("-D{name}={value}")));
         }
         options
     }
@@ -152,6 +162,7 @@ pub fn compile_all(architecture: &str) -> Result<Result<usize, Unavailable>, Dev
             sources.extend(super::attention::sources());
             if architecture == self::architecture(90) {
                 sources.extend(super::attention_hopper::sources());
+                sources.extend(super::fused_product::sources());
             }
         }
         for source in sources {

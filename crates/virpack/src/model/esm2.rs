@@ -85,10 +85,8 @@ impl<B: Backend> Esm2<B> {
         x: B::Tensor,
     ) -> Result<B::Tensor, DeviceError> {
         let h = layer.attention_norm.apply(backend, &x)?;
-        let qkv = backend.linear(&h, &layer.qkv.weight, Some(&layer.qkv.bias))?;
-        drop(h);
-        let h = backend.rotary_attention(qkv, packed, &self.attention)?;
-        let output = &layer.attention_output;
+        let (qkv, output) = (&layer.qkv, &layer.attention_output);
+        let h = backend.self_attention(h, &qkv.weight, Some(&qkv.bias), packed, &self.attention)?;
         backend.linear_add(&h, &output.weight, Some(&output.bias), x)
     }
 }
