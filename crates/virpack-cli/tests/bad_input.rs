@@ -675,7 +675,8 @@ fn predict_says_what_it_takes_and_what_became_of_it() {
 fn predict_refuses_what_is_no_nucleotide_and_no_classifier() {
     let place = Place::new();
     place.write("in.fa", ">a\nGCC\n").write("no.pth", "no classifier").write("bad.safetensors", "{}");
-    predict(&place, &[support::PROTEINS, "-o", "out/p"]).is_refused(&["is no nucleotide sequence", "hint: "]);
+    predict(&place, &[support::PROTEINS, "-o", "out/p", "--quiet"])
+        .is_refused(&["is no nucleotide sequence", "hint: "]);
     for file in ["no.pth", "bad.safetensors", "in.fa", "absent.pth"] {
         predict(&place, &["in.fa", "-o", "out/p", "--classifier", file]).is_refused(&[file]);
     }

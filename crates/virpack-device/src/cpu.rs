@@ -466,12 +466,16 @@ impl Backend for Cpu {
         Ok(residual)
     }
 
-    fn rotary_attention(
+    fn self_attention(
         &self,
-        qkv: CpuTensor,
+        x: CpuTensor,
+        weight: &CpuMatrix,
+        bias: Option<&Vec<f32>>,
         packed: &CpuPacked,
         attention: &Attention<Vec<f32>>,
     ) -> Result<CpuTensor, DeviceError> {
+        let qkv = self.linear(&x, weight, bias)?;
+        drop(x);
         let hidden = self.check_qkv(&qkv, packed, attention.heads)?;
         let table = self.rotary_table(hidden, packed, attention)?;
         self.attend(&qkv, packed, attention, Some(&table))

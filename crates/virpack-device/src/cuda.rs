@@ -1,18 +1,21 @@
 //! The CUDA backend: NVIDIA GPUs of compute capability 8.0 and up, in float16, bfloat16 or float32.
 //!
-//! Products are cuBLASLt's; everything else is in `kernels/*.cu`. All of a batch runs in the order of one stream, so
+//! Products are cuBLASLt's, or on 9.0 own ones where more follows; everything else is in `kernels/*.cu`. All of a batch runs in the order of one stream, so
 //! that calls return at once and several batches may be in flight; results come back on a second stream.
 
 mod arena;
 mod attention;
+mod attention_hopper;
 mod backend;
 mod compile;
 mod driver;
+mod fused_product;
 mod kernels;
 mod libraries;
 mod packed;
 mod product;
 mod room;
+mod tensor_map;
 
 pub use compile::compile_all;
 pub use packed::CudaPacked;
@@ -59,8 +62,8 @@ pub struct CudaOptions {
 /// Rows are padded to a multiple of this in memory, so that batches of nearly one size share one plan of products.
 const ROW_STEP: usize = 256;
 
-/// What loaded kernels take, ours and cuBLASLt's, measured on an H200.
-const KERNELS: u64 = 64 << 20;
+/// Bytes the driver gives at once.
+const PIECE: u64 = 2 << 20;
 
 impl std::fmt::Display for Dtype {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -83,6 +86,8 @@ pub struct Cuda {
     pinned: Arc<PinnedPool>,
     card: Arc<Card>,
     options: CudaOptions,
+    /// Whether the card and its driver have bulk tensor copies and what goes with them (9.0 alone).
+    bulk_copies: bool,
     /// What the arena is laid out for; nothing before `reserve`.
     room: Mutex<CudaRoom>,
     blocks: Mutex<Blocks>,
@@ -168,6 +173,7 @@ impl Cuda {
             rotary: attention::RotaryTables::default(),
             arena: Arena::new(Arc::clone(&card)),
             pinned: Arc::default(),
+            bulk_copies: card.capability == 90 && tensor_map::available(),
             card,
             options,
             room: Mutex::default(),
@@ -201,16 +207,16 @@ impl Cuda {
         self.card.ordinal
     }
 
-    /// Bytes of a model's weights on the card: matrices in the dtype, vectors in float32 and in the dtype.
-    pub fn weight_bytes(&self, matrix_values: u64, vector_values: u64) -> u64 {
+    /// Bytes of a model's weights on the card: matrices of so many values in the dtype, vectors in float32 and in the
+    /// dtype. The driver gives memory in pieces of 2 MB, which only smaller tensors share.
+    pub fn weight_bytes(&self, matrices: &[u64], vector_values: u64) -> u64 {
         let value = self.options.dtype.bytes() as u64;
+        let matrix = |values: &u64| match values * value {
+            small if small < PIECE / 2 => small,
+            large => large.next_multiple_of(PIECE),
+        };
         let vectors = if self.options.dtype == Dtype::F32 { 2 * value } else { 4 + value };
-        matrix_values * value + vector_values * vectors
-    }
-
-    /// Bytes on the card beside weights and the arena: kernels, cuBLASLt's own and its workspace.
-    pub fn workspace_bytes(&self) -> u64 {
-        product::WORKSPACE as u64 + KERNELS
+        matrices.iter().map(matrix).sum::<u64>() + vector_values * vectors
     }
 
     /// How the card is used.

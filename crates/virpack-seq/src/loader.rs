@@ -1,14 +1,16 @@
 //! Inputs to packed batches, ahead of whoever consumes them.
 //!
 //! Three threads: one reads, decompresses and cuts the text into blocks of whole records; one parses and
-//! tokenizes; one collates. Between them go blocks and slabs of many records over bounded queues, so that
+//! tokenizes, with the help of others where tokens merge letters; one collates. Between them go blocks and slabs of many records over bounded queues, so that
 //! each runs at most a few steps ahead of the next.
 
 mod counters;
 mod link;
+mod parallel;
 mod slabs;
 mod workers;
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -40,11 +42,19 @@ pub struct LoaderOptions {
     /// When no record came for so long and no batch waits, the best batch so far is released. Off by
     /// default: with it, batches depend on time.
     pub max_wait: Option<Duration>,
+    /// Threads that tokenize where tokens merge letters ([`Tokenizer::merges_letters`]); None: half of the cores, at
+    /// most eight. What comes out does not depend on it.
+    pub tokenizer_threads: Option<NonZeroUsize>,
 }
 
 impl Default for LoaderOptions {
     fn default() -> Self {
-        LoaderOptions { prefetch: 4, lengths: LengthPolicy::default(), max_wait: None }
+        LoaderOptions {
+            prefetch: 4,
+            lengths: LengthPolicy::default(),
+            max_wait: None,
+            tokenizer_threads: None,
+        }
     }
 }
 

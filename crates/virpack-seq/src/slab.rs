@@ -95,6 +95,18 @@ impl TokenSlab {
         })
     }
 
+    /// Takes over what `other` holds, behind its own.
+    pub(crate) fn append(&mut self, other: &mut TokenSlab) {
+        let start = self.tokens.len();
+        let whole = other.ends.last().copied().unwrap_or(0);
+        self.tokens.extend_from_slice(&other.tokens[..whole]);
+        self.ends.extend(other.ends.iter().map(|end| start + end));
+        self.index.append(&mut other.index);
+        self.skipped.append(&mut other.skipped);
+        self.counts += other.counts;
+        other.clear();
+    }
+
     /// Empties the slab and keeps its memory, unless a huge record has blown it up.
     pub fn clear(&mut self) {
         const KEPT: usize = 4 << 20;

@@ -339,6 +339,22 @@ pub enum Error {
         /// What it was for.
         thread: &'static str,
     },
+    /// A device that gave no results for too long.
+    #[error(
+        "device {device} held a batch for more than {seconds} s\nhint: see `nvidia-smi` and the system's log; --device-timeout sets the seconds"
+    )]
+    Hung {
+        /// Its place among the devices asked for.
+        device: usize,
+        /// Seconds it was waited for.
+        seconds: u64,
+    },
+    /// Several devices for what runs on one.
+    #[error("{device} is several devices, and this runs on one\nhint: name one of them, as in cuda:0")]
+    OneDevice {
+        /// What was asked for.
+        device: DeviceChoice,
+    },
     /// Records of several windows of which some never came: a fault of virpack's.
     #[error(
         "{records} records lack some of their windows\nhint: this is a fault of virpack's: please report it"

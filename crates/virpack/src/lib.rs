@@ -15,6 +15,7 @@ pub mod memory;
 pub mod model;
 pub mod output;
 pub mod predict;
+mod ready;
 pub mod runner;
 pub mod synthetic;
 pub mod validate;

@@ -14,14 +14,17 @@ pub const CPU_TOKEN_BUDGET: usize = 4096;
 /// (dev/cuda.md).
 const CUDA_VALUES: usize = 32_768 * 1280;
 
+/// Bytes left to the card: kernels are loaded as they are first used, up to 70 MB of them on an H200.
+const CUDA_SPARE: u64 = 128 << 20;
+
 /// The same limits, tokens.
 const CUDA_TOKENS: std::ops::RangeInclusive<usize> = 32_768..=131_072;
 
 /// What a model holds, for a device to say what that takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelShape {
-    /// Values of all weight matrices, the embedding table's included.
-    pub matrix_values: u64,
+    /// Values of each weight matrix as it is uploaded, the embedding table's included.
+    pub matrices: Vec<u64>,
     /// Values of all vectors of parameters.
     pub vector_values: u64,
     /// Shapes of a layer's products, `[outputs, inputs]`.
@@ -32,6 +35,25 @@ pub struct ModelShape {
     pub hidden: usize,
     /// Width of an attention head.
     pub head_width: usize,
+}
+
+/// A model's tensors by name and shape, for [`weights`].
+pub(crate) type Tensors = [(String, Vec<usize>)];
+
+/// Values of each weight matrix as it is uploaded (the embedding table, then every layer's products), and of all
+/// vectors among `tensors`.
+pub(crate) fn weights(
+    tensors: &Tensors,
+    table: [usize; 2],
+    products: &[[usize; 2]],
+    layers: usize,
+) -> (Vec<u64>, u64) {
+    let values = |[outputs, inputs]: [usize; 2]| (outputs * inputs) as u64;
+    let layer = products.iter().copied().map(values);
+    let matrices =
+        std::iter::once(values(table)).chain(std::iter::repeat_n(layer, layers).flatten()).collect();
+    let vectors = tensors.iter().filter(|(_, shape)| shape.len() == 1);
+    (matrices, vectors.map(|(_, shape)| shape[0] as u64).sum())
 }
 
 /// A device that says what models take on it.
@@ -135,7 +157,7 @@ impl Memory for Cpu {
     fn footprint(&self, model: &ModelShape, longest: usize, _: bool) -> Footprint {
         let values = size_of::<f32>() as u64;
         Footprint {
-            weights: (model.matrix_values + model.vector_values) * values,
+            weights: (model.matrices.iter().sum::<u64>() + model.vector_values) * values,
             workspace: self.workspace(&model.products, longest, model.head_width),
             bytes_per_token: model.widths.iter().sum::<usize>() as u64 * values,
             bytes_per_sequence: model.hidden as u64 * values,
@@ -172,15 +194,15 @@ impl Memory for Cuda {
         const MANY: usize = 1 << 20;
         let bytes = |tokens, sequences| room(model, tokens, sequences, rows).bytes(dtype) as u64;
         Footprint {
-            weights: self.weight_bytes(model.matrix_values, model.vector_values),
-            workspace: self.workspace_bytes(),
+            weights: self.weight_bytes(&model.matrices, model.vector_values),
+            workspace: 0,
             bytes_per_token: bytes(MANY, 0).div_ceil(MANY as u64),
             bytes_per_sequence: (bytes(0, MANY) - bytes(0, 0)).div_ceil(MANY as u64),
         }
     }
 
     fn free(&self) -> Result<Option<u64>, DeviceError> {
-        Ok(Some(self.memory()?.0 as u64))
+        Ok(Some((self.memory()?.0 as u64).saturating_sub(CUDA_SPARE)))
     }
 
     fn most_tokens(&self, model: &ModelShape) -> usize {

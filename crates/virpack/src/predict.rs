@@ -30,7 +30,7 @@ use virpack_seq::{GeneticCode, Input, reader};
 
 use crate::Error;
 use crate::classifier::Classifier;
-use crate::devices::{Device, DeviceChoice, DeviceOptions};
+use crate::devices::{DeviceChoice, DeviceOptions, Devices};
 use crate::embed::Progress;
 use crate::memory::Memory;
 use crate::output::{Folder, OutputError, check_all};
@@ -69,6 +69,8 @@ pub struct PredictOptions {
     pub model_names: [String; 2],
     /// What runs the models.
     pub device: DeviceOptions,
+    /// A device that gives nothing back for so long is given up, where another is left.
+    pub device_timeout: Option<Duration>,
     /// Most tokens in a batch of either model; None: what fits the device's free memory and helps.
     pub token_budget: Option<usize>,
     /// Sequences collected before packing, and within which identical ones are computed once; None: 2,000, or more
@@ -112,6 +114,13 @@ pub enum Told {
         /// What the device said.
         reason: String,
     },
+    /// A device failed or hung and gets nothing more; what it held is run by the others.
+    Lost {
+        /// Its place among the devices of a model.
+        device: usize,
+        /// What went wrong.
+        reason: String,
+    },
     /// How far the run is.
     Progress(Progress),
 }
@@ -126,29 +135,29 @@ pub enum Told {
 /// Everything that can go wrong is told with what, where and what to do; no table then has its name.
 pub fn predict(options: &PredictOptions, tell: impl FnMut(Told)) -> Result<Predicted, Error> {
     options.check()?;
-    match options.device.open()? {
-        Device::Cpu(cpu) => {
-            let cpu = Arc::new(cpu);
-            predict_on(&[Arc::clone(&cpu), cpu], options, tell)
-        }
-        Device::Cuda(cuda) => {
+    match options.device.open_all()? {
+        Devices::Cpu(cpu) => predict_on([vec![Arc::clone(&cpu)], vec![cpu]], options, tell),
+        Devices::Cuda(cards) => {
             // A stream and an arena for each model: neither waits for the other.
-            let (device, cuda) = (DeviceChoice::Cuda(cuda.ordinal()), Arc::<Cuda>::from(cuda));
-            let second = Cuda::new(cuda.ordinal(), cuda.options());
-            let second = second.map_err(|why| Error::Unavailable { device, why })?;
-            predict_on(&[Arc::new(second), cuda], options, tell)
+            let second = |cuda: &Arc<Cuda>| {
+                let device = DeviceChoice::Cuda(vec![cuda.ordinal()]);
+                let second = Cuda::new(cuda.ordinal(), cuda.options());
+                second.map(Arc::new).map_err(|why| Error::Unavailable { device, why })
+            };
+            let seconds = cards.iter().map(second).collect::<Result<_, _>>()?;
+            predict_on([seconds, cards], options, tell)
         }
     }
 }
 
-/// [`predict`] on devices that are ready: one for the model of the nucleotides, one for that of the peptides. Both
-/// may be the same.
+/// [`predict`] on devices that are ready: those for the model of the nucleotides, and those for that of the peptides,
+/// at least one of each. They may be the same.
 ///
 /// # Errors
 ///
 /// As [`predict`].
 pub fn predict_on<B: Memory + 'static>(
-    devices: &[Arc<B>; 2],
+    devices: [Vec<Arc<B>>; 2],
     options: &PredictOptions,
     mut tell: impl FnMut(Told),
 ) -> Result<Predicted, Error> {
@@ -159,16 +168,17 @@ pub fn predict_on<B: Memory + 'static>(
     let mut tables = Tables::create(options)?;
     let sums = Summing::start(models.files(&classifier))?;
     let towers = Loaded::load(models, devices, options, &frames)?;
-    tell(Told::Device { name: devices[1].name(), token_budgets: towers.token_budgets() });
+    let names = towers.device_names().join("; ");
+    tell(Told::Device { name: names.clone(), token_budgets: towers.token_budgets() });
     let (start, mut writing) = (Instant::now(), Duration::ZERO);
     let loader = create_frame_loader(records, towers.packing(options)?, frames.clone())?;
-    let mut join = Join::new(&classifier, towers.start(&loader)?, loader);
+    let mut join = Join::new(&classifier, towers.start(&loader, options)?, loader);
     while let Some(done) = join.next()? {
         writing += tables.write_all(done)?;
         join.tell(tables.counts.records, &mut tell);
     }
     let predicted = Predicted::new(&join, &tables, writing, start.elapsed());
-    let report = report::text(options, &frames, &devices[1].name(), &predicted, &sums.finish()?);
+    let report = report::text(options, &frames, &names, &predicted, &sums.finish()?);
     tables.finish(&report)?;
     Ok(predicted)
 }
@@ -187,6 +197,7 @@ impl PredictOptions {
             protein_model: models[1].to_owned(),
             model_names: models.map(|path| path.display().to_string()),
             device: DeviceOptions::default(),
+            device_timeout: None,
             token_budget: None,
             buffer_size: None,
             most_waiting: FrameOptions::new(DEFAULT_LENGTH).most_waiting,

@@ -55,7 +55,7 @@ fn what_differs_too_much_is_named_the_worst_first() {
         compared: vec![
             compared("good", 1e-4, Some(3e-3)),
             compared("packed", 3e-3, Some(1e-3)),
-            compared("precision", 1e-4, Some(1e-1)),
+            compared("precision", 1e-4, Some(3e-1)),
             compared("reference", 0.0, None),
         ],
         limits: Limits::of(Dtype::F16),

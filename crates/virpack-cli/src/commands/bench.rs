@@ -9,10 +9,8 @@ use crate::text::{bytes, grouped, say, short};
 use clap::Args;
 use clocks::{Clocks, Reading};
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 use virpack::bench::{BenchOptions, BenchReport, Phase, Round, bench};
-use virpack::device::Cuda;
 use virpack::devices::Device;
 use virpack::model::config::Esm2Config;
 use virpack::model::hub::HubOptions;
@@ -65,10 +63,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         rounds: arguments.rounds.get(),
     };
     let (report, clocks) = match arguments.device.options().open()? {
-        Device::Cpu(cpu) => (bench(Arc::new(cpu), &options, |_| ())?, None),
+        Device::Cpu(cpu) => (bench(cpu, &options, |_| ())?, None),
         Device::Cuda(cuda) => {
             let mut clocks = Clocks::start(cuda.ordinal());
-            (bench(Arc::<Cuda>::from(cuda), &options, |phase| clocks.enter(phase))?, clocks.finish())
+            (bench(cuda, &options, |phase| clocks.enter(phase))?, clocks.finish())
         }
     };
     let mut out = std::io::stdout().lock();

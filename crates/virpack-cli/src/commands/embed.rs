@@ -8,6 +8,7 @@ use crate::text::{count, grouped, say, short};
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 use virpack::device::Pool;
 use virpack::embed::{EmbedOptions, Summary, Told, embed};
 use virpack::model::hub::{self, HubOptions};
@@ -46,6 +47,10 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     device: DeviceArguments,
 
+    /// Seconds after which a device that gives no results is given up [default: it is waited for]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    device_timeout: Option<u64>,
+
     /// No progress, no summary; only warnings and errors
     #[arg(long, short)]
     quiet: bool,
@@ -83,6 +88,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         buffer_size: arguments.inputs.buffer_size.map(NonZeroUsize::get),
         packing: !arguments.no_packing,
         device: arguments.device.options(),
+        device_timeout: arguments.device_timeout.map(Duration::from_secs),
         force: arguments.force,
     };
     super::clean_up_when_interrupted();
@@ -109,6 +115,9 @@ fn tell(bar: &RunBar, quiet: bool, told: Told) {
         Told::Device { .. } if quiet => (),
         Told::Device { name, token_budget } => {
             bar.say(format_args!("on {name}, up to {} tokens a batch", grouped(token_budget as u64)));
+        }
+        Told::Lost { device, reason } => {
+            bar.say(format_args!("warning: device {device} is given up, the others go on: {reason}"));
         }
         Told::Halved { token_budget, reason } => {
             let tokens = grouped(token_budget as u64);
@@ -140,7 +149,6 @@ fn line(summary: &Summary, output: &std::path::Path) -> String {
         0 => String::new(),
         n => format!(", {} in {} windows", grouped(n), grouped(lengths.windows)),
     };
-    let busy = summary.busy.as_secs_f64() / summary.elapsed.as_secs_f64().max(1e-9);
     format!(
         "{}: {}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), packing {:.1} %, {} truncated{windowed}, {}",
         output.display(),
@@ -148,7 +156,7 @@ fn line(summary: &Summary, output: &std::path::Path) -> String {
         count(summary.tokens, "token", "tokens"),
         summary.elapsed.as_secs_f64(),
         short(rate),
-        100.0 * busy.min(1.0),
+        100.0 * summary.busy().min(1.0),
         100.0 * efficiency,
         grouped(lengths.truncated),
         count(lengths.unknown, "unknown letter", "unknown letters"),

@@ -10,6 +10,7 @@ use crate::text::{count, grouped, say, short};
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use virpack::model::hub::{self, HubOptions};
 use virpack::predict::{Compat, PredictOptions, Predicted, Rule, Told, predict};
 use virpack_seq::{GeneticCode, Input};
@@ -43,6 +44,10 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     device: DeviceArguments,
+
+    /// Seconds after which a device that gives no results is given up [default: it is waited for]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    device_timeout: Option<u64>,
 
     /// The least score_virus that a viral chunk reaches [default: none beside its score_other, as in VirNucPro]
     #[arg(long, value_name = "S")]
@@ -124,6 +129,7 @@ fn options(arguments: &Arguments) -> PredictOptions {
         genetic_code: arguments.genetic_code,
         model_names: [arguments.nucleotide_model.clone(), arguments.protein_model.clone()],
         device: arguments.device.options(),
+        device_timeout: arguments.device_timeout.map(Duration::from_secs),
         token_budget: arguments.token_budget,
         buffer_size: arguments.buffer_size.map(NonZeroUsize::get),
         rule,
@@ -144,6 +150,9 @@ fn tell(bar: &RunBar, arguments: &Arguments, told: Told) {
         Told::Progress(progress) => bar.update(progress),
         Told::Length { length, asked: Some(_), classifier: Some(trained) } if trained != length => {
             bar.say(format_args!("warning: chunks of {length} bases, but {file} was trained on {trained}"));
+        }
+        Told::Lost { device, reason } => {
+            bar.say(format_args!("warning: device {device} is given up, the others go on: {reason}"));
         }
         Told::Halved { token_budget, reason } => {
             let tokens = grouped(token_budget as u64);

@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "X")]
     max_packed: Option<f64>,
 
-    /// Largest relative difference that passes against float32 [default: 4e-3 in f16, 3.2e-2 in bf16]
+    /// Largest relative difference that passes against float32 [default: 1e-2 in f16, 8e-2 in bf16]
     #[arg(long, value_name = "X")]
     max_float32: Option<f64>,
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::{mem, ptr};
 
 /// Scratch memory for cuBLASLt: what NVIDIA advises for 9.0.
-pub(super) const WORKSPACE: usize = 32 << 20;
+const WORKSPACE: usize = 32 << 20;
 
 /// Products of fewer rows are not worth measuring.
 const ROWS_WORTH_MEASURING: usize = 4096;

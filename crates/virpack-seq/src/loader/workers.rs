@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::counters::Counters;
 use super::link::{Received, Stopped, receive, send};
-use super::{Loaded, LoaderOptions};
+use super::{Loaded, LoaderOptions, parallel};
 use crate::batch::PackedBatch;
 use crate::collate::VarlenCollator;
 use crate::error::SeqError;
@@ -49,6 +49,11 @@ pub(super) fn start(work: Work) -> Result<(), SeqError> {
         recycled: slabs.recycled,
         stopped: work.stopped.clone(),
         parser: work.parser,
+        threads: match work.options.tokenizer_threads {
+            _ if !work.tokenizer.merges_letters() => 1,
+            Some(threads) => threads.get(),
+            None => parallel::threads(),
+        },
         tokenizer: work.tokenizer,
         lengths: work.options.lengths,
         counters: Arc::clone(&work.counters),
@@ -155,6 +160,8 @@ struct Tokenizing {
     parser: Parser,
     tokenizer: Box<dyn Tokenizer>,
     lengths: LengthPolicy,
+    /// Threads that tokenize a block; one where letters are only looked up.
+    threads: usize,
     counters: Arc<Counters>,
 }
 
@@ -182,10 +189,29 @@ impl Tokenizing {
 
     fn tokenize(&mut self, block: Block, record: &mut Record, slab: &mut TokenSlab) -> Result<(), SeqError> {
         self.parser.feed(block);
+        if self.threads > 1 {
+            return self.tokenize_together(slab);
+        }
         while self.parser.read(record)? {
             self.lengths.apply(&*self.tokenizer, record, self.parser.inputs(), slab)?;
         }
         Ok(())
+    }
+
+    /// All records of the block at once, and then the error of the parser, if one ended them.
+    fn tokenize_together(&mut self, slab: &mut TokenSlab) -> Result<(), SeqError> {
+        let mut records = Vec::new();
+        let end = loop {
+            let mut record = Record::default();
+            match self.parser.read(&mut record) {
+                Ok(true) => records.push(record),
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        let (lengths, tokenizer) = (&self.lengths, &*self.tokenizer);
+        parallel::apply(lengths, tokenizer, &records, self.parser.inputs(), self.threads, slab)?;
+        end
     }
 }
 

@@ -6,7 +6,7 @@ use super::layers::{Linear, Loader, Norm};
 use super::source::TensorSource;
 use super::weights::Weights;
 use crate::Error;
-use crate::memory::ModelShape;
+use crate::memory::{self, ModelShape};
 use virpack_device::{Attention, Backend, DeviceError, PoolSpan};
 
 /// DNABERT-S (Zhou et al. 2024, "DNABERT-S: pioneering species differentiation with species-aware DNA embeddings")
@@ -165,15 +165,13 @@ fn layer<B: Backend>(loader: &Loader<'_, B>, i: usize, config: &DnabertConfig) -
 /// `hidden` wide, beside the queries, keys and values (`3 · hidden`), or gates and values (`2 · intermediate`) and what
 /// becomes of them. `tests/footprint.rs` compares this with what the CPU takes.
 pub fn shape(config: &DnabertConfig) -> ModelShape {
-    let values = |matrices: bool| -> u64 {
-        let tensors = config.tensors();
-        let counted = tensors.iter().filter(|(_, shape)| (shape.len() > 1) == matrices);
-        counted.map(|(_, shape)| shape.iter().map(|&n| n as u64).product::<u64>()).sum()
-    };
+    let table = [config.vocab, config.hidden];
+    let (matrices, vector_values) =
+        memory::weights(&config.tensors(), table, &config.products(), config.layers);
     let (hidden, intermediate) = (config.hidden, config.intermediate);
     ModelShape {
-        matrix_values: values(true),
-        vector_values: values(false),
+        matrices,
+        vector_values,
         products: config.products().to_vec(),
         widths: vec![hidden, hidden, intermediate.max(hidden), (2 * intermediate).max(3 * hidden)],
         hidden,

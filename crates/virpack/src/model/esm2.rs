@@ -6,7 +6,7 @@ use super::layers::{Linear, Loader, Norm};
 use super::source::TensorSource;
 use super::weights::Weights;
 use crate::Error;
-use crate::memory::ModelShape;
+use crate::memory::{self, ModelShape};
 use virpack_device::{Attention, Backend, DeviceError, PoolSpan, TokenDropout, rotary_frequencies};
 
 /// ESM-2 of any size on a backend (Lin et al. 2023, "Evolutionary-scale prediction of atomic-level protein
@@ -85,10 +85,8 @@ impl<B: Backend> Esm2<B> {
         x: B::Tensor,
     ) -> Result<B::Tensor, DeviceError> {
         let h = layer.attention_norm.apply(backend, &x)?;
-        let qkv = backend.linear(&h, &layer.qkv.weight, Some(&layer.qkv.bias))?;
-        drop(h);
-        let h = backend.rotary_attention(qkv, packed, &self.attention)?;
-        let output = &layer.attention_output;
+        let (qkv, output) = (&layer.qkv, &layer.attention_output);
+        let h = backend.self_attention(h, &qkv.weight, Some(&qkv.bias), packed, &self.attention)?;
         backend.linear_add(&h, &output.weight, Some(&output.bias), x)
     }
 }
@@ -156,14 +154,12 @@ fn attention<B: Backend>(loader: &Loader<'_, B>, config: &Esm2Config) -> Result<
 /// rows, which take the memory of the queries, keys and values. All layers use the same memory. `tests/footprint.rs`
 /// compares this with what the CPU takes.
 pub fn shape(config: &Esm2Config) -> ModelShape {
-    let values = |matrices: bool| -> u64 {
-        let tensors = config.tensors();
-        let counted = tensors.iter().filter(|(_, shape)| (shape.len() > 1) == matrices);
-        counted.map(|(_, shape)| shape.iter().map(|&n| n as u64).product::<u64>()).sum()
-    };
+    let table = [config.vocab, config.hidden];
+    let (matrices, vector_values) =
+        memory::weights(&config.tensors(), table, &config.products(), config.layers);
     ModelShape {
-        matrix_values: values(true),
-        vector_values: values(false),
+        matrices,
+        vector_values,
         products: config.products().to_vec(),
         widths: vec![config.hidden, config.hidden, config.intermediate.max(3 * config.hidden)],
         hidden: config.hidden,

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Select, never};
-use virpack_seq::frames::{Chunk, FrameLoader, Place};
-use virpack_seq::{Record, SeqError};
+use crossbeam_channel::{Select, never};
+use virpack_seq::Record;
+use virpack_seq::frames::{Chunk, FrameLoader, NUCLEOTIDES, PEPTIDES, Place};
 
 use super::Told;
 use super::vectors::Vectors;
@@ -14,7 +15,7 @@ use super::verdict::{ScoredChunk, ScoredFrame};
 use crate::Error;
 use crate::classifier::Classifier;
 use crate::embed::Progress;
-use crate::runner::{AsyncInferenceRunner, Finished};
+use crate::runner::{AsyncInferenceRunner, Finished, LOOK_EVERY};
 
 /// Frames that are scored at once.
 const AT_ONCE: usize = 1_024;
@@ -50,8 +51,8 @@ pub(super) struct Join<'a> {
     ended: [bool; 3],
     /// Time spent on scores.
     scoring: Duration,
-    /// What the devices had no room for, to be told.
-    halved: Vec<Told>,
+    /// What has happened to the devices, to be told.
+    told: Vec<Told>,
 }
 
 impl<'a> Join<'a> {
@@ -71,7 +72,7 @@ impl<'a> Join<'a> {
             bases: 0,
             ended,
             scoring: Duration::ZERO,
-            halved: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -91,7 +92,7 @@ impl<'a> Join<'a> {
 
     /// Tells how far the run is, and what has happened.
     pub(super) fn tell(&mut self, records: u64, tell: &mut impl FnMut(Told)) {
-        self.halved.drain(..).for_each(&mut *tell);
+        self.told.drain(..).for_each(&mut *tell);
         let read = self.frames.progress();
         let (bytes, total_bytes) = (read.bytes(), read.total_bytes());
         tell(Told::Progress(Progress { bytes, total_bytes, records }));
@@ -102,10 +103,12 @@ impl<'a> Join<'a> {
         &self.frames
     }
 
-    /// Time that each model's device computed.
+    /// Time that each model's devices computed, the mean over the devices.
     pub(super) fn busy(&self) -> [Duration; 2] {
-        let busy = |tower: &Option<RunningTower>| tower.as_ref().map_or(Duration::ZERO, |t| t.runner.busy());
-        [busy(&self.towers[0]), busy(&self.towers[1])]
+        [0, 1].map(|i| {
+            let tallies = self.towers[i].as_ref().map(|tower| tower.runner.tallies()).unwrap_or_default();
+            tallies.iter().map(|tally| tally.busy).sum::<Duration>() / tallies.len().max(1) as u32
+        })
     }
 
     /// Time spent on scores.
@@ -132,27 +135,25 @@ impl<'a> Join<'a> {
     /// Takes whatever comes first, from the reading side or from a model.
     fn receive(&mut self) -> Result<(), Error> {
         let (none, nothing) = (never(), never());
-        let places: &Receiver<Result<Vec<Place>, SeqError>> =
-            if self.ended[0] { &none } else { self.frames.places() };
-        let results = [0, 1].map(|i| match &self.towers[i] {
-            Some(tower) if !self.ended[i + 1] => tower.runner.results(),
-            _ => &nothing,
-        });
+        let places = if self.ended[0] { &none } else { self.frames.places() };
         let mut select = Select::new();
         select.recv(places);
-        results.iter().for_each(|results| _ = select.recv(results));
-        let come = select.select();
-        let from = come.index();
-        if from == 0 {
-            match come.recv(places) {
-                Ok(places) => self.waiting.extend(places?),
-                Err(_) => self.ended[0] = true,
-            }
-            return Ok(());
+        for tower in &self.towers {
+            select.recv(tower.as_ref().and_then(|tower| tower.runner.queue()).unwrap_or(&nothing));
         }
-        match come.recv(results[from - 1]) {
-            Ok(finished) => self.keep(from - 1, finished?),
-            Err(_) => self.ended[from] = true,
+        // A runner wants to be asked now and then, whether anything has come or not.
+        let _ = select.ready_timeout(LOOK_EVERY);
+        match places.try_recv() {
+            Ok(places) => self.waiting.extend(places?),
+            Err(error) => self.ended[0] |= error.is_disconnected(),
+        }
+        for tower in [NUCLEOTIDES, PEPTIDES] {
+            let Some(running) = &mut self.towers[tower] else { continue };
+            match running.runner.poll() {
+                Poll::Ready(Some(finished)) => self.keep(tower, finished?),
+                Poll::Ready(None) => self.ended[tower + 1] = true,
+                Poll::Pending => {}
+            }
         }
         Ok(())
     }
@@ -168,8 +169,9 @@ impl<'a> Join<'a> {
             // A frame is never too short or too long for its model.
             Finished::Skipped(_) => {}
             Finished::Halved { token_budget, reason } => {
-                self.halved.push(Told::Halved { token_budget, reason })
+                self.told.push(Told::Halved { token_budget, reason });
             }
+            Finished::Lost { device, reason } => self.told.push(Told::Lost { device, reason }),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use virpack_device::Pool;
-use virpack_seq::frames::{FrameLoader, FrameOptions, NUCLEOTIDES, PEPTIDES, Tower};
+use virpack_seq::frames::{FrameLoader, FrameOptions, Tower};
 use virpack_seq::{CollatorOptions, GreedyPacker, LengthPolicy, LongRecords, PackerOptions, VarlenCollator};
 
 use super::PredictOptions;
@@ -12,9 +13,10 @@ use super::join::RunningTower;
 use crate::Error;
 use crate::classifier::{Classifier, Towers};
 use crate::embed::buffer_size;
-use crate::memory::{self, Memory};
+use crate::memory::Memory;
+use crate::model::ModelConfig;
 use crate::model::weights::Weights;
-use crate::model::{Model, ModelConfig};
+use crate::ready::{self, Ready};
 use crate::runner::{AsyncInferenceRunner, RunnerOptions};
 
 /// The two models' files, looked at and not yet read.
@@ -27,12 +29,10 @@ pub(super) struct Opened {
 /// The models that take part, on their devices.
 pub(super) struct Loaded<B: Memory>([Option<LoadedTower<B>>; 2]);
 
-/// A model on its device.
+/// A model on its devices, at least one.
 struct LoadedTower<B: Memory> {
-    backend: Arc<B>,
-    model: Model<B>,
+    devices: Vec<Ready<B>>,
     lengths: LengthPolicy,
-    token_budget: usize,
 }
 
 impl Opened {
@@ -74,23 +74,31 @@ impl<B: Memory + 'static> Loaded<B> {
     /// Reads the models onto their devices, and takes the memory of their batches.
     pub(super) fn load(
         opened: Opened,
-        devices: &[Arc<B>; 2],
+        devices: [Vec<Arc<B>>; 2],
         options: &PredictOptions,
         frames: &FrameOptions,
     ) -> Result<Self, Error> {
         let mut towers = [None, None];
-        for tower in [NUCLEOTIDES, PEPTIDES].into_iter().filter(|&tower| opened.needed[tower]) {
+        for (tower, backends) in devices.into_iter().enumerate().filter(|(tower, _)| opened.needed[*tower]) {
             let (max_length, long_records) = (frames.longest()[tower], LongRecords::Error);
             let lengths = LengthPolicy { max_length, min_length: 1, long_records };
-            let (backend, weights) = (Arc::clone(&devices[tower]), &opened.weights[tower]);
-            towers[tower] = Some(LoadedTower::load(backend, weights, lengths, options.token_budget)?);
+            let devices = ready::all(backends, &opened.weights[tower], &lengths, options.token_budget)?;
+            towers[tower] = Some(LoadedTower { devices, lengths });
         }
         Ok(Loaded(towers))
     }
 
+    /// The devices, for people.
+    pub(super) fn device_names(&self) -> Vec<String> {
+        let tower = self.0.iter().flatten().next_back();
+        tower
+            .map(|tower| tower.devices.iter().map(|device| device.backend.name()).collect())
+            .unwrap_or_default()
+    }
+
     /// Most tokens in a batch of each model.
     pub(super) fn token_budgets(&self) -> [Option<usize>; 2] {
-        [0, 1].map(|i| self.0[i].as_ref().map(|tower| tower.token_budget))
+        [0, 1].map(|i| self.0[i].as_ref().map(|tower| tower.token_budget()))
     }
 
     /// How the sequences of each are tokenized and packed.
@@ -103,45 +111,48 @@ impl<B: Memory + 'static> Loaded<B> {
     }
 
     /// Starts running what `frames` has for them.
-    pub(super) fn start(self, frames: &FrameLoader) -> Result<[Option<RunningTower>; 2], Error> {
+    pub(super) fn start(
+        self,
+        frames: &FrameLoader,
+        options: &PredictOptions,
+    ) -> Result<[Option<RunningTower>; 2], Error> {
         let mut running = [None, None];
         for (i, tower) in self.0.into_iter().enumerate() {
-            running[i] = tower.map(|tower| tower.start(frames, i)).transpose()?;
+            running[i] = tower.map(|tower| tower.start(frames, i, options.device_timeout)).transpose()?;
         }
         Ok(running)
     }
 }
 
 impl<B: Memory + 'static> LoadedTower<B> {
-    fn load(
-        backend: Arc<B>,
-        weights: &Weights,
-        lengths: LengthPolicy,
-        asked: Option<usize>,
-    ) -> Result<Self, Error> {
-        let shape = ModelConfig::of(weights)?.shape();
-        let asked = memory::token_budget(&*backend, &shape, &lengths, asked)?;
-        let model = Model::load(&*backend, weights)?;
-        let token_budget = memory::reserve(&*backend, &shape, &lengths, asked)?;
-        Ok(LoadedTower { backend, model, lengths, token_budget })
+    /// All devices get batches of the smallest one's budget.
+    fn token_budget(&self) -> usize {
+        let budgets = self.devices.iter().map(|device| device.token_budget);
+        budgets.min().expect("a model has a device")
     }
 
     /// How its sequences are tokenized and packed.
     fn packing(&self, asked: Option<usize>) -> Result<Tower, Error> {
-        let packer = GreedyPacker::new(PackerOptions::new(self.token_budget, self.lengths.max_tokens()))?;
-        let buffer_size = asked.unwrap_or_else(|| buffer_size(self.token_budget));
+        let packer = GreedyPacker::new(PackerOptions::new(self.token_budget(), self.lengths.max_tokens()))?;
+        let buffer_size = asked.unwrap_or_else(|| buffer_size(self.token_budget()));
         let options = CollatorOptions { buffer_size, ..CollatorOptions::default() };
         let collator = VarlenCollator::new(packer, options)?;
-        Ok(Tower { tokenizer: Arc::clone(&self.model.tokenizer), collator })
+        Ok(Tower { tokenizer: Arc::clone(&self.devices[0].model.tokenizer), collator })
     }
 
     /// Starts running what `frames` has for it.
-    fn start(self, frames: &FrameLoader, tower: usize) -> Result<RunningTower, Error> {
+    fn start(
+        self,
+        frames: &FrameLoader,
+        tower: usize,
+        device_timeout: Option<Duration>,
+    ) -> Result<RunningTower, Error> {
         let loader = frames.tower(tower).expect("a model that takes part has its batches").clone();
-        let layer = self.model.encoder.layers();
-        let options = RunnerOptions { pool: Pool::Mean, layer, window_overlap: 0 };
-        let width = self.model.encoder.hidden_size();
-        let runner = AsyncInferenceRunner::new(self.backend, self.model.encoder, loader, options)?;
+        let config = &self.devices[0].model.config;
+        let (layer, width) = (config.layers(), config.hidden());
+        let options = RunnerOptions { pool: Pool::Mean, layer, window_overlap: 0, device_timeout };
+        let devices = self.devices.into_iter().map(|device| (device.backend, device.model.encoder));
+        let runner = AsyncInferenceRunner::new(devices.collect(), loader, options)?;
         Ok(RunningTower { runner, width })
     }
 }

@@ -33,7 +33,8 @@ pub fn tensors(file: &[u8], path: &Path) -> Result<Vec<StoredTensor>, Error> {
             storage: data + info.data_offsets.0..data + info.data_offsets.1,
         })
         .collect();
-    tensors.sort_by_key(|tensor| tensor.storage.start);
+    // Tensors without values begin where others do.
+    tensors.sort_by(|a, b| (a.storage.start, &a.name).cmp(&(b.storage.start, &b.name)));
     Ok(tensors)
 }
 
