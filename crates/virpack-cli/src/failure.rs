@@ -39,6 +39,23 @@ pub(crate) enum Failure {
         /// What was asked for.
         shape: String,
     },
+    /// A model that the benchmark does not run.
+    #[error(
+        "{model} is a {family}, and `virpack bench` runs ESM-2\nhint: name an ESM-2 model, or a --shape of one"
+    )]
+    BenchModel {
+        /// What was asked for.
+        model: String,
+        /// What it is.
+        family: &'static str,
+    },
+    /// What virpack does not compute.
+    #[error(
+        "contacts come from the attention weights, [residues, residues] for every head of every layer, and virpack never \
+         makes them: its attention runs in one pass that keeps a running sum\n\
+         hint: fair-esm's esm-extract --include contacts computes them"
+    )]
+    Contacts,
     /// Nothing more can be written to stdout.
     #[error("cannot write to stdout: {0}")]
     Stdout(#[from] std::io::Error),

@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 use failure::Failure;
 use std::process::ExitCode;
 
-/// Protein sequences to language-model embeddings, packed without padding.
+/// Protein and nucleotide sequences to language-model embeddings, packed without padding.
 #[derive(Debug, Parser)]
 #[command(name = "virpack", version, arg_required_else_help = true, max_term_width = 100)]
 struct Arguments {
@@ -22,8 +22,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Embed every record of FASTA or FASTQ files with ESM-2
+    /// Embed every record of FASTA or FASTQ files with ESM-2 or DNABERT-S
     Embed(commands::embed::Arguments),
+    /// Say which nucleotide sequences are viral, as VirNucPro does
+    Predict(commands::predict::Arguments),
+    /// Cut nucleotides into chunks and write their open reading frames
+    Frames(commands::frames::Arguments),
     /// Plan the packing of FASTA or FASTQ files, without running a model
     Pack(commands::pack::Arguments),
     /// Prove on your own records and weights that packed equals alone, and float16 float32
@@ -58,6 +62,8 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Embed(arguments) => commands::embed::run(arguments),
+        Command::Predict(arguments) => commands::predict::run(arguments),
+        Command::Frames(arguments) => commands::frames::run(arguments),
         Command::Pack(arguments) => commands::pack::run(arguments),
         Command::Validate(arguments) => commands::validate::run(arguments),
         Command::Bench(arguments) => commands::bench::run(arguments),

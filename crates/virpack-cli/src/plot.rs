@@ -1,5 +1,7 @@
 //! The picture of a packing plan: how long the sequences are, and how full the batches.
 
+pub(crate) mod track;
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
@@ -53,6 +55,15 @@ impl Kind {
     }
 }
 
+/// Makes the font known.
+fn register() {
+    static FONT: Once = Once::new();
+    FONT.call_once(|| {
+        // Only a broken font is refused, and then drawing itself says so.
+        let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
+    });
+}
+
 /// Checks that a picture can be drawn into a file of this name, before there is anything to draw.
 pub(crate) fn check(path: &Path) -> Result<(), PlotError> {
     Kind::of(path).map(drop)
@@ -62,11 +73,7 @@ pub(crate) fn check(path: &Path) -> Result<(), PlotError> {
 ///
 /// The font is in the binary, so that no system font is needed.
 pub(crate) fn draw(plan: &Plan, path: &Path) -> Result<(), PlotError> {
-    static FONT: Once = Once::new();
-    FONT.call_once(|| {
-        // Only a broken font is refused, and then drawing itself says so.
-        let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
-    });
+    register();
     let written = match Kind::of(path)? {
         Kind::Svg => {
             let mut text = String::new();

@@ -187,14 +187,29 @@ pub trait Backend: Send + Sync {
         self.add(residual, &self.linear(x, weight, bias)?)
     }
 
-    /// [`Backend::rotary`], then [`Backend::attention`].
-    fn rotary_attention(
+    /// [`Backend::linear`] to queries, keys and values, then [`Backend::rotary`].
+    fn linear_rotary(
         &self,
-        qkv: Self::Tensor,
+        x: &Self::Tensor,
+        weight: &Self::Matrix,
+        bias: Option<&Self::Vector>,
         packed: &Self::Packed,
         attention: &Attention<Self::Vector>,
     ) -> Result<Self::Tensor, DeviceError> {
-        let qkv = self.rotary(qkv, packed, attention)?;
+        self.rotary(self.linear(x, weight, bias)?, packed, attention)
+    }
+
+    /// [`Backend::linear_rotary`], then [`Backend::attention`]. `x` is gone before the result takes memory.
+    fn self_attention(
+        &self,
+        x: Self::Tensor,
+        weight: &Self::Matrix,
+        bias: Option<&Self::Vector>,
+        packed: &Self::Packed,
+        attention: &Attention<Self::Vector>,
+    ) -> Result<Self::Tensor, DeviceError> {
+        let qkv = self.linear_rotary(&x, weight, bias, packed, attention)?;
+        drop(x);
         self.attention(&qkv, packed, attention)
     }
 }

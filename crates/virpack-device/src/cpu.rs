@@ -91,6 +91,24 @@ impl Cpu {
         values(packed).saturating_add(attention).saturating_mul(self.threads() as u64).saturating_add(angles)
     }
 
+    /// Activations made elsewhere: a copy of `values`, `[rows, columns]` row-major.
+    ///
+    /// # Errors
+    ///
+    /// When they are not so many.
+    pub fn tensor(&self, rows: usize, columns: usize, values: &[f32]) -> Result<CpuTensor, DeviceError> {
+        if rows.checked_mul(columns) != Some(values.len()) {
+            return Err(DeviceError::shape(
+                "tensor",
+                format!("[{rows}, {columns}] values"),
+                format!("{}", values.len()),
+            ));
+        }
+        let mut tensor = self.buffers.tensor(rows, columns);
+        tensor.values_mut().copy_from_slice(values);
+        Ok(tensor)
+    }
+
     /// The instructions in use: `AVX-512`, `AVX2`, `NEON` or `scalar`.
     pub fn instructions(&self) -> &'static str {
         match format!("{:?}", self.arch) {
@@ -448,12 +466,16 @@ impl Backend for Cpu {
         Ok(residual)
     }
 
-    fn rotary_attention(
+    fn self_attention(
         &self,
-        qkv: CpuTensor,
+        x: CpuTensor,
+        weight: &CpuMatrix,
+        bias: Option<&Vec<f32>>,
         packed: &CpuPacked,
         attention: &Attention<Vec<f32>>,
     ) -> Result<CpuTensor, DeviceError> {
+        let qkv = self.linear(&x, weight, bias)?;
+        drop(x);
         let hidden = self.check_qkv(&qkv, packed, attention.heads)?;
         let table = self.rotary_table(hidden, packed, attention)?;
         self.attend(&qkv, packed, attention, Some(&table))

@@ -1,18 +1,21 @@
 //! The CUDA backend: NVIDIA GPUs of compute capability 8.0 and up, in float16, bfloat16 or float32.
 //!
-//! Products are cuBLASLt's; everything else is in `kernels/*.cu`. All of a batch runs in the order of one stream, so
+//! Products are cuBLASLt's, or on 9.0 own ones where more follows; everything else is in `kernels/*.cu`. All of a batch runs in the order of one stream, so
 //! that calls return at once and several batches may be in flight; results come back on a second stream.
 
 mod arena;
 mod attention;
+mod attention_hopper;
 mod backend;
 mod compile;
 mod driver;
+mod fused_product;
 mod kernels;
 mod libraries;
 mod packed;
 mod product;
 mod room;
+mod tensor_map;
 
 pub use compile::compile_all;
 pub use packed::CudaPacked;
@@ -83,6 +86,8 @@ pub struct Cuda {
     pinned: Arc<PinnedPool>,
     card: Arc<Card>,
     options: CudaOptions,
+    /// Whether the card and its driver have bulk tensor copies and what goes with them (9.0 alone).
+    bulk_copies: bool,
     /// What the arena is laid out for; nothing before `reserve`.
     room: Mutex<CudaRoom>,
     blocks: Mutex<Blocks>,
@@ -168,6 +173,7 @@ impl Cuda {
             rotary: attention::RotaryTables::default(),
             arena: Arena::new(Arc::clone(&card)),
             pinned: Arc::default(),
+            bulk_copies: card.capability == 90 && tensor_map::available(),
             card,
             options,
             room: Mutex::default(),

@@ -73,7 +73,15 @@ fn embed<B: Backend>(backend: &B, precision: Precision) {
 
 fn products<B: Backend>(backend: &B, precision: Precision) {
     let mut random = Random::new(2, precision);
-    for (rows, inner, columns) in [(1, 8, 8), (3, 32, 96), (65, 40, 24), (300, 320, 1280), (515, 96, 64)] {
+    for (rows, inner, columns) in [
+        (1, 8, 8),
+        (3, 32, 96),
+        (65, 40, 24),
+        (300, 320, 1280),
+        (515, 96, 64),
+        (260, 72, 520),
+        (20, 1096, 264),
+    ] {
         let (x, w) = (random.matrix(rows, inner), random.matrix(columns, inner));
         let (b, residual) = (random.matrix(1, columns), random.matrix(rows, columns));
         let weight = backend.matrix(columns, inner, w.values.clone()).unwrap();
@@ -171,11 +179,55 @@ fn attention<B: Backend>(backend: &B, precision: Precision) {
         let expected: Vec<f64> = turned.values.iter().map(|&v| v.into()).collect();
         let rounded = precision.all(&expected);
         as_close(&format!("rotary, heads of {width}"), &given, &expected, &rounded, 2e-5);
-        let given = backend.rotary_attention(tensor(backend, &qkv), &packed, &plain).unwrap();
-        let values = rounded.iter().map(|&v| v as f32).collect();
-        let rounded = Matrix { values, ..reference::rotary(&qkv, &cu_seqlens, heads) };
-        let (expected, rounded) = (exact(&turned, &none), rounding(&rounded, &none));
-        as_close(&format!("rotary {name}"), &back(backend, &given), &expected, &rounded, 2e-5);
+    }
+}
+
+/// Queries, keys and values from normed rows, rotated, and what attention makes of them.
+fn self_attention<B: Backend>(backend: &B, precision: Precision) {
+    let mut random = Random::new(9, precision);
+    // The last one has more tiles than a card works on at once.
+    let shapes = [
+        (3, 16, 40),
+        (2, 24, 64),
+        (5, 32, 96),
+        (2, 64, 72),
+        (3, 128, 64),
+        (2, 6, 16),
+        (4, 10, 20),
+        (46, 64, 72),
+    ];
+    for (heads, width, inner) in shapes {
+        let hidden = heads * width;
+        let (_, cu_seqlens, packed) = batch(backend, &LENGTHS, &mut random);
+        let tokens = *cu_seqlens.last().unwrap() as usize;
+        let (x, mut w) = (random.matrix(tokens, inner), random.matrix(3 * hidden, inner));
+        let b = random.matrix(1, 3 * hidden);
+        // By a power of two, so that every dtype still has the values: large scores are not what this is about.
+        w.values.iter_mut().for_each(|v| *v *= 0.125);
+        let weight = backend.matrix(3 * hidden, inner, w.values.clone()).unwrap();
+        let bias = backend.vector(b.values.clone()).unwrap();
+        let plain = Attention { heads, rotary_frequencies: rotary_frequencies(width), alibi_slopes: None };
+        let product = reference::linear(&x, &w, Some(&b.values));
+        let matrix = |values: &[f64]| Matrix {
+            rows: tokens,
+            columns: 3 * hidden,
+            values: values.iter().map(|&v| v as f32).collect(),
+        };
+        let wide = |m: &Matrix| m.values.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+        let turned = reference::rotary(&matrix(&product), &cu_seqlens, heads);
+        let rounded = reference::rotary(&matrix(&precision.all(&product)), &cu_seqlens, heads);
+        let rounded = matrix(&precision.all(&wide(&rounded)));
+        let name = format!("{} rotary, {heads} heads of {width} from {inner}", precision.name);
+        let dx = tensor(backend, &x);
+        let given = backend.linear_rotary(&dx, &weight, Some(&bias), &packed, &plain).unwrap();
+        as_close(&name, &back(backend, &given), &wide(&turned), &wide(&rounded), 2e-5);
+        if heads < 10 {
+            let none = vec![0.0; heads];
+            let given = backend.self_attention(dx, &weight, Some(&bias), &packed, &plain).unwrap();
+            let expected = reference::attention(&turned, &cu_seqlens, heads, &none, |v| v);
+            let rounded = reference::attention(&rounded, &cu_seqlens, heads, &none, precision.round);
+            as_close(&format!("{name}, attention"), &back(backend, &given), &expected, &rounded, 2e-5);
+        }
     }
 }
 
@@ -198,6 +250,73 @@ fn long_attention<B: Backend>(backend: &B, precision: Precision) {
             &rounded,
             TOLERANCE,
         );
+    }
+}
+
+/// Attention over `lengths`, with ALiBi where `alibi`, as every model calls it: heads of several widths.
+fn attention_over<B: Backend>(
+    backend: &B,
+    precision: Precision,
+    lengths: &[usize],
+    (heads, width, alibi): (usize, usize, bool),
+) {
+    let mut random = Random::new(9, precision);
+    let (_, cu_seqlens, packed) = batch(backend, lengths, &mut random);
+    let qkv = random.matrix(*cu_seqlens.last().unwrap() as usize, 3 * heads * width);
+    let slopes: Vec<f32> = (0..heads).map(|h| if alibi { 0.5f32.powi(h as i32 + 1) } else { 0.0 }).collect();
+    let attention = Attention {
+        heads,
+        rotary_frequencies: Vec::new(),
+        alibi_slopes: alibi.then(|| backend.vector(slopes.clone()).unwrap()),
+    };
+    let given = back(backend, &backend.attention(&tensor(backend, &qkv), &packed, &attention).unwrap());
+    let exact = reference::attention(&qkv, &cu_seqlens, heads, &slopes, |v| v);
+    let rounded = reference::attention(&qkv, &cu_seqlens, heads, &slopes, precision.round);
+    let name = format!("{} attention, {heads} heads of {width}, {lengths:?}", precision.name);
+    as_close(&name, &given, &exact, &rounded, TOLERANCE);
+}
+
+/// Lengths around the sizes that kernels count in, all whole in a block's memory or not.
+fn attention_at_every_edge<B: Backend>(backend: &B, precision: Precision) {
+    let short = [1, 2, 15, 16, 17, 51, 55, 56];
+    let whole = [57, 1, 63, 64, 65, 111, 112, 113, 127, 128, 129, 167, 168];
+    let long = [169, 2, 192, 193, 255, 256, 257, 51];
+    for (lengths, heads) in [(&short[..], 5), (&whole, 3), (&long, 1)] {
+        for width in [16, 32, 64, 128] {
+            for alibi in [false, true] {
+                attention_over(backend, precision, lengths, (heads, width, alibi));
+            }
+        }
+    }
+}
+
+/// A sequence of NaN, and NaN in the rows past the batch, are nobody else's.
+fn broken_neighbours_change_nothing<B: Backend>(backend: &B, precision: Precision) {
+    let mut random = Random::new(10, precision);
+    let hidden = 64;
+    for heads in [1, 2, 4] {
+        for lengths in [[20, 33, 50, 7], [130, 20, 167, 65], [300, 70, 257, 65]] {
+            let cu_seqlens = boundaries(&lengths);
+            let tokens = *cu_seqlens.last().unwrap() as usize;
+            let mut qkv = random.matrix(tokens, 3 * hidden);
+            let broken = cu_seqlens[1] as usize * 3 * hidden..cu_seqlens[2] as usize * 3 * hidden;
+            let exact = reference::attention(&qkv, &cu_seqlens, heads, &[0.0; 4], |v| v);
+            let rounded = reference::attention(&qkv, &cu_seqlens, heads, &[0.0; 4], precision.round);
+            qkv.values[broken].fill(f32::NAN);
+            let rows = tokens.next_multiple_of(256);
+            let poison = Matrix { rows, columns: 3 * hidden, values: vec![f32::NAN; rows * 3 * hidden] };
+            // The next tensor of this size takes its memory.
+            drop(tensor(backend, &poison));
+            let packed =
+                backend.packed(&vec![0; tokens], &cu_seqlens, *lengths.iter().max().unwrap()).unwrap();
+            let plain = Attention { heads, rotary_frequencies: Vec::new(), alibi_slopes: None };
+            let given = back(backend, &backend.attention(&tensor(backend, &qkv), &packed, &plain).unwrap());
+            for of in [0, 2, 3] {
+                let own = cu_seqlens[of] as usize * hidden..cu_seqlens[of + 1] as usize * hidden;
+                let name = format!("{} attention beside NaN, {heads} heads, {lengths:?}", precision.name);
+                as_close(&name, &given[own.clone()], &exact[own.clone()], &rounded[own], TOLERANCE);
+            }
+        }
     }
 }
 
@@ -252,21 +371,29 @@ fn pools<B: Backend>(backend: &B, precision: Precision) {
 /// A sequence's attention must not know its neighbours: the same rows alone and between others.
 fn packed_equals_alone<B: Backend>(backend: &B, precision: Precision) {
     let mut random = Random::new(7, precision);
-    let (heads, hidden) = (4, 64);
+    let (heads, hidden, inner) = (4, 64, 48);
     let plain =
         Attention { heads, rotary_frequencies: rotary_frequencies(hidden / heads), alibi_slopes: None };
     let (_, cu_seqlens, packed) = batch(backend, &LENGTHS, &mut random);
-    let qkv = random.matrix(*cu_seqlens.last().unwrap() as usize, 3 * hidden);
-    let together = back(backend, &backend.rotary_attention(tensor(backend, &qkv), &packed, &plain).unwrap());
+    let x = random.matrix(*cu_seqlens.last().unwrap() as usize, inner);
+    let mut weight = random.matrix(3 * hidden, inner);
+    weight.values.iter_mut().for_each(|v| *v *= 0.125);
+    let weight = backend.matrix(weight.rows, inner, weight.values).unwrap();
+    let bias = backend.vector(random.matrix(1, 3 * hidden).values).unwrap();
+    let attend = |x: &Matrix, packed: &B::Packed| {
+        let x = tensor(backend, x);
+        back(backend, &backend.self_attention(x, &weight, Some(&bias), packed, &plain).unwrap())
+    };
+    let together = attend(&x, &packed);
     for bounds in cu_seqlens.windows(2) {
         let rows = bounds[0] as usize..bounds[1] as usize;
         let own = Matrix {
             rows: rows.len(),
-            columns: 3 * hidden,
-            values: qkv.values[rows.start * 3 * hidden..rows.end * 3 * hidden].to_vec(),
+            columns: inner,
+            values: x.values[rows.start * inner..rows.end * inner].to_vec(),
         };
         let packed = backend.packed(&vec![0; rows.len()], &[0, rows.len() as i32], rows.len()).unwrap();
-        let alone = back(backend, &backend.rotary_attention(tensor(backend, &own), &packed, &plain).unwrap());
+        let alone = attend(&own, &packed);
         let expected: Vec<f64> =
             together[rows.start * hidden..rows.end * hidden].iter().map(|&v| v.into()).collect();
         // Alone the keys may be taken in other groups: one rounding of the result.
@@ -279,7 +406,10 @@ fn conforms<B: Backend>(backend: &B, precision: Precision) {
     products(backend, precision);
     element_wise(backend, precision);
     attention(backend, precision);
+    self_attention(backend, precision);
     long_attention(backend, precision);
+    attention_at_every_edge(backend, precision);
+    broken_neighbours_change_nothing(backend, precision);
     attention_with_large_scores(backend, precision);
     pools(backend, precision);
     packed_equals_alone(backend, precision);
@@ -311,6 +441,23 @@ fn broken_rows_are_reported(cuda: &Cuda) {
     }
 }
 
+/// The shapes of real models, the longest too.
+fn attention_of_models(cuda: &Cuda, precision: Precision) {
+    for (lengths, shape) in [
+        (&[168, 167, 168][..], (20, 64, false)),
+        (&[52, 51, 51, 52, 51], (20, 64, false)),
+        (&[168, 167], (20, 32, false)),
+        (&[168, 51], (20, 16, false)),
+        (&[600, 30, 200], (12, 64, true)),
+        (&[1024, 51, 300, 2000], (1, 64, false)),
+        (&[1024], (1, 32, true)),
+        (&[1024], (1, 16, false)),
+        (&[1024], (1, 128, false)),
+    ] {
+        attention_over(cuda, precision, lengths, shape);
+    }
+}
+
 #[test]
 fn cuda() {
     for (dtype, precision) in
@@ -321,6 +468,9 @@ fn cuda() {
                 println!("{} on {}", precision.name, cuda.name());
                 conforms(&cuda, precision);
                 broken_rows_are_reported(&cuda);
+                if dtype != Dtype::F32 {
+                    attention_of_models(&cuda, precision);
+                }
             }
             Err(unavailable) => return println!("SKIPPED, no card: {unavailable}"),
         }

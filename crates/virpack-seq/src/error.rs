@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::tokenize::bpe::BpeProblem;
+
 /// What can go wrong between a file and a packed batch, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -137,6 +139,46 @@ pub enum SeqError {
         record: u64,
     },
 
+    // --- chunks and frames: nucleotide.rs, translate.rs ---
+    /// A protein where nucleotides are wanted.
+    #[error(
+        "{}:{line}: record {id} is no nucleotide sequence: it holds {letter:?}, and {other} of its {letters} letters \
+         are none of A, C, G, T, U and N\nhint: this takes DNA or RNA; proteins are for `virpack embed`",
+        path.display()
+    )]
+    NotNucleotides {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line of the record's header, from 1.
+        line: u64,
+        /// The first word of its header.
+        id: Arc<str>,
+        /// Its first letter that stands for no nucleotide.
+        letter: char,
+        /// Letters in it that are none of A, C, G, T, U and N.
+        other: u64,
+        /// Letters in it.
+        letters: u64,
+    },
+    /// A number that NCBI has given to no genetic code.
+    #[error("there is no genetic code {number}\nhint: NCBI's are {known}")]
+    GeneticCode {
+        /// What was asked for.
+        number: u8,
+        /// The numbers that there are.
+        known: String,
+    },
+
+    // --- tokenizing: tokenize/bpe.rs ---
+    /// A tokenizer's file that cannot be used.
+    #[error("{}: {problem}\nhint: copy or download the model's tokenizer.json again", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: BpeProblem,
+    },
+
     // --- lengths and the loader: long.rs, loader.rs ---
     /// A record over the largest length, where such records are errors.
     #[error(
@@ -180,7 +222,7 @@ pub enum SeqError {
         "the loader's {worker} thread panicked: {message}\nhint: this is a fault of virpack's: please report it"
     )]
     WorkerPanicked {
-        /// What the thread did: `reading`, `tokenizing` or `collating`.
+        /// What the thread did: `reading`, `tokenizing`, `collating` or `framing`.
         worker: &'static str,
         /// What it said.
         message: String,

@@ -8,26 +8,33 @@
 
 pub mod batch;
 pub mod budget;
+pub mod chunk;
 pub mod collate;
 pub mod error;
+pub mod frames;
 pub mod loader;
 pub mod long;
+pub mod nucleotide;
 pub mod pack;
 pub mod plan;
 pub mod reader;
 pub mod record;
 pub mod slab;
 pub mod tokenize;
+pub mod translate;
 
 pub use batch::{PackedBatch, SequenceIndex, Window};
 pub use budget::{BudgetLimits, Footprint, available_memory, calculate_token_budget};
+pub use chunk::chunks;
 pub use collate::{CollatorCounters, CollatorOptions, VarlenCollator};
 pub use error::SeqError;
 pub use loader::{AsyncDataLoader, Loaded, LoaderOptions, create_async_dataloader};
 pub use long::{LengthPolicy, LongRecords};
+pub use nucleotide::expect_nucleotides;
 pub use pack::{Algorithm, GreedyPacker, LengthHistogram, PackStats, PackWorkspace, PackerOptions, Packing};
 pub use plan::{Plan, Planner, plan_records};
-pub use reader::{Input, ReadProgress, Records};
+pub use reader::{Input, InputChecksum, ReadProgress, Records};
 pub use record::{Record, SkipReason, SkippedRecord};
 pub use slab::{LengthCounts, TokenSlab};
-pub use tokenize::{EsmTokenizer, Tokenizer};
+pub use tokenize::{BpeTokenizer, EsmTokenizer, Tokenizer};
+pub use translate::{Frame, GeneticCode, OpenFrame, Translator};

@@ -1,19 +1,26 @@
 //! Inputs to packed batches, ahead of whoever consumes them.
 //!
 //! Three threads: one reads, decompresses and cuts the text into blocks of whole records; one parses and
-//! tokenizes; one collates. Between them go blocks and slabs of many records over bounded queues, so that
+//! tokenizes, with the help of others where tokens merge letters; one collates. Between them go blocks and slabs of many records over bounded queues, so that
 //! each runs at most a few steps ahead of the next.
 
 mod counters;
 mod link;
+mod parallel;
+mod slabs;
 mod workers;
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 pub use counters::LoaderCounters;
+pub(crate) use link::Stopped;
+pub(crate) use slabs::{SlabSender, create_slab_loader};
+pub(crate) use workers::{guard, spawn};
 
 use crate::batch::PackedBatch;
 use crate::collate::VarlenCollator;
@@ -35,11 +42,19 @@ pub struct LoaderOptions {
     /// When no record came for so long and no batch waits, the best batch so far is released. Off by
     /// default: with it, batches depend on time.
     pub max_wait: Option<Duration>,
+    /// Threads that tokenize where tokens merge letters ([`Tokenizer::merges_letters`]); None: half of the cores, at
+    /// most eight. What comes out does not depend on it.
+    pub tokenizer_threads: Option<NonZeroUsize>,
 }
 
 impl Default for LoaderOptions {
     fn default() -> Self {
-        LoaderOptions { prefetch: 4, lengths: LengthPolicy::default(), max_wait: None }
+        LoaderOptions {
+            prefetch: 4,
+            lengths: LengthPolicy::default(),
+            max_wait: None,
+            tokenizer_threads: None,
+        }
     }
 }
 
@@ -112,13 +127,7 @@ pub fn create_async_dataloader(
     }
     let (stop, stopped) = bounded(0);
     let (send, queue) = bounded(options.prefetch.max(1));
-    let shared = Shared {
-        _stop: stop,
-        counters: Arc::default(),
-        stats: Arc::default(),
-        progress: records.progress(),
-        inputs: Arc::clone(records.inputs()),
-    };
+    let shared = Shared::new(stop, &records);
     let (blocks, parser) = records.split();
     workers::start(workers::Work {
         blocks,
@@ -132,6 +141,18 @@ pub fn create_async_dataloader(
         stats: Arc::clone(&shared.stats),
     })?;
     Ok(AsyncDataLoader { queue, shared: Arc::new(shared) })
+}
+
+impl Shared {
+    fn new(stop: Sender<()>, records: &Records) -> Self {
+        Shared {
+            _stop: stop,
+            counters: Arc::default(),
+            stats: Arc::default(),
+            progress: records.progress(),
+            inputs: Arc::clone(records.inputs()),
+        }
+    }
 }
 
 impl AsyncDataLoader {
@@ -164,6 +185,19 @@ impl AsyncDataLoader {
                 self.shared.counters.add_consumer_wait(start.elapsed());
                 loaded
             }
+        }
+    }
+
+    /// As [`AsyncDataLoader::receive`], without waiting: pending where nothing has come yet.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn poll(&self) -> Poll<Option<Result<Loaded, SeqError>>> {
+        match self.queue.try_recv() {
+            Ok(loaded) => Poll::Ready(Some(loaded)),
+            Err(TryRecvError::Disconnected) => Poll::Ready(None),
+            Err(TryRecvError::Empty) => Poll::Pending,
         }
     }
 

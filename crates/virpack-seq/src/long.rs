@@ -14,7 +14,8 @@ pub enum LongRecords {
     #[default]
     Truncate,
     /// It becomes windows of the largest length, each with its own start and end token. The first starts
-    /// at residue 0, the last ends with the record and may be shorter.
+    /// at residue 0, the last ends with the record and may be shorter. Where tokens merge letters, each
+    /// window is tokenized on its own.
     Window {
         /// Residues that a window shares with the one before it.
         overlap: usize,
@@ -68,7 +69,8 @@ impl LengthPolicy {
         }
     }
 
-    /// Most tokens in a sequence that this policy lets through, special tokens included.
+    /// Most tokens in a sequence that this policy lets through, special tokens included; tokenizers that
+    /// merge letters stay well below.
     pub fn max_tokens(&self) -> usize {
         self.max_length.saturating_add(2)
     }
@@ -135,27 +137,38 @@ impl LengthPolicy {
         length: u64,
         slab: &mut TokenSlab,
     ) {
-        let mut scratch = std::mem::take(&mut slab.scratch);
-        scratch.clear();
-        let residues = tokenizer.tokenize(&record.sequence, usize::MAX, &mut scratch).residues;
-        let letters = &scratch[1..=residues];
-        let frame = tokenizer.frame();
         let stride = self.max_length - overlap.min(self.max_length / 2);
-        let count = 1 + residues.saturating_sub(self.max_length).div_ceil(stride);
-        for number in 0..count {
-            let start = number * stride;
-            let part = &letters[start..residues.min(start + self.max_length)];
-            let tokens = slab.tokens();
-            tokens.push(frame.start);
-            tokens.extend_from_slice(part);
-            tokens.push(frame.end);
-            let unknown = part.iter().filter(|&&token| token == frame.unknown).count() as u32;
-            let window = Window { number: number as u32, count: count as u32, start: start as u64 };
-            slab.close(SequenceIndex { unknown, window, ..index(record, length) });
+        let letters = length as usize;
+        let count = 1 + letters.saturating_sub(self.max_length).div_ceil(stride);
+        let window = |number: usize, unknown: u32| {
+            let start = (number * stride) as u64;
+            let window = Window { number: number as u32, count: count as u32, start };
+            SequenceIndex { unknown, window, ..index(record, length) }
+        };
+        let cut = |number: usize| number * stride..letters.min(number * stride + self.max_length);
+        if tokenizer.merges_letters() {
+            for number in 0..count {
+                let counts = tokenizer.tokenize(&record.sequence[cut(number)], usize::MAX, slab.tokens());
+                slab.close(window(number, counts.unknown));
+            }
+        } else {
+            let mut scratch = std::mem::take(&mut slab.scratch);
+            scratch.clear();
+            tokenizer.tokenize(&record.sequence, usize::MAX, &mut scratch);
+            let frame = tokenizer.frame();
+            for number in 0..count {
+                let part = &scratch[1..][cut(number)];
+                let tokens = slab.tokens();
+                tokens.push(frame.start);
+                tokens.extend_from_slice(part);
+                tokens.push(frame.end);
+                let unknown = part.iter().filter(|&&token| token == frame.unknown).count() as u32;
+                slab.close(window(number, unknown));
+            }
+            slab.scratch = scratch;
         }
         slab.counts.windowed += 1;
         slab.counts.windows += count as u64;
-        slab.scratch = scratch;
     }
 }
 
@@ -190,7 +203,7 @@ fn skipped(record: &Record, length: u64, reason: SkipReason) -> SkippedRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokenize::EsmTokenizer;
+    use crate::tokenize::{EsmTokenizer, Frame, TokenCounts};
 
     fn record(sequence: impl AsRef<[u8]>) -> Record {
         Record { line: 7, id: "r".into(), sequence: sequence.as_ref().to_vec(), ..Record::default() }
@@ -256,6 +269,53 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Two equal letters are one token.
+    struct Pairs;
+
+    impl Tokenizer for Pairs {
+        fn length(&self, sequence: &[u8]) -> u64 {
+            sequence.len() as u64
+        }
+
+        fn tokenize(&self, sequence: &[u8], max_length: usize, tokens: &mut Vec<u16>) -> TokenCounts {
+            let head = &sequence[..sequence.len().min(max_length)];
+            tokens.push(0);
+            let pairs = head.chunk_by(|a, b| a == b).flat_map(|run| run.chunks(2));
+            let before = tokens.len();
+            tokens.extend(pairs.map(|pair| 10 * u16::from(pair[0] - b'A' + 1) + pair.len() as u16));
+            let residues = tokens.len() - before;
+            tokens.push(2);
+            TokenCounts { residues, unknown: 0 }
+        }
+
+        fn frame(&self) -> Frame {
+            Frame { start: 0, end: 2, unknown: 1 }
+        }
+
+        fn merges_letters(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn where_tokens_merge_letters_cuts_go_between_letters() {
+        let apply = |long_records| {
+            let mut slab = TokenSlab::default();
+            policy(4, long_records).apply(&Pairs, &record("AAAAAABC"), &[], &mut slab).unwrap();
+            slab.drain().map(|(tokens, index)| (tokens.to_vec(), index)).collect::<Vec<_>>()
+        };
+        let truncated = apply(LongRecords::Truncate);
+        assert_eq!(truncated.len(), 1);
+        assert!(truncated[0].0 == [0, 12, 12, 2] && truncated[0].1.truncated);
+        // AAAA, then AAAA again from 1, ... each with tokens of its own.
+        let windows = apply(LongRecords::Window { overlap: 1 });
+        let tokens: Vec<_> = windows.iter().map(|(tokens, _)| tokens.as_slice()).collect();
+        assert_eq!(tokens, [&[0, 12, 12, 2][..], &[0, 12, 11, 21, 2], &[0, 21, 31, 2]]);
+        let starts: Vec<_> = windows.iter().map(|(_, index)| index.window.start).collect();
+        assert_eq!(starts, [0, 3, 6]);
+        assert!(windows.iter().all(|(_, index)| index.window.count == 3 && index.length == 8));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! limits are met, stands in `dev/reader.md`.
 
 mod blocks;
+mod checksum;
 mod input;
 mod parse;
 mod source;
@@ -13,6 +14,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use checksum::Checksums;
+pub use checksum::{InputChecksum, hex};
 pub use input::Input;
 
 use crate::error::SeqError;
@@ -45,11 +48,24 @@ use source::Source;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn open(inputs: &[Input]) -> Result<Records, SeqError> {
+    open_counted(inputs, ReadProgress::default())
+}
+
+/// As [`open`]; [`ReadProgress::checksums`] then tells what was read.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn open_with_checksums(inputs: &[Input]) -> Result<Records, SeqError> {
+    open_counted(inputs, ReadProgress { checksums: Some(Checksums::default()), ..ReadProgress::default() })
+}
+
+fn open_counted(inputs: &[Input], mut progress: ReadProgress) -> Result<Records, SeqError> {
     let times = inputs.iter().filter(|input| **input == Input::Stdin).count();
     if times > 1 {
         return Err(SeqError::StdinTwice { times });
     }
-    let mut progress = ReadProgress { total_bytes: Some(0), ..ReadProgress::default() };
+    progress.total_bytes = Some(0);
     for input in inputs {
         progress.total_bytes = input.probe()?.and_then(|bytes| Some(progress.total_bytes? + bytes));
     }
@@ -79,7 +95,7 @@ impl Records {
     ) -> Result<Records, SeqError> {
         let inputs: Arc<[Input]> = [Input::Path(name.into())].into();
         let progress = Arc::new(ReadProgress::default());
-        let source = Source::from_read(Box::new(reader), true, Arc::clone(&progress))
+        let source = Source::from_read(Box::new(reader), 0, true, Arc::clone(&progress))
             .map_err(|error| inputs[0].cannot_open(error))?;
         Ok(Records {
             blocks: Blocks::of(source, Arc::clone(&inputs), Arc::clone(&progress)),
@@ -143,6 +159,7 @@ pub struct ReadProgress {
     records: AtomicU64,
     total_bytes: Option<u64>,
     empty: std::sync::Mutex<Vec<u32>>,
+    checksums: Option<Checksums>,
 }
 
 impl ReadProgress {
@@ -164,6 +181,11 @@ impl ReadProgress {
     /// The numbers (from 0) of the inputs that were read to their end and held no record.
     pub fn empty_inputs(&self) -> Vec<u32> {
         self.empty.lock().map_or_else(|poisoned| poisoned.into_inner().clone(), |empty| empty.clone())
+    }
+
+    /// Sizes and checksums of the inputs read to their end, where [`open_with_checksums`] opened them.
+    pub fn checksums(&self) -> Vec<InputChecksum> {
+        self.checksums.as_ref().map(Checksums::all).unwrap_or_default()
     }
 
     fn add_bytes(&self, bytes: u64) {

@@ -14,6 +14,8 @@ pub struct TokenSlab {
     pub skipped: Vec<SkippedRecord>,
     /// Sums over the records of this slab.
     pub counts: LengthCounts,
+    /// Whether all that waits is to leave in batches once this slab is taken in.
+    pub flush: bool,
     /// Tokens of a record before it is cut into windows.
     pub(crate) scratch: Vec<u16>,
 }
@@ -93,6 +95,18 @@ impl TokenSlab {
         })
     }
 
+    /// Takes over what `other` holds, behind its own.
+    pub(crate) fn append(&mut self, other: &mut TokenSlab) {
+        let start = self.tokens.len();
+        let whole = other.ends.last().copied().unwrap_or(0);
+        self.tokens.extend_from_slice(&other.tokens[..whole]);
+        self.ends.extend(other.ends.iter().map(|end| start + end));
+        self.index.append(&mut other.index);
+        self.skipped.append(&mut other.skipped);
+        self.counts += other.counts;
+        other.clear();
+    }
+
     /// Empties the slab and keeps its memory, unless a huge record has blown it up.
     pub fn clear(&mut self) {
         const KEPT: usize = 4 << 20;
@@ -104,5 +118,6 @@ impl TokenSlab {
         self.index.clear();
         self.skipped.clear();
         self.counts = LengthCounts::default();
+        self.flush = false;
     }
 }

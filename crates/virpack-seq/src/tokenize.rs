@@ -1,14 +1,19 @@
 //! Letters to token ids.
 
+pub mod bpe;
 pub mod esm;
 
+use std::sync::Arc;
+
+pub use bpe::BpeTokenizer;
 pub use esm::EsmTokenizer;
 
 /// Turns the letters of a record into the token ids of one model.
 ///
 /// `length` counts what length limits count, `tokenize` appends ids to a buffer that its caller keeps,
-/// so that tokenizing allocates nothing a record. A tokenizer of one token a letter (ESM-2) and one that
-/// merges letters (byte-pair encoding) both fit: only the number of tokens differs.
+/// so that tokenizing need allocate nothing a record. A tokenizer of one token a letter (ESM-2) and one that
+/// merges letters (byte-pair encoding) both fit: the second gives at most as many tokens, never more, so
+/// that a limit on letters is one on tokens too.
 ///
 /// ```
 /// use virpack_seq::tokenize::{EsmTokenizer, Tokenizer};
@@ -23,12 +28,36 @@ pub trait Tokenizer: Send + Sync {
     /// literally in the text count as one.
     fn length(&self, sequence: &[u8]) -> u64;
 
-    /// Appends the start token, the tokens of the first letters of `sequence` (at most `max_length`
-    /// tokens) and the end token to `tokens`, and says what they were.
+    /// Appends the start token, the tokens of the first `max_length` letters of `sequence` and the end
+    /// token to `tokens`, and says what they were.
     fn tokenize(&self, sequence: &[u8], max_length: usize, tokens: &mut Vec<u16>) -> TokenCounts;
 
     /// The special tokens that frame every sequence.
     fn frame(&self) -> Frame;
+
+    /// Whether a token may stand for several letters; a letter is then a byte of the sequence, and long
+    /// records are cut between letters before they are tokenized, not between tokens.
+    fn merges_letters(&self) -> bool {
+        false
+    }
+}
+
+impl<T: Tokenizer + ?Sized> Tokenizer for Arc<T> {
+    fn length(&self, sequence: &[u8]) -> u64 {
+        (**self).length(sequence)
+    }
+
+    fn tokenize(&self, sequence: &[u8], max_length: usize, tokens: &mut Vec<u16>) -> TokenCounts {
+        (**self).tokenize(sequence, max_length, tokens)
+    }
+
+    fn frame(&self) -> Frame {
+        (**self).frame()
+    }
+
+    fn merges_letters(&self) -> bool {
+        (**self).merges_letters()
+    }
 }
 
 /// What one call of [`Tokenizer::tokenize`] appended.

@@ -364,3 +364,29 @@ fn twenty_thousand_proteins() {
     assert_eq!(records.len(), 20_000);
     assert_eq!(records.iter().map(|r| r.sequence.len()).sum::<usize>(), 796_890_072 / 88);
 }
+
+#[test]
+fn checksums_are_those_of_the_files_as_they_lie_on_disk() {
+    let text = ">a\nGCC\n".repeat(100_000);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(text.as_bytes()).unwrap();
+    let place = Files::new();
+    let files = [
+        place.write("plain.fa", &text),
+        place.write("packed.fa.gz", packed.finish().unwrap()),
+        place.write("empty.fa", ""),
+    ];
+    let inputs: Vec<Input> = files.iter().cloned().map(Input::from).collect();
+    let mut records = reader::open_with_checksums(&inputs).unwrap();
+    let mut record = Record::default();
+    while records.read(&mut record).unwrap() {}
+    let sums = records.progress().checksums();
+    assert_eq!(sums.len(), 3);
+    for (i, (sum, path)) in sums.iter().zip(&files).enumerate() {
+        let bytes = std::fs::read(path).unwrap();
+        let sha256 = reader::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
+        assert_eq!((sum.source as usize, sum.bytes as usize, &sum.sha256), (i, bytes.len(), &sha256));
+    }
+    // The published digest of nothing.
+    assert!(sums[2].sha256.starts_with("e3b0c44298fc1c149afbf4c8996fb924"));
+}

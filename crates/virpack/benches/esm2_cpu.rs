@@ -16,7 +16,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
-use virpack::device::{Cpu, Pool};
+use virpack::device::Cpu;
 use virpack::model::config::Esm2Config;
 use virpack::model::esm2::Esm2;
 use virpack::model::source::RandomTensors;
@@ -86,9 +86,9 @@ fn rate(cpu: &Arc<Cpu>, shape: &(&str, usize, usize, usize, usize), load: &str) 
         let start = Instant::now();
         let loader = AsyncDataLoader::new(records, EsmTokenizer::new(), collator, LoaderOptions::default())
             .expect("threads start");
-        let options = RunnerOptions { pool: Some(Pool::Mean), layer: layers, window_overlap: 0 };
-        let runner = AsyncInferenceRunner::new(Arc::clone(cpu), Arc::clone(&model), loader.clone(), options)
-            .expect("runs");
+        let options = RunnerOptions::mean(layers);
+        let device = (Arc::clone(cpu), Arc::clone(&model));
+        let runner = AsyncInferenceRunner::new(vec![device], loader.clone(), options).expect("runs");
         let mut rows = 0;
         for finished in runner {
             if let Finished::Embeddings { rows: r, values } = finished.expect("finite embeddings") {

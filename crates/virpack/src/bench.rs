@@ -134,7 +134,7 @@ struct Engine<B: Memory> {
 }
 
 impl<B: Memory + 'static> Engine<B> {
-    fn start(&self, time: Duration) -> Result<(AsyncDataLoader, AsyncInferenceRunner), Error> {
+    fn start(&self, time: Duration) -> Result<AsyncInferenceRunner, Error> {
         let records = Records::from_reader("made-up records", SyntheticFasta::new(self.load, time, 7))?;
         let packer = GreedyPacker::new(PackerOptions::new(self.token_budget, self.lengths.max_tokens()))?;
         let buffer_size = buffer_size(self.token_budget);
@@ -142,15 +142,14 @@ impl<B: Memory + 'static> Engine<B> {
         let collator = VarlenCollator::new(packer, options)?;
         let options = LoaderOptions { lengths: self.lengths, ..LoaderOptions::default() };
         let loader = AsyncDataLoader::new(records, EsmTokenizer::new(), collator, options)?;
-        let options =
-            RunnerOptions { pool: Some(Pool::Mean), layer: self.model.config().layers, window_overlap: 0 };
-        let (backend, model) = (Arc::clone(&self.backend), Arc::clone(&self.model));
-        Ok((loader.clone(), AsyncInferenceRunner::new(backend, model, loader, options)?))
+        let options = RunnerOptions::mean(self.model.config().layers);
+        let device = (Arc::clone(&self.backend), Arc::clone(&self.model));
+        AsyncInferenceRunner::new(vec![device], loader, options)
     }
 
     /// When the first batch's results are there.
     fn first_batch(&self) -> Result<Instant, Error> {
-        let (_, mut runner) = self.start(Duration::from_millis(100))?;
+        let mut runner = self.start(Duration::from_millis(100))?;
         runner.next().transpose()?;
         let first = Instant::now();
         runner.try_for_each(|finished| finished.map(|_| ()))?;
@@ -159,9 +158,9 @@ impl<B: Memory + 'static> Engine<B> {
 
     /// From the first results to the last.
     fn run(&self, time: Duration) -> Result<Round, Error> {
-        let (_, mut runner) = self.start(time)?;
+        let mut runner = self.start(time)?;
         runner.next().transpose()?;
-        let (begin, busy_before) = (Instant::now(), runner.busy());
+        let (begin, busy_before) = (Instant::now(), runner.tallies()[0].busy);
         let (mut tokens, mut sequences) = (0, 0);
         for finished in &mut runner {
             if let Finished::Embeddings { rows, .. } = finished? {
@@ -173,7 +172,7 @@ impl<B: Memory + 'static> Engine<B> {
         Ok(Round {
             tokens_per_second: tokens as f64 / seconds,
             sequences_per_second: sequences as f64 / seconds,
-            busy: (runner.busy() - busy_before).as_secs_f64() / seconds,
+            busy: (runner.tallies()[0].busy - busy_before).as_secs_f64() / seconds,
             ceiling: 0.0,
         })
     }

@@ -3,25 +3,28 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use virpack_device::{Cpu, Cuda, CudaOptions, Dtype};
 
 use crate::Error;
 
 /// Where a model is to run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// The first NVIDIA GPU that can be used, else the CPU.
     #[default]
     Auto,
     /// The CPU.
     Cpu,
-    /// The NVIDIA GPU of this number, as `nvidia-smi` counts.
-    Cuda(usize),
+    /// The NVIDIA GPUs of these numbers, as `nvidia-smi` counts.
+    Cuda(Vec<usize>),
+    /// Every NVIDIA GPU.
+    AllCuda,
 }
 
 /// How a device is asked for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct DeviceOptions {
     /// Where to run.
     pub device: DeviceChoice,
@@ -35,13 +38,22 @@ pub struct DeviceOptions {
 #[derive(Debug)]
 pub enum Device {
     /// The CPU, in float32.
-    Cpu(Cpu),
+    Cpu(Arc<Cpu>),
     /// An NVIDIA GPU.
-    Cuda(Box<Cuda>),
+    Cuda(Arc<Cuda>),
+}
+
+/// Devices that are ready, of one kind.
+#[derive(Debug)]
+pub enum Devices {
+    /// The CPU, in float32.
+    Cpu(Arc<Cpu>),
+    /// NVIDIA GPUs, at least one.
+    Cuda(Vec<Arc<Cuda>>),
 }
 
 impl DeviceOptions {
-    /// Makes the device ready.
+    /// Makes the one device ready.
     ///
     /// ```
     /// use virpack::devices::{Device, DeviceChoice, DeviceOptions};
@@ -53,15 +65,35 @@ impl DeviceOptions {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] where the device that was asked for cannot be used: another one is never taken
-    /// instead. [`Error::CpuDtype`] for 16 bits on a CPU.
+    /// As [`DeviceOptions::open_all`]; [`Error::OneDevice`] where several are meant.
     pub fn open(&self) -> Result<Device, Error> {
-        match self.device {
+        match self.open_all()? {
+            Devices::Cpu(cpu) => Ok(Device::Cpu(cpu)),
+            Devices::Cuda(mut cards) => match (cards.pop(), cards.is_empty()) {
+                (Some(card), true) => Ok(Device::Cuda(card)),
+                _ => Err(Error::OneDevice { device: self.device.clone() }),
+            },
+        }
+    }
+
+    /// Makes all devices ready.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] where a device that was asked for cannot be used: another one is never taken instead.
+    /// [`Error::CpuDtype`] for 16 bits on a CPU.
+    pub fn open_all(&self) -> Result<Devices, Error> {
+        match &self.device {
             DeviceChoice::Cpu => self.cpu(),
-            DeviceChoice::Cuda(ordinal) => self.cuda(ordinal),
+            DeviceChoice::Cuda(ordinals) => self.cuda(ordinals),
+            DeviceChoice::AllCuda => match Cuda::count() {
+                Ok(count) if count > 0 => self.cuda(&(0..count).collect::<Vec<_>>()),
+                // The first one's reason.
+                _ => self.cuda(&[0]),
+            },
             DeviceChoice::Auto => {
                 let count = Cuda::count().unwrap_or(0);
-                match (0..count).find_map(|ordinal| self.cuda(ordinal).ok()) {
+                match (0..count).find_map(|ordinal| self.cuda(&[ordinal]).ok()) {
                     Some(device) => Ok(device),
                     None => self.cpu(),
                 }
@@ -69,19 +101,20 @@ impl DeviceOptions {
         }
     }
 
-    fn cpu(&self) -> Result<Device, Error> {
+    fn cpu(&self) -> Result<Devices, Error> {
         match self.dtype {
-            None | Some(Dtype::F32) => Ok(Device::Cpu(Cpu::new(self.threads)?)),
+            None | Some(Dtype::F32) => Ok(Devices::Cpu(Arc::new(Cpu::new(self.threads)?))),
             Some(dtype) => Err(Error::CpuDtype { dtype, auto: self.device == DeviceChoice::Auto }),
         }
     }
 
-    fn cuda(&self, ordinal: usize) -> Result<Device, Error> {
+    fn cuda(&self, ordinals: &[usize]) -> Result<Devices, Error> {
         let options = CudaOptions { dtype: self.dtype.unwrap_or_default() };
-        match Cuda::new(ordinal, options) {
-            Ok(cuda) => Ok(Device::Cuda(Box::new(cuda))),
-            Err(why) => Err(Error::Unavailable { device: DeviceChoice::Cuda(ordinal), why }),
-        }
+        let open = |&ordinal: &usize| {
+            let unavailable = |why| Error::Unavailable { device: DeviceChoice::Cuda(vec![ordinal]), why };
+            Cuda::new(ordinal, options).map(Arc::new).map_err(unavailable)
+        };
+        Ok(Devices::Cuda(ordinals.iter().map(open).collect::<Result<_, _>>()?))
     }
 }
 
@@ -89,15 +122,20 @@ impl FromStr for DeviceChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let number = |n: &str| n.parse().ok().map(DeviceChoice::Cuda);
+        let wrong = || "expected auto, cpu, cuda, cuda:N, cuda:N,M or cuda:all".to_owned();
         match text {
             "auto" => Ok(DeviceChoice::Auto),
             "cpu" => Ok(DeviceChoice::Cpu),
-            "cuda" => Ok(DeviceChoice::Cuda(0)),
-            other => other
-                .strip_prefix("cuda:")
-                .and_then(number)
-                .ok_or_else(|| "expected auto, cpu, cuda or cuda:N".to_owned()),
+            "cuda" => Ok(DeviceChoice::Cuda(vec![0])),
+            "cuda:all" => Ok(DeviceChoice::AllCuda),
+            other => {
+                let numbers = other.strip_prefix("cuda:").ok_or_else(wrong)?.split(',');
+                let numbers: Vec<usize> =
+                    numbers.map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
+                let twice = numbers.iter().enumerate().find(|(i, n)| numbers[..*i].contains(n));
+                twice.map_or(Ok(()), |(_, n)| Err(format!("cuda:{n} stands there twice")))?;
+                Ok(DeviceChoice::Cuda(numbers))
+            }
         }
     }
 }
@@ -107,7 +145,11 @@ impl fmt::Display for DeviceChoice {
         match self {
             DeviceChoice::Auto => f.write_str("auto"),
             DeviceChoice::Cpu => f.write_str("cpu"),
-            DeviceChoice::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+            DeviceChoice::AllCuda => f.write_str("cuda:all"),
+            DeviceChoice::Cuda(ordinals) => {
+                let numbers: Vec<String> = ordinals.iter().map(usize::to_string).collect();
+                write!(f, "cuda:{}", numbers.join(","))
+            }
         }
     }
 }
@@ -118,11 +160,12 @@ mod tests {
 
     #[test]
     fn names_of_devices() {
-        for choice in [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda(3)] {
+        use DeviceChoice::{AllCuda, Auto, Cpu, Cuda};
+        for choice in [Auto, Cpu, AllCuda, Cuda(vec![3]), Cuda(vec![0, 2])] {
             assert_eq!(choice.to_string().parse(), Ok(choice));
         }
-        assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
-        for wrong in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "CPU", "cuda0"] {
+        assert_eq!("cuda".parse(), Ok(Cuda(vec![0])));
+        for wrong in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "CPU", "cuda0", "cuda:0,", "cuda:1,1"] {
             assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
         }
     }
@@ -138,9 +181,10 @@ mod tests {
 
     #[test]
     fn a_card_that_is_not_there_is_an_error() {
-        let options = DeviceOptions { device: DeviceChoice::Cuda(4_000), ..DeviceOptions::default() };
+        let options = DeviceOptions { device: DeviceChoice::Cuda(vec![4_000]), ..DeviceOptions::default() };
         let error = options.open().unwrap_err();
-        assert!(matches!(error, Error::Unavailable { device: DeviceChoice::Cuda(4_000), .. }), "{error}");
+        assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+        assert!(error.to_string().starts_with("cuda:4000 cannot be used: "), "{error}");
         assert!(error.to_string().contains("hint: "), "{error}");
     }
 }

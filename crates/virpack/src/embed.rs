@@ -4,21 +4,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use virpack_device::{Cpu, Cuda, Pool};
+use virpack_device::{Cpu, Pool};
 use virpack_seq::{
-    AsyncDataLoader, CollatorOptions, EsmTokenizer, GreedyPacker, Input, LengthCounts, LengthPolicy,
-    LoaderOptions, LongRecords, PackStats, PackerOptions, Records, VarlenCollator,
+    AsyncDataLoader, CollatorOptions, GreedyPacker, Input, LengthCounts, LengthPolicy, LoaderOptions,
+    LongRecords, PackStats, PackerOptions, Records, VarlenCollator,
 };
 
 use crate::Error;
-use crate::devices::{Device, DeviceOptions};
-use crate::memory::{self, Memory};
-use crate::model::checksum::WeightsChecksum;
-use crate::model::config::Esm2Config;
-use crate::model::esm2::{Esm2, shape};
+use crate::devices::{DeviceOptions, Devices};
+use crate::memory::Memory;
+use crate::model::ModelConfig;
+use crate::model::checksum::{Summing, sum_of_all};
 use crate::model::weights::Weights;
 use crate::output::{self, EmbeddingWriter, OutputDtype, OutputFormat, OutputOptions, Written};
-use crate::runner::{self, AsyncInferenceRunner, Finished, RunnerOptions};
+use crate::ready::{self, Ready};
+use crate::runner::{self, AsyncInferenceRunner, DeviceTally, Finished, RunnerOptions};
 
 /// Records collected before packing unless asked otherwise: where the token budget is large, as many as make two and a
 /// half batches of short peptides (some 50 tokens), as fewer pack worse.
@@ -55,6 +55,8 @@ pub struct EmbedOptions {
     pub packing: bool,
     /// What runs the model.
     pub device: DeviceOptions,
+    /// How long a device may hold a batch without giving one back before it is given up; None: for ever.
+    pub device_timeout: Option<Duration>,
     /// Replace an output that exists.
     pub force: bool,
 }
@@ -74,6 +76,13 @@ pub enum Told {
         /// Most tokens in a batch.
         token_budget: usize,
         /// What the device said.
+        reason: String,
+    },
+    /// A device failed and gets nothing more; what it held is run by the others.
+    Lost {
+        /// Its place among the devices.
+        device: usize,
+        /// What went wrong.
         reason: String,
     },
     /// How far the run is; after each batch.
@@ -106,8 +115,8 @@ pub struct Summary {
     pub elapsed: Duration,
     /// Time the device waited for data.
     pub waited: Duration,
-    /// Time the device computed.
-    pub busy: Duration,
+    /// Each device, for people, and what it has done.
+    pub devices: Vec<(String, DeviceTally)>,
     /// Inputs that held nothing.
     pub empty_inputs: Vec<Input>,
 }
@@ -121,55 +130,49 @@ pub struct Summary {
 /// Everything that can go wrong is told with what, where and what to do; the output then does not exist.
 pub fn embed(options: &EmbedOptions, tell: impl FnMut(Told)) -> Result<Summary, Error> {
     options.check()?;
-    match options.device.open()? {
-        Device::Cpu(cpu) => embed_on(Arc::new(cpu), options, tell),
-        Device::Cuda(cuda) => embed_on(Arc::<Cuda>::from(cuda), options, tell),
+    match options.device.open_all()? {
+        Devices::Cpu(cpu) => embed_on(vec![cpu], options, tell),
+        Devices::Cuda(cards) => embed_on(cards, options, tell),
     }
 }
 
-/// [`embed`] on a device that is ready.
+/// [`embed`] on devices that are ready, at least one.
 ///
 /// # Errors
 ///
 /// As [`embed`].
 pub fn embed_on<B: Memory + 'static>(
-    backend: Arc<B>,
+    backends: Vec<Arc<B>>,
     options: &EmbedOptions,
     mut tell: impl FnMut(Told),
 ) -> Result<Summary, Error> {
     let records = virpack_seq::reader::open(&options.inputs)?;
     let weights = Weights::open(&options.model)?;
-    let config = Esm2Config::of(&weights)?;
-    let runner_options = options.runner(&config)?;
-    let (shape, residues) = (shape(&config), options.pool.is_none());
-    let asked = memory::token_budget(&*backend, &shape, &options.lengths, residues, options.token_budget)?;
-    let checksum = WeightsChecksum::start(&weights)?;
-    let model = Arc::new(Esm2::load(&*backend, &weights)?);
+    let config = ModelConfig::of(&weights)?;
+    options.layer(&config)?;
+    let sums = Summing::start(weights.files().map(|(path, _)| path.to_owned()).collect())?;
+    let residues = options.pool.is_none();
+    let devices = ready::all(backends, &weights, &options.lengths, residues, options.token_budget)?;
     drop(weights);
-    let token_budget = memory::reserve(&*backend, &shape, &options.lengths, residues, asked)?;
-    let about = options.about(runner_options.layer, checksum.finish()?);
-    let mut out = output::create(&options.output, config.hidden, options.output(about))?;
-    tell(Told::Device { name: backend.name(), token_budget });
-    if token_budget < asked {
-        tell(Told::Halved { token_budget, reason: format!("no room for batches of {asked} tokens") });
-    }
+    let about = options.about(&config, &sum_of_all(&sums.finish()?))?;
+    let mut out = output::create(&options.output, config.hidden(), options.output(about))?;
+    devices.iter().for_each(|device| device.told().for_each(&mut tell));
     let start = Instant::now();
-    let collator = options.collator(token_budget)?;
-    let loader = AsyncDataLoader::new(records, EsmTokenizer::new(), collator, options.loader())?;
-    let runner = AsyncInferenceRunner::new(backend, model, loader.clone(), runner_options)?;
-    let busy = write_all(runner, &loader, &mut out, config.hidden, tell)?;
+    let (loader, runner) = options.start(&devices, records)?;
+    let tallies = write_all(runner, &loader, &mut out, config.hidden(), tell)?;
     let written = out.finish(loader.counters().lengths.records)?;
-    Ok(summary(&loader, written, start.elapsed(), busy))
+    let names = devices.iter().map(|device| device.backend.name());
+    Ok(summary(&loader, written, start.elapsed(), names.zip(tallies).collect()))
 }
 
-/// Hands all results to the writer; gives the time the device was busy.
+/// Hands all results to the writer; gives what each device has done.
 fn write_all(
     mut results: AsyncInferenceRunner,
     loader: &AsyncDataLoader,
     out: &mut EmbeddingWriter,
     hidden: usize,
     mut tell: impl FnMut(Told),
-) -> Result<Duration, Error> {
+) -> Result<Vec<DeviceTally>, Error> {
     let mut records = 0;
     for finished in &mut results {
         match finished? {
@@ -190,15 +193,21 @@ fn write_all(
                 records += skipped.len() as u64;
             }
             Finished::Halved { token_budget, reason } => tell(Told::Halved { token_budget, reason }),
+            Finished::Lost { device, reason } => tell(Told::Lost { device, reason }),
         }
         let read = loader.progress();
         let (bytes, total_bytes) = (read.bytes(), read.total_bytes());
         tell(Told::Progress(Progress { bytes, total_bytes, records }));
     }
-    Ok(results.busy())
+    Ok(results.tallies())
 }
 
-fn summary(loader: &AsyncDataLoader, written: Written, elapsed: Duration, busy: Duration) -> Summary {
+fn summary(
+    loader: &AsyncDataLoader,
+    written: Written,
+    elapsed: Duration,
+    devices: Vec<(String, DeviceTally)>,
+) -> Summary {
     let counters = loader.counters();
     let empty = loader.progress().empty_inputs();
     Summary {
@@ -208,14 +217,23 @@ fn summary(loader: &AsyncDataLoader, written: Written, elapsed: Duration, busy: 
         tokens: counters.tokens,
         elapsed,
         waited: counters.consumer_wait,
-        busy,
+        devices,
         empty_inputs: empty.iter().map(|&i| loader.inputs()[i as usize].clone()).collect(),
+    }
+}
+
+impl Summary {
+    /// The share of the time that the devices computed.
+    pub fn busy(&self) -> f64 {
+        let busy: f64 = self.devices.iter().map(|(_, tally)| tally.busy.as_secs_f64()).sum();
+        busy / self.devices.len() as f64 / self.elapsed.as_secs_f64().max(1e-9)
     }
 }
 
 impl EmbedOptions {
     /// Mean embeddings of the last layer by `model`, a directory or file of weights, as `virpack embed`
-    /// makes them without further options.
+    /// makes them without further options. Lengths are ESM-2's; for another model `lengths.max_length` is
+    /// [`ModelConfig::max_length`].
     pub fn new(inputs: Vec<Input>, model: &Path, output: &Path) -> Self {
         EmbedOptions {
             inputs,
@@ -231,6 +249,7 @@ impl EmbedOptions {
             buffer_size: None,
             packing: true,
             device: DeviceOptions::default(),
+            device_timeout: None,
             force: false,
         }
     }
@@ -254,36 +273,50 @@ impl EmbedOptions {
         Ok(())
     }
 
-    fn runner(&self, config: &Esm2Config) -> Result<RunnerOptions, Error> {
-        let layers = config.layers as i64;
+    /// Starts the threads that read, pack and run. All devices get batches of the smallest one's budget.
+    fn start<B: Memory + 'static>(
+        &self,
+        devices: &[Ready<B>],
+        records: Records,
+    ) -> Result<(AsyncDataLoader, AsyncInferenceRunner), Error> {
+        let model = &devices[0].model;
+        let window_overlap = match self.lengths.long_records {
+            LongRecords::Window { overlap } if !model.tokenizer.merges_letters() => overlap,
+            _ => 0,
+        };
+        let (pool, layer, device_timeout) = (self.pool, self.layer(&model.config)?, self.device_timeout);
+        let options = RunnerOptions { pool, layer, window_overlap, device_timeout };
+        let token_budget = devices.iter().map(|device| device.token_budget).min().unwrap_or(0);
+        let tokenizer = Arc::clone(&model.tokenizer);
+        let loader = AsyncDataLoader::new(records, tokenizer, self.collator(token_budget)?, self.loader())?;
+        let on = |device: &Ready<B>| (Arc::clone(&device.backend), Arc::clone(&device.model.encoder));
+        let runner = AsyncInferenceRunner::new(devices.iter().map(on).collect(), loader.clone(), options)?;
+        Ok((loader, runner))
+    }
+
+    fn layer(&self, config: &ModelConfig) -> Result<usize, Error> {
+        let layers = config.layers() as i64;
         let asked = self.layer.unwrap_or(layers);
         // fair-esm counts 0 (the embeddings) to the number of layers, and -1 is the last.
         let layer = if asked < 0 { asked + layers + 1 } else { asked };
         if !(0..=layers).contains(&layer) {
-            return Err(Error::NoLayer { layer: asked, layers: config.layers });
+            return Err(Error::NoLayer { layer: asked, layers: config.layers() });
         }
-        let window_overlap = match self.lengths.long_records {
-            LongRecords::Window { overlap } => overlap,
-            _ => 0,
-        };
-        Ok(RunnerOptions { pool: self.pool, layer: layer as usize, window_overlap })
+        Ok(layer as usize)
     }
 
     /// What a file says of the run it comes from.
-    fn about(&self, layer: usize, checksum: String) -> Vec<(String, String)> {
+    fn about(&self, config: &ModelConfig, sha256: &str) -> Result<Vec<(String, String)>, Error> {
         let pool = match self.pool {
             Some(Pool::Mean) => "mean",
             Some(Pool::Cls) => "cls",
             Some(Pool::Max) => "max",
             None => "none",
         };
-        let facts = [
-            ("model", self.model_name.clone()),
-            ("model_sha256", checksum),
-            ("pool", pool.to_owned()),
-            ("layer", layer.to_string()),
-        ];
-        facts.map(|(name, value)| (format!("virpack.{name}"), value)).to_vec()
+        let layer = self.layer(config)?.to_string();
+        let facts =
+            [("model", &*self.model_name), ("model_sha256", sha256), ("pool", pool), ("layer", &*layer)];
+        Ok(facts.map(|(name, value)| (format!("virpack.{name}"), value.to_owned())).to_vec())
     }
 
     fn output(&self, metadata: Vec<(String, String)>) -> OutputOptions {
@@ -322,27 +355,22 @@ pub fn embed_records(
 ) -> Result<Vec<(output::Row, Vec<f32>)>, Error> {
     let cpu = Arc::new(Cpu::new(options.device.threads)?);
     let weights = Weights::open(&options.model)?;
-    let config = Esm2Config::of(&weights)?;
-    let budget = memory::token_budget(&*cpu, &shape(&config), &options.lengths, false, options.token_budget)?;
-    let model = Arc::new(Esm2::load(&*cpu, &weights)?);
-    collect(cpu, model, records, options, budget)
+    let devices = ready::all(vec![cpu], &weights, &options.lengths, false, options.token_budget)?;
+    collect(&devices, records, options)
 }
 
 /// The records with their embeddings, in memory and in the input's order.
 pub(crate) fn collect<B: Memory + 'static>(
-    backend: Arc<B>,
-    model: Arc<Esm2<B>>,
+    devices: &[Ready<B>],
     records: Records,
     options: &EmbedOptions,
-    token_budget: usize,
 ) -> Result<Vec<(output::Row, Vec<f32>)>, Error> {
-    let config = model.config().clone();
-    let collator = options.collator(token_budget)?;
-    let loader = AsyncDataLoader::new(records, EsmTokenizer::new(), collator, options.loader())?;
+    let hidden = devices[0].model.config.hidden();
+    let (_loader, runner) = options.start(devices, records)?;
     let mut all = Vec::new();
-    for finished in AsyncInferenceRunner::new(backend, model, loader, options.runner(&config)?)? {
+    for finished in runner {
         if let Finished::Embeddings { rows, values } = finished? {
-            all.extend(rows.into_iter().zip(values.chunks_exact(config.hidden).map(<[f32]>::to_vec)));
+            all.extend(rows.into_iter().zip(values.chunks_exact(hidden).map(<[f32]>::to_vec)));
         }
     }
     all.sort_by_key(|(row, _)| row.record);

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::classifier::{ClassifierProblem, fitting};
 use crate::devices::DeviceChoice;
-use crate::model::published::PUBLISHED;
+use crate::model::published::{NUCLEOTIDE, PUBLISHED};
 use crate::model::weights::{CheckpointError, Dtype};
 use crate::output::OutputError;
 use virpack_device::{DeviceError, Dtype as DeviceDtype, Unavailable};
@@ -264,6 +265,37 @@ pub enum Error {
         supported: &'static str,
     },
 
+    // --- the classifier: classifier.rs ---
+    /// A file that holds no classifier, or one that virpack would run wrongly.
+    #[error(
+        "{}: no classifier that virpack runs: {problem}\n\
+         hint: it runs Linear, BatchNorm1d, ReLU, Dropout, Linear to 2 classes (others, virus), saved by torch as a \
+         module or a state dict, or as safetensors", path.display()
+    )]
+    Classifier {
+        /// The file.
+        path: PathBuf,
+        /// What is in it instead.
+        problem: ClassifierProblem,
+    },
+    /// A classifier that takes vectors of other widths than the models give.
+    #[error(
+        "{} takes {width} features, but the nucleotide model gives {nucleotide} and the peptide model {peptide}, \
+         {} together\n\
+         hint: name the models that the classifier was trained with: {}",
+        path.display(), nucleotide + peptide, fitting(*width, *nucleotide, *peptide)
+    )]
+    ClassifierWidths {
+        /// The classifier's file.
+        path: PathBuf,
+        /// Features that it takes.
+        width: usize,
+        /// Width of the nucleotide model.
+        nucleotide: usize,
+        /// Width of the peptide model.
+        peptide: usize,
+    },
+
     // --- running: runner.rs, embed.rs ---
     /// A device refused or failed.
     #[error(transparent)]
@@ -307,6 +339,22 @@ pub enum Error {
         /// What it was for.
         thread: &'static str,
     },
+    /// A device that gave no results for too long.
+    #[error(
+        "device {device} held a batch for more than {seconds} s\nhint: see `nvidia-smi` and the system's log; --device-timeout sets the seconds"
+    )]
+    Hung {
+        /// Its place among the devices asked for.
+        device: usize,
+        /// Seconds it was waited for.
+        seconds: u64,
+    },
+    /// Several devices for what runs on one.
+    #[error("{device} is several devices, and this runs on one\nhint: name one of them, as in cuda:0")]
+    OneDevice {
+        /// What was asked for.
+        device: DeviceChoice,
+    },
     /// Records of several windows of which some never came: a fault of virpack's.
     #[error(
         "{records} records lack some of their windows\nhint: this is a fault of virpack's: please report it"
@@ -322,6 +370,38 @@ pub enum Error {
          hint: raise --max-length instead, or use --long-records truncate, skip or error"
     )]
     ResidueWindows,
+    /// Frames whose embeddings never came: a fault of virpack's.
+    #[error(
+        "{places} records, chunks or frames never had their embeddings\n\
+         hint: this is a fault of virpack's: please report it"
+    )]
+    EmbeddingsMissing {
+        /// How many.
+        places: usize,
+    },
+    /// A model of the wrong kind.
+    #[error(
+        "{}: {option} names {given} here, and must name {wanted}\n\
+         hint: --nucleotide-model reads the bases, --protein-model the peptides", path.display()
+    )]
+    WrongModel {
+        /// The model's file or directory.
+        path: PathBuf,
+        /// The option that named it.
+        option: &'static str,
+        /// What it is.
+        given: &'static str,
+        /// What it must be.
+        wanted: &'static str,
+    },
+    /// A share that is none.
+    #[error("{option} must be between 0 and 1, and is {given}")]
+    NoShare {
+        /// The option's name.
+        option: &'static str,
+        /// What was asked for.
+        given: f64,
+    },
     /// Embeddings with NaN or infinity.
     #[error(
         "NaN or infinity in the embeddings of {}\n\
@@ -352,6 +432,7 @@ impl Error {
             self,
             Error::Panicked { .. }
                 | Error::WindowsMissing { .. }
+                | Error::EmbeddingsMissing { .. }
                 | Error::Device(DeviceError::Shape { .. } | DeviceError::TokenId { .. })
                 | Error::Output(
                     OutputError::Duplicate { .. }
@@ -372,5 +453,6 @@ fn list(ids: &[String]) -> String {
 }
 
 fn published_names() -> String {
-    PUBLISHED.map(|model| model.name).join(", ")
+    let names = PUBLISHED.iter().map(|model| model.name).chain(NUCLEOTIDE);
+    names.collect::<Vec<_>>().join(", ")
 }

@@ -6,12 +6,16 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod classifier;
 pub mod devices;
 pub mod embed;
 mod error;
+pub mod frames;
 pub mod memory;
 pub mod model;
 pub mod output;
+pub mod predict;
+mod ready;
 pub mod runner;
 pub mod synthetic;
 pub mod validate;

@@ -37,6 +37,25 @@ pub struct ModelShape {
     pub head_width: usize,
 }
 
+/// A model's tensors by name and shape, for [`weights`].
+pub(crate) type Tensors = [(String, Vec<usize>)];
+
+/// Values of each weight matrix as it is uploaded (the embedding table, then every layer's products), and of all
+/// vectors among `tensors`.
+pub(crate) fn weights(
+    tensors: &Tensors,
+    table: [usize; 2],
+    products: &[[usize; 2]],
+    layers: usize,
+) -> (Vec<u64>, u64) {
+    let values = |[outputs, inputs]: [usize; 2]| (outputs * inputs) as u64;
+    let layer = products.iter().copied().map(values);
+    let matrices =
+        std::iter::once(values(table)).chain(std::iter::repeat_n(layer, layers).flatten()).collect();
+    let vectors = tensors.iter().filter(|(_, shape)| shape.len() == 1);
+    (matrices, vectors.map(|(_, shape)| shape[0] as u64).sum())
+}
+
 /// A device that says what models take on it.
 pub trait Memory: Backend {
     /// The device, for people.

@@ -1,18 +1,25 @@
 //! Models: where their files come from, what they hold, and how they run.
 
-pub mod checksum;
+mod any;
+pub(crate) mod checksum;
 pub mod config;
+pub mod dnabert_s;
 pub mod esm2;
 pub mod hub;
+mod layers;
 pub mod published;
 pub mod source;
 pub mod weights;
 
+use std::sync::Arc;
+
 use crate::Error;
-use config::Esm2Config;
+pub use any::{Model, ModelConfig};
+use config::DnabertConfig;
 use hub::HubOptions;
-use published::Published;
+use published::{NUCLEOTIDE, Published};
 use virpack_device::{Backend, DeviceError, PoolSpan};
+use virpack_seq::{EsmTokenizer, Tokenizer};
 use weights::Weights;
 
 /// A model that turns a packed batch into one row of hidden states a token.
@@ -36,31 +43,50 @@ pub trait Encoder<B: Backend>: Send + Sync {
 }
 
 /// The settings of the model that `model` means, without downloading anything: of its weights where they are on
-/// this machine (checked as [`Esm2Config::of`] does), else of the published model of that name.
+/// this machine (checked as [`ModelConfig::of`] does), else of the published model of that name.
 ///
 /// ```
 /// use virpack::model::{config_of, hub::HubOptions};
 ///
-/// assert_eq!(config_of("esm2_t33_650M_UR50D", &HubOptions::from_env())?.layers, 33);
+/// assert_eq!(config_of("esm2_t33_650M_UR50D", &HubOptions::from_env())?.layers(), 33);
+/// assert_eq!(config_of("zhihan1996/DNABERT-S", &HubOptions::from_env())?.hidden(), 768);
 /// assert!(config_of("no/such/directory", &HubOptions::from_env()).is_err());
 /// # Ok::<(), virpack::Error>(())
 /// ```
 ///
 /// # Errors
 ///
-/// Those of [`hub::local`], [`Weights::open`] and [`Esm2Config::of`]; [`Error::NotCached`] for another repository
+/// Those of [`hub::local`], [`Weights::open`] and [`ModelConfig::of`]; [`Error::NotCached`] for another repository
 /// whose files are not here.
-pub fn config_of(model: &str, hub: &HubOptions) -> Result<Esm2Config, Error> {
+pub fn config_of(model: &str, hub: &HubOptions) -> Result<ModelConfig, Error> {
     if let Some(path) = hub::local(model, hub)? {
-        return Esm2Config::of(&Weights::open(&path)?);
+        return ModelConfig::of(&Weights::open(&path)?);
     }
     let repository = hub::repository(model)?;
     match Published::find(&repository.id) {
-        Some(published) => Ok(published.config()),
-        None => Err(Error::NotCached {
-            repository: repository.id,
-            cache: hub.cache.clone(),
-            offline: hub.offline,
-        }),
+        Some(published) => Ok(ModelConfig::Esm2(published.config())),
+        None if NUCLEOTIDE.contains(&&*repository.id) => {
+            Ok(ModelConfig::DnabertS(DnabertConfig::published()))
+        }
+        None => Err(not_cached(repository.id, hub)),
     }
+}
+
+/// The tokenizer of the model that `model` means, without downloading anything: ESM-2's is part of virpack, others
+/// are read from where the model is on this machine.
+///
+/// # Errors
+///
+/// Those of [`config_of`] and [`ModelConfig::tokenizer`]; [`Error::NotCached`] for a tokenizer that is not here.
+pub fn tokenizer_of(model: &str, hub: &HubOptions) -> Result<Arc<dyn Tokenizer>, Error> {
+    if let ModelConfig::Esm2(_) = config_of(model, hub)? {
+        return Ok(Arc::new(EsmTokenizer::new()));
+    }
+    let path = hub::local(model, hub)?.ok_or_else(|| not_cached(model.to_owned(), hub))?;
+    let weights = Weights::open(&path)?;
+    ModelConfig::of(&weights)?.tokenizer(weights.directory())
+}
+
+fn not_cached(repository: String, hub: &HubOptions) -> Error {
+    Error::NotCached { repository, cache: hub.cache.clone(), offline: hub.offline }
 }

@@ -40,6 +40,7 @@ mod about;
 mod arrow_schema;
 mod aside;
 mod error;
+mod folder;
 mod format;
 mod h5;
 mod npy;
@@ -48,15 +49,21 @@ mod parquet;
 mod publish;
 mod row_store;
 mod safetensors;
+mod single;
+mod text_file;
 mod text_table;
 mod values;
 
+pub(crate) use aside::Aside;
 pub use error::OutputError;
+pub(crate) use folder::{AsideFolder, Folder, remove_all};
 pub use format::OutputFormat;
 use format::special_name;
 use order::{Order, Turn};
-use publish::Whole;
-use text_table::TextTable;
+pub(crate) use publish::Whole;
+pub(crate) use single::write_file;
+pub(crate) use text_file::TextFile;
+pub(crate) use text_table::TextTable;
 pub use values::OutputDtype;
 
 /// How an output is made.
@@ -238,9 +245,8 @@ pub fn check(path: &Path, options: &OutputOptions) -> Result<OutputFormat, Outpu
     }
     let format = options.format.map_or_else(|| OutputFormat::of(path), Ok)?;
     format.check(options.dtype, options.residues)?;
-    for file in [path.to_path_buf()].into_iter().chain(names_beside(path, format)) {
-        check_free(&file, options.force)?;
-    }
+    let names = names_beside(path, format);
+    check_all([path].into_iter().chain(names.iter().map(PathBuf::as_path)), options.force)?;
     aside::Aside::create(path).map(|_| format)
 }
 
@@ -256,6 +262,18 @@ fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
         OutputFormat::Parquet | OutputFormat::H5 => (),
     }
     names
+}
+
+/// Checks that the names of files that belong together are free, unless `force`, and that their directories are there.
+pub(crate) fn check_all<'a>(
+    mut files: impl Iterator<Item = &'a Path>,
+    force: bool,
+) -> Result<(), OutputError> {
+    files.try_for_each(|file| {
+        check_free(file, force)?;
+        let directory = aside::directory_of(file);
+        directory.metadata().map(drop).map_err(|source| OutputError::Directory { directory, source })
+    })
 }
 
 /// Removes the temporary files of every output that this process has begun and not finished, for a process that
@@ -388,7 +406,7 @@ impl Written {
 }
 
 /// Refuses a name that is taken, unless `force`, and one that no rename can fill: a directory, a device.
-fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
+pub(crate) fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
     let what = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => Some("a directory"),
         Ok(metadata) if !metadata.is_file() => Some("a device or a pipe"),

@@ -1,20 +1,27 @@
-//! Batches through a model on a device, ahead of whoever takes the results.
+//! Batches through a model on one or several devices, ahead of whoever takes the results.
+
+mod queue;
+mod worker;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use virpack_device::{Backend, DeviceError, Pool};
-use virpack_seq::{AsyncDataLoader, Loaded, PackedBatch, SequenceIndex, SkippedRecord};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
+use virpack_device::{Backend, Pool};
+use virpack_seq::{AsyncDataLoader, PackedBatch, SkippedRecord};
 
 use crate::Error;
 use crate::model::Encoder;
 use crate::output::Row;
 use crate::windows::WindowJoiner;
+use queue::Queue;
+pub(crate) use worker::pieces;
+use worker::{Results, Shared, Stop, Worker};
 
 /// What of a sequence comes back.
 #[derive(Clone, Copy, Debug)]
@@ -23,21 +30,31 @@ pub struct RunnerOptions {
     pub pool: Option<Pool>,
     /// After which layer, from 0 (the embeddings) to the model's number of layers.
     pub layer: usize,
-    /// Residues that neighbouring windows of a long record share.
+    /// Tokens that neighbouring windows of a long record share: residues, or 0 where tokens merge letters, so that no
+    /// token of one window is one of another.
     pub window_overlap: usize,
+    /// How long a device may hold a batch without giving one back before it is given up; None: for ever.
+    pub device_timeout: Option<Duration>,
+}
+
+impl RunnerOptions {
+    /// Means of the hidden states after `layer` layers, of records that fit whole.
+    pub fn mean(layer: usize) -> Self {
+        RunnerOptions { pool: Some(Pool::Mean), layer, window_overlap: 0, device_timeout: None }
+    }
 }
 
 /// What a runner yields.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Finished {
-    /// Records with their embeddings, `[rows.len(), hidden]`, in the order the batches were made.
+    /// Records with their embeddings, `[rows.len(), hidden]`; on one device in the order the batches were made.
     Embeddings {
         /// Whose they are.
         rows: Vec<Row>,
         /// The values, row by row.
         values: Vec<f32>,
     },
-    /// Records with a row for each residue, where they are not pooled, in the order the batches were made.
+    /// Records with a row for each residue, or token that stands for several, where they are not pooled.
     Residues {
         /// Whose they are.
         rows: Vec<Row>,
@@ -48,92 +65,212 @@ pub enum Finished {
     },
     /// Records that got no tokens.
     Skipped(Vec<SkippedRecord>),
-    /// The device ran out of memory: from here on batches have at most this many tokens. The batch that had no
-    /// room was run again in parts.
+    /// A device ran out of memory: from here on its batches have at most this many tokens. The batch that had no room
+    /// was run again in parts.
     Halved {
         /// The most tokens in a batch from here on.
         token_budget: usize,
         /// What the device said.
         reason: String,
     },
+    /// A device failed or hung and gets nothing more; what it held is run by the others.
+    Lost {
+        /// Its place among the runner's devices.
+        device: usize,
+        /// What went wrong.
+        reason: String,
+    },
 }
 
-/// Batches through a model on a device, ahead of whoever takes the results.
-///
-/// One thread takes batches from the loader, keeps `IN_FLIGHT` of them on the device and hands the results
-/// on in the same order. Every record of the loader comes out exactly once; a record of several windows when
-/// its last window is done. After an error nothing more comes.
-#[derive(Debug)]
-pub struct AsyncInferenceRunner {
-    results: Option<Receiver<Result<Finished, Error>>>,
-    worker: Option<JoinHandle<()>>,
-    busy: Arc<AtomicU64>,
+/// What one device has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceTally {
+    /// Time it computed, where it keeps a clock; else the time spent handing it batches and waiting for them.
+    pub busy: Duration,
+    /// Tokens, special ones included.
+    pub tokens: u64,
+    /// Sequences.
+    pub sequences: u64,
 }
 
-/// Where what is finished goes.
-type Listener = Sender<Result<Finished, Error>>;
-
-/// Why a worker ends before the loader does.
-enum Stop {
-    Failed(Error),
-    /// Whoever took the results is gone.
-    NobodyListens,
+/// The same while it grows.
+#[derive(Debug, Default)]
+struct Tally {
+    busy: AtomicU64,
+    tokens: AtomicU64,
+    sequences: AtomicU64,
 }
 
-impl<E: Into<Error>> From<E> for Stop {
-    fn from(error: E) -> Self {
-        Stop::Failed(error.into())
+impl Tally {
+    fn add(&self, batch: &PackedBatch) {
+        self.tokens.fetch_add(batch.total_tokens() as u64, Ordering::Relaxed);
+        self.sequences.fetch_add(batch.len() as u64, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> DeviceTally {
+        DeviceTally {
+            busy: Duration::from_nanos(self.busy.load(Ordering::Relaxed)),
+            tokens: self.tokens.load(Ordering::Relaxed),
+            sequences: self.sequences.load(Ordering::Relaxed),
+        }
     }
 }
 
-/// Batches submitted to the device before the first one's results are waited for.
+/// Batches through a model on one or several devices, ahead of whoever takes the results.
+///
+/// A thread a device takes batches from the one loader, keeps `IN_FLIGHT` of them on the device and hands the results
+/// on. Every record of the loader comes out exactly once; a record of several windows when its last window is done. A
+/// device that fails, or hangs past `device_timeout`, is dropped and what it held goes to the others; the run fails
+/// only when none is left. After an error nothing more comes.
+pub struct AsyncInferenceRunner {
+    results: Option<Receiver<Option<Result<Finished, Error>>>>,
+    shared: Arc<Shared>,
+    /// None once a device was given up: its thread may never come back.
+    workers: Vec<Option<JoinHandle<()>>>,
+    tallies: Arc<[Tally]>,
+    looked: Instant,
+}
+
+/// Batches submitted to a device before the first one's results are waited for.
 const IN_FLIGHT: usize = 2;
 
+/// How often hung devices are looked for.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 impl AsyncInferenceRunner {
-    /// Starts running what `loader` gives.
+    /// Starts running what `loader` gives, on every one of `devices`, each with the model's weights on it.
     ///
     /// # Errors
     ///
-    /// When the system refuses the thread.
+    /// When the system refuses a thread.
+    ///
+    /// # Panics
+    ///
+    /// Without a device.
     pub fn new<B, M>(
-        backend: Arc<B>,
-        model: Arc<M>,
+        devices: Vec<(Arc<B>, Arc<M>)>,
         loader: AsyncDataLoader,
         options: RunnerOptions,
     ) -> Result<Self, Error>
     where
         B: Backend + 'static,
-        M: Encoder<B> + 'static,
+        M: Encoder<B> + ?Sized + 'static,
     {
-        let (send, results) = bounded(IN_FLIGHT);
-        let busy = Arc::new(AtomicU64::new(0));
-        let clock = Arc::clone(&busy);
-        let worker = std::thread::Builder::new()
-            .name("runner".to_owned())
-            .spawn(move || {
-                // Without pooling there are no windows to join.
-                let pool = options.pool.unwrap_or(Pool::Mean);
-                let joiner = WindowJoiner::new(pool, model.hidden_size(), options.window_overlap);
-                let (backend, model) = (&*backend, &*model);
-                let most_tokens = usize::MAX;
-                let worker = Worker { backend, model, options, joiner, most_tokens, clock: &clock };
-                // A panic in a model must not look like the end of the input.
-                let end = catch_unwind(AssertUnwindSafe(|| worker.run(&loader, &send)));
-                let error = match end {
-                    Ok(Ok(()) | Err(Stop::NobodyListens)) => return,
-                    Ok(Err(Stop::Failed(error))) => error,
-                    Err(_) => Error::Panicked { thread: "runner" },
-                };
-                // A consumer that is gone wants no error either.
-                let _ = send.send(Err(error));
-            })
-            .map_err(|source| Error::Thread { thread: "runner", source })?;
-        Ok(AsyncInferenceRunner { results: Some(results), worker: Some(worker), busy })
+        let model = &devices.first().expect("a runner has a device").1;
+        // Without pooling no windows come.
+        let pool = options.pool.unwrap_or(Pool::Mean);
+        let joiner = WindowJoiner::new(pool, model.hidden_size(), model.span(), options.window_overlap);
+        let queue = Queue::new(loader, devices.len());
+        let shared = Arc::new(Shared { queue, joiner: Mutex::new(joiner), options });
+        let tallies: Arc<[Tally]> = devices.iter().map(|_| Tally::default()).collect();
+        let (send, results) = bounded(IN_FLIGHT * devices.len());
+        let (results, looked) = (Some(results), Instant::now());
+        let mut runner = AsyncInferenceRunner { results, shared, workers: Vec::new(), tallies, looked };
+        for (device, (backend, model)) in devices.into_iter().enumerate() {
+            let (shared, tallies) = (Arc::clone(&runner.shared), Arc::clone(&runner.tallies));
+            let send = send.clone();
+            let worker = std::thread::Builder::new()
+                .name(format!("device {device}"))
+                .spawn(move || work(device, &*backend, &*model, &shared, &tallies[device], &send))
+                .map_err(|source| Error::Thread { thread: "runner", source })?;
+            runner.workers.push(Some(worker));
+        }
+        Ok(runner)
     }
 
-    /// Time the device computed, where it keeps a clock; else the time spent handing it batches and waiting for them.
-    pub fn busy(&self) -> Duration {
-        Duration::from_nanos(self.busy.load(Ordering::Relaxed))
+    /// Where results come, to be waited for together with others; nothing at the end. What comes is taken by
+    /// [`AsyncInferenceRunner::poll`].
+    pub(crate) fn queue(&self) -> Option<&Receiver<Option<Result<Finished, Error>>>> {
+        self.results.as_ref()
+    }
+
+    /// As [`Iterator::next`], without waiting: pending where nothing has come yet. To be asked every [`LOOK_EVERY`], or
+    /// no device that hangs is found.
+    pub(crate) fn poll(&mut self) -> Poll<Option<Result<Finished, Error>>> {
+        if let Some(lost) = self.look_for_hung() {
+            return Poll::Ready(Some(lost));
+        }
+        let Some(results) = &self.results else { return Poll::Ready(None) };
+        match results.try_recv() {
+            Ok(Some(result)) => Poll::Ready(Some(result)),
+            Ok(None) | Err(TryRecvError::Disconnected) => {
+                self.results = None;
+                Poll::Ready(None)
+            }
+            Err(TryRecvError::Empty) => Poll::Pending,
+        }
+    }
+
+    /// What each device has done so far.
+    pub fn tallies(&self) -> Vec<DeviceTally> {
+        self.tallies.iter().map(Tally::read).collect()
+    }
+
+    /// Gives up devices that hang: the first as what to yield.
+    fn look_for_hung(&mut self) -> Option<Result<Finished, Error>> {
+        let timeout = self.shared.options.device_timeout?;
+        let since = self.looked.elapsed();
+        if since < LOOK_EVERY {
+            return None;
+        }
+        self.looked = Instant::now();
+        if since > timeout / 2 {
+            // Nobody took results for so long, and the devices had to wait: that is no fault of theirs.
+            self.shared.queue.all_moved();
+            return None;
+        }
+        let device = self.shared.queue.hung(timeout).first().copied()?;
+        let left = self.shared.queue.leave(device)?;
+        self.workers[device] = None;
+        let hung = Error::Hung { device, seconds: timeout.as_secs() };
+        if left == 0 {
+            self.results = None;
+            return Some(Err(hung));
+        }
+        Some(Ok(Finished::Lost { device, reason: hung.to_string() }))
+    }
+}
+
+/// A device's thread, from its first batch to its last.
+fn work<B: Backend, M: Encoder<B> + ?Sized>(
+    device: usize,
+    backend: &B,
+    model: &M,
+    shared: &Shared,
+    tally: &Tally,
+    send: &Results,
+) {
+    let (in_flight, most_tokens) = (VecDeque::new(), usize::MAX);
+    let mut worker = Worker { device, backend, model, shared, send, tally, in_flight, most_tokens };
+    // A panic in a model must not look like the end of the input.
+    let end = catch_unwind(AssertUnwindSafe(|| worker.run()));
+    drop(worker);
+    let lost = match end {
+        Ok(Ok(())) => None,
+        Ok(Err(Stop::Device(error))) => Some(error),
+        Ok(Err(Stop::Run(error))) => {
+            shared.queue.stop(Some(error));
+            None
+        }
+        Ok(Err(Stop::NobodyListens)) => {
+            shared.queue.stop(None);
+            None
+        }
+        Err(_) => Some(Error::Panicked { thread: "runner" }),
+    };
+    // A consumer that is gone wants nothing of this.
+    if let Some(error) = &lost
+        && shared.queue.others(device) > 0
+    {
+        let _ = send.send(Some(Ok(Finished::Lost { device, reason: error.to_string() })));
+    }
+    if shared.queue.leave(device) == Some(0) {
+        let waiting = shared.joiner.lock().unwrap_or_else(PoisonError::into_inner).waiting();
+        let missing = (waiting > 0).then_some(Error::WindowsMissing { records: waiting });
+        if let Some(error) = lost.or_else(|| shared.queue.take_failure()).or(missing) {
+            let _ = send.send(Some(Err(error)));
+        }
+        let _ = send.send(None);
     }
 }
 
@@ -141,231 +278,35 @@ impl Iterator for AsyncInferenceRunner {
     type Item = Result<Finished, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.results.as_ref()?.recv().ok()
+        loop {
+            if let Some(lost) = self.look_for_hung() {
+                return Some(lost);
+            }
+            match self.results.as_ref()?.recv_timeout(LOOK_EVERY) {
+                Ok(Some(result)) => return Some(result),
+                Ok(None) | Err(RecvTimeoutError::Disconnected) => {
+                    self.results = None;
+                    return None;
+                }
+                Err(RecvTimeoutError::Timeout) => (),
+            }
+        }
     }
 }
 
 impl Drop for AsyncInferenceRunner {
     fn drop(&mut self) {
-        // The worker stops at its next send.
+        // The workers stop at their next send, or when they ask for more.
         self.results = None;
-        if let Some(worker) = self.worker.take() {
+        self.shared.queue.stop(None);
+        for worker in self.workers.iter_mut().filter_map(Option::take) {
             let _ = worker.join();
         }
     }
 }
 
-/// The thread's side.
-struct Worker<'a, B: Backend, M> {
-    backend: &'a B,
-    model: &'a M,
-    options: RunnerOptions,
-    joiner: WindowJoiner,
-    /// Most tokens that the device had room for; no limit before it ran out.
-    most_tokens: usize,
-    clock: &'a AtomicU64,
-}
-
-/// A batch on the device.
-struct Submitted<B: Backend> {
-    batch: PackedBatch,
-    results: Results<B>,
-}
-
-/// What a batch gives back.
-enum Results<B: Backend> {
-    /// A row a sequence.
-    Pooled(B::Pending),
-    /// That, and all hidden states, to join the windows of long records.
-    Windows(B::Pending, B::Pending),
-    /// All hidden states.
-    Residues(B::Pending),
-}
-
-impl<B: Backend, M: Encoder<B>> Worker<'_, B, M> {
-    /// Until the loader ends or nobody takes results any more.
-    fn run(mut self, loader: &AsyncDataLoader, send: &Listener) -> Result<(), Stop> {
-        let mut in_flight = VecDeque::new();
-        while let Some(loaded) = loader.receive() {
-            match loaded {
-                Ok(Loaded::Batch(batch)) => self.run_batch(batch, &mut in_flight, send)?,
-                Ok(Loaded::Skipped(records)) => hand_on(send, Finished::Skipped(records))?,
-                Err(error) => {
-                    // The good batches before the error are still handed on.
-                    self.drain(&mut in_flight, send)?;
-                    return Err(Stop::Failed(error.into()));
-                }
-            }
-        }
-        self.drain(&mut in_flight, send)?;
-        match self.joiner.waiting() {
-            0 => Ok(()),
-            records => Err(Stop::Failed(Error::WindowsMissing { records })),
-        }
+impl std::fmt::Debug for AsyncInferenceRunner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AsyncInferenceRunner").field("devices", &self.tallies()).finish_non_exhaustive()
     }
-
-    /// Gives a batch to the device, in parts where it has no room for the whole, and hands on what is done.
-    fn run_batch(
-        &mut self,
-        batch: PackedBatch,
-        in_flight: &mut VecDeque<Submitted<B>>,
-        send: &Listener,
-    ) -> Result<(), Stop> {
-        let mut parts = VecDeque::from(batch.split(self.most_tokens));
-        while let Some(part) = parts.pop_front() {
-            match self.timed(|worker| worker.submit(&part)) {
-                Ok(results) => in_flight.push_back(Submitted { batch: part, results }),
-                Err(error @ DeviceError::OutOfMemory { .. }) if part.len() > 1 => {
-                    self.drain(in_flight, send)?;
-                    self.most_tokens = (part.total_tokens() / 2).max(part.max_seqlen);
-                    self.backend.shrink(self.most_tokens)?;
-                    let (token_budget, reason) = (self.most_tokens, error.to_string());
-                    hand_on(send, Finished::Halved { token_budget, reason })?;
-                    parts.push_front(part);
-                    parts = parts.into_iter().flat_map(|part| part.split(self.most_tokens)).collect();
-                }
-                Err(error) => return Err(error.into()),
-            }
-            while in_flight.len() >= IN_FLIGHT {
-                self.finish_oldest(in_flight, send)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn drain(&mut self, in_flight: &mut VecDeque<Submitted<B>>, send: &Listener) -> Result<(), Stop> {
-        while !in_flight.is_empty() {
-            self.finish_oldest(in_flight, send)?;
-        }
-        Ok(())
-    }
-
-    fn finish_oldest(&mut self, in_flight: &mut VecDeque<Submitted<B>>, send: &Listener) -> Result<(), Stop> {
-        let Some(submitted) = in_flight.pop_front() else { return Ok(()) };
-        let finished = self.timed(|worker| worker.finish(submitted))?;
-        hand_on(send, finished)
-    }
-
-    fn timed<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
-        let start = Instant::now();
-        let result = work(self);
-        let spent = start.elapsed().as_nanos() as u64;
-        match self.backend.busy() {
-            Some(busy) => self.clock.store(busy.as_nanos() as u64, Ordering::Relaxed),
-            None => _ = self.clock.fetch_add(spent, Ordering::Relaxed),
-        }
-        result
-    }
-
-    /// What a batch gives back, on its way.
-    fn submit(&mut self, batch: &PackedBatch) -> Result<Results<B>, DeviceError> {
-        let packed = self.backend.packed(&batch.input_ids, &batch.cu_seqlens, batch.max_seqlen)?;
-        let hidden = self.model.forward(self.backend, &packed, self.options.layer)?;
-        let Some(pool) = self.options.pool else {
-            return Ok(Results::Residues(self.backend.read(&hidden)?));
-        };
-        let windows = batch.index.iter().any(is_window);
-        let rows = windows.then(|| self.backend.read(&hidden)).transpose()?;
-        let pooled = self.backend.pool(&hidden, &packed, pool, self.model.span())?;
-        Ok(match rows {
-            Some(rows) => Results::Windows(pooled, rows),
-            None => Results::Pooled(pooled),
-        })
-    }
-
-    fn finish(&mut self, submitted: Submitted<B>) -> Result<Finished, Error> {
-        let Submitted { batch, results } = submitted;
-        let wait = |pending| self.backend.wait(pending).map_err(|error| name_records(error, &batch));
-        match results {
-            Results::Pooled(pooled) => self.embeddings(&batch, wait(pooled)?),
-            Results::Windows(pooled, rows) => {
-                let (pooled, rows) = (wait(pooled)?, self.backend.wait(rows)?);
-                self.join(&batch, &pooled, &rows)
-            }
-            Results::Residues(rows) => self.residues(&batch, self.backend.wait(rows)?),
-        }
-    }
-
-    fn embeddings(&self, batch: &PackedBatch, values: Vec<f32>) -> Result<Finished, Error> {
-        let rows: Vec<Row> = batch.index.iter().map(Row::from).collect();
-        refuse_broken(&rows, values.chunks_exact(self.model.hidden_size()))?;
-        Ok(Finished::Embeddings { rows, values })
-    }
-
-    /// The records of a batch that is `pooled`, but for windows, of which all `rows` are joined.
-    fn join(&mut self, batch: &PackedBatch, pooled: &[f32], rows: &[f32]) -> Result<Finished, Error> {
-        let hidden = self.model.hidden_size();
-        let (mut finished, mut values) = (Vec::with_capacity(batch.len()), Vec::new());
-        for (i, index) in batch.index.iter().enumerate() {
-            if !is_window(index) {
-                finished.push(index.into());
-                values.extend_from_slice(&pooled[i * hidden..(i + 1) * hidden]);
-                continue;
-            }
-            let last = batch.cu_seqlens[i + 1] as usize - self.model.span().skip_last;
-            let own = &rows[batch.cu_seqlens[i] as usize * hidden..last * hidden];
-            if let Some((row, embedding)) = self.joiner.add(index, own) {
-                finished.push(row);
-                values.extend(embedding);
-            }
-        }
-        refuse_broken(&finished, values.chunks_exact(hidden))?;
-        Ok(Finished::Embeddings { rows: finished, values })
-    }
-
-    /// The rows that pooling would take, moved together in their place.
-    fn residues(&self, batch: &PackedBatch, mut values: Vec<f32>) -> Result<Finished, Error> {
-        let (hidden, span) = (self.model.hidden_size(), self.model.span());
-        let mut residues = Vec::with_capacity(batch.len());
-        let mut end = 0;
-        for sequence in batch.cu_seqlens.windows(2) {
-            let first = sequence[0] as usize + span.skip_first;
-            let last = sequence[1] as usize - span.skip_last;
-            values.copy_within(first * hidden..last * hidden, end);
-            end += (last - first) * hidden;
-            residues.push(last - first);
-        }
-        values.truncate(end);
-        let rows: Vec<Row> = batch.index.iter().map(Row::from).collect();
-        refuse_broken(&rows, pieces(&values, &residues, hidden))?;
-        Ok(Finished::Residues { rows, residues, values })
-    }
-}
-
-/// The values of each record, `[residues, hidden]`.
-pub(crate) fn pieces<'a>(
-    values: &'a [f32],
-    residues: &'a [usize],
-    hidden: usize,
-) -> impl Iterator<Item = &'a [f32]> {
-    residues.iter().scan(values, move |rest, residues| {
-        let (piece, behind) = rest.split_at(residues * hidden);
-        *rest = behind;
-        Some(piece)
-    })
-}
-
-fn is_window(index: &SequenceIndex) -> bool {
-    index.window.count > 1
-}
-
-/// Rows of a batch by their records' ids.
-fn name_records(error: DeviceError, batch: &PackedBatch) -> Error {
-    match error {
-        DeviceError::NotFinite { broken, .. } => {
-            Error::NotFinite { ids: broken.iter().map(|&row| batch.index[row].id.to_string()).collect() }
-        }
-        other => other.into(),
-    }
-}
-
-fn hand_on(send: &Listener, finished: Finished) -> Result<(), Stop> {
-    send.send(Ok(finished)).map_err(|_| Stop::NobodyListens)
-}
-
-/// An embedding with NaN or infinity is never handed on.
-fn refuse_broken<'a>(rows: &[Row], values: impl Iterator<Item = &'a [f32]>) -> Result<(), Error> {
-    let broken = rows.iter().zip(values).filter(|(_, values)| !values.iter().all(|v| v.is_finite()));
-    let ids: Vec<String> = broken.map(|(row, _)| row.id.to_string()).collect();
-    if ids.is_empty() { Ok(()) } else { Err(Error::NotFinite { ids }) }
 }

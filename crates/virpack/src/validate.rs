@@ -8,17 +8,16 @@ pub use difference::Difference;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use virpack_device::{Cuda, Dtype};
+use virpack_device::Dtype;
 use virpack_seq::{Input, LengthPolicy, Records, SeqError};
 
 use crate::Error;
 use crate::devices::{Device, DeviceOptions};
 use crate::embed::{EmbedOptions, collect};
-use crate::memory::{self, Memory};
-use crate::model::config::Esm2Config;
-use crate::model::esm2::{Esm2, shape};
+use crate::memory::Memory;
 use crate::model::weights::Weights;
 use crate::output::Row;
+use crate::ready;
 use sample::Sample;
 
 /// What to validate, and what passes.
@@ -123,10 +122,10 @@ impl Compared {
 pub fn validate(options: &ValidateOptions) -> Result<Validation, Error> {
     let sample = Sample::take(virpack_seq::reader::open(&options.inputs)?, options.records)?;
     let (found, dtype) = match options.device.open()? {
-        Device::Cpu(cpu) => (run(Arc::new(cpu), options, &sample)?, Dtype::F32),
+        Device::Cpu(cpu) => (run(cpu, options, &sample)?, Dtype::F32),
         Device::Cuda(cuda) => {
             let dtype = cuda.options().dtype;
-            (run(Arc::<Cuda>::from(cuda), options, &sample)?, dtype)
+            (run(cuda, options, &sample)?, dtype)
         }
     };
     let reference = match dtype {
@@ -164,10 +163,10 @@ struct Run {
 
 /// The same device in float32.
 fn float32(options: &ValidateOptions, sample: &Sample) -> Result<Run, Error> {
-    let device = DeviceOptions { dtype: Some(Dtype::F32), ..options.device };
+    let device = DeviceOptions { dtype: Some(Dtype::F32), ..options.device.clone() };
     match device.open()? {
-        Device::Cpu(cpu) => run(Arc::new(cpu), options, sample),
-        Device::Cuda(cuda) => run(Arc::<Cuda>::from(cuda), options, sample),
+        Device::Cpu(cpu) => run(cpu, options, sample),
+        Device::Cuda(cuda) => run(cuda, options, sample),
     }
 }
 
@@ -177,17 +176,14 @@ fn run<B: Memory + 'static>(
     sample: &Sample,
 ) -> Result<Run, Error> {
     let weights = Weights::open(&options.model)?;
-    let shape = shape(&Esm2Config::of(&weights)?);
-    let asked = memory::token_budget(&*backend, &shape, &options.lengths, false, options.token_budget)?;
-    let model = Arc::new(Esm2::load(&*backend, &weights)?);
-    let token_budget = memory::reserve(&*backend, &shape, &options.lengths, false, asked)?;
+    let devices = ready::all(vec![backend], &weights, &options.lengths, false, options.token_budget)?;
     let embed = |packing: bool| -> Result<Embedded, Error> {
         let base = EmbedOptions::new(Vec::new(), &options.model, &options.model);
         let options = EmbedOptions { lengths: options.lengths, packing, ..base };
-        let (backend, model) = (Arc::clone(&backend), Arc::clone(&model));
-        collect(backend, model, sample.records()?, &options, token_budget)
+        collect(&devices, sample.records()?, &options)
     };
-    Ok(Run { device: backend.name(), token_budget, packed: embed(true)?, alone: embed(false)? })
+    let (device, token_budget) = (devices[0].backend.name(), devices[0].token_budget);
+    Ok(Run { device, token_budget, packed: embed(true)?, alone: embed(false)? })
 }
 
 impl Sample {

@@ -3,11 +3,13 @@
 //! Where two windows cover a residue its hidden states are averaged; then the record is pooled as a whole.
 //! Windows may come in any order. Only the overlaps wait for their neighbours: a record of any length takes
 //! `[overlap, hidden]` a window in flight.
+//!
+//! Where tokens merge letters no two windows share a token, and none is averaged: all tokens of all windows count alike.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use virpack_device::Pool;
+use virpack_device::{Pool, PoolSpan};
 use virpack_seq::SequenceIndex;
 
 use crate::output::Row;
@@ -17,6 +19,8 @@ use crate::output::Row;
 pub(crate) struct WindowJoiner {
     pool: Pool,
     hidden: usize,
+    /// Tokens before those that are pooled.
+    skip_first: usize,
     overlap: usize,
     records: HashMap<u64, Joined>,
 }
@@ -35,15 +39,15 @@ struct Joined {
 }
 
 impl WindowJoiner {
-    /// For windows that share `overlap` residues with their neighbours.
-    pub(crate) fn new(pool: Pool, hidden: usize, overlap: usize) -> Self {
-        WindowJoiner { pool, hidden, overlap, records: HashMap::new() }
+    /// For windows that share `overlap` tokens with their neighbours.
+    pub(crate) fn new(pool: Pool, hidden: usize, span: PoolSpan, overlap: usize) -> Self {
+        WindowJoiner { pool, hidden, skip_first: span.skip_first, overlap, records: HashMap::new() }
     }
 
-    /// Adds a window: `rows` are the hidden states of its first token and then of its residues,
-    /// `[1 + residues, hidden]`. Gives the record's embedding when it was the last.
+    /// Adds a window: `rows` are the hidden states of its tokens, from the first, special or not, to the last that is
+    /// pooled, `[tokens, hidden]`. Gives the record's embedding when it was the last.
     pub(crate) fn add(&mut self, index: &SequenceIndex, rows: &[f32]) -> Option<(Row, Vec<f32>)> {
-        let (cls, residues) = rows.split_at(self.hidden);
+        let (cls, residues) = (&rows[..self.hidden], &rows[self.skip_first * self.hidden..]);
         let start = if self.pool == Pool::Max { f64::NEG_INFINITY } else { 0.0 };
         let joined = self.records.entry(index.record).or_insert_with(|| Joined {
             missing: index.window.count,
@@ -152,7 +156,7 @@ mod tests {
         let mean = residues.iter().sum::<f32>() / 10.0;
         for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
             for (pool, expected) in [(Pool::Mean, mean), (Pool::Max, 10.0), (Pool::Cls, 101.0)] {
-                let mut joiner = WindowJoiner::new(pool, 1, 1);
+                let mut joiner = WindowJoiner::new(pool, 1, PoolSpan { skip_first: 1, skip_last: 1 }, 1);
                 let windows = windows();
                 for i in &order[..2] {
                     assert!(joiner.add(&windows[*i].0, &windows[*i].1).is_none());
@@ -163,6 +167,16 @@ mod tests {
                 assert_eq!(embedding, [expected], "{pool:?} {order:?}");
                 assert_eq!(joiner.waiting(), 0);
             }
+        }
+    }
+    #[test]
+    fn without_shared_tokens_all_count_alike() {
+        let all = [100.0, 0.0, 1.0, 2.0, 3.0, 101.0, 3.5, 4.5, 5.5, 6.5, 102.0, 7.0, 8.0, 9.0, 10.0f32];
+        let mean = all.iter().sum::<f32>() / 15.0;
+        for (pool, expected) in [(Pool::Mean, mean), (Pool::Max, 102.0), (Pool::Cls, 101.0)] {
+            let mut joiner = WindowJoiner::new(pool, 1, PoolSpan { skip_first: 0, skip_last: 0 }, 0);
+            let mut joined = windows().into_iter().filter_map(|(index, rows)| joiner.add(&index, &rows));
+            assert_eq!(joined.next().unwrap().1, [expected], "{pool:?}");
         }
     }
 }

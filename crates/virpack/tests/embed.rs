@@ -94,7 +94,7 @@ proptest! {
             lengths,
             buffer_size: Some(buffer_size),
             packing,
-            pool,
+            pool: Some(pool),
             token_budget: Some(lengths.max_tokens() + room),
             device: on_cpu(2),
             ..EmbedOptions::new(inputs, &model(), &output)

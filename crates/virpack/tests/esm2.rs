@@ -233,8 +233,9 @@ fn broken_weights_never_reach_the_output() {
         collator,
         Default::default(),
     );
-    let options = virpack::runner::RunnerOptions { pool: Some(Pool::Mean), layer: 1, window_overlap: 0 };
-    let runner = virpack::runner::AsyncInferenceRunner::new(cpu, model, loader.unwrap(), options).unwrap();
+    let options = virpack::runner::RunnerOptions::mean(1);
+    let runner =
+        virpack::runner::AsyncInferenceRunner::new(vec![(cpu, model)], loader.unwrap(), options).unwrap();
     let results: Vec<_> = runner.collect();
     let error = results.last().unwrap().as_ref().unwrap_err().to_string();
     assert!(error.contains("bad") && !error.contains("good"), "{error}");

@@ -359,3 +359,29 @@ fn paths_come_first_and_neither_is_an_error_with_the_names() {
         assert!(refused.to_string().contains("esm2_t33_650M_UR50D"), "{refused}");
     }
 }
+
+#[test]
+fn a_model_of_nucleotides_comes_with_its_tokenizer() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dnabert_tiny/8");
+    let mut files: HashMap<String, Vec<u8>> = ["config.json", "model.safetensors", "tokenizer.json"]
+        .map(|name| (name.to_owned(), fs::read(folder.join(name)).unwrap()))
+        .into();
+    let cache = tempfile::tempdir().unwrap();
+    let server = Server::with_files(files.clone(), Manners::default());
+    let path = resolve(REPO, &server.options(cache.path()), &()).unwrap();
+    let tokenizer = path.join("tokenizer.json");
+    assert_eq!(fs::read(&tokenizer).unwrap(), files["tokenizer.json"]);
+    // Cached without it, it is fetched again, and the rest is not.
+    fs::remove_file(&tokenizer).unwrap();
+    let server = Server::with_files(files.clone(), Manners::default());
+    let options = server.options(cache.path());
+    assert_eq!(cached(&Repository::parse(REPO).unwrap(), &options), None);
+    resolve(REPO, &options, &()).unwrap();
+    assert!(tokenizer.exists());
+    // A repository without one is refused by the file's name.
+    files.remove("tokenizer.json");
+    let server = Server::with_files(files, Manners::default());
+    let empty = tempfile::tempdir().unwrap();
+    let error = resolve(REPO, &server.options(empty.path()), &()).unwrap_err().to_string();
+    assert!(error.contains("tokenizer.json"), "{error}");
+}

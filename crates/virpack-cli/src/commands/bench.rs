@@ -9,15 +9,13 @@ use crate::text::{bytes, grouped, say, short};
 use clap::Args;
 use clocks::{Clocks, Reading};
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 use virpack::bench::{BenchOptions, BenchReport, Phase, Round, bench};
-use virpack::device::Cuda;
 use virpack::devices::Device;
 use virpack::model::config::Esm2Config;
-use virpack::model::config_of;
 use virpack::model::hub::HubOptions;
 use virpack::model::published::PUBLISHED;
+use virpack::model::{ModelConfig, config_of};
 use virpack::synthetic::Load;
 
 /// What `virpack bench` takes.
@@ -65,10 +63,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         rounds: arguments.rounds.get(),
     };
     let (report, clocks) = match arguments.device.options().open()? {
-        Device::Cpu(cpu) => (bench(Arc::new(cpu), &options, |_| ())?, None),
+        Device::Cpu(cpu) => (bench(cpu, &options, |_| ())?, None),
         Device::Cuda(cuda) => {
             let mut clocks = Clocks::start(cuda.ordinal());
-            (bench(Arc::<Cuda>::from(cuda), &options, |phase| clocks.enter(phase))?, clocks.finish())
+            (bench(cuda, &options, |phase| clocks.enter(phase))?, clocks.finish())
         }
     };
     let mut out = std::io::stdout().lock();
@@ -82,7 +80,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn config(arguments: &Arguments) -> Result<Esm2Config, Failure> {
     if let Some(model) = &arguments.model {
-        return Ok(config_of(model, &HubOptions::from_env())?);
+        return match config_of(model, &HubOptions::from_env())? {
+            ModelConfig::Esm2(config) => Ok(config),
+            other => Err(Failure::BenchModel { model: model.clone(), family: other.family() }),
+        };
     }
     let shape = arguments.shape.as_deref().unwrap_or_default();
     let found = PUBLISHED.iter().find(|p| p.name.contains(&format!("_{shape}_")));

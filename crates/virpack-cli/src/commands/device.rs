@@ -9,7 +9,8 @@ use virpack::devices::{DeviceChoice, DeviceOptions};
 /// Device and precision.
 #[derive(Debug, Args)]
 pub(crate) struct DeviceArguments {
-    /// What runs the model: `auto` (the first usable GPU, else the CPU), `cpu`, `cuda` or `cuda:N`
+    /// What runs the model: `auto` (the first usable GPU, else the CPU), `cpu`, `cuda:N`, several as `cuda:0,2`, or
+    /// `cuda:all`
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: DeviceChoice,
 
@@ -39,6 +40,6 @@ impl DeviceArguments {
             Precision::F16 => Dtype::F16,
             Precision::Bf16 => Dtype::Bf16,
         });
-        DeviceOptions { device: self.device, dtype, threads: self.threads }
+        DeviceOptions { device: self.device.clone(), dtype, threads: self.threads }
     }
 }

@@ -2,31 +2,42 @@
 
 use super::device::DeviceArguments;
 use super::input::{Inputs, parse_budget};
-use crate::failure::{Failure, INTERRUPTED};
+use crate::failure::Failure;
 use crate::progress::{DownloadBar, RunBar};
 use crate::text::{count, grouped, say, short};
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 use virpack::device::Pool;
 use virpack::embed::{EmbedOptions, Summary, Told, embed};
 use virpack::model::hub::{self, HubOptions};
+use virpack::output::{OutputDtype, OutputFormat};
 
 /// What `virpack embed` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// A directory or file of weights, a name (esm2_t33_650M_UR50D), or ORG/REPO on the Hugging Face Hub
+    /// (zhihan1996/DNABERT-S, for nucleotides)
     #[arg(long, short, value_name = "MODEL")]
     model: String,
 
-    /// The file of embeddings: .npy or .parquet
+    /// The file of embeddings: .npy, .parquet, .safetensors or .h5
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
+
+    /// The file's format, whatever its name ends in
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Format>,
+
+    /// Precision of the values in the file
+    #[arg(long, value_enum, value_name = "DTYPE", default_value_t = DtypeOut::F32)]
+    dtype_out: DtypeOut,
 
     #[command(flatten)]
     inputs: Inputs,
 
-    /// How a record's residues become one embedding
+    /// How a record's residues become one embedding, if they do
     #[arg(long, value_enum, value_name = "HOW", default_value_t = Pooling::Mean)]
     pool: Pooling,
 
@@ -42,8 +53,16 @@ pub(crate) struct Arguments {
     #[arg(long)]
     no_packing: bool,
 
+    /// What else the file should hold; contacts are refused, with the reason
+    #[arg(long, value_enum, value_name = "WHAT", hide_possible_values = true)]
+    include: Option<Include>,
+
     #[command(flatten)]
     device: DeviceArguments,
+
+    /// Seconds after which a device that gives no results is given up [default: it is waited for]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    device_timeout: Option<u64>,
 
     /// No progress, no summary; only warnings and errors
     #[arg(long, short)]
@@ -56,25 +75,65 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Pooling {
-    /// The mean over the residues, without <cls> and <eos>
+    /// The mean over the residues, without <cls> and <eos>; for DNABERT-S over all tokens
     Mean,
     /// The <cls> token
     Cls,
     /// The largest value of each dimension over the residues
     Max,
+    /// They do not: every residue keeps its own, [residues, hidden] for each record; not for .npy
+    None,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Npy,
+    Parquet,
+    Safetensors,
+    H5,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DtypeOut {
+    /// float32
+    F32,
+    /// float16: half the bytes, values up to 65,504
+    F16,
+    /// bfloat16, for .safetensors alone
+    Bf16,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Include {
+    Contacts,
 }
 
 /// Embeds, with a bar, a summary line and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(Include::Contacts) = arguments.include {
+        return Err(Failure::Contacts);
+    }
     let mut options = EmbedOptions {
         inputs: arguments.inputs.inputs(),
         model: PathBuf::new(),
         model_name: arguments.model.clone(),
         output: arguments.output.clone(),
+        format: arguments.format.map(|format| match format {
+            Format::Npy => OutputFormat::Npy,
+            Format::Parquet => OutputFormat::Parquet,
+            Format::Safetensors => OutputFormat::Safetensors,
+            Format::H5 => OutputFormat::H5,
+        }),
+        dtype_out: match arguments.dtype_out {
+            DtypeOut::F32 => OutputDtype::F32,
+            DtypeOut::F16 => OutputDtype::F16,
+            DtypeOut::Bf16 => OutputDtype::Bf16,
+        },
         pool: match arguments.pool {
-            Pooling::Mean => Pool::Mean,
-            Pooling::Cls => Pool::Cls,
-            Pooling::Max => Pool::Max,
+            Pooling::Mean => Some(Pool::Mean),
+            Pooling::Cls => Some(Pool::Cls),
+            Pooling::Max => Some(Pool::Max),
+            Pooling::None => None,
         },
         layer: arguments.layer,
         lengths: arguments.inputs.lengths()?,
@@ -82,24 +141,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         buffer_size: arguments.inputs.buffer_size.map(NonZeroUsize::get),
         packing: !arguments.no_packing,
         device: arguments.device.options(),
+        device_timeout: arguments.device_timeout.map(Duration::from_secs),
         force: arguments.force,
     };
-    // Without a handler an interrupted run would only leave its temporary files behind.
-    let _ = ctrlc::set_handler(|| {
-        virpack::output::abandon_all();
-        std::process::exit(INTERRUPTED);
-    });
+    super::clean_up_when_interrupted();
     // A mistyped file must not cost a download first.
     options.check()?;
     options.model =
         hub::resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(arguments.quiet))?;
+    options.lengths = arguments.inputs.lengths_for(&options.model)?;
     let bar = RunBar::new(arguments.quiet);
     let result = embed(&options, |told| tell(&bar, arguments.quiet, told));
     bar.finish();
     let summary = result?;
     warn(&summary);
     if !arguments.quiet {
-        say(line(&summary, &arguments.output));
+        // Of several files the index.
+        say(line(&summary, summary.written.files.first().unwrap_or(&arguments.output)));
     }
     Ok(())
 }
@@ -111,6 +169,9 @@ fn tell(bar: &RunBar, quiet: bool, told: Told) {
         Told::Device { .. } if quiet => (),
         Told::Device { name, token_budget } => {
             bar.say(format_args!("on {name}, up to {} tokens a batch", grouped(token_budget as u64)));
+        }
+        Told::Lost { device, reason } => {
+            bar.say(format_args!("warning: device {device} is given up, the others go on: {reason}"));
         }
         Told::Halved { token_budget, reason } => {
             let tokens = grouped(token_budget as u64);
@@ -142,7 +203,6 @@ fn line(summary: &Summary, output: &std::path::Path) -> String {
         0 => String::new(),
         n => format!(", {} in {} windows", grouped(n), grouped(lengths.windows)),
     };
-    let busy = summary.busy.as_secs_f64() / summary.elapsed.as_secs_f64().max(1e-9);
     format!(
         "{}: {}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), packing {:.1} %, {} truncated{windowed}, {}",
         output.display(),
@@ -150,7 +210,7 @@ fn line(summary: &Summary, output: &std::path::Path) -> String {
         count(summary.tokens, "token", "tokens"),
         summary.elapsed.as_secs_f64(),
         short(rate),
-        100.0 * busy.min(1.0),
+        100.0 * summary.busy().min(1.0),
         100.0 * efficiency,
         grouped(lengths.truncated),
         count(lengths.unknown, "unknown letter", "unknown letters"),

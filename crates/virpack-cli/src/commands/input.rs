@@ -3,8 +3,10 @@
 use crate::failure::Failure;
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use virpack_seq::{Input, LengthPolicy, LongRecords};
+use std::path::{Path, PathBuf};
+use virpack::model::ModelConfig;
+use virpack::model::weights::Weights;
+use virpack_seq::{GeneticCode, Input, LengthPolicy, LongRecords};
 
 /// Inputs, lengths and packing.
 #[derive(Debug, Args)]
@@ -13,9 +15,9 @@ pub(crate) struct Inputs {
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 
-    /// Most residues of a record that go through
-    #[arg(long, value_name = "N", default_value_t = LengthPolicy::default().max_length)]
-    max_length: usize,
+    /// Most residues (or bases) of a record that go through [default: 1022; 4000 for DNABERT-S]
+    #[arg(long, value_name = "N")]
+    max_length: Option<usize>,
 
     /// Fewest residues of a record; shorter ones are left out and listed
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -39,7 +41,7 @@ pub(crate) struct Inputs {
 enum Long {
     /// Keep the beginning (N-terminal side), flagged in the output
     Truncate,
-    /// Overlapping windows, averaged where they overlap, so that the whole record counts
+    /// Overlapping windows, averaged where they share tokens, so that the whole record counts
     Window,
     /// Leave them out and list them
     Skip,
@@ -52,19 +54,30 @@ impl Inputs {
         self.inputs.iter().cloned().map(Input::from).collect()
     }
 
-    /// The policy for lengths.
+    /// The policy for lengths, before the model is known.
     pub(crate) fn lengths(&self) -> Result<LengthPolicy, Failure> {
+        self.lengths_up_to(LengthPolicy::default().max_length)
+    }
+
+    /// The policy for lengths with the model in `path`.
+    pub(crate) fn lengths_for(&self, path: &Path) -> Result<LengthPolicy, Failure> {
+        self.lengths_up_to(ModelConfig::of(&Weights::open(path)?)?.max_length())
+    }
+
+    /// The policy for lengths, `longest` unless asked otherwise.
+    pub(crate) fn lengths_up_to(&self, longest: usize) -> Result<LengthPolicy, Failure> {
+        let max_length = self.max_length.unwrap_or(longest);
         if self.window_overlap.is_some() && !matches!(self.long_records, Long::Window) {
             return Err(Failure::OverlapWithoutWindows);
         }
-        let overlap = LongRecords::DEFAULT_OVERLAP.min(self.max_length / 2);
+        let overlap = LongRecords::DEFAULT_OVERLAP.min(max_length / 2);
         let long_records = match self.long_records {
             Long::Truncate => LongRecords::Truncate,
             Long::Window => LongRecords::Window { overlap: self.window_overlap.unwrap_or(overlap) },
             Long::Skip => LongRecords::Skip,
             Long::Error => LongRecords::Error,
         };
-        Ok(LengthPolicy { max_length: self.max_length, min_length: self.min_length, long_records })
+        Ok(LengthPolicy { max_length, min_length: self.min_length, long_records })
     }
 }
 
@@ -79,4 +92,10 @@ pub(crate) fn parse_budget(text: &str) -> Result<Option<usize>, String> {
 /// A number of at least one: clap's own message speaks of types.
 pub(crate) fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "expected a whole number, at least 1".to_owned())
+}
+
+/// A genetic code by NCBI's number.
+pub(crate) fn parse_code(text: &str) -> Result<GeneticCode, String> {
+    let number = text.parse().map_err(|_| "expected the number of a genetic code".to_owned())?;
+    GeneticCode::ncbi(number).map_err(|error| error.to_string())
 }

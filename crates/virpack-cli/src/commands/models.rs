@@ -1,15 +1,17 @@
 //! `virpack models`.
 
 use crate::failure::Failure;
-use crate::text::{bytes, grouped};
+use crate::text::{bytes, grouped, say};
 use clap::{Args, Subcommand};
 use std::io::Write;
+use std::path::{Path, PathBuf};
+use virpack::classifier::{self, Classifier};
 use virpack::memory::CPU_TOKEN_BUDGET;
-use virpack::model::config_of;
-use virpack::model::esm2::shape;
+use virpack::model::config::DnabertConfig;
 use virpack::model::hub::{self, HubOptions, Repository};
-use virpack::model::published::PUBLISHED;
+use virpack::model::published::{NUCLEOTIDE, PUBLISHED};
 use virpack::model::weights::Weights;
+use virpack::model::{ModelConfig, config_of};
 
 /// What `virpack models` takes.
 #[derive(Debug, Args)]
@@ -27,6 +29,18 @@ enum Command {
         /// A directory or file of weights, a name, or ORG/REPO
         model: String,
     },
+    /// A classifier of torch (.pth) as safetensors, which nobody needs to run code to read
+    Convert {
+        /// The classifier: a whole module or a state dict saved by torch, or safetensors
+        #[arg(value_name = "IN")]
+        input: PathBuf,
+        /// The file to write
+        #[arg(value_name = "OUT.safetensors")]
+        output: PathBuf,
+        /// Replace an output that exists
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 /// Writes about models to stdout.
@@ -36,26 +50,40 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::List => list(out, &hub),
         Command::Info { model } => info(out, model, &hub),
+        Command::Convert { input, output, force } => convert(input, output, *force),
     }
+}
+
+fn convert(input: &Path, output: &Path, force: bool) -> Result<(), Failure> {
+    classifier::convert(input, output, force)?;
+    let converted = Classifier::open(output)?;
+    let chunks = converted.chunk_length().map_or_else(String::new, |n| format!(", chunks of {n} bases"));
+    say(format_args!(
+        "{}: {} features, {} hidden{chunks}",
+        output.display(),
+        grouped(converted.input_width() as u64),
+        grouped(converted.hidden() as u64),
+    ));
+    Ok(())
 }
 
 fn list(out: &mut impl Write, hub: &HubOptions) -> Result<(), Failure> {
     writeln!(
         out,
-        "{:<22} {:>6} {:>6} {:>5} {:>14}  cached",
+        "{:<25} {:>6} {:>6} {:>5} {:>14}  cached",
         "name", "layers", "hidden", "heads", "parameters"
     )?;
-    for model in &PUBLISHED {
-        let config = model.config();
+    let proteins = PUBLISHED.iter().map(|model| (model.name, ModelConfig::Esm2(model.config())));
+    let nucleotides = NUCLEOTIDE.map(|name| (name, ModelConfig::DnabertS(DnabertConfig::published())));
+    for (name, config) in proteins.chain(nucleotides) {
         writeln!(
             out,
-            "{:<22} {:>6} {:>6} {:>5} {:>14}  {}",
-            model.name,
-            config.layers,
-            config.hidden,
-            config.heads,
+            "{name:<25} {:>6} {:>6} {:>5} {:>14}  {}",
+            config.layers(),
+            config.hidden(),
+            config.heads(),
             grouped(config.parameters()),
-            if cached(model.name, hub).is_some() { "yes" } else { "no" },
+            if cached(name, hub).is_some() { "yes" } else { "no" },
         )?;
     }
     Ok(())
@@ -77,17 +105,18 @@ fn info(out: &mut impl Write, model: &str, hub: &HubOptions) -> Result<(), Failu
             )?;
         }
     }
-    let values_per_token: usize = shape(&config).widths.iter().sum();
-    writeln!(out, "layers       {}", config.layers)?;
-    writeln!(out, "hidden       {}", config.hidden)?;
-    writeln!(out, "heads        {} of {}", config.heads, config.hidden / config.heads)?;
-    writeln!(out, "feed-forward {}", config.intermediate)?;
+    let values_per_token: usize = config.shape().widths.iter().sum();
+    writeln!(out, "model        {}", config.family())?;
+    writeln!(out, "layers       {}", config.layers())?;
+    writeln!(out, "hidden       {}", config.hidden())?;
+    writeln!(out, "heads        {} of {}", config.heads(), config.hidden() / config.heads())?;
+    writeln!(out, "feed-forward {}", config.intermediate())?;
     writeln!(out, "parameters   {}", grouped(config.parameters()))?;
     writeln!(
         out,
         "memory       {} in float32 ({} in 16 bits), and {} for batches of {} tokens",
-        bytes(config.weight_bytes(4)),
-        bytes(config.weight_bytes(2)),
+        bytes(4 * config.parameters()),
+        bytes(2 * config.parameters()),
         bytes((values_per_token * CPU_TOKEN_BUDGET * 4) as u64),
         grouped(CPU_TOKEN_BUDGET as u64)
     )?;

@@ -8,13 +8,14 @@ use clap::{Args, ValueEnum};
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 use virpack::memory::CPU_TOKEN_BUDGET;
-use virpack::model::config_of;
 use virpack::model::hub::HubOptions;
+use virpack::model::{config_of, tokenizer_of};
 use virpack_seq::{
     Algorithm, CollatorOptions, EsmTokenizer, LengthCounts, LengthHistogram, PackerOptions, Plan, Planner,
-    plan_records,
+    Tokenizer, plan_records,
 };
 
 /// What `virpack pack` takes.
@@ -59,13 +60,17 @@ enum Choice {
 /// Plans the packing and writes it to stdout.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let start = Instant::now();
-    if let Some(model) = &arguments.model {
-        config_of(model, &HubOptions::from_env())?;
-    }
+    let hub = HubOptions::from_env();
+    let (tokenizer, lengths) = match &arguments.model {
+        Some(model) => {
+            let config = config_of(model, &hub)?;
+            (tokenizer_of(model, &hub)?, arguments.inputs.lengths_up_to(config.max_length())?)
+        }
+        None => (Arc::new(EsmTokenizer::new()) as Arc<dyn Tokenizer>, arguments.inputs.lengths()?),
+    };
     if let Some(path) = &arguments.plot {
         plot::check(path)?;
     }
-    let lengths = arguments.inputs.lengths()?;
     let inputs = arguments.inputs.inputs();
     let records = virpack_seq::reader::open(&inputs)?;
     let algorithm = match arguments.algorithm {
@@ -79,7 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         arguments.inputs.buffer_size.map_or(CollatorOptions::default().buffer_size, NonZeroUsize::get);
     let planner = Planner::new(packer, CollatorOptions { buffer_size, ..CollatorOptions::default() })?;
     let progress = records.progress();
-    let (plan, counts) = plan_records(records, &EsmTokenizer::new(), &lengths, planner)?;
+    let (plan, counts) = plan_records(records, &tokenizer, &lengths, planner)?;
     if let Some(path) = &arguments.plot {
         plot::draw(&plan, path)?;
     }

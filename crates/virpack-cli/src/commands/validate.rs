@@ -63,6 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     virpack_seq::reader::open(&options.inputs)?;
     options.model = hub::resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(false))?;
+    options.lengths = arguments.inputs.lengths_for(&options.model)?;
     let found = validate(&options)?;
     let mut out = std::io::stdout().lock();
     if arguments.json {

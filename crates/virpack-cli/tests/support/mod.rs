@@ -99,11 +99,13 @@ impl Ran {
         self.says(said);
     }
 
-    /// Ended with exit code 1, an `error:` that says each of `said`, and nothing on stdout.
+    /// Ended with exit code 1, an `error:` that says each of `said`, before it at most the line that names the device,
+    /// and nothing on stdout.
     #[track_caller]
     pub(crate) fn is_refused(&self, said: &[&str]) {
         assert_eq!(self.code, Some(1), "{self:#?}");
-        assert!(self.stderr.starts_with("error: "), "{self:#?}");
+        let first = self.stderr.lines().find(|line| !line.starts_with("on CPU, "));
+        assert!(first.is_some_and(|line| line.starts_with("error: ")), "{self:#?}");
         assert_eq!(self.stdout, "", "{self:#?}");
         self.says(said);
     }

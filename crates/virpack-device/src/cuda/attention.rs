@@ -98,7 +98,7 @@ pub(super) fn sources() -> impl Iterator<Item = Source> {
 
 impl Cuda {
     /// The table of `frequencies` with at least `positions` rows.
-    fn rotary_table(
+    pub(super) fn rotary_table(
         &self,
         width: usize,
         positions: usize,
@@ -134,13 +134,23 @@ impl Cuda {
         packed: &CudaPacked,
         heads: usize,
     ) -> Result<(usize, usize), DeviceError> {
-        let hidden = qkv.columns / 3;
-        let divides = qkv.columns == 3 * hidden && heads > 0 && hidden.is_multiple_of(2 * heads);
-        if !divides || hidden / heads > 256 || qkv.rows != packed.tokens {
+        Self::check_heads(qkv.rows, qkv.columns, packed, heads)
+    }
+
+    /// Checks the sizes of queries, keys and values against the batch and the heads: (hidden, head width).
+    pub(super) fn check_heads(
+        rows: usize,
+        columns: usize,
+        packed: &CudaPacked,
+        heads: usize,
+    ) -> Result<(usize, usize), DeviceError> {
+        let hidden = columns / 3;
+        let divides = columns == 3 * hidden && heads > 0 && hidden.is_multiple_of(2 * heads);
+        if !divides || hidden / heads > 256 || rows != packed.tokens {
             return Err(DeviceError::shape(
                 "attention",
                 format!("[{}, 3 · hidden], hidden {heads} even heads of at most 256", packed.tokens),
-                format!("[{}, {}]", qkv.rows, qkv.columns),
+                format!("[{rows}, {columns}]"),
             ));
         }
         Ok((hidden, hidden / heads))
@@ -181,6 +191,9 @@ impl Cuda {
         }
         let slopes = attention.alibi_slopes.as_ref().map_or(0, |s| s.exact.pointer);
         let out = self.tensor(packed.tokens, hidden)?;
+        if !rotated && self.attend_on_hopper(qkv, packed, heads, slopes, &out)? {
+            return Ok(out);
+        }
         let limit = self.kernels.shared_limit;
         let fits =
             |form: &Form| form.width == width && form.shared(form.capacity(packed.longest, limit)) <= limit;

@@ -74,13 +74,12 @@ impl Cuda {
         Grid { blocks: (threads.div_ceil(THREADS as usize), 1), threads: THREADS, shared: 0 }
     }
 
-    fn product(
-        &self,
+    /// Checks a product's sizes against each other.
+    pub(super) fn check_product(
         x: &CudaTensor,
         weight: &CudaMatrix,
         bias: Option<&CudaVector>,
         y: &CudaTensor,
-        residual: bool,
     ) -> Result<(), DeviceError> {
         let fits = x.columns == weight.columns
             && bias.is_none_or(|b| b.len == weight.rows)
@@ -99,6 +98,18 @@ impl Cuda {
                 ),
             ));
         }
+        Ok(())
+    }
+
+    fn product(
+        &self,
+        x: &CudaTensor,
+        weight: &CudaMatrix,
+        bias: Option<&CudaVector>,
+        y: &CudaTensor,
+        residual: bool,
+    ) -> Result<(), DeviceError> {
+        Self::check_product(x, weight, bias, y)?;
         self.card.enter()?;
         let shape = Shape {
             rows: x.rows.next_multiple_of(ROW_STEP),
@@ -403,6 +414,18 @@ impl Backend for Cuda {
         Ok(values_of(values).map(f32::from_ne_bytes).collect())
     }
 
+    fn linear_gelu(
+        &self,
+        x: &CudaTensor,
+        weight: &CudaMatrix,
+        bias: Option<&CudaVector>,
+    ) -> Result<CudaTensor, DeviceError> {
+        match self.fused_gelu(x, weight, bias)? {
+            Some(y) => Ok(y),
+            None => self.gelu(self.linear(x, weight, bias)?),
+        }
+    }
+
     fn busy(&self) -> Option<Duration> {
         libraries::times_events().then(|| Duration::from_nanos(self.busy.load(Ordering::Relaxed)))
     }
@@ -428,13 +451,33 @@ impl Backend for Cuda {
         Ok(residual)
     }
 
-    fn rotary_attention(
+    fn linear_rotary(
         &self,
-        qkv: CudaTensor,
+        x: &CudaTensor,
+        weight: &CudaMatrix,
+        bias: Option<&CudaVector>,
         packed: &CudaPacked,
         attention: &Attention<CudaVector>,
     ) -> Result<CudaTensor, DeviceError> {
-        self.card.enter()?;
-        self.attend(&qkv, packed, attention, true)
+        match self.fused_rotary(x, weight, bias, packed, attention)? {
+            Some(qkv) => Ok(qkv),
+            None => self.rotary(self.linear(x, weight, bias)?, packed, attention),
+        }
+    }
+
+    fn self_attention(
+        &self,
+        x: CudaTensor,
+        weight: &CudaMatrix,
+        bias: Option<&CudaVector>,
+        packed: &CudaPacked,
+        attention: &Attention<CudaVector>,
+    ) -> Result<CudaTensor, DeviceError> {
+        let fused = self.fused_rotary(&x, weight, bias, packed, attention)?;
+        // Without a product that rotates, attention does so on the way in.
+        let rotated = fused.is_none();
+        let qkv = fused.map_or_else(|| self.linear(&x, weight, bias), Ok)?;
+        drop(x);
+        self.attend(&qkv, packed, attention, rotated)
     }
 }

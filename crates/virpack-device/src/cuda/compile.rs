@@ -2,6 +2,8 @@
 
 use super::Dtype;
 use super::attention::Form;
+use super::attention_hopper::{HopperForm, Keys};
+use super::fused_product::Finish;
 use crate::{DeviceError, Unavailable};
 use cudarc::nvrtc::sys;
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -31,6 +33,15 @@ pub(super) enum Source {
         /// With ALiBi's slopes.
         alibi: bool,
     },
+    /// Attention for 9.0.
+    AttentionHopper {
+        /// How it is cut.
+        form: HopperForm,
+        /// With ALiBi's slopes.
+        alibi: bool,
+    },
+    /// Products and what follows them, for 9.0.
+    Product(Finish),
 }
 
 impl Source {
@@ -42,6 +53,11 @@ impl Source {
             Source::Rotary => "rotary.cu",
             Source::AttentionAny => "attention_any.cu",
             Source::Attention { .. } => "attention.cu",
+            Source::AttentionHopper { form, .. } => match form.keys {
+                Keys::Whole { .. } => "attention_whole.cu",
+                Keys::Ring { .. } => "attention_ring.cu",
+            },
+            Source::Product(_) => "product.cu",
         }
     }
 
@@ -57,6 +73,21 @@ impl Source {
                 include_str!("../kernels/attention_step.cuh"),
                 include_str!("../kernels/attention.cu")
             ),
+            Source::AttentionHopper { form, .. } => match form.keys {
+                Keys::Whole { .. } => concat!(
+                    include_str!("../kernels/matrix_units.cuh"),
+                    include_str!("../kernels/attention_parts.cuh"),
+                    include_str!("../kernels/attention_whole.cu")
+                ),
+                Keys::Ring { .. } => concat!(
+                    include_str!("../kernels/matrix_units.cuh"),
+                    include_str!("../kernels/attention_parts.cuh"),
+                    include_str!("../kernels/attention_ring.cu")
+                ),
+            },
+            Source::Product(_) => {
+                concat!(include_str!("../kernels/hopper.cuh"), include_str!("../kernels/product.cu"))
+            }
         }
     }
 
@@ -77,6 +108,13 @@ impl Source {
                 ("ALIBI", usize::from(alibi)),
             ];
             options.extend(numbers.map(|(name, value)| format!("-D{name}={value}")));
+        }
+        if let Source::AttentionHopper { form, alibi } = self {
+            let numbers = form.definitions().into_iter().chain([("ALIBI", usize::from(alibi))]);
+            options.extend(numbers.map(|(name, value)| format!("-D{name}={value}")));
+        }
+        if let Source::Product(finish) = self {
+            options.extend(finish.definitions().map(|(name, value)| format!("-D{name}={value}")));
         }
         options
     }
@@ -122,6 +160,10 @@ pub fn compile_all(architecture: &str) -> Result<Result<usize, Unavailable>, Dev
             vec![Source::Elementwise, Source::Norm, Source::Pool, Source::Rotary, Source::AttentionAny];
         if dtype != Dtype::F32 {
             sources.extend(super::attention::sources());
+            if architecture == self::architecture(90) {
+                sources.extend(super::attention_hopper::sources());
+                sources.extend(super::fused_product::sources());
+            }
         }
         for source in sources {
             compile(source, &source.options(dtype, architecture), architecture)?;

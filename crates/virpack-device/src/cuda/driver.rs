@@ -17,6 +17,8 @@ pub(super) struct Card {
     pub(super) name: String,
     /// Compute capability: 90 for 9.0.
     pub(super) capability: u32,
+    /// Multiprocessors.
+    pub(super) processors: usize,
     /// Uploads and kernels, in order.
     pub(super) compute: Stream,
     /// Results on their way to the host, beside the next batch's kernels.
@@ -95,11 +97,12 @@ impl Card {
         use sys::CUdevice_attribute_enum::{
             CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR as MAJOR,
             CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR as MINOR,
+            CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT as PROCESSORS,
         };
         let mut device = 0;
         let mut context = ptr::null_mut();
         let mut name = [0 as std::ffi::c_char; 128];
-        let (mut major, mut minor) = (0, 0);
+        let (mut major, mut minor, mut processors) = (0, 0, 0);
         let (mut compute, mut download) = (ptr::null_mut(), ptr::null_mut());
         let flags = sys::CUstream_flags_enum::CU_STREAM_NON_BLOCKING as u32;
         // SAFETY: pointers to locals of the right types; the name's length is passed.
@@ -108,6 +111,7 @@ impl Card {
             check("cuDeviceGetName", sys::cuDeviceGetName(name.as_mut_ptr(), name.len() as c_int, device))?;
             check("cuDeviceGetAttribute", sys::cuDeviceGetAttribute(&mut major, MAJOR, device))?;
             check("cuDeviceGetAttribute", sys::cuDeviceGetAttribute(&mut minor, MINOR, device))?;
+            check("cuDeviceGetAttribute", sys::cuDeviceGetAttribute(&mut processors, PROCESSORS, device))?;
             check("cuDevicePrimaryCtxRetain", sys::cuDevicePrimaryCtxRetain(&mut context, device))?;
             check("cuCtxSetCurrent", sys::cuCtxSetCurrent(context))?;
             check("cuStreamCreate", sys::cuStreamCreate(&mut compute, flags))?;
@@ -115,9 +119,10 @@ impl Card {
         }
         // SAFETY: the driver ended the name with a zero.
         let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned();
-        let capability = (major * 10 + minor) as u32;
+        let (capability, processors) = ((major * 10 + minor) as u32, processors as usize);
         let (compute, download) = (Stream(compute), Stream(download));
-        Ok(Card { context, device, ordinal: ordinal as usize, name, capability, compute, download })
+        let ordinal = ordinal as usize;
+        Ok(Card { context, device, ordinal, name, capability, processors, compute, download })
     }
 
     /// Makes the card current on this thread.

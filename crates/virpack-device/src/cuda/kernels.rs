@@ -3,6 +3,7 @@
 use super::Dtype;
 use super::compile::{self, Source};
 use super::driver::{Card, check};
+use super::tensor_map::TensorMap;
 use crate::DeviceError;
 use cudarc::driver::sys;
 use std::collections::HashMap;
@@ -48,25 +49,45 @@ pub(super) struct Grid {
     pub(super) shared: usize,
 }
 
-/// A kernel's argument: its bytes, the low ones first.
+/// A kernel's argument.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Argument(u64);
+pub(super) enum Argument<'a> {
+    /// Its bytes, the low ones first.
+    Word(u64),
+    /// By value, though it is large.
+    Map(&'a TensorMap),
+}
 
-impl From<u64> for Argument {
-    fn from(value: u64) -> Argument {
-        Argument(value)
+impl Argument<'_> {
+    fn bytes(&self) -> *mut c_void {
+        match self {
+            Argument::Word(word) => ptr::from_ref(word).cast_mut().cast(),
+            Argument::Map(map) => map.bytes().cast_mut(),
+        }
     }
 }
 
-impl From<i32> for Argument {
-    fn from(value: i32) -> Argument {
-        Argument(u64::from(value as u32))
+impl From<u64> for Argument<'_> {
+    fn from(value: u64) -> Self {
+        Argument::Word(value)
     }
 }
 
-impl From<f32> for Argument {
-    fn from(value: f32) -> Argument {
-        Argument(u64::from(value.to_bits()))
+impl From<i32> for Argument<'_> {
+    fn from(value: i32) -> Self {
+        Argument::Word(u64::from(value as u32))
+    }
+}
+
+impl From<f32> for Argument<'_> {
+    fn from(value: f32) -> Self {
+        Argument::Word(u64::from(value.to_bits()))
+    }
+}
+
+impl<'a> From<&'a TensorMap> for Argument<'a> {
+    fn from(map: &'a TensorMap) -> Self {
+        Argument::Map(map)
     }
 }
 
@@ -105,8 +126,7 @@ impl Kernels {
             return Ok(());
         }
         let function = self.function(source, name)?;
-        let mut pointers: Vec<*mut c_void> =
-            arguments.iter().map(|a| ptr::from_ref(&a.0).cast_mut().cast::<c_void>()).collect();
+        let mut pointers: Vec<*mut c_void> = arguments.iter().map(Argument::bytes).collect();
         // SAFETY: the caller's promise for the arguments; the function and the stream are of the current context.
         check(name, unsafe {
             sys::cuLaunchKernel(
@@ -137,7 +157,11 @@ impl Kernels {
         // SAFETY: a pointer to a local, a loaded module, a name that ends with zero.
         unsafe {
             check("cuModuleGetFunction", sys::cuModuleGetFunction(&mut function, module.0, c_name.as_ptr()))?;
-            if matches!(source, Source::Attention { .. }) {
+            let large = matches!(
+                source,
+                Source::Attention { .. } | Source::AttentionHopper { .. } | Source::Product(_)
+            );
+            if large {
                 let limit = self.shared_limit as i32;
                 check("cuFuncSetAttribute", sys::cuFuncSetAttribute(function, attribute, limit))?;
             }

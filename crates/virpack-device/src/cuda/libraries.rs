@@ -67,7 +67,7 @@ pub(super) fn times_events() -> bool {
     *HAS.get_or_init(|| driver_has(ELAPSED))
 }
 
-fn driver_has(symbol: &str) -> bool {
+pub(super) fn driver_has(symbol: &str) -> bool {
     DRIVER.names.iter().any(|name| open_path(Path::new(name), symbol).is_some())
 }
 

@@ -1,6 +1,7 @@
 //! A batch on the card: ids, boundaries and attention's work list in one upload. The only arithmetic on
 //! `cu_seqlens` on the host.
 
+use super::ROW_STEP;
 use super::arena::Block;
 use super::driver::Event;
 use crate::DeviceError;
@@ -28,12 +29,14 @@ pub(super) struct Cut {
 /// A batch on the card.
 #[derive(Debug)]
 pub struct CudaPacked {
-    /// Ids, boundaries, items, in this order, each at a multiple of 16 bytes.
+    /// Ids, boundaries, positions, items, in this order, each at a multiple of 16 bytes.
     block: Block,
     pub(super) tokens: usize,
     /// Sequences.
     pub(super) n: usize,
     pub(super) items: usize,
+    /// Rows of the item that has most.
+    pub(super) most_rows: usize,
     pub(super) shortest: usize,
     pub(super) longest: usize,
     pub(super) largest_id: u16,
@@ -45,13 +48,15 @@ pub struct CudaPacked {
 /// Most bytes of an upload of so many tokens and sequences: the layout below, rounded up.
 pub(super) fn most_bytes(tokens: usize, sequences: usize) -> usize {
     let items = sequences + tokens / MOST_ROWS_CUT + 1;
-    tokens * (size_of::<u16>() + size_of::<i32>()) + (sequences + 1) * 4 + items * size_of::<Item>() + 64
+    let positions = tokens.next_multiple_of(ROW_STEP) * size_of::<i32>();
+    tokens * size_of::<u16>() + positions + (sequences + 1) * 4 + items * size_of::<Item>() + 2048
 }
 
 /// Where the parts of an upload begin, in bytes.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
     cu_seqlens: usize,
+    positions: usize,
     items: usize,
     end: usize,
 }
@@ -63,6 +68,11 @@ impl CudaPacked {
 
     pub(super) fn cu_seqlens(&self) -> u64 {
         self.block.pointer + self.layout.cu_seqlens as u64
+    }
+
+    /// Each token's place in its sequence, int32; 0 for the rows that tensors are padded with.
+    pub(super) fn positions(&self) -> u64 {
+        self.block.pointer + self.layout.positions as u64
     }
 
     pub(super) fn items(&self) -> u64 {
@@ -93,8 +103,10 @@ impl<'a> Draft<'a> {
         let cut = cut_for(lengths(cu_seqlens).max().unwrap_or(0));
         let items = items(cu_seqlens, cut);
         let cu_at = size_of_val(input_ids).next_multiple_of(16);
-        let items_at = cu_at + size_of_val(cu_seqlens).next_multiple_of(16);
-        let layout = Layout { cu_seqlens: cu_at, items: items_at, end: items_at + size_of_val(&items[..]) };
+        let positions_at = cu_at + size_of_val(cu_seqlens).next_multiple_of(16);
+        let items_at = positions_at + input_ids.len().next_multiple_of(ROW_STEP) * size_of::<i32>();
+        let end = items_at + size_of_val(&items[..]);
+        let layout = Layout { cu_seqlens: cu_at, positions: positions_at, items: items_at, end };
         Ok(Draft { input_ids, cu_seqlens, items, layout })
     }
 
@@ -106,9 +118,13 @@ impl<'a> Draft<'a> {
     /// Writes the upload.
     pub(super) fn write(&self, to: &mut [u8]) {
         let ints = self.cu_seqlens.iter().copied();
+        let padded = self.input_ids.len().next_multiple_of(ROW_STEP);
+        let positions = lengths(self.cu_seqlens).flat_map(|length| 0..length as i32);
+        let positions = positions.chain(std::iter::repeat(0)).take(padded);
         let numbers = self.items.iter().flat_map(|i| [i.start, i.length, i.row, i.rows]);
         fill(to, self.input_ids.iter().map(|id| id.to_ne_bytes()));
         fill(&mut to[self.layout.cu_seqlens..], ints.map(i32::to_ne_bytes));
+        fill(&mut to[self.layout.positions..], positions.map(i32::to_ne_bytes));
         fill(&mut to[self.layout.items..], numbers.map(i32::to_ne_bytes));
     }
 
@@ -118,6 +134,7 @@ impl<'a> Draft<'a> {
             tokens: self.input_ids.len(),
             n: self.cu_seqlens.len() - 1,
             items: self.items.len(),
+            most_rows: self.items.iter().map(|i| i.rows as usize).max().unwrap_or(0),
             shortest: lengths(self.cu_seqlens).min().unwrap_or(0),
             longest: lengths(self.cu_seqlens).max().unwrap_or(0),
             largest_id: self.input_ids.iter().copied().max().unwrap_or(0),

@@ -1,5 +1,7 @@
 //! The operations in plain float64, as slow as they are clear.
 
+use rayon::prelude::*;
+
 /// A row-major matrix.
 pub(crate) struct Matrix {
     pub(crate) rows: usize,
@@ -143,28 +145,27 @@ pub(crate) fn attention(
 ) -> Vec<f64> {
     let hidden = qkv.columns / 3;
     let width = hidden / heads;
+    let part = |token: usize, which: usize, h: usize| &qkv.row(token)[which * hidden + h * width..][..width];
     let mut out = vec![0.0; qkv.rows * hidden];
-    for bounds in cu_seqlens.windows(2) {
-        let tokens = bounds[0] as usize..bounds[1] as usize;
-        for h in 0..heads {
-            let part = |token: usize, which: usize| &qkv.row(token)[which * hidden + h * width..][..width];
-            for i in tokens.clone() {
-                let score = |j: usize| {
-                    let dot: f64 =
-                        part(i, 0).iter().zip(part(j, 1)).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
-                    round(dot / (width as f64).sqrt() - f64::from(slopes[h]) * i.abs_diff(j) as f64)
-                };
-                let scores: Vec<f64> = tokens.clone().map(score).collect();
-                let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                let weights: Vec<f64> = scores.iter().map(|s| (s - highest).exp()).collect();
-                let total: f64 = weights.iter().sum();
-                for (j, w) in tokens.clone().zip(&weights) {
-                    for (c, &v) in part(j, 2).iter().enumerate() {
-                        out[i * hidden + h * width + c] += round(w / total) * f64::from(v);
-                    }
-                }
+    out.par_chunks_mut(hidden).enumerate().for_each(|(i, out)| {
+        let of = cu_seqlens.partition_point(|&bound| bound as usize <= i);
+        let tokens = cu_seqlens[of - 1] as usize..cu_seqlens[of] as usize;
+        for (h, out) in out.chunks_mut(width).enumerate() {
+            let score = |j: usize| {
+                let pairs = part(i, 0, h).iter().zip(part(j, 1, h));
+                let dot: f64 = pairs.map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+                round(dot / (width as f64).sqrt() - f64::from(slopes[h]) * i.abs_diff(j) as f64)
+            };
+            let scores: Vec<f64> = tokens.clone().map(score).collect();
+            let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let weights: Vec<f64> = scores.iter().map(|s| (s - highest).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            for (j, w) in tokens.clone().zip(&weights) {
+                let weight = round(w / total);
+                out.iter_mut().zip(part(j, 2, h)).for_each(|(o, &v)| *o += weight * f64::from(v));
             }
+            out.iter_mut().for_each(|v| *v = round(*v));
         }
-    }
-    out.iter().map(|&v| round(v)).collect()
+    });
+    out
 }

@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError};
 
 /// The consumers are gone: nobody wants what a thread makes.
 #[derive(Debug)]
-pub(super) struct Stopped;
+pub(crate) struct Stopped;
 
 /// What a wait for the next message came to.
 pub(super) enum Received<T> {

@@ -211,6 +211,58 @@ impl Tokenizer for Fragile {
     }
 }
 
+/// A tokenizer that is said to merge letters, so that several threads share its work.
+struct Merging<T>(T);
+
+impl<T: Tokenizer> Tokenizer for Merging<T> {
+    fn length(&self, sequence: &[u8]) -> u64 {
+        sequence.len() as u64
+    }
+
+    fn tokenize(&self, sequence: &[u8], max_length: usize, tokens: &mut Vec<u16>) -> TokenCounts {
+        self.0.tokenize(sequence, max_length, tokens)
+    }
+
+    fn frame(&self) -> Frame {
+        self.0.frame()
+    }
+
+    fn merges_letters(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn several_tokenizing_threads_give_what_one_gives() {
+    let run = |threads| {
+        let records = Records::from_reader("made", Generated::new(20_000)).unwrap();
+        let options = LoaderOptions { tokenizer_threads: NonZeroUsize::new(threads), ..options() };
+        let loader = create_async_dataloader(records, Merging(EsmTokenizer), collator(200), options).unwrap();
+        let counters = loader.clone();
+        let all: Vec<_> = loader.map(|loaded| loaded.unwrap()).collect();
+        (all, counters.counters().lengths)
+    };
+    let one = run(1);
+    assert_eq!(one.1.records, 20_000);
+    for threads in [2, 5] {
+        assert!(run(threads) == one, "{threads} threads");
+    }
+}
+
+#[test]
+fn a_panic_among_several_threads_is_an_error_after_what_came_before() {
+    // Far enough in that another thread than the first has it.
+    let letters = "MKTLLVAGGX".repeat(9);
+    let sequence = |i| if i == 700 { "M!K" } else { &letters };
+    let text: String = (0..900).map(|i| format!(">{i}\n{}\n", sequence(i))).collect();
+    let records = Records::from_reader("text", io::Cursor::new(text)).unwrap();
+    let options = LoaderOptions { tokenizer_threads: NonZeroUsize::new(4), ..options() };
+    let loader = create_async_dataloader(records, Merging(Fragile), collator(200), options).unwrap();
+    let (records, error) = consume(loader, 2, Duration::ZERO);
+    assert_eq!(records, (0..700).collect::<Vec<_>>());
+    assert!(matches!(error.unwrap(), SeqError::WorkerPanicked { worker: "tokenizing", .. }));
+}
+
 #[test]
 fn a_panic_is_an_error() {
     let text: String = (0..50).map(|i| format!(">{i}\n{}\n", if i == 30 { "M!K" } else { "MKT" })).collect();

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::counters::Counters;
 use super::link::{Received, Stopped, receive, send};
-use super::{Loaded, LoaderOptions};
+use super::{Loaded, LoaderOptions, parallel};
 use crate::batch::PackedBatch;
 use crate::collate::VarlenCollator;
 use crate::error::SeqError;
@@ -41,35 +41,75 @@ pub(super) struct Work {
 /// Starts the threads. They are never joined: each ends by itself when its input ends or nobody listens.
 pub(super) fn start(work: Work) -> Result<(), SeqError> {
     let (send_block, blocks) = bounded(AHEAD);
-    let (send_slab, slabs) = bounded(AHEAD);
-    let (used, recycled) = bounded(2 * AHEAD);
+    let (slabs, collating) = Slabs::new();
     let reading = Reading { blocks: work.blocks, to: send_block, stopped: work.stopped.clone() };
     let tokenizing = Tokenizing {
         from: blocks,
-        to: send_slab,
-        recycled,
+        to: slabs.to,
+        recycled: slabs.recycled,
         stopped: work.stopped.clone(),
         parser: work.parser,
+        threads: match work.options.tokenizer_threads {
+            _ if !work.tokenizer.merges_letters() => 1,
+            Some(threads) => threads.get(),
+            None => parallel::threads(),
+        },
         tokenizer: work.tokenizer,
         lengths: work.options.lengths,
         counters: Arc::clone(&work.counters),
     };
-    let collating = Collating {
-        from: slabs,
-        used,
+    start_collating(Packing {
+        slabs: collating,
         queue: work.queue,
         stopped: work.stopped,
         collator: work.collator,
         options: work.options,
         counters: work.counters,
         stats: work.stats,
-    };
-    spawn("collating", move || collating.run())?;
+    })?;
     spawn("tokenizing", move || tokenizing.run())?;
     spawn("reading", move || reading.run())
 }
 
-fn spawn(
+/// The way of slabs from whoever fills them to whoever packs them, and back.
+pub(super) struct Slabs {
+    pub(super) to: Sender<Result<TokenSlab, SeqError>>,
+    /// Empty ones, to be filled again.
+    pub(super) recycled: Receiver<TokenSlab>,
+}
+
+/// The other end of [`Slabs`].
+pub(super) struct SlabsOut {
+    from: Receiver<Result<TokenSlab, SeqError>>,
+    used: Sender<TokenSlab>,
+}
+
+impl Slabs {
+    pub(super) fn new() -> (Slabs, SlabsOut) {
+        let (to, from) = bounded(AHEAD);
+        let (used, recycled) = bounded(2 * AHEAD);
+        (Slabs { to, recycled }, SlabsOut { from, used })
+    }
+}
+
+/// All that the last thread needs.
+pub(super) struct Packing {
+    pub(super) slabs: SlabsOut,
+    pub(super) queue: Sender<Result<Loaded, SeqError>>,
+    pub(super) stopped: Receiver<()>,
+    pub(super) collator: VarlenCollator,
+    pub(super) options: LoaderOptions,
+    pub(super) counters: Arc<Counters>,
+    pub(super) stats: Arc<Mutex<Option<PackStats>>>,
+}
+
+/// Starts the last thread alone, for slabs that are filled elsewhere.
+pub(super) fn start_collating(packing: Packing) -> Result<(), SeqError> {
+    let collating = Collating(packing);
+    spawn("collating", move || collating.run())
+}
+
+pub(crate) fn spawn(
     worker: &'static str,
     body: impl FnOnce() -> Result<(), Stopped> + Send + 'static,
 ) -> Result<(), SeqError> {
@@ -82,7 +122,7 @@ fn spawn(
 }
 
 /// Runs a step and turns its panic into an error.
-fn guard<T>(worker: &'static str, step: impl FnOnce() -> T) -> Result<T, SeqError> {
+pub(crate) fn guard<T>(worker: &'static str, step: impl FnOnce() -> T) -> Result<T, SeqError> {
     catch_unwind(AssertUnwindSafe(step))
         .map_err(|panic| SeqError::WorkerPanicked { worker, message: message(&*panic) })
 }
@@ -120,6 +160,8 @@ struct Tokenizing {
     parser: Parser,
     tokenizer: Box<dyn Tokenizer>,
     lengths: LengthPolicy,
+    /// Threads that tokenize a block; one where letters are only looked up.
+    threads: usize,
     counters: Arc<Counters>,
 }
 
@@ -147,24 +189,34 @@ impl Tokenizing {
 
     fn tokenize(&mut self, block: Block, record: &mut Record, slab: &mut TokenSlab) -> Result<(), SeqError> {
         self.parser.feed(block);
+        if self.threads > 1 {
+            return self.tokenize_together(slab);
+        }
         while self.parser.read(record)? {
             self.lengths.apply(&*self.tokenizer, record, self.parser.inputs(), slab)?;
         }
         Ok(())
     }
+
+    /// All records of the block at once, and then the error of the parser, if one ended them.
+    fn tokenize_together(&mut self, slab: &mut TokenSlab) -> Result<(), SeqError> {
+        let mut records = Vec::new();
+        let end = loop {
+            let mut record = Record::default();
+            match self.parser.read(&mut record) {
+                Ok(true) => records.push(record),
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        let (lengths, tokenizer) = (&self.lengths, &*self.tokenizer);
+        parallel::apply(lengths, tokenizer, &records, self.parser.inputs(), self.threads, slab)?;
+        end
+    }
 }
 
 /// Collates slabs into batches.
-struct Collating {
-    from: Receiver<Result<TokenSlab, SeqError>>,
-    used: Sender<TokenSlab>,
-    queue: Sender<Result<Loaded, SeqError>>,
-    stopped: Receiver<()>,
-    collator: VarlenCollator,
-    options: LoaderOptions,
-    counters: Arc<Counters>,
-    stats: Arc<Mutex<Option<PackStats>>>,
-}
+struct Collating(Packing);
 
 impl Collating {
     fn run(mut self) -> Result<(), Stopped> {
@@ -182,16 +234,16 @@ impl Collating {
     /// out.
     fn collate(&mut self) -> Result<Result<(), SeqError>, Stopped> {
         let end = loop {
-            let timeout = self.options.max_wait.filter(|_| self.collator.counters().waiting > 0);
-            match receive(&self.from, &self.stopped, timeout)? {
+            let timeout = self.0.options.max_wait.filter(|_| self.0.collator.counters().waiting > 0);
+            match receive(&self.0.slabs.from, &self.0.stopped, timeout)? {
                 Received::Message(Ok(slab)) => {
                     if let Err(error) = self.take(slab)? {
                         break Err(error);
                     }
                 }
                 Received::Message(Err(error)) => break Err(error),
-                Received::Late if self.queue.is_empty() => {
-                    if let Some(batch) = self.collator.release() {
+                Received::Late if self.0.queue.is_empty() => {
+                    if let Some(batch) = self.0.collator.release() {
                         self.send_batch(batch)?;
                     }
                 }
@@ -199,45 +251,53 @@ impl Collating {
                 Received::End => break Ok(()),
             }
         };
-        for batch in self.collator.flush() {
-            self.send_batch(batch)?;
-        }
-        if let Ok(mut stats) = self.stats.lock() {
-            *stats = Some(self.collator.stats());
+        self.flush()?;
+        if let Ok(mut stats) = self.0.stats.lock() {
+            *stats = Some(self.0.collator.stats());
         }
         Ok(end)
     }
 
+    fn flush(&mut self) -> Result<(), Stopped> {
+        for batch in self.0.collator.flush() {
+            self.send_batch(batch)?;
+        }
+        Ok(())
+    }
+
     fn take(&mut self, mut slab: TokenSlab) -> Result<Result<(), SeqError>, Stopped> {
         for (tokens, index) in slab.drain() {
-            if let Err(error) = self.collator.push(tokens, index) {
+            if let Err(error) = self.0.collator.push(tokens, index) {
                 return Ok(Err(error));
             }
-            while let Some(batch) = self.collator.pop() {
+            while let Some(batch) = self.0.collator.pop() {
                 self.send_batch(batch)?;
             }
         }
         if !slab.skipped.is_empty() {
             self.send(Ok(Loaded::Skipped(std::mem::take(&mut slab.skipped))))?;
         }
+        if slab.flush {
+            self.flush()?;
+        }
         slab.clear();
         // A full return queue means that enough slabs are about: this one may go.
-        let _ = self.used.try_send(slab);
+        let _ = self.0.slabs.used.try_send(slab);
         Ok(Ok(()))
     }
 
     fn send_batch(&self, batch: PackedBatch) -> Result<(), Stopped> {
-        self.counters.add_batch();
+        self.0.counters.add_batch();
         self.send(Ok(Loaded::Batch(batch)))
     }
 
     fn send(&self, message: Result<Loaded, SeqError>) -> Result<(), Stopped> {
-        if !self.queue.is_full() {
-            return send(&self.queue, &self.stopped, message);
+        if !self.0.queue.is_full() {
+            return send(&self.0.queue, &self.0.stopped, message);
         }
         let start = Instant::now();
-        let result = send(&self.queue, &self.stopped, message);
-        self.counters.add_loader_wait(start.elapsed());
+        let result = send(&self.0.queue, &self.0.stopped, message);
+        self.0.counters.add_loader_wait(start.elapsed());
         result
     }
 }

@@ -59,7 +59,7 @@ impl Blocks {
                 let number = self.next as u32;
                 self.next += 1;
                 let progress = Arc::clone(&self.progress);
-                let source = Source::open(input, Arc::clone(&progress))
+                let source = Source::open(input, number, Arc::clone(&progress))
                     .inspect_err(|_| self.next = self.inputs.len())?;
                 self.cutter = Some(Cutter::new(source, input.clone(), number, progress));
             }

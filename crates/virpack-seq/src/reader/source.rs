@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 
 use super::ReadProgress;
+use super::checksum::Summing;
 use super::input::{Input, stdin_file};
 use crate::error::SeqError;
 
@@ -22,7 +23,7 @@ pub(super) struct Source {
 
 impl Source {
     /// Opens an input and finds out its compression from its first bytes.
-    pub(super) fn open(input: &Input, progress: Arc<ReadProgress>) -> Result<Source, SeqError> {
+    pub(super) fn open(input: &Input, number: u32, progress: Arc<ReadProgress>) -> Result<Source, SeqError> {
         let cannot_open = |source| input.cannot_open(source);
         let file = match input {
             Input::Stdin => stdin_file(),
@@ -33,16 +34,18 @@ impl Source {
             Some(file) => Box::new(file),
             None => Box::new(io::stdin()),
         };
-        Source::from_read(inner, is_pipe, progress).map_err(cannot_open)
+        Source::from_read(inner, number, is_pipe, progress).map_err(cannot_open)
     }
 
     /// Finds out the compression of what `inner` gives from its first bytes.
     pub(super) fn from_read(
         inner: Box<dyn Read + Send>,
+        number: u32,
         is_pipe: bool,
         progress: Arc<ReadProgress>,
     ) -> io::Result<Source> {
-        let mut raw = Counted { inner, progress };
+        let summing = progress.checksums.as_ref().map(|_| Summing::new(number));
+        let mut raw = Counted { inner, progress, summing };
         let mut magic = Vec::with_capacity(6);
         // An error here comes again at the next read, where it is reported with its place.
         let first = raw.by_ref().take(6).read_to_end(&mut magic);
@@ -92,12 +95,23 @@ fn decoder(codec: &str, raw: impl io::BufRead + Send + 'static) -> io::Result<Bo
 struct Counted {
     inner: Box<dyn Read + Send>,
     progress: Arc<ReadProgress>,
+    /// Until the end.
+    summing: Option<Summing>,
 }
 
 impl Read for Counted {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let bytes = self.inner.read(buf)?;
         self.progress.add_bytes(bytes as u64);
+        if let Some(summing) = &mut self.summing {
+            summing.add(&buf[..bytes]);
+            if bytes == 0
+                && !buf.is_empty()
+                && let (Some(done), Some(checksums)) = (self.summing.take(), &self.progress.checksums)
+            {
+                checksums.add(done.finish());
+            }
+        }
         Ok(bytes)
     }
 }

@@ -1,80 +1,78 @@
-//! What a model's weights were, taken beside their loading.
+//! Checksums of the models' files, taken beside their loading or the run.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
+use virpack_seq::reader::hex;
 
-use super::weights::Weights;
 use crate::Error;
 
-/// Bytes read at a time.
-const PIECE: usize = 1 << 20;
+/// A file and what it was.
+#[derive(Clone, Debug)]
+pub(crate) struct FileChecksum {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+    /// In hexadecimal digits, as `sha256sum` prints it.
+    pub(crate) sha256: String,
+}
 
-/// A thread that sums the files of a model.
-///
-/// Of one file the sum is its SHA-256, as `sha256sum` prints it; of several it is the SHA-256 of what `sha256sum` prints
-/// for them by their bare names in alphabetical order (`sha256sum *.safetensors | sha256sum`).
-#[derive(Debug)]
-pub struct WeightsChecksum(JoinHandle<Result<String, Error>>);
+/// A thread that sums files: a model of ten gigabytes takes seconds.
+pub(crate) struct Summing(JoinHandle<Result<Vec<FileChecksum>, Error>>);
 
-impl WeightsChecksum {
-    /// Begins to read the files of `weights`.
-    ///
-    /// # Errors
-    ///
-    /// When the system refuses the thread.
-    pub fn start(weights: &Weights) -> Result<Self, Error> {
-        let mut paths: Vec<PathBuf> = weights.files().map(|(path, _)| path.to_owned()).collect();
-        paths.sort();
-        let thread = std::thread::Builder::new().name("checksum".to_owned());
-        let started = thread.spawn(move || sum(&paths));
-        started.map(Self).map_err(|source| Error::Thread { thread: "checksum", source })
+impl Summing {
+    pub(crate) fn start(paths: Vec<PathBuf>) -> Result<Self, Error> {
+        let thread = std::thread::Builder::new().name("checksums".to_owned());
+        let sum = move || {
+            let sum = |path: PathBuf| checksum(&path).map_err(|source| Error::ReadModel { path, source });
+            paths.into_iter().map(sum).collect()
+        };
+        thread.spawn(sum).map(Summing).map_err(|source| Error::Thread { thread: "checksums", source })
     }
 
-    /// The sum, in hexadecimal digits, once it is there.
-    ///
-    /// # Errors
-    ///
-    /// When a file could not be read.
-    pub fn finish(self) -> Result<String, Error> {
-        self.0.join().unwrap_or(Err(Error::Panicked { thread: "checksum" }))
+    /// The checksums, once they are there.
+    pub(crate) fn finish(self) -> Result<Vec<FileChecksum>, Error> {
+        self.0.join().map_err(|_| Error::Panicked { thread: "checksums" })?
     }
 }
 
-fn sum(paths: &[PathBuf]) -> Result<String, Error> {
-    let mut lines = Vec::new();
-    for path in paths {
-        let sum = sum_file(path).map_err(|source| Error::ReadModel { path: path.clone(), source })?;
-        if paths.len() == 1 {
-            return Ok(sum);
-        }
-        lines.extend(sum.into_bytes());
-        lines.extend(b"  ");
-        lines.extend(path.file_name().unwrap_or_default().as_encoded_bytes());
-        lines.push(b'\n');
+/// One checksum for the files of a model: the only file's own, or the SHA-256 of what `sha256sum` prints for several by
+/// their bare names, in alphabetical order (`sha256sum *.safetensors | sha256sum`).
+pub(crate) fn sum_of_all(files: &[FileChecksum]) -> String {
+    if let [file] = files {
+        return file.sha256.clone();
     }
-    Ok(hex(&Sha256::digest(&lines)))
-}
-
-fn sum_file(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    let name = |file: &FileChecksum| file.path.file_name().unwrap_or_default().to_owned();
+    let mut lines: Vec<_> = files.iter().map(|file| (name(file), &file.sha256)).collect();
+    lines.sort();
     let mut sum = Sha256::new();
-    let mut piece = vec![0; PIECE];
-    loop {
-        match file.read(&mut piece) {
-            Ok(0) => return Ok(hex(&sum.finalize())),
-            Ok(bytes) => sum.update(&piece[..bytes]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Err(error) => return Err(error),
-        }
+    for (name, sha256) in lines {
+        sum.update([sha256.as_bytes(), b"  ", name.as_encoded_bytes(), b"\n"].concat());
     }
+    hex(&sum.finalize())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn checksum(path: &Path) -> io::Result<FileChecksum> {
+    let bytes = path.metadata()?.len();
+    let sha256 = match named_by_the_hub(path) {
+        Some(sha256) => sha256,
+        None => {
+            let mut hasher = Sha256::new();
+            io::copy(&mut File::open(path)?, &mut hasher)?;
+            hex(&hasher.finalize())
+        }
+    };
+    Ok(FileChecksum { path: path.to_owned(), bytes, sha256 })
+}
+
+/// The Hub's cache names large files by their SHA-256.
+fn named_by_the_hub(path: &Path) -> Option<String> {
+    let blob = path.canonicalize().ok()?;
+    let name = blob.file_name()?.to_str()?;
+    let is_blob = blob.parent()?.file_name()? == "blobs";
+    (is_blob && name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())).then(|| name.to_owned())
 }
 
 #[cfg(test)]
@@ -86,11 +84,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let [a, b] = ["a.bin", "b.bin"].map(|name| directory.path().join(name));
         std::fs::write(&a, "abc").unwrap();
-        std::fs::write(&b, vec![b'x'; PIECE + 1]).unwrap();
+        std::fs::write(&b, "").unwrap();
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(sum(std::slice::from_ref(&a)).unwrap(), abc);
-        let lines = format!("{abc}  a.bin\n{}  b.bin\n", sum(std::slice::from_ref(&b)).unwrap());
-        assert_eq!(sum(&[a, b]).unwrap(), hex(&Sha256::digest(lines)));
-        assert!(matches!(sum(&[directory.path().join("none")]), Err(Error::ReadModel { .. })));
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(sum_of_all(&Summing::start(vec![a.clone()]).unwrap().finish().unwrap()), abc);
+        let both = sum_of_all(&Summing::start(vec![b, a]).unwrap().finish().unwrap());
+        assert_eq!(both, hex(&Sha256::digest(format!("{abc}  a.bin\n{empty}  b.bin\n"))));
+        let none = Summing::start(vec![directory.path().join("none")]).unwrap().finish();
+        assert!(matches!(none, Err(Error::ReadModel { .. })));
     }
 }

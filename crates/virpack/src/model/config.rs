@@ -1,11 +1,14 @@
 //! A model's settings, and the refusal of those that virpack would get wrong.
 
+mod dnabert_s;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::weights::Weights;
 use crate::Error;
+pub use dnabert_s::DnabertConfig;
 
 /// The families of models that virpack tells apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +30,11 @@ impl ModelKind {
             "bert" if config.get("alibi_starting_size").is_some() => Some(Self::DnabertS),
             _ => None,
         }
+    }
+
+    /// The kind of model in the config.json at `path`, where there is one.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, Error> {
+        if path.exists() { Ok(Self::of(&read_json(path)?)) } else { Ok(None) }
     }
 }
 
@@ -112,10 +120,7 @@ impl Esm2Config {
     ///
     /// As [`Self::of`], without those of the weights.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text =
-            std::fs::read(path).map_err(|source| Error::ReadModel { path: path.to_owned(), source })?;
-        let json: Value =
-            serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.to_owned(), source })?;
+        let json = read_json(path)?;
         Settings { path, json: &json }.esm2()?.checked(path.to_owned())
     }
 
@@ -224,6 +229,11 @@ impl Esm2Config {
     pub fn weight_bytes(&self, bytes_per_value: u64) -> u64 {
         self.parameters() * bytes_per_value
     }
+}
+
+fn read_json(path: &Path) -> Result<Value, Error> {
+    let text = std::fs::read(path).map_err(|source| Error::ReadModel { path: path.to_owned(), source })?;
+    serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
 }
 
 /// A config.json on its way to a config.

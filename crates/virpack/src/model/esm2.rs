@@ -2,10 +2,11 @@
 
 use super::Encoder;
 use super::config::Esm2Config;
+use super::layers::{Linear, Loader, Norm};
 use super::source::TensorSource;
 use super::weights::Weights;
 use crate::Error;
-use crate::memory::ModelShape;
+use crate::memory::{self, ModelShape};
 use virpack_device::{Attention, Backend, DeviceError, PoolSpan, TokenDropout, rotary_frequencies};
 
 /// ESM-2 of any size on a backend (Lin et al. 2023, "Evolutionary-scale prediction of atomic-level protein
@@ -28,17 +29,6 @@ struct Layer<B: Backend> {
     mlp_up: Linear<B>,
     /// `[hidden, intermediate]`.
     mlp_down: Linear<B>,
-}
-
-struct Linear<B: Backend> {
-    weight: B::Matrix,
-    bias: B::Vector,
-}
-
-struct Norm<B: Backend> {
-    weight: B::Vector,
-    bias: B::Vector,
-    eps: f32,
 }
 
 /// Where checkpoints store the rotary frequencies: with every layer (all alike), or, since transformers 5,
@@ -65,13 +55,13 @@ impl<B: Backend> Esm2<B> {
     ///
     /// What the source and the backend say.
     pub fn build(backend: &B, config: Esm2Config, tensors: &dyn TensorSource) -> Result<Self, Error> {
-        let loader = Loader { backend, tensors };
-        let layers = (0..config.layers).map(|i| loader.layer(i, &config)).collect::<Result<_, _>>()?;
+        let loader = Loader { backend, tensors, eps: config.layer_norm_eps };
+        let layers = (0..config.layers).map(|i| layer(&loader, i, &config)).collect::<Result<_, _>>()?;
         Ok(Esm2 {
             token_embeddings: loader.matrix(&["embeddings.word_embeddings"], config.vocab, config.hidden)?,
-            attention: loader.attention(&config)?,
+            attention: attention(&loader, &config)?,
             layers,
-            final_norm: loader.norm("encoder.emb_layer_norm_after", &config)?,
+            final_norm: loader.norm("encoder.emb_layer_norm_after", config.hidden)?,
             config,
         })
     }
@@ -95,10 +85,8 @@ impl<B: Backend> Esm2<B> {
         x: B::Tensor,
     ) -> Result<B::Tensor, DeviceError> {
         let h = layer.attention_norm.apply(backend, &x)?;
-        let qkv = backend.linear(&h, &layer.qkv.weight, Some(&layer.qkv.bias))?;
-        drop(h);
-        let h = backend.rotary_attention(qkv, packed, &self.attention)?;
-        let output = &layer.attention_output;
+        let (qkv, output) = (&layer.qkv, &layer.attention_output);
+        let h = backend.self_attention(h, &qkv.weight, Some(&qkv.bias), packed, &self.attention)?;
         backend.linear_add(&h, &output.weight, Some(&output.bias), x)
     }
 }
@@ -109,12 +97,6 @@ impl<B: Backend> Layer<B> {
         let h = self.mlp_norm.apply(backend, &x)?;
         let h = backend.linear_gelu(&h, &self.mlp_up.weight, Some(&self.mlp_up.bias))?;
         backend.linear_add(&h, &self.mlp_down.weight, Some(&self.mlp_down.bias), x)
-    }
-}
-
-impl<B: Backend> Norm<B> {
-    fn apply(&self, backend: &B, x: &B::Tensor) -> Result<B::Tensor, DeviceError> {
-        backend.layer_norm(x, &self.weight, &self.bias, self.eps)
     }
 }
 
@@ -141,67 +123,28 @@ impl<B: Backend> Encoder<B> for Esm2<B> {
     }
 }
 
-/// Tensors by name, from the files to the backend.
-struct Loader<'a, B: Backend> {
-    backend: &'a B,
-    tensors: &'a dyn TensorSource,
+fn layer<B: Backend>(loader: &Loader<'_, B>, i: usize, config: &Esm2Config) -> Result<Layer<B>, Error> {
+    let (hidden, intermediate) = (config.hidden, config.intermediate);
+    let name = |part: &str| format!("encoder.layer.{i}.{part}");
+    let [q, k, v] = ["query", "key", "value"].map(|p| name(&format!("attention.self.{p}")));
+    Ok(Layer {
+        attention_norm: loader.norm(&name("attention.LayerNorm"), hidden)?,
+        qkv: loader.linear(&[&q, &k, &v], hidden, hidden)?,
+        attention_output: loader.linear(&[&name("attention.output.dense")], hidden, hidden)?,
+        mlp_norm: loader.norm(&name("LayerNorm"), hidden)?,
+        mlp_up: loader.linear(&[&name("intermediate.dense")], intermediate, hidden)?,
+        mlp_down: loader.linear(&[&name("output.dense")], hidden, intermediate)?,
+    })
 }
 
-impl<B: Backend> Loader<'_, B> {
-    fn layer(&self, i: usize, config: &Esm2Config) -> Result<Layer<B>, Error> {
-        let (hidden, intermediate) = (config.hidden, config.intermediate);
-        let name = |part: &str| format!("encoder.layer.{i}.{part}");
-        let [q, k, v] = ["query", "key", "value"].map(|p| name(&format!("attention.self.{p}")));
-        Ok(Layer {
-            attention_norm: self.norm(&name("attention.LayerNorm"), config)?,
-            qkv: self.linear(&[&q, &k, &v], hidden, hidden)?,
-            attention_output: self.linear(&[&name("attention.output.dense")], hidden, hidden)?,
-            mlp_norm: self.norm(&name("LayerNorm"), config)?,
-            mlp_up: self.linear(&[&name("intermediate.dense")], intermediate, hidden)?,
-            mlp_down: self.linear(&[&name("output.dense")], hidden, intermediate)?,
-        })
-    }
-
-    /// The published checkpoints store their rotary frequencies, rounded to float16 as in training: up to
-    /// 4e-4 from the formula, which moves embeddings by 1e-3. fair-esm and transformers use what is stored.
-    fn attention(&self, config: &Esm2Config) -> Result<Attention<B::Vector>, Error> {
-        let width = config.hidden / config.heads;
-        let stored = ROTARY_FREQUENCIES.into_iter().find(|name| self.tensors.has(name));
-        let frequencies = stored.map(|name| self.tensors.read(name, &[width / 2])).transpose()?;
-        let rotary_frequencies = frequencies.unwrap_or_else(|| rotary_frequencies(width));
-        Ok(Attention { heads: config.heads, rotary_frequencies, alibi_slopes: None })
-    }
-
-    /// Linear layers of one shape, stacked into one.
-    fn linear(&self, names: &[&str], outputs: usize, inputs: usize) -> Result<Linear<B>, Error> {
-        let mut bias = Vec::with_capacity(names.len() * outputs);
-        for name in names {
-            bias.extend(self.tensors.read(&format!("{name}.bias"), &[outputs])?);
-        }
-        Ok(Linear { weight: self.matrix(names, outputs, inputs)?, bias: self.backend.vector(bias)? })
-    }
-
-    fn matrix(&self, names: &[&str], rows: usize, columns: usize) -> Result<B::Matrix, Error> {
-        let mut values = Vec::new();
-        for name in names {
-            let part = self.tensors.read(&format!("{name}.weight"), &[rows, columns])?;
-            if names.len() == 1 {
-                values = part;
-            } else {
-                values.reserve_exact(names.len() * rows * columns - values.len());
-                values.extend(part);
-            }
-        }
-        Ok(self.backend.matrix(names.len() * rows, columns, values)?)
-    }
-
-    fn norm(&self, name: &str, config: &Esm2Config) -> Result<Norm<B>, Error> {
-        Ok(Norm {
-            weight: self.backend.vector(self.tensors.read(&format!("{name}.weight"), &[config.hidden])?)?,
-            bias: self.backend.vector(self.tensors.read(&format!("{name}.bias"), &[config.hidden])?)?,
-            eps: config.layer_norm_eps,
-        })
-    }
+/// The published checkpoints store their rotary frequencies, rounded to float16 as in training: up to
+/// 4e-4 from the formula, which moves embeddings by 1e-3. fair-esm and transformers use what is stored.
+fn attention<B: Backend>(loader: &Loader<'_, B>, config: &Esm2Config) -> Result<Attention<B::Vector>, Error> {
+    let width = config.hidden / config.heads;
+    let stored = ROTARY_FREQUENCIES.into_iter().find(|name| loader.tensors.has(name));
+    let frequencies = stored.map(|name| loader.tensors.read(name, &[width / 2])).transpose()?;
+    let rotary_frequencies = frequencies.unwrap_or_else(|| rotary_frequencies(width));
+    Ok(Attention { heads: config.heads, rotary_frequencies, alibi_slopes: None })
 }
 
 /// What a model of these settings holds.
@@ -211,14 +154,12 @@ impl<B: Backend> Loader<'_, B> {
 /// rows, which take the memory of the queries, keys and values. All layers use the same memory. `tests/footprint.rs`
 /// compares this with what the CPU takes.
 pub fn shape(config: &Esm2Config) -> ModelShape {
-    let tensors = config.tensors();
-    let vectors = tensors.iter().filter(|(_, shape)| shape.len() == 1);
-    let layer = config.products().map(|[outputs, inputs]| (outputs * inputs) as u64);
-    let mut matrices = vec![(config.vocab * config.hidden) as u64];
-    matrices.extend(std::iter::repeat_n(layer, config.layers).flatten());
+    let table = [config.vocab, config.hidden];
+    let (matrices, vector_values) =
+        memory::weights(&config.tensors(), table, &config.products(), config.layers);
     ModelShape {
         matrices,
-        vector_values: vectors.map(|(_, shape)| shape[0] as u64).sum(),
+        vector_values,
         products: config.products().to_vec(),
         widths: vec![config.hidden, config.hidden, config.intermediate.max(3 * config.hidden)],
         hidden: config.hidden,

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 pub use options::HubOptions;
 
+use super::any::TOKENIZER;
+use super::config::ModelKind;
 use super::published::Published;
 use super::weights;
 use crate::Error;
@@ -127,5 +129,13 @@ pub fn cached(repository: &Repository, options: &HubOptions) -> Option<PathBuf> 
     // A revision that is no reference may be a commit.
     let commit = reference.as_deref().map_or(repository.revision.as_str(), str::trim);
     let snapshot = folder.join("snapshots").join(commit);
-    (snapshot.join(CONFIG).exists() && weights::are_whole(&snapshot)).then_some(snapshot)
+    let config = snapshot.join(CONFIG);
+    let has_tokenizer = || !needs_tokenizer(&config) || snapshot.join(TOKENIZER).exists();
+    (config.exists() && weights::are_whole(&snapshot) && has_tokenizer()).then_some(snapshot)
+}
+
+/// Whether the model of this config.json is of no use without its tokenizer's file.
+fn needs_tokenizer(config: &Path) -> bool {
+    // One that cannot be read is an error where the model is opened.
+    matches!(ModelKind::read(config), Ok(Some(ModelKind::DnabertS)))
 }

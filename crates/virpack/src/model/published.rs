@@ -1,4 +1,4 @@
-//! The published ESM-2 models: names, shapes and where to get them.
+//! The published models: names, shapes and where to get them.
 
 use super::config::Esm2Config;
 
@@ -24,6 +24,10 @@ pub const PUBLISHED: [Published; 6] = [
     Published { name: "esm2_t36_3B_UR50D", layers: 36, hidden: 2560, heads: 40 },
     Published { name: "esm2_t48_15B_UR50D", layers: 48, hidden: 5120, heads: 40 },
 ];
+
+/// The published models of nucleotides, repositories on the Hugging Face Hub; all of the settings in
+/// [`DnabertConfig::published`](super::config::DnabertConfig::published).
+pub const NUCLEOTIDE: [&str; 2] = ["zhihan1996/DNABERT-S", "zhihan1996/DNABERT-2-117M"];
 
 impl Published {
     /// The model of that name, with or without `facebook/` before it.

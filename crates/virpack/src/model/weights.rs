@@ -1,5 +1,6 @@
 //! A model's tensors, read one at a time from any of the files that ESM-2 is published in.
 
+mod file;
 mod names;
 pub mod pickle;
 pub mod safetensors;
@@ -11,11 +12,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use ::safetensors::Dtype;
+pub(crate) use file::TensorFile;
 pub use names::canonical;
 pub(super) use shards::{NAMES, are_whole, shards};
 pub use tensor::StoredTensor;
-pub use torch::{CheckpointError, TensorProblem};
-use virpack_device::MappedFile;
+pub use torch::{CheckpointError, StoredModule, TensorProblem};
 
 use crate::Error;
 
@@ -49,16 +50,9 @@ pub struct FairEsmSettings {
 #[derive(Debug)]
 pub struct Weights {
     path: PathBuf,
-    files: Vec<WeightsFile>,
+    files: Vec<TensorFile>,
     tensors: BTreeMap<String, Place>,
     fair_esm: Option<FairEsmSettings>,
-}
-
-/// One mapped file of a model.
-#[derive(Debug)]
-struct WeightsFile {
-    path: PathBuf,
-    mapped: MappedFile,
 }
 
 /// Where a tensor lies.
@@ -90,21 +84,11 @@ impl Weights {
     }
 
     fn add_file(&mut self, path: PathBuf) -> Result<(), Error> {
-        let mapped =
-            MappedFile::open(&path).map_err(|source| Error::ReadModel { path: path.clone(), source })?;
-        let bytes = mapped.bytes(0..mapped.len()).expect("a file holds its own length");
-        let tensors = if is_safetensors(&path) {
-            safetensors::tensors(bytes, &path)?
-        } else {
-            let checkpoint = torch::checkpoint(bytes)
-                .map_err(|source| Error::Checkpoint { path: path.clone(), source })?;
-            self.fair_esm = checkpoint.fair_esm;
-            checkpoint.tensors
-        };
-        // Headers lie between the values of a checkpoint: reading them mapped a piece around each.
-        mapped.release(0..mapped.len());
+        let mut opened = TensorFile::open(path.clone())?;
+        // Only a checkpoint has them, and a checkpoint is one file.
+        self.fair_esm = opened.fair_esm.or(self.fair_esm);
         let file = self.files.len();
-        for stored in tensors {
+        for stored in std::mem::take(&mut opened.tensors) {
             let name = canonical(&stored.name).into_owned();
             if let Some(first) = self.tensors.get(&name) {
                 return Err(Error::DuplicateTensor {
@@ -116,7 +100,7 @@ impl Weights {
             }
             self.tensors.insert(name, Place { file, stored });
         }
-        self.files.push(WeightsFile { path, mapped });
+        self.files.push(opened);
         Ok(())
     }
 
@@ -142,12 +126,12 @@ impl Weights {
     /// Whether the weights are a torch checkpoint, in which settings may stand.
     #[must_use]
     pub fn is_checkpoint(&self) -> bool {
-        self.files.iter().any(|file| !is_safetensors(&file.path))
+        self.files.iter().any(|file| !file.is_safetensors())
     }
 
     /// The weights files, one or all shards, with their sizes in bytes.
     pub fn files(&self) -> impl Iterator<Item = (&Path, u64)> {
-        self.files.iter().map(|file| (file.path.as_path(), file.mapped.len() as u64))
+        self.files.iter().map(|file| (file.path.as_path(), file.len()))
     }
 
     /// All tensors' names in alphabetical order, heads and buffers included.
@@ -193,7 +177,7 @@ impl Weights {
     /// [`Error::TensorDtype`] where its values are no floats of 16, 32 or 64 bits.
     pub fn read(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, Error> {
         let place = self.place(name, expected)?;
-        Ok(place.stored.read(&self.files[place.file].mapped))
+        Ok(self.files[place.file].read(&place.stored))
     }
 
     fn place(&self, name: &str, expected: &[usize]) -> Result<&Place, Error> {
@@ -221,8 +205,4 @@ impl Weights {
         }
         Ok(place)
     }
-}
-
-fn is_safetensors(path: &Path) -> bool {
-    path.extension().is_some_and(|kind| kind == "safetensors")
 }

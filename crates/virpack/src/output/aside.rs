@@ -20,10 +20,31 @@ pub(super) fn abandon() {
     let unfinished = unfinished();
     for path in unfinished.iter() {
         // What is gone by now has its name, or was removed.
-        let _ = fs::remove_file(path);
+        if fs::remove_file(path).is_err() {
+            let _ = fs::remove_dir_all(path);
+        }
     }
     // Whoever would make or name a file from here on waits for the lock, and the process ends.
     std::mem::forget(unfinished);
+}
+
+/// Makes something under a temporary name that [`abandon`] then removes.
+pub(super) fn abandoned_with_the_process(
+    path: &Path,
+    make: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    let mut unfinished = unfinished();
+    make()?;
+    unfinished.push(path.to_path_buf());
+    Ok(())
+}
+
+/// Names or removes what stands under a temporary name, which [`abandon`] then leaves alone.
+pub(super) fn no_longer_abandoned(path: &Path, end: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    let mut unfinished = unfinished();
+    end()?;
+    unfinished.retain(|other| other != path);
+    Ok(())
 }
 
 /// A file that is written under a temporary name beside its destination.
@@ -31,7 +52,7 @@ pub(super) fn abandon() {
 /// [`publish`](Aside::publish) renames it, which on one file system is atomic; dropped before that, it
 /// is removed. So nothing half-written ever stands under the asked name.
 #[derive(Debug)]
-pub(super) struct Aside {
+pub(crate) struct Aside {
     target: PathBuf,
     temporary: PathBuf,
     keep: bool,
@@ -39,7 +60,7 @@ pub(super) struct Aside {
 
 impl Aside {
     /// Makes `.NAME.tmp-PID` in the directory of `target` and opens it.
-    pub(super) fn create(target: &Path) -> Result<(Aside, File), OutputError> {
+    pub(crate) fn create(target: &Path) -> Result<(Aside, File), OutputError> {
         let directory = directory_of(target);
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let mut attempt = 0;
@@ -65,7 +86,7 @@ impl Aside {
     }
 
     /// The name the file gets in the end.
-    pub(super) fn target(&self) -> &Path {
+    pub(crate) fn target(&self) -> &Path {
         &self.target
     }
 

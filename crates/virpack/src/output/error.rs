@@ -66,6 +66,20 @@ pub enum OutputError {
         /// What it is instead.
         what: &'static str,
     },
+    /// What should be a directory of outputs is a file.
+    #[error("{} is no directory\nhint: name a directory, one that exists or one to be made", path.display())]
+    NotADirectory {
+        /// The output as it was named.
+        path: PathBuf,
+    },
+    /// A picture that could not be drawn.
+    #[error("cannot draw {}: {source}", path.display())]
+    Draw {
+        /// The file as it would have been named in the end.
+        path: PathBuf,
+        /// What the drawing said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The output, or a table beside it, exists.
     #[error("{} exists\nhint: choose another name, or replace it with --force", path.display())]
     Exists {
@@ -163,7 +177,7 @@ pub enum OutputError {
 
 impl OutputError {
     /// Wraps what the system said while `path` was being written.
-    pub(super) fn write(path: &Path) -> impl Fn(io::Error) -> OutputError {
+    pub(crate) fn write(path: &Path) -> impl Fn(io::Error) -> OutputError {
         let path = path.to_path_buf();
         move |source| OutputError::Write { path: path.clone(), source }
     }

@@ -8,11 +8,11 @@ use super::OutputError;
 use super::aside::{Aside, directory_of, sync_directory};
 
 /// The files of one run, each whole and synced, none with its name yet.
-pub(super) struct Whole {
+pub(crate) struct Whole {
     /// The file that was asked for.
-    pub(super) main: Aside,
+    pub(crate) main: Aside,
     /// Tables that belong to it.
-    pub(super) sides: Vec<Aside>,
+    pub(crate) sides: Vec<Aside>,
 }
 
 impl Whole {
@@ -20,7 +20,7 @@ impl Whole {
     /// is there. With `replace`, older files give way and those of `stale` are removed.
     ///
     /// When a name cannot be given the files that have none are kept: they may be a night's work.
-    pub(super) fn publish(mut self, replace: bool, stale: &[PathBuf]) -> Result<(), OutputError> {
+    pub(crate) fn publish(mut self, replace: bool, stale: &[PathBuf]) -> Result<(), OutputError> {
         let result = self.name_all(replace, stale);
         result.map_err(|(path, source)| {
             let unnamed =

@@ -1,44 +1,33 @@
 //! Tables of text beside the output: a line a record, TAB between the columns, UTF-8.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use super::OutputError;
 use super::aside::Aside;
+use super::text_file::TextFile;
 
 /// A table of text that is written aside.
-pub(super) struct TextTable {
-    aside: Aside,
-    out: BufWriter<File>,
-}
+pub(crate) struct TextTable(TextFile);
 
 impl TextTable {
     /// Opens the table that is named `target` in the end.
-    pub(super) fn create(target: &Path) -> Result<TextTable, OutputError> {
-        let (aside, file) = Aside::create(target)?;
-        Ok(TextTable { aside, out: BufWriter::new(file) })
+    pub(crate) fn create(target: &Path) -> Result<TextTable, OutputError> {
+        TextFile::create(target).map(TextTable)
     }
 
     /// Writes one line.
-    pub(super) fn line(&mut self, columns: &[&str]) -> Result<(), OutputError> {
-        let mut write = || {
-            for (i, column) in columns.iter().enumerate() {
-                self.out.write_all(if i == 0 { b"" } else { b"\t" })?;
-                self.out.write_all(escape(column).as_bytes())?;
-            }
-            self.out.write_all(b"\n")
-        };
-        write().map_err(OutputError::write(self.aside.target()))
+    pub(crate) fn line<S: AsRef<str>>(&mut self, columns: &[S]) -> Result<(), OutputError> {
+        for (i, column) in columns.iter().enumerate() {
+            let tab: &[u8] = if i == 0 { b"" } else { b"\t" };
+            self.0.write(&[tab, escape(column.as_ref()).as_bytes()])?;
+        }
+        self.0.write(&[b"\n"])
     }
 
     /// Makes the table whole on disk; it has no name yet.
-    pub(super) fn finish(self) -> Result<Aside, OutputError> {
-        let TextTable { aside, out } = self;
-        let synced = out.into_inner().map_err(|error| error.into_error()).and_then(|file| file.sync_all());
-        synced.map_err(OutputError::write(aside.target()))?;
-        Ok(aside)
+    pub(crate) fn finish(self) -> Result<Aside, OutputError> {
+        self.0.finish()
     }
 }
 

@@ -12,11 +12,11 @@ use hf_hub::api::Progress;
 use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 
-use super::{CONFIG, DownloadProgress, HubOptions, Repository};
+use super::{CONFIG, DownloadProgress, HubOptions, Repository, TOKENIZER, needs_tokenizer};
 use crate::Error;
 use crate::model::weights;
 
-/// Downloads config and weights of a repository; gives the directory that holds them.
+/// Downloads config, weights and, where the model needs it, tokenizer of a repository; gives the directory that holds them.
 pub(super) fn download(
     repository: &Repository,
     options: &HubOptions,
@@ -38,6 +38,9 @@ pub(super) fn download(
         looked_for: weights::NAMES.map(String::from).to_vec(),
     })?;
     let config = hub.file(&commit, CONFIG)?;
+    if needs_tokenizer(&config) {
+        hub.file(&commit, TOKENIZER)?;
+    }
     let weights = hub.file(&commit, weights_name)?;
     if weights_name.ends_with(".json") {
         for shard in weights::shards(&weights)? {

@@ -1,8 +1,10 @@
 //! safetensors files: the crate's header check, with errors that say what to do.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use safetensors::SafeTensors;
+use safetensors::tensor::Metadata;
 
 use super::tensor::{StoredTensor, contiguous_strides};
 use crate::Error;
@@ -18,13 +20,7 @@ const LENGTH_BYTES: usize = 8;
 ///
 /// [`Error::Truncated`] for a file shorter than its header says, [`Error::Safetensors`] for any other damage.
 pub fn tensors(file: &[u8], path: &Path) -> Result<Vec<StoredTensor>, Error> {
-    let (header_bytes, metadata) =
-        SafeTensors::read_metadata(file).map_err(|source| match promised_bytes(file) {
-            Some(promised) if promised > file.len() as u64 => {
-                Error::Truncated { path: path.to_owned(), promised, found: file.len() as u64 }
-            }
-            _ => Error::Safetensors { path: path.to_owned(), source },
-        })?;
+    let (header_bytes, metadata) = header(file, path)?;
     let data = LENGTH_BYTES + header_bytes;
     let mut tensors: Vec<StoredTensor> = metadata
         .tensors()
@@ -37,8 +33,27 @@ pub fn tensors(file: &[u8], path: &Path) -> Result<Vec<StoredTensor>, Error> {
             storage: data + info.data_offsets.0..data + info.data_offsets.1,
         })
         .collect();
-    tensors.sort_by_key(|tensor| tensor.storage.start);
+    // Tensors without values begin where others do.
+    tensors.sort_by(|a, b| (a.storage.start, &a.name).cmp(&(b.storage.start, &b.name)));
     Ok(tensors)
+}
+
+/// The facts that a whole safetensors file carries beside its tensors; `path` is for messages only.
+///
+/// # Errors
+///
+/// As [`tensors`].
+pub fn metadata(file: &[u8], path: &Path) -> Result<HashMap<String, String>, Error> {
+    Ok(header(file, path)?.1.metadata().clone().unwrap_or_default())
+}
+
+fn header(file: &[u8], path: &Path) -> Result<(usize, Metadata), Error> {
+    SafeTensors::read_metadata(file).map_err(|source| match promised_bytes(file) {
+        Some(promised) if promised > file.len() as u64 => {
+            Error::Truncated { path: path.to_owned(), promised, found: file.len() as u64 }
+        }
+        _ => Error::Safetensors { path: path.to_owned(), source },
+    })
 }
 
 /// The file's length by its own header, where enough of it can be read: the header's length, then the end of the

@@ -6,6 +6,7 @@
 //! `serialization.py` (`_save`, `_legacy_save`) and `_utils.py` (`_rebuild_tensor_v2`).
 
 mod legacy;
+mod module;
 mod rebuild;
 mod zip;
 
@@ -51,7 +52,7 @@ pub enum CheckpointError {
         #[from]
         source: PickleError,
     },
-    /// A pickle without a dict of tensors, such as a whole module.
+    /// A pickle with neither a dict of tensors nor a module that holds some.
     #[error(
         "no dict of tensors in it, but {found}\nhint: save the model's state_dict() rather than the model"
     )]
@@ -59,6 +60,12 @@ pub enum CheckpointError {
         /// What it holds instead: a Python class, or a kind of value.
         found: String,
     },
+    /// Modules that hold each other, far beyond any model.
+    #[error(
+        "its modules hold more than {} tensors and modules, counted by their places",
+        module::MOST_PLACES
+    )]
+    TooManyModules,
     /// A tensor whose description makes no sense.
     #[error("tensor {tensor}: {problem}\nhint: load the checkpoint with torch and save it again")]
     Tensor {
@@ -90,8 +97,23 @@ pub enum TensorProblem {
 pub struct Checkpoint {
     /// All tensors of its state dict.
     pub tensors: Vec<StoredTensor>,
+    /// Its modules, each after the one that holds it, where a whole model was saved instead of a state dict.
+    pub modules: Vec<StoredModule>,
     /// Layer and head counts, where it is fair-esm's.
     pub fair_esm: Option<FairEsmSettings>,
+}
+
+/// One module of a model that was saved whole: what its pickle says of it, for nothing of it is run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredModule {
+    /// Its place in the model, as the names of tensors have it: `head.norm`; empty for the whole model.
+    pub name: String,
+    /// Its class: `torch.nn.modules.linear.Linear`.
+    pub class: String,
+    /// What it adds to a variance, where it has such a number.
+    pub eps: Option<f64>,
+    /// Modules that it holds.
+    pub children: usize,
 }
 
 /// Where each storage lies in the file, by its key.
@@ -124,33 +146,52 @@ const STATE_DICT_KEYS: [&str; 3] = ["model", "state_dict", "model_state_dict"];
 fn describe(pickle: &Pickle<'_>, storages: &Storages) -> Result<Checkpoint, CheckpointError> {
     let root = pickle.root();
     let nested = STATE_DICT_KEYS.iter().filter_map(|key| pickle.get(root, key));
-    let mut candidates = std::iter::once(root).chain(nested);
-    let is_state_dict = |dict: &Id| {
-        matches!(pickle.node(*dict), Node::Dict(_))
-            && pickle.items(*dict).iter().any(|(_, value)| rebuild::is_tensor(pickle, *value))
+    let candidates: Vec<Id> = std::iter::once(root).chain(nested).collect();
+    let is_state_dict = |dict: &&Id| {
+        matches!(pickle.node(**dict), Node::Dict(_))
+            && pickle.items(**dict).iter().any(|(_, value)| rebuild::is_tensor(pickle, *value))
     };
-    let state_dict = candidates
-        .find(is_state_dict)
-        .ok_or_else(|| CheckpointError::NoStateDict { found: describe_value(pickle, root) })?;
+    let (tensors, modules) = if let Some(state_dict) = candidates.iter().find(is_state_dict) {
+        (state_dict_tensors(pickle, *state_dict, storages)?, Vec::new())
+    } else if let Some(model) = candidates.iter().find(|id| module::is_module(pickle, **id)) {
+        module::contents(pickle, *model, storages)?
+    } else {
+        return Err(CheckpointError::NoStateDict { found: describe_value(pickle, root) });
+    };
+    Ok(Checkpoint { tensors, modules, fair_esm: fair_esm(pickle) })
+}
+
+fn state_dict_tensors(
+    pickle: &Pickle<'_>,
+    state_dict: Id,
+    storages: &Storages,
+) -> Result<Vec<StoredTensor>, CheckpointError> {
     let mut tensors = Vec::new();
     for (name, value) in pickle.items(state_dict) {
         // What is no tensor, whatever it would have run, is nobody's weights and stays inert.
         if let Some(name) = pickle.str(*name)
             && rebuild::is_tensor(pickle, *value)
         {
-            let problem = |problem| CheckpointError::Tensor { tensor: name.to_owned(), problem };
-            tensors.push(rebuild::tensor(pickle, *value, name, storages).map_err(problem)?);
+            tensors.push(named_tensor(pickle, *value, name.to_owned(), storages)?);
         }
     }
-    Ok(Checkpoint { tensors, fair_esm: fair_esm(pickle) })
+    Ok(tensors)
+}
+
+fn named_tensor(
+    pickle: &Pickle<'_>,
+    id: Id,
+    name: String,
+    storages: &Storages,
+) -> Result<StoredTensor, CheckpointError> {
+    rebuild::tensor(pickle, id, &name, storages)
+        .map_err(|problem| CheckpointError::Tensor { tensor: name, problem })
 }
 
 fn describe_value(pickle: &Pickle<'_>, id: Id) -> String {
     match pickle.node(id) {
-        Node::Object { callable, .. } => match pickle.node(*callable) {
-            Node::Global { module, name } => format!("an object of {module}.{name}"),
-            _ => "an object".to_owned(),
-        },
+        Node::Object { .. } => module::class(pickle, id)
+            .map_or_else(|| "an object".to_owned(), |class| format!("an object of {class}")),
         Node::Dict(_) => "a dict of other values".to_owned(),
         _ => "a plain value".to_owned(),
     }

@@ -1,35 +1,65 @@
-//! A CPU that pretends to have no room for large batches, and may refuse chosen ones.
+//! A CPU with faults: no room for large batches, errors, hanging.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use virpack::device::backend::TokenDropout;
 use virpack::device::{Attention, Backend, Cpu, DeviceError, Pool, PoolSpan};
 use virpack::memory::{Memory, ModelShape};
 use virpack_seq::Footprint;
 
-/// The CPU with room for `room` tokens when a run begins, and for `later` tokens once `batches` batches have come.
-pub(crate) struct Scarce {
-    pub(crate) cpu: Cpu,
-    pub(crate) room: usize,
-    pub(crate) later: usize,
-    pub(crate) batches: usize,
-    /// Batches run so far.
-    pub(crate) run: AtomicUsize,
-    /// Largest batch run.
+/// What becomes of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    /// There is room for fewer tokens than it has.
+    NoRoom,
+    /// The driver reports an error as the batch is given.
+    Refuses,
+    /// The driver reports an error as its results are waited for.
+    Fails,
+    /// Its results never come.
+    Hangs,
+}
+
+/// The CPU, with what becomes of each batch by its number on this device, from 0, and its tokens.
+pub(crate) struct Faulty {
+    cpu: Cpu,
+    /// Tokens that there is room for when a run begins.
+    room: usize,
+    fault: Box<dyn Fn(usize, usize) -> Fault + Send + Sync>,
+    run: AtomicUsize,
+    /// Most tokens of a batch that was run.
     pub(crate) largest: AtomicUsize,
 }
 
-fn full(wanted: usize, free: usize) -> DeviceError {
-    DeviceError::OutOfMemory { op: "test", wanted, free }
+/// A batch on the device, and its fate.
+pub(crate) struct Packed(<Cpu as Backend>::Packed, Fault);
+
+/// Results on their way, and their fate.
+pub(crate) struct Pending(<Cpu as Backend>::Pending, Fault);
+
+impl Faulty {
+    pub(crate) fn new(room: usize, fault: impl Fn(usize, usize) -> Fault + Send + Sync + 'static) -> Self {
+        let cpu = Cpu::new(std::num::NonZeroUsize::new(1)).expect("a thread");
+        let (run, largest) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Faulty { cpu, room, fault: Box::new(fault), run, largest }
+    }
 }
 
-impl Backend for Scarce {
+fn full(wanted: usize) -> DeviceError {
+    DeviceError::OutOfMemory { op: "test", wanted, free: 0 }
+}
+
+fn broken() -> DeviceError {
+    DeviceError::Call { call: "a test", reason: "the card fell off the bus".to_owned() }
+}
+
+impl Backend for Faulty {
     type Tensor = <Cpu as Backend>::Tensor;
     type Matrix = <Cpu as Backend>::Matrix;
     type Vector = <Cpu as Backend>::Vector;
-    type Packed = <Cpu as Backend>::Packed;
-    type Pending = <Cpu as Backend>::Pending;
+    type Packed = Packed;
+    type Pending = Pending;
 
     fn matrix(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<Self::Matrix, DeviceError> {
         self.cpu.matrix(rows, columns, values)
@@ -38,12 +68,14 @@ impl Backend for Scarce {
         self.cpu.vector(values)
     }
     fn packed(&self, ids: &[u16], cu_seqlens: &[i32], longest: usize) -> Result<Self::Packed, DeviceError> {
-        let run = self.run.fetch_add(1, Ordering::Relaxed);
-        if run >= self.batches && ids.len() > self.later {
-            return Err(full(ids.len(), self.later));
+        let fault = (self.fault)(self.run.fetch_add(1, Ordering::Relaxed), ids.len());
+        match fault {
+            Fault::NoRoom => return Err(full(ids.len())),
+            Fault::Refuses => return Err(broken()),
+            _ => (),
         }
         self.largest.fetch_max(ids.len(), Ordering::Relaxed);
-        self.cpu.packed(ids, cu_seqlens, longest)
+        Ok(Packed(self.cpu.packed(ids, cu_seqlens, longest)?, fault))
     }
     fn embed(
         &self,
@@ -51,7 +83,7 @@ impl Backend for Scarce {
         packed: &Self::Packed,
         dropout: Option<TokenDropout>,
     ) -> Result<Self::Tensor, DeviceError> {
-        self.cpu.embed(table, packed, dropout)
+        self.cpu.embed(table, &packed.0, dropout)
     }
     fn linear(
         &self,
@@ -85,7 +117,7 @@ impl Backend for Scarce {
         packed: &Self::Packed,
         attention: &Attention<Self::Vector>,
     ) -> Result<Self::Tensor, DeviceError> {
-        self.cpu.rotary(qkv, packed, attention)
+        self.cpu.rotary(qkv, &packed.0, attention)
     }
     fn attention(
         &self,
@@ -93,7 +125,7 @@ impl Backend for Scarce {
         packed: &Self::Packed,
         attention: &Attention<Self::Vector>,
     ) -> Result<Self::Tensor, DeviceError> {
-        self.cpu.attention(qkv, packed, attention)
+        self.cpu.attention(qkv, &packed.0, attention)
     }
     fn pool(
         &self,
@@ -102,22 +134,25 @@ impl Backend for Scarce {
         pool: Pool,
         span: PoolSpan,
     ) -> Result<Self::Pending, DeviceError> {
-        self.cpu.pool(x, packed, pool, span)
+        Ok(Pending(self.cpu.pool(x, &packed.0, pool, span)?, packed.1))
     }
     fn read(&self, x: &Self::Tensor) -> Result<Self::Pending, DeviceError> {
-        self.cpu.read(x)
+        Ok(Pending(self.cpu.read(x)?, Fault::None))
     }
     fn wait(&self, pending: Self::Pending) -> Result<Vec<f32>, DeviceError> {
-        self.cpu.wait(pending)
-    }
-    fn busy(&self) -> Option<Duration> {
-        None
+        match pending.1 {
+            Fault::Fails => Err(broken()),
+            Fault::Hangs => loop {
+                std::thread::park();
+            },
+            _ => self.cpu.wait(pending.0),
+        }
     }
 }
 
-impl Memory for Scarce {
+impl Memory for Faulty {
     fn name(&self) -> String {
-        "a scarce CPU".to_owned()
+        "a faulty CPU".to_owned()
     }
     fn footprint(&self, model: &ModelShape, longest: usize, rows: bool) -> Footprint {
         self.cpu.footprint(model, longest, rows)
@@ -129,6 +164,6 @@ impl Memory for Scarce {
         1 << 20
     }
     fn reserve(&self, _: &ModelShape, tokens: usize, _: usize, _: bool) -> Result<(), DeviceError> {
-        if tokens > self.room { Err(full(tokens, self.room)) } else { Ok(()) }
+        if tokens > self.room { Err(full(tokens)) } else { Ok(()) }
     }
 }

@@ -1,17 +1,12 @@
 //! A device that runs out of memory: batches are halved, every row is there and right.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
-#[path = "support/scarce.rs"]
-mod scarce;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
-use scarce::Scarce;
+use crate::faulty::{Fault, Faulty};
 use virpack::Error;
-use virpack::device::{Cpu, DeviceError};
+use virpack::device::DeviceError;
 use virpack::devices::{DeviceChoice, DeviceOptions};
 use virpack::embed::{EmbedOptions, Told, embed, embed_on};
 use virpack_seq::{LengthPolicy, LongRecords};
@@ -34,9 +29,13 @@ fn options(folder: &Path, output: &str) -> EmbedOptions {
     }
 }
 
-fn scarce(room: usize, later: usize, batches: usize) -> Arc<Scarce> {
-    let (run, largest) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    Arc::new(Scarce { cpu: Cpu::new(None).unwrap(), room, later, batches, run, largest })
+/// Room for `room` tokens when a run begins, and for `later` once `batches` batches have come.
+fn scarce(room: usize, later: usize, batches: usize) -> Arc<Faulty> {
+    let fault = move |batch, tokens| match batch >= batches && tokens > later {
+        true => Fault::NoRoom,
+        false => Fault::None,
+    };
+    Arc::new(Faulty::new(room, fault))
 }
 
 fn values(path: &Path) -> Vec<f32> {
@@ -48,11 +47,11 @@ fn values(path: &Path) -> Vec<f32> {
 /// Embeds on `device`: the budgets it tells of fall to one that there is room for and no further than needed, and every
 /// row equals that of a roomy device.
 #[track_caller]
-fn every_row_is_right(device: Arc<Scarce>, lengths: LengthPolicy) {
+fn every_row_is_right(device: Arc<Faulty>, lengths: LengthPolicy) {
     let folder = tempfile::tempdir().unwrap();
     let with = |output: &str| EmbedOptions { lengths, ..options(folder.path(), output) };
     let mut budgets = Vec::new();
-    let summary = embed_on(Arc::clone(&device), &with("scarce.npy"), |what| {
+    let summary = embed_on(vec![Arc::clone(&device)], &with("scarce.npy"), |what| {
         if let Told::Halved { token_budget, reason } = what {
             assert!(reason.contains("no room"), "{reason}");
             budgets.push(token_budget);
@@ -98,7 +97,7 @@ fn with_windows_of_long_records() {
 fn a_device_without_room_for_one_sequence_is_an_error() {
     for device in [scarce(10, usize::MAX, 0), scarce(usize::MAX, 10, 0)] {
         let folder = tempfile::tempdir().unwrap();
-        let error = embed_on(device, &options(folder.path(), "out.npy"), |_| ()).unwrap_err();
+        let error = embed_on(vec![device], &options(folder.path(), "out.npy"), |_| ()).unwrap_err();
         assert!(matches!(error, Error::Device(DeviceError::OutOfMemory { .. })), "{error}");
         assert!(error.to_string().contains("hint: "), "{error}");
         assert!(!folder.path().join("out.npy").exists());

@@ -1,0 +1,84 @@
+//! `virpack frames`.
+
+use super::input::parse_code;
+use crate::failure::Failure;
+use crate::progress::RunBar;
+use crate::text::{count, grouped, say, short};
+use clap::Args;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use virpack::frames::{FramesOptions, FramesSummary, frames};
+use virpack_seq::{GeneticCode, Input};
+
+/// What `virpack frames` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// FASTA or FASTQ files of nucleotides, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+
+    /// The beginning of both files' names: PREFIX_nucleotide.fa, PREFIX_protein.faa
+    #[arg(long, short, value_name = "PREFIX")]
+    output: PathBuf,
+
+    /// Bases of a chunk; classifiers are trained on 300 or 500
+    #[arg(long, value_name = "N", default_value = "500", value_parser = parse_length)]
+    length: NonZeroUsize,
+
+    /// NCBI's number of the genetic code
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_code)]
+    genetic_code: GeneticCode,
+
+    /// No progress, no summary; only warnings and errors
+    #[arg(long, short)]
+    quiet: bool,
+
+    /// Replace files that exist
+    #[arg(long)]
+    force: bool,
+}
+
+/// A chunk's length: one that holds a codon.
+pub(crate) fn parse_length(text: &str) -> Result<NonZeroUsize, String> {
+    let length = text.parse().ok().filter(|length: &NonZeroUsize| length.get() >= 3);
+    length.ok_or_else(|| "expected a number of bases, at least 3".to_owned())
+}
+
+/// Writes the frames, with a bar, a summary line and warnings on stderr.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let options = FramesOptions {
+        inputs: arguments.inputs.iter().cloned().map(Input::from).collect(),
+        length: arguments.length,
+        genetic_code: arguments.genetic_code,
+        prefix: arguments.output.clone(),
+        force: arguments.force,
+    };
+    super::clean_up_when_interrupted();
+    let bar = RunBar::new(arguments.quiet);
+    let result = frames(&options, |progress| bar.update(progress));
+    bar.finish();
+    let summary = result?;
+    for input in &summary.empty_inputs {
+        say(format_args!("warning: {input}: empty, no records"));
+    }
+    if !arguments.quiet {
+        say(line(&summary));
+    }
+    Ok(())
+}
+
+/// The one line at the end.
+fn line(summary: &FramesSummary) -> String {
+    let files: Vec<String> = summary.files.iter().map(|file| file.display().to_string()).collect();
+    let rate = summary.bases as f64 / summary.elapsed.as_secs_f64().max(1e-9);
+    format!(
+        "{}: {} ({} without an open frame), {}, {} in {:.1} s ({}bases/s)",
+        files.join(", "),
+        count(summary.records, "record", "records"),
+        grouped(summary.without),
+        count(summary.chunks, "chunk", "chunks"),
+        count(summary.frames, "open frame", "open frames"),
+        summary.elapsed.as_secs_f64(),
+        short(rate),
+    )
+}

@@ -1,0 +1,208 @@
+//! `virpack predict`.
+
+use super::device::DeviceArguments;
+use super::frames::parse_length;
+use super::input::{parse_budget, parse_code, parse_count};
+use crate::failure::Failure;
+use crate::plot;
+use crate::progress::{DownloadBar, RunBar};
+use crate::text::{count, grouped, say, short};
+use clap::{Args, ValueEnum};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use virpack::model::hub::{self, HubOptions};
+use virpack::predict::{Compat, PredictOptions, Predicted, Rule, Told, predict};
+use virpack_seq::{GeneticCode, Input};
+
+/// What `virpack predict` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// FASTA or FASTQ files of nucleotides, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+
+    /// The directory of the tables; it is made where it is missing
+    #[arg(long, short, value_name = "DIR")]
+    output: PathBuf,
+
+    /// The classifier: 300_model.pth or 500_model.pth of VirNucPro, a state dict, or safetensors
+    #[arg(long, value_name = "FILE")]
+    classifier: PathBuf,
+
+    /// Bases of a chunk [default: what the classifier was trained on, else 500]
+    #[arg(long, value_name = "N", value_parser = parse_length)]
+    length: Option<NonZeroUsize>,
+
+    /// The model of the peptides: a directory or file of weights, a name, or ORG/REPO on the Hugging Face Hub
+    #[arg(long, value_name = "MODEL", default_value = "esm2_t36_3B_UR50D")]
+    protein_model: String,
+
+    /// The model of the nucleotides, named in the same way
+    #[arg(long, value_name = "MODEL", default_value = "zhihan1996/DNABERT-S")]
+    nucleotide_model: String,
+
+    #[command(flatten)]
+    device: DeviceArguments,
+
+    /// Seconds after which a device that gives no results is given up [default: it is waited for]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    device_timeout: Option<u64>,
+
+    /// The least score_virus that a viral chunk reaches [default: none beside its score_other, as in VirNucPro]
+    #[arg(long, value_name = "S")]
+    min_score: Option<f32>,
+
+    /// The least share of a record's classified chunks that are viral where the record is
+    #[arg(long, value_name = "F", default_value_t = Rule::default().min_fraction)]
+    min_fraction: f64,
+
+    /// NCBI's number of the genetic code
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_code)]
+    genetic_code: GeneticCode,
+
+    /// Draws the score along each record of several chunks, into DIR/plots
+    #[arg(long)]
+    plot: bool,
+
+    /// Whose columns prediction_results_highestscore.csv has
+    #[arg(long, value_enum, value_name = "WHOSE", default_value_t = Columns::Virnucpro)]
+    compat: Columns,
+
+    /// Most tokens in a batch of either model; `auto` is what fits the device's free memory, at most where more brings
+    /// no speed
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = parse_budget)]
+    token_budget: std::option::Option<usize>,
+
+    /// Sequences collected before packing; identical ones among them are computed once [default: 2000, or more where
+    /// batches are large]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    buffer_size: Option<NonZeroUsize>,
+
+    /// No progress, no summary; only warnings and errors
+    #[arg(long, short)]
+    quiet: bool,
+
+    /// Replace tables that exist
+    #[arg(long)]
+    force: bool,
+}
+
+/// The layouts of VirNucPro's second file.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Columns {
+    /// Modified_ID, Is_Virus
+    Virnucpro,
+    /// The rewrite's: max_score_0 and max_score_1 too
+    Broad,
+}
+
+/// Judges, with a bar, a summary and warnings on stderr.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let mut options = options(arguments);
+    super::clean_up_when_interrupted();
+    // A mistyped file must not cost a download first.
+    options.check()?;
+    let fetch =
+        |model: &str| hub::resolve(model, &HubOptions::from_env(), &DownloadBar::new(arguments.quiet));
+    options.nucleotide_model = fetch(&arguments.nucleotide_model)?;
+    options.protein_model = fetch(&arguments.protein_model)?;
+    let bar = RunBar::new(arguments.quiet);
+    let result = predict(&options, |told| tell(&bar, arguments, told));
+    bar.finish();
+    let predicted = result?;
+    for input in &predicted.empty_inputs {
+        say(format_args!("warning: {input}: empty, no records"));
+    }
+    if !arguments.quiet {
+        say(summary(&predicted, &arguments.output));
+    }
+    Ok(())
+}
+
+fn options(arguments: &Arguments) -> PredictOptions {
+    let inputs = arguments.inputs.iter().cloned().map(Input::from).collect();
+    let rule = Rule { min_score: arguments.min_score, min_fraction: arguments.min_fraction };
+    let default = PredictOptions::new(inputs, [Path::new(""); 2], &arguments.classifier, &arguments.output);
+    PredictOptions {
+        length: arguments.length,
+        genetic_code: arguments.genetic_code,
+        model_names: [arguments.nucleotide_model.clone(), arguments.protein_model.clone()],
+        device: arguments.device.options(),
+        device_timeout: arguments.device_timeout.map(Duration::from_secs),
+        token_budget: arguments.token_budget,
+        buffer_size: arguments.buffer_size.map(NonZeroUsize::get),
+        rule,
+        compat: match arguments.compat {
+            Columns::Virnucpro => Compat::VirNucPro,
+            Columns::Broad => Compat::Broad,
+        },
+        plot: arguments.plot.then_some(plot::track::draw),
+        force: arguments.force,
+        ..default
+    }
+}
+
+/// Shows what a run tells.
+fn tell(bar: &RunBar, arguments: &Arguments, told: Told) {
+    let file = arguments.classifier.display();
+    match told {
+        Told::Progress(progress) => bar.update(progress),
+        Told::Length { length, asked: Some(_), classifier: Some(trained) } if trained != length => {
+            bar.say(format_args!("warning: chunks of {length} bases, but {file} was trained on {trained}"));
+        }
+        Told::Lost { device, reason } => {
+            bar.say(format_args!("warning: device {device} is given up, the others go on: {reason}"));
+        }
+        Told::Halved { token_budget, reason } => {
+            let tokens = grouped(token_budget as u64);
+            bar.say(format_args!("warning: batches have at most {tokens} tokens from here on: {reason}"));
+        }
+        _ if arguments.quiet => (),
+        Told::Length { asked: Some(_), .. } => (),
+        Told::Length { length, classifier: Some(_), .. } => {
+            bar.say(format_args!("chunks of {length} bases, as {file} was trained on"));
+        }
+        Told::Length { length, .. } => {
+            bar.say(format_args!("chunks of {length} bases: {file} does not say what it was trained on"));
+        }
+        Told::Device { name, token_budgets } => {
+            let budgets: Vec<String> =
+                token_budgets.into_iter().flatten().map(|budget| grouped(budget as u64)).collect();
+            bar.say(format_args!("on {name}, up to {} tokens a batch", budgets.join(" and ")));
+        }
+    }
+}
+
+/// The lines at the end.
+fn summary(predicted: &Predicted, output: &Path) -> String {
+    let counts = &predicted.counts;
+    let seconds = predicted.elapsed.as_secs_f64();
+    let rate = |n: u64| short(n as f64 / seconds.max(1e-9));
+    let (slowest, busy) = predicted.slowest();
+    let efficiency =
+        predicted.packing.iter().flatten().map(|stats| format!("{:.1} %", 100.0 * stats.efficiency()));
+    let [nucleotides, peptides] = predicted.frames.repeated;
+    format!(
+        "{}: {}, {}, {} in {seconds:.1} s ({}bases/s, {}frames/s)\n\
+         {} viral; {} without a verdict ({} without an open frame, {} too short, {} empty)\n\
+         slowest: {}, {:.1} s at work; packing {}; computed once though they came again: {} nucleotide sequences, \
+         {} peptides",
+        output.display(),
+        count(counts.records, "record", "records"),
+        count(counts.chunks, "chunk", "chunks"),
+        count(counts.frames, "open frame", "open frames"),
+        rate(counts.bases),
+        rate(counts.frames),
+        grouped(counts.viral),
+        grouped(counts.without_verdict()),
+        grouped(counts.no_open_frame),
+        grouped(counts.too_short),
+        grouped(counts.empty),
+        slowest.as_str(),
+        busy.as_secs_f64(),
+        efficiency.collect::<Vec<_>>().join(" and "),
+        grouped(nucleotides),
+        grouped(peptides),
+    )
+}

@@ -1,0 +1,105 @@
+//! Products alone and with what follows them, on one NVIDIA GPU: the library's, the library's and a pass of its own, and
+//! the fused one, in turns, for the shapes of ESM-2.
+//!
+//! ```text
+//! cargo run --release -p virpack-device --example product_bench -- [f16|bf16|f32] [tokens] [seconds]
+//! ```
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+use virpack_device::{Attention, Backend, Cuda, CudaOptions, DeviceError, Dtype, rotary_frequencies};
+
+/// Hidden width and attention heads of 8M, 35M, 150M, 650M and 3B.
+const SIZES: [(usize, usize); 5] = [(320, 20), (480, 20), (640, 20), (1280, 20), (2560, 40)];
+
+/// Turns that each way takes.
+const ROUNDS: usize = 3;
+
+/// Residues of a sequence and its special tokens.
+const LENGTH: usize = 167;
+
+/// xorshift, to (-1, 1).
+fn random(count: usize, scale: f32) -> Vec<f32> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        ((state >> 40) as f32 / 8_388_608.0 - 1.0) * scale
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+type Way<'a> = (&'a str, Box<dyn Fn() -> Result<(), DeviceError> + 'a>);
+
+/// Microseconds a call of each way, the least of its turns.
+fn measure(cuda: &Cuda, ways: &[Way], time: Duration) -> Result<Vec<f64>, DeviceError> {
+    let mut best = vec![f64::INFINITY; ways.len()];
+    for _ in 0..ROUNDS {
+        for ((_, run), best) in ways.iter().zip(&mut best) {
+            (0..3).try_for_each(|_| run())?;
+            cuda.synchronize()?;
+            let (begin, mut calls) = (Instant::now(), 0);
+            while begin.elapsed() < time {
+                (0..20).try_for_each(|_| run())?;
+                cuda.synchronize()?;
+                calls += 20;
+            }
+            *best = best.min(begin.elapsed().as_secs_f64() * 1e6 / f64::from(calls));
+        }
+    }
+    Ok(best)
+}
+
+fn print(name: &str, operations: usize, ways: &[Way], times: &[f64]) {
+    let column = |((way, _), time): (&Way, &f64)| {
+        format!("{way} {time:.1} us ({:.0} TFLOP/s)", operations as f64 / time / 1e6)
+    };
+    println!("{name}: {}", ways.iter().zip(times).map(column).collect::<Vec<_>>().join(", "));
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let argument = |i: usize, otherwise: &str| arguments.get(i).cloned().unwrap_or(otherwise.to_owned());
+    let dtype = match argument(0, "f16").as_str() {
+        "f32" => Dtype::F32,
+        "bf16" => Dtype::Bf16,
+        _ => Dtype::F16,
+    };
+    let tokens: usize = argument(1, "32768").parse()?;
+    let time = Duration::from_secs_f64(argument(2, "0.3").parse()?);
+    let cuda = Cuda::new(0, CudaOptions { dtype })?;
+    println!("{} {dtype:?}, {tokens} tokens", cuda.name());
+    let ids: Vec<u16> = (0..tokens).map(|i| (i * 7 % 4096) as u16).collect();
+    let mut cu_seqlens: Vec<i32> = (0..tokens).step_by(LENGTH).map(|start| start as i32).collect();
+    cu_seqlens.push(tokens as i32);
+    let packed = cuda.packed(&ids, &cu_seqlens, LENGTH)?;
+    for (hidden, heads) in SIZES {
+        let spread = (3.0 / hidden as f32).sqrt();
+        let x = cuda.embed(&cuda.matrix(4096, hidden, random(4096 * hidden, 1.7))?, &packed, None)?;
+        let linear = |outputs: usize| -> Result<_, DeviceError> {
+            let weight = cuda.matrix(outputs, hidden, random(outputs * hidden, spread))?;
+            Ok((weight, cuda.vector(random(outputs, 1.0))?))
+        };
+        let (up, qkv) = (linear(4 * hidden)?, linear(3 * hidden)?);
+        let frequencies = rotary_frequencies(hidden / heads);
+        let attention = Attention { heads, rotary_frequencies: frequencies, alibi_slopes: None };
+        let product = |layer: &(_, _)| cuda.linear(&x, &layer.0, Some(&layer.1));
+        let ways: [Way; 3] = [
+            ("product", Box::new(|| product(&up).map(drop))),
+            ("product, gelu", Box::new(|| cuda.gelu(product(&up)?).map(drop))),
+            ("linear_gelu", Box::new(|| cuda.linear_gelu(&x, &up.0, Some(&up.1)).map(drop))),
+        ];
+        let name = format!("{hidden} -> {}", 4 * hidden);
+        print(&name, 8 * tokens * hidden * hidden, &ways, &measure(&cuda, &ways, time)?);
+        let fused = || cuda.linear_rotary(&x, &qkv.0, Some(&qkv.1), &packed, &attention).map(drop);
+        let ways: [Way; 3] = [
+            ("product", Box::new(|| product(&qkv).map(drop))),
+            ("product, rotary", Box::new(|| cuda.rotary(product(&qkv)?, &packed, &attention).map(drop))),
+            ("linear_rotary", Box::new(fused)),
+        ];
+        let name = format!("{hidden} -> {}", 3 * hidden);
+        print(&name, 6 * tokens * hidden * hidden, &ways, &measure(&cuda, &ways, time)?);
+    }
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! The launcher of attention on compute capability 9.0, of queries and keys that are already turned.
+
+use super::compile::Source;
+use super::kernels::{Grid, arguments};
+use super::packed::CudaPacked;
+use super::{Cuda, CudaTensor};
+use crate::DeviceError;
+
+/// Keys that a run of `attention_whole.cu` has.
+const RUN: usize = 56;
+
+/// Threads of a block: one warpgroup.
+const THREADS: u32 = 128;
+
+/// One form of the kernels for compute capability 9.0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct HopperForm {
+    width: usize,
+    /// Heads a block.
+    heads: usize,
+    /// Blocks a processor: what registers are shared out for.
+    blocks: usize,
+    pub(super) keys: Keys,
+}
+
+/// How a block holds a sequence's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Keys {
+    /// All of them, in so many runs.
+    Whole { runs: usize },
+    /// So many at a time.
+    Ring { step: usize },
+}
+
+/// Steps that a ring has room for.
+const STAGES: usize = 3;
+
+const fn whole(width: usize, heads: usize, runs: usize, blocks: usize) -> HopperForm {
+    HopperForm { width, heads, blocks, keys: Keys::Whole { runs } }
+}
+
+const fn ring(width: usize, step: usize, blocks: usize) -> HopperForm {
+    HopperForm { width, heads: 1, blocks, keys: Keys::Ring { step } }
+}
+
+/// The fastest of those tried (dev/cuda.md), for a width in the order of the lengths they take.
+const FORMS: [HopperForm; 12] = [
+    whole(16, 2, 1, 7),
+    whole(16, 2, 3, 4),
+    ring(16, 64, 5),
+    whole(32, 2, 1, 7),
+    whole(32, 2, 3, 4),
+    ring(32, 128, 3),
+    whole(64, 1, 1, 6),
+    whole(64, 1, 3, 4),
+    ring(64, 64, 4),
+    whole(128, 1, 1, 3),
+    whole(128, 1, 3, 2),
+    ring(128, 64, 2),
+];
+
+impl HopperForm {
+    /// The form for heads of `width` and sequences of at most `longest` tokens.
+    fn find(width: usize, longest: usize) -> Option<HopperForm> {
+        let takes = |form: &HopperForm| match form.keys {
+            Keys::Whole { runs } => longest <= runs * RUN,
+            Keys::Ring { .. } => true,
+        };
+        FORMS.into_iter().find(|form| form.width == width && takes(form))
+    }
+
+    /// What the kernel is compiled with.
+    pub(super) fn definitions(self) -> Vec<(&'static str, usize)> {
+        let mut all = vec![("WIDTH", self.width), ("HEADS", self.heads), ("BLOCKS", self.blocks)];
+        match self.keys {
+            Keys::Whole { runs } => all.push(("RUNS", runs)),
+            Keys::Ring { step } => all.extend([("STEP", step), ("STAGES", STAGES)]),
+        }
+        all
+    }
+
+    /// Bytes of shared memory: rows of keys and of values, 64 of queries.
+    fn shared(self) -> usize {
+        let keys = match self.keys {
+            Keys::Whole { runs } => (runs * RUN).next_multiple_of(16),
+            Keys::Ring { step } => STAGES * step,
+        };
+        (2 * keys + 64) * self.heads * self.width * 2
+    }
+}
+
+/// Every form.
+pub(super) fn sources() -> impl Iterator<Item = Source> {
+    FORMS.into_iter().flat_map(|form| [false, true].map(|alibi| Source::AttentionHopper { form, alibi }))
+}
+
+impl Cuda {
+    /// Attention by the kernels for 9.0: false where there are none for this card, dtype or width.
+    pub(super) fn attend_on_hopper(
+        &self,
+        qkv: &CudaTensor,
+        packed: &CudaPacked,
+        heads: usize,
+        slopes: u64,
+        out: &CudaTensor,
+    ) -> Result<bool, DeviceError> {
+        let width = out.columns / heads;
+        let usable = self.card.capability == 90 && self.options.dtype.bytes() == 2;
+        let Some(form) = HopperForm::find(width, packed.longest).filter(|_| usable) else {
+            return Ok(false);
+        };
+        // Scores in powers of two: e^x = 2^(x · log2 e).
+        let scale = std::f32::consts::LOG2_E / (width as f32).sqrt();
+        let source = Source::AttentionHopper { form, alibi: slopes != 0 };
+        let grid = |blocks| Grid { blocks: (blocks, 1), threads: THREADS, shared: form.shared() };
+        let (qkv, items, out) = (qkv.block.pointer, packed.items(), out.block.pointer);
+        // SAFETY: `attend` has checked the shapes; items are whole sequences where the longest is short
+        // (`packed::SHORT`); shared memory is as the kernels' headers lay it out.
+        unsafe {
+            match form.keys {
+                Keys::Whole { .. } => {
+                    let arguments = arguments![qkv, items, slopes, out, heads as i32, scale];
+                    let blocks = packed.items * heads.div_ceil(form.heads);
+                    self.kernels.launch(source, "attention", grid(blocks), &arguments)?;
+                }
+                Keys::Ring { .. } => {
+                    let groups = packed.most_rows.div_ceil(64);
+                    let arguments = arguments![qkv, items, slopes, out, heads as i32, groups as i32, scale];
+                    self.kernels.launch(
+                        source,
+                        "attention",
+                        grid(packed.items * heads * groups),
+                        &arguments,
+                    )?;
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::packed::SHORT;
+    use super::*;
+
+    #[test]
+    fn a_block_holds_only_sequences_that_are_whole_items() {
+        for form in FORMS {
+            if let Keys::Whole { runs } = form.keys {
+                assert!(runs * RUN <= SHORT, "{form:?}");
+            }
+            // What 9.0 has for a processor's blocks together, a kilobyte a block its own.
+            assert!(form.blocks * (form.shared() + 1024) <= 228 << 10, "{form:?}");
+        }
+    }
+
+    #[test]
+    fn every_length_has_a_form() {
+        for width in [16, 32, 64, 128] {
+            assert_eq!(HopperForm::find(width, 56).unwrap().keys, Keys::Whole { runs: 1 });
+            assert_eq!(HopperForm::find(width, 57).unwrap().keys, Keys::Whole { runs: 3 });
+            assert!(matches!(HopperForm::find(width, 169).unwrap().keys, Keys::Ring { .. }));
+        }
+        assert_eq!(HopperForm::find(24, 10), None);
+    }
+}

@@ -1,0 +1,74 @@
+//! Descriptions of matrices for the bulk tensor copies of compute capability 9.0.
+
+use super::driver::check;
+use super::{Dtype, libraries};
+use crate::DeviceError;
+use cudarc::driver::sys;
+use std::ffi::c_void;
+use std::{mem, ptr};
+
+/// The driver's function, since CUDA 12.0.
+const ENCODE: &str = "cuTensorMapEncodeTiled";
+
+/// A row-major 16-bit matrix and the box of it that one copy brings to shared memory, swizzled by 128 bytes. A kernel
+/// takes it by value, as `const __grid_constant__ TensorMap`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TensorMap(sys::CUtensorMap);
+
+/// Whether this driver can describe matrices.
+pub(super) fn available() -> bool {
+    libraries::driver_has(ENCODE)
+}
+
+impl TensorMap {
+    /// Describes `[rows, columns]` values at `pointer`, rows `pitch` values apart, copied by boxes of `box_rows` rows and
+    /// `box_columns` columns (at most 64: the 128 bytes that are swizzled). What a box has outside the matrix is zero.
+    ///
+    /// `pointer` and the bytes of a pitch must be multiples of 16, and the driver must be [`available`].
+    pub(super) fn new(
+        dtype: Dtype,
+        pointer: u64,
+        (rows, columns): (usize, usize),
+        pitch: usize,
+        (box_rows, box_columns): (usize, usize),
+    ) -> Result<TensorMap, DeviceError> {
+        use sys::CUtensorMapDataType_enum::{
+            CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
+            CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
+        };
+        let kind = match dtype {
+            Dtype::F32 => CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
+            Dtype::F16 => CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
+            Dtype::Bf16 => CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
+        };
+        // The fastest dimension first, everywhere.
+        let (sizes, pitches) = ([columns as u64, rows as u64], [(pitch * dtype.bytes()) as u64]);
+        let (boxes, every) = ([box_columns as u32, box_rows as u32], [1, 1]);
+        // SAFETY: plain integers, filled by the driver.
+        let mut map: sys::CUtensorMap = unsafe { mem::zeroed() };
+        // SAFETY: arrays of the rank passed (strides of one fewer); the driver checks alignment and sizes. The memory
+        // is not touched here.
+        check(ENCODE, unsafe {
+            sys::cuTensorMapEncodeTiled(
+                &mut map,
+                kind,
+                2,
+                pointer as *mut _,
+                sizes.as_ptr(),
+                pitches.as_ptr(),
+                boxes.as_ptr(),
+                every.as_ptr(),
+                sys::CUtensorMapInterleave::CU_TENSOR_MAP_INTERLEAVE_NONE,
+                sys::CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_128B,
+                sys::CUtensorMapL2promotion::CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                sys::CUtensorMapFloatOOBfill::CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE,
+            )
+        })?;
+        Ok(TensorMap(map))
+    }
+
+    /// The driver's own bytes.
+    pub(super) fn bytes(&self) -> *const c_void {
+        ptr::from_ref(&self.0).cast()
+    }
+}

@@ -1,0 +1,258 @@
+// y = finish(x * weight^T + bias) on the tensor cores of compute capability 9.0, 16-bit floats, float32 sums.
+//
+// Shapes: x [rows, inputs], weight [outputs, inputs] (tensor maps, boxes of 128 rows by 64 columns), bias [outputs],
+// y [rows, outputs]. Compiled for what follows the product: with -DGELU=1 GELU; with -DWIDTH rotary positions on heads
+// of that width in the first `rotated` outputs (queries and keys), in float32 before the one rounding: positions
+// [rows], table [positions, WIDTH / 2] of (cos, sin).
+//
+// Idea: persistent clusters of two blocks, each with 128 rows of the same 256 outputs, so that each reads half of the
+// weight's tile and gives it to both. One thread of a block keeps a ring of STAGES steps full by bulk copies; two
+// warpgroups multiply 64 rows each (wgmma). A warp's rounded sums (16 rows) wait for the next tile, the left half in
+// shared memory, the right half in registers; while the tensor cores work on a step of that tile, the warp
+// finishes and stores some of them, which is where GELU's time goes. Groups of GROUP row tiles take all outputs before
+// the next group, so that x stays in the L2 cache and the weight streams through it.
+//
+// Limits: rows a multiple of 256; inputs and outputs of 8; WIDTH 16, 32, 64 or 128. The last step and the last tile may
+// be part empty: copies fill zeros, stores are left out. Sources: CUTLASS's warp-specialized kernels (the ring and its
+// barriers across a cluster); PTX ISA 8.x, wgmma fragment layout.
+
+#define ROWS 128                              // of a block's tile
+#define COLUMNS 256                           // outputs of a tile
+#define STEP 64                               // inputs of a stage
+#define LINE (STEP * 2)                       // bytes of a row of a stage
+#define STAGES 4
+#define STAGE ((ROWS + COLUMNS) * LINE)       // bytes
+#define PANEL (16 * LINE)                     // bytes of a warp's rows and 64 columns on their way out
+#define BIASES (STAGES + 1)                   // tiles that may be in flight at once, and the one before them
+#define GROUP 8                               // tiles of 256 rows that share the weight on its way through L2
+#define TURNS 16                              // in which a warp finishes a tile, two rows of half the columns each
+#define PAIRS (WIDTH / 2)
+#define TEAM 128                              // threads of a warpgroup
+#define THREADS (3 * TEAM)
+
+// Where things lie in shared memory; `memory` is its address.
+#define OUT_AT (STAGES * STAGE)
+#define BIAS_AT (OUT_AT + 2 * TEAM / 32 * 2 * PANEL)
+#define BARRIERS_AT (BIAS_AT + BIASES * COLUMNS * 2)
+#define STAGE_FULL(s) (memory + BARRIERS_AT + (s) * 8)
+#define STAGE_EMPTY(s) (memory + BARRIERS_AT + (STAGES + (s)) * 8)
+
+struct Tile { int row, column; };
+
+// Tile `t` of the clusters: 256 rows, COLUMNS outputs.
+__device__ __forceinline__ Tile tile_at(int t, int row_tiles, int column_tiles) {
+    int first = t / (GROUP * column_tiles) * GROUP, size = min(GROUP, row_tiles - first), in = t - first * column_tiles;
+    return Tile{(first + in % size) * 2 * ROWS, in / size * COLUMNS};
+}
+
+// A place in the ring.
+struct Place {
+    u32 stage = 0, phase = 0;
+    __device__ __forceinline__ void next() {
+        if (++stage == STAGES) stage = 0, phase ^= 1;
+    }
+};
+
+// What all roles know.
+struct Work {
+    u32 memory, rank;
+    int first, clusters, row_tiles, column_tiles, tiles, steps, outputs;
+};
+
+// One thread: copies a block's x, its half of the weight's rows to both blocks, and the bias.
+__device__ __forceinline__ void bring(const Work &w, const TensorMap &x, const TensorMap &weight, const T *bias) {
+    const u32 memory = w.memory;
+    Place p;
+    int turn = 0;
+    for (int t = w.first; t < w.tiles; t += w.clusters, turn++) {
+        Tile tile = tile_at(t, w.row_tiles, w.column_tiles);
+        for (int k = 0; k < w.steps; k++, p.next()) {
+            u32 to = memory + p.stage * STAGE, share = w.rank * COLUMNS / 2;
+            wait(STAGE_EMPTY(p.stage), p.phase ^ 1);
+            u32 bias_bytes = k == 0 ? min(COLUMNS, w.outputs - tile.column) * 2 : 0;
+            arrive_expecting(STAGE_FULL(p.stage), STAGE + bias_bytes);
+            copy_box(to, x, k * STEP, tile.row + w.rank * ROWS, STAGE_FULL(p.stage));
+            copy_box_to(to + ROWS * LINE + share * LINE, weight, k * STEP, tile.column + share, STAGE_FULL(p.stage), 3);
+            if (bias_bytes)
+                copy_bytes(memory + BIAS_AT + turn % BIASES * COLUMNS * 2, bias + tile.column, bias_bytes, STAGE_FULL(p.stage));
+        }
+    }
+}
+
+#if WIDTH
+// (cos, sin) of two columns in a thread's two rows, for each eight columns of half a head.
+struct Turns { float4 upper[PAIRS / 8], lower[PAIRS / 8]; };
+
+__device__ __forceinline__ void load_turns(Turns &turns, const float2 *table, const int *positions, int quad) {
+    const float4 *upper = (const float4 *)(table + positions[0] * PAIRS) + quad;
+    const float4 *lower = (const float4 *)(table + positions[8] * PAIRS) + quad;
+#pragma unroll
+    for (int j = 0; j < PAIRS / 8; j++) turns.upper[j] = upper[4 * j], turns.lower[j] = lower[4 * j];
+}
+
+__device__ __forceinline__ void turn_pair(float &low, float &high, float cosine, float sine) {
+    float a = low, b = high;
+    low = a * cosine - b * sine;
+    high = b * cosine + a * sine;
+}
+
+__device__ __forceinline__ void rotate(float (&d)[COLUMNS / 2], const Turns &turns, int left) {
+#pragma unroll
+    for (int head = 0; head < COLUMNS / WIDTH; head++) {
+        if (head * WIDTH < left) {
+#pragma unroll
+            for (int j = 0; j < PAIRS / 8; j++) {
+                float *low = d + 4 * (head * WIDTH / 8 + j), *high = low + WIDTH / 4;
+                turn_pair(low[0], high[0], turns.upper[j].x, turns.upper[j].y);
+                turn_pair(low[1], high[1], turns.upper[j].z, turns.upper[j].w);
+                turn_pair(low[2], high[2], turns.lower[j].x, turns.lower[j].y);
+                turn_pair(low[3], high[3], turns.lower[j].z, turns.lower[j].w);
+            }
+        }
+    }
+}
+#endif
+
+// A warp's sums of its last tile on their way out: 16 rows.
+struct Leaving {
+    u32 held[COLUMNS / 8];  // the right half, until the left one is gone
+    u32 memory;             // PANELs of two times 64 columns, pieces of eight swizzled as in a tile
+    u32 from;               // a lane's piece of its first turn there
+    T *to;                  // and where it goes
+    int left;               // columns from there to the end of the row
+    int turn = TURNS;
+};
+
+// 128 columns to shared memory. `pair(i)` gives a thread's two columns of row lane / 4 + 8 (i % 2), block i / 2 of eight.
+template <typename Pair> __device__ __forceinline__ void put(u32 memory, Pair pair) {
+    const u32 lane = threadIdx.x & 31, row = lane & 15, piece = (lane >> 4) ^ (row & 7);
+    const u32 to = memory + row * LINE + piece * 16;
+#pragma unroll
+    for (int j = 0; j < 16; j += 2)
+        asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};"
+                     ::"r"((to + j / 8 * PANEL) ^ (j % 8 * 16)), "r"(pair(2 * j)), "r"(pair(2 * j + 1)),
+                     "r"(pair(2 * j + 2)), "r"(pair(2 * j + 3)) : "memory");
+    __syncwarp();
+}
+
+__device__ __forceinline__ u32 finish(u32 sums) {
+#if GELU
+    float a, b;
+    unpack(sums, a, b);
+    return pack(gelu(a), gelu(b));
+#else
+    return sums;
+#endif
+}
+
+// The next turn: two rows of 128 columns, eight columns a lane.
+__device__ __forceinline__ void leave(Leaving &out, int outputs) {
+    if (out.turn == TURNS / 2) {
+        __syncwarp();
+        put(out.memory, [&](int i) { return out.held[i]; });
+    }
+    const int row = out.turn % 8 * 2, column = out.turn / 8 * (COLUMNS / 2);
+    u32 from = (out.from ^ row % 8 * 16) + row * LINE;
+    uint4 v;
+    asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(from) : "memory");
+    v = make_uint4(finish(v.x), finish(v.y), finish(v.z), finish(v.w));
+    if (column < out.left) *(uint4 *)(out.to + row * outputs + column) = v;
+    out.turn++;
+}
+
+// A warpgroup: 64 rows of every tile.
+__device__ __forceinline__ void multiply(const Work &w, T *y, const int *positions, const float2 *table, int rotated) {
+    const u32 memory = w.memory;
+    const int group = threadIdx.x / TEAM, thread = threadIdx.x % TEAM, lane = thread & 31, quad = lane & 3;
+    const int first_row = w.rank * ROWS + threadIdx.x / 32 * 16, share = (TURNS + w.steps - 1) / w.steps;
+    float d[COLUMNS / 2];
+    Leaving out;
+    const int own_row = lane / 16, own_piece = lane % 16;
+    out.memory = memory + OUT_AT + threadIdx.x / 32 * 2 * PANEL;
+    out.from = out.memory + own_piece / 8 * PANEL + own_row * LINE + (own_piece % 8 ^ own_row) * 16;
+    Place p;
+    int turn = 0;
+    for (int t = w.first; t < w.tiles; t += w.clusters, turn++) {
+        Tile tile = tile_at(t, w.row_tiles, w.column_tiles);
+        u32 last = 0;
+        for (int k = 0; k < w.steps; k++, p.next()) {
+            u64 a = tile_descriptor<LINE>(memory + p.stage * STAGE + group * (ROWS / 2 * LINE));
+            u64 b = tile_descriptor<LINE>(memory + p.stage * STAGE + ROWS * LINE);
+            wait(STAGE_FULL(p.stage), p.phase);
+            products_begin();
+#pragma unroll
+            for (int i = 0; i < STEP / 16; i++) product(d, a + 2 * i, b + 2 * i, k + i);
+            products_commit();
+            if (k) {
+                products_wait<1>();
+                if (thread < 2) arrive_at(STAGE_EMPTY(last), thread);
+            }
+            last = p.stage;
+            for (int n = 0; n < share && out.turn < TURNS; n++) leave(out, w.outputs);
+        }
+#if WIDTH
+        Turns turns;
+        int left = rotated - tile.column;
+        if (left > 0) load_turns(turns, table, positions + tile.row + first_row + lane / 4, quad);
+#endif
+        products_wait<0>();
+        if (thread < 2) arrive_at(STAGE_EMPTY(last), thread);
+        const u32 bias = memory + BIAS_AT + (turn % BIASES * COLUMNS + 2 * quad) * 2;
+#pragma unroll
+        for (int j = 0; j < COLUMNS / 8; j++) {
+            u32 both;
+            float b0, b1;
+            asm volatile("ld.shared.u32 %0, [%1];" : "=r"(both) : "r"(bias + 16 * j));
+            unpack(both, b0, b1);
+            d[4 * j] += b0, d[4 * j + 1] += b1, d[4 * j + 2] += b0, d[4 * j + 3] += b1;
+        }
+#if WIDTH
+        if (left > 0) rotate(d, turns, left);
+#endif
+        __syncwarp();
+        put(out.memory, [&](int i) { return pack(d[2 * i], d[2 * i + 1]); });
+#pragma unroll
+        for (int i = 0; i < COLUMNS / 8; i++) out.held[i] = pack(d[COLUMNS / 4 + 2 * i], d[COLUMNS / 4 + 2 * i + 1]);
+        out.to = y + (u64)(tile.row + first_row + own_row) * w.outputs + tile.column + own_piece * 8;
+        out.left = w.outputs - tile.column - own_piece * 8;
+        out.turn = 0;
+    }
+    while (out.turn < TURNS) leave(out, w.outputs);
+}
+
+extern "C" __global__ void __cluster_dims__(2, 1, 1) __launch_bounds__(THREADS, 1)
+    product(const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap weight, const T *bias, T *y, int rows,
+            int inputs, int outputs, const int *positions, const float2 *table, int rotated) {
+    extern __shared__ __align__(1024) unsigned char shared[];
+    Work w;
+    w.memory = shared_address(shared);
+    w.rank = cluster_rank();
+    w.first = blockIdx.x / 2;
+    w.clusters = gridDim.x / 2;
+    w.row_tiles = rows / (2 * ROWS);
+    w.column_tiles = (outputs + COLUMNS - 1) / COLUMNS;
+    w.tiles = w.row_tiles * w.column_tiles;
+    w.steps = (inputs + STEP - 1) / STEP;
+    w.outputs = outputs;
+    const u32 memory = w.memory;
+    if (threadIdx.x == 0) {
+        for (int s = 0; s < STAGES; s++) {
+            barrier_begin(STAGE_FULL(s), 1);
+            barrier_begin(STAGE_EMPTY(s), 4);  // two warpgroups of two blocks
+        }
+        barriers_ready();
+    }
+    cluster_sync();
+    // Each warpgroup has the registers of its role.
+    if (threadIdx.x < 2 * TEAM) {
+        take_registers<232>();
+        multiply(w, y, positions, table, rotated);
+    } else {
+        leave_registers<40>();
+        if (threadIdx.x == 2 * TEAM) bring(w, x, weight, bias);
+        __syncwarp();
+    }
+    // No block may leave while the other still copies to it or arrives at its barriers.
+    cluster_sync();
+}

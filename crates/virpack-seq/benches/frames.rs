@@ -1,0 +1,64 @@
+//! How fast bases become open reading frames: chunks of 500, six frames each, reverse complements included.
+//!
+//! ```text
+//! cargo bench -p virpack-seq --bench frames [-- FASTA]
+//! ```
+//!
+//! Caveats: one thread, sequences in memory, best of five; other work on the machine shows. A random genome closes
+//! most frames early; the other loads have no stop codon in any frame, the most work there is. With FASTA (plain or
+//! compressed) its records are a load too.
+
+use std::hint::black_box;
+use std::num::NonZeroUsize;
+use std::time::Instant;
+
+use virpack_seq::{GeneticCode, Record, Translator, chunks, reader};
+
+const RUNS: usize = 5;
+const BASES: usize = 16 << 20;
+const CHUNK: NonZeroUsize = NonZeroUsize::new(500).expect("it is not zero");
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("best of {RUNS}, one thread, chunks of {CHUNK} bases");
+    let mut state = 7u64;
+    let mut random = |letters: &[u8]| -> Vec<u8> {
+        let mut letter = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            letters[(state >> 40) as usize % letters.len()]
+        };
+        (0..BASES).map(|_| letter()).collect()
+    };
+    // Without T no codon is a stop, and the other strand has no A for TAA, TAG or TGA.
+    let open = random(b"CG");
+    rate("random genome", &[random(b"ACGT")]);
+    rate("all six frames open", &[open]);
+    rate("lower case, 1 % N", &[random(&[b"acgt".repeat(25), b"n".to_vec()].concat())]);
+    // Cargo itself passes `--bench`.
+    if let Some(path) = std::env::args().skip(1).find(|argument| !argument.starts_with("--")) {
+        let mut records = reader::open(&[path[..].into()])?;
+        let (mut record, mut all) = (Record::default(), Vec::new());
+        while records.read(&mut record)? {
+            all.push(std::mem::take(&mut record.sequence));
+        }
+        rate(&path, &all);
+    }
+    Ok(())
+}
+
+/// Prints the best rate over some sequences, and how many frames they gave.
+fn rate(load: &str, sequences: &[Vec<u8>]) {
+    let bases: usize = sequences.iter().map(Vec::len).sum();
+    let mut translator = Translator::new(GeneticCode::STANDARD);
+    let (mut best, mut frames) = (f64::INFINITY, 0);
+    for _ in 0..RUNS {
+        let start = Instant::now();
+        frames = 0;
+        for sequence in sequences {
+            for chunk in chunks(sequence.len(), CHUNK) {
+                frames += translator.frames(black_box(&sequence[chunk])).map(black_box).count();
+            }
+        }
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    println!("{load:24} {:8.0} MB/s of bases, {frames} frames", bases as f64 / best / 1e6);
+}

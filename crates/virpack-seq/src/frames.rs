@@ -1,0 +1,256 @@
+//! Records to the open reading frames of their chunks, packed for two models at once.
+//!
+//! One thread reads, cuts, translates and tokenizes; two more collate, one for the model of the nucleotides, one for
+//! that of the peptides. Beside the batches goes the list of what there is: records, chunks, frames, and which packed
+//! sequences are theirs. Identical sequences that come near each other are packed once.
+
+mod credit;
+mod unique;
+mod worker;
+
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, unbounded};
+
+use crate::collate::VarlenCollator;
+use crate::error::SeqError;
+use crate::loader::{AsyncDataLoader, LoaderOptions, create_slab_loader};
+use crate::reader::{Input, ReadProgress, Records};
+use crate::record::Record;
+use crate::tokenize::Tokenizer;
+use crate::translate::{Frame, GeneticCode};
+use credit::Credit;
+use unique::Unique;
+use worker::{Framing, Side};
+
+/// The place of the nucleotide model in every pair.
+pub const NUCLEOTIDES: usize = 0;
+/// The place of the peptide model.
+pub const PEPTIDES: usize = 1;
+
+/// How records become frames.
+#[derive(Clone, Debug)]
+pub struct FrameOptions {
+    /// Bases of a chunk.
+    pub length: NonZeroUsize,
+    /// How codons are read.
+    pub genetic_code: GeneticCode,
+    /// Different sequences after which a sequence that comes again is packed again.
+    pub unique_window: usize,
+    /// Most bases of records that are not done yet, unless one record alone has more. Where they are reached all that
+    /// waits leaves in batches as they are.
+    pub most_waiting: u64,
+    /// Most batches that wait for each model.
+    pub prefetch: usize,
+}
+
+impl FrameOptions {
+    /// Chunks of `length` bases by the standard code, with 64 Mb of records under way.
+    pub fn new(length: NonZeroUsize) -> Self {
+        FrameOptions {
+            length,
+            genetic_code: GeneticCode::STANDARD,
+            unique_window: 2_000,
+            most_waiting: 64 << 20,
+            prefetch: LoaderOptions::default().prefetch,
+        }
+    }
+
+    /// Most letters in a sequence for the model of the nucleotides, and of the peptides.
+    pub fn longest(&self) -> [usize; 2] {
+        [self.length.get(), self.length.get() / 3]
+    }
+}
+
+/// How one model wants its sequences.
+pub struct Tower {
+    /// Letters to tokens.
+    pub tokenizer: Arc<dyn Tokenizer>,
+    /// Tokens to batches.
+    pub collator: VarlenCollator,
+}
+
+/// What there is, in input order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A record; its chunks follow.
+    Record(Arc<Record>),
+    /// The next chunk of the record.
+    Chunk(Chunk),
+    /// The record is over.
+    End,
+}
+
+/// A chunk and its open frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Its bases in the record, from 0.
+    pub bases: Range<usize>,
+    /// Its open frames, in the order of [`Frame::ALL`].
+    pub frames: Vec<FramePlace>,
+    /// For each model: no frame from this chunk on has a sequence with a smaller number.
+    pub oldest: [u64; 2],
+}
+
+/// An open frame of a chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FramePlace {
+    /// Which one.
+    pub frame: Frame,
+    /// The bases of the record that its codons cover, from 0, on the record's own strand.
+    pub codons: Range<usize>,
+    /// For each model, the number of its sequence: `record` in the index of that model's batches.
+    pub sequences: [u64; 2],
+}
+
+/// What a loader has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrameCounters {
+    /// Records read.
+    pub records: u64,
+    /// Bases in them.
+    pub bases: u64,
+    /// Chunks of them.
+    pub chunks: u64,
+    /// Open frames of these.
+    pub frames: u64,
+    /// For each model, frames whose sequence was packed already.
+    pub repeated: [u64; 2],
+    /// Time spent reading, cutting, translating and tokenizing.
+    pub busy: Duration,
+}
+
+/// The same, shared with the thread.
+#[derive(Debug, Default)]
+struct Counters {
+    records: AtomicU64,
+    bases: AtomicU64,
+    chunks: AtomicU64,
+    frames: AtomicU64,
+    repeated: [AtomicU64; 2],
+    busy: AtomicU64,
+}
+
+/// Packed batches for two models, and what they are of.
+///
+/// Each open frame of the input stands in exactly one [`Chunk`], and each sequence number it names in exactly one
+/// batch of that model. Whoever takes them must go on taking from all three, and say which records are done
+/// ([`FrameLoader::done`]): nothing else bounds how far the reading runs ahead.
+pub struct FrameLoader {
+    places: Receiver<Result<Vec<Place>, SeqError>>,
+    towers: [Option<AsyncDataLoader>; 2],
+    credit: Arc<Credit>,
+    counters: Arc<Counters>,
+    progress: Arc<ReadProgress>,
+    inputs: Arc<[Input]>,
+}
+
+/// Starts the threads. A model that is not there gets no batches, and its sequence numbers mean nothing.
+///
+/// # Errors
+///
+/// A token budget that cannot hold the longest sequence of a chunk, or no threads.
+///
+/// ```
+/// use virpack_seq::*;
+/// use virpack_seq::frames::*;
+///
+/// let records = Records::from_reader("one.fasta", &b">r\nATGGCC\n"[..])?;
+/// let collator = VarlenCollator::new(GreedyPacker::new(PackerOptions::new(512, 512))?, CollatorOptions::default())?;
+/// let peptides = Tower { tokenizer: std::sync::Arc::new(EsmTokenizer::new()), collator };
+/// let frames = create_frame_loader(records, [None, Some(peptides)], FrameOptions::new(500.try_into()?))?;
+/// let [Place::Record(record), Place::Chunk(chunk), Place::End] = &frames.places().recv()??[..] else { panic!() };
+/// assert_eq!((&*record.id, chunk.bases.clone(), chunk.frames.len()), ("r", 0..6, 6));
+/// let Some(Loaded::Batch(batch)) = frames.tower(PEPTIDES).unwrap().receive().transpose()? else { panic!() };
+/// // MA, W, G, GH, A, P: the second G and the second A are there already.
+/// assert!(batch.len() < 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn create_frame_loader(
+    records: Records,
+    towers: [Option<Tower>; 2],
+    options: FrameOptions,
+) -> Result<FrameLoader, SeqError> {
+    let mut sides = [None, None];
+    let mut loaders = [None, None];
+    for (i, tower) in towers.into_iter().enumerate() {
+        let Some(Tower { tokenizer, collator }) = tower else { continue };
+        let longest = options.longest()[i] + 2;
+        if longest > collator.packer().longest() {
+            return Err(SeqError::BudgetTooSmall { token_budget: collator.packer().token_budget(), longest });
+        }
+        let loader = LoaderOptions { prefetch: options.prefetch, ..LoaderOptions::default() };
+        let (sender, loader) = create_slab_loader(&records, collator, loader)?;
+        sides[i] = Some(Side::new(tokenizer, sender, Unique::new(options.unique_window)));
+        loaders[i] = Some(loader);
+    }
+    let (send, places) = unbounded();
+    let loader = FrameLoader {
+        places,
+        towers: loaders,
+        credit: Arc::new(Credit::new(options.most_waiting)),
+        counters: Arc::default(),
+        progress: records.progress(),
+        inputs: Arc::clone(records.inputs()),
+    };
+    let (credit, counters) = (Arc::clone(&loader.credit), Arc::clone(&loader.counters));
+    Framing::new(records, sides, &options, send, credit, counters).start()?;
+    Ok(loader)
+}
+
+impl FrameLoader {
+    /// Records, chunks and frames as they come, in input order. An error comes after all that stands before it, and
+    /// is the last.
+    pub fn places(&self) -> &Receiver<Result<Vec<Place>, SeqError>> {
+        &self.places
+    }
+
+    /// The batches for one model, [`NUCLEOTIDES`] or [`PEPTIDES`].
+    pub fn tower(&self, tower: usize) -> Option<&AsyncDataLoader> {
+        self.towers[tower].as_ref()
+    }
+
+    /// Says that a record of so many bases is done.
+    pub fn done(&self, bases: u64) {
+        self.credit.give(bases);
+    }
+
+    /// What was done so far.
+    pub fn counters(&self) -> FrameCounters {
+        self.counters.snapshot()
+    }
+
+    /// How far the reading is.
+    pub fn progress(&self) -> &Arc<ReadProgress> {
+        &self.progress
+    }
+
+    /// The inputs, as they were named.
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+}
+
+impl Drop for FrameLoader {
+    fn drop(&mut self) {
+        self.credit.close();
+    }
+}
+
+impl Counters {
+    fn snapshot(&self) -> FrameCounters {
+        let load = |counter: &AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+        FrameCounters {
+            records: load(&self.records),
+            bases: load(&self.bases),
+            chunks: load(&self.chunks),
+            frames: load(&self.frames),
+            repeated: [load(&self.repeated[0]), load(&self.repeated[1])],
+            busy: Duration::from_nanos(load(&self.busy)),
+        }
+    }
+}

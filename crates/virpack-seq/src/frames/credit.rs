@@ -1,0 +1,65 @@
+//! How much may be under way.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::loader::Stopped;
+
+/// An amount that may be held at once; one that is larger alone may be held alone.
+#[derive(Debug)]
+pub(super) struct Credit {
+    limit: u64,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: u64,
+    closed: bool,
+}
+
+impl Credit {
+    pub(super) fn new(limit: u64) -> Self {
+        Credit { limit, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_room(&self, state: &State, amount: u64) -> bool {
+        state.held == 0 || state.held.saturating_add(amount) <= self.limit
+    }
+
+    /// Takes an amount, where there is room for it now.
+    pub(super) fn try_take(&self, amount: u64) -> bool {
+        let mut state = self.state();
+        let room = self.has_room(&state, amount);
+        state.held += if room { amount } else { 0 };
+        room
+    }
+
+    /// Takes an amount, once there is room.
+    pub(super) fn take(&self, amount: u64) -> Result<(), Stopped> {
+        let full = |state: &mut State| !state.closed && !self.has_room(state, amount);
+        let mut state = self.changed.wait_while(self.state(), full).unwrap_or_else(PoisonError::into_inner);
+        if state.closed {
+            return Err(Stopped);
+        }
+        state.held += amount;
+        Ok(())
+    }
+
+    /// Gives an amount back.
+    pub(super) fn give(&self, amount: u64) {
+        let mut state = self.state();
+        state.held = state.held.saturating_sub(amount);
+        self.changed.notify_all();
+    }
+
+    /// Lets go of whoever waits: nobody will give anything back any more.
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+        self.changed.notify_all();
+    }
+}

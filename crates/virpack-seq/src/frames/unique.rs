@@ -1,0 +1,66 @@
+//! Sequences that come again.
+
+use std::collections::HashMap;
+
+/// Numbers sequences, the same number for those that are alike and come within one window.
+#[derive(Debug)]
+pub(super) struct Unique {
+    window: usize,
+    known: HashMap<Box<[u8]>, u64>,
+    next: u64,
+    /// The first number of this window.
+    oldest: u64,
+}
+
+impl Unique {
+    /// A window of `window` different sequences.
+    pub(super) fn new(window: usize) -> Self {
+        Unique { window: window.max(1), known: HashMap::new(), next: 0, oldest: 0 }
+    }
+
+    /// The smallest number that may come again.
+    pub(super) fn oldest(&self) -> u64 {
+        self.oldest
+    }
+
+    /// Makes room for as many sequences as must have numbers from [`Unique::oldest`] on together.
+    pub(super) fn make_room(&mut self, sequences: usize) {
+        if self.known.len() + sequences > self.window {
+            self.known.clear();
+            self.oldest = self.next;
+        }
+    }
+
+    /// The number of a sequence, and whether it has come for the first time.
+    pub(super) fn number(&mut self, letters: &[u8]) -> (u64, bool) {
+        if let Some(&number) = self.known.get(letters) {
+            return (number, false);
+        }
+        let number = self.next;
+        self.next += 1;
+        self.known.insert(letters.into(), number);
+        (number, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_number_within_a_window() {
+        let mut unique = Unique::new(3);
+        let mut number = |letters: &str| {
+            unique.make_room(1);
+            let (number, new) = unique.number(letters.as_bytes());
+            (number, new, unique.oldest())
+        };
+        assert_eq!(number("a"), (0, true, 0));
+        assert_eq!(number("b"), (1, true, 0));
+        assert_eq!(number("a"), (0, false, 0));
+        assert_eq!(number("c"), (2, true, 0));
+        // The window is full, whatever comes next.
+        assert_eq!(number("a"), (3, true, 3));
+        assert_eq!(number("a"), (3, false, 3));
+    }
+}

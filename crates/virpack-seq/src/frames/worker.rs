@@ -1,0 +1,205 @@
+//! The thread that reads, cuts, translates and tokenizes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+
+use super::credit::Credit;
+use super::unique::Unique;
+use super::{Chunk, Counters, FrameOptions, FramePlace, Place};
+use crate::batch::{SequenceIndex, Window};
+use crate::chunk::chunks;
+use crate::error::SeqError;
+use crate::loader::{SlabSender, Stopped, guard, spawn};
+use crate::nucleotide::expect_nucleotides;
+use crate::reader::Records;
+use crate::record::Record;
+use crate::slab::TokenSlab;
+use crate::tokenize::Tokenizer;
+use crate::translate::Translator;
+
+/// Sequences in a slab that goes on, and places in a message.
+const AT_ONCE: usize = 128;
+
+/// The way to one model.
+pub(super) struct Side {
+    tokenizer: Arc<dyn Tokenizer>,
+    sender: SlabSender,
+    slab: TokenSlab,
+    unique: Unique,
+    repeated: u64,
+}
+
+/// The thread's own.
+pub(super) struct Framing {
+    records: Records,
+    sides: [Option<Side>; 2],
+    translator: Translator,
+    length: std::num::NonZeroUsize,
+    places: Sender<Result<Vec<Place>, SeqError>>,
+    /// What goes with the next message.
+    pending: Vec<Place>,
+    credit: Arc<Credit>,
+    counters: Arc<Counters>,
+    started: Instant,
+    /// Time spent waiting for others.
+    waited: Duration,
+}
+
+impl Side {
+    pub(super) fn new(tokenizer: Arc<dyn Tokenizer>, sender: SlabSender, unique: Unique) -> Self {
+        Side { tokenizer, slab: sender.slab(), sender, unique, repeated: 0 }
+    }
+
+    /// The number of a sequence, which is tokenized when it is new.
+    fn number(&mut self, record: &Record, letters: &[u8]) -> u64 {
+        let (number, new) = self.unique.number(letters);
+        if new {
+            let counts = self.tokenizer.tokenize(letters, usize::MAX, self.slab.tokens());
+            self.slab.close(SequenceIndex {
+                record: number,
+                source: record.source,
+                id: Arc::clone(&record.id),
+                length: letters.len() as u64,
+                truncated: false,
+                unknown: counts.unknown,
+                window: Window::WHOLE,
+            });
+            self.slab.counts.records += 1;
+        } else {
+            self.repeated += 1;
+        }
+        number
+    }
+
+    fn send(&mut self, flush: bool) -> Result<(), Stopped> {
+        if self.slab.is_empty() && !flush {
+            return Ok(());
+        }
+        let mut slab = std::mem::replace(&mut self.slab, self.sender.slab());
+        slab.flush = flush;
+        self.sender.send(slab)
+    }
+}
+
+impl Framing {
+    pub(super) fn new(
+        records: Records,
+        sides: [Option<Side>; 2],
+        options: &FrameOptions,
+        places: Sender<Result<Vec<Place>, SeqError>>,
+        credit: Arc<Credit>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Framing {
+            records,
+            sides,
+            translator: Translator::new(options.genetic_code),
+            length: options.length,
+            places,
+            pending: Vec::new(),
+            credit,
+            counters,
+            started: Instant::now(),
+            waited: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn start(mut self) -> Result<(), SeqError> {
+        spawn("framing", move || {
+            self.started = Instant::now();
+            let error = match guard("framing", || self.run()) {
+                Ok(Ok(Ok(()))) => return Ok(()),
+                Ok(Ok(Err(error))) | Err(error) => error,
+                Ok(Err(stopped)) => return Err(stopped),
+            };
+            self.places.send(Err(error)).map_err(|_| Stopped)
+        })
+    }
+
+    /// Until the input ends, or an error, which is handed back when all before it is on its way.
+    fn run(&mut self) -> Result<Result<(), SeqError>, Stopped> {
+        let end = loop {
+            let mut record = Record::default();
+            match self.records.read(&mut record) {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+            if let Err(error) = expect_nucleotides(&record, self.records.inputs()) {
+                break Err(error);
+            }
+            self.record(Arc::new(record))?;
+        };
+        self.send(false)?;
+        Ok(end)
+    }
+
+    fn record(&mut self, record: Arc<Record>) -> Result<(), Stopped> {
+        let bases = record.sequence.len() as u64;
+        if !self.credit.try_take(bases) {
+            // What waits for more of its kind must leave now, or nothing would ever be done.
+            self.send(true)?;
+            let start = Instant::now();
+            self.credit.take(bases)?;
+            self.waited += start.elapsed();
+        }
+        self.counters.records.fetch_add(1, Relaxed);
+        self.counters.bases.fetch_add(bases, Relaxed);
+        self.pending.push(Place::Record(Arc::clone(&record)));
+        for chunk in chunks(record.sequence.len(), self.length) {
+            self.chunk(&record, chunk);
+            let sides = self.sides.iter().flatten();
+            if self.pending.len() >= AT_ONCE || sides.map(|side| side.slab.len()).max() >= Some(AT_ONCE) {
+                self.send(false)?;
+            }
+        }
+        self.pending.push(Place::End);
+        Ok(())
+    }
+
+    fn chunk(&mut self, record: &Record, bases: std::ops::Range<usize>) {
+        let mut frames = Vec::new();
+        let mut oldest = [0; 2];
+        for (side, oldest) in self.sides.iter_mut().zip(&mut oldest) {
+            let Some(side) = side else { continue };
+            // The frames of a chunk wait for each other: one window must hold their sequences.
+            side.unique.make_room(crate::Frame::ALL.len());
+            *oldest = side.unique.oldest();
+        }
+        for open in self.translator.frames(&record.sequence[bases.clone()]) {
+            let codons = open.frame.codons(bases.len());
+            let mut sequences = [0; 2];
+            for (i, letters) in [open.nucleotides, open.peptide].into_iter().enumerate() {
+                if let Some(side) = &mut self.sides[i] {
+                    sequences[i] = side.number(record, letters);
+                }
+            }
+            let codons = bases.start + codons.start..bases.start + codons.end;
+            frames.push(FramePlace { frame: open.frame, codons, sequences });
+        }
+        self.counters.chunks.fetch_add(1, Relaxed);
+        self.counters.frames.fetch_add(frames.len() as u64, Relaxed);
+        self.pending.push(Place::Chunk(Chunk { bases, frames, oldest }));
+    }
+
+    /// Sends on what there is; with `flush` all batches that it makes leave at once.
+    fn send(&mut self, flush: bool) -> Result<(), Stopped> {
+        let start = Instant::now();
+        for side in self.sides.iter_mut().flatten() {
+            side.send(flush)?;
+        }
+        self.waited += start.elapsed();
+        for (side, counter) in self.sides.iter().zip(&self.counters.repeated) {
+            counter.store(side.as_ref().map_or(0, |side| side.repeated), Relaxed);
+        }
+        let busy = self.started.elapsed().saturating_sub(self.waited);
+        self.counters.busy.store(busy.as_nanos() as u64, Relaxed);
+        if !self.pending.is_empty() {
+            self.places.send(Ok(std::mem::take(&mut self.pending))).map_err(|_| Stopped)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+//! Byte-pair encoding, as DNABERT-S and DNABERT-2 read nucleotides: letters merged to up to 4,096 tokens.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use tokenizers::ModelWrapper;
+
+use super::{Frame, TokenCounts, Tokenizer};
+use crate::error::SeqError;
+
+/// The tokenizer in a `tokenizer.json` of Hugging Face, of the BPE kind.
+///
+/// It agrees with `transformers` on every sequence of upper-case letters. It departs from it, on purpose, where
+/// that one loses bases: lower case (soft-masked) letters are upper-cased, and U counts as T. All other letters
+/// that the vocabulary lacks (N, the ambiguous bases) are one unknown token each, to both. Truncation and padding,
+/// which published copies of the file ask for, are turned off.
+#[derive(Clone, Debug)]
+pub struct BpeTokenizer {
+    inner: tokenizers::Tokenizer,
+    frame: Frame,
+    vocabulary: usize,
+}
+
+impl BpeTokenizer {
+    /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`SeqError::Open`] for a file that cannot be read, [`SeqError::Tokenizer`] for one that is no BPE tokenizer
+    /// with a start, an end and an unknown token, or that could give more tokens than letters.
+    pub fn open(path: &Path) -> Result<Self, SeqError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SeqError::Open { path: path.to_owned(), source })?;
+        text.parse().map_err(|problem| SeqError::Tokenizer { path: path.to_owned(), problem })
+    }
+}
+
+/// Why a tokenizer cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BpeProblem {
+    /// Text that describes no tokenizer.
+    #[error("no tokenizer that can be read: {0}")]
+    Unreadable(String),
+    /// A setting under which tokens would be wrong or too many.
+    #[error("{setting}, where {expected} was expected")]
+    Setting {
+        /// What it is.
+        setting: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+}
+
+impl FromStr for BpeTokenizer {
+    type Err = BpeProblem;
+
+    /// The tokenizer in the text of a `tokenizer.json`.
+    fn from_str(text: &str) -> Result<Self, BpeProblem> {
+        let unreadable = |error: tokenizers::Error| BpeProblem::Unreadable(error.to_string());
+        let refuse = |setting: String, expected| Err(BpeProblem::Setting { setting, expected });
+        let mut inner = tokenizers::Tokenizer::from_str(text).map_err(unreadable)?;
+        inner.with_truncation(None).map_err(unreadable)?;
+        inner.with_padding(None);
+        let ModelWrapper::BPE(model) = inner.get_model() else {
+            return refuse("a model of another kind".to_owned(), "BPE");
+        };
+        if let Some(dropout) = model.dropout {
+            return refuse(format!("a dropout of {dropout}"), "no dropout");
+        }
+        if model.byte_fallback {
+            return refuse("byte fallback".to_owned(), "a token for unknown letters");
+        }
+        // What rewrites text before it is cut could make many letters of one.
+        if inner.get_normalizer().is_some() {
+            return refuse("a normalizer".to_owned(), "none");
+        }
+        let unknown = model.unk_token.as_ref().and_then(|token| inner.token_to_id(token));
+        let Some(unknown) = unknown else {
+            return refuse("no unknown token in the vocabulary".to_owned(), "one");
+        };
+        let vocabulary = inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1);
+        if vocabulary > usize::from(u16::MAX) {
+            return refuse(format!("{vocabulary} tokens"), "at most 65,535");
+        }
+        let empty = inner.encode_fast("", true).map_err(unreadable)?;
+        let &[start, end] = empty.get_ids() else {
+            return refuse(
+                format!("{} special tokens around a sequence", empty.len()),
+                "two, [CLS] and [SEP]",
+            );
+        };
+        let [start, end, unknown] = [start, end, unknown].map(|id| id as u16);
+        Ok(BpeTokenizer { inner, frame: Frame { start, end, unknown }, vocabulary })
+    }
+}
+
+impl BpeTokenizer {
+    /// Rows that a model's table of embeddings needs: one more than the largest id, special tokens included.
+    pub fn vocabulary(&self) -> usize {
+        self.vocabulary
+    }
+}
+
+impl Tokenizer for BpeTokenizer {
+    fn length(&self, sequence: &[u8]) -> u64 {
+        sequence.len() as u64
+    }
+
+    fn tokenize(&self, sequence: &[u8], max_length: usize, tokens: &mut Vec<u16>) -> TokenCounts {
+        let head = &sequence[..sequence.len().min(max_length)];
+        let letters: Vec<u8> = head.iter().map(|&letter| LETTERS[usize::from(letter)]).collect();
+        let text = String::from_utf8_lossy(&letters);
+        let encoded = self.inner.encode_fast(text.as_ref(), false);
+        let encoded = encoded.expect("a BPE with an unknown token encodes any text");
+        tokens.push(self.frame.start);
+        // The vocabulary fits 16 bits: checked when it was read.
+        tokens.extend(encoded.get_ids().iter().map(|&id| id as u16));
+        tokens.push(self.frame.end);
+        let unknown = encoded.get_ids().iter().filter(|&&id| id == u32::from(self.frame.unknown)).count();
+        TokenCounts { residues: encoded.len(), unknown: unknown as u32 }
+    }
+
+    fn frame(&self) -> Frame {
+        self.frame
+    }
+
+    fn merges_letters(&self) -> bool {
+        true
+    }
+}
+
+/// Letters as the vocabulary has them: upper case, U as T.
+const LETTERS: [u8; 256] = letters();
+
+const fn letters() -> [u8; 256] {
+    let mut letters = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        letters[byte] = match (byte as u8).to_ascii_uppercase() {
+            b'U' => b'T',
+            letter => letter,
+        };
+        byte += 1;
+    }
+    letters
+}
+
+#[cfg(test)]
+mod tests;

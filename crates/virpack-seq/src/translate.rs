@@ -1,0 +1,222 @@
+//! The open reading frames of a chunk: peptides and the nucleotides behind them.
+
+mod code;
+
+use std::ops::Range;
+
+pub use code::GeneticCode;
+
+/// One of the six reading frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Frame {
+    /// The chunk as it stands, from its first base.
+    F1,
+    /// From its second base.
+    F2,
+    /// From its third base.
+    F3,
+    /// The reverse complement, from its first base.
+    R1,
+    /// From its second base.
+    R2,
+    /// From its third base.
+    R3,
+}
+
+impl Frame {
+    /// All six, in the order in which they are given.
+    pub const ALL: [Frame; 6] = [Frame::F1, Frame::F2, Frame::F3, Frame::R1, Frame::R2, Frame::R3];
+
+    /// `F1` to `R3`.
+    pub fn as_str(self) -> &'static str {
+        ["F1", "F2", "F3", "R1", "R2", "R3"][self as usize]
+    }
+
+    /// Whether it is read on the reverse complement.
+    pub fn is_reverse(self) -> bool {
+        self >= Frame::R1
+    }
+
+    /// Bases left out before its first codon: 0 to 2.
+    pub fn offset(self) -> usize {
+        self as usize % 3
+    }
+
+    /// The bases of a chunk of `length` bases that its codons cover, on the chunk's own strand.
+    ///
+    /// ```
+    /// use virpack_seq::Frame;
+    ///
+    /// assert_eq!(Frame::F2.codons(9), 1..7);
+    /// assert_eq!(Frame::R2.codons(9), 2..8);
+    /// ```
+    pub fn codons(self, length: usize) -> Range<usize> {
+        let start = self.offset().min(length);
+        let end = start + (length - start) / 3 * 3;
+        if self.is_reverse() { length - end..length - start } else { start..end }
+    }
+}
+
+/// A reading frame without a stop codon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenFrame<'a> {
+    /// Which one.
+    pub frame: Frame,
+    /// The bases it is read from, in reading direction, capitals, U as T: three a residue from its first codon on,
+    /// and the one base after them, where there is one.
+    pub nucleotides: &'a [u8],
+    /// Its residues, at least one.
+    pub peptide: &'a [u8],
+}
+
+/// Finds the reading frames of chunks that hold no stop codon, as VirNucPro does.
+///
+/// Letters count in either case, and U as T. A codon with any other letter gives no residue. So after an ambiguous
+/// base a frame's nucleotides, which are as many as its residues ask for, end before its last codon.
+///
+/// ```
+/// use virpack_seq::{Frame, GeneticCode, Translator};
+///
+/// let mut translator = Translator::new(GeneticCode::STANDARD);
+/// let first = translator.frames(b"atggcntaca").next().unwrap();
+/// assert_eq!((first.frame, first.peptide, first.nucleotides), (Frame::F1, &b"MY"[..], &b"ATGGCNT"[..]));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Translator {
+    /// The residue of each codon number, read forward and as its reverse complement.
+    forward: Box<[u8; CODONS]>,
+    reverse: Box<[u8; CODONS]>,
+    /// The codon at each base of the chunk.
+    codons: Vec<u16>,
+    bases: Vec<u8>,
+    letters: Vec<u8>,
+    complement: Vec<u8>,
+    peptides: [Vec<u8>; 6],
+}
+
+/// Codon numbers: three bits a base.
+const CODONS: usize = 1 << 9;
+/// What a codon gives that holds a letter beside A, C, G, T and U.
+const NO_RESIDUE: u8 = 0;
+const STOP: u8 = b'*';
+
+/// What each letter is.
+struct Letters {
+    /// Its number: T, C, A, G from 0, as [`GeneticCode`] counts them; 4 for all others.
+    base: [u8; 256],
+    /// In capitals, T for U.
+    letter: [u8; 256],
+    /// The same on the other strand; letters beside A, C, G, T and U stay.
+    complement: [u8; 256],
+}
+
+static LETTERS: Letters = Letters::new();
+
+impl Letters {
+    const fn new() -> Self {
+        let mut all = Letters { base: [4; 256], letter: [0; 256], complement: [0; 256] };
+        let mut byte = 0;
+        while byte < 256 {
+            let capital = (byte as u8).to_ascii_uppercase();
+            let (base, letter, complement) = match capital {
+                b'T' | b'U' => (0, b'T', b'A'),
+                b'C' => (1, b'C', b'G'),
+                b'A' => (2, b'A', b'T'),
+                b'G' => (3, b'G', b'C'),
+                _ => (4, capital, capital),
+            };
+            all.base[byte] = base;
+            all.letter[byte] = letter;
+            all.complement[byte] = complement;
+            byte += 1;
+        }
+        all
+    }
+}
+
+impl Translator {
+    /// A translator for one genetic code.
+    pub fn new(code: GeneticCode) -> Self {
+        let (mut forward, mut reverse) = (Box::new([NO_RESIDUE; CODONS]), Box::new([NO_RESIDUE; CODONS]));
+        for codon in 0..4usize.pow(3) {
+            let bases = [codon / 16, codon / 4 % 4, codon % 4];
+            // T and A, C and G pair: numbers two apart.
+            let other = [bases[2] ^ 2, bases[1] ^ 2, bases[0] ^ 2];
+            let residue = code.residue(bases.map(|base| b"TCAG"[base]));
+            let residue = residue.expect("it is made of bases");
+            forward[number(bases.map(|base| base as u8)) as usize] = residue;
+            reverse[number(other.map(|base| base as u8)) as usize] = residue;
+        }
+        Translator {
+            forward,
+            reverse,
+            bases: Vec::new(),
+            codons: Vec::new(),
+            letters: Vec::new(),
+            complement: Vec::new(),
+            peptides: Default::default(),
+        }
+    }
+
+    /// The open frames of a chunk, in the order of [`Frame::ALL`].
+    pub fn frames(&mut self, chunk: &[u8]) -> impl Iterator<Item = OpenFrame<'_>> {
+        self.number(chunk);
+        let mut open = [false; 6];
+        for (place, frame) in Frame::ALL.into_iter().enumerate() {
+            let peptide = &mut self.peptides[place];
+            peptide.clear();
+            let codons = &self.codons[frame.offset().min(self.codons.len())..];
+            open[place] = if frame.is_reverse() {
+                let codons = &self.codons[..self.codons.len().saturating_sub(frame.offset())];
+                translate(codons.iter().rev().step_by(3), &self.reverse, peptide)
+            } else {
+                translate(codons.iter().step_by(3), &self.forward, peptide)
+            };
+        }
+        self.letters.clear();
+        if open[..3].contains(&true) {
+            self.letters.extend(chunk.iter().map(|&letter| LETTERS.letter[letter as usize]));
+        }
+        self.complement.clear();
+        if open[3..].contains(&true) {
+            self.complement.extend(chunk.iter().rev().map(|&letter| LETTERS.complement[letter as usize]));
+        }
+        let found = &*self;
+        Frame::ALL.into_iter().zip(open).filter(|(_, open)| *open).map(move |(frame, _)| {
+            let peptide = &found.peptides[frame as usize][..];
+            let strand = if frame.is_reverse() { &found.complement } else { &found.letters };
+            let end = strand.len().min(frame.offset() + 3 * peptide.len() + 1);
+            OpenFrame { frame, nucleotides: &strand[frame.offset()..end], peptide }
+        })
+    }
+
+    /// Numbers the codon at each base of the chunk.
+    fn number(&mut self, chunk: &[u8]) {
+        self.bases.clear();
+        self.bases.extend(chunk.iter().map(|&letter| LETTERS.base[letter as usize]));
+        self.codons.clear();
+        let bases = &self.bases;
+        let codons = bases.iter().zip(bases.iter().skip(1)).zip(bases.iter().skip(2));
+        self.codons.extend(codons.map(|((&first, &second), &third)| number([first, second, third])));
+    }
+}
+
+fn number(bases: [u8; 3]) -> u16 {
+    u16::from(bases[0]) << 6 | u16::from(bases[1]) << 3 | u16::from(bases[2])
+}
+
+/// Translates codons up to the first stop; whether there is none, and a residue.
+fn translate<'a>(
+    codons: impl Iterator<Item = &'a u16>,
+    residues: &[u8; CODONS],
+    peptide: &mut Vec<u8>,
+) -> bool {
+    for &codon in codons {
+        match residues[codon as usize % CODONS] {
+            STOP => return false,
+            NO_RESIDUE => {}
+            residue => peptide.push(residue),
+        }
+    }
+    !peptide.is_empty()
+}

@@ -1,0 +1,101 @@
+//! Chunks and open frames as they are described, letter by letter and list by list.
+
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
+use std::ops::Range;
+
+/// The chunks of a record: as many as cover it, their surplus dealt out over the joins.
+pub(crate) fn chunks(length: usize, size: usize) -> Vec<Range<usize>> {
+    let count = length.div_ceil(size);
+    if count == 0 {
+        return Vec::new();
+    }
+    let surplus = count * size - length;
+    let each = surplus / count;
+    let mut joins = vec![each; count - 1];
+    let left = surplus - each * (count - 1);
+    joins.iter_mut().take(left).for_each(|join| *join += 1);
+    (0..count)
+        .map(|i| {
+            let taken: usize = joins[..i].iter().sum();
+            let start = i * size - taken;
+            start..length.min(start + size)
+        })
+        .collect()
+}
+
+/// The standard code, amino acid by amino acid.
+const CODE: [(char, &str); 21] = [
+    ('A', "GCT GCC GCA GCG"),
+    ('C', "TGT TGC"),
+    ('D', "GAT GAC"),
+    ('E', "GAA GAG"),
+    ('F', "TTT TTC"),
+    ('G', "GGT GGC GGA GGG"),
+    ('H', "CAT CAC"),
+    ('I', "ATT ATC ATA"),
+    ('K', "AAA AAG"),
+    ('L', "TTA TTG CTT CTC CTA CTG"),
+    ('M', "ATG"),
+    ('N', "AAT AAC"),
+    ('P', "CCT CCC CCA CCG"),
+    ('Q', "CAA CAG"),
+    ('R', "CGT CGC CGA CGG AGA AGG"),
+    ('S', "TCT TCC TCA TCG AGT AGC"),
+    ('T', "ACT ACC ACA ACG"),
+    ('V', "GTT GTC GTA GTG"),
+    ('W', "TGG"),
+    ('Y', "TAT TAC"),
+    ('*', "TAA TAG TGA"),
+];
+
+pub(crate) fn reverse_complement(sequence: &str) -> String {
+    let pair = |letter| match letter {
+        'A' => 'T',
+        'C' => 'G',
+        'G' => 'C',
+        'T' => 'A',
+        other => other,
+    };
+    sequence.chars().rev().map(pair).collect()
+}
+
+/// The residues of whole codons, stops included; what is no codon gives none.
+pub(crate) fn peptide(sequence: &str) -> String {
+    let letters: Vec<char> = sequence.chars().collect();
+    let codons = letters.chunks_exact(3).map(String::from_iter);
+    codons
+        .filter_map(|codon| CODE.iter().find(|(_, codons)| codons.split(' ').any(|c| c == codon)))
+        .map(|(residue, _)| *residue)
+        .collect()
+}
+
+/// The open frames of a chunk of ASCII letters: name, nucleotides, peptide.
+pub(crate) fn frames(chunk: &str) -> Vec<(String, String, String)> {
+    let forward = chunk.to_ascii_uppercase().replace('U', "T");
+    let reverse = reverse_complement(&forward);
+    let mut found = Vec::new();
+    for (strand, sequence) in [("F", &forward), ("R", &reverse)] {
+        for offset in 0..3.min(sequence.len()) {
+            let peptide = peptide(&sequence[offset..]);
+            if peptide.is_empty() || peptide.contains('*') {
+                continue;
+            }
+            let end = sequence.len().min(offset + 3 * peptide.len() + 1);
+            found.push((format!("{strand}{}", offset + 1), sequence[offset..end].to_owned(), peptide));
+        }
+    }
+    found
+}
+
+/// The two files of a record's frames: nucleotides and peptides.
+pub(crate) fn files(id: &str, sequence: &str, size: usize) -> (String, String) {
+    let (mut nucleotides, mut peptides) = (String::new(), String::new());
+    for (i, chunk) in chunks(sequence.len(), size).into_iter().enumerate() {
+        for (frame, nucleotide, peptide) in frames(&sequence[chunk]) {
+            nucleotides += &format!(">{id}_chunk_{}{frame}\n{nucleotide}\n", i + 1);
+            peptides += &format!(">{id}_chunk_{}{frame}\n{peptide}\n", i + 1);
+        }
+    }
+    (nucleotides, peptides)
+}

@@ -1,0 +1,179 @@
+//! Frames on their way to two models: each exactly once, whatever bounds the way.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt::Write;
+
+use proptest::prelude::*;
+use virpack_seq::frames::{FrameLoader, FrameOptions, Place, Tower, create_frame_loader};
+use virpack_seq::{
+    CollatorOptions, EsmTokenizer, GreedyPacker, Loaded, PackerOptions, Records, Tokenizer, VarlenCollator,
+};
+
+#[path = "common/naive.rs"]
+mod naive;
+
+fn tower(buffer_size: usize) -> Option<Tower> {
+    let packer = GreedyPacker::new(PackerOptions::new(200, 62)).unwrap();
+    let options = CollatorOptions { buffer_size, ..CollatorOptions::default() };
+    let collator = VarlenCollator::new(packer, options).unwrap();
+    // Any tokenizer will do for nucleotides too: one token a letter.
+    Some(Tower { tokenizer: std::sync::Arc::new(EsmTokenizer::new()), collator })
+}
+
+fn loader(text: &str, buffer_size: usize, unique_window: usize, most_waiting: u64) -> FrameLoader {
+    let records = Records::from_reader("in.fa", std::io::Cursor::new(text.to_owned())).unwrap();
+    let options = FrameOptions { unique_window, most_waiting, ..FrameOptions::new(60.try_into().unwrap()) };
+    create_frame_loader(records, [tower(buffer_size), tower(buffer_size)], options).unwrap()
+}
+
+/// What comes from a loader.
+enum Came {
+    Places(Vec<Place>),
+    Sequence(usize, u64, Vec<u16>),
+}
+
+/// The places that are done, with the letters of their frames, in the order in which they could be written. A record
+/// is said to be done when its last sequence has come.
+fn take_all(loader: FrameLoader) -> Vec<(Place, Vec<[Vec<u16>; 2]>)> {
+    let (send, came) = std::sync::mpsc::channel();
+    let mut threads = Vec::new();
+    for tower in [0, 1] {
+        let (batches, send) = (loader.tower(tower).unwrap().clone(), send.clone());
+        threads.push(std::thread::spawn(move || {
+            for loaded in batches {
+                let Loaded::Batch(batch) = loaded.unwrap() else { panic!("no frame is skipped") };
+                for (i, index) in batch.index.iter().enumerate() {
+                    send.send(Came::Sequence(tower, index.record, batch.tokens(i).to_vec())).unwrap();
+                }
+            }
+        }));
+    }
+    let places = loader.places().clone();
+    threads.push(std::thread::spawn(move || {
+        for message in places {
+            send.send(Came::Places(message.unwrap())).unwrap();
+        }
+    }));
+    let mut known = [HashMap::new(), HashMap::new()];
+    let (mut waiting, mut done, mut bases) = (VecDeque::new(), Vec::new(), 0);
+    for message in came {
+        match message {
+            Came::Places(places) => waiting.extend(places),
+            Came::Sequence(tower, number, tokens) => {
+                assert!(known[tower].insert(number, tokens).is_none(), "sequence {number} came twice");
+            }
+        }
+        while let Some(place) = waiting.front() {
+            let mut letters = Vec::new();
+            match place {
+                Place::Record(record) => bases = record.sequence.len() as u64,
+                Place::End => loader.done(bases),
+                Place::Chunk(chunk) => {
+                    let tokens = |i: usize, number: u64| {
+                        assert!(number >= chunk.oldest[i]);
+                        known[i].get(&number).cloned()
+                    };
+                    let found = chunk
+                        .frames
+                        .iter()
+                        .map(|f| Some([tokens(0, f.sequences[0])?, tokens(1, f.sequences[1])?]));
+                    match found.collect() {
+                        Some(all) => letters = all,
+                        None => break,
+                    }
+                    for (known, oldest) in known.iter_mut().zip(chunk.oldest) {
+                        known.retain(|&number, _| number >= oldest);
+                    }
+                }
+            }
+            done.push((waiting.pop_front().unwrap(), letters));
+        }
+    }
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert!(waiting.is_empty(), "{} places never had their sequences", waiting.len());
+    done
+}
+
+fn tokens(letters: &str) -> Vec<u16> {
+    let mut tokens = Vec::new();
+    EsmTokenizer.tokenize(letters.as_bytes(), usize::MAX, &mut tokens);
+    tokens
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_frame_has_its_sequences_and_memory_its_bounds(
+        // Few letters, so that sequences come again.
+        sequences in prop::collection::vec("[ACG]{0,4}|([ACG]{3}){0,30}|[ACGTN]{0,200}|(GCC){10,60}", 0..40),
+        buffer_size in 1..30usize,
+        unique_window in 1..40usize,
+        most_waiting in prop::sample::select(vec![1, 100, 1_000, 1 << 20]),
+    ) {
+        let text = sequences.iter().enumerate().fold(String::new(), |mut text, (i, sequence)| {
+            writeln!(text, ">r{i}\n{sequence}").unwrap();
+            text
+        });
+        let loader = loader(&text, buffer_size, unique_window, most_waiting);
+        let mut places = take_all(loader).into_iter();
+        for (i, sequence) in sequences.iter().enumerate() {
+            let Some((Place::Record(record), _)) = places.next() else { panic!("record {i}") };
+            prop_assert_eq!((record.index, &record.sequence[..]), (i as u64, sequence.as_bytes()));
+            for bases in naive::chunks(sequence.len(), 60) {
+                let Some((Place::Chunk(chunk), letters)) = places.next() else { panic!("chunk of {i}") };
+                prop_assert_eq!(&chunk.bases, &bases);
+                let frames = naive::frames(&sequence[bases]);
+                prop_assert_eq!(chunk.frames.len(), frames.len());
+                for ((place, letters), (name, nucleotides, peptide)) in chunk.frames.iter().zip(letters).zip(frames) {
+                    prop_assert_eq!(place.frame.as_str(), name);
+                    prop_assert_eq!(letters, [tokens(&nucleotides), tokens(&peptide)]);
+                }
+            }
+            prop_assert!(matches!(places.next(), Some((Place::End, _))));
+        }
+        prop_assert!(places.next().is_none());
+    }
+}
+
+#[test]
+fn what_comes_again_is_packed_once_and_counted() {
+    let text = ">a\nGCCGCC\n>b\nGCCGCC\n".repeat(5);
+    let frames = loader(&text, 10, 1_000, 1 << 20);
+    let batches = [0, 1].map(|tower| frames.tower(tower).unwrap().clone());
+    let packed = batches.map(|batches| {
+        batches
+            .map(|loaded| if let Loaded::Batch(batch) = loaded.unwrap() { batch.len() } else { 0 })
+            .sum::<usize>()
+    });
+    // GCCGCC, CCGC and its like, and on the other strand: F1 AA, F2 P, F3 R, R1 GG, R2 A, R3 R.
+    assert_eq!(packed, [6, 5]);
+    let counters = frames.counters();
+    assert_eq!((counters.records, counters.chunks, counters.frames), (10, 10, 60));
+    assert_eq!(counters.repeated, [54, 55]);
+}
+
+#[test]
+fn an_error_comes_after_what_stands_before_it() {
+    let frames = loader(">a\nGCC\n>p\nMKTLLVAGG\n", 10, 10, 1 << 20);
+    let first = frames.places().recv().unwrap().unwrap();
+    assert!(matches!(&first[..], [Place::Record(_), Place::Chunk(_), Place::End]));
+    let error = frames.places().recv().unwrap().unwrap_err();
+    assert!(error.to_string().starts_with("in.fa:3: record p is no nucleotide sequence"), "{error}");
+    assert!(frames.places().recv().is_err());
+}
+
+#[test]
+fn threads_end_when_nobody_listens() {
+    let text = format!(">a\n{}\n", "GCC".repeat(50)).repeat(2_000);
+    for most_waiting in [100, 1 << 30] {
+        let frames = loader(&text, 10, 10, most_waiting);
+        let batches = frames.tower(0).unwrap().clone();
+        frames.places().recv().unwrap().unwrap();
+        drop(frames);
+        // The batches that were made come, and then the end.
+        assert!(batches.count() < 10_000);
+    }
+}

@@ -1,0 +1,58 @@
+//! A classifier of any form as safetensors, which no program needs to run code for.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+
+use safetensors::tensor::{TensorView, serialize};
+
+use super::layers::{DEFAULT_EPS, Layers};
+use super::{BATCH_NORM_EPS, CHUNK_LENGTH, Facts};
+use crate::Error;
+use crate::model::weights::{Dtype, TensorFile};
+use crate::output::{self, OutputError};
+
+/// Writes the classifier in `from` as safetensors: its tensors under their own names in float32, and the length of
+/// its chunks and its batch norm's eps as metadata. [`Classifier::open`](super::Classifier::open) reads the same
+/// from both files.
+///
+/// # Errors
+///
+/// Those of [`Classifier::open`](super::Classifier::open) for `from`; [`Error::Output`] where `to` exists (unless
+/// `force`), is not named `.safetensors`, or cannot be written.
+pub fn convert(from: &Path, to: &Path, force: bool) -> Result<(), Error> {
+    let ending = to.extension().map(|ending| ending.to_string_lossy().into_owned());
+    if ending.as_deref() != Some("safetensors") {
+        let (path, supported) = (to.to_owned(), ".safetensors".to_owned());
+        return Err(OutputError::UnknownFormat { path, ending, supported }.into());
+    }
+    output::check_free(to, force)?;
+    // What cannot be run is not worth another form.
+    super::Classifier::open(from)?;
+    let file = TensorFile::open(from.to_owned())?;
+    let layers =
+        Layers::find(&file).map_err(|problem| Error::Classifier { path: from.to_owned(), problem })?;
+    let facts = Facts::of(&file, &layers)?;
+    let mut metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    if let Some(length) = facts.chunk_length {
+        metadata.insert(CHUNK_LENGTH.to_owned(), length.to_string());
+    }
+    if layers.norm.is_some() && facts.eps != DEFAULT_EPS {
+        metadata.insert(BATCH_NORM_EPS.to_owned(), facts.eps.to_string());
+    }
+    let values: Vec<_> = layers
+        .tensors()
+        .map(|tensor| {
+            let bytes: Vec<u8> = file.read(tensor).iter().flat_map(|value| value.to_le_bytes()).collect();
+            (&tensor.name, &tensor.shape, bytes)
+        })
+        .collect();
+    let broken = |source| Error::Safetensors { path: to.to_owned(), source };
+    let views = values
+        .iter()
+        .map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::F32, (*shape).clone(), bytes)?)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(broken)?;
+    let bytes = serialize(views, Some(metadata)).map_err(broken)?;
+    Ok(output::write_file(to, force, |file| file.write_all(&bytes))?)
+}

@@ -1,0 +1,135 @@
+//! A directory of outputs.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::OutputError;
+use super::aside::{abandoned_with_the_process, no_longer_abandoned};
+
+/// A directory that is made where it is missing, and taken away again, if it was made and is empty, unless kept.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    made: bool,
+}
+
+impl Folder {
+    /// Checks that a directory is there or can be named.
+    pub(crate) fn check(path: &Path) -> Result<(), OutputError> {
+        match path.metadata() {
+            Ok(metadata) if !metadata.is_dir() => {
+                Err(OutputError::NotADirectory { path: path.to_path_buf() })
+            }
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(OutputError::Directory { directory: path.to_path_buf(), source }),
+        }
+    }
+
+    /// Makes the directory, and those above it, where it is missing.
+    pub(crate) fn create(path: &Path) -> Result<Self, OutputError> {
+        Folder::check(path)?;
+        let made = !path.exists();
+        fs::create_dir_all(path)
+            .map_err(|source| OutputError::Directory { directory: path.to_path_buf(), source })?;
+        Ok(Folder { path: path.to_path_buf(), made })
+    }
+
+    /// Leaves it where it is.
+    pub(crate) fn keep(mut self) {
+        self.made = false;
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.made {
+            // One that is not empty stays: what is in it is somebody's.
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+}
+
+/// A directory of files that is written under a temporary name and gets its own when all of them are whole.
+#[derive(Debug)]
+pub(crate) struct AsideFolder {
+    target: PathBuf,
+    temporary: PathBuf,
+}
+
+impl AsideFolder {
+    /// Makes `.NAME.tmp-PID` beside `target`.
+    pub(crate) fn create(target: &Path) -> Result<Self, OutputError> {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let temporary = target.with_file_name(format!(".{name}.tmp-{}", std::process::id()));
+        let made = abandoned_with_the_process(&temporary, || fs::create_dir(&temporary));
+        made.map_err(|source| OutputError::Directory {
+            directory: super::aside::directory_of(target),
+            source,
+        })?;
+        Ok(AsideFolder { target: target.to_path_buf(), temporary })
+    }
+
+    /// Writes a whole file into it.
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), OutputError> {
+        let path = self.temporary.join(name);
+        fs::write(&path, text).map_err(OutputError::write(&self.target.join(name)))
+    }
+
+    /// Gives it its name; an older one gives way.
+    pub(crate) fn publish(self) -> Result<(), OutputError> {
+        remove_all(&self.target)?;
+        let failed = OutputError::write(&self.target);
+        no_longer_abandoned(&self.temporary, || fs::rename(&self.temporary, &self.target)).map_err(failed)
+    }
+}
+
+impl Drop for AsideFolder {
+    fn drop(&mut self) {
+        // Published, it has another name.
+        let _ = no_longer_abandoned(&self.temporary, || fs::remove_dir_all(&self.temporary));
+    }
+}
+
+/// Removes a directory with all that is in it, where there is one.
+pub(crate) fn remove_all(path: &Path) -> Result<(), OutputError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(OutputError::write(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_made_and_taken_away() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("a/b");
+        drop(Folder::create(&path).unwrap());
+        assert!(!path.exists());
+        Folder::create(&path).unwrap().keep();
+        drop(Folder::create(&path).unwrap());
+        assert!(path.exists(), "it was there before");
+        fs::write(place.path().join("file"), "").unwrap();
+        let error = Folder::create(&place.path().join("file")).unwrap_err();
+        assert!(matches!(error, OutputError::NotADirectory { .. }), "{error}");
+    }
+
+    #[test]
+    fn files_appear_together() {
+        let place = tempfile::tempdir().unwrap();
+        let target = place.path().join("plots");
+        fs::create_dir(&target).unwrap();
+        fs::write(target.join("old"), "").unwrap();
+        let folder = AsideFolder::create(&target).unwrap();
+        folder.write("new", "text").unwrap();
+        assert!(!target.join("new").exists());
+        folder.publish().unwrap();
+        assert!(target.join("new").exists() && !target.join("old").exists());
+        drop(AsideFolder::create(&target).unwrap());
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+    }
+}

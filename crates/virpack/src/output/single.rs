@@ -1,0 +1,21 @@
+//! One file that is no table of embeddings, written as carefully.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use super::aside::Aside;
+use super::publish::Whole;
+use super::{OutputError, check_free};
+
+/// Writes a file aside and names it when it is whole; an older one gives way only by `force`.
+pub(crate) fn write_file(
+    path: &Path,
+    force: bool,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), OutputError> {
+    check_free(path, force)?;
+    let (aside, mut file) = Aside::create(path)?;
+    write(&mut file).and_then(|()| file.sync_all()).map_err(OutputError::write(path))?;
+    Whole { main: aside, sides: Vec::new() }.publish(force, &[])
+}

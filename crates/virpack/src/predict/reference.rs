@@ -1,0 +1,79 @@
+//! The two files that VirNucPro writes, as it lays them out.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use virpack_seq::Record;
+
+use super::score::Score;
+use super::sorted::Sorted;
+use super::verdict::{ScoredChunk, reference_verdict};
+use crate::output::{Aside, OutputError, TextFile};
+
+/// Whose columns the file of chunks has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compat {
+    /// VirNucPro's: `Modified_ID`, `Is_Virus`.
+    #[default]
+    VirNucPro,
+    /// The rewrite's (virnucpro-broad): `max_score_0` and `max_score_1` too.
+    Broad,
+}
+
+/// `prediction_results.txt` and `prediction_results_highestscore.csv` on their way.
+pub(super) struct Reference {
+    frames: TextFile,
+    chunks: TextFile,
+    sorted: Sorted,
+    compat: Compat,
+}
+
+impl Reference {
+    pub(super) fn create([frames, chunks]: [&Path; 2], compat: Compat) -> Result<Self, OutputError> {
+        let sorted = Sorted::new(chunks);
+        let [mut frames, mut chunks] = [TextFile::create(frames)?, TextFile::create(chunks)?];
+        frames.write(&[b"Sequence_ID\tPrediction\tscore1\tscore2\n"])?;
+        chunks.write(&[match compat {
+            Compat::VirNucPro => b"Modified_ID\tIs_Virus\n" as &[u8],
+            Compat::Broad => b"Modified_ID\tIs_Virus\tmax_score_0\tmax_score_1\n",
+        }])?;
+        Ok(Reference { frames, chunks, sorted, compat })
+    }
+
+    /// Writes the frames of the chunk of that number, from 1.
+    pub(super) fn chunk(
+        &mut self,
+        record: &Record,
+        number: u64,
+        chunk: &ScoredChunk,
+    ) -> Result<(), OutputError> {
+        let Some(highest) = chunk.highest() else { return Ok(()) };
+        let id = format!("{}_chunk_{number}", record.id);
+        for frame in &chunk.frames {
+            let [others, virus] = frame.scores.map(Score);
+            let row = format!("{id}{}\t{}\t{others}\t{virus}\n", frame.frame.as_str(), frame.label());
+            self.frames.write(&[row.as_bytes()])?;
+        }
+        self.sorted.push(id, highest)
+    }
+
+    /// Writes the chunks, sorted by id; chunks of one id are one.
+    pub(super) fn finish(self) -> Result<[Aside; 2], OutputError> {
+        let Reference { frames, mut chunks, sorted, compat } = self;
+        sorted.finish(|id, highest| {
+            let verdict = if reference_verdict(highest) { "True" } else { "False" };
+            let [others, virus] = highest.map(Score);
+            let row = match compat {
+                Compat::VirNucPro => format!("{}\t{verdict}\n", quoted(id)),
+                Compat::Broad => format!("{}\t{verdict}\t{others}\t{virus}\n", quoted(id)),
+            };
+            chunks.write(&[row.as_bytes()])
+        })?;
+        Ok([frames.finish()?, chunks.finish()?])
+    }
+}
+
+/// A field as pandas writes it: within quotes where it holds one.
+fn quoted(id: &str) -> Cow<'_, str> {
+    if id.contains(['"', '\r']) { format!("\"{}\"", id.replace('"', "\"\"")).into() } else { id.into() }
+}

@@ -1,0 +1,54 @@
+//! Scores as text.
+
+use std::fmt;
+
+/// The shortest decimal that gives the same float32, as NumPy writes it: `0.5`, `1.0`, `1e-04`, `3.3e-20`.
+///
+/// `str(numpy.float32(x))` is what VirNucPro's files hold: positional from 0.0001 up to 1e16, else with an exponent
+/// of at least two digits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Score(pub(super) f32);
+
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Score(value) = *self;
+        let size = f64::from(value.abs());
+        if !value.is_finite() || value == 0.0 || (1e-4..1e16).contains(&size) {
+            let text = value.to_string();
+            let whole = value.is_finite() && !text.contains('.');
+            return write!(f, "{text}{}", if whole { ".0" } else { "" });
+        }
+        let text = format!("{value:e}");
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |e| ('-', e));
+        write!(f, "{digits}e{sign}{exponent:0>2}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The right sides are what `str(numpy.float32(x))` gives (NumPy 2.4).
+    #[test]
+    fn as_numpy_writes_them() {
+        for (value, expected) in [
+            (0.0, "0.0"),
+            (1.0, "1.0"),
+            (0.5, "0.5"),
+            (0.999_999_94, "0.99999994"),
+            (0.1, "0.1"),
+            (1.0 / 3.0, "0.33333334"),
+            (1e-4, "1e-04"),
+            (0.000_100_01, "0.00010001"),
+            (1.234_567_8e-5, "1.2345678e-05"),
+            (1e-5, "1e-05"),
+            (3.3e-20, "3.3e-20"),
+            (1e-45, "1e-45"),
+            (1e16, "1e+16"),
+            (123_456.79, "123456.79"),
+        ] {
+            assert_eq!(Score(value).to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Chunks by their ids, in the order of these as strings, in bounded memory.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use super::verdict::higher;
+use crate::output::{Aside, OutputError};
+
+/// Bytes of ids and scores in memory.
+const IN_MEMORY: usize = 64 << 20;
+
+/// An id and its highest scores.
+type Entry = (Box<str>, [f32; 2]);
+
+/// Collects ids with scores and gives them back sorted, each id once with its highest scores. What memory does not
+/// hold lies sorted in temporary files beside the output.
+pub(super) struct Sorted {
+    target: PathBuf,
+    in_memory: usize,
+    entries: Vec<Entry>,
+    bytes: usize,
+    runs: Vec<Run>,
+}
+
+/// Sorted entries in a file, which goes with it.
+struct Run {
+    _aside: Aside,
+    file: BufReader<File>,
+}
+
+impl Sorted {
+    /// For ids that go into the file `target` in the end.
+    pub(super) fn new(target: &Path) -> Self {
+        Sorted {
+            target: target.to_owned(),
+            in_memory: IN_MEMORY,
+            entries: Vec::new(),
+            bytes: 0,
+            runs: Vec::new(),
+        }
+    }
+
+    pub(super) fn push(&mut self, id: String, scores: [f32; 2]) -> Result<(), OutputError> {
+        self.bytes += size_of::<Entry>() + id.len();
+        self.entries.push((id.into(), scores));
+        if self.bytes > self.in_memory {
+            let run = self.spill().map_err(OutputError::write(&self.target))?;
+            self.runs.push(run?);
+            self.bytes = 0;
+        }
+        Ok(())
+    }
+
+    /// Writes the sorted entries to a temporary file.
+    fn spill(&mut self) -> io::Result<Result<Run, OutputError>> {
+        self.entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let mut name = self.target.file_name().unwrap_or_default().to_os_string();
+        name.push(".sorting");
+        let (aside, file) = match Aside::create(&self.target.with_file_name(name)) {
+            Ok(created) => created,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut out = BufWriter::with_capacity(1 << 16, &file);
+        for (id, scores) in self.entries.drain(..) {
+            out.write_all(&(id.len() as u64).to_le_bytes())?;
+            out.write_all(id.as_bytes())?;
+            for score in scores {
+                out.write_all(&score.to_le_bytes())?;
+            }
+        }
+        out.flush()?;
+        drop(out);
+        let mut file = BufReader::with_capacity(1 << 16, file);
+        file.rewind()?;
+        Ok(Ok(Run { _aside: aside, file }))
+    }
+
+    /// Hands on every id once, in order.
+    pub(super) fn finish(
+        mut self,
+        mut each: impl FnMut(&str, [f32; 2]) -> Result<(), OutputError>,
+    ) -> Result<(), OutputError> {
+        self.entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let failed = OutputError::write(&self.target);
+        let mut rest = std::mem::take(&mut self.entries).into_iter();
+        let last = self.runs.len();
+        let mut next =
+            |run: usize| if run == last { Ok(rest.next()) } else { self.runs[run].next() }.map_err(&failed);
+        let mut heads = BinaryHeap::new();
+        for run in 0..=last {
+            heads.extend(next(run)?.map(|(id, scores)| Reverse((id, run, Bits(scores)))));
+        }
+        let mut current: Option<Entry> = None;
+        while let Some(mut head) = heads.peek_mut() {
+            let Reverse((_, run, _)) = *head;
+            let Reverse((id, _, Bits(scores))) = match next(run)? {
+                Some((id, scores)) => std::mem::replace(&mut *head, Reverse((id, run, Bits(scores)))),
+                None => PeekMut::pop(head),
+            };
+            match &mut current {
+                Some((same, highest)) if *same == id => *highest = higher(*highest, scores),
+                _ => {
+                    if let Some((id, scores)) = current.replace((id, scores)) {
+                        each(&id, scores)?;
+                    }
+                }
+            }
+        }
+        current.map_or(Ok(()), |(id, scores)| each(&id, scores))
+    }
+}
+
+/// Scores that take no part in the order.
+struct Bits([f32; 2]);
+
+impl PartialEq for Bits {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Bits {}
+
+impl PartialOrd for Bits {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Bits {
+    fn cmp(&self, _: &Self) -> std::cmp::Ordering {
+        std::cmp::Ordering::Equal
+    }
+}
+
+impl Run {
+    fn next(&mut self) -> io::Result<Option<Entry>> {
+        let mut length = [0; 8];
+        match self.file.read_exact(&mut length) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            result => result?,
+        }
+        let mut id = vec![0; u64::from_le_bytes(length) as usize];
+        self.file.read_exact(&mut id)?;
+        let mut scores = [[0; 4]; 2];
+        for score in &mut scores {
+            self.file.read_exact(score)?;
+        }
+        let id = String::from_utf8(id).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(Some((id.into(), scores.map(f32::from_le_bytes))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn sorted_and_once_whatever_memory_holds(
+            entries in prop::collection::vec(("[a-c_é\"0-9]{0,4}", 0u8..5, 0u8..5), 0..200),
+            in_memory in prop::sample::select(vec![1, 100, 1_000, 1 << 20]),
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let mut sorted = Sorted::new(&directory.path().join("out.csv"));
+            sorted.in_memory = in_memory;
+            let mut expected = BTreeMap::new();
+            for (id, others, virus) in entries {
+                let scores = [f32::from(others), f32::from(virus)];
+                let highest = expected.entry(id.clone()).or_insert(scores);
+                *highest = higher(*highest, scores);
+                sorted.push(id, scores).unwrap();
+            }
+            let mut found = Vec::new();
+            sorted.finish(|id, scores| {
+                found.push((id.to_owned(), scores));
+                Ok(())
+            }).unwrap();
+            prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+        }
+    }
+}

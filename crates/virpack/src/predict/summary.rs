@@ -1,0 +1,142 @@
+//! What a run has done.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use virpack_seq::frames::FrameCounters;
+use virpack_seq::{Input, InputChecksum, PackStats};
+
+use super::join::Join;
+use super::tables::Tables;
+use super::verdict::{Status, Tally};
+
+/// Records, chunks and frames, counted as they were written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records, each with its row.
+    pub records: u64,
+    /// Bases in them.
+    pub bases: u64,
+    /// Chunks of them.
+    pub chunks: u64,
+    /// Chunks with a verdict.
+    pub chunks_classified: u64,
+    /// Viral chunks.
+    pub chunks_viral: u64,
+    /// Open frames.
+    pub frames: u64,
+    /// Runs of viral chunks in records of several.
+    pub regions: u64,
+    /// Viral records.
+    pub viral: u64,
+    /// Records without a verdict, because no frame of theirs is open.
+    pub no_open_frame: u64,
+    /// Records without a verdict, because they are shorter than a codon.
+    pub too_short: u64,
+    /// Records without a letter.
+    pub empty: u64,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, tally: &Tally, status: Status, viral: Option<bool>, bases: usize) {
+        self.records += 1;
+        self.bases += bases as u64;
+        self.chunks += tally.chunks;
+        self.chunks_classified += tally.classified;
+        self.chunks_viral += tally.viral;
+        self.viral += u64::from(viral == Some(true));
+        self.no_open_frame += u64::from(status == Status::NoOpenFrame);
+        self.too_short += u64::from(status == Status::TooShort);
+        self.empty += u64::from(status == Status::Empty);
+    }
+
+    /// Records without a verdict.
+    pub fn without_verdict(&self) -> u64 {
+        self.no_open_frame + self.too_short + self.empty
+    }
+}
+
+/// A part of the work; all go on at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading, cutting, translating and tokenizing.
+    Reading,
+    /// The model of the nucleotides.
+    Nucleotides,
+    /// The model of the peptides.
+    Peptides,
+    /// The classifier.
+    Scoring,
+    /// Writing the tables.
+    Writing,
+}
+
+impl Stage {
+    /// The stage in words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Stage::Reading => "reading",
+            Stage::Nucleotides => "nucleotide model",
+            Stage::Peptides => "protein model",
+            Stage::Scoring => "classifier",
+            Stage::Writing => "writing",
+        }
+    }
+}
+
+/// What a run has done.
+#[derive(Clone, Debug)]
+pub struct Predicted {
+    /// Records, chunks and frames.
+    pub counts: Counts,
+    /// What was read, and what came again.
+    pub frames: FrameCounters,
+    /// How well the batches of each model were filled, the nucleotides' first.
+    pub packing: [Option<PackStats>; 2],
+    /// Tokens of each model, special ones included.
+    pub tokens: [u64; 2],
+    /// Every file written, and the directory of plots.
+    pub files: Vec<PathBuf>,
+    /// From the first record to the last row, without loading the models.
+    pub elapsed: Duration,
+    /// Time that each stage was at work.
+    pub stages: [(Stage, Duration); 5],
+    /// The inputs, as they were named, with sizes and checksums.
+    pub inputs: Vec<(Input, Option<InputChecksum>)>,
+    /// Inputs that held nothing.
+    pub empty_inputs: Vec<Input>,
+}
+
+impl Predicted {
+    pub(super) fn new(join: &Join<'_>, tables: &Tables<'_>, writing: Duration, elapsed: Duration) -> Self {
+        let loader = join.frames();
+        let frames = loader.counters();
+        let [nucleotides, peptides] = join.busy();
+        let checksums = loader.progress().checksums();
+        let checksum = |i: usize| checksums.iter().find(|sum| sum.source as usize == i).cloned();
+        let inputs = loader.inputs();
+        let empty = loader.progress().empty_inputs();
+        Predicted {
+            counts: tables.counts,
+            frames,
+            packing: [0, 1].map(|i| loader.tower(i).and_then(|tower| tower.stats())),
+            tokens: [0, 1].map(|i| loader.tower(i).map_or(0, |tower| tower.counters().tokens)),
+            files: tables.names(),
+            elapsed,
+            stages: [
+                (Stage::Reading, frames.busy),
+                (Stage::Nucleotides, nucleotides),
+                (Stage::Peptides, peptides),
+                (Stage::Scoring, join.scoring()),
+                (Stage::Writing, writing),
+            ],
+            inputs: inputs.iter().enumerate().map(|(i, input)| (input.clone(), checksum(i))).collect(),
+            empty_inputs: empty.iter().map(|&i| inputs[i as usize].clone()).collect(),
+        }
+    }
+
+    /// The stage that was longest at work, and for how long.
+    pub fn slowest(&self) -> (Stage, Duration) {
+        self.stages.into_iter().max_by_key(|(_, time)| *time).expect("there are stages")
+    }
+}

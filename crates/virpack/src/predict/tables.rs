@@ -1,0 +1,262 @@
+//! The tables of a run: what is done goes in, in input order.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use virpack_seq::Record;
+
+use super::PredictOptions;
+use super::files::Files;
+use super::join::Done;
+use super::reference::Reference;
+use super::regions::{Region, Regions};
+use super::score::Score;
+use super::summary::Counts;
+use super::track::{Points, Track};
+use super::verdict::{ScoredChunk, ScoredFrame, Status, Tally};
+use crate::Error;
+use crate::output::{Aside, AsideFolder, Folder, OutputError, TextFile, TextTable, Whole, remove_all};
+
+/// What stands where there is no verdict.
+const NONE: &str = "NA";
+
+/// The tables on their way into their directory.
+pub(super) struct Tables<'a> {
+    options: &'a PredictOptions,
+    files: Files,
+    /// The inputs by name, where there are several.
+    sources: Vec<String>,
+    frames: TextTable,
+    chunks: TextTable,
+    sequences: TextTable,
+    regions: TextTable,
+    viral: TextFile,
+    reference: Reference,
+    plots: Option<AsideFolder>,
+    record: Option<OpenRecord>,
+    pub(super) counts: Counts,
+    // Last: it goes when the files in it are gone.
+    folder: Folder,
+}
+
+/// The record whose chunks come.
+struct OpenRecord {
+    record: Arc<Record>,
+    tally: Tally,
+    regions: Regions,
+    points: Points,
+}
+
+impl<'a> Tables<'a> {
+    /// Opens all tables under temporary names, the directory made where it is missing.
+    pub(super) fn create(options: &'a PredictOptions) -> Result<Self, Error> {
+        let folder = Folder::create(&options.output)?;
+        let files = Files::in_directory(&options.output);
+        let names = options.inputs.iter().map(ToString::to_string);
+        let sources: Vec<String> = if options.inputs.len() > 1 { names.collect() } else { Vec::new() };
+        let table = |path: &Path, columns: &str| {
+            let columns = columns.split(' ').filter(|column| *column != "source" || !sources.is_empty());
+            let mut table = TextTable::create(path)?;
+            table.line(&columns.collect::<Vec<_>>())?;
+            Ok::<_, OutputError>(table)
+        };
+        let plots = options.plot.map(|_| AsideFolder::create(&files.plots)).transpose()?;
+        Ok(Tables {
+            options,
+            frames: table(
+                &files.frames,
+                "sequence_id source chunk frame start end strand prediction score_other score_virus",
+            )?,
+            chunks: table(
+                &files.chunks,
+                "sequence_id source chunk start end frames is_virus max_score_other max_score_virus status",
+            )?,
+            sequences: table(
+                &files.sequences,
+                "sequence_id source length chunks chunks_classified chunks_viral viral_fraction is_virus \
+                 max_score_other max_score_virus status",
+            )?,
+            regions: table(
+                &files.regions,
+                "sequence_id source region start end chunks_viral chunks_unclassified mean_score_virus \
+                 max_score_virus",
+            )?,
+            viral: TextFile::create(&files.viral)?,
+            reference: Reference::create([&files.results, &files.highest], options.compat)?,
+            plots,
+            record: None,
+            counts: Counts::default(),
+            folder,
+            files,
+            sources,
+        })
+    }
+
+    /// Writes what is done; gives the time that took.
+    pub(super) fn write_all(&mut self, done: Vec<Done>) -> Result<Duration, OutputError> {
+        let start = Instant::now();
+        done.into_iter().try_for_each(|done| self.write(done))?;
+        Ok(start.elapsed())
+    }
+
+    /// The files that stand there in the end.
+    pub(super) fn names(&self) -> Vec<PathBuf> {
+        let plots = self.plots.as_ref().map(|_| self.files.plots.clone());
+        self.files.all().into_iter().map(Path::to_owned).chain(plots).collect()
+    }
+
+    fn write(&mut self, done: Done) -> Result<(), OutputError> {
+        match done {
+            Done::Record(record) => {
+                let (tally, regions, points) = (Tally::default(), Regions::default(), Points::default());
+                self.record = Some(OpenRecord { record, tally, regions, points });
+                Ok(())
+            }
+            Done::Chunk(chunk) => self.chunk(&chunk),
+            Done::End => self.end(),
+        }
+    }
+
+    fn chunk(&mut self, chunk: &ScoredChunk) -> Result<(), OutputError> {
+        let open = self.record.as_mut().expect("a chunk follows its record");
+        let highest = chunk.highest();
+        let verdict = open.tally.add(highest, &self.options.rule);
+        open.regions.add(&chunk.bases, verdict.zip(highest.map(|scores| scores[1])));
+        if let Some([_, virus]) = highest {
+            open.points.add(&chunk.bases, virus);
+        }
+        let record = &open.record;
+        let number = open.tally.chunks.to_string();
+        let mut row = row(record, &self.sources);
+        row.push(number.clone());
+        let beginning = row.len();
+        for frame in &chunk.frames {
+            row.truncate(beginning);
+            row.extend(frame_columns(frame));
+            self.frames.line(&row)?;
+        }
+        row.truncate(beginning);
+        row.extend([(chunk.bases.start + 1).to_string(), chunk.bases.end.to_string()]);
+        row.extend([chunk.frames.len().to_string(), truth(verdict).to_owned()]);
+        row.extend(scores(highest));
+        row.push(Status::of(chunk.bases.len(), highest.is_some()).as_str().to_owned());
+        self.chunks.line(&row)?;
+        self.counts.frames += chunk.frames.len() as u64;
+        self.reference.chunk(record, open.tally.chunks, chunk)
+    }
+
+    fn end(&mut self) -> Result<(), OutputError> {
+        let OpenRecord { record, tally, regions, points } = self.record.take().expect("a record ends once");
+        let status = Status::of(record.sequence.len(), tally.classified > 0);
+        let viral = tally.is_viral(&self.options.rule);
+        let mut row = row(&record, &self.sources);
+        let beginning = row.len();
+        row.push(record.sequence.len().to_string());
+        row.extend([tally.chunks, tally.classified, tally.viral].map(|count| count.to_string()));
+        row.push(tally.fraction().map_or(NONE.to_owned(), |fraction| Score(fraction as f32).to_string()));
+        row.push(truth(viral).to_owned());
+        row.extend(scores(tally.highest));
+        row.push(status.as_str().to_owned());
+        self.sequences.line(&row)?;
+        row.truncate(beginning);
+        self.counts.add(&tally, status, viral, record.sequence.len());
+        if viral == Some(true) {
+            write_fasta(&mut self.viral, &record)?;
+        }
+        if tally.chunks > 1 {
+            let regions = regions.finish();
+            self.regions(row, &regions)?;
+            self.plot(&record, points, regions)?;
+        }
+        Ok(())
+    }
+
+    fn regions(&mut self, mut row: Vec<String>, regions: &[Region]) -> Result<(), OutputError> {
+        let beginning = row.len();
+        for (number, region) in (1..).zip(regions) {
+            row.truncate(beginning);
+            row.extend(
+                [number, region.bases.start as u64 + 1, region.bases.end as u64].map(|n| n.to_string()),
+            );
+            row.extend([region.viral, region.unclassified].map(|n| n.to_string()));
+            row.extend([region.mean(), region.highest].map(|score| Score(score).to_string()));
+            self.regions.line(&row)?;
+        }
+        self.counts.regions += regions.len() as u64;
+        Ok(())
+    }
+
+    fn plot(&mut self, record: &Record, points: Points, regions: Vec<Region>) -> Result<(), OutputError> {
+        let (Some(draw), Some(plots)) = (self.options.plot, &self.plots) else { return Ok(()) };
+        let (id, length) = (Arc::clone(&record.id), record.sequence.len());
+        let name = plot_name(record);
+        let track = Track { id, length, points: points.finish(), regions };
+        let text = draw(&track)
+            .map_err(|source| OutputError::Draw { path: self.files.plots.join(&name), source })?;
+        plots.write(&name, &text)
+    }
+
+    /// Makes all files whole and gives them their names, `run.json`, which holds `report`, last.
+    pub(super) fn finish(self, report: &str) -> Result<(), Error> {
+        let tables = [self.frames, self.chunks, self.sequences, self.regions].map(TextTable::finish);
+        let mut sides = tables.into_iter().collect::<Result<Vec<Aside>, _>>()?;
+        sides.push(self.viral.finish()?);
+        sides.extend(self.reference.finish()?);
+        let mut main = TextFile::create(&self.files.report)?;
+        main.write(&[report.as_bytes()])?;
+        let main = main.finish()?;
+        match self.plots {
+            Some(plots) => plots.publish()?,
+            // Pictures of another run must not stand beside these tables.
+            None if self.options.force => remove_all(&self.files.plots)?,
+            None => {}
+        }
+        Whole { main, sides }.publish(self.options.force, &[])?;
+        self.folder.keep();
+        Ok(())
+    }
+}
+
+/// The first columns of every row.
+fn row(record: &Record, sources: &[String]) -> Vec<String> {
+    let source = sources.get(record.source as usize).cloned();
+    [Some(record.id.to_string()), source].into_iter().flatten().collect()
+}
+
+fn frame_columns(frame: &ScoredFrame) -> [String; 7] {
+    let strand = if frame.frame.is_reverse() { "-" } else { "+" };
+    let [others, virus] = frame.scores.map(|score| Score(score).to_string());
+    [
+        frame.frame.as_str().to_owned(),
+        (frame.codons.start + 1).to_string(),
+        frame.codons.end.to_string(),
+        strand.to_owned(),
+        frame.label().to_owned(),
+        others,
+        virus,
+    ]
+}
+
+/// As VirNucPro's own files say it.
+fn truth(verdict: Option<bool>) -> &'static str {
+    verdict.map_or(NONE, |verdict| if verdict { "True" } else { "False" })
+}
+
+fn scores(highest: Option<[f32; 2]>) -> [String; 2] {
+    highest.map_or([NONE; 2].map(str::to_owned), |scores| scores.map(|score| Score(score).to_string()))
+}
+
+/// A record with its letters as they came, in one line.
+fn write_fasta(out: &mut TextFile, record: &Record) -> Result<(), OutputError> {
+    let blank: &[u8] = if record.description.is_empty() { b"" } else { b" " };
+    let description = record.description.as_bytes();
+    out.write(&[b">", record.id.as_bytes(), blank, description, b"\n", &record.sequence, b"\n"])
+}
+
+/// The place of a record, and so much of its id as any file system takes.
+fn plot_name(record: &Record) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+    let id: String = record.id.chars().take(60).map(plain).collect();
+    format!("{:06}_{id}.svg", record.index + 1)
+}

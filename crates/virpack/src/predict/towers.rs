@@ -1,0 +1,158 @@
+//! The two models: opened, checked against the classifier, put on their devices, started.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use virpack_seq::frames::{FrameLoader, FrameOptions, Tower};
+use virpack_seq::{CollatorOptions, GreedyPacker, LengthPolicy, LongRecords, PackerOptions, VarlenCollator};
+
+use super::PredictOptions;
+use super::join::RunningTower;
+use crate::Error;
+use crate::classifier::{Classifier, Towers};
+use crate::embed::buffer_size;
+use crate::memory::Memory;
+use crate::model::ModelConfig;
+use crate::model::weights::Weights;
+use crate::ready::{self, Ready};
+use crate::runner::{AsyncInferenceRunner, RunnerOptions};
+
+/// The two models' files, looked at and not yet read.
+pub(super) struct Opened {
+    weights: [Weights; 2],
+    /// Which of them take part.
+    needed: [bool; 2],
+}
+
+/// The models that take part, on their devices.
+pub(super) struct Loaded<B: Memory>([Option<LoadedTower<B>>; 2]);
+
+/// A model on its devices, at least one.
+struct LoadedTower<B: Memory> {
+    devices: Vec<Ready<B>>,
+    lengths: LengthPolicy,
+}
+
+impl Opened {
+    /// Opens both models and checks that the classifier takes what they give.
+    pub(super) fn open(options: &PredictOptions, classifier: &Classifier) -> Result<Self, Error> {
+        let weights = [Weights::open(&options.nucleotide_model)?, Weights::open(&options.protein_model)?];
+        let configs = [ModelConfig::of(&weights[0])?, ModelConfig::of(&weights[1])?];
+        for (config, (tower, wanted)) in configs.iter().zip([(0, "DNABERT-S"), (1, "ESM-2")]) {
+            if config.family() != wanted {
+                return Err(Error::WrongModel {
+                    path: weights[tower].path().to_owned(),
+                    option: ["--nucleotide-model", "--protein-model"][tower],
+                    given: config.family(),
+                    wanted,
+                });
+            }
+        }
+        let needed = match classifier.check_widths(configs[0].hidden(), configs[1].hidden())? {
+            Towers::Both => [true, true],
+            Towers::Nucleotide => [true, false],
+            Towers::Peptide => [false, true],
+        };
+        Ok(Opened { weights, needed })
+    }
+
+    /// All files of the models that take part, and the classifier's.
+    pub(super) fn files(&self, classifier: &Classifier) -> Vec<PathBuf> {
+        let mut files = vec![classifier.path().to_owned()];
+        for (weights, _) in self.weights.iter().zip(self.needed).filter(|(_, needed)| *needed) {
+            files.extend(weights.files().map(|(path, _)| path.to_owned()));
+            let beside = ["config.json", "tokenizer.json"].map(|name| weights.directory().join(name));
+            files.extend(beside.into_iter().filter(|path| path.is_file()));
+        }
+        files
+    }
+}
+
+impl<B: Memory + 'static> Loaded<B> {
+    /// Reads the models onto their devices, and takes the memory of their batches.
+    pub(super) fn load(
+        opened: Opened,
+        devices: [Vec<Arc<B>>; 2],
+        options: &PredictOptions,
+        frames: &FrameOptions,
+    ) -> Result<Self, Error> {
+        let mut towers = [None, None];
+        for (tower, backends) in devices.into_iter().enumerate().filter(|(tower, _)| opened.needed[*tower]) {
+            let (max_length, long_records) = (frames.longest()[tower], LongRecords::Error);
+            let lengths = LengthPolicy { max_length, min_length: 1, long_records };
+            let devices =
+                ready::all(backends, &opened.weights[tower], &lengths, false, options.token_budget)?;
+            towers[tower] = Some(LoadedTower { devices, lengths });
+        }
+        Ok(Loaded(towers))
+    }
+
+    /// The devices, for people.
+    pub(super) fn device_names(&self) -> Vec<String> {
+        let tower = self.0.iter().flatten().next_back();
+        tower
+            .map(|tower| tower.devices.iter().map(|device| device.backend.name()).collect())
+            .unwrap_or_default()
+    }
+
+    /// Most tokens in a batch of each model.
+    pub(super) fn token_budgets(&self) -> [Option<usize>; 2] {
+        [0, 1].map(|i| self.0[i].as_ref().map(|tower| tower.token_budget()))
+    }
+
+    /// How the sequences of each are tokenized and packed.
+    pub(super) fn packing(&self, options: &PredictOptions) -> Result<[Option<Tower>; 2], Error> {
+        let mut packing = [None, None];
+        for (packing, tower) in packing.iter_mut().zip(&self.0) {
+            *packing = tower.as_ref().map(|tower| tower.packing(options.buffer_size)).transpose()?;
+        }
+        Ok(packing)
+    }
+
+    /// Starts running what `frames` has for them.
+    pub(super) fn start(
+        self,
+        frames: &FrameLoader,
+        options: &PredictOptions,
+    ) -> Result<[Option<RunningTower>; 2], Error> {
+        let mut running = [None, None];
+        for (i, tower) in self.0.into_iter().enumerate() {
+            running[i] = tower.map(|tower| tower.start(frames, i, options.device_timeout)).transpose()?;
+        }
+        Ok(running)
+    }
+}
+
+impl<B: Memory + 'static> LoadedTower<B> {
+    /// All devices get batches of the smallest one's budget.
+    fn token_budget(&self) -> usize {
+        let budgets = self.devices.iter().map(|device| device.token_budget);
+        budgets.min().expect("a model has a device")
+    }
+
+    /// How its sequences are tokenized and packed.
+    fn packing(&self, asked: Option<usize>) -> Result<Tower, Error> {
+        let packer = GreedyPacker::new(PackerOptions::new(self.token_budget(), self.lengths.max_tokens()))?;
+        let buffer_size = asked.unwrap_or_else(|| buffer_size(self.token_budget()));
+        let options = CollatorOptions { buffer_size, ..CollatorOptions::default() };
+        let collator = VarlenCollator::new(packer, options)?;
+        Ok(Tower { tokenizer: Arc::clone(&self.devices[0].model.tokenizer), collator })
+    }
+
+    /// Starts running what `frames` has for it.
+    fn start(
+        self,
+        frames: &FrameLoader,
+        tower: usize,
+        device_timeout: Option<Duration>,
+    ) -> Result<RunningTower, Error> {
+        let loader = frames.tower(tower).expect("a model that takes part has its batches").clone();
+        let config = &self.devices[0].model.config;
+        let (layer, width) = (config.layers(), config.hidden());
+        let options = RunnerOptions { device_timeout, ..RunnerOptions::mean(layer) };
+        let devices = self.devices.into_iter().map(|device| (device.backend, device.model.encoder));
+        let runner = AsyncInferenceRunner::new(devices.collect(), loader, options)?;
+        Ok(RunningTower { runner, width })
+    }
+}

@@ -1,0 +1,208 @@
+//! Batches on their way: which device holds which, and what came back undone.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use virpack_seq::{AsyncDataLoader, Loaded, PackedBatch, SkippedRecord};
+
+use crate::Error;
+
+/// One queue for all devices: each batch is on one of them at a time, until its results are handed on. What a lost
+/// device held goes to the others.
+#[derive(Debug)]
+pub(super) struct Queue {
+    loader: AsyncDataLoader,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    devices: Vec<DeviceState>,
+    held: HashMap<Ticket, (usize, Arc<PackedBatch>)>,
+    returned: VecDeque<Arc<PackedBatch>>,
+    last_ticket: u64,
+    /// Why the run ends before the input does.
+    failure: Option<Error>,
+    stopped: bool,
+}
+
+#[derive(Debug)]
+struct DeviceState {
+    running: bool,
+    /// When it last took a batch with empty hands or gave one back.
+    moved: Instant,
+}
+
+/// A batch's place on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Ticket(u64);
+
+/// A batch and its ticket.
+pub(super) type Held = (Ticket, Arc<PackedBatch>);
+
+/// What a device is to do next.
+pub(super) enum Work {
+    Batch(Held),
+    Skipped(Vec<SkippedRecord>),
+    /// Nothing is there now, or comes any more but what other devices may give back: finish what is in flight first.
+    Drain,
+    End,
+}
+
+impl Queue {
+    pub(super) fn new(loader: AsyncDataLoader, devices: usize) -> Queue {
+        let device = || DeviceState { running: true, moved: Instant::now() };
+        let state = State {
+            devices: (0..devices).map(|_| device()).collect(),
+            held: HashMap::new(),
+            returned: VecDeque::new(),
+            last_ticket: 0,
+            failure: None,
+            stopped: false,
+        };
+        Queue { loader, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What `device` is to do next; `empty`: whether it has nothing in flight.
+    pub(super) fn next(&self, device: usize, empty: bool) -> Work {
+        {
+            let mut state = self.state();
+            if state.is_over(device) {
+                return Work::End;
+            }
+            if let Some(batch) = state.returned.pop_front() {
+                return Work::Batch(state.hold(device, batch));
+            }
+        }
+        let loaded = match self.loader.poll() {
+            Poll::Ready(loaded) => loaded,
+            Poll::Pending if empty => self.loader.receive(),
+            // What is done must not wait for a batch that may wait for it.
+            Poll::Pending => return Work::Drain,
+        };
+        match loaded {
+            Some(Ok(Loaded::Batch(batch))) => Work::Batch(self.state().hold(device, Arc::new(batch))),
+            Some(Ok(Loaded::Skipped(records))) => Work::Skipped(records),
+            Some(Err(error)) => {
+                // The good batches before the error are still run.
+                self.state().failure = Some(error.into());
+                Work::Drain
+            }
+            None if !empty => Work::Drain,
+            None => self.wait_for_others(device),
+        }
+    }
+
+    /// At the end of the input: what another device gives back, or the end.
+    fn wait_for_others(&self, device: usize) -> Work {
+        let mut state = self.state();
+        loop {
+            if state.is_over(device) {
+                return Work::End;
+            }
+            if let Some(batch) = state.returned.pop_front() {
+                return Work::Batch(state.hold(device, batch));
+            }
+            if state.held.is_empty() {
+                return Work::End;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Takes a batch off its device; false where it is no longer there, and its results must be dropped.
+    pub(super) fn complete(&self, ticket: Ticket) -> bool {
+        let mut state = self.state();
+        let Some((device, _)) = state.held.remove(&ticket) else { return false };
+        state.devices[device].moved = Instant::now();
+        self.changed.notify_all();
+        true
+    }
+
+    /// The same batch in parts; none where it is no longer on its device.
+    pub(super) fn split(&self, (ticket, batch): Held, tokens: usize) -> VecDeque<Held> {
+        let mut state = self.state();
+        let Some((device, _)) = state.held.remove(&ticket) else { return VecDeque::new() };
+        let parts = Arc::unwrap_or_clone(batch).split(tokens);
+        parts.into_iter().map(|part| state.hold(device, Arc::new(part))).collect()
+    }
+
+    /// A device works no longer: what it held goes to the others. Gives how many devices are left; None where it had
+    /// been given up already.
+    pub(super) fn leave(&self, device: usize) -> Option<usize> {
+        let mut state = self.state();
+        if !std::mem::take(&mut state.devices[device].running) {
+            return None;
+        }
+        let of_device = state.held.iter().filter(|(_, (d, _))| *d == device);
+        let mut tickets: Vec<Ticket> = of_device.map(|(ticket, _)| *ticket).collect();
+        tickets.sort_by_key(|ticket| ticket.0);
+        for ticket in tickets {
+            let batch = state.held.remove(&ticket).map(|(_, batch)| batch);
+            state.returned.extend(batch);
+        }
+        self.changed.notify_all();
+        Some(state.devices.iter().filter(|d| d.running).count())
+    }
+
+    /// Devices that still work, beside this one.
+    pub(super) fn others(&self, device: usize) -> usize {
+        let state = self.state();
+        state.devices.iter().enumerate().filter(|(i, d)| *i != device && d.running).count()
+    }
+
+    /// What a device did until now was no hanging.
+    pub(super) fn moved(&self, device: usize) {
+        self.state().devices[device].moved = Instant::now();
+    }
+
+    /// The same for all devices.
+    pub(super) fn all_moved(&self) {
+        self.state().devices.iter_mut().for_each(|d| d.moved = Instant::now());
+    }
+
+    /// Ends the run: no device gets anything any more.
+    pub(super) fn stop(&self, failure: Option<Error>) {
+        let mut state = self.state();
+        state.stopped = true;
+        state.failure = state.failure.take().or(failure);
+        self.changed.notify_all();
+    }
+
+    /// Why the run ended before the input did.
+    pub(super) fn take_failure(&self) -> Option<Error> {
+        self.state().failure.take()
+    }
+
+    /// Devices that have held a batch for longer than `timeout` without giving one back.
+    pub(super) fn hung(&self, timeout: Duration) -> Vec<usize> {
+        let state = self.state();
+        let holds = |device: usize| state.held.values().any(|(d, _)| *d == device);
+        let late = |(i, d): &(usize, &DeviceState)| d.running && holds(*i) && d.moved.elapsed() > timeout;
+        state.devices.iter().enumerate().filter(late).map(|(i, _)| i).collect()
+    }
+}
+
+impl State {
+    /// Whether `device` gets nothing more.
+    fn is_over(&self, device: usize) -> bool {
+        self.stopped || !self.devices[device].running
+    }
+
+    fn hold(&mut self, device: usize, batch: Arc<PackedBatch>) -> Held {
+        if !self.held.values().any(|(d, _)| *d == device) {
+            self.devices[device].moved = Instant::now();
+        }
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        self.held.insert(ticket, (device, Arc::clone(&batch)));
+        (ticket, batch)
+    }
+}

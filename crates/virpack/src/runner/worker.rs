@@ -1,0 +1,280 @@
+//! One device's thread.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crossbeam_channel::Sender;
+use virpack_device::{Backend, DeviceError};
+use virpack_seq::{PackedBatch, SequenceIndex};
+
+use super::queue::{Held, Queue, Work};
+use super::{Finished, IN_FLIGHT, RunnerOptions, Tally};
+use crate::Error;
+use crate::model::Encoder;
+use crate::output::Row;
+use crate::windows::WindowJoiner;
+
+/// Where results go; None at the end.
+pub(super) type Results = Sender<Option<Result<Finished, Error>>>;
+
+/// What all devices of a run share.
+pub(super) struct Shared {
+    pub(super) queue: Queue,
+    /// Windows of one record may be on several devices.
+    pub(super) joiner: Mutex<WindowJoiner>,
+    pub(super) options: RunnerOptions,
+}
+
+/// Why a device ends before the queue does.
+pub(super) enum Stop {
+    /// The device is lost; another may do its work.
+    Device(Error),
+    /// No device could do better.
+    Run(Error),
+    /// Whoever took the results is gone.
+    NobodyListens,
+}
+
+impl From<DeviceError> for Stop {
+    fn from(error: DeviceError) -> Self {
+        match error {
+            DeviceError::Shape { .. } | DeviceError::TokenId { .. } | DeviceError::NotFinite { .. } => {
+                Stop::Run(error.into())
+            }
+            _ => Stop::Device(error.into()),
+        }
+    }
+}
+
+/// One device's thread.
+pub(super) struct Worker<'a, B: Backend, M: ?Sized> {
+    pub(super) device: usize,
+    pub(super) backend: &'a B,
+    pub(super) model: &'a M,
+    pub(super) shared: &'a Shared,
+    pub(super) send: &'a Results,
+    pub(super) tally: &'a Tally,
+    pub(super) in_flight: VecDeque<Submitted<B>>,
+    /// Most tokens that the device had room for; no limit before it ran out.
+    pub(super) most_tokens: usize,
+}
+
+/// A batch on the device.
+pub(super) struct Submitted<B: Backend> {
+    held: Held,
+    rows: Rows<B::Pending>,
+}
+
+/// What a batch gives back: on its way, and here.
+enum Rows<T> {
+    /// One a sequence.
+    Pooled(T),
+    /// That, and all hidden states, to join the windows of long records.
+    Windows(T, T),
+    /// All hidden states.
+    Residues(T),
+}
+
+impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
+    /// Until nothing is left to do, or nobody takes results any more.
+    pub(super) fn run(&mut self) -> Result<(), Stop> {
+        loop {
+            match self.shared.queue.next(self.device, self.in_flight.is_empty()) {
+                Work::Batch(held) => self.run_batch(held)?,
+                Work::Skipped(records) => self.hand_on(Finished::Skipped(records))?,
+                Work::Drain => self.drain()?,
+                Work::End => return Ok(()),
+            }
+        }
+    }
+
+    /// Gives a batch to the device, in parts where it has no room for the whole, and hands on what is done.
+    fn run_batch(&mut self, held: Held) -> Result<(), Stop> {
+        let mut parts = VecDeque::from([held]);
+        while let Some(part) = parts.pop_front() {
+            if part.1.total_tokens() > self.most_tokens && part.1.len() > 1 {
+                let mut smaller = self.shared.queue.split(part, self.most_tokens);
+                smaller.append(&mut parts);
+                parts = smaller;
+                continue;
+            }
+            match self.timed(|worker| worker.submit(&part.1)) {
+                Ok(rows) => self.in_flight.push_back(Submitted { held: part, rows }),
+                Err(error @ DeviceError::OutOfMemory { .. }) if part.1.len() > 1 => {
+                    self.halve(&part.1, &error)?;
+                    parts.push_front(part);
+                }
+                Err(error) => return Err(error.into()),
+            }
+            while self.in_flight.len() >= IN_FLIGHT {
+                self.finish_oldest()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The device has no room for `batch`: from here on it gets half of its tokens at most.
+    fn halve(&mut self, batch: &PackedBatch, error: &DeviceError) -> Result<(), Stop> {
+        self.drain()?;
+        self.most_tokens = (batch.total_tokens() / 2).max(batch.max_seqlen);
+        self.backend.shrink(self.most_tokens)?;
+        self.hand_on(Finished::Halved { token_budget: self.most_tokens, reason: error.to_string() })
+    }
+
+    fn drain(&mut self) -> Result<(), Stop> {
+        while !self.in_flight.is_empty() {
+            self.finish_oldest()?;
+        }
+        Ok(())
+    }
+
+    fn finish_oldest(&mut self) -> Result<(), Stop> {
+        let Some(submitted) = self.in_flight.pop_front() else { return Ok(()) };
+        match self.timed(|worker| worker.finish(submitted))? {
+            Some(finished) => self.hand_on(finished),
+            None => Ok(()),
+        }
+    }
+
+    fn hand_on(&self, finished: Finished) -> Result<(), Stop> {
+        self.send.send(Some(Ok(finished))).map_err(|_| Stop::NobodyListens)?;
+        // The wait for whoever takes results was not the device's.
+        self.shared.queue.moved(self.device);
+        Ok(())
+    }
+
+    fn timed<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let start = Instant::now();
+        let result = work(self);
+        let spent = start.elapsed().as_nanos() as u64;
+        match self.backend.busy() {
+            Some(busy) => self.tally.busy.store(busy.as_nanos() as u64, Ordering::Relaxed),
+            None => _ = self.tally.busy.fetch_add(spent, Ordering::Relaxed),
+        }
+        result
+    }
+
+    /// What comes back of a batch, on its way.
+    fn submit(&mut self, batch: &PackedBatch) -> Result<Rows<B::Pending>, DeviceError> {
+        let packed = self.backend.packed(&batch.input_ids, &batch.cu_seqlens, batch.max_seqlen)?;
+        let hidden = self.model.forward(self.backend, &packed, self.shared.options.layer)?;
+        let Some(pool) = self.shared.options.pool else {
+            return Ok(Rows::Residues(self.backend.read(&hidden)?));
+        };
+        let windows = batch.index.iter().any(is_window);
+        let rows = windows.then(|| self.backend.read(&hidden)).transpose()?;
+        let pooled = self.backend.pool(&hidden, &packed, pool, self.model.span())?;
+        Ok(match rows {
+            Some(rows) => Rows::Windows(pooled, rows),
+            None => Rows::Pooled(pooled),
+        })
+    }
+
+    /// Waits for a batch's results; None where the device was given up meanwhile and the batch is another's.
+    fn finish(&mut self, submitted: Submitted<B>) -> Result<Option<Finished>, Stop> {
+        let Submitted { held: (ticket, batch), rows } = submitted;
+        let wait = |pending| self.backend.wait(pending).map_err(|error| name_records(error, &batch));
+        let rows = match rows {
+            Rows::Pooled(pooled) => Rows::Pooled(wait(pooled)?),
+            Rows::Windows(pooled, rows) => Rows::Windows(wait(pooled)?, self.backend.wait(rows)?),
+            Rows::Residues(rows) => Rows::Residues(self.backend.wait(rows)?),
+        };
+        if !self.shared.queue.complete(ticket) {
+            return Ok(None);
+        }
+        let finished = match rows {
+            Rows::Pooled(values) => {
+                Finished::Embeddings { rows: batch.index.iter().map(Row::from).collect(), values }
+            }
+            Rows::Windows(pooled, rows) => self.join(&batch, &pooled, &rows),
+            Rows::Residues(values) => self.residues(&batch, values),
+        };
+        refuse_broken(&finished, self.model.hidden_size()).map_err(Stop::Run)?;
+        self.tally.add(&batch);
+        Ok(Some(finished))
+    }
+
+    /// The sequences of a batch as they are pooled, but for windows, of which all `rows` are joined.
+    fn join(&self, batch: &PackedBatch, pooled: &[f32], rows: &[f32]) -> Finished {
+        let hidden = self.model.hidden_size();
+        let (mut finished, mut values) = (Vec::with_capacity(batch.len()), Vec::new());
+        let mut joiner = self.shared.joiner.lock().unwrap_or_else(PoisonError::into_inner);
+        for (i, index) in batch.index.iter().enumerate() {
+            if !is_window(index) {
+                finished.push(index.into());
+                values.extend_from_slice(&pooled[i * hidden..(i + 1) * hidden]);
+                continue;
+            }
+            let last = batch.cu_seqlens[i + 1] as usize - self.model.span().skip_last;
+            let own = &rows[batch.cu_seqlens[i] as usize * hidden..last * hidden];
+            if let Some((row, embedding)) = joiner.add(index, own) {
+                finished.push(row);
+                values.extend(embedding);
+            }
+        }
+        Finished::Embeddings { rows: finished, values }
+    }
+
+    /// Of a batch's rows those that pooling would take, moved together in their place.
+    fn residues(&self, batch: &PackedBatch, mut values: Vec<f32>) -> Finished {
+        let (hidden, span) = (self.model.hidden_size(), self.model.span());
+        let mut residues = Vec::with_capacity(batch.len());
+        let mut end = 0;
+        for sequence in batch.cu_seqlens.windows(2) {
+            let first = sequence[0] as usize + span.skip_first;
+            let last = sequence[1] as usize - span.skip_last;
+            values.copy_within(first * hidden..last * hidden, end);
+            end += (last - first) * hidden;
+            residues.push(last - first);
+        }
+        values.truncate(end);
+        Finished::Residues { rows: batch.index.iter().map(Row::from).collect(), residues, values }
+    }
+}
+
+/// The values of each record, `[residues, hidden]`.
+pub(crate) fn pieces<'a>(
+    values: &'a [f32],
+    residues: &'a [usize],
+    hidden: usize,
+) -> impl Iterator<Item = &'a [f32]> {
+    residues.iter().scan(values, move |rest, residues| {
+        let (piece, behind) = rest.split_at(residues * hidden);
+        *rest = behind;
+        Some(piece)
+    })
+}
+
+fn is_window(index: &SequenceIndex) -> bool {
+    index.window.count > 1
+}
+
+/// Rows of a batch by their records' ids.
+fn name_records(error: DeviceError, batch: &Arc<PackedBatch>) -> Stop {
+    match error {
+        DeviceError::NotFinite { broken, .. } => {
+            let ids = broken.iter().map(|&row| batch.index[row].id.to_string()).collect();
+            Stop::Run(Error::NotFinite { ids })
+        }
+        other => other.into(),
+    }
+}
+
+/// An embedding with NaN or infinity is never handed on.
+fn refuse_broken(finished: &Finished, hidden: usize) -> Result<(), Error> {
+    let broken = |(row, values): (&Row, &[f32])| {
+        (!values.iter().all(|value| value.is_finite())).then(|| row.id.to_string())
+    };
+    let ids: Vec<String> = match finished {
+        Finished::Embeddings { rows, values } => {
+            rows.iter().zip(values.chunks_exact(hidden)).filter_map(broken).collect()
+        }
+        Finished::Residues { rows, residues, values } => {
+            rows.iter().zip(pieces(values, residues, hidden)).filter_map(broken).collect()
+        }
+        _ => Vec::new(),
+    };
+    if ids.is_empty() { Ok(()) } else { Err(Error::NotFinite { ids }) }
+}

@@ -1,0 +1,7 @@
+//! Devices that run out of memory, fail or hang: nothing lost, nothing twice, every row right.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod devices;
+mod faulty;
+mod out_of_memory;

@@ -1,0 +1,79 @@
+"""How far 16 bits are from float32: virpack beside plain PyTorch in the same precision, on the same weights and records.
+
+    python3 dev/precision.py --virpack target/release/virpack --fasta RECORDS.fasta 8M=MODEL_DIRECTORY 650M 3B
+
+A size with a directory is run with the weights there, one without with random weights of its shape, made here and kept
+under --scratch. PyTorch runs transformers' EsmModel on the GPU, each record alone; its own float32 (without TF32) is
+what both are compared with. Prints, for each precision, the largest relative difference (L2 over L2) and the largest
+difference of a value over all records' mean embeddings. Needs torch, transformers and numpy.
+"""
+import argparse, gzip, os, subprocess
+import numpy as np, torch
+from transformers import EsmModel
+import random_models
+
+ALPHABET = "<cls> <pad> <eos> <unk> L A G V S E R T I D P K Q N F Y M H W C X B U Z O . - <null_1> <mask>".split()
+DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+
+
+def records(path, most):
+    """The first records, cut at 1,022 residues."""
+    found = []
+    for line in gzip.open(path, "rt") if path.endswith(".gz") else open(path):
+        if line.startswith(">"):
+            if len(found) == most:
+                break
+            found.append("")
+        else:
+            found[-1] += line.strip()
+    return [sequence[:1022] for sequence in found]
+
+
+@torch.no_grad()
+def peer(directory, sequences, dtype):
+    """Mean embeddings by transformers, each record alone; pooled in float64."""
+    model = EsmModel.from_pretrained(directory, add_pooling_layer=False, dtype=torch.float32).to(random_models.DEVICE, dtype).eval()
+    index = {letter: i for i, letter in enumerate(ALPHABET)}
+    rows = []
+    for sequence in sequences:
+        ids = torch.tensor([[0] + [index.get(c, 3) for c in sequence] + [2]], device=random_models.DEVICE)
+        hidden = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
+        rows.append(hidden[1:-1].double().mean(0).float().cpu().numpy())
+    del model
+    torch.cuda.empty_cache()
+    return np.stack(rows)
+
+
+def ours(binary, directory, fasta, dtype, scratch, device):
+    out = os.path.join(scratch, f"precision_{dtype}.npy")
+    subprocess.run([binary, "embed", fasta, "--model", directory, "-o", out, "--force", "-q", "--dtype", dtype, "--device", device], check=True)
+    return np.load(out)
+
+
+def difference(values, reference):
+    relative = np.linalg.norm(values - reference, axis=1) / np.linalg.norm(reference, axis=1)
+    return relative.max(), np.abs(values - reference).max()
+
+
+def main():
+    a = argparse.ArgumentParser()
+    a.add_argument("sizes", nargs="+"); a.add_argument("--virpack", required=True); a.add_argument("--fasta", required=True)
+    a.add_argument("--records", type=int, default=100); a.add_argument("--scratch", default="/tmp"); a.add_argument("--device", default="cuda")
+    o = a.parse_args()
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    sequences = records(o.fasta, o.records)
+    fasta = os.path.join(o.scratch, "precision.fasta")
+    open(fasta, "w").write("".join(f">{i}\n{s}\n" for i, s in enumerate(sequences)))
+    print(f"{'':12}{'virpack':>22}{'PyTorch':>22}   ratio (relative)\n{'':12}{'relative':>12}{'max-abs':>10}{'relative':>12}{'max-abs':>10}")
+    for size in o.sizes:
+        name, _, directory = size.partition("=")
+        directory = directory or random_models.esm2(name, o.scratch)
+        reference = peer(directory, sequences, torch.float32)
+        for dtype in DTYPES:
+            mine = difference(ours(o.virpack, directory, fasta, dtype, o.scratch, o.device), reference)
+            theirs = difference(peer(directory, sequences, DTYPES[dtype]), reference) if dtype != "f32" else (0, 0)
+            ratio = f"{mine[0] / theirs[0]:.2f}" if theirs[0] else "-"
+            print(f"{name:5}{dtype:7}{mine[0]:12.2e}{mine[1]:10.1e}{theirs[0]:12.2e}{theirs[1]:10.1e}   {ratio}", flush=True)
+
+
+main()
