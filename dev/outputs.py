@@ -139,7 +139,7 @@ def all_formats(virpack):
             for dtype in dtypes:
                 for residues in [False, True] if ending != "npy" else [False]:
                     pool = "none" if residues else "mean"
-                    path = embed(virpack, folder, f"{pool}-{dtype}.{ending}", "--pool", pool, "--dtype-out", dtype)
+                    path = embed(virpack, folder, f"{ending}-{pool}-{dtype}.{ending}", "--pool", pool, "--dtype-out", dtype)
                     ids, rows, about = read(path, residues)
                     rows = list(rows)
                     assert ids == expected_ids, "ids"
