@@ -224,7 +224,7 @@ def classify(model, data, steps, batch, minutes, log):
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - keep)
             for old, new in zip(average.buffers(), model.buffers()):
-                old.copy_(new)
+                old.lerp_(new, 1 - keep) if new.is_floating_point() else old.copy_(new)
         sums += torch.stack((frames, alone, peptides)).detach()
         step += 1
         each = max(1, min(500, schedule.steps // 4))
