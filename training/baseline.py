@@ -13,7 +13,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 import metrics
-import sequences as seq
 import shards
 
 STRENGTHS = (0.01, 0.1, 1.0)

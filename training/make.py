@@ -54,7 +54,7 @@ def main():
     train.pretrain(model, data, args.pretraining_steps, args.batch, 0.3 * left, log)
     left = args.minutes - (time.time() - began) / 60 - 0.3
     model = train.classify(model, data, args.steps, args.batch, left, log)
-    m.export(model, args.out, SEED)
+    m.export(model, args.out)
     # What is shipped is float16: say what that costs.
     exported = m.load(args.out, device)
     for length in (500, 300):

@@ -335,8 +335,8 @@ def tokenizer_json():
     }  # fmt: skip
 
 
-def export(model, out, seed):
-    """Two model directories and four classifiers, all in float16 but the classifiers, as `virpack models convert` writes them."""
+def export(model, out):
+    """Two model directories in float16, and four classifiers in float32 as `virpack models convert` writes them."""
     from safetensors.torch import save_file
 
     out = pathlib.Path(out)
