@@ -170,7 +170,7 @@ fn records_without_letters_are_bounded_too() {
     let text = ">r\n".repeat(100_000);
     let frames = loader(&text, 10, 10, 1 << 20);
     let records = |places: &[Place]| places.iter().filter(|p| matches!(p, Place::Record(_))).count();
-    let (mut came, wait) = (0, std::time::Duration::from_millis(500));
+    let (mut came, wait) = (0, std::time::Duration::from_secs(3));
     while let Ok(places) = frames.places().recv_timeout(wait) {
         came += records(&places.unwrap());
     }
