@@ -9,9 +9,9 @@ difference of a value over all records' mean embeddings. Needs torch, transforme
 """
 import argparse, gzip, os, subprocess
 import numpy as np, torch
-from transformers import EsmConfig, EsmModel
+from transformers import EsmModel
+import random_models
 
-SHAPES = {"8M": (6, 320, 20), "35M": (12, 480, 20), "150M": (30, 640, 20), "650M": (33, 1280, 20), "3B": (36, 2560, 40)}
 ALPHABET = "<cls> <pad> <eos> <unk> L A G V S E R T I D P K Q N F Y M H W C X B U Z O . - <null_1> <mask>".split()
 DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
@@ -29,36 +29,14 @@ def records(path, most):
     return [sequence[:1022] for sequence in found]
 
 
-def make(size, scratch):
-    """Random weights of a shape, saved as transformers saves them."""
-    directory = os.path.join(scratch, f"random_{size}")
-    if not os.path.exists(os.path.join(directory, "config.json")):
-        layers, hidden, heads = SHAPES[size]
-        config = EsmConfig(vocab_size=33, mask_token_id=32, pad_token_id=1, hidden_size=hidden, num_hidden_layers=layers,
-                           num_attention_heads=heads, intermediate_size=4 * hidden, position_embedding_type="rotary",
-                           token_dropout=True, emb_layer_norm_before=False, max_position_embeddings=1026,
-                           hidden_act="gelu", layer_norm_eps=1e-5)
-        torch.manual_seed(0)
-        with torch.device("cuda"):
-            model = EsmModel(config, add_pooling_layer=False)
-        for name, p in model.named_parameters():
-            # As trained models are: neither dying nor exploding, biases and norms not at their neutral values.
-            if p.dim() > 1: torch.nn.init.normal_(p, std=p.shape[1] ** -0.5)
-            else: torch.nn.init.normal_(p, mean=1.0 if "LayerNorm.weight" in name or "norm_after.weight" in name else 0.0, std=0.1)
-        model.save_pretrained(directory)
-        del model
-        torch.cuda.empty_cache()
-    return directory
-
-
 @torch.no_grad()
 def peer(directory, sequences, dtype):
     """Mean embeddings by transformers, each record alone; pooled in float64."""
-    model = EsmModel.from_pretrained(directory, add_pooling_layer=False, dtype=torch.float32).to("cuda", dtype).eval()
+    model = EsmModel.from_pretrained(directory, add_pooling_layer=False, dtype=torch.float32).to(random_models.DEVICE, dtype).eval()
     index = {letter: i for i, letter in enumerate(ALPHABET)}
     rows = []
     for sequence in sequences:
-        ids = torch.tensor([[0] + [index.get(c, 3) for c in sequence] + [2]], device="cuda")
+        ids = torch.tensor([[0] + [index.get(c, 3) for c in sequence] + [2]], device=random_models.DEVICE)
         hidden = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
         rows.append(hidden[1:-1].double().mean(0).float().cpu().numpy())
     del model
@@ -89,7 +67,7 @@ def main():
     print(f"{'':12}{'virpack':>22}{'PyTorch':>22}   ratio (relative)\n{'':12}{'relative':>12}{'max-abs':>10}{'relative':>12}{'max-abs':>10}")
     for size in o.sizes:
         name, _, directory = size.partition("=")
-        directory = directory or make(name, o.scratch)
+        directory = directory or random_models.esm2(name, o.scratch)
         reference = peer(directory, sequences, torch.float32)
         for dtype in DTYPES:
             mine = difference(ours(o.virpack, directory, fasta, dtype, o.scratch, o.device), reference)

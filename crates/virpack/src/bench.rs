@@ -134,8 +134,8 @@ struct Engine<B: Memory> {
 }
 
 impl<B: Memory + 'static> Engine<B> {
-    fn start(&self, time: Duration) -> Result<AsyncInferenceRunner, Error> {
-        let records = Records::from_reader("made-up records", SyntheticFasta::new(self.load, time, 7))?;
+    fn start(&self) -> Result<AsyncInferenceRunner, Error> {
+        let records = Records::from_reader("made-up records", SyntheticFasta::new(self.load, 7))?;
         let packer = GreedyPacker::new(PackerOptions::new(self.token_budget, self.lengths.max_tokens()))?;
         let buffer_size = buffer_size(self.token_budget);
         let options = CollatorOptions { buffer_size, ..CollatorOptions::default() };
@@ -149,20 +149,20 @@ impl<B: Memory + 'static> Engine<B> {
 
     /// When the first batch's results are there.
     fn first_batch(&self) -> Result<Instant, Error> {
-        let mut runner = self.start(Duration::from_millis(100))?;
+        let mut runner = self.start()?;
         runner.next().transpose()?;
-        let first = Instant::now();
-        runner.try_for_each(|finished| finished.map(|_| ()))?;
-        Ok(first)
+        Ok(Instant::now())
     }
 
-    /// From the first results to the last.
+    /// From the first results to the first that come after `time`.
     fn run(&self, time: Duration) -> Result<Round, Error> {
-        let mut runner = self.start(time)?;
+        let mut runner = self.start()?;
         runner.next().transpose()?;
         let (begin, busy_before) = (Instant::now(), runner.tallies()[0].busy);
         let (mut tokens, mut sequences) = (0, 0);
-        for finished in &mut runner {
+        while begin.elapsed() < time
+            && let Some(finished) = runner.next()
+        {
             if let Finished::Embeddings { rows, .. } = finished? {
                 sequences += rows.len() as u64;
                 tokens += rows.iter().map(|row| row.length + 2).sum::<u64>();

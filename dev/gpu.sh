@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# What must be shown on a GPU beside the comparison with PyTorch (BENCHMARKS.md has that command). No toolchain is needed
+# there, only these, built elsewhere:
+#
+#     VIRPACK=virpack CONFORMANCE=conformance EXAMPLES=directory TOKENIZER=tokenizer.json PROTEINS=uniprot.fasta.gz \
+#         GENOMES=plant_viruses.fasta.gz dev/gpu.sh [step ...]
+#
+# `virpack` and EXAMPLES (cuda_attention, product_bench) are release builds, `conformance` the test of virpack-device.
+# Steps: conformance sanitize precision files budget predict; without any, all of them. SIZES (3B 650M) and PEPTIDES
+# (orf records a run, 20000) may be set. Models are made in SCRATCH (/tmp/virpack-gpu).
+set -u
+cd "$(dirname "$0")"
+SCRATCH=${SCRATCH:-/tmp/virpack-gpu} SIZES=${SIZES:-650M 3B} PEPTIDES=${PEPTIDES:-20000}
+mkdir -p "$SCRATCH"
+step() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
+seconds() { local begin; begin=$(date +%s.%N); "$@"; echo "$(date +%s.%N) $begin" | awk '{printf "%.2f s\n", $1 - $2}'; }
+
+conformance() { timeout 120 "$CONFORMANCE" cuda --exact --nocapture | tail -6; }
+
+# A form of each kernel: the whole suite is hours under the sanitizer.
+sanitize() {
+    for tool in memcheck racecheck; do
+        timeout 100 compute-sanitizer --tool $tool "$EXAMPLES/product_bench" f16 512 0 2>&1 | tail -1
+        timeout 100 compute-sanitizer --tool $tool "$EXAMPLES/cuda_attention" f16 16,64 orf 2>&1 | tail -1
+    done
+}
+
+precision() { python3 precision.py --virpack "$VIRPACK" --fasta "$PROTEINS" --records 60 --scratch "$SCRATCH" $SIZES; }
+
+# From a file on disk to a file of embeddings, beside the rate in memory.
+files() {
+    python3 random_models.py "$SCRATCH" $SIZES "orf:$PEPTIDES"
+    for size in $SIZES; do
+        seconds "$VIRPACK" embed "$SCRATCH/orf.fasta" --model "$SCRATCH/random_$size" -o "$SCRATCH/files.npy" --force
+        "$VIRPACK" bench --shape "$size" --load orf --seconds 5 --rounds 1
+    done
+}
+
+# The largest token budget there is room for, by asking for far too much; every row as with the usual one.
+budget() {
+    local size=${SIZES%% *}
+    "$VIRPACK" embed "$PROTEINS" --model "$SCRATCH/random_$size" -o "$SCRATCH/usual.npy" --force
+    "$VIRPACK" embed "$PROTEINS" --model "$SCRATCH/random_$size" -o "$SCRATCH/large.npy" --force --token-budget 30000000
+    python3 -c "import numpy as n, sys; a, b = (n.load(f'$SCRATCH/{x}.npy') for x in ('usual', 'large')); \
+print('largest relative difference', (n.linalg.norm(a - b, axis=1) / n.linalg.norm(a, axis=1)).max())"
+}
+
+# 20,000 chunks of 500 bases through all of predict, beside embed on the same peptides.
+predict() {
+    python3 random_models.py "$SCRATCH" 3B dnabert classifier --tokenizer "$TOKENIZER"
+    zcat "$GENOMES" | awk '/^>/{kept = bases < 9.6e6} kept{print; if (!/^>/) bases += length}' > "$SCRATCH/genomes.fna"
+    "$VIRPACK" frames "$SCRATCH/genomes.fna" --length 500 -o "$SCRATCH/genomes" --force
+    seconds "$VIRPACK" embed "$SCRATCH/genomes_protein.faa" --model "$SCRATCH/random_3B" -o "$SCRATCH/peptides.npy" --force
+    seconds "$VIRPACK" predict "$SCRATCH/genomes.fna" --protein-model "$SCRATCH/random_3B" --nucleotide-model "$SCRATCH/random_dnabert" \
+        --classifier "$SCRATCH/500_random.safetensors" -o "$SCRATCH/verdicts" --force
+}
+
+for name in "${@:-conformance sanitize precision files budget predict}"; do
+    for name in $name; do step "$name"; "$name"; done
+done
