@@ -275,7 +275,7 @@ def calibrate(model, data, length, log):
         weight = torch.where(labels > 0, 0.5 / labels.mean(), 0.5 / (1 - labels.mean()))
         scale, shift = torch.ones((), requires_grad=True), torch.zeros((), requires_grad=True)
         margin, labels, weight = margin.cpu(), labels.cpu(), weight.cpu()
-        optimizer = torch.optim.LBFGS([scale, shift], max_iter=50)
+        optimizer = torch.optim.LBFGS([scale, shift], max_iter=50, line_search_fn="strong_wolfe")
 
         def loss():
             optimizer.zero_grad()
@@ -285,7 +285,8 @@ def calibrate(model, data, length, log):
 
         optimizer.step(loss)
         scale, shift = scale.item(), shift.item()
-        if scale <= 0:
+        if not 0.2 < scale < 5:
+            log(f"calibration at {length}, {name}: {scale:.3g} is no scale to trust, left as it was")
             continue
         head = getattr(model, name)[str(length)].output_layer
         with torch.no_grad():
