@@ -33,6 +33,14 @@ pub(crate) enum Failure {
         /// Records compared.
         compared: usize,
     },
+    /// A comparison of nothing proves nothing.
+    #[error(
+        "none of {records} records could be compared\nhint: give records with letters, within --min-length and --max-length"
+    )]
+    NothingCompared {
+        /// Records read.
+        records: u64,
+    },
     /// A shape that no published model has.
     #[error("no published model has the shape {shape:?}\nhint: 8M, 35M, 150M, 650M, 3B or 15B")]
     NoShape {

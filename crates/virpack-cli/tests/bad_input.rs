@@ -637,6 +637,17 @@ fn a_closed_stdout_is_no_failure() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
+#[test]
+fn validate_proves_something() {
+    let place = Place::new();
+    place.write("none.fa", "").write("two.fa", TWO);
+    let validate = |more: &[&str]| place.run(&[&["validate", "-m", MODEL, "--device", "cpu"], more].concat());
+    validate(&["none.fa"]).is_refused(&["none of 0 records could be compared", "hint: "]);
+    for limit in ["nan", "0", "inf"] {
+        validate(&["two.fa", "--max-packed", limit]).is_refused(&["expected a number above 0"]);
+    }
+}
+
 /// `virpack predict` with the tiny models and their classifier.
 fn predict(place: &Place, arguments: &[&str]) -> support::Ran {
     let fixture = |name: &str| format!("{}/../virpack/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -672,6 +683,17 @@ fn predict_says_what_it_takes_and_what_became_of_it() {
     let ran = predict(&place, &["in.fa", "-o", "out/run", "--force", "--length", "500", "--quiet"]);
     ran.succeeds(&["warning: chunks of 500 bases, but ", "was trained on 300"]);
     assert!(!place.path("out/run/plots").exists());
+}
+
+#[test]
+fn predict_says_which_model_takes_no_part() {
+    let place = Place::new();
+    place.write("in.fa", b">a\nATGGCCGCC\n");
+    // As wide as the tiny DNABERT's vectors.
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../virpack/tests/fixtures");
+    let classifier = format!("{fixtures}/classifier/500_model.pth");
+    let ran = predict(&place, &["in.fa", "-o", "out/p", "--classifier", &classifier, "--quiet"]);
+    ran.succeeds(&["takes the nucleotides' vectors alone: --protein-model takes no part"]);
 }
 
 #[test]

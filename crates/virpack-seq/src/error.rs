@@ -232,7 +232,7 @@ pub enum SeqError {
     /// A budget that cannot hold the longest sequence the options let through.
     #[error(
         "a token budget of {token_budget} cannot hold a sequence of {longest} tokens\n\
-         hint: the smallest budget that works is {longest}: --max-length and the special tokens"
+         hint: the smallest budget that works is {longest}: --max-length (of chunks, --length) and the special tokens"
     )]
     BudgetTooSmall {
         /// Most tokens in a batch.
@@ -304,7 +304,7 @@ pub enum SeqError {
     /// Memory that does not hold the model and its smallest batch.
     #[error(
         "{} of free memory do not hold the model and a batch of {smallest_budget} tokens\n\
-         hint: {} are needed; free some, lower --max-length or take a smaller model",
+         hint: {} are needed; free some, lower --max-length (of chunks, --length) or take a smaller model",
         megabytes(*available), megabytes(*needed)
     )]
     NotEnoughMemory {

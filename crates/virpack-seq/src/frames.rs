@@ -32,6 +32,9 @@ pub const NUCLEOTIDES: usize = 0;
 /// The place of the peptide model.
 pub const PEPTIDES: usize = 1;
 
+/// Bytes of a record and its places, measured on records of two bases: 480.
+const PER_RECORD: usize = 512;
+
 /// How records become frames.
 #[derive(Clone, Debug)]
 pub struct FrameOptions {
@@ -41,21 +44,21 @@ pub struct FrameOptions {
     pub genetic_code: GeneticCode,
     /// Different sequences after which a sequence that comes again is packed again.
     pub unique_window: usize,
-    /// Most bases of records that are not done yet, unless one record alone has more. Where they are reached all that
-    /// waits leaves in batches as they are.
+    /// Most bytes of records that are not done yet, by [`weight`], unless one record alone has more. Where they are
+    /// reached all that waits leaves in batches as they are.
     pub most_waiting: u64,
     /// Most batches that wait for each model.
     pub prefetch: usize,
 }
 
 impl FrameOptions {
-    /// Chunks of `length` bases by the standard code, with 64 Mb of records under way.
+    /// Chunks of `length` bases by the standard code, with 256 MB of records under way.
     pub fn new(length: NonZeroUsize) -> Self {
         FrameOptions {
             length,
             genetic_code: GeneticCode::STANDARD,
             unique_window: 2_000,
-            most_waiting: 64 << 20,
+            most_waiting: 256 << 20,
             prefetch: LoaderOptions::default().prefetch,
         }
     }
@@ -214,9 +217,9 @@ impl FrameLoader {
         self.towers[tower].as_ref()
     }
 
-    /// Says that a record of so many bases is done.
-    pub fn done(&self, bases: u64) {
-        self.credit.give(bases);
+    /// Says that a record of that [`weight`] is done.
+    pub fn done(&self, weight: u64) {
+        self.credit.give(weight);
     }
 
     /// What was done so far.
@@ -233,6 +236,11 @@ impl FrameLoader {
     pub fn inputs(&self) -> &[Input] {
         &self.inputs
     }
+}
+
+/// Bytes that a record takes until it is done: its letters, its header, and what any record takes, be it empty.
+pub fn weight(record: &Record) -> u64 {
+    (PER_RECORD + record.id.len() + record.description.len() + record.sequence.len()) as u64
 }
 
 impl Drop for FrameLoader {

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;
 
 use proptest::prelude::*;
-use virpack_seq::frames::{FrameLoader, FrameOptions, Place, Tower, create_frame_loader};
+use virpack_seq::frames::{FrameLoader, FrameOptions, Place, Tower, create_frame_loader, weight};
 use virpack_seq::{
     CollatorOptions, EsmTokenizer, GreedyPacker, Loaded, PackerOptions, Records, Tokenizer, VarlenCollator,
 };
@@ -57,7 +57,7 @@ fn take_all(loader: FrameLoader) -> Vec<(Place, Vec<[Vec<u16>; 2]>)> {
         }
     }));
     let mut known = [HashMap::new(), HashMap::new()];
-    let (mut waiting, mut done, mut bases) = (VecDeque::new(), Vec::new(), 0);
+    let (mut waiting, mut done, mut bytes) = (VecDeque::new(), Vec::new(), 0);
     for message in came {
         match message {
             Came::Places(places) => waiting.extend(places),
@@ -68,8 +68,8 @@ fn take_all(loader: FrameLoader) -> Vec<(Place, Vec<[Vec<u16>; 2]>)> {
         while let Some(place) = waiting.front() {
             let mut letters = Vec::new();
             match place {
-                Place::Record(record) => bases = record.sequence.len() as u64,
-                Place::End => loader.done(bases),
+                Place::Record(record) => bytes = weight(record),
+                Place::End => loader.done(bytes),
                 Place::Chunk(chunk) => {
                     let tokens = |i: usize, number: u64| {
                         assert!(number >= chunk.oldest[i]);
@@ -111,7 +111,7 @@ proptest! {
         sequences in prop::collection::vec("[ACG]{0,4}|([ACG]{3}){0,30}|[ACGTN]{0,200}|(GCC){10,60}", 0..40),
         buffer_size in 1..30usize,
         unique_window in 1..40usize,
-        most_waiting in prop::sample::select(vec![1, 100, 1_000, 1 << 20]),
+        most_waiting in prop::sample::select(vec![1, 1_000, 10_000, 1 << 20]),
     ) {
         let text = sequences.iter().enumerate().fold(String::new(), |mut text, (i, sequence)| {
             writeln!(text, ">r{i}\n{sequence}").unwrap();
@@ -163,6 +163,18 @@ fn an_error_comes_after_what_stands_before_it() {
     let error = frames.places().recv().unwrap().unwrap_err();
     assert!(error.to_string().starts_with("in.fa:3: record p is no nucleotide sequence"), "{error}");
     assert!(frames.places().recv().is_err());
+}
+
+#[test]
+fn records_without_letters_are_bounded_too() {
+    let text = ">r\n".repeat(100_000);
+    let frames = loader(&text, 10, 10, 1 << 20);
+    let records = |places: &[Place]| places.iter().filter(|p| matches!(p, Place::Record(_))).count();
+    let (mut came, wait) = (0, std::time::Duration::from_secs(3));
+    while let Ok(places) = frames.places().recv_timeout(wait) {
+        came += records(&places.unwrap());
+    }
+    assert!((1_000..2_049).contains(&came), "{came} records under way");
 }
 
 #[test]

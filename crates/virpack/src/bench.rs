@@ -108,7 +108,7 @@ pub fn bench<B: Memory + 'static>(
     let token_budget = memory::reserve(&*backend, &shape, &lengths, false, asked)?;
     let engine = Engine { backend: Arc::clone(&backend), model, lengths, token_budget, load: options.load };
     tell(Phase::WarmUp);
-    let first_batch = engine.first_batch()? - begin;
+    let (first, mut rate) = engine.warm_up()?;
     let footprint = backend.footprint(&shape, lengths.max_tokens(), false);
     let sequences = (token_budget / (min_length + 2) + 1) as u64;
     let taken = backend.free()?.zip(free).map(|(now, before)| before.saturating_sub(now));
@@ -116,13 +116,14 @@ pub fn bench<B: Memory + 'static>(
     let mut rounds = Vec::new();
     for _ in 0..options.rounds {
         tell(Phase::Model);
-        let round = engine.run(options.time)?;
+        let round = engine.run(options.time, rate)?;
+        rate = round.tokens_per_second;
         tell(Phase::Ceiling);
         rounds.push(Round { ceiling: products.run(options.time)?, ..round });
     }
     tell(Phase::End);
     let memory = (footprint.bytes(token_budget as u64, sequences), taken);
-    Ok(BenchReport { device: backend.name(), token_budget, first_batch, memory, rounds })
+    Ok(BenchReport { device: backend.name(), token_budget, first_batch: first - begin, memory, rounds })
 }
 
 struct Engine<B: Memory> {
@@ -134,8 +135,8 @@ struct Engine<B: Memory> {
 }
 
 impl<B: Memory + 'static> Engine<B> {
-    fn start(&self, time: Duration) -> Result<AsyncInferenceRunner, Error> {
-        let records = Records::from_reader("made-up records", SyntheticFasta::new(self.load, time, 7))?;
+    fn start(&self, tokens: u64) -> Result<AsyncInferenceRunner, Error> {
+        let records = Records::from_reader("made-up records", SyntheticFasta::new(self.load, tokens, 7))?;
         let packer = GreedyPacker::new(PackerOptions::new(self.token_budget, self.lengths.max_tokens()))?;
         let buffer_size = buffer_size(self.token_budget);
         let options = CollatorOptions { buffer_size, ..CollatorOptions::default() };
@@ -147,27 +148,23 @@ impl<B: Memory + 'static> Engine<B> {
         AsyncInferenceRunner::new(vec![device], loader, options)
     }
 
-    /// When the first batch's results are there.
-    fn first_batch(&self) -> Result<Instant, Error> {
-        let mut runner = self.start(Duration::from_millis(100))?;
+    /// When the first batch's results are there, and how many tokens a second the next ones are.
+    fn warm_up(&self) -> Result<(Instant, f64), Error> {
+        let mut runner = self.start(4 * self.token_budget as u64)?;
         runner.next().transpose()?;
         let first = Instant::now();
-        runner.try_for_each(|finished| finished.map(|_| ()))?;
-        Ok(first)
+        let (tokens, _) = count(&mut runner)?;
+        Ok((first, tokens as f64 / first.elapsed().as_secs_f64()))
     }
 
-    /// From the first results to the last.
-    fn run(&self, time: Duration) -> Result<Round, Error> {
-        let mut runner = self.start(time)?;
+    /// From the first results to the last, of as many records as take `time` at `rate` tokens a second: to the end, as
+    /// a buffer's longest records come first.
+    fn run(&self, time: Duration, rate: f64) -> Result<Round, Error> {
+        let tokens = (rate * time.as_secs_f64()) as u64 + 2 * self.token_budget as u64;
+        let mut runner = self.start(tokens)?;
         runner.next().transpose()?;
         let (begin, busy_before) = (Instant::now(), runner.tallies()[0].busy);
-        let (mut tokens, mut sequences) = (0, 0);
-        for finished in &mut runner {
-            if let Finished::Embeddings { rows, .. } = finished? {
-                sequences += rows.len() as u64;
-                tokens += rows.iter().map(|row| row.length + 2).sum::<u64>();
-            }
-        }
+        let (tokens, sequences) = count(&mut runner)?;
         let seconds = begin.elapsed().as_secs_f64();
         Ok(Round {
             tokens_per_second: tokens as f64 / seconds,
@@ -176,6 +173,18 @@ impl<B: Memory + 'static> Engine<B> {
             ceiling: 0.0,
         })
     }
+}
+
+/// Tokens and sequences of all results to come.
+fn count(runner: &mut AsyncInferenceRunner) -> Result<(u64, u64), Error> {
+    let (mut tokens, mut sequences) = (0, 0);
+    for finished in runner {
+        if let Finished::Embeddings { rows, .. } = finished? {
+            sequences += rows.len() as u64;
+            tokens += rows.iter().map(|row| row.length + 2).sum::<u64>();
+        }
+    }
+    Ok((tokens, sequences))
 }
 
 /// A layer's products with random weights.

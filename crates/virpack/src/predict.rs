@@ -75,7 +75,7 @@ pub struct PredictOptions {
     /// Sequences collected before packing, and within which identical ones are computed once; None: 2,000, or more
     /// where the token budget is large.
     pub buffer_size: Option<usize>,
-    /// Most bases of records that are under way, unless one record alone has more.
+    /// Most bytes of records that are under way, by [`virpack_seq::frames::weight`], unless one record alone has more.
     pub most_waiting: u64,
     /// What is called viral.
     pub rule: Rule,

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io::{self, Read};
 use std::str::FromStr;
-use std::time::{Duration, Instant};
 
 /// How long made-up records are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +49,13 @@ impl FromStr for Load {
     }
 }
 
-/// An endless FASTA file of random proteins, which ends once its time is over.
+/// A FASTA file of random proteins.
 #[derive(Debug)]
 pub struct SyntheticFasta {
     load: Load,
     state: u64,
-    end: Instant,
+    /// Tokens still to be made, special ones included.
+    left: u64,
     records: u64,
     /// Text made and not yet read.
     text: Vec<u8>,
@@ -69,10 +69,9 @@ const LETTERS: &[u8; 32] = b"ACDEFGHIKLMNPQRSTVWYALGVESRTIDPK";
 const AT_ONCE: usize = 64;
 
 impl SyntheticFasta {
-    /// Records of `load` for `time` from now on; other seeds give others.
-    pub fn new(load: Load, time: Duration, seed: u64) -> Self {
-        let end = Instant::now() + time;
-        SyntheticFasta { load, state: seed, end, records: 0, text: Vec::new(), read: 0 }
+    /// Records of `load`, as many as make `tokens` tokens, special ones included; other seeds give others.
+    pub fn new(load: Load, tokens: u64, seed: u64) -> Self {
+        SyntheticFasta { load, state: seed, left: tokens, records: 0, text: Vec::new(), read: 0 }
     }
 
     /// splitmix64.
@@ -103,9 +102,13 @@ impl SyntheticFasta {
         self.text.clear();
         self.read = 0;
         for _ in 0..AT_ONCE {
+            if self.left == 0 {
+                return;
+            }
             self.text.extend_from_slice(format!(">s{}\n", self.records).as_bytes());
             self.records += 1;
             let mut left = self.residues();
+            self.left = self.left.saturating_sub(left as u64 + 2);
             while left > 0 {
                 let (bits, letters) = (self.random(), left.min(12));
                 self.text.extend((0..letters).map(|i| LETTERS[(bits >> (5 * i)) as usize % LETTERS.len()]));
@@ -119,9 +122,6 @@ impl SyntheticFasta {
 impl Read for SyntheticFasta {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         if self.read == self.text.len() {
-            if Instant::now() >= self.end {
-                return Ok(0);
-            }
             self.make();
         }
         let count = (&self.text[self.read..]).read(to)?;
@@ -140,7 +140,7 @@ mod tests {
             [(Load::Orf, 165..=166, 165.3), (Load::Reads, 49..=50, 49.7), (Load::Prot, 30..=1022, 290.0)]
         {
             let mut text = vec![0; 1 << 20];
-            SyntheticFasta::new(load, Duration::from_secs(60), 1).read_exact(&mut text).unwrap();
+            SyntheticFasta::new(load, 1 << 22, 1).read_exact(&mut text).unwrap();
             let text = String::from_utf8(text).unwrap();
             let mut lengths: Vec<usize> =
                 text.lines().filter(|l| !l.starts_with('>')).map(str::len).collect();
@@ -153,12 +153,13 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_with_a_whole_record() {
-        let mut text = String::new();
-        SyntheticFasta::new(Load::Reads, Duration::from_millis(5), 1).read_to_string(&mut text).unwrap();
-        assert!(text.ends_with('\n') && text.lines().count().is_multiple_of(2));
-        let mut none = String::new();
-        SyntheticFasta::new(Load::Reads, Duration::ZERO, 1).read_to_string(&mut none).unwrap();
-        assert!(none.is_empty());
+    fn it_ends_with_the_record_that_makes_its_tokens() {
+        for (tokens, records) in [(0, 0), (1, 1), (102, 2), (50_000, 980)] {
+            let mut text = String::new();
+            SyntheticFasta::new(Load::Reads, tokens, 1).read_to_string(&mut text).unwrap();
+            let found = text.lines().count() / 2;
+            assert!(text.is_empty() || text.ends_with('\n'));
+            assert!(found.abs_diff(records) <= records / 50, "{tokens} tokens: {found} records");
+        }
     }
 }

@@ -158,6 +158,16 @@ fn tell(bar: &RunBar, arguments: &Arguments, told: Told) {
             let tokens = grouped(token_budget as u64);
             bar.say(format_args!("warning: batches have at most {tokens} tokens from here on: {reason}"));
         }
+        Told::Device { name, token_budgets } => {
+            if let Some((takes, option)) = left_out(token_budgets) {
+                bar.say(format_args!("warning: {file} takes {takes} alone: {option} takes no part"));
+            }
+            if !arguments.quiet {
+                let budgets = token_budgets.into_iter().flatten().map(|budget| grouped(budget as u64));
+                let budgets: Vec<String> = budgets.collect();
+                bar.say(format_args!("on {name}, up to {} tokens a batch", budgets.join(" and ")));
+            }
+        }
         _ if arguments.quiet => (),
         Told::Length { asked: Some(_), .. } => (),
         Told::Length { length, classifier: Some(_), .. } => {
@@ -166,11 +176,15 @@ fn tell(bar: &RunBar, arguments: &Arguments, told: Told) {
         Told::Length { length, .. } => {
             bar.say(format_args!("chunks of {length} bases: {file} does not say what it was trained on"));
         }
-        Told::Device { name, token_budgets } => {
-            let budgets: Vec<String> =
-                token_budgets.into_iter().flatten().map(|budget| grouped(budget as u64)).collect();
-            bar.say(format_args!("on {name}, up to {} tokens a batch", budgets.join(" and ")));
-        }
+    }
+}
+
+/// What the classifier takes alone, and the option of the model that it leaves out.
+fn left_out(token_budgets: [Option<usize>; 2]) -> Option<(&'static str, &'static str)> {
+    match token_budgets {
+        [None, Some(_)] => Some(("the peptides' vectors", "--nucleotide-model")),
+        [Some(_), None] => Some(("the nucleotides' vectors", "--protein-model")),
+        _ => None,
     }
 }
 

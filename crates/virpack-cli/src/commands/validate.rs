@@ -33,11 +33,11 @@ pub(crate) struct Arguments {
     token_budget: std::option::Option<usize>,
 
     /// Largest relative difference that passes between packed and alone [default: 1e-5 in f32, 2e-3 in f16, 1.6e-2 in bf16]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = parse_limit)]
     max_packed: Option<f64>,
 
     /// Largest relative difference that passes against float32 [default: 1e-2 in f16, 8e-2 in bf16]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = parse_limit)]
     max_float32: Option<f64>,
 
     /// Records that are listed, the worst first
@@ -65,6 +65,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     options.model = hub::resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(false))?;
     options.lengths = arguments.inputs.lengths_for(&options.model)?;
     let found = validate(&options)?;
+    if found.compared.is_empty() {
+        return Err(Failure::NothingCompared { records: found.records });
+    }
     let mut out = std::io::stdout().lock();
     if arguments.json {
         json(&mut out, &found)?
@@ -75,6 +78,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         0 => Ok(()),
         failed => Err(Failure::Differs { failed, compared: found.compared.len() }),
     }
+}
+
+/// A difference that something can be compared with.
+fn parse_limit(text: &str) -> Result<f64, String> {
+    let limit = text.parse().ok().filter(|limit: &f64| limit.is_finite() && *limit > 0.0);
+    limit.ok_or_else(|| "expected a number above 0".to_owned())
 }
 
 fn table(out: &mut impl Write, found: &Validation, worst: usize) -> std::io::Result<()> {

@@ -8,7 +8,7 @@ use crossbeam_channel::Sender;
 
 use super::credit::Credit;
 use super::unique::Unique;
-use super::{Chunk, Counters, FrameOptions, FramePlace, Place};
+use super::{Chunk, Counters, FrameOptions, FramePlace, Place, weight};
 use crate::batch::{SequenceIndex, Window};
 use crate::chunk::chunks;
 use crate::error::SeqError;
@@ -138,12 +138,12 @@ impl Framing {
     }
 
     fn record(&mut self, record: Arc<Record>) -> Result<(), Stopped> {
-        let bases = record.sequence.len() as u64;
-        if !self.credit.try_take(bases) {
+        let (bases, bytes) = (record.sequence.len() as u64, weight(&record));
+        if !self.credit.try_take(bytes) {
             // What waits for more of its kind must leave now, or nothing would ever be done.
             self.send(true)?;
             let start = Instant::now();
-            self.credit.take(bases)?;
+            self.credit.take(bytes)?;
             self.waited += start.elapsed();
         }
         self.counters.records.fetch_add(1, Relaxed);
@@ -151,12 +151,18 @@ impl Framing {
         self.pending.push(Place::Record(Arc::clone(&record)));
         for chunk in chunks(record.sequence.len(), self.length) {
             self.chunk(&record, chunk);
-            let sides = self.sides.iter().flatten();
-            if self.pending.len() >= AT_ONCE || sides.map(|side| side.slab.len()).max() >= Some(AT_ONCE) {
-                self.send(false)?;
-            }
+            self.send_when_full()?;
         }
         self.pending.push(Place::End);
+        // A record without letters has no chunk.
+        self.send_when_full()
+    }
+
+    fn send_when_full(&mut self) -> Result<(), Stopped> {
+        let sides = self.sides.iter().flatten();
+        if self.pending.len() >= AT_ONCE || sides.map(|side| side.slab.len()).max() >= Some(AT_ONCE) {
+            self.send(false)?;
+        }
         Ok(())
     }
 

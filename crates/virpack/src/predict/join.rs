@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Select, never};
 use virpack_seq::Record;
-use virpack_seq::frames::{Chunk, FrameLoader, NUCLEOTIDES, PEPTIDES, Place};
+use virpack_seq::frames::{Chunk, FrameLoader, NUCLEOTIDES, PEPTIDES, Place, weight};
 
 use super::Told;
 use super::vectors::Vectors;
@@ -45,8 +45,8 @@ pub(super) struct Join<'a> {
     towers: [Option<RunningTower>; 2],
     vectors: [Vectors; 2],
     waiting: VecDeque<Place>,
-    /// Bases of the record whose chunks come.
-    bases: u64,
+    /// What the record weighs whose chunks come.
+    weight: u64,
     /// What has ended: the places, and the results of each model.
     ended: [bool; 3],
     /// Time spent on scores.
@@ -69,7 +69,7 @@ impl<'a> Join<'a> {
             towers,
             vectors,
             waiting: VecDeque::new(),
-            bases: 0,
+            weight: 0,
             ended,
             scoring: Duration::ZERO,
             told: Vec::new(),
@@ -198,11 +198,11 @@ impl<'a> Join<'a> {
     fn done(&mut self, place: Place, scores: &mut impl Iterator<Item = [f32; 2]>) -> Done {
         match place {
             Place::Record(record) => {
-                self.bases = record.sequence.len() as u64;
+                self.weight = weight(&record);
                 Done::Record(record)
             }
             Place::End => {
-                self.frames.done(self.bases);
+                self.frames.done(self.weight);
                 Done::End
             }
             Place::Chunk(Chunk { bases, frames, oldest }) => {

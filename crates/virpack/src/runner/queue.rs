@@ -24,6 +24,8 @@ struct State {
     held: HashMap<Ticket, (usize, Arc<PackedBatch>)>,
     returned: VecDeque<Arc<PackedBatch>>,
     last_ticket: u64,
+    /// Devices that are taking a batch from the loader.
+    taking: usize,
     /// Why the run ends before the input does.
     failure: Option<Error>,
     stopped: bool,
@@ -60,6 +62,7 @@ impl Queue {
             held: HashMap::new(),
             returned: VecDeque::new(),
             last_ticket: 0,
+            taking: 0,
             failure: None,
             stopped: false,
         };
@@ -80,23 +83,31 @@ impl Queue {
             if let Some(batch) = state.returned.pop_front() {
                 return Work::Batch(state.hold(device, batch));
             }
+            // From here to `hold` a batch is on no device: nobody may think that all is done.
+            state.taking += 1;
         }
-        let loaded = match self.loader.poll() {
-            Poll::Ready(loaded) => loaded,
-            Poll::Pending if empty => self.loader.receive(),
-            // What is done must not wait for a batch that may wait for it.
-            Poll::Pending => return Work::Drain,
+        let polled = match self.loader.poll() {
+            Poll::Pending if empty => Poll::Ready(self.loader.receive()),
+            polled => polled,
         };
-        match loaded {
-            Some(Ok(Loaded::Batch(batch))) => Work::Batch(self.state().hold(device, Arc::new(batch))),
-            Some(Ok(Loaded::Skipped(records))) => Work::Skipped(records),
-            Some(Err(error)) => {
+        let mut state = self.state();
+        state.taking -= 1;
+        self.changed.notify_all();
+        match polled {
+            // What is done must not wait for a batch that may wait for it.
+            Poll::Pending => Work::Drain,
+            Poll::Ready(Some(Ok(Loaded::Batch(batch)))) => Work::Batch(state.hold(device, Arc::new(batch))),
+            Poll::Ready(Some(Ok(Loaded::Skipped(records)))) => Work::Skipped(records),
+            Poll::Ready(Some(Err(error))) => {
                 // The good batches before the error are still run.
-                self.state().failure = Some(error.into());
+                state.failure = Some(error.into());
                 Work::Drain
             }
-            None if !empty => Work::Drain,
-            None => self.wait_for_others(device),
+            Poll::Ready(None) if !empty => Work::Drain,
+            Poll::Ready(None) => {
+                drop(state);
+                self.wait_for_others(device)
+            }
         }
     }
 
@@ -110,7 +121,7 @@ impl Queue {
             if let Some(batch) = state.returned.pop_front() {
                 return Work::Batch(state.hold(device, batch));
             }
-            if state.held.is_empty() {
+            if state.held.is_empty() && state.taking == 0 {
                 return Work::End;
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);

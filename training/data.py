@@ -1,0 +1,450 @@
+"""Reads the data, splits them by virus and genome, cuts chunks as `virpack predict` does, and writes shards.
+
+    python3 training/data.py --data ../shared/data --out SHARDS
+
+README.md beside this file says what each step decides and why. Everything is drawn with one fixed seed.
+"""
+import argparse
+import collections
+import json
+import pathlib
+import random
+import re
+import time
+
+import numpy as np
+
+import sequences as seq
+
+SEED = 2026
+TRAIN, VALIDATION, TEST, PROPHAGE = range(4)
+SPLITS = ["train", "validation", "test", "prophage-like"]
+SHARE = {TEST: 0.20, VALIDATION: 0.07}
+# Group: class, share of its class in training, most chunks in training.
+GROUPS = {
+    "plant virus": (1, 0.35, 60_000),
+    "human virus": (1, 0.10, 20_000),
+    "phage": (1, 0.35, 60_000),
+    "refseq virus": (1, 0.20, 60_000),
+    "bacteria": (0, 0.35, 60_000),
+    "archaea": (0, 0.10, 15_000),
+    "human": (0, 0.22, 25_000),
+    "fungi": (0, 0.10, 15_000),
+    "protozoa": (0, 0.08, 12_000),
+    "refseq cell": (0, 0.15, 60_000),
+}
+NAMES = list(GROUPS)
+MOST_HELD_OUT = {TEST: 3_000, VALIDATION: 800, PROPHAGE: 3_000}
+LENGTHS = (500, 300)
+REGION = 500_000
+
+# Near-duplicates: canonical 21-mers, one in 4 of them; a training chunk with a tenth of them held out goes.
+K, ONE_IN, MOST_CONTAINED = 21, 4, 0.10
+# Viruses that share this much of the smaller one's sketch (one 21-mer in 16) are one virus.
+SKETCH, SAME_VIRUS = 16, 0.10
+# Prophages: residue 9-mers (one in 2) that a chunk's six frames share with phage proteins, or 21-mers with phages.
+RESIDUE_K, RESIDUE_ONE_IN, PROPHAGE_KMERS = 9, 2, 6
+PROPHAGE_NUCLEOTIDES = 0.20
+PROPHAGE_WINDOW, PROPHAGE_SHARE = 20_000, 0.15
+# Proteins that share so many residue 9-mers (one in 2) with held-out chunks are left out.
+PROTEIN_KMERS = 3
+
+# Of the viruses of people only the genus is certain enough to split by; which are held out is fixed here.
+GENERA = [
+    ("ebola", "Ebolavirus", TRAIN), ("EBOV", "Ebolavirus", TRAIN), ("G5012", "Ebolavirus", TRAIN),
+    ("KJ660346", "Ebolavirus", TRAIN), ("Lassa", "Mammarenavirus", TRAIN), ("LASV", "Mammarenavirus", TRAIN),
+    ("Influenza", "Alphainfluenzavirus", TRAIN), ("herpesvirus 3", "Varicellovirus", TRAIN),
+    ("Hepatitis C", "Hepacivirus", VALIDATION), ("HIV", "Lentivirus", TEST), ("hinovirus", "Enterovirus", TEST),
+    ("polio", "Enterovirus", TEST), ("Coxsackie", "Enterovirus", TEST), ("RBV16", "Lyssavirus", TEST),
+    ("JQ685920", "Lyssavirus", TEST), ("Orungo", "Orbivirus", TEST),
+]  # fmt: skip
+ARCHAEAL_ASSEMBLIES = {"GCF_000016385", "GCF_000145295"}
+
+Record = collections.namedtuple("Record", "group key name bases")
+
+
+def stem(name):
+    """A virus's name without what tells relatives apart: bracketed parts, numbers, single letters, kinds of satellite."""
+    name = re.sub(r"\(.*?\)|\[.*?\]", " ", name)
+    words = [w for w in re.split(r"[\s\-_/,]+", name.lower()) if w]
+    noise = {"alphasatellite", "betasatellite", "satellite", "rna", "dna", "virus", "associated", "strain"}
+    kept = [w for w in words if w not in noise and not re.fullmatch(r"[a-z]?\d*|[ivx]+|alpha|beta|gamma|delta", w)]
+    return " ".join(kept[:3]) or " ".join(words)
+
+
+def fasta(path):
+    """Header and letters of each record."""
+    import gzip
+
+    header, lines = None, []
+    with (gzip.open if str(path).endswith(".gz") else open)(path, "rb") as file:
+        for line in file:
+            if line.startswith(b">"):
+                if header is not None:
+                    yield header, b"".join(lines)
+                header, lines = line[1:].decode(errors="replace").strip(), []
+            else:
+                lines.append(line.strip())
+    if header is not None:
+        yield header, b"".join(lines)
+
+
+def records(data):
+    """Every nucleotide record with its group and what it is split by, and the splits that are fixed beforehand."""
+    nucleotide, training = data / "nucleotide", data / "training"
+    fixed, out = {}, []
+
+    def add(group, key, name, letters):
+        out.append(Record(group, f"{group}:{key}", name, seq.encode(letters)))
+
+    for header, letters in fasta(nucleotide / "plant_viruses.fasta.gz"):
+        name, species = header.split(maxsplit=1)
+        add("plant virus", stem(species.split(" | ")[0]), name, letters)
+    seen = set()
+    for path in sorted((training / "viral_ngs").iterdir()):
+        for header, letters in fasta(path):
+            if letters in seen or len(set(letters.upper())) < 4:
+                continue
+            seen.add(letters)
+            if "Tomato mosaic" in header:
+                add("plant virus", stem("Tomato mosaic virus"), header.split()[0], letters)
+                continue
+            genus, split = next((g, s) for word, g, s in GENERA if word.lower() in header.lower())
+            fixed[f"human virus:{genus}"] = split
+            add("human virus", genus, header.split()[0], letters)
+    for header, letters in fasta(training / "labelled/marvel_phage.fasta.gz"):
+        add("phage", header.split("|")[0], header.split()[0], letters)
+    for header, letters in fasta(nucleotide / "lambda_phage.fa.gz"):
+        add("phage", "NC_001416", header.split()[0], letters)
+    for header, letters in fasta(training / "labelled/virosense_v1.fasta.gz"):
+        kind, accession = re.match(r"(vir|cel)_(.*?)\.\d+_f", header).groups()
+        add("refseq virus" if kind == "vir" else "refseq cell", accession, header.split()[0], letters)
+    for path in sorted((training / "prokaryotes").iterdir()):
+        assembly = path.name.split(".")[0]
+        group = "archaea" if assembly in ARCHAEAL_ASSEMBLIES else "bacteria"
+        for header, letters in fasta(path):
+            add(group, assembly, header.split()[0], letters)
+    for path in sorted([*nucleotide.iterdir(), *training.glob("*.fa*")]):
+        group = next((g for g in ("archaea", "bacteria") if path.name.startswith(g)), None)
+        if re.match("ecoli|hpylori|saureus|vcholerae", path.name):
+            group = "bacteria"
+        if group:
+            for header, letters in fasta(path):
+                add(group, path.name.split(".")[0], header.split()[0], letters)
+    for header, letters in fasta(training / "labelled/marvel_bacteria.fasta.gz"):
+        add("bacteria", header.split("|")[0], header.split()[0], letters)
+    for header, letters in fasta(nucleotide / "human_scaffolds_1Mb.fa.gz"):
+        add("human", header.split()[0], header.split()[0], letters)
+    for group, name in ("human", "human_chrX_part.fa.gz"), ("protozoa", "plasmodium_falciparum.fa.gz"), (
+        "fungi", "ustilago_maydis_genome.fasta.gz"):  # fmt: skip
+        for header, letters in fasta(training / name):
+            for start in range(0, len(letters), REGION):
+                contig = header.split()[0]
+                key = f"{contig}/{start // REGION}" if group == "human" else contig
+                add(group, key, f"{contig}/{start}", letters[start : start + REGION])
+    return out, fixed
+
+
+def sketch(record, one_in):
+    return np.unique(seq.kmers(record.bases, K, one_in))
+
+
+def same_viruses(all_records):
+    """The component of each key: viruses that share k-mers are one, whatever they are called."""
+    parent = {}
+
+    def find(key):
+        while parent.setdefault(key, key) != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    sketches = collections.defaultdict(list)
+    for record in all_records:
+        find(record.key)
+        if GROUPS[record.group][0]:
+            sketches[record.key].append(sketch(record, SKETCH))
+    keys = list(sketches)
+    sketches = [np.unique(np.concatenate(sketches[key])) for key in keys]
+    hashes = np.concatenate(sketches)
+    owners = np.repeat(np.arange(len(keys)), [len(s) for s in sketches])
+    order = np.argsort(hashes, kind="stable")
+    hashes, owners = hashes[order], owners[order]
+    shared = collections.Counter()
+    bounds = np.flatnonzero(np.diff(hashes)) + 1
+    for group in np.split(owners, bounds):
+        if 1 < len(group) <= 200:
+            shared.update((a, b) for i, a in enumerate(group) for b in group[i + 1 :])
+    # A name split over sources by its accession (phages, RefSeq fragments) is one too.
+    for (a, b), count in shared.items():
+        if count >= max(3, SAME_VIRUS * min(len(sketches[a]), len(sketches[b]))):
+            parent[find(keys[a])] = find(keys[b])
+    by_accession = {}
+    for key in keys:
+        group, _, accession = key.partition(":")
+        if group in ("phage", "refseq virus"):
+            parent[find(key)] = find(by_accession.setdefault(accession, key))
+    return {key: find(key) for key in parent}
+
+
+def split(all_records, component, fixed):
+    """The split of each component, group by group, by bases."""
+    size, groups = collections.Counter(), collections.defaultdict(set)
+    for record in all_records:
+        size[component[record.key]] += len(record.bases)
+        groups[record.group].add(component[record.key])
+    chosen = {component[key]: where for key, where in fixed.items()}
+    for group in NAMES:
+        own = sorted(groups[group] - set(chosen))
+        random.Random(f"{SEED} {group}").shuffle(own)
+        total = sum(size[c] for c in groups[group])
+        # One virus or genome shall not be all of a held-out set, where there are enough of them.
+        most = 0.05 * total if len(own) > 40 else total
+        for where in (TEST, VALIDATION):
+            held = sum(size[c] for c in groups[group] if chosen.get(c) == where)
+            for c in own:
+                if held >= SHARE[where] * total or (group == "human virus"):
+                    break
+                if c not in chosen and size[c] <= most:
+                    chosen[c], held = where, held + size[c]
+    return {c: chosen.get(c, TRAIN) for c in size}
+
+
+def cut(record, length):
+    """Starts of the chunks of full length without other letters, and how many there are of any kind."""
+    places = seq.reference.chunks(len(record.bases), length)
+    odd = np.concatenate(([0], np.cumsum(record.bases == seq.OTHER)))
+    starts = [a for a, b in places if b - a == length and odd[b] == odd[a]]
+    return np.array(starts, np.int64), len(places)
+
+
+def phage_proteins(data):
+    out = []
+    for header, letters in fasta(data / "training/phage_proteomes.faa.gz"):
+        out.append(seq.RESIDUE[np.frombuffer(letters.rstrip(b"*"), np.uint8)])
+    return out
+
+
+def prophage_like(all_records, proteins):
+    """For each record of prokaryotes, which places of it look like a phage: a list of (start, end)."""
+    proteome = np.unique(np.concatenate([seq.residue_kmers(p, RESIDUE_K, RESIDUE_ONE_IN) for p in proteins]))
+    phages = [sketch(r, ONE_IN) for r in all_records if r.group in ("phage", "refseq virus")]
+    phages = np.unique(np.concatenate(phages))
+    masked = {}
+    for i, record in enumerate(all_records):
+        if record.group not in ("bacteria", "archaea", "refseq cell"):
+            continue
+        step, size = 500, len(record.bases)
+        residues, nucleotides, sampled = (np.zeros(size // step + 1, np.int64) for _ in range(3))
+        for frame, ids in enumerate(seq.translations(record.bases[None])):
+            hashes, places = seq.placed_residue_kmers(ids[0], RESIDUE_K, RESIDUE_ONE_IN)
+            places = frame % 3 + 3 * places[seq.contained(proteome, hashes)]
+            places = places if frame < 3 else size - 1 - places
+            residues += np.bincount(places // step, minlength=len(residues))
+        hashes, places = seq.placed_kmers(record.bases, K, ONE_IN)
+        sampled += np.bincount(places // step, minlength=len(sampled))
+        nucleotides += np.bincount(places[seq.contained(phages, hashes)] // step, minlength=len(sampled))
+        flags = (residues >= PROPHAGE_KMERS) | (nucleotides > PROPHAGE_NUCLEOTIDES * np.maximum(sampled, 1))
+        # A region is masked whole where enough of it is flagged: the genes between known ones are the phage's too.
+        window = PROPHAGE_WINDOW // step
+        if len(flags) >= window:
+            dense = np.convolve(flags, np.ones(window), "same") >= PROPHAGE_SHARE * window
+            dense &= np.convolve(flags, np.ones(9), "same") > 0
+            flags = flags | dense
+        if flags.any():
+            masked[i] = [(p * step, (p + 1) * step) for p in np.flatnonzero(flags).tolist()]
+    return masked
+
+
+def overlaps(starts, length, places):
+    """Which chunks have a base in the places."""
+    if not places or not len(starts):
+        return np.zeros(len(starts), bool)
+    edges = np.array(places)
+    first = np.searchsorted(edges[:, 1], starts, side="right")
+    inside = first < len(edges)
+    return inside & (edges[np.minimum(first, len(edges) - 1), 0] < starts + length)
+
+
+def take(chunks, most, rng):
+    """At most so many chunks, the keys by turns, so that no large genome crowds out the others."""
+    if len(chunks) <= most:
+        return chunks
+    by_key = collections.defaultdict(list)
+    for chunk in chunks:
+        by_key[chunk[0]].append(chunk)
+    for own in by_key.values():
+        rng.shuffle(own)
+    kept, level = [], 0
+    rows = sorted(by_key.values(), key=len)
+    # The level that fills `most`: small genomes give all they have.
+    left, room = len(rows), most
+    for own in rows:
+        level = room // left
+        if len(own) > level:
+            break
+        room, left = room - len(own), left - 1
+    for own in rows:
+        kept += own[: max(level, 1)]
+    return sorted(kept[:most] if len(kept) > most else kept)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=pathlib.Path, required=True)
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    began = time.time()
+
+    def say(*words):
+        print(f"[{time.time() - began:6.1f} s]", *words, flush=True)
+
+    all_records, fixed = records(args.data)
+    say(f"{len(all_records)} records, {sum(len(r.bases) for r in all_records) / 1e6:.1f} Mb")
+    component = same_viruses(all_records)
+    where = split(all_records, component, fixed)
+    say(f"{len(component)} keys, {len(set(component.values()))} components")
+    proteins = phage_proteins(args.data)
+    masked = prophage_like(all_records, proteins)
+    say(f"prophage-like places in {len(masked)} records")
+
+    counts = collections.Counter()
+    chosen = {}
+    for length in LENGTHS:
+        candidates = collections.defaultdict(list)
+        for i, record in enumerate(all_records):
+            split_of = where[component[record.key]]
+            if split_of == TRAIN and length != LENGTHS[0]:
+                continue
+            starts, cut_in_all = cut(record, length)
+            # Fragments shorter than a chunk are chunks of their own in predict; the trainer takes whole ones only.
+            counts[length, record.group, "not whole or other letters"] += cut_in_all - len(starts)
+            is_masked = overlaps(starts, length, masked.get(i))
+            for start, prophage in zip(starts.tolist(), is_masked.tolist()):
+                candidates[record.group, PROPHAGE if prophage else split_of].append(
+                    (component[record.key], i, start, split_of)
+                )
+        for group, (_, _, most) in GROUPS.items():
+            for which in (TRAIN, VALIDATION, TEST, PROPHAGE):
+                own = candidates[group, which]
+                counts[length, group, f"{SPLITS[which]} before caps"] = len(own)
+                if which == PROPHAGE:  # told of, never trained on: only those of held-out genomes are scored
+                    own = [c for c in own if c[3] == TEST]
+                rng = random.Random(f"{SEED} {group} {which} {length}")
+                limit = most * 2 if which == TRAIN else MOST_HELD_OUT[which]
+                chosen[length, group, which] = take(own, limit, rng)
+    say("chunks drawn; near-duplicates")
+
+    held = []
+    for i, record in enumerate(all_records):
+        if where[component[record.key]] != TRAIN:
+            held.append(sketch(record, ONE_IN))
+    held = np.unique(np.concatenate(held))
+    say(f"{len(held)} held-out k-mers")
+    for group, (_, _, most) in GROUPS.items():
+        kept = []
+        for chunk in chosen[LENGTHS[0], group, TRAIN]:
+            _, i, start, _ = chunk
+            hashes = seq.kmers(all_records[i].bases[start : start + LENGTHS[0]], K, ONE_IN)
+            if seq.contained(held, hashes).sum() < MOST_CONTAINED * max(1, len(hashes)):
+                kept.append(chunk)
+        counts[LENGTHS[0], group, "near-duplicates removed"] = len(chosen[LENGTHS[0], group, TRAIN]) - len(kept)
+        chosen[LENGTHS[0], group, TRAIN] = take(kept, most, random.Random(f"{SEED} {group} last"))
+
+    keys = sorted({component[r.key] for r in all_records})
+    number = {key: n for n, key in enumerate(keys)}
+    shards = {}
+    for length in LENGTHS:
+        rows = [
+            (all_records[i].bases[start : start + length], NAMES.index(group), which, number[key], i, start)
+            for (cut_to, group, which), own in chosen.items()
+            if cut_to == length
+            for key, i, start, _ in own
+        ]
+        bases = np.stack([row[0] for row in rows])
+        check(bases[:: max(1, len(bases) // 200)])
+        group = np.array([row[1] for row in rows], np.uint8)
+        shards[length] = bases, group, np.array([row[2] for row in rows], np.uint8)
+        np.savez_compressed(
+            args.out / f"chunks_{length}.npz",
+            bases=seq.pack(bases),
+            group=group,
+            viral=np.array([GROUPS[n][0] for n in NAMES], np.uint8)[group],
+            split=shards[length][2],
+            key=np.array([row[3] for row in rows], np.uint32),
+            record=np.array([row[4] for row in rows], np.uint32),
+            start=np.array([row[5] for row in rows], np.uint32),
+        )
+    say("chunks written; proteins")
+    write_proteins(args, proteins, shards, counts, say)
+    facts = {
+        "seed": SEED, "groups": NAMES, "classes": [GROUPS[n][0] for n in NAMES], "splits": SPLITS,
+        "weights": [GROUPS[n][1] for n in NAMES], "keys": keys, "records": [r.name for r in all_records],
+        "counts": {" | ".join(map(str, key)): n for key, n in sorted(counts.items(), key=str)},
+    }  # fmt: skip
+    (args.out / "facts.json").write_text(json.dumps(facts))
+    table(shards, chosen, counts)
+    say(f"{sum(p.stat().st_size for p in args.out.iterdir()) / 2**20:.1f} MiB in {args.out}")
+
+
+def check(bases):
+    """The frames of chunks, here and in dev/frames.py, are the same."""
+    letters = np.array(list("TCAG"))
+    for row in bases:
+        plain = [(name, peptide) for name, _, peptide in seq.reference.frames("".join(letters[row]))]
+        here = [
+            (f"{'FR'[i // 3]}{i % 3 + 1}", "".join(seq.ALPHABET[t] for t in ids[0]))
+            for i, ids in enumerate(seq.translations(row[None]))
+            if (ids != seq.STOP).all()
+        ]
+        assert plain == here, (plain, here)
+
+
+def write_proteins(args, phages, shards, counts, say):
+    """UniProt's and the phages' proteins without those close to held-out chunks, as ESM-2 ids one after another."""
+    held = []
+    for bases, _, which in shards.values():
+        for part in np.array_split(bases[which != TRAIN], 40):
+            held += [seq.residue_kmers(ids, RESIDUE_K, RESIDUE_ONE_IN) for ids in seq.translations(part)]
+    held = np.unique(np.concatenate(held))
+    uniprot = list(fasta(args.data / "proteins/uniprot_20k.fasta.gz"))
+    viral = [1] * len(phages) + [int(bool(re.search("virus|phage|viridae", h.split("OS=")[-1]))) for h, _ in uniprot]
+    proteins = phages + [seq.RESIDUE[np.frombuffer(letters, np.uint8)] for _, letters in uniprot]
+    kept = []
+    for i, protein in enumerate(proteins):
+        name = "phage proteome" if i < len(phages) else "UniProt viral" if viral[i] else "UniProt cellular"
+        if len(protein) < 30:
+            counts["proteins", name, "shorter than 30"] += 1
+        elif seq.contained(held, seq.residue_kmers(protein, RESIDUE_K, RESIDUE_ONE_IN)).sum() >= PROTEIN_KMERS:
+            counts["proteins", name, "near held-out chunks"] += 1
+        else:
+            counts["proteins", name, "kept"] += 1
+            kept.append(i)
+    np.savez_compressed(
+        args.out / "proteins.npz",
+        residues=np.concatenate([proteins[i] for i in kept]),
+        lengths=np.array([len(proteins[i]) for i in kept], np.uint32),
+        viral=np.array([viral[i] for i in kept], np.uint8),
+        phage=np.array([i < len(phages) for i in kept]),
+    )
+
+
+def table(shards, chosen, counts):
+    """The counts, as README.md shows them."""
+    print("\n| group | class | " + " | ".join(f"{s} {n}" for n in LENGTHS for s in SPLITS[n != 500 :]) + " | keys train / val / test | near-duplicates removed | prophage-like of all |")
+    print("| --- " * 12 + "|")
+    for group, (viral, _, _) in GROUPS.items():
+        cells = [len(chosen[n, group, s]) for n in LENGTHS for s in range(n != 500, 4)]
+        keys = [len({c[0] for c in chosen[500, group, s]}) for s in (TRAIN, VALIDATION, TEST)]
+        print(
+            f"| {group} | {'viral' if viral else 'cellular'} | {' | '.join(map(str, cells))} | {' / '.join(map(str, keys))} "
+            f"| {counts[500, group, 'near-duplicates removed']} | {counts[500, group, 'prophage-like before caps']} |"
+        )
+    for key, n in sorted(counts.items(), key=str):
+        if key[0] == "proteins":
+            print(*key[1:], n)
+
+
+if __name__ == "__main__":
+    main()
