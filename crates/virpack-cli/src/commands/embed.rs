@@ -81,7 +81,8 @@ enum Pooling {
     Cls,
     /// The largest value of each dimension over the residues
     Max,
-    /// They do not: every residue keeps its own, [residues, hidden] for each record; not for .npy
+    /// They do not: every residue keeps its own, [residues, hidden] for each record (of DNABERT-S every token); not for
+    /// .npy
     None,
 }
 

@@ -40,14 +40,14 @@ impl Safetensors {
     /// Opens the first file and the table of ids.
     pub(super) fn create(target: &Path, layout: Layout, shard_bytes: u64) -> Result<Self, OutputError> {
         let ids = TextTable::create(&target.with_extension("ids.txt"))?;
-        let open = Shard::create(target)?;
+        let open = Shard::create(target, &layout)?;
         let (target, closed, bytes) = (target.to_path_buf(), Vec::new(), Vec::new());
         Ok(Safetensors { target, ids, layout, shard_bytes, rows: 0, closed, open, bytes })
     }
 
     /// Goes on in another file.
     fn next_shard(&mut self) -> Result<(), OutputError> {
-        let full = std::mem::replace(&mut self.open, Shard::create(&self.target)?);
+        let full = std::mem::replace(&mut self.open, Shard::create(&self.target, &self.layout)?);
         let closed = close(full, &self.layout, &self.closed, self.rows, &part(self.closed.len()))?;
         self.closed.push(closed);
         Ok(())
@@ -104,7 +104,7 @@ fn close(
         let first = before.last().map_or(0, |closed| closed.end);
         shard.tensor(table, layout, end - first, bytes);
     }
-    Ok(Closed { aside: shard.finish(&layout.about)?, bytes, end })
+    Ok(Closed { aside: shard.finish()?, bytes, end })
 }
 
 /// The tensor of a row of the output.

@@ -140,7 +140,8 @@ impl ObjectHeader {
     fn message(&mut self, kind: u16, data: &[u8]) {
         let size = data.len().next_multiple_of(8);
         self.messages.extend(kind.to_le_bytes());
-        self.messages.extend((size as u16).to_le_bytes());
+        let size_field = u16::try_from(size).expect("texts stand in the heap, and names are short");
+        self.messages.extend(size_field.to_le_bytes());
         self.messages.extend([0; 4]);
         self.messages.extend(data);
         self.messages.resize(self.messages.len() + size - data.len(), 0);

@@ -31,6 +31,8 @@ pub(super) struct Shard {
     /// The data, while they are few.
     held: Option<Vec<u8>>,
     bytes: u64,
+    /// The facts about the run, as JSON.
+    about: String,
     /// The tensors' entries in the header, and where the next tensor begins.
     entries: String,
     next: u64,
@@ -38,10 +40,15 @@ pub(super) struct Shard {
 
 impl Shard {
     /// Opens the file; its name may change before it gets it.
-    pub(super) fn create(target: &Path) -> Result<Shard, OutputError> {
+    pub(super) fn create(target: &Path, layout: &Layout) -> Result<Shard, OutputError> {
+        let about = Value::Object(about::object(&layout.about)).to_string();
+        if about.len() > ABOUT {
+            let source = format!("facts about the run in {} bytes, and room for {ABOUT}", about.len()).into();
+            return Err(OutputError::Encode { path: target.to_path_buf(), source });
+        }
         let (aside, file) = Aside::create(target)?;
         let out = BufWriter::with_capacity(BUFFER, file);
-        Ok(Shard { aside, out, held: Some(Vec::new()), bytes: 0, entries: String::new(), next: 0 })
+        Ok(Shard { aside, out, held: Some(Vec::new()), bytes: 0, about, entries: String::new(), next: 0 })
     }
 
     /// Bytes of data so far.
@@ -89,16 +96,12 @@ impl Shard {
     }
 
     /// Writes the header and makes the file whole on disk.
-    pub(super) fn finish(mut self, about: &[(String, String)]) -> Result<Aside, OutputError> {
-        let about = Value::Object(about::object(about));
-        let mut header = format!(r#"{{"__metadata__":{about}{}}}"#, self.entries);
+    pub(super) fn finish(mut self) -> Result<Aside, OutputError> {
+        let mut header = format!(r#"{{"__metadata__":{}{}}}"#, self.about, self.entries);
         // Data begin at a multiple of eight.
         let length = if self.held.is_some() { header.len().next_multiple_of(8) } else { ROOM - 8 };
-        if header.len() > length {
-            let source = format!("a header of {} bytes, and room for {length}", header.len()).into();
-            return Err(OutputError::Encode { path: self.aside.target().to_path_buf(), source });
-        }
-        header.extend(std::iter::repeat_n(' ', length - header.len()));
+        let blanks = length.checked_sub(header.len()).expect("a file is full before its header is");
+        header.extend(std::iter::repeat_n(' ', blanks));
         let mut fill_in = || {
             self.out.seek(SeekFrom::Start(0))?;
             self.out.write_all(&(length as u64).to_le_bytes())?;

@@ -310,3 +310,14 @@ fn a_record_without_rows_or_with_half_a_row_is_refused() {
     }
     out.write(row(0, "a"), &[1.0; 4]).unwrap();
 }
+
+#[test]
+fn facts_that_have_no_room_are_refused_before_the_first_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let metadata = vec![("virpack.model".to_owned(), "x".repeat(1 << 20))];
+    let options = OutputOptions { metadata, ..Default::default() };
+    let error = create(&directory.path().join("emb.safetensors"), 1, options.clone()).err().unwrap();
+    assert!(matches!(error, OutputError::Encode { .. }), "{error}");
+    assert!(names(&directory).is_empty());
+    create(&directory.path().join("emb.h5"), 1, options).unwrap().finish(0).unwrap();
+}
