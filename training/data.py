@@ -6,6 +6,7 @@ README.md beside this file says what each step decides and why. Everything is dr
 """
 import argparse
 import collections
+import itertools
 import json
 import pathlib
 import random
@@ -289,6 +290,18 @@ def take(chunks, most, rng):
     return sorted(kept[:most] if len(kept) > most else kept)
 
 
+def shares_held(chunks, held, block=2_000):
+    """Of each chunk, the share of its sampled k-mers that are held out; many chunks at a time, one letter apart."""
+    while part := list(itertools.islice(chunks, block)):
+        size = len(part[0]) + 1
+        apart = np.full((len(part), size), seq.OTHER, np.uint8)
+        apart[:, :-1] = part
+        hashes, places = seq.placed_kmers(apart.ravel(), K, ONE_IN)
+        sampled = np.bincount(places // size, minlength=len(part))
+        found = np.bincount(places[seq.contained(held, hashes)] // size, minlength=len(part))
+        yield from found / np.maximum(sampled, 1)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=pathlib.Path, required=True)
@@ -343,13 +356,10 @@ def main():
     held = np.unique(np.concatenate(held))
     say(f"{len(held)} held-out k-mers")
     for group, (_, _, most) in GROUPS.items():
-        kept = []
-        for chunk in chosen[LENGTHS[0], group, TRAIN]:
-            _, i, start, _ = chunk
-            hashes = seq.kmers(all_records[i].bases[start : start + LENGTHS[0]], K, ONE_IN)
-            if seq.contained(held, hashes).sum() < MOST_CONTAINED * max(1, len(hashes)):
-                kept.append(chunk)
-        counts[LENGTHS[0], group, "near-duplicates removed"] = len(chosen[LENGTHS[0], group, TRAIN]) - len(kept)
+        own = chosen[LENGTHS[0], group, TRAIN]
+        bases = (all_records[i].bases[start : start + LENGTHS[0]] for _, i, start, _ in own)
+        kept = [chunk for chunk, share in zip(own, shares_held(bases, held)) if share < MOST_CONTAINED]
+        counts[LENGTHS[0], group, "near-duplicates removed"] = len(own) - len(kept)
         chosen[LENGTHS[0], group, TRAIN] = take(kept, most, random.Random(f"{SEED} {group} last"))
 
     keys = sorted({component[r.key] for r in all_records})
