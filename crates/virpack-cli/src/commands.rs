@@ -13,11 +13,27 @@ pub(crate) mod predict;
 pub(crate) mod validate;
 
 use crate::failure::INTERRUPTED;
+use crate::text::say;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Ctrl-C or a signal to stop then removes what a run has begun: without a handler its temporary files would stay.
 pub(crate) fn clean_up_when_interrupted() {
     let _ = ctrlc::set_handler(|| {
         virpack::output::abandon_all();
-        std::process::exit(INTERRUPTED);
+        std::process::exit(INTERRUPTED.into());
+    });
+}
+
+/// As [`clean_up_when_interrupted`], but once `keeps` is set the first time sets `stop`: what is under way is finished and
+/// kept.
+pub(crate) fn stop_when_interrupted(stop: Arc<AtomicBool>, keeps: Arc<AtomicBool>) {
+    let _ = ctrlc::set_handler(move || {
+        if keeps.load(Ordering::SeqCst) && !stop.swap(true, Ordering::SeqCst) {
+            say("interrupted: the batches under way are finished and kept; once more to stop at once");
+            return;
+        }
+        virpack::output::abandon_all();
+        std::process::exit(INTERRUPTED.into());
     });
 }

@@ -1,24 +1,29 @@
 //! Sequence files to a file of embeddings: the straight line.
 
+mod results;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use virpack_device::{Cpu, Pool};
+use virpack_device::{Cpu, Dtype, Pool};
 use virpack_seq::{
     AsyncDataLoader, CollatorOptions, GreedyPacker, Input, LengthCounts, LengthPolicy, LoaderOptions,
-    LongRecords, PackStats, PackerOptions, Records, VarlenCollator,
+    LongRecords, PackStats, PackerOptions, RecordSet, Records, VarlenCollator,
 };
 
 use crate::Error;
+use crate::checkpoint::{CheckpointOptions, Found, Identity, ResumeError, Resumed};
 use crate::devices::{DeviceOptions, Devices};
 use crate::memory::Memory;
 use crate::model::ModelConfig;
 use crate::model::checksum::{Summing, sum_of_all};
 use crate::model::weights::Weights;
-use crate::output::{self, EmbeddingWriter, OutputDtype, OutputFormat, OutputOptions, Written};
+use crate::output::{self, OutputDtype, OutputFormat, OutputOptions, Written};
 use crate::ready::{self, Ready};
-use crate::runner::{self, AsyncInferenceRunner, DeviceTally, Finished, RunnerOptions};
+use crate::runner::{AsyncInferenceRunner, DeviceTally, Finished, RunnerOptions};
+use results::Results;
 
 /// Records collected before packing unless asked otherwise: where the token budget is large, as many as make two and a
 /// half batches of short peptides (some 50 tokens), as fewer pack worse.
@@ -57,7 +62,11 @@ pub struct EmbedOptions {
     pub device: DeviceOptions,
     /// How long a device may hold a batch without giving one back before it is given up; None: for ever.
     pub device_timeout: Option<Duration>,
-    /// Replace an output that exists.
+    /// Keep what is finished in `OUT.partial` while the run goes on, where the inputs are files; None: do not.
+    pub checkpoint: Option<CheckpointOptions>,
+    /// Once set, the batches in flight are finished and kept, and the run ends with [`Error::Interrupted`].
+    pub stop: Arc<AtomicBool>,
+    /// Replace an output that exists, and the parts of an unfinished run.
     pub force: bool,
 }
 
@@ -85,6 +94,8 @@ pub enum Told {
         /// What went wrong.
         reason: String,
     },
+    /// From here on what is finished is kept, and the run can be told to stop.
+    Kept(Resumed),
     /// How far the run is; after each batch.
     Progress(Progress),
 }
@@ -109,8 +120,10 @@ pub struct Summary {
     pub lengths: LengthCounts,
     /// How well the batches were filled.
     pub packing: Option<PackStats>,
-    /// Tokens, special ones included.
+    /// Tokens that this run has computed, special ones included.
     pub tokens: u64,
+    /// Records that an earlier run had finished.
+    pub resumed: u64,
     /// From the first record to the finished file, without loading the model.
     pub elapsed: Duration,
     /// Time the device waited for data.
@@ -147,59 +160,74 @@ pub fn embed_on<B: Memory + 'static>(
     mut tell: impl FnMut(Told),
 ) -> Result<Summary, Error> {
     let records = virpack_seq::reader::open(&options.inputs)?;
+    let found = options.found(&records)?;
     let weights = Weights::open(&options.model)?;
     let config = ModelConfig::of(&weights)?;
     options.layer(&config)?;
     let sums = Summing::start(weights.files().map(|(path, _)| path.to_owned()).collect())?;
-    let residues = options.pool.is_none();
-    let devices = ready::all(backends, &weights, &options.lengths, residues, options.token_budget)?;
+    let files = found.as_ref().map(|_| options.sum_files(&weights)).transpose()?;
+    let earlier_budget = found.as_ref().and_then(Found::token_budget);
+    let (residues, token_budget) = (options.pool.is_none(), earlier_budget.or(options.token_budget));
+    let devices = ready::all(backends, &weights, &options.lengths, residues, token_budget)?;
     drop(weights);
-    let about = options.about(&config, &sum_of_all(&sums.finish()?))?;
-    let mut out = output::create(&options.output, config.hidden(), options.output(about))?;
+    let token_budget = earlier_budget.unwrap_or_else(|| smallest_budget(&devices));
+    let model_sha256 = sum_of_all(&sums.finish()?);
+    let output = options.output(options.about(&config, &model_sha256)?, found.as_ref());
+    let checkpoint = found.map(|found| found.take(&output::names(&options.output, &output)?)).transpose()?;
+    let out = output::create(&options.output, config.hidden(), output)?;
+    let mut results = Results::new(out, config.hidden());
     devices.iter().for_each(|device| device.told().for_each(&mut tell));
+    if let Some((checkpoint, files)) = checkpoint.zip(files) {
+        let identity = options.identity(&config, &model_sha256, devices[0].backend.dtype())?;
+        let inputs = options.inputs.len();
+        let identity = move || Ok(identity.with_files(inputs, &files.finish()?));
+        tell(Told::Kept(results.keep(checkpoint, identity, token_budget)?));
+    }
     let start = Instant::now();
-    let (loader, runner) = options.start(&devices, records)?;
-    let tallies = write_all(runner, &loader, &mut out, config.hidden(), tell)?;
-    let written = out.finish(loader.counters().lengths.records)?;
+    let batches = Batches { token_budget, done: Arc::clone(&results.done) };
+    let (loader, runner) = options.start(&devices, records, batches)?;
+    let tallies = run_all(runner, &loader, &mut results, tell)?;
+    if options.stop.load(Ordering::Relaxed) {
+        return Err(results.interrupt());
+    }
+    let resumed = results.done.len();
+    let written = results.finish(loader.counters().lengths.records)?;
     let names = devices.iter().map(|device| device.backend.name());
-    Ok(summary(&loader, written, start.elapsed(), names.zip(tallies).collect()))
+    let devices = names.zip(tallies).collect();
+    Ok(Summary { resumed, ..summary(&loader, written, start.elapsed(), devices) })
 }
 
-/// Hands all results to the writer; gives what each device has done.
-fn write_all(
-    mut results: AsyncInferenceRunner,
+/// How batches are made, beyond what the options say.
+struct Batches {
+    /// Most tokens in a batch.
+    token_budget: usize,
+    /// Records that need not be run.
+    done: Arc<RecordSet>,
+}
+
+/// All devices get batches of the smallest one's budget.
+fn smallest_budget<B: Memory>(devices: &[Ready<B>]) -> usize {
+    devices.iter().map(|device| device.token_budget).min().unwrap_or(0)
+}
+
+/// Hands all results on; gives what each device has done.
+fn run_all(
+    mut runner: AsyncInferenceRunner,
     loader: &AsyncDataLoader,
-    out: &mut EmbeddingWriter,
-    hidden: usize,
+    results: &mut Results,
     mut tell: impl FnMut(Told),
 ) -> Result<Vec<DeviceTally>, Error> {
-    let mut records = 0;
-    for finished in &mut results {
+    for finished in &mut runner {
         match finished? {
-            Finished::Embeddings { rows, values } => {
-                records += rows.len() as u64;
-                for (row, embedding) in rows.into_iter().zip(values.chunks_exact(hidden)) {
-                    out.write(row, embedding)?;
-                }
-            }
-            Finished::Residues { rows, residues, values } => {
-                records += rows.len() as u64;
-                for (row, embedding) in rows.into_iter().zip(runner::pieces(&values, &residues, hidden)) {
-                    out.write(row, embedding)?;
-                }
-            }
-            Finished::Skipped(skipped) => {
-                skipped.iter().try_for_each(|record| out.skip(record))?;
-                records += skipped.len() as u64;
-            }
             Finished::Halved { token_budget, reason } => tell(Told::Halved { token_budget, reason }),
             Finished::Lost { device, reason } => tell(Told::Lost { device, reason }),
+            finished => results.take(finished)?,
         }
         let read = loader.progress();
         let (bytes, total_bytes) = (read.bytes(), read.total_bytes());
-        tell(Told::Progress(Progress { bytes, total_bytes, records }));
+        tell(Told::Progress(Progress { bytes, total_bytes, records: results.records }));
     }
-    Ok(results.tallies())
+    Ok(runner.tallies())
 }
 
 fn summary(
@@ -214,7 +242,8 @@ fn summary(
         written,
         lengths: counters.lengths,
         packing: loader.stats(),
-        tokens: counters.tokens,
+        tokens: counters.tokens - counters.tokens_done,
+        resumed: 0,
         elapsed,
         waited: counters.consumer_wait,
         devices,
@@ -250,6 +279,8 @@ impl EmbedOptions {
             packing: true,
             device: DeviceOptions::default(),
             device_timeout: None,
+            checkpoint: Some(CheckpointOptions::default()),
+            stop: Arc::default(),
             force: false,
         }
     }
@@ -261,7 +292,7 @@ impl EmbedOptions {
     ///
     /// The first of them that is not so.
     pub fn check(&self) -> Result<(), Error> {
-        virpack_seq::reader::open(&self.inputs)?;
+        let records = virpack_seq::reader::open(&self.inputs)?;
         self.lengths.check()?;
         if let Some(token_budget) = self.token_budget {
             GreedyPacker::new(PackerOptions::new(token_budget, self.lengths.max_tokens()))?;
@@ -269,15 +300,28 @@ impl EmbedOptions {
         if self.pool.is_none() && matches!(self.lengths.long_records, LongRecords::Window { .. }) {
             return Err(Error::ResidueWindows);
         }
-        output::check(&self.output, &self.output(Vec::new()))?;
+        let found = self.found(&records)?;
+        output::check(&self.output, &self.output(Vec::new(), found.as_ref()))?;
         Ok(())
     }
 
-    /// Starts the threads that read, pack and run. All devices get batches of the smallest one's budget.
+    /// What an earlier run has left; None where nothing is kept: a pipe cannot be read again from its beginning.
+    fn found(&self, records: &Records) -> Result<Option<Found>, Error> {
+        let Some(checkpoint) = self.checkpoint else { return Ok(None) };
+        let is_file = |input: &&Input| matches!(input, Input::Path(path) if path.is_file());
+        match records.inputs().iter().find(|input| !is_file(input)) {
+            None => Ok(Some(Found::look(&self.output, checkpoint, self.force)?)),
+            Some(_) if !checkpoint.resume => Ok(None),
+            Some(input) => Err(ResumeError::Pipe { input: input.to_string() }.into()),
+        }
+    }
+
+    /// Starts the threads that read, pack and run.
     fn start<B: Memory + 'static>(
         &self,
         devices: &[Ready<B>],
         records: Records,
+        batches: Batches,
     ) -> Result<(AsyncDataLoader, AsyncInferenceRunner), Error> {
         let model = &devices[0].model;
         let window_overlap = match self.lengths.long_records {
@@ -285,10 +329,16 @@ impl EmbedOptions {
             _ => 0,
         };
         let (pool, layer, device_timeout) = (self.pool, self.layer(&model.config)?, self.device_timeout);
-        let options = RunnerOptions { pool, layer, window_overlap, device_timeout };
-        let token_budget = devices.iter().map(|device| device.token_budget).min().unwrap_or(0);
+        let Batches { token_budget, done } = batches;
+        let stop = Arc::clone(&self.stop);
+        let loading = LoaderOptions {
+            lengths: self.lengths,
+            done: Some(Arc::clone(&done)),
+            ..LoaderOptions::default()
+        };
+        let options = RunnerOptions { pool, layer, window_overlap, device_timeout, done, stop };
         let tokenizer = Arc::clone(&model.tokenizer);
-        let loader = AsyncDataLoader::new(records, tokenizer, self.collator(token_budget)?, self.loader())?;
+        let loader = AsyncDataLoader::new(records, tokenizer, self.collator(token_budget)?, loading)?;
         let on = |device: &Ready<B>| (Arc::clone(&device.backend), Arc::clone(&device.model.encoder));
         let runner = AsyncInferenceRunner::new(devices.iter().map(on).collect(), loader.clone(), options)?;
         Ok((loader, runner))
@@ -307,21 +357,63 @@ impl EmbedOptions {
 
     /// What a file says of the run it comes from.
     fn about(&self, config: &ModelConfig, sha256: &str) -> Result<Vec<(String, String)>, Error> {
-        let pool = match self.pool {
+        let layer = self.layer(config)?.to_string();
+        let facts = [
+            ("model", &*self.model_name),
+            ("model_sha256", sha256),
+            ("pool", self.pooling()),
+            ("layer", &*layer),
+        ];
+        Ok(facts.map(|(name, value)| (format!("virpack.{name}"), value.to_owned())).to_vec())
+    }
+
+    /// All that shapes the rows, but for the inputs.
+    fn identity(&self, config: &ModelConfig, model: &str, dtype: Dtype) -> Result<Identity, Error> {
+        let auto = |number: Option<usize>| number.map_or("auto".to_owned(), |number| number.to_string());
+        let LengthPolicy { max_length, min_length, long_records } = self.lengths;
+        let mut identity = Identity::default();
+        identity.set("virpack", env!("CARGO_PKG_VERSION"));
+        identity.set("model", model);
+        identity.set("dtype", dtype);
+        identity.set("pooling", self.pooling());
+        identity.set("layer", self.layer(config)?);
+        identity.set("largest length", max_length);
+        identity.set("smallest length", min_length);
+        identity.set(
+            "long records",
+            match long_records {
+                LongRecords::Truncate => "truncate".to_owned(),
+                LongRecords::Window { overlap } => format!("windows that share {overlap}"),
+                LongRecords::Skip => "skip".to_owned(),
+                LongRecords::Error => "error".to_owned(),
+            },
+        );
+        identity.set("token budget", auto(self.token_budget));
+        identity.set("buffer size", auto(self.buffer_size));
+        identity.set("packing", if self.packing { "on" } else { "off" });
+        Ok(identity)
+    }
+
+    /// Begins to sum the inputs, and a model's files that are no weights.
+    fn sum_files(&self, weights: &Weights) -> Result<Summing, Error> {
+        let beside = ["config.json", "tokenizer.json"].map(|name| weights.directory().join(name));
+        let inputs = self.inputs.iter().map(|input| input.path().to_owned());
+        Summing::start(inputs.chain(beside.into_iter().filter(|path| path.exists())).collect())
+    }
+
+    fn pooling(&self) -> &'static str {
+        match self.pool {
             Some(Pool::Mean) => "mean",
             Some(Pool::Cls) => "cls",
             Some(Pool::Max) => "max",
             None => "none",
-        };
-        let layer = self.layer(config)?.to_string();
-        let facts =
-            [("model", &*self.model_name), ("model_sha256", sha256), ("pool", pool), ("layer", &*layer)];
-        Ok(facts.map(|(name, value)| (format!("virpack.{name}"), value.to_owned())).to_vec())
+        }
     }
 
-    fn output(&self, metadata: Vec<(String, String)>) -> OutputOptions {
+    fn output(&self, metadata: Vec<(String, String)>, found: Option<&Found>) -> OutputOptions {
         OutputOptions {
-            force: self.force,
+            // What a killed run has named of its own gives way.
+            force: self.force || found.is_some_and(Found::is_publishing),
             format: self.format,
             dtype: self.dtype_out,
             residues: self.pool.is_none(),
@@ -329,10 +421,6 @@ impl EmbedOptions {
             metadata,
             ..OutputOptions::default()
         }
-    }
-
-    fn loader(&self) -> LoaderOptions {
-        LoaderOptions { lengths: self.lengths, ..LoaderOptions::default() }
     }
 
     fn collator(&self, token_budget: usize) -> Result<VarlenCollator, Error> {
@@ -366,7 +454,8 @@ pub(crate) fn collect<B: Memory + 'static>(
     options: &EmbedOptions,
 ) -> Result<Vec<(output::Row, Vec<f32>)>, Error> {
     let hidden = devices[0].model.config.hidden();
-    let (_loader, runner) = options.start(devices, records)?;
+    let batches = Batches { token_budget: smallest_budget(devices), done: Arc::default() };
+    let (_loader, runner) = options.start(devices, records, batches)?;
     let mut all = Vec::new();
     for finished in runner {
         if let Finished::Embeddings { rows, values } = finished? {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::checkpoint::ResumeError;
 use crate::classifier::{ClassifierProblem, fitting};
 use crate::devices::DeviceChoice;
 use crate::model::published::{NUCLEOTIDE, PUBLISHED};
@@ -325,6 +326,18 @@ pub enum Error {
     /// The output could not be made or written.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// A run cannot go on where another one ended.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
+    /// The run was told to stop.
+    #[error("interrupted: {}", match kept {
+        None => "nothing is kept".to_owned(),
+        Some((records, folder)) => format!("{records} finished records are kept in {}", folder.display()),
+    })]
+    Interrupted {
+        /// How many records need not be computed again, and where they are; None without any.
+        kept: Option<(u64, PathBuf)>,
+    },
     /// A thread could not be started.
     #[error("cannot start the {thread} thread: {source}")]
     Thread {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod checkpoint;
 pub mod classifier;
 pub mod devices;
 pub mod embed;

@@ -36,6 +36,8 @@ use std::sync::Arc;
 
 use virpack_seq::{SequenceIndex, SkippedRecord};
 
+use crate::checkpoint::Kept;
+
 mod about;
 mod arrow_schema;
 mod aside;
@@ -54,12 +56,13 @@ mod text_file;
 mod text_table;
 mod values;
 
-pub(crate) use aside::Aside;
+pub(crate) use aside::{Aside, remove_leftovers, sync_directory};
 pub use error::OutputError;
 pub(crate) use folder::{AsideFolder, Folder, remove_all};
 pub use format::OutputFormat;
 use format::special_name;
-use order::{Order, Turn};
+use order::Order;
+pub(crate) use order::Turn;
 pub(crate) use publish::Whole;
 pub(crate) use single::write_file;
 pub(crate) use text_file::TextFile;
@@ -250,6 +253,13 @@ pub fn check(path: &Path, options: &OutputOptions) -> Result<OutputFormat, Outpu
     aside::Aside::create(path).map(|_| format)
 }
 
+/// All files that a run may begin under temporary names.
+pub(crate) fn names(path: &Path, options: &OutputOptions) -> Result<Vec<PathBuf>, OutputError> {
+    let mut names = names_beside(path, options.format.map_or_else(|| OutputFormat::of(path), Ok)?);
+    names.extend([path.to_path_buf(), row_store::spill_path(path)]);
+    Ok(names)
+}
+
 /// The files that a run may write beside `path`, and those that an earlier one has left where their number varies.
 fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
     let mut names = vec![path.with_extension("skipped.tsv")];
@@ -321,6 +331,17 @@ impl EmbeddingWriter {
     /// When a record was never delivered, more were delivered than read, or a file cannot be written or
     /// renamed. Nothing then stands under the asked name; files that are whole are kept and named.
     pub fn finish(self, records: u64) -> Result<Written, OutputError> {
+        self.finish_after(records, || Ok(()))
+    }
+
+    /// As [`EmbeddingWriter::finish`], with something to be done when all is written and nothing has its name.
+    pub(crate) fn finish_after<E: From<OutputError>>(
+        mut self,
+        records: u64,
+        before_naming: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Written, E> {
+        let sources = &self.options.sources;
+        self.order.rest(|turn| self.sink.turn(turn, sources, &self.skipped_path))?;
         self.order.finish(records)?;
         let Sink { table, skipped, mut written } = self.sink;
         let mut whole = table.finish()?;
@@ -332,6 +353,7 @@ impl EmbeddingWriter {
         stale.push(self.path);
         stale.retain(|name| !written.files.contains(name));
         (written.peak_waiting_memory, written.peak_waiting_disk) = self.order.peak_bytes();
+        before_naming()?;
         whole.publish(self.options.force, &stale)?;
         Ok(written)
     }
@@ -347,12 +369,12 @@ impl EmbeddingWriter {
             let (id, sources) = (id.to_owned(), sources.len());
             return Err(OutputError::UnknownSource { id, source_index: source, sources });
         }
-        self.order.deliver(turn, |turn| match turn {
-            Turn::Row(row, embedding) => self.sink.row(row, &sources[row.source as usize], embedding),
-            Turn::Skipped(skipped) => {
-                self.sink.skipped(skipped, &sources[skipped.source as usize], &self.skipped_path)
-            }
-        })
+        self.order.deliver(turn, |turn| self.sink.turn(turn, sources, &self.skipped_path))
+    }
+
+    /// Takes the records of `kept` in their turn; any of them that is delivered is left aside.
+    pub(crate) fn go_on_from(&mut self, kept: Kept) {
+        self.order.go_on_from(kept);
     }
 }
 
@@ -377,6 +399,13 @@ impl Layout {
 }
 
 impl Sink {
+    fn turn(&mut self, turn: Turn<'_>, sources: &[String], skipped: &Path) -> Result<(), OutputError> {
+        match turn {
+            Turn::Row(row, embedding) => self.row(row, &sources[row.source as usize], embedding),
+            Turn::Skipped(record) => self.skipped(record, &sources[record.source as usize], skipped),
+        }
+    }
+
     fn row(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError> {
         self.written.rows += 1;
         self.written.truncated += u64::from(row.truncated);

@@ -2,13 +2,17 @@
 
 use super::device::DeviceArguments;
 use super::input::{Inputs, parse_budget};
+use crate::again;
 use crate::failure::Failure;
 use crate::progress::{DownloadBar, RunBar};
 use crate::text::{count, grouped, say, short};
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use virpack::checkpoint::{CheckpointOptions, kept};
 use virpack::device::Pool;
 use virpack::embed::{EmbedOptions, Summary, Told, embed};
 use virpack::model::hub::{self, HubOptions};
@@ -64,11 +68,27 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     device_timeout: Option<u64>,
 
+    /// Go on where an earlier run with the same inputs and options ended; where there is none, start
+    #[arg(long)]
+    resume: bool,
+
+    /// Records that are finished are made safe when there are so many of them
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..))]
+    checkpoint_records: u64,
+
+    /// Or after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..))]
+    checkpoint_seconds: u64,
+
+    /// Keep nothing until the output is whole: half of the bytes to write
+    #[arg(long, conflicts_with = "resume")]
+    no_checkpoint: bool,
+
     /// No progress, no summary; only warnings and errors
     #[arg(long, short)]
     quiet: bool,
 
-    /// Replace an output that exists
+    /// Replace an output that exists, and what is kept of an unfinished run
     #[arg(long)]
     force: bool,
 }
@@ -143,18 +163,35 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         packing: !arguments.no_packing,
         device: arguments.device.options(),
         device_timeout: arguments.device_timeout.map(Duration::from_secs),
+        checkpoint: (!arguments.no_checkpoint).then(|| CheckpointOptions {
+            records: arguments.checkpoint_records,
+            every: Duration::from_secs(arguments.checkpoint_seconds),
+            resume: arguments.resume,
+        }),
+        stop: Arc::default(),
         force: arguments.force,
     };
-    super::clean_up_when_interrupted();
+    let keeps = Arc::new(AtomicBool::new(false));
+    super::stop_when_interrupted(Arc::clone(&options.stop), Arc::clone(&keeps));
     // A mistyped file must not cost a download first.
     options.check()?;
     options.model =
         hub::resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(arguments.quiet))?;
     options.lengths = arguments.inputs.lengths_for(&options.model)?;
     let bar = RunBar::new(arguments.quiet);
-    let result = embed(&options, |told| tell(&bar, arguments.quiet, told));
+    let result = embed(&options, |told| {
+        if let Told::Kept(_) = told {
+            keeps.store(true, Ordering::SeqCst);
+        }
+        tell(&bar, arguments, told);
+    });
     bar.finish();
-    let summary = result?;
+    let summary = result.map_err(|error| match kept(&arguments.output) {
+        Some(_) if keeps.load(Ordering::SeqCst) => {
+            Failure::Resumable { error: Box::new(error), command: again::with_resume(std::env::args_os()) }
+        }
+        _ => error.into(),
+    })?;
     warn(&summary);
     if !arguments.quiet {
         // Of several files the index.
@@ -164,9 +201,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// Shows what a run tells.
-fn tell(bar: &RunBar, quiet: bool, told: Told) {
+fn tell(bar: &RunBar, arguments: &Arguments, told: Told) {
+    let quiet = arguments.quiet;
     match told {
         Told::Progress(progress) => bar.update(progress),
+        Told::Kept(resumed) => {
+            for (part, reason) in &resumed.torn {
+                bar.say(format_args!(
+                    "warning: {}: {reason}: its records are computed again",
+                    part.display()
+                ));
+            }
+            if arguments.resume && !quiet {
+                bar.say(match resumed.records {
+                    0 => "nothing to resume: starting from the beginning".to_owned(),
+                    records => format!("resuming: {} finished", count(records, "record is", "records are")),
+                });
+            }
+        }
         Told::Device { .. } if quiet => (),
         Told::Device { name, token_budget } => {
             bar.say(format_args!("on {name}, up to {} tokens a batch", grouped(token_budget as u64)));
@@ -204,8 +256,12 @@ fn line(summary: &Summary, output: &std::path::Path) -> String {
         0 => String::new(),
         n => format!(", {} in {} windows", grouped(n), grouped(lengths.windows)),
     };
+    let resumed = match summary.resumed {
+        0 => String::new(),
+        n => format!(" ({} finished before)", grouped(n)),
+    };
     format!(
-        "{}: {}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), packing {:.1} %, {} truncated{windowed}, {}",
+        "{}: {}{resumed}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), packing {:.1} %, {} truncated{windowed}, {}",
         output.display(),
         count(summary.written.rows, "sequence", "sequences"),
         count(summary.tokens, "token", "tokens"),

@@ -102,6 +102,14 @@ pub enum OutputError {
         /// What the system said.
         source: io::Error,
     },
+    /// A part that was whole could not be read again.
+    #[error("cannot read {}: {source}\nhint: run again with --resume, which checks every part", path.display())]
+    Part {
+        /// The part.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The encoder of a format refused a row.
     #[error("cannot encode {}: {source}", path.display())]
     Encode {
@@ -177,7 +185,7 @@ pub enum OutputError {
 
 impl OutputError {
     /// Wraps what the system said while `path` was being written.
-    pub(crate) fn write(path: &Path) -> impl Fn(io::Error) -> OutputError {
+    pub(crate) fn write(path: &Path) -> impl Fn(io::Error) -> OutputError + use<> {
         let path = path.to_path_buf();
         move |source| OutputError::Write { path: path.clone(), source }
     }

@@ -1,0 +1,86 @@
+//! Where a run's results go: into the output, and into the parts that another run could go on from.
+
+use std::sync::Arc;
+
+use virpack_seq::RecordSet;
+
+use crate::Error;
+use crate::checkpoint::{Checkpoint, Identity, Log, Resumed};
+use crate::output::{EmbeddingWriter, Written};
+use crate::runner::Finished;
+
+/// The output, and the parts beside it.
+pub(super) struct Results {
+    out: EmbeddingWriter,
+    parts: Option<Parts>,
+    hidden: usize,
+    /// Records that an earlier run has finished.
+    pub(super) done: Arc<RecordSet>,
+    /// Records written or skipped.
+    pub(super) records: u64,
+}
+
+struct Parts {
+    log: Log,
+    // Behind the log: it removes the folder where nothing is left in it.
+    checkpoint: Checkpoint,
+}
+
+impl Results {
+    /// Results of width `hidden` for `out`.
+    pub(super) fn new(out: EmbeddingWriter, hidden: usize) -> Results {
+        Results { out, parts: None, hidden, done: Arc::default(), records: 0 }
+    }
+
+    /// Keeps what is finished from here on, and takes what an earlier run has finished when its turn comes. `identity`
+    /// may take a while to know.
+    pub(super) fn keep(
+        &mut self,
+        mut checkpoint: Checkpoint,
+        identity: impl FnOnce() -> Result<Identity, Error> + Send + 'static,
+        token_budget: usize,
+    ) -> Result<Resumed, Error> {
+        let (log, kept, resumed) = checkpoint.begin(identity, token_budget, self.hidden)?;
+        self.parts = Some(Parts { log, checkpoint });
+        self.records = resumed.records;
+        if let Some(kept) = kept {
+            self.done = Arc::clone(kept.done());
+            self.out.go_on_from(kept);
+        }
+        Ok(resumed)
+    }
+
+    /// Takes what a runner yields, but for what it tells.
+    pub(super) fn take(&mut self, finished: Finished) -> Result<(), Error> {
+        if let Finished::Skipped(skipped) = &finished {
+            self.records += skipped.len() as u64;
+            return Ok(skipped.iter().try_for_each(|record| self.out.skip(record))?);
+        }
+        for (row, values) in finished.rows(self.hidden) {
+            self.records += u64::from(!self.done.contains(row.record));
+            self.out.write(row.clone(), values)?;
+        }
+        match &mut self.parts {
+            Some(parts) => parts.log.keep(finished),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the output its name, once each of `records` records is there; the parts go.
+    pub(super) fn finish(self, records: u64) -> Result<Written, Error> {
+        let Some(Parts { log, checkpoint }) = self.parts else { return Ok(self.out.finish(records)?) };
+        let written = self.out.finish_after(records, || checkpoint.publishing(log))?;
+        checkpoint.remove();
+        Ok(written)
+    }
+
+    /// Makes all that is finished safe, as the run ends before its input.
+    pub(super) fn interrupt(self) -> Error {
+        let Some(Parts { log, checkpoint }) = self.parts else { return Error::Interrupted { kept: None } };
+        drop(self.out);
+        match log.close() {
+            Ok(manifest) => Error::Interrupted { kept: checkpoint.kept(&manifest) },
+            Err(error) => error,
+        }
+    }
+}
