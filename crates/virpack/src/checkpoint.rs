@@ -19,6 +19,7 @@ mod manifest;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use entry::{Entry, encode};
 pub use error::ResumeError;
 pub(crate) use folder::{Checkpoint, Found};
 pub use identity::Difference;

@@ -1,5 +1,6 @@
 //! Sequence files to a file of embeddings: the straight line.
 
+mod identity;
 mod results;
 
 use std::path::{Path, PathBuf};
@@ -7,14 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use virpack_device::{Cpu, Dtype, Pool};
+use virpack_device::{Cpu, Pool};
 use virpack_seq::{
     AsyncDataLoader, CollatorOptions, GreedyPacker, Input, LengthCounts, LengthPolicy, LoaderOptions,
-    LongRecords, PackStats, PackerOptions, RecordSet, Records, VarlenCollator,
+    LongRecords, PackStats, PackerOptions, RecordSet, Records, Shard, VarlenCollator,
 };
 
 use crate::Error;
-use crate::checkpoint::{CheckpointOptions, Found, Identity, ResumeError, Resumed};
+use crate::checkpoint::{CheckpointOptions, Found, Resumed};
 use crate::devices::{DeviceOptions, Devices};
 use crate::memory::Memory;
 use crate::model::ModelConfig;
@@ -23,6 +24,7 @@ use crate::model::weights::Weights;
 use crate::output::{self, OutputDtype, OutputFormat, OutputOptions, Written};
 use crate::ready::{self, Ready};
 use crate::runner::{AsyncInferenceRunner, DeviceTally, Finished, RunnerOptions};
+use identity::Known;
 use results::Results;
 
 /// Records collected before packing unless asked otherwise: where the token budget is large, as many as make two and a
@@ -62,6 +64,8 @@ pub struct EmbedOptions {
     pub device: DeviceOptions,
     /// How long a device may hold a batch without giving one back before it is given up; None: for ever.
     pub device_timeout: Option<Duration>,
+    /// Every N-th record only, into a `.shard`; None: all.
+    pub shard: Option<Shard>,
     /// Keep what is finished in `OUT.partial` while the run goes on, where the inputs are files; None: do not.
     pub checkpoint: Option<CheckpointOptions>,
     /// Once set, the batches in flight are finished and kept, and the run ends with [`Error::Interrupted`].
@@ -159,30 +163,23 @@ pub fn embed_on<B: Memory + 'static>(
     options: &EmbedOptions,
     mut tell: impl FnMut(Told),
 ) -> Result<Summary, Error> {
-    let records = virpack_seq::reader::open(&options.inputs)?;
+    let records = virpack_seq::reader::open(&options.inputs)?.shard(options.shard.unwrap_or(Shard::ALL));
     let found = options.found(&records)?;
     let weights = Weights::open(&options.model)?;
     let config = ModelConfig::of(&weights)?;
     options.layer(&config)?;
     let sums = Summing::start(weights.files().map(|(path, _)| path.to_owned()).collect())?;
-    let files = found.as_ref().map(|_| options.sum_files(&weights)).transpose()?;
+    let is_named = found.is_some() || options.shard.is_some();
+    let files = is_named.then(|| options.sum_files(&weights)).transpose()?;
     let earlier_budget = found.as_ref().and_then(Found::token_budget);
     let (residues, token_budget) = (options.pool.is_none(), earlier_budget.or(options.token_budget));
     let devices = ready::all(backends, &weights, &options.lengths, residues, token_budget)?;
     drop(weights);
     let token_budget = earlier_budget.unwrap_or_else(|| smallest_budget(&devices));
-    let model_sha256 = sum_of_all(&sums.finish()?);
-    let output = options.output(options.about(&config, &model_sha256)?, found.as_ref());
-    let checkpoint = found.map(|found| found.take(&output::names(&options.output, &output)?)).transpose()?;
-    let out = output::create(&options.output, config.hidden(), output)?;
-    let mut results = Results::new(out, config.hidden());
-    devices.iter().for_each(|device| device.told().for_each(&mut tell));
-    if let Some((checkpoint, files)) = checkpoint.zip(files) {
-        let identity = options.identity(&config, &model_sha256, devices[0].backend.dtype())?;
-        let inputs = options.inputs.len();
-        let identity = move || Ok(identity.with_files(inputs, &files.finish()?));
-        tell(Told::Kept(results.keep(checkpoint, identity, token_budget)?));
-    }
+    let (sha256, dtype) = (sum_of_all(&sums.finish()?), devices[0].backend.dtype());
+    let known = Known { options, config: &config, sha256, dtype, token_budget };
+    let (mut results, resumed) = Results::open(&known, found, files)?;
+    devices.iter().flat_map(Ready::told).chain(resumed.map(Told::Kept)).for_each(&mut tell);
     let start = Instant::now();
     let batches = Batches { token_budget, done: Arc::clone(&results.done) };
     let (loader, runner) = options.start(&devices, records, batches)?;
@@ -191,7 +188,7 @@ pub fn embed_on<B: Memory + 'static>(
         return Err(results.interrupt());
     }
     let resumed = results.done.len();
-    let written = results.finish(loader.counters().lengths.records)?;
+    let written = results.finish(loader.progress().records())?;
     let names = devices.iter().map(|device| device.backend.name());
     let devices = names.zip(tallies).collect();
     Ok(Summary { resumed, ..summary(&loader, written, start.elapsed(), devices) })
@@ -279,6 +276,7 @@ impl EmbedOptions {
             packing: true,
             device: DeviceOptions::default(),
             device_timeout: None,
+            shard: None,
             checkpoint: Some(CheckpointOptions::default()),
             stop: Arc::default(),
             force: false,
@@ -300,20 +298,10 @@ impl EmbedOptions {
         if self.pool.is_none() && matches!(self.lengths.long_records, LongRecords::Window { .. }) {
             return Err(Error::ResidueWindows);
         }
+        self.check_shard(&records)?;
         let found = self.found(&records)?;
         output::check(&self.output, &self.output(Vec::new(), found.as_ref()))?;
         Ok(())
-    }
-
-    /// What an earlier run has left; None where nothing is kept: a pipe cannot be read again from its beginning.
-    fn found(&self, records: &Records) -> Result<Option<Found>, Error> {
-        let Some(checkpoint) = self.checkpoint else { return Ok(None) };
-        let is_file = |input: &&Input| matches!(input, Input::Path(path) if path.is_file());
-        match records.inputs().iter().find(|input| !is_file(input)) {
-            None => Ok(Some(Found::look(&self.output, checkpoint, self.force)?)),
-            Some(_) if !checkpoint.resume => Ok(None),
-            Some(input) => Err(ResumeError::Pipe { input: input.to_string() }.into()),
-        }
     }
 
     /// Starts the threads that read, pack and run.
@@ -365,49 +353,6 @@ impl EmbedOptions {
             ("layer", &*layer),
         ];
         Ok(facts.map(|(name, value)| (format!("virpack.{name}"), value.to_owned())).to_vec())
-    }
-
-    /// All that shapes the rows, but for the inputs.
-    fn identity(&self, config: &ModelConfig, model: &str, dtype: Dtype) -> Result<Identity, Error> {
-        let auto = |number: Option<usize>| number.map_or("auto".to_owned(), |number| number.to_string());
-        let LengthPolicy { max_length, min_length, long_records } = self.lengths;
-        let mut identity = Identity::default();
-        identity.set("virpack", env!("CARGO_PKG_VERSION"));
-        identity.set("model", model);
-        identity.set("dtype", dtype);
-        identity.set("pooling", self.pooling());
-        identity.set("layer", self.layer(config)?);
-        identity.set("largest length", max_length);
-        identity.set("smallest length", min_length);
-        identity.set(
-            "long records",
-            match long_records {
-                LongRecords::Truncate => "truncate".to_owned(),
-                LongRecords::Window { overlap } => format!("windows that share {overlap}"),
-                LongRecords::Skip => "skip".to_owned(),
-                LongRecords::Error => "error".to_owned(),
-            },
-        );
-        identity.set("token budget", auto(self.token_budget));
-        identity.set("buffer size", auto(self.buffer_size));
-        identity.set("packing", if self.packing { "on" } else { "off" });
-        Ok(identity)
-    }
-
-    /// Begins to sum the inputs, and a model's files that are no weights.
-    fn sum_files(&self, weights: &Weights) -> Result<Summing, Error> {
-        let beside = ["config.json", "tokenizer.json"].map(|name| weights.directory().join(name));
-        let inputs = self.inputs.iter().map(|input| input.path().to_owned());
-        Summing::start(inputs.chain(beside.into_iter().filter(|path| path.exists())).collect())
-    }
-
-    fn pooling(&self) -> &'static str {
-        match self.pool {
-            Some(Pool::Mean) => "mean",
-            Some(Pool::Cls) => "cls",
-            Some(Pool::Max) => "max",
-            None => "none",
-        }
     }
 
     fn output(&self, metadata: Vec<(String, String)>, found: Option<&Found>) -> OutputOptions {

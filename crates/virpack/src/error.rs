@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::checkpoint::ResumeError;
 use crate::classifier::{ClassifierProblem, fitting};
 use crate::devices::DeviceChoice;
+use crate::merge::MergeError;
 use crate::model::published::{NUCLEOTIDE, PUBLISHED};
 use crate::model::weights::{CheckpointError, Dtype};
 use crate::output::OutputError;
@@ -329,6 +330,17 @@ pub enum Error {
     /// A run cannot go on where another one ended.
     #[error(transparent)]
     Resume(#[from] ResumeError),
+    /// Shards cannot be joined.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    /// A shard of what cannot be read again, or into what is no shard.
+    #[error("{problem}\nhint: {hint}")]
+    Shard {
+        /// What is wrong.
+        problem: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// The run was told to stop.
     #[error("interrupted: {}", match kept {
         None => "nothing is kept".to_owned(),

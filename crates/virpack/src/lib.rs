@@ -13,6 +13,7 @@ pub mod embed;
 mod error;
 pub mod frames;
 pub mod memory;
+pub mod merge;
 pub mod model;
 pub mod output;
 pub mod predict;

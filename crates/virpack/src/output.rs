@@ -34,9 +34,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use virpack_seq::{SequenceIndex, SkippedRecord};
+use virpack_seq::{SequenceIndex, Shard, SkippedRecord};
 
 use crate::checkpoint::Kept;
+use crate::merge::Facts;
 
 mod about;
 mod arrow_schema;
@@ -51,6 +52,7 @@ mod parquet;
 mod publish;
 mod row_store;
 mod safetensors;
+mod shard;
 mod single;
 mod text_file;
 mod text_table;
@@ -64,6 +66,7 @@ use format::special_name;
 use order::Order;
 pub(crate) use order::Turn;
 pub(crate) use publish::Whole;
+pub(crate) use shard::{MAGIC as SHARD_MAGIC, END as SHARD_END, SUM as SHARD_SUM};
 pub(crate) use single::write_file;
 pub(crate) use text_file::TextFile;
 pub(crate) use text_table::TextTable;
@@ -84,6 +87,8 @@ pub struct OutputOptions {
     pub sources: Vec<String>,
     /// Facts about the run, such as `("virpack.model", "esm2_t6_8M_UR50D")`; `virpack.version` is added.
     pub metadata: Vec<(String, String)>,
+    /// The records that come, and what a `.shard` says of itself; None: all records, and none is written.
+    pub(crate) shard: Option<Facts>,
     /// Most bytes of embeddings that wait in memory for an earlier record; what goes beyond waits in a
     /// temporary file beside the output.
     pub reorder_bytes: usize,
@@ -102,6 +107,7 @@ impl Default for OutputOptions {
             residues: false,
             sources: vec![String::new()],
             metadata: Vec::new(),
+            shard: None,
             reorder_bytes: 64 << 20,
             shard_bytes: 5_000_000_000,
         }
@@ -166,8 +172,12 @@ struct Layout {
 trait Table: Send {
     /// Writes a record; `values` is `[hidden]`, or `[residues, hidden]`, `source` the name of the record's input.
     fn write(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError>;
-    /// Makes the files whole on disk; they have no names yet.
-    fn finish(self: Box<Self>) -> Result<Whole, OutputError>;
+    /// Writes a record that has no row, where the format has a place for it; false where it has none.
+    fn skip(&mut self, _: &SkippedRecord) -> Result<bool, OutputError> {
+        Ok(false)
+    }
+    /// Makes the files whole on disk, now that `records` records were read; they have no names yet.
+    fn finish(self: Box<Self>, records: u64) -> Result<Whole, OutputError>;
 }
 
 /// Embeddings on their way into a file; made by [`create`].
@@ -229,8 +239,13 @@ pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<Embe
             Box::new(safetensors::Safetensors::create(path, layout, options.shard_bytes)?)
         }
         OutputFormat::H5 => Box::new(h5::H5::create(path, layout)?),
+        OutputFormat::Shard => {
+            let facts = options.shard.as_ref().ok_or_else(|| OutputError::NoShard { path: path.into() })?;
+            Box::new(shard::ShardFile::create(path, hidden, &facts.to_json())?)
+        }
     };
-    let order = Order::new(hidden, options.reorder_bytes, path);
+    let shard = options.shard.as_ref().map_or(Shard::ALL, |facts| facts.shard);
+    let order = Order::new(hidden, options.reorder_bytes, path, shard);
     let sink = Sink { table, skipped: None, written: Written::nothing() };
     let (path, skipped_path) = (path.to_path_buf(), path.with_extension("skipped.tsv"));
     Ok(EmbeddingWriter { hidden, options, path, skipped_path, format, order, sink })
@@ -269,7 +284,7 @@ fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
     match format {
         OutputFormat::Npy => names.push(path.with_extension("run.json")),
         OutputFormat::Safetensors => names.extend(safetensors::older(path)),
-        OutputFormat::Parquet | OutputFormat::H5 => (),
+        OutputFormat::Parquet | OutputFormat::H5 | OutputFormat::Shard => (),
     }
     names
 }
@@ -344,7 +359,7 @@ impl EmbeddingWriter {
         self.order.rest(|turn| self.sink.turn(turn, sources, &self.skipped_path))?;
         self.order.finish(records)?;
         let Sink { table, skipped, mut written } = self.sink;
-        let mut whole = table.finish()?;
+        let mut whole = table.finish(records)?;
         if let Some(skipped) = skipped {
             whole.sides.push(skipped.finish()?);
         }
@@ -414,6 +429,9 @@ impl Sink {
 
     fn skipped(&mut self, skipped: &SkippedRecord, source: &str, path: &Path) -> Result<(), OutputError> {
         self.written.skipped += 1;
+        if self.table.skip(skipped)? {
+            return Ok(());
+        }
         let table = match &mut self.skipped {
             Some(table) => table,
             none => {

@@ -340,7 +340,7 @@ fn another_run_is_refused_with_what_differs() {
     let one = directory.path().join("input.fa");
     let text = std::fs::read(&one).unwrap();
     std::fs::write(&one, [&text[..text.len() - 2], b"W\n"].concat()).unwrap();
-    refused(with(), "input 1: ");
+    refused(with(), "input: ");
     std::fs::write(&one, &text).unwrap();
     let two = directory.path().join("two.fa");
     std::fs::write(&two, ">x\nMKT\n").unwrap();

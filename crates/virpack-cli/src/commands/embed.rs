@@ -2,6 +2,7 @@
 
 use super::device::DeviceArguments;
 use super::input::{Inputs, parse_budget};
+use super::output::OutputArguments;
 use crate::again;
 use crate::failure::Failure;
 use crate::progress::{DownloadBar, RunBar};
@@ -16,7 +17,7 @@ use virpack::checkpoint::{CheckpointOptions, kept};
 use virpack::device::Pool;
 use virpack::embed::{EmbedOptions, Summary, Told, embed};
 use virpack::model::hub::{self, HubOptions};
-use virpack::output::{OutputDtype, OutputFormat};
+use virpack_seq::Shard;
 
 /// What `virpack embed` takes.
 #[derive(Debug, Args)]
@@ -26,17 +27,8 @@ pub(crate) struct Arguments {
     #[arg(long, short, value_name = "MODEL")]
     model: String,
 
-    /// The file of embeddings: .npy, .parquet, .safetensors or .h5
-    #[arg(long, short, value_name = "FILE")]
-    output: PathBuf,
-
-    /// The file's format, whatever its name ends in
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    format: Option<Format>,
-
-    /// Precision of the values in the file
-    #[arg(long, value_enum, value_name = "DTYPE", default_value_t = DtypeOut::F32)]
-    dtype_out: DtypeOut,
+    #[command(flatten)]
+    output: OutputArguments,
 
     #[command(flatten)]
     inputs: Inputs,
@@ -67,6 +59,10 @@ pub(crate) struct Arguments {
     /// Seconds after which a device that gives no results is given up [default: it is waited for]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     device_timeout: Option<u64>,
+
+    /// Only every N-th record, from number I on, into a .shard for `virpack merge`
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
 
     /// Go on where an earlier run with the same inputs and options ended; where there is none, start
     #[arg(long)]
@@ -107,24 +103,6 @@ enum Pooling {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Npy,
-    Parquet,
-    Safetensors,
-    H5,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum DtypeOut {
-    /// float32
-    F32,
-    /// float16: half the bytes, values up to 65,504
-    F16,
-    /// bfloat16, for .safetensors alone
-    Bf16,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Include {
     Contacts,
 }
@@ -138,18 +116,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         inputs: arguments.inputs.inputs(),
         model: PathBuf::new(),
         model_name: arguments.model.clone(),
-        output: arguments.output.clone(),
-        format: arguments.format.map(|format| match format {
-            Format::Npy => OutputFormat::Npy,
-            Format::Parquet => OutputFormat::Parquet,
-            Format::Safetensors => OutputFormat::Safetensors,
-            Format::H5 => OutputFormat::H5,
-        }),
-        dtype_out: match arguments.dtype_out {
-            DtypeOut::F32 => OutputDtype::F32,
-            DtypeOut::F16 => OutputDtype::F16,
-            DtypeOut::Bf16 => OutputDtype::Bf16,
-        },
+        output: arguments.output.path.clone(),
+        format: arguments.output.format(),
+        dtype_out: arguments.output.dtype(),
         pool: match arguments.pool {
             Pooling::Mean => Some(Pool::Mean),
             Pooling::Cls => Some(Pool::Cls),
@@ -163,6 +132,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         packing: !arguments.no_packing,
         device: arguments.device.options(),
         device_timeout: arguments.device_timeout.map(Duration::from_secs),
+        shard: arguments.shard,
         checkpoint: (!arguments.no_checkpoint).then(|| CheckpointOptions {
             records: arguments.checkpoint_records,
             every: Duration::from_secs(arguments.checkpoint_seconds),
@@ -186,7 +156,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         tell(&bar, arguments, told);
     });
     bar.finish();
-    let summary = result.map_err(|error| match kept(&arguments.output) {
+    let summary = result.map_err(|error| match kept(&options.output) {
         Some(_) if keeps.load(Ordering::SeqCst) => {
             Failure::Resumable { error: Box::new(error), command: again::with_resume(std::env::args_os()) }
         }
@@ -195,7 +165,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     warn(&summary);
     if !arguments.quiet {
         // Of several files the index.
-        say(line(&summary, summary.written.files.first().unwrap_or(&arguments.output)));
+        say(line(&summary, summary.written.files.first().unwrap_or(&options.output)));
     }
     Ok(())
 }

@@ -129,6 +129,14 @@ impl Entry {
         Ok(Some(Entry::Skipped(SkippedRecord { record, source, line, id, length, reason })))
     }
 
+    /// Whose it is.
+    pub(crate) fn record(&self) -> u64 {
+        match self {
+            Entry::Row(row, _) => row.record,
+            Entry::Skipped(skipped) => skipped.record,
+        }
+    }
+
     /// The entry as what is handed on.
     pub(crate) fn turn(&self) -> Turn<'_> {
         match self {

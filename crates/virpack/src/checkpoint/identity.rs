@@ -27,15 +27,24 @@ impl Identity {
         self.0.insert(name.into(), value.to_string());
     }
 
-    /// With the sums of files: inputs by their number and what is in them, as they may be named otherwise, and others by
-    /// their names.
-    pub(crate) fn with_files(mut self, inputs: usize, files: &[FileChecksum]) -> Identity {
-        for (i, file) in files.iter().enumerate() {
-            let name = file.path.file_name().unwrap_or_default().to_string_lossy();
-            let name = if i < inputs { format!("input {}", i + 1) } else { name.into_owned() };
-            self.set(name, format!("{} bytes, SHA-256 {}", file.bytes, file.sha256));
+    /// With the sums of files: first the inputs, whose names shape rows where there are several, then others by their names.
+    pub(crate) fn with_files(mut self, inputs: &[String], files: &[FileChecksum]) -> Identity {
+        for (i, FileChecksum { path, bytes, sha256 }) in files.iter().enumerate() {
+            let sum = format!("{bytes} bytes, SHA-256 {sha256}");
+            match inputs.get(i) {
+                Some(input) if inputs.len() > 1 => self.set(format!("input {}", i + 1), format!("{input}, {sum}")),
+                Some(_) => self.set("input", sum),
+                None => self.set(path.file_name().unwrap_or_default().to_string_lossy(), sum),
+            }
         }
         self
+    }
+
+    /// All but one.
+    pub(crate) fn without(&self, name: &str) -> Identity {
+        let mut rest = self.clone();
+        rest.0.remove(name);
+        rest
     }
 
     /// What is not as it was in `earlier`.

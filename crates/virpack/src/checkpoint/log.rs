@@ -21,7 +21,7 @@ use crate::output::{Aside, OutputError, Turn, sync_directory};
 use crate::runner::Finished;
 
 /// Results that wait to be written.
-const AHEAD: usize = 2;
+const AHEAD: usize = 1;
 /// Parts that wait to be made whole: a disk that is slow to sync takes many at a time.
 const CLOSING: usize = 64;
 const BUFFER: usize = 1 << 20;
@@ -32,7 +32,7 @@ const PANICKED: &str = "writing parts";
 /// Dropped without [`Log::close`], it leaves the parts that are closed and not the open one.
 pub(crate) struct Log {
     to: Option<Sender<Message>>,
-    thread: Option<JoinHandle<Result<Manifest, Error>>>,
+    thread: Option<JoinHandle<Result<Listing, Error>>>,
 }
 
 enum Message {
@@ -72,9 +72,9 @@ impl Log {
         let thread = spawn("writing parts", move || {
             let written = Writing { logging, open: None, bytes: Vec::new(), close }.run(&from);
             // It ends as its queue does. What it says is the cause of what the other one says.
-            let manifest = join(closer)?;
+            let listing = join(closer)?;
             written?;
-            Ok(manifest)
+            Ok(listing)
         })?;
         Ok(Log { to: Some(to), thread: Some(thread) })
     }
@@ -87,15 +87,15 @@ impl Log {
     /// Makes the open part whole, and waits until all are.
     pub(crate) fn close(mut self) -> Result<Manifest, Error> {
         self.send(Message::Close)?;
-        self.end()
+        self.drop_open()
     }
 
     /// Drops the open part, and waits until the others are whole.
     pub(crate) fn drop_open(mut self) -> Result<Manifest, Error> {
-        self.end()
+        self.end()?.manifest().cloned()
     }
 
-    fn end(&mut self) -> Result<Manifest, Error> {
+    fn end(&mut self) -> Result<Listing, Error> {
         self.to = None;
         self.thread.take().map_or(Err(Error::Panicked { thread: PANICKED }), join)
     }
@@ -228,10 +228,26 @@ impl Written {
     }
 }
 
+/// The list of parts, which begins with the first of them: until then nobody waits for it.
+struct Listing {
+    begin: Option<Begin>,
+    manifest: Option<Manifest>,
+}
+
+impl Listing {
+    fn manifest(&mut self) -> Result<&mut Manifest, Error> {
+        if let Some(begin) = self.begin.take() {
+            self.manifest = Some(begin()?);
+        }
+        self.manifest.as_mut().ok_or(Error::Panicked { thread: PANICKED })
+    }
+}
+
 /// The thread that makes parts whole and lists them: all those that wait together.
-fn make_whole(closing: &Receiver<Written>, folder: &Path, begin: Begin) -> Result<Manifest, Error> {
-    let mut manifest = begin()?;
+fn make_whole(closing: &Receiver<Written>, folder: &Path, begin: Begin) -> Result<Listing, Error> {
+    let mut listing = Listing { begin: Some(begin), manifest: None };
     while let Ok(first) = closing.recv() {
+        let manifest = listing.manifest()?;
         for written in std::iter::once(first).chain(closing.try_iter()) {
             let failed = OutputError::write(written.aside.target());
             manifest.parts.push(written.make_whole().map_err(failed)?);
@@ -240,5 +256,5 @@ fn make_whole(closing: &Receiver<Written>, folder: &Path, begin: Begin) -> Resul
         sync_directory(folder);
         manifest.write(folder)?;
     }
-    Ok(manifest)
+    Ok(listing)
 }

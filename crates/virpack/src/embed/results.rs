@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use virpack_seq::RecordSet;
 
+use super::identity::{Known, Named};
 use crate::Error;
-use crate::checkpoint::{Checkpoint, Identity, Log, Resumed};
-use crate::output::{EmbeddingWriter, Written};
+use crate::checkpoint::{Checkpoint, Found, Log, Resumed};
+use crate::model::checksum::Summing;
+use crate::output::{self, EmbeddingWriter, Written};
 use crate::runner::Finished;
 
 /// The output, and the parts beside it.
@@ -27,17 +29,41 @@ struct Parts {
 }
 
 impl Results {
-    /// Results of width `hidden` for `out`.
-    pub(super) fn new(out: EmbeddingWriter, hidden: usize) -> Results {
-        Results { out, parts: None, hidden, done: Arc::default(), records: 0 }
+    /// Opens the output, and keeps what is finished where something was `found`, if only an empty place; gives what an
+    /// earlier run has finished, which is taken when its turn comes.
+    pub(super) fn open(
+        known: &Known<'_>,
+        found: Option<Found>,
+        files: Option<Summing>,
+    ) -> Result<(Results, Option<Resumed>), Error> {
+        let Known { options, config, token_budget, .. } = *known;
+        let mut identity = files.map(|files| known.identity(files)).transpose()?;
+        let about = options.about(config, &known.sha256)?;
+        let mut output = options.output(about.clone(), found.as_ref());
+        if options.shard.is_some()
+            && let Some(named) = identity.take()
+        {
+            // A shard says at its beginning what it is of.
+            let named = named()?;
+            output.shard = known.facts(&named, about);
+            identity = Some(Box::new(|| Ok(named)));
+        }
+        let names = output::names(&options.output, &output)?;
+        let checkpoint = found.map(|found| found.take(&names)).transpose()?;
+        let out = output::create(&options.output, config.hidden(), output)?;
+        let mut results =
+            Results { out, parts: None, hidden: config.hidden(), done: Arc::default(), records: 0 };
+        let kept = checkpoint.zip(identity);
+        let resumed = kept.map(|(checkpoint, identity)| results.keep(checkpoint, identity, token_budget));
+        Ok((results, resumed.transpose()?))
     }
 
     /// Keeps what is finished from here on, and takes what an earlier run has finished when its turn comes. `identity`
     /// may take a while to know.
-    pub(super) fn keep(
+    fn keep(
         &mut self,
         mut checkpoint: Checkpoint,
-        identity: impl FnOnce() -> Result<Identity, Error> + Send + 'static,
+        identity: Named,
         token_budget: usize,
     ) -> Result<Resumed, Error> {
         let (log, kept, resumed) = checkpoint.begin(identity, token_budget, self.hidden)?;

@@ -41,6 +41,14 @@ pub enum OutputError {
         /// What was asked for.
         dtype: OutputDtype,
     },
+    /// A shard that is one of nothing.
+    #[error(
+        "{}: a shard of what?\nhint: `virpack embed --shard I/N` writes shards, `virpack merge` any other format", path.display()
+    )]
+    NoShard {
+        /// The output as it was named.
+        path: PathBuf,
+    },
     /// A value that the type of the file's values cannot hold.
     #[error(
         "record {id}: a value of {largest} in its embedding, more than {dtype} holds\n\

@@ -16,14 +16,17 @@ pub enum OutputFormat {
     Safetensors,
     /// HDF5.
     H5,
+    /// One machine's share of a run, for [`merge`](crate::merge::merge) to join.
+    Shard,
 }
 
 impl OutputFormat {
-    const ALL: [(&str, OutputFormat); 4] = [
+    const ALL: [(&str, OutputFormat); 5] = [
         ("npy", OutputFormat::Npy),
         ("parquet", OutputFormat::Parquet),
         ("safetensors", OutputFormat::Safetensors),
         ("h5", OutputFormat::H5),
+        ("shard", OutputFormat::Shard),
     ];
 
     /// The format that the ending of `path` asks for, in capitals too.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use virpack_seq::SkippedRecord;
+use virpack_seq::{Shard, SkippedRecord};
 
 use super::row_store::{RowStore, Slots};
 use super::{OutputError, Row};
@@ -12,6 +12,8 @@ use crate::checkpoint::Kept;
 /// Holds what comes early until everything before it has come.
 pub(super) struct Order {
     next: u64,
+    /// From one record to the next.
+    step: u64,
     waiting: HashMap<u64, Waiting>,
     store: RowStore,
     kept: Option<Kept>,
@@ -35,10 +37,10 @@ pub(crate) enum Turn<'a> {
 }
 
 impl Order {
-    /// Starts at record 0; at most `bytes` bytes of waiting embeddings are held in memory.
-    pub(super) fn new(hidden: usize, bytes: usize, output: &Path) -> Order {
+    /// Starts at the first record of `shard`; at most `bytes` bytes of waiting embeddings are held in memory.
+    pub(super) fn new(hidden: usize, bytes: usize, output: &Path, shard: Shard) -> Order {
         let store = RowStore::new(hidden, bytes, output);
-        Order { next: 0, waiting: HashMap::new(), store, kept: None }
+        Order { next: shard.first(), step: shard.of().into(), waiting: HashMap::new(), store, kept: None }
     }
 
     /// Takes the records of `kept` in their turn.
@@ -73,7 +75,7 @@ impl Order {
             return Ok(());
         }
         hand_on(turn)?;
-        self.next += 1;
+        self.next += self.step;
         self.advance(&mut kept, &mut hand_on)
     }
 
@@ -104,7 +106,7 @@ impl Order {
             } else {
                 return Ok(());
             }
-            self.next += 1;
+            self.next += self.step;
         }
     }
 
@@ -112,15 +114,19 @@ impl Order {
         self.kept.as_ref().is_some_and(|kept| kept.done().contains(record))
     }
 
-    /// Checks that each of `records` records was handed on, and no other.
+    /// Checks that each of the shard's records among the first `records` was handed on, and no other.
     pub(super) fn finish(&self, records: u64) -> Result<(), OutputError> {
         if self.next < records {
-            let delivered =
-                self.next + self.waiting.keys().filter(|&&record| record < records).count() as u64;
-            return Err(OutputError::Missing { record: self.next, delivered, expected: records });
+            let waiting = self.waiting.keys().filter(|&&record| record < records).count() as u64;
+            let delivered = self.next / self.step + waiting;
+            let expected = records.saturating_sub(self.next % self.step).div_ceil(self.step);
+            return Err(OutputError::Missing { record: self.next, delivered, expected });
         }
-        // Record numbers begin at 0: any number handed on or waiting from `records` on is one too many.
-        let surplus = if self.next > records { Some(records) } else { self.waiting.keys().min().copied() };
+        // Any number handed on or waiting from `records` on is one too many.
+        let surplus = match self.next.checked_sub(self.step) {
+            Some(last) if last >= records => Some(records + (last - records) % self.step),
+            _ => self.waiting.keys().min().copied(),
+        };
         match surplus {
             Some(record) => Err(OutputError::Surplus { record, expected: records }),
             None => Ok(()),
@@ -154,7 +160,7 @@ mod tests {
     /// Delivers `records` (every fifth as skipped) and gives back what was handed on.
     fn run(records: &[u64], bytes: usize) -> Result<(Order, Vec<u64>), OutputError> {
         let directory = tempfile::tempdir().unwrap();
-        let mut order = Order::new(2, bytes, &directory.path().join("emb.npy"));
+        let mut order = Order::new(2, bytes, &directory.path().join("emb.npy"), Shard::ALL);
         let mut out = Vec::new();
         for &record in records {
             let row = row(record);

@@ -1,0 +1,54 @@
+//! `virpack merge`.
+
+use super::output::OutputArguments;
+use crate::failure::Failure;
+use crate::text::{count, say};
+use clap::Args;
+use std::path::PathBuf;
+use virpack::merge::{MergeOptions, merge};
+
+/// What `virpack merge` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// All shards of one input, as `virpack embed --shard I/N -o NAME.shard` writes them, in any order
+    #[arg(required = true, value_name = "SHARD")]
+    shards: Vec<PathBuf>,
+
+    #[command(flatten)]
+    output: OutputArguments,
+
+    /// No summary; only errors
+    #[arg(long, short)]
+    quiet: bool,
+
+    /// Replace an output that exists
+    #[arg(long)]
+    force: bool,
+}
+
+/// Joins, with a summary line on stderr.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let options = MergeOptions {
+        shards: arguments.shards.clone(),
+        output: arguments.output.path.clone(),
+        format: arguments.output.format(),
+        dtype_out: arguments.output.dtype(),
+        force: arguments.force,
+    };
+    super::clean_up_when_interrupted();
+    let written = merge(&options)?;
+    if !arguments.quiet {
+        let output = written.files.first().unwrap_or(&options.output);
+        say(format_args!(
+            "{}: {} of {}{}",
+            output.display(),
+            count(written.rows, "sequence", "sequences"),
+            count(arguments.shards.len() as u64, "shard", "shards"),
+            match written.skipped {
+                0 => String::new(),
+                n => format!(", {} skipped", count(n, "record", "records")),
+            }
+        ));
+    }
+    Ok(())
+}
