@@ -17,9 +17,9 @@
 //! where its id stands in the table of ids: ids may come twice, have any length and hold any letter, and no list of
 //! names taken has to be kept.
 //!
-//! Past 5 GB `.safetensors` is cut into `STEM-00001-of-00003.safetensors` and so on, with the index
-//! `STEM.safetensors.index.json`, as Hugging Face lays models out. A table that is cut has a tensor `embeddings.00001`
-//! in the first shard, and so on.
+//! Past 5 GB, or where a table for each record fills the megabyte that a header may have (some 10,000 records),
+//! `.safetensors` is cut into `STEM-00001-of-00003.safetensors` and so on, with the index `STEM.safetensors.index.json`,
+//! as Hugging Face lays models out. A table that is cut has a tensor `embeddings.00001` in the first shard, and so on.
 //!
 //! Records without an embedding stand in `STEM.skipped.tsv`, which exists only when there is one: columns
 //! `record` (place over all inputs, from 0), `source`, `line` (of the header, from 1), `id`, `length`,

@@ -258,6 +258,18 @@ fn shards_are_indexed_as_hugging_face_does() {
 }
 
 #[test]
+fn shards_may_be_more_than_a_thousand() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("emb.safetensors");
+    let options =
+        OutputOptions { shard_bytes: 1, ..options(OutputFormat::Safetensors, OutputDtype::F32, false) };
+    let records: Records = (0..1_010u16).map(|i| (format!("r{i}"), vec![f32::from(i)])).collect();
+    let written = write(&path, 1, options, &records);
+    assert_eq!(written.files.len(), 1_010 + 2);
+    assert_eq!(read(&written, &path, OutputFormat::Safetensors, 1, false), records);
+}
+
+#[test]
 fn no_records_make_files_without_rows_in_any_format() {
     for (format, dtype, residues) in all() {
         let directory = tempfile::tempdir().unwrap();
