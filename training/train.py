@@ -17,6 +17,7 @@ import sequences as seq
 import shards
 
 CLIP = 1.0
+CHUNK = 500
 WINDOW = 166  # residues: the frame of a chunk of 500
 MASKED = 0.15
 
@@ -32,7 +33,15 @@ class Data:
         if small:
             kept = np.random.default_rng(0).choice(len(train), min(4_000, len(train)), replace=False)
             train, weights = train[kept], weights[kept]
-        self.bases = torch.from_numpy(chunks["bases"][train]).to(device)
+        # Chunks side by side in one record are one stretch, from which any window is drawn.
+        order = np.lexsort((chunks["start"][train], chunks["record"][train]))
+        train, weights = train[order], weights[order]
+        record, start = (chunks[name][train].astype(np.int64) for name in ("record", "start"))
+        breaks = np.flatnonzero((np.diff(record) != 0) | (np.diff(start) != CHUNK)) + 1
+        stretch = np.searchsorted(breaks, np.arange(len(train)), side="right")
+        edges = np.concatenate(([0], breaks, [len(train)])) * CHUNK
+        self.bases = torch.from_numpy(chunks["bases"][train].reshape(-1)).to(device)
+        self.first, self.last = (torch.from_numpy(edges[stretch + i]).to(device) for i in (0, 1))
         self.viral = torch.from_numpy(chunks["viral"][train].astype(np.float32)).to(device)
         self.weights = torch.from_numpy(np.cumsum(weights / weights.sum())).to(device)
         proteins = shards.proteins(folder)
@@ -63,12 +72,12 @@ class Data:
         return torch.rand(*shape, device=self.device, generator=self.rng)
 
     def chunks(self, count, length):
-        """Random chunks, cropped to `length`, of either strand."""
+        """Random windows of `length` bases about chunks, of either strand."""
         chosen = self.draw(self.weights, count)
-        bases = self.bases[chosen]
-        if length < bases.shape[1]:
-            start = (self.uniform(count, 1) * (bases.shape[1] - length + 1)).long()
-            bases = bases.gather(1, start + torch.arange(length, device=self.device))
+        # A window about the chunk, at most half a chunk away from it, within its stretch.
+        start = chosen * CHUNK + ((self.uniform(count) - 0.5) * CHUNK).long() + (CHUNK - length) // 2
+        start = torch.minimum(torch.maximum(start, self.first[chosen]), self.last[chosen] - length)
+        bases = self.bases[start[:, None] + torch.arange(length, device=self.device)]
         flipped = (bases ^ 2).flip(1)
         return torch.where(self.uniform(count, 1) < 0.5, bases, flipped), self.viral[chosen]
 
@@ -95,6 +104,12 @@ def hide(data, ids, special, mask, vocabulary, first):
     other = (first + data.uniform(*ids.shape) * (vocabulary - first)).long()
     hidden = torch.where(chosen & (kind < 0.8), mask, ids)
     return torch.where(chosen & (kind >= 0.9), other, hidden), chosen
+
+
+def blur(data, ids, special, mask, most):
+    """Masks tokens, of each sequence another share of at most `most`: nothing to learn a chunk by heart from."""
+    share = data.uniform(len(ids), 1) * most
+    return torch.where((data.uniform(*ids.shape) < share) & ~special, mask, ids)
 
 
 def masked_loss(x, head, table, ids, chosen):
@@ -173,7 +188,7 @@ def pretrain(model, data, steps, batch, minutes, log):
             sums.zero_()
 
 
-def frame_losses(model, data, bases, viral, length):
+def frame_losses(model, data, bases, viral, length, noise):
     """Losses of the frames' verdicts, of the nucleotides alone and of the peptides alone."""
     chunks, _, peptides, nucleotides = m.open_frames(bases, data.codon)
     had = torch.zeros(len(bases), dtype=torch.bool, device=data.device)
@@ -184,12 +199,13 @@ def frame_losses(model, data, bases, viral, length):
     left = (~had | (data.uniform(len(bases)) < 0.3)).nonzero()[:, 0]
     words = m.words(bases[left][:, phase:])
     width = max(words.shape[1], nucleotides.shape[1])
-    x = model.nucleotide.mean(torch.cat([m.pad_to(ids, width, m.N_PAD) for ids in (nucleotides, words)]))
+    words = torch.cat([m.pad_to(ids, width, m.N_PAD) for ids in (nucleotides, words)])
+    x = model.nucleotide.mean(blur(data, words, words < 5, m.N_MASK, noise))
     of_frames, of_chunks = x[: len(chunks)], x[len(chunks) :]
     target = viral[chunks]
     # A chunk counts once, however many frames it has.
     share = 1 / torch.bincount(chunks, minlength=len(bases))[chunks].float()
-    y = model.peptide.mean(peptides)
+    y = model.peptide.mean(blur(data, peptides, peptides < 4, seq.MASK, noise))
     margin = model.frames[str(length)].margin(torch.cat((of_frames, y), 1))
     frames = F.binary_cross_entropy_with_logits(margin, target, share, reduction="sum") / share.sum()
     alone = model.alone[str(length)].margin(of_chunks)
@@ -197,7 +213,7 @@ def frame_losses(model, data, bases, viral, length):
     return frames, alone, (y, target)
 
 
-def classify(model, data, steps, batch, minutes, log):
+def classify(model, data, steps, batch, minutes, noise, log):
     """The classifier and both towers; returns the average of the weights that was best on the validation chunks."""
     device = data.device
     # A head on peptides alone, for the proteins of phages whose genomes are not there; it is not kept.
@@ -213,7 +229,7 @@ def classify(model, data, steps, batch, minutes, log):
         bases, viral = data.chunks(batch, length)
         proteins, protein_viral = data.proteins(batch // 4, length // 3)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            frames, alone, (y, target) = frame_losses(model, data, bases, viral, length)
+            frames, alone, (y, target) = frame_losses(model, data, bases, viral, length, noise)
             own = extra.margin(torch.cat((y, model.peptide.mean(proteins))))
             peptides = F.binary_cross_entropy_with_logits(own, torch.cat((target, protein_viral)))
         optimizer.zero_grad(set_to_none=True)
