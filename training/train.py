@@ -149,7 +149,13 @@ def optimizer_of(modules, decay):
     return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=fused), parameters
 
 
-def pretrain(model, data, steps, batch, minutes, log):
+def towers_of(model, compiled):
+    """The towers' forward passes (peptides, nucleotides), one kernel where PyTorch would launch several."""
+    towers = model.peptide, model.nucleotide
+    return [torch.compile(tower, dynamic=True) for tower in towers] if compiled else towers
+
+
+def pretrain(model, towers, data, steps, batch, minutes, log):
     """Both towers at once: proteins and open frames for the peptides', chunks for the nucleotides'."""
     device = data.device
     heads = [torch.nn.Linear(w, w).to(device) for w in (model.sizes.peptide_hidden, model.sizes.nucleotide_hidden)]
@@ -171,11 +177,11 @@ def pretrain(model, data, steps, batch, minutes, log):
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             hidden, chosen = hide(data, peptides, special, seq.MASK, 24, 4)
             first = masked_loss(
-                model.peptide(hidden), heads[0], model.peptide.embeddings["word_embeddings"].weight, peptides, chosen
+                towers[0](hidden), heads[0], model.peptide.embeddings["word_embeddings"].weight, peptides, chosen
             )
             hidden, chosen = hide(data, words, words < 5, m.N_MASK, m.N_VOCABULARY, m.WORD_START[m.WORD])
             table = model.nucleotide.embeddings["word_embeddings"].weight
-            second = masked_loss(model.nucleotide(hidden), heads[1], table, words, chosen)
+            second = masked_loss(towers[1](hidden), heads[1], table, words, chosen)
         optimizer.zero_grad(set_to_none=True)
         (first + 0.3 * second).backward()
         torch.nn.utils.clip_grad_norm_(parameters, CLIP)
@@ -188,7 +194,7 @@ def pretrain(model, data, steps, batch, minutes, log):
             sums.zero_()
 
 
-def frame_losses(model, data, bases, viral, length, noise):
+def frame_losses(model, towers, data, bases, viral, length, noise):
     """Losses of the frames' verdicts, of the nucleotides alone and of the peptides alone."""
     chunks, _, peptides, nucleotides = m.open_frames(bases, data.codon)
     had = torch.zeros(len(bases), dtype=torch.bool, device=data.device)
@@ -200,12 +206,14 @@ def frame_losses(model, data, bases, viral, length, noise):
     words = m.words(bases[left][:, phase:])
     width = max(words.shape[1], nucleotides.shape[1])
     words = torch.cat([m.pad_to(ids, width, m.N_PAD) for ids in (nucleotides, words)])
-    x = model.nucleotide.mean(blur(data, words, words < 5, m.N_MASK, noise))
+    words = blur(data, words, words < 5, m.N_MASK, noise)
+    x = model.nucleotide.pool(towers[1](words), words)
     of_frames, of_chunks = x[: len(chunks)], x[len(chunks) :]
     target = viral[chunks]
     # A chunk counts once, however many frames it has.
     share = 1 / torch.bincount(chunks, minlength=len(bases))[chunks].float()
-    y = model.peptide.mean(blur(data, peptides, peptides < 4, seq.MASK, noise))
+    peptides = blur(data, peptides, peptides < 4, seq.MASK, noise)
+    y = model.peptide.pool(towers[0](peptides), peptides)
     margin = model.frames[str(length)].margin(torch.cat((of_frames, y), 1))
     frames = F.binary_cross_entropy_with_logits(margin, target, share, reduction="sum") / share.sum()
     alone = model.alone[str(length)].margin(of_chunks)
@@ -213,7 +221,7 @@ def frame_losses(model, data, bases, viral, length, noise):
     return frames, alone, (y, target)
 
 
-def classify(model, data, steps, batch, minutes, noise, log):
+def classify(model, towers, data, steps, batch, minutes, noise, log):
     """The classifier and both towers; returns the average of the weights that was best on the validation chunks."""
     device = data.device
     # A head on peptides alone, for the proteins of phages whose genomes are not there; it is not kept.
@@ -229,8 +237,8 @@ def classify(model, data, steps, batch, minutes, noise, log):
         bases, viral = data.chunks(batch, length)
         proteins, protein_viral = data.proteins(batch // 4, length // 3)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            frames, alone, (y, target) = frame_losses(model, data, bases, viral, length, noise)
-            own = extra.margin(torch.cat((y, model.peptide.mean(proteins))))
+            frames, alone, (y, target) = frame_losses(model, towers, data, bases, viral, length, noise)
+            own = extra.margin(torch.cat((y, model.peptide.pool(towers[0](proteins), proteins))))
             peptides = F.binary_cross_entropy_with_logits(own, torch.cat((target, protein_viral)))
         optimizer.zero_grad(set_to_none=True)
         (frames + alone + 0.3 * peptides).backward()
