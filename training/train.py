@@ -119,24 +119,20 @@ def masked_loss(x, head, table, ids, chosen):
 
 
 class Schedule:
-    """Warm-up, then a cosine; steps in proportion where there is not the time."""
+    """Warm-up, then a cosine, over the steps asked for, or over the minutes where the machine is too slow for them."""
 
-    def __init__(self, steps, peak, minutes, log):
-        self.steps, self.peak, self.seconds, self.log = steps, peak, minutes * 60, log
-        self.began, self.asked = time.time(), steps
+    def __init__(self, steps, peak, minutes):
+        self.steps, self.peak, self.seconds = steps, peak, minutes * 60
+        self.began = time.time()
 
-    def __call__(self, optimizer, step):
-        if step == 20:  # the first steps compile and allocate
-            self.began_steady = time.time()
-        if step in (60, 200):
-            each = (time.time() - self.began_steady) / (step - 20)
-            fit = step + int((self.seconds - (time.time() - self.began)) / each)
-            self.steps = max(step + 1, min(self.asked, fit))
-            self.log(f"{1 / each:.1f} steps/s: {self.steps} of {self.asked} steps")
-        warm = min(1.0, (step + 1) / max(1, min(500, self.steps // 10)))
-        rate = self.peak * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1, step / self.steps))))
+    def going(self, optimizer, step):
+        """Sets the rate of a step; whether it is to be taken."""
+        progress = max(step / self.steps, (time.time() - self.began) / self.seconds)
+        warm = min(1.0, (step + 1) / max(1, min(300, self.steps // 10)))
+        rate = self.peak * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1, progress))))
         for group in optimizer.param_groups:
             group["lr"] = rate
+        return progress < 1
 
 
 def optimizer_of(modules, decay):
@@ -160,11 +156,10 @@ def pretrain(model, towers, data, steps, batch, minutes, log):
     device = data.device
     heads = [torch.nn.Linear(w, w).to(device) for w in (model.sizes.peptide_hidden, model.sizes.nucleotide_hidden)]
     optimizer, parameters = optimizer_of([model.peptide, model.nucleotide, *heads], 0.01)
-    schedule = Schedule(steps, 1e-3, minutes, log)
+    schedule = Schedule(steps, 1e-3, minutes)
     model.train()
-    sums, step = torch.zeros(2, device=device), 0
-    while step < schedule.steps:
-        schedule(optimizer, step)
+    sums, step, each = torch.zeros(2, device=device), 0, max(1, min(500, steps // 8))
+    while schedule.going(optimizer, step):
         length = 500 if step % 2 else 300
         bases, _ = data.chunks(batch, length)
         peptides = data.proteins(batch, length // 3)[0]
@@ -188,9 +183,9 @@ def pretrain(model, towers, data, steps, batch, minutes, log):
         optimizer.step()
         sums += torch.stack((first.detach(), second.detach()))
         step += 1
-        if step % max(1, min(500, schedule.steps // 8)) == 0:
-            a, b = (sums / max(1, min(500, schedule.steps // 8))).tolist()
-            log(f"pretraining {step}/{schedule.steps}: loss of residues {a:.3f}, of words {b:.3f}")
+        if step % each == 0:
+            a, b = (sums / each).tolist()
+            log(f"pretraining, step {step}: loss of residues {a:.3f}, of words {b:.3f}")
             sums.zero_()
 
 
@@ -227,12 +222,12 @@ def classify(model, towers, data, steps, batch, minutes, noise, log):
     # A head on peptides alone, for the proteins of phages whose genomes are not there; it is not kept.
     extra = m.Head(model.sizes.peptide_hidden, model.sizes.head).to(device)
     optimizer, parameters = optimizer_of([model, extra], 0.05)
-    schedule = Schedule(steps, 6e-4, minutes, log)
+    schedule = Schedule(steps, 6e-4, minutes)
     average, best = copy.deepcopy(model).eval(), (-1.0, None)
-    sums, step = torch.zeros(3, device=device), 0
-    while step < schedule.steps:
+    sums, step, each = torch.zeros(3, device=device), 0, max(1, min(500, steps // 4))
+    going = schedule.going(optimizer, step)
+    while going:
         model.train()
-        schedule(optimizer, step)
         length = 300 if step % 3 == 0 else 500
         bases, viral = data.chunks(batch, length)
         proteins, protein_viral = data.proteins(batch // 4, length // 3)
@@ -241,7 +236,7 @@ def classify(model, towers, data, steps, batch, minutes, noise, log):
             own = extra.margin(torch.cat((y, model.peptide.pool(towers[0](proteins), proteins))))
             peptides = F.binary_cross_entropy_with_logits(own, torch.cat((target, protein_viral)))
         optimizer.zero_grad(set_to_none=True)
-        (frames + alone + 0.3 * peptides).backward()
+        (frames + alone + 0.5 * peptides).backward()
         torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         optimizer.step()
         keep = min(0.999, (step + 1) / (step + 10))
@@ -251,13 +246,13 @@ def classify(model, towers, data, steps, batch, minutes, noise, log):
                 old.lerp_(new, 1 - keep) if new.is_floating_point() else old.copy_(new)
         sums += torch.stack((frames, alone, peptides)).detach()
         step += 1
-        each = max(1, min(500, schedule.steps // 4))
-        if step % each == 0 or step == schedule.steps:
+        going = schedule.going(optimizer, step)
+        if step % each == 0 or not going:
             areas = [validate(average, data, n) for n in (500, 300)]
-            a, b, c = (sums / each).tolist()
+            a, b, c = (sums / ((step - 1) % each + 1)).tolist()
             sums.zero_()
             log(
-                f"classifier {step}/{schedule.steps}: loss of frames {a:.3f}, alone {b:.3f}, peptides {c:.3f}; "
+                f"classifier, step {step}: loss of frames {a:.3f}, alone {b:.3f}, peptides {c:.3f}; "
                 f"validation AUROC {areas[0]:.4f} at 500, {areas[1]:.4f} at 300"
             )
             if sum(areas) > best[0]:
@@ -292,11 +287,15 @@ def margins(model, data, length):
 
 
 def calibrate(model, data, length, log):
-    """Platt scaling on the validation chunks, both classes weighing a half, folded into the last layers."""
+    """Platt scaling on the validation chunks, folded into the last layers.
+
+    Both classes weigh a half over all chunks, not for each head: that a chunk has an open frame says something too.
+    """
+    share = data.validation[length][1].mean()
     for name, (margin, labels) in margins(model, data, length).items():
         if not 0 < labels.mean() < 1:
             continue
-        weight = torch.where(labels > 0, 0.5 / labels.mean(), 0.5 / (1 - labels.mean()))
+        weight = torch.where(labels > 0, 0.5 / share, 0.5 / (1 - share))
         scale, shift = torch.ones((), requires_grad=True), torch.zeros((), requires_grad=True)
         margin, labels, weight = margin.cpu(), labels.cpu(), weight.cpu()
         optimizer = torch.optim.LBFGS([scale, shift], max_iter=50, line_search_fn="strong_wolfe")
