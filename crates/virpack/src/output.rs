@@ -4,10 +4,13 @@
 //!
 //! | ending | the file | beside it |
 //! | --- | --- | --- |
-//! | `.npy` | `[n, hidden]`, C order, float32 or float16 | the ids, and `STEM.run.json`: facts about the run |
+//! | `.npy` | `[n, hidden]`, C order, float32 or float16 | the ids |
 //! | `.parquet` | columns `id`, `source` (with several inputs), `length`, `truncated`, `embedding` | |
 //! | `.safetensors` | a tensor `embeddings`, `[n, hidden]` | the ids |
 //! | `.h5` | datasets `embeddings`, `[n, hidden]`, `ids`, `lengths`, `truncated`, `sources` and `source` (with several inputs) | |
+//!
+//! `STEM.run.json` holds the facts about the run that a file carries as well, where its format has room for them
+//! ([`OutputOptions::metadata`], under `metadata`), and what [`CompleteOutput::publish`] is told. It is a JSON object.
 //!
 //! The ids are `STEM.ids.txt`: an id a line, UTF-8; with several inputs TAB and the input's name behind it.
 //!
@@ -34,9 +37,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
 use virpack_seq::{SequenceIndex, SkippedRecord};
 
-mod about;
+pub(crate) mod about;
 mod arrow_schema;
 mod aside;
 mod error;
@@ -252,14 +256,12 @@ pub fn check(path: &Path, options: &OutputOptions) -> Result<OutputFormat, Outpu
 
 /// The files that a run may write beside `path`, and those that an earlier one has left where their number varies.
 fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
-    let mut names = vec![path.with_extension("skipped.tsv")];
+    let mut names = ["skipped.tsv", "run.json"].map(|ending| path.with_extension(ending)).to_vec();
     if format.has_id_table() {
         names.push(path.with_extension("ids.txt"));
     }
-    match format {
-        OutputFormat::Npy => names.push(path.with_extension("run.json")),
-        OutputFormat::Safetensors => names.extend(safetensors::older(path)),
-        OutputFormat::Parquet | OutputFormat::H5 => (),
+    if format == OutputFormat::Safetensors {
+        names.extend(safetensors::older(path));
     }
     names
 }
@@ -314,13 +316,23 @@ impl EmbeddingWriter {
         self.deliver(skipped.source, &skipped.id, Turn::Skipped(skipped))
     }
 
-    /// Gives the files their names, once each of the `records` records read has its row or its reason.
+    /// Gives the files their names, once each of the `records` records read has its row or its reason:
+    /// [`complete`](EmbeddingWriter::complete), and published without further facts.
     ///
     /// # Errors
     ///
-    /// When a record was never delivered, more were delivered than read, or a file cannot be written or
-    /// renamed. Nothing then stands under the asked name; files that are whole are kept and named.
+    /// As those two.
     pub fn finish(self, records: u64) -> Result<Written, OutputError> {
+        self.complete(records)?.publish(&Map::new())
+    }
+
+    /// Makes the files whole on disk, once each of the `records` records read has its row or its reason. They have no
+    /// names yet.
+    ///
+    /// # Errors
+    ///
+    /// When a record was never delivered, more were delivered than read, or a file cannot be written.
+    pub fn complete(self, records: u64) -> Result<CompleteOutput, OutputError> {
         self.order.finish(records)?;
         let Sink { table, skipped, mut written } = self.sink;
         let mut whole = table.finish()?;
@@ -328,12 +340,8 @@ impl EmbeddingWriter {
             whole.sides.push(skipped.finish()?);
         }
         written.files = [&whole.main].into_iter().chain(&whole.sides).map(|f| f.target().into()).collect();
-        let mut stale = names_beside(&self.path, self.format);
-        stale.push(self.path);
-        stale.retain(|name| !written.files.contains(name));
         (written.peak_waiting_memory, written.peak_waiting_disk) = self.order.peak_bytes();
-        whole.publish(self.options.force, &stale)?;
-        Ok(written)
+        Ok(CompleteOutput { whole, written, path: self.path, format: self.format, options: self.options })
     }
 
     /// The output as it was named.
@@ -356,15 +364,58 @@ impl EmbeddingWriter {
     }
 }
 
+/// An output that is whole on disk and has no name yet; made by [`EmbeddingWriter::complete`].
+///
+/// Dropped without [`publish`](CompleteOutput::publish), it leaves nothing behind.
+pub struct CompleteOutput {
+    whole: Whole,
+    written: Written,
+    path: PathBuf,
+    format: OutputFormat,
+    options: OutputOptions,
+}
+
+impl CompleteOutput {
+    /// What the files hold; `STEM.run.json` is not among them yet.
+    pub fn written(&self) -> &Written {
+        &self.written
+    }
+
+    /// Gives the files their names, and `STEM.run.json` these facts.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be renamed. Nothing then stands under the asked name; files that are whole are kept and named.
+    pub fn publish(self, facts: &Map<String, Value>) -> Result<Written, OutputError> {
+        let CompleteOutput { mut whole, mut written, path, format, options } = self;
+        let mut all = facts.clone();
+        all.insert("metadata".to_owned(), about::object(&options.about()).into());
+        whole.sides.push(about::write(&path.with_extension("run.json"), &all)?);
+        written.files.extend(whole.sides.last().map(|side| side.target().to_owned()));
+        let mut stale = names_beside(&path, format);
+        stale.push(path);
+        stale.retain(|name| !written.files.contains(name));
+        whole.publish(options.force, &stale)?;
+        Ok(written)
+    }
+}
+
+impl OutputOptions {
+    /// What every file says of its run.
+    fn about(&self) -> Vec<(String, String)> {
+        let version = ("virpack.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        [version].into_iter().chain(self.metadata.clone()).collect()
+    }
+}
+
 impl Layout {
     fn new(hidden: usize, options: &OutputOptions) -> Layout {
-        let version = ("virpack.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         Layout {
             hidden,
             dtype: options.dtype,
             residues: options.residues,
             sources: if options.sources.len() > 1 { options.sources.clone() } else { Vec::new() },
-            about: [version].into_iter().chain(options.metadata.clone()).collect(),
+            about: options.about(),
         }
     }
 

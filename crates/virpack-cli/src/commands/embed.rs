@@ -3,8 +3,9 @@
 use super::device::DeviceArguments;
 use super::input::{Inputs, parse_budget};
 use crate::failure::Failure;
-use crate::progress::{DownloadBar, RunBar};
-use crate::text::{count, grouped, say, short};
+use crate::log::LogArguments;
+use crate::text::{count, grouped, short};
+use crate::watch::{DownloadBar, Watch};
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -64,9 +65,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     device_timeout: Option<u64>,
 
-    /// No progress, no summary; only warnings and errors
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    pub(crate) log: LogArguments,
 
     /// Replace an output that exists
     #[arg(long)]
@@ -109,7 +109,7 @@ enum Include {
     Contacts,
 }
 
-/// Embeds, with a bar, a summary line and warnings on stderr.
+/// Embeds, with progress, a summary and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(Include::Contacts) = arguments.include {
         return Err(Failure::Contacts);
@@ -148,50 +148,49 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     super::clean_up_when_interrupted();
     // A mistyped file must not cost a download first.
     options.check()?;
-    options.model =
-        hub::resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(arguments.quiet))?;
+    let log = arguments.log;
+    options.model = hub::resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(log))?;
     options.lengths = arguments.inputs.lengths_for(&options.model)?;
-    let bar = RunBar::new(arguments.quiet);
-    let result = embed(&options, |told| tell(&bar, arguments.quiet, told));
-    bar.finish();
+    let watch = Watch::new(log);
+    let result = embed(&options, |told| tell(&watch, told));
+    watch.finish();
     let summary = result?;
-    warn(&summary);
-    if !arguments.quiet {
-        // Of several files the index.
-        say(line(&summary, summary.written.files.first().unwrap_or(&arguments.output)));
-    }
+    warn(log, &summary);
+    // Of several files the index.
+    let output = summary.written.files.first().unwrap_or(&arguments.output);
+    log.summary(line(&summary, output), &summary.report);
     Ok(())
 }
 
 /// Shows what a run tells.
-fn tell(bar: &RunBar, quiet: bool, told: Told) {
+fn tell(watch: &Watch, told: Told) {
     match told {
-        Told::Progress(progress) => bar.update(progress),
-        Told::Device { .. } if quiet => (),
+        Told::Progress(progress) => watch.update(progress),
         Told::Device { name, token_budget } => {
-            bar.say(format_args!("on {name}, up to {} tokens a batch", grouped(token_budget as u64)));
+            watch.info(format_args!("on {name}, up to {} tokens a batch", grouped(token_budget as u64)));
+            watch.begin();
         }
         Told::Lost { device, reason } => {
-            bar.say(format_args!("warning: device {device} is given up, the others go on: {reason}"));
+            watch.warn(format_args!("device {device} is given up, the others go on: {reason}"));
         }
         Told::Halved { token_budget, reason } => {
             let tokens = grouped(token_budget as u64);
-            bar.say(format_args!("warning: batches have at most {tokens} tokens from here on: {reason}"));
+            watch.warn(format_args!("batches have at most {tokens} tokens from here on: {reason}"));
         }
     }
 }
 
-fn warn(summary: &Summary) {
+fn warn(log: LogArguments, summary: &Summary) {
     for input in &summary.empty_inputs {
-        say(format_args!("warning: {input}: empty, no records"));
+        log.warn(format_args!("{input}: empty, no records"));
     }
     if let Some(warning) = summary.packing.as_ref().and_then(|packing| packing.warning.as_ref()) {
-        say(warning);
+        log.warn(warning);
     }
     if summary.written.skipped > 0 {
         let table = summary.written.files.iter().find(|f| f.to_string_lossy().ends_with(".skipped.tsv"));
         let place = table.map_or_else(String::new, |path| format!(": see {}", path.display()));
-        say(format_args!("warning: {} skipped{place}", count(summary.written.skipped, "record", "records")));
+        log.warn(format_args!("{} skipped{place}", count(summary.written.skipped, "record", "records")));
     }
 }
 
