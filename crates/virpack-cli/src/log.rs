@@ -100,7 +100,8 @@ pub(crate) fn object(event: &str, fields: Map<String, Value>) {
 /// A message, and the hint that may stand behind it.
 fn text(message: &impl Display) -> Map<String, Value> {
     let message = message.to_string();
-    let (message, hint) = message.split_once("\nhint: ").map_or((&*message, None), |(m, hint)| (m, Some(hint)));
+    let (message, hint) =
+        message.split_once("\nhint: ").map_or((&*message, None), |(m, hint)| (m, Some(hint)));
     let fields = [("message", Some(message)), ("hint", hint)];
     fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))).collect()
 }

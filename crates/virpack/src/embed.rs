@@ -183,7 +183,7 @@ fn write_all(
     mut tell: impl FnMut(Told),
 ) -> Result<Vec<DeviceTally>, Error> {
     let mut records = 0;
-    for finished in &mut results {
+    while let Some(finished) = results.next() {
         match finished? {
             Finished::Embeddings { rows, values } => {
                 records += rows.len() as u64;

@@ -91,7 +91,7 @@ pub fn frames(options: &FramesOptions, mut progress: impl FnMut(Progress)) -> Re
 
 fn how_far(records: &Records) -> Progress {
     let read = records.progress();
-    Progress::new(read, read.records(), &[])
+    Progress::new(&read, read.records(), &[])
 }
 
 impl FramesOptions {

@@ -385,13 +385,22 @@ impl CompleteOutput {
     ///
     /// # Errors
     ///
-    /// When a file cannot be renamed. Nothing then stands under the asked name; files that are whole are kept and named.
+    /// When `STEM.run.json` cannot be written or a file not be renamed. Nothing then stands under the asked name; files
+    /// that are whole are kept, and the error says where.
     pub fn publish(self, facts: &Map<String, Value>) -> Result<Written, OutputError> {
         let CompleteOutput { mut whole, mut written, path, format, options } = self;
         let mut all = facts.clone();
         all.insert("metadata".to_owned(), about::object(&options.about()).into());
-        whole.sides.push(about::write(&path.with_extension("run.json"), &all)?);
-        written.files.extend(whole.sides.last().map(|side| side.target().to_owned()));
+        let report = path.with_extension("run.json");
+        match about::write(&report, &all) {
+            Ok(side) => whole.sides.push(side),
+            // A night's work is not thrown away for want of room for its description.
+            Err(OutputError::Directory { source, .. } | OutputError::Write { source, .. }) => {
+                return Err(OutputError::Publish { path: report, kept: whole.keep(), source });
+            }
+            Err(error) => return Err(error),
+        }
+        written.files.push(report);
         let mut stale = names_beside(&path, format);
         stale.push(path);
         stale.retain(|name| !written.files.contains(name));

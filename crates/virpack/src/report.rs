@@ -38,9 +38,7 @@ fn inputs(inputs: &[(Input, Option<InputChecksum>)]) -> Value {
 
 /// The files of a model.
 pub(crate) fn files(files: &[FileChecksum]) -> Value {
-    let file = |file: &FileChecksum| {
-        json!({ "path": file.path.display().to_string(), "bytes": file.bytes, "sha256": file.sha256 })
-    };
+    let file = |file: &FileChecksum| json!({ "path": file.path.display().to_string(), "bytes": file.bytes, "sha256": file.sha256 });
     files.iter().map(file).collect()
 }
 
@@ -50,7 +48,7 @@ pub(crate) fn packing(stats: &PackStats) -> Value {
         "batches": stats.batches,
         "sequences": stats.sequences,
         "token_budget": stats.token_budget,
-        "efficiency": stats.efficiency(),
+        "efficiency": (stats.batches > 0).then(|| stats.efficiency()),
     })
 }
 

@@ -4,7 +4,7 @@ use super::device::DeviceArguments;
 use super::input::{Inputs, parse_budget};
 use crate::failure::Failure;
 use crate::log::LogArguments;
-use crate::text::{count, grouped, short};
+use crate::text::{count, grouped, packing, short};
 use crate::watch::{DownloadBar, Watch};
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
@@ -197,21 +197,20 @@ fn warn(log: LogArguments, summary: &Summary) {
 /// The one line at the end.
 fn line(summary: &Summary, output: &std::path::Path) -> String {
     let rate = summary.tokens as f64 / summary.elapsed.as_secs_f64().max(1e-9);
-    let efficiency = summary.packing.as_ref().map_or(1.0, |packing| packing.efficiency());
     let lengths = &summary.lengths;
     let windowed = match lengths.windowed {
         0 => String::new(),
         n => format!(", {} in {} windows", grouped(n), grouped(lengths.windows)),
     };
     format!(
-        "{}: {}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), packing {:.1} %, {} truncated{windowed}, {}",
+        "{}: {}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), {}, {} truncated{windowed}, {}",
         output.display(),
         count(summary.written.rows, "sequence", "sequences"),
         count(summary.tokens, "token", "tokens"),
         summary.elapsed.as_secs_f64(),
         short(rate),
         100.0 * summary.busy().min(1.0),
-        100.0 * efficiency,
+        packing(summary.packing.as_ref()),
         grouped(lengths.truncated),
         count(lengths.unknown, "unknown letter", "unknown letters"),
     )

@@ -190,13 +190,18 @@ fn summary(predicted: &Predicted, output: &Path) -> String {
     let seconds = predicted.elapsed.as_secs_f64();
     let rate = |n: u64| short(n as f64 / seconds.max(1e-9));
     let (slowest, busy) = predicted.slowest();
-    let efficiency =
-        predicted.packing.iter().flatten().map(|stats| format!("{:.1} %", 100.0 * stats.efficiency()));
+    let packed = predicted.packing.iter().flatten().filter(|stats| stats.batches > 0);
+    let packed: Vec<_> = packed.map(|stats| format!("{:.1} %", 100.0 * stats.efficiency())).collect();
+    let packing = if packed.is_empty() {
+        "nothing packed".to_owned()
+    } else {
+        format!("packing {}", packed.join(" and "))
+    };
     let [nucleotides, peptides] = predicted.frames.repeated;
     format!(
         "{}: {}, {}, {} in {seconds:.1} s ({}bases/s, {}frames/s)\n\
          {} viral; {} without a verdict ({} without an open frame, {} too short, {} empty)\n\
-         slowest: {}, {:.1} s at work; packing {}; computed once though they came again: {} nucleotide sequences, \
+         slowest: {}, {:.1} s at work; {packing}; computed once though they came again: {} nucleotide sequences, \
          {} peptides",
         output.display(),
         count(counts.records, "record", "records"),
@@ -211,7 +216,6 @@ fn summary(predicted: &Predicted, output: &Path) -> String {
         grouped(counts.empty),
         slowest.as_str(),
         busy.as_secs_f64(),
-        efficiency.collect::<Vec<_>>().join(" and "),
         grouped(nucleotides),
         grouped(peptides),
     )

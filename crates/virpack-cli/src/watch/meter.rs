@@ -62,7 +62,8 @@ impl Meter {
         let (since, before) = self.kept.front().expect("the start, or a later state, is kept");
         let seconds = now.duration_since(*since).as_secs_f64().max(1e-3);
         let device = |progress: &DeviceProgress| {
-            let same = |other: &&DeviceProgress| (other.model, other.device) == (progress.model, progress.device);
+            let same =
+                |other: &&DeviceProgress| (other.model, other.device) == (progress.model, progress.device);
             let before = before.devices.iter().find(same).map(|before| before.tally).unwrap_or_default();
             let busy = progress.tally.busy.saturating_sub(before.busy).as_secs_f64() / seconds;
             DeviceFigures {

@@ -17,9 +17,7 @@ use super::summary::Counts;
 use super::track::{Points, Track};
 use super::verdict::{ScoredChunk, ScoredFrame, Status, Tally};
 use crate::Error;
-use crate::output::{
-    Aside, AsideFolder, Folder, OutputError, TextFile, TextTable, Whole, about, remove_all,
-};
+use crate::output::{Aside, AsideFolder, Folder, OutputError, TextFile, TextTable, Whole, about, remove_all};
 
 /// What stands where there is no verdict.
 const NONE: &str = "NA";
