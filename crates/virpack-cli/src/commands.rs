@@ -15,7 +15,7 @@ pub(crate) mod predict;
 pub(crate) mod validate;
 
 use crate::failure::INTERRUPTED;
-use crate::text::say;
+use crate::log::LogArguments;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,10 +29,10 @@ pub(crate) fn clean_up_when_interrupted() {
 
 /// As [`clean_up_when_interrupted`], but once `keeps` is set the first time sets `stop`: what is under way is finished and
 /// kept.
-pub(crate) fn stop_when_interrupted(stop: Arc<AtomicBool>, keeps: Arc<AtomicBool>) {
+pub(crate) fn stop_when_interrupted(log: LogArguments, stop: Arc<AtomicBool>, keeps: Arc<AtomicBool>) {
     let _ = ctrlc::set_handler(move || {
         if keeps.load(Ordering::SeqCst) && !stop.swap(true, Ordering::SeqCst) {
-            say("interrupted: the batches under way are finished and kept; once more to stop at once");
+            log.warn("interrupted: the batches under way are finished and kept; once more to stop at once");
             return;
         }
         virpack::output::abandon_all();

@@ -1,6 +1,6 @@
 //! What a failed command says and returns.
 
-use crate::text::say;
+use crate::log::LogFormat;
 use std::process::ExitCode;
 
 /// Exit code for a fault of the input or the options.
@@ -85,7 +85,7 @@ impl From<virpack_seq::SeqError> for Failure {
 
 impl Failure {
     /// Says it on stderr and gives the exit code.
-    pub(crate) fn report(self) -> ExitCode {
+    pub(crate) fn report(self, log: LogFormat) -> ExitCode {
         if let Failure::Stdout(error) = &self
             && error.kind() == std::io::ErrorKind::BrokenPipe
         {
@@ -97,16 +97,12 @@ impl Failure {
             Failure::Resumable { error, .. } => Some(&**error),
             _ => None,
         };
-        match error {
-            Some(virpack::Error::Interrupted { .. }) => {
-                say(&self);
-                return ExitCode::from(INTERRUPTED);
-            }
-            _ => say(format_args!("error: {self}")),
-        }
-        match error {
-            Some(error) if error.is_fault() => ExitCode::from(OURS),
-            _ => ExitCode::from(USER),
-        }
+        let code = match error {
+            Some(virpack::Error::Interrupted { .. }) => INTERRUPTED,
+            Some(error) if error.is_fault() => OURS,
+            _ => USER,
+        };
+        log.error(&self, code);
+        ExitCode::from(code)
     }
 }

@@ -27,18 +27,19 @@ fn arguments<'a>(model: &'a str, name: &'a str) -> Vec<&'a str> {
     [&fixed[..], &OFTEN].concat()
 }
 
-/// Everything in `out/` by name; of a directory that it is one.
+/// Everything in `out/` by name, but for the times that a run took; of a directory that it is one.
 fn outputs(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let name = |entry: &std::fs::DirEntry| entry.file_name().into_string().unwrap();
-    entries.map(|entry| (name(&entry), std::fs::read(entry.path()).unwrap_or_default())).collect()
+    let files = entries.filter(|entry| !name(entry).ends_with(".run.json"));
+    files.map(|entry| (name(&entry), std::fs::read(entry.path()).unwrap_or_default())).collect()
 }
 
 /// What an undisturbed run leaves, which is taken away again.
 fn undisturbed(place: &Place, model: &str, name: &str) -> BTreeMap<String, Vec<u8>> {
     place.run(&arguments(model, name)).succeeds(&[]);
     let whole = outputs(&place.path("out"));
-    whole.keys().for_each(|name| std::fs::remove_file(place.path("out").join(name)).unwrap());
+    place.outputs().iter().for_each(|name| std::fs::remove_file(place.path("out").join(name)).unwrap());
     whole
 }
 
@@ -209,7 +210,8 @@ fn shards_make_what_a_run_over_all_makes() {
     for shard in ["1/3", "2/3", "3/3"] {
         make_shard(&place, shard, &[]).succeeds(&[".shard: 14", " sequences, "]);
     }
-    merge(&place, &THREE, "out/emb.npy").succeeds(&["out/emb.npy: 444 sequences of 3 shards, 56 records skipped"]);
+    merge(&place, &THREE, "out/emb.npy")
+        .succeeds(&["out/emb.npy: 444 sequences of 3 shards, 56 records skipped"]);
     let joined = outputs(&place.path("out"));
     for (name, bytes) in &whole {
         // Batches are others, and so is the last bit of some values.
@@ -279,7 +281,8 @@ fn a_shard_is_named_as_one() {
         "out/emb.npy would pass for all rows, and has those of shard 1/2",
         "hint: name it NAME.shard; `virpack merge` joins all shards to any format",
     ]);
-    run("out/a.shard", &[]).is_refused(&["out/a.shard: a shard of what?", "hint: `virpack embed --shard I/N`"]);
+    run("out/a.shard", &[])
+        .is_refused(&["out/a.shard: a shard of what?", "hint: `virpack embed --shard I/N`"]);
     run("out/a.shard", &["--shard", "1/2", "--dtype-out", "f16"]).is_refused(&["a shard holds float32"]);
     place.embed_stdin(&["-", "-o", "out/a.shard", "--shard", "1/2"], b">a\nMK\n").is_refused(&["is a pipe"]);
     for shard in ["0/2", "3/2", "1", "a/b", "1/0"] {
@@ -296,7 +299,7 @@ fn a_shard_goes_on_where_it_was_stopped() {
     let with = |shard| [&arguments(MODEL, "out/1.shard")[..], &["--shard", shard]].concat();
     place.run(&with("1/2")).succeeds(&[]);
     let whole = outputs(&place.path("out"));
-    std::fs::remove_file(place.path("out/1.shard")).unwrap();
+    place.outputs().iter().for_each(|name| std::fs::remove_file(place.path("out").join(name)).unwrap());
     let child = started(&place, &with("1/2"), "out/1.shard");
     signal(&child, "-TERM");
     let ran = Ran::from(child.wait_with_output().unwrap());
@@ -355,7 +358,7 @@ fn the_real_model_is_told_to_stop_at_twenty_moments() {
         }
         assert_eq!(outputs(&place.path("out")), whole);
         eprintln!("{name}: stopped {stopped} times, the same bytes");
-        whole.keys().for_each(|name| std::fs::remove_file(place.path("out").join(name)).unwrap());
+        place.outputs().iter().for_each(|name| std::fs::remove_file(place.path("out").join(name)).unwrap());
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sequence files to a file of embeddings: the straight line.
 
 mod identity;
+mod report;
 mod results;
 
 use std::path::{Path, PathBuf};
@@ -8,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::{Map, Value};
 use virpack_device::{Cpu, Pool};
 use virpack_seq::{
-    AsyncDataLoader, CollatorOptions, GreedyPacker, Input, LengthCounts, LengthPolicy, LoaderOptions,
-    LongRecords, PackStats, PackerOptions, RecordSet, Records, Shard, VarlenCollator,
+    AsyncDataLoader, CollatorOptions, GreedyPacker, Input, InputChecksum, LengthCounts, LengthPolicy,
+    LoaderOptions, LongRecords, PackStats, PackerOptions, RecordSet, Records, Shard, VarlenCollator,
 };
 
 use crate::Error;
@@ -22,6 +24,7 @@ use crate::model::ModelConfig;
 use crate::model::checksum::{Summing, sum_of_all};
 use crate::model::weights::Weights;
 use crate::output::{self, OutputDtype, OutputFormat, OutputOptions, Written};
+use crate::progress::{ModelProgress, Progress};
 use crate::ready::{self, Ready};
 use crate::runner::{AsyncInferenceRunner, DeviceTally, Finished, RunnerOptions};
 use identity::Known;
@@ -104,17 +107,6 @@ pub enum Told {
     Progress(Progress),
 }
 
-/// How far a run is.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Progress {
-    /// Bytes of the inputs read.
-    pub bytes: u64,
-    /// Bytes of all inputs, where they are files.
-    pub total_bytes: Option<u64>,
-    /// Records written or skipped.
-    pub records: u64,
-}
-
 /// What a run has done.
 #[derive(Clone, Debug)]
 pub struct Summary {
@@ -134,8 +126,12 @@ pub struct Summary {
     pub waited: Duration,
     /// Each device, for people, and what it has done.
     pub devices: Vec<(String, DeviceTally)>,
+    /// The inputs, as they were named, with sizes and checksums.
+    pub inputs: Vec<(Input, Option<InputChecksum>)>,
     /// Inputs that held nothing.
     pub empty_inputs: Vec<Input>,
+    /// What `STEM.run.json` says.
+    pub report: Map<String, Value>,
 }
 
 /// Embeds every record of the inputs into the output.
@@ -163,7 +159,9 @@ pub fn embed_on<B: Memory + 'static>(
     options: &EmbedOptions,
     mut tell: impl FnMut(Told),
 ) -> Result<Summary, Error> {
-    let records = virpack_seq::reader::open(&options.inputs)?.shard(options.shard.unwrap_or(Shard::ALL));
+    let begun = Instant::now();
+    let records = virpack_seq::reader::open_with_checksums(&options.inputs)?;
+    let records = records.shard(options.shard.unwrap_or(Shard::ALL));
     let found = options.found(&records)?;
     let weights = Weights::open(&options.model)?;
     let config = ModelConfig::of(&weights)?;
@@ -176,22 +174,27 @@ pub fn embed_on<B: Memory + 'static>(
     let devices = ready::all(backends, &weights, &options.lengths, residues, token_budget)?;
     drop(weights);
     let token_budget = earlier_budget.unwrap_or_else(|| smallest_budget(&devices));
-    let (sha256, dtype) = (sum_of_all(&sums.finish()?), devices[0].backend.dtype());
-    let known = Known { options, config: &config, sha256, dtype, token_budget };
+    let (sums, dtype) = (sums.finish()?, devices[0].backend.dtype());
+    let known = Known { options, config: &config, sha256: sum_of_all(&sums), dtype, token_budget };
     let (mut results, resumed) = Results::open(&known, found, files)?;
     devices.iter().flat_map(Ready::told).chain(resumed.map(Told::Kept)).for_each(&mut tell);
+    let loading = begun.elapsed();
     let start = Instant::now();
     let batches = Batches { token_budget, done: Arc::clone(&results.done) };
     let (loader, runner) = options.start(&devices, records, batches)?;
-    let tallies = run_all(runner, &loader, &mut results, tell)?;
+    let tallies = run_all(runner, &loader, &mut results, token_budget, tell)?;
     if options.stop.load(Ordering::Relaxed) {
         return Err(results.interrupt());
     }
     let resumed = results.done.len();
-    let written = results.finish(loader.progress().records())?;
+    let whole = results.complete(loader.progress().records())?;
     let names = devices.iter().map(|device| device.backend.name());
     let devices = names.zip(tallies).collect();
-    Ok(Summary { resumed, ..summary(&loader, written, start.elapsed(), devices) })
+    let mut summary =
+        Summary { resumed, ..summary(&loader, whole.written().clone(), start.elapsed(), devices) };
+    summary.report = report::of(options, &config, &sums, loading, &summary)?;
+    summary.written = whole.publish(&summary.report)?;
+    Ok(summary)
 }
 
 /// How batches are made, beyond what the options say.
@@ -212,17 +215,19 @@ fn run_all(
     mut runner: AsyncInferenceRunner,
     loader: &AsyncDataLoader,
     results: &mut Results,
+    token_budget: usize,
     mut tell: impl FnMut(Told),
 ) -> Result<Vec<DeviceTally>, Error> {
-    for finished in &mut runner {
+    while let Some(finished) = runner.next() {
         match finished? {
             Finished::Halved { token_budget, reason } => tell(Told::Halved { token_budget, reason }),
             Finished::Lost { device, reason } => tell(Told::Lost { device, reason }),
             finished => results.take(finished)?,
         }
-        let read = loader.progress();
-        let (bytes, total_bytes) = (read.bytes(), read.total_bytes());
-        tell(Told::Progress(Progress { bytes, total_bytes, records: results.records }));
+        let (counters, tallies) = (loader.counters(), runner.tallies());
+        let tokens = counters.tokens - counters.tokens_done;
+        let model = ModelProgress { model: None, tokens, token_budget, tallies };
+        tell(Told::Progress(Progress::new(loader.progress(), results.records, &[model])));
     }
     Ok(runner.tallies())
 }
@@ -244,7 +249,9 @@ fn summary(
         elapsed,
         waited: counters.consumer_wait,
         devices,
+        inputs: crate::report::read(loader.inputs(), loader.progress()),
         empty_inputs: empty.iter().map(|&i| loader.inputs()[i as usize].clone()).collect(),
+        report: Map::new(),
     }
 }
 
@@ -349,10 +356,19 @@ impl EmbedOptions {
         let facts = [
             ("model", &*self.model_name),
             ("model_sha256", sha256),
-            ("pool", self.pooling()),
+            ("pool", self.pool_name()),
             ("layer", &*layer),
         ];
         Ok(facts.map(|(name, value)| (format!("virpack.{name}"), value.to_owned())).to_vec())
+    }
+
+    fn pool_name(&self) -> &'static str {
+        match self.pool {
+            Some(Pool::Mean) => "mean",
+            Some(Pool::Cls) => "cls",
+            Some(Pool::Max) => "max",
+            None => "none",
+        }
     }
 
     fn output(&self, metadata: Vec<(String, String)>, found: Option<&Found>) -> OutputOptions {

@@ -12,7 +12,7 @@ use crate::Error;
 use crate::checkpoint::Entry;
 use crate::output::{self, OutputDtype, OutputFormat, OutputOptions, Written};
 pub use error::MergeError;
-pub(crate) use facts::Facts;
+pub use facts::Facts;
 use shard::OpenShard;
 
 /// Which shards to join, to what.
@@ -41,7 +41,8 @@ pub fn merge(options: &MergeOptions) -> Result<Written, Error> {
         options.shards.iter().map(|path| OpenShard::open(path)).collect::<Result<_, _>>()?;
     shards.sort_by_key(|shard| shard.facts.shard.number());
     check(&shards)?;
-    let Some(Facts { hidden, about, sources, residues, .. }) = shards.first().map(|shard| shard.facts.clone())
+    let Some(Facts { hidden, about, sources, residues, .. }) =
+        shards.first().map(|shard| shard.facts.clone())
     else {
         return Err(MergeError::NoShards.into());
     };

@@ -4,10 +4,13 @@
 //!
 //! | ending | the file | beside it |
 //! | --- | --- | --- |
-//! | `.npy` | `[n, hidden]`, C order, float32 or float16 | the ids, and `STEM.run.json`: facts about the run |
+//! | `.npy` | `[n, hidden]`, C order, float32 or float16 | the ids |
 //! | `.parquet` | columns `id`, `source` (with several inputs), `length`, `truncated`, `embedding` | |
 //! | `.safetensors` | a tensor `embeddings`, `[n, hidden]` | the ids |
 //! | `.h5` | datasets `embeddings`, `[n, hidden]`, `ids`, `lengths`, `truncated`, `sources` and `source` (with several inputs) | |
+//!
+//! `STEM.run.json` holds the facts about the run that a file carries as well, where its format has room for them
+//! ([`OutputOptions::metadata`], under `metadata`), and what [`CompleteOutput::publish`] is told. It is a JSON object.
 //!
 //! The ids are `STEM.ids.txt`: an id a line, UTF-8; with several inputs TAB and the input's name behind it.
 //!
@@ -17,9 +20,9 @@
 //! where its id stands in the table of ids: ids may come twice, have any length and hold any letter, and no list of
 //! names taken has to be kept.
 //!
-//! Past 5 GB `.safetensors` is cut into `STEM-00001-of-00003.safetensors` and so on, with the index
-//! `STEM.safetensors.index.json`, as Hugging Face lays models out. A table that is cut has a tensor `embeddings.00001`
-//! in the first shard, and so on.
+//! Past 5 GB, or where a table for each record fills the megabyte that a header may have (some 10,000 records),
+//! `.safetensors` is cut into `STEM-00001-of-00003.safetensors` and so on, with the index `STEM.safetensors.index.json`,
+//! as Hugging Face lays models out. A table that is cut has a tensor `embeddings.00001` in the first shard, and so on.
 //!
 //! Records without an embedding stand in `STEM.skipped.tsv`, which exists only when there is one: columns
 //! `record` (place over all inputs, from 0), `source`, `line` (of the header, from 1), `id`, `length`,
@@ -34,12 +37,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
 use virpack_seq::{SequenceIndex, Shard, SkippedRecord};
 
 use crate::checkpoint::Kept;
 use crate::merge::Facts;
 
-mod about;
+pub(crate) mod about;
 mod arrow_schema;
 mod aside;
 mod error;
@@ -66,7 +70,7 @@ use format::special_name;
 use order::Order;
 pub(crate) use order::Turn;
 pub(crate) use publish::Whole;
-pub(crate) use shard::{MAGIC as SHARD_MAGIC, END as SHARD_END, SUM as SHARD_SUM};
+pub(crate) use shard::{END as SHARD_END, MAGIC as SHARD_MAGIC, SUM as SHARD_SUM};
 pub(crate) use single::write_file;
 pub(crate) use text_file::TextFile;
 pub(crate) use text_table::TextTable;
@@ -87,8 +91,8 @@ pub struct OutputOptions {
     pub sources: Vec<String>,
     /// Facts about the run, such as `("virpack.model", "esm2_t6_8M_UR50D")`; `virpack.version` is added.
     pub metadata: Vec<(String, String)>,
-    /// The records that come, and what a `.shard` says of itself; None: all records, and none is written.
-    pub(crate) shard: Option<Facts>,
+    /// What a `.shard` says of itself, and so the records that come; None: all come, and none is written.
+    pub shard: Option<Facts>,
     /// Most bytes of embeddings that wait in memory for an earlier record; what goes beyond waits in a
     /// temporary file beside the output.
     pub reorder_bytes: usize,
@@ -277,14 +281,12 @@ pub(crate) fn names(path: &Path, options: &OutputOptions) -> Result<Vec<PathBuf>
 
 /// The files that a run may write beside `path`, and those that an earlier one has left where their number varies.
 fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
-    let mut names = vec![path.with_extension("skipped.tsv")];
+    let mut names = ["skipped.tsv", "run.json"].map(|ending| path.with_extension(ending)).to_vec();
     if format.has_id_table() {
         names.push(path.with_extension("ids.txt"));
     }
-    match format {
-        OutputFormat::Npy => names.push(path.with_extension("run.json")),
-        OutputFormat::Safetensors => names.extend(safetensors::older(path)),
-        OutputFormat::Parquet | OutputFormat::H5 | OutputFormat::Shard => (),
+    if format == OutputFormat::Safetensors {
+        names.extend(safetensors::older(path));
     }
     names
 }
@@ -339,22 +341,23 @@ impl EmbeddingWriter {
         self.deliver(skipped.source, &skipped.id, Turn::Skipped(skipped))
     }
 
-    /// Gives the files their names, once each of the `records` records read has its row or its reason.
+    /// Gives the files their names, once each of the `records` records read has its row or its reason:
+    /// [`complete`](EmbeddingWriter::complete), and published without further facts.
     ///
     /// # Errors
     ///
-    /// When a record was never delivered, more were delivered than read, or a file cannot be written or
-    /// renamed. Nothing then stands under the asked name; files that are whole are kept and named.
+    /// As those two.
     pub fn finish(self, records: u64) -> Result<Written, OutputError> {
-        self.finish_after(records, || Ok(()))
+        self.complete(records)?.publish(&Map::new())
     }
 
-    /// As [`EmbeddingWriter::finish`], with something to be done when all is written and nothing has its name.
-    pub(crate) fn finish_after<E: From<OutputError>>(
-        mut self,
-        records: u64,
-        before_naming: impl FnOnce() -> Result<(), E>,
-    ) -> Result<Written, E> {
+    /// Makes the files whole on disk, once each of the `records` records read has its row or its reason. They have no
+    /// names yet.
+    ///
+    /// # Errors
+    ///
+    /// When a record was never delivered, more were delivered than read, or a file cannot be written.
+    pub fn complete(mut self, records: u64) -> Result<CompleteOutput, OutputError> {
         let sources = &self.options.sources;
         self.order.rest(|turn| self.sink.turn(turn, sources, &self.skipped_path))?;
         self.order.finish(records)?;
@@ -364,13 +367,8 @@ impl EmbeddingWriter {
             whole.sides.push(skipped.finish()?);
         }
         written.files = [&whole.main].into_iter().chain(&whole.sides).map(|f| f.target().into()).collect();
-        let mut stale = names_beside(&self.path, self.format);
-        stale.push(self.path);
-        stale.retain(|name| !written.files.contains(name));
         (written.peak_waiting_memory, written.peak_waiting_disk) = self.order.peak_bytes();
-        before_naming()?;
-        whole.publish(self.options.force, &stale)?;
-        Ok(written)
+        Ok(CompleteOutput { whole, written, path: self.path, format: self.format, options: self.options })
     }
 
     /// The output as it was named.
@@ -393,15 +391,67 @@ impl EmbeddingWriter {
     }
 }
 
+/// An output that is whole on disk and has no name yet; made by [`EmbeddingWriter::complete`].
+///
+/// Dropped without [`publish`](CompleteOutput::publish), it leaves nothing behind.
+pub struct CompleteOutput {
+    whole: Whole,
+    written: Written,
+    path: PathBuf,
+    format: OutputFormat,
+    options: OutputOptions,
+}
+
+impl CompleteOutput {
+    /// What the files hold; `STEM.run.json` is not among them yet.
+    pub fn written(&self) -> &Written {
+        &self.written
+    }
+
+    /// Gives the files their names, and `STEM.run.json` these facts.
+    ///
+    /// # Errors
+    ///
+    /// When `STEM.run.json` cannot be written or a file not be renamed. Nothing then stands under the asked name; files
+    /// that are whole are kept, and the error says where.
+    pub fn publish(self, facts: &Map<String, Value>) -> Result<Written, OutputError> {
+        let CompleteOutput { mut whole, mut written, path, format, options } = self;
+        let mut all = facts.clone();
+        all.insert("metadata".to_owned(), about::object(&options.about()).into());
+        let report = path.with_extension("run.json");
+        match about::write(&report, &all) {
+            Ok(side) => whole.sides.push(side),
+            // A night's work is not thrown away for want of room for its description.
+            Err(OutputError::Directory { source, .. } | OutputError::Write { source, .. }) => {
+                return Err(OutputError::Publish { path: report, kept: whole.keep(), source });
+            }
+            Err(error) => return Err(error),
+        }
+        written.files.push(report);
+        let mut stale = names_beside(&path, format);
+        stale.push(path);
+        stale.retain(|name| !written.files.contains(name));
+        whole.publish(options.force, &stale)?;
+        Ok(written)
+    }
+}
+
+impl OutputOptions {
+    /// What every file says of its run.
+    fn about(&self) -> Vec<(String, String)> {
+        let version = ("virpack.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        [version].into_iter().chain(self.metadata.clone()).collect()
+    }
+}
+
 impl Layout {
     fn new(hidden: usize, options: &OutputOptions) -> Layout {
-        let version = ("virpack.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         Layout {
             hidden,
             dtype: options.dtype,
             residues: options.residues,
             sources: if options.sources.len() > 1 { options.sources.clone() } else { Vec::new() },
-            about: [version].into_iter().chain(options.metadata.clone()).collect(),
+            about: options.about(),
         }
     }
 

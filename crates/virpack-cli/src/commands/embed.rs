@@ -5,8 +5,9 @@ use super::input::{Inputs, parse_budget};
 use super::output::OutputArguments;
 use crate::again;
 use crate::failure::Failure;
-use crate::progress::{DownloadBar, RunBar};
-use crate::text::{count, grouped, say, short};
+use crate::log::LogArguments;
+use crate::text::{count, grouped, packing, short};
+use crate::watch::{DownloadBar, Watch};
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -80,9 +81,8 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "resume")]
     no_checkpoint: bool,
 
-    /// No progress, no summary; only warnings and errors
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    pub(crate) log: LogArguments,
 
     /// Replace an output that exists, and what is kept of an unfinished run
     #[arg(long)]
@@ -107,7 +107,7 @@ enum Include {
     Contacts,
 }
 
-/// Embeds, with a bar, a summary line and warnings on stderr.
+/// Embeds, with progress, a summary and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(Include::Contacts) = arguments.include {
         return Err(Failure::Contacts);
@@ -142,85 +142,78 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         force: arguments.force,
     };
     let keeps = Arc::new(AtomicBool::new(false));
-    super::stop_when_interrupted(Arc::clone(&options.stop), Arc::clone(&keeps));
+    super::stop_when_interrupted(arguments.log, Arc::clone(&options.stop), Arc::clone(&keeps));
     // A mistyped file must not cost a download first.
     options.check()?;
-    options.model =
-        hub::resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(arguments.quiet))?;
+    let log = arguments.log;
+    options.model = hub::resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(log))?;
     options.lengths = arguments.inputs.lengths_for(&options.model)?;
-    let bar = RunBar::new(arguments.quiet);
+    let watch = Watch::new(log);
     let result = embed(&options, |told| {
         if let Told::Kept(_) = told {
             keeps.store(true, Ordering::SeqCst);
         }
-        tell(&bar, arguments, told);
+        tell(&watch, arguments.resume, told);
     });
-    bar.finish();
+    watch.finish();
     let summary = result.map_err(|error| match kept(&options.output) {
         Some(_) if keeps.load(Ordering::SeqCst) => {
             Failure::Resumable { error: Box::new(error), command: again::with_resume(std::env::args_os()) }
         }
         _ => error.into(),
     })?;
-    warn(&summary);
-    if !arguments.quiet {
-        // Of several files the index.
-        say(line(&summary, summary.written.files.first().unwrap_or(&options.output)));
-    }
+    warn(log, &summary);
+    // Of several files the index.
+    let output = summary.written.files.first().unwrap_or(&options.output);
+    log.summary(line(&summary, output), &summary.report);
     Ok(())
 }
 
 /// Shows what a run tells.
-fn tell(bar: &RunBar, arguments: &Arguments, told: Told) {
-    let quiet = arguments.quiet;
+fn tell(watch: &Watch, resume: bool, told: Told) {
     match told {
-        Told::Progress(progress) => bar.update(progress),
+        Told::Progress(progress) => watch.update(progress),
         Told::Kept(resumed) => {
             for (part, reason) in &resumed.torn {
-                bar.say(format_args!(
-                    "warning: {}: {reason}: its records are computed again",
-                    part.display()
-                ));
+                watch.warn(format_args!("{}: {reason}: its records are computed again", part.display()));
             }
-            if arguments.resume && !quiet {
-                bar.say(match resumed.records {
-                    0 => "nothing to resume: starting from the beginning".to_owned(),
-                    records => format!("resuming: {} finished", count(records, "record is", "records are")),
-                });
+            match resumed.records {
+                _ if !resume => (),
+                0 => watch.info("nothing to resume: starting from the beginning"),
+                n => watch.info(format_args!("resuming: {} finished", count(n, "record is", "records are"))),
             }
         }
-        Told::Device { .. } if quiet => (),
         Told::Device { name, token_budget } => {
-            bar.say(format_args!("on {name}, up to {} tokens a batch", grouped(token_budget as u64)));
+            watch.info(format_args!("on {name}, up to {} tokens a batch", grouped(token_budget as u64)));
+            watch.begin();
         }
         Told::Lost { device, reason } => {
-            bar.say(format_args!("warning: device {device} is given up, the others go on: {reason}"));
+            watch.warn(format_args!("device {device} is given up, the others go on: {reason}"));
         }
         Told::Halved { token_budget, reason } => {
             let tokens = grouped(token_budget as u64);
-            bar.say(format_args!("warning: batches have at most {tokens} tokens from here on: {reason}"));
+            watch.warn(format_args!("batches have at most {tokens} tokens from here on: {reason}"));
         }
     }
 }
 
-fn warn(summary: &Summary) {
+fn warn(log: LogArguments, summary: &Summary) {
     for input in &summary.empty_inputs {
-        say(format_args!("warning: {input}: empty, no records"));
+        log.warn(format_args!("{input}: empty, no records"));
     }
     if let Some(warning) = summary.packing.as_ref().and_then(|packing| packing.warning.as_ref()) {
-        say(warning);
+        log.warn(warning);
     }
     if summary.written.skipped > 0 {
         let table = summary.written.files.iter().find(|f| f.to_string_lossy().ends_with(".skipped.tsv"));
         let place = table.map_or_else(String::new, |path| format!(": see {}", path.display()));
-        say(format_args!("warning: {} skipped{place}", count(summary.written.skipped, "record", "records")));
+        log.warn(format_args!("{} skipped{place}", count(summary.written.skipped, "record", "records")));
     }
 }
 
 /// The one line at the end.
 fn line(summary: &Summary, output: &std::path::Path) -> String {
     let rate = summary.tokens as f64 / summary.elapsed.as_secs_f64().max(1e-9);
-    let efficiency = summary.packing.as_ref().map_or(1.0, |packing| packing.efficiency());
     let lengths = &summary.lengths;
     let windowed = match lengths.windowed {
         0 => String::new(),
@@ -231,14 +224,14 @@ fn line(summary: &Summary, output: &std::path::Path) -> String {
         n => format!(" ({} finished before)", grouped(n)),
     };
     format!(
-        "{}: {}{resumed}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), packing {:.1} %, {} truncated{windowed}, {}",
+        "{}: {}{resumed}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), {}, {} truncated{windowed}, {}",
         output.display(),
         count(summary.written.rows, "sequence", "sequences"),
         count(summary.tokens, "token", "tokens"),
         summary.elapsed.as_secs_f64(),
         short(rate),
         100.0 * summary.busy().min(1.0),
-        100.0 * efficiency,
+        packing(summary.packing.as_ref()),
         grouped(lengths.truncated),
         count(lengths.unknown, "unknown letter", "unknown letters"),
     )

@@ -2,7 +2,8 @@
 
 use super::output::OutputArguments;
 use crate::failure::Failure;
-use crate::text::{count, say};
+use crate::log::LogArguments;
+use crate::text::count;
 use clap::Args;
 use std::path::PathBuf;
 use virpack::merge::{MergeOptions, merge};
@@ -37,18 +38,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     super::clean_up_when_interrupted();
     let written = merge(&options)?;
-    if !arguments.quiet {
-        let output = written.files.first().unwrap_or(&options.output);
-        say(format_args!(
-            "{}: {} of {}{}",
-            output.display(),
-            count(written.rows, "sequence", "sequences"),
-            count(arguments.shards.len() as u64, "shard", "shards"),
-            match written.skipped {
-                0 => String::new(),
-                n => format!(", {} skipped", count(n, "record", "records")),
-            }
-        ));
-    }
+    let output = written.files.first().unwrap_or(&options.output);
+    let skipped = match written.skipped {
+        0 => String::new(),
+        n => format!(", {} skipped", count(n, "record", "records")),
+    };
+    LogArguments::lines(arguments.quiet).info(format_args!(
+        "{}: {} of {}{skipped}",
+        output.display(),
+        count(written.rows, "sequence", "sequences"),
+        count(arguments.shards.len() as u64, "shard", "shards"),
+    ));
     Ok(())
 }

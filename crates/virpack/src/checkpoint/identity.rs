@@ -32,7 +32,9 @@ impl Identity {
         for (i, FileChecksum { path, bytes, sha256 }) in files.iter().enumerate() {
             let sum = format!("{bytes} bytes, SHA-256 {sha256}");
             match inputs.get(i) {
-                Some(input) if inputs.len() > 1 => self.set(format!("input {}", i + 1), format!("{input}, {sum}")),
+                Some(input) if inputs.len() > 1 => {
+                    self.set(format!("input {}", i + 1), format!("{input}, {sum}"))
+                }
                 Some(_) => self.set("input", sum),
                 None => self.set(path.file_name().unwrap_or_default().to_string_lossy(), sum),
             }

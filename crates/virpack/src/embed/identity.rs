@@ -1,7 +1,7 @@
 //! What a run is of: all that shapes its rows, for another run to compare, and for a shard to say.
 
-use virpack_device::{Dtype, Pool};
-use virpack_seq::{Input, LengthPolicy, LongRecords, Records, Shard};
+use virpack_device::Dtype;
+use virpack_seq::{Input, LengthPolicy, LongRecords, Records};
 
 use super::EmbedOptions;
 use crate::Error;
@@ -37,7 +37,7 @@ impl Known<'_> {
         identity.set("virpack", env!("CARGO_PKG_VERSION"));
         identity.set("model", &self.sha256);
         identity.set("dtype", self.dtype);
-        identity.set("pooling", options.pooling());
+        identity.set("pooling", options.pool_name());
         identity.set("layer", options.layer(self.config)?);
         identity.set("largest length", max_length);
         identity.set("smallest length", min_length);
@@ -98,11 +98,15 @@ impl EmbedOptions {
         };
         let (problem, hint) = match pipe(records) {
             Some(input) => {
-                let problem = format!("--shard deals out inputs that can be read again, and {input} is a pipe");
+                let problem =
+                    format!("--shard deals out inputs that can be read again, and {input} is a pipe");
                 (problem, "give files")
             }
             None if format != OutputFormat::Shard => {
-                let problem = format!("{} would pass for all rows, and has those of shard {shard}", self.output.display());
+                let problem = format!(
+                    "{} would pass for all rows, and has those of shard {shard}",
+                    self.output.display()
+                );
                 (problem, "name it NAME.shard; `virpack merge` joins all shards to any format")
             }
             None if self.dtype_out != OutputDtype::F32 => {
@@ -111,15 +115,6 @@ impl EmbedOptions {
             None => return Ok(()),
         };
         Err(Error::Shard { problem, hint })
-    }
-
-    pub(super) fn pooling(&self) -> &'static str {
-        match self.pool {
-            Some(Pool::Mean) => "mean",
-            Some(Pool::Cls) => "cls",
-            Some(Pool::Max) => "max",
-            None => "none",
-        }
     }
 }
 

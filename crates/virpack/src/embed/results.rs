@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
 use virpack_seq::RecordSet;
 
 use super::identity::{Known, Named};
 use crate::Error;
 use crate::checkpoint::{Checkpoint, Found, Log, Resumed};
 use crate::model::checksum::Summing;
-use crate::output::{self, EmbeddingWriter, Written};
+use crate::output::{self, CompleteOutput, EmbeddingWriter, Written};
 use crate::runner::Finished;
 
 /// The output, and the parts beside it.
@@ -26,6 +27,12 @@ struct Parts {
     log: Log,
     // Behind the log: it removes the folder where nothing is left in it.
     checkpoint: Checkpoint,
+}
+
+/// The output, whole and without its name.
+pub(super) struct CompleteResults {
+    out: CompleteOutput,
+    parts: Option<Parts>,
 }
 
 impl Results {
@@ -92,12 +99,9 @@ impl Results {
         }
     }
 
-    /// Gives the output its name, once each of `records` records is there; the parts go.
-    pub(super) fn finish(self, records: u64) -> Result<Written, Error> {
-        let Some(Parts { log, checkpoint }) = self.parts else { return Ok(self.out.finish(records)?) };
-        let written = self.out.finish_after(records, || checkpoint.publishing(log))?;
-        checkpoint.remove();
-        Ok(written)
+    /// Makes the output whole, once each of `records` records is there.
+    pub(super) fn complete(self, records: u64) -> Result<CompleteResults, Error> {
+        Ok(CompleteResults { out: self.out.complete(records)?, parts: self.parts })
     }
 
     /// Makes all that is finished safe, as the run ends before its input.
@@ -108,5 +112,21 @@ impl Results {
             Ok(manifest) => Error::Interrupted { kept: checkpoint.kept(&manifest) },
             Err(error) => error,
         }
+    }
+}
+
+impl CompleteResults {
+    /// What the files hold.
+    pub(super) fn written(&self) -> &Written {
+        self.out.written()
+    }
+
+    /// Gives the files their names; the parts go.
+    pub(super) fn publish(self, facts: &Map<String, Value>) -> Result<Written, Error> {
+        let Some(Parts { log, checkpoint }) = self.parts else { return Ok(self.out.publish(facts)?) };
+        checkpoint.publishing(log)?;
+        let written = self.out.publish(facts)?;
+        checkpoint.remove();
+        Ok(written)
     }
 }

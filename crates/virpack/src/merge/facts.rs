@@ -5,9 +5,9 @@ use virpack_seq::Shard;
 
 use crate::checkpoint::{Difference, Identity};
 
-/// What a shard says of itself.
+/// What a shard says of itself: which it is, and of what run.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Facts {
+pub struct Facts {
     pub(crate) shard: Shard,
     /// What shapes the rows.
     pub(crate) identity: Identity,

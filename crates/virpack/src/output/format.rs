@@ -39,7 +39,8 @@ impl OutputFormat {
         let asked = ending.as_deref().unwrap_or_default();
         let known = Self::ALL.iter().find(|(name, _)| name.eq_ignore_ascii_case(asked));
         known.map(|(_, format)| *format).ok_or_else(|| {
-            let supported = Self::ALL.map(|(name, _)| format!(".{name}")).join(", ");
+            let all = Self::ALL.iter().filter(|(_, format)| *format != OutputFormat::Shard);
+            let supported = all.map(|(name, _)| format!(".{name}")).collect::<Vec<_>>().join(", ");
             OutputError::UnknownFormat { path: path.to_path_buf(), ending, supported }
         })
     }

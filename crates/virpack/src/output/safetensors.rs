@@ -45,9 +45,11 @@ impl Safetensors {
         Ok(Safetensors { target, ids, layout, shard_bytes, rows: 0, closed, open, bytes })
     }
 
-    /// Goes on in another file.
+    /// Goes on in another file, which gets its name when it is known how many there are.
     fn next_shard(&mut self) -> Result<(), OutputError> {
-        let full = std::mem::replace(&mut self.open, Shard::create(&self.target, &self.layout)?);
+        let number = self.closed.len() + 2;
+        let next = Shard::create(&shard_path(&self.target, number, number), &self.layout)?;
+        let full = std::mem::replace(&mut self.open, next);
         let closed = close(full, &self.layout, &self.closed, self.rows, &part(self.closed.len()))?;
         self.closed.push(closed);
         Ok(())

@@ -80,11 +80,12 @@ fn part_width(folder: &Path) -> usize {
     fs::read_to_string(noted).unwrap().parse().unwrap()
 }
 
-/// The files of an output, by name.
+/// The files of an output by name, but for the times that a run took.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
-    let mut files: Vec<_> = entries.map(|path| (name(&path), fs::read(&path).unwrap())).collect();
+    let files = entries.filter(|path| !path.to_str().unwrap().ends_with(".run.json"));
+    let mut files: Vec<_> = files.map(|path| (name(&path), fs::read(&path).unwrap())).collect();
     files.sort();
     files
 }

@@ -5,8 +5,8 @@ use std::mem::size_of;
 
 use super::object::{Objects, UNDEFINED};
 
-/// Symbols in a leaf of a group's tree, as the superblock says.
-pub(super) const SYMBOLS: usize = 8;
+/// Symbols in a leaf of a group's tree, as the superblock says; where each leaf is stays in memory.
+pub(super) const SYMBOLS: usize = 64;
 /// The tree of a group; its keys are names, as places in a heap.
 pub(super) const GROUP: Tree = Tree { kind: 0, children: 32, key_bytes: size_of::<u64>() };
 

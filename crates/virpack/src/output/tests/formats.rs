@@ -125,6 +125,7 @@ fn read(written: &Written, path: &Path, format: OutputFormat, hidden: usize, res
         OutputFormat::Parquet => read_parquet_values(path, residues),
         OutputFormat::Safetensors => read_safetensors(&written.files, path, hidden, residues),
         OutputFormat::H5 => read_h5(path, hidden, residues),
+        OutputFormat::Shard => unreachable!("a shard is read by what joins it"),
     }
 }
 
@@ -255,6 +256,18 @@ fn shards_are_indexed_as_hugging_face_does() {
         write(&path, 4, OutputOptions { shard_bytes: 1000, ..options }, &records);
         assert_eq!(names(&directory), ["emb.ids.txt", "emb.safetensors"]);
     }
+}
+
+#[test]
+fn shards_may_be_more_than_a_thousand() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("emb.safetensors");
+    let options =
+        OutputOptions { shard_bytes: 1, ..options(OutputFormat::Safetensors, OutputDtype::F32, false) };
+    let records: Records = (0..1_010u16).map(|i| (format!("r{i}"), vec![f32::from(i)])).collect();
+    let written = write(&path, 1, options, &records);
+    assert_eq!(written.files.len(), 1_010 + 2);
+    assert_eq!(read(&written, &path, OutputFormat::Safetensors, 1, false), records);
 }
 
 #[test]
