@@ -408,6 +408,13 @@ impl CompleteOutput {
         &self.written
     }
 
+    /// Checks that the names are free still, unless older files give way.
+    pub(crate) fn check_names(&self) -> Result<(), OutputError> {
+        let report = self.path.with_extension("run.json");
+        let files = self.written.files.iter().chain([&report]).map(PathBuf::as_path);
+        check_all(files, self.options.force)
+    }
+
     /// Gives the files their names, and `STEM.run.json` these facts.
     ///
     /// # Errors

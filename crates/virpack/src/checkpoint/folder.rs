@@ -25,8 +25,8 @@ pub(crate) struct Found {
 /// A run's folder of parts, locked.
 pub(crate) struct Checkpoint {
     folder: PathBuf,
-    /// Held while the process lives.
-    _lock: File,
+    /// Held as long as the folder is in use.
+    lock: Option<File>,
     manifest: Option<Manifest>,
     options: CheckpointOptions,
     whole: bool,
@@ -88,7 +88,7 @@ impl Found {
         if let Ok(earlier) = earlier.parse() {
             remove_leftovers(names, earlier);
         }
-        let checkpoint = Checkpoint { folder, _lock: lock, manifest, options, whole: false };
+        let checkpoint = Checkpoint { folder, lock: Some(lock), manifest, options, whole: false };
         checkpoint.remove_unlisted()?;
         Ok(checkpoint)
     }
@@ -183,6 +183,8 @@ impl Drop for Checkpoint {
         if self.whole || !Manifest::path(&self.folder).exists() {
             // A destructor has nobody to tell.
             let _ = self.remove_parts(&[]);
+            // Some file systems keep a file that is open.
+            self.lock = None;
             let _ = remove(&self.folder.join(LOCK));
             let _ = fs::remove_dir(&self.folder);
         }

@@ -124,6 +124,8 @@ impl CompleteResults {
     /// Gives the files their names; the parts go.
     pub(super) fn publish(self, facts: &Map<String, Value>) -> Result<Written, Error> {
         let Some(Parts { log, checkpoint }) = self.parts else { return Ok(self.out.publish(facts)?) };
+        // Behind that, what stands there is ours.
+        self.out.check_names()?;
         checkpoint.publishing(log)?;
         let written = self.out.publish(facts)?;
         checkpoint.remove();

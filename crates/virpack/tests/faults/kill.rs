@@ -96,6 +96,7 @@ fn kill_and_go_on(text: &str, model: &Path, width: usize, format: &str, kills: u
     let (place, out) = (folder.path(), folder.path().join("out"));
     fs::write(place.join("input.fa"), text).unwrap();
     fs::write(place.join("width"), width.to_string()).unwrap();
+    let output = out.join("emb").with_extension(format);
     let partial = out.join("emb").with_extension(format!("{format}.partial"));
     let batches = || -> Vec<u64> {
         let log = fs::read_to_string(place.join("batches")).unwrap_or_default();
@@ -124,7 +125,10 @@ fn kill_and_go_on(text: &str, model: &Path, width: usize, format: &str, kills: u
         }
         let is_done = child.wait().unwrap().success();
         runs.push(Run { batches: batches(), kept });
-        if is_done {
+        // It was killed when all was done but taking the folder away.
+        let is_over = output.exists() && !partial.join("manifest.json").exists();
+        if is_done || is_over {
+            let _ = fs::remove_dir_all(&partial);
             break;
         }
         assert!(i < kills, "a run that nobody killed has failed");
