@@ -8,12 +8,12 @@ use virpack::output::{OutputDtype, OutputFormat};
 #[derive(Debug, Args)]
 pub(crate) struct OutputArguments {
     /// The file of embeddings: .npy, .parquet, .safetensors or .h5
-    #[arg(long = "output", short, value_name = "FILE")]
+    #[arg(long = "output", short = 'o', value_name = "FILE")]
     pub(crate) path: PathBuf,
 
     /// The file's format, whatever its name ends in
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    format: Option<Format>,
+    #[arg(long = "format", value_enum, value_name = "FORMAT")]
+    file_format: Option<Format>,
 
     /// Precision of the values in the file
     #[arg(long, value_enum, value_name = "DTYPE", default_value_t = DtypeOut::F32)]
@@ -40,7 +40,7 @@ enum DtypeOut {
 
 impl OutputArguments {
     pub(crate) fn format(&self) -> Option<OutputFormat> {
-        self.format.map(|format| match format {
+        self.file_format.map(|format| match format {
             Format::Npy => OutputFormat::Npy,
             Format::Parquet => OutputFormat::Parquet,
             Format::Safetensors => OutputFormat::Safetensors,
