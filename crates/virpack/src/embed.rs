@@ -114,7 +114,7 @@ pub struct Summary {
     pub inputs: Vec<(Input, Option<InputChecksum>)>,
     /// Inputs that held nothing.
     pub empty_inputs: Vec<Input>,
-    /// What `STEM.run.json` says.
+    /// What `OUT.run.json` says.
     pub report: Map<String, Value>,
 }
 

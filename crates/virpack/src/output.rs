@@ -9,7 +9,7 @@
 //! | `.safetensors` | a tensor `embeddings`, `[n, hidden]` | the ids |
 //! | `.h5` | datasets `embeddings`, `[n, hidden]`, `ids`, `lengths`, `truncated`, `sources` and `source` (with several inputs) | |
 //!
-//! `STEM.run.json` holds the facts about the run that a file carries as well, where its format has room for them
+//! `OUT.run.json` (`emb.npy.run.json`) holds the facts about the run that a file carries as well, where its format has room for them
 //! ([`OutputOptions::metadata`], under `metadata`), and what [`CompleteOutput::publish`] is told. It is a JSON object.
 //!
 //! The ids are `STEM.ids.txt`: an id a line, UTF-8; with several inputs TAB and the input's name behind it.
@@ -256,7 +256,7 @@ pub fn check(path: &Path, options: &OutputOptions) -> Result<OutputFormat, Outpu
 
 /// The files that a run may write beside `path`, and those that an earlier one has left where their number varies.
 fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
-    let mut names = ["skipped.tsv", "run.json"].map(|ending| path.with_extension(ending)).to_vec();
+    let mut names = vec![path.with_extension("skipped.tsv"), report_path(path)];
     if format.has_id_table() {
         names.push(path.with_extension("ids.txt"));
     }
@@ -264,6 +264,13 @@ fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
         names.extend(safetensors::older(path));
     }
     names
+}
+
+/// `OUT.run.json`.
+fn report_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".run.json");
+    path.with_file_name(name)
 }
 
 /// Checks that the names of files that belong together are free, unless `force`, and that their directories are there.
@@ -376,22 +383,22 @@ pub struct CompleteOutput {
 }
 
 impl CompleteOutput {
-    /// What the files hold; `STEM.run.json` is not among them yet.
+    /// What the files hold; `OUT.run.json` is not among them yet.
     pub fn written(&self) -> &Written {
         &self.written
     }
 
-    /// Gives the files their names, and `STEM.run.json` these facts.
+    /// Gives the files their names, and `OUT.run.json` these facts.
     ///
     /// # Errors
     ///
-    /// When `STEM.run.json` cannot be written or a file not be renamed. Nothing then stands under the asked name; files
+    /// When `OUT.run.json` cannot be written or a file not be renamed. Nothing then stands under the asked name; files
     /// that are whole are kept, and the error says where.
     pub fn publish(self, facts: &Map<String, Value>) -> Result<Written, OutputError> {
         let CompleteOutput { mut whole, mut written, path, format, options } = self;
         let mut all = facts.clone();
         all.insert("metadata".to_owned(), about::object(&options.about()).into());
-        let report = path.with_extension("run.json");
+        let report = report_path(&path);
         match about::write(&report, &all) {
             Ok(side) => whole.sides.push(side),
             // A night's work is not thrown away for want of room for its description.
