@@ -387,7 +387,11 @@ fn embed_on_tmpfs(place: &Place, options: &str, output: &str) -> Option<(Ran, St
 #[test]
 fn a_disk_that_fills_and_one_that_is_read_only() {
     let place = Place::new();
-    place.write("in.fa", (0..9_000).map(|i| format!(">r{i}\nMKTAYIAKQR\n")).collect::<String>());
+    // Different ones, as what is the same takes no room in .parquet.
+    let letter =
+        |i: u32, j: u32| char::from(b"ACDEFGHIKLMNPQRSTVWY"[(i * 7919 + j * j * 31 + i * j) as usize % 20]);
+    let sequence = |i| (0..12 + i % 9).map(|j| letter(i / 3, j)).collect::<String>();
+    place.write("in.fa", (0..12_000).map(|i| format!(">r{i}\n{}\n", sequence(i))).collect::<String>());
     for ending in ["npy", "parquet", "safetensors", "h5"] {
         let output = format!("out/emb.{ending}");
         let Some((ran, left)) = embed_on_tmpfs(&place, "size=1m", &output) else { return };
@@ -422,7 +426,7 @@ fn an_output_directory_that_vanishes() {
     let mut child = command.spawn().unwrap();
     wait_for_outputs(&place, 2);
     std::fs::remove_dir_all(place.path("out")).unwrap();
-    child.stdin.take().unwrap().write_all(TWO.as_bytes()).unwrap();
+    child.stdin.take().unwrap().write_all(TWO).unwrap();
     Ran::from(child.wait_with_output().unwrap()).is_refused(&[
         "cannot put out/emb.npy.run.json in its place: No such file",
         "hint: nothing of the result is left in its directory, which may have been removed",

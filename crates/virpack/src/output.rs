@@ -256,10 +256,11 @@ pub fn check(path: &Path, options: &OutputOptions) -> Result<OutputFormat, Outpu
 
 /// The files that a run may write beside `path`, and those that an earlier one has left where their number varies.
 fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
-    let mut names = vec![path.with_extension("skipped.tsv"), report_path(path)];
+    let mut names = vec![path.with_extension("skipped.tsv")];
     if format.has_id_table() {
         names.push(path.with_extension("ids.txt"));
     }
+    names.push(report_path(path));
     if format == OutputFormat::Safetensors {
         names.extend(safetensors::older(path));
     }

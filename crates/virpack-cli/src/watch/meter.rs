@@ -102,7 +102,7 @@ mod tests {
         let mut meter = Meter::new(start);
         assert_eq!(meter.figures(at(5)).left, None);
         // A thousand tokens a second, and two from the 50th on.
-        for second in 1..=100 {
+        for second in 1..=100u64 {
             let tokens = 1_000 * second + 1_000 * second.saturating_sub(50);
             meter.add(at(second), state(second, tokens));
             meter.add(at(second), state(second, tokens));
