@@ -390,7 +390,7 @@ fn a_disk_that_fills_and_one_that_is_read_only() {
     // Different ones, as what is the same takes no room in .parquet.
     let letter =
         |i: u32, j: u32| char::from(b"ACDEFGHIKLMNPQRSTVWY"[(i * 7919 + j * j * 31 + i * j) as usize % 20]);
-    let sequence = |i| (0..12 + i % 9).map(|j| letter(i / 3, j)).collect::<String>();
+    let sequence = |i: u32| (0..12 + i % 9).map(|j| letter(i / 3, j)).collect::<String>();
     place.write("in.fa", (0..12_000).map(|i| format!(">r{i}\n{}\n", sequence(i))).collect::<String>());
     for ending in ["npy", "parquet", "safetensors", "h5"] {
         let output = format!("out/emb.{ending}");

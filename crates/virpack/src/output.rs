@@ -37,12 +37,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Map;
 use virpack_seq::{SequenceIndex, SkippedRecord};
 
 pub(crate) mod about;
 mod arrow_schema;
 mod aside;
+mod complete;
 mod error;
 mod folder;
 mod format;
@@ -59,6 +60,7 @@ mod text_table;
 mod values;
 
 pub(crate) use aside::Aside;
+pub use complete::CompleteOutput;
 pub use error::OutputError;
 pub(crate) use folder::{AsideFolder, Folder, remove_all};
 pub use format::OutputFormat;
@@ -369,51 +371,6 @@ impl EmbeddingWriter {
                 self.sink.skipped(skipped, &sources[skipped.source as usize], &self.skipped_path)
             }
         })
-    }
-}
-
-/// An output that is whole on disk and has no name yet; made by [`EmbeddingWriter::complete`].
-///
-/// Dropped without [`publish`](CompleteOutput::publish), it leaves nothing behind.
-pub struct CompleteOutput {
-    whole: Whole,
-    written: Written,
-    path: PathBuf,
-    format: OutputFormat,
-    options: OutputOptions,
-}
-
-impl CompleteOutput {
-    /// What the files hold; `OUT.run.json` is not among them yet.
-    pub fn written(&self) -> &Written {
-        &self.written
-    }
-
-    /// Gives the files their names, and `OUT.run.json` these facts.
-    ///
-    /// # Errors
-    ///
-    /// When `OUT.run.json` cannot be written or a file not be renamed. Nothing then stands under the asked name; files
-    /// that are whole are kept, and the error says where.
-    pub fn publish(self, facts: &Map<String, Value>) -> Result<Written, OutputError> {
-        let CompleteOutput { mut whole, mut written, path, format, options } = self;
-        let mut all = facts.clone();
-        all.insert("metadata".to_owned(), about::object(&options.about()).into());
-        let report = report_path(&path);
-        match about::write(&report, &all) {
-            Ok(side) => whole.sides.push(side),
-            // A night's work is not thrown away for want of room for its description.
-            Err(OutputError::Directory { source, .. } | OutputError::Write { source, .. }) => {
-                return Err(OutputError::Publish { path: report, kept: whole.keep(), source });
-            }
-            Err(error) => return Err(error),
-        }
-        written.files.push(report);
-        let mut stale = names_beside(&path, format);
-        stale.push(path);
-        stale.retain(|name| !written.files.contains(name));
-        whole.publish(options.force, &stale)?;
-        Ok(written)
     }
 }
 
