@@ -89,7 +89,11 @@ pub trait Memory: Backend {
     ) -> Result<(), DeviceError>;
 }
 
-/// The token budget for a model on a device: `asked`, or what fits the free memory and helps.
+/// Most values of a batch whose rows all come back: a handful of such batches wait in memory, 128 MiB each.
+const MOST_VALUES: usize = 1 << 25;
+
+/// The token budget for a model on a device: `asked`, or what fits the free memory and helps. With `all_rows` every
+/// token's row comes back, and not only those of windows.
 ///
 /// # Errors
 ///
@@ -98,6 +102,7 @@ pub fn token_budget<B: Memory>(
     backend: &B,
     model: &ModelShape,
     lengths: &LengthPolicy,
+    all_rows: bool,
     asked: Option<usize>,
 ) -> Result<usize, Error> {
     if let Some(asked) = asked {
@@ -111,8 +116,9 @@ pub fn token_budget<B: Memory>(
         shortest: shortest(lengths),
     };
     let free = backend.free()?.unwrap_or(u64::MAX);
-    let footprint = backend.footprint(model, longest, windows(lengths));
-    Ok(calculate_token_budget(free, &footprint, &limits)?)
+    let footprint = backend.footprint(model, longest, all_rows || windows(lengths));
+    let budget = calculate_token_budget(free, &footprint, &limits)?;
+    Ok(if all_rows { budget.min((MOST_VALUES / model.hidden.max(1)).max(longest)) } else { budget })
 }
 
 /// Takes the memory of all batches to come. Where the device has less than that, half the budget is tried, and half
@@ -125,12 +131,13 @@ pub fn reserve<B: Memory>(
     backend: &B,
     model: &ModelShape,
     lengths: &LengthPolicy,
+    all_rows: bool,
     token_budget: usize,
 ) -> Result<usize, Error> {
     let mut budget = token_budget;
     loop {
         let sequences = budget / shortest(lengths) + 1;
-        match backend.reserve(model, budget, sequences, windows(lengths)) {
+        match backend.reserve(model, budget, sequences, all_rows || windows(lengths)) {
             Err(DeviceError::OutOfMemory { .. }) if budget > lengths.max_tokens() => {
                 budget = (budget / 2).max(lengths.max_tokens());
             }

@@ -4,7 +4,6 @@
 //! to another, both packed; where the two embeddings of a frame meet, the classifier scores it. Scores become
 //! verdicts on chunks and records, in input order, and nothing is kept in between.
 
-mod checksums;
 mod files;
 mod join;
 mod reference;
@@ -33,8 +32,8 @@ use crate::classifier::Classifier;
 use crate::devices::{DeviceChoice, DeviceOptions, Devices};
 use crate::embed::Progress;
 use crate::memory::Memory;
+use crate::model::checksum::Summing;
 use crate::output::{Folder, OutputError, check_all};
-use checksums::Summing;
 use files::Files;
 use join::Join;
 pub use reference::Compat;

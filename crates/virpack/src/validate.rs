@@ -176,7 +176,7 @@ fn run<B: Memory + 'static>(
     sample: &Sample,
 ) -> Result<Run, Error> {
     let weights = Weights::open(&options.model)?;
-    let devices = ready::all(vec![backend], &weights, &options.lengths, options.token_budget)?;
+    let devices = ready::all(vec![backend], &weights, &options.lengths, false, options.token_budget)?;
     let embed = |packing: bool| -> Result<Embedded, Error> {
         let base = EmbedOptions::new(Vec::new(), &options.model, &options.model);
         let options = EmbedOptions { lengths: options.lengths, packing, ..base };

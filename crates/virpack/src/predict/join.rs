@@ -166,8 +166,8 @@ impl<'a> Join<'a> {
                     vectors.put(row.record, embedding);
                 }
             }
-            // A frame is never too short or too long for its model.
-            Finished::Skipped(_) => {}
+            // A frame is never too short or too long for its model, and frames are pooled.
+            Finished::Skipped(_) | Finished::Residues { .. } => {}
             Finished::Halved { token_budget, reason } => {
                 self.told.push(Told::Halved { token_budget, reason });
             }
