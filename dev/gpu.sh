@@ -30,7 +30,7 @@ sanitize() {
 golden() {
     python3 -c "import json; [print(f'>{g[\"id\"]}\n{g[\"sequence\"]}') for g in json.load(open('$GOLDEN/golden.json'))]" > "$SCRATCH/golden.fasta"
     for dtype in f32 f16; do
-        "$VIRPACK" embed "$SCRATCH/golden.fasta" --model "$GOLDEN" --device cuda --dtype $dtype -o "$SCRATCH/golden.npy" --force
+        "$VIRPACK" embed "$SCRATCH/golden.fasta" --model "$GOLDEN" --max-length 100000 --device cuda --dtype $dtype -o "$SCRATCH/golden.npy" --force
         python3 -c "import json, numpy as n; a = n.load('$SCRATCH/golden.npy'); \
 b = n.array([g['mean'] for g in json.load(open('$GOLDEN/golden.json'))]); print('$dtype, largest difference', abs(a - b).max())"
     done
