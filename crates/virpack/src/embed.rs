@@ -14,6 +14,7 @@ use crate::Error;
 use crate::devices::{DeviceOptions, Devices};
 use crate::memory::Memory;
 use crate::model::ModelConfig;
+use crate::model::location::Location;
 use crate::model::weights::Weights;
 use crate::output::{self, EmbeddingWriter, OutputOptions, Written};
 use crate::ready::{self, Ready};
@@ -31,7 +32,7 @@ pub struct EmbedOptions {
     /// FASTA or FASTQ, plain or compressed.
     pub inputs: Vec<Input>,
     /// A directory or file of weights.
-    pub model: PathBuf,
+    pub model: Location,
     /// The model as the user named it, for the output's metadata.
     pub model_name: String,
     /// `.npy` or `.parquet`.
@@ -142,7 +143,7 @@ pub fn embed_on<B: Memory + 'static>(
     mut tell: impl FnMut(Told),
 ) -> Result<Summary, Error> {
     let records = virpack_seq::reader::open(&options.inputs)?;
-    let weights = Weights::open(&options.model)?;
+    let weights = Weights::at(&options.model)?;
     let config = ModelConfig::of(&weights)?;
     options.layer(&config)?;
     let mut out = output::create(&options.output, config.hidden(), options.output())?;
@@ -223,7 +224,7 @@ impl EmbedOptions {
     pub fn new(inputs: Vec<Input>, model: &Path, output: &Path) -> Self {
         EmbedOptions {
             inputs,
-            model: model.to_owned(),
+            model: model.into(),
             model_name: model.display().to_string(),
             output: output.to_owned(),
             pool: Pool::Mean,
@@ -317,7 +318,7 @@ pub fn embed_records(
     options: &EmbedOptions,
 ) -> Result<Vec<(output::Row, Vec<f32>)>, Error> {
     let cpu = Arc::new(Cpu::new(options.device.threads)?);
-    let weights = Weights::open(&options.model)?;
+    let weights = Weights::at(&options.model)?;
     let devices = ready::all(vec![cpu], &weights, &options.lengths, options.token_budget)?;
     collect(&devices, records, options)
 }

@@ -2,18 +2,19 @@
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
 use virpack_seq::reader::hex;
 
 use crate::Error;
+use crate::model::location::Location;
 
 /// A file and what it was.
 #[derive(Clone, Debug)]
 pub(super) struct FileChecksum {
-    pub(super) path: PathBuf,
+    pub(super) location: Location,
     pub(super) bytes: u64,
     /// In hexadecimal digits, as `sha256sum` prints it.
     pub(super) sha256: String,
@@ -23,11 +24,20 @@ pub(super) struct FileChecksum {
 pub(super) struct Summing(JoinHandle<Result<Vec<FileChecksum>, Error>>);
 
 impl Summing {
-    pub(super) fn start(paths: Vec<PathBuf>) -> Result<Self, Error> {
+    pub(super) fn start(files: Vec<Location>) -> Result<Self, Error> {
         let thread = std::thread::Builder::new().name("checksums".to_owned());
         let sum = move || {
-            let sum = |path: PathBuf| checksum(&path).map_err(|source| Error::ReadModel { path, source });
-            paths.into_iter().map(sum).collect()
+            let sum = |location: Location| {
+                let sum = match (&location, location.in_memory()) {
+                    (_, Some(bytes)) => Ok((bytes.len() as u64, hex(&Sha256::digest(bytes)))),
+                    (Location::Disk(path), None) => checksum(path),
+                    (Location::Memory { .. }, None) => Err(io::ErrorKind::NotFound.into()),
+                };
+                let path = location.path();
+                let (bytes, sha256) = sum.map_err(|source| Error::ReadModel { path, source })?;
+                Ok(FileChecksum { location, bytes, sha256 })
+            };
+            files.into_iter().map(sum).collect()
         };
         thread.spawn(sum).map(Summing).map_err(|source| Error::Thread { thread: "checksums", source })
     }
@@ -38,7 +48,7 @@ impl Summing {
     }
 }
 
-fn checksum(path: &Path) -> io::Result<FileChecksum> {
+fn checksum(path: &Path) -> io::Result<(u64, String)> {
     let bytes = path.metadata()?.len();
     let sha256 = match named_by_the_hub(path) {
         Some(sha256) => sha256,
@@ -48,7 +58,7 @@ fn checksum(path: &Path) -> io::Result<FileChecksum> {
             hex(&hasher.finalize())
         }
     };
-    Ok(FileChecksum { path: path.to_owned(), bytes, sha256 })
+    Ok((bytes, sha256))
 }
 
 /// The Hub's cache names large files by their SHA-256.
