@@ -190,6 +190,25 @@ impl Translator {
         })
     }
 
+    /// The chunk as it stands, capitals, U as T; nothing where it holds no codon that can be read.
+    ///
+    /// ```
+    /// use virpack_seq::{GeneticCode, Translator};
+    ///
+    /// let mut translator = Translator::new(GeneticCode::STANDARD);
+    /// assert_eq!(translator.letters(b"ntaan"), Some(&b"NTAAN"[..]));
+    /// assert_eq!(translator.letters(b"acnnnac"), None);
+    /// ```
+    pub fn letters(&mut self, chunk: &[u8]) -> Option<&[u8]> {
+        let is_base = |&letter: &u8| LETTERS.base[letter as usize] < 4;
+        if !chunk.windows(3).any(|codon| codon.iter().all(is_base)) {
+            return None;
+        }
+        self.letters.clear();
+        self.letters.extend(chunk.iter().map(|&letter| LETTERS.letter[letter as usize]));
+        Some(&self.letters)
+    }
+
     /// Numbers the codon at each base of the chunk.
     fn number(&mut self, chunk: &[u8]) {
         self.bases.clear();
