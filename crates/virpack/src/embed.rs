@@ -18,6 +18,7 @@ use crate::devices::{DeviceOptions, Devices};
 use crate::memory::Memory;
 use crate::model::ModelConfig;
 use crate::model::checksum::{Summing, sum_of_all};
+use crate::model::location::Location;
 use crate::model::weights::Weights;
 use crate::output::{self, EmbeddingWriter, OutputDtype, OutputFormat, OutputOptions, Written};
 use crate::progress::{ModelProgress, Progress};
@@ -36,7 +37,7 @@ pub struct EmbedOptions {
     /// FASTA or FASTQ, plain or compressed.
     pub inputs: Vec<Input>,
     /// A directory or file of weights.
-    pub model: PathBuf,
+    pub model: Location,
     /// The model as the user named it, for the output's metadata.
     pub model_name: String,
     /// `.npy`, `.parquet`, `.safetensors` or `.h5`.
@@ -145,10 +146,10 @@ pub fn embed_on<B: Memory + 'static>(
 ) -> Result<Summary, Error> {
     let begun = Instant::now();
     let records = virpack_seq::reader::open_with_checksums(&options.inputs)?;
-    let weights = Weights::open(&options.model)?;
+    let weights = Weights::at(&options.model)?;
     let config = ModelConfig::of(&weights)?;
     options.layer(&config)?;
-    let sums = Summing::start(weights.files().map(|(path, _)| path.to_owned()).collect())?;
+    let sums = Summing::start(weights.files().map(|(file, _)| file.clone()).collect())?;
     let residues = options.pool.is_none();
     let devices = ready::all(backends, &weights, &options.lengths, residues, options.token_budget)?;
     drop(weights);
@@ -248,7 +249,7 @@ impl EmbedOptions {
     pub fn new(inputs: Vec<Input>, model: &Path, output: &Path) -> Self {
         EmbedOptions {
             inputs,
-            model: model.to_owned(),
+            model: model.into(),
             model_name: model.display().to_string(),
             output: output.to_owned(),
             format: None,
@@ -369,7 +370,7 @@ pub fn embed_records(
     options: &EmbedOptions,
 ) -> Result<Vec<(output::Row, Vec<f32>)>, Error> {
     let cpu = Arc::new(Cpu::new(options.device.threads)?);
-    let weights = Weights::open(&options.model)?;
+    let weights = Weights::at(&options.model)?;
     let devices = ready::all(vec![cpu], &weights, &options.lengths, false, options.token_budget)?;
     collect(&devices, records, options)
 }
