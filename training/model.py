@@ -385,7 +385,8 @@ def load(folder, device="cpu"):
 
 @torch.no_grad()
 def scores(model, bases, length, device):
-    """Per chunk `[others, virus]`, the highest of its frames, or the nucleotide head's; and whether it had a frame."""
+    """Per chunk `[others, virus]`, the highest of its frames, or of its two strands where it has none; and whether it
+    had a frame."""
     codon = torch.from_numpy(seq.CODON).to(device)
     out, classified = [], []
     batch = 64 if str(device) == "cpu" else 1024  # what a cache holds, and what a card needs
@@ -402,8 +403,10 @@ def scores(model, bases, length, device):
             had[chunks] = True
         left = (~had).nonzero()[:, 0]
         if len(left):
-            margin = model.alone[str(length)].margin(model.nucleotide.mean(words(part[left])))
-            highest[left] = torch.stack((torch.sigmoid(-margin), torch.sigmoid(margin)), 1)
+            for strand in part[left], (part[left] ^ 2).flip(1):
+                margin = model.alone[str(length)].margin(model.nucleotide.mean(words(strand)))
+                both = torch.stack((torch.sigmoid(-margin), torch.sigmoid(margin)), 1)
+                highest[left] = torch.maximum(highest[left], both)
         out.append(highest.cpu())
         classified.append(had.cpu())
     return torch.cat(out).numpy(), torch.cat(classified).numpy()

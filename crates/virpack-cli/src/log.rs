@@ -17,7 +17,7 @@ pub(crate) struct LogArguments {
     pub(crate) quiet: bool,
 
     /// What stderr gets
-    #[arg(long = "log-format", value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    #[arg(long = "log-format", id = "log_format", value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(crate) format: LogFormat,
 
     /// Seconds between lines of progress, where stderr is no terminal or gets JSON

@@ -54,6 +54,7 @@ impl Watch {
     /// The run begins: models are loaded.
     pub(crate) fn begin(&self) {
         *self.meter.lock().unwrap_or_else(PoisonError::into_inner) = Some(Meter::new(Instant::now()));
+        self.bar.reset_elapsed();
     }
 
     /// Takes how far the run is.
@@ -76,7 +77,6 @@ impl Watch {
             };
             bar.set_style(ProgressStyle::with_template(template).expect("the template is well-formed"));
             bar.set_length(STEPS);
-            bar.reset_elapsed();
             bar.enable_steady_tick(TICK);
         }
         bar.set_position((figures.progress.done.unwrap_or(0.0) * STEPS as f64) as u64);

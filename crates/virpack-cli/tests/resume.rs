@@ -111,7 +111,7 @@ fn a_second_signal_stops_at_once() {
     let ran = Ran::from(child.wait_with_output().unwrap());
     assert_eq!(ran.code, Some(130), "{ran:#?}");
     place.run(&[&arguments(MODEL, "out/emb.npy")[..], &["--resume"]].concat()).succeeds(&["resuming: "]);
-    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy", "emb.run.json", "emb.skipped.tsv"]);
+    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy", "emb.npy.run.json", "emb.skipped.tsv"]);
 }
 
 #[test]

@@ -22,6 +22,7 @@ use crate::devices::{DeviceOptions, Devices};
 use crate::memory::Memory;
 use crate::model::ModelConfig;
 use crate::model::checksum::{Summing, sum_of_all};
+use crate::model::location::Location;
 use crate::model::weights::Weights;
 use crate::output::{self, OutputDtype, OutputFormat, OutputOptions, Written};
 use crate::progress::{ModelProgress, Progress};
@@ -42,7 +43,7 @@ pub struct EmbedOptions {
     /// FASTA or FASTQ, plain or compressed.
     pub inputs: Vec<Input>,
     /// A directory or file of weights.
-    pub model: PathBuf,
+    pub model: Location,
     /// The model as the user named it, for the output's metadata.
     pub model_name: String,
     /// `.npy`, `.parquet`, `.safetensors` or `.h5`.
@@ -130,7 +131,7 @@ pub struct Summary {
     pub inputs: Vec<(Input, Option<InputChecksum>)>,
     /// Inputs that held nothing.
     pub empty_inputs: Vec<Input>,
-    /// What `STEM.run.json` says.
+    /// What `OUT.run.json` says.
     pub report: Map<String, Value>,
 }
 
@@ -163,10 +164,10 @@ pub fn embed_on<B: Memory + 'static>(
     let records = virpack_seq::reader::open_with_checksums(&options.inputs)?;
     let records = records.shard(options.shard.unwrap_or(Shard::ALL));
     let found = options.found(&records)?;
-    let weights = Weights::open(&options.model)?;
+    let weights = Weights::at(&options.model)?;
     let config = ModelConfig::of(&weights)?;
     options.layer(&config)?;
-    let sums = Summing::start(weights.files().map(|(path, _)| path.to_owned()).collect())?;
+    let sums = Summing::start(weights.files().map(|(file, _)| file.clone()).collect())?;
     let is_named = found.is_some() || options.shard.is_some();
     let files = is_named.then(|| options.sum_files(&weights)).transpose()?;
     let earlier_budget = found.as_ref().and_then(Found::token_budget);
@@ -270,7 +271,7 @@ impl EmbedOptions {
     pub fn new(inputs: Vec<Input>, model: &Path, output: &Path) -> Self {
         EmbedOptions {
             inputs,
-            model: model.to_owned(),
+            model: model.into(),
             model_name: model.display().to_string(),
             output: output.to_owned(),
             format: None,
@@ -403,7 +404,7 @@ pub fn embed_records(
     options: &EmbedOptions,
 ) -> Result<Vec<(output::Row, Vec<f32>)>, Error> {
     let cpu = Arc::new(Cpu::new(options.device.threads)?);
-    let weights = Weights::open(&options.model)?;
+    let weights = Weights::at(&options.model)?;
     let devices = ready::all(vec![cpu], &weights, &options.lengths, false, options.token_budget)?;
     collect(&devices, records, options)
 }

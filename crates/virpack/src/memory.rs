@@ -10,15 +10,18 @@ use crate::Error;
 /// Most tokens in a batch on a CPU unless asked otherwise: more bring no speed there.
 pub const CPU_TOKEN_BUDGET: usize = 4096;
 
+/// Rows of a tile of a product, of which a multiprocessor of a GPU works on one.
+const TILE_ROWS: usize = 128;
+
 /// Most values of a tensor `[tokens, hidden]` on a GPU unless asked otherwise: measured, more bring no speed there
 /// (dev/cuda.md).
-const CUDA_VALUES: usize = 32_768 * 1280;
+const CUDA_VALUES: usize = 67_584 * 640;
 
 /// Bytes left to the card: kernels are loaded as they are first used, up to 70 MB of them on an H200.
 const CUDA_SPARE: u64 = 128 << 20;
 
-/// The same limits, tokens.
-const CUDA_TOKENS: std::ops::RangeInclusive<usize> = 32_768..=131_072;
+/// The same limits, in tiles of rows for each multiprocessor: a batch of a whole number of them leaves none idle.
+const CUDA_TILES: std::ops::RangeInclusive<usize> = 3..=8;
 
 /// What a model holds, for a device to say what that takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,8 +227,9 @@ impl Memory for Cuda {
     }
 
     fn most_tokens(&self, model: &ModelShape) -> usize {
-        let tokens = (CUDA_VALUES / model.hidden.max(1)).next_power_of_two();
-        tokens.clamp(*CUDA_TOKENS.start(), *CUDA_TOKENS.end())
+        let rows = TILE_ROWS * self.multiprocessors();
+        let tiles = (CUDA_VALUES / model.hidden.max(1) + rows / 2) / rows;
+        rows * tiles.clamp(*CUDA_TILES.start(), *CUDA_TILES.end())
     }
 
     fn reserve(

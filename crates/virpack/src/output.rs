@@ -9,7 +9,7 @@
 //! | `.safetensors` | a tensor `embeddings`, `[n, hidden]` | the ids |
 //! | `.h5` | datasets `embeddings`, `[n, hidden]`, `ids`, `lengths`, `truncated`, `sources` and `source` (with several inputs) | |
 //!
-//! `STEM.run.json` holds the facts about the run that a file carries as well, where its format has room for them
+//! `OUT.run.json` (`emb.npy.run.json`) holds the facts about the run that a file carries as well, where its format has room for them
 //! ([`OutputOptions::metadata`], under `metadata`), and what [`CompleteOutput::publish`] is told. It is a JSON object.
 //!
 //! The ids are `STEM.ids.txt`: an id a line, UTF-8; with several inputs TAB and the input's name behind it.
@@ -37,7 +37,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Map;
 use virpack_seq::{SequenceIndex, Shard, SkippedRecord};
 
 use crate::checkpoint::Kept;
@@ -46,6 +46,7 @@ use crate::merge::Facts;
 pub(crate) mod about;
 mod arrow_schema;
 mod aside;
+mod complete;
 mod error;
 mod folder;
 mod format;
@@ -63,6 +64,7 @@ mod text_table;
 mod values;
 
 pub(crate) use aside::{Aside, remove_leftovers, sync_directory};
+pub use complete::CompleteOutput;
 pub use error::OutputError;
 pub(crate) use folder::{AsideFolder, Folder, remove_all};
 pub use format::OutputFormat;
@@ -281,14 +283,22 @@ pub(crate) fn names(path: &Path, options: &OutputOptions) -> Result<Vec<PathBuf>
 
 /// The files that a run may write beside `path`, and those that an earlier one has left where their number varies.
 fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
-    let mut names = ["skipped.tsv", "run.json"].map(|ending| path.with_extension(ending)).to_vec();
+    let mut names = vec![path.with_extension("skipped.tsv")];
     if format.has_id_table() {
         names.push(path.with_extension("ids.txt"));
     }
+    names.push(report_path(path));
     if format == OutputFormat::Safetensors {
         names.extend(safetensors::older(path));
     }
     names
+}
+
+/// `OUT.run.json`.
+fn report_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".run.json");
+    path.with_file_name(name)
 }
 
 /// Checks that the names of files that belong together are free, unless `force`, and that their directories are there.
@@ -388,58 +398,6 @@ impl EmbeddingWriter {
     /// Takes the records of `kept` in their turn; any of them that is delivered is left aside.
     pub(crate) fn go_on_from(&mut self, kept: Kept) {
         self.order.go_on_from(kept);
-    }
-}
-
-/// An output that is whole on disk and has no name yet; made by [`EmbeddingWriter::complete`].
-///
-/// Dropped without [`publish`](CompleteOutput::publish), it leaves nothing behind.
-pub struct CompleteOutput {
-    whole: Whole,
-    written: Written,
-    path: PathBuf,
-    format: OutputFormat,
-    options: OutputOptions,
-}
-
-impl CompleteOutput {
-    /// What the files hold; `STEM.run.json` is not among them yet.
-    pub fn written(&self) -> &Written {
-        &self.written
-    }
-
-    /// Checks that the names are free still, unless older files give way.
-    pub(crate) fn check_names(&self) -> Result<(), OutputError> {
-        let report = self.path.with_extension("run.json");
-        let files = self.written.files.iter().chain([&report]).map(PathBuf::as_path);
-        check_all(files, self.options.force)
-    }
-
-    /// Gives the files their names, and `STEM.run.json` these facts.
-    ///
-    /// # Errors
-    ///
-    /// When `STEM.run.json` cannot be written or a file not be renamed. Nothing then stands under the asked name; files
-    /// that are whole are kept, and the error says where.
-    pub fn publish(self, facts: &Map<String, Value>) -> Result<Written, OutputError> {
-        let CompleteOutput { mut whole, mut written, path, format, options } = self;
-        let mut all = facts.clone();
-        all.insert("metadata".to_owned(), about::object(&options.about()).into());
-        let report = path.with_extension("run.json");
-        match about::write(&report, &all) {
-            Ok(side) => whole.sides.push(side),
-            // A night's work is not thrown away for want of room for its description.
-            Err(OutputError::Directory { source, .. } | OutputError::Write { source, .. }) => {
-                return Err(OutputError::Publish { path: report, kept: whole.keep(), source });
-            }
-            Err(error) => return Err(error),
-        }
-        written.files.push(report);
-        let mut stale = names_beside(&path, format);
-        stale.push(path);
-        stale.retain(|name| !written.files.contains(name));
-        whole.publish(options.force, &stale)?;
-        Ok(written)
     }
 }
 

@@ -38,7 +38,7 @@ fn inputs(inputs: &[(Input, Option<InputChecksum>)]) -> Value {
 
 /// The files of a model.
 pub(crate) fn files(files: &[FileChecksum]) -> Value {
-    let file = |file: &FileChecksum| json!({ "path": file.path.display().to_string(), "bytes": file.bytes, "sha256": file.sha256 });
+    let file = |file: &FileChecksum| json!({ "path": file.location.to_string(), "bytes": file.bytes, "sha256": file.sha256 });
     files.iter().map(file).collect()
 }
 

@@ -275,7 +275,7 @@ proptest! {
         embed(&options, |_| ()).unwrap();
         let undisturbed = files(directory.path());
         prop_assert!(!undisturbed.contains_key("emb.npy.partial"));
-        std::fs::remove_file(directory.path().join("emb.run.json")).unwrap();
+        std::fs::remove_file(directory.path().join("emb.npy.run.json")).unwrap();
         undisturbed.keys().for_each(|name| std::fs::remove_file(directory.path().join(name)).unwrap());
 
         let (mut kept, mut sound) = (0, true);

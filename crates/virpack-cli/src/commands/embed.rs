@@ -17,16 +17,18 @@ use std::time::Duration;
 use virpack::checkpoint::{CheckpointOptions, kept};
 use virpack::device::Pool;
 use virpack::embed::{EmbedOptions, Summary, Told, embed};
-use virpack::model::hub::{self, HubOptions};
-use virpack_seq::Shard;
+use virpack::model::hub::HubOptions;
+use virpack::model::{mini, resolve};
+use virpack_seq::{Input, Shard};
 
 /// What `virpack embed` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// A directory or file of weights, a name (esm2_t33_650M_UR50D), or ORG/REPO on the Hugging Face Hub
-    /// (zhihan1996/DNABERT-S, for nucleotides)
+    /// (zhihan1996/DNABERT-S, for nucleotides) [default: virpack-mini, which is part of virpack: its model of peptides or of
+    /// nucleotides, as the first records are]
     #[arg(long, short, value_name = "MODEL")]
-    model: String,
+    model: Option<String>,
 
     #[command(flatten)]
     output: OutputArguments,
@@ -114,8 +116,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let mut options = EmbedOptions {
         inputs: arguments.inputs.inputs(),
-        model: PathBuf::new(),
-        model_name: arguments.model.clone(),
+        model: mini::location(),
+        model_name: mini::NAME.to_owned(),
         output: arguments.output.path.clone(),
         format: arguments.output.format(),
         dtype_out: arguments.output.dtype(),
@@ -146,7 +148,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // A mistyped file must not cost a download first.
     options.check()?;
     let log = arguments.log;
-    options.model = hub::resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(log))?;
+    options.model_name = model_name(arguments, &options.inputs)?;
+    options.model = resolve(&options.model_name, &HubOptions::from_env(), &DownloadBar::new(log))?;
     options.lengths = arguments.inputs.lengths_for(&options.model)?;
     let watch = Watch::new(log);
     let result = embed(&options, |told| {
@@ -167,6 +170,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let output = summary.written.files.first().unwrap_or(&options.output);
     log.summary(line(&summary, output), &summary.report);
     Ok(())
+}
+
+/// The model that was named, else the built-in one that reads such inputs, which is said.
+fn model_name(arguments: &Arguments, inputs: &[Input]) -> Result<String, Failure> {
+    if let Some(model) = arguments.model.as_ref().filter(|model| *model != mini::NAME) {
+        return Ok(model.clone());
+    }
+    let model = mini::model_for(inputs)?;
+    let (letters, published, size) = match model == mini::MODELS[0] {
+        true => ("proteins", "esm2_t33_650M_UR50D", "2.6 GB"),
+        false => ("nucleotides", "zhihan1996/DNABERT-S", "0.5 GB"),
+    };
+    arguments.log.info(format_args!(
+        "{model}, built in, as these are {letters}; a published model is --model {published}: {size} to download, and as \
+         much memory"
+    ));
+    Ok(model.to_owned())
 }
 
 /// Shows what a run tells.

@@ -9,7 +9,9 @@ use crate::watch::DownloadBar;
 use clap::Args;
 use std::io::Write;
 use std::num::NonZeroUsize;
-use virpack::model::hub::{self, HubOptions};
+use virpack::model::hub::HubOptions;
+use virpack::model::location::Location;
+use virpack::model::resolve;
 use virpack::validate::{Compared, Difference, ValidateOptions, Validation, validate};
 
 /// What `virpack validate` takes.
@@ -54,7 +56,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut options = ValidateOptions {
         inputs: arguments.inputs.inputs(),
-        model: std::path::PathBuf::new(),
+        model: Location::Disk("".into()),
         device: arguments.device.options(),
         lengths: arguments.inputs.lengths()?,
         token_budget: arguments.token_budget,
@@ -63,11 +65,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         float32_limit: arguments.max_float32,
     };
     virpack_seq::reader::open(&options.inputs)?;
-    options.model = hub::resolve(
-        &arguments.model,
-        &HubOptions::from_env(),
-        &DownloadBar::new(LogArguments::lines(false)),
-    )?;
+    let bar = DownloadBar::new(LogArguments::lines(false));
+    options.model = resolve(&arguments.model, &HubOptions::from_env(), &bar)?;
     options.lengths = arguments.inputs.lengths_for(&options.model)?;
     let found = validate(&options)?;
     if arguments.max_float32.is_some() && found.compared.iter().all(|compared| compared.float32.is_none()) {

@@ -9,6 +9,7 @@ use crate::checkpoint::{Found, Identity, ResumeError};
 use crate::merge::Facts;
 use crate::model::ModelConfig;
 use crate::model::checksum::Summing;
+use crate::model::location::Location;
 use crate::model::weights::Weights;
 use crate::output::{OutputDtype, OutputError, OutputFormat};
 
@@ -73,8 +74,8 @@ impl EmbedOptions {
     /// Begins to sum the inputs, and a model's files that are no weights.
     pub(super) fn sum_files(&self, weights: &Weights) -> Result<Summing, Error> {
         let beside = ["config.json", "tokenizer.json"].map(|name| weights.directory().join(name));
-        let inputs = self.inputs.iter().map(|input| input.path().to_owned());
-        Summing::start(inputs.chain(beside.into_iter().filter(|path| path.exists())).collect())
+        let inputs = self.inputs.iter().map(|input| Location::Disk(input.path().to_owned()));
+        Summing::start(inputs.chain(beside.into_iter().filter(Location::exists)).collect())
     }
 
     /// What an earlier run has left; None where nothing is kept: a pipe cannot be read again from its beginning.

@@ -1,4 +1,4 @@
-//! What `STEM.run.json` says of a run of `embed`.
+//! What `OUT.run.json` says of a run of `embed`.
 
 use std::time::Duration;
 

@@ -17,9 +17,11 @@ pub(super) fn of(
     files: &[FileChecksum],
 ) -> Map<String, Value> {
     let models = json!({
+        "name": options.name,
         "nucleotide": options.model_names[0],
         "protein": options.model_names[1],
-        "classifier": options.classifier.display().to_string(),
+        "classifier": options.classifier.to_string(),
+        "nucleotide_classifier": options.nucleotide_classifier.as_ref().map(ToString::to_string),
         "files": report::files(files),
     });
     let asked = json!({
@@ -62,6 +64,7 @@ fn counts(predicted: &Predicted) -> Value {
         "bases": counts.bases,
         "chunks": counts.chunks,
         "chunks_classified": counts.chunks_classified,
+        "chunks_by_nucleotides": counts.chunks_by_nucleotides,
         "chunks_viral": counts.chunks_viral,
         "frames": counts.frames,
         "regions": counts.regions,
