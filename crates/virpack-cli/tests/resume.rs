@@ -334,7 +334,7 @@ fn real(records: usize) -> Option<(Place, String)> {
 #[test]
 #[ignore = "needs ../shared, and takes minutes"]
 fn the_real_model_is_told_to_stop_at_twenty_moments() {
-    let Some((place, model)) = real(3_000) else { return };
+    let Some((place, model)) = real(600) else { return };
     for name in ["out/emb.npy", "out/emb.parquet"] {
         let begin = Instant::now();
         let whole = undisturbed(&place, &model, name);
@@ -393,7 +393,7 @@ impl Drop for SmallDisk {
 #[test]
 #[ignore = "needs ../shared and the right to mount a tmpfs, and takes minutes"]
 fn the_real_model_on_a_full_disk() {
-    let Some((place, model)) = real(2_000) else { return };
+    let Some((place, model)) = real(400) else { return };
     for name in ["out/emb.npy", "out/emb.parquet"] {
         let whole = undisturbed(&place, &model, name);
         let bytes: u64 = whole.values().map(|bytes| bytes.len() as u64).sum();

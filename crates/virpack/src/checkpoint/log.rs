@@ -22,8 +22,8 @@ use crate::runner::Finished;
 
 /// Results that wait to be written.
 const AHEAD: usize = 1;
-/// Parts that wait to be made whole: a disk that is slow to sync takes many at a time.
-const CLOSING: usize = 64;
+/// Parts that wait to be made whole; a run that is killed loses them and the open one.
+const CLOSING: usize = 4;
 const BUFFER: usize = 1 << 20;
 const PANICKED: &str = "writing parts";
 

@@ -38,7 +38,7 @@ fn child() {
     });
     let output = place.join("out").join("emb").with_extension(format);
     let options = EmbedOptions {
-        checkpoint: Some(CheckpointOptions { records: 30, every: Duration::from_secs(1), resume: true }),
+        checkpoint: Some(CheckpointOptions { records: 10, every: Duration::from_secs(1), resume: true }),
         token_budget: Some(1_024),
         buffer_size: Some(200),
         ..EmbedOptions::new(vec![place.join("input.fa").into()], Path::new(&model), &output)
@@ -177,7 +177,7 @@ fn the_real_8m_model() {
     }
     let mut records = virpack_seq::reader::open(&[data.into()]).unwrap();
     let (mut record, mut text) = (virpack_seq::Record::default(), String::new());
-    for _ in 0..1_500 {
+    for _ in 0..300 {
         assert!(records.read(&mut record).unwrap());
         let residues = std::str::from_utf8(&record.sequence).unwrap();
         text += &format!(">{}\n{residues}\n", record.id);
