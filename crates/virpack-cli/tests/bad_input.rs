@@ -746,6 +746,7 @@ fn predict_with_nothing_to_pack_says_so() {
     let report: serde_json::Value = serde_json::from_str(&place.read("out/p/run.json")).unwrap();
     assert_eq!(report["packing"]["protein"]["efficiency"], serde_json::Value::Null);
     assert_eq!(report["devices"][1]["model"], "protein");
+    assert_eq!(report["output"], "out/p");
 }
 
 #[cfg(unix)]

@@ -80,7 +80,7 @@ fn as_json_every_line_is_an_object() {
     assert_eq!(report["model"]["sha256"], report["metadata"]["virpack.model_sha256"]);
     assert_eq!(report["model"]["files"][0]["sha256"], report["model"]["sha256"]);
     assert_eq!(report["devices"][0]["tokens"], report["counts"]["tokens"]);
-    assert_eq!(report["options"]["pool"], "mean");
+    assert_eq!((&report["options"]["pool"], &report["output"]), (&"mean".into(), &"out/emb.h5".into()));
     let efficiency = report["packing"]["efficiency"].as_f64().unwrap();
     assert_eq!(report["devices"][0]["packing_efficiency"].as_f64().unwrap(), efficiency);
     assert!(efficiency > 0.1 && report["seconds"]["loading"].as_f64().unwrap() > 0.0);
