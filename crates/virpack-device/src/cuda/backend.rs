@@ -3,12 +3,13 @@
 use super::arena::Fixed;
 use super::compile::Source;
 use super::driver::{Event, Stream, check};
+use super::fused_product::Finish;
 use super::kernels::{Grid, arguments};
 use super::packed::{CudaPacked, Draft};
 use super::product::{Operands, Shape};
 use super::room::{Blocks, CudaRoom};
 use super::{Cuda, CudaMatrix, CudaPending, CudaTensor, CudaVector, Dtype, ROW_STEP, libraries};
-use crate::{Attention, Backend, DeviceError, Pool, PoolSpan, TokenDropout};
+use crate::{Attention, Backend, DeviceError, LayerNorm, NormedLinear, Pool, PoolSpan, TokenDropout};
 use cudarc::driver::sys;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -61,10 +62,15 @@ impl Cuda {
         if self.options.dtype == Dtype::F32 {
             return Ok(exact);
         }
-        let rounded = Fixed::new(&self.card, op, values.len() * self.options.dtype.bytes())?;
-        let grid = Grid { blocks: (values.len().div_ceil(THREADS as usize), 1), threads: THREADS, shared: 0 };
-        let arguments = arguments![exact.pointer, rounded.pointer, values.len() as u64];
-        // SAFETY: both hold `values.len()` values; `exact` waits for the stream before it goes.
+        self.rounded(op, &exact, values.len())
+    }
+
+    /// `len` float32 values in 16 bits.
+    pub(super) fn rounded(&self, op: &'static str, exact: &Fixed, len: usize) -> Result<Fixed, DeviceError> {
+        let rounded = Fixed::new(&self.card, op, len * self.options.dtype.bytes())?;
+        let grid = Grid { blocks: (len.div_ceil(THREADS as usize), 1), threads: THREADS, shared: 0 };
+        let arguments = arguments![exact.pointer, rounded.pointer, len as u64];
+        // SAFETY: both hold `len` values; `exact` waits for the stream before it goes.
         unsafe { self.kernels.launch(Source::Elementwise, "narrow", grid, &arguments)? };
         Ok(rounded)
     }
@@ -74,22 +80,27 @@ impl Cuda {
         Grid { blocks: (threads.div_ceil(THREADS as usize), 1), threads: THREADS, shared: 0 }
     }
 
-    /// Checks a product's sizes against each other.
+    /// Checks a product's sizes against each other, and that the weight is for it.
     pub(super) fn check_product(
         x: &CudaTensor,
         weight: &CudaMatrix,
         bias: Option<&CudaVector>,
         y: &CudaTensor,
+        normed: bool,
     ) -> Result<(), DeviceError> {
         let fits = x.columns == weight.columns
+            && weight.folded == normed
             && bias.is_none_or(|b| b.len == weight.rows)
             && (y.rows, y.columns) == (x.rows, weight.rows);
         if !fits {
             return Err(DeviceError::shape(
                 "linear",
-                format!("x [tokens, {}] for a weight [{}, {}]", weight.columns, weight.rows, weight.columns),
                 format!(
-                    "x [{}, {}], bias {:?}, y [{}, {}]",
+                    "x [tokens, {}] for a weight [{}, {}], normed: {}",
+                    weight.columns, weight.rows, weight.columns, weight.folded
+                ),
+                format!(
+                    "x [{}, {}], bias {:?}, y [{}, {}], normed: {normed}",
                     x.rows,
                     x.columns,
                     bias.map(|b| b.len),
@@ -109,7 +120,7 @@ impl Cuda {
         y: &CudaTensor,
         residual: bool,
     ) -> Result<(), DeviceError> {
-        Self::check_product(x, weight, bias, y)?;
+        Self::check_product(x, weight, bias, y, false)?;
         self.card.enter()?;
         let shape = Shape {
             rows: x.rows.next_multiple_of(ROW_STEP),
@@ -176,7 +187,7 @@ impl Backend for Cuda {
                 format!("{}", values.len()),
             ));
         }
-        Ok(CudaMatrix { memory: self.fixed("matrix", &values)?, rows, columns })
+        Ok(CudaMatrix { memory: self.fixed("matrix", &values)?, rows, columns, folded: false })
     }
 
     fn vector(&self, values: Vec<f32>) -> Result<CudaVector, DeviceError> {
@@ -420,10 +431,51 @@ impl Backend for Cuda {
         weight: &CudaMatrix,
         bias: Option<&CudaVector>,
     ) -> Result<CudaTensor, DeviceError> {
-        match self.fused_gelu(x, weight, bias)? {
-            Some(y) => Ok(y),
+        match bias.filter(|_| self.has_product(weight.rows, weight.columns)) {
+            Some(bias) => self.fused(Finish::Gelu, None, x, weight, bias, None),
             None => self.gelu(self.linear(x, weight, bias)?),
         }
+    }
+
+    fn normed_linear(
+        &self,
+        norm: LayerNorm<Vec<f32>>,
+        weight: Vec<f32>,
+        bias: Vec<f32>,
+    ) -> Result<NormedLinear<CudaMatrix, CudaVector>, DeviceError> {
+        let (outputs, inputs) = (bias.len(), norm.weight.len());
+        if self.has_product(outputs, inputs) {
+            return self.fold(norm, &weight, &bias);
+        }
+        let LayerNorm { weight: scale, bias: shift, eps } = norm;
+        let norm = LayerNorm { weight: self.vector(scale)?, bias: self.vector(shift)?, eps };
+        Ok(NormedLinear { norm, weight: self.matrix(outputs, inputs, weight)?, bias: self.vector(bias)? })
+    }
+
+    fn normed_linear_gelu(
+        &self,
+        x: &CudaTensor,
+        layer: &NormedLinear<CudaMatrix, CudaVector>,
+    ) -> Result<CudaTensor, DeviceError> {
+        if layer.weight.folded {
+            return self.fused(Finish::Gelu, Some(layer.norm.eps), x, &layer.weight, &layer.bias, None);
+        }
+        let x = self.layer_norm(x, &layer.norm.weight, &layer.norm.bias, layer.norm.eps)?;
+        self.linear_gelu(&x, &layer.weight, Some(&layer.bias))
+    }
+
+    fn normed_self_attention(
+        &self,
+        x: &CudaTensor,
+        layer: &NormedLinear<CudaMatrix, CudaVector>,
+        packed: &CudaPacked,
+        attention: &Attention<CudaVector>,
+    ) -> Result<CudaTensor, DeviceError> {
+        if layer.weight.folded {
+            return self.folded_attention(x, layer, packed, attention);
+        }
+        let x = self.layer_norm(x, &layer.norm.weight, &layer.norm.bias, layer.norm.eps)?;
+        self.self_attention(x, &layer.weight, Some(&layer.bias), packed, attention)
     }
 
     fn busy(&self) -> Option<Duration> {
@@ -459,7 +511,7 @@ impl Backend for Cuda {
         packed: &CudaPacked,
         attention: &Attention<CudaVector>,
     ) -> Result<CudaTensor, DeviceError> {
-        match self.fused_rotary(x, weight, bias, packed, attention)? {
+        match self.rotating_product(x, weight, bias, packed, attention)? {
             Some(qkv) => Ok(qkv),
             None => self.rotary(self.linear(x, weight, bias)?, packed, attention),
         }
@@ -473,7 +525,7 @@ impl Backend for Cuda {
         packed: &CudaPacked,
         attention: &Attention<CudaVector>,
     ) -> Result<CudaTensor, DeviceError> {
-        let fused = self.fused_rotary(&x, weight, bias, packed, attention)?;
+        let fused = self.rotating_product(&x, weight, bias, packed, attention)?;
         // Without a product that rotates, attention does so on the way in.
         let rotated = fused.is_none();
         let qkv = fused.map_or_else(|| self.linear(&x, weight, bias), Ok)?;
