@@ -17,6 +17,7 @@ mod packed;
 mod product;
 mod room;
 mod tensor_map;
+mod upload;
 
 pub use compile::compile_all;
 pub use packed::CudaPacked;

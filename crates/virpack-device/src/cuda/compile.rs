@@ -86,7 +86,11 @@ impl Source {
                 ),
             },
             Source::Product(_) => {
-                concat!(include_str!("../kernels/hopper.cuh"), include_str!("../kernels/product.cu"))
+                concat!(
+                    include_str!("../kernels/hopper.cuh"),
+                    include_str!("../kernels/row_scales.cuh"),
+                    include_str!("../kernels/product.cu")
+                )
             }
         }
     }

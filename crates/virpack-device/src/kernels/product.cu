@@ -4,7 +4,7 @@
 // y [rows, outputs]. Compiled for what follows the product: with -DGELU=1 GELU; with -DWIDTH rotary positions on heads
 // of that width in the first `rotated` outputs (queries and keys), in float32 before the one rounding: positions
 // [rows], table [positions, WIDTH / 2] of (cos, sin). With -DNORMED=1 a layer norm goes before it, which `fold` (norm.cu)
-// has put into weight and bias but for the rows' deviations: `norm`, below.
+// has put into weight and bias but for the rows' deviations (row_scales.cuh).
 //
 // Idea: persistent clusters of two blocks, each with 128 rows of the same 256 outputs, so that each reads half of the
 // weight's tile and gives it to both. One thread of a block keeps a ring of STAGES steps full by bulk copies; two
@@ -12,7 +12,7 @@
 // shared memory, the right half in registers; while the tensor cores work on a step of that tile, the warp
 // finishes and stores some of them, which is where GELU's time goes. Groups of GROUP row tiles take all outputs before
 // the next group, so that x stays in the L2 cache and the weight streams through it. Deviations are measured by the
-// three warps that have nothing else to do, of all blocks together, four rows at a time in the order in which they
+// three warps that have nothing else to do, of all blocks together, eight rows at a time in the order in which they
 // are needed; whoever finishes a tile first waits for its rows' (never long: the first are there before the first sums).
 //
 // Limits: rows a multiple of 256; inputs and outputs of 8; WIDTH 16, 32, 64 or 128. The last step and the last tile may
@@ -81,85 +81,6 @@ __device__ __forceinline__ void bring(const Work &w, const TensorMap &x, const T
         }
     }
 }
-
-// A launch's rows to be normed. Rows are taken by counting up `taken[launch % 2]`, which begins at 0: a launch leaves the
-// other one so for the next. A row's scale is two words written as one, (1 / deviation, launch), so that it says itself
-// whether it is there.
-struct Norm {
-    const T *x;
-    u64 *scales;     // [rows]
-    u32 *taken;      // [2]
-    u32 launch;
-    float eps;
-};
-
-#if NORMED
-#define PIECES 4                              // of eight columns that a lane holds of a row at once
-#define BLOCK (8 * VEC * PIECES)              // columns that eight lanes do
-
-__device__ __forceinline__ float sum_of_eight_lanes(float v) {
-#pragma unroll
-    for (int step = 4; step; step /= 2) v += __shfl_xor_sync(FULL, v, step);
-    return v;
-}
-
-// A warp: measures rows until there are none, eight lanes a row. The variance is of what is left after the mean of the
-// row's first columns, so that a large mean costs no digits.
-__device__ __forceinline__ void measure(const Norm &norm, int rows, int inputs) {
-    const int lane = threadIdx.x & 31, first = (lane & 7) * VEC;
-    const float share = 1.0f / inputs;
-    for (;;) {
-        int row = 0;
-        if (lane == 0) row = (int)atomicAdd(norm.taken + (norm.launch & 1), 4u);
-        row = __shfl_sync(FULL, row, 0) + lane / 8;
-        if (row >= rows) return;
-        const T *x = norm.x + (u64)row * inputs + first;
-        float shift = 0.0f, sum = 0.0f, squares = 0.0f;
-        for (int from = 0; from < inputs; from += BLOCK, x += BLOCK) {
-            const int left = inputs - from - first;
-            uint4 raw[PIECES];
-            float v[VEC];
-#pragma unroll
-            for (int i = 0; i < PIECES; i++)
-                raw[i] = i * 8 * VEC < left ? *(const uint4 *)(x + i * 8 * VEC) : make_uint4(0, 0, 0, 0);
-            if (from == 0) {
-#pragma unroll
-                for (int i = 0; i < PIECES; i++) {
-                    unpack_vector(raw[i], v);
-#pragma unroll
-                    for (int j = 0; j < VEC; j++) shift += v[j];
-                }
-                shift = sum_of_eight_lanes(shift) * fmaxf(share, 1.0f / BLOCK);
-            }
-#pragma unroll
-            for (int i = 0; i < PIECES; i++) {
-                if (i * 8 * VEC >= left) break;
-                unpack_vector(raw[i], v);
-#pragma unroll
-                for (int j = 0; j < VEC; j++) {
-                    v[j] -= shift;
-                    sum += v[j];
-                    squares = fmaf(v[j], v[j], squares);
-                }
-            }
-        }
-        float mean = sum_of_eight_lanes(sum) * share;
-        float scale = rsqrtf(fmaf(sum_of_eight_lanes(squares), share, norm.eps - mean * mean));
-        u64 word = (u64)norm.launch << 32 | __float_as_uint(scale);
-        if (first == 0) asm volatile("st.relaxed.gpu.global.b64 [%0], %1;" ::"l"(norm.scales + row), "l"(word) : "memory");
-    }
-}
-
-// The words of a thread's two rows, there or not.
-struct Scales { u64 upper, lower; };
-
-__device__ __forceinline__ Scales look(const u64 *scales) {
-    Scales s;
-    asm volatile("ld.relaxed.gpu.global.b64 %0, [%1];" : "=l"(s.upper) : "l"(scales) : "memory");
-    asm volatile("ld.relaxed.gpu.global.b64 %0, [%1];" : "=l"(s.lower) : "l"(scales + 8) : "memory");
-    return s;
-}
-#endif
 
 #if WIDTH
 // (cos, sin) of two columns in a thread's two rows, for each eight columns of half a head.
@@ -284,7 +205,7 @@ __device__ __forceinline__ void multiply(const Work &w, const Norm &norm, T *y, 
         if (left > 0) load_turns(turns, table, positions + tile.row + first_row + lane / 4, quad);
 #endif
 #if NORMED
-        while ((u32)(scales.upper >> 32) != norm.launch || (u32)(scales.lower >> 32) != norm.launch) scales = look(own_scales);
+        while (!are_there(scales, norm.launch)) scales = look(own_scales);
         const float upper = __uint_as_float((u32)scales.upper), lower = __uint_as_float((u32)scales.lower);
 #else
         const float upper = 1.0f, lower = 1.0f;
