@@ -6,7 +6,8 @@
     PYTHON dev/predict.py --compare DIRECTORY DIRECTORY
         compares two such directories row by row: the same rows, labels and verdicts, scores within 1e-4
     PYTHON dev/predict.py --goldens
-        makes crates/virpack/tests/fixtures/predict anew
+        makes crates/virpack/tests/fixtures/predict anew; nucleotides.tsv there has what VirNucPro has not, the scores of
+        chunks without an open frame by a classifier of their nucleotides alone
 
 Chunks and frames are those of dev/frames.py. ESM-2 is that of `transformers`, MosaicBERT is written out below from its
 description, the classifier is saved as VirNucPro's is: a whole module pickled with its class under `__main__`. Needs
@@ -17,6 +18,7 @@ import math
 import os
 import pathlib
 import random
+import re
 import sys
 
 import numpy as np
@@ -206,6 +208,27 @@ def goldens():
     classifier = folder / "300_model.pth"
     classifier.unlink(missing_ok=True)
     run(folder / "input.fa", 300, *models, classifier, folder, hidden=24)
+    goldens_without_frames(folder, models[0])
+
+
+def goldens_without_frames(folder, nucleotide_model):
+    """The classifier of nucleotides alone, and the higher of its scores of both strands of the chunks without an open frame
+    that have a codon."""
+    nucleotide_model = MosaicBert(nucleotide_model)
+    names, rows = [], []
+    for name, sequence in frames.read(folder / "input.fa"):
+        for number, (start, end) in enumerate(frames.chunks(len(sequence), 300), 1):
+            chunk = sequence[start:end].upper().replace("U", "T")
+            if not any(frames.frames(chunk)) and re.search("[ACGT]{3}", chunk):
+                names.append(f"{name}_chunk_{number}")
+                rows += [nucleotide_model.mean(strand) for strand in (chunk, chunk.translate(frames.COMPLEMENT)[::-1])]
+    rows = torch.stack(rows)
+    classifier = folder / "300_nucleotide_model.pth"
+    classifier_for(rows, 24, classifier)
+    scores = torch.softmax(torch.load(classifier, weights_only=False).eval()(rows), 1)
+    scores = scores.unflatten(0, (-1, 2)).amax(1).numpy()
+    with open(folder / "nucleotides.tsv", "w") as out:
+        out.writelines(f"{name}\t{others!s}\t{virus!s}\n" for name, (others, virus) in zip(names, scores))
 
 
 if __name__ == "__main__":

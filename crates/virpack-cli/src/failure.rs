@@ -23,6 +23,36 @@ pub(crate) enum Failure {
     /// An option that would do nothing.
     #[error("--window-overlap does nothing without windows\nhint: add --long-records window")]
     OverlapWithoutWindows,
+    /// A model that means nothing without its classifier.
+    #[error(
+        "{option} needs the classifier that the models were trained with\nhint: name it with --classifier"
+    )]
+    WithoutClassifier {
+        /// The option.
+        option: &'static str,
+    },
+    /// A published pipeline without its classifier.
+    #[error(
+        "--preset {preset} needs {}, which is not in the working directory\n\
+         hint: it comes with VirNucPro (github.com/Li-Jing-1997/VirNucPro): put it here, or name it with --classifier",
+        file.display()
+    )]
+    NoPublishedClassifier {
+        /// The preset.
+        preset: &'static str,
+        /// The classifier's name.
+        file: std::path::PathBuf,
+    },
+    /// What is no model with its classifiers.
+    #[error(
+        "no directory {model:?}, and no name of models with their classifiers\n\
+         hint: --model virpack-mini is the one there is; published models are named by --preset, or one by one by \
+         --protein-model and --nucleotide-model with --classifier"
+    )]
+    NoSuchBundle {
+        /// What was asked for.
+        model: String,
+    },
     /// Records whose embeddings differ too much.
     #[error(
         "{failed} of {compared} records differ by more than passes\nhint: --dtype bf16 has a wider range than f16, and f32 is the reference"
@@ -57,6 +87,13 @@ pub(crate) enum Failure {
         /// What it is.
         family: &'static str,
     },
+    /// What virpack does not compute.
+    #[error(
+        "contacts come from the attention weights, [residues, residues] for every head of every layer, and virpack never \
+         makes them: its attention runs in one pass that keeps a running sum\n\
+         hint: fair-esm's esm-extract --include contacts computes them"
+    )]
+    Contacts,
     /// Nothing more can be written to stdout.
     #[error("cannot write to stdout: {0}")]
     Stdout(#[from] std::io::Error),

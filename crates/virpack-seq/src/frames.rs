@@ -49,10 +49,15 @@ pub struct FrameOptions {
     pub most_waiting: u64,
     /// Most batches that wait for each model.
     pub prefetch: usize,
+    /// Which models read open frames.
+    pub frames: [bool; 2],
+    /// Whether the model of the nucleotides reads chunks without an open frame: their own strand, from the first base.
+    pub whole_chunks: bool,
 }
 
 impl FrameOptions {
-    /// Chunks of `length` bases by the standard code, with 256 MB of records under way.
+    /// Chunks of `length` bases by the standard code, with 256 MB of records under way; both models read open frames
+    /// and nothing else.
     pub fn new(length: NonZeroUsize) -> Self {
         FrameOptions {
             length,
@@ -60,6 +65,8 @@ impl FrameOptions {
             unique_window: 2_000,
             most_waiting: 256 << 20,
             prefetch: LoaderOptions::default().prefetch,
+            frames: [true; 2],
+            whole_chunks: false,
         }
     }
 
@@ -95,7 +102,10 @@ pub struct Chunk {
     pub bases: Range<usize>,
     /// Its open frames, in the order of [`Frame::ALL`].
     pub frames: Vec<FramePlace>,
-    /// For each model: no frame from this chunk on has a sequence with a smaller number.
+    /// The numbers of the chunk itself and of its reverse complement among the sequences of the model of the
+    /// nucleotides, where that reads chunks without an open frame, this is one, and it has a codon that can be read.
+    pub strands: Option<[u64; 2]>,
+    /// For each model: nothing from this chunk on has a sequence with a smaller number.
     pub oldest: [u64; 2],
 }
 
@@ -106,7 +116,8 @@ pub struct FramePlace {
     pub frame: Frame,
     /// The bases of the record that its codons cover, from 0, on the record's own strand.
     pub codons: Range<usize>,
-    /// For each model, the number of its sequence: `record` in the index of that model's batches.
+    /// For each model, the number of its sequence: `record` in the index of that model's batches. It means nothing for a
+    /// model that does not read frames.
     pub sequences: [u64; 2],
 }
 
@@ -121,7 +132,7 @@ pub struct FrameCounters {
     pub chunks: u64,
     /// Open frames of these.
     pub frames: u64,
-    /// For each model, frames whose sequence was packed already.
+    /// For each model, frames and chunks whose sequence was packed already.
     pub repeated: [u64; 2],
     /// Time spent reading, cutting, translating and tokenizing.
     pub busy: Duration,
@@ -140,7 +151,7 @@ struct Counters {
 
 /// Packed batches for two models, and what they are of.
 ///
-/// Each open frame of the input stands in exactly one [`Chunk`], and each sequence number it names in exactly one
+/// Each open frame of the input stands in exactly one [`Chunk`], and each sequence number named there in exactly one
 /// batch of that model. Whoever takes them must go on taking from all three, and say which records are done
 /// ([`FrameLoader::done`]): nothing else bounds how far the reading runs ahead.
 pub struct FrameLoader {

@@ -30,7 +30,7 @@ pub use collate::{CollatorCounters, CollatorOptions, VarlenCollator};
 pub use error::SeqError;
 pub use loader::{AsyncDataLoader, Loaded, LoaderOptions, create_async_dataloader};
 pub use long::{LengthPolicy, LongRecords};
-pub use nucleotide::expect_nucleotides;
+pub use nucleotide::{count_bases, expect_nucleotides};
 pub use pack::{Algorithm, GreedyPacker, LengthHistogram, PackStats, PackWorkspace, PackerOptions, Packing};
 pub use plan::{Plan, Planner, plan_records};
 pub use reader::{Input, InputChecksum, ReadProgress, Records};

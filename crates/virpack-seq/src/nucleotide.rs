@@ -55,9 +55,7 @@ pub fn expect_nucleotides(record: &Record, inputs: &[Input]) -> Result<(), SeqEr
     let kinds = || record.sequence.iter().map(|&letter| KINDS[letter as usize]);
     // Most records end here.
     let Some(place) = kinds().position(|kind| kind == Kind::Residue) else { return Ok(()) };
-    let [bases, letters] = kinds().fold([0, 0], |[bases, letters], kind| {
-        [bases + u64::from(kind == Kind::Base), letters + u64::from(kind != Kind::Other)]
-    });
+    let [bases, letters] = count_bases(&record.sequence);
     if 2 * bases >= letters {
         return Ok(());
     }
@@ -68,6 +66,19 @@ pub fn expect_nucleotides(record: &Record, inputs: &[Input]) -> Result<(), SeqEr
         letter: char::from(record.sequence[place]),
         other: letters - bases,
         letters,
+    })
+}
+
+/// How many letters are bases (A, C, G, T, U, N), and how many are bases or residues at all: gaps, digits and X are
+/// neither.
+///
+/// ```
+/// assert_eq!(virpack_seq::count_bases(b"acgu-MK"), [4, 6]);
+/// ```
+pub fn count_bases(sequence: &[u8]) -> [u64; 2] {
+    sequence.iter().fold([0, 0], |[bases, letters], &letter| {
+        let kind = KINDS[letter as usize];
+        [bases + u64::from(kind == Kind::Base), letters + u64::from(kind != Kind::Other)]
     })
 }
 

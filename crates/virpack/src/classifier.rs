@@ -6,11 +6,12 @@
 mod convert;
 mod layers;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use virpack_device::{Backend, Cpu, cpu::CpuMatrix};
 
 use crate::Error;
+use crate::model::location::Location;
 use crate::model::published::PUBLISHED;
 use crate::model::weights::{Dtype, StoredTensor, TensorFile};
 pub use convert::convert;
@@ -106,7 +107,7 @@ pub enum Towers {
 /// A classifier, its batch norm folded into the layer before it.
 #[derive(Debug)]
 pub struct Classifier {
-    path: PathBuf,
+    location: Location,
     cpu: Cpu,
     /// `[hidden, features]`.
     first: CpuMatrix,
@@ -137,8 +138,17 @@ impl Classifier {
     /// [`Error::ReadModel`], [`Error::Checkpoint`], [`Error::Safetensors`], [`Error::Truncated`] for files that
     /// cannot be read; [`Error::Classifier`] for those that hold something else.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = TensorFile::open(path.to_owned())?;
-        let refuse = |problem| Error::Classifier { path: path.to_owned(), problem };
+        Self::at(&path.into())
+    }
+
+    /// As [`Classifier::open`], on disk or in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Classifier::open`].
+    pub fn at(location: &Location) -> Result<Self, Error> {
+        let file = TensorFile::open(location.clone())?;
+        let refuse = |problem| Error::Classifier { path: location.path(), problem };
         let layers = Layers::find(&file).map_err(refuse)?;
         let facts = Facts::of(&file, &layers)?;
         let (hidden, input_width) = (layers.hidden.outputs(), layers.hidden.inputs());
@@ -153,7 +163,7 @@ impl Classifier {
         // One thread: it is enough for any device, and the others are at work elsewhere.
         let cpu = Cpu::new(Some(std::num::NonZeroUsize::MIN))?;
         Ok(Classifier {
-            path: path.to_owned(),
+            location: location.clone(),
             first: cpu.matrix(hidden, input_width, weight)?,
             first_bias: bias,
             second: [second, virus],
@@ -166,8 +176,8 @@ impl Classifier {
 
     /// The file it was opened from.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn location(&self) -> &Location {
+        &self.location
     }
 
     /// Features that it takes: the widths of the models it was trained with, together.
@@ -224,7 +234,7 @@ impl Classifier {
             width if width == nucleotide + peptide => Ok(Towers::Both),
             width if width == peptide => Ok(Towers::Peptide),
             width if width == nucleotide => Ok(Towers::Nucleotide),
-            width => Err(Error::ClassifierWidths { path: self.path.clone(), width, nucleotide, peptide }),
+            width => Err(Error::ClassifierWidths { path: self.location.path(), width, nucleotide, peptide }),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::classifier::{ClassifierProblem, fitting};
 use crate::devices::DeviceChoice;
+use crate::model::mini::{self, MODELS};
 use crate::model::published::{NUCLEOTIDE, PUBLISHED};
 use crate::model::weights::{CheckpointError, Dtype};
 use crate::output::OutputError;
@@ -296,6 +297,58 @@ pub enum Error {
         peptide: usize,
     },
 
+    /// A classifier of nucleotides alone that takes vectors of another width.
+    #[error(
+        "{} takes {width} features, but the nucleotide model gives {nucleotide}\n\
+         hint: --nucleotide-classifier scores chunks without an open frame, by the nucleotide model alone", path.display()
+    )]
+    NucleotideClassifierWidth {
+        /// The classifier's file.
+        path: PathBuf,
+        /// Features that it takes.
+        width: usize,
+        /// Width of the nucleotide model.
+        nucleotide: usize,
+    },
+    /// Two classifiers for chunks of different lengths.
+    #[error(
+        "{} was trained on chunks of {} bases, {} on chunks of {}\nhint: name two of one length",
+        paths[0].display(), lengths[0], paths[1].display(), lengths[1]
+    )]
+    ClassifierLengths {
+        /// The files.
+        paths: [PathBuf; 2],
+        /// Bases of the chunks of each.
+        lengths: [usize; 2],
+    },
+    /// A directory that lacks a model or all classifiers.
+    #[error(
+        "{}: no {missing}\n\
+         hint: --model names a directory with the models peptide/ and nucleotide/ and their classifiers, \
+         classifier_500.safetensors and nucleotide_classifier_500.safetensors; single models are named by \
+         --protein-model and --nucleotide-model, with --classifier", path.display()
+    )]
+    NoBundle {
+        /// The directory.
+        path: PathBuf,
+        /// What is not there.
+        missing: String,
+    },
+    /// A name of two models where one is run.
+    #[error("{model} is two models\nhint: name {} or {}", models[0], models[1])]
+    TwoModels {
+        /// The name.
+        model: String,
+        /// Their own names.
+        models: [&'static str; 2],
+    },
+    /// Inputs that can be read once, where their letters must be known first.
+    #[error(
+        "what comes through a pipe cannot be read twice, to see whether it is proteins or nucleotides\n\
+         hint: name the model, --model {} or --model {}", MODELS[0], MODELS[1]
+    )]
+    AlphabetOfPipe,
+
     // --- running: runner.rs, embed.rs ---
     /// A device refused or failed.
     #[error(transparent)]
@@ -363,6 +416,13 @@ pub enum Error {
         /// How many records.
         records: usize,
     },
+    /// Windows of records whose residues keep their rows.
+    #[error(
+        "--long-records window does not go with --pool none: a record's rows are written together, and a record in \
+         windows can have any number of them\n\
+         hint: raise --max-length instead, or use --long-records truncate, skip or error"
+    )]
+    ResidueWindows,
     /// Frames whose embeddings never came: a fault of virpack's.
     #[error(
         "{places} records, chunks or frames never had their embeddings\n\
@@ -446,6 +506,6 @@ fn list(ids: &[String]) -> String {
 }
 
 fn published_names() -> String {
-    let names = PUBLISHED.iter().map(|model| model.name).chain(NUCLEOTIDE);
+    let names = PUBLISHED.iter().map(|model| model.name).chain(NUCLEOTIDE).chain([mini::NAME]);
     names.collect::<Vec<_>>().join(", ")
 }

@@ -1,11 +1,14 @@
 //! Models: where their files come from, what they hold, and how they run.
 
 mod any;
+pub(crate) mod checksum;
 pub mod config;
 pub mod dnabert_s;
 pub mod esm2;
 pub mod hub;
 mod layers;
+pub mod location;
+pub mod mini;
 pub mod published;
 pub mod source;
 pub mod weights;
@@ -15,7 +18,8 @@ use std::sync::Arc;
 use crate::Error;
 pub use any::{Model, ModelConfig};
 use config::DnabertConfig;
-use hub::HubOptions;
+use hub::{DownloadProgress, HubOptions};
+use location::Location;
 use published::{NUCLEOTIDE, Published};
 use virpack_device::{Backend, DeviceError, PoolSpan};
 use virpack_seq::{EsmTokenizer, Tokenizer};
@@ -41,6 +45,44 @@ pub trait Encoder<B: Backend>: Send + Sync {
     fn forward(&self, backend: &B, packed: &B::Packed, layer: usize) -> Result<B::Tensor, DeviceError>;
 }
 
+/// Where `model` is: a path as it stands, a model that is part of the program ([`mini::MODELS`]), or a name, whose files
+/// are in the cache or nowhere here.
+///
+/// ```
+/// use virpack::model::{hub::HubOptions, local};
+///
+/// assert!(local("virpack-mini/peptide", &HubOptions::from_env())?.is_some());
+/// # Ok::<(), virpack::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`hub::local`]; [`Error::TwoModels`] for [`mini::NAME`].
+pub fn local(model: &str, hub: &HubOptions) -> Result<Option<Location>, Error> {
+    if std::path::Path::new(model).exists() {
+        return Ok(Some(Location::Disk(model.into())));
+    }
+    if model == mini::NAME {
+        return Err(Error::TwoModels { model: model.to_owned(), models: mini::MODELS });
+    }
+    match mini::model(model) {
+        Some(location) => Ok(Some(location)),
+        None => Ok(hub::local(model, hub)?.map(Location::Disk)),
+    }
+}
+
+/// As [`local`], downloaded first where it must be.
+///
+/// # Errors
+///
+/// Those of [`local`] and [`hub::resolve`].
+pub fn resolve(model: &str, hub: &HubOptions, progress: &dyn DownloadProgress) -> Result<Location, Error> {
+    match local(model, hub)? {
+        Some(location) => Ok(location),
+        None => Ok(Location::Disk(hub::resolve(model, hub, progress)?)),
+    }
+}
+
 /// The settings of the model that `model` means, without downloading anything: of its weights where they are on
 /// this machine (checked as [`ModelConfig::of`] does), else of the published model of that name.
 ///
@@ -55,11 +97,11 @@ pub trait Encoder<B: Backend>: Send + Sync {
 ///
 /// # Errors
 ///
-/// Those of [`hub::local`], [`Weights::open`] and [`ModelConfig::of`]; [`Error::NotCached`] for another repository
+/// Those of [`local`], [`Weights::open`] and [`ModelConfig::of`]; [`Error::NotCached`] for another repository
 /// whose files are not here.
 pub fn config_of(model: &str, hub: &HubOptions) -> Result<ModelConfig, Error> {
-    if let Some(path) = hub::local(model, hub)? {
-        return ModelConfig::of(&Weights::open(&path)?);
+    if let Some(location) = local(model, hub)? {
+        return ModelConfig::of(&Weights::at(&location)?);
     }
     let repository = hub::repository(model)?;
     match Published::find(&repository.id) {
@@ -81,9 +123,9 @@ pub fn tokenizer_of(model: &str, hub: &HubOptions) -> Result<Arc<dyn Tokenizer>,
     if let ModelConfig::Esm2(_) = config_of(model, hub)? {
         return Ok(Arc::new(EsmTokenizer::new()));
     }
-    let path = hub::local(model, hub)?.ok_or_else(|| not_cached(model.to_owned(), hub))?;
-    let weights = Weights::open(&path)?;
-    ModelConfig::of(&weights)?.tokenizer(weights.directory())
+    let location = local(model, hub)?.ok_or_else(|| not_cached(model.to_owned(), hub))?;
+    let weights = Weights::at(&location)?;
+    ModelConfig::of(&weights)?.tokenizer(&weights.directory())
 }
 
 fn not_cached(repository: String, hub: &HubOptions) -> Error {

@@ -4,7 +4,8 @@
 //! to another, both packed; where the two embeddings of a frame meet, the classifier scores it. Scores become
 //! verdicts on chunks and records, in input order, and nothing is kept in between.
 
-mod checksums;
+mod bundle;
+mod classifiers;
 mod files;
 mod join;
 mod reference;
@@ -29,12 +30,14 @@ use virpack_seq::frames::{FrameOptions, create_frame_loader};
 use virpack_seq::{GeneticCode, Input, reader};
 
 use crate::Error;
-use crate::classifier::Classifier;
 use crate::devices::{DeviceChoice, DeviceOptions, Devices};
 use crate::embed::Progress;
 use crate::memory::Memory;
+use crate::model::checksum::Summing;
+use crate::model::location::Location;
 use crate::output::{Folder, OutputError, check_all};
-use checksums::Summing;
+pub use bundle::Bundle;
+use classifiers::Classifiers;
 use files::Files;
 use join::Join;
 pub use reference::Compat;
@@ -55,16 +58,21 @@ pub struct PredictOptions {
     pub inputs: Vec<Input>,
     /// The directory of the tables.
     pub output: PathBuf,
-    /// The classifier's file.
-    pub classifier: PathBuf,
+    /// What models and classifiers are called together, where they have a name.
+    pub name: Option<String>,
+    /// The classifier of open frames.
+    pub classifier: Location,
+    /// The classifier of chunks without an open frame, which takes the nucleotide model's vectors alone; None: they have
+    /// no verdict, as in VirNucPro.
+    pub nucleotide_classifier: Option<Location>,
     /// Bases of a chunk; None: what the classifier was trained on, else [`DEFAULT_LENGTH`].
     pub length: Option<NonZeroUsize>,
     /// How codons are read.
     pub genetic_code: GeneticCode,
     /// A directory or file of weights: DNABERT-S.
-    pub nucleotide_model: PathBuf,
+    pub nucleotide_model: Location,
     /// A directory or file of weights: ESM-2.
-    pub protein_model: PathBuf,
+    pub protein_model: Location,
     /// The two models as the user named them, the nucleotides' first.
     pub model_names: [String; 2],
     /// What runs the models.
@@ -162,17 +170,17 @@ pub fn predict_on<B: Memory + 'static>(
     mut tell: impl FnMut(Told),
 ) -> Result<Predicted, Error> {
     let records = reader::open_with_checksums(&options.inputs)?;
-    let classifier = Classifier::open(&options.classifier)?;
-    let frames = options.frames(&classifier, &mut tell);
-    let models = Opened::open(options, &classifier)?;
+    let mut classifiers = Classifiers::open(options)?;
+    let models = Opened::open(options, &mut classifiers)?;
+    let frames = options.frames(&classifiers, &mut tell);
     let mut tables = Tables::create(options)?;
-    let sums = Summing::start(models.files(&classifier))?;
+    let sums = Summing::start(models.files(&classifiers))?;
     let towers = Loaded::load(models, devices, options, &frames)?;
     let names = towers.device_names().join("; ");
     tell(Told::Device { name: names.clone(), token_budgets: towers.token_budgets() });
     let (start, mut writing) = (Instant::now(), Duration::ZERO);
     let loader = create_frame_loader(records, towers.packing(options)?, frames.clone())?;
-    let mut join = Join::new(&classifier, towers.start(&loader, options)?, loader);
+    let mut join = Join::new(&classifiers, towers.start(&loader, options)?, loader);
     while let Some(done) = join.next()? {
         writing += tables.write_all(done)?;
         join.tell(tables.counts.records, &mut tell);
@@ -190,11 +198,13 @@ impl PredictOptions {
         PredictOptions {
             inputs,
             output: output.to_owned(),
-            classifier: classifier.to_owned(),
+            name: None,
+            classifier: classifier.into(),
+            nucleotide_classifier: None,
             length: None,
             genetic_code: GeneticCode::STANDARD,
-            nucleotide_model: models[0].to_owned(),
-            protein_model: models[1].to_owned(),
+            nucleotide_model: models[0].into(),
+            protein_model: models[1].into(),
             model_names: models.map(|path| path.display().to_string()),
             device: DeviceOptions::default(),
             device_timeout: None,
@@ -208,7 +218,30 @@ impl PredictOptions {
         }
     }
 
-    /// Checks all that needs no model: the inputs are there, the classifier is one, the tables' names are free, shares
+    /// As [`PredictOptions::new`], with the models of a bundle, and those of its classifiers that are for chunks of
+    /// about `length` bases, which are then cut; `name` is what the bundle is called.
+    pub fn with_bundle(
+        inputs: Vec<Input>,
+        bundle: &Bundle,
+        name: &str,
+        length: Option<NonZeroUsize>,
+        output: &Path,
+    ) -> Self {
+        let models = [bundle.nucleotide_model(), bundle.protein_model()];
+        let (classifier, nucleotide_classifier) = bundle.classifiers(length);
+        PredictOptions {
+            name: Some(name.to_owned()),
+            classifier,
+            nucleotide_classifier,
+            length,
+            model_names: models.each_ref().map(ToString::to_string),
+            nucleotide_model: models[0].clone(),
+            protein_model: models[1].clone(),
+            ..PredictOptions::new(inputs, [Path::new(""); 2], Path::new(""), output)
+        }
+    }
+
+    /// Checks all that needs no model: the inputs are there, the classifiers are some, the tables' names are free, shares
     /// are shares.
     ///
     /// # Errors
@@ -222,7 +255,7 @@ impl PredictOptions {
             }
         }
         reader::open(&self.inputs)?;
-        Classifier::open(&self.classifier)?;
+        Classifiers::open(self)?;
         Folder::check(&self.output)?;
         if !self.output.exists() {
             return Ok(());
@@ -238,8 +271,8 @@ impl PredictOptions {
     }
 
     /// How records become frames; says which length is taken.
-    fn frames(&self, classifier: &Classifier, tell: &mut impl FnMut(Told)) -> FrameOptions {
-        let trained = classifier.chunk_length().and_then(NonZeroUsize::new);
+    fn frames(&self, classifiers: &Classifiers, tell: &mut impl FnMut(Told)) -> FrameOptions {
+        let trained = classifiers.frames.chunk_length().and_then(NonZeroUsize::new);
         let length = self.length.or(trained).unwrap_or(DEFAULT_LENGTH);
         tell(Told::Length { length, asked: self.length, classifier: trained });
         let default = FrameOptions::new(length);
@@ -247,6 +280,8 @@ impl PredictOptions {
             genetic_code: self.genetic_code,
             most_waiting: self.most_waiting,
             unique_window: self.buffer_size.unwrap_or(default.unique_window),
+            frames: classifiers.takes(),
+            whole_chunks: classifiers.nucleotides.is_some(),
             ..default
         }
     }

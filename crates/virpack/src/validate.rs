@@ -5,7 +5,7 @@ mod sample;
 
 pub use difference::Difference;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use virpack_device::Dtype;
@@ -15,6 +15,7 @@ use crate::Error;
 use crate::devices::{Device, DeviceOptions};
 use crate::embed::{EmbedOptions, collect};
 use crate::memory::Memory;
+use crate::model::location::Location;
 use crate::model::weights::Weights;
 use crate::output::Row;
 use crate::ready;
@@ -26,7 +27,7 @@ pub struct ValidateOptions {
     /// FASTA or FASTQ, plain or compressed.
     pub inputs: Vec<Input>,
     /// A directory or file of weights.
-    pub model: PathBuf,
+    pub model: Location,
     /// The device and the precision to validate.
     pub device: DeviceOptions,
     /// Which lengths go through.
@@ -175,10 +176,10 @@ fn run<B: Memory + 'static>(
     options: &ValidateOptions,
     sample: &Sample,
 ) -> Result<Run, Error> {
-    let weights = Weights::open(&options.model)?;
-    let devices = ready::all(vec![backend], &weights, &options.lengths, options.token_budget)?;
+    let weights = Weights::at(&options.model)?;
+    let devices = ready::all(vec![backend], &weights, &options.lengths, false, options.token_budget)?;
     let embed = |packing: bool| -> Result<Embedded, Error> {
-        let base = EmbedOptions::new(Vec::new(), &options.model, &options.model);
+        let base = EmbedOptions::new(Vec::new(), Path::new(""), Path::new(""));
         let options = EmbedOptions { lengths: options.lengths, packing, ..base };
         collect(&devices, sample.records()?, &options)
     };

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use virpack::devices::{DeviceChoice, DeviceOptions};
+use virpack::model::location::{Location, MemoryFile};
 use virpack::predict::{Compat, PredictOptions, Predicted, Rule, predict};
 use virpack_seq::{Record, chunks, reader};
 
@@ -69,6 +70,164 @@ fn scores_and_verdicts_are_those_of_plain_pytorch() {
     assert_eq!(predicted.files.len(), 8);
     assert!(predicted.files.iter().all(|file| file.is_file()));
     assert_eq!(std::fs::read_dir(&output).unwrap().count(), 8);
+}
+
+/// The rows of chunks that have no open frame.
+fn without_frames(output: &Path) -> Vec<Vec<String>> {
+    rows(&output.join("chunks.tsv")).into_iter().filter(|row| row[4] == "0").collect()
+}
+
+/// `dev/predict.py` has made the golden files.
+#[test]
+fn chunks_without_a_frame_are_scored_as_plain_pytorch_scores_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("out");
+    let alone = Some(fixture("predict/300_nucleotide_model.pth").into());
+    let options =
+        PredictOptions { nucleotide_classifier: alone, ..options(&[fixture("predict/input.fa")], &output) };
+    let predicted = run(&options);
+    // VirNucPro's own files leave such chunks out.
+    assert_eq!(compare(&output, &fixture("predict")), 28);
+    let golden = std::fs::read_to_string(fixture("predict/nucleotides.tsv")).unwrap();
+    let mut golden = golden.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    for row in without_frames(&output) {
+        if row[8] != "classified_nucleotide" {
+            assert!(row[5..8] == ["NA", "NA", "NA"] && !["closed"].contains(&&*row[0]), "{row:?}");
+            continue;
+        }
+        let expected = golden.next().unwrap();
+        assert_eq!(format!("{}_chunk_{}", row[0], row[1]), expected[0]);
+        let [ours, theirs] =
+            [&[&*row[6], &*row[7]], &expected[1..]].map(|x| [x[0], x[1]].map(|s| s.parse::<f32>().unwrap()));
+        assert!(ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() <= 1e-4), "{row:?} {expected:?}");
+        assert_eq!(row[5] == "True", ours[1] >= ours[0]);
+    }
+    assert_eq!(golden.next(), None);
+    assert_eq!((predicted.counts.chunks_by_nucleotides, predicted.counts.without_verdict()), (7, 3));
+    let status = |id: &str| {
+        rows(&output.join("sequences.tsv")).into_iter().find(|row| row[0] == id).unwrap().pop().unwrap()
+    };
+    let statuses = ["genome", "closed", "only_n", "two", "empty"].map(status);
+    assert_eq!(statuses, ["classified", "classified_nucleotide", "no_open_frame", "too_short", "empty"]);
+    let report = std::fs::read_to_string(output.join("run.json")).unwrap();
+    assert!(report.contains("\"chunks_by_nucleotides\": 7") && report.contains("300_nucleotide_model.pth"));
+}
+
+/// A head may take one model's vectors or both; what it leaves out is not computed for it.
+#[test]
+fn heads_of_one_model_beside_a_head_of_nucleotides() {
+    let directory = tempfile::tempdir().unwrap();
+    let alone = fixture("predict/300_nucleotide_model.pth");
+    let run = |name: &str, classifier: &Path, with_alone: bool| {
+        let output = directory.path().join(name);
+        let nucleotide_classifier = with_alone.then(|| alone.clone().into());
+        let options = options(&[fixture("predict/input.fa")], &output);
+        let classifier = classifier.into();
+        let predicted = run(&PredictOptions { classifier, nucleotide_classifier, ..options });
+        (output, predicted.tokens)
+    };
+    let both = run("both", &fixture("predict/300_model.pth"), true);
+    let peptide_head = directory.path().join("300_peptide_model.safetensors");
+    write_peptide_head(&peptide_head);
+    for (name, head) in [("nucleotides", &alone), ("peptides", &peptide_head)] {
+        let (plain, tokens) = run(name, head, false);
+        let (with, more) = run(&format!("{name}-with"), head, true);
+        compare(&with, &plain);
+        // Whole chunks are read by one model whatever the frames are read by.
+        assert_eq!(without_frames(&with), without_frames(&both.0), "{name}");
+        assert_eq!(more[1], tokens[1]);
+        assert!(more[0] > tokens[0] && more[0] <= both.1[0], "{more:?} {tokens:?}");
+        assert_eq!(tokens.map(|n| n > 0), [name == "nucleotides", name == "peptides"]);
+    }
+}
+
+/// A classifier of the tiny peptide model's 48 values.
+fn write_peptide_head(path: &Path) {
+    let tensor = |name: &str, shape: &[usize]| {
+        let values: Vec<u8> = (0..shape.iter().product())
+            .flat_map(|i: usize| (((i * 2_654_435_761) % 1_000) as f32 / 1_000.0 - 0.5).to_le_bytes())
+            .collect();
+        (name.to_owned(), shape.to_vec(), values)
+    };
+    let tensors = [
+        tensor("a.weight", &[5, 48]),
+        tensor("a.bias", &[5]),
+        tensor("b.weight", &[2, 5]),
+        tensor("b.bias", &[2]),
+    ];
+    let views = tensors.iter().map(|(name, shape, values)| {
+        (name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), values).unwrap())
+    });
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+#[test]
+fn heads_that_do_not_fit_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("out");
+    let options = options(&[fixture("predict/input.fa")], &output);
+    let refused = |alone: &Path| {
+        let options = PredictOptions { nucleotide_classifier: Some(alone.into()), ..options.clone() };
+        predict(&options, |_| ()).unwrap_err().to_string()
+    };
+    let error = refused(&fixture("predict/300_model.pth"));
+    assert!(error.contains("takes 112 features, but the nucleotide model gives 64"), "{error}");
+    let other = directory.path().join("500_model.pth");
+    std::fs::copy(fixture("predict/300_nucleotide_model.pth"), &other).unwrap();
+    let error = refused(&other);
+    assert!(error.contains("chunks of 300 bases") && error.contains("on chunks of 500"), "{error}");
+    assert!(!output.exists());
+}
+
+macro_rules! memory_file {
+    ($path:literal, $file:literal) => {
+        MemoryFile { path: $path, bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), $file)) }
+    };
+}
+
+/// The files of `options`, in memory.
+static IN_MEMORY: [MemoryFile; 7] = [
+    memory_file!("m/nucleotide/config.json", "/tests/fixtures/dnabert_tiny/8/config.json"),
+    memory_file!("m/nucleotide/model.safetensors", "/tests/fixtures/dnabert_tiny/8/model.safetensors"),
+    memory_file!("m/nucleotide/tokenizer.json", "/tests/fixtures/dnabert_tiny/8/tokenizer.json"),
+    memory_file!("m/peptide/config.json", "/../../examples/esm2_tiny/config.json"),
+    memory_file!("m/peptide/model.safetensors", "/../../examples/esm2_tiny/model.safetensors"),
+    memory_file!("m/300_model.pth", "/tests/fixtures/predict/300_model.pth"),
+    memory_file!("m/300_nucleotide_model.pth", "/tests/fixtures/predict/300_nucleotide_model.pth"),
+];
+
+#[test]
+fn from_memory_it_is_as_from_a_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let [disk, memory] = ["disk", "memory"].map(|name| directory.path().join(name));
+    let alone = Some(fixture("predict/300_nucleotide_model.pth").into());
+    let on_disk = options(&[fixture("predict/input.fa")], &disk);
+    let on_disk = PredictOptions { nucleotide_classifier: alone, ..on_disk };
+    let place = |name: &str| Location::memory(&IN_MEMORY, name);
+    let in_memory = PredictOptions {
+        nucleotide_model: place("m/nucleotide"),
+        protein_model: place("m/peptide"),
+        classifier: place("m/300_model.pth"),
+        nucleotide_classifier: Some(place("m/300_nucleotide_model.pth")),
+        output: memory.clone(),
+        ..on_disk.clone()
+    };
+    run(&on_disk);
+    run(&in_memory);
+    for table in ["frames.tsv", "chunks.tsv", "sequences.tsv", "regions.tsv"] {
+        let [a, b] = [&disk, &memory].map(|folder| std::fs::read_to_string(folder.join(table)).unwrap());
+        assert_eq!(a, b, "{table}");
+    }
+    // The same sizes and checksums, whatever the names.
+    let sums = |folder: &Path| {
+        let text = std::fs::read_to_string(folder.join("run.json")).unwrap();
+        let mut lines: Vec<_> =
+            text.lines().filter(|line| line.contains("sha256")).map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sums(&disk), sums(&memory));
+    assert_eq!(sums(&memory).len(), 8);
 }
 
 #[test]
@@ -211,7 +370,7 @@ fn what_fails_leaves_nothing() {
         error.to_string().contains("--nucleotide-model names ESM-2 here, and must name DNABERT-S"),
         "{error}"
     );
-    let wide = PredictOptions { nucleotide_model: fixture("dnabert_tiny/12"), ..swapped.clone() };
+    let wide = PredictOptions { nucleotide_model: fixture("dnabert_tiny/12").into(), ..swapped.clone() };
     let wide = PredictOptions { protein_model: options.protein_model.clone(), ..wide };
     let error = predict(&wide, |_| ()).unwrap_err();
     assert!(error.to_string().contains("takes 112 features"), "{error}");
@@ -245,6 +404,11 @@ fn letters() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Whether three bases stand beside each other.
+fn has_codon(letters: &str) -> bool {
+    letters.as_bytes().windows(3).any(|codon| codon.iter().all(|base| b"ACGTUacgtu".contains(base)))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
@@ -253,6 +417,7 @@ proptest! {
         files in prop::collection::vec(prop::collection::vec((header(), letters()), 0..25), 1..3),
         buffer_size in 1..60usize,
         most_waiting in prop::sample::select(vec![1u64, 2_000, 1 << 20]),
+        alone in any::<bool>(),
     ) {
         let directory = tempfile::tempdir().unwrap();
         let mut inputs = Vec::new();
@@ -266,7 +431,13 @@ proptest! {
             inputs.push(path);
         }
         let output = directory.path().join("out");
-        let options = PredictOptions { buffer_size: Some(buffer_size), most_waiting, ..options(&inputs, &output) };
+        let nucleotide_classifier = alone.then(|| fixture("predict/300_nucleotide_model.pth").into());
+        let options = PredictOptions {
+            buffer_size: Some(buffer_size),
+            most_waiting,
+            nucleotide_classifier,
+            ..options(&inputs, &output)
+        };
         let predicted = run(&options);
         let table = rows(&output.join("sequences.tsv"));
         let all = files.iter().enumerate().flat_map(|(i, records)| records.iter().map(move |record| (i, record)));
@@ -286,9 +457,12 @@ proptest! {
                 .map(|chunk| naive::frames(&letters[chunk]).len())
                 .collect::<Vec<_>>();
             prop_assert_eq!(&row[2 + several], &open.len().to_string());
-            prop_assert_eq!(&row[3 + several], &open.iter().filter(|frames| **frames > 0).count().to_string());
+            let read = chunks(letters.len(), 300.try_into().unwrap()).map(|chunk| alone && has_codon(&letters[chunk]));
+            let classified = open.iter().zip(read).filter(|(frames, read)| **frames > 0 || *read).count();
+            prop_assert_eq!(&row[3 + several], &classified.to_string());
             let status = match letters.len() {
                 _ if open.iter().any(|frames| *frames > 0) => "classified",
+                _ if classified > 0 => "classified_nucleotide",
                 0 => "empty",
                 1 | 2 => "too_short",
                 _ => "no_open_frame",

@@ -16,7 +16,7 @@ fn options(folder: &Path) -> ValidateOptions {
     std::fs::write(&path, records + ">without letters\n").unwrap();
     ValidateOptions {
         inputs: vec![path.into()],
-        model: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny"),
+        model: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny").into(),
         device: DeviceOptions { device: DeviceChoice::Cpu, ..DeviceOptions::default() },
         lengths: LengthPolicy { min_length: 5, ..LengthPolicy::default() },
         token_budget: None,

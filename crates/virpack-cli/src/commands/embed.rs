@@ -11,24 +11,36 @@ use std::path::PathBuf;
 use std::time::Duration;
 use virpack::device::Pool;
 use virpack::embed::{EmbedOptions, Summary, Told, embed};
-use virpack::model::hub::{self, HubOptions};
+use virpack::model::hub::HubOptions;
+use virpack::model::{mini, resolve};
+use virpack::output::{OutputDtype, OutputFormat};
+use virpack_seq::Input;
 
 /// What `virpack embed` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// A directory or file of weights, a name (esm2_t33_650M_UR50D), or ORG/REPO on the Hugging Face Hub
-    /// (zhihan1996/DNABERT-S, for nucleotides)
+    /// (zhihan1996/DNABERT-S, for nucleotides) [default: virpack-mini, which is part of virpack: its model of peptides or of
+    /// nucleotides, as the first records are]
     #[arg(long, short, value_name = "MODEL")]
-    model: String,
+    model: Option<String>,
 
-    /// The file of embeddings: .npy or .parquet
+    /// The file of embeddings: .npy, .parquet, .safetensors or .h5
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
+
+    /// The file's format, whatever its name ends in
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Format>,
+
+    /// Precision of the values in the file
+    #[arg(long, value_enum, value_name = "DTYPE", default_value_t = DtypeOut::F32)]
+    dtype_out: DtypeOut,
 
     #[command(flatten)]
     inputs: Inputs,
 
-    /// How a record's residues become one embedding
+    /// How a record's residues become one embedding, if they do
     #[arg(long, value_enum, value_name = "HOW", default_value_t = Pooling::Mean)]
     pool: Pooling,
 
@@ -43,6 +55,10 @@ pub(crate) struct Arguments {
     /// One record a batch
     #[arg(long)]
     no_packing: bool,
+
+    /// What else the file should hold; contacts are refused, with the reason
+    #[arg(long, value_enum, value_name = "WHAT", hide_possible_values = true)]
+    include: Option<Include>,
 
     #[command(flatten)]
     device: DeviceArguments,
@@ -68,19 +84,60 @@ enum Pooling {
     Cls,
     /// The largest value of each dimension over the residues
     Max,
+    /// They do not: every residue keeps its own, [residues, hidden] for each record (of DNABERT-S every token); not for
+    /// .npy
+    None,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Npy,
+    Parquet,
+    Safetensors,
+    H5,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DtypeOut {
+    /// float32
+    F32,
+    /// float16: half the bytes, values up to 65,504
+    F16,
+    /// bfloat16, for .safetensors alone
+    Bf16,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Include {
+    Contacts,
 }
 
 /// Embeds, with a bar, a summary line and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(Include::Contacts) = arguments.include {
+        return Err(Failure::Contacts);
+    }
     let mut options = EmbedOptions {
         inputs: arguments.inputs.inputs(),
-        model: PathBuf::new(),
-        model_name: arguments.model.clone(),
+        model: mini::location(),
+        model_name: mini::NAME.to_owned(),
         output: arguments.output.clone(),
+        format: arguments.format.map(|format| match format {
+            Format::Npy => OutputFormat::Npy,
+            Format::Parquet => OutputFormat::Parquet,
+            Format::Safetensors => OutputFormat::Safetensors,
+            Format::H5 => OutputFormat::H5,
+        }),
+        dtype_out: match arguments.dtype_out {
+            DtypeOut::F32 => OutputDtype::F32,
+            DtypeOut::F16 => OutputDtype::F16,
+            DtypeOut::Bf16 => OutputDtype::Bf16,
+        },
         pool: match arguments.pool {
-            Pooling::Mean => Pool::Mean,
-            Pooling::Cls => Pool::Cls,
-            Pooling::Max => Pool::Max,
+            Pooling::Mean => Some(Pool::Mean),
+            Pooling::Cls => Some(Pool::Cls),
+            Pooling::Max => Some(Pool::Max),
+            Pooling::None => None,
         },
         layer: arguments.layer,
         lengths: arguments.inputs.lengths()?,
@@ -94,8 +151,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     super::clean_up_when_interrupted();
     // A mistyped file must not cost a download first.
     options.check()?;
+    options.model_name = model_name(arguments, &options.inputs)?;
     options.model =
-        hub::resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(arguments.quiet))?;
+        resolve(&options.model_name, &HubOptions::from_env(), &DownloadBar::new(arguments.quiet))?;
     options.lengths = arguments.inputs.lengths_for(&options.model)?;
     let bar = RunBar::new(arguments.quiet);
     let result = embed(&options, |told| tell(&bar, arguments.quiet, told));
@@ -103,9 +161,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let summary = result?;
     warn(&summary);
     if !arguments.quiet {
-        say(line(&summary, &arguments.output));
+        // Of several files the index.
+        say(line(&summary, summary.written.files.first().unwrap_or(&arguments.output)));
     }
     Ok(())
+}
+
+/// The model that was named, else the built-in one that reads such inputs, which is said.
+fn model_name(arguments: &Arguments, inputs: &[Input]) -> Result<String, Failure> {
+    if let Some(model) = arguments.model.as_ref().filter(|model| *model != mini::NAME) {
+        return Ok(model.clone());
+    }
+    let model = mini::model_for(inputs)?;
+    if !arguments.quiet {
+        let (letters, published, size) = match model == mini::MODELS[0] {
+            true => ("proteins", "esm2_t33_650M_UR50D", "2.6 GB"),
+            false => ("nucleotides", "zhihan1996/DNABERT-S", "0.5 GB"),
+        };
+        say(format_args!(
+            "{model}, built in, as these are {letters}; a published model is --model {published}: {size} to download, and \
+             as much memory"
+        ));
+    }
+    Ok(model.to_owned())
 }
 
 /// Shows what a run tells.

@@ -3,8 +3,9 @@
 use crate::failure::Failure;
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use virpack::model::ModelConfig;
+use virpack::model::location::Location;
 use virpack::model::weights::Weights;
 use virpack_seq::{GeneticCode, Input, LengthPolicy, LongRecords};
 
@@ -59,9 +60,9 @@ impl Inputs {
         self.lengths_up_to(LengthPolicy::default().max_length)
     }
 
-    /// The policy for lengths with the model in `path`.
-    pub(crate) fn lengths_for(&self, path: &Path) -> Result<LengthPolicy, Failure> {
-        self.lengths_up_to(ModelConfig::of(&Weights::open(path)?)?.max_length())
+    /// The policy for lengths with the model in `location`.
+    pub(crate) fn lengths_for(&self, location: &Location) -> Result<LengthPolicy, Failure> {
+        self.lengths_up_to(ModelConfig::of(&Weights::at(location)?)?.max_length())
     }
 
     /// The policy for lengths, `longest` unless asked otherwise.

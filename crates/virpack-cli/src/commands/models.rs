@@ -4,14 +4,17 @@ use crate::failure::Failure;
 use crate::text::{bytes, grouped, say};
 use clap::{Args, Subcommand};
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use virpack::classifier::{self, Classifier};
 use virpack::memory::CPU_TOKEN_BUDGET;
 use virpack::model::config::DnabertConfig;
 use virpack::model::hub::{self, HubOptions, Repository};
+use virpack::model::location::Location;
 use virpack::model::published::{NUCLEOTIDE, PUBLISHED};
 use virpack::model::weights::Weights;
-use virpack::model::{ModelConfig, config_of};
+use virpack::model::{ModelConfig, config_of, local, mini};
+use virpack::predict::Bundle;
 
 /// What `virpack models` takes.
 #[derive(Debug, Args)]
@@ -49,7 +52,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let out = &mut std::io::stdout().lock();
     match &arguments.command {
         Command::List => list(out, &hub),
-        Command::Info { model } => info(out, model, &hub),
+        Command::Info { model } => match bundle(model)? {
+            Some(bundle) => bundle_info(out, &bundle),
+            None => info(out, model, &hub),
+        },
         Command::Convert { input, output, force } => convert(input, output, *force),
     }
 }
@@ -73,17 +79,64 @@ fn list(out: &mut impl Write, hub: &HubOptions) -> Result<(), Failure> {
         "{:<25} {:>6} {:>6} {:>5} {:>14}  cached",
         "name", "layers", "hidden", "heads", "parameters"
     )?;
+    for name in mini::MODELS {
+        row(out, name, &config_of(name, hub)?, "built in")?;
+    }
     let proteins = PUBLISHED.iter().map(|model| (model.name, ModelConfig::Esm2(model.config())));
     let nucleotides = NUCLEOTIDE.map(|name| (name, ModelConfig::DnabertS(DnabertConfig::published())));
     for (name, config) in proteins.chain(nucleotides) {
+        row(out, name, &config, if cached(name, hub).is_some() { "yes" } else { "no" })?;
+    }
+    Ok(())
+}
+
+fn row(out: &mut impl Write, name: &str, config: &ModelConfig, cached: &str) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "{name:<25} {:>6} {:>6} {:>5} {:>14}  {cached}",
+        config.layers(),
+        config.hidden(),
+        config.heads(),
+        grouped(config.parameters()),
+    )
+}
+
+/// The two models with their classifiers that `model` means, where it means such.
+fn bundle(model: &str) -> Result<Option<Bundle>, Failure> {
+    let path = Path::new(model);
+    let location = match path.exists() {
+        true => Location::from(path),
+        false if model == mini::NAME => mini::location(),
+        false => return Ok(None),
+    };
+    let both = ["peptide", "nucleotide"].iter().all(|name| location.join(name).is_directory());
+    Ok(both.then(|| Bundle::open(&location)).transpose()?)
+}
+
+fn bundle_info(out: &mut impl Write, bundle: &Bundle) -> Result<(), Failure> {
+    for location in [bundle.protein_model(), bundle.nucleotide_model()] {
+        let weights = Weights::at(&location)?;
+        let config = ModelConfig::of(&weights)?;
         writeln!(
             out,
-            "{name:<25} {:>6} {:>6} {:>5} {:>14}  {}",
+            "{:<12} {location}: {} layers, {} wide, {} heads, {} parameters ({})",
+            config.family(),
             config.layers(),
             config.hidden(),
             config.heads(),
             grouped(config.parameters()),
-            if cached(name, hub).is_some() { "yes" } else { "no" },
+            bytes(weights.files().map(|(_, size)| size).sum()),
+        )?;
+    }
+    for &length in bundle.lengths() {
+        let (frames, nucleotides) = bundle.classifiers(NonZeroUsize::new(length));
+        let classifier = Classifier::at(&frames)?;
+        let alone = nucleotides.map_or_else(String::new, |file| format!("; without an open frame: {file}"));
+        writeln!(
+            out,
+            "classifier   {length} bases: {frames}, {} features, {} hidden{alone}",
+            grouped(classifier.input_width() as u64),
+            grouped(classifier.hidden() as u64),
         )?;
     }
     Ok(())
@@ -91,10 +144,10 @@ fn list(out: &mut impl Write, hub: &HubOptions) -> Result<(), Failure> {
 
 fn info(out: &mut impl Write, model: &str, hub: &HubOptions) -> Result<(), Failure> {
     let config = config_of(model, hub)?;
-    match hub::local(model, hub)? {
-        Some(path) => {
-            for (path, size) in Weights::open(&path)?.files() {
-                writeln!(out, "weights      {} ({})", path.display(), bytes(size))?;
+    match local(model, hub)? {
+        Some(location) => {
+            for (file, size) in Weights::at(&location)?.files() {
+                writeln!(out, "weights      {file} ({})", bytes(size))?;
             }
         }
         None => {

@@ -1,17 +1,19 @@
 //! `virpack predict`.
 
+mod models;
+
 use super::device::DeviceArguments;
 use super::frames::parse_length;
 use super::input::{parse_budget, parse_code, parse_count};
 use crate::failure::Failure;
 use crate::plot;
-use crate::progress::{DownloadBar, RunBar};
+use crate::progress::RunBar;
 use crate::text::{count, grouped, say, short};
 use clap::{Args, ValueEnum};
+use models::ModelArguments;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use virpack::model::hub::{self, HubOptions};
 use virpack::predict::{Compat, PredictOptions, Predicted, Rule, Told, predict};
 use virpack_seq::{GeneticCode, Input};
 
@@ -26,21 +28,12 @@ pub(crate) struct Arguments {
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
 
-    /// The classifier: 300_model.pth or 500_model.pth of VirNucPro, a state dict, or safetensors
-    #[arg(long, value_name = "FILE")]
-    classifier: PathBuf,
+    #[command(flatten)]
+    models: ModelArguments,
 
-    /// Bases of a chunk [default: what the classifier was trained on, else 500]
+    /// Bases of a chunk [default: what the classifier was trained on, 500 for virpack-mini]
     #[arg(long, value_name = "N", value_parser = parse_length)]
     length: Option<NonZeroUsize>,
-
-    /// The model of the peptides: a directory or file of weights, a name, or ORG/REPO on the Hugging Face Hub
-    #[arg(long, value_name = "MODEL", default_value = "esm2_t36_3B_UR50D")]
-    protein_model: String,
-
-    /// The model of the nucleotides, named in the same way
-    #[arg(long, value_name = "MODEL", default_value = "zhihan1996/DNABERT-S")]
-    nucleotide_model: String,
 
     #[command(flatten)]
     device: DeviceArguments,
@@ -99,16 +92,14 @@ enum Columns {
 
 /// Judges, with a bar, a summary and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let mut options = options(arguments);
+    let mut options = options(arguments)?;
     super::clean_up_when_interrupted();
     // A mistyped file must not cost a download first.
     options.check()?;
-    let fetch =
-        |model: &str| hub::resolve(model, &HubOptions::from_env(), &DownloadBar::new(arguments.quiet));
-    options.nucleotide_model = fetch(&arguments.nucleotide_model)?;
-    options.protein_model = fetch(&arguments.protein_model)?;
+    arguments.models.fetch(&mut options, arguments.quiet)?;
     let bar = RunBar::new(arguments.quiet);
-    let result = predict(&options, |told| tell(&bar, arguments, told));
+    let file = options.classifier.to_string();
+    let result = predict(&options, |told| tell(&bar, arguments.quiet, &file, told));
     bar.finish();
     let predicted = result?;
     for input in &predicted.empty_inputs {
@@ -120,14 +111,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn options(arguments: &Arguments) -> PredictOptions {
+fn options(arguments: &Arguments) -> Result<PredictOptions, Failure> {
     let inputs = arguments.inputs.iter().cloned().map(Input::from).collect();
     let rule = Rule { min_score: arguments.min_score, min_fraction: arguments.min_fraction };
-    let default = PredictOptions::new(inputs, [Path::new(""); 2], &arguments.classifier, &arguments.output);
-    PredictOptions {
-        length: arguments.length,
+    let default = arguments.models.options(inputs, arguments.length, &arguments.output)?;
+    Ok(PredictOptions {
         genetic_code: arguments.genetic_code,
-        model_names: [arguments.nucleotide_model.clone(), arguments.protein_model.clone()],
         device: arguments.device.options(),
         device_timeout: arguments.device_timeout.map(Duration::from_secs),
         token_budget: arguments.token_budget,
@@ -140,12 +129,11 @@ fn options(arguments: &Arguments) -> PredictOptions {
         plot: arguments.plot.then_some(plot::track::draw),
         force: arguments.force,
         ..default
-    }
+    })
 }
 
-/// Shows what a run tells.
-fn tell(bar: &RunBar, arguments: &Arguments, told: Told) {
-    let file = arguments.classifier.display();
+/// Shows what a run tells; `file` is the classifier's.
+fn tell(bar: &RunBar, quiet: bool, file: &str, told: Told) {
     match told {
         Told::Progress(progress) => bar.update(progress),
         Told::Length { length, asked: Some(_), classifier: Some(trained) } if trained != length => {
@@ -162,13 +150,13 @@ fn tell(bar: &RunBar, arguments: &Arguments, told: Told) {
             if let Some((takes, option)) = left_out(token_budgets) {
                 bar.say(format_args!("warning: {file} takes {takes} alone: {option} takes no part"));
             }
-            if !arguments.quiet {
+            if !quiet {
                 let budgets = token_budgets.into_iter().flatten().map(|budget| grouped(budget as u64));
                 let budgets: Vec<String> = budgets.collect();
                 bar.say(format_args!("on {name}, up to {} tokens a batch", budgets.join(" and ")));
             }
         }
-        _ if arguments.quiet => (),
+        _ if quiet => (),
         Told::Length { asked: Some(_), .. } => (),
         Told::Length { length, classifier: Some(_), .. } => {
             bar.say(format_args!("chunks of {length} bases, as {file} was trained on"));
@@ -197,8 +185,12 @@ fn summary(predicted: &Predicted, output: &Path) -> String {
     let efficiency =
         predicted.packing.iter().flatten().map(|stats| format!("{:.1} %", 100.0 * stats.efficiency()));
     let [nucleotides, peptides] = predicted.frames.repeated;
+    let alone = match counts.chunks_by_nucleotides {
+        0 => String::new(),
+        n => format!(", {} judged by nucleotides alone", count(n, "chunk", "chunks")),
+    };
     format!(
-        "{}: {}, {}, {} in {seconds:.1} s ({}bases/s, {}frames/s)\n\
+        "{}: {}, {}, {}{alone} in {seconds:.1} s ({}bases/s, {}chunks/s, {}frames/s)\n\
          {} viral; {} without a verdict ({} without an open frame, {} too short, {} empty)\n\
          slowest: {}, {:.1} s at work; packing {}; computed once though they came again: {} nucleotide sequences, \
          {} peptides",
@@ -207,6 +199,7 @@ fn summary(predicted: &Predicted, output: &Path) -> String {
         count(counts.chunks, "chunk", "chunks"),
         count(counts.frames, "open frame", "open frames"),
         rate(counts.bases),
+        rate(counts.chunks),
         rate(counts.frames),
         grouped(counts.viral),
         grouped(counts.without_verdict()),

@@ -8,7 +8,9 @@ use crate::text::{count, grouped};
 use clap::Args;
 use std::io::Write;
 use std::num::NonZeroUsize;
-use virpack::model::hub::{self, HubOptions};
+use virpack::model::hub::HubOptions;
+use virpack::model::location::Location;
+use virpack::model::resolve;
 use virpack::validate::{Compared, Difference, ValidateOptions, Validation, validate};
 
 /// What `virpack validate` takes.
@@ -53,7 +55,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut options = ValidateOptions {
         inputs: arguments.inputs.inputs(),
-        model: std::path::PathBuf::new(),
+        model: Location::Disk("".into()),
         device: arguments.device.options(),
         lengths: arguments.inputs.lengths()?,
         token_budget: arguments.token_budget,
@@ -62,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         float32_limit: arguments.max_float32,
     };
     virpack_seq::reader::open(&options.inputs)?;
-    options.model = hub::resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(false))?;
+    options.model = resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(false))?;
     options.lengths = arguments.inputs.lengths_for(&options.model)?;
     let found = validate(&options)?;
     if found.compared.is_empty() {

@@ -1,5 +1,6 @@
 //! The thread that reads, cuts, translates and tokenizes.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use crossbeam_channel::Sender;
 
 use super::credit::Credit;
 use super::unique::Unique;
-use super::{Chunk, Counters, FrameOptions, FramePlace, Place, weight};
+use super::{Chunk, Counters, FrameOptions, FramePlace, NUCLEOTIDES, Place, weight};
 use crate::batch::{SequenceIndex, Window};
 use crate::chunk::chunks;
 use crate::error::SeqError;
@@ -38,6 +39,10 @@ pub(super) struct Framing {
     sides: [Option<Side>; 2],
     translator: Translator,
     length: std::num::NonZeroUsize,
+    /// Which models read open frames.
+    frames: [bool; 2],
+    /// Whether the model of the nucleotides reads chunks without one.
+    whole_chunks: bool,
     places: Sender<Result<Vec<Place>, SeqError>>,
     /// What goes with the next message.
     pending: Vec<Place>,
@@ -98,6 +103,8 @@ impl Framing {
             sides,
             translator: Translator::new(options.genetic_code),
             length: options.length,
+            frames: options.frames,
+            whole_chunks: options.whole_chunks,
             places,
             pending: Vec::new(),
             credit,
@@ -166,7 +173,7 @@ impl Framing {
         Ok(())
     }
 
-    fn chunk(&mut self, record: &Record, bases: std::ops::Range<usize>) {
+    fn chunk(&mut self, record: &Record, bases: Range<usize>) {
         let mut frames = Vec::new();
         let mut oldest = [0; 2];
         for (side, oldest) in self.sides.iter_mut().zip(&mut oldest) {
@@ -179,16 +186,24 @@ impl Framing {
             let codons = open.frame.codons(bases.len());
             let mut sequences = [0; 2];
             for (i, letters) in [open.nucleotides, open.peptide].into_iter().enumerate() {
-                if let Some(side) = &mut self.sides[i] {
+                if let Some(side) = self.sides[i].as_mut().filter(|_| self.frames[i]) {
                     sequences[i] = side.number(record, letters);
                 }
             }
             let codons = bases.start + codons.start..bases.start + codons.end;
             frames.push(FramePlace { frame: open.frame, codons, sequences });
         }
+        let strands = self.strands(record, bases.clone(), frames.is_empty());
         self.counters.chunks.fetch_add(1, Relaxed);
         self.counters.frames.fetch_add(frames.len() as u64, Relaxed);
-        self.pending.push(Place::Chunk(Chunk { bases, frames, oldest }));
+        self.pending.push(Place::Chunk(Chunk { bases, frames, strands, oldest }));
+    }
+
+    /// The numbers of both strands of the chunk, where it is `closed` and to be read.
+    fn strands(&mut self, record: &Record, bases: Range<usize>, closed: bool) -> Option<[u64; 2]> {
+        let side = self.sides[NUCLEOTIDES].as_mut().filter(|_| self.whole_chunks && closed)?;
+        let strands = self.translator.strands(&record.sequence[bases])?;
+        Some(strands.map(|letters| side.number(record, letters)))
     }
 
     /// Sends on what there is; with `flush` all batches that it makes leave at once.

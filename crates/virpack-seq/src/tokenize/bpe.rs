@@ -1,5 +1,7 @@
 //! Byte-pair encoding, as DNABERT-S and DNABERT-2 read nucleotides: letters merged to up to 4,096 tokens.
 
+mod words;
+
 use std::path::Path;
 use std::str::FromStr;
 
@@ -7,6 +9,7 @@ use tokenizers::ModelWrapper;
 
 use super::{Frame, TokenCounts, Tokenizer};
 use crate::error::SeqError;
+use words::Words;
 
 /// The tokenizer in a `tokenizer.json` of Hugging Face, of the BPE kind.
 ///
@@ -17,6 +20,8 @@ use crate::error::SeqError;
 #[derive(Clone, Debug)]
 pub struct BpeTokenizer {
     inner: tokenizers::Tokenizer,
+    /// The short way, for a vocabulary of nothing but words of bases.
+    words: Option<Words>,
     frame: Frame,
     vocabulary: usize,
 }
@@ -91,11 +96,22 @@ impl FromStr for BpeTokenizer {
             );
         };
         let [start, end, unknown] = [start, end, unknown].map(|id| id as u16);
-        Ok(BpeTokenizer { inner, frame: Frame { start, end, unknown }, vocabulary })
+        let words = Words::of(&inner, model, unknown);
+        Ok(BpeTokenizer { inner, words, frame: Frame { start, end, unknown }, vocabulary })
     }
 }
 
 impl BpeTokenizer {
+    /// Appends the ids of letters as the vocabulary has them; how many are unknown.
+    fn encode(&self, letters: &[u8], tokens: &mut Vec<u16>) -> u32 {
+        let text = String::from_utf8_lossy(letters);
+        let encoded = self.inner.encode_fast(text.as_ref(), false);
+        let encoded = encoded.expect("a BPE with an unknown token encodes any text");
+        // The vocabulary fits 16 bits: checked when it was read.
+        tokens.extend(encoded.get_ids().iter().map(|&id| id as u16));
+        encoded.get_ids().iter().filter(|&&id| id == u32::from(self.frame.unknown)).count() as u32
+    }
+
     /// Rows that a model's table of embeddings needs: one more than the largest id, special tokens included.
     pub fn vocabulary(&self) -> usize {
         self.vocabulary
@@ -110,15 +126,13 @@ impl Tokenizer for BpeTokenizer {
     fn tokenize(&self, sequence: &[u8], max_length: usize, tokens: &mut Vec<u16>) -> TokenCounts {
         let head = &sequence[..sequence.len().min(max_length)];
         let letters: Vec<u8> = head.iter().map(|&letter| LETTERS[usize::from(letter)]).collect();
-        let text = String::from_utf8_lossy(&letters);
-        let encoded = self.inner.encode_fast(text.as_ref(), false);
-        let encoded = encoded.expect("a BPE with an unknown token encodes any text");
         tokens.push(self.frame.start);
-        // The vocabulary fits 16 bits: checked when it was read.
-        tokens.extend(encoded.get_ids().iter().map(|&id| id as u16));
+        let first = tokens.len();
+        let unknown = self.words.as_ref().and_then(|words| words.tokenize(&letters, tokens));
+        let unknown = unknown.unwrap_or_else(|| self.encode(&letters, tokens));
+        let residues = tokens.len() - first;
         tokens.push(self.frame.end);
-        let unknown = encoded.get_ids().iter().filter(|&&id| id == u32::from(self.frame.unknown)).count();
-        TokenCounts { residues: encoded.len(), unknown: unknown as u32 }
+        TokenCounts { residues, unknown }
     }
 
     fn frame(&self) -> Frame {

@@ -29,7 +29,7 @@ pub fn convert(from: &Path, to: &Path, force: bool) -> Result<(), Error> {
     output::check_free(to, force)?;
     // What cannot be run is not worth another form.
     super::Classifier::open(from)?;
-    let file = TensorFile::open(from.to_owned())?;
+    let file = TensorFile::open(from.into())?;
     let layers =
         Layers::find(&file).map_err(|problem| Error::Classifier { path: from.to_owned(), problem })?;
     let facts = Facts::of(&file, &layers)?;

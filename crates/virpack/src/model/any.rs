@@ -1,15 +1,15 @@
 //! Any of the models, told apart by its config.json.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use virpack_device::Backend;
-use virpack_seq::{BpeTokenizer, EsmTokenizer, Tokenizer};
+use virpack_seq::{BpeTokenizer, EsmTokenizer, SeqError, Tokenizer};
 
 use super::Encoder;
 use super::config::{DnabertConfig, Esm2Config, ModelKind};
 use super::dnabert_s::{self, DnabertS};
 use super::esm2::{self, Esm2};
+use super::location::Location;
 use super::weights::Weights;
 use crate::Error;
 use crate::memory::ModelShape;
@@ -117,15 +117,15 @@ impl ModelConfig {
     /// # Errors
     ///
     /// Where the model has a file for it and that cannot be used.
-    pub fn tokenizer(&self, directory: &Path) -> Result<Arc<dyn Tokenizer>, Error> {
+    pub fn tokenizer(&self, directory: &Location) -> Result<Arc<dyn Tokenizer>, Error> {
         Ok(match self {
             Self::Esm2(_) => Arc::new(EsmTokenizer::new()),
             Self::DnabertS(config) => {
-                let path = directory.join(TOKENIZER);
-                let tokenizer = BpeTokenizer::open(&path)?;
+                let file = directory.join(TOKENIZER);
+                let tokenizer = bpe(&file)?;
                 if tokenizer.vocabulary() > config.vocab {
                     return Err(Error::UnsupportedModel {
-                        path,
+                        path: file.path(),
                         setting: "the vocabulary",
                         given: format!("of {} tokens", tokenizer.vocabulary()),
                         supported: "it where it is no larger than config.json's vocab_size",
@@ -134,6 +134,17 @@ impl ModelConfig {
                 Arc::new(tokenizer)
             }
         })
+    }
+}
+
+fn bpe(file: &Location) -> Result<BpeTokenizer, Error> {
+    match file {
+        Location::Disk(path) => Ok(BpeTokenizer::open(path)?),
+        Location::Memory { .. } => {
+            let text = file.read()?;
+            let tokenizer = String::from_utf8_lossy(&text).parse();
+            Ok(tokenizer.map_err(|problem| SeqError::Tokenizer { path: file.path(), problem })?)
+        }
     }
 }
 
@@ -162,7 +173,7 @@ impl<B: Backend + 'static> Model<B> {
     /// Those of [`ModelConfig::of`], [`ModelConfig::tokenizer`] and [`Weights::read`], and what the backend says.
     pub fn load(backend: &B, weights: &Weights) -> Result<Self, Error> {
         let config = ModelConfig::of(weights)?;
-        let tokenizer = config.tokenizer(weights.directory())?;
+        let tokenizer = config.tokenizer(&weights.directory())?;
         let encoder: Arc<dyn Encoder<B>> = match &config {
             ModelConfig::Esm2(config) => Arc::new(Esm2::build(backend, config.clone(), weights)?),
             ModelConfig::DnabertS(config) => Arc::new(DnabertS::build(backend, config.clone(), weights)?),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::location::Location;
 use super::weights::Weights;
 use crate::Error;
 pub use dnabert_s::DnabertConfig;
@@ -32,9 +33,9 @@ impl ModelKind {
         }
     }
 
-    /// The kind of model in the config.json at `path`, where there is one.
-    pub(super) fn read(path: &Path) -> Result<Option<Self>, Error> {
-        if path.exists() { Ok(Self::of(&read_json(path)?)) } else { Ok(None) }
+    /// The kind of model in the config.json at `location`, where there is one.
+    pub(super) fn read(location: &Location) -> Result<Option<Self>, Error> {
+        if location.exists() { Ok(Self::of(&read_json(location)?)) } else { Ok(None) }
     }
 }
 
@@ -91,12 +92,12 @@ impl Esm2Config {
     /// [`Error::NoConfig`] without settings, [`Error::Json`], [`Error::BadSetting`] for unusable ones,
     /// [`Error::UnsupportedModel`] for a model that virpack does not run, and those of [`Weights::check`].
     pub fn of(weights: &Weights) -> Result<Self, Error> {
-        let path = weights.directory().join("config.json");
-        let config = if path.exists() {
-            Self::read(&path)?
+        let file = weights.directory().join("config.json");
+        let config = if file.exists() {
+            Self::at(&file)?
         } else {
             let settings = weights.fair_esm().ok_or_else(|| Error::NoConfig {
-                path: weights.directory().to_owned(),
+                path: weights.directory().path(),
                 in_checkpoint: weights.is_checkpoint(),
             })?;
             let published = Self::published(settings.layers, settings.hidden, settings.heads);
@@ -120,8 +121,13 @@ impl Esm2Config {
     ///
     /// As [`Self::of`], without those of the weights.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let json = read_json(path)?;
-        Settings { path, json: &json }.esm2()?.checked(path.to_owned())
+        Self::at(&path.into())
+    }
+
+    fn at(location: &Location) -> Result<Self, Error> {
+        let (path, json) = (location.path(), read_json(location)?);
+        let config = Settings { path: &path, json: &json }.esm2()?;
+        config.checked(path)
     }
 
     /// Refuses sizes that cannot be run.
@@ -231,9 +237,9 @@ impl Esm2Config {
     }
 }
 
-fn read_json(path: &Path) -> Result<Value, Error> {
-    let text = std::fs::read(path).map_err(|source| Error::ReadModel { path: path.to_owned(), source })?;
-    serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
+fn read_json(location: &Location) -> Result<Value, Error> {
+    let json = serde_json::from_slice(&location.read()?);
+    json.map_err(|source| Error::Json { path: location.path(), source })
 }
 
 /// A config.json on its way to a config.

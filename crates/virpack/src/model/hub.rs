@@ -137,5 +137,5 @@ pub fn cached(repository: &Repository, options: &HubOptions) -> Option<PathBuf> 
 /// Whether the model of this config.json is of no use without its tokenizer's file.
 fn needs_tokenizer(config: &Path) -> bool {
     // One that cannot be read is an error where the model is opened.
-    matches!(ModelKind::read(config), Ok(Some(ModelKind::DnabertS)))
+    matches!(ModelKind::read(&config.into()), Ok(Some(ModelKind::DnabertS)))
 }

@@ -19,6 +19,7 @@ pub use tensor::StoredTensor;
 pub use torch::{CheckpointError, StoredModule, TensorProblem};
 
 use crate::Error;
+use crate::model::location::Location;
 
 /// Layer and head counts, which no tensor's shape tells, out of a fair-esm checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct FairEsmSettings {
 /// ```
 #[derive(Debug)]
 pub struct Weights {
+    location: Location,
+    /// The same for errors.
     path: PathBuf,
     files: Vec<TensorFile>,
     tensors: BTreeMap<String, Place>,
@@ -75,16 +78,30 @@ impl Weights {
     /// open; [`Error::ReadModel`], [`Error::Truncated`], [`Error::Safetensors`], [`Error::Checkpoint`],
     /// [`Error::Json`], [`Error::ShardIndex`], [`Error::DuplicateTensor`] for files that cannot be used.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let mut weights =
-            Self { path: path.to_owned(), files: Vec::new(), tensors: BTreeMap::new(), fair_esm: None };
-        for file in shards::find(path)? {
+        Self::at(&path.into())
+    }
+
+    /// As [`Weights::open`], on disk or in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Weights::open`].
+    pub fn at(location: &Location) -> Result<Self, Error> {
+        let mut weights = Self {
+            location: location.clone(),
+            path: location.path(),
+            files: Vec::new(),
+            tensors: BTreeMap::new(),
+            fair_esm: None,
+        };
+        for file in shards::find(location)? {
             weights.add_file(file)?;
         }
         Ok(weights)
     }
 
-    fn add_file(&mut self, path: PathBuf) -> Result<(), Error> {
-        let mut opened = TensorFile::open(path.clone())?;
+    fn add_file(&mut self, location: Location) -> Result<(), Error> {
+        let mut opened = TensorFile::open(location)?;
         // Only a checkpoint has them, and a checkpoint is one file.
         self.fair_esm = opened.fair_esm.or(self.fair_esm);
         let file = self.files.len();
@@ -92,7 +109,7 @@ impl Weights {
             let name = canonical(&stored.name).into_owned();
             if let Some(first) = self.tensors.get(&name) {
                 return Err(Error::DuplicateTensor {
-                    path,
+                    path: opened.path,
                     tensor: name,
                     first: first.stored.name.clone(),
                     second: stored.name,
@@ -112,9 +129,8 @@ impl Weights {
 
     /// The directory that holds the weights files, where config.json would be.
     #[must_use]
-    pub fn directory(&self) -> &Path {
-        let first = self.files.first().and_then(|file| file.path.parent());
-        first.unwrap_or(&self.path)
+    pub fn directory(&self) -> Location {
+        self.files.first().map_or_else(|| self.location.clone(), |file| file.location.parent())
     }
 
     /// Layer and head counts, where the weights are a fair-esm checkpoint.
@@ -130,8 +146,8 @@ impl Weights {
     }
 
     /// The weights files, one or all shards, with their sizes in bytes.
-    pub fn files(&self) -> impl Iterator<Item = (&Path, u64)> {
-        self.files.iter().map(|file| (file.path.as_path(), file.len()))
+    pub fn files(&self) -> impl Iterator<Item = (&Location, u64)> {
+        self.files.iter().map(|file| (&file.location, file.len()))
     }
 
     /// All tensors' names in alphabetical order, heads and buffers included.

@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Select, never};
 use virpack_seq::Record;
-use virpack_seq::frames::{Chunk, FrameLoader, NUCLEOTIDES, PEPTIDES, Place, weight};
+use virpack_seq::frames::{Chunk, FrameLoader, FramePlace, NUCLEOTIDES, PEPTIDES, Place, weight};
 
 use super::Told;
+use super::classifiers::Classifiers;
 use super::vectors::Vectors;
-use super::verdict::{ScoredChunk, ScoredFrame};
+use super::verdict::{ScoredChunk, ScoredFrame, higher};
 use crate::Error;
-use crate::classifier::Classifier;
 use crate::embed::Progress;
 use crate::runner::{AsyncInferenceRunner, Finished, LOOK_EVERY};
 
-/// Frames that are scored at once.
+/// Frames and chunks that are scored at once.
 const AT_ONCE: usize = 1_024;
 
 /// What is done, in input order.
@@ -41,7 +41,7 @@ pub(super) struct RunningTower {
 pub(super) struct Join<'a> {
     // First: the models' threads end when the frames do, and their runners wait for them.
     frames: FrameLoader,
-    classifier: &'a Classifier,
+    classifiers: &'a Classifiers,
     towers: [Option<RunningTower>; 2],
     vectors: [Vectors; 2],
     waiting: VecDeque<Place>,
@@ -57,7 +57,7 @@ pub(super) struct Join<'a> {
 
 impl<'a> Join<'a> {
     pub(super) fn new(
-        classifier: &'a Classifier,
+        classifiers: &'a Classifiers,
         towers: [Option<RunningTower>; 2],
         frames: FrameLoader,
     ) -> Self {
@@ -65,7 +65,7 @@ impl<'a> Join<'a> {
         let ended = [false, towers[0].is_none(), towers[1].is_none()];
         Join {
             frames,
-            classifier,
+            classifiers,
             towers,
             vectors,
             waiting: VecDeque::new(),
@@ -121,15 +121,21 @@ impl<'a> Join<'a> {
         let mut frames = 0;
         let ready = self.waiting.iter().take_while(|place| {
             let Place::Chunk(chunk) = place else { return frames < AT_ONCE };
-            frames += chunk.frames.len();
+            frames += chunk.frames.len() + 2 * usize::from(chunk.strands.is_some());
             frames <= AT_ONCE && self.is_ready(chunk)
         });
         ready.count()
     }
 
     fn is_ready(&self, chunk: &Chunk) -> bool {
-        let there = |i: usize, number: u64| self.towers[i].is_none() || self.vectors[i].get(number).is_some();
-        chunk.frames.iter().all(|frame| there(0, frame.sequences[0]) && there(1, frame.sequences[1]))
+        let there = |i: usize, number: u64| self.vectors[i].get(number).is_some();
+        let frame_is = |frame: &FramePlace| {
+            [NUCLEOTIDES, PEPTIDES]
+                .into_iter()
+                .all(|i| !self.classifiers.takes()[i] || there(i, frame.sequences[i]))
+        };
+        let of_strands = chunk.strands.iter().flatten();
+        chunk.frames.iter().all(frame_is) && of_strands.into_iter().all(|&number| there(NUCLEOTIDES, number))
     }
 
     /// Takes whatever comes first, from the reading side or from a model.
@@ -166,8 +172,8 @@ impl<'a> Join<'a> {
                     vectors.put(row.record, embedding);
                 }
             }
-            // A frame is never too short or too long for its model.
-            Finished::Skipped(_) => {}
+            // A frame is never too short or too long for its model, and frames are pooled.
+            Finished::Skipped(_) | Finished::Residues { .. } => {}
             Finished::Halved { token_budget, reason } => {
                 self.told.push(Told::Halved { token_budget, reason });
             }
@@ -175,27 +181,33 @@ impl<'a> Join<'a> {
         }
     }
 
-    /// Scores the frames of the first places, which are ready.
+    /// Scores the frames and chunks of the first places, which are ready.
     fn score(&mut self, places: usize) -> Result<Vec<Done>, Error> {
         let start = Instant::now();
-        let mut features = Vec::new();
+        let (mut frames, mut strands) = (Vec::new(), Vec::new());
         for place in self.waiting.iter().take(places) {
             let Place::Chunk(chunk) = place else { continue };
             for frame in &chunk.frames {
-                for (vectors, &number) in self.vectors.iter().zip(&frame.sequences) {
-                    // A model that takes no part has an empty embedding.
-                    features.extend_from_slice(vectors.get(number).unwrap_or_default());
+                for (i, vectors) in
+                    self.vectors.iter().enumerate().filter(|(i, _)| self.classifiers.takes()[*i])
+                {
+                    frames.extend_from_slice(vectors.get(frame.sequences[i]).unwrap_or_default());
                 }
             }
+            for &number in chunk.strands.iter().flatten() {
+                strands.extend_from_slice(self.vectors[NUCLEOTIDES].get(number).unwrap_or_default());
+            }
         }
-        let mut scores = self.classifier.scores(&features)?.into_iter();
+        let mut scores = self.classifiers.scores(&frames, &strands)?.map(Vec::into_iter);
         let waiting: Vec<Place> = self.waiting.drain(..places).collect();
         let done = waiting.into_iter().map(|place| self.done(place, &mut scores)).collect();
         self.scoring += start.elapsed();
         Ok(done)
     }
 
-    fn done(&mut self, place: Place, scores: &mut impl Iterator<Item = [f32; 2]>) -> Done {
+    /// What is done at a place, with the next of the scores of frames and of strands.
+    fn done(&mut self, place: Place, scores: &mut [impl Iterator<Item = [f32; 2]>; 2]) -> Done {
+        let [of_frames, of_strands] = scores;
         match place {
             Place::Record(record) => {
                 self.weight = weight(&record);
@@ -205,17 +217,19 @@ impl<'a> Join<'a> {
                 self.frames.done(self.weight);
                 Done::End
             }
-            Place::Chunk(Chunk { bases, frames, oldest }) => {
+            Place::Chunk(Chunk { bases, frames, strands, oldest }) => {
                 for (vectors, oldest) in self.vectors.iter_mut().zip(oldest) {
                     vectors.forget(oldest);
                 }
-                let frames = frames.into_iter().zip(scores);
+                let frames = frames.into_iter().zip(of_frames);
                 let frames = frames.map(|(place, scores)| ScoredFrame {
                     frame: place.frame,
                     codons: place.codons,
                     scores,
                 });
-                Done::Chunk(ScoredChunk { bases, frames: frames.collect() })
+                let strands = strands.into_iter().flatten().zip(of_strands).map(|(_, scores)| scores);
+                let strands = strands.reduce(higher);
+                Done::Chunk(ScoredChunk { bases, frames: frames.collect(), strands })
             }
         }
     }

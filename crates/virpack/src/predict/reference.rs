@@ -40,14 +40,14 @@ impl Reference {
         Ok(Reference { frames, chunks, sorted, compat })
     }
 
-    /// Writes the frames of the chunk of that number, from 1.
+    /// Writes the frames of the chunk of that number, from 1. VirNucPro leaves chunks without any out of both files.
     pub(super) fn chunk(
         &mut self,
         record: &Record,
         number: u64,
         chunk: &ScoredChunk,
     ) -> Result<(), OutputError> {
-        let Some(highest) = chunk.highest() else { return Ok(()) };
+        let Some(highest) = chunk.highest_of_frames() else { return Ok(()) };
         let id = format!("{}_chunk_{number}", record.id);
         for frame in &chunk.frames {
             let [others, virus] = frame.scores.map(Score);

@@ -4,9 +4,9 @@ use serde_json::{Map, Value, json};
 use virpack_seq::PackStats;
 use virpack_seq::frames::FrameOptions;
 
-use super::checksums::FileChecksum;
 use super::summary::Predicted;
 use super::{Compat, PredictOptions};
+use crate::model::checksum::FileChecksum;
 
 /// The report of a run.
 pub(super) fn text(
@@ -20,9 +20,11 @@ pub(super) fn text(
         "virpack": env!("CARGO_PKG_VERSION"),
         "inputs": inputs(predicted),
         "models": {
+            "name": options.name,
             "nucleotide": options.model_names[0],
             "protein": options.model_names[1],
-            "classifier": options.classifier.display().to_string(),
+            "classifier": options.classifier.to_string(),
+            "nucleotide_classifier": options.nucleotide_classifier.as_ref().map(ToString::to_string),
             "files": files.iter().map(file).collect::<Vec<_>>(),
         },
         "options": {
@@ -61,7 +63,7 @@ fn inputs(predicted: &Predicted) -> Vec<Value> {
 }
 
 fn file(file: &FileChecksum) -> Value {
-    json!({ "path": file.path.display().to_string(), "bytes": file.bytes, "sha256": file.sha256 })
+    json!({ "path": file.location.to_string(), "bytes": file.bytes, "sha256": file.sha256 })
 }
 
 fn counts(predicted: &Predicted) -> Value {
@@ -71,6 +73,7 @@ fn counts(predicted: &Predicted) -> Value {
         "bases": counts.bases,
         "chunks": counts.chunks,
         "chunks_classified": counts.chunks_classified,
+        "chunks_by_nucleotides": counts.chunks_by_nucleotides,
         "chunks_viral": counts.chunks_viral,
         "frames": counts.frames,
         "regions": counts.regions,

@@ -21,6 +21,8 @@ pub struct Counts {
     pub chunks: u64,
     /// Chunks with a verdict.
     pub chunks_classified: u64,
+    /// Those of them that have it by their nucleotides alone.
+    pub chunks_by_nucleotides: u64,
     /// Viral chunks.
     pub chunks_viral: u64,
     /// Open frames.
@@ -29,7 +31,7 @@ pub struct Counts {
     pub regions: u64,
     /// Viral records.
     pub viral: u64,
-    /// Records without a verdict, because no frame of theirs is open.
+    /// Records without a verdict, because no frame of theirs is open, or none of their codons can be read.
     pub no_open_frame: u64,
     /// Records without a verdict, because they are shorter than a codon.
     pub too_short: u64,
@@ -43,6 +45,7 @@ impl Counts {
         self.bases += bases as u64;
         self.chunks += tally.chunks;
         self.chunks_classified += tally.classified;
+        self.chunks_by_nucleotides += tally.by_nucleotides;
         self.chunks_viral += tally.viral;
         self.viral += u64::from(viral == Some(true));
         self.no_open_frame += u64::from(status == Status::NoOpenFrame);

@@ -14,7 +14,7 @@ use super::regions::{Region, Regions};
 use super::score::Score;
 use super::summary::Counts;
 use super::track::{Points, Track};
-use super::verdict::{ScoredChunk, ScoredFrame, Status, Tally};
+use super::verdict::{ScoredChunk, ScoredFrame, Tally};
 use crate::Error;
 use crate::output::{Aside, AsideFolder, Folder, OutputError, TextFile, TextTable, Whole, remove_all};
 
@@ -121,7 +121,7 @@ impl<'a> Tables<'a> {
     fn chunk(&mut self, chunk: &ScoredChunk) -> Result<(), OutputError> {
         let open = self.record.as_mut().expect("a chunk follows its record");
         let highest = chunk.highest();
-        let verdict = open.tally.add(highest, &self.options.rule);
+        let verdict = open.tally.add(chunk, &self.options.rule);
         open.regions.add(&chunk.bases, verdict.zip(highest.map(|scores| scores[1])));
         if let Some([_, virus]) = highest {
             open.points.add(&chunk.bases, virus);
@@ -140,7 +140,7 @@ impl<'a> Tables<'a> {
         row.extend([(chunk.bases.start + 1).to_string(), chunk.bases.end.to_string()]);
         row.extend([chunk.frames.len().to_string(), truth(verdict).to_owned()]);
         row.extend(scores(highest));
-        row.push(Status::of(chunk.bases.len(), highest.is_some()).as_str().to_owned());
+        row.push(chunk.status().as_str().to_owned());
         self.chunks.line(&row)?;
         self.counts.frames += chunk.frames.len() as u64;
         self.reference.chunk(record, open.tally.chunks, chunk)
@@ -148,7 +148,7 @@ impl<'a> Tables<'a> {
 
     fn end(&mut self) -> Result<(), OutputError> {
         let OpenRecord { record, tally, regions, points } = self.record.take().expect("a record ends once");
-        let status = Status::of(record.sequence.len(), tally.classified > 0);
+        let status = tally.status(record.sequence.len());
         let viral = tally.is_viral(&self.options.rule);
         let mut row = row(&record, &self.sources);
         let beginning = row.len();

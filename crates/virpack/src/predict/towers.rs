@@ -1,20 +1,19 @@
 //! The two models: opened, checked against the classifier, put on their devices, started.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use virpack_device::Pool;
 use virpack_seq::frames::{FrameLoader, FrameOptions, Tower};
 use virpack_seq::{CollatorOptions, GreedyPacker, LengthPolicy, LongRecords, PackerOptions, VarlenCollator};
 
 use super::PredictOptions;
+use super::classifiers::Classifiers;
 use super::join::RunningTower;
 use crate::Error;
-use crate::classifier::{Classifier, Towers};
 use crate::embed::buffer_size;
 use crate::memory::Memory;
 use crate::model::ModelConfig;
+use crate::model::location::Location;
 use crate::model::weights::Weights;
 use crate::ready::{self, Ready};
 use crate::runner::{AsyncInferenceRunner, RunnerOptions};
@@ -36,9 +35,9 @@ struct LoadedTower<B: Memory> {
 }
 
 impl Opened {
-    /// Opens both models and checks that the classifier takes what they give.
-    pub(super) fn open(options: &PredictOptions, classifier: &Classifier) -> Result<Self, Error> {
-        let weights = [Weights::open(&options.nucleotide_model)?, Weights::open(&options.protein_model)?];
+    /// Opens both models and checks that the classifiers take what they give.
+    pub(super) fn open(options: &PredictOptions, classifiers: &mut Classifiers) -> Result<Self, Error> {
+        let weights = [Weights::at(&options.nucleotide_model)?, Weights::at(&options.protein_model)?];
         let configs = [ModelConfig::of(&weights[0])?, ModelConfig::of(&weights[1])?];
         for (config, (tower, wanted)) in configs.iter().zip([(0, "DNABERT-S"), (1, "ESM-2")]) {
             if config.family() != wanted {
@@ -50,21 +49,18 @@ impl Opened {
                 });
             }
         }
-        let needed = match classifier.check_widths(configs[0].hidden(), configs[1].hidden())? {
-            Towers::Both => [true, true],
-            Towers::Nucleotide => [true, false],
-            Towers::Peptide => [false, true],
-        };
-        Ok(Opened { weights, needed })
+        classifiers.check_widths(configs[0].hidden(), configs[1].hidden())?;
+        Ok(Opened { weights, needed: classifiers.needs() })
     }
 
-    /// All files of the models that take part, and the classifier's.
-    pub(super) fn files(&self, classifier: &Classifier) -> Vec<PathBuf> {
-        let mut files = vec![classifier.path().to_owned()];
+    /// All files of the models that take part, and the classifiers'.
+    pub(super) fn files(&self, classifiers: &Classifiers) -> Vec<Location> {
+        let both = [Some(&classifiers.frames), classifiers.nucleotides.as_ref()];
+        let mut files: Vec<_> = both.into_iter().flatten().map(|own| own.location().clone()).collect();
         for (weights, _) in self.weights.iter().zip(self.needed).filter(|(_, needed)| *needed) {
-            files.extend(weights.files().map(|(path, _)| path.to_owned()));
+            files.extend(weights.files().map(|(location, _)| location.clone()));
             let beside = ["config.json", "tokenizer.json"].map(|name| weights.directory().join(name));
-            files.extend(beside.into_iter().filter(|path| path.is_file()));
+            files.extend(beside.into_iter().filter(|file| file.exists() && !file.is_directory()));
         }
         files
     }
@@ -82,7 +78,8 @@ impl<B: Memory + 'static> Loaded<B> {
         for (tower, backends) in devices.into_iter().enumerate().filter(|(tower, _)| opened.needed[*tower]) {
             let (max_length, long_records) = (frames.longest()[tower], LongRecords::Error);
             let lengths = LengthPolicy { max_length, min_length: 1, long_records };
-            let devices = ready::all(backends, &opened.weights[tower], &lengths, options.token_budget)?;
+            let devices =
+                ready::all(backends, &opened.weights[tower], &lengths, false, options.token_budget)?;
             towers[tower] = Some(LoadedTower { devices, lengths });
         }
         Ok(Loaded(towers))
@@ -150,7 +147,7 @@ impl<B: Memory + 'static> LoadedTower<B> {
         let loader = frames.tower(tower).expect("a model that takes part has its batches").clone();
         let config = &self.devices[0].model.config;
         let (layer, width) = (config.layers(), config.hidden());
-        let options = RunnerOptions { pool: Pool::Mean, layer, window_overlap: 0, device_timeout };
+        let options = RunnerOptions { device_timeout, ..RunnerOptions::mean(layer) };
         let devices = self.devices.into_iter().map(|device| (device.backend, device.model.encoder));
         let runner = AsyncInferenceRunner::new(devices.collect(), loader, options)?;
         Ok(RunningTower { runner, width })

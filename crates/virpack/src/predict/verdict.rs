@@ -24,9 +24,12 @@ impl Default for Rule {
 /// What became of a record or a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It has a verdict.
+    /// It has a verdict, by its open frames.
     Classified,
-    /// It has none: every reading frame of it holds a stop codon, or no codon that can be read.
+    /// It has a verdict, by its nucleotides alone: it has no open frame.
+    ClassifiedNucleotide,
+    /// It has none: every reading frame of it holds a stop codon, or no codon that can be read. Where there is a
+    /// classifier of nucleotides alone: none of its codons can be read.
     NoOpenFrame,
     /// It has none: it is shorter than a codon.
     TooShort,
@@ -39,16 +42,18 @@ impl Status {
     pub fn as_str(self) -> &'static str {
         match self {
             Status::Classified => "classified",
+            Status::ClassifiedNucleotide => "classified_nucleotide",
             Status::NoOpenFrame => "no_open_frame",
             Status::TooShort => "too_short",
             Status::Empty => "empty",
         }
     }
 
-    /// Of so many bases, and whether any frame of them has scores.
-    pub(super) fn of(bases: usize, classified: bool) -> Status {
+    /// Of so many bases, and whether any frame of them, or any chunk as a whole, has scores.
+    pub(super) fn of(bases: usize, by_frames: bool, by_nucleotides: bool) -> Status {
         match bases {
-            _ if classified => Status::Classified,
+            _ if by_frames => Status::Classified,
+            _ if by_nucleotides => Status::ClassifiedNucleotide,
             0 => Status::Empty,
             1 | 2 => Status::TooShort,
             _ => Status::NoOpenFrame,
@@ -73,18 +78,29 @@ impl ScoredFrame {
     }
 }
 
-/// A chunk with the scores of its open frames.
+/// A chunk with its scores.
 #[derive(Clone, Debug)]
 pub(super) struct ScoredChunk {
     /// Its bases in the record, from 0.
     pub(super) bases: Range<usize>,
     pub(super) frames: Vec<ScoredFrame>,
+    /// The highest scores of its two strands, `[others, virus]`, by their nucleotides alone, where it has no open frame.
+    pub(super) strands: Option<[f32; 2]>,
 }
 
 impl ScoredChunk {
     /// The highest scores of its frames, `[others, virus]`; none where it has no open frame.
-    pub(super) fn highest(&self) -> Option<[f32; 2]> {
+    pub(super) fn highest_of_frames(&self) -> Option<[f32; 2]> {
         self.frames.iter().map(|frame| frame.scores).reduce(higher)
+    }
+
+    /// The scores that its verdict rests on: the highest of its frames, else those of its nucleotides alone.
+    pub(super) fn highest(&self) -> Option<[f32; 2]> {
+        self.highest_of_frames().or(self.strands)
+    }
+
+    pub(super) fn status(&self) -> Status {
+        Status::of(self.bases.len(), !self.frames.is_empty(), self.strands.is_some())
     }
 }
 
@@ -109,17 +125,20 @@ impl Rule {
 pub(super) struct Tally {
     pub(super) chunks: u64,
     pub(super) classified: u64,
+    /// Those of the classified that are so by their nucleotides alone.
+    pub(super) by_nucleotides: u64,
     pub(super) viral: u64,
     pub(super) highest: Option<[f32; 2]>,
 }
 
 impl Tally {
-    /// Counts a chunk with these highest scores; its verdict, where it has one.
-    pub(super) fn add(&mut self, highest: Option<[f32; 2]>, rule: &Rule) -> Option<bool> {
+    /// Counts a chunk; its verdict, where it has one.
+    pub(super) fn add(&mut self, chunk: &ScoredChunk, rule: &Rule) -> Option<bool> {
         self.chunks += 1;
-        let highest = highest?;
+        let highest = chunk.highest()?;
         let viral = rule.is_viral(highest);
         self.classified += 1;
+        self.by_nucleotides += u64::from(chunk.strands.is_some());
         self.viral += u64::from(viral);
         self.highest = Some(self.highest.map_or(highest, |before| higher(before, highest)));
         Some(viral)
@@ -128,6 +147,11 @@ impl Tally {
     /// The share of its classified chunks that are viral.
     pub(super) fn fraction(&self) -> Option<f64> {
         (self.classified > 0).then(|| self.viral as f64 / self.classified as f64)
+    }
+
+    /// What becomes of a record of so many bases.
+    pub(super) fn status(&self, bases: usize) -> Status {
+        Status::of(bases, self.classified > self.by_nucleotides, self.by_nucleotides > 0)
     }
 
     /// The verdict on the record.
@@ -154,18 +178,47 @@ mod tests {
         assert_eq!(even.label(), "others");
     }
 
+    fn chunk(frames: &[[f32; 2]], strands: Option<[f32; 2]>) -> ScoredChunk {
+        let frame = |&scores| ScoredFrame { frame: Frame::F1, codons: 0..300, scores };
+        ScoredChunk { bases: 0..300, frames: frames.iter().map(frame).collect(), strands }
+    }
+
+    #[test]
+    fn nucleotides_alone_count_where_there_is_no_frame() {
+        let [framed, whole, neither] =
+            [chunk(&[[0.9, 0.1], [0.2, 0.8]], None), chunk(&[], Some([0.3, 0.7])), chunk(&[], None)];
+        assert_eq!(
+            [&framed, &whole, &neither].map(ScoredChunk::highest),
+            [Some([0.9, 0.8]), Some([0.3, 0.7]), None]
+        );
+        assert_eq!(whole.highest_of_frames(), None);
+        let statuses = [Status::Classified, Status::ClassifiedNucleotide, Status::NoOpenFrame];
+        assert_eq!([&framed, &whole, &neither].map(ScoredChunk::status), statuses);
+        let rule = Rule::default();
+        let mut tally = Tally::default();
+        assert_eq!(tally.add(&neither, &rule), None);
+        assert_eq!(tally.status(300), Status::NoOpenFrame);
+        assert_eq!(tally.add(&whole, &rule), Some(true));
+        assert_eq!(tally.status(600), Status::ClassifiedNucleotide);
+        assert_eq!(tally.add(&framed, &rule), Some(false));
+        assert_eq!(tally.status(900), Status::Classified);
+        assert_eq!((tally.classified, tally.by_nucleotides, tally.highest), (2, 1, Some([0.9, 0.8])));
+    }
+
     #[test]
     fn a_record_is_viral_by_the_share_of_its_classified_chunks() {
         let rule = Rule::default();
         let mut tally = Tally::default();
+        let add =
+            |tally: &mut Tally, scores: Option<[f32; 2]>| tally.add(&chunk(scores.as_slice(), None), &rule);
         assert_eq!((tally.fraction(), tally.is_viral(&rule)), (None, None));
-        assert_eq!(tally.add(None, &rule), None);
+        assert_eq!(add(&mut tally, None), None);
         assert_eq!(tally.is_viral(&rule), None);
-        assert_eq!(tally.add(Some([0.9, 0.1]), &rule), Some(false));
+        assert_eq!(add(&mut tally, Some([0.9, 0.1])), Some(false));
         assert_eq!(tally.is_viral(&rule), Some(false));
-        assert_eq!(tally.add(Some([0.1, 0.9]), &rule), Some(true));
+        assert_eq!(add(&mut tally, Some([0.1, 0.9])), Some(true));
         assert_eq!((tally.fraction(), tally.is_viral(&rule)), (Some(0.5), Some(true)));
-        assert_eq!(tally.add(Some([0.9, 0.2]), &rule), Some(false));
+        assert_eq!(add(&mut tally, Some([0.9, 0.2])), Some(false));
         assert_eq!(tally.is_viral(&rule), Some(false));
         assert_eq!((tally.chunks, tally.classified, tally.viral), (4, 3, 1));
         assert_eq!(tally.highest, Some([0.9, 0.9]));

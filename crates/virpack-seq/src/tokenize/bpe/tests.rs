@@ -188,3 +188,70 @@ fn dnabert_s_as_the_definition_has_it() {
     let seconds = start.elapsed().as_secs_f64();
     eprintln!("{:.2} M tokens/s, {:.2} M bases/s", all.len() as f64 / seconds / 1e6, 1.0 / seconds);
 }
+
+/// As `training/` writes it: all words of up to `longest` bases, and nothing else.
+fn of_words(longest: u32) -> serde_json::Value {
+    let mut json = small();
+    let mut vocabulary: Vec<String> = ["[UNK]", "[CLS]", "[SEP]"].map(String::from).to_vec();
+    for length in 1..=longest {
+        for number in 0..4usize.pow(length) {
+            // In another order than that of the letters.
+            let base = |place| char::from(b"TCAG"[number / 4usize.pow(place) % 4]);
+            vocabulary.push((0..length).rev().map(base).collect());
+        }
+    }
+    let vocabulary: HashMap<_, _> = vocabulary.into_iter().zip(0..).collect();
+    json["pre_tokenizer"] = serde_json::json!({
+        "type": "Split", "pattern": {"Regex": format!("[ACGT]{{1,{longest}}}")}, "behavior": "Isolated", "invert": false
+    });
+    json["model"]["vocab"] = serde_json::json!(vocabulary);
+    json["model"]["merges"] = serde_json::json!([]);
+    json["model"]["ignore_merges"] = true.into();
+    json
+}
+
+#[test]
+fn words_are_what_the_library_makes_of_them() {
+    let mut state = 5u64;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as usize % below
+    };
+    for longest in [1, 2, 6] {
+        let tokenizer = open(&of_words(longest)).unwrap();
+        assert!(tokenizer.words.is_some());
+        let without = BpeTokenizer { words: None, ..tokenizer.clone() };
+        for round in 0..400 {
+            let letters = ["ACGT", "ACGTN", "acgtuNRY-", "ACGT[UNK]\u{e9}<", "NX*."][round % 5];
+            let letters: Vec<char> = letters.chars().collect();
+            let length = next(40);
+            let sequence: String = (0..length).map(|_| letters[next(letters.len())]).collect();
+            assert_eq!(
+                tokens(&tokenizer, sequence.as_bytes()),
+                tokens(&without, sequence.as_bytes()),
+                "{sequence}"
+            );
+        }
+        for sequence in [&b"AC[CLS]GTA"[..], b"A\xff\xfeC", b"", b"[UNK]", b"ACGTACGTACGT", b"NNNNNNN"] {
+            assert_eq!(tokens(&tokenizer, sequence), tokens(&without, sequence), "{sequence:?}");
+        }
+    }
+}
+
+#[test]
+fn other_tokenizers_are_not_taken_for_words() {
+    assert!(open(&small()).unwrap().words.is_none());
+    let changed = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut json = of_words(2);
+        change(&mut json);
+        open(&json).unwrap().words.is_some()
+    };
+    assert!(changed(&|_| ()));
+    assert!(!changed(&|json| json["model"]["ignore_merges"] = false.into()));
+    assert!(!changed(&|json| json["model"]["fuse_unk"] = true.into()));
+    assert!(!changed(&|json| json["pre_tokenizer"]["invert"] = true.into()));
+    assert!(!changed(&|json| json["pre_tokenizer"]["behavior"] = "Removed".into()));
+    assert!(!changed(&|json| json["pre_tokenizer"]["pattern"]["Regex"] = "[ACGT]{1,3}".into()));
+    assert!(!changed(&|json| json["pre_tokenizer"]["pattern"]["Regex"] = "[ACG]{1,2}".into()));
+    assert!(!changed(&|json| json["model"]["vocab"]["NN"] = 999.into()));
+}

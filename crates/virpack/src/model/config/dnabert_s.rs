@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{ModelKind, Settings, read_json};
 use crate::Error;
+use crate::model::location::Location;
 use crate::model::weights::Weights;
 
 /// The settings of a MosaicBERT: DNABERT-S, DNABERT-2.
@@ -48,11 +49,11 @@ impl DnabertConfig {
     /// [`Error::NoConfig`] without settings, [`Error::Json`], [`Error::BadSetting`] for unusable ones,
     /// [`Error::UnsupportedModel`] for a model that virpack does not run, and those of [`Weights::check`].
     pub fn of(weights: &Weights) -> Result<Self, Error> {
-        let path = weights.directory().join("config.json");
-        if !path.exists() {
-            return Err(Error::NoConfig { path: weights.directory().to_owned(), in_checkpoint: false });
+        let file = weights.directory().join("config.json");
+        if !file.exists() {
+            return Err(Error::NoConfig { path: weights.directory().path(), in_checkpoint: false });
         }
-        let config = Self::read(&path)?;
+        let config = Self::at(&file)?;
         config.check(weights)?;
         Ok(config)
     }
@@ -63,8 +64,12 @@ impl DnabertConfig {
     ///
     /// As [`Self::of`], without those of the weights.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let json = read_json(path)?;
-        let settings = Settings { path, json: &json };
+        Self::at(&path.into())
+    }
+
+    fn at(location: &Location) -> Result<Self, Error> {
+        let (path, json) = (location.path(), read_json(location)?);
+        let settings = Settings { path: &path, json: &json };
         if ModelKind::of(&json) != Some(ModelKind::DnabertS) {
             let supported = "MosaicBERT (model_type \"bert\" with alibi_starting_size)";
             return Err(settings.unsupported("model_type", settings.given("model_type"), supported));
@@ -87,7 +92,7 @@ impl DnabertConfig {
             token_types: settings.number("type_vocab_size", Some(2))?,
             layer_norm_eps: settings.float("layer_norm_eps", 1e-12)?,
         };
-        config.checked(path.to_owned())
+        config.checked(path)
     }
 
     /// Refuses sizes that cannot be run.

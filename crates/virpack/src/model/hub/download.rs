@@ -43,8 +43,9 @@ pub(super) fn download(
     }
     let weights = hub.file(&commit, weights_name)?;
     if weights_name.ends_with(".json") {
-        for shard in weights::shards(&weights)? {
-            let name = shard.file_name().expect("shards are named by files").to_string_lossy().into_owned();
+        for shard in weights::shards(&weights.into())? {
+            let name = shard.path();
+            let name = name.file_name().expect("shards are named by files").to_string_lossy().into_owned();
             hub.file(&commit, &name)?;
         }
     }

@@ -3,18 +3,19 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use virpack_device::MappedFile;
-
 use super::tensor::StoredTensor;
 use super::torch::StoredModule;
 use super::{FairEsmSettings, safetensors, torch};
 use crate::Error;
+use crate::model::location::{Bytes, Location};
 
 /// One mapped file of tensors: safetensors by its name, a torch checkpoint otherwise.
 #[derive(Debug)]
 pub(crate) struct TensorFile {
+    pub(crate) location: Location,
+    /// The same for errors.
     pub(crate) path: PathBuf,
-    mapped: MappedFile,
+    bytes: Bytes,
     /// In the order of the file: for safetensors by place, for a checkpoint as it was saved.
     pub(crate) tensors: Vec<StoredTensor>,
     /// Where a whole model was saved: its modules.
@@ -23,11 +24,11 @@ pub(crate) struct TensorFile {
 }
 
 impl TensorFile {
-    /// Maps a file and checks what it says of its tensors; none is read yet.
-    pub(crate) fn open(path: PathBuf) -> Result<Self, Error> {
-        let mapped =
-            MappedFile::open(&path).map_err(|source| Error::ReadModel { path: path.clone(), source })?;
-        let bytes = whole(&mapped);
+    /// Opens a file and checks what it says of its tensors; none is read yet.
+    pub(crate) fn open(location: Location) -> Result<Self, Error> {
+        let path = location.path();
+        let opened = location.open()?;
+        let bytes = whole(&opened);
         let (tensors, modules, fair_esm) = if is_safetensors(&path) {
             (safetensors::tensors(bytes, &path)?, Vec::new(), None)
         } else {
@@ -36,8 +37,8 @@ impl TensorFile {
             (checkpoint.tensors, checkpoint.modules, checkpoint.fair_esm)
         };
         // Headers lie between the values of a checkpoint: reading them mapped a piece around each.
-        mapped.release(0..mapped.len());
-        Ok(Self { path, mapped, tensors, modules, fair_esm })
+        opened.release(0..opened.len());
+        Ok(Self { location, path, bytes: opened, tensors, modules, fair_esm })
     }
 
     /// One tensor of this file as f32 in C order; its pages are given back.
@@ -46,13 +47,13 @@ impl TensorFile {
     ///
     /// Where the tensor is of another file, or no floats.
     pub(crate) fn read(&self, tensor: &StoredTensor) -> Vec<f32> {
-        tensor.read(&self.mapped)
+        tensor.read(&self.bytes)
     }
 
     /// The facts that a safetensors file carries beside its tensors.
     pub(crate) fn metadata(&self) -> Result<HashMap<String, String>, Error> {
         if self.is_safetensors() {
-            safetensors::metadata(whole(&self.mapped), &self.path)
+            safetensors::metadata(whole(&self.bytes), &self.path)
         } else {
             Ok(HashMap::new())
         }
@@ -64,12 +65,12 @@ impl TensorFile {
 
     /// Bytes of the file.
     pub(super) fn len(&self) -> u64 {
-        self.mapped.len() as u64
+        self.bytes.len() as u64
     }
 }
 
-fn whole(mapped: &MappedFile) -> &[u8] {
-    mapped.bytes(0..mapped.len()).expect("a file holds its own length")
+fn whole(bytes: &Bytes) -> &[u8] {
+    bytes.bytes(0..bytes.len()).expect("a file holds its own length")
 }
 
 fn is_safetensors(path: &Path) -> bool {

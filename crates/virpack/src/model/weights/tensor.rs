@@ -5,7 +5,8 @@ use std::ops::Range;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use safetensors::Dtype;
-use virpack_device::MappedFile;
+
+use crate::model::location::Bytes;
 
 /// Values converted between two releases of file pages: 4 MiB of f32, so that neither the pages nor the calls count.
 const PIECE: usize = 1 << 20;
@@ -58,7 +59,7 @@ impl StoredTensor {
     /// # Panics
     ///
     /// Where `storage` is not within `file` or the values are no floats: callers check both.
-    pub(super) fn read(&self, file: &MappedFile) -> Vec<f32> {
+    pub(super) fn read(&self, file: &Bytes) -> Vec<f32> {
         let mut values = Vec::with_capacity(self.len());
         if self.is_contiguous() {
             let width = self.dtype.bitsize() / 8;
@@ -144,7 +145,7 @@ mod tests {
     fn read(dtype: Dtype, bytes: &[u8], shape: &[usize], strides: &[usize], start: usize) -> Vec<f32> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
-        let mapped = MappedFile::open(file.path()).unwrap();
+        let mapped = crate::model::location::Location::from(file.path()).open().unwrap();
         let stored = StoredTensor {
             name: "t".into(),
             dtype,

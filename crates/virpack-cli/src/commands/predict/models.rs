@@ -1,0 +1,160 @@
+//! Which models and classifiers `virpack predict` runs.
+
+use crate::failure::Failure;
+use crate::progress::DownloadBar;
+use crate::text::{bytes, say};
+use clap::{Args, ValueEnum};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use virpack::model::hub::HubOptions;
+use virpack::model::location::Location;
+use virpack::model::{self, config_of, mini};
+use virpack::predict::{Bundle, PredictOptions};
+use virpack_seq::Input;
+
+/// The models of VirNucPro: the nucleotides', and the peptides'.
+const VIRNUCPRO: [&str; 2] = ["zhihan1996/DNABERT-S", "esm2_t36_3B_UR50D"];
+
+/// What judges.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArguments {
+    /// Both models with their classifiers: virpack-mini, which is part of virpack, or a directory with the same files
+    /// [default: virpack-mini]
+    #[arg(long, short, value_name = "MODEL", conflicts_with_all = ["preset", "classifier"])]
+    model: Option<String>,
+
+    /// The published pipeline: ESM-2 3B, DNABERT-S, and VirNucPro's classifier from the working directory or --classifier
+    #[arg(long, value_enum, value_name = "NAME")]
+    preset: Option<Preset>,
+
+    /// The classifier: 300_model.pth or 500_model.pth of VirNucPro, a state dict, or safetensors
+    #[arg(long, value_name = "FILE")]
+    classifier: Option<PathBuf>,
+
+    /// A classifier of the nucleotides' vectors alone, for chunks without an open frame [default: they have no verdict]
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    nucleotide_classifier: Option<PathBuf>,
+
+    /// The model of the peptides, with --classifier or --preset: a directory or file of weights, a name, or ORG/REPO on the
+    /// Hugging Face Hub [default: esm2_t36_3B_UR50D]
+    #[arg(long, value_name = "MODEL", conflicts_with = "model")]
+    protein_model: Option<String>,
+
+    /// The model of the nucleotides, named in the same way [default: zhihan1996/DNABERT-S]
+    #[arg(long, value_name = "MODEL", conflicts_with = "model")]
+    nucleotide_model: Option<String>,
+}
+
+/// Pipelines by name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Preset {
+    /// VirNucPro for chunks of 500 bases: 500_model.pth
+    #[value(name = "virnucpro-500")]
+    Virnucpro500,
+    /// VirNucPro for chunks of 300 bases: 300_model.pth
+    #[value(name = "virnucpro-300")]
+    Virnucpro300,
+}
+
+impl Preset {
+    fn name(self) -> &'static str {
+        match self {
+            Preset::Virnucpro500 => "virnucpro-500",
+            Preset::Virnucpro300 => "virnucpro-300",
+        }
+    }
+
+    /// Its classifier, in the working directory.
+    fn classifier(self) -> Result<PathBuf, Failure> {
+        let length = match self {
+            Preset::Virnucpro500 => 500,
+            Preset::Virnucpro300 => 300,
+        };
+        let names = ["pth", "safetensors"].map(|ending| PathBuf::from(format!("{length}_model.{ending}")));
+        let [published, _] = names.clone();
+        names
+            .into_iter()
+            .find(|path| path.exists())
+            .ok_or(Failure::NoPublishedClassifier { preset: self.name(), file: published })
+    }
+}
+
+impl ModelArguments {
+    /// What was chosen, checked but for what a download would bring.
+    pub(crate) fn options(
+        &self,
+        inputs: Vec<Input>,
+        length: Option<NonZeroUsize>,
+        output: &Path,
+    ) -> Result<PredictOptions, Failure> {
+        let classifier = match (&self.classifier, self.preset) {
+            (Some(path), _) => path.clone(),
+            (None, Some(preset)) => preset.classifier()?,
+            (None, None) => return self.bundle(inputs, length, output),
+        };
+        let names = [&self.nucleotide_model, &self.protein_model];
+        let names = [0, 1].map(|i| names[i].clone().unwrap_or_else(|| VIRNUCPRO[i].to_owned()));
+        Ok(PredictOptions {
+            name: self.preset.map(|preset| preset.name().to_owned()),
+            length,
+            nucleotide_classifier: self.nucleotide_classifier.clone().map(Location::Disk),
+            model_names: names,
+            ..PredictOptions::new(inputs, [Path::new(""); 2], &classifier, output)
+        })
+    }
+
+    fn bundle(
+        &self,
+        inputs: Vec<Input>,
+        length: Option<NonZeroUsize>,
+        output: &Path,
+    ) -> Result<PredictOptions, Failure> {
+        let single = [
+            ("--protein-model", self.protein_model.is_some()),
+            ("--nucleotide-model", self.nucleotide_model.is_some()),
+            ("--nucleotide-classifier", self.nucleotide_classifier.is_some()),
+        ];
+        if let Some((option, _)) = single.into_iter().find(|(_, given)| *given) {
+            return Err(Failure::WithoutClassifier { option });
+        }
+        let name = self.model.as_deref().unwrap_or(mini::NAME);
+        let bundle = match &self.model {
+            Some(path) if Path::new(path).exists() => Bundle::open(&Path::new(path).into())?,
+            Some(name) if name != mini::NAME => return Err(Failure::NoSuchBundle { model: name.clone() }),
+            _ => Bundle::open(&mini::location())?,
+        };
+        Ok(PredictOptions::with_bundle(inputs, &bundle, name, length, output))
+    }
+
+    /// Brings the models here, where they are not yet.
+    pub(crate) fn fetch(&self, options: &mut PredictOptions, quiet: bool) -> Result<(), Failure> {
+        if self.classifier.is_none() && self.preset.is_none() {
+            if self.model.is_none() && !quiet {
+                say(about_mini(options)?);
+            }
+            return Ok(());
+        }
+        let fetch = |name: &str| model::resolve(name, &HubOptions::from_env(), &DownloadBar::new(quiet));
+        options.nucleotide_model = fetch(&options.model_names[0])?;
+        options.protein_model = fetch(&options.model_names[1])?;
+        Ok(())
+    }
+}
+
+/// What runs where nothing was chosen, and what could, at which cost.
+fn about_mini(options: &PredictOptions) -> Result<String, Failure> {
+    let hub = HubOptions::from_env();
+    let parameters = |name: &str| Ok::<_, Failure>(config_of(name, &hub)?.parameters());
+    let [nucleotide, peptide] = &options.model_names;
+    let own = parameters(nucleotide)? + parameters(peptide)?;
+    let published = parameters(VIRNUCPRO[0])? + parameters(VIRNUCPRO[1])?;
+    let preset = if options.length.is_some_and(|length| length.get() < 400) { 300 } else { 500 };
+    Ok(format!(
+        "{}, built in, {:.1} M parameters; the published models are --preset virnucpro-{preset}: {} to download, {} of \
+         memory (half on a GPU), 1,000 times the work",
+        mini::NAME,
+        own as f64 / 1e6,
+        bytes(4 * published),
+        bytes(4 * published),
+    ))
+}

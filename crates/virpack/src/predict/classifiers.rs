@@ -1,0 +1,64 @@
+//! What scores open frames, and chunks without any.
+
+use super::PredictOptions;
+use crate::Error;
+use crate::classifier::{Classifier, Towers};
+
+/// The classifiers of a run.
+#[derive(Debug)]
+pub(super) struct Classifiers {
+    /// Of open frames.
+    pub(super) frames: Classifier,
+    /// Of the nucleotides of chunks without one.
+    pub(super) nucleotides: Option<Classifier>,
+    takes: [bool; 2],
+}
+
+impl Classifiers {
+    /// Opens them, and checks that they are for chunks of one length.
+    pub(super) fn open(options: &PredictOptions) -> Result<Self, Error> {
+        let frames = Classifier::at(&options.classifier)?;
+        let nucleotides = options.nucleotide_classifier.as_ref().map(Classifier::at).transpose()?;
+        if let Some(other) = &nucleotides
+            && let (Some(length), Some(own)) = (frames.chunk_length(), other.chunk_length())
+            && length != own
+        {
+            let paths = [frames.location().path(), other.location().path()];
+            return Err(Error::ClassifierLengths { paths, lengths: [length, own] });
+        }
+        Ok(Classifiers { frames, nucleotides, takes: [true; 2] })
+    }
+
+    /// Checks that they take what models of these widths give.
+    pub(super) fn check_widths(&mut self, nucleotide: usize, peptide: usize) -> Result<(), Error> {
+        self.takes = match self.frames.check_widths(nucleotide, peptide)? {
+            Towers::Both => [true, true],
+            Towers::Nucleotide => [true, false],
+            Towers::Peptide => [false, true],
+        };
+        match &self.nucleotides {
+            Some(other) if other.input_width() != nucleotide => Err(Error::NucleotideClassifierWidth {
+                path: other.location().path(),
+                width: other.input_width(),
+                nucleotide,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whose vectors of an open frame are taken, the nucleotide model's first.
+    pub(super) fn takes(&self) -> [bool; 2] {
+        self.takes
+    }
+
+    /// Which models take part.
+    pub(super) fn needs(&self) -> [bool; 2] {
+        [self.takes[0] || self.nucleotides.is_some(), self.takes[1]]
+    }
+
+    /// The scores `[others, virus]` of frames and of strands.
+    pub(super) fn scores(&self, frames: &[f32], chunks: &[f32]) -> Result<[Vec<[f32; 2]>; 2], Error> {
+        let of_chunks = self.nucleotides.as_ref().map(|classifier| classifier.scores(chunks)).transpose()?;
+        Ok([self.frames.scores(frames)?, of_chunks.unwrap_or_default()])
+    }
+}
