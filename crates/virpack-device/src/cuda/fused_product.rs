@@ -163,6 +163,9 @@ impl Cuda {
         // SAFETY: tensors hold rows up to a multiple of ROW_STEP, and so do scales and positions, which the table has; rows
         // past the batch are computed and never read.
         unsafe { self.kernels.launch(source, "product", grid, &arguments)? };
+        if let Some(scales) = scales {
+            scales.launched();
+        }
         Ok(y)
     }
 }

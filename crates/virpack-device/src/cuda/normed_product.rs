@@ -29,7 +29,7 @@ pub(super) struct RowScales(Mutex<Option<Scales>>);
 struct Scales {
     memory: Fixed,
     rows: usize,
-    /// Launches that have used it: its words hold their number.
+    /// Launches that have used it, numbered from 1: its words hold their number.
     launches: u32,
 }
 
@@ -58,7 +58,12 @@ impl Taken<'_> {
     pub(super) fn arguments(&self) -> (u64, u64, i32) {
         let scales = self.0.as_ref().expect("`take_scales` has just made sure of them");
         let counters = scales.memory.pointer;
-        (counters + COUNTERS as u64, counters, scales.launches as i32)
+        (counters + COUNTERS as u64, counters, (scales.launches + 1) as i32)
+    }
+
+    /// The launch is on its way. One that failed has no number, as a launch clears the next one's counter.
+    pub(super) fn launched(mut self) {
+        self.0.iter_mut().for_each(|scales| scales.launches += 1);
     }
 }
 
@@ -70,9 +75,7 @@ impl Cuda {
 
     /// Scales of `rows` for one launch.
     pub(super) fn take_scales(&self, rows: usize) -> Result<Taken<'_>, DeviceError> {
-        let mut scales = self.scales_of(rows)?;
-        scales.iter_mut().for_each(|s| s.launches += 1);
-        Ok(Taken(scales))
+        self.scales_of(rows).map(Taken)
     }
 
     fn scales_of(&self, rows: usize) -> Result<MutexGuard<'_, Option<Scales>>, DeviceError> {
