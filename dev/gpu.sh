@@ -6,7 +6,8 @@
 #         GENOMES=plant_viruses.fasta.gz dev/gpu.sh [step ...]
 #
 # `virpack` and EXAMPLES (cuda_attention, product_bench) are release builds, `conformance` the test of virpack-device.
-# Steps: conformance sanitize precision files budget predict; without any, all of them. SIZES (3B 650M) and PEPTIDES
+# Steps: conformance sanitize golden precision files budget predict; without any, all of them. `golden` needs GOLDEN, a
+# directory with a model of nucleotides and golden.json (sequences, the mean, first and last hidden states). SIZES (3B 650M) and PEPTIDES
 # (orf records a run, 20000) may be set. Models are made in SCRATCH (/tmp/virpack-gpu).
 set -u
 cd "$(dirname "$0")"
@@ -22,6 +23,16 @@ sanitize() {
     for tool in memcheck racecheck; do
         timeout 100 compute-sanitizer --tool $tool "$EXAMPLES/product_bench" f16 512 0 2>&1 | tail -1
         timeout 100 compute-sanitizer --tool $tool "$EXAMPLES/cuda_attention" f16 16,64 orf 2>&1 | tail -1
+    done
+}
+
+# A model of nucleotides, packed, in float32 on the card, against what the published code gives.
+golden() {
+    python3 -c "import json; [print(f'>{g[\"id\"]}\n{g[\"sequence\"]}') for g in json.load(open('$GOLDEN/golden.json'))]" > "$SCRATCH/golden.fasta"
+    for dtype in f32 f16; do
+        "$VIRPACK" embed "$SCRATCH/golden.fasta" --model "$GOLDEN" --max-length 100000 --device cuda --dtype $dtype -o "$SCRATCH/golden.npy" --force
+        python3 -c "import json, numpy as n; a = n.load('$SCRATCH/golden.npy'); \
+b = n.array([g['mean'] for g in json.load(open('$GOLDEN/golden.json'))]); print('$dtype, largest difference', abs(a - b).max())"
     done
 }
 
@@ -55,6 +66,6 @@ predict() {
         --classifier "$SCRATCH/500_random.safetensors" -o "$SCRATCH/verdicts" --force
 }
 
-for name in "${@:-conformance sanitize precision files budget predict}"; do
+for name in "${@:-conformance sanitize golden precision files budget predict}"; do
     for name in $name; do step "$name"; "$name"; done
 done

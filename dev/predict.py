@@ -212,7 +212,8 @@ def goldens():
 
 
 def goldens_without_frames(folder, nucleotide_model):
-    """The classifier of nucleotides alone, and its scores of the chunks without an open frame that have a codon."""
+    """The classifier of nucleotides alone, and the higher of its scores of both strands of the chunks without an open frame
+    that have a codon."""
     nucleotide_model = MosaicBert(nucleotide_model)
     names, rows = [], []
     for name, sequence in frames.read(folder / "input.fa"):
@@ -220,11 +221,12 @@ def goldens_without_frames(folder, nucleotide_model):
             chunk = sequence[start:end].upper().replace("U", "T")
             if not any(frames.frames(chunk)) and re.search("[ACGT]{3}", chunk):
                 names.append(f"{name}_chunk_{number}")
-                rows.append(nucleotide_model.mean(chunk))
+                rows += [nucleotide_model.mean(strand) for strand in (chunk, chunk.translate(frames.COMPLEMENT)[::-1])]
     rows = torch.stack(rows)
     classifier = folder / "300_nucleotide_model.pth"
     classifier_for(rows, 24, classifier)
-    scores = torch.softmax(torch.load(classifier, weights_only=False).eval()(rows), 1).numpy()
+    scores = torch.softmax(torch.load(classifier, weights_only=False).eval()(rows), 1)
+    scores = scores.unflatten(0, (-1, 2)).amax(1).numpy()
     with open(folder / "nucleotides.tsv", "w") as out:
         out.writelines(f"{name}\t{others!s}\t{virus!s}\n" for name, (others, virus) in zip(names, scores))
 

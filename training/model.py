@@ -115,11 +115,14 @@ class Esm2(nn.Module):
             x = layer(x, bias, rotary)
         return self.encoder["emb_layer_norm_after"](x)
 
-    def mean(self, ids):
+    @staticmethod
+    def pool(x, ids):
         """The mean over residues."""
         inner = (ids != seq.PAD) & (ids != seq.CLS) & (ids != seq.EOS)
-        x = self(ids).float()
-        return (x * inner[..., None]).sum(1) / inner.sum(1, keepdim=True)
+        return (x.float() * inner[..., None]).sum(1) / inner.sum(1, keepdim=True)
+
+    def mean(self, ids):
+        return self.pool(self(ids), ids)
 
     def config(self):
         layers, hidden, heads = self.settings
@@ -191,10 +194,14 @@ class MosaicBert(nn.Module):
             x = layer(x, bias)
         return x
 
-    def mean(self, ids):
+    @staticmethod
+    def pool(x, ids):
         """The mean over all tokens, [CLS] and [SEP] included."""
         here = ids != N_PAD
-        return (self(ids).float() * here[..., None]).sum(1) / here.sum(1, keepdim=True)
+        return (x.float() * here[..., None]).sum(1) / here.sum(1, keepdim=True)
+
+    def mean(self, ids):
+        return self.pool(self(ids), ids)
 
     def config(self):
         layers, hidden, heads, intermediate = self.settings
@@ -377,10 +384,12 @@ def load(folder, device="cpu"):
 
 
 @torch.no_grad()
-def scores(model, bases, length, device, batch=1024):
-    """Per chunk `[others, virus]`, the highest of its frames, or the nucleotide head's; and whether it had a frame."""
+def scores(model, bases, length, device):
+    """Per chunk `[others, virus]`, the highest of its frames, or of its two strands where it has none; and whether it
+    had a frame."""
     codon = torch.from_numpy(seq.CODON).to(device)
     out, classified = [], []
+    batch = 64 if str(device) == "cpu" else 1024  # what a cache holds, and what a card needs
     for part in torch.from_numpy(bases).split(batch):
         part = part.to(device)
         highest = torch.zeros(len(part), 2, device=device)
@@ -394,8 +403,10 @@ def scores(model, bases, length, device, batch=1024):
             had[chunks] = True
         left = (~had).nonzero()[:, 0]
         if len(left):
-            margin = model.alone[str(length)].margin(model.nucleotide.mean(words(part[left])))
-            highest[left] = torch.stack((torch.sigmoid(-margin), torch.sigmoid(margin)), 1)
+            for strand in part[left], (part[left] ^ 2).flip(1):
+                margin = model.alone[str(length)].margin(model.nucleotide.mean(words(strand)))
+                both = torch.stack((torch.sigmoid(-margin), torch.sigmoid(margin)), 1)
+                highest[left] = torch.maximum(highest[left], both)
         out.append(highest.cpu())
         classified.append(had.cpu())
     return torch.cat(out).numpy(), torch.cat(classified).numpy()

@@ -17,6 +17,7 @@ import sequences as seq
 import shards
 
 CLIP = 1.0
+CHUNK = 500
 WINDOW = 166  # residues: the frame of a chunk of 500
 MASKED = 0.15
 
@@ -32,7 +33,15 @@ class Data:
         if small:
             kept = np.random.default_rng(0).choice(len(train), min(4_000, len(train)), replace=False)
             train, weights = train[kept], weights[kept]
-        self.bases = torch.from_numpy(chunks["bases"][train]).to(device)
+        # Chunks side by side in one record are one stretch, from which any window is drawn.
+        order = np.lexsort((chunks["start"][train], chunks["record"][train]))
+        train, weights = train[order], weights[order]
+        record, start = (chunks[name][train].astype(np.int64) for name in ("record", "start"))
+        breaks = np.flatnonzero((np.diff(record) != 0) | (np.diff(start) != CHUNK)) + 1
+        stretch = np.searchsorted(breaks, np.arange(len(train)), side="right")
+        edges = np.concatenate(([0], breaks, [len(train)])) * CHUNK
+        self.bases = torch.from_numpy(chunks["bases"][train].reshape(-1)).to(device)
+        self.first, self.last = (torch.from_numpy(edges[stretch + i]).to(device) for i in (0, 1))
         self.viral = torch.from_numpy(chunks["viral"][train].astype(np.float32)).to(device)
         self.weights = torch.from_numpy(np.cumsum(weights / weights.sum())).to(device)
         proteins = shards.proteins(folder)
@@ -63,12 +72,12 @@ class Data:
         return torch.rand(*shape, device=self.device, generator=self.rng)
 
     def chunks(self, count, length):
-        """Random chunks, cropped to `length`, of either strand."""
+        """Random windows of `length` bases about chunks, of either strand."""
         chosen = self.draw(self.weights, count)
-        bases = self.bases[chosen]
-        if length < bases.shape[1]:
-            start = (self.uniform(count, 1) * (bases.shape[1] - length + 1)).long()
-            bases = bases.gather(1, start + torch.arange(length, device=self.device))
+        # A window about the chunk, at most half a chunk away from it, within its stretch.
+        start = chosen * CHUNK + ((self.uniform(count) - 0.5) * CHUNK).long() + (CHUNK - length) // 2
+        start = torch.minimum(torch.maximum(start, self.first[chosen]), self.last[chosen] - length)
+        bases = self.bases[start[:, None] + torch.arange(length, device=self.device)]
         flipped = (bases ^ 2).flip(1)
         return torch.where(self.uniform(count, 1) < 0.5, bases, flipped), self.viral[chosen]
 
@@ -97,6 +106,12 @@ def hide(data, ids, special, mask, vocabulary, first):
     return torch.where(chosen & (kind >= 0.9), other, hidden), chosen
 
 
+def blur(data, ids, special, mask, most):
+    """Masks tokens, of each sequence another share of at most `most`: nothing to learn a chunk by heart from."""
+    share = data.uniform(len(ids), 1) * most
+    return torch.where((data.uniform(*ids.shape) < share) & ~special, mask, ids)
+
+
 def masked_loss(x, head, table, ids, chosen):
     """Cross entropy of the hidden tokens, the output tied to the embeddings."""
     h = F.layer_norm(F.gelu(head(x[chosen])), (x.shape[-1],))
@@ -104,24 +119,20 @@ def masked_loss(x, head, table, ids, chosen):
 
 
 class Schedule:
-    """Warm-up, then a cosine; steps in proportion where there is not the time."""
+    """Warm-up, then a cosine, over the steps asked for, or over the minutes where the machine is too slow for them."""
 
-    def __init__(self, steps, peak, minutes, log):
-        self.steps, self.peak, self.seconds, self.log = steps, peak, minutes * 60, log
-        self.began, self.asked = time.time(), steps
+    def __init__(self, steps, peak, minutes):
+        self.steps, self.peak, self.seconds = steps, peak, minutes * 60
+        self.began = time.time()
 
-    def __call__(self, optimizer, step):
-        if step == 20:  # the first steps compile and allocate
-            self.began_steady = time.time()
-        if step in (60, 200):
-            each = (time.time() - self.began_steady) / (step - 20)
-            fit = step + int((self.seconds - (time.time() - self.began)) / each)
-            self.steps = max(step + 1, min(self.asked, fit))
-            self.log(f"{1 / each:.1f} steps/s: {self.steps} of {self.asked} steps")
-        warm = min(1.0, (step + 1) / max(1, min(500, self.steps // 10)))
-        rate = self.peak * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1, step / self.steps))))
+    def going(self, optimizer, step):
+        """Sets the rate of a step; whether it is to be taken."""
+        progress = max(step / self.steps, (time.time() - self.began) / self.seconds)
+        warm = min(1.0, (step + 1) / max(1, min(300, self.steps // 10)))
+        rate = self.peak * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1, progress))))
         for group in optimizer.param_groups:
             group["lr"] = rate
+        return progress < 1
 
 
 def optimizer_of(modules, decay):
@@ -134,16 +145,21 @@ def optimizer_of(modules, decay):
     return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=fused), parameters
 
 
-def pretrain(model, data, steps, batch, minutes, log):
+def towers_of(model, compiled):
+    """The towers' forward passes (peptides, nucleotides), one kernel where PyTorch would launch several."""
+    towers = model.peptide, model.nucleotide
+    return [torch.compile(tower, dynamic=True) for tower in towers] if compiled else towers
+
+
+def pretrain(model, towers, data, steps, batch, minutes, log):
     """Both towers at once: proteins and open frames for the peptides', chunks for the nucleotides'."""
     device = data.device
     heads = [torch.nn.Linear(w, w).to(device) for w in (model.sizes.peptide_hidden, model.sizes.nucleotide_hidden)]
     optimizer, parameters = optimizer_of([model.peptide, model.nucleotide, *heads], 0.01)
-    schedule = Schedule(steps, 1e-3, minutes, log)
+    schedule = Schedule(steps, 1e-3, minutes)
     model.train()
-    sums, step = torch.zeros(2, device=device), 0
-    while step < schedule.steps:
-        schedule(optimizer, step)
+    sums, step, each = torch.zeros(2, device=device), 0, max(1, min(500, steps // 8))
+    while schedule.going(optimizer, step):
         length = 500 if step % 2 else 300
         bases, _ = data.chunks(batch, length)
         peptides = data.proteins(batch, length // 3)[0]
@@ -156,24 +172,24 @@ def pretrain(model, data, steps, batch, minutes, log):
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             hidden, chosen = hide(data, peptides, special, seq.MASK, 24, 4)
             first = masked_loss(
-                model.peptide(hidden), heads[0], model.peptide.embeddings["word_embeddings"].weight, peptides, chosen
+                towers[0](hidden), heads[0], model.peptide.embeddings["word_embeddings"].weight, peptides, chosen
             )
             hidden, chosen = hide(data, words, words < 5, m.N_MASK, m.N_VOCABULARY, m.WORD_START[m.WORD])
             table = model.nucleotide.embeddings["word_embeddings"].weight
-            second = masked_loss(model.nucleotide(hidden), heads[1], table, words, chosen)
+            second = masked_loss(towers[1](hidden), heads[1], table, words, chosen)
         optimizer.zero_grad(set_to_none=True)
         (first + 0.3 * second).backward()
         torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         optimizer.step()
         sums += torch.stack((first.detach(), second.detach()))
         step += 1
-        if step % max(1, min(500, schedule.steps // 8)) == 0:
-            a, b = (sums / max(1, min(500, schedule.steps // 8))).tolist()
-            log(f"pretraining {step}/{schedule.steps}: loss of residues {a:.3f}, of words {b:.3f}")
+        if step % each == 0:
+            a, b = (sums / each).tolist()
+            log(f"pretraining, step {step}: loss of residues {a:.3f}, of words {b:.3f}")
             sums.zero_()
 
 
-def frame_losses(model, data, bases, viral, length):
+def frame_losses(model, towers, data, bases, viral, length, noise):
     """Losses of the frames' verdicts, of the nucleotides alone and of the peptides alone."""
     chunks, _, peptides, nucleotides = m.open_frames(bases, data.codon)
     had = torch.zeros(len(bases), dtype=torch.bool, device=data.device)
@@ -184,12 +200,15 @@ def frame_losses(model, data, bases, viral, length):
     left = (~had | (data.uniform(len(bases)) < 0.3)).nonzero()[:, 0]
     words = m.words(bases[left][:, phase:])
     width = max(words.shape[1], nucleotides.shape[1])
-    x = model.nucleotide.mean(torch.cat([m.pad_to(ids, width, m.N_PAD) for ids in (nucleotides, words)]))
+    words = torch.cat([m.pad_to(ids, width, m.N_PAD) for ids in (nucleotides, words)])
+    words = blur(data, words, words < 5, m.N_MASK, noise)
+    x = model.nucleotide.pool(towers[1](words), words)
     of_frames, of_chunks = x[: len(chunks)], x[len(chunks) :]
     target = viral[chunks]
     # A chunk counts once, however many frames it has.
     share = 1 / torch.bincount(chunks, minlength=len(bases))[chunks].float()
-    y = model.peptide.mean(peptides)
+    peptides = blur(data, peptides, peptides < 4, seq.MASK, noise)
+    y = model.peptide.pool(towers[0](peptides), peptides)
     margin = model.frames[str(length)].margin(torch.cat((of_frames, y), 1))
     frames = F.binary_cross_entropy_with_logits(margin, target, share, reduction="sum") / share.sum()
     alone = model.alone[str(length)].margin(of_chunks)
@@ -197,27 +216,27 @@ def frame_losses(model, data, bases, viral, length):
     return frames, alone, (y, target)
 
 
-def classify(model, data, steps, batch, minutes, log):
+def classify(model, towers, data, steps, batch, minutes, noise, log):
     """The classifier and both towers; returns the average of the weights that was best on the validation chunks."""
     device = data.device
     # A head on peptides alone, for the proteins of phages whose genomes are not there; it is not kept.
     extra = m.Head(model.sizes.peptide_hidden, model.sizes.head).to(device)
     optimizer, parameters = optimizer_of([model, extra], 0.05)
-    schedule = Schedule(steps, 6e-4, minutes, log)
+    schedule = Schedule(steps, 6e-4, minutes)
     average, best = copy.deepcopy(model).eval(), (-1.0, None)
-    sums, step = torch.zeros(3, device=device), 0
-    while step < schedule.steps:
+    sums, step, each = torch.zeros(3, device=device), 0, max(1, min(500, steps // 4))
+    going = schedule.going(optimizer, step)
+    while going:
         model.train()
-        schedule(optimizer, step)
         length = 300 if step % 3 == 0 else 500
         bases, viral = data.chunks(batch, length)
         proteins, protein_viral = data.proteins(batch // 4, length // 3)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            frames, alone, (y, target) = frame_losses(model, data, bases, viral, length)
-            own = extra.margin(torch.cat((y, model.peptide.mean(proteins))))
+            frames, alone, (y, target) = frame_losses(model, towers, data, bases, viral, length, noise)
+            own = extra.margin(torch.cat((y, model.peptide.pool(towers[0](proteins), proteins))))
             peptides = F.binary_cross_entropy_with_logits(own, torch.cat((target, protein_viral)))
         optimizer.zero_grad(set_to_none=True)
-        (frames + alone + 0.3 * peptides).backward()
+        (frames + alone + 0.5 * peptides).backward()
         torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         optimizer.step()
         keep = min(0.999, (step + 1) / (step + 10))
@@ -227,13 +246,13 @@ def classify(model, data, steps, batch, minutes, log):
                 old.lerp_(new, 1 - keep) if new.is_floating_point() else old.copy_(new)
         sums += torch.stack((frames, alone, peptides)).detach()
         step += 1
-        each = max(1, min(500, schedule.steps // 4))
-        if step % each == 0 or step == schedule.steps:
+        going = schedule.going(optimizer, step)
+        if step % each == 0 or not going:
             areas = [validate(average, data, n) for n in (500, 300)]
-            a, b, c = (sums / each).tolist()
+            a, b, c = (sums / ((step - 1) % each + 1)).tolist()
             sums.zero_()
             log(
-                f"classifier {step}/{schedule.steps}: loss of frames {a:.3f}, alone {b:.3f}, peptides {c:.3f}; "
+                f"classifier, step {step}: loss of frames {a:.3f}, alone {b:.3f}, peptides {c:.3f}; "
                 f"validation AUROC {areas[0]:.4f} at 500, {areas[1]:.4f} at 300"
             )
             if sum(areas) > best[0]:
@@ -268,11 +287,15 @@ def margins(model, data, length):
 
 
 def calibrate(model, data, length, log):
-    """Platt scaling on the validation chunks, both classes weighing a half, folded into the last layers."""
+    """Platt scaling on the validation chunks, folded into the last layers.
+
+    Both classes weigh a half over all chunks, not for each head: that a chunk has an open frame says something too.
+    """
+    share = data.validation[length][1].mean()
     for name, (margin, labels) in margins(model, data, length).items():
         if not 0 < labels.mean() < 1:
             continue
-        weight = torch.where(labels > 0, 0.5 / labels.mean(), 0.5 / (1 - labels.mean()))
+        weight = torch.where(labels > 0, 0.5 / share, 0.5 / (1 - share))
         scale, shift = torch.ones((), requires_grad=True), torch.zeros((), requires_grad=True)
         margin, labels, weight = margin.cpu(), labels.cpu(), weight.cpu()
         optimizer = torch.optim.LBFGS([scale, shift], max_iter=50, line_search_fn="strong_wolfe")

@@ -87,6 +87,13 @@ pub(crate) enum Failure {
         /// What it is.
         family: &'static str,
     },
+    /// What virpack does not compute.
+    #[error(
+        "contacts come from the attention weights, [residues, residues] for every head of every layer, and virpack never \
+         makes them: its attention runs in one pass that keeps a running sum\n\
+         hint: fair-esm's esm-extract --include contacts computes them"
+    )]
+    Contacts,
     /// Nothing more can be written to stdout.
     #[error("cannot write to stdout: {0}")]
     Stdout(#[from] std::io::Error),

@@ -94,7 +94,10 @@ fn an_empty_file_is_zero_rows_and_a_warning() {
         .succeeds(&["warning: none.fa: empty", "2 sequences"]);
     assert_eq!(read_npy(&place.path("out/c.npy")).0, 2);
     assert_eq!(place.read("out/c.ids.txt"), "a\ttwo.fa\nb\ttwo.fa\n");
-    assert_eq!(place.outputs(), ["a.ids.txt", "a.npy", "b.parquet", "c.ids.txt", "c.npy"]);
+    assert_eq!(
+        place.outputs(),
+        ["a.ids.txt", "a.npy", "a.run.json", "b.parquet", "c.ids.txt", "c.npy", "c.run.json"]
+    );
     // Nothing on standard input, and an empty file compressed.
     place.embed_stdin(&["-", "-o", "out/d.npy"], b"").succeeds(&["warning: <stdin>: empty"]);
     place.write("none.fa.gz", gzip(b""));
@@ -309,13 +312,13 @@ fn an_output_that_exists() {
     place.run(&["embed", "two.fa", "-o", "out/emb.npy", "-m", "esm2_t48_15B_UR50D"]).is_refused(&["exists"]);
     assert_eq!((place.read("out/emb.npy").as_str(), place.outputs().len()), ("mine", 1));
     place.embed(&[&again[..], &["--force"]].concat()).succeeds(&["2 sequences"]);
-    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy"]);
+    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy", "emb.run.json"]);
     // A failed run leaves what was there.
     let before = std::fs::read(place.path("out/emb.npy")).unwrap();
     place.write("bad.fa", "no fasta");
     place.embed(&["bad.fa", "-o", "out/emb.npy", "--force"]).is_refused(&["bad.fa:1: "]);
     assert_eq!(std::fs::read(place.path("out/emb.npy")).unwrap(), before);
-    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy"]);
+    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy", "emb.run.json"]);
     // A table beside it counts as well.
     std::fs::remove_file(place.path("out/emb.npy")).unwrap();
     place.embed(&again).is_refused(&["out/emb.ids.txt exists"]);
@@ -582,7 +585,7 @@ fn a_stderr_that_takes_nothing() {
         command.stderr(full).status().unwrap().code()
     };
     assert_eq!(code(&["two.fa", "-o", "out/emb.npy"]), Some(0));
-    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy"]);
+    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy", "emb.run.json"]);
     assert_eq!(code(&["two.fa", "-o", "out/emb.npy"]), Some(1));
 }
 

@@ -10,10 +10,14 @@ use std::path::Path;
 use std::time::Duration;
 use support::{Place, read_npy};
 
-/// The largest resident set of `virpack embed INPUT -o out/emb.npy` in bytes: the kernel's own high-water mark,
-/// read until the process ends.
+/// The largest resident set of `virpack embed INPUT -o out/emb.npy` in bytes.
 fn peak(place: &Place, input: &str, model: &str, more: &[&str]) -> u64 {
-    let arguments = ["embed", input, "-m", model, "-o", "out/emb.npy", "--threads", "2", "--force", "-q"];
+    peak_of(place, input, model, "out/emb.npy", more)
+}
+
+/// That of `virpack embed INPUT -o OUTPUT`: the kernel's own high-water mark, read until the process ends.
+fn peak_of(place: &Place, input: &str, model: &str, output: &str, more: &[&str]) -> u64 {
+    let arguments = ["embed", input, "-m", model, "-o", output, "--threads", "2", "--force", "-q"];
     let mut child = place.command(&[&arguments, more].concat()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
@@ -60,6 +64,40 @@ fn few_and_many(few: u32, many: u32) {
 #[test]
 fn memory_does_not_grow_with_the_input() {
     few_and_many(1_000, 200_000);
+}
+
+/// Every residue's row of few records and of many, in every format that holds them, of a model's first layer.
+fn residues(few: u32, many: u32) {
+    for ending in ["parquet", "safetensors", "h5"] {
+        let place = Place::new();
+        let peak = |records: u32| {
+            generate(&place.path("input.fa"), records);
+            let more = ["--pool", "none", "--layer", "1"];
+            let peak = peak_of(&place, "input.fa", support::MODEL, &format!("out/emb.{ending}"), &more);
+            let bytes: u64 =
+                place.outputs().iter().map(|name| place.path(&format!("out/{name}"))).map(size).sum();
+            eprintln!("{ending}: {records} records, {bytes} bytes: peak {:.1} MB", peak as f64 / 1e6);
+            peak
+        };
+        let (low, high) = (peak(few), peak(many));
+        assert!(high < low + 40_000_000, "{ending}: {low} bytes for {few} records, {high} for {many}");
+    }
+}
+
+fn size(path: std::path::PathBuf) -> u64 {
+    path.metadata().unwrap().len()
+}
+
+#[test]
+fn memory_does_not_grow_with_residues_that_keep_their_rows() {
+    residues(20_000, 60_000);
+}
+
+/// `cargo test --release -p virpack-cli --test memory -- --ignored --nocapture gigabytes`
+#[test]
+#[ignore = "writes 5 GB of values in each of three formats, one after the other"]
+fn memory_does_not_grow_with_five_gigabytes() {
+    residues(50_000, 1_150_000);
 }
 
 #[test]

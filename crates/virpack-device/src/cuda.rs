@@ -202,6 +202,11 @@ impl Cuda {
         self.card.capability
     }
 
+    /// How many multiprocessors the card has.
+    pub fn multiprocessors(&self) -> usize {
+        self.card.processors
+    }
+
     /// The card's number, as `nvidia-smi` counts.
     pub fn ordinal(&self) -> usize {
         self.card.ordinal

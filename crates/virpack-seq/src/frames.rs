@@ -102,9 +102,9 @@ pub struct Chunk {
     pub bases: Range<usize>,
     /// Its open frames, in the order of [`Frame::ALL`].
     pub frames: Vec<FramePlace>,
-    /// The number of the chunk's own sequence among those of the model of the nucleotides, where that reads chunks
-    /// without an open frame, this is one, and it has a codon that can be read.
-    pub whole: Option<u64>,
+    /// The numbers of the chunk itself and of its reverse complement among the sequences of the model of the
+    /// nucleotides, where that reads chunks without an open frame, this is one, and it has a codon that can be read.
+    pub strands: Option<[u64; 2]>,
     /// For each model: nothing from this chunk on has a sequence with a smaller number.
     pub oldest: [u64; 2],
 }

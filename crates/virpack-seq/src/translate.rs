@@ -173,13 +173,11 @@ impl Translator {
                 translate(codons.iter().step_by(3), &self.forward, peptide)
             };
         }
-        self.letters.clear();
         if open[..3].contains(&true) {
-            self.letters.extend(chunk.iter().map(|&letter| LETTERS.letter[letter as usize]));
+            self.write_letters(chunk);
         }
-        self.complement.clear();
         if open[3..].contains(&true) {
-            self.complement.extend(chunk.iter().rev().map(|&letter| LETTERS.complement[letter as usize]));
+            self.write_complement(chunk);
         }
         let found = &*self;
         Frame::ALL.into_iter().zip(open).filter(|(_, open)| *open).map(move |(frame, _)| {
@@ -190,23 +188,33 @@ impl Translator {
         })
     }
 
-    /// The chunk as it stands, capitals, U as T; nothing where it holds no codon that can be read.
+    /// The chunk and its reverse complement, whole, capitals, U as T; nothing where it holds no codon that can be read.
     ///
     /// ```
     /// use virpack_seq::{GeneticCode, Translator};
     ///
     /// let mut translator = Translator::new(GeneticCode::STANDARD);
-    /// assert_eq!(translator.letters(b"ntaan"), Some(&b"NTAAN"[..]));
-    /// assert_eq!(translator.letters(b"acnnnac"), None);
+    /// assert_eq!(translator.strands(b"ntaac"), Some([&b"NTAAC"[..], b"GTTAN"]));
+    /// assert_eq!(translator.strands(b"acnnnac"), None);
     /// ```
-    pub fn letters(&mut self, chunk: &[u8]) -> Option<&[u8]> {
+    pub fn strands(&mut self, chunk: &[u8]) -> Option<[&[u8]; 2]> {
         let is_base = |&letter: &u8| LETTERS.base[letter as usize] < 4;
         if !chunk.windows(3).any(|codon| codon.iter().all(is_base)) {
             return None;
         }
+        self.write_letters(chunk);
+        self.write_complement(chunk);
+        Some([&self.letters, &self.complement])
+    }
+
+    fn write_letters(&mut self, chunk: &[u8]) {
         self.letters.clear();
         self.letters.extend(chunk.iter().map(|&letter| LETTERS.letter[letter as usize]));
-        Some(&self.letters)
+    }
+
+    fn write_complement(&mut self, chunk: &[u8]) {
+        self.complement.clear();
+        self.complement.extend(chunk.iter().rev().map(|&letter| LETTERS.complement[letter as usize]));
     }
 
     /// Numbers the codon at each base of the chunk.

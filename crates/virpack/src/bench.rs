@@ -102,10 +102,10 @@ pub fn bench<B: Memory + 'static>(
     let min_length = options.load.shortest();
     let lengths = LengthPolicy { min_length, ..LengthPolicy::default() };
     let free = backend.free()?;
-    let asked = memory::token_budget(&*backend, &shape, &lengths, options.token_budget)?;
+    let asked = memory::token_budget(&*backend, &shape, &lengths, false, options.token_budget)?;
     let model = Arc::new(Esm2::build(&*backend, options.config.clone(), &RandomTensors { seed: 1 })?);
     let begin = Instant::now();
-    let token_budget = memory::reserve(&*backend, &shape, &lengths, asked)?;
+    let token_budget = memory::reserve(&*backend, &shape, &lengths, false, asked)?;
     let engine = Engine { backend: Arc::clone(&backend), model, lengths, token_budget, load: options.load };
     tell(Phase::WarmUp);
     let (first, mut rate) = engine.warm_up()?;

@@ -14,11 +14,12 @@ use crate::Error;
 use crate::devices::{DeviceOptions, Devices};
 use crate::memory::Memory;
 use crate::model::ModelConfig;
+use crate::model::checksum::{Summing, sum_of_all};
 use crate::model::location::Location;
 use crate::model::weights::Weights;
-use crate::output::{self, EmbeddingWriter, OutputOptions, Written};
+use crate::output::{self, EmbeddingWriter, OutputDtype, OutputFormat, OutputOptions, Written};
 use crate::ready::{self, Ready};
-use crate::runner::{AsyncInferenceRunner, DeviceTally, Finished, RunnerOptions};
+use crate::runner::{self, AsyncInferenceRunner, DeviceTally, Finished, RunnerOptions};
 
 /// Records collected before packing unless asked otherwise: where the token budget is large, as many as make two and a
 /// half batches of short peptides (some 50 tokens), as fewer pack worse.
@@ -35,10 +36,14 @@ pub struct EmbedOptions {
     pub model: Location,
     /// The model as the user named it, for the output's metadata.
     pub model_name: String,
-    /// `.npy` or `.parquet`.
+    /// `.npy`, `.parquet`, `.safetensors` or `.h5`.
     pub output: PathBuf,
-    /// How a record's rows become one.
-    pub pool: Pool,
+    /// Its format; None: what its name's ending says.
+    pub format: Option<OutputFormat>,
+    /// The type of its values.
+    pub dtype_out: OutputDtype,
+    /// How a record's rows become one; None: every residue keeps its own.
+    pub pool: Option<Pool>,
     /// After which layer, as fair-esm counts them; negative from the end. None: the last.
     pub layer: Option<i64>,
     /// Which lengths go through.
@@ -146,9 +151,12 @@ pub fn embed_on<B: Memory + 'static>(
     let weights = Weights::at(&options.model)?;
     let config = ModelConfig::of(&weights)?;
     options.layer(&config)?;
-    let mut out = output::create(&options.output, config.hidden(), options.output())?;
-    let devices = ready::all(backends, &weights, &options.lengths, options.token_budget)?;
+    let sums = Summing::start(weights.files().map(|(file, _)| file.clone()).collect())?;
+    let residues = options.pool.is_none();
+    let devices = ready::all(backends, &weights, &options.lengths, residues, options.token_budget)?;
     drop(weights);
+    let about = options.about(&config, &sum_of_all(&sums.finish()?))?;
+    let mut out = output::create(&options.output, config.hidden(), options.output(about))?;
     devices.iter().for_each(|device| device.told().for_each(&mut tell));
     let start = Instant::now();
     let (loader, runner) = options.start(&devices, records)?;
@@ -160,18 +168,24 @@ pub fn embed_on<B: Memory + 'static>(
 
 /// Hands all results to the writer; gives what each device has done.
 fn write_all(
-    mut runner: AsyncInferenceRunner,
+    mut results: AsyncInferenceRunner,
     loader: &AsyncDataLoader,
     out: &mut EmbeddingWriter,
     hidden: usize,
     mut tell: impl FnMut(Told),
 ) -> Result<Vec<DeviceTally>, Error> {
     let mut records = 0;
-    for finished in &mut runner {
+    for finished in &mut results {
         match finished? {
             Finished::Embeddings { rows, values } => {
                 records += rows.len() as u64;
                 for (row, embedding) in rows.into_iter().zip(values.chunks_exact(hidden)) {
+                    out.write(row, embedding)?;
+                }
+            }
+            Finished::Residues { rows, residues, values } => {
+                records += rows.len() as u64;
+                for (row, embedding) in rows.into_iter().zip(runner::pieces(&values, &residues, hidden)) {
                     out.write(row, embedding)?;
                 }
             }
@@ -186,7 +200,7 @@ fn write_all(
         let (bytes, total_bytes) = (read.bytes(), read.total_bytes());
         tell(Told::Progress(Progress { bytes, total_bytes, records }));
     }
-    Ok(runner.tallies())
+    Ok(results.tallies())
 }
 
 fn summary(
@@ -227,7 +241,9 @@ impl EmbedOptions {
             model: model.into(),
             model_name: model.display().to_string(),
             output: output.to_owned(),
-            pool: Pool::Mean,
+            format: None,
+            dtype_out: OutputDtype::F32,
+            pool: Some(Pool::Mean),
             layer: None,
             lengths: LengthPolicy::default(),
             token_budget: None,
@@ -239,8 +255,8 @@ impl EmbedOptions {
         }
     }
 
-    /// Checks all that needs no model: the inputs are there, the output's name is free, lengths and token budget
-    /// fit together.
+    /// Checks all that needs no model: the inputs are there, the output's name is free, its format can hold what is
+    /// asked for, lengths and token budget fit together.
     ///
     /// # Errors
     ///
@@ -251,7 +267,11 @@ impl EmbedOptions {
         if let Some(token_budget) = self.token_budget {
             GreedyPacker::new(PackerOptions::new(token_budget, self.lengths.max_tokens()))?;
         }
-        Ok(output::check(&self.output, self.force)?)
+        if self.pool.is_none() && matches!(self.lengths.long_records, LongRecords::Window { .. }) {
+            return Err(Error::ResidueWindows);
+        }
+        output::check(&self.output, &self.output(Vec::new()))?;
+        Ok(())
     }
 
     /// Starts the threads that read, pack and run. All devices get batches of the smallest one's budget.
@@ -286,11 +306,28 @@ impl EmbedOptions {
         Ok(layer as usize)
     }
 
-    fn output(&self) -> OutputOptions {
+    /// What a file says of the run it comes from.
+    fn about(&self, config: &ModelConfig, sha256: &str) -> Result<Vec<(String, String)>, Error> {
+        let pool = match self.pool {
+            Some(Pool::Mean) => "mean",
+            Some(Pool::Cls) => "cls",
+            Some(Pool::Max) => "max",
+            None => "none",
+        };
+        let layer = self.layer(config)?.to_string();
+        let facts =
+            [("model", &*self.model_name), ("model_sha256", sha256), ("pool", pool), ("layer", &*layer)];
+        Ok(facts.map(|(name, value)| (format!("virpack.{name}"), value.to_owned())).to_vec())
+    }
+
+    fn output(&self, metadata: Vec<(String, String)>) -> OutputOptions {
         OutputOptions {
             force: self.force,
+            format: self.format,
+            dtype: self.dtype_out,
+            residues: self.pool.is_none(),
             sources: self.inputs.iter().map(Input::to_string).collect(),
-            metadata: vec![("virpack.model".to_owned(), self.model_name.clone())],
+            metadata,
             ..OutputOptions::default()
         }
     }
@@ -319,7 +356,7 @@ pub fn embed_records(
 ) -> Result<Vec<(output::Row, Vec<f32>)>, Error> {
     let cpu = Arc::new(Cpu::new(options.device.threads)?);
     let weights = Weights::at(&options.model)?;
-    let devices = ready::all(vec![cpu], &weights, &options.lengths, options.token_budget)?;
+    let devices = ready::all(vec![cpu], &weights, &options.lengths, false, options.token_budget)?;
     collect(&devices, records, options)
 }
 

@@ -416,6 +416,13 @@ pub enum Error {
         /// How many records.
         records: usize,
     },
+    /// Windows of records whose residues keep their rows.
+    #[error(
+        "--long-records window does not go with --pool none: a record's rows are written together, and a record in \
+         windows can have any number of them\n\
+         hint: raise --max-length instead, or use --long-records truncate, skip or error"
+    )]
+    ResidueWindows,
     /// Frames whose embeddings never came: a fault of virpack's.
     #[error(
         "{places} records, chunks or frames never had their embeddings\n\

@@ -10,15 +10,18 @@ use crate::Error;
 /// Most tokens in a batch on a CPU unless asked otherwise: more bring no speed there.
 pub const CPU_TOKEN_BUDGET: usize = 4096;
 
+/// Rows of a tile of a product, of which a multiprocessor of a GPU works on one.
+const TILE_ROWS: usize = 128;
+
 /// Most values of a tensor `[tokens, hidden]` on a GPU unless asked otherwise: measured, more bring no speed there
 /// (dev/cuda.md).
-const CUDA_VALUES: usize = 32_768 * 1280;
+const CUDA_VALUES: usize = 67_584 * 640;
 
 /// Bytes left to the card: kernels are loaded as they are first used, up to 70 MB of them on an H200.
 const CUDA_SPARE: u64 = 128 << 20;
 
-/// The same limits, tokens.
-const CUDA_TOKENS: std::ops::RangeInclusive<usize> = 32_768..=131_072;
+/// The same limits, in tiles of rows for each multiprocessor: a batch of a whole number of them leaves none idle.
+const CUDA_TILES: std::ops::RangeInclusive<usize> = 3..=8;
 
 /// What a model holds, for a device to say what that takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +92,11 @@ pub trait Memory: Backend {
     ) -> Result<(), DeviceError>;
 }
 
-/// The token budget for a model on a device: `asked`, or what fits the free memory and helps.
+/// Most values of a batch whose rows all come back: a handful of such batches wait in memory, 128 MiB each.
+const MOST_VALUES: usize = 1 << 25;
+
+/// The token budget for a model on a device: `asked`, or what fits the free memory and helps. With `all_rows` every
+/// token's row comes back, and not only those of windows.
 ///
 /// # Errors
 ///
@@ -98,6 +105,7 @@ pub fn token_budget<B: Memory>(
     backend: &B,
     model: &ModelShape,
     lengths: &LengthPolicy,
+    all_rows: bool,
     asked: Option<usize>,
 ) -> Result<usize, Error> {
     if let Some(asked) = asked {
@@ -111,8 +119,9 @@ pub fn token_budget<B: Memory>(
         shortest: shortest(lengths),
     };
     let free = backend.free()?.unwrap_or(u64::MAX);
-    let footprint = backend.footprint(model, longest, windows(lengths));
-    Ok(calculate_token_budget(free, &footprint, &limits)?)
+    let footprint = backend.footprint(model, longest, all_rows || windows(lengths));
+    let budget = calculate_token_budget(free, &footprint, &limits)?;
+    Ok(if all_rows { budget.min((MOST_VALUES / model.hidden.max(1)).max(longest)) } else { budget })
 }
 
 /// Takes the memory of all batches to come. Where the device has less than that, half the budget is tried, and half
@@ -125,12 +134,13 @@ pub fn reserve<B: Memory>(
     backend: &B,
     model: &ModelShape,
     lengths: &LengthPolicy,
+    all_rows: bool,
     token_budget: usize,
 ) -> Result<usize, Error> {
     let mut budget = token_budget;
     loop {
         let sequences = budget / shortest(lengths) + 1;
-        match backend.reserve(model, budget, sequences, windows(lengths)) {
+        match backend.reserve(model, budget, sequences, all_rows || windows(lengths)) {
             Err(DeviceError::OutOfMemory { .. }) if budget > lengths.max_tokens() => {
                 budget = (budget / 2).max(lengths.max_tokens());
             }
@@ -206,8 +216,9 @@ impl Memory for Cuda {
     }
 
     fn most_tokens(&self, model: &ModelShape) -> usize {
-        let tokens = (CUDA_VALUES / model.hidden.max(1)).next_power_of_two();
-        tokens.clamp(*CUDA_TOKENS.start(), *CUDA_TOKENS.end())
+        let rows = TILE_ROWS * self.multiprocessors();
+        let tiles = (CUDA_VALUES / model.hidden.max(1) + rows / 2) / rows;
+        rows * tiles.clamp(*CUDA_TILES.start(), *CUDA_TILES.end())
     }
 
     fn reserve(

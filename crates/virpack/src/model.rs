@@ -1,6 +1,7 @@
 //! Models: where their files come from, what they hold, and how they run.
 
 mod any;
+pub(crate) mod checksum;
 pub mod config;
 pub mod dnabert_s;
 pub mod esm2;

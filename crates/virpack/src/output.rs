@@ -4,8 +4,22 @@
 //!
 //! | ending | the file | beside it |
 //! | --- | --- | --- |
-//! | `.npy` | float32 `[n, hidden]`, C order | `STEM.ids.txt`: an id a line, UTF-8; with several inputs TAB and the input's name behind it |
+//! | `.npy` | `[n, hidden]`, C order, float32 or float16 | the ids, and `STEM.run.json`: facts about the run |
 //! | `.parquet` | columns `id`, `source` (with several inputs), `length`, `truncated`, `embedding` | |
+//! | `.safetensors` | a tensor `embeddings`, `[n, hidden]` | the ids |
+//! | `.h5` | datasets `embeddings`, `[n, hidden]`, `ids`, `lengths`, `truncated`, `sources` and `source` (with several inputs) | |
+//!
+//! The ids are `STEM.ids.txt`: an id a line, UTF-8; with several inputs TAB and the input's name behind it.
+//!
+//! Where every residue keeps its row ([`OutputOptions::residues`]) there is a table `[residues, hidden]` for each
+//! record: a list of lists in `.parquet`, a tensor in `.safetensors`, a group in `.h5` (`records/NUMBER`, with a dataset
+//! `embeddings`). Tensors and groups are named by their record's row in the file, in twelve digits (`000000000042`),
+//! where its id stands in the table of ids: ids may come twice, have any length and hold any letter, and no list of
+//! names taken has to be kept.
+//!
+//! Past 5 GB, or where a table for each record fills the megabyte that a header may have (some 10,000 records),
+//! `.safetensors` is cut into `STEM-00001-of-00003.safetensors` and so on, with the index `STEM.safetensors.index.json`,
+//! as Hugging Face lays models out. A table that is cut has a tensor `embeddings.00001` in the first shard, and so on.
 //!
 //! Records without an embedding stand in `STEM.skipped.tsv`, which exists only when there is one: columns
 //! `record` (place over all inputs, from 0), `source`, `line` (of the header, from 1), `id`, `length`,
@@ -14,56 +28,80 @@
 //! Everything is written under temporary names (`.emb.npy.tmp-PID`) in the output's directory and renamed
 //! when it is whole, the side files first. A symbolic link under the asked name is replaced, not followed.
 //!
-//! To add a format: a file in `output/` that implements `Table`, and its ending in `Format`.
+//! To add a format: a file in `output/` that implements `Table`, and its ending in [`OutputFormat`].
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf, is_separator};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use virpack_seq::{SequenceIndex, SkippedRecord};
 
+mod about;
 mod arrow_schema;
 mod aside;
 mod error;
 mod folder;
+mod format;
+mod h5;
 mod npy;
 mod order;
 mod parquet;
 mod publish;
 mod row_store;
+mod safetensors;
 mod single;
 mod text_file;
 mod text_table;
+mod values;
 
 pub(crate) use aside::Aside;
 pub use error::OutputError;
 pub(crate) use folder::{AsideFolder, Folder, remove_all};
+pub use format::OutputFormat;
+use format::special_name;
 use order::{Order, Turn};
 pub(crate) use publish::Whole;
 pub(crate) use single::write_file;
 pub(crate) use text_file::TextFile;
 pub(crate) use text_table::TextTable;
+pub use values::OutputDtype;
 
 /// How an output is made.
 #[derive(Clone, Debug)]
 pub struct OutputOptions {
     /// Replace an output that exists, and the tables beside it.
     pub force: bool,
+    /// The format; None: what the name's ending says.
+    pub format: Option<OutputFormat>,
+    /// The type of the values.
+    pub dtype: OutputDtype,
+    /// A table of rows for each record, `[residues, hidden]`, instead of one row.
+    pub residues: bool,
     /// The inputs by name, in the order of [`Row::source`]; with two or more the tables name the input.
     pub sources: Vec<String>,
-    /// Facts about the run for formats that carry them (`.parquet`: key-value metadata), such as
-    /// `("virpack.model", "esm2_t6_8M_UR50D")`; `virpack.version` is added.
+    /// Facts about the run, such as `("virpack.model", "esm2_t6_8M_UR50D")`; `virpack.version` is added.
     pub metadata: Vec<(String, String)>,
     /// Most bytes of embeddings that wait in memory for an earlier record; what goes beyond waits in a
     /// temporary file beside the output.
     pub reorder_bytes: usize,
+    /// Most bytes of values in one `.safetensors` file, but for a record that has more alone.
+    pub shard_bytes: u64,
 }
 
 impl Default for OutputOptions {
-    /// One input without a name, nothing replaced, 64 MiB of waiting embeddings.
+    /// One row of float32 a record, one input without a name, nothing replaced, 64 MiB of waiting embeddings, shards of
+    /// 5 GB.
     fn default() -> Self {
-        let sources = vec![String::new()];
-        OutputOptions { force: false, sources, metadata: Vec::new(), reorder_bytes: 64 << 20 }
+        OutputOptions {
+            force: false,
+            format: None,
+            dtype: OutputDtype::F32,
+            residues: false,
+            sources: vec![String::new()],
+            metadata: Vec::new(),
+            reorder_bytes: 64 << 20,
+            shard_bytes: 5_000_000_000,
+        }
     }
 }
 
@@ -108,17 +146,23 @@ pub struct Written {
     pub peak_waiting_disk: u64,
 }
 
-/// A file format, by the ending of the name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Npy,
-    Parquet,
+/// What every format is told of the rows to come.
+#[derive(Clone, Debug, Default)]
+struct Layout {
+    hidden: usize,
+    dtype: OutputDtype,
+    /// A record has `[residues, hidden]` values, not `[hidden]`.
+    residues: bool,
+    /// The inputs, where there are several: each row then names its own.
+    sources: Vec<String>,
+    /// Facts about the run.
+    about: Vec<(String, String)>,
 }
 
 /// One format's writer: rows come in the order of the input.
 trait Table: Send {
-    /// Writes a row; `embedding` is `[hidden]`, `source` the name of the row's input.
-    fn write(&mut self, row: &Row, source: &str, embedding: &[f32]) -> Result<(), OutputError>;
+    /// Writes a record; `values` is `[hidden]`, or `[residues, hidden]`, `source` the name of the record's input.
+    fn write(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError>;
     /// Makes the files whole on disk; they have no names yet.
     fn finish(self: Box<Self>) -> Result<Whole, OutputError>;
 }
@@ -131,6 +175,7 @@ pub struct EmbeddingWriter {
     options: OutputOptions,
     path: PathBuf,
     skipped_path: PathBuf,
+    format: OutputFormat,
     order: Order,
     sink: Sink,
 }
@@ -172,30 +217,51 @@ struct Sink {
 /// ```
 pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<EmbeddingWriter, OutputError> {
     assert!(hidden > 0, "an embedding has at least one value");
-    check(path, options.force)?;
-    let format = Format::of(path)?;
-    let [ids, skipped_path] = [path.with_extension("ids.txt"), path.with_extension("skipped.tsv")];
-    let several = options.sources.len() > 1;
+    let format = check(path, &options)?;
+    let layout = Layout::new(hidden, &options);
     let table: Box<dyn Table> = match format {
-        Format::Npy => Box::new(npy::Npy::create(path, &ids, hidden, several)?),
-        Format::Parquet => Box::new(parquet::Parquet::create(path, hidden, several, &options.metadata)?),
+        OutputFormat::Npy => Box::new(npy::Npy::create(path, layout)?),
+        OutputFormat::Parquet => Box::new(parquet::Parquet::create(path, layout)?),
+        OutputFormat::Safetensors => {
+            Box::new(safetensors::Safetensors::create(path, layout, options.shard_bytes)?)
+        }
+        OutputFormat::H5 => Box::new(h5::H5::create(path, layout)?),
     };
     let order = Order::new(hidden, options.reorder_bytes, path);
     let sink = Sink { table, skipped: None, written: Written::nothing() };
-    Ok(EmbeddingWriter { hidden, options, path: path.to_path_buf(), skipped_path, order, sink })
+    let (path, skipped_path) = (path.to_path_buf(), path.with_extension("skipped.tsv"));
+    Ok(EmbeddingWriter { hidden, options, path, skipped_path, format, order, sink })
 }
 
-/// Checks that [`create`] has a format for `path`, that the names it needs are free, unless `force` is set, and
-/// that their directory is there; makes nothing.
+/// Checks that [`create`] has a format for `path` that can hold what `options` ask for, that the names it needs are
+/// free, unless `force` is set, and that their directory takes files; leaves nothing there. Gives the format.
 ///
 /// # Errors
 ///
-/// As [`create`], but for a directory that only turns out at the first write not to take files.
-pub fn check(path: &Path, force: bool) -> Result<(), OutputError> {
-    let format = Format::of(path)?;
-    let [ids, skipped] = [path.with_extension("ids.txt"), path.with_extension("skipped.tsv")];
-    let own_ids = (format == Format::Npy).then_some(&*ids);
-    check_all([Some(path), own_ids, Some(&skipped)].into_iter().flatten(), force)
+/// As [`create`].
+pub fn check(path: &Path, options: &OutputOptions) -> Result<OutputFormat, OutputError> {
+    if let Some(what) = special_name(path) {
+        return Err(OutputError::NotAFile { path: path.to_path_buf(), what });
+    }
+    let format = options.format.map_or_else(|| OutputFormat::of(path), Ok)?;
+    format.check(options.dtype, options.residues)?;
+    let names = names_beside(path, format);
+    check_all([path].into_iter().chain(names.iter().map(PathBuf::as_path)), options.force)?;
+    aside::Aside::create(path).map(|_| format)
+}
+
+/// The files that a run may write beside `path`, and those that an earlier one has left where their number varies.
+fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
+    let mut names = vec![path.with_extension("skipped.tsv")];
+    if format.has_id_table() {
+        names.push(path.with_extension("ids.txt"));
+    }
+    match format {
+        OutputFormat::Npy => names.push(path.with_extension("run.json")),
+        OutputFormat::Safetensors => names.extend(safetensors::older(path)),
+        OutputFormat::Parquet | OutputFormat::H5 => (),
+    }
+    names
 }
 
 /// Checks that the names of files that belong together are free, unless `force`, and that their directories are there.
@@ -219,15 +285,20 @@ pub fn abandon_all() {
 }
 
 impl EmbeddingWriter {
-    /// Takes the embedding, `[hidden]`, of one record; records may come in any order.
+    /// Takes the embedding of one record, `[hidden]`, or `[residues, hidden]` where every residue keeps its row; records
+    /// may come in any order.
     ///
     /// # Errors
     ///
     /// When the embedding has another width, the record was delivered before or names an unknown input,
-    /// or the file cannot be written.
+    /// a value is too large for the file's type, or the file cannot be written.
     pub fn write(&mut self, row: impl Into<Row>, embedding: &[f32]) -> Result<(), OutputError> {
         let row = row.into();
-        if embedding.len() != self.hidden {
+        let fits = match self.options.residues {
+            true => !embedding.is_empty() && embedding.len().is_multiple_of(self.hidden),
+            false => embedding.len() == self.hidden,
+        };
+        if !fits {
             let (id, expected, given) = (row.id.to_string(), self.hidden, embedding.len());
             return Err(OutputError::Width { id, expected, given });
         }
@@ -253,12 +324,13 @@ impl EmbeddingWriter {
         self.order.finish(records)?;
         let Sink { table, skipped, mut written } = self.sink;
         let mut whole = table.finish()?;
-        let mut stale = Vec::new();
-        match skipped {
-            Some(skipped) => whole.sides.push(skipped.finish()?),
-            None => stale.push(self.skipped_path),
+        if let Some(skipped) = skipped {
+            whole.sides.push(skipped.finish()?);
         }
         written.files = [&whole.main].into_iter().chain(&whole.sides).map(|f| f.target().into()).collect();
+        let mut stale = names_beside(&self.path, self.format);
+        stale.push(self.path);
+        stale.retain(|name| !written.files.contains(name));
         (written.peak_waiting_memory, written.peak_waiting_disk) = self.order.peak_bytes();
         whole.publish(self.options.force, &stale)?;
         Ok(written)
@@ -284,11 +356,31 @@ impl EmbeddingWriter {
     }
 }
 
+impl Layout {
+    fn new(hidden: usize, options: &OutputOptions) -> Layout {
+        let version = ("virpack.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        Layout {
+            hidden,
+            dtype: options.dtype,
+            residues: options.residues,
+            sources: if options.sources.len() > 1 { options.sources.clone() } else { Vec::new() },
+            about: [version].into_iter().chain(options.metadata.clone()).collect(),
+        }
+    }
+
+    /// A row's columns in a table of ids.
+    fn id_columns<'a>(&self, row: &'a Row, source: &'a str) -> Vec<&'a str> {
+        let mut columns = vec![&*row.id, source];
+        columns.truncate(if self.sources.is_empty() { 1 } else { 2 });
+        columns
+    }
+}
+
 impl Sink {
-    fn row(&mut self, row: &Row, source: &str, embedding: &[f32]) -> Result<(), OutputError> {
+    fn row(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError> {
         self.written.rows += 1;
         self.written.truncated += u64::from(row.truncated);
-        self.table.write(row, source, embedding)
+        self.table.write(row, source, values)
     }
 
     fn skipped(&mut self, skipped: &SkippedRecord, source: &str, path: &Path) -> Result<(), OutputError> {
@@ -313,24 +405,6 @@ impl Written {
     }
 }
 
-impl Format {
-    const ALL: [(&str, Format); 2] = [("npy", Format::Npy), ("parquet", Format::Parquet)];
-
-    /// The format that the ending of `path` asks for, in capitals too.
-    fn of(path: &Path) -> Result<Format, OutputError> {
-        if let Some(what) = special_name(path) {
-            return Err(OutputError::NotAFile { path: path.to_path_buf(), what });
-        }
-        let ending = path.extension().map(|ending| ending.to_string_lossy().into_owned());
-        let asked = ending.as_deref().unwrap_or_default();
-        let known = Self::ALL.iter().find(|(name, _)| name.eq_ignore_ascii_case(asked));
-        known.map(|(_, format)| *format).ok_or_else(|| {
-            let supported = Self::ALL.map(|(name, _)| format!(".{name}")).join(", ");
-            OutputError::UnknownFormat { path: path.to_path_buf(), ending, supported }
-        })
-    }
-}
-
 /// Refuses a name that is taken, unless `force`, and one that no rename can fill: a directory, a device.
 pub(crate) fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
     let what = match path.metadata() {
@@ -348,17 +422,6 @@ pub(crate) fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
         ErrorKind::AlreadyExists => OutputError::Exists { path: path.to_path_buf() },
         _ => OutputError::Directory { directory: aside::directory_of(path), source },
     })
-}
-
-/// What a name says of itself, whatever stands there: redirected, standard output passes for a file.
-fn special_name(path: &Path) -> Option<&'static str> {
-    let last = path.as_os_str().as_encoded_bytes().last();
-    match last {
-        _ if path == Path::new("-") => Some("standard output"),
-        Some(&byte) if is_separator(byte.into()) => Some("the name of a directory"),
-        _ if path.starts_with("/dev") || path.starts_with("/proc") => Some("in a file system of devices"),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

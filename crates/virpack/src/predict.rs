@@ -5,7 +5,6 @@
 //! verdicts on chunks and records, in input order, and nothing is kept in between.
 
 mod bundle;
-mod checksums;
 mod classifiers;
 mod files;
 mod join;
@@ -34,10 +33,10 @@ use crate::Error;
 use crate::devices::{DeviceChoice, DeviceOptions, Devices};
 use crate::embed::Progress;
 use crate::memory::Memory;
+use crate::model::checksum::Summing;
 use crate::model::location::Location;
 use crate::output::{Folder, OutputError, check_all};
 pub use bundle::Bundle;
-use checksums::Summing;
 use classifiers::Classifiers;
 use files::Files;
 use join::Join;

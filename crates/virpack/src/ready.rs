@@ -20,15 +20,17 @@ pub(crate) struct Ready<B: Memory> {
     asked: usize,
 }
 
-/// Brings a model onto every device, all at a time; the weights are mapped and read once.
+/// Brings a model onto every device, all at a time; the weights are mapped and read once. With
+/// `all_rows` every token's row comes back.
 pub(crate) fn all<B: Memory + 'static>(
     backends: Vec<Arc<B>>,
     weights: &Weights,
     lengths: &LengthPolicy,
+    all_rows: bool,
     token_budget: Option<usize>,
 ) -> Result<Vec<Ready<B>>, Error> {
     std::thread::scope(|scope| {
-        let load = |backend| scope.spawn(move || one(backend, weights, lengths, token_budget));
+        let load = |backend| scope.spawn(move || one(backend, weights, lengths, all_rows, token_budget));
         let threads: Vec<_> = backends.into_iter().map(load).collect();
         let panicked = |_| Err(Error::Panicked { thread: "loading" });
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
@@ -39,12 +41,13 @@ fn one<B: Memory + 'static>(
     backend: Arc<B>,
     weights: &Weights,
     lengths: &LengthPolicy,
+    all_rows: bool,
     token_budget: Option<usize>,
 ) -> Result<Ready<B>, Error> {
     let shape = ModelConfig::of(weights)?.shape();
-    let asked = memory::token_budget(&*backend, &shape, lengths, token_budget)?;
+    let asked = memory::token_budget(&*backend, &shape, lengths, all_rows, token_budget)?;
     let model = Model::load(&*backend, weights)?;
-    let token_budget = memory::reserve(&*backend, &shape, lengths, asked)?;
+    let token_budget = memory::reserve(&*backend, &shape, lengths, all_rows, asked)?;
     Ok(Ready { backend, model, token_budget, asked })
 }
 

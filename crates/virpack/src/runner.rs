@@ -20,13 +20,14 @@ use crate::model::Encoder;
 use crate::output::Row;
 use crate::windows::WindowJoiner;
 use queue::Queue;
+pub(crate) use worker::pieces;
 use worker::{Results, Shared, Stop, Worker};
 
 /// What of a sequence comes back.
 #[derive(Clone, Copy, Debug)]
 pub struct RunnerOptions {
-    /// How a sequence's rows become one.
-    pub pool: Pool,
+    /// How a sequence's rows become one; None: they all come back.
+    pub pool: Option<Pool>,
     /// After which layer, from 0 (the embeddings) to the model's number of layers.
     pub layer: usize,
     /// Tokens that neighbouring windows of a long record share: residues, or 0 where tokens merge letters, so that no
@@ -39,7 +40,7 @@ pub struct RunnerOptions {
 impl RunnerOptions {
     /// Means of the hidden states after `layer` layers, of records that fit whole.
     pub fn mean(layer: usize) -> Self {
-        RunnerOptions { pool: Pool::Mean, layer, window_overlap: 0, device_timeout: None }
+        RunnerOptions { pool: Some(Pool::Mean), layer, window_overlap: 0, device_timeout: None }
     }
 }
 
@@ -51,6 +52,15 @@ pub enum Finished {
         /// Whose they are.
         rows: Vec<Row>,
         /// The values, row by row.
+        values: Vec<f32>,
+    },
+    /// Records with a row for each residue, or token that stands for several, where they are not pooled.
+    Residues {
+        /// Whose they are.
+        rows: Vec<Row>,
+        /// How many residues each of them has.
+        residues: Vec<usize>,
+        /// The values, `[residues.sum(), hidden]`.
         values: Vec<f32>,
     },
     /// Records that got no tokens.
@@ -147,8 +157,9 @@ impl AsyncInferenceRunner {
         M: Encoder<B> + ?Sized + 'static,
     {
         let model = &devices.first().expect("a runner has a device").1;
-        let joiner =
-            WindowJoiner::new(options.pool, model.hidden_size(), model.span(), options.window_overlap);
+        // Without pooling no windows come.
+        let pool = options.pool.unwrap_or(Pool::Mean);
+        let joiner = WindowJoiner::new(pool, model.hidden_size(), model.span(), options.window_overlap);
         let queue = Queue::new(loader, devices.len());
         let shared = Arc::new(Shared { queue, joiner: Mutex::new(joiner), options });
         let tallies: Arc<[Tally]> = devices.iter().map(|_| Tally::default()).collect();

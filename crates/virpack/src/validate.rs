@@ -177,7 +177,7 @@ fn run<B: Memory + 'static>(
     sample: &Sample,
 ) -> Result<Run, Error> {
     let weights = Weights::at(&options.model)?;
-    let devices = ready::all(vec![backend], &weights, &options.lengths, options.token_budget)?;
+    let devices = ready::all(vec![backend], &weights, &options.lengths, false, options.token_budget)?;
     let embed = |packing: bool| -> Result<Embedded, Error> {
         let base = EmbedOptions::new(Vec::new(), Path::new(""), Path::new(""));
         let options = EmbedOptions { lengths: options.lengths, packing, ..base };

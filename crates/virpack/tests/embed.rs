@@ -94,7 +94,7 @@ proptest! {
             lengths,
             buffer_size: Some(buffer_size),
             packing,
-            pool,
+            pool: Some(pool),
             token_budget: Some(lengths.max_tokens() + room),
             device: on_cpu(2),
             ..EmbedOptions::new(inputs, &model(), &output)
@@ -128,4 +128,61 @@ proptest! {
         prop_assert_eq!((row, skip), (ids.len(), skipped.len()));
         prop_assert_eq!((row as u64, skip as u64), (summary.written.rows, summary.written.skipped));
     }
+}
+
+/// Tensors of a `.safetensors` file in the order of their names, float32.
+fn tensors(path: &Path) -> Vec<Vec<f32>> {
+    let bytes = std::fs::read(path).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut names = tensors.names();
+    names.sort();
+    let floats = |data: &[u8]| data.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
+    names.iter().map(|name| floats(tensors.tensor(name).unwrap().data())).collect()
+}
+
+#[test]
+fn residues_keep_their_rows_in_input_order_and_their_mean_is_the_pooled_row() {
+    let directory = tempfile::tempdir().unwrap();
+    let letters = "MKTAYIAKQRLLVGGTSPEDWHNCFV".repeat(2);
+    let sequences: Vec<&str> = (0..300).map(|i| &letters[i % 5..][..i * 7 % 41]).collect();
+    let text = sequences.iter().fold(String::new(), |text, sequence| text + ">same\n" + sequence + "\n");
+    let input = directory.path().join("input.fa");
+    std::fs::write(&input, text).unwrap();
+    let run = |name: &str, pool: Option<Pool>| {
+        let output = directory.path().join(name);
+        let options = EmbedOptions {
+            pool,
+            lengths: LengthPolicy { max_length: 30, min_length: 2, long_records: LongRecords::Truncate },
+            buffer_size: Some(50),
+            token_budget: Some(100),
+            device: on_cpu(2),
+            ..EmbedOptions::new(vec![input.clone().into()], &model(), &output)
+        };
+        let summary = embed(&options, |_| ()).unwrap();
+        assert_eq!(summary.written.rows + summary.written.skipped, 300);
+        output
+    };
+    let pooled = rows(&run("pooled.npy", Some(Pool::Mean)));
+    let tables = tensors(&run("residues.safetensors", None));
+    let kept: Vec<usize> =
+        sequences.iter().map(|sequence| sequence.len()).filter(|length| *length >= 2).collect();
+    assert_eq!((tables.len(), pooled.len()), (kept.len(), kept.len()));
+    for ((table, mean), length) in tables.iter().zip(&pooled).zip(kept) {
+        assert_eq!(table.len(), length.min(30) * HIDDEN);
+        for (i, mean) in mean.iter().enumerate() {
+            let column = table.iter().skip(i).step_by(HIDDEN);
+            let own = column.map(|v| f64::from(*v)).sum::<f64>() / (table.len() / HIDDEN) as f64;
+            assert!((own - f64::from(*mean)).abs() < 1e-5, "{own} is not {mean}");
+        }
+    }
+}
+
+#[test]
+fn residues_and_windows_do_not_go_together() {
+    let lengths =
+        LengthPolicy { long_records: LongRecords::Window { overlap: 8 }, ..LengthPolicy::default() };
+    let directory = tempfile::tempdir().unwrap();
+    let base = EmbedOptions::new(Vec::new(), &model(), &directory.path().join("emb.h5"));
+    let error = EmbedOptions { pool: None, lengths, ..base }.check().unwrap_err();
+    assert!(matches!(error, virpack::Error::ResidueWindows), "{error}");
 }

@@ -13,6 +13,7 @@ use virpack::device::Pool;
 use virpack::embed::{EmbedOptions, Summary, Told, embed};
 use virpack::model::hub::HubOptions;
 use virpack::model::{mini, resolve};
+use virpack::output::{OutputDtype, OutputFormat};
 use virpack_seq::Input;
 
 /// What `virpack embed` takes.
@@ -24,14 +25,22 @@ pub(crate) struct Arguments {
     #[arg(long, short, value_name = "MODEL")]
     model: Option<String>,
 
-    /// The file of embeddings: .npy or .parquet
+    /// The file of embeddings: .npy, .parquet, .safetensors or .h5
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
+
+    /// The file's format, whatever its name ends in
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Format>,
+
+    /// Precision of the values in the file
+    #[arg(long, value_enum, value_name = "DTYPE", default_value_t = DtypeOut::F32)]
+    dtype_out: DtypeOut,
 
     #[command(flatten)]
     inputs: Inputs,
 
-    /// How a record's residues become one embedding
+    /// How a record's residues become one embedding, if they do
     #[arg(long, value_enum, value_name = "HOW", default_value_t = Pooling::Mean)]
     pool: Pooling,
 
@@ -46,6 +55,10 @@ pub(crate) struct Arguments {
     /// One record a batch
     #[arg(long)]
     no_packing: bool,
+
+    /// What else the file should hold; contacts are refused, with the reason
+    #[arg(long, value_enum, value_name = "WHAT", hide_possible_values = true)]
+    include: Option<Include>,
 
     #[command(flatten)]
     device: DeviceArguments,
@@ -71,19 +84,60 @@ enum Pooling {
     Cls,
     /// The largest value of each dimension over the residues
     Max,
+    /// They do not: every residue keeps its own, [residues, hidden] for each record (of DNABERT-S every token); not for
+    /// .npy
+    None,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Npy,
+    Parquet,
+    Safetensors,
+    H5,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DtypeOut {
+    /// float32
+    F32,
+    /// float16: half the bytes, values up to 65,504
+    F16,
+    /// bfloat16, for .safetensors alone
+    Bf16,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Include {
+    Contacts,
 }
 
 /// Embeds, with a bar, a summary line and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(Include::Contacts) = arguments.include {
+        return Err(Failure::Contacts);
+    }
     let mut options = EmbedOptions {
         inputs: arguments.inputs.inputs(),
         model: mini::location(),
         model_name: mini::NAME.to_owned(),
         output: arguments.output.clone(),
+        format: arguments.format.map(|format| match format {
+            Format::Npy => OutputFormat::Npy,
+            Format::Parquet => OutputFormat::Parquet,
+            Format::Safetensors => OutputFormat::Safetensors,
+            Format::H5 => OutputFormat::H5,
+        }),
+        dtype_out: match arguments.dtype_out {
+            DtypeOut::F32 => OutputDtype::F32,
+            DtypeOut::F16 => OutputDtype::F16,
+            DtypeOut::Bf16 => OutputDtype::Bf16,
+        },
         pool: match arguments.pool {
-            Pooling::Mean => Pool::Mean,
-            Pooling::Cls => Pool::Cls,
-            Pooling::Max => Pool::Max,
+            Pooling::Mean => Some(Pool::Mean),
+            Pooling::Cls => Some(Pool::Cls),
+            Pooling::Max => Some(Pool::Max),
+            Pooling::None => None,
         },
         layer: arguments.layer,
         lengths: arguments.inputs.lengths()?,
@@ -107,7 +161,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let summary = result?;
     warn(&summary);
     if !arguments.quiet {
-        say(line(&summary, &arguments.output));
+        // Of several files the index.
+        say(line(&summary, summary.written.files.first().unwrap_or(&arguments.output)));
     }
     Ok(())
 }

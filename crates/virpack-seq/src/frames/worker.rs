@@ -193,17 +193,17 @@ impl Framing {
             let codons = bases.start + codons.start..bases.start + codons.end;
             frames.push(FramePlace { frame: open.frame, codons, sequences });
         }
-        let whole = self.whole(record, bases.clone(), frames.is_empty());
+        let strands = self.strands(record, bases.clone(), frames.is_empty());
         self.counters.chunks.fetch_add(1, Relaxed);
         self.counters.frames.fetch_add(frames.len() as u64, Relaxed);
-        self.pending.push(Place::Chunk(Chunk { bases, frames, whole, oldest }));
+        self.pending.push(Place::Chunk(Chunk { bases, frames, strands, oldest }));
     }
 
-    /// The number of the chunk's own sequence, where it is `closed` and to be read.
-    fn whole(&mut self, record: &Record, bases: Range<usize>, closed: bool) -> Option<u64> {
+    /// The numbers of both strands of the chunk, where it is `closed` and to be read.
+    fn strands(&mut self, record: &Record, bases: Range<usize>, closed: bool) -> Option<[u64; 2]> {
         let side = self.sides[NUCLEOTIDES].as_mut().filter(|_| self.whole_chunks && closed)?;
-        let letters = self.translator.letters(&record.sequence[bases])?;
-        Some(side.number(record, letters))
+        let strands = self.translator.strands(&record.sequence[bases])?;
+        Some(strands.map(|letters| side.number(record, letters)))
     }
 
     /// Sends on what there is; with `flush` all batches that it makes leave at once.

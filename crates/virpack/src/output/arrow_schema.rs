@@ -18,9 +18,19 @@ pub(super) enum ArrowType {
     Utf8,
     Int64,
     Bool,
-    Float32,
-    /// A list of so many `Float32`, each of them nullable: what `pa.list_(pa.float32(), n)` is.
-    Float32List(i32),
+    Float {
+        half: bool,
+    },
+    /// A list of so many floats, each of them nullable: what `pa.list_(pa.float32(), n)` is.
+    Floats {
+        half: bool,
+        size: i32,
+    },
+    /// A list of any number of such lists.
+    Table {
+        half: bool,
+        size: i32,
+    },
 }
 
 /// The slot of field `number` of a table in the `.fbs` files, from 0.
@@ -67,7 +77,10 @@ fn field<'a>(
 ) -> WIPOffset<TableFinishedWIPOffset> {
     let name = builder.create_string(name);
     let children = match kind {
-        ArrowType::Float32List(_) => vec![field(builder, "element", ArrowType::Float32, true)],
+        ArrowType::Floats { half, .. } => vec![field(builder, "element", ArrowType::Float { half }, true)],
+        ArrowType::Table { half, size } => {
+            vec![field(builder, "element", ArrowType::Floats { half, size }, false)]
+        }
         _ => Vec::new(),
     };
     let children = builder.create_vector(&children);
@@ -106,16 +119,17 @@ fn type_table(
             builder.push_slot_always(slot(1), true); // is_signed
             2
         }
-        ArrowType::Float32 => {
-            builder.push_slot_always(slot(0), 1_i16); // precision: SINGLE
+        ArrowType::Float { half } => {
+            builder.push_slot_always(slot(0), i16::from(!half)); // precision: HALF or SINGLE
             3
         }
         ArrowType::Utf8 => 5,
         ArrowType::Bool => 6,
-        ArrowType::Float32List(size) => {
+        ArrowType::Floats { size, .. } => {
             builder.push_slot_always(slot(0), size); // listSize
             16
         }
+        ArrowType::Table { .. } => 12,
     };
     (number, builder.end_table(table))
 }
@@ -135,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_message_is_the_one_that_pyarrow_was_seen_to_read() {
-        let columns = [("id", ArrowType::Utf8), ("embedding", ArrowType::Float32List(320))];
+        let columns = [("id", ArrowType::Utf8), ("embedding", ArrowType::Floats { half: false, size: 320 })];
         assert_eq!(encode(&columns, &[("a", "b")]), GOLDEN);
     }
 

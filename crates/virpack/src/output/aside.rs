@@ -80,6 +80,11 @@ impl Aside {
         }
     }
 
+    /// Another name in the same directory for the end.
+    pub(super) fn rename(&mut self, target: PathBuf) {
+        self.target = target;
+    }
+
     /// The name the file gets in the end.
     pub(crate) fn target(&self) -> &Path {
         &self.target

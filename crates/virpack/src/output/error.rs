@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::{OutputDtype, OutputFormat};
+
 /// What can go wrong between an embedding and its file, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -19,6 +21,38 @@ pub enum OutputError {
         ending: Option<String>,
         /// The endings that work.
         supported: String,
+    },
+    /// A format that has one shape for all records was to hold a table of rows for each.
+    #[error(
+        ".{} holds one row a record, and --pool none gives each record as many rows as it has residues\n\
+         hint: use .parquet, .safetensors or .h5, or another --pool", format.ending()
+    )]
+    NoResidues {
+        /// The format.
+        format: OutputFormat,
+    },
+    /// A format that has no such type was to hold it.
+    #[error(
+        ".{} has no {dtype}\nhint: use --dtype-out f16 or f32, or .safetensors, which has it", format.ending()
+    )]
+    NoDtype {
+        /// The format.
+        format: OutputFormat,
+        /// What was asked for.
+        dtype: OutputDtype,
+    },
+    /// A value that the type of the file's values cannot hold.
+    #[error(
+        "record {id}: a value of {largest} in its embedding, more than {dtype} holds\n\
+         hint: write float32 (leave --dtype-out out), or bfloat16 to .safetensors"
+    )]
+    Overflow {
+        /// The record's id.
+        id: String,
+        /// The largest absolute value of its embedding.
+        largest: f32,
+        /// The type of the file's values.
+        dtype: OutputDtype,
     },
     /// The asked name is a directory, a pipe, a device or standard output.
     #[error(

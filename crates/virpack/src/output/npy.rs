@@ -1,16 +1,17 @@
-//! `.npy`: float32 `[n, hidden]` in C order, ids in a table beside it.
+//! `.npy`: `[n, hidden]` in C order, ids in a table beside it, facts about the run in `STEM.run.json`: the header has
+//! room for neither.
 //!
-//! Format 1.0 as `numpy.lib.format` describes it; the header keeps room, so that `n` can be filled in when
-//! it is known.
+//! Format 1.0 as `numpy.lib.format` describes it; the header is longer than it need be, so that `n` can be filled in
+//! when it is known.
 
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::aside::Aside;
 use super::publish::Whole;
 use super::text_table::TextTable;
-use super::{OutputError, Row, Table};
+use super::{Layout, OutputDtype, OutputError, Row, Table, about};
 
 /// Bytes of the header: room for two numbers of twenty digits, and data that begins at a multiple of 64.
 const HEADER: usize = 128;
@@ -21,59 +22,56 @@ pub(super) struct Npy {
     aside: Aside,
     out: BufWriter<File>,
     ids: TextTable,
-    several_sources: bool,
-    hidden: usize,
+    about: PathBuf,
+    layout: Layout,
     rows: u64,
     bytes: Vec<u8>,
 }
 
 impl Npy {
-    /// Opens both files; with `several_sources` a second column of the ids names the input.
-    pub(super) fn create(
-        target: &Path,
-        ids: &Path,
-        hidden: usize,
-        several_sources: bool,
-    ) -> Result<Npy, OutputError> {
-        let ids = TextTable::create(ids)?;
+    /// Opens the file and its ids; with several sources a second column of the ids names the input.
+    pub(super) fn create(target: &Path, layout: Layout) -> Result<Npy, OutputError> {
+        let ids = TextTable::create(&target.with_extension("ids.txt"))?;
         let (aside, file) = Aside::create(target)?;
         let mut out = BufWriter::with_capacity(BUFFER, file);
-        out.write_all(&header(0, hidden)).map_err(OutputError::write(target))?;
-        let bytes = vec![0; hidden * size_of::<f32>()];
-        Ok(Npy { aside, out, ids, several_sources, hidden, rows: 0, bytes })
+        out.write_all(&header(0, &layout)).map_err(OutputError::write(target))?;
+        let about = target.with_extension("run.json");
+        Ok(Npy { aside, out, ids, about, layout, rows: 0, bytes: Vec::new() })
     }
 }
 
 impl Table for Npy {
-    fn write(&mut self, row: &Row, source: &str, embedding: &[f32]) -> Result<(), OutputError> {
-        let columns = [&*row.id, source];
-        self.ids.line(if self.several_sources { &columns } else { &columns[..1] })?;
-        for (bytes, value) in self.bytes.chunks_exact_mut(size_of::<f32>()).zip(embedding) {
-            bytes.copy_from_slice(&value.to_le_bytes());
-        }
+    fn write(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError> {
+        self.ids.line(&self.layout.id_columns(row, source))?;
+        self.bytes.clear();
+        self.layout.dtype.encode(row, values, &mut self.bytes)?;
         self.rows += 1;
         self.out.write_all(&self.bytes).map_err(OutputError::write(self.aside.target()))
     }
 
     fn finish(self: Box<Self>) -> Result<Whole, OutputError> {
-        let Npy { aside, mut out, ids, hidden, rows, .. } = *self;
+        let Npy { aside, mut out, ids, about: path, layout, rows, .. } = *self;
         let mut fill_in = || {
             out.seek(SeekFrom::Start(0))?;
-            out.write_all(&header(rows, hidden))?;
+            out.write_all(&header(rows, &layout))?;
             out.flush()?;
             out.get_ref().sync_all()
         };
         fill_in().map_err(OutputError::write(aside.target()))?;
-        Ok(Whole { main: aside, sides: vec![ids.finish()?] })
+        Ok(Whole { main: aside, sides: vec![ids.finish()?, about::write(&path, &layout.about)?] })
     }
 }
 
 /// The header of an array of `rows` times `hidden` floats, `HEADER` bytes.
-fn header(rows: u64, hidden: usize) -> Vec<u8> {
+fn header(rows: u64, layout: &Layout) -> Vec<u8> {
+    // bfloat16, which numpy does not know, is refused before.
+    let kind = if layout.dtype == OutputDtype::F32 { "<f4" } else { "<f2" };
+    let hidden = layout.hidden;
     let mut header = b"\x93NUMPY\x01\x00".to_vec();
     header.extend(((HEADER - 10) as u16).to_le_bytes());
-    header
-        .extend(format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {hidden}), }}").bytes());
+    header.extend(
+        format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({rows}, {hidden}), }}").bytes(),
+    );
     header.resize(HEADER - 1, b' ');
     header.push(b'\n');
     header
@@ -86,7 +84,7 @@ mod tests {
     #[test]
     fn the_header_has_room_for_any_shape() {
         for (rows, hidden) in [(0, 1), (u64::MAX, usize::MAX)] {
-            let header = header(rows, hidden);
+            let header = header(rows, &Layout { hidden, ..Layout::default() });
             assert_eq!(header.len(), HEADER);
             let text = String::from_utf8(header[10..].to_vec()).unwrap();
             assert!(text.trim_end().ends_with(&format!("({rows}, {hidden}), }}")), "{text}");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use virpack_seq::SkippedRecord;
 
-use super::row_store::{RowStore, Slot};
+use super::row_store::{RowStore, Slots};
 use super::{OutputError, Row};
 
 /// Holds what comes early until everything before it has come.
@@ -17,13 +17,13 @@ pub(super) struct Order {
 
 /// What waits for its turn.
 enum Waiting {
-    Row(Row, Slot),
+    Row(Row, Slots),
     Skipped(SkippedRecord),
 }
 
 /// What became of a record: its turn has come.
 pub(super) enum Turn<'a> {
-    /// It has an embedding, `[hidden]`.
+    /// It has an embedding, `[hidden]`, or a row a residue, `[n, hidden]`.
     Row(&'a Row, &'a [f32]),
     /// It has none, and why.
     Skipped(&'a SkippedRecord),
@@ -60,7 +60,7 @@ impl Order {
         self.next += 1;
         while let Some(waiting) = self.waiting.remove(&self.next) {
             match waiting {
-                Waiting::Row(row, slot) => hand_on(Turn::Row(&row, self.store.take(slot)?))?,
+                Waiting::Row(row, slots) => hand_on(Turn::Row(&row, self.store.take(slots)?))?,
                 Waiting::Skipped(skipped) => hand_on(Turn::Skipped(&skipped))?,
             }
             self.next += 1;

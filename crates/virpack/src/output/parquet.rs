@@ -1,15 +1,19 @@
-//! `.parquet`: a row a record, zstd, the embedding as a fixed-size list of float32.
+//! `.parquet`: a row a record, zstd, the embedding as a fixed-size list of floats, or as a list of such lists where
+//! every residue keeps its row.
 //!
 //! Written with the column writers of the `parquet` crate: the Arrow layer above them add three
-//! quarters to the time its dependencies take to build (dev/output.md) and has nothing to do here, where
-//! every list has one length and nothing is null.
+//! quarters to the time its dependencies take to build (dev/output.md) and has little to do here, where
+//! the inner lists have one length and nothing is null.
 
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, FloatType, Int64Type};
+use parquet::data_type::{
+    BoolType, ByteArray, ByteArrayType, DataType, FixedLenByteArrayType, FloatType, Int64Type,
+};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -20,60 +24,54 @@ use parquet::schema::types::ColumnPath;
 use super::arrow_schema::{self, ArrowType};
 use super::aside::Aside;
 use super::publish::Whole;
-use super::{OutputError, Row, Table};
+use super::{Layout, OutputDtype, OutputError, Row, Table};
 
-/// Bytes of embeddings in a row group, uncompressed: what the writer holds in memory.
+/// Bytes of embeddings in a row group as float32, uncompressed: what the writer holds in memory, and one record more.
 const ROW_GROUP: usize = 16 << 20;
-/// Values handed to the encoder at a time; a page closes at the first end of one beyond 1 MiB.
+/// Values handed to the encoder at a time, unless a record has more; a page closes at the first end of one beyond 1 MiB.
 const BATCH: usize = 1 << 15;
-/// Definition level of an element that is there: the list is (1), its element is (2).
-const PRESENT: i16 = 2;
 
-/// A `.parquet` file, being written: `hidden` values a row, row groups of [`ROW_GROUP`] bytes.
+/// A `.parquet` file, being written in row groups of [`ROW_GROUP`] bytes.
 pub(super) struct Parquet {
     aside: Aside,
     out: SerializedFileWriter<File>,
-    several_sources: bool,
-    rows_per_group: usize,
+    layout: Layout,
     group: Group,
-    definition: Vec<i16>,
-    repetition: Vec<i16>,
+    levels: Levels,
 }
 
 /// The columns of the row group that is being filled.
 #[derive(Default)]
 struct Group {
-    id: Vec<ByteArray>,
-    length: Vec<i64>,
-    truncated: Vec<bool>,
+    rows: Vec<Row>,
     source: Vec<ByteArray>,
-    /// `[rows, hidden]`.
-    embedding: Vec<f32>,
+    /// How many values each row has.
+    counts: Vec<usize>,
+    /// Their values where the file's type is float32.
+    single: Vec<f32>,
+    /// Their values where it is float16.
+    half: Vec<u8>,
+}
+
+/// For each value of a batch: which lists it begins, and how many of the lists around it are there.
+#[derive(Default)]
+struct Levels {
+    repetition: Vec<i16>,
+    definition: Vec<i16>,
 }
 
 impl Parquet {
-    /// Opens the file; with `several_sources` a column `source` names the input.
-    pub(super) fn create(
-        target: &Path,
-        hidden: usize,
-        several_sources: bool,
-        metadata: &[(String, String)],
-    ) -> Result<Parquet, OutputError> {
+    /// Opens the file; with several sources a column `source` names the input.
+    pub(super) fn create(target: &Path, layout: Layout) -> Result<Parquet, OutputError> {
         let (aside, file) = Aside::create(target)?;
-        let schema = parse_message_type(&message_type(several_sources)).map_err(failed(target))?;
-        let properties = Arc::new(properties(hidden, several_sources, metadata));
+        let schema = parse_message_type(&message_type(&layout)).map_err(failed(target))?;
+        let properties = Arc::new(properties(&layout));
         let out = SerializedFileWriter::new(file, Arc::new(schema), properties).map_err(failed(target))?;
-        let rows_per_group = (ROW_GROUP / (hidden * size_of::<f32>())).max(1);
-        let rows_per_batch = (BATCH / hidden).max(1);
-        // Every list is full, so the levels of every batch are the same: level 0 begins a row.
-        let repetition = (0..rows_per_batch * hidden).map(|i| i16::from(i % hidden != 0)).collect();
-        let definition = vec![PRESENT; rows_per_batch * hidden];
-        let group = Group::default();
-        Ok(Parquet { aside, out, several_sources, rows_per_group, group, definition, repetition })
+        Ok(Parquet { aside, out, layout, group: Group::default(), levels: Levels::default() })
     }
 
     fn close_group(&mut self) -> Result<(), OutputError> {
-        if self.group.id.is_empty() {
+        if self.group.rows.is_empty() {
             return Ok(());
         }
         self.encode_group().map_err(failed(self.aside.target()))?;
@@ -82,17 +80,32 @@ impl Parquet {
     }
 
     fn encode_group(&mut self) -> Result<(), ParquetError> {
+        let Group { rows, source, counts, single, half } = &mut self.group;
         let mut out = self.out.next_row_group()?;
-        column::<ByteArrayType>(&mut out, &self.group.id)?;
-        if self.several_sources {
-            column::<ByteArrayType>(&mut out, &self.group.source)?;
+        let ids: Vec<_> = rows.iter().map(|row| ByteArray::from(&*row.id)).collect();
+        column::<ByteArrayType>(&mut out, &ids)?;
+        if !self.layout.sources.is_empty() {
+            column::<ByteArrayType>(&mut out, source)?;
         }
-        column::<Int64Type>(&mut out, &self.group.length)?;
-        column::<BoolType>(&mut out, &self.group.truncated)?;
+        let lengths: Vec<_> = rows.iter().map(|row| row.length.cast_signed()).collect();
+        column::<Int64Type>(&mut out, &lengths)?;
+        let truncated: Vec<_> = rows.iter().map(|row| row.truncated).collect();
+        column::<BoolType>(&mut out, &truncated)?;
         let mut lists = out.next_column()?.ok_or_else(too_few_columns)?;
-        for values in self.group.embedding.chunks(self.definition.len()) {
-            let levels = (&self.definition[..values.len()], &self.repetition[..values.len()]);
-            lists.typed::<FloatType>().write_batch(values, Some(levels.0), Some(levels.1))?;
+        let half = Bytes::from(std::mem::take(half));
+        let (mut rows, mut values) = (0, 0);
+        while rows < counts.len() {
+            rows += self.levels.of_batch(&self.layout, &counts[rows..]);
+            let batch = values..values + self.levels.repetition.len();
+            values = batch.end;
+            let (definition, repetition) = (Some(&*self.levels.definition), Some(&*self.levels.repetition));
+            if self.layout.dtype == OutputDtype::F32 {
+                lists.typed::<FloatType>().write_batch(&single[batch], definition, repetition)?;
+            } else {
+                let batch: Vec<_> =
+                    batch.map(|i| ByteArray::from(half.slice(2 * i..2 * i + 2)).into()).collect();
+                lists.typed::<FixedLenByteArrayType>().write_batch(&batch, definition, repetition)?;
+            }
         }
         lists.close()?;
         out.close().map(|_| ())
@@ -100,16 +113,18 @@ impl Parquet {
 }
 
 impl Table for Parquet {
-    fn write(&mut self, row: &Row, source: &str, embedding: &[f32]) -> Result<(), OutputError> {
+    fn write(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError> {
         let group = &mut self.group;
-        group.id.push(ByteArray::from(&*row.id));
-        group.length.push(i64::try_from(row.length).expect("no record has 2^63 residues"));
-        group.truncated.push(row.truncated);
-        if self.several_sources {
+        group.rows.push(row.clone());
+        group.counts.push(values.len());
+        if !self.layout.sources.is_empty() {
             group.source.push(ByteArray::from(source));
         }
-        group.embedding.extend_from_slice(embedding);
-        if group.id.len() == self.rows_per_group {
+        match self.layout.dtype {
+            OutputDtype::F32 => group.single.extend_from_slice(values),
+            dtype => dtype.encode(row, values, &mut group.half)?,
+        }
+        if group.single.len() * size_of::<f32>() + group.half.len() >= ROW_GROUP {
             self.close_group()?;
         }
         Ok(())
@@ -127,11 +142,32 @@ impl Table for Parquet {
 impl Group {
     /// Empties the columns and keeps their room.
     fn clear(&mut self) {
-        self.id.clear();
-        self.length.clear();
-        self.truncated.clear();
+        self.rows.clear();
         self.source.clear();
-        self.embedding.clear();
+        self.counts.clear();
+        self.single.clear();
+        self.half.clear();
+    }
+}
+
+impl Levels {
+    /// Those of as many whole records as make [`BATCH`] values, and of one at least; gives how many records.
+    fn of_batch(&mut self, layout: &Layout, counts: &[usize]) -> usize {
+        self.repetition.clear();
+        // No list is empty and nothing is null: all levels of lists are there, and the value.
+        let depth = if layout.residues { 2 } else { 1 };
+        let mut records = 0;
+        for &count in counts {
+            if records > 0 && self.repetition.len() + count > BATCH {
+                break;
+            }
+            let begins = self.repetition.len();
+            self.repetition.extend((0..count).map(|i| if i % layout.hidden == 0 { 1 } else { depth }));
+            self.repetition[begins] = 0;
+            records += 1;
+        }
+        self.definition.resize(self.repetition.len(), depth + 1);
+        records
     }
 }
 
@@ -150,37 +186,56 @@ fn too_few_columns() -> ParquetError {
 }
 
 /// The schema as Parquet knows it. `length` is a signed number because many readers know no other.
-fn message_type(several_sources: bool) -> String {
-    let source = if several_sources { "REQUIRED BYTE_ARRAY source (UTF8);" } else { "" };
+fn message_type(layout: &Layout) -> String {
+    let source = if !layout.sources.is_empty() { "REQUIRED BYTE_ARRAY source (UTF8);" } else { "" };
+    let value = match layout.dtype {
+        OutputDtype::F32 => "OPTIONAL FLOAT element;",
+        _ => "OPTIONAL FIXED_LEN_BYTE_ARRAY (2) element (FLOAT16);",
+    };
+    let row = format!("{{ REPEATED group list {{ {value} }} }}");
+    let embedding = match layout.residues {
+        true => format!("{{ REPEATED group list {{ REQUIRED group element (LIST) {row} }} }}"),
+        false => row,
+    };
     format!(
         "message schema {{
             REQUIRED BYTE_ARRAY id (UTF8);
             {source}
             REQUIRED INT64 length;
             REQUIRED BOOLEAN truncated;
-            REQUIRED group embedding (LIST) {{ REPEATED group list {{ OPTIONAL FLOAT element; }} }}
+            REQUIRED group embedding (LIST) {embedding}
         }}"
     )
 }
 
-fn properties(hidden: usize, several_sources: bool, metadata: &[(String, String)]) -> WriterProperties {
-    let hidden = i32::try_from(hidden).expect("a model is narrower than 2^31");
+/// The schema as Arrow knows it, with the facts about the run.
+fn arrow_schema(layout: &Layout) -> String {
+    let size = i32::try_from(layout.hidden).expect("a model is narrower than 2^31");
+    let half = layout.dtype == OutputDtype::F16;
+    let embedding = match layout.residues {
+        true => ArrowType::Table { half, size },
+        false => ArrowType::Floats { half, size },
+    };
     let mut columns = vec![
         ("id", ArrowType::Utf8),
         ("source", ArrowType::Utf8),
         ("length", ArrowType::Int64),
         ("truncated", ArrowType::Bool),
-        ("embedding", ArrowType::Float32List(hidden)),
+        ("embedding", embedding),
     ];
-    columns.retain(|(name, _)| several_sources || *name != "source");
-    let version = ("virpack.version", env!("CARGO_PKG_VERSION"));
-    let given = metadata.iter().map(|(key, value)| (&**key, &**value));
-    let about: Vec<(&str, &str)> = [version].into_iter().chain(given).collect();
-    let schema = arrow_schema::encode(&columns, &about);
-    let pairs = [(arrow_schema::KEY, &*schema)].into_iter().chain(about);
-    let pairs = pairs.map(|(key, value)| KeyValue::new(key.to_owned(), value.to_owned()));
+    columns.retain(|(name, _)| !layout.sources.is_empty() || *name != "source");
+    let about: Vec<_> = layout.about.iter().map(|(key, value)| (&**key, &**value)).collect();
+    arrow_schema::encode(&columns, &about)
+}
 
-    let embedding = ColumnPath::from(["embedding", "list", "element"].map(String::from).to_vec());
+fn properties(layout: &Layout) -> WriterProperties {
+    let depth = if layout.residues { 2 } else { 1 };
+    let lists = (0..depth).flat_map(|_| ["list", "element"]);
+    let path: Vec<_> = ["embedding"].into_iter().chain(lists).map(String::from).collect();
+    let embedding = ColumnPath::from(path);
+    let schema = (arrow_schema::KEY.to_owned(), arrow_schema(layout));
+    let pairs = [&schema].into_iter().chain(&layout.about);
+    let pairs = pairs.map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
     WriterProperties::builder()
         .set_key_value_metadata(Some(pairs.collect()))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))

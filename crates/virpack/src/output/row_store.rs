@@ -1,4 +1,6 @@
 //! Embeddings that wait for their turn: in memory first, beyond a bound on disk.
+//!
+//! A record's rows, one or many, are kept row by row: slots of one size leave no gaps when they are used again.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -7,14 +9,18 @@ use std::path::{Path, PathBuf};
 use super::OutputError;
 use super::aside::Aside;
 
-/// Where a waiting embedding lies; spent when it is taken.
+/// Where a waiting record's rows lie; spent when they are taken.
 #[derive(Debug)]
-pub(super) enum Slot {
+pub(super) struct Slots(Vec<Slot>);
+
+/// Where a row lies.
+#[derive(Clone, Copy, Debug)]
+enum Slot {
     Memory(usize),
     Disk(u64),
 }
 
-/// Slots for embeddings of `hidden` floats, used again and again: at most `in_memory` of them in memory,
+/// Slots for rows of `hidden` floats, used again and again: at most `in_memory` of them in memory,
 /// the others in a temporary file beside the output.
 ///
 /// How many rows wait depends on how far the packer looks ahead, which the user may set: with the disk
@@ -28,6 +34,8 @@ pub(super) struct RowStore {
     free_disk: Vec<u64>,
     spill_path: PathBuf,
     spill: Option<Spill>,
+    /// The rows that were taken last.
+    taken: Vec<f32>,
 }
 
 /// The temporary file: made with the first row it must hold, removed when dropped.
@@ -35,11 +43,10 @@ struct Spill {
     _aside: Aside,
     file: File,
     bytes: Vec<u8>,
-    embedding: Vec<f32>,
 }
 
 impl RowStore {
-    /// A store of embeddings of `hidden` floats that holds at most `bytes` bytes of them in memory, the
+    /// A store of rows of `hidden` floats that holds at most `bytes` bytes of them in memory, the
     /// others in a temporary file beside `output`.
     pub(super) fn new(hidden: usize, bytes: usize, output: &Path) -> RowStore {
         let mut name = output.file_name().unwrap_or_default().to_os_string();
@@ -53,11 +60,16 @@ impl RowStore {
             free_disk: Vec::new(),
             spill_path: output.with_file_name(name),
             spill: None,
+            taken: Vec::new(),
         }
     }
 
-    /// Puts an embedding, `[hidden]`, away.
-    pub(super) fn put(&mut self, embedding: &[f32]) -> Result<Slot, OutputError> {
+    /// Puts a record's rows, `[n, hidden]`, away.
+    pub(super) fn put(&mut self, rows: &[f32]) -> Result<Slots, OutputError> {
+        rows.chunks(self.hidden).map(|row| self.put_row(row)).collect::<Result<_, _>>().map(Slots)
+    }
+
+    fn put_row(&mut self, embedding: &[f32]) -> Result<Slot, OutputError> {
         assert_eq!(embedding.len(), self.hidden, "the writer checks the width of every embedding");
         if let Some(slot) = self.free_memory.pop() {
             self.memory[slot].copy_from_slice(embedding);
@@ -77,19 +89,23 @@ impl RowStore {
         Ok(Slot::Disk(slot))
     }
 
-    /// The embedding, `[hidden]`, that was put into `slot`, which becomes free.
-    pub(super) fn take(&mut self, slot: Slot) -> Result<&[f32], OutputError> {
-        match slot {
-            Slot::Memory(slot) => {
-                self.free_memory.push(slot);
-                Ok(&self.memory[slot])
-            }
-            Slot::Disk(slot) => {
-                self.free_disk.push(slot);
-                let spill = self.spill.as_mut().expect("a slot on disk was written to the file");
-                spill.read(slot).map_err(OutputError::write(&self.spill_path))
+    /// The rows, `[n, hidden]`, that were put into `slots`, which become free.
+    pub(super) fn take(&mut self, slots: Slots) -> Result<&[f32], OutputError> {
+        self.taken.clear();
+        for slot in slots.0 {
+            match slot {
+                Slot::Memory(slot) => {
+                    self.free_memory.push(slot);
+                    self.taken.extend_from_slice(&self.memory[slot]);
+                }
+                Slot::Disk(slot) => {
+                    self.free_disk.push(slot);
+                    let spill = self.spill.as_mut().expect("a slot on disk was written to the file");
+                    spill.read(slot, &mut self.taken).map_err(OutputError::write(&self.spill_path))?;
+                }
             }
         }
+        Ok(&self.taken)
     }
 
     /// Bytes of the most embeddings that ever waited at once, in memory and on disk.
@@ -103,7 +119,7 @@ impl Spill {
     fn create(path: &Path, hidden: usize) -> Result<Spill, OutputError> {
         let (aside, file) = Aside::create(path)?;
         let bytes = vec![0; row_bytes(hidden)];
-        Ok(Spill { _aside: aside, file, bytes, embedding: vec![0.0; hidden] })
+        Ok(Spill { _aside: aside, file, bytes })
     }
 
     fn write(&mut self, slot: u64, embedding: &[f32]) -> io::Result<()> {
@@ -114,13 +130,12 @@ impl Spill {
         self.file.write_all(&self.bytes)
     }
 
-    fn read(&mut self, slot: u64) -> io::Result<&[f32]> {
+    /// Puts the row behind `rows`.
+    fn read(&mut self, slot: u64, rows: &mut Vec<f32>) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(slot * self.bytes.len() as u64))?;
         self.file.read_exact(&mut self.bytes)?;
-        for (bytes, value) in self.bytes.as_chunks().0.iter().zip(&mut self.embedding) {
-            *value = f32::from_ne_bytes(*bytes);
-        }
-        Ok(&self.embedding)
+        rows.extend(self.bytes.as_chunks().0.iter().map(|bytes| f32::from_ne_bytes(*bytes)));
+        Ok(())
     }
 }
 
@@ -138,12 +153,15 @@ mod tests {
         let mut store = RowStore::new(2, 3 * 8, &directory.path().join("emb.npy"));
         for round in 0..3 {
             let rows: Vec<[f32; 2]> = (0..8).map(|i| [i as f32, round as f32]).collect();
-            let slots: Vec<Slot> = rows.iter().map(|row| store.put(row).unwrap()).collect();
-            assert_eq!(slots.iter().filter(|slot| matches!(slot, Slot::Disk(_))).count(), 5);
+            let slots: Vec<Slots> = rows.iter().map(|row| store.put(row).unwrap()).collect();
+            assert_eq!(slots.iter().filter(|slots| matches!(slots.0[..], [Slot::Disk(_)])).count(), 5);
             for (slot, row) in slots.into_iter().zip(&rows).rev() {
                 assert_eq!(store.take(slot).unwrap(), row);
             }
         }
+        let long: Vec<f32> = (0..16).map(|i| i as f32).collect();
+        let slots = store.put(&long).unwrap();
+        assert_eq!(store.take(slots).unwrap(), long, "half of it in memory");
         assert_eq!(store.peak_bytes(), (3 * 8, 5 * 8));
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
         drop(store);

@@ -11,6 +11,8 @@ use virpack_seq::{SkipReason, Window};
 
 use super::*;
 
+mod formats;
+
 fn row(record: u64, id: &str) -> Row {
     Row { record, source: 0, id: id.into(), length: 7 + record, truncated: record % 2 == 1 }
 }
@@ -78,7 +80,7 @@ fn npy_holds_rows_in_input_order_with_ids_and_skipped_records_beside_it() {
     assert_eq!(written.files[0], path);
 
     let files = files(&directory);
-    assert_eq!(names(&directory), ["emb.v1.ids.txt", "emb.v1.npy", "emb.v1.skipped.tsv"]);
+    assert_eq!(names(&directory), ["emb.v1.ids.txt", "emb.v1.npy", "emb.v1.run.json", "emb.v1.skipped.tsv"]);
     let (shape, values) = read_npy(&files["emb.v1.npy"]);
     assert_eq!((&*shape, values), ("(3, 2)", vec![1.0, -2.0, 3.0, 4.0, 5.0, f32::MIN_POSITIVE]));
     assert_eq!(files["emb.v1.ids.txt"], "same\nsame\ntr|Ω,\"x\"|é\n".as_bytes());
@@ -136,7 +138,7 @@ fn no_records_make_files_without_rows() {
         assert_eq!(out.finish(0).unwrap().rows, 0);
     }
     let files = files(&directory);
-    assert_eq!(names(&directory), ["emb.ids.txt", "emb.npy", "emb.parquet"]);
+    assert_eq!(names(&directory), ["emb.ids.txt", "emb.npy", "emb.parquet", "emb.run.json"]);
     assert_eq!(read_npy(&files["emb.npy"]), ("(0, 320)".into(), vec![]));
     assert_eq!(files["emb.ids.txt"], b"");
     assert!(read_parquet(&directory.path().join("emb.parquet"), false).is_empty());
@@ -145,7 +147,7 @@ fn no_records_make_files_without_rows() {
 #[test]
 fn an_unfinished_run_leaves_nothing_and_the_old_result_stays() {
     let directory = tempfile::tempdir().unwrap();
-    for name in ["emb.npy", "emb.parquet"] {
+    for name in ["emb.h5", "emb.npy", "emb.parquet", "emb.safetensors"] {
         fs::write(directory.path().join(name), "old").unwrap();
         let path = directory.path().join(name);
         let options = OutputOptions { force: true, reorder_bytes: 0, ..Default::default() };
@@ -162,14 +164,18 @@ fn an_unfinished_run_leaves_nothing_and_the_old_result_stays() {
         assert!(matches!(error, OutputError::Missing { record: 0, delivered: 1, expected: 2 }), "{error}");
         assert_eq!(fs::read(&path).unwrap(), b"old");
     }
-    assert_eq!(names(&directory), ["emb.npy", "emb.parquet"]);
+    assert_eq!(names(&directory), ["emb.h5", "emb.npy", "emb.parquet", "emb.safetensors"]);
 }
 
 #[test]
 fn an_existing_output_or_side_file_is_refused_and_force_leaves_none_of_the_old() {
-    for (main, sides) in
-        [("emb.npy", ["emb.ids.txt", "emb.skipped.tsv"]), ("emb.parquet", ["emb.skipped.tsv"; 2])]
-    {
+    let st = "emb-00002-of-00002.safetensors";
+    for (main, sides) in [
+        ("emb.npy", ["emb.ids.txt", "emb.run.json"]),
+        ("emb.parquet", ["emb.skipped.tsv"; 2]),
+        ("emb.safetensors", ["emb.safetensors.index.json", st]),
+        ("emb.h5", ["emb.skipped.tsv"; 2]),
+    ] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(main);
         for name in [main, sides[0], sides[1]] {
@@ -189,6 +195,7 @@ fn an_existing_output_or_side_file_is_refused_and_force_leaves_none_of_the_old()
         out.finish(1).unwrap();
         let files = files(&directory);
         assert!(!files.contains_key("emb.skipped.tsv"), "a table of another run stayed");
+        assert!(!files.contains_key(st), "a shard of another run stayed");
         assert!(files.values().all(|bytes| bytes != b"old"));
     }
 }
@@ -213,8 +220,8 @@ fn a_name_taken_during_the_run_is_left_alone_and_the_result_kept() {
     fs::write(&path, "theirs").unwrap();
     let error = out.finish(1).unwrap_err();
     let OutputError::Publish { path: named, kept, .. } = &error else { panic!("{error}") };
-    assert_eq!((named, kept.len()), (&path, 2));
-    assert_eq!(read_npy(&fs::read(&kept[1]).unwrap()).1, [1.0]);
+    assert_eq!((named, kept.len()), (&path, 3));
+    assert_eq!(read_npy(&fs::read(&kept[2]).unwrap()).1, [1.0]);
     assert_eq!(fs::read(&path).unwrap(), b"theirs");
     assert!(error.to_string().contains("hint: nothing is lost"), "{error}");
 }
@@ -245,7 +252,7 @@ fn destinations_that_cannot_work_are_refused_at_once() {
     };
     assert_eq!(
         refused("emb.csv"),
-        "DIR/emb.csv: .csv is no known output format\nhint: use one of .npy, .parquet"
+        "DIR/emb.csv: .csv is no known output format\nhint: use one of .npy, .parquet, .safetensors, .h5"
     );
     assert!(refused("emb").starts_with("DIR/emb: a name without an ending is no known output format\n"));
     assert!(refused("none/emb.npy").starts_with("cannot write into DIR/none: "));

@@ -56,7 +56,7 @@ impl Classifiers {
         [self.takes[0] || self.nucleotides.is_some(), self.takes[1]]
     }
 
-    /// The scores `[others, virus]` of frames and of whole chunks.
+    /// The scores `[others, virus]` of frames and of strands.
     pub(super) fn scores(&self, frames: &[f32], chunks: &[f32]) -> Result<[Vec<[f32; 2]>; 2], Error> {
         let of_chunks = self.nucleotides.as_ref().map(|classifier| classifier.scores(chunks)).transpose()?;
         Ok([self.frames.scores(frames)?, of_chunks.unwrap_or_default()])

@@ -12,7 +12,7 @@ use virpack_seq::frames::{Chunk, FrameLoader, FramePlace, NUCLEOTIDES, PEPTIDES,
 use super::Told;
 use super::classifiers::Classifiers;
 use super::vectors::Vectors;
-use super::verdict::{ScoredChunk, ScoredFrame};
+use super::verdict::{ScoredChunk, ScoredFrame, higher};
 use crate::Error;
 use crate::embed::Progress;
 use crate::runner::{AsyncInferenceRunner, Finished, LOOK_EVERY};
@@ -121,7 +121,7 @@ impl<'a> Join<'a> {
         let mut frames = 0;
         let ready = self.waiting.iter().take_while(|place| {
             let Place::Chunk(chunk) = place else { return frames < AT_ONCE };
-            frames += chunk.frames.len() + usize::from(chunk.whole.is_some());
+            frames += chunk.frames.len() + 2 * usize::from(chunk.strands.is_some());
             frames <= AT_ONCE && self.is_ready(chunk)
         });
         ready.count()
@@ -134,7 +134,8 @@ impl<'a> Join<'a> {
                 .into_iter()
                 .all(|i| !self.classifiers.takes()[i] || there(i, frame.sequences[i]))
         };
-        chunk.frames.iter().all(frame_is) && chunk.whole.is_none_or(|number| there(NUCLEOTIDES, number))
+        let of_strands = chunk.strands.iter().flatten();
+        chunk.frames.iter().all(frame_is) && of_strands.into_iter().all(|&number| there(NUCLEOTIDES, number))
     }
 
     /// Takes whatever comes first, from the reading side or from a model.
@@ -171,8 +172,8 @@ impl<'a> Join<'a> {
                     vectors.put(row.record, embedding);
                 }
             }
-            // A frame is never too short or too long for its model.
-            Finished::Skipped(_) => {}
+            // A frame is never too short or too long for its model, and frames are pooled.
+            Finished::Skipped(_) | Finished::Residues { .. } => {}
             Finished::Halved { token_budget, reason } => {
                 self.told.push(Told::Halved { token_budget, reason });
             }
@@ -183,7 +184,7 @@ impl<'a> Join<'a> {
     /// Scores the frames and chunks of the first places, which are ready.
     fn score(&mut self, places: usize) -> Result<Vec<Done>, Error> {
         let start = Instant::now();
-        let (mut frames, mut wholes) = (Vec::new(), Vec::new());
+        let (mut frames, mut strands) = (Vec::new(), Vec::new());
         for place in self.waiting.iter().take(places) {
             let Place::Chunk(chunk) = place else { continue };
             for frame in &chunk.frames {
@@ -193,19 +194,20 @@ impl<'a> Join<'a> {
                     frames.extend_from_slice(vectors.get(frame.sequences[i]).unwrap_or_default());
                 }
             }
-            let whole = chunk.whole.and_then(|number| self.vectors[NUCLEOTIDES].get(number));
-            wholes.extend_from_slice(whole.unwrap_or_default());
+            for &number in chunk.strands.iter().flatten() {
+                strands.extend_from_slice(self.vectors[NUCLEOTIDES].get(number).unwrap_or_default());
+            }
         }
-        let mut scores = self.classifiers.scores(&frames, &wholes)?.map(Vec::into_iter);
+        let mut scores = self.classifiers.scores(&frames, &strands)?.map(Vec::into_iter);
         let waiting: Vec<Place> = self.waiting.drain(..places).collect();
         let done = waiting.into_iter().map(|place| self.done(place, &mut scores)).collect();
         self.scoring += start.elapsed();
         Ok(done)
     }
 
-    /// What is done at a place, with the next of the scores of frames and of whole chunks.
+    /// What is done at a place, with the next of the scores of frames and of strands.
     fn done(&mut self, place: Place, scores: &mut [impl Iterator<Item = [f32; 2]>; 2]) -> Done {
-        let [of_frames, of_wholes] = scores;
+        let [of_frames, of_strands] = scores;
         match place {
             Place::Record(record) => {
                 self.weight = weight(&record);
@@ -215,7 +217,7 @@ impl<'a> Join<'a> {
                 self.frames.done(self.weight);
                 Done::End
             }
-            Place::Chunk(Chunk { bases, frames, whole, oldest }) => {
+            Place::Chunk(Chunk { bases, frames, strands, oldest }) => {
                 for (vectors, oldest) in self.vectors.iter_mut().zip(oldest) {
                     vectors.forget(oldest);
                 }
@@ -225,8 +227,9 @@ impl<'a> Join<'a> {
                     codons: place.codons,
                     scores,
                 });
-                let whole = whole.and_then(|_| of_wholes.next());
-                Done::Chunk(ScoredChunk { bases, frames: frames.collect(), whole })
+                let strands = strands.into_iter().flatten().zip(of_strands).map(|(_, scores)| scores);
+                let strands = strands.reduce(higher);
+                Done::Chunk(ScoredChunk { bases, frames: frames.collect(), strands })
             }
         }
     }

@@ -4,9 +4,9 @@ use serde_json::{Map, Value, json};
 use virpack_seq::PackStats;
 use virpack_seq::frames::FrameOptions;
 
-use super::checksums::FileChecksum;
 use super::summary::Predicted;
 use super::{Compat, PredictOptions};
+use crate::model::checksum::FileChecksum;
 
 /// The report of a run.
 pub(super) fn text(

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use virpack_device::Pool;
 use virpack_seq::frames::{FrameLoader, FrameOptions, Tower};
 use virpack_seq::{CollatorOptions, GreedyPacker, LengthPolicy, LongRecords, PackerOptions, VarlenCollator};
 
@@ -79,7 +78,8 @@ impl<B: Memory + 'static> Loaded<B> {
         for (tower, backends) in devices.into_iter().enumerate().filter(|(tower, _)| opened.needed[*tower]) {
             let (max_length, long_records) = (frames.longest()[tower], LongRecords::Error);
             let lengths = LengthPolicy { max_length, min_length: 1, long_records };
-            let devices = ready::all(backends, &opened.weights[tower], &lengths, options.token_budget)?;
+            let devices =
+                ready::all(backends, &opened.weights[tower], &lengths, false, options.token_budget)?;
             towers[tower] = Some(LoadedTower { devices, lengths });
         }
         Ok(Loaded(towers))
@@ -147,7 +147,7 @@ impl<B: Memory + 'static> LoadedTower<B> {
         let loader = frames.tower(tower).expect("a model that takes part has its batches").clone();
         let config = &self.devices[0].model.config;
         let (layer, width) = (config.layers(), config.hidden());
-        let options = RunnerOptions { pool: Pool::Mean, layer, window_overlap: 0, device_timeout };
+        let options = RunnerOptions { device_timeout, ..RunnerOptions::mean(layer) };
         let devices = self.devices.into_iter().map(|device| (device.backend, device.model.encoder));
         let runner = AsyncInferenceRunner::new(devices.collect(), loader, options)?;
         Ok(RunningTower { runner, width })

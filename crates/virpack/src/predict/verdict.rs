@@ -84,8 +84,8 @@ pub(super) struct ScoredChunk {
     /// Its bases in the record, from 0.
     pub(super) bases: Range<usize>,
     pub(super) frames: Vec<ScoredFrame>,
-    /// `[others, virus]` by its nucleotides alone, where it has no open frame.
-    pub(super) whole: Option<[f32; 2]>,
+    /// The highest scores of its two strands, `[others, virus]`, by their nucleotides alone, where it has no open frame.
+    pub(super) strands: Option<[f32; 2]>,
 }
 
 impl ScoredChunk {
@@ -96,11 +96,11 @@ impl ScoredChunk {
 
     /// The scores that its verdict rests on: the highest of its frames, else those of its nucleotides alone.
     pub(super) fn highest(&self) -> Option<[f32; 2]> {
-        self.highest_of_frames().or(self.whole)
+        self.highest_of_frames().or(self.strands)
     }
 
     pub(super) fn status(&self) -> Status {
-        Status::of(self.bases.len(), !self.frames.is_empty(), self.whole.is_some())
+        Status::of(self.bases.len(), !self.frames.is_empty(), self.strands.is_some())
     }
 }
 
@@ -138,7 +138,7 @@ impl Tally {
         let highest = chunk.highest()?;
         let viral = rule.is_viral(highest);
         self.classified += 1;
-        self.by_nucleotides += u64::from(chunk.whole.is_some());
+        self.by_nucleotides += u64::from(chunk.strands.is_some());
         self.viral += u64::from(viral);
         self.highest = Some(self.highest.map_or(highest, |before| higher(before, highest)));
         Some(viral)
@@ -178,9 +178,9 @@ mod tests {
         assert_eq!(even.label(), "others");
     }
 
-    fn chunk(frames: &[[f32; 2]], whole: Option<[f32; 2]>) -> ScoredChunk {
+    fn chunk(frames: &[[f32; 2]], strands: Option<[f32; 2]>) -> ScoredChunk {
         let frame = |&scores| ScoredFrame { frame: Frame::F1, codons: 0..300, scores };
-        ScoredChunk { bases: 0..300, frames: frames.iter().map(frame).collect(), whole }
+        ScoredChunk { bases: 0..300, frames: frames.iter().map(frame).collect(), strands }
     }
 
     #[test]

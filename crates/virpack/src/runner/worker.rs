@@ -64,9 +64,17 @@ pub(super) struct Worker<'a, B: Backend, M: ?Sized> {
 /// A batch on the device.
 pub(super) struct Submitted<B: Backend> {
     held: Held,
-    pooled: B::Pending,
-    /// All hidden states, where the batch holds windows of long records.
-    rows: Option<B::Pending>,
+    rows: Rows<B::Pending>,
+}
+
+/// What a batch gives back: on its way, and here.
+enum Rows<T> {
+    /// One a sequence.
+    Pooled(T),
+    /// That, and all hidden states, to join the windows of long records.
+    Windows(T, T),
+    /// All hidden states.
+    Residues(T),
 }
 
 impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
@@ -93,7 +101,7 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
                 continue;
             }
             match self.timed(|worker| worker.submit(&part.1)) {
-                Ok((pooled, rows)) => self.in_flight.push_back(Submitted { held: part, pooled, rows }),
+                Ok(rows) => self.in_flight.push_back(Submitted { held: part, rows }),
                 Err(error @ DeviceError::OutOfMemory { .. }) if part.1.len() > 1 => {
                     self.halve(&part.1, &error)?;
                     parts.push_front(part);
@@ -148,49 +156,95 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
         result
     }
 
-    /// The pooled rows on their way, and all rows where the batch holds windows of long records.
-    fn submit(&mut self, batch: &PackedBatch) -> Result<(B::Pending, Option<B::Pending>), DeviceError> {
+    /// What comes back of a batch, on its way.
+    fn submit(&mut self, batch: &PackedBatch) -> Result<Rows<B::Pending>, DeviceError> {
         let packed = self.backend.packed(&batch.input_ids, &batch.cu_seqlens, batch.max_seqlen)?;
         let hidden = self.model.forward(self.backend, &packed, self.shared.options.layer)?;
+        let Some(pool) = self.shared.options.pool else {
+            return Ok(Rows::Residues(self.backend.read(&hidden)?));
+        };
         let windows = batch.index.iter().any(is_window);
         let rows = windows.then(|| self.backend.read(&hidden)).transpose()?;
-        let pooled = self.backend.pool(&hidden, &packed, self.shared.options.pool, self.model.span())?;
-        Ok((pooled, rows))
+        let pooled = self.backend.pool(&hidden, &packed, pool, self.model.span())?;
+        Ok(match rows {
+            Some(rows) => Rows::Windows(pooled, rows),
+            None => Rows::Pooled(pooled),
+        })
     }
 
     /// Waits for a batch's results; None where the device was given up meanwhile and the batch is another's.
     fn finish(&mut self, submitted: Submitted<B>) -> Result<Option<Finished>, Stop> {
-        let Submitted { held: (ticket, batch), pooled, rows } = submitted;
-        let hidden = self.model.hidden_size();
-        let mut values = self.backend.wait(pooled).map_err(|error| name_records(error, &batch))?;
-        let rows = rows.map(|rows| self.backend.wait(rows)).transpose()?;
+        let Submitted { held: (ticket, batch), rows } = submitted;
+        let wait = |pending| self.backend.wait(pending).map_err(|error| name_records(error, &batch));
+        let rows = match rows {
+            Rows::Pooled(pooled) => Rows::Pooled(wait(pooled)?),
+            Rows::Windows(pooled, rows) => Rows::Windows(wait(pooled)?, self.backend.wait(rows)?),
+            Rows::Residues(rows) => Rows::Residues(self.backend.wait(rows)?),
+        };
         if !self.shared.queue.complete(ticket) {
             return Ok(None);
         }
-        let mut finished_rows: Vec<Row> = Vec::with_capacity(batch.len());
-        if let Some(rows) = rows {
-            let pooled = std::mem::take(&mut values);
-            let mut joiner = self.shared.joiner.lock().unwrap_or_else(PoisonError::into_inner);
-            for (i, index) in batch.index.iter().enumerate() {
-                if !is_window(index) {
-                    finished_rows.push(index.into());
-                    values.extend_from_slice(&pooled[i * hidden..(i + 1) * hidden]);
-                    continue;
-                }
-                let last = batch.cu_seqlens[i + 1] as usize - self.model.span().skip_last;
-                let own = &rows[batch.cu_seqlens[i] as usize * hidden..last * hidden];
-                if let Some((row, embedding)) = joiner.add(index, own) {
-                    finished_rows.push(row);
-                    values.extend(embedding);
-                }
+        let finished = match rows {
+            Rows::Pooled(values) => {
+                Finished::Embeddings { rows: batch.index.iter().map(Row::from).collect(), values }
             }
-        } else {
-            finished_rows.extend(batch.index.iter().map(Row::from));
-        }
-        refuse_broken(&finished_rows, &values, hidden).map_err(Stop::Run)?;
+            Rows::Windows(pooled, rows) => self.join(&batch, &pooled, &rows),
+            Rows::Residues(values) => self.residues(&batch, values),
+        };
+        refuse_broken(&finished, self.model.hidden_size()).map_err(Stop::Run)?;
         self.tally.add(&batch);
-        Ok(Some(Finished::Embeddings { rows: finished_rows, values }))
+        Ok(Some(finished))
     }
+
+    /// The sequences of a batch as they are pooled, but for windows, of which all `rows` are joined.
+    fn join(&self, batch: &PackedBatch, pooled: &[f32], rows: &[f32]) -> Finished {
+        let hidden = self.model.hidden_size();
+        let (mut finished, mut values) = (Vec::with_capacity(batch.len()), Vec::new());
+        let mut joiner = self.shared.joiner.lock().unwrap_or_else(PoisonError::into_inner);
+        for (i, index) in batch.index.iter().enumerate() {
+            if !is_window(index) {
+                finished.push(index.into());
+                values.extend_from_slice(&pooled[i * hidden..(i + 1) * hidden]);
+                continue;
+            }
+            let last = batch.cu_seqlens[i + 1] as usize - self.model.span().skip_last;
+            let own = &rows[batch.cu_seqlens[i] as usize * hidden..last * hidden];
+            if let Some((row, embedding)) = joiner.add(index, own) {
+                finished.push(row);
+                values.extend(embedding);
+            }
+        }
+        Finished::Embeddings { rows: finished, values }
+    }
+
+    /// Of a batch's rows those that pooling would take, moved together in their place.
+    fn residues(&self, batch: &PackedBatch, mut values: Vec<f32>) -> Finished {
+        let (hidden, span) = (self.model.hidden_size(), self.model.span());
+        let mut residues = Vec::with_capacity(batch.len());
+        let mut end = 0;
+        for sequence in batch.cu_seqlens.windows(2) {
+            let first = sequence[0] as usize + span.skip_first;
+            let last = sequence[1] as usize - span.skip_last;
+            values.copy_within(first * hidden..last * hidden, end);
+            end += (last - first) * hidden;
+            residues.push(last - first);
+        }
+        values.truncate(end);
+        Finished::Residues { rows: batch.index.iter().map(Row::from).collect(), residues, values }
+    }
+}
+
+/// The values of each record, `[residues, hidden]`.
+pub(crate) fn pieces<'a>(
+    values: &'a [f32],
+    residues: &'a [usize],
+    hidden: usize,
+) -> impl Iterator<Item = &'a [f32]> {
+    residues.iter().scan(values, move |rest, residues| {
+        let (piece, behind) = rest.split_at(residues * hidden);
+        *rest = behind;
+        Some(piece)
+    })
 }
 
 fn is_window(index: &SequenceIndex) -> bool {
@@ -209,9 +263,18 @@ fn name_records(error: DeviceError, batch: &Arc<PackedBatch>) -> Stop {
 }
 
 /// An embedding with NaN or infinity is never handed on.
-fn refuse_broken(rows: &[Row], values: &[f32], hidden: usize) -> Result<(), Error> {
-    let broken =
-        rows.iter().zip(values.chunks_exact(hidden)).filter(|(_, v)| !v.iter().all(|v| v.is_finite()));
-    let ids: Vec<String> = broken.map(|(row, _)| row.id.to_string()).collect();
+fn refuse_broken(finished: &Finished, hidden: usize) -> Result<(), Error> {
+    let broken = |(row, values): (&Row, &[f32])| {
+        (!values.iter().all(|value| value.is_finite())).then(|| row.id.to_string())
+    };
+    let ids: Vec<String> = match finished {
+        Finished::Embeddings { rows, values } => {
+            rows.iter().zip(values.chunks_exact(hidden)).filter_map(broken).collect()
+        }
+        Finished::Residues { rows, residues, values } => {
+            rows.iter().zip(pieces(values, residues, hidden)).filter_map(broken).collect()
+        }
+        _ => Vec::new(),
+    };
     if ids.is_empty() { Ok(()) } else { Err(Error::NotFinite { ids }) }
 }

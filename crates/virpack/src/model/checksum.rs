@@ -1,4 +1,4 @@
-//! Checksums of the models' files, taken beside the run.
+//! Checksums of the models' files, taken beside their loading or the run.
 
 use std::fs::File;
 use std::io;
@@ -13,18 +13,18 @@ use crate::model::location::Location;
 
 /// A file and what it was.
 #[derive(Clone, Debug)]
-pub(super) struct FileChecksum {
-    pub(super) location: Location,
-    pub(super) bytes: u64,
+pub(crate) struct FileChecksum {
+    pub(crate) location: Location,
+    pub(crate) bytes: u64,
     /// In hexadecimal digits, as `sha256sum` prints it.
-    pub(super) sha256: String,
+    pub(crate) sha256: String,
 }
 
 /// A thread that sums files: a model of ten gigabytes takes seconds.
-pub(super) struct Summing(JoinHandle<Result<Vec<FileChecksum>, Error>>);
+pub(crate) struct Summing(JoinHandle<Result<Vec<FileChecksum>, Error>>);
 
 impl Summing {
-    pub(super) fn start(files: Vec<Location>) -> Result<Self, Error> {
+    pub(crate) fn start(files: Vec<Location>) -> Result<Self, Error> {
         let thread = std::thread::Builder::new().name("checksums".to_owned());
         let sum = move || {
             let sum = |location: Location| {
@@ -43,9 +43,25 @@ impl Summing {
     }
 
     /// The checksums, once they are there.
-    pub(super) fn finish(self) -> Result<Vec<FileChecksum>, Error> {
+    pub(crate) fn finish(self) -> Result<Vec<FileChecksum>, Error> {
         self.0.join().map_err(|_| Error::Panicked { thread: "checksums" })?
     }
+}
+
+/// One checksum for the files of a model: the only file's own, or the SHA-256 of what `sha256sum` prints for several by
+/// their bare names, in alphabetical order (`sha256sum *.safetensors | sha256sum`).
+pub(crate) fn sum_of_all(files: &[FileChecksum]) -> String {
+    if let [file] = files {
+        return file.sha256.clone();
+    }
+    let name = |file: &FileChecksum| file.location.path().file_name().unwrap_or_default().to_owned();
+    let mut lines: Vec<_> = files.iter().map(|file| (name(file), &file.sha256)).collect();
+    lines.sort();
+    let mut sum = Sha256::new();
+    for (name, sha256) in lines {
+        sum.update([sha256.as_bytes(), b"  ", name.as_encoded_bytes(), b"\n"].concat());
+    }
+    hex(&sum.finalize())
 }
 
 fn checksum(path: &Path) -> io::Result<(u64, String)> {
@@ -67,4 +83,24 @@ fn named_by_the_hub(path: &Path) -> Option<String> {
     let name = blob.file_name()?.to_str()?;
     let is_blob = blob.parent()?.file_name()? == "blobs";
     (is_blob && name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_those_that_sha256sum_prints() {
+        let directory = tempfile::tempdir().unwrap();
+        let [a, b] = ["a.bin", "b.bin"].map(|name| Location::Disk(directory.path().join(name)));
+        std::fs::write(a.path(), "abc").unwrap();
+        std::fs::write(b.path(), "").unwrap();
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(sum_of_all(&Summing::start(vec![a.clone()]).unwrap().finish().unwrap()), abc);
+        let both = sum_of_all(&Summing::start(vec![b, a]).unwrap().finish().unwrap());
+        assert_eq!(both, hex(&Sha256::digest(format!("{abc}  a.bin\n{empty}  b.bin\n"))));
+        let none = Summing::start(vec![Location::Disk(directory.path().join("none"))]).unwrap().finish();
+        assert!(matches!(none, Err(Error::ReadModel { .. })));
+    }
 }

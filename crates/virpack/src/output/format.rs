@@ -1,0 +1,76 @@
+//! Which format a file gets, and what a format can hold.
+
+use std::path::{Path, is_separator};
+
+use super::{OutputDtype, OutputError};
+
+/// A format of the file of embeddings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OutputFormat {
+    /// One array, as numpy reads it.
+    Npy,
+    /// Apache Parquet, a row a record.
+    Parquet,
+    /// Hugging Face's format for tensors.
+    Safetensors,
+    /// HDF5.
+    H5,
+}
+
+impl OutputFormat {
+    const ALL: [(&str, OutputFormat); 4] = [
+        ("npy", OutputFormat::Npy),
+        ("parquet", OutputFormat::Parquet),
+        ("safetensors", OutputFormat::Safetensors),
+        ("h5", OutputFormat::H5),
+    ];
+
+    /// The format that the ending of `path` asks for, in capitals too.
+    ///
+    /// # Errors
+    ///
+    /// [`OutputError::UnknownFormat`] where it asks for none.
+    pub fn of(path: &Path) -> Result<OutputFormat, OutputError> {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().into_owned());
+        let asked = ending.as_deref().unwrap_or_default();
+        let known = Self::ALL.iter().find(|(name, _)| name.eq_ignore_ascii_case(asked));
+        known.map(|(_, format)| *format).ok_or_else(|| {
+            let supported = Self::ALL.map(|(name, _)| format!(".{name}")).join(", ");
+            OutputError::UnknownFormat { path: path.to_path_buf(), ending, supported }
+        })
+    }
+
+    /// Its ending, without the dot.
+    #[must_use]
+    pub fn ending(self) -> &'static str {
+        Self::ALL.iter().find(|(_, format)| *format == self).map_or("", |(name, _)| name)
+    }
+
+    /// Checks that the format can hold values of this type, and a table of rows a record where `residues` asks for it.
+    pub(super) fn check(self, dtype: OutputDtype, residues: bool) -> Result<(), OutputError> {
+        if residues && self == OutputFormat::Npy {
+            return Err(OutputError::NoResidues { format: self });
+        }
+        if dtype == OutputDtype::Bf16 && self != OutputFormat::Safetensors {
+            return Err(OutputError::NoDtype { format: self, dtype });
+        }
+        Ok(())
+    }
+
+    /// Whether ids stand in a table beside the file, for want of room for text in it.
+    pub(super) fn has_id_table(self) -> bool {
+        matches!(self, OutputFormat::Npy | OutputFormat::Safetensors)
+    }
+}
+
+/// What a name says of itself, whatever stands there: redirected, standard output passes for a file.
+pub(super) fn special_name(path: &Path) -> Option<&'static str> {
+    let last = path.as_os_str().as_encoded_bytes().last();
+    match last {
+        _ if path == Path::new("-") => Some("standard output"),
+        Some(&byte) if is_separator(byte.into()) => Some("the name of a directory"),
+        _ if path.starts_with("/dev") || path.starts_with("/proc") => Some("in a file system of devices"),
+        _ => None,
+    }
+}

@@ -1,0 +1,65 @@
+//! A dataset that grows by rows, in chunks of equal size.
+
+use std::io;
+
+use super::btree::{Tree, chunks};
+use super::header::{Datatype, ObjectHeader};
+use super::object::{Objects, UNDEFINED};
+
+/// A dataset `[n]` or `[n, width]`, being written.
+pub(super) struct Column {
+    datatype: Datatype,
+    width: Option<usize>,
+    chunk_rows: usize,
+    rows: u64,
+    chunk: Vec<u8>,
+    addresses: Vec<u64>,
+}
+
+impl Column {
+    /// Rows of one element, or of `width`, `chunk_rows` of them in a chunk.
+    pub(super) fn new(datatype: Datatype, width: Option<usize>, chunk_rows: usize) -> Column {
+        Column { datatype, width, chunk_rows, rows: 0, chunk: Vec::new(), addresses: Vec::new() }
+    }
+
+    /// Takes one row.
+    pub(super) fn push(&mut self, objects: &mut Objects, row: &[u8]) -> io::Result<()> {
+        debug_assert_eq!(row.len(), self.row_bytes());
+        self.chunk.extend_from_slice(row);
+        self.rows += 1;
+        if self.chunk.len() == self.chunk_bytes() { self.close_chunk(objects) } else { Ok(()) }
+    }
+
+    /// Writes what is left and the dataset's header; gives its address.
+    pub(super) fn finish(&mut self, objects: &mut Objects) -> io::Result<u64> {
+        if !self.chunk.is_empty() {
+            // A chunk has its full size, however few rows the last one has.
+            self.chunk.resize(self.chunk_bytes(), 0);
+            self.close_chunk(objects)?;
+        }
+        let width = self.width.map(|width| width as u64);
+        let sizes: Vec<u64> = [self.rows].into_iter().chain(width).collect();
+        let chunk: Vec<u32> =
+            [self.chunk_rows as u64].into_iter().chain(width).map(|size| size as u32).collect();
+        let tree = match self.addresses.is_empty() {
+            true => UNDEFINED,
+            false => Tree::of_chunks(sizes.len())
+                .write(objects, chunks(&self.addresses, self.chunk_bytes(), &chunk))?,
+        };
+        objects.append(&ObjectHeader::chunked(self.datatype, &sizes, &chunk, tree).encode())
+    }
+
+    fn close_chunk(&mut self, objects: &mut Objects) -> io::Result<()> {
+        self.addresses.push(objects.append(&self.chunk)?);
+        self.chunk.clear();
+        Ok(())
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.width.unwrap_or(1) * self.datatype.bytes()
+    }
+
+    fn chunk_bytes(&self) -> usize {
+        self.chunk_rows * self.row_bytes()
+    }
+}

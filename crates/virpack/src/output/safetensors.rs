@@ -1,0 +1,120 @@
+//! `.safetensors`: a tensor `embeddings`, or a tensor a record; ids in a table beside it.
+//!
+//! A full file is followed by another one; several get an index, as Hugging Face lays models out.
+
+mod index;
+mod shard;
+
+use std::path::{Path, PathBuf};
+
+pub(super) use self::index::older;
+use self::index::{index, shard_path};
+use self::shard::Shard;
+use super::aside::Aside;
+use super::publish::Whole;
+use super::text_table::TextTable;
+use super::{Layout, OutputDtype, OutputError, Row, Table};
+
+/// The table or the tables, being written.
+pub(super) struct Safetensors {
+    target: PathBuf,
+    ids: TextTable,
+    layout: Layout,
+    shard_bytes: u64,
+    rows: u64,
+    closed: Vec<Closed>,
+    open: Shard,
+    bytes: Vec<u8>,
+}
+
+/// A file that is whole.
+struct Closed {
+    aside: Aside,
+    /// Bytes of its tensors.
+    bytes: u64,
+    /// The first row of the output that it does not hold.
+    end: u64,
+}
+
+impl Safetensors {
+    /// Opens the first file and the table of ids.
+    pub(super) fn create(target: &Path, layout: Layout, shard_bytes: u64) -> Result<Self, OutputError> {
+        let ids = TextTable::create(&target.with_extension("ids.txt"))?;
+        let open = Shard::create(target, &layout)?;
+        let (target, closed, bytes) = (target.to_path_buf(), Vec::new(), Vec::new());
+        Ok(Safetensors { target, ids, layout, shard_bytes, rows: 0, closed, open, bytes })
+    }
+
+    /// Goes on in another file, which gets its name when it is known how many there are.
+    fn next_shard(&mut self) -> Result<(), OutputError> {
+        let number = self.closed.len() + 2;
+        let next = Shard::create(&shard_path(&self.target, number, number), &self.layout)?;
+        let full = std::mem::replace(&mut self.open, next);
+        let closed = close(full, &self.layout, &self.closed, self.rows, &part(self.closed.len()))?;
+        self.closed.push(closed);
+        Ok(())
+    }
+}
+
+impl Table for Safetensors {
+    fn write(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError> {
+        self.ids.line(&self.layout.id_columns(row, source))?;
+        self.bytes.clear();
+        self.layout.dtype.encode(row, values, &mut self.bytes)?;
+        let bytes = self.bytes.len() as u64;
+        let is_too_much = self.open.bytes() > 0 && self.open.bytes() + bytes > self.shard_bytes;
+        if is_too_much || self.open.is_full() {
+            self.next_shard()?;
+        }
+        if self.layout.residues {
+            let rows = (values.len() / self.layout.hidden) as u64;
+            self.open.tensor(&name(self.rows), &self.layout, rows, bytes);
+        }
+        self.rows += 1;
+        self.open.write(&self.bytes)
+    }
+
+    fn finish(self: Box<Self>) -> Result<Whole, OutputError> {
+        let Safetensors { target, ids, layout, rows, mut closed, open, .. } = *self;
+        let ids = ids.finish()?;
+        let last = if closed.is_empty() { "embeddings".to_owned() } else { part(closed.len()) };
+        let last = close(open, &layout, &closed, rows, &last)?;
+        if closed.is_empty() {
+            return Ok(Whole { main: last.aside, sides: vec![ids] });
+        }
+        closed.push(last);
+        let shards = closed.len();
+        for (i, closed) in closed.iter_mut().enumerate() {
+            closed.aside.rename(shard_path(&target, i + 1, shards));
+        }
+        let main = index(&target, &layout, &closed)?;
+        let sides = closed.into_iter().map(|closed| closed.aside).chain([ids]).collect();
+        Ok(Whole { main, sides })
+    }
+}
+
+/// Makes a file whole that goes up to row `end`; `table` names its tensor where it is one.
+fn close(
+    mut shard: Shard,
+    layout: &Layout,
+    before: &[Closed],
+    end: u64,
+    table: &str,
+) -> Result<Closed, OutputError> {
+    let bytes = shard.bytes();
+    if !layout.residues {
+        let first = before.last().map_or(0, |closed| closed.end);
+        shard.tensor(table, layout, end - first, bytes);
+    }
+    Ok(Closed { aside: shard.finish()?, bytes, end })
+}
+
+/// The tensor of a row of the output.
+fn name(row: u64) -> String {
+    format!("{row:012}")
+}
+
+/// The tensor of a table's part, `shard` counting from 0.
+fn part(shard: usize) -> String {
+    format!("embeddings.{:05}", shard + 1)
+}

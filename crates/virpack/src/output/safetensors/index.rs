@@ -1,0 +1,100 @@
+//! Several files of one output: their names, and the index that says what is in which.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{Closed, Layout, name, part};
+use crate::output::aside::{Aside, directory_of};
+use crate::output::{OutputError, about};
+
+/// `STEM-00001-of-00003.safetensors`, `shard` counting from 1.
+pub(super) fn shard_path(target: &Path, shard: usize, shards: usize) -> PathBuf {
+    let mut name = target.file_stem().unwrap_or_default().to_os_string();
+    name.push(format!("-{shard:05}-of-{shards:05}"));
+    if let Some(ending) = target.extension() {
+        name.push(".");
+        name.push(ending);
+    }
+    target.with_file_name(name)
+}
+
+/// `STEM.safetensors.index.json`.
+fn index_path(target: &Path) -> PathBuf {
+    let mut name: OsString = target.file_name().unwrap_or_default().to_os_string();
+    name.push(".index.json");
+    target.with_file_name(name)
+}
+
+/// The index and the shards that an earlier run left beside `target`, and the index that this one may write.
+pub(in crate::output) fn older(target: &Path) -> Vec<PathBuf> {
+    let mut found = vec![index_path(target)];
+    let entries = fs::read_dir(directory_of(target)).into_iter().flatten().flatten();
+    found.extend(entries.map(|entry| target.with_file_name(entry.file_name())).filter(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // `-00001-of-00003` before the ending.
+        let Some((numbers, _)) = name.rsplit_once("-of-") else { return false };
+        let Some((_, shard)) = numbers.rsplit_once('-') else { return false };
+        let shards = &name[numbers.len() + "-of-".len()..];
+        let shards = shards.split('.').next().unwrap_or_default();
+        match (shard.parse(), shards.parse()) {
+            (Ok(shard), Ok(shards)) => *path == shard_path(target, shard, shards),
+            _ => false,
+        }
+    }));
+    found
+}
+
+/// Makes the index of files that have their names, or will.
+pub(super) fn index(target: &Path, layout: &Layout, shards: &[Closed]) -> Result<Aside, OutputError> {
+    let (aside, file) = Aside::create(&index_path(target))?;
+    write(file, layout, shards).map_err(OutputError::write(aside.target()))?;
+    Ok(aside)
+}
+
+fn write(file: File, layout: &Layout, shards: &[Closed]) -> io::Result<()> {
+    let mut out = BufWriter::new(file);
+    let mut metadata = about::object(&layout.about);
+    metadata.insert("total_size".to_owned(), shards.iter().map(|shard| shard.bytes).sum::<u64>().into());
+    write!(out, "{{\n  \"metadata\": {},\n  \"weight_map\": {{", Value::Object(metadata))?;
+    let mut row = 0;
+    for (i, shard) in shards.iter().enumerate() {
+        let file = shard.aside.target().file_name().unwrap_or_default();
+        let file = Value::from(file.to_string_lossy());
+        if layout.residues {
+            for row in row..shard.end {
+                write!(out, "{}\n    \"{}\": {file}", if row > 0 { "," } else { "" }, name(row))?;
+            }
+        } else {
+            write!(out, "{}\n    \"{}\": {file}", if i > 0 { "," } else { "" }, part(i))?;
+        }
+        row = shard.end;
+    }
+    write!(out, "\n  }}\n}}\n")?;
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_of_this_output_are_found_and_no_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let theirs =
+            ["emb.safetensors", "emb-a-of-b.safetensors", "my-emb-00001-of-00002.safetensors", "x-of-1"];
+        let ours = ["emb-00001-of-00002.safetensors", "emb-00002-of-00002.safetensors"];
+        for name in theirs.iter().chain(&ours).chain(&["emb-1-of-2.safetensors", "emb-00001-of-00002.npy"]) {
+            fs::write(at(name), "").unwrap();
+        }
+        let mut found = older(&at("emb.safetensors"));
+        found.sort();
+        assert_eq!(found, [at(ours[0]), at(ours[1]), at("emb.safetensors.index.json")]);
+        assert_eq!(shard_path(&at("a.b.st"), 2, 100_000), at("a.b-00002-of-100000.st"));
+        assert_eq!(shard_path(&at("emb"), 1, 2), at("emb-00001-of-00002"));
+    }
+}

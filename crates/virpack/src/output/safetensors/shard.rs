@@ -1,0 +1,116 @@
+//! One `.safetensors` file, whose header is known only after its data.
+//!
+//! The header, JSON that says where each tensor lies, stands before the data. So the first megabytes of data are held
+//! back; where there are more, room is left before them for any header that may come, which may end in blanks.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Layout, OutputDtype};
+use crate::output::aside::Aside;
+use crate::output::{OutputError, about};
+
+/// Most bytes of data that are held back.
+const HELD: usize = 8 << 20;
+/// Bytes for a header and the eight of its length, where data stand behind it.
+const ROOM: usize = 1 << 20;
+/// Bytes of that for facts about the run.
+const ABOUT: usize = 32 << 10;
+/// Most bytes of a tensor's entry: a name, two numbers for the shape and two for the place, of twenty digits each.
+const ENTRY: usize = 192;
+const BUFFER: usize = 1 << 20;
+
+/// A file, being written.
+pub(super) struct Shard {
+    aside: Aside,
+    out: BufWriter<File>,
+    /// The data, while they are few.
+    held: Option<Vec<u8>>,
+    bytes: u64,
+    /// The facts about the run, as JSON.
+    about: String,
+    /// The tensors' entries in the header, and where the next tensor begins.
+    entries: String,
+    next: u64,
+}
+
+impl Shard {
+    /// Opens the file; its name may change before it gets it.
+    pub(super) fn create(target: &Path, layout: &Layout) -> Result<Shard, OutputError> {
+        let about = Value::Object(about::object(&layout.about)).to_string();
+        if about.len() > ABOUT {
+            let source = format!("facts about the run in {} bytes, and room for {ABOUT}", about.len()).into();
+            return Err(OutputError::Encode { path: target.to_path_buf(), source });
+        }
+        let (aside, file) = Aside::create(target)?;
+        let out = BufWriter::with_capacity(BUFFER, file);
+        Ok(Shard { aside, out, held: Some(Vec::new()), bytes: 0, about, entries: String::new(), next: 0 })
+    }
+
+    /// Bytes of data so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether the header has no room for another tensor.
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.len() + ENTRY > ROOM - ABOUT
+    }
+
+    /// Takes a part of the data.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
+        self.bytes += bytes.len() as u64;
+        self.put(bytes).map_err(OutputError::write(self.aside.target()))
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(held) = &mut self.held {
+            if held.len() + bytes.len() <= HELD {
+                held.extend_from_slice(bytes);
+                return Ok(());
+            }
+            self.out.seek(SeekFrom::Start(ROOM as u64))?;
+            self.out.write_all(held)?;
+            self.held = None;
+        }
+        self.out.write_all(bytes)
+    }
+
+    /// Names the tensor, `[rows, hidden]`, that takes the next `bytes` of the data.
+    pub(super) fn tensor(&mut self, name: &str, layout: &Layout, rows: u64, bytes: u64) {
+        let dtype = match layout.dtype {
+            OutputDtype::F32 => "F32",
+            OutputDtype::F16 => "F16",
+            OutputDtype::Bf16 => "BF16",
+        };
+        let (start, end, hidden) = (self.next, self.next + bytes, layout.hidden);
+        self.next = end;
+        let entry = format_args!(
+            r#","{name}":{{"dtype":"{dtype}","shape":[{rows},{hidden}],"data_offsets":[{start},{end}]}}"#
+        );
+        self.entries.write_fmt(entry).expect("a string takes any text");
+    }
+
+    /// Writes the header and makes the file whole on disk.
+    pub(super) fn finish(mut self) -> Result<Aside, OutputError> {
+        let mut header = format!(r#"{{"__metadata__":{}{}}}"#, self.about, self.entries);
+        // Data begin at a multiple of eight.
+        let length = if self.held.is_some() { header.len().next_multiple_of(8) } else { ROOM - 8 };
+        let blanks = length.checked_sub(header.len()).expect("a file is full before its header is");
+        header.extend(std::iter::repeat_n(' ', blanks));
+        let mut fill_in = || {
+            self.out.seek(SeekFrom::Start(0))?;
+            self.out.write_all(&(length as u64).to_le_bytes())?;
+            self.out.write_all(header.as_bytes())?;
+            self.out.write_all(self.held.as_deref().unwrap_or_default())?;
+            self.out.flush()?;
+            self.out.get_ref().sync_all()
+        };
+        fill_in().map_err(OutputError::write(self.aside.target()))?;
+        Ok(self.aside)
+    }
+}
