@@ -27,6 +27,28 @@ fn completions_for_every_shell() {
     }
 }
 
+/// README's first command gives what README shows. Columns are compared, not the blanks between them.
+#[test]
+fn the_first_command_gives_the_verdicts_that_readme_shows() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let block = |begin: &str| readme.split_once(begin).unwrap().1.split_once("```").unwrap().0;
+    let command = block("```sh\n").lines().next().unwrap();
+    let arguments: Vec<_> = command.split_once(" -- ").unwrap().1.split(' ').collect();
+    let ["predict", input, "-o", "verdicts", "--force"] = arguments[..] else { panic!("{command}") };
+    let place = Place::new();
+    let input = root.join(input);
+    let ran = place.run(&["predict", input.to_str().unwrap(), "-o", "verdicts", "--force"]);
+    ran.succeeds(&["virpack-mini, built in"]);
+    let table = place.read("verdicts/sequences.tsv");
+    let columns = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let mut shown = block("```text\n").lines();
+    let said = shown.next().unwrap();
+    assert!(ran.stderr.lines().any(|line| line == said), "{ran:#?}");
+    let rows: Vec<_> = table.lines().map(|line| columns(line)[..7].to_vec()).collect();
+    assert_eq!(rows, shown.map(columns).collect::<Vec<_>>());
+}
+
 /// What `virpack embed - ARGUMENTS` says: its input ends when it has said `awaited`.
 fn said_until(place: &Place, arguments: &[&str], awaited: &str) -> String {
     let fixed = ["embed", "-", "-m", MODEL, "--device", "cpu", "--log-interval", "1"];
@@ -80,7 +102,7 @@ fn as_json_every_line_is_an_object() {
     assert_eq!(report["model"]["sha256"], report["metadata"]["virpack.model_sha256"]);
     assert_eq!(report["model"]["files"][0]["sha256"], report["model"]["sha256"]);
     assert_eq!(report["devices"][0]["tokens"], report["counts"]["tokens"]);
-    assert_eq!(report["options"]["pool"], "mean");
+    assert_eq!((&report["options"]["pool"], &report["output"]), (&"mean".into(), &"out/emb.h5".into()));
     let efficiency = report["packing"]["efficiency"].as_f64().unwrap();
     assert_eq!(report["devices"][0]["packing_efficiency"].as_f64().unwrap(), efficiency);
     assert!(efficiency > 0.1 && report["seconds"]["loading"].as_f64().unwrap() > 0.0);

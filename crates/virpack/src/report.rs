@@ -1,5 +1,6 @@
 //! `run.json`: what was done, to be done again. What all commands say of a run, in one form.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -9,12 +10,17 @@ use virpack_seq::{Input, InputChecksum, PackStats};
 use crate::model::checksum::FileChecksum;
 use crate::runner::DeviceTally;
 
-/// The report of a run over these inputs, with what is its command's own.
+/// The report of a run from these inputs to this output, with what is its command's own.
 pub(crate) fn of<const N: usize>(
     inputs: &[(Input, Option<InputChecksum>)],
+    output: &Path,
     own: [(&str, Value); N],
 ) -> Map<String, Value> {
-    let common = [("virpack", env!("CARGO_PKG_VERSION").into()), ("inputs", self::inputs(inputs))];
+    let common = [
+        ("virpack", env!("CARGO_PKG_VERSION").into()),
+        ("inputs", self::inputs(inputs)),
+        ("output", output.display().to_string().into()),
+    ];
     common.into_iter().chain(own).map(|(key, value)| (key.to_owned(), value)).collect()
 }
 

@@ -173,6 +173,9 @@ fn left_out(token_budgets: [Option<usize>; 2]) -> Option<(&'static str, &'static
     }
 }
 
+/// Letters of an id in the lines at the end.
+const LONGEST_ID: usize = 60;
+
 /// The lines at the end.
 fn summary(predicted: &Predicted, output: &Path) -> String {
     let counts = &predicted.counts;
@@ -187,13 +190,20 @@ fn summary(predicted: &Predicted, output: &Path) -> String {
         format!("packing {}", packed.join(" and "))
     };
     let [nucleotides, peptides] = predicted.frames.repeated;
+    let ids = predicted.first_viral.iter().map(|id| id.chars().take(LONGEST_ID).collect::<String>());
+    let ids = ids.collect::<Vec<_>>().join(", ");
+    let first = match predicted.first_viral.len() as u64 {
+        0 => String::new(),
+        shown if shown < counts.viral => format!(" ({ids}, ...)"),
+        _ => format!(" ({ids})"),
+    };
     let alone = match counts.chunks_by_nucleotides {
         0 => String::new(),
         n => format!(", {} judged by nucleotides alone", count(n, "chunk", "chunks")),
     };
     format!(
         "{}: {}, {}, {}{alone} in {seconds:.1} s ({}bases/s, {}chunks/s, {}frames/s)\n\
-         {} viral; {} without a verdict ({} without an open frame, {} too short, {} empty)\n\
+         {} viral{first}; {} without a verdict ({} without an open frame, {} too short, {} empty)\n\
          slowest: {}, {:.1} s at work; {packing}; computed once though they came again: {} nucleotide sequences, \
          {} peptides",
         output.display(),

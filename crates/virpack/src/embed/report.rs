@@ -38,7 +38,7 @@ pub(super) fn of(
         ("rates", rates(summary)),
         ("packing", packing.map(report::packing).into()),
     ];
-    Ok(report::of(&summary.inputs, own))
+    Ok(report::of(&summary.inputs, &options.output, own))
 }
 
 fn asked(options: &EmbedOptions, layer: usize) -> Value {

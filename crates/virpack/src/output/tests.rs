@@ -267,6 +267,7 @@ fn destinations_that_cannot_work_are_refused_at_once() {
     fs::write(directory.path().join("file"), "").unwrap();
     assert!(refused("file/emb.npy").contains("hint: a part of the path is a file"));
     assert!(refused("-").contains("no known output format"));
+    assert_eq!(special_name(Path::new("/dev/shm/x.npy")), None);
     let special = ["-", "/dev/x.npy", "/proc/self/fd/1", "/dev/stdout", "/dev/null", "new.npy/"];
     for (path, force) in special.into_iter().flat_map(|path| [(path, false), (path, true)]) {
         let options = OutputOptions { force, ..Default::default() };

@@ -47,7 +47,7 @@ pub(super) fn of(
         ("rates", rates(predicted)),
         ("packing", json!({ "nucleotide": nucleotide, "protein": protein })),
     ];
-    report::of(&predicted.inputs, own)
+    report::of(&predicted.inputs, &options.output, own)
 }
 
 fn device(device: &DeviceWork, predicted: &Predicted) -> Value {

@@ -1,6 +1,7 @@
 //! What a run has done.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -111,6 +112,8 @@ pub struct DeviceWork {
 pub struct Predicted {
     /// Records, chunks and frames.
     pub counts: Counts,
+    /// The ids of the first viral records.
+    pub first_viral: Vec<Arc<str>>,
     /// What was read, and what came again.
     pub frames: FrameCounters,
     /// How well the batches of each model were filled, the nucleotides' first.
@@ -142,6 +145,7 @@ impl Predicted {
         let empty = loader.progress().empty_inputs();
         Predicted {
             counts: tables.counts,
+            first_viral: tables.first_viral.clone(),
             frames,
             packing: [0, 1].map(|i| loader.tower(i).and_then(|tower| tower.stats())),
             tokens: [0, 1].map(|i| loader.tower(i).map_or(0, |tower| tower.counters().tokens)),

@@ -19,6 +19,9 @@ use super::verdict::{ScoredChunk, ScoredFrame, Tally};
 use crate::Error;
 use crate::output::{Aside, AsideFolder, Folder, OutputError, TextFile, TextTable, Whole, about, remove_all};
 
+/// Viral records whose ids a run tells.
+const FIRST_VIRAL: usize = 8;
+
 /// What stands where there is no verdict.
 const NONE: &str = "NA";
 
@@ -37,6 +40,8 @@ pub(super) struct Tables<'a> {
     plots: Option<AsideFolder>,
     record: Option<OpenRecord>,
     pub(super) counts: Counts,
+    /// The ids of the first viral records.
+    pub(super) first_viral: Vec<Arc<str>>,
     // Last: it goes when the files in it are gone.
     folder: Folder,
 }
@@ -88,6 +93,7 @@ impl<'a> Tables<'a> {
             plots,
             record: None,
             counts: Counts::default(),
+            first_viral: Vec::new(),
             folder,
             files,
             sources,
@@ -164,6 +170,9 @@ impl<'a> Tables<'a> {
         self.counts.add(&tally, status, viral, record.sequence.len());
         if viral == Some(true) {
             write_fasta(&mut self.viral, &record)?;
+            if self.first_viral.len() < FIRST_VIRAL {
+                self.first_viral.push(Arc::clone(&record.id));
+            }
         }
         if tally.chunks > 1 {
             let regions = regions.finish();
