@@ -1,6 +1,6 @@
 //! `manifest.json`: whose parts they are, and which of them are whole.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -73,7 +73,10 @@ impl Manifest {
         let damaged = |reason: String| ResumeError::Manifest { path: path.clone(), reason };
         let text = match std::fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            // Where no folder can be, the output cannot either, and says so.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
             Err(error) => return Err(damaged(error.to_string())),
         };
         let value: Value = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
