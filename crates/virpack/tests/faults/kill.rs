@@ -161,7 +161,9 @@ fn the_tiny_model() {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny");
     let residues = |i: usize| "LAGVSERTIDPKQNFYMHWC".repeat(9)[i % 7..][..1 + i * 37 % 170].to_owned();
     let text: String = (0..1_000).map(|i| format!(">s{i}\n{}\n", residues(i))).collect();
-    kill_and_go_on(&text, &model, 48, "npy", 4, 0.7);
+    for format in ["npy", "parquet"] {
+        kill_and_go_on(&text, &model, 48, format, 3, 0.7);
+    }
 }
 
 /// `cargo test --release -p virpack --test faults -- --ignored --nocapture the_real_8m_model`
