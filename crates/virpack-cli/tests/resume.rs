@@ -344,7 +344,7 @@ fn the_real_model_is_told_to_stop_at_twenty_moments() {
         for _ in 0..20 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let child = place.command(&again).stderr(Stdio::piped()).spawn().unwrap();
-            std::thread::sleep(time.mul_f64(0.15 * (random >> 33) as f64 / (1u64 << 31) as f64));
+            std::thread::sleep(time.mul_f64(0.08 * (random >> 33) as f64 / (1u64 << 31) as f64));
             signal(&child, "-TERM");
             let ran = Ran::from(child.wait_with_output().unwrap());
             if ran.code == Some(0) {

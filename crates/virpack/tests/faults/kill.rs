@@ -185,6 +185,6 @@ fn the_real_8m_model() {
         text += &format!(">{}\n{residues}\n", record.id);
     }
     for format in ["npy", "parquet"] {
-        kill_and_go_on(&text, &model, 320, format, 20, 0.15);
+        kill_and_go_on(&text, &model, 320, format, 20, 0.06);
     }
 }
