@@ -224,9 +224,9 @@ fn shards_make_what_a_run_over_all_makes() {
     assert_eq!(found.len(), expected.len());
     assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5));
     // The same shards, in another format.
-    merge(&place, &THREE, "out/emb.h5").succeeds(&["444 sequences"]);
+    merge(&place, &THREE, "out/second.h5").succeeds(&["444 sequences"]);
     let half = ["--dtype-out", "f16"];
-    place.run(&[&["merge"], &THREE[..], &["-o", "out/emb.parquet"], &half].concat()).succeeds(&[]);
+    place.run(&[&["merge"], &THREE[..], &["-o", "out/third.parquet"], &half].concat()).succeeds(&[]);
     // More shards than records.
     place.write("input.fa", ">a\nMKT\n");
     for shard in ["1/2", "2/2"] {
