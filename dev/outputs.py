@@ -66,7 +66,7 @@ def tensors(path):
 def read(path, residues):
     """Ids, an iterator over the values of each record, and facts about the run."""
     if path.suffix == ".npy":
-        about = json.loads(beside(path, ".run.json").read_text())
+        about = json.loads(path.with_name(path.name + ".run.json").read_text())["metadata"]
         return ids_beside(path), iter(np.load(path, mmap_mode="r")), about
     if path.suffix == ".parquet":
         file = pq.ParquetFile(path)

@@ -1,6 +1,6 @@
 //! What a failed command says and returns.
 
-use crate::text::say;
+use crate::log::LogFormat;
 use std::process::ExitCode;
 
 /// Exit code for a fault of the input or the options.
@@ -107,17 +107,18 @@ impl From<virpack_seq::SeqError> for Failure {
 
 impl Failure {
     /// Says it on stderr and gives the exit code.
-    pub(crate) fn report(self) -> ExitCode {
+    pub(crate) fn report(self, log: LogFormat) -> ExitCode {
         if let Failure::Stdout(error) = &self
             && error.kind() == std::io::ErrorKind::BrokenPipe
         {
             // Whoever read us has seen enough, as `head` has.
             return ExitCode::SUCCESS;
         }
-        say(format_args!("error: {self}"));
-        match &self {
-            Failure::Virpack(error) if error.is_fault() => ExitCode::from(OURS),
-            _ => ExitCode::from(USER),
-        }
+        let code = match &self {
+            Failure::Virpack(error) if error.is_fault() => OURS,
+            _ => USER,
+        };
+        log.error(&self, code);
+        ExitCode::from(code)
     }
 }

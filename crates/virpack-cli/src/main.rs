@@ -4,12 +4,14 @@
 
 mod commands;
 mod failure;
+mod log;
 mod plot;
-mod progress;
 mod text;
+mod watch;
 
 use clap::{Parser, Subcommand};
 use failure::Failure;
+use log::LogFormat;
 use std::process::ExitCode;
 
 /// Protein and nucleotide sequences to language-model embeddings, packed without padding.
@@ -54,8 +56,18 @@ fn main() -> ExitCode {
     };
     // A panic, which has said its message by then, is our fault and must not leave with a code of its own.
     match std::panic::catch_unwind(|| run(&arguments.command)) {
-        Ok(result) => result.map_or_else(Failure::report, |()| ExitCode::SUCCESS),
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => failure.report(log_format(&arguments.command)),
         Err(_) => ExitCode::from(failure::OURS),
+    }
+}
+
+/// How a command tells what it does.
+fn log_format(command: &Command) -> LogFormat {
+    match command {
+        Command::Embed(arguments) => arguments.log.format,
+        Command::Predict(arguments) => arguments.log.format,
+        _ => LogFormat::Text,
     }
 }
 

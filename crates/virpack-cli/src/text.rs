@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use virpack_seq::PackStats;
 
 /// Says a line on stderr; where nobody can hear it (`2>/dev/full`, a closed pipe) the run goes on.
 pub(crate) fn say(line: impl Display) {
@@ -24,6 +25,14 @@ pub(crate) fn grouped(n: u64) -> String {
 /// `n` of `one`, with the plural where it is not 1.
 pub(crate) fn count(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(n), if n == 1 { one } else { many })
+}
+
+/// How well batches were filled.
+pub(crate) fn packing(stats: Option<&PackStats>) -> String {
+    match stats.filter(|stats| stats.batches > 0) {
+        Some(stats) => format!("packing {:.1} %", 100.0 * stats.efficiency()),
+        None => "nothing packed".to_owned(),
+    }
 }
 
 /// Bytes in the largest fitting unit: `2.6 GB`.

@@ -96,7 +96,16 @@ fn an_empty_file_is_zero_rows_and_a_warning() {
     assert_eq!(place.read("out/c.ids.txt"), "a\ttwo.fa\nb\ttwo.fa\n");
     assert_eq!(
         place.outputs(),
-        ["a.ids.txt", "a.npy", "a.run.json", "b.parquet", "c.ids.txt", "c.npy", "c.run.json"]
+        [
+            "a.ids.txt",
+            "a.npy",
+            "a.npy.run.json",
+            "b.parquet",
+            "b.parquet.run.json",
+            "c.ids.txt",
+            "c.npy",
+            "c.npy.run.json"
+        ]
     );
     // Nothing on standard input, and an empty file compressed.
     place.embed_stdin(&["-", "-o", "out/d.npy"], b"").succeeds(&["warning: <stdin>: empty"]);
@@ -312,13 +321,13 @@ fn an_output_that_exists() {
     place.run(&["embed", "two.fa", "-o", "out/emb.npy", "-m", "esm2_t48_15B_UR50D"]).is_refused(&["exists"]);
     assert_eq!((place.read("out/emb.npy").as_str(), place.outputs().len()), ("mine", 1));
     place.embed(&[&again[..], &["--force"]].concat()).succeeds(&["2 sequences"]);
-    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy", "emb.run.json"]);
+    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy", "emb.npy.run.json"]);
     // A failed run leaves what was there.
     let before = std::fs::read(place.path("out/emb.npy")).unwrap();
     place.write("bad.fa", "no fasta");
     place.embed(&["bad.fa", "-o", "out/emb.npy", "--force"]).is_refused(&["bad.fa:1: "]);
     assert_eq!(std::fs::read(place.path("out/emb.npy")).unwrap(), before);
-    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy", "emb.run.json"]);
+    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy", "emb.npy.run.json"]);
     // A table beside it counts as well.
     std::fs::remove_file(place.path("out/emb.npy")).unwrap();
     place.embed(&again).is_refused(&["out/emb.ids.txt exists"]);
@@ -353,6 +362,77 @@ fn an_output_directory_without_permission() {
         ran.is_refused(&["cannot write into out: Permission denied", "hint: check the permissions"]);
         assert_eq!(place.outputs(), [""; 0]);
     }
+}
+
+/// `virpack embed` of many proteins in a mount namespace of its own, where `out` is a tmpfs with these options, and what
+/// it left there; None where the system gives no such namespace.
+#[cfg(target_os = "linux")]
+fn embed_on_tmpfs(place: &Place, options: &str, output: &str) -> Option<(Ran, String)> {
+    let program = env!("CARGO_BIN_EXE_virpack");
+    let script = format!(
+        "mount -t tmpfs -o {options} none out || exit 77; \
+         {program} embed in.fa -m {MODEL} -o {output} --device cpu -q; code=$?; ls -A out > left; exit $code"
+    );
+    let mut shell = std::process::Command::new("unshare");
+    shell.args(["--mount", "--map-root-user", "sh", "-c", &script]).current_dir(place.path(""));
+    let ran = Ran::of(shell);
+    if ran.code == Some(77) || ran.stderr.starts_with("unshare: ") {
+        eprintln!("skipped: no tmpfs here: {}", ran.stderr);
+        return None;
+    }
+    Some((ran, place.read("left")))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_fills_and_one_that_is_read_only() {
+    let place = Place::new();
+    // Different ones, as what is the same takes little room in .parquet.
+    let letter = |i: u32, j: u32| {
+        let hash = i.wrapping_mul(2_654_435_761).rotate_left(5 * j);
+        char::from(b"ACDEFGHIKLMNPQRSTVWY"[hash as usize % 20])
+    };
+    let sequence = |i| (0..12).map(|j| letter(i, j)).collect::<String>();
+    place.write("in.fa", (0..12_000).map(|i| format!(">r{i}\n{}\n", sequence(i))).collect::<String>());
+    for ending in ["npy", "parquet", "safetensors", "h5"] {
+        let output = format!("out/emb.{ending}");
+        let Some((ran, left)) = embed_on_tmpfs(&place, "size=200k", &output) else { return };
+        let said = format!("cannot write {output}: No space left on device");
+        ran.is_refused(&[&said, "hint: the disk is full: free some space"]);
+        assert_eq!(left, "");
+    }
+    let Some((ran, _)) = embed_on_tmpfs(&place, "ro", "out/emb.npy") else { return };
+    ran.is_refused(&["cannot write into out: Read-only file system", "hint: the file system is read-only"]);
+}
+
+/// Waits for files in `out/`, then.
+#[cfg(unix)]
+fn wait_for_outputs(place: &Place, files: usize) {
+    for _ in 0..3_000 {
+        if place.outputs().len() >= files {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("{files} files were not begun: {:?}", place.outputs());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_output_directory_that_vanishes() {
+    use std::process::Stdio;
+    let place = Place::new();
+    let mut command =
+        place.command(&["embed", "--model", MODEL, "-", "-o", "out/emb.npy", "--device", "cpu"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    wait_for_outputs(&place, 2);
+    std::fs::remove_dir_all(place.path("out")).unwrap();
+    child.stdin.take().unwrap().write_all(TWO).unwrap();
+    Ran::from(child.wait_with_output().unwrap()).is_refused(&[
+        "cannot put out/emb.npy.run.json in its place: No such file",
+        "hint: nothing of the result is left in its directory, which may have been removed",
+    ]);
 }
 
 // --- models ---
@@ -585,7 +665,7 @@ fn a_stderr_that_takes_nothing() {
         command.stderr(full).status().unwrap().code()
     };
     assert_eq!(code(&["two.fa", "-o", "out/emb.npy"]), Some(0));
-    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy", "emb.run.json"]);
+    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy", "emb.npy.run.json"]);
     assert_eq!(code(&["two.fa", "-o", "out/emb.npy"]), Some(1));
 }
 
@@ -613,13 +693,8 @@ fn an_interrupted_run_leaves_nothing() {
         let place = Place::new();
         let mut command = place.command(&["embed", "--model", MODEL, "-", "-o", "out/emb.npy"]);
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-        for _ in 0..3_000 {
-            if place.outputs().len() == 2 {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        assert_eq!(place.outputs().len(), 2, "it waits for input with its files begun");
+        // It waits for input with its files begun.
+        wait_for_outputs(&place, 2);
         assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
         assert_eq!(child.wait().unwrap().code(), Some(130));
         assert_eq!(place.outputs(), [""; 0]);
@@ -643,6 +718,7 @@ fn validate_proves_something() {
     place.write("none.fa", "").write("two.fa", TWO);
     let validate = |more: &[&str]| place.run(&[&["validate", "-m", MODEL, "--device", "cpu"], more].concat());
     validate(&["none.fa"]).is_refused(&["none of 0 records could be compared", "hint: "]);
+    validate(&["two.fa", "--max-float32", "0.1"]).succeeds(&["warning: --max-float32 does nothing"]);
     for limit in ["nan", "0", "inf"] {
         validate(&["two.fa", "--max-packed", limit]).is_refused(&["expected a number above 0"]);
     }
@@ -650,12 +726,43 @@ fn validate_proves_something() {
 
 /// `virpack predict` with the tiny models and their classifier.
 fn predict(place: &Place, arguments: &[&str]) -> support::Ran {
+    Ran::of(predict_command(place, arguments))
+}
+
+fn predict_command(place: &Place, arguments: &[&str]) -> std::process::Command {
     let fixture = |name: &str| format!("{}/../virpack/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
     let (model, classifier) = (fixture("dnabert_tiny/8"), fixture("predict/300_model.pth"));
     let models = ["--nucleotide-model", &model, "--protein-model", support::MODEL, "--device", "cpu"];
     let classifier = ["--classifier", classifier.as_str()];
     let classifier = if arguments.contains(&"--classifier") { &[][..] } else { &classifier[..] };
-    place.run(&[&["predict"][..], &models, classifier, arguments].concat())
+    place.command(&[&["predict"][..], &models, classifier, arguments].concat())
+}
+
+#[test]
+fn predict_with_nothing_to_pack_says_so() {
+    let place = Place::new();
+    place.write("in.fa", ">n\nNNNN\n");
+    predict(&place, &["in.fa", "-o", "out/p"]).succeeds(&["1 record", "at work; nothing packed; "]);
+    let report: serde_json::Value = serde_json::from_str(&place.read("out/p/run.json")).unwrap();
+    assert_eq!(report["packing"]["protein"]["efficiency"], serde_json::Value::Null);
+    assert_eq!(report["devices"][1]["model"], "protein");
+    assert_eq!(report["output"], "out/p");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_prediction_leaves_no_directory() {
+    use std::process::{Command, Stdio};
+    let place = Place::new();
+    let mut child = predict_command(&place, &["-", "-o", "out/new/p"]).stdin(Stdio::piped()).spawn().unwrap();
+    wait_for_outputs(&place, 1);
+    // It waits for input with its tables begun.
+    while place.path("out/new/p").read_dir().map_or(0, Iterator::count) < 7 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(place.outputs(), [""; 0]);
 }
 
 #[test]
@@ -699,6 +806,7 @@ fn predict_says_which_model_takes_no_part() {
 #[test]
 fn predict_refuses_what_is_no_nucleotide_and_no_classifier() {
     let place = Place::new();
+    place.run(&["models", "convert", "/nosuch/x", "x.safetensors"]).is_refused(&["cannot read /nosuch/x: "]);
     place.write("in.fa", ">a\nGCC\n").write("no.pth", "no classifier").write("bad.safetensors", "{}");
     predict(&place, &[support::PROTEINS, "-o", "out/p", "--quiet"])
         .is_refused(&["is no nucleotide sequence", "hint: "]);

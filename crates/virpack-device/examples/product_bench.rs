@@ -1,13 +1,16 @@
-//! Products alone and with what follows them, on one NVIDIA GPU: the library's, the library's and a pass of its own, and
-//! the fused one, in turns, for the shapes of ESM-2.
+//! Products alone and with what is around them, on one NVIDIA GPU: the library's, the library's and a pass of its own for
+//! what follows, the fused one, that one after a layer norm, and the one that the norm is folded into, in turns, for the
+//! shapes of ESM-2.
 //!
 //! ```text
-//! cargo run --release -p virpack-device --example product_bench -- [f16|bf16|f32] [tokens] [seconds]
+//! cargo run --release -p virpack-device --example product_bench -- [f16|bf16|f32] [tokens] [seconds] [hidden]
 //! ```
 
 use std::error::Error;
 use std::time::{Duration, Instant};
-use virpack_device::{Attention, Backend, Cuda, CudaOptions, DeviceError, Dtype, rotary_frequencies};
+use virpack_device::{
+    Attention, Backend, Cuda, CudaOptions, DeviceError, Dtype, LayerNorm, NormedLinear, rotary_frequencies,
+};
 
 /// Hidden width and attention heads of 8M, 35M, 150M, 650M and 3B.
 const SIZES: [(usize, usize); 5] = [(320, 20), (480, 20), (640, 20), (1280, 20), (2560, 40)];
@@ -74,7 +77,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut cu_seqlens: Vec<i32> = (0..tokens).step_by(LENGTH).map(|start| start as i32).collect();
     cu_seqlens.push(tokens as i32);
     let packed = cuda.packed(&ids, &cu_seqlens, LENGTH)?;
-    for (hidden, heads) in SIZES {
+    let only = arguments.get(3).map(|hidden| hidden.parse::<usize>()).transpose()?;
+    for (hidden, heads) in SIZES.into_iter().filter(|size| only.is_none_or(|only| only == size.0)) {
         let spread = (3.0 / hidden as f32).sqrt();
         let x = cuda.embed(&cuda.matrix(4096, hidden, random(4096 * hidden, 1.7))?, &packed, None)?;
         let linear = |outputs: usize| -> Result<_, DeviceError> {
@@ -85,18 +89,38 @@ fn main() -> Result<(), Box<dyn Error>> {
         let frequencies = rotary_frequencies(hidden / heads);
         let attention = Attention { heads, rotary_frequencies: frequencies, alibi_slopes: None };
         let product = |layer: &(_, _)| cuda.linear(&x, &layer.0, Some(&layer.1));
-        let ways: [Way; 3] = [
+        let norm = LayerNorm { weight: random(hidden, 1.0), bias: random(hidden, 1.0), eps: 1e-5 };
+        let normed = |outputs: usize| -> Result<NormedLinear<_, _>, DeviceError> {
+            cuda.normed_linear(norm.clone(), random(outputs * hidden, spread), random(outputs, 1.0))
+        };
+        let (normed_up, normed_qkv) = (normed(4 * hidden)?, normed(3 * hidden)?);
+        let norm =
+            |layer: &NormedLinear<_, _>| cuda.layer_norm(&x, &layer.norm.weight, &layer.norm.bias, 1e-5);
+        let norm_gelu = || cuda.linear_gelu(&norm(&normed_up)?, &up.0, Some(&up.1)).map(drop);
+        let ways: [Way; 5] = [
             ("product", Box::new(|| product(&up).map(drop))),
             ("product, gelu", Box::new(|| cuda.gelu(product(&up)?).map(drop))),
             ("linear_gelu", Box::new(|| cuda.linear_gelu(&x, &up.0, Some(&up.1)).map(drop))),
+            ("layer_norm, linear_gelu", Box::new(norm_gelu)),
+            ("normed_linear_gelu", Box::new(|| cuda.normed_linear_gelu(&x, &normed_up).map(drop))),
         ];
         let name = format!("{hidden} -> {}", 4 * hidden);
         print(&name, 8 * tokens * hidden * hidden, &ways, &measure(&cuda, &ways, time)?);
         let fused = || cuda.linear_rotary(&x, &qkv.0, Some(&qkv.1), &packed, &attention).map(drop);
-        let ways: [Way; 3] = [
+        let norm_rotary =
+            || cuda.linear_rotary(&norm(&normed_qkv)?, &qkv.0, Some(&qkv.1), &packed, &attention).map(drop);
+        let apart = || {
+            let x = norm(&normed_qkv)?;
+            cuda.self_attention(x, &qkv.0, Some(&qkv.1), &packed, &attention).map(drop)
+        };
+        let folded = || cuda.normed_self_attention(&x, &normed_qkv, &packed, &attention).map(drop);
+        let ways: [Way; 6] = [
             ("product", Box::new(|| product(&qkv).map(drop))),
             ("product, rotary", Box::new(|| cuda.rotary(product(&qkv)?, &packed, &attention).map(drop))),
             ("linear_rotary", Box::new(fused)),
+            ("layer_norm, linear_rotary", Box::new(norm_rotary)),
+            ("layer_norm, self_attention", Box::new(apart)),
+            ("normed_self_attention", Box::new(folded)),
         ];
         let name = format!("{hidden} -> {}", 3 * hidden);
         print(&name, 6 * tokens * hidden * hidden, &ways, &measure(&cuda, &ways, time)?);

@@ -41,6 +41,28 @@ pub fn rotary_frequencies(width: usize) -> Vec<f32> {
     (0..width / 2).map(|i| 1.0 / (10_000f64.powf(f64::from((2 * i) as f32 / width as f32)) as f32)).collect()
 }
 
+/// A layer norm's parameters, both `[width]`: on the host as `LayerNorm<Vec<f32>>`.
+#[derive(Clone, Debug)]
+pub struct LayerNorm<V> {
+    /// What rows of mean 0 and variance 1 are multiplied by.
+    pub weight: V,
+    /// What is added then.
+    pub bias: V,
+    /// What is added to a variance.
+    pub eps: f32,
+}
+
+/// A layer norm and the linear layer after it, on the backend that made it ([`Backend::normed_linear`]).
+#[derive(Debug)]
+pub struct NormedLinear<M, V> {
+    /// The norm, of the layer's inputs.
+    pub norm: LayerNorm<V>,
+    /// `[outputs, inputs]`; a backend may have folded the norm into it, and then takes it for nothing else.
+    pub weight: M,
+    /// `[outputs]`, as `weight`.
+    pub bias: V,
+}
+
 /// The shape of a layer's attention.
 #[derive(Clone, Debug)]
 pub struct Attention<V> {
@@ -166,6 +188,20 @@ pub trait Backend: Send + Sync {
         Ok(())
     }
 
+    /// Uploads a layer norm and the linear layer after it, as the backend's products like them: `norm` of `[inputs]`,
+    /// `weight` `[outputs, inputs]`, `bias` `[outputs]`.
+    fn normed_linear(
+        &self,
+        norm: LayerNorm<Vec<f32>>,
+        weight: Vec<f32>,
+        bias: Vec<f32>,
+    ) -> Result<NormedLinear<Self::Matrix, Self::Vector>, DeviceError> {
+        let weight = self.matrix(bias.len(), norm.weight.len(), weight)?;
+        let LayerNorm { weight: scale, bias: shift, eps } = norm;
+        let norm = LayerNorm { weight: self.vector(scale)?, bias: self.vector(shift)?, eps };
+        Ok(NormedLinear { norm, weight, bias: self.vector(bias)? })
+    }
+
     /// [`Backend::linear`], then [`Backend::gelu`].
     fn linear_gelu(
         &self,
@@ -211,5 +247,27 @@ pub trait Backend: Send + Sync {
         let qkv = self.linear_rotary(&x, weight, bias, packed, attention)?;
         drop(x);
         self.attention(&qkv, packed, attention)
+    }
+
+    /// [`Backend::layer_norm`], then [`Backend::linear_gelu`].
+    fn normed_linear_gelu(
+        &self,
+        x: &Self::Tensor,
+        layer: &NormedLinear<Self::Matrix, Self::Vector>,
+    ) -> Result<Self::Tensor, DeviceError> {
+        let x = self.layer_norm(x, &layer.norm.weight, &layer.norm.bias, layer.norm.eps)?;
+        self.linear_gelu(&x, &layer.weight, Some(&layer.bias))
+    }
+
+    /// [`Backend::layer_norm`], then [`Backend::self_attention`].
+    fn normed_self_attention(
+        &self,
+        x: &Self::Tensor,
+        layer: &NormedLinear<Self::Matrix, Self::Vector>,
+        packed: &Self::Packed,
+        attention: &Attention<Self::Vector>,
+    ) -> Result<Self::Tensor, DeviceError> {
+        let x = self.layer_norm(x, &layer.norm.weight, &layer.norm.bias, layer.norm.eps)?;
+        self.self_attention(x, &layer.weight, Some(&layer.bias), packed, attention)
     }
 }

@@ -12,10 +12,12 @@ mod driver;
 mod fused_product;
 mod kernels;
 mod libraries;
+mod normed_product;
 mod packed;
 mod product;
 mod room;
 mod tensor_map;
+mod upload;
 
 pub use compile::compile_all;
 pub use packed::CudaPacked;
@@ -91,6 +93,8 @@ pub struct Cuda {
     /// What the arena is laid out for; nothing before `reserve`.
     room: Mutex<CudaRoom>,
     blocks: Mutex<Blocks>,
+    /// Room for the scales of a normed product's rows.
+    scales: normed_product::RowScales,
     /// Nanoseconds between a batch's arrival on the card and the end of its kernels, summed over batches.
     busy: AtomicU64,
 }
@@ -109,6 +113,8 @@ pub struct CudaMatrix {
     memory: Fixed,
     rows: usize,
     columns: usize,
+    /// Whether a layer norm is folded in: then it is for normed products alone.
+    folded: bool,
 }
 
 /// A vector of parameters on the card: float32, and in the dtype of the activations for cuBLASLt's epilogue.
@@ -178,6 +184,7 @@ impl Cuda {
             options,
             room: Mutex::default(),
             blocks: Mutex::default(),
+            scales: normed_product::RowScales::default(),
             busy: AtomicU64::new(0),
         })
     }
@@ -247,7 +254,8 @@ impl Cuda {
         self.arena.release()?;
         *self.room() = room.clone();
         *self.blocks() = room.blocks();
-        self.arena.reserve(room.bytes(self.options.dtype))
+        self.arena.reserve(room.bytes(self.options.dtype))?;
+        self.reserve_scales(room.token_budget)
     }
 
     /// Bytes of activations taken from the card, and how often more was taken after [`Cuda::reserve`].

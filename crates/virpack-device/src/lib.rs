@@ -8,7 +8,9 @@ pub mod cuda;
 pub mod error;
 mod mapped;
 
-pub use backend::{Attention, Backend, Pool, PoolSpan, TokenDropout, rotary_frequencies};
+pub use backend::{
+    Attention, Backend, LayerNorm, NormedLinear, Pool, PoolSpan, TokenDropout, rotary_frequencies,
+};
 pub use cpu::Cpu;
 pub use cuda::{Cuda, CudaOptions, CudaRoom, Dtype};
 pub use error::{DeviceError, Unavailable};

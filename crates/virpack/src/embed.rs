@@ -1,13 +1,16 @@
 //! Sequence files to a file of embeddings: the straight line.
 
+mod report;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::{Map, Value};
 use virpack_device::{Cpu, Pool};
 use virpack_seq::{
-    AsyncDataLoader, CollatorOptions, GreedyPacker, Input, LengthCounts, LengthPolicy, LoaderOptions,
-    LongRecords, PackStats, PackerOptions, Records, VarlenCollator,
+    AsyncDataLoader, CollatorOptions, GreedyPacker, Input, InputChecksum, LengthCounts, LengthPolicy,
+    LoaderOptions, LongRecords, PackStats, PackerOptions, Records, VarlenCollator,
 };
 
 use crate::Error;
@@ -18,6 +21,7 @@ use crate::model::checksum::{Summing, sum_of_all};
 use crate::model::location::Location;
 use crate::model::weights::Weights;
 use crate::output::{self, EmbeddingWriter, OutputDtype, OutputFormat, OutputOptions, Written};
+use crate::progress::{ModelProgress, Progress};
 use crate::ready::{self, Ready};
 use crate::runner::{self, AsyncInferenceRunner, DeviceTally, Finished, RunnerOptions};
 
@@ -90,17 +94,6 @@ pub enum Told {
     Progress(Progress),
 }
 
-/// How far a run is.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Progress {
-    /// Bytes of the inputs read.
-    pub bytes: u64,
-    /// Bytes of all inputs, where they are files.
-    pub total_bytes: Option<u64>,
-    /// Records written or skipped.
-    pub records: u64,
-}
-
 /// What a run has done.
 #[derive(Clone, Debug)]
 pub struct Summary {
@@ -118,8 +111,12 @@ pub struct Summary {
     pub waited: Duration,
     /// Each device, for people, and what it has done.
     pub devices: Vec<(String, DeviceTally)>,
+    /// The inputs, as they were named, with sizes and checksums.
+    pub inputs: Vec<(Input, Option<InputChecksum>)>,
     /// Inputs that held nothing.
     pub empty_inputs: Vec<Input>,
+    /// What `OUT.run.json` says.
+    pub report: Map<String, Value>,
 }
 
 /// Embeds every record of the inputs into the output.
@@ -147,7 +144,8 @@ pub fn embed_on<B: Memory + 'static>(
     options: &EmbedOptions,
     mut tell: impl FnMut(Told),
 ) -> Result<Summary, Error> {
-    let records = virpack_seq::reader::open(&options.inputs)?;
+    let begun = Instant::now();
+    let records = virpack_seq::reader::open_with_checksums(&options.inputs)?;
     let weights = Weights::at(&options.model)?;
     let config = ModelConfig::of(&weights)?;
     options.layer(&config)?;
@@ -155,15 +153,26 @@ pub fn embed_on<B: Memory + 'static>(
     let residues = options.pool.is_none();
     let devices = ready::all(backends, &weights, &options.lengths, residues, options.token_budget)?;
     drop(weights);
-    let about = options.about(&config, &sum_of_all(&sums.finish()?))?;
+    let sums = sums.finish()?;
+    let about = options.about(&config, &sum_of_all(&sums))?;
     let mut out = output::create(&options.output, config.hidden(), options.output(about))?;
     devices.iter().for_each(|device| device.told().for_each(&mut tell));
+    let loading = begun.elapsed();
     let start = Instant::now();
     let (loader, runner) = options.start(&devices, records)?;
-    let tallies = write_all(runner, &loader, &mut out, config.hidden(), tell)?;
-    let written = out.finish(loader.counters().lengths.records)?;
+    let tallies = write_all(runner, &loader, &mut out, [config.hidden(), token_budget(&devices)], tell)?;
+    let whole = out.complete(loader.counters().lengths.records)?;
     let names = devices.iter().map(|device| device.backend.name());
-    Ok(summary(&loader, written, start.elapsed(), names.zip(tallies).collect()))
+    let written = whole.written().clone();
+    let mut summary = summary(&loader, written, start.elapsed(), names.zip(tallies).collect());
+    summary.report = report::of(options, &config, &sums, loading, &summary)?;
+    summary.written = whole.publish(&summary.report)?;
+    Ok(summary)
+}
+
+/// Most tokens in a batch: all devices get batches of the smallest one's budget.
+fn token_budget<B: Memory>(devices: &[Ready<B>]) -> usize {
+    devices.iter().map(|device| device.token_budget).min().unwrap_or(0)
 }
 
 /// Hands all results to the writer; gives what each device has done.
@@ -171,11 +180,11 @@ fn write_all(
     mut results: AsyncInferenceRunner,
     loader: &AsyncDataLoader,
     out: &mut EmbeddingWriter,
-    hidden: usize,
+    [hidden, token_budget]: [usize; 2],
     mut tell: impl FnMut(Told),
 ) -> Result<Vec<DeviceTally>, Error> {
     let mut records = 0;
-    for finished in &mut results {
+    while let Some(finished) = results.next() {
         match finished? {
             Finished::Embeddings { rows, values } => {
                 records += rows.len() as u64;
@@ -196,9 +205,9 @@ fn write_all(
             Finished::Halved { token_budget, reason } => tell(Told::Halved { token_budget, reason }),
             Finished::Lost { device, reason } => tell(Told::Lost { device, reason }),
         }
-        let read = loader.progress();
-        let (bytes, total_bytes) = (read.bytes(), read.total_bytes());
-        tell(Told::Progress(Progress { bytes, total_bytes, records }));
+        let (tokens, tallies) = (loader.counters().tokens, results.tallies());
+        let model = ModelProgress { model: None, tokens, token_budget, tallies };
+        tell(Told::Progress(Progress::new(loader.progress(), records, &[model])));
     }
     Ok(results.tallies())
 }
@@ -219,7 +228,9 @@ fn summary(
         elapsed,
         waited: counters.consumer_wait,
         devices,
+        inputs: crate::report::read(loader.inputs(), loader.progress()),
         empty_inputs: empty.iter().map(|&i| loader.inputs()[i as usize].clone()).collect(),
+        report: Map::new(),
     }
 }
 
@@ -274,7 +285,7 @@ impl EmbedOptions {
         Ok(())
     }
 
-    /// Starts the threads that read, pack and run. All devices get batches of the smallest one's budget.
+    /// Starts the threads that read, pack and run.
     fn start<B: Memory + 'static>(
         &self,
         devices: &[Ready<B>],
@@ -287,7 +298,7 @@ impl EmbedOptions {
         };
         let (pool, layer, device_timeout) = (self.pool, self.layer(&model.config)?, self.device_timeout);
         let options = RunnerOptions { pool, layer, window_overlap, device_timeout };
-        let token_budget = devices.iter().map(|device| device.token_budget).min().unwrap_or(0);
+        let token_budget = token_budget(devices);
         let tokenizer = Arc::clone(&model.tokenizer);
         let loader = AsyncDataLoader::new(records, tokenizer, self.collator(token_budget)?, self.loader())?;
         let on = |device: &Ready<B>| (Arc::clone(&device.backend), Arc::clone(&device.model.encoder));
@@ -308,16 +319,20 @@ impl EmbedOptions {
 
     /// What a file says of the run it comes from.
     fn about(&self, config: &ModelConfig, sha256: &str) -> Result<Vec<(String, String)>, Error> {
-        let pool = match self.pool {
-            Some(Pool::Mean) => "mean",
-            Some(Pool::Cls) => "cls",
-            Some(Pool::Max) => "max",
-            None => "none",
-        };
+        let pool = self.pool_name();
         let layer = self.layer(config)?.to_string();
         let facts =
             [("model", &*self.model_name), ("model_sha256", sha256), ("pool", pool), ("layer", &*layer)];
         Ok(facts.map(|(name, value)| (format!("virpack.{name}"), value.to_owned())).to_vec())
+    }
+
+    fn pool_name(&self) -> &'static str {
+        match self.pool {
+            Some(Pool::Mean) => "mean",
+            Some(Pool::Cls) => "cls",
+            Some(Pool::Max) => "max",
+            None => "none",
+        }
     }
 
     fn output(&self, metadata: Vec<(String, String)>) -> OutputOptions {

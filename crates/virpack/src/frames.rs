@@ -10,8 +10,8 @@ use virpack_seq::{
 };
 
 use crate::Error;
-use crate::embed::Progress;
 use crate::output::{TextFile, Whole, check_all};
+use crate::progress::Progress;
 
 /// What to cut into frames, and where they go.
 #[derive(Clone, Debug)]
@@ -91,7 +91,7 @@ pub fn frames(options: &FramesOptions, mut progress: impl FnMut(Progress)) -> Re
 
 fn how_far(records: &Records) -> Progress {
     let read = records.progress();
-    Progress { bytes: read.bytes(), total_bytes: read.total_bytes(), records: read.records() }
+    Progress::new(&read, read.records(), &[])
 }
 
 impl FramesOptions {

@@ -17,7 +17,8 @@ const TILE_ROWS: usize = 128;
 /// (dev/cuda.md).
 const CUDA_VALUES: usize = 67_584 * 640;
 
-/// Bytes left to the card: kernels are loaded as they are first used, up to 70 MB of them on an H200.
+/// Bytes left to the card: kernels are loaded as they are first used, up to 70 MB of them on an H200; layer norms inside
+/// products take a word of eight bytes a token.
 const CUDA_SPARE: u64 = 128 << 20;
 
 /// The same limits, in tiles of rows for each multiprocessor: a batch of a whole number of them leaves none idle.

@@ -4,10 +4,13 @@
 //!
 //! | ending | the file | beside it |
 //! | --- | --- | --- |
-//! | `.npy` | `[n, hidden]`, C order, float32 or float16 | the ids, and `STEM.run.json`: facts about the run |
+//! | `.npy` | `[n, hidden]`, C order, float32 or float16 | the ids |
 //! | `.parquet` | columns `id`, `source` (with several inputs), `length`, `truncated`, `embedding` | |
 //! | `.safetensors` | a tensor `embeddings`, `[n, hidden]` | the ids |
 //! | `.h5` | datasets `embeddings`, `[n, hidden]`, `ids`, `lengths`, `truncated`, `sources` and `source` (with several inputs) | |
+//!
+//! `OUT.run.json` (`emb.npy.run.json`) holds the facts about the run that a file carries as well, where its format has room for them
+//! ([`OutputOptions::metadata`], under `metadata`), and what [`CompleteOutput::publish`] is told. It is a JSON object.
 //!
 //! The ids are `STEM.ids.txt`: an id a line, UTF-8; with several inputs TAB and the input's name behind it.
 //!
@@ -34,11 +37,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::Map;
 use virpack_seq::{SequenceIndex, SkippedRecord};
 
-mod about;
+pub(crate) mod about;
 mod arrow_schema;
 mod aside;
+mod complete;
 mod error;
 mod folder;
 mod format;
@@ -55,6 +60,7 @@ mod text_table;
 mod values;
 
 pub(crate) use aside::Aside;
+pub use complete::CompleteOutput;
 pub use error::OutputError;
 pub(crate) use folder::{AsideFolder, Folder, remove_all};
 pub use format::OutputFormat;
@@ -256,12 +262,18 @@ fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
     if format.has_id_table() {
         names.push(path.with_extension("ids.txt"));
     }
-    match format {
-        OutputFormat::Npy => names.push(path.with_extension("run.json")),
-        OutputFormat::Safetensors => names.extend(safetensors::older(path)),
-        OutputFormat::Parquet | OutputFormat::H5 => (),
+    names.push(report_path(path));
+    if format == OutputFormat::Safetensors {
+        names.extend(safetensors::older(path));
     }
     names
+}
+
+/// `OUT.run.json`.
+fn report_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".run.json");
+    path.with_file_name(name)
 }
 
 /// Checks that the names of files that belong together are free, unless `force`, and that their directories are there.
@@ -314,13 +326,23 @@ impl EmbeddingWriter {
         self.deliver(skipped.source, &skipped.id, Turn::Skipped(skipped))
     }
 
-    /// Gives the files their names, once each of the `records` records read has its row or its reason.
+    /// Gives the files their names, once each of the `records` records read has its row or its reason:
+    /// [`complete`](EmbeddingWriter::complete), and published without further facts.
     ///
     /// # Errors
     ///
-    /// When a record was never delivered, more were delivered than read, or a file cannot be written or
-    /// renamed. Nothing then stands under the asked name; files that are whole are kept and named.
+    /// As those two.
     pub fn finish(self, records: u64) -> Result<Written, OutputError> {
+        self.complete(records)?.publish(&Map::new())
+    }
+
+    /// Makes the files whole on disk, once each of the `records` records read has its row or its reason. They have no
+    /// names yet.
+    ///
+    /// # Errors
+    ///
+    /// When a record was never delivered, more were delivered than read, or a file cannot be written.
+    pub fn complete(self, records: u64) -> Result<CompleteOutput, OutputError> {
         self.order.finish(records)?;
         let Sink { table, skipped, mut written } = self.sink;
         let mut whole = table.finish()?;
@@ -328,12 +350,8 @@ impl EmbeddingWriter {
             whole.sides.push(skipped.finish()?);
         }
         written.files = [&whole.main].into_iter().chain(&whole.sides).map(|f| f.target().into()).collect();
-        let mut stale = names_beside(&self.path, self.format);
-        stale.push(self.path);
-        stale.retain(|name| !written.files.contains(name));
         (written.peak_waiting_memory, written.peak_waiting_disk) = self.order.peak_bytes();
-        whole.publish(self.options.force, &stale)?;
-        Ok(written)
+        Ok(CompleteOutput { whole, written, path: self.path, format: self.format, options: self.options })
     }
 
     /// The output as it was named.
@@ -356,15 +374,22 @@ impl EmbeddingWriter {
     }
 }
 
+impl OutputOptions {
+    /// What every file says of its run.
+    fn about(&self) -> Vec<(String, String)> {
+        let version = ("virpack.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        [version].into_iter().chain(self.metadata.clone()).collect()
+    }
+}
+
 impl Layout {
     fn new(hidden: usize, options: &OutputOptions) -> Layout {
-        let version = ("virpack.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         Layout {
             hidden,
             dtype: options.dtype,
             residues: options.residues,
             sources: if options.sources.len() > 1 { options.sources.clone() } else { Vec::new() },
-            about: [version].into_iter().chain(options.metadata.clone()).collect(),
+            about: options.about(),
         }
     }
 

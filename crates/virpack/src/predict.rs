@@ -32,18 +32,18 @@ use virpack_seq::{GeneticCode, Input, reader};
 
 use crate::Error;
 use crate::devices::{DeviceChoice, DeviceOptions, Devices};
-use crate::embed::Progress;
 use crate::memory::Memory;
 use crate::model::checksum::Summing;
 use crate::model::location::Location;
 use crate::output::{Folder, OutputError, check_all};
+use crate::progress::Progress;
 pub use bundle::Bundle;
 use classifiers::Classifiers;
 use files::Files;
 use join::Join;
 pub use reference::Compat;
 pub use regions::Region;
-pub use summary::{Counts, Predicted, Stage};
+pub use summary::{Counts, DeviceWork, Predicted, Stage};
 use tables::Tables;
 use towers::{Loaded, Opened};
 pub use track::{Draw, Track};
@@ -186,9 +186,9 @@ pub fn predict_on<B: Memory + 'static>(
         writing += tables.write_all(done)?;
         join.tell(tables.counts.records, &mut tell);
     }
-    let predicted = Predicted::new(&join, &tables, writing, start.elapsed());
-    let report = report::text(options, &frames, &names, &predicted, &sums.finish()?);
-    tables.finish(&report)?;
+    let mut predicted = Predicted::new(&join, &tables, writing, start.elapsed());
+    predicted.report = report::of(options, &frames, &names, &predicted, &sums.finish()?);
+    tables.finish(&predicted.report)?;
     Ok(predicted)
 }
 

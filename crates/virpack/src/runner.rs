@@ -91,6 +91,16 @@ pub struct DeviceTally {
     pub tokens: u64,
     /// Sequences.
     pub sequences: u64,
+    /// Batches.
+    pub batches: u64,
+}
+
+impl DeviceTally {
+    /// The part of its batches that held tokens, 0 to 1, where `token_budget` is the most in one; None without a batch.
+    pub fn packing_efficiency(&self, token_budget: usize) -> Option<f64> {
+        let room = self.batches as f64 * token_budget as f64;
+        (self.batches > 0).then(|| (self.tokens as f64 / room).min(1.0))
+    }
 }
 
 /// The same while it grows.
@@ -99,12 +109,14 @@ struct Tally {
     busy: AtomicU64,
     tokens: AtomicU64,
     sequences: AtomicU64,
+    batches: AtomicU64,
 }
 
 impl Tally {
     fn add(&self, batch: &PackedBatch) {
         self.tokens.fetch_add(batch.total_tokens() as u64, Ordering::Relaxed);
         self.sequences.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        self.batches.fetch_add(1, Ordering::Relaxed);
     }
 
     fn read(&self) -> DeviceTally {
@@ -112,6 +124,7 @@ impl Tally {
             busy: Duration::from_nanos(self.busy.load(Ordering::Relaxed)),
             tokens: self.tokens.load(Ordering::Relaxed),
             sequences: self.sequences.load(Ordering::Relaxed),
+            batches: self.batches.load(Ordering::Relaxed),
         }
     }
 }

@@ -3,8 +3,9 @@
 use super::device::DeviceArguments;
 use super::input::{Inputs, parse_budget};
 use crate::failure::Failure;
-use crate::progress::{DownloadBar, RunBar};
-use crate::text::{count, grouped, say, short};
+use crate::log::LogArguments;
+use crate::text::{count, grouped, packing, short};
+use crate::watch::{DownloadBar, Watch};
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -67,9 +68,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     device_timeout: Option<u64>,
 
-    /// No progress, no summary; only warnings and errors
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    pub(crate) log: LogArguments,
 
     /// Replace an output that exists
     #[arg(long)]
@@ -112,7 +112,7 @@ enum Include {
     Contacts,
 }
 
-/// Embeds, with a bar, a summary line and warnings on stderr.
+/// Embeds, with progress, a summary and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(Include::Contacts) = arguments.include {
         return Err(Failure::Contacts);
@@ -151,19 +151,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     super::clean_up_when_interrupted();
     // A mistyped file must not cost a download first.
     options.check()?;
+    let log = arguments.log;
     options.model_name = model_name(arguments, &options.inputs)?;
-    options.model =
-        resolve(&options.model_name, &HubOptions::from_env(), &DownloadBar::new(arguments.quiet))?;
+    options.model = resolve(&options.model_name, &HubOptions::from_env(), &DownloadBar::new(log))?;
     options.lengths = arguments.inputs.lengths_for(&options.model)?;
-    let bar = RunBar::new(arguments.quiet);
-    let result = embed(&options, |told| tell(&bar, arguments.quiet, told));
-    bar.finish();
+    let watch = Watch::new(log);
+    let result = embed(&options, |told| tell(&watch, told));
+    watch.finish();
     let summary = result?;
-    warn(&summary);
-    if !arguments.quiet {
-        // Of several files the index.
-        say(line(&summary, summary.written.files.first().unwrap_or(&arguments.output)));
-    }
+    warn(log, &summary);
+    // Of several files the index.
+    let output = summary.written.files.first().unwrap_or(&arguments.output);
+    log.summary(line(&summary, output), &summary.report);
     Ok(())
 }
 
@@ -175,69 +174,66 @@ fn model_name(arguments: &Arguments, inputs: &[Input]) -> Result<String, Failure
         return Ok(model.clone());
     }
     let model = mini::model_for(inputs)?;
-    if !arguments.quiet {
-        let (letters, published, size) = match model == mini::MODELS[0] {
-            true => ("proteins", "esm2_t33_650M_UR50D", "2.6 GB"),
-            false => ("nucleotides", "zhihan1996/DNABERT-S", "0.5 GB"),
-        };
-        say(format_args!(
-            "{model}, built in, as these are {letters}; a published model is --model {published}: {size} to download, and \
-             as much memory"
-        ));
-    }
+    let (letters, published, size) = match model == mini::MODELS[0] {
+        true => ("proteins", "esm2_t33_650M_UR50D", "2.6 GB"),
+        false => ("nucleotides", "zhihan1996/DNABERT-S", "0.5 GB"),
+    };
+    arguments.log.info(format_args!(
+        "{model}, built in, as these are {letters}; a published model is --model {published}: {size} to download, and as \
+         much memory"
+    ));
     Ok(model.to_owned())
 }
 
 /// Shows what a run tells.
-fn tell(bar: &RunBar, quiet: bool, told: Told) {
+fn tell(watch: &Watch, told: Told) {
     match told {
-        Told::Progress(progress) => bar.update(progress),
-        Told::Device { .. } if quiet => (),
+        Told::Progress(progress) => watch.update(progress),
         Told::Device { name, token_budget } => {
-            bar.say(format_args!("on {name}, up to {} tokens a batch", grouped(token_budget as u64)));
+            watch.info(format_args!("on {name}, up to {} tokens a batch", grouped(token_budget as u64)));
+            watch.begin();
         }
         Told::Lost { device, reason } => {
-            bar.say(format_args!("warning: device {device} is given up, the others go on: {reason}"));
+            watch.warn(format_args!("device {device} is given up, the others go on: {reason}"));
         }
         Told::Halved { token_budget, reason } => {
             let tokens = grouped(token_budget as u64);
-            bar.say(format_args!("warning: batches have at most {tokens} tokens from here on: {reason}"));
+            watch.warn(format_args!("batches have at most {tokens} tokens from here on: {reason}"));
         }
     }
 }
 
-fn warn(summary: &Summary) {
+fn warn(log: LogArguments, summary: &Summary) {
     for input in &summary.empty_inputs {
-        say(format_args!("warning: {input}: empty, no records"));
+        log.warn(format_args!("{input}: empty, no records"));
     }
     if let Some(warning) = summary.packing.as_ref().and_then(|packing| packing.warning.as_ref()) {
-        say(warning);
+        log.warn(warning);
     }
     if summary.written.skipped > 0 {
         let table = summary.written.files.iter().find(|f| f.to_string_lossy().ends_with(".skipped.tsv"));
         let place = table.map_or_else(String::new, |path| format!(": see {}", path.display()));
-        say(format_args!("warning: {} skipped{place}", count(summary.written.skipped, "record", "records")));
+        log.warn(format_args!("{} skipped{place}", count(summary.written.skipped, "record", "records")));
     }
 }
 
 /// The one line at the end.
 fn line(summary: &Summary, output: &std::path::Path) -> String {
     let rate = summary.tokens as f64 / summary.elapsed.as_secs_f64().max(1e-9);
-    let efficiency = summary.packing.as_ref().map_or(1.0, |packing| packing.efficiency());
     let lengths = &summary.lengths;
     let windowed = match lengths.windowed {
         0 => String::new(),
         n => format!(", {} in {} windows", grouped(n), grouped(lengths.windows)),
     };
     format!(
-        "{}: {}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), packing {:.1} %, {} truncated{windowed}, {}",
+        "{}: {}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), {}, {} truncated{windowed}, {}",
         output.display(),
         count(summary.written.rows, "sequence", "sequences"),
         count(summary.tokens, "token", "tokens"),
         summary.elapsed.as_secs_f64(),
         short(rate),
         100.0 * summary.busy().min(1.0),
-        100.0 * efficiency,
+        packing(summary.packing.as_ref()),
         grouped(lengths.truncated),
         count(lengths.unknown, "unknown letter", "unknown letters"),
     )

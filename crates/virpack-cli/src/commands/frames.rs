@@ -2,8 +2,9 @@
 
 use super::input::parse_code;
 use crate::failure::Failure;
-use crate::progress::RunBar;
-use crate::text::{count, grouped, say, short};
+use crate::log::LogArguments;
+use crate::text::{count, grouped, short};
+use crate::watch::Watch;
 use clap::Args;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -54,16 +55,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         force: arguments.force,
     };
     super::clean_up_when_interrupted();
-    let bar = RunBar::new(arguments.quiet);
-    let result = frames(&options, |progress| bar.update(progress));
-    bar.finish();
+    let log = LogArguments::lines(arguments.quiet);
+    let watch = Watch::new(log);
+    watch.begin();
+    let result = frames(&options, |progress| watch.update(progress));
+    watch.finish();
     let summary = result?;
     for input in &summary.empty_inputs {
-        say(format_args!("warning: {input}: empty, no records"));
+        log.warn(format_args!("{input}: empty, no records"));
     }
-    if !arguments.quiet {
-        say(line(&summary));
-    }
+    log.info(line(&summary));
     Ok(())
 }
 

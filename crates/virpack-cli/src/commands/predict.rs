@@ -6,9 +6,10 @@ use super::device::DeviceArguments;
 use super::frames::parse_length;
 use super::input::{parse_budget, parse_code, parse_count};
 use crate::failure::Failure;
+use crate::log::LogArguments;
 use crate::plot;
-use crate::progress::RunBar;
-use crate::text::{count, grouped, say, short};
+use crate::text::{count, grouped, short};
+use crate::watch::Watch;
 use clap::{Args, ValueEnum};
 use models::ModelArguments;
 use std::num::NonZeroUsize;
@@ -72,9 +73,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", value_parser = parse_count)]
     buffer_size: Option<NonZeroUsize>,
 
-    /// No progress, no summary; only warnings and errors
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    pub(crate) log: LogArguments,
 
     /// Replace tables that exist
     #[arg(long)]
@@ -90,24 +90,23 @@ enum Columns {
     Broad,
 }
 
-/// Judges, with a bar, a summary and warnings on stderr.
+/// Judges, with progress, a summary and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut options = options(arguments)?;
     super::clean_up_when_interrupted();
     // A mistyped file must not cost a download first.
     options.check()?;
-    arguments.models.fetch(&mut options, arguments.quiet)?;
-    let bar = RunBar::new(arguments.quiet);
+    let log = arguments.log;
+    arguments.models.fetch(&mut options, log)?;
+    let watch = Watch::new(log);
     let file = options.classifier.to_string();
-    let result = predict(&options, |told| tell(&bar, arguments.quiet, &file, told));
-    bar.finish();
+    let result = predict(&options, |told| tell(&watch, &file, told));
+    watch.finish();
     let predicted = result?;
     for input in &predicted.empty_inputs {
-        say(format_args!("warning: {input}: empty, no records"));
+        log.warn(format_args!("{input}: empty, no records"));
     }
-    if !arguments.quiet {
-        say(summary(&predicted, &arguments.output));
-    }
+    log.summary(summary(&predicted, &arguments.output), &predicted.report);
     Ok(())
 }
 
@@ -133,36 +132,34 @@ fn options(arguments: &Arguments) -> Result<PredictOptions, Failure> {
 }
 
 /// Shows what a run tells; `file` is the classifier's.
-fn tell(bar: &RunBar, quiet: bool, file: &str, told: Told) {
+fn tell(watch: &Watch, file: &str, told: Told) {
     match told {
-        Told::Progress(progress) => bar.update(progress),
+        Told::Progress(progress) => watch.update(progress),
         Told::Length { length, asked: Some(_), classifier: Some(trained) } if trained != length => {
-            bar.say(format_args!("warning: chunks of {length} bases, but {file} was trained on {trained}"));
+            watch.warn(format_args!("chunks of {length} bases, but {file} was trained on {trained}"));
+        }
+        Told::Length { asked: Some(_), .. } => (),
+        Told::Length { length, classifier: Some(_), .. } => {
+            watch.info(format_args!("chunks of {length} bases, as {file} was trained on"));
+        }
+        Told::Length { length, .. } => {
+            watch.info(format_args!("chunks of {length} bases: {file} does not say what it was trained on"));
         }
         Told::Lost { device, reason } => {
-            bar.say(format_args!("warning: device {device} is given up, the others go on: {reason}"));
+            watch.warn(format_args!("device {device} is given up, the others go on: {reason}"));
         }
         Told::Halved { token_budget, reason } => {
             let tokens = grouped(token_budget as u64);
-            bar.say(format_args!("warning: batches have at most {tokens} tokens from here on: {reason}"));
+            watch.warn(format_args!("batches have at most {tokens} tokens from here on: {reason}"));
         }
         Told::Device { name, token_budgets } => {
             if let Some((takes, option)) = left_out(token_budgets) {
-                bar.say(format_args!("warning: {file} takes {takes} alone: {option} takes no part"));
+                watch.warn(format_args!("{file} takes {takes} alone: {option} takes no part"));
             }
-            if !quiet {
-                let budgets = token_budgets.into_iter().flatten().map(|budget| grouped(budget as u64));
-                let budgets: Vec<String> = budgets.collect();
-                bar.say(format_args!("on {name}, up to {} tokens a batch", budgets.join(" and ")));
-            }
-        }
-        _ if quiet => (),
-        Told::Length { asked: Some(_), .. } => (),
-        Told::Length { length, classifier: Some(_), .. } => {
-            bar.say(format_args!("chunks of {length} bases, as {file} was trained on"));
-        }
-        Told::Length { length, .. } => {
-            bar.say(format_args!("chunks of {length} bases: {file} does not say what it was trained on"));
+            let budgets = token_budgets.into_iter().flatten().map(|budget| grouped(budget as u64));
+            let budgets: Vec<String> = budgets.collect();
+            watch.info(format_args!("on {name}, up to {} tokens a batch", budgets.join(" and ")));
+            watch.begin();
         }
     }
 }
@@ -185,8 +182,13 @@ fn summary(predicted: &Predicted, output: &Path) -> String {
     let seconds = predicted.elapsed.as_secs_f64();
     let rate = |n: u64| short(n as f64 / seconds.max(1e-9));
     let (slowest, busy) = predicted.slowest();
-    let efficiency =
-        predicted.packing.iter().flatten().map(|stats| format!("{:.1} %", 100.0 * stats.efficiency()));
+    let packed = predicted.packing.iter().flatten().filter(|stats| stats.batches > 0);
+    let packed: Vec<_> = packed.map(|stats| format!("{:.1} %", 100.0 * stats.efficiency())).collect();
+    let packing = if packed.is_empty() {
+        "nothing packed".to_owned()
+    } else {
+        format!("packing {}", packed.join(" and "))
+    };
     let [nucleotides, peptides] = predicted.frames.repeated;
     let ids = predicted.first_viral.iter().map(|id| id.chars().take(LONGEST_ID).collect::<String>());
     let ids = ids.collect::<Vec<_>>().join(", ");
@@ -202,7 +204,7 @@ fn summary(predicted: &Predicted, output: &Path) -> String {
     format!(
         "{}: {}, {}, {}{alone} in {seconds:.1} s ({}bases/s, {}chunks/s, {}frames/s)\n\
          {} viral{first}; {} without a verdict ({} without an open frame, {} too short, {} empty)\n\
-         slowest: {}, {:.1} s at work; packing {}; computed once though they came again: {} nucleotide sequences, \
+         slowest: {}, {:.1} s at work; {packing}; computed once though they came again: {} nucleotide sequences, \
          {} peptides",
         output.display(),
         count(counts.records, "record", "records"),
@@ -218,7 +220,6 @@ fn summary(predicted: &Predicted, output: &Path) -> String {
         grouped(counts.empty),
         slowest.as_str(),
         busy.as_secs_f64(),
-        efficiency.collect::<Vec<_>>().join(" and "),
         grouped(nucleotides),
         grouped(peptides),
     )

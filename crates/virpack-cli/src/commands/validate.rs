@@ -3,8 +3,9 @@
 use super::device::DeviceArguments;
 use super::input::{Inputs, parse_budget, parse_count};
 use crate::failure::Failure;
-use crate::progress::DownloadBar;
+use crate::log::LogArguments;
 use crate::text::{count, grouped};
+use crate::watch::DownloadBar;
 use clap::Args;
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -64,9 +65,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         float32_limit: arguments.max_float32,
     };
     virpack_seq::reader::open(&options.inputs)?;
-    options.model = resolve(&arguments.model, &HubOptions::from_env(), &DownloadBar::new(false))?;
+    let bar = DownloadBar::new(LogArguments::lines(false));
+    options.model = resolve(&arguments.model, &HubOptions::from_env(), &bar)?;
     options.lengths = arguments.inputs.lengths_for(&options.model)?;
     let found = validate(&options)?;
+    if arguments.max_float32.is_some() && found.compared.iter().all(|compared| compared.float32.is_none()) {
+        let precision = "the precision is float32, and nothing is compared with it";
+        LogArguments::lines(false).warn(format_args!("--max-float32 does nothing: {precision}"));
+    }
     if found.compared.is_empty() {
         return Err(Failure::NothingCompared { records: found.records });
     }

@@ -1,14 +1,14 @@
 //! The backend's methods: what each gives to the card.
 
-use super::arena::Fixed;
 use super::compile::Source;
 use super::driver::{Event, Stream, check};
+use super::fused_product::Finish;
 use super::kernels::{Grid, arguments};
 use super::packed::{CudaPacked, Draft};
 use super::product::{Operands, Shape};
 use super::room::{Blocks, CudaRoom};
-use super::{Cuda, CudaMatrix, CudaPending, CudaTensor, CudaVector, Dtype, ROW_STEP, libraries};
-use crate::{Attention, Backend, DeviceError, Pool, PoolSpan, TokenDropout};
+use super::{Cuda, CudaMatrix, CudaPending, CudaTensor, CudaVector, ROW_STEP, libraries};
+use crate::{Attention, Backend, DeviceError, LayerNorm, NormedLinear, Pool, PoolSpan, TokenDropout};
 use cudarc::driver::sys;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,61 +35,32 @@ impl Cuda {
         16 / self.options.dtype.bytes()
     }
 
-    fn upload(&self, op: &'static str, bytes: &[u8]) -> Result<Fixed, DeviceError> {
-        let memory = Fixed::new(&self.card, op, bytes.len())?;
-        let Stream(compute) = self.card.compute;
-        let from = bytes.as_ptr().cast();
-        // SAFETY: `memory` has the length copied. The source is not pinned, so the call returns once it has read it; on
-        // the compute stream, as a copy on any other could still be on its way when a kernel reads.
-        check("cuMemcpyHtoDAsync", unsafe {
-            sys::cuMemcpyHtoDAsync_v2(memory.pointer, from, bytes.len(), compute)
-        })?;
-        Ok(memory)
-    }
-
-    /// float32 values of their own.
-    pub(super) fn fixed_f32(&self, op: &'static str, values: &[f32]) -> Result<Fixed, DeviceError> {
-        self.card.enter()?;
-        // SAFETY: any float32 is four plain bytes.
-        let bytes = unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), size_of_val(values)) };
-        self.upload(op, bytes)
-    }
-
-    /// Values of their own in the dtype of the activations, rounded to the nearest.
-    fn fixed(&self, op: &'static str, values: &[f32]) -> Result<Fixed, DeviceError> {
-        let exact = self.fixed_f32(op, values)?;
-        if self.options.dtype == Dtype::F32 {
-            return Ok(exact);
-        }
-        let rounded = Fixed::new(&self.card, op, values.len() * self.options.dtype.bytes())?;
-        let grid = Grid { blocks: (values.len().div_ceil(THREADS as usize), 1), threads: THREADS, shared: 0 };
-        let arguments = arguments![exact.pointer, rounded.pointer, values.len() as u64];
-        // SAFETY: both hold `values.len()` values; `exact` waits for the stream before it goes.
-        unsafe { self.kernels.launch(Source::Elementwise, "narrow", grid, &arguments)? };
-        Ok(rounded)
-    }
-
     fn by_vectors(&self, count: usize) -> Grid {
         let threads = count.div_ceil(self.vector_len());
         Grid { blocks: (threads.div_ceil(THREADS as usize), 1), threads: THREADS, shared: 0 }
     }
 
-    /// Checks a product's sizes against each other.
+    /// Checks a product's sizes against each other, and that the weight is for it.
     pub(super) fn check_product(
         x: &CudaTensor,
         weight: &CudaMatrix,
         bias: Option<&CudaVector>,
         y: &CudaTensor,
+        normed: bool,
     ) -> Result<(), DeviceError> {
         let fits = x.columns == weight.columns
+            && weight.folded == normed
             && bias.is_none_or(|b| b.len == weight.rows)
             && (y.rows, y.columns) == (x.rows, weight.rows);
         if !fits {
             return Err(DeviceError::shape(
                 "linear",
-                format!("x [tokens, {}] for a weight [{}, {}]", weight.columns, weight.rows, weight.columns),
                 format!(
-                    "x [{}, {}], bias {:?}, y [{}, {}]",
+                    "x [tokens, {}] for a weight [{}, {}], normed: {}",
+                    weight.columns, weight.rows, weight.columns, weight.folded
+                ),
+                format!(
+                    "x [{}, {}], bias {:?}, y [{}, {}], normed: {normed}",
                     x.rows,
                     x.columns,
                     bias.map(|b| b.len),
@@ -109,7 +80,7 @@ impl Cuda {
         y: &CudaTensor,
         residual: bool,
     ) -> Result<(), DeviceError> {
-        Self::check_product(x, weight, bias, y)?;
+        Self::check_product(x, weight, bias, y, false)?;
         self.card.enter()?;
         let shape = Shape {
             rows: x.rows.next_multiple_of(ROW_STEP),
@@ -176,7 +147,7 @@ impl Backend for Cuda {
                 format!("{}", values.len()),
             ));
         }
-        Ok(CudaMatrix { memory: self.fixed("matrix", &values)?, rows, columns })
+        Ok(CudaMatrix { memory: self.fixed("matrix", &values)?, rows, columns, folded: false })
     }
 
     fn vector(&self, values: Vec<f32>) -> Result<CudaVector, DeviceError> {
@@ -420,10 +391,51 @@ impl Backend for Cuda {
         weight: &CudaMatrix,
         bias: Option<&CudaVector>,
     ) -> Result<CudaTensor, DeviceError> {
-        match self.fused_gelu(x, weight, bias)? {
-            Some(y) => Ok(y),
+        match bias.filter(|_| self.has_product(weight.rows, weight.columns)) {
+            Some(bias) => self.fused(Finish::Gelu, None, x, weight, bias, None),
             None => self.gelu(self.linear(x, weight, bias)?),
         }
+    }
+
+    fn normed_linear(
+        &self,
+        norm: LayerNorm<Vec<f32>>,
+        weight: Vec<f32>,
+        bias: Vec<f32>,
+    ) -> Result<NormedLinear<CudaMatrix, CudaVector>, DeviceError> {
+        let (outputs, inputs) = (bias.len(), norm.weight.len());
+        if self.has_product(outputs, inputs) {
+            return self.fold(norm, &weight, &bias);
+        }
+        let LayerNorm { weight: scale, bias: shift, eps } = norm;
+        let norm = LayerNorm { weight: self.vector(scale)?, bias: self.vector(shift)?, eps };
+        Ok(NormedLinear { norm, weight: self.matrix(outputs, inputs, weight)?, bias: self.vector(bias)? })
+    }
+
+    fn normed_linear_gelu(
+        &self,
+        x: &CudaTensor,
+        layer: &NormedLinear<CudaMatrix, CudaVector>,
+    ) -> Result<CudaTensor, DeviceError> {
+        if layer.weight.folded {
+            return self.fused(Finish::Gelu, Some(layer.norm.eps), x, &layer.weight, &layer.bias, None);
+        }
+        let x = self.layer_norm(x, &layer.norm.weight, &layer.norm.bias, layer.norm.eps)?;
+        self.linear_gelu(&x, &layer.weight, Some(&layer.bias))
+    }
+
+    fn normed_self_attention(
+        &self,
+        x: &CudaTensor,
+        layer: &NormedLinear<CudaMatrix, CudaVector>,
+        packed: &CudaPacked,
+        attention: &Attention<CudaVector>,
+    ) -> Result<CudaTensor, DeviceError> {
+        if layer.weight.folded {
+            return self.folded_attention(x, layer, packed, attention);
+        }
+        let x = self.layer_norm(x, &layer.norm.weight, &layer.norm.bias, layer.norm.eps)?;
+        self.self_attention(x, &layer.weight, Some(&layer.bias), packed, attention)
     }
 
     fn busy(&self) -> Option<Duration> {
@@ -459,7 +471,7 @@ impl Backend for Cuda {
         packed: &CudaPacked,
         attention: &Attention<CudaVector>,
     ) -> Result<CudaTensor, DeviceError> {
-        match self.fused_rotary(x, weight, bias, packed, attention)? {
+        match self.rotating_product(x, weight, bias, packed, attention)? {
             Some(qkv) => Ok(qkv),
             None => self.rotary(self.linear(x, weight, bias)?, packed, attention),
         }
@@ -473,7 +485,7 @@ impl Backend for Cuda {
         packed: &CudaPacked,
         attention: &Attention<CudaVector>,
     ) -> Result<CudaTensor, DeviceError> {
-        let fused = self.fused_rotary(&x, weight, bias, packed, attention)?;
+        let fused = self.rotating_product(&x, weight, bias, packed, attention)?;
         // Without a product that rotates, attention does so on the way in.
         let rotated = fused.is_none();
         let qkv = fused.map_or_else(|| self.linear(&x, weight, bias), Ok)?;

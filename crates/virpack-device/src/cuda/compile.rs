@@ -3,7 +3,7 @@
 use super::Dtype;
 use super::attention::Form;
 use super::attention_hopper::{HopperForm, Keys};
-use super::fused_product::Finish;
+use super::fused_product::ProductForm;
 use crate::{DeviceError, Unavailable};
 use cudarc::nvrtc::sys;
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -41,7 +41,7 @@ pub(super) enum Source {
         alibi: bool,
     },
     /// Products and what follows them, for 9.0.
-    Product(Finish),
+    Product(ProductForm),
 }
 
 impl Source {
@@ -86,7 +86,11 @@ impl Source {
                 ),
             },
             Source::Product(_) => {
-                concat!(include_str!("../kernels/hopper.cuh"), include_str!("../kernels/product.cu"))
+                concat!(
+                    include_str!("../kernels/hopper.cuh"),
+                    include_str!("../kernels/row_scales.cuh"),
+                    include_str!("../kernels/product.cu")
+                )
             }
         }
     }
@@ -113,8 +117,8 @@ impl Source {
             let numbers = form.definitions().into_iter().chain([("ALIBI", usize::from(alibi))]);
             options.extend(numbers.map(|(name, value)| format!("-D{name}={value}")));
         }
-        if let Source::Product(finish) = self {
-            options.extend(finish.definitions().map(|(name, value)| format!("-D{name}={value}")));
+        if let Source::Product(form) = self {
+            options.extend(form.definitions().map(|(name, value)| format!("-D{name}={value}")));
         }
         options
     }

@@ -2,14 +2,25 @@
 
 use super::compile::Source;
 use super::kernels::{Grid, arguments};
+use super::normed_product::Taken;
 use super::packed::CudaPacked;
 use super::tensor_map::TensorMap;
 use super::{Cuda, CudaMatrix, CudaTensor, CudaVector, Dtype, ROW_STEP};
 use crate::{Attention, DeviceError};
 
+/// A form of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ProductForm {
+    finish: Finish,
+    /// Whether a layer norm goes before, folded into weight and bias (`normed_product.rs`).
+    normed: bool,
+}
+
 /// What follows a product, before its result is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Finish {
+    /// Nothing.
+    Nothing,
     /// GELU.
     Gelu,
     /// Rotary positions on heads of this width.
@@ -31,23 +42,27 @@ const THREADS: u32 = 384;
 const SHARED: usize =
     (STAGES * (ROWS + COLUMNS) * STEP + ROWS * COLUMNS / 2 + (STAGES + 1) * COLUMNS) * 2 + 2 * STAGES * 8;
 
-impl Finish {
+impl ProductForm {
     /// The compiler's definitions.
-    pub(super) fn definitions(self) -> [(&'static str, usize); 2] {
-        match self {
-            Finish::Gelu => [("GELU", 1), ("WIDTH", 0)],
-            Finish::Rotary(width) => [("GELU", 0), ("WIDTH", width)],
-        }
+    pub(super) fn definitions(self) -> [(&'static str, usize); 3] {
+        let (gelu, width) = match self.finish {
+            Finish::Nothing => (0, 0),
+            Finish::Gelu => (1, 0),
+            Finish::Rotary(width) => (0, width),
+        };
+        [("GELU", gelu), ("WIDTH", width), ("NORMED", self.normed.into())]
     }
 }
 
-/// Every form of the kernel.
+/// Every form of the kernel that is used: with nothing around it cuBLASLt's is faster.
 pub(super) fn sources() -> impl Iterator<Item = Source> {
-    std::iter::once(Finish::Gelu).chain(WIDTHS.map(Finish::Rotary)).map(Source::Product)
+    let form = |normed| move |finish| Source::Product(ProductForm { finish, normed });
+    let finishes = || std::iter::once(Finish::Gelu).chain(WIDTHS.map(Finish::Rotary));
+    finishes().map(form(false)).chain(finishes().chain([Finish::Nothing]).map(form(true)))
 }
 
 /// Rotary positions on the card.
-struct Turns {
+pub(super) struct Turns {
     positions: u64,
     table: u64,
     /// Outputs that are turned: queries and keys.
@@ -55,30 +70,18 @@ struct Turns {
 }
 
 impl Cuda {
-    /// Whether this card, dtype and shape have a product of their own.
-    fn fuses(&self, weight: &CudaMatrix, finish: Finish) -> bool {
-        // Rows of a multiple of 16 bytes, as bulk copies ask for.
-        let whole = weight.rows.is_multiple_of(8) && weight.columns.is_multiple_of(8) && weight.columns > 0;
-        let able = match finish {
-            Finish::Gelu => true,
-            Finish::Rotary(width) => WIDTHS.contains(&width),
-        };
-        self.bulk_copies && self.options.dtype != Dtype::F32 && whole && able
+    /// Whether this card and dtype have products of their own.
+    pub(super) fn has_products(&self) -> bool {
+        self.bulk_copies && self.options.dtype != Dtype::F32
     }
 
-    /// `gelu(x · weightᵀ + bias)` in one kernel, or None where there is none for it.
-    pub(super) fn fused_gelu(
-        &self,
-        x: &CudaTensor,
-        weight: &CudaMatrix,
-        bias: Option<&CudaVector>,
-    ) -> Result<Option<CudaTensor>, DeviceError> {
-        let Some(bias) = bias.filter(|_| self.fuses(weight, Finish::Gelu)) else { return Ok(None) };
-        self.fused(Finish::Gelu, x, weight, bias, None).map(Some)
+    /// Whether there is one for these sizes: rows of a multiple of 16 bytes, as bulk copies ask for.
+    pub(super) fn has_product(&self, outputs: usize, inputs: usize) -> bool {
+        self.has_products() && outputs.is_multiple_of(8) && inputs.is_multiple_of(8) && inputs > 0
     }
 
     /// `x · weightᵀ + bias` with queries and keys rotated in one kernel, or None where there is none for it.
-    pub(super) fn fused_rotary(
+    pub(super) fn rotating_product(
         &self,
         x: &CudaTensor,
         weight: &CudaMatrix,
@@ -86,24 +89,45 @@ impl Cuda {
         packed: &CudaPacked,
         attention: &Attention<CudaVector>,
     ) -> Result<Option<CudaTensor>, DeviceError> {
+        match bias.filter(|_| self.has_product(weight.rows, weight.columns)) {
+            Some(bias) => self.fused_rotary(None, x, weight, bias, packed, attention),
+            None => Ok(None),
+        }
+    }
+
+    /// The product, of rows that are `normed` with such an `eps`, with queries and keys rotated, or None where heads
+    /// of their width cannot be.
+    pub(super) fn fused_rotary(
+        &self,
+        normed: Option<f32>,
+        x: &CudaTensor,
+        weight: &CudaMatrix,
+        bias: &CudaVector,
+        packed: &CudaPacked,
+        attention: &Attention<CudaVector>,
+    ) -> Result<Option<CudaTensor>, DeviceError> {
         let width = Self::check_heads(x.rows, weight.rows, packed, attention.heads)?.1;
-        let Some(bias) = bias.filter(|_| self.fuses(weight, Finish::Rotary(width))) else { return Ok(None) };
+        if !WIDTHS.contains(&width) {
+            return Ok(None);
+        }
         let table = self.rotary_table(width, packed.longest, &attention.rotary_frequencies)?;
         let outputs = weight.rows / 3 * 2;
         let turns = Turns { positions: packed.positions(), table: table.pointer, outputs };
-        self.fused(Finish::Rotary(width), x, weight, bias, Some(turns)).map(Some)
+        self.fused(Finish::Rotary(width), normed, x, weight, bias, Some(turns)).map(Some)
     }
 
-    fn fused(
+    /// The product and what follows, of rows that are `normed` with such an `eps` where the weight is folded.
+    pub(super) fn fused(
         &self,
         finish: Finish,
+        normed: Option<f32>,
         x: &CudaTensor,
         weight: &CudaMatrix,
         bias: &CudaVector,
         turns: Option<Turns>,
     ) -> Result<CudaTensor, DeviceError> {
         let y = self.tensor(x.rows, weight.rows)?;
-        Self::check_product(x, weight, Some(bias), &y)?;
+        Self::check_product(x, weight, Some(bias), &y, normed.is_some())?;
         self.card.enter()?;
         let (rows, inputs, outputs) = (x.rows.next_multiple_of(ROW_STEP), x.columns, weight.rows);
         let map = |pointer, rows, boxed| {
@@ -112,6 +136,9 @@ impl Cuda {
         let (x_map, weight_map) =
             (map(x.block.pointer, rows, ROWS)?, map(weight.memory.pointer, outputs, COLUMNS / 2)?);
         let turns = turns.unwrap_or(Turns { positions: 0, table: 0, outputs: 0 });
+        // Held until the launch is given to the stream: launches that use them are numbered in its order.
+        let scales = normed.map(|_| self.take_scales(rows)).transpose()?;
+        let (words, counters, launch) = scales.as_ref().map_or((0, 0, 0), Taken::arguments);
         let arguments = arguments![
             &x_map,
             &weight_map,
@@ -122,14 +149,23 @@ impl Cuda {
             outputs as i32,
             turns.positions,
             turns.table,
-            turns.outputs as i32
+            turns.outputs as i32,
+            x.block.pointer,
+            words,
+            counters,
+            launch,
+            normed.unwrap_or(0.0)
         ];
         let tiles = rows / ROW_STEP * outputs.div_ceil(COLUMNS);
         let clusters = tiles.min(self.card.processors / 2).max(1);
         let grid = Grid { blocks: (2 * clusters, 1), threads: THREADS, shared: SHARED };
-        // SAFETY: tensors hold rows up to a multiple of ROW_STEP, and so do positions, which the table has; rows past
-        // the batch are computed and never read.
-        unsafe { self.kernels.launch(Source::Product(finish), "product", grid, &arguments)? };
+        let source = Source::Product(ProductForm { finish, normed: normed.is_some() });
+        // SAFETY: tensors hold rows up to a multiple of ROW_STEP, and so do scales and positions, which the table has; rows
+        // past the batch are computed and never read.
+        unsafe { self.kernels.launch(source, "product", grid, &arguments)? };
+        if let Some(scales) = scales {
+            scales.launched();
+        }
         Ok(y)
     }
 }

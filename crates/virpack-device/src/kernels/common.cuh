@@ -62,9 +62,8 @@ __device__ __forceinline__ void unpack(u32 r, float &low, float &high) {
 }
 #endif
 
-// VEC values in one 16-byte access; `p` must be 16-byte aligned.
-__device__ __forceinline__ void load_vector(const T *p, float (&v)[VEC]) {
-    uint4 raw = *(const uint4 *)p;
+// VEC values of 16 bytes.
+__device__ __forceinline__ void unpack_vector(uint4 raw, float (&v)[VEC]) {
 #if DTYPE == 0
     v[0] = __int_as_float(raw.x); v[1] = __int_as_float(raw.y);
     v[2] = __int_as_float(raw.z); v[3] = __int_as_float(raw.w);
@@ -73,6 +72,9 @@ __device__ __forceinline__ void load_vector(const T *p, float (&v)[VEC]) {
     unpack(raw.z, v[4], v[5]); unpack(raw.w, v[6], v[7]);
 #endif
 }
+
+// VEC values in one 16-byte access; `p` must be 16-byte aligned.
+__device__ __forceinline__ void load_vector(const T *p, float (&v)[VEC]) { unpack_vector(*(const uint4 *)p, v); }
 
 __device__ __forceinline__ void store_vector(T *p, const float (&v)[VEC]) {
     uint4 raw;

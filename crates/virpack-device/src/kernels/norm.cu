@@ -98,3 +98,62 @@ extern "C" __global__ void layer_norm_any(const T *x, const float *weight, const
     for (int c = lane; c < hidden; c += 32)
         out[c] = from_float(fmaf((to_float(x[c]) - mean) * scale, weight[c], bias[c]));
 }
+
+#if DTYPE != 0
+// A layer norm folded into the linear layer after it, so that a product of x itself gives the norm's and the layer's result
+// as folded x / deviation + bias: rows of `folded` are weight * norm_weight less their mean, which takes x's mean out; the
+// bias gets weight norm_bias added, in place.
+//
+// Shapes: weight and folded [outputs, inputs], norm_weight and norm_bias [inputs], bias [outputs], all float32 but `folded`.
+// Idea: a warp a row. Rounding leaves a row a sum, which x's mean would be multiplied by: values are moved to their other
+// neighbour in the dtype, one in a few dozen, until less than a last digit is left.
+extern "C" __global__ void fold(const float *weight, const float *norm_weight, const float *norm_bias, float *bias,
+                                T *folded, int outputs, int inputs) {
+    int row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x & 31;
+    if (row >= outputs) return;
+    weight += (u64)row * inputs;
+    folded += (u64)row * inputs;
+    float sum = 0.0f, dot = 0.0f;
+    for (int c = lane; c < inputs; c += 32) {
+        sum = fmaf(weight[c], norm_weight[c], sum);
+        dot = fmaf(weight[c], norm_bias[c], dot);
+    }
+    const float mean = warp_sum(sum) / inputs;
+    dot = warp_sum(dot);
+    if (lane == 0) bias[row] += dot;
+    double left = 0.0;
+    for (int c = lane; c < inputs; c += 32) {
+        T rounded = from_float(fmaf(weight[c], norm_weight[c], -mean));
+        folded[c] = rounded;
+        left += to_float(rounded);
+    }
+#pragma unroll
+    for (int step = 16; step; step /= 2) left += __shfl_xor_sync(FULL, left, step);
+    for (int from = 0; from < inputs; from += 32) {
+        const int c = from + lane;
+        T other = 0;
+        double gain = 0.0;
+        if (c < inputs) {
+            T rounded = folded[c];
+            float value = to_float(rounded), error = value - fmaf(weight[c], norm_weight[c], -mean);
+            // One that was rounded the way that the sum is off.
+            if (error * left > 0.0 && value != 0.0f) {
+                other = value > 0.0f == error > 0.0f ? rounded - 1 : rounded + 1;
+                gain = fabs((double)value - to_float(other));
+            }
+        }
+        double moved = gain;
+#pragma unroll
+        for (int step = 1; step < 32; step *= 2) {
+            double before = __shfl_up_sync(FULL, moved, step);
+            if (lane >= step) moved += before;
+        }
+        bool moves = moved <= fabs(left);
+        if (moves && gain > 0.0) folded[c] = other;
+        // What the lanes up to the last that moves have done together.
+        const int movers = __popc(__ballot_sync(FULL, moves));
+        double done = __shfl_sync(FULL, moved, max(movers - 1, 0));
+        if (movers) left -= left > 0.0 ? done : -done;
+    }
+}
+#endif

@@ -3,14 +3,17 @@
 // Shapes: x [rows, inputs], weight [outputs, inputs] (tensor maps, boxes of 128 rows by 64 columns), bias [outputs],
 // y [rows, outputs]. Compiled for what follows the product: with -DGELU=1 GELU; with -DWIDTH rotary positions on heads
 // of that width in the first `rotated` outputs (queries and keys), in float32 before the one rounding: positions
-// [rows], table [positions, WIDTH / 2] of (cos, sin).
+// [rows], table [positions, WIDTH / 2] of (cos, sin). With -DNORMED=1 a layer norm goes before it, which `fold` (norm.cu)
+// has put into weight and bias but for the rows' deviations (row_scales.cuh).
 //
 // Idea: persistent clusters of two blocks, each with 128 rows of the same 256 outputs, so that each reads half of the
 // weight's tile and gives it to both. One thread of a block keeps a ring of STAGES steps full by bulk copies; two
 // warpgroups multiply 64 rows each (wgmma). A warp's rounded sums (16 rows) wait for the next tile, the left half in
 // shared memory, the right half in registers; while the tensor cores work on a step of that tile, the warp
 // finishes and stores some of them, which is where GELU's time goes. Groups of GROUP row tiles take all outputs before
-// the next group, so that x stays in the L2 cache and the weight streams through it.
+// the next group, so that x stays in the L2 cache and the weight streams through it. Deviations are measured by the
+// three warps that have nothing else to do, of all blocks together, eight rows at a time in the order in which they
+// are needed; whoever finishes a tile first waits for its rows' (never long: the first are there before the first sums).
 //
 // Limits: rows a multiple of 256; inputs and outputs of 8; WIDTH 16, 32, 64 or 128. The last step and the last tile may
 // be part empty: copies fill zeros, stores are left out. Sources: CUTLASS's warp-specialized kernels (the ring and its
@@ -162,7 +165,8 @@ __device__ __forceinline__ void leave(Leaving &out, int outputs) {
 }
 
 // A warpgroup: 64 rows of every tile.
-__device__ __forceinline__ void multiply(const Work &w, T *y, const int *positions, const float2 *table, int rotated) {
+__device__ __forceinline__ void multiply(const Work &w, const Norm &norm, T *y, const int *positions, const float2 *table,
+                                         int rotated) {
     const u32 memory = w.memory;
     const int group = threadIdx.x / TEAM, thread = threadIdx.x % TEAM, lane = thread & 31, quad = lane & 3;
     const int first_row = w.rank * ROWS + threadIdx.x / 32 * 16, share = (TURNS + w.steps - 1) / w.steps;
@@ -176,6 +180,10 @@ __device__ __forceinline__ void multiply(const Work &w, T *y, const int *positio
     for (int t = w.first; t < w.tiles; t += w.clusters, turn++) {
         Tile tile = tile_at(t, w.row_tiles, w.column_tiles);
         u32 last = 0;
+#if NORMED
+        const u64 *own_scales = norm.scales + tile.row + first_row + lane / 4;
+        Scales scales = look(own_scales);
+#endif
         for (int k = 0; k < w.steps; k++, p.next()) {
             u64 a = tile_descriptor<LINE>(memory + p.stage * STAGE + group * (ROWS / 2 * LINE));
             u64 b = tile_descriptor<LINE>(memory + p.stage * STAGE + ROWS * LINE);
@@ -196,6 +204,12 @@ __device__ __forceinline__ void multiply(const Work &w, T *y, const int *positio
         int left = rotated - tile.column;
         if (left > 0) load_turns(turns, table, positions + tile.row + first_row + lane / 4, quad);
 #endif
+#if NORMED
+        while (!are_there(scales, norm.launch)) scales = look(own_scales);
+        const float upper = __uint_as_float((u32)scales.upper), lower = __uint_as_float((u32)scales.lower);
+#else
+        const float upper = 1.0f, lower = 1.0f;
+#endif
         products_wait<0>();
         if (thread < 2) arrive_at(STAGE_EMPTY(last), thread);
         const u32 bias = memory + BIAS_AT + (turn % BIASES * COLUMNS + 2 * quad) * 2;
@@ -205,7 +219,8 @@ __device__ __forceinline__ void multiply(const Work &w, T *y, const int *positio
             float b0, b1;
             asm volatile("ld.shared.u32 %0, [%1];" : "=r"(both) : "r"(bias + 16 * j));
             unpack(both, b0, b1);
-            d[4 * j] += b0, d[4 * j + 1] += b1, d[4 * j + 2] += b0, d[4 * j + 3] += b1;
+            d[4 * j] = fmaf(d[4 * j], upper, b0), d[4 * j + 1] = fmaf(d[4 * j + 1], upper, b1);
+            d[4 * j + 2] = fmaf(d[4 * j + 2], lower, b0), d[4 * j + 3] = fmaf(d[4 * j + 3], lower, b1);
         }
 #if WIDTH
         if (left > 0) rotate(d, turns, left);
@@ -223,7 +238,8 @@ __device__ __forceinline__ void multiply(const Work &w, T *y, const int *positio
 
 extern "C" __global__ void __cluster_dims__(2, 1, 1) __launch_bounds__(THREADS, 1)
     product(const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap weight, const T *bias, T *y, int rows,
-            int inputs, int outputs, const int *positions, const float2 *table, int rotated) {
+            int inputs, int outputs, const int *positions, const float2 *table, int rotated, const T *normed, u64 *scales,
+            u32 *taken, u32 launch, float eps) {
     extern __shared__ __align__(1024) unsigned char shared[];
     Work w;
     w.memory = shared_address(shared);
@@ -236,6 +252,8 @@ extern "C" __global__ void __cluster_dims__(2, 1, 1) __launch_bounds__(THREADS, 
     w.steps = (inputs + STEP - 1) / STEP;
     w.outputs = outputs;
     const u32 memory = w.memory;
+    const Norm norm{normed, scales, taken, launch, eps};
+    if (NORMED && blockIdx.x == 0 && threadIdx.x == 0) taken[~launch & 1] = 0;
     if (threadIdx.x == 0) {
         for (int s = 0; s < STAGES; s++) {
             barrier_begin(STAGE_FULL(s), 1);
@@ -247,10 +265,13 @@ extern "C" __global__ void __cluster_dims__(2, 1, 1) __launch_bounds__(THREADS, 
     // Each warpgroup has the registers of its role.
     if (threadIdx.x < 2 * TEAM) {
         take_registers<232>();
-        multiply(w, y, positions, table, rotated);
+        multiply(w, norm, y, positions, table, rotated);
     } else {
         leave_registers<40>();
         if (threadIdx.x == 2 * TEAM) bring(w, x, weight, bias);
+#if NORMED
+        if (threadIdx.x >= 2 * TEAM + 32) measure(norm, rows, inputs);
+#endif
         __syncwarp();
     }
     // No block may leave while the other still copies to it or arrives at its barriers.

@@ -2,7 +2,7 @@
 
 use super::Encoder;
 use super::config::Esm2Config;
-use super::layers::{Linear, Loader, Norm};
+use super::layers::{Linear, Loader, Norm, NormedLinear};
 use super::source::TensorSource;
 use super::weights::Weights;
 use crate::Error;
@@ -20,13 +20,11 @@ pub struct Esm2<B: Backend> {
 }
 
 struct Layer<B: Backend> {
-    attention_norm: Norm<B>,
-    /// Queries, keys and values in one product: `[3 · hidden, hidden]`.
-    qkv: Linear<B>,
+    /// The norm, then queries, keys and values in one product: `[3 · hidden, hidden]`.
+    qkv: NormedLinear<B>,
     attention_output: Linear<B>,
-    mlp_norm: Norm<B>,
-    /// `[intermediate, hidden]`.
-    mlp_up: Linear<B>,
+    /// The norm, then `[intermediate, hidden]`.
+    mlp_up: NormedLinear<B>,
     /// `[hidden, intermediate]`.
     mlp_down: Linear<B>,
 }
@@ -84,9 +82,8 @@ impl<B: Backend> Esm2<B> {
         packed: &B::Packed,
         x: B::Tensor,
     ) -> Result<B::Tensor, DeviceError> {
-        let h = layer.attention_norm.apply(backend, &x)?;
-        let (qkv, output) = (&layer.qkv, &layer.attention_output);
-        let h = backend.self_attention(h, &qkv.weight, Some(&qkv.bias), packed, &self.attention)?;
+        let h = backend.normed_self_attention(&x, &layer.qkv, packed, &self.attention)?;
+        let output = &layer.attention_output;
         backend.linear_add(&h, &output.weight, Some(&output.bias), x)
     }
 }
@@ -94,8 +91,7 @@ impl<B: Backend> Esm2<B> {
 impl<B: Backend> Layer<B> {
     /// `x + down(gelu(up(norm(x))))`.
     fn feed_forward(&self, backend: &B, x: B::Tensor) -> Result<B::Tensor, DeviceError> {
-        let h = self.mlp_norm.apply(backend, &x)?;
-        let h = backend.linear_gelu(&h, &self.mlp_up.weight, Some(&self.mlp_up.bias))?;
+        let h = backend.normed_linear_gelu(&x, &self.mlp_up)?;
         backend.linear_add(&h, &self.mlp_down.weight, Some(&self.mlp_down.bias), x)
     }
 }
@@ -128,11 +124,14 @@ fn layer<B: Backend>(loader: &Loader<'_, B>, i: usize, config: &Esm2Config) -> R
     let name = |part: &str| format!("encoder.layer.{i}.{part}");
     let [q, k, v] = ["query", "key", "value"].map(|p| name(&format!("attention.self.{p}")));
     Ok(Layer {
-        attention_norm: loader.norm(&name("attention.LayerNorm"), hidden)?,
-        qkv: loader.linear(&[&q, &k, &v], hidden, hidden)?,
+        qkv: loader.normed_linear(&name("attention.LayerNorm"), &[&q, &k, &v], hidden, hidden)?,
         attention_output: loader.linear(&[&name("attention.output.dense")], hidden, hidden)?,
-        mlp_norm: loader.norm(&name("LayerNorm"), hidden)?,
-        mlp_up: loader.linear(&[&name("intermediate.dense")], intermediate, hidden)?,
+        mlp_up: loader.normed_linear(
+            &name("LayerNorm"),
+            &[&name("intermediate.dense")],
+            intermediate,
+            hidden,
+        )?,
         mlp_down: loader.linear(&[&name("output.dense")], hidden, intermediate)?,
     })
 }
@@ -149,9 +148,9 @@ fn attention<B: Backend>(loader: &Loader<'_, B>, config: &Esm2Config) -> Result<
 
 /// What a model of these settings holds.
 ///
-/// Of a layer's tensors the residual stream and the normed rows live at once, both `hidden` wide, beside either the
-/// queries, keys and values (`3 · hidden`; the attention's output takes the normed rows' place) or the feed-forward
-/// rows, which take the memory of the queries, keys and values. All layers use the same memory. `tests/footprint.rs`
+/// Of a layer's tensors the residual stream and the normed rows (where a backend has any) live at once, both `hidden`
+/// wide, beside either the queries, keys and values (`3 · hidden`; the attention's output takes the normed rows' place)
+/// or the feed-forward rows, which take the memory of the queries, keys and values. All layers use the same memory. `tests/footprint.rs`
 /// compares this with what the CPU takes.
 pub fn shape(config: &Esm2Config) -> ModelShape {
     let table = [config.vocab, config.hidden];

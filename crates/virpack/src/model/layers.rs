@@ -2,7 +2,7 @@
 
 use super::source::TensorSource;
 use crate::Error;
-use virpack_device::{Backend, DeviceError};
+use virpack_device::{Backend, DeviceError, LayerNorm};
 
 /// A linear layer with a bias.
 pub(super) struct Linear<B: Backend> {
@@ -13,17 +13,18 @@ pub(super) struct Linear<B: Backend> {
 }
 
 /// A layer norm.
-pub(super) struct Norm<B: Backend> {
-    weight: B::Vector,
-    bias: B::Vector,
-    eps: f32,
-}
+pub(super) struct Norm<B: Backend>(LayerNorm<B::Vector>);
 
 impl<B: Backend> Norm<B> {
     pub(super) fn apply(&self, backend: &B, x: &B::Tensor) -> Result<B::Tensor, DeviceError> {
-        backend.layer_norm(x, &self.weight, &self.bias, self.eps)
+        let Norm(LayerNorm { weight, bias, eps }) = self;
+        backend.layer_norm(x, weight, bias, *eps)
     }
 }
+
+/// A layer norm and the linear layer after it.
+pub(super) type NormedLinear<B> =
+    virpack_device::NormedLinear<<B as Backend>::Matrix, <B as Backend>::Vector>;
 
 /// Tensors by name, from where they are to the backend, one at a time.
 pub(super) struct Loader<'a, B: Backend> {
@@ -36,15 +37,48 @@ pub(super) struct Loader<'a, B: Backend> {
 impl<B: Backend> Loader<'_, B> {
     /// Linear layers of one shape, stacked into one.
     pub(super) fn linear(&self, names: &[&str], outputs: usize, inputs: usize) -> Result<Linear<B>, Error> {
-        let mut bias = Vec::with_capacity(names.len() * outputs);
-        for name in names {
-            bias.extend(self.tensors.read(&format!("{name}.bias"), &[outputs])?);
-        }
-        Ok(Linear { weight: self.matrix(names, outputs, inputs)?, bias: self.backend.vector(bias)? })
+        let bias = self.backend.vector(self.biases(names, outputs)?)?;
+        Ok(Linear { weight: self.matrix(names, outputs, inputs)?, bias })
+    }
+
+    /// The same after a layer norm.
+    pub(super) fn normed_linear(
+        &self,
+        norm: &str,
+        names: &[&str],
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<NormedLinear<B>, Error> {
+        let (norm, bias) = (self.norm_values(norm, inputs)?, self.biases(names, outputs)?);
+        Ok(self.backend.normed_linear(norm, self.weights(names, outputs, inputs)?, bias)?)
     }
 
     /// The weights of linear layers of one shape, stacked into one.
     pub(super) fn matrix(&self, names: &[&str], rows: usize, columns: usize) -> Result<B::Matrix, Error> {
+        let values = self.weights(names, rows, columns)?;
+        Ok(self.backend.matrix(names.len() * rows, columns, values)?)
+    }
+
+    pub(super) fn norm(&self, name: &str, width: usize) -> Result<Norm<B>, Error> {
+        let LayerNorm { weight, bias, eps } = self.norm_values(name, width)?;
+        let (weight, bias) = (self.backend.vector(weight)?, self.backend.vector(bias)?);
+        Ok(Norm(LayerNorm { weight, bias, eps }))
+    }
+
+    fn norm_values(&self, name: &str, width: usize) -> Result<LayerNorm<Vec<f32>>, Error> {
+        let values = |part| self.tensors.read(&format!("{name}.{part}"), &[width]);
+        Ok(LayerNorm { weight: values("weight")?, bias: values("bias")?, eps: self.eps })
+    }
+
+    fn biases(&self, names: &[&str], outputs: usize) -> Result<Vec<f32>, Error> {
+        let mut values = Vec::with_capacity(names.len() * outputs);
+        for name in names {
+            values.extend(self.tensors.read(&format!("{name}.bias"), &[outputs])?);
+        }
+        Ok(values)
+    }
+
+    fn weights(&self, names: &[&str], rows: usize, columns: usize) -> Result<Vec<f32>, Error> {
         let mut values = Vec::new();
         for name in names {
             let part = self.tensors.read(&format!("{name}.weight"), &[rows, columns])?;
@@ -55,13 +89,6 @@ impl<B: Backend> Loader<'_, B> {
                 values.extend(part);
             }
         }
-        Ok(self.backend.matrix(names.len() * rows, columns, values)?)
-    }
-
-    pub(super) fn norm(&self, name: &str, width: usize) -> Result<Norm<B>, Error> {
-        let vector = |part| -> Result<B::Vector, Error> {
-            Ok(self.backend.vector(self.tensors.read(&format!("{name}.{part}"), &[width])?)?)
-        };
-        Ok(Norm { weight: vector("weight")?, bias: vector("bias")?, eps: self.eps })
+        Ok(values)
     }
 }

@@ -1,4 +1,4 @@
-//! Facts about a run, as JSON: inside a file, or beside one that has no room for them.
+//! Facts about a run, as JSON: inside a file, and beside it.
 
 use std::io::Write;
 use std::path::Path;
@@ -14,10 +14,10 @@ pub(super) fn object(about: &[(String, String)]) -> Map<String, Value> {
 }
 
 /// Makes `target`, a JSON object; it has no name yet.
-pub(super) fn write(target: &Path, about: &[(String, String)]) -> Result<Aside, OutputError> {
+pub(crate) fn write(target: &Path, facts: &Map<String, Value>) -> Result<Aside, OutputError> {
     let (aside, mut file) = Aside::create(target)?;
-    let text = format!("{:#}\n", Value::Object(object(about)));
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let text = serde_json::to_string_pretty(facts).expect("keys are texts, and nothing in it fails");
+    let written = file.write_all((text + "\n").as_bytes()).and_then(|()| file.sync_all());
     written.map_err(OutputError::write(target))?;
     Ok(aside)
 }

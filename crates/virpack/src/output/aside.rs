@@ -24,6 +24,7 @@ pub(super) fn abandon() {
             let _ = fs::remove_dir_all(path);
         }
     }
+    super::folder::abandon();
     // Whoever would make or name a file from here on waits for the lock, and the process ends.
     std::mem::forget(unfinished);
 }

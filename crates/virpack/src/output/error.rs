@@ -110,12 +110,8 @@ pub enum OutputError {
         /// What the encoder said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A whole file could not be given its name.
-    #[error(
-        "cannot give {} its name: {source}\nhint: nothing is lost, the whole result is kept in {}",
-        path.display(),
-        kept.iter().map(|kept| kept.display().to_string()).collect::<Vec<_>>().join(", ")
-    )]
+    /// Of a result that is whole a file could not be given its name.
+    #[error("cannot put {} in its place: {source}\nhint: {}", path.display(), place_of(kept))]
     Publish {
         /// The file as it should have been named.
         path: PathBuf,
@@ -181,6 +177,16 @@ impl OutputError {
         let path = path.to_path_buf();
         move |source| OutputError::Write { path: path.clone(), source }
     }
+}
+
+/// Where a whole result is that has not got its name.
+fn place_of(kept: &[PathBuf]) -> String {
+    if kept.is_empty() {
+        return "nothing of the result is left in its directory, which may have been removed: run again"
+            .to_owned();
+    }
+    let kept: Vec<_> = kept.iter().map(|kept| kept.display().to_string()).collect();
+    format!("nothing is lost, the whole result is kept in {}", kept.join(", "))
 }
 
 /// What a person can do about a failed write.

@@ -3,15 +3,32 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::OutputError;
 use super::aside::{abandoned_with_the_process, no_longer_abandoned};
 
+/// Directories that this process has made and not kept yet, the innermost first: an interrupted process runs no
+/// destructors.
+static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Takes away the directories that an interrupted run has made; the files in them are gone by then.
+pub(super) fn abandon() {
+    remove_empty(&MADE.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+/// One that is not empty stays: what is in it is somebody's.
+fn remove_empty(innermost_first: &[PathBuf]) {
+    for directory in innermost_first {
+        let _ = fs::remove_dir(directory);
+    }
+}
+
 /// A directory that is made where it is missing, and taken away again, if it was made and is empty, unless kept.
 #[derive(Debug)]
 pub(crate) struct Folder {
-    path: PathBuf,
-    made: bool,
+    /// What was made, the innermost first.
+    made: Vec<PathBuf>,
 }
 
 impl Folder {
@@ -30,24 +47,32 @@ impl Folder {
     /// Makes the directory, and those above it, where it is missing.
     pub(crate) fn create(path: &Path) -> Result<Self, OutputError> {
         Folder::check(path)?;
-        let made = !path.exists();
+        let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let made: Vec<PathBuf> = path.ancestors().take_while(is_missing).map(Path::to_path_buf).collect();
+        MADE.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&made);
+        // Dropped where that fails, it takes away what was made.
+        let folder = Folder { made };
         fs::create_dir_all(path)
             .map_err(|source| OutputError::Directory { directory: path.to_path_buf(), source })?;
-        Ok(Folder { path: path.to_path_buf(), made })
+        Ok(folder)
     }
 
     /// Leaves it where it is.
     pub(crate) fn keep(mut self) {
-        self.made = false;
+        self.forget();
+    }
+
+    /// What was made is nobody's to take away any more.
+    fn forget(&mut self) -> Vec<PathBuf> {
+        let made = std::mem::take(&mut self.made);
+        MADE.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| !made.contains(path));
+        made
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if self.made {
-            // One that is not empty stays: what is in it is somebody's.
-            let _ = fs::remove_dir(&self.path);
-        }
+        remove_empty(&self.forget());
     }
 }
 
@@ -109,7 +134,12 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("a/b");
         drop(Folder::create(&path).unwrap());
-        assert!(!path.exists());
+        assert!(!place.path().join("a").exists(), "nor the one above it");
+        let folder = Folder::create(&path).unwrap();
+        fs::write(path.join("theirs"), "").unwrap();
+        drop(folder);
+        fs::remove_file(path.join("theirs")).expect("what is in a folder stays, and the folder with it");
+        fs::remove_dir_all(place.path().join("a")).unwrap();
         Folder::create(&path).unwrap().keep();
         drop(Folder::create(&path).unwrap());
         assert!(path.exists(), "it was there before");

@@ -70,6 +70,8 @@ pub(super) fn special_name(path: &Path) -> Option<&'static str> {
     match last {
         _ if path == Path::new("-") => Some("standard output"),
         Some(&byte) if is_separator(byte.into()) => Some("the name of a directory"),
+        // /dev/shm holds files as any other folder does, in memory.
+        _ if path.starts_with("/dev/shm") => None,
         _ if path.starts_with("/dev") || path.starts_with("/proc") => Some("in a file system of devices"),
         _ => None,
     }

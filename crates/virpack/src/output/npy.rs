@@ -1,17 +1,17 @@
-//! `.npy`: `[n, hidden]` in C order, ids in a table beside it, facts about the run in `STEM.run.json`: the header has
-//! room for neither.
+//! `.npy`: `[n, hidden]` in C order, ids in a table beside it: the header has no room for them, and none for facts about
+//! the run.
 //!
 //! Format 1.0 as `numpy.lib.format` describes it; the header is longer than it need be, so that `n` can be filled in
 //! when it is known.
 
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::aside::Aside;
 use super::publish::Whole;
 use super::text_table::TextTable;
-use super::{Layout, OutputDtype, OutputError, Row, Table, about};
+use super::{Layout, OutputDtype, OutputError, Row, Table};
 
 /// Bytes of the header: room for two numbers of twenty digits, and data that begins at a multiple of 64.
 const HEADER: usize = 128;
@@ -22,7 +22,6 @@ pub(super) struct Npy {
     aside: Aside,
     out: BufWriter<File>,
     ids: TextTable,
-    about: PathBuf,
     layout: Layout,
     rows: u64,
     bytes: Vec<u8>,
@@ -35,8 +34,7 @@ impl Npy {
         let (aside, file) = Aside::create(target)?;
         let mut out = BufWriter::with_capacity(BUFFER, file);
         out.write_all(&header(0, &layout)).map_err(OutputError::write(target))?;
-        let about = target.with_extension("run.json");
-        Ok(Npy { aside, out, ids, about, layout, rows: 0, bytes: Vec::new() })
+        Ok(Npy { aside, out, ids, layout, rows: 0, bytes: Vec::new() })
     }
 }
 
@@ -50,7 +48,7 @@ impl Table for Npy {
     }
 
     fn finish(self: Box<Self>) -> Result<Whole, OutputError> {
-        let Npy { aside, mut out, ids, about: path, layout, rows, .. } = *self;
+        let Npy { aside, mut out, ids, layout, rows, .. } = *self;
         let mut fill_in = || {
             out.seek(SeekFrom::Start(0))?;
             out.write_all(&header(rows, &layout))?;
@@ -58,7 +56,7 @@ impl Table for Npy {
             out.get_ref().sync_all()
         };
         fill_in().map_err(OutputError::write(aside.target()))?;
-        Ok(Whole { main: aside, sides: vec![ids.finish()?, about::write(&path, &layout.about)?] })
+        Ok(Whole { main: aside, sides: vec![ids.finish()?] })
     }
 }
 

@@ -22,16 +22,18 @@ impl Whole {
     /// When a name cannot be given the files that have none are kept: they may be a night's work.
     pub(crate) fn publish(mut self, replace: bool, stale: &[PathBuf]) -> Result<(), OutputError> {
         let result = self.name_all(replace, stale);
-        result.map_err(|(path, source)| {
-            let unnamed =
-                self.sides.into_iter().chain([self.main]).filter(|aside| aside.temporary().exists());
-            let kept = unnamed.map(|aside| {
-                let temporary = aside.temporary().to_path_buf();
-                aside.keep();
-                temporary
-            });
-            OutputError::Publish { path, kept: kept.collect(), source }
-        })
+        result.map_err(|(path, source)| OutputError::Publish { path, kept: self.keep(), source })
+    }
+
+    /// Leaves the files that have no names where they are, and says where.
+    pub(super) fn keep(self) -> Vec<PathBuf> {
+        let unnamed = self.sides.into_iter().chain([self.main]).filter(|aside| aside.temporary().exists());
+        let kept = unnamed.map(|aside| {
+            let temporary = aside.temporary().to_path_buf();
+            aside.keep();
+            temporary
+        });
+        kept.collect()
     }
 
     fn name_all(&mut self, replace: bool, stale: &[PathBuf]) -> Result<(), (PathBuf, io::Error)> {

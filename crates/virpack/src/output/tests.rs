@@ -80,7 +80,10 @@ fn npy_holds_rows_in_input_order_with_ids_and_skipped_records_beside_it() {
     assert_eq!(written.files[0], path);
 
     let files = files(&directory);
-    assert_eq!(names(&directory), ["emb.v1.ids.txt", "emb.v1.npy", "emb.v1.run.json", "emb.v1.skipped.tsv"]);
+    assert_eq!(
+        names(&directory),
+        ["emb.v1.ids.txt", "emb.v1.npy", "emb.v1.npy.run.json", "emb.v1.skipped.tsv"]
+    );
     let (shape, values) = read_npy(&files["emb.v1.npy"]);
     assert_eq!((&*shape, values), ("(3, 2)", vec![1.0, -2.0, 3.0, 4.0, 5.0, f32::MIN_POSITIVE]));
     assert_eq!(files["emb.v1.ids.txt"], "same\nsame\ntr|Ω,\"x\"|é\n".as_bytes());
@@ -138,7 +141,10 @@ fn no_records_make_files_without_rows() {
         assert_eq!(out.finish(0).unwrap().rows, 0);
     }
     let files = files(&directory);
-    assert_eq!(names(&directory), ["emb.ids.txt", "emb.npy", "emb.parquet", "emb.run.json"]);
+    assert_eq!(
+        names(&directory),
+        ["emb.ids.txt", "emb.npy", "emb.npy.run.json", "emb.parquet", "emb.parquet.run.json"]
+    );
     assert_eq!(read_npy(&files["emb.npy"]), ("(0, 320)".into(), vec![]));
     assert_eq!(files["emb.ids.txt"], b"");
     assert!(read_parquet(&directory.path().join("emb.parquet"), false).is_empty());
@@ -171,7 +177,7 @@ fn an_unfinished_run_leaves_nothing_and_the_old_result_stays() {
 fn an_existing_output_or_side_file_is_refused_and_force_leaves_none_of_the_old() {
     let st = "emb-00002-of-00002.safetensors";
     for (main, sides) in [
-        ("emb.npy", ["emb.ids.txt", "emb.run.json"]),
+        ("emb.npy", ["emb.ids.txt", "emb.npy.run.json"]),
         ("emb.parquet", ["emb.skipped.tsv"; 2]),
         ("emb.safetensors", ["emb.safetensors.index.json", st]),
         ("emb.h5", ["emb.skipped.tsv"; 2]),
@@ -238,9 +244,9 @@ fn the_asked_name_does_not_appear_when_a_table_beside_it_cannot() {
     let error = out.finish(2).unwrap_err();
     let OutputError::Publish { path: named, kept, .. } = &error else { panic!("{error}") };
     assert!(named.ends_with("emb.skipped.tsv"), "{error}");
-    assert_eq!(kept.len(), 2);
+    assert_eq!(kept.len(), 3);
     assert!(!path.exists());
-    assert_eq!(read_npy(&fs::read(&kept[1]).unwrap()).1, [1.0]);
+    assert_eq!(read_npy(&fs::read(&kept[2]).unwrap()).1, [1.0]);
 }
 
 #[test]
@@ -261,6 +267,7 @@ fn destinations_that_cannot_work_are_refused_at_once() {
     fs::write(directory.path().join("file"), "").unwrap();
     assert!(refused("file/emb.npy").contains("hint: a part of the path is a file"));
     assert!(refused("-").contains("no known output format"));
+    assert_eq!(special_name(Path::new("/dev/shm/x.npy")), None);
     let special = ["-", "/dev/x.npy", "/proc/self/fd/1", "/dev/stdout", "/dev/null", "new.npy/"];
     for (path, force) in special.into_iter().flat_map(|path| [(path, false), (path, true)]) {
         let options = OutputOptions { force, ..Default::default() };

@@ -11,10 +11,11 @@ use virpack_seq::frames::{Chunk, FrameLoader, FramePlace, NUCLEOTIDES, PEPTIDES,
 
 use super::Told;
 use super::classifiers::Classifiers;
+use super::summary::MODELS;
 use super::vectors::Vectors;
 use super::verdict::{ScoredChunk, ScoredFrame, higher};
 use crate::Error;
-use crate::embed::Progress;
+use crate::progress::{ModelProgress, Progress};
 use crate::runner::{AsyncInferenceRunner, Finished, LOOK_EVERY};
 
 /// Frames and chunks that are scored at once.
@@ -35,6 +36,10 @@ pub(super) struct RunningTower {
     pub(super) runner: AsyncInferenceRunner,
     /// Width of its embeddings.
     pub(super) width: usize,
+    /// Most tokens in a batch.
+    pub(super) token_budget: usize,
+    /// Its devices, for people.
+    pub(super) names: Vec<String>,
 }
 
 /// Takes embeddings from both models as they come and gives what is done in input order.
@@ -93,9 +98,19 @@ impl<'a> Join<'a> {
     /// Tells how far the run is, and what has happened.
     pub(super) fn tell(&mut self, records: u64, tell: &mut impl FnMut(Told)) {
         self.told.drain(..).for_each(&mut *tell);
-        let read = self.frames.progress();
-        let (bytes, total_bytes) = (read.bytes(), read.total_bytes());
-        tell(Told::Progress(Progress { bytes, total_bytes, records }));
+        let progress = |(i, tower): (usize, &RunningTower)| ModelProgress {
+            model: Some(MODELS[i]),
+            tokens: self.frames.tower(i).map_or(0, |frames| frames.counters().tokens),
+            token_budget: tower.token_budget,
+            tallies: tower.runner.tallies(),
+        };
+        let models: Vec<_> = self.running().map(progress).collect();
+        tell(Told::Progress(Progress::new(self.frames.progress(), records, &models)));
+    }
+
+    /// The models that take part, and their places.
+    pub(super) fn running(&self) -> impl Iterator<Item = (usize, &RunningTower)> {
+        self.towers.iter().enumerate().filter_map(|(i, tower)| Some((i, tower.as_ref()?)))
     }
 
     /// What it takes its frames from.

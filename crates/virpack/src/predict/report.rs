@@ -1,69 +1,60 @@
-//! `run.json`: what was done, to be done again.
+//! What `run.json` says of a run of `predict`.
 
 use serde_json::{Map, Value, json};
-use virpack_seq::PackStats;
 use virpack_seq::frames::FrameOptions;
 
-use super::summary::Predicted;
+use super::summary::{DeviceWork, Predicted};
 use super::{Compat, PredictOptions};
 use crate::model::checksum::FileChecksum;
+use crate::report::{self, rate};
 
-/// The report of a run.
-pub(super) fn text(
+/// The report of a run; `device` for people.
+pub(super) fn of(
     options: &PredictOptions,
     frames: &FrameOptions,
     device: &str,
     predicted: &Predicted,
     files: &[FileChecksum],
-) -> String {
-    let report = json!({
-        "virpack": env!("CARGO_PKG_VERSION"),
-        "inputs": inputs(predicted),
-        "models": {
-            "name": options.name,
-            "nucleotide": options.model_names[0],
-            "protein": options.model_names[1],
-            "classifier": options.classifier.to_string(),
-            "nucleotide_classifier": options.nucleotide_classifier.as_ref().map(ToString::to_string),
-            "files": files.iter().map(file).collect::<Vec<_>>(),
-        },
-        "options": {
-            "length": frames.length,
-            "genetic_code": options.genetic_code.number(),
-            "min_score": options.rule.min_score,
-            "min_fraction": options.rule.min_fraction,
-            "compat": match options.compat {
-                Compat::VirNucPro => "virnucpro",
-                Compat::Broad => "broad",
-            },
-            "token_budget": options.token_budget,
-            "buffer_size": options.buffer_size,
-        },
-        "device": device,
-        "counts": counts(predicted),
-        "seconds": seconds(predicted),
-        "rates": rates(predicted),
-        "packing": {
-            "nucleotide": predicted.packing[0].as_ref().map(packing),
-            "protein": predicted.packing[1].as_ref().map(packing),
-        },
+) -> Map<String, Value> {
+    let models = json!({
+        "name": options.name,
+        "nucleotide": options.model_names[0],
+        "protein": options.model_names[1],
+        "classifier": options.classifier.to_string(),
+        "nucleotide_classifier": options.nucleotide_classifier.as_ref().map(ToString::to_string),
+        "files": report::files(files),
     });
-    format!("{report:#}\n")
+    let asked = json!({
+        "length": frames.length,
+        "genetic_code": options.genetic_code.number(),
+        "min_score": options.rule.min_score,
+        "min_fraction": options.rule.min_fraction,
+        "compat": match options.compat {
+            Compat::VirNucPro => "virnucpro",
+            Compat::Broad => "broad",
+        },
+        "token_budget": options.token_budget,
+        "buffer_size": options.buffer_size,
+    });
+    let [nucleotide, protein] = [0, 1].map(|i| predicted.packing[i].as_ref().map(report::packing));
+    let own = [
+        ("models", models),
+        ("options", asked),
+        ("device", device.into()),
+        ("devices", predicted.devices.iter().map(|device| self::device(device, predicted)).collect()),
+        ("counts", counts(predicted)),
+        ("seconds", seconds(predicted)),
+        ("rates", rates(predicted)),
+        ("packing", json!({ "nucleotide": nucleotide, "protein": protein })),
+    ];
+    report::of(&predicted.inputs, &options.output, own)
 }
 
-fn inputs(predicted: &Predicted) -> Vec<Value> {
-    let input = |(input, checksum): &(virpack_seq::Input, Option<virpack_seq::InputChecksum>)| {
-        json!({
-            "path": input.to_string(),
-            "bytes": checksum.as_ref().map(|sum| sum.bytes),
-            "sha256": checksum.as_ref().map(|sum| &sum.sha256),
-        })
-    };
-    predicted.inputs.iter().map(input).collect()
-}
-
-fn file(file: &FileChecksum) -> Value {
-    json!({ "path": file.location.to_string(), "bytes": file.bytes, "sha256": file.sha256 })
+fn device(device: &DeviceWork, predicted: &Predicted) -> Value {
+    let DeviceWork { model, name, token_budget, tally } = device;
+    let mut device = report::device(name, tally, *token_budget, predicted.elapsed);
+    device["model"] = (*model).into();
+    device
 }
 
 fn counts(predicted: &Predicted) -> Value {
@@ -98,22 +89,12 @@ fn seconds(predicted: &Predicted) -> Value {
 }
 
 fn rates(predicted: &Predicted) -> Value {
-    let seconds = predicted.elapsed.as_secs_f64().max(1e-9);
-    let rate = |count: u64| count as f64 / seconds;
+    let rate = |count: u64| rate(count, predicted.elapsed);
     json!({
         "records_per_second": rate(predicted.counts.records),
         "bases_per_second": rate(predicted.counts.bases),
         "frames_per_second": rate(predicted.counts.frames),
         "nucleotide_tokens_per_second": rate(predicted.tokens[0]),
         "protein_tokens_per_second": rate(predicted.tokens[1]),
-    })
-}
-
-fn packing(stats: &PackStats) -> Value {
-    json!({
-        "batches": stats.batches,
-        "sequences": stats.sequences,
-        "token_budget": stats.token_budget,
-        "efficiency": stats.efficiency(),
     })
 }

@@ -4,12 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use virpack_seq::frames::FrameCounters;
 use virpack_seq::{Input, InputChecksum, PackStats};
 
-use super::join::Join;
+use super::join::{Join, RunningTower};
 use super::tables::Tables;
 use super::verdict::{Status, Tally};
+use crate::report;
+use crate::runner::DeviceTally;
+
+/// What the models are called, the nucleotides' first.
+pub(super) const MODELS: [&str; 2] = ["nucleotide", "protein"];
 
 /// Records, chunks and frames, counted as they were written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,6 +94,19 @@ impl Stage {
     }
 }
 
+/// What a device has done for one of the models.
+#[derive(Clone, Debug)]
+pub struct DeviceWork {
+    /// The model.
+    pub model: &'static str,
+    /// The device, for people.
+    pub name: String,
+    /// Most tokens in a batch.
+    pub token_budget: usize,
+    /// What it has done.
+    pub tally: DeviceTally,
+}
+
 /// What a run has done.
 #[derive(Clone, Debug)]
 pub struct Predicted {
@@ -107,10 +126,14 @@ pub struct Predicted {
     pub elapsed: Duration,
     /// Time that each stage was at work.
     pub stages: [(Stage, Duration); 5],
+    /// Each device of each model.
+    pub devices: Vec<DeviceWork>,
     /// The inputs, as they were named, with sizes and checksums.
     pub inputs: Vec<(Input, Option<InputChecksum>)>,
     /// Inputs that held nothing.
     pub empty_inputs: Vec<Input>,
+    /// What `run.json` says.
+    pub report: Map<String, Value>,
 }
 
 impl Predicted {
@@ -118,8 +141,6 @@ impl Predicted {
         let loader = join.frames();
         let frames = loader.counters();
         let [nucleotides, peptides] = join.busy();
-        let checksums = loader.progress().checksums();
-        let checksum = |i: usize| checksums.iter().find(|sum| sum.source as usize == i).cloned();
         let inputs = loader.inputs();
         let empty = loader.progress().empty_inputs();
         Predicted {
@@ -137,8 +158,10 @@ impl Predicted {
                 (Stage::Scoring, join.scoring()),
                 (Stage::Writing, writing),
             ],
-            inputs: inputs.iter().enumerate().map(|(i, input)| (input.clone(), checksum(i))).collect(),
+            devices: join.running().flat_map(|(i, tower)| devices(MODELS[i], tower)).collect(),
+            inputs: report::read(inputs, loader.progress()),
             empty_inputs: empty.iter().map(|&i| inputs[i as usize].clone()).collect(),
+            report: Map::new(),
         }
     }
 
@@ -146,4 +169,9 @@ impl Predicted {
     pub fn slowest(&self) -> (Stage, Duration) {
         self.stages.into_iter().max_by_key(|(_, time)| *time).expect("there are stages")
     }
+}
+
+fn devices(model: &'static str, tower: &RunningTower) -> impl Iterator<Item = DeviceWork> {
+    let names = tower.names.iter().cloned().zip(tower.runner.tallies());
+    names.map(move |(name, tally)| DeviceWork { model, name, token_budget: tower.token_budget, tally })
 }

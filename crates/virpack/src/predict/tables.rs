@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::{Map, Value};
 use virpack_seq::Record;
 
 use super::PredictOptions;
@@ -16,7 +17,7 @@ use super::summary::Counts;
 use super::track::{Points, Track};
 use super::verdict::{ScoredChunk, ScoredFrame, Tally};
 use crate::Error;
-use crate::output::{Aside, AsideFolder, Folder, OutputError, TextFile, TextTable, Whole, remove_all};
+use crate::output::{Aside, AsideFolder, Folder, OutputError, TextFile, TextTable, Whole, about, remove_all};
 
 /// Viral records whose ids a run tells.
 const FIRST_VIRAL: usize = 8;
@@ -207,14 +208,12 @@ impl<'a> Tables<'a> {
     }
 
     /// Makes all files whole and gives them their names, `run.json`, which holds `report`, last.
-    pub(super) fn finish(self, report: &str) -> Result<(), Error> {
+    pub(super) fn finish(self, report: &Map<String, Value>) -> Result<(), Error> {
         let tables = [self.frames, self.chunks, self.sequences, self.regions].map(TextTable::finish);
         let mut sides = tables.into_iter().collect::<Result<Vec<Aside>, _>>()?;
         sides.push(self.viral.finish()?);
         sides.extend(self.reference.finish()?);
-        let mut main = TextFile::create(&self.files.report)?;
-        main.write(&[report.as_bytes()])?;
-        let main = main.finish()?;
+        let main = about::write(&self.files.report, report)?;
         match self.plots {
             Some(plots) => plots.publish()?,
             // Pictures of another run must not stand beside these tables.

@@ -145,11 +145,13 @@ impl<B: Memory + 'static> LoadedTower<B> {
         device_timeout: Option<Duration>,
     ) -> Result<RunningTower, Error> {
         let loader = frames.tower(tower).expect("a model that takes part has its batches").clone();
+        let token_budget = self.token_budget();
+        let names = self.devices.iter().map(|device| device.backend.name()).collect();
         let config = &self.devices[0].model.config;
         let (layer, width) = (config.layers(), config.hidden());
         let options = RunnerOptions { device_timeout, ..RunnerOptions::mean(layer) };
         let devices = self.devices.into_iter().map(|device| (device.backend, device.model.encoder));
         let runner = AsyncInferenceRunner::new(devices.collect(), loader, options)?;
-        Ok(RunningTower { runner, width })
+        Ok(RunningTower { runner, width, token_budget, names })
     }
 }

@@ -1,8 +1,9 @@
 //! Which models and classifiers `virpack predict` runs.
 
 use crate::failure::Failure;
-use crate::progress::DownloadBar;
-use crate::text::{bytes, say};
+use crate::log::LogArguments;
+use crate::text::bytes;
+use crate::watch::DownloadBar;
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -127,14 +128,14 @@ impl ModelArguments {
     }
 
     /// Brings the models here, where they are not yet.
-    pub(crate) fn fetch(&self, options: &mut PredictOptions, quiet: bool) -> Result<(), Failure> {
+    pub(crate) fn fetch(&self, options: &mut PredictOptions, log: LogArguments) -> Result<(), Failure> {
         if self.classifier.is_none() && self.preset.is_none() {
-            if self.model.is_none() && !quiet {
-                say(about_mini(options)?);
+            if self.model.is_none() {
+                log.info(about_mini(options)?);
             }
             return Ok(());
         }
-        let fetch = |name: &str| model::resolve(name, &HubOptions::from_env(), &DownloadBar::new(quiet));
+        let fetch = |name: &str| model::resolve(name, &HubOptions::from_env(), &DownloadBar::new(log));
         options.nucleotide_model = fetch(&options.model_names[0])?;
         options.protein_model = fetch(&options.model_names[1])?;
         Ok(())

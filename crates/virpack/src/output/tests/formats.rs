@@ -231,7 +231,8 @@ fn shards_are_indexed_as_hugging_face_does() {
         fs::write(&path, "of an earlier run").unwrap();
         let written = write(&path, 4, options.clone(), &records);
         let shards: Vec<_> = (1..=3).map(|i| format!("emb-{i:05}-of-00003.safetensors")).collect();
-        let expected = [&shards[..], &["emb.ids.txt".into(), "emb.safetensors.index.json".into()]].concat();
+        let beside = ["emb.ids.txt", "emb.safetensors.index.json", "emb.safetensors.run.json"];
+        let expected = [&shards[..], &beside.map(String::from)].concat();
         assert_eq!(
             names(&directory),
             expected,
@@ -253,7 +254,7 @@ fn shards_are_indexed_as_hugging_face_does() {
 
         // Fewer records, in one file: nothing of the shards stays.
         write(&path, 4, OutputOptions { shard_bytes: 1000, ..options }, &records);
-        assert_eq!(names(&directory), ["emb.ids.txt", "emb.safetensors"]);
+        assert_eq!(names(&directory), ["emb.ids.txt", "emb.safetensors", "emb.safetensors.run.json"]);
     }
 }
 
@@ -265,7 +266,7 @@ fn shards_may_be_more_than_a_thousand() {
         OutputOptions { shard_bytes: 1, ..options(OutputFormat::Safetensors, OutputDtype::F32, false) };
     let records: Records = (0..1_010u16).map(|i| (format!("r{i}"), vec![f32::from(i)])).collect();
     let written = write(&path, 1, options, &records);
-    assert_eq!(written.files.len(), 1_010 + 2);
+    assert_eq!(written.files.len(), 1_010 + 3);
     assert_eq!(read(&written, &path, OutputFormat::Safetensors, 1, false), records);
 }
 

@@ -1,0 +1,107 @@
+//! What stderr gets: lines for people, or a JSON object a line for programs.
+
+use crate::text::say;
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value};
+use std::fmt::Display;
+use std::time::{Duration, SystemTime};
+
+/// Seconds between lines of progress.
+const INTERVAL: u64 = 30;
+
+/// How a run tells what it does.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct LogArguments {
+    /// No progress, no summary; only warnings and errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+
+    /// What stderr gets
+    #[arg(long = "log-format", id = "log_format", value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    pub(crate) format: LogFormat,
+
+    /// Seconds between lines of progress, where stderr is no terminal or gets JSON
+    #[arg(long = "log-interval", value_name = "SECONDS", default_value_t = INTERVAL, value_parser = clap::value_parser!(u64).range(1..))]
+    interval: u64,
+}
+
+/// What stderr gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people, and on a terminal a bar
+    #[default]
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
+impl LogArguments {
+    /// Lines for people, of a command that takes no more than `--quiet`.
+    pub(crate) fn lines(quiet: bool) -> LogArguments {
+        LogArguments { quiet, format: LogFormat::Text, interval: INTERVAL }
+    }
+
+    /// Time between lines of progress.
+    pub(crate) fn interval(self) -> Duration {
+        Duration::from_secs(self.interval)
+    }
+
+    /// Says what is worth knowing, unless with `--quiet`.
+    pub(crate) fn info(self, message: impl Display) {
+        match self.format {
+            _ if self.quiet => (),
+            LogFormat::Text => say(message),
+            LogFormat::Json => object("info", text(&message)),
+        }
+    }
+
+    /// Says what a user should look at.
+    pub(crate) fn warn(self, message: impl Display) {
+        match self.format {
+            LogFormat::Text => say(format_args!("warning: {message}")),
+            LogFormat::Json => object("warning", text(&message)),
+        }
+    }
+
+    /// Says what was done, unless with `--quiet`: the `line` for people, or the `report` that is `run.json`.
+    pub(crate) fn summary(self, line: impl Display, report: &Map<String, Value>) {
+        match self.format {
+            _ if self.quiet => (),
+            LogFormat::Text => say(line),
+            LogFormat::Json => object("summary", report.clone()),
+        }
+    }
+}
+
+impl LogFormat {
+    /// Says why a command failed.
+    pub(crate) fn error(self, message: impl Display, exit_code: u8) {
+        match self {
+            LogFormat::Text => say(format_args!("error: {message}")),
+            LogFormat::Json => {
+                let mut fields = text(&message);
+                fields.insert("exit_code".to_owned(), exit_code.into());
+                object("error", fields);
+            }
+        }
+    }
+}
+
+/// Writes an object: what happened, when, and these fields.
+pub(crate) fn object(event: &str, fields: Map<String, Value>) {
+    let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let mut object = Map::new();
+    object.insert("event".to_owned(), event.into());
+    object.insert("time".to_owned(), time.as_secs_f64().into());
+    object.extend(fields);
+    say(Value::Object(object));
+}
+
+/// A message, and the hint that may stand behind it.
+fn text(message: &impl Display) -> Map<String, Value> {
+    let message = message.to_string();
+    let (message, hint) =
+        message.split_once("\nhint: ").map_or((&*message, None), |(m, hint)| (m, Some(hint)));
+    let fields = [("message", Some(message)), ("hint", hint)];
+    fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))).collect()
+}

@@ -1,0 +1,145 @@
+//! Layer norms folded into the products after them: `normed_linear` of the own products of compute capability 9.0.
+//!
+//! A norm's weight, bias and mean become part of the product's weight and bias once, at load; a row's deviation is left,
+//! which the product's kernel measures and multiplies its sums by.
+
+use super::arena::Fixed;
+use super::compile::Source;
+use super::driver::{Card, Stream, check};
+use super::fused_product::Finish;
+use super::kernels::{Grid, arguments};
+use super::packed::CudaPacked;
+use super::{Cuda, CudaMatrix, CudaTensor, CudaVector, ROW_STEP};
+use crate::{Attention, Backend, DeviceError, LayerNorm, NormedLinear};
+use cudarc::driver::sys;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Threads of the kernel that folds, a warp a row.
+const THREADS: u32 = 128;
+
+/// A layer of a model on the card.
+type Layer = NormedLinear<CudaMatrix, CudaVector>;
+
+/// Where a normed product keeps its rows' scales; one for all, as products run one after the other.
+#[derive(Debug, Default)]
+pub(super) struct RowScales(Mutex<Option<Scales>>);
+
+/// Two counters of rows, then a word of eight bytes a row; all zero before the first launch.
+#[derive(Debug)]
+struct Scales {
+    memory: Fixed,
+    rows: usize,
+    /// Launches that have used it, numbered from 1: its words hold their number.
+    launches: u32,
+}
+
+/// Bytes of the counters, and of a row's word.
+const COUNTERS: usize = 16;
+const WORD: usize = 8;
+
+impl Scales {
+    fn new(card: &Arc<Card>, rows: usize) -> Result<Scales, DeviceError> {
+        let bytes = COUNTERS + rows * WORD;
+        let memory = Fixed::new(card, "scales of rows", bytes)?;
+        let Stream(compute) = card.compute;
+        // SAFETY: `memory` has the length cleared, on the stream of the kernels that use it.
+        check("cuMemsetD32Async", unsafe {
+            sys::cuMemsetD32Async(memory.pointer, 0, bytes / size_of::<u32>(), compute)
+        })?;
+        Ok(Scales { memory, rows, launches: 0 })
+    }
+}
+
+/// Scales taken for a launch; the next one waits for this to go.
+pub(super) struct Taken<'a>(MutexGuard<'a, Option<Scales>>);
+
+impl Taken<'_> {
+    /// The addresses of words and counters, and the launch's number.
+    pub(super) fn arguments(&self) -> (u64, u64, i32) {
+        let scales = self.0.as_ref().expect("`take_scales` has just made sure of them");
+        let counters = scales.memory.pointer;
+        (counters + COUNTERS as u64, counters, (scales.launches + 1) as i32)
+    }
+
+    /// The launch is on its way. One that failed has no number, as a launch clears the next one's counter.
+    pub(super) fn launched(mut self) {
+        self.0.iter_mut().for_each(|scales| scales.launches += 1);
+    }
+}
+
+impl Cuda {
+    /// Makes room for batches of `tokens`, where products are normed.
+    pub(super) fn reserve_scales(&self, tokens: usize) -> Result<(), DeviceError> {
+        if self.has_products() { self.scales_of(tokens).map(drop) } else { Ok(()) }
+    }
+
+    /// Scales of `rows` for one launch.
+    pub(super) fn take_scales(&self, rows: usize) -> Result<Taken<'_>, DeviceError> {
+        self.scales_of(rows).map(Taken)
+    }
+
+    fn scales_of(&self, rows: usize) -> Result<MutexGuard<'_, Option<Scales>>, DeviceError> {
+        let RowScales(scales) = &self.scales;
+        let mut scales = scales.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = rows.next_multiple_of(ROW_STEP);
+        // Numbers of launches begin again with fresh memory.
+        if !scales.as_ref().is_some_and(|s| s.rows >= rows && s.launches < u32::MAX) {
+            *scales = None;
+            *scales = Some(Scales::new(&self.card, rows)?);
+        }
+        Ok(scales)
+    }
+
+    /// The layer with its norm folded in, where there is a product for it.
+    pub(super) fn fold(
+        &self,
+        norm: LayerNorm<Vec<f32>>,
+        weight: &[f32],
+        bias: &[f32],
+    ) -> Result<Layer, DeviceError> {
+        let (outputs, inputs) = (bias.len(), norm.weight.len());
+        if weight.len() != outputs * inputs || norm.bias.len() != inputs {
+            return Err(DeviceError::shape(
+                "normed_linear",
+                format!("weight [{outputs}, {inputs}], a norm of {inputs}"),
+                format!("{} values, {} in the norm's bias", weight.len(), norm.bias.len()),
+            ));
+        }
+        let LayerNorm { weight: scale, bias: shift, eps } = norm;
+        let norm = LayerNorm { weight: self.vector(scale)?, bias: self.vector(shift)?, eps };
+        let exact = self.fixed_f32("normed_linear", weight)?;
+        let exact_bias = self.fixed_f32("normed_linear", bias)?;
+        let folded = Fixed::new(&self.card, "normed_linear", outputs * inputs * self.options.dtype.bytes())?;
+        let grid = Grid { blocks: (outputs.div_ceil(THREADS as usize / 32), 1), threads: THREADS, shared: 0 };
+        let arguments = arguments![
+            exact.pointer,
+            norm.weight.exact.pointer,
+            norm.bias.exact.pointer,
+            exact_bias.pointer,
+            folded.pointer,
+            outputs as i32,
+            inputs as i32
+        ];
+        // SAFETY: lengths as checked; `exact` waits for the stream before it goes.
+        unsafe { self.kernels.launch(Source::Norm, "fold", grid, &arguments)? };
+        let weight = CudaMatrix { memory: folded, rows: outputs, columns: inputs, folded: true };
+        let rounded = self.rounded("normed_linear", &exact_bias, outputs)?;
+        Ok(NormedLinear { norm, weight, bias: CudaVector { exact: exact_bias, rounded, len: outputs } })
+    }
+
+    /// `self_attention(layer_norm(x))`, of a layer that is folded.
+    pub(super) fn folded_attention(
+        &self,
+        x: &CudaTensor,
+        layer: &Layer,
+        packed: &CudaPacked,
+        attention: &Attention<CudaVector>,
+    ) -> Result<CudaTensor, DeviceError> {
+        let (eps, weight, bias) = (Some(layer.norm.eps), &layer.weight, &layer.bias);
+        let rotated = self.fused_rotary(eps, x, weight, bias, packed, attention)?;
+        // Where the product cannot rotate such heads, attention does so on the way in.
+        let rotates = rotated.is_none();
+        let qkv = rotated.map_or_else(|| self.fused(Finish::Nothing, eps, x, weight, bias, None), Ok)?;
+        self.attend(&qkv, packed, attention, rotates)
+    }
+}

@@ -1,0 +1,53 @@
+//! Parameters on their way to the card.
+
+use super::arena::Fixed;
+use super::compile::Source;
+use super::driver::{Stream, check};
+use super::kernels::{Grid, arguments};
+use super::{Cuda, Dtype};
+use crate::DeviceError;
+use cudarc::driver::sys;
+
+/// Threads of the kernel that rounds.
+const THREADS: u32 = 256;
+
+impl Cuda {
+    fn upload(&self, op: &'static str, bytes: &[u8]) -> Result<Fixed, DeviceError> {
+        let memory = Fixed::new(&self.card, op, bytes.len())?;
+        let Stream(compute) = self.card.compute;
+        let from = bytes.as_ptr().cast();
+        // SAFETY: `memory` has the length copied. The source is not pinned, so the call returns once it has read it; on
+        // the compute stream, as a copy on any other could still be on its way when a kernel reads.
+        check("cuMemcpyHtoDAsync", unsafe {
+            sys::cuMemcpyHtoDAsync_v2(memory.pointer, from, bytes.len(), compute)
+        })?;
+        Ok(memory)
+    }
+
+    /// float32 values of their own.
+    pub(super) fn fixed_f32(&self, op: &'static str, values: &[f32]) -> Result<Fixed, DeviceError> {
+        self.card.enter()?;
+        // SAFETY: any float32 is four plain bytes.
+        let bytes = unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), size_of_val(values)) };
+        self.upload(op, bytes)
+    }
+
+    /// Values of their own in the dtype of the activations, rounded to the nearest.
+    pub(super) fn fixed(&self, op: &'static str, values: &[f32]) -> Result<Fixed, DeviceError> {
+        let exact = self.fixed_f32(op, values)?;
+        if self.options.dtype == Dtype::F32 {
+            return Ok(exact);
+        }
+        self.rounded(op, &exact, values.len())
+    }
+
+    /// `len` float32 values in 16 bits.
+    pub(super) fn rounded(&self, op: &'static str, exact: &Fixed, len: usize) -> Result<Fixed, DeviceError> {
+        let rounded = Fixed::new(&self.card, op, len * self.options.dtype.bytes())?;
+        let grid = Grid { blocks: (len.div_ceil(THREADS as usize), 1), threads: THREADS, shared: 0 };
+        let arguments = arguments![exact.pointer, rounded.pointer, len as u64];
+        // SAFETY: both hold `len` values; `exact` waits for the stream before it goes.
+        unsafe { self.kernels.launch(Source::Elementwise, "narrow", grid, &arguments)? };
+        Ok(rounded)
+    }
+}

@@ -1,0 +1,96 @@
+//! What `OUT.run.json` says of a run of `embed`.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use virpack_seq::LongRecords;
+
+use super::{EmbedOptions, Summary};
+use crate::Error;
+use crate::model::ModelConfig;
+use crate::model::checksum::{FileChecksum, sum_of_all};
+use crate::report::{self, rate};
+
+/// The report of a run whose files are whole; `loading` is the time before its first record.
+pub(super) fn of(
+    options: &EmbedOptions,
+    config: &ModelConfig,
+    files: &[FileChecksum],
+    loading: Duration,
+    summary: &Summary,
+) -> Result<Map<String, Value>, Error> {
+    let model = json!({
+        "name": options.model_name,
+        "sha256": sum_of_all(files),
+        "files": report::files(files),
+    });
+    let packing = summary.packing.as_ref();
+    let token_budget = packing.map_or(0, |packing| packing.token_budget);
+    let device = |(name, tally)| report::device(name, tally, token_budget, summary.elapsed);
+    let names: Vec<&str> = summary.devices.iter().map(|(name, _)| &**name).collect();
+    let own = [
+        ("model", model),
+        ("options", asked(options, options.layer(config)?)),
+        ("device", names.join("; ").into()),
+        ("devices", summary.devices.iter().map(|(name, tally)| device((name, tally))).collect()),
+        ("counts", counts(summary)),
+        ("seconds", seconds(summary, loading)),
+        ("rates", rates(summary)),
+        ("packing", packing.map(report::packing).into()),
+    ];
+    Ok(report::of(&summary.inputs, &options.output, own))
+}
+
+fn asked(options: &EmbedOptions, layer: usize) -> Value {
+    let (long_records, overlap) = match options.lengths.long_records {
+        LongRecords::Truncate => ("truncate", None),
+        LongRecords::Window { overlap } => ("window", Some(overlap)),
+        LongRecords::Skip => ("skip", None),
+        LongRecords::Error => ("error", None),
+    };
+    json!({
+        "format": options.format.map(|format| format.ending()),
+        "dtype_out": options.dtype_out.to_string(),
+        "pool": options.pool_name(),
+        "layer": layer,
+        "max_length": options.lengths.max_length,
+        "min_length": options.lengths.min_length,
+        "long_records": long_records,
+        "window_overlap": overlap,
+        "token_budget": options.token_budget,
+        "buffer_size": options.buffer_size,
+        "packing": options.packing,
+    })
+}
+
+fn counts(summary: &Summary) -> Value {
+    let lengths = &summary.lengths;
+    json!({
+        "records": lengths.records,
+        "rows": summary.written.rows,
+        "skipped": summary.written.skipped,
+        "truncated": lengths.truncated,
+        "windowed": lengths.windowed,
+        "windows": lengths.windows,
+        "too_long": lengths.too_long,
+        "too_short": lengths.too_short,
+        "empty": lengths.empty,
+        "unknown_letters": lengths.unknown,
+        "tokens": summary.tokens,
+    })
+}
+
+fn seconds(summary: &Summary, loading: Duration) -> Value {
+    json!({
+        "all": summary.elapsed.as_secs_f64(),
+        "loading": loading.as_secs_f64(),
+        "waiting_for_data": summary.waited.as_secs_f64(),
+    })
+}
+
+fn rates(summary: &Summary) -> Value {
+    json!({
+        "records_per_second": rate(summary.lengths.records, summary.elapsed),
+        "tokens_per_second": rate(summary.tokens, summary.elapsed),
+    })
+}

@@ -1,0 +1,54 @@
+//! An output on its way from being whole to having its name.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+
+use super::publish::Whole;
+use super::{OutputError, OutputFormat, OutputOptions, Written, about, names_beside, report_path};
+
+/// An output that is whole on disk and has no name yet; made by
+/// [`EmbeddingWriter::complete`](super::EmbeddingWriter::complete).
+///
+/// Dropped without [`publish`](CompleteOutput::publish), it leaves nothing behind.
+pub struct CompleteOutput {
+    pub(super) whole: Whole,
+    pub(super) written: Written,
+    pub(super) path: PathBuf,
+    pub(super) format: OutputFormat,
+    pub(super) options: OutputOptions,
+}
+
+impl CompleteOutput {
+    /// What the files hold; `OUT.run.json` is not among them yet.
+    pub fn written(&self) -> &Written {
+        &self.written
+    }
+
+    /// Gives the files their names, and `OUT.run.json` these facts.
+    ///
+    /// # Errors
+    ///
+    /// When `OUT.run.json` cannot be written or a file not be renamed. Nothing then stands under the asked name; files
+    /// that are whole are kept, and the error says where.
+    pub fn publish(self, facts: &Map<String, Value>) -> Result<Written, OutputError> {
+        let CompleteOutput { mut whole, mut written, path, format, options } = self;
+        let mut all = facts.clone();
+        all.insert("metadata".to_owned(), about::object(&options.about()).into());
+        let report = report_path(&path);
+        match about::write(&report, &all) {
+            Ok(side) => whole.sides.push(side),
+            // A night's work is not thrown away for want of room for its description.
+            Err(OutputError::Directory { source, .. } | OutputError::Write { source, .. }) => {
+                return Err(OutputError::Publish { path: report, kept: whole.keep(), source });
+            }
+            Err(error) => return Err(error),
+        }
+        written.files.push(report);
+        let mut stale = names_beside(&path, format);
+        stale.push(path);
+        stale.retain(|name| !written.files.contains(name));
+        whole.publish(options.force, &stale)?;
+        Ok(written)
+    }
+}
