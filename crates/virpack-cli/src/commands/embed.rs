@@ -8,7 +8,7 @@ use crate::text::{count, grouped, packing, short};
 use crate::watch::{DownloadBar, Watch};
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use virpack::device::Pool;
 use virpack::embed::{EmbedOptions, Summary, Told, embed};
@@ -168,7 +168,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// The model that was named, else the built-in one that reads such inputs, which is said.
 fn model_name(arguments: &Arguments, inputs: &[Input]) -> Result<String, Failure> {
-    if let Some(model) = arguments.model.as_ref().filter(|model| *model != mini::NAME) {
+    // A path of that name is a path.
+    let is_other = |model: &&String| *model != mini::NAME || Path::new(model).exists();
+    if let Some(model) = arguments.model.as_ref().filter(is_other) {
         return Ok(model.clone());
     }
     let model = mini::model_for(inputs)?;
