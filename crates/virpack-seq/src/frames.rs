@@ -51,7 +51,7 @@ pub struct FrameOptions {
     pub prefetch: usize,
     /// Which models read open frames.
     pub frames: [bool; 2],
-    /// Whether the model of the nucleotides reads chunks without an open frame: their own strand, from the first base.
+    /// Whether the model of the nucleotides reads chunks without an open frame: both strands, from their first base.
     pub whole_chunks: bool,
 }
 

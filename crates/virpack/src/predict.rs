@@ -1,7 +1,8 @@
 //! Nucleotide sequences to a verdict, virus or not, in one pass: all of what VirNucPro does.
 //!
 //! Records are cut into chunks, chunks into open reading frames; a frame's nucleotides go to one model, its peptide
-//! to another, both packed; where the two embeddings of a frame meet, the classifier scores it. Scores become
+//! to another, both packed; where the two embeddings of a frame meet, the classifier scores it. Chunks without an open
+//! frame may have a classifier of their own, of both strands' nucleotides alone, which VirNucPro has not. Scores become
 //! verdicts on chunks and records, in input order, and nothing is kept in between.
 
 mod bundle;

@@ -10,6 +10,7 @@ use crate::text::{count, grouped, packing, short};
 use crate::watch::{DownloadBar, Watch};
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -173,7 +174,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// The model that was named, else the built-in one that reads such inputs, which is said.
 fn model_name(arguments: &Arguments, inputs: &[Input]) -> Result<String, Failure> {
-    if let Some(model) = arguments.model.as_ref().filter(|model| *model != mini::NAME) {
+    // A path of that name is a path.
+    let is_other = |model: &&String| *model != mini::NAME || Path::new(model).exists();
+    if let Some(model) = arguments.model.as_ref().filter(is_other) {
         return Ok(model.clone());
     }
     let model = mini::model_for(inputs)?;
@@ -231,7 +234,7 @@ fn warn(log: LogArguments, summary: &Summary) {
 }
 
 /// The one line at the end.
-fn line(summary: &Summary, output: &std::path::Path) -> String {
+fn line(summary: &Summary, output: &Path) -> String {
     let rate = summary.tokens as f64 / summary.elapsed.as_secs_f64().max(1e-9);
     let lengths = &summary.lengths;
     let windowed = match lengths.windowed {
