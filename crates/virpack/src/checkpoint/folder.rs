@@ -82,12 +82,13 @@ impl Found {
             Err(TryLockError::Error(_)) | Ok(()) => (),
         }
         let mut earlier = String::new();
-        let read = lock.read_to_string(&mut earlier).and_then(|_| lock.rewind());
-        let noted = read.and_then(|()| lock.set_len(0));
-        noted.and_then(|()| lock.write_all(std::process::id().to_string().as_bytes())).map_err(failed)?;
+        lock.read_to_string(&mut earlier).map_err(failed)?;
+        // Before its number is gone: whoever is killed here leaves it to the next.
         if let Ok(earlier) = earlier.parse() {
             remove_leftovers(names, earlier);
         }
+        let noted = lock.rewind().and_then(|()| lock.set_len(0));
+        noted.and_then(|()| lock.write_all(std::process::id().to_string().as_bytes())).map_err(failed)?;
         let checkpoint = Checkpoint { folder, lock: Some(lock), manifest, options, whole: false };
         checkpoint.remove_unlisted()?;
         Ok(checkpoint)
