@@ -90,10 +90,11 @@ impl EmbedOptions {
 
     /// Checks that a shard is written where one is asked for, and only there.
     pub(super) fn check_shard(&self, records: &Records) -> Result<(), Error> {
-        let format = self.format.map_or_else(|| OutputFormat::of(&self.output), Ok)?;
+        // A name that is wrong otherwise is told of with the other formats.
+        let format = self.format.or_else(|| OutputFormat::of(&self.output).ok());
         let Some(shard) = self.shard else {
             return match format {
-                OutputFormat::Shard => Err(OutputError::NoShard { path: self.output.clone() }.into()),
+                Some(OutputFormat::Shard) => Err(OutputError::NoShard { path: self.output.clone() }.into()),
                 _ => Ok(()),
             };
         };
@@ -103,7 +104,7 @@ impl EmbedOptions {
                     format!("--shard deals out inputs that can be read again, and {input} is a pipe");
                 (problem, "give files")
             }
-            None if format != OutputFormat::Shard => {
+            None if format != Some(OutputFormat::Shard) => {
                 let problem = format!(
                     "{} would pass for all rows, and has those of shard {shard}",
                     self.output.display()
