@@ -9,7 +9,7 @@ pub(crate) const USER: u8 = 1;
 pub(crate) const OURS: u8 = 2;
 
 /// Exit code of a run that was told to stop, by Ctrl-C or a signal.
-pub(crate) const INTERRUPTED: i32 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,14 @@ pub(crate) enum Failure {
     /// Something about the inputs, the model, the device or the output.
     #[error(transparent)]
     Virpack(#[from] virpack::Error),
+    /// The same, in a run that another one can go on from.
+    #[error("{error}\nhint: go on with: {command}")]
+    Resumable {
+        /// What went wrong.
+        error: Box<virpack::Error>,
+        /// What goes on from there.
+        command: String,
+    },
     /// The picture could not be drawn.
     #[error(transparent)]
     Plot(#[from] crate::plot::PlotError),
@@ -114,8 +122,14 @@ impl Failure {
             // Whoever read us has seen enough, as `head` has.
             return ExitCode::SUCCESS;
         }
-        let code = match &self {
-            Failure::Virpack(error) if error.is_fault() => OURS,
+        let error = match &self {
+            Failure::Virpack(error) => Some(error),
+            Failure::Resumable { error, .. } => Some(&**error),
+            _ => None,
+        };
+        let code = match error {
+            Some(virpack::Error::Interrupted { .. }) => INTERRUPTED,
+            Some(error) if error.is_fault() => OURS,
             _ => USER,
         };
         log.error(&self, code);

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod again;
 mod commands;
 mod failure;
 mod log;
@@ -26,6 +27,8 @@ struct Arguments {
 enum Command {
     /// Embed every record of FASTA or FASTQ files with ESM-2 or DNABERT-S
     Embed(commands::embed::Arguments),
+    /// Join the shards that several machines have made of one input
+    Merge(commands::merge::Arguments),
     /// Say which nucleotide sequences are viral, as VirNucPro does
     Predict(commands::predict::Arguments),
     /// Cut nucleotides into chunks and write their open reading frames
@@ -74,6 +77,7 @@ fn log_format(command: &Command) -> LogFormat {
 fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Embed(arguments) => commands::embed::run(arguments),
+        Command::Merge(arguments) => commands::merge::run(arguments),
         Command::Predict(arguments) => commands::predict::run(arguments),
         Command::Frames(arguments) => commands::frames::run(arguments),
         Command::Pack(arguments) => commands::pack::run(arguments),

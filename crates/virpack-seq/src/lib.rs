@@ -19,6 +19,8 @@ pub mod pack;
 pub mod plan;
 pub mod reader;
 pub mod record;
+mod record_set;
+mod shard;
 pub mod slab;
 pub mod tokenize;
 pub mod translate;
@@ -35,6 +37,8 @@ pub use pack::{Algorithm, GreedyPacker, LengthHistogram, PackStats, PackWorkspac
 pub use plan::{Plan, Planner, plan_records};
 pub use reader::{Input, InputChecksum, ReadProgress, Records};
 pub use record::{Record, SkipReason, SkippedRecord};
+pub use record_set::RecordSet;
+pub use shard::Shard;
 pub use slab::{LengthCounts, TokenSlab};
 pub use tokenize::{BpeTokenizer, EsmTokenizer, Tokenizer};
 pub use translate::{Frame, GeneticCode, OpenFrame, Translator};

@@ -29,6 +29,7 @@ use crate::long::LengthPolicy;
 use crate::pack::PackStats;
 use crate::reader::{Input, ReadProgress, Records};
 use crate::record::SkippedRecord;
+use crate::record_set::RecordSet;
 use crate::tokenize::Tokenizer;
 use counters::Counters;
 
@@ -45,6 +46,8 @@ pub struct LoaderOptions {
     /// Threads that tokenize where tokens merge letters ([`Tokenizer::merges_letters`]); None: half of the cores, at
     /// most eight. What comes out does not depend on it.
     pub tokenizer_threads: Option<NonZeroUsize>,
+    /// Records that are done: a batch of nothing else is made, as it shapes those after it, and not handed out.
+    pub done: Option<Arc<RecordSet>>,
 }
 
 impl Default for LoaderOptions {
@@ -54,6 +57,7 @@ impl Default for LoaderOptions {
             lengths: LengthPolicy::default(),
             max_wait: None,
             tokenizer_threads: None,
+            done: None,
         }
     }
 }

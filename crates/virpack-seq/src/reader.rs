@@ -20,6 +20,7 @@ pub use input::Input;
 
 use crate::error::SeqError;
 use crate::record::Record;
+use crate::shard::Shard;
 pub(crate) use blocks::{Block, Blocks};
 pub(crate) use parse::Parser;
 use source::Source;
@@ -124,6 +125,13 @@ impl Records {
                 None => return Ok(false),
             }
         }
+    }
+
+    /// Only the records of `shard`; the others are read, checked and counted.
+    #[must_use]
+    pub fn shard(mut self, shard: Shard) -> Records {
+        self.parser.take_shard(shard);
+        self
     }
 
     /// The counters of this stream, to be read from any thread while it runs.

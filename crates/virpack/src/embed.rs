@@ -1,29 +1,35 @@
 //! Sequence files to a file of embeddings: the straight line.
 
+mod identity;
 mod report;
+mod results;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use virpack_device::{Cpu, Pool};
 use virpack_seq::{
     AsyncDataLoader, CollatorOptions, GreedyPacker, Input, InputChecksum, LengthCounts, LengthPolicy,
-    LoaderOptions, LongRecords, PackStats, PackerOptions, Records, VarlenCollator,
+    LoaderOptions, LongRecords, PackStats, PackerOptions, RecordSet, Records, Shard, VarlenCollator,
 };
 
 use crate::Error;
+use crate::checkpoint::{CheckpointOptions, Found, Resumed};
 use crate::devices::{DeviceOptions, Devices};
 use crate::memory::Memory;
 use crate::model::ModelConfig;
 use crate::model::checksum::{Summing, sum_of_all};
 use crate::model::location::Location;
 use crate::model::weights::Weights;
-use crate::output::{self, EmbeddingWriter, OutputDtype, OutputFormat, OutputOptions, Written};
+use crate::output::{self, OutputDtype, OutputFormat, OutputOptions, Written};
 use crate::progress::{ModelProgress, Progress};
 use crate::ready::{self, Ready};
-use crate::runner::{self, AsyncInferenceRunner, DeviceTally, Finished, RunnerOptions};
+use crate::runner::{AsyncInferenceRunner, DeviceTally, Finished, RunnerOptions};
+use identity::Known;
+use results::Results;
 
 /// Records collected before packing unless asked otherwise: where the token budget is large, as many as make two and a
 /// half batches of short peptides (some 50 tokens), as fewer pack worse.
@@ -62,7 +68,13 @@ pub struct EmbedOptions {
     pub device: DeviceOptions,
     /// How long a device may hold a batch without giving one back before it is given up; None: for ever.
     pub device_timeout: Option<Duration>,
-    /// Replace an output that exists.
+    /// Every N-th record only, into a `.shard`; None: all.
+    pub shard: Option<Shard>,
+    /// Keep what is finished in `OUT.partial` while the run goes on, where the inputs are files; None: do not.
+    pub checkpoint: Option<CheckpointOptions>,
+    /// Once set, the batches in flight are finished and kept, and the run ends with [`Error::Interrupted`].
+    pub stop: Arc<AtomicBool>,
+    /// Replace an output that exists, and the parts of an unfinished run.
     pub force: bool,
 }
 
@@ -90,6 +102,8 @@ pub enum Told {
         /// What went wrong.
         reason: String,
     },
+    /// From here on what is finished is kept, and the run can be told to stop.
+    Kept(Resumed),
     /// How far the run is; after each batch.
     Progress(Progress),
 }
@@ -103,8 +117,10 @@ pub struct Summary {
     pub lengths: LengthCounts,
     /// How well the batches were filled.
     pub packing: Option<PackStats>,
-    /// Tokens, special ones included.
+    /// Tokens that this run has computed, special ones included.
     pub tokens: u64,
+    /// Records that an earlier run had finished.
+    pub resumed: u64,
     /// From the first record to the finished file, without loading the model.
     pub elapsed: Duration,
     /// Time the device waited for data.
@@ -146,70 +162,75 @@ pub fn embed_on<B: Memory + 'static>(
 ) -> Result<Summary, Error> {
     let begun = Instant::now();
     let records = virpack_seq::reader::open_with_checksums(&options.inputs)?;
+    let records = records.shard(options.shard.unwrap_or(Shard::ALL));
+    let found = options.found(&records)?;
     let weights = Weights::at(&options.model)?;
     let config = ModelConfig::of(&weights)?;
     options.layer(&config)?;
     let sums = Summing::start(weights.files().map(|(file, _)| file.clone()).collect())?;
-    let residues = options.pool.is_none();
-    let devices = ready::all(backends, &weights, &options.lengths, residues, options.token_budget)?;
+    let is_named = found.is_some() || options.shard.is_some();
+    let files = is_named.then(|| options.sum_files(&weights)).transpose()?;
+    let earlier_budget = found.as_ref().and_then(Found::token_budget);
+    let (residues, token_budget) = (options.pool.is_none(), earlier_budget.or(options.token_budget));
+    let devices = ready::all(backends, &weights, &options.lengths, residues, token_budget)?;
     drop(weights);
-    let sums = sums.finish()?;
-    let about = options.about(&config, &sum_of_all(&sums))?;
-    let mut out = output::create(&options.output, config.hidden(), options.output(about))?;
-    devices.iter().for_each(|device| device.told().for_each(&mut tell));
+    let token_budget = earlier_budget.unwrap_or_else(|| smallest_budget(&devices));
+    let (sums, dtype) = (sums.finish()?, devices[0].backend.dtype());
+    let known = Known { options, config: &config, sha256: sum_of_all(&sums), dtype, token_budget };
+    let (mut results, resumed) = Results::open(&known, found, files)?;
+    devices.iter().flat_map(Ready::told).chain(resumed.map(Told::Kept)).for_each(&mut tell);
     let loading = begun.elapsed();
     let start = Instant::now();
-    let (loader, runner) = options.start(&devices, records)?;
-    let tallies = write_all(runner, &loader, &mut out, [config.hidden(), token_budget(&devices)], tell)?;
-    let whole = out.complete(loader.counters().lengths.records)?;
+    let batches = Batches { token_budget, done: Arc::clone(&results.done) };
+    let (loader, runner) = options.start(&devices, records, batches)?;
+    let tallies = run_all(runner, &loader, &mut results, token_budget, tell)?;
+    if options.stop.load(Ordering::Relaxed) {
+        return Err(results.interrupt());
+    }
+    let resumed = results.done.len();
+    let whole = results.complete(loader.progress().records())?;
     let names = devices.iter().map(|device| device.backend.name());
-    let written = whole.written().clone();
-    let mut summary = summary(&loader, written, start.elapsed(), names.zip(tallies).collect());
+    let devices = names.zip(tallies).collect();
+    let mut summary =
+        Summary { resumed, ..summary(&loader, whole.written().clone(), start.elapsed(), devices) };
     summary.report = report::of(options, &config, &sums, loading, &summary)?;
     summary.written = whole.publish(&summary.report)?;
     Ok(summary)
 }
 
-/// Most tokens in a batch: all devices get batches of the smallest one's budget.
-fn token_budget<B: Memory>(devices: &[Ready<B>]) -> usize {
+/// How batches are made, beyond what the options say.
+struct Batches {
+    /// Most tokens in a batch.
+    token_budget: usize,
+    /// Records that need not be run.
+    done: Arc<RecordSet>,
+}
+
+/// All devices get batches of the smallest one's budget.
+fn smallest_budget<B: Memory>(devices: &[Ready<B>]) -> usize {
     devices.iter().map(|device| device.token_budget).min().unwrap_or(0)
 }
 
-/// Hands all results to the writer; gives what each device has done.
-fn write_all(
-    mut results: AsyncInferenceRunner,
+/// Hands all results on; gives what each device has done.
+fn run_all(
+    mut runner: AsyncInferenceRunner,
     loader: &AsyncDataLoader,
-    out: &mut EmbeddingWriter,
-    [hidden, token_budget]: [usize; 2],
+    results: &mut Results,
+    token_budget: usize,
     mut tell: impl FnMut(Told),
 ) -> Result<Vec<DeviceTally>, Error> {
-    let mut records = 0;
-    while let Some(finished) = results.next() {
+    while let Some(finished) = runner.next() {
         match finished? {
-            Finished::Embeddings { rows, values } => {
-                records += rows.len() as u64;
-                for (row, embedding) in rows.into_iter().zip(values.chunks_exact(hidden)) {
-                    out.write(row, embedding)?;
-                }
-            }
-            Finished::Residues { rows, residues, values } => {
-                records += rows.len() as u64;
-                for (row, embedding) in rows.into_iter().zip(runner::pieces(&values, &residues, hidden)) {
-                    out.write(row, embedding)?;
-                }
-            }
-            Finished::Skipped(skipped) => {
-                skipped.iter().try_for_each(|record| out.skip(record))?;
-                records += skipped.len() as u64;
-            }
             Finished::Halved { token_budget, reason } => tell(Told::Halved { token_budget, reason }),
             Finished::Lost { device, reason } => tell(Told::Lost { device, reason }),
+            finished => results.take(finished)?,
         }
-        let (tokens, tallies) = (loader.counters().tokens, results.tallies());
+        let (counters, tallies) = (loader.counters(), runner.tallies());
+        let tokens = counters.tokens - counters.tokens_done;
         let model = ModelProgress { model: None, tokens, token_budget, tallies };
-        tell(Told::Progress(Progress::new(loader.progress(), records, &[model])));
+        tell(Told::Progress(Progress::new(loader.progress(), results.records, &[model])));
     }
-    Ok(results.tallies())
+    Ok(runner.tallies())
 }
 
 fn summary(
@@ -224,7 +245,8 @@ fn summary(
         written,
         lengths: counters.lengths,
         packing: loader.stats(),
-        tokens: counters.tokens,
+        tokens: counters.tokens - counters.tokens_done,
+        resumed: 0,
         elapsed,
         waited: counters.consumer_wait,
         devices,
@@ -262,6 +284,9 @@ impl EmbedOptions {
             packing: true,
             device: DeviceOptions::default(),
             device_timeout: None,
+            shard: None,
+            checkpoint: Some(CheckpointOptions::default()),
+            stop: Arc::default(),
             force: false,
         }
     }
@@ -273,7 +298,7 @@ impl EmbedOptions {
     ///
     /// The first of them that is not so.
     pub fn check(&self) -> Result<(), Error> {
-        virpack_seq::reader::open(&self.inputs)?;
+        let records = virpack_seq::reader::open(&self.inputs)?;
         self.lengths.check()?;
         if let Some(token_budget) = self.token_budget {
             GreedyPacker::new(PackerOptions::new(token_budget, self.lengths.max_tokens()))?;
@@ -281,7 +306,9 @@ impl EmbedOptions {
         if self.pool.is_none() && matches!(self.lengths.long_records, LongRecords::Window { .. }) {
             return Err(Error::ResidueWindows);
         }
-        output::check(&self.output, &self.output(Vec::new()))?;
+        self.check_shard(&records)?;
+        let found = self.found(&records)?;
+        output::check(&self.output, &self.output(Vec::new(), found.as_ref()))?;
         Ok(())
     }
 
@@ -290,6 +317,7 @@ impl EmbedOptions {
         &self,
         devices: &[Ready<B>],
         records: Records,
+        batches: Batches,
     ) -> Result<(AsyncDataLoader, AsyncInferenceRunner), Error> {
         let model = &devices[0].model;
         let window_overlap = match self.lengths.long_records {
@@ -297,10 +325,16 @@ impl EmbedOptions {
             _ => 0,
         };
         let (pool, layer, device_timeout) = (self.pool, self.layer(&model.config)?, self.device_timeout);
-        let options = RunnerOptions { pool, layer, window_overlap, device_timeout };
-        let token_budget = token_budget(devices);
+        let Batches { token_budget, done } = batches;
+        let stop = Arc::clone(&self.stop);
+        let loading = LoaderOptions {
+            lengths: self.lengths,
+            done: Some(Arc::clone(&done)),
+            ..LoaderOptions::default()
+        };
+        let options = RunnerOptions { pool, layer, window_overlap, device_timeout, done, stop };
         let tokenizer = Arc::clone(&model.tokenizer);
-        let loader = AsyncDataLoader::new(records, tokenizer, self.collator(token_budget)?, self.loader())?;
+        let loader = AsyncDataLoader::new(records, tokenizer, self.collator(token_budget)?, loading)?;
         let on = |device: &Ready<B>| (Arc::clone(&device.backend), Arc::clone(&device.model.encoder));
         let runner = AsyncInferenceRunner::new(devices.iter().map(on).collect(), loader.clone(), options)?;
         Ok((loader, runner))
@@ -319,10 +353,13 @@ impl EmbedOptions {
 
     /// What a file says of the run it comes from.
     fn about(&self, config: &ModelConfig, sha256: &str) -> Result<Vec<(String, String)>, Error> {
-        let pool = self.pool_name();
         let layer = self.layer(config)?.to_string();
-        let facts =
-            [("model", &*self.model_name), ("model_sha256", sha256), ("pool", pool), ("layer", &*layer)];
+        let facts = [
+            ("model", &*self.model_name),
+            ("model_sha256", sha256),
+            ("pool", self.pool_name()),
+            ("layer", &*layer),
+        ];
         Ok(facts.map(|(name, value)| (format!("virpack.{name}"), value.to_owned())).to_vec())
     }
 
@@ -335,9 +372,10 @@ impl EmbedOptions {
         }
     }
 
-    fn output(&self, metadata: Vec<(String, String)>) -> OutputOptions {
+    fn output(&self, metadata: Vec<(String, String)>, found: Option<&Found>) -> OutputOptions {
         OutputOptions {
-            force: self.force,
+            // What a killed run has named of its own gives way.
+            force: self.force || found.is_some_and(Found::is_publishing),
             format: self.format,
             dtype: self.dtype_out,
             residues: self.pool.is_none(),
@@ -345,10 +383,6 @@ impl EmbedOptions {
             metadata,
             ..OutputOptions::default()
         }
-    }
-
-    fn loader(&self) -> LoaderOptions {
-        LoaderOptions { lengths: self.lengths, ..LoaderOptions::default() }
     }
 
     fn collator(&self, token_budget: usize) -> Result<VarlenCollator, Error> {
@@ -382,7 +416,8 @@ pub(crate) fn collect<B: Memory + 'static>(
     options: &EmbedOptions,
 ) -> Result<Vec<(output::Row, Vec<f32>)>, Error> {
     let hidden = devices[0].model.config.hidden();
-    let (_loader, runner) = options.start(devices, records)?;
+    let batches = Batches { token_budget: smallest_budget(devices), done: Arc::default() };
+    let (_loader, runner) = options.start(devices, records, batches)?;
     let mut all = Vec::new();
     for finished in runner {
         if let Finished::Embeddings { rows, values } = finished? {

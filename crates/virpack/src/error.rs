@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use crate::checkpoint::ResumeError;
 use crate::classifier::{ClassifierProblem, fitting};
 use crate::devices::DeviceChoice;
+use crate::merge::MergeError;
 use crate::model::mini::{self, MODELS};
 use crate::model::published::{NUCLEOTIDE, PUBLISHED};
 use crate::model::weights::{CheckpointError, Dtype};
@@ -378,6 +380,29 @@ pub enum Error {
     /// The output could not be made or written.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// A run cannot go on where another one ended.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
+    /// Shards cannot be joined.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    /// A shard of what cannot be read again, or into what is no shard.
+    #[error("{problem}\nhint: {hint}")]
+    Shard {
+        /// What is wrong.
+        problem: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// The run was told to stop.
+    #[error("interrupted: {}", match kept {
+        None => "nothing is kept".to_owned(),
+        Some((records, folder)) => format!("{records} finished records are kept in {}", folder.display()),
+    })]
+    Interrupted {
+        /// How many records need not be computed again, and where they are; None without any.
+        kept: Option<(u64, PathBuf)>,
+    },
     /// A thread could not be started.
     #[error("cannot start the {thread} thread: {source}")]
     Thread {

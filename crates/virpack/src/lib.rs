@@ -6,12 +6,14 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod checkpoint;
 pub mod classifier;
 pub mod devices;
 pub mod embed;
 mod error;
 pub mod frames;
 pub mod memory;
+pub mod merge;
 pub mod model;
 pub mod output;
 pub mod predict;

@@ -1,6 +1,6 @@
 //! What a model takes on a device: how large its batches may be.
 
-use virpack_device::{Backend, Cpu, Cuda, CudaRoom, DeviceError};
+use virpack_device::{Backend, Cpu, Cuda, CudaRoom, DeviceError, Dtype};
 use virpack_seq::{
     BudgetLimits, Footprint, LengthPolicy, LongRecords, available_memory, calculate_token_budget,
 };
@@ -64,6 +64,9 @@ pub(crate) fn weights(
 pub trait Memory: Backend {
     /// The device, for people.
     fn name(&self) -> String;
+
+    /// The precision it computes in.
+    fn dtype(&self) -> Dtype;
 
     /// What a model takes, with sequences of up to `longest` tokens. `rows`: whether all rows of a batch come
     /// back too, as windows of long records need.
@@ -165,6 +168,10 @@ impl Memory for Cpu {
         format!("CPU, {} threads, {}", self.threads(), self.instructions())
     }
 
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
     fn footprint(&self, model: &ModelShape, longest: usize, _: bool) -> Footprint {
         let values = size_of::<f32>() as u64;
         Footprint {
@@ -197,6 +204,10 @@ fn room(model: &ModelShape, token_budget: usize, sequences: usize, rows: bool) -
 impl Memory for Cuda {
     fn name(&self) -> String {
         format!("cuda:{} {}, {}", self.ordinal(), Cuda::name(self), self.options().dtype)
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.options().dtype
     }
 
     fn footprint(&self, model: &ModelShape, _: usize, rows: bool) -> Footprint {

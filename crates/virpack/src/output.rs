@@ -38,7 +38,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Map;
-use virpack_seq::{SequenceIndex, SkippedRecord};
+use virpack_seq::{SequenceIndex, Shard, SkippedRecord};
+
+use crate::checkpoint::Kept;
+use crate::merge::Facts;
 
 pub(crate) mod about;
 mod arrow_schema;
@@ -54,19 +57,22 @@ mod parquet;
 mod publish;
 mod row_store;
 mod safetensors;
+mod shard;
 mod single;
 mod text_file;
 mod text_table;
 mod values;
 
-pub(crate) use aside::Aside;
+pub(crate) use aside::{Aside, remove_leftovers, sync_directory};
 pub use complete::CompleteOutput;
 pub use error::OutputError;
 pub(crate) use folder::{AsideFolder, Folder, remove_all};
 pub use format::OutputFormat;
 use format::special_name;
-use order::{Order, Turn};
+use order::Order;
+pub(crate) use order::Turn;
 pub(crate) use publish::Whole;
+pub(crate) use shard::{END as SHARD_END, MAGIC as SHARD_MAGIC, SUM as SHARD_SUM};
 pub(crate) use single::write_file;
 pub(crate) use text_file::TextFile;
 pub(crate) use text_table::TextTable;
@@ -87,6 +93,8 @@ pub struct OutputOptions {
     pub sources: Vec<String>,
     /// Facts about the run, such as `("virpack.model", "esm2_t6_8M_UR50D")`; `virpack.version` is added.
     pub metadata: Vec<(String, String)>,
+    /// What a `.shard` says of itself, and so the records that come; None: all come, and none is written.
+    pub shard: Option<Facts>,
     /// Most bytes of embeddings that wait in memory for an earlier record; what goes beyond waits in a
     /// temporary file beside the output.
     pub reorder_bytes: usize,
@@ -105,6 +113,7 @@ impl Default for OutputOptions {
             residues: false,
             sources: vec![String::new()],
             metadata: Vec::new(),
+            shard: None,
             reorder_bytes: 64 << 20,
             shard_bytes: 5_000_000_000,
         }
@@ -169,8 +178,12 @@ struct Layout {
 trait Table: Send {
     /// Writes a record; `values` is `[hidden]`, or `[residues, hidden]`, `source` the name of the record's input.
     fn write(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError>;
-    /// Makes the files whole on disk; they have no names yet.
-    fn finish(self: Box<Self>) -> Result<Whole, OutputError>;
+    /// Writes a record that has no row, where the format has a place for it; false where it has none.
+    fn skip(&mut self, _: &SkippedRecord) -> Result<bool, OutputError> {
+        Ok(false)
+    }
+    /// Makes the files whole on disk, now that `records` records were read; they have no names yet.
+    fn finish(self: Box<Self>, records: u64) -> Result<Whole, OutputError>;
 }
 
 /// Embeddings on their way into a file; made by [`create`].
@@ -232,8 +245,13 @@ pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<Embe
             Box::new(safetensors::Safetensors::create(path, layout, options.shard_bytes)?)
         }
         OutputFormat::H5 => Box::new(h5::H5::create(path, layout)?),
+        OutputFormat::Shard => {
+            let facts = options.shard.as_ref().ok_or_else(|| OutputError::NoShard { path: path.into() })?;
+            Box::new(shard::ShardFile::create(path, hidden, &facts.to_json())?)
+        }
     };
-    let order = Order::new(hidden, options.reorder_bytes, path);
+    let shard = options.shard.as_ref().map_or(Shard::ALL, |facts| facts.shard);
+    let order = Order::new(hidden, options.reorder_bytes, path, shard);
     let sink = Sink { table, skipped: None, written: Written::nothing() };
     let (path, skipped_path) = (path.to_path_buf(), path.with_extension("skipped.tsv"));
     Ok(EmbeddingWriter { hidden, options, path, skipped_path, format, order, sink })
@@ -254,6 +272,13 @@ pub fn check(path: &Path, options: &OutputOptions) -> Result<OutputFormat, Outpu
     let names = names_beside(path, format);
     check_all([path].into_iter().chain(names.iter().map(PathBuf::as_path)), options.force)?;
     aside::Aside::create(path).map(|_| format)
+}
+
+/// All files that a run may begin under temporary names.
+pub(crate) fn names(path: &Path, options: &OutputOptions) -> Result<Vec<PathBuf>, OutputError> {
+    let mut names = names_beside(path, options.format.map_or_else(|| OutputFormat::of(path), Ok)?);
+    names.extend([path.to_path_buf(), row_store::spill_path(path)]);
+    Ok(names)
 }
 
 /// The files that a run may write beside `path`, and those that an earlier one has left where their number varies.
@@ -342,10 +367,12 @@ impl EmbeddingWriter {
     /// # Errors
     ///
     /// When a record was never delivered, more were delivered than read, or a file cannot be written.
-    pub fn complete(self, records: u64) -> Result<CompleteOutput, OutputError> {
+    pub fn complete(mut self, records: u64) -> Result<CompleteOutput, OutputError> {
+        let sources = &self.options.sources;
+        self.order.rest(|turn| self.sink.turn(turn, sources, &self.skipped_path))?;
         self.order.finish(records)?;
         let Sink { table, skipped, mut written } = self.sink;
-        let mut whole = table.finish()?;
+        let mut whole = table.finish(records)?;
         if let Some(skipped) = skipped {
             whole.sides.push(skipped.finish()?);
         }
@@ -365,12 +392,12 @@ impl EmbeddingWriter {
             let (id, sources) = (id.to_owned(), sources.len());
             return Err(OutputError::UnknownSource { id, source_index: source, sources });
         }
-        self.order.deliver(turn, |turn| match turn {
-            Turn::Row(row, embedding) => self.sink.row(row, &sources[row.source as usize], embedding),
-            Turn::Skipped(skipped) => {
-                self.sink.skipped(skipped, &sources[skipped.source as usize], &self.skipped_path)
-            }
-        })
+        self.order.deliver(turn, |turn| self.sink.turn(turn, sources, &self.skipped_path))
+    }
+
+    /// Takes the records of `kept` in their turn; any of them that is delivered is left aside.
+    pub(crate) fn go_on_from(&mut self, kept: Kept) {
+        self.order.go_on_from(kept);
     }
 }
 
@@ -402,6 +429,13 @@ impl Layout {
 }
 
 impl Sink {
+    fn turn(&mut self, turn: Turn<'_>, sources: &[String], skipped: &Path) -> Result<(), OutputError> {
+        match turn {
+            Turn::Row(row, embedding) => self.row(row, &sources[row.source as usize], embedding),
+            Turn::Skipped(record) => self.skipped(record, &sources[record.source as usize], skipped),
+        }
+    }
+
     fn row(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError> {
         self.written.rows += 1;
         self.written.truncated += u64::from(row.truncated);
@@ -410,6 +444,9 @@ impl Sink {
 
     fn skipped(&mut self, skipped: &SkippedRecord, source: &str, path: &Path) -> Result<(), OutputError> {
         self.written.skipped += 1;
+        if self.table.skip(skipped)? {
+            return Ok(());
+        }
         let table = match &mut self.skipped {
             Some(table) => table,
             none => {

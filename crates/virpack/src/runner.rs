@@ -5,7 +5,7 @@ mod worker;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::thread::JoinHandle;
@@ -13,18 +13,17 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
 use virpack_device::{Backend, Pool};
-use virpack_seq::{AsyncDataLoader, PackedBatch, SkippedRecord};
+use virpack_seq::{AsyncDataLoader, PackedBatch, RecordSet, SkippedRecord};
 
 use crate::Error;
 use crate::model::Encoder;
 use crate::output::Row;
 use crate::windows::WindowJoiner;
 use queue::Queue;
-pub(crate) use worker::pieces;
 use worker::{Results, Shared, Stop, Worker};
 
 /// What of a sequence comes back.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RunnerOptions {
     /// How a sequence's rows become one; None: they all come back.
     pub pool: Option<Pool>,
@@ -35,12 +34,17 @@ pub struct RunnerOptions {
     pub window_overlap: usize,
     /// How long a device may hold a batch without giving one back before it is given up; None: for ever.
     pub device_timeout: Option<Duration>,
+    /// Records that are done: no windows of theirs are waited for, as not all of them may come.
+    pub done: Arc<RecordSet>,
+    /// Once set, no batch is begun any more: those in flight are finished, and the results end.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl RunnerOptions {
     /// Means of the hidden states after `layer` layers, of records that fit whole.
     pub fn mean(layer: usize) -> Self {
-        RunnerOptions { pool: Some(Pool::Mean), layer, window_overlap: 0, device_timeout: None }
+        let (done, stop) = (Arc::default(), Arc::default());
+        RunnerOptions { pool: Some(Pool::Mean), layer, window_overlap: 0, device_timeout: None, done, stop }
     }
 }
 
@@ -80,6 +84,23 @@ pub enum Finished {
         /// What went wrong.
         reason: String,
     },
+}
+
+impl Finished {
+    /// The records that have an embedding, each with its values: `[hidden]`, or `[residues, hidden]`.
+    pub(crate) fn rows(&self, hidden: usize) -> impl Iterator<Item = (&Row, &[f32])> {
+        let (rows, values, residues) = match self {
+            Finished::Embeddings { rows, values } => (&rows[..], &values[..], None),
+            Finished::Residues { rows, residues, values } => (&rows[..], &values[..], Some(residues)),
+            _ => (&[][..], &[][..], None),
+        };
+        let mut rest = values;
+        rows.iter().enumerate().map(move |(i, row)| {
+            let (own, behind) = rest.split_at(residues.map_or(1, |residues| residues[i]) * hidden);
+            rest = behind;
+            (row, own)
+        })
+    }
 }
 
 /// What one device has done.
@@ -173,7 +194,7 @@ impl AsyncInferenceRunner {
         // Without pooling no windows come.
         let pool = options.pool.unwrap_or(Pool::Mean);
         let joiner = WindowJoiner::new(pool, model.hidden_size(), model.span(), options.window_overlap);
-        let queue = Queue::new(loader, devices.len());
+        let queue = Queue::new(loader, devices.len(), Arc::clone(&options.stop));
         let shared = Arc::new(Shared { queue, joiner: Mutex::new(joiner), options });
         let tallies: Arc<[Tally]> = devices.iter().map(|_| Tally::default()).collect();
         let (send, results) = bounded(IN_FLIGHT * devices.len());
@@ -279,7 +300,8 @@ fn work<B: Backend, M: Encoder<B> + ?Sized>(
     }
     if shared.queue.leave(device) == Some(0) {
         let waiting = shared.joiner.lock().unwrap_or_else(PoisonError::into_inner).waiting();
-        let missing = (waiting > 0).then_some(Error::WindowsMissing { records: waiting });
+        let is_whole = !shared.options.stop.load(Ordering::Relaxed);
+        let missing = (waiting > 0 && is_whole).then_some(Error::WindowsMissing { records: waiting });
         if let Some(error) = lost.or_else(|| shared.queue.take_failure()).or(missing) {
             let _ = send.send(Some(Err(error)));
         }

@@ -2,14 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use proptest::prelude::*;
+use virpack::Error;
+use virpack::checkpoint::{CheckpointOptions, ResumeError};
 use virpack::device::Pool;
 use virpack::devices::{DeviceChoice, DeviceOptions};
-use virpack::embed::{EmbedOptions, embed, embed_records};
+use virpack::embed::{EmbedOptions, Summary, Told, embed, embed_records};
 use virpack_seq::{LengthPolicy, LongRecords, Records};
 
 const HIDDEN: usize = 48;
@@ -185,4 +191,208 @@ fn residues_and_windows_do_not_go_together() {
     let base = EmbedOptions::new(Vec::new(), &model(), &directory.path().join("emb.h5"));
     let error = EmbedOptions { pool: None, lengths, ..base }.check().unwrap_err();
     assert!(matches!(error, virpack::Error::ResidueWindows), "{error}");
+}
+
+// --- runs that are stopped and go on ---
+
+/// Every file in a directory but the inputs and the times that a run took, by name.
+fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let outputs = entries.filter(|path| {
+        let name = path.to_str().unwrap();
+        !name.ends_with(".fa") && !name.ends_with(".run.json")
+    });
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    outputs.map(|path| (name(&path), std::fs::read(&path).unwrap_or_default())).collect()
+}
+
+/// A run that is told to stop when it has told of so many batches; how many records it went on from.
+fn run_until(options: &EmbedOptions, batches: usize) -> (Result<Summary, Error>, u64) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let options = EmbedOptions { stop: Arc::clone(&stop), ..options.clone() };
+    let (mut told, mut resumed) = (0, 0);
+    let result = embed(&options, |what| match what {
+        Told::Kept(kept) => resumed = kept.records,
+        Told::Progress(_) => {
+            told += 1;
+            stop.store(told >= batches, Ordering::Relaxed);
+        }
+        _ => (),
+    });
+    (result, resumed)
+}
+
+/// Does something to a part that is whole, where there is one.
+fn damage(folder: &Path, how: usize, place: usize) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let mut parts: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "part")).collect();
+    parts.sort();
+    if parts.is_empty() {
+        return;
+    }
+    let path = &parts[place % parts.len()];
+    let mut bytes = std::fs::read(path).unwrap();
+    let at = place % bytes.len();
+    match how {
+        0 => return,
+        1 => return std::fs::remove_file(path).unwrap(),
+        2 => bytes.truncate(at),
+        _ => bytes[at] ^= 1 << (place % 8),
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    #[test]
+    fn stopped_anywhere_and_gone_on_with_the_files_are_the_same(
+        sequences in prop::collection::vec(sequence(), 1..150),
+        lengths in policy(),
+        buffer_size in 1..50usize,
+        room in 0..200usize,
+        packing: bool,
+        records in 1..40u64,
+        stops in prop::collection::vec((1..6usize, 0..4usize, any::<u16>()), 1..8),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let input = directory.path().join("input.fa");
+        let text = sequences.iter().enumerate().fold(String::new(), |mut text, (i, sequence)| {
+            writeln!(text, ">s{i}\n{sequence}").unwrap();
+            text
+        });
+        std::fs::write(&input, text).unwrap();
+        let output = directory.path().join("emb.npy");
+        let options = EmbedOptions {
+            lengths,
+            buffer_size: Some(buffer_size),
+            packing,
+            token_budget: Some(lengths.max_tokens() + room),
+            device: on_cpu(2),
+            checkpoint: Some(CheckpointOptions { records, every: Duration::MAX, resume: true }),
+            ..EmbedOptions::new(vec![input.into()], &model(), &output)
+        };
+        embed(&options, |_| ()).unwrap();
+        let undisturbed = files(directory.path());
+        prop_assert!(!undisturbed.contains_key("emb.npy.partial"));
+        std::fs::remove_file(directory.path().join("emb.npy.run.json")).unwrap();
+        undisturbed.keys().for_each(|name| std::fs::remove_file(directory.path().join(name)).unwrap());
+
+        let (mut kept, mut sound) = (0, true);
+        for (batches, how, place) in stops {
+            let (result, resumed) = run_until(&options, batches);
+            prop_assert!(resumed == kept || !sound && resumed < kept, "{} of {} kept", resumed, kept);
+            match result {
+                Err(Error::Interrupted { kept: now }) => kept = now.map_or(0, |(records, _)| records),
+                result => {
+                    result.unwrap();
+                    break;
+                }
+            }
+            prop_assert!(kept >= resumed && !output.exists());
+            damage(&directory.path().join("emb.npy.partial"), how, place.into());
+            sound = how == 0;
+        }
+        if !output.exists() {
+            let summary = embed(&options, |_| ()).unwrap();
+            prop_assert!(summary.resumed == kept || !sound);
+        }
+        prop_assert_eq!(files(directory.path()), undisturbed);
+    }
+}
+
+/// A run of 60 records that was stopped after its first batch, and its options.
+fn stopped(directory: &Path) -> EmbedOptions {
+    let input = directory.join("input.fa");
+    let text: String =
+        (0..60).map(|i| format!(">s{i}\n{}\n", &"MKTAYIAKQRLLVGG".repeat(2)[i % 7..])).collect();
+    std::fs::write(&input, text).unwrap();
+    let checkpoint = CheckpointOptions { records: 1, every: Duration::MAX, resume: false };
+    let options = EmbedOptions {
+        buffer_size: Some(10),
+        lengths: LengthPolicy { max_length: 62, ..LengthPolicy::default() },
+        token_budget: Some(100),
+        device: on_cpu(1),
+        checkpoint: Some(checkpoint),
+        ..EmbedOptions::new(vec![input.into()], &model(), &directory.join("emb.npy"))
+    };
+    let (result, _) = run_until(&options, 1);
+    let Err(Error::Interrupted { kept: Some((kept, folder)) }) = result else { panic!("{result:?}") };
+    assert!((1..60).contains(&kept) && folder.ends_with("emb.npy.partial"));
+    EmbedOptions { checkpoint: Some(CheckpointOptions { resume: true, ..checkpoint }), ..options }
+}
+
+#[test]
+fn another_run_is_refused_with_what_differs() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = stopped(directory.path());
+    let before = files(&directory.path().join("emb.npy.partial"));
+    let refused = |options: EmbedOptions, said: &str| {
+        let error = embed(&options, |_| ()).unwrap_err();
+        assert!(matches!(error, Error::Resume(_)), "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+    };
+    let with = || options.clone();
+    refused(EmbedOptions { pool: Some(Pool::Max), ..with() }, "pooling: mean there, max here");
+    refused(EmbedOptions { layer: Some(1), ..with() }, "layer: 2 there, 1 here");
+    refused(EmbedOptions { packing: false, ..with() }, "packing: on there, off here");
+    refused(EmbedOptions { token_budget: Some(128), ..with() }, "token budget: 100 there, 128 here");
+    refused(EmbedOptions { buffer_size: Some(11), ..with() }, "buffer size: 10 there, 11 here");
+    let lengths = LengthPolicy { max_length: 20, min_length: 2, long_records: LongRecords::Skip };
+    refused(EmbedOptions { lengths, ..with() }, "long records: truncate there, skip here");
+    refused(EmbedOptions { lengths, ..with() }, "smallest length: 0 there, 2 here");
+    let one = directory.path().join("input.fa");
+    let text = std::fs::read(&one).unwrap();
+    std::fs::write(&one, [&text[..text.len() - 2], b"W\n"].concat()).unwrap();
+    refused(with(), "input: ");
+    std::fs::write(&one, &text).unwrap();
+    let two = directory.path().join("two.fa");
+    std::fs::write(&two, ">x\nMKT\n").unwrap();
+    refused(
+        EmbedOptions { inputs: vec![one.clone().into(), two.into()], ..with() },
+        "input 2: nothing there, ",
+    );
+    let error = EmbedOptions { inputs: vec!["-".into()], ..with() }.check().unwrap_err();
+    assert!(matches!(error, Error::Resume(ResumeError::Pipe { .. })), "{error}");
+    // Nobody has said what is to become of it.
+    let unsaid = EmbedOptions { checkpoint: Some(CheckpointOptions::default()), ..with() };
+    refused(unsaid.clone(), "hint: go on with --resume, or start anew with --force");
+    assert_eq!(files(&directory.path().join("emb.npy.partial")), before, "it is left as it was");
+    // Its name does not matter where there is one.
+    let elsewhere = directory.path().join("elsewhere.fa");
+    std::fs::rename(&one, &elsewhere).unwrap();
+    let (result, resumed) = run_until(&EmbedOptions { inputs: vec![elsewhere.into()], ..with() }, usize::MAX);
+    assert!(resumed > 0 && result.unwrap().written.rows == 60);
+}
+
+#[test]
+fn force_starts_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = stopped(directory.path());
+    let anew = EmbedOptions {
+        checkpoint: Some(CheckpointOptions::default()),
+        force: true,
+        pool: Some(Pool::Max),
+        ..options.clone()
+    };
+    assert_eq!(embed(&anew, |_| ()).unwrap().resumed, 0);
+    assert!(!directory.path().join("emb.npy.partial").exists());
+    // Nothing is left to go on with, and the output is there.
+    let error = embed(&options, |_| ()).unwrap_err();
+    assert!(error.to_string().contains("emb.npy exists"), "{error}");
+}
+
+#[test]
+fn a_damaged_manifest_is_no_reason_to_start_anew_unasked() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = stopped(directory.path());
+    let manifest = directory.path().join("emb.npy.partial/manifest.json");
+    let text = std::fs::read(&manifest).unwrap();
+    for damaged in [&text[..text.len() / 2], b"{}", b""] {
+        std::fs::write(&manifest, damaged).unwrap();
+        let error = embed(&options, |_| ()).unwrap_err();
+        assert!(matches!(error, Error::Resume(ResumeError::Manifest { .. })), "{error}");
+    }
+    std::fs::write(&manifest, text).unwrap();
+    assert!(embed(&options, |_| ()).unwrap().resumed > 0);
 }

@@ -2,20 +2,24 @@
 
 use super::device::DeviceArguments;
 use super::input::{Inputs, parse_budget};
+use super::output::OutputArguments;
+use crate::again;
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::text::{count, grouped, packing, short};
 use crate::watch::{DownloadBar, Watch};
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use virpack::checkpoint::{CheckpointOptions, kept};
 use virpack::device::Pool;
 use virpack::embed::{EmbedOptions, Summary, Told, embed};
 use virpack::model::hub::HubOptions;
 use virpack::model::{mini, resolve};
-use virpack::output::{OutputDtype, OutputFormat};
-use virpack_seq::Input;
+use virpack_seq::{Input, Shard};
 
 /// What `virpack embed` takes.
 #[derive(Debug, Args)]
@@ -26,17 +30,8 @@ pub(crate) struct Arguments {
     #[arg(long, short, value_name = "MODEL")]
     model: Option<String>,
 
-    /// The file of embeddings: .npy, .parquet, .safetensors or .h5
-    #[arg(long, short, value_name = "FILE")]
-    output: PathBuf,
-
-    /// The file's format, whatever its name ends in
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    format: Option<Format>,
-
-    /// Precision of the values in the file
-    #[arg(long, value_enum, value_name = "DTYPE", default_value_t = DtypeOut::F32)]
-    dtype_out: DtypeOut,
+    #[command(flatten)]
+    output: OutputArguments,
 
     #[command(flatten)]
     inputs: Inputs,
@@ -68,10 +63,30 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     device_timeout: Option<u64>,
 
+    /// Only every N-th record, from number I on, into a .shard for `virpack merge`
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+
+    /// Go on where an earlier run with the same inputs and options ended; where there is none, start
+    #[arg(long)]
+    resume: bool,
+
+    /// Records that are finished are made safe when there are so many of them
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..))]
+    checkpoint_records: u64,
+
+    /// Or after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..))]
+    checkpoint_seconds: u64,
+
+    /// Keep nothing until the output is whole: half of the bytes to write
+    #[arg(long, conflicts_with = "resume")]
+    no_checkpoint: bool,
+
     #[command(flatten)]
     pub(crate) log: LogArguments,
 
-    /// Replace an output that exists
+    /// Replace an output that exists, and what is kept of an unfinished run
     #[arg(long)]
     force: bool,
 }
@@ -90,24 +105,6 @@ enum Pooling {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Npy,
-    Parquet,
-    Safetensors,
-    H5,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum DtypeOut {
-    /// float32
-    F32,
-    /// float16: half the bytes, values up to 65,504
-    F16,
-    /// bfloat16, for .safetensors alone
-    Bf16,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Include {
     Contacts,
 }
@@ -121,18 +118,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         inputs: arguments.inputs.inputs(),
         model: mini::location(),
         model_name: mini::NAME.to_owned(),
-        output: arguments.output.clone(),
-        format: arguments.format.map(|format| match format {
-            Format::Npy => OutputFormat::Npy,
-            Format::Parquet => OutputFormat::Parquet,
-            Format::Safetensors => OutputFormat::Safetensors,
-            Format::H5 => OutputFormat::H5,
-        }),
-        dtype_out: match arguments.dtype_out {
-            DtypeOut::F32 => OutputDtype::F32,
-            DtypeOut::F16 => OutputDtype::F16,
-            DtypeOut::Bf16 => OutputDtype::Bf16,
-        },
+        output: arguments.output.path.clone(),
+        format: arguments.output.format(),
+        dtype_out: arguments.output.dtype(),
         pool: match arguments.pool {
             Pooling::Mean => Some(Pool::Mean),
             Pooling::Cls => Some(Pool::Cls),
@@ -146,9 +134,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         packing: !arguments.no_packing,
         device: arguments.device.options(),
         device_timeout: arguments.device_timeout.map(Duration::from_secs),
+        shard: arguments.shard,
+        checkpoint: (!arguments.no_checkpoint).then(|| CheckpointOptions {
+            records: arguments.checkpoint_records,
+            every: Duration::from_secs(arguments.checkpoint_seconds),
+            resume: arguments.resume,
+        }),
+        stop: Arc::default(),
         force: arguments.force,
     };
-    super::clean_up_when_interrupted();
+    let keeps = Arc::new(AtomicBool::new(false));
+    super::stop_when_interrupted(arguments.log, Arc::clone(&options.stop), Arc::clone(&keeps));
     // A mistyped file must not cost a download first.
     options.check()?;
     let log = arguments.log;
@@ -156,12 +152,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     options.model = resolve(&options.model_name, &HubOptions::from_env(), &DownloadBar::new(log))?;
     options.lengths = arguments.inputs.lengths_for(&options.model)?;
     let watch = Watch::new(log);
-    let result = embed(&options, |told| tell(&watch, told));
+    let result = embed(&options, |told| {
+        if let Told::Kept(_) = told {
+            keeps.store(true, Ordering::SeqCst);
+        }
+        tell(&watch, arguments.resume, told);
+    });
     watch.finish();
-    let summary = result?;
+    let summary = result.map_err(|error| match kept(&options.output) {
+        Some(_) if keeps.load(Ordering::SeqCst) => {
+            Failure::Resumable { error: Box::new(error), command: again::with_resume(std::env::args_os()) }
+        }
+        _ => error.into(),
+    })?;
     warn(log, &summary);
     // Of several files the index.
-    let output = summary.written.files.first().unwrap_or(&arguments.output);
+    let output = summary.written.files.first().unwrap_or(&options.output);
     log.summary(line(&summary, output), &summary.report);
     Ok(())
 }
@@ -186,9 +192,19 @@ fn model_name(arguments: &Arguments, inputs: &[Input]) -> Result<String, Failure
 }
 
 /// Shows what a run tells.
-fn tell(watch: &Watch, told: Told) {
+fn tell(watch: &Watch, resume: bool, told: Told) {
     match told {
         Told::Progress(progress) => watch.update(progress),
+        Told::Kept(resumed) => {
+            for (part, reason) in &resumed.torn {
+                watch.warn(format_args!("{}: {reason}: its records are computed again", part.display()));
+            }
+            match resumed.records {
+                _ if !resume => (),
+                0 => watch.info("nothing to resume: starting from the beginning"),
+                n => watch.info(format_args!("resuming: {} finished", count(n, "record is", "records are"))),
+            }
+        }
         Told::Device { name, token_budget } => {
             watch.info(format_args!("on {name}, up to {} tokens a batch", grouped(token_budget as u64)));
             watch.begin();
@@ -218,15 +234,19 @@ fn warn(log: LogArguments, summary: &Summary) {
 }
 
 /// The one line at the end.
-fn line(summary: &Summary, output: &std::path::Path) -> String {
+fn line(summary: &Summary, output: &Path) -> String {
     let rate = summary.tokens as f64 / summary.elapsed.as_secs_f64().max(1e-9);
     let lengths = &summary.lengths;
     let windowed = match lengths.windowed {
         0 => String::new(),
         n => format!(", {} in {} windows", grouped(n), grouped(lengths.windows)),
     };
+    let resumed = match summary.resumed {
+        0 => String::new(),
+        n => format!(" ({} finished before)", grouped(n)),
+    };
     format!(
-        "{}: {}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), {}, {} truncated{windowed}, {}",
+        "{}: {}{resumed}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), {}, {} truncated{windowed}, {}",
         output.display(),
         count(summary.written.rows, "sequence", "sequences"),
         count(summary.tokens, "token", "tokens"),

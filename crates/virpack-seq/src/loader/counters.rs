@@ -16,6 +16,8 @@ pub struct LoaderCounters {
     pub tokens: u64,
     /// Batches put into the queue.
     pub batches: u64,
+    /// Tokens of batches that were done before and were not put there.
+    pub tokens_done: u64,
     /// How long consumers waited for data, all of them together.
     pub consumer_wait: Duration,
     /// How long the loader waited for consumers to make room in the queue.
@@ -36,6 +38,7 @@ pub(super) struct Counters {
     sequences: AtomicU64,
     tokens: AtomicU64,
     batches: AtomicU64,
+    tokens_done: AtomicU64,
     consumer_wait: AtomicU64,
     loader_wait: AtomicU64,
 }
@@ -62,6 +65,10 @@ impl Counters {
         self.batches.fetch_add(1, Relaxed);
     }
 
+    pub(super) fn add_done(&self, tokens: u64) {
+        self.tokens_done.fetch_add(tokens, Relaxed);
+    }
+
     pub(super) fn add_consumer_wait(&self, wait: Duration) {
         self.consumer_wait.fetch_add(wait.as_nanos() as u64, Relaxed);
     }
@@ -85,6 +92,7 @@ impl Counters {
             sequences: self.sequences.load(Relaxed),
             tokens: self.tokens.load(Relaxed),
             batches: self.batches.load(Relaxed),
+            tokens_done: self.tokens_done.load(Relaxed),
             consumer_wait: Duration::from_nanos(self.consumer_wait.load(Relaxed)),
             loader_wait: Duration::from_nanos(self.loader_wait.load(Relaxed)),
         }

@@ -250,6 +250,29 @@ fn several_tokenizing_threads_give_what_one_gives() {
 }
 
 #[test]
+fn batches_of_records_that_are_done_are_made_and_not_handed_out() {
+    let all = |done: RecordSet| -> Vec<Loaded> {
+        let options = LoaderOptions { done: Some(Arc::new(done)), ..options() };
+        load(Generated::new(2_000), options).map(|loaded| loaded.unwrap()).collect()
+    };
+    let is_batch = |loaded: &&Loaded| matches!(loaded, Loaded::Batch(_));
+    let whole = all(RecordSet::default());
+    let (mut done, mut expected) = (RecordSet::default(), Vec::new());
+    for (i, loaded) in whole.iter().filter(is_batch).enumerate() {
+        let Loaded::Batch(batch) = loaded else { continue };
+        // Of every third batch all records are done, of every other third all but one.
+        let records = batch.index.iter().map(|index| index.record);
+        records.skip(i % 3).filter(|_| i % 3 < 2).for_each(|record| _ = done.insert(record));
+        expected.extend((i % 3 > 0).then_some(loaded));
+    }
+    assert!(!expected.is_empty() && expected.len() < whole.len());
+    let rest = all(done);
+    assert_eq!(rest.iter().filter(is_batch).collect::<Vec<_>>(), expected);
+    let skipped = |loaded: &[Loaded]| loaded.iter().filter(|loaded| !is_batch(loaded)).count();
+    assert_eq!(skipped(&rest), skipped(&whole));
+}
+
+#[test]
 fn a_panic_among_several_threads_is_an_error_after_what_came_before() {
     // Far enough in that another thread than the first has it.
     let letters = "MKTLLVAGGX".repeat(9);

@@ -17,6 +17,7 @@ use crate::long::LengthPolicy;
 use crate::pack::PackStats;
 use crate::reader::{Block, Blocks, Parser};
 use crate::record::Record;
+use crate::record_set::RecordSet;
 use crate::slab::TokenSlab;
 use crate::tokenize::Tokenizer;
 
@@ -287,6 +288,11 @@ impl Collating {
     }
 
     fn send_batch(&self, batch: PackedBatch) -> Result<(), Stopped> {
+        let is_done = |done: &RecordSet| batch.index.iter().all(|index| done.contains(index.record));
+        if self.0.options.done.as_deref().is_some_and(is_done) {
+            self.0.counters.add_done(batch.total_tokens() as u64);
+            return Ok(());
+        }
         self.0.counters.add_batch();
         self.send(Ok(Loaded::Batch(batch)))
     }

@@ -11,6 +11,7 @@ use needletail::parser::{FastaReader, FastqReader, FastxReader, SequenceRecord};
 use super::{Block, Input, ReadProgress};
 use crate::error::SeqError;
 use crate::record::Record;
+use crate::shard::Shard;
 
 /// The two formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub(crate) struct Parser {
     /// Records of this input so far.
     records: u64,
     failed: bool,
+    /// Which records come out; the others are only counted.
+    shard: Shard,
 }
 
 impl Parser {
@@ -63,7 +66,13 @@ impl Parser {
             index: 0,
             records: 0,
             failed: false,
+            shard: Shard::ALL,
         }
+    }
+
+    /// From here on only the records of a shard come out.
+    pub(super) fn take_shard(&mut self, shard: Shard) {
+        self.shard = shard;
     }
 
     pub(crate) fn progress(&self) -> &Arc<ReadProgress> {
@@ -102,6 +111,16 @@ impl Parser {
 
     /// Fills `record` with the next record; `false` at the end of the block, and for ever after an error.
     pub(crate) fn read(&mut self, record: &mut Record) -> Result<bool, SeqError> {
+        while self.read_any(record)? {
+            if self.shard.contains(record.index) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// As [`Parser::read`], of all shards.
+    fn read_any(&mut self, record: &mut Record) -> Result<bool, SeqError> {
         let Some(reader) = &mut self.reader else { return Ok(false) };
         let result = match reader.next() {
             Some(Ok(parsed)) => {

@@ -60,6 +60,7 @@ fn asked(options: &EmbedOptions, layer: usize) -> Value {
         "token_budget": options.token_budget,
         "buffer_size": options.buffer_size,
         "packing": options.packing,
+        "shard": options.shard.map(|shard| shard.to_string()),
     })
 }
 
@@ -68,6 +69,7 @@ fn counts(summary: &Summary) -> Value {
     json!({
         "records": lengths.records,
         "rows": summary.written.rows,
+        "finished_before": summary.resumed,
         "skipped": summary.written.skipped,
         "truncated": lengths.truncated,
         "windowed": lengths.windowed,
@@ -90,7 +92,7 @@ fn seconds(summary: &Summary, loading: Duration) -> Value {
 
 fn rates(summary: &Summary) -> Value {
     json!({
-        "records_per_second": rate(summary.lengths.records, summary.elapsed),
+        "records_per_second": rate(summary.lengths.records.saturating_sub(summary.resumed), summary.elapsed),
         "tokens_per_second": rate(summary.tokens, summary.elapsed),
     })
 }

@@ -63,13 +63,13 @@ impl Aside {
     /// Makes `.NAME.tmp-PID` in the directory of `target` and opens it.
     pub(crate) fn create(target: &Path) -> Result<(Aside, File), OutputError> {
         let directory = directory_of(target);
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let name = temporary_name(target, std::process::id());
         let mut attempt = 0;
         let mut unfinished = unfinished();
         loop {
             // Process ids come again, in containers above all: a dead run's file is left alone.
             let again = if attempt == 0 { String::new() } else { format!("-{attempt}") };
-            let temporary = directory.join(format!(".{name}.tmp-{}{again}", std::process::id()));
+            let temporary = directory.join(format!("{name}{again}"));
             match OpenOptions::new().read(true).write(true).create_new(true).open(&temporary) {
                 Ok(file) => {
                     unfinished.push(temporary.clone());
@@ -79,6 +79,11 @@ impl Aside {
                 Err(source) => return Err(OutputError::Directory { directory, source }),
             }
         }
+    }
+
+    /// Whether a name is one that files have until they are whole.
+    pub(crate) fn is_temporary(name: &str) -> bool {
+        name.starts_with('.') && name.contains(".tmp-")
     }
 
     /// Another name in the same directory for the end.
@@ -97,7 +102,7 @@ impl Aside {
     }
 
     /// Gives the file, which the caller has synced, its name; an older file of that name is replaced.
-    pub(super) fn publish(&mut self) -> io::Result<()> {
+    pub(crate) fn publish(&mut self) -> io::Result<()> {
         let mut unfinished = unfinished();
         fs::rename(&self.temporary, &self.target)?;
         unfinished.retain(|path| *path != self.temporary);
@@ -122,6 +127,28 @@ impl Drop for Aside {
     }
 }
 
+fn temporary_name(target: &Path, process: u32) -> String {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    format!(".{name}.tmp-{process}")
+}
+
+/// Removes the files that a process which is dead has begun for `targets`, where they can be removed.
+pub(crate) fn remove_leftovers(targets: &[PathBuf], process: u32) {
+    for target in targets {
+        let first = temporary_name(target, process);
+        let is_left = |name: &str| match name.strip_prefix(&first) {
+            Some("") => true,
+            Some(rest) => rest.strip_prefix('-').is_some_and(|attempt| attempt.parse::<u32>().is_ok()),
+            None => false,
+        };
+        for entry in fs::read_dir(directory_of(target)).into_iter().flatten().flatten() {
+            if is_left(&entry.file_name().to_string_lossy()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
 /// The directory that holds `path`.
 pub(super) fn directory_of(path: &Path) -> PathBuf {
     match path.parent() {
@@ -131,7 +158,7 @@ pub(super) fn directory_of(path: &Path) -> PathBuf {
 }
 
 /// Makes renames in `directory` outlast a power cut, where the file system can.
-pub(super) fn sync_directory(directory: &Path) {
+pub(crate) fn sync_directory(directory: &Path) {
     // Windows and some network file systems cannot sync a directory; the files themselves are synced.
     let _ = File::open(directory).and_then(|directory| directory.sync_all());
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use super::publish::Whole;
-use super::{OutputError, OutputFormat, OutputOptions, Written, about, names_beside, report_path};
+use super::{OutputError, OutputFormat, OutputOptions, Written, about, check_all, names_beside, report_path};
 
 /// An output that is whole on disk and has no name yet; made by
 /// [`EmbeddingWriter::complete`](super::EmbeddingWriter::complete).
@@ -23,6 +23,13 @@ impl CompleteOutput {
     /// What the files hold; `OUT.run.json` is not among them yet.
     pub fn written(&self) -> &Written {
         &self.written
+    }
+
+    /// Checks that the names are free still, unless older files give way.
+    pub(crate) fn check_names(&self) -> Result<(), OutputError> {
+        let report = report_path(&self.path);
+        let files = self.written.files.iter().chain([&report]).map(PathBuf::as_path);
+        check_all(files, self.options.force)
     }
 
     /// Gives the files their names, and `OUT.run.json` these facts.

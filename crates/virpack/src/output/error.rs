@@ -41,6 +41,14 @@ pub enum OutputError {
         /// What was asked for.
         dtype: OutputDtype,
     },
+    /// A shard that is one of nothing.
+    #[error(
+        "{}: a shard of what?\nhint: `virpack embed --shard I/N` writes shards, `virpack merge` any other format", path.display()
+    )]
+    NoShard {
+        /// The output as it was named.
+        path: PathBuf,
+    },
     /// A value that the type of the file's values cannot hold.
     #[error(
         "record {id}: a value of {largest} in its embedding, more than {dtype} holds\n\
@@ -98,6 +106,14 @@ pub enum OutputError {
     #[error("cannot write {}: {source}\nhint: {}", path.display(), hint(source))]
     Write {
         /// The file as it would have been named in the end.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A part that was whole could not be read again.
+    #[error("cannot read {}: {source}\nhint: run again with --resume, which checks every part", path.display())]
+    Part {
+        /// The part.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -173,7 +189,7 @@ pub enum OutputError {
 
 impl OutputError {
     /// Wraps what the system said while `path` was being written.
-    pub(crate) fn write(path: &Path) -> impl Fn(io::Error) -> OutputError {
+    pub(crate) fn write(path: &Path) -> impl Fn(io::Error) -> OutputError + use<> {
         let path = path.to_path_buf();
         move |source| OutputError::Write { path: path.clone(), source }
     }

@@ -16,14 +16,17 @@ pub enum OutputFormat {
     Safetensors,
     /// HDF5.
     H5,
+    /// One machine's share of a run, for [`merge`](crate::merge::merge) to join.
+    Shard,
 }
 
 impl OutputFormat {
-    const ALL: [(&str, OutputFormat); 4] = [
+    const ALL: [(&str, OutputFormat); 5] = [
         ("npy", OutputFormat::Npy),
         ("parquet", OutputFormat::Parquet),
         ("safetensors", OutputFormat::Safetensors),
         ("h5", OutputFormat::H5),
+        ("shard", OutputFormat::Shard),
     ];
 
     /// The format that the ending of `path` asks for, in capitals too.
@@ -36,7 +39,8 @@ impl OutputFormat {
         let asked = ending.as_deref().unwrap_or_default();
         let known = Self::ALL.iter().find(|(name, _)| name.eq_ignore_ascii_case(asked));
         known.map(|(_, format)| *format).ok_or_else(|| {
-            let supported = Self::ALL.map(|(name, _)| format!(".{name}")).join(", ");
+            let all = Self::ALL.iter().filter(|(_, format)| *format != OutputFormat::Shard);
+            let supported = all.map(|(name, _)| format!(".{name}")).collect::<Vec<_>>().join(", ");
             OutputError::UnknownFormat { path: path.to_path_buf(), ending, supported }
         })
     }

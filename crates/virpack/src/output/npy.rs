@@ -47,7 +47,7 @@ impl Table for Npy {
         self.out.write_all(&self.bytes).map_err(OutputError::write(self.aside.target()))
     }
 
-    fn finish(self: Box<Self>) -> Result<Whole, OutputError> {
+    fn finish(self: Box<Self>, _: u64) -> Result<Whole, OutputError> {
         let Npy { aside, mut out, ids, layout, rows, .. } = *self;
         let mut fill_in = || {
             out.seek(SeekFrom::Start(0))?;

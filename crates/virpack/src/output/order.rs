@@ -3,17 +3,24 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use virpack_seq::SkippedRecord;
+use virpack_seq::{Shard, SkippedRecord};
 
 use super::row_store::{RowStore, Slots};
 use super::{OutputError, Row};
+use crate::checkpoint::Kept;
 
 /// Holds what comes early until everything before it has come.
 pub(super) struct Order {
     next: u64,
+    /// From one record to the next.
+    step: u64,
     waiting: HashMap<u64, Waiting>,
     store: RowStore,
+    kept: Option<Kept>,
 }
+
+/// Most kept records handed on with one that is delivered: what is computed need not wait for all of them.
+const KEPT_AT_ONCE: usize = 256;
 
 /// What waits for its turn.
 enum Waiting {
@@ -22,7 +29,7 @@ enum Waiting {
 }
 
 /// What became of a record: its turn has come.
-pub(super) enum Turn<'a> {
+pub(crate) enum Turn<'a> {
     /// It has an embedding, `[hidden]`, or a row a residue, `[n, hidden]`.
     Row(&'a Row, &'a [f32]),
     /// It has none, and why.
@@ -30,9 +37,15 @@ pub(super) enum Turn<'a> {
 }
 
 impl Order {
-    /// Starts at record 0; at most `bytes` bytes of waiting embeddings are held in memory.
-    pub(super) fn new(hidden: usize, bytes: usize, output: &Path) -> Order {
-        Order { next: 0, waiting: HashMap::new(), store: RowStore::new(hidden, bytes, output) }
+    /// Starts at the first record of `shard`; at most `bytes` bytes of waiting embeddings are held in memory.
+    pub(super) fn new(hidden: usize, bytes: usize, output: &Path, shard: Shard) -> Order {
+        let store = RowStore::new(hidden, bytes, output);
+        Order { next: shard.first(), step: shard.of().into(), waiting: HashMap::new(), store, kept: None }
+    }
+
+    /// Takes the records of `kept` in their turn.
+    pub(super) fn go_on_from(&mut self, kept: Kept) {
+        self.kept = Some(kept);
     }
 
     /// Takes one result and hands on, in order, all those whose turn has come.
@@ -45,9 +58,14 @@ impl Order {
             Turn::Row(row, _) => (row.record, &row.id),
             Turn::Skipped(skipped) => (skipped.record, &skipped.id),
         };
+        if self.is_kept(record) {
+            return Ok(());
+        }
         if record < self.next || self.waiting.contains_key(&record) {
             return Err(OutputError::Duplicate { record, id: id.to_string() });
         }
+        let mut kept = KEPT_AT_ONCE;
+        self.advance(&mut kept, &mut hand_on)?;
         if record > self.next {
             let waiting = match turn {
                 Turn::Row(row, embedding) => Waiting::Row(row.clone(), self.store.put(embedding)?),
@@ -57,26 +75,58 @@ impl Order {
             return Ok(());
         }
         hand_on(turn)?;
-        self.next += 1;
-        while let Some(waiting) = self.waiting.remove(&self.next) {
-            match waiting {
-                Waiting::Row(row, slots) => hand_on(Turn::Row(&row, self.store.take(slots)?))?,
-                Waiting::Skipped(skipped) => hand_on(Turn::Skipped(&skipped))?,
-            }
-            self.next += 1;
-        }
-        Ok(())
+        self.next += self.step;
+        self.advance(&mut kept, &mut hand_on)
     }
 
-    /// Checks that each of `records` records was handed on, and no other.
+    /// Hands on all that is left, once everything was delivered.
+    pub(super) fn rest(
+        &mut self,
+        mut hand_on: impl FnMut(Turn<'_>) -> Result<(), OutputError>,
+    ) -> Result<(), OutputError> {
+        self.advance(&mut usize::MAX.clone(), &mut hand_on)
+    }
+
+    /// Hands on what has its turn, up to `most` of what is kept.
+    fn advance(
+        &mut self,
+        most: &mut usize,
+        hand_on: &mut impl FnMut(Turn<'_>) -> Result<(), OutputError>,
+    ) -> Result<(), OutputError> {
+        loop {
+            if let Some(waiting) = self.waiting.remove(&self.next) {
+                match waiting {
+                    Waiting::Row(row, slots) => hand_on(Turn::Row(&row, self.store.take(slots)?))?,
+                    Waiting::Skipped(skipped) => hand_on(Turn::Skipped(&skipped))?,
+                }
+            } else if self.is_kept(self.next) && *most > 0 {
+                *most -= 1;
+                let kept = self.kept.as_mut().expect("a record is kept somewhere");
+                hand_on(kept.take(self.next)?.turn())?;
+            } else {
+                return Ok(());
+            }
+            self.next += self.step;
+        }
+    }
+
+    fn is_kept(&self, record: u64) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.done().contains(record))
+    }
+
+    /// Checks that each of the shard's records among the first `records` was handed on, and no other.
     pub(super) fn finish(&self, records: u64) -> Result<(), OutputError> {
         if self.next < records {
-            let delivered =
-                self.next + self.waiting.keys().filter(|&&record| record < records).count() as u64;
-            return Err(OutputError::Missing { record: self.next, delivered, expected: records });
+            let waiting = self.waiting.keys().filter(|&&record| record < records).count() as u64;
+            let delivered = self.next / self.step + waiting;
+            let expected = records.saturating_sub(self.next % self.step).div_ceil(self.step);
+            return Err(OutputError::Missing { record: self.next, delivered, expected });
         }
-        // Record numbers begin at 0: any number handed on or waiting from `records` on is one too many.
-        let surplus = if self.next > records { Some(records) } else { self.waiting.keys().min().copied() };
+        // Any number handed on or waiting from `records` on is one too many.
+        let surplus = match self.next.checked_sub(self.step) {
+            Some(last) if last >= records => Some(records + (last - records) % self.step),
+            _ => self.waiting.keys().min().copied(),
+        };
         match surplus {
             Some(record) => Err(OutputError::Surplus { record, expected: records }),
             None => Ok(()),
@@ -110,7 +160,7 @@ mod tests {
     /// Delivers `records` (every fifth as skipped) and gives back what was handed on.
     fn run(records: &[u64], bytes: usize) -> Result<(Order, Vec<u64>), OutputError> {
         let directory = tempfile::tempdir().unwrap();
-        let mut order = Order::new(2, bytes, &directory.path().join("emb.npy"));
+        let mut order = Order::new(2, bytes, &directory.path().join("emb.npy"), Shard::ALL);
         let mut out = Vec::new();
         for &record in records {
             let row = row(record);

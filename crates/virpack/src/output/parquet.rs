@@ -130,7 +130,7 @@ impl Table for Parquet {
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>) -> Result<Whole, OutputError> {
+    fn finish(mut self: Box<Self>, _: u64) -> Result<Whole, OutputError> {
         self.close_group()?;
         let Parquet { aside, out, .. } = *self;
         let file = out.into_inner().map_err(failed(aside.target()))?;

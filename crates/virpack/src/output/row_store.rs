@@ -49,8 +49,6 @@ impl RowStore {
     /// A store of rows of `hidden` floats that holds at most `bytes` bytes of them in memory, the
     /// others in a temporary file beside `output`.
     pub(super) fn new(hidden: usize, bytes: usize, output: &Path) -> RowStore {
-        let mut name = output.file_name().unwrap_or_default().to_os_string();
-        name.push(".waiting");
         RowStore {
             hidden,
             in_memory: bytes / row_bytes(hidden),
@@ -58,7 +56,7 @@ impl RowStore {
             free_memory: Vec::new(),
             on_disk: 0,
             free_disk: Vec::new(),
-            spill_path: output.with_file_name(name),
+            spill_path: spill_path(output),
             spill: None,
             taken: Vec::new(),
         }
@@ -137,6 +135,13 @@ impl Spill {
         rows.extend(self.bytes.as_chunks().0.iter().map(|bytes| f32::from_ne_bytes(*bytes)));
         Ok(())
     }
+}
+
+/// The temporary file's name, before it is made one of a temporary file.
+pub(super) fn spill_path(output: &Path) -> PathBuf {
+    let mut name = output.file_name().unwrap_or_default().to_os_string();
+    name.push(".waiting");
+    output.with_file_name(name)
 }
 
 fn row_bytes(hidden: usize) -> usize {

@@ -74,7 +74,7 @@ impl Table for Safetensors {
         self.open.write(&self.bytes)
     }
 
-    fn finish(self: Box<Self>) -> Result<Whole, OutputError> {
+    fn finish(self: Box<Self>, _: u64) -> Result<Whole, OutputError> {
         let Safetensors { target, ids, layout, rows, mut closed, open, .. } = *self;
         let ids = ids.finish()?;
         let last = if closed.is_empty() { "embeddings".to_owned() } else { part(closed.len()) };

@@ -1,6 +1,7 @@
 //! Batches on their way: which device holds which, and what came back undone.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ pub(super) struct Queue {
     loader: AsyncDataLoader,
     state: Mutex<State>,
     changed: Condvar,
+    /// Whether batches are begun no longer.
+    stop: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -55,7 +58,7 @@ pub(super) enum Work {
 }
 
 impl Queue {
-    pub(super) fn new(loader: AsyncDataLoader, devices: usize) -> Queue {
+    pub(super) fn new(loader: AsyncDataLoader, devices: usize, stop: Arc<AtomicBool>) -> Queue {
         let device = || DeviceState { running: true, moved: Instant::now() };
         let state = State {
             devices: (0..devices).map(|_| device()).collect(),
@@ -66,7 +69,7 @@ impl Queue {
             failure: None,
             stopped: false,
         };
-        Queue { loader, state: Mutex::new(state), changed: Condvar::new() }
+        Queue { loader, state: Mutex::new(state), changed: Condvar::new(), stop }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -79,6 +82,9 @@ impl Queue {
             let mut state = self.state();
             if state.is_over(device) {
                 return Work::End;
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                return if empty { Work::End } else { Work::Drain };
             }
             if let Some(batch) = state.returned.pop_front() {
                 return Work::Batch(state.hold(device, batch));
@@ -115,7 +121,7 @@ impl Queue {
     fn wait_for_others(&self, device: usize) -> Work {
         let mut state = self.state();
         loop {
-            if state.is_over(device) {
+            if state.is_over(device) || self.stop.load(Ordering::Relaxed) {
                 return Work::End;
             }
             if let Some(batch) = state.returned.pop_front() {

@@ -207,6 +207,9 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
                 values.extend_from_slice(&pooled[i * hidden..(i + 1) * hidden]);
                 continue;
             }
+            if self.shared.options.done.contains(index.record) {
+                continue;
+            }
             let last = batch.cu_seqlens[i + 1] as usize - self.model.span().skip_last;
             let own = &rows[batch.cu_seqlens[i] as usize * hidden..last * hidden];
             if let Some((row, embedding)) = joiner.add(index, own) {
@@ -234,19 +237,6 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
     }
 }
 
-/// The values of each record, `[residues, hidden]`.
-pub(crate) fn pieces<'a>(
-    values: &'a [f32],
-    residues: &'a [usize],
-    hidden: usize,
-) -> impl Iterator<Item = &'a [f32]> {
-    residues.iter().scan(values, move |rest, residues| {
-        let (piece, behind) = rest.split_at(residues * hidden);
-        *rest = behind;
-        Some(piece)
-    })
-}
-
 fn is_window(index: &SequenceIndex) -> bool {
     index.window.count > 1
 }
@@ -267,14 +257,6 @@ fn refuse_broken(finished: &Finished, hidden: usize) -> Result<(), Error> {
     let broken = |(row, values): (&Row, &[f32])| {
         (!values.iter().all(|value| value.is_finite())).then(|| row.id.to_string())
     };
-    let ids: Vec<String> = match finished {
-        Finished::Embeddings { rows, values } => {
-            rows.iter().zip(values.chunks_exact(hidden)).filter_map(broken).collect()
-        }
-        Finished::Residues { rows, residues, values } => {
-            rows.iter().zip(pieces(values, residues, hidden)).filter_map(broken).collect()
-        }
-        _ => Vec::new(),
-    };
+    let ids: Vec<String> = finished.rows(hidden).filter_map(broken).collect();
     if ids.is_empty() { Ok(()) } else { Err(Error::NotFinite { ids }) }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use virpack::device::backend::TokenDropout;
-use virpack::device::{Attention, Backend, Cpu, DeviceError, Pool, PoolSpan};
+use virpack::device::{Attention, Backend, Cpu, DeviceError, Dtype, Pool, PoolSpan};
 use virpack::memory::{Memory, ModelShape};
 use virpack_seq::Footprint;
 
@@ -153,6 +153,9 @@ impl Backend for Faulty {
 impl Memory for Faulty {
     fn name(&self) -> String {
         "a faulty CPU".to_owned()
+    }
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
     }
     fn footprint(&self, model: &ModelShape, longest: usize, rows: bool) -> Footprint {
         self.cpu.footprint(model, longest, rows)

@@ -4,4 +4,5 @@
 
 mod devices;
 mod faulty;
+mod kill;
 mod out_of_memory;

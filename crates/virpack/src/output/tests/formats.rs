@@ -125,6 +125,7 @@ fn read(written: &Written, path: &Path, format: OutputFormat, hidden: usize, res
         OutputFormat::Parquet => read_parquet_values(path, residues),
         OutputFormat::Safetensors => read_safetensors(&written.files, path, hidden, residues),
         OutputFormat::H5 => read_h5(path, hidden, residues),
+        OutputFormat::Shard => unreachable!("a shard is read by what joins it"),
     }
 }
 

@@ -1,0 +1,38 @@
+//! The command that goes on where this one ended.
+
+use std::borrow::Cow;
+use std::ffi::OsString;
+
+/// The command of `arguments`, the program and what it was given, with `--resume`, as a shell takes it.
+pub(crate) fn with_resume(arguments: impl Iterator<Item = OsString>) -> String {
+    let mut words: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+    if !words.iter().any(|word| word == "--resume") {
+        // Behind the command's name: what stands behind `--` are inputs.
+        words.insert(words.len().min(2), "--resume".to_owned());
+    }
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+fn quoted(word: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', r"'\''")).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_takes_it_as_it_was_given() {
+        let said = |words: &[&str]| with_resume(words.iter().map(OsString::from));
+        assert_eq!(
+            said(&["virpack", "embed", "a b.fa", "-o", "it's.npy"]),
+            r"virpack embed --resume 'a b.fa' -o 'it'\''s.npy'"
+        );
+        assert_eq!(said(&["virpack", "embed", "--resume", "--", "x"]), "virpack embed --resume -- x");
+        assert_eq!(said(&["virpack", "embed", ""]), "virpack embed --resume ''");
+    }
+}

@@ -1,0 +1,46 @@
+//! Which records something holds for.
+
+/// Records by their places over all inputs: a bit each, up to the last of them.
+///
+/// ```
+/// let mut set = virpack_seq::RecordSet::default();
+/// assert!(set.insert(70) && !set.insert(70));
+/// assert_eq!((set.contains(70), set.contains(7), set.len()), (true, false, 1));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordSet {
+    words: Vec<u64>,
+    len: u64,
+}
+
+impl RecordSet {
+    /// Puts a record in; whether it was not there.
+    pub fn insert(&mut self, record: u64) -> bool {
+        let (word, bit) = ((record / 64) as usize, 1 << (record % 64));
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
+        }
+        let is_new = self.words[word] & bit == 0;
+        self.words[word] |= bit;
+        self.len += u64::from(is_new);
+        is_new
+    }
+
+    /// Whether a record is in it.
+    #[must_use]
+    pub fn contains(&self, record: u64) -> bool {
+        self.words.get((record / 64) as usize).is_some_and(|word| word & (1 << (record % 64)) != 0)
+    }
+
+    /// Records in it.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether no record is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}

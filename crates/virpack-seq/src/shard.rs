@@ -1,0 +1,73 @@
+//! Every N-th record, so that N machines share an input.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// One of the shards that the records of an input are dealt into, one after the other.
+///
+/// ```
+/// use virpack_seq::Shard;
+///
+/// let shard: Shard = "2/3".parse()?;
+/// assert_eq!((0..7).filter(|&record| shard.contains(record)).collect::<Vec<u64>>(), [1, 4]);
+/// assert!("0/3".parse::<Shard>().is_err() && "4/3".parse::<Shard>().is_err());
+/// # Ok::<(), String>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shard {
+    of: u32,
+    number: u32,
+}
+
+impl Shard {
+    /// All records.
+    pub const ALL: Shard = Shard { of: 1, number: 1 };
+
+    /// Shard `number`, from 1, of `of`; None where there is no such shard.
+    #[must_use]
+    pub fn new(number: u32, of: u32) -> Option<Shard> {
+        (1..=of).contains(&number).then_some(Shard { of, number })
+    }
+
+    /// Which of the shards it is, from 1.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.number
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn of(self) -> u32 {
+        self.of
+    }
+
+    /// Whether a record, by its place over all inputs, is in it.
+    #[must_use]
+    pub fn contains(self, record: u64) -> bool {
+        record % u64::from(self.of) == self.first()
+    }
+
+    /// The place of the first record that is in it, where there are so many.
+    #[must_use]
+    pub fn first(self) -> u64 {
+        u64::from(self.number) - 1
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (number, of) = text.split_once('/')?;
+            Shard::new(number.parse().ok()?, of.parse().ok()?)
+        };
+        parse().ok_or_else(|| "expected I/N, with I from 1 to N".to_owned())
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
+}

@@ -1,0 +1,61 @@
+//! Why a run cannot go on where another one ended.
+
+use std::path::PathBuf;
+
+use super::Difference;
+
+/// Why a run cannot go on where another one ended, or begin beside what it left.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResumeError {
+    /// Parts of an unfinished run are there, and nobody has said what is to become of them.
+    #[error(
+        "{} holds {records} finished records of a run that was interrupted\n\
+         hint: go on with --resume, or start anew with --force", folder.display()
+    )]
+    Unfinished {
+        /// The folder of parts.
+        folder: PathBuf,
+        /// Records that are whole.
+        records: u64,
+    },
+    /// The parts are of a run that makes other rows.
+    #[error(
+        "{} holds parts of another run:\n  {}\n\
+         hint: with the same inputs, model and options --resume goes on; --force without it starts anew",
+        folder.display(), differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
+    )]
+    AnotherRun {
+        /// The folder of parts.
+        folder: PathBuf,
+        /// What differs.
+        differences: Vec<Difference>,
+    },
+    /// A process that is alive has the parts.
+    #[error(
+        "{} is in use by another run\nhint: wait until it ends, or choose another output", folder.display()
+    )]
+    InUse {
+        /// The folder of parts.
+        folder: PathBuf,
+    },
+    /// A manifest that cannot be read.
+    #[error(
+        "{}: {reason}\nhint: what is finished cannot be told without it: start anew with --force", path.display()
+    )]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Inputs that are gone once they were read.
+    #[error(
+        "--resume reads the inputs again from their beginning, and {input} is a pipe or standard input\n\
+         hint: give files, or leave --resume out and start anew"
+    )]
+    Pipe {
+        /// The input.
+        input: String,
+    },
+}

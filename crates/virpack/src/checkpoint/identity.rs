@@ -1,0 +1,108 @@
+//! All that shapes the rows of a run, by name, to tell whether another run would make the same.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::ResumeError;
+use crate::model::checksum::FileChecksum;
+
+/// Names and values of all that shapes a run's rows: inputs, model, options, version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Identity(BTreeMap<String, String>);
+
+/// Something that two runs do not share; None where one of them does not have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What it is.
+    pub name: String,
+    /// What it was.
+    pub was: Option<String>,
+    /// What it is now.
+    pub is: Option<String>,
+}
+
+impl Identity {
+    pub(crate) fn set(&mut self, name: impl Into<String>, value: impl ToString) {
+        self.0.insert(name.into(), value.to_string());
+    }
+
+    /// With the sums of files: first the inputs, whose names shape rows where there are several, then others by their names.
+    pub(crate) fn with_files(mut self, inputs: &[String], files: &[FileChecksum]) -> Identity {
+        for (i, FileChecksum { location, bytes, sha256 }) in files.iter().enumerate() {
+            let sum = format!("{bytes} bytes, SHA-256 {sha256}");
+            match inputs.get(i) {
+                Some(input) if inputs.len() > 1 => {
+                    self.set(format!("input {}", i + 1), format!("{input}, {sum}"))
+                }
+                Some(_) => self.set("input", sum),
+                None => self.set(location.path().file_name().unwrap_or_default().to_string_lossy(), sum),
+            }
+        }
+        self
+    }
+
+    /// All but one.
+    pub(crate) fn without(&self, name: &str) -> Identity {
+        let mut rest = self.clone();
+        rest.0.remove(name);
+        rest
+    }
+
+    /// What is not as it was in `earlier`.
+    pub(crate) fn differences(&self, earlier: &Identity) -> Vec<Difference> {
+        let only_earlier = earlier.0.keys().filter(|name| !self.0.contains_key(*name));
+        let names = self.0.keys().chain(only_earlier).cloned();
+        let differences = names.map(|name| {
+            let [was, is] = [earlier, self].map(|identity| identity.0.get(&name).cloned());
+            Difference { name, was, is }
+        });
+        differences.filter(|difference| difference.was != difference.is).collect()
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        Value::Object(self.0.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect())
+    }
+
+    /// Reads what [`Identity::to_json`] gave; None for anything else.
+    pub(crate) fn of_json(value: &Value) -> Option<Identity> {
+        let all: &Map<String, Value> = value.as_object()?;
+        let one = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
+        all.iter().map(one).collect::<Option<_>>().map(Identity)
+    }
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+        write!(f, "{}: {} there, {} here", self.name, shown(&self.was), shown(&self.is))
+    }
+}
+
+/// Refuses a run that shares a name with another one and would not make the same rows.
+pub(super) fn refuse(differences: Vec<Difference>, folder: &std::path::Path) -> Result<(), ResumeError> {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(ResumeError::AnotherRun { folder: folder.to_path_buf(), differences })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_named() {
+        let mut was = Identity::default();
+        was.set("pool", "mean");
+        was.set("layer", 6);
+        let mut is = was.clone();
+        assert_eq!(Identity::of_json(&was.to_json()), Some(was.clone()));
+        assert!(is.differences(&was).is_empty());
+        is.set("pool", "max");
+        is.set("shard", "1/2");
+        let said: Vec<_> = is.differences(&was).iter().map(ToString::to_string).collect();
+        assert_eq!(said, ["pool: mean there, max here", "shard: nothing there, 1/2 here"]);
+        assert_eq!(was.differences(&is).len(), 2);
+    }
+}

@@ -1,0 +1,260 @@
+//! Finished records on their way into parts: written as they come by one thread, made whole by another, so that neither
+//! the device nor whoever writes the output waits for a disk.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use sha2::{Digest, Sha256};
+use virpack_seq::RecordSet;
+use virpack_seq::reader::hex;
+
+use super::entry::encode;
+use super::manifest::{Manifest, Part};
+use super::{CheckpointOptions, MAGIC};
+use crate::Error;
+use crate::output::{Aside, OutputError, Turn, sync_directory};
+use crate::runner::Finished;
+
+/// Results that wait to be written.
+const AHEAD: usize = 1;
+/// Parts that wait to be made whole; a run that is killed loses them and the open one.
+const CLOSING: usize = 4;
+const BUFFER: usize = 1 << 20;
+const PANICKED: &str = "writing parts";
+
+/// Where finished records go, to be there when the run is killed.
+///
+/// Dropped without [`Log::close`], it leaves the parts that are closed and not the open one.
+pub(crate) struct Log {
+    to: Option<Sender<Message>>,
+    thread: Option<JoinHandle<Result<Listing, Error>>>,
+}
+
+enum Message {
+    Finished(Finished),
+    /// Nothing more comes, and what has come is to be kept.
+    Close,
+}
+
+/// What the threads of a log need to know.
+pub(super) struct Logging {
+    pub(super) folder: PathBuf,
+    pub(super) options: CheckpointOptions,
+    pub(super) hidden: usize,
+    /// Records that are in parts already.
+    pub(super) done: Arc<RecordSet>,
+    /// The number of the next part.
+    pub(super) next: u64,
+}
+
+/// What the first manifest begins as, once it is known.
+pub(super) type Begin = Box<dyn FnOnce() -> Result<Manifest, Error> + Send>;
+
+/// A part that has all its records and is not on disk yet.
+struct Written {
+    aside: Aside,
+    file: File,
+    part: Part,
+}
+
+impl Log {
+    /// Starts the threads; `begin` gives the manifest that parts are added to, and may take a while.
+    pub(super) fn start(logging: Logging, begin: Begin) -> Result<Log, Error> {
+        let (to, from) = bounded(AHEAD);
+        let (close, closing) = bounded(CLOSING);
+        let folder = logging.folder.clone();
+        let closer = spawn("closing parts", move || make_whole(&closing, &folder, begin))?;
+        let thread = spawn("writing parts", move || {
+            let written = Writing { logging, open: None, bytes: Vec::new(), close }.run(&from);
+            // It ends as its queue does. What it says is the cause of what the other one says.
+            let listing = join(closer)?;
+            written?;
+            Ok(listing)
+        })?;
+        Ok(Log { to: Some(to), thread: Some(thread) })
+    }
+
+    /// Takes results.
+    pub(crate) fn keep(&mut self, finished: Finished) -> Result<(), Error> {
+        self.send(Message::Finished(finished))
+    }
+
+    /// Makes the open part whole, and waits until all are.
+    pub(crate) fn close(mut self) -> Result<Manifest, Error> {
+        self.send(Message::Close)?;
+        self.drop_open()
+    }
+
+    /// Drops the open part, and waits until the others are whole.
+    pub(crate) fn drop_open(mut self) -> Result<Manifest, Error> {
+        self.end()?.manifest().cloned()
+    }
+
+    fn end(&mut self) -> Result<Listing, Error> {
+        self.to = None;
+        self.thread.take().map_or(Err(Error::Panicked { thread: PANICKED }), join)
+    }
+
+    fn send(&mut self, message: Message) -> Result<(), Error> {
+        match self.to.as_ref().map(|to| to.send(message)) {
+            Some(Ok(())) => Ok(()),
+            _ => self.end().and(Err(Error::Panicked { thread: PANICKED })),
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // The run has failed: what the log has to say comes too late.
+        let _ = self.end();
+    }
+}
+
+fn spawn<T: Send + 'static>(
+    thread: &'static str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Error> {
+    let named = std::thread::Builder::new().name(thread.to_owned());
+    named.spawn(body).map_err(|source| Error::Thread { thread, source })
+}
+
+fn join<T>(thread: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
+    thread.join().unwrap_or(Err(Error::Panicked { thread: PANICKED }))
+}
+
+/// The thread that writes.
+struct Writing {
+    logging: Logging,
+    open: Option<Open>,
+    bytes: Vec<u8>,
+    close: Sender<Written>,
+}
+
+/// The part that records go into.
+struct Open {
+    aside: Aside,
+    out: BufWriter<File>,
+    sum: Sha256,
+    number: u64,
+    records: u64,
+    bytes: u64,
+    since: Instant,
+}
+
+impl Writing {
+    fn run(mut self, from: &Receiver<Message>) -> Result<(), OutputError> {
+        loop {
+            let every = self.logging.options.every;
+            let due = self.open.as_ref().and_then(|open| open.since.checked_add(every));
+            let message = match due {
+                Some(due) => from.recv_deadline(due),
+                None => from.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match message {
+                Ok(Message::Finished(finished)) => {
+                    self.write(&finished)?;
+                    let is_full = |open: &Open| open.records >= self.logging.options.records;
+                    if self.open.as_ref().is_some_and(is_full) && !self.close_part()? {
+                        return Ok(());
+                    }
+                }
+                Ok(Message::Close) => return self.close_part().map(drop),
+                Err(RecvTimeoutError::Timeout) if self.close_part()? => (),
+                Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    fn write(&mut self, finished: &Finished) -> Result<(), OutputError> {
+        for (row, values) in finished.rows(self.logging.hidden) {
+            // A batch is computed as a whole, also where some of its records were done.
+            if self.logging.done.contains(row.record) {
+                continue;
+            }
+            let open = match &mut self.open {
+                Some(open) => open,
+                none => none.insert(Open::create(&mut self.logging)?),
+            };
+            self.bytes.clear();
+            encode(&Turn::Row(row, values), self.logging.hidden, &mut self.bytes);
+            open.records += 1;
+            open.write(&self.bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Hands the open part on; false where the other thread takes no more, and will say why.
+    fn close_part(&mut self) -> Result<bool, OutputError> {
+        let Some(open) = self.open.take() else { return Ok(true) };
+        Ok(self.close.send(open.finish()?).is_ok())
+    }
+}
+
+impl Open {
+    fn create(logging: &mut Logging) -> Result<Open, OutputError> {
+        let number = logging.next;
+        logging.next += 1;
+        let (aside, file) = Aside::create(&Part::path(&logging.folder, number))?;
+        let (out, sum) = (BufWriter::with_capacity(BUFFER, file), Sha256::new());
+        let mut open = Open { aside, out, sum, number, records: 0, bytes: 0, since: Instant::now() };
+        open.write(MAGIC)?;
+        Ok(open)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
+        self.sum.update(bytes);
+        self.bytes += bytes.len() as u64;
+        self.out.write_all(bytes).map_err(OutputError::write(self.aside.target()))
+    }
+
+    fn finish(self) -> Result<Written, OutputError> {
+        let Open { aside, out, sum, number, records, bytes, .. } = self;
+        let file = out.into_inner().map_err(|error| error.into_error());
+        let file = file.map_err(OutputError::write(aside.target()))?;
+        Ok(Written { aside, file, part: Part { number, records, bytes, sha256: hex(&sum.finalize()) } })
+    }
+}
+
+impl Written {
+    fn make_whole(mut self) -> io::Result<Part> {
+        self.file.sync_all()?;
+        self.aside.publish()?;
+        Ok(self.part)
+    }
+}
+
+/// The list of parts, which begins with the first of them: until then nobody waits for it.
+struct Listing {
+    begin: Option<Begin>,
+    manifest: Option<Manifest>,
+}
+
+impl Listing {
+    fn manifest(&mut self) -> Result<&mut Manifest, Error> {
+        if let Some(begin) = self.begin.take() {
+            self.manifest = Some(begin()?);
+        }
+        self.manifest.as_mut().ok_or(Error::Panicked { thread: PANICKED })
+    }
+}
+
+/// The thread that makes parts whole and lists them: all those that wait together.
+fn make_whole(closing: &Receiver<Written>, folder: &Path, begin: Begin) -> Result<Listing, Error> {
+    let mut listing = Listing { begin: Some(begin), manifest: None };
+    while let Ok(first) = closing.recv() {
+        let manifest = listing.manifest()?;
+        for written in std::iter::once(first).chain(closing.try_iter()) {
+            let failed = OutputError::write(written.aside.target());
+            manifest.parts.push(written.make_whole().map_err(failed)?);
+        }
+        // A part has its name before the manifest speaks of it.
+        sync_directory(folder);
+        manifest.write(folder)?;
+    }
+    Ok(listing)
+}

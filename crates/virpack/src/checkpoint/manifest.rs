@@ -1,0 +1,109 @@
+//! `manifest.json`: whose parts they are, and which of them are whole.
+
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::ResumeError;
+use super::identity::Identity;
+use crate::output::{Aside, OutputError, sync_directory};
+
+/// The manifest's name in its folder.
+const NAME: &str = "manifest.json";
+
+/// What is said of the parts in a folder; replaced as a whole, never changed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Manifest {
+    /// Of the run that makes them.
+    pub(crate) identity: Identity,
+    /// Most tokens in a batch of that run: whoever goes on makes the same batches.
+    pub(crate) token_budget: usize,
+    /// Those that are whole, as they were closed.
+    pub(crate) parts: Vec<Part>,
+    /// Whether every record was done, and files of the output may have had their names already.
+    pub(crate) publishing: bool,
+}
+
+/// A file of finished records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Its number, which names it.
+    pub(crate) number: u64,
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+    /// In hexadecimal digits, as `sha256sum` prints it.
+    pub(crate) sha256: String,
+}
+
+impl Part {
+    pub(crate) fn path(folder: &Path, number: u64) -> PathBuf {
+        folder.join(format!("{number:06}.part"))
+    }
+
+    fn of_json(value: &Value) -> Option<Part> {
+        let number = |name: &str| value.get(name)?.as_u64();
+        let sha256 = value.get("sha256")?.as_str()?.to_owned();
+        Some(Part { number: number("part")?, records: number("records")?, bytes: number("bytes")?, sha256 })
+    }
+
+    fn to_json(&self) -> Value {
+        let Part { number, records, bytes, sha256 } = self;
+        json!({"part": number, "records": records, "bytes": bytes, "sha256": sha256})
+    }
+}
+
+impl Manifest {
+    pub(crate) fn new(identity: Identity, token_budget: usize) -> Manifest {
+        Manifest { identity, token_budget, parts: Vec::new(), publishing: false }
+    }
+
+    /// Records in all parts.
+    pub(crate) fn records(&self) -> u64 {
+        self.parts.iter().map(|part| part.records).sum()
+    }
+
+    pub(crate) fn path(folder: &Path) -> PathBuf {
+        folder.join(NAME)
+    }
+
+    /// Reads the manifest of a folder; None where there is none.
+    pub(crate) fn read(folder: &Path) -> Result<Option<Manifest>, ResumeError> {
+        let path = Manifest::path(folder);
+        let damaged = |reason: String| ResumeError::Manifest { path: path.clone(), reason };
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            // Where no folder can be, the output cannot either, and says so.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(damaged(error.to_string())),
+        };
+        let value: Value = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        let parts = || value.get("parts")?.as_array()?.iter().map(Part::of_json).collect::<Option<_>>();
+        let manifest = || {
+            let identity = Identity::of_json(value.get("run")?)?;
+            let token_budget = usize::try_from(value.get("token_budget")?.as_u64()?).ok()?;
+            let publishing = value.get("publishing")?.as_bool()?;
+            Some(Manifest { identity, token_budget, parts: parts()?, publishing })
+        };
+        manifest().map(Some).ok_or_else(|| damaged("it lacks what every manifest has".to_owned()))
+    }
+
+    /// Replaces the manifest of a folder: on disk, there is always the old one or the new one.
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), OutputError> {
+        let path = Manifest::path(folder);
+        let parts: Vec<Value> = self.parts.iter().map(Part::to_json).collect();
+        let value = json!({
+            "run": self.identity.to_json(),
+            "token_budget": self.token_budget,
+            "publishing": self.publishing,
+            "parts": parts,
+        });
+        let (mut aside, mut file) = Aside::create(&path)?;
+        let written = file.write_all(value.to_string().as_bytes()).and_then(|()| file.sync_all());
+        written.and_then(|()| aside.publish()).map_err(OutputError::write(&path))?;
+        sync_directory(folder);
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! What a run is of: all that shapes its rows, for another run to compare, and for a shard to say.
+
+use virpack_device::Dtype;
+use virpack_seq::{Input, LengthPolicy, LongRecords, Records};
+
+use super::EmbedOptions;
+use crate::Error;
+use crate::checkpoint::{Found, Identity, ResumeError};
+use crate::merge::Facts;
+use crate::model::ModelConfig;
+use crate::model::checksum::Summing;
+use crate::model::location::Location;
+use crate::model::weights::Weights;
+use crate::output::{OutputDtype, OutputError, OutputFormat};
+
+/// What is known of a run once its model is loaded.
+pub(super) struct Known<'a> {
+    pub(super) options: &'a EmbedOptions,
+    pub(super) config: &'a ModelConfig,
+    /// Of the weights.
+    pub(super) sha256: String,
+    pub(super) dtype: Dtype,
+    /// Most tokens in a batch.
+    pub(super) token_budget: usize,
+}
+
+/// All that shapes a run's rows, once its files are summed.
+pub(super) type Named = Box<dyn FnOnce() -> Result<Identity, Error> + Send>;
+
+impl Known<'_> {
+    /// All that shapes the rows; the sums of `files` may take a while.
+    pub(super) fn identity(&self, files: Summing) -> Result<Named, Error> {
+        let options = self.options;
+        let auto = |number: Option<usize>| number.map_or("auto".to_owned(), |number| number.to_string());
+        let LengthPolicy { max_length, min_length, long_records } = options.lengths;
+        let mut identity = Identity::default();
+        options.shard.iter().for_each(|shard| identity.set("shard", shard));
+        identity.set("virpack", env!("CARGO_PKG_VERSION"));
+        identity.set("model", &self.sha256);
+        identity.set("dtype", self.dtype);
+        identity.set("pooling", options.pool_name());
+        identity.set("layer", options.layer(self.config)?);
+        identity.set("largest length", max_length);
+        identity.set("smallest length", min_length);
+        let long_records = match long_records {
+            LongRecords::Truncate => "truncate".to_owned(),
+            LongRecords::Window { overlap } => format!("windows that share {overlap}"),
+            LongRecords::Skip => "skip".to_owned(),
+            LongRecords::Error => "error".to_owned(),
+        };
+        identity.set("long records", long_records);
+        identity.set("token budget", auto(options.token_budget));
+        identity.set("buffer size", auto(options.buffer_size));
+        identity.set("packing", if options.packing { "on" } else { "off" });
+        let inputs = options.inputs.iter().map(Input::to_string).collect::<Vec<_>>();
+        Ok(Box::new(move || Ok(identity.with_files(&inputs, &files.finish()?))))
+    }
+
+    /// What the shard says that is written, where one is.
+    pub(super) fn facts(&self, identity: &Identity, about: Vec<(String, String)>) -> Option<Facts> {
+        let options = self.options;
+        Some(Facts {
+            shard: options.shard?,
+            identity: identity.without("shard"),
+            hidden: self.config.hidden(),
+            residues: options.pool.is_none(),
+            sources: options.inputs.iter().map(Input::to_string).collect(),
+            about,
+        })
+    }
+}
+
+impl EmbedOptions {
+    /// Begins to sum the inputs, and a model's files that are no weights.
+    pub(super) fn sum_files(&self, weights: &Weights) -> Result<Summing, Error> {
+        let beside = ["config.json", "tokenizer.json"].map(|name| weights.directory().join(name));
+        let inputs = self.inputs.iter().map(|input| Location::Disk(input.path().to_owned()));
+        Summing::start(inputs.chain(beside.into_iter().filter(Location::exists)).collect())
+    }
+
+    /// What an earlier run has left; None where nothing is kept: a pipe cannot be read again from its beginning.
+    pub(super) fn found(&self, records: &Records) -> Result<Option<Found>, Error> {
+        let Some(checkpoint) = self.checkpoint else { return Ok(None) };
+        match pipe(records) {
+            None => Ok(Some(Found::look(&self.output, checkpoint, self.force)?)),
+            Some(_) if !checkpoint.resume => Ok(None),
+            Some(input) => Err(ResumeError::Pipe { input: input.to_string() }.into()),
+        }
+    }
+
+    /// Checks that a shard is written where one is asked for, and only there.
+    pub(super) fn check_shard(&self, records: &Records) -> Result<(), Error> {
+        // A name that is wrong otherwise is told of with the other formats.
+        let format = self.format.or_else(|| OutputFormat::of(&self.output).ok());
+        let Some(shard) = self.shard else {
+            return match format {
+                Some(OutputFormat::Shard) => Err(OutputError::NoShard { path: self.output.clone() }.into()),
+                _ => Ok(()),
+            };
+        };
+        let (problem, hint) = match pipe(records) {
+            Some(input) => {
+                let problem =
+                    format!("--shard deals out inputs that can be read again, and {input} is a pipe");
+                (problem, "give files")
+            }
+            None if format != Some(OutputFormat::Shard) => {
+                let problem = format!(
+                    "{} would pass for all rows, and has those of shard {shard}",
+                    self.output.display()
+                );
+                (problem, "name it NAME.shard; `virpack merge` joins all shards to any format")
+            }
+            None if self.dtype_out != OutputDtype::F32 => {
+                ("a shard holds float32".to_owned(), "give --dtype-out to `virpack merge`")
+            }
+            None => return Ok(()),
+        };
+        Err(Error::Shard { problem, hint })
+    }
+}
+
+/// The first input that is no file.
+fn pipe(records: &Records) -> Option<&Input> {
+    let is_file = |input: &&Input| matches!(input, Input::Path(path) if path.is_file());
+    records.inputs().iter().find(|input| !is_file(input))
+}

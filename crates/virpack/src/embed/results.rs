@@ -1,0 +1,134 @@
+//! Where a run's results go: into the output, and into the parts that another run could go on from.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use virpack_seq::RecordSet;
+
+use super::identity::{Known, Named};
+use crate::Error;
+use crate::checkpoint::{Checkpoint, Found, Log, Resumed};
+use crate::model::checksum::Summing;
+use crate::output::{self, CompleteOutput, EmbeddingWriter, Written};
+use crate::runner::Finished;
+
+/// The output, and the parts beside it.
+pub(super) struct Results {
+    out: EmbeddingWriter,
+    parts: Option<Parts>,
+    hidden: usize,
+    /// Records that an earlier run has finished.
+    pub(super) done: Arc<RecordSet>,
+    /// Records written or skipped.
+    pub(super) records: u64,
+}
+
+struct Parts {
+    log: Log,
+    // Behind the log: it removes the folder where nothing is left in it.
+    checkpoint: Checkpoint,
+}
+
+/// The output, whole and without its name.
+pub(super) struct CompleteResults {
+    out: CompleteOutput,
+    parts: Option<Parts>,
+}
+
+impl Results {
+    /// Opens the output, and keeps what is finished where something was `found`, if only an empty place; gives what an
+    /// earlier run has finished, which is taken when its turn comes.
+    pub(super) fn open(
+        known: &Known<'_>,
+        found: Option<Found>,
+        files: Option<Summing>,
+    ) -> Result<(Results, Option<Resumed>), Error> {
+        let Known { options, config, token_budget, .. } = *known;
+        let mut identity = files.map(|files| known.identity(files)).transpose()?;
+        let about = options.about(config, &known.sha256)?;
+        let mut output = options.output(about.clone(), found.as_ref());
+        if options.shard.is_some()
+            && let Some(named) = identity.take()
+        {
+            // A shard says at its beginning what it is of.
+            let named = named()?;
+            output.shard = known.facts(&named, about);
+            identity = Some(Box::new(|| Ok(named)));
+        }
+        let names = output::names(&options.output, &output)?;
+        let checkpoint = found.map(|found| found.take(&names)).transpose()?;
+        let out = output::create(&options.output, config.hidden(), output)?;
+        let mut results =
+            Results { out, parts: None, hidden: config.hidden(), done: Arc::default(), records: 0 };
+        let kept = checkpoint.zip(identity);
+        let resumed = kept.map(|(checkpoint, identity)| results.keep(checkpoint, identity, token_budget));
+        Ok((results, resumed.transpose()?))
+    }
+
+    /// Keeps what is finished from here on, and takes what an earlier run has finished when its turn comes. `identity`
+    /// may take a while to know.
+    fn keep(
+        &mut self,
+        mut checkpoint: Checkpoint,
+        identity: Named,
+        token_budget: usize,
+    ) -> Result<Resumed, Error> {
+        let (log, kept, resumed) = checkpoint.begin(identity, token_budget, self.hidden)?;
+        self.parts = Some(Parts { log, checkpoint });
+        self.records = resumed.records;
+        if let Some(kept) = kept {
+            self.done = Arc::clone(kept.done());
+            self.out.go_on_from(kept);
+        }
+        Ok(resumed)
+    }
+
+    /// Takes what a runner yields, but for what it tells.
+    pub(super) fn take(&mut self, finished: Finished) -> Result<(), Error> {
+        if let Finished::Skipped(skipped) = &finished {
+            self.records += skipped.len() as u64;
+            return Ok(skipped.iter().try_for_each(|record| self.out.skip(record))?);
+        }
+        for (row, values) in finished.rows(self.hidden) {
+            self.records += u64::from(!self.done.contains(row.record));
+            self.out.write(row.clone(), values)?;
+        }
+        match &mut self.parts {
+            Some(parts) => parts.log.keep(finished),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the output whole, once each of `records` records is there.
+    pub(super) fn complete(self, records: u64) -> Result<CompleteResults, Error> {
+        Ok(CompleteResults { out: self.out.complete(records)?, parts: self.parts })
+    }
+
+    /// Makes all that is finished safe, as the run ends before its input.
+    pub(super) fn interrupt(self) -> Error {
+        let Some(Parts { log, checkpoint }) = self.parts else { return Error::Interrupted { kept: None } };
+        drop(self.out);
+        match log.close() {
+            Ok(manifest) => Error::Interrupted { kept: checkpoint.kept(&manifest) },
+            Err(error) => error,
+        }
+    }
+}
+
+impl CompleteResults {
+    /// What the files hold.
+    pub(super) fn written(&self) -> &Written {
+        self.out.written()
+    }
+
+    /// Gives the files their names; the parts go.
+    pub(super) fn publish(self, facts: &Map<String, Value>) -> Result<Written, Error> {
+        let Some(Parts { log, checkpoint }) = self.parts else { return Ok(self.out.publish(facts)?) };
+        // Behind that, what stands there is ours.
+        self.out.check_names()?;
+        checkpoint.publishing(log)?;
+        let written = self.out.publish(facts)?;
+        checkpoint.remove();
+        Ok(written)
+    }
+}

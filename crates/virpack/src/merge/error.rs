@@ -1,0 +1,87 @@
+//! Why shards cannot be joined.
+
+use std::io;
+use std::path::PathBuf;
+
+use virpack_seq::Shard;
+
+use crate::checkpoint::Difference;
+
+/// Why shards cannot be joined.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MergeError {
+    /// None was named.
+    #[error("no shards to join")]
+    NoShards,
+    /// A file that is no shard.
+    #[error("{}: no shard\nhint: a shard is what `virpack embed --shard I/N -o NAME.shard` writes", path.display())]
+    NoShard {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A shard that cannot be read.
+    #[error("cannot read {}: {source}\nhint: check the path and its permissions", path.display())]
+    Read {
+        /// The shard.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A shard that is not as it was written.
+    #[error("{}: {what}\nhint: copy it again, or make it again", path.display())]
+    Damaged {
+        /// The shard.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Two shards of different runs.
+    #[error(
+        "{} and {} are not of one run:\n  {}\n\
+         hint: all shards need the same inputs, model and options", first.display(), second.display(),
+        differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
+    )]
+    Different {
+        /// The first of them: `there`.
+        first: PathBuf,
+        /// The second: `here`.
+        second: PathBuf,
+        /// What differs.
+        differences: Vec<Difference>,
+    },
+    /// One shard named twice.
+    #[error("{} and {} are both shard {shard}\nhint: name each shard once", first.display(), second.display())]
+    Twice {
+        /// The first of them.
+        first: PathBuf,
+        /// The second.
+        second: PathBuf,
+        /// Which they are.
+        shard: Shard,
+    },
+    /// Shards that were not named.
+    #[error(
+        "of {of} shards these are missing: {}\nhint: name all of them; `virpack embed --shard I/{of}` makes one",
+        missing.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    Missing {
+        /// Which, from 1.
+        missing: Vec<u32>,
+        /// How many there are in all.
+        of: u32,
+    },
+    /// A shard of an input of another number of records.
+    #[error(
+        "{}: it is of an input of {total} records, and all shards together have {records}\n\
+         hint: make the shards again, all from the same inputs", path.display()
+    )]
+    Records {
+        /// The shard.
+        path: PathBuf,
+        /// Records of its input.
+        total: u64,
+        /// Records of all shards.
+        records: u64,
+    },
+}

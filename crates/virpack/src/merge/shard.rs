@@ -1,0 +1,115 @@
+//! A shard, being read.
+
+use std::fs::File;
+use std::io::{self, BufReader, ErrorKind, Read, Seek, Take};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::{Facts, MergeError};
+use crate::checkpoint::Entry;
+use crate::output::{SHARD_END as END, SHARD_MAGIC as MAGIC, SHARD_SUM as SUM};
+
+const BUFFER: usize = 1 << 20;
+/// Most bytes of facts: thousands of inputs have room in it.
+const FACTS: u64 = 64 << 20;
+
+/// A shard, being read from front to back.
+pub(super) struct OpenShard {
+    pub(super) path: PathBuf,
+    pub(super) facts: Facts,
+    /// All but the sum at the end.
+    file: BufReader<Summed>,
+    /// Bytes of entries still to come.
+    left: u64,
+}
+
+/// Sums what is read, up to the sum itself.
+struct Summed {
+    file: Take<File>,
+    sum: Sha256,
+}
+
+impl Read for Summed {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.file.read(buf)?;
+        self.sum.update(&buf[..bytes]);
+        Ok(bytes)
+    }
+}
+
+impl OpenShard {
+    /// Opens a shard and reads what it says of itself.
+    pub(super) fn open(path: &Path) -> Result<OpenShard, MergeError> {
+        let read = |source| MergeError::Read { path: path.to_path_buf(), source };
+        let damaged = || MergeError::Damaged { path: path.to_path_buf(), what: "it is cut short" };
+        let mut file = File::open(path).map_err(read)?;
+        let mut start = [0; MAGIC.len() + 8];
+        let is_shard = file.read_exact(&mut start).is_ok() && start.starts_with(MAGIC);
+        if !is_shard {
+            return Err(MergeError::NoShard { path: path.to_path_buf() });
+        }
+        let whole = file.metadata().map_err(read)?.len();
+        file.rewind().map_err(read)?;
+        let (_, length) = start.split_last_chunk().expect("the last eight bytes are a number");
+        let length = u64::from_le_bytes(*length);
+        let left = whole.checked_sub(END + start.len() as u64).and_then(|left| left.checked_sub(length));
+        let left = left.filter(|_| length <= FACTS).ok_or_else(damaged)?;
+        let summed = Summed { file: file.take(whole - SUM), sum: Sha256::new() };
+        let mut file = BufReader::with_capacity(BUFFER, summed);
+        let mut facts = vec![0; start.len() + length as usize];
+        file.read_exact(&mut facts).map_err(read)?;
+        let facts = Facts::of_json(&facts[start.len()..]).ok_or_else(damaged)?;
+        Ok(OpenShard { path: path.to_path_buf(), facts, file, left })
+    }
+
+    /// What became of `record`, whose turn it is; None at the end.
+    pub(super) fn next(&mut self, record: u64) -> Result<Option<Entry>, MergeError> {
+        let mut entries = (&mut self.file).take(self.left);
+        let entry = Entry::read(&mut entries, self.facts.hidden);
+        self.left = entries.limit();
+        match entry {
+            Ok(entry) if entry.as_ref().is_none_or(|entry| self.fits(entry, record)) => Ok(entry),
+            Ok(_) => Err(self.damaged("an entry is not what stands in its place")),
+            Err(error) if error.kind() == ErrorKind::Other => {
+                Err(MergeError::Read { path: self.path.clone(), source: error })
+            }
+            Err(_) => Err(self.damaged("an entry is no entry")),
+        }
+    }
+
+    /// Checks that the shard has ended, that the whole input has `records` records, and that it is as it was written.
+    pub(super) fn finish(&mut self, records: u64) -> Result<(), MergeError> {
+        let read = |source| MergeError::Read { path: self.path.clone(), source };
+        if self.left > 0 {
+            return Err(self.damaged("it goes on behind the last record"));
+        }
+        let (mut total, mut sum) = ([0; 8], [0; SUM as usize]);
+        self.file.read_exact(&mut total).map_err(read)?;
+        let summed = self.file.get_mut();
+        let found = summed.sum.clone().finalize();
+        summed.file.get_mut().read_exact(&mut sum).map_err(read)?;
+        if found[..] != sum {
+            return Err(self.damaged("its checksum is not the one it was written with"));
+        }
+        match u64::from_le_bytes(total) {
+            total if total == records => Ok(()),
+            total => Err(MergeError::Records { path: self.path.clone(), total, records }),
+        }
+    }
+
+    /// Whether an entry can be that of `record`.
+    fn fits(&self, entry: &Entry, record: u64) -> bool {
+        let Facts { hidden, residues, ref sources, .. } = self.facts;
+        let (source, has_its_rows) = match entry {
+            Entry::Row(row, values) if residues => (row.source, !values.is_empty()),
+            Entry::Row(row, values) => (row.source, values.len() == hidden),
+            Entry::Skipped(skipped) => (skipped.source, true),
+        };
+        entry.record() == record && has_its_rows && (source as usize) < sources.len()
+    }
+
+    fn damaged(&self, what: &'static str) -> MergeError {
+        MergeError::Damaged { path: self.path.clone(), what }
+    }
+}

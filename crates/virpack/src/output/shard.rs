@@ -1,0 +1,88 @@
+//! `.shard`: one machine's share of a run's rows, float32 as the model gave them, for `virpack merge` to join.
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 16 | `virpack shard 1` and a line end |
+//! | 8 | bytes of the facts |
+//! | … | the facts as JSON: what shapes the rows, which shard it is, what stands in the output |
+//! | … | an entry a record of the shard (`checkpoint/entry.rs`), those without a row too, in input order |
+//! | 8 | records of the whole input |
+//! | 32 | SHA-256 of all before it |
+//!
+//! Beside the entries there is nothing to find again, so that a shard is written and read from front to back.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use virpack_seq::SkippedRecord;
+
+use super::aside::Aside;
+use super::publish::Whole;
+use super::{OutputError, Row, Table, Turn};
+use crate::checkpoint::encode;
+
+/// What a shard begins with.
+pub(crate) const MAGIC: &[u8; 16] = b"virpack shard 1\n";
+/// Bytes of the number of records and the sum at the end.
+pub(crate) const END: u64 = 8 + SUM;
+/// Bytes of the sum.
+pub(crate) const SUM: u64 = 32;
+const BUFFER: usize = 1 << 20;
+
+/// A shard, being written.
+pub(super) struct ShardFile {
+    aside: Aside,
+    out: BufWriter<File>,
+    sum: Sha256,
+    hidden: usize,
+    bytes: Vec<u8>,
+}
+
+impl ShardFile {
+    /// Opens the file; `facts` are JSON.
+    pub(super) fn create(target: &Path, hidden: usize, facts: &str) -> Result<ShardFile, OutputError> {
+        let (aside, file) = Aside::create(target)?;
+        let (out, sum) = (BufWriter::with_capacity(BUFFER, file), Sha256::new());
+        let mut shard = ShardFile { aside, out, sum, hidden, bytes: Vec::new() };
+        shard.bytes.extend_from_slice(MAGIC);
+        shard.bytes.extend((facts.len() as u64).to_le_bytes());
+        shard.bytes.extend_from_slice(facts.as_bytes());
+        shard.write_bytes()?;
+        Ok(shard)
+    }
+
+    fn entry(&mut self, turn: &Turn<'_>) -> Result<(), OutputError> {
+        encode(turn, self.hidden, &mut self.bytes);
+        self.write_bytes()
+    }
+
+    /// Writes what is in `bytes`, and sums it.
+    fn write_bytes(&mut self) -> Result<(), OutputError> {
+        self.sum.update(&self.bytes);
+        let written = self.out.write_all(&self.bytes);
+        self.bytes.clear();
+        written.map_err(OutputError::write(self.aside.target()))
+    }
+}
+
+impl Table for ShardFile {
+    fn write(&mut self, row: &Row, _: &str, values: &[f32]) -> Result<(), OutputError> {
+        self.entry(&Turn::Row(row, values))
+    }
+
+    fn skip(&mut self, skipped: &SkippedRecord) -> Result<bool, OutputError> {
+        self.entry(&Turn::Skipped(skipped)).map(|()| true)
+    }
+
+    fn finish(mut self: Box<Self>, records: u64) -> Result<Whole, OutputError> {
+        self.bytes.extend(records.to_le_bytes());
+        self.write_bytes()?;
+        let ShardFile { aside, mut out, sum, .. } = *self;
+        let failed = OutputError::write(aside.target());
+        let written = out.write_all(&sum.finalize()).and_then(|()| out.flush());
+        written.and_then(|()| out.get_ref().sync_all()).map_err(failed)?;
+        Ok(Whole { main: aside, sides: Vec::new() })
+    }
+}
