@@ -16,12 +16,13 @@ pub(crate) mod validate;
 
 use crate::failure::INTERRUPTED;
 use crate::log::LogArguments;
+use crate::signals::on_stop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Ctrl-C or a signal to stop then removes what a run has begun: without a handler its temporary files would stay.
 pub(crate) fn clean_up_when_interrupted() {
-    let _ = ctrlc::set_handler(|| {
+    on_stop(|| {
         virpack::output::abandon_all();
         std::process::exit(INTERRUPTED.into());
     });
@@ -30,7 +31,7 @@ pub(crate) fn clean_up_when_interrupted() {
 /// As [`clean_up_when_interrupted`], but once `keeps` is set the first time sets `stop`: what is under way is finished and
 /// kept.
 pub(crate) fn stop_when_interrupted(log: LogArguments, stop: Arc<AtomicBool>, keeps: Arc<AtomicBool>) {
-    let _ = ctrlc::set_handler(move || {
+    on_stop(move || {
         if keeps.load(Ordering::SeqCst) && !stop.swap(true, Ordering::SeqCst) {
             log.warn("interrupted: the batches under way are finished and kept; once more to stop at once");
             return;

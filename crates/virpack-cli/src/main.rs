@@ -7,6 +7,7 @@ mod commands;
 mod failure;
 mod log;
 mod plot;
+mod signals;
 mod text;
 mod watch;
 

@@ -2,8 +2,8 @@
 
 pub(crate) mod track;
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
@@ -24,6 +24,9 @@ pub(crate) enum PlotError {
     /// The file's name ends neither in `.svg` nor in `.png`.
     #[error("cannot draw {}: only .svg and .png are drawn\nhint: end the file's name in one of them", .0.display())]
     Format(PathBuf),
+    /// A file of that name exists.
+    #[error("{} exists\nhint: give another name, or --force to replace it", .0.display())]
+    Exists(PathBuf),
     /// The picture could not be drawn.
     #[error("cannot draw: {0}")]
     Draw(String),
@@ -65,8 +68,12 @@ fn register() {
 }
 
 /// Checks that a picture can be drawn into a file of this name, before there is anything to draw.
-pub(crate) fn check(path: &Path) -> Result<(), PlotError> {
-    Kind::of(path).map(drop)
+pub(crate) fn check(path: &Path, force: bool) -> Result<(), PlotError> {
+    Kind::of(path)?;
+    if !force && path.symlink_metadata().is_ok() {
+        return Err(PlotError::Exists(path.to_owned()));
+    }
+    Ok(())
 }
 
 /// Draws the histogram of lengths and the fill of the batches into `path`, SVG or PNG by its ending.
@@ -74,29 +81,38 @@ pub(crate) fn check(path: &Path) -> Result<(), PlotError> {
 /// The font is in the binary, so that no system font is needed.
 pub(crate) fn draw(plan: &Plan, path: &Path) -> Result<(), PlotError> {
     register();
-    let written = match Kind::of(path)? {
+    let picture = match Kind::of(path)? {
         Kind::Svg => {
             let mut text = String::new();
             panels(plan, &SVGBackend::with_string(&mut text, SIZE).into_drawing_area())?;
-            fs::write(path, text)
+            text.into_bytes()
         }
         Kind::Png => {
             let mut pixels = vec![0; (SIZE.0 * SIZE.1 * 3) as usize];
             panels(plan, &BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area())?;
-            write_png(path, &pixels)
+            png(&pixels).map_err(|error| PlotError::Draw(error.to_string()))?
         }
     };
-    written.map_err(|source| PlotError::Write { path: path.to_owned(), source })
+    // What stood there stays until the picture is whole.
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let aside = path.with_file_name(format!(".{name}.tmp-{}", std::process::id()));
+    fs::write(&aside, picture).and_then(|()| fs::rename(&aside, path)).map_err(|source| {
+        // It may not be there at all.
+        let _ = fs::remove_file(&aside);
+        PlotError::Write { path: path.to_owned(), source }
+    })
 }
 
-fn write_png(path: &Path, pixels: &[u8]) -> io::Result<()> {
-    let mut encoder = png::Encoder::new(BufWriter::new(File::create(path)?), SIZE.0, SIZE.1);
+/// The bytes of a PNG file.
+fn png(pixels: &[u8]) -> Result<Vec<u8>, png::EncodingError> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, SIZE.0, SIZE.1);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     let mut writer = encoder.write_header()?;
     writer.write_image_data(pixels)?;
     writer.finish()?;
-    Ok(())
+    Ok(bytes)
 }
 
 fn panels<B: DrawingBackend>(plan: &Plan, area: &DrawingArea<B, Shift>) -> Result<(), PlotError> {
@@ -227,7 +243,7 @@ mod tests {
                     && text.contains(&format!("{} sequences", grouped(sequences.into())))
             );
             draw(&plan, &png).unwrap();
-            let decoder = png::Decoder::new(io::BufReader::new(File::open(&png).unwrap()));
+            let decoder = png::Decoder::new(io::BufReader::new(fs::File::open(&png).unwrap()));
             let mut reader = decoder.read_info().unwrap();
             let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
             reader.next_frame(&mut pixels).unwrap();

@@ -702,6 +702,48 @@ fn an_interrupted_run_leaves_nothing() {
     }
 }
 
+/// As `nohup` and scripts ask for.
+#[cfg(unix)]
+#[test]
+fn a_signal_that_was_ignored_stays_so() {
+    use std::process::{Command, Stdio};
+    let place = Place::new();
+    let plain = place.command(&["embed", "--model", MODEL, "-", "-o", "out/emb.npy"]);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", r#"trap '' HUP INT; exec "$0" "$@""#])
+        .arg(plain.get_program())
+        .args(plain.get_args());
+    command.current_dir(plain.get_current_dir().unwrap());
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    wait_for_outputs(&place, 2);
+    for signal in ["-HUP", "-INT"] {
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    }
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), TWO).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(place.path("out/emb.npy").exists());
+}
+
+/// Not even with `--force`.
+#[test]
+fn an_input_is_never_replaced() {
+    let place = Place::new();
+    place.write("in.npy", TWO).write("x_nucleotide.fa", TWO).write("out/viral.fna", ">a\nACGTACGT\n");
+    let refused = |arguments: &[&str]| place.run(arguments).is_refused(&["is an input too", "hint: "]);
+    refused(&["embed", "--model", MODEL, "in.npy", "-o", "in.npy", "--force"]);
+    refused(&["frames", "x_nucleotide.fa", "-o", "x", "--force"]);
+    refused(&["predict", "out/viral.fna", "-o", "out", "--force"]);
+    place.write("in.svg", TWO);
+    refused(&["pack", "in.svg", "--plot", "in.svg", "--force"]);
+    place.run(&["pack", "in.svg", "--plot", "x_nucleotide.fa.svg"]).succeeds(&[]);
+    place.run(&["pack", "in.svg", "--plot", "x_nucleotide.fa.svg"]).is_refused(&["exists", "--force"]);
+    place.run(&["pack", "in.svg", "--plot", "x_nucleotide.fa.svg", "--force"]).succeeds(&[]);
+    for input in ["in.npy", "x_nucleotide.fa"] {
+        assert_eq!(place.read(input).as_bytes(), TWO);
+    }
+}
+
 /// Whoever reads stdout may stop early.
 #[cfg(unix)]
 #[test]

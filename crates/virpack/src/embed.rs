@@ -308,8 +308,10 @@ impl EmbedOptions {
         }
         self.check_shard(&records)?;
         let found = self.found(&records)?;
-        output::check(&self.output, &self.output(Vec::new(), found.as_ref()))?;
-        Ok(())
+        let options = self.output(Vec::new(), found.as_ref());
+        output::check(&self.output, &options)?;
+        let names = output::names(&self.output, &options)?;
+        Ok(output::check_apart(names.iter().map(PathBuf::as_path), &self.inputs)?)
     }
 
     /// Starts the threads that read, pack and run.

@@ -10,7 +10,7 @@ use virpack_seq::{
 };
 
 use crate::Error;
-use crate::output::{TextFile, Whole, check_all};
+use crate::output::{TextFile, Whole, check_all, check_apart};
 use crate::progress::Progress;
 
 /// What to cut into frames, and where they go.
@@ -103,7 +103,8 @@ impl FramesOptions {
     pub fn check(&self) -> Result<(), Error> {
         reader::open(&self.inputs)?;
         let files = self.files();
-        Ok(check_all(files.iter().map(PathBuf::as_path), self.force)?)
+        check_all(files.iter().map(PathBuf::as_path), self.force)?;
+        Ok(check_apart(files.iter().map(PathBuf::as_path), &self.inputs)?)
     }
 
     /// The two files: nucleotides, peptides.

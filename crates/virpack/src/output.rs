@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Map;
-use virpack_seq::{SequenceIndex, Shard, SkippedRecord};
+use virpack_seq::{Input, SequenceIndex, Shard, SkippedRecord};
 
 use crate::checkpoint::Kept;
 use crate::merge::Facts;
@@ -66,7 +66,7 @@ mod values;
 pub(crate) use aside::{Aside, remove_leftovers, sync_directory};
 pub use complete::CompleteOutput;
 pub use error::OutputError;
-pub(crate) use folder::{AsideFolder, Folder, remove_all};
+pub(crate) use folder::{AsideFolder, Folder, clear};
 pub use format::OutputFormat;
 use format::special_name;
 use order::Order;
@@ -464,6 +464,27 @@ impl Written {
     fn nothing() -> Written {
         let files = Vec::new();
         Written { rows: 0, skipped: 0, truncated: 0, files, peak_waiting_memory: 0, peak_waiting_disk: 0 }
+    }
+}
+
+/// Refuses an output that is one of the inputs, whether or not files may be replaced.
+///
+/// # Errors
+///
+/// [`OutputError::IsInput`] for the first that is one.
+pub fn check_apart<'a>(
+    outputs: impl IntoIterator<Item = &'a Path>,
+    inputs: &[Input],
+) -> Result<(), OutputError> {
+    let files = inputs.iter().filter_map(|input| match input {
+        Input::Path(path) => path.canonicalize().ok(),
+        Input::Stdin => None,
+    });
+    let files: Vec<PathBuf> = files.collect();
+    let is_input = |path: &&Path| path.canonicalize().is_ok_and(|path| files.contains(&path));
+    match outputs.into_iter().find(is_input) {
+        Some(path) => Err(OutputError::IsInput { path: path.to_path_buf() }),
+        None => Ok(()),
     }
 }
 

@@ -35,7 +35,7 @@ use crate::devices::{DeviceChoice, DeviceOptions, Devices};
 use crate::memory::Memory;
 use crate::model::checksum::Summing;
 use crate::model::location::Location;
-use crate::output::{Folder, OutputError, check_all};
+use crate::output::{Folder, OutputError, check_all, check_apart};
 use crate::progress::Progress;
 pub use bundle::Bundle;
 use classifiers::Classifiers;
@@ -263,6 +263,7 @@ impl PredictOptions {
         }
         let files = Files::in_directory(&self.output);
         check_all(files.all().into_iter(), self.force)?;
+        check_apart(files.all(), &self.inputs)?;
         match self.plot {
             Some(_) if !self.force && files.plots.exists() => {
                 Err(OutputError::Exists { path: files.plots }.into())

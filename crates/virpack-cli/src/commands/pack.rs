@@ -43,6 +43,10 @@ pub(crate) struct Arguments {
     /// Draws the lengths and the fill of the batches: .svg or .png
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
+
+    /// Replaces a picture that exists, if it is no input
+    #[arg(long, requires = "plot")]
+    force: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -69,9 +73,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         None => (Arc::new(EsmTokenizer::new()) as Arc<dyn Tokenizer>, arguments.inputs.lengths()?),
     };
     if let Some(path) = &arguments.plot {
-        plot::check(path)?;
+        plot::check(path, arguments.force)?;
     }
     let inputs = arguments.inputs.inputs();
+    virpack::output::check_apart(arguments.plot.as_deref(), &inputs).map_err(virpack::Error::from)?;
     let records = virpack_seq::reader::open(&inputs)?;
     let algorithm = match arguments.algorithm {
         Choice::Ffd => Algorithm::FirstFitDecreasing,

@@ -22,6 +22,12 @@ pub enum OutputError {
         /// The endings that work.
         supported: String,
     },
+    /// An output was to replace an input.
+    #[error("{} is an input too\nhint: give the output another name", path.display())]
+    IsInput {
+        /// The file.
+        path: PathBuf,
+    },
     /// A format that has one shape for all records was to hold a table of rows for each.
     #[error(
         ".{} holds one row a record, and --pool none gives each record as many rows as it has residues\n\

@@ -76,7 +76,8 @@ impl Drop for Folder {
     }
 }
 
-/// A directory of files that is written under a temporary name and gets its own when all of them are whole.
+/// A directory of files that is written under a temporary name, whose files get their places when all of them are
+/// whole.
 #[derive(Debug)]
 pub(crate) struct AsideFolder {
     target: PathBuf,
@@ -102,11 +103,20 @@ impl AsideFolder {
         fs::write(&path, text).map_err(OutputError::write(&self.target.join(name)))
     }
 
-    /// Gives it its name; an older one gives way.
-    pub(crate) fn publish(self) -> Result<(), OutputError> {
-        remove_all(&self.target)?;
-        let failed = OutputError::write(&self.target);
-        no_longer_abandoned(&self.temporary, || fs::rename(&self.temporary, &self.target)).map_err(failed)
+    /// Gives its files their places; those of an older one that `is_ours` give way, others stay.
+    pub(crate) fn publish(self, is_ours: impl Fn(&str) -> bool) -> Result<(), OutputError> {
+        clear(&self.target, is_ours)?;
+        let place = || {
+            if !self.target.exists() {
+                return fs::rename(&self.temporary, &self.target);
+            }
+            for entry in fs::read_dir(&self.temporary)? {
+                let entry = entry?;
+                fs::rename(entry.path(), self.target.join(entry.file_name()))?;
+            }
+            fs::remove_dir(&self.temporary)
+        };
+        no_longer_abandoned(&self.temporary, place).map_err(OutputError::write(&self.target))
     }
 }
 
@@ -117,12 +127,23 @@ impl Drop for AsideFolder {
     }
 }
 
-/// Removes a directory with all that is in it, where there is one.
-pub(crate) fn remove_all(path: &Path) -> Result<(), OutputError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(OutputError::write(path)(error)),
-        _ => Ok(()),
+/// Removes the files of a directory that `is_ours` by their names, and the directory if nothing else is in it.
+pub(crate) fn clear(path: &Path, is_ours: impl Fn(&str) -> bool) -> Result<(), OutputError> {
+    let remove = || -> std::io::Result<()> {
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() && is_ours(&entry.file_name().to_string_lossy()) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    match remove() {
+        Ok(()) => remove_empty(&[path.to_path_buf()]),
+        Err(error) if error.kind() == ErrorKind::NotFound => (),
+        Err(error) => return Err(OutputError::write(path)(error)),
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -153,13 +174,24 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let target = place.path().join("plots");
         fs::create_dir(&target).unwrap();
-        fs::write(target.join("old"), "").unwrap();
+        let is_ours = |name: &str| name == "old" || name == "new";
+        for file in ["old", "theirs"] {
+            fs::write(target.join(file), "").unwrap();
+        }
         let folder = AsideFolder::create(&target).unwrap();
         folder.write("new", "text").unwrap();
         assert!(!target.join("new").exists());
-        folder.publish().unwrap();
-        assert!(target.join("new").exists() && !target.join("old").exists());
+        folder.publish(is_ours).unwrap();
+        assert!(
+            target.join("new").exists() && target.join("theirs").exists() && !target.join("old").exists()
+        );
+        clear(&target, is_ours).unwrap();
+        assert!(target.join("theirs").exists() && !target.join("new").exists());
+        fs::remove_file(target.join("theirs")).unwrap();
+        clear(&target, is_ours).unwrap();
+        clear(&target, is_ours).unwrap();
+        assert!(!target.exists());
         drop(AsideFolder::create(&target).unwrap());
-        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
     }
 }

@@ -17,7 +17,7 @@ use super::summary::Counts;
 use super::track::{Points, Track};
 use super::verdict::{ScoredChunk, ScoredFrame, Tally};
 use crate::Error;
-use crate::output::{Aside, AsideFolder, Folder, OutputError, TextFile, TextTable, Whole, about, remove_all};
+use crate::output::{Aside, AsideFolder, Folder, OutputError, TextFile, TextTable, Whole, about, clear};
 
 /// Viral records whose ids a run tells.
 const FIRST_VIRAL: usize = 8;
@@ -215,9 +215,9 @@ impl<'a> Tables<'a> {
         sides.extend(self.reference.finish()?);
         let main = about::write(&self.files.report, report)?;
         match self.plots {
-            Some(plots) => plots.publish()?,
+            Some(plots) => plots.publish(is_plot)?,
             // Pictures of another run must not stand beside these tables.
-            None if self.options.force => remove_all(&self.files.plots)?,
+            None if self.options.force => clear(&self.files.plots, is_plot)?,
             None => {}
         }
         Whole { main, sides }.publish(self.options.force, &[])?;
@@ -260,6 +260,12 @@ fn write_fasta(out: &mut TextFile, record: &Record) -> Result<(), OutputError> {
     let blank: &[u8] = if record.description.is_empty() { b"" } else { b" " };
     let description = record.description.as_bytes();
     out.write(&[b">", record.id.as_bytes(), blank, description, b"\n", &record.sequence, b"\n"])
+}
+
+/// Whether a file has a name that [`plot_name`] gives.
+fn is_plot(name: &str) -> bool {
+    let number = name.split_once('_').map_or("", |(number, _)| number);
+    number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit()) && name.ends_with(".svg")
 }
 
 /// The place of a record, and so much of its id as any file system takes.

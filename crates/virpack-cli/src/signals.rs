@@ -1,0 +1,33 @@
+//! What tells a run to stop.
+
+/// Calls `stop` for Ctrl-C and each signal to stop, on a thread of its own, which may lock and print.
+///
+/// A signal that was ignored when the program started stays so: SIGHUP under `nohup`, SIGINT of a script's job in the
+/// background.
+#[cfg(unix)]
+pub(crate) fn on_stop(stop: impl Fn() + Send + 'static) {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+
+    let ignored = ignored();
+    let heeded = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| (ignored >> (signal - 1)) & 1 == 0);
+    let Ok(mut signals) = Signals::new(heeded) else { return };
+    let thread = std::thread::Builder::new().name("signals".to_owned());
+    // Without a handler a signal still ends the run, and leaves its temporary files.
+    let _ = thread.spawn(move || signals.forever().for_each(|_| stop()));
+}
+
+/// The same for Ctrl-C.
+#[cfg(not(unix))]
+pub(crate) fn on_stop(stop: impl Fn() + Send + 'static) {
+    let _ = ctrlc::set_handler(stop);
+}
+
+/// The mask of the signals that are ignored, the first one in the lowest bit; empty where the system does not say, as
+/// Linux does.
+#[cfg(unix)]
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
