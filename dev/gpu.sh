@@ -6,8 +6,8 @@
 #         GENOMES=plant_viruses.fasta.gz dev/gpu.sh [step ...]
 #
 # `virpack` and EXAMPLES (cuda_attention, product_bench) are release builds, `conformance` the test of virpack-device.
-# Steps: conformance sanitize golden precision files budget predict; without any, all of them. `golden` needs GOLDEN, a
-# directory with a model of nucleotides and golden.json (sequences, the mean, first and last hidden states). SIZES (3B 650M) and PEPTIDES
+# Steps: conformance sanitize golden precision files budget predict; without any, all of them. `golden` needs GOLDEN and TINY,
+# directories of models of nucleotides with golden.json. SIZES (3B 650M) and PEPTIDES
 # (orf records a run, 20000) may be set. Models are made in SCRATCH (/tmp/virpack-gpu).
 set -u
 cd "$(dirname "$0")"
@@ -26,15 +26,9 @@ sanitize() {
     done
 }
 
-# A model of nucleotides, packed, in float32 on the card, against what the published code gives.
-golden() {
-    python3 -c "import json; [print(f'>{g[\"id\"]}\n{g[\"sequence\"]}') for g in json.load(open('$GOLDEN/golden.json'))]" > "$SCRATCH/golden.fasta"
-    for dtype in f32 f16; do
-        "$VIRPACK" embed "$SCRATCH/golden.fasta" --model "$GOLDEN" --max-length 100000 --device cuda --dtype $dtype -o "$SCRATCH/golden.npy" --force
-        python3 -c "import json, numpy as n; a = n.load('$SCRATCH/golden.npy'); \
-b = n.array([g['mean'] for g in json.load(open('$GOLDEN/golden.json'))]); print('$dtype, largest difference', abs(a - b).max())"
-    done
-}
+# Models of nucleotides, packed, on the card, against what PyTorch gives: GOLDEN's, and TINY's of 8 and 12 heads
+# (crates/virpack/tests/fixtures/dnabert_tiny).
+golden() { python3 golden.py --virpack "$VIRPACK" --scratch "$SCRATCH" --published "$GOLDEN" --tiny "$TINY"; }
 
 precision() { python3 precision.py --virpack "$VIRPACK" --fasta "$PROTEINS" --records 60 --scratch "$SCRATCH" $SIZES; }
 
