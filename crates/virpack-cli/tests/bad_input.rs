@@ -725,6 +725,22 @@ fn a_signal_that_was_ignored_stays_so() {
     assert!(place.path("out/emb.npy").exists());
 }
 
+#[test]
+fn letters_of_no_nucleotide_are_told_of() {
+    let place = Place::new();
+    // A FASTQ record behind FASTA, as careless joining leaves it.
+    let gene = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATC".repeat(20);
+    place.write("joined.fa", format!(">a\n{gene}\n@b\n{gene}\n+\n{}\n", "I".repeat(9)));
+    place
+        .run(&["predict", "joined.fa", "-o", "out/a"])
+        .succeeds(&["11 of 1332 letters stand for no nucleotide"]);
+    assert!(place.read("out/a/run.json").contains("\"odd_letters\": 11"));
+    place.write("clean.fa", format!(">a\n{gene}RYN\n"));
+    let ran = place.run(&["predict", "clean.fa", "-o", "out/b"]);
+    ran.succeeds(&[]);
+    assert!(!ran.stderr.contains("stand for no nucleotide"), "{ran:#?}");
+}
+
 /// Not even with `--force`.
 #[test]
 fn an_input_is_never_replaced() {

@@ -128,6 +128,8 @@ pub struct FrameCounters {
     pub records: u64,
     /// Bases in them.
     pub bases: u64,
+    /// Those of the bases that no code for nucleotides stands for: gaps, digits, signs, letters of residues.
+    pub odd_letters: u64,
     /// Chunks of them.
     pub chunks: u64,
     /// Open frames of these.
@@ -143,6 +145,7 @@ pub struct FrameCounters {
 struct Counters {
     records: AtomicU64,
     bases: AtomicU64,
+    odd_letters: AtomicU64,
     chunks: AtomicU64,
     frames: AtomicU64,
     repeated: [AtomicU64; 2],
@@ -266,6 +269,7 @@ impl Counters {
         FrameCounters {
             records: load(&self.records),
             bases: load(&self.bases),
+            odd_letters: load(&self.odd_letters),
             chunks: load(&self.chunks),
             frames: load(&self.frames),
             repeated: [load(&self.repeated[0]), load(&self.repeated[1])],

@@ -82,9 +82,21 @@ pub fn count_bases(sequence: &[u8]) -> [u64; 2] {
     })
 }
 
+/// How many letters no code for nucleotides stands for.
+pub(crate) fn count_odd(sequence: &[u8]) -> u64 {
+    let is_odd = |letter: &&u8| matches!(KINDS[**letter as usize], Kind::Residue | Kind::Other);
+    sequence.iter().filter(is_odd).count() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn odd_letters_are_those_of_no_nucleotide() {
+        assert_eq!(count_odd(b"acgtunRYSWKMBDHV"), 0);
+        assert_eq!(count_odd(b"AC-GT*1>bEX@"), 7);
+    }
 
     fn check(sequence: &str) -> Result<(), SeqError> {
         let record = Record { line: 3, id: "r".into(), sequence: sequence.into(), ..Record::default() };

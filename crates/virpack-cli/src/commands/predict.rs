@@ -16,6 +16,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use virpack::predict::{Compat, PredictOptions, Predicted, Rule, Told, predict};
+use virpack_seq::frames::FrameCounters;
 use virpack_seq::{GeneticCode, Input};
 
 /// What `virpack predict` takes.
@@ -105,6 +106,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let predicted = result?;
     for input in &predicted.empty_inputs {
         log.warn(format_args!("{input}: empty, no records"));
+    }
+    let FrameCounters { bases, odd_letters, .. } = predicted.frames;
+    if odd_letters > 0 {
+        log.warn(format_args!(
+            "{odd_letters} of {bases} letters stand for no nucleotide (gaps, digits, signs, residues): they count as bases, and \
+             no codon with one is read; is a file damaged?"
+        ));
     }
     log.summary(summary(&predicted, &arguments.output), &predicted.report);
     Ok(())

@@ -14,7 +14,7 @@ use crate::batch::{SequenceIndex, Window};
 use crate::chunk::chunks;
 use crate::error::SeqError;
 use crate::loader::{SlabSender, Stopped, guard, spawn};
-use crate::nucleotide::expect_nucleotides;
+use crate::nucleotide::{count_odd, expect_nucleotides};
 use crate::reader::Records;
 use crate::record::Record;
 use crate::slab::TokenSlab;
@@ -155,6 +155,7 @@ impl Framing {
         }
         self.counters.records.fetch_add(1, Relaxed);
         self.counters.bases.fetch_add(bases, Relaxed);
+        self.counters.odd_letters.fetch_add(count_odd(&record.sequence), Relaxed);
         self.pending.push(Place::Record(Arc::clone(&record)));
         for chunk in chunks(record.sequence.len(), self.length) {
             self.chunk(&record, chunk);

@@ -63,6 +63,7 @@ fn counts(predicted: &Predicted) -> Value {
         "records": counts.records,
         "bases": counts.bases,
         "chunks": counts.chunks,
+        "odd_letters": predicted.frames.odd_letters,
         "chunks_classified": counts.chunks_classified,
         "chunks_by_nucleotides": counts.chunks_by_nucleotides,
         "chunks_viral": counts.chunks_viral,
