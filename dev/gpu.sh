@@ -3,7 +3,7 @@
 # there, only these, built elsewhere:
 #
 #     VIRPACK=virpack CONFORMANCE=conformance EXAMPLES=directory TOKENIZER=tokenizer.json PROTEINS=uniprot.fasta.gz \
-#         GENOMES=plant_viruses.fasta.gz dev/gpu.sh [step ...]
+#         GENOMES=plant_viruses.fasta.gz GOLDEN=directory TINY=directory dev/gpu.sh [step ...]
 #
 # `virpack` and EXAMPLES (cuda_attention, product_bench) are release builds, `conformance` the test of virpack-device.
 # Steps: conformance sanitize golden precision files budget predict; without any, all of them. `golden` needs GOLDEN and TINY,
