@@ -2,15 +2,15 @@
 
 /// Calls `stop` for Ctrl-C and each signal to stop, on a thread of its own, which may lock and print.
 ///
-/// A signal that was ignored when the program started stays so: SIGHUP under `nohup`, SIGINT of a script's job in the
-/// background.
+/// SIGHUP stays ignored where it was when the program started: `nohup` asks for that. SIGINT does not: shells have a
+/// script's jobs in the background ignore it, and who presses Ctrl-C wants them to end.
 #[cfg(unix)]
 pub(crate) fn on_stop(stop: impl Fn() + Send + 'static) {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
 
-    let ignored = ignored();
-    let heeded = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| (ignored >> (signal - 1)) & 1 == 0);
+    let hangs_up = (ignored() >> (SIGHUP - 1)) & 1 == 0;
+    let heeded = [SIGINT, SIGTERM].into_iter().chain(hangs_up.then_some(SIGHUP));
     let Ok(mut signals) = Signals::new(heeded) else { return };
     let thread = std::thread::Builder::new().name("signals".to_owned());
     // Without a handler a signal still ends the run, and leaves its temporary files.
