@@ -2,14 +2,14 @@
 
 pub(crate) mod track;
 
-use std::fs;
-use std::io;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
+use virpack::output::{OutputError, check_free, write_file};
 use virpack_seq::Plan;
 
 const SIZE: (u32, u32) = (960, 720);
@@ -24,19 +24,19 @@ pub(crate) enum PlotError {
     /// The file's name ends neither in `.svg` nor in `.png`.
     #[error("cannot draw {}: only .svg and .png are drawn\nhint: end the file's name in one of them", .0.display())]
     Format(PathBuf),
-    /// A file of that name exists.
-    #[error("{} exists\nhint: give another name, or --force to replace it", .0.display())]
-    Exists(PathBuf),
     /// The picture could not be drawn.
     #[error("cannot draw: {0}")]
     Draw(String),
+    /// The name is taken, or none of a file.
+    #[error(transparent)]
+    Name(#[from] OutputError),
     /// The file could not be written.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot draw {}: {source}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
-        source: io::Error,
+        /// Why not.
+        source: OutputError,
     },
 }
 
@@ -70,16 +70,13 @@ fn register() {
 /// Checks that a picture can be drawn into a file of this name, before there is anything to draw.
 pub(crate) fn check(path: &Path, force: bool) -> Result<(), PlotError> {
     Kind::of(path)?;
-    if !force && path.symlink_metadata().is_ok() {
-        return Err(PlotError::Exists(path.to_owned()));
-    }
-    Ok(())
+    Ok(check_free(path, force)?)
 }
 
 /// Draws the histogram of lengths and the fill of the batches into `path`, SVG or PNG by its ending.
 ///
 /// The font is in the binary, so that no system font is needed.
-pub(crate) fn draw(plan: &Plan, path: &Path) -> Result<(), PlotError> {
+pub(crate) fn draw(plan: &Plan, path: &Path, force: bool) -> Result<(), PlotError> {
     register();
     let picture = match Kind::of(path)? {
         Kind::Svg => {
@@ -93,14 +90,8 @@ pub(crate) fn draw(plan: &Plan, path: &Path) -> Result<(), PlotError> {
             png(&pixels).map_err(|error| PlotError::Draw(error.to_string()))?
         }
     };
-    // What stood there stays until the picture is whole.
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let aside = path.with_file_name(format!(".{name}.tmp-{}", std::process::id()));
-    fs::write(&aside, picture).and_then(|()| fs::rename(&aside, path)).map_err(|source| {
-        // It may not be there at all.
-        let _ = fs::remove_file(&aside);
-        PlotError::Write { path: path.to_owned(), source }
-    })
+    write_file(path, force, |file| file.write_all(&picture))
+        .map_err(|source| PlotError::Write { path: path.to_owned(), source })
 }
 
 /// The bytes of a PNG file.
@@ -218,6 +209,7 @@ fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{fs, io};
     use virpack_seq::{CollatorOptions, PackerOptions, Planner};
 
     fn plan(sequences: u32) -> Plan {
@@ -236,13 +228,13 @@ mod tests {
         for sequences in [0, 1, 20_000] {
             let plan = plan(sequences);
             let (svg, png) = (folder.join("plan.svg"), folder.join("plan.PNG"));
-            draw(&plan, &svg).unwrap();
+            draw(&plan, &svg, true).unwrap();
             let text = fs::read_to_string(&svg).unwrap();
             assert!(
                 text.starts_with("<svg")
                     && text.contains(&format!("{} sequences", grouped(sequences.into())))
             );
-            draw(&plan, &png).unwrap();
+            draw(&plan, &png, true).unwrap();
             let decoder = png::Decoder::new(io::BufReader::new(fs::File::open(&png).unwrap()));
             let mut reader = decoder.read_info().unwrap();
             let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
@@ -250,9 +242,9 @@ mod tests {
             assert_eq!(pixels.len(), (SIZE.0 * SIZE.1 * 3) as usize);
             assert!(pixels.chunks(3).any(|pixel| pixel == [40, 40, 40]), "text is drawn");
         }
-        let error = draw(&plan(1), &folder.join("plan.pdf")).unwrap_err();
+        let error = draw(&plan(1), &folder.join("plan.pdf"), true).unwrap_err();
         assert!(matches!(error, PlotError::Format(_)), "{error}");
-        let error = draw(&plan(1), &folder.join("none/plan.svg")).unwrap_err();
+        let error = draw(&plan(1), &folder.join("none/plan.svg"), true).unwrap_err();
         assert!(matches!(error, PlotError::Write { .. }), "{error}");
         fs::remove_dir_all(&folder).unwrap();
     }

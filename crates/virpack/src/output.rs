@@ -73,7 +73,7 @@ use order::Order;
 pub(crate) use order::Turn;
 pub(crate) use publish::Whole;
 pub(crate) use shard::{END as SHARD_END, MAGIC as SHARD_MAGIC, SUM as SHARD_SUM};
-pub(crate) use single::write_file;
+pub use single::write_file;
 pub(crate) use text_file::TextFile;
 pub(crate) use text_table::TextTable;
 pub use values::OutputDtype;
@@ -489,7 +489,11 @@ pub fn check_apart<'a>(
 }
 
 /// Refuses a name that is taken, unless `force`, and one that no rename can fill: a directory, a device.
-pub(crate) fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
+///
+/// # Errors
+///
+/// [`OutputError::NotAFile`], [`OutputError::Exists`], and [`OutputError::Directory`] where its directory cannot be read.
+pub fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
     let what = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => Some("a directory"),
         Ok(metadata) if !metadata.is_file() => Some("a device or a pipe"),

@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let progress = records.progress();
     let (plan, counts) = plan_records(records, &tokenizer, &lengths, planner)?;
     if let Some(path) = &arguments.plot {
-        plot::draw(&plan, path)?;
+        plot::draw(&plan, path, arguments.force)?;
     }
     let seconds = start.elapsed().as_secs_f64();
     for source in progress.empty_inputs() {

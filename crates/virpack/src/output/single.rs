@@ -9,7 +9,11 @@ use super::publish::Whole;
 use super::{OutputError, check_free};
 
 /// Writes a file aside and names it when it is whole; an older one gives way only by `force`.
-pub(crate) fn write_file(
+///
+/// # Errors
+///
+/// As [`check_free`], and where the file cannot be written.
+pub fn write_file(
     path: &Path,
     force: bool,
     write: impl FnOnce(&mut File) -> io::Result<()>,
