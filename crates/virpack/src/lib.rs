@@ -21,6 +21,7 @@ pub mod progress;
 mod ready;
 mod report;
 pub mod runner;
+mod summed;
 pub mod synthetic;
 pub mod validate;
 mod windows;

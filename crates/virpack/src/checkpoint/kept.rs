@@ -6,7 +6,7 @@ use std::io::{self, BufReader, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 use virpack_seq::RecordSet;
 use virpack_seq::reader::hex;
 
@@ -14,6 +14,7 @@ use super::MAGIC;
 use super::entry::{Entry, Head};
 use super::manifest::Part;
 use crate::output::OutputError;
+use crate::summed::Summed;
 
 const BUFFER: usize = 1 << 20;
 
@@ -132,9 +133,9 @@ fn check(path: &Path, part: &Part, hidden: usize) -> Result<Vec<u64>, String> {
     if bytes != part.bytes {
         return Err(format!("it has {bytes} bytes and was written with {}", part.bytes));
     }
-    let mut file = BufReader::with_capacity(BUFFER, Summed { file, sum: Sha256::new() });
+    let mut file = BufReader::with_capacity(BUFFER, Summed::new(file));
     let records = records(&mut file, hidden);
-    let Summed { mut file, sum } = file.into_inner();
+    let Summed { from: mut file, sum } = file.into_inner();
     // Where the entries end too early, the sum is wrong as well.
     let is_read = file.stream_position().is_ok_and(|position| position == bytes);
     let is_right = is_read && hex(&sum.finalize()) == part.sha256;
@@ -156,18 +157,4 @@ fn records(file: &mut impl Read, hidden: usize) -> io::Result<Vec<u64>> {
         }
     }
     Ok(records)
-}
-
-/// Sums what is read.
-struct Summed {
-    file: File,
-    sum: Sha256,
-}
-
-impl Read for Summed {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.file.read(buf)?;
-        self.sum.update(&buf[..bytes]);
-        Ok(bytes)
-    }
 }

@@ -1,14 +1,15 @@
 //! A shard, being read.
 
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Read, Seek, Take};
+use std::io::{BufReader, ErrorKind, Read, Seek, Take};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 
 use super::{Facts, MergeError};
 use crate::checkpoint::Entry;
 use crate::output::{SHARD_END as END, SHARD_MAGIC as MAGIC, SHARD_SUM as SUM};
+use crate::summed::Summed;
 
 const BUFFER: usize = 1 << 20;
 /// Most bytes of facts: thousands of inputs have room in it.
@@ -19,23 +20,9 @@ pub(super) struct OpenShard {
     pub(super) path: PathBuf,
     pub(super) facts: Facts,
     /// All but the sum at the end.
-    file: BufReader<Summed>,
+    file: BufReader<Summed<Take<File>>>,
     /// Bytes of entries still to come.
     left: u64,
-}
-
-/// Sums what is read, up to the sum itself.
-struct Summed {
-    file: Take<File>,
-    sum: Sha256,
-}
-
-impl Read for Summed {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.file.read(buf)?;
-        self.sum.update(&buf[..bytes]);
-        Ok(bytes)
-    }
 }
 
 impl OpenShard {
@@ -55,7 +42,7 @@ impl OpenShard {
         let length = u64::from_le_bytes(*length);
         let left = whole.checked_sub(END + start.len() as u64).and_then(|left| left.checked_sub(length));
         let left = left.filter(|_| length <= FACTS).ok_or_else(damaged)?;
-        let summed = Summed { file: file.take(whole - SUM), sum: Sha256::new() };
+        let summed = Summed::new(file.take(whole - SUM));
         let mut file = BufReader::with_capacity(BUFFER, summed);
         let mut facts = vec![0; start.len() + length as usize];
         file.read_exact(&mut facts).map_err(read)?;
@@ -88,7 +75,7 @@ impl OpenShard {
         self.file.read_exact(&mut total).map_err(read)?;
         let summed = self.file.get_mut();
         let found = summed.sum.clone().finalize();
-        summed.file.get_mut().read_exact(&mut sum).map_err(read)?;
+        summed.from.get_mut().read_exact(&mut sum).map_err(read)?;
         if found[..] != sum {
             return Err(self.damaged("its checksum is not the one it was written with"));
         }
