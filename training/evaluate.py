@@ -66,20 +66,11 @@ def write_scores(out, length, chunks, chosen, facts, scores, had):
 
 def compare(scores, baseline, labels, keys, rounds=200):
     """The difference in AUROC, with an interval over the same resampled keys."""
-    rng = np.random.default_rng(2026)
-    _, numbers = np.unique(keys, return_inverse=True)
-    label_of = np.zeros(numbers.max() + 1, int)
-    label_of[numbers] = labels
-    drawn = []
-    for _ in range(rounds):
-        times = np.zeros(len(label_of))
-        for label in (0, 1):
-            own = np.flatnonzero(label_of == label)
-            np.add.at(times, rng.choice(own, len(own)), 1)
-        w = times[numbers]
-        drawn.append(metrics.measure(scores, labels, w)[0] - metrics.measure(baseline, labels, w)[0])
-    value = metrics.measure(scores, labels)[0] - metrics.measure(baseline, labels)[0]
-    return value, np.percentile(drawn, 2.5), np.percentile(drawn, 97.5)
+    def difference(weights=None):
+        return metrics.measure(scores, labels, weights)[0] - metrics.measure(baseline, labels, weights)[0]
+
+    drawn = [difference(weights) for weights in metrics.resampled(labels, keys, rounds)]
+    return difference(), np.percentile(drawn, 2.5), np.percentile(drawn, 97.5)
 
 
 def main():

@@ -25,20 +25,24 @@ def measure(scores, labels, weights=None):
     return np.array([area, np.sum(np.diff(recall) * precision), np.interp(0.01, rate, recall)])
 
 
-def bootstrap(scores, labels, keys, rounds=200, seed=2026):
-    """The three numbers of all, and their 2.5th and 97.5th percentiles over resampled keys (viruses, genomes)."""
+def resampled(labels, keys, rounds, seed=2026):
+    """In each round, how often each chunk counts when its key (virus, genome) is drawn with replacement."""
     rng = np.random.default_rng(seed)
     _, numbers = np.unique(keys, return_inverse=True)
     label_of = np.zeros(numbers.max() + 1, int)
     label_of[numbers] = labels
-    drawn = []
     for _ in range(rounds):
         times = np.zeros(len(label_of))
         for label in (0, 1):  # each class keeps its number of keys
             own = np.flatnonzero(label_of == label)
             if len(own):
                 np.add.at(times, rng.choice(own, len(own)), 1)
-        drawn.append(measure(scores, labels, times[numbers]))
+        yield times[numbers]
+
+
+def bootstrap(scores, labels, keys, rounds=200):
+    """The three numbers of all, and their 2.5th and 97.5th percentiles over resampled keys."""
+    drawn = [measure(scores, labels, weights) for weights in resampled(labels, keys, rounds)]
     return measure(scores, labels), np.nanpercentile(drawn, 2.5, 0), np.nanpercentile(drawn, 97.5, 0)
 
 
