@@ -45,9 +45,10 @@ pub enum SeqError {
     },
     /// Compressed data that end too early or are damaged.
     #[error(
-        "{}:{line}: the {codec} data end too early or are damaged, after {records} whole records: {source}\n\
-         hint: the file is incomplete; fetch or compress it again",
-        path.display()
+        "{}:{line}: the {codec} data {}, after {records} whole records: {source}\n\
+         hint: the file is {}; fetch or compress it again",
+        path.display(), if is_end(source) { "end too early" } else { "are damaged" },
+        if is_end(source) { "incomplete" } else { "damaged, or has something else behind its data" }
     )]
     Damaged {
         /// The input as it was named.
@@ -60,6 +61,21 @@ pub enum SeqError {
         records: u64,
         /// What the decoder said.
         source: std::io::Error,
+    },
+    /// Something else behind the gzip data of a file.
+    #[error(
+        "{}: the gzip data end at byte {offset}, and what follows is no gzip: `{found}`\n\
+         hint: where a plain file was joined to a compressed one, compress it first; else keep the data alone, \
+         head -c {offset}",
+        path.display()
+    )]
+    Trailing {
+        /// The input as it was named.
+        path: PathBuf,
+        /// Where the data end, bytes of the file.
+        offset: u64,
+        /// How what follows begins.
+        found: String,
     },
     /// Text that is neither FASTA nor FASTQ.
     #[error(
@@ -315,6 +331,11 @@ pub enum SeqError {
         /// The smallest token budget that the limits allow.
         smallest_budget: usize,
     },
+}
+
+/// Whether a decoder found its data to end, and not to be wrong.
+fn is_end(source: &std::io::Error) -> bool {
+    source.kind() == std::io::ErrorKind::UnexpectedEof
 }
 
 /// Bytes for people, in MB.

@@ -190,8 +190,26 @@ fn truncated_compression_delivers_what_is_whole_first() {
         for (i, record) in records.iter().enumerate() {
             assert_eq!((&*record.id, record.sequence.len()), (&*format!("r{i}"), 300), "{codec}");
         }
-        assert!(message.contains("hint:") && message.contains(codec), "{message}");
+        assert!(
+            message.contains("hint:") && message.contains(&format!("{codec} data end too early")),
+            "{message}"
+        );
     }
+}
+
+#[test]
+fn behind_gzip_padding_is_nothing_and_all_else_an_error() {
+    let whole = gzip(b">a\nAC\n>b\nGT\n");
+    assert_eq!(good([&whole[..], &[0; 600]].concat()), ["a//1/AC", "b//3/GT"]);
+    let (records, error) = read_bytes(&[&whole[..], b">c\nAC\n"].concat());
+    assert_eq!(records.len(), 1, "the last one may go on");
+    let message = error.unwrap().to_string();
+    let end = whole.len();
+    assert!(
+        message.contains(&format!("the gzip data end at byte {end}, and what follows is no gzip: `>c`")),
+        "{message}"
+    );
+    assert!(message.contains(&format!("head -c {end}")), "{message}");
 }
 
 #[test]
