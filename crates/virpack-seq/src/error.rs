@@ -155,11 +155,12 @@ pub enum SeqError {
         record: u64,
     },
 
-    // --- chunks and frames: nucleotide.rs, translate.rs ---
+    // --- letters: alphabet.rs, translate.rs ---
     /// A protein where nucleotides are wanted.
     #[error(
         "{}:{line}: record {id} is no nucleotide sequence: it holds {letter:?}, and {other} of its {letters} letters \
-         are none of A, C, G, T, U and N\nhint: this takes DNA or RNA; proteins are for `virpack embed`",
+         are none of A, C, G, T, U and N\n\
+         hint: this takes DNA or RNA; proteins are for `virpack embed` with a model of proteins, in a run of their own",
         path.display()
     )]
     NotNucleotides {
@@ -173,6 +174,26 @@ pub enum SeqError {
         letter: char,
         /// Letters in it that are none of A, C, G, T, U and N.
         other: u64,
+        /// Letters in it.
+        letters: u64,
+    },
+    /// Nucleotides where a protein is wanted.
+    #[error(
+        "{}:{line}: record {id} is no protein: {bases} of its {letters} letters are A, C, G, T, U or N, and none stands for \
+         a residue alone\n\
+         hint: this model reads proteins; nucleotides are for --model virpack-mini/nucleotide or zhihan1996/DNABERT-S, in a \
+         run of their own",
+        path.display()
+    )]
+    NotProtein {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line of the record's header, from 1.
+        line: u64,
+        /// The first word of its header.
+        id: Arc<str>,
+        /// Letters in it that are A, C, G, T, U or N.
+        bases: u64,
         /// Letters in it.
         letters: u64,
     },

@@ -223,6 +223,31 @@ fn names_that_are_no_utf_8() {
     assert!(place.path(".").join(names[1]).exists());
 }
 
+/// By name or by the first records, a model reads one kind; the other would get vectors that mean nothing.
+#[test]
+fn a_record_of_the_other_kind_is_refused() {
+    let place = Place::new();
+    let (gene, peptide) = ("ATGGCCAAAGAACTGCGTTTCGACGTTCAGATC", "MAKELRFDVQILKGALLDE");
+    place.write("gene.fa", format!(">gene\n{gene}\n"));
+    place.write("proteins.fa", format!(">p\n{peptide}\n>gene\n{gene}\n>q\n{peptide}\n"));
+    place.write("genes.fa", format!("{}>p\n{peptide}\n", format!(">gene\n{gene}\n").repeat(1_000)));
+    let no_protein = ["record gene is no protein: 33 of its 33 letters", "--model virpack-mini/nucleotide"];
+    let no_gene = ["genes.fa:2001: record p is no nucleotide sequence: it holds 'E'", "hint: "];
+    let embed = |more: &[&str]| place.run(&[&["embed", "-q", "-o", "out/x.npy"], more].concat());
+    embed(&["proteins.fa"]).is_refused(&no_protein);
+    embed(&["proteins.fa"]).is_refused(&["proteins.fa:3: "]);
+    embed(&["genes.fa"]).is_refused(&no_gene);
+    embed(&["gene.fa", "-m", MODEL]).is_refused(&no_protein);
+    embed(&["proteins.fa", "-m", "virpack-mini/nucleotide"])
+        .is_refused(&["record p is no nucleotide sequence"]);
+    assert_eq!(place.outputs(), [""; 0]);
+    place.run(&["validate", "gene.fa", "-m", MODEL]).is_refused(&no_protein);
+    place.run(&["pack", "gene.fa", "-m", MODEL]).is_refused(&no_protein);
+    // Sure is what is long enough.
+    place.write("short.fa", format!(">p\n{peptide}\n>cut\n{}\n", &gene[..29]));
+    embed(&["short.fa"]).succeeds(&[]);
+}
+
 #[test]
 fn letters_of_no_nucleotide_are_told_of() {
     let place = Place::new();
