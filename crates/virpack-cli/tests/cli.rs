@@ -118,6 +118,39 @@ fn as_json_an_error_is_an_object_too() {
     assert!(!error["hint"].as_str().unwrap().is_empty() && ran.stdout.is_empty(), "{error}");
 }
 
+/// Whatever stands before or behind, and where the command knows no such option.
+#[test]
+fn as_json_so_is_an_option_that_is_refused() {
+    let place = Place::new();
+    for (arguments, message, hint) in [
+        (
+            &["embed", "--log-format", "json", "--forse"][..],
+            "unexpected argument '--forse' found",
+            "'--force'",
+        ),
+        (&["embed", "x.fa", "--log-format=json"], "were not provided:", "Usage: virpack embed"),
+        (&["predict", "--min-score", "high", "--log-format", "json"], "invalid value 'high'", "--help"),
+        (
+            &["pack", "x.fa", "--log-format", "json"],
+            "unexpected argument '--log-format' found",
+            "-- --log-format",
+        ),
+        (&["embbed", "--log-format", "json"], "unrecognized subcommand 'embbed'", "'embed'"),
+    ] {
+        let ran = place.run(arguments);
+        let error: Value = serde_json::from_str(&ran.stderr).unwrap();
+        assert_eq!((ran.code, &error["event"], &error["exit_code"]), (Some(1), &"error".into(), &1.into()));
+        assert!(
+            error["message"].as_str().unwrap().contains(message) && ran.stderr.lines().count() == 1,
+            "{ran:#?}"
+        );
+        assert!(error["hint"].as_str().unwrap().contains(hint) && ran.stdout.is_empty(), "{error}");
+        // Without, as ever.
+        let plain: Vec<_> = arguments.iter().copied().filter(|word| !word.contains("json")).collect();
+        assert!(place.run(&plain).stderr.starts_with("error: "), "{plain:?}");
+    }
+}
+
 /// Bases of five chunks of 300, and something that cannot be read.
 fn contigs() -> String {
     let gene = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATCCTGAAAGGTGCA".repeat(30);
