@@ -225,6 +225,28 @@ fn models_that_say_too_little_or_too_much_are_refused() {
 }
 
 #[test]
+fn pack_without_a_model_plans_for_such_letters() {
+    let place = Place::new();
+    place.write("in.fa", contigs());
+    let tokens = |arguments: &[&str]| {
+        let ran = place.run(&[&["pack", "--json"], arguments].concat());
+        ran.succeeds(&[]);
+        let plan: Value = serde_json::from_str(&ran.stdout).unwrap();
+        (plan["tokens"].as_u64().unwrap(), ran.stderr)
+    };
+    let (found, said) = tokens(&["in.fa"]);
+    assert!(said.starts_with("planned for virpack-mini/nucleotide, as these are nucleotides"), "{said}");
+    assert_eq!((found, String::new()), tokens(&["in.fa", "-m", "virpack-mini/nucleotide"]));
+    let peptides = tokens(&[PROTEINS]);
+    assert_eq!(peptides, tokens(&[PROTEINS, "-m", MODEL]));
+    assert_eq!(peptides.1, "");
+    // A pipe is read once.
+    let mut command = place.command(&["pack", "-"]);
+    command.stdin(std::fs::File::open(place.path("in.fa")).unwrap());
+    support::Ran::of(command).is_refused(&["record gene is no protein", "--model virpack-mini/nucleotide"]);
+}
+
+#[test]
 fn embed_without_a_model_runs_the_one_that_reads_such_letters() {
     let place = Place::new();
     place.write("in.fa", contigs());
