@@ -1,7 +1,7 @@
 //! Outputs that exist, are inputs too, or cannot be written.
 
-use crate::support::{MODEL, PROTEINS, Place, Ran};
 use crate::TWO;
+use crate::support::{MODEL, PROTEINS, Place, Ran};
 
 /// Runs as nobody where the tests are root's, whom no permission keeps out; nothing where that cannot be done.
 #[cfg(unix)]
