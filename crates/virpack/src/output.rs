@@ -237,7 +237,7 @@ struct Sink {
 /// ```
 pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<EmbeddingWriter, OutputError> {
     assert!(hidden > 0, "an embedding has at least one value");
-    let format = check(path, &options)?;
+    let format = check(path, &options, &[])?;
     let layout = Layout::new(hidden, &options);
     let table: Box<dyn Table> = match format {
         OutputFormat::Npy => Box::new(npy::Npy::create(path, layout)?),

@@ -10,19 +10,22 @@ use super::format::special_name;
 use super::{OutputError, OutputFormat, OutputOptions, publish, row_store, safetensors};
 
 /// Checks that [`create`](super::create) has a format for `path` that can hold what `options` ask for, that the names it needs are
-/// free, unless `force` is set, and that their directory takes files; leaves nothing there. Gives the format.
+/// free, unless `force` is set, that none of them is an input's, and that their directory takes files; leaves nothing there.
+/// Gives the format.
 ///
 /// # Errors
 ///
-/// As [`create`](super::create).
-pub fn check(path: &Path, options: &OutputOptions) -> Result<OutputFormat, OutputError> {
+/// As [`create`](super::create), and [`OutputError::IsInput`].
+pub fn check(path: &Path, options: &OutputOptions, inputs: &[Input]) -> Result<OutputFormat, OutputError> {
     if let Some(what) = special_name(path) {
         return Err(OutputError::NotAFile { path: path.to_path_buf(), what });
     }
     let format = options.format.map_or_else(|| OutputFormat::of(path), Ok)?;
     format.check(options.dtype, options.residues)?;
-    let names = names_beside(path, format);
-    check_all([path].into_iter().chain(names.iter().map(PathBuf::as_path)), options.force)?;
+    let beside = names_beside(path, format);
+    let names = || [path].into_iter().chain(beside.iter().map(PathBuf::as_path));
+    check_all(names(), options.force)?;
+    check_apart(names(), inputs)?;
     Aside::create(path).map(|_| format)
 }
 
