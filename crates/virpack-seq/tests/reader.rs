@@ -201,7 +201,7 @@ fn truncated_compression_delivers_what_is_whole_first() {
 fn behind_gzip_padding_is_nothing_and_all_else_an_error() {
     let whole = gzip(b">a\nAC\n>b\nGT\n");
     assert_eq!(good([&whole[..], &[0; 600]].concat()), ["a//1/AC", "b//3/GT"]);
-    let (records, error) = read_bytes(&[&whole[..], b">c\nAC\n"].concat());
+    let (records, error) = read_bytes([&whole[..], b">c\nAC\n"].concat());
     assert_eq!(records.len(), 1, "the last one may go on");
     let message = error.unwrap().to_string();
     let end = whole.len();
