@@ -64,7 +64,7 @@ fn fasta_in_all_its_shapes() {
     assert_eq!(good("\n \n>a\n\nMK\n\n\n>b\nAC\n\n"), ["a//3/MK", "b//8/AC"]);
     assert_eq!(good(">a\tx\nM K\t T\n"), ["a/x/1/MKT"]);
     assert_eq!(good("\u{feff}>a\nMK"), ["a//1/MK"]);
-    assert_eq!(good(">a b>c\nMK>T\n>\nAC\n> d e\nAC"), ["a/b>c/1/MK>T", "//3/AC", "/d e/5/AC"]);
+    assert_eq!(good(">a b>c\nMK>T\n>\nAC\n> d e\nAC"), ["a/b>c/1/MK>T", "//3/AC", "d/e/5/AC"]);
     assert_eq!(good(b">a\xff b\xff\nMK\n"), ["a\u{fffd}/b\u{fffd}/1/MK"]);
 }
 

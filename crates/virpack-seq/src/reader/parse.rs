@@ -198,7 +198,7 @@ fn lengths(message: &str) -> (usize, usize) {
 
 /// Copies what needletail found into `record`.
 fn fill(record: &mut Record, parsed: &SequenceRecord<'_>) -> Result<(), Fault> {
-    let header = parsed.id().trim_ascii_end();
+    let header = parsed.id().trim_ascii();
     let end = header.iter().position(|&b| matches!(b, b' ' | b'\t')).unwrap_or(header.len());
     record.id = text(&header[..end]).into();
     record.description.clear();
