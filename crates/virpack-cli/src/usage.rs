@@ -33,6 +33,9 @@ fn message(text: &str) -> String {
     let message = paragraphs.next().unwrap_or_default();
     let (tips, others): (Vec<_>, Vec<_>) =
         paragraphs.filter(|paragraph| !paragraph.is_empty()).partition(|line| line.starts_with("tip: "));
+    if message.contains("\nhint: ") {
+        return message.to_owned();
+    }
     let hint = if tips.is_empty() { others.join(". ") } else { tips.join("; ").replace("tip: ", "") };
     format!("{message}\nhint: {hint}")
 }
@@ -57,6 +60,8 @@ mod tests {
         let tip = "error: no '--x'\n\n  tip: 'y' is\n\n  tip: 'z' too\n\nUsage: virpack\n\nTry '--help'.\n";
         assert_eq!(message(tip), "no '--x'\nhint: 'y' is; 'z' too");
         let usage = "error: missing:\n  <INPUT>\n\nUsage: virpack\n\nTry '--help'.\n";
+        // A parser of ours gives its own.
+        assert_eq!(message("error: bad: no 7\nhint: take 1\n\nTry '--help'.\n"), "bad: no 7\nhint: take 1");
         assert_eq!(message(usage), "missing:\n  <INPUT>\nhint: Usage: virpack. Try '--help'.");
     }
 }
