@@ -62,6 +62,28 @@ fn outputs_that_cannot_be_written() {
     assert_eq!(place.outputs(), [""; 0]);
 }
 
+/// No download before it is known that there is room for what comes of it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_directory_that_takes_no_files_is_told_of_first() {
+    let place = Place::new();
+    place.write("in.fa", ">a\nGCC\n");
+    let classifier = concat!(env!("CARGO_MANIFEST_DIR"), "/../virpack/tests/fixtures/predict/300_model.pth");
+    let predict = |output: &str, said: &[&str]| {
+        let models = ["--protein-model", "someone/model", "--classifier", classifier];
+        place.run(&[&["predict", "in.fa", "-o", output], &models[..]].concat()).is_refused(said);
+    };
+    predict("/proc/x", &["cannot write into /proc/x"]);
+    predict("/proc", &["cannot write into /proc"]);
+    predict("out/x/y", &["not in the cache"]);
+    assert_eq!(place.outputs(), [""; 0]);
+    // What a file of its name keeps from being made.
+    place.write("out/x.npy.partial", "mine").write("two.fa", TWO);
+    place
+        .embed(&["two.fa", "-o", "out/x.npy"])
+        .is_refused(&["out/x.npy.partial", "hint: something else of that name"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn an_output_directory_without_permission() {
