@@ -132,8 +132,11 @@ fn unified(letter: u8) -> u8 {
 /// assert!(expect_nucleotides(&record("MKTLLVAGGX"), &[]).is_err());
 /// ```
 pub fn expect_nucleotides(record: &Record, inputs: &[Input]) -> Result<(), SeqError> {
-    let kinds = || record.sequence.iter().map(|&letter| KINDS[letter as usize]);
     // Most records end here.
+    if are_bases(&record.sequence) {
+        return Ok(());
+    }
+    let kinds = || record.sequence.iter().map(|&letter| KINDS[letter as usize]);
     let Some(place) = kinds().position(|kind| kind == Kind::Residue) else { return Ok(()) };
     let [bases, letters] = count_bases(&record.sequence);
     if 2 * bases >= letters {
@@ -147,6 +150,20 @@ pub fn expect_nucleotides(record: &Record, inputs: &[Input]) -> Result<(), SeqEr
         other: letters - bases,
         letters,
     })
+}
+
+/// Whether all letters are bases; without an early end, so that it becomes vector code.
+fn are_bases(sequence: &[u8]) -> bool {
+    let is_base = |letter: u8| {
+        let lower = letter | 0x20;
+        (lower == b'a')
+            | (lower == b'c')
+            | (lower == b'g')
+            | (lower == b't')
+            | (lower == b'u')
+            | (lower == b'n')
+    };
+    sequence.iter().fold(true, |all, &letter| all & is_base(letter))
 }
 
 /// How many letters are bases (A, C, G, T, U, N), and how many are bases or residues at all: gaps, digits and X are
@@ -171,6 +188,14 @@ pub(crate) fn count_odd(sequence: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bases_are_those_of_the_table() {
+        for byte in 0..=u8::MAX {
+            let expected = KINDS[byte as usize] == Kind::Base;
+            assert_eq!(are_bases(&[b'A', byte, b'C']), expected, "{byte}");
+        }
+    }
 
     #[test]
     fn odd_letters_are_those_of_no_nucleotide() {
