@@ -26,7 +26,7 @@ fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
     words.iter().any(|word| word == "--log-format=json") || words.windows(2).any(|pair| pair == two)
 }
 
-/// The first paragraph of clap's text, and as its hint the tips that follow, else what else follows.
+/// The first paragraph of clap's text, and as its hint the tips that follow, else the next one: the usage, where it is said.
 fn message(text: &str) -> String {
     let text = text.strip_prefix("error: ").unwrap_or(text);
     let mut paragraphs = text.split("\n\n").map(str::trim);
@@ -36,7 +36,10 @@ fn message(text: &str) -> String {
     if message.contains("\nhint: ") {
         return message.to_owned();
     }
-    let hint = if tips.is_empty() { others.join(". ") } else { tips.join("; ").replace("tip: ", "") };
+    let hint = match tips[..] {
+        [] => others.first().copied().unwrap_or_default().to_owned(),
+        _ => tips.join("; ").replace("tip: ", ""),
+    };
     format!("{message}\nhint: {hint}")
 }
 
@@ -62,6 +65,6 @@ mod tests {
         let usage = "error: missing:\n  <INPUT>\n\nUsage: virpack\n\nTry '--help'.\n";
         // A parser of ours gives its own.
         assert_eq!(message("error: bad: no 7\nhint: take 1\n\nTry '--help'.\n"), "bad: no 7\nhint: take 1");
-        assert_eq!(message(usage), "missing:\n  <INPUT>\nhint: Usage: virpack. Try '--help'.");
+        assert_eq!(message(usage), "missing:\n  <INPUT>\nhint: Usage: virpack");
     }
 }
