@@ -105,6 +105,20 @@ pub enum SeqError {
         /// The record's number in this input, from 1.
         record: u64,
     },
+    /// Lines that end with a carriage return alone, as on a Macintosh of old: all of them are one header.
+    #[error(
+        "{}:{line}: record {record}: its lines end with carriage returns alone\n\
+         hint: tr '\\r' '\\n' gives them ends that are read",
+        path.display()
+    )]
+    CarriageReturns {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line of the record's header, from 1.
+        line: u64,
+        /// The record's number in this input, from 1.
+        record: u64,
+    },
     /// A FASTQ record whose quality line is shorter or longer than its sequence.
     #[error(
         "{}:{line}: record {record} ({id}): {sequence} letters, but {quality} quality values\n\

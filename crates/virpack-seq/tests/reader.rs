@@ -69,6 +69,19 @@ fn fasta_in_all_its_shapes() {
 }
 
 #[test]
+fn carriage_returns_alone_end_no_line() {
+    let (records, error) = read_bytes(b">a\nMK\n>b x\rMK\r>c\rTL\r");
+    assert_eq!(show(&records), ["a//1/MK"]);
+    let message = error.unwrap().to_string();
+    assert!(
+        message.contains(":3: record 2: its lines end with carriage returns alone\nhint: tr '\\r' '\\n'"),
+        "{message}"
+    );
+    // One in a header is a header's.
+    assert_eq!(good(">a\rb\nMK\n"), ["a\rb//1/MK"]);
+}
+
+#[test]
 fn headers_without_a_sequence_are_records() {
     assert_eq!(good(">a\n>b\n>c\nMK\n>d"), ["a//1/", "b//2/", "c//3/MK", "d//5/"]);
     assert_eq!(good(">a\n>b\n"), ["a//1/", "b//2/"]);
