@@ -309,9 +309,8 @@ impl EmbedOptions {
         self.check_shard(&records)?;
         let found = self.found(&records)?;
         let options = self.output(Vec::new(), found.as_ref());
-        output::check(&self.output, &options)?;
-        let names = output::names(&self.output, &options)?;
-        Ok(output::check_apart(names.iter().map(PathBuf::as_path), &self.inputs)?)
+        output::check(&self.output, &options, &self.inputs)?;
+        Ok(())
     }
 
     /// Starts the threads that read, pack and run.

@@ -8,6 +8,8 @@ mod shard;
 
 use std::path::PathBuf;
 
+use virpack_seq::Input;
+
 use crate::Error;
 use crate::checkpoint::Entry;
 use crate::output::{self, OutputDtype, OutputFormat, OutputOptions, Written};
@@ -55,6 +57,8 @@ pub fn merge(options: &MergeOptions) -> Result<Written, Error> {
         metadata: about,
         ..OutputOptions::default()
     };
+    let inputs: Vec<Input> = options.shards.iter().cloned().map(Input::from).collect();
+    output::check(&options.output, &output, &inputs)?;
     let mut out = output::create(&options.output, hidden, output)?;
     let mut record = 0;
     let of = shards.len() as u64;
