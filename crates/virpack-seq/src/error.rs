@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::record::shown_id;
 use crate::tokenize::bpe::BpeProblem;
 
 /// What can go wrong between a file and a packed batch, with the facts to mend it.
@@ -121,9 +122,9 @@ pub enum SeqError {
     },
     /// A FASTQ record whose quality line is shorter or longer than its sequence.
     #[error(
-        "{}:{line}: record {record} ({id}): {sequence} letters, but {quality} quality values\n\
+        "{}:{line}: record {record} ({}): {sequence} letters, but {quality} quality values\n\
          hint: the file is damaged, or its sequences go over several lines, which is not read",
-        path.display()
+        path.display(), shown_id(id)
     )]
     QualityLength {
         /// The input as it was named.
@@ -172,10 +173,10 @@ pub enum SeqError {
     // --- letters: alphabet.rs, translate.rs ---
     /// A protein where nucleotides are wanted.
     #[error(
-        "{}:{line}: record {id} is no nucleotide sequence: it holds {letter:?}, and {other} of its {letters} letters \
+        "{}:{line}: record {} is no nucleotide sequence: it holds {letter:?}, and {other} of its {letters} letters \
          are none of A, C, G, T, U and N\n\
          hint: this takes DNA or RNA; proteins are for `virpack embed` with a model of proteins, in a run of their own",
-        path.display()
+        path.display(), shown_id(id)
     )]
     NotNucleotides {
         /// The input as it was named.
@@ -193,11 +194,11 @@ pub enum SeqError {
     },
     /// Nucleotides where a protein is wanted.
     #[error(
-        "{}:{line}: record {id} is no protein: {bases} of its {letters} letters are A, C, G, T, U or N, and none stands for \
+        "{}:{line}: record {} is no protein: {bases} of its {letters} letters are A, C, G, T, U or N, and none stands for \
          a residue alone\n\
          hint: this model reads proteins; nucleotides are for --model virpack-mini/nucleotide or zhihan1996/DNABERT-S, in a \
          run of their own",
-        path.display()
+        path.display(), shown_id(id)
     )]
     NotProtein {
         /// The input as it was named.
@@ -233,9 +234,9 @@ pub enum SeqError {
     // --- lengths and the loader: long.rs, loader.rs ---
     /// A record over the largest length, where such records are errors.
     #[error(
-        "{}:{line}: record {id}: {length} residues are over the largest length of {max_length}\n\
+        "{}:{line}: record {}: {length} residues are over the largest length of {max_length}\n\
          hint: raise --max-length, or let --long-records truncate, window or skip it",
-        path.display()
+        path.display(), shown_id(id)
     )]
     TooLong {
         /// The input as it was named.
@@ -292,7 +293,7 @@ pub enum SeqError {
         longest: usize,
     },
     /// A sequence longer than any batch reached the packer.
-    #[error("record {id}: {tokens} tokens are over the token budget of {token_budget}")]
+    #[error("record {}: {tokens} tokens are over the token budget of {token_budget}", shown_id(id))]
     OverBudget {
         /// The record's id.
         id: Arc<str>,
@@ -337,7 +338,10 @@ pub enum SeqError {
         longest: usize,
     },
     /// A sequence whose attention alone costs more than a batch may reached the packer.
-    #[error("record {id}: {tokens} tokens, squared, are over the attention cost of {max_attention_cost}")]
+    #[error(
+        "record {}: {tokens} tokens, squared, are over the attention cost of {max_attention_cost}",
+        shown_id(id)
+    )]
     OverAttentionCost {
         /// The record's id.
         id: Arc<str>,
@@ -347,7 +351,7 @@ pub enum SeqError {
         max_attention_cost: u64,
     },
     /// A sequence without any token, not even special ones, reached the packer.
-    #[error("record {id} has no tokens")]
+    #[error("record {} has no tokens", shown_id(id))]
     NoTokens {
         /// The record's id.
         id: Arc<str>,
