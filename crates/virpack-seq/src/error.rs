@@ -47,9 +47,8 @@ pub enum SeqError {
     /// Compressed data that end too early or are damaged.
     #[error(
         "{}:{line}: the {codec} data {}, after {records} whole records: {source}\n\
-         hint: the file is {}; fetch or compress it again",
-        path.display(), if is_end(source) { "end too early" } else { "are damaged" },
-        if is_end(source) { "incomplete" } else { "damaged, or has something else behind its data" }
+         hint: {}",
+        path.display(), if is_end(source) { "end too early" } else { "are damaged" }, mend(codec, is_end(source))
     )]
     Damaged {
         /// The input as it was named.
@@ -375,6 +374,19 @@ pub enum SeqError {
 /// Whether a decoder found its data to end, and not to be wrong.
 fn is_end(source: &std::io::Error) -> bool {
     source.kind() == std::io::ErrorKind::UnexpectedEof
+}
+
+/// What a person can do about compressed data that are not whole, or not alone: their decoders cannot tell which.
+fn mend(codec: &str, is_end: bool) -> String {
+    match (codec, is_end) {
+        ("gzip", true) => "the file is incomplete; fetch or compress it again".to_owned(),
+        ("gzip", false) => "the file is damaged; fetch or compress it again".to_owned(),
+        _ => format!(
+            "either the file is {}: fetch or compress it again; or something else was joined to its end: compress that by \
+             {codec} too, or give it as an input of its own",
+            if is_end { "incomplete" } else { "damaged" }
+        ),
+    }
 }
 
 /// Bytes for people, in MB.
