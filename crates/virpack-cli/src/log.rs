@@ -57,10 +57,7 @@ impl LogArguments {
 
     /// Says what a user should look at.
     pub(crate) fn warn(self, message: impl Display) {
-        match self.format {
-            LogFormat::Text => say(format_args!("warning: {message}")),
-            LogFormat::Json => object("warning", text(&message)),
-        }
+        self.format.warn(message);
     }
 
     /// Says what was done, unless with `--quiet`: the `line` for people, or the `report` that is `run.json`.
@@ -74,6 +71,14 @@ impl LogArguments {
 }
 
 impl LogFormat {
+    /// Says what a user should look at.
+    pub(crate) fn warn(self, message: impl Display) {
+        match self {
+            LogFormat::Text => say(format_args!("warning: {message}")),
+            LogFormat::Json => object("warning", text(&message)),
+        }
+    }
+
     /// Says why a command failed.
     pub(crate) fn error(self, message: impl Display, exit_code: u8) {
         match self {

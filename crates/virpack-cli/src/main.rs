@@ -6,6 +6,7 @@ mod again;
 mod commands;
 mod failure;
 mod log;
+mod panics;
 mod plot;
 mod signals;
 mod text;
@@ -54,10 +55,11 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage::report(&error, std::env::args_os()),
     };
-    // A panic, which has said its message by then, is our fault and must not leave with a code of its own.
-    match std::panic::catch_unwind(|| run(&arguments.command)) {
+    let log = log_format(&arguments.command);
+    match panics::caught(log, || run(&arguments.command)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(failure)) => failure.report(log_format(&arguments.command)),
+        Ok(Err(failure)) => failure.report(log),
+        // Our fault, which must not leave with a code of its own.
         Err(_) => ExitCode::from(failure::OURS),
     }
 }
