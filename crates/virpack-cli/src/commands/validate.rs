@@ -1,7 +1,7 @@
 //! `virpack validate`.
 
 use super::device::DeviceArguments;
-use super::input::{Inputs, parse_budget, parse_count};
+use super::input::{Inputs, parse_budget, parse_count, parse_whole};
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::text::{count, grouped};
@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     max_float32: Option<f64>,
 
     /// Records that are listed, the worst first
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value = "5", value_parser = parse_whole)]
     worst: usize,
 
     /// Everything as JSON
