@@ -47,6 +47,13 @@ fn the_first_command_gives_the_verdicts_that_readme_shows() {
     assert!(ran.stderr.lines().any(|line| line == said), "{ran:#?}");
     let rows: Vec<_> = table.lines().map(|line| columns(line)[..7].to_vec()).collect();
     assert_eq!(rows, shown.map(columns).collect::<Vec<_>>());
+    let told = std::fs::read_to_string(root.join("docs/tables.md")).unwrap();
+    for table in ["sequences", "chunks", "frames", "regions"] {
+        let table = place.read(&format!("verdicts/{table}.tsv"));
+        for column in table.lines().next().unwrap().split('\t') {
+            assert!(told.contains(&format!("`{column}`")), "docs/tables.md does not tell of {column}");
+        }
+    }
 }
 
 /// What `virpack embed - ARGUMENTS` says: its input ends when it has said `awaited`.
