@@ -165,6 +165,16 @@ fn contigs() -> String {
 }
 
 #[test]
+fn the_first_viral_records_are_named_in_short() {
+    let place = Place::new();
+    let (contigs, long) = (contigs(), "i".repeat(99));
+    let gene = contigs.lines().nth(1).unwrap();
+    place.write("in.fa", format!(">\n{gene}\n>{long}\n{gene}\n"));
+    let ran = place.run(&["predict", "in.fa", "-o", "out/a", "--min-fraction", "0"]);
+    ran.succeeds(&[&format!("2 viral ((no id), {}…); 0 without", &long[..59])]);
+}
+
+#[test]
 fn predict_without_a_model_runs_the_one_it_holds() {
     let place = Place::new();
     place.write("in.fa", contigs());
