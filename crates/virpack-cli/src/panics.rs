@@ -43,7 +43,10 @@ mod tests {
         assert!(caught(LogFormat::Json, || 7).is_ok_and(|n| n == 7));
         let panicked = catch_unwind(|| panic!("no {}", 7)).is_err();
         let said = LAST.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        assert!(caught(LogFormat::Json, || panic!("no 8")).is_err_and(|panic| panic.is::<&str>()));
+        let told = LAST.lock().unwrap_or_else(PoisonError::into_inner).is_none();
         drop(std::panic::take_hook());
+        assert!(told);
         assert!(panicked && said.starts_with("thread '") && said.contains("' panicked at "), "{said}");
         assert!(said.contains("panics.rs:") && said.ends_with(": no 7") && !said.contains('\n'), "{said}");
     }
