@@ -17,7 +17,7 @@ use virpack_seq::{
 };
 
 use crate::Error;
-use crate::checkpoint::{CheckpointOptions, Found, Resumed};
+use crate::checkpoint::{CheckpointOptions, Found, Place, Resumed, Saved};
 use crate::devices::{DeviceOptions, Devices};
 use crate::memory::Memory;
 use crate::model::ModelConfig;
@@ -170,7 +170,8 @@ pub fn embed_on<B: Memory + 'static>(
     let sums = Summing::start(weights.files().map(|(file, _)| file.clone()).collect())?;
     let is_named = found.is_some() || options.shard.is_some();
     let files = is_named.then(|| options.sum_files(&weights)).transpose()?;
-    let earlier_budget = found.as_ref().and_then(Found::token_budget);
+    let earlier_budget =
+        found.as_ref().and_then(Found::token_budgets).and_then(|budgets| budgets.first().copied());
     let (residues, token_budget) = (options.pool.is_none(), earlier_budget.or(options.token_budget));
     let devices = ready::all(backends, &weights, &options.lengths, residues, token_budget)?;
     drop(weights);
@@ -312,6 +313,12 @@ impl EmbedOptions {
         output::check(&self.output, &options)?;
         let names = output::names(&self.output, &options)?;
         Ok(output::check_apart(names.iter().map(PathBuf::as_path), &self.inputs)?)
+    }
+
+    /// What an unfinished run of this output has kept; None where it has finished nothing.
+    #[must_use]
+    pub fn saved(&self) -> Option<Saved> {
+        Place::beside(&self.output).saved()
     }
 
     /// Starts the threads that read, pack and run.

@@ -47,6 +47,7 @@ pub(crate) mod about;
 mod arrow_schema;
 mod aside;
 mod complete;
+mod entry;
 mod error;
 mod folder;
 mod format;
@@ -65,6 +66,7 @@ mod values;
 
 pub(crate) use aside::{Aside, remove_leftovers, sync_directory};
 pub use complete::CompleteOutput;
+pub(crate) use entry::{Entry, Rows};
 pub use error::OutputError;
 pub(crate) use folder::{AsideFolder, Folder, clear};
 pub use format::OutputFormat;

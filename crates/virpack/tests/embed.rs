@@ -212,7 +212,7 @@ fn run_until(options: &EmbedOptions, batches: usize) -> (Result<Summary, Error>,
     let options = EmbedOptions { stop: Arc::clone(&stop), ..options.clone() };
     let (mut told, mut resumed) = (0, 0);
     let result = embed(&options, |what| match what {
-        Told::Kept(kept) => resumed = kept.records,
+        Told::Kept(kept) => resumed = kept.saved.finished,
         Told::Progress(_) => {
             told += 1;
             stop.store(told >= batches, Ordering::Relaxed);
@@ -283,7 +283,7 @@ proptest! {
             let (result, resumed) = run_until(&options, batches);
             prop_assert!(resumed == kept || !sound && resumed < kept, "{} of {} kept", resumed, kept);
             match result {
-                Err(Error::Interrupted { kept: now }) => kept = now.map_or(0, |(records, _)| records),
+                Err(Error::Interrupted { kept: now }) => kept = now.map_or(0, |saved| saved.finished),
                 result => {
                     result.unwrap();
                     break;
@@ -317,8 +317,8 @@ fn stopped(directory: &Path) -> EmbedOptions {
         ..EmbedOptions::new(vec![input.into()], &model(), &directory.join("emb.npy"))
     };
     let (result, _) = run_until(&options, 1);
-    let Err(Error::Interrupted { kept: Some((kept, folder)) }) = result else { panic!("{result:?}") };
-    assert!((1..60).contains(&kept) && folder.ends_with("emb.npy.partial"));
+    let Err(Error::Interrupted { kept: Some(saved) }) = result else { panic!("{result:?}") };
+    assert!((1..60).contains(&saved.finished) && saved.folder.ends_with("emb.npy.partial"));
     EmbedOptions { checkpoint: Some(CheckpointOptions { resume: true, ..checkpoint }), ..options }
 }
 

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use virpack::checkpoint::{CheckpointOptions, kept};
+use virpack::checkpoint::CheckpointOptions;
 use virpack::device::Pool;
 use virpack::embed::{EmbedOptions, Summary, Told, embed};
 use virpack::model::hub::HubOptions;
@@ -159,7 +159,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         tell(&watch, arguments.resume, told);
     });
     watch.finish();
-    let summary = result.map_err(|error| match kept(&options.output) {
+    let summary = result.map_err(|error| match options.saved() {
         Some(_) if keeps.load(Ordering::SeqCst) => {
             Failure::Resumable { error: Box::new(error), command: again::with_resume(std::env::args_os()) }
         }
@@ -199,7 +199,7 @@ fn tell(watch: &Watch, resume: bool, told: Told) {
             for (part, reason) in &resumed.torn {
                 watch.warn(format_args!("{}: {reason}: its records are computed again", part.display()));
             }
-            match resumed.records {
+            match resumed.saved.finished {
                 _ if !resume => (),
                 0 => watch.info("nothing to resume: starting from the beginning"),
                 n => watch.info(format_args!("resuming: {} finished", count(n, "record is", "records are"))),

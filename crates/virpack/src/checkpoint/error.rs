@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Difference;
+use super::{Difference, Saved};
 
 /// Why a run cannot go on where another one ended, or begin beside what it left.
 #[derive(Debug, thiserror::Error)]
@@ -10,14 +10,13 @@ use super::Difference;
 pub enum ResumeError {
     /// Parts of an unfinished run are there, and nobody has said what is to become of them.
     #[error(
-        "{} holds {records} finished records of a run that was interrupted\n\
-         hint: go on with --resume, or start anew with --force", folder.display()
+        "{} holds {} finished {} of a run that was interrupted\n\
+         hint: go on with --resume, or start anew with --force",
+        saved.folder.display(), saved.finished, saved.unit.as_str()
     )]
     Unfinished {
-        /// The folder of parts.
-        folder: PathBuf,
-        /// Records that are whole.
-        records: u64,
+        /// What is there.
+        saved: Saved,
     },
     /// The parts are of a run that makes other rows.
     #[error(

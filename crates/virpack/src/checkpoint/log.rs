@@ -1,4 +1,4 @@
-//! Finished records on their way into parts: written as they come by one thread, made whole by another, so that neither
+//! What is finished on its way into parts: written as they come by one thread, made whole by another, so that neither
 //! the device nor whoever writes the output waits for a disk.
 
 use std::fs::File;
@@ -13,12 +13,11 @@ use sha2::{Digest, Sha256};
 use virpack_seq::RecordSet;
 use virpack_seq::reader::hex;
 
-use super::entry::encode;
+use super::entry::{Entries, Head};
 use super::manifest::{Manifest, Part};
 use super::{CheckpointOptions, MAGIC};
 use crate::Error;
-use crate::output::{Aside, OutputError, Turn, sync_directory};
-use crate::runner::Finished;
+use crate::output::{Aside, OutputError, sync_directory};
 
 /// Results that wait to be written.
 const AHEAD: usize = 1;
@@ -27,7 +26,7 @@ const CLOSING: usize = 4;
 const BUFFER: usize = 1 << 20;
 const PANICKED: &str = "writing parts";
 
-/// Where finished records go, to be there when the run is killed.
+/// Where what is finished goes, to be there when the run is killed.
 ///
 /// Dropped without [`Log::close`], it leaves the parts that are closed and not the open one.
 pub(crate) struct Log {
@@ -36,7 +35,7 @@ pub(crate) struct Log {
 }
 
 enum Message {
-    Finished(Finished),
+    Finished(Box<dyn Entries>),
     /// Nothing more comes, and what has come is to be kept.
     Close,
 }
@@ -45,8 +44,7 @@ enum Message {
 pub(super) struct Logging {
     pub(super) folder: PathBuf,
     pub(super) options: CheckpointOptions,
-    pub(super) hidden: usize,
-    /// Records that are in parts already.
+    /// Numbers that are in parts already.
     pub(super) done: Arc<RecordSet>,
     /// The number of the next part.
     pub(super) next: u64,
@@ -55,7 +53,7 @@ pub(super) struct Logging {
 /// What the first manifest begins as, once it is known.
 pub(super) type Begin = Box<dyn FnOnce() -> Result<Manifest, Error> + Send>;
 
-/// A part that has all its records and is not on disk yet.
+/// A part that has all its entries and is not on disk yet.
 struct Written {
     aside: Aside,
     file: File,
@@ -70,7 +68,7 @@ impl Log {
         let folder = logging.folder.clone();
         let closer = spawn("closing parts", move || make_whole(&closing, &folder, begin))?;
         let thread = spawn("writing parts", move || {
-            let written = Writing { logging, open: None, bytes: Vec::new(), close }.run(&from);
+            let written = Writing { logging, open: None, close }.run(&from);
             // It ends as its queue does. What it says is the cause of what the other one says.
             let listing = join(closer)?;
             written?;
@@ -80,7 +78,7 @@ impl Log {
     }
 
     /// Takes results.
-    pub(crate) fn keep(&mut self, finished: Finished) -> Result<(), Error> {
+    pub(crate) fn keep(&mut self, finished: Box<dyn Entries>) -> Result<(), Error> {
         self.send(Message::Finished(finished))
     }
 
@@ -131,17 +129,16 @@ fn join<T>(thread: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
 struct Writing {
     logging: Logging,
     open: Option<Open>,
-    bytes: Vec<u8>,
     close: Sender<Written>,
 }
 
-/// The part that records go into.
+/// The part that entries go into.
 struct Open {
     aside: Aside,
     out: BufWriter<File>,
     sum: Sha256,
     number: u64,
-    records: u64,
+    entries: u64,
     bytes: u64,
     since: Instant,
 }
@@ -157,8 +154,8 @@ impl Writing {
             };
             match message {
                 Ok(Message::Finished(finished)) => {
-                    self.write(&finished)?;
-                    let is_full = |open: &Open| open.records >= self.logging.options.records;
+                    self.write(&*finished)?;
+                    let is_full = |open: &Open| open.entries >= self.logging.options.records;
                     if self.open.as_ref().is_some_and(is_full) && !self.close_part()? {
                         return Ok(());
                     }
@@ -170,22 +167,20 @@ impl Writing {
         }
     }
 
-    fn write(&mut self, finished: &Finished) -> Result<(), OutputError> {
-        for (row, values) in finished.rows(self.logging.hidden) {
-            // A batch is computed as a whole, also where some of its records were done.
-            if self.logging.done.contains(row.record) {
-                continue;
+    fn write(&mut self, finished: &dyn Entries) -> Result<(), OutputError> {
+        finished.each(&mut |number, bytes| {
+            // A batch is computed as a whole, also where some of it was done.
+            if self.logging.done.contains(number) {
+                return Ok(());
             }
             let open = match &mut self.open {
                 Some(open) => open,
                 none => none.insert(Open::create(&mut self.logging)?),
             };
-            self.bytes.clear();
-            encode(&Turn::Row(row, values), self.logging.hidden, &mut self.bytes);
-            open.records += 1;
-            open.write(&self.bytes)?;
-        }
-        Ok(())
+            open.entries += 1;
+            open.write(&Head { number, bytes: bytes.len() as u64 }.encode())?;
+            open.write(bytes)
+        })
     }
 
     /// Hands the open part on; false where the other thread takes no more, and will say why.
@@ -201,7 +196,7 @@ impl Open {
         logging.next += 1;
         let (aside, file) = Aside::create(&Part::path(&logging.folder, number))?;
         let (out, sum) = (BufWriter::with_capacity(BUFFER, file), Sha256::new());
-        let mut open = Open { aside, out, sum, number, records: 0, bytes: 0, since: Instant::now() };
+        let mut open = Open { aside, out, sum, number, entries: 0, bytes: 0, since: Instant::now() };
         open.write(MAGIC)?;
         Ok(open)
     }
@@ -213,10 +208,10 @@ impl Open {
     }
 
     fn finish(self) -> Result<Written, OutputError> {
-        let Open { aside, out, sum, number, records, bytes, .. } = self;
+        let Open { aside, out, sum, number, entries, bytes, .. } = self;
         let file = out.into_inner().map_err(|error| error.into_error());
         let file = file.map_err(OutputError::write(aside.target()))?;
-        Ok(Written { aside, file, part: Part { number, records, bytes, sha256: hex(&sum.finalize()) } })
+        Ok(Written { aside, file, part: Part { number, entries, bytes, sha256: hex(&sum.finalize()) } })
     }
 }
 

@@ -5,7 +5,7 @@ use virpack_seq::{Input, LengthPolicy, LongRecords, Records};
 
 use super::EmbedOptions;
 use crate::Error;
-use crate::checkpoint::{Found, Identity, ResumeError};
+use crate::checkpoint::{Found, Identity, Place, ResumeError};
 use crate::merge::Facts;
 use crate::model::ModelConfig;
 use crate::model::checksum::Summing;
@@ -82,7 +82,7 @@ impl EmbedOptions {
     pub(super) fn found(&self, records: &Records) -> Result<Option<Found>, Error> {
         let Some(checkpoint) = self.checkpoint else { return Ok(None) };
         match pipe(records) {
-            None => Ok(Some(Found::look(&self.output, checkpoint, self.force)?)),
+            None => Ok(Some(Found::look(Place::beside(&self.output), checkpoint, self.force)?)),
             Some(_) if !checkpoint.resume => Ok(None),
             Some(input) => Err(ResumeError::Pipe { input: input.to_string() }.into()),
         }

@@ -7,9 +7,9 @@ use virpack_seq::RecordSet;
 
 use super::identity::{Known, Named};
 use crate::Error;
-use crate::checkpoint::{Checkpoint, Found, Log, Resumed};
+use crate::checkpoint::{Checkpoint, Found, Parts, Resumed};
 use crate::model::checksum::Summing;
-use crate::output::{self, CompleteOutput, EmbeddingWriter, Written};
+use crate::output::{self, CompleteOutput, EmbeddingWriter, Rows, Written};
 use crate::runner::Finished;
 
 /// The output, and the parts beside it.
@@ -21,12 +21,6 @@ pub(super) struct Results {
     pub(super) done: Arc<RecordSet>,
     /// Records written or skipped.
     pub(super) records: u64,
-}
-
-struct Parts {
-    log: Log,
-    // Behind the log: it removes the folder where nothing is left in it.
-    checkpoint: Checkpoint,
 }
 
 /// The output, whole and without its name.
@@ -69,13 +63,13 @@ impl Results {
     /// may take a while to know.
     fn keep(
         &mut self,
-        mut checkpoint: Checkpoint,
+        checkpoint: Checkpoint,
         identity: Named,
         token_budget: usize,
     ) -> Result<Resumed, Error> {
-        let (log, kept, resumed) = checkpoint.begin(identity, token_budget, self.hidden)?;
-        self.parts = Some(Parts { log, checkpoint });
-        self.records = resumed.records;
+        let (parts, kept, resumed) = checkpoint.begin(identity, vec![token_budget])?;
+        self.parts = Some(parts);
+        self.records = resumed.saved.finished;
         if let Some(kept) = kept {
             self.done = Arc::clone(kept.done());
             self.out.go_on_from(kept);
@@ -94,7 +88,7 @@ impl Results {
             self.out.write(row.clone(), values)?;
         }
         match &mut self.parts {
-            Some(parts) => parts.log.keep(finished),
+            Some(parts) => parts.keep(Rows { finished, hidden: self.hidden }),
             None => Ok(()),
         }
     }
@@ -106,12 +100,9 @@ impl Results {
 
     /// Makes all that is finished safe, as the run ends before its input.
     pub(super) fn interrupt(self) -> Error {
-        let Some(Parts { log, checkpoint }) = self.parts else { return Error::Interrupted { kept: None } };
         drop(self.out);
-        match log.close() {
-            Ok(manifest) => Error::Interrupted { kept: checkpoint.kept(&manifest) },
-            Err(error) => error,
-        }
+        let kept = self.parts.map_or(Ok(None), Parts::interrupt);
+        kept.map_or_else(|error| error, |kept| Error::Interrupted { kept })
     }
 }
 
@@ -123,10 +114,10 @@ impl CompleteResults {
 
     /// Gives the files their names; the parts go.
     pub(super) fn publish(self, facts: &Map<String, Value>) -> Result<Written, Error> {
-        let Some(Parts { log, checkpoint }) = self.parts else { return Ok(self.out.publish(facts)?) };
+        let Some(parts) = self.parts else { return Ok(self.out.publish(facts)?) };
         // Behind that, what stands there is ours.
         self.out.check_names()?;
-        checkpoint.publishing(log)?;
+        let checkpoint = parts.publishing()?;
         let written = self.out.publish(facts)?;
         checkpoint.remove();
         Ok(written)
