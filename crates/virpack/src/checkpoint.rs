@@ -23,7 +23,7 @@ use std::time::Duration;
 
 pub(crate) use entry::{Entries, HandOn};
 pub use error::ResumeError;
-pub(crate) use folder::{Checkpoint, Found, Place};
+pub(crate) use folder::{Checkpoint, Found, Place, pipe};
 pub use identity::Difference;
 pub(crate) use identity::Identity;
 pub(crate) use kept::Kept;

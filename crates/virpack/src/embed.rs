@@ -163,7 +163,7 @@ pub fn embed_on<B: Memory + 'static>(
     let begun = Instant::now();
     let records = virpack_seq::reader::open_with_checksums(&options.inputs)?;
     let records = records.shard(options.shard.unwrap_or(Shard::ALL));
-    let found = options.found(&records)?;
+    let found = options.found()?;
     let weights = Weights::at(&options.model)?;
     let config = ModelConfig::of(&weights)?;
     options.layer(&config)?;
@@ -299,7 +299,7 @@ impl EmbedOptions {
     ///
     /// The first of them that is not so.
     pub fn check(&self) -> Result<(), Error> {
-        let records = virpack_seq::reader::open(&self.inputs)?;
+        virpack_seq::reader::open(&self.inputs)?;
         self.lengths.check()?;
         if let Some(token_budget) = self.token_budget {
             GreedyPacker::new(PackerOptions::new(token_budget, self.lengths.max_tokens()))?;
@@ -307,8 +307,8 @@ impl EmbedOptions {
         if self.pool.is_none() && matches!(self.lengths.long_records, LongRecords::Window { .. }) {
             return Err(Error::ResidueWindows);
         }
-        self.check_shard(&records)?;
-        let found = self.found(&records)?;
+        self.check_shard()?;
+        let found = self.found()?;
         let options = self.output(Vec::new(), found.as_ref());
         output::check(&self.output, &options)?;
         let names = output::names(&self.output, &options)?;

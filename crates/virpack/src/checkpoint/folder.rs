@@ -4,6 +4,8 @@ use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use virpack_seq::Input;
+
 use super::identity::{Identity, refuse};
 use super::kept::Kept;
 use super::log::{Begin, Log, Logging};
@@ -64,17 +66,39 @@ impl Place {
     }
 }
 
+/// The first input that is no file: it cannot be read again from its beginning.
+pub(crate) fn pipe(inputs: &[Input]) -> Option<&Input> {
+    let is_file = |input: &&Input| matches!(input, Input::Path(path) if path.is_file());
+    inputs.iter().find(|input| !is_file(input))
+}
+
 impl Found {
+    /// Looks at what stands there, unless nothing is to be kept of a run over `inputs`: nobody wants it, or one of them is
+    /// a pipe.
+    ///
+    /// # Errors
+    ///
+    /// As [`Found::look`], and where a pipe was to be gone on with.
+    pub(crate) fn of(
+        inputs: &[Input],
+        place: Place,
+        options: Option<CheckpointOptions>,
+        replace: bool,
+    ) -> Result<Option<Found>, ResumeError> {
+        let Some(options) = options else { return Ok(None) };
+        match pipe(inputs) {
+            None => Found::look(place, options, replace).map(Some),
+            Some(_) if !options.resume => Ok(None),
+            Some(input) => Err(ResumeError::Pipe { input: input.to_string() }),
+        }
+    }
+
     /// Looks at what stands there.
     ///
     /// # Errors
     ///
     /// Where there are parts of an earlier run, neither to go on with nor to be replaced.
-    pub(crate) fn look(
-        place: Place,
-        options: CheckpointOptions,
-        replace: bool,
-    ) -> Result<Found, ResumeError> {
+    fn look(place: Place, options: CheckpointOptions, replace: bool) -> Result<Found, ResumeError> {
         if replace && !options.resume {
             return Ok(Found { place, options, manifest: None });
         }

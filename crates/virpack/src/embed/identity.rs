@@ -1,11 +1,11 @@
 //! What a run is of: all that shapes its rows, for another run to compare, and for a shard to say.
 
 use virpack_device::Dtype;
-use virpack_seq::{Input, LengthPolicy, LongRecords, Records};
+use virpack_seq::{Input, LengthPolicy, LongRecords};
 
 use super::EmbedOptions;
 use crate::Error;
-use crate::checkpoint::{Found, Identity, Place, ResumeError};
+use crate::checkpoint::{Found, Identity, Place, pipe};
 use crate::merge::Facts;
 use crate::model::ModelConfig;
 use crate::model::checksum::Summing;
@@ -78,18 +78,13 @@ impl EmbedOptions {
         Summing::start(inputs.chain(beside.into_iter().filter(Location::exists)).collect())
     }
 
-    /// What an earlier run has left; None where nothing is kept: a pipe cannot be read again from its beginning.
-    pub(super) fn found(&self, records: &Records) -> Result<Option<Found>, Error> {
-        let Some(checkpoint) = self.checkpoint else { return Ok(None) };
-        match pipe(records) {
-            None => Ok(Some(Found::look(Place::beside(&self.output), checkpoint, self.force)?)),
-            Some(_) if !checkpoint.resume => Ok(None),
-            Some(input) => Err(ResumeError::Pipe { input: input.to_string() }.into()),
-        }
+    /// What an earlier run has left; None where nothing is kept.
+    pub(super) fn found(&self) -> Result<Option<Found>, Error> {
+        Ok(Found::of(&self.inputs, Place::beside(&self.output), self.checkpoint, self.force)?)
     }
 
     /// Checks that a shard is written where one is asked for, and only there.
-    pub(super) fn check_shard(&self, records: &Records) -> Result<(), Error> {
+    pub(super) fn check_shard(&self) -> Result<(), Error> {
         // A name that is wrong otherwise is told of with the other formats.
         let format = self.format.or_else(|| OutputFormat::of(&self.output).ok());
         let Some(shard) = self.shard else {
@@ -98,7 +93,7 @@ impl EmbedOptions {
                 _ => Ok(()),
             };
         };
-        let (problem, hint) = match pipe(records) {
+        let (problem, hint) = match pipe(&self.inputs) {
             Some(input) => {
                 let problem =
                     format!("--shard deals out inputs that can be read again, and {input} is a pipe");
@@ -118,10 +113,4 @@ impl EmbedOptions {
         };
         Err(Error::Shard { problem, hint })
     }
-}
-
-/// The first input that is no file.
-fn pipe(records: &Records) -> Option<&Input> {
-    let is_file = |input: &&Input| matches!(input, Input::Path(path) if path.is_file());
-    records.inputs().iter().find(|input| !is_file(input))
 }

@@ -70,6 +70,7 @@ fn counts(predicted: &Predicted) -> Value {
         "frames": counts.frames,
         "regions": counts.regions,
         "viral": counts.viral,
+        "chunks_finished_before": predicted.before.chunks,
         "no_open_frame": counts.no_open_frame,
         "too_short": counts.too_short,
         "empty": counts.empty,
@@ -91,10 +92,11 @@ fn seconds(predicted: &Predicted) -> Value {
 
 fn rates(predicted: &Predicted) -> Value {
     let rate = |count: u64| rate(count, predicted.elapsed);
+    let (counts, before) = (&predicted.counts, &predicted.before);
     json!({
-        "records_per_second": rate(predicted.counts.records),
-        "bases_per_second": rate(predicted.counts.bases),
-        "frames_per_second": rate(predicted.counts.frames),
+        "records_per_second": rate(counts.records - before.records),
+        "bases_per_second": rate(counts.bases.saturating_sub(before.bases)),
+        "frames_per_second": rate(counts.frames - before.frames),
         "nucleotide_tokens_per_second": rate(predicted.tokens[0]),
         "protein_tokens_per_second": rate(predicted.tokens[1]),
     })

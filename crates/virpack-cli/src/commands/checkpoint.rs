@@ -1,0 +1,87 @@
+//! Options of runs that keep what they finish.
+
+use crate::again;
+use crate::failure::Failure;
+use crate::log::LogArguments;
+use crate::text::count;
+use crate::watch::Watch;
+use clap::Args;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use virpack::checkpoint::{CheckpointOptions, Resumed, Saved, Unit};
+
+/// How often what is finished is made safe, and whether a run goes on where another one ended.
+#[derive(Debug, Args)]
+pub(crate) struct CheckpointArguments {
+    /// Go on where an earlier run with the same inputs and options ended; where there is none, start
+    #[arg(long)]
+    pub(crate) resume: bool,
+
+    /// Records (`predict`: chunks of records) that are finished are made safe when there are so many of them
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..))]
+    checkpoint_records: u64,
+
+    /// Or after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..))]
+    checkpoint_seconds: u64,
+
+    /// Keep nothing until the output is whole
+    #[arg(long, conflicts_with = "resume")]
+    no_checkpoint: bool,
+}
+
+/// Whether a run keeps what it finishes by now, so that another one can go on from there.
+#[derive(Clone, Default)]
+pub(crate) struct Keeps(Arc<AtomicBool>);
+
+impl CheckpointArguments {
+    pub(crate) fn options(&self) -> Option<CheckpointOptions> {
+        (!self.no_checkpoint).then(|| CheckpointOptions {
+            records: self.checkpoint_records,
+            every: Duration::from_secs(self.checkpoint_seconds),
+            resume: self.resume,
+        })
+    }
+}
+
+impl Keeps {
+    /// Ctrl-C or a signal to stop from here on: the first one sets `stop` where the run keeps what it finishes; else, and
+    /// the second time, the run ends at once.
+    pub(crate) fn heed_signals(&self, log: LogArguments, stop: &Arc<AtomicBool>) {
+        super::stop_when_interrupted(log, Arc::clone(stop), Arc::clone(&self.0));
+    }
+
+    /// Notes that the run keeps what it finishes from here on, and says from what it goes on.
+    pub(crate) fn from_here_on(&self, watch: &Watch, resume: bool, resumed: &Resumed) {
+        self.0.store(true, Ordering::SeqCst);
+        let Resumed { saved: Saved { finished, unit, .. }, torn } = resumed;
+        for (part, reason) in torn {
+            watch.warn(format_args!(
+                "{}: {reason}: its {} are computed again",
+                part.display(),
+                unit.as_str()
+            ));
+        }
+        let [one, many] = match unit {
+            Unit::Records => ["record is", "records are"],
+            Unit::Chunks => ["chunk is", "chunks are"],
+        };
+        match *finished {
+            _ if !resume => (),
+            0 => watch.info("nothing to resume: starting from the beginning"),
+            n => watch.info(format_args!("resuming: {} finished", count(n, one, many))),
+        }
+    }
+
+    /// Why a run has failed, with the command that goes on from what it has `saved`.
+    pub(crate) fn failure(&self, error: virpack::Error, saved: Option<Saved>) -> Failure {
+        match saved {
+            Some(_) if self.0.load(Ordering::SeqCst) => Failure::Resumable {
+                error: Box::new(error),
+                command: again::with_resume(std::env::args_os()),
+            },
+            _ => error.into(),
+        }
+    }
+}
