@@ -16,7 +16,7 @@ use virpack::checkpoint::{CheckpointOptions, Resumed, Saved, Unit};
 pub(crate) struct CheckpointArguments {
     /// Go on where an earlier run with the same inputs and options ended; where there is none, start
     #[arg(long)]
-    pub(crate) resume: bool,
+    resume: bool,
 
     /// Records (`predict`: chunks of records) that are finished are made safe when there are so many of them
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..))]
@@ -32,8 +32,10 @@ pub(crate) struct CheckpointArguments {
 }
 
 /// Whether a run keeps what it finishes by now, so that another one can go on from there.
-#[derive(Clone, Default)]
-pub(crate) struct Keeps(Arc<AtomicBool>);
+pub(crate) struct Keeps {
+    now: Arc<AtomicBool>,
+    resume: bool,
+}
 
 impl CheckpointArguments {
     pub(crate) fn options(&self) -> Option<CheckpointOptions> {
@@ -43,18 +45,22 @@ impl CheckpointArguments {
             resume: self.resume,
         })
     }
+
+    pub(crate) fn keeps(&self) -> Keeps {
+        Keeps { now: Arc::default(), resume: self.resume }
+    }
 }
 
 impl Keeps {
     /// Ctrl-C or a signal to stop from here on: the first one sets `stop` where the run keeps what it finishes; else, and
     /// the second time, the run ends at once.
     pub(crate) fn heed_signals(&self, log: LogArguments, stop: &Arc<AtomicBool>) {
-        super::stop_when_interrupted(log, Arc::clone(stop), Arc::clone(&self.0));
+        super::stop_when_interrupted(log, Arc::clone(stop), Arc::clone(&self.now));
     }
 
     /// Notes that the run keeps what it finishes from here on, and says from what it goes on.
-    pub(crate) fn from_here_on(&self, watch: &Watch, resume: bool, resumed: &Resumed) {
-        self.0.store(true, Ordering::SeqCst);
+    pub(crate) fn from_here_on(&self, watch: &Watch, resumed: &Resumed) {
+        self.now.store(true, Ordering::SeqCst);
         let Resumed { saved: Saved { finished, unit, .. }, torn } = resumed;
         for (part, reason) in torn {
             watch.warn(format_args!(
@@ -68,7 +74,7 @@ impl Keeps {
             Unit::Chunks => ["chunk is", "chunks are"],
         };
         match *finished {
-            _ if !resume => (),
+            _ if !self.resume => (),
             0 => watch.info("nothing to resume: starting from the beginning"),
             n => watch.info(format_args!("resuming: {} finished", count(n, one, many))),
         }
@@ -77,7 +83,7 @@ impl Keeps {
     /// Why a run has failed, with the command that goes on from what it has `saved`.
     pub(crate) fn failure(&self, error: virpack::Error, saved: Option<Saved>) -> Failure {
         match saved {
-            Some(_) if self.0.load(Ordering::SeqCst) => Failure::Resumable {
+            Some(_) if self.now.load(Ordering::SeqCst) => Failure::Resumable {
                 error: Box::new(error),
                 command: again::with_resume(std::env::args_os()),
             },

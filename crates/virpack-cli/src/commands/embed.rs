@@ -124,7 +124,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         stop: Arc::default(),
         force: arguments.force,
     };
-    let keeps = Keeps::default();
+    let keeps = arguments.checkpoint.keeps();
     keeps.heed_signals(arguments.log, &options.stop);
     // A mistyped file must not cost a download first.
     options.check()?;
@@ -133,10 +133,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     options.model = resolve(&options.model_name, &HubOptions::from_env(), &DownloadBar::new(log))?;
     options.lengths = arguments.inputs.lengths_for(&options.model)?;
     let watch = Watch::new(log);
-    let result = embed(&options, |told| match told {
-        Told::Kept(resumed) => keeps.from_here_on(&watch, arguments.checkpoint.resume, &resumed),
-        told => tell(&watch, told),
-    });
+    let result = embed(&options, |told| tell(&watch, &keeps, told));
     watch.finish();
     let summary = result.map_err(|error| keeps.failure(error, options.saved()))?;
     warn(log, &summary);
@@ -166,10 +163,10 @@ fn model_name(arguments: &Arguments, inputs: &[Input]) -> Result<String, Failure
 }
 
 /// Shows what a run tells.
-fn tell(watch: &Watch, told: Told) {
+fn tell(watch: &Watch, keeps: &Keeps, told: Told) {
     match told {
         Told::Progress(progress) => watch.update(progress),
-        Told::Kept(_) => (),
+        Told::Kept(resumed) => keeps.from_here_on(watch, &resumed),
         Told::Device { name, token_budget } => {
             watch.info(format_args!("on {name}, up to {} tokens a batch", grouped(token_budget as u64)));
             watch.begin();

@@ -98,7 +98,7 @@ enum Columns {
 /// Judges, with progress, a summary and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut options = options(arguments)?;
-    let keeps = Keeps::default();
+    let keeps = arguments.checkpoint.keeps();
     keeps.heed_signals(arguments.log, &options.stop);
     // A mistyped file must not cost a download first.
     options.check()?;
@@ -106,10 +106,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     arguments.models.fetch(&mut options, log)?;
     let watch = Watch::new(log);
     let file = options.classifier.to_string();
-    let result = predict(&options, |told| match told {
-        Told::Kept(resumed) => keeps.from_here_on(&watch, arguments.checkpoint.resume, &resumed),
-        told => tell(&watch, &file, told),
-    });
+    let result = predict(&options, |told| tell(&watch, &keeps, &file, told));
     watch.finish();
     let predicted = result.map_err(|error| keeps.failure(error, options.saved()))?;
     for input in &predicted.empty_inputs {
@@ -149,10 +146,10 @@ fn options(arguments: &Arguments) -> Result<PredictOptions, Failure> {
 }
 
 /// Shows what a run tells; `file` is the classifier's.
-fn tell(watch: &Watch, file: &str, told: Told) {
+fn tell(watch: &Watch, keeps: &Keeps, file: &str, told: Told) {
     match told {
         Told::Progress(progress) => watch.update(progress),
-        Told::Kept(_) => (),
+        Told::Kept(resumed) => keeps.from_here_on(watch, &resumed),
         Told::Length { length, asked: Some(_), classifier: Some(trained) } if trained != length => {
             watch.warn(format_args!("chunks of {length} bases, but {file} was trained on {trained}"));
         }

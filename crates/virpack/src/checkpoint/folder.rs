@@ -180,7 +180,10 @@ impl Checkpoint {
             && let Some(manifest) = &self.manifest
         {
             // Its number is free again only when the manifest no longer speaks of it.
-            manifest.write(&folder)?;
+            match manifest.parts[..] {
+                [] => remove(&Manifest::path(&folder)).map_err(OutputError::write(&folder))?,
+                _ => manifest.write(&folder)?,
+            }
             self.remove_unlisted()?;
         }
         let done = kept.as_ref().map(|kept| kept.done().clone()).unwrap_or_default();
