@@ -30,7 +30,7 @@ fn arguments<'a>(model: &'a str, name: &'a str) -> Vec<&'a str> {
 fn outputs(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let name = |entry: &std::fs::DirEntry| entry.file_name().into_string().unwrap();
-    let files = entries.filter(|entry| !name(entry).ends_with(".run.json"));
+    let files = entries.filter(|entry| !name(entry).ends_with("run.json"));
     files.map(|entry| (name(&entry), std::fs::read(entry.path()).unwrap_or_default())).collect()
 }
 
@@ -42,11 +42,17 @@ fn undisturbed(place: &Place, model: &str, name: &str) -> BTreeMap<String, Vec<u
     whole
 }
 
-/// Starts a run and waits until it has a part.
+/// Starts a run into the output of that name and waits until it has a part.
 fn started(place: &Place, arguments: &[&str], name: &str) -> Child {
+    let partial = place.path(&format!("{name}.partial"));
+    started_into(place, arguments, &partial)
+}
+
+/// The same, with parts in the folder `partial`.
+fn started_into(place: &Place, arguments: &[&str], partial: &Path) -> Child {
     let mut command = place.command(arguments);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let manifest = place.path(&format!("{name}.partial/manifest.json"));
+    let manifest = partial.join("manifest.json");
     let begin = Instant::now();
     while !manifest.exists() {
         assert!(begin.elapsed() < Duration::from_secs(300), "no part is closed");
@@ -119,6 +125,18 @@ fn where_nothing_is_to_be_resumed_the_run_starts() {
     place.write("input.fa", proteins(30));
     let again = [&arguments(MODEL, "out/emb.npy")[..], &["--resume"]].concat();
     place.run(&again).succeeds(&["nothing to resume: starting from the beginning", "27 sequences, "]);
+    // A script that starts it again and again is told that it is done.
+    place.run(&again).succeeds(&["all is done already: out/emb.npy.run.json tells of this run"]);
+    place.run(&[&again[..], &["--pool", "max"]].concat()).is_refused(&[
+        "out/emb.npy.run.json tells of another run, which is complete:",
+        "pooling: mean there, max here",
+        "hint: choose another name, or replace it with --force",
+    ]);
+    place
+        .run(&[&again[..], &["--dtype-out", "f16"]].concat())
+        .is_refused(&["values: float32 there, float16 here"]);
+    place.run(&arguments(MODEL, "out/emb.npy")).is_refused(&["out/emb.npy exists"]);
+    std::fs::remove_file(place.path("out/emb.ids.txt")).unwrap();
     place.run(&again).is_refused(&["out/emb.npy exists"]);
     place.embed_stdin(&["-", "-o", "out/in.npy", "--resume"], b">a\nMK\n").is_refused(&[
         "--resume reads the inputs again from their beginning, and <stdin> is a pipe or standard input",
@@ -186,6 +204,156 @@ fn damaged_parts_are_named_and_redone() {
          computed again",
     ]);
     assert_eq!(outputs(&place.path("out")), whole);
+}
+
+// --- predict ---
+
+/// The files of the library's tests.
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../virpack/tests/fixtures");
+
+/// FASTA of so many contigs of 1 to 1,500 bases, some of them alike, some without an open frame.
+fn contigs(records: usize) -> String {
+    let mut state = 7u64;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let bases: String = (0..20_000).map(|_| ["A", "C", "G", "T", "GCC", "ATG"][next(6)]).collect();
+    let contig = |i: usize| {
+        let length = 1 + next(if i.is_multiple_of(4) { 1_500 } else { 300 });
+        let start = next(bases.len() - length);
+        format!(">c{i} of {length}\n{}\n", &bases[start..start + length])
+    };
+    let all: Vec<String> = (0..records).map(contig).collect();
+    let again = all.iter().take(records / 10).cloned();
+    again.chain(all.iter().cloned()).collect()
+}
+
+/// The arguments of a run with the tiny models on the CPU into `out/v`, with many small parts.
+fn predict_arguments() -> Vec<String> {
+    let named = |option: &str, path: &str| [option.to_owned(), format!("{FIXTURES}/{path}")];
+    let fixed =
+        ["predict", "input.fa", "--device", "cpu", "--threads", "2", "--length", "300", "-o", "out/v"];
+    let small = ["--checkpoint-records", "100", "--token-budget", "1024", "--buffer-size", "400"];
+    let peptides = ["--protein-model", concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/esm2_tiny")];
+    let mut arguments: Vec<String> =
+        [&fixed[..], &small, &peptides].concat().iter().map(ToString::to_string).collect();
+    arguments.extend(named("--classifier", "predict/300_model.pth"));
+    arguments.extend(named("--nucleotide-classifier", "predict/300_nucleotide_model.pth"));
+    arguments.extend(named("--nucleotide-model", "dnabert_tiny/8"));
+    arguments
+}
+
+/// [`predict_arguments`], and `more`.
+fn predict_with(place: &Place, more: &[&str]) -> Ran {
+    let arguments = predict_arguments();
+    place.run(&[&arguments.iter().map(String::as_str).collect::<Vec<_>>()[..], more].concat())
+}
+
+/// Starts such a run and waits until it has a part.
+fn predict_started(place: &Place) -> Child {
+    let arguments = predict_arguments();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    started_into(place, &arguments, &place.path("out/v/run.partial"))
+}
+
+/// The tables of an undisturbed run, which are taken away again, and the time that it took.
+fn predict_undisturbed(place: &Place) -> (BTreeMap<String, Vec<u8>>, Duration) {
+    let begin = Instant::now();
+    predict_with(place, &["--no-checkpoint"]).succeeds(&[" records, ", " judged by nucleotides alone"]);
+    let (whole, time) = (outputs(&place.path("out/v")), begin.elapsed());
+    assert_eq!(whole.len(), 7);
+    std::fs::remove_dir_all(place.path("out/v")).unwrap();
+    (whole, time)
+}
+
+#[test]
+fn predict_interrupted_says_what_goes_on() {
+    let place = Place::new();
+    place.write("input.fa", contigs(1_500));
+    let (whole, _) = predict_undisturbed(&place);
+    for how in ["-TERM", "-INT"] {
+        let child = predict_started(&place);
+        signal(&child, how);
+        let ran = Ran::from(child.wait_with_output().unwrap());
+        assert_eq!(ran.code, Some(130), "{ran:#?}");
+        assert!(ran.stderr.contains("interrupted: the batches under way are finished and kept"), "{ran:#?}");
+        assert!(ran.stderr.contains("finished chunks are kept in out/v/run.partial"), "{ran:#?}");
+        let left: Vec<_> = outputs(&place.path("out/v")).into_keys().collect();
+        assert_eq!(left, ["run.partial"], "no temporary file");
+        predict_with(&place, &[]).is_refused(&[
+            "out/v/run.partial holds ",
+            " finished chunks of a run that was interrupted",
+            "hint: go on with --resume, or start anew with --force",
+        ]);
+        predict_with(&place, &["--resume", "--genetic-code", "11"])
+            .is_refused(&["holds parts of another run:", "genetic code: 1 there, 11 here"]);
+        let line = said_command(&ran);
+        run_line(&place, &line).succeeds(&["resuming: ", " finished", " finished before)"]);
+        assert_eq!(outputs(&place.path("out/v")), whole, "{how}");
+        run_line(&place, &line).succeeds(&["all is done already: out/v/run.json tells of this run"]);
+        predict_with(&place, &["--resume", "--min-score", "0.9"])
+            .is_refused(&["out/v/run.json tells of another run", "least score: none there, 0.9 here"]);
+        predict_with(&place, &[]).is_refused(&["out/v/frames.tsv exists"]);
+        std::fs::remove_dir_all(place.path("out/v")).unwrap();
+    }
+}
+
+#[test]
+fn predict_killed_again_and_again_makes_the_same_tables() {
+    let place = Place::new();
+    place.write("input.fa", contigs(1_200));
+    let (whole, time) = predict_undisturbed(&place);
+    let mut arguments = predict_arguments();
+    arguments.push("--resume".to_owned());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut random = u64::from(std::process::id());
+    let mut killed = 0;
+    for _ in 0..6 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mut child = place.command(&arguments).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(time.mul_f64(0.7 * (random >> 33) as f64 / (1u64 << 31) as f64));
+        // It may be done by now.
+        let _ = child.kill();
+        if child.wait().unwrap().success() {
+            break;
+        }
+        killed += 1;
+    }
+    // One that was killed when all was done but taking the folder away.
+    if !place.path("out/v/run.json").exists() || place.path("out/v/run.partial").exists() {
+        place.run(&arguments).succeeds(&[]);
+    }
+    assert_eq!(outputs(&place.path("out/v")), whole, "killed {killed} times; no temporary file is left");
+}
+
+#[test]
+fn predict_names_and_redoes_damaged_parts() {
+    let place = Place::new();
+    place.write("input.fa", contigs(1_500));
+    let (whole, _) = predict_undisturbed(&place);
+    let mut child = predict_started(&place);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // What a killed run has begun is there until the next one comes; what is another's stays.
+    let begun = |name: &String| name.starts_with('.') && name.contains(".tmp-");
+    assert!(outputs(&place.path("out/v")).keys().any(begun));
+    place.write("out/v/.frames.tsv.tmp-1", "");
+    let part = |number: u32| place.path(&format!("out/v/run.partial/{number:06}.part"));
+    let mut bytes = std::fs::read(part(1)).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    std::fs::write(part(1), bytes).unwrap();
+    let child = predict_with(&place, &["--resume", "--min-score", "0.99"]);
+    child.succeeds(&[
+        "warning: out/v/run.partial/000001.part: its checksum is not the one it was written with: its chunks are computed \
+         again",
+    ]);
+    std::fs::remove_file(place.path("out/v/.frames.tsv.tmp-1")).unwrap();
+    let tables = outputs(&place.path("out/v"));
+    assert_eq!(tables["frames.tsv"], whole["frames.tsv"]);
+    assert_eq!(tables["prediction_results.txt"], whole["prediction_results.txt"]);
+    assert!(tables["chunks.tsv"] != whole["chunks.tsv"] && tables.len() == whole.len());
 }
 
 // --- shards ---

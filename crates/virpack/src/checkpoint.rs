@@ -9,6 +9,7 @@
 //! all else from the parts when its turn comes. The output is written anew, in input order, from its beginning: what a
 //! part holds, and how many there are, never shapes it. When it has its name the folder goes.
 
+mod complete;
 mod entry;
 mod error;
 mod folder;
@@ -21,13 +22,14 @@ mod parts;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use complete::describe;
 pub(crate) use entry::{Entries, HandOn};
 pub use error::ResumeError;
 pub(crate) use folder::{Checkpoint, Found, Place, pipe};
 pub use identity::Difference;
 pub(crate) use identity::Identity;
 pub(crate) use kept::Kept;
-pub(crate) use parts::Parts;
+pub(crate) use parts::{CompleteParts, Parts};
 
 /// What a part begins with.
 const MAGIC: &[u8; 16] = b"virpack part 2\n\0";

@@ -168,6 +168,12 @@ pub fn embed_on<B: Memory + 'static>(
     let config = ModelConfig::of(&weights)?;
     options.layer(&config)?;
     let sums = Summing::start(weights.files().map(|(file, _)| file.clone()).collect())?;
+    let dtype = backends.first().expect("there is a device").dtype();
+    let known = |sums: &[_]| Known { options, config: &config, sha256: sum_of_all(sums), dtype };
+    if let Some(complete) = found.as_ref().and_then(Found::complete) {
+        let rows = known(&sums.finish()?).identity(options.sum_files(&weights)?)?()?;
+        return Err(complete.end(&options.of_output(rows)).into());
+    }
     let is_named = found.is_some() || options.shard.is_some();
     let files = is_named.then(|| options.sum_files(&weights)).transpose()?;
     let earlier_budget =
@@ -176,9 +182,8 @@ pub fn embed_on<B: Memory + 'static>(
     let devices = ready::all(backends, &weights, &options.lengths, residues, token_budget)?;
     drop(weights);
     let token_budget = earlier_budget.unwrap_or_else(|| smallest_budget(&devices));
-    let (sums, dtype) = (sums.finish()?, devices[0].backend.dtype());
-    let known = Known { options, config: &config, sha256: sum_of_all(&sums), dtype, token_budget };
-    let (mut results, resumed) = Results::open(&known, found, files)?;
+    let sums = sums.finish()?;
+    let (mut results, resumed) = Results::open(&known(&sums), found, files, token_budget)?;
     devices.iter().flat_map(Ready::told).chain(resumed.map(Told::Kept)).for_each(&mut tell);
     let loading = begun.elapsed();
     let start = Instant::now();
@@ -195,6 +200,7 @@ pub fn embed_on<B: Memory + 'static>(
     let mut summary =
         Summary { resumed, ..summary(&loader, whole.written().clone(), start.elapsed(), devices) };
     summary.report = report::of(options, &config, &sums, loading, &summary)?;
+    whole.describe(options, &mut summary.report);
     summary.written = whole.publish(&summary.report)?;
     Ok(summary)
 }
@@ -383,8 +389,9 @@ impl EmbedOptions {
 
     fn output(&self, metadata: Vec<(String, String)>, found: Option<&Found>) -> OutputOptions {
         OutputOptions {
-            // What a killed run has named of its own gives way.
-            force: self.force || found.is_some_and(Found::is_publishing),
+            // What a killed run has named of its own gives way; what is whole already is told of later.
+            force: self.force
+                || found.is_some_and(|found| found.is_publishing() || found.complete().is_some()),
             format: self.format,
             dtype: self.dtype_out,
             residues: self.pool.is_none(),

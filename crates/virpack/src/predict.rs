@@ -190,13 +190,17 @@ pub fn predict_on<B: Memory + 'static>(
     let mut frames = options.frames(&classifiers, &mut tell);
     let (kinds, files): (Vec<_>, Vec<_>) = models.files(&classifiers).into_iter().unzip();
     let sums = Summing::start(files)?;
-    let earlier_budgets = found.as_ref().and_then(Found::token_budgets).unwrap_or_default().to_vec();
     let dtype = devices[PEPTIDES].first().expect("a model has a device").dtype();
+    let known = |frames, files| Known { options, frames, kinds: &kinds, files, dtype };
+    if let Some(complete) = found.as_ref().and_then(Found::complete) {
+        let scores = known(&frames, &sums.finish()?).identity(options.sum_inputs()?)()?;
+        return Err(complete.end(&options.of_tables(scores)).into());
+    }
+    let earlier_budgets = found.as_ref().and_then(Found::token_budgets).unwrap_or_default().to_vec();
     let mut results = Results::open(options, found)?;
     let towers = Loaded::load(models, devices, options, &frames, &earlier_budgets)?;
     let (names, files) = (towers.device_names().join("; "), sums.finish()?);
-    let known = Known { options, frames: &frames, kinds: &kinds, files: &files, dtype };
-    let (scores, resumed) = results.keep(&known, towers.token_budgets())?;
+    let (scores, resumed) = results.keep(&known(&frames, &files), towers.token_budgets())?;
     frames.done = scores.done();
     tell(Told::Device { name: names.clone(), token_budgets: towers.token_budgets() });
     resumed.map(Told::Kept).into_iter().for_each(&mut tell);
@@ -212,7 +216,7 @@ pub fn predict_on<B: Memory + 'static>(
     }
     let mut predicted = Predicted::new(&join, &results.tables, writing, start.elapsed());
     predicted.report = report::of(options, &frames, &names, &predicted, &files);
-    results.finish(&predicted.report, join.finish())?;
+    results.finish(&mut predicted.report, join.finish())?;
     Ok(predicted)
 }
 
@@ -310,9 +314,15 @@ impl PredictOptions {
         Ok(Found::of(&self.inputs, Place::inside(&self.output), self.checkpoint, self.force)?)
     }
 
-    /// Whether older tables give way: that is asked for, or they are those of a run that was killed as it named them.
+    /// Whether older tables give way: that is asked for, or they are those of a run that was killed as it named them. What
+    /// is whole already is told of later.
     fn replaces(&self, found: Option<&Found>) -> bool {
-        self.force || found.is_some_and(Found::is_publishing)
+        self.force || found.is_some_and(|found| found.is_publishing() || found.complete().is_some())
+    }
+
+    /// Begins to sum the inputs.
+    fn sum_inputs(&self) -> Result<Summing, Error> {
+        Summing::start(self.inputs.iter().map(|input| Location::Disk(input.path().to_owned())).collect())
     }
 
     /// How records become frames; says which length is taken.

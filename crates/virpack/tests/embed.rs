@@ -379,7 +379,12 @@ fn force_starts_anew() {
     assert!(!directory.path().join("emb.npy.partial").exists());
     // Nothing is left to go on with, and the output is there.
     let error = embed(&options, |_| ()).unwrap_err();
-    assert!(error.to_string().contains("emb.npy exists"), "{error}");
+    assert!(matches!(error, Error::Resume(ResumeError::AnotherOutput { .. })), "{error}");
+    assert!(error.to_string().contains("pooling: max there, mean here"), "{error}");
+    let before = files(directory.path());
+    let error = embed(&EmbedOptions { pool: Some(Pool::Max), ..options }, |_| ()).unwrap_err();
+    assert!(matches!(error, Error::Resume(ResumeError::Complete { .. })), "{error}");
+    assert_eq!(files(directory.path()), before);
 }
 
 #[test]

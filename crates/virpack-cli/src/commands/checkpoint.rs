@@ -9,7 +9,7 @@ use clap::Args;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use virpack::checkpoint::{CheckpointOptions, Resumed, Saved, Unit};
+use virpack::checkpoint::{CheckpointOptions, ResumeError, Resumed, Saved, Unit};
 
 /// How often what is finished is made safe, and whether a run goes on where another one ended.
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ pub(crate) struct CheckpointArguments {
     #[arg(long)]
     resume: bool,
 
-    /// Records (`predict`: chunks of records) that are finished are made safe when there are so many of them
+    /// Finished records (in `predict`: chunks of records) are made safe when there are so many of them
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..))]
     checkpoint_records: u64,
 
@@ -59,7 +59,7 @@ impl Keeps {
     }
 
     /// Notes that the run keeps what it finishes from here on, and says from what it goes on.
-    pub(crate) fn from_here_on(&self, watch: &Watch, resumed: &Resumed) {
+    pub(crate) fn begin(&self, watch: &Watch, resumed: &Resumed) {
         self.now.store(true, Ordering::SeqCst);
         let Resumed { saved: Saved { finished, unit, .. }, torn } = resumed;
         for (part, reason) in torn {
@@ -80,14 +80,25 @@ impl Keeps {
         }
     }
 
-    /// Why a run has failed, with the command that goes on from what it has `saved`.
-    pub(crate) fn failure(&self, error: virpack::Error, saved: Option<Saved>) -> Failure {
-        match saved {
-            Some(_) if self.now.load(Ordering::SeqCst) => Failure::Resumable {
-                error: Box::new(error),
-                command: again::with_resume(std::env::args_os()),
-            },
-            _ => error.into(),
+    /// What a run has done; None where all was done already, which is said. Where it has failed, the command that goes on
+    /// from what it has `saved`.
+    pub(crate) fn end<T>(
+        &self,
+        log: LogArguments,
+        result: Result<T, virpack::Error>,
+        saved: impl FnOnce() -> Option<Saved>,
+    ) -> Result<Option<T>, Failure> {
+        match result {
+            Ok(done) => Ok(Some(done)),
+            Err(virpack::Error::Resume(complete @ ResumeError::Complete { .. })) => {
+                log.info(complete);
+                Ok(None)
+            }
+            Err(error) if self.now.load(Ordering::SeqCst) && saved().is_some() => {
+                let command = again::with_resume(std::env::args_os());
+                Err(Failure::Resumable { error: Box::new(error), command })
+            }
+            Err(error) => Err(error.into()),
         }
     }
 }

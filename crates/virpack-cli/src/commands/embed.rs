@@ -135,7 +135,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let watch = Watch::new(log);
     let result = embed(&options, |told| tell(&watch, &keeps, told));
     watch.finish();
-    let summary = result.map_err(|error| keeps.failure(error, options.saved()))?;
+    let Some(summary) = keeps.end(log, result, || options.saved())? else { return Ok(()) };
     warn(log, &summary);
     // Of several files the index.
     let output = summary.written.files.first().unwrap_or(&options.output);
@@ -166,7 +166,7 @@ fn model_name(arguments: &Arguments, inputs: &[Input]) -> Result<String, Failure
 fn tell(watch: &Watch, keeps: &Keeps, told: Told) {
     match told {
         Told::Progress(progress) => watch.update(progress),
-        Told::Kept(resumed) => keeps.from_here_on(watch, &resumed),
+        Told::Kept(resumed) => keeps.begin(watch, &resumed),
         Told::Device { name, token_budget } => {
             watch.info(format_args!("on {name}, up to {} tokens a batch", grouped(token_budget as u64)));
             watch.begin();

@@ -108,7 +108,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let file = options.classifier.to_string();
     let result = predict(&options, |told| tell(&watch, &keeps, &file, told));
     watch.finish();
-    let predicted = result.map_err(|error| keeps.failure(error, options.saved()))?;
+    let Some(predicted) = keeps.end(log, result, || options.saved())? else { return Ok(()) };
     for input in &predicted.empty_inputs {
         log.warn(format_args!("{input}: empty, no records"));
     }
@@ -149,7 +149,7 @@ fn options(arguments: &Arguments) -> Result<PredictOptions, Failure> {
 fn tell(watch: &Watch, keeps: &Keeps, file: &str, told: Told) {
     match told {
         Told::Progress(progress) => watch.update(progress),
-        Told::Kept(resumed) => keeps.from_here_on(watch, &resumed),
+        Told::Kept(resumed) => keeps.begin(watch, &resumed),
         Told::Length { length, asked: Some(_), classifier: Some(trained) } if trained != length => {
             watch.warn(format_args!("chunks of {length} bases, but {file} was trained on {trained}"));
         }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::complete::lines;
 use super::{Difference, Saved};
 
 /// Why a run cannot go on where another one ended, or begin beside what it left.
@@ -22,11 +23,28 @@ pub enum ResumeError {
     #[error(
         "{} holds parts of another run:\n  {}\n\
          hint: with the same inputs, model and options --resume goes on; --force without it starts anew",
-        folder.display(), differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
+        folder.display(), lines(differences)
     )]
     AnotherRun {
         /// The folder of parts.
         folder: PathBuf,
+        /// What differs.
+        differences: Vec<Difference>,
+    },
+    /// The output is whole: there is nothing to go on with, and nothing left to do.
+    #[error("all is done already: {} tells of this run", report.display())]
+    Complete {
+        /// The report of the run that made it.
+        report: PathBuf,
+    },
+    /// The output is whole, and another run's.
+    #[error(
+        "{} tells of another run, which is complete:\n  {}\n\
+         hint: choose another name, or replace it with --force", report.display(), lines(differences)
+    )]
+    AnotherOutput {
+        /// The report of the run that made it.
+        report: PathBuf,
         /// What differs.
         differences: Vec<Difference>,
     },

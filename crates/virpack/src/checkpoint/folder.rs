@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use virpack_seq::Input;
 
+use super::complete::Complete;
 use super::identity::{Identity, refuse};
 use super::kept::Kept;
 use super::log::{Begin, Log, Logging};
 use super::manifest::{Manifest, Part};
 use super::{CheckpointOptions, Parts, ResumeError, Resumed, Saved, Unit};
 use crate::Error;
-use crate::output::{Aside, OutputError, remove_leftovers};
+use crate::output::{Aside, OutputError, remove_leftovers, report_path};
 
 /// The file in the folder that a process locks while it lives; it holds the process's number.
 const LOCK: &str = "lock";
@@ -22,6 +23,8 @@ const LOCK: &str = "lock";
 pub(crate) struct Place {
     folder: PathBuf,
     unit: Unit,
+    /// What tells of the run once its output is whole.
+    report: PathBuf,
 }
 
 /// What an earlier run has left, before anything is done about it.
@@ -29,6 +32,8 @@ pub(crate) struct Found {
     place: Place,
     options: CheckpointOptions,
     manifest: Option<Manifest>,
+    /// The output is whole, and nothing is to replace it.
+    complete: Option<Complete>,
 }
 
 /// A run's folder of parts, locked.
@@ -44,15 +49,16 @@ pub(crate) struct Checkpoint {
 impl Place {
     /// `OUT.partial`, of the records of the file `OUT`.
     pub(crate) fn beside(output: &Path) -> Place {
-        let mut name = output.file_name().unwrap_or_default().to_os_string();
-        name.push(".partial");
-        Place { folder: output.with_file_name(name), unit: Unit::Records }
+        let mut folder = output.file_name().unwrap_or_default().to_os_string();
+        folder.push(".partial");
+        Place { folder: output.with_file_name(folder), unit: Unit::Records, report: report_path(output) }
     }
 
     /// `DIR/run.partial`, of the chunks whose tables are in the directory: that can be written to, whereas what it
     /// stands in may be the root of a container.
     pub(crate) fn inside(directory: &Path) -> Place {
-        Place { folder: directory.join("run.partial"), unit: Unit::Chunks }
+        let [folder, report] = ["run.partial", "run.json"].map(|name| directory.join(name));
+        Place { folder, unit: Unit::Chunks, report }
     }
 
     /// What an unfinished run has kept there; None where it has finished nothing.
@@ -100,20 +106,29 @@ impl Found {
     /// Where there are parts of an earlier run, neither to go on with nor to be replaced.
     fn look(place: Place, options: CheckpointOptions, replace: bool) -> Result<Found, ResumeError> {
         if replace && !options.resume {
-            return Ok(Found { place, options, manifest: None });
+            return Ok(Found { place, options, manifest: None, complete: None });
         }
         let manifest = Manifest::read(&place.folder)?;
         match &manifest {
             Some(manifest) if !options.resume => {
                 Err(ResumeError::Unfinished { saved: place.saved_in(manifest) })
             }
-            _ => Ok(Found { place, options, manifest }),
+            _ => {
+                let is_looked_for = options.resume && !replace && manifest.is_none();
+                let complete = is_looked_for.then(|| Complete::read(&place.report)).flatten();
+                Ok(Found { place, options, manifest, complete })
+            }
         }
     }
 
     /// Most tokens in a batch of each model of the earlier run, where there was one.
     pub(crate) fn token_budgets(&self) -> Option<&[usize]> {
         self.manifest.as_ref().map(|manifest| &manifest.token_budgets[..])
+    }
+
+    /// The output, where it is whole already and not to be replaced.
+    pub(crate) fn complete(&self) -> Option<&Complete> {
+        self.complete.as_ref()
     }
 
     /// Whether files of the output may have got their names before the earlier run was killed.
@@ -124,7 +139,7 @@ impl Found {
     /// Makes the folder this process's, and takes out of it and from beside the output what a killed one has begun.
     /// `names` are all that an output may have.
     pub(crate) fn take(self, names: &[PathBuf]) -> Result<Checkpoint, Error> {
-        let Found { place, options, manifest } = self;
+        let Found { place, options, manifest, .. } = self;
         let folder = &place.folder;
         let failed = |source| OutputError::Directory { directory: folder.clone(), source };
         fs::create_dir_all(folder).map_err(failed)?;

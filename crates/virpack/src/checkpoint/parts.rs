@@ -2,13 +2,20 @@
 
 use super::folder::Checkpoint;
 use super::log::Log;
-use super::{Entries, Saved};
+use super::manifest::Manifest;
+use super::{Entries, Identity, Saved};
 use crate::Error;
 
 /// A run's parts: those that are whole, and the one that is being written.
 pub(crate) struct Parts {
     log: Log,
     // Behind the log: it removes the folder where nothing is left in it.
+    checkpoint: Checkpoint,
+}
+
+/// The parts of a run whose output is whole.
+pub(crate) struct CompleteParts {
+    manifest: Manifest,
     checkpoint: Checkpoint,
 }
 
@@ -28,9 +35,17 @@ impl Parts {
         Ok(self.checkpoint.saved(&manifest))
     }
 
-    /// Notes that all is done, and that the output's files are about to get their names; drops the open part.
+    /// Drops the open part, as the output is whole; gives what the run is of.
+    pub(crate) fn complete(self) -> Result<(Identity, CompleteParts), Error> {
+        let manifest = self.log.drop_open()?;
+        Ok((manifest.identity.clone(), CompleteParts { manifest, checkpoint: self.checkpoint }))
+    }
+}
+
+impl CompleteParts {
+    /// Notes that the output's files are about to get their names; what it gives goes when they have them.
     pub(crate) fn publishing(self) -> Result<Checkpoint, Error> {
-        self.checkpoint.publishing(self.log.drop_open()?)?;
+        self.checkpoint.publishing(self.manifest)?;
         Ok(self.checkpoint)
     }
 }

@@ -13,15 +13,13 @@ use crate::model::location::Location;
 use crate::model::weights::Weights;
 use crate::output::{OutputDtype, OutputError, OutputFormat};
 
-/// What is known of a run once its model is loaded.
+/// What is known of a run once its model is looked at.
 pub(super) struct Known<'a> {
     pub(super) options: &'a EmbedOptions,
     pub(super) config: &'a ModelConfig,
     /// Of the weights.
     pub(super) sha256: String,
     pub(super) dtype: Dtype,
-    /// Most tokens in a batch.
-    pub(super) token_budget: usize,
 }
 
 /// All that shapes a run's rows, once its files are summed.
@@ -71,6 +69,15 @@ impl Known<'_> {
 }
 
 impl EmbedOptions {
+    /// All that shapes an output, from what shapes its rows.
+    pub(super) fn of_output(&self, rows: Identity) -> Identity {
+        let mut identity = rows;
+        identity.set("values", self.dtype_out);
+        let format = self.format.or_else(|| OutputFormat::of(&self.output).ok());
+        format.iter().for_each(|format| identity.set("format", format.ending()));
+        identity
+    }
+
     /// Begins to sum the inputs, and a model's files that are no weights.
     pub(super) fn sum_files(&self, weights: &Weights) -> Result<Summing, Error> {
         let beside = ["config.json", "tokenizer.json"].map(|name| weights.directory().join(name));

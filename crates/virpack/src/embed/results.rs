@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use virpack_seq::RecordSet;
 
+use super::EmbedOptions;
 use super::identity::{Known, Named};
 use crate::Error;
-use crate::checkpoint::{Checkpoint, Found, Parts, Resumed};
+use crate::checkpoint::{Checkpoint, CompleteParts, Found, Identity, Parts, Resumed, describe};
 use crate::model::checksum::Summing;
 use crate::output::{self, CompleteOutput, EmbeddingWriter, Rows, Written};
 use crate::runner::Finished;
@@ -26,7 +27,8 @@ pub(super) struct Results {
 /// The output, whole and without its name.
 pub(super) struct CompleteResults {
     out: CompleteOutput,
-    parts: Option<Parts>,
+    /// What shapes the rows, and the parts.
+    parts: Option<(Identity, CompleteParts)>,
 }
 
 impl Results {
@@ -36,8 +38,9 @@ impl Results {
         known: &Known<'_>,
         found: Option<Found>,
         files: Option<Summing>,
+        token_budget: usize,
     ) -> Result<(Results, Option<Resumed>), Error> {
-        let Known { options, config, token_budget, .. } = *known;
+        let Known { options, config, .. } = *known;
         let mut identity = files.map(|files| known.identity(files)).transpose()?;
         let about = options.about(config, &known.sha256)?;
         let mut output = options.output(about.clone(), found.as_ref());
@@ -95,7 +98,8 @@ impl Results {
 
     /// Makes the output whole, once each of `records` records is there.
     pub(super) fn complete(self, records: u64) -> Result<CompleteResults, Error> {
-        Ok(CompleteResults { out: self.out.complete(records)?, parts: self.parts })
+        let out = self.out.complete(records)?;
+        Ok(CompleteResults { out, parts: self.parts.map(Parts::complete).transpose()? })
     }
 
     /// Makes all that is finished safe, as the run ends before its input.
@@ -112,9 +116,15 @@ impl CompleteResults {
         self.out.written()
     }
 
+    /// Puts into a report what tells a run that is to go on that there is nothing left to do.
+    pub(super) fn describe(&self, options: &EmbedOptions, report: &mut Map<String, Value>) {
+        let identity = self.parts.as_ref().map(|(rows, _)| options.of_output(rows.clone()));
+        describe(report, identity.as_ref(), &self.written().files);
+    }
+
     /// Gives the files their names; the parts go.
     pub(super) fn publish(self, facts: &Map<String, Value>) -> Result<Written, Error> {
-        let Some(parts) = self.parts else { return Ok(self.out.publish(facts)?) };
+        let Some((_, parts)) = self.parts else { return Ok(self.out.publish(facts)?) };
         // Behind that, what stands there is ours.
         self.out.check_names()?;
         let checkpoint = parts.publishing()?;

@@ -21,6 +21,24 @@ pub(super) struct Known<'a> {
     pub(super) dtype: Dtype,
 }
 
+impl PredictOptions {
+    /// All that shapes the tables, from what shapes the scores in them.
+    pub(super) fn of_tables(&self, scores: Identity) -> Identity {
+        let mut identity = scores;
+        let least = self.rule.min_score.map_or("none".to_owned(), |least| least.to_string());
+        identity.set("least score", least);
+        identity.set("least fraction", self.rule.min_fraction);
+        identity.set("columns", self.compat.as_str());
+        identity.set("pictures", if self.plot.is_some() { "drawn" } else { "none" });
+        if self.inputs.len() > 1 {
+            for (i, input) in (1..).zip(&self.inputs) {
+                identity.set(format!("name of input {i}"), input);
+            }
+        }
+        identity
+    }
+}
+
 impl Known<'_> {
     /// All that shapes the scores but the inputs.
     fn without_inputs(&self) -> Identity {

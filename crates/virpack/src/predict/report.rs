@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 use virpack_seq::frames::FrameOptions;
 
+use super::PredictOptions;
 use super::summary::{DeviceWork, Predicted};
-use super::{Compat, PredictOptions};
 use crate::model::checksum::FileChecksum;
 use crate::report::{self, rate};
 
@@ -29,10 +29,7 @@ pub(super) fn of(
         "genetic_code": options.genetic_code.number(),
         "min_score": options.rule.min_score,
         "min_fraction": options.rule.min_fraction,
-        "compat": match options.compat {
-            Compat::VirNucPro => "virnucpro",
-            Compat::Broad => "broad",
-        },
+        "compat": options.compat.as_str(),
         "token_budget": options.token_budget,
         "buffer_size": options.buffer_size,
     });

@@ -8,9 +8,8 @@ use super::identity::Known;
 use super::scores::KeptScores;
 use super::tables::Tables;
 use crate::Error;
-use crate::checkpoint::{Checkpoint, Found, Resumed};
+use crate::checkpoint::{Checkpoint, CompleteParts, Found, Resumed, describe};
 use crate::model::checksum::Summing;
-use crate::model::location::Location;
 use crate::output::{Folder, check_all};
 
 /// The tables in their directory, and the place of the parts.
@@ -30,10 +29,7 @@ impl<'a> Results<'a> {
         let replace = options.replaces(found.as_ref());
         let folder = Folder::create(&options.output)?;
         let begun = Files::in_directory(&options.output).begun();
-        let keep = |found: Found| {
-            let inputs = options.inputs.iter().map(|input| Location::Disk(input.path().to_owned()));
-            Ok::<_, Error>((found.take(&begun)?, Summing::start(inputs.collect())?))
-        };
+        let keep = |found: Found| Ok::<_, Error>((found.take(&begun)?, options.sum_inputs()?));
         let keeping = found.map(keep).transpose()?;
         Ok(Results { options, tables: Tables::create(options)?, replace, keeping, folder })
     }
@@ -50,13 +46,16 @@ impl<'a> Results<'a> {
         Ok((scores, Some(resumed)))
     }
 
-    /// Makes all tables whole and gives them their names, `run.json`, which holds `report`, last; the parts go.
-    pub(super) fn finish(self, report: &Map<String, Value>, scores: KeptScores) -> Result<(), Error> {
-        let files = Files::in_directory(&self.options.output);
+    /// Makes all tables whole and gives them their names, `run.json`, which holds `report`, last; the parts go. The report is
+    /// told what says to a run that is to go on that there is nothing left to do.
+    pub(super) fn finish(self, report: &mut Map<String, Value>, scores: KeptScores) -> Result<(), Error> {
+        let (identity, parts) = scores.complete()?.unzip();
+        let identity = identity.map(|scores| self.options.of_tables(scores));
+        describe(report, identity.as_ref(), &self.tables.names());
         let whole = self.tables.complete(report)?;
         // Behind that, what stands there is ours.
-        check_all(files.all().into_iter(), self.replace)?;
-        let checkpoint = scores.publishing()?;
+        check_all(Files::in_directory(&self.options.output).all().into_iter(), self.replace)?;
+        let checkpoint = parts.map(CompleteParts::publishing).transpose()?;
         whole.publish(self.replace)?;
         self.folder.keep();
         checkpoint.into_iter().for_each(Checkpoint::remove);

@@ -7,7 +7,7 @@ use virpack_seq::RecordSet;
 use virpack_seq::frames::Chunk;
 
 use crate::Error;
-use crate::checkpoint::{Checkpoint, Entries, HandOn, Identity, Kept, Parts, Resumed};
+use crate::checkpoint::{Checkpoint, CompleteParts, Entries, HandOn, Identity, Kept, Parts, Resumed};
 use crate::output::OutputError;
 
 /// What the classifiers have said of a chunk.
@@ -62,9 +62,9 @@ impl KeptScores {
         kept.map_or_else(|error| error, |kept| Error::Interrupted { kept })
     }
 
-    /// Notes that the tables are about to get their names; what it gives is to be removed when they have them.
-    pub(super) fn publishing(self) -> Result<Option<Checkpoint>, Error> {
-        self.parts.map(Parts::publishing).transpose()
+    /// What shapes the scores and the parts of them, where they are kept, now that the tables are whole.
+    pub(super) fn complete(self) -> Result<Option<(Identity, CompleteParts)>, Error> {
+        self.parts.map(Parts::complete).transpose()
     }
 }
 
