@@ -200,7 +200,7 @@ fn damaged_parts_are_named_and_redone() {
     std::fs::write(part(1), bytes).unwrap();
     let ran = place.run(&[&arguments(MODEL, "out/emb.npy")[..], &["--resume"]].concat());
     ran.succeeds(&[
-        "warning: out/emb.npy.partial/000001.part: its checksum is not the one it was written with: its records are \
+        "warning: out/emb.npy.partial/000001.part: its checksum is not the one it was written with: what was in it is \
          computed again",
     ]);
     assert_eq!(outputs(&place.path("out")), whole);
@@ -278,12 +278,12 @@ fn predict_interrupted_says_what_goes_on() {
         let ran = Ran::from(child.wait_with_output().unwrap());
         assert_eq!(ran.code, Some(130), "{ran:#?}");
         assert!(ran.stderr.contains("interrupted: the batches under way are finished and kept"), "{ran:#?}");
-        assert!(ran.stderr.contains("finished chunks are kept in out/v/run.partial"), "{ran:#?}");
+        assert!(ran.stderr.contains(" embeddings for more are kept in out/v/run.partial"), "{ran:#?}");
         let left: Vec<_> = outputs(&place.path("out/v")).into_keys().collect();
         assert_eq!(left, ["run.partial"], "no temporary file");
         predict_with(&place, &[]).is_refused(&[
             "out/v/run.partial holds ",
-            " finished chunks of a run that was interrupted",
+            " embeddings for more of a run that was interrupted",
             "hint: go on with --resume, or start anew with --force",
         ]);
         predict_with(&place, &["--resume", "--genetic-code", "11"])
@@ -346,7 +346,7 @@ fn predict_names_and_redoes_damaged_parts() {
     std::fs::write(part(1), bytes).unwrap();
     let child = predict_with(&place, &["--resume", "--min-score", "0.99"]);
     child.succeeds(&[
-        "warning: out/v/run.partial/000001.part: its checksum is not the one it was written with: its chunks are computed \
+        "warning: out/v/run.partial/000001.part: its checksum is not the one it was written with: what was in it is computed \
          again",
     ]);
     std::fs::remove_file(place.path("out/v/.frames.tsv.tmp-1")).unwrap();

@@ -58,6 +58,8 @@ pub struct FrameOptions {
     /// Chunks that are done, by their numbers: a batch that nothing but such chunks needs is made, as it shapes those
     /// after it, and not handed out.
     pub done: Arc<RecordSet>,
+    /// For each model, the sequences whose results are there already, by their numbers: no chunk needs them.
+    pub known: [Arc<RecordSet>; 2],
 }
 
 impl FrameOptions {
@@ -73,6 +75,7 @@ impl FrameOptions {
             frames: [true; 2],
             whole_chunks: false,
             done: Arc::default(),
+            known: Default::default(),
         }
     }
 
@@ -163,7 +166,7 @@ struct Counters {
 /// Packed batches for two models, and what they are of.
 ///
 /// Each open frame of the input stands in exactly one [`Chunk`], and each sequence number named there in exactly one
-/// batch of that model, or in none where every chunk that names it is done. Batches depend on the input and the options
+/// batch of that model, or in none where no chunk needs it that is not done. Batches depend on the input and the options
 /// alone. Whoever takes them must go on taking from all three, and say which records are done
 /// ([`FrameLoader::done`]): nothing else bounds how far the reading runs ahead.
 pub struct FrameLoader {
@@ -211,7 +214,9 @@ pub fn create_frame_loader(
         }
         let loader = LoaderOptions { prefetch: options.prefetch, ..LoaderOptions::default() };
         let (sender, loader) = create_slab_loader(&records, collator, loader)?;
-        sides[i] = Some(Side::new(tokenizer, sender, options.unique_window, !options.done.is_empty()));
+        let known = Arc::clone(&options.known[i]);
+        let resumes = !options.done.is_empty();
+        sides[i] = Some(Side::new(tokenizer, sender, options.unique_window, known, resumes));
         loaders[i] = Some(loader);
     }
     let (send, places) = unbounded();

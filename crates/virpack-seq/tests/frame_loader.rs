@@ -197,6 +197,7 @@ proptest! {
         most_waiting in prop::sample::select(vec![1, 5_000, 10_000, 1 << 20]),
         beginning in 0.0..1.0,
         scattered in prop::collection::vec(any::<bool>(), 1..20),
+        known in prop::collection::vec(any::<bool>(), 1..20),
         done_at_once: bool,
     ) {
         let text: String = sequences.iter().map(|sequence| format!(">r\n{sequence}\n")).collect();
@@ -220,7 +221,14 @@ proptest! {
                 }
             }
         }
-        let options = FrameOptions { done: std::sync::Arc::new(done), ..options };
+        let known = [0, 1].map(|model| {
+            let mut set = RecordSet::default();
+            let numbers = all[model].iter().flatten().copied();
+            numbers.filter(|&n| known[n as usize % known.len()]).for_each(|number| _ = set.insert(number));
+            needed[model].retain(|number| !set.contains(*number));
+            std::sync::Arc::new(set)
+        });
+        let options = FrameOptions { done: std::sync::Arc::new(done), known, ..options };
         let (again, left) = chunks_and_batches(loader_with(&text, buffer_size, options), done_at_once);
         prop_assert_eq!(again, chunks);
         for ((left, mut all), needed) in left.into_iter().zip(all).zip(needed) {

@@ -8,6 +8,9 @@
 //! A run that goes on makes the same batches again, runs those that something needs which is in no whole part, and takes
 //! all else from the parts when its turn comes. The output is written anew, in input order, from its beginning: what a
 //! part holds, and how many there are, never shapes it. When it has its name the folder goes.
+//!
+//! What is computed and not finished, as a chunk needs embeddings of two models, is kept as well, in a part that the next
+//! one of its kind replaces.
 
 mod complete;
 mod entry;
@@ -25,7 +28,7 @@ use std::time::Duration;
 pub(crate) use complete::describe;
 pub(crate) use entry::{Entries, HandOn};
 pub use error::ResumeError;
-pub(crate) use folder::{Checkpoint, Found, Place, pipe};
+pub(crate) use folder::{Checkpoint, Earlier, Found, Place, pipe};
 pub use identity::Difference;
 pub(crate) use identity::Identity;
 pub(crate) use kept::Kept;
@@ -68,6 +71,8 @@ pub struct Saved {
     pub finished: u64,
     /// What they are.
     pub unit: Unit,
+    /// Embeddings beside them, of chunks that still miss others.
+    pub under_way: u64,
     /// Where the parts are.
     pub folder: PathBuf,
 }
@@ -92,9 +97,21 @@ impl Unit {
     }
 }
 
+impl Saved {
+    /// Whether anything is kept.
+    #[must_use]
+    pub fn is_some(&self) -> bool {
+        self.finished + self.under_way > 0
+    }
+}
+
 impl std::fmt::Display for Saved {
+    /// What is kept, without where.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Saved { finished, unit, folder } = self;
-        write!(f, "{finished} finished {} are kept in {}", unit.as_str(), folder.display())
+        write!(f, "{} finished {}", self.finished, self.unit.as_str())?;
+        match self.under_way {
+            0 => Ok(()),
+            n => write!(f, " and {n} embeddings for more"),
+        }
     }
 }

@@ -397,7 +397,7 @@ pub enum Error {
     /// The run was told to stop.
     #[error("interrupted: {}", match kept {
         None => "nothing is kept".to_owned(),
-        Some(saved) => saved.to_string(),
+        Some(saved) => format!("{saved} are kept in {}", saved.folder.display()),
     })]
     Interrupted {
         /// What need not be computed again; None where that is nothing.

@@ -201,7 +201,7 @@ pub fn predict_on<B: Memory + 'static>(
     let towers = Loaded::load(models, devices, options, &frames, &earlier_budgets)?;
     let (names, files) = (towers.device_names().join("; "), sums.finish()?);
     let (scores, resumed) = results.keep(&known(&frames, &files), towers.token_budgets())?;
-    frames.done = scores.done();
+    (frames.done, frames.known) = (scores.done(), scores.known());
     tell(Told::Device { name: names.clone(), token_budgets: towers.token_budgets() });
     resumed.map(Told::Kept).into_iter().for_each(&mut tell);
     let (start, mut writing) = (Instant::now(), Duration::ZERO);
@@ -212,7 +212,7 @@ pub fn predict_on<B: Memory + 'static>(
         join.tell(results.tables.counts.records, &mut tell);
     }
     if options.stop.load(Ordering::Relaxed) {
-        return Err(join.finish().interrupt());
+        return Err(join.interrupt());
     }
     let mut predicted = Predicted::new(&join, &results.tables, writing, start.elapsed());
     predicted.report = report::of(options, &frames, &names, &predicted, &files);

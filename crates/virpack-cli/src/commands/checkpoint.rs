@@ -61,22 +61,23 @@ impl Keeps {
     /// Notes that the run keeps what it finishes from here on, and says from what it goes on.
     pub(crate) fn begin(&self, watch: &Watch, resumed: &Resumed) {
         self.now.store(true, Ordering::SeqCst);
-        let Resumed { saved: Saved { finished, unit, .. }, torn } = resumed;
+        let Resumed { saved, torn } = resumed;
+        let Saved { finished, unit, under_way, .. } = *saved;
         for (part, reason) in torn {
-            watch.warn(format_args!(
-                "{}: {reason}: its {} are computed again",
-                part.display(),
-                unit.as_str()
-            ));
+            watch.warn(format_args!("{}: {reason}: what was in it is computed again", part.display()));
         }
         let [one, many] = match unit {
             Unit::Records => ["record is", "records are"],
             Unit::Chunks => ["chunk is", "chunks are"],
         };
-        match *finished {
+        let more = match under_way {
+            0 => String::new(),
+            n => format!(", with {} for more", count(n, "embedding", "embeddings")),
+        };
+        match saved.is_some() {
             _ if !self.resume => (),
-            0 => watch.info("nothing to resume: starting from the beginning"),
-            n => watch.info(format_args!("resuming: {} finished", count(n, one, many))),
+            false => watch.info("nothing to resume: starting from the beginning"),
+            true => watch.info(format_args!("resuming: {} finished{more}", count(finished, one, many))),
         }
     }
 

@@ -7,6 +7,7 @@ use crate::Frame;
 use crate::batch::{SequenceIndex, Window};
 use crate::loader::{SlabSender, Stopped};
 use crate::record::Record;
+use crate::record_set::RecordSet;
 use crate::slab::TokenSlab;
 use crate::tokenize::Tokenizer;
 
@@ -19,7 +20,9 @@ pub(super) struct Side {
     repeated: u64,
     /// Whether the chunk whose sequences come is not done.
     needs: bool,
-    /// What waits until it is known who needs it; None where no chunk that comes is done.
+    /// Sequences that need not come, even where a chunk needs their results.
+    known: Arc<RecordSet>,
+    /// What waits until it is known who needs it; None where all is needed from here on.
     held: Option<Held>,
 }
 
@@ -32,16 +35,17 @@ struct Held {
 }
 
 impl Side {
-    /// `resumes`: whether there are chunks that are done.
+    /// `known` are sequences that need not come; `resumes`: whether there are chunks that are done.
     pub(super) fn new(
         tokenizer: Arc<dyn Tokenizer>,
         sender: SlabSender,
         window: usize,
+        known: Arc<RecordSet>,
         resumes: bool,
     ) -> Self {
         let (slab, unique) = (sender.slab(), Unique::new(window));
-        let held = resumes.then(Held::default);
-        Side { tokenizer, sender, slab, unique, repeated: 0, needs: true, held }
+        let held = (resumes || !known.is_empty()).then(Held::default);
+        Side { tokenizer, sender, slab, unique, repeated: 0, needs: true, known, held }
     }
 
     /// Sequences in the open slab.
@@ -86,7 +90,7 @@ impl Side {
         if let Some(held) = &mut self.held {
             let place = (number - self.unique.oldest()) as usize;
             held.needed.resize(held.needed.len().max(place + 1), false);
-            held.needed[place] |= self.needs;
+            held.needed[place] |= self.needs && !self.known.contains(number);
         }
         number
     }
@@ -120,6 +124,7 @@ impl Side {
         let first = self.unique.oldest();
         self.unique.begin();
         let Some(Held { mut slabs, needed }) = self.held.take() else { return Ok(()) };
+        let goes_on = goes_on || self.unique.oldest() < self.known.end();
         self.held = goes_on.then(Held::default);
         if let Some(slab) = slabs.first_mut() {
             // Before the first batch can be made of them.

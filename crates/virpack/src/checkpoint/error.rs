@@ -11,9 +11,8 @@ use super::{Difference, Saved};
 pub enum ResumeError {
     /// Parts of an unfinished run are there, and nobody has said what is to become of them.
     #[error(
-        "{} holds {} finished {} of a run that was interrupted\n\
-         hint: go on with --resume, or start anew with --force",
-        saved.folder.display(), saved.finished, saved.unit.as_str()
+        "{} holds {saved} of a run that was interrupted\n\
+         hint: go on with --resume, or start anew with --force", saved.folder.display()
     )]
     Unfinished {
         /// What is there.

@@ -8,7 +8,7 @@ use virpack_seq::Input;
 
 use super::complete::Complete;
 use super::identity::{Identity, refuse};
-use super::kept::Kept;
+use super::kept::{Kept, read_all};
 use super::log::{Begin, Log, Logging};
 use super::manifest::{Manifest, Part};
 use super::{CheckpointOptions, Parts, ResumeError, Resumed, Saved, Unit};
@@ -34,6 +34,15 @@ pub(crate) struct Found {
     manifest: Option<Manifest>,
     /// The output is whole, and nothing is to replace it.
     complete: Option<Complete>,
+}
+
+/// What an earlier run has kept.
+#[derive(Default)]
+pub(crate) struct Earlier {
+    /// What it has finished.
+    pub(crate) kept: Option<Kept>,
+    /// What it had computed and not finished.
+    pub(crate) under_way: Vec<(u64, Vec<u8>)>,
 }
 
 /// A run's folder of parts, locked.
@@ -64,11 +73,12 @@ impl Place {
     /// What an unfinished run has kept there; None where it has finished nothing.
     pub(crate) fn saved(&self) -> Option<Saved> {
         let manifest = Manifest::read(&self.folder).ok()??;
-        Some(self.saved_in(&manifest)).filter(|saved| saved.finished > 0)
+        Some(self.saved_in(&manifest)).filter(Saved::is_some)
     }
 
     fn saved_in(&self, manifest: &Manifest) -> Saved {
-        Saved { finished: manifest.entries(), unit: self.unit, folder: self.folder.clone() }
+        let under_way = manifest.under_way.as_ref().map_or(0, |part| part.entries);
+        Saved { finished: manifest.entries(), unit: self.unit, under_way, folder: self.folder.clone() }
     }
 }
 
@@ -176,15 +186,21 @@ impl Checkpoint {
         mut self,
         identity: impl FnOnce() -> Result<Identity, Error> + Send + 'static,
         token_budgets: Vec<usize>,
-    ) -> Result<(Parts, Option<Kept>, Resumed), Error> {
+    ) -> Result<(Parts, Earlier, Resumed), Error> {
         let folder = self.place.folder.clone();
-        let (mut kept, mut torn) = (None, Vec::new());
+        let (mut kept, mut under_way, mut torn) = (None, Vec::new(), Vec::new());
         let begin: Begin = match &mut self.manifest {
             None => Box::new(move || Ok(Manifest::new(identity()?, token_budgets))),
             Some(manifest) => {
                 refuse(identity()?.differences(&manifest.identity), &folder)?;
-                let (whole, bad) = Kept::open(&folder, &mut manifest.parts);
+                let (whole, mut bad) = Kept::open(&folder, &mut manifest.parts);
                 kept = Some(whole);
+                if let Some(part) = manifest.under_way.take() {
+                    match read_all(&folder, &part) {
+                        Ok(all) => (under_way, manifest.under_way) = (all, Some(part)),
+                        Err(reason) => bad.push((part, reason)),
+                    }
+                }
                 let bad = bad.into_iter().map(|(part, reason)| (Part::path(&folder, part.number), reason));
                 torn.extend(bad);
                 let manifest = manifest.clone();
@@ -195,18 +211,20 @@ impl Checkpoint {
             && let Some(manifest) = &self.manifest
         {
             // Its number is free again only when the manifest no longer speaks of it.
-            match manifest.parts[..] {
-                [] => remove(&Manifest::path(&folder)).map_err(OutputError::write(&folder))?,
-                _ => manifest.write(&folder)?,
+            match manifest.numbers().next() {
+                None => remove(&Manifest::path(&folder)).map_err(OutputError::write(&folder))?,
+                Some(_) => manifest.write(&folder)?,
             }
             self.remove_unlisted()?;
         }
         let done = kept.as_ref().map(|kept| kept.done().clone()).unwrap_or_default();
-        let saved = Saved { finished: done.len(), unit: self.place.unit, folder: folder.clone() };
-        let numbers = self.manifest.iter().flat_map(|manifest| &manifest.parts).map(|part| part.number);
+        let (unit, folder_of) = (self.place.unit, folder.clone());
+        let saved =
+            Saved { finished: done.len(), unit, under_way: under_way.len() as u64, folder: folder_of };
+        let numbers = self.manifest.iter().flat_map(Manifest::numbers);
         let next = numbers.max().unwrap_or(0) + 1;
         let log = Log::start(Logging { folder, options: self.options, done, next }, begin)?;
-        Ok((Parts::new(log, self), kept, Resumed { saved, torn }))
+        Ok((Parts::new(log, self), Earlier { kept, under_way }, Resumed { saved, torn }))
     }
 
     /// Notes that all is done and that the output's files are about to get their names: whoever goes on from here finds
@@ -217,7 +235,7 @@ impl Checkpoint {
 
     /// What `manifest` lists; None where that is nothing.
     pub(super) fn saved(&self, manifest: &Manifest) -> Option<Saved> {
-        Some(self.place.saved_in(manifest)).filter(|saved| saved.finished > 0)
+        Some(self.place.saved_in(manifest)).filter(Saved::is_some)
     }
 
     /// Removes the parts: the output has them all.
@@ -227,8 +245,8 @@ impl Checkpoint {
 
     /// Removes what no manifest speaks of, and nothing that is not ours.
     fn remove_unlisted(&self) -> Result<(), OutputError> {
-        let parts = self.manifest.iter().flat_map(|manifest| &manifest.parts);
-        let listed: Vec<PathBuf> = parts.map(|part| Part::path(&self.place.folder, part.number)).collect();
+        let numbers = self.manifest.iter().flat_map(Manifest::numbers);
+        let listed: Vec<PathBuf> = numbers.map(|number| Part::path(&self.place.folder, number)).collect();
         self.remove_parts(&listed).map_err(OutputError::write(&self.place.folder))
     }
 

@@ -128,6 +128,24 @@ impl Kept {
     }
 }
 
+/// Reads all of a part: each number with its bytes; or says why it is not as it was written.
+pub(super) fn read_all(folder: &Path, part: &Part) -> Result<Vec<(u64, Vec<u8>)>, String> {
+    let path = Part::path(folder, part.number);
+    check(&path, part)?;
+    let read = || -> io::Result<_> {
+        let mut file = BufReader::with_capacity(BUFFER, File::open(&path)?);
+        file.seek_relative((MAGIC.len() as u64).cast_signed())?;
+        let mut all = Vec::new();
+        while let Some(Head { number, bytes }) = Head::read(&mut file)? {
+            let mut own = vec![0; bytes as usize];
+            file.read_exact(&mut own)?;
+            all.push((number, own));
+        }
+        Ok(all)
+    };
+    read().map_err(|error| error.to_string())
+}
+
 fn read_error(path: &Path) -> impl Fn(io::Error) -> OutputError + use<> {
     let path = path.to_path_buf();
     move |source| OutputError::Part { path: path.clone(), source }

@@ -36,6 +36,8 @@ pub(crate) struct Log {
 
 enum Message {
     Finished(Box<dyn Entries>),
+    /// Computed and not finished: all of it, in the place of what was before.
+    UnderWay(Box<dyn Entries>),
     /// Nothing more comes, and what has come is to be kept.
     Close,
 }
@@ -58,6 +60,7 @@ struct Written {
     aside: Aside,
     file: File,
     part: Part,
+    is_under_way: bool,
 }
 
 impl Log {
@@ -80,6 +83,11 @@ impl Log {
     /// Takes results.
     pub(crate) fn keep(&mut self, finished: Box<dyn Entries>) -> Result<(), Error> {
         self.send(Message::Finished(finished))
+    }
+
+    /// Takes what is computed and not finished, in the place of what was before, and closes the open part.
+    pub(crate) fn keep_under_way(&mut self, entries: Box<dyn Entries>) -> Result<(), Error> {
+        self.send(Message::UnderWay(entries))
     }
 
     /// Makes the open part whole, and waits until all are.
@@ -160,6 +168,11 @@ impl Writing {
                         return Ok(());
                     }
                 }
+                Ok(Message::UnderWay(entries)) => {
+                    if !self.close_part()? || !self.write_under_way(&*entries)? {
+                        return Ok(());
+                    }
+                }
                 Ok(Message::Close) => return self.close_part().map(drop),
                 Err(RecvTimeoutError::Timeout) if self.close_part()? => (),
                 Err(_) => return Ok(()),
@@ -177,16 +190,21 @@ impl Writing {
                 Some(open) => open,
                 none => none.insert(Open::create(&mut self.logging)?),
             };
-            open.entries += 1;
-            open.write(&Head { number, bytes: bytes.len() as u64 }.encode())?;
-            open.write(bytes)
+            open.entry(number, bytes)
         })
+    }
+
+    /// Writes and hands on what is under way; false where the other thread takes no more.
+    fn write_under_way(&mut self, entries: &dyn Entries) -> Result<bool, OutputError> {
+        let mut open = Open::create(&mut self.logging)?;
+        entries.each(&mut |number, bytes| open.entry(number, bytes))?;
+        Ok(self.close.send(open.finish(true)?).is_ok())
     }
 
     /// Hands the open part on; false where the other thread takes no more, and will say why.
     fn close_part(&mut self) -> Result<bool, OutputError> {
         let Some(open) = self.open.take() else { return Ok(true) };
-        Ok(self.close.send(open.finish()?).is_ok())
+        Ok(self.close.send(open.finish(false)?).is_ok())
     }
 }
 
@@ -201,17 +219,24 @@ impl Open {
         Ok(open)
     }
 
+    fn entry(&mut self, number: u64, bytes: &[u8]) -> Result<(), OutputError> {
+        self.entries += 1;
+        self.write(&Head { number, bytes: bytes.len() as u64 }.encode())?;
+        self.write(bytes)
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
         self.sum.update(bytes);
         self.bytes += bytes.len() as u64;
         self.out.write_all(bytes).map_err(OutputError::write(self.aside.target()))
     }
 
-    fn finish(self) -> Result<Written, OutputError> {
+    fn finish(self, is_under_way: bool) -> Result<Written, OutputError> {
         let Open { aside, out, sum, number, entries, bytes, .. } = self;
         let file = out.into_inner().map_err(|error| error.into_error());
         let file = file.map_err(OutputError::write(aside.target()))?;
-        Ok(Written { aside, file, part: Part { number, entries, bytes, sha256: hex(&sum.finalize()) } })
+        let part = Part { number, entries, bytes, sha256: hex(&sum.finalize()) };
+        Ok(Written { aside, file, part, is_under_way })
     }
 }
 
@@ -243,13 +268,22 @@ fn make_whole(closing: &Receiver<Written>, folder: &Path, begin: Begin) -> Resul
     let mut listing = Listing { begin: Some(begin), manifest: None };
     while let Ok(first) = closing.recv() {
         let manifest = listing.manifest()?;
+        let mut replaced = Vec::new();
         for written in std::iter::once(first).chain(closing.try_iter()) {
-            let failed = OutputError::write(written.aside.target());
-            manifest.parts.push(written.make_whole().map_err(failed)?);
+            let (failed, is_under_way) = (OutputError::write(written.aside.target()), written.is_under_way);
+            let part = written.make_whole().map_err(failed)?;
+            match is_under_way {
+                true => replaced.extend(manifest.under_way.replace(part)),
+                false => manifest.parts.push(part),
+            }
         }
-        // A part has its name before the manifest speaks of it.
+        // A part has its name before the manifest speaks of it, and its file until the manifest does not.
         sync_directory(folder);
         manifest.write(folder)?;
+        for Part { number, .. } in replaced {
+            // Where that fails it goes with the folder.
+            let _ = std::fs::remove_file(Part::path(folder, number));
+        }
     }
     Ok(listing)
 }

@@ -21,6 +21,8 @@ pub(crate) struct Manifest {
     pub(crate) token_budgets: Vec<usize>,
     /// Those that are whole, as they were closed.
     pub(crate) parts: Vec<Part>,
+    /// What was computed and not finished when it was written last.
+    pub(crate) under_way: Option<Part>,
     /// Whether every record was done, and files of the output may have had their names already.
     pub(crate) publishing: bool,
 }
@@ -55,12 +57,17 @@ impl Part {
 
 impl Manifest {
     pub(crate) fn new(identity: Identity, token_budgets: Vec<usize>) -> Manifest {
-        Manifest { identity, token_budgets, parts: Vec::new(), publishing: false }
+        Manifest { identity, token_budgets, parts: Vec::new(), under_way: None, publishing: false }
     }
 
     /// Entries in all parts.
     pub(crate) fn entries(&self) -> u64 {
         self.parts.iter().map(|part| part.entries).sum()
+    }
+
+    /// The numbers of all files that it speaks of.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.parts.iter().chain(&self.under_way).map(|part| part.number)
     }
 
     pub(crate) fn path(folder: &Path) -> PathBuf {
@@ -86,8 +93,10 @@ impl Manifest {
             let budgets = value.get("token_budgets")?.as_array()?.iter();
             let token_budgets =
                 budgets.map(|budget| usize::try_from(budget.as_u64()?).ok()).collect::<Option<_>>()?;
+            let under_way = value.get("under_way")?;
+            let under_way = if under_way.is_null() { None } else { Some(Part::of_json(under_way)?) };
             let publishing = value.get("publishing")?.as_bool()?;
-            Some(Manifest { identity, token_budgets, parts: parts()?, publishing })
+            Some(Manifest { identity, token_budgets, parts: parts()?, under_way, publishing })
         };
         manifest().map(Some).ok_or_else(|| damaged("it lacks what every manifest has".to_owned()))
     }
@@ -100,6 +109,7 @@ impl Manifest {
             "run": self.identity.to_json(),
             "token_budgets": self.token_budgets,
             "publishing": self.publishing,
+            "under_way": self.under_way.as_ref().map(Part::to_json),
             "parts": parts,
         });
         let (mut aside, mut file) = Aside::create(&path)?;

@@ -29,6 +29,11 @@ impl Parts {
         self.log.keep(Box::new(finished))
     }
 
+    /// Takes what is computed and not finished, all of it, in the place of what was before.
+    pub(crate) fn keep_under_way(&mut self, entries: impl Entries + 'static) -> Result<(), Error> {
+        self.log.keep_under_way(Box::new(entries))
+    }
+
     /// Makes all that is finished safe, as the run ends before its input; None where nothing is.
     pub(crate) fn interrupt(self) -> Result<Option<Saved>, Error> {
         let manifest = self.log.close()?;

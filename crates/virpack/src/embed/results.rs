@@ -70,10 +70,10 @@ impl Results {
         identity: Named,
         token_budget: usize,
     ) -> Result<Resumed, Error> {
-        let (parts, kept, resumed) = checkpoint.begin(identity, vec![token_budget])?;
+        let (parts, earlier, resumed) = checkpoint.begin(identity, vec![token_budget])?;
         self.parts = Some(parts);
         self.records = resumed.saved.finished;
-        if let Some(kept) = kept {
+        if let Some(kept) = earlier.kept {
             self.done = Arc::clone(kept.done());
             self.out.go_on_from(kept);
         }

@@ -79,7 +79,7 @@ impl<'a> Join<'a> {
         classifiers: &'a Classifiers,
         towers: [Option<RunningTower>; 2],
         frames: FrameLoader,
-        scores: KeptScores,
+        mut scores: KeptScores,
         stop: &'a AtomicBool,
     ) -> Self {
         let widths = [0, 1].map(|i| towers[i].as_ref().map_or(0, |tower| tower.width));
@@ -88,7 +88,7 @@ impl<'a> Join<'a> {
             frames,
             classifiers,
             towers,
-            waiting: Waiting::new(classifiers.takes(), widths, scores.done()),
+            waiting: Waiting::new(classifiers.takes(), widths, scores.take_embeddings(), scores.done()),
             scores,
             open: OpenRecord::default(),
             before: Before::default(),
@@ -105,6 +105,9 @@ impl<'a> Join<'a> {
         loop {
             if self.stop.load(Ordering::Relaxed) {
                 return self.wind_up().map(|()| None);
+            }
+            if self.scores.is_due() {
+                self.scores.keep_embeddings(self.waiting.embeddings())?;
             }
             match self.take_done()? {
                 done if !done.is_empty() => return Ok(Some(done)),
@@ -165,6 +168,12 @@ impl<'a> Join<'a> {
     /// The scores that are kept, now that the models have nothing more to do.
     pub(super) fn finish(self) -> KeptScores {
         self.scores
+    }
+
+    /// Makes all that is computed safe, as the run ends before its input.
+    pub(super) fn interrupt(mut self) -> Error {
+        let kept = self.scores.keep_embeddings(self.waiting.embeddings());
+        kept.map_or_else(|error| error, |()| self.finish().interrupt())
     }
 
     /// Finishes what the devices hold, and scores what that completes.

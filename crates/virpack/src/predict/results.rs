@@ -1,5 +1,7 @@
 //! Where a run's results go: into tables, and into the parts that another run could go on from.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use super::PredictOptions;
@@ -40,9 +42,10 @@ impl<'a> Results<'a> {
         known: &Known<'_>,
         token_budgets: [Option<usize>; 2],
     ) -> Result<(KeptScores, Option<Resumed>), Error> {
-        let Some((checkpoint, inputs)) = self.keeping.take() else { return Ok(Default::default()) };
+        let Some((checkpoint, inputs)) = self.keeping.take() else { return Ok((KeptScores::none(), None)) };
         let token_budgets = token_budgets.into_iter().flatten().collect();
-        let (scores, resumed) = KeptScores::open(checkpoint, known.identity(inputs), token_budgets)?;
+        let every = self.options.checkpoint.map_or(Duration::MAX, |checkpoint| checkpoint.every);
+        let (scores, resumed) = KeptScores::open(checkpoint, known.identity(inputs), token_budgets, every)?;
         Ok((scores, Some(resumed)))
     }
 

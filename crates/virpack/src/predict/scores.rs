@@ -1,13 +1,17 @@
 //! The scores of chunks: those that an earlier run has kept, and those of this one, for another to go on from.
 
+use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use virpack_seq::RecordSet;
 use virpack_seq::frames::Chunk;
 
 use crate::Error;
-use crate::checkpoint::{Checkpoint, CompleteParts, Entries, HandOn, Identity, Kept, Parts, Resumed};
+use crate::checkpoint::{
+    Checkpoint, CompleteParts, Earlier, Entries, HandOn, Identity, Kept, Parts, Resumed,
+};
 use crate::output::OutputError;
 
 /// What the classifiers have said of a chunk.
@@ -19,22 +23,72 @@ pub(super) struct Scores {
     pub(super) strands: Option<[f32; 2]>,
 }
 
-/// Where scores are kept, if they are.
-#[derive(Default)]
+/// Where scores are kept, if they are, and the embeddings of chunks that have no scores yet.
 pub(super) struct KeptScores {
     earlier: Option<Kept>,
+    /// Embeddings that an earlier run has kept, for each model, by the numbers of their sequences.
+    embeddings: [HashMap<u64, Arc<[f32]>>; 2],
     parts: Option<Parts>,
+    /// How often embeddings are kept, and when they were last.
+    every: Duration,
+    since: Instant,
 }
 
 impl KeptScores {
-    /// Looks at what an earlier run has kept, and keeps what comes; `identity` may take a while to know.
+    /// Nothing is kept.
+    pub(super) fn none() -> Self {
+        let embeddings = Default::default();
+        KeptScores { earlier: None, embeddings, parts: None, every: Duration::MAX, since: Instant::now() }
+    }
+
+    /// Looks at what an earlier run has kept, and keeps what comes, embeddings `every` so often; `identity` may take a
+    /// while to know.
     pub(super) fn open(
         checkpoint: Checkpoint,
         identity: impl FnOnce() -> Result<Identity, Error> + Send + 'static,
         token_budgets: Vec<usize>,
+        every: Duration,
     ) -> Result<(Self, Resumed), Error> {
-        let (parts, earlier, resumed) = checkpoint.begin(identity, token_budgets)?;
-        Ok((KeptScores { earlier, parts: Some(parts) }, resumed))
+        let (parts, Earlier { kept: earlier, under_way }, resumed) =
+            checkpoint.begin(identity, token_budgets)?;
+        let mut embeddings = [HashMap::new(), HashMap::new()];
+        for (number, bytes) in under_way {
+            let values = bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
+            embeddings[(number % 2) as usize].insert(number / 2, values);
+        }
+        Ok((KeptScores { earlier, embeddings, parts: Some(parts), every, since: Instant::now() }, resumed))
+    }
+
+    /// The sequences of each model whose embeddings an earlier run has kept, by their numbers.
+    pub(super) fn known(&self) -> [Arc<RecordSet>; 2] {
+        self.embeddings.each_ref().map(|embeddings| {
+            let mut known = RecordSet::default();
+            embeddings.keys().for_each(|number| _ = known.insert(*number));
+            Arc::new(known)
+        })
+    }
+
+    /// These embeddings.
+    pub(super) fn take_embeddings(&mut self) -> [HashMap<u64, Arc<[f32]>>; 2] {
+        std::mem::take(&mut self.embeddings)
+    }
+
+    /// Whether it is time to keep embeddings.
+    pub(super) fn is_due(&self) -> bool {
+        self.parts.is_some() && self.since.elapsed() >= self.every
+    }
+
+    /// Keeps the embeddings of chunks that have no scores yet, each with its model and the number of its sequence, in the
+    /// place of those that were kept before.
+    pub(super) fn keep_embeddings<'a>(
+        &mut self,
+        embeddings: impl Iterator<Item = (usize, u64, &'a Arc<[f32]>)>,
+    ) -> Result<(), Error> {
+        self.since = Instant::now();
+        let Some(parts) = &mut self.parts else { return Ok(()) };
+        let key = |model: usize, number: u64| 2 * number + model as u64;
+        let all: Vec<_> = embeddings.map(|(i, number, own)| (key(i, number), Arc::clone(own))).collect();
+        if all.is_empty() { Ok(()) } else { parts.keep_under_way(Embeddings(all)) }
     }
 
     /// The chunks that an earlier run has scored, by their numbers.
@@ -77,6 +131,20 @@ impl Entries for ScoredChunks {
         self.0.iter().try_for_each(|(number, scores)| {
             bytes.clear();
             scores.encode(&mut bytes);
+            hand_on(*number, &bytes)
+        })
+    }
+}
+
+/// Embeddings, each with twice the number of its sequence, and one more for the second model.
+struct Embeddings(Vec<(u64, Arc<[f32]>)>);
+
+impl Entries for Embeddings {
+    fn each(&self, hand_on: &mut HandOn<'_>) -> Result<(), OutputError> {
+        let mut bytes = Vec::new();
+        self.0.iter().try_for_each(|(number, values)| {
+            bytes.clear();
+            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
             hand_on(*number, &bytes)
         })
     }

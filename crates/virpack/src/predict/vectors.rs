@@ -1,6 +1,7 @@
 //! Embeddings that wait for those of the other model, and chunks that wait for embeddings.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 /// Embeddings by the numbers of their sequences, from the oldest that may still be asked for.
 #[derive(Debug)]
@@ -8,6 +9,8 @@ pub(super) struct Vectors {
     width: usize,
     oldest: u64,
     slots: VecDeque<Slot>,
+    /// Those that an earlier run has computed and nobody has asked for yet.
+    earlier: HashMap<u64, Arc<[f32]>>,
 }
 
 /// What is known of a sequence.
@@ -17,13 +20,13 @@ enum Slot {
     Nothing,
     /// Chunks wait for its embedding: one, and seldom others.
     Awaited(u64, Vec<u64>),
-    There(Box<[f32]>),
+    There(Arc<[f32]>),
 }
 
 impl Vectors {
-    /// For embeddings of `width` values.
-    pub(super) fn new(width: usize) -> Self {
-        Vectors { width, oldest: 0, slots: VecDeque::new() }
+    /// For embeddings of `width` values, with those that an earlier run has computed.
+    pub(super) fn new(width: usize, earlier: HashMap<u64, Arc<[f32]>>) -> Self {
+        Vectors { width, oldest: 0, slots: VecDeque::new(), earlier }
     }
 
     pub(super) fn width(&self) -> usize {
@@ -32,6 +35,7 @@ impl Vectors {
 
     /// Keeps the embedding of a sequence; gives the chunks that have waited for it, as often as they have asked.
     pub(super) fn put(&mut self, number: u64, embedding: &[f32]) -> impl Iterator<Item = u64> + use<> {
+        self.earlier.remove(&number);
         // Nobody asks for what is older: its chunks are written.
         let slot = self.slot(number).map(|slot| std::mem::replace(slot, Slot::There(embedding.into())));
         let (first, others) = match slot {
@@ -43,11 +47,16 @@ impl Vectors {
 
     /// Whether the embedding of a sequence is there; if not, `chunk` waits for it.
     pub(super) fn is_there(&mut self, number: u64, chunk: u64) -> bool {
+        let earlier = self.earlier.remove(&number);
         let slot = self.slot(number).expect("a chunk asks for nothing older than its oldest sequence");
-        match slot {
-            Slot::There(_) => return true,
-            Slot::Awaited(_, others) => others.push(chunk),
-            Slot::Nothing => *slot = Slot::Awaited(chunk, Vec::new()),
+        match (&mut *slot, earlier) {
+            (Slot::There(_), _) => return true,
+            (Slot::Awaited(_, others), _) => others.push(chunk),
+            (Slot::Nothing, None) => *slot = Slot::Awaited(chunk, Vec::new()),
+            (Slot::Nothing, Some(embedding)) => {
+                *slot = Slot::There(embedding);
+                return true;
+            }
         }
         false
     }
@@ -64,8 +73,18 @@ impl Vectors {
     pub(super) fn forget(&mut self, oldest: u64) {
         while self.oldest < oldest {
             self.slots.pop_front();
+            self.earlier.remove(&self.oldest);
             self.oldest += 1;
         }
+    }
+
+    /// All embeddings that may still be asked for, with the numbers of their sequences.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u64, &Arc<[f32]>)> {
+        let there = (self.oldest..).zip(&self.slots).filter_map(|(number, slot)| match slot {
+            Slot::There(embedding) => Some((number, embedding)),
+            _ => None,
+        });
+        there.chain(self.earlier.iter().map(|(number, embedding)| (*number, embedding)))
     }
 
     fn slot(&mut self, number: u64) -> Option<&mut Slot> {
@@ -83,7 +102,8 @@ mod tests {
 
     #[test]
     fn whoever_waits_is_named_when_it_comes() {
-        let mut vectors = Vectors::new(1);
+        let earlier = HashMap::from([(6, [6.0].into()), (7, [7.0].into())]);
+        let mut vectors = Vectors::new(1, earlier);
         assert!(!vectors.is_there(3, 10) && !vectors.is_there(3, 11) && !vectors.is_there(3, 10));
         assert_eq!((vectors.get(3), vectors.get(9)), (None, None));
         assert_eq!(vectors.put(3, &[0.5]).collect::<Vec<_>>(), [10, 11, 10]);
@@ -93,5 +113,14 @@ mod tests {
         vectors.forget(5);
         assert_eq!((vectors.get(3), vectors.get(5)), (None, Some(&[1.0][..])));
         assert_eq!(vectors.put(3, &[0.5]).count(), 0);
+        assert!(vectors.is_there(6, 13));
+        let all = |vectors: &Vectors| {
+            let mut all: Vec<_> = vectors.all().map(|(number, embedding)| (number, embedding[0])).collect();
+            all.sort_by_key(|(number, _)| *number);
+            all
+        };
+        assert_eq!(all(&vectors), [(5, 1.0), (6, 6.0), (7, 7.0)]);
+        vectors.forget(8);
+        assert_eq!(all(&vectors), []);
     }
 }

@@ -1,6 +1,6 @@
 //! Places that wait for their turn, and chunks among them that wait for their embeddings.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use virpack_seq::RecordSet;
@@ -41,9 +41,16 @@ pub(super) enum Turn {
 }
 
 impl Waiting {
-    /// For models that give embeddings of these widths.
-    pub(super) fn new(takes: [bool; 2], widths: [usize; 2], done: Arc<RecordSet>) -> Self {
-        let vectors = widths.map(Vectors::new);
+    /// For models that give embeddings of these widths, where an earlier run has kept some, and the scores of chunks that
+    /// are `done`.
+    pub(super) fn new(
+        takes: [bool; 2],
+        widths: [usize; 2],
+        embeddings: [HashMap<u64, Arc<[f32]>>; 2],
+        done: Arc<RecordSet>,
+    ) -> Self {
+        let mut widths = widths.into_iter();
+        let vectors = embeddings.map(|earlier| Vectors::new(widths.next().unwrap_or(0), earlier));
         Waiting { takes, vectors, places: VecDeque::new(), written: 0, complete: Vec::new(), done }
     }
 
@@ -76,6 +83,12 @@ impl Waiting {
                 self.complete.extend((waits.missing == 0).then_some(number));
             }
         }
+    }
+
+    /// All embeddings that chunks may still take, each with its model and the number of its sequence.
+    pub(super) fn embeddings(&self) -> impl Iterator<Item = (usize, u64, &Arc<[f32]>)> {
+        let both = self.vectors.iter().enumerate();
+        both.flat_map(|(i, vectors)| vectors.all().map(move |(number, embedding)| (i, number, embedding)))
     }
 
     /// Chunks that have all their embeddings and no scores yet; each is given once.
@@ -183,7 +196,7 @@ mod tests {
     fn chunks_are_scored_when_they_can_be_and_written_in_their_turn() {
         let mut done = RecordSet::default();
         done.insert(2);
-        let mut waiting = Waiting::new([true; 2], [1; 2], Arc::new(done));
+        let mut waiting = Waiting::new([true; 2], [1; 2], Default::default(), Arc::new(done));
         // The second shares its peptide with the first, the third is done, the fourth holds nothing.
         let sequences: [&[[u64; 2]]; 4] = [&[[0, 0], [1, 1]], &[[2, 1]], &[[3, 2]], &[]];
         (0..).zip(sequences).for_each(|(number, sequences)| waiting.admit(chunk(number, sequences)));

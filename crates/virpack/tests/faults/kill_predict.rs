@@ -1,5 +1,5 @@
 //! `predict` in a process that is killed at random moments and run again until it is done: the tables are those of an
-//! undisturbed run, and the only batches that are run again hold a sequence of a chunk that is in no whole part.
+//! undisturbed run, and every batch that is run again holds a sequence that is needed and in no whole part.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -94,37 +94,64 @@ fn begun(place: &Path) -> [Vec<u64>; 2] {
     })
 }
 
-/// The chunks in the parts that the manifest lists.
-fn kept(folder: &Path) -> RecordSet {
-    let mut kept = RecordSet::default();
-    let Ok(text) = fs::read(folder.join("manifest.json")) else { return kept };
-    let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();
-    for part in manifest["parts"].as_array().unwrap() {
-        let bytes = fs::read(folder.join(format!("{:06}.part", part["part"].as_u64().unwrap()))).unwrap();
-        assert_eq!(bytes.len() as u64, part["bytes"].as_u64().unwrap());
-        let mut rest = &bytes[16..];
-        while let Some((head, behind)) = rest.split_first_chunk::<16>() {
-            let [number, length] = [0, 8].map(|at| u64::from_le_bytes(head[at..at + 8].try_into().unwrap()));
-            assert!(kept.insert(number), "chunk {number} is kept twice");
-            rest = &behind[length as usize..];
+/// What is in parts that the manifest lists.
+#[derive(Default)]
+struct Kept {
+    chunks: RecordSet,
+    /// Sequences of each model.
+    embeddings: [RecordSet; 2],
+}
+
+impl Kept {
+    fn read(folder: &Path) -> Kept {
+        let mut kept = Kept::default();
+        let Ok(text) = fs::read(folder.join("manifest.json")) else { return kept };
+        let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        for part in manifest["parts"].as_array().unwrap() {
+            for number in numbers(folder, part) {
+                assert!(kept.chunks.insert(number), "chunk {number} is kept twice");
+            }
         }
+        for number in
+            manifest["under_way"].as_object().iter().flat_map(|_| numbers(folder, &manifest["under_way"]))
+        {
+            assert!(kept.embeddings[number as usize % 2].insert(number / 2), "{number} is kept twice");
+        }
+        kept
     }
-    kept
+}
+
+/// The numbers of the entries of a part.
+fn numbers(folder: &Path, part: &serde_json::Value) -> Vec<u64> {
+    let bytes = fs::read(folder.join(format!("{:06}.part", part["part"].as_u64().unwrap()))).unwrap();
+    assert_eq!(bytes.len() as u64, part["bytes"].as_u64().unwrap());
+    let (mut rest, mut numbers) = (&bytes[16..], Vec::new());
+    while let Some((head, behind)) = rest.split_first_chunk::<16>() {
+        let [number, length] = [0, 8].map(|at| u64::from_le_bytes(head[at..at + 8].try_into().unwrap()));
+        numbers.push(number);
+        rest = &behind[length as usize..];
+    }
+    numbers
 }
 
 /// A batch that a run has to do.
 struct Batch {
     tokens: u64,
-    /// Sequences in it that no chunk needs which is not done.
+    /// Sequences in it whose embeddings are kept, or nobody needs any more.
     again: u64,
 }
 
-/// The batches for each model of a run that goes on from `done`, by a loader of its own.
-fn expected(place: &Path, models: &[PathBuf; 4], done: RecordSet) -> [Vec<Batch>; 2] {
-    let done = Arc::new(done);
+/// The batches for each model of a run that goes on from what is kept, by a loader of its own.
+fn expected(place: &Path, models: &[PathBuf; 4], Kept { chunks, embeddings }: Kept) -> [Vec<Batch>; 2] {
+    let (done, known) = (Arc::new(chunks), embeddings.map(Arc::new));
     let default = FrameOptions::new(300.try_into().unwrap());
-    let frames =
-        FrameOptions { unique_window: BUFFER_SIZE, whole_chunks: true, done: Arc::clone(&done), ..default };
+    let frames = FrameOptions {
+        unique_window: BUFFER_SIZE,
+        whole_chunks: true,
+        done: Arc::clone(&done),
+        known: known.clone(),
+        ..default
+    };
     let tokenizers: [Arc<dyn Tokenizer>; 2] = [
         Arc::new(BpeTokenizer::open(&models[0].join("tokenizer.json")).unwrap()),
         Arc::new(EsmTokenizer::new()),
@@ -150,6 +177,9 @@ fn expected(place: &Path, models: &[PathBuf; 4], done: RecordSet) -> [Vec<Batch>
                 needed.iter_mut().zip(frame.sequences).for_each(|(needed, number)| _ = needed.insert(number));
             }
         }
+    }
+    for (needed, known) in needed.iter_mut().zip(known) {
+        needed.retain(|number| !known.contains(*number));
     }
     let mut needed = needed.into_iter();
     batches.map(|batches| {
@@ -191,7 +221,7 @@ fn kill_and_go_on(text: &str, name: &str, kills: usize, share: f64) {
     let mut random = u64::from(seed);
     let (mut runs, mut batches, mut tokens, mut sequences) = (0, 0, 0, 0);
     for i in 0.. {
-        let expected = expected(place, &models, kept(&partial));
+        let expected = expected(place, &models, Kept::read(&partial));
         let mut child = start(place, name);
         if i < kills {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -220,7 +250,7 @@ fn kill_and_go_on(text: &str, name: &str, kills: usize, share: f64) {
     let once: u64 = all.iter().flatten().sum();
     eprintln!(
         "{runs} runs, {batches} batches begun, {} again, {:.1} % of all tokens more than once; in them {sequences} sequences \
-         of chunks in whole parts",
+         that were in whole parts",
         batches - all[0].len() - all[1].len(),
         100.0 * (tokens - once) as f64 / once as f64,
     );
