@@ -7,6 +7,7 @@ use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -256,21 +257,65 @@ fn kill_and_go_on(text: &str, name: &str, kills: usize, share: f64) {
     );
 }
 
-#[test]
-fn the_tiny_models() {
+/// FASTA of so many contigs of 1 to 900 bases.
+fn contigs(records: usize) -> String {
     let mut state = 5u64;
     let mut next = |below: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below
     };
     let bases: String = (0..9_000).map(|_| ["A", "C", "G", "T", "GCC", "ATG"][next(6)]).collect();
-    let mut contig = |i: usize| {
+    let contig = |i: usize| {
         let length = 1 + next(900);
         let start = next(bases.len() - length);
         format!(">c{i}\n{}\n", &bases[start..start + length])
     };
-    let text: String = (0..400).map(&mut contig).collect();
-    kill_and_go_on(&text, "tiny", 4, 0.7);
+    (0..records).map(contig).collect()
+}
+
+#[test]
+fn the_tiny_models() {
+    kill_and_go_on(&contigs(400), "tiny", 4, 0.7);
+}
+
+/// What a run that is told to stop has computed is kept, to the last embedding.
+#[test]
+fn told_to_stop_again_and_again_nothing_is_run_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("input.fa"), contigs(300)).unwrap();
+    let options = options(folder.path(), &models("tiny"));
+    // Tokens of the batches begun with each model; the run is told to stop as it begins its batch `last`.
+    let run = |last: usize| {
+        let begun: [_; 2] = std::array::from_fn(|_| Arc::new(Mutex::new(Vec::new())));
+        let options = PredictOptions { stop: Arc::default(), ..options.clone() };
+        let all = Arc::new(AtomicUsize::new(0));
+        let device = |model: usize| {
+            let (begun, all, stop) = (Arc::clone(&begun[model]), Arc::clone(&all), Arc::clone(&options.stop));
+            let device = Faulty::new(usize::MAX, move |_, tokens| {
+                begun.lock().unwrap().push(tokens);
+                stop.fetch_or(all.fetch_add(1, Ordering::Relaxed) == last, Ordering::Relaxed);
+                Fault::None
+            });
+            vec![Arc::new(device)]
+        };
+        let result = predict_on([device(0), device(1)], &options, |_| ());
+        (result, begun.map(|begun| begun.lock().unwrap().clone()))
+    };
+    let (result, undisturbed) = run(usize::MAX);
+    result.unwrap();
+    let whole = tables(&folder.path().join("out"));
+    fs::remove_dir_all(folder.path().join("out")).unwrap();
+    let mut together = [Vec::new(), Vec::new()];
+    for last in [0, 3, 17, 1, 40, 5, usize::MAX] {
+        let (result, begun) = run(last);
+        together.iter_mut().zip(begun).for_each(|(together, begun)| together.extend(begun));
+        match result {
+            Err(virpack::Error::Interrupted { kept: Some(saved) }) => assert!(saved.is_some()),
+            result => _ = result.unwrap(),
+        }
+    }
+    assert_eq!(together, undisturbed);
+    assert_eq!(tables(&folder.path().join("out")), whole);
 }
 
 /// `cargo test --release -p virpack --test faults -- --ignored --nocapture the_built_in_model`
