@@ -1,12 +1,12 @@
 //! Any bytes as a sequence: ids stay in the alphabet, the frame stands, lengths and counts agree with each
 //! other and with a slow second reading, cutting to n letters gives the first n tokens, and every length
-//! policy covers each residue once or, in windows, at most twice.
+//! policy covers each residue once or, in windows, at most twice. Nucleotides are refused.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use virpack_seq::tokenize::esm::{ALPHABET, CLS, EOS, UNK};
-use virpack_seq::{EsmTokenizer, LengthPolicy, LongRecords, Record, TokenSlab, Tokenizer};
+use virpack_seq::{Alphabet, EsmTokenizer, LengthPolicy, LongRecords, Record, TokenSlab, Tokenizer};
 
 fuzz_target!(|data: &[u8]| {
     let Some((&[cut, overlap], sequence)) = data.split_first_chunk::<2>() else { return };
@@ -31,7 +31,12 @@ fuzz_target!(|data: &[u8]| {
     policy.check().expect("the overlap is at most half");
     let mut slab = TokenSlab::default();
     let record = Record { sequence: sequence.to_vec(), ..Record::default() };
-    policy.apply(&EsmTokenizer, &record, &[], &mut slab).expect("windows refuse nothing");
+    let applied = policy.apply(&EsmTokenizer, &record, &[], &mut slab);
+    if Alphabet::Proteins.check(&record, &[]).is_err() {
+        assert!(applied.is_err() && slab.is_empty(), "nucleotides are refused");
+        return;
+    }
+    applied.expect("windows refuse nothing else");
     let mut seen = vec![0u8; counts.residues];
     for (window, index) in slab.drain() {
         let start = index.window.start as usize;

@@ -9,6 +9,7 @@ mod log;
 mod plot;
 mod signals;
 mod text;
+mod usage;
 mod watch;
 
 use clap::{Parser, Subcommand};
@@ -51,12 +52,7 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and the version go to stdout and are no failure.
-            let code = if error.use_stderr() { ExitCode::from(failure::USER) } else { ExitCode::SUCCESS };
-            let _ = error.print();
-            return code;
-        }
+        Err(error) => return usage::report(&error, std::env::args_os()),
     };
     // A panic, which has said its message by then, is our fault and must not leave with a code of its own.
     match std::panic::catch_unwind(|| run(&arguments.command)) {

@@ -118,6 +118,39 @@ fn as_json_an_error_is_an_object_too() {
     assert!(!error["hint"].as_str().unwrap().is_empty() && ran.stdout.is_empty(), "{error}");
 }
 
+/// Whatever stands before or behind, and where the command knows no such option.
+#[test]
+fn as_json_so_is_an_option_that_is_refused() {
+    let place = Place::new();
+    for (arguments, message, hint) in [
+        (
+            &["embed", "--log-format", "json", "--forse"][..],
+            "unexpected argument '--forse' found",
+            "'--force'",
+        ),
+        (&["embed", "x.fa", "--log-format=json"], "were not provided:", "Usage: virpack embed"),
+        (&["predict", "--min-score", "high", "--log-format", "json"], "invalid value 'high'", "--help"),
+        (
+            &["pack", "x.fa", "--log-format", "json"],
+            "unexpected argument '--log-format' found",
+            "-- --log-format",
+        ),
+        (&["embbed", "--log-format", "json"], "unrecognized subcommand 'embbed'", "'embed'"),
+    ] {
+        let ran = place.run(arguments);
+        let error: Value = serde_json::from_str(&ran.stderr).unwrap();
+        assert_eq!((ran.code, &error["event"], &error["exit_code"]), (Some(1), &"error".into(), &1.into()));
+        assert!(
+            error["message"].as_str().unwrap().contains(message) && ran.stderr.lines().count() == 1,
+            "{ran:#?}"
+        );
+        assert!(error["hint"].as_str().unwrap().contains(hint) && ran.stdout.is_empty(), "{error}");
+        // Without, as ever.
+        let plain: Vec<_> = arguments.iter().copied().filter(|word| !word.contains("json")).collect();
+        assert!(place.run(&plain).stderr.starts_with("error: "), "{plain:?}");
+    }
+}
+
 /// Bases of five chunks of 300, and something that cannot be read.
 fn contigs() -> String {
     let gene = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATCCTGAAAGGTGCA".repeat(30);
@@ -189,6 +222,28 @@ fn models_that_say_too_little_or_too_much_are_refused() {
     // A preset's classifier is looked for before anything is downloaded, and what it is is checked.
     place.write("500_model.pth", "no classifier");
     refused(&["--preset", "virnucpro-500"], &["500_model.pth"]);
+}
+
+#[test]
+fn pack_without_a_model_plans_for_such_letters() {
+    let place = Place::new();
+    place.write("in.fa", contigs());
+    let tokens = |arguments: &[&str]| {
+        let ran = place.run(&[&["pack", "--json"], arguments].concat());
+        ran.succeeds(&[]);
+        let plan: Value = serde_json::from_str(&ran.stdout).unwrap();
+        (plan["tokens"].as_u64().unwrap(), ran.stderr)
+    };
+    let (found, said) = tokens(&["in.fa"]);
+    assert!(said.starts_with("planned for virpack-mini/nucleotide, as these are nucleotides"), "{said}");
+    assert_eq!((found, String::new()), tokens(&["in.fa", "-m", "virpack-mini/nucleotide"]));
+    let peptides = tokens(&[PROTEINS]);
+    assert_eq!(peptides, tokens(&[PROTEINS, "-m", MODEL]));
+    assert_eq!(peptides.1, "");
+    // A pipe is read once.
+    let mut command = place.command(&["pack", "-"]);
+    command.stdin(std::fs::File::open(place.path("in.fa")).unwrap());
+    support::Ran::of(command).is_refused(&["record gene is no protein", "--model virpack-mini/nucleotide"]);
 }
 
 #[test]

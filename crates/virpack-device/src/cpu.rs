@@ -1,22 +1,23 @@
 //! The CPU backend: float32 on all cores, instructions chosen at run time.
 
 mod attention;
+mod backend;
 mod buffers;
 mod gemm;
 mod linear;
 mod math;
 mod norm;
+mod pool;
 mod rotary;
 mod tiles;
 
 pub use buffers::CpuTensor;
 pub use linear::CpuMatrix;
 
-use crate::{Attention, Backend, DeviceError, Pool, PoolSpan, TokenDropout};
+use crate::{Attention, DeviceError};
 use attention::HeadTask;
 use buffers::Buffers;
-use linear::{Epilogue, Gated, MapGelu};
-use norm::NormRow;
+use linear::Epilogue;
 use pulp::Arch;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -220,9 +221,7 @@ impl Cpu {
         }
         Ok(hidden)
     }
-}
 
-impl Cpu {
     fn rotary_table(
         &self,
         hidden: usize,
@@ -235,277 +234,5 @@ impl Cpu {
         }
         let longest = packed.cu_seqlens.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);
         Ok(self.rotary.get(&attention.rotary_frequencies, longest))
-    }
-}
-
-impl Backend for Cpu {
-    type Tensor = CpuTensor;
-    type Matrix = CpuMatrix;
-    type Vector = Vec<f32>;
-    type Packed = CpuPacked;
-    type Pending = Vec<f32>;
-
-    fn matrix(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<CpuMatrix, DeviceError> {
-        if values.len() != rows * columns {
-            return Err(DeviceError::shape(
-                "matrix",
-                format!("{rows} x {columns} values"),
-                format!("{}", values.len()),
-            ));
-        }
-        Ok(CpuMatrix { rows, columns, values })
-    }
-
-    fn vector(&self, values: Vec<f32>) -> Result<Vec<f32>, DeviceError> {
-        Ok(values)
-    }
-
-    fn packed(
-        &self,
-        input_ids: &[u16],
-        cu_seqlens: &[i32],
-        _max_seqlen: usize,
-    ) -> Result<CpuPacked, DeviceError> {
-        let rising = cu_seqlens.windows(2).all(|w| w[0] < w[1]);
-        let ends = cu_seqlens.first() == Some(&0)
-            && cu_seqlens.last().is_some_and(|&last| last as usize == input_ids.len());
-        if !rising || !ends {
-            return Err(DeviceError::shape(
-                "packed",
-                format!("cu_seqlens rising from 0 to {}", input_ids.len()),
-                format!("{} boundaries, last {:?}", cu_seqlens.len(), cu_seqlens.last()),
-            ));
-        }
-        let cu_seqlens = cu_seqlens.iter().map(|&c| c as usize).collect();
-        Ok(CpuPacked { input_ids: input_ids.to_vec(), cu_seqlens })
-    }
-
-    fn embed(
-        &self,
-        table: &CpuMatrix,
-        packed: &CpuPacked,
-        dropout: Option<TokenDropout>,
-    ) -> Result<CpuTensor, DeviceError> {
-        if let Some(&id) = packed.input_ids.iter().find(|&&id| usize::from(id) >= table.rows) {
-            return Err(DeviceError::TokenId { id, vocabulary: table.rows });
-        }
-        let mut scales = vec![1.0f32; packed.input_ids.len()];
-        for bounds in packed.cu_seqlens.windows(2) {
-            let Some(dropout) = dropout else { break };
-            let ids = &packed.input_ids[bounds[0]..bounds[1]];
-            let masked = ids.iter().filter(|&&id| id == dropout.mask_token).count();
-            let scale = (1.0 - dropout.train_ratio) / (1.0 - masked as f32 / ids.len() as f32);
-            for (s, &id) in scales[bounds[0]..bounds[1]].iter_mut().zip(ids) {
-                *s = if id == dropout.mask_token { 0.0 } else { scale };
-            }
-        }
-        let mut out = self.buffers.tensor(packed.input_ids.len(), table.columns);
-        self.each_row(&mut out, |row, values| {
-            let id = usize::from(packed.input_ids[row]);
-            for (o, v) in values.iter_mut().zip(&table.values[id * table.columns..]) {
-                *o = v * scales[row];
-            }
-        });
-        Ok(out)
-    }
-
-    fn linear(
-        &self,
-        x: &CpuTensor,
-        weight: &CpuMatrix,
-        bias: Option<&Vec<f32>>,
-    ) -> Result<CpuTensor, DeviceError> {
-        let mut out = self.buffers.tensor(x.rows, weight.rows);
-        self.product(x, weight, bias, Epilogue::None, &mut out)?;
-        Ok(out)
-    }
-
-    fn gelu(&self, mut x: CpuTensor) -> Result<CpuTensor, DeviceError> {
-        self.each_row(&mut x, |_, row| self.arch.dispatch(MapGelu(row)));
-        Ok(x)
-    }
-
-    fn gated_gelu(&self, x: &CpuTensor) -> Result<CpuTensor, DeviceError> {
-        let width = x.columns / 2;
-        if x.columns != 2 * width {
-            return Err(DeviceError::shape(
-                "gated_gelu",
-                "[tokens, 2 · width]",
-                format!("{} columns", x.columns),
-            ));
-        }
-        let mut out = self.buffers.tensor(x.rows, width);
-        self.each_row(&mut out, |row, out| {
-            let (gate, value) = x.values()[row * 2 * width..][..2 * width].split_at(width);
-            self.arch.dispatch(Gated { gate, value, out });
-        });
-        Ok(out)
-    }
-
-    fn add(&self, mut x: CpuTensor, y: &CpuTensor) -> Result<CpuTensor, DeviceError> {
-        if (x.rows, x.columns) != (y.rows, y.columns) {
-            return Err(DeviceError::shape(
-                "add",
-                format!("[{}, {}]", x.rows, x.columns),
-                format!("[{}, {}]", y.rows, y.columns),
-            ));
-        }
-        self.each_row(&mut x, |row, values| {
-            for (o, v) in values.iter_mut().zip(&y.values()[row * y.columns..]) {
-                *o += v;
-            }
-        });
-        Ok(x)
-    }
-
-    fn layer_norm(
-        &self,
-        x: &CpuTensor,
-        weight: &Vec<f32>,
-        bias: &Vec<f32>,
-        eps: f32,
-    ) -> Result<CpuTensor, DeviceError> {
-        if weight.len() != x.columns || bias.len() != x.columns {
-            return Err(DeviceError::shape(
-                "layer_norm",
-                format!("weight and bias of {}", x.columns),
-                format!("{} and {}", weight.len(), bias.len()),
-            ));
-        }
-        let mut out = self.buffers.tensor(x.rows, x.columns);
-        self.each_row(&mut out, |row, out| {
-            let x = &x.values()[row * x.columns..][..x.columns];
-            self.arch.dispatch(NormRow { x, weight, bias, eps, out });
-        });
-        Ok(out)
-    }
-
-    fn rotary(
-        &self,
-        mut qkv: CpuTensor,
-        packed: &CpuPacked,
-        attention: &Attention<Vec<f32>>,
-    ) -> Result<CpuTensor, DeviceError> {
-        let hidden = self.check_qkv(&qkv, packed, attention.heads)?;
-        let table = self.rotary_table(hidden, packed, attention)?;
-        let mut positions = Vec::with_capacity(qkv.rows);
-        for bounds in packed.cu_seqlens.windows(2) {
-            positions.extend(0..bounds[1] - bounds[0]);
-        }
-        self.each_row(&mut qkv, |row, values| {
-            for head in values[..2 * hidden].chunks_exact_mut(hidden / attention.heads) {
-                let before = head.to_vec();
-                table.rotate(&before, positions[row], head);
-            }
-        });
-        Ok(qkv)
-    }
-
-    fn attention(
-        &self,
-        qkv: &CpuTensor,
-        packed: &CpuPacked,
-        attention: &Attention<Vec<f32>>,
-    ) -> Result<CpuTensor, DeviceError> {
-        self.attend(qkv, packed, attention, None)
-    }
-
-    fn pool(
-        &self,
-        x: &CpuTensor,
-        packed: &CpuPacked,
-        pool: Pool,
-        span: PoolSpan,
-    ) -> Result<Vec<f32>, DeviceError> {
-        let n = packed.cu_seqlens.len() - 1;
-        let mut out = vec![0.0; n * x.columns];
-        for (bounds, out) in packed.cu_seqlens.windows(2).zip(out.chunks_exact_mut(x.columns)) {
-            let rows = match pool {
-                Pool::Cls => bounds[0]..bounds[0] + 1,
-                Pool::Mean | Pool::Max => bounds[0] + span.skip_first..bounds[1] - span.skip_last,
-            };
-            if rows.is_empty() {
-                return Err(DeviceError::shape(
-                    "pool",
-                    format!("sequences of more than {} tokens", span.skip_first + span.skip_last),
-                    format!("{}", bounds[1] - bounds[0]),
-                ));
-            }
-            pool_rows(x, rows, pool, out);
-        }
-        Ok(out)
-    }
-
-    fn read(&self, x: &CpuTensor) -> Result<Vec<f32>, DeviceError> {
-        Ok(x.values().to_vec())
-    }
-
-    fn wait(&self, pending: Vec<f32>) -> Result<Vec<f32>, DeviceError> {
-        Ok(pending)
-    }
-
-    fn linear_gelu(
-        &self,
-        x: &CpuTensor,
-        weight: &CpuMatrix,
-        bias: Option<&Vec<f32>>,
-    ) -> Result<CpuTensor, DeviceError> {
-        let mut out = self.buffers.tensor(x.rows, weight.rows);
-        self.product(x, weight, bias, Epilogue::Gelu, &mut out)?;
-        Ok(out)
-    }
-
-    fn linear_add(
-        &self,
-        x: &CpuTensor,
-        weight: &CpuMatrix,
-        bias: Option<&Vec<f32>>,
-        mut residual: CpuTensor,
-    ) -> Result<CpuTensor, DeviceError> {
-        self.product(x, weight, bias, Epilogue::Add, &mut residual)?;
-        Ok(residual)
-    }
-
-    fn self_attention(
-        &self,
-        x: CpuTensor,
-        weight: &CpuMatrix,
-        bias: Option<&Vec<f32>>,
-        packed: &CpuPacked,
-        attention: &Attention<Vec<f32>>,
-    ) -> Result<CpuTensor, DeviceError> {
-        let qkv = self.linear(&x, weight, bias)?;
-        drop(x);
-        let hidden = self.check_qkv(&qkv, packed, attention.heads)?;
-        let table = self.rotary_table(hidden, packed, attention)?;
-        self.attend(&qkv, packed, attention, Some(&table))
-    }
-}
-
-/// One sequence's rows to one row. The mean is summed in float64: it is no place to lose digits.
-fn pool_rows(x: &CpuTensor, rows: std::ops::Range<usize>, pool: Pool, out: &mut [f32]) {
-    let values = &x.values()[rows.start * x.columns..rows.end * x.columns];
-    match pool {
-        Pool::Cls => out.copy_from_slice(&values[..x.columns]),
-        Pool::Max => {
-            out.copy_from_slice(&values[..x.columns]);
-            for row in values.chunks_exact(x.columns) {
-                for (o, v) in out.iter_mut().zip(row) {
-                    // Written so that NaN stays NaN: what is broken must be seen.
-                    *o = if *v > *o || v.is_nan() { *v } else { *o };
-                }
-            }
-        }
-        Pool::Mean => {
-            let mut sums = vec![0.0f64; x.columns];
-            for row in values.chunks_exact(x.columns) {
-                for (s, v) in sums.iter_mut().zip(row) {
-                    *s += f64::from(*v);
-                }
-            }
-            for (o, s) in out.iter_mut().zip(sums) {
-                *o = (s / rows.len() as f64) as f32;
-            }
-        }
     }
 }

@@ -45,9 +45,10 @@ pub enum SeqError {
     },
     /// Compressed data that end too early or are damaged.
     #[error(
-        "{}:{line}: the {codec} data end too early or are damaged, after {records} whole records: {source}\n\
-         hint: the file is incomplete; fetch or compress it again",
-        path.display()
+        "{}:{line}: the {codec} data {}, after {records} whole records: {source}\n\
+         hint: the file is {}; fetch or compress it again",
+        path.display(), if is_end(source) { "end too early" } else { "are damaged" },
+        if is_end(source) { "incomplete" } else { "damaged, or has something else behind its data" }
     )]
     Damaged {
         /// The input as it was named.
@@ -60,6 +61,21 @@ pub enum SeqError {
         records: u64,
         /// What the decoder said.
         source: std::io::Error,
+    },
+    /// Something else behind the gzip data of a file.
+    #[error(
+        "{}: the gzip data end at byte {offset}, and what follows is no gzip: `{found}`\n\
+         hint: where a plain file was joined to a compressed one, compress it first; else keep the data alone, \
+         head -c {offset}",
+        path.display()
+    )]
+    Trailing {
+        /// The input as it was named.
+        path: PathBuf,
+        /// Where the data end, bytes of the file.
+        offset: u64,
+        /// How what follows begins.
+        found: String,
     },
     /// Text that is neither FASTA nor FASTQ.
     #[error(
@@ -82,6 +98,20 @@ pub enum SeqError {
         path.display()
     )]
     Binary {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line of the record's header, from 1.
+        line: u64,
+        /// The record's number in this input, from 1.
+        record: u64,
+    },
+    /// Lines that end with a carriage return alone, as on a Macintosh of old: all of them are one header.
+    #[error(
+        "{}:{line}: record {record}: its lines end with carriage returns alone\n\
+         hint: tr '\\r' '\\n' gives them ends that are read",
+        path.display()
+    )]
+    CarriageReturns {
         /// The input as it was named.
         path: PathBuf,
         /// The line of the record's header, from 1.
@@ -139,11 +169,12 @@ pub enum SeqError {
         record: u64,
     },
 
-    // --- chunks and frames: nucleotide.rs, translate.rs ---
+    // --- letters: alphabet.rs, translate.rs ---
     /// A protein where nucleotides are wanted.
     #[error(
         "{}:{line}: record {id} is no nucleotide sequence: it holds {letter:?}, and {other} of its {letters} letters \
-         are none of A, C, G, T, U and N\nhint: this takes DNA or RNA; proteins are for `virpack embed`",
+         are none of A, C, G, T, U and N\n\
+         hint: this takes DNA or RNA; proteins are for `virpack embed` with a model of proteins, in a run of their own",
         path.display()
     )]
     NotNucleotides {
@@ -157,6 +188,26 @@ pub enum SeqError {
         letter: char,
         /// Letters in it that are none of A, C, G, T, U and N.
         other: u64,
+        /// Letters in it.
+        letters: u64,
+    },
+    /// Nucleotides where a protein is wanted.
+    #[error(
+        "{}:{line}: record {id} is no protein: {bases} of its {letters} letters are A, C, G, T, U or N, and none stands for \
+         a residue alone\n\
+         hint: this model reads proteins; nucleotides are for --model virpack-mini/nucleotide or zhihan1996/DNABERT-S, in a \
+         run of their own",
+        path.display()
+    )]
+    NotProtein {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line of the record's header, from 1.
+        line: u64,
+        /// The first word of its header.
+        id: Arc<str>,
+        /// Letters in it that are A, C, G, T, U or N.
+        bases: u64,
         /// Letters in it.
         letters: u64,
     },
@@ -315,6 +366,11 @@ pub enum SeqError {
         /// The smallest token budget that the limits allow.
         smallest_budget: usize,
     },
+}
+
+/// Whether a decoder found its data to end, and not to be wrong.
+fn is_end(source: &std::io::Error) -> bool {
+    source.kind() == std::io::ErrorKind::UnexpectedEof
 }
 
 /// Bytes for people, in MB.

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod alphabet;
 pub mod batch;
 pub mod budget;
 pub mod chunk;
@@ -14,7 +15,6 @@ pub mod error;
 pub mod frames;
 pub mod loader;
 pub mod long;
-pub mod nucleotide;
 pub mod pack;
 pub mod plan;
 pub mod reader;
@@ -25,6 +25,7 @@ pub mod slab;
 pub mod tokenize;
 pub mod translate;
 
+pub use alphabet::{Alphabet, count_bases, expect_nucleotides};
 pub use batch::{PackedBatch, SequenceIndex, Window};
 pub use budget::{BudgetLimits, Footprint, available_memory, calculate_token_budget};
 pub use chunk::chunks;
@@ -32,7 +33,6 @@ pub use collate::{CollatorCounters, CollatorOptions, VarlenCollator};
 pub use error::SeqError;
 pub use loader::{AsyncDataLoader, Loaded, LoaderOptions, create_async_dataloader};
 pub use long::{LengthPolicy, LongRecords};
-pub use nucleotide::{count_bases, expect_nucleotides};
 pub use pack::{Algorithm, GreedyPacker, LengthHistogram, PackStats, PackWorkspace, PackerOptions, Packing};
 pub use plan::{Plan, Planner, plan_records};
 pub use reader::{Input, InputChecksum, ReadProgress, Records};

@@ -82,7 +82,8 @@ impl LengthPolicy {
     ///
     /// # Errors
     ///
-    /// A record over the largest length under [`LongRecords::Error`].
+    /// A record plainly of another kind than the model reads ([`Alphabet::check`](crate::Alphabet::check)); one over the
+    /// largest length under [`LongRecords::Error`].
     pub fn apply(
         &self,
         tokenizer: &dyn Tokenizer,
@@ -90,6 +91,9 @@ impl LengthPolicy {
         inputs: &[Input],
         slab: &mut TokenSlab,
     ) -> Result<(), SeqError> {
+        if let Some(alphabet) = tokenizer.alphabet() {
+            alphabet.check(record, inputs)?;
+        }
         let length = tokenizer.length(&record.sequence);
         let is_long = length > self.max_length as u64;
         slab.counts.records += 1;

@@ -5,6 +5,7 @@
 
 mod blocks;
 mod checksum;
+mod gzip;
 mod input;
 mod parse;
 mod source;

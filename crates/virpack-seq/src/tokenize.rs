@@ -5,6 +5,7 @@ pub mod esm;
 
 use std::sync::Arc;
 
+use crate::alphabet::Alphabet;
 pub use bpe::BpeTokenizer;
 pub use esm::EsmTokenizer;
 
@@ -35,6 +36,11 @@ pub trait Tokenizer: Send + Sync {
     /// The special tokens that frame every sequence.
     fn frame(&self) -> Frame;
 
+    /// What its model reads, so that records of the other kind are refused; None: anything.
+    fn alphabet(&self) -> Option<Alphabet> {
+        None
+    }
+
     /// Whether a token may stand for several letters; a letter is then a byte of the sequence, and long
     /// records are cut between letters before they are tokenized, not between tokens.
     fn merges_letters(&self) -> bool {
@@ -53,6 +59,10 @@ impl<T: Tokenizer + ?Sized> Tokenizer for Arc<T> {
 
     fn frame(&self) -> Frame {
         (**self).frame()
+    }
+
+    fn alphabet(&self) -> Option<Alphabet> {
+        (**self).alphabet()
     }
 
     fn merges_letters(&self) -> bool {

@@ -64,8 +64,21 @@ fn fasta_in_all_its_shapes() {
     assert_eq!(good("\n \n>a\n\nMK\n\n\n>b\nAC\n\n"), ["a//3/MK", "b//8/AC"]);
     assert_eq!(good(">a\tx\nM K\t T\n"), ["a/x/1/MKT"]);
     assert_eq!(good("\u{feff}>a\nMK"), ["a//1/MK"]);
-    assert_eq!(good(">a b>c\nMK>T\n>\nAC\n> d e\nAC"), ["a/b>c/1/MK>T", "//3/AC", "/d e/5/AC"]);
+    assert_eq!(good(">a b>c\nMK>T\n>\nAC\n> d e\nAC"), ["a/b>c/1/MK>T", "//3/AC", "d/e/5/AC"]);
     assert_eq!(good(b">a\xff b\xff\nMK\n"), ["a\u{fffd}/b\u{fffd}/1/MK"]);
+}
+
+#[test]
+fn carriage_returns_alone_end_no_line() {
+    let (records, error) = read_bytes(b">a\nMK\n>b x\rMK\r>c\rTL\r");
+    assert_eq!(show(&records), ["a//1/MK"]);
+    let message = error.unwrap().to_string();
+    assert!(
+        message.contains(":3: record 2: its lines end with carriage returns alone\nhint: tr '\\r' '\\n'"),
+        "{message}"
+    );
+    // One in a header is a header's.
+    assert_eq!(good(">a\rb\nMK\n"), ["a\rb//1/MK"]);
 }
 
 #[test]
@@ -190,8 +203,26 @@ fn truncated_compression_delivers_what_is_whole_first() {
         for (i, record) in records.iter().enumerate() {
             assert_eq!((&*record.id, record.sequence.len()), (&*format!("r{i}"), 300), "{codec}");
         }
-        assert!(message.contains("hint:") && message.contains(codec), "{message}");
+        assert!(
+            message.contains("hint:") && message.contains(&format!("{codec} data end too early")),
+            "{message}"
+        );
     }
+}
+
+#[test]
+fn behind_gzip_padding_is_nothing_and_all_else_an_error() {
+    let whole = gzip(b">a\nAC\n>b\nGT\n");
+    assert_eq!(good([&whole[..], &[0; 600]].concat()), ["a//1/AC", "b//3/GT"]);
+    let (records, error) = read_bytes([&whole[..], b">c\nAC\n"].concat());
+    assert_eq!(records.len(), 1, "the last one may go on");
+    let message = error.unwrap().to_string();
+    let end = whole.len();
+    assert!(
+        message.contains(&format!("the gzip data end at byte {end}, and what follows is no gzip: `>c`")),
+        "{message}"
+    );
+    assert!(message.contains(&format!("head -c {end}")), "{message}");
 }
 
 #[test]

@@ -316,9 +316,8 @@ impl EmbedOptions {
         self.check_shard()?;
         let found = self.found()?;
         let options = self.output(Vec::new(), found.as_ref());
-        output::check(&self.output, &options)?;
-        let names = output::names(&self.output, &options)?;
-        Ok(output::check_apart(names.iter().map(PathBuf::as_path), &self.inputs)?)
+        output::check(&self.output, &options, &self.inputs)?;
+        Ok(())
     }
 
     /// What an unfinished run of this output has kept; None where it has finished nothing.

@@ -6,8 +6,8 @@ use crate::checkpoint::{ResumeError, Saved};
 use crate::classifier::{ClassifierProblem, fitting};
 use crate::devices::DeviceChoice;
 use crate::merge::MergeError;
-use crate::model::mini::{self, MODELS};
-use crate::model::published::{NUCLEOTIDE, PUBLISHED};
+use crate::model::hub::HubError;
+use crate::model::mini::MODELS;
 use crate::model::weights::{CheckpointError, Dtype};
 use crate::output::OutputError;
 use virpack_device::{DeviceError, Dtype as DeviceDtype, Unavailable};
@@ -16,82 +16,9 @@ use virpack_device::{DeviceError, Dtype as DeviceDtype, Unavailable};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    // --- a model's name: model/hub.rs ---
-    /// What is neither a path that exists nor a name of the Hub.
-    #[error(
-        "no model {model:?}: no file or directory {}, and no name of a model\n\
-         hint: give a directory, org/repo on the Hugging Face Hub, or one of {}", looked_for.display(), published_names()
-    )]
-    ModelNotFound {
-        /// What was asked for.
-        model: String,
-        /// The path that was tried.
-        looked_for: PathBuf,
-    },
-    /// A model that is not in the cache while the network is switched off, or not asked.
-    #[error(
-        "{repository} is no local path and not in the cache {}{}", cache.display(), if *offline {
-            ", and HF_HUB_OFFLINE keeps off the network\n\
-             hint: unset HF_HUB_OFFLINE, or give a local directory with its files as --model"
-        } else {
-            "\nhint: check the name; `virpack embed` downloads a model when it first runs it"
-        }
-    )]
-    NotCached {
-        /// The repository.
-        repository: String,
-        /// The cache's directory.
-        cache: PathBuf,
-        /// Whether the network was switched off, rather than not asked.
-        offline: bool,
-    },
-    /// A repository, a revision or a file of it that the Hub does not have.
-    #[error(
-        "{endpoint} has no {file} in {repository}@{revision}\n\
-         hint: there is no such local path either; published models are {}",
-        published_names()
-    )]
-    NoSuchRepository {
-        /// The repository.
-        repository: String,
-        /// Its branch, tag or commit.
-        revision: String,
-        /// The file.
-        file: String,
-        /// The Hub that was asked.
-        endpoint: String,
-    },
-    /// A repository that the Hub shows only to some, or does not have.
-    #[error(
-        "{endpoint} gives no access to {repository}\nhint: {}", if *with_token {
-            "check the name (no such local path either), and that your HF_TOKEN may read it"
-        } else {
-            "check the name (no such local path either); for a private or gated repository set HF_TOKEN"
-        }
-    )]
-    NoAccess {
-        /// The repository.
-        repository: String,
-        /// The Hub that was asked.
-        endpoint: String,
-        /// Whether a token was sent.
-        with_token: bool,
-    },
-    /// A download that the network or the disk broke off.
-    #[error(
-        "cannot download {file} of {repository} from {endpoint}: {source}\n\
-         hint: run again to go on where it broke off, or fetch the files elsewhere and give their directory as --model"
-    )]
-    Download {
-        /// The repository.
-        repository: String,
-        /// The file.
-        file: String,
-        /// The Hub that was asked.
-        endpoint: String,
-        /// What failed.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    /// A model could not be found or fetched.
+    #[error(transparent)]
+    Hub(#[from] HubError),
 
     // --- a model's files: model/weights.rs ---
     /// A file of a model could not be opened or read.
@@ -528,9 +455,4 @@ impl Error {
 fn list(ids: &[String]) -> String {
     let shown = ids.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
     if ids.len() > 5 { format!("{shown} and {} more", ids.len() - 5) } else { shown }
-}
-
-fn published_names() -> String {
-    let names = PUBLISHED.iter().map(|model| model.name).chain(NUCLEOTIDE).chain([mini::NAME]);
-    names.collect::<Vec<_>>().join(", ")
 }

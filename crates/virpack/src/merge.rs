@@ -8,6 +8,8 @@ mod shard;
 
 use std::path::PathBuf;
 
+use virpack_seq::Input;
+
 use crate::Error;
 use crate::output::{self, Entry, OutputDtype, OutputFormat, OutputOptions, Written};
 pub use error::MergeError;
@@ -54,6 +56,8 @@ pub fn merge(options: &MergeOptions) -> Result<Written, Error> {
         metadata: about,
         ..OutputOptions::default()
     };
+    let inputs: Vec<Input> = options.shards.iter().cloned().map(Input::from).collect();
+    output::check(&options.output, &output, &inputs)?;
     let mut out = output::create(&options.output, hidden, output)?;
     let mut record = 0;
     let of = shards.len() as u64;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use crate::Error;
 pub use any::{Model, ModelConfig};
 use config::DnabertConfig;
-use hub::{DownloadProgress, HubOptions};
+use hub::{DownloadProgress, HubError, HubOptions};
 use location::Location;
 use published::{NUCLEOTIDE, Published};
 use virpack_device::{Backend, DeviceError, PoolSpan};
@@ -97,7 +97,7 @@ pub fn resolve(model: &str, hub: &HubOptions, progress: &dyn DownloadProgress) -
 ///
 /// # Errors
 ///
-/// Those of [`local`], [`Weights::open`] and [`ModelConfig::of`]; [`Error::NotCached`] for another repository
+/// Those of [`local`], [`Weights::open`] and [`ModelConfig::of`]; [`HubError::NotCached`] for another repository
 /// whose files are not here.
 pub fn config_of(model: &str, hub: &HubOptions) -> Result<ModelConfig, Error> {
     if let Some(location) = local(model, hub)? {
@@ -109,7 +109,7 @@ pub fn config_of(model: &str, hub: &HubOptions) -> Result<ModelConfig, Error> {
         None if NUCLEOTIDE.contains(&&*repository.id) => {
             Ok(ModelConfig::DnabertS(DnabertConfig::published()))
         }
-        None => Err(not_cached(repository.id, hub)),
+        None => Err(not_cached(repository.id, hub).into()),
     }
 }
 
@@ -118,7 +118,7 @@ pub fn config_of(model: &str, hub: &HubOptions) -> Result<ModelConfig, Error> {
 ///
 /// # Errors
 ///
-/// Those of [`config_of`] and [`ModelConfig::tokenizer`]; [`Error::NotCached`] for a tokenizer that is not here.
+/// Those of [`config_of`] and [`ModelConfig::tokenizer`]; [`HubError::NotCached`] for a tokenizer that is not here.
 pub fn tokenizer_of(model: &str, hub: &HubOptions) -> Result<Arc<dyn Tokenizer>, Error> {
     if let ModelConfig::Esm2(_) = config_of(model, hub)? {
         return Ok(Arc::new(EsmTokenizer::new()));
@@ -128,6 +128,6 @@ pub fn tokenizer_of(model: &str, hub: &HubOptions) -> Result<Arc<dyn Tokenizer>,
     ModelConfig::of(&weights)?.tokenizer(&weights.directory())
 }
 
-fn not_cached(repository: String, hub: &HubOptions) -> Error {
-    Error::NotCached { repository, cache: hub.cache.clone(), offline: hub.offline }
+fn not_cached(repository: String, hub: &HubOptions) -> HubError {
+    HubError::NotCached { repository, cache: hub.cache.clone(), offline: hub.offline }
 }

@@ -33,12 +33,11 @@
 //!
 //! To add a format: a file in `output/` that implements `Table`, and its ending in [`OutputFormat`].
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Map;
-use virpack_seq::{Input, SequenceIndex, Shard, SkippedRecord};
+use virpack_seq::{SequenceIndex, Shard, SkippedRecord};
 
 use crate::checkpoint::Kept;
 use crate::merge::Facts;
@@ -52,6 +51,7 @@ mod error;
 mod folder;
 mod format;
 mod h5;
+mod names;
 mod npy;
 mod order;
 mod parquet;
@@ -70,7 +70,8 @@ pub(crate) use entry::{Entry, Rows};
 pub use error::OutputError;
 pub(crate) use folder::{AsideFolder, Folder, clear};
 pub use format::OutputFormat;
-use format::special_name;
+pub use names::{check, check_apart, check_free};
+pub(crate) use names::{check_all, names, report_path};
 use order::Order;
 pub(crate) use order::Turn;
 pub(crate) use publish::Whole;
@@ -238,7 +239,7 @@ struct Sink {
 /// ```
 pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<EmbeddingWriter, OutputError> {
     assert!(hidden > 0, "an embedding has at least one value");
-    let format = check(path, &options)?;
+    let format = check(path, &options, &[])?;
     let layout = Layout::new(hidden, &options);
     let table: Box<dyn Table> = match format {
         OutputFormat::Npy => Box::new(npy::Npy::create(path, layout)?),
@@ -257,62 +258,6 @@ pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<Embe
     let sink = Sink { table, skipped: None, written: Written::nothing() };
     let (path, skipped_path) = (path.to_path_buf(), path.with_extension("skipped.tsv"));
     Ok(EmbeddingWriter { hidden, options, path, skipped_path, format, order, sink })
-}
-
-/// Checks that [`create`] has a format for `path` that can hold what `options` ask for, that the names it needs are
-/// free, unless `force` is set, and that their directory takes files; leaves nothing there. Gives the format.
-///
-/// # Errors
-///
-/// As [`create`].
-pub fn check(path: &Path, options: &OutputOptions) -> Result<OutputFormat, OutputError> {
-    if let Some(what) = special_name(path) {
-        return Err(OutputError::NotAFile { path: path.to_path_buf(), what });
-    }
-    let format = options.format.map_or_else(|| OutputFormat::of(path), Ok)?;
-    format.check(options.dtype, options.residues)?;
-    let names = names_beside(path, format);
-    check_all([path].into_iter().chain(names.iter().map(PathBuf::as_path)), options.force)?;
-    aside::Aside::create(path).map(|_| format)
-}
-
-/// All files that a run may begin under temporary names.
-pub(crate) fn names(path: &Path, options: &OutputOptions) -> Result<Vec<PathBuf>, OutputError> {
-    let mut names = names_beside(path, options.format.map_or_else(|| OutputFormat::of(path), Ok)?);
-    names.extend([path.to_path_buf(), row_store::spill_path(path)]);
-    Ok(names)
-}
-
-/// The files that a run may write beside `path`, and those that an earlier one has left where their number varies.
-fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
-    let mut names = vec![path.with_extension("skipped.tsv")];
-    if format.has_id_table() {
-        names.push(path.with_extension("ids.txt"));
-    }
-    names.push(report_path(path));
-    if format == OutputFormat::Safetensors {
-        names.extend(safetensors::older(path));
-    }
-    names
-}
-
-/// `OUT.run.json`.
-pub(crate) fn report_path(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".run.json");
-    path.with_file_name(name)
-}
-
-/// Checks that the names of files that belong together are free, unless `force`, and that their directories are there.
-pub(crate) fn check_all<'a>(
-    mut files: impl Iterator<Item = &'a Path>,
-    force: bool,
-) -> Result<(), OutputError> {
-    files.try_for_each(|file| {
-        check_free(file, force)?;
-        let directory = aside::directory_of(file);
-        directory.metadata().map(drop).map_err(|source| OutputError::Directory { directory, source })
-    })
 }
 
 /// Removes the temporary files of every output that this process has begun and not finished, for a process that
@@ -467,50 +412,6 @@ impl Written {
         let files = Vec::new();
         Written { rows: 0, skipped: 0, truncated: 0, files, peak_waiting_memory: 0, peak_waiting_disk: 0 }
     }
-}
-
-/// Refuses an output that is one of the inputs, whether or not files may be replaced.
-///
-/// # Errors
-///
-/// [`OutputError::IsInput`] for the first that is one.
-pub fn check_apart<'a>(
-    outputs: impl IntoIterator<Item = &'a Path>,
-    inputs: &[Input],
-) -> Result<(), OutputError> {
-    let files = inputs.iter().filter_map(|input| match input {
-        Input::Path(path) => path.canonicalize().ok(),
-        Input::Stdin => None,
-    });
-    let files: Vec<PathBuf> = files.collect();
-    let is_input = |path: &&Path| path.canonicalize().is_ok_and(|path| files.contains(&path));
-    match outputs.into_iter().find(is_input) {
-        Some(path) => Err(OutputError::IsInput { path: path.to_path_buf() }),
-        None => Ok(()),
-    }
-}
-
-/// Refuses a name that is taken, unless `force`, and one that no rename can fill: a directory, a device.
-///
-/// # Errors
-///
-/// [`OutputError::NotAFile`], [`OutputError::Exists`], and [`OutputError::Directory`] where its directory cannot be read.
-pub fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
-    let what = match path.metadata() {
-        Ok(metadata) if metadata.is_dir() => Some("a directory"),
-        Ok(metadata) if !metadata.is_file() => Some("a device or a pipe"),
-        _ => special_name(path),
-    };
-    if let Some(what) = what {
-        return Err(OutputError::NotAFile { path: path.to_path_buf(), what });
-    }
-    if force {
-        return Ok(());
-    }
-    publish::absent(path).map_err(|source| match source.kind() {
-        ErrorKind::AlreadyExists => OutputError::Exists { path: path.to_path_buf() },
-        _ => OutputError::Directory { directory: aside::directory_of(path), source },
-    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use virpack::device::{Backend, Cpu, Pool};
 use virpack::embed::{EmbedOptions, embed_records};
 use virpack::model::config::DnabertConfig;
 use virpack::model::dnabert_s::DnabertS;
-use virpack::model::hub::HubOptions;
+use virpack::model::hub::{HubError, HubOptions};
 use virpack::model::weights::Weights;
 use virpack::model::{Encoder, config_of, tokenizer_of};
 use virpack_seq::{BpeTokenizer, Input, LengthPolicy, LongRecords, Records, Tokenizer};
@@ -246,7 +246,7 @@ fn a_model_is_known_by_its_settings() {
     let named = config_of("zhihan1996/DNABERT-S", &hub).unwrap();
     assert_eq!((named.hidden(), named.layers(), named.max_length()), (768, 12, 4000));
     let Err(absent) = tokenizer_of("zhihan1996/DNABERT-S", &hub) else { panic!("nothing is cached") };
-    assert!(matches!(absent, Error::NotCached { .. }), "{absent}");
+    assert!(matches!(absent, Error::Hub(HubError::NotCached { .. })), "{absent}");
     // Without its tokenizer a model is of no use.
     let folder = tempfile::tempdir().unwrap();
     for file in ["config.json", "model.safetensors"] {

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::time::Instant;
 use virpack::memory::CPU_TOKEN_BUDGET;
 use virpack::model::hub::HubOptions;
-use virpack::model::{config_of, tokenizer_of};
+use virpack::model::{config_of, mini, tokenizer_of};
 use virpack_seq::{
-    Algorithm, CollatorOptions, EsmTokenizer, LengthCounts, LengthHistogram, PackerOptions, Plan, Planner,
-    Tokenizer, plan_records,
+    Algorithm, CollatorOptions, EsmTokenizer, Input, LengthCounts, LengthHistogram, LengthPolicy,
+    PackerOptions, Plan, Planner, Tokenizer, plan_records,
 };
 
 /// What `virpack pack` takes.
@@ -32,7 +32,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Choice::Ffd)]
     algorithm: Choice,
 
-    /// The model to plan for, checked as `embed` would, never downloaded; without one, any ESM-2 model: all share one alphabet
+    /// The model to plan for, checked as `embed` would, never downloaded [default: any ESM-2 model, as all share one
+    /// alphabet; virpack-mini/nucleotide where the first records are nucleotides]
     #[arg(long, short, value_name = "MODEL")]
     model: Option<String>,
 
@@ -64,19 +65,14 @@ enum Choice {
 /// Plans the packing and writes it to stdout.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let start = Instant::now();
-    let hub = HubOptions::from_env();
-    let (tokenizer, lengths) = match &arguments.model {
-        Some(model) => {
-            let config = config_of(model, &hub)?;
-            (tokenizer_of(model, &hub)?, arguments.inputs.lengths_up_to(config.max_length())?)
-        }
-        None => (Arc::new(EsmTokenizer::new()) as Arc<dyn Tokenizer>, arguments.inputs.lengths()?),
-    };
+    // A mistyped option before an input is read.
+    arguments.inputs.lengths()?;
     if let Some(path) = &arguments.plot {
         plot::check(path, arguments.force)?;
     }
     let inputs = arguments.inputs.inputs();
     virpack::output::check_apart(arguments.plot.as_deref(), &inputs).map_err(virpack::Error::from)?;
+    let (tokenizer, lengths) = tokenizer_and_lengths(arguments, &inputs)?;
     let records = virpack_seq::reader::open(&inputs)?;
     let algorithm = match arguments.algorithm {
         Choice::Ffd => Algorithm::FirstFitDecreasing,
@@ -102,6 +98,32 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let out = &mut std::io::stdout().lock();
     if arguments.json { json(out, &plan, &counts, seconds) } else { tables(out, &plan, &counts, seconds) }
+}
+
+/// Those of the model that was named, else of one that reads such inputs: nucleotides are said aloud.
+fn tokenizer_and_lengths(
+    arguments: &Arguments,
+    inputs: &[Input],
+) -> Result<(Arc<dyn Tokenizer>, LengthPolicy), Failure> {
+    let hub = HubOptions::from_env();
+    let model = match &arguments.model {
+        Some(model) => model.as_str(),
+        None => match mini::model_for(inputs) {
+            Ok(model) if model == mini::MODELS[1] => {
+                say(format_args!(
+                    "planned for {model}, as these are nucleotides; others are named by --model"
+                ));
+                model
+            }
+            // Of a pipe, nucleotides are refused as they come.
+            Ok(_) | Err(virpack::Error::AlphabetOfPipe) => {
+                return Ok((Arc::new(EsmTokenizer::new()), arguments.inputs.lengths()?));
+            }
+            Err(error) => return Err(error.into()),
+        },
+    };
+    let config = config_of(model, &hub)?;
+    Ok((tokenizer_of(model, &hub)?, arguments.inputs.lengths_up_to(config.max_length())?))
 }
 
 fn json(out: &mut impl Write, plan: &Plan, counts: &LengthCounts, seconds: f64) -> Result<(), Failure> {

@@ -49,7 +49,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "S")]
     min_score: Option<f32>,
 
-    /// The least share of a record's classified chunks that are viral where the record is
+    /// The least share of a record's classified chunks that must be viral for the record to be; 0 calls every record with
+    /// a classified chunk viral
     #[arg(long, value_name = "F", default_value_t = Rule::default().min_fraction)]
     min_fraction: f64,
 

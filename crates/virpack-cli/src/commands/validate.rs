@@ -117,7 +117,7 @@ fn table(out: &mut impl Write, found: &Validation, worst: usize) -> std::io::Res
     for compared in found.worst().iter().take(worst) {
         let Compared { id, length, packed, float32 } = compared;
         let float32 = float32.map_or_else(|| "-".to_owned(), |d| format!("{:.2e}", d.relative));
-        writeln!(out, "{id:24} {:>8}  {:20.2e}   {float32:>15}", grouped(*length), packed.relative)?;
+        writeln!(out, "{id:24.60} {:>8}  {:20.2e}   {float32:>15}", grouped(*length), packed.relative)?;
     }
     let failed = found.failed().count();
     let verdict = if failed == 0 { "valid".to_owned() } else { format!("NOT valid: {failed} differ") };

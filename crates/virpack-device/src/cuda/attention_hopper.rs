@@ -3,14 +3,16 @@
 use super::compile::Source;
 use super::kernels::{Grid, arguments};
 use super::packed::CudaPacked;
+use super::tensor_map::TensorMap;
 use super::{Cuda, CudaTensor};
 use crate::DeviceError;
 
 /// Keys that a run of `attention_whole.cu` has.
 const RUN: usize = 56;
 
-/// Threads of a block: one warpgroup.
-const THREADS: u32 = 128;
+/// Threads of a warpgroup, and the rows it works on.
+const TEAM: u32 = 128;
+const ROWS: usize = 64;
 
 /// One form of the kernels for compute capability 9.0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,35 +30,32 @@ pub(super) struct HopperForm {
 pub(super) enum Keys {
     /// All of them, in so many runs.
     Whole { runs: usize },
-    /// So many at a time.
-    Ring { step: usize },
+    /// So many at a time, in a ring of so many places that so many warpgroups share.
+    Ring { step: usize, stages: usize, teams: usize },
 }
-
-/// Steps that a ring has room for.
-const STAGES: usize = 3;
 
 const fn whole(width: usize, heads: usize, runs: usize, blocks: usize) -> HopperForm {
     HopperForm { width, heads, blocks, keys: Keys::Whole { runs } }
 }
 
-const fn ring(width: usize, step: usize, blocks: usize) -> HopperForm {
-    HopperForm { width, heads: 1, blocks, keys: Keys::Ring { step } }
+const fn ring(width: usize, step: usize, stages: usize, teams: usize, blocks: usize) -> HopperForm {
+    HopperForm { width, heads: 1, blocks, keys: Keys::Ring { step, stages, teams } }
 }
 
 /// The fastest of those tried (dev/cuda.md), for a width in the order of the lengths they take.
 const FORMS: [HopperForm; 12] = [
     whole(16, 2, 1, 7),
     whole(16, 2, 3, 4),
-    ring(16, 64, 5),
+    ring(16, 64, 3, 1, 5),
     whole(32, 2, 1, 7),
     whole(32, 2, 3, 4),
-    ring(32, 128, 3),
+    ring(32, 64, 3, 1, 5),
     whole(64, 1, 1, 6),
     whole(64, 1, 3, 4),
-    ring(64, 64, 4),
+    ring(64, 64, 4, 2, 2),
     whole(128, 1, 1, 3),
     whole(128, 1, 3, 2),
-    ring(128, 64, 2),
+    ring(128, 64, 3, 1, 2),
 ];
 
 impl HopperForm {
@@ -74,18 +73,28 @@ impl HopperForm {
         let mut all = vec![("WIDTH", self.width), ("HEADS", self.heads), ("BLOCKS", self.blocks)];
         match self.keys {
             Keys::Whole { runs } => all.push(("RUNS", runs)),
-            Keys::Ring { step } => all.extend([("STEP", step), ("STAGES", STAGES)]),
+            Keys::Ring { step, stages, teams } => {
+                all.extend([("STEP", step), ("STAGES", stages), ("TEAMS", teams)]);
+            }
         }
         all
     }
 
-    /// Bytes of shared memory: rows of keys and of values, 64 of queries.
+    /// Warpgroups of a block.
+    fn teams(self) -> usize {
+        match self.keys {
+            Keys::Whole { .. } => 1,
+            Keys::Ring { teams, .. } => teams,
+        }
+    }
+
+    /// Bytes of shared memory: rows of keys and of values, and of each warpgroup's queries; a ring's barriers.
     fn shared(self) -> usize {
-        let keys = match self.keys {
-            Keys::Whole { runs } => (runs * RUN).next_multiple_of(16),
-            Keys::Ring { step } => STAGES * step,
+        let (keys, barriers) = match self.keys {
+            Keys::Whole { runs } => ((runs * RUN).next_multiple_of(16), 0),
+            Keys::Ring { step, stages, .. } => (stages * step, 2 * stages * 8),
         };
-        (2 * keys + 64) * self.heads * self.width * 2
+        (2 * keys + ROWS * self.teams()) * self.heads * self.width * 2 + barriers
     }
 }
 
@@ -105,14 +114,16 @@ impl Cuda {
         out: &CudaTensor,
     ) -> Result<bool, DeviceError> {
         let width = out.columns / heads;
-        let usable = self.card.capability == 90 && self.options.dtype.bytes() == 2;
+        let usable = self.card.capability == 90 && self.bulk_copies && self.options.dtype.bytes() == 2;
         let Some(form) = HopperForm::find(width, packed.longest).filter(|_| usable) else {
             return Ok(false);
         };
         // Scores in powers of two: e^x = 2^(x · log2 e).
         let scale = std::f32::consts::LOG2_E / (width as f32).sqrt();
         let source = Source::AttentionHopper { form, alibi: slopes != 0 };
-        let grid = |blocks| Grid { blocks: (blocks, 1), threads: THREADS, shared: form.shared() };
+        let grid =
+            |blocks| Grid { blocks: (blocks, 1), threads: TEAM * form.teams() as u32, shared: form.shared() };
+        let size = (qkv.rows, qkv.columns);
         let (qkv, items, out) = (qkv.block.pointer, packed.items(), out.block.pointer);
         // SAFETY: `attend` has checked the shapes; items are whole sequences where the longest is short
         // (`packed::SHORT`); shared memory is as the kernels' headers lay it out.
@@ -123,9 +134,11 @@ impl Cuda {
                     let blocks = packed.items * heads.div_ceil(form.heads);
                     self.kernels.launch(source, "attention", grid(blocks), &arguments)?;
                 }
-                Keys::Ring { .. } => {
-                    let groups = packed.most_rows.div_ceil(64);
-                    let arguments = arguments![qkv, items, slopes, out, heads as i32, groups as i32, scale];
+                Keys::Ring { step, teams, .. } => {
+                    let groups = packed.most_rows.div_ceil(ROWS * teams);
+                    let map = TensorMap::new(self.options.dtype, qkv, size, size.1, (step, width.min(64)))?;
+                    let arguments =
+                        arguments![&map, qkv, items, slopes, out, heads as i32, groups as i32, scale];
                     self.kernels.launch(
                         source,
                         "attention",

@@ -81,12 +81,14 @@ impl Source {
                 ),
                 Keys::Ring { .. } => concat!(
                     include_str!("../kernels/matrix_units.cuh"),
+                    include_str!("../kernels/bulk.cuh"),
                     include_str!("../kernels/attention_parts.cuh"),
                     include_str!("../kernels/attention_ring.cu")
                 ),
             },
             Source::Product(_) => {
                 concat!(
+                    include_str!("../kernels/bulk.cuh"),
                     include_str!("../kernels/hopper.cuh"),
                     include_str!("../kernels/row_scales.cuh"),
                     include_str!("../kernels/product.cu")

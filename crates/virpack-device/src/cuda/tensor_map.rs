@@ -10,8 +10,8 @@ use std::{mem, ptr};
 /// The driver's function, since CUDA 12.0.
 const ENCODE: &str = "cuTensorMapEncodeTiled";
 
-/// A row-major 16-bit matrix and the box of it that one copy brings to shared memory, swizzled by 128 bytes. A kernel
-/// takes it by value, as `const __grid_constant__ TensorMap`.
+/// A row-major 16-bit matrix and the box of it that one copy brings to shared memory, swizzled by the bytes of its rows. A
+/// kernel takes it by value, as `const __grid_constant__ TensorMap`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TensorMap(sys::CUtensorMap);
 
@@ -22,7 +22,7 @@ pub(super) fn available() -> bool {
 
 impl TensorMap {
     /// Describes `[rows, columns]` values at `pointer`, rows `pitch` values apart, copied by boxes of `box_rows` rows and
-    /// `box_columns` columns (at most 64: the 128 bytes that are swizzled). What a box has outside the matrix is zero.
+    /// `box_columns` columns (16, 32 or 64: what can be swizzled). What a box has outside the matrix is zero.
     ///
     /// `pointer` and the bytes of a pitch must be multiples of 16, and the driver must be [`available`].
     pub(super) fn new(
@@ -44,6 +44,11 @@ impl TensorMap {
         // The fastest dimension first, everywhere.
         let (sizes, pitches) = ([columns as u64, rows as u64], [(pitch * dtype.bytes()) as u64]);
         let (boxes, every) = ([box_columns as u32, box_rows as u32], [1, 1]);
+        let swizzle = match box_columns * dtype.bytes() {
+            32 => sys::CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_32B,
+            64 => sys::CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_64B,
+            _ => sys::CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_128B,
+        };
         // SAFETY: plain integers, filled by the driver.
         let mut map: sys::CUtensorMap = unsafe { mem::zeroed() };
         // SAFETY: arrays of the rank passed (strides of one fewer); the driver checks alignment and sizes. The memory
@@ -59,7 +64,7 @@ impl TensorMap {
                 boxes.as_ptr(),
                 every.as_ptr(),
                 sys::CUtensorMapInterleave::CU_TENSOR_MAP_INTERLEAVE_NONE,
-                sys::CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_128B,
+                swizzle,
                 sys::CUtensorMapL2promotion::CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
                 sys::CUtensorMapFloatOOBfill::CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE,
             )

@@ -2,8 +2,8 @@
 // memory, products with an operand in registers, softmax, and the way of the results to memory.
 //
 // A tile of keys or values is rows of COLUMNS values, those of one head or of half a head of 128, as wgmma reads them:
-// 16-byte pieces exchanged by row (SWIZZLE_128B, _64B or _32B by the row's bytes). Copies are cp.async, 16 bytes a
-// thread, so that rows past a sequence's end are zeros, never a neighbour's.
+// 16-byte pieces exchanged by row (SWIZZLE_128B, _64B or _32B by the row's bytes). Rows past a sequence's
+// end are zeros, never a neighbour's.
 
 #define COLUMNS (WIDTH < 64 ? WIDTH : 64)
 #define PARTS (WIDTH / COLUMNS)
@@ -14,7 +14,7 @@
 
 __device__ __forceinline__ int exchange(int row) { return row / (8 / CHUNKS) & (CHUNKS - 1); }
 
-// Starts to copy `present` rows of `pieces` pieces from `from` on to tiles of ROOM rows, by TEAM threads; zeros
+// Starts to copy (cp.async) `present` rows of `pieces` pieces from `from` on to tiles of ROOM rows, by TEAM threads; zeros
 // beyond. A thread keeps its piece; its rows are a multiple of 8 apart, so that the exchange stays the same.
 template <int ROOM, int TEAM>
 __device__ __forceinline__ void bring(T *tiles, const T *from, int pitch, int present, int pieces, int member) {

@@ -1,48 +1,81 @@
 // Varlen attention of sequences of any length on compute capability 9.0, 16-bit floats; positions are already turned.
 //
-// Shapes: qkv [tokens, 3 hidden] (queries, keys, values), slopes [heads] (with -DALIBI=1), out [tokens, hidden].
-// Compiled for a head width (-DWIDTH; HEADS is 1), keys a step (-DSTEP), steps in memory (-DSTAGES) and blocks a
-// processor (-DBLOCKS). Idea: FlashAttention-2 and -3 (Dao 2023, Shah et al. 2024): a warpgroup takes 64 rows of a head
-// and runs through the keys and values STEP at a time, from a ring that is filled ahead; wgmma, online softmax in
-// registers. Blocks on the same processor hide each other's waits: one is in a product while another is in a softmax.
+// Shapes: qkv [tokens, 3 hidden] (queries, keys, values; the tensor map has boxes of STEP rows by COLUMNS), slopes [heads]
+// (with -DALIBI=1), out [tokens, hidden]. Compiled for a head width (-DWIDTH; HEADS is 1), keys a step (-DSTEP), steps in
+// memory (-DSTAGES), warpgroups a block (-DTEAMS) and blocks a processor (-DBLOCKS). Idea: FlashAttention-2 and -3 (Dao 2023,
+// Shah et al. 2024): a warpgroup takes 64 rows of a head and runs through the keys and values STEP at a time; wgmma, online
+// softmax in registers. Keys and values come by bulk copies, which one thread keeps ahead in a ring that the warpgroups
+// share; nothing else holds them together. They hide each other's waits: one is in a product while another is in a softmax.
 // Sums are rescaled only when a row's largest score has grown by more than 2^8 since the last time (FlashAttention-4):
 // until then weights are up to 256, as exact in every dtype as those up to 1.
-// Limits: WIDTH 16, 32, 64 or 128; STEP a multiple of 64; sequences of less than 2^31 values of qkv.
+// Limits: WIDTH 16, 32, 64 or 128; STEP a multiple of 64, at most 256; sequences of less than 2^31 values of qkv.
 
-#define THREADS 128
+#define TEAM 128                                    // threads of a warpgroup
+#define THREADS (TEAM * TEAMS)
 #define TILE (STEP * WIDTH)
+#define STAGE (2 * TILE * 2)                        // bytes
+#define AHEAD (STAGES - TEAMS)                      // steps: others may be TEAMS - 1 behind the warpgroup that copies
 #define LEEWAY 8.0f
+#define BARRIERS_AT (STAGES * STAGE + TEAMS * 64 * WIDTH * 2)
+#define FULL_AT(s) (base + BARRIERS_AT + (s) * 8)
+#define EMPTY_AT(s) (base + BARRIERS_AT + (STAGES + (s)) * 8)
 
-// A block for each item, each of `groups` 64 rows of it (items may have fewer) and each head, in this order.
-// Shared memory: STAGES times keys [PARTS][STEP][COLUMNS] and values the same, then 16 rows of queries a warp.
+// Zeros for the rows of `values` from `left` on, which are a neighbour's: weights of zero do not take a NaN away. Every
+// warpgroup does it for itself; that another already reads the same zeros is no harm.
+__device__ __forceinline__ void clear(T *values, int left, int thread) {
+#pragma unroll
+    for (int p = 0; p < PARTS; p++)
+        for (int i = left * CHUNKS + thread; i < STEP * CHUNKS; i += TEAM)
+            *(uint4 *)(values + p * STEP * COLUMNS + i * 8) = make_uint4(0, 0, 0, 0);
+}
+
+// A block for each item, each of `groups` 64 TEAMS rows of it (items may have fewer) and each head, in this order.
+// Shared memory: STAGES times keys [PARTS][STEP][COLUMNS] and values the same, then 16 rows of queries a warp, then barriers.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
-    attention(const T *qkv, const Item *items, const float *slopes, T *out, int heads, int groups, float scale) {
+    attention(const __grid_constant__ TensorMap map, const T *qkv, const Item *items, const float *slopes, T *out,
+              int heads, int groups, float scale) {
     extern __shared__ __align__(1024) T memory[];
+    const u32 base = shared_address(memory);
     const int head = blockIdx.x % heads, group = blockIdx.x / heads % groups;
     const Item item = items[blockIdx.x / heads / groups];
-    if (group * 64 >= item.rows) return;
-    const int warp = threadIdx.x / 32, lane = threadIdx.x & 31, hidden = heads * WIDTH, pitch = 3 * hidden;
-    const T *sequence = qkv + (u64)item.start * pitch + head * WIDTH;
+    const int first_row = group * TEAMS * 64, teams = min(TEAMS, (item.rows - first_row + 63) / 64);
+    if (teams <= 0) return;
+    const int warp = threadIdx.x / 32, team = threadIdx.x / TEAM, lane = threadIdx.x & 31;
+    const int hidden = heads * WIDTH, pitch = 3 * hidden, blocks = (item.length + STEP - 1) / STEP;
+    if (threadIdx.x == 0) {
+        for (int s = 0; s < STAGES; s++) {
+            barrier_begin(FULL_AT(s), 1);
+            barrier_begin(EMPTY_AT(s), teams * TEAM / 32);
+        }
+        barriers_ready();
+    }
+    __syncthreads();
+    if (team >= teams) return;
+
+    Place<STAGES> filled;
+    int next = 0;
+    auto fill = [&] {
+        if (next == blocks) return;
+        const u32 to = base + filled.stage * STAGE;
+        wait(EMPTY_AT(filled.stage), filled.phase ^ 1);
+        arrive_expecting(FULL_AT(filled.stage), STAGE);
+#pragma unroll
+        for (int part = 0; part < 2 * PARTS; part++)
+            copy_box(to + part * STEP * COLUMNS * 2, map, (part / PARTS + 1) * hidden + head * WIDTH + part % PARTS * COLUMNS,
+                     item.start + next * STEP, FULL_AT(filled.stage));
+        filled.next();
+        next++;
+    };
+    if (threadIdx.x == 0)
+        for (int i = 0; i < AHEAD; i++) fill();
     // Which 16 of the 64 rows a warp takes differs from block to block: the last rows are fewer.
-    const int turned = group * 64 + ((warp + blockIdx.x) & 3) * 16, row = item.row + turned;
-    const int present = item.rows - turned, blocks = (item.length + STEP - 1) / STEP;
+    const int turned = first_row + team * 64 + ((warp + blockIdx.x) & 3) * 16, row = item.row + turned;
+    const int present = item.rows - turned;
     const bool busy = present > 0;
     T *own = memory + STAGES * 2 * TILE + warp * 16 * WIDTH;
-
-    auto fill = [&](int block) {
-        if (block < blocks) {
-            T *keys = memory + block % STAGES * 2 * TILE;
-            const T *from = sequence + hidden + block * STEP * pitch;
-            bring<STEP, THREADS>(keys, from, pitch, item.length - block * STEP, PIECES, threadIdx.x);
-            bring<STEP, THREADS>(keys + TILE, from + hidden, pitch, item.length - block * STEP, PIECES, threadIdx.x);
-        }
-        commit_copies();
-    };
-    bring_queries(own, sequence + row * pitch, pitch, present, PIECES);
+    bring_queries(own, qkv + (u64)(item.start + row) * pitch + head * WIDTH, pitch, present, PIECES);
     commit_copies();
-#pragma unroll
-    for (int block = 0; block < STAGES - 1; block++) fill(block);
-    wait_copies<STAGES - 1>();
+    wait_copies<0>();
     __syncwarp();
     u32 query[WIDTH / 16][4];
     load_queries(query, own, 0);
@@ -52,19 +85,24 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 #pragma unroll
         for (int i = 0; i < COLUMNS / 2; i++) sums[p][i] = 0.0f;
     const float slope = ALIBI ? slopes[head] * 1.44269504088896f / scale : 0.0f, leeway = LEEWAY / scale;
-    for (int block = 0; block < blocks; block++) {
-        wait_copies<STAGES - 2>();
-        show_to_products();
-        // Everybody's copies are here, and nobody works on the stage that comes free.
-        __syncthreads();
-        fill(block + STAGES - 1);
-        const T *keys = memory + block % STAGES * 2 * TILE;
+    Place<STAGES> p;
+    for (int block = 0; block < blocks; block++, p.next()) {
+        if (threadIdx.x == 0) fill();
+        __syncwarp();
+        T *keys = memory + p.stage * 2 * TILE;
+        const int left = item.length - block * STEP;
+        wait(FULL_AT(p.stage), p.phase);
+        if (left < STEP) {
+            clear(keys + TILE, left, threadIdx.x % TEAM);
+            show_to_products();
+            if (TEAMS == 1 || team == 0) asm volatile("bar.sync 1, 128;" ::: "memory");
+            else asm volatile("bar.sync 2, 128;" ::: "memory");
+        }
         float scores[STEP / 64][32];
         u32 weights[STEP / 16][4];
         score(scores, query, describe(keys), STEP);
         if (busy) {
-            const int first = block * STEP;
-            adjust<0>(scores, item.length - first, (float)(row + (lane >> 2) - (lane & 3) * 2 - first), slope);
+            adjust<0>(scores, left, (float)(row + (lane >> 2) - (lane & 3) * 2 - block * STEP), slope);
             float top[2];
 #pragma unroll
             for (int half = 0; half < 2; half++) top[half] = largest(scores, half, highest[half]);
@@ -94,6 +132,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
                 for (int i = 0; i < 4; i++) weights[s][i] = 0;
         }
         sum_values(sums, weights, describe(keys + TILE), STEP, true);
+        if (lane == 0) arrive(EMPTY_AT(p.stage));
     }
     if (busy) write_rows(sums, total, out + (u64)(item.start + row) * hidden + head * WIDTH, hidden, present);
 }

@@ -1,51 +1,5 @@
-// The parts of compute capability 9.0 that have no C++ form, as PTX: barriers in shared memory, bulk tensor copies,
-// clusters, and the matrix products of a warpgroup (wgmma) on 16-bit operands with float32 sums.
-//
-// A tile in shared memory is rows of 64 values (128 bytes) at a multiple of 1,024 bytes, its 16-byte pieces exchanged
-// as SWIZZLE_128B says: piece p of row r lies at p ^ (r % 8). Sources: PTX ISA 8.x (mbarrier, cp.async.bulk.tensor,
-// wgmma descriptors).
-
-struct __align__(128) TensorMap { u64 opaque[16]; };
-
-// ---- Barriers. `phase` is the parity of the phase waited for: the first is 0.
-
-__device__ __forceinline__ void barrier_begin(u32 barrier, u32 arrivals) {
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
-}
-// After all `barrier_begin`, before the cluster or the block synchronizes.
-__device__ __forceinline__ void barriers_ready() {
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-}
-__device__ __forceinline__ void arrive(u32 barrier) {
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
-// At the same barrier of block `rank` of the cluster. For what the tensor cores have read: ordinary accesses of other
-// blocks are not ordered by it (that would be a fence of the whole card each time).
-__device__ __forceinline__ void arrive_at(u32 barrier, u32 rank) {
-    asm volatile("{.reg .b32 there;\n"
-                 "mapa.shared::cluster.u32 there, %0, %1;\n"
-                 "mbarrier.arrive.shared::cluster.b64 _, [there];}" ::"r"(barrier), "r"(rank) : "memory");
-}
-// One arrival, and `bytes` of copies to wait for.
-__device__ __forceinline__ void arrive_expecting(u32 barrier, u32 bytes) {
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
-}
-__device__ __forceinline__ bool is_past(u32 barrier, u32 phase) {
-    u32 past;
-    asm volatile("{.reg .pred p;\n"
-                 "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
-                 "selp.u32 %0, 1, 0, p;}" : "=r"(past) : "r"(barrier), "r"(phase) : "memory");
-    return past;
-}
-// With -DBOUNDED_WAITS a wait that never ends is an error instead: for work on kernels.
-__device__ __forceinline__ void wait(u32 barrier, u32 phase) {
-#ifdef BOUNDED_WAITS
-    for (u32 polls = 0; !is_past(barrier, phase); polls++)
-        if (polls > BOUNDED_WAITS) asm volatile("trap;");
-#else
-    while (!is_past(barrier, phase)) {}
-#endif
-}
+// What the product of compute capability 9.0 asks for beyond bulk.cuh, as PTX: clusters, and the matrix products of a
+// warpgroup (wgmma) on 16-bit operands with float32 sums, both in shared memory. Source: PTX ISA 8.x (wgmma descriptors).
 
 // ---- Clusters.
 
@@ -57,23 +11,18 @@ __device__ __forceinline__ u32 cluster_rank() {
 __device__ __forceinline__ void cluster_sync() {
     asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
-
-// ---- Copies to shared memory, by one thread; they count down the barrier's bytes.
-
-__device__ __forceinline__ void copy_box(u32 to, const TensorMap &map, int column, int row, u32 barrier) {
-    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];"
-                 ::"r"(to), "l"(&map), "r"(column), "r"(row), "r"(barrier) : "memory");
+// At the same barrier of block `rank` of the cluster. For what the tensor cores have read: ordinary accesses of other
+// blocks are not ordered by it (that would be a fence of the whole card each time).
+__device__ __forceinline__ void arrive_at(u32 barrier, u32 rank) {
+    asm volatile("{.reg .b32 there;\n"
+                 "mapa.shared::cluster.u32 there, %0, %1;\n"
+                 "mbarrier.arrive.shared::cluster.b64 _, [there];}" ::"r"(barrier), "r"(rank) : "memory");
 }
 // To the same place, and the same barrier, of every block of the cluster whose bit is set.
 __device__ __forceinline__ void copy_box_to(u32 to, const TensorMap &map, int column, int row, u32 barrier, u16 blocks) {
     asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster"
                  " [%0], [%1, {%2, %3}], [%4], %5;"
                  ::"r"(to), "l"(&map), "r"(column), "r"(row), "r"(barrier), "h"(blocks) : "memory");
-}
-// `bytes`, a multiple of 16, as they are.
-__device__ __forceinline__ void copy_bytes(u32 to, const void *from, u32 bytes, u32 barrier) {
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"
-                 ::"r"(to), "l"(from), "r"(bytes), "r"(barrier) : "memory");
 }
 
 // ---- Products of a warpgroup.

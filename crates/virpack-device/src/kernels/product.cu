@@ -48,14 +48,6 @@ __device__ __forceinline__ Tile tile_at(int t, int row_tiles, int column_tiles) 
     return Tile{(first + in % size) * 2 * ROWS, in / size * COLUMNS};
 }
 
-// A place in the ring.
-struct Place {
-    u32 stage = 0, phase = 0;
-    __device__ __forceinline__ void next() {
-        if (++stage == STAGES) stage = 0, phase ^= 1;
-    }
-};
-
 // What all roles know.
 struct Work {
     u32 memory, rank;
@@ -65,7 +57,7 @@ struct Work {
 // One thread: copies a block's x, its half of the weight's rows to both blocks, and the bias.
 __device__ __forceinline__ void bring(const Work &w, const TensorMap &x, const TensorMap &weight, const T *bias) {
     const u32 memory = w.memory;
-    Place p;
+    Place<STAGES> p;
     int turn = 0;
     for (int t = w.first; t < w.tiles; t += w.clusters, turn++) {
         Tile tile = tile_at(t, w.row_tiles, w.column_tiles);
@@ -175,7 +167,7 @@ __device__ __forceinline__ void multiply(const Work &w, const Norm &norm, T *y, 
     const int own_row = lane / 16, own_piece = lane % 16;
     out.memory = memory + OUT_AT + threadIdx.x / 32 * 2 * PANEL;
     out.from = out.memory + own_piece / 8 * PANEL + own_row * LINE + (own_piece % 8 ^ own_row) * 16;
-    Place p;
+    Place<STAGES> p;
     int turn = 0;
     for (int t = w.first; t < w.tiles; t += w.clusters, turn++) {
         Tile tile = tile_at(t, w.row_tiles, w.column_tiles);

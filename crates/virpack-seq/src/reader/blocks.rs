@@ -7,6 +7,7 @@ use std::sync::Arc;
 use memchr::{memchr, memchr_iter, memrchr_iter};
 
 use super::ReadProgress;
+use super::gzip::Trailing;
 use super::input::Input;
 use super::parse::Format;
 use super::source::Source;
@@ -265,6 +266,10 @@ impl Cutter {
         let line = self.line + memchr_iter(b'\n', &self.text).count() as u64;
         // The parser, which counts records, puts their number in.
         let records = 0;
+        let inner = source.get_ref().and_then(|error| error.downcast_ref::<Trailing>());
+        if let Some(Trailing { offset, found }) = inner.cloned() {
+            return SeqError::Trailing { path, offset, found };
+        }
         match self.source.codec {
             Some(codec) => SeqError::Damaged { path, codec, line, records, source },
             None => SeqError::Read { path, line, records, source },

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::Cursor;
 use std::sync::Arc;
 
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 use needletail::errors::{ParseError, ParseErrorKind};
 use needletail::parser::{FastaReader, FastqReader, FastxReader, SequenceRecord};
 
@@ -171,6 +171,7 @@ impl Parser {
         let record = self.records + 1;
         match fault {
             Fault::Binary => SeqError::Binary { path, line: header, record },
+            Fault::Returns => SeqError::CarriageReturns { path, line: header, record },
             Fault::Line(line, expected) => SeqError::FastqLine { path, line, record, expected },
             Fault::End(line) => SeqError::FastqTruncated { path, line, record },
             Fault::Quality(line, error) => {
@@ -185,6 +186,7 @@ impl Parser {
 /// What is wrong with a record, and in which line.
 enum Fault {
     Binary,
+    Returns,
     Line(u64, char),
     End(u64),
     Quality(u64, ParseError),
@@ -198,13 +200,15 @@ fn lengths(message: &str) -> (usize, usize) {
 
 /// Copies what needletail found into `record`.
 fn fill(record: &mut Record, parsed: &SequenceRecord<'_>) -> Result<(), Fault> {
-    let header = parsed.id().trim_ascii_end();
+    let header = parsed.id().trim_ascii();
     let end = header.iter().position(|&b| matches!(b, b' ' | b'\t')).unwrap_or(header.len());
     record.id = text(&header[..end]).into();
     record.description.clear();
     record.description.push_str(&text(header[end..].trim_ascii_start()));
     record.sequence.clear();
-    copy_letters(parsed.raw_seq(), &mut record.sequence)
+    copy_letters(parsed.raw_seq(), &mut record.sequence)?;
+    // All of the file in a header.
+    if record.sequence.is_empty() && memchr(b'\r', header).is_some() { Err(Fault::Returns) } else { Ok(()) }
 }
 
 /// A header's text. The check comes first because `from_utf8_lossy` goes byte by byte even over ASCII.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::ReadProgress;
 use super::checksum::Summing;
+use super::gzip::Gzip;
 use super::input::{Input, stdin_file};
 use crate::error::SeqError;
 
@@ -84,7 +85,7 @@ fn codec(magic: &[u8]) -> Option<&'static str> {
 /// The decoder of a compression; each reads on over the members of a file put together from several.
 fn decoder(codec: &str, raw: impl io::BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     Ok(match codec {
-        "gzip" => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
+        "gzip" => Box::new(Gzip::new(raw)),
         "bzip2" => Box::new(bzip2::bufread::MultiBzDecoder::new(raw)),
         "xz" => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(raw)),
         _ => Box::new(zstd::stream::read::Decoder::with_buffer(raw)?),

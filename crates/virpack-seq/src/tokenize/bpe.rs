@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use tokenizers::ModelWrapper;
 
-use super::{Frame, TokenCounts, Tokenizer};
+use super::{Alphabet, Frame, TokenCounts, Tokenizer};
 use crate::error::SeqError;
 use words::Words;
 
@@ -137,6 +137,10 @@ impl Tokenizer for BpeTokenizer {
 
     fn frame(&self) -> Frame {
         self.frame
+    }
+
+    fn alphabet(&self) -> Option<Alphabet> {
+        Some(Alphabet::Nucleotides)
     }
 
     fn merges_letters(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use super::{Frame, TokenCounts, Tokenizer};
+use super::{Alphabet, Frame, TokenCounts, Tokenizer};
 
 /// The 33 tokens of ESM-2; a token's id is its place here (`vocab.txt` of the published models,
 /// `Alphabet.from_architecture("ESM-1b")` of fair-esm).
@@ -95,6 +95,10 @@ impl Tokenizer for EsmTokenizer {
 
     fn frame(&self) -> Frame {
         Frame { start: CLS, end: EOS, unknown: UNK }
+    }
+
+    fn alphabet(&self) -> Option<Alphabet> {
+        Some(Alphabet::Proteins)
     }
 }
 

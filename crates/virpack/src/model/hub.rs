@@ -4,10 +4,12 @@
 //! shared with Python's `huggingface_hub`, and downloaded into it where it is not there.
 
 mod download;
+mod error;
 mod options;
 
 use std::path::{Path, PathBuf};
 
+pub use error::HubError;
 pub use options::HubOptions;
 
 use super::any::TOKENIZER;
@@ -84,7 +86,7 @@ impl Repository {
 ///
 /// # Errors
 ///
-/// [`Error::ModelNotFound`] for what is neither a path nor a name.
+/// [`HubError::ModelNotFound`] for what is neither a path nor a name.
 pub fn local(model: &str, options: &HubOptions) -> Result<Option<PathBuf>, Error> {
     let path = Path::new(model);
     if path.exists() {
@@ -94,8 +96,8 @@ pub fn local(model: &str, options: &HubOptions) -> Result<Option<PathBuf>, Error
 }
 
 /// What `model`, which is no path, means on the Hub.
-pub(super) fn repository(model: &str) -> Result<Repository, Error> {
-    let not_found = || Error::ModelNotFound { model: model.to_owned(), looked_for: model.into() };
+pub(super) fn repository(model: &str) -> Result<Repository, HubError> {
+    let not_found = || HubError::ModelNotFound { model: model.to_owned(), looked_for: model.into() };
     Repository::parse(model).ok_or_else(not_found)
 }
 
@@ -106,9 +108,9 @@ pub(super) fn repository(model: &str) -> Result<Repository, Error> {
 ///
 /// # Errors
 ///
-/// [`Error::ModelNotFound`] for what is neither a path nor a name, [`Error::NotCached`] offline,
-/// [`Error::NoSuchRepository`], [`Error::NoAccess`], [`Error::NoWeights`] for repositories that cannot be used,
-/// [`Error::Download`] when the network or the disk fails.
+/// [`HubError::ModelNotFound`] for what is neither a path nor a name, [`HubError::NotCached`] offline,
+/// [`HubError::NoSuchRepository`], [`HubError::NoAccess`], [`Error::NoWeights`] for repositories that cannot be used,
+/// [`HubError::Download`] when the network or the disk fails.
 pub fn resolve(model: &str, options: &HubOptions, progress: &dyn DownloadProgress) -> Result<PathBuf, Error> {
     if let Some(path) = local(model, options)? {
         return Ok(path);
@@ -116,7 +118,7 @@ pub fn resolve(model: &str, options: &HubOptions, progress: &dyn DownloadProgres
     let repository = repository(model)?;
     if options.offline {
         let (repository, cache) = (repository.id, options.cache.clone());
-        return Err(Error::NotCached { repository, cache, offline: true });
+        return Err(HubError::NotCached { repository, cache, offline: true }.into());
     }
     download::download(&repository, options, progress)
 }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
+use super::names::{check_all, names_beside, report_path};
 use super::publish::Whole;
-use super::{OutputError, OutputFormat, OutputOptions, Written, about, check_all, names_beside, report_path};
+use super::{OutputError, OutputFormat, OutputOptions, Written, about};
 
 /// An output that is whole on disk and has no name yet; made by
 /// [`EmbeddingWriter::complete`](super::EmbeddingWriter::complete).

@@ -216,6 +216,7 @@ fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::NotFound => "make the directory first, or check the path",
         ErrorKind::NotADirectory => "a part of the path is a file, not a directory",
+        ErrorKind::AlreadyExists => "something else of that name is in the way: move it",
         ErrorKind::PermissionDenied => "check the permissions of the directory",
         ErrorKind::ReadOnlyFilesystem => "the file system is read-only: choose another directory",
         ErrorKind::StorageFull => "the disk is full: free some space or choose another directory",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::OutputError;
-use super::aside::{abandoned_with_the_process, no_longer_abandoned};
+use super::aside::{Aside, abandoned_with_the_process, no_longer_abandoned};
 
 /// Directories that this process has made and not kept yet, the innermost first: an interrupted process runs no
 /// destructors.
@@ -24,6 +24,16 @@ fn remove_empty(innermost_first: &[PathBuf]) {
     }
 }
 
+/// Refuses what is there and no directory.
+fn expect_directory(path: &Path) -> Result<(), OutputError> {
+    match path.metadata() {
+        Ok(metadata) if !metadata.is_dir() => Err(OutputError::NotADirectory { path: path.to_path_buf() }),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(OutputError::Directory { directory: path.to_path_buf(), source }),
+    }
+}
+
 /// A directory that is made where it is missing, and taken away again, if it was made and is empty, unless kept.
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -32,21 +42,15 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Checks that a directory is there or can be named.
+    /// Checks that a directory is there, or can be made, and takes files; leaves nothing there.
     pub(crate) fn check(path: &Path) -> Result<(), OutputError> {
-        match path.metadata() {
-            Ok(metadata) if !metadata.is_dir() => {
-                Err(OutputError::NotADirectory { path: path.to_path_buf() })
-            }
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(OutputError::Directory { directory: path.to_path_buf(), source }),
-        }
+        let _made = Folder::create(path)?;
+        Aside::create(&path.join("check")).map(drop)
     }
 
     /// Makes the directory, and those above it, where it is missing.
     pub(crate) fn create(path: &Path) -> Result<Self, OutputError> {
-        Folder::check(path)?;
+        expect_directory(path)?;
         let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
         let made: Vec<PathBuf> = path.ancestors().take_while(is_missing).map(Path::to_path_buf).collect();
         MADE.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&made);

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 use virpack_seq::{SkipReason, Window};
 
+use super::format::special_name;
 use super::*;
 
 mod formats;

@@ -10,7 +10,8 @@ pub struct Rule {
     /// The least `score_virus` that a viral chunk reaches with one of its frames, beside reaching its highest
     /// `score_other`.
     pub min_score: Option<f32>,
-    /// The least share of a record's classified chunks that are viral where the record is.
+    /// The least share of a record's classified chunks that must be viral for the record to be; with 0 every record with a
+    /// classified chunk is.
     pub min_fraction: f64,
 }
 

@@ -37,9 +37,10 @@ impl Sample {
         kept.sort_by_key(|record| record.index);
         let mut fasta = Vec::new();
         for record in &kept {
-            fasta.extend_from_slice(b">r\n");
-            fasta.extend_from_slice(&record.sequence);
-            fasta.push(b'\n');
+            // The id is for errors: the rows go by their place.
+            for part in [b">", record.id.as_bytes(), b"\n", &record.sequence, b"\n"] {
+                fasta.extend_from_slice(part);
+            }
         }
         let ids = kept.iter().map(|record| record.id.to_string()).collect();
         Ok(Sample { fasta, ids, records: seen })

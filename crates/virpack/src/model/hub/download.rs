@@ -12,7 +12,7 @@ use hf_hub::api::Progress;
 use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 
-use super::{CONFIG, DownloadProgress, HubOptions, Repository, TOKENIZER, needs_tokenizer};
+use super::{CONFIG, DownloadProgress, HubError, HubOptions, Repository, TOKENIZER, needs_tokenizer};
 use crate::Error;
 use crate::model::weights;
 
@@ -27,7 +27,7 @@ pub(super) fn download(
     // Not retried: where there is no network, waiting only keeps the message back.
     let info = branch.info().map_err(|error| hub.failed(CONFIG, error))?;
     if !info.sha.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return Err(hub.failed(CONFIG, ApiError::InvalidHeader("sha")));
+        return Err(hub.failed(CONFIG, ApiError::InvalidHeader("sha")).into());
     }
     // One commit for all files: a branch that moves meanwhile would mix two models.
     let commit = hub.api(&info.sha)?;
@@ -87,7 +87,7 @@ impl Hub<'_> {
     }
 
     /// One file, from the cache or the network, of the size that the Hub gives.
-    fn file(&self, commit: &ApiRepo, name: &str) -> Result<PathBuf, Error> {
+    fn file(&self, commit: &ApiRepo, name: &str) -> Result<PathBuf, HubError> {
         self.retried(name, || self.fetch(commit, name))
     }
 
@@ -128,7 +128,11 @@ impl Hub<'_> {
     }
 
     /// Tries again what a bad network can break, waiting a little longer each time.
-    fn retried<T>(&self, file: &str, mut attempt: impl FnMut() -> Result<T, ApiError>) -> Result<T, Error> {
+    fn retried<T>(
+        &self,
+        file: &str,
+        mut attempt: impl FnMut() -> Result<T, ApiError>,
+    ) -> Result<T, HubError> {
         let mut tries = 0;
         loop {
             let error = match attempt() {
@@ -143,22 +147,22 @@ impl Hub<'_> {
         }
     }
 
-    fn failed(&self, file: &str, error: ApiError) -> Error {
+    fn failed(&self, file: &str, error: ApiError) -> HubError {
         let repository = self.repository.id.clone();
         match status(&error) {
             // The Hub answers 401 for what does not exist, too, to those without a token.
-            Some(401 | 403) => Error::NoAccess {
+            Some(401 | 403) => HubError::NoAccess {
                 repository,
                 endpoint: self.options.endpoint.clone(),
                 with_token: self.options.token.is_some(),
             },
-            Some(404) => Error::NoSuchRepository {
+            Some(404) => HubError::NoSuchRepository {
                 repository,
                 revision: self.repository.revision.clone(),
                 file: file.to_owned(),
                 endpoint: self.options.endpoint.clone(),
             },
-            _ => Error::Download {
+            _ => HubError::Download {
                 repository,
                 file: file.to_owned(),
                 endpoint: self.options.endpoint.clone(),

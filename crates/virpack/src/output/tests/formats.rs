@@ -144,7 +144,7 @@ fn formats_hold_what_they_have_a_place_for() {
     let directory = tempfile::tempdir().unwrap();
     let refused = |name: &str, dtype, residues| {
         let options = OutputOptions { dtype, residues, ..Default::default() };
-        check(&directory.path().join(name), &options).unwrap_err().to_string()
+        check(&directory.path().join(name), &options, &[]).unwrap_err().to_string()
     };
     assert_eq!(
         refused("a.npy", OutputDtype::F32, true),

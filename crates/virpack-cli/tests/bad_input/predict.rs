@@ -1,0 +1,82 @@
+//! What `virpack predict` refuses and says.
+
+use crate::support::{MODEL, PROTEINS, Place, Ran};
+
+/// `virpack predict` with the tiny models and their classifier.
+fn predict(place: &Place, arguments: &[&str]) -> Ran {
+    Ran::of(predict_command(place, arguments))
+}
+
+pub(super) fn predict_command(place: &Place, arguments: &[&str]) -> std::process::Command {
+    let fixture = |name: &str| format!("{}/../virpack/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (model, classifier) = (fixture("dnabert_tiny/8"), fixture("predict/300_model.pth"));
+    let models = ["--nucleotide-model", &model, "--protein-model", MODEL, "--device", "cpu"];
+    let classifier = ["--classifier", classifier.as_str()];
+    let classifier = if arguments.contains(&"--classifier") { &[][..] } else { &classifier[..] };
+    place.command(&[&["predict"][..], &models, classifier, arguments].concat())
+}
+
+#[test]
+fn predict_with_nothing_to_pack_says_so() {
+    let place = Place::new();
+    place.write("in.fa", ">n\nNNNN\n");
+    predict(&place, &["in.fa", "-o", "out/p"]).succeeds(&["1 record", "at work; nothing packed; "]);
+    let report: serde_json::Value = serde_json::from_str(&place.read("out/p/run.json")).unwrap();
+    assert_eq!(report["packing"]["protein"]["efficiency"], serde_json::Value::Null);
+    assert_eq!(report["devices"][1]["model"], "protein");
+    assert_eq!(report["output"], "out/p");
+}
+
+#[test]
+fn predict_says_what_it_takes_and_what_became_of_it() {
+    let place = Place::new();
+    place.write("in.fa", format!(">v x y\n{}\n>n\nNNNN\n>t\nAC\n>e\n", "GCC".repeat(150)));
+    let ran = predict(&place, &["in.fa", "-o", "out/run", "--plot"]);
+    ran.succeeds(&[
+        "chunks of 300 bases, as ",
+        "4 records, 4 chunks, ",
+        "3 without a verdict (1 without an open frame, 1 too short, 1 empty)",
+        "slowest: ",
+    ]);
+    let table = place.read("out/run/sequences.tsv");
+    let ends: Vec<_> = table.lines().map(|line| line.rsplit('\t').next().unwrap()).collect();
+    assert_eq!(ends, ["status", "classified", "no_open_frame", "too_short", "empty"]);
+    assert!(place.read("out/run/plots/000001_v.svg").starts_with("<svg"));
+    let report: serde_json::Value = serde_json::from_str(&place.read("out/run/run.json")).unwrap();
+    assert_eq!(report["counts"]["records"], 4);
+    assert_eq!(report["inputs"][0]["bytes"], std::fs::metadata(place.path("in.fa")).unwrap().len());
+    assert_eq!(report["models"]["files"].as_array().unwrap().len(), 6);
+    // Neither again nor into a file; with --force, and without pictures, those of the other run go.
+    predict(&place, &["in.fa", "-o", "out/run"]).is_refused(&["frames.tsv exists", "--force"]);
+    predict(&place, &["in.fa", "-o", "in.fa"]).is_refused(&["in.fa is no directory", "hint: "]);
+    let ran = predict(&place, &["in.fa", "-o", "out/run", "--force", "--length", "500", "--quiet"]);
+    ran.succeeds(&["warning: chunks of 500 bases, but ", "was trained on 300"]);
+    assert!(!place.path("out/run/plots").exists());
+}
+
+#[test]
+fn predict_says_which_model_takes_no_part() {
+    let place = Place::new();
+    place.write("in.fa", b">a\nATGGCCGCC\n");
+    // As wide as the tiny DNABERT's vectors.
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../virpack/tests/fixtures");
+    let classifier = format!("{fixtures}/classifier/500_model.pth");
+    let ran = predict(&place, &["in.fa", "-o", "out/p", "--classifier", &classifier, "--quiet"]);
+    ran.succeeds(&["takes the nucleotides' vectors alone: --protein-model takes no part"]);
+}
+
+#[test]
+fn predict_refuses_what_is_no_nucleotide_and_no_classifier() {
+    let place = Place::new();
+    place.run(&["models", "convert", "/nosuch/x", "x.safetensors"]).is_refused(&["cannot read /nosuch/x: "]);
+    place.write("in.fa", ">a\nGCC\n").write("no.pth", "no classifier").write("bad.safetensors", "{}");
+    predict(&place, &[PROTEINS, "-o", "out/p", "--quiet"])
+        .is_refused(&["is no nucleotide sequence", "hint: "]);
+    for file in ["no.pth", "bad.safetensors", "in.fa", "absent.pth"] {
+        predict(&place, &["in.fa", "-o", "out/p", "--classifier", file]).is_refused(&[file]);
+    }
+    predict(&place, &["in.fa", "-o", "out/p", "--min-fraction", "2"])
+        .is_refused(&["--min-fraction", "between 0 and 1"]);
+    predict(&place, &["absent.fa", "-o", "out/p"]).is_refused(&["cannot open absent.fa"]);
+    assert!(place.outputs().is_empty());
+}

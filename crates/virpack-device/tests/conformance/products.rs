@@ -1,0 +1,42 @@
+//! Products with what follows them.
+
+use crate::batches::{TOLERANCE, back, tensor};
+use crate::reference::{self, Precision, Random, as_close};
+use virpack_device::Backend;
+
+pub(super) fn products<B: Backend>(backend: &B, precision: Precision) {
+    let mut random = Random::new(2, precision);
+    for (rows, inner, columns) in [
+        (1, 8, 8),
+        (3, 32, 96),
+        (65, 40, 24),
+        (300, 320, 1280),
+        (515, 96, 64),
+        (260, 72, 520),
+        (20, 1096, 264),
+    ] {
+        let (x, w) = (random.matrix(rows, inner), random.matrix(columns, inner));
+        let (b, residual) = (random.matrix(1, columns), random.matrix(rows, columns));
+        let weight = backend.matrix(columns, inner, w.values.clone()).unwrap();
+        let bias = backend.vector(b.values.clone()).unwrap();
+        let (dx, dr) = (tensor(backend, &x), tensor(backend, &residual));
+        let product = reference::linear(&x, &w, Some(&b.values));
+        let name = format!("{} linear {rows} x {inner} x {columns}", precision.name);
+        let given = back(backend, &backend.linear(&dx, &weight, Some(&bias)).unwrap());
+        let rounded = precision.all(&product);
+        as_close(&name, &given, &product, &rounded, TOLERANCE);
+        let bare = reference::linear(&x, &w, None);
+        let given = back(backend, &backend.linear(&dx, &weight, None).unwrap());
+        as_close(&name, &given, &bare, &precision.all(&bare), TOLERANCE);
+        let gelu = |product: &[f64]| product.iter().map(|&v| reference::gelu(v)).collect::<Vec<f64>>();
+        let given = back(backend, &backend.linear_gelu(&dx, &weight, Some(&bias)).unwrap());
+        let plain = precision.all(&gelu(&rounded));
+        as_close(&format!("{name}, gelu"), &given, &gelu(&product), &plain, TOLERANCE);
+        let sum = |product: &[f64]| {
+            product.iter().zip(&residual.values).map(|(p, &r)| p + f64::from(r)).collect::<Vec<f64>>()
+        };
+        let given = back(backend, &backend.linear_add(&dx, &weight, Some(&bias), dr).unwrap());
+        let plain = precision.all(&sum(&rounded));
+        as_close(&format!("{name}, add"), &given, &sum(&product), &plain, TOLERANCE);
+    }
+}

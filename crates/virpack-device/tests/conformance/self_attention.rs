@@ -1,0 +1,87 @@
+//! Products and rotary positions before attention, and a sequence alone and among others.
+
+use crate::batches::{LENGTHS, TOLERANCE, back, batch, tensor};
+use crate::reference::{self, Matrix, Precision, Random, as_close};
+use virpack_device::{Attention, Backend, rotary_frequencies};
+
+/// Queries, keys and values from normed rows, rotated, and what attention makes of them.
+pub(super) fn self_attention<B: Backend>(backend: &B, precision: Precision) {
+    let mut random = Random::new(9, precision);
+    // The last one has more tiles than a card works on at once.
+    let shapes = [
+        (3, 16, 40),
+        (2, 24, 64),
+        (5, 32, 96),
+        (2, 64, 72),
+        (3, 128, 64),
+        (2, 6, 16),
+        (4, 10, 20),
+        (46, 64, 72),
+    ];
+    for (heads, width, inner) in shapes {
+        let hidden = heads * width;
+        let (_, cu_seqlens, packed) = batch(backend, &LENGTHS, &mut random);
+        let tokens = *cu_seqlens.last().unwrap() as usize;
+        let (x, mut w) = (random.matrix(tokens, inner), random.matrix(3 * hidden, inner));
+        let b = random.matrix(1, 3 * hidden);
+        // By a power of two, so that every dtype still has the values: large scores are not what this is about.
+        w.values.iter_mut().for_each(|v| *v *= 0.125);
+        let weight = backend.matrix(3 * hidden, inner, w.values.clone()).unwrap();
+        let bias = backend.vector(b.values.clone()).unwrap();
+        let plain = Attention { heads, rotary_frequencies: rotary_frequencies(width), alibi_slopes: None };
+        let product = reference::linear(&x, &w, Some(&b.values));
+        let matrix = |values: &[f64]| Matrix {
+            rows: tokens,
+            columns: 3 * hidden,
+            values: values.iter().map(|&v| v as f32).collect(),
+        };
+        let wide = |m: &Matrix| m.values.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+        let turned = reference::rotary(&matrix(&product), &cu_seqlens, heads);
+        let rounded = reference::rotary(&matrix(&precision.all(&product)), &cu_seqlens, heads);
+        let rounded = matrix(&precision.all(&wide(&rounded)));
+        let name = format!("{} rotary, {heads} heads of {width} from {inner}", precision.name);
+        let dx = tensor(backend, &x);
+        let given = backend.linear_rotary(&dx, &weight, Some(&bias), &packed, &plain).unwrap();
+        as_close(&name, &back(backend, &given), &wide(&turned), &wide(&rounded), 2e-5);
+        if heads < 10 {
+            let none = vec![0.0; heads];
+            let given = backend.self_attention(dx, &weight, Some(&bias), &packed, &plain).unwrap();
+            let expected = reference::attention(&turned, &cu_seqlens, heads, &none, |v| v);
+            let rounded = reference::attention(&rounded, &cu_seqlens, heads, &none, precision.round);
+            as_close(&format!("{name}, attention"), &back(backend, &given), &expected, &rounded, 2e-5);
+        }
+    }
+}
+
+/// A sequence's attention must not know its neighbours: the same rows alone and between others.
+pub(super) fn packed_equals_alone<B: Backend>(backend: &B, precision: Precision) {
+    let mut random = Random::new(7, precision);
+    let (heads, hidden, inner) = (4, 64, 48);
+    let plain =
+        Attention { heads, rotary_frequencies: rotary_frequencies(hidden / heads), alibi_slopes: None };
+    let (_, cu_seqlens, packed) = batch(backend, &LENGTHS, &mut random);
+    let x = random.matrix(*cu_seqlens.last().unwrap() as usize, inner);
+    let mut weight = random.matrix(3 * hidden, inner);
+    weight.values.iter_mut().for_each(|v| *v *= 0.125);
+    let weight = backend.matrix(weight.rows, inner, weight.values).unwrap();
+    let bias = backend.vector(random.matrix(1, 3 * hidden).values).unwrap();
+    let attend = |x: &Matrix, packed: &B::Packed| {
+        let x = tensor(backend, x);
+        back(backend, &backend.self_attention(x, &weight, Some(&bias), packed, &plain).unwrap())
+    };
+    let together = attend(&x, &packed);
+    for bounds in cu_seqlens.windows(2) {
+        let rows = bounds[0] as usize..bounds[1] as usize;
+        let own = Matrix {
+            rows: rows.len(),
+            columns: inner,
+            values: x.values[rows.start * inner..rows.end * inner].to_vec(),
+        };
+        let packed = backend.packed(&vec![0; rows.len()], &[0, rows.len() as i32], rows.len()).unwrap();
+        let alone = attend(&own, &packed);
+        let expected: Vec<f64> =
+            together[rows.start * hidden..rows.end * hidden].iter().map(|&v| v.into()).collect();
+        // Alone the keys may be taken in other groups: one rounding of the result.
+        as_close("packed against alone", &alone, &expected, &precision.all(&expected), TOLERANCE);
+    }
+}

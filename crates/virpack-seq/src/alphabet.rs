@@ -1,0 +1,252 @@
+//! Tells nucleotide sequences from proteins, and proteins from nucleotide sequences.
+
+use std::path::PathBuf;
+
+use crate::error::SeqError;
+use crate::reader::Input;
+use crate::record::Record;
+
+/// How a letter counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A, C, G, T, U and N.
+    Base,
+    /// Another of IUPAC's codes, which stand for residues too.
+    Ambiguous,
+    /// A letter that stands for residues alone.
+    Residue,
+    /// A gap, a digit; X, which masks both kinds.
+    Other,
+}
+
+static KINDS: [Kind; 256] = kinds();
+
+const fn kinds() -> [Kind; 256] {
+    let mut kinds = [Kind::Other; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        kinds[byte] = match (byte as u8).to_ascii_uppercase() {
+            b'A' | b'C' | b'G' | b'T' | b'U' | b'N' => Kind::Base,
+            b'R' | b'Y' | b'S' | b'W' | b'K' | b'M' | b'B' | b'D' | b'H' | b'V' => Kind::Ambiguous,
+            b'X' => Kind::Other,
+            b'A'..=b'Z' => Kind::Residue,
+            _ => Kind::Other,
+        };
+        byte += 1;
+    }
+    kinds
+}
+
+/// What a model reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alphabet {
+    /// Residues.
+    Proteins,
+    /// Bases.
+    Nucleotides,
+}
+
+impl Alphabet {
+    /// Checks that a record is not plainly of the other kind: its embedding would mean nothing, and nobody would see it.
+    ///
+    /// What is no nucleotide sequence is told by [`expect_nucleotides`]. No protein is a record of at least 30 letters, none
+    /// of which stands for a residue alone, nine of ten for A, C, G, T, U or N, and one of twenty for each of the four bases:
+    /// proteins of two or three of these letters are known (those that keep fish from freezing repeat A, A, T), none of all.
+    ///
+    /// `inputs` give the path for the error.
+    ///
+    /// # Errors
+    ///
+    /// [`SeqError::NotNucleotides`], [`SeqError::NotProtein`].
+    ///
+    /// ```
+    /// use virpack_seq::{Alphabet, Record};
+    ///
+    /// let record = |sequence: &str| Record { sequence: sequence.into(), ..Record::default() };
+    /// let (gene, peptide) = (record("ATGGCCAAAGAACTGCGTTTCGACGTTCAGATC"), record("MAKELRFDVQI"));
+    /// assert!(Alphabet::Nucleotides.check(&gene, &[]).is_ok() && Alphabet::Proteins.check(&gene, &[]).is_err());
+    /// assert!(Alphabet::Proteins.check(&peptide, &[]).is_ok() && Alphabet::Nucleotides.check(&peptide, &[]).is_err());
+    /// ```
+    pub fn check(self, record: &Record, inputs: &[Input]) -> Result<(), SeqError> {
+        match self {
+            Alphabet::Proteins => expect_protein(record, inputs),
+            Alphabet::Nucleotides => expect_nucleotides(record, inputs),
+        }
+    }
+}
+
+/// The path that a record comes from.
+fn path(record: &Record, inputs: &[Input]) -> PathBuf {
+    inputs.get(record.source as usize).map(|input| input.path().into()).unwrap_or_default()
+}
+
+/// Fewest letters of what is plainly no protein.
+const LEAST_LETTERS: u64 = 30;
+
+fn expect_protein(record: &Record, inputs: &[Input]) -> Result<(), SeqError> {
+    // Most records end at their first letters.
+    if record.sequence.iter().any(|&letter| KINDS[letter as usize] == Kind::Residue) {
+        return Ok(());
+    }
+    let [bases, letters] = count_bases(&record.sequence);
+    let mut each = [0u64; 4];
+    for letter in &record.sequence {
+        if let Some(base) = b"ACGT".iter().position(|base| base == &unified(*letter)) {
+            each[base] += 1;
+        }
+    }
+    if letters < LEAST_LETTERS || 10 * bases < 9 * letters || each.iter().any(|base| 20 * base < letters) {
+        return Ok(());
+    }
+    Err(SeqError::NotProtein {
+        path: path(record, inputs),
+        line: record.line,
+        id: record.id.clone(),
+        bases,
+        letters,
+    })
+}
+
+/// A letter in upper case, U as T.
+fn unified(letter: u8) -> u8 {
+    match letter.to_ascii_uppercase() {
+        b'U' => b'T',
+        letter => letter,
+    }
+}
+
+/// Checks that a record holds nucleotides: a protein has letters that stand for no nucleotide, and fewer than half
+/// of its letters are bases. A stray letter in a genome is none of our business.
+///
+/// `inputs` give the path for the error.
+///
+/// # Errors
+///
+/// [`SeqError::NotNucleotides`].
+///
+/// ```
+/// use virpack_seq::{Record, expect_nucleotides};
+///
+/// let record = |sequence: &str| Record { sequence: sequence.into(), ..Record::default() };
+/// assert!(expect_nucleotides(&record("acguNNRYACGI"), &[]).is_ok());
+/// assert!(expect_nucleotides(&record("MKTLLVAGGX"), &[]).is_err());
+/// ```
+pub fn expect_nucleotides(record: &Record, inputs: &[Input]) -> Result<(), SeqError> {
+    // Most records end here.
+    if are_bases(&record.sequence) {
+        return Ok(());
+    }
+    let kinds = || record.sequence.iter().map(|&letter| KINDS[letter as usize]);
+    let Some(place) = kinds().position(|kind| kind == Kind::Residue) else { return Ok(()) };
+    let [bases, letters] = count_bases(&record.sequence);
+    if 2 * bases >= letters {
+        return Ok(());
+    }
+    Err(SeqError::NotNucleotides {
+        path: path(record, inputs),
+        line: record.line,
+        id: record.id.clone(),
+        letter: char::from(record.sequence[place]),
+        other: letters - bases,
+        letters,
+    })
+}
+
+/// Whether all letters are bases; without an early end, so that it becomes vector code.
+fn are_bases(sequence: &[u8]) -> bool {
+    let is_base = |letter: u8| {
+        let lower = letter | 0x20;
+        (lower == b'a')
+            | (lower == b'c')
+            | (lower == b'g')
+            | (lower == b't')
+            | (lower == b'u')
+            | (lower == b'n')
+    };
+    sequence.iter().fold(true, |all, &letter| all & is_base(letter))
+}
+
+/// How many letters are bases (A, C, G, T, U, N), and how many are bases or residues at all: gaps, digits and X are
+/// neither.
+///
+/// ```
+/// assert_eq!(virpack_seq::count_bases(b"acgu-MK"), [4, 6]);
+/// ```
+pub fn count_bases(sequence: &[u8]) -> [u64; 2] {
+    sequence.iter().fold([0, 0], |[bases, letters], &letter| {
+        let kind = KINDS[letter as usize];
+        [bases + u64::from(kind == Kind::Base), letters + u64::from(kind != Kind::Other)]
+    })
+}
+
+/// How many letters no code for nucleotides stands for.
+pub(crate) fn count_odd(sequence: &[u8]) -> u64 {
+    let is_odd = |letter: &&u8| matches!(KINDS[**letter as usize], Kind::Residue | Kind::Other);
+    sequence.iter().filter(is_odd).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bases_are_those_of_the_table() {
+        for byte in 0..=u8::MAX {
+            let expected = KINDS[byte as usize] == Kind::Base;
+            assert_eq!(are_bases(&[b'A', byte, b'C']), expected, "{byte}");
+        }
+    }
+
+    #[test]
+    fn odd_letters_are_those_of_no_nucleotide() {
+        assert_eq!(count_odd(b"acgtunRYSWKMBDHV"), 0);
+        assert_eq!(count_odd(b"AC-GT*1>bEX@"), 7);
+    }
+
+    fn check(sequence: &str) -> Result<(), SeqError> {
+        let record = Record { line: 3, id: "r".into(), sequence: sequence.into(), ..Record::default() };
+        expect_nucleotides(&record, &["p.fasta".into()])
+    }
+
+    #[test]
+    fn proteins_are_told_from_nucleotides() {
+        for nucleotides in
+            ["", "ACGT", "acgu", "NNNN", "XXXX", "RYSWKMBDHV", "AC-GT*1", "ACGTACGTIE", "A\u{e9}C"]
+        {
+            assert!(check(nucleotides).is_ok(), "{nucleotides}");
+        }
+        for protein in ["L", "MKTLLVAGGX", "mktllvaggx", "MAGSTCEE-W", "PPPP", "MKV*FAA"] {
+            let error = check(protein).unwrap_err().to_string();
+            assert!(error.starts_with("p.fasta:3: record r is no nucleotide sequence"), "{error}");
+            assert!(error.contains("hint: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn nucleotides_are_told_from_proteins() {
+        let check = |sequence: &str| {
+            let record = Record { line: 3, id: "r".into(), sequence: sequence.into(), ..Record::default() };
+            Alphabet::Proteins.check(&record, &["p.fasta".into()])
+        };
+        let gene = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATC";
+        let written = [gene.to_owned(), gene.to_lowercase(), gene.replace('T', "U"), format!("{gene}RYN-X")];
+        for nucleotides in written {
+            let error = check(&nucleotides).unwrap_err().to_string();
+            assert!(error.starts_with("p.fasta:3: record r is no protein"), "{error}");
+            assert!(error.contains("hint: "), "{error}");
+        }
+        let repeats = ["A", "AT", "GGC", "AAT", "GAGAGS", "NNNN", "X"].map(|repeat| repeat.repeat(100));
+        for protein in repeats.iter().map(String::as_str).chain([
+            "",
+            "MKTLLVAGGX",
+            // Too short to be sure.
+            &gene[..29],
+            // A metallothionein: a third of it is cysteine.
+            "MDPNCSCATGGSCTCTGSCKCKECKCTSCKKSCCSCCPMSCAKCAQGCICKGASEKCSCCA",
+            // What one residue among bases is taken for.
+            &format!("{gene}E"),
+        ]) {
+            assert!(check(protein).is_ok(), "{protein}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The members of a gzip file, and what stands behind the last one.
+
+use std::fmt;
+use std::io::{self, BufRead, ErrorKind, Read};
+
+use flate2::bufread::GzDecoder;
+
+/// What every member begins with.
+const MAGIC: u8 = 0x1F;
+
+/// Most bytes of what is no gzip that stand in an error.
+const SHOWN: usize = 40;
+
+/// Reads on over the members of a file put together from several, as `gzip` does: zeros behind one are padding.
+pub(super) struct Gzip<R: BufRead> {
+    /// None only while one member gives way to the next.
+    member: Option<GzDecoder<Position<R>>>,
+}
+
+/// Bytes behind the last member that are none of gzip.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trailing {
+    /// Where they begin, bytes of the compressed file.
+    pub(super) offset: u64,
+    /// How they begin.
+    pub(super) found: String,
+}
+
+impl<R: BufRead> Gzip<R> {
+    pub(super) fn new(raw: R) -> Self {
+        Gzip { member: Some(GzDecoder::new(Position { inner: raw, offset: 0 })) }
+    }
+}
+
+impl<R: BufRead> Read for Gzip<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let bytes = member.read(buf)?;
+            if bytes > 0 || buf.is_empty() {
+                return Ok(bytes);
+            }
+            if member.get_mut().next_member()? {
+                self.member = self.member.take().map(|member| GzDecoder::new(member.into_inner()));
+            } else {
+                self.member = None;
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Counts the bytes taken.
+struct Position<R> {
+    inner: R,
+    offset: u64,
+}
+
+impl<R: BufRead> Position<R> {
+    /// Whether another member follows the one that has ended.
+    fn next_member(&mut self) -> io::Result<bool> {
+        // Of the member, as what is found may stand behind padding.
+        let offset = self.offset;
+        loop {
+            let bytes = match self.fill_buf() {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                bytes => bytes?,
+            };
+            let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+            match bytes.get(zeros) {
+                Some(&MAGIC) => {
+                    self.consume(zeros);
+                    return Ok(true);
+                }
+                Some(_) => {
+                    let found = String::from_utf8_lossy(&bytes[zeros..bytes.len().min(zeros + SHOWN)]);
+                    let found = found.lines().next().unwrap_or_default().escape_debug().to_string();
+                    return Err(io::Error::new(ErrorKind::InvalidData, Trailing { offset, found }));
+                }
+                None if zeros == 0 => return Ok(false),
+                None => self.consume(zeros),
+            }
+        }
+    }
+}
+
+impl<R: Read> Read for Position<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.inner.read(buf)?;
+        self.offset += bytes as u64;
+        Ok(bytes)
+    }
+}
+
+impl<R: BufRead> BufRead for Position<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.offset += amount as u64;
+        self.inner.consume(amount);
+    }
+}
+
+impl fmt::Display for Trailing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no gzip behind byte {}: {}", self.offset, self.found)
+    }
+}
+
+impl std::error::Error for Trailing {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufReader, Write};
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// Whatever the buffer below holds at once.
+    fn read(bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let all = |size| {
+            let mut text = Vec::new();
+            Gzip::new(BufReader::with_capacity(size, bytes)).read_to_end(&mut text).map(|_| text)
+        };
+        let (one, many) = (all(1), all(1 << 16));
+        assert_eq!(one.as_ref().ok(), many.as_ref().ok());
+        many
+    }
+
+    #[test]
+    fn members_and_padding_are_read_through() {
+        let (a, b, empty) = (gzip(b"first"), gzip(b"second"), gzip(b""));
+        assert_eq!(read(&a).unwrap(), b"first");
+        assert_eq!(read(&[&a[..], &empty, &b].concat()).unwrap(), b"firstsecond");
+        assert_eq!(read(&[&a[..], &[0; 1000]].concat()).unwrap(), b"first");
+        assert_eq!(read(&[&a[..], &[0; 3], &b, &[0]].concat()).unwrap(), b"firstsecond");
+    }
+
+    #[test]
+    fn what_is_no_gzip_is_told_of_with_its_place() {
+        let member = gzip(b"first");
+        for (behind, found) in [(&b">b x\nMKV\n"[..], ">b x"), (b"\0\0\x01junk", "\\u{1}junk")] {
+            let error = read(&[&member[..], behind].concat()).unwrap_err();
+            let trailing = error.get_ref().and_then(|error| error.downcast_ref::<Trailing>()).unwrap();
+            let offset = member.len() as u64;
+            assert_eq!(*trailing, Trailing { offset, found: found.to_owned() });
+        }
+    }
+
+    #[test]
+    fn what_ends_too_early_says_so() {
+        let bytes = [gzip(b"first"), gzip(b"second")].concat();
+        let second = gzip(b"first").len();
+        for kept in (1..bytes.len()).filter(|kept| *kept != second) {
+            assert_eq!(read(&bytes[..kept]).unwrap_err().kind(), ErrorKind::UnexpectedEof, "{kept}");
+        }
+    }
+}

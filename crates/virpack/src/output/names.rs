@@ -1,0 +1,113 @@
+//! The names that a run needs: free, in directories that take files, and none of them an input's.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use virpack_seq::Input;
+
+use super::aside::{Aside, directory_of};
+use super::format::special_name;
+use super::{OutputError, OutputFormat, OutputOptions, publish, row_store, safetensors};
+
+/// Checks that [`create`](super::create) has a format for `path` that can hold what `options` ask for, that the names it needs are
+/// free, unless `force` is set, that none of them is an input's, and that their directory takes files; leaves nothing there.
+/// Gives the format.
+///
+/// # Errors
+///
+/// As [`create`](super::create), and [`OutputError::IsInput`].
+pub fn check(path: &Path, options: &OutputOptions, inputs: &[Input]) -> Result<OutputFormat, OutputError> {
+    if let Some(what) = special_name(path) {
+        return Err(OutputError::NotAFile { path: path.to_path_buf(), what });
+    }
+    let format = options.format.map_or_else(|| OutputFormat::of(path), Ok)?;
+    format.check(options.dtype, options.residues)?;
+    let beside = names_beside(path, format);
+    let names = || [path].into_iter().chain(beside.iter().map(PathBuf::as_path));
+    check_all(names(), options.force)?;
+    check_apart(names(), inputs)?;
+    Aside::create(path).map(|_| format)
+}
+
+/// All files that a run may begin under temporary names.
+pub(crate) fn names(path: &Path, options: &OutputOptions) -> Result<Vec<PathBuf>, OutputError> {
+    let mut names = names_beside(path, options.format.map_or_else(|| OutputFormat::of(path), Ok)?);
+    names.extend([path.to_path_buf(), row_store::spill_path(path)]);
+    Ok(names)
+}
+
+/// The files that a run may write beside `path`, and those that an earlier one has left where their number varies.
+pub(super) fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
+    let mut names = vec![path.with_extension("skipped.tsv")];
+    if format.has_id_table() {
+        names.push(path.with_extension("ids.txt"));
+    }
+    names.push(report_path(path));
+    if format == OutputFormat::Safetensors {
+        names.extend(safetensors::older(path));
+    }
+    names
+}
+
+/// `OUT.run.json`.
+pub(crate) fn report_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".run.json");
+    path.with_file_name(name)
+}
+
+/// Checks that the names of files that belong together are free, unless `force`, and that their directories are there.
+pub(crate) fn check_all<'a>(
+    mut files: impl Iterator<Item = &'a Path>,
+    force: bool,
+) -> Result<(), OutputError> {
+    files.try_for_each(|file| {
+        check_free(file, force)?;
+        let directory = directory_of(file);
+        directory.metadata().map(drop).map_err(|source| OutputError::Directory { directory, source })
+    })
+}
+
+/// Refuses an output that is one of the inputs, whether or not files may be replaced.
+///
+/// # Errors
+///
+/// [`OutputError::IsInput`] for the first that is one.
+pub fn check_apart<'a>(
+    outputs: impl IntoIterator<Item = &'a Path>,
+    inputs: &[Input],
+) -> Result<(), OutputError> {
+    let files = inputs.iter().filter_map(|input| match input {
+        Input::Path(path) => path.canonicalize().ok(),
+        Input::Stdin => None,
+    });
+    let files: Vec<PathBuf> = files.collect();
+    let is_input = |path: &&Path| path.canonicalize().is_ok_and(|path| files.contains(&path));
+    match outputs.into_iter().find(is_input) {
+        Some(path) => Err(OutputError::IsInput { path: path.to_path_buf() }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a name that is taken, unless `force`, and one that no rename can fill: a directory, a device.
+///
+/// # Errors
+///
+/// [`OutputError::NotAFile`], [`OutputError::Exists`], and [`OutputError::Directory`] where its directory cannot be read.
+pub fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
+    let what = match path.metadata() {
+        Ok(metadata) if metadata.is_dir() => Some("a directory"),
+        Ok(metadata) if !metadata.is_file() => Some("a device or a pipe"),
+        _ => special_name(path),
+    };
+    if let Some(what) = what {
+        return Err(OutputError::NotAFile { path: path.to_path_buf(), what });
+    }
+    if force {
+        return Ok(());
+    }
+    publish::absent(path).map_err(|source| match source.kind() {
+        ErrorKind::AlreadyExists => OutputError::Exists { path: path.to_path_buf() },
+        _ => OutputError::Directory { directory: directory_of(path), source },
+    })
+}
