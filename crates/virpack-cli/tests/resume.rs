@@ -356,6 +356,21 @@ fn predict_names_and_redoes_damaged_parts() {
     assert!(tables["chunks.tsv"] != whole["chunks.tsv"] && tables.len() == whole.len());
 }
 
+/// A file-size limit stands for a disk that fills.
+#[test]
+fn predict_on_a_disk_that_fills_leaves_the_parts() {
+    let place = Place::new();
+    place.write("input.fa", contigs(1_500));
+    let (whole, _) = predict_undisturbed(&place);
+    let arguments = predict_arguments().join(" ");
+    let line = format!("ulimit -f 100; trap '' XFSZ; exec {} {arguments}", env!("CARGO_BIN_EXE_virpack"));
+    let ran = run_line(&place, &line);
+    assert!(ran.code == Some(1) && ran.stderr.contains("error: cannot write out/v/"), "{ran:#?}");
+    assert_eq!(outputs(&place.path("out/v")).into_keys().collect::<Vec<_>>(), ["run.partial"]);
+    run_line(&place, &said_command(&ran)).succeeds(&["resuming: ", " finished before)"]);
+    assert_eq!(outputs(&place.path("out/v")), whole);
+}
+
 // --- shards ---
 
 /// Makes shard `shard`, which is `I/N`, as `out/I.shard`.

@@ -64,7 +64,9 @@ mod text_file;
 mod text_table;
 mod values;
 
-pub(crate) use aside::{Aside, remove_leftovers, sync_directory};
+pub(crate) use aside::{
+    Aside, abandoned_with_the_process, no_longer_abandoned, remove_leftovers, sync_directory,
+};
 pub use complete::CompleteOutput;
 pub(crate) use entry::{Entry, Rows};
 pub use error::OutputError;

@@ -13,7 +13,10 @@ use super::log::{Begin, Log, Logging};
 use super::manifest::{Manifest, Part};
 use super::{CheckpointOptions, Parts, ResumeError, Resumed, Saved, Unit};
 use crate::Error;
-use crate::output::{Aside, OutputError, remove_leftovers, report_path};
+use crate::output::{
+    Aside, Folder, OutputError, abandoned_with_the_process, no_longer_abandoned, remove_leftovers,
+    report_path,
+};
 
 /// The file in the folder that a process locks while it lives; it holds the process's number.
 const LOCK: &str = "lock";
@@ -50,6 +53,8 @@ pub(crate) struct Checkpoint {
     place: Place,
     /// Held as long as the folder is in use.
     lock: Option<File>,
+    /// A process that is interrupted takes the folder away, if it has made it and nothing is in it.
+    _made: Folder,
     manifest: Option<Manifest>,
     options: CheckpointOptions,
     whole: bool,
@@ -152,7 +157,7 @@ impl Found {
         let Found { place, options, manifest, .. } = self;
         let folder = &place.folder;
         let failed = |source| OutputError::Directory { directory: folder.clone(), source };
-        fs::create_dir_all(folder).map_err(failed)?;
+        let made = Folder::create(folder)?;
         let mut lock = File::options();
         lock.read(true).write(true).create(true).truncate(false);
         let mut lock = lock.open(folder.join(LOCK)).map_err(failed)?;
@@ -167,9 +172,10 @@ impl Found {
         if let Ok(earlier) = earlier.parse() {
             remove_leftovers(names, earlier);
         }
+        abandoned_with_the_process(&folder.join(LOCK), || Ok(())).map_err(failed)?;
         let noted = lock.rewind().and_then(|()| lock.set_len(0));
         noted.and_then(|()| lock.write_all(std::process::id().to_string().as_bytes())).map_err(failed)?;
-        let checkpoint = Checkpoint { place, lock: Some(lock), manifest, options, whole: false };
+        let checkpoint = Checkpoint { place, lock: Some(lock), _made: made, manifest, options, whole: false };
         checkpoint.remove_unlisted()?;
         Ok(checkpoint)
     }
@@ -269,12 +275,15 @@ impl Checkpoint {
 impl Drop for Checkpoint {
     /// Leaves nothing where nothing is finished, or all of it.
     fn drop(&mut self) {
+        let lock = self.place.folder.join(LOCK);
+        // The next one finds whose temporary files lie there.
+        let _ = no_longer_abandoned(&lock, || Ok(()));
         if self.whole || !Manifest::path(&self.place.folder).exists() {
             // A destructor has nobody to tell.
             let _ = self.remove_parts(&[]);
             // Some file systems keep a file that is open.
             self.lock = None;
-            let _ = remove(&self.place.folder.join(LOCK));
+            let _ = remove(&lock);
             let _ = fs::remove_dir(&self.place.folder);
         }
     }

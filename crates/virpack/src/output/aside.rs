@@ -32,7 +32,7 @@ fn remove_begun(path: &Path) {
 }
 
 /// Makes something under a temporary name that [`abandon`] then removes.
-pub(super) fn abandoned_with_the_process(
+pub(crate) fn abandoned_with_the_process(
     path: &Path,
     make: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<()> {
@@ -43,7 +43,7 @@ pub(super) fn abandoned_with_the_process(
 }
 
 /// Names or removes what stands under a temporary name, which [`abandon`] then leaves alone.
-pub(super) fn no_longer_abandoned(path: &Path, end: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+pub(crate) fn no_longer_abandoned(path: &Path, end: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let mut unfinished = unfinished();
     end()?;
     unfinished.retain(|other| other != path);

@@ -53,7 +53,8 @@ impl Folder {
         expect_directory(path)?;
         let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
         let made: Vec<PathBuf> = path.ancestors().take_while(is_missing).map(Path::to_path_buf).collect();
-        MADE.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&made);
+        // What is made later may lie in what was made before.
+        MADE.lock().unwrap_or_else(PoisonError::into_inner).splice(0..0, made.iter().cloned());
         // Dropped where that fails, it takes away what was made.
         let folder = Folder { made };
         fs::create_dir_all(path)
