@@ -31,6 +31,14 @@ impl Credit {
         state.held == 0 || state.held.saturating_add(amount) <= self.limit
     }
 
+    /// Takes an amount, where there is room for it now.
+    pub(super) fn try_take(&self, amount: u64) -> bool {
+        let mut state = self.state();
+        let room = self.has_room(&state, amount);
+        state.held += if room { amount } else { 0 };
+        room
+    }
+
     /// Takes an amount, once there is room.
     pub(super) fn take(&self, amount: u64) -> Result<(), Stopped> {
         let full = |state: &mut State| !state.closed && !self.has_room(state, amount);

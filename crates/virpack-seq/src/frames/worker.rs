@@ -124,9 +124,11 @@ impl Framing {
             self.since = 0;
         }
         self.since = self.since.saturating_add(bytes);
-        let start = Instant::now();
-        self.credit.take(bytes)?;
-        self.waited += start.elapsed();
+        if !self.credit.try_take(bytes) {
+            let start = Instant::now();
+            self.credit.take(bytes)?;
+            self.waited += start.elapsed();
+        }
         self.counters.records.fetch_add(1, Relaxed);
         self.counters.bases.fetch_add(bases, Relaxed);
         self.pending.push(Place::Record(Arc::clone(&record)));
@@ -151,12 +153,10 @@ impl Framing {
         let (number, is_done) = (self.number, self.done.contains(self.number));
         let mut frames = Vec::new();
         let mut oldest = [0; 2];
-        let start = Instant::now();
         for (side, oldest) in self.sides.iter_mut().zip(&mut oldest) {
             let Some(side) = side else { continue };
             *oldest = side.begin_chunk(is_done, number < self.done.end())?;
         }
-        self.waited += start.elapsed();
         self.number += 1;
         for open in self.translator.frames(&record.sequence[bases.clone()]) {
             let codons = open.frame.codons(bases.len());

@@ -164,7 +164,9 @@ impl Writing {
                 Ok(Message::Finished(finished)) => {
                     self.write(&*finished)?;
                     let is_full = |open: &Open| open.entries >= self.logging.options.records;
-                    if self.open.as_ref().is_some_and(is_full) && !self.close_part()? {
+                    // A disk that is slow makes parts larger, and not the run slower.
+                    let is_due = self.open.as_ref().is_some_and(is_full) && !self.close.is_full();
+                    if is_due && !self.close_part()? {
                         return Ok(());
                     }
                 }

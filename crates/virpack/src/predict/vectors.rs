@@ -35,7 +35,7 @@ impl Vectors {
 
     /// Keeps the embedding of a sequence; gives the chunks that have waited for it, as often as they have asked.
     pub(super) fn put(&mut self, number: u64, embedding: &[f32]) -> impl Iterator<Item = u64> + use<> {
-        self.earlier.remove(&number);
+        self.take_earlier(number);
         // Nobody asks for what is older: its chunks are written.
         let slot = self.slot(number).map(|slot| std::mem::replace(slot, Slot::There(embedding.into())));
         let (first, others) = match slot {
@@ -47,7 +47,7 @@ impl Vectors {
 
     /// Whether the embedding of a sequence is there; if not, `chunk` waits for it.
     pub(super) fn is_there(&mut self, number: u64, chunk: u64) -> bool {
-        let earlier = self.earlier.remove(&number);
+        let earlier = self.take_earlier(number);
         let slot = self.slot(number).expect("a chunk asks for nothing older than its oldest sequence");
         match (&mut *slot, earlier) {
             (Slot::There(_), _) => return true,
@@ -73,7 +73,7 @@ impl Vectors {
     pub(super) fn forget(&mut self, oldest: u64) {
         while self.oldest < oldest {
             self.slots.pop_front();
-            self.earlier.remove(&self.oldest);
+            self.take_earlier(self.oldest);
             self.oldest += 1;
         }
     }
@@ -85,6 +85,11 @@ impl Vectors {
             _ => None,
         });
         there.chain(self.earlier.iter().map(|(number, embedding)| (*number, embedding)))
+    }
+
+    fn take_earlier(&mut self, number: u64) -> Option<Arc<[f32]>> {
+        // Mostly there are none, and nothing is to be looked up.
+        if self.earlier.is_empty() { None } else { self.earlier.remove(&number) }
     }
 
     fn slot(&mut self, number: u64) -> Option<&mut Slot> {

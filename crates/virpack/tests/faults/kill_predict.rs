@@ -284,38 +284,45 @@ fn told_to_stop_again_and_again_nothing_is_run_twice() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("input.fa"), contigs(300)).unwrap();
     let options = options(folder.path(), &models("tiny"));
+    let out = folder.path().join("out");
     // Tokens of the batches begun with each model; the run is told to stop as it begins its batch `last`.
-    let run = |last: usize| {
+    let run = |devices: usize, last: usize| {
         let begun: [_; 2] = std::array::from_fn(|_| Arc::new(Mutex::new(Vec::new())));
         let options = PredictOptions { stop: Arc::default(), ..options.clone() };
         let all = Arc::new(AtomicUsize::new(0));
         let device = |model: usize| {
             let (begun, all, stop) = (Arc::clone(&begun[model]), Arc::clone(&all), Arc::clone(&options.stop));
-            let device = Faulty::new(usize::MAX, move |_, tokens| {
+            Arc::new(Faulty::new(usize::MAX, move |_, tokens| {
                 begun.lock().unwrap().push(tokens);
                 stop.fetch_or(all.fetch_add(1, Ordering::Relaxed) == last, Ordering::Relaxed);
                 Fault::None
-            });
-            vec![Arc::new(device)]
+            }))
         };
-        let result = predict_on([device(0), device(1)], &options, |_| ());
+        let several = |model: usize| (0..devices).map(|_| device(model)).collect();
+        let result = predict_on([several(0), several(1)], &options, |_| ());
         (result, begun.map(|begun| begun.lock().unwrap().clone()))
     };
-    let (result, undisturbed) = run(usize::MAX);
+    let (result, mut undisturbed) = run(1, usize::MAX);
     result.unwrap();
-    let whole = tables(&folder.path().join("out"));
-    fs::remove_dir_all(folder.path().join("out")).unwrap();
-    let mut together = [Vec::new(), Vec::new()];
-    for last in [0, 3, 17, 1, 40, 5, usize::MAX] {
-        let (result, begun) = run(last);
-        together.iter_mut().zip(begun).for_each(|(together, begun)| together.extend(begun));
-        match result {
-            Err(virpack::Error::Interrupted { kept: Some(saved) }) => assert!(saved.is_some()),
-            result => _ = result.unwrap(),
+    let whole = tables(&out);
+    for devices in [1, 2] {
+        fs::remove_dir_all(&out).unwrap();
+        let mut together = [Vec::new(), Vec::new()];
+        for last in [0, 3, 17, 1, 40, 5, usize::MAX] {
+            let (result, begun) = run(devices, last);
+            together.iter_mut().zip(begun).for_each(|(together, begun)| together.extend(begun));
+            match result {
+                Err(virpack::Error::Interrupted { kept: Some(saved) }) => assert!(saved.is_some()),
+                result => _ = result.unwrap(),
+            }
         }
+        if devices > 1 {
+            // They come in the order in which the devices take them.
+            together.iter_mut().chain(&mut undisturbed).for_each(|tokens| tokens.sort_unstable());
+        }
+        assert_eq!(together, undisturbed, "{devices} devices");
+        assert_eq!(tables(&out), whole, "{devices} devices");
     }
-    assert_eq!(together, undisturbed);
-    assert_eq!(tables(&folder.path().join("out")), whole);
 }
 
 /// `cargo test --release -p virpack --test faults -- --ignored --nocapture the_built_in_model`
