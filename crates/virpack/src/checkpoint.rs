@@ -1,9 +1,9 @@
 //! What a run has finished, kept on disk while it goes on, so that another one can go on from there.
 //!
-//! Beside the output stands a folder ([`Place`]) with parts, each the rows of finished records (`embed`) or the scores of
-//! finished chunks (`predict`) as they came, and a manifest: what shapes them in this run, and the parts that are whole
-//! with their checksums. A part is written aside, synced and renamed before the manifest, itself replaced as a whole,
-//! speaks of it. To a part a record is a number and bytes: what they say is its command's own.
+//! Beside the output (`embed`) or in its directory (`predict`) stands a folder with parts, each the rows of finished
+//! records or the scores of finished chunks as they came, and a manifest: what shapes them in this run, and the parts that
+//! are whole with their checksums. A part is written aside, synced and renamed before the manifest, itself replaced as a
+//! whole, speaks of it. To a part what is finished is a number and bytes: what they say is its command's own.
 //!
 //! A run that goes on makes the same batches again, runs those that something needs which is in no whole part, and takes
 //! all else from the parts when its turn comes. The output is written anew, in input order, from its beginning: what a
