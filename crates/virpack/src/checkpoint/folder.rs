@@ -157,7 +157,7 @@ impl Found {
         let Found { place, options, manifest, .. } = self;
         let folder = &place.folder;
         let failed = |source| OutputError::Directory { directory: folder.clone(), source };
-        let made = Folder::create(folder)?;
+        let made = Folder::make(folder).map_err(failed)?;
         let mut lock = File::options();
         lock.read(true).write(true).create(true).truncate(false);
         let mut lock = lock.open(folder.join(LOCK)).map_err(failed)?;
@@ -224,9 +224,12 @@ impl Checkpoint {
             self.remove_unlisted()?;
         }
         let done = kept.as_ref().map(|kept| kept.done().clone()).unwrap_or_default();
-        let (unit, folder_of) = (self.place.unit, folder.clone());
-        let saved =
-            Saved { finished: done.len(), unit, under_way: under_way.len() as u64, folder: folder_of };
+        let saved = Saved {
+            finished: done.len(),
+            unit: self.place.unit,
+            under_way: under_way.len() as u64,
+            folder: folder.clone(),
+        };
         let numbers = self.manifest.iter().flat_map(Manifest::numbers);
         let next = numbers.max().unwrap_or(0) + 1;
         let log = Log::start(Logging { folder, options: self.options, done, next }, begin)?;
