@@ -1,5 +1,6 @@
 //! What stderr gets: lines for people, or a JSON object a line for programs.
 
+use crate::commands::input::parse_seconds;
 use crate::text::say;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
@@ -21,7 +22,7 @@ pub(crate) struct LogArguments {
     pub(crate) format: LogFormat,
 
     /// Seconds between lines of progress, where stderr is no terminal or gets JSON
-    #[arg(long = "log-interval", value_name = "SECONDS", default_value_t = INTERVAL, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long = "log-interval", value_name = "SECONDS", default_value_t = INTERVAL, value_parser = parse_seconds)]
     interval: u64,
 }
 
@@ -57,10 +58,7 @@ impl LogArguments {
 
     /// Says what a user should look at.
     pub(crate) fn warn(self, message: impl Display) {
-        match self.format {
-            LogFormat::Text => say(format_args!("warning: {message}")),
-            LogFormat::Json => object("warning", text(&message)),
-        }
+        self.format.warn(message);
     }
 
     /// Says what was done, unless with `--quiet`: the `line` for people, or the `report` that is `run.json`.
@@ -74,6 +72,14 @@ impl LogArguments {
 }
 
 impl LogFormat {
+    /// Says what a user should look at.
+    pub(crate) fn warn(self, message: impl Display) {
+        match self {
+            LogFormat::Text => say(format_args!("warning: {message}")),
+            LogFormat::Json => object("warning", text(&message)),
+        }
+    }
+
     /// Says why a command failed.
     pub(crate) fn error(self, message: impl Display, exit_code: u8) {
         match self {

@@ -6,13 +6,14 @@ mod again;
 mod commands;
 mod failure;
 mod log;
+mod panics;
 mod plot;
 mod signals;
 mod text;
 mod usage;
 mod watch;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use failure::Failure;
 use log::LogFormat;
 use std::process::ExitCode;
@@ -50,14 +51,16 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let matches = usage::taking_negative_numbers(Arguments::command()).try_get_matches();
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
         Err(error) => return usage::report(&error, std::env::args_os()),
     };
-    // A panic, which has said its message by then, is our fault and must not leave with a code of its own.
-    match std::panic::catch_unwind(|| run(&arguments.command)) {
+    let log = log_format(&arguments.command);
+    match panics::caught(log, || run(&arguments.command)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(failure)) => failure.report(log_format(&arguments.command)),
+        Ok(Err(failure)) => failure.report(log),
+        // Our fault, which must not leave with a code of its own.
         Err(_) => ExitCode::from(failure::OURS),
     }
 }

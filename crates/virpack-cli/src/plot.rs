@@ -6,6 +6,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
+use crate::text::grouped;
+use plotters::chart::MeshStyle;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
@@ -170,13 +172,7 @@ fn bars<B: DrawingBackend>(
         .y_label_area_size(84)
         .build_cartesian_2d(from..to, 0..(highest + highest / 20).max(1))
         .map_err(failed)?;
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(INK.mix(0.12))
-        .axis_style(INK.mix(0.6))
-        .label_style(("sans-serif", 13, &INK))
+    lines(&mut chart.configure_mesh())
         .x_desc(x)
         .y_desc(y)
         .y_label_formatter(&|&count| grouped(count))
@@ -193,17 +189,18 @@ fn bars<B: DrawingBackend>(
     Ok(())
 }
 
-/// A number with its thousands apart.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+/// The lines and labels of all pictures.
+fn lines<'m, 'a, 'b, X, Y, B>(mesh: &'m mut MeshStyle<'a, 'b, X, Y, B>) -> &'m mut MeshStyle<'a, 'b, X, Y, B>
+where
+    X: Ranged,
+    Y: Ranged,
+    B: DrawingBackend,
+{
+    mesh.disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(INK.mix(0.12))
+        .axis_style(INK.mix(0.6))
+        .label_style(("sans-serif", 13, &INK))
 }
 
 #[cfg(test)]

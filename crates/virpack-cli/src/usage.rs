@@ -5,6 +5,17 @@ use crate::log::LogFormat;
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
+/// Lets every option take a number below 0, so that the option's own parser says what it may be: clap would take `-1` for an
+/// option, and advise to name it as an input.
+pub(crate) fn taking_negative_numbers(command: clap::Command) -> clap::Command {
+    command.mut_subcommands(|command| {
+        command.mut_args(|argument| {
+            let takes = !argument.is_positional() && argument.get_action().takes_values();
+            argument.allow_negative_numbers(takes)
+        })
+    })
+}
+
 /// Says what clap found, as the command line asks for it, and gives the exit code.
 pub(crate) fn report(error: &clap::Error, arguments: impl Iterator<Item = OsString>) -> ExitCode {
     // Help and the version go to stdout and are no failure.

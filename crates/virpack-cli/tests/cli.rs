@@ -47,6 +47,13 @@ fn the_first_command_gives_the_verdicts_that_readme_shows() {
     assert!(ran.stderr.lines().any(|line| line == said), "{ran:#?}");
     let rows: Vec<_> = table.lines().map(|line| columns(line)[..7].to_vec()).collect();
     assert_eq!(rows, shown.map(columns).collect::<Vec<_>>());
+    let told = std::fs::read_to_string(root.join("docs/tables.md")).unwrap();
+    for table in ["sequences", "chunks", "frames", "regions"] {
+        let table = place.read(&format!("verdicts/{table}.tsv"));
+        for column in table.lines().next().unwrap().split('\t') {
+            assert!(told.contains(&format!("`{column}`")), "docs/tables.md does not tell of {column}");
+        }
+    }
 }
 
 /// What `virpack embed - ARGUMENTS` says: its input ends when it has said `awaited`.
@@ -155,6 +162,16 @@ fn as_json_so_is_an_option_that_is_refused() {
 fn contigs() -> String {
     let gene = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATCCTGAAAGGTGCA".repeat(30);
     format!(">gene\n{gene}\n>stops\n{}\n>gap\n{}\n", "TAATTAATTAA".repeat(40), "N".repeat(600))
+}
+
+#[test]
+fn the_first_viral_records_are_named_in_short() {
+    let place = Place::new();
+    let (contigs, long) = (contigs(), "i".repeat(99));
+    let gene = contigs.lines().nth(1).unwrap();
+    place.write("in.fa", format!(">\n{gene}\n>{long}\n{gene}\n"));
+    let ran = place.run(&["predict", "in.fa", "-o", "out/a", "--min-fraction", "0"]);
+    ran.succeeds(&[&format!("2 viral ((no id), {}…); 0 without", &long[..59])]);
 }
 
 #[test]

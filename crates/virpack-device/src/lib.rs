@@ -7,6 +7,7 @@ pub mod cpu;
 pub mod cuda;
 pub mod error;
 mod mapped;
+mod shapes;
 
 pub use backend::{
     Attention, Backend, LayerNorm, NormedLinear, Pool, PoolSpan, TokenDropout, rotary_frequencies,

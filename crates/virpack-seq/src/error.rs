@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::record::shown_id;
 use crate::tokenize::bpe::BpeProblem;
 
 /// What can go wrong between a file and a packed batch, with the facts to mend it.
@@ -46,9 +47,8 @@ pub enum SeqError {
     /// Compressed data that end too early or are damaged.
     #[error(
         "{}:{line}: the {codec} data {}, after {records} whole records: {source}\n\
-         hint: the file is {}; fetch or compress it again",
-        path.display(), if is_end(source) { "end too early" } else { "are damaged" },
-        if is_end(source) { "incomplete" } else { "damaged, or has something else behind its data" }
+         hint: {}",
+        path.display(), if is_end(source) { "end too early" } else { "are damaged" }, mend(codec, is_end(source))
     )]
     Damaged {
         /// The input as it was named.
@@ -121,9 +121,9 @@ pub enum SeqError {
     },
     /// A FASTQ record whose quality line is shorter or longer than its sequence.
     #[error(
-        "{}:{line}: record {record} ({id}): {sequence} letters, but {quality} quality values\n\
+        "{}:{line}: record {record} ({}): {sequence} letters, but {quality} quality values\n\
          hint: the file is damaged, or its sequences go over several lines, which is not read",
-        path.display()
+        path.display(), shown_id(id)
     )]
     QualityLength {
         /// The input as it was named.
@@ -172,10 +172,10 @@ pub enum SeqError {
     // --- letters: alphabet.rs, translate.rs ---
     /// A protein where nucleotides are wanted.
     #[error(
-        "{}:{line}: record {id} is no nucleotide sequence: it holds {letter:?}, and {other} of its {letters} letters \
+        "{}:{line}: record {} is no nucleotide sequence: it holds {letter:?}, and {other} of its {letters} letters \
          are none of A, C, G, T, U and N\n\
          hint: this takes DNA or RNA; proteins are for `virpack embed` with a model of proteins, in a run of their own",
-        path.display()
+        path.display(), shown_id(id)
     )]
     NotNucleotides {
         /// The input as it was named.
@@ -193,11 +193,11 @@ pub enum SeqError {
     },
     /// Nucleotides where a protein is wanted.
     #[error(
-        "{}:{line}: record {id} is no protein: {bases} of its {letters} letters are A, C, G, T, U or N, and none stands for \
+        "{}:{line}: record {} is no protein: {bases} of its {letters} letters are A, C, G, T, U or N, and none stands for \
          a residue alone\n\
          hint: this model reads proteins; nucleotides are for --model virpack-mini/nucleotide or zhihan1996/DNABERT-S, in a \
          run of their own",
-        path.display()
+        path.display(), shown_id(id)
     )]
     NotProtein {
         /// The input as it was named.
@@ -233,9 +233,9 @@ pub enum SeqError {
     // --- lengths and the loader: long.rs, loader.rs ---
     /// A record over the largest length, where such records are errors.
     #[error(
-        "{}:{line}: record {id}: {length} residues are over the largest length of {max_length}\n\
+        "{}:{line}: record {}: {length} residues are over the largest length of {max_length}\n\
          hint: raise --max-length, or let --long-records truncate, window or skip it",
-        path.display()
+        path.display(), shown_id(id)
     )]
     TooLong {
         /// The input as it was named.
@@ -292,7 +292,7 @@ pub enum SeqError {
         longest: usize,
     },
     /// A sequence longer than any batch reached the packer.
-    #[error("record {id}: {tokens} tokens are over the token budget of {token_budget}")]
+    #[error("record {}: {tokens} tokens are over the token budget of {token_budget}", shown_id(id))]
     OverBudget {
         /// The record's id.
         id: Arc<str>,
@@ -337,7 +337,10 @@ pub enum SeqError {
         longest: usize,
     },
     /// A sequence whose attention alone costs more than a batch may reached the packer.
-    #[error("record {id}: {tokens} tokens, squared, are over the attention cost of {max_attention_cost}")]
+    #[error(
+        "record {}: {tokens} tokens, squared, are over the attention cost of {max_attention_cost}",
+        shown_id(id)
+    )]
     OverAttentionCost {
         /// The record's id.
         id: Arc<str>,
@@ -347,7 +350,7 @@ pub enum SeqError {
         max_attention_cost: u64,
     },
     /// A sequence without any token, not even special ones, reached the packer.
-    #[error("record {id} has no tokens")]
+    #[error("record {} has no tokens", shown_id(id))]
     NoTokens {
         /// The record's id.
         id: Arc<str>,
@@ -371,6 +374,19 @@ pub enum SeqError {
 /// Whether a decoder found its data to end, and not to be wrong.
 fn is_end(source: &std::io::Error) -> bool {
     source.kind() == std::io::ErrorKind::UnexpectedEof
+}
+
+/// What a person can do about compressed data that are not whole, or not alone: their decoders cannot tell which.
+fn mend(codec: &str, is_end: bool) -> String {
+    match (codec, is_end) {
+        ("gzip", true) => "the file is incomplete; fetch or compress it again".to_owned(),
+        ("gzip", false) => "the file is damaged; fetch or compress it again".to_owned(),
+        _ => format!(
+            "either the file is {}: fetch or compress it again; or something else was joined to its end: compress that by \
+             {codec} too, or give it as an input of its own",
+            if is_end { "incomplete" } else { "damaged" }
+        ),
+    }
 }
 
 /// Bytes for people, in MB.

@@ -36,7 +36,7 @@ pub use long::{LengthPolicy, LongRecords};
 pub use pack::{Algorithm, GreedyPacker, LengthHistogram, PackStats, PackWorkspace, PackerOptions, Packing};
 pub use plan::{Plan, Planner, plan_records};
 pub use reader::{Input, InputChecksum, ReadProgress, Records};
-pub use record::{Record, SkipReason, SkippedRecord};
+pub use record::{Record, SkipReason, SkippedRecord, shown_id};
 pub use record_set::RecordSet;
 pub use shard::Shard;
 pub use slab::{LengthCounts, TokenSlab};

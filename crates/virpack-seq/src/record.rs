@@ -1,6 +1,10 @@
 //! One input sequence and its place in the input.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+
+/// Letters of an id in a message.
+const SHOWN_LETTERS: usize = 60;
 
 /// One input sequence and its place in the input.
 ///
@@ -58,5 +62,22 @@ impl SkipReason {
             SkipReason::TooShort => "too_short",
             SkipReason::TooLong => "too_long",
         }
+    }
+}
+
+/// An id as messages and tables for people show it: at most 60 letters, a mark where more follow, and `(no id)` where a
+/// header has none.
+///
+/// ```
+/// assert_eq!(virpack_seq::shown_id("sp|P69905"), "sp|P69905");
+/// assert_eq!(virpack_seq::shown_id(""), "(no id)");
+/// assert_eq!(virpack_seq::shown_id(&"g".repeat(1000)), "g".repeat(59) + "…");
+/// ```
+pub fn shown_id(id: &str) -> Cow<'_, str> {
+    let mut letters = id.char_indices().map(|(place, _)| place).skip(SHOWN_LETTERS - 1);
+    match (letters.next(), letters.next()) {
+        (Some(last), Some(_)) => format!("{}…", &id[..last]).into(),
+        _ if id.is_empty() => "(no id)".into(),
+        _ => id.into(),
     }
 }

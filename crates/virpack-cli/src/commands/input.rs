@@ -16,12 +16,12 @@ pub(crate) struct Inputs {
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 
-    /// Most residues (or bases) of a record that go through [default: 1022; 4000 for DNABERT-S]
-    #[arg(long, value_name = "N")]
+    /// Most residues (or bases) of a record that go through [default: 1022; 4000 for nucleotides]
+    #[arg(long, value_name = "N", value_parser = parse_whole)]
     max_length: Option<usize>,
 
     /// Fewest residues of a record; shorter ones are left out and listed
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = parse_whole)]
     min_length: usize,
 
     /// What becomes of records over --max-length
@@ -29,7 +29,7 @@ pub(crate) struct Inputs {
     long_records: Long,
 
     /// Residues that neighbouring windows share, with --long-records window [default: 128, at most half of --max-length]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_whole)]
     window_overlap: Option<usize>,
 
     /// Records collected before packing [default: 2000, or more where the token budget is large]
@@ -90,9 +90,19 @@ pub(crate) fn parse_budget(text: &str) -> Result<Option<usize>, String> {
     }
 }
 
-/// A number of at least one: clap's own message speaks of types.
+/// A number: clap's own messages speak of digits and types.
+pub(crate) fn parse_whole(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "expected a whole number, 0 or more".to_owned())
+}
+
+/// A number of at least one.
 pub(crate) fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "expected a whole number, at least 1".to_owned())
+}
+
+/// Seconds, at least one.
+pub(crate) fn parse_seconds(text: &str) -> Result<u64, String> {
+    parse_count(text).map(|seconds| seconds.get() as u64)
 }
 
 /// A genetic code by NCBI's number.

@@ -1,6 +1,6 @@
 //! `virpack pack`.
 
-use super::input::Inputs;
+use super::input::{Inputs, parse_whole};
 use crate::failure::Failure;
 use crate::plot;
 use crate::text::{grouped, say, short};
@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     inputs: Inputs,
 
     /// Most tokens in a batch, special tokens included
-    #[arg(long, value_name = "N", default_value_t = CPU_TOKEN_BUDGET)]
+    #[arg(long, value_name = "N", default_value_t = CPU_TOKEN_BUDGET, value_parser = parse_whole)]
     token_budget: usize,
 
     /// How sequences are packed

@@ -5,7 +5,7 @@ mod models;
 use super::checkpoint::{CheckpointArguments, Keeps};
 use super::device::DeviceArguments;
 use super::frames::parse_length;
-use super::input::{parse_budget, parse_code, parse_count};
+use super::input::{parse_budget, parse_code, parse_count, parse_seconds};
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::plot;
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use virpack::predict::{Compat, PredictOptions, Predicted, Rule, Told, predict};
 use virpack_seq::frames::FrameCounters;
-use virpack_seq::{GeneticCode, Input};
+use virpack_seq::{GeneticCode, Input, shown_id};
 
 /// What `virpack predict` takes.
 #[derive(Debug, Args)]
@@ -42,14 +42,14 @@ pub(crate) struct Arguments {
     device: DeviceArguments,
 
     /// Seconds after which a device that gives no results is given up [default: it is waited for]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     device_timeout: Option<u64>,
 
-    /// The least score_virus that a viral chunk reaches [default: none beside its score_other, as in VirNucPro]
+    /// The least score_virus that a viral chunk reaches, 0 to 1 [default: none beside its score_other, as in VirNucPro]
     #[arg(long, value_name = "S")]
     min_score: Option<f32>,
 
-    /// The least share of a record's classified chunks that must be viral for the record to be; 0 calls every record with
+    /// The least share, 0 to 1, of a record's classified chunks that must be viral for the record to be; 0 calls every record with
     /// a classified chunk viral
     #[arg(long, value_name = "F", default_value_t = Rule::default().min_fraction)]
     min_fraction: f64,
@@ -189,9 +189,6 @@ fn left_out(token_budgets: [Option<usize>; 2]) -> Option<(&'static str, &'static
     }
 }
 
-/// Letters of an id in the lines at the end.
-const LONGEST_ID: usize = 60;
-
 /// The lines at the end.
 fn summary(predicted: &Predicted, output: &Path) -> String {
     let counts = &predicted.counts;
@@ -206,8 +203,7 @@ fn summary(predicted: &Predicted, output: &Path) -> String {
         format!("packing {}", packed.join(" and "))
     };
     let [nucleotides, peptides] = predicted.frames.repeated;
-    let ids = predicted.first_viral.iter().map(|id| id.chars().take(LONGEST_ID).collect::<String>());
-    let ids = ids.collect::<Vec<_>>().join(", ");
+    let ids = predicted.first_viral.iter().map(|id| shown_id(id)).collect::<Vec<_>>().join(", ");
     let first = match predicted.first_viral.len() as u64 {
         0 => String::new(),
         shown if shown < counts.viral => format!(" ({ids}, ...)"),

@@ -1,7 +1,7 @@
 //! `virpack validate`.
 
 use super::device::DeviceArguments;
-use super::input::{Inputs, parse_budget, parse_count};
+use super::input::{Inputs, parse_budget, parse_count, parse_whole};
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::text::{count, grouped};
@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     max_float32: Option<f64>,
 
     /// Records that are listed, the worst first
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value = "5", value_parser = parse_whole)]
     worst: usize,
 
     /// Everything as JSON
@@ -117,7 +117,8 @@ fn table(out: &mut impl Write, found: &Validation, worst: usize) -> std::io::Res
     for compared in found.worst().iter().take(worst) {
         let Compared { id, length, packed, float32 } = compared;
         let float32 = float32.map_or_else(|| "-".to_owned(), |d| format!("{:.2e}", d.relative));
-        writeln!(out, "{id:24.60} {:>8}  {:20.2e}   {float32:>15}", grouped(*length), packed.relative)?;
+        let id = virpack_seq::shown_id(id);
+        writeln!(out, "{id:24} {:>8}  {:20.2e}   {float32:>15}", grouped(*length), packed.relative)?;
     }
     let failed = found.failed().count();
     let verdict = if failed == 0 { "valid".to_owned() } else { format!("NOT valid: {failed} differ") };

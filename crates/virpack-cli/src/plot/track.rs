@@ -2,8 +2,10 @@
 
 use plotters::prelude::*;
 use virpack::predict::Track;
+use virpack_seq::shown_id;
 
-use super::{FILL, INK, PlotError, grouped, register};
+use super::{FILL, INK, PlotError, lines, register};
+use crate::text::{count, grouped};
 
 const SIZE: (u32, u32) = (960, 320);
 const REGION: RGBColor = RGBColor(214, 39, 40);
@@ -21,10 +23,10 @@ fn chart(track: &Track, text: &mut String) -> Result<(), PlotError> {
     let failed = |error: DrawingAreaErrorKind<std::io::Error>| PlotError::Draw(error.to_string());
     area.fill(&WHITE).map_err(failed)?;
     let title = format!(
-        "{}, {} bases, {} viral regions",
-        track.id,
-        grouped(track.length as u64),
-        track.regions.len()
+        "{}, {}, {}",
+        shown_id(&track.id),
+        count(track.length as u64, "base", "bases"),
+        count(track.regions.len() as u64, "viral region", "viral regions")
     );
     let mut chart = ChartBuilder::on(&area)
         .caption(title, ("sans-serif", 18, &INK))
@@ -33,13 +35,7 @@ fn chart(track: &Track, text: &mut String) -> Result<(), PlotError> {
         .y_label_area_size(64)
         .build_cartesian_2d(1..track.length.max(2), 0f32..1f32)
         .map_err(failed)?;
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(INK.mix(0.12))
-        .axis_style(INK.mix(0.6))
-        .label_style(("sans-serif", 13, &INK))
+    lines(&mut chart.configure_mesh())
         .x_desc("base")
         .y_desc("highest score_virus of a chunk")
         .x_label_formatter(&|&base| grouped(base as u64))
@@ -69,7 +65,7 @@ mod tests {
             let track = Track { id: "a<b>&c".into(), length: 1_800, points, regions: Vec::new() };
             let text = draw(&track).unwrap();
             assert!(text.starts_with("<svg") && text.ends_with("</svg>\n"), "{text}");
-            assert!(text.contains("a&lt;b&gt;&amp;c, 1,800 bases"), "{text}");
+            assert!(text.contains("a&lt;b&gt;&amp;c, 1,800 bases, 0 viral regions"), "{text}");
             assert_eq!(text.matches("stroke=\"#1F77B4\"").count(), track.points.len(), "{text}");
         }
     }

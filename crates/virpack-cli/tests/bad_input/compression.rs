@@ -52,6 +52,27 @@ fn truncated_and_damaged_compression() {
     }
 }
 
+/// A decoder cannot tell damage from what was joined to its data: the hint names both.
+#[test]
+fn text_behind_compressed_data() {
+    let place = Place::new();
+    for (codec, mut bytes) in
+        [("zstd", zstd::encode_all(TWO, 3).unwrap()), ("bzip2", bzip2(TWO)), ("xz", xz(TWO))]
+    {
+        for behind in [&b"x"[..], b">c\nMKTAYIAKQRLLV\n"] {
+            let whole = bytes.len();
+            bytes.extend_from_slice(behind);
+            place.write("two.fa", &bytes);
+            refused(
+                &place,
+                &["two.fa"],
+                &["hint: ", "fetch or compress it again", "joined to its end", codec],
+            );
+            bytes.truncate(whole);
+        }
+    }
+}
+
 #[test]
 fn every_compression_by_content_from_files_and_stdin() {
     let place = Place::new();

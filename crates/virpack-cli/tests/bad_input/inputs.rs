@@ -275,3 +275,19 @@ fn validate_proves_something() {
         validate(&["two.fa", "--max-packed", limit]).is_refused(&["expected a number above 0"]);
     }
 }
+
+/// An id may be a whole genome where the line end behind it was lost.
+#[test]
+fn an_id_of_any_length_is_told_in_one_line() {
+    let place = Place::new();
+    let first = "i".repeat(59);
+    place
+        .write("huge.fa", format!(">{}\nMKTAYIAKQR\n", "i".repeat(1 << 20)))
+        .write("none.fa", ">\nMKTAYIAKQR\n");
+    let too_long = |input: &str, said: &str| {
+        let ran = place.embed(&[input, "-o", "out/x.npy", "--max-length", "5", "--long-records", "error"]);
+        ran.is_refused(&[said]);
+    };
+    too_long("huge.fa", &format!("huge.fa:1: record {first}…: 10 residues are over"));
+    too_long("none.fa", "none.fa:1: record (no id): 10 residues are over");
+}

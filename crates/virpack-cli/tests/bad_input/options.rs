@@ -37,6 +37,37 @@ fn lengths_that_no_machine_holds() {
     refused(&place, &["two.fa", "--max-length", "0"], &["lets nothing through", "hint: "]);
 }
 
+/// A number below 0 is the option's value, of which is said what it may be.
+#[test]
+fn negative_numbers() {
+    let place = Place::new();
+    place.write("two.fa", TWO).write("in.fa", ">a\nGCC\n");
+    for option in ["--max-length", "--min-length", "--window-overlap"] {
+        for number in ["-1", "-5.5", "4k"] {
+            let said = [&*format!("'{number}' for '{option} <N>'"), "expected a whole number, 0 or more"];
+            refused(&place, &["two.fa", option, number], &said);
+        }
+    }
+    refused(&place, &["two.fa", "--token-budget", "-5"], &["expected a number of tokens, or `auto`"]);
+    for option in ["--buffer-size", "--threads", "--log-interval"] {
+        refused(&place, &["two.fa", option, "-1"], &[option, "expected a whole number, at least 1"]);
+    }
+    for option in ["--min-score", "--min-fraction"] {
+        let ran = place.run(&["predict", "in.fa", "-o", "out/v", option, "-0.5"]);
+        ran.is_refused(&[&format!("{option} must be between 0 and 1, and is -0.5")]);
+    }
+    for option in ["--length", "--genetic-code"] {
+        place.run(&["frames", "in.fa", "-o", "out/x", option, "-1"]).is_refused(&["'-1' for", "expected"]);
+    }
+    place.run(&["pack", "two.fa", "--token-budget", "-1"]).is_refused(&["'-1' for", "0 or more"]);
+    let validate = ["validate", "two.fa", "--model", crate::support::MODEL, "--worst", "-1"];
+    place.run(&validate).is_refused(&["'-1' for", "0 or more"]);
+    place.run(&["bench", "--shape", "8M", "--seconds", "-1"]).is_refused(&["'-1' for", "expected"]);
+    assert_eq!(place.outputs(), [""; 0]);
+    // An option's name is none.
+    place.run(&["embed", "two.fa", "-o", "--force"]).is_refused(&["a value is required for '--output"]);
+}
+
 #[test]
 fn options_out_of_range() {
     let place = Place::new();

@@ -62,6 +62,27 @@ fn outputs_that_cannot_be_written() {
     assert_eq!(place.outputs(), [""; 0]);
 }
 
+/// Known before anything is computed, though the name itself may be one that the system takes.
+#[cfg(unix)]
+#[test]
+fn names_that_are_too_long() {
+    let place = Place::new();
+    place.write("two.fa", TWO).write("in.fa", ">a\nGCC\n");
+    for letters in [240, 247, 251, 300] {
+        for ending in [".npy", ".safetensors"] {
+            let output = format!("out/{}{ending}", "n".repeat(letters - ending.len()));
+            let said = [&*format!("error: {output}: the output cannot have this name: "), "hint: shorten it"];
+            place.run(&["embed", "two.fa", "-o", &output, "-m", "esm2_t48_15B_UR50D"]).is_refused(&said);
+        }
+        let prefix = format!("out/{}", "n".repeat(letters));
+        place
+            .run(&["frames", "in.fa", "-o", &prefix])
+            .is_refused(&["cannot have this name", "hint: shorten it"]);
+    }
+    assert_eq!(place.outputs(), [""; 0]);
+    place.embed(&["two.fa", "-o", &format!("out/{}.npy", "n".repeat(196))]).succeeds(&["2 sequences"]);
+}
+
 /// No download before it is known that there is room for what comes of it.
 #[cfg(target_os = "linux")]
 #[test]

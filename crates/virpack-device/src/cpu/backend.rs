@@ -4,7 +4,7 @@ use super::linear::{Epilogue, Gated, MapGelu};
 use super::norm::NormRow;
 use super::pool::pool_rows;
 use super::{Cpu, CpuMatrix, CpuPacked, CpuTensor};
-use crate::{Attention, Backend, DeviceError, Pool, PoolSpan, TokenDropout};
+use crate::{Attention, Backend, DeviceError, Pool, PoolSpan, TokenDropout, shapes};
 
 impl Backend for Cpu {
     type Tensor = CpuTensor;
@@ -14,13 +14,7 @@ impl Backend for Cpu {
     type Pending = Vec<f32>;
 
     fn matrix(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<CpuMatrix, DeviceError> {
-        if values.len() != rows * columns {
-            return Err(DeviceError::shape(
-                "matrix",
-                format!("{rows} x {columns} values"),
-                format!("{}", values.len()),
-            ));
-        }
+        shapes::matrix(rows, columns, values.len())?;
         Ok(CpuMatrix { rows, columns, values })
     }
 
@@ -34,16 +28,7 @@ impl Backend for Cpu {
         cu_seqlens: &[i32],
         _max_seqlen: usize,
     ) -> Result<CpuPacked, DeviceError> {
-        let rising = cu_seqlens.windows(2).all(|w| w[0] < w[1]);
-        let ends = cu_seqlens.first() == Some(&0)
-            && cu_seqlens.last().is_some_and(|&last| last as usize == input_ids.len());
-        if !rising || !ends {
-            return Err(DeviceError::shape(
-                "packed",
-                format!("cu_seqlens rising from 0 to {}", input_ids.len()),
-                format!("{} boundaries, last {:?}", cu_seqlens.len(), cu_seqlens.last()),
-            ));
-        }
+        shapes::packed(input_ids.len(), cu_seqlens)?;
         let cu_seqlens = cu_seqlens.iter().map(|&c| c as usize).collect();
         Ok(CpuPacked { input_ids: input_ids.to_vec(), cu_seqlens })
     }
@@ -94,14 +79,7 @@ impl Backend for Cpu {
     }
 
     fn gated_gelu(&self, x: &CpuTensor) -> Result<CpuTensor, DeviceError> {
-        let width = x.columns / 2;
-        if x.columns != 2 * width {
-            return Err(DeviceError::shape(
-                "gated_gelu",
-                "[tokens, 2 · width]",
-                format!("{} columns", x.columns),
-            ));
-        }
+        let width = shapes::gated(x.columns)?;
         let mut out = self.buffers.tensor(x.rows, width);
         self.each_row(&mut out, |row, out| {
             let (gate, value) = x.values()[row * 2 * width..][..2 * width].split_at(width);
@@ -111,13 +89,7 @@ impl Backend for Cpu {
     }
 
     fn add(&self, mut x: CpuTensor, y: &CpuTensor) -> Result<CpuTensor, DeviceError> {
-        if (x.rows, x.columns) != (y.rows, y.columns) {
-            return Err(DeviceError::shape(
-                "add",
-                format!("[{}, {}]", x.rows, x.columns),
-                format!("[{}, {}]", y.rows, y.columns),
-            ));
-        }
+        shapes::add([x.rows, x.columns], [y.rows, y.columns])?;
         self.each_row(&mut x, |row, values| {
             for (o, v) in values.iter_mut().zip(&y.values()[row * y.columns..]) {
                 *o += v;
@@ -133,13 +105,7 @@ impl Backend for Cpu {
         bias: &Vec<f32>,
         eps: f32,
     ) -> Result<CpuTensor, DeviceError> {
-        if weight.len() != x.columns || bias.len() != x.columns {
-            return Err(DeviceError::shape(
-                "layer_norm",
-                format!("weight and bias of {}", x.columns),
-                format!("{} and {}", weight.len(), bias.len()),
-            ));
-        }
+        shapes::layer_norm(x.columns, weight.len(), bias.len())?;
         let mut out = self.buffers.tensor(x.rows, x.columns);
         self.each_row(&mut out, |row, out| {
             let x = &x.values()[row * x.columns..][..x.columns];

@@ -8,7 +8,7 @@ use super::packed::{CudaPacked, Draft};
 use super::product::{Operands, Shape};
 use super::room::{Blocks, CudaRoom};
 use super::{Cuda, CudaMatrix, CudaPending, CudaTensor, CudaVector, ROW_STEP, libraries};
-use crate::{Attention, Backend, DeviceError, LayerNorm, NormedLinear, Pool, PoolSpan, TokenDropout};
+use crate::{Attention, Backend, DeviceError, LayerNorm, NormedLinear, Pool, PoolSpan, TokenDropout, shapes};
 use cudarc::driver::sys;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -140,13 +140,7 @@ impl Backend for Cuda {
     type Pending = CudaPending;
 
     fn matrix(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<CudaMatrix, DeviceError> {
-        if values.len() != rows * columns {
-            return Err(DeviceError::shape(
-                "matrix",
-                format!("{rows} x {columns} values"),
-                format!("{}", values.len()),
-            ));
-        }
+        shapes::matrix(rows, columns, values.len())?;
         Ok(CudaMatrix { memory: self.fixed("matrix", &values)?, rows, columns, folded: false })
     }
 
@@ -223,14 +217,7 @@ impl Backend for Cuda {
     }
 
     fn gated_gelu(&self, x: &CudaTensor) -> Result<CudaTensor, DeviceError> {
-        let width = x.columns / 2;
-        if x.columns != 2 * width {
-            return Err(DeviceError::shape(
-                "gated_gelu",
-                "[tokens, 2 · width]",
-                format!("{} columns", x.columns),
-            ));
-        }
+        let width = shapes::gated(x.columns)?;
         self.card.enter()?;
         let out = self.tensor(x.rows, width)?;
         let count = x.rows * width;
@@ -243,10 +230,7 @@ impl Backend for Cuda {
     }
 
     fn add(&self, x: CudaTensor, y: &CudaTensor) -> Result<CudaTensor, DeviceError> {
-        if (x.rows, x.columns) != (y.rows, y.columns) {
-            let shape = |t: &CudaTensor| format!("[{}, {}]", t.rows, t.columns);
-            return Err(DeviceError::shape("add", shape(&x), shape(y)));
-        }
+        shapes::add([x.rows, x.columns], [y.rows, y.columns])?;
         self.card.enter()?;
         let count = x.rows * x.columns;
         let arguments = arguments![x.block.pointer, y.block.pointer, count as u64];
@@ -264,13 +248,7 @@ impl Backend for Cuda {
         bias: &CudaVector,
         eps: f32,
     ) -> Result<CudaTensor, DeviceError> {
-        if weight.len != x.columns || bias.len != x.columns {
-            return Err(DeviceError::shape(
-                "layer_norm",
-                format!("weight and bias of {}", x.columns),
-                format!("{} and {}", weight.len, bias.len),
-            ));
-        }
+        shapes::layer_norm(x.columns, weight.len, bias.len)?;
         self.card.enter()?;
         let out = self.tensor(x.rows, x.columns)?;
         let vectors = x.columns.div_ceil(32 * self.vector_len());

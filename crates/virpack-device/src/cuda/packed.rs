@@ -4,7 +4,7 @@
 use super::ROW_STEP;
 use super::arena::Block;
 use super::driver::Event;
-use crate::DeviceError;
+use crate::{DeviceError, shapes};
 use std::sync::Arc;
 
 /// Rows of one sequence that one block of attention works on; as `Item` in `kernels/common.cuh`.
@@ -90,16 +90,7 @@ pub(super) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     pub(super) fn new(input_ids: &'a [u16], cu_seqlens: &'a [i32]) -> Result<Self, DeviceError> {
-        let rising = cu_seqlens.windows(2).all(|w| w[0] < w[1]);
-        let ends = cu_seqlens.first() == Some(&0)
-            && cu_seqlens.last() == i32::try_from(input_ids.len()).ok().as_ref();
-        if !rising || !ends {
-            return Err(DeviceError::shape(
-                "packed",
-                format!("cu_seqlens rising from 0 to {}", input_ids.len()),
-                format!("{} boundaries, last {:?}", cu_seqlens.len(), cu_seqlens.last()),
-            ));
-        }
+        shapes::packed(input_ids.len(), cu_seqlens)?;
         let cut = cut_for(lengths(cu_seqlens).max().unwrap_or(0));
         let items = items(cu_seqlens, cut);
         let cu_at = size_of_val(input_ids).next_multiple_of(16);

@@ -12,6 +12,9 @@ use crate::output::{Aside, OutputError, sync_directory};
 /// The manifest's name in its folder.
 const NAME: &str = "manifest.json";
 
+/// What the system says where there is no folder, or none can be.
+const NO_FOLDER: [ErrorKind; 3] = [ErrorKind::NotFound, ErrorKind::NotADirectory, ErrorKind::InvalidFilename];
+
 /// What is said of the parts in a folder; replaced as a whole, never changed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Manifest {
@@ -81,9 +84,7 @@ impl Manifest {
         let text = match std::fs::read(&path) {
             Ok(text) => text,
             // Where no folder can be, the output cannot either, and says so.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
+            Err(error) if NO_FOLDER.contains(&error.kind()) => return Ok(None),
             Err(error) => return Err(damaged(error.to_string())),
         };
         let value: Value = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;

@@ -144,18 +144,10 @@ impl Esm2Config {
         if self.pad_token_id != 1 {
             return unsupported("pad_token_id", self.pad_token_id as usize, "1");
         }
-        if self.layers == 0 || self.hidden == 0 || self.intermediate == 0 {
-            let smallest = self.layers.min(self.hidden).min(self.intermediate);
-            return unsupported("a size", smallest, "sizes above 0");
-        }
-        // Far above the largest published model; keeps a wrong number from filling the memory with tensor names.
-        if self.layers > 1024 || self.hidden > 1 << 20 || self.intermediate > 1 << 22 {
-            let largest = self.layers.max(self.hidden).max(self.intermediate);
-            return unsupported("a size", largest, "up to 1,024 layers of a width up to 1,048,576");
-        }
-        // Rotary positions turn pairs of a head's values.
-        if self.heads == 0 || !self.hidden.is_multiple_of(2 * self.heads) {
-            return unsupported("num_attention_heads", self.heads, "heads of equal and even width");
+        if let Some((setting, given, supported)) =
+            wrong_size([self.layers, self.hidden, self.intermediate], self.heads)
+        {
+            return unsupported(setting, given, supported);
         }
         Ok(self)
     }
@@ -235,6 +227,26 @@ impl Esm2Config {
     pub fn weight_bytes(&self, bytes_per_value: u64) -> u64 {
         self.parameters() * bytes_per_value
     }
+}
+
+/// What of an encoder's sizes, layers, width and feed-forward width, and of its heads cannot be run: the setting, the number
+/// given, and what could be.
+fn wrong_size(sizes: [usize; 3], heads: usize) -> Option<(&'static str, usize, &'static str)> {
+    let [layers, hidden, intermediate] = sizes;
+    if sizes.contains(&0) {
+        return Some(("a size", 0, "sizes above 0"));
+    }
+    // Far above any published model; keeps a wrong number from filling the memory with tensor names.
+    if layers > 1024 || hidden > 1 << 20 || intermediate > 1 << 22 {
+        let largest = layers.max(hidden).max(intermediate);
+        return Some(("a size", largest, "up to 1,024 layers of a width up to 1,048,576"));
+    }
+    // Rotary positions turn pairs of a head's values.
+    (heads == 0 || !hidden.is_multiple_of(2 * heads)).then_some((
+        "num_attention_heads",
+        heads,
+        "heads of equal and even width",
+    ))
 }
 
 fn read_json(location: &Location) -> Result<Value, Error> {

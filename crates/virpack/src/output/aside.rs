@@ -78,7 +78,7 @@ impl Aside {
                     return Ok((Aside { target: target.to_path_buf(), temporary, keep: false }, file));
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < 1000 => attempt += 1,
-                Err(source) => return Err(OutputError::Directory { directory, source }),
+                Err(source) => return Err(OutputError::make(target, source)),
             }
         }
     }

@@ -3,6 +3,9 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use virpack_seq::shown_id;
+
+use super::aside::directory_of;
 use super::{OutputDtype, OutputFormat};
 
 /// What can go wrong between an embedding and its file, with the facts to mend it.
@@ -57,8 +60,9 @@ pub enum OutputError {
     },
     /// A value that the type of the file's values cannot hold.
     #[error(
-        "record {id}: a value of {largest} in its embedding, more than {dtype} holds\n\
-         hint: write float32 (leave --dtype-out out), or bfloat16 to .safetensors"
+        "record {}: a value of {largest} in its embedding, more than {dtype} holds\n\
+         hint: write float32 (leave --dtype-out out), or bfloat16 to .safetensors",
+        shown_id(id)
     )]
     Overflow {
         /// The record's id.
@@ -108,6 +112,18 @@ pub enum OutputError {
         /// What the system said.
         source: io::Error,
     },
+    /// A name that the file system does not take, of the output or of a file that is made beside it.
+    #[error(
+        "{}: the output cannot have this name: {source}\n\
+         hint: shorten it: temporary files and tables beside it have longer names; 200 letters fit nearly everywhere",
+        path.display()
+    )]
+    Name {
+        /// The output as it was named.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Writing failed part of the way; nothing stands under the asked name.
     #[error("cannot write {}: {source}\nhint: {}", path.display(), hint(source))]
     Write {
@@ -143,7 +159,7 @@ pub enum OutputError {
         source: io::Error,
     },
     /// An embedding of another width than the output was made for.
-    #[error("record {id}: an embedding of {given} values where the output has [n, {expected}]")]
+    #[error("record {}: an embedding of {given} values where the output has [n, {expected}]", shown_id(id))]
     Width {
         /// The record's id.
         id: String,
@@ -153,7 +169,7 @@ pub enum OutputError {
         given: usize,
     },
     /// A record names an input that the options do not.
-    #[error("record {id}: it stands in input {source_index}, and the output knows of {sources}")]
+    #[error("record {}: it stands in input {source_index}, and the output knows of {sources}", shown_id(id))]
     UnknownSource {
         /// The record's id.
         id: String,
@@ -163,7 +179,7 @@ pub enum OutputError {
         sources: usize,
     },
     /// A record was delivered a second time.
-    #[error("record {id} (number {record} in the input, from 0) was delivered twice")]
+    #[error("record {} (number {record} in the input, from 0) was delivered twice", shown_id(id))]
     Duplicate {
         /// The record's place over all inputs, from 0.
         record: u64,
@@ -194,6 +210,22 @@ pub enum OutputError {
 }
 
 impl OutputError {
+    /// Wraps what the system said of a file that was to be made.
+    pub(crate) fn make(path: &Path, source: io::Error) -> OutputError {
+        match source.kind() {
+            ErrorKind::InvalidFilename => OutputError::Name { path: path.to_path_buf(), source },
+            _ => OutputError::Directory { directory: directory_of(path), source },
+        }
+    }
+
+    /// The same of the output where it was said of a name made of the output's.
+    pub(super) fn of_output(self, output: &Path) -> OutputError {
+        match self {
+            OutputError::Name { source, .. } => OutputError::Name { path: output.to_path_buf(), source },
+            other => other,
+        }
+    }
+
     /// Wraps what the system said while `path` was being written.
     pub(crate) fn write(path: &Path) -> impl Fn(io::Error) -> OutputError + use<> {
         let path = path.to_path_buf();

@@ -99,10 +99,7 @@ impl AsideFolder {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let temporary = target.with_file_name(format!(".{name}.tmp-{}", std::process::id()));
         let made = abandoned_with_the_process(&temporary, || fs::create_dir(&temporary));
-        made.map_err(|source| OutputError::Directory {
-            directory: super::aside::directory_of(target),
-            source,
-        })?;
+        made.map_err(|source| OutputError::make(target, source))?;
         Ok(AsideFolder { target: target.to_path_buf(), temporary })
     }
 

@@ -1,5 +1,6 @@
 //! The names that a run needs: free, in directories that take files, and none of them an input's.
 
+use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +11,8 @@ use super::format::special_name;
 use super::{OutputError, OutputFormat, OutputOptions, publish, row_store, safetensors};
 
 /// Checks that [`create`](super::create) has a format for `path` that can hold what `options` ask for, that the names it needs are
-/// free, unless `force` is set, that none of them is an input's, and that their directory takes files; leaves nothing there.
-/// Gives the format.
+/// free, unless `force` is set, that none of them is an input's, and that their directory takes files of such names; leaves
+/// nothing there. Gives the format.
 ///
 /// # Errors
 ///
@@ -24,9 +25,21 @@ pub fn check(path: &Path, options: &OutputOptions, inputs: &[Input]) -> Result<O
     format.check(options.dtype, options.residues)?;
     let beside = names_beside(path, format);
     let names = || [path].into_iter().chain(beside.iter().map(PathBuf::as_path));
-    check_all(names(), options.force)?;
+    let of_output = |error: OutputError| error.of_output(path);
+    check_all(names(), options.force).map_err(of_output)?;
     check_apart(names(), inputs)?;
-    Aside::create(path).map(|_| format)
+    Aside::create(&longest(path, format)).map(|_| format).map_err(of_output)
+}
+
+/// The longest of the names that a run may need.
+fn longest(path: &Path, format: OutputFormat) -> PathBuf {
+    let mut names = names_beside(path, format);
+    names.push(row_store::spill_path(path));
+    if format == OutputFormat::Safetensors {
+        names.push(safetensors::shard_path(path, 1, 1));
+    }
+    let length = |name: &PathBuf| name.file_name().map_or(0, OsStr::len);
+    names.into_iter().max_by_key(length).expect("some names are always there")
 }
 
 /// All files that a run may begin under temporary names.
@@ -93,7 +106,8 @@ pub fn check_apart<'a>(
 ///
 /// # Errors
 ///
-/// [`OutputError::NotAFile`], [`OutputError::Exists`], and [`OutputError::Directory`] where its directory cannot be read.
+/// [`OutputError::NotAFile`], [`OutputError::Exists`], [`OutputError::Name`] where the system takes no such name, and
+/// [`OutputError::Directory`] where its directory cannot be read.
 pub fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
     let what = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => Some("a directory"),
@@ -108,6 +122,6 @@ pub fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
     }
     publish::absent(path).map_err(|source| match source.kind() {
         ErrorKind::AlreadyExists => OutputError::Exists { path: path.to_path_buf() },
-        _ => OutputError::Directory { directory: directory_of(path), source },
+        _ => OutputError::make(path, source),
     })
 }

@@ -7,8 +7,8 @@ mod shard;
 
 use std::path::{Path, PathBuf};
 
-pub(super) use self::index::older;
-use self::index::{index, shard_path};
+use self::index::index;
+pub(super) use self::index::{older, shard_path};
 use self::shard::Shard;
 use super::aside::Aside;
 use super::publish::Whole;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{ModelKind, Settings, read_json};
+use super::{ModelKind, Settings, read_json, wrong_size};
 use crate::Error;
 use crate::model::location::Location;
 use crate::model::weights::Weights;
@@ -104,17 +104,13 @@ impl DnabertConfig {
         if self.vocab == 0 || self.vocab > usize::from(u16::MAX) {
             return unsupported("vocab_size", self.vocab, "1 to 65,535 tokens");
         }
-        let sizes = [self.layers, self.hidden, self.intermediate, self.token_types];
-        if let Some(smallest) = sizes.into_iter().find(|size| *size == 0) {
-            return unsupported("a size", smallest, "sizes above 0");
+        if self.token_types == 0 {
+            return unsupported("type_vocab_size", 0, "at least 1");
         }
-        // Far above any published model; keeps a wrong number from filling the memory with tensor names.
-        if self.layers > 1024 || self.hidden > 1 << 20 || self.intermediate > 1 << 22 {
-            let largest = self.layers.max(self.hidden).max(self.intermediate);
-            return unsupported("a size", largest, "up to 1,024 layers of a width up to 1,048,576");
-        }
-        if self.heads == 0 || !self.hidden.is_multiple_of(2 * self.heads) {
-            return unsupported("num_attention_heads", self.heads, "heads of equal and even width");
+        if let Some((setting, given, supported)) =
+            wrong_size([self.layers, self.hidden, self.intermediate], self.heads)
+        {
+            return unsupported(setting, given, supported);
         }
         Ok(self)
     }

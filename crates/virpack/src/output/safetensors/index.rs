@@ -12,7 +12,7 @@ use crate::output::aside::{Aside, directory_of};
 use crate::output::{OutputError, about};
 
 /// `STEM-00001-of-00003.safetensors`, `shard` counting from 1.
-pub(super) fn shard_path(target: &Path, shard: usize, shards: usize) -> PathBuf {
+pub(in crate::output) fn shard_path(target: &Path, shard: usize, shards: usize) -> PathBuf {
     let mut name = target.file_stem().unwrap_or_default().to_os_string();
     name.push(format!("-{shard:05}-of-{shards:05}"));
     if let Some(ending) = target.extension() {

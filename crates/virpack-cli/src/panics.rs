@@ -1,0 +1,53 @@
+//! Panics under `--log-format json`, told as everything else is.
+
+use crate::failure::OURS;
+use crate::log::LogFormat;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
+use std::sync::{Mutex, PoisonError};
+
+/// What the last panic said.
+static LAST: Mutex<Option<String>> = Mutex::new(None);
+
+/// Runs `run`; where it panics, the standard hook has said so, or here it is the `error`.
+pub(crate) fn caught<T>(log: LogFormat, run: impl FnOnce() -> T) -> std::thread::Result<T> {
+    let LogFormat::Json = log else { return catch_unwind(AssertUnwindSafe(run)) };
+    set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        let message = message(thread.name(), panic);
+        // What another thread's panic ends is an error of its own, which does not tell the place.
+        if thread.name() != Some("main") {
+            log.warn(&message);
+        }
+        *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
+    }));
+    let result = catch_unwind(AssertUnwindSafe(run));
+    if result.is_err() {
+        let message = LAST.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        log.error(format_args!("{message}\nhint: this is a fault of virpack's: please report it"), OURS);
+    }
+    result
+}
+
+/// `thread 'main' panicked at FILE:LINE:COLUMN: WHAT`.
+fn message(thread: Option<&str>, panic: &PanicHookInfo<'_>) -> String {
+    // The place ends its line.
+    format!("thread '{}' {}", thread.unwrap_or("<unnamed>"), panic.to_string().replacen(":\n", ": ", 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_caught_and_its_place_told() {
+        assert!(caught(LogFormat::Json, || 7).is_ok_and(|n| n == 7));
+        let panicked = catch_unwind(|| panic!("no {}", 7)).is_err();
+        let said = LAST.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        assert!(caught(LogFormat::Json, || panic!("no 8")).is_err_and(|panic| panic.is::<&str>()));
+        let told = LAST.lock().unwrap_or_else(PoisonError::into_inner).is_none();
+        drop(std::panic::take_hook());
+        assert!(told);
+        assert!(panicked && said.starts_with("thread '") && said.contains("' panicked at "), "{said}");
+        assert!(said.contains("panics.rs:") && said.ends_with(": no 7") && !said.contains('\n'), "{said}");
+    }
+}
