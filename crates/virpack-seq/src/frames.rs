@@ -5,6 +5,7 @@
 //! sequences are theirs. Identical sequences that come near each other are packed once.
 
 mod credit;
+mod side;
 mod unique;
 mod worker;
 
@@ -21,11 +22,12 @@ use crate::error::SeqError;
 use crate::loader::{AsyncDataLoader, LoaderOptions, create_slab_loader};
 use crate::reader::{Input, ReadProgress, Records};
 use crate::record::Record;
+use crate::record_set::RecordSet;
 use crate::tokenize::Tokenizer;
 use crate::translate::{Frame, GeneticCode};
 use credit::Credit;
-use unique::Unique;
-use worker::{Framing, Side};
+use side::Side;
+use worker::Framing;
 
 /// The place of the nucleotide model in every pair.
 pub const NUCLEOTIDES: usize = 0;
@@ -44,8 +46,8 @@ pub struct FrameOptions {
     pub genetic_code: GeneticCode,
     /// Different sequences after which a sequence that comes again is packed again.
     pub unique_window: usize,
-    /// Most bytes of records that are not done yet, by [`weight`], unless one record alone has more. Where they are
-    /// reached all that waits leaves in batches as they are.
+    /// Most bytes of records that are not done yet, by [`weight`], unless one record alone has more. After half of them,
+    /// done or not, all that waits leaves in batches as they are.
     pub most_waiting: u64,
     /// Most batches that wait for each model.
     pub prefetch: usize,
@@ -53,6 +55,11 @@ pub struct FrameOptions {
     pub frames: [bool; 2],
     /// Whether the model of the nucleotides reads chunks without an open frame: both strands, from their first base.
     pub whole_chunks: bool,
+    /// Chunks that are done, by their numbers: a batch that nothing but such chunks needs is made, as it shapes those
+    /// after it, and not handed out.
+    pub done: Arc<RecordSet>,
+    /// For each model, the sequences whose results are there already, by their numbers: no chunk needs them.
+    pub known: [Arc<RecordSet>; 2],
 }
 
 impl FrameOptions {
@@ -67,6 +74,8 @@ impl FrameOptions {
             prefetch: LoaderOptions::default().prefetch,
             frames: [true; 2],
             whole_chunks: false,
+            done: Arc::default(),
+            known: Default::default(),
         }
     }
 
@@ -98,6 +107,8 @@ pub enum Place {
 /// A chunk and its open frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
+    /// Its place among the chunks of all inputs, from 0.
+    pub number: u64,
     /// Its bases in the record, from 0.
     pub bases: Range<usize>,
     /// Its open frames, in the order of [`Frame::ALL`].
@@ -155,7 +166,8 @@ struct Counters {
 /// Packed batches for two models, and what they are of.
 ///
 /// Each open frame of the input stands in exactly one [`Chunk`], and each sequence number named there in exactly one
-/// batch of that model. Whoever takes them must go on taking from all three, and say which records are done
+/// batch of that model, or in none where no chunk needs it that is not done. Batches depend on the input and the options
+/// alone. Whoever takes them must go on taking from all three, and say which records are done
 /// ([`FrameLoader::done`]): nothing else bounds how far the reading runs ahead.
 pub struct FrameLoader {
     places: Receiver<Result<Vec<Place>, SeqError>>,
@@ -202,7 +214,9 @@ pub fn create_frame_loader(
         }
         let loader = LoaderOptions { prefetch: options.prefetch, ..LoaderOptions::default() };
         let (sender, loader) = create_slab_loader(&records, collator, loader)?;
-        sides[i] = Some(Side::new(tokenizer, sender, Unique::new(options.unique_window)));
+        let known = Arc::clone(&options.known[i]);
+        let resumes = !options.done.is_empty();
+        sides[i] = Some(Side::new(tokenizer, sender, options.unique_window, known, resumes));
         loaders[i] = Some(loader);
     }
     let (send, places) = unbounded();

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
 pub use counters::LoaderCounters;
 pub(crate) use link::Stopped;
@@ -189,6 +189,22 @@ impl AsyncDataLoader {
                 self.shared.counters.add_consumer_wait(start.elapsed());
                 loaded
             }
+        }
+    }
+
+    /// As [`AsyncDataLoader::receive`], waiting for so long at most: pending where nothing has come by then.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn receive_within(&self, most: Duration) -> Poll<Option<Result<Loaded, SeqError>>> {
+        let start = Instant::now();
+        let received = self.queue.recv_timeout(most);
+        self.shared.counters.add_consumer_wait(start.elapsed());
+        match received {
+            Ok(loaded) => Poll::Ready(Some(loaded)),
+            Err(RecvTimeoutError::Disconnected) => Poll::Ready(None),
+            Err(RecvTimeoutError::Timeout) => Poll::Pending,
         }
     }
 

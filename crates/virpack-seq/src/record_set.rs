@@ -32,6 +32,20 @@ impl RecordSet {
         self.words.get((record / 64) as usize).is_some_and(|word| word & (1 << (record % 64)) != 0)
     }
 
+    /// One more than the last record in it; 0 where it is empty.
+    ///
+    /// ```
+    /// let mut set = virpack_seq::RecordSet::default();
+    /// assert_eq!(set.end(), 0);
+    /// set.insert(70);
+    /// assert_eq!(set.end(), 71);
+    /// ```
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        let last = self.words.last().map_or(0, |word| 64 - u64::from(word.leading_zeros()));
+        64 * (self.words.len() as u64).saturating_sub(1) + last
+    }
+
     /// Records in it.
     #[must_use]
     pub fn len(&self) -> u64 {

@@ -14,6 +14,8 @@ pub struct TokenSlab {
     pub skipped: Vec<SkippedRecord>,
     /// Sums over the records of this slab.
     pub counts: LengthCounts,
+    /// Sequences, by `record` in their index, that nobody needs, of this slab and those after it.
+    pub(crate) done: Vec<u64>,
     /// Whether all that waits is to leave in batches once this slab is taken in.
     pub flush: bool,
     /// Tokens of a record before it is cut into windows.
@@ -118,6 +120,7 @@ impl TokenSlab {
         self.index.clear();
         self.skipped.clear();
         self.counts = LengthCounts::default();
+        self.done.clear();
         self.flush = false;
     }
 }

@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt::Write;
 
+use crossbeam_channel::RecvTimeoutError;
 use proptest::prelude::*;
-use virpack_seq::frames::{FrameLoader, FrameOptions, Place, Tower, create_frame_loader, weight};
+use virpack_seq::frames::{Chunk, FrameLoader, FrameOptions, Place, Tower, create_frame_loader, weight};
 use virpack_seq::{
-    CollatorOptions, EsmTokenizer, GreedyPacker, Loaded, PackerOptions, Records, Tokenizer, VarlenCollator,
+    CollatorOptions, EsmTokenizer, GreedyPacker, Loaded, PackerOptions, RecordSet, Records, Tokenizer,
+    VarlenCollator,
 };
 
 #[path = "common/naive.rs"]
@@ -23,8 +25,12 @@ fn tower(buffer_size: usize) -> Option<Tower> {
 }
 
 fn loader(text: &str, buffer_size: usize, unique_window: usize, most_waiting: u64) -> FrameLoader {
+    let chunks_of_60 = FrameOptions::new(60.try_into().unwrap());
+    loader_with(text, buffer_size, FrameOptions { unique_window, most_waiting, ..chunks_of_60 })
+}
+
+fn loader_with(text: &str, buffer_size: usize, options: FrameOptions) -> FrameLoader {
     let records = Records::from_reader("in.fa", std::io::Cursor::new(text.to_owned())).unwrap();
-    let options = FrameOptions { unique_window, most_waiting, ..FrameOptions::new(60.try_into().unwrap()) };
     create_frame_loader(records, [tower(buffer_size), tower(buffer_size)], options).unwrap()
 }
 
@@ -135,6 +141,100 @@ proptest! {
             prop_assert!(matches!(places.next(), Some((Place::End, _))));
         }
         prop_assert!(places.next().is_none());
+    }
+}
+
+/// All chunks, and the batches for each model, as the numbers of their sequences. Records are done when `done_at_once`
+/// says so: as they are read, or a while later.
+fn chunks_and_batches(frames: FrameLoader, done_at_once: bool) -> (Vec<Chunk>, [Vec<Vec<u64>>; 2]) {
+    let towers = [0, 1].map(|tower| frames.tower(tower).unwrap().clone());
+    let threads = towers.map(|batches| {
+        std::thread::spawn(move || {
+            let numbers = |loaded| match loaded {
+                Ok(Loaded::Batch(batch)) => batch.index.iter().map(|index| index.record).collect(),
+                other => panic!("{other:?}"),
+            };
+            batches.map(numbers).collect::<Vec<Vec<u64>>>()
+        })
+    });
+    let (mut chunks, mut held) = (Vec::new(), VecDeque::new());
+    let places = frames.places().clone();
+    let done = |bytes: Option<u64>| {
+        bytes.is_some_and(|bytes| {
+            frames.done(bytes);
+            true
+        })
+    };
+    loop {
+        let message =
+            places.recv_timeout(std::time::Duration::from_millis(if done_at_once { 10_000 } else { 1 }));
+        match message {
+            Ok(message) => {
+                for place in message.unwrap() {
+                    match place {
+                        Place::Record(record) => held.push_back(weight(&record)),
+                        Place::Chunk(chunk) => chunks.push(chunk),
+                        Place::End => (),
+                    }
+                }
+                while done_at_once && done(held.pop_front()) {}
+            }
+            Err(RecvTimeoutError::Timeout) => _ = done(held.pop_front()),
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    (chunks, threads.map(|thread| thread.join().unwrap()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn batches_are_the_same_again_and_those_that_nobody_needs_are_left_out(
+        sequences in prop::collection::vec("[ACG]{0,4}|([ACG]{3}){0,30}|[ACGTN]{0,200}|(GCC){10,60}", 1..40),
+        buffer_size in 1..30usize,
+        unique_window in 1..40usize,
+        most_waiting in prop::sample::select(vec![1, 5_000, 10_000, 1 << 20]),
+        beginning in 0.0..1.0,
+        scattered in prop::collection::vec(any::<bool>(), 1..20),
+        known in prop::collection::vec(any::<bool>(), 1..20),
+        done_at_once: bool,
+    ) {
+        let text: String = sequences.iter().map(|sequence| format!(">r\n{sequence}\n")).collect();
+        let chunks_of_60 = FrameOptions::new(60.try_into().unwrap());
+        let options = FrameOptions { unique_window, most_waiting, whole_chunks: true, ..chunks_of_60 };
+        let (chunks, all) = chunks_and_batches(loader_with(&text, buffer_size, options.clone()), true);
+        let mut done = RecordSet::default();
+        for number in 0..chunks.len() as u64 {
+            let is_in = (number as f64) < beginning * chunks.len() as f64;
+            if is_in || scattered[number as usize % scattered.len()] {
+                done.insert(number);
+            }
+        }
+        let mut needed = [HashSet::new(), HashSet::new()];
+        for (number, chunk) in (0..).zip(&chunks) {
+            prop_assert_eq!(number, chunk.number);
+            if !done.contains(number) {
+                needed[0].extend(chunk.strands.iter().flatten().copied());
+                for frame in &chunk.frames {
+                    needed.iter_mut().zip(frame.sequences).for_each(|(needed, number)| _ = needed.insert(number));
+                }
+            }
+        }
+        let known = [0, 1].map(|model| {
+            let mut set = RecordSet::default();
+            let numbers = all[model].iter().flatten().copied();
+            numbers.filter(|&n| known[n as usize % known.len()]).for_each(|number| _ = set.insert(number));
+            needed[model].retain(|number| !set.contains(*number));
+            std::sync::Arc::new(set)
+        });
+        let options = FrameOptions { done: std::sync::Arc::new(done), known, ..options };
+        let (again, left) = chunks_and_batches(loader_with(&text, buffer_size, options), done_at_once);
+        prop_assert_eq!(again, chunks);
+        for ((left, mut all), needed) in left.into_iter().zip(all).zip(needed) {
+            all.retain(|batch| batch.iter().any(|number| needed.contains(number)));
+            prop_assert_eq!(left, all);
+        }
     }
 }
 

@@ -1,13 +1,18 @@
 //! What a run has finished, kept on disk while it goes on, so that another one can go on from there.
 //!
-//! Beside `OUT` stands the folder `OUT.partial` with parts, each the rows of finished records as they came, and a
-//! manifest: what shapes the rows of this run, and the parts that are whole with their checksums. A part is written aside,
-//! synced and renamed before the manifest, itself replaced as a whole, speaks of it.
+//! Beside the output (`embed`) or in its directory (`predict`) stands a folder with parts, each the rows of finished
+//! records or the scores of finished chunks as they came, and a manifest: what shapes them in this run, and the parts that
+//! are whole with their checksums. A part is written aside, synced and renamed before the manifest, itself replaced as a
+//! whole, speaks of it. To a part what is finished is a number and bytes: what they say is its command's own.
 //!
-//! A run that goes on makes the same batches again, runs those that hold a record which is in no whole part, and takes
-//! all other records from the parts when their turn comes. The output is written anew, in input order, from its
-//! beginning: what a part holds, and how many there are, never shapes it. When it has its name the folder goes.
+//! A run that goes on makes the same batches again, runs those that something needs which is in no whole part, and takes
+//! all else from the parts when its turn comes. The output is written anew, in input order, from its beginning: what a
+//! part holds, and how many there are, never shapes it. When it has its name the folder goes.
+//!
+//! What is computed and not finished, as a chunk needs embeddings of two models, is kept as well, in a part that the next
+//! one of its kind replaces.
 
+mod complete;
 mod entry;
 mod error;
 mod folder;
@@ -15,25 +20,27 @@ mod identity;
 mod kept;
 mod log;
 mod manifest;
+mod parts;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use entry::{Entry, encode};
+pub(crate) use complete::describe;
+pub(crate) use entry::{Entries, HandOn};
 pub use error::ResumeError;
-pub(crate) use folder::{Checkpoint, Found};
+pub(crate) use folder::{Checkpoint, Earlier, Found, Place, pipe};
 pub use identity::Difference;
 pub(crate) use identity::Identity;
 pub(crate) use kept::Kept;
-pub(crate) use log::Log;
+pub(crate) use parts::{CompleteParts, Parts};
 
 /// What a part begins with.
-const MAGIC: &[u8; 16] = b"virpack part 1\n\0";
+const MAGIC: &[u8; 16] = b"virpack part 2\n\0";
 
 /// How often what is finished is made safe, and whether a run goes on where another one ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckpointOptions {
-    /// A part is closed when it holds so many records.
+    /// A part is closed when it holds so many records, or chunks of records.
     pub records: u64,
     /// Or when it is so old.
     pub every: Duration,
@@ -48,21 +55,63 @@ impl Default for CheckpointOptions {
     }
 }
 
-/// What was found when a run began to keep its records.
+/// What is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Records with their rows.
+    Records,
+    /// Chunks of records with their scores.
+    Chunks,
+}
+
+/// What an unfinished run has finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resumed {
+pub struct Saved {
+    /// Records or chunks that need not be computed again.
+    pub finished: u64,
+    /// What they are.
+    pub unit: Unit,
+    /// Embeddings beside them, of chunks that still miss others.
+    pub under_way: u64,
     /// Where the parts are.
     pub folder: PathBuf,
-    /// Records that are not computed again.
-    pub records: u64,
-    /// Parts that were not as they were written, and what is wrong with each; their records are computed again.
+}
+
+/// What was found when a run began to keep what it finishes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resumed {
+    /// What is not computed again.
+    pub saved: Saved,
+    /// Parts that were not as they were written, and what is wrong with each; what was in them is computed again.
     pub torn: Vec<(PathBuf, String)>,
 }
 
-/// How many records an unfinished run of `output` has kept, and where; None without any.
-#[must_use]
-pub fn kept(output: &Path) -> Option<(u64, PathBuf)> {
-    let folder = folder::path(output);
-    let records = manifest::Manifest::read(&folder).ok()??.records();
-    (records > 0).then_some((records, folder))
+impl Unit {
+    /// What several of them are called.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Unit::Records => "records",
+            Unit::Chunks => "chunks",
+        }
+    }
+}
+
+impl Saved {
+    /// Whether anything is kept.
+    #[must_use]
+    pub fn is_some(&self) -> bool {
+        self.finished + self.under_way > 0
+    }
+}
+
+impl std::fmt::Display for Saved {
+    /// What is kept, without where.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} finished {}", self.finished, self.unit.as_str())?;
+        match self.under_way {
+            0 => Ok(()),
+            n => write!(f, " and {n} embeddings for more"),
+        }
+    }
 }

@@ -17,7 +17,7 @@ use virpack_seq::{
 };
 
 use crate::Error;
-use crate::checkpoint::{CheckpointOptions, Found, Resumed};
+use crate::checkpoint::{CheckpointOptions, Found, Place, Resumed, Saved};
 use crate::devices::{DeviceOptions, Devices};
 use crate::memory::Memory;
 use crate::model::ModelConfig;
@@ -163,21 +163,27 @@ pub fn embed_on<B: Memory + 'static>(
     let begun = Instant::now();
     let records = virpack_seq::reader::open_with_checksums(&options.inputs)?;
     let records = records.shard(options.shard.unwrap_or(Shard::ALL));
-    let found = options.found(&records)?;
+    let found = options.found()?;
     let weights = Weights::at(&options.model)?;
     let config = ModelConfig::of(&weights)?;
     options.layer(&config)?;
     let sums = Summing::start(weights.files().map(|(file, _)| file.clone()).collect())?;
+    let dtype = backends.first().expect("there is a device").dtype();
+    let known = |sums: &[_]| Known { options, config: &config, sha256: sum_of_all(sums), dtype };
+    if let Some(complete) = found.as_ref().and_then(Found::complete) {
+        let rows = known(&sums.finish()?).identity(options.sum_files(&weights)?)?()?;
+        return Err(complete.end(&options.of_output(rows)).into());
+    }
     let is_named = found.is_some() || options.shard.is_some();
     let files = is_named.then(|| options.sum_files(&weights)).transpose()?;
-    let earlier_budget = found.as_ref().and_then(Found::token_budget);
+    let earlier_budget =
+        found.as_ref().and_then(Found::token_budgets).and_then(|budgets| budgets.first().copied());
     let (residues, token_budget) = (options.pool.is_none(), earlier_budget.or(options.token_budget));
     let devices = ready::all(backends, &weights, &options.lengths, residues, token_budget)?;
     drop(weights);
     let token_budget = earlier_budget.unwrap_or_else(|| smallest_budget(&devices));
-    let (sums, dtype) = (sums.finish()?, devices[0].backend.dtype());
-    let known = Known { options, config: &config, sha256: sum_of_all(&sums), dtype, token_budget };
-    let (mut results, resumed) = Results::open(&known, found, files)?;
+    let sums = sums.finish()?;
+    let (mut results, resumed) = Results::open(&known(&sums), found, files, token_budget)?;
     devices.iter().flat_map(Ready::told).chain(resumed.map(Told::Kept)).for_each(&mut tell);
     let loading = begun.elapsed();
     let start = Instant::now();
@@ -194,6 +200,7 @@ pub fn embed_on<B: Memory + 'static>(
     let mut summary =
         Summary { resumed, ..summary(&loader, whole.written().clone(), start.elapsed(), devices) };
     summary.report = report::of(options, &config, &sums, loading, &summary)?;
+    whole.describe(options, &mut summary.report);
     summary.written = whole.publish(&summary.report)?;
     Ok(summary)
 }
@@ -298,7 +305,7 @@ impl EmbedOptions {
     ///
     /// The first of them that is not so.
     pub fn check(&self) -> Result<(), Error> {
-        let records = virpack_seq::reader::open(&self.inputs)?;
+        virpack_seq::reader::open(&self.inputs)?;
         self.lengths.check()?;
         if let Some(token_budget) = self.token_budget {
             GreedyPacker::new(PackerOptions::new(token_budget, self.lengths.max_tokens()))?;
@@ -306,11 +313,17 @@ impl EmbedOptions {
         if self.pool.is_none() && matches!(self.lengths.long_records, LongRecords::Window { .. }) {
             return Err(Error::ResidueWindows);
         }
-        self.check_shard(&records)?;
-        let found = self.found(&records)?;
+        self.check_shard()?;
+        let found = self.found()?;
         let options = self.output(Vec::new(), found.as_ref());
         output::check(&self.output, &options, &self.inputs)?;
         Ok(())
+    }
+
+    /// What an unfinished run of this output has kept; None where it has finished nothing.
+    #[must_use]
+    pub fn saved(&self) -> Option<Saved> {
+        Place::beside(&self.output).saved()
     }
 
     /// Starts the threads that read, pack and run.
@@ -375,8 +388,9 @@ impl EmbedOptions {
 
     fn output(&self, metadata: Vec<(String, String)>, found: Option<&Found>) -> OutputOptions {
         OutputOptions {
-            // What a killed run has named of its own gives way.
-            force: self.force || found.is_some_and(Found::is_publishing),
+            // What a killed run has named of its own gives way; what is whole already is told of later.
+            force: self.force
+                || found.is_some_and(|found| found.is_publishing() || found.complete().is_some()),
             format: self.format,
             dtype: self.dtype_out,
             residues: self.pool.is_none(),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::checkpoint::ResumeError;
+use crate::checkpoint::{ResumeError, Saved};
 use crate::classifier::{ClassifierProblem, fitting};
 use crate::devices::DeviceChoice;
 use crate::merge::MergeError;
@@ -324,11 +324,11 @@ pub enum Error {
     /// The run was told to stop.
     #[error("interrupted: {}", match kept {
         None => "nothing is kept".to_owned(),
-        Some((records, folder)) => format!("{records} finished records are kept in {}", folder.display()),
+        Some(saved) => format!("{saved} are kept in {}", saved.folder.display()),
     })]
     Interrupted {
-        /// How many records need not be computed again, and where they are; None without any.
-        kept: Option<(u64, PathBuf)>,
+        /// What need not be computed again; None where that is nothing.
+        kept: Option<Saved>,
     },
     /// A thread could not be started.
     #[error("cannot start the {thread} thread: {source}")]

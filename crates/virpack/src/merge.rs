@@ -11,8 +11,7 @@ use std::path::PathBuf;
 use virpack_seq::Input;
 
 use crate::Error;
-use crate::checkpoint::Entry;
-use crate::output::{self, OutputDtype, OutputFormat, OutputOptions, Written};
+use crate::output::{self, Entry, OutputDtype, OutputFormat, OutputOptions, Written};
 pub use error::MergeError;
 pub use facts::Facts;
 use shard::OpenShard;

@@ -46,6 +46,7 @@ pub(crate) mod about;
 mod arrow_schema;
 mod aside;
 mod complete;
+mod entry;
 mod error;
 mod folder;
 mod format;
@@ -63,13 +64,16 @@ mod text_file;
 mod text_table;
 mod values;
 
-pub(crate) use aside::{Aside, remove_leftovers, sync_directory};
+pub(crate) use aside::{
+    Aside, abandoned_with_the_process, no_longer_abandoned, remove_leftovers, sync_directory,
+};
 pub use complete::CompleteOutput;
+pub(crate) use entry::{Entry, Rows};
 pub use error::OutputError;
 pub(crate) use folder::{AsideFolder, Folder, clear};
 pub use format::OutputFormat;
 pub use names::{check, check_apart, check_free};
-pub(crate) use names::{check_all, names};
+pub(crate) use names::{check_all, names, report_path};
 use order::Order;
 pub(crate) use order::Turn;
 pub(crate) use publish::Whole;

@@ -3,16 +3,19 @@
 //! Records are cut into chunks, chunks into open reading frames; a frame's nucleotides go to one model, its peptide
 //! to another, both packed; where the two embeddings of a frame meet, the classifier scores it. Chunks without an open
 //! frame may have a classifier of their own, of both strands' nucleotides alone, which VirNucPro has not. Scores become
-//! verdicts on chunks and records, in input order, and nothing is kept in between.
+//! verdicts on chunks and records, in input order; they alone are kept while a run goes on, for another to go on from.
 
 mod bundle;
 mod classifiers;
 mod files;
+mod identity;
 mod join;
 mod reference;
 mod regions;
 mod report;
+mod results;
 mod score;
+mod scores;
 mod sorted;
 mod summary;
 mod tables;
@@ -20,17 +23,20 @@ mod towers;
 mod track;
 mod vectors;
 mod verdict;
+mod waiting;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use virpack_device::Cuda;
-use virpack_seq::frames::{FrameOptions, create_frame_loader};
+use virpack_seq::frames::{FrameOptions, PEPTIDES, create_frame_loader};
 use virpack_seq::{GeneticCode, Input, reader};
 
 use crate::Error;
+use crate::checkpoint::{CheckpointOptions, Found, Place, Resumed, Saved};
 use crate::devices::{DeviceChoice, DeviceOptions, Devices};
 use crate::memory::Memory;
 use crate::model::checksum::Summing;
@@ -40,11 +46,12 @@ use crate::progress::Progress;
 pub use bundle::Bundle;
 use classifiers::Classifiers;
 use files::Files;
+use identity::Known;
 use join::Join;
 pub use reference::Compat;
 pub use regions::Region;
-pub use summary::{Counts, DeviceWork, Predicted, Stage};
-use tables::Tables;
+use results::Results;
+pub use summary::{Before, Counts, DeviceWork, Predicted, Stage};
 use towers::{Loaded, Opened};
 pub use track::{Draw, Track};
 pub use verdict::{Rule, Status};
@@ -93,7 +100,11 @@ pub struct PredictOptions {
     pub compat: Compat,
     /// Draws the score along each record of several chunks, into `plots/`.
     pub plot: Option<Draw>,
-    /// Replace tables that exist.
+    /// Keep scores in `DIR/run.partial` while the run goes on, where the inputs are files; None: do not.
+    pub checkpoint: Option<CheckpointOptions>,
+    /// Once set, the batches in flight are finished and kept, and the run ends with [`Error::Interrupted`].
+    pub stop: Arc<AtomicBool>,
+    /// Replace tables that exist, and the parts of an unfinished run.
     pub force: bool,
 }
 
@@ -116,6 +127,8 @@ pub enum Told {
         /// Most tokens in a batch of each model that takes part, the nucleotides' first.
         token_budgets: [Option<usize>; 2],
     },
+    /// From here on scores are kept, and the run can be told to stop.
+    Kept(Resumed),
     /// The device had no room: a model's batches have at most this many tokens from here on, and nothing is lost.
     Halved {
         /// Most tokens in a batch.
@@ -171,24 +184,39 @@ pub fn predict_on<B: Memory + 'static>(
     mut tell: impl FnMut(Told),
 ) -> Result<Predicted, Error> {
     let records = reader::open_with_checksums(&options.inputs)?;
+    let found = options.found()?;
     let mut classifiers = Classifiers::open(options)?;
     let models = Opened::open(options, &mut classifiers)?;
-    let frames = options.frames(&classifiers, &mut tell);
-    let mut tables = Tables::create(options)?;
-    let sums = Summing::start(models.files(&classifiers))?;
-    let towers = Loaded::load(models, devices, options, &frames)?;
-    let names = towers.device_names().join("; ");
+    let mut frames = options.frames(&classifiers, &mut tell);
+    let (kinds, files): (Vec<_>, Vec<_>) = models.files(&classifiers).into_iter().unzip();
+    let sums = Summing::start(files)?;
+    let dtype = devices[PEPTIDES].first().expect("a model has a device").dtype();
+    let known = |frames, files| Known { options, frames, kinds: &kinds, files, dtype };
+    if let Some(complete) = found.as_ref().and_then(Found::complete) {
+        let scores = known(&frames, &sums.finish()?).identity(options.sum_inputs()?)()?;
+        return Err(complete.end(&options.of_tables(scores)).into());
+    }
+    let earlier_budgets = found.as_ref().and_then(Found::token_budgets).unwrap_or_default().to_vec();
+    let mut results = Results::open(options, found)?;
+    let towers = Loaded::load(models, devices, options, &frames, &earlier_budgets)?;
+    let (names, files) = (towers.device_names().join("; "), sums.finish()?);
+    let (scores, resumed) = results.keep(&known(&frames, &files), towers.token_budgets())?;
+    (frames.done, frames.known) = (scores.done(), scores.known());
     tell(Told::Device { name: names.clone(), token_budgets: towers.token_budgets() });
+    resumed.map(Told::Kept).into_iter().for_each(&mut tell);
     let (start, mut writing) = (Instant::now(), Duration::ZERO);
     let loader = create_frame_loader(records, towers.packing(options)?, frames.clone())?;
-    let mut join = Join::new(&classifiers, towers.start(&loader, options)?, loader);
+    let mut join = Join::new(&classifiers, towers.start(&loader, options)?, loader, scores, &options.stop);
     while let Some(done) = join.next()? {
-        writing += tables.write_all(done)?;
-        join.tell(tables.counts.records, &mut tell);
+        writing += results.tables.write_all(done)?;
+        join.tell(results.tables.counts.records, &mut tell);
     }
-    let mut predicted = Predicted::new(&join, &tables, writing, start.elapsed());
-    predicted.report = report::of(options, &frames, &names, &predicted, &sums.finish()?);
-    tables.finish(&predicted.report)?;
+    if options.stop.load(Ordering::Relaxed) {
+        return Err(join.interrupt());
+    }
+    let mut predicted = Predicted::new(&join, &results.tables, writing, start.elapsed());
+    predicted.report = report::of(options, &frames, &names, &predicted, &files);
+    results.finish(&mut predicted.report, join.finish())?;
     Ok(predicted)
 }
 
@@ -215,6 +243,8 @@ impl PredictOptions {
             rule: Rule::default(),
             compat: Compat::default(),
             plot: None,
+            checkpoint: Some(CheckpointOptions::default()),
+            stop: Arc::default(),
             force: false,
         }
     }
@@ -258,18 +288,41 @@ impl PredictOptions {
         reader::open(&self.inputs)?;
         Classifiers::open(self)?;
         Folder::check(&self.output)?;
+        let replace = self.replaces(self.found()?.as_ref());
         if !self.output.exists() {
             return Ok(());
         }
         let files = Files::in_directory(&self.output);
-        check_all(files.all().into_iter(), self.force)?;
+        check_all(files.all().into_iter(), replace)?;
         check_apart(files.all(), &self.inputs)?;
         match self.plot {
-            Some(_) if !self.force && files.plots.exists() => {
+            Some(_) if !replace && files.plots.exists() => {
                 Err(OutputError::Exists { path: files.plots }.into())
             }
             _ => Ok(()),
         }
+    }
+
+    /// What an unfinished run into this directory has kept; None where it has finished nothing.
+    #[must_use]
+    pub fn saved(&self) -> Option<Saved> {
+        Place::inside(&self.output).saved()
+    }
+
+    /// What an earlier run has left; None where nothing is kept.
+    fn found(&self) -> Result<Option<Found>, Error> {
+        Ok(Found::of(&self.inputs, Place::inside(&self.output), self.checkpoint, self.force)?)
+    }
+
+    /// Whether older tables give way: that is asked for, or they are those of a run that was killed as it named them. What
+    /// is whole already is told of later.
+    fn replaces(&self, found: Option<&Found>) -> bool {
+        self.force || found.is_some_and(|found| found.is_publishing() || found.complete().is_some())
+    }
+
+    /// Begins to sum the inputs.
+    fn sum_inputs(&self) -> Result<Summing, Error> {
+        Summing::start(self.inputs.iter().map(|input| Location::Disk(input.path().to_owned())).collect())
     }
 
     /// How records become frames; says which length is taken.

@@ -196,6 +196,12 @@ fn full_size_is_as_exact() {
     assert_close("full size", &scores, &expected);
     // The scores spread: a comparison of ones and zeros would say little.
     assert!(scores.iter().filter(|s| (0.05..0.95).contains(&s[1])).count() > 100);
+    // How many are scored at once depends on time, and no table may.
+    for together in [1, 2, 3, 5, 7, 16, 33, 100] {
+        let groups = features.chunks(together * WIDTH);
+        let again = groups.flat_map(|features| classifier.scores(features).unwrap());
+        assert!(again.eq(scores.iter().copied()), "{together} at once");
+    }
 }
 
 #[test]

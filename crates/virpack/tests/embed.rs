@@ -212,7 +212,7 @@ fn run_until(options: &EmbedOptions, batches: usize) -> (Result<Summary, Error>,
     let options = EmbedOptions { stop: Arc::clone(&stop), ..options.clone() };
     let (mut told, mut resumed) = (0, 0);
     let result = embed(&options, |what| match what {
-        Told::Kept(kept) => resumed = kept.records,
+        Told::Kept(kept) => resumed = kept.saved.finished,
         Told::Progress(_) => {
             told += 1;
             stop.store(told >= batches, Ordering::Relaxed);
@@ -283,7 +283,7 @@ proptest! {
             let (result, resumed) = run_until(&options, batches);
             prop_assert!(resumed == kept || !sound && resumed < kept, "{} of {} kept", resumed, kept);
             match result {
-                Err(Error::Interrupted { kept: now }) => kept = now.map_or(0, |(records, _)| records),
+                Err(Error::Interrupted { kept: now }) => kept = now.map_or(0, |saved| saved.finished),
                 result => {
                     result.unwrap();
                     break;
@@ -317,8 +317,8 @@ fn stopped(directory: &Path) -> EmbedOptions {
         ..EmbedOptions::new(vec![input.into()], &model(), &directory.join("emb.npy"))
     };
     let (result, _) = run_until(&options, 1);
-    let Err(Error::Interrupted { kept: Some((kept, folder)) }) = result else { panic!("{result:?}") };
-    assert!((1..60).contains(&kept) && folder.ends_with("emb.npy.partial"));
+    let Err(Error::Interrupted { kept: Some(saved) }) = result else { panic!("{result:?}") };
+    assert!((1..60).contains(&saved.finished) && saved.folder.ends_with("emb.npy.partial"));
     EmbedOptions { checkpoint: Some(CheckpointOptions { resume: true, ..checkpoint }), ..options }
 }
 
@@ -379,7 +379,12 @@ fn force_starts_anew() {
     assert!(!directory.path().join("emb.npy.partial").exists());
     // Nothing is left to go on with, and the output is there.
     let error = embed(&options, |_| ()).unwrap_err();
-    assert!(error.to_string().contains("emb.npy exists"), "{error}");
+    assert!(matches!(error, Error::Resume(ResumeError::AnotherOutput { .. })), "{error}");
+    assert!(error.to_string().contains("pooling: max there, mean here"), "{error}");
+    let before = files(directory.path());
+    let error = embed(&EmbedOptions { pool: Some(Pool::Max), ..options }, |_| ()).unwrap_err();
+    assert!(matches!(error, Error::Resume(ResumeError::Complete { .. })), "{error}");
+    assert_eq!(files(directory.path()), before);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! `virpack embed`.
 
+use super::checkpoint::{CheckpointArguments, Keeps};
 use super::device::DeviceArguments;
 use super::input::{Inputs, parse_budget, parse_seconds};
 use super::output::OutputArguments;
-use crate::again;
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::text::{count, grouped, packing, short};
@@ -12,9 +12,7 @@ use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use virpack::checkpoint::{CheckpointOptions, kept};
 use virpack::device::Pool;
 use virpack::embed::{EmbedOptions, Summary, Told, embed};
 use virpack::model::hub::HubOptions;
@@ -67,21 +65,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
 
-    /// Go on where an earlier run with the same inputs and options ended; where there is none, start
-    #[arg(long)]
-    resume: bool,
-
-    /// Records that are finished are made safe when there are so many of them
-    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..))]
-    checkpoint_records: u64,
-
-    /// Or after so many seconds
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..))]
-    checkpoint_seconds: u64,
-
-    /// Keep nothing until the output is whole: half of the bytes to write
-    #[arg(long, conflicts_with = "resume")]
-    no_checkpoint: bool,
+    #[command(flatten)]
+    checkpoint: CheckpointArguments,
 
     #[command(flatten)]
     pub(crate) log: LogArguments,
@@ -135,16 +120,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         device: arguments.device.options(),
         device_timeout: arguments.device_timeout.map(Duration::from_secs),
         shard: arguments.shard,
-        checkpoint: (!arguments.no_checkpoint).then(|| CheckpointOptions {
-            records: arguments.checkpoint_records,
-            every: Duration::from_secs(arguments.checkpoint_seconds),
-            resume: arguments.resume,
-        }),
+        checkpoint: arguments.checkpoint.options(),
         stop: Arc::default(),
         force: arguments.force,
     };
-    let keeps = Arc::new(AtomicBool::new(false));
-    super::stop_when_interrupted(arguments.log, Arc::clone(&options.stop), Arc::clone(&keeps));
+    let keeps = arguments.checkpoint.keeps();
+    keeps.heed_signals(arguments.log, &options.stop);
     // A mistyped file must not cost a download first.
     options.check()?;
     let log = arguments.log;
@@ -152,19 +133,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     options.model = resolve(&options.model_name, &HubOptions::from_env(), &DownloadBar::new(log))?;
     options.lengths = arguments.inputs.lengths_for(&options.model)?;
     let watch = Watch::new(log);
-    let result = embed(&options, |told| {
-        if let Told::Kept(_) = told {
-            keeps.store(true, Ordering::SeqCst);
-        }
-        tell(&watch, arguments.resume, told);
-    });
+    let result = embed(&options, |told| tell(&watch, &keeps, told));
     watch.finish();
-    let summary = result.map_err(|error| match kept(&options.output) {
-        Some(_) if keeps.load(Ordering::SeqCst) => {
-            Failure::Resumable { error: Box::new(error), command: again::with_resume(std::env::args_os()) }
-        }
-        _ => error.into(),
-    })?;
+    let Some(summary) = keeps.end(log, result, || options.saved())? else { return Ok(()) };
     warn(log, &summary);
     // Of several files the index.
     let output = summary.written.files.first().unwrap_or(&options.output);
@@ -192,19 +163,10 @@ fn model_name(arguments: &Arguments, inputs: &[Input]) -> Result<String, Failure
 }
 
 /// Shows what a run tells.
-fn tell(watch: &Watch, resume: bool, told: Told) {
+fn tell(watch: &Watch, keeps: &Keeps, told: Told) {
     match told {
         Told::Progress(progress) => watch.update(progress),
-        Told::Kept(resumed) => {
-            for (part, reason) in &resumed.torn {
-                watch.warn(format_args!("{}: {reason}: its records are computed again", part.display()));
-            }
-            match resumed.records {
-                _ if !resume => (),
-                0 => watch.info("nothing to resume: starting from the beginning"),
-                n => watch.info(format_args!("resuming: {} finished", count(n, "record is", "records are"))),
-            }
-        }
+        Told::Kept(resumed) => keeps.begin(watch, &resumed),
         Told::Device { name, token_budget } => {
             watch.info(format_args!("on {name}, up to {} tokens a batch", grouped(token_budget as u64)));
             watch.begin();

@@ -2,6 +2,7 @@
 
 mod models;
 
+use super::checkpoint::{CheckpointArguments, Keeps};
 use super::device::DeviceArguments;
 use super::frames::parse_length;
 use super::input::{parse_budget, parse_code, parse_count, parse_seconds};
@@ -76,9 +77,12 @@ pub(crate) struct Arguments {
     buffer_size: Option<NonZeroUsize>,
 
     #[command(flatten)]
+    checkpoint: CheckpointArguments,
+
+    #[command(flatten)]
     pub(crate) log: LogArguments,
 
-    /// Replace tables that exist
+    /// Replace tables that exist, and what is kept of an unfinished run
     #[arg(long)]
     force: bool,
 }
@@ -95,16 +99,17 @@ enum Columns {
 /// Judges, with progress, a summary and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut options = options(arguments)?;
-    super::clean_up_when_interrupted();
+    let keeps = arguments.checkpoint.keeps();
+    keeps.heed_signals(arguments.log, &options.stop);
     // A mistyped file must not cost a download first.
     options.check()?;
     let log = arguments.log;
     arguments.models.fetch(&mut options, log)?;
     let watch = Watch::new(log);
     let file = options.classifier.to_string();
-    let result = predict(&options, |told| tell(&watch, &file, told));
+    let result = predict(&options, |told| tell(&watch, &keeps, &file, told));
     watch.finish();
-    let predicted = result?;
+    let Some(predicted) = keeps.end(log, result, || options.saved())? else { return Ok(()) };
     for input in &predicted.empty_inputs {
         log.warn(format_args!("{input}: empty, no records"));
     }
@@ -135,15 +140,17 @@ fn options(arguments: &Arguments) -> Result<PredictOptions, Failure> {
             Columns::Broad => Compat::Broad,
         },
         plot: arguments.plot.then_some(plot::track::draw),
+        checkpoint: arguments.checkpoint.options(),
         force: arguments.force,
         ..default
     })
 }
 
 /// Shows what a run tells; `file` is the classifier's.
-fn tell(watch: &Watch, file: &str, told: Told) {
+fn tell(watch: &Watch, keeps: &Keeps, file: &str, told: Told) {
     match told {
         Told::Progress(progress) => watch.update(progress),
+        Told::Kept(resumed) => keeps.begin(watch, &resumed),
         Told::Length { length, asked: Some(_), classifier: Some(trained) } if trained != length => {
             watch.warn(format_args!("chunks of {length} bases, but {file} was trained on {trained}"));
         }
@@ -206,8 +213,13 @@ fn summary(predicted: &Predicted, output: &Path) -> String {
         0 => String::new(),
         n => format!(", {} judged by nucleotides alone", count(n, "chunk", "chunks")),
     };
+    let before = &predicted.before;
+    let resumed = match before.chunks {
+        0 => String::new(),
+        n => format!(" ({} finished before)", grouped(n)),
+    };
     format!(
-        "{}: {}, {}, {}{alone} in {seconds:.1} s ({}bases/s, {}chunks/s, {}frames/s)\n\
+        "{}: {}, {}{resumed}, {}{alone} in {seconds:.1} s ({}bases/s, {}chunks/s, {}frames/s)\n\
          {} viral{first}; {} without a verdict ({} without an open frame, {} too short, {} empty)\n\
          slowest: {}, {:.1} s at work; {packing}; computed once though they came again: {} nucleotide sequences, \
          {} peptides",
@@ -215,9 +227,9 @@ fn summary(predicted: &Predicted, output: &Path) -> String {
         count(counts.records, "record", "records"),
         count(counts.chunks, "chunk", "chunks"),
         count(counts.frames, "open frame", "open frames"),
-        rate(counts.bases),
-        rate(counts.chunks),
-        rate(counts.frames),
+        rate(counts.bases.saturating_sub(before.bases)),
+        rate(counts.chunks - before.chunks),
+        rate(counts.frames - before.frames),
         grouped(counts.viral),
         grouped(counts.without_verdict()),
         grouped(counts.no_open_frame),

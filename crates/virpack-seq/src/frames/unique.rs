@@ -23,12 +23,15 @@ impl Unique {
         self.oldest
     }
 
-    /// Makes room for as many sequences as must have numbers from [`Unique::oldest`] on together.
-    pub(super) fn make_room(&mut self, sequences: usize) {
-        if self.known.len() + sequences > self.window {
-            self.known.clear();
-            self.oldest = self.next;
-        }
+    /// Whether as many sequences as must have numbers from [`Unique::oldest`] on together have room in this window.
+    pub(super) fn has_room(&self, sequences: usize) -> bool {
+        self.known.len() + sequences <= self.window
+    }
+
+    /// Begins a window: nothing before it comes again.
+    pub(super) fn begin(&mut self) {
+        self.known.clear();
+        self.oldest = self.next;
     }
 
     /// The number of a sequence, and whether it has come for the first time.
@@ -51,7 +54,9 @@ mod tests {
     fn the_same_number_within_a_window() {
         let mut unique = Unique::new(3);
         let mut number = |letters: &str| {
-            unique.make_room(1);
+            if !unique.has_room(1) {
+                unique.begin();
+            }
             let (number, new) = unique.number(letters.as_bytes());
             (number, new, unique.oldest())
         };

@@ -8,30 +8,19 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 
 use super::credit::Credit;
-use super::unique::Unique;
+use super::side::Side;
 use super::{Chunk, Counters, FrameOptions, FramePlace, NUCLEOTIDES, Place, weight};
 use crate::alphabet::{count_odd, expect_nucleotides};
-use crate::batch::{SequenceIndex, Window};
 use crate::chunk::chunks;
 use crate::error::SeqError;
-use crate::loader::{SlabSender, Stopped, guard, spawn};
+use crate::loader::{Stopped, guard, spawn};
 use crate::reader::Records;
 use crate::record::Record;
-use crate::slab::TokenSlab;
-use crate::tokenize::Tokenizer;
+use crate::record_set::RecordSet;
 use crate::translate::Translator;
 
 /// Sequences in a slab that goes on, and places in a message.
 const AT_ONCE: usize = 128;
-
-/// The way to one model.
-pub(super) struct Side {
-    tokenizer: Arc<dyn Tokenizer>,
-    sender: SlabSender,
-    slab: TokenSlab,
-    unique: Unique,
-    repeated: u64,
-}
 
 /// The thread's own.
 pub(super) struct Framing {
@@ -47,46 +36,18 @@ pub(super) struct Framing {
     /// What goes with the next message.
     pending: Vec<Place>,
     credit: Arc<Credit>,
+    /// Most bytes of records between two times that all which waits leaves.
+    stretch: u64,
+    /// Bytes of the records since the last time.
+    since: u64,
+    /// The number of the next chunk.
+    number: u64,
+    /// Chunks that are done.
+    done: Arc<RecordSet>,
     counters: Arc<Counters>,
     started: Instant,
     /// Time spent waiting for others.
     waited: Duration,
-}
-
-impl Side {
-    pub(super) fn new(tokenizer: Arc<dyn Tokenizer>, sender: SlabSender, unique: Unique) -> Self {
-        Side { tokenizer, slab: sender.slab(), sender, unique, repeated: 0 }
-    }
-
-    /// The number of a sequence, which is tokenized when it is new.
-    fn number(&mut self, record: &Record, letters: &[u8]) -> u64 {
-        let (number, new) = self.unique.number(letters);
-        if new {
-            let counts = self.tokenizer.tokenize(letters, usize::MAX, self.slab.tokens());
-            self.slab.close(SequenceIndex {
-                record: number,
-                source: record.source,
-                id: Arc::clone(&record.id),
-                length: letters.len() as u64,
-                truncated: false,
-                unknown: counts.unknown,
-                window: Window::WHOLE,
-            });
-            self.slab.counts.records += 1;
-        } else {
-            self.repeated += 1;
-        }
-        number
-    }
-
-    fn send(&mut self, flush: bool) -> Result<(), Stopped> {
-        if self.slab.is_empty() && !flush {
-            return Ok(());
-        }
-        let mut slab = std::mem::replace(&mut self.slab, self.sender.slab());
-        slab.flush = flush;
-        self.sender.send(slab)
-    }
 }
 
 impl Framing {
@@ -108,6 +69,11 @@ impl Framing {
             places,
             pending: Vec::new(),
             credit,
+            // While one half is being done the other one is read.
+            stretch: options.most_waiting / 2,
+            since: 0,
+            number: 0,
+            done: Arc::clone(&options.done),
             counters,
             started: Instant::now(),
             waited: Duration::ZERO,
@@ -145,15 +111,20 @@ impl Framing {
             self.counters.odd_letters.fetch_add(odd_letters, Relaxed);
             self.record(Arc::new(record))?;
         };
-        self.send(false)?;
+        self.send_all()?;
         Ok(end)
     }
 
     fn record(&mut self, record: Arc<Record>) -> Result<(), Stopped> {
         let (bases, bytes) = (record.sequence.len() as u64, weight(&record));
+        if self.since.saturating_add(bytes) > self.stretch {
+            // What waits for more of its kind must leave sometime, or nothing would ever be done. What was read says
+            // when, and not what is done by now: batches do not depend on time.
+            self.send_all()?;
+            self.since = 0;
+        }
+        self.since = self.since.saturating_add(bytes);
         if !self.credit.try_take(bytes) {
-            // What waits for more of its kind must leave now, or nothing would ever be done.
-            self.send(true)?;
             let start = Instant::now();
             self.credit.take(bytes)?;
             self.waited += start.elapsed();
@@ -162,7 +133,7 @@ impl Framing {
         self.counters.bases.fetch_add(bases, Relaxed);
         self.pending.push(Place::Record(Arc::clone(&record)));
         for chunk in chunks(record.sequence.len(), self.length) {
-            self.chunk(&record, chunk);
+            self.chunk(&record, chunk)?;
             self.send_when_full()?;
         }
         self.pending.push(Place::End);
@@ -172,21 +143,21 @@ impl Framing {
 
     fn send_when_full(&mut self) -> Result<(), Stopped> {
         let sides = self.sides.iter().flatten();
-        if self.pending.len() >= AT_ONCE || sides.map(|side| side.slab.len()).max() >= Some(AT_ONCE) {
-            self.send(false)?;
+        if self.pending.len() >= AT_ONCE || sides.map(Side::waiting).max() >= Some(AT_ONCE) {
+            self.send(Side::send)?;
         }
         Ok(())
     }
 
-    fn chunk(&mut self, record: &Record, bases: Range<usize>) {
+    fn chunk(&mut self, record: &Record, bases: Range<usize>) -> Result<(), Stopped> {
+        let (number, is_done) = (self.number, self.done.contains(self.number));
         let mut frames = Vec::new();
         let mut oldest = [0; 2];
         for (side, oldest) in self.sides.iter_mut().zip(&mut oldest) {
             let Some(side) = side else { continue };
-            // The frames of a chunk wait for each other: one window must hold their sequences.
-            side.unique.make_room(crate::Frame::ALL.len());
-            *oldest = side.unique.oldest();
+            *oldest = side.begin_chunk(is_done, number < self.done.end())?;
         }
+        self.number += 1;
         for open in self.translator.frames(&record.sequence[bases.clone()]) {
             let codons = open.frame.codons(bases.len());
             let mut sequences = [0; 2];
@@ -201,7 +172,8 @@ impl Framing {
         let strands = self.strands(record, bases.clone(), frames.is_empty());
         self.counters.chunks.fetch_add(1, Relaxed);
         self.counters.frames.fetch_add(frames.len() as u64, Relaxed);
-        self.pending.push(Place::Chunk(Chunk { bases, frames, strands, oldest }));
+        self.pending.push(Place::Chunk(Chunk { number, bases, frames, strands, oldest }));
+        Ok(())
     }
 
     /// The numbers of both strands of the chunk, where it is `closed` and to be read.
@@ -211,15 +183,19 @@ impl Framing {
         Some(strands.map(|letters| side.number(record, letters)))
     }
 
-    /// Sends on what there is; with `flush` all batches that it makes leave at once.
-    fn send(&mut self, flush: bool) -> Result<(), Stopped> {
+    /// Sends on all there is; all batches that it makes leave at once, and nothing from here on is one with it.
+    fn send_all(&mut self) -> Result<(), Stopped> {
+        let goes_on = self.number < self.done.end();
+        self.send(|side| side.send_all(goes_on))
+    }
+
+    /// Sends on what there is, by `send` to each model.
+    fn send(&mut self, send: impl Fn(&mut Side) -> Result<(), Stopped>) -> Result<(), Stopped> {
         let start = Instant::now();
-        for side in self.sides.iter_mut().flatten() {
-            side.send(flush)?;
-        }
+        self.sides.iter_mut().flatten().try_for_each(send)?;
         self.waited += start.elapsed();
         for (side, counter) in self.sides.iter().zip(&self.counters.repeated) {
-            counter.store(side.as_ref().map_or(0, |side| side.repeated), Relaxed);
+            counter.store(side.as_ref().map_or(0, Side::repeated), Relaxed);
         }
         let busy = self.started.elapsed().saturating_sub(self.waited);
         self.counters.busy.store(busy.as_nanos() as u64, Relaxed);

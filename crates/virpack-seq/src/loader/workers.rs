@@ -106,7 +106,7 @@ pub(super) struct Packing {
 
 /// Starts the last thread alone, for slabs that are filled elsewhere.
 pub(super) fn start_collating(packing: Packing) -> Result<(), SeqError> {
-    let collating = Collating(packing);
+    let collating = Collating { work: packing, done: RecordSet::default() };
     spawn("collating", move || collating.run())
 }
 
@@ -217,7 +217,11 @@ impl Tokenizing {
 }
 
 /// Collates slabs into batches.
-struct Collating(Packing);
+struct Collating {
+    work: Packing,
+    /// Sequences that slabs have said nobody needs.
+    done: RecordSet,
+}
 
 impl Collating {
     fn run(mut self) -> Result<(), Stopped> {
@@ -235,16 +239,16 @@ impl Collating {
     /// out.
     fn collate(&mut self) -> Result<Result<(), SeqError>, Stopped> {
         let end = loop {
-            let timeout = self.0.options.max_wait.filter(|_| self.0.collator.counters().waiting > 0);
-            match receive(&self.0.slabs.from, &self.0.stopped, timeout)? {
+            let timeout = self.work.options.max_wait.filter(|_| self.work.collator.counters().waiting > 0);
+            match receive(&self.work.slabs.from, &self.work.stopped, timeout)? {
                 Received::Message(Ok(slab)) => {
                     if let Err(error) = self.take(slab)? {
                         break Err(error);
                     }
                 }
                 Received::Message(Err(error)) => break Err(error),
-                Received::Late if self.0.queue.is_empty() => {
-                    if let Some(batch) = self.0.collator.release() {
+                Received::Late if self.work.queue.is_empty() => {
+                    if let Some(batch) = self.work.collator.release() {
                         self.send_batch(batch)?;
                     }
                 }
@@ -253,25 +257,26 @@ impl Collating {
             }
         };
         self.flush()?;
-        if let Ok(mut stats) = self.0.stats.lock() {
-            *stats = Some(self.0.collator.stats());
+        if let Ok(mut stats) = self.work.stats.lock() {
+            *stats = Some(self.work.collator.stats());
         }
         Ok(end)
     }
 
     fn flush(&mut self) -> Result<(), Stopped> {
-        for batch in self.0.collator.flush() {
+        for batch in self.work.collator.flush() {
             self.send_batch(batch)?;
         }
         Ok(())
     }
 
     fn take(&mut self, mut slab: TokenSlab) -> Result<Result<(), SeqError>, Stopped> {
+        slab.done.drain(..).for_each(|number| _ = self.done.insert(number));
         for (tokens, index) in slab.drain() {
-            if let Err(error) = self.0.collator.push(tokens, index) {
+            if let Err(error) = self.work.collator.push(tokens, index) {
                 return Ok(Err(error));
             }
-            while let Some(batch) = self.0.collator.pop() {
+            while let Some(batch) = self.work.collator.pop() {
                 self.send_batch(batch)?;
             }
         }
@@ -283,27 +288,29 @@ impl Collating {
         }
         slab.clear();
         // A full return queue means that enough slabs are about: this one may go.
-        let _ = self.0.slabs.used.try_send(slab);
+        let _ = self.work.slabs.used.try_send(slab);
         Ok(Ok(()))
     }
 
     fn send_batch(&self, batch: PackedBatch) -> Result<(), Stopped> {
-        let is_done = |done: &RecordSet| batch.index.iter().all(|index| done.contains(index.record));
-        if self.0.options.done.as_deref().is_some_and(is_done) {
-            self.0.counters.add_done(batch.total_tokens() as u64);
+        let before = self.work.options.done.as_deref();
+        let is_done =
+            |number| self.done.contains(number) || before.is_some_and(|before| before.contains(number));
+        if batch.index.iter().all(|index| is_done(index.record)) {
+            self.work.counters.add_done(batch.total_tokens() as u64);
             return Ok(());
         }
-        self.0.counters.add_batch();
+        self.work.counters.add_batch();
         self.send(Ok(Loaded::Batch(batch)))
     }
 
     fn send(&self, message: Result<Loaded, SeqError>) -> Result<(), Stopped> {
-        if !self.0.queue.is_full() {
-            return send(&self.0.queue, &self.0.stopped, message);
+        if !self.work.queue.is_full() {
+            return send(&self.work.queue, &self.work.stopped, message);
         }
         let start = Instant::now();
-        let result = send(&self.0.queue, &self.0.stopped, message);
-        self.0.counters.add_loader_wait(start.elapsed());
+        let result = send(&self.work.queue, &self.work.stopped, message);
+        self.work.counters.add_loader_wait(start.elapsed());
         result
     }
 }

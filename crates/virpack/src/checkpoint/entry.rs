@@ -1,208 +1,65 @@
-//! What became of a record, as bytes: its row with the values as the model gave them, or why it has none.
-//!
-//! | bytes | what |
-//! | --- | --- |
-//! | 8, 8, 8 | the record's place, its length, its line (0 where it has a row) |
-//! | 4, 4, 4, 4 | the input, the kind, bytes of the id, rows of values |
-//! | … | the id, then the values, `[rows, hidden]`, float32 |
-//!
-//! All numbers are little-endian.
+//! What a part is made of: numbers, each with the bytes of what became of what has it.
 
 use std::io::{self, ErrorKind, Read};
-use std::sync::Arc;
 
-use virpack_seq::{SkipReason, SkippedRecord};
+use crate::output::OutputError;
 
-use crate::output::{Row, Turn};
+/// What is finished, for a part to hold.
+pub(crate) trait Entries: Send {
+    /// Hands each entry on: its number, which no other has, and its bytes.
+    fn each(&self, hand_on: &mut HandOn<'_>) -> Result<(), OutputError>;
+}
 
-/// Bytes before the id.
-const HEAD: usize = 40;
-/// The kinds of records that have a row: whole and truncated.
-const WHOLE: u32 = 0;
-const TRUNCATED: u32 = 1;
-/// The kinds of those that have none.
-const SKIPPED: [(u32, SkipReason); 3] =
-    [(2, SkipReason::Empty), (3, SkipReason::TooShort), (4, SkipReason::TooLong)];
+/// Takes an entry.
+pub(crate) type HandOn<'a> = dyn FnMut(u64, &[u8]) -> Result<(), OutputError> + 'a;
 
-/// What stands before an entry's id.
+/// What stands before an entry's bytes: two numbers, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub(crate) record: u64,
-    length: u64,
-    line: u64,
-    source: u32,
-    kind: u32,
-    id_bytes: u32,
-    rows: u32,
-}
-
-/// A record's row and values, or its reason.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Entry {
-    Row(Row, Vec<f32>),
-    Skipped(SkippedRecord),
-}
-
-/// Puts what became of a record behind `bytes`; values are `[rows, hidden]`.
-pub(crate) fn encode(turn: &Turn<'_>, hidden: usize, bytes: &mut Vec<u8>) {
-    let head = |record, length, line, source, kind, id: &str, rows: usize| Head {
-        record,
-        length,
-        line,
-        source,
-        kind,
-        id_bytes: u32::try_from(id.len()).expect("an id is shorter than 4 GB"),
-        rows: u32::try_from(rows).expect("a record has fewer than 2^32 rows"),
-    };
-    match *turn {
-        Turn::Row(row, values) => {
-            let Row { record, source, ref id, length, truncated } = *row;
-            let rows = values.len() / hidden;
-            head(record, length, 0, source, u32::from(truncated), id, rows).encode(bytes);
-            bytes.extend_from_slice(id.as_bytes());
-            let start = bytes.len();
-            bytes.resize(start + size_of_val(values), 0);
-            for (to, value) in bytes[start..].as_chunks_mut().0.iter_mut().zip(values) {
-                *to = value.to_le_bytes();
-            }
-        }
-        Turn::Skipped(skipped) => {
-            let SkippedRecord { record, source, line, ref id, length, reason } = *skipped;
-            let kind = SKIPPED.iter().find(|(_, other)| *other == reason);
-            let (kind, _) = *kind.expect("every reason has its number");
-            head(record, length, line, source, kind, id, 0).encode(bytes);
-            bytes.extend_from_slice(id.as_bytes());
-        }
-    }
+pub(super) struct Head {
+    pub(super) number: u64,
+    /// How many bytes follow.
+    pub(super) bytes: u64,
 }
 
 impl Head {
-    fn encode(&self, bytes: &mut Vec<u8>) {
-        let Head { record, length, line, source, kind, id_bytes, rows } = *self;
-        bytes.extend([record, length, line].into_iter().flat_map(u64::to_le_bytes));
-        bytes.extend([source, kind, id_bytes, rows].into_iter().flat_map(u32::to_le_bytes));
+    /// Bytes of the head itself.
+    pub(super) const BYTES: usize = 16;
+
+    pub(super) fn encode(self) -> [u8; Head::BYTES] {
+        let mut bytes = [0; Head::BYTES];
+        let (number, length) = bytes.split_at_mut(8);
+        number.copy_from_slice(&self.number.to_le_bytes());
+        length.copy_from_slice(&self.bytes.to_le_bytes());
+        bytes
     }
 
     /// The next entry's; None at the end.
-    pub(crate) fn read(from: &mut impl Read) -> io::Result<Option<Head>> {
-        let mut bytes = Vec::with_capacity(HEAD);
-        from.take(HEAD as u64).read_to_end(&mut bytes)?;
-        let Some((bytes, [])) = bytes.split_first_chunk::<HEAD>() else {
-            return if bytes.is_empty() { Ok(None) } else { Err(ErrorKind::UnexpectedEof.into()) };
-        };
-        let (longs, shorts) = bytes.split_at(24);
-        let long = |i: usize| u64::from_le_bytes(longs.as_chunks().0[i]);
-        let short = |i: usize| u32::from_le_bytes(shorts.as_chunks().0[i]);
-        let (source, kind, id_bytes, rows) = (short(0), short(1), short(2), short(3));
-        Ok(Some(Head { record: long(0), length: long(1), line: long(2), source, kind, id_bytes, rows }))
-    }
-
-    /// Bytes of the entry behind the head, where a row has `hidden` values.
-    pub(crate) fn behind(&self, hidden: usize) -> u64 {
-        u64::from(self.id_bytes) + u64::from(self.rows) * (hidden * size_of::<f32>()) as u64
-    }
-
-    /// Bytes of the whole entry.
-    pub(crate) fn bytes(&self, hidden: usize) -> u64 {
-        HEAD as u64 + self.behind(hidden)
-    }
-}
-
-impl Entry {
-    /// The next entry; None at the end.
-    pub(crate) fn read(from: &mut impl Read, hidden: usize) -> io::Result<Option<Entry>> {
-        let Some(head) = Head::read(from)? else { return Ok(None) };
-        let Head { record, length, line, source, kind, id_bytes, .. } = head;
-        let mut bytes = Vec::new();
-        let behind = head.behind(hidden);
-        if from.take(behind).read_to_end(&mut bytes)? as u64 != behind {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        let (id, values) = bytes.split_at(id_bytes as usize);
-        let id: Arc<str> = std::str::from_utf8(id).map_err(|_| ErrorKind::InvalidData)?.into();
-        if matches!(kind, WHOLE | TRUNCATED) {
-            let values = values.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
-            let truncated = kind == TRUNCATED;
-            return Ok(Some(Entry::Row(Row { record, source, id, length, truncated }, values)));
-        }
-        let reason = SKIPPED.iter().find(|(number, _)| *number == kind).ok_or(ErrorKind::InvalidData)?.1;
-        Ok(Some(Entry::Skipped(SkippedRecord { record, source, line, id, length, reason })))
-    }
-
-    /// Whose it is.
-    pub(crate) fn record(&self) -> u64 {
-        match self {
-            Entry::Row(row, _) => row.record,
-            Entry::Skipped(skipped) => skipped.record,
-        }
-    }
-
-    /// The entry as what is handed on.
-    pub(crate) fn turn(&self) -> Turn<'_> {
-        match self {
-            Entry::Row(row, values) => Turn::Row(row, values),
-            Entry::Skipped(skipped) => Turn::Skipped(skipped),
+    pub(super) fn read(from: &mut impl Read) -> io::Result<Option<Head>> {
+        let mut bytes = Vec::with_capacity(Head::BYTES);
+        from.take(Head::BYTES as u64).read_to_end(&mut bytes)?;
+        match bytes.as_chunks().0 {
+            [number, length] => {
+                let [number, bytes] = [number, length].map(|bytes| u64::from_le_bytes(*bytes));
+                Ok(Some(Head { number, bytes }))
+            }
+            _ if bytes.is_empty() => Ok(None),
+            _ => Err(ErrorKind::UnexpectedEof.into()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
-    fn entry() -> impl Strategy<Value = Entry> {
-        let reason = prop::sample::select(SKIPPED.map(|(_, reason)| reason).to_vec());
-        let values = prop::collection::vec(any::<u32>().prop_map(f32::from_bits), 3..=3);
-        let record = (any::<u64>(), any::<u32>(), "\\PC{0,9}", any::<u64>());
-        (record, prop::option::of((reason, any::<u64>())), any::<bool>(), values).prop_map(
-            |((record, source, id, length), skipped, truncated, values)| match skipped {
-                None => Entry::Row(Row { record, source, id: id.as_str().into(), length, truncated }, values),
-                Some((reason, line)) => {
-                    let id = id.as_str().into();
-                    Entry::Skipped(SkippedRecord { record, source, line, id, length, reason })
-                }
-            },
-        )
-    }
-
-    /// NaN differs from itself, and must come back too.
-    fn same(a: &Entry, b: &Entry) -> bool {
-        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-        match (a, b) {
-            (Entry::Row(a, x), Entry::Row(b, y)) => a == b && bits(x) == bits(y),
-            (a, b) => a == b,
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_goes_in_comes_out(entries in prop::collection::vec(entry(), 0..6), cut in 0..40usize) {
-            let mut bytes = Vec::new();
-            for entry in &entries {
-                let before = bytes.len();
-                encode(&entry.turn(), 1, &mut bytes);
-                let head = Head::read(&mut &bytes[before..]).unwrap().unwrap();
-                prop_assert_eq!(head.bytes(1), (bytes.len() - before) as u64);
-            }
-            let mut from = &bytes[..];
-            for entry in &entries {
-                prop_assert!(same(entry, &Entry::read(&mut from, 1).unwrap().unwrap()));
-            }
-            prop_assert!(Entry::read(&mut from, 1).unwrap().is_none());
-            // Cut anywhere, the last one is an error and none is made up.
-            let end = bytes.len().saturating_sub(cut);
-            let mut from = &bytes[..end];
-            let mut read = 0;
-            let result = loop {
-                match Entry::read(&mut from, 1) {
-                    Ok(Some(entry)) => prop_assert!(same(&entries[read], &entry)),
-                    other => break other,
-                }
-                read += 1;
-            };
-            prop_assert!(read == entries.len() || result.is_err() || from.is_empty());
+    #[test]
+    fn a_head_comes_back_and_none_is_made_up() {
+        let head = Head { number: 1 << 40, bytes: 7 };
+        let bytes = head.encode();
+        assert_eq!(Head::read(&mut &bytes[..]).unwrap(), Some(head));
+        assert_eq!(Head::read(&mut &bytes[..0]).unwrap(), None);
+        for end in 1..Head::BYTES {
+            assert!(Head::read(&mut &bytes[..end]).is_err());
         }
     }
 }

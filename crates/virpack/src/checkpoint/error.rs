@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::Difference;
+use super::complete::lines;
+use super::{Difference, Saved};
 
 /// Why a run cannot go on where another one ended, or begin beside what it left.
 #[derive(Debug, thiserror::Error)]
@@ -10,24 +11,39 @@ use super::Difference;
 pub enum ResumeError {
     /// Parts of an unfinished run are there, and nobody has said what is to become of them.
     #[error(
-        "{} holds {records} finished records of a run that was interrupted\n\
-         hint: go on with --resume, or start anew with --force", folder.display()
+        "{} holds {saved} of a run that was interrupted\n\
+         hint: go on with --resume, or start anew with --force", saved.folder.display()
     )]
     Unfinished {
-        /// The folder of parts.
-        folder: PathBuf,
-        /// Records that are whole.
-        records: u64,
+        /// What is there.
+        saved: Saved,
     },
     /// The parts are of a run that makes other rows.
     #[error(
         "{} holds parts of another run:\n  {}\n\
          hint: with the same inputs, model and options --resume goes on; --force without it starts anew",
-        folder.display(), differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
+        folder.display(), lines(differences)
     )]
     AnotherRun {
         /// The folder of parts.
         folder: PathBuf,
+        /// What differs.
+        differences: Vec<Difference>,
+    },
+    /// The output is whole: there is nothing to go on with, and nothing left to do.
+    #[error("all is done already: {} tells of this run", report.display())]
+    Complete {
+        /// The report of the run that made it.
+        report: PathBuf,
+    },
+    /// The output is whole, and another run's.
+    #[error(
+        "{} tells of another run, which is complete:\n  {}\n\
+         hint: choose another name, or replace it with --force", report.display(), lines(differences)
+    )]
+    AnotherOutput {
+        /// The report of the run that made it.
+        report: PathBuf,
         /// What differs.
         differences: Vec<Difference>,
     },

@@ -1,65 +1,149 @@
-//! `OUT.partial`: whose it is, what is in it, and its end.
+//! The folder of parts: where it is, whose, what is in it, and its end.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use virpack_seq::Input;
+
+use super::complete::Complete;
 use super::identity::{Identity, refuse};
-use super::kept::Kept;
+use super::kept::{Kept, read_all};
 use super::log::{Begin, Log, Logging};
 use super::manifest::{Manifest, Part};
-use super::{CheckpointOptions, ResumeError, Resumed};
+use super::{CheckpointOptions, Parts, ResumeError, Resumed, Saved, Unit};
 use crate::Error;
-use crate::output::{Aside, OutputError, remove_leftovers};
+use crate::output::{
+    Aside, Folder, OutputError, abandoned_with_the_process, no_longer_abandoned, remove_leftovers,
+    report_path,
+};
 
 /// The file in the folder that a process locks while it lives; it holds the process's number.
 const LOCK: &str = "lock";
 
+/// Where parts are kept, and of what.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    folder: PathBuf,
+    unit: Unit,
+    /// What tells of the run once its output is whole.
+    report: PathBuf,
+}
+
 /// What an earlier run has left, before anything is done about it.
 pub(crate) struct Found {
-    folder: PathBuf,
+    place: Place,
     options: CheckpointOptions,
     manifest: Option<Manifest>,
+    /// The output is whole, and nothing is to replace it.
+    complete: Option<Complete>,
+}
+
+/// What an earlier run has kept.
+#[derive(Default)]
+pub(crate) struct Earlier {
+    /// What it has finished.
+    pub(crate) kept: Option<Kept>,
+    /// What it had computed and not finished.
+    pub(crate) under_way: Vec<(u64, Vec<u8>)>,
 }
 
 /// A run's folder of parts, locked.
 pub(crate) struct Checkpoint {
-    folder: PathBuf,
+    place: Place,
     /// Held as long as the folder is in use.
     lock: Option<File>,
+    /// A process that is interrupted takes the folder away, if it has made it and nothing is in it.
+    _made: Folder,
     manifest: Option<Manifest>,
     options: CheckpointOptions,
     whole: bool,
 }
 
+impl Place {
+    /// `OUT.partial`, of the records of the file `OUT`.
+    pub(crate) fn beside(output: &Path) -> Place {
+        let mut folder = output.file_name().unwrap_or_default().to_os_string();
+        folder.push(".partial");
+        Place { folder: output.with_file_name(folder), unit: Unit::Records, report: report_path(output) }
+    }
+
+    /// `DIR/run.partial`, of the chunks whose tables are in the directory: that can be written to, whereas what it
+    /// stands in may be the root of a container.
+    pub(crate) fn inside(directory: &Path) -> Place {
+        let [folder, report] = ["run.partial", "run.json"].map(|name| directory.join(name));
+        Place { folder, unit: Unit::Chunks, report }
+    }
+
+    /// What an unfinished run has kept there; None where it has finished nothing.
+    pub(crate) fn saved(&self) -> Option<Saved> {
+        let manifest = Manifest::read(&self.folder).ok()??;
+        Some(self.saved_in(&manifest)).filter(Saved::is_some)
+    }
+
+    fn saved_in(&self, manifest: &Manifest) -> Saved {
+        let under_way = manifest.under_way.as_ref().map_or(0, |part| part.entries);
+        Saved { finished: manifest.entries(), unit: self.unit, under_way, folder: self.folder.clone() }
+    }
+}
+
+/// The first input that is no file: it cannot be read again from its beginning.
+pub(crate) fn pipe(inputs: &[Input]) -> Option<&Input> {
+    let is_file = |input: &&Input| matches!(input, Input::Path(path) if path.is_file());
+    inputs.iter().find(|input| !is_file(input))
+}
+
 impl Found {
-    /// Looks at what stands beside `output`.
+    /// Looks at what stands there, unless nothing is to be kept of a run over `inputs`: nobody wants it, or one of them is
+    /// a pipe.
     ///
     /// # Errors
     ///
-    /// Where there are finished records of an earlier run, neither to go on with nor to be replaced.
-    pub(crate) fn look(
-        output: &Path,
-        options: CheckpointOptions,
+    /// As [`Found::look`], and where a pipe was to be gone on with.
+    pub(crate) fn of(
+        inputs: &[Input],
+        place: Place,
+        options: Option<CheckpointOptions>,
         replace: bool,
-    ) -> Result<Found, ResumeError> {
-        let folder = path(output);
-        if replace && !options.resume {
-            return Ok(Found { folder, options, manifest: None });
-        }
-        let manifest = Manifest::read(&folder)?;
-        match &manifest {
-            Some(manifest) if !options.resume => {
-                let records = manifest.records();
-                Err(ResumeError::Unfinished { folder, records })
-            }
-            _ => Ok(Found { folder, options, manifest }),
+    ) -> Result<Option<Found>, ResumeError> {
+        let Some(options) = options else { return Ok(None) };
+        match pipe(inputs) {
+            None => Found::look(place, options, replace).map(Some),
+            Some(_) if !options.resume => Ok(None),
+            Some(input) => Err(ResumeError::Pipe { input: input.to_string() }),
         }
     }
 
-    /// Most tokens in a batch of the earlier run, where there was one.
-    pub(crate) fn token_budget(&self) -> Option<usize> {
-        self.manifest.as_ref().map(|manifest| manifest.token_budget)
+    /// Looks at what stands there.
+    ///
+    /// # Errors
+    ///
+    /// Where there are parts of an earlier run, neither to go on with nor to be replaced.
+    fn look(place: Place, options: CheckpointOptions, replace: bool) -> Result<Found, ResumeError> {
+        if replace && !options.resume {
+            return Ok(Found { place, options, manifest: None, complete: None });
+        }
+        let manifest = Manifest::read(&place.folder)?;
+        match &manifest {
+            Some(manifest) if !options.resume => {
+                Err(ResumeError::Unfinished { saved: place.saved_in(manifest) })
+            }
+            _ => {
+                let is_looked_for = options.resume && !replace && manifest.is_none();
+                let complete = is_looked_for.then(|| Complete::read(&place.report)).flatten();
+                Ok(Found { place, options, manifest, complete })
+            }
+        }
+    }
+
+    /// Most tokens in a batch of each model of the earlier run, where there was one.
+    pub(crate) fn token_budgets(&self) -> Option<&[usize]> {
+        self.manifest.as_ref().map(|manifest| &manifest.token_budgets[..])
+    }
+
+    /// The output, where it is whole already and not to be replaced.
+    pub(crate) fn complete(&self) -> Option<&Complete> {
+        self.complete.as_ref()
     }
 
     /// Whether files of the output may have got their names before the earlier run was killed.
@@ -70,14 +154,15 @@ impl Found {
     /// Makes the folder this process's, and takes out of it and from beside the output what a killed one has begun.
     /// `names` are all that an output may have.
     pub(crate) fn take(self, names: &[PathBuf]) -> Result<Checkpoint, Error> {
-        let Found { folder, options, manifest } = self;
+        let Found { place, options, manifest, .. } = self;
+        let folder = &place.folder;
         let failed = |source| OutputError::Directory { directory: folder.clone(), source };
-        fs::create_dir_all(&folder).map_err(failed)?;
+        let made = Folder::make(folder).map_err(failed)?;
         let mut lock = File::options();
         lock.read(true).write(true).create(true).truncate(false);
         let mut lock = lock.open(folder.join(LOCK)).map_err(failed)?;
         match lock.try_lock() {
-            Err(TryLockError::WouldBlock) => return Err(ResumeError::InUse { folder }.into()),
+            Err(TryLockError::WouldBlock) => return Err(ResumeError::InUse { folder: folder.clone() }.into()),
             // A file system without locks: who starts two runs into one output is not helped.
             Err(TryLockError::Error(_)) | Ok(()) => (),
         }
@@ -87,9 +172,10 @@ impl Found {
         if let Ok(earlier) = earlier.parse() {
             remove_leftovers(names, earlier);
         }
+        abandoned_with_the_process(&folder.join(LOCK), || Ok(())).map_err(failed)?;
         let noted = lock.rewind().and_then(|()| lock.set_len(0));
         noted.and_then(|()| lock.write_all(std::process::id().to_string().as_bytes())).map_err(failed)?;
-        let checkpoint = Checkpoint { folder, lock: Some(lock), manifest, options, whole: false };
+        let checkpoint = Checkpoint { place, lock: Some(lock), _made: made, manifest, options, whole: false };
         checkpoint.remove_unlisted()?;
         Ok(checkpoint)
     }
@@ -103,19 +189,24 @@ impl Checkpoint {
     ///
     /// [`ResumeError::AnotherRun`] where the parts are of a run that makes other rows.
     pub(crate) fn begin(
-        &mut self,
+        mut self,
         identity: impl FnOnce() -> Result<Identity, Error> + Send + 'static,
-        token_budget: usize,
-        hidden: usize,
-    ) -> Result<(Log, Option<Kept>, Resumed), Error> {
-        let folder = self.folder.clone();
-        let (mut kept, mut torn) = (None, Vec::new());
+        token_budgets: Vec<usize>,
+    ) -> Result<(Parts, Earlier, Resumed), Error> {
+        let folder = self.place.folder.clone();
+        let (mut kept, mut under_way, mut torn) = (None, Vec::new(), Vec::new());
         let begin: Begin = match &mut self.manifest {
-            None => Box::new(move || Ok(Manifest::new(identity()?, token_budget))),
+            None => Box::new(move || Ok(Manifest::new(identity()?, token_budgets))),
             Some(manifest) => {
                 refuse(identity()?.differences(&manifest.identity), &folder)?;
-                let (whole, bad) = Kept::open(&folder, &mut manifest.parts, hidden);
+                let (whole, mut bad) = Kept::open(&folder, &mut manifest.parts);
                 kept = Some(whole);
+                if let Some(part) = manifest.under_way.take() {
+                    match read_all(&folder, &part) {
+                        Ok(all) => (under_way, manifest.under_way) = (all, Some(part)),
+                        Err(reason) => bad.push((part, reason)),
+                    }
+                }
                 let bad = bad.into_iter().map(|(part, reason)| (Part::path(&folder, part.number), reason));
                 torn.extend(bad);
                 let manifest = manifest.clone();
@@ -126,28 +217,34 @@ impl Checkpoint {
             && let Some(manifest) = &self.manifest
         {
             // Its number is free again only when the manifest no longer speaks of it.
-            manifest.write(&folder)?;
+            match manifest.numbers().next() {
+                None => remove(&Manifest::path(&folder)).map_err(OutputError::write(&folder))?,
+                Some(_) => manifest.write(&folder)?,
+            }
             self.remove_unlisted()?;
         }
         let done = kept.as_ref().map(|kept| kept.done().clone()).unwrap_or_default();
-        let resumed = Resumed { folder: folder.clone(), records: done.len(), torn };
-        let numbers = self.manifest.iter().flat_map(|manifest| &manifest.parts).map(|part| part.number);
+        let saved = Saved {
+            finished: done.len(),
+            unit: self.place.unit,
+            under_way: under_way.len() as u64,
+            folder: folder.clone(),
+        };
+        let numbers = self.manifest.iter().flat_map(Manifest::numbers);
         let next = numbers.max().unwrap_or(0) + 1;
-        let log = Log::start(Logging { folder, options: self.options, hidden, done, next }, begin)?;
-        Ok((log, kept, resumed))
+        let log = Log::start(Logging { folder, options: self.options, done, next }, begin)?;
+        Ok((Parts::new(log, self), Earlier { kept, under_way }, Resumed { saved, torn }))
     }
 
-    /// Notes that every record is done and that the output's files are about to get their names: whoever goes on from here
-    /// finds files of this run.
-    pub(crate) fn publishing(&self, log: Log) -> Result<(), Error> {
-        let manifest = Manifest { publishing: true, ..log.drop_open()? };
-        Ok(manifest.write(&self.folder)?)
+    /// Notes that all is done and that the output's files are about to get their names: whoever goes on from here finds
+    /// files of this run.
+    pub(super) fn publishing(&self, manifest: Manifest) -> Result<(), OutputError> {
+        Manifest { publishing: true, ..manifest }.write(&self.place.folder)
     }
 
-    /// How many records `manifest` has, and where; None without any.
-    pub(crate) fn kept(&self, manifest: &Manifest) -> Option<(u64, PathBuf)> {
-        let records = manifest.records();
-        (records > 0).then(|| (records, self.folder.clone()))
+    /// What `manifest` lists; None where that is nothing.
+    pub(super) fn saved(&self, manifest: &Manifest) -> Option<Saved> {
+        Some(self.place.saved_in(manifest)).filter(Saved::is_some)
     }
 
     /// Removes the parts: the output has them all.
@@ -157,16 +254,16 @@ impl Checkpoint {
 
     /// Removes what no manifest speaks of, and nothing that is not ours.
     fn remove_unlisted(&self) -> Result<(), OutputError> {
-        let parts = self.manifest.iter().flat_map(|manifest| &manifest.parts);
-        let listed: Vec<PathBuf> = parts.map(|part| Part::path(&self.folder, part.number)).collect();
-        self.remove_parts(&listed).map_err(OutputError::write(&self.folder))
+        let numbers = self.manifest.iter().flat_map(Manifest::numbers);
+        let listed: Vec<PathBuf> = numbers.map(|number| Part::path(&self.place.folder, number)).collect();
+        self.remove_parts(&listed).map_err(OutputError::write(&self.place.folder))
     }
 
     fn remove_parts(&self, but: &[PathBuf]) -> std::io::Result<()> {
         if self.manifest.is_none() || self.whole {
-            remove(&Manifest::path(&self.folder))?;
+            remove(&Manifest::path(&self.place.folder))?;
         }
-        for entry in fs::read_dir(&self.folder)? {
+        for entry in fs::read_dir(&self.place.folder)? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let is_part = path.extension().is_some_and(|ending| ending == "part");
@@ -181,22 +278,18 @@ impl Checkpoint {
 impl Drop for Checkpoint {
     /// Leaves nothing where nothing is finished, or all of it.
     fn drop(&mut self) {
-        if self.whole || !Manifest::path(&self.folder).exists() {
+        let lock = self.place.folder.join(LOCK);
+        // The next one finds whose temporary files lie there.
+        let _ = no_longer_abandoned(&lock, || Ok(()));
+        if self.whole || !Manifest::path(&self.place.folder).exists() {
             // A destructor has nobody to tell.
             let _ = self.remove_parts(&[]);
             // Some file systems keep a file that is open.
             self.lock = None;
-            let _ = remove(&self.folder.join(LOCK));
-            let _ = fs::remove_dir(&self.folder);
+            let _ = remove(&lock);
+            let _ = fs::remove_dir(&self.place.folder);
         }
     }
-}
-
-/// `OUT.partial`.
-pub(super) fn path(output: &Path) -> PathBuf {
-    let mut name = output.file_name().unwrap_or_default().to_os_string();
-    name.push(".partial");
-    output.with_file_name(name)
 }
 
 fn remove(path: &Path) -> std::io::Result<()> {

@@ -29,14 +29,14 @@ impl Identity {
 
     /// With the sums of files: first the inputs, whose names shape rows where there are several, then others by their names.
     pub(crate) fn with_files(mut self, inputs: &[String], files: &[FileChecksum]) -> Identity {
-        for (i, FileChecksum { location, bytes, sha256 }) in files.iter().enumerate() {
-            let sum = format!("{bytes} bytes, SHA-256 {sha256}");
+        for (i, file) in files.iter().enumerate() {
+            let sum = file.sum();
             match inputs.get(i) {
                 Some(input) if inputs.len() > 1 => {
                     self.set(format!("input {}", i + 1), format!("{input}, {sum}"))
                 }
                 Some(_) => self.set("input", sum),
-                None => self.set(location.path().file_name().unwrap_or_default().to_string_lossy(), sum),
+                None => self.set(file.location.path().file_name().unwrap_or_default().to_string_lossy(), sum),
             }
         }
         self

@@ -1,4 +1,4 @@
-//! What an earlier run has finished: which records, and their rows when their turn comes.
+//! What an earlier run has finished: which numbers, and what became of them when their turn comes.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,21 +11,20 @@ use virpack_seq::RecordSet;
 use virpack_seq::reader::hex;
 
 use super::MAGIC;
-use super::entry::{Entry, Head};
+use super::entry::Head;
 use super::manifest::Part;
 use crate::output::OutputError;
 use crate::summed::Summed;
 
 const BUFFER: usize = 1 << 20;
 
-/// Finished records in parts that are whole.
+/// Entries in parts that are whole.
 ///
-/// In memory are a bit for each record, and the places of the records of those parts that are being read: as many as the
+/// In memory are a bit for each number, and the places of the entries of those parts that are being read: as many as the
 /// run they come from had under way.
 pub(crate) struct Kept {
-    hidden: usize,
     done: Arc<RecordSet>,
-    /// By the first of their records.
+    /// By the smallest of their numbers.
     parts: Vec<Whole>,
     /// The first of them that was not opened yet.
     next: usize,
@@ -46,20 +45,20 @@ struct Place {
 
 struct Open {
     file: BufReader<File>,
-    /// Records that were not taken yet.
+    /// Entries that were not taken yet.
     left: u64,
 }
 
 impl Kept {
     /// Reads `parts` and keeps those that are as they were written; gives for each other one what is wrong with it.
-    pub(super) fn open(folder: &Path, parts: &mut Vec<Part>, hidden: usize) -> (Kept, Vec<(Part, String)>) {
+    pub(super) fn open(folder: &Path, parts: &mut Vec<Part>) -> (Kept, Vec<(Part, String)>) {
         let (mut done, mut whole, mut torn) = (RecordSet::default(), Vec::new(), Vec::new());
         parts.retain(|part| {
             let path = Part::path(folder, part.number);
-            match check(&path, part, hidden) {
-                Ok(records) => {
-                    let first = records.iter().min().copied();
-                    records.into_iter().for_each(|record| _ = done.insert(record));
+            match check(&path, part) {
+                Ok(numbers) => {
+                    let first = numbers.iter().min().copied();
+                    numbers.into_iter().for_each(|number| _ = done.insert(number));
                     whole.extend(first.map(|first| Whole { path, first }));
                     true
                 }
@@ -71,54 +70,80 @@ impl Kept {
         });
         whole.sort_by_key(|part| part.first);
         let (places, open) = (HashMap::new(), HashMap::new());
-        (Kept { hidden, done: Arc::new(done), parts: whole, next: 0, places, open }, torn)
+        (Kept { done: Arc::new(done), parts: whole, next: 0, places, open }, torn)
     }
 
-    /// The records that are there.
+    /// The numbers that are there.
     pub(crate) fn done(&self) -> &Arc<RecordSet> {
         &self.done
     }
 
-    /// What became of a record that is there; each can be asked for once, in rising order.
-    pub(crate) fn take(&mut self, record: u64) -> Result<Entry, OutputError> {
-        while let Some(part) = self.parts.get(self.next).filter(|part| part.first <= record) {
+    /// What `read` makes of the bytes of a number that is there; each can be asked for once, in rising order.
+    pub(crate) fn take<T>(
+        &mut self,
+        number: u64,
+        read: impl FnOnce(&[u8]) -> io::Result<T>,
+    ) -> Result<T, OutputError> {
+        while let Some(part) = self.parts.get(self.next).filter(|part| part.first <= number) {
             let failed = read_error(&part.path);
             self.index(self.next).map_err(failed)?;
             self.next += 1;
         }
-        let place = self.places.remove(&record).expect("every record that is done has its place");
+        let place = self.places.remove(&number).expect("every number that is done has its place");
         let failed = read_error(&self.parts[place.part].path);
-        self.read(&place).map_err(failed)
+        self.bytes(&place).and_then(|bytes| read(&bytes)).map_err(failed)
     }
 
-    /// Notes where the records of a part lie.
+    /// Notes where the entries of a part lie.
     fn index(&mut self, part: usize) -> io::Result<()> {
         let mut file = BufReader::with_capacity(BUFFER, File::open(&self.parts[part].path)?);
         let mut offset = MAGIC.len() as u64;
         file.seek_relative(offset.cast_signed())?;
         let mut left = 0;
         while let Some(head) = Head::read(&mut file)? {
-            self.places.insert(head.record, Place { part, offset });
-            file.seek_relative(head.behind(self.hidden).cast_signed())?;
-            offset += head.bytes(self.hidden);
+            self.places.insert(head.number, Place { part, offset });
+            file.seek_relative(head.bytes.cast_signed())?;
+            offset += Head::BYTES as u64 + head.bytes;
             left += 1;
         }
         self.open.insert(part, Open { file, left });
         Ok(())
     }
 
-    fn read(&mut self, place: &Place) -> io::Result<Entry> {
+    fn bytes(&mut self, place: &Place) -> io::Result<Vec<u8>> {
         let open = self.open.get_mut(&place.part).ok_or(ErrorKind::NotFound)?;
-        // Records mostly lie one behind the other: what is read ahead is kept.
+        // Entries mostly lie one behind the other: what is read ahead is kept.
         let ahead = place.offset.cast_signed() - open.file.stream_position()?.cast_signed();
         open.file.seek_relative(ahead)?;
-        let entry = Entry::read(&mut open.file, self.hidden)?.ok_or(ErrorKind::UnexpectedEof)?;
+        let head = Head::read(&mut open.file)?.ok_or(ErrorKind::UnexpectedEof)?;
+        let mut bytes = Vec::new();
+        if (&mut open.file).take(head.bytes).read_to_end(&mut bytes)? as u64 != head.bytes {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
         open.left -= 1;
         if open.left == 0 {
             self.open.remove(&place.part);
         }
-        Ok(entry)
+        Ok(bytes)
     }
+}
+
+/// Reads all of a part: each number with its bytes; or says why it is not as it was written.
+pub(super) fn read_all(folder: &Path, part: &Part) -> Result<Vec<(u64, Vec<u8>)>, String> {
+    let path = Part::path(folder, part.number);
+    check(&path, part)?;
+    let read = || -> io::Result<_> {
+        let mut file = BufReader::with_capacity(BUFFER, File::open(&path)?);
+        file.seek_relative((MAGIC.len() as u64).cast_signed())?;
+        let mut all = Vec::new();
+        while let Some(Head { number, bytes }) = Head::read(&mut file)? {
+            let mut own = vec![0; bytes as usize];
+            file.read_exact(&mut own)?;
+            all.push((number, own));
+        }
+        Ok(all)
+    };
+    read().map_err(|error| error.to_string())
 }
 
 fn read_error(path: &Path) -> impl Fn(io::Error) -> OutputError + use<> {
@@ -126,35 +151,34 @@ fn read_error(path: &Path) -> impl Fn(io::Error) -> OutputError + use<> {
     move |source| OutputError::Part { path: path.clone(), source }
 }
 
-/// The records of a part, or why it is not as it was written.
-fn check(path: &Path, part: &Part, hidden: usize) -> Result<Vec<u64>, String> {
+/// The numbers in a part, or why it is not as it was written.
+fn check(path: &Path, part: &Part) -> Result<Vec<u64>, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let bytes = file.metadata().map_err(|error| error.to_string())?.len();
     if bytes != part.bytes {
         return Err(format!("it has {bytes} bytes and was written with {}", part.bytes));
     }
     let mut file = BufReader::with_capacity(BUFFER, Summed::new(file));
-    let records = records(&mut file, hidden);
+    let numbers = numbers(&mut file);
     let Summed { from: mut file, sum } = file.into_inner();
     // Where the entries end too early, the sum is wrong as well.
     let is_read = file.stream_position().is_ok_and(|position| position == bytes);
     let is_right = is_read && hex(&sum.finalize()) == part.sha256;
-    match records {
-        Ok(records) if is_right => Ok(records),
+    match numbers {
+        Ok(numbers) if is_right => Ok(numbers),
         _ => Err("its checksum is not the one it was written with".to_owned()),
     }
 }
 
-fn records(file: &mut impl Read, hidden: usize) -> io::Result<Vec<u64>> {
+fn numbers(file: &mut impl Read) -> io::Result<Vec<u64>> {
     let mut magic = [0; MAGIC.len()];
     file.read_exact(&mut magic)?;
-    let mut records = Vec::new();
+    let mut numbers = Vec::new();
     while let Some(head) = Head::read(file)? {
-        records.push(head.record);
-        let behind = head.behind(hidden);
-        if io::copy(&mut file.take(behind), &mut io::sink())? != behind {
+        numbers.push(head.number);
+        if io::copy(&mut file.take(head.bytes), &mut io::sink())? != head.bytes {
             return Err(ErrorKind::UnexpectedEof.into());
         }
     }
-    Ok(records)
+    Ok(numbers)
 }

@@ -1,4 +1,4 @@
-//! Finished records on their way into parts: written as they come by one thread, made whole by another, so that neither
+//! What is finished on its way into parts: written as they come by one thread, made whole by another, so that neither
 //! the device nor whoever writes the output waits for a disk.
 
 use std::fs::File;
@@ -13,12 +13,11 @@ use sha2::{Digest, Sha256};
 use virpack_seq::RecordSet;
 use virpack_seq::reader::hex;
 
-use super::entry::encode;
+use super::entry::{Entries, Head};
 use super::manifest::{Manifest, Part};
 use super::{CheckpointOptions, MAGIC};
 use crate::Error;
-use crate::output::{Aside, OutputError, Turn, sync_directory};
-use crate::runner::Finished;
+use crate::output::{Aside, OutputError, sync_directory};
 
 /// Results that wait to be written.
 const AHEAD: usize = 1;
@@ -27,7 +26,7 @@ const CLOSING: usize = 4;
 const BUFFER: usize = 1 << 20;
 const PANICKED: &str = "writing parts";
 
-/// Where finished records go, to be there when the run is killed.
+/// Where what is finished goes, to be there when the run is killed.
 ///
 /// Dropped without [`Log::close`], it leaves the parts that are closed and not the open one.
 pub(crate) struct Log {
@@ -36,7 +35,9 @@ pub(crate) struct Log {
 }
 
 enum Message {
-    Finished(Finished),
+    Finished(Box<dyn Entries>),
+    /// Computed and not finished: all of it, in the place of what was before.
+    UnderWay(Box<dyn Entries>),
     /// Nothing more comes, and what has come is to be kept.
     Close,
 }
@@ -45,8 +46,7 @@ enum Message {
 pub(super) struct Logging {
     pub(super) folder: PathBuf,
     pub(super) options: CheckpointOptions,
-    pub(super) hidden: usize,
-    /// Records that are in parts already.
+    /// Numbers that are in parts already.
     pub(super) done: Arc<RecordSet>,
     /// The number of the next part.
     pub(super) next: u64,
@@ -55,11 +55,12 @@ pub(super) struct Logging {
 /// What the first manifest begins as, once it is known.
 pub(super) type Begin = Box<dyn FnOnce() -> Result<Manifest, Error> + Send>;
 
-/// A part that has all its records and is not on disk yet.
+/// A part that has all its entries and is not on disk yet.
 struct Written {
     aside: Aside,
     file: File,
     part: Part,
+    is_under_way: bool,
 }
 
 impl Log {
@@ -70,7 +71,7 @@ impl Log {
         let folder = logging.folder.clone();
         let closer = spawn("closing parts", move || make_whole(&closing, &folder, begin))?;
         let thread = spawn("writing parts", move || {
-            let written = Writing { logging, open: None, bytes: Vec::new(), close }.run(&from);
+            let written = Writing { logging, open: None, close }.run(&from);
             // It ends as its queue does. What it says is the cause of what the other one says.
             let listing = join(closer)?;
             written?;
@@ -80,8 +81,13 @@ impl Log {
     }
 
     /// Takes results.
-    pub(crate) fn keep(&mut self, finished: Finished) -> Result<(), Error> {
+    pub(crate) fn keep(&mut self, finished: Box<dyn Entries>) -> Result<(), Error> {
         self.send(Message::Finished(finished))
+    }
+
+    /// Takes what is computed and not finished, in the place of what was before, and closes the open part.
+    pub(crate) fn keep_under_way(&mut self, entries: Box<dyn Entries>) -> Result<(), Error> {
+        self.send(Message::UnderWay(entries))
     }
 
     /// Makes the open part whole, and waits until all are.
@@ -131,17 +137,16 @@ fn join<T>(thread: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
 struct Writing {
     logging: Logging,
     open: Option<Open>,
-    bytes: Vec<u8>,
     close: Sender<Written>,
 }
 
-/// The part that records go into.
+/// The part that entries go into.
 struct Open {
     aside: Aside,
     out: BufWriter<File>,
     sum: Sha256,
     number: u64,
-    records: u64,
+    entries: u64,
     bytes: u64,
     since: Instant,
 }
@@ -157,9 +162,16 @@ impl Writing {
             };
             match message {
                 Ok(Message::Finished(finished)) => {
-                    self.write(&finished)?;
-                    let is_full = |open: &Open| open.records >= self.logging.options.records;
-                    if self.open.as_ref().is_some_and(is_full) && !self.close_part()? {
+                    self.write(&*finished)?;
+                    let is_full = |open: &Open| open.entries >= self.logging.options.records;
+                    // A disk that is slow makes parts larger, and not the run slower.
+                    let is_due = self.open.as_ref().is_some_and(is_full) && !self.close.is_full();
+                    if is_due && !self.close_part()? {
+                        return Ok(());
+                    }
+                }
+                Ok(Message::UnderWay(entries)) => {
+                    if !self.close_part()? || !self.write_under_way(&*entries)? {
                         return Ok(());
                     }
                 }
@@ -170,28 +182,31 @@ impl Writing {
         }
     }
 
-    fn write(&mut self, finished: &Finished) -> Result<(), OutputError> {
-        for (row, values) in finished.rows(self.logging.hidden) {
-            // A batch is computed as a whole, also where some of its records were done.
-            if self.logging.done.contains(row.record) {
-                continue;
+    fn write(&mut self, finished: &dyn Entries) -> Result<(), OutputError> {
+        finished.each(&mut |number, bytes| {
+            // A batch is computed as a whole, also where some of it was done.
+            if self.logging.done.contains(number) {
+                return Ok(());
             }
             let open = match &mut self.open {
                 Some(open) => open,
                 none => none.insert(Open::create(&mut self.logging)?),
             };
-            self.bytes.clear();
-            encode(&Turn::Row(row, values), self.logging.hidden, &mut self.bytes);
-            open.records += 1;
-            open.write(&self.bytes)?;
-        }
-        Ok(())
+            open.entry(number, bytes)
+        })
+    }
+
+    /// Writes and hands on what is under way; false where the other thread takes no more.
+    fn write_under_way(&mut self, entries: &dyn Entries) -> Result<bool, OutputError> {
+        let mut open = Open::create(&mut self.logging)?;
+        entries.each(&mut |number, bytes| open.entry(number, bytes))?;
+        Ok(self.close.send(open.finish(true)?).is_ok())
     }
 
     /// Hands the open part on; false where the other thread takes no more, and will say why.
     fn close_part(&mut self) -> Result<bool, OutputError> {
         let Some(open) = self.open.take() else { return Ok(true) };
-        Ok(self.close.send(open.finish()?).is_ok())
+        Ok(self.close.send(open.finish(false)?).is_ok())
     }
 }
 
@@ -201,9 +216,15 @@ impl Open {
         logging.next += 1;
         let (aside, file) = Aside::create(&Part::path(&logging.folder, number))?;
         let (out, sum) = (BufWriter::with_capacity(BUFFER, file), Sha256::new());
-        let mut open = Open { aside, out, sum, number, records: 0, bytes: 0, since: Instant::now() };
+        let mut open = Open { aside, out, sum, number, entries: 0, bytes: 0, since: Instant::now() };
         open.write(MAGIC)?;
         Ok(open)
+    }
+
+    fn entry(&mut self, number: u64, bytes: &[u8]) -> Result<(), OutputError> {
+        self.entries += 1;
+        self.write(&Head { number, bytes: bytes.len() as u64 }.encode())?;
+        self.write(bytes)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
@@ -212,11 +233,12 @@ impl Open {
         self.out.write_all(bytes).map_err(OutputError::write(self.aside.target()))
     }
 
-    fn finish(self) -> Result<Written, OutputError> {
-        let Open { aside, out, sum, number, records, bytes, .. } = self;
+    fn finish(self, is_under_way: bool) -> Result<Written, OutputError> {
+        let Open { aside, out, sum, number, entries, bytes, .. } = self;
         let file = out.into_inner().map_err(|error| error.into_error());
         let file = file.map_err(OutputError::write(aside.target()))?;
-        Ok(Written { aside, file, part: Part { number, records, bytes, sha256: hex(&sum.finalize()) } })
+        let part = Part { number, entries, bytes, sha256: hex(&sum.finalize()) };
+        Ok(Written { aside, file, part, is_under_way })
     }
 }
 
@@ -248,13 +270,22 @@ fn make_whole(closing: &Receiver<Written>, folder: &Path, begin: Begin) -> Resul
     let mut listing = Listing { begin: Some(begin), manifest: None };
     while let Ok(first) = closing.recv() {
         let manifest = listing.manifest()?;
+        let mut replaced = Vec::new();
         for written in std::iter::once(first).chain(closing.try_iter()) {
-            let failed = OutputError::write(written.aside.target());
-            manifest.parts.push(written.make_whole().map_err(failed)?);
+            let (failed, is_under_way) = (OutputError::write(written.aside.target()), written.is_under_way);
+            let part = written.make_whole().map_err(failed)?;
+            match is_under_way {
+                true => replaced.extend(manifest.under_way.replace(part)),
+                false => manifest.parts.push(part),
+            }
         }
-        // A part has its name before the manifest speaks of it.
+        // A part has its name before the manifest speaks of it, and its file until the manifest does not.
         sync_directory(folder);
         manifest.write(folder)?;
+        for Part { number, .. } in replaced {
+            // Where that fails it goes with the folder.
+            let _ = std::fs::remove_file(Part::path(folder, number));
+        }
     }
     Ok(listing)
 }

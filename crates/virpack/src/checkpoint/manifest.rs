@@ -20,20 +20,22 @@ const NO_FOLDER: [ErrorKind; 3] = [ErrorKind::NotFound, ErrorKind::NotADirectory
 pub(crate) struct Manifest {
     /// Of the run that makes them.
     pub(crate) identity: Identity,
-    /// Most tokens in a batch of that run: whoever goes on makes the same batches.
-    pub(crate) token_budget: usize,
+    /// Most tokens in a batch of each of its models: whoever goes on makes the same batches.
+    pub(crate) token_budgets: Vec<usize>,
     /// Those that are whole, as they were closed.
     pub(crate) parts: Vec<Part>,
+    /// What was computed and not finished when it was written last.
+    pub(crate) under_way: Option<Part>,
     /// Whether every record was done, and files of the output may have had their names already.
     pub(crate) publishing: bool,
 }
 
-/// A file of finished records.
+/// A file of entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
     /// Its number, which names it.
     pub(crate) number: u64,
-    pub(crate) records: u64,
+    pub(crate) entries: u64,
     pub(crate) bytes: u64,
     /// In hexadecimal digits, as `sha256sum` prints it.
     pub(crate) sha256: String,
@@ -47,23 +49,28 @@ impl Part {
     fn of_json(value: &Value) -> Option<Part> {
         let number = |name: &str| value.get(name)?.as_u64();
         let sha256 = value.get("sha256")?.as_str()?.to_owned();
-        Some(Part { number: number("part")?, records: number("records")?, bytes: number("bytes")?, sha256 })
+        Some(Part { number: number("part")?, entries: number("entries")?, bytes: number("bytes")?, sha256 })
     }
 
     fn to_json(&self) -> Value {
-        let Part { number, records, bytes, sha256 } = self;
-        json!({"part": number, "records": records, "bytes": bytes, "sha256": sha256})
+        let Part { number, entries, bytes, sha256 } = self;
+        json!({"part": number, "entries": entries, "bytes": bytes, "sha256": sha256})
     }
 }
 
 impl Manifest {
-    pub(crate) fn new(identity: Identity, token_budget: usize) -> Manifest {
-        Manifest { identity, token_budget, parts: Vec::new(), publishing: false }
+    pub(crate) fn new(identity: Identity, token_budgets: Vec<usize>) -> Manifest {
+        Manifest { identity, token_budgets, parts: Vec::new(), under_way: None, publishing: false }
     }
 
-    /// Records in all parts.
-    pub(crate) fn records(&self) -> u64 {
-        self.parts.iter().map(|part| part.records).sum()
+    /// Entries in all parts.
+    pub(crate) fn entries(&self) -> u64 {
+        self.parts.iter().map(|part| part.entries).sum()
+    }
+
+    /// The numbers of all files that it speaks of.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.parts.iter().chain(&self.under_way).map(|part| part.number)
     }
 
     pub(crate) fn path(folder: &Path) -> PathBuf {
@@ -84,9 +91,13 @@ impl Manifest {
         let parts = || value.get("parts")?.as_array()?.iter().map(Part::of_json).collect::<Option<_>>();
         let manifest = || {
             let identity = Identity::of_json(value.get("run")?)?;
-            let token_budget = usize::try_from(value.get("token_budget")?.as_u64()?).ok()?;
+            let budgets = value.get("token_budgets")?.as_array()?.iter();
+            let token_budgets =
+                budgets.map(|budget| usize::try_from(budget.as_u64()?).ok()).collect::<Option<_>>()?;
+            let under_way = value.get("under_way")?;
+            let under_way = if under_way.is_null() { None } else { Some(Part::of_json(under_way)?) };
             let publishing = value.get("publishing")?.as_bool()?;
-            Some(Manifest { identity, token_budget, parts: parts()?, publishing })
+            Some(Manifest { identity, token_budgets, parts: parts()?, under_way, publishing })
         };
         manifest().map(Some).ok_or_else(|| damaged("it lacks what every manifest has".to_owned()))
     }
@@ -97,8 +108,9 @@ impl Manifest {
         let parts: Vec<Value> = self.parts.iter().map(Part::to_json).collect();
         let value = json!({
             "run": self.identity.to_json(),
-            "token_budget": self.token_budget,
+            "token_budgets": self.token_budgets,
             "publishing": self.publishing,
+            "under_way": self.under_way.as_ref().map(Part::to_json),
             "parts": parts,
         });
         let (mut aside, mut file) = Aside::create(&path)?;

@@ -1,11 +1,11 @@
 //! What a run is of: all that shapes its rows, for another run to compare, and for a shard to say.
 
 use virpack_device::Dtype;
-use virpack_seq::{Input, LengthPolicy, LongRecords, Records};
+use virpack_seq::{Input, LengthPolicy, LongRecords};
 
 use super::EmbedOptions;
 use crate::Error;
-use crate::checkpoint::{Found, Identity, ResumeError};
+use crate::checkpoint::{Found, Identity, Place, pipe};
 use crate::merge::Facts;
 use crate::model::ModelConfig;
 use crate::model::checksum::Summing;
@@ -13,15 +13,13 @@ use crate::model::location::Location;
 use crate::model::weights::Weights;
 use crate::output::{OutputDtype, OutputError, OutputFormat};
 
-/// What is known of a run once its model is loaded.
+/// What is known of a run once its model is looked at.
 pub(super) struct Known<'a> {
     pub(super) options: &'a EmbedOptions,
     pub(super) config: &'a ModelConfig,
     /// Of the weights.
     pub(super) sha256: String,
     pub(super) dtype: Dtype,
-    /// Most tokens in a batch.
-    pub(super) token_budget: usize,
 }
 
 /// All that shapes a run's rows, once its files are summed.
@@ -71,6 +69,15 @@ impl Known<'_> {
 }
 
 impl EmbedOptions {
+    /// All that shapes an output, from what shapes its rows.
+    pub(super) fn of_output(&self, rows: Identity) -> Identity {
+        let mut identity = rows;
+        identity.set("values", self.dtype_out);
+        let format = self.format.or_else(|| OutputFormat::of(&self.output).ok());
+        format.iter().for_each(|format| identity.set("format", format.ending()));
+        identity
+    }
+
     /// Begins to sum the inputs, and a model's files that are no weights.
     pub(super) fn sum_files(&self, weights: &Weights) -> Result<Summing, Error> {
         let beside = ["config.json", "tokenizer.json"].map(|name| weights.directory().join(name));
@@ -78,18 +85,13 @@ impl EmbedOptions {
         Summing::start(inputs.chain(beside.into_iter().filter(Location::exists)).collect())
     }
 
-    /// What an earlier run has left; None where nothing is kept: a pipe cannot be read again from its beginning.
-    pub(super) fn found(&self, records: &Records) -> Result<Option<Found>, Error> {
-        let Some(checkpoint) = self.checkpoint else { return Ok(None) };
-        match pipe(records) {
-            None => Ok(Some(Found::look(&self.output, checkpoint, self.force)?)),
-            Some(_) if !checkpoint.resume => Ok(None),
-            Some(input) => Err(ResumeError::Pipe { input: input.to_string() }.into()),
-        }
+    /// What an earlier run has left; None where nothing is kept.
+    pub(super) fn found(&self) -> Result<Option<Found>, Error> {
+        Ok(Found::of(&self.inputs, Place::beside(&self.output), self.checkpoint, self.force)?)
     }
 
     /// Checks that a shard is written where one is asked for, and only there.
-    pub(super) fn check_shard(&self, records: &Records) -> Result<(), Error> {
+    pub(super) fn check_shard(&self) -> Result<(), Error> {
         // A name that is wrong otherwise is told of with the other formats.
         let format = self.format.or_else(|| OutputFormat::of(&self.output).ok());
         let Some(shard) = self.shard else {
@@ -98,7 +100,7 @@ impl EmbedOptions {
                 _ => Ok(()),
             };
         };
-        let (problem, hint) = match pipe(records) {
+        let (problem, hint) = match pipe(&self.inputs) {
             Some(input) => {
                 let problem =
                     format!("--shard deals out inputs that can be read again, and {input} is a pipe");
@@ -118,10 +120,4 @@ impl EmbedOptions {
         };
         Err(Error::Shard { problem, hint })
     }
-}
-
-/// The first input that is no file.
-fn pipe(records: &Records) -> Option<&Input> {
-    let is_file = |input: &&Input| matches!(input, Input::Path(path) if path.is_file());
-    records.inputs().iter().find(|input| !is_file(input))
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use virpack_seq::RecordSet;
 
+use super::EmbedOptions;
 use super::identity::{Known, Named};
 use crate::Error;
-use crate::checkpoint::{Checkpoint, Found, Log, Resumed};
+use crate::checkpoint::{Checkpoint, CompleteParts, Found, Identity, Parts, Resumed, describe};
 use crate::model::checksum::Summing;
-use crate::output::{self, CompleteOutput, EmbeddingWriter, Written};
+use crate::output::{self, CompleteOutput, EmbeddingWriter, Rows, Written};
 use crate::runner::Finished;
 
 /// The output, and the parts beside it.
@@ -23,16 +24,11 @@ pub(super) struct Results {
     pub(super) records: u64,
 }
 
-struct Parts {
-    log: Log,
-    // Behind the log: it removes the folder where nothing is left in it.
-    checkpoint: Checkpoint,
-}
-
 /// The output, whole and without its name.
 pub(super) struct CompleteResults {
     out: CompleteOutput,
-    parts: Option<Parts>,
+    /// What shapes the rows, and the parts.
+    parts: Option<(Identity, CompleteParts)>,
 }
 
 impl Results {
@@ -42,8 +38,9 @@ impl Results {
         known: &Known<'_>,
         found: Option<Found>,
         files: Option<Summing>,
+        token_budget: usize,
     ) -> Result<(Results, Option<Resumed>), Error> {
-        let Known { options, config, token_budget, .. } = *known;
+        let Known { options, config, .. } = *known;
         let mut identity = files.map(|files| known.identity(files)).transpose()?;
         let about = options.about(config, &known.sha256)?;
         let mut output = options.output(about.clone(), found.as_ref());
@@ -69,14 +66,14 @@ impl Results {
     /// may take a while to know.
     fn keep(
         &mut self,
-        mut checkpoint: Checkpoint,
+        checkpoint: Checkpoint,
         identity: Named,
         token_budget: usize,
     ) -> Result<Resumed, Error> {
-        let (log, kept, resumed) = checkpoint.begin(identity, token_budget, self.hidden)?;
-        self.parts = Some(Parts { log, checkpoint });
-        self.records = resumed.records;
-        if let Some(kept) = kept {
+        let (parts, earlier, resumed) = checkpoint.begin(identity, vec![token_budget])?;
+        self.parts = Some(parts);
+        self.records = resumed.saved.finished;
+        if let Some(kept) = earlier.kept {
             self.done = Arc::clone(kept.done());
             self.out.go_on_from(kept);
         }
@@ -94,24 +91,22 @@ impl Results {
             self.out.write(row.clone(), values)?;
         }
         match &mut self.parts {
-            Some(parts) => parts.log.keep(finished),
+            Some(parts) => parts.keep(Rows { finished, hidden: self.hidden }),
             None => Ok(()),
         }
     }
 
     /// Makes the output whole, once each of `records` records is there.
     pub(super) fn complete(self, records: u64) -> Result<CompleteResults, Error> {
-        Ok(CompleteResults { out: self.out.complete(records)?, parts: self.parts })
+        let out = self.out.complete(records)?;
+        Ok(CompleteResults { out, parts: self.parts.map(Parts::complete).transpose()? })
     }
 
     /// Makes all that is finished safe, as the run ends before its input.
     pub(super) fn interrupt(self) -> Error {
-        let Some(Parts { log, checkpoint }) = self.parts else { return Error::Interrupted { kept: None } };
         drop(self.out);
-        match log.close() {
-            Ok(manifest) => Error::Interrupted { kept: checkpoint.kept(&manifest) },
-            Err(error) => error,
-        }
+        let kept = self.parts.map_or(Ok(None), Parts::interrupt);
+        kept.map_or_else(|error| error, |kept| Error::Interrupted { kept })
     }
 }
 
@@ -121,12 +116,18 @@ impl CompleteResults {
         self.out.written()
     }
 
+    /// Puts into a report what tells a run that is to go on that there is nothing left to do.
+    pub(super) fn describe(&self, options: &EmbedOptions, report: &mut Map<String, Value>) {
+        let identity = self.parts.as_ref().map(|(rows, _)| options.of_output(rows.clone()));
+        describe(report, identity.as_ref(), &self.written().files);
+    }
+
     /// Gives the files their names; the parts go.
     pub(super) fn publish(self, facts: &Map<String, Value>) -> Result<Written, Error> {
-        let Some(Parts { log, checkpoint }) = self.parts else { return Ok(self.out.publish(facts)?) };
+        let Some((_, parts)) = self.parts else { return Ok(self.out.publish(facts)?) };
         // Behind that, what stands there is ours.
         self.out.check_names()?;
-        checkpoint.publishing(log)?;
+        let checkpoint = parts.publishing()?;
         let written = self.out.publish(facts)?;
         checkpoint.remove();
         Ok(written)

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::Digest;
 
 use super::{Facts, MergeError};
-use crate::checkpoint::Entry;
-use crate::output::{SHARD_END as END, SHARD_MAGIC as MAGIC, SHARD_SUM as SUM};
+use crate::output::{Entry, SHARD_END as END, SHARD_MAGIC as MAGIC, SHARD_SUM as SUM};
 use crate::summed::Summed;
 
 const BUFFER: usize = 1 << 20;

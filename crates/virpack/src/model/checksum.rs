@@ -20,6 +20,13 @@ pub(crate) struct FileChecksum {
     pub(crate) sha256: String,
 }
 
+impl FileChecksum {
+    /// What it was, for people and to compare.
+    pub(crate) fn sum(&self) -> String {
+        format!("{} bytes, SHA-256 {}", self.bytes, self.sha256)
+    }
+}
+
 /// A thread that sums files: a model of ten gigabytes takes seconds.
 pub(crate) struct Summing(JoinHandle<Result<Vec<FileChecksum>, Error>>);
 

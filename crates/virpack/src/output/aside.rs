@@ -18,19 +18,21 @@ fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
 /// Removes what an interrupted run has begun, and keeps new files from being begun.
 pub(super) fn abandon() {
     let unfinished = unfinished();
-    for path in unfinished.iter() {
-        // What is gone by now has its name, or was removed.
-        if fs::remove_file(path).is_err() {
-            let _ = fs::remove_dir_all(path);
-        }
-    }
+    unfinished.iter().for_each(|path| remove_begun(path));
     super::folder::abandon();
     // Whoever would make or name a file from here on waits for the lock, and the process ends.
     std::mem::forget(unfinished);
 }
 
+/// Removes a file or a directory that has a temporary name, if it has it still.
+fn remove_begun(path: &Path) {
+    if fs::remove_file(path).is_err() {
+        let _ = fs::remove_dir_all(path);
+    }
+}
+
 /// Makes something under a temporary name that [`abandon`] then removes.
-pub(super) fn abandoned_with_the_process(
+pub(crate) fn abandoned_with_the_process(
     path: &Path,
     make: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<()> {
@@ -41,7 +43,7 @@ pub(super) fn abandoned_with_the_process(
 }
 
 /// Names or removes what stands under a temporary name, which [`abandon`] then leaves alone.
-pub(super) fn no_longer_abandoned(path: &Path, end: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+pub(crate) fn no_longer_abandoned(path: &Path, end: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let mut unfinished = unfinished();
     end()?;
     unfinished.retain(|other| other != path);
@@ -132,7 +134,8 @@ fn temporary_name(target: &Path, process: u32) -> String {
     format!(".{name}.tmp-{process}")
 }
 
-/// Removes the files that a process which is dead has begun for `targets`, where they can be removed.
+/// Removes the files, and directories of files, that a process which is dead has begun for `targets`, where they can be
+/// removed.
 pub(crate) fn remove_leftovers(targets: &[PathBuf], process: u32) {
     for target in targets {
         let first = temporary_name(target, process);
@@ -143,7 +146,7 @@ pub(crate) fn remove_leftovers(targets: &[PathBuf], process: u32) {
         };
         for entry in fs::read_dir(directory_of(target)).into_iter().flatten().flatten() {
             if is_left(&entry.file_name().to_string_lossy()) {
-                let _ = fs::remove_file(entry.path());
+                remove_begun(&entry.path());
             }
         }
     }

@@ -51,14 +51,19 @@ impl Folder {
     /// Makes the directory, and those above it, where it is missing.
     pub(crate) fn create(path: &Path) -> Result<Self, OutputError> {
         expect_directory(path)?;
+        let failed = |source| OutputError::Directory { directory: path.to_path_buf(), source };
+        Folder::make(path).map_err(failed)
+    }
+
+    /// The same, whatever may stand there.
+    pub(crate) fn make(path: &Path) -> std::io::Result<Self> {
         let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
         let made: Vec<PathBuf> = path.ancestors().take_while(is_missing).map(Path::to_path_buf).collect();
-        MADE.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&made);
+        // What is made later may lie in what was made before.
+        MADE.lock().unwrap_or_else(PoisonError::into_inner).splice(0..0, made.iter().cloned());
         // Dropped where that fails, it takes away what was made.
         let folder = Folder { made };
-        fs::create_dir_all(path)
-            .map_err(|source| OutputError::Directory { directory: path.to_path_buf(), source })?;
-        Ok(folder)
+        fs::create_dir_all(path).map(|()| folder)
     }
 
     /// Leaves it where it is.

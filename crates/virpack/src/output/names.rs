@@ -63,7 +63,7 @@ pub(super) fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
 }
 
 /// `OUT.run.json`.
-pub(super) fn report_path(path: &Path) -> PathBuf {
+pub(crate) fn report_path(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".run.json");
     path.with_file_name(name)

@@ -6,7 +6,7 @@ use std::path::Path;
 use virpack_seq::{Shard, SkippedRecord};
 
 use super::row_store::{RowStore, Slots};
-use super::{OutputError, Row};
+use super::{Entry, OutputError, Row};
 use crate::checkpoint::Kept;
 
 /// Holds what comes early until everything before it has come.
@@ -16,6 +16,7 @@ pub(super) struct Order {
     step: u64,
     waiting: HashMap<u64, Waiting>,
     store: RowStore,
+    hidden: usize,
     kept: Option<Kept>,
 }
 
@@ -40,7 +41,14 @@ impl Order {
     /// Starts at the first record of `shard`; at most `bytes` bytes of waiting embeddings are held in memory.
     pub(super) fn new(hidden: usize, bytes: usize, output: &Path, shard: Shard) -> Order {
         let store = RowStore::new(hidden, bytes, output);
-        Order { next: shard.first(), step: shard.of().into(), waiting: HashMap::new(), store, kept: None }
+        Order {
+            next: shard.first(),
+            step: shard.of().into(),
+            waiting: HashMap::new(),
+            store,
+            hidden,
+            kept: None,
+        }
     }
 
     /// Takes the records of `kept` in their turn.
@@ -102,7 +110,8 @@ impl Order {
             } else if self.is_kept(self.next) && *most > 0 {
                 *most -= 1;
                 let kept = self.kept.as_mut().expect("a record is kept somewhere");
-                hand_on(kept.take(self.next)?.turn())?;
+                let entry = kept.take(self.next, |bytes| Entry::of(bytes, self.hidden))?;
+                hand_on(entry.turn())?;
             } else {
                 return Ok(());
             }

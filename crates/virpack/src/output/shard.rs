@@ -5,7 +5,7 @@
 //! | 16 | `virpack shard 1` and a line end |
 //! | 8 | bytes of the facts |
 //! | … | the facts as JSON: what shapes the rows, which shard it is, what stands in the output |
-//! | … | an entry a record of the shard (`checkpoint/entry.rs`), those without a row too, in input order |
+//! | … | an entry a record of the shard (`output/entry.rs`), those without a row too, in input order |
 //! | 8 | records of the whole input |
 //! | 32 | SHA-256 of all before it |
 //!
@@ -19,9 +19,9 @@ use sha2::{Digest, Sha256};
 use virpack_seq::SkippedRecord;
 
 use super::aside::Aside;
+use super::entry::encode;
 use super::publish::Whole;
 use super::{OutputError, Row, Table, Turn};
-use crate::checkpoint::encode;
 
 /// What a shard begins with.
 pub(crate) const MAGIC: &[u8; 16] = b"virpack shard 1\n";

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::sorted::spill_path;
+
 /// The files of a run, in its directory.
 pub(super) struct Files {
     pub(super) frames: PathBuf,
@@ -30,6 +32,12 @@ impl Files {
             report: file("run.json"),
             plots: file("plots"),
         }
+    }
+
+    /// All that a run may begin under temporary names.
+    pub(super) fn begun(&self) -> Vec<PathBuf> {
+        let others = [self.plots.clone(), spill_path(&self.highest)];
+        self.all().into_iter().map(Path::to_path_buf).chain(others).collect()
     }
 
     /// All but the directory of plots.

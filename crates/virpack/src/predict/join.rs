@@ -1,25 +1,27 @@
 //! Where both models' embeddings of a frame meet, and become scores.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Select, never};
 use virpack_seq::Record;
-use virpack_seq::frames::{Chunk, FrameLoader, FramePlace, NUCLEOTIDES, PEPTIDES, Place, weight};
+use virpack_seq::frames::{Chunk, FrameLoader, NUCLEOTIDES, PEPTIDES, Place, weight};
 
 use super::Told;
 use super::classifiers::Classifiers;
-use super::summary::MODELS;
-use super::vectors::Vectors;
-use super::verdict::{ScoredChunk, ScoredFrame, higher};
+use super::scores::{KeptScores, Scores};
+use super::summary::{Before, MODELS};
+use super::verdict::{ScoredChunk, ScoredFrame};
+use super::waiting::{Turn, Waiting};
 use crate::Error;
+use crate::output::OutputError;
 use crate::progress::{ModelProgress, Progress};
 use crate::runner::{AsyncInferenceRunner, Finished, LOOK_EVERY};
 
-/// Frames and chunks that are scored at once.
-const AT_ONCE: usize = 1_024;
+/// Chunks that are scored at once, and places that are written at once.
+const AT_ONCE: usize = 256;
 
 /// What is done, in input order.
 pub(super) enum Done {
@@ -42,22 +44,34 @@ pub(super) struct RunningTower {
     pub(super) names: Vec<String>,
 }
 
-/// Takes embeddings from both models as they come and gives what is done in input order.
+/// Takes embeddings from both models as they come, scores what has all of its own, and gives what is done in input order.
 pub(super) struct Join<'a> {
     // First: the models' threads end when the frames do, and their runners wait for them.
     frames: FrameLoader,
     classifiers: &'a Classifiers,
     towers: [Option<RunningTower>; 2],
-    vectors: [Vectors; 2],
-    waiting: VecDeque<Place>,
-    /// What the record weighs whose chunks come.
-    weight: u64,
+    waiting: Waiting,
+    scores: KeptScores,
+    open: OpenRecord,
+    before: Before,
     /// What has ended: the places, and the results of each model.
     ended: [bool; 3],
+    /// Once set, what the devices hold is finished, and nothing more is done.
+    stop: &'a AtomicBool,
     /// Time spent on scores.
     scoring: Duration,
     /// What has happened to the devices, to be told.
     told: Vec<Told>,
+}
+
+/// The record whose chunks come.
+#[derive(Default)]
+struct OpenRecord {
+    weight: u64,
+    /// Chunks that this run has scored.
+    own: u64,
+    /// Chunks that an earlier run has scored.
+    before: u64,
 }
 
 impl<'a> Join<'a> {
@@ -65,32 +79,41 @@ impl<'a> Join<'a> {
         classifiers: &'a Classifiers,
         towers: [Option<RunningTower>; 2],
         frames: FrameLoader,
+        mut scores: KeptScores,
+        stop: &'a AtomicBool,
     ) -> Self {
-        let vectors = [0, 1].map(|i| Vectors::new(towers[i].as_ref().map_or(0, |tower| tower.width)));
+        let widths = [0, 1].map(|i| towers[i].as_ref().map_or(0, |tower| tower.width));
         let ended = [false, towers[0].is_none(), towers[1].is_none()];
         Join {
             frames,
             classifiers,
             towers,
-            vectors,
-            waiting: VecDeque::new(),
-            weight: 0,
+            waiting: Waiting::new(classifiers.takes(), widths, scores.take_embeddings(), scores.done()),
+            scores,
+            open: OpenRecord::default(),
+            before: Before::default(),
             ended,
+            stop,
             scoring: Duration::ZERO,
             told: Vec::new(),
         }
     }
 
-    /// What is done next; waits for it. Nothing at the end.
+    /// What is done next; waits for it. Nothing at the end, and once the run is told to stop and what the devices held
+    /// is scored.
     pub(super) fn next(&mut self) -> Result<Option<Vec<Done>>, Error> {
         loop {
-            match self.ready() {
-                0 if self.ended == [true; 3] && self.waiting.is_empty() => return Ok(None),
-                0 if self.ended == [true; 3] => {
-                    return Err(Error::EmbeddingsMissing { places: self.waiting.len() });
-                }
-                0 => self.receive()?,
-                places => return self.score(places).map(Some),
+            if self.stop.load(Ordering::Relaxed) {
+                return self.wind_up().map(|()| None);
+            }
+            if self.scores.is_due() {
+                self.scores.keep_embeddings(self.waiting.embeddings())?;
+            }
+            match self.take_done()? {
+                done if !done.is_empty() => return Ok(Some(done)),
+                _ if self.ended != [true; 3] => self.receive()?,
+                _ if self.waiting.len() == 0 => return Ok(None),
+                _ => return Err(Error::EmbeddingsMissing { places: self.waiting.len() }),
             }
         }
     }
@@ -100,12 +123,18 @@ impl<'a> Join<'a> {
         self.told.drain(..).for_each(&mut *tell);
         let progress = |(i, tower): (usize, &RunningTower)| ModelProgress {
             model: Some(MODELS[i]),
-            tokens: self.frames.tower(i).map_or(0, |frames| frames.counters().tokens),
+            tokens: self.tokens(i),
             token_budget: tower.token_budget,
             tallies: tower.runner.tallies(),
         };
         let models: Vec<_> = self.running().map(progress).collect();
         tell(Told::Progress(Progress::new(self.frames.progress(), records, &models)));
+    }
+
+    /// Tokens for a model but for those in batches that nobody needs any more.
+    pub(super) fn tokens(&self, tower: usize) -> u64 {
+        let counters = self.frames.tower(tower).map(|frames| frames.counters());
+        counters.map_or(0, |counters| counters.tokens - counters.tokens_done)
     }
 
     /// The models that take part, and their places.
@@ -116,6 +145,11 @@ impl<'a> Join<'a> {
     /// What it takes its frames from.
     pub(super) fn frames(&self) -> &FrameLoader {
         &self.frames
+    }
+
+    /// What an earlier run has scored of what is done.
+    pub(super) fn before(&self) -> Before {
+        self.before
     }
 
     /// Time that each model's devices computed, the mean over the devices.
@@ -131,29 +165,29 @@ impl<'a> Join<'a> {
         self.scoring
     }
 
-    /// How many of the first places have all their embeddings.
-    fn ready(&self) -> usize {
-        let mut frames = 0;
-        let ready = self.waiting.iter().take_while(|place| {
-            let Place::Chunk(chunk) = place else { return frames < AT_ONCE };
-            frames += chunk.frames.len() + 2 * usize::from(chunk.strands.is_some());
-            frames <= AT_ONCE && self.is_ready(chunk)
-        });
-        ready.count()
+    /// The scores that are kept, now that the models have nothing more to do.
+    pub(super) fn finish(self) -> KeptScores {
+        self.scores
     }
 
-    fn is_ready(&self, chunk: &Chunk) -> bool {
-        let there = |i: usize, number: u64| self.vectors[i].get(number).is_some();
-        let frame_is = |frame: &FramePlace| {
-            [NUCLEOTIDES, PEPTIDES]
-                .into_iter()
-                .all(|i| !self.classifiers.takes()[i] || there(i, frame.sequences[i]))
-        };
-        let of_strands = chunk.strands.iter().flatten();
-        chunk.frames.iter().all(frame_is) && of_strands.into_iter().all(|&number| there(NUCLEOTIDES, number))
+    /// Makes all that is computed safe, as the run ends before its input.
+    pub(super) fn interrupt(mut self) -> Error {
+        let kept = self.scores.keep_embeddings(self.waiting.embeddings());
+        kept.map_or_else(|error| error, |()| self.finish().interrupt())
     }
 
-    /// Takes whatever comes first, from the reading side or from a model.
+    /// Finishes what the devices hold, and scores what that completes.
+    fn wind_up(&mut self) -> Result<(), Error> {
+        while self.ended[1..] != [true; 2] {
+            self.receive()?;
+        }
+        while let Ok(places) = self.frames.places().try_recv() {
+            places?.into_iter().for_each(|place| self.waiting.admit(place));
+        }
+        self.score()
+    }
+
+    /// Takes whatever comes first, from the reading side or from a model, and scores what that completes.
     fn receive(&mut self) -> Result<(), Error> {
         let (none, nothing) = (never(), never());
         let places = if self.ended[0] { &none } else { self.frames.places() };
@@ -165,7 +199,7 @@ impl<'a> Join<'a> {
         // A runner wants to be asked now and then, whether anything has come or not.
         let _ = select.ready_timeout(LOOK_EVERY);
         match places.try_recv() {
-            Ok(places) => self.waiting.extend(places?),
+            Ok(places) => places?.into_iter().for_each(|place| self.waiting.admit(place)),
             Err(error) => self.ended[0] |= error.is_disconnected(),
         }
         for tower in [NUCLEOTIDES, PEPTIDES] {
@@ -176,16 +210,13 @@ impl<'a> Join<'a> {
                 Poll::Pending => {}
             }
         }
-        Ok(())
+        self.score()
     }
 
     fn keep(&mut self, tower: usize, finished: Finished) {
         match finished {
             Finished::Embeddings { rows, values } => {
-                let vectors = &mut self.vectors[tower];
-                for (row, embedding) in rows.iter().zip(values.chunks_exact(vectors.width())) {
-                    vectors.put(row.record, embedding);
-                }
+                self.waiting.put(tower, rows.iter().map(|row| row.record), &values);
             }
             // A frame is never too short or too long for its model, and frames are pooled.
             Finished::Skipped(_) | Finished::Residues { .. } => {}
@@ -196,56 +227,55 @@ impl<'a> Join<'a> {
         }
     }
 
-    /// Scores the frames and chunks of the first places, which are ready.
-    fn score(&mut self, places: usize) -> Result<Vec<Done>, Error> {
+    /// Scores the chunks that have all they need, whatever came before them: what is scored is kept.
+    fn score(&mut self) -> Result<(), Error> {
         let start = Instant::now();
-        let (mut frames, mut strands) = (Vec::new(), Vec::new());
-        for place in self.waiting.iter().take(places) {
-            let Place::Chunk(chunk) = place else { continue };
-            for frame in &chunk.frames {
-                for (i, vectors) in
-                    self.vectors.iter().enumerate().filter(|(i, _)| self.classifiers.takes()[*i])
-                {
-                    frames.extend_from_slice(vectors.get(frame.sequences[i]).unwrap_or_default());
-                }
-            }
-            for &number in chunk.strands.iter().flatten() {
-                strands.extend_from_slice(self.vectors[NUCLEOTIDES].get(number).unwrap_or_default());
-            }
+        for complete in self.waiting.take_complete().chunks(AT_ONCE) {
+            let [frames, strands] = self.waiting.features(complete);
+            let scores = self.classifiers.scores(&frames, &strands)?;
+            self.scores.keep(self.waiting.set_scores(complete, scores))?;
         }
-        let mut scores = self.classifiers.scores(&frames, &strands)?.map(Vec::into_iter);
-        let waiting: Vec<Place> = self.waiting.drain(..places).collect();
-        let done = waiting.into_iter().map(|place| self.done(place, &mut scores)).collect();
         self.scoring += start.elapsed();
-        Ok(done)
+        Ok(())
     }
 
-    /// What is done at a place, with the next of the scores of frames and of strands.
-    fn done(&mut self, place: Place, scores: &mut [impl Iterator<Item = [f32; 2]>; 2]) -> Done {
-        let [of_frames, of_strands] = scores;
-        match place {
-            Place::Record(record) => {
-                self.weight = weight(&record);
-                Done::Record(record)
-            }
-            Place::End => {
-                self.frames.done(self.weight);
-                Done::End
-            }
-            Place::Chunk(Chunk { bases, frames, strands, oldest }) => {
-                for (vectors, oldest) in self.vectors.iter_mut().zip(oldest) {
-                    vectors.forget(oldest);
+    /// The first places, as far as their turn has come.
+    fn take_done(&mut self) -> Result<Vec<Done>, OutputError> {
+        let mut done = Vec::new();
+        while done.len() < AT_ONCE
+            && let Some(turn) = self.waiting.pop()
+        {
+            done.push(match turn {
+                Turn::Ready(Place::Record(record), _) => {
+                    self.open = OpenRecord { weight: weight(&record), own: 0, before: 0 };
+                    Done::Record(record)
                 }
-                let frames = frames.into_iter().zip(of_frames);
-                let frames = frames.map(|(place, scores)| ScoredFrame {
-                    frame: place.frame,
-                    codons: place.codons,
-                    scores,
-                });
-                let strands = strands.into_iter().flatten().zip(of_strands).map(|(_, scores)| scores);
-                let strands = strands.reduce(higher);
-                Done::Chunk(ScoredChunk { bases, frames: frames.collect(), strands })
-            }
+                Turn::Ready(Place::End, _) => {
+                    self.before.records += u64::from(self.open.own == 0 && self.open.before > 0);
+                    self.frames.done(self.open.weight);
+                    Done::End
+                }
+                Turn::Ready(Place::Chunk(chunk), scores) => {
+                    let scores = scores.expect("a chunk has its turn when it is scored");
+                    self.open.own += u64::from(!scores.is_empty());
+                    scored(chunk, scores)
+                }
+                Turn::Kept(chunk) => {
+                    self.open.before += 1;
+                    self.before.add(&chunk);
+                    let scores = self.scores.take(&chunk)?;
+                    scored(chunk, scores)
+                }
+            });
         }
+        Ok(done)
     }
+}
+
+/// A chunk with its scores.
+fn scored(Chunk { bases, frames, .. }: Chunk, Scores { frames: scores, strands }: Scores) -> Done {
+    let frames = frames.into_iter().zip(scores);
+    let frames =
+        frames.map(|(place, scores)| ScoredFrame { frame: place.frame, codons: place.codons, scores });
+    Done::Chunk(ScoredChunk { bases, frames: frames.collect(), strands })
 }

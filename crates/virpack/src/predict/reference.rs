@@ -20,6 +20,16 @@ pub enum Compat {
     Broad,
 }
 
+impl Compat {
+    /// Whose they are, in a word.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Compat::VirNucPro => "virnucpro",
+            Compat::Broad => "broad",
+        }
+    }
+}
+
 /// `prediction_results.txt` and `prediction_results_highestscore.csv` on their way.
 pub(super) struct Reference {
     frames: TextFile,

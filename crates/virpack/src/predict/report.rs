@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 use virpack_seq::frames::FrameOptions;
 
+use super::PredictOptions;
 use super::summary::{DeviceWork, Predicted};
-use super::{Compat, PredictOptions};
 use crate::model::checksum::FileChecksum;
 use crate::report::{self, rate};
 
@@ -29,10 +29,7 @@ pub(super) fn of(
         "genetic_code": options.genetic_code.number(),
         "min_score": options.rule.min_score,
         "min_fraction": options.rule.min_fraction,
-        "compat": match options.compat {
-            Compat::VirNucPro => "virnucpro",
-            Compat::Broad => "broad",
-        },
+        "compat": options.compat.as_str(),
         "token_budget": options.token_budget,
         "buffer_size": options.buffer_size,
     });
@@ -70,6 +67,7 @@ fn counts(predicted: &Predicted) -> Value {
         "frames": counts.frames,
         "regions": counts.regions,
         "viral": counts.viral,
+        "chunks_finished_before": predicted.before.chunks,
         "no_open_frame": counts.no_open_frame,
         "too_short": counts.too_short,
         "empty": counts.empty,
@@ -91,10 +89,11 @@ fn seconds(predicted: &Predicted) -> Value {
 
 fn rates(predicted: &Predicted) -> Value {
     let rate = |count: u64| rate(count, predicted.elapsed);
+    let (counts, before) = (&predicted.counts, &predicted.before);
     json!({
-        "records_per_second": rate(predicted.counts.records),
-        "bases_per_second": rate(predicted.counts.bases),
-        "frames_per_second": rate(predicted.counts.frames),
+        "records_per_second": rate(counts.records - before.records),
+        "bases_per_second": rate(counts.bases.saturating_sub(before.bases)),
+        "frames_per_second": rate(counts.frames - before.frames),
         "nucleotide_tokens_per_second": rate(predicted.tokens[0]),
         "protein_tokens_per_second": rate(predicted.tokens[1]),
     })

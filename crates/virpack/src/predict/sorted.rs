@@ -58,9 +58,7 @@ impl Sorted {
     /// Writes the sorted entries to a temporary file.
     fn spill(&mut self) -> io::Result<Result<Run, OutputError>> {
         self.entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let mut name = self.target.file_name().unwrap_or_default().to_os_string();
-        name.push(".sorting");
-        let (aside, file) = match Aside::create(&self.target.with_file_name(name)) {
+        let (aside, file) = match Aside::create(&spill_path(&self.target)) {
             Ok(created) => created,
             Err(error) => return Ok(Err(error)),
         };
@@ -112,6 +110,13 @@ impl Sorted {
         }
         current.map_or(Ok(()), |(id, scores)| each(&id, scores))
     }
+}
+
+/// What sorted entries would be named, beside the file they go into.
+pub(super) fn spill_path(target: &Path) -> PathBuf {
+    let mut name = target.file_name().unwrap_or_default().to_os_string();
+    name.push(".sorting");
+    target.with_file_name(name)
 }
 
 /// Scores that take no part in the order.

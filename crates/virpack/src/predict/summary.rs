@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use virpack_seq::frames::FrameCounters;
+use virpack_seq::frames::{Chunk, FrameCounters};
 use virpack_seq::{Input, InputChecksum, PackStats};
 
 use super::join::{Join, RunningTower};
@@ -66,6 +66,27 @@ impl Counts {
     }
 }
 
+/// What an earlier run had scored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// Records of which it had scored every chunk that can be.
+    pub records: u64,
+    /// Chunks.
+    pub chunks: u64,
+    /// Bases in these, those counted twice that two of them share.
+    pub bases: u64,
+    /// Open frames of these.
+    pub frames: u64,
+}
+
+impl Before {
+    pub(super) fn add(&mut self, chunk: &Chunk) {
+        self.chunks += 1;
+        self.bases += chunk.bases.len() as u64;
+        self.frames += chunk.frames.len() as u64;
+    }
+}
+
 /// A part of the work; all go on at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -112,13 +133,15 @@ pub struct DeviceWork {
 pub struct Predicted {
     /// Records, chunks and frames.
     pub counts: Counts,
+    /// What of that an earlier run had scored.
+    pub before: Before,
     /// The ids of the first viral records.
     pub first_viral: Vec<Arc<str>>,
     /// What was read, and what came again.
     pub frames: FrameCounters,
     /// How well the batches of each model were filled, the nucleotides' first.
     pub packing: [Option<PackStats>; 2],
-    /// Tokens of each model, special ones included.
+    /// Tokens that this run has computed with each model, special ones included.
     pub tokens: [u64; 2],
     /// Every file written, and the directory of plots.
     pub files: Vec<PathBuf>,
@@ -145,10 +168,11 @@ impl Predicted {
         let empty = loader.progress().empty_inputs();
         Predicted {
             counts: tables.counts,
+            before: join.before(),
             first_viral: tables.first_viral.clone(),
             frames,
             packing: [0, 1].map(|i| loader.tower(i).and_then(|tower| tower.stats())),
-            tokens: [0, 1].map(|i| loader.tower(i).map_or(0, |tower| tower.counters().tokens)),
+            tokens: [0, 1].map(|i| join.tokens(i)),
             files: tables.names(),
             elapsed,
             stages: [

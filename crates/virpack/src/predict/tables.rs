@@ -17,7 +17,7 @@ use super::summary::Counts;
 use super::track::{Points, Track};
 use super::verdict::{ScoredChunk, ScoredFrame, Tally};
 use crate::Error;
-use crate::output::{Aside, AsideFolder, Folder, OutputError, TextFile, TextTable, Whole, about, clear};
+use crate::output::{Aside, AsideFolder, OutputError, TextFile, TextTable, Whole, about, clear};
 
 /// Viral records whose ids a run tells.
 const FIRST_VIRAL: usize = 8;
@@ -42,8 +42,13 @@ pub(super) struct Tables<'a> {
     pub(super) counts: Counts,
     /// The ids of the first viral records.
     pub(super) first_viral: Vec<Arc<str>>,
-    // Last: it goes when the files in it are gone.
-    folder: Folder,
+}
+
+/// Tables that are whole and have no names yet.
+pub(super) struct CompleteTables {
+    whole: Whole,
+    plots: Option<AsideFolder>,
+    files: Files,
 }
 
 /// The record whose chunks come.
@@ -55,9 +60,8 @@ struct OpenRecord {
 }
 
 impl<'a> Tables<'a> {
-    /// Opens all tables under temporary names, the directory made where it is missing.
+    /// Opens all tables under temporary names.
     pub(super) fn create(options: &'a PredictOptions) -> Result<Self, Error> {
-        let folder = Folder::create(&options.output)?;
         let files = Files::in_directory(&options.output);
         let names = options.inputs.iter().map(ToString::to_string);
         let sources: Vec<String> = if options.inputs.len() > 1 { names.collect() } else { Vec::new() };
@@ -94,7 +98,6 @@ impl<'a> Tables<'a> {
             record: None,
             counts: Counts::default(),
             first_viral: Vec::new(),
-            folder,
             files,
             sources,
         })
@@ -207,22 +210,27 @@ impl<'a> Tables<'a> {
         plots.write(&name, &text)
     }
 
-    /// Makes all files whole and gives them their names, `run.json`, which holds `report`, last.
-    pub(super) fn finish(self, report: &Map<String, Value>) -> Result<(), Error> {
+    /// Makes all files whole, `run.json`, which holds `report`, too.
+    pub(super) fn complete(self, report: &Map<String, Value>) -> Result<CompleteTables, Error> {
         let tables = [self.frames, self.chunks, self.sequences, self.regions].map(TextTable::finish);
         let mut sides = tables.into_iter().collect::<Result<Vec<Aside>, _>>()?;
         sides.push(self.viral.finish()?);
         sides.extend(self.reference.finish()?);
         let main = about::write(&self.files.report, report)?;
+        Ok(CompleteTables { whole: Whole { main, sides }, plots: self.plots, files: self.files })
+    }
+}
+
+impl CompleteTables {
+    /// Gives the files their names, `run.json` last; with `replace`, older ones give way.
+    pub(super) fn publish(self, replace: bool) -> Result<(), OutputError> {
         match self.plots {
             Some(plots) => plots.publish(is_plot)?,
             // Pictures of another run must not stand beside these tables.
-            None if self.options.force => clear(&self.files.plots, is_plot)?,
+            None if replace => clear(&self.files.plots, is_plot)?,
             None => {}
         }
-        Whole { main, sides }.publish(self.options.force, &[])?;
-        self.folder.keep();
-        Ok(())
+        self.whole.publish(replace, &[])
     }
 }
 

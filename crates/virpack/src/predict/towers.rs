@@ -1,7 +1,6 @@
 //! The two models: opened, checked against the classifier, put on their devices, started.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use virpack_seq::frames::{FrameLoader, FrameOptions, Tower};
 use virpack_seq::{CollatorOptions, GreedyPacker, LengthPolicy, LongRecords, PackerOptions, VarlenCollator};
@@ -9,6 +8,7 @@ use virpack_seq::{CollatorOptions, GreedyPacker, LengthPolicy, LongRecords, Pack
 use super::PredictOptions;
 use super::classifiers::Classifiers;
 use super::join::RunningTower;
+use super::summary::MODELS;
 use crate::Error;
 use crate::embed::buffer_size;
 use crate::memory::Memory;
@@ -32,6 +32,8 @@ pub(super) struct Loaded<B: Memory>([Option<LoadedTower<B>>; 2]);
 struct LoadedTower<B: Memory> {
     devices: Vec<Ready<B>>,
     lengths: LengthPolicy,
+    /// Most tokens in a batch of the run that this one goes on from.
+    earlier_budget: Option<usize>,
 }
 
 impl Opened {
@@ -53,34 +55,43 @@ impl Opened {
         Ok(Opened { weights, needed: classifiers.needs() })
     }
 
-    /// All files of the models that take part, and the classifiers'.
-    pub(super) fn files(&self, classifiers: &Classifiers) -> Vec<Location> {
+    /// All files of the models that take part, and the classifiers', each behind what it is here; those of one kind stand
+    /// side by side.
+    pub(super) fn files(&self, classifiers: &Classifiers) -> Vec<(String, Location)> {
         let both = [Some(&classifiers.frames), classifiers.nucleotides.as_ref()];
-        let mut files: Vec<_> = both.into_iter().flatten().map(|own| own.location().clone()).collect();
-        for (weights, _) in self.weights.iter().zip(self.needed).filter(|(_, needed)| *needed) {
-            files.extend(weights.files().map(|(location, _)| location.clone()));
-            let beside = ["config.json", "tokenizer.json"].map(|name| weights.directory().join(name));
-            files.extend(beside.into_iter().filter(|file| file.exists() && !file.is_directory()));
+        let both = ["classifier", "nucleotide classifier"].into_iter().zip(both);
+        let of_both = both.filter_map(|(kind, own)| Some((kind.to_owned(), own?.location().clone())));
+        let mut files: Vec<_> = of_both.collect();
+        for (i, weights) in self.weights.iter().enumerate().filter(|(i, _)| self.needed[*i]) {
+            let model = format!("{} model", MODELS[i]);
+            files.extend(weights.files().map(|(location, _)| (model.clone(), location.clone())));
+            let beside = ["config.json", "tokenizer.json"].map(|name| (name, weights.directory().join(name)));
+            let beside = beside.into_iter().filter(|(_, file)| file.exists() && !file.is_directory());
+            files.extend(beside.map(|(name, file)| (format!("{model}'s {name}"), file)));
         }
         files
     }
 }
 
 impl<B: Memory + 'static> Loaded<B> {
-    /// Reads the models onto their devices, and takes the memory of their batches.
+    /// Reads the models onto their devices, and takes the memory of their batches, which have at most as many tokens as
+    /// those of the run that this one goes on from had, for each model that takes part.
     pub(super) fn load(
         opened: Opened,
         devices: [Vec<Arc<B>>; 2],
         options: &PredictOptions,
         frames: &FrameOptions,
+        earlier_budgets: &[usize],
     ) -> Result<Self, Error> {
+        let mut earlier_budgets = earlier_budgets.iter().copied();
         let mut towers = [None, None];
         for (tower, backends) in devices.into_iter().enumerate().filter(|(tower, _)| opened.needed[*tower]) {
             let (max_length, long_records) = (frames.longest()[tower], LongRecords::Error);
             let lengths = LengthPolicy { max_length, min_length: 1, long_records };
-            let devices =
-                ready::all(backends, &opened.weights[tower], &lengths, false, options.token_budget)?;
-            towers[tower] = Some(LoadedTower { devices, lengths });
+            let earlier_budget = earlier_budgets.next();
+            let asked = earlier_budget.or(options.token_budget);
+            let devices = ready::all(backends, &opened.weights[tower], &lengths, false, asked)?;
+            towers[tower] = Some(LoadedTower { devices, lengths, earlier_budget });
         }
         Ok(Loaded(towers))
     }
@@ -115,7 +126,7 @@ impl<B: Memory + 'static> Loaded<B> {
     ) -> Result<[Option<RunningTower>; 2], Error> {
         let mut running = [None, None];
         for (i, tower) in self.0.into_iter().enumerate() {
-            running[i] = tower.map(|tower| tower.start(frames, i, options.device_timeout)).transpose()?;
+            running[i] = tower.map(|tower| tower.start(frames, i, options)).transpose()?;
         }
         Ok(running)
     }
@@ -125,7 +136,7 @@ impl<B: Memory + 'static> LoadedTower<B> {
     /// All devices get batches of the smallest one's budget.
     fn token_budget(&self) -> usize {
         let budgets = self.devices.iter().map(|device| device.token_budget);
-        budgets.min().expect("a model has a device")
+        self.earlier_budget.or(budgets.min()).expect("a model has a device")
     }
 
     /// How its sequences are tokenized and packed.
@@ -142,14 +153,15 @@ impl<B: Memory + 'static> LoadedTower<B> {
         self,
         frames: &FrameLoader,
         tower: usize,
-        device_timeout: Option<Duration>,
+        options: &PredictOptions,
     ) -> Result<RunningTower, Error> {
         let loader = frames.tower(tower).expect("a model that takes part has its batches").clone();
         let token_budget = self.token_budget();
         let names = self.devices.iter().map(|device| device.backend.name()).collect();
         let config = &self.devices[0].model.config;
         let (layer, width) = (config.layers(), config.hidden());
-        let options = RunnerOptions { device_timeout, ..RunnerOptions::mean(layer) };
+        let (device_timeout, stop) = (options.device_timeout, Arc::clone(&options.stop));
+        let options = RunnerOptions { device_timeout, stop, ..RunnerOptions::mean(layer) };
         let devices = self.devices.into_iter().map(|device| (device.backend, device.model.encoder));
         let runner = AsyncInferenceRunner::new(devices.collect(), loader, options)?;
         Ok(RunningTower { runner, width, token_budget, names })

@@ -1,46 +1,131 @@
-//! Embeddings that wait for those of the other model.
+//! Embeddings that wait for those of the other model, and chunks that wait for embeddings.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 /// Embeddings by the numbers of their sequences, from the oldest that may still be asked for.
 #[derive(Debug)]
 pub(super) struct Vectors {
     width: usize,
     oldest: u64,
-    rows: VecDeque<Option<Box<[f32]>>>,
+    slots: VecDeque<Slot>,
+    /// Those that an earlier run has computed and nobody has asked for yet.
+    earlier: HashMap<u64, Arc<[f32]>>,
+}
+
+/// What is known of a sequence.
+#[derive(Debug, Default)]
+enum Slot {
+    #[default]
+    Nothing,
+    /// Chunks wait for its embedding: one, and seldom others.
+    Awaited(u64, Vec<u64>),
+    There(Arc<[f32]>),
 }
 
 impl Vectors {
-    /// For embeddings of `width` values.
-    pub(super) fn new(width: usize) -> Self {
-        Vectors { width, oldest: 0, rows: VecDeque::new() }
+    /// For embeddings of `width` values, with those that an earlier run has computed.
+    pub(super) fn new(width: usize, earlier: HashMap<u64, Arc<[f32]>>) -> Self {
+        Vectors { width, oldest: 0, slots: VecDeque::new(), earlier }
     }
 
     pub(super) fn width(&self) -> usize {
         self.width
     }
 
-    /// Keeps the embedding of a sequence.
-    pub(super) fn put(&mut self, number: u64, embedding: &[f32]) {
-        // Nobody asks for what is older: its frames are done.
-        let Some(place) = number.checked_sub(self.oldest) else { return };
-        let place = place as usize;
-        if self.rows.len() <= place {
-            self.rows.resize(place + 1, None);
+    /// Keeps the embedding of a sequence; gives the chunks that have waited for it, as often as they have asked.
+    pub(super) fn put(&mut self, number: u64, embedding: &[f32]) -> impl Iterator<Item = u64> + use<> {
+        self.take_earlier(number);
+        // Nobody asks for what is older: its chunks are written.
+        let slot = self.slot(number).map(|slot| std::mem::replace(slot, Slot::There(embedding.into())));
+        let (first, others) = match slot {
+            Some(Slot::Awaited(first, others)) => (Some(first), others),
+            _ => (None, Vec::new()),
+        };
+        first.into_iter().chain(others)
+    }
+
+    /// Whether the embedding of a sequence is there; if not, `chunk` waits for it.
+    pub(super) fn is_there(&mut self, number: u64, chunk: u64) -> bool {
+        let earlier = self.take_earlier(number);
+        let slot = self.slot(number).expect("a chunk asks for nothing older than its oldest sequence");
+        match (&mut *slot, earlier) {
+            (Slot::There(_), _) => return true,
+            (Slot::Awaited(_, others), _) => others.push(chunk),
+            (Slot::Nothing, None) => *slot = Slot::Awaited(chunk, Vec::new()),
+            (Slot::Nothing, Some(embedding)) => {
+                *slot = Slot::There(embedding);
+                return true;
+            }
         }
-        self.rows[place] = Some(embedding.into());
+        false
     }
 
     /// The embedding of a sequence, once it has come.
     pub(super) fn get(&self, number: u64) -> Option<&[f32]> {
-        self.rows.get(number.checked_sub(self.oldest)? as usize)?.as_deref()
+        match self.slots.get(number.checked_sub(self.oldest)? as usize)? {
+            Slot::There(embedding) => Some(embedding),
+            _ => None,
+        }
     }
 
     /// Lets go of all sequences before `oldest`.
     pub(super) fn forget(&mut self, oldest: u64) {
         while self.oldest < oldest {
-            self.rows.pop_front();
+            self.slots.pop_front();
+            self.take_earlier(self.oldest);
             self.oldest += 1;
         }
+    }
+
+    /// All embeddings that may still be asked for, with the numbers of their sequences.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u64, &Arc<[f32]>)> {
+        let there = (self.oldest..).zip(&self.slots).filter_map(|(number, slot)| match slot {
+            Slot::There(embedding) => Some((number, embedding)),
+            _ => None,
+        });
+        there.chain(self.earlier.iter().map(|(number, embedding)| (*number, embedding)))
+    }
+
+    fn take_earlier(&mut self, number: u64) -> Option<Arc<[f32]>> {
+        // Mostly there are none, and nothing is to be looked up.
+        if self.earlier.is_empty() { None } else { self.earlier.remove(&number) }
+    }
+
+    fn slot(&mut self, number: u64) -> Option<&mut Slot> {
+        let place = number.checked_sub(self.oldest)? as usize;
+        if self.slots.len() <= place {
+            self.slots.resize_with(place + 1, Slot::default);
+        }
+        self.slots.get_mut(place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_is_named_when_it_comes() {
+        let earlier = HashMap::from([(6, [6.0].into()), (7, [7.0].into())]);
+        let mut vectors = Vectors::new(1, earlier);
+        assert!(!vectors.is_there(3, 10) && !vectors.is_there(3, 11) && !vectors.is_there(3, 10));
+        assert_eq!((vectors.get(3), vectors.get(9)), (None, None));
+        assert_eq!(vectors.put(3, &[0.5]).collect::<Vec<_>>(), [10, 11, 10]);
+        assert!(vectors.is_there(3, 12));
+        assert_eq!(vectors.get(3), Some(&[0.5][..]));
+        assert_eq!(vectors.put(5, &[1.0]).count(), 0);
+        vectors.forget(5);
+        assert_eq!((vectors.get(3), vectors.get(5)), (None, Some(&[1.0][..])));
+        assert_eq!(vectors.put(3, &[0.5]).count(), 0);
+        assert!(vectors.is_there(6, 13));
+        let all = |vectors: &Vectors| {
+            let mut all: Vec<_> = vectors.all().map(|(number, embedding)| (number, embedding[0])).collect();
+            all.sort_by_key(|(number, _)| *number);
+            all
+        };
+        assert_eq!(all(&vectors), [(5, 1.0), (6, 6.0), (7, 7.0)]);
+        vectors.forget(8);
+        assert_eq!(all(&vectors), []);
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use virpack_seq::{AsyncDataLoader, Loaded, PackedBatch, SkippedRecord};
 
+use super::LOOK_EVERY;
 use crate::Error;
 
 /// One queue for all devices: each batch is on one of them at a time, until its results are handed on. What a lost
@@ -93,14 +94,15 @@ impl Queue {
             state.taking += 1;
         }
         let polled = match self.loader.poll() {
-            Poll::Pending if empty => Poll::Ready(self.loader.receive()),
+            // Not for ever: the run may be told to stop.
+            Poll::Pending if empty => self.loader.receive_within(LOOK_EVERY),
             polled => polled,
         };
         let mut state = self.state();
         state.taking -= 1;
         self.changed.notify_all();
         match polled {
-            // What is done must not wait for a batch that may wait for it.
+            // What is done must not wait for a batch that may wait for it; with nothing in flight, it is asked again.
             Poll::Pending => Work::Drain,
             Poll::Ready(Some(Ok(Loaded::Batch(batch)))) => Work::Batch(state.hold(device, Arc::new(batch))),
             Poll::Ready(Some(Ok(Loaded::Skipped(records)))) => Work::Skipped(records),

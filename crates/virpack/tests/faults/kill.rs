@@ -65,19 +65,12 @@ fn kept_tokens(folder: &Path) -> u64 {
         let mut rest = &bytes[16..];
         while !rest.is_empty() {
             let long = |at: usize| u64::from_le_bytes(rest[at..at + 8].try_into().unwrap());
-            let short = |at: usize| u32::from_le_bytes(rest[at..at + 4].try_into().unwrap()) as usize;
-            tokens += long(8).min(1022) + 2;
-            let width = part_width(folder);
-            rest = &rest[40 + short(32) + short(36) * width * 4..];
+            // A number and bytes, in which the record's length stands second.
+            tokens += long(24).min(1022) + 2;
+            rest = &rest[16 + long(8) as usize..];
         }
     }
     tokens
-}
-
-/// The model's width, as the test has noted it.
-fn part_width(folder: &Path) -> usize {
-    let noted = folder.parent().unwrap().parent().unwrap().join("width");
-    fs::read_to_string(noted).unwrap().parse().unwrap()
 }
 
 /// The files of an output by name, but for the times that a run took.
@@ -91,11 +84,10 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Kills `kills` times, each time after up to a `share` of what an undisturbed run takes.
-fn kill_and_go_on(text: &str, model: &Path, width: usize, format: &str, kills: usize, share: f64) {
+fn kill_and_go_on(text: &str, model: &Path, format: &str, kills: usize, share: f64) {
     let folder = tempfile::tempdir().unwrap();
     let (place, out) = (folder.path(), folder.path().join("out"));
     fs::write(place.join("input.fa"), text).unwrap();
-    fs::write(place.join("width"), width.to_string()).unwrap();
     let output = out.join("emb").with_extension(format);
     let partial = out.join("emb").with_extension(format!("{format}.partial"));
     let batches = || -> Vec<u64> {
@@ -162,7 +154,7 @@ fn the_tiny_model() {
     let residues = |i: usize| "LAGVSERTIDPKQNFYMHWC".repeat(9)[i % 7..][..1 + i * 37 % 170].to_owned();
     let text: String = (0..1_000).map(|i| format!(">s{i}\n{}\n", residues(i))).collect();
     for format in ["npy", "parquet"] {
-        kill_and_go_on(&text, &model, 48, format, 3, 0.7);
+        kill_and_go_on(&text, &model, format, 3, 0.7);
     }
 }
 
@@ -185,6 +177,6 @@ fn the_real_8m_model() {
         text += &format!(">{}\n{residues}\n", record.id);
     }
     for format in ["npy", "parquet"] {
-        kill_and_go_on(&text, &model, 320, format, 20, 0.06);
+        kill_and_go_on(&text, &model, format, 20, 0.06);
     }
 }

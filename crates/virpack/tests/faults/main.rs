@@ -5,4 +5,5 @@
 mod devices;
 mod faulty;
 mod kill;
+mod kill_predict;
 mod out_of_memory;

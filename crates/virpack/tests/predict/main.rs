@@ -11,8 +11,9 @@ use virpack::model::location::{Location, MemoryFile};
 use virpack::predict::{Compat, PredictOptions, Predicted, Rule, predict};
 use virpack_seq::{Record, chunks, reader};
 
-#[path = "../../virpack-seq/tests/common/naive.rs"]
+#[path = "../../../virpack-seq/tests/common/naive.rs"]
 mod naive;
+mod resume;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![cfg(unix)]
 
+mod predict;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::BTreeMap;
@@ -30,7 +32,7 @@ fn arguments<'a>(model: &'a str, name: &'a str) -> Vec<&'a str> {
 fn outputs(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let name = |entry: &std::fs::DirEntry| entry.file_name().into_string().unwrap();
-    let files = entries.filter(|entry| !name(entry).ends_with(".run.json"));
+    let files = entries.filter(|entry| !name(entry).ends_with("run.json"));
     files.map(|entry| (name(&entry), std::fs::read(entry.path()).unwrap_or_default())).collect()
 }
 
@@ -42,11 +44,17 @@ fn undisturbed(place: &Place, model: &str, name: &str) -> BTreeMap<String, Vec<u
     whole
 }
 
-/// Starts a run and waits until it has a part.
+/// Starts a run into the output of that name and waits until it has a part.
 fn started(place: &Place, arguments: &[&str], name: &str) -> Child {
+    let partial = place.path(&format!("{name}.partial"));
+    started_into(place, arguments, &partial)
+}
+
+/// The same, with parts in the folder `partial`.
+fn started_into(place: &Place, arguments: &[&str], partial: &Path) -> Child {
     let mut command = place.command(arguments);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let manifest = place.path(&format!("{name}.partial/manifest.json"));
+    let manifest = partial.join("manifest.json");
     let begin = Instant::now();
     while !manifest.exists() {
         assert!(begin.elapsed() < Duration::from_secs(300), "no part is closed");
@@ -119,6 +127,18 @@ fn where_nothing_is_to_be_resumed_the_run_starts() {
     place.write("input.fa", proteins(30));
     let again = [&arguments(MODEL, "out/emb.npy")[..], &["--resume"]].concat();
     place.run(&again).succeeds(&["nothing to resume: starting from the beginning", "27 sequences, "]);
+    // A script that starts it again and again is told that it is done.
+    place.run(&again).succeeds(&["all is done already: out/emb.npy.run.json tells of this run"]);
+    place.run(&[&again[..], &["--pool", "max"]].concat()).is_refused(&[
+        "out/emb.npy.run.json tells of another run, which is complete:",
+        "pooling: mean there, max here",
+        "hint: choose another name, or replace it with --force",
+    ]);
+    place
+        .run(&[&again[..], &["--dtype-out", "f16"]].concat())
+        .is_refused(&["values: float32 there, float16 here"]);
+    place.run(&arguments(MODEL, "out/emb.npy")).is_refused(&["out/emb.npy exists"]);
+    std::fs::remove_file(place.path("out/emb.ids.txt")).unwrap();
     place.run(&again).is_refused(&["out/emb.npy exists"]);
     place.embed_stdin(&["-", "-o", "out/in.npy", "--resume"], b">a\nMK\n").is_refused(&[
         "--resume reads the inputs again from their beginning, and <stdin> is a pipe or standard input",
@@ -182,7 +202,7 @@ fn damaged_parts_are_named_and_redone() {
     std::fs::write(part(1), bytes).unwrap();
     let ran = place.run(&[&arguments(MODEL, "out/emb.npy")[..], &["--resume"]].concat());
     ran.succeeds(&[
-        "warning: out/emb.npy.partial/000001.part: its checksum is not the one it was written with: its records are \
+        "warning: out/emb.npy.partial/000001.part: its checksum is not the one it was written with: what was in it is \
          computed again",
     ]);
     assert_eq!(outputs(&place.path("out")), whole);

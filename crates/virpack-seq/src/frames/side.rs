@@ -1,0 +1,135 @@
+//! The way of sequences to one model.
+
+use std::sync::Arc;
+
+use super::unique::Unique;
+use crate::Frame;
+use crate::batch::{SequenceIndex, Window};
+use crate::loader::{SlabSender, Stopped};
+use crate::record::Record;
+use crate::record_set::RecordSet;
+use crate::slab::TokenSlab;
+use crate::tokenize::Tokenizer;
+
+/// The way to one model.
+pub(super) struct Side {
+    tokenizer: Arc<dyn Tokenizer>,
+    sender: SlabSender,
+    slab: TokenSlab,
+    unique: Unique,
+    repeated: u64,
+    /// Whether the chunk whose sequences come is not done.
+    needs: bool,
+    /// Sequences that need not come, even where a chunk needs their results.
+    known: Arc<RecordSet>,
+    /// What waits until it is known who needs it; None where all is needed from here on.
+    held: Option<Held>,
+}
+
+/// The sequences of a window: behind a chunk that is done may come one that is not, and shares a sequence with it.
+#[derive(Debug, Default)]
+struct Held {
+    slabs: Vec<TokenSlab>,
+    /// Whether a chunk that is not done needs it, for each sequence of the window.
+    needed: Vec<bool>,
+}
+
+impl Side {
+    /// `known` are sequences that need not come; `resumes`: whether there are chunks that are done.
+    pub(super) fn new(
+        tokenizer: Arc<dyn Tokenizer>,
+        sender: SlabSender,
+        window: usize,
+        known: Arc<RecordSet>,
+        resumes: bool,
+    ) -> Self {
+        let (slab, unique) = (sender.slab(), Unique::new(window));
+        let held = (resumes || !known.is_empty()).then(Held::default);
+        Side { tokenizer, sender, slab, unique, repeated: 0, needs: true, known, held }
+    }
+
+    /// Sequences in the open slab.
+    pub(super) fn waiting(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Sequences that were packed already.
+    pub(super) fn repeated(&self) -> u64 {
+        self.repeated
+    }
+
+    /// Makes room for the sequences of a chunk; gives the smallest number that one of them may have. `goes_on`: whether
+    /// chunks from this one on are done.
+    pub(super) fn begin_chunk(&mut self, is_done: bool, goes_on: bool) -> Result<u64, Stopped> {
+        // The frames of a chunk wait for each other: one window must hold their sequences.
+        if !self.unique.has_room(Frame::ALL.len()) {
+            self.end_window(goes_on)?;
+        }
+        self.needs = !is_done;
+        Ok(self.unique.oldest())
+    }
+
+    /// The number of a sequence, which is tokenized when it is new.
+    pub(super) fn number(&mut self, record: &Record, letters: &[u8]) -> u64 {
+        let (number, new) = self.unique.number(letters);
+        if new {
+            let counts = self.tokenizer.tokenize(letters, usize::MAX, self.slab.tokens());
+            self.slab.close(SequenceIndex {
+                record: number,
+                source: record.source,
+                id: Arc::clone(&record.id),
+                length: letters.len() as u64,
+                truncated: false,
+                unknown: counts.unknown,
+                window: Window::WHOLE,
+            });
+            self.slab.counts.records += 1;
+        } else {
+            self.repeated += 1;
+        }
+        if let Some(held) = &mut self.held {
+            let place = (number - self.unique.oldest()) as usize;
+            held.needed.resize(held.needed.len().max(place + 1), false);
+            held.needed[place] |= self.needs && !self.known.contains(number);
+        }
+        number
+    }
+
+    /// Sends on what there is, unless it is held.
+    pub(super) fn send(&mut self) -> Result<(), Stopped> {
+        if self.slab.is_empty() {
+            return Ok(());
+        }
+        let slab = std::mem::replace(&mut self.slab, self.sender.slab());
+        match &mut self.held {
+            Some(held) => held.slabs.push(slab),
+            None => self.sender.send(slab)?,
+        }
+        Ok(())
+    }
+
+    /// Sends on all there is, and has all batches that it makes leave at once.
+    pub(super) fn send_all(&mut self, goes_on: bool) -> Result<(), Stopped> {
+        self.end_window(goes_on)?;
+        let mut slab = std::mem::replace(&mut self.slab, self.sender.slab());
+        slab.flush = true;
+        self.sender.send(slab)
+    }
+
+    /// Nothing of this window comes again: what is held goes on, as it is known who needs it.
+    fn end_window(&mut self, goes_on: bool) -> Result<(), Stopped> {
+        if self.held.is_some() {
+            self.send()?;
+        }
+        let first = self.unique.oldest();
+        self.unique.begin();
+        let Some(Held { mut slabs, needed }) = self.held.take() else { return Ok(()) };
+        let goes_on = goes_on || self.unique.oldest() < self.known.end();
+        self.held = goes_on.then(Held::default);
+        if let Some(slab) = slabs.first_mut() {
+            // Before the first batch can be made of them.
+            slab.done.extend((first..).zip(needed).filter(|(_, needed)| !needed).map(|(number, _)| number));
+        }
+        slabs.into_iter().try_for_each(|slab| self.sender.send(slab))
+    }
+}

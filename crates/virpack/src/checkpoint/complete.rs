@@ -1,0 +1,83 @@
+//! An output that is whole: what a run that was to go on has to say of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::identity::Identity;
+use super::{Difference, ResumeError};
+
+/// The names under which a report has what its run is of, and its files.
+const RUN: &str = "run";
+const FILES: &str = "files";
+
+/// An output that is whole, by its report.
+pub(crate) struct Complete {
+    report: PathBuf,
+    identity: Identity,
+}
+
+impl Complete {
+    /// Reads the report of an output; None where there is none, a file of it is missing, or it does not say what it is of,
+    /// as that of a run which kept nothing does not.
+    pub(super) fn read(report: &Path) -> Option<Complete> {
+        let value: Value = serde_json::from_slice(&fs::read(report).ok()?).ok()?;
+        let identity = Identity::of_json(value.get(RUN)?)?;
+        let file = |name: &Value| Some(report.with_file_name(name.as_str()?));
+        let mut files = value.get(FILES)?.as_array()?.iter().map(file);
+        let is_whole = files.all(|file| file.is_some_and(|file| file.exists()));
+        is_whole.then(|| Complete { report: report.to_path_buf(), identity })
+    }
+
+    /// What ends a run of that identity: there is nothing left to do, or the output is another run's.
+    pub(crate) fn end(&self, identity: &Identity) -> ResumeError {
+        let report = self.report.clone();
+        match identity.differences(&self.identity) {
+            differences if differences.is_empty() => ResumeError::Complete { report },
+            differences => ResumeError::AnotherOutput { report, differences },
+        }
+    }
+}
+
+/// Puts what [`Complete`] reads into a report: what the run is of, where that is known, and the files of the output, which
+/// stand beside the report.
+pub(crate) fn describe(report: &mut Map<String, Value>, identity: Option<&Identity>, files: &[PathBuf]) {
+    let name = |file: &PathBuf| Value::from(file.file_name().unwrap_or_default().to_string_lossy());
+    report.insert(FILES.to_owned(), files.iter().map(name).collect());
+    report.extend(identity.map(|identity| (RUN.to_owned(), identity.to_json())));
+}
+
+/// What differs, a line each.
+pub(super) fn lines(differences: &[Difference]) -> String {
+    differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_output_is_known_by_its_report() {
+        let directory = tempfile::tempdir().unwrap();
+        let [report, file] = ["run.json", "table.tsv"].map(|name| directory.path().join(name));
+        let mut identity = Identity::default();
+        identity.set("length", 300);
+        let write = |identity: Option<&Identity>| {
+            let mut facts = Map::new();
+            describe(&mut facts, identity, &[file.clone(), report.clone()]);
+            fs::write(&report, Value::from(facts).to_string()).unwrap();
+        };
+        assert!(Complete::read(&report).is_none());
+        write(Some(&identity));
+        assert!(Complete::read(&report).is_none(), "a file is missing");
+        fs::write(&file, "").unwrap();
+        let complete = Complete::read(&report).unwrap();
+        assert!(matches!(complete.end(&identity), ResumeError::Complete { .. }));
+        identity.set("length", 500);
+        let said = complete.end(&identity).to_string();
+        assert!(said.contains("length: 300 there, 500 here") && said.contains("--force"), "{said}");
+        write(None);
+        assert!(Complete::read(&report).is_none());
+    }
+}

@@ -1,0 +1,56 @@
+//! A run's parts, while it goes on.
+
+use super::folder::Checkpoint;
+use super::log::Log;
+use super::manifest::Manifest;
+use super::{Entries, Identity, Saved};
+use crate::Error;
+
+/// A run's parts: those that are whole, and the one that is being written.
+pub(crate) struct Parts {
+    log: Log,
+    // Behind the log: it removes the folder where nothing is left in it.
+    checkpoint: Checkpoint,
+}
+
+/// The parts of a run whose output is whole.
+pub(crate) struct CompleteParts {
+    manifest: Manifest,
+    checkpoint: Checkpoint,
+}
+
+impl Parts {
+    pub(super) fn new(log: Log, checkpoint: Checkpoint) -> Self {
+        Parts { log, checkpoint }
+    }
+
+    /// Takes what is finished.
+    pub(crate) fn keep(&mut self, finished: impl Entries + 'static) -> Result<(), Error> {
+        self.log.keep(Box::new(finished))
+    }
+
+    /// Takes what is computed and not finished, all of it, in the place of what was before.
+    pub(crate) fn keep_under_way(&mut self, entries: impl Entries + 'static) -> Result<(), Error> {
+        self.log.keep_under_way(Box::new(entries))
+    }
+
+    /// Makes all that is finished safe, as the run ends before its input; None where nothing is.
+    pub(crate) fn interrupt(self) -> Result<Option<Saved>, Error> {
+        let manifest = self.log.close()?;
+        Ok(self.checkpoint.saved(&manifest))
+    }
+
+    /// Drops the open part, as the output is whole; gives what the run is of.
+    pub(crate) fn complete(self) -> Result<(Identity, CompleteParts), Error> {
+        let manifest = self.log.drop_open()?;
+        Ok((manifest.identity.clone(), CompleteParts { manifest, checkpoint: self.checkpoint }))
+    }
+}
+
+impl CompleteParts {
+    /// Notes that the output's files are about to get their names; what it gives goes when they have them.
+    pub(crate) fn publishing(self) -> Result<Checkpoint, Error> {
+        self.checkpoint.publishing(self.manifest)?;
+        Ok(self.checkpoint)
+    }
+}

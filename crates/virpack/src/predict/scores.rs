@@ -1,0 +1,193 @@
+//! The scores of chunks: those that an earlier run has kept, and those of this one, for another to go on from.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use virpack_seq::RecordSet;
+use virpack_seq::frames::Chunk;
+
+use crate::Error;
+use crate::checkpoint::{
+    Checkpoint, CompleteParts, Earlier, Entries, HandOn, Identity, Kept, Parts, Resumed,
+};
+use crate::output::OutputError;
+
+/// What the classifiers have said of a chunk.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Scores {
+    /// `[others, virus]` of each open frame.
+    pub(super) frames: Vec<[f32; 2]>,
+    /// The highest of its two strands, where these were scored.
+    pub(super) strands: Option<[f32; 2]>,
+}
+
+/// Where scores are kept, if they are, and the embeddings of chunks that have no scores yet.
+pub(super) struct KeptScores {
+    earlier: Option<Kept>,
+    /// Embeddings that an earlier run has kept, for each model, by the numbers of their sequences.
+    embeddings: [HashMap<u64, Arc<[f32]>>; 2],
+    parts: Option<Parts>,
+    /// How often embeddings are kept, and when they were last.
+    every: Duration,
+    since: Instant,
+}
+
+impl KeptScores {
+    /// Nothing is kept.
+    pub(super) fn none() -> Self {
+        let embeddings = Default::default();
+        KeptScores { earlier: None, embeddings, parts: None, every: Duration::MAX, since: Instant::now() }
+    }
+
+    /// Looks at what an earlier run has kept, and keeps what comes, embeddings `every` so often; `identity` may take a
+    /// while to know.
+    pub(super) fn open(
+        checkpoint: Checkpoint,
+        identity: impl FnOnce() -> Result<Identity, Error> + Send + 'static,
+        token_budgets: Vec<usize>,
+        every: Duration,
+    ) -> Result<(Self, Resumed), Error> {
+        let (parts, Earlier { kept: earlier, under_way }, resumed) =
+            checkpoint.begin(identity, token_budgets)?;
+        let mut embeddings = [HashMap::new(), HashMap::new()];
+        for (number, bytes) in under_way {
+            let values = bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
+            embeddings[(number % 2) as usize].insert(number / 2, values);
+        }
+        Ok((KeptScores { earlier, embeddings, parts: Some(parts), every, since: Instant::now() }, resumed))
+    }
+
+    /// The sequences of each model whose embeddings an earlier run has kept, by their numbers.
+    pub(super) fn known(&self) -> [Arc<RecordSet>; 2] {
+        self.embeddings.each_ref().map(|embeddings| {
+            let mut known = RecordSet::default();
+            embeddings.keys().for_each(|number| _ = known.insert(*number));
+            Arc::new(known)
+        })
+    }
+
+    /// These embeddings.
+    pub(super) fn take_embeddings(&mut self) -> [HashMap<u64, Arc<[f32]>>; 2] {
+        std::mem::take(&mut self.embeddings)
+    }
+
+    /// Whether it is time to keep embeddings.
+    pub(super) fn is_due(&self) -> bool {
+        self.parts.is_some() && self.since.elapsed() >= self.every
+    }
+
+    /// Keeps the embeddings of chunks that have no scores yet, each with its model and the number of its sequence, in the
+    /// place of those that were kept before.
+    pub(super) fn keep_embeddings<'a>(
+        &mut self,
+        embeddings: impl Iterator<Item = (usize, u64, &'a Arc<[f32]>)>,
+    ) -> Result<(), Error> {
+        self.since = Instant::now();
+        let Some(parts) = &mut self.parts else { return Ok(()) };
+        let key = |model: usize, number: u64| 2 * number + model as u64;
+        let all: Vec<_> = embeddings.map(|(i, number, own)| (key(i, number), Arc::clone(own))).collect();
+        if all.is_empty() { Ok(()) } else { parts.keep_under_way(Embeddings(all)) }
+    }
+
+    /// The chunks that an earlier run has scored, by their numbers.
+    pub(super) fn done(&self) -> Arc<RecordSet> {
+        self.earlier.as_ref().map(|earlier| Arc::clone(earlier.done())).unwrap_or_default()
+    }
+
+    /// The scores of a chunk that an earlier run has kept; each can be asked for once, in input order.
+    pub(super) fn take(&mut self, chunk: &Chunk) -> Result<Scores, OutputError> {
+        let earlier = self.earlier.as_mut().expect("a chunk is done where an earlier run has it");
+        earlier.take(chunk.number, |bytes| Scores::decode(bytes, chunk.frames.len(), chunk.strands.is_some()))
+    }
+
+    /// Keeps the scores of chunks, by their numbers.
+    pub(super) fn keep(&mut self, scored: Vec<(u64, Scores)>) -> Result<(), Error> {
+        match &mut self.parts {
+            Some(parts) if !scored.is_empty() => parts.keep(ScoredChunks(scored)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes all that is scored safe, as the run ends before its input.
+    pub(super) fn interrupt(self) -> Error {
+        let kept = self.parts.map_or(Ok(None), Parts::interrupt);
+        kept.map_or_else(|error| error, |kept| Error::Interrupted { kept })
+    }
+
+    /// What shapes the scores and the parts of them, where they are kept, now that the tables are whole.
+    pub(super) fn complete(self) -> Result<Option<(Identity, CompleteParts)>, Error> {
+        self.parts.map(Parts::complete).transpose()
+    }
+}
+
+/// Chunks by their numbers, for a part to hold.
+struct ScoredChunks(Vec<(u64, Scores)>);
+
+impl Entries for ScoredChunks {
+    fn each(&self, hand_on: &mut HandOn<'_>) -> Result<(), OutputError> {
+        let mut bytes = Vec::new();
+        self.0.iter().try_for_each(|(number, scores)| {
+            bytes.clear();
+            scores.encode(&mut bytes);
+            hand_on(*number, &bytes)
+        })
+    }
+}
+
+/// Embeddings, each with twice the number of its sequence, and one more for the second model.
+struct Embeddings(Vec<(u64, Arc<[f32]>)>);
+
+impl Entries for Embeddings {
+    fn each(&self, hand_on: &mut HandOn<'_>) -> Result<(), OutputError> {
+        let mut bytes = Vec::new();
+        self.0.iter().try_for_each(|(number, values)| {
+            bytes.clear();
+            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            hand_on(*number, &bytes)
+        })
+    }
+}
+
+impl Scores {
+    /// Whether there are none: the chunk has nothing that can be scored.
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.strands.is_none()
+    }
+
+    /// Puts them behind `bytes`: float32, little-endian, the frames' and then the strands'.
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        let scores = self.frames.iter().chain(&self.strands).flatten();
+        bytes.extend(scores.flat_map(|score| score.to_le_bytes()));
+    }
+
+    /// Those of a chunk with so many frames.
+    fn decode(bytes: &[u8], frames: usize, strands: bool) -> io::Result<Self> {
+        let (values, rest) = bytes.as_chunks();
+        let (pairs, odd) = values.as_chunks();
+        if pairs.len() != frames + usize::from(strands) || !rest.is_empty() || !odd.is_empty() {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        let mut pairs = pairs.iter().map(|pair: &[[u8; 4]; 2]| pair.map(f32::from_le_bytes));
+        Ok(Scores { frames: pairs.by_ref().take(frames).collect(), strands: pairs.next() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_come_back_for_a_chunk_of_that_shape_alone() {
+        let of = |frames: &[[f32; 2]], strands| Scores { frames: frames.to_vec(), strands };
+        for scores in [of(&[], None), of(&[[0.25, 0.75], [1.0, 0.0]], None), of(&[], Some([1e-45, 0.5]))] {
+            let mut bytes = Vec::new();
+            scores.encode(&mut bytes);
+            let (frames, strands) = (scores.frames.len(), scores.strands.is_some());
+            assert_eq!(Scores::decode(&bytes, frames, strands).unwrap(), scores);
+            assert!(Scores::decode(&bytes, frames + 1, strands).is_err());
+            assert!(Scores::decode(&[&bytes[..], &[0]].concat(), frames, strands).is_err());
+        }
+    }
+}
