@@ -1,6 +1,6 @@
 //! What stderr gets: lines for people, or a JSON object a line for programs.
 
-use crate::commands::input::parse_seconds;
+use crate::commands::input::parse_positive;
 use crate::text::say;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
@@ -22,7 +22,7 @@ pub(crate) struct LogArguments {
     pub(crate) format: LogFormat,
 
     /// Seconds between lines of progress, where stderr is no terminal or gets JSON
-    #[arg(long = "log-interval", value_name = "SECONDS", default_value_t = INTERVAL, value_parser = parse_seconds)]
+    #[arg(long = "log-interval", value_name = "SECONDS", default_value_t = INTERVAL, value_parser = parse_positive)]
     interval: u64,
 }
 

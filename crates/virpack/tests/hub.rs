@@ -343,6 +343,7 @@ fn an_unwritable_cache_is_an_error_at_once() {
     fs::write(&file, "").unwrap();
     let refused = resolve(REPO, &server.options(&file.join("cache")), &()).unwrap_err();
     assert!(matches!(refused, Error::Hub(HubError::Download { .. })), "{refused}");
+    assert!(refused.to_string().contains(" is no local path, and its "), "{refused}");
 }
 
 #[test]

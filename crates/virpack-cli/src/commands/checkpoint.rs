@@ -1,5 +1,6 @@
 //! Options of runs that keep what they finish.
 
+use super::input::parse_positive;
 use crate::again;
 use crate::failure::Failure;
 use crate::log::LogArguments;
@@ -19,11 +20,11 @@ pub(crate) struct CheckpointArguments {
     resume: bool,
 
     /// Finished records (in `predict`: chunks of records) are made safe when there are so many of them
-    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = parse_positive)]
     checkpoint_records: u64,
 
     /// Or after so many seconds
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_positive)]
     checkpoint_seconds: u64,
 
     /// Keep nothing until the output is whole

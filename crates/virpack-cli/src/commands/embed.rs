@@ -2,7 +2,7 @@
 
 use super::checkpoint::{CheckpointArguments, Keeps};
 use super::device::DeviceArguments;
-use super::input::{Inputs, parse_budget, parse_seconds};
+use super::input::{Inputs, parse_budget, parse_positive};
 use super::output::OutputArguments;
 use crate::failure::Failure;
 use crate::log::LogArguments;
@@ -58,7 +58,7 @@ pub(crate) struct Arguments {
     device: DeviceArguments,
 
     /// Seconds after which a device that gives no results is given up [default: it is waited for]
-    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_positive)]
     device_timeout: Option<u64>,
 
     /// Only every N-th record, from number I on, into a .shard for `virpack merge`

@@ -100,9 +100,9 @@ pub(crate) fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "expected a whole number, at least 1".to_owned())
 }
 
-/// Seconds, at least one.
-pub(crate) fn parse_seconds(text: &str) -> Result<u64, String> {
-    parse_count(text).map(|seconds| seconds.get() as u64)
+/// The same of what is not counted in memory.
+pub(crate) fn parse_positive(text: &str) -> Result<u64, String> {
+    parse_count(text).map(|number| number.get() as u64)
 }
 
 /// A genetic code by NCBI's number.

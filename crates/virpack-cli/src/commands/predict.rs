@@ -5,7 +5,7 @@ mod models;
 use super::checkpoint::{CheckpointArguments, Keeps};
 use super::device::DeviceArguments;
 use super::frames::parse_length;
-use super::input::{parse_budget, parse_code, parse_count, parse_seconds};
+use super::input::{parse_budget, parse_code, parse_count, parse_positive};
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::plot;
@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     device: DeviceArguments,
 
     /// Seconds after which a device that gives no results is given up [default: it is waited for]
-    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_positive)]
     device_timeout: Option<u64>,
 
     /// The least score_virus that a viral chunk reaches, 0 to 1 [default: none beside its score_other, as in VirNucPro]

@@ -49,7 +49,8 @@ fn negative_numbers() {
         }
     }
     refused(&place, &["two.fa", "--token-budget", "-5"], &["expected a number of tokens, or `auto`"]);
-    for option in ["--buffer-size", "--threads", "--log-interval"] {
+    for option in ["--buffer-size", "--threads", "--log-interval", "--device-timeout", "--checkpoint-records"]
+    {
         refused(&place, &["two.fa", option, "-1"], &[option, "expected a whole number, at least 1"]);
     }
     for option in ["--min-score", "--min-fraction"] {

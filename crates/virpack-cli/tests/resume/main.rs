@@ -175,7 +175,8 @@ fn a_disk_that_fills_leaves_the_parts() {
         arguments(MODEL, "out/emb.npy").join(" ")
     );
     let ran = run_line(&place, &line);
-    ran.is_refused(&["cannot write out/emb.npy: ", "hint: go on with: "]);
+    // On a slow disk a part may grow over it first.
+    ran.is_refused(&["cannot write out/emb.npy", "hint: go on with: "]);
     assert_eq!(place.outputs(), ["emb.npy.partial"]);
     place.run(&arguments(MODEL, "out/emb.npy")).is_refused(&[
         "out/emb.npy.partial holds ",

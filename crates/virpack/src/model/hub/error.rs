@@ -71,7 +71,7 @@ pub enum HubError {
     },
     /// A download that the network or the disk broke off.
     #[error(
-        "cannot download {file} of {repository} from {endpoint}: {source}\n\
+        "{repository} is no local path, and its {file} cannot be downloaded from {endpoint}: {source}\n\
          hint: run again to go on where it broke off, or fetch the files elsewhere and give their directory as --model"
     )]
     Download {
