@@ -76,12 +76,14 @@ impl Source {
             Source::AttentionHopper { form, .. } => match form.keys {
                 Keys::Whole { .. } => concat!(
                     include_str!("../kernels/matrix_units.cuh"),
+                    include_str!("../kernels/wgmma.cuh"),
                     include_str!("../kernels/attention_parts.cuh"),
                     include_str!("../kernels/attention_whole.cu")
                 ),
                 Keys::Ring { .. } => concat!(
                     include_str!("../kernels/matrix_units.cuh"),
                     include_str!("../kernels/bulk.cuh"),
+                    include_str!("../kernels/wgmma.cuh"),
                     include_str!("../kernels/attention_parts.cuh"),
                     include_str!("../kernels/attention_ring.cu")
                 ),
@@ -89,6 +91,7 @@ impl Source {
             Source::Product(_) => {
                 concat!(
                     include_str!("../kernels/bulk.cuh"),
+                    include_str!("../kernels/wgmma.cuh"),
                     include_str!("../kernels/hopper.cuh"),
                     include_str!("../kernels/row_scales.cuh"),
                     include_str!("../kernels/product.cu")

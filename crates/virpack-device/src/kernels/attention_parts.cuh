@@ -68,17 +68,9 @@ __device__ __forceinline__ u32 describe(const T *tile) { return shared_address(t
                      : __VA_ARGS__                                                                                     \
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b), "r"(add), "n"(DOWN), "n"(LAYOUT));          \
     }
-#if DTYPE == 1
-#define WGMMA_KIND "f32.f16.f16"
-#else
-#define WGMMA_KIND "f32.bf16.bf16"
-#endif
 #define PLACES_TO_7 "%0,%1,%2,%3,%4,%5,%6,%7"
 #define PLACES_TO_15 PLACES_TO_7 ",%8,%9,%10,%11,%12,%13,%14,%15"
 #define PLACES_TO_27 PLACES_TO_15 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27"
-#define SUMS_4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
-#define SUMS_8(i) SUMS_4(i), SUMS_4(i + 4)
-#define SUMS_32(i) SUMS_8(i), SUMS_8(i + 8), SUMS_8(i + 16), SUMS_8(i + 24)
 PRODUCT("m64n16k16", 8, PLACES_TO_7, "{%8,%9,%10,%11}, b, p, 1, 1, %14", "{%12, %15}", "%13", SUMS_8(0))
 PRODUCT("m64n32k16", 16, PLACES_TO_15, "{%16,%17,%18,%19}, b, p, 1, 1, %22", "{%20, %23}", "%21", SUMS_8(0), SUMS_8(8))
 PRODUCT("m64n56k16", 28, PLACES_TO_27, "{%28,%29,%30,%31}, b, p, 1, 1, %34", "{%32, %35}", "%33", SUMS_8(0), SUMS_8(8),
@@ -86,10 +78,10 @@ PRODUCT("m64n56k16", 28, PLACES_TO_27, "{%28,%29,%30,%31}, b, p, 1, 1, %34", "{%
 PRODUCT("m64n64k16", 32, PLACES_TO_27 ",%28,%29,%30,%31", "{%32,%33,%34,%35}, b, p, 1, 1, %38", "{%36, %39}", "%37",
         SUMS_32(0))
 
-__device__ __forceinline__ void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 // Waits for products, before their sums are looked at.
 template <int N, int R> __device__ __forceinline__ void settle(float (&sums)[N][R]) {
-    asm volatile("wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;" ::: "memory");
+    products_commit();
+    products_wait<0>();
 #pragma unroll
     for (int n = 0; n < N; n++)
 #pragma unroll

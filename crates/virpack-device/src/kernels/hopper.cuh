@@ -1,5 +1,5 @@
-// What the product of compute capability 9.0 asks for beyond bulk.cuh, as PTX: clusters, and the matrix products of a
-// warpgroup (wgmma) on 16-bit operands with float32 sums, both in shared memory. Source: PTX ISA 8.x (wgmma descriptors).
+// What the product of compute capability 9.0 asks for beyond bulk.cuh and wgmma.cuh, as PTX: clusters, registers by role, and
+// the product of two tiles in shared memory. Source: PTX ISA 8.x (wgmma descriptors).
 
 // ---- Clusters.
 
@@ -32,12 +32,7 @@ template <int LINE> __device__ __forceinline__ u64 tile_descriptor(u32 address) 
     static_assert(LINE == 128 || LINE == 64, "swizzled by 128 or 64 bytes");
     return (u64)(address >> 4 & 0x3fff) | 1ull << 16 | (u64)(8 * LINE >> 4) << 32 | (LINE == 128 ? 1ull : 2ull) << 62;
 }
-__device__ __forceinline__ void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-__device__ __forceinline__ void products_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-// Until at most LEFT of the groups committed still run.
-template <int LEFT> __device__ __forceinline__ void products_wait() {
-    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEFT) : "memory");
-}
+
 // Registers a thread, for all four warps of a warpgroup.
 template <int COUNT> __device__ __forceinline__ void take_registers() {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(COUNT));
@@ -46,36 +41,16 @@ template <int COUNT> __device__ __forceinline__ void leave_registers() {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(COUNT));
 }
 
-#if DTYPE == 1
-#define WGMMA_KIND "f32.f16.f16"
-#else
-#define WGMMA_KIND "f32.bf16.bf16"
-#endif
-
 #define TEN(a) "%" #a "0,%" #a "1,%" #a "2,%" #a "3,%" #a "4,%" #a "5,%" #a "6,%" #a "7,%" #a "8,%" #a "9,"
-#define SUMS_8(i)                                                                                          \
-    "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), \
-        "+f"(d[i + 7])
-#define SUMS_32(i) SUMS_8(i), SUMS_8(i + 8), SUMS_8(i + 16), SUMS_8(i + 24)
-#define NINETY                                                                                                 \
-    "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9," TEN(1) TEN(2) TEN(3) TEN(4) TEN(5) TEN(6)      \
-        TEN(7) TEN(8)
 
-// d [64, columns] = a [64, 16] * b [columns, 16]^T (+ d where `add`). Row 16 warp + lane / 4 (+ 8) and column
+// d [64, 256] = a [64, 16] * b [256, 16]^T (+ d where `add`). Row 16 warp + lane / 4 (+ 8) and column
 // 8 j + 2 (lane % 4) are d[4 j] (d[4 j + 2]), the next column the next value.
 __device__ __forceinline__ void product(float (&d)[128], u64 a, u64 b, u32 add) {
     asm volatile("{.reg .pred p;\n"
                  "setp.ne.b32 p, %130, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n256k16." WGMMA_KIND " {" NINETY TEN(9) TEN(10)
-                 TEN(11) "%120,%121,%122,%123,%124,%125,%126,%127}, %128, %129, p, 1, 1, 0, 0;}"
+                 "wgmma.mma_async.sync.aligned.m64n256k16." WGMMA_KIND " {%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,"
+                 TEN(1) TEN(2) TEN(3) TEN(4) TEN(5) TEN(6) TEN(7) TEN(8) TEN(9) TEN(10) TEN(11)
+                 "%120,%121,%122,%123,%124,%125,%126,%127}, %128, %129, p, 1, 1, 0, 0;}"
                  : SUMS_32(0), SUMS_32(32), SUMS_32(64), SUMS_32(96)
-                 : "l"(a), "l"(b), "r"(add));
-}
-__device__ __forceinline__ void product(float (&d)[96], u64 a, u64 b, u32 add) {
-    asm volatile("{.reg .pred p;\n"
-                 "setp.ne.b32 p, %98, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n192k16." WGMMA_KIND " {" NINETY
-                 "%90,%91,%92,%93,%94,%95}, %96, %97, p, 1, 1, 0, 0;}"
-                 : SUMS_32(0), SUMS_32(32), SUMS_32(64)
                  : "l"(a), "l"(b), "r"(add));
 }
