@@ -18,6 +18,9 @@ use virpack::devices::{DeviceChoice, DeviceOptions};
 use virpack::embed::{EmbedOptions, Summary, Told, embed, embed_records};
 use virpack_seq::{LengthPolicy, LongRecords, Records};
 
+#[path = "support/parts.rs"]
+mod parts;
+
 const HIDDEN: usize = 48;
 
 fn on_cpu(threads: usize) -> DeviceOptions {
@@ -222,26 +225,6 @@ fn run_until(options: &EmbedOptions, batches: usize) -> (Result<Summary, Error>,
     (result, resumed)
 }
 
-/// Does something to a part that is whole, where there is one.
-fn damage(folder: &Path, how: usize, place: usize) {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
-    let mut parts: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "part")).collect();
-    parts.sort();
-    if parts.is_empty() {
-        return;
-    }
-    let path = &parts[place % parts.len()];
-    let mut bytes = std::fs::read(path).unwrap();
-    let at = place % bytes.len();
-    match how {
-        0 => return,
-        1 => return std::fs::remove_file(path).unwrap(),
-        2 => bytes.truncate(at),
-        _ => bytes[at] ^= 1 << (place % 8),
-    }
-    std::fs::write(path, bytes).unwrap();
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
@@ -290,7 +273,7 @@ proptest! {
                 }
             }
             prop_assert!(kept >= resumed && !output.exists());
-            damage(&directory.path().join("emb.npy.partial"), how, place.into());
+            parts::damage(&directory.path().join("emb.npy.partial"), how, place.into());
             sound = how == 0;
         }
         if !output.exists() {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::faulty::{Fault, Faulty};
+use crate::{first_records, shared};
 use virpack::checkpoint::CheckpointOptions;
 use virpack::embed::{EmbedOptions, embed_on};
 
@@ -162,20 +163,9 @@ fn the_tiny_model() {
 #[test]
 #[ignore = "needs ../shared, and takes minutes"]
 fn the_real_8m_model() {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let model = shared.join("models/esm2_t6_8M_finetuned");
-    let data = shared.join("data/proteins/uniprot_20k.fasta.gz");
-    if !model.exists() || !data.exists() {
-        eprintln!("skipped: no {} or {}", model.display(), data.display());
-        return;
-    }
-    let mut records = virpack_seq::reader::open(&[data.into()]).unwrap();
-    let (mut record, mut text) = (virpack_seq::Record::default(), String::new());
-    for _ in 0..300 {
-        assert!(records.read(&mut record).unwrap());
-        let residues = std::str::from_utf8(&record.sequence).unwrap();
-        text += &format!(">{}\n{residues}\n", record.id);
-    }
+    let files = shared("models/esm2_t6_8M_finetuned").zip(shared("data/proteins/uniprot_20k.fasta.gz"));
+    let Some((model, data)) = files else { return };
+    let text = first_records(data, 300);
     for format in ["npy", "parquet"] {
         kill_and_go_on(&text, &model, format, 20, 0.06);
     }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::faulty::{Fault, Faulty};
+use crate::{first_records, shared};
 use virpack::checkpoint::CheckpointOptions;
 use virpack::predict::{PredictOptions, predict_on};
 use virpack_seq::frames::{FrameOptions, Place, Tower, create_frame_loader};
@@ -329,18 +330,7 @@ fn told_to_stop_again_and_again_nothing_is_run_twice() {
 #[test]
 #[ignore = "needs ../shared, and takes minutes"]
 fn the_built_in_model() {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let data = data.join("../../../shared/data/nucleotide/plant_viruses.fasta.gz");
-    if !data.exists() {
-        eprintln!("skipped: no {}", data.display());
-        return;
-    }
-    let mut records = virpack_seq::reader::open(&[data.into()]).unwrap();
-    let (mut record, mut text) = (virpack_seq::Record::default(), String::new());
-    for _ in 0..600 {
-        assert!(records.read(&mut record).unwrap());
-        let bases = std::str::from_utf8(&record.sequence).unwrap();
-        text += &format!(">{}\n{bases}\n", record.id);
-    }
+    let Some(data) = shared("data/nucleotide/plant_viruses.fasta.gz") else { return };
+    let text = first_records(data, 600);
     kill_and_go_on(&text, "mini", 20, 0.1);
 }

@@ -13,6 +13,8 @@ use virpack_seq::{Record, chunks, reader};
 
 #[path = "../../../virpack-seq/tests/common/naive.rs"]
 mod naive;
+#[path = "../support/parts.rs"]
+mod parts;
 mod resume;
 
 fn fixture(name: &str) -> PathBuf {

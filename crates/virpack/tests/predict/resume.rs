@@ -13,7 +13,7 @@ use virpack::checkpoint::{CheckpointOptions, ResumeError, Unit};
 use virpack::predict::{Compat, PredictOptions, Predicted, Rule, Told, predict};
 use virpack_seq::GeneticCode;
 
-use crate::fixture;
+use crate::{fixture, parts};
 
 /// Every file of a directory but the times that a run took, by name.
 fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -34,26 +34,6 @@ fn run_until(options: &PredictOptions, records: u64) -> (Result<Predicted, Error
         _ => (),
     });
     (result, resumed)
-}
-
-/// Does something to a part that is whole, where there is one.
-fn damage(folder: &Path, how: usize, place: usize) {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
-    let mut parts: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "part")).collect();
-    parts.sort();
-    if parts.is_empty() {
-        return;
-    }
-    let path = &parts[place % parts.len()];
-    let mut bytes = std::fs::read(path).unwrap();
-    let at = place % bytes.len();
-    match how {
-        0 => return,
-        1 => return std::fs::remove_file(path).unwrap(),
-        2 => bytes.truncate(at),
-        _ => bytes[at] ^= 1 << (place % 8),
-    }
-    std::fs::write(path, bytes).unwrap();
 }
 
 /// Records that share chunks and frames, some without an open frame, some without a letter.
@@ -116,7 +96,7 @@ proptest! {
             }
             prop_assert!(kept >= resumed && !output.join("sequences.tsv").exists());
             prop_assert!(!output.exists() || files(&output).into_keys().all(|name| name == "run.partial"));
-            damage(&output.join("run.partial"), how, place.into());
+            parts::damage(&output.join("run.partial"), how, place.into());
             sound = how == 0;
         }
         if !output.join("run.json").exists() {
