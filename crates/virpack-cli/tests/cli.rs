@@ -257,10 +257,13 @@ fn pack_without_a_model_plans_for_such_letters() {
     let peptides = tokens(&[PROTEINS]);
     assert_eq!(peptides, tokens(&[PROTEINS, "-m", MODEL]));
     assert_eq!(peptides.1, "");
-    // A pipe is read once.
-    let mut command = place.command(&["pack", "-"]);
+    // Standard input is looked at, and then read from its beginning.
+    let mut command = place.command(&["pack", "--json", "-"]);
     command.stdin(std::fs::File::open(place.path("in.fa")).unwrap());
-    support::Ran::of(command).is_refused(&["record gene is no protein", "--model virpack-mini/nucleotide"]);
+    let ran = support::Ran::of(command);
+    ran.succeeds(&["planned for virpack-mini/nucleotide"]);
+    let plan: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(plan["tokens"].as_u64(), Some(found));
 }
 
 #[test]
@@ -276,8 +279,11 @@ fn embed_without_a_model_runs_the_one_that_reads_such_letters() {
         let [a, b] = ["a", "b"].map(|name| support::read_npy(&place.path(&format!("out/{name}.npy"))));
         assert!(a == b && a.1 == columns, "{input}");
     }
-    place
-        .run(&["embed", "-", "-o", "out/c.npy"])
-        .is_refused(&["through a pipe", "--model virpack-mini/peptide"]);
+    #[cfg(unix)]
+    {
+        assert!(std::process::Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success());
+        let asks = ["through a named pipe", "--model virpack-mini/peptide"];
+        place.run(&["embed", "pipe", "-o", "out/c.npy"]).is_refused(&asks);
+    }
     place.run(&["validate", "in.fa", "--model", "virpack-mini"]).is_refused(&["virpack-mini is two models"]);
 }

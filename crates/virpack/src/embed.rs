@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use virpack_device::{Cpu, Pool};
 use virpack_seq::{
-    AsyncDataLoader, CollatorOptions, GreedyPacker, Input, InputChecksum, LengthCounts, LengthPolicy,
-    LoaderOptions, LongRecords, PackStats, PackerOptions, RecordSet, Records, Shard, VarlenCollator,
+    AsyncDataLoader, CollatorOptions, GreedyPacker, Input, InputChecksum, InputRemark, LengthCounts,
+    LengthPolicy, LoaderOptions, LongRecords, PackStats, PackerOptions, RecordSet, Records, Shard,
+    VarlenCollator,
 };
 
 use crate::Error;
@@ -129,8 +130,8 @@ pub struct Summary {
     pub devices: Vec<(String, DeviceTally)>,
     /// The inputs, as they were named, with sizes and checksums.
     pub inputs: Vec<(Input, Option<InputChecksum>)>,
-    /// Inputs that held nothing.
-    pub empty_inputs: Vec<Input>,
+    /// What was passed over in the inputs, and which held nothing.
+    pub remarks: Vec<InputRemark>,
     /// What `OUT.run.json` says.
     pub report: Map<String, Value>,
 }
@@ -247,7 +248,6 @@ fn summary(
     devices: Vec<(String, DeviceTally)>,
 ) -> Summary {
     let counters = loader.counters();
-    let empty = loader.progress().empty_inputs();
     Summary {
         written,
         lengths: counters.lengths,
@@ -258,7 +258,7 @@ fn summary(
         waited: counters.consumer_wait,
         devices,
         inputs: crate::report::read(loader.inputs(), loader.progress()),
-        empty_inputs: empty.iter().map(|&i| loader.inputs()[i as usize].clone()).collect(),
+        remarks: loader.progress().remarks_on(loader.inputs()),
         report: Map::new(),
     }
 }

@@ -273,10 +273,22 @@ pub enum Error {
     },
     /// Inputs that can be read once, where their letters must be known first.
     #[error(
-        "what comes through a pipe cannot be read twice, to see whether it is proteins or nucleotides\n\
+        "what comes through a named pipe cannot be read twice, to see whether it is proteins or nucleotides\n\
          hint: name the model, --model {} or --model {}", MODELS[0], MODELS[1]
     )]
     AlphabetOfPipe,
+    /// Letters that may be those of proteins or of nucleotides.
+    #[error(
+        "cannot tell whether these are proteins or nucleotides: the first {records} records have {letters} letters, and \
+         both kinds have letters such as these\n\
+         hint: name the model, --model {} or --model {}", MODELS[0], MODELS[1]
+    )]
+    AlphabetUnclear {
+        /// Records looked at.
+        records: u64,
+        /// Letters in them.
+        letters: u64,
+    },
 
     // --- running: runner.rs, embed.rs ---
     /// A device refused or failed.

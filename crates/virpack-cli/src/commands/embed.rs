@@ -182,8 +182,8 @@ fn tell(watch: &Watch, keeps: &Keeps, told: Told) {
 }
 
 fn warn(log: LogArguments, summary: &Summary) {
-    for input in &summary.empty_inputs {
-        log.warn(format_args!("{input}: empty, no records"));
+    for remark in &summary.remarks {
+        log.warn(remark);
     }
     if let Some(warning) = summary.packing.as_ref().and_then(|packing| packing.warning.as_ref()) {
         log.warn(warning);

@@ -61,8 +61,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let result = frames(&options, |progress| watch.update(progress));
     watch.finish();
     let summary = result?;
-    for input in &summary.empty_inputs {
-        log.warn(format_args!("{input}: empty, no records"));
+    for remark in &summary.remarks {
+        log.warn(remark);
     }
     log.info(line(&summary));
     Ok(())

@@ -90,8 +90,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         plot::draw(&plan, path, arguments.force)?;
     }
     let seconds = start.elapsed().as_secs_f64();
-    for source in progress.empty_inputs() {
-        say(format_args!("warning: {}: empty, no records", inputs[source as usize]));
+    for remark in progress.remarks_on(&inputs) {
+        say(format_args!("warning: {remark}"));
     }
     if let Some(warning) = &plan.stats.warning {
         say(warning);

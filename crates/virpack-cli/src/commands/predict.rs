@@ -110,13 +110,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let result = predict(&options, |told| tell(&watch, &keeps, &file, told));
     watch.finish();
     let Some(predicted) = keeps.end(log, result, || options.saved())? else { return Ok(()) };
-    for input in &predicted.empty_inputs {
-        log.warn(format_args!("{input}: empty, no records"));
+    for remark in &predicted.remarks {
+        log.warn(remark);
     }
     let FrameCounters { bases, odd_letters, .. } = predicted.frames;
     if odd_letters > 0 {
         log.warn(format_args!(
-            "{odd_letters} of {bases} letters stand for no nucleotide (gaps, digits, signs, residues): they count as bases, and \
+            "{odd_letters} of {bases} letters stand for no nucleotide (gaps and letters of residues): they count as bases, and \
              no codon with one is read; is a file damaged?"
         ));
     }

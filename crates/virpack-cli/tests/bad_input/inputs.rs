@@ -115,6 +115,86 @@ fn a_header_without_a_sequence_is_listed() {
     assert!(skipped.contains("0\ttwo.fa\t1\ta\t10\ttoo_long\n1\ttwo.fa\t3\tb\t3\ttoo_short\n"), "{skipped}");
 }
 
+/// Every command that reads stops at the same place, and leaves nothing behind.
+#[test]
+fn a_byte_that_belongs_to_no_sequence_stops_every_command() {
+    let place = Place::new();
+    let gene = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATC";
+    place.write("joined.fa", format!(">a\n{gene}\n>b\n{gene}>c\n{gene}\n"));
+    place.write("numbered.fa", format!(">a\n{gene}\n>b\n{gene}\n       61 {gene}\n"));
+    place.write("mixed.fa", format!(">a\n{gene}\n>b\n{gene}\n@r\nACGT\n+\nIIII\n"));
+    for (input, line, byte, hint) in [
+        ("joined.fa", 4, ">", "awk 1 FILE"),
+        ("numbered.fa", 5, "6", "without numbers"),
+        ("mixed.fa", 5, "@", "each file holds one format"),
+    ] {
+        let said = format!("{input}:{line}: record 2 (b): `{byte}` belongs to no sequence: ");
+        for command in [
+            &["embed", input, "-o", "out/emb.npy"][..],
+            &["predict", input, "-o", "out/verdicts"],
+            &["frames", input, "-o", "out/frames"],
+            &["pack", input],
+            &["validate", input, "--model", "virpack-mini/nucleotide"],
+        ] {
+            place.run(command).stops(&[&said, "hint: ", hint]);
+            assert_eq!(place.outputs(), [""; 0], "{command:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_passed_over_is_listed() {
+    let place = Place::new();
+    place.write("notes.fa", ">a\nMKTLLVAGGX\n; checked by hand\nMKT\n;\n>b\nMKV\n\x1A");
+    let ran = place.embed(&["notes.fa", "-o", "out/emb.npy"]);
+    ran.succeeds(&[
+        "warning: notes.fa:3: 2 comment lines (`;`) ignored, the first here",
+        "warning: notes.fa:8: a Ctrl-Z at the end of the file ignored",
+        "2 sequences, 20 tokens",
+    ]);
+}
+
+#[test]
+fn fastq_over_several_lines() {
+    let place = Place::new();
+    place.write("wrapped.fq", "@a\nMKTAY\nIAK\n+\nIIIII\n@II\n@b\nMKV\n+\n@@@\n");
+    place.write("plain.fq", "@a\nMKTAYIAK\n+\nIIIIIIII\n@b\nMKV\n+\nIII\n");
+    for input in ["wrapped", "plain"] {
+        place.embed(&[&format!("{input}.fq"), "-o", &format!("out/{input}.npy")]).succeeds(&["2 sequences"]);
+    }
+    assert_eq!(read_npy(&place.path("out/wrapped.npy")), read_npy(&place.path("out/plain.npy")));
+}
+
+/// Without a model the letters say which one reads them, of a pipe by its first block, or the run asks.
+#[test]
+fn the_letters_choose_the_model_or_the_run_asks() {
+    let place = Place::new();
+    place.write("peptide.fa", ">p\nMKTLLVAAAGG\n").write("doubt.fa", ">p\nSKKGTGNAAVTKAATGKST\n");
+    let said = |model: &str| format!("{model}, built in");
+    place.run(&["embed", "peptide.fa", "-o", "out/a.npy"]).succeeds(&[&said("virpack-mini/peptide")]);
+    let asks = [
+        "cannot tell whether these are proteins or nucleotides",
+        "19 letters",
+        "hint: name the model, --model ",
+    ];
+    for command in [&["embed", "doubt.fa", "-o", "out/b.npy"][..], &["pack", "doubt.fa"]] {
+        place.run(command).is_refused(&asks);
+    }
+    let named = ["embed", "doubt.fa", "-o", "out/b.npy", "--model", "virpack-mini/peptide"];
+    place.run(&named).succeeds(&["1 sequence"]);
+    // A pipe longer than what is looked at, plain and compressed.
+    let text: String = (0..3000).map(|i| format!(">r{i}\nATGGCCAAAGAACTGCGTTTCGACGTTCAGATC\n")).collect();
+    place.write("genes.fa", &text);
+    let model = said("virpack-mini/nucleotide");
+    place.run(&["embed", "genes.fa", "-o", "out/file.npy"]).succeeds(&[&model]);
+    for (name, bytes) in [("plain", text.clone().into_bytes()), ("gzip", gzip(text.as_bytes()))] {
+        let output = format!("out/{name}.npy");
+        place.run_stdin(&["embed", "-", "-o", &output], &bytes).succeeds(&[&model, "3,000 sequences"]);
+        assert_eq!(read_npy(&place.path(&output)), read_npy(&place.path("out/file.npy")));
+    }
+    place.run_stdin(&["embed", "-", "-o", "out/c.npy"], b">p\nSKKGTGN\n").is_refused(&asks[..1]);
+}
+
 #[test]
 fn fastq_with_a_short_quality_line() {
     let place = Place::new();
@@ -124,7 +204,7 @@ fn fastq_with_a_short_quality_line() {
     place.write("cut.fq", "@r1\nMKTAY\n+\nIIIII\n@r2\nMKTAY\n");
     refused(&place, &["cut.fq"], &["cut.fq:6: the file ends inside record 2", "hint: "]);
     place.write("plus.fq", "@r1\nMKTAY\nIIIII\n+\n");
-    refused(&place, &["plus.fq"], &["plus.fq:3: record 1: a line that begins with `+`", "hint: "]);
+    refused(&place, &["plus.fq"], &["plus.fq:4: the file ends inside record 1", "hint: "]);
 }
 
 #[test]
@@ -251,12 +331,11 @@ fn a_record_of_the_other_kind_is_refused() {
 #[test]
 fn letters_of_no_nucleotide_are_told_of() {
     let place = Place::new();
-    // A FASTQ record behind FASTA, as careless joining leaves it.
     let gene = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATC".repeat(20);
-    place.write("joined.fa", format!(">a\n{gene}\n@b\n{gene}\n+\n{}\n", "I".repeat(9)));
+    place.write("gaps.fa", format!(">a\n{gene}\n{gene}\n--{}\n", "I".repeat(9)));
     place
-        .run(&["predict", "joined.fa", "-o", "out/a"])
-        .succeeds(&["11 of 1332 letters stand for no nucleotide"]);
+        .run(&["predict", "gaps.fa", "-o", "out/a"])
+        .succeeds(&["11 of 1331 letters stand for no nucleotide"]);
     assert!(place.read("out/a/run.json").contains("\"odd_letters\": 11"));
     place.write("clean.fa", format!(">a\n{gene}RYN\n"));
     let ran = place.run(&["predict", "clean.fa", "-o", "out/b"]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use virpack_seq::frames::{Chunk, FrameCounters};
-use virpack_seq::{Input, InputChecksum, PackStats};
+use virpack_seq::{Input, InputChecksum, InputRemark, PackStats};
 
 use super::join::{Join, RunningTower};
 use super::tables::Tables;
@@ -153,8 +153,8 @@ pub struct Predicted {
     pub devices: Vec<DeviceWork>,
     /// The inputs, as they were named, with sizes and checksums.
     pub inputs: Vec<(Input, Option<InputChecksum>)>,
-    /// Inputs that held nothing.
-    pub empty_inputs: Vec<Input>,
+    /// What was passed over in the inputs, and which held nothing.
+    pub remarks: Vec<InputRemark>,
     /// What `run.json` says.
     pub report: Map<String, Value>,
 }
@@ -165,7 +165,6 @@ impl Predicted {
         let frames = loader.counters();
         let [nucleotides, peptides] = join.busy();
         let inputs = loader.inputs();
-        let empty = loader.progress().empty_inputs();
         Predicted {
             counts: tables.counts,
             before: join.before(),
@@ -184,7 +183,7 @@ impl Predicted {
             ],
             devices: join.running().flat_map(|(i, tower)| devices(MODELS[i], tower)).collect(),
             inputs: report::read(inputs, loader.progress()),
-            empty_inputs: empty.iter().map(|&i| inputs[i as usize].clone()).collect(),
+            remarks: loader.progress().remarks_on(inputs),
             report: Map::new(),
         }
     }

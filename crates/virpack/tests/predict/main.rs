@@ -337,7 +337,7 @@ fn no_records_make_tables_of_headers() {
     let [input, output] = ["empty.fa", "out"].map(|name| directory.path().join(name));
     std::fs::write(&input, "").unwrap();
     let predicted = run(&options(std::slice::from_ref(&input), &output));
-    assert_eq!((predicted.counts.records, predicted.empty_inputs.len()), (0, 1));
+    assert_eq!((predicted.counts.records, predicted.remarks.len()), (0, 1));
     for table in ["frames.tsv", "chunks.tsv", "sequences.tsv", "regions.tsv", "prediction_results.txt"] {
         let text = std::fs::read_to_string(output.join(table)).unwrap();
         assert!(text.lines().count() == 1 && text.contains('\t'), "{table}: {text}");
