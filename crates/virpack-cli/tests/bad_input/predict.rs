@@ -33,7 +33,7 @@ fn predict_says_what_it_takes_and_what_became_of_it() {
     place.write("in.fa", format!(">v x y\n{}\n>n\nNNNN\n>t\nAC\n>e\n", "GCC".repeat(150)));
     let ran = predict(&place, &["in.fa", "-o", "out/run", "--plot"]);
     ran.succeeds(&[
-        "chunks of 300 bases, as ",
+        "chunks of 300 bases",
         "4 records, 4 chunks, ",
         "3 without a verdict (1 without an open frame, 1 too short, 1 empty)",
         "slowest: ",
