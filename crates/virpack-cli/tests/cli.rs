@@ -77,8 +77,8 @@ fn said_until(place: &Place, arguments: &[&str], awaited: &str) -> String {
 #[test]
 fn where_stderr_is_no_terminal_a_line_comes_now_and_then() {
     let place = Place::new();
-    let said = said_until(&place, &["-o", "out/emb.npy"], " gone, ");
-    let line = said.lines().find(|line| line.contains(" gone, ")).unwrap();
+    let said = said_until(&place, &["-o", "out/emb.npy"], " elapsed, ");
+    let line = said.lines().find(|line| line.contains(" elapsed, ")).unwrap();
     assert!(line.starts_with("00:00:0") && line.contains(" records/s"), "{line}");
     assert!(!said.contains('\r') && !said.contains('\u{1b}'), "{said}");
     let said = place.embed(&[PROTEINS, "-o", "out/quiet.npy", "--log-interval", "1", "--quiet"]);

@@ -234,7 +234,7 @@ fn run_all(
         }
         let (counters, tallies) = (loader.counters(), runner.tallies());
         let tokens = counters.tokens - counters.tokens_done;
-        let model = ModelProgress { model: None, tokens, token_budget, tallies };
+        let model = ModelProgress { model: None, tokens, cost: 1.0, token_budget, tallies };
         tell(Told::Progress(Progress::new(loader.progress(), results.records, &[model])));
     }
     Ok(runner.tallies())

@@ -143,7 +143,7 @@ pub enum Told {
         /// What went wrong.
         reason: String,
     },
-    /// How far the run is.
+    /// How far the run is; several times a second, whether anything is done or not.
     Progress(Progress),
 }
 
@@ -207,10 +207,11 @@ pub fn predict_on<B: Memory + 'static>(
     let (start, mut writing) = (Instant::now(), Duration::ZERO);
     let loader = create_frame_loader(records, towers.packing(options)?, frames.clone())?;
     let mut join = Join::new(&classifiers, towers.start(&loader, options)?, loader, scores, &options.stop);
-    while let Some(done) = join.next()? {
+    while let Some(done) = join.next(&mut tell)? {
         writing += results.tables.write_all(done)?;
-        join.tell(results.tables.counts.records, &mut tell);
+        join.tell(&mut tell);
     }
+    join.tell(&mut tell);
     if options.stop.load(Ordering::Relaxed) {
         return Err(join.interrupt());
     }

@@ -6,6 +6,7 @@ use super::input::{Inputs, parse_budget, parse_positive};
 use super::output::OutputArguments;
 use crate::failure::Failure;
 use crate::log::LogArguments;
+use crate::noted::warn_of_records;
 use crate::text::{count, grouped, packing, short};
 use crate::watch::{DownloadBar, Watch};
 use clap::{Args, ValueEnum};
@@ -138,6 +139,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     watch.finish();
     let Some(summary) = keeps.end(log, result, || options.saved())? else { return Ok(()) };
     warn(log, &summary);
+    warn_of_records(log, &summary.written, Some(options.lengths.max_length));
     // Of several files the index.
     let output = summary.written.files.first().unwrap_or(&options.output);
     log.summary(line(&summary, output), &summary.report);
@@ -198,12 +200,16 @@ fn line(summary: &Summary, output: &Path) -> String {
         0 => String::new(),
         n => format!(", {} in {} windows", grouped(n), grouped(lengths.windows)),
     };
+    let gaps = match lengths.gaps {
+        0 => String::new(),
+        n => format!(", {}", count(n, "gap", "gaps")),
+    };
     let resumed = match summary.resumed {
         0 => String::new(),
         n => format!(" ({} finished before)", grouped(n)),
     };
     format!(
-        "{}: {}{resumed}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), {}, {} truncated{windowed}, {}",
+        "{}: {}{resumed}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), {}, {} truncated{windowed}, {}{gaps}",
         output.display(),
         count(summary.written.rows, "sequence", "sequences"),
         count(summary.tokens, "token", "tokens"),

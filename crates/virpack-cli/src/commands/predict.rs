@@ -8,6 +8,7 @@ use super::frames::parse_length;
 use super::input::{parse_budget, parse_code, parse_count, parse_positive};
 use crate::failure::Failure;
 use crate::log::LogArguments;
+use crate::noted::warn_of_ids;
 use crate::plot;
 use crate::text::{count, grouped, short};
 use crate::watch::Watch;
@@ -118,13 +119,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     for input in &predicted.empty_inputs {
         log.warn(format_args!("{input}: empty, no records"));
     }
-    let FrameCounters { bases, odd_letters, .. } = predicted.frames;
-    if odd_letters > 0 {
+    let FrameCounters { bases, odd_letters, odd_records, .. } = predicted.frames;
+    if let Some(first) = &predicted.first_odd {
+        let records = count(odd_records, "record", "records");
+        let first = shown_id(first);
         log.warn(format_args!(
-            "{odd_letters} of {bases} letters stand for no nucleotide (gaps, digits, signs, residues): they count as bases, and \
-             no codon with one is read; is a file damaged?"
+            "{odd_letters} of {bases} letters stand for no nucleotide (gaps, digits, signs, residues), in {records}, the first is \
+             {first}: they count as bases, and no codon with one is read; is a file damaged?"
         ));
     }
+    warn_of_ids(log, &predicted.repeated);
     log.summary(summary(&predicted, &arguments.output), &predicted.report);
     Ok(())
 }

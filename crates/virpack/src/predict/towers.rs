@@ -160,10 +160,11 @@ impl<B: Memory + 'static> LoadedTower<B> {
         let names = self.devices.iter().map(|device| device.backend.name()).collect();
         let config = &self.devices[0].model.config;
         let (layer, width) = (config.layers(), config.hidden());
+        let cost = (layer * width * (4 * width + 3 * config.intermediate())) as f64;
         let (device_timeout, stop) = (options.device_timeout, Arc::clone(&options.stop));
         let options = RunnerOptions { device_timeout, stop, ..RunnerOptions::mean(layer) };
         let devices = self.devices.into_iter().map(|device| (device.backend, device.model.encoder));
         let runner = AsyncInferenceRunner::new(devices.collect(), loader, options)?;
-        Ok(RunningTower { runner, width, token_budget, names })
+        Ok(RunningTower { runner, width, cost, token_budget, names })
     }
 }
