@@ -166,6 +166,7 @@ fn model_name(arguments: &Arguments, inputs: &[Input]) -> Result<String, Failure
 fn tell(watch: &Watch, keeps: &Keeps, told: Told) {
     match told {
         Told::Progress(progress) => watch.update(progress),
+        Told::Weights(note) => watch.info(note),
         Told::Kept(resumed) => keeps.begin(watch, &resumed),
         Told::Device { name, token_budget } => {
             watch.info(format_args!("on {name}, up to {} tokens a batch", grouped(token_budget as u64)));

@@ -150,6 +150,7 @@ fn options(arguments: &Arguments) -> Result<PredictOptions, Failure> {
 fn tell(watch: &Watch, keeps: &Keeps, file: &str, told: Told) {
     match told {
         Told::Progress(progress) => watch.update(progress),
+        Told::Weights(note) => watch.info(note),
         Told::Kept(resumed) => keeps.begin(watch, &resumed),
         Told::Length { length, asked: Some(_), classifier: Some(trained) } if trained != length => {
             watch.warn(format_args!("chunks of {length} bases, but {file} was trained on {trained}"));

@@ -32,10 +32,15 @@ pub(super) fn download(
     // One commit for all files: a branch that moves meanwhile would mix two models.
     let commit = hub.api(&info.sha)?;
     let names: Vec<&str> = info.siblings.iter().map(|file| file.rfilename.as_str()).collect();
+    if names.contains(&weights::adapters::SETTINGS) {
+        let path = PathBuf::from(&repository.id);
+        return Err(weights::adapters::refused(path, weights::adapters::SETTINGS.into(), None));
+    }
     let weights_name = weights::NAMES.into_iter().find(|name| names.contains(name));
     let weights_name = weights_name.ok_or_else(|| Error::NoWeights {
         path: PathBuf::from(&repository.id),
         looked_for: weights::NAMES.map(String::from).to_vec(),
+        found: Vec::new(),
     })?;
     let config = hub.file(&commit, CONFIG)?;
     if needs_tokenizer(&config) {
