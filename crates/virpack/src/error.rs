@@ -83,6 +83,21 @@ pub enum Error {
         /// What the header's check said.
         source: safetensors::SafeTensorError,
     },
+    /// A file in the Hub's cache that is not what its name there says.
+    #[error(
+        "{}: damaged: its SHA-256 is {found}, and the cache has it as {}\nhint: {}", path.display(), blob.display(),
+        if *removed { "it was removed from the cache: run again to download it" } else { "remove it, and run again to download it" }
+    )]
+    DamagedInCache {
+        /// The file, as the model names it.
+        path: PathBuf,
+        /// The file in the cache.
+        blob: PathBuf,
+        /// The hash of what it holds.
+        found: String,
+        /// Whether it could be removed.
+        removed: bool,
+    },
     /// A torch checkpoint that cannot be read.
     #[error("{}: {source}", path.display())]
     Checkpoint {

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub use ::safetensors::Dtype;
 pub(crate) use file::TensorFile;
 pub use names::canonical;
-pub(super) use shards::{NAMES, are_whole, shards};
+pub(super) use shards::{NAMES, are_whole, check_safetensors, shards};
 pub use tensor::StoredTensor;
 pub use torch::{CheckpointError, StoredModule, TensorProblem};
 

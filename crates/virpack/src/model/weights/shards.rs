@@ -107,11 +107,22 @@ pub(crate) fn shards(index: &Location) -> Result<Vec<Location>, Error> {
     Ok(files.into_iter().map(|name| index.parent().join(name)).collect())
 }
 
-/// Whether a directory has weights in Hugging Face layout, with all shards of its index.
+/// Whether a directory has weights in Hugging Face layout, with all shards of its index, none of them truncated.
 pub(crate) fn are_whole(directory: &Path) -> bool {
     let best = NAMES.iter().map(|name| directory.join(name)).find(|file| file.exists());
     best.is_some_and(|file| match file.extension().and_then(OsStr::to_str) {
-        Some("json") => shards(&file.into()).is_ok_and(|shards| shards.iter().all(Location::exists)),
-        _ => true,
+        Some("json") => shards(&file.into()).is_ok_and(|shards| shards.iter().all(is_whole)),
+        _ => is_whole(&file.into()),
     })
+}
+
+/// Whether a file is as long as its own header says; of a checkpoint, whether its directory, at its end, is there.
+fn is_whole(file: &Location) -> bool {
+    file.exists() && TensorFile::open(file.clone()).is_ok()
+}
+
+/// Checks that a safetensors file agrees with its own header.
+pub(crate) fn check_safetensors(file: &Location) -> Result<(), Error> {
+    let bytes = file.open()?;
+    super::safetensors::tensors(bytes.bytes(0..bytes.len()).unwrap_or_default(), &file.path()).map(drop)
 }
