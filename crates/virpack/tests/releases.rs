@@ -330,3 +330,16 @@ fn modules_of_sentence_transformers_that_change_rows_are_refused() {
         open(&folder.path().join("model.safetensors")).unwrap();
     }
 }
+
+/// Not a test: prints the largest difference for each directory beside the golden.json that `VIRPACK_RELEASES` names.
+#[test]
+#[ignore = "needs a folder of saved models"]
+fn a_folder_of_releases() {
+    let Some(folder) = std::env::var_os("VIRPACK_RELEASES").map(PathBuf::from) else { return };
+    let golden: Value = serde_json::from_slice(&fs::read(folder.join("golden.json")).unwrap()).unwrap();
+    for (name, expected) in golden.as_object().unwrap().iter().filter(|(name, _)| *name != "sequences") {
+        let difference = difference(&folder.join(name), &golden["sequences"], expected);
+        println!("{name}: {difference:.1e}");
+        assert!(difference < 2e-5, "{name}");
+    }
+}
