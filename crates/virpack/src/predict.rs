@@ -111,6 +111,8 @@ pub struct PredictOptions {
 /// What a run tells while it goes on.
 #[derive(Clone, Debug)]
 pub enum Told {
+    /// What a user should know of a model's weights, a sentence; before they are loaded.
+    Weights(String),
     /// Bases of a chunk; before anything is read.
     Length {
         /// What is taken.
@@ -187,6 +189,7 @@ pub fn predict_on<B: Memory + 'static>(
     let found = options.found()?;
     let mut classifiers = Classifiers::open(options)?;
     let models = Opened::open(options, &mut classifiers)?;
+    models.notes().into_iter().map(Told::Weights).for_each(&mut tell);
     let mut frames = options.frames(&classifiers, &mut tell);
     let (kinds, files): (Vec<_>, Vec<_>) = models.files(&classifiers).into_iter().unzip();
     let sums = Summing::start(files)?;

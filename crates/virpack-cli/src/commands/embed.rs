@@ -162,6 +162,7 @@ fn model_name(arguments: &Arguments, inputs: &[Input]) -> Result<(String, String
 fn tell(watch: &Watch, keeps: &Keeps, with: &str, told: Told) {
     match told {
         Told::Progress(progress) => watch.update(progress),
+        Told::Weights(note) => watch.info(note),
         Told::Kept(resumed) => keeps.begin(watch, &resumed),
         Told::Device { name, token_budget } => {
             watch

@@ -169,6 +169,7 @@ fn tell(watch: &Watch, keeps: &Keeps, opening: &Opening, told: Told) {
     let file = &opening.classifier;
     match told {
         Told::Progress(progress) => watch.update(progress),
+        Told::Weights(note) => watch.info(note),
         Told::Kept(resumed) => keeps.begin(watch, &resumed),
         Told::Length { length, asked, classifier } => {
             let unknown = match (asked, classifier) {

@@ -55,6 +55,15 @@ impl Opened {
         Ok(Opened { weights, needed: classifiers.needs() })
     }
 
+    /// What a user should know of the weights of the models that take part, each behind the model's name.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let needed = self.weights.iter().enumerate().filter(|(i, _)| self.needed[*i]);
+        let named = |(i, weights): (usize, &Weights)| {
+            weights.notes().into_iter().map(move |note| format!("{} model: {note}", MODELS[i]))
+        };
+        needed.flat_map(named).collect()
+    }
+
     /// All files of the models that take part, and the classifiers', each behind what it is here; those of one kind stand
     /// side by side.
     pub(super) fn files(&self, classifiers: &Classifiers) -> Vec<(String, Location)> {
