@@ -82,6 +82,8 @@ pub struct EmbedOptions {
 /// What a run tells while it goes on.
 #[derive(Clone, Debug)]
 pub enum Told {
+    /// What a user should know of the model's weights, a sentence; before they are loaded.
+    Weights(String),
     /// What runs the model, and the most tokens in a batch; before the first batch.
     Device {
         /// The device, for people.
@@ -167,6 +169,7 @@ pub fn embed_on<B: Memory + 'static>(
     let found = options.found()?;
     let weights = Weights::at(&options.model)?;
     let config = ModelConfig::of(&weights)?;
+    weights.notes().into_iter().map(Told::Weights).for_each(&mut tell);
     options.layer(&config)?;
     let sums = Summing::start(weights.files().map(|(file, _)| file.clone()).collect())?;
     let dtype = backends.first().expect("there is a device").dtype();
@@ -235,7 +238,7 @@ fn run_all(
         }
         let (counters, tallies) = (loader.counters(), runner.tallies());
         let tokens = counters.tokens - counters.tokens_done;
-        let model = ModelProgress { model: None, tokens, token_budget, tallies };
+        let model = ModelProgress { model: None, tokens, cost: 1.0, token_budget, tallies };
         tell(Told::Progress(Progress::new(loader.progress(), results.records, &[model])));
     }
     Ok(runner.tallies())

@@ -166,7 +166,7 @@ pub struct AsyncInferenceRunner {
 }
 
 /// Batches submitted to a device before the first one's results are waited for.
-const IN_FLIGHT: usize = 2;
+pub(crate) const IN_FLIGHT: usize = 2;
 
 /// How often hung devices are looked for.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);

@@ -140,6 +140,7 @@ mod tests {
                     length: 10,
                     truncated: false,
                     unknown: 0,
+                    gaps: 0,
                     window: Window { number, count: 3, start },
                 };
                 // Row i of a window: cls is 100 + number, residue r is r + number / 2.

@@ -6,6 +6,7 @@ use super::input::{Inputs, parse_budget, parse_positive};
 use super::output::OutputArguments;
 use crate::failure::Failure;
 use crate::log::LogArguments;
+use crate::noted::warn_of_records;
 use crate::text::{count, grouped, packing, short};
 use crate::watch::{DownloadBar, Watch};
 use clap::{Args, ValueEnum};
@@ -23,8 +24,8 @@ use virpack_seq::{Input, Shard};
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// A directory or file of weights, a name (esm2_t33_650M_UR50D), or ORG/REPO on the Hugging Face Hub
-    /// (zhihan1996/DNABERT-S, for nucleotides) [default: virpack-mini, which is part of virpack: its model of peptides or of
-    /// nucleotides, as the first records are]
+    /// (zhihan1996/DNABERT-S, for nucleotides) [default: virpack-mini, built in: its protein or its nucleotide model, chosen by
+    /// the first records]
     #[arg(long, short, value_name = "MODEL")]
     model: Option<String>,
 
@@ -129,46 +130,43 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // A mistyped file must not cost a download first.
     options.check()?;
     let log = arguments.log;
-    options.model_name = model_name(arguments, &options.inputs)?;
+    let (name, with) = model_name(arguments, &options.inputs)?;
+    options.model_name = name;
     options.model = resolve(&options.model_name, &HubOptions::from_env(), &DownloadBar::new(log))?;
     options.lengths = arguments.inputs.lengths_for(&options.model)?;
     let watch = Watch::new(log);
-    let result = embed(&options, |told| tell(&watch, &keeps, told));
+    let result = embed(&options, |told| tell(&watch, &keeps, &with, told));
     watch.finish();
     let Some(summary) = keeps.end(log, result, || options.saved())? else { return Ok(()) };
     warn(log, &summary);
+    warn_of_records(log, &summary.written, Some(options.lengths.max_length));
     // Of several files the index.
     let output = summary.written.files.first().unwrap_or(&options.output);
     log.summary(line(&summary, output), &summary.report);
     Ok(())
 }
 
-/// The model that was named, else the built-in one that reads such inputs, which is said.
-fn model_name(arguments: &Arguments, inputs: &[Input]) -> Result<String, Failure> {
+/// The model that was named, else the built-in one that reads such inputs; and how the opening line names the latter.
+fn model_name(arguments: &Arguments, inputs: &[Input]) -> Result<(String, String), Failure> {
     // A path of that name is a path.
     let is_other = |model: &&String| *model != mini::NAME || Path::new(model).exists();
     if let Some(model) = arguments.model.as_ref().filter(is_other) {
-        return Ok(model.clone());
+        return Ok((model.clone(), String::new()));
     }
     let model = mini::model_for(inputs)?;
-    let (letters, published, size) = match model == mini::MODELS[0] {
-        true => ("proteins", "esm2_t33_650M_UR50D", "2.6 GB"),
-        false => ("nucleotides", "zhihan1996/DNABERT-S", "0.5 GB"),
-    };
-    arguments.log.info(format_args!(
-        "{model}, built in, as these are {letters}; a published model is --model {published}: {size} to download, and as \
-         much memory"
-    ));
-    Ok(model.to_owned())
+    let letters = if model == mini::MODELS[0] { "proteins" } else { "nucleotides" };
+    Ok((model.to_owned(), format!(", with {model} (built in, for {letters})")))
 }
 
-/// Shows what a run tells.
-fn tell(watch: &Watch, keeps: &Keeps, told: Told) {
+/// Shows what a run tells; `with` is the end of its opening line.
+fn tell(watch: &Watch, keeps: &Keeps, with: &str, told: Told) {
     match told {
         Told::Progress(progress) => watch.update(progress),
+        Told::Weights(note) => watch.info(note),
         Told::Kept(resumed) => keeps.begin(watch, &resumed),
         Told::Device { name, token_budget } => {
-            watch.info(format_args!("on {name}, up to {} tokens a batch", grouped(token_budget as u64)));
+            watch
+                .info(format_args!("on {name}, up to {} tokens a batch{with}", grouped(token_budget as u64)));
             watch.begin();
         }
         Told::Lost { device, reason } => {
@@ -203,12 +201,16 @@ fn line(summary: &Summary, output: &Path) -> String {
         0 => String::new(),
         n => format!(", {} in {} windows", grouped(n), grouped(lengths.windows)),
     };
+    let gaps = match lengths.gaps {
+        0 => String::new(),
+        n => format!(", {}", count(n, "gap", "gaps")),
+    };
     let resumed = match summary.resumed {
         0 => String::new(),
         n => format!(" ({} finished before)", grouped(n)),
     };
     format!(
-        "{}: {}{resumed}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), {}, {} truncated{windowed}, {}",
+        "{}: {}{resumed}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), {}, {} truncated{windowed}, {}{gaps}",
         output.display(),
         count(summary.written.rows, "sequence", "sequences"),
         count(summary.tokens, "token", "tokens"),

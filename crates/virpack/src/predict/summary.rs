@@ -11,6 +11,7 @@ use virpack_seq::{Input, InputChecksum, InputRemark, PackStats};
 use super::join::{Join, RunningTower};
 use super::tables::Tables;
 use super::verdict::{Status, Tally};
+use crate::output::Repeated;
 use crate::report;
 use crate::runner::DeviceTally;
 
@@ -135,10 +136,14 @@ pub struct Predicted {
     pub counts: Counts,
     /// What of that an earlier run had scored.
     pub before: Before,
+    /// Ids that more than one record has: each record has rows of its own, in input order.
+    pub repeated: Repeated,
     /// The ids of the first viral records.
     pub first_viral: Vec<Arc<str>>,
     /// What was read, and what came again.
     pub frames: FrameCounters,
+    /// The first record with a letter that stands for no nucleotide.
+    pub first_odd: Option<Arc<str>>,
     /// How well the batches of each model were filled, the nucleotides' first.
     pub packing: [Option<PackStats>; 2],
     /// Tokens that this run has computed with each model, special ones included.
@@ -168,8 +173,10 @@ impl Predicted {
         Predicted {
             counts: tables.counts,
             before: join.before(),
+            repeated: tables.repeated(),
             first_viral: tables.first_viral.clone(),
             frames,
+            first_odd: loader.first_odd(),
             packing: [0, 1].map(|i| loader.tower(i).and_then(|tower| tower.stats())),
             tokens: [0, 1].map(|i| join.tokens(i)),
             files: tables.names(),
