@@ -147,7 +147,7 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn on_card(self, block: Block, begun: Option<Arc<Event>>) -> CudaPacked {
-        let long = self.items.partition_point(|item| is_long(item));
+        let long = self.items.partition_point(is_long);
         CudaPacked {
             block,
             tokens: self.input_ids.len(),
