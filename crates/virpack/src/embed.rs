@@ -200,10 +200,12 @@ pub fn embed_on<B: Memory + 'static>(
     let resumed = results.done.len();
     let whole = results.complete(loader.progress().records())?;
     let names = devices.iter().map(|device| device.backend.name());
-    let devices = names.zip(tallies).collect();
-    let mut summary =
-        Summary { resumed, ..summary(&loader, whole.written().clone(), start.elapsed(), devices) };
+    let done = names.zip(tallies).collect();
+    let mut summary = Summary { resumed, ..summary(&loader, whole.written().clone(), start.elapsed(), done) };
     summary.report = report::of(options, &config, &sums, loading, &summary)?;
+    for (i, device) in devices.iter().enumerate() {
+        summary.report["devices"][i]["computed_by"] = device.backend.computed_by().into();
+    }
     whole.describe(options, &mut summary.report);
     summary.written = whole.publish(&summary.report)?;
     Ok(summary)

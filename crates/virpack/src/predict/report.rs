@@ -48,9 +48,10 @@ pub(super) fn of(
 }
 
 fn device(device: &DeviceWork, predicted: &Predicted) -> Value {
-    let DeviceWork { model, name, token_budget, tally } = device;
+    let DeviceWork { model, name, token_budget, tally, computed_by } = device;
     let mut device = report::device(name, tally, *token_budget, predicted.elapsed);
     device["model"] = (*model).into();
+    device["computed_by"] = computed_by.clone().into();
     device
 }
 

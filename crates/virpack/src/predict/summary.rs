@@ -127,6 +127,8 @@ pub struct DeviceWork {
     pub token_budget: usize,
     /// What it has done.
     pub tally: DeviceTally,
+    /// What its bits depend on beside records, weights and precision, a line each.
+    pub computed_by: Vec<String>,
 }
 
 /// What a run has done.
@@ -202,6 +204,9 @@ impl Predicted {
 }
 
 fn devices(model: &'static str, tower: &RunningTower) -> impl Iterator<Item = DeviceWork> {
-    let names = tower.names.iter().cloned().zip(tower.runner.tallies());
-    names.map(move |(name, tally)| DeviceWork { model, name, token_budget: tower.token_budget, tally })
+    let done = tower.runner.tallies().into_iter().zip(tower.runner.computed_by());
+    let token_budget = tower.token_budget;
+    let work =
+        move |(name, (tally, computed_by))| DeviceWork { model, name, token_budget, tally, computed_by };
+    tower.names.iter().cloned().zip(done).map(work)
 }
