@@ -82,7 +82,7 @@ fn a_chunk_has_the_same_scores_whatever_others_it_is_scored_with() {
 fn products_have_the_same_bits_on_any_number_of_threads() {
     let (rows, inputs, outputs) = (530, 1_300, 700);
     let values =
-        |count: usize| (0..count).map(|i| ((i * 7919 % 4001) as f32 / 4001.0 - 0.5)).collect::<Vec<_>>();
+        |count: usize| (0..count).map(|i| (i * 7919 % 4001) as f32 / 4001.0 - 0.5).collect::<Vec<_>>();
     let x = values(rows * inputs);
     let product = |threads: usize, count: usize| -> Vec<u32> {
         let cpu = Cpu::new(NonZeroUsize::new(threads)).unwrap();
