@@ -241,7 +241,7 @@ mod tests {
     fn a_sequence_is_long_whatever_its_neighbours() {
         let draft = Draft::new(&[0; 700], &[0, 168, 337, 338, 700]).unwrap();
         let lengths: Vec<i32> = draft.items.iter().map(|item| item.length).collect();
-        assert_eq!(lengths, [362, 362, 169, 362, 168, 1]);
+        assert_eq!(lengths, [362, 362, 362, 169, 168, 1]);
         let long = draft.items.partition_point(is_long);
         assert_eq!(
             Part::of(&draft.items, 0, long),
