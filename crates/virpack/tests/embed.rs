@@ -37,7 +37,7 @@ fn model() -> PathBuf {
 
 /// Any sequence of the alphabet's letters, empty ones and unknown letters among them.
 fn sequence() -> impl Strategy<Value = String> {
-    let letter = prop::sample::select(&b"LAGVSERTIDPKQNFYMHWCBUZOX1"[..]).prop_map(char::from);
+    let letter = prop::sample::select(&b"LAGVSERTIDPKQNFYMHWCBUZOXJ"[..]).prop_map(char::from);
     prop_oneof![
         1 => Just(String::new()),
         8 => prop::collection::vec(letter.clone(), 1..30).prop_map(String::from_iter),

@@ -179,7 +179,7 @@ fn fastq_over_several_lines() {
 fn the_letters_choose_the_model_or_the_run_asks() {
     let place = Place::new();
     place.write("peptide.fa", ">p\nMKTLLVAAAGG\n").write("doubt.fa", ">p\nSKKGTGNAAVTKAATGKST\n");
-    let said = |model: &str| format!("{model}, built in");
+    let said = |model: &str| format!("with {model} (built in, for ");
     place.run(&["embed", "peptide.fa", "-o", "out/a.npy"]).succeeds(&[&said("virpack-mini/peptide")]);
     let asks = [
         "cannot tell whether these are proteins or nucleotides",
