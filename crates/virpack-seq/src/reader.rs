@@ -1,10 +1,12 @@
-//! FASTA and FASTQ, plain or compressed, from files and pipes, in bounded memory.
+//! FASTA, FASTQ and BAM, plain or compressed, from files and pipes, in bounded memory.
 //!
 //! Format and compression are known by content, never by name. Why `needletail` parses, and how its
 //! limits are met, stands in `dev/reader.md`.
 
+mod bam;
 mod blocks;
 mod checksum;
+mod foreign;
 mod gzip;
 mod input;
 mod parse;
@@ -16,7 +18,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use checksum::Checksums;
+pub use bam::{Alignments, BamProblem};
 pub use checksum::{InputChecksum, hex};
+pub use foreign::ForeignFormat;
 pub use input::Input;
 
 use crate::error::SeqError;
@@ -26,7 +30,7 @@ pub(crate) use blocks::{Block, Blocks};
 pub(crate) use parse::Parser;
 use source::Source;
 
-/// Opens FASTA or FASTQ inputs, to be read one after the other as one stream of records.
+/// Opens FASTA, FASTQ or BAM inputs, to be read one after the other as one stream of records.
 ///
 /// Every named file is looked at now, so that a mistyped third name fails before the first is read. A
 /// named pipe is not opened before its turn.
@@ -155,6 +159,11 @@ impl Records {
         self.parser.progress().empty_inputs().iter().map(|&i| self.inputs()[i as usize].clone()).collect()
     }
 
+    /// What the BAM files read so far hold beside reads as they were, each with its input.
+    pub fn alignments(&self) -> Vec<(Input, Alignments)> {
+        self.parser.progress().alignments_of(self.inputs())
+    }
+
     /// Takes the stream apart, so that reading and parsing can run on threads of their own.
     pub(crate) fn split(self) -> (Blocks, Parser) {
         (self.blocks, self.parser)
@@ -168,6 +177,7 @@ pub struct ReadProgress {
     records: AtomicU64,
     total_bytes: Option<u64>,
     empty: std::sync::Mutex<Vec<u32>>,
+    alignments: std::sync::Mutex<Vec<Alignments>>,
     checksums: Option<Checksums>,
 }
 
@@ -195,6 +205,20 @@ impl ReadProgress {
     /// Sizes and checksums of the inputs read to their end, where [`open_with_checksums`] opened them.
     pub fn checksums(&self) -> Vec<InputChecksum> {
         self.checksums.as_ref().map(Checksums::all).unwrap_or_default()
+    }
+
+    /// What the BAM files read so far hold beside reads as they were, each with its input out of `inputs`.
+    pub fn alignments_of(&self, inputs: &[Input]) -> Vec<(Input, Alignments)> {
+        let seen = self.alignments.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        seen.iter().map(|seen| (inputs[seen.source as usize].clone(), *seen)).collect()
+    }
+
+    fn add_alignments(&self, more: &Alignments) {
+        let mut seen = self.alignments.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match seen.iter_mut().find(|seen| seen.source == more.source) {
+            Some(seen) => seen.add(more),
+            None => seen.push(*more),
+        }
     }
 
     fn add_bytes(&self, bytes: u64) {

@@ -8,6 +8,7 @@ use memchr::{memchr, memchr_iter, memrchr_iter};
 
 use super::ReadProgress;
 use super::gzip::Trailing;
+use super::{bam, foreign};
 use super::input::Input;
 use super::parse::Format;
 use super::source::Source;
@@ -29,7 +30,7 @@ pub(crate) struct Block {
     pub(crate) format: Format,
     /// Which input it comes from, from 0.
     pub(crate) source: u32,
-    /// The line of the first byte in that input, from 1.
+    /// The line of the first byte in that input, from 1; of BAM the record's number.
     pub(crate) line: u64,
 }
 
@@ -124,9 +125,12 @@ impl Cutter {
             }
             match self.format {
                 Some(format) => {
-                    self.search(format);
+                    self.search(format)?;
                     if self.whole > 0 {
                         return Ok(Some(self.cut(format, self.whole)));
+                    }
+                    if self.ended && self.error.is_none() && format == Format::Bam {
+                        return self.end_bam();
                     }
                     if self.ended && self.error.is_none() && !self.text.is_empty() {
                         return Ok(Some(self.cut(format, self.text.len())));
@@ -184,15 +188,60 @@ impl Cutter {
         self.skip(bom + blank);
         self.format = match self.text.first() {
             None => None,
+            // Four bytes tell SAM and UTF-16 from what they look like.
+            Some(_) if !self.ended && self.text.len() < 4 => None,
+            Some(b'>' | b'@') if let Some(format) = foreign::disguised(&self.text) => return Err(self.foreign(format)),
             Some(b'>') => Some(Format::Fasta),
             Some(b'@') => Some(Format::Fastq),
-            Some(_) if !self.ended && self.text.len() < SHOWN && !self.text.contains(&b'\n') => None,
+            Some(_) if self.text.starts_with(bam::MAGIC) => self.skip_bam_header()?,
+            Some(_) if !self.ended && self.text.len() < foreign::ENOUGH => None,
             Some(_) => return Err(self.not_sequences()),
         };
         Ok(())
     }
 
+    /// Drops the header of BAM, once all of it is there.
+    fn skip_bam_header(&mut self) -> Result<Option<Format>, SeqError> {
+        let header = bam::header(&self.text).map_err(|problem| self.bad_bam(problem))?;
+        let Some(header) = header else {
+            if self.ended && self.error.is_none() {
+                return Err(self.bam_truncated());
+            }
+            return Ok(None);
+        };
+        self.text.drain(..header);
+        self.searched = 0;
+        self.line = 1;
+        Ok(Some(Format::Bam))
+    }
+
+    /// Checks that a BAM file ends where its last record does, and with the block that ends every one.
+    fn end_bam(&mut self) -> Result<Option<Block>, SeqError> {
+        if !self.text.is_empty() || !self.source.has_its_end() {
+            return Err(self.bam_truncated());
+        }
+        if self.line == 1 {
+            self.progress.add_empty(self.number);
+        }
+        Ok(None)
+    }
+
+    fn bam_truncated(&self) -> SeqError {
+        SeqError::BamTruncated { path: self.input.path().into(), line: self.line, records: 0 }
+    }
+
+    fn bad_bam(&self, problem: bam::BamProblem) -> SeqError {
+        SeqError::Bam { path: self.input.path().into(), record: self.line, problem }
+    }
+
+    fn foreign(&self, format: foreign::ForeignFormat) -> SeqError {
+        SeqError::Foreign { path: self.input.path().into(), format, codec: self.source.codec }
+    }
+
     fn not_sequences(&self) -> SeqError {
+        if let Some(format) = foreign::identify(&self.text) {
+            return self.foreign(format);
+        }
         let path = self.input.path().into();
         let line = &self.text[..memchr(b'\n', &self.text).unwrap_or(self.text.len()).min(SHOWN)];
         if line.iter().any(|&b| b < b' ' && !b.is_ascii_whitespace()) {
@@ -203,7 +252,7 @@ impl Cutter {
     }
 
     /// Finds the end of the last whole record in what is newly read.
-    fn search(&mut self, format: Format) {
+    fn search(&mut self, format: Format) -> Result<(), SeqError> {
         match format {
             Format::Fasta => {
                 // The first byte is this record's own `>`.
@@ -218,7 +267,23 @@ impl Cutter {
                 self.searched = self.text.len();
             }
             Format::Fastq => self.search_fastq(),
+            Format::Bam => return self.search_bam(),
         }
+        Ok(())
+    }
+
+    /// Steps from record to record of BAM; an error waits until those before it are handed on.
+    fn search_bam(&mut self) -> Result<(), SeqError> {
+        while self.searched < self.text.len() {
+            match bam::record_size(&self.text[self.searched..]) {
+                Ok(Some(size)) if self.searched + size <= self.text.len() => self.searched += size,
+                Ok(_) => break,
+                Err(_) if self.searched > 0 => break,
+                Err(problem) => return Err(self.bad_bam(problem)),
+            }
+        }
+        self.whole = self.searched;
+        Ok(())
     }
 
     /// Counts the lines of FASTQ records; blank lines between two records end a block and are left out.
@@ -254,7 +319,10 @@ impl Cutter {
         let mut bytes = std::mem::replace(&mut self.text, rest);
         bytes.truncate(end);
         let line = self.line;
-        self.line += memchr_iter(b'\n', &bytes).count() as u64;
+        self.line += match format {
+            Format::Bam => bam::count(&bytes),
+            Format::Fasta | Format::Fastq => memchr_iter(b'\n', &bytes).count() as u64,
+        };
         self.searched = self.searched.saturating_sub(end);
         self.whole = 0;
         format.seal(&mut bytes);
@@ -263,7 +331,8 @@ impl Cutter {
 
     fn failed(&self, source: std::io::Error) -> SeqError {
         let path = self.input.path().into();
-        let line = self.line + memchr_iter(b'\n', &self.text).count() as u64;
+        let lines = if self.format == Some(Format::Bam) { 0 } else { memchr_iter(b'\n', &self.text).count() };
+        let line = self.line + lines as u64;
         // The parser, which counts records, puts their number in.
         let records = 0;
         let inner = source.get_ref().and_then(|error| error.downcast_ref::<Trailing>());

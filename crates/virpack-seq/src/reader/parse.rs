@@ -8,16 +8,18 @@ use memchr::{memchr, memchr_iter};
 use needletail::errors::{ParseError, ParseErrorKind};
 use needletail::parser::{FastaReader, FastqReader, FastxReader, SequenceRecord};
 
+use super::bam::{Alignments, BamProblem, BamReads};
 use super::{Block, Input, ReadProgress};
 use crate::error::SeqError;
 use crate::record::Record;
 use crate::shard::Shard;
 
-/// The two formats.
+/// The formats that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Fasta,
     Fastq,
+    Bam,
 }
 
 impl Format {
@@ -33,11 +35,17 @@ impl Format {
     }
 }
 
+/// A block that is being read.
+enum Reading {
+    Text(Box<dyn FastxReader>),
+    Bam(BamReads),
+}
+
 /// Turns blocks into records and counts them.
 pub(crate) struct Parser {
     inputs: Arc<[Input]>,
     progress: Arc<ReadProgress>,
-    reader: Option<Box<dyn FastxReader>>,
+    reader: Option<Reading>,
     format: Format,
     source: u32,
     /// The line of the block's first byte.
@@ -104,8 +112,9 @@ impl Parser {
         let capacity = block.bytes.len() + 3;
         let bytes = Cursor::new(block.bytes);
         self.reader = Some(match block.format {
-            Format::Fasta => Box::new(FastaReader::with_capacity(bytes, capacity)),
-            Format::Fastq => Box::new(FastqReader::with_capacity(bytes, capacity)),
+            Format::Fasta => Reading::Text(Box::new(FastaReader::with_capacity(bytes, capacity))),
+            Format::Fastq => Reading::Text(Box::new(FastqReader::with_capacity(bytes, capacity))),
+            Format::Bam => Reading::Bam(BamReads::new(bytes.into_inner(), self.line)),
         });
     }
 
@@ -122,17 +131,21 @@ impl Parser {
     /// As [`Parser::read`], of all shards.
     fn read_any(&mut self, record: &mut Record) -> Result<bool, SeqError> {
         let Some(reader) = &mut self.reader else { return Ok(false) };
-        let result = match reader.next() {
-            Some(Ok(parsed)) => {
-                record.line = self.line + parsed.start_line_number() - 1;
-                fill(record, &parsed)
-            }
-            Some(Err(error)) => Err(self.failure(error)),
-            None => {
-                self.reader = None;
-                return Ok(false);
-            }
+        let result = match reader {
+            Reading::Bam(reads) => reads.read(record).map_err(Fault::Bam),
+            Reading::Text(reader) => match reader.next() {
+                Some(Ok(parsed)) => {
+                    record.line = self.line + parsed.start_line_number() - 1;
+                    fill(record, &parsed).map(|()| true)
+                }
+                Some(Err(error)) => Err(self.failure(error)),
+                None => Ok(false),
+            },
         };
+        if let Ok(false) = result {
+            self.end();
+            return Ok(false);
+        }
         if let Err(fault) = result {
             self.reader = None;
             self.failed = true;
@@ -146,9 +159,20 @@ impl Parser {
         Ok(true)
     }
 
+    /// Leaves a block that is read, and tells what was seen in it.
+    fn end(&mut self) {
+        if let Some(Reading::Bam(reads)) = self.reader.take()
+            && !reads.seen.is_nothing()
+        {
+            self.progress.add_alignments(&Alignments { source: self.source, ..reads.seen });
+        }
+    }
+
     /// Puts the number of records before it into an error that the reading side found.
     pub(crate) fn locate(&self, mut error: SeqError) -> SeqError {
-        if let SeqError::Damaged { records, path, .. } | SeqError::Read { records, path, .. } = &mut error
+        if let SeqError::Damaged { records, path, .. }
+        | SeqError::Read { records, path, .. }
+        | SeqError::BamTruncated { records, path, .. } = &mut error
             && self.inputs.get(self.source as usize).is_some_and(|input| input.path() == path)
         {
             *records = self.records;
@@ -170,6 +194,7 @@ impl Parser {
         let path = self.inputs[self.source as usize].path().into();
         let record = self.records + 1;
         match fault {
+            Fault::Bam(problem) => SeqError::Bam { path, record: header, problem },
             Fault::Binary => SeqError::Binary { path, line: header, record },
             Fault::Returns => SeqError::CarriageReturns { path, line: header, record },
             Fault::Line(line, expected) => SeqError::FastqLine { path, line, record, expected },
@@ -185,6 +210,7 @@ impl Parser {
 
 /// What is wrong with a record, and in which line.
 enum Fault {
+    Bam(BamProblem),
     Binary,
     Returns,
     Line(u64, char),
