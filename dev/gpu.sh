@@ -5,8 +5,9 @@
 #     VIRPACK=virpack CONFORMANCE=conformance EXAMPLES=directory TOKENIZER=tokenizer.json PROTEINS=uniprot.fasta.gz \
 #         GENOMES=plant_viruses.fasta.gz GOLDEN=directory TINY=directory dev/gpu.sh [step ...]
 #
-# `virpack` and EXAMPLES (cuda_attention, product_bench) are release builds, `conformance` the test of virpack-device.
-# Steps: conformance sanitize golden precision files budget predict; without any, all of them. `golden` needs GOLDEN and TINY,
+# `virpack` and EXAMPLES (cuda_attention, product_bench, same_bits) are release builds, `conformance` the test of virpack-device.
+# Steps: conformance bits sanitize golden precision files budget predict; without any, all of them. `bits` takes real
+# weights too where BITS names their directory, and all cards that DEVICES names (cuda:0). `golden` needs GOLDEN and TINY,
 # directories of models of nucleotides with golden.json. SIZES (3B 650M) and PEPTIDES
 # (orf records a run, 20000) may be set. Models are made in SCRATCH (/tmp/virpack-gpu).
 set -u
@@ -17,6 +18,27 @@ step() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
 seconds() { local begin; begin=$(date +%s.%N); "$@"; echo "$(date +%s.%N) $begin" | awk '{printf "%.2f s\n", $1 - $2}'; }
 
 conformance() { timeout 120 "$CONFORMANCE" cuda --exact --nocapture | tail -6; }
+
+# Rows and bits that differ between packed, packed otherwise, from back to front, alone, and on one card or several.
+# Records of 1 to 1,022 residues: 2,000 of them where the model takes seconds for so many; of those, the last number alone.
+bits() {
+    local line
+    while read -r line; do
+        # shellcheck disable=SC2086
+        timeout 120 "$EXAMPLES/same_bits" ${line/cards/${DEVICES:-cuda:0}} || echo "bits: $line: NOT the same"
+    done <<< "${BITS:+$BITS cards f16 2000 200
+$BITS cards bf16 2000 200
+$BITS cards f32 1000 100
+}35M cards f16 2000 100
+150M cards f16 2000 100
+150M cards bf16 1000 60
+150M cards f32 200 30
+650M cards f16 2000 100
+650M cards bf16 1000 60
+650M cards f32 60 10
+3B cards f16 300 30
+3B cards bf16 300 20"
+}
 
 # A form of each kernel: the whole suite is hours under the sanitizer.
 sanitize() {
@@ -60,6 +82,6 @@ predict() {
         --classifier "$SCRATCH/500_random.safetensors" -o "$SCRATCH/verdicts" --force
 }
 
-for name in "${@:-conformance sanitize golden precision files budget predict}"; do
+for name in "${@:-conformance bits sanitize golden precision files budget predict}"; do
     for name in $name; do step "$name"; "$name"; done
 done

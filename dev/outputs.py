@@ -13,6 +13,7 @@ formats must agree to the bit. Given more files (an index of shards, a large `.h
     python3 dev/outputs.py --same a.safetensors.index.json b.h5 c.parquet
 """
 
+import csv
 import hashlib
 import json
 import pathlib
@@ -22,6 +23,7 @@ import tempfile
 
 import h5py
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 from safetensors import safe_open
 
@@ -29,16 +31,31 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODEL = ROOT / "examples" / "esm2_tiny"
 RECORDS = [("same", "MKTAYIAK"), ("same", "MKTAYIAKQR"), ("a/b/../c", "GGSTPEDW"), ("__metadata__", "MK"),
            ('quo"te\\', "LLVGGTS"), ("Ωé", "HNCFVMKT"), (".", "WWW"), ("none", ""), ("x" * 70_000, "AC"),
-           ("cut", "MKTAYIAKQRLLVGGTSPED" * 8)]
+           ("cut", "MKTAYIAKQRLLVGGTSPED" * 8),
+           ('"open', "MKJJ-T"), ("odd", "M.K-J")]
 RECORDS += [(f"r{i}", "MKTAYIAKQRLLVGGTSPEDWHNCFV"[: 1 + i % 26] * (1 + i % 3)) for i in range(600)]
 
 
-def beside(path, ending):
-    return path.with_name(path.name.split(".")[0] + ending)
-
-
 def ids_beside(path):
-    return beside(path, ".ids.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    """Of an index of shards the table is that of the output as it was named."""
+    table = path.with_name(path.name.removesuffix(".index.json") + ".records.tsv")
+    with open(table, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    frame = pd.read_csv(table, sep="\t", dtype={"id": str}, keep_default_na=False)
+    assert [row["row"] for row in rows] == [str(i) for i in range(len(rows))] and len(frame) == len(rows)
+    assert frame["id"].to_list() == [row["id"] for row in rows]
+    for row, (_, sequence) in zip(rows, expected_records(rows)):
+        if sequence is not None:
+            kept = sequence[:100]
+            counts = [str(len(sequence)), str(len(sequence) > 100), str(kept.count("J")), str(kept.count("-") + kept.count("."))]
+            assert [row[column] for column in ["length", "truncated", "unknown", "gaps"]] == counts, row
+    return [row["id"] for row in rows]
+
+
+def expected_records(rows):
+    """The records of this script's own input; of another one nothing is known."""
+    own = [record for record in RECORDS if record[1]]
+    return own if [row["id"] for row in rows] == [i for i, _ in own] else [(row["id"], None) for row in rows]
 
 
 def bfloat16(path, name):
@@ -91,6 +108,7 @@ def read(path, residues):
         file = h5py.File(path)
         ids = list(file["ids"].asstr()[:])
         assert file["truncated"].dtype == bool and len(file["lengths"]) == len(ids)
+        assert len(file["unknown"]) == len(file["gaps"]) == len(ids)
         if residues:
             assert len(file["records"]) == len(ids)
             # The library finds every group by its name, and lists them in order.

@@ -138,16 +138,20 @@ def classifier_for(rows, hidden, path):
 def write(names, scores, out):
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    groups = {}
+    # VirNucPro groups by name alone, and makes one row of records whose ids come twice; here each record has its own.
+    groups, frames_seen, record = {}, set(), 0
     with open(out / "prediction_results.txt", "w") as results:
         results.write("Sequence_ID\tPrediction\tscore1\tscore2\n")
         for name, (others, virus) in zip(names, scores):
             label = "virus" if virus > others else "others"
             results.write(f"{name}\t{label}\t{others!s}\t{virus!s}\n")
-            groups.setdefault(name[:-2], []).append((others, virus))
+            if name in frames_seen:
+                frames_seen, record = set(), record + 1
+            frames_seen.add(name)
+            groups.setdefault((name[:-2], record), []).append((others, virus))
     with open(out / "prediction_results_highestscore.csv", "w") as highest:
         highest.write("Modified_ID\tIs_Virus\n")
-        for name, both in sorted(groups.items()):
+        for (name, _), both in sorted(groups.items()):
             verdict = max(virus for _, virus in both) >= max(others for others, _ in both)
             quoted = '"' + name.replace('"', '""') + '"' if '"' in name else name
             highest.write(f"{quoted}\t{verdict}\n")

@@ -10,6 +10,6 @@ for shard in 1 2; do
 done
 "$virpack" merge "$out"/*.shard -o "$out/joined.npy"
 "$virpack" embed proteins.fasta --model esm2_tiny --device cpu -o "$out/whole.npy"
-cmp "$out/joined.ids.txt" "$out/whole.ids.txt"
+cmp "$out/joined.npy.records.tsv" "$out/whole.npy.records.tsv"
 [ "$(wc -c <"$out/joined.npy")" -eq "$(wc -c <"$out/whole.npy")" ]
 echo 'two shards make one output'

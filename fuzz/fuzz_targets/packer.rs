@@ -67,6 +67,7 @@ fn stream(packer: &GreedyPacker, options: &CollatorOptions, lengths: &[u32]) -> 
             length: u64::from(length),
             truncated: false,
             unknown: 0,
+            gaps: 0,
             window: Window::WHOLE,
         };
         collator.push(&[record as u16; 256][..length as usize], index).expect("every length fits");

@@ -102,6 +102,25 @@ pub(crate) enum Failure {
          hint: fair-esm's esm-extract --include contacts computes them"
     )]
     Contacts,
+    /// Binary data would fill the screen.
+    #[error(
+        "this is binary data, and standard output is a terminal\nhint: send it on (`| program`), or name a file"
+    )]
+    BinaryToTerminal,
+    /// An option that does not go with an output to standard output.
+    #[error("{option} does not go with -o -: {reason}\nhint: name a file or directory with -o")]
+    ToStdout {
+        /// The option.
+        option: &'static str,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// Two files of which only one can go to standard output.
+    #[error("-o - takes one of the two files\nhint: say which one by --kind nucleotide or --kind protein")]
+    WhichFrames,
+    /// A kind of frames where both are written.
+    #[error("--kind does nothing without -o -\nhint: both files are written under the names that -o begins")]
+    KindWithoutStdout,
     /// Nothing more can be written to stdout.
     #[error("cannot write to stdout: {0}")]
     Stdout(#[from] std::io::Error),

@@ -6,6 +6,7 @@ mod again;
 mod commands;
 mod failure;
 mod log;
+mod noted;
 mod panics;
 mod plot;
 mod signals;
@@ -18,9 +19,15 @@ use failure::Failure;
 use log::LogFormat;
 use std::process::ExitCode;
 
-/// Protein and nucleotide sequences to language-model embeddings, packed without padding.
+/// What `virpack` and its help say first.
+const ABOUT: &str = "\
+Find viruses in contigs and reads, and embed proteins and nucleotides with language models.
+Begin with `virpack predict contigs.fasta -o verdicts` or `virpack embed proteins.fasta -o emb.npy`:
+the built-in model needs no download.";
+
+/// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "virpack", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "virpack", version, about = ABOUT, arg_required_else_help = true, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -28,25 +35,31 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Embed every record of FASTA or FASTQ files with ESM-2 or DNABERT-S
-    Embed(commands::embed::Arguments),
-    /// Join the shards that several machines have made of one input
-    Merge(commands::merge::Arguments),
-    /// Say which nucleotide sequences are viral, as VirNucPro does
+    /// Find viruses: a verdict and scores for each contig or read
+    ///
+    /// Begin with `virpack predict contigs.fasta -o verdicts`, then read verdicts/sequences.tsv. The built-in model needs no
+    /// download; `--preset virnucpro-500` runs VirNucPro.
     Predict(commands::predict::Arguments),
-    /// Cut nucleotides into chunks and write their open reading frames
+    /// Embed proteins or nucleotides with ESM-2, DNABERT-S or the built-in model
+    ///
+    /// Begin with `virpack embed proteins.fasta -o embeddings.parquet`: one row for each record, in input order. `--model
+    /// esm2_t33_650M_UR50D` downloads a published model.
+    Embed(commands::embed::Arguments),
+    /// Merge the shards of one input into one output
+    Merge(commands::merge::Arguments),
+    /// Write the chunks of nucleotides and their open reading frames
     Frames(commands::frames::Arguments),
     /// Plan the packing of FASTA or FASTQ files, without running a model
     Pack(commands::pack::Arguments),
-    /// Prove on your own records and weights that packed equals alone, and float16 float32
+    /// Check on your data that packed results match unpacked ones, and reduced precision float32
     Validate(commands::validate::Arguments),
-    /// Measure the whole engine on made-up records, with random weights of a model's shape
+    /// Measure the speed of the engine here, without weights or inputs
     Bench(commands::bench::Arguments),
-    /// Models: those known by name, and what one of them takes
+    /// List known models, show their size and memory, convert classifiers
     Models(commands::models::Arguments),
-    /// The devices that virpack can run on here
+    /// List the devices that virpack can use here
     Devices,
-    /// Completions for a shell, on stdout
+    /// Print completions for a shell
     Completions(commands::completions::Arguments),
 }
 

@@ -8,7 +8,7 @@ pub(crate) use download::DownloadBar;
 use crate::log::{LogArguments, LogFormat, object};
 use crate::text::{count, say, short};
 use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
-use meter::{DeviceFigures, Figures, Meter};
+use meter::{ChunkFigures, DeviceFigures, Figures, Meter};
 use serde_json::{Map, Value, json};
 use std::fmt::Display;
 use std::io::IsTerminal;
@@ -72,8 +72,8 @@ impl Watch {
         let bar = &self.bar;
         if bar.message().is_empty() {
             let template = match figures.progress.done {
-                Some(_) => "{bar:32} {percent:>3} %  {elapsed_precise} gone{msg}",
-                None => "{spinner} {elapsed_precise} gone{msg}",
+                Some(_) => "{bar:32} {percent:>3} %  {elapsed_precise} elapsed{msg}",
+                None => "{spinner} {elapsed_precise} elapsed{msg}",
             };
             bar.set_style(ProgressStyle::with_template(template).expect("the template is well-formed"));
             bar.set_length(STEPS);
@@ -128,7 +128,7 @@ fn line(figures: &Figures) -> String {
     let devices = figures.devices.iter().map(|device| format!("; {}", device_line(device)));
     let elapsed = FormattedDuration(figures.elapsed);
     let (left, records) = (left(figures), records(figures));
-    format!("{done}{elapsed} gone{left}, {records}{}", devices.collect::<String>())
+    format!("{done}{elapsed} elapsed{left}, {records}{}", devices.collect::<String>())
 }
 
 fn left(figures: &Figures) -> String {
@@ -137,7 +137,14 @@ fn left(figures: &Figures) -> String {
 
 fn records(figures: &Figures) -> String {
     let records = count(figures.progress.records, "record", "records");
-    format!("{records}, {}records/s", short(figures.records_per_second))
+    match figures.chunks {
+        // A record of many chunks is done when all of them are.
+        Some(ChunkFigures { progress, bases_per_second, .. }) => {
+            let chunks = count(progress.chunks, "chunk", "chunks");
+            format!("{chunks}, {records}, {}bases/s", short(bases_per_second))
+        }
+        None => format!("{records}, {}records/s", short(figures.records_per_second)),
+    }
 }
 
 fn device_line(device: &DeviceFigures) -> String {
@@ -165,6 +172,7 @@ fn fields(figures: &Figures) -> Map<String, Value> {
             "busy": busy,
         })
     };
+    let chunks = |of: fn(&ChunkFigures) -> Value| -> Value { figures.chunks.as_ref().map(of).into() };
     let fields = [
         ("seconds", figures.elapsed.as_secs_f64().into()),
         ("records", progress.records.into()),
@@ -173,6 +181,10 @@ fn fields(figures: &Figures) -> Map<String, Value> {
         ("done", progress.done.into()),
         ("seconds_left", figures.left.map(|left| left.as_secs_f64()).into()),
         ("records_per_second", figures.records_per_second.into()),
+        ("chunks", chunks(|figures| figures.progress.chunks.into())),
+        ("bases", chunks(|figures| figures.progress.bases.into())),
+        ("chunks_per_second", chunks(|figures| figures.chunks_per_second.into())),
+        ("bases_per_second", chunks(|figures| figures.bases_per_second.into())),
         ("devices", figures.devices.iter().map(device).collect()),
     ];
     fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()

@@ -32,14 +32,15 @@ fn completions_for_every_shell() {
 fn the_first_command_gives_the_verdicts_that_readme_shows() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let block = |begin: &str| readme.split_once(begin).unwrap().1.split_once("```").unwrap().0;
+    let section = readme.split_once("\n## Try it\n").unwrap().1;
+    let block = |begin: &str| section.split_once(begin).unwrap().1.split_once("```").unwrap().0;
     let command = block("```sh\n").lines().next().unwrap();
     let arguments: Vec<_> = command.split_once(" -- ").unwrap().1.split(' ').collect();
     let ["predict", input, "-o", "verdicts", "--force"] = arguments[..] else { panic!("{command}") };
     let place = Place::new();
     let input = root.join(input);
     let ran = place.run(&["predict", input.to_str().unwrap(), "-o", "verdicts", "--force"]);
-    ran.succeeds(&["virpack-mini, built in"]);
+    ran.succeeds(&["with virpack-mini (built in)"]);
     let table = place.read("verdicts/sequences.tsv");
     let columns = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let mut shown = block("```text\n").lines();
@@ -76,8 +77,8 @@ fn said_until(place: &Place, arguments: &[&str], awaited: &str) -> String {
 #[test]
 fn where_stderr_is_no_terminal_a_line_comes_now_and_then() {
     let place = Place::new();
-    let said = said_until(&place, &["-o", "out/emb.npy"], " gone, ");
-    let line = said.lines().find(|line| line.contains(" gone, ")).unwrap();
+    let said = said_until(&place, &["-o", "out/emb.npy"], " elapsed, ");
+    let line = said.lines().find(|line| line.contains(" elapsed, ")).unwrap();
     assert!(line.starts_with("00:00:0") && line.contains(" records/s"), "{line}");
     assert!(!said.contains('\r') && !said.contains('\u{1b}'), "{said}");
     let said = place.embed(&[PROTEINS, "-o", "out/quiet.npy", "--log-interval", "1", "--quiet"]);
@@ -171,7 +172,7 @@ fn the_first_viral_records_are_named_in_short() {
     let gene = contigs.lines().nth(1).unwrap();
     place.write("in.fa", format!(">\n{gene}\n>{long}\n{gene}\n"));
     let ran = place.run(&["predict", "in.fa", "-o", "out/a", "--min-fraction", "0"]);
-    ran.succeeds(&[&format!("2 viral ((no id), {}…); 0 without", &long[..59])]);
+    ran.succeeds(&[&format!("2 viral ((no id), {}…)\n", &long[..59])]);
 }
 
 #[test]
@@ -179,15 +180,12 @@ fn predict_without_a_model_runs_the_one_it_holds() {
     let place = Place::new();
     place.write("in.fa", contigs());
     let ran = place.run(&["predict", "in.fa", "-o", "out/a"]);
-    ran.succeeds(&[
-        "virpack-mini, built in, 3.0 M parameters",
-        "--preset virnucpro-500",
-        "11.8 GB to download",
-    ]);
+    ran.succeeds(&[", with virpack-mini (built in), chunks of 500 bases\n"]);
+    assert!(ran.stderr.starts_with("on CPU, "), "{ran:#?}");
+    assert_eq!(ran.stderr.lines().count(), 4, "one line opens a run, three end it: {ran:#?}");
     assert_eq!(ran.stdout, "");
     let named = place.run(&["predict", "in.fa", "-o", "out/b", "--model", "virpack-mini"]);
-    named.succeeds(&["chunks of 500 bases"]);
-    assert!(!named.stderr.contains("--preset"), "{named:#?}");
+    named.succeeds(&[", with virpack-mini (built in), chunks of 500 bases\n"]);
     let sequences = place.read("out/a/sequences.tsv");
     assert_eq!(sequences, place.read("out/b/sequences.tsv"));
     let last: Vec<_> = sequences.lines().skip(1).map(|line| line.rsplit('\t').next().unwrap()).collect();
@@ -257,10 +255,13 @@ fn pack_without_a_model_plans_for_such_letters() {
     let peptides = tokens(&[PROTEINS]);
     assert_eq!(peptides, tokens(&[PROTEINS, "-m", MODEL]));
     assert_eq!(peptides.1, "");
-    // A pipe is read once.
-    let mut command = place.command(&["pack", "-"]);
+    // Standard input is looked at, and then read from its beginning.
+    let mut command = place.command(&["pack", "--json", "-"]);
     command.stdin(std::fs::File::open(place.path("in.fa")).unwrap());
-    support::Ran::of(command).is_refused(&["record gene is no protein", "--model virpack-mini/nucleotide"]);
+    let ran = support::Ran::of(command);
+    ran.succeeds(&["planned for virpack-mini/nucleotide"]);
+    let plan: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(plan["tokens"].as_u64(), Some(found));
 }
 
 #[test]
@@ -271,13 +272,16 @@ fn embed_without_a_model_runs_the_one_that_reads_such_letters() {
         [("in.fa", "virpack-mini/nucleotide", 128), (support::PROTEINS, "virpack-mini/peptide", 192)]
     {
         let ran = place.run(&["embed", input, "-o", "out/a.npy", "--force"]);
-        ran.succeeds(&[model, "built in, as these are ", "to download"]);
+        ran.succeeds(&[&format!("tokens a batch, with {model} (built in, for ")]);
         place.run(&["embed", input, "-o", "out/b.npy", "--force", "--model", model]).succeeds(&[]);
         let [a, b] = ["a", "b"].map(|name| support::read_npy(&place.path(&format!("out/{name}.npy"))));
         assert!(a == b && a.1 == columns, "{input}");
     }
-    place
-        .run(&["embed", "-", "-o", "out/c.npy"])
-        .is_refused(&["through a pipe", "--model virpack-mini/peptide"]);
+    #[cfg(unix)]
+    {
+        assert!(std::process::Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success());
+        let asks = ["through a named pipe", "--model virpack-mini/peptide"];
+        place.run(&["embed", "pipe", "-o", "out/c.npy"]).is_refused(&asks);
+    }
     place.run(&["validate", "in.fa", "--model", "virpack-mini"]).is_refused(&["virpack-mini is two models"]);
 }

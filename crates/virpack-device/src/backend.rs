@@ -181,6 +181,12 @@ pub trait Backend: Send + Sync {
         None
     }
 
+    /// What a result's bits depend on beside record, weights and precision, a line each, for `run.json`: the kind of device,
+    /// its libraries and what was chosen among their ways.
+    fn computed_by(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// From here on batches have at most `tokens` tokens: memory held for larger ones is given back. No tensor of
     /// the backend may be alive.
     fn shrink(&self, tokens: usize) -> Result<(), DeviceError> {

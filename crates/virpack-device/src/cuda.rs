@@ -3,6 +3,7 @@
 //! Products are cuBLASLt's, or on 9.0 own ones where more follows; everything else is in `kernels/*.cu`. All of a batch runs in the order of one stream, so
 //! that calls return at once and several batches may be in flight; results come back on a second stream.
 
+mod algorithms;
 mod arena;
 mod attention;
 mod attention_hopper;
@@ -202,6 +203,18 @@ impl Cuda {
     /// The card as its driver names it.
     pub fn name(&self) -> &str {
         &self.card.name
+    }
+
+    /// What a result's bits depend on beside record, weights and precision, for `run.json`: the card's kind, the libraries,
+    /// and what was chosen for each product so far.
+    pub fn computed_by(&self) -> Vec<String> {
+        let mut lines = vec![
+            format!("compute capability {}.{}", self.card.capability / 10, self.card.capability % 10),
+            format!("{} multiprocessors", self.card.processors),
+        ];
+        lines.extend(libraries::versions());
+        lines.extend(self.products.chosen());
+        lines
     }
 
     /// The card's compute capability: 90 for 9.0.

@@ -136,6 +136,7 @@ fn index((record, &length): (usize, &u32)) -> SequenceIndex {
         length: u64::from(length) - 2,
         truncated: false,
         unknown: 0,
+        gaps: 0,
         window: Window::WHOLE,
     }
 }

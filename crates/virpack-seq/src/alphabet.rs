@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use memchr::memchr;
+
 use crate::error::SeqError;
 use crate::reader::Input;
 use crate::record::Record;
@@ -136,10 +138,12 @@ pub fn expect_nucleotides(record: &Record, inputs: &[Input]) -> Result<(), SeqEr
     if are_bases(&record.sequence) {
         return Ok(());
     }
-    let kinds = || record.sequence.iter().map(|&letter| KINDS[letter as usize]);
-    let Some(place) = kinds().position(|kind| kind == Kind::Residue) else { return Ok(()) };
+    // The name of a special token, `<mask>`, is a protein's.
+    let name = memchr(b'<', &record.sequence);
+    let residue = || record.sequence.iter().position(|&letter| KINDS[letter as usize] == Kind::Residue);
+    let Some(place) = name.or_else(residue) else { return Ok(()) };
     let [bases, letters] = count_bases(&record.sequence);
-    if 2 * bases >= letters {
+    if name.is_none() && 2 * bases >= letters {
         return Ok(());
     }
     Err(SeqError::NotNucleotides {
@@ -164,6 +168,59 @@ fn are_bases(sequence: &[u8]) -> bool {
             | (lower == b'n')
     };
     sequence.iter().fold(true, |all, &letter| all & is_base(letter))
+}
+
+/// The letters of some records, to tell whether an input holds proteins or nucleotides.
+///
+/// ```
+/// use virpack_seq::{Alphabet, AlphabetSample};
+///
+/// let told = |sequences: &[&str]| {
+///     let mut sample = AlphabetSample::default();
+///     sequences.iter().for_each(|sequence| sample.add(sequence.as_bytes()));
+///     sample.alphabet()
+/// };
+/// assert_eq!(told(&["MKTLLVAAAGG"]), Some(Alphabet::Proteins));
+/// assert_eq!(told(&["ATGGCCAAAGAACTGCG", "TTTCGACGTTCAGATC"]), Some(Alphabet::Nucleotides));
+/// assert_eq!(told(&["GATTACA"]), None);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AlphabetSample {
+    bases: u64,
+    letters: u64,
+    has_protein: bool,
+}
+
+impl AlphabetSample {
+    /// Looks at one more sequence. A letter that stands for a residue alone makes it a protein, unless it is a stray one in
+    /// what is plainly nucleotides: at least 30 letters, nine of ten bases.
+    pub fn add(&mut self, sequence: &[u8]) {
+        let [bases, letters] = count_bases(sequence);
+        self.bases += bases;
+        self.letters += letters;
+        let has_residue = || sequence.iter().any(|&letter| KINDS[letter as usize] == Kind::Residue);
+        self.has_protein |= has_residue() && (letters < LEAST_LETTERS || 10 * bases < 9 * letters);
+    }
+
+    /// Letters seen, gaps and X not counted.
+    pub fn letters(&self) -> u64 {
+        self.letters
+    }
+
+    /// Whether one of the sequences is a protein for certain.
+    pub fn has_protein(&self) -> bool {
+        self.has_protein
+    }
+
+    /// What the sequences are; `None` for under 30 letters without a residue's among them, and for letters that both
+    /// kinds may have, fewer than nine of ten bases.
+    pub fn alphabet(&self) -> Option<Alphabet> {
+        if self.has_protein {
+            return Some(Alphabet::Proteins);
+        }
+        let sure = self.letters >= LEAST_LETTERS && 10 * self.bases >= 9 * self.letters;
+        sure.then_some(Alphabet::Nucleotides)
+    }
 }
 
 /// How many letters are bases (A, C, G, T, U, N), and how many are bases or residues at all: gaps, digits and X are
@@ -203,6 +260,37 @@ mod tests {
         assert_eq!(count_odd(b"AC-GT*1>bEX@"), 7);
     }
 
+    #[test]
+    fn a_sample_is_proteins_nucleotides_or_unclear() {
+        let told = |sequences: &[&str]| {
+            let mut sample = AlphabetSample::default();
+            sequences.iter().for_each(|sequence| sample.add(sequence.as_bytes()));
+            sample.alphabet()
+        };
+        let (proteins, nucleotides) = (Some(Alphabet::Proteins), Some(Alphabet::Nucleotides));
+        let gene = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATC";
+        // Peptides that hold a letter of residues alone, most of their letters being bases' too.
+        for peptide in
+            ["MKTLLVAAAGG", "GAVLKSTAAGGT", "GATTACAE", "mktp", "AAAAAAAAAAAAAAF", "ACGTI", "NNNNZ"]
+        {
+            assert_eq!(told(&[peptide]), proteins, "{peptide}");
+            assert_eq!(told(&[gene, peptide]), proteins, "{peptide}");
+        }
+        // Under 30 letters, none of them a residue's alone.
+        for unclear in
+            ["", "A", "GATTACA", "SKKGTGNAAVTKAATGKST", "MSTNKTGAAACTGGASMTKA", "XXXXX", "-----", &gene[..29]]
+        {
+            assert_eq!(told(&[unclear]), None, "{unclear}");
+        }
+        // Many letters, a third of which no base has.
+        assert_eq!(told(&["SKKGTGNAAVTKAATGKST"; 10]), None);
+        for sure in [gene, &gene.to_lowercase(), &gene.replace('T', "U"), &format!("{gene}{gene}E")] {
+            assert_eq!(told(&[sure]), nucleotides, "{sure}");
+        }
+        // Reads: together they are many letters.
+        assert_eq!(told(&["GATTACA"; 5]), nucleotides);
+    }
+
     fn check(sequence: &str) -> Result<(), SeqError> {
         let record = Record { line: 3, id: "r".into(), sequence: sequence.into(), ..Record::default() };
         expect_nucleotides(&record, &["p.fasta".into()])
@@ -215,7 +303,9 @@ mod tests {
         {
             assert!(check(nucleotides).is_ok(), "{nucleotides}");
         }
-        for protein in ["L", "MKTLLVAGGX", "mktllvaggx", "MAGSTCEE-W", "PPPP", "MKV*FAA"] {
+        for protein in
+            ["L", "MKTLLVAGGX", "mktllvaggx", "MAGSTCEE-W", "PPPP", "MKV*FAA", "ACGT<mask>ACGTACGT"]
+        {
             let error = check(protein).unwrap_err().to_string();
             assert!(error.starts_with("p.fasta:3: record r is no nucleotide sequence"), "{error}");
             assert!(error.contains("hint: "), "{error}");

@@ -31,8 +31,11 @@ pub struct SequenceIndex {
     pub length: u64,
     /// Whether the record was cut to fit: what is packed is its beginning.
     pub truncated: bool,
-    /// Letters of this sequence that the alphabet does not know (they became `<unk>`).
+    /// Letters of the record that the alphabet does not know (they became `<unk>`), as far as it is packed: those of all
+    /// windows together, each once.
     pub unknown: u32,
+    /// Gap characters (`-`, `.`) of the record, counted in the same way; they are not among the unknown letters.
+    pub gaps: u32,
     /// Which window of the record this sequence is.
     pub window: Window,
 }

@@ -36,6 +36,7 @@ use store::TokenStore;
 ///         length: tokens.len() as u64 - 2,
 ///         truncated: false,
 ///         unknown: 0,
+///         gaps: 0,
 ///         window: Window::WHOLE,
 ///     };
 ///     collator.push(tokens, index)?;

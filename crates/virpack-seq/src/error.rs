@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::reader::{BamProblem, ForeignFormat};
+use crate::reader::{BamProblem, ForeignFormat, Suspect, shown_byte};
 use crate::record::shown_id;
 use crate::tokenize::bpe::BpeProblem;
 
@@ -107,7 +107,8 @@ pub enum SeqError {
     },
     /// A BAM file that ends too early.
     #[error(
-        "{}: record {line}: the BAM file ends too early, after {records} whole reads\n         hint: the file is incomplete: fetch or write it again; samtools quickcheck checks it",
+        "{}: record {line}: the BAM file ends too early, after {records} whole reads\n\
+         hint: the file is incomplete: fetch or write it again; samtools quickcheck checks it",
         path.display()
     )]
     BamTruncated {
@@ -159,7 +160,7 @@ pub enum SeqError {
     /// A FASTQ record whose quality line is shorter or longer than its sequence.
     #[error(
         "{}:{line}: record {record} ({}): {sequence} letters, but {quality} quality values\n\
-         hint: the file is damaged, or its sequences go over several lines, which is not read",
+         hint: the file is damaged; fetch it again, or remove the record",
         path.display(), shown_id(id)
     )]
     QualityLength {
@@ -170,17 +171,17 @@ pub enum SeqError {
         /// The record's number in this input, from 1.
         record: u64,
         /// The first word of its header.
-        id: String,
-        /// Letters in its sequence line.
+        id: Arc<str>,
+        /// Letters in its sequence.
         sequence: usize,
-        /// Bytes in its quality line.
+        /// Quality values read for them, at least.
         quality: usize,
     },
     /// A FASTQ record whose lines are not where they must be.
     #[error(
-        "{}:{line}: record {record}: a line that begins with `{expected}` was expected\n\
-         hint: FASTQ has four lines a record; sequences over several lines are not read",
-        path.display()
+        "{}:{line}: record {record}: a line that begins with `{expected}` was expected, this one begins with {}\n\
+         hint: {}",
+        path.display(), shown_beginning(*found), fastq_hint(*found)
     )]
     FastqLine {
         /// The input as it was named.
@@ -191,6 +192,27 @@ pub enum SeqError {
         record: u64,
         /// What the line must begin with: `@` or `+`.
         expected: char,
+        /// What it begins with; `None` where it is empty.
+        found: Option<u8>,
+    },
+    /// A byte in a sequence that belongs to no sequence.
+    #[error(
+        "{}:{line}: record {record} ({}): {} belongs to no sequence: {suspect}\nhint: {}",
+        path.display(), shown_id(id), shown_byte(*byte), suspect.hint()
+    )]
+    StrayByte {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line it stands in, from 1.
+        line: u64,
+        /// The record's number in this input, from 1.
+        record: u64,
+        /// The first word of its header.
+        id: Arc<str>,
+        /// The byte.
+        byte: u8,
+        /// What it probably comes from.
+        suspect: Suspect,
     },
     /// A FASTQ file that ends inside a record.
     #[error(
@@ -423,6 +445,23 @@ fn mend(codec: &str, is_end: bool) -> String {
              {codec} too, or give it as an input of its own",
             if is_end { "incomplete" } else { "damaged" }
         ),
+    }
+}
+
+/// How a line begins.
+fn shown_beginning(found: Option<u8>) -> String {
+    found.map_or_else(|| "nothing".to_owned(), shown_byte)
+}
+
+/// What a person can do about a line that is not where FASTQ has it.
+fn fastq_hint(found: Option<u8>) -> &'static str {
+    match found {
+        Some(b'>') => "give FASTA and FASTQ as inputs of their own: each file holds one format",
+        Some(0xEF | 0xFE | 0xFF) => "remove the byte order mark, which stands where files were joined",
+        Some(0x1A) => "remove the mark (Ctrl-Z), which stands where files were joined: tr -d '\\032' < FILE",
+        _ => {
+            "a record has a header (`@`), its sequence, a line with `+`, and as many quality values as letters"
+        }
     }
 }
 

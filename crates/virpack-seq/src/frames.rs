@@ -11,8 +11,8 @@ mod worker;
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
@@ -33,6 +33,10 @@ use worker::Framing;
 pub const NUCLEOTIDES: usize = 0;
 /// The place of the peptide model.
 pub const PEPTIDES: usize = 1;
+
+/// Bytes of records that are read before they are cut: of a small input the whole size is known soon, and so how much of the
+/// work is done.
+const AHEAD: u64 = 8 << 20;
 
 /// Bytes of a record and its places, measured on records of two bases: 480.
 const PER_RECORD: usize = 512;
@@ -139,8 +143,14 @@ pub struct FrameCounters {
     pub records: u64,
     /// Bases in them.
     pub bases: u64,
+    /// Those of them whose chunks are on their way.
+    pub cut: u64,
+    /// Bases in all records that are read, those included that wait to be cut.
+    pub read: u64,
     /// Those of the bases that no code for nucleotides stands for: gaps, digits, signs, letters of residues.
     pub odd_letters: u64,
+    /// Records that hold some of these.
+    pub odd_records: u64,
     /// Chunks of them.
     pub chunks: u64,
     /// Open frames of these.
@@ -156,7 +166,11 @@ pub struct FrameCounters {
 struct Counters {
     records: AtomicU64,
     bases: AtomicU64,
+    cut: AtomicU64,
+    read: AtomicU64,
     odd_letters: AtomicU64,
+    odd_records: AtomicU64,
+    first_odd: OnceLock<Arc<str>>,
     chunks: AtomicU64,
     frames: AtomicU64,
     repeated: [AtomicU64; 2],
@@ -255,6 +269,11 @@ impl FrameLoader {
         self.counters.snapshot()
     }
 
+    /// The id of the first record with a letter that stands for no nucleotide.
+    pub fn first_odd(&self) -> Option<Arc<str>> {
+        self.counters.first_odd.get().cloned()
+    }
+
     /// How far the reading is.
     pub fn progress(&self) -> &Arc<ReadProgress> {
         &self.progress
@@ -283,7 +302,10 @@ impl Counters {
         FrameCounters {
             records: load(&self.records),
             bases: load(&self.bases),
+            cut: load(&self.cut),
+            read: load(&self.read),
             odd_letters: load(&self.odd_letters),
+            odd_records: load(&self.odd_records),
             chunks: load(&self.chunks),
             frames: load(&self.frames),
             repeated: [load(&self.repeated[0]), load(&self.repeated[1])],

@@ -25,7 +25,7 @@ pub mod slab;
 pub mod tokenize;
 pub mod translate;
 
-pub use alphabet::{Alphabet, count_bases, expect_nucleotides};
+pub use alphabet::{Alphabet, AlphabetSample, count_bases, expect_nucleotides};
 pub use batch::{PackedBatch, SequenceIndex, Window};
 pub use budget::{BudgetLimits, Footprint, available_memory, calculate_token_budget};
 pub use chunk::chunks;
@@ -35,7 +35,7 @@ pub use loader::{AsyncDataLoader, Loaded, LoaderOptions, create_async_dataloader
 pub use long::{LengthPolicy, LongRecords};
 pub use pack::{Algorithm, GreedyPacker, LengthHistogram, PackStats, PackWorkspace, PackerOptions, Packing};
 pub use plan::{Plan, Planner, plan_records};
-pub use reader::{Input, InputChecksum, ReadProgress, Records};
+pub use reader::{Input, InputChecksum, InputRemark, ReadProgress, Records};
 pub use record::{Record, SkipReason, SkippedRecord, shown_id};
 pub use record_set::RecordSet;
 pub use shard::Shard;

@@ -5,7 +5,7 @@ use crate::error::SeqError;
 use crate::reader::Input;
 use crate::record::{Record, SkipReason, SkippedRecord};
 use crate::slab::TokenSlab;
-use crate::tokenize::Tokenizer;
+use crate::tokenize::{TokenCounts, Tokenizer};
 
 /// What becomes of a record longer than the largest length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,7 +130,8 @@ impl LengthPolicy {
     fn truncate(&self, tokenizer: &dyn Tokenizer, record: &Record, length: u64, slab: &mut TokenSlab) {
         let counts = tokenizer.tokenize(&record.sequence, self.max_length, slab.tokens());
         slab.counts.truncated += 1;
-        slab.close(SequenceIndex { truncated: true, unknown: counts.unknown, ..index(record, length) });
+        let TokenCounts { unknown, gaps, .. } = counts;
+        slab.close(SequenceIndex { truncated: true, unknown, gaps, ..index(record, length) });
     }
 
     fn windows(
@@ -144,21 +145,23 @@ impl LengthPolicy {
         let stride = self.max_length - overlap.min(self.max_length / 2);
         let letters = length as usize;
         let count = 1 + letters.saturating_sub(self.max_length).div_ceil(stride);
-        let window = |number: usize, unknown: u32| {
+        let window = |number: usize, counts: TokenCounts| {
             let start = (number * stride) as u64;
             let window = Window { number: number as u32, count: count as u32, start };
-            SequenceIndex { unknown, window, ..index(record, length) }
+            let TokenCounts { unknown, gaps, .. } = counts;
+            SequenceIndex { unknown, gaps, window, ..index(record, length) }
         };
         let cut = |number: usize| number * stride..letters.min(number * stride + self.max_length);
         if tokenizer.merges_letters() {
+            let counts = tokenizer.counts(&record.sequence);
             for number in 0..count {
-                let counts = tokenizer.tokenize(&record.sequence[cut(number)], usize::MAX, slab.tokens());
-                slab.close(window(number, counts.unknown));
+                tokenizer.tokenize(&record.sequence[cut(number)], usize::MAX, slab.tokens());
+                slab.close(window(number, counts));
             }
         } else {
             let mut scratch = std::mem::take(&mut slab.scratch);
             scratch.clear();
-            tokenizer.tokenize(&record.sequence, usize::MAX, &mut scratch);
+            let counts = tokenizer.tokenize(&record.sequence, usize::MAX, &mut scratch);
             let frame = tokenizer.frame();
             for number in 0..count {
                 let part = &scratch[1..][cut(number)];
@@ -166,8 +169,7 @@ impl LengthPolicy {
                 tokens.push(frame.start);
                 tokens.extend_from_slice(part);
                 tokens.push(frame.end);
-                let unknown = part.iter().filter(|&&token| token == frame.unknown).count() as u32;
-                slab.close(window(number, unknown));
+                slab.close(window(number, counts));
             }
             slab.scratch = scratch;
         }
@@ -178,7 +180,8 @@ impl LengthPolicy {
 
 fn whole(tokenizer: &dyn Tokenizer, record: &Record, length: u64, slab: &mut TokenSlab) {
     let counts = tokenizer.tokenize(&record.sequence, usize::MAX, slab.tokens());
-    slab.close(SequenceIndex { unknown: counts.unknown, ..index(record, length) });
+    let TokenCounts { unknown, gaps, .. } = counts;
+    slab.close(SequenceIndex { unknown, gaps, ..index(record, length) });
 }
 
 fn index(record: &Record, length: u64) -> SequenceIndex {
@@ -189,6 +192,7 @@ fn index(record: &Record, length: u64) -> SequenceIndex {
         length,
         truncated: false,
         unknown: 0,
+        gaps: 0,
         window: Window::WHOLE,
     }
 }
@@ -207,7 +211,7 @@ fn skipped(record: &Record, length: u64, reason: SkipReason) -> SkippedRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokenize::{EsmTokenizer, Frame, TokenCounts};
+    use crate::tokenize::{EsmTokenizer, Frame};
 
     fn record(sequence: impl AsRef<[u8]>) -> Record {
         Record { line: 7, id: "r".into(), sequence: sequence.as_ref().to_vec(), ..Record::default() }
@@ -275,6 +279,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn odd_letters_of_windows_are_those_of_the_record_each_counted_once() {
+        let sequence = "M-J".repeat(50);
+        let mut slab = apply(policy(30, LongRecords::Window { overlap: 15 }), &sequence);
+        assert_eq!((slab.counts.unknown, slab.counts.gaps), (50, 50));
+        assert!(slab.drain().all(|(_, index)| (index.unknown, index.gaps) == (50, 50)));
+        let mut slab = apply(policy(30, LongRecords::Truncate), &sequence);
+        assert_eq!((slab.counts.unknown, slab.counts.gaps), (10, 10));
+        let (_, index) = slab.drain().next().unwrap();
+        assert_eq!((index.unknown, index.gaps, index.truncated), (10, 10, true));
+    }
+
     /// Two equal letters are one token.
     struct Pairs;
 
@@ -291,7 +307,7 @@ mod tests {
             tokens.extend(pairs.map(|pair| 10 * u16::from(pair[0] - b'A' + 1) + pair.len() as u16));
             let residues = tokens.len() - before;
             tokens.push(2);
-            TokenCounts { residues, unknown: 0 }
+            TokenCounts { residues, unknown: 0, gaps: 0 }
         }
 
         fn frame(&self) -> Frame {

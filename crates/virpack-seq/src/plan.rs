@@ -203,6 +203,7 @@ mod tests {
                         length: 1,
                         truncated: false,
                         unknown: 0,
+                        gaps: 0,
                         window: Window::WHOLE,
                     };
                     collator.push(&[1; 302][..length as usize], index).unwrap();

@@ -6,22 +6,31 @@
 mod bam;
 mod blocks;
 mod checksum;
+mod fastq;
 mod foreign;
 mod gzip;
 mod input;
+mod letters;
 mod parse;
+mod remarks;
 mod source;
+mod suspect;
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use checksum::Checksums;
 pub use bam::{Alignments, BamProblem};
+use checksum::Checksums;
 pub use checksum::{InputChecksum, hex};
 pub use foreign::ForeignFormat;
 pub use input::Input;
+use input::looked_at;
+use remarks::Remarks;
+pub use remarks::{InputRemark, Remark};
+pub use suspect::Suspect;
+pub(crate) use suspect::shown_byte;
 
 use crate::error::SeqError;
 use crate::record::Record;
@@ -64,6 +73,33 @@ pub fn open(inputs: &[Input]) -> Result<Records, SeqError> {
 /// As [`open`].
 pub fn open_with_checksums(inputs: &[Input]) -> Result<Records, SeqError> {
     open_counted(inputs, ReadProgress { checksums: Some(Checksums::default()), ..ReadProgress::default() })
+}
+
+/// Records at the beginning of some inputs, to look at before they are read.
+pub struct Look {
+    /// The records.
+    pub records: Records,
+    /// Whether the records end where what was looked at does, and not the input.
+    pub is_part: bool,
+}
+
+/// Opens inputs to look at how they begin; [`open`] gives all of them afterwards. `None` for a named pipe, which can be
+/// opened once only.
+///
+/// Of standard input 64 KiB are kept, and they are looked at only where it is the one input.
+///
+/// # Errors
+///
+/// As [`open`]; the system's, where standard input cannot be read.
+pub fn look(inputs: &[Input]) -> Result<Option<Look>, SeqError> {
+    let files: Vec<Input> = inputs.iter().filter(|&input| *input != Input::Stdin).cloned().collect();
+    if !files.is_empty() || inputs.is_empty() {
+        let records = open(&files)?;
+        return Ok((!records.is_pipe()).then_some(Look { records, is_part: false }));
+    }
+    let (bytes, is_part) = looked_at().map_err(|source| Input::Stdin.cannot_open(source))?;
+    let records = Records::from_reader(Input::Stdin.path(), io::Cursor::new(bytes))?;
+    Ok(Some(Look { records, is_part }))
 }
 
 fn open_counted(inputs: &[Input], mut progress: ReadProgress) -> Result<Records, SeqError> {
@@ -111,12 +147,14 @@ impl Records {
 
     /// Fills `record` with the next record; `false` at the end of the last input.
     ///
-    /// Spaces, tabs and line ends are taken out of the sequence; header bytes that are no UTF-8 become
-    /// `U+FFFD`. A header without letters is a record with an empty sequence.
+    /// Spaces, tabs, line ends and comment lines (`;`) are taken out of the sequence; header bytes that are no UTF-8
+    /// become `U+FFFD`. A header without letters is a record with an empty sequence. A FASTQ record may go over
+    /// several lines.
     ///
     /// # Errors
     ///
-    /// What is wrong with the input, once, after all whole records before it; then `false`.
+    /// A byte in a sequence that is no letter, `*`, `-`, `.` or part of a special token's name such as `<mask>`; else
+    /// what is wrong with the input, once, after all whole records before it; then `false`.
     pub fn read(&mut self, record: &mut Record) -> Result<bool, SeqError> {
         loop {
             if self.parser.read(record)? {
@@ -154,14 +192,9 @@ impl Records {
         self.parser.inputs()
     }
 
-    /// The inputs read to their end so far that held no record.
-    pub fn empty_inputs(&self) -> Vec<Input> {
-        self.parser.progress().empty_inputs().iter().map(|&i| self.inputs()[i as usize].clone()).collect()
-    }
-
-    /// What the BAM files read so far hold beside reads as they were, each with its input.
-    pub fn alignments(&self) -> Vec<(Input, Alignments)> {
-        self.parser.progress().alignments_of(self.inputs())
+    /// What was passed over so far, and which inputs held no record.
+    pub fn remarks(&self) -> Vec<InputRemark> {
+        self.parser.progress().remarks_on(self.inputs())
     }
 
     /// Takes the stream apart, so that reading and parsing can run on threads of their own.
@@ -176,8 +209,7 @@ pub struct ReadProgress {
     bytes: AtomicU64,
     records: AtomicU64,
     total_bytes: Option<u64>,
-    empty: std::sync::Mutex<Vec<u32>>,
-    alignments: std::sync::Mutex<Vec<Alignments>>,
+    remarks: Remarks,
     checksums: Option<Checksums>,
 }
 
@@ -197,28 +229,19 @@ impl ReadProgress {
         self.records.load(Relaxed)
     }
 
-    /// The numbers (from 0) of the inputs that were read to their end and held no record.
-    pub fn empty_inputs(&self) -> Vec<u32> {
-        self.empty.lock().map_or_else(|poisoned| poisoned.into_inner().clone(), |empty| empty.clone())
+    /// What was passed over so far, and which of the `inputs` held no record.
+    pub fn remarks_on(&self, inputs: &[Input]) -> Vec<InputRemark> {
+        let remarks = self.remarks.all().into_iter();
+        remarks
+            .filter_map(|(source, remark)| {
+                Some(InputRemark { input: inputs.get(source as usize)?.clone(), remark })
+            })
+            .collect()
     }
 
     /// Sizes and checksums of the inputs read to their end, where [`open_with_checksums`] opened them.
     pub fn checksums(&self) -> Vec<InputChecksum> {
         self.checksums.as_ref().map(Checksums::all).unwrap_or_default()
-    }
-
-    /// What the BAM files read so far hold beside reads as they were, each with its input out of `inputs`.
-    pub fn alignments_of(&self, inputs: &[Input]) -> Vec<(Input, Alignments)> {
-        let seen = self.alignments.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        seen.iter().map(|seen| (inputs[seen.source as usize].clone(), *seen)).collect()
-    }
-
-    fn add_alignments(&self, more: &Alignments) {
-        let mut seen = self.alignments.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match seen.iter_mut().find(|seen| seen.source == more.source) {
-            Some(seen) => seen.add(more),
-            None => seen.push(*more),
-        }
     }
 
     fn add_bytes(&self, bytes: u64) {
@@ -229,9 +252,15 @@ impl ReadProgress {
         self.records.fetch_add(1, Relaxed);
     }
 
-    fn add_empty(&self, source: u32) {
-        if let Ok(mut empty) = self.empty.lock() {
-            empty.push(source);
-        }
+    fn remark(&self, source: u32, remark: Remark) {
+        self.remarks.add(source, remark);
+    }
+
+    fn add_alignments(&self, source: u32, more: &Alignments) {
+        self.remarks.add_alignments(source, more);
+    }
+
+    fn add_comments(&self, source: u32, line: u64, lines: u64) {
+        self.remarks.add_comments(source, line, lines);
     }
 }

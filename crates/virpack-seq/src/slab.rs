@@ -39,13 +39,15 @@ pub struct LengthCounts {
     pub too_short: u64,
     /// Records left out because they hold no letter.
     pub empty: u64,
-    /// Letters outside the alphabet, in what is packed; those where windows overlap count twice.
+    /// Letters outside the alphabet, in what is packed; those where windows overlap count once.
     pub unknown: u64,
+    /// Gap characters (`-`, `.`), counted in the same way.
+    pub gaps: u64,
 }
 
 impl std::ops::AddAssign for LengthCounts {
     fn add_assign(&mut self, other: Self) {
-        let LengthCounts { records, truncated, windowed, windows, too_long, too_short, empty, unknown } =
+        let LengthCounts { records, truncated, windowed, windows, too_long, too_short, empty, unknown, gaps } =
             other;
         self.records += records;
         self.truncated += truncated;
@@ -55,6 +57,7 @@ impl std::ops::AddAssign for LengthCounts {
         self.too_short += too_short;
         self.empty += empty;
         self.unknown += unknown;
+        self.gaps += gaps;
     }
 }
 
@@ -81,7 +84,11 @@ impl TokenSlab {
 
     /// Ends a sequence: the tokens appended since the last one are its own.
     pub(crate) fn close(&mut self, index: SequenceIndex) {
-        self.counts.unknown += u64::from(index.unknown);
+        // A record's windows all say the same of it.
+        if index.window.number == 0 {
+            self.counts.unknown += u64::from(index.unknown);
+            self.counts.gaps += u64::from(index.gaps);
+        }
         self.ends.push(self.tokens.len());
         self.index.push(index);
     }

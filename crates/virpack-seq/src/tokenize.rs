@@ -33,6 +33,12 @@ pub trait Tokenizer: Send + Sync {
     /// token to `tokens`, and says what they were.
     fn tokenize(&self, sequence: &[u8], max_length: usize, tokens: &mut Vec<u16>) -> TokenCounts;
 
+    /// What `tokenize` says of the whole sequence, without its tokens: for a record that is cut into windows, which share
+    /// letters.
+    fn counts(&self, sequence: &[u8]) -> TokenCounts {
+        self.tokenize(sequence, usize::MAX, &mut Vec::new())
+    }
+
     /// The special tokens that frame every sequence.
     fn frame(&self) -> Frame;
 
@@ -57,6 +63,10 @@ impl<T: Tokenizer + ?Sized> Tokenizer for Arc<T> {
         (**self).tokenize(sequence, max_length, tokens)
     }
 
+    fn counts(&self, sequence: &[u8]) -> TokenCounts {
+        (**self).counts(sequence)
+    }
+
     fn frame(&self) -> Frame {
         (**self).frame()
     }
@@ -75,8 +85,11 @@ impl<T: Tokenizer + ?Sized> Tokenizer for Arc<T> {
 pub struct TokenCounts {
     /// Tokens between the start and the end token.
     pub residues: usize,
-    /// How many of these are letters that the alphabet does not know.
+    /// How many of these are letters that the alphabet does not know; gap characters are not among them.
     pub unknown: u32,
+    /// How many of these are gap characters, `-` and `.`, whether or not the alphabet knows them: no model was trained on
+    /// aligned sequences.
+    pub gaps: u32,
 }
 
 /// The special tokens that a model wants around every sequence, and the one for unknown letters.

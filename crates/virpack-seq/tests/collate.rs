@@ -22,6 +22,7 @@ fn index(record: u64, length: u32) -> SequenceIndex {
         length: u64::from(length),
         truncated: false,
         unknown: 0,
+        gaps: 0,
         window: Window::WHOLE,
     }
 }

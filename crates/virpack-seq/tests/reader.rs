@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use virpack_seq::reader::{self, Input};
+use virpack_seq::reader::{self, Input, Remark};
 use virpack_seq::{Record, SeqError};
 
 /// A file in a directory that goes away with the test.
@@ -64,12 +64,18 @@ fn fasta_in_all_its_shapes() {
     assert_eq!(good("\n \n>a\n\nMK\n\n\n>b\nAC\n\n"), ["a//3/MK", "b//8/AC"]);
     assert_eq!(good(">a\tx\nM K\t T\n"), ["a/x/1/MKT"]);
     assert_eq!(good("\u{feff}>a\nMK"), ["a//1/MK"]);
-    assert_eq!(good(">a b>c\nMK>T\n>\nAC\n> d e\nAC"), ["a/b>c/1/MK>T", "//3/AC", "d/e/5/AC"]);
+    assert_eq!(good(">a b>c\nMKT\n>\nAC\n> d e\nAC"), ["a/b>c/1/MKT", "//3/AC", "d/e/5/AC"]);
     assert_eq!(good(b">a\xff b\xff\nMK\n"), ["a\u{fffd}/b\u{fffd}/1/MK"]);
 }
 
 #[test]
 fn carriage_returns_alone_end_no_line() {
+    // Records behind the header of one whose lines end otherwise, at a join of files.
+    for text in [">a\rMKT\r>b\nMK\n", ">a\rMKTAYIAKQR\nMK\n", "@a\rAC\nGT\n+\nII\n"] {
+        let (records, error) = read_bytes(text);
+        assert!(records.is_empty(), "{text}");
+        assert!(matches!(error, Some(SeqError::CarriageReturns { line: 1, record: 1, .. })), "{error:?}");
+    }
     let (records, error) = read_bytes(b">a\nMK\n>b x\rMK\r>c\rTL\r");
     assert_eq!(show(&records), ["a//1/MK"]);
     let message = error.unwrap().to_string();
@@ -95,6 +101,9 @@ fn headers_without_a_sequence_are_records() {
 fn fastq_in_all_its_shapes() {
     assert_eq!(good("@a x\nACGT\n+\nIIII\n@b\nAC\n+b\nII"), ["a/x/1/ACGT", "b//5/AC"]);
     assert_eq!(good("@a\r\nACGT\r\n+\r\nII@I\r\n"), ["a//1/ACGT"]);
+    // Over several lines, as in the first days; their qualities may begin with `@` and `+`.
+    let wrapped = "@a x\nACGT\nAC\n+a x\n@III\n+I\n@b\nA\n+\nI\n\n@c\nAC\r\nG\r\n+\r\n@b\r\n@\r\n";
+    assert_eq!(good(wrapped), ["a/x/1/ACGTAC", "b//7/A", "c//12/ACG"]);
     // A quality line may begin with `@`; blank lines stand between and after records.
     assert_eq!(good("\n@a\nAC\n+\n@I\n\n\r\n@b\nA\n+\nI\n\n\n"), ["a//2/AC", "b//8/A"]);
 }
@@ -301,7 +310,8 @@ fn several_inputs_are_one_stream() {
         seen.push((record.index, record.source, record.line, record.id.to_string()));
     }
     assert_eq!(seen, [(0, 0, 1, "a".into()), (1, 0, 3, "b".into()), (2, 3, 1, "c".into())]);
-    assert_eq!(records.empty_inputs(), inputs[1..3]);
+    let remarks: Vec<(Input, Remark)> = records.remarks().into_iter().map(|r| (r.input, r.remark)).collect();
+    assert_eq!(remarks, [(inputs[1].clone(), Remark::Empty), (inputs[2].clone(), Remark::Empty)]);
     assert_eq!(progress.total_bytes(), Some(progress.bytes()));
     assert_eq!(progress.records(), 3);
     assert!(!records.is_pipe());
@@ -329,7 +339,7 @@ fn bad_fastq_names_line_and_record() {
     assert_eq!(show(&records), ["a//1/AC"]);
     match error.unwrap() {
         SeqError::QualityLength { line: 6, record: 2, id, sequence: 4, quality: 2, .. } => {
-            assert_eq!(id, "b")
+            assert_eq!(&*id, "b")
         }
         other => panic!("{other:?}"),
     }
@@ -341,9 +351,12 @@ fn bad_fastq_names_line_and_record() {
     let (records, error) = read_bytes("@a\nAC\n+\nII\n@b\nACGT\n");
     assert_eq!(records.len(), 1);
     assert!(matches!(error, Some(SeqError::FastqTruncated { line: 6, record: 2, .. })), "{error:?}");
-    let (_, error) = read_bytes("@a\nAC\nGT\n+\nIIII\n");
+    let (_, error) = read_bytes("@a\nAC\n@b\nGT\n+\nII\n");
     assert!(
-        matches!(error, Some(SeqError::FastqLine { line: 3, record: 1, expected: '+', .. })),
+        matches!(
+            error,
+            Some(SeqError::FastqLine { line: 3, record: 1, expected: '+', found: Some(b'@'), .. })
+        ),
         "{error:?}"
     );
     let (records, error) = read_bytes("@a\nAC\n+\nII\nb\nACGT\n+\nIIII\n");

@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         for record in records {
             let id = Arc::from(format!("sp|P{record:07}|NAME_HUMAN"));
-            let row = Row { record, source: 0, id, length: 300, truncated: false };
+            let row = Row { record, source: 0, id, length: 300, truncated: false, unknown: 0, gaps: 0 };
             let begin = (record % 1009) as usize * hidden;
             out.write(row, &pool[begin..begin + hidden])?;
         }

@@ -35,7 +35,10 @@ pub(crate) use kept::Kept;
 pub(crate) use parts::{CompleteParts, Parts};
 
 /// What a part begins with.
-const MAGIC: &[u8; 16] = b"virpack part 2\n\0";
+const MAGIC: &[u8; 16] = b"virpack part 3\n\0";
+
+/// The format of parts, as the manifest says it: a version that reads another one must not take these for its own.
+const FORMAT: u64 = 3;
 
 /// How often what is finished is made safe, and whether a run goes on where another one ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

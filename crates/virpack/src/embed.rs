@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use virpack_device::{Cpu, Pool};
 use virpack_seq::{
-    AsyncDataLoader, CollatorOptions, GreedyPacker, Input, InputChecksum, LengthCounts, LengthPolicy,
-    LoaderOptions, LongRecords, PackStats, PackerOptions, RecordSet, Records, Shard, VarlenCollator,
+    AsyncDataLoader, CollatorOptions, GreedyPacker, Input, InputChecksum, InputRemark, LengthCounts,
+    LengthPolicy, LoaderOptions, LongRecords, PackStats, PackerOptions, RecordSet, Records, Shard,
+    VarlenCollator,
 };
 
 use crate::Error;
@@ -81,6 +82,8 @@ pub struct EmbedOptions {
 /// What a run tells while it goes on.
 #[derive(Clone, Debug)]
 pub enum Told {
+    /// What a user should know of the model's weights, a sentence; before they are loaded.
+    Weights(String),
     /// What runs the model, and the most tokens in a batch; before the first batch.
     Device {
         /// The device, for people.
@@ -129,8 +132,8 @@ pub struct Summary {
     pub devices: Vec<(String, DeviceTally)>,
     /// The inputs, as they were named, with sizes and checksums.
     pub inputs: Vec<(Input, Option<InputChecksum>)>,
-    /// Inputs that held nothing.
-    pub empty_inputs: Vec<Input>,
+    /// What was passed over in the inputs, and which held nothing.
+    pub remarks: Vec<InputRemark>,
     /// What `OUT.run.json` says.
     pub report: Map<String, Value>,
 }
@@ -166,6 +169,7 @@ pub fn embed_on<B: Memory + 'static>(
     let found = options.found()?;
     let weights = Weights::at(&options.model)?;
     let config = ModelConfig::of(&weights)?;
+    weights.notes().into_iter().map(Told::Weights).for_each(&mut tell);
     options.layer(&config)?;
     let sums = Summing::start(weights.files().map(|(file, _)| file.clone()).collect())?;
     let dtype = backends.first().expect("there is a device").dtype();
@@ -196,10 +200,12 @@ pub fn embed_on<B: Memory + 'static>(
     let resumed = results.done.len();
     let whole = results.complete(loader.progress().records())?;
     let names = devices.iter().map(|device| device.backend.name());
-    let devices = names.zip(tallies).collect();
-    let mut summary =
-        Summary { resumed, ..summary(&loader, whole.written().clone(), start.elapsed(), devices) };
+    let done = names.zip(tallies).collect();
+    let mut summary = Summary { resumed, ..summary(&loader, whole.written().clone(), start.elapsed(), done) };
     summary.report = report::of(options, &config, &sums, loading, &summary)?;
+    for (i, device) in devices.iter().enumerate() {
+        summary.report["devices"][i]["computed_by"] = device.backend.computed_by().into();
+    }
     whole.describe(options, &mut summary.report);
     summary.written = whole.publish(&summary.report)?;
     Ok(summary)
@@ -234,7 +240,7 @@ fn run_all(
         }
         let (counters, tallies) = (loader.counters(), runner.tallies());
         let tokens = counters.tokens - counters.tokens_done;
-        let model = ModelProgress { model: None, tokens, token_budget, tallies };
+        let model = ModelProgress { model: None, tokens, cost: 1.0, token_budget, tallies };
         tell(Told::Progress(Progress::new(loader.progress(), results.records, &[model])));
     }
     Ok(runner.tallies())
@@ -247,7 +253,6 @@ fn summary(
     devices: Vec<(String, DeviceTally)>,
 ) -> Summary {
     let counters = loader.counters();
-    let empty = loader.progress().empty_inputs();
     Summary {
         written,
         lengths: counters.lengths,
@@ -258,7 +263,7 @@ fn summary(
         waited: counters.consumer_wait,
         devices,
         inputs: crate::report::read(loader.inputs(), loader.progress()),
-        empty_inputs: empty.iter().map(|&i| loader.inputs()[i as usize].clone()).collect(),
+        remarks: loader.progress().remarks_on(loader.inputs()),
         report: Map::new(),
     }
 }

@@ -32,13 +32,18 @@ pub enum Error {
     /// A directory without weights in any form that virpack reads.
     #[error(
         "{}: no weights here; looked for {}\n\
-         hint: give a directory in Hugging Face layout, or a fair-esm .pt file", path.display(), looked_for.join(", ")
+         hint: {}", path.display(), looked_for.join(", "), match &found[..] {
+            [] => "give a directory in Hugging Face layout, or a fair-esm .pt file".to_owned(),
+            found => format!("it has {}: name the file or folder that you mean", found.join(", ")),
+        }
     )]
     NoWeights {
         /// The directory.
         path: PathBuf,
         /// The file names that were looked for, best first.
         looked_for: Vec<String>,
+        /// Other weights and folders with weights that are there.
+        found: Vec<String>,
     },
     /// A directory with several .pt files, any of which could be meant.
     #[error("{}: several checkpoints: {}\nhint: give the path of one of them", path.display(), found.join(", "))]
@@ -77,6 +82,21 @@ pub enum Error {
         path: PathBuf,
         /// What the header's check said.
         source: safetensors::SafeTensorError,
+    },
+    /// A file in the Hub's cache that is not what its name there says.
+    #[error(
+        "{}: damaged: its SHA-256 is {found}, and the cache has it as {}\nhint: {}", path.display(), blob.display(),
+        if *removed { "it was removed from the cache: run again to download it" } else { "remove it, and run again to download it" }
+    )]
+    DamagedInCache {
+        /// The file, as the model names it.
+        path: PathBuf,
+        /// The file in the cache.
+        blob: PathBuf,
+        /// The hash of what it holds.
+        found: String,
+        /// Whether it could be removed.
+        removed: bool,
     },
     /// A torch checkpoint that cannot be read.
     #[error("{}: {source}", path.display())]
@@ -117,10 +137,102 @@ pub enum Error {
         /// The second one's name in its file.
         second: String,
     },
+    /// An index that says that a tensor is in a shard where it is not.
+    #[error(
+        "{}: names the shard {shard} for the tensor {tensor}, which is not in it\n\
+         hint: index and shards are of different models or savings: copy or download them all again", path.display()
+    )]
+    IndexedTensor {
+        /// The index.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The file that should hold it.
+        shard: String,
+    },
+    /// A pointer of Git LFS where the file itself should be.
+    #[error(
+        "{}: a Git LFS pointer, not the file{}\n\
+         hint: run `git lfs pull` in the repository to fetch the file itself", path.display(),
+        bytes.map_or_else(String::new, |bytes| format!(", which has {bytes} bytes"))
+    )]
+    LfsPointer {
+        /// The file.
+        path: PathBuf,
+        /// Bytes of what it points to, where it says so.
+        bytes: Option<u64>,
+    },
+    /// An adapter, whose values are added to those of a base model.
+    #[error(
+        "{}: {found} is of an adapter (PEFT), whose weights are to be added to those of {}\n\
+         hint: merge first: in Python `model.merge_and_unload().save_pretrained(DIR)`, then name DIR; for the base model \
+         alone name its weights file", path.display(), base.as_deref().unwrap_or("a base model")
+    )]
+    Adapter {
+        /// The directory, file or repository.
+        path: PathBuf,
+        /// The file or tensor that gives it away.
+        found: String,
+        /// The model that it is for, where it says so.
+        base: Option<String>,
+    },
+    /// A directory of sentence-transformers of which virpack would run another part than it means.
+    #[error(
+        "{}: the module {kind} in {folder:?} is a part of this model that virpack does not run\n\
+         hint: name the weights file itself for the transformer alone, pooled by --pool", path.display()
+    )]
+    Modules {
+        /// The list of modules.
+        path: PathBuf,
+        /// The module's class.
+        kind: String,
+        /// Its folder.
+        folder: String,
+    },
+    /// A directory with two sets of weights that are not the same model.
+    #[error(
+        "{}: {} and {} hold different models: {tensor} differs\n\
+         hint: remove the one that is out of date, or name the file that you mean", path.display(), names[0], names[1]
+    )]
+    UnlikeWeights {
+        /// The directory.
+        path: PathBuf,
+        /// The two files.
+        names: [String; 2],
+        /// The first tensor with other values.
+        tensor: String,
+    },
+    /// Tensors that the model, by its settings, has no place for.
+    #[error(
+        "{}: {}{} would not be read, and embeddings would lack what they do\n\
+         hint: save the encoder alone, as the class that config.json names; heads that virpack knows (lm_head, classifier, \
+         pooler, …) may stay", path.display(), tensors.join(", "),
+        if *more > 0 { format!(" and {more} more tensors") } else { String::new() }
+    )]
+    UnreadTensors {
+        /// The file or directory.
+        path: PathBuf,
+        /// The first few, as the file names them.
+        tensors: Vec<String>,
+        /// How many there are beyond those.
+        more: usize,
+    },
+    /// Rotary frequencies that differ between layers.
+    #[error(
+        "{}: {} and {} hold different rotary frequencies\n\
+         hint: ESM-2 has one set of frequencies: the file is damaged, or of another model", path.display(), tensors[0], tensors[1]
+    )]
+    UnlikeFrequencies {
+        /// The file or directory.
+        path: PathBuf,
+        /// Two of the tensors.
+        tensors: [String; 2],
+    },
     /// A tensor that the model needs and its files lack.
     #[error(
-        "{}: no tensor {tensor} of shape {expected:?}\n\
-         hint: the weights are of another model than its settings say, or a shard is missing", path.display()
+        "{}: no tensor {tensor} of shape {expected:?}{}\n\
+         hint: the weights are of another model than its settings say, or a shard is missing", path.display(),
+        if there.is_empty() { ": it holds no tensor".to_owned() } else { format!("; the most alike there: {}", there.join(", ")) }
     )]
     MissingTensor {
         /// The file or directory.
@@ -129,6 +241,8 @@ pub enum Error {
         tensor: String,
         /// Its shape, by the model's settings.
         expected: Vec<usize>,
+        /// Three names in the files that are most like it.
+        there: Vec<String>,
     },
     /// A tensor whose shape is not the one that the model's settings ask for.
     #[error(
@@ -273,10 +387,22 @@ pub enum Error {
     },
     /// Inputs that can be read once, where their letters must be known first.
     #[error(
-        "what comes through a pipe cannot be read twice, to see whether it is proteins or nucleotides\n\
+        "what comes through a named pipe cannot be read twice, to see whether it is proteins or nucleotides\n\
          hint: name the model, --model {} or --model {}", MODELS[0], MODELS[1]
     )]
     AlphabetOfPipe,
+    /// Letters that may be those of proteins or of nucleotides.
+    #[error(
+        "cannot tell whether these are proteins or nucleotides: the first {records} records have {letters} letters, and \
+         both kinds have letters such as these\n\
+         hint: name the model, --model {} or --model {}", MODELS[0], MODELS[1]
+    )]
+    AlphabetUnclear {
+        /// Records looked at.
+        records: u64,
+        /// Letters in them.
+        letters: u64,
+    },
 
     // --- running: runner.rs, embed.rs ---
     /// A device refused or failed.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use virpack_seq::{
-    GeneticCode, Input, OpenFrame, Record, Records, Translator, chunks, expect_nucleotides, reader,
+    GeneticCode, Input, InputRemark, OpenFrame, Record, Records, Translator, chunks, expect_nucleotides,
+    reader,
 };
 
 use crate::Error;
@@ -45,8 +46,8 @@ pub struct FramesSummary {
     pub files: Vec<PathBuf>,
     /// From the first record to the finished files.
     pub elapsed: Duration,
-    /// Inputs that held nothing.
-    pub empty_inputs: Vec<Input>,
+    /// What was passed over in the inputs, and which held nothing.
+    pub remarks: Vec<InputRemark>,
 }
 
 /// Writes the open frames of every chunk of the inputs, in input order, two lines a frame: `PREFIX_nucleotide.fa`
@@ -83,7 +84,7 @@ pub fn frames(options: &FramesOptions, mut progress: impl FnMut(Progress)) -> Re
         }
     }
     summary.files = options.files().into();
-    summary.empty_inputs = records.empty_inputs();
+    summary.remarks = records.remarks();
     out.finish(options.force)?;
     summary.elapsed = start.elapsed();
     Ok(summary)

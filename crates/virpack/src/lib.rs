@@ -30,7 +30,7 @@ pub use error::Error;
 pub use virpack_device as device;
 pub use virpack_seq as seq;
 
-/// The README's Rust example, compiled and run with the tests.
+/// The Rust example of the documentation, compiled and run with the tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
+#[doc = include_str!("../../../docs/library.md")]
+struct Library;

@@ -4,29 +4,33 @@
 //!
 //! | ending | the file | beside it |
 //! | --- | --- | --- |
-//! | `.npy` | `[n, hidden]`, C order, float32 or float16 | the ids |
-//! | `.parquet` | columns `id`, `source` (with several inputs), `length`, `truncated`, `embedding` | |
-//! | `.safetensors` | a tensor `embeddings`, `[n, hidden]` | the ids |
-//! | `.h5` | datasets `embeddings`, `[n, hidden]`, `ids`, `lengths`, `truncated`, `sources` and `source` (with several inputs) | |
+//! | `.npy` | `[n, hidden]`, C order, float32 or float16 | the table of records |
+//! | `.parquet` | columns `id`, `source` (with several inputs), `length`, `truncated`, `unknown`, `gaps`, `embedding` | |
+//! | `.safetensors` | a tensor `embeddings`, `[n, hidden]` | the table of records |
+//! | `.h5` | datasets `embeddings`, `[n, hidden]`, `ids`, `lengths`, `truncated`, `unknown`, `gaps`, `sources` and `source` (with several inputs) | |
 //!
 //! `OUT.run.json` (`emb.npy.run.json`) holds the facts about the run that a file carries as well, where its format has room for them
 //! ([`OutputOptions::metadata`], under `metadata`), and what [`CompleteOutput::publish`] is told. It is a JSON object.
 //!
-//! The ids are `STEM.ids.txt`: an id a line, UTF-8; with several inputs TAB and the input's name behind it.
+//! The table of records is `OUT.records.tsv` (`emb.npy.records.tsv`): a header, then a line a row of the file, with the columns
+//! `row` (from 0), `id`, `source` (with several inputs), `length` (of the whole record), `truncated` (`True` where only its
+//! beginning was embedded), `unknown` (letters that the model does not know) and `gaps` (`-` and `.`); the last two count what
+//! was embedded. Ids may come twice: `row` is what names a record.
 //!
 //! Where every residue keeps its row ([`OutputOptions::residues`]) there is a table `[residues, hidden]` for each
 //! record: a list of lists in `.parquet`, a tensor in `.safetensors`, a group in `.h5` (`records/NUMBER`, with a dataset
 //! `embeddings`). Tensors and groups are named by their record's row in the file, in twelve digits (`000000000042`),
-//! where its id stands in the table of ids: ids may come twice, have any length and hold any letter, and no list of
+//! where its id stands in the table of records: ids may come twice, have any length and hold any letter, and no list of
 //! names taken has to be kept.
 //!
 //! Past 5 GB, or where a table for each record fills the megabyte that a header may have (some 10,000 records),
 //! `.safetensors` is cut into `STEM-00001-of-00003.safetensors` and so on, with the index `STEM.safetensors.index.json`,
 //! as Hugging Face lays models out. A table that is cut has a tensor `embeddings.00001` in the first shard, and so on.
 //!
-//! Records without an embedding stand in `STEM.skipped.tsv`, which exists only when there is one: columns
+//! Records without an embedding stand in `OUT.skipped.tsv`, which exists only when there is one: columns
 //! `record` (place over all inputs, from 0), `source`, `line` (of the header, from 1), `id`, `length`,
-//! `reason`. In the text tables a TAB or line end inside a name is written `\t`, `\n`, `\r`.
+//! `reason`. In the text tables a control character inside a name is escaped (`\t`, `\n`, `\r`, `\x01`, `\u2028`), and a cell that
+//! holds `"` stands within quotes, as in CSV: a row is one line to whatever reads it.
 //!
 //! Everything is written under temporary names (`.emb.npy.tmp-PID`) in the output's directory and renamed
 //! when it is whole, the side files first. A symbolic link under the asked name is replaced, not followed.
@@ -52,12 +56,15 @@ mod folder;
 mod format;
 mod h5;
 mod names;
+mod noted;
 mod npy;
 mod order;
 mod parquet;
 mod publish;
+mod records;
 mod row_store;
 mod safetensors;
+mod scratch;
 mod shard;
 mod single;
 mod text_file;
@@ -72,12 +79,18 @@ pub(crate) use entry::{Entry, Rows};
 pub use error::OutputError;
 pub(crate) use folder::{AsideFolder, Folder, clear};
 pub use format::OutputFormat;
+use names::beside;
 pub use names::{check, check_apart, check_free};
 pub(crate) use names::{check_all, names, report_path};
+pub(crate) use noted::Twice;
+pub use noted::{Noted, Repeated};
 use order::Order;
 pub(crate) use order::Turn;
 pub(crate) use publish::Whole;
-pub(crate) use shard::{END as SHARD_END, MAGIC as SHARD_MAGIC, SUM as SHARD_SUM};
+pub use scratch::ScratchFolder;
+pub(crate) use shard::{
+    ANY_MAGIC as ANY_SHARD_MAGIC, END as SHARD_END, MAGIC as SHARD_MAGIC, SUM as SHARD_SUM,
+};
 pub use single::write_file;
 pub(crate) use text_file::TextFile;
 pub(crate) use text_table::TextTable;
@@ -138,13 +151,17 @@ pub struct Row {
     pub length: u64,
     /// Whether only its beginning was embedded.
     pub truncated: bool,
+    /// Letters that the model does not know, in what was embedded of it.
+    pub unknown: u32,
+    /// Gap characters (`-`, `.`) in what was embedded of it; they are not among the unknown letters.
+    pub gaps: u32,
 }
 
 impl From<&SequenceIndex> for Row {
     /// The row of a record that is one sequence; the windows of a longer one must be joined before.
     fn from(index: &SequenceIndex) -> Row {
-        let SequenceIndex { record, source, length, truncated, .. } = *index;
-        Row { record, source, id: Arc::clone(&index.id), length, truncated }
+        let SequenceIndex { record, source, length, truncated, unknown, gaps, .. } = *index;
+        Row { record, source, id: Arc::clone(&index.id), length, truncated, unknown, gaps }
     }
 }
 
@@ -157,7 +174,13 @@ pub struct Written {
     /// Records with a reason instead.
     pub skipped: u64,
     /// Records of which only the beginning was embedded.
-    pub truncated: u64,
+    pub truncated: Noted,
+    /// Records with letters that the model does not know, and these letters.
+    pub unknown: Noted,
+    /// Records with gap characters, and these.
+    pub gaps: Noted,
+    /// Ids that came twice.
+    pub repeated: Repeated,
     /// Every file written, the asked one first.
     pub files: Vec<PathBuf>,
     /// Bytes of the most embeddings that ever waited in memory.
@@ -208,6 +231,7 @@ pub struct EmbeddingWriter {
 struct Sink {
     table: Box<dyn Table>,
     skipped: Option<TextTable>,
+    ids: Twice,
     written: Written,
 }
 
@@ -232,11 +256,13 @@ struct Sink {
 /// # let directory = tempfile::tempdir()?;
 /// let path = directory.path().join("emb.npy");
 /// let mut out = output::create(&path, 2, OutputOptions::default())?;
-/// let row = |record, id: &str| Row { record, source: 0, id: id.into(), length: 9, truncated: false };
+/// let row = |record, id: &str| Row { record, source: 0, id: id.into(), length: 9, truncated: false, unknown: 0, gaps: 0 };
 /// out.write(row(1, "second"), &[3.0, 4.0])?; // any order
 /// out.write(row(0, "first"), &[1.0, 2.0])?;
 /// assert_eq!(out.finish(2)?.rows, 2);
-/// assert_eq!(std::fs::read_to_string(path.with_extension("ids.txt"))?, "first\nsecond\n");
+/// let records = std::fs::read_to_string(directory.path().join("emb.npy.records.tsv"))?;
+/// let expected = "row\tid\tlength\ttruncated\tunknown\tgaps\n0\tfirst\t9\tFalse\t0\t0\n1\tsecond\t9\tFalse\t0\t0\n";
+/// assert_eq!(records, expected);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<EmbeddingWriter, OutputError> {
@@ -257,8 +283,8 @@ pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<Embe
     };
     let shard = options.shard.as_ref().map_or(Shard::ALL, |facts| facts.shard);
     let order = Order::new(hidden, options.reorder_bytes, path, shard);
-    let sink = Sink { table, skipped: None, written: Written::nothing() };
-    let (path, skipped_path) = (path.to_path_buf(), path.with_extension("skipped.tsv"));
+    let sink = Sink { table, skipped: None, ids: Twice::default(), written: Written::nothing() };
+    let (path, skipped_path) = (path.to_path_buf(), beside(path, "skipped.tsv"));
     Ok(EmbeddingWriter { hidden, options, path, skipped_path, format, order, sink })
 }
 
@@ -320,7 +346,8 @@ impl EmbeddingWriter {
         let sources = &self.options.sources;
         self.order.rest(|turn| self.sink.turn(turn, sources, &self.skipped_path))?;
         self.order.finish(records)?;
-        let Sink { table, skipped, mut written } = self.sink;
+        let Sink { table, skipped, ids, mut written } = self.sink;
+        written.repeated = ids.repeated();
         let mut whole = table.finish(records)?;
         if let Some(skipped) = skipped {
             whole.sides.push(skipped.finish()?);
@@ -368,13 +395,6 @@ impl Layout {
             about: options.about(),
         }
     }
-
-    /// A row's columns in a table of ids.
-    fn id_columns<'a>(&self, row: &'a Row, source: &'a str) -> Vec<&'a str> {
-        let mut columns = vec![&*row.id, source];
-        columns.truncate(if self.sources.is_empty() { 1 } else { 2 });
-        columns
-    }
 }
 
 impl Sink {
@@ -386,13 +406,18 @@ impl Sink {
     }
 
     fn row(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError> {
-        self.written.rows += 1;
-        self.written.truncated += u64::from(row.truncated);
+        let Written { rows, truncated, unknown, gaps, .. } = &mut self.written;
+        *rows += 1;
+        truncated.add(row, u64::from(row.truncated));
+        unknown.add(row, row.unknown.into());
+        gaps.add(row, row.gaps.into());
+        self.ids.add(&row.id);
         self.table.write(row, source, values)
     }
 
     fn skipped(&mut self, skipped: &SkippedRecord, source: &str, path: &Path) -> Result<(), OutputError> {
         self.written.skipped += 1;
+        self.ids.add(&skipped.id);
         if self.table.skip(skipped)? {
             return Ok(());
         }
@@ -411,8 +436,17 @@ impl Sink {
 
 impl Written {
     fn nothing() -> Written {
-        let files = Vec::new();
-        Written { rows: 0, skipped: 0, truncated: 0, files, peak_waiting_memory: 0, peak_waiting_disk: 0 }
+        Written {
+            rows: 0,
+            skipped: 0,
+            truncated: Noted::default(),
+            unknown: Noted::default(),
+            gaps: Noted::default(),
+            repeated: Repeated::default(),
+            files: Vec::new(),
+            peak_waiting_memory: 0,
+            peak_waiting_disk: 0,
+        }
     }
 }
 

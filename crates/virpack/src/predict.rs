@@ -111,6 +111,8 @@ pub struct PredictOptions {
 /// What a run tells while it goes on.
 #[derive(Clone, Debug)]
 pub enum Told {
+    /// What a user should know of a model's weights, a sentence; before they are loaded.
+    Weights(String),
     /// Bases of a chunk; before anything is read.
     Length {
         /// What is taken.
@@ -143,7 +145,7 @@ pub enum Told {
         /// What went wrong.
         reason: String,
     },
-    /// How far the run is.
+    /// How far the run is; several times a second, whether anything is done or not.
     Progress(Progress),
 }
 
@@ -187,6 +189,7 @@ pub fn predict_on<B: Memory + 'static>(
     let found = options.found()?;
     let mut classifiers = Classifiers::open(options)?;
     let models = Opened::open(options, &mut classifiers)?;
+    models.notes().into_iter().map(Told::Weights).for_each(&mut tell);
     let mut frames = options.frames(&classifiers, &mut tell);
     let (kinds, files): (Vec<_>, Vec<_>) = models.files(&classifiers).into_iter().unzip();
     let sums = Summing::start(files)?;
@@ -207,10 +210,11 @@ pub fn predict_on<B: Memory + 'static>(
     let (start, mut writing) = (Instant::now(), Duration::ZERO);
     let loader = create_frame_loader(records, towers.packing(options)?, frames.clone())?;
     let mut join = Join::new(&classifiers, towers.start(&loader, options)?, loader, scores, &options.stop);
-    while let Some(done) = join.next()? {
+    while let Some(done) = join.next(&mut tell)? {
         writing += results.tables.write_all(done)?;
-        join.tell(results.tables.counts.records, &mut tell);
+        join.tell(&mut tell);
     }
+    join.tell(&mut tell);
     if options.stop.load(Ordering::Relaxed) {
         return Err(join.interrupt());
     }

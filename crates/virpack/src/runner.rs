@@ -163,10 +163,12 @@ pub struct AsyncInferenceRunner {
     workers: Vec<Option<JoinHandle<()>>>,
     tallies: Arc<[Tally]>,
     looked: Instant,
+    /// What each device's results depend on, as far as it is chosen by now.
+    computed_by: Box<dyn Fn() -> Vec<Vec<String>> + Send + Sync>,
 }
 
 /// Batches submitted to a device before the first one's results are waited for.
-const IN_FLIGHT: usize = 2;
+pub(crate) const IN_FLIGHT: usize = 2;
 
 /// How often hung devices are looked for.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -199,7 +201,10 @@ impl AsyncInferenceRunner {
         let tallies: Arc<[Tally]> = devices.iter().map(|_| Tally::default()).collect();
         let (send, results) = bounded(IN_FLIGHT * devices.len());
         let (results, looked) = (Some(results), Instant::now());
-        let mut runner = AsyncInferenceRunner { results, shared, workers: Vec::new(), tallies, looked };
+        let backends: Vec<Arc<B>> = devices.iter().map(|(backend, _)| Arc::clone(backend)).collect();
+        let computed_by = Box::new(move || backends.iter().map(|backend| backend.computed_by()).collect());
+        let workers = Vec::new();
+        let mut runner = AsyncInferenceRunner { results, shared, workers, tallies, looked, computed_by };
         for (device, (backend, model)) in devices.into_iter().enumerate() {
             let (shared, tallies) = (Arc::clone(&runner.shared), Arc::clone(&runner.tallies));
             let send = send.clone();
@@ -238,6 +243,12 @@ impl AsyncInferenceRunner {
     /// What each device has done so far.
     pub fn tallies(&self) -> Vec<DeviceTally> {
         self.tallies.iter().map(Tally::read).collect()
+    }
+
+    /// What each device's bits depend on beside record, weights and precision, a line each: its kind, its libraries, and
+    /// what was chosen among their ways.
+    pub fn computed_by(&self) -> Vec<Vec<String>> {
+        (self.computed_by)()
     }
 
     /// Gives up devices that hang: the first as what to yield.

@@ -1,12 +1,13 @@
 //! The windows of a long record, joined to one embedding.
 //!
 //! Where two windows cover a residue its hidden states are averaged; then the record is pooled as a whole.
-//! Windows may come in any order. Only the overlaps wait for their neighbours: a record of any length takes
-//! `[overlap, hidden]` a window in flight.
+//! Windows may come in any order, and are added up in their own: each window's rows become one sum, and so do those of
+//! each overlap, and a sum waits for those before it. So a record's last digits do not depend on which window came first.
+//! A record of any length takes `[overlap, hidden]` and two sums of `[hidden]` a window in flight.
 //!
 //! Where tokens merge letters no two windows share a token, and none is averaged: all tokens of all windows count alike.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use virpack_device::{Pool, PoolSpan};
@@ -32,8 +33,12 @@ struct Joined {
     missing: u32,
     /// Residues pooled so far.
     residues: u64,
-    /// Sums, or largest values, `[hidden]`.
+    /// Sums, or largest values, `[hidden]`, of the parts before `next`.
     total: Vec<f64>,
+    /// The first part that `total` lacks: parts are a window's own rows and the overlaps between, from front to back.
+    next: u32,
+    /// Sums of parts behind it that came early.
+    early: BTreeMap<u32, Vec<f64>>,
     /// Rows covered by two windows of which one has come, by the number of the later window.
     waiting: HashMap<u32, Vec<f32>>,
 }
@@ -53,19 +58,23 @@ impl WindowJoiner {
             missing: index.window.count,
             residues: 0,
             total: vec![start; self.hidden],
+            next: 0,
+            early: BTreeMap::new(),
             waiting: HashMap::new(),
         });
         joined.missing -= 1;
         if self.pool == Pool::Cls {
             // No token stands for the whole record: the windows' own are averaged.
-            joined.pool(self.pool, self.hidden, cls);
+            joined.pool(self.pool, self.hidden, index.window.number, cls);
         } else {
             let number = index.window.number;
+            // Where windows share nothing there are no parts between them.
+            let own = if self.overlap > 0 { 2 * number } else { number };
             let count = residues.len() / self.hidden;
             let shared_before = if number > 0 { self.overlap } else { 0 };
             let shared_after = if number + 1 < index.window.count { self.overlap } else { 0 };
             let part = |range: Range<usize>| &residues[range.start * self.hidden..range.end * self.hidden];
-            joined.pool(self.pool, self.hidden, part(shared_before..count - shared_after));
+            joined.pool(self.pool, self.hidden, own, part(shared_before..count - shared_after));
             if shared_before > 0 {
                 joined.meet(self.pool, self.hidden, number, part(0..shared_before));
             }
@@ -89,21 +98,17 @@ impl WindowJoiner {
 }
 
 impl Joined {
-    /// Rows that no other window covers.
-    fn pool(&mut self, pool: Pool, hidden: usize, rows: &[f32]) {
+    /// Part `number` of the record: rows that no other part covers.
+    fn pool(&mut self, pool: Pool, hidden: usize, number: u32, rows: &[f32]) {
+        let mut sum = vec![if pool == Pool::Max { f64::NEG_INFINITY } else { 0.0 }; hidden];
         for row in rows.chunks_exact(hidden) {
             self.residues += 1;
-            for (t, v) in self.total.iter_mut().zip(row) {
-                let v = f64::from(*v);
-                // Written so that NaN stays NaN.
-                *t = if pool != Pool::Max {
-                    *t + v
-                } else if v > *t || v.is_nan() {
-                    v
-                } else {
-                    *t
-                };
-            }
+            add(pool, &mut sum, row.iter().map(|v| f64::from(*v)));
+        }
+        self.early.insert(number, sum);
+        while let Some(sum) = self.early.remove(&self.next) {
+            add(pool, &mut self.total, sum.into_iter());
+            self.next += 1;
         }
     }
 
@@ -117,9 +122,23 @@ impl Joined {
                 for (o, r) in other.iter_mut().zip(rows) {
                     *o = 0.5 * (*o + r);
                 }
-                self.pool(pool, hidden, &other);
+                self.pool(pool, hidden, 2 * later - 1, &other);
             }
         }
+    }
+}
+
+/// Adds values to sums, or keeps the larger ones.
+fn add(pool: Pool, sums: &mut [f64], values: impl Iterator<Item = f64>) {
+    for (sum, value) in sums.iter_mut().zip(values) {
+        // Written so that NaN stays NaN.
+        *sum = if pool != Pool::Max {
+            *sum + value
+        } else if value > *sum || value.is_nan() {
+            value
+        } else {
+            *sum
+        };
     }
 }
 
@@ -140,6 +159,7 @@ mod tests {
                     length: 10,
                     truncated: false,
                     unknown: 0,
+                    gaps: 0,
                     window: Window { number, count: 3, start },
                 };
                 // Row i of a window: cls is 100 + number, residue r is r + number / 2.
@@ -169,6 +189,28 @@ mod tests {
             }
         }
     }
+    #[test]
+    fn the_order_that_windows_come_in_changes_no_bit() {
+        // Values whose sum depends on the order even in float64.
+        let value = |i: u32| ((f64::from(i) * 0.731).sin() * 2f64.powi((i % 9) as i32 * 12 - 48)) as f32;
+        for overlap in [0, 1] {
+            let joined = |order: [usize; 3]| {
+                let mut joiner =
+                    WindowJoiner::new(Pool::Mean, 1, PoolSpan { skip_first: 1, skip_last: 1 }, overlap);
+                let windows = windows();
+                let rows = |w: usize| {
+                    (0..windows[w].1.len() as u32).map(|i| value(7 * i + 50 * w as u32)).collect::<Vec<_>>()
+                };
+                let ends = order.map(|w| joiner.add(&windows[w].0, &rows(w)));
+                ends.into_iter().flatten().next().unwrap().1[0].to_bits()
+            };
+            let expected = joined([0, 1, 2]);
+            for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+                assert_eq!(joined(order), expected, "overlap {overlap}, {order:?}");
+            }
+        }
+    }
+
     #[test]
     fn without_shared_tokens_all_count_alike() {
         let all = [100.0, 0.0, 1.0, 2.0, 3.0, 101.0, 3.5, 4.5, 5.5, 6.5, 102.0, 7.0, 8.0, 9.0, 10.0f32];

@@ -110,10 +110,10 @@ proptest! {
         };
         let summary = embed(&options, |_| ()).unwrap();
 
-        let ids = std::fs::read_to_string(directory.path().join("emb.ids.txt")).unwrap();
-        let ids: Vec<&str> = ids.lines().map(|line| line.split('\t').next().unwrap()).collect();
+        let ids = std::fs::read_to_string(directory.path().join("emb.npy.records.tsv")).unwrap();
+        let ids: Vec<&str> = ids.lines().skip(1).map(|line| line.split('\t').nth(1).unwrap()).collect();
         let rows = rows(&output);
-        let skipped = std::fs::read_to_string(directory.path().join("emb.skipped.tsv")).unwrap_or_default();
+        let skipped = std::fs::read_to_string(directory.path().join("emb.npy.skipped.tsv")).unwrap_or_default();
         let skipped: Vec<&str> = skipped.lines().skip(1).map(|line| line.split('\t').nth(3).unwrap()).collect();
         let (mut row, mut skip) = (0, 0);
         for (f, sequences) in files.iter().enumerate() {

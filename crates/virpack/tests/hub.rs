@@ -10,6 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use virpack::Error;
 use virpack::model::config::Esm2Config;
@@ -75,6 +76,7 @@ impl Server {
             token: None,
             offline: false,
             retries: 3,
+            timeout: Duration::from_secs(5),
         }
     }
 }
@@ -257,7 +259,7 @@ fn a_later_run_takes_up_a_broken_download_and_ignores_a_worthless_one() {
     let cache = tempfile::tempdir().unwrap();
     let blobs = cache.path().join("models--tiny--esm2/blobs");
     fs::create_dir_all(&blobs).unwrap();
-    fs::write(blobs.join("tag-model.part"), vec![0; 11528]).unwrap();
+    fs::write(blobs.join("tag-model.safetensors.incomplete"), vec![0; 11528]).unwrap();
     assert_is_the_model(&resolve(REPO, &server.options(cache.path()), &()).unwrap());
 }
 
@@ -326,6 +328,7 @@ fn without_a_network_the_error_says_what_was_tried() {
         token: None,
         offline: false,
         retries: 5,
+        timeout: Duration::from_secs(5),
     };
     let message = resolve("esm2_t6_8M_UR50D", &options, &()).unwrap_err().to_string();
     assert!(
@@ -354,6 +357,7 @@ fn paths_come_first_and_neither_is_an_error_with_the_names() {
         token: None,
         offline: true,
         retries: 0,
+        timeout: Duration::from_secs(5),
     };
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(resolve(folder.path().to_str().unwrap(), &options, &()).unwrap(), folder.path());

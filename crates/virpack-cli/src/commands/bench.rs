@@ -10,7 +10,7 @@ use clap::Args;
 use clocks::{Clocks, Reading};
 use std::io::Write;
 use std::time::Duration;
-use virpack::bench::{BenchOptions, BenchReport, Phase, Round, bench};
+use virpack::bench::{BenchOptions, BenchReport, Phase, Round, Unsteady, bench};
 use virpack::devices::Device;
 use virpack::model::config::Esm2Config;
 use virpack::model::hub::HubOptions;
@@ -120,15 +120,25 @@ fn table(
             grouped(round.ceiling as u64)
         )?;
     }
-    writeln!(
-        out,
-        "mean     {:>10} tokens/s, {}sequences/s, {:.1} % of the products' own rate ({} tokens/s), device busy {:.1} %",
-        grouped(mean.tokens_per_second as u64),
-        short(mean.sequences_per_second),
-        100.0 * mean.tokens_per_second / mean.ceiling,
-        grouped(mean.ceiling as u64),
-        100.0 * mean.busy,
-    )?;
+    let (rate, sequences) = (grouped(mean.tokens_per_second as u64), short(mean.sequences_per_second));
+    let ceiling = grouped(mean.ceiling as u64);
+    match report.shares() {
+        Ok([share, busy]) => writeln!(
+            out,
+            "mean     {rate:>10} tokens/s, {sequences}sequences/s, {:.1} % of the products' own rate ({ceiling} tokens/s), \
+             device busy {:.1} %",
+            100.0 * share,
+            100.0 * busy,
+        )?,
+        Err(Unsteady) => writeln!(
+            out,
+            "mean     {rate:>10} tokens/s, {sequences}sequences/s; the products alone {ceiling} tokens/s\n\
+             unsteady: a model cannot be faster than the products that are part of it, nor a device busy for longer than it \
+             ran; stop what else runs here, and measure for longer: --seconds {} --rounds {}",
+            (4.0 * arguments.seconds).ceil().max(10.0),
+            arguments.rounds.get().max(3),
+        )?,
+    }
     if let (predicted, Some(taken)) = report.memory
         && report.device.starts_with("cuda")
     {
@@ -165,6 +175,8 @@ fn json(
         "memory_taken": report.memory.1,
         "rounds": report.rounds.iter().map(round).collect::<Vec<_>>(),
         "mean": round(&report.mean()),
+        "share": report.shares().ok().map(|shares| shares[0]),
+        "unsteady": report.shares().is_err(),
         "clocks": clocks.map(|[model, ceiling]| serde_json::json!({ "model": reading(model), "ceiling": reading(ceiling) })),
     });
     writeln!(out, "{all:#}")

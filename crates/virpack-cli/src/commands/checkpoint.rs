@@ -39,6 +39,11 @@ pub(crate) struct Keeps {
 }
 
 impl CheckpointArguments {
+    /// Whether an earlier run is to be resumed.
+    pub(crate) fn resumes(&self) -> bool {
+        self.resume
+    }
+
     pub(crate) fn options(&self) -> Option<CheckpointOptions> {
         (!self.no_checkpoint).then(|| CheckpointOptions {
             records: self.checkpoint_records,

@@ -4,8 +4,10 @@ use super::checkpoint::{CheckpointArguments, Keeps};
 use super::device::DeviceArguments;
 use super::input::{Inputs, parse_budget, parse_positive};
 use super::output::OutputArguments;
+use super::stdout::Stdout;
 use crate::failure::Failure;
 use crate::log::LogArguments;
+use crate::noted::warn_of_records;
 use crate::text::{count, grouped, packing, short};
 use crate::watch::{DownloadBar, Watch};
 use clap::{Args, ValueEnum};
@@ -17,14 +19,15 @@ use virpack::device::Pool;
 use virpack::embed::{EmbedOptions, Summary, Told, embed};
 use virpack::model::hub::HubOptions;
 use virpack::model::{mini, resolve};
+use virpack::output::OutputFormat;
 use virpack_seq::{Input, Shard};
 
 /// What `virpack embed` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// A directory or file of weights, a name (esm2_t33_650M_UR50D), or ORG/REPO on the Hugging Face Hub
-    /// (zhihan1996/DNABERT-S, for nucleotides) [default: virpack-mini, which is part of virpack: its model of peptides or of
-    /// nucleotides, as the first records are]
+    /// (zhihan1996/DNABERT-S, for nucleotides) [default: virpack-mini, built in: its protein or its nucleotide model, chosen by
+    /// the first records]
     #[arg(long, short, value_name = "MODEL")]
     model: Option<String>,
 
@@ -124,51 +127,75 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         stop: Arc::default(),
         force: arguments.force,
     };
+    let stdout = Stdout::asked(&options.output, true)?;
+    if let Some(stdout) = &stdout {
+        to_stdout(stdout, &mut options, arguments)?;
+    }
     let keeps = arguments.checkpoint.keeps();
     keeps.heed_signals(arguments.log, &options.stop);
     // A mistyped file must not cost a download first.
     options.check()?;
     let log = arguments.log;
-    options.model_name = model_name(arguments, &options.inputs)?;
+    let (name, with) = model_name(arguments, &options.inputs)?;
+    options.model_name = name;
     options.model = resolve(&options.model_name, &HubOptions::from_env(), &DownloadBar::new(log))?;
     options.lengths = arguments.inputs.lengths_for(&options.model)?;
     let watch = Watch::new(log);
-    let result = embed(&options, |told| tell(&watch, &keeps, told));
+    let result = embed(&options, |told| tell(&watch, &keeps, &with, told));
     watch.finish();
     let Some(summary) = keeps.end(log, result, || options.saved())? else { return Ok(()) };
-    warn(log, &summary);
+    warn(log, &summary, stdout.as_ref())?;
+    warn_of_records(log, &summary.written, Some(options.lengths.max_length));
     // Of several files the index.
     let output = summary.written.files.first().unwrap_or(&options.output);
-    log.summary(line(&summary, output), &summary.report);
+    let Some(stdout) = stdout else {
+        log.summary(line(&summary, output), &summary.report);
+        return Ok(());
+    };
+    stdout.send(output)?;
+    let mut report = summary.report.clone();
+    report.insert("output".to_owned(), "-".into());
+    log.summary(line(&summary, Path::new("standard output")), &report);
     Ok(())
 }
 
-/// The model that was named, else the built-in one that reads such inputs, which is said.
-fn model_name(arguments: &Arguments, inputs: &[Input]) -> Result<String, Failure> {
+/// Lets the output go to standard output: nothing is kept of such a run.
+fn to_stdout(stdout: &Stdout, options: &mut EmbedOptions, arguments: &Arguments) -> Result<(), Failure> {
+    let refused = |option, reason| Err(Failure::ToStdout { option, reason });
+    let format = options.format.unwrap_or(OutputFormat::Npy);
+    match format {
+        _ if options.shard.is_some() => return refused("--shard", "shards are files that are joined later"),
+        _ if arguments.checkpoint.resumes() => return refused("--resume", "nothing is kept of such a run"),
+        OutputFormat::Safetensors => return refused("--format safetensors", "it may be several files"),
+        _ => {}
+    }
+    options.output = stdout.file(&format!("embeddings.{}", format.ending()));
+    options.format = Some(format);
+    options.checkpoint = None;
+    Ok(())
+}
+
+/// The model that was named, else the built-in one that reads such inputs; and how the opening line names the latter.
+fn model_name(arguments: &Arguments, inputs: &[Input]) -> Result<(String, String), Failure> {
     // A path of that name is a path.
     let is_other = |model: &&String| *model != mini::NAME || Path::new(model).exists();
     if let Some(model) = arguments.model.as_ref().filter(is_other) {
-        return Ok(model.clone());
+        return Ok((model.clone(), String::new()));
     }
     let model = mini::model_for(inputs)?;
-    let (letters, published, size) = match model == mini::MODELS[0] {
-        true => ("proteins", "esm2_t33_650M_UR50D", "2.6 GB"),
-        false => ("nucleotides", "zhihan1996/DNABERT-S", "0.5 GB"),
-    };
-    arguments.log.info(format_args!(
-        "{model}, built in, as these are {letters}; a published model is --model {published}: {size} to download, and as \
-         much memory"
-    ));
-    Ok(model.to_owned())
+    let letters = if model == mini::MODELS[0] { "proteins" } else { "nucleotides" };
+    Ok((model.to_owned(), format!(", with {model} (built in, for {letters})")))
 }
 
-/// Shows what a run tells.
-fn tell(watch: &Watch, keeps: &Keeps, told: Told) {
+/// Shows what a run tells; `with` is the end of its opening line.
+fn tell(watch: &Watch, keeps: &Keeps, with: &str, told: Told) {
     match told {
         Told::Progress(progress) => watch.update(progress),
+        Told::Weights(note) => watch.info(note),
         Told::Kept(resumed) => keeps.begin(watch, &resumed),
         Told::Device { name, token_budget } => {
-            watch.info(format_args!("on {name}, up to {} tokens a batch", grouped(token_budget as u64)));
+            watch
+                .info(format_args!("on {name}, up to {} tokens a batch{with}", grouped(token_budget as u64)));
             watch.begin();
         }
         Told::Lost { device, reason } => {
@@ -181,18 +208,29 @@ fn tell(watch: &Watch, keeps: &Keeps, told: Told) {
     }
 }
 
-fn warn(log: LogArguments, summary: &Summary) {
-    for input in &summary.empty_inputs {
-        log.warn(format_args!("{input}: empty, no records"));
+/// Warns of what a user should look at; what a table beside the file would hold is said here where there is none.
+fn warn(log: LogArguments, summary: &Summary, stdout: Option<&Stdout>) -> Result<(), Failure> {
+    for remark in &summary.remarks {
+        log.warn(remark);
     }
     if let Some(warning) = summary.packing.as_ref().and_then(|packing| packing.warning.as_ref()) {
         log.warn(warning);
     }
     if summary.written.skipped > 0 {
         let table = summary.written.files.iter().find(|f| f.to_string_lossy().ends_with(".skipped.tsv"));
-        let place = table.map_or_else(String::new, |path| format!(": see {}", path.display()));
-        log.warn(format_args!("{} skipped{place}", count(summary.written.skipped, "record", "records")));
+        let skipped = count(summary.written.skipped, "record", "records");
+        match (table, stdout) {
+            (Some(table), Some(stdout)) => {
+                log.warn(format_args!(
+                    "{skipped} skipped, with no row: record, input, line, id, length and reason follow"
+                ));
+                stdout.lines(table)?.iter().for_each(|line| log.warn(format_args!("skipped: {line}")));
+            }
+            (Some(table), None) => log.warn(format_args!("{skipped} skipped: see {}", table.display())),
+            (None, _) => log.warn(format_args!("{skipped} skipped")),
+        }
     }
+    Ok(())
 }
 
 /// The one line at the end.
@@ -203,12 +241,16 @@ fn line(summary: &Summary, output: &Path) -> String {
         0 => String::new(),
         n => format!(", {} in {} windows", grouped(n), grouped(lengths.windows)),
     };
+    let gaps = match lengths.gaps {
+        0 => String::new(),
+        n => format!(", {}", count(n, "gap", "gaps")),
+    };
     let resumed = match summary.resumed {
         0 => String::new(),
         n => format!(" ({} finished before)", grouped(n)),
     };
     format!(
-        "{}: {}{resumed}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), {}, {} truncated{windowed}, {}",
+        "{}: {}{resumed}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), {}, {} truncated{windowed}, {}{gaps}",
         output.display(),
         count(summary.written.rows, "sequence", "sequences"),
         count(summary.tokens, "token", "tokens"),

@@ -1,11 +1,12 @@
 //! `virpack frames`.
 
 use super::input::parse_code;
+use super::stdout::Stdout;
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::text::{count, grouped, short};
 use crate::watch::Watch;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use virpack::frames::{FramesOptions, FramesSummary, frames};
@@ -14,13 +15,17 @@ use virpack_seq::{GeneticCode, Input};
 /// What `virpack frames` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// FASTA or FASTQ files of nucleotides, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
+    /// FASTA, FASTQ or BAM files of nucleotides, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 
-    /// The beginning of both files' names: PREFIX_nucleotide.fa, PREFIX_protein.faa
+    /// The beginning of both files' names: PREFIX_nucleotide.fa, PREFIX_protein.faa; `-` with --kind is standard output
     #[arg(long, short, value_name = "PREFIX")]
     output: PathBuf,
+
+    /// Which of the two files goes to standard output, with -o -
+    #[arg(long, value_enum, value_name = "KIND")]
+    kind: Option<Kind>,
 
     /// Bases of a chunk; classifiers are trained on 300 or 500
     #[arg(long, value_name = "N", default_value = "500", value_parser = parse_length)]
@@ -39,6 +44,13 @@ pub(crate) struct Arguments {
     force: bool,
 }
 
+/// The two files.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    Nucleotide,
+    Protein,
+}
+
 /// A chunk's length: one that holds a codon.
 pub(crate) fn parse_length(text: &str) -> Result<NonZeroUsize, String> {
     let length = text.parse().ok().filter(|length: &NonZeroUsize| length.get() >= 3);
@@ -47,11 +59,19 @@ pub(crate) fn parse_length(text: &str) -> Result<NonZeroUsize, String> {
 
 /// Writes the frames, with a bar, a summary line and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let stdout = match (Stdout::asked(&arguments.output, false)?, arguments.kind) {
+        (Some(stdout), Some(kind)) => Some((stdout, kind)),
+        (Some(_), None) => return Err(Failure::WhichFrames),
+        (None, Some(_)) => return Err(Failure::KindWithoutStdout),
+        (None, None) => None,
+    };
+    let output =
+        stdout.as_ref().map_or_else(|| arguments.output.clone(), |(stdout, _)| stdout.file("frames"));
     let options = FramesOptions {
         inputs: arguments.inputs.iter().cloned().map(Input::from).collect(),
         length: arguments.length,
         genetic_code: arguments.genetic_code,
-        prefix: arguments.output.clone(),
+        prefix: output,
         force: arguments.force,
     };
     super::clean_up_when_interrupted();
@@ -60,9 +80,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     watch.begin();
     let result = frames(&options, |progress| watch.update(progress));
     watch.finish();
-    let summary = result?;
-    for input in &summary.empty_inputs {
-        log.warn(format_args!("{input}: empty, no records"));
+    let mut summary = result?;
+    for remark in &summary.remarks {
+        log.warn(remark);
+    }
+    if let Some((stdout, kind)) = &stdout {
+        stdout.send(&summary.files[*kind as usize])?;
+        summary.files = vec![PathBuf::from("standard output")];
     }
     log.info(line(&summary));
     Ok(())

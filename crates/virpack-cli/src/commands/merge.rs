@@ -3,6 +3,7 @@
 use super::output::OutputArguments;
 use crate::failure::Failure;
 use crate::log::LogArguments;
+use crate::noted::warn_of_records;
 use crate::text::count;
 use clap::Args;
 use std::path::PathBuf;
@@ -38,12 +39,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     super::clean_up_when_interrupted();
     let written = merge(&options)?;
+    let log = LogArguments::lines(arguments.quiet);
+    warn_of_records(log, &written, None);
     let output = written.files.first().unwrap_or(&options.output);
     let skipped = match written.skipped {
         0 => String::new(),
         n => format!(", {} skipped", count(n, "record", "records")),
     };
-    LogArguments::lines(arguments.quiet).info(format_args!(
+    log.info(format_args!(
         "{}: {} of {}{skipped}",
         output.display(),
         count(written.rows, "sequence", "sequences"),

@@ -146,8 +146,12 @@ fn info(out: &mut impl Write, model: &str, hub: &HubOptions) -> Result<(), Failu
     let config = config_of(model, hub)?;
     match local(model, hub)? {
         Some(location) => {
-            for (file, size) in Weights::at(&location)?.files() {
+            let weights = Weights::at(&location)?;
+            for (file, size) in weights.files() {
                 writeln!(out, "weights      {file} ({})", bytes(size))?;
+            }
+            for note in weights.notes() {
+                writeln!(out, "note         {note}")?;
             }
         }
         None => {

@@ -7,7 +7,8 @@ use virpack::output::{OutputDtype, OutputFormat};
 /// The output's name, format and type.
 #[derive(Debug, Args)]
 pub(crate) struct OutputArguments {
-    /// The file of embeddings: .npy, .parquet, .safetensors or .h5
+    /// The file of embeddings: .npy, .parquet, .safetensors or .h5; of `embed` also `-` for standard output, which gets .npy
+    /// unless --format says otherwise, once it is whole (until then it is in TMPDIR)
     #[arg(long = "output", short = 'o', value_name = "FILE")]
     pub(crate) path: PathBuf,
 

@@ -90,8 +90,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         plot::draw(&plan, path, arguments.force)?;
     }
     let seconds = start.elapsed().as_secs_f64();
-    for source in progress.empty_inputs() {
-        say(format_args!("warning: {}: empty, no records", inputs[source as usize]));
+    for remark in progress.remarks_on(&inputs) {
+        say(format_args!("warning: {remark}"));
     }
     if let Some(warning) = &plan.stats.warning {
         say(warning);
@@ -149,6 +149,7 @@ fn json(out: &mut impl Write, plan: &Plan, counts: &LengthCounts, seconds: f64) 
         "too_short": counts.too_short,
         "empty": counts.empty,
         "unknown": counts.unknown,
+        "gaps": counts.gaps,
         "longest": plan.stats.longest,
         "token_budget": plan.packer.token_budget,
         "buffer_size": plan.collator.buffer_size,
@@ -184,6 +185,7 @@ fn tables(out: &mut impl Write, plan: &Plan, counts: &LengthCounts, seconds: f64
     let (long, short_, empty) = (counts.too_long, counts.too_short, counts.empty);
     writeln!(out, "skipped         {long} too long, {short_} too short, {empty} empty")?;
     writeln!(out, "unknown letters {}", grouped(counts.unknown))?;
+    writeln!(out, "gap characters  {}", grouped(counts.gaps))?;
     let rate = short(stats.tokens as f64 / seconds.max(1e-9));
     writeln!(out, "took            {seconds:.2} s ({rate}tokens/s)")?;
     Ok(())

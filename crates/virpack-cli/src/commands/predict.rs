@@ -6,13 +6,16 @@ use super::checkpoint::{CheckpointArguments, Keeps};
 use super::device::DeviceArguments;
 use super::frames::parse_length;
 use super::input::{parse_budget, parse_code, parse_count, parse_positive};
+use super::stdout::Stdout;
 use crate::failure::Failure;
 use crate::log::LogArguments;
+use crate::noted::warn_of_ids;
 use crate::plot;
 use crate::text::{count, grouped, short};
 use crate::watch::Watch;
 use clap::{Args, ValueEnum};
 use models::ModelArguments;
+use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,11 +26,11 @@ use virpack_seq::{GeneticCode, Input, shown_id};
 /// What `virpack predict` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// FASTA or FASTQ files of nucleotides, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
+    /// FASTA, FASTQ or BAM files of nucleotides, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 
-    /// The directory of the tables; it is made where it is missing
+    /// The directory of the tables; it is made where it is missing. `-` sends sequences.tsv alone to standard output
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
 
@@ -99,6 +102,18 @@ enum Columns {
 /// Judges, with progress, a summary and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut options = options(arguments)?;
+    let stdout = Stdout::asked(&arguments.output, false)?;
+    if let Some(stdout) = &stdout {
+        let refused = |option, reason| Err(Failure::ToStdout { option, reason });
+        match () {
+            () if arguments.plot => return refused("--plot", "pictures are files"),
+            () if arguments.checkpoint.resumes() => {
+                return refused("--resume", "nothing is kept of such a run");
+            }
+            () => {}
+        }
+        (options.output, options.checkpoint) = (stdout.file("tables"), None);
+    }
     let keeps = arguments.checkpoint.keeps();
     keeps.heed_signals(arguments.log, &options.stop);
     // A mistyped file must not cost a download first.
@@ -106,21 +121,35 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let log = arguments.log;
     arguments.models.fetch(&mut options, log)?;
     let watch = Watch::new(log);
-    let file = options.classifier.to_string();
-    let result = predict(&options, |told| tell(&watch, &keeps, &file, told));
+    let opening = Opening {
+        classifier: options.classifier.to_string(),
+        with: arguments.models.shown(),
+        chunks: RefCell::default(),
+    };
+    let result = predict(&options, |told| tell(&watch, &keeps, &opening, told));
     watch.finish();
     let Some(predicted) = keeps.end(log, result, || options.saved())? else { return Ok(()) };
-    for input in &predicted.empty_inputs {
-        log.warn(format_args!("{input}: empty, no records"));
+    for remark in &predicted.remarks {
+        log.warn(remark);
     }
-    let FrameCounters { bases, odd_letters, .. } = predicted.frames;
-    if odd_letters > 0 {
+    let FrameCounters { bases, odd_letters, odd_records, .. } = predicted.frames;
+    if let Some(first) = &predicted.first_odd {
+        let records = count(odd_records, "record", "records");
+        let first = shown_id(first);
         log.warn(format_args!(
-            "{odd_letters} of {bases} letters stand for no nucleotide (gaps, digits, signs, residues): they count as bases, and \
-             no codon with one is read; is a file damaged?"
+            "{odd_letters} of {bases} letters stand for no nucleotide (gaps and letters of residues), in {records}, the first is \
+             {first}: they count as bases, and no codon with one is read; is a file damaged?"
         ));
     }
-    log.summary(summary(&predicted, &arguments.output), &predicted.report);
+    warn_of_ids(log, &predicted.repeated);
+    let Some(stdout) = stdout else {
+        log.summary(summary(&predicted, &arguments.output), &predicted.report);
+        return Ok(());
+    };
+    stdout.send(&options.output.join("sequences.tsv"))?;
+    let mut report = predicted.report.clone();
+    report.insert("output".to_owned(), "-".into());
+    log.summary(summary(&predicted, Path::new("standard output")), &report);
     Ok(())
 }
 
@@ -146,20 +175,32 @@ fn options(arguments: &Arguments) -> Result<PredictOptions, Failure> {
     })
 }
 
-/// Shows what a run tells; `file` is the classifier's.
-fn tell(watch: &Watch, keeps: &Keeps, file: &str, told: Told) {
+/// What the line that opens a run names.
+struct Opening {
+    classifier: String,
+    /// The pipeline, or the classifier's file.
+    with: String,
+    /// Their length, known before the device is.
+    chunks: RefCell<String>,
+}
+
+/// Shows what a run tells.
+fn tell(watch: &Watch, keeps: &Keeps, opening: &Opening, told: Told) {
+    let file = &opening.classifier;
     match told {
         Told::Progress(progress) => watch.update(progress),
+        Told::Weights(note) => watch.info(note),
         Told::Kept(resumed) => keeps.begin(watch, &resumed),
-        Told::Length { length, asked: Some(_), classifier: Some(trained) } if trained != length => {
-            watch.warn(format_args!("chunks of {length} bases, but {file} was trained on {trained}"));
-        }
-        Told::Length { asked: Some(_), .. } => (),
-        Told::Length { length, classifier: Some(_), .. } => {
-            watch.info(format_args!("chunks of {length} bases, as {file} was trained on"));
-        }
-        Told::Length { length, .. } => {
-            watch.info(format_args!("chunks of {length} bases: {file} does not say what it was trained on"));
+        Told::Length { length, asked, classifier } => {
+            let unknown = match (asked, classifier) {
+                (Some(_), Some(trained)) if trained != length => {
+                    watch.warn(format_args!("chunks of {length} bases, but {file} was trained on {trained}"));
+                    ""
+                }
+                (None, None) => " (the classifier does not say what it was trained on)",
+                _ => "",
+            };
+            opening.chunks.replace(format!("chunks of {length} bases{unknown}"));
         }
         Told::Lost { device, reason } => {
             watch.warn(format_args!("device {device} is given up, the others go on: {reason}"));
@@ -172,9 +213,7 @@ fn tell(watch: &Watch, keeps: &Keeps, file: &str, told: Told) {
             if let Some((takes, option)) = left_out(token_budgets) {
                 watch.warn(format_args!("{file} takes {takes} alone: {option} takes no part"));
             }
-            let budgets = token_budgets.into_iter().flatten().map(|budget| grouped(budget as u64));
-            let budgets: Vec<String> = budgets.collect();
-            watch.info(format_args!("on {name}, up to {} tokens a batch", budgets.join(" and ")));
+            watch.info(format_args!("on {name}, with {}, {}", opening.with, opening.chunks.borrow()));
             watch.begin();
         }
     }
@@ -213,6 +252,17 @@ fn summary(predicted: &Predicted, output: &Path) -> String {
         0 => String::new(),
         n => format!(", {} judged by nucleotides alone", count(n, "chunk", "chunks")),
     };
+    let reasons = [
+        (counts.no_open_frame, "without an open frame"),
+        (counts.too_short, "too short"),
+        (counts.empty, "empty"),
+    ];
+    let reasons = reasons.into_iter().filter(|(n, _)| *n > 0);
+    let reasons: Vec<_> = reasons.map(|(n, reason)| format!("{} {reason}", grouped(n))).collect();
+    let none = match counts.without_verdict() {
+        0 => String::new(),
+        n => format!("; {} without a verdict ({})", grouped(n), reasons.join(", ")),
+    };
     let before = &predicted.before;
     let resumed = match before.chunks {
         0 => String::new(),
@@ -220,7 +270,7 @@ fn summary(predicted: &Predicted, output: &Path) -> String {
     };
     format!(
         "{}: {}, {}{resumed}, {}{alone} in {seconds:.1} s ({}bases/s, {}chunks/s, {}frames/s)\n\
-         {} viral{first}; {} without a verdict ({} without an open frame, {} too short, {} empty)\n\
+         {} viral{first}{none}\n\
          slowest: {}, {:.1} s at work; {packing}; computed once though they came again: {} nucleotide sequences, \
          {} peptides",
         output.display(),
@@ -231,10 +281,6 @@ fn summary(predicted: &Predicted, output: &Path) -> String {
         rate(counts.chunks - before.chunks),
         rate(counts.frames - before.frames),
         grouped(counts.viral),
-        grouped(counts.without_verdict()),
-        grouped(counts.no_open_frame),
-        grouped(counts.too_short),
-        grouped(counts.empty),
         slowest.as_str(),
         busy.as_secs_f64(),
         grouped(nucleotides),

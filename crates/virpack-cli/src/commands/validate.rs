@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value = "auto", value_parser = parse_budget)]
     token_budget: std::option::Option<usize>,
 
-    /// Largest relative difference that passes between packed and alone [default: 1e-5 in f32, 2e-3 in f16, 1.6e-2 in bf16]
+    /// Largest relative difference that passes between packed and alone [default: none, they must have the same bits]
     #[arg(long, value_name = "X", value_parser = parse_limit)]
     max_packed: Option<f64>,
 
@@ -113,6 +113,8 @@ fn table(out: &mut impl Write, found: &Validation, worst: usize) -> std::io::Res
         let against = found.compared.iter().filter_map(|c| c.float32);
         line(out, "against float32", against, found.limits.float32)?;
     }
+    let (same, all) = (found.same_bits(), found.compared.len());
+    writeln!(out, "\npacked = alone: the same bits in {} of {}", grouped(same as u64), grouped(all as u64))?;
     writeln!(out, "\n{:24} {:>8}  packed against alone   against float32", "worst records", "residues")?;
     for compared in found.worst().iter().take(worst) {
         let Compared { id, length, packed, float32 } = compared;
@@ -138,11 +140,12 @@ fn line(
         relative = relative.max(difference.relative);
         angle = angle.max(1.0 - difference.cosine);
     }
-    writeln!(out, "{name:38} {max_abs:9.2e} {relative:9.2e} {angle:11.2e}  {limit:.1e} relative")
+    let passes = if limit == 0.0 { "the same bits".to_owned() } else { format!("{limit:.1e} relative") };
+    writeln!(out, "{name:38} {max_abs:9.2e} {relative:9.2e} {angle:11.2e}  {passes}")
 }
 
 fn json(out: &mut impl Write, found: &Validation) -> std::io::Result<()> {
-    let difference = |d: &Difference| serde_json::json!({ "max_abs": d.max_abs, "relative": d.relative, "cosine": d.cosine });
+    let difference = |d: &Difference| serde_json::json!({ "max_abs": d.max_abs, "relative": d.relative, "cosine": d.cosine, "same_bits": d.same_bits });
     let record = |c: &Compared| {
         serde_json::json!({
             "id": c.id,
@@ -157,6 +160,7 @@ fn json(out: &mut impl Write, found: &Validation) -> std::io::Result<()> {
         "records": found.records,
         "compared": found.compared.iter().map(record).collect::<Vec<_>>(),
         "limits": { "packed_against_alone": found.limits.packed, "against_float32": found.limits.float32 },
+        "same_bits": found.same_bits(),
         "failed": found.failed().map(|c| c.id.as_str()).collect::<Vec<_>>(),
         "valid": found.failed().next().is_none(),
     });

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-use virpack::progress::{DeviceProgress, Progress};
+use virpack::progress::{ChunkProgress, DeviceProgress, Progress};
 
 /// The time over which rates are taken.
 const WINDOW: Duration = Duration::from_secs(30);
@@ -24,9 +24,19 @@ pub(super) struct Figures {
     pub(super) elapsed: Duration,
     pub(super) progress: Progress,
     pub(super) records_per_second: f64,
+    /// Of a run that judges chunks.
+    pub(super) chunks: Option<ChunkFigures>,
     /// What is left at the run's own pace so far; None where nobody knows.
     pub(super) left: Option<Duration>,
     pub(super) devices: Vec<DeviceFigures>,
+}
+
+/// Chunks that have their scores, and how fast they get them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ChunkFigures {
+    pub(super) progress: ChunkProgress,
+    pub(super) chunks_per_second: f64,
+    pub(super) bases_per_second: f64,
 }
 
 /// A device, over the last half minute.
@@ -72,10 +82,20 @@ impl Meter {
                 busy: busy.min(1.0),
             }
         };
+        let chunks = self.latest.chunks.map(|progress| {
+            let before = before.chunks.unwrap_or_default();
+            let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
+            ChunkFigures {
+                progress,
+                chunks_per_second: rate(progress.chunks, before.chunks),
+                bases_per_second: rate(progress.bases, before.bases),
+            }
+        });
         let left = self.latest.done.filter(|done| *done > 0.0);
         Figures {
             elapsed,
             records_per_second: self.latest.records.saturating_sub(before.records) as f64 / seconds,
+            chunks,
             left: left.map(|done| elapsed.mul_f64((1.0 - done) / done)),
             devices: self.latest.devices.iter().map(device).collect(),
             progress: self.latest.clone(),
@@ -92,7 +112,14 @@ mod tests {
         let busy = Duration::from_millis(500 * second);
         let tally = DeviceTally { busy, tokens, ..DeviceTally::default() };
         let devices = vec![DeviceProgress { model: None, device: 0, token_budget: 100, tally }];
-        Progress { records: 10 * second, done: Some(second as f64 / 200.0), devices, ..Progress::default() }
+        let chunks = Some(ChunkProgress { chunks: 2 * second, bases: 600 * second });
+        Progress {
+            records: 10 * second,
+            chunks,
+            done: Some(second as f64 / 200.0),
+            devices,
+            ..Progress::default()
+        }
     }
 
     #[test]
@@ -112,6 +139,9 @@ mod tests {
         assert!((figures.records_per_second - 10.0).abs() < 0.1, "{figures:?}");
         assert!((figures.devices[0].tokens_per_second - 2_000.0).abs() < 20.0, "{figures:?}");
         assert!((figures.devices[0].busy - 0.5).abs() < 0.01, "{figures:?}");
+        let chunks = figures.chunks.unwrap();
+        assert!((chunks.chunks_per_second - 2.0).abs() < 0.02, "{figures:?}");
+        assert!((chunks.bases_per_second - 600.0).abs() < 6.0, "{figures:?}");
         assert_eq!(figures.left, Some(Duration::from_secs(100)));
         // Nothing more comes: the rate goes down.
         assert!(meter.figures(at(130)).devices[0].tokens_per_second < 1_100.0);

@@ -32,16 +32,16 @@ fn an_output_that_exists() {
     place.run(&["embed", "two.fa", "-o", "out/emb.npy", "-m", "esm2_t48_15B_UR50D"]).is_refused(&["exists"]);
     assert_eq!((place.read("out/emb.npy").as_str(), place.outputs().len()), ("mine", 1));
     place.embed(&[&again[..], &["--force"]].concat()).succeeds(&["2 sequences"]);
-    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy", "emb.npy.run.json"]);
+    assert_eq!(place.outputs(), ["emb.npy", "emb.npy.records.tsv", "emb.npy.run.json"]);
     // A failed run leaves what was there.
     let before = std::fs::read(place.path("out/emb.npy")).unwrap();
     place.write("bad.fa", "no fasta");
     place.embed(&["bad.fa", "-o", "out/emb.npy", "--force"]).is_refused(&["bad.fa:1: "]);
     assert_eq!(std::fs::read(place.path("out/emb.npy")).unwrap(), before);
-    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy", "emb.npy.run.json"]);
+    assert_eq!(place.outputs(), ["emb.npy", "emb.npy.records.tsv", "emb.npy.run.json"]);
     // A table beside it counts as well.
     std::fs::remove_file(place.path("out/emb.npy")).unwrap();
-    place.embed(&again).is_refused(&["out/emb.ids.txt exists"]);
+    place.embed(&again).is_refused(&["out/emb.npy.records.tsv exists"]);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_stderr_that_takes_nothing() {
         command.stderr(full).status().unwrap().code()
     };
     assert_eq!(code(&["two.fa", "-o", "out/emb.npy"]), Some(0));
-    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy", "emb.npy.run.json"]);
+    assert_eq!(place.outputs(), ["emb.npy", "emb.npy.records.tsv", "emb.npy.run.json"]);
     assert_eq!(code(&["two.fa", "-o", "out/emb.npy"]), Some(1));
 }
 

@@ -27,13 +27,63 @@ fn predict_with_nothing_to_pack_says_so() {
     assert_eq!(report["output"], "out/p");
 }
 
+/// Each record keeps its rows, whatever its id.
+#[test]
+fn two_contigs_of_one_id_have_rows_of_their_own() {
+    let place = Place::new();
+    // Of 700 bases each, in three chunks; the second one's letters differ, and so do its scores.
+    let [first, second] = ["GCC", "GCTGGA"].map(|letters| letters.repeat(700)[..700].to_owned());
+    place.write("one.fa", format!(">c\n{first}\n>other\n{first}\n>c\n{second}\n"));
+    place.write("two.fa", format!(">c\n{second}\n"));
+    let ran = predict(
+        &place,
+        &["one.fa", "two.fa", "-o", "out/run", "--plot", "--compat", "broad", "--min-fraction", "0"],
+    );
+    ran.succeeds(&[
+        "4 records",
+        "warning: 1 id comes more than once, the first is c: each record has its own rows, in input order",
+    ]);
+    let rows = |name: &str| -> Vec<Vec<String>> {
+        let text = place.read(&format!("out/run/{name}"));
+        text.lines().skip(1).map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+    };
+    let records: Vec<String> =
+        rows("sequences.tsv").iter().map(|row| format!("{} {}", row[0], row[1])).collect();
+    assert_eq!(records, ["c one.fa", "other one.fa", "c one.fa", "c two.fa"]);
+    let chunks = rows("chunks.tsv");
+    assert_eq!(chunks.iter().map(|row| &*row[2]).collect::<Vec<_>>(), ["1", "2", "3"].repeat(4));
+    // VirNucPro's table of chunks has as many rows as there are chunks with frames, those of one id in input order, each
+    // with the scores of its own record.
+    let highest = rows("prediction_results_highestscore.csv");
+    let of_chunks = |record: &str, number: &str| -> Vec<[String; 2]> {
+        let own = chunks.iter().filter(|row| row[0] == record && row[2] == number && row[5] != "0");
+        own.map(|row| [row[7].clone(), row[8].clone()]).collect()
+    };
+    for number in ["1", "2", "3"] {
+        let id = format!("c_chunk_{number}");
+        let own = highest.iter().filter(|row| row[0] == id);
+        let found: Vec<[String; 2]> = own.map(|row| [row[2].clone(), row[3].clone()]).collect();
+        assert_eq!(found, of_chunks("c", number));
+        assert_eq!(found.len(), 3);
+        assert!(found[0] != found[1] && found[1] == found[2], "{found:?}");
+    }
+    assert_eq!(highest.len(), 12);
+    assert_eq!(place.read("out/run/viral.fna").matches(">c\n").count(), 3);
+    let plots = std::fs::read_dir(place.path("out/run/plots")).unwrap();
+    let mut names: Vec<_> = plots.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["000001_c.svg", "000002_other.svg", "000003_c.svg", "000004_c.svg"]);
+    let report: serde_json::Value = serde_json::from_str(&place.read("out/run/run.json")).unwrap();
+    assert_eq!(report["counts"]["repeated_ids"], 1);
+}
+
 #[test]
 fn predict_says_what_it_takes_and_what_became_of_it() {
     let place = Place::new();
     place.write("in.fa", format!(">v x y\n{}\n>n\nNNNN\n>t\nAC\n>e\n", "GCC".repeat(150)));
     let ran = predict(&place, &["in.fa", "-o", "out/run", "--plot"]);
     ran.succeeds(&[
-        "chunks of 300 bases, as ",
+        "chunks of 300 bases",
         "4 records, 4 chunks, ",
         "3 without a verdict (1 without an open frame, 1 too short, 1 empty)",
         "slowest: ",

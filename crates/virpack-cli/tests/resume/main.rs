@@ -15,7 +15,7 @@ use support::{MODEL, Place, Ran};
 
 /// FASTA of so many proteins of 1 to 90 residues, every ninth empty.
 fn proteins(records: usize) -> String {
-    let letters = "MKTAYIAKQRLLVGGTSPEDWHNCFV".repeat(5);
+    let letters = "MKTAYIAKJRLL-GGTSPEDW.NCFV".repeat(5);
     let residues = |i: usize| if i % 9 == 4 { "" } else { &letters[i % 26..][..1 + i * 31 % 90] };
     (0..records).map(|i| format!(">p{i}\n{}\n", residues(i))).collect()
 }
@@ -118,7 +118,10 @@ fn a_second_signal_stops_at_once() {
     let ran = Ran::from(child.wait_with_output().unwrap());
     assert_eq!(ran.code, Some(130), "{ran:#?}");
     place.run(&[&arguments(MODEL, "out/emb.npy")[..], &["--resume"]].concat()).succeeds(&["resuming: "]);
-    assert_eq!(place.outputs(), ["emb.ids.txt", "emb.npy", "emb.npy.run.json", "emb.skipped.tsv"]);
+    assert_eq!(
+        place.outputs(),
+        ["emb.npy", "emb.npy.records.tsv", "emb.npy.run.json", "emb.npy.skipped.tsv"]
+    );
 }
 
 #[test]
@@ -138,7 +141,7 @@ fn where_nothing_is_to_be_resumed_the_run_starts() {
         .run(&[&again[..], &["--dtype-out", "f16"]].concat())
         .is_refused(&["values: float32 there, float16 here"]);
     place.run(&arguments(MODEL, "out/emb.npy")).is_refused(&["out/emb.npy exists"]);
-    std::fs::remove_file(place.path("out/emb.ids.txt")).unwrap();
+    std::fs::remove_file(place.path("out/emb.npy.records.tsv")).unwrap();
     place.run(&again).is_refused(&["out/emb.npy exists"]);
     place.embed_stdin(&["-", "-o", "out/in.npy", "--resume"], b">a\nMK\n").is_refused(&[
         "--resume reads the inputs again from their beginning, and <stdin> is a pipe or standard input",
@@ -254,7 +257,33 @@ fn shards_make_what_a_run_over_all_makes() {
         make_shard(&place, shard, &["--force", "--pool", "none"]).succeeds(&[]);
     }
     merge(&place, &THREE[..2], "out/one.safetensors").succeeds(&["1 sequence of 2 shards"]);
-    assert_eq!(place.read("out/one.ids.txt"), "a\n");
+    assert!(place.read("out/one.safetensors.records.tsv").ends_with("gaps\n0\ta\t3\tFalse\t0\t0\n"));
+}
+
+/// What another version has left is called that, and neither read as if it were this one's nor called damaged.
+#[test]
+fn parts_and_shards_of_another_format_are_refused() {
+    let place = Place::new();
+    place.write("input.fa", proteins(20_000));
+    let child = started(&place, &arguments(MODEL, "out/emb.npy"), "out/emb.npy");
+    signal(&child, "-TERM");
+    child.wait_with_output().unwrap();
+    let manifest = "out/emb.npy.partial/manifest.json";
+    let text = place.read(manifest);
+    assert!(text.contains("\"format\":3"), "{text}");
+    place.write(manifest, text.replace("\"format\":3,", ""));
+    let again = |option: &str| place.run(&[&arguments(MODEL, "out/emb.npy")[..], &[option]].concat());
+    again("--resume").is_refused(&[
+        "out/emb.npy.partial holds parts in the format of another version of virpack",
+        "hint: go on with the version that made them, or start anew with --force",
+    ]);
+    again("--force").succeeds(&[" sequences, "]);
+    let text = [&b"virpack shard 1\n"[..], &[0; 100]].concat();
+    place.write("out/old.shard", text);
+    merge(&place, &["out/old.shard"], "out/x.npy").is_refused(&[
+        "out/old.shard: a shard in the format of another version of virpack",
+        "hint: make the shards again with this version",
+    ]);
 }
 
 #[test]

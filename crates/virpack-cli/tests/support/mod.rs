@@ -78,7 +78,12 @@ impl Place {
 
     /// As [`Place::embed`], with `input` on standard input.
     pub(crate) fn embed_stdin(&self, arguments: &[&str], input: &[u8]) -> Ran {
-        let mut command = self.command(&[&["embed", "--model", MODEL], arguments].concat());
+        self.run_stdin(&[&["embed", "--model", MODEL], arguments].concat(), input)
+    }
+
+    /// As [`Place::run`], with `input` on standard input.
+    pub(crate) fn run_stdin(&self, arguments: &[&str], input: &[u8]) -> Ran {
+        let mut command = self.command(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // What does not want its input closes it.
@@ -107,6 +112,13 @@ impl Ran {
         let first = self.stderr.lines().find(|line| !line.starts_with("on CPU, "));
         assert!(first.is_some_and(|line| line.starts_with("error: ")), "{self:#?}");
         assert_eq!(self.stdout, "", "{self:#?}");
+        self.says(said);
+    }
+
+    /// Ended with exit code 1 and said each of `said`, whatever else it said before.
+    #[track_caller]
+    pub(crate) fn stops(&self, said: &[&str]) {
+        assert_eq!(self.code, Some(1), "{self:#?}");
         self.says(said);
     }
 

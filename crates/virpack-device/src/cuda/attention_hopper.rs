@@ -2,7 +2,7 @@
 
 use super::compile::Source;
 use super::kernels::{Grid, arguments};
-use super::packed::CudaPacked;
+use super::packed::{CudaPacked, Part};
 use super::tensor_map::TensorMap;
 use super::{Cuda, CudaTensor};
 use crate::DeviceError;
@@ -115,46 +115,61 @@ impl Cuda {
     ) -> Result<bool, DeviceError> {
         let width = out.columns / heads;
         let usable = self.card.capability == 90 && self.bulk_copies && self.options.dtype.bytes() == 2;
-        let Some(form) = HopperForm::find(width, packed.longest).filter(|_| usable) else {
-            return Ok(false);
-        };
+        let parts: Vec<Part> =
+            [packed.long, packed.short].into_iter().filter(|part| part.count > 0).collect();
+        let forms = parts.iter().map(|part| HopperForm::find(width, part.longest));
+        let Some(forms) = forms.collect::<Option<Vec<_>>>().filter(|_| usable) else { return Ok(false) };
+        for (form, part) in forms.into_iter().zip(parts) {
+            self.attend_part(form, packed, part, qkv, heads, slopes, out)?;
+        }
+        Ok(true)
+    }
+
+    /// Attention of one part of a batch.
+    #[allow(clippy::too_many_arguments, reason = "what the kernel takes")]
+    fn attend_part(
+        &self,
+        form: HopperForm,
+        packed: &CudaPacked,
+        part: Part,
+        qkv: &CudaTensor,
+        heads: usize,
+        slopes: u64,
+        out: &CudaTensor,
+    ) -> Result<(), DeviceError> {
+        let width = form.width;
         // Scores in powers of two: e^x = 2^(x · log2 e).
         let scale = std::f32::consts::LOG2_E / (width as f32).sqrt();
         let source = Source::AttentionHopper { form, alibi: slopes != 0 };
         let grid =
             |blocks| Grid { blocks: (blocks, 1), threads: TEAM * form.teams() as u32, shared: form.shared() };
         let size = (qkv.rows, qkv.columns);
-        let (qkv, items, out) = (qkv.block.pointer, packed.items(), out.block.pointer);
-        // SAFETY: `attend` has checked the shapes; items are whole sequences where the longest is short
+        let (qkv, items, out) = (qkv.block.pointer, packed.items_of(part), out.block.pointer);
+        // SAFETY: `attend` has checked the shapes; items of sequences that a block holds whole are whole
         // (`packed::SHORT`); shared memory is as the kernels' headers lay it out.
         unsafe {
             match form.keys {
                 Keys::Whole { .. } => {
                     let arguments = arguments![qkv, items, slopes, out, heads as i32, scale];
-                    let blocks = packed.items * heads.div_ceil(form.heads);
-                    self.kernels.launch(source, "attention", grid(blocks), &arguments)?;
+                    let blocks = part.count * heads.div_ceil(form.heads);
+                    self.kernels.launch(source, "attention", grid(blocks), &arguments)
                 }
                 Keys::Ring { step, teams, .. } => {
-                    let groups = packed.most_rows.div_ceil(ROWS * teams);
+                    let groups = part.most_rows.div_ceil(ROWS * teams);
                     let map = TensorMap::new(self.options.dtype, qkv, size, size.1, (step, width.min(64)))?;
                     let arguments =
                         arguments![&map, qkv, items, slopes, out, heads as i32, groups as i32, scale];
-                    self.kernels.launch(
-                        source,
-                        "attention",
-                        grid(packed.items * heads * groups),
-                        &arguments,
-                    )?;
+                    let blocks = part.count * heads * groups;
+                    self.kernels.launch(source, "attention", grid(blocks), &arguments)
                 }
             }
         }
-        Ok(true)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::packed::SHORT;
+    use super::super::packed::{SHORT, WHOLE};
     use super::*;
 
     #[test]
@@ -172,8 +187,9 @@ mod tests {
     fn every_length_has_a_form() {
         for width in [16, 32, 64, 128] {
             assert_eq!(HopperForm::find(width, 56).unwrap().keys, Keys::Whole { runs: 1 });
+            assert_eq!(HopperForm::find(width, WHOLE).unwrap().keys, Keys::Whole { runs: 3 });
             assert_eq!(HopperForm::find(width, 57).unwrap().keys, Keys::Whole { runs: 3 });
-            assert!(matches!(HopperForm::find(width, 169).unwrap().keys, Keys::Ring { .. }));
+            assert!(matches!(HopperForm::find(width, WHOLE + 1).unwrap().keys, Keys::Ring { .. }));
         }
         assert_eq!(HopperForm::find(24, 10), None);
     }

@@ -96,7 +96,7 @@ impl Cuda {
             y: y.block.pointer,
         };
         // SAFETY: tensors hold rows up to a multiple of ROW_STEP; rows past the batch are computed and never read.
-        unsafe { self.products.run(shape, operands) }
+        unsafe { self.products.run(&self.kernels, shape, operands) }
     }
 
     /// The point that the compute stream has been given so far, with its time, where the driver times events.
@@ -418,6 +418,10 @@ impl Backend for Cuda {
 
     fn busy(&self) -> Option<Duration> {
         libraries::times_events().then(|| Duration::from_nanos(self.busy.load(Ordering::Relaxed)))
+    }
+
+    fn computed_by(&self) -> Vec<String> {
+        Cuda::computed_by(self)
     }
 
     fn shrink(&self, tokens: usize) -> Result<(), DeviceError> {

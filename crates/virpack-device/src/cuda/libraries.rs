@@ -61,6 +61,17 @@ pub(super) fn open_compiler() -> Result<(), Unavailable> {
     open_one(&TOOLS[1], &folders())
 }
 
+/// The versions of cuBLASLt and NVRTC, which are open.
+pub(super) fn versions() -> [String; 2] {
+    let (mut major, mut minor) = (0, 0);
+    // SAFETY: the libraries are open and have these functions in every version; pointers to locals.
+    let product = unsafe {
+        cudarc::nvrtc::sys::nvrtcVersion(&mut major, &mut minor);
+        cudarc::cublaslt::sys::cublasLtGetVersion()
+    };
+    [format!("cuBLASLt {product}"), format!("NVRTC {major}.{minor}")]
+}
+
 /// Whether the driver, which is open, has the function that times events.
 pub(super) fn times_events() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();

@@ -35,14 +35,36 @@ pub struct CudaPacked {
     /// Sequences.
     pub(super) n: usize,
     pub(super) items: usize,
-    /// Rows of the item that has most.
-    pub(super) most_rows: usize,
+    /// The first of them, those of sequences of more than `WHOLE` tokens.
+    pub(super) long: Part,
+    /// The others.
+    pub(super) short: Part,
     pub(super) shortest: usize,
     pub(super) longest: usize,
     pub(super) largest_id: u16,
     layout: Layout,
     /// Its arrival on the card, where the driver times events.
     pub(super) begun: Option<Arc<Event>>,
+}
+
+/// Items that one launch takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Where they begin.
+    pub(super) first: usize,
+    pub(super) count: usize,
+    /// Rows of the item that has most.
+    pub(super) most_rows: usize,
+    /// The longest of their sequences.
+    pub(super) longest: usize,
+}
+
+impl Part {
+    fn of(items: &[Item], first: usize, count: usize) -> Part {
+        let items = &items[first..first + count];
+        let most = |of: fn(&Item) -> i32| items.iter().map(of).max().unwrap_or(0) as usize;
+        Part { first, count, most_rows: most(|i| i.rows), longest: most(|i| i.length) }
+    }
 }
 
 /// Most bytes of an upload of so many tokens and sequences: the layout below, rounded up.
@@ -77,6 +99,11 @@ impl CudaPacked {
 
     pub(super) fn items(&self) -> u64 {
         self.block.pointer + self.layout.items as u64
+    }
+
+    /// A part's own items.
+    pub(super) fn items_of(&self, part: Part) -> u64 {
+        self.items() + (part.first * size_of::<Item>()) as u64
     }
 }
 
@@ -120,12 +147,14 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn on_card(self, block: Block, begun: Option<Arc<Event>>) -> CudaPacked {
+        let long = self.items.partition_point(is_long);
         CudaPacked {
             block,
             tokens: self.input_ids.len(),
             n: self.cu_seqlens.len() - 1,
             items: self.items.len(),
-            most_rows: self.items.iter().map(|i| i.rows as usize).max().unwrap_or(0),
+            long: Part::of(&self.items, 0, long),
+            short: Part::of(&self.items, long, self.items.len() - long),
             shortest: lengths(self.cu_seqlens).min().unwrap_or(0),
             longest: lengths(self.cu_seqlens).max().unwrap_or(0),
             largest_id: self.input_ids.iter().copied().max().unwrap_or(0),
@@ -159,8 +188,16 @@ fn cut_for(longest: usize) -> Cut {
     }
 }
 
-/// One item a sequence up to `whole`, else one for every `rows` rows; the most work first, so that no processor is left
-/// with it at the end.
+/// The longest sequence whose keys all stand in registers at once on 9.0 (`attention_whole.cu`). Which kernel a sequence
+/// gets must not depend on its neighbours, as they sum in different orders.
+pub(super) const WHOLE: usize = 168;
+
+fn is_long(item: &Item) -> bool {
+    item.length as usize > WHOLE
+}
+
+/// One item a sequence up to `whole`, else one for every `rows` rows; long sequences first, and of each kind the most work,
+/// so that no processor is left with it at the end.
 fn items(cu_seqlens: &[i32], cut: Cut) -> Vec<Item> {
     let mut items = Vec::with_capacity(cu_seqlens.len());
     for bounds in cu_seqlens.windows(2) {
@@ -169,7 +206,7 @@ fn items(cu_seqlens: &[i32], cut: Cut) -> Vec<Item> {
         let rows_from = |row| Item { start, length, row, rows: rows.min(length - row) };
         items.extend((0..length).step_by(rows as usize).map(rows_from));
     }
-    items.sort_by_key(|i| std::cmp::Reverse(i64::from(i.length) * i64::from(i.rows)));
+    items.sort_by_key(|i| std::cmp::Reverse((is_long(i), i64::from(i.length) * i64::from(i.rows))));
     items
 }
 
@@ -198,5 +235,21 @@ mod tests {
             }
             assert!(seen.iter().all(|&s| s == 1));
         }
+    }
+
+    #[test]
+    fn a_sequence_is_long_whatever_its_neighbours() {
+        let draft = Draft::new(&[0; 700], &[0, 168, 337, 338, 700]).unwrap();
+        let lengths: Vec<i32> = draft.items.iter().map(|item| item.length).collect();
+        assert_eq!(lengths, [362, 362, 169, 362, 168, 1]);
+        let long = draft.items.partition_point(is_long);
+        assert_eq!(
+            Part::of(&draft.items, 0, long),
+            Part { first: 0, count: 4, most_rows: 169, longest: 362 }
+        );
+        assert_eq!(
+            Part::of(&draft.items, long, 2),
+            Part { first: 4, count: 2, most_rows: 168, longest: 168 }
+        );
     }
 }

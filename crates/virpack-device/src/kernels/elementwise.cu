@@ -97,3 +97,20 @@ extern "C" __global__ void narrow(const float *x, T *out, u64 count) {
     u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
     if (i < count) out[i] = from_float(x[i]);
 }
+
+// How many of `count` values differ in their bits; NaN is as good as any other NaN.
+extern "C" __global__ void differing(const T *x, const T *y, u64 count, u32 *found) {
+    u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+    bool differs = false;
+    if (i < count) {
+#if DTYPE == 0
+        differs = __float_as_uint(x[i]) != __float_as_uint(y[i]);
+#else
+        differs = x[i] != y[i];
+#endif
+        float a = to_float(x[i]), b = to_float(y[i]);
+        differs = differs && !(a != a && b != b);
+    }
+    int all = __syncthreads_count(differs);
+    if (threadIdx.x == 0 && all) atomicAdd(found, (u32)all);
+}

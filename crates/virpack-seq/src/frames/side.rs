@@ -81,6 +81,7 @@ impl Side {
                 length: letters.len() as u64,
                 truncated: false,
                 unknown: counts.unknown,
+                gaps: counts.gaps,
                 window: Window::WHOLE,
             });
             self.slab.counts.records += 1;

@@ -1,5 +1,6 @@
 //! The thread that reads, cuts, translates and tokenizes.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,7 +10,7 @@ use crossbeam_channel::Sender;
 
 use super::credit::Credit;
 use super::side::Side;
-use super::{Chunk, Counters, FrameOptions, FramePlace, NUCLEOTIDES, Place, weight};
+use super::{AHEAD, Chunk, Counters, FrameOptions, FramePlace, NUCLEOTIDES, Place, weight};
 use crate::alphabet::{count_odd, expect_nucleotides};
 use crate::chunk::chunks;
 use crate::error::SeqError;
@@ -25,6 +26,12 @@ const AT_ONCE: usize = 128;
 /// The thread's own.
 pub(super) struct Framing {
     records: Records,
+    /// Records that are read and not cut yet, and what came behind them.
+    ahead: VecDeque<Record>,
+    end: Option<Result<(), SeqError>>,
+    /// Bytes of these, and most of them.
+    ahead_bytes: u64,
+    most_ahead: u64,
     sides: [Option<Side>; 2],
     translator: Translator,
     length: std::num::NonZeroUsize,
@@ -60,7 +67,12 @@ impl Framing {
         counters: Arc<Counters>,
     ) -> Self {
         Framing {
+            // A pipe's records come when they come: none is kept waiting for the next one.
+            most_ahead: if records.is_pipe() { 0 } else { AHEAD.min(options.most_waiting / 8) },
             records,
+            ahead: VecDeque::new(),
+            end: None,
+            ahead_bytes: 0,
             sides,
             translator: Translator::new(options.genetic_code),
             length: options.length,
@@ -95,12 +107,11 @@ impl Framing {
     /// Until the input ends, or an error, which is handed back when all before it is on its way.
     fn run(&mut self) -> Result<Result<(), SeqError>, Stopped> {
         let end = loop {
-            let mut record = Record::default();
-            match self.records.read(&mut record) {
-                Ok(true) => {}
-                Ok(false) => break Ok(()),
+            let record = match self.next() {
+                Ok(Some(record)) => record,
+                Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
-            }
+            };
             let odd_letters = count_odd(&record.sequence);
             // Without any there is no residue to look for.
             if odd_letters > 0
@@ -109,10 +120,38 @@ impl Framing {
                 break Err(error);
             }
             self.counters.odd_letters.fetch_add(odd_letters, Relaxed);
+            if odd_letters > 0 {
+                self.counters.odd_records.fetch_add(1, Relaxed);
+                self.counters.first_odd.get_or_init(|| Arc::clone(&record.id));
+            }
             self.record(Arc::new(record))?;
         };
         self.send_all()?;
         Ok(end)
+    }
+
+    /// The next record, once those behind it are read as far as there is room for them.
+    fn next(&mut self) -> Result<Option<Record>, SeqError> {
+        while self.end.is_none() && (self.ahead.is_empty() || self.ahead_bytes < self.most_ahead) {
+            let mut record = Record::default();
+            match self.records.read(&mut record) {
+                Ok(true) => {
+                    self.counters.read.fetch_add(record.sequence.len() as u64, Relaxed);
+                    self.ahead_bytes += weight(&record);
+                    self.ahead.push_back(record);
+                }
+                Ok(false) => self.end = Some(Ok(())),
+                Err(error) => self.end = Some(Err(error)),
+            }
+        }
+        match self.ahead.pop_front() {
+            Some(record) => {
+                self.ahead_bytes -= weight(&record);
+                Ok(Some(record))
+            }
+            // What is wrong with the input is told once, behind all that stands before it.
+            None => self.end.replace(Ok(())).unwrap_or(Ok(())).map(|()| None),
+        }
     }
 
     fn record(&mut self, record: Arc<Record>) -> Result<(), Stopped> {
@@ -132,8 +171,12 @@ impl Framing {
         self.counters.records.fetch_add(1, Relaxed);
         self.counters.bases.fetch_add(bases, Relaxed);
         self.pending.push(Place::Record(Arc::clone(&record)));
+        let mut end = 0;
         for chunk in chunks(record.sequence.len(), self.length) {
+            let own = (chunk.end - end) as u64;
+            end = chunk.end;
             self.chunk(&record, chunk)?;
+            self.counters.cut.fetch_add(own, Relaxed);
             self.send_when_full()?;
         }
         self.pending.push(Place::End);

@@ -35,6 +35,7 @@ pub(super) struct Counters {
     too_short: AtomicU64,
     empty: AtomicU64,
     unknown: AtomicU64,
+    gaps: AtomicU64,
     sequences: AtomicU64,
     tokens: AtomicU64,
     batches: AtomicU64,
@@ -54,6 +55,7 @@ impl Counters {
             (&self.too_short, counts.too_short),
             (&self.empty, counts.empty),
             (&self.unknown, counts.unknown),
+            (&self.gaps, counts.gaps),
             (&self.sequences, sequences),
             (&self.tokens, tokens),
         ] {
@@ -88,6 +90,7 @@ impl Counters {
                 too_short: self.too_short.load(Relaxed),
                 empty: self.empty.load(Relaxed),
                 unknown: self.unknown.load(Relaxed),
+                gaps: self.gaps.load(Relaxed),
             },
             sequences: self.sequences.load(Relaxed),
             tokens: self.tokens.load(Relaxed),

@@ -51,7 +51,9 @@ impl BamProblem {
     pub(crate) fn remedy(self) -> &'static str {
         match self {
             BamProblem::SecondHeader => "join BAM files by samtools cat, or give each as an input of its own",
-            BamProblem::SameAsReference => "samtools fasta writes such bases as `=` too: take the file before samtools calmd -e",
+            BamProblem::SameAsReference => {
+                "samtools fasta writes such bases as `=` too: take the file before samtools calmd -e"
+            }
             BamProblem::Header | BamProblem::Lengths | BamProblem::Name => {
                 "the file is damaged: fetch or write it again; samtools quickcheck checks it"
             }
@@ -66,7 +68,9 @@ impl fmt::Display for BamProblem {
             BamProblem::Lengths => "its lengths contradict each other",
             BamProblem::SecondHeader => "the header of another BAM file stands here",
             BamProblem::Name => "its name holds control characters",
-            BamProblem::SameAsReference => "it has `=` for bases, which are those of a reference that is not here",
+            BamProblem::SameAsReference => {
+                "it has `=` for bases, which are those of a reference that is not here"
+            }
         })
     }
 }
@@ -96,7 +100,8 @@ pub(super) fn record_size(text: &[u8]) -> Result<Option<usize>, BamProblem> {
     let Some(size) = number(text, 0).map(|size| size as usize) else { return Ok(None) };
     // What a damaged length claims must not be read to the end of the file first.
     if let Some(fixed) = text.get(4..4 + FIXED) {
-        let (name, operations) = (usize::from(fixed[8]), usize::from(u16::from_le_bytes([fixed[12], fixed[13]])));
+        let (name, operations) =
+            (usize::from(fixed[8]), usize::from(u16::from_le_bytes([fixed[12], fixed[13]])));
         let letters = number(fixed, 16).map_or(0, |letters| letters as usize);
         let least = FIXED + name + 4 * operations + letters.div_ceil(2) + letters;
         if size < least || letters > i32::MAX as usize || size > i32::MAX as usize || name == 0 {
@@ -131,9 +136,8 @@ fn after(at: usize, length: u32) -> Result<usize, BamProblem> {
 
 /// What a BAM file holds beside reads as they were, to be told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Alignments {
-    /// Which input, from 0.
-    pub source: u32,
     /// Secondary alignments, left out: each is of a read that has another record.
     pub secondary: u64,
     /// Supplementary alignments, left out: each is a part of a read that has another record.
@@ -156,7 +160,7 @@ impl Alignments {
 
 impl fmt::Display for Alignments {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Alignments { secondary, supplementary, clipped, .. } = self;
+        let Alignments { secondary, supplementary, clipped } = self;
         if secondary + supplementary > 0 {
             write!(
                 f,
@@ -167,7 +171,10 @@ impl fmt::Display for Alignments {
         if *clipped > 0 {
             let and = if secondary + supplementary > 0 { "; " } else { "" };
             let reads = if *clipped == 1 { "read has" } else { "reads have" };
-            write!(f, "{and}{clipped} {reads} lost bases to hard clips: take them from the file before alignment")?;
+            write!(
+                f,
+                "{and}{clipped} {reads} lost bases to hard clips: take them from the file before alignment"
+            )?;
         }
         Ok(())
     }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use memchr::{memchr, memchr_iter, memrchr_iter};
 
 use super::ReadProgress;
+use super::fastq::{self, Scanned};
 use super::gzip::Trailing;
-use super::{bam, foreign};
 use super::input::Input;
 use super::parse::Format;
+use super::remarks::Remark;
 use super::source::Source;
+use super::{bam, foreign};
 use crate::error::SeqError;
 
 /// Bytes of a block, if its records allow: small enough to stay in a core's own cache on its way.
@@ -22,6 +24,9 @@ const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 /// Most bytes of a line that stand in an error.
 const SHOWN: usize = 40;
+
+/// Most bytes of a comment before the first record.
+const LONGEST_COMMENT: usize = 64 << 10;
 
 /// Whole records of one input.
 pub(crate) struct Block {
@@ -93,6 +98,10 @@ struct Cutter {
     whole: usize,
     /// Lines since the beginning of the FASTQ record that the search is in.
     phase: u8,
+    /// Bytes of that record's sequence line.
+    letters: usize,
+    /// Whether the FASTQ record behind `whole` is not four plain lines.
+    odd: bool,
     format: Option<Format>,
     /// The line of the first byte of `text`.
     line: u64,
@@ -111,6 +120,8 @@ impl Cutter {
             searched: 0,
             whole: 0,
             phase: 0,
+            letters: 0,
+            odd: false,
             format: None,
             line: 1,
             ended: false,
@@ -132,11 +143,13 @@ impl Cutter {
                     if self.ended && self.error.is_none() && format == Format::Bam {
                         return self.end_bam();
                     }
-                    if self.ended && self.error.is_none() && !self.text.is_empty() {
-                        return Ok(Some(self.cut(format, self.text.len())));
+                    if let Some(block) = self.last_or_odd(format) {
+                        return Ok(Some(block));
                     }
                 }
-                None if self.ended && self.error.is_none() => self.progress.add_empty(self.number),
+                None if self.ended && self.error.is_none() => {
+                    self.progress.remark(self.number, Remark::Empty)
+                }
                 None => {}
             }
             if let Some(source) = self.error.take() {
@@ -169,7 +182,11 @@ impl Cutter {
             self.source.by_ref().take(wanted as u64).read_to_end(&mut self.text)
         };
         match result {
-            Ok(bytes) => self.ended = bytes == 0,
+            Ok(0) => {
+                self.ended = true;
+                self.drop_end_mark();
+            }
+            Ok(_) => {}
             Err(error) => {
                 self.ended = true;
                 self.error = Some(error);
@@ -177,7 +194,20 @@ impl Cutter {
         }
     }
 
-    /// Skips blank lines before the first record and reads the format off its first byte.
+    /// Drops the mark (Ctrl-Z) that programs of DOS put behind a text.
+    fn drop_end_mark(&mut self) {
+        if self.format == Some(Format::Bam) || self.text.starts_with(bam::MAGIC) {
+            return;
+        }
+        if let [text @ .., 0x1A] = self.text.trim_ascii_end() {
+            let (end, lines) = (text.len(), memchr_iter(b'\n', text).count() as u64);
+            self.text.truncate(end);
+            self.searched = self.searched.min(end);
+            self.progress.remark(self.number, Remark::EndMark { line: self.line + lines });
+        }
+    }
+
+    /// Skips blank lines and comments before the first record and reads the format off its first byte.
     fn find_format(&mut self) -> Result<(), SeqError> {
         // A pipe may give a byte order mark, or the line that stands in the error, in pieces.
         if !self.ended && self.text.len() < BOM.len() && BOM.starts_with(&self.text) {
@@ -186,14 +216,25 @@ impl Cutter {
         let bom = if self.line == 1 && self.text.starts_with(BOM) { BOM.len() } else { 0 };
         let blank = self.text[bom..].iter().take_while(|b| b.is_ascii_whitespace()).count();
         self.skip(bom + blank);
+        let line = |text: &[u8], ended: bool| memchr(b'\n', text).or(ended.then_some(text.len()));
+        while let (Some(b';'), Some(length)) = (self.text.first(), line(&self.text, self.ended)) {
+            self.progress.add_comments(self.number, self.line, 1);
+            let blank = self.text[length..].iter().take_while(|b| b.is_ascii_whitespace()).count();
+            self.skip(length + blank);
+        }
+        if let Some(format) = foreign::disguised(&self.text)
+            && (self.ended || self.text.len() >= foreign::needed(&self.text))
+        {
+            return Err(self.foreign(format));
+        }
         self.format = match self.text.first() {
             None => None,
-            // Four bytes tell SAM and UTF-16 from what they look like.
-            Some(_) if !self.ended && self.text.len() < 4 => None,
-            Some(b'>' | b'@') if let Some(format) = foreign::disguised(&self.text) => return Err(self.foreign(format)),
+            Some(_) if !self.ended && self.text.len() < foreign::needed(&self.text) => None,
             Some(b'>') => Some(Format::Fasta),
             Some(b'@') => Some(Format::Fastq),
             Some(_) if self.text.starts_with(bam::MAGIC) => self.skip_bam_header()?,
+            // A comment whose end is still to come, or a mark that may be all there is.
+            Some(b';' | 0x1A) if !self.ended && self.text.len() < LONGEST_COMMENT => None,
             Some(_) if !self.ended && self.text.len() < foreign::ENOUGH => None,
             Some(_) => return Err(self.not_sequences()),
         };
@@ -221,7 +262,7 @@ impl Cutter {
             return Err(self.bam_truncated());
         }
         if self.line == 1 {
-            self.progress.add_empty(self.number);
+            self.progress.remark(self.number, Remark::Empty);
         }
         Ok(None)
     }
@@ -266,7 +307,7 @@ impl Cutter {
                 }
                 self.searched = self.text.len();
             }
-            Format::Fastq => self.search_fastq(),
+            Format::Fastq | Format::FastqOdd => self.search_fastq(),
             Format::Bam => return self.search_bam(),
         }
         Ok(())
@@ -286,23 +327,56 @@ impl Cutter {
         Ok(())
     }
 
-    /// Counts the lines of FASTQ records; blank lines between two records end a block and are left out.
+    /// Counts the lines of FASTQ records; blank lines between two records end a block and are left out. A record that is
+    /// not four plain lines ends the search.
     fn search_fastq(&mut self) {
-        while let Some(length) = memchr(b'\n', &self.text[self.searched..]) {
+        while !self.odd
+            && let Some(length) = memchr(b'\n', &self.text[self.searched..])
+        {
             let line = &self.text[self.searched..self.searched + length];
-            if self.phase == 0 && matches!(line, b"" | b"\r") {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if self.phase == 0 && line.trim_ascii().is_empty() {
                 if self.whole > 0 {
                     return;
                 }
                 self.skip(length + 1);
                 continue;
             }
+            match self.phase {
+                0 => self.odd = !line.starts_with(b"@"),
+                1 => self.letters = line.len(),
+                2 => self.odd = !line.starts_with(b"+"),
+                _ => self.odd = line.len() != self.letters,
+            }
             self.searched += length + 1;
             self.phase = (self.phase + 1) % 4;
-            if self.phase == 0 {
+            if self.phase == 0 && !self.odd {
                 self.whole = self.searched;
             }
         }
+    }
+
+    /// The block of an odd FASTQ record, or of what stands behind the last whole record at the end of the input.
+    fn last_or_odd(&mut self, format: Format) -> Option<Block> {
+        let ended = self.ended && self.error.is_none();
+        if self.text.is_empty() || !(self.odd || ended) || format == Format::Bam {
+            return None;
+        }
+        if format == Format::Fasta {
+            return Some(self.cut(format, self.text.len()));
+        }
+        if self.text.trim_ascii().is_empty() {
+            self.text.clear();
+            return None;
+        }
+        let (Scanned::Record { end, .. } | Scanned::Fault { end, .. }) =
+            fastq::scan(&self.text, ended, &mut Vec::new())
+        else {
+            return None;
+        };
+        let block = self.cut(Format::FastqOdd, end);
+        (self.searched, self.phase, self.odd) = (0, 0, false);
+        Some(block)
     }
 
     /// Drops the first bytes of the text.
@@ -321,7 +395,7 @@ impl Cutter {
         let line = self.line;
         self.line += match format {
             Format::Bam => bam::count(&bytes),
-            Format::Fasta | Format::Fastq => memchr_iter(b'\n', &bytes).count() as u64,
+            Format::Fasta | Format::Fastq | Format::FastqOdd => memchr_iter(b'\n', &bytes).count() as u64,
         };
         self.searched = self.searched.saturating_sub(end);
         self.whole = 0;

@@ -42,7 +42,9 @@ impl ForeignFormat {
         let remedy = self.remedy.replace("MEMBER", &member);
         // `tar` and `samtools` find out compression by themselves.
         match codec {
-            Some(_) if remedy.contains("FILE") && !remedy.contains("tar -") && !remedy.contains("samtools") => {
+            Some(_)
+                if remedy.contains("FILE") && !remedy.contains("tar -") && !remedy.contains("samtools") =>
+            {
                 format!("{unpack} {file} > unpacked; then {}", remedy.replace("FILE", "unpacked"))
             }
             _ => remedy.replace("FILE", &file),
@@ -69,12 +71,17 @@ fn quoted(name: &str) -> String {
     }
 }
 
+/// The bytes that are enough for [`disguised`]: four tell SAM and NBRF/PIR, twelve UTF-32 from safetensors.
+pub(super) fn needed(text: &[u8]) -> usize {
+    if text.get(1) == Some(&0) { 12 } else { 4 }
+}
+
 /// The format of a text that begins like FASTA or FASTQ and is neither.
 ///
-/// `text` begins at the first byte that is no blank; four bytes are enough.
+/// `text` begins at the first byte that is no blank, and has [`needed`] bytes or ends.
 pub(super) fn disguised(text: &[u8]) -> Option<ForeignFormat> {
     match text {
-        [b'>' | b'@', 0, ..] => Some(archives::utf16(text)),
+        [b'>' | b'@', 0, ..] => Some(archives::safetensors(text).unwrap_or_else(|| archives::utf16(text))),
         [b'@', ..] => text::sam_header(text),
         [b'>', ..] => text::pir(text),
         _ => None,

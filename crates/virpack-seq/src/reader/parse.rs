@@ -4,21 +4,28 @@ use std::borrow::Cow;
 use std::io::Cursor;
 use std::sync::Arc;
 
-use memchr::{memchr, memchr_iter};
-use needletail::errors::{ParseError, ParseErrorKind};
-use needletail::parser::{FastaReader, FastqReader, FastxReader, SequenceRecord};
+use memchr::{memchr, memchr_iter, memchr2, memrchr};
+use needletail::parser::{FastaReader, FastqReader, FastxReader};
 
-use super::bam::{Alignments, BamProblem, BamReads};
+use super::bam::{BamProblem, BamReads};
+use super::fastq::{self, FastqFault, Scanned};
+use super::letters::{self, Comments, Stray, looks_like_sequence};
+use super::suspect::Suspect;
 use super::{Block, Input, ReadProgress};
 use crate::error::SeqError;
 use crate::record::Record;
 use crate::shard::Shard;
 
-/// The formats that are read.
+/// What a block holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
+    /// FASTA records.
     Fasta,
+    /// FASTQ records of four plain lines each.
     Fastq,
+    /// One FASTQ record that is wrapped, faulty, or the last one.
+    FastqOdd,
+    /// Records of BAM, each behind its length.
     Bam,
 }
 
@@ -37,7 +44,10 @@ impl Format {
 
 /// A block that is being read.
 enum Reading {
+    /// FASTA, or FASTQ of four lines a record.
     Text(Box<dyn FastxReader>),
+    /// The text of an odd FASTQ record; empty once it is read.
+    Odd(Vec<u8>),
     Bam(BamReads),
 }
 
@@ -50,8 +60,6 @@ pub(crate) struct Parser {
     source: u32,
     /// The line of the block's first byte.
     line: u64,
-    /// The line of the block's last byte, in FASTQ.
-    last_line: u64,
     /// Number of the next record over all inputs, from 0.
     index: u64,
     /// Records of this input so far.
@@ -70,7 +78,6 @@ impl Parser {
             format: Format::Fasta,
             source: 0,
             line: 1,
-            last_line: 1,
             index: 0,
             records: 0,
             failed: false,
@@ -103,10 +110,6 @@ impl Parser {
         }
         self.source = block.source;
         self.line = block.line;
-        if block.format == Format::Fastq {
-            let before_last = block.bytes.split_last().map_or(&[][..], |(_, before)| before);
-            self.last_line = self.line + memchr_iter(b'\n', before_last).count() as u64;
-        }
         self.format = block.format;
         // One byte more than the block, or needletail would look for room to read on.
         let capacity = block.bytes.len() + 3;
@@ -114,6 +117,7 @@ impl Parser {
         self.reader = Some(match block.format {
             Format::Fasta => Reading::Text(Box::new(FastaReader::with_capacity(bytes, capacity))),
             Format::Fastq => Reading::Text(Box::new(FastqReader::with_capacity(bytes, capacity))),
+            Format::FastqOdd => Reading::Odd(bytes.into_inner()),
             Format::Bam => Reading::Bam(BamReads::new(bytes.into_inner(), self.line)),
         });
     }
@@ -130,26 +134,46 @@ impl Parser {
 
     /// As [`Parser::read`], of all shards.
     fn read_any(&mut self, record: &mut Record) -> Result<bool, SeqError> {
-        let Some(reader) = &mut self.reader else { return Ok(false) };
-        let result = match reader {
-            Reading::Bam(reads) => reads.read(record).map_err(Fault::Bam),
-            Reading::Text(reader) => match reader.next() {
+        let result = match &mut self.reader {
+            None => return Ok(false),
+            Some(Reading::Odd(text)) if text.is_empty() => Ok(None),
+            Some(Reading::Odd(text)) => {
+                record.line = self.line;
+                fill_odd(record, &std::mem::take(text)).map(|()| Some(Comments::default()))
+            }
+            Some(Reading::Bam(reads)) => match reads.read(record) {
+                Ok(true) => Ok(Some(Comments::default())),
+                Ok(false) => Ok(None),
+                Err(problem) => Err(Fault::Bam(problem)),
+            },
+            Some(Reading::Text(reader)) => match reader.next() {
                 Some(Ok(parsed)) => {
                     record.line = self.line + parsed.start_line_number() - 1;
-                    fill(record, &parsed).map(|()| true)
+                    let format = self.format;
+                    fill_header(record, parsed.id())
+                        .and_then(|()| fill(record, format, parsed.raw_seq()))
+                        .map(Some)
                 }
-                Some(Err(error)) => Err(self.failure(error)),
-                None => Ok(false),
+                // Blocks are cut so that this cannot be.
+                Some(Err(error)) => Err(Fault::Line(error.position.line.max(1) - 1, '>', None)),
+                None => Ok(None),
             },
         };
-        if let Ok(false) = result {
-            self.end();
-            return Ok(false);
-        }
-        if let Err(fault) = result {
-            self.reader = None;
-            self.failed = true;
-            return Err(self.describe(fault, record.line));
+        match result {
+            Ok(None) => {
+                self.end();
+                return Ok(false);
+            }
+            Ok(Some(comments)) if comments.lines > 0 => {
+                let line = record.line + 1 + comments.first;
+                self.progress.add_comments(self.source, line, comments.lines);
+            }
+            Ok(Some(_)) => {}
+            Err(fault) => {
+                self.reader = None;
+                self.failed = true;
+                return Err(self.describe(fault, record));
+            }
         }
         record.index = self.index;
         record.source = self.source;
@@ -164,7 +188,7 @@ impl Parser {
         if let Some(Reading::Bam(reads)) = self.reader.take()
             && !reads.seen.is_nothing()
         {
-            self.progress.add_alignments(&Alignments { source: self.source, ..reads.seen });
+            self.progress.add_alignments(self.source, &reads.seen);
         }
     }
 
@@ -180,92 +204,115 @@ impl Parser {
         error
     }
 
-    fn failure(&self, error: ParseError) -> Fault {
-        let line = self.line + error.position.line.max(1) - 1;
-        match error.kind {
-            ParseErrorKind::UnequalLengths => Fault::Quality(line, error),
-            ParseErrorKind::InvalidSeparator => Fault::Line(line, '+'),
-            ParseErrorKind::UnexpectedEnd => Fault::End(line.min(self.last_line)),
-            _ => Fault::Line(line, if self.format == Format::Fasta { '>' } else { '@' }),
-        }
-    }
-
-    fn describe(&self, fault: Fault, header: u64) -> SeqError {
+    fn describe(&self, fault: Fault, of: &Record) -> SeqError {
         let path = self.inputs[self.source as usize].path().into();
-        let record = self.records + 1;
+        let (record, header, id) = (self.records + 1, of.line, of.id.clone());
         match fault {
             Fault::Bam(problem) => SeqError::Bam { path, record: header, problem },
             Fault::Binary => SeqError::Binary { path, line: header, record },
             Fault::Returns => SeqError::CarriageReturns { path, line: header, record },
-            Fault::Line(line, expected) => SeqError::FastqLine { path, line, record, expected },
-            Fault::End(line) => SeqError::FastqTruncated { path, line, record },
-            Fault::Quality(line, error) => {
-                let (sequence, quality) = lengths(&error.msg);
-                let id = error.position.id.unwrap_or_default();
-                SeqError::QualityLength { path, line, record, id, sequence, quality }
+            Fault::Line(line, expected, found) => {
+                SeqError::FastqLine { path, line: header + line, record, expected, found }
+            }
+            Fault::Ends(line) => SeqError::FastqTruncated { path, line: header + line, record },
+            Fault::Quality { letters, values } => {
+                SeqError::QualityLength { path, line: header, record, id, sequence: letters, quality: values }
+            }
+            Fault::Stray { line, byte, suspect } => {
+                SeqError::StrayByte { path, line: header + line, record, id, byte, suspect }
             }
         }
     }
 }
 
-/// What is wrong with a record, and in which line.
+/// What is wrong with a record; lines count from 0 for its header.
 enum Fault {
     Bam(BamProblem),
     Binary,
     Returns,
-    Line(u64, char),
-    End(u64),
-    Quality(u64, ParseError),
+    /// A line begins with another byte than this.
+    Line(u64, char, Option<u8>),
+    Ends(u64),
+    Quality {
+        letters: usize,
+        values: usize,
+    },
+    Stray {
+        line: u64,
+        byte: u8,
+        suspect: Suspect,
+    },
 }
 
-/// needletail gives the two lengths of "Sequence length is 4 but quality length is 2" only as text.
-fn lengths(message: &str) -> (usize, usize) {
-    let mut numbers = message.split_whitespace().filter_map(|word| word.parse().ok());
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
-}
-
-/// Copies what needletail found into `record`.
-fn fill(record: &mut Record, parsed: &SequenceRecord<'_>) -> Result<(), Fault> {
-    let header = parsed.id().trim_ascii();
+/// Puts a header, without its first byte, into `record`.
+fn fill_header(record: &mut Record, header: &[u8]) -> Result<(), Fault> {
+    let header = header.trim_ascii();
     let end = header.iter().position(|&b| matches!(b, b' ' | b'\t')).unwrap_or(header.len());
     record.id = text(&header[..end]).into();
     record.description.clear();
     record.description.push_str(&text(header[end..].trim_ascii_start()));
+    if memchr2(b'\r', 0, header).is_none() {
+        return Ok(());
+    }
+    // Records that end their lines with carriage returns alone lie in what looks like a header.
+    let hides_a_line = |line: &[u8]| line.starts_with(b">") || looks_like_sequence(line.trim_ascii());
+    match header.contains(&0) {
+        true => Err(Fault::Binary),
+        false if header.split(|&b| b == b'\r').skip(1).any(hides_a_line) => Err(Fault::Returns),
+        false => Ok(()),
+    }
+}
+
+/// Puts the letters of `lines`, which follow a record's header, into `record`; tells its comment lines.
+fn fill(record: &mut Record, format: Format, lines: &[u8]) -> Result<Comments, Fault> {
     record.sequence.clear();
-    copy_letters(parsed.raw_seq(), &mut record.sequence)?;
-    // All of the file in a header.
-    if record.sequence.is_empty() && memchr(b'\r', header).is_some() { Err(Fault::Returns) } else { Ok(()) }
+    let result = match format {
+        Format::Fasta => letters::copy_lines(lines, &mut record.sequence),
+        Format::Fastq | Format::FastqOdd | Format::Bam => {
+            letters::copy_line(lines, &mut record.sequence).map(|()| Comments::default())
+        }
+    };
+    result.map_err(|Stray { offset }| {
+        if lines.contains(&0) {
+            return Fault::Binary;
+        }
+        let begin = memrchr(b'\n', &lines[..offset]).map_or(0, |end| end + 1);
+        let line = 1 + memchr_iter(b'\n', &lines[..offset]).count() as u64;
+        stray(&lines[begin..], offset - begin, line)
+    })
+}
+
+/// Puts an odd FASTQ record, with all its lines, into `record`.
+fn fill_odd(record: &mut Record, text: &[u8]) -> Result<(), Fault> {
+    match fastq::scan(text, true, &mut record.sequence) {
+        Scanned::Record { header, .. } => fill_header(record, &text[header]),
+        Scanned::More => Err(Fault::Ends(0)),
+        Scanned::Fault { line, fault, .. } => {
+            if let [b'@', header @ ..] = text {
+                fill_header(record, &header[..memchr(b'\n', header).unwrap_or(header.len())])?;
+            }
+            Err(match fault {
+                _ if text.contains(&0) => Fault::Binary,
+                FastqFault::Ends => Fault::Ends(line),
+                FastqFault::Quality { letters, values } => Fault::Quality { letters, values },
+                FastqFault::Stray { offset, line: begin } => stray(&text[begin..], offset - begin, line),
+                FastqFault::Expected(expected) => {
+                    let begin =
+                        (0..line).fold(0, |at, _| at + memchr(b'\n', &text[at..]).map_or(0, |end| end + 1));
+                    Fault::Line(line, expected, text.get(begin).copied())
+                }
+            })
+        }
+    }
+}
+
+/// The fault of the byte at `place` of the line that `text` begins with; `line` is that line's number.
+fn stray(text: &[u8], place: usize, line: u64) -> Fault {
+    let text = &text[..memchr(b'\n', text).unwrap_or(text.len())];
+    Fault::Stray { line, byte: text[place], suspect: Suspect::of(text, place) }
 }
 
 /// A header's text. The check comes first because `from_utf8_lossy` goes byte by byte even over ASCII.
 fn text(bytes: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
-}
-
-/// Appends the letters of `text` without line ends and blanks; a NUL byte is a fault.
-fn copy_letters(text: &[u8], letters: &mut Vec<u8>) -> Result<(), Fault> {
-    // The common case, a sequence in one line, costs one pass.
-    if !has_blanks(text) {
-        letters.extend_from_slice(text);
-        return Ok(());
-    }
-    letters.reserve(text.len());
-    let mut start = 0;
-    for end in memchr_iter(b'\n', text).chain([text.len()]) {
-        let line = &text[start..end];
-        letters.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
-        start = end + 1;
-    }
-    if has_blanks(letters) {
-        letters.retain(|letter| !letter.is_ascii_whitespace());
-        if letters.contains(&0) {
-            return Err(Fault::Binary);
-        }
-    }
-    Ok(())
-}
-
-/// Whether a byte is a blank or below; without an early end, so that it becomes vector code.
-fn has_blanks(text: &[u8]) -> bool {
-    text.iter().fold(u8::MAX, |least, &byte| least.min(byte)) <= b' '
 }

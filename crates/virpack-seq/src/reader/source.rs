@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use super::ReadProgress;
 use super::checksum::Summing;
 use super::gzip::Gzip;
-use super::input::{Input, stdin_file};
+use super::input::{Input, stdin, stdin_file};
 use crate::error::SeqError;
 
 /// Bytes asked of the system at once, for a decoder.
@@ -34,9 +34,9 @@ impl Source {
             Input::Path(path) => Some(File::open(path).map_err(cannot_open)?),
         };
         let is_pipe = file.as_ref().and_then(|file| file.metadata().ok()).is_none_or(|m| !m.is_file());
-        let inner: Box<dyn Read + Send> = match file {
-            Some(file) => Box::new(file),
-            None => Box::new(io::stdin()),
+        let inner: Box<dyn Read + Send> = match (input, file) {
+            (Input::Path(_), Some(file)) => Box::new(file),
+            _ => stdin(),
         };
         Source::from_read(inner, number, is_pipe, progress).map_err(cannot_open)
     }

@@ -24,6 +24,8 @@ pub struct BpeTokenizer {
     words: Option<Words>,
     frame: Frame,
     vocabulary: usize,
+    /// Whether a letter, as the vocabulary has it, is a token by itself.
+    known: Box<[bool; 256]>,
 }
 
 impl BpeTokenizer {
@@ -97,7 +99,10 @@ impl FromStr for BpeTokenizer {
         };
         let [start, end, unknown] = [start, end, unknown].map(|id| id as u16);
         let words = Words::of(&inner, model, unknown);
-        Ok(BpeTokenizer { inner, words, frame: Frame { start, end, unknown }, vocabulary })
+        let is_known = |byte: usize| inner.token_to_id(&char::from(byte as u8).to_string()).is_some();
+        // Letters beyond ASCII have several bytes: each of these letters is unknown.
+        let known = Box::new(std::array::from_fn(|byte| byte < 128 && is_known(byte)));
+        Ok(BpeTokenizer { inner, words, frame: Frame { start, end, unknown }, vocabulary, known })
     }
 }
 
@@ -110,6 +115,11 @@ impl BpeTokenizer {
         // The vocabulary fits 16 bits: checked when it was read.
         tokens.extend(encoded.get_ids().iter().map(|&id| id as u16));
         encoded.get_ids().iter().filter(|&&id| id == u32::from(self.frame.unknown)).count() as u32
+    }
+
+    /// Gap characters that are in the vocabulary, and so no unknown tokens.
+    fn known_gaps(&self, letters: &[u8]) -> u32 {
+        letters.iter().filter(|&&letter| is_gap(letter) && self.known[usize::from(letter)]).count() as u32
     }
 
     /// Rows that a model's table of embeddings needs: one more than the largest id, special tokens included.
@@ -132,7 +142,19 @@ impl Tokenizer for BpeTokenizer {
         let unknown = unknown.unwrap_or_else(|| self.encode(&letters, tokens));
         let residues = tokens.len() - first;
         tokens.push(self.frame.end);
-        TokenCounts { residues, unknown }
+        let gaps = count_gaps(&letters);
+        let known_gaps = if gaps == 0 { 0 } else { self.known_gaps(&letters) };
+        TokenCounts { residues, unknown: unknown.saturating_sub(gaps - known_gaps), gaps }
+    }
+
+    fn counts(&self, sequence: &[u8]) -> TokenCounts {
+        // Letters are unknown one by one, whatever the others merge to: no tokens are needed to count them.
+        let is_unknown = |letter: &&u8| {
+            let is_letter = !(0x80..0xC0).contains(*letter) && !is_gap(**letter);
+            is_letter && !self.known[usize::from(LETTERS[usize::from(**letter)])]
+        };
+        let unknown = sequence.iter().filter(is_unknown).count() as u32;
+        TokenCounts { residues: sequence.len(), unknown, gaps: count_gaps(sequence) }
     }
 
     fn frame(&self) -> Frame {
@@ -146,6 +168,14 @@ impl Tokenizer for BpeTokenizer {
     fn merges_letters(&self) -> bool {
         true
     }
+}
+
+fn is_gap(letter: u8) -> bool {
+    matches!(letter, b'-' | b'.')
+}
+
+fn count_gaps(letters: &[u8]) -> u32 {
+    letters.iter().filter(|letter| is_gap(**letter)).count() as u32
 }
 
 /// Letters as the vocabulary has them: upper case, U as T.

@@ -19,6 +19,8 @@ pub const PAD: u16 = 1;
 pub const EOS: u16 = 2;
 /// Id of `<unk>`, a letter outside the alphabet.
 pub const UNK: u16 = 3;
+/// Id of `.`, a gap; that of `-` is the next one.
+const DOT: u16 = 29;
 /// Id of `<mask>`.
 pub const MASK: u16 = 32;
 
@@ -77,7 +79,7 @@ impl Tokenizer for EsmTokenizer {
         let first = tokens.len();
         let head = &letters[..letters.len().min(max_length)];
         tokens.extend(head.iter().map(|&letter| IDS[letter as usize]));
-        let mut unknown = count_unknown(&tokens[first..]);
+        let [mut unknown, mut gaps] = count_odd(&tokens[first..]);
         // `<` and bytes above ASCII are unknown to the table, so that a sequence without unknown letters
         // never pays for the search of special names.
         if unknown > 0 && !is_plain(head) {
@@ -87,10 +89,11 @@ impl Tokenizer for EsmTokenizer {
                 unknown += u32::from(symbol.is_none());
                 tokens.push(symbol.unwrap_or(UNK));
             }
+            [_, gaps] = count_odd(&tokens[first..]);
         }
         let residues = tokens.len() - first;
         tokens.push(EOS);
-        TokenCounts { residues, unknown }
+        TokenCounts { residues, unknown, gaps }
     }
 
     fn frame(&self) -> Frame {
@@ -112,12 +115,16 @@ fn is_plain(letters: &[u8]) -> bool {
     letters.is_ascii() && memchr(b'<', letters).is_none()
 }
 
-/// Counts `<unk>` in lanes of 16 bits, which the compiler turns into vector code.
-fn count_unknown(tokens: &[u16]) -> u32 {
-    tokens
-        .chunks(1 << 15)
-        .map(|chunk| u32::from(chunk.iter().map(|&token| u16::from(token == UNK)).sum::<u16>()))
-        .sum()
+/// Counts `<unk>` and gap characters in lanes of 16 bits, which the compiler turns into vector code.
+fn count_odd(tokens: &[u16]) -> [u32; 2] {
+    tokens.chunks(1 << 15).fold([0, 0], |[unknown, gaps], chunk| {
+        let (mut unknowns, mut gap_tokens) = (0u16, 0u16);
+        for &token in chunk {
+            unknowns += u16::from(token == UNK);
+            gap_tokens += u16::from(token.wrapping_sub(DOT) < 2);
+        }
+        [unknown + u32::from(unknowns), gaps + u32::from(gap_tokens)]
+    })
 }
 
 /// The symbols of a sequence one by one, special names and characters outside ASCII as one each: the id,
@@ -202,6 +209,22 @@ mod tests {
         assert_eq!(tokens("M\u{1F9EC}K"), (vec![0, 20, 3, 15, 2], 1));
         // Case counts in a special name: this one is read letter by letter.
         assert_eq!(tokens("<MASK>"), (vec![0, 3, 20, 5, 8, 15, 3, 2], 2));
+    }
+
+    #[test]
+    fn gaps_are_counted_on_their_own() {
+        for (sequence, unknown, gaps) in [
+            ("M-K.A--", 0, 4),
+            ("M-KJ", 1, 1),
+            ("-<mask>.J", 1, 2),
+            ("MOUBZX", 0, 0),
+            ("<unk><null_1>", 0, 0),
+        ] {
+            let counts = EsmTokenizer.tokenize(sequence.as_bytes(), usize::MAX, &mut Vec::new());
+            assert_eq!((counts.unknown, counts.gaps), (unknown, gaps), "{sequence}");
+        }
+        let long = "M-".repeat(100_000);
+        assert_eq!(EsmTokenizer.tokenize(long.as_bytes(), 150_000, &mut Vec::new()).gaps, 75_000);
     }
 
     #[test]

@@ -65,6 +65,15 @@ pub enum ResumeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Parts that another version of virpack has written.
+    #[error(
+        "{} holds parts in the format of another version of virpack\n\
+         hint: go on with the version that made them, or start anew with --force", folder.display()
+    )]
+    Version {
+        /// The folder of parts.
+        folder: PathBuf,
+    },
     /// Inputs that are gone once they were read.
     #[error(
         "--resume reads the inputs again from their beginning, and {input} is a pipe or standard input\n\

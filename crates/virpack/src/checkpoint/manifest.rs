@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::ResumeError;
 use super::identity::Identity;
+use super::{FORMAT, ResumeError};
 use crate::output::{Aside, OutputError, sync_directory};
 
 /// The manifest's name in its folder.
@@ -99,6 +99,9 @@ impl Manifest {
             let publishing = value.get("publishing")?.as_bool()?;
             Some(Manifest { identity, token_budgets, parts: parts()?, under_way, publishing })
         };
+        if value.get("run").is_some() && value.get("format").and_then(Value::as_u64) != Some(FORMAT) {
+            return Err(ResumeError::Version { folder: folder.to_owned() });
+        }
         manifest().map(Some).ok_or_else(|| damaged("it lacks what every manifest has".to_owned()))
     }
 
@@ -107,6 +110,7 @@ impl Manifest {
         let path = Manifest::path(folder);
         let parts: Vec<Value> = self.parts.iter().map(Part::to_json).collect();
         let value = json!({
+            "format": FORMAT,
             "run": self.identity.to_json(),
             "token_budgets": self.token_budgets,
             "publishing": self.publishing,

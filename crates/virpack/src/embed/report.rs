@@ -78,6 +78,10 @@ fn counts(summary: &Summary) -> Value {
         "too_short": lengths.too_short,
         "empty": lengths.empty,
         "unknown_letters": lengths.unknown,
+        "records_with_unknown_letters": summary.written.unknown.records,
+        "gaps": lengths.gaps,
+        "records_with_gaps": summary.written.gaps.records,
+        "repeated_ids": summary.written.repeated.ids,
         "tokens": summary.tokens,
     })
 }

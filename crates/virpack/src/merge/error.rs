@@ -20,6 +20,15 @@ pub enum MergeError {
         /// The file.
         path: PathBuf,
     },
+    /// A shard that another version of virpack has written.
+    #[error(
+        "{}: a shard in the format of another version of virpack\n\
+         hint: make the shards again with this version, or merge them with the one that made them", path.display()
+    )]
+    Version {
+        /// The shard.
+        path: PathBuf,
+    },
     /// A shard that cannot be read.
     #[error("cannot read {}: {source}\nhint: check the path and its permissions", path.display())]
     Read {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::Digest;
 
 use super::{Facts, MergeError};
-use crate::output::{Entry, SHARD_END as END, SHARD_MAGIC as MAGIC, SHARD_SUM as SUM};
+use crate::output::{ANY_SHARD_MAGIC, Entry, SHARD_END as END, SHARD_MAGIC as MAGIC, SHARD_SUM as SUM};
 use crate::summed::Summed;
 
 const BUFFER: usize = 1 << 20;
@@ -31,8 +31,11 @@ impl OpenShard {
         let damaged = || MergeError::Damaged { path: path.to_path_buf(), what: "it is cut short" };
         let mut file = File::open(path).map_err(read)?;
         let mut start = [0; MAGIC.len() + 8];
-        let is_shard = file.read_exact(&mut start).is_ok() && start.starts_with(MAGIC);
-        if !is_shard {
+        let is_whole = file.read_exact(&mut start).is_ok();
+        if is_whole && start.starts_with(ANY_SHARD_MAGIC) && !start.starts_with(MAGIC) {
+            return Err(MergeError::Version { path: path.to_path_buf() });
+        }
+        if !is_whole || !start.starts_with(MAGIC) {
             return Err(MergeError::NoShard { path: path.to_path_buf() });
         }
         let whole = file.metadata().map_err(read)?.len();

@@ -138,14 +138,9 @@ impl ModelConfig {
 }
 
 fn bpe(file: &Location) -> Result<BpeTokenizer, Error> {
-    match file {
-        Location::Disk(path) => Ok(BpeTokenizer::open(path)?),
-        Location::Memory { .. } => {
-            let text = file.read()?;
-            let tokenizer = String::from_utf8_lossy(&text).parse();
-            Ok(tokenizer.map_err(|problem| SeqError::Tokenizer { path: file.path(), problem })?)
-        }
-    }
+    let text = file.read()?;
+    let tokenizer = String::from_utf8_lossy(&text).parse();
+    Ok(tokenizer.map_err(|problem| SeqError::Tokenizer { path: file.path(), problem })?)
 }
 
 /// A model on a backend, of any kind, with what reads its input.

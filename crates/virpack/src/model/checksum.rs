@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
@@ -10,6 +10,7 @@ use virpack_seq::reader::hex;
 
 use crate::Error;
 use crate::model::location::Location;
+use crate::model::weights::torch::check_sums;
 
 /// A file and what it was.
 #[derive(Clone, Debug)]
@@ -41,7 +42,15 @@ impl Summing {
                     (Location::Memory { .. }, None) => Err(io::ErrorKind::NotFound.into()),
                 };
                 let path = location.path();
-                let (bytes, sha256) = sum.map_err(|source| Error::ReadModel { path, source })?;
+                let (bytes, sha256) =
+                    sum.map_err(|source| Error::ReadModel { path: path.clone(), source })?;
+                check_cached(&path, &sha256)?;
+                if let Location::Disk(path) = &location {
+                    let failed = |source| Error::Checkpoint { path: path.clone(), source };
+                    let file =
+                        File::open(path).map_err(|source| Error::ReadModel { path: path.clone(), source })?;
+                    check_sums(file).map_err(failed)?;
+                }
                 Ok(FileChecksum { location, bytes, sha256 })
             };
             files.into_iter().map(sum).collect()
@@ -72,24 +81,29 @@ pub(crate) fn sum_of_all(files: &[FileChecksum]) -> String {
 }
 
 fn checksum(path: &Path) -> io::Result<(u64, String)> {
-    let bytes = path.metadata()?.len();
-    let sha256 = match named_by_the_hub(path) {
-        Some(sha256) => sha256,
-        None => {
-            let mut hasher = Sha256::new();
-            io::copy(&mut File::open(path)?, &mut hasher)?;
-            hex(&hasher.finalize())
-        }
-    };
-    Ok((bytes, sha256))
+    let mut hasher = Sha256::new();
+    let bytes = io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok((bytes, hex(&hasher.finalize())))
 }
 
-/// The Hub's cache names large files by their SHA-256.
-fn named_by_the_hub(path: &Path) -> Option<String> {
+/// The SHA-256 that a file in the Hub's cache should have: the cache names large files by it.
+fn promised(path: &Path) -> Option<(PathBuf, String)> {
     let blob = path.canonicalize().ok()?;
-    let name = blob.file_name()?.to_str()?;
+    let name = blob.file_name()?.to_str()?.to_owned();
     let is_blob = blob.parent()?.file_name()? == "blobs";
-    (is_blob && name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())).then(|| name.to_owned())
+    (is_blob && name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())).then_some((blob, name))
+}
+
+/// Compares a file in the Hub's cache with the hash that is its name there. One that differs is of no use to anybody: it is
+/// removed, so that the next run fetches it again.
+fn check_cached(path: &Path, sha256: &str) -> Result<(), Error> {
+    match promised(path) {
+        Some((blob, promised)) if !promised.eq_ignore_ascii_case(sha256) => {
+            let removed = std::fs::remove_file(&blob).is_ok();
+            Err(Error::DamagedInCache { path: path.to_owned(), blob, found: sha256.to_owned(), removed })
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -109,5 +123,39 @@ mod tests {
         assert_eq!(both, hex(&Sha256::digest(format!("{abc}  a.bin\n{empty}  b.bin\n"))));
         let none = Summing::start(vec![Location::Disk(directory.path().join("none"))]).unwrap().finish();
         assert!(matches!(none, Err(Error::ReadModel { .. })));
+    }
+
+    #[test]
+    fn a_damaged_file_in_the_cache_is_found_named_and_removed() {
+        let cache = tempfile::tempdir().unwrap();
+        let blobs = cache.path().join("models--a--b/blobs");
+        std::fs::create_dir_all(&blobs).unwrap();
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let blob = blobs.join(abc);
+        let sum = || Summing::start(vec![Location::Disk(blob.clone())]).unwrap().finish();
+        std::fs::write(&blob, "abc").unwrap();
+        assert_eq!(sum().unwrap()[0].sha256, abc);
+        // The sum is of the bytes, whatever the name says.
+        std::fs::write(&blob, "abd").unwrap();
+        let message = sum().unwrap_err().to_string();
+        assert!(message.contains(abc) && message.contains("run again to download it"), "{message}");
+        assert!(!blob.exists());
+    }
+
+    #[test]
+    fn a_checkpoint_whose_values_differ_from_its_own_sums_is_refused() {
+        let whole =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/weights/bin/pytorch_model.bin");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pytorch_model.bin");
+        let mut bytes = std::fs::read(whole).unwrap();
+        let sum = || Summing::start(vec![Location::Disk(file.clone())]).unwrap().finish();
+        std::fs::write(&file, &bytes).unwrap();
+        sum().unwrap();
+        // A bit of a value, within the 1,024 bytes of `data/11`; between entries there is padding.
+        bytes[9216 + 512] ^= 1;
+        std::fs::write(&file, &bytes).unwrap();
+        let message = sum().unwrap_err().to_string();
+        assert!(message.contains("damaged or cut short") && message.contains("hint: copy"), "{message}");
     }
 }

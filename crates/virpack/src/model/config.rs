@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::esm2::ROTARY_FREQUENCIES;
 use super::location::Location;
 use super::weights::Weights;
 use crate::Error;
@@ -152,11 +153,12 @@ impl Esm2Config {
         Ok(self)
     }
 
-    /// Checks that `weights` have all tensors of this model, in their shapes; extra ones are no error.
+    /// Checks that `weights` have all tensors of this model, in their shapes, and beside them known heads alone.
     ///
     /// # Errors
     ///
-    /// As [`Weights::check`]; [`Error::UnsupportedModel`] where a layer norm before the layers, or one layer
+    /// As [`Weights::check`]; [`Error::UnreadTensors`] and [`Error::UnlikeFrequencies`] for tensors that would have no
+    /// part in the embeddings; [`Error::UnsupportedModel`] where a layer norm before the layers, or one layer
     /// more, shows that the weights are of another model.
     pub fn check(&self, weights: &Weights) -> Result<(), Error> {
         let unsupported = |setting, given: &str, supported| Error::UnsupportedModel {
@@ -174,7 +176,24 @@ impl Esm2Config {
             return Err(unsupported("a tensor beyond the last layer", &extra, "all layers or none"));
         }
         let tensors = self.tensors();
-        weights.check(tensors.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())))
+        weights.check(tensors.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())))?;
+        let frequencies = weights.ending(ROTARY_FREQUENCIES);
+        self.check_frequencies(weights, &frequencies)?;
+        weights.refuse_unread(tensors.iter().map(|(name, _)| name.as_str()).chain(frequencies))
+    }
+
+    /// Refuses stored rotary frequencies of which some would not be used.
+    fn check_frequencies(&self, weights: &Weights, names: &[&str]) -> Result<(), Error> {
+        let read = |name: &str| weights.read(name, &[self.hidden / self.heads / 2]);
+        let Some((first, others)) = names.split_first() else { return Ok(()) };
+        let frequencies = read(first)?;
+        for other in others {
+            if read(other)? != frequencies {
+                let tensors = [*first, *other].map(str::to_owned);
+                return Err(Error::UnlikeFrequencies { path: weights.path().to_owned(), tensors });
+            }
+        }
+        Ok(())
     }
 
     /// Every tensor that the encoder needs, named as in Hugging Face's bare encoder, with its shape.
@@ -278,14 +297,43 @@ impl Settings<'_> {
         })
     }
 
+    /// Refuses settings by which a loader makes other weights than the files hold, or runs code of the model's own.
+    fn refuse_other_weights(&self) -> Result<(), Error> {
+        if let Some(method) = self.get("quantization_config") {
+            let method = method.get("quant_method").and_then(Value::as_str).unwrap_or("given");
+            let supported =
+                "weights in 16 or 32 bits: save them again without quantization (`model.dequantize()`)";
+            return Err(self.unsupported("quantization_config", method.to_owned(), supported));
+        }
+        if self.get("pruned_heads").and_then(Value::as_object).is_some_and(|heads| !heads.is_empty()) {
+            return Err(self.unsupported(
+                "pruned_heads",
+                self.given("pruned_heads"),
+                "models with all their heads",
+            ));
+        }
+        if let Some(file) = self.get("transformers_weights") {
+            let supported =
+                "model.safetensors and its kind: name that weights file itself, without the setting";
+            return Err(self.unsupported("transformers_weights", file.to_string(), supported));
+        }
+        Ok(())
+    }
+
     /// Refuses what would run and give wrong numbers.
     fn refuse_other_models(&self) -> Result<(), Error> {
+        self.refuse_other_weights()?;
         if ModelKind::of(self.json) != Some(ModelKind::Esm2) {
             let given = match ModelKind::of(self.json) {
                 Some(ModelKind::DnabertS) => "bert with ALiBi (DNABERT-S or DNABERT-2)".to_owned(),
                 _ => self.given("model_type"),
             };
             return Err(self.unsupported("model_type", given, "ESM-2 (model_type \"esm\")"));
+        }
+        if let Some(code) = self.get("auto_map") {
+            let code = code.get("AutoModel").or_else(|| code.as_object()?.values().next()).unwrap_or(code);
+            let supported = "transformers' own ESM-2: remove auto_map where its code computes the same";
+            return Err(self.unsupported("auto_map", code.to_string(), supported));
         }
         // Hugging Face's default, where the setting is absent, is ESM-1b's.
         if self.get("position_embedding_type").and_then(Value::as_str) != Some("rotary") {

@@ -29,10 +29,9 @@ struct Layer<B: Backend> {
     mlp_down: Linear<B>,
 }
 
-/// Where checkpoints store the rotary frequencies: with every layer (all alike), or, since transformers 5,
-/// once.
-const ROTARY_FREQUENCIES: [&str; 2] =
-    ["encoder.layer.0.attention.self.rotary_embeddings.inv_freq", "rotary_embeddings.inv_freq"];
+/// How the names end under which checkpoints store the rotary frequencies: with every layer (all alike), or once.
+/// transformers 5 holds them once and saves them for `encoder.layer.*`, with the asterisk.
+pub(super) const ROTARY_FREQUENCIES: &str = "rotary_embeddings.inv_freq";
 
 /// Share of tokens replaced by `<mask>` when ESM-2 was trained: 15 % chosen, 80 % of them masked.
 const MASK_RATIO_IN_TRAINING: f32 = 0.15 * 0.8;
@@ -140,7 +139,8 @@ fn layer<B: Backend>(loader: &Loader<'_, B>, i: usize, config: &Esm2Config) -> R
 /// 4e-4 from the formula, which moves embeddings by 1e-3. fair-esm and transformers use what is stored.
 fn attention<B: Backend>(loader: &Loader<'_, B>, config: &Esm2Config) -> Result<Attention<B::Vector>, Error> {
     let width = config.hidden / config.heads;
-    let stored = ROTARY_FREQUENCIES.into_iter().find(|name| loader.tensors.has(name));
+    // `Esm2Config::check` has seen that they are all alike.
+    let stored = loader.tensors.ending(ROTARY_FREQUENCIES).into_iter().next();
     let frequencies = stored.map(|name| loader.tensors.read(name, &[width / 2])).transpose()?;
     let rotary_frequencies = frequencies.unwrap_or_else(|| rotary_frequencies(width));
     Ok(Attention { heads: config.heads, rotary_frequencies, alibi_slopes: None })

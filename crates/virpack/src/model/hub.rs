@@ -3,9 +3,12 @@
 //! A path is taken as it is. A published name, or `org/repo`, is looked for in the standard Hugging Face cache,
 //! shared with Python's `huggingface_hub`, and downloaded into it where it is not there.
 
+mod cache;
+mod client;
 mod download;
 mod error;
 mod options;
+mod problem;
 
 use std::path::{Path, PathBuf};
 
@@ -133,6 +136,7 @@ pub fn cached(repository: &Repository, options: &HubOptions) -> Option<PathBuf> 
     let snapshot = folder.join("snapshots").join(commit);
     let config = snapshot.join(CONFIG);
     let has_tokenizer = || !needs_tokenizer(&config) || snapshot.join(TOKENIZER).exists();
+    // `are_whole` finds what was truncated since it came, too: it is fetched again.
     (config.exists() && weights::are_whole(&snapshot) && has_tokenizer()).then_some(snapshot)
 }
 

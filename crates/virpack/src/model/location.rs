@@ -10,6 +10,13 @@ use virpack_device::MappedFile;
 
 use crate::Error;
 
+/// How a pointer of Git LFS begins, and of its forerunner.
+const POINTERS: [&str; 2] =
+    ["version https://git-lfs.github.com/spec/", "version https://hawser.github.com/spec/"];
+
+/// Bytes that a pointer has at most, by its specification.
+const LARGEST_POINTER: usize = 1024;
+
 /// A file or a directory of a model.
 ///
 /// ```
@@ -142,7 +149,11 @@ impl Location {
     /// [`Error::ReadModel`].
     pub fn read(&self) -> Result<Cow<'static, [u8]>, Error> {
         match self {
-            Location::Disk(path) => Ok(std::fs::read(path).map_err(|source| self.failed(source))?.into()),
+            Location::Disk(path) => {
+                let bytes = std::fs::read(path).map_err(|source| self.failed(source))?;
+                self.refuse_pointer(&bytes)?;
+                Ok(bytes.into())
+            }
             Location::Memory { .. } => Ok(self.expect_in_memory()?.into()),
         }
     }
@@ -151,7 +162,9 @@ impl Location {
     pub(crate) fn open(&self) -> Result<Bytes, Error> {
         match self {
             Location::Disk(path) => {
-                MappedFile::open(path).map(Bytes::Mapped).map_err(|source| self.failed(source))
+                let file = MappedFile::open(path).map_err(|source| self.failed(source))?;
+                self.refuse_pointer(file.bytes(0..file.len().min(LARGEST_POINTER + 1)).unwrap_or_default())?;
+                Ok(Bytes::Mapped(file))
             }
             Location::Memory { .. } => Ok(Bytes::Memory(self.expect_in_memory()?)),
         }
@@ -174,6 +187,16 @@ impl Location {
             Location::Memory { files, path } => (*files, &**path),
         };
         files.iter().filter_map(move |file| file.path.strip_prefix(path)?.strip_prefix('/'))
+    }
+
+    /// Refuses the few lines that Git leaves where Git LFS keeps the file.
+    fn refuse_pointer(&self, bytes: &[u8]) -> Result<(), Error> {
+        let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= LARGEST_POINTER);
+        let Some(text) = text.filter(|text| POINTERS.iter().any(|start| text.starts_with(start))) else {
+            return Ok(());
+        };
+        let bytes = text.lines().find_map(|line| line.strip_prefix("size ")?.trim().parse().ok());
+        Err(Error::LfsPointer { path: self.path(), bytes })
     }
 
     fn failed(&self, source: io::Error) -> Error {

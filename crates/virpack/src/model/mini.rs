@@ -2,7 +2,7 @@
 //!
 //! `models/virpack-mini/README.md` says what it was trained on, how good it is, and what it is not for.
 
-use virpack_seq::{Input, Record, count_bases, expect_nucleotides, reader};
+use virpack_seq::{Alphabet, AlphabetSample, Input, Record, reader};
 
 use super::location::{Location, MemoryFile};
 use crate::Error;
@@ -49,28 +49,32 @@ pub(super) fn model(name: &str) -> Option<Location> {
     MODELS.contains(&name).then(|| Location::memory(&FILES, name))
 }
 
-/// The one of its [`MODELS`] that reads what the inputs hold: the nucleotides' where none of the first records is a
-/// protein ([`expect_nucleotides`]) and at least half of their letters are bases.
+/// The one of its [`MODELS`] that reads what the inputs hold, by the letters of their first records
+/// ([`AlphabetSample`]); the peptides' where there is no record.
 ///
 /// # Errors
 ///
-/// [`Error::AlphabetOfPipe`] for inputs that can be read once only; inputs that cannot be read.
+/// [`Error::AlphabetOfPipe`] for a named pipe; [`Error::AlphabetUnclear`] where the letters may be those of either;
+/// inputs that cannot be read.
 pub fn model_for(inputs: &[Input]) -> Result<&'static str, Error> {
-    let mut records = reader::open(inputs)?;
-    if records.is_pipe() || inputs.contains(&Input::Stdin) {
-        return Err(Error::AlphabetOfPipe);
-    }
-    let (mut record, mut counted, mut seen) = (Record::default(), [0; 2], 0);
-    while seen < MOST_RECORDS && counted[1] < MOST_LETTERS && records.read(&mut record)? {
-        if expect_nucleotides(&record, inputs).is_err() {
-            return Ok(MODELS[0]);
+    let Some(mut look) = reader::look(inputs)? else { return Err(Error::AlphabetOfPipe) };
+    let (mut record, mut sample, mut seen) = (Record::default(), AlphabetSample::default(), 0);
+    while seen < MOST_RECORDS && sample.letters() < MOST_LETTERS && !sample.has_protein() {
+        match look.records.read(&mut record) {
+            Ok(true) => sample.add(&record.sequence),
+            Ok(false) => break,
+            // What was looked at may end inside compressed data.
+            Err(_) if look.is_part => break,
+            Err(error) => return Err(error.into()),
         }
-        let [bases, letters] = count_bases(&record.sequence);
-        counted = [counted[0] + bases, counted[1] + letters];
         seen += 1;
     }
-    let [bases, letters] = counted;
-    Ok(MODELS[usize::from(letters > 0 && 2 * bases >= letters)])
+    match sample.alphabet() {
+        Some(Alphabet::Proteins) => Ok(MODELS[0]),
+        Some(Alphabet::Nucleotides) => Ok(MODELS[1]),
+        None if seen == 0 && !look.is_part => Ok(MODELS[0]),
+        None => Err(Error::AlphabetUnclear { records: seen, letters: sample.letters() }),
+    }
 }
 
 #[cfg(test)]
@@ -95,11 +99,14 @@ mod tests {
         };
         let [peptides, nucleotides] = MODELS;
         assert_eq!(model(">a\nMKTLLVAGG\n>b\nACGT\n"), peptides);
-        // None of its letters is a residue's alone.
-        assert_eq!(model(">a\nMKSHRDV\n"), peptides);
-        assert_eq!(model(">a\n\n>b\nACGUNNacgtRY\n>c\nM\n"), nucleotides);
+        assert_eq!(model(">p\nMKTLLVAAAGG\n"), peptides);
+        let gene = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATC";
+        assert_eq!(model(&format!(">a\n\n>b\n{gene}\n>c\nM\n")), nucleotides);
+        assert_eq!(model(&format!(">b\n{gene}\n>c\nMKTLL\n")), peptides);
         assert_eq!(model(""), peptides);
-        let error = model_for(&[Input::Stdin]).unwrap_err().to_string();
-        assert!(error.contains("virpack-mini/nucleotide"), "{error}");
+        // None of its letters is a residue's alone.
+        std::fs::write(&path, ">a\nMKSHRDV\n").unwrap();
+        let error = model_for(&[path.as_path().to_owned().into()]).unwrap_err().to_string();
+        assert!(error.contains("7 letters") && error.contains("--model virpack-mini/nucleotide"), "{error}");
     }
 }

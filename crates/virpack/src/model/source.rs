@@ -12,8 +12,8 @@ pub trait TensorSource {
     /// When there is no such tensor of this shape.
     fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error>;
 
-    /// Whether there is a tensor of this name.
-    fn has(&self, name: &str) -> bool;
+    /// The names of tensors that end so.
+    fn ending(&self, end: &str) -> Vec<&str>;
 }
 
 impl TensorSource for Weights {
@@ -21,8 +21,8 @@ impl TensorSource for Weights {
         Weights::read(self, name, shape)
     }
 
-    fn has(&self, name: &str) -> bool {
-        self.shape(name).is_some()
+    fn ending(&self, end: &str) -> Vec<&str> {
+        Weights::ending(self, end)
     }
 }
 
@@ -58,7 +58,7 @@ impl TensorSource for RandomTensors {
     }
 
     /// Only what a model cannot be without.
-    fn has(&self, _name: &str) -> bool {
-        false
+    fn ending(&self, _end: &str) -> Vec<&str> {
+        Vec::new()
     }
 }

@@ -1,5 +1,7 @@
 //! A model's tensors, read one at a time from any of the files that ESM-2 is published in.
 
+pub(crate) mod adapters;
+mod alternatives;
 mod file;
 mod names;
 pub mod pickle;
@@ -7,19 +9,23 @@ pub mod safetensors;
 mod shards;
 mod tensor;
 pub mod torch;
+mod unread;
+mod wrappers;
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 pub use ::safetensors::Dtype;
 pub(crate) use file::TensorFile;
 pub use names::canonical;
-pub(super) use shards::{NAMES, are_whole, shards};
+pub(super) use shards::{NAMES, are_whole, check_safetensors, shards};
 pub use tensor::StoredTensor;
 pub use torch::{CheckpointError, StoredModule, TensorProblem};
 
 use crate::Error;
 use crate::model::location::Location;
+use wrappers::Wrappers;
 
 /// Layer and head counts, which no tensor's shape tells, out of a fair-esm checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +62,8 @@ pub struct Weights {
     files: Vec<TensorFile>,
     tensors: BTreeMap<String, Place>,
     fair_esm: Option<FairEsmSettings>,
+    /// What a user should know of them.
+    notes: Vec<String>,
 }
 
 /// Where a tensor lies.
@@ -76,7 +84,9 @@ impl Weights {
     ///
     /// [`Error::NoWeights`], [`Error::ManyCheckpoints`], [`Error::UnknownWeights`] where there is nothing to
     /// open; [`Error::ReadModel`], [`Error::Truncated`], [`Error::Safetensors`], [`Error::Checkpoint`],
-    /// [`Error::Json`], [`Error::ShardIndex`], [`Error::DuplicateTensor`] for files that cannot be used.
+    /// [`Error::Json`], [`Error::ShardIndex`], [`Error::IndexedTensor`], [`Error::DuplicateTensor`],
+    /// [`Error::LfsPointer`] for files that cannot be used; [`Error::Adapter`] and [`Error::UnlikeWeights`] where what a
+    /// directory means is not what the file in it holds.
     pub fn open(path: &Path) -> Result<Self, Error> {
         Self::at(&path.into())
     }
@@ -87,38 +97,84 @@ impl Weights {
     ///
     /// As [`Weights::open`].
     pub fn at(location: &Location) -> Result<Self, Error> {
-        let mut weights = Self {
-            location: location.clone(),
-            path: location.path(),
-            files: Vec::new(),
-            tensors: BTreeMap::new(),
-            fair_esm: None,
-        };
-        for file in shards::find(location)? {
-            weights.add_file(file)?;
+        let found = shards::find(location)?.into_iter();
+        let mut files = found.map(TensorFile::open).collect::<Result<Vec<_>, _>>()?;
+        if let Some(index) = shards::index(location) {
+            shards::check_index(&index, &files)?;
+        }
+        let names = files.iter().flat_map(|file| file.tensors.iter().map(|stored| &*stored.name));
+        let wrappers = Wrappers::find(names);
+        let mut tensors = BTreeMap::new();
+        for (file, opened) in files.iter_mut().enumerate() {
+            for stored in std::mem::take(&mut opened.tensors) {
+                let name = wrappers.strip(&stored.name);
+                adapters::refuse_tensor(opened.path.clone(), &name)?;
+                let name = canonical(&name).into_owned();
+                match tensors.entry(name) {
+                    Entry::Vacant(place) => {
+                        place.insert(Place { file, stored });
+                    }
+                    Entry::Occupied(first) => {
+                        return Err(Error::DuplicateTensor {
+                            path: opened.path.clone(),
+                            tensor: first.key().clone(),
+                            first: first.get().stored.name.clone(),
+                            second: stored.name,
+                        });
+                    }
+                }
+            }
+        }
+        // Only a checkpoint has them, and a checkpoint is one file.
+        let fair_esm = files.iter().find_map(|file| file.fair_esm);
+        let (location, path) = (location.clone(), location.path());
+        let notes = wrappers.note().into_iter().collect();
+        let mut weights = Self { location, path, files, tensors, fair_esm, notes };
+        if weights.location.is_directory() {
+            let directory = weights.location.clone();
+            weights.refuse_unlike_alternatives(&directory)?;
         }
         Ok(weights)
     }
 
-    fn add_file(&mut self, location: Location) -> Result<(), Error> {
-        let mut opened = TensorFile::open(location)?;
-        // Only a checkpoint has them, and a checkpoint is one file.
-        self.fair_esm = opened.fair_esm.or(self.fair_esm);
-        let file = self.files.len();
-        for stored in std::mem::take(&mut opened.tensors) {
-            let name = canonical(&stored.name).into_owned();
-            if let Some(first) = self.tensors.get(&name) {
-                return Err(Error::DuplicateTensor {
-                    path: opened.path,
-                    tensor: name,
-                    first: first.stored.name.clone(),
-                    second: stored.name,
-                });
-            }
-            self.tensors.insert(name, Place { file, stored });
+    /// What a user should know of these weights, a sentence each: names that were changed, tensors that no embedding
+    /// needs.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let heads: BTreeSet<_> = self.tensors.keys().filter_map(|name| unread::harmless(name)).collect();
+        let heads: Vec<_> = heads.into_iter().collect();
+        let heads = (!heads.is_empty()).then(|| format!("{} take no part in embeddings", heads.join(", ")));
+        self.notes.iter().cloned().chain(heads).collect()
+    }
+
+    /// The names that end so, in alphabetical order.
+    pub(crate) fn ending(&self, end: &str) -> Vec<&str> {
+        self.names().filter(|name| name.ends_with(end)).collect()
+    }
+
+    /// Refuses weights with a tensor that is neither one of `read` nor a known head's: it would have no part in the
+    /// embeddings, and whoever saved it meant it to.
+    pub(crate) fn refuse_unread<'a>(&self, read: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
+        let read: BTreeSet<&str> = read.into_iter().collect();
+        let is_unread = |name: &&str| !read.contains(name) && unread::harmless(name).is_none();
+        let unread: Vec<&str> = self.names().filter(is_unread).collect();
+        match unread.first() {
+            None => Ok(()),
+            Some(_) => Err(Error::UnreadTensors {
+                path: self.path.clone(),
+                tensors: unread.iter().take(3).map(|name| self.tensors[*name].stored.name.clone()).collect(),
+                more: unread.len().saturating_sub(3),
+            }),
         }
-        self.files.push(opened);
-        Ok(())
+    }
+
+    /// The names in the files that are most like `name`: those that end as it does, for the longest.
+    fn like(&self, name: &str) -> Vec<String> {
+        let alike =
+            |other: &str| name.bytes().rev().zip(other.bytes().rev()).take_while(|(a, b)| a == b).count();
+        let mut names: Vec<&str> = self.tensors.values().map(|place| &*place.stored.name).collect();
+        names.sort_by_key(|other| (std::cmp::Reverse(alike(other)), *other));
+        names.into_iter().take(3).map(str::to_owned).collect()
     }
 
     /// The path that was opened.
@@ -201,6 +257,7 @@ impl Weights {
             path: self.path.clone(),
             tensor: name.to_owned(),
             expected: expected.to_vec(),
+            there: self.like(name),
         };
         let place = self.tensors.get(name).ok_or_else(missing)?;
         let path = || self.files[place.file].path.clone();

@@ -4,7 +4,7 @@
 //! | bytes | what |
 //! | --- | --- |
 //! | 8, 8, 8 | the record's place, its length, its line (0 where it has a row) |
-//! | 4, 4, 4, 4 | the input, the kind, bytes of the id, rows of values |
+//! | 4, 4, 4, 4, 4, 4 | the input, the kind, bytes of the id, rows of values, unknown letters, gap characters |
 //! | … | the id, then the values, `[rows, hidden]`, float32 |
 //!
 //! All numbers are little-endian.
@@ -19,7 +19,7 @@ use crate::checkpoint::{Entries, HandOn};
 use crate::runner::Finished;
 
 /// Bytes before the id.
-const HEAD: usize = 40;
+const HEAD: usize = 48;
 /// The kinds of records that have a row: whole and truncated.
 const WHOLE: u32 = 0;
 const TRUNCATED: u32 = 1;
@@ -37,6 +37,8 @@ struct Head {
     kind: u32,
     id_bytes: u32,
     rows: u32,
+    unknown: u32,
+    gaps: u32,
 }
 
 /// A record's row and values, or its reason.
@@ -73,12 +75,15 @@ pub(crate) fn encode(turn: &Turn<'_>, hidden: usize, bytes: &mut Vec<u8>) {
         kind,
         id_bytes: u32::try_from(id.len()).expect("an id is shorter than 4 GB"),
         rows: u32::try_from(rows).expect("a record has fewer than 2^32 rows"),
+        unknown: 0,
+        gaps: 0,
     };
     match *turn {
         Turn::Row(row, values) => {
-            let Row { record, source, ref id, length, truncated } = *row;
+            let Row { record, source, ref id, length, truncated, unknown, gaps } = *row;
             let rows = values.len() / hidden;
-            head(record, length, 0, source, u32::from(truncated), id, rows).encode(bytes);
+            let head = head(record, length, 0, source, u32::from(truncated), id, rows);
+            Head { unknown, gaps, ..head }.encode(bytes);
             bytes.extend_from_slice(id.as_bytes());
             let start = bytes.len();
             bytes.resize(start + size_of_val(values), 0);
@@ -98,9 +103,9 @@ pub(crate) fn encode(turn: &Turn<'_>, hidden: usize, bytes: &mut Vec<u8>) {
 
 impl Head {
     fn encode(&self, bytes: &mut Vec<u8>) {
-        let Head { record, length, line, source, kind, id_bytes, rows } = *self;
+        let Head { record, length, line, source, kind, id_bytes, rows, unknown, gaps } = *self;
         bytes.extend([record, length, line].into_iter().flat_map(u64::to_le_bytes));
-        bytes.extend([source, kind, id_bytes, rows].into_iter().flat_map(u32::to_le_bytes));
+        bytes.extend([source, kind, id_bytes, rows, unknown, gaps].into_iter().flat_map(u32::to_le_bytes));
     }
 
     /// The next entry's; None at the end.
@@ -113,8 +118,17 @@ impl Head {
         let (longs, shorts) = bytes.split_at(24);
         let long = |i: usize| u64::from_le_bytes(longs.as_chunks().0[i]);
         let short = |i: usize| u32::from_le_bytes(shorts.as_chunks().0[i]);
-        let (source, kind, id_bytes, rows) = (short(0), short(1), short(2), short(3));
-        Ok(Some(Head { record: long(0), length: long(1), line: long(2), source, kind, id_bytes, rows }))
+        Ok(Some(Head {
+            record: long(0),
+            length: long(1),
+            line: long(2),
+            source: short(0),
+            kind: short(1),
+            id_bytes: short(2),
+            rows: short(3),
+            unknown: short(4),
+            gaps: short(5),
+        }))
     }
 
     /// Bytes of the entry behind the head, where a row has `hidden` values.
@@ -132,7 +146,7 @@ impl Entry {
     /// The next entry; None at the end.
     pub(crate) fn read(from: &mut impl Read, hidden: usize) -> io::Result<Option<Entry>> {
         let Some(head) = Head::read(from)? else { return Ok(None) };
-        let Head { record, length, line, source, kind, id_bytes, .. } = head;
+        let Head { record, length, line, source, kind, id_bytes, unknown, gaps, .. } = head;
         let mut bytes = Vec::new();
         let behind = head.behind(hidden);
         if from.take(behind).read_to_end(&mut bytes)? as u64 != behind {
@@ -143,7 +157,8 @@ impl Entry {
         if matches!(kind, WHOLE | TRUNCATED) {
             let values = values.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
             let truncated = kind == TRUNCATED;
-            return Ok(Some(Entry::Row(Row { record, source, id, length, truncated }, values)));
+            let row = Row { record, source, id, length, truncated, unknown, gaps };
+            return Ok(Some(Entry::Row(row, values)));
         }
         let reason = SKIPPED.iter().find(|(number, _)| *number == kind).ok_or(ErrorKind::InvalidData)?.1;
         Ok(Some(Entry::Skipped(SkippedRecord { record, source, line, id, length, reason })))
@@ -176,9 +191,13 @@ mod tests {
         let reason = prop::sample::select(SKIPPED.map(|(_, reason)| reason).to_vec());
         let values = prop::collection::vec(any::<u32>().prop_map(f32::from_bits), 3..=3);
         let record = (any::<u64>(), any::<u32>(), "\\PC{0,9}", any::<u64>());
-        (record, prop::option::of((reason, any::<u64>())), any::<bool>(), values).prop_map(
-            |((record, source, id, length), skipped, truncated, values)| match skipped {
-                None => Entry::Row(Row { record, source, id: id.as_str().into(), length, truncated }, values),
+        let odd = (any::<bool>(), any::<u32>(), any::<u32>());
+        (record, prop::option::of((reason, any::<u64>())), odd, values).prop_map(
+            |((record, source, id, length), skipped, (truncated, unknown, gaps), values)| match skipped {
+                None => {
+                    let id = id.as_str().into();
+                    Entry::Row(Row { record, source, id, length, truncated, unknown, gaps }, values)
+                }
                 Some((reason, line)) => {
                     let id = id.as_str().into();
                     Entry::Skipped(SkippedRecord { record, source, line, id, length, reason })
@@ -198,7 +217,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_goes_in_comes_out(entries in prop::collection::vec(entry(), 0..6), cut in 0..40usize) {
+        fn what_goes_in_comes_out(entries in prop::collection::vec(entry(), 0..6), cut in 0..48usize) {
             let mut bytes = Vec::new();
             for entry in &entries {
                 encode(&entry.turn(), 1, &mut bytes);

@@ -62,8 +62,8 @@ impl OutputFormat {
         Ok(())
     }
 
-    /// Whether ids stand in a table beside the file, for want of room for text in it.
-    pub(super) fn has_id_table(self) -> bool {
+    /// Whether records stand in a table beside the file, for want of room for text in it.
+    pub(super) fn has_record_table(self) -> bool {
         matches!(self, OutputFormat::Npy | OutputFormat::Safetensors)
     }
 }

@@ -1,6 +1,6 @@
 //! `.h5`: HDF5 in the layout that every version of its library reads, written from front to back.
 //!
-//! The root group has the facts about the run as attributes, the columns `ids`, `lengths`, `truncated` and, with several
+//! The root group has the facts about the run as attributes, the columns `ids`, `lengths`, `truncated`, `unknown`, `gaps` and, with several
 //! inputs, `source` (a row of `sources`) as datasets that can be extended, and the dataset `embeddings`, or the group
 //! `records` with a group for each row: `records/000000000042/embeddings`.
 //!
@@ -38,6 +38,8 @@ pub(super) struct H5 {
     ids: Column,
     lengths: Column,
     truncated: Column,
+    unknown: Column,
+    gaps: Column,
     source: Column,
     values: Values,
     bytes: Vec<u8>,
@@ -68,6 +70,8 @@ impl H5 {
             ids: column(Datatype::Text),
             lengths: column(Datatype::Int64),
             truncated: column(Datatype::Bool),
+            unknown: column(Datatype::Int64),
+            gaps: column(Datatype::Int64),
             source: column(Datatype::Int64),
             values,
             bytes: Vec::new(),
@@ -85,6 +89,8 @@ impl H5 {
         self.ids.push(objects, &id)?;
         self.lengths.push(objects, &row.length.to_le_bytes())?;
         self.truncated.push(objects, &[row.truncated.into()])?;
+        self.unknown.push(objects, &u64::from(row.unknown).to_le_bytes())?;
+        self.gaps.push(objects, &u64::from(row.gaps).to_le_bytes())?;
         if !layout.sources.is_empty() {
             self.source.push(objects, &u64::from(row.source).to_le_bytes())?;
         }
@@ -105,6 +111,8 @@ impl H5 {
         root.link("ids", self.ids.finish(objects)?);
         root.link("lengths", self.lengths.finish(objects)?);
         root.link("truncated", self.truncated.finish(objects)?);
+        root.link("unknown", self.unknown.finish(objects)?);
+        root.link("gaps", self.gaps.finish(objects)?);
         if !layout.sources.is_empty() {
             root.link("source", self.source.finish(objects)?);
             let mut sources = Column::new(Datatype::Text, None, CHUNK_ROWS.min(layout.sources.len()));

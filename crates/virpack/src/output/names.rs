@@ -51,9 +51,9 @@ pub(crate) fn names(path: &Path, options: &OutputOptions) -> Result<Vec<PathBuf>
 
 /// The files that a run may write beside `path`, and those that an earlier one has left where their number varies.
 pub(super) fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
-    let mut names = vec![path.with_extension("skipped.tsv")];
-    if format.has_id_table() {
-        names.push(path.with_extension("ids.txt"));
+    let mut names = vec![beside(path, "skipped.tsv")];
+    if format.has_record_table() {
+        names.push(beside(path, "records.tsv"));
     }
     names.push(report_path(path));
     if format == OutputFormat::Safetensors {
@@ -64,8 +64,14 @@ pub(super) fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
 
 /// `OUT.run.json`.
 pub(crate) fn report_path(path: &Path) -> PathBuf {
+    beside(path, "run.json")
+}
+
+/// A file beside an output, whose whole name it carries: `emb.npy` and `emb.h5` have files of their own.
+pub(super) fn beside(path: &Path, what: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".run.json");
+    name.push(".");
+    name.push(what);
     path.with_file_name(name)
 }
 

@@ -1,4 +1,4 @@
-//! `.npy`: `[n, hidden]` in C order, ids in a table beside it: the header has no room for them, and none for facts about
+//! `.npy`: `[n, hidden]` in C order, its records in a table beside it: the header has no room for them, and none for facts about
 //! the run.
 //!
 //! Format 1.0 as `numpy.lib.format` describes it; the header is longer than it need be, so that `n` can be filled in
@@ -10,37 +10,37 @@ use std::path::Path;
 
 use super::aside::Aside;
 use super::publish::Whole;
-use super::text_table::TextTable;
+use super::records::RecordTable;
 use super::{Layout, OutputDtype, OutputError, Row, Table};
 
 /// Bytes of the header: room for two numbers of twenty digits, and data that begins at a multiple of 64.
 const HEADER: usize = 128;
 const BUFFER: usize = 1 << 20;
 
-/// A `.npy` file and its ids, being written.
+/// A `.npy` file and its table of records, being written.
 pub(super) struct Npy {
     aside: Aside,
     out: BufWriter<File>,
-    ids: TextTable,
+    records: RecordTable,
     layout: Layout,
     rows: u64,
     bytes: Vec<u8>,
 }
 
 impl Npy {
-    /// Opens the file and its ids; with several sources a second column of the ids names the input.
+    /// Opens the file and its table of records.
     pub(super) fn create(target: &Path, layout: Layout) -> Result<Npy, OutputError> {
-        let ids = TextTable::create(&target.with_extension("ids.txt"))?;
+        let records = RecordTable::create(target, &layout)?;
         let (aside, file) = Aside::create(target)?;
         let mut out = BufWriter::with_capacity(BUFFER, file);
         out.write_all(&header(0, &layout)).map_err(OutputError::write(target))?;
-        Ok(Npy { aside, out, ids, layout, rows: 0, bytes: Vec::new() })
+        Ok(Npy { aside, out, records, layout, rows: 0, bytes: Vec::new() })
     }
 }
 
 impl Table for Npy {
     fn write(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError> {
-        self.ids.line(&self.layout.id_columns(row, source))?;
+        self.records.add(row, source)?;
         self.bytes.clear();
         self.layout.dtype.encode(row, values, &mut self.bytes)?;
         self.rows += 1;
@@ -48,7 +48,7 @@ impl Table for Npy {
     }
 
     fn finish(self: Box<Self>, _: u64) -> Result<Whole, OutputError> {
-        let Npy { aside, mut out, ids, layout, rows, .. } = *self;
+        let Npy { aside, mut out, records, layout, rows, .. } = *self;
         let mut fill_in = || {
             out.seek(SeekFrom::Start(0))?;
             out.write_all(&header(rows, &layout))?;
@@ -56,7 +56,7 @@ impl Table for Npy {
             out.get_ref().sync_all()
         };
         fill_in().map_err(OutputError::write(aside.target()))?;
-        Ok(Whole { main: aside, sides: vec![ids.finish()?] })
+        Ok(Whole { main: aside, sides: vec![records.finish()?] })
     }
 }
 

@@ -158,7 +158,8 @@ mod tests {
     use super::*;
 
     fn row(record: u64) -> Row {
-        Row { record, source: 0, id: Arc::from(format!("r{record}")), length: 1, truncated: false }
+        let id = Arc::from(format!("r{record}"));
+        Row { record, source: 0, id, length: 1, truncated: false, unknown: 0, gaps: 0 }
     }
 
     fn skipped(record: u64) -> SkippedRecord {

@@ -91,6 +91,9 @@ impl Parquet {
         column::<Int64Type>(&mut out, &lengths)?;
         let truncated: Vec<_> = rows.iter().map(|row| row.truncated).collect();
         column::<BoolType>(&mut out, &truncated)?;
+        let counts_of = |of: fn(&Row) -> u32| rows.iter().map(|row| i64::from(of(row))).collect::<Vec<_>>();
+        column::<Int64Type>(&mut out, &counts_of(|row| row.unknown))?;
+        column::<Int64Type>(&mut out, &counts_of(|row| row.gaps))?;
         let mut lists = out.next_column()?.ok_or_else(too_few_columns)?;
         let half = Bytes::from(std::mem::take(half));
         let (mut rows, mut values) = (0, 0);
@@ -185,7 +188,7 @@ fn too_few_columns() -> ParquetError {
     ParquetError::General("the schema has fewer columns than the writer".to_owned())
 }
 
-/// The schema as Parquet knows it. `length` is a signed number because many readers know no other.
+/// The schema as Parquet knows it. Counts are signed numbers because many readers know no other.
 fn message_type(layout: &Layout) -> String {
     let source = if !layout.sources.is_empty() { "REQUIRED BYTE_ARRAY source (UTF8);" } else { "" };
     let value = match layout.dtype {
@@ -203,6 +206,8 @@ fn message_type(layout: &Layout) -> String {
             {source}
             REQUIRED INT64 length;
             REQUIRED BOOLEAN truncated;
+            REQUIRED INT64 unknown;
+            REQUIRED INT64 gaps;
             REQUIRED group embedding (LIST) {embedding}
         }}"
     )
@@ -221,6 +226,8 @@ fn arrow_schema(layout: &Layout) -> String {
         ("source", ArrowType::Utf8),
         ("length", ArrowType::Int64),
         ("truncated", ArrowType::Bool),
+        ("unknown", ArrowType::Int64),
+        ("gaps", ArrowType::Int64),
         ("embedding", embedding),
     ];
     columns.retain(|(name, _)| !layout.sources.is_empty() || *name != "source");

@@ -1,4 +1,4 @@
-//! `.safetensors`: a tensor `embeddings`, or a tensor a record; ids in a table beside it.
+//! `.safetensors`: a tensor `embeddings`, or a tensor a record; the records in a table beside it.
 //!
 //! A full file is followed by another one; several get an index, as Hugging Face lays models out.
 
@@ -12,13 +12,13 @@ pub(super) use self::index::{older, shard_path};
 use self::shard::Shard;
 use super::aside::Aside;
 use super::publish::Whole;
-use super::text_table::TextTable;
+use super::records::RecordTable;
 use super::{Layout, OutputDtype, OutputError, Row, Table};
 
 /// The table or the tables, being written.
 pub(super) struct Safetensors {
     target: PathBuf,
-    ids: TextTable,
+    records: RecordTable,
     layout: Layout,
     shard_bytes: u64,
     rows: u64,
@@ -37,12 +37,12 @@ struct Closed {
 }
 
 impl Safetensors {
-    /// Opens the first file and the table of ids.
+    /// Opens the first file and the table of records.
     pub(super) fn create(target: &Path, layout: Layout, shard_bytes: u64) -> Result<Self, OutputError> {
-        let ids = TextTable::create(&target.with_extension("ids.txt"))?;
+        let records = RecordTable::create(target, &layout)?;
         let open = Shard::create(target, &layout)?;
         let (target, closed, bytes) = (target.to_path_buf(), Vec::new(), Vec::new());
-        Ok(Safetensors { target, ids, layout, shard_bytes, rows: 0, closed, open, bytes })
+        Ok(Safetensors { target, records, layout, shard_bytes, rows: 0, closed, open, bytes })
     }
 
     /// Goes on in another file, which gets its name when it is known how many there are.
@@ -58,7 +58,7 @@ impl Safetensors {
 
 impl Table for Safetensors {
     fn write(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError> {
-        self.ids.line(&self.layout.id_columns(row, source))?;
+        self.records.add(row, source)?;
         self.bytes.clear();
         self.layout.dtype.encode(row, values, &mut self.bytes)?;
         let bytes = self.bytes.len() as u64;
@@ -75,12 +75,12 @@ impl Table for Safetensors {
     }
 
     fn finish(self: Box<Self>, _: u64) -> Result<Whole, OutputError> {
-        let Safetensors { target, ids, layout, rows, mut closed, open, .. } = *self;
-        let ids = ids.finish()?;
+        let Safetensors { target, records, layout, rows, mut closed, open, .. } = *self;
+        let records = records.finish()?;
         let last = if closed.is_empty() { "embeddings".to_owned() } else { part(closed.len()) };
         let last = close(open, &layout, &closed, rows, &last)?;
         if closed.is_empty() {
-            return Ok(Whole { main: last.aside, sides: vec![ids] });
+            return Ok(Whole { main: last.aside, sides: vec![records] });
         }
         closed.push(last);
         let shards = closed.len();
@@ -88,7 +88,7 @@ impl Table for Safetensors {
             closed.aside.rename(shard_path(&target, i + 1, shards));
         }
         let main = index(&target, &layout, &closed)?;
-        let sides = closed.into_iter().map(|closed| closed.aside).chain([ids]).collect();
+        let sides = closed.into_iter().map(|closed| closed.aside).chain([records]).collect();
         Ok(Whole { main, sides })
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | bytes | what |
 //! | --- | --- |
-//! | 16 | `virpack shard 1` and a line end |
+//! | 16 | `virpack shard 2` and a line end |
 //! | 8 | bytes of the facts |
 //! | … | the facts as JSON: what shapes the rows, which shard it is, what stands in the output |
 //! | … | an entry a record of the shard (`output/entry.rs`), those without a row too, in input order |
@@ -24,7 +24,9 @@ use super::publish::Whole;
 use super::{OutputError, Row, Table, Turn};
 
 /// What a shard begins with.
-pub(crate) const MAGIC: &[u8; 16] = b"virpack shard 1\n";
+pub(crate) const MAGIC: &[u8; 16] = b"virpack shard 2\n";
+/// What a shard of any format begins with.
+pub(crate) const ANY_MAGIC: &[u8] = b"virpack shard ";
 /// Bytes of the number of records and the sum at the end.
 pub(crate) const END: u64 = 8 + SUM;
 /// Bytes of the sum.

@@ -15,7 +15,8 @@ use super::*;
 mod formats;
 
 fn row(record: u64, id: &str) -> Row {
-    Row { record, source: 0, id: id.into(), length: 7 + record, truncated: record % 2 == 1 }
+    let (unknown, gaps) = (record as u32 % 3, record as u32 % 5);
+    Row { record, source: 0, id: id.into(), length: 7 + record, truncated: record % 2 == 1, unknown, gaps }
 }
 
 fn skipped(record: u64, source: u32) -> SkippedRecord {
@@ -57,7 +58,10 @@ fn read_parquet(path: &Path, several: bool) -> Vec<(String, String, i64, bool, V
     let rows = reader.get_row_iter(None).unwrap().map(|row| {
         let row = row.unwrap();
         let k = usize::from(several);
-        let list = row.get_list(3 + k).unwrap();
+        let list = row.get_list(5 + k).unwrap();
+        let record = row.get_long(1 + k).unwrap() - 7;
+        let counts = [row.get_long(3 + k).unwrap(), row.get_long(4 + k).unwrap()];
+        assert_eq!(counts, [record % 3, record % 5], "unknown letters and gaps");
         let embedding = (0..list.len()).map(|i| list.get_float(i).unwrap()).collect();
         let source = if several { row.get_string(1).unwrap().clone() } else { String::new() };
         let id = row.get_string(0).unwrap().clone();
@@ -77,19 +81,30 @@ fn npy_holds_rows_in_input_order_with_ids_and_skipped_records_beside_it() {
     out.write(row(2, "same"), &[3.0, 4.0]).unwrap();
     assert!(names(&directory).iter().all(|name| name.starts_with('.')));
     let written = out.finish(4).unwrap();
-    assert_eq!((written.rows, written.skipped, written.truncated), (3, 1, 1));
+    assert_eq!((written.rows, written.skipped, written.truncated.records), (3, 1, 1));
     assert_eq!(written.files[0], path);
 
     let files = files(&directory);
     assert_eq!(
         names(&directory),
-        ["emb.v1.ids.txt", "emb.v1.npy", "emb.v1.npy.run.json", "emb.v1.skipped.tsv"]
+        ["emb.v1.npy", "emb.v1.npy.records.tsv", "emb.v1.npy.run.json", "emb.v1.npy.skipped.tsv"]
     );
     let (shape, values) = read_npy(&files["emb.v1.npy"]);
     assert_eq!((&*shape, values), ("(3, 2)", vec![1.0, -2.0, 3.0, 4.0, 5.0, f32::MIN_POSITIVE]));
-    assert_eq!(files["emb.v1.ids.txt"], "same\nsame\ntr|Ω,\"x\"|é\n".as_bytes());
+    let expected = [
+        "row\tid\tlength\ttruncated\tunknown\tgaps\n",
+        "0\tsame\t7\tFalse\t0\t0\n",
+        "1\tsame\t9\tFalse\t2\t2\n",
+        "2\t\"tr|Ω,\"\"x\"\"|é\"\t10\tTrue\t0\t3\n",
+    ];
+    assert_eq!(files["emb.v1.npy.records.tsv"], expected.concat().as_bytes());
+    let first = |noted: &Noted| (noted.records, noted.letters, noted.first.clone());
+    assert_eq!(first(&written.unknown), (1, 2, Some("same".into())));
+    assert_eq!(first(&written.gaps), (2, 5, Some("same".into())));
+    assert_eq!(written.truncated.first.as_deref(), Some("tr|Ω,\"x\"|é"));
+    assert_eq!((written.repeated.ids, written.repeated.first.as_deref()), (1, Some("same")));
     assert_eq!(
-        files["emb.v1.skipped.tsv"],
+        files["emb.v1.npy.skipped.tsv"],
         b"record\tsource\tline\tid\tlength\treason\n1\t\t3\tbad\t0\tempty\n"
     );
 }
@@ -105,8 +120,10 @@ fn several_inputs_are_named_in_every_table() {
         out.finish(3).unwrap();
     }
     let files = files(&directory);
-    assert_eq!(files["emb.ids.txt"], b"a\ta.fa\nb\tb\\tc.fa\n");
-    assert!(files["emb.skipped.tsv"].ends_with(b"\n2\tb\\tc.fa\t3\tbad\t0\tempty\n"));
+    let expected = "row\tid\tsource\tlength\ttruncated\tunknown\tgaps\n\
+                    0\ta\ta.fa\t7\tFalse\t0\t0\n1\tb\tb\\tc.fa\t8\tTrue\t1\t1\n";
+    assert_eq!(files["emb.npy.records.tsv"], expected.as_bytes());
+    assert!(files["emb.npy.skipped.tsv"].ends_with(b"\n2\tb\\tc.fa\t3\tbad\t0\tempty\n"));
     let rows = read_parquet(&directory.path().join("other.parquet"), true);
     assert_eq!(rows[0], ("a".into(), "a.fa".into(), 7, false, vec![1.0]));
     assert_eq!(rows[1], ("b".into(), "b\tc.fa".into(), 8, true, vec![2.0]));
@@ -144,10 +161,10 @@ fn no_records_make_files_without_rows() {
     let files = files(&directory);
     assert_eq!(
         names(&directory),
-        ["emb.ids.txt", "emb.npy", "emb.npy.run.json", "emb.parquet", "emb.parquet.run.json"]
+        ["emb.npy", "emb.npy.records.tsv", "emb.npy.run.json", "emb.parquet", "emb.parquet.run.json"]
     );
     assert_eq!(read_npy(&files["emb.npy"]), ("(0, 320)".into(), vec![]));
-    assert_eq!(files["emb.ids.txt"], b"");
+    assert_eq!(files["emb.npy.records.tsv"], b"row\tid\tlength\ttruncated\tunknown\tgaps\n");
     assert!(read_parquet(&directory.path().join("emb.parquet"), false).is_empty());
 }
 
@@ -178,10 +195,10 @@ fn an_unfinished_run_leaves_nothing_and_the_old_result_stays() {
 fn an_existing_output_or_side_file_is_refused_and_force_leaves_none_of_the_old() {
     let st = "emb-00002-of-00002.safetensors";
     for (main, sides) in [
-        ("emb.npy", ["emb.ids.txt", "emb.npy.run.json"]),
-        ("emb.parquet", ["emb.skipped.tsv"; 2]),
+        ("emb.npy", ["emb.npy.records.tsv", "emb.npy.run.json"]),
+        ("emb.parquet", ["emb.parquet.skipped.tsv"; 2]),
         ("emb.safetensors", ["emb.safetensors.index.json", st]),
-        ("emb.h5", ["emb.skipped.tsv"; 2]),
+        ("emb.h5", ["emb.h5.skipped.tsv"; 2]),
     ] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(main);
@@ -201,21 +218,31 @@ fn an_existing_output_or_side_file_is_refused_and_force_leaves_none_of_the_old()
         out.write(row(0, "a"), &[1.0]).unwrap();
         out.finish(1).unwrap();
         let files = files(&directory);
-        assert!(!files.contains_key("emb.skipped.tsv"), "a table of another run stayed");
+        assert!(!files.contains_key(&format!("{main}.skipped.tsv")), "a table of another run stayed");
         assert!(!files.contains_key(st), "a shard of another run stayed");
         assert!(files.values().all(|bytes| bytes != b"old"));
     }
 }
 
 #[test]
-fn ids_of_another_output_stay() {
+fn tables_of_another_output_stay() {
     let directory = tempfile::tempdir().unwrap();
-    fs::write(directory.path().join("emb.ids.txt"), "of emb.npy").unwrap();
-    for force in [false, true] {
+    let others = ["emb.npy.records.tsv", "emb.npy.skipped.tsv"];
+    others.iter().for_each(|name| fs::write(directory.path().join(name), "of emb.npy").unwrap());
+    for (name, force) in ["emb.parquet", "emb.safetensors"].into_iter().flat_map(|n| [(n, false), (n, true)])
+    {
         let options = OutputOptions { force, ..Default::default() };
-        create(&directory.path().join("emb.parquet"), 1, options).unwrap().finish(0).unwrap();
+        let mut out = create(&directory.path().join(name), 1, options).unwrap();
+        out.skip(&skipped(0, 0)).unwrap();
+        out.finish(1).unwrap();
     }
-    assert_eq!(files(&directory)["emb.ids.txt"], b"of emb.npy");
+    let files = files(&directory);
+    assert!(others.iter().all(|name| files[*name] == b"of emb.npy"));
+    assert!(
+        ["emb.safetensors.records.tsv", "emb.safetensors.skipped.tsv"]
+            .iter()
+            .all(|name| files.contains_key(*name))
+    );
 }
 
 #[test]
@@ -241,10 +268,10 @@ fn the_asked_name_does_not_appear_when_a_table_beside_it_cannot() {
     let mut out = create(&path, 1, options).unwrap();
     out.write(row(0, "a"), &[1.0]).unwrap();
     out.skip(&skipped(1, 0)).unwrap();
-    fs::create_dir(directory.path().join("emb.skipped.tsv")).unwrap();
+    fs::create_dir(directory.path().join("emb.npy.skipped.tsv")).unwrap();
     let error = out.finish(2).unwrap_err();
     let OutputError::Publish { path: named, kept, .. } = &error else { panic!("{error}") };
-    assert!(named.ends_with("emb.skipped.tsv"), "{error}");
+    assert!(named.ends_with("emb.npy.skipped.tsv"), "{error}");
     assert_eq!(kept.len(), 3);
     assert!(!path.exists());
     assert_eq!(read_npy(&fs::read(&kept[2]).unwrap()).1, [1.0]);
@@ -301,19 +328,37 @@ fn a_packed_sequence_is_a_row() {
         length: 2000,
         truncated: true,
         unknown: 3,
+        gaps: 4,
         window: Window::WHOLE,
     };
     assert_eq!(
         Row::from(&index),
-        Row { record: 4, source: 1, id: "p".into(), length: 2000, truncated: true }
+        Row { record: 4, source: 1, id: "p".into(), length: 2000, truncated: true, unknown: 3, gaps: 4 }
     );
+}
+
+/// A column of a table, as whatever reads CSV with TABs has it; escapes are taken back.
+fn csv_column(text: &str, column: usize) -> Vec<String> {
+    let cell = |line: &str| {
+        let cell = line.split('\t').nth(column).unwrap();
+        let quoted = cell.strip_prefix('"').map(|cell| cell.strip_suffix('"').unwrap().replace("\"\"", "\""));
+        let mut text = quoted.unwrap_or_else(|| cell.to_owned());
+        let codes = (0..0xa0).chain([0x2028, 0x2029]);
+        for code in codes.filter(|_| cell.contains('\\')) {
+            let letter = char::from_u32(code).unwrap();
+            let escape = if code < 0x100 { format!("\\x{code:02x}") } else { format!("\\u{code:04x}") };
+            text = text.replace(&escape, &letter.to_string());
+        }
+        text
+    };
+    text.split_terminator('\n').map(cell).collect()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
     fn what_is_written_in_any_order_is_read_back_in_order(
-        ids in proptest::collection::vec("[^\\s\\x00]{0,12}", 0..40),
+        ids in proptest::collection::vec("[^\\s\\\\]{0,12}", 0..40),
         order in any::<u64>(),
         hidden in 1..9usize,
     ) {
@@ -336,8 +381,8 @@ proptest! {
         let (shape, values) = read_npy(&files["emb.npy"]);
         prop_assert_eq!(shape, format!("({}, {hidden})", ids.len()));
         prop_assert_eq!(&values, &expected);
-        let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
-        prop_assert_eq!(&files["emb.ids.txt"], text.as_bytes());
+        let text = std::str::from_utf8(&files["emb.npy.records.tsv"]).unwrap();
+        prop_assert_eq!(csv_column(text, 1).split_off(1), ids.clone());
         let rows = read_parquet(&directory.path().join("emb.parquet"), false);
         prop_assert_eq!(rows.iter().map(|row| row.0.clone()).collect::<Vec<_>>(), ids);
         prop_assert_eq!(rows.into_iter().flat_map(|row| row.4).collect::<Vec<_>>(), expected);

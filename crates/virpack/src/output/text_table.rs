@@ -31,14 +31,34 @@ impl TextTable {
     }
 }
 
-/// A TAB or line end inside a cell, which a file's name may hold, becomes `\t`, `\n` or `\r`: a row is one
-/// line whatever it says. Everything else stays as it is, backslashes too.
+/// A control character inside a cell, which an id or a file's name may hold, is escaped (`\t`, `\n`, `\r`, `\x01`, `\u2028`), and a
+/// cell that holds `"` stands within quotes, as in CSV: a row is one line, and one row, to Python's `csv`, to pandas and to
+/// whatever splits at line ends. Everything else stays as it is, backslashes too.
 fn escape(cell: &str) -> Cow<'_, str> {
-    if cell.contains(['\t', '\n', '\r']) {
-        cell.replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r").into()
-    } else {
-        cell.into()
+    let is_odd = |letter: char| letter == '"' || breaks_lines(letter);
+    if !cell.contains(is_odd) {
+        return cell.into();
     }
+    let mut text = String::with_capacity(cell.len() + 8);
+    for letter in cell.chars() {
+        match letter {
+            '"' => text.push_str("\"\""),
+            '\t' => text.push_str("\\t"),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            letter if breaks_lines(letter) && u32::from(letter) < 0x100 => {
+                text.push_str(&format!("\\x{:02x}", u32::from(letter)));
+            }
+            letter if breaks_lines(letter) => text.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            letter => text.push(letter),
+        }
+    }
+    if cell.contains('"') { format!("\"{text}\"").into() } else { text.into() }
+}
+
+/// Whether some program takes a letter for the end of a cell or of a line, or for the end of a text.
+fn breaks_lines(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
@@ -48,12 +68,18 @@ mod tests {
     #[test]
     fn a_row_is_one_line_and_other_letters_stay() {
         let directory = tempfile::tempdir().unwrap();
-        let target = directory.path().join("emb.ids.txt");
+        let target = directory.path().join("emb.npy.records.tsv");
         let mut table = TextTable::create(&target).unwrap();
         table.line(&["sp|P1,2\\t", "Ω\u{2028}é"]).unwrap();
         table.line(&["a\tb", "c\r\nd", ""]).unwrap();
+        table.line(&["\"a", "b\"", "\0\u{1}\u{b}\u{85}\u{7f}"]).unwrap();
         table.finish().unwrap().publish().unwrap();
         let text = std::fs::read_to_string(target).unwrap();
-        assert_eq!(text, "sp|P1,2\\t\tΩ\u{2028}é\na\\tb\tc\\r\\nd\t\n");
+        let expected = [
+            "sp|P1,2\\t\tΩ\\u2028é\n",
+            "a\\tb\tc\\r\\nd\t\n",
+            "\"\"\"a\"\t\"b\"\"\"\t\\x00\\x01\\x0b\\x85\\x7f\n",
+        ];
+        assert_eq!(text, expected.concat());
     }
 }

@@ -83,7 +83,8 @@ mod tests {
     use super::*;
 
     fn encode(dtype: OutputDtype, values: &[f32]) -> Result<Vec<u8>, OutputError> {
-        let row = Row { record: 0, source: 0, id: "r".into(), length: 1, truncated: false };
+        let row =
+            Row { record: 0, source: 0, id: "r".into(), length: 1, truncated: false, unknown: 0, gaps: 0 };
         let mut bytes = vec![7];
         dtype.encode(&row, values, &mut bytes).map(|()| bytes)
     }

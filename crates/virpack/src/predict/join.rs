@@ -23,6 +23,9 @@ use crate::runner::{AsyncInferenceRunner, Finished, LOOK_EVERY};
 /// Chunks that are scored at once, and places that are written at once.
 const AT_ONCE: usize = 256;
 
+/// How often it is told how far the run is: a bar moves, and nothing is measured by it.
+const TELL_EVERY: Duration = LOOK_EVERY;
+
 /// What is done, in input order.
 pub(super) enum Done {
     /// A record; its chunks follow.
@@ -38,6 +41,8 @@ pub(super) struct RunningTower {
     pub(super) runner: AsyncInferenceRunner,
     /// Width of its embeddings.
     pub(super) width: usize,
+    /// Work of a token, beside one of the other model.
+    pub(super) cost: f64,
     /// Most tokens in a batch.
     pub(super) token_budget: usize,
     /// Its devices, for people.
@@ -62,6 +67,12 @@ pub(super) struct Join<'a> {
     scoring: Duration,
     /// What has happened to the devices, to be told.
     told: Vec<Told>,
+    /// When it was told how far the run is.
+    told_at: Instant,
+    /// The largest share of the work that was told: it never shrinks.
+    done: f64,
+    /// Records that are over.
+    records: u64,
 }
 
 /// The record whose chunks come.
@@ -96,13 +107,19 @@ impl<'a> Join<'a> {
             stop,
             scoring: Duration::ZERO,
             told: Vec::new(),
+            told_at: Instant::now(),
+            done: 0.0,
+            records: 0,
         }
     }
 
-    /// What is done next; waits for it. Nothing at the end, and once the run is told to stop and what the devices held
+    /// What is done next; waits for it, and tells meanwhile how far the run is. Nothing at the end, and once the run is told to stop and what the devices held
     /// is scored.
-    pub(super) fn next(&mut self) -> Result<Option<Vec<Done>>, Error> {
+    pub(super) fn next(&mut self, tell: &mut impl FnMut(Told)) -> Result<Option<Vec<Done>>, Error> {
         loop {
+            if !self.told.is_empty() || self.told_at.elapsed() >= TELL_EVERY {
+                self.tell(tell);
+            }
             if self.stop.load(Ordering::Relaxed) {
                 return self.wind_up().map(|()| None);
             }
@@ -119,16 +136,23 @@ impl<'a> Join<'a> {
     }
 
     /// Tells how far the run is, and what has happened.
-    pub(super) fn tell(&mut self, records: u64, tell: &mut impl FnMut(Told)) {
+    pub(super) fn tell(&mut self, tell: &mut impl FnMut(Told)) {
+        self.told_at = Instant::now();
         self.told.drain(..).for_each(&mut *tell);
         let progress = |(i, tower): (usize, &RunningTower)| ModelProgress {
             model: Some(MODELS[i]),
             tokens: self.tokens(i),
+            cost: tower.cost,
             token_budget: tower.token_budget,
             tallies: tower.runner.tallies(),
         };
         let models: Vec<_> = self.running().map(progress).collect();
-        tell(Told::Progress(Progress::new(self.frames.progress(), records, &models)));
+        let (read, judged, frames) = (self.frames.progress(), self.waiting.judged(), self.frames.counters());
+        let mut progress = Progress::of_chunks(read, self.records, judged, &frames, &models);
+        // What comes is estimated, and may turn out to be more.
+        self.done = self.done.max(progress.done.unwrap_or(0.0));
+        progress.done = progress.done.map(|_| self.done);
+        tell(Told::Progress(progress));
     }
 
     /// Tokens for a model but for those in batches that nobody needs any more.
@@ -253,6 +277,7 @@ impl<'a> Join<'a> {
                 Turn::Ready(Place::End, _) => {
                     self.before.records += u64::from(self.open.own == 0 && self.open.before > 0);
                     self.frames.done(self.open.weight);
+                    self.records += 1;
                     Done::End
                 }
                 Turn::Ready(Place::Chunk(chunk), scores) => {

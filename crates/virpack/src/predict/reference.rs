@@ -67,7 +67,8 @@ impl Reference {
         self.sorted.push(id, highest)
     }
 
-    /// Writes the chunks, sorted by id; chunks of one id are one.
+    /// Writes the chunks, sorted by id, a row each. VirNucPro takes chunks of one id for one, and so records whose ids come
+    /// twice: here each record keeps its rows, in input order.
     pub(super) fn finish(self) -> Result<[Aside; 2], OutputError> {
         let Reference { frames, mut chunks, sorted, compat } = self;
         sorted.finish(|id, highest| {

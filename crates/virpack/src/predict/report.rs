@@ -48,9 +48,10 @@ pub(super) fn of(
 }
 
 fn device(device: &DeviceWork, predicted: &Predicted) -> Value {
-    let DeviceWork { model, name, token_budget, tally } = device;
+    let DeviceWork { model, name, token_budget, tally, computed_by } = device;
     let mut device = report::device(name, tally, *token_budget, predicted.elapsed);
     device["model"] = (*model).into();
+    device["computed_by"] = computed_by.clone().into();
     device
 }
 
@@ -61,6 +62,7 @@ fn counts(predicted: &Predicted) -> Value {
         "bases": counts.bases,
         "chunks": counts.chunks,
         "odd_letters": predicted.frames.odd_letters,
+        "records_with_odd_letters": predicted.frames.odd_records,
         "chunks_classified": counts.chunks_classified,
         "chunks_by_nucleotides": counts.chunks_by_nucleotides,
         "chunks_viral": counts.chunks_viral,
@@ -71,6 +73,7 @@ fn counts(predicted: &Predicted) -> Value {
         "no_open_frame": counts.no_open_frame,
         "too_short": counts.too_short,
         "empty": counts.empty,
+        "repeated_ids": predicted.repeated.ids,
         "nucleotide_tokens": predicted.tokens[0],
         "protein_tokens": predicted.tokens[1],
         "repeated_nucleotides": predicted.frames.repeated[0],

@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use super::verdict::higher;
 use crate::output::{Aside, OutputError};
 
 /// Bytes of ids and scores in memory.
@@ -16,8 +15,8 @@ const IN_MEMORY: usize = 64 << 20;
 /// An id and its highest scores.
 type Entry = (Box<str>, [f32; 2]);
 
-/// Collects ids with scores and gives them back sorted, each id once with its highest scores. What memory does not
-/// hold lies sorted in temporary files beside the output.
+/// Collects ids with scores and gives them back sorted; those of one id, which are of several records, stay in the order in
+/// which they came. What memory does not hold lies sorted in temporary files beside the output.
 pub(super) struct Sorted {
     target: PathBuf,
     in_memory: usize,
@@ -57,7 +56,7 @@ impl Sorted {
 
     /// Writes the sorted entries to a temporary file.
     fn spill(&mut self) -> io::Result<Result<Run, OutputError>> {
-        self.entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        self.entries.sort_by(|a, b| a.0.cmp(&b.0));
         let (aside, file) = match Aside::create(&spill_path(&self.target)) {
             Ok(created) => created,
             Err(error) => return Ok(Err(error)),
@@ -77,12 +76,12 @@ impl Sorted {
         Ok(Ok(Run { _aside: aside, file }))
     }
 
-    /// Hands on every id once, in order.
+    /// Hands on all of them, in order.
     pub(super) fn finish(
         mut self,
         mut each: impl FnMut(&str, [f32; 2]) -> Result<(), OutputError>,
     ) -> Result<(), OutputError> {
-        self.entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        self.entries.sort_by(|a, b| a.0.cmp(&b.0));
         let failed = OutputError::write(&self.target);
         let mut rest = std::mem::take(&mut self.entries).into_iter();
         let last = self.runs.len();
@@ -92,23 +91,15 @@ impl Sorted {
         for run in 0..=last {
             heads.extend(next(run)?.map(|(id, scores)| Reverse((id, run, Bits(scores)))));
         }
-        let mut current: Option<Entry> = None;
         while let Some(mut head) = heads.peek_mut() {
             let Reverse((_, run, _)) = *head;
             let Reverse((id, _, Bits(scores))) = match next(run)? {
                 Some((id, scores)) => std::mem::replace(&mut *head, Reverse((id, run, Bits(scores)))),
                 None => PeekMut::pop(head),
             };
-            match &mut current {
-                Some((same, highest)) if *same == id => *highest = higher(*highest, scores),
-                _ => {
-                    if let Some((id, scores)) = current.replace((id, scores)) {
-                        each(&id, scores)?;
-                    }
-                }
-            }
+            each(&id, scores)?;
         }
-        current.map_or(Ok(()), |(id, scores)| each(&id, scores))
+        Ok(())
     }
 }
 
@@ -162,26 +153,23 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;
 
     proptest! {
         #[test]
-        fn sorted_and_once_whatever_memory_holds(
+        fn sorted_and_in_the_order_of_the_input_whatever_memory_holds(
             entries in prop::collection::vec(("[a-c_é\"0-9]{0,4}", 0u8..5, 0u8..5), 0..200),
             in_memory in prop::sample::select(vec![1, 100, 1_000, 1 << 20]),
         ) {
             let directory = tempfile::tempdir().unwrap();
             let mut sorted = Sorted::new(&directory.path().join("out.csv"));
             sorted.in_memory = in_memory;
-            let mut expected = BTreeMap::new();
+            let mut expected = Vec::new();
             for (id, others, virus) in entries {
                 let scores = [f32::from(others), f32::from(virus)];
-                let highest = expected.entry(id.clone()).or_insert(scores);
-                *highest = higher(*highest, scores);
+                expected.push((id.clone(), scores));
                 sorted.push(id, scores).unwrap();
             }
             let mut found = Vec::new();
@@ -189,7 +177,8 @@ mod tests {
                 found.push((id.to_owned(), scores));
                 Ok(())
             }).unwrap();
-            prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+            expected.sort_by(|a, b| a.0.cmp(&b.0));
+            prop_assert_eq!(found, expected);
             prop_assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
         }
     }

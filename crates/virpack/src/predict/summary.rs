@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use virpack_seq::frames::{Chunk, FrameCounters};
-use virpack_seq::{Input, InputChecksum, PackStats};
+use virpack_seq::{Input, InputChecksum, InputRemark, PackStats};
 
 use super::join::{Join, RunningTower};
 use super::tables::Tables;
 use super::verdict::{Status, Tally};
+use crate::output::Repeated;
 use crate::report;
 use crate::runner::DeviceTally;
 
@@ -126,6 +127,8 @@ pub struct DeviceWork {
     pub token_budget: usize,
     /// What it has done.
     pub tally: DeviceTally,
+    /// What its bits depend on beside records, weights and precision, a line each.
+    pub computed_by: Vec<String>,
 }
 
 /// What a run has done.
@@ -135,10 +138,14 @@ pub struct Predicted {
     pub counts: Counts,
     /// What of that an earlier run had scored.
     pub before: Before,
+    /// Ids that more than one record has: each record has rows of its own, in input order.
+    pub repeated: Repeated,
     /// The ids of the first viral records.
     pub first_viral: Vec<Arc<str>>,
     /// What was read, and what came again.
     pub frames: FrameCounters,
+    /// The first record with a letter that stands for no nucleotide.
+    pub first_odd: Option<Arc<str>>,
     /// How well the batches of each model were filled, the nucleotides' first.
     pub packing: [Option<PackStats>; 2],
     /// Tokens that this run has computed with each model, special ones included.
@@ -153,8 +160,8 @@ pub struct Predicted {
     pub devices: Vec<DeviceWork>,
     /// The inputs, as they were named, with sizes and checksums.
     pub inputs: Vec<(Input, Option<InputChecksum>)>,
-    /// Inputs that held nothing.
-    pub empty_inputs: Vec<Input>,
+    /// What was passed over in the inputs, and which held nothing.
+    pub remarks: Vec<InputRemark>,
     /// What `run.json` says.
     pub report: Map<String, Value>,
 }
@@ -165,12 +172,13 @@ impl Predicted {
         let frames = loader.counters();
         let [nucleotides, peptides] = join.busy();
         let inputs = loader.inputs();
-        let empty = loader.progress().empty_inputs();
         Predicted {
             counts: tables.counts,
             before: join.before(),
+            repeated: tables.repeated(),
             first_viral: tables.first_viral.clone(),
             frames,
+            first_odd: loader.first_odd(),
             packing: [0, 1].map(|i| loader.tower(i).and_then(|tower| tower.stats())),
             tokens: [0, 1].map(|i| join.tokens(i)),
             files: tables.names(),
@@ -184,7 +192,7 @@ impl Predicted {
             ],
             devices: join.running().flat_map(|(i, tower)| devices(MODELS[i], tower)).collect(),
             inputs: report::read(inputs, loader.progress()),
-            empty_inputs: empty.iter().map(|&i| inputs[i as usize].clone()).collect(),
+            remarks: loader.progress().remarks_on(inputs),
             report: Map::new(),
         }
     }
@@ -196,6 +204,9 @@ impl Predicted {
 }
 
 fn devices(model: &'static str, tower: &RunningTower) -> impl Iterator<Item = DeviceWork> {
-    let names = tower.names.iter().cloned().zip(tower.runner.tallies());
-    names.map(move |(name, tally)| DeviceWork { model, name, token_budget: tower.token_budget, tally })
+    let done = tower.runner.tallies().into_iter().zip(tower.runner.computed_by());
+    let token_budget = tower.token_budget;
+    let work =
+        move |(name, (tally, computed_by))| DeviceWork { model, name, token_budget, tally, computed_by };
+    tower.names.iter().cloned().zip(done).map(work)
 }

@@ -17,7 +17,9 @@ use super::summary::Counts;
 use super::track::{Points, Track};
 use super::verdict::{ScoredChunk, ScoredFrame, Tally};
 use crate::Error;
-use crate::output::{Aside, AsideFolder, OutputError, TextFile, TextTable, Whole, about, clear};
+use crate::output::{
+    Aside, AsideFolder, OutputError, Repeated, TextFile, TextTable, Twice, Whole, about, clear,
+};
 
 /// Viral records whose ids a run tells.
 const FIRST_VIRAL: usize = 8;
@@ -42,6 +44,7 @@ pub(super) struct Tables<'a> {
     pub(super) counts: Counts,
     /// The ids of the first viral records.
     pub(super) first_viral: Vec<Arc<str>>,
+    ids: Twice,
 }
 
 /// Tables that are whole and have no names yet.
@@ -98,6 +101,7 @@ impl<'a> Tables<'a> {
             record: None,
             counts: Counts::default(),
             first_viral: Vec::new(),
+            ids: Twice::default(),
             files,
             sources,
         })
@@ -110,6 +114,11 @@ impl<'a> Tables<'a> {
         Ok(start.elapsed())
     }
 
+    /// Ids that came twice so far.
+    pub(super) fn repeated(&self) -> Repeated {
+        self.ids.repeated()
+    }
+
     /// The files that stand there in the end.
     pub(super) fn names(&self) -> Vec<PathBuf> {
         let plots = self.plots.as_ref().map(|_| self.files.plots.clone());
@@ -119,6 +128,7 @@ impl<'a> Tables<'a> {
     fn write(&mut self, done: Done) -> Result<(), OutputError> {
         match done {
             Done::Record(record) => {
+                self.ids.add(&record.id);
                 let (tally, regions, points) = (Tally::default(), Regions::default(), Points::default());
                 self.record = Some(OpenRecord { record, tally, regions, points });
                 Ok(())

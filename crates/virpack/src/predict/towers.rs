@@ -55,6 +55,15 @@ impl Opened {
         Ok(Opened { weights, needed: classifiers.needs() })
     }
 
+    /// What a user should know of the weights of the models that take part, each behind the model's name.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let needed = self.weights.iter().enumerate().filter(|(i, _)| self.needed[*i]);
+        let named = |(i, weights): (usize, &Weights)| {
+            weights.notes().into_iter().map(move |note| format!("{} model: {note}", MODELS[i]))
+        };
+        needed.flat_map(named).collect()
+    }
+
     /// All files of the models that take part, and the classifiers', each behind what it is here; those of one kind stand
     /// side by side.
     pub(super) fn files(&self, classifiers: &Classifiers) -> Vec<(String, Location)> {
@@ -160,10 +169,11 @@ impl<B: Memory + 'static> LoadedTower<B> {
         let names = self.devices.iter().map(|device| device.backend.name()).collect();
         let config = &self.devices[0].model.config;
         let (layer, width) = (config.layers(), config.hidden());
+        let cost = (layer * width * (4 * width + 3 * config.intermediate())) as f64;
         let (device_timeout, stop) = (options.device_timeout, Arc::clone(&options.stop));
         let options = RunnerOptions { device_timeout, stop, ..RunnerOptions::mean(layer) };
         let devices = self.devices.into_iter().map(|device| (device.backend, device.model.encoder));
         let runner = AsyncInferenceRunner::new(devices.collect(), loader, options)?;
-        Ok(RunningTower { runner, width, token_budget, names })
+        Ok(RunningTower { runner, width, cost, token_budget, names })
     }
 }

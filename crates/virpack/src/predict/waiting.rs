@@ -9,6 +9,7 @@ use virpack_seq::frames::{Chunk, NUCLEOTIDES, PEPTIDES, Place};
 use super::scores::Scores;
 use super::vectors::Vectors;
 use super::verdict::higher;
+use crate::progress::ChunkProgress;
 
 /// Places in input order, from the first that is not written, and the embeddings that their chunks take.
 pub(super) struct Waiting {
@@ -22,11 +23,17 @@ pub(super) struct Waiting {
     complete: Vec<u64>,
     /// Chunks whose scores an earlier run has kept.
     done: Arc<RecordSet>,
+    /// Where the chunk before ends in the record whose places come.
+    end: usize,
+    /// Chunks that have their scores.
+    judged: ChunkProgress,
 }
 
 /// A place, and how far its chunk is.
 struct Waits {
     place: Place,
+    /// Bases of its chunk that the one before does not have.
+    own: u64,
     /// Embeddings that are still to come.
     missing: usize,
     scores: Option<Scores>,
@@ -51,7 +58,21 @@ impl Waiting {
     ) -> Self {
         let mut widths = widths.into_iter();
         let vectors = embeddings.map(|earlier| Vectors::new(widths.next().unwrap_or(0), earlier));
-        Waiting { takes, vectors, places: VecDeque::new(), written: 0, complete: Vec::new(), done }
+        Waiting {
+            takes,
+            vectors,
+            places: VecDeque::new(),
+            written: 0,
+            complete: Vec::new(),
+            done,
+            end: 0,
+            judged: ChunkProgress::default(),
+        }
+    }
+
+    /// Chunks that have their scores, in whatever order they got them.
+    pub(super) fn judged(&self) -> ChunkProgress {
+        self.judged
     }
 
     /// Places that wait.
@@ -63,6 +84,12 @@ impl Waiting {
     pub(super) fn admit(&mut self, place: Place) {
         let number = self.written + self.places.len() as u64;
         let mut missing = 0;
+        let own = self.own_bases(&place);
+        if let Place::Chunk(chunk) = &place
+            && self.done.contains(chunk.number)
+        {
+            self.judge(own);
+        }
         if let Place::Chunk(chunk) = &place
             && !self.done.contains(chunk.number)
         {
@@ -70,7 +97,7 @@ impl Waiting {
             missing = sequences.filter(|&(i, sequence)| !self.vectors[i].is_there(sequence, number)).count();
             self.complete.extend((missing == 0).then_some(number));
         }
-        self.places.push_back(Waits { place, missing, scores: None });
+        self.places.push_back(Waits { place, own, missing, scores: None });
     }
 
     /// Takes the embeddings of a model, `[sequences, width]`, with the numbers of their sequences.
@@ -125,7 +152,10 @@ impl Waiting {
             if !scores.is_empty() {
                 scored.push((chunk.number, scores.clone()));
             }
-            self.places[(number - self.written) as usize].scores = Some(scores);
+            let waits = &mut self.places[(number - self.written) as usize];
+            waits.scores = Some(scores);
+            let own = waits.own;
+            self.judge(own);
         }
         scored
     }
@@ -149,6 +179,21 @@ impl Waiting {
             Place::Chunk(chunk) if is_kept => Turn::Kept(chunk),
             place => Turn::Ready(place, scores),
         })
+    }
+
+    fn judge(&mut self, bases: u64) {
+        self.judged.chunks += 1;
+        self.judged.bases += bases;
+    }
+
+    /// Bases of a chunk that the one before it in its record does not have.
+    fn own_bases(&mut self, place: &Place) -> u64 {
+        let before = self.end;
+        self.end = match place {
+            Place::Chunk(chunk) => chunk.bases.end,
+            Place::Record(_) | Place::End => 0,
+        };
+        self.end.saturating_sub(before) as u64
     }
 
     /// The chunk at a place.

@@ -9,6 +9,8 @@ pub struct Difference {
     pub relative: f64,
     /// The cosine of the angle between the two; blind to scale.
     pub cosine: f64,
+    /// Whether every value has the same bits.
+    pub same_bits: bool,
 }
 
 impl Difference {
@@ -27,6 +29,7 @@ impl Difference {
         Difference {
             max_abs: pairs().map(|(a, b)| (a - b).abs()).fold(0.0, f64::max),
             relative: if apart == 0.0 { 0.0 } else { (apart / other).sqrt() },
+            same_bits: values.iter().map(|v| v.to_bits()).eq(reference.iter().map(|v| v.to_bits())),
             cosine: if apart == 0.0 { 1.0 } else { sum(|a, b| a * b) / (own * other).sqrt() },
         }
     }
@@ -40,8 +43,15 @@ mod tests {
     fn equal_is_equal() {
         for values in [&[0.0, 0.0][..], &[1.0, -2.0]] {
             let same = Difference::between(values, values);
-            assert_eq!(same, Difference { max_abs: 0.0, relative: 0.0, cosine: 1.0 });
+            assert_eq!(same, Difference { max_abs: 0.0, relative: 0.0, cosine: 1.0, same_bits: true });
         }
+    }
+
+    #[test]
+    fn equal_values_may_have_other_bits() {
+        let signs = Difference::between(&[0.0, 1.0], &[-0.0, 1.0]);
+        assert_eq!((signs.max_abs, signs.same_bits), (0.0, false));
+        assert!(!Difference::between(&[1.0], &[1.0 + f32::EPSILON]).same_bits);
     }
 
     #[test]

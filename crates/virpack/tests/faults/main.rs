@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod bench;
 mod devices;
 mod faulty;
 mod kill;
 mod kill_predict;
 mod out_of_memory;
+mod progress;
 
 use std::path::{Path, PathBuf};
 

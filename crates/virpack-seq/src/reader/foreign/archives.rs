@@ -13,7 +13,11 @@ const SIGNATURES: &[(&[u8], &str, &str)] = &[
     (b"TBI\x01", "an index (.tbi)", "name the file that it is the index of"),
     (b"\x43\x27\x41\x1A", "2bit", "twoBitToFa FILE sequences.fasta"),
     (b"\x1A\x41\x27\x43", "2bit", "twoBitToFa FILE sequences.fasta"),
-    (b"\x8BPOD\r\n\x1A\n", "POD5, the signals of a nanopore", "dorado basecaller MODEL FILE | samtools fasta - > reads.fasta"),
+    (
+        b"\x8BPOD\r\n\x1A\n",
+        "POD5, the signals of a nanopore",
+        "dorado basecaller MODEL FILE | samtools fasta - > reads.fasta",
+    ),
     (
         b"\x89HDF\r\n\x1A\n",
         "HDF5 (or FAST5, the signals of a nanopore)",
@@ -30,8 +34,16 @@ const SIGNATURES: &[(&[u8], &str, &str)] = &[
          'sequence']].values]\", with the names of its columns",
     ),
     (b"ARROW1", "Arrow", "write its columns of ids and sequences as FASTA"),
-    (b"\x93NUMPY", "a NumPy array (.npy)", "embeddings cannot be made sequences again: name the file of sequences"),
-    (b"SQLite format 3\0", "an SQLite database", "sqlite3 FILE \"SELECT '>' || id || char(10) || sequence FROM TABLE\""),
+    (
+        b"\x93NUMPY",
+        "a NumPy array (.npy)",
+        "embeddings cannot be made sequences again: name the file of sequences",
+    ),
+    (
+        b"SQLite format 3\0",
+        "an SQLite database",
+        "sqlite3 FILE \"SELECT '>' || id || char(10) || sequence FROM TABLE\"",
+    ),
     (b"%PDF-", "PDF", "pdftotext FILE, and copy the sequences out of it"),
     (b"{\\rtf", "RTF, a text with its layout", "save it as plain text, or: unrtf --text FILE"),
     (b"7z\xBC\xAF\x27\x1C", "a 7z archive", "7z x -so FILE > sequences.fasta"),
@@ -61,11 +73,7 @@ pub(super) fn identify(text: &[u8]) -> Option<ForeignFormat> {
         [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(zip(text)),
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, 0, 0xFE, 0xFF, ..] => Some(utf16(text)),
         [0, 0, 0, b'>' | b'@', ..] | [0, b'>' | b'@', ..] => Some(utf16(text)),
-        _ if is_safetensors(text) => Some(ForeignFormat::new(
-            "safetensors, the tensors of a model or embeddings",
-            "name the file of sequences; a model is named by --model",
-        )),
-        _ => tar(text),
+        _ => safetensors(text).or_else(|| tar(text)),
     }
 }
 
@@ -73,8 +81,12 @@ pub(super) fn identify(text: &[u8]) -> Option<ForeignFormat> {
 pub(super) fn utf16(text: &[u8]) -> ForeignFormat {
     const TO: &str = "text in another encoding";
     let (name, remedy) = match text {
-        [0xFF, 0xFE, 0, 0, ..] | [b'>' | b'@', 0, 0, 0, ..] => ("UTF-32", "iconv -f UTF-32LE -t UTF-8 FILE > sequences.fasta"),
-        [0, 0, 0xFE, 0xFF, ..] | [0, 0, 0, ..] => ("UTF-32", "iconv -f UTF-32BE -t UTF-8 FILE > sequences.fasta"),
+        [0xFF, 0xFE, 0, 0, ..] | [b'>' | b'@', 0, 0, 0, ..] => {
+            ("UTF-32", "iconv -f UTF-32LE -t UTF-8 FILE > sequences.fasta")
+        }
+        [0, 0, 0xFE, 0xFF, ..] | [0, 0, 0, ..] => {
+            ("UTF-32", "iconv -f UTF-32BE -t UTF-8 FILE > sequences.fasta")
+        }
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => ("UTF-16", "iconv -f UTF-16 -t UTF-8 FILE > sequences.fasta"),
         [_, 0, ..] => ("UTF-16", "iconv -f UTF-16LE -t UTF-8 FILE > sequences.fasta"),
         [0, ..] => ("UTF-16", "iconv -f UTF-16BE -t UTF-8 FILE > sequences.fasta"),
@@ -127,9 +139,12 @@ fn first_of_zip(text: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(name).into_owned())
 }
 
-/// A length of eight bytes and a JSON object.
-fn is_safetensors(text: &[u8]) -> bool {
-    matches!(text, [_, _, _, _, _, 0, 0, 0, b'{', b'"' | b'}', ..])
+/// safetensors: a length of eight bytes and a JSON object.
+pub(super) fn safetensors(text: &[u8]) -> Option<ForeignFormat> {
+    matches!(text, [_, _, _, _, _, 0, 0, 0, b'{', b'"' | b'}', ..]).then_some(ForeignFormat::new(
+        "safetensors, the tensors of a model or embeddings",
+        "name the file of sequences; a model is named by --model",
+    ))
 }
 
 /// A tar file, by the checksum of its first header: the oldest have no signature.
@@ -145,6 +160,9 @@ fn tar(text: &[u8]) -> Option<ForeignFormat> {
         // Names of extended headers are not those of files.
         let is_file = matches!(header[156], 0 | b'0') && !name.is_empty();
         let member = is_file.then(|| String::from_utf8_lossy(name).into_owned());
-        ForeignFormat { member, ..ForeignFormat::new("a tar archive", "tar -xOf FILE MEMBER > sequences.fasta") }
+        ForeignFormat {
+            member,
+            ..ForeignFormat::new("a tar archive", "tar -xOf FILE MEMBER > sequences.fasta")
+        }
     })
 }

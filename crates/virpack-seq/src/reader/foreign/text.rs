@@ -4,12 +4,20 @@ use super::ForeignFormat;
 
 /// How a file begins, capitals or not, what it then is, and what makes FASTA of it.
 const BEGINNINGS: &[(&str, &str, &str)] = &[
-    ("version https://git-lfs", "a Git LFS pointer, which stands for a file that was not fetched", "git lfs pull"),
+    (
+        "version https://git-lfs",
+        "a Git LFS pointer, which stands for a file that was not fetched",
+        "git lfs pull",
+    ),
     ("##gff-version", "GFF3, a table of features", GET_FASTA),
     ("##gtf", "GTF, a table of features", GET_FASTA),
     ("#gtf", "GTF, a table of features", GET_FASTA),
     ("#!genome-build", "GTF, a table of features", GET_FASTA),
-    ("##fileformat=VCF", "VCF, a table of variants", "bgzip -k FILE; tabix FILE.gz; bcftools consensus -f GENOME.fasta FILE.gz > consensus.fasta"),
+    (
+        "##fileformat=VCF",
+        "VCF, a table of variants",
+        "bgzip -k FILE; tabix FILE.gz; bcftools consensus -f GENOME.fasta FILE.gz > consensus.fasta",
+    ),
     ("track ", "BED, a table of places", GET_FASTA),
     ("browser ", "BED, a table of places", GET_FASTA),
     ("LOCUS       ", "GenBank", ANY2FASTA),
@@ -21,7 +29,11 @@ const BEGINNINGS: &[(&str, &str, &str)] = &[
     ("!!AA_MULTIPLE", "MSF, an alignment", "seqret -sequence FILE -sformat msf -outseq sequences.fasta"),
     ("!!NA_MULTIPLE", "MSF, an alignment", "seqret -sequence FILE -sformat msf -outseq sequences.fasta"),
     ("HMMER", "an HMMER profile", "hmmemit -c FILE > consensus.fasta"),
-    ("data_", "mmCIF, a structure", "python3 -c \"from Bio import SeqIO; SeqIO.convert('FILE', 'cif-seqres', 'sequences.fasta', 'fasta')\""),
+    (
+        "data_",
+        "mmCIF, a structure",
+        "python3 -c \"from Bio import SeqIO; SeqIO.convert('FILE', 'cif-seqres', 'sequences.fasta', 'fasta')\"",
+    ),
     ("HEADER    ", "PDB, a structure", PDB),
     ("ATOM      ", "PDB, a structure", PDB),
     ("CRYST1", "PDB, a structure", PDB),
@@ -30,7 +42,11 @@ const BEGINNINGS: &[(&str, &str, &str)] = &[
     ("<!doctype html", "a web page (HTML)", WEB),
     ("<html", "a web page (HTML)", WEB),
     ("<head", "a web page (HTML)", WEB),
-    ("<?xml", "XML", "of UniProt or INSDC: seqret -sequence FILE -outseq sequences.fasta; or download the records as FASTA"),
+    (
+        "<?xml",
+        "XML",
+        "of UniProt or INSDC: seqret -sequence FILE -outseq sequences.fasta; or download the records as FASTA",
+    ),
     ("<", "XML or HTML", WEB),
 ];
 
@@ -39,7 +55,8 @@ const ANY2FASTA: &str = "any2fasta FILE > sequences.fasta (or EMBOSS: seqret FIL
 const PDB: &str =
     "python3 -c \"from Bio import SeqIO; SeqIO.convert('FILE', 'pdb-atom', 'sequences.fasta', 'fasta')\"";
 const GFA: &str = "awk '/^S/ { print \">\" $2; print $3 }' FILE > sequences.fasta";
-const WEB: &str = "this is what a download gives that failed or asked for a log-in: fetch the file itself, curl -fL URL";
+const WEB: &str =
+    "this is what a download gives that failed or asked for a log-in: fetch the file itself, curl -fL URL";
 const SAM: ForeignFormat = ForeignFormat::new("SAM", "samtools fasta FILE > reads.fasta");
 const TABLE: ForeignFormat = ForeignFormat::new(
     "a table, with TAB between its columns",
@@ -48,7 +65,8 @@ const TABLE: ForeignFormat = ForeignFormat::new(
 
 /// A SAM file that begins with a header, which begins as FASTQ does.
 pub(super) fn sam_header(text: &[u8]) -> Option<ForeignFormat> {
-    let is_header = [b"@HD\t", b"@SQ\t", b"@RG\t", b"@PG\t", b"@CO\t"].iter().any(|tag| text.starts_with(*tag));
+    let is_header =
+        [b"@HD\t", b"@SQ\t", b"@RG\t", b"@PG\t", b"@CO\t"].iter().any(|tag| text.starts_with(*tag));
     is_header.then_some(SAM)
 }
 
@@ -87,8 +105,10 @@ pub(super) fn identify(text: &[u8]) -> Option<ForeignFormat> {
     })
 }
 
-const JSON: ForeignFormat =
-    ForeignFormat::new("JSON", "jq -r '.[] | \">\" + .id, .sequence' FILE > sequences.fasta, with the names of its fields");
+const JSON: ForeignFormat = ForeignFormat::new(
+    "JSON",
+    "jq -r '.[] | \">\" + .id, .sequence' FILE > sequences.fasta, with the names of its fields",
+);
 
 fn is_json(line: &str) -> bool {
     let rest = line.strip_prefix(['{', '[']).map(str::trim_start);
@@ -99,7 +119,10 @@ fn is_json(line: &str) -> bool {
 fn of_embl(line: &str) -> Option<ForeignFormat> {
     let rest = line.strip_prefix("ID   ")?;
     let name = if rest.trim_end().ends_with("AA.") { "UniProt's text" } else { "EMBL" };
-    Some(ForeignFormat::new(name, "seqret -sequence FILE -outseq sequences.fasta (of EMBL also: any2fasta FILE > sequences.fasta)"))
+    Some(ForeignFormat::new(
+        name,
+        "seqret -sequence FILE -outseq sequences.fasta (of EMBL also: any2fasta FILE > sequences.fasta)",
+    ))
 }
 
 /// Two numbers alone.
@@ -120,10 +143,9 @@ fn of_row(line: &str) -> Option<ForeignFormat> {
             let name = if is_gtf { "GTF, a table of features" } else { "GFF, a table of features" };
             Some(ForeignFormat::new(name, GET_FASTA))
         }
-        5 if (1..5).all(number) => Some(ForeignFormat::new(
-            "the index of a FASTA file (.fai)",
-            "name the FASTA file itself",
-        )),
+        5 if (1..5).all(number) => {
+            Some(ForeignFormat::new("the index of a FASTA file (.fai)", "name the FASTA file itself"))
+        }
         3.. if number(1) && number(2) => Some(ForeignFormat::new("BED, a table of places", GET_FASTA)),
         2.. => Some(TABLE),
         _ => None,

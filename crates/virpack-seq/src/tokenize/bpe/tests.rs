@@ -112,6 +112,19 @@ fn as_the_definition_has_it() {
 }
 
 #[test]
+fn gaps_are_counted_on_their_own() {
+    let tokenizer = open(&small()).unwrap();
+    for (sequence, unknown, gaps) in
+        [("ACGT", 0, 0), ("AC--GT.", 0, 3), ("ACNNGT", 2, 0), ("A-NRC.", 2, 2), ("acgu", 0, 0)]
+    {
+        let counts = tokenizer.tokenize(sequence.as_bytes(), usize::MAX, &mut Vec::new());
+        assert_eq!((counts.unknown, counts.gaps), (unknown, gaps), "{sequence}");
+        let counts = tokenizer.counts(sequence.as_bytes());
+        assert_eq!((counts.unknown, counts.gaps), (unknown, gaps), "{sequence}, without its tokens");
+    }
+}
+
+#[test]
 fn case_rna_and_unknown_letters() {
     let tokenizer = open(&small()).unwrap();
     let plain = tokens(&tokenizer, b"ACGTTGCAAAT");

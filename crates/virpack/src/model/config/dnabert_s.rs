@@ -74,6 +74,7 @@ impl DnabertConfig {
             let supported = "MosaicBERT (model_type \"bert\" with alibi_starting_size)";
             return Err(settings.unsupported("model_type", settings.given("model_type"), supported));
         }
+        settings.refuse_other_weights()?;
         for setting in ["is_decoder", "add_cross_attention"] {
             if settings.flag(setting)? {
                 return Err(settings.unsupported(setting, "true".to_owned(), "false"));
@@ -115,11 +116,11 @@ impl DnabertConfig {
         Ok(self)
     }
 
-    /// Checks that `weights` have all tensors of this model, in their shapes; extra ones are no error.
+    /// Checks that `weights` have all tensors of this model, in their shapes, and beside them known heads alone.
     ///
     /// # Errors
     ///
-    /// As [`Weights::check`]; [`Error::UnsupportedModel`] where one layer more shows that the weights are of another
+    /// As [`Weights::check`]; [`Error::UnreadTensors`]; [`Error::UnsupportedModel`] where one layer more shows that the weights are of another
     /// model.
     pub fn check(&self, weights: &Weights) -> Result<(), Error> {
         let extra = format!("encoder.layer.{}.mlp.wo.weight", self.layers);
@@ -132,7 +133,8 @@ impl DnabertConfig {
             });
         }
         let tensors = self.tensors();
-        weights.check(tensors.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())))
+        weights.check(tensors.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())))?;
+        weights.refuse_unread(tensors.iter().map(|(name, _)| name.as_str()))
     }
 
     /// Every tensor that the encoder needs, named as in the published checkpoints without `bert.`, with its shape.

@@ -1,20 +1,29 @@
-//! Fetching a repository's files into the cache, through `hf-hub`.
+//! Fetching a repository's files into the cache: the Hub's protocol, and what keeps a wrong byte out of the cache.
 //!
-//! `hf-hub` knows the protocol and the cache. Around it stand three things that it leaves open: it takes a file for
-//! whole whose end never came, it never recovers from a leftover that is as long as the file, and its own retries
-//! can take up a broken download at the wrong byte. So its retries are off, and sizes are checked here.
+//! A file comes into `blobs/ETAG.incomplete`, is taken up there after a break, is hashed whole and compared with what the
+//! Hub promised, and only then gets its name.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use hf_hub::api::Progress;
-use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
-use hf_hub::{Cache, Repo, RepoType};
+use sha2::{Digest, Sha256};
+use virpack_seq::reader::hex;
 
+use super::cache::Folder;
+use super::client::{Answer, Client, LEAST_BYTES, content_range, patience};
+use super::problem::Problem;
 use super::{CONFIG, DownloadProgress, HubError, HubOptions, Repository, TOKENIZER, needs_tokenizer};
 use crate::Error;
+use crate::model::location::Location;
 use crate::model::weights;
+
+/// Bytes of a repository's list of files at most.
+const LARGEST_LIST: u64 = 32 << 20;
+
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 16;
 
 /// Downloads config, weights and, where the model needs it, tokenizer of a repository; gives the directory that holds them.
 pub(super) fn download(
@@ -22,21 +31,22 @@ pub(super) fn download(
     options: &HubOptions,
     progress: &dyn DownloadProgress,
 ) -> Result<PathBuf, Error> {
-    let hub = Hub { repository, options, progress };
-    let branch = hub.api(&repository.revision)?;
+    let folder = Folder::of(&options.cache, &repository.id);
+    let client = Client::new(options).map_err(|problem| failed(repository, options, CONFIG, problem))?;
+    let hub = Hub { repository, options, progress, client, folder };
     // Not retried: where there is no network, waiting only keeps the message back.
-    let info = branch.info().map_err(|error| hub.failed(CONFIG, error))?;
-    if !info.sha.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return Err(hub.failed(CONFIG, ApiError::InvalidHeader("sha")).into());
+    let (commit, names) = hub.list().map_err(|problem| hub.failed(CONFIG, problem))?;
+    if names.iter().any(|name| name == weights::adapters::SETTINGS) {
+        let path = PathBuf::from(&repository.id);
+        return Err(weights::adapters::refused(path, weights::adapters::SETTINGS.into(), None));
     }
-    // One commit for all files: a branch that moves meanwhile would mix two models.
-    let commit = hub.api(&info.sha)?;
-    let names: Vec<&str> = info.siblings.iter().map(|file| file.rfilename.as_str()).collect();
-    let weights_name = weights::NAMES.into_iter().find(|name| names.contains(name));
+    let weights_name = weights::NAMES.into_iter().find(|name| names.iter().any(|other| other == name));
     let weights_name = weights_name.ok_or_else(|| Error::NoWeights {
         path: PathBuf::from(&repository.id),
         looked_for: weights::NAMES.map(String::from).to_vec(),
+        found: Vec::new(),
     })?;
+    // One commit for all files: a branch that moves meanwhile would mix two models.
     let config = hub.file(&commit, CONFIG)?;
     if needs_tokenizer(&config) {
         hub.file(&commit, TOKENIZER)?;
@@ -50,193 +60,260 @@ pub(super) fn download(
         }
     }
     // Last, so that the branch never names a commit without its files.
-    hub.cache()
-        .repo(hub.repo(&repository.revision))
-        .create_ref(&info.sha)
-        .map_err(|e| hub.failed(CONFIG, e.into()))?;
-    Ok(config.parent().expect("a file in the cache has a directory").to_owned())
+    hub.folder.refer(&repository.revision, &commit).map_err(|error| hub.failed(CONFIG, error.into()))?;
+    Ok(hub.folder.snapshot(&commit))
 }
 
 struct Hub<'a> {
     repository: &'a Repository,
     options: &'a HubOptions,
     progress: &'a dyn DownloadProgress,
+    client: Client<'a>,
+    folder: Folder,
+}
+
+/// What the Hub says of a file.
+struct Facts {
+    etag: String,
+    size: u64,
+}
+
+impl Facts {
+    /// The SHA-256 that the file must have, where the Hub names it.
+    fn sha256(&self) -> Option<&str> {
+        let is_sha256 = self.etag.len() == 64 && self.etag.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_sha256.then_some(&*self.etag)
+    }
 }
 
 impl Hub<'_> {
-    fn cache(&self) -> Cache {
-        Cache::new(self.options.cache.clone())
+    /// The commit that the revision is, and the names of its files.
+    fn list(&self) -> Result<(String, Vec<String>), Problem> {
+        let revision = escaped(&self.repository.revision);
+        let answer =
+            self.client.get(&format!("/api/models/{}/revision/{revision}", self.repository.id), None)?;
+        let mut text = Vec::new();
+        answer
+            .response
+            .into_body()
+            .into_reader()
+            .take(LARGEST_LIST + 1)
+            .read_to_end(&mut text)
+            .map_err(read_failed)?;
+        if text.len() as u64 > LARGEST_LIST {
+            return Err(Problem::TooLong { size: LARGEST_LIST });
+        }
+        let json: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|error| Problem::List(error.to_string()))?;
+        let commit = json.get("sha").and_then(|sha| sha.as_str()).unwrap_or_default();
+        // It becomes a path in the cache: a server must not choose another with it.
+        if !is_commit(commit) {
+            return Err(Problem::List("no commit in it".to_owned()));
+        }
+        let files = json.get("siblings").and_then(|files| files.as_array()).map_or(&[][..], Vec::as_slice);
+        let names =
+            files.iter().filter_map(|file| Some(file.get("rfilename")?.as_str()?.to_owned())).collect();
+        Ok((commit.to_owned(), names))
     }
 
-    fn repo(&self, revision: &str) -> Repo {
-        Repo::with_revision(self.repository.id.clone(), RepoType::Model, revision.to_owned())
-    }
-
-    fn builder(&self) -> ApiBuilder {
-        ApiBuilder::from_cache(self.cache())
-            .with_endpoint(self.options.endpoint.clone())
-            .with_token(self.options.token.clone())
-            .with_progress(false)
-            .with_retries(0)
-            .with_user_agent("virpack", env!("CARGO_PKG_VERSION"))
-    }
-
-    fn api(&self, revision: &str) -> Result<ApiRepo, Error> {
-        let api = self.builder().build().map_err(|error| self.failed(CONFIG, error))?;
-        Ok(api.repo(self.repo(revision)))
-    }
-
-    /// One file, from the cache or the network, of the size that the Hub gives.
-    fn file(&self, commit: &ApiRepo, name: &str) -> Result<PathBuf, HubError> {
-        self.retried(name, || self.fetch(commit, name))
-    }
-
-    fn fetch(&self, commit: &ApiRepo, name: &str) -> Result<PathBuf, ApiError> {
-        let metadata = self.builder().build()?.metadata(&commit.url(name))?;
-        // Both become paths in the cache: a server must not choose others with them.
-        if metadata.etag().split(['/', '\\']).any(|part| matches!(part, "" | "." | "..")) {
-            return Err(ApiError::InvalidHeader("etag"));
-        }
-        if !metadata.commit_hash().bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(ApiError::InvalidHeader("x-repo-commit"));
-        }
-        let size = metadata.size() as u64;
-        let repo = self.cache().repo(self.repo(metadata.commit_hash()));
-        let file = repo.pointer_path(metadata.commit_hash()).join(name);
-        if length(&file) == Some(size) {
-            return Ok(file);
-        }
-        let blob = repo.blob_path(metadata.etag());
-        let part = blob.with_extension("part");
-        if length(&part).is_some_and(|length| length >= size) {
-            fs::remove_file(&part)?;
-        }
-        let done = length(&part).unwrap_or(0);
-        let file = commit.download_with_progress(name, Relay::new(self.progress, done))?;
-        if length(&file) == Some(size) {
-            return Ok(file);
-        }
-        // Whole by its name only. As a leftover it is taken up where it ends; longer than the file it is worthless.
-        let _links_to_blob = fs::remove_file(&file);
-        let short = length(&blob).is_some_and(|length| length < size);
-        if short {
-            fs::rename(&blob, &part)?
-        } else {
-            let _gone = fs::remove_file(&blob);
-        }
-        Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into())
-    }
-
-    /// Tries again what a bad network can break, waiting a little longer each time.
-    fn retried<T>(
-        &self,
-        file: &str,
-        mut attempt: impl FnMut() -> Result<T, ApiError>,
-    ) -> Result<T, HubError> {
+    /// One file, from the cache or the network, as the Hub describes it.
+    fn file(&self, commit: &str, name: &str) -> Result<PathBuf, HubError> {
         let mut tries = 0;
         loop {
-            let error = match attempt() {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
+            let problem = match self.fetch(commit, name) {
+                Ok(file) => return Ok(file),
+                Err(problem) => problem,
             };
-            if tries == self.options.retries || !is_passing(&error) {
-                return Err(self.failed(file, error));
+            if tries == self.options.retries || !problem.is_passing() {
+                return Err(self.failed(name, problem));
             }
+            // A little longer each time.
             std::thread::sleep(Duration::from_millis(100 << tries.min(6)));
             tries += 1;
         }
     }
 
-    fn failed(&self, file: &str, error: ApiError) -> HubError {
-        let repository = self.repository.id.clone();
-        match status(&error) {
-            // The Hub answers 401 for what does not exist, too, to those without a token.
-            Some(401 | 403) => HubError::NoAccess {
-                repository,
-                endpoint: self.options.endpoint.clone(),
-                with_token: self.options.token.is_some(),
-            },
-            Some(404) => HubError::NoSuchRepository {
-                repository,
-                revision: self.repository.revision.clone(),
-                file: file.to_owned(),
-                endpoint: self.options.endpoint.clone(),
-            },
-            _ => HubError::Download {
-                repository,
-                file: file.to_owned(),
-                endpoint: self.options.endpoint.clone(),
-                source: Box::new(error),
-            },
+    fn fetch(&self, commit: &str, name: &str) -> Result<PathBuf, Problem> {
+        let path = format!("/{}/resolve/{commit}/{}", self.repository.id, escaped(name));
+        let facts = facts(&self.client.get(&path, Some((0, Some(0))))?)?;
+        let _lock = self.folder.lock(&facts.etag)?;
+        let blob = self.folder.blob(&facts.etag);
+        if length(&blob).is_some() {
+            // There from before, but nothing of this commit, or damaged, or this function would not have been called.
+            if length(&blob) == Some(facts.size) && checked(&blob, name, &facts, None).is_ok() {
+                return Ok(self.folder.link(&facts.etag, commit, name)?);
+            }
+            fs::remove_file(&blob)?;
+        }
+        let part = self.folder.part(&facts.etag);
+        fs::create_dir_all(self.folder.path.join("blobs"))?;
+        if length(&part).is_some_and(|length| length > facts.size) {
+            fs::remove_file(&part)?;
+        }
+        let mut hasher = Sha256::new();
+        let done = match File::open(&part) {
+            Ok(mut file) => io::copy(&mut file, &mut hasher)?,
+            Err(_) => 0,
+        };
+        self.progress.start(name, facts.size, done);
+        let fetched =
+            if done < facts.size { self.append(&path, &part, done, &facts, &mut hasher) } else { Ok(()) };
+        self.progress.finish();
+        let fetched = fetched.and_then(|()| checked(&part, name, &facts, Some(hex(&hasher.finalize()))));
+        match fetched {
+            Ok(()) => {}
+            // Nothing of these is worth taking up.
+            Err(problem @ (Problem::Hash { .. } | Problem::Damaged(_) | Problem::TooLong { .. })) => {
+                let _gone = fs::remove_file(&part);
+                return Err(problem);
+            }
+            Err(problem) => return Err(problem),
+        }
+        File::open(&part)?.sync_all()?;
+        fs::rename(&part, &blob)?;
+        Ok(self.folder.link(&facts.etag, commit, name)?)
+    }
+
+    /// Fetches what is missing of a file, and not a byte more.
+    fn append(
+        &self,
+        path: &str,
+        part: &Path,
+        mut done: u64,
+        facts: &Facts,
+        hasher: &mut Sha256,
+    ) -> Result<(), Problem> {
+        let answer = self.client.get(path, Some((done, None)))?;
+        let mut file = OpenOptions::new().create(true).append(true).open(part)?;
+        if answer.response.status().as_u16() == 206 {
+            let range = answer.last("content-range").and_then(content_range);
+            if range != Some((done, facts.size)) {
+                return Err(Problem::Range);
+            }
+        } else if done > 0 {
+            // The range was ignored: the file comes from its beginning.
+            file.set_len(0)?;
+            *hasher = Sha256::new();
+            done = 0;
+        }
+        let mut body = answer.response.into_body().into_reader();
+        let (mut piece, mut since, mut come) = (vec![0; PIECE], Instant::now(), 0);
+        while done < facts.size {
+            let room = usize::try_from(facts.size - done).unwrap_or(PIECE).min(PIECE);
+            let count = body.read(&mut piece[..room]).map_err(read_failed)?;
+            if count == 0 {
+                return Err(Problem::Ended { found: done, size: facts.size });
+            }
+            file.write_all(&piece[..count])?;
+            hasher.update(&piece[..count]);
+            (done, come) = (done + count as u64, come + count as u64);
+            self.progress.advance(count as u64);
+            let patience = patience(self.options.timeout);
+            if since.elapsed() > patience {
+                if come < LEAST_BYTES {
+                    return Err(Problem::Slow { least: LEAST_BYTES, seconds: patience.as_secs() });
+                }
+                (since, come) = (Instant::now(), 0);
+            }
+        }
+        match body.read(&mut piece[..1]) {
+            Ok(0) | Err(_) => Ok(()),
+            Ok(_) => Err(Problem::TooLong { size: facts.size }),
         }
     }
+
+    fn failed(&self, file: &str, problem: Problem) -> HubError {
+        failed(self.repository, self.options, file, problem)
+    }
+}
+
+fn failed(repository: &Repository, options: &HubOptions, file: &str, problem: Problem) -> HubError {
+    let (id, endpoint) = (repository.id.clone(), options.shown_endpoint());
+    match problem {
+        // The Hub answers 401 for what does not exist, too, to those without a token.
+        Problem::Status(401 | 403) => {
+            HubError::NoAccess { repository: id, endpoint, with_token: options.token.is_some() }
+        }
+        Problem::Status(404) => HubError::NoSuchRepository {
+            repository: id,
+            revision: repository.revision.clone(),
+            file: file.to_owned(),
+            endpoint,
+        },
+        Problem::Certificate(reason) => HubError::Certificate { endpoint, reason },
+        Problem::NoCertificates { variable, reason } => HubError::NoCertificates { variable, reason },
+        problem => HubError::Download {
+            repository: id,
+            file: file.to_owned(),
+            endpoint,
+            source: options.without_password(&problem.to_string()).into(),
+        },
+    }
+}
+
+/// What the Hub says of a file, whose ETag becomes a name in the cache.
+fn facts(answer: &Answer) -> Result<Facts, Problem> {
+    let etag = answer.header("x-linked-etag").or_else(|| answer.header("etag")).unwrap_or_default();
+    let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if etag.is_empty() || etag.len() > 128 || etag.starts_with('.') || !etag.bytes().all(is_plain) {
+        return Err(Problem::Header("ETag"));
+    }
+    let whole = answer.last("content-range").and_then(content_range).map(|(_, whole)| whole);
+    let number = |text: Option<&str>| text.and_then(|text| text.trim().parse().ok());
+    let linked = number(answer.header("x-linked-size"));
+    let size = whole.or(linked).or_else(|| number(answer.last("content-length")));
+    let size = size.filter(|size| linked.is_none_or(|linked| linked == *size));
+    Ok(Facts { etag, size: size.ok_or(Problem::Header("Content-Range"))? })
+}
+
+/// Compares a whole file with what the Hub says of it: by its SHA-256, else by size and its own consistency.
+fn checked(path: &Path, name: &str, facts: &Facts, sha256: Option<String>) -> Result<(), Problem> {
+    if length(path) != Some(facts.size) {
+        return Err(Problem::Ended { found: length(path).unwrap_or(0), size: facts.size });
+    }
+    if let Some(promised) = facts.sha256() {
+        let found = match sha256 {
+            Some(found) => found,
+            None => {
+                let mut hasher = Sha256::new();
+                io::copy(&mut File::open(path)?, &mut hasher)?;
+                hex(&hasher.finalize())
+            }
+        };
+        if !found.eq_ignore_ascii_case(promised) {
+            return Err(Problem::Hash { found, promised: promised.to_owned() });
+        }
+    }
+    if name.ends_with(".safetensors") {
+        weights::check_safetensors(&Location::from(path))
+            .map_err(|error| Problem::Damaged(first_line(&error)))?;
+    }
+    Ok(())
+}
+
+fn first_line(error: &Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// An error of a body's reader: the network's, of which the client's own are inside.
+fn read_failed(error: io::Error) -> Problem {
+    match error.downcast::<ureq::Error>() {
+        Ok(error) => error.into(),
+        Err(error) => Problem::Network(error.into()),
+    }
+}
+
+fn is_commit(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// A part of a path in a URL.
+fn escaped(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    text.bytes().map(|b| if is_plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 fn length(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().map(|metadata| metadata.len())
-}
-
-fn status(error: &ApiError) -> Option<u16> {
-    match error {
-        ApiError::RequestError(error) => match **error {
-            ureq::Error::StatusCode(code) => Some(code),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// Whether the same request may succeed a little later.
-fn is_passing(error: &ApiError) -> bool {
-    match error {
-        ApiError::RequestError(_) => status(error).is_none_or(|code| code >= 500 || code == 429),
-        ApiError::IoError(error) => !matches!(
-            error.kind(),
-            std::io::ErrorKind::PermissionDenied
-                | std::io::ErrorKind::StorageFull
-                | std::io::ErrorKind::ReadOnlyFilesystem
-                | std::io::ErrorKind::NotADirectory
-        ),
-        _ => false,
-    }
-}
-
-/// Hands hf-hub's progress on. It calls `init` twice, reports the leftover as if it had just come, and says nothing
-/// at the end of a download that broke off.
-struct Relay<'a> {
-    progress: &'a dyn DownloadProgress,
-    done: u64,
-    started: bool,
-    /// Bytes of the leftover that are still to be reported.
-    leftover: usize,
-}
-
-impl<'a> Relay<'a> {
-    fn new(progress: &'a dyn DownloadProgress, done: u64) -> Self {
-        Self { progress, done, started: false, leftover: usize::try_from(done).unwrap_or(usize::MAX) }
-    }
-}
-
-impl Progress for Relay<'_> {
-    fn init(&mut self, size: usize, filename: &str) {
-        if !std::mem::replace(&mut self.started, true) {
-            self.progress.start(filename, size as u64, self.done);
-        }
-    }
-
-    fn update(&mut self, size: usize) {
-        let old = self.leftover.min(size);
-        self.leftover -= old;
-        self.progress.advance((size - old) as u64);
-    }
-
-    fn finish(&mut self) {}
-}
-
-impl Drop for Relay<'_> {
-    fn drop(&mut self) {
-        if self.started {
-            self.progress.finish();
-        }
-    }
 }

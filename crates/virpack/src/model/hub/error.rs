@@ -69,6 +69,26 @@ pub enum HubError {
         /// Whether a token was sent.
         with_token: bool,
     },
+    /// A server whose certificate is signed by nobody who is trusted.
+    #[error(
+        "{endpoint}: its certificate is not trusted: {reason}\n\
+         hint: where your institution looks into connections, set SSL_CERT_FILE to the PEM file of its certificate \
+         authority (or SSL_CERT_DIR to a directory of such), as REQUESTS_CA_BUNDLE names it for Python"
+    )]
+    Certificate {
+        /// The Hub that was asked.
+        endpoint: String,
+        /// What its check said.
+        reason: String,
+    },
+    /// `SSL_CERT_FILE` or `SSL_CERT_DIR` without a certificate.
+    #[error("{variable} gives no certificate to trust: {reason}\nhint: set it to a PEM file, or unset it")]
+    NoCertificates {
+        /// The variable.
+        variable: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
     /// A download that the network or the disk broke off.
     #[error(
         "{repository} is no local path, and its {file} cannot be downloaded from {endpoint}: {source}\n\

@@ -1,6 +1,7 @@
 //! Where models are cached and fetched from: Hugging Face's own environment variables.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where models are cached and fetched from.
 #[derive(Clone, PartialEq, Eq)]
@@ -15,18 +16,21 @@ pub struct HubOptions {
     pub offline: bool,
     /// How often a broken download is taken up again before it is an error.
     pub retries: usize,
+    /// How long a connection, an answer and each piece of a file may keep one waiting.
+    pub timeout: Duration,
 }
 
-/// The token stays out of logs and messages.
+/// The token and a password stay out of logs and messages.
 impl std::fmt::Debug for HubOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { cache, endpoint, token, offline, retries } = self;
+        let Self { cache, token, offline, retries, timeout, .. } = self;
         f.debug_struct("HubOptions")
             .field("cache", cache)
-            .field("endpoint", endpoint)
+            .field("endpoint", &self.shown_endpoint())
             .field("token", &token.as_ref().map(|_| "…"))
             .field("offline", offline)
             .field("retries", retries)
+            .field("timeout", timeout)
             .finish()
     }
 }
@@ -37,7 +41,7 @@ impl HubOptions {
     /// `HF_HUB_CACHE` is the cache, else `HF_HOME/hub`, else `XDG_CACHE_HOME/huggingface/hub`, else
     /// `~/.cache/huggingface/hub`. `HF_TOKEN` is the token, else the file at `HF_TOKEN_PATH`, else `HF_HOME/token`.
     /// `HF_ENDPOINT` is the Hub. `HF_HUB_OFFLINE` (or `TRANSFORMERS_OFFLINE`) set to `1`, `true`, `yes` or `on`
-    /// keeps off the network.
+    /// keeps off the network. `HF_HUB_DOWNLOAD_TIMEOUT` are the seconds that a server may keep one waiting, by default 60.
     #[must_use]
     pub fn from_env() -> Self {
         Self::from_lookup(&|name| std::env::var_os(name).and_then(|value| value.into_string().ok()))
@@ -59,6 +63,7 @@ impl HubOptions {
         let token = token.or_else(|| std::fs::read_to_string(token_file).ok());
         let is_on =
             |value: String| matches!(value.trim().to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on");
+        let seconds = get("HF_HUB_DOWNLOAD_TIMEOUT").and_then(|text| text.trim().parse().ok());
         Self {
             cache: cache.unwrap_or_else(|| home.join("hub")),
             endpoint: get("HF_ENDPOINT").map_or_else(
@@ -68,7 +73,34 @@ impl HubOptions {
             token: token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
             offline: ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().filter_map(get).any(is_on),
             retries: 5,
+            timeout: Duration::from_secs(seconds.filter(|seconds| *seconds > 0).unwrap_or(60)),
         }
+    }
+}
+
+impl HubOptions {
+    /// The Hub's address as it may be printed, without a name and password in it.
+    #[must_use]
+    pub fn shown_endpoint(&self) -> String {
+        match self.credentials() {
+            None => self.endpoint.clone(),
+            Some(credentials) => self.endpoint.replacen(&format!("{credentials}@"), "", 1),
+        }
+    }
+
+    /// A message, in which the address may stand, without them.
+    pub(super) fn without_password(&self, message: &str) -> String {
+        match self.credentials() {
+            None => message.to_owned(),
+            Some(credentials) => message.replace(&format!("{credentials}@"), "").replace(credentials, "…"),
+        }
+    }
+
+    /// `name:password` of the address.
+    fn credentials(&self) -> Option<&str> {
+        let (_, rest) = self.endpoint.split_once("://")?;
+        let authority = rest.split('/').next()?;
+        authority.rsplit_once('@').map(|(credentials, _)| credentials).filter(|text| !text.is_empty())
     }
 }
 
@@ -107,6 +139,18 @@ mod tests {
         assert_eq!(from(&[("XDG_CACHE_HOME", "/x")]).cache, PathBuf::from("/x/huggingface/hub"));
         assert!(!from(&[("HF_HUB_OFFLINE", "0")]).offline);
         assert!(!from(&[("HF_HUB_OFFLINE", "")]).offline);
+    }
+
+    #[test]
+    fn a_password_in_the_address_is_not_printed() {
+        let options =
+            from(&[("HF_ENDPOINT", "https://me:p@ss@mirror:8080/hf"), ("HF_TOKEN_PATH", "/absent")]);
+        assert_eq!(options.shown_endpoint(), "https://mirror:8080/hf");
+        assert!(!format!("{options:?}").contains("p@ss"));
+        assert_eq!(
+            options.without_password("GET https://me:p@ss@mirror:8080/hf"),
+            "GET https://mirror:8080/hf"
+        );
     }
 
     #[test]

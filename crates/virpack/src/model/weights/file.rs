@@ -50,6 +50,11 @@ impl TensorFile {
         tensor.read(&self.bytes)
     }
 
+    /// The first and last values of one tensor of this file, as bits.
+    pub(super) fn ends(&self, tensor: &StoredTensor) -> Vec<u32> {
+        tensor.ends(&self.bytes)
+    }
+
     /// The facts that a safetensors file carries beside its tensors.
     pub(crate) fn metadata(&self) -> Result<HashMap<String, String>, Error> {
         if self.is_safetensors() {

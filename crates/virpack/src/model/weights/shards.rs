@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Component, Path};
 
+use super::{TensorFile, adapters};
 use crate::Error;
 use crate::model::location::Location;
 
@@ -14,6 +15,16 @@ pub(crate) const NAMES: [&str; 4] = [
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 ];
+
+/// The index that names the weights at `location`, where one does.
+pub(super) fn index(location: &Location) -> Option<Location> {
+    let is_index = |path: &Path| path.extension().is_some_and(|kind| kind == "json");
+    if !location.is_directory() {
+        return is_index(&location.path()).then(|| location.clone());
+    }
+    let best = NAMES.iter().map(|name| location.join(name)).find(Location::exists);
+    best.filter(|file| is_index(&file.path()))
+}
 
 /// The weights files at `location`: the file itself, all shards of an index, or the best of a directory.
 pub(super) fn find(location: &Location) -> Result<Vec<Location>, Error> {
@@ -26,6 +37,8 @@ pub(super) fn find(location: &Location) -> Result<Vec<Location>, Error> {
             _ => Err(Error::UnknownWeights { path }),
         };
     }
+    adapters::refuse_beside(location)?;
+    adapters::refuse_modules(location)?;
     for name in NAMES {
         let file = location.join(name);
         if file.exists() {
@@ -40,9 +53,40 @@ pub(super) fn find(location: &Location) -> Result<Vec<Location>, Error> {
         0 => Err(Error::NoWeights {
             path,
             looked_for: NAMES.iter().copied().chain(["*.pt"]).map(String::from).collect(),
+            found: others(location)?,
         }),
         _ => Err(Error::ManyCheckpoints { path, found: checkpoints }),
     }
+}
+
+/// Weights under names that nothing is looked for by (variants such as `model.fp16.safetensors`), and folders with
+/// weights, of a directory; the first few.
+fn others(directory: &Location) -> Result<Vec<String>, Error> {
+    let is_weights = |name: &String| {
+        [".safetensors", ".bin", ".pth", ".ckpt", ".h5", ".msgpack"].iter().any(|end| name.ends_with(end))
+    };
+    let holds_weights = |name: &String| NAMES.iter().any(|file| directory.join(name).join(file).exists());
+    let is_shown = |name: &String| match directory.join(name).is_directory() {
+        true => holds_weights(name),
+        false => is_weights(name) && !name.starts_with("training_args"),
+    };
+    Ok(directory.names()?.into_iter().filter(is_shown).take(5).collect())
+}
+
+/// Checks that each tensor of an index is in the shard that it names for it, as another program would look there.
+pub(super) fn check_index(index: &Location, files: &[TensorFile]) -> Result<(), Error> {
+    let json: serde_json::Value = serde_json::from_slice(&index.read()?)
+        .map_err(|source| Error::Json { path: index.path(), source })?;
+    for (tensor, shard) in json.get("weight_map").and_then(serde_json::Value::as_object).into_iter().flatten()
+    {
+        let shard = shard.as_str().unwrap_or_default();
+        let file = files.iter().find(|file| file.path.file_name().is_some_and(|name| name == shard));
+        if !file.is_some_and(|file| file.tensors.iter().any(|stored| stored.name == *tensor)) {
+            let (path, tensor, shard) = (index.path(), tensor.clone(), shard.to_owned());
+            return Err(Error::IndexedTensor { path, tensor, shard });
+        }
+    }
+    Ok(())
 }
 
 /// The shards that an index names, each once, in the directory of the index.
@@ -63,11 +107,22 @@ pub(crate) fn shards(index: &Location) -> Result<Vec<Location>, Error> {
     Ok(files.into_iter().map(|name| index.parent().join(name)).collect())
 }
 
-/// Whether a directory has weights in Hugging Face layout, with all shards of its index.
+/// Whether a directory has weights in Hugging Face layout, with all shards of its index, none of them truncated.
 pub(crate) fn are_whole(directory: &Path) -> bool {
     let best = NAMES.iter().map(|name| directory.join(name)).find(|file| file.exists());
     best.is_some_and(|file| match file.extension().and_then(OsStr::to_str) {
-        Some("json") => shards(&file.into()).is_ok_and(|shards| shards.iter().all(Location::exists)),
-        _ => true,
+        Some("json") => shards(&file.into()).is_ok_and(|shards| shards.iter().all(is_whole)),
+        _ => is_whole(&file.into()),
     })
+}
+
+/// Whether a file is as long as its own header says; of a checkpoint, whether its directory, at its end, is there.
+fn is_whole(file: &Location) -> bool {
+    file.exists() && TensorFile::open(file.clone()).is_ok()
+}
+
+/// Checks that a safetensors file agrees with its own header.
+pub(crate) fn check_safetensors(file: &Location) -> Result<(), Error> {
+    let bytes = file.open()?;
+    super::safetensors::tensors(bytes.bytes(0..bytes.len()).unwrap_or_default(), &file.path()).map(drop)
 }

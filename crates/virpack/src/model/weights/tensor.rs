@@ -80,6 +80,34 @@ impl StoredTensor {
     }
 
     /// Whether the values lie in C order without gaps.
+    /// The first and last few hundred values as bits of f32, or of all bytes where they are no floats.
+    pub(super) fn ends(&self, file: &Bytes) -> Vec<u32> {
+        const VALUES: usize = 512;
+        if !self.is_float() {
+            let bytes = file.bytes(self.storage.clone()).expect("checked when the file was opened");
+            return bytes.iter().take(8 * VALUES).map(|byte| u32::from(*byte)).collect();
+        }
+        let values = if self.is_contiguous() {
+            let piece = VALUES * (self.dtype.bitsize() / 8);
+            let Range { start, end } = self.storage;
+            let first = start..end.min(start + piece);
+            let last = first.end.max(end.saturating_sub(piece))..end;
+            let mut values = Vec::with_capacity(2 * VALUES);
+            for piece in [first, last] {
+                let bytes = file.bytes(piece.clone()).expect("checked when the file was opened");
+                convert(self.dtype, bytes, &mut values);
+                file.release(piece);
+            }
+            values
+        } else {
+            let mut values = self.read(file);
+            let last = values.len().saturating_sub(VALUES).max(VALUES.min(values.len()));
+            values.drain(VALUES.min(values.len())..last);
+            values
+        };
+        values.into_iter().map(f32::to_bits).collect()
+    }
+
     fn is_contiguous(&self) -> bool {
         self.strides == contiguous_strides(&self.shape) || self.len() <= 1
     }

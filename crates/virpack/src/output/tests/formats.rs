@@ -38,10 +38,9 @@ fn floats(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     }
 }
 
-/// The ids beside a file; a line end inside one is written `\n`.
+/// The ids beside a file.
 fn ids(path: &Path) -> Vec<String> {
-    let text = fs::read_to_string(path.with_extension("ids.txt")).unwrap();
-    text.split_terminator('\n').map(str::to_owned).collect()
+    csv_column(&fs::read_to_string(beside(path, "records.tsv")).unwrap(), 1).split_off(1)
 }
 
 fn read_safetensors(files: &[PathBuf], path: &Path, hidden: usize, residues: bool) -> Records {
@@ -71,6 +70,10 @@ fn read_h5(path: &Path, hidden: usize, residues: bool) -> Records {
     let ids = file.dataset("ids").unwrap().read_vlen_strings().unwrap();
     let lengths = file.dataset("lengths").unwrap().read_raw::<i64>().unwrap();
     assert!(lengths.iter().enumerate().all(|(i, length)| *length == 7 + i as i64));
+    for (name, modulus) in [("unknown", 3), ("gaps", 5)] {
+        let counts = file.dataset(name).unwrap().read_raw::<i64>().unwrap();
+        assert!(counts.iter().enumerate().all(|(i, count)| *count == i as i64 % modulus), "{name}");
+    }
     let values: Vec<Vec<f32>> = match residues {
         true => {
             let names = file.root_group().group("records").unwrap().group_names().unwrap();
@@ -100,7 +103,7 @@ fn read_parquet_values(path: &Path, residues: bool) -> Records {
     };
     let rows = reader.get_row_iter(None).unwrap().map(|row| {
         let row = row.unwrap();
-        let list = row.get_list(3).unwrap();
+        let list = row.get_list(5).unwrap();
         let values = match residues {
             true => (0..list.len())
                 .map(|i| list.get_list(i).unwrap())
@@ -232,7 +235,8 @@ fn shards_are_indexed_as_hugging_face_does() {
         fs::write(&path, "of an earlier run").unwrap();
         let written = write(&path, 4, options.clone(), &records);
         let shards: Vec<_> = (1..=3).map(|i| format!("emb-{i:05}-of-00003.safetensors")).collect();
-        let beside = ["emb.ids.txt", "emb.safetensors.index.json", "emb.safetensors.run.json"];
+        let beside =
+            ["emb.safetensors.index.json", "emb.safetensors.records.tsv", "emb.safetensors.run.json"];
         let expected = [&shards[..], &beside.map(String::from)].concat();
         assert_eq!(
             names(&directory),
@@ -255,7 +259,10 @@ fn shards_are_indexed_as_hugging_face_does() {
 
         // Fewer records, in one file: nothing of the shards stays.
         write(&path, 4, OutputOptions { shard_bytes: 1000, ..options }, &records);
-        assert_eq!(names(&directory), ["emb.ids.txt", "emb.safetensors", "emb.safetensors.run.json"]);
+        assert_eq!(
+            names(&directory),
+            ["emb.safetensors", "emb.safetensors.records.tsv", "emb.safetensors.run.json"]
+        );
     }
 }
 
@@ -280,7 +287,7 @@ fn no_records_make_files_without_rows_in_any_format() {
         out.skip(&skipped(0, 0)).unwrap();
         let written = out.finish(1).unwrap();
         assert_eq!((written.rows, written.skipped), (0, 1));
-        assert!(path.with_extension("skipped.tsv").exists());
+        assert!(beside(&path, "skipped.tsv").exists());
         assert!(read(&written, &path, format, 48, residues).is_empty());
     }
 }
@@ -296,7 +303,11 @@ fn several_inputs_are_named_in_the_new_formats_too() {
     let file = H5File::open(directory.path().join("emb.h5")).unwrap();
     assert_eq!(file.dataset("source").unwrap().read_raw::<i64>().unwrap(), [1]);
     assert_eq!(file.dataset("sources").unwrap().read_vlen_strings().unwrap(), ["a.fa", "b\tc.fa"]);
-    assert_eq!(files(&directory)["emb.ids.txt"], b"b\tb\\tc.fa\n");
+    let records = String::from_utf8(files(&directory)["emb.safetensors.records.tsv"].clone()).unwrap();
+    assert!(records.ends_with("\n0\tb\tb\\tc.fa\t7\tFalse\t0\t0\n"), "{records}");
+    for (name, expected) in [("unknown", 0), ("gaps", 0), ("lengths", 7)] {
+        assert_eq!(file.dataset(name).unwrap().read_raw::<i64>().unwrap(), [expected], "{name}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The zip archive that torch writes since 1.6.
 
-use std::io::Cursor;
+use std::io::{self, Cursor, Read, Seek};
 
 use zip::{CompressionMethod, ZipArchive};
 
@@ -40,4 +40,15 @@ pub(super) fn open(file: &[u8]) -> Result<(&[u8], Storages), CheckpointError> {
         }
     }
     Ok((pickle.ok_or(CheckpointError::NoEntry { entry: "data.pkl" })?, storages))
+}
+
+/// Compares every entry of an archive with the CRC-32 that the archive has of it.
+pub(super) fn check(file: impl Read + Seek) -> Result<(), CheckpointError> {
+    let damaged = |reason: String| CheckpointError::Archive { reason };
+    let mut archive = ZipArchive::new(file).map_err(|error| damaged(error.to_string()))?;
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(|error| damaged(error.to_string()))?;
+        io::copy(&mut entry, &mut io::sink()).map_err(|error| damaged(format!("entry {index}: {error}")))?;
+    }
+    Ok(())
 }

@@ -1,0 +1,303 @@
+//! Which of cuBLASLt's algorithms computes a product, so that a row's bits depend on the row and the weight alone.
+//!
+//! Algorithms differ in the order in which they add a row's products with a weight. Were one chosen by the batch's rows, or by
+//! measuring, a record's embedding would change in its last digits with its neighbours. So each weight's shape has a reference:
+//! what the library likes best for [`REFERENCE_ROWS`] rows among algorithms that add up a value in one go. Others
+//! are taken only where they give the same bits as the reference, and then the fastest of those.
+
+use super::arena::Fixed;
+use super::compile::Source;
+use super::driver::{self, Event, Stream};
+use super::kernels::{Grid, Kernels, arguments};
+use super::libraries;
+use super::product::{Operands, Plan, Products, Shape, State, WORKSPACE, check};
+use crate::DeviceError;
+use cudarc::cublaslt::sys;
+use cudarc::driver::sys as driver_sys;
+use std::{fmt, mem, ptr};
+
+/// Rows that a shape's reference is chosen for, whatever batch comes first.
+const REFERENCE_ROWS: usize = 4096;
+
+/// Products of fewer rows are not worth measuring.
+const ROWS_WORTH_MEASURING: usize = 4096;
+
+/// Algorithms that are tried, and how often.
+const CANDIDATES: usize = 8;
+const REPEATS: usize = 3;
+
+/// Threads of the kernel that compares.
+const THREADS: u32 = 256;
+
+type Algorithm = sys::cublasLtMatmulAlgo_t;
+
+/// What was chosen for a weight's shape.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chosen {
+    /// Whose bits all others must have.
+    reference: Algorithm,
+    measured: Option<Measured>,
+}
+
+/// The fastest algorithm for about so many rows.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    rows: usize,
+    algorithm: Algorithm,
+    /// Algorithms that were tried, and how many of them have the reference's bits.
+    tried: usize,
+    alike: usize,
+}
+
+impl Measured {
+    /// Whether it was measured for about so many rows.
+    fn is_near(&self, rows: usize) -> bool {
+        rows <= 2 * self.rows && self.rows <= 2 * rows
+    }
+}
+
+impl Products {
+    /// The algorithm for a shape: its reference for few rows, or the fastest with the same bits, which is measured once
+    /// for batches of about one size.
+    ///
+    /// # Safety
+    ///
+    /// The operands are of the shape's sizes in the dtype, and the plan is the shape's.
+    pub(super) unsafe fn algorithm(
+        &self,
+        kernels: &Kernels,
+        state: &mut State,
+        plan: &Plan,
+        shape: Shape,
+        operands: Operands,
+    ) -> Result<Algorithm, DeviceError> {
+        let weight = Shape { rows: 0, ..shape };
+        let mut chosen = match state.chosen.get(&weight) {
+            Some(chosen) => *chosen,
+            None => Chosen { reference: self.reference(state.handle, shape)?, measured: None },
+        };
+        let is_worth = shape.rows >= ROWS_WORTH_MEASURING && libraries::times_events();
+        if is_worth && !chosen.measured.is_some_and(|m| m.is_near(shape.rows)) {
+            // SAFETY: the caller's promise.
+            let measured =
+                unsafe { self.fastest(kernels, state.handle, plan, &chosen.reference, shape, operands)? };
+            chosen.measured = measured.or(chosen.measured);
+        }
+        state.chosen.insert(weight, chosen);
+        let near = chosen.measured.filter(|m| m.is_near(shape.rows)).map(|m| m.algorithm);
+        let fits = |algorithm: &Algorithm| fits(state.handle, plan, algorithm);
+        near.into_iter().chain([chosen.reference]).find(fits).ok_or_else(|| {
+            let reason =
+                format!("{} does not run for {} rows of {shape}", chosen.reference.shown(), shape.rows);
+            DeviceError::Call { call: "cublasLtMatmulAlgoCheck", reason }
+        })
+    }
+
+    /// The algorithm whose bits a weight's rows have, whatever their number.
+    fn reference(&self, handle: sys::cublasLtHandle_t, shape: Shape) -> Result<Algorithm, DeviceError> {
+        let shape = Shape { rows: REFERENCE_ROWS, ..shape };
+        let plan = Plan::new(self.dtype, shape)?;
+        let found = candidates(handle, &plan, Sums::Whole)?;
+        found.first().copied().ok_or_else(|| {
+            let expected = "a product that cuBLASLt has an algorithm for, which adds up a value in one go";
+            DeviceError::shape("linear", expected, format!("{shape}"))
+        })
+    }
+
+    /// Runs every candidate into scratch memory and keeps the fastest of those that give the reference's bits; None
+    /// without room for the trial.
+    unsafe fn fastest(
+        &self,
+        kernels: &Kernels,
+        handle: sys::cublasLtHandle_t,
+        plan: &Plan,
+        reference: &Algorithm,
+        shape: Shape,
+        operands: Operands,
+    ) -> Result<Option<Measured>, DeviceError> {
+        let values = shape.rows * shape.outputs;
+        let scratch = || Fixed::new(&self.card, "measuring products", values * self.dtype.bytes());
+        let (Ok(expected), Ok(result)) = (scratch(), scratch()) else { return Ok(None) };
+        let run = |algorithm: &Algorithm, into: &Fixed| {
+            // SAFETY: the caller's promise, and scratch of the size of `y`.
+            unsafe { self.submit(handle, plan, algorithm, shape, operands, into.pointer) }
+        };
+        // As in a model, where a residual is overwritten: it is in the cache when it is written.
+        let in_place = Operands { y: result.pointer, ..operands };
+        let run_in_place = |algorithm: &Algorithm| {
+            // SAFETY: as above.
+            unsafe { self.submit(handle, plan, algorithm, shape, in_place, result.pointer) }
+        };
+        if run(reference, &expected).is_err() {
+            return Ok(None);
+        }
+        let mut tried = vec![*reference];
+        // Asked for freely, the library names faster ones first; their bits are looked at.
+        tried.extend(candidates(handle, plan, Sums::Any)?.iter().filter(|c| c.data != reference.data));
+        let (mut alike, mut best) = (0, (f32::INFINITY, *reference));
+        for candidate in &tried {
+            if run(candidate, &result).is_err() || !self.are_equal(kernels, &expected, &result, values)? {
+                continue;
+            }
+            alike += 1;
+            run_in_place(candidate)?;
+            let begin = Event::record_timed(&self.card, self.card.compute)?;
+            (0..REPEATS).try_for_each(|_| run_in_place(candidate))?;
+            let end = Event::record_timed(&self.card, self.card.compute)?;
+            end.wait()?;
+            let time = end.milliseconds_since(&begin)?;
+            if time < best.0 {
+                best = (time, *candidate);
+            }
+        }
+        Ok(Some(Measured { rows: shape.rows, algorithm: best.1, tried: tried.len(), alike }))
+    }
+
+    /// Whether two results are the same, bit for bit; rows past a batch may hold NaN of any kind.
+    fn are_equal(
+        &self,
+        kernels: &Kernels,
+        expected: &Fixed,
+        result: &Fixed,
+        values: usize,
+    ) -> Result<bool, DeviceError> {
+        let count = Fixed::new(&self.card, "comparing products", size_of::<u32>())?;
+        let Stream(compute) = self.card.compute;
+        let grid = Grid { blocks: (values.div_ceil(THREADS as usize), 1), threads: THREADS, shared: 0 };
+        let arguments = arguments![expected.pointer, result.pointer, values as u64, count.pointer];
+        let mut found = u32::MAX;
+        // SAFETY: both results hold `values`, `count` and `found` a word each, which the stream is done with below.
+        unsafe {
+            driver::check("cuMemsetD32Async", driver_sys::cuMemsetD32Async(count.pointer, 0, 1, compute))?;
+            kernels.launch(Source::Elementwise, "differing", grid, &arguments)?;
+            let to = ptr::from_mut(&mut found).cast();
+            let copied = driver_sys::cuMemcpyDtoHAsync_v2(to, count.pointer, size_of::<u32>(), compute);
+            driver::check("cuMemcpyDtoHAsync", copied)?;
+        }
+        self.card.finish(self.card.compute)?;
+        Ok(found == 0)
+    }
+}
+
+/// Whether an algorithm chosen for other rows runs for these, in the workspace there is.
+fn fits(handle: sys::cublasLtHandle_t, plan: &Plan, algorithm: &Algorithm) -> bool {
+    let (w, x, y) = (plan.weight, plan.x, plan.y);
+    // SAFETY: plain integers, filled by the library; live descriptors.
+    let (status, result) = unsafe {
+        let mut result: sys::cublasLtMatmulHeuristicResult_t = mem::zeroed();
+        (sys::cublasLtMatmulAlgoCheck(handle, plan.operation, w, x, y, y, algorithm, &mut result), result)
+    };
+    status == sys::cublasStatus_t::CUBLAS_STATUS_SUCCESS && result.workspaceSize <= WORKSPACE
+}
+
+/// How an algorithm may add up a value.
+#[derive(Clone, Copy, Debug)]
+enum Sums {
+    /// As the library likes; what it says to split is left out all the same.
+    Any,
+    /// In one go, without parts that are joined later: asked for.
+    Whole,
+}
+
+/// What the library proposes for a plan, its favourite first.
+fn candidates(handle: sys::cublasLtHandle_t, plan: &Plan, sums: Sums) -> Result<Vec<Algorithm>, DeviceError> {
+    use sys::cublasLtMatmulPreferenceAttributes_t as Attribute;
+    let mut preference = ptr::null_mut();
+    // SAFETY: plain integers and pointers, filled by the library.
+    let mut found: [sys::cublasLtMatmulHeuristicResult_t; CANDIDATES] = unsafe { mem::zeroed() };
+    let mut count = 0;
+    let whole = sys::cublasLtReductionScheme_t::CUBLASLT_REDUCTION_SCHEME_NONE as u32;
+    // SAFETY: live descriptors; attributes of the sizes that the library states; `found` has room for the number passed.
+    unsafe {
+        check("cublasLtMatmulPreferenceCreate", sys::cublasLtMatmulPreferenceCreate(&mut preference))?;
+        let asked = prefer(preference, Attribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &WORKSPACE)
+            .and_then(|()| match sums {
+                Sums::Any => Ok(()),
+                Sums::Whole => {
+                    prefer(preference, Attribute::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &whole)
+                }
+            })
+            .and_then(|()| {
+                let (operation, w, x, y) = (plan.operation, plan.weight, plan.x, plan.y);
+                let (most, into) = (CANDIDATES as i32, found.as_mut_ptr());
+                check(
+                    "cublasLtMatmulAlgoGetHeuristic",
+                    sys::cublasLtMatmulAlgoGetHeuristic(
+                        handle, operation, w, x, y, y, preference, most, into, &mut count,
+                    ),
+                )
+            });
+        sys::cublasLtMatmulPreferenceDestroy(preference);
+        asked?;
+    }
+    let runs = |f: &&sys::cublasLtMatmulHeuristicResult_t| {
+        let split =
+            f.algo.setting(sys::cublasLtMatmulAlgoConfigAttributes_t::CUBLASLT_ALGO_CONFIG_SPLITK_NUM);
+        f.state == sys::cublasStatus_t::CUBLAS_STATUS_SUCCESS && split.is_none_or(|parts| parts <= 1)
+    };
+    Ok(found[..count as usize].iter().filter(runs).map(|f| f.algo).collect())
+}
+
+/// Sets one attribute of what is asked for.
+///
+/// # Safety
+///
+/// `preference` is live and `value` of the attribute's own type.
+unsafe fn prefer<V>(
+    preference: sys::cublasLtMatmulPreference_t,
+    attribute: sys::cublasLtMatmulPreferenceAttributes_t,
+    value: &V,
+) -> Result<(), DeviceError> {
+    let from = ptr::from_ref(value).cast();
+    // SAFETY: the caller's promise; the value is copied.
+    let status =
+        unsafe { sys::cublasLtMatmulPreferenceSetAttribute(preference, attribute, from, size_of::<V>()) };
+    check("cublasLtMatmulPreferenceSetAttribute", status)
+}
+
+/// What an algorithm says of itself.
+trait Described {
+    fn setting(&self, attribute: sys::cublasLtMatmulAlgoConfigAttributes_t) -> Option<u32>;
+    fn shown(&self) -> String;
+}
+
+impl Described for Algorithm {
+    /// One of its settings, where the library has it.
+    fn setting(&self, attribute: sys::cublasLtMatmulAlgoConfigAttributes_t) -> Option<u32> {
+        // Some are of 16 bits, which leave the upper half as it is.
+        let (mut value, mut written) = (0u32, 0);
+        let to = ptr::from_mut(&mut value).cast();
+        // SAFETY: `value` has the number of bytes passed; a size that is not the setting's own is refused.
+        let status = unsafe {
+            match sys::cublasLtMatmulAlgoConfigGetAttribute(self, attribute, to, 4, &mut written) {
+                sys::cublasStatus_t::CUBLAS_STATUS_SUCCESS => sys::cublasStatus_t::CUBLAS_STATUS_SUCCESS,
+                _ => sys::cublasLtMatmulAlgoConfigGetAttribute(self, attribute, to, 2, &mut written),
+            }
+        };
+        (status == sys::cublasStatus_t::CUBLAS_STATUS_SUCCESS).then_some(value)
+    }
+
+    fn shown(&self) -> String {
+        use sys::cublasLtMatmulAlgoConfigAttributes_t as Attribute;
+        let settings = [
+            ("algorithm", Attribute::CUBLASLT_ALGO_CONFIG_ID),
+            ("tile", Attribute::CUBLASLT_ALGO_CONFIG_TILE_ID),
+            ("stages", Attribute::CUBLASLT_ALGO_CONFIG_STAGES_ID),
+            ("inner shape", Attribute::CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID),
+            ("cluster", Attribute::CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID),
+            ("custom", Attribute::CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION),
+        ];
+        let shown = |(name, attribute)| self.setting(attribute).map(|value| format!("{name} {value}"));
+        settings.into_iter().filter_map(shown).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl fmt::Display for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the bits of cuBLASLt's {}", self.reference.shown())?;
+        match &self.measured {
+            Some(m) => write!(f, ", computed by {} ({} of {} alike)", m.algorithm.shown(), m.alike, m.tried),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What a reader passes over and tells: nothing of it belongs to a record.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use super::{Alignments, Input};
+
+/// What a reader passed over in an input, or missed in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remark {
+    /// The input holds no record.
+    Empty,
+    /// Lines of FASTA that begin with `;`.
+    Comments {
+        /// The first one, from 1.
+        line: u64,
+        /// How many there are.
+        lines: u64,
+    },
+    /// What a BAM file holds beside reads as they were.
+    Alignments(Alignments),
+    /// The mark (Ctrl-Z) that programs of DOS put behind a text.
+    EndMark {
+        /// The line it ends, from 1.
+        line: u64,
+    },
+}
+
+/// A [`Remark`] and the input it is about, as one line for people.
+///
+/// ```
+/// use virpack_seq::reader::{InputRemark, Remark};
+///
+/// let remark = Remark::Comments { line: 3, lines: 2 };
+/// let remark = InputRemark { input: "proteins.fasta".into(), remark };
+/// assert_eq!(remark.to_string(), "proteins.fasta:3: 2 comment lines (`;`) ignored, the first here");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputRemark {
+    /// The input.
+    pub input: Input,
+    /// What was passed over.
+    pub remark: Remark,
+}
+
+impl fmt::Display for InputRemark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let input = &self.input;
+        match self.remark {
+            Remark::Empty => write!(f, "{input}: empty, no records"),
+            Remark::Comments { line, lines: 1 } => write!(f, "{input}:{line}: a comment line (`;`) ignored"),
+            Remark::Comments { line, lines } => {
+                write!(f, "{input}:{line}: {lines} comment lines (`;`) ignored, the first here")
+            }
+            Remark::Alignments(seen) => write!(f, "{input}: {seen}"),
+            Remark::EndMark { line } => write!(f, "{input}:{line}: a Ctrl-Z at the end of the file ignored"),
+        }
+    }
+}
+
+/// The remarks of a stream, by the number of the input.
+#[derive(Debug, Default)]
+pub(super) struct Remarks(Mutex<Vec<(u32, Remark)>>);
+
+impl Remarks {
+    pub(super) fn add(&self, source: u32, remark: Remark) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((source, remark));
+    }
+
+    /// Counts comment lines, the first of which is `line`; those of one input are one remark.
+    pub(super) fn add_comments(&self, source: u32, line: u64, more: u64) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.iter_mut().find_map(|(of, remark)| match remark {
+            Remark::Comments { lines, .. } if *of == source => Some(lines),
+            _ => None,
+        });
+        match known {
+            Some(lines) => *lines += more,
+            None => all.push((source, Remark::Comments { line, lines: more })),
+        }
+    }
+
+    /// Counts what a BAM file holds beside reads; of one input it is one remark.
+    pub(super) fn add_alignments(&self, source: u32, more: &Alignments) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.iter_mut().find_map(|(of, remark)| match remark {
+            Remark::Alignments(seen) if *of == source => Some(seen),
+            _ => None,
+        });
+        match known {
+            Some(seen) => seen.add(more),
+            None => all.push((source, Remark::Alignments(*more))),
+        }
+    }
+
+    pub(super) fn all(&self) -> Vec<(u32, Remark)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
