@@ -133,7 +133,12 @@ fn truncated_bam_is_an_error_wherever_it_ends() {
     for end in 20..BAM.len() - END.len() {
         let (reads, _, error) = read(&BAM[..end]);
         assert_eq!(reads, READS[..reads.len()]);
-        assert!(matches!(error, Some(SeqError::Damaged { codec: "gzip", .. })), "{end}: {error:?}");
+        // samtools ends a block behind the header.
+        let is_damaged = matches!(error, Some(SeqError::Damaged { codec: "gzip", .. }));
+        assert!(
+            is_damaged || matches!(error, Some(SeqError::BamTruncated { line: 1, .. })),
+            "{end}: {error:?}"
+        );
     }
     // Inside a record, or the header, of a stream that is whole.
     let (plain, places) = (plain(), places(&plain()));

@@ -38,7 +38,7 @@ pub enum BamProblem {
     Header,
     /// A record whose lengths contradict each other.
     Lengths,
-    /// Another BAM file stands behind the first.
+    /// Another BAM file follows the first.
     SecondHeader,
     /// A name with control characters.
     Name,

@@ -235,7 +235,8 @@ impl Cutter {
             Some(_) if self.text.starts_with(bam::MAGIC) => self.skip_bam_header()?,
             // A comment whose end is still to come, or a mark that may be all there is.
             Some(b';' | 0x1A) if !self.ended && self.text.len() < LONGEST_COMMENT => None,
-            Some(_) if !self.ended && self.text.len() < foreign::ENOUGH => None,
+            // What could not be read on is told as that: so little may be the beginning of anything.
+            Some(_) if (!self.ended || self.error.is_some()) && self.text.len() < foreign::ENOUGH => None,
             Some(_) => return Err(self.not_sequences()),
         };
         Ok(())

@@ -1,6 +1,6 @@
 //! Formats that are neither FASTA, FASTQ nor BAM: known by their first bytes, never by a name.
 //!
-//! Each is told with the command that makes FASTA of it. What is looked at is decompressed, so that a tar file inside
+//! Each error gives the command that makes FASTA of it. What is looked at is decompressed, so that a tar file inside
 //! gzip is a tar file.
 
 mod archives;
@@ -78,7 +78,7 @@ pub(super) fn needed(text: &[u8]) -> usize {
 
 /// The format of a text that begins like FASTA or FASTQ and is neither.
 ///
-/// `text` begins at the first byte that is no blank, and has [`needed`] bytes or ends.
+/// `text` begins at the first byte after blanks, and has [`needed`] bytes or ends.
 pub(super) fn disguised(text: &[u8]) -> Option<ForeignFormat> {
     match text {
         [b'>' | b'@', 0, ..] => Some(archives::safetensors(text).unwrap_or_else(|| archives::utf16(text))),
