@@ -1,4 +1,4 @@
-//! Warnings of what was altered on its way, or may be taken for another: a line each, with the first record's id.
+//! Warnings of what was altered, or may be taken for another: a line each, with the first record's id.
 
 use crate::log::LogArguments;
 use crate::text::{count, grouped};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::reader::{Suspect, shown_byte};
+use crate::reader::{BamProblem, ForeignFormat, Suspect, shown_byte};
 use crate::record::shown_id;
 use crate::tokenize::bpe::BpeProblem;
 
@@ -92,10 +92,47 @@ pub enum SeqError {
         /// The beginning of that line.
         found: String,
     },
+    /// A format that is not read.
+    #[error(
+        "{}: this is {format}, not FASTA, FASTQ or BAM\nhint: {}",
+        path.display(), format.remedy(&path.display().to_string(), *codec)
+    )]
+    Foreign {
+        /// The input as it was named.
+        path: PathBuf,
+        /// What it is.
+        format: ForeignFormat,
+        /// The compression around it: `gzip`, `bzip2`, `xz` or `zstd`.
+        codec: Option<&'static str>,
+    },
+    /// A BAM file that ends too early.
+    #[error(
+        "{}: record {line}: the BAM file ends too early, after {records} whole reads\n\
+         hint: the file is incomplete: fetch or write it again; samtools quickcheck checks it",
+        path.display()
+    )]
+    BamTruncated {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The record that is not there, from 1.
+        line: u64,
+        /// Reads before it.
+        records: u64,
+    },
+    /// A record of a BAM file that cannot be read.
+    #[error("{}: record {record} of the BAM file: {problem}\nhint: {}", path.display(), problem.remedy())]
+    Bam {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The record's number in this input, alignments that are left out included, from 1.
+        record: u64,
+        /// What is wrong with it.
+        problem: BamProblem,
+    },
     /// Bytes that are no text.
     #[error(
         "{}:{line}: binary data where text was expected (record {record})\n\
-         hint: FASTA or FASTQ may be compressed by gzip, bzip2, xz or zstd; other formats are not read",
+         hint: FASTA and FASTQ may be compressed by gzip, bzip2, xz or zstd; other formats are not read",
         path.display()
     )]
     Binary {
@@ -166,7 +203,7 @@ pub enum SeqError {
     StrayByte {
         /// The input as it was named.
         path: PathBuf,
-        /// The line it stands in, from 1.
+        /// Its line, from 1.
         line: u64,
         /// The record's number in this input, from 1.
         record: u64,

@@ -1,11 +1,13 @@
-//! FASTA and FASTQ, plain or compressed, from files and pipes, in bounded memory.
+//! FASTA, FASTQ and BAM, plain or compressed, from files and pipes, in bounded memory.
 //!
 //! Format and compression are known by content, never by name. Why `needletail` parses, and how its
 //! limits are met, stands in `dev/reader.md`.
 
+mod bam;
 mod blocks;
 mod checksum;
 mod fastq;
+mod foreign;
 mod gzip;
 mod input;
 mod letters;
@@ -19,8 +21,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+pub use bam::{Alignments, BamProblem};
 use checksum::Checksums;
 pub use checksum::{InputChecksum, hex};
+pub use foreign::ForeignFormat;
 pub use input::Input;
 use input::looked_at;
 use remarks::Remarks;
@@ -35,7 +39,7 @@ pub(crate) use blocks::{Block, Blocks};
 pub(crate) use parse::Parser;
 use source::Source;
 
-/// Opens FASTA or FASTQ inputs, to be read one after the other as one stream of records.
+/// Opens FASTA, FASTQ or BAM inputs, to be read one after the other as one stream of records.
 ///
 /// Every named file is looked at now, so that a mistyped third name fails before the first is read. A
 /// named pipe is not opened before its turn.
@@ -149,7 +153,7 @@ impl Records {
     ///
     /// # Errors
     ///
-    /// A byte in a sequence that is no letter, `*`, `-`, `.` or part of a special token's name such as `<mask>`; else
+    /// A byte in a sequence other than letters, `*`, `-`, `.` and the names of special tokens such as `<mask>`; else
     /// what is wrong with the input, once, after all whole records before it; then `false`.
     pub fn read(&mut self, record: &mut Record) -> Result<bool, SeqError> {
         loop {
@@ -250,6 +254,10 @@ impl ReadProgress {
 
     fn remark(&self, source: u32, remark: Remark) {
         self.remarks.add(source, remark);
+    }
+
+    fn add_alignments(&self, source: u32, more: &Alignments) {
+        self.remarks.add_alignments(source, more);
     }
 
     fn add_comments(&self, source: u32, line: u64, lines: u64) {

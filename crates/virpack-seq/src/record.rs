@@ -15,7 +15,7 @@ pub struct Record {
     pub index: u64,
     /// Which input the record stands in, from 0.
     pub source: u32,
-    /// The line of its header in that input, from 1.
+    /// The line of its header in that input, from 1; in BAM the record's number.
     pub line: u64,
     /// The first word of the header, whole.
     pub id: Arc<str>,

@@ -20,7 +20,7 @@
 //! Where every residue keeps its row ([`OutputOptions::residues`]) there is a table `[residues, hidden]` for each
 //! record: a list of lists in `.parquet`, a tensor in `.safetensors`, a group in `.h5` (`records/NUMBER`, with a dataset
 //! `embeddings`). Tensors and groups are named by their record's row in the file, in twelve digits (`000000000042`),
-//! where its id stands in the table of records: ids may come twice, have any length and hold any letter, and no list of
+//! by the row of its id in the table of records: ids may come twice, have any length and hold any letter, and no list of
 //! names taken has to be kept.
 //!
 //! Past 5 GB, or where a table for each record fills the megabyte that a header may have (some 10,000 records),

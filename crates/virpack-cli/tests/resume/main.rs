@@ -184,7 +184,7 @@ fn a_disk_that_fills_leaves_the_parts() {
     place.run(&arguments(MODEL, "out/emb.npy")).is_refused(&[
         "out/emb.npy.partial holds ",
         " finished records of a run that was interrupted",
-        "hint: go on with --resume, or start anew with --force",
+        "hint: go on with --resume, or start again with --force",
     ]);
     let ran = run_line(&place, &said_command(&ran));
     ran.succeeds(&["resuming: ", " finished before)"]);
@@ -275,7 +275,7 @@ fn parts_and_shards_of_another_format_are_refused() {
     let again = |option: &str| place.run(&[&arguments(MODEL, "out/emb.npy")[..], &[option]].concat());
     again("--resume").is_refused(&[
         "out/emb.npy.partial holds parts in the format of another version of virpack",
-        "hint: go on with the version that made them, or start anew with --force",
+        "hint: go on with the version that made them, or start again with --force",
     ]);
     again("--force").succeeds(&[" sequences, "]);
     let text = [&b"virpack shard 1\n"[..], &[0; 100]].concat();

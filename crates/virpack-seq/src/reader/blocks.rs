@@ -13,6 +13,7 @@ use super::input::Input;
 use super::parse::Format;
 use super::remarks::Remark;
 use super::source::Source;
+use super::{bam, foreign};
 use crate::error::SeqError;
 
 /// Bytes of a block, if its records allow: small enough to stay in a core's own cache on its way.
@@ -34,7 +35,7 @@ pub(crate) struct Block {
     pub(crate) format: Format,
     /// Which input it comes from, from 0.
     pub(crate) source: u32,
-    /// The line of the first byte in that input, from 1.
+    /// The line of the first byte in that input, from 1; of BAM the record's number.
     pub(crate) line: u64,
 }
 
@@ -135,9 +136,12 @@ impl Cutter {
             }
             match self.format {
                 Some(format) => {
-                    self.search(format);
+                    self.search(format)?;
                     if self.whole > 0 {
                         return Ok(Some(self.cut(format, self.whole)));
+                    }
+                    if self.ended && self.error.is_none() && format == Format::Bam {
+                        return self.end_bam();
                     }
                     if let Some(block) = self.last_or_odd(format) {
                         return Ok(Some(block));
@@ -192,6 +196,9 @@ impl Cutter {
 
     /// Drops the mark (Ctrl-Z) that programs of DOS put behind a text.
     fn drop_end_mark(&mut self) {
+        if self.format == Some(Format::Bam) || self.text.starts_with(bam::MAGIC) {
+            return;
+        }
         if let [text @ .., 0x1A] = self.text.trim_ascii_end() {
             let (end, lines) = (text.len(), memchr_iter(b'\n', text).count() as u64);
             self.text.truncate(end);
@@ -215,19 +222,68 @@ impl Cutter {
             let blank = self.text[length..].iter().take_while(|b| b.is_ascii_whitespace()).count();
             self.skip(length + blank);
         }
+        if let Some(format) = foreign::disguised(&self.text)
+            && (self.ended || self.text.len() >= foreign::needed(&self.text))
+        {
+            return Err(self.foreign(format));
+        }
         self.format = match self.text.first() {
             None => None,
+            Some(_) if !self.ended && self.text.len() < foreign::needed(&self.text) => None,
             Some(b'>') => Some(Format::Fasta),
             Some(b'@') => Some(Format::Fastq),
+            Some(_) if self.text.starts_with(bam::MAGIC) => self.skip_bam_header()?,
             // A comment whose end is still to come, or a mark that may be all there is.
             Some(b';' | 0x1A) if !self.ended && self.text.len() < LONGEST_COMMENT => None,
-            Some(_) if !self.ended && self.text.len() < SHOWN && !self.text.contains(&b'\n') => None,
+            // What could not be read on is told as that: so little may be the beginning of anything.
+            Some(_) if (!self.ended || self.error.is_some()) && self.text.len() < foreign::ENOUGH => None,
             Some(_) => return Err(self.not_sequences()),
         };
         Ok(())
     }
 
+    /// Drops the header of BAM, once all of it is there.
+    fn skip_bam_header(&mut self) -> Result<Option<Format>, SeqError> {
+        let header = bam::header(&self.text).map_err(|problem| self.bad_bam(problem))?;
+        let Some(header) = header else {
+            if self.ended && self.error.is_none() {
+                return Err(self.bam_truncated());
+            }
+            return Ok(None);
+        };
+        self.text.drain(..header);
+        self.searched = 0;
+        self.line = 1;
+        Ok(Some(Format::Bam))
+    }
+
+    /// Checks that a BAM file ends where its last record does, and with the block that ends every one.
+    fn end_bam(&mut self) -> Result<Option<Block>, SeqError> {
+        if !self.text.is_empty() || !self.source.has_its_end() {
+            return Err(self.bam_truncated());
+        }
+        if self.line == 1 {
+            self.progress.remark(self.number, Remark::Empty);
+        }
+        Ok(None)
+    }
+
+    fn bam_truncated(&self) -> SeqError {
+        SeqError::BamTruncated { path: self.input.path().into(), line: self.line, records: 0 }
+    }
+
+    fn bad_bam(&self, problem: bam::BamProblem) -> SeqError {
+        SeqError::Bam { path: self.input.path().into(), record: self.line, problem }
+    }
+
+    fn foreign(&self, format: foreign::ForeignFormat) -> SeqError {
+        SeqError::Foreign { path: self.input.path().into(), format, codec: self.source.codec }
+    }
+
     fn not_sequences(&self) -> SeqError {
+        if let Some(format) = foreign::identify(&self.text) {
+            return self.foreign(format);
+        }
         let path = self.input.path().into();
         let line = &self.text[..memchr(b'\n', &self.text).unwrap_or(self.text.len()).min(SHOWN)];
         if line.iter().any(|&b| b < b' ' && !b.is_ascii_whitespace()) {
@@ -238,7 +294,7 @@ impl Cutter {
     }
 
     /// Finds the end of the last whole record in what is newly read.
-    fn search(&mut self, format: Format) {
+    fn search(&mut self, format: Format) -> Result<(), SeqError> {
         match format {
             Format::Fasta => {
                 // The first byte is this record's own `>`.
@@ -253,7 +309,23 @@ impl Cutter {
                 self.searched = self.text.len();
             }
             Format::Fastq | Format::FastqOdd => self.search_fastq(),
+            Format::Bam => return self.search_bam(),
         }
+        Ok(())
+    }
+
+    /// Steps from record to record of BAM; an error waits until those before it are handed on.
+    fn search_bam(&mut self) -> Result<(), SeqError> {
+        while self.searched < self.text.len() {
+            match bam::record_size(&self.text[self.searched..]) {
+                Ok(Some(size)) if self.searched + size <= self.text.len() => self.searched += size,
+                Ok(_) => break,
+                Err(_) if self.searched > 0 => break,
+                Err(problem) => return Err(self.bad_bam(problem)),
+            }
+        }
+        self.whole = self.searched;
+        Ok(())
     }
 
     /// Counts the lines of FASTQ records; blank lines between two records end a block and are left out. A record that is
@@ -285,10 +357,10 @@ impl Cutter {
         }
     }
 
-    /// The block of an odd FASTQ record, or of what stands behind the last whole record at the end of the input.
+    /// The block of an odd FASTQ record, or of what follows the last whole record at the end of the input.
     fn last_or_odd(&mut self, format: Format) -> Option<Block> {
         let ended = self.ended && self.error.is_none();
-        if self.text.is_empty() || !(self.odd || ended) {
+        if self.text.is_empty() || !(self.odd || ended) || format == Format::Bam {
             return None;
         }
         if format == Format::Fasta {
@@ -322,7 +394,10 @@ impl Cutter {
         let mut bytes = std::mem::replace(&mut self.text, rest);
         bytes.truncate(end);
         let line = self.line;
-        self.line += memchr_iter(b'\n', &bytes).count() as u64;
+        self.line += match format {
+            Format::Bam => bam::count(&bytes),
+            Format::Fasta | Format::Fastq | Format::FastqOdd => memchr_iter(b'\n', &bytes).count() as u64,
+        };
         self.searched = self.searched.saturating_sub(end);
         self.whole = 0;
         format.seal(&mut bytes);
@@ -331,7 +406,8 @@ impl Cutter {
 
     fn failed(&self, source: std::io::Error) -> SeqError {
         let path = self.input.path().into();
-        let line = self.line + memchr_iter(b'\n', &self.text).count() as u64;
+        let lines = if self.format == Some(Format::Bam) { 0 } else { memchr_iter(b'\n', &self.text).count() };
+        let line = self.line + lines as u64;
         // The parser, which counts records, puts their number in.
         let records = 0;
         let inner = source.get_ref().and_then(|error| error.downcast_ref::<Trailing>());

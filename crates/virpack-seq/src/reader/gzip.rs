@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use flate2::bufread::GzDecoder;
 
@@ -15,6 +17,10 @@ const SHOWN: usize = 40;
 pub(super) struct Gzip<R: BufRead> {
     /// None only while one member gives way to the next.
     member: Option<GzDecoder<Position<R>>>,
+    /// Nothing has come out of the current member yet.
+    is_empty: bool,
+    /// Whether the last member that has ended was empty.
+    ended_empty: Arc<AtomicBool>,
 }
 
 /// Bytes behind the last member that are none of gzip.
@@ -28,7 +34,13 @@ pub(super) struct Trailing {
 
 impl<R: BufRead> Gzip<R> {
     pub(super) fn new(raw: R) -> Self {
-        Gzip { member: Some(GzDecoder::new(Position { inner: raw, offset: 0 })) }
+        let member = Some(GzDecoder::new(Position { inner: raw, offset: 0 }));
+        Gzip { member, is_empty: true, ended_empty: Arc::default() }
+    }
+
+    /// Tells, from now on, whether the last member that has ended was empty: so BGZF marks its end.
+    pub(super) fn ended_empty(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.ended_empty)
     }
 }
 
@@ -37,8 +49,10 @@ impl<R: BufRead> Read for Gzip<R> {
         while let Some(member) = &mut self.member {
             let bytes = member.read(buf)?;
             if bytes > 0 || buf.is_empty() {
+                self.is_empty &= bytes == 0;
                 return Ok(bytes);
             }
+            self.ended_empty.store(std::mem::replace(&mut self.is_empty, true), Relaxed);
             if member.get_mut().next_member()? {
                 self.member = self.member.take().map(|member| GzDecoder::new(member.into_inner()));
             } else {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 use needletail::parser::{FastaReader, FastqReader, FastxReader};
 
+use super::bam::{BamProblem, BamReads};
 use super::fastq::{self, FastqFault, Scanned};
 use super::letters::{self, Comments, Stray, looks_like_sequence};
 use super::suspect::Suspect;
@@ -24,6 +25,8 @@ pub(crate) enum Format {
     Fastq,
     /// One FASTQ record that is wrapped, faulty, or the last one.
     FastqOdd,
+    /// Records of BAM, each behind its length.
+    Bam,
 }
 
 impl Format {
@@ -39,13 +42,20 @@ impl Format {
     }
 }
 
+/// A block that is being read.
+enum Reading {
+    /// FASTA, or FASTQ of four lines a record.
+    Text(Box<dyn FastxReader>),
+    /// The text of an odd FASTQ record; empty once it is read.
+    Odd(Vec<u8>),
+    Bam(BamReads),
+}
+
 /// Turns blocks into records and counts them.
 pub(crate) struct Parser {
     inputs: Arc<[Input]>,
     progress: Arc<ReadProgress>,
-    reader: Option<Box<dyn FastxReader>>,
-    /// The text of an odd FASTQ record.
-    odd: Option<Vec<u8>>,
+    reader: Option<Reading>,
     format: Format,
     source: u32,
     /// The line of the block's first byte.
@@ -65,7 +75,6 @@ impl Parser {
             inputs,
             progress,
             reader: None,
-            odd: None,
             format: Format::Fasta,
             source: 0,
             line: 1,
@@ -102,16 +111,14 @@ impl Parser {
         self.source = block.source;
         self.line = block.line;
         self.format = block.format;
-        if block.format == Format::FastqOdd {
-            self.odd = Some(block.bytes);
-            return;
-        }
         // One byte more than the block, or needletail would look for room to read on.
         let capacity = block.bytes.len() + 3;
         let bytes = Cursor::new(block.bytes);
         self.reader = Some(match block.format {
-            Format::Fasta => Box::new(FastaReader::with_capacity(bytes, capacity)),
-            Format::Fastq | Format::FastqOdd => Box::new(FastqReader::with_capacity(bytes, capacity)),
+            Format::Fasta => Reading::Text(Box::new(FastaReader::with_capacity(bytes, capacity))),
+            Format::Fastq => Reading::Text(Box::new(FastqReader::with_capacity(bytes, capacity))),
+            Format::FastqOdd => Reading::Odd(bytes.into_inner()),
+            Format::Bam => Reading::Bam(BamReads::new(bytes.into_inner(), self.line)),
         });
     }
 
@@ -127,32 +134,41 @@ impl Parser {
 
     /// As [`Parser::read`], of all shards.
     fn read_any(&mut self, record: &mut Record) -> Result<bool, SeqError> {
-        let result = match (self.odd.take(), &mut self.reader) {
-            (Some(text), _) => {
+        let result = match &mut self.reader {
+            None => return Ok(false),
+            Some(Reading::Odd(text)) if text.is_empty() => Ok(None),
+            Some(Reading::Odd(text)) => {
                 record.line = self.line;
-                fill_odd(record, &text).map(|()| Comments::default())
+                fill_odd(record, &std::mem::take(text)).map(|()| Some(Comments::default()))
             }
-            (None, None) => return Ok(false),
-            (None, Some(reader)) => match reader.next() {
+            Some(Reading::Bam(reads)) => match reads.read(record) {
+                Ok(true) => Ok(Some(Comments::default())),
+                Ok(false) => Ok(None),
+                Err(problem) => Err(Fault::Bam(problem)),
+            },
+            Some(Reading::Text(reader)) => match reader.next() {
                 Some(Ok(parsed)) => {
                     record.line = self.line + parsed.start_line_number() - 1;
                     let format = self.format;
-                    fill_header(record, parsed.id()).and_then(|()| fill(record, format, parsed.raw_seq()))
+                    fill_header(record, parsed.id())
+                        .and_then(|()| fill(record, format, parsed.raw_seq()))
+                        .map(Some)
                 }
                 // Blocks are cut so that this cannot be.
                 Some(Err(error)) => Err(Fault::Line(error.position.line.max(1) - 1, '>', None)),
-                None => {
-                    self.reader = None;
-                    return Ok(false);
-                }
+                None => Ok(None),
             },
         };
         match result {
-            Ok(comments) if comments.lines > 0 => {
+            Ok(None) => {
+                self.end();
+                return Ok(false);
+            }
+            Ok(Some(comments)) if comments.lines > 0 => {
                 let line = record.line + 1 + comments.first;
                 self.progress.add_comments(self.source, line, comments.lines);
             }
-            Ok(_) => {}
+            Ok(Some(_)) => {}
             Err(fault) => {
                 self.reader = None;
                 self.failed = true;
@@ -167,9 +183,20 @@ impl Parser {
         Ok(true)
     }
 
+    /// Leaves a block that is read, and tells what was seen in it.
+    fn end(&mut self) {
+        if let Some(Reading::Bam(reads)) = self.reader.take()
+            && !reads.seen.is_nothing()
+        {
+            self.progress.add_alignments(self.source, &reads.seen);
+        }
+    }
+
     /// Puts the number of records before it into an error that the reading side found.
     pub(crate) fn locate(&self, mut error: SeqError) -> SeqError {
-        if let SeqError::Damaged { records, path, .. } | SeqError::Read { records, path, .. } = &mut error
+        if let SeqError::Damaged { records, path, .. }
+        | SeqError::Read { records, path, .. }
+        | SeqError::BamTruncated { records, path, .. } = &mut error
             && self.inputs.get(self.source as usize).is_some_and(|input| input.path() == path)
         {
             *records = self.records;
@@ -181,6 +208,7 @@ impl Parser {
         let path = self.inputs[self.source as usize].path().into();
         let (record, header, id) = (self.records + 1, of.line, of.id.clone());
         match fault {
+            Fault::Bam(problem) => SeqError::Bam { path, record: header, problem },
             Fault::Binary => SeqError::Binary { path, line: header, record },
             Fault::Returns => SeqError::CarriageReturns { path, line: header, record },
             Fault::Line(line, expected, found) => {
@@ -199,6 +227,7 @@ impl Parser {
 
 /// What is wrong with a record; lines count from 0 for its header.
 enum Fault {
+    Bam(BamProblem),
     Binary,
     Returns,
     /// A line begins with another byte than this.
@@ -239,7 +268,7 @@ fn fill(record: &mut Record, format: Format, lines: &[u8]) -> Result<Comments, F
     record.sequence.clear();
     let result = match format {
         Format::Fasta => letters::copy_lines(lines, &mut record.sequence),
-        Format::Fastq | Format::FastqOdd => {
+        Format::Fastq | Format::FastqOdd | Format::Bam => {
             letters::copy_line(lines, &mut record.sequence).map(|()| Comments::default())
         }
     };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use super::Input;
+use super::{Alignments, Input};
 
 /// What a reader passed over in an input, or missed in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Remark {
         /// How many there are.
         lines: u64,
     },
+    /// What a BAM file holds beside reads as they were.
+    Alignments(Alignments),
     /// The mark (Ctrl-Z) that programs of DOS put behind a text.
     EndMark {
         /// The line it ends, from 1.
@@ -51,6 +53,7 @@ impl fmt::Display for InputRemark {
             Remark::Comments { line, lines } => {
                 write!(f, "{input}:{line}: {lines} comment lines (`;`) ignored, the first here")
             }
+            Remark::Alignments(seen) => write!(f, "{input}: {seen}"),
             Remark::EndMark { line } => write!(f, "{input}:{line}: a Ctrl-Z at the end of the file ignored"),
         }
     }
@@ -75,6 +78,19 @@ impl Remarks {
         match known {
             Some(lines) => *lines += more,
             None => all.push((source, Remark::Comments { line, lines: more })),
+        }
+    }
+
+    /// Counts what a BAM file holds beside reads; of one input it is one remark.
+    pub(super) fn add_alignments(&self, source: u32, more: &Alignments) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.iter_mut().find_map(|(of, remark)| match remark {
+            Remark::Alignments(seen) if *of == source => Some(seen),
+            _ => None,
+        });
+        match known {
+            Some(seen) => seen.add(more),
+            None => all.push((source, Remark::Alignments(*more))),
         }
     }
 

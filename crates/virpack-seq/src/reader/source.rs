@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::ReadProgress;
 use super::checksum::Summing;
@@ -20,6 +21,8 @@ pub(super) struct Source {
     pub(super) codec: Option<&'static str>,
     /// Whether bytes come when they come.
     pub(super) is_pipe: bool,
+    /// Of BGZF, whether the last block that was read is empty.
+    ended_empty: Option<Arc<AtomicBool>>,
 }
 
 impl Source {
@@ -51,12 +54,24 @@ impl Source {
         // An error here comes again at the next read, where it is reported with its place.
         let first = raw.by_ref().take(6).read_to_end(&mut magic);
         let codec = codec(&magic);
+        let mut ended_empty = None;
+        let is_bgzf = is_bgzf(&magic);
         let raw = io::Cursor::new(magic).chain(FailFirst(first.err())).chain(raw);
         let reader: Box<dyn Read + Send> = match codec {
             None => Box::new(raw),
+            Some("gzip") => {
+                let gzip = Gzip::new(BufReader::with_capacity(READ_SIZE, raw));
+                ended_empty = is_bgzf.then(|| gzip.ended_empty());
+                Box::new(gzip)
+            }
             Some(codec) => decoder(codec, BufReader::with_capacity(READ_SIZE, raw))?,
         };
-        Ok(Source { reader, codec, is_pipe })
+        Ok(Source { reader, codec, is_pipe, ended_empty })
+    }
+
+    /// Whether the file ends as BGZF must, if it is BGZF: by an empty block.
+    pub(super) fn has_its_end(&self) -> bool {
+        self.ended_empty.as_ref().is_none_or(|ended| ended.load(Relaxed))
     }
 }
 
@@ -82,10 +97,14 @@ fn codec(magic: &[u8]) -> Option<&'static str> {
     }
 }
 
+/// Whether gzip has an extra field, in which BGZF tells the sizes of its blocks.
+fn is_bgzf(magic: &[u8]) -> bool {
+    matches!(magic, [0x1F, 0x8B, _, flags, ..] if flags & 4 != 0)
+}
+
 /// The decoder of a compression; each reads on over the members of a file put together from several.
 fn decoder(codec: &str, raw: impl io::BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     Ok(match codec {
-        "gzip" => Box::new(Gzip::new(raw)),
         "bzip2" => Box::new(bzip2::bufread::MultiBzDecoder::new(raw)),
         "xz" => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(raw)),
         _ => Box::new(zstd::stream::read::Decoder::with_buffer(raw)?),

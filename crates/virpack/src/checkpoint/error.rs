@@ -12,7 +12,7 @@ pub enum ResumeError {
     /// Parts of an unfinished run are there, and nobody has said what is to become of them.
     #[error(
         "{} holds {saved} of a run that was interrupted\n\
-         hint: go on with --resume, or start anew with --force", saved.folder.display()
+         hint: go on with --resume, or start again with --force", saved.folder.display()
     )]
     Unfinished {
         /// What is there.
@@ -57,7 +57,7 @@ pub enum ResumeError {
     },
     /// A manifest that cannot be read.
     #[error(
-        "{}: {reason}\nhint: what is finished cannot be told without it: start anew with --force", path.display()
+        "{}: {reason}\nhint: what is finished cannot be told without it: start again with --force", path.display()
     )]
     Manifest {
         /// The manifest.
@@ -68,7 +68,7 @@ pub enum ResumeError {
     /// Parts that another version of virpack has written.
     #[error(
         "{} holds parts in the format of another version of virpack\n\
-         hint: go on with the version that made them, or start anew with --force", folder.display()
+         hint: go on with the version that made them, or start again with --force", folder.display()
     )]
     Version {
         /// The folder of parts.

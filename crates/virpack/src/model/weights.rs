@@ -153,7 +153,7 @@ impl Weights {
     }
 
     /// Refuses weights with a tensor that is neither one of `read` nor a known head's: it would have no part in the
-    /// embeddings, and whoever saved it meant it to.
+    /// embeddings, and the program that saved it meant it to.
     pub(crate) fn refuse_unread<'a>(&self, read: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
         let read: BTreeSet<&str> = read.into_iter().collect();
         let is_unread = |name: &&str| !read.contains(name) && unread::harmless(name).is_none();

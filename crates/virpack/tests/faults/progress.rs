@@ -40,7 +40,7 @@ fn it_is_told_in_steady_intervals_and_never_less_while_the_first_record_waits() 
             &place.path().join("out"),
         )
     };
-    // The first batch takes two seconds, in which nothing at all is done.
+    // The first batch takes two seconds, in which no batch is done.
     let slow = |first: u64| {
         let device = Faulty::new(usize::MAX, move |batch, _| {
             std::thread::sleep(Duration::from_millis(if batch == 0 { first } else { 60 }));

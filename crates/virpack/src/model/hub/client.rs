@@ -21,7 +21,7 @@ pub(super) struct Client<'a> {
     agent: Agent,
 }
 
-/// An answer that is no redirect, and what the Hub said on the way to it.
+/// The answer after all redirects, and what the Hub said on the way to it.
 pub(super) struct Answer {
     pub(super) response: Response<Body>,
     /// The headers of each answer, the Hub's own first.
@@ -145,7 +145,7 @@ pub(super) fn content_range(header: &str) -> Option<(u64, u64)> {
 }
 
 /// Time in which at least [`LEAST_BYTES`] must come, as a multiple of the time that a read may take: a server that sends a
-/// byte a second holds nobody for ever.
+/// byte a second holds no run for ever.
 pub(super) fn patience(timeout: Duration) -> Duration {
     timeout * 4
 }

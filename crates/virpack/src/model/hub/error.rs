@@ -69,7 +69,7 @@ pub enum HubError {
         /// Whether a token was sent.
         with_token: bool,
     },
-    /// A server whose certificate is signed by nobody who is trusted.
+    /// A server whose certificate no trusted authority signed.
     #[error(
         "{endpoint}: its certificate is not trusted: {reason}\n\
          hint: where your institution looks into connections, set SSL_CERT_FILE to the PEM file of its certificate \

@@ -22,7 +22,7 @@ impl Weights {
                     }
                     None => continue,
                 },
-                // What is not there, or a pointer to it, nobody loads.
+                // What is not there, or a pointer to it, no program loads.
                 Err(Error::LfsPointer { .. }) => {}
                 Err(Error::ReadModel { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => {

@@ -9,7 +9,7 @@ const ANYWHERE: [&str; 4] =
 /// A tensor that every model has: in Hugging Face's names, and in fair-esm's.
 const ANCHORS: [&str; 2] = ["embeddings.word_embeddings.weight", "embed_tokens.weight"];
 
-/// Where an encoder stands in models that have names of their own (`names.rs`); no wrappers.
+/// The place of an encoder in models that have names of their own (`names.rs`); no wrappers.
 const OWN: [&str; 4] = ["esm.", "bert.", "encoder.sentence_encoder.", "encoder."];
 
 /// What stands before the names of all tensors of a model.

@@ -1,0 +1,153 @@
+//! Formats of text, by how their first lines look.
+
+use super::ForeignFormat;
+
+/// How a file begins, capitals or not, what it then is, and what makes FASTA of it.
+const BEGINNINGS: &[(&str, &str, &str)] = &[
+    (
+        "version https://git-lfs",
+        "a Git LFS pointer, which stands for a file that was not fetched",
+        "git lfs pull",
+    ),
+    ("##gff-version", "GFF3, a table of features", GET_FASTA),
+    ("##gtf", "GTF, a table of features", GET_FASTA),
+    ("#gtf", "GTF, a table of features", GET_FASTA),
+    ("#!genome-build", "GTF, a table of features", GET_FASTA),
+    (
+        "##fileformat=VCF",
+        "VCF, a table of variants",
+        "bgzip -k FILE; tabix FILE.gz; bcftools consensus -f GENOME.fasta FILE.gz > consensus.fasta",
+    ),
+    ("track ", "BED, a table of places", GET_FASTA),
+    ("browser ", "BED, a table of places", GET_FASTA),
+    ("LOCUS       ", "GenBank", ANY2FASTA),
+    ("#NEXUS", "NEXUS, an alignment", "seqret -sequence FILE -sformat nexus -outseq sequences.fasta"),
+    ("CLUSTAL", "Clustal, an alignment", ANY2FASTA),
+    ("MUSCLE (", "Clustal, an alignment", ANY2FASTA),
+    ("# STOCKHOLM", "Stockholm, an alignment", ANY2FASTA),
+    ("PileUp", "MSF, an alignment", "seqret -sequence FILE -sformat msf -outseq sequences.fasta"),
+    ("!!AA_MULTIPLE", "MSF, an alignment", "seqret -sequence FILE -sformat msf -outseq sequences.fasta"),
+    ("!!NA_MULTIPLE", "MSF, an alignment", "seqret -sequence FILE -sformat msf -outseq sequences.fasta"),
+    ("HMMER", "an HMMER profile", "hmmemit -c FILE > consensus.fasta"),
+    (
+        "data_",
+        "mmCIF, a structure",
+        "python3 -c \"from Bio import SeqIO; SeqIO.convert('FILE', 'cif-seqres', 'sequences.fasta', 'fasta')\"",
+    ),
+    ("HEADER    ", "PDB, a structure", PDB),
+    ("ATOM      ", "PDB, a structure", PDB),
+    ("CRYST1", "PDB, a structure", PDB),
+    ("H\tVN:Z:", "GFA, an assembly graph", GFA),
+    ("S\t", "GFA, an assembly graph", GFA),
+    ("<!doctype html", "a web page (HTML)", WEB),
+    ("<html", "a web page (HTML)", WEB),
+    ("<head", "a web page (HTML)", WEB),
+    (
+        "<?xml",
+        "XML",
+        "of UniProt or INSDC: seqret -sequence FILE -outseq sequences.fasta; or download the records as FASTA",
+    ),
+    ("<", "XML or HTML", WEB),
+];
+
+const GET_FASTA: &str = "bedtools getfasta -fi GENOME.fasta -bed FILE > sequences.fasta";
+const ANY2FASTA: &str = "any2fasta FILE > sequences.fasta (or EMBOSS: seqret FILE sequences.fasta)";
+const PDB: &str =
+    "python3 -c \"from Bio import SeqIO; SeqIO.convert('FILE', 'pdb-atom', 'sequences.fasta', 'fasta')\"";
+const GFA: &str = "awk '/^S/ { print \">\" $2; print $3 }' FILE > sequences.fasta";
+const WEB: &str =
+    "this is what a download gives that failed or asked for a log-in: fetch the file itself, curl -fL URL";
+const SAM: ForeignFormat = ForeignFormat::new("SAM", "samtools fasta FILE > reads.fasta");
+const TABLE: ForeignFormat = ForeignFormat::new(
+    "a table, with TAB between its columns",
+    "awk -F'\\t' '{ print \">\" $1; print $2 }' FILE > sequences.fasta, where ids and sequences are columns 1 and 2",
+);
+
+/// A SAM file that begins with a header, which begins as FASTQ does.
+pub(super) fn sam_header(text: &[u8]) -> Option<ForeignFormat> {
+    let is_header =
+        [b"@HD\t", b"@SQ\t", b"@RG\t", b"@PG\t", b"@CO\t"].iter().any(|tag| text.starts_with(*tag));
+    is_header.then_some(SAM)
+}
+
+/// NBRF or PIR, which begins as FASTA does and has a title for its second line.
+pub(super) fn pir(text: &[u8]) -> Option<ForeignFormat> {
+    const KINDS: [&[u8]; 9] = [b"P1", b"F1", b"DL", b"DC", b"RL", b"RC", b"N1", b"N3", b"XX"];
+    let is_pir = text.get(3) == Some(&b';') && KINDS.contains(&&text[1..3]);
+    is_pir.then_some(ForeignFormat::new(
+        "NBRF/PIR",
+        "seqret -sequence FILE -sformat pir -outseq sequences.fasta",
+    ))
+}
+
+/// The format of a text by its first lines.
+pub(super) fn identify(text: &[u8]) -> Option<ForeignFormat> {
+    let begins = |beginning: &str| {
+        text.get(..beginning.len()).is_some_and(|text| text.eq_ignore_ascii_case(beginning.as_bytes()))
+    };
+    if let Some((_, name, remedy)) = BEGINNINGS.iter().find(|(beginning, ..)| begins(beginning)) {
+        return Some(ForeignFormat::new(name, remedy));
+    }
+    let text = String::from_utf8_lossy(text);
+    let mut lines = text.lines();
+    let first = lines.next()?;
+    let second = lines.next();
+    of_embl(first).or_else(|| is_json(first).then_some(JSON)).or_else(|| {
+        if is_phylip(first) {
+            return Some(ForeignFormat::new(
+                "PHYLIP, an alignment",
+                "seqret -sequence FILE -sformat phylip -outseq sequences.fasta",
+            ));
+        }
+        // The first lines of tables are comments, or the columns' names.
+        let row = if first.starts_with('#') { second.unwrap_or_default() } else { first };
+        of_row(row)
+    })
+}
+
+const JSON: ForeignFormat = ForeignFormat::new(
+    "JSON",
+    "jq -r '.[] | \">\" + .id, .sequence' FILE > sequences.fasta, with the names of its fields",
+);
+
+fn is_json(line: &str) -> bool {
+    let rest = line.strip_prefix(['{', '[']).map(str::trim_start);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['"', '{', '[', ']', '}']))
+}
+
+/// EMBL, or UniProt's text: both begin `ID   `.
+fn of_embl(line: &str) -> Option<ForeignFormat> {
+    let rest = line.strip_prefix("ID   ")?;
+    let name = if rest.trim_end().ends_with("AA.") { "UniProt's text" } else { "EMBL" };
+    Some(ForeignFormat::new(
+        name,
+        "seqret -sequence FILE -outseq sequences.fasta (of EMBL also: any2fasta FILE > sequences.fasta)",
+    ))
+}
+
+/// Two numbers alone.
+fn is_phylip(line: &str) -> bool {
+    let words: Vec<_> = line.split_whitespace().collect();
+    words.len() == 2 && words.iter().all(|word| word.parse::<u32>().is_ok())
+}
+
+/// What has TAB between its columns.
+fn of_row(line: &str) -> Option<ForeignFormat> {
+    let columns: Vec<&str> = line.split('\t').collect();
+    let number = |i: usize| columns.get(i).is_some_and(|column| column.trim_end().parse::<u64>().is_ok());
+    let one_of = |i: usize, words: &[&str]| columns.get(i).is_some_and(|column| words.contains(column));
+    match columns.len() {
+        11.. if number(1) && number(3) && number(4) && number(7) => Some(SAM),
+        8..=9 if number(3) && number(4) && one_of(6, &["+", "-", ".", "?"]) => {
+            let is_gtf = columns.get(8).is_some_and(|last| last.contains("gene_id \""));
+            let name = if is_gtf { "GTF, a table of features" } else { "GFF, a table of features" };
+            Some(ForeignFormat::new(name, GET_FASTA))
+        }
+        5 if (1..5).all(number) => {
+            Some(ForeignFormat::new("the index of a FASTA file (.fai)", "name the FASTA file itself"))
+        }
+        3.. if number(1) && number(2) => Some(ForeignFormat::new("BED, a table of places", GET_FASTA)),
+        2.. => Some(TABLE),
+        _ => None,
+    }
+}
