@@ -339,7 +339,7 @@ fn another_run_is_refused_with_what_differs() {
     assert!(matches!(error, Error::Resume(ResumeError::Pipe { .. })), "{error}");
     // Nobody has said what is to become of it.
     let unsaid = EmbedOptions { checkpoint: Some(CheckpointOptions::default()), ..with() };
-    refused(unsaid.clone(), "hint: go on with --resume, or start anew with --force");
+    refused(unsaid.clone(), "hint: go on with --resume, or start again with --force");
     assert_eq!(files(&directory.path().join("emb.npy.partial")), before, "it is left as it was");
     // Its name does not matter where there is one.
     let elsewhere = directory.path().join("elsewhere.fa");

@@ -14,7 +14,7 @@ use virpack_seq::{GeneticCode, Input};
 /// What `virpack frames` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// FASTA or FASTQ files of nucleotides, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
+    /// FASTA, FASTQ or BAM of nucleotides, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 

@@ -12,7 +12,7 @@ use virpack_seq::{GeneticCode, Input, LengthPolicy, LongRecords};
 /// Inputs, lengths and packing.
 #[derive(Debug, Args)]
 pub(crate) struct Inputs {
-    /// FASTA or FASTQ files, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
+    /// FASTA, FASTQ or BAM, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 

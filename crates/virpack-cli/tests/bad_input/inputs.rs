@@ -299,11 +299,29 @@ fn binary_junk() {
         place.write(name, [magic, &junk].concat());
         refused(&place, &[name], &[&format!("{name}:1: "), "hint: "]);
     }
-    for (name, bytes) in
-        [("a.zip", &b"PK\x03\x04\x14\0\0\0\x08\0"[..]), ("a.npy", b"\x93NUMPY\x01\0v\0{'descr': '<f4'")]
-    {
+    for (name, bytes, format) in [
+        ("a.zip", &b"PK\x03\x04\x14\0\0\0\x08\0"[..], "a zip archive"),
+        ("a.npy", b"\x93NUMPY\x01\0v\0{'descr': '<f4'", "NumPy"),
+    ] {
         place.write(name, bytes);
-        refused(&place, &[name], &[&format!("{name}:1: "), "hint: "]);
+        refused(&place, &[name], &[&format!("{name}: this is "), format, "hint: "]);
+    }
+}
+
+/// Every command that reads names the format, and how to make FASTA of it.
+#[test]
+fn another_format_is_named_by_every_command() {
+    let place = Place::new();
+    place.write("reads.sam", "@HD\tVN:1.6\n@SQ\tSN:c\tLN:9\nr\t4\t*\t0\t0\t*\t*\t0\t0\tACGT\tIIII\n");
+    for command in [
+        &["embed", "reads.sam", "-o", "out/emb.npy"][..],
+        &["predict", "reads.sam", "-o", "out/verdicts"],
+        &["frames", "reads.sam", "-o", "out/frames"],
+        &["pack", "reads.sam"],
+        &["validate", "reads.sam", "--model", "virpack-mini/nucleotide"],
+    ] {
+        place.run(command).stops(&["reads.sam: this is SAM", "hint: samtools fasta"]);
+        assert_eq!(place.outputs(), [""; 0], "{command:?}");
     }
 }
 

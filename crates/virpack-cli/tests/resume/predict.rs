@@ -83,7 +83,7 @@ fn interrupted_it_says_what_goes_on() {
         run_with(&place, &[]).is_refused(&[
             "out/v/run.partial holds ",
             " embeddings for more of a run that was interrupted",
-            "hint: go on with --resume, or start anew with --force",
+            "hint: go on with --resume, or start again with --force",
         ]);
         run_with(&place, &["--resume", "--genetic-code", "11"])
             .is_refused(&["holds parts of another run:", "genetic code: 1 there, 11 here"]);

@@ -77,7 +77,7 @@ pub enum ResumeError {
     /// Inputs that are gone once they were read.
     #[error(
         "--resume reads the inputs again from their beginning, and {input} is a pipe or standard input\n\
-         hint: give files, or leave --resume out and start anew"
+         hint: give files, or leave --resume out and start again"
     )]
     Pipe {
         /// The input.
