@@ -3,7 +3,7 @@
 //!     same_bits MODEL DEVICES DTYPE RECORDS ALONE
 //!
 //! MODEL is the size of a published model (8M to 15B), whose weights are made up, or a directory of weights. DEVICES is
-//! `cpu`, `cuda` or a list (`cuda:0,cuda:1`). RECORDS records of 1 to 1,022 residues are packed in batches of the
+//! `cpu`, `cuda` or a list (`cuda:0,1`). RECORDS records of 1 to 1,022 residues are packed in batches of the
 //! device's own budget; every row is compared with those of smaller budgets, of the records from back to front, of each device
 //! by itself where there are several, and of ALONE records each in a batch of its own. Prints a line a way, and ends with 1
 //! where a bit differs.
