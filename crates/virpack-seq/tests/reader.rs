@@ -126,6 +126,33 @@ fn records_across_many_blocks_keep_their_lines() {
     assert!(error.is_none());
     assert_eq!(records.len(), 40_000);
     assert!(records.iter().enumerate().all(|(i, r)| r.line == 5 * i as u64 + 1 && *r.id == *format!("r{i}")));
+    // Wrapped ones share blocks; every third is plain, every seventh has a blank line before it.
+    let (mut text, mut line, mut lines) = (String::new(), 1, Vec::new());
+    for i in 0..40_000 {
+        if i % 7 == 0 {
+            text.push('\n');
+            line += 1;
+        }
+        lines.push(line);
+        text += &match i % 3 {
+            0 => format!("@r{i}\nACGTAC\n+\nIIIIII\n"),
+            _ => format!("@r{i}\nACG\nTAC\n+\n@I\n+III\n"),
+        };
+        line += if i % 3 == 0 { 4 } else { 6 };
+    }
+    text += "@bad\nAC\nG1\n+\nIIII\n";
+    let (records, error) = read_bytes(&text);
+    assert_eq!(records.len(), 40_000);
+    for (i, record) in records.iter().enumerate() {
+        assert_eq!((record.line, &*record.id), (lines[i], &*format!("r{i}")));
+        assert_eq!(record.sequence, b"ACGTAC");
+    }
+    match error {
+        Some(SeqError::StrayByte { line: at, record: 40_001, id, byte: b'1', .. }) => {
+            assert_eq!((at, &*id), (line + 2, "bad"))
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

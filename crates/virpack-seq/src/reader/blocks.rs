@@ -357,7 +357,8 @@ impl Cutter {
         }
     }
 
-    /// The block of an odd FASTQ record, or of what follows the last whole record at the end of the input.
+    /// The block of odd FASTQ records that follow each other, or of what follows the last whole record at the end of the
+    /// input.
     fn last_or_odd(&mut self, format: Format) -> Option<Block> {
         let ended = self.ended && self.error.is_none();
         if self.text.is_empty() || !(self.odd || ended) || format == Format::Bam {
@@ -370,11 +371,19 @@ impl Cutter {
             self.text.clear();
             return None;
         }
-        let (Scanned::Record { end, .. } | Scanned::Fault { end, .. }) =
-            fastq::scan(&self.text, ended, &mut Vec::new())
-        else {
+        let (mut end, mut letters, mut goes_on) = (0, Vec::new(), true);
+        while goes_on {
+            match fastq::scan(&self.text[end..], ended, &mut letters) {
+                Scanned::Record { end: size, .. } => end += size,
+                Scanned::Fault { end: size, .. } => (end, goes_on) = (end + size, false),
+                Scanned::More => goes_on = false,
+            }
+            // Blank lines, and what is no record, are left to the search.
+            goes_on &= self.text.get(end) == Some(&b'@');
+        }
+        if end == 0 {
             return None;
-        };
+        }
         let block = self.cut(Format::FastqOdd, end);
         (self.searched, self.phase, self.odd) = (0, 0, false);
         Some(block)

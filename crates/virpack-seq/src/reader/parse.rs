@@ -23,7 +23,7 @@ pub(crate) enum Format {
     Fasta,
     /// FASTQ records of four plain lines each.
     Fastq,
-    /// One FASTQ record that is wrapped, faulty, or the last one.
+    /// FASTQ records of which the first is wrapped, faulty, or the last one; a faulty one is the last of its block.
     FastqOdd,
     /// Records of BAM, each behind its length.
     Bam,
@@ -46,8 +46,12 @@ impl Format {
 enum Reading {
     /// FASTA, or FASTQ of four lines a record.
     Text(Box<dyn FastxReader>),
-    /// The text of an odd FASTQ record; empty once it is read.
-    Odd(Vec<u8>),
+    /// The text of odd FASTQ records, with the place and the line of the next one.
+    Odd {
+        text: Vec<u8>,
+        at: usize,
+        line: u64,
+    },
     Bam(BamReads),
 }
 
@@ -117,7 +121,7 @@ impl Parser {
         self.reader = Some(match block.format {
             Format::Fasta => Reading::Text(Box::new(FastaReader::with_capacity(bytes, capacity))),
             Format::Fastq => Reading::Text(Box::new(FastqReader::with_capacity(bytes, capacity))),
-            Format::FastqOdd => Reading::Odd(bytes.into_inner()),
+            Format::FastqOdd => Reading::Odd { text: bytes.into_inner(), at: 0, line: self.line },
             Format::Bam => Reading::Bam(BamReads::new(bytes.into_inner(), self.line)),
         });
     }
@@ -136,10 +140,14 @@ impl Parser {
     fn read_any(&mut self, record: &mut Record) -> Result<bool, SeqError> {
         let result = match &mut self.reader {
             None => return Ok(false),
-            Some(Reading::Odd(text)) if text.is_empty() => Ok(None),
-            Some(Reading::Odd(text)) => {
-                record.line = self.line;
-                fill_odd(record, &std::mem::take(text)).map(|()| Some(Comments::default()))
+            Some(Reading::Odd { text, at, .. }) if *at == text.len() => Ok(None),
+            Some(Reading::Odd { text, at, line }) => {
+                record.line = *line;
+                fill_odd(record, &text[*at..]).map(|end| {
+                    *line += memchr_iter(b'\n', &text[*at..*at + end]).count() as u64;
+                    *at += end;
+                    Some(Comments::default())
+                })
             }
             Some(Reading::Bam(reads)) => match reads.read(record) {
                 Ok(true) => Ok(Some(Comments::default())),
@@ -282,10 +290,10 @@ fn fill(record: &mut Record, format: Format, lines: &[u8]) -> Result<Comments, F
     })
 }
 
-/// Puts an odd FASTQ record, with all its lines, into `record`.
-fn fill_odd(record: &mut Record, text: &[u8]) -> Result<(), Fault> {
+/// Puts the odd FASTQ record that `text` begins with into `record`; gives its bytes.
+fn fill_odd(record: &mut Record, text: &[u8]) -> Result<usize, Fault> {
     match fastq::scan(text, true, &mut record.sequence) {
-        Scanned::Record { header, .. } => fill_header(record, &text[header]),
+        Scanned::Record { header, end } => fill_header(record, &text[header]).map(|()| end),
         Scanned::More => Err(Fault::Ends(0)),
         Scanned::Fault { line, fault, .. } => {
             if let [b'@', header @ ..] = text {
