@@ -255,12 +255,4 @@ impl ReadProgress {
     fn remark(&self, source: u32, remark: Remark) {
         self.remarks.add(source, remark);
     }
-
-    fn add_alignments(&self, source: u32, more: &Alignments) {
-        self.remarks.add_alignments(source, more);
-    }
-
-    fn add_comments(&self, source: u32, line: u64, lines: u64) {
-        self.remarks.add_comments(source, line, lines);
-    }
 }

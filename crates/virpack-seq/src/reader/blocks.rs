@@ -218,7 +218,7 @@ impl Cutter {
         self.skip(bom + blank);
         let line = |text: &[u8], ended: bool| memchr(b'\n', text).or(ended.then_some(text.len()));
         while let (Some(b';'), Some(length)) = (self.text.first(), line(&self.text, self.ended)) {
-            self.progress.add_comments(self.number, self.line, 1);
+            self.progress.remark(self.number, Remark::Comments { line: self.line, lines: 1 });
             let blank = self.text[length..].iter().take_while(|b| b.is_ascii_whitespace()).count();
             self.skip(length + blank);
         }
@@ -335,7 +335,7 @@ impl Cutter {
             && let Some(length) = memchr(b'\n', &self.text[self.searched..])
         {
             let line = &self.text[self.searched..self.searched + length];
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let line = fastq::without_return(line);
             if self.phase == 0 && line.trim_ascii().is_empty() {
                 if self.whole > 0 {
                     return;
@@ -343,11 +343,9 @@ impl Cutter {
                 self.skip(length + 1);
                 continue;
             }
-            match self.phase {
-                0 => self.odd = !line.starts_with(b"@"),
-                1 => self.letters = line.len(),
-                2 => self.odd = !line.starts_with(b"+"),
-                _ => self.odd = line.len() != self.letters,
+            self.odd = !fastq::is_plain(self.phase, line, self.letters);
+            if self.phase == 1 {
+                self.letters = line.len();
             }
             self.searched += length + 1;
             self.phase = (self.phase + 1) % 4;
@@ -378,8 +376,8 @@ impl Cutter {
                 Scanned::Fault { end: size, .. } => (end, goes_on) = (end + size, false),
                 Scanned::More => goes_on = false,
             }
-            // Blank lines, and what is no record, are left to the search.
-            goes_on &= self.text.get(end) == Some(&b'@');
+            // All else is left to the search: which way a record is read must not depend on those before it.
+            goes_on &= self.text.get(end) == Some(&b'@') && fastq::is_odd(&self.text[end..]);
         }
         if end == 0 {
             return None;

@@ -41,6 +41,36 @@ pub(super) enum FastqFault {
     Ends,
 }
 
+/// Whether a line may be number `phase` (from 0) of a record in four plain lines, whose sequence line has `letters` bytes.
+pub(super) fn is_plain(phase: u8, line: &[u8], letters: usize) -> bool {
+    match phase {
+        0 => line.starts_with(b"@"),
+        1 => true,
+        2 => line.starts_with(b"+"),
+        _ => line.len() == letters,
+    }
+}
+
+/// Whether the record that `text` begins with is for certain not one of four plain lines.
+pub(super) fn is_odd(text: &[u8]) -> bool {
+    let mut lines = Lines { text, at: 0, number: 0, ended: false };
+    let mut letters = 0;
+    for phase in 0..4 {
+        let Some(line) = lines.next() else { return false };
+        let line = without_return(&text[line]);
+        if !is_plain(phase, line, letters) {
+            return true;
+        }
+        letters = if phase == 1 { line.len() } else { letters };
+    }
+    false
+}
+
+/// A line without the carriage return before its end.
+pub(super) fn without_return(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
 /// Reads the record that `text` begins with, and puts its letters into `letters`; nothing follows `text` if `ended`.
 ///
 /// The sequence may go over several lines, up to one that begins with `+`. The quality values then go on until they

@@ -10,6 +10,7 @@ use needletail::parser::{FastaReader, FastqReader, FastxReader};
 use super::bam::{BamProblem, BamReads};
 use super::fastq::{self, FastqFault, Scanned};
 use super::letters::{self, Comments, Stray, looks_like_sequence};
+use super::remarks::Remark;
 use super::suspect::Suspect;
 use super::{Block, Input, ReadProgress};
 use crate::error::SeqError;
@@ -174,7 +175,7 @@ impl Parser {
             }
             Ok(Some(comments)) if comments.lines > 0 => {
                 let line = record.line + 1 + comments.first;
-                self.progress.add_comments(self.source, line, comments.lines);
+                self.progress.remark(self.source, Remark::Comments { line, lines: comments.lines });
             }
             Ok(Some(_)) => {}
             Err(fault) => {
@@ -196,7 +197,7 @@ impl Parser {
         if let Some(Reading::Bam(reads)) = self.reader.take()
             && !reads.seen.is_nothing()
         {
-            self.progress.add_alignments(self.source, &reads.seen);
+            self.progress.remark(self.source, Remark::Alignments(reads.seen));
         }
     }
 

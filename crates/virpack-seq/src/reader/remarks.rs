@@ -64,34 +64,23 @@ impl fmt::Display for InputRemark {
 pub(super) struct Remarks(Mutex<Vec<(u32, Remark)>>);
 
 impl Remarks {
+    /// Takes a remark; comments of one input are one remark, and so is what its BAM holds beside reads.
     pub(super) fn add(&self, source: u32, remark: Remark) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((source, remark));
-    }
-
-    /// Counts comment lines, the first of which is `line`; those of one input are one remark.
-    pub(super) fn add_comments(&self, source: u32, line: u64, more: u64) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = all.iter_mut().find_map(|(of, remark)| match remark {
-            Remark::Comments { lines, .. } if *of == source => Some(lines),
-            _ => None,
-        });
-        match known {
-            Some(lines) => *lines += more,
-            None => all.push((source, Remark::Comments { line, lines: more })),
+        for (_, known) in all.iter_mut().filter(|(of, _)| *of == source) {
+            match (known, &remark) {
+                (Remark::Comments { lines, .. }, Remark::Comments { lines: more, .. }) => {
+                    *lines += more;
+                    return;
+                }
+                (Remark::Alignments(seen), Remark::Alignments(more)) => {
+                    seen.add(more);
+                    return;
+                }
+                _ => {}
+            }
         }
-    }
-
-    /// Counts what a BAM file holds beside reads; of one input it is one remark.
-    pub(super) fn add_alignments(&self, source: u32, more: &Alignments) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = all.iter_mut().find_map(|(of, remark)| match remark {
-            Remark::Alignments(seen) if *of == source => Some(seen),
-            _ => None,
-        });
-        match known {
-            Some(seen) => seen.add(more),
-            None => all.push((source, Remark::Alignments(*more))),
-        }
+        all.push((source, remark));
     }
 
     pub(super) fn all(&self) -> Vec<(u32, Remark)> {
