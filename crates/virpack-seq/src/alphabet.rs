@@ -87,7 +87,7 @@ const LEAST_LETTERS: u64 = 30;
 
 fn expect_protein(record: &Record, inputs: &[Input]) -> Result<(), SeqError> {
     // Most records end at their first letters.
-    if record.sequence.iter().any(|&letter| KINDS[letter as usize] == Kind::Residue) {
+    if first_residue(&record.sequence).is_some() {
         return Ok(());
     }
     let [bases, letters] = count_bases(&record.sequence);
@@ -97,7 +97,7 @@ fn expect_protein(record: &Record, inputs: &[Input]) -> Result<(), SeqError> {
             each[base] += 1;
         }
     }
-    if letters < LEAST_LETTERS || 10 * bases < 9 * letters || each.iter().any(|base| 20 * base < letters) {
+    if !are_mostly_bases(bases, letters) || each.iter().any(|base| 20 * base < letters) {
         return Ok(());
     }
     Err(SeqError::NotProtein {
@@ -107,6 +107,16 @@ fn expect_protein(record: &Record, inputs: &[Input]) -> Result<(), SeqError> {
         bases,
         letters,
     })
+}
+
+/// Whether letters are so many, and so many of them bases, that chance makes no protein of them.
+fn are_mostly_bases(bases: u64, letters: u64) -> bool {
+    letters >= LEAST_LETTERS && 10 * bases >= 9 * letters
+}
+
+/// The place of the first letter that stands for a residue alone.
+fn first_residue(sequence: &[u8]) -> Option<usize> {
+    sequence.iter().position(|&letter| KINDS[letter as usize] == Kind::Residue)
 }
 
 /// A letter in upper case, U as T.
@@ -140,8 +150,7 @@ pub fn expect_nucleotides(record: &Record, inputs: &[Input]) -> Result<(), SeqEr
     }
     // The name of a special token, `<mask>`, is a protein's.
     let name = memchr(b'<', &record.sequence);
-    let residue = || record.sequence.iter().position(|&letter| KINDS[letter as usize] == Kind::Residue);
-    let Some(place) = name.or_else(residue) else { return Ok(()) };
+    let Some(place) = name.or_else(|| first_residue(&record.sequence)) else { return Ok(()) };
     let [bases, letters] = count_bases(&record.sequence);
     if name.is_none() && 2 * bases >= letters {
         return Ok(());
@@ -198,8 +207,7 @@ impl AlphabetSample {
         let [bases, letters] = count_bases(sequence);
         self.bases += bases;
         self.letters += letters;
-        let has_residue = || sequence.iter().any(|&letter| KINDS[letter as usize] == Kind::Residue);
-        self.has_protein |= has_residue() && (letters < LEAST_LETTERS || 10 * bases < 9 * letters);
+        self.has_protein |= !are_mostly_bases(bases, letters) && first_residue(sequence).is_some();
     }
 
     /// Letters seen, gaps and X not counted.
@@ -218,8 +226,7 @@ impl AlphabetSample {
         if self.has_protein {
             return Some(Alphabet::Proteins);
         }
-        let sure = self.letters >= LEAST_LETTERS && 10 * self.bases >= 9 * self.letters;
-        sure.then_some(Alphabet::Nucleotides)
+        are_mostly_bases(self.bases, self.letters).then_some(Alphabet::Nucleotides)
     }
 }
 

@@ -147,7 +147,7 @@ pub struct FrameCounters {
     pub cut: u64,
     /// Bases in all records that are read, those included that wait to be cut.
     pub read: u64,
-    /// Those of the bases that no code for nucleotides stands for: gaps, digits, signs, letters of residues.
+    /// Those of the bases that no code for nucleotides stands for: gaps and letters of residues.
     pub odd_letters: u64,
     /// Records that hold some of these.
     pub odd_records: u64,

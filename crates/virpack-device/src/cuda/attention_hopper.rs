@@ -126,7 +126,7 @@ impl Cuda {
     }
 
     /// Attention of one part of a batch.
-    #[allow(clippy::too_many_arguments, reason = "what the kernel takes")]
+    #[allow(clippy::too_many_arguments, reason = "the kernel's own arguments")]
     fn attend_part(
         &self,
         form: HopperForm,

@@ -80,7 +80,8 @@ pub(crate) fn sum_of_all(files: &[FileChecksum]) -> String {
     hex(&sum.finalize())
 }
 
-fn checksum(path: &Path) -> io::Result<(u64, String)> {
+/// A file's size and SHA-256.
+pub(super) fn checksum(path: &Path) -> io::Result<(u64, String)> {
     let mut hasher = Sha256::new();
     let bytes = io::copy(&mut File::open(path)?, &mut hasher)?;
     Ok((bytes, hex(&hasher.finalize())))
@@ -91,7 +92,12 @@ fn promised(path: &Path) -> Option<(PathBuf, String)> {
     let blob = path.canonicalize().ok()?;
     let name = blob.file_name()?.to_str()?.to_owned();
     let is_blob = blob.parent()?.file_name()? == "blobs";
-    (is_blob && name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())).then_some((blob, name))
+    (is_blob && is_sha256(&name)).then_some((blob, name))
+}
+
+/// Whether a name in the cache, which is a file's ETag, is its SHA-256.
+pub(super) fn is_sha256(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Compares a file in the Hub's cache with the hash that is its name there. One that differs is of no use to anybody: it is

@@ -16,6 +16,7 @@ use super::client::{Answer, Client, LEAST_BYTES, content_range, patience};
 use super::problem::Problem;
 use super::{CONFIG, DownloadProgress, HubError, HubOptions, Repository, TOKENIZER, needs_tokenizer};
 use crate::Error;
+use crate::model::checksum::{checksum, is_sha256};
 use crate::model::location::Location;
 use crate::model::weights;
 
@@ -81,8 +82,7 @@ struct Facts {
 impl Facts {
     /// The SHA-256 that the file must have, where the Hub names it.
     fn sha256(&self) -> Option<&str> {
-        let is_sha256 = self.etag.len() == 64 && self.etag.bytes().all(|byte| byte.is_ascii_hexdigit());
-        is_sha256.then_some(&*self.etag)
+        Some(&*self.etag).filter(|etag| is_sha256(etag))
     }
 }
 
@@ -275,11 +275,7 @@ fn checked(path: &Path, name: &str, facts: &Facts, sha256: Option<String>) -> Re
     if let Some(promised) = facts.sha256() {
         let found = match sha256 {
             Some(found) => found,
-            None => {
-                let mut hasher = Sha256::new();
-                io::copy(&mut File::open(path)?, &mut hasher)?;
-                hex(&hasher.finalize())
-            }
+            None => checksum(path)?.1,
         };
         if !found.eq_ignore_ascii_case(promised) {
             return Err(Problem::Hash { found, promised: promised.to_owned() });

@@ -36,7 +36,7 @@ const MODULES: [&str; 19] = [
 ];
 
 /// Refuses a directory that holds an adapter: `transformers` would load the base model that the adapter names and add
-/// it, whatever weights stand beside it.
+/// it, even where the directory has weights of its own.
 pub(super) fn refuse_beside(directory: &Location) -> Result<(), Error> {
     let files = std::iter::once(SETTINGS).chain(FILES);
     match files.map(|name| directory.join(name)).find(Location::exists) {

@@ -75,28 +75,30 @@ fn others(directory: &Location) -> Result<Vec<String>, Error> {
 
 /// Checks that each tensor of an index is in the shard that it names for it, as another program would look there.
 pub(super) fn check_index(index: &Location, files: &[TensorFile]) -> Result<(), Error> {
-    let json: serde_json::Value = serde_json::from_slice(&index.read()?)
-        .map_err(|source| Error::Json { path: index.path(), source })?;
-    for (tensor, shard) in json.get("weight_map").and_then(serde_json::Value::as_object).into_iter().flatten()
-    {
+    for (tensor, shard) in weight_map(index)?.into_iter().flatten() {
         let shard = shard.as_str().unwrap_or_default();
         let file = files.iter().find(|file| file.path.file_name().is_some_and(|name| name == shard));
-        if !file.is_some_and(|file| file.tensors.iter().any(|stored| stored.name == *tensor)) {
-            let (path, tensor, shard) = (index.path(), tensor.clone(), shard.to_owned());
+        if !file.is_some_and(|file| file.tensors.iter().any(|stored| stored.name == tensor)) {
+            let (path, shard) = (index.path(), shard.to_owned());
             return Err(Error::IndexedTensor { path, tensor, shard });
         }
     }
     Ok(())
 }
 
-/// The shards that an index names, each once, in the directory of the index.
-pub(crate) fn shards(index: &Location) -> Result<Vec<Location>, Error> {
+/// Which shard an index names for each tensor; None where it has no such table.
+fn weight_map(index: &Location) -> Result<Option<serde_json::Map<String, serde_json::Value>>, Error> {
     let json: serde_json::Value = serde_json::from_slice(&index.read()?)
         .map_err(|source| Error::Json { path: index.path(), source })?;
+    Ok(json.get("weight_map").and_then(serde_json::Value::as_object).cloned())
+}
+
+/// The shards that an index names, each once, in the directory of the index.
+pub(crate) fn shards(index: &Location) -> Result<Vec<Location>, Error> {
     let refused = |shard| Error::ShardIndex { path: index.path(), shard };
-    let map = json.get("weight_map").and_then(serde_json::Value::as_object);
+    let map = weight_map(index)?.filter(|map| !map.is_empty()).ok_or_else(|| refused(None))?;
     let mut files = BTreeSet::new();
-    for shard in map.filter(|map| !map.is_empty()).ok_or_else(|| refused(None))?.values() {
+    for shard in map.values() {
         // An index is somebody else's text: it names files beside itself and no others.
         let is_name = |name: &&str| {
             let mut parts = Path::new(name).components();

@@ -79,7 +79,6 @@ impl StoredTensor {
         values
     }
 
-    /// Whether the values lie in C order without gaps.
     /// The first and last few hundred values as bits of f32, or of all bytes where they are no floats.
     pub(super) fn ends(&self, file: &Bytes) -> Vec<u32> {
         const VALUES: usize = 512;
@@ -108,6 +107,7 @@ impl StoredTensor {
         values.into_iter().map(f32::to_bits).collect()
     }
 
+    /// Whether the values lie in C order without gaps.
     fn is_contiguous(&self) -> bool {
         self.strides == contiguous_strides(&self.shape) || self.len() <= 1
     }
