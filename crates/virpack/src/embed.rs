@@ -201,11 +201,9 @@ pub fn embed_on<B: Memory + 'static>(
     let whole = results.complete(loader.progress().records())?;
     let names = devices.iter().map(|device| device.backend.name());
     let done = names.zip(tallies).collect();
+    let computed_by: Vec<_> = devices.iter().map(|device| device.backend.computed_by()).collect();
     let mut summary = Summary { resumed, ..summary(&loader, whole.written().clone(), start.elapsed(), done) };
-    summary.report = report::of(options, &config, &sums, loading, &summary)?;
-    for (i, device) in devices.iter().enumerate() {
-        summary.report["devices"][i]["computed_by"] = device.backend.computed_by().into();
-    }
+    summary.report = report::of(options, &config, &sums, loading, &summary, &computed_by)?;
     whole.describe(options, &mut summary.report);
     summary.written = whole.publish(&summary.report)?;
     Ok(summary)

@@ -164,7 +164,7 @@ impl From<&SequenceIndex> for Row {
 }
 
 /// What a finished run has written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Written {
     /// Records with an embedding.
@@ -281,7 +281,7 @@ pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<Embe
     };
     let shard = options.shard.as_ref().map_or(Shard::ALL, |facts| facts.shard);
     let order = Order::new(hidden, options.reorder_bytes, path, shard);
-    let sink = Sink { table, skipped: None, ids: Twice::default(), written: Written::nothing() };
+    let sink = Sink { table, skipped: None, ids: Twice::default(), written: Written::default() };
     let (path, skipped_path) = (path.to_path_buf(), beside(path, "skipped.tsv"));
     Ok(EmbeddingWriter { hidden, options, path, skipped_path, format, order, sink })
 }
@@ -429,22 +429,6 @@ impl Sink {
         };
         let [record, line, length] = [skipped.record, skipped.line, skipped.length].map(|n| n.to_string());
         table.line(&[&record, source, &line, &skipped.id, &length, skipped.reason.as_str()])
-    }
-}
-
-impl Written {
-    fn nothing() -> Written {
-        Written {
-            rows: 0,
-            skipped: 0,
-            truncated: Noted::default(),
-            unknown: Noted::default(),
-            gaps: Noted::default(),
-            repeated: Repeated::default(),
-            files: Vec::new(),
-            peak_waiting_memory: 0,
-            peak_waiting_disk: 0,
-        }
     }
 }
 

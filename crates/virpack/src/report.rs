@@ -58,8 +58,14 @@ pub(crate) fn packing(stats: &PackStats) -> Value {
     })
 }
 
-/// What a device has done in the time that the run took.
-pub(crate) fn device(name: &str, tally: &DeviceTally, token_budget: usize, elapsed: Duration) -> Value {
+/// What a device has done in the time that the run took, and what its bits depend on.
+pub(crate) fn device(
+    name: &str,
+    tally: &DeviceTally,
+    token_budget: usize,
+    elapsed: Duration,
+    computed_by: &[String],
+) -> Value {
     json!({
         "device": name,
         "tokens": tally.tokens,
@@ -68,6 +74,7 @@ pub(crate) fn device(name: &str, tally: &DeviceTally, token_budget: usize, elaps
         "token_budget": token_budget,
         "packing_efficiency": tally.packing_efficiency(token_budget),
         "tokens_per_second": rate(tally.tokens, elapsed),
+        "computed_by": computed_by,
         "busy": (tally.busy.as_secs_f64() / elapsed.as_secs_f64().max(1e-9)).min(1.0),
     })
 }

@@ -11,13 +11,15 @@ use crate::model::ModelConfig;
 use crate::model::checksum::{FileChecksum, sum_of_all};
 use crate::report::{self, rate};
 
-/// The report of a run whose files are whole; `loading` is the time before its first record.
+/// The report of a run whose files are whole; `loading` is the time before its first record, and `computed_by` what each
+/// device's bits depend on.
 pub(super) fn of(
     options: &EmbedOptions,
     config: &ModelConfig,
     files: &[FileChecksum],
     loading: Duration,
     summary: &Summary,
+    computed_by: &[Vec<String>],
 ) -> Result<Map<String, Value>, Error> {
     let model = json!({
         "name": options.model_name,
@@ -26,13 +28,16 @@ pub(super) fn of(
     });
     let packing = summary.packing.as_ref();
     let token_budget = packing.map_or(0, |packing| packing.token_budget);
-    let device = |(name, tally)| report::device(name, tally, token_budget, summary.elapsed);
+    let devices = summary.devices.iter().zip(computed_by);
+    let devices = devices.map(|((name, tally), computed_by)| {
+        report::device(name, tally, token_budget, summary.elapsed, computed_by)
+    });
     let names: Vec<&str> = summary.devices.iter().map(|(name, _)| &**name).collect();
     let own = [
         ("model", model),
         ("options", asked(options, options.layer(config)?)),
         ("device", names.join("; ").into()),
-        ("devices", summary.devices.iter().map(|(name, tally)| device((name, tally))).collect()),
+        ("devices", devices.collect()),
         ("counts", counts(summary)),
         ("seconds", seconds(summary, loading)),
         ("rates", rates(summary)),

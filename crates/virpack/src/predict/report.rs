@@ -49,9 +49,8 @@ pub(super) fn of(
 
 fn device(device: &DeviceWork, predicted: &Predicted) -> Value {
     let DeviceWork { model, name, token_budget, tally, computed_by } = device;
-    let mut device = report::device(name, tally, *token_budget, predicted.elapsed);
+    let mut device = report::device(name, tally, *token_budget, predicted.elapsed, computed_by);
     device["model"] = (*model).into();
-    device["computed_by"] = computed_by.clone().into();
     device
 }
 

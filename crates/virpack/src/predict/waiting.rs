@@ -85,17 +85,15 @@ impl Waiting {
         let number = self.written + self.places.len() as u64;
         let mut missing = 0;
         let own = self.own_bases(&place);
-        if let Place::Chunk(chunk) = &place
-            && self.done.contains(chunk.number)
-        {
-            self.judge(own);
-        }
-        if let Place::Chunk(chunk) = &place
-            && !self.done.contains(chunk.number)
-        {
-            let sequences = sequences(chunk, self.takes);
-            missing = sequences.filter(|&(i, sequence)| !self.vectors[i].is_there(sequence, number)).count();
-            self.complete.extend((missing == 0).then_some(number));
+        if let Place::Chunk(chunk) = &place {
+            if self.done.contains(chunk.number) {
+                self.judge(own);
+            } else {
+                let sequences = sequences(chunk, self.takes);
+                missing =
+                    sequences.filter(|&(i, sequence)| !self.vectors[i].is_there(sequence, number)).count();
+                self.complete.extend((missing == 0).then_some(number));
+            }
         }
         self.places.push_back(Waits { place, own, missing, scores: None });
     }
