@@ -4,6 +4,9 @@ use memchr::memchr_iter;
 
 use crate::tokenize::esm::ALPHABET;
 
+/// Bytes of a long sequence that are looked at first: where it is wrapped, its first line ends within them.
+const BEGINNING: usize = 256;
+
 /// A byte that belongs to no sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stray {
@@ -16,7 +19,8 @@ pub(super) struct Stray {
 /// with `;`: the number returned.
 pub(super) fn copy_lines(text: &[u8], letters: &mut Vec<u8>) -> Result<Comments, Stray> {
     // The common case, a sequence in one line, costs one pass.
-    if are_letters(text) {
+    let is_wrapped = text.len() > 16 * BEGINNING && !are_letters(&text[..BEGINNING]);
+    if !is_wrapped && are_letters(text) {
         letters.extend_from_slice(text);
         return Ok(Comments::default());
     }
@@ -28,7 +32,7 @@ pub(super) fn copy_lines(text: &[u8], letters: &mut Vec<u8>) -> Result<Comments,
         letters.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
         start = end + 1;
     }
-    if are_allowed(&letters[begin..]) {
+    if are_letters(&letters[begin..]) || are_allowed(&letters[begin..]) {
         return Ok(Comments::default());
     }
     letters.truncate(begin);
@@ -109,9 +113,18 @@ impl SpecialNames {
     }
 }
 
-/// Whether there is nothing but letters; without an early end, so that it becomes vector code.
+/// Whether there is nothing but letters. Capitals, the common case, take the cheaper pass.
 fn are_letters(text: &[u8]) -> bool {
-    text.iter().fold(0, |most, &byte| u8::max(most, (byte | 0x20).wrapping_sub(b'a'))) < 26
+    are_capitals(text) || greatest(text, |byte| (byte | 0x20).wrapping_sub(b'a')) < 26
+}
+
+fn are_capitals(text: &[u8]) -> bool {
+    greatest(text, |byte| byte.wrapping_sub(b'A')) < 26
+}
+
+/// The greatest of the values of all bytes; without an early end, so that it becomes vector code.
+fn greatest(text: &[u8], value: impl Fn(u8) -> u8) -> u8 {
+    text.iter().fold(0, |most, &byte| most.max(value(byte)))
 }
 
 /// Whether every byte may stand in a sequence by itself.

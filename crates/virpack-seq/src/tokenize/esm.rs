@@ -115,16 +115,24 @@ fn is_plain(letters: &[u8]) -> bool {
     letters.is_ascii() && memchr(b'<', letters).is_none()
 }
 
-/// Counts `<unk>` and gap characters in lanes of 16 bits, which the compiler turns into vector code.
+/// Counts `<unk>` and gap characters.
 fn count_odd(tokens: &[u16]) -> [u32; 2] {
-    tokens.chunks(1 << 15).fold([0, 0], |[unknown, gaps], chunk| {
-        let (mut unknowns, mut gap_tokens) = (0u16, 0u16);
-        for &token in chunk {
-            unknowns += u16::from(token == UNK);
-            gap_tokens += u16::from(token.wrapping_sub(DOT) < 2);
-        }
-        [unknown + u32::from(unknowns), gaps + u32::from(gap_tokens)]
-    })
+    // Most sequences have neither: the least and the greatest id of a letter tell, in lanes of 16 bits with a sign, for
+    // which every processor has instructions.
+    let ends = |(least, most): (i16, i16), &token: &u16| (least.min(token as i16), most.max(token as i16));
+    let (least, most) = tokens.iter().fold((i16::MAX, 0), ends);
+    if least > UNK as i16 && most < DOT as i16 {
+        return [0, 0];
+    }
+    [count(tokens, |token| token == UNK), count(tokens, |token| token.wrapping_sub(DOT) < 2)]
+}
+
+/// Counts tokens in lanes of 16 bits, which the compiler turns into vector code.
+fn count(tokens: &[u16], is_counted: impl Fn(u16) -> bool) -> u32 {
+    tokens
+        .chunks(1 << 15)
+        .map(|chunk| u32::from(chunk.iter().map(|&token| u16::from(is_counted(token))).sum::<u16>()))
+        .sum()
 }
 
 /// The symbols of a sequence one by one, special names and characters outside ASCII as one each: the id,
