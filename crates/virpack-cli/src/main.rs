@@ -39,11 +39,13 @@ enum Command {
     ///
     /// Begin with `virpack predict contigs.fasta -o verdicts`, then read verdicts/sequences.tsv. The built-in model needs no
     /// download; `--preset virnucpro-500` runs VirNucPro.
+    #[command(arg_required_else_help = true)]
     Predict(commands::predict::Arguments),
     /// Embed proteins or nucleotides with ESM-2, DNABERT-S or the built-in model
     ///
     /// Begin with `virpack embed proteins.fasta -o embeddings.parquet`: one row for each record, in input order. `--model
     /// esm2_t33_650M_UR50D` downloads a published model.
+    #[command(arg_required_else_help = true)]
     Embed(commands::embed::Arguments),
     /// Merge the shards of one input into one output
     Merge(commands::merge::Arguments),

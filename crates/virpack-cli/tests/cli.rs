@@ -239,6 +239,18 @@ fn models_that_say_too_little_or_too_much_are_refused() {
     refused(&["--preset", "virnucpro-500"], &["500_model.pth"]);
 }
 
+/// A command that is only named says what it is for and how it is called.
+#[test]
+fn a_command_without_arguments_shows_its_help() {
+    for (command, purpose) in [("predict", "Find viruses: "), ("embed", "Embed proteins or nucleotides ")] {
+        let ran = Place::new().run(&[command]);
+        assert_eq!((ran.code, &*ran.stdout), (Some(1), ""), "{ran:#?}");
+        let lines: Vec<&str> = ran.stderr.lines().take(3).collect();
+        assert!(lines[0].starts_with(purpose), "{ran:#?}");
+        assert!(lines[2].starts_with(&format!("Usage: virpack {command} ")), "{ran:#?}");
+    }
+}
+
 #[test]
 fn pack_without_a_model_plans_for_such_letters() {
     let place = Place::new();
