@@ -114,10 +114,15 @@ fn a_proxy_is_asked_unless_no_proxy_names_the_host() {
     let address = format!("http://{}", proxy.local_addr().unwrap());
     let asked = std::thread::spawn(move || {
         let (mut stream, _) = proxy.accept().unwrap();
-        let mut request = [0; 1024];
-        let count = stream.read(&mut request).unwrap();
+        // It may come in pieces.
+        let (mut request, mut piece) = (Vec::new(), [0; 1024]);
+        while !request.ends_with(b"\r\n\r\n") {
+            let count = stream.read(&mut piece).unwrap();
+            assert!(count > 0, "{}", String::from_utf8_lossy(&request));
+            request.extend_from_slice(&piece[..count]);
+        }
         let _sent = stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
-        String::from_utf8_lossy(&request[..count]).into_owned()
+        String::from_utf8_lossy(&request).into_owned()
     });
     let variables = [("SSL_CERT_FILE", &*authority), ("HTTPS_PROXY", Path::new(&address))];
     let said = ending(&endpoint, &variables);
