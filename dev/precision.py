@@ -1,11 +1,11 @@
-"""How far 16 bits are from float32: virpack beside plain PyTorch in the same precision, on the same weights and records.
+"""How far each precision is from the exact result: virpack beside plain PyTorch in the same precision, on the same weights and records.
 
     python3 dev/precision.py --virpack target/release/virpack --fasta RECORDS.fasta 8M=MODEL_DIRECTORY 650M 3B
 
 A size with a directory is run with the weights there, one without with random weights of its shape, made here and kept
-under --scratch. PyTorch runs transformers' EsmModel on the GPU, each record alone; its own float32 (without TF32) is
-what both are compared with. Prints, for each precision, the largest relative difference (L2 over L2) and the largest
-difference of a value over all records' mean embeddings. Needs torch, transformers and numpy.
+under --scratch. PyTorch runs transformers' EsmModel on the GPU, each record alone, float32 without TF32; its own float64 is
+what both are compared with. Prints, for each precision, the largest and the mean relative difference (L2 over L2) and the
+largest difference of a value over all records' mean embeddings. `f32-strict` stands beside PyTorch's float32 too. Needs torch, transformers and numpy.
 """
 import argparse, gzip, os, subprocess
 import numpy as np, torch
@@ -13,7 +13,7 @@ from transformers import EsmModel
 import random_models
 
 ALPHABET = "<cls> <pad> <eos> <unk> L A G V S E R T I D P K Q N F Y M H W C X B U Z O . - <null_1> <mask>".split()
-DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+DTYPES = {"f32": torch.float32, "f32-strict": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 
 def records(path, most):
@@ -32,13 +32,13 @@ def records(path, most):
 @torch.no_grad()
 def peer(directory, sequences, dtype):
     """Mean embeddings by transformers, each record alone; pooled in float64."""
-    model = EsmModel.from_pretrained(directory, add_pooling_layer=False, dtype=torch.float32).to(random_models.DEVICE, dtype).eval()
+    model = EsmModel.from_pretrained(directory, add_pooling_layer=False, dtype=torch.float32).to(dtype).to(random_models.DEVICE).eval()
     index = {letter: i for i, letter in enumerate(ALPHABET)}
     rows = []
     for sequence in sequences:
         ids = torch.tensor([[0] + [index.get(c, 3) for c in sequence] + [2]], device=random_models.DEVICE)
         hidden = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
-        rows.append(hidden[1:-1].double().mean(0).float().cpu().numpy())
+        rows.append(hidden[1:-1].double().mean(0).cpu().numpy())
     del model
     torch.cuda.empty_cache()
     return np.stack(rows)
@@ -47,12 +47,12 @@ def peer(directory, sequences, dtype):
 def ours(binary, directory, fasta, dtype, scratch, device):
     out = os.path.join(scratch, f"precision_{dtype}.npy")
     subprocess.run([binary, "embed", fasta, "--model", directory, "-o", out, "--force", "-q", "--dtype", dtype, "--device", device], check=True)
-    return np.load(out)
+    return np.load(out).astype(np.float64)
 
 
 def difference(values, reference):
     relative = np.linalg.norm(values - reference, axis=1) / np.linalg.norm(reference, axis=1)
-    return relative.max(), np.abs(values - reference).max()
+    return relative.max(), relative.mean(), np.abs(values - reference).max()
 
 
 def main():
@@ -64,16 +64,17 @@ def main():
     sequences = records(o.fasta, o.records)
     fasta = os.path.join(o.scratch, "precision.fasta")
     open(fasta, "w").write("".join(f">{i}\n{s}\n" for i, s in enumerate(sequences)))
-    print(f"{'':12}{'virpack':>22}{'PyTorch':>22}   ratio (relative)\n{'':12}{'relative':>12}{'max-abs':>10}{'relative':>12}{'max-abs':>10}")
+    columns = f"{'largest':>10}{'mean':>10}{'max-abs':>10}"
+    print(f"{'':16}{'virpack':>30}{'PyTorch':>30}   ratio (largest, mean)\n{'':16}{columns}{columns}")
     for size in o.sizes:
         name, _, directory = size.partition("=")
         directory = directory or random_models.esm2(name, o.scratch)
-        reference = peer(directory, sequences, torch.float32)
+        reference = peer(directory, sequences, torch.float64)
         for dtype in DTYPES:
             mine = difference(ours(o.virpack, directory, fasta, dtype, o.scratch, o.device), reference)
-            theirs = difference(peer(directory, sequences, DTYPES[dtype]), reference) if dtype != "f32" else (0, 0)
-            ratio = f"{mine[0] / theirs[0]:.2f}" if theirs[0] else "-"
-            print(f"{name:5}{dtype:7}{mine[0]:12.2e}{mine[1]:10.1e}{theirs[0]:12.2e}{theirs[1]:10.1e}   {ratio}", flush=True)
+            theirs = difference(peer(directory, sequences, DTYPES[dtype]), reference)
+            shown = "".join(f"{value:10.2e}" for value in mine + theirs)
+            print(f"{name:5}{dtype:11}{shown}   {mine[0] / theirs[0]:.2f} {mine[1] / theirs[1]:.2f}", flush=True)
 
 
 main()
