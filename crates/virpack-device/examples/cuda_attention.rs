@@ -85,7 +85,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let hidden = HEADS * width;
         let mut random = Random(1);
         let values = (0..1024 * 3 * hidden).map(|_| random.unit() as f32 * 4.0 - 2.0).collect();
-        let table = cuda.matrix(1024, 3 * hidden, values)?;
+        let table = cuda.table(1024, 3 * hidden, values)?;
         let attention =
             Attention { heads: HEADS, rotary_frequencies: rotary_frequencies(width), alibi_slopes: None };
         for load in argument(2, "orf,prot,reads,1022").split(',') {

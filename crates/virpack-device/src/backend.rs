@@ -92,8 +92,14 @@ pub trait Backend: Send + Sync {
     /// Values on their way back to the host.
     type Pending;
 
-    /// Uploads a weight matrix: `values` is `[rows, columns]`.
+    /// Uploads the weight matrix of a product: `values` is `[rows, columns]`.
     fn matrix(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<Self::Matrix, DeviceError>;
+
+    /// Uploads a table that [`Backend::embed`] looks rows up in: `values` is `[rows, columns]`. A matrix that `matrix`
+    /// has uploaded is for products.
+    fn table(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<Self::Matrix, DeviceError> {
+        self.matrix(rows, columns, values)
+    }
 
     /// Uploads a vector of parameters.
     fn vector(&self, values: Vec<f32>) -> Result<Self::Vector, DeviceError>;
@@ -206,6 +212,11 @@ pub trait Backend: Send + Sync {
         let LayerNorm { weight: scale, bias: shift, eps } = norm;
         let norm = LayerNorm { weight: self.vector(scale)?, bias: self.vector(shift)?, eps };
         Ok(NormedLinear { norm, weight, bias: self.vector(bias)? })
+    }
+
+    /// The tensor as products read it: where several take it, it is brought into their form once.
+    fn for_products(&self, x: Self::Tensor) -> Result<Self::Tensor, DeviceError> {
+        Ok(x)
     }
 
     /// [`Backend::linear`], then [`Backend::gelu`].

@@ -13,8 +13,10 @@ mod driver;
 mod fused_product;
 mod kernels;
 mod libraries;
+mod norm;
 mod normed_product;
 mod packed;
+mod pairs;
 mod product;
 mod room;
 mod tensor_map;
@@ -36,21 +38,38 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The precision of activations and weight matrices; sums are always float32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Dtype {
-    /// float32, without TF32: the reference.
-    F32 = 0,
+    /// float32. On compute capability 9.0 products and attention run on the tensor cores, three float16 products for one,
+    /// with the accuracy of float32; elsewhere as [`Dtype::F32Strict`].
+    F32,
     /// float16.
     #[default]
-    F16 = 1,
+    F16,
     /// bfloat16: the range of float32, three digits fewer.
-    Bf16 = 2,
+    Bf16,
+    /// float32 by ordinary instructions, without TF32: the reference.
+    F32Strict,
 }
 
 impl Dtype {
     /// Bytes of a value.
     pub fn bytes(self) -> usize {
         match self {
-            Dtype::F32 => 4,
+            Dtype::F32 | Dtype::F32Strict => 4,
             Dtype::F16 | Dtype::Bf16 => 2,
+        }
+    }
+
+    /// Whether values are float32, however they are computed.
+    pub fn is_float32(self) -> bool {
+        matches!(self, Dtype::F32 | Dtype::F32Strict)
+    }
+
+    /// What kernels are compiled with: `kernels/common.cuh`.
+    fn code(self) -> u8 {
+        match self {
+            Dtype::F32 | Dtype::F32Strict => 0,
+            Dtype::F16 => 1,
+            Dtype::Bf16 => 2,
         }
     }
 }
@@ -72,6 +91,7 @@ impl std::fmt::Display for Dtype {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Dtype::F32 => "float32",
+            Dtype::F32Strict => "float32 (strict)",
             Dtype::F16 => "float16",
             Dtype::Bf16 => "bfloat16",
         })
@@ -106,6 +126,8 @@ pub struct CudaTensor {
     block: Block,
     rows: usize,
     columns: usize,
+    /// Whether its values are pairs of float16 (`pairs.rs`).
+    pairs: bool,
 }
 
 /// A weight matrix on the card, `[rows, columns]`.
@@ -116,6 +138,8 @@ pub struct CudaMatrix {
     columns: usize,
     /// Whether a layer norm is folded in: then it is for normed products alone.
     folded: bool,
+    /// Whether its values are pairs of float16: then it is for products alone.
+    pairs: bool,
 }
 
 /// A vector of parameters on the card: float32, and in the dtype of the activations for cuBLASLt's epilogue.
@@ -213,6 +237,9 @@ impl Cuda {
             format!("{} multiprocessors", self.card.processors),
         ];
         lines.extend(libraries::versions());
+        if self.has_pairs() {
+            lines.push("float32 products: three float16 products on the tensor cores".into());
+        }
         lines.extend(self.products.chosen());
         lines
     }
@@ -240,7 +267,7 @@ impl Cuda {
             small if small < PIECE / 2 => small,
             large => large.next_multiple_of(PIECE),
         };
-        let vectors = if self.options.dtype == Dtype::F32 { 2 * value } else { 4 + value };
+        let vectors = if self.options.dtype.is_float32() { 2 * value } else { 4 + value };
         matrices.iter().map(matrix).sum::<u64>() + vector_values * vectors
     }
 
@@ -297,6 +324,6 @@ impl Cuda {
     /// Fresh activations.
     fn tensor(&self, rows: usize, columns: usize) -> Result<CudaTensor, DeviceError> {
         let bytes = self.blocks().tensor(rows, columns, self.options.dtype);
-        Ok(CudaTensor { block: self.arena.take(bytes)?, rows, columns })
+        Ok(CudaTensor { block: self.arena.take(bytes)?, rows, columns, pairs: false })
     }
 }

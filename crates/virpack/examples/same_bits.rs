@@ -38,6 +38,7 @@ fn main() -> Result<ExitCode, Failure> {
     };
     let dtype = match &**dtype {
         "f32" => Dtype::F32,
+        "f32-strict" => Dtype::F32Strict,
         "f16" => Dtype::F16,
         "bf16" => Dtype::Bf16,
         other => return Err(format!("{other} is no precision").into()),

@@ -227,6 +227,8 @@ struct Products<'a, B: Backend> {
     weights: Vec<B::Matrix>,
     packed: B::Packed,
     x: B::Tensor,
+    /// What the products read: `x`, and what the third of them makes of it.
+    inputs: [B::Tensor; 2],
     tokens: usize,
 }
 
@@ -237,19 +239,23 @@ impl<'a, B: Backend> Products<'a, B> {
             Ok(backend.matrix(rows, columns, random.read(name, &[rows, columns])?)?)
         };
         let names = ["qkv", "output", "up", "down"].into_iter().zip(config.products());
-        let weights = names.map(|(name, shape)| matrix(name, shape)).collect::<Result<_, _>>()?;
+        let weights = names.map(|(name, shape)| matrix(name, shape)).collect::<Result<Vec<_>, _>>()?;
         let ids: Vec<u16> = (0..tokens).map(|i| 4 + (i % 20) as u16).collect();
         let packed = backend.packed(&ids, &[0, tokens as i32], tokens)?;
-        let x = backend.embed(&matrix("table", [config.vocab, config.hidden])?, &packed, None)?;
-        Ok(Products { backend, config, weights, packed, x, tokens })
+        let shape = [config.vocab, config.hidden];
+        let table = backend.table(shape[0], shape[1], random.read("table", &shape)?)?;
+        let embed = || backend.embed(&table, &packed, None);
+        let (x, input) = (embed()?, backend.for_products(embed()?)?);
+        let h = backend.for_products(backend.linear(&input, &weights[2], None)?)?;
+        Ok(Products { backend, config, weights, packed, x, inputs: [input, h], tokens })
     }
 
     fn layer(&self) -> Result<(), DeviceError> {
         let [qkv, output, up, down] = &self.weights[..] else { unreachable!("four products") };
-        self.backend.linear(&self.x, qkv, None)?;
-        self.backend.linear(&self.x, output, None)?;
-        let h = self.backend.linear(&self.x, up, None)?;
-        self.backend.linear(&h, down, None)?;
+        let [x, h] = &self.inputs;
+        for (input, weight) in [(x, qkv), (x, output), (x, up), (h, down)] {
+            self.backend.linear(input, weight, None)?;
+        }
         Ok(())
     }
 

@@ -103,7 +103,7 @@ impl DeviceOptions {
 
     fn cpu(&self) -> Result<Devices, Error> {
         match self.dtype {
-            None | Some(Dtype::F32) => Ok(Devices::Cpu(Arc::new(Cpu::new(self.threads)?))),
+            None | Some(Dtype::F32 | Dtype::F32Strict) => Ok(Devices::Cpu(Arc::new(Cpu::new(self.threads)?))),
             Some(dtype) => Err(Error::CpuDtype { dtype, auto: self.device == DeviceChoice::Auto }),
         }
     }

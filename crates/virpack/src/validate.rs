@@ -57,7 +57,7 @@ impl Limits {
     /// the 8M model have six; packing changes nothing.
     pub fn of(dtype: Dtype) -> Limits {
         match dtype {
-            Dtype::F32 => Limits { packed: 0.0, float32: 1e-5 },
+            Dtype::F32 | Dtype::F32Strict => Limits { packed: 0.0, float32: 1e-5 },
             Dtype::F16 => Limits { packed: 0.0, float32: 1e-2 },
             Dtype::Bf16 => Limits { packed: 0.0, float32: 8e-2 },
         }
@@ -133,14 +133,15 @@ impl Compared {
 pub fn validate(options: &ValidateOptions) -> Result<Validation, Error> {
     let sample = Sample::take(virpack_seq::reader::open(&options.inputs)?, options.records)?;
     let (found, dtype) = match options.device.open()? {
-        Device::Cpu(cpu) => (run(cpu, options, &sample)?, Dtype::F32),
+        // What is called float32 on a CPU is strict.
+        Device::Cpu(cpu) => (run(cpu, options, &sample)?, Dtype::F32Strict),
         Device::Cuda(cuda) => {
             let dtype = cuda.options().dtype;
             (run(cuda, options, &sample)?, dtype)
         }
     };
     let reference = match dtype {
-        Dtype::F32 => None,
+        Dtype::F32Strict => None,
         _ => Some(float32(options, &sample)?),
     };
     let default = Limits::of(dtype);
@@ -174,7 +175,7 @@ struct Run {
 
 /// The same device in float32.
 fn float32(options: &ValidateOptions, sample: &Sample) -> Result<Run, Error> {
-    let device = DeviceOptions { dtype: Some(Dtype::F32), ..options.device.clone() };
+    let device = DeviceOptions { dtype: Some(Dtype::F32Strict), ..options.device.clone() };
     match device.open()? {
         Device::Cpu(cpu) => run(cpu, options, sample),
         Device::Cuda(cuda) => run(cuda, options, sample),

@@ -25,8 +25,10 @@ pub(crate) struct DeviceArguments {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Precision {
-    /// float32, without TF32: the reference
+    /// float32; on compute capability 9.0 computed on the tensor cores with the accuracy of float32
     F32,
+    /// float32 by ordinary instructions, without TF32: the reference
+    F32Strict,
     /// float16
     F16,
     /// bfloat16: the range of float32, three digits fewer than float16
@@ -37,6 +39,7 @@ impl DeviceArguments {
     pub(crate) fn options(&self) -> DeviceOptions {
         let dtype = self.dtype.map(|precision| match precision {
             Precision::F32 => Dtype::F32,
+            Precision::F32Strict => Dtype::F32Strict,
             Precision::F16 => Dtype::F16,
             Precision::Bf16 => Dtype::Bf16,
         });

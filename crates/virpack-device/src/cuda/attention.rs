@@ -4,7 +4,7 @@ use super::arena::Fixed;
 use super::compile::Source;
 use super::kernels::{Grid, arguments};
 use super::packed::{CudaPacked, SHORT};
-use super::{Cuda, CudaTensor, CudaVector, Dtype};
+use super::{Cuda, CudaTensor, CudaVector};
 use crate::{Attention, DeviceError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -190,6 +190,16 @@ impl Cuda {
             ));
         }
         let slopes = attention.alibi_slopes.as_ref().map_or(0, |s| s.exact.pointer);
+        if self.has_pairs() {
+            if rotated {
+                self.rotate(qkv, packed, attention)?;
+            }
+            if let Some(out) = self.pairs_attention(qkv, packed, heads, slopes)? {
+                return Ok(out);
+            }
+        }
+        // Where pairs have no kernel the queries and keys are rotated by now.
+        let (rotated, qkv) = (rotated && !self.has_pairs(), &*self.plain(qkv)?);
         let out = self.tensor(packed.tokens, hidden)?;
         if !rotated && self.attend_on_hopper(qkv, packed, heads, slopes, &out)? {
             return Ok(out);
@@ -199,7 +209,7 @@ impl Cuda {
             |form: &Form| form.width == width && form.shared(form.capacity(packed.longest, limit)) <= limit;
         let short = SHORT_FORMS.into_iter().filter(|_| packed.longest <= SHORT);
         let form = short.chain(LONG_FORMS).find(fits);
-        match form.filter(|_| self.options.dtype != Dtype::F32) {
+        match form.filter(|_| !self.options.dtype.is_float32()) {
             Some(form) => {
                 let frequencies = &attention.rotary_frequencies;
                 let table =

@@ -17,21 +17,9 @@ use std::time::Duration;
 /// Threads of a kernel that works element by element or a warp a row.
 const THREADS: u32 = 256;
 
-/// Vectors a lane of the layer norm holds at most: the kernel's forms.
-const NORM_FORMS: [(usize, &str); 8] = [
-    (1, "layer_norm_1"),
-    (2, "layer_norm_2"),
-    (3, "layer_norm_3"),
-    (4, "layer_norm_4"),
-    (5, "layer_norm_5"),
-    (8, "layer_norm_8"),
-    (10, "layer_norm_10"),
-    (20, "layer_norm_20"),
-];
-
 impl Cuda {
     /// Values of a 16-byte access.
-    fn vector_len(&self) -> usize {
+    pub(super) fn vector_len(&self) -> usize {
         16 / self.options.dtype.bytes()
     }
 
@@ -80,7 +68,11 @@ impl Cuda {
         y: &CudaTensor,
         residual: bool,
     ) -> Result<(), DeviceError> {
-        Self::check_product(x, weight, bias, y, false)?;
+        if weight.pairs {
+            return self.pairs_product(x, weight, bias, y, residual);
+        }
+        let x = self.plain(x)?;
+        Self::check_product(&x, weight, bias, y, false)?;
         self.card.enter()?;
         let shape = Shape {
             rows: x.rows.next_multiple_of(ROW_STEP),
@@ -141,7 +133,16 @@ impl Backend for Cuda {
 
     fn matrix(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<CudaMatrix, DeviceError> {
         shapes::matrix(rows, columns, values.len())?;
-        Ok(CudaMatrix { memory: self.fixed("matrix", &values)?, rows, columns, folded: false })
+        if self.is_for_pairs(rows, columns) {
+            return self.matrix_of_pairs(rows, columns, &values);
+        }
+        self.table(rows, columns, values)
+    }
+
+    fn table(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<CudaMatrix, DeviceError> {
+        shapes::matrix(rows, columns, values.len())?;
+        let memory = self.fixed("matrix", &values)?;
+        Ok(CudaMatrix { memory, rows, columns, folded: false, pairs: false })
     }
 
     fn vector(&self, values: Vec<f32>) -> Result<CudaVector, DeviceError> {
@@ -176,6 +177,9 @@ impl Backend for Cuda {
         if usize::from(packed.largest_id) >= table.rows {
             return Err(DeviceError::TokenId { id: packed.largest_id, vocabulary: table.rows });
         }
+        if table.pairs || table.folded {
+            return Err(DeviceError::shape("embed", "a table of `Backend::table`", "a weight of a product"));
+        }
         self.card.enter()?;
         let out = self.tensor(packed.tokens, table.columns)?;
         let shares = packed.longest.div_ceil(THREADS as usize / 32).min(16);
@@ -207,6 +211,7 @@ impl Backend for Cuda {
 
     fn gelu(&self, x: CudaTensor) -> Result<CudaTensor, DeviceError> {
         self.card.enter()?;
+        let x = self.joined(x)?;
         let count = x.rows * x.columns;
         let arguments = arguments![x.block.pointer, count as u64];
         // SAFETY: `x` holds `count` values.
@@ -219,9 +224,13 @@ impl Backend for Cuda {
     fn gated_gelu(&self, x: &CudaTensor) -> Result<CudaTensor, DeviceError> {
         let width = shapes::gated(x.columns)?;
         self.card.enter()?;
-        let out = self.tensor(x.rows, width)?;
+        let x = self.plain(x)?;
+        // What follows is a product.
+        let pairs = self.is_for_pairs(8, width);
+        let out = CudaTensor { pairs, ..self.tensor(x.rows, width)? };
         let count = x.rows * width;
-        let arguments = arguments![x.block.pointer, out.block.pointer, count as u64, width as i32];
+        let arguments =
+            arguments![x.block.pointer, out.block.pointer, count as u64, width as i32, i32::from(pairs)];
         // SAFETY: `x` holds two rows of `width` for each of `out`'s.
         unsafe {
             self.kernels.launch(Source::Elementwise, "gated_gelu", self.by_vectors(count), &arguments)?
@@ -232,6 +241,7 @@ impl Backend for Cuda {
     fn add(&self, x: CudaTensor, y: &CudaTensor) -> Result<CudaTensor, DeviceError> {
         shapes::add([x.rows, x.columns], [y.rows, y.columns])?;
         self.card.enter()?;
+        let (x, y) = (self.joined(x)?, self.plain(y)?);
         let count = x.rows * x.columns;
         let arguments = arguments![x.block.pointer, y.block.pointer, count as u64];
         // SAFETY: both hold `count` values.
@@ -248,28 +258,7 @@ impl Backend for Cuda {
         bias: &CudaVector,
         eps: f32,
     ) -> Result<CudaTensor, DeviceError> {
-        shapes::layer_norm(x.columns, weight.len, bias.len)?;
-        self.card.enter()?;
-        let out = self.tensor(x.rows, x.columns)?;
-        let vectors = x.columns.div_ceil(32 * self.vector_len());
-        let form = NORM_FORMS.into_iter().find(|form| form.0 >= vectors);
-        let name = form
-            .filter(|_| x.columns.is_multiple_of(self.vector_len()))
-            .map_or("layer_norm_any", |form| form.1);
-        let threads = 128;
-        let grid = Grid { blocks: (x.rows.div_ceil(threads as usize / 32), 1), threads, shared: 0 };
-        let arguments = arguments![
-            x.block.pointer,
-            weight.exact.pointer,
-            bias.exact.pointer,
-            eps,
-            out.block.pointer,
-            x.rows as i32,
-            x.columns as i32
-        ];
-        // SAFETY: shapes as checked.
-        unsafe { self.kernels.launch(Source::Norm, name, grid, &arguments)? };
-        Ok(out)
+        self.norm(x, weight, bias, eps, false)
     }
 
     fn rotary(
@@ -279,6 +268,7 @@ impl Backend for Cuda {
         attention: &Attention<CudaVector>,
     ) -> Result<CudaTensor, DeviceError> {
         self.card.enter()?;
+        let qkv = self.joined(qkv)?;
         self.rotate(&qkv, packed, attention)?;
         Ok(qkv)
     }
@@ -309,6 +299,7 @@ impl Backend for Cuda {
             ));
         }
         self.card.enter()?;
+        let x = self.plain(x)?;
         let values = packed.n * x.columns;
         let kind = self.blocks().result;
         let out = self.arena.take(Blocks::small((values + packed.n) * size_of::<f32>(), kind))?;
@@ -336,6 +327,7 @@ impl Backend for Cuda {
 
     fn read(&self, x: &CudaTensor) -> Result<CudaPending, DeviceError> {
         self.card.enter()?;
+        let x = self.plain(x)?;
         let count = x.rows * x.columns;
         let kind = self.blocks().rows;
         let out = self.arena.take(Blocks::small(count * size_of::<f32>(), kind))?;
@@ -363,12 +355,19 @@ impl Backend for Cuda {
         Ok(values_of(values).map(f32::from_ne_bytes).collect())
     }
 
+    fn for_products(&self, x: CudaTensor) -> Result<CudaTensor, DeviceError> {
+        if self.is_for_pairs(8, x.columns) { self.split(x) } else { Ok(x) }
+    }
+
     fn linear_gelu(
         &self,
         x: &CudaTensor,
         weight: &CudaMatrix,
         bias: Option<&CudaVector>,
     ) -> Result<CudaTensor, DeviceError> {
+        if weight.pairs {
+            return self.pairs_gelu(x, weight, bias);
+        }
         match bias.filter(|_| self.has_product(weight.rows, weight.columns)) {
             Some(bias) => self.fused(Finish::Gelu, None, x, weight, bias, None),
             None => self.gelu(self.linear(x, weight, bias)?),
@@ -398,7 +397,7 @@ impl Backend for Cuda {
         if layer.weight.folded {
             return self.fused(Finish::Gelu, Some(layer.norm.eps), x, &layer.weight, &layer.bias, None);
         }
-        let x = self.layer_norm(x, &layer.norm.weight, &layer.norm.bias, layer.norm.eps)?;
+        let x = self.norm(x, &layer.norm.weight, &layer.norm.bias, layer.norm.eps, layer.weight.pairs)?;
         self.linear_gelu(&x, &layer.weight, Some(&layer.bias))
     }
 
@@ -412,7 +411,7 @@ impl Backend for Cuda {
         if layer.weight.folded {
             return self.folded_attention(x, layer, packed, attention);
         }
-        let x = self.layer_norm(x, &layer.norm.weight, &layer.norm.bias, layer.norm.eps)?;
+        let x = self.norm(x, &layer.norm.weight, &layer.norm.bias, layer.norm.eps, layer.weight.pairs)?;
         self.self_attention(x, &layer.weight, Some(&layer.bias), packed, attention)
     }
 
@@ -441,6 +440,7 @@ impl Backend for Cuda {
         bias: Option<&CudaVector>,
         residual: CudaTensor,
     ) -> Result<CudaTensor, DeviceError> {
+        let residual = self.joined(residual)?;
         self.product(x, weight, bias, &residual, true)?;
         Ok(residual)
     }

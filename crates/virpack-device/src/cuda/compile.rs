@@ -4,6 +4,7 @@ use super::Dtype;
 use super::attention::Form;
 use super::attention_hopper::{HopperForm, Keys};
 use super::fused_product::ProductForm;
+use super::pairs::{ATTENTION_STEP, ATTENTION_THREADS, PairsForm};
 use crate::{DeviceError, Unavailable};
 use cudarc::nvrtc::sys;
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -42,6 +43,17 @@ pub(super) enum Source {
     },
     /// Products and what follows them, for 9.0.
     Product(ProductForm),
+    /// float32 to pairs of float16 and back.
+    Pairs,
+    /// Products of pairs and what follows them, for 9.0.
+    ProductPairs(PairsForm),
+    /// Attention of pairs.
+    AttentionPairs {
+        /// Width of a head.
+        width: usize,
+        /// With ALiBi's slopes.
+        alibi: bool,
+    },
 }
 
 impl Source {
@@ -58,18 +70,29 @@ impl Source {
                 Keys::Ring { .. } => "attention_ring.cu",
             },
             Source::Product(_) => "product.cu",
+            Source::Pairs => "pairs.cu",
+            Source::ProductPairs(_) => "product_pairs.cu",
+            Source::AttentionPairs { .. } => "attention_pairs.cu",
         }
     }
 
     fn text(self) -> &'static str {
         match self {
-            Source::Elementwise => include_str!("../kernels/elementwise.cu"),
-            Source::Norm => include_str!("../kernels/norm.cu"),
+            Source::Elementwise => {
+                concat!(include_str!("../kernels/pairs.cuh"), include_str!("../kernels/elementwise.cu"))
+            }
+            Source::Norm => {
+                concat!(include_str!("../kernels/pairs.cuh"), include_str!("../kernels/norm.cu"))
+            }
+            Source::Pairs => {
+                concat!(include_str!("../kernels/pairs.cuh"), include_str!("../kernels/pairs.cu"))
+            }
             Source::Pool => include_str!("../kernels/pool.cu"),
             Source::Rotary => include_str!("../kernels/rotary.cu"),
             Source::AttentionAny => include_str!("../kernels/attention_any.cu"),
             Source::Attention { .. } => concat!(
                 include_str!("../kernels/matrix_units.cuh"),
+                include_str!("../kernels/attention_rows.cuh"),
                 include_str!("../kernels/attention_step.cuh"),
                 include_str!("../kernels/attention.cu")
             ),
@@ -88,6 +111,19 @@ impl Source {
                     include_str!("../kernels/attention_ring.cu")
                 ),
             },
+            Source::ProductPairs(_) => concat!(
+                include_str!("../kernels/bulk.cuh"),
+                include_str!("../kernels/wgmma.cuh"),
+                include_str!("../kernels/hopper.cuh"),
+                include_str!("../kernels/pairs.cuh"),
+                include_str!("../kernels/product_pairs.cu")
+            ),
+            Source::AttentionPairs { .. } => concat!(
+                include_str!("../kernels/matrix_units.cuh"),
+                include_str!("../kernels/pairs.cuh"),
+                include_str!("../kernels/attention_rows.cuh"),
+                include_str!("../kernels/attention_pairs.cu")
+            ),
             Source::Product(_) => {
                 concat!(
                     include_str!("../kernels/bulk.cuh"),
@@ -104,7 +140,7 @@ impl Source {
         let mut options = vec![
             format!("--gpu-architecture={architecture}"),
             "--std=c++17".into(),
-            format!("-DDTYPE={}", dtype as u8),
+            format!("-DDTYPE={}", self.dtype(dtype).code()),
         ];
         if let Source::Attention { form, alibi } = self {
             let numbers = [
@@ -125,7 +161,25 @@ impl Source {
         if let Source::Product(form) = self {
             options.extend(form.definitions().map(|(name, value)| format!("-D{name}={value}")));
         }
+        if let Source::ProductPairs(form) = self {
+            options.extend(form.definitions().map(|(name, value)| format!("-D{name}={value}")));
+        }
+        if let Source::AttentionPairs { width, alibi } = self {
+            let numbers = [
+                ("WIDTH", width),
+                ("THREADS", ATTENTION_THREADS),
+                ("STEP", ATTENTION_STEP),
+                ("FLOAT32", 1),
+                ("ALIBI", usize::from(alibi)),
+            ];
+            options.extend(numbers.map(|(name, value)| format!("-D{name}={value}")));
+        }
         options
+    }
+
+    /// The dtype of the values that a kernel touches: attention of pairs sees their halves alone.
+    fn dtype(self, dtype: Dtype) -> Dtype {
+        if matches!(self, Source::AttentionPairs { .. }) { Dtype::F16 } else { dtype }
     }
 }
 
@@ -167,6 +221,9 @@ pub fn compile_all(architecture: &str) -> Result<Result<usize, Unavailable>, Dev
     for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
         let mut sources =
             vec![Source::Elementwise, Source::Norm, Source::Pool, Source::Rotary, Source::AttentionAny];
+        if dtype == Dtype::F32 && architecture == self::architecture(90) {
+            sources.extend(super::pairs::sources());
+        }
         if dtype != Dtype::F32 {
             sources.extend(super::attention::sources());
             if architecture == self::architecture(90) {

@@ -5,7 +5,7 @@ use super::kernels::{Grid, arguments};
 use super::normed_product::Taken;
 use super::packed::CudaPacked;
 use super::tensor_map::TensorMap;
-use super::{Cuda, CudaMatrix, CudaTensor, CudaVector, Dtype, ROW_STEP};
+use super::{Cuda, CudaMatrix, CudaTensor, CudaVector, ROW_STEP};
 use crate::{Attention, DeviceError};
 
 /// A form of the kernel.
@@ -28,7 +28,7 @@ pub(super) enum Finish {
 }
 
 /// Head widths that a thread's own values can be rotated for.
-const WIDTHS: [usize; 4] = [16, 32, 64, 128];
+pub(super) const WIDTHS: [usize; 4] = [16, 32, 64, 128];
 
 /// Rows and outputs of a block's tile (a cluster of two has `ROW_STEP` rows), inputs of a step, steps in its memory.
 const ROWS: usize = ROW_STEP / 2;
@@ -42,14 +42,21 @@ const THREADS: u32 = 384;
 const SHARED: usize =
     (STAGES * (ROWS + COLUMNS) * STEP + ROWS * COLUMNS / 2 + (STAGES + 1) * COLUMNS) * 2 + 2 * STAGES * 8;
 
-impl ProductForm {
-    /// The compiler's definitions.
-    pub(super) fn definitions(self) -> [(&'static str, usize); 3] {
-        let (gelu, width) = match self.finish {
+impl Finish {
+    /// The compiler's GELU and WIDTH.
+    pub(super) fn definitions(self) -> (usize, usize) {
+        match self {
             Finish::Nothing => (0, 0),
             Finish::Gelu => (1, 0),
             Finish::Rotary(width) => (0, width),
-        };
+        }
+    }
+}
+
+impl ProductForm {
+    /// The compiler's definitions.
+    pub(super) fn definitions(self) -> [(&'static str, usize); 3] {
+        let (gelu, width) = self.finish.definitions();
         [("GELU", gelu), ("WIDTH", width), ("NORMED", self.normed.into())]
     }
 }
@@ -62,17 +69,18 @@ pub(super) fn sources() -> impl Iterator<Item = Source> {
 }
 
 /// Rotary positions on the card.
+#[derive(Debug, Default)]
 pub(super) struct Turns {
-    positions: u64,
-    table: u64,
+    pub(super) positions: u64,
+    pub(super) table: u64,
     /// Outputs that are turned: queries and keys.
-    outputs: usize,
+    pub(super) outputs: usize,
 }
 
 impl Cuda {
     /// Whether this card and dtype have products of their own.
     pub(super) fn has_products(&self) -> bool {
-        self.bulk_copies && self.options.dtype != Dtype::F32
+        self.bulk_copies && !self.options.dtype.is_float32()
     }
 
     /// Whether there is one for these sizes: rows of a multiple of 16 bytes, as bulk copies ask for.
@@ -89,6 +97,9 @@ impl Cuda {
         packed: &CudaPacked,
         attention: &Attention<CudaVector>,
     ) -> Result<Option<CudaTensor>, DeviceError> {
+        if weight.pairs {
+            return self.pairs_rotary(x, weight, bias, packed, attention);
+        }
         match bias.filter(|_| self.has_product(weight.rows, weight.columns)) {
             Some(bias) => self.fused_rotary(None, x, weight, bias, packed, attention),
             None => Ok(None),
@@ -106,14 +117,29 @@ impl Cuda {
         packed: &CudaPacked,
         attention: &Attention<CudaVector>,
     ) -> Result<Option<CudaTensor>, DeviceError> {
-        let width = Self::check_heads(x.rows, weight.rows, packed, attention.heads)?.1;
+        match self.turns(x.rows, weight.rows, packed, attention)? {
+            Some((width, turns)) => {
+                self.fused(Finish::Rotary(width), normed, x, weight, bias, Some(turns)).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The width of a head and its rotary positions, or None where a thread's own values cannot be rotated.
+    pub(super) fn turns(
+        &self,
+        rows: usize,
+        outputs: usize,
+        packed: &CudaPacked,
+        attention: &Attention<CudaVector>,
+    ) -> Result<Option<(usize, Turns)>, DeviceError> {
+        let width = Self::check_heads(rows, outputs, packed, attention.heads)?.1;
         if !WIDTHS.contains(&width) {
             return Ok(None);
         }
         let table = self.rotary_table(width, packed.longest, &attention.rotary_frequencies)?;
-        let outputs = weight.rows / 3 * 2;
-        let turns = Turns { positions: packed.positions(), table: table.pointer, outputs };
-        self.fused(Finish::Rotary(width), normed, x, weight, bias, Some(turns)).map(Some)
+        let turns = Turns { positions: packed.positions(), table: table.pointer, outputs: outputs / 3 * 2 };
+        Ok(Some((width, turns)))
     }
 
     /// The product and what follows, of rows that are `normed` with such an `eps` where the weight is folded.
@@ -135,7 +161,7 @@ impl Cuda {
         };
         let (x_map, weight_map) =
             (map(x.block.pointer, rows, ROWS)?, map(weight.memory.pointer, outputs, COLUMNS / 2)?);
-        let turns = turns.unwrap_or(Turns { positions: 0, table: 0, outputs: 0 });
+        let turns = turns.unwrap_or_default();
         // Held until the launch is given to the stream: launches that use them are numbered in its order.
         let scales = normed.map(|_| self.take_scales(rows)).transpose()?;
         let (words, counters, launch) = scales.as_ref().map_or((0, 0, 0), Taken::arguments);

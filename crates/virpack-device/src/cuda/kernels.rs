@@ -159,7 +159,11 @@ impl Kernels {
             check("cuModuleGetFunction", sys::cuModuleGetFunction(&mut function, module.0, c_name.as_ptr()))?;
             let large = matches!(
                 source,
-                Source::Attention { .. } | Source::AttentionHopper { .. } | Source::Product(_)
+                Source::Attention { .. }
+                    | Source::AttentionHopper { .. }
+                    | Source::Product(_)
+                    | Source::ProductPairs(_)
+                    | Source::AttentionPairs { .. }
             );
             if large {
                 let limit = self.shared_limit as i32;

@@ -122,7 +122,8 @@ impl Cuda {
         ];
         // SAFETY: lengths as checked; `exact` waits for the stream before it goes.
         unsafe { self.kernels.launch(Source::Norm, "fold", grid, &arguments)? };
-        let weight = CudaMatrix { memory: folded, rows: outputs, columns: inputs, folded: true };
+        let weight =
+            CudaMatrix { memory: folded, rows: outputs, columns: inputs, folded: true, pairs: false };
         let rounded = self.rounded("normed_linear", &exact_bias, outputs)?;
         Ok(NormedLinear { norm, weight, bias: CudaVector { exact: exact_bias, rounded, len: outputs } })
     }

@@ -173,7 +173,7 @@ impl Plan {
         use sys::cublasLtEpilogue_t::{CUBLASLT_EPILOGUE_BIAS, CUBLASLT_EPILOGUE_DEFAULT};
         use sys::cublasLtMatmulDescAttributes_t as Attribute;
         let kind = match dtype {
-            Dtype::F32 => sys::cudaDataType_t::CUDA_R_32F,
+            Dtype::F32 | Dtype::F32Strict => sys::cudaDataType_t::CUDA_R_32F,
             Dtype::F16 => sys::cudaDataType_t::CUDA_R_16F,
             Dtype::Bf16 => sys::cudaDataType_t::CUDA_R_16BF,
         };

@@ -37,7 +37,7 @@ impl TensorMap {
             CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
         };
         let kind = match dtype {
-            Dtype::F32 => CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
+            Dtype::F32 | Dtype::F32Strict => CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
             Dtype::F16 => CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
             Dtype::Bf16 => CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
         };

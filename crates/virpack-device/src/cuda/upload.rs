@@ -1,10 +1,10 @@
 //! Parameters on their way to the card.
 
+use super::Cuda;
 use super::arena::Fixed;
 use super::compile::Source;
 use super::driver::{Stream, check};
 use super::kernels::{Grid, arguments};
-use super::{Cuda, Dtype};
 use crate::DeviceError;
 use cudarc::driver::sys;
 
@@ -35,7 +35,7 @@ impl Cuda {
     /// Values of their own in the dtype of the activations, rounded to the nearest.
     pub(super) fn fixed(&self, op: &'static str, values: &[f32]) -> Result<Fixed, DeviceError> {
         let exact = self.fixed_f32(op, values)?;
-        if self.options.dtype == Dtype::F32 {
+        if self.options.dtype.is_float32() {
             return Ok(exact);
         }
         self.rounded(op, &exact, values.len())

@@ -1,24 +1,12 @@
-// The inner step of attention.cu, and how its rows lie in shared memory: scores, online softmax and sums of a warp's
-// tiles, all in registers.
+// The inner step of attention.cu: scores, online softmax and sums of a warp's tiles, all in registers.
 
-#define DEPTH ((WIDTH + 15) / 16 * 16)
 #define HALF (WIDTH / 2)
-// 16-byte pieces of a row in memory, and of a row in shared memory.
-#define PIECES (WIDTH / 8)
-#define PLACES (DEPTH / 8)
 // Values of each half that a thread rotates at once.
 #define TURN (HALF % 8 == 0 ? 8 : 4)
 // Keys of one chunk of a long sequence: 8 KB of keys.
 #define CHUNK (WIDTH <= 16 ? 256 : WIDTH <= 32 ? 128 : 64)
 // Rows of a warp.
 #define ROWS (16 * TILES)
-
-// Rows lie side by side without padding; their 16-byte pieces are exchanged by row, so that the 8 rows of an ldmatrix
-// meet 8 different groups of banks.
-__device__ __forceinline__ int exchange(int row) {
-    return (PLACES >= 8 ? row : row / (8 / PLACES)) & (PLACES >= 8 ? 7 : PLACES - 1);
-}
-__device__ __forceinline__ int place(int row, int piece) { return row * DEPTH + (piece ^ exchange(row)) * 8; }
 
 // What a warp keeps of a tile of 16 rows.
 struct Tile {
@@ -55,48 +43,12 @@ __device__ __forceinline__ void step(Tile (&tiles)[TILES], const T *keys, const 
     }
 #pragma unroll
     for (int m = 0; m < TILES; m++) {
-        float (&own)[STEP / 8][4] = scores[m];
-#if ALIBI
+        float carry[2];
+        soften(scores[m], tiles[m].highest, tiles[m].total, carry, count, first_key, row + m * 16, scale, slope);
 #pragma unroll
-        for (int n = 0; n < STEP / 8; n++)
+        for (int n = 0; n < DEPTH / 8; n++)
 #pragma unroll
-            for (int i = 0; i < 4; i++) {
-                int key = first_key + n * 8 + (lane & 3) * 2 + (i & 1);
-                // In the units of the raw scores, as `scale` multiplies both.
-                own[n][i] -= slope * (float)abs(row + m * 16 + (i >> 1) * 8 - key);
-            }
-#endif
-        if (count < STEP) {
-#pragma unroll
-            for (int n = 0; n < STEP / 8; n++)
-#pragma unroll
-                for (int i = 0; i < 4; i++)
-                    if (n * 8 + (lane & 3) * 2 + (i & 1) >= count) own[n][i] = NEGATIVE_INFINITY;
-        }
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            float top = tiles[m].highest[half];
-#pragma unroll
-            for (int n = 0; n < STEP / 8; n++) top = fmaxf(top, fmaxf(own[n][2 * half], own[n][2 * half + 1]));
-            top = fmaxf(top, __shfl_xor_sync(FULL, top, 1));
-            top = fmaxf(top, __shfl_xor_sync(FULL, top, 2));
-            float carry = exp2_fast((tiles[m].highest[half] - top) * scale), shift = top * scale, total = 0.0f;
-            tiles[m].highest[half] = top;
-#pragma unroll
-            for (int n = 0; n < STEP / 8; n++)
-#pragma unroll
-                for (int i = 0; i < 2; i++) {
-                    float w = exp2_fast(fmaf(own[n][2 * half + i], scale, -shift));
-                    own[n][2 * half + i] = w;
-                    total += w;
-                }
-            tiles[m].total[half] = tiles[m].total[half] * carry + total;
-#pragma unroll
-            for (int n = 0; n < DEPTH / 8; n++) {
-                tiles[m].sums[n][2 * half] *= carry;
-                tiles[m].sums[n][2 * half + 1] *= carry;
-            }
-        }
+            for (int i = 0; i < 4; i++) tiles[m].sums[n][i] *= carry[i / 2];
     }
 #pragma unroll
     for (int g = 0; g < STEP / 16; g++) {

@@ -66,8 +66,9 @@ extern "C" __global__ void add_in_place(T *x, const T *y, u64 count) {
     }
 }
 
-// x [rows, 2 width] = [gate | value]; out [rows, width].
-extern "C" __global__ void gated_gelu(const T *x, T *out, u64 count, int width) {
+// x [rows, 2 width] = [gate | value]; out [rows, width], in float32 as pairs of float16 (pairs.cuh) where `pairs` says so: then
+// width is a multiple of 4.
+extern "C" __global__ void gated_gelu(const T *x, T *out, u64 count, int width, int pairs) {
     u64 i = ((u64)blockIdx.x * blockDim.x + threadIdx.x) * VEC;
     if (width % VEC == 0) {
         if (i >= count) return;
@@ -77,7 +78,10 @@ extern "C" __global__ void gated_gelu(const T *x, T *out, u64 count, int width) 
         load_vector(x + row * 2 * width + width + column, value);
 #pragma unroll
         for (int j = 0; j < VEC; j++) value[j] *= gelu(gate[j]);
-        store_vector(out + i, value);
+#if DTYPE == 0
+        if (pairs) store_pairs((u16 *)out + row * 2 * width, column, width, value); else
+#endif
+            store_vector(out + i, value);
     } else {
         for (int j = 0; j < VEC && i < count; j++, i++) {
             const T *at = x + (i / width) * 2 * width + i % width;

@@ -1,7 +1,8 @@
 // Layer norm: each row to mean 0 and variance 1, then * weight + bias.
 //
 // Shapes: x and out [rows, hidden]; weight and bias [hidden] float32. Idea: a warp holds its row in registers, so
-// that x is read once and out written once, and the variance is of (x - mean), two passes over registers.
+// that x is read once and out written once, and the variance is of (x - mean), two passes over registers. In float32 out
+// is rows of pairs of float16 (pairs.cuh) where `pairs` says so: what a product reads next.
 // Limits: `layer_norm_<n>` takes hidden = 32 * VEC * n at most and a multiple of VEC; `layer_norm_any` the rest, by
 // reading the row three times.
 
@@ -13,7 +14,7 @@ __device__ __forceinline__ float warp_sum(float v) {
 
 template <int N>
 __device__ __forceinline__ void layer_norm(const T *x, const float *weight, const float *bias, float eps, T *out,
-                                           int rows, int hidden) {
+                                           int rows, int hidden, int pairs) {
     int row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x & 31;
     if (row >= rows) return;
     x += (u64)row * hidden;
@@ -62,15 +63,18 @@ __device__ __forceinline__ void layer_norm(const T *x, const float *weight, cons
                 v[n][4 * i + 2] = fmaf(v[n][4 * i + 2] * scale, w[i].z, b[i].z);
                 v[n][4 * i + 3] = fmaf(v[n][4 * i + 3] * scale, w[i].w, b[i].w);
             }
-            store_vector(out + c, v[n]);
+#if DTYPE == 0
+            if (pairs) store_pairs((u16 *)out, c, hidden, v[n]); else
+#endif
+                store_vector(out + c, v[n]);
         }
     }
 }
 
 #define LAYER_NORM(N)                                                                                          \
     extern "C" __global__ void layer_norm_##N(const T *x, const float *weight, const float *bias, float eps,   \
-                                              T *out, int rows, int hidden) {                                  \
-        layer_norm<N>(x, weight, bias, eps, out, rows, hidden);                                                \
+                                              T *out, int rows, int hidden, int pairs) {                       \
+        layer_norm<N>(x, weight, bias, eps, out, rows, hidden, pairs);                                         \
     }
 LAYER_NORM(1)
 LAYER_NORM(2)
@@ -82,7 +86,7 @@ LAYER_NORM(10)
 LAYER_NORM(20)
 
 extern "C" __global__ void layer_norm_any(const T *x, const float *weight, const float *bias, float eps, T *out,
-                                          int rows, int hidden) {
+                                          int rows, int hidden, int) {
     int row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x & 31;
     if (row >= rows) return;
     x += (u64)row * hidden;

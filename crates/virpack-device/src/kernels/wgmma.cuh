@@ -1,7 +1,7 @@
 // What all products of a warpgroup (wgmma, compute capability 9.0) share, as PTX: 16-bit operands, float32 sums in a thread's
 // array `d`. Source: PTX ISA 8.x.
 
-#if DTYPE == 1
+#if DTYPE != 2
 #define WGMMA_KIND "f32.f16.f16"
 #else
 #define WGMMA_KIND "f32.bf16.bf16"

@@ -32,7 +32,7 @@ pub(super) fn batch<B: Backend>(
 
 /// Values on the device by way of the embedding table: row `i` of the table is row `i` of the tensor.
 pub(super) fn tensor<B: Backend>(backend: &B, m: &Matrix) -> B::Tensor {
-    let table = backend.matrix(m.rows, m.columns, m.values.clone()).unwrap();
+    let table = backend.table(m.rows, m.columns, m.values.clone()).unwrap();
     let ids: Vec<u16> = (0..m.rows as u16).collect();
     let packed = backend.packed(&ids, &[0, m.rows as i32], m.rows).unwrap();
     backend.embed(&table, &packed, None).unwrap()

@@ -45,12 +45,15 @@ fn cpu() {
 
 /// Runs `check` on the card in every dtype, where there is one.
 fn on_the_card(check: impl Fn(&Cuda, Precision)) {
-    for (dtype, precision) in
-        [(Dtype::F32, Precision::F32), (Dtype::F16, Precision::F16), (Dtype::Bf16, Precision::BF16)]
-    {
+    for (dtype, precision) in [
+        (Dtype::F32, Precision::F32),
+        (Dtype::F32Strict, Precision::F32),
+        (Dtype::F16, Precision::F16),
+        (Dtype::Bf16, Precision::BF16),
+    ] {
         match Cuda::new(0, CudaOptions { dtype }) {
             Ok(cuda) => {
-                println!("{} on {}", precision.name, cuda.name());
+                println!("{dtype} on {}", cuda.name());
                 check(&cuda, precision);
             }
             Err(unavailable) => return println!("SKIPPED, no card: {unavailable}"),
@@ -63,7 +66,7 @@ fn cuda() {
     on_the_card(|cuda, precision| {
         conforms(cuda, precision);
         broken_rows_are_reported(cuda);
-        if cuda.options().dtype != Dtype::F32 {
+        if !cuda.options().dtype.is_float32() {
             attention_of_models(cuda, precision);
         }
     });

@@ -7,7 +7,7 @@ use virpack_device::{Backend, Cuda, Pool, PoolSpan, TokenDropout};
 pub(super) fn embed<B: Backend>(backend: &B, precision: Precision) {
     let mut random = Random::new(1, precision);
     let table = random.matrix(33, 48);
-    let device_table = backend.matrix(33, 48, table.values.clone()).unwrap();
+    let device_table = backend.table(33, 48, table.values.clone()).unwrap();
     let (ids, cu_seqlens, packed) = batch(backend, &LENGTHS, &mut random);
     let plain = back(backend, &backend.embed(&device_table, &packed, None).unwrap());
     let dropout = TokenDropout { mask_token: 32, train_ratio: 0.12 };

@@ -143,7 +143,7 @@ fn token_embeddings<B: Backend>(loader: &Loader<'_, B>, config: &DnabertConfig) 
     for row in table.chunks_exact_mut(columns) {
         row.iter_mut().zip(&types).for_each(|(value, first_type)| *value += first_type);
     }
-    Ok(loader.backend.matrix(rows, columns, table)?)
+    Ok(loader.backend.table(rows, columns, table)?)
 }
 
 fn layer<B: Backend>(loader: &Loader<'_, B>, i: usize, config: &DnabertConfig) -> Result<Layer<B>, Error> {

@@ -55,7 +55,7 @@ impl<B: Backend> Esm2<B> {
         let loader = Loader { backend, tensors, eps: config.layer_norm_eps };
         let layers = (0..config.layers).map(|i| layer(&loader, i, &config)).collect::<Result<_, _>>()?;
         Ok(Esm2 {
-            token_embeddings: loader.matrix(&["embeddings.word_embeddings"], config.vocab, config.hidden)?,
+            token_embeddings: loader.table("embeddings.word_embeddings", config.vocab, config.hidden)?,
             attention: attention(&loader, &config)?,
             layers,
             final_norm: loader.norm("encoder.emb_layer_norm_after", config.hidden)?,

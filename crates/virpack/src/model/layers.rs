@@ -59,6 +59,11 @@ impl<B: Backend> Loader<'_, B> {
         Ok(self.backend.matrix(names.len() * rows, columns, values)?)
     }
 
+    /// The table of token embeddings.
+    pub(super) fn table(&self, name: &str, rows: usize, columns: usize) -> Result<B::Matrix, Error> {
+        Ok(self.backend.table(rows, columns, self.weights(&[name], rows, columns)?)?)
+    }
+
     pub(super) fn norm(&self, name: &str, width: usize) -> Result<Norm<B>, Error> {
         let LayerNorm { weight, bias, eps } = self.norm_values(name, width)?;
         let (weight, bias) = (self.backend.vector(weight)?, self.backend.vector(bias)?);
