@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 use virpack::output::is_stdout;
 
-/// Refuses a terminal as the place of an output that is no text.
+/// Refuses to send what is not text to a terminal.
 pub(crate) fn refuse_terminal(output: &Path) -> Result<(), Failure> {
     if is_stdout(output) && std::io::stdout().is_terminal() {
         return Err(Failure::BinaryToTerminal);
