@@ -146,13 +146,14 @@ impl<'a> Tables<'a> {
         for frame in &chunk.frames {
             row.truncate(beginning);
             row.extend(frame_columns(frame));
+            row.push(record.index.to_string());
             others.frames.line(&row)?;
         }
         row.truncate(beginning);
         row.extend([(chunk.bases.start + 1).to_string(), chunk.bases.end.to_string()]);
         row.extend([chunk.frames.len().to_string(), truth(verdict).to_owned()]);
         row.extend(scores(highest));
-        row.push(chunk.status().as_str().to_owned());
+        row.extend([chunk.status().as_str().to_owned(), record.index.to_string()]);
         others.chunks.line(&row)?;
         others.reference.chunk(record, open.tally.chunks, chunk)
     }
@@ -184,7 +185,7 @@ impl<'a> Tables<'a> {
             let regions = regions.finish();
             self.counts.regions += regions.len() as u64;
             if let Some(others) = &mut self.others {
-                others.regions(row, &regions)?;
+                others.regions(&record, row, &regions)?;
                 others.plot(self.options.plot, &record, points, regions)?;
             }
         }
@@ -211,18 +212,19 @@ impl Others {
             frames: table(
                 &files.frames,
                 options,
-                "sequence_id source chunk frame start end strand prediction score_other score_virus",
+                "sequence_id source chunk frame start end strand prediction score_other score_virus record",
             )?,
             chunks: table(
                 &files.chunks,
                 options,
-                "sequence_id source chunk start end frames is_virus max_score_other max_score_virus status",
+                "sequence_id source chunk start end frames is_virus max_score_other max_score_virus status \
+                 record",
             )?,
             regions: table(
                 &files.regions,
                 options,
                 "sequence_id source region start end chunks_viral chunks_unclassified mean_score_virus \
-                 max_score_virus",
+                 max_score_virus record",
             )?,
             viral: TextFile::create(&files.viral)?,
             reference: Reference::create([&files.results, &files.highest], options.compat)?,
@@ -231,7 +233,12 @@ impl Others {
         })
     }
 
-    fn regions(&mut self, mut row: Vec<String>, regions: &[Region]) -> Result<(), OutputError> {
+    fn regions(
+        &mut self,
+        record: &Record,
+        mut row: Vec<String>,
+        regions: &[Region],
+    ) -> Result<(), OutputError> {
         let beginning = row.len();
         for (number, region) in (1..).zip(regions) {
             row.truncate(beginning);
@@ -240,6 +247,7 @@ impl Others {
             );
             row.extend([region.viral, region.unclassified].map(|n| n.to_string()));
             row.extend([region.mean(), region.highest].map(|score| Score(score).to_string()));
+            row.push(record.index.to_string());
             self.regions.line(&row)?;
         }
         Ok(())
