@@ -24,6 +24,7 @@ import tempfile
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import safe_open
 
@@ -104,6 +105,13 @@ def read(path, residues):
                         yield flat.to_numpy(zero_copy_only=False)
 
         return ids, rows(), about
+    if path.suffix == ".arrows":
+        table = pa.ipc.open_stream(path).read_all()
+        about = {k.decode(): v.decode() for k, v in table.schema.metadata.items()}
+        assert str(table.schema.field("embedding").type).count("fixed_size_list") == 1, table.schema
+        rows = table["embedding"].to_pylist()
+        half = "halffloat" in str(table.schema.field("embedding").type)
+        return table["id"].to_pylist(), (np.array(row, np.float16 if half else np.float32) for row in rows), about
     if path.suffix == ".h5":
         file = h5py.File(path)
         ids = list(file["ids"].asstr()[:])
@@ -152,7 +160,7 @@ def all_formats(virpack):
         expected_ids = [i for i, s in RECORDS if s]
         pooled = np.load(embed(virpack, folder, "reference.npy"))
         tables = None
-        for ending, dtypes in [("npy", ["f32", "f16"]), ("parquet", ["f32", "f16"]), ("h5", ["f32", "f16"]),
+        for ending, dtypes in [("npy", ["f32", "f16"]), ("parquet", ["f32", "f16"]), ("arrows", ["f32", "f16"]), ("h5", ["f32", "f16"]),
                                ("safetensors", ["f32", "f16", "bf16"])]:
             for dtype in dtypes:
                 for residues in [False, True] if ending != "npy" else [False]:

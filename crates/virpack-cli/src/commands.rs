@@ -13,6 +13,7 @@ pub(crate) mod models;
 pub(crate) mod output;
 pub(crate) mod pack;
 pub(crate) mod predict;
+pub(crate) mod stdout;
 pub(crate) mod validate;
 
 use crate::failure::INTERRUPTED;

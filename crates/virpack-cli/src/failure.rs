@@ -11,6 +11,9 @@ pub(crate) const OURS: u8 = 2;
 /// Exit code of a run that was told to stop, by Ctrl-C or a signal.
 pub(crate) const INTERRUPTED: u8 = 130;
 
+/// Exit code of a run whose output nothing reads to its end: what shells say of a program that SIGPIPE ended.
+const CLOSED_PIPE: u8 = 141;
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -102,6 +105,12 @@ pub(crate) enum Failure {
          hint: fair-esm's esm-extract --include contacts computes them"
     )]
     Contacts,
+    /// Bytes that no terminal shows.
+    #[error(
+        "embeddings are not text, and standard output is a terminal\n\
+         hint: send them to a program or a file (virpack embed ... -o - | program), or name a file with -o"
+    )]
+    BinaryToTerminal,
     /// Nothing more can be written to stdout.
     #[error("cannot write to stdout: {0}")]
     Stdout(#[from] std::io::Error),
@@ -121,6 +130,11 @@ impl Failure {
         {
             // Whoever read us has seen enough, as `head` has.
             return ExitCode::SUCCESS;
+        }
+        if let Failure::Virpack(virpack::Error::Output(error)) = &self
+            && error.is_closed_pipe()
+        {
+            return ExitCode::from(CLOSED_PIPE);
         }
         let error = match &self {
             Failure::Virpack(error) => Some(error),

@@ -157,7 +157,7 @@ fn every_command_of_the_documentation_runs() {
 
 /// Runs a block that needs packages, where these are installed.
 fn python(shell: &Shell, block: &Block, place: &str) {
-    let path = std::env::var("PATH").unwrap();
+    let path = shell.with_all_commands();
     let python = std::env::var("DOCS_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let imports: Vec<_> =
         block.text.lines().filter(|line| line.starts_with("import ") || line.starts_with("from ")).collect();

@@ -68,7 +68,7 @@ fn memory_does_not_grow_with_the_input() {
 
 /// Every residue's row of few records and of many, in every format that holds them, of a model's first layer.
 fn residues(few: u32, many: u32) {
-    for ending in ["parquet", "safetensors", "h5"] {
+    for ending in ["parquet", "arrows", "safetensors", "h5"] {
         let place = Place::new();
         let peak = |records: u32| {
             generate(&place.path("input.fa"), records);
@@ -95,7 +95,7 @@ fn memory_does_not_grow_with_residues_that_keep_their_rows() {
 
 /// `cargo test --release -p virpack-cli --test memory -- --ignored --nocapture gigabytes`
 #[test]
-#[ignore = "writes 5 GB of values in each of three formats, one after the other"]
+#[ignore = "writes 5 GB of values in each of four formats, one after the other"]
 fn memory_does_not_grow_with_five_gigabytes() {
     residues(50_000, 1_150_000);
 }

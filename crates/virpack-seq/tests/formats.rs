@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Read};
 
 use virpack_seq::reader::{BamProblem, Remark};
 use virpack_seq::{Record, Records, SeqError};
+
+#[path = "common/codecs.rs"]
+mod codecs;
+
+use codecs::{CODECS, bgzf, gzip};
 
 /// Made by `dev/bam.py --fixture`: a record of each kind.
 const BAM: &[u8] = include_bytes!("fixtures/reads.bam");
@@ -50,12 +55,6 @@ fn read_from(reader: impl Read + Send + 'static) -> (Vec<String>, Vec<Remark>, O
 
 fn read(bytes: impl AsRef<[u8]>) -> (Vec<String>, Vec<Remark>, Option<SeqError>) {
     read_from(Cursor::new(bytes.as_ref().to_vec()))
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 /// The fixture, decompressed.
@@ -271,9 +270,34 @@ fn other_formats_are_named_with_the_command_that_makes_fasta_of_them() {
         let (what, hint) = said.split_once("\nhint: ").unwrap();
         assert!(what.contains(name) && what.contains("not FASTA, FASTQ or BAM"), "{said}");
         assert!(hint.contains(command), "{said}");
-        // Compressed it is the same thing.
-        let said = foreign(gzip(bytes));
-        assert!(said.contains(name), "{said}");
+        // Compressed it is the same thing, and the command decompresses it first unless it does so itself.
+        let unpacked = command.replace("reads", "unpacked");
+        for (codec, compress) in CODECS {
+            let said = foreign(compress(bytes));
+            let (what, hint) = said.split_once("\nhint: ").unwrap();
+            assert!(what.contains(name) && what.contains("not FASTA, FASTQ or BAM"), "{codec}: {said}");
+            let names_it = !command.contains("reads") || (*name == "SAM" && codec == "gzip");
+            let first = format!("{codec} -dc reads > unpacked; then ");
+            let expected = if names_it { *command } else { &*unpacked };
+            assert!(hint.contains(expected) && (names_it || hint.starts_with(&first)), "{codec}: {said}");
+        }
+        for block in [3, 60_000] {
+            assert_eq!(foreign(bgzf(bytes, block)), foreign(gzip(bytes)), "blocks of {block} bytes");
+        }
+    }
+}
+
+#[test]
+fn sequences_are_read_out_of_bgzf_in_blocks_of_any_size() {
+    for (text, expected) in [
+        (&b">a\nACGT\n>b\nGG\n"[..], ["1/a/ACGT", "3/b/GG"]),
+        (b"@a\nAC\n+\nII\n@b\nG\n+\nI\n", ["1/a/AC", "5/b/G"]),
+    ] {
+        for block in [1, 5, 60_000] {
+            let (records, remarks, error) = read(bgzf(text, block));
+            assert!(error.is_none() && remarks.is_empty(), "{error:?}");
+            assert_eq!(records, expected);
+        }
     }
 }
 
@@ -283,7 +307,9 @@ fn archives_are_named_with_their_first_file() {
     let said = foreign(&ustar);
     assert!(said.contains("a tar archive (its first file is \"a b.fasta\")"), "{said}");
     assert!(said.ends_with("hint: tar -xOf reads 'a b.fasta' > sequences.fasta"), "{said}");
-    assert_eq!(foreign(gzip(&ustar)), said, "tar finds compression by itself");
+    for (codec, compress) in CODECS {
+        assert_eq!(foreign(compress(&ustar)), said, "{codec}: tar finds compression by itself");
+    }
     let old = foreign(tar("seq.fasta", ">a\nACGT\n", b""));
     assert!(old.contains("a tar archive"), "{old}");
     let said = foreign(zip("seq.fasta", b"PK"));
@@ -298,6 +324,19 @@ fn archives_are_named_with_their_first_file() {
 fn compressed_twice_is_said_so() {
     let said = foreign(gzip(&gzip(b">a\nACGT\n")));
     assert!(said.contains("compressed twice, by gzip inside"), "{said}");
+    for (codec, compress) in CODECS {
+        for (inner, first) in CODECS {
+            let said = foreign(compress(&first(b">a\nACGT\n")));
+            assert!(
+                said.contains(&format!("compressed twice, by {inner} inside")),
+                "{inner} inside {codec}: {said}"
+            );
+            assert!(said.contains(&format!("hint: {codec} -dc reads")), "{inner} inside {codec}: {said}");
+        }
+        // BAM is BGZF, and read where nothing is around it.
+        let said = foreign(compress(BAM));
+        assert!(said.contains("compressed twice, by gzip inside"), "BAM inside {codec}: {said}");
+    }
     assert!(
         said.ends_with("hint: gzip -dc reads > unpacked; then gzip -dc unpacked > sequences.fasta"),
         "{said}"

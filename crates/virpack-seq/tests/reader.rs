@@ -8,6 +8,11 @@ use std::path::{Path, PathBuf};
 use virpack_seq::reader::{self, Input, Remark};
 use virpack_seq::{Record, SeqError};
 
+#[path = "common/codecs.rs"]
+mod codecs;
+
+use codecs::{CODECS, gzip};
+
 /// A file in a directory that goes away with the test.
 struct Files(tempfile::TempDir);
 
@@ -167,32 +172,6 @@ fn a_record_of_ten_million_letters() {
     assert!(error.is_none());
     assert_eq!((records.len(), records[0].sequence.len()), (2, 10_000_000));
     assert_eq!((records[1].line, &*records[1].id), (125_002, "next"));
-}
-
-type Compress = fn(&[u8]) -> Vec<u8>;
-
-const CODECS: [(&str, Compress); 4] = [("gzip", gzip), ("bzip2", bzip2), ("xz", xz), ("zstd", zstd)];
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn bzip2(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn xz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 0);
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zstd(bytes: &[u8]) -> Vec<u8> {
-    zstd::encode_all(bytes, 1).unwrap()
 }
 
 /// Records that do not compress well, so that a cut falls between many of them.

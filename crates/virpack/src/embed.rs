@@ -47,7 +47,7 @@ pub struct EmbedOptions {
     pub model: Location,
     /// The model as the user named it, for the output's metadata.
     pub model_name: String,
-    /// `.npy`, `.parquet`, `.safetensors` or `.h5`.
+    /// `.npy`, `.parquet`, `.arrows`, `.safetensors` or `.h5`; `-` is standard output, for `.npy` and `.arrows`.
     pub output: PathBuf,
     /// Its format; None: what its name's ending says.
     pub format: Option<OutputFormat>,
@@ -316,6 +316,7 @@ impl EmbedOptions {
         if self.pool.is_none() && matches!(self.lengths.long_records, LongRecords::Window { .. }) {
             return Err(Error::ResidueWindows);
         }
+        self.check_stdout()?;
         self.check_shard()?;
         let found = self.found()?;
         let options = self.output(Vec::new(), found.as_ref());

@@ -11,7 +11,7 @@ use virpack_seq::{
 };
 
 use crate::Error;
-use crate::output::{TextFile, Whole, check_all, check_apart};
+use crate::output::{OutputError, TextFile, Whole, check_all, check_apart, check_stdout_apart, is_stdout};
 use crate::progress::Progress;
 
 /// What to cut into frames, and where they go.
@@ -23,10 +23,21 @@ pub struct FramesOptions {
     pub length: NonZeroUsize,
     /// How codons are read.
     pub genetic_code: GeneticCode,
-    /// The beginning of both files' names.
+    /// The beginning of both files' names; `-` for standard output.
     pub prefix: PathBuf,
+    /// Which of the two goes to standard output; None where both are files.
+    pub kind: Option<FrameKind>,
     /// Replace files that exist.
     pub force: bool,
+}
+
+/// One of the two files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// Codons.
+    Nucleotide,
+    /// What they stand for.
+    Protein,
 }
 
 /// What a run has found and written.
@@ -42,7 +53,7 @@ pub struct FramesSummary {
     pub frames: u64,
     /// Records without any.
     pub without: u64,
-    /// The two files: nucleotides, peptides.
+    /// The two files: nucleotides, peptides; none where one of them went to standard output.
     pub files: Vec<PathBuf>,
     /// From the first record to the finished files.
     pub elapsed: Duration,
@@ -51,7 +62,7 @@ pub struct FramesSummary {
 }
 
 /// Writes the open frames of every chunk of the inputs, in input order, two lines a frame: `PREFIX_nucleotide.fa`
-/// and `PREFIX_protein.faa`.
+/// and `PREFIX_protein.faa`, or one of them to standard output, record by record.
 ///
 /// A frame is named after its record: `ID_chunk_NUMBER` and its own name, `F1` to `R3`. Chunks are those of
 /// [`chunks`], frames those of [`Translator::frames`]. `progress` is called after every thousandth record.
@@ -63,7 +74,7 @@ pub struct FramesSummary {
 pub fn frames(options: &FramesOptions, mut progress: impl FnMut(Progress)) -> Result<FramesSummary, Error> {
     options.check()?;
     let mut records = reader::open(&options.inputs)?;
-    let mut out = FrameFiles::create(&options.files())?;
+    let mut out = FrameFiles::create(options)?;
     let mut translator = Translator::new(options.genetic_code);
     let (mut summary, mut record) = (FramesSummary::default(), Record::default());
     let start = Instant::now();
@@ -83,7 +94,7 @@ pub fn frames(options: &FramesOptions, mut progress: impl FnMut(Progress)) -> Re
             progress(how_far(&records));
         }
     }
-    summary.files = options.files().into();
+    summary.files = if options.is_stdout() { Vec::new() } else { options.files().into() };
     summary.remarks = records.remarks();
     out.finish(options.force)?;
     summary.elapsed = start.elapsed();
@@ -96,16 +107,27 @@ fn how_far(records: &Records) -> Progress {
 }
 
 impl FramesOptions {
-    /// Checks that the inputs are there and the names of the two files free.
+    /// Checks that the inputs are there and the names of the two files free, or that one of the files is chosen for standard
+    /// output.
     ///
     /// # Errors
     ///
     /// The first that is not so.
     pub fn check(&self) -> Result<(), Error> {
         reader::open(&self.inputs)?;
+        match self.kind {
+            None if self.is_stdout() => return Err(OutputError::WhichFrames.into()),
+            Some(_) if self.is_stdout() => return Ok(check_stdout_apart(&self.inputs)?),
+            Some(_) => return Err(OutputError::KindOfFiles { prefix: self.prefix.clone() }.into()),
+            None => {}
+        }
         let files = self.files();
         check_all(files.iter().map(PathBuf::as_path), self.force)?;
         Ok(check_apart(files.iter().map(PathBuf::as_path), &self.inputs)?)
+    }
+
+    fn is_stdout(&self) -> bool {
+        is_stdout(&self.prefix)
     }
 
     /// The two files: nucleotides, peptides.
@@ -125,16 +147,24 @@ impl FramesSummary {
     }
 }
 
-/// The two files on their way.
+/// The files that are being written.
 struct FrameFiles {
-    nucleotides: TextFile,
-    peptides: TextFile,
+    nucleotides: Option<TextFile>,
+    peptides: Option<TextFile>,
 }
 
 impl FrameFiles {
-    fn create([nucleotides, peptides]: &[PathBuf; 2]) -> Result<Self, Error> {
-        let create = |path: &Path| TextFile::create(path);
-        Ok(FrameFiles { nucleotides: create(nucleotides)?, peptides: create(peptides)? })
+    fn create(options: &FramesOptions) -> Result<Self, Error> {
+        let [nucleotides, peptides] = options.files();
+        let create = |kind: FrameKind, file: &Path| {
+            let path = if options.is_stdout() { &options.prefix } else { file };
+            let is_written = options.kind.is_none_or(|chosen| chosen == kind);
+            is_written.then(|| TextFile::create(path)).transpose()
+        };
+        Ok(FrameFiles {
+            nucleotides: create(FrameKind::Nucleotide, &nucleotides)?,
+            peptides: create(FrameKind::Protein, &peptides)?,
+        })
     }
 
     /// Writes one frame of the chunk of that number, from 1.
@@ -144,13 +174,19 @@ impl FrameFiles {
         for (file, letters) in
             [(&mut self.nucleotides, frame.nucleotides), (&mut self.peptides, frame.peptide)]
         {
+            let Some(file) = file else { continue };
             file.write(&[b">", id.as_bytes(), b"_chunk_", chunk.as_bytes(), name, b"\n", letters, b"\n"])?;
         }
         Ok(())
     }
 
     fn finish(self, force: bool) -> Result<(), Error> {
-        let sides = vec![self.nucleotides.finish()?];
-        Ok(Whole { main: self.peptides.finish()?, sides }.publish(force, &[])?)
+        let finish = |file: Option<TextFile>| file.map_or(Ok(None), TextFile::finish);
+        let sides = finish(self.nucleotides)?.into_iter().collect();
+        match finish(self.peptides)? {
+            Some(main) => Ok(Whole { main, sides }.publish(force, &[])?),
+            // Standard output has it.
+            None => Ok(()),
+        }
     }
 }

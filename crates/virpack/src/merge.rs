@@ -21,7 +21,7 @@ use shard::OpenShard;
 pub struct MergeOptions {
     /// All shards of one input, in any order.
     pub shards: Vec<PathBuf>,
-    /// `.npy`, `.parquet`, `.safetensors` or `.h5`.
+    /// `.npy`, `.parquet`, `.arrows`, `.safetensors` or `.h5`; `-` is standard output, for `.npy` and `.arrows`.
     pub output: PathBuf,
     /// Its format; None: what its name's ending says.
     pub format: Option<OutputFormat>,

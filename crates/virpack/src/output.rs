@@ -6,6 +6,7 @@
 //! | --- | --- | --- |
 //! | `.npy` | `[n, hidden]`, C order, float32 or float16 | the table of records |
 //! | `.parquet` | columns `id`, `source` (with several inputs), `length`, `truncated`, `unknown`, `gaps`, `embedding` | |
+//! | `.arrows` | a stream of Arrow's IPC format with the columns of `.parquet` | |
 //! | `.safetensors` | a tensor `embeddings`, `[n, hidden]` | the table of records |
 //! | `.h5` | datasets `embeddings`, `[n, hidden]`, `ids`, `lengths`, `truncated`, `unknown`, `gaps`, `sources` and `source` (with several inputs) | |
 //!
@@ -17,8 +18,11 @@
 //! beginning was embedded), `unknown` (letters that the model does not know) and `gaps` (`-` and `.`); the last two count what
 //! was embedded. Ids may come twice: `row` is what names a record.
 //!
+//! The name `-` is standard output: `.npy`, which then waits in a file without a name in `TMPDIR` until the number of rows is
+//! known, or a stream of Arrow's IPC format, whose batches are written as they fill. Nothing stands beside it.
+//!
 //! Where every residue keeps its row ([`OutputOptions::residues`]) there is a table `[residues, hidden]` for each
-//! record: a list of lists in `.parquet`, a tensor in `.safetensors`, a group in `.h5` (`records/NUMBER`, with a dataset
+//! record: a list of lists in `.parquet` and `.arrows`, a tensor in `.safetensors`, a group in `.h5` (`records/NUMBER`, with a dataset
 //! `embeddings`). Tensors and groups are named by their record's row in the file, in twelve digits (`000000000042`),
 //! by the row of its id in the table of records: ids may come twice, have any length and hold any letter, and no list of
 //! names taken has to be kept.
@@ -41,15 +45,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Map;
-use virpack_seq::{SequenceIndex, Shard, SkippedRecord};
+use virpack_seq::{SequenceIndex, Shard, SkipReason, SkippedRecord};
 
 use crate::checkpoint::Kept;
 use crate::merge::Facts;
 
 pub(crate) mod about;
-mod arrow_schema;
+mod arrow;
 mod aside;
 mod complete;
+mod destination;
 mod entry;
 mod error;
 mod folder;
@@ -64,6 +69,8 @@ mod publish;
 mod records;
 mod row_store;
 mod safetensors;
+mod schema;
+mod scratch;
 mod shard;
 mod single;
 mod text_file;
@@ -74,12 +81,13 @@ pub(crate) use aside::{
     Aside, abandoned_with_the_process, no_longer_abandoned, remove_leftovers, sync_directory,
 };
 pub use complete::CompleteOutput;
+pub use destination::is_stdout;
 pub(crate) use entry::{Entry, Rows};
 pub use error::OutputError;
 pub(crate) use folder::{AsideFolder, Folder, clear};
 pub use format::OutputFormat;
 use names::beside;
-pub use names::{check, check_apart, check_free};
+pub use names::{check, check_apart, check_free, check_stdout_apart};
 pub(crate) use names::{check_all, names, report_path};
 pub(crate) use noted::Twice;
 pub use noted::{Noted, Repeated};
@@ -171,6 +179,8 @@ pub struct Written {
     pub rows: u64,
     /// Records with a reason instead.
     pub skipped: u64,
+    /// The id of the first of them, and the reason.
+    pub first_skipped: Option<(Arc<str>, SkipReason)>,
     /// Records of which only the beginning was embedded.
     pub truncated: Noted,
     /// Records with letters that the model does not know, and these letters.
@@ -208,8 +218,9 @@ trait Table: Send {
     fn skip(&mut self, _: &SkippedRecord) -> Result<bool, OutputError> {
         Ok(false)
     }
-    /// Makes the files whole on disk, now that `records` records were read; they have no names yet.
-    fn finish(self: Box<Self>, records: u64) -> Result<Whole, OutputError>;
+    /// Makes the files whole on disk, now that `records` records were read; they have no names yet. None where all went to
+    /// standard output.
+    fn finish(self: Box<Self>, records: u64) -> Result<Option<Whole>, OutputError>;
 }
 
 /// Embeddings on their way into a file; made by [`create`].
@@ -219,7 +230,8 @@ pub struct EmbeddingWriter {
     hidden: usize,
     options: OutputOptions,
     path: PathBuf,
-    skipped_path: PathBuf,
+    /// None: standard output has no tables beside it.
+    skipped_path: Option<PathBuf>,
     format: OutputFormat,
     order: Order,
     sink: Sink,
@@ -270,6 +282,7 @@ pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<Embe
     let table: Box<dyn Table> = match format {
         OutputFormat::Npy => Box::new(npy::Npy::create(path, layout)?),
         OutputFormat::Parquet => Box::new(parquet::Parquet::create(path, layout)?),
+        OutputFormat::Arrow => Box::new(arrow::Arrow::create(path, layout)?),
         OutputFormat::Safetensors => {
             Box::new(safetensors::Safetensors::create(path, layout, options.shard_bytes)?)
         }
@@ -282,7 +295,8 @@ pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<Embe
     let shard = options.shard.as_ref().map_or(Shard::ALL, |facts| facts.shard);
     let order = Order::new(hidden, options.reorder_bytes, path, shard);
     let sink = Sink { table, skipped: None, ids: Twice::default(), written: Written::default() };
-    let (path, skipped_path) = (path.to_path_buf(), beside(path, "skipped.tsv"));
+    let skipped_path = (!is_stdout(path)).then(|| beside(path, "skipped.tsv"));
+    let path = path.to_path_buf();
     Ok(EmbeddingWriter { hidden, options, path, skipped_path, format, order, sink })
 }
 
@@ -342,15 +356,16 @@ impl EmbeddingWriter {
     /// When a record was never delivered, more were delivered than read, or a file cannot be written.
     pub fn complete(mut self, records: u64) -> Result<CompleteOutput, OutputError> {
         let sources = &self.options.sources;
-        self.order.rest(|turn| self.sink.turn(turn, sources, &self.skipped_path))?;
+        self.order.rest(|turn| self.sink.turn(turn, sources, self.skipped_path.as_deref()))?;
         self.order.finish(records)?;
         let Sink { table, skipped, ids, mut written } = self.sink;
         written.repeated = ids.repeated();
         let mut whole = table.finish(records)?;
-        if let Some(skipped) = skipped {
-            whole.sides.push(skipped.finish()?);
+        if let Some(whole) = &mut whole {
+            whole.sides.extend(skipped.map(TextTable::finish).transpose()?.flatten());
+            let files = [&whole.main].into_iter().chain(&whole.sides);
+            written.files = files.map(|file| file.target().into()).collect();
         }
-        written.files = [&whole.main].into_iter().chain(&whole.sides).map(|f| f.target().into()).collect();
         (written.peak_waiting_memory, written.peak_waiting_disk) = self.order.peak_bytes();
         Ok(CompleteOutput { whole, written, path: self.path, format: self.format, options: self.options })
     }
@@ -366,7 +381,7 @@ impl EmbeddingWriter {
             let (id, sources) = (id.to_owned(), sources.len());
             return Err(OutputError::UnknownSource { id, source_index: source, sources });
         }
-        self.order.deliver(turn, |turn| self.sink.turn(turn, sources, &self.skipped_path))
+        self.order.deliver(turn, |turn| self.sink.turn(turn, sources, self.skipped_path.as_deref()))
     }
 
     /// Takes the records of `kept` in their turn; any of them that is delivered is left aside.
@@ -396,7 +411,12 @@ impl Layout {
 }
 
 impl Sink {
-    fn turn(&mut self, turn: Turn<'_>, sources: &[String], skipped: &Path) -> Result<(), OutputError> {
+    fn turn(
+        &mut self,
+        turn: Turn<'_>,
+        sources: &[String],
+        skipped: Option<&Path>,
+    ) -> Result<(), OutputError> {
         match turn {
             Turn::Row(row, embedding) => self.row(row, &sources[row.source as usize], embedding),
             Turn::Skipped(record) => self.skipped(record, &sources[record.source as usize], skipped),
@@ -413,12 +433,20 @@ impl Sink {
         self.table.write(row, source, values)
     }
 
-    fn skipped(&mut self, skipped: &SkippedRecord, source: &str, path: &Path) -> Result<(), OutputError> {
+    fn skipped(
+        &mut self,
+        skipped: &SkippedRecord,
+        source: &str,
+        path: Option<&Path>,
+    ) -> Result<(), OutputError> {
         self.written.skipped += 1;
+        let first = || (Arc::clone(&skipped.id), skipped.reason);
+        self.written.first_skipped.get_or_insert_with(first);
         self.ids.add(&skipped.id);
         if self.table.skip(skipped)? {
             return Ok(());
         }
+        let Some(path) = path else { return Ok(()) };
         let table = match &mut self.skipped {
             Some(table) => table,
             none => {

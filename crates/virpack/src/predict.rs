@@ -41,7 +41,7 @@ use crate::devices::{DeviceChoice, DeviceOptions, Devices};
 use crate::memory::Memory;
 use crate::model::checksum::Summing;
 use crate::model::location::Location;
-use crate::output::{Folder, OutputError, check_all, check_apart};
+use crate::output::{Folder, OutputError, check_all, check_apart, check_stdout_apart, is_stdout};
 use crate::progress::Progress;
 pub use bundle::Bundle;
 use classifiers::Classifiers;
@@ -64,7 +64,7 @@ pub const DEFAULT_LENGTH: NonZeroUsize = NonZeroUsize::new(500).expect("it is no
 pub struct PredictOptions {
     /// FASTA or FASTQ of nucleotides, plain or compressed.
     pub inputs: Vec<Input>,
-    /// The directory of the tables.
+    /// The directory of the tables; `-` sends `sequences.tsv` alone to standard output, row by row.
     pub output: PathBuf,
     /// What models and classifiers are called together, where they have a name.
     pub name: Option<String>,
@@ -291,6 +291,9 @@ impl PredictOptions {
         }
         reader::open(&self.inputs)?;
         Classifiers::open(self)?;
+        if is_stdout(&self.output) {
+            return self.check_stdout();
+        }
         Folder::check(&self.output)?;
         let replace = self.replaces(self.found()?.as_ref());
         if !self.output.exists() {
@@ -307,6 +310,17 @@ impl PredictOptions {
         }
     }
 
+    /// Checks that nothing is asked for that standard output cannot give.
+    fn check_stdout(&self) -> Result<(), Error> {
+        let resumes = self.checkpoint.is_some_and(|checkpoint| checkpoint.resume);
+        let (option, reason) = match self.plot {
+            _ if resumes => ("--resume", "nothing is kept of a run to standard output"),
+            Some(_) => ("--plot", "plots are files"),
+            None => return Ok(check_stdout_apart(&self.inputs)?),
+        };
+        Err(OutputError::NotToStdout { option, reason }.into())
+    }
+
     /// What an unfinished run into this directory has kept; None where it has finished nothing.
     #[must_use]
     pub fn saved(&self) -> Option<Saved> {
@@ -315,6 +329,9 @@ impl PredictOptions {
 
     /// What an earlier run has left; None where nothing is kept.
     fn found(&self) -> Result<Option<Found>, Error> {
+        if is_stdout(&self.output) {
+            return Ok(None);
+        }
         Ok(Found::of(&self.inputs, Place::inside(&self.output), self.checkpoint, self.force)?)
     }
 

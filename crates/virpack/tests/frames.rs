@@ -22,6 +22,7 @@ fn options(inputs: &[PathBuf], length: usize, prefix: PathBuf) -> FramesOptions 
         length: NonZeroUsize::new(length).unwrap(),
         genetic_code: GeneticCode::STANDARD,
         prefix,
+        kind: None,
         force: false,
     }
 }

@@ -4,6 +4,7 @@ use super::checkpoint::{CheckpointArguments, Keeps};
 use super::device::DeviceArguments;
 use super::input::{Inputs, parse_budget, parse_positive};
 use super::output::OutputArguments;
+use super::stdout::{refuse_terminal, shown};
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::noted::warn_of_records;
@@ -18,7 +19,7 @@ use virpack::device::Pool;
 use virpack::embed::{EmbedOptions, Summary, Told, embed};
 use virpack::model::hub::HubOptions;
 use virpack::model::{mini, resolve};
-use virpack_seq::{Input, Shard};
+use virpack_seq::{Input, Shard, shown_id};
 
 /// What `virpack embed` takes.
 #[derive(Debug, Args)]
@@ -100,6 +101,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(Include::Contacts) = arguments.include {
         return Err(Failure::Contacts);
     }
+    refuse_terminal(&arguments.output.path)?;
     let mut options = EmbedOptions {
         inputs: arguments.inputs.inputs(),
         model: mini::location(),
@@ -188,7 +190,12 @@ fn warn(log: LogArguments, summary: &Summary) {
     }
     if summary.written.skipped > 0 {
         let table = summary.written.files.iter().find(|f| f.to_string_lossy().ends_with(".skipped.tsv"));
-        let place = table.map_or_else(String::new, |path| format!(": see {}", path.display()));
+        let first = summary.written.first_skipped.as_ref();
+        let place = match (table, first) {
+            (Some(table), _) => format!(": see {}", table.display()),
+            (None, Some((id, reason))) => format!(": the first is {} ({})", shown_id(id), reason.as_str()),
+            (None, None) => String::new(),
+        };
         log.warn(format_args!("{} skipped{place}", count(summary.written.skipped, "record", "records")));
     }
 }
@@ -211,7 +218,7 @@ fn line(summary: &Summary, output: &Path) -> String {
     };
     format!(
         "{}: {}{resumed}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), {}, {} truncated{windowed}, {}{gaps}",
-        output.display(),
+        shown(output),
         count(summary.written.rows, "sequence", "sequences"),
         count(summary.tokens, "token", "tokens"),
         summary.elapsed.as_secs_f64(),

@@ -5,10 +5,10 @@ use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::text::{count, grouped, short};
 use crate::watch::Watch;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use virpack::frames::{FramesOptions, FramesSummary, frames};
+use virpack::frames::{FrameKind, FramesOptions, FramesSummary, frames};
 use virpack_seq::{GeneticCode, Input};
 
 /// What `virpack frames` takes.
@@ -18,9 +18,14 @@ pub(crate) struct Arguments {
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 
-    /// The beginning of both files' names: PREFIX_nucleotide.fa, PREFIX_protein.faa
+    /// The beginning of both files' names: PREFIX_nucleotide.fa, PREFIX_protein.faa; `-` is standard output, for the one that
+    /// --kind names
     #[arg(long, short, value_name = "PREFIX")]
     output: PathBuf,
+
+    /// Which of the two goes to standard output, with -o -
+    #[arg(long, value_enum, value_name = "KIND")]
+    kind: Option<Kind>,
 
     /// Bases of a chunk; classifiers are trained on 300 or 500
     #[arg(long, value_name = "N", default_value = "500", value_parser = parse_length)]
@@ -39,6 +44,13 @@ pub(crate) struct Arguments {
     force: bool,
 }
 
+/// The two files.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    Nucleotide,
+    Protein,
+}
+
 /// A chunk's length: one that holds a codon.
 pub(crate) fn parse_length(text: &str) -> Result<NonZeroUsize, String> {
     let length = text.parse().ok().filter(|length: &NonZeroUsize| length.get() >= 3);
@@ -52,6 +64,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         length: arguments.length,
         genetic_code: arguments.genetic_code,
         prefix: arguments.output.clone(),
+        kind: arguments.kind.map(|kind| match kind {
+            Kind::Nucleotide => FrameKind::Nucleotide,
+            Kind::Protein => FrameKind::Protein,
+        }),
         force: arguments.force,
     };
     super::clean_up_when_interrupted();
@@ -71,6 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// The one line at the end.
 fn line(summary: &FramesSummary) -> String {
     let files: Vec<String> = summary.files.iter().map(|file| file.display().to_string()).collect();
+    let files = if files.is_empty() { vec!["standard output".to_owned()] } else { files };
     let rate = summary.bases as f64 / summary.elapsed.as_secs_f64().max(1e-9);
     format!(
         "{}: {} ({} without an open frame), {}, {} in {:.1} s ({}bases/s)",

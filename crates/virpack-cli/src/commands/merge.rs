@@ -1,6 +1,7 @@
 //! `virpack merge`.
 
 use super::output::OutputArguments;
+use super::stdout::{refuse_terminal, shown};
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::noted::warn_of_records;
@@ -30,6 +31,7 @@ pub(crate) struct Arguments {
 
 /// Joins, with a summary line on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    refuse_terminal(&arguments.output.path)?;
     let options = MergeOptions {
         shards: arguments.shards.clone(),
         output: arguments.output.path.clone(),
@@ -48,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     log.info(format_args!(
         "{}: {} of {}{skipped}",
-        output.display(),
+        shown(output),
         count(written.rows, "sequence", "sequences"),
         count(arguments.shards.len() as u64, "shard", "shards"),
     ));

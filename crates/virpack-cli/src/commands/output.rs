@@ -7,11 +7,12 @@ use virpack::output::{OutputDtype, OutputFormat};
 /// The output's name, format and type.
 #[derive(Debug, Args)]
 pub(crate) struct OutputArguments {
-    /// The file of embeddings: .npy, .parquet, .safetensors or .h5
+    /// The file of embeddings: .npy, .parquet, .arrows, .safetensors or .h5; `-` is standard output, which gets .npy or, with
+    /// `--format arrow`, a stream in batches, and has no tables or run.json beside it
     #[arg(long = "output", short = 'o', value_name = "FILE")]
     pub(crate) path: PathBuf,
 
-    /// The file's format, whatever its name ends in
+    /// The format, whatever the name ends in
     #[arg(long = "format", value_enum, value_name = "FORMAT")]
     file_format: Option<Format>,
 
@@ -24,6 +25,7 @@ pub(crate) struct OutputArguments {
 enum Format {
     Npy,
     Parquet,
+    Arrow,
     Safetensors,
     H5,
 }
@@ -43,6 +45,7 @@ impl OutputArguments {
         self.file_format.map(|format| match format {
             Format::Npy => OutputFormat::Npy,
             Format::Parquet => OutputFormat::Parquet,
+            Format::Arrow => OutputFormat::Arrow,
             Format::Safetensors => OutputFormat::Safetensors,
             Format::H5 => OutputFormat::H5,
         })

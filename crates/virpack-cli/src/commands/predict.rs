@@ -6,6 +6,7 @@ use super::checkpoint::{CheckpointArguments, Keeps};
 use super::device::DeviceArguments;
 use super::frames::parse_length;
 use super::input::{parse_budget, parse_code, parse_count, parse_positive};
+use super::stdout::shown;
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::noted::warn_of_ids;
@@ -29,7 +30,7 @@ pub(crate) struct Arguments {
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 
-    /// The directory of the tables; it is made where it is missing
+    /// The directory of the tables; it is made where it is missing. `-` sends sequences.tsv alone to standard output, row by row
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
 
@@ -253,7 +254,7 @@ fn summary(predicted: &Predicted, output: &Path) -> String {
          {} viral{first}{none}\n\
          slowest: {}, {:.1} s at work; {packing}; computed once though they came again: {} nucleotide sequences, \
          {} peptides",
-        output.display(),
+        shown(output),
         count(counts.records, "record", "records"),
         count(counts.chunks, "chunk", "chunks"),
         count(counts.frames, "open frame", "open frames"),

@@ -57,7 +57,7 @@ fn outputs_that_cannot_be_written() {
     out("out/emb.csv")
         .is_refused(&["out/emb.csv: .csv is no known output format", "hint: use one of .npy, .parquet"]);
     out("out/emb").is_refused(&["a name without an ending", "hint: use one of .npy, .parquet"]);
-    out("-").is_refused(&["- is standard output", "hint: "]);
+    out("/dev/stdout").is_refused(&["/dev/stdout is in a file system of devices", "hint: "]);
     out("/dev/null").is_refused(&["/dev/null", "hint: "]);
     assert_eq!(place.outputs(), [""; 0]);
 }

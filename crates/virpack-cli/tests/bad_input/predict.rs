@@ -52,6 +52,20 @@ fn two_contigs_of_one_id_have_rows_of_their_own() {
     assert_eq!(records, ["c one.fa", "other one.fa", "c one.fa", "c two.fa"]);
     let chunks = rows("chunks.tsv");
     assert_eq!(chunks.iter().map(|row| &*row[2]).collect::<Vec<_>>(), ["1", "2", "3"].repeat(4));
+    // Each of them names the record's row in sequences.tsv, in its last column.
+    for (table, least) in [("chunks.tsv", 12), ("frames.tsv", 12), ("regions.tsv", 1)] {
+        let rows = rows(table);
+        assert!(rows.len() >= least, "{table}");
+        for row in &rows {
+            let record: usize = row.last().unwrap().parse().unwrap();
+            assert_eq!(records[record], format!("{} {}", row[0], row[1]), "{table}");
+        }
+        let of_two: Vec<_> =
+            rows.iter().filter(|row| row[1] == "two.fa").map(|row| row.last().unwrap()).collect();
+        assert!(of_two.iter().all(|record| *record == "3"), "{table}: {of_two:?}");
+    }
+    let of_chunks_tsv: Vec<_> = chunks.iter().map(|row| row.last().unwrap().as_str()).collect();
+    assert_eq!(of_chunks_tsv, ["0", "0", "0", "1", "1", "1", "2", "2", "2", "3", "3", "3"]);
     // VirNucPro's table of chunks has as many rows as there are chunks with frames, those of one id in input order, each
     // with the scores of its own record.
     let highest = rows("prediction_results_highestscore.csv");

@@ -40,11 +40,10 @@ impl ForeignFormat {
         };
         let member = self.member.as_deref().map_or_else(|| "MEMBER".to_owned(), quoted);
         let remedy = self.remedy.replace("MEMBER", &member);
-        // `tar` and `samtools` find out compression by themselves.
+        // `tar` reads every compression, and samtools SAM inside gzip.
+        let takes = |codec: &str| self.remedy.starts_with("tar -") || (self.name == "SAM" && codec == "gzip");
         match codec {
-            Some(_)
-                if remedy.contains("FILE") && !remedy.contains("tar -") && !remedy.contains("samtools") =>
-            {
+            Some(codec) if remedy.contains("FILE") && !takes(codec) => {
                 format!("{unpack} {file} > unpacked; then {}", remedy.replace("FILE", "unpacked"))
             }
             _ => remedy.replace("FILE", &file),

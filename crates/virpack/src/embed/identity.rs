@@ -11,7 +11,7 @@ use crate::model::ModelConfig;
 use crate::model::checksum::Summing;
 use crate::model::location::Location;
 use crate::model::weights::Weights;
-use crate::output::{OutputDtype, OutputError, OutputFormat};
+use crate::output::{OutputDtype, OutputError, OutputFormat, is_stdout};
 
 /// What is known of a run once its model is looked at.
 pub(super) struct Known<'a> {
@@ -85,9 +85,26 @@ impl EmbedOptions {
         Summing::start(inputs.chain(beside.into_iter().filter(Location::exists)).collect())
     }
 
-    /// What an earlier run has left; None where nothing is kept.
+    /// What an earlier run has left; None where nothing is kept, as of what goes to standard output.
     pub(super) fn found(&self) -> Result<Option<Found>, Error> {
+        if is_stdout(&self.output) {
+            return Ok(None);
+        }
         Ok(Found::of(&self.inputs, Place::beside(&self.output), self.checkpoint, self.force)?)
+    }
+
+    /// Checks that nothing is asked for that standard output cannot give.
+    pub(super) fn check_stdout(&self) -> Result<(), Error> {
+        if !is_stdout(&self.output) {
+            return Ok(());
+        }
+        let resumes = self.checkpoint.is_some_and(|checkpoint| checkpoint.resume);
+        let (option, reason) = match self.shard {
+            _ if resumes => ("--resume", "nothing is kept of a run to standard output"),
+            Some(_) => ("--shard", "a shard is a file, which `virpack merge` reads"),
+            None => return Ok(()),
+        };
+        Err(OutputError::NotToStdout { option, reason }.into())
     }
 
     /// Checks that a shard is written where one is asked for, and only there.

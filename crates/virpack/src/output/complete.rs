@@ -13,7 +13,8 @@ use super::{OutputError, OutputFormat, OutputOptions, Written, about};
 ///
 /// Dropped without [`publish`](CompleteOutput::publish), it leaves nothing behind.
 pub struct CompleteOutput {
-    pub(super) whole: Whole,
+    /// None: all went to standard output.
+    pub(super) whole: Option<Whole>,
     pub(super) written: Written,
     pub(super) path: PathBuf,
     pub(super) format: OutputFormat,
@@ -28,19 +29,23 @@ impl CompleteOutput {
 
     /// Checks that the names are free still, unless older files give way.
     pub(crate) fn check_names(&self) -> Result<(), OutputError> {
+        if self.whole.is_none() {
+            return Ok(());
+        }
         let report = report_path(&self.path);
         let files = self.written.files.iter().chain([&report]).map(PathBuf::as_path);
         check_all(files, self.options.force)
     }
 
-    /// Gives the files their names, and `OUT.run.json` these facts.
+    /// Gives the files their names, and `OUT.run.json` these facts; nothing is left to do for standard output.
     ///
     /// # Errors
     ///
     /// When `OUT.run.json` cannot be written or a file not be renamed. Nothing then stands under the asked name; files
     /// that are whole are kept, and the error says where.
     pub fn publish(self, facts: &Map<String, Value>) -> Result<Written, OutputError> {
-        let CompleteOutput { mut whole, mut written, path, format, options } = self;
+        let CompleteOutput { whole, mut written, path, format, options } = self;
+        let Some(mut whole) = whole else { return Ok(written) };
         let mut all = facts.clone();
         all.insert("metadata".to_owned(), about::object(&options.about()).into());
         let report = report_path(&path);

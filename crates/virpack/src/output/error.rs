@@ -34,9 +34,18 @@ pub enum OutputError {
     /// A format that has one shape for all records was to hold a table of rows for each.
     #[error(
         ".{} holds one row a record, and --pool none gives each record as many rows as it has residues\n\
-         hint: use .parquet, .safetensors or .h5, or another --pool", format.ending()
+         hint: use .parquet, .arrows, .safetensors or .h5, or another --pool", format.ending()
     )]
     NoResidues {
+        /// The format.
+        format: OutputFormat,
+    },
+    /// A format that is not written from front to back was to go to standard output.
+    #[error(
+        ".{} cannot go to standard output: its beginning is written last\n\
+         hint: --format npy or --format arrow, or name a file with -o", format.ending()
+    )]
+    NoStream {
         /// The format.
         format: OutputFormat,
     },
@@ -129,6 +138,43 @@ pub enum OutputError {
     Write {
         /// The file as it would have been named in the end.
         path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An option that asks for more than standard output takes.
+    #[error(
+        "{option} does not go with -o -: {reason}\nhint: leave it out, or name a file or directory with -o"
+    )]
+    NotToStdout {
+        /// The option.
+        option: &'static str,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// Two files of which one can go to standard output.
+    #[error("-o - takes one of the two files\nhint: add --kind nucleotide or --kind protein")]
+    WhichFrames,
+    /// A kind of frames where both are written.
+    #[error("--kind chooses what goes to standard output, and {} names files\nhint: leave it out, or use -o -", prefix.display())]
+    KindOfFiles {
+        /// The beginning of the files' names.
+        prefix: PathBuf,
+    },
+    /// Standard output takes nothing more.
+    #[error("cannot write to standard output: {source}\nhint: {}", stdout_hint(source))]
+    Stdout {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What waits for standard output could not be kept.
+    #[error(
+        "cannot keep rows in {} until they can go to standard output: {source}\n\
+         hint: set TMPDIR to a directory with room for all of them, or name a file with -o",
+        directory.display()
+    )]
+    Scratch {
+        /// Where temporary files go.
+        directory: PathBuf,
         /// What the system said.
         source: io::Error,
     },
@@ -226,6 +272,12 @@ impl OutputError {
         }
     }
 
+    /// Whether the reader of standard output has gone.
+    #[must_use]
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, OutputError::Stdout { source } if source.kind() == ErrorKind::BrokenPipe)
+    }
+
     /// Wraps what the system said while `path` was being written.
     pub(crate) fn write(path: &Path) -> impl Fn(io::Error) -> OutputError + use<> {
         let path = path.to_path_buf();
@@ -241,6 +293,16 @@ fn place_of(kept: &[PathBuf]) -> String {
     }
     let kept: Vec<_> = kept.iter().map(|kept| kept.display().to_string()).collect();
     format!("nothing is lost, the whole result is kept in {}", kept.join(", "))
+}
+
+/// What a person can do about standard output.
+fn stdout_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "the disk that it goes to is full: free some space, or name a file elsewhere with -o"
+        }
+        _ => "look at what reads it, or name a file with -o",
+    }
 }
 
 /// What a person can do about a failed write.

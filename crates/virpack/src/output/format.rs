@@ -2,7 +2,7 @@
 
 use std::path::{Path, is_separator};
 
-use super::{OutputDtype, OutputError};
+use super::{OutputDtype, OutputError, is_stdout};
 
 /// A format of the file of embeddings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub enum OutputFormat {
     Npy,
     /// Apache Parquet, a row a record.
     Parquet,
+    /// A stream of Arrow's IPC format, a row a record.
+    Arrow,
     /// Hugging Face's format for tensors.
     Safetensors,
     /// HDF5.
@@ -21,20 +23,24 @@ pub enum OutputFormat {
 }
 
 impl OutputFormat {
-    const ALL: [(&str, OutputFormat); 5] = [
+    const ALL: [(&str, OutputFormat); 6] = [
         ("npy", OutputFormat::Npy),
         ("parquet", OutputFormat::Parquet),
+        ("arrows", OutputFormat::Arrow),
         ("safetensors", OutputFormat::Safetensors),
         ("h5", OutputFormat::H5),
         ("shard", OutputFormat::Shard),
     ];
 
-    /// The format that the ending of `path` asks for, in capitals too.
+    /// The format that the ending of `path` asks for, in capitals too; `.npy` for `-`, standard output.
     ///
     /// # Errors
     ///
     /// [`OutputError::UnknownFormat`] where it asks for none.
     pub fn of(path: &Path) -> Result<OutputFormat, OutputError> {
+        if is_stdout(path) {
+            return Ok(OutputFormat::Npy);
+        }
         let ending = path.extension().map(|ending| ending.to_string_lossy().into_owned());
         let asked = ending.as_deref().unwrap_or_default();
         let known = Self::ALL.iter().find(|(name, _)| name.eq_ignore_ascii_case(asked));
@@ -60,6 +66,14 @@ impl OutputFormat {
             return Err(OutputError::NoDtype { format: self, dtype });
         }
         Ok(())
+    }
+
+    /// Checks that standard output can take the format.
+    pub(super) fn check_stdout(self) -> Result<(), OutputError> {
+        match self {
+            OutputFormat::Npy | OutputFormat::Arrow => Ok(()),
+            format => Err(OutputError::NoStream { format }),
+        }
     }
 
     /// Whether records stand in a table beside the file, for want of room for text in it.

@@ -135,9 +135,9 @@ impl Table for H5 {
         self.put(row, values.len()).map_err(OutputError::write(self.objects.target()))
     }
 
-    fn finish(mut self: Box<Self>, _: u64) -> Result<Whole, OutputError> {
+    fn finish(mut self: Box<Self>, _: u64) -> Result<Option<Whole>, OutputError> {
         self.end().map_err(OutputError::write(self.objects.target()))?;
-        Ok(Whole { main: self.objects.into_aside(), sides: Vec::new() })
+        Ok(Some(Whole { main: self.objects.into_aside(), sides: Vec::new() }))
     }
 }
 

@@ -8,7 +8,7 @@ use virpack_seq::Input;
 
 use super::aside::{Aside, directory_of};
 use super::format::special_name;
-use super::{OutputError, OutputFormat, OutputOptions, publish, row_store, safetensors};
+use super::{OutputError, OutputFormat, OutputOptions, is_stdout, publish, row_store, safetensors, scratch};
 
 /// Checks that [`create`](super::create) has a format for `path` that can hold what `options` ask for, that the names it needs are
 /// free, unless `force` is set, that none of them is an input's, and that their directory takes files of such names; leaves
@@ -18,6 +18,9 @@ use super::{OutputError, OutputFormat, OutputOptions, publish, row_store, safete
 ///
 /// As [`create`](super::create), and [`OutputError::IsInput`].
 pub fn check(path: &Path, options: &OutputOptions, inputs: &[Input]) -> Result<OutputFormat, OutputError> {
+    if is_stdout(path) {
+        return check_stdout(options, inputs);
+    }
     if let Some(what) = special_name(path) {
         return Err(OutputError::NotAFile { path: path.to_path_buf(), what });
     }
@@ -29,6 +32,27 @@ pub fn check(path: &Path, options: &OutputOptions, inputs: &[Input]) -> Result<O
     check_all(names(), options.force).map_err(of_output)?;
     check_apart(names(), inputs)?;
     Aside::create(&longest(path, format)).map(|_| format).map_err(of_output)
+}
+
+/// The same of standard output.
+fn check_stdout(options: &OutputOptions, inputs: &[Input]) -> Result<OutputFormat, OutputError> {
+    let format = options.format.unwrap_or(OutputFormat::Npy);
+    format.check_stdout()?;
+    format.check(options.dtype, options.residues)?;
+    check_stdout_apart(inputs)?;
+    if format == OutputFormat::Npy {
+        scratch::create()?;
+    }
+    Ok(format)
+}
+
+/// Refuses standard output where it is redirected to one of the inputs, if only to its end.
+///
+/// # Errors
+///
+/// [`OutputError::IsInput`].
+pub fn check_stdout_apart(inputs: &[Input]) -> Result<(), OutputError> {
+    check_apart([Path::new("/dev/stdout")], inputs)
 }
 
 /// The longest of the names that a run may need.

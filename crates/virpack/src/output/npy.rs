@@ -2,62 +2,101 @@
 //! the run.
 //!
 //! Format 1.0 as `numpy.lib.format` describes it; the header is longer than it need be, so that `n` can be filled in
-//! when it is known.
+//! when it is known. Standard output gets the bytes once it is: until then they are in a file without a name, in `TMPDIR`.
 
 use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::aside::Aside;
+use super::destination::is_stdout;
 use super::publish::Whole;
 use super::records::RecordTable;
-use super::{Layout, OutputDtype, OutputError, Row, Table};
+use super::{Layout, OutputDtype, OutputError, Row, Table, scratch};
 
 /// Bytes of the header: room for two numbers of twenty digits, and data that begins at a multiple of 64.
 const HEADER: usize = 128;
 const BUFFER: usize = 1 << 20;
 
-/// A `.npy` file and its table of records, being written.
+/// A `.npy` file, being written.
 pub(super) struct Npy {
-    aside: Aside,
+    place: Place,
     out: BufWriter<File>,
-    records: RecordTable,
     layout: Layout,
     rows: u64,
     bytes: Vec<u8>,
 }
 
+/// What becomes of the file.
+enum Place {
+    /// It gets its name, beside its table of records.
+    Named(Aside, RecordTable),
+    /// It has none, and its bytes go to standard output.
+    Stdout,
+}
+
 impl Npy {
     /// Opens the file and its table of records.
     pub(super) fn create(target: &Path, layout: Layout) -> Result<Npy, OutputError> {
-        let records = RecordTable::create(target, &layout)?;
-        let (aside, file) = Aside::create(target)?;
+        let (place, file) = if is_stdout(target) {
+            (Place::Stdout, scratch::create()?)
+        } else {
+            let records = RecordTable::create(target, &layout)?;
+            let (aside, file) = Aside::create(target)?;
+            (Place::Named(aside, records), file)
+        };
         let mut out = BufWriter::with_capacity(BUFFER, file);
-        out.write_all(&header(0, &layout)).map_err(OutputError::write(target))?;
-        Ok(Npy { aside, out, records, layout, rows: 0, bytes: Vec::new() })
+        out.write_all(&header(0, &layout)).map_err(|error| place.failed(error))?;
+        Ok(Npy { place, out, layout, rows: 0, bytes: Vec::new() })
+    }
+}
+
+impl Place {
+    /// Wraps what the system said while the file was being written.
+    fn failed(&self, source: io::Error) -> OutputError {
+        match self {
+            Place::Named(aside, _) => OutputError::write(aside.target())(source),
+            Place::Stdout => scratch::failed(source),
+        }
     }
 }
 
 impl Table for Npy {
     fn write(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError> {
-        self.records.add(row, source)?;
+        if let Place::Named(_, records) = &mut self.place {
+            records.add(row, source)?;
+        }
         self.bytes.clear();
         self.layout.dtype.encode(row, values, &mut self.bytes)?;
         self.rows += 1;
-        self.out.write_all(&self.bytes).map_err(OutputError::write(self.aside.target()))
+        self.out.write_all(&self.bytes).map_err(|error| self.place.failed(error))
     }
 
-    fn finish(self: Box<Self>, _: u64) -> Result<Whole, OutputError> {
-        let Npy { aside, mut out, records, layout, rows, .. } = *self;
+    fn finish(self: Box<Self>, _: u64) -> Result<Option<Whole>, OutputError> {
+        let Npy { place, mut out, layout, rows, .. } = *self;
         let mut fill_in = || {
             out.seek(SeekFrom::Start(0))?;
             out.write_all(&header(rows, &layout))?;
-            out.flush()?;
-            out.get_ref().sync_all()
+            out.flush()
         };
-        fill_in().map_err(OutputError::write(aside.target()))?;
-        Ok(Whole { main: aside, sides: vec![records.finish()?] })
+        fill_in().map_err(|error| place.failed(error))?;
+        match place {
+            Place::Named(aside, records) => {
+                out.get_ref().sync_all().map_err(OutputError::write(aside.target()))?;
+                let sides = records.finish()?.into_iter().collect();
+                Ok(Some(Whole { main: aside, sides }))
+            }
+            Place::Stdout => send(out.get_mut()).map(|()| None),
+        }
     }
+}
+
+/// Copies a file from its beginning to standard output.
+fn send(file: &mut File) -> Result<(), OutputError> {
+    file.rewind().map_err(scratch::failed)?;
+    let mut stdout = io::stdout().lock();
+    let sent = io::copy(file, &mut stdout).and_then(|_| stdout.flush());
+    sent.map_err(|source| OutputError::Stdout { source })
 }
 
 /// The header of an array of `rows` times `hidden` floats, `HEADER` bytes.

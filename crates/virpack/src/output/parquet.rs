@@ -1,9 +1,9 @@
 //! `.parquet`: a row a record, zstd, the embedding as a fixed-size list of floats, or as a list of such lists where
 //! every residue keeps its row.
 //!
-//! Written with the column writers of the `parquet` crate: the Arrow layer above them add three
+//! Written with the column writers of the `parquet` crate: the Arrow layer above them adds three
 //! quarters to the time its dependencies take to build (dev/output.md) and has little to do here, where
-//! the inner lists have one length and nothing is null.
+//! the inner lists have one length and nothing is null. What readers know of Arrow's types is in the metadata (`schema.rs`).
 
 use std::fs::File;
 use std::path::Path;
@@ -21,10 +21,9 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
 
-use super::arrow_schema::{self, ArrowType};
 use super::aside::Aside;
 use super::publish::Whole;
-use super::{Layout, OutputDtype, OutputError, Row, Table};
+use super::{Layout, OutputDtype, OutputError, Row, Table, schema};
 
 /// Bytes of embeddings in a row group as float32, uncompressed: what the writer holds in memory, and one record more.
 const ROW_GROUP: usize = 16 << 20;
@@ -65,7 +64,7 @@ impl Parquet {
     pub(super) fn create(target: &Path, layout: Layout) -> Result<Parquet, OutputError> {
         let (aside, file) = Aside::create(target)?;
         let schema = parse_message_type(&message_type(&layout)).map_err(failed(target))?;
-        let properties = Arc::new(properties(&layout));
+        let properties = Arc::new(properties(&layout).map_err(failed(target))?);
         let out = SerializedFileWriter::new(file, Arc::new(schema), properties).map_err(failed(target))?;
         Ok(Parquet { aside, out, layout, group: Group::default(), levels: Levels::default() })
     }
@@ -133,12 +132,12 @@ impl Table for Parquet {
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>, _: u64) -> Result<Whole, OutputError> {
+    fn finish(mut self: Box<Self>, _: u64) -> Result<Option<Whole>, OutputError> {
         self.close_group()?;
         let Parquet { aside, out, .. } = *self;
         let file = out.into_inner().map_err(failed(aside.target()))?;
         file.sync_all().map_err(OutputError::write(aside.target()))?;
-        Ok(Whole { main: aside, sides: Vec::new() })
+        Ok(Some(Whole { main: aside, sides: Vec::new() }))
     }
 }
 
@@ -213,37 +212,16 @@ fn message_type(layout: &Layout) -> String {
     )
 }
 
-/// The schema as Arrow knows it, with the facts about the run.
-fn arrow_schema(layout: &Layout) -> String {
-    let size = i32::try_from(layout.hidden).expect("a model is narrower than 2^31");
-    let half = layout.dtype == OutputDtype::F16;
-    let embedding = match layout.residues {
-        true => ArrowType::Table { half, size },
-        false => ArrowType::Floats { half, size },
-    };
-    let mut columns = vec![
-        ("id", ArrowType::Utf8),
-        ("source", ArrowType::Utf8),
-        ("length", ArrowType::Int64),
-        ("truncated", ArrowType::Bool),
-        ("unknown", ArrowType::Int64),
-        ("gaps", ArrowType::Int64),
-        ("embedding", embedding),
-    ];
-    columns.retain(|(name, _)| !layout.sources.is_empty() || *name != "source");
-    let about: Vec<_> = layout.about.iter().map(|(key, value)| (&**key, &**value)).collect();
-    arrow_schema::encode(&columns, &about)
-}
-
-fn properties(layout: &Layout) -> WriterProperties {
+fn properties(layout: &Layout) -> Result<WriterProperties, ParquetError> {
     let depth = if layout.residues { 2 } else { 1 };
     let lists = (0..depth).flat_map(|_| ["list", "element"]);
     let path: Vec<_> = ["embedding"].into_iter().chain(lists).map(String::from).collect();
     let embedding = ColumnPath::from(path);
-    let schema = (arrow_schema::KEY.to_owned(), arrow_schema(layout));
+    let schema = schema::for_parquet(layout).map_err(|error| ParquetError::External(Box::new(error)))?;
+    let schema = (schema::KEY.to_owned(), schema);
     let pairs = [&schema].into_iter().chain(&layout.about);
     let pairs = pairs.map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
-    WriterProperties::builder()
+    let properties = WriterProperties::builder()
         .set_key_value_metadata(Some(pairs.collect()))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_column_dictionary_enabled(ColumnPath::from("id"), false)
@@ -255,7 +233,8 @@ fn properties(layout: &Layout) -> WriterProperties {
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
         .set_write_batch_size(BATCH)
-        .build()
+        .build();
+    Ok(properties)
 }
 
 /// Wraps what the encoder said while `path` was being written; what the system said stays what it is.

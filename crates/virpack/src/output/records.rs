@@ -37,7 +37,7 @@ impl RecordTable {
     }
 
     /// Makes the table whole on disk; it has no name yet.
-    pub(super) fn finish(self) -> Result<Aside, OutputError> {
+    pub(super) fn finish(self) -> Result<Option<Aside>, OutputError> {
         self.table.finish()
     }
 }

@@ -6,8 +6,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::OutputError;
 use super::aside::Aside;
+use super::destination::is_stdout;
+use super::{OutputError, scratch};
 
 /// Where a waiting record's rows lie; spent when they are taken.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ enum Slot {
 }
 
 /// Slots for rows of `hidden` floats, used again and again: at most `in_memory` of them in memory,
-/// the others in a temporary file beside the output.
+/// the others in a temporary file beside the output, or in one without a name where that is standard output.
 ///
 /// How many rows wait depends on how far the packer looks ahead, which the user may set: with the disk
 /// behind it memory stays bounded, and no long run fails for a small bound.
@@ -40,7 +41,7 @@ pub(super) struct RowStore {
 
 /// The temporary file: made with the first row it must hold, removed when dropped.
 struct Spill {
-    _aside: Aside,
+    _aside: Option<Aside>,
     file: File,
     bytes: Vec<u8>,
 }
@@ -83,7 +84,7 @@ impl RowStore {
             Some(spill) => spill,
             none => none.insert(Spill::create(&self.spill_path, self.hidden)?),
         };
-        spill.write(slot, embedding).map_err(OutputError::write(&self.spill_path))?;
+        spill.write(slot, embedding).map_err(failed(&self.spill_path))?;
         Ok(Slot::Disk(slot))
     }
 
@@ -99,7 +100,7 @@ impl RowStore {
                 Slot::Disk(slot) => {
                     self.free_disk.push(slot);
                     let spill = self.spill.as_mut().expect("a slot on disk was written to the file");
-                    spill.read(slot, &mut self.taken).map_err(OutputError::write(&self.spill_path))?;
+                    spill.read(slot, &mut self.taken).map_err(failed(&self.spill_path))?;
                 }
             }
         }
@@ -115,7 +116,12 @@ impl RowStore {
 
 impl Spill {
     fn create(path: &Path, hidden: usize) -> Result<Spill, OutputError> {
-        let (aside, file) = Aside::create(path)?;
+        let (aside, file) = if is_stdout(path) {
+            (None, scratch::create()?)
+        } else {
+            let (aside, file) = Aside::create(path)?;
+            (Some(aside), file)
+        };
         let bytes = vec![0; row_bytes(hidden)];
         Ok(Spill { _aside: aside, file, bytes })
     }
@@ -137,8 +143,17 @@ impl Spill {
     }
 }
 
-/// The temporary file's name, before it is made one of a temporary file.
+/// Wraps what the system said of the file of this name.
+fn failed(path: &Path) -> impl Fn(io::Error) -> OutputError {
+    let path = path.to_path_buf();
+    move |error| if is_stdout(&path) { scratch::failed(error) } else { OutputError::write(&path)(error) }
+}
+
+/// The temporary file's name, before it is made one of a temporary file; standard output keeps its own.
 pub(super) fn spill_path(output: &Path) -> PathBuf {
+    if is_stdout(output) {
+        return output.to_path_buf();
+    }
     let mut name = output.file_name().unwrap_or_default().to_os_string();
     name.push(".waiting");
     output.with_file_name(name)
@@ -171,5 +186,15 @@ mod tests {
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
         drop(store);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn rows_that_wait_for_standard_output_lie_in_a_file_without_a_name() {
+        let mut store = RowStore::new(2, 8, Path::new("-"));
+        let slots: Vec<Slots> = (0..4).map(|i| store.put(&[i as f32, 1.0]).unwrap()).collect();
+        assert!(!Path::new("-").exists() && store.spill.as_ref().unwrap()._aside.is_none());
+        for (i, slots) in slots.into_iter().enumerate() {
+            assert_eq!(store.take(slots).unwrap(), [i as f32, 1.0]);
+        }
     }
 }

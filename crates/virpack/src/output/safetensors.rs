@@ -74,13 +74,13 @@ impl Table for Safetensors {
         self.open.write(&self.bytes)
     }
 
-    fn finish(self: Box<Self>, _: u64) -> Result<Whole, OutputError> {
+    fn finish(self: Box<Self>, _: u64) -> Result<Option<Whole>, OutputError> {
         let Safetensors { target, records, layout, rows, mut closed, open, .. } = *self;
         let records = records.finish()?;
         let last = if closed.is_empty() { "embeddings".to_owned() } else { part(closed.len()) };
         let last = close(open, &layout, &closed, rows, &last)?;
         if closed.is_empty() {
-            return Ok(Whole { main: last.aside, sides: vec![records] });
+            return Ok(Some(Whole { main: last.aside, sides: records.into_iter().collect() }));
         }
         closed.push(last);
         let shards = closed.len();
@@ -88,8 +88,8 @@ impl Table for Safetensors {
             closed.aside.rename(shard_path(&target, i + 1, shards));
         }
         let main = index(&target, &layout, &closed)?;
-        let sides = closed.into_iter().map(|closed| closed.aside).chain([records]).collect();
-        Ok(Whole { main, sides })
+        let sides = closed.into_iter().map(|closed| closed.aside).chain(records).collect();
+        Ok(Some(Whole { main, sides }))
     }
 }
 

@@ -78,13 +78,13 @@ impl Table for ShardFile {
         self.entry(&Turn::Skipped(skipped)).map(|()| true)
     }
 
-    fn finish(mut self: Box<Self>, records: u64) -> Result<Whole, OutputError> {
+    fn finish(mut self: Box<Self>, records: u64) -> Result<Option<Whole>, OutputError> {
         self.bytes.extend(records.to_le_bytes());
         self.write_bytes()?;
         let ShardFile { aside, mut out, sum, .. } = *self;
         let failed = OutputError::write(aside.target());
         let written = out.write_all(&sum.finalize()).and_then(|()| out.flush());
         written.and_then(|()| out.get_ref().sync_all()).map_err(failed)?;
-        Ok(Whole { main: aside, sides: Vec::new() })
+        Ok(Some(Whole { main: aside, sides: Vec::new() }))
     }
 }

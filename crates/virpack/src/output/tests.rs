@@ -12,6 +12,7 @@ use virpack_seq::{SkipReason, Window};
 use super::format::special_name;
 use super::*;
 
+mod arrow;
 mod formats;
 
 fn row(record: u64, id: &str) -> Row {
@@ -286,7 +287,7 @@ fn destinations_that_cannot_work_are_refused_at_once() {
     };
     assert_eq!(
         refused("emb.csv"),
-        "DIR/emb.csv: .csv is no known output format\nhint: use one of .npy, .parquet, .safetensors, .h5"
+        "DIR/emb.csv: .csv is no known output format\nhint: use one of .npy, .parquet, .arrows, .safetensors, .h5"
     );
     assert!(refused("emb").starts_with("DIR/emb: a name without an ending is no known output format\n"));
     assert!(refused("none/emb.npy").starts_with("cannot write into DIR/none: "));
@@ -294,9 +295,9 @@ fn destinations_that_cannot_work_are_refused_at_once() {
     assert!(refused("dir.npy").starts_with("DIR/dir.npy is a directory, not a regular file\nhint: "));
     fs::write(directory.path().join("file"), "").unwrap();
     assert!(refused("file/emb.npy").contains("hint: a part of the path is a file"));
-    assert!(refused("-").contains("no known output format"));
     assert_eq!(special_name(Path::new("/dev/shm/x.npy")), None);
-    let special = ["-", "/dev/x.npy", "/proc/self/fd/1", "/dev/stdout", "/dev/null", "new.npy/"];
+    assert_eq!(special_name(Path::new("-")), Some("standard output"), "where none is taken");
+    let special = ["/dev/x.npy", "/proc/self/fd/1", "/dev/stdout", "/dev/null", "new.npy/"];
     for (path, force) in special.into_iter().flat_map(|path| [(path, false), (path, true)]) {
         let options = OutputOptions { force, ..Default::default() };
         let error = create(Path::new(path), 1, options).err().unwrap();

@@ -1,39 +1,39 @@
-//! A file of text that is written aside.
+//! A file of text that is written aside, or to standard output.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use super::OutputError;
 use super::aside::Aside;
+use super::destination::Destination;
 
 /// Bytes written at once.
 const BUFFER: usize = 64 << 10;
 
-/// A file of text that is written aside.
-pub(crate) struct TextFile {
-    aside: Aside,
-    out: BufWriter<File>,
-}
+/// A file of text that is written aside, or to standard output.
+pub(crate) struct TextFile(BufWriter<Destination>);
 
 impl TextFile {
-    /// Opens the file that is named `target` in the end.
+    /// Opens the file that is named `target` in the end, or standard output where that is `-`.
     pub(crate) fn create(target: &Path) -> Result<TextFile, OutputError> {
-        let (aside, file) = Aside::create(target)?;
-        Ok(TextFile { aside, out: BufWriter::with_capacity(BUFFER, file) })
+        Ok(TextFile(BufWriter::with_capacity(BUFFER, Destination::create(target)?)))
     }
 
     /// Writes parts, one after the other.
     pub(crate) fn write(&mut self, parts: &[&[u8]]) -> Result<(), OutputError> {
         let mut parts = parts.iter();
-        parts.try_for_each(|part| self.out.write_all(part)).map_err(OutputError::write(self.aside.target()))
+        let written = parts.try_for_each(|part| self.0.write_all(part));
+        written.map_err(|error| self.0.get_ref().failed(error))
     }
 
-    /// Makes the file whole on disk; it has no name yet.
-    pub(crate) fn finish(self) -> Result<Aside, OutputError> {
-        let TextFile { aside, out } = self;
-        let synced = out.into_inner().map_err(|error| error.into_error()).and_then(|file| file.sync_all());
-        synced.map_err(OutputError::write(aside.target()))?;
-        Ok(aside)
+    /// Hands on to a reader of standard output what is written so far.
+    pub(crate) fn flush(&mut self) -> Result<(), OutputError> {
+        self.0.flush().map_err(|error| self.0.get_ref().failed(error))
+    }
+
+    /// Makes the file whole on disk; it has no name yet. None where all went to standard output.
+    pub(crate) fn finish(mut self) -> Result<Option<Aside>, OutputError> {
+        self.flush()?;
+        self.0.into_parts().0.finish()
     }
 }

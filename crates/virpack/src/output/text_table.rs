@@ -1,4 +1,4 @@
-//! Tables of text beside the output: a line a record, TAB between the columns, UTF-8.
+//! Tables of text, beside the output or as one: a line a record, TAB between the columns, UTF-8.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -7,11 +7,11 @@ use super::OutputError;
 use super::aside::Aside;
 use super::text_file::TextFile;
 
-/// A table of text that is written aside.
+/// A table of text that is written aside, or to standard output.
 pub(crate) struct TextTable(TextFile);
 
 impl TextTable {
-    /// Opens the table that is named `target` in the end.
+    /// Opens the table that is named `target` in the end, or standard output where that is `-`.
     pub(crate) fn create(target: &Path) -> Result<TextTable, OutputError> {
         TextFile::create(target).map(TextTable)
     }
@@ -25,8 +25,13 @@ impl TextTable {
         self.0.write(&[b"\n"])
     }
 
-    /// Makes the table whole on disk; it has no name yet.
-    pub(crate) fn finish(self) -> Result<Aside, OutputError> {
+    /// Hands on to a reader of standard output the lines that are written so far.
+    pub(crate) fn flush(&mut self) -> Result<(), OutputError> {
+        self.0.flush()
+    }
+
+    /// Makes the table whole on disk; it has no name yet. None where all went to standard output.
+    pub(crate) fn finish(self) -> Result<Option<Aside>, OutputError> {
         self.0.finish()
     }
 }
@@ -73,7 +78,7 @@ mod tests {
         table.line(&["sp|P1,2\\t", "Ω\u{2028}é"]).unwrap();
         table.line(&["a\tb", "c\r\nd", ""]).unwrap();
         table.line(&["\"a", "b\"", "\0\u{1}\u{b}\u{85}\u{7f}"]).unwrap();
-        table.finish().unwrap().publish().unwrap();
+        table.finish().unwrap().unwrap().publish().unwrap();
         let text = std::fs::read_to_string(target).unwrap();
         let expected = [
             "sp|P1,2\\t\tΩ\\u2028é\n",

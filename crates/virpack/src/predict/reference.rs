@@ -69,7 +69,7 @@ impl Reference {
 
     /// Writes the chunks, sorted by id, a row each. VirNucPro takes chunks of one id for one, and so records whose ids come
     /// twice: here each record keeps its rows, in input order.
-    pub(super) fn finish(self) -> Result<[Aside; 2], OutputError> {
+    pub(super) fn finish(self) -> Result<Vec<Aside>, OutputError> {
         let Reference { frames, mut chunks, sorted, compat } = self;
         sorted.finish(|id, highest| {
             let verdict = if reference_verdict(highest) { "True" } else { "False" };
@@ -80,7 +80,7 @@ impl Reference {
             };
             chunks.write(&[row.as_bytes()])
         })?;
-        Ok([frames.finish()?, chunks.finish()?])
+        Ok([frames.finish()?, chunks.finish()?].into_iter().flatten().collect())
     }
 }
 

@@ -12,7 +12,7 @@ use super::tables::Tables;
 use crate::Error;
 use crate::checkpoint::{Checkpoint, CompleteParts, Found, Resumed, describe};
 use crate::model::checksum::Summing;
-use crate::output::{Folder, check_all};
+use crate::output::{Folder, check_all, is_stdout};
 
 /// The tables in their directory, and the place of the parts.
 pub(super) struct Results<'a> {
@@ -21,15 +21,15 @@ pub(super) struct Results<'a> {
     /// Older tables give way: that is asked for, or they are those of a run that was killed as it named them.
     replace: bool,
     keeping: Option<(Checkpoint, Summing)>,
-    // Last: it goes when what is in it is gone.
-    folder: Folder,
+    // Last: it goes when what is in it is gone. None: standard output has none.
+    folder: Option<Folder>,
 }
 
 impl<'a> Results<'a> {
     /// Makes the directory where it is missing, takes out of it what a killed run has begun, and opens the tables.
     pub(super) fn open(options: &'a PredictOptions, found: Option<Found>) -> Result<Self, Error> {
         let replace = options.replaces(found.as_ref());
-        let folder = Folder::create(&options.output)?;
+        let folder = (!is_stdout(&options.output)).then(|| Folder::create(&options.output)).transpose()?;
         let begun = Files::in_directory(&options.output).begun();
         let keep = |found: Found| Ok::<_, Error>((found.take(&begun)?, options.sum_inputs()?));
         let keeping = found.map(keep).transpose()?;
@@ -55,12 +55,12 @@ impl<'a> Results<'a> {
         let (identity, parts) = scores.complete()?.unzip();
         let identity = identity.map(|scores| self.options.of_tables(scores));
         describe(report, identity.as_ref(), &self.tables.names());
-        let whole = self.tables.complete(report)?;
+        let Some(whole) = self.tables.complete(report)? else { return Ok(()) };
         // Behind that, what stands there is ours.
         check_all(Files::in_directory(&self.options.output).all().into_iter(), self.replace)?;
         let checkpoint = parts.map(CompleteParts::publishing).transpose()?;
         whole.publish(self.replace)?;
-        self.folder.keep();
+        self.folder.into_iter().for_each(Folder::keep);
         checkpoint.into_iter().for_each(Checkpoint::remove);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The tables of a run: what is done goes in, in input order.
+//! The tables of a run: what is done goes in, in input order. Standard output gets that of the records alone.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use super::reference::Reference;
 use super::regions::{Region, Regions};
 use super::score::Score;
 use super::summary::Counts;
-use super::track::{Points, Track};
+use super::track::{Draw, Points, Track};
 use super::verdict::{ScoredChunk, ScoredFrame, Tally};
 use crate::Error;
 use crate::output::{
-    Aside, AsideFolder, OutputError, Repeated, TextFile, TextTable, Twice, Whole, about, clear,
+    AsideFolder, OutputError, Repeated, TextFile, TextTable, Twice, Whole, about, clear, is_stdout,
 };
 
 /// Viral records whose ids a run tells.
@@ -30,21 +30,27 @@ const NONE: &str = "NA";
 /// The tables on their way into their directory.
 pub(super) struct Tables<'a> {
     options: &'a PredictOptions,
-    files: Files,
     /// The inputs by name, where there are several.
     sources: Vec<String>,
-    frames: TextTable,
-    chunks: TextTable,
     sequences: TextTable,
-    regions: TextTable,
-    viral: TextFile,
-    reference: Reference,
-    plots: Option<AsideFolder>,
+    /// None: `sequences` is standard output, and there are no others.
+    others: Option<Others>,
     record: Option<OpenRecord>,
     pub(super) counts: Counts,
     /// The ids of the first viral records.
     pub(super) first_viral: Vec<Arc<str>>,
     ids: Twice,
+}
+
+/// The files of the directory beside the table of records.
+struct Others {
+    files: Files,
+    frames: TextTable,
+    chunks: TextTable,
+    regions: TextTable,
+    viral: TextFile,
+    reference: Reference,
+    plots: Option<AsideFolder>,
 }
 
 /// Tables that are whole and have no names yet.
@@ -63,46 +69,25 @@ struct OpenRecord {
 }
 
 impl<'a> Tables<'a> {
-    /// Opens all tables under temporary names.
+    /// Opens all tables under temporary names, or one to standard output.
     pub(super) fn create(options: &'a PredictOptions) -> Result<Self, Error> {
-        let files = Files::in_directory(&options.output);
         let names = options.inputs.iter().map(ToString::to_string);
         let sources: Vec<String> = if options.inputs.len() > 1 { names.collect() } else { Vec::new() };
-        let table = |path: &Path, columns: &str| {
-            let columns = columns.split(' ').filter(|column| *column != "source" || !sources.is_empty());
-            let mut table = TextTable::create(path)?;
-            table.line(&columns.collect::<Vec<_>>())?;
-            Ok::<_, OutputError>(table)
-        };
-        let plots = options.plot.map(|_| AsideFolder::create(&files.plots)).transpose()?;
+        let others = if is_stdout(&options.output) { None } else { Some(Others::create(options)?) };
+        let path = others.as_ref().map_or(&options.output, |others| &others.files.sequences);
         Ok(Tables {
             options,
-            frames: table(
-                &files.frames,
-                "sequence_id source chunk frame start end strand prediction score_other score_virus",
-            )?,
-            chunks: table(
-                &files.chunks,
-                "sequence_id source chunk start end frames is_virus max_score_other max_score_virus status",
-            )?,
             sequences: table(
-                &files.sequences,
+                path,
+                options,
                 "sequence_id source length chunks chunks_classified chunks_viral viral_fraction is_virus \
                  max_score_other max_score_virus status",
             )?,
-            regions: table(
-                &files.regions,
-                "sequence_id source region start end chunks_viral chunks_unclassified mean_score_virus \
-                 max_score_virus",
-            )?,
-            viral: TextFile::create(&files.viral)?,
-            reference: Reference::create([&files.results, &files.highest], options.compat)?,
-            plots,
+            others,
             record: None,
             counts: Counts::default(),
             first_viral: Vec::new(),
             ids: Twice::default(),
-            files,
             sources,
         })
     }
@@ -111,6 +96,10 @@ impl<'a> Tables<'a> {
     pub(super) fn write_all(&mut self, done: Vec<Done>) -> Result<Duration, OutputError> {
         let start = Instant::now();
         done.into_iter().try_for_each(|done| self.write(done))?;
+        if self.others.is_none() {
+            // A reader of a pipe gets what is there.
+            self.sequences.flush()?;
+        }
         Ok(start.elapsed())
     }
 
@@ -121,8 +110,9 @@ impl<'a> Tables<'a> {
 
     /// The files that stand there in the end.
     pub(super) fn names(&self) -> Vec<PathBuf> {
-        let plots = self.plots.as_ref().map(|_| self.files.plots.clone());
-        self.files.all().into_iter().map(Path::to_owned).chain(plots).collect()
+        let Some(Others { files, plots, .. }) = &self.others else { return Vec::new() };
+        let plots = plots.as_ref().map(|_| files.plots.clone());
+        files.all().into_iter().map(Path::to_owned).chain(plots).collect()
     }
 
     fn write(&mut self, done: Done) -> Result<(), OutputError> {
@@ -146,6 +136,8 @@ impl<'a> Tables<'a> {
         if let Some([_, virus]) = highest {
             open.points.add(&chunk.bases, virus);
         }
+        self.counts.frames += chunk.frames.len() as u64;
+        let Some(others) = &mut self.others else { return Ok(()) };
         let record = &open.record;
         let number = open.tally.chunks.to_string();
         let mut row = row(record, &self.sources);
@@ -154,16 +146,16 @@ impl<'a> Tables<'a> {
         for frame in &chunk.frames {
             row.truncate(beginning);
             row.extend(frame_columns(frame));
-            self.frames.line(&row)?;
+            row.push(record.index.to_string());
+            others.frames.line(&row)?;
         }
         row.truncate(beginning);
         row.extend([(chunk.bases.start + 1).to_string(), chunk.bases.end.to_string()]);
         row.extend([chunk.frames.len().to_string(), truth(verdict).to_owned()]);
         row.extend(scores(highest));
-        row.push(chunk.status().as_str().to_owned());
-        self.chunks.line(&row)?;
-        self.counts.frames += chunk.frames.len() as u64;
-        self.reference.chunk(record, open.tally.chunks, chunk)
+        row.extend([chunk.status().as_str().to_owned(), record.index.to_string()]);
+        others.chunks.line(&row)?;
+        others.reference.chunk(record, open.tally.chunks, chunk)
     }
 
     fn end(&mut self) -> Result<(), OutputError> {
@@ -182,20 +174,71 @@ impl<'a> Tables<'a> {
         row.truncate(beginning);
         self.counts.add(&tally, status, viral, record.sequence.len());
         if viral == Some(true) {
-            write_fasta(&mut self.viral, &record)?;
+            if let Some(others) = &mut self.others {
+                write_fasta(&mut others.viral, &record)?;
+            }
             if self.first_viral.len() < FIRST_VIRAL {
                 self.first_viral.push(Arc::clone(&record.id));
             }
         }
         if tally.chunks > 1 {
             let regions = regions.finish();
-            self.regions(row, &regions)?;
-            self.plot(&record, points, regions)?;
+            self.counts.regions += regions.len() as u64;
+            if let Some(others) = &mut self.others {
+                others.regions(&record, row, &regions)?;
+                others.plot(self.options.plot, &record, points, regions)?;
+            }
         }
         Ok(())
     }
 
-    fn regions(&mut self, mut row: Vec<String>, regions: &[Region]) -> Result<(), OutputError> {
+    /// Makes all files whole, `run.json`, which holds `report`, too. None where all went to standard output.
+    pub(super) fn complete(self, report: &Map<String, Value>) -> Result<Option<CompleteTables>, Error> {
+        let sequences = self.sequences.finish()?;
+        let Some(Others { files, frames, chunks, regions, viral, reference, plots }) = self.others else {
+            return Ok(None);
+        };
+        let tables = [frames.finish()?, chunks.finish()?, sequences, regions.finish()?, viral.finish()?];
+        let sides = tables.into_iter().flatten().chain(reference.finish()?).collect();
+        let main = about::write(&files.report, report)?;
+        Ok(Some(CompleteTables { whole: Whole { main, sides }, plots, files }))
+    }
+}
+
+impl Others {
+    fn create(options: &PredictOptions) -> Result<Self, Error> {
+        let files = Files::in_directory(&options.output);
+        Ok(Others {
+            frames: table(
+                &files.frames,
+                options,
+                "sequence_id source chunk frame start end strand prediction score_other score_virus record",
+            )?,
+            chunks: table(
+                &files.chunks,
+                options,
+                "sequence_id source chunk start end frames is_virus max_score_other max_score_virus status \
+                 record",
+            )?,
+            regions: table(
+                &files.regions,
+                options,
+                "sequence_id source region start end chunks_viral chunks_unclassified mean_score_virus \
+                 max_score_virus record",
+            )?,
+            viral: TextFile::create(&files.viral)?,
+            reference: Reference::create([&files.results, &files.highest], options.compat)?,
+            plots: options.plot.map(|_| AsideFolder::create(&files.plots)).transpose()?,
+            files,
+        })
+    }
+
+    fn regions(
+        &mut self,
+        record: &Record,
+        mut row: Vec<String>,
+        regions: &[Region],
+    ) -> Result<(), OutputError> {
         let beginning = row.len();
         for (number, region) in (1..).zip(regions) {
             row.truncate(beginning);
@@ -204,30 +247,26 @@ impl<'a> Tables<'a> {
             );
             row.extend([region.viral, region.unclassified].map(|n| n.to_string()));
             row.extend([region.mean(), region.highest].map(|score| Score(score).to_string()));
+            row.push(record.index.to_string());
             self.regions.line(&row)?;
         }
-        self.counts.regions += regions.len() as u64;
         Ok(())
     }
 
-    fn plot(&mut self, record: &Record, points: Points, regions: Vec<Region>) -> Result<(), OutputError> {
-        let (Some(draw), Some(plots)) = (self.options.plot, &self.plots) else { return Ok(()) };
+    fn plot(
+        &self,
+        draw: Option<Draw>,
+        record: &Record,
+        points: Points,
+        regions: Vec<Region>,
+    ) -> Result<(), OutputError> {
+        let (Some(draw), Some(plots)) = (draw, &self.plots) else { return Ok(()) };
         let (id, length) = (Arc::clone(&record.id), record.sequence.len());
         let name = plot_name(record);
         let track = Track { id, length, points: points.finish(), regions };
         let text = draw(&track)
             .map_err(|source| OutputError::Draw { path: self.files.plots.join(&name), source })?;
         plots.write(&name, &text)
-    }
-
-    /// Makes all files whole, `run.json`, which holds `report`, too.
-    pub(super) fn complete(self, report: &Map<String, Value>) -> Result<CompleteTables, Error> {
-        let tables = [self.frames, self.chunks, self.sequences, self.regions].map(TextTable::finish);
-        let mut sides = tables.into_iter().collect::<Result<Vec<Aside>, _>>()?;
-        sides.push(self.viral.finish()?);
-        sides.extend(self.reference.finish()?);
-        let main = about::write(&self.files.report, report)?;
-        Ok(CompleteTables { whole: Whole { main, sides }, plots: self.plots, files: self.files })
     }
 }
 
@@ -242,6 +281,15 @@ impl CompleteTables {
         }
         self.whole.publish(replace, &[])
     }
+}
+
+/// Opens a table with these columns, that of the input where there are several.
+fn table(path: &Path, options: &PredictOptions, columns: &str) -> Result<TextTable, OutputError> {
+    let has_sources = options.inputs.len() > 1;
+    let columns = columns.split(' ').filter(|column| *column != "source" || has_sources);
+    let mut table = TextTable::create(path)?;
+    table.line(&columns.collect::<Vec<_>>())?;
+    Ok(table)
 }
 
 /// The first columns of every row.

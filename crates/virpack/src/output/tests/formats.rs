@@ -126,6 +126,7 @@ fn read(written: &Written, path: &Path, format: OutputFormat, hidden: usize, res
             ids(path).into_iter().zip(values.chunks(hidden).map(<[f32]>::to_vec)).collect()
         }
         OutputFormat::Parquet => read_parquet_values(path, residues),
+        OutputFormat::Arrow => arrow::read_arrow(path, residues),
         OutputFormat::Safetensors => read_safetensors(&written.files, path, hidden, residues),
         OutputFormat::H5 => read_h5(path, hidden, residues),
         OutputFormat::Shard => unreachable!("a shard is read by what joins it"),
@@ -134,7 +135,13 @@ fn read(written: &Written, path: &Path, format: OutputFormat, hidden: usize, res
 
 /// All that a format can hold.
 fn all() -> Vec<(OutputFormat, OutputDtype, bool)> {
-    let formats = [OutputFormat::Npy, OutputFormat::Parquet, OutputFormat::Safetensors, OutputFormat::H5];
+    let formats = [
+        OutputFormat::Npy,
+        OutputFormat::Parquet,
+        OutputFormat::Arrow,
+        OutputFormat::Safetensors,
+        OutputFormat::H5,
+    ];
     let dtypes = [OutputDtype::F32, OutputDtype::F16, OutputDtype::Bf16];
     let all = formats.into_iter().flat_map(|format| dtypes.map(|dtype| (format, dtype)));
     let all = all.flat_map(|(format, dtype)| [(format, dtype, false), (format, dtype, true)]);
@@ -143,7 +150,7 @@ fn all() -> Vec<(OutputFormat, OutputDtype, bool)> {
 
 #[test]
 fn formats_hold_what_they_have_a_place_for() {
-    assert_eq!(all().len(), 2 + 4 + 6 + 4);
+    assert_eq!(all().len(), 2 + 4 + 4 + 6 + 4);
     let directory = tempfile::tempdir().unwrap();
     let refused = |name: &str, dtype, residues| {
         let options = OutputOptions { dtype, residues, ..Default::default() };
@@ -152,7 +159,7 @@ fn formats_hold_what_they_have_a_place_for() {
     assert_eq!(
         refused("a.npy", OutputDtype::F32, true),
         ".npy holds one row a record, and --pool none gives each record as many rows as it has residues\n\
-         hint: use .parquet, .safetensors or .h5, or another --pool"
+         hint: use .parquet, .arrows, .safetensors or .h5, or another --pool"
     );
     assert_eq!(
         refused("a.h5", OutputDtype::Bf16, false),

@@ -1,0 +1,79 @@
+//! Where the bytes of an output go: aside, until the file gets its name, or to standard output.
+
+use std::fs::File;
+use std::io::{self, Stdout, Write};
+use std::path::Path;
+
+use super::OutputError;
+use super::aside::Aside;
+
+/// The name of standard output.
+pub(super) const STDOUT: &str = "-";
+
+/// Whether an output of this name goes to standard output.
+#[must_use]
+pub fn is_stdout(path: &Path) -> bool {
+    path == Path::new(STDOUT)
+}
+
+/// A file that is written aside, or standard output.
+pub(super) enum Destination {
+    /// A file without its name.
+    Aside(Aside, File),
+    /// Standard output, which gets every byte at once.
+    Stdout(Stdout),
+}
+
+impl Destination {
+    /// Opens what `target` names.
+    pub(super) fn create(target: &Path) -> Result<Destination, OutputError> {
+        if is_stdout(target) {
+            return Ok(Destination::Stdout(io::stdout()));
+        }
+        Aside::create(target).map(|(aside, file)| Destination::Aside(aside, file))
+    }
+
+    /// The output as it was named.
+    pub(super) fn name(&self) -> &Path {
+        match self {
+            Destination::Aside(aside, _) => aside.target(),
+            Destination::Stdout(_) => Path::new(STDOUT),
+        }
+    }
+
+    /// Wraps what the system said while it was being written.
+    pub(super) fn failed(&self, source: io::Error) -> OutputError {
+        match self {
+            Destination::Aside(aside, _) => OutputError::write(aside.target())(source),
+            Destination::Stdout(_) => OutputError::Stdout { source },
+        }
+    }
+
+    /// Makes a file whole on disk, which then needs its name; None where all went to standard output.
+    pub(super) fn finish(mut self) -> Result<Option<Aside>, OutputError> {
+        self.flush().map_err(|error| self.failed(error))?;
+        match self {
+            Destination::Stdout(_) => Ok(None),
+            Destination::Aside(aside, file) => {
+                file.sync_all().map_err(OutputError::write(aside.target()))?;
+                Ok(Some(aside))
+            }
+        }
+    }
+}
+
+impl Write for Destination {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Destination::Aside(_, file) => file.write(bytes),
+            Destination::Stdout(stdout) => stdout.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Destination::Aside(_, file) => file.flush(),
+            Destination::Stdout(stdout) => stdout.flush(),
+        }
+    }
+}
