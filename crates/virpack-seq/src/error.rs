@@ -1,9 +1,13 @@
 //! What can go wrong between a file and a packed batch.
 
+mod hints;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::reader::{BamProblem, ForeignFormat, Suspect, shown_byte};
+use hints::{fastq_hint, is_end, megabytes, mend, shown_beginning};
+
+use crate::reader::{BamProblem, Change, ForeignFormat, Suspect, shown_byte};
 use crate::record::shown_id;
 use crate::tokenize::bpe::BpeProblem;
 
@@ -44,6 +48,14 @@ pub enum SeqError {
         records: u64,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// An input that changed before it was read to its end.
+    #[error("{}: the input changed while virpack read it: {change}\nhint: {}", path.display(), change.remedy())]
+    InputChanged {
+        /// The input as it was named.
+        path: PathBuf,
+        /// What has happened to it.
+        change: Change,
     },
     /// Compressed data that end too early or are damaged.
     #[error(
@@ -428,46 +440,6 @@ pub enum SeqError {
         /// The smallest token budget that the limits allow.
         smallest_budget: usize,
     },
-}
-
-/// Whether a decoder found its data to end, and not to be wrong.
-fn is_end(source: &std::io::Error) -> bool {
-    source.kind() == std::io::ErrorKind::UnexpectedEof
-}
-
-/// What a person can do about compressed data that are not whole, or not alone: their decoders cannot tell which.
-fn mend(codec: &str, is_end: bool) -> String {
-    match (codec, is_end) {
-        ("gzip", true) => "the file is incomplete; fetch or compress it again".to_owned(),
-        ("gzip", false) => "the file is damaged; fetch or compress it again".to_owned(),
-        _ => format!(
-            "either the file is {}: fetch or compress it again; or something else was joined to its end: compress that by \
-             {codec} too, or give it as an input of its own",
-            if is_end { "incomplete" } else { "damaged" }
-        ),
-    }
-}
-
-/// How a line begins.
-fn shown_beginning(found: Option<u8>) -> String {
-    found.map_or_else(|| "nothing".to_owned(), shown_byte)
-}
-
-/// What a person can do about a line that is not where FASTQ has it.
-fn fastq_hint(found: Option<u8>) -> &'static str {
-    match found {
-        Some(b'>') => "give FASTA and FASTQ as inputs of their own: each file holds one format",
-        Some(0xEF | 0xFE | 0xFF) => "remove the byte order mark, which stands where files were joined",
-        Some(0x1A) => "remove the mark (Ctrl-Z), which stands where files were joined: tr -d '\\032' < FILE",
-        _ => {
-            "a record has a header (`@`), its sequence, a line with `+`, and as many quality values as letters"
-        }
-    }
-}
-
-/// Bytes for people, in MB.
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 impl SeqError {

@@ -15,6 +15,7 @@ mod parse;
 mod remarks;
 mod source;
 mod suspect;
+mod unchanged;
 
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ use remarks::Remarks;
 pub use remarks::{InputRemark, Remark};
 pub use suspect::Suspect;
 pub(crate) use suspect::shown_byte;
+pub use unchanged::Change;
+use unchanged::States;
 
 use crate::error::SeqError;
 use crate::record::Record;
@@ -46,7 +49,8 @@ use source::Source;
 ///
 /// # Errors
 ///
-/// An input that is missing, unreadable or a directory; standard input named twice.
+/// An input that is missing, unreadable or a directory; standard input named twice. A file that changes before it is
+/// read to its end is an error of [`Records::read`].
 ///
 /// ```
 /// use virpack_seq::{Record, reader};
@@ -109,7 +113,9 @@ fn open_counted(inputs: &[Input], mut progress: ReadProgress) -> Result<Records,
     }
     progress.total_bytes = Some(0);
     for input in inputs {
-        progress.total_bytes = input.probe()?.and_then(|bytes| Some(progress.total_bytes? + bytes));
+        let state = input.probe()?;
+        progress.total_bytes = state.and_then(|state| Some(progress.total_bytes? + state.bytes));
+        progress.states.add(input, state);
     }
     let inputs: Arc<[Input]> = inputs.into();
     let progress = Arc::new(progress);
@@ -211,6 +217,7 @@ pub struct ReadProgress {
     total_bytes: Option<u64>,
     remarks: Remarks,
     checksums: Option<Checksums>,
+    states: States,
 }
 
 impl ReadProgress {
@@ -242,6 +249,16 @@ impl ReadProgress {
     /// Sizes and checksums of the inputs read to their end, where [`open_with_checksums`] opened them.
     pub fn checksums(&self) -> Vec<InputChecksum> {
         self.checksums.as_ref().map(Checksums::all).unwrap_or_default()
+    }
+
+    /// Checks that the inputs are the files that they were when they were opened; those that were read to their end
+    /// need no longer be, unless they are `also_read`.
+    ///
+    /// # Errors
+    ///
+    /// [`SeqError::InputChanged`], of the first that is not.
+    pub fn check_unchanged(&self, also_read: bool) -> Result<(), SeqError> {
+        self.states.check(also_read)
     }
 
     fn add_bytes(&self, bytes: u64) {

@@ -166,6 +166,7 @@ pub fn embed_on<B: Memory + 'static>(
     let begun = Instant::now();
     let records = virpack_seq::reader::open_with_checksums(&options.inputs)?;
     let records = records.shard(options.shard.unwrap_or(Shard::ALL));
+    let reading = records.progress();
     let found = options.found()?;
     let weights = Weights::at(&options.model)?;
     let config = ModelConfig::of(&weights)?;
@@ -187,7 +188,7 @@ pub fn embed_on<B: Memory + 'static>(
     drop(weights);
     let token_budget = earlier_budget.unwrap_or_else(|| smallest_budget(&devices));
     let sums = sums.finish()?;
-    let (mut results, resumed) = Results::open(&known(&sums), found, files, token_budget)?;
+    let (mut results, resumed) = Results::open(&known(&sums), found, files, token_budget, &reading)?;
     devices.iter().flat_map(Ready::told).chain(resumed.map(Told::Kept)).for_each(&mut tell);
     let loading = begun.elapsed();
     let start = Instant::now();
@@ -198,7 +199,7 @@ pub fn embed_on<B: Memory + 'static>(
         return Err(results.interrupt());
     }
     let resumed = results.done.len();
-    let whole = results.complete(loader.progress().records())?;
+    let whole = results.complete(reading.records(), &crate::report::read(loader.inputs(), &reading))?;
     let names = devices.iter().map(|device| device.backend.name());
     let done = names.zip(tallies).collect();
     let computed_by: Vec<_> = devices.iter().map(|device| device.backend.computed_by()).collect();

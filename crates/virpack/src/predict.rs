@@ -203,7 +203,8 @@ pub fn predict_on<B: Memory + 'static>(
     let mut results = Results::open(options, found)?;
     let towers = Loaded::load(models, devices, options, &frames, &earlier_budgets)?;
     let (names, files) = (towers.device_names().join("; "), sums.finish()?);
-    let (scores, resumed) = results.keep(&known(&frames, &files), towers.token_budgets())?;
+    let (scores, resumed) =
+        results.keep(&known(&frames, &files), towers.token_budgets(), records.progress())?;
     (frames.done, frames.known) = (scores.done(), scores.known());
     tell(Told::Device { name: names.clone(), token_budgets: towers.token_budgets() });
     resumed.map(Told::Kept).into_iter().for_each(&mut tell);
@@ -220,7 +221,7 @@ pub fn predict_on<B: Memory + 'static>(
     }
     let mut predicted = Predicted::new(&join, &results.tables, writing, start.elapsed());
     predicted.report = report::of(options, &frames, &names, &predicted, &files);
-    results.finish(&mut predicted.report, join.finish())?;
+    results.finish(&mut predicted, join.finish())?;
     Ok(predicted)
 }
 

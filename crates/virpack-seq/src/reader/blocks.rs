@@ -13,6 +13,7 @@ use super::input::Input;
 use super::parse::Format;
 use super::remarks::Remark;
 use super::source::Source;
+use super::unchanged::Change;
 use super::{bam, foreign};
 use crate::error::SeqError;
 
@@ -184,7 +185,11 @@ impl Cutter {
         match result {
             Ok(0) => {
                 self.ended = true;
-                self.drop_end_mark();
+                match self.source.change_at_end() {
+                    // What seems to be the last record may be a part of it.
+                    Some(change) => self.error = Some(std::io::Error::other(change)),
+                    None => self.drop_end_mark(),
+                }
             }
             Ok(_) => {}
             Err(error) => {
@@ -417,6 +422,11 @@ impl Cutter {
         let line = self.line + lines as u64;
         // The parser, which counts records, puts their number in.
         let records = 0;
+        // Compressed data that seem to be damaged may be those of a file that is still being written.
+        let change = source.get_ref().and_then(|error| error.downcast_ref::<Change>()).cloned();
+        if let Some(change) = change.or_else(|| self.source.change()) {
+            return SeqError::InputChanged { path, change };
+        }
         let inner = source.get_ref().and_then(|error| error.downcast_ref::<Trailing>());
         if let Some(Trailing { offset, found }) = inner.cloned() {
             return SeqError::Trailing { path, offset, found };

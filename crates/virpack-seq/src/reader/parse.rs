@@ -12,6 +12,7 @@ use super::fastq::{self, FastqFault, Scanned};
 use super::letters::{self, Comments, Stray, looks_like_sequence};
 use super::remarks::Remark;
 use super::suspect::Suspect;
+use super::unchanged::Change;
 use super::{Block, Input, ReadProgress};
 use crate::error::SeqError;
 use crate::record::Record;
@@ -181,7 +182,10 @@ impl Parser {
             Err(fault) => {
                 self.reader = None;
                 self.failed = true;
-                return Err(self.describe(fault, record));
+                return Err(match self.progress.states.change(self.source) {
+                    Some(change) => self.changed(change),
+                    None => self.describe(fault, record),
+                });
             }
         }
         record.index = self.index;
@@ -211,6 +215,10 @@ impl Parser {
             *records = self.records;
         }
         error
+    }
+
+    fn changed(&self, change: Change) -> SeqError {
+        SeqError::InputChanged { path: self.inputs[self.source as usize].path().into(), change }
     }
 
     fn describe(&self, fault: Fault, of: &Record) -> SeqError {

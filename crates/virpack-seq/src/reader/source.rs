@@ -9,6 +9,7 @@ use super::ReadProgress;
 use super::checksum::Summing;
 use super::gzip::Gzip;
 use super::input::{Input, stdin, stdin_file};
+use super::unchanged::{Change, Watched};
 use crate::error::SeqError;
 
 /// Bytes asked of the system at once, for a decoder.
@@ -23,6 +24,12 @@ pub(super) struct Source {
     pub(super) is_pipe: bool,
     /// Of BGZF, whether the last block that was read is empty.
     ended_empty: Option<Arc<AtomicBool>>,
+    /// None for what is not a file with a name.
+    watched: Option<Watched>,
+    number: u32,
+    progress: Arc<ReadProgress>,
+    /// Bytes that were read of the inputs before it.
+    begun: u64,
 }
 
 impl Source {
@@ -33,12 +40,24 @@ impl Source {
             Input::Stdin => stdin_file(),
             Input::Path(path) => Some(File::open(path).map_err(cannot_open)?),
         };
+        let file = file.map(Arc::new);
         let is_pipe = file.as_ref().and_then(|file| file.metadata().ok()).is_none_or(|m| !m.is_file());
+        let mut watched = None;
         let inner: Box<dyn Read + Send> = match (input, file) {
-            (Input::Path(_), Some(file)) => Box::new(file),
+            (Input::Path(path), Some(file)) => {
+                if let Some(begun) = progress.states.begun(number) {
+                    let open = Watched::new(Arc::clone(&file), begun, input.clone());
+                    if let Some(change) = open.change() {
+                        return Err(SeqError::InputChanged { path: path.clone(), change });
+                    }
+                    watched = Some(open);
+                }
+                Box::new(file)
+            }
             _ => stdin(),
         };
-        Source::from_read(inner, number, is_pipe, progress).map_err(cannot_open)
+        let source = Source::from_read(inner, number, is_pipe, progress).map_err(cannot_open)?;
+        Ok(Source { watched, ..source })
     }
 
     /// Finds out the compression of what `inner` gives from its first bytes.
@@ -49,7 +68,8 @@ impl Source {
         progress: Arc<ReadProgress>,
     ) -> io::Result<Source> {
         let summing = progress.checksums.as_ref().map(|_| Summing::new(number));
-        let mut raw = Counted { inner, progress, summing };
+        let begun = progress.bytes();
+        let mut raw = Counted { inner, progress: Arc::clone(&progress), summing };
         let mut magic = Vec::with_capacity(6);
         // An error here comes again at the next read, where it is reported with its place.
         let first = raw.by_ref().take(6).read_to_end(&mut magic);
@@ -66,7 +86,18 @@ impl Source {
             }
             Some(codec) => decoder(codec, BufReader::with_capacity(READ_SIZE, raw))?,
         };
-        Ok(Source { reader, codec, is_pipe, ended_empty })
+        Ok(Source { reader, codec, is_pipe, ended_empty, watched: None, number, progress, begun })
+    }
+
+    /// What has happened to the file since the run began.
+    pub(super) fn change(&self) -> Option<Change> {
+        self.watched.as_ref()?.change()
+    }
+
+    /// The same, at its end.
+    pub(super) fn change_at_end(&self) -> Option<Change> {
+        let read = self.progress.bytes() - self.begun;
+        self.watched.as_ref()?.change_at_end(read, self.number, &self.progress.states)
     }
 
     /// Whether the file ends as BGZF must, if it is BGZF: by an empty block.
