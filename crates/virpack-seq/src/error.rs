@@ -1,11 +1,14 @@
 //! What can go wrong between a file and a packed batch.
 
+mod fault;
 mod hints;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hints::{fastq_hint, is_end, megabytes, mend, shown_beginning};
+use hints::{
+    decompress, fastq_hint, grown, in_brackets, is_end, megabytes, mend, shown_beginning, size, too_large,
+};
 
 use crate::reader::{BamProblem, Change, ForeignFormat, Suspect, shown_byte};
 use crate::record::shown_id;
@@ -74,6 +77,56 @@ pub enum SeqError {
         records: u64,
         /// What the decoder said.
         source: std::io::Error,
+    },
+    /// Compressed data that take too much memory.
+    #[error(
+        "{}: the {codec} data take more than {} of memory to decompress: they refer that far back\n\
+         hint: {}",
+        path.display(), size(*limit), decompress(codec, path)
+    )]
+    DecoderMemory {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The compression: `xz` or `zstd`.
+        codec: &'static str,
+        /// Most bytes that its decoder takes.
+        limit: u64,
+    },
+    /// A record that is larger than records may be.
+    #[error(
+        "{}:{line}: record {}{} is larger than {}{}\nhint: {}",
+        path.display(), records + 1, in_brackets(id), size(*limit), grown(*compressed),
+        too_large(compressed.is_some())
+    )]
+    RecordTooLarge {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line of the record's header, from 1; of BAM the record's number.
+        line: u64,
+        /// Whole records of this input before it.
+        records: u64,
+        /// The first word of its header, as far as it is shown.
+        id: Arc<str>,
+        /// Most bytes of a record.
+        limit: u64,
+        /// Bytes of the compressed file that were read for it, at most, where the limit is a multiple of them.
+        compressed: Option<u64>,
+    },
+    /// A header that is longer than headers may be.
+    #[error(
+        "{}:{line}: record {}: its header is longer than {}\n\
+         hint: a line end is missing, or this is not a file of sequences; --max-header-size reads longer ones",
+        path.display(), records + 1, size(*limit)
+    )]
+    HeaderTooLong {
+        /// The input as it was named.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: u64,
+        /// Whole records of this input before it.
+        records: u64,
+        /// Most bytes of a header.
+        limit: u64,
     },
     /// Something else behind the gzip data of a file.
     #[error(
@@ -440,28 +493,4 @@ pub enum SeqError {
         /// The smallest token budget that the limits allow.
         smallest_budget: usize,
     },
-}
-
-impl SeqError {
-    /// Whether this library is at fault, and neither the input nor the options.
-    ///
-    /// ```
-    /// use virpack_seq::SeqError;
-    ///
-    /// let panicked = SeqError::WorkerPanicked { worker: "tokenizing", message: "no message".to_owned() };
-    /// assert!(panicked.is_fault());
-    /// assert!(!SeqError::MaxLengthZero.is_fault());
-    /// ```
-    #[must_use]
-    pub fn is_fault(&self) -> bool {
-        // What the options let through always fits a batch: the rest are checks of what packs.
-        matches!(
-            self,
-            SeqError::WorkerPanicked { .. }
-                | SeqError::OverBudget { .. }
-                | SeqError::OverAttentionCost { .. }
-                | SeqError::NoTokens { .. }
-                | SeqError::LengthOutOfRange { .. }
-        )
-    }
 }

@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use virpack_seq::reader::{self, Input, Remark};
+use virpack_seq::reader::{self, Input, ReadOptions, Remark};
 use virpack_seq::{Record, SeqError};
 
 /// A file in a directory that goes away with the test.
@@ -446,7 +446,8 @@ fn checksums_are_those_of_the_files_as_they_lie_on_disk() {
         files.push(place.write(&format!("two-{codec}"), compress(text.as_bytes()).repeat(2)));
     }
     let inputs: Vec<Input> = files.iter().cloned().map(Input::from).collect();
-    let mut records = reader::open_with_checksums(&inputs).unwrap();
+    let mut records =
+        reader::open_with(&inputs, ReadOptions { checksums: true, ..ReadOptions::default() }).unwrap();
     let mut record = Record::default();
     while records.read(&mut record).unwrap() {}
     let sums = records.progress().checksums();

@@ -17,7 +17,7 @@ use virpack::merge::{MergeOptions, merge};
 use virpack::output::OutputDtype;
 use virpack::predict::{self, PredictOptions, predict};
 use virpack_seq::reader::Change;
-use virpack_seq::{GeneticCode, LengthPolicy, SeqError};
+use virpack_seq::{GeneticCode, LengthPolicy, ReadLimits, SeqError};
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -120,7 +120,7 @@ fn what_was_read_is_what_was_hashed_or_nothing_is_published() {
         let input = place.path().join("in.fa");
         let output = place.path().join(if shard.is_some() { "out.shard" } else { "out.npy" });
         write(&input, 500, "MKTAYIAKQR");
-        // Of a shard the hash is known before a device is told of, else soon after.
+        // The hash of a shard is known before the device is reported, that of another output soon after.
         let options = EmbedOptions { shard, ..embed_options(&input, &output) };
         let result = embed(&options, |told| {
             if matches!(told, embed::Told::Device { .. }) {
@@ -173,6 +173,7 @@ fn frames_of_a_file_that_is_cut_are_not_published() {
     write(&input, 5_000, &"ATGGCCTTAGGCAACGTACGATGCC".repeat(5));
     let options = FramesOptions {
         inputs: vec![input.clone().into()],
+        limits: ReadLimits::default(),
         length: NonZeroUsize::new(100).unwrap(),
         genetic_code: GeneticCode::STANDARD,
         prefix: place.path().join("out"),

@@ -8,6 +8,7 @@ mod compression;
 #[cfg(unix)]
 mod disks;
 mod inputs;
+mod limits;
 mod models;
 mod options;
 mod outputs;

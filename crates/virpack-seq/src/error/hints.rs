@@ -1,6 +1,9 @@
 //! What errors say beside their facts: what to do, and how bytes are shown.
 
+use std::path::Path;
+
 use crate::reader::shown_byte;
+use crate::record::shown_id;
 
 /// Whether a decoder found its data to end, and not to be wrong.
 pub(super) fn is_end(source: &std::io::Error) -> bool {
@@ -40,4 +43,47 @@ pub(super) fn fastq_hint(found: Option<u8>) -> &'static str {
 /// Bytes for people, in MB.
 pub(super) fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// A size for people, with three digits at least.
+pub(super) fn size(bytes: u64) -> String {
+    let (unit, name) = match bytes {
+        1_000_000_000.. => (1_000_000_000, "GB"),
+        1_000_000.. => (1_000_000, "MB"),
+        1_000.. => (1_000, "kB"),
+        _ => return format!("{bytes} bytes"),
+    };
+    if bytes.is_multiple_of(unit) {
+        return format!("{} {name}", bytes / unit);
+    }
+    format!("{:.2} {name}", bytes as f64 / unit as f64)
+}
+
+/// What a person can do about data whose decoder takes too much memory here.
+pub(super) fn decompress(codec: &str, path: &Path) -> String {
+    let program = if codec == "zstd" { "zstd -dc --long=31" } else { "xz -dc" };
+    format!("{program} {} | virpack ... -", path.display())
+}
+
+/// An id, where there is one.
+pub(super) fn in_brackets(id: &str) -> String {
+    if id.is_empty() { String::new() } else { format!(" ({})", shown_id(id)) }
+}
+
+/// How well a record compresses, where it does so too well.
+pub(super) fn grown(compressed: Option<u64>) -> String {
+    compressed.map_or_else(String::new, |bytes| {
+        format!(", from at most {} of compressed data: no genome compresses so well", size(bytes))
+    })
+}
+
+/// What a person can do about a record that is too large.
+pub(super) fn too_large(is_bomb: bool) -> &'static str {
+    match is_bomb {
+        true => "--max-record-size reads it all the same, up to that size",
+        false => {
+            "--max-record-size reads larger ones, where the memory holds four copies of them; a line that begins with `>` \
+             or `@` begins a record"
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Whether an input is still the file that it was when the run began.
 //!
-//! A file that is being copied, truncated or replaced while it is read gives records that nobody has written, or none where
+//! A file that is being copied, truncated or replaced while it is read gives records that no file has, or none where
 //! there are some. Pipes and standard input are whatever comes out of them.
 
 use std::fmt;

@@ -21,6 +21,8 @@ use crate::output::{
 
 /// The file in the folder that a process locks while it lives; it holds the process's number.
 const LOCK: &str = "lock";
+/// Digits of a process's number.
+const LONGEST_NUMBER: u64 = 20;
 
 /// Where parts are kept, and of what.
 #[derive(Clone, Debug)]
@@ -168,7 +170,7 @@ impl Found {
             Err(TryLockError::Error(_)) | Ok(()) => (),
         }
         let mut earlier = String::new();
-        lock.read_to_string(&mut earlier).map_err(failed)?;
+        (&mut lock).take(LONGEST_NUMBER).read_to_string(&mut earlier).map_err(failed)?;
         // Before its number is gone: whoever is killed here leaves it to the next.
         if let Ok(earlier) = earlier.parse() {
             remove_leftovers(names, earlier);
