@@ -141,3 +141,22 @@ impl Manifest {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_cannot_be_are_refused() {
+        let part = |number, entries| Part { number, entries, bytes: 1, sha256: "ab".to_owned() };
+        let read = |parts: &[Part]| {
+            let manifest = Manifest { parts: parts.to_vec(), ..Manifest::new(Identity::default(), vec![1]) };
+            let read = Manifest::of_json(manifest.to_json().to_string().as_bytes(), Path::new("x"));
+            assert!(read.as_ref().is_ok_and(|read| *read == manifest) || read.is_err());
+            read.map(|read| read.entries()).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(&[part(1, 10), part(MOST_PARTS - 1, u64::MAX - 10)]), Ok(u64::MAX));
+        assert!(read(&[part(1, 10), part(2, u64::MAX)]).unwrap_err().contains("more entries than can be"));
+        assert!(read(&[part(u64::MAX, 1)]).is_err());
+    }
+}
