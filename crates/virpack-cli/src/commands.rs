@@ -8,6 +8,7 @@ pub(crate) mod devices;
 pub(crate) mod embed;
 pub(crate) mod frames;
 pub(crate) mod input;
+pub(crate) mod limits;
 pub(crate) mod merge;
 pub(crate) mod models;
 pub(crate) mod output;

@@ -1,9 +1,16 @@
 //! What can go wrong between a file and a packed batch.
 
+mod fault;
+mod hints;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::reader::{BamProblem, ForeignFormat, Suspect, shown_byte};
+use hints::{
+    decompress, fastq_hint, grown, in_brackets, is_end, megabytes, mend, shown_beginning, size, too_large,
+};
+
+use crate::reader::{BamProblem, Change, ForeignFormat, Suspect, shown_byte};
 use crate::record::shown_id;
 use crate::tokenize::bpe::BpeProblem;
 
@@ -45,6 +52,14 @@ pub enum SeqError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// An input that changed before it was read to its end.
+    #[error("{}: the input changed while virpack read it: {change}\nhint: {}", path.display(), change.remedy())]
+    InputChanged {
+        /// The input as it was named.
+        path: PathBuf,
+        /// What has happened to it.
+        change: Change,
+    },
     /// Compressed data that end too early or are damaged.
     #[error(
         "{}:{line}: the {codec} data {}, after {records} whole records: {source}\n\
@@ -62,6 +77,56 @@ pub enum SeqError {
         records: u64,
         /// What the decoder said.
         source: std::io::Error,
+    },
+    /// Compressed data that take too much memory.
+    #[error(
+        "{}: the {codec} data take more than {} of memory to decompress: they refer that far back\n\
+         hint: {}",
+        path.display(), size(*limit), decompress(codec, path)
+    )]
+    DecoderMemory {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The compression: `xz` or `zstd`.
+        codec: &'static str,
+        /// Most bytes that its decoder takes.
+        limit: u64,
+    },
+    /// A record that is larger than records may be.
+    #[error(
+        "{}:{line}: record {}{} is larger than {}{}\nhint: {}",
+        path.display(), records + 1, in_brackets(id), size(*limit), grown(*compressed),
+        too_large(compressed.is_some())
+    )]
+    RecordTooLarge {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line of the record's header, from 1; of BAM the record's number.
+        line: u64,
+        /// Whole records of this input before it.
+        records: u64,
+        /// The first word of its header, as far as it is shown.
+        id: Arc<str>,
+        /// Most bytes of a record.
+        limit: u64,
+        /// Bytes of the compressed file that were read for it, at most, where the limit is a multiple of them.
+        compressed: Option<u64>,
+    },
+    /// A header that is longer than headers may be.
+    #[error(
+        "{}:{line}: record {}: its header is longer than {}\n\
+         hint: a line end is missing, or this is not a file of sequences; --max-header-size reads longer ones",
+        path.display(), records + 1, size(*limit)
+    )]
+    HeaderTooLong {
+        /// The input as it was named.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: u64,
+        /// Whole records of this input before it.
+        records: u64,
+        /// Most bytes of a header.
+        limit: u64,
     },
     /// Something else behind the gzip data of a file.
     #[error(
@@ -428,68 +493,4 @@ pub enum SeqError {
         /// The smallest token budget that the limits allow.
         smallest_budget: usize,
     },
-}
-
-/// Whether a decoder found its data to end, and not to be wrong.
-fn is_end(source: &std::io::Error) -> bool {
-    source.kind() == std::io::ErrorKind::UnexpectedEof
-}
-
-/// What a person can do about compressed data that are not whole, or not alone: their decoders cannot tell which.
-fn mend(codec: &str, is_end: bool) -> String {
-    match (codec, is_end) {
-        ("gzip", true) => "the file is incomplete; fetch or compress it again".to_owned(),
-        ("gzip", false) => "the file is damaged; fetch or compress it again".to_owned(),
-        _ => format!(
-            "either the file is {}: fetch or compress it again; or something else was joined to its end: compress that by \
-             {codec} too, or give it as an input of its own",
-            if is_end { "incomplete" } else { "damaged" }
-        ),
-    }
-}
-
-/// How a line begins.
-fn shown_beginning(found: Option<u8>) -> String {
-    found.map_or_else(|| "nothing".to_owned(), shown_byte)
-}
-
-/// What a person can do about a line that is not where FASTQ has it.
-fn fastq_hint(found: Option<u8>) -> &'static str {
-    match found {
-        Some(b'>') => "give FASTA and FASTQ as inputs of their own: each file holds one format",
-        Some(0xEF | 0xFE | 0xFF) => "remove the byte order mark, which stands where files were joined",
-        Some(0x1A) => "remove the mark (Ctrl-Z), which stands where files were joined: tr -d '\\032' < FILE",
-        _ => {
-            "a record has a header (`@`), its sequence, a line with `+`, and as many quality values as letters"
-        }
-    }
-}
-
-/// Bytes for people, in MB.
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
-}
-
-impl SeqError {
-    /// Whether this library is at fault, and neither the input nor the options.
-    ///
-    /// ```
-    /// use virpack_seq::SeqError;
-    ///
-    /// let panicked = SeqError::WorkerPanicked { worker: "tokenizing", message: "no message".to_owned() };
-    /// assert!(panicked.is_fault());
-    /// assert!(!SeqError::MaxLengthZero.is_fault());
-    /// ```
-    #[must_use]
-    pub fn is_fault(&self) -> bool {
-        // What the options let through always fits a batch: the rest are checks of what packs.
-        matches!(
-            self,
-            SeqError::WorkerPanicked { .. }
-                | SeqError::OverBudget { .. }
-                | SeqError::OverAttentionCost { .. }
-                | SeqError::NoTokens { .. }
-                | SeqError::LengthOutOfRange { .. }
-        )
-    }
 }

@@ -22,6 +22,7 @@ pub mod record;
 mod record_set;
 mod shard;
 pub mod slab;
+mod small_file;
 pub mod tokenize;
 pub mod translate;
 
@@ -35,10 +36,11 @@ pub use loader::{AsyncDataLoader, Loaded, LoaderOptions, create_async_dataloader
 pub use long::{LengthPolicy, LongRecords};
 pub use pack::{Algorithm, GreedyPacker, LengthHistogram, PackStats, PackWorkspace, PackerOptions, Packing};
 pub use plan::{Plan, Planner, plan_records};
-pub use reader::{Input, InputChecksum, InputRemark, ReadProgress, Records};
+pub use reader::{Input, InputChecksum, InputRemark, ReadLimits, ReadOptions, ReadProgress, Records};
 pub use record::{Record, SkipReason, SkippedRecord, shown_id};
 pub use record_set::RecordSet;
 pub use shard::Shard;
 pub use slab::{LengthCounts, TokenSlab};
+pub use small_file::read_small;
 pub use tokenize::{BpeTokenizer, EsmTokenizer, Tokenizer};
 pub use translate::{Frame, GeneticCode, OpenFrame, Translator};

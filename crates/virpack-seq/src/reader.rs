@@ -11,10 +11,12 @@ mod foreign;
 mod gzip;
 mod input;
 mod letters;
+mod limits;
 mod parse;
 mod remarks;
 mod source;
 mod suspect;
+mod unchanged;
 
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -27,10 +29,13 @@ pub use checksum::{InputChecksum, hex};
 pub use foreign::ForeignFormat;
 pub use input::Input;
 use input::looked_at;
+pub use limits::ReadLimits;
 use remarks::Remarks;
 pub use remarks::{InputRemark, Remark};
 pub use suspect::Suspect;
 pub(crate) use suspect::shown_byte;
+pub use unchanged::Change;
+use unchanged::States;
 
 use crate::error::SeqError;
 use crate::record::Record;
@@ -46,7 +51,8 @@ use source::Source;
 ///
 /// # Errors
 ///
-/// An input that is missing, unreadable or a directory; standard input named twice.
+/// An input that is missing, unreadable or a directory; standard input named twice. A file that changes before it is
+/// read to its end is an error of [`Records::read`].
 ///
 /// ```
 /// use virpack_seq::{Record, reader};
@@ -66,13 +72,24 @@ pub fn open(inputs: &[Input]) -> Result<Records, SeqError> {
     open_counted(inputs, ReadProgress::default())
 }
 
-/// As [`open`]; [`ReadProgress::checksums`] then tells what was read.
+/// What is read, and what is noted of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// The largest record and the largest header.
+    pub limits: ReadLimits,
+    /// [`ReadProgress::checksums`] are those of the inputs.
+    pub checksums: bool,
+}
+
+/// As [`open`], with options.
 ///
 /// # Errors
 ///
 /// As [`open`].
-pub fn open_with_checksums(inputs: &[Input]) -> Result<Records, SeqError> {
-    open_counted(inputs, ReadProgress { checksums: Some(Checksums::default()), ..ReadProgress::default() })
+pub fn open_with(inputs: &[Input], options: ReadOptions) -> Result<Records, SeqError> {
+    let ReadOptions { limits, checksums } = options;
+    let checksums = checksums.then(Checksums::default);
+    open_counted(inputs, ReadProgress { limits, checksums, ..ReadProgress::default() })
 }
 
 /// Records at the beginning of some inputs, to look at before they are read.
@@ -91,10 +108,10 @@ pub struct Look {
 /// # Errors
 ///
 /// As [`open`]; the system's, where standard input cannot be read.
-pub fn look(inputs: &[Input]) -> Result<Option<Look>, SeqError> {
+pub fn look(inputs: &[Input], limits: ReadLimits) -> Result<Option<Look>, SeqError> {
     let files: Vec<Input> = inputs.iter().filter(|&input| *input != Input::Stdin).cloned().collect();
     if !files.is_empty() || inputs.is_empty() {
-        let records = open(&files)?;
+        let records = open_with(&files, ReadOptions { limits, checksums: false })?;
         return Ok((!records.is_pipe()).then_some(Look { records, is_part: false }));
     }
     let (bytes, is_part) = looked_at().map_err(|source| Input::Stdin.cannot_open(source))?;
@@ -109,7 +126,9 @@ fn open_counted(inputs: &[Input], mut progress: ReadProgress) -> Result<Records,
     }
     progress.total_bytes = Some(0);
     for input in inputs {
-        progress.total_bytes = input.probe()?.and_then(|bytes| Some(progress.total_bytes? + bytes));
+        let state = input.probe()?;
+        progress.total_bytes = state.and_then(|state| Some(progress.total_bytes? + state.bytes));
+        progress.states.add(input, state);
     }
     let inputs: Arc<[Input]> = inputs.into();
     let progress = Arc::new(progress);
@@ -126,7 +145,7 @@ pub struct Records {
 }
 
 impl Records {
-    /// The records in what `reader` gives, compressed or not; `name` stands in errors.
+    /// The records in what `reader` gives, compressed or not, up to the default limits; `name` is in errors.
     ///
     /// # Errors
     ///
@@ -135,8 +154,21 @@ impl Records {
         name: impl Into<PathBuf>,
         reader: impl Read + Send + 'static,
     ) -> Result<Records, SeqError> {
+        Records::from_reader_within(name, reader, ReadLimits::default())
+    }
+
+    /// As [`Records::from_reader`], with other limits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Records::from_reader`].
+    pub fn from_reader_within(
+        name: impl Into<PathBuf>,
+        reader: impl Read + Send + 'static,
+        limits: ReadLimits,
+    ) -> Result<Records, SeqError> {
         let inputs: Arc<[Input]> = [Input::Path(name.into())].into();
-        let progress = Arc::new(ReadProgress::default());
+        let progress = Arc::new(ReadProgress { limits, ..ReadProgress::default() });
         let source = Source::from_read(Box::new(reader), 0, true, Arc::clone(&progress))
             .map_err(|error| inputs[0].cannot_open(error))?;
         Ok(Records {
@@ -211,6 +243,8 @@ pub struct ReadProgress {
     total_bytes: Option<u64>,
     remarks: Remarks,
     checksums: Option<Checksums>,
+    states: States,
+    limits: ReadLimits,
 }
 
 impl ReadProgress {
@@ -239,9 +273,19 @@ impl ReadProgress {
             .collect()
     }
 
-    /// Sizes and checksums of the inputs read to their end, where [`open_with_checksums`] opened them.
+    /// Sizes and checksums of the inputs read to their end, where [`open_with`] was to take them.
     pub fn checksums(&self) -> Vec<InputChecksum> {
         self.checksums.as_ref().map(Checksums::all).unwrap_or_default()
+    }
+
+    /// Checks that the inputs are the files that they were when they were opened; those that were read to their end
+    /// need no longer be, unless they are `also_read`.
+    ///
+    /// # Errors
+    ///
+    /// [`SeqError::InputChanged`], of the first that is not.
+    pub fn check_unchanged(&self, also_read: bool) -> Result<(), SeqError> {
+        self.states.check(also_read)
     }
 
     fn add_bytes(&self, bytes: u64) {

@@ -32,6 +32,7 @@ pub(crate) use folder::{Checkpoint, Earlier, Found, Place, pipe};
 pub use identity::Difference;
 pub(crate) use identity::Identity;
 pub(crate) use kept::Kept;
+pub(crate) use manifest::Manifest;
 pub(crate) use parts::{CompleteParts, Parts};
 
 /// What a part begins with.
@@ -39,6 +40,9 @@ const MAGIC: &[u8; 16] = b"virpack part 3\n\0";
 
 /// The format of parts, as the manifest says it: a version that reads another one must not take these for its own.
 const FORMAT: u64 = 3;
+
+/// Most bytes of a manifest, which has 170 for each part, and of a report.
+const LARGEST_LIST: u64 = 64_000_000;
 
 /// How often what is finished is made safe, and whether a run goes on where another one ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use virpack_device::{Cpu, Pool};
 use virpack_seq::{
     AsyncDataLoader, CollatorOptions, GreedyPacker, Input, InputChecksum, InputRemark, LengthCounts,
-    LengthPolicy, LoaderOptions, LongRecords, PackStats, PackerOptions, RecordSet, Records, Shard,
-    VarlenCollator,
+    LengthPolicy, LoaderOptions, LongRecords, PackStats, PackerOptions, ReadLimits, ReadOptions, RecordSet,
+    Records, Shard, VarlenCollator, available_memory,
 };
 
 use crate::Error;
@@ -57,6 +57,8 @@ pub struct EmbedOptions {
     pub pool: Option<Pool>,
     /// After which layer, as fair-esm counts them; negative from the end. None: the last.
     pub layer: Option<i64>,
+    /// The largest record and the largest header of the inputs.
+    pub limits: ReadLimits,
     /// Which lengths go through.
     pub lengths: LengthPolicy,
     /// Most tokens in a batch; None: what fits the device's free memory, at most where more brings no speed.
@@ -164,8 +166,10 @@ pub fn embed_on<B: Memory + 'static>(
     mut tell: impl FnMut(Told),
 ) -> Result<Summary, Error> {
     let begun = Instant::now();
-    let records = virpack_seq::reader::open_with_checksums(&options.inputs)?;
+    let reading = ReadOptions { limits: options.limits, checksums: true };
+    let records = virpack_seq::reader::open_with(&options.inputs, reading)?;
     let records = records.shard(options.shard.unwrap_or(Shard::ALL));
+    let reading = records.progress();
     let found = options.found()?;
     let weights = Weights::at(&options.model)?;
     let config = ModelConfig::of(&weights)?;
@@ -187,7 +191,7 @@ pub fn embed_on<B: Memory + 'static>(
     drop(weights);
     let token_budget = earlier_budget.unwrap_or_else(|| smallest_budget(&devices));
     let sums = sums.finish()?;
-    let (mut results, resumed) = Results::open(&known(&sums), found, files, token_budget)?;
+    let (mut results, resumed) = Results::open(&known(&sums), found, files, token_budget, &reading)?;
     devices.iter().flat_map(Ready::told).chain(resumed.map(Told::Kept)).for_each(&mut tell);
     let loading = begun.elapsed();
     let start = Instant::now();
@@ -198,7 +202,7 @@ pub fn embed_on<B: Memory + 'static>(
         return Err(results.interrupt());
     }
     let resumed = results.done.len();
-    let whole = results.complete(loader.progress().records())?;
+    let whole = results.complete(reading.records(), &crate::report::read(loader.inputs(), &reading))?;
     let names = devices.iter().map(|device| device.backend.name());
     let done = names.zip(tallies).collect();
     let computed_by: Vec<_> = devices.iter().map(|device| device.backend.computed_by()).collect();
@@ -288,6 +292,7 @@ impl EmbedOptions {
             dtype_out: OutputDtype::F32,
             pool: Some(Pool::Mean),
             layer: None,
+            limits: ReadLimits::fitting(available_memory()),
             lengths: LengthPolicy::default(),
             token_budget: None,
             buffer_size: None,

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use virpack_seq::{
-    GeneticCode, Input, InputRemark, OpenFrame, Record, Records, Translator, chunks, expect_nucleotides,
-    reader,
+    GeneticCode, Input, InputRemark, OpenFrame, ReadLimits, ReadOptions, Record, Records, Translator, chunks,
+    expect_nucleotides, reader,
 };
 
 use crate::Error;
@@ -19,6 +19,8 @@ use crate::progress::Progress;
 pub struct FramesOptions {
     /// FASTA or FASTQ of nucleotides, plain or compressed.
     pub inputs: Vec<Input>,
+    /// The largest record and the largest header of the inputs.
+    pub limits: ReadLimits,
     /// Bases of a chunk.
     pub length: NonZeroUsize,
     /// How codons are read.
@@ -73,7 +75,8 @@ pub struct FramesSummary {
 /// the asked names.
 pub fn frames(options: &FramesOptions, mut progress: impl FnMut(Progress)) -> Result<FramesSummary, Error> {
     options.check()?;
-    let mut records = reader::open(&options.inputs)?;
+    let reading = ReadOptions { limits: options.limits, checksums: false };
+    let mut records = reader::open_with(&options.inputs, reading)?;
     let mut out = FrameFiles::create(options)?;
     let mut translator = Translator::new(options.genetic_code);
     let (mut summary, mut record) = (FramesSummary::default(), Record::default());

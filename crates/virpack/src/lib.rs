@@ -12,6 +12,8 @@ pub mod devices;
 pub mod embed;
 mod error;
 pub mod frames;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod memory;
 pub mod merge;
 pub mod model;

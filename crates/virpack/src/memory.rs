@@ -21,6 +21,10 @@ const CUDA_VALUES: usize = 67_584 * 640;
 /// products take a word of eight bytes a token.
 const CUDA_SPARE: u64 = 128 << 20;
 
+/// Bytes left to the reader, the queues and the writer on a CPU, which take them of the same memory: 12 MB of
+/// records that wait to be packed, batches, blocks of text, rows (dev/hostile.md).
+const CPU_SPARE: u64 = 24 << 20;
+
 /// The same limits, in tiles of rows for each multiprocessor: a batch of a whole number of them leaves none idle.
 const CUDA_TILES: std::ops::RangeInclusive<usize> = 3..=8;
 
@@ -79,6 +83,11 @@ pub trait Memory: Backend {
     /// What the device says.
     fn free(&self) -> Result<Option<u64>, DeviceError>;
 
+    /// Bytes of that memory that reader, queues and writer take.
+    fn spare(&self) -> u64 {
+        0
+    }
+
     /// Tokens in a batch of which more bring no speed.
     fn most_tokens(&self, model: &ModelShape) -> usize;
 
@@ -124,8 +133,13 @@ pub fn token_budget<B: Memory>(
     };
     let free = backend.free()?.unwrap_or(u64::MAX);
     let footprint = backend.footprint(model, longest, all_rows || windows(lengths));
-    let budget = calculate_token_budget(free, &footprint, &limits)?;
+    let budget = calculate_token_budget(free, &beside(footprint, backend.spare()), &limits)?;
     Ok(if all_rows { budget.min((MOST_VALUES / model.hidden.max(1)).max(longest)) } else { budget })
+}
+
+/// What a model takes, with `spare` bytes for the rest of the process.
+fn beside(footprint: Footprint, spare: u64) -> Footprint {
+    Footprint { workspace: footprint.workspace.saturating_add(spare), ..footprint }
 }
 
 /// Takes the memory of all batches to come. Where the device has less than that, half the budget is tried, and half
@@ -186,6 +200,10 @@ impl Memory for Cpu {
         Ok(available_memory())
     }
 
+    fn spare(&self) -> u64 {
+        CPU_SPARE
+    }
+
     fn most_tokens(&self, _: &ModelShape) -> usize {
         CPU_TOKEN_BUDGET
     }
@@ -241,5 +259,30 @@ impl Memory for Cuda {
         rows: bool,
     ) -> Result<(), DeviceError> {
         Cuda::reserve(self, &room(model, token_budget, sequences, rows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The 8M model: 30 MB of weights, 8 kB a token.
+    #[test]
+    fn a_small_control_group_leaves_room_for_reader_and_writer() {
+        let footprint = Footprint {
+            weights: 30_000_000,
+            workspace: 1_000_000,
+            bytes_per_token: 7_680,
+            bytes_per_sequence: 1_280,
+        };
+        let limits = BudgetLimits { min: 1_024, max: CPU_TOKEN_BUDGET, shortest: 3 };
+        let budget = |available| calculate_token_budget(available, &beside(footprint, CPU_SPARE), &limits);
+        // It was killed with 60 MB: its batches took all that the weights left.
+        let error = budget(60_000_000).unwrap_err().to_string();
+        assert!(error.contains("60.0 MB of free memory") && error.contains("64."), "{error}");
+        let tokens = budget(80_000_000).unwrap() as u64;
+        assert!((1_024..4_096).contains(&tokens), "{tokens}");
+        assert!(footprint.bytes(tokens, tokens / 3) + CPU_SPARE <= 80_000_000);
+        assert_eq!(budget(1_000_000_000).unwrap(), CPU_TOKEN_BUDGET);
     }
 }

@@ -99,7 +99,7 @@ pub(crate) use shard::{
 };
 pub use single::write_file;
 pub(crate) use text_file::TextFile;
-pub(crate) use text_table::TextTable;
+pub(crate) use text_table::{TextTable, cell};
 pub use values::OutputDtype;
 
 /// How an output is made.

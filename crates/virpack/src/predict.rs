@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use virpack_device::Cuda;
 use virpack_seq::frames::{FrameOptions, PEPTIDES, create_frame_loader};
-use virpack_seq::{GeneticCode, Input, reader};
+use virpack_seq::{GeneticCode, Input, ReadLimits, ReadOptions, available_memory, reader};
 
 use crate::Error;
 use crate::checkpoint::{CheckpointOptions, Found, Place, Resumed, Saved};
@@ -64,6 +64,8 @@ pub const DEFAULT_LENGTH: NonZeroUsize = NonZeroUsize::new(500).expect("it is no
 pub struct PredictOptions {
     /// FASTA or FASTQ of nucleotides, plain or compressed.
     pub inputs: Vec<Input>,
+    /// The largest record and the largest header of the inputs.
+    pub limits: ReadLimits,
     /// The directory of the tables; `-` sends `sequences.tsv` alone to standard output, row by row.
     pub output: PathBuf,
     /// What models and classifiers are called together, where they have a name.
@@ -185,7 +187,8 @@ pub fn predict_on<B: Memory + 'static>(
     options: &PredictOptions,
     mut tell: impl FnMut(Told),
 ) -> Result<Predicted, Error> {
-    let records = reader::open_with_checksums(&options.inputs)?;
+    let records =
+        reader::open_with(&options.inputs, ReadOptions { limits: options.limits, checksums: true })?;
     let found = options.found()?;
     let mut classifiers = Classifiers::open(options)?;
     let models = Opened::open(options, &mut classifiers)?;
@@ -203,7 +206,8 @@ pub fn predict_on<B: Memory + 'static>(
     let mut results = Results::open(options, found)?;
     let towers = Loaded::load(models, devices, options, &frames, &earlier_budgets)?;
     let (names, files) = (towers.device_names().join("; "), sums.finish()?);
-    let (scores, resumed) = results.keep(&known(&frames, &files), towers.token_budgets())?;
+    let (scores, resumed) =
+        results.keep(&known(&frames, &files), towers.token_budgets(), records.progress())?;
     (frames.done, frames.known) = (scores.done(), scores.known());
     tell(Told::Device { name: names.clone(), token_budgets: towers.token_budgets() });
     resumed.map(Told::Kept).into_iter().for_each(&mut tell);
@@ -220,7 +224,7 @@ pub fn predict_on<B: Memory + 'static>(
     }
     let mut predicted = Predicted::new(&join, &results.tables, writing, start.elapsed());
     predicted.report = report::of(options, &frames, &names, &predicted, &files);
-    results.finish(&mut predicted.report, join.finish())?;
+    results.finish(&mut predicted, join.finish())?;
     Ok(predicted)
 }
 
@@ -230,6 +234,7 @@ impl PredictOptions {
     pub fn new(inputs: Vec<Input>, models: [&Path; 2], classifier: &Path, output: &Path) -> Self {
         PredictOptions {
             inputs,
+            limits: ReadLimits::fitting(available_memory()),
             output: output.to_owned(),
             name: None,
             classifier: classifier.into(),

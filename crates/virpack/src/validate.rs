@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use virpack_device::Dtype;
-use virpack_seq::{Input, LengthPolicy, Records, SeqError};
+use virpack_seq::{Input, LengthPolicy, ReadLimits, ReadOptions, Records, SeqError};
 
 use crate::Error;
 use crate::devices::{Device, DeviceOptions};
@@ -26,6 +26,8 @@ use sample::Sample;
 pub struct ValidateOptions {
     /// FASTA or FASTQ, plain or compressed.
     pub inputs: Vec<Input>,
+    /// The largest record and the largest header of the inputs.
+    pub limits: ReadLimits,
     /// A directory or file of weights.
     pub model: Location,
     /// The device and the precision to validate.
@@ -131,7 +133,9 @@ impl Compared {
 /// Everything that can go wrong in reading, loading and running; records that differ too much are no error but in
 /// [`Validation::failed`].
 pub fn validate(options: &ValidateOptions) -> Result<Validation, Error> {
-    let sample = Sample::take(virpack_seq::reader::open(&options.inputs)?, options.records)?;
+    let reading = ReadOptions { limits: options.limits, checksums: false };
+    let records = virpack_seq::reader::open_with(&options.inputs, reading)?;
+    let sample = Sample::take(records, options.records)?;
     let (found, dtype) = match options.device.open()? {
         // What is called float32 on a CPU is strict.
         Device::Cpu(cpu) => (run(cpu, options, &sample)?, Dtype::F32Strict),

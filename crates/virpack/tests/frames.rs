@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use virpack::frames::{FramesOptions, frames};
-use virpack_seq::{GeneticCode, Record, reader};
+use virpack_seq::{GeneticCode, ReadLimits, Record, reader};
 
 #[path = "../../virpack-seq/tests/common/naive.rs"]
 mod naive;
@@ -19,6 +19,7 @@ fn fixtures() -> PathBuf {
 fn options(inputs: &[PathBuf], length: usize, prefix: PathBuf) -> FramesOptions {
     FramesOptions {
         inputs: inputs.iter().cloned().map(Into::into).collect(),
+        limits: ReadLimits::default(),
         length: NonZeroUsize::new(length).unwrap(),
         genetic_code: GeneticCode::STANDARD,
         prefix,

@@ -7,7 +7,7 @@ use std::path::Path;
 use virpack::device::Dtype;
 use virpack::devices::{DeviceChoice, DeviceOptions};
 use virpack::validate::{Compared, Difference, Limits, ValidateOptions, Validation, validate};
-use virpack_seq::LengthPolicy;
+use virpack_seq::{LengthPolicy, ReadLimits};
 
 fn options(folder: &Path) -> ValidateOptions {
     let path = folder.join("records.fasta");
@@ -16,6 +16,7 @@ fn options(folder: &Path) -> ValidateOptions {
     std::fs::write(&path, records + ">without letters\n").unwrap();
     ValidateOptions {
         inputs: vec![path.into()],
+        limits: ReadLimits::default(),
         model: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny").into(),
         device: DeviceOptions { device: DeviceChoice::Cpu, ..DeviceOptions::default() },
         lengths: LengthPolicy { min_length: 5, ..LengthPolicy::default() },

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use virpack::checkpoint::{CheckpointOptions, ResumeError, Resumed, Saved, Unit};
+use virpack_seq::SeqError;
 
 /// How often what is finished is made safe, and whether a run goes on where another one ended.
 #[derive(Debug, Args)]
@@ -96,6 +97,8 @@ impl Keeps {
                 log.info(complete);
                 Ok(None)
             }
+            // What is kept is of the input as it was: to resume would be refused.
+            Err(error @ virpack::Error::Seq(SeqError::InputChanged { .. })) => Err(error.into()),
             Err(error) if self.now.load(Ordering::SeqCst) && saved().is_some() => {
                 let command = again::with_resume(std::env::args_os());
                 Err(Failure::Resumable { error: Box::new(error), command })

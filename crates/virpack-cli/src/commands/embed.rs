@@ -104,6 +104,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     refuse_terminal(&arguments.output.path)?;
     let mut options = EmbedOptions {
         inputs: arguments.inputs.inputs(),
+        limits: arguments.inputs.limits.limits(),
         model: mini::location(),
         model_name: mini::NAME.to_owned(),
         output: arguments.output.path.clone(),
@@ -155,7 +156,7 @@ fn model_name(arguments: &Arguments, inputs: &[Input]) -> Result<(String, String
     if let Some(model) = arguments.model.as_ref().filter(is_other) {
         return Ok((model.clone(), String::new()));
     }
-    let model = mini::model_for(inputs)?;
+    let model = mini::model_for(inputs, arguments.inputs.limits.limits())?;
     let letters = if model == mini::MODELS[0] { "proteins" } else { "nucleotides" };
     Ok((model.to_owned(), format!(", with {model} (built in, for {letters})")))
 }

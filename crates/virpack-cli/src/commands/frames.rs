@@ -1,6 +1,7 @@
 //! `virpack frames`.
 
 use super::input::parse_code;
+use super::limits::LimitArguments;
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::text::{count, grouped, short};
@@ -35,6 +36,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value = "1", value_parser = parse_code)]
     genetic_code: GeneticCode,
 
+    #[command(flatten)]
+    limits: LimitArguments,
+
     /// No progress, no summary; only warnings and errors
     #[arg(long, short)]
     quiet: bool,
@@ -61,6 +65,7 @@ pub(crate) fn parse_length(text: &str) -> Result<NonZeroUsize, String> {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = FramesOptions {
         inputs: arguments.inputs.iter().cloned().map(Input::from).collect(),
+        limits: arguments.limits.limits(),
         length: arguments.length,
         genetic_code: arguments.genetic_code,
         prefix: arguments.output.clone(),

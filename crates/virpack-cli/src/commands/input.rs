@@ -1,5 +1,6 @@
 //! Options that say what is read, packed and cut; shared by `embed` and `pack`.
 
+use super::limits::LimitArguments;
 use crate::failure::Failure;
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
@@ -15,6 +16,9 @@ pub(crate) struct Inputs {
     /// FASTA, FASTQ or BAM, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
 
     /// Most residues (or bases) of a record that go through [default: 1022; 4000 for nucleotides]
     #[arg(long, value_name = "N", value_parser = parse_whole)]

@@ -15,7 +15,7 @@ use virpack::model::hub::HubOptions;
 use virpack::model::{config_of, mini, tokenizer_of};
 use virpack_seq::{
     Algorithm, CollatorOptions, EsmTokenizer, Input, LengthCounts, LengthHistogram, LengthPolicy,
-    PackerOptions, Plan, Planner, Tokenizer, plan_records,
+    PackerOptions, Plan, Planner, ReadOptions, Tokenizer, plan_records,
 };
 
 /// What `virpack pack` takes.
@@ -73,7 +73,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let inputs = arguments.inputs.inputs();
     virpack::output::check_apart(arguments.plot.as_deref(), &inputs).map_err(virpack::Error::from)?;
     let (tokenizer, lengths) = tokenizer_and_lengths(arguments, &inputs)?;
-    let records = virpack_seq::reader::open(&inputs)?;
+    let reading = ReadOptions { limits: arguments.inputs.limits.limits(), checksums: false };
+    let records = virpack_seq::reader::open_with(&inputs, reading)?;
     let algorithm = match arguments.algorithm {
         Choice::Ffd => Algorithm::FirstFitDecreasing,
         Choice::Bfd => Algorithm::BestFitDecreasing,
@@ -108,7 +109,7 @@ fn tokenizer_and_lengths(
     let hub = HubOptions::from_env();
     let model = match &arguments.model {
         Some(model) => model.as_str(),
-        None => match mini::model_for(inputs) {
+        None => match mini::model_for(inputs, arguments.inputs.limits.limits()) {
             Ok(model) if model == mini::MODELS[1] => {
                 say(format_args!(
                     "planned for {model}, as these are nucleotides; others are named by --model"

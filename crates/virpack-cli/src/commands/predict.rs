@@ -6,6 +6,7 @@ use super::checkpoint::{CheckpointArguments, Keeps};
 use super::device::DeviceArguments;
 use super::frames::parse_length;
 use super::input::{parse_budget, parse_code, parse_count, parse_positive};
+use super::limits::LimitArguments;
 use super::stdout::shown;
 use crate::failure::Failure;
 use crate::log::LogArguments;
@@ -80,6 +81,9 @@ pub(crate) struct Arguments {
     buffer_size: Option<NonZeroUsize>,
 
     #[command(flatten)]
+    limits: LimitArguments,
+
+    #[command(flatten)]
     checkpoint: CheckpointArguments,
 
     #[command(flatten)]
@@ -139,6 +143,7 @@ fn options(arguments: &Arguments) -> Result<PredictOptions, Failure> {
     let rule = Rule { min_score: arguments.min_score, min_fraction: arguments.min_fraction };
     let default = arguments.models.options(inputs, arguments.length, &arguments.output)?;
     Ok(PredictOptions {
+        limits: arguments.limits.limits(),
         genetic_code: arguments.genetic_code,
         device: arguments.device.options(),
         device_timeout: arguments.device_timeout.map(Duration::from_secs),

@@ -56,6 +56,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut options = ValidateOptions {
         inputs: arguments.inputs.inputs(),
+        limits: arguments.inputs.limits.limits(),
         model: Location::Disk("".into()),
         device: arguments.device.options(),
         lengths: arguments.inputs.lengths()?,

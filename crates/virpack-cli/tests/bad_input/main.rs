@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod changing;
 mod compression;
 #[cfg(unix)]
 mod disks;
 mod inputs;
+mod limits;
 mod models;
 mod options;
 mod outputs;

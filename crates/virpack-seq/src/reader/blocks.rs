@@ -1,7 +1,9 @@
 //! Cuts inputs into blocks of whole records, so that parsing can run on another thread and a record is
 //! handed on as soon as it is known to be whole.
 
-use std::io::Read;
+mod size;
+
+use std::io::{ErrorKind, Read};
 use std::sync::Arc;
 
 use memchr::{memchr, memchr_iter, memrchr_iter};
@@ -12,7 +14,8 @@ use super::gzip::Trailing;
 use super::input::Input;
 use super::parse::Format;
 use super::remarks::Remark;
-use super::source::Source;
+use super::source::{DECODER_MEMORY, Source, needs_memory};
+use super::unchanged::Change;
 use super::{bam, foreign};
 use crate::error::SeqError;
 
@@ -107,11 +110,14 @@ struct Cutter {
     line: u64,
     ended: bool,
     error: Option<std::io::Error>,
+    /// Bytes of all files that were read before the first of `text` was.
+    begun: u64,
 }
 
 impl Cutter {
     fn new(source: Source, input: Input, number: u32, progress: Arc<ReadProgress>) -> Self {
         Cutter {
+            begun: source.begun,
             source,
             input,
             number,
@@ -137,7 +143,7 @@ impl Cutter {
             match self.format {
                 Some(format) => {
                     self.search(format)?;
-                    if self.whole > 0 {
+                    if self.whole > 0 && !self.first_is_too_large(format) {
                         return Ok(Some(self.cut(format, self.whole)));
                     }
                     if self.ended && self.error.is_none() && format == Format::Bam {
@@ -158,6 +164,7 @@ impl Cutter {
             if self.ended {
                 return Ok(None);
             }
+            self.check_size()?;
             self.fill();
         }
     }
@@ -167,12 +174,15 @@ impl Cutter {
         let held = self.text.len();
         // A record longer than a block doubles it, so that the work stays linear.
         let wanted = BLOCK_SIZE.saturating_sub(held).max(held).max(BLOCK_SIZE / 4);
+        // A byte more than a record may have, so that one with as many ends before it.
+        let room = self.largest_record().saturating_add(1).saturating_sub(held as u64);
+        let wanted = wanted.min(usize::try_from(room).unwrap_or(usize::MAX));
         let result = if self.source.is_pipe {
             // What a pipe holds is taken at once: waiting for a full block would hold records back.
             self.text.resize(held + wanted.min(BLOCK_SIZE), 0);
             let result = loop {
                 match self.source.read(&mut self.text[held..]) {
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     result => break result,
                 }
             };
@@ -184,7 +194,20 @@ impl Cutter {
         match result {
             Ok(0) => {
                 self.ended = true;
-                self.drop_end_mark();
+                let is_bam = self.format == Some(Format::Bam) || self.text.starts_with(bam::MAGIC);
+                match self.source.change_at_end() {
+                    // What seems to be the last record may be a part of it.
+                    Some(change) => self.error = Some(std::io::Error::other(change)),
+                    // BAM has an error of its own.
+                    None if !is_bam && !self.source.has_its_end() => {
+                        let problem = "the empty block is missing that ends every BGZF file (bgzip)";
+                        self.error = Some(std::io::Error::new(ErrorKind::UnexpectedEof, problem));
+                    }
+                    None => self.drop_end_mark(),
+                }
+                if self.source.missed_an_end() {
+                    self.progress.remark(self.number, Remark::NoBgzfEnd);
+                }
             }
             Ok(_) => {}
             Err(error) => {
@@ -359,7 +382,8 @@ impl Cutter {
     /// input.
     fn last_or_odd(&mut self, format: Format) -> Option<Block> {
         let ended = self.ended && self.error.is_none();
-        if self.text.is_empty() || !(self.odd || ended) || format == Format::Bam {
+        let is_sought = (self.odd || ended) && format != Format::Bam;
+        if self.text.is_empty() || !is_sought || self.first_is_too_large(format) {
             return None;
         }
         if format == Format::Fasta {
@@ -391,6 +415,9 @@ impl Cutter {
     fn skip(&mut self, bytes: usize) {
         self.line += memchr_iter(b'\n', &self.text[..bytes]).count() as u64;
         self.text.drain(..bytes);
+        if bytes > 0 {
+            self.begun = self.progress.bytes();
+        }
         self.searched = 0;
     }
 
@@ -407,6 +434,7 @@ impl Cutter {
         };
         self.searched = self.searched.saturating_sub(end);
         self.whole = 0;
+        self.begun = self.progress.bytes();
         format.seal(&mut bytes);
         Block { bytes, format, source: self.number, line }
     }
@@ -417,11 +445,19 @@ impl Cutter {
         let line = self.line + lines as u64;
         // The parser, which counts records, puts their number in.
         let records = 0;
+        // Compressed data that seem to be damaged may be those of a file that is still being written.
+        let change = source.get_ref().and_then(|error| error.downcast_ref::<Change>()).cloned();
+        if let Some(change) = change.or_else(|| self.source.change()) {
+            return SeqError::InputChanged { path, change };
+        }
         let inner = source.get_ref().and_then(|error| error.downcast_ref::<Trailing>());
         if let Some(Trailing { offset, found }) = inner.cloned() {
             return SeqError::Trailing { path, offset, found };
         }
         match self.source.codec {
+            Some(codec) if needs_memory(&source) => {
+                SeqError::DecoderMemory { path, codec, limit: DECODER_MEMORY }
+            }
             Some(codec) => SeqError::Damaged { path, codec, line, records, source },
             None => SeqError::Read { path, line, records, source },
         }

@@ -19,8 +19,46 @@ pub(super) struct Gzip<R: BufRead> {
     member: Option<GzDecoder<Position<R>>>,
     /// Nothing has come out of the current member yet.
     is_empty: bool,
-    /// Whether the last member that has ended was empty.
-    ended_empty: Arc<AtomicBool>,
+    ends: Arc<BgzfEnds>,
+}
+
+/// What is missing of BGZF, a gzip file whose members are blocks that say their size in an extra field: the last block is
+/// empty, so that a file that ends at the end of another block is known to be truncated.
+#[derive(Debug, Default)]
+pub(super) struct BgzfEnds {
+    /// The last member that has ended is a block with data.
+    is_open: AtomicBool,
+    /// A member that is not a block followed such a block.
+    was_open: AtomicBool,
+}
+
+impl BgzfEnds {
+    /// Whether the data end without the empty block.
+    pub(super) fn is_missing(&self) -> bool {
+        self.is_open.load(Relaxed)
+    }
+
+    /// Whether plain gzip followed blocks without the empty one.
+    pub(super) fn was_missing(&self) -> bool {
+        self.was_open.load(Relaxed)
+    }
+
+    fn add(&self, is_block: bool, is_empty: bool) {
+        let was_open = self.is_open.swap(is_block && !is_empty, Relaxed);
+        self.was_open.fetch_or(was_open && !is_block, Relaxed);
+    }
+}
+
+/// Whether the extra field of a member says the size of its block.
+fn is_block(mut extra: &[u8]) -> bool {
+    while let [a, b, low, high, rest @ ..] = extra {
+        let length = usize::from(u16::from_le_bytes([*low, *high]));
+        if (*a, *b, length) == (b'B', b'C', 2) {
+            return rest.len() >= 2;
+        }
+        extra = rest.get(length..).unwrap_or_default();
+    }
+    false
 }
 
 /// Bytes behind the last member that are none of gzip.
@@ -35,12 +73,12 @@ pub(super) struct Trailing {
 impl<R: BufRead> Gzip<R> {
     pub(super) fn new(raw: R) -> Self {
         let member = Some(GzDecoder::new(Position { inner: raw, offset: 0 }));
-        Gzip { member, is_empty: true, ended_empty: Arc::default() }
+        Gzip { member, is_empty: true, ends: Arc::default() }
     }
 
-    /// Tells, from now on, whether the last member that has ended was empty: so BGZF marks its end.
-    pub(super) fn ended_empty(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.ended_empty)
+    /// What is missing of BGZF, from now on.
+    pub(super) fn ends(&self) -> Arc<BgzfEnds> {
+        Arc::clone(&self.ends)
     }
 }
 
@@ -52,7 +90,8 @@ impl<R: BufRead> Read for Gzip<R> {
                 self.is_empty &= bytes == 0;
                 return Ok(bytes);
             }
-            self.ended_empty.store(std::mem::replace(&mut self.is_empty, true), Relaxed);
+            let is_block = member.header().and_then(|header| header.extra()).is_some_and(is_block);
+            self.ends.add(is_block, std::mem::replace(&mut self.is_empty, true));
             if member.get_mut().next_member()? {
                 self.member = self.member.take().map(|member| GzDecoder::new(member.into_inner()));
             } else {

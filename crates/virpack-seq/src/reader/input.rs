@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use super::unchanged::FileState;
 use crate::error::SeqError;
 
 /// A file or standard input.
@@ -26,8 +27,8 @@ impl Input {
         }
     }
 
-    /// Checks that the input can be read; its size in bytes if it is a regular file.
-    pub(super) fn probe(&self) -> Result<Option<u64>, SeqError> {
+    /// Checks that the input can be read; its state if it is a regular file.
+    pub(super) fn probe(&self) -> Result<Option<FileState>, SeqError> {
         let metadata = match self {
             Input::Stdin => match stdin_file() {
                 Some(file) => file.metadata(),
@@ -39,14 +40,12 @@ impl Input {
         if metadata.is_dir() {
             return Err(SeqError::Directory { path: self.path().into() });
         }
-        if !metadata.is_file() {
-            return Ok(None);
-        }
+        let state = FileState::of(&metadata);
         // A pipe must not be opened twice (its writer would see it closed), a file may.
-        if let Input::Path(path) = self {
+        if let (Some(_), Input::Path(path)) = (state, self) {
             File::open(path).map_err(|source| self.cannot_open(source))?;
         }
-        Ok(Some(metadata.len()))
+        Ok(state)
     }
 
     /// The error of an input that cannot be opened.

@@ -12,6 +12,7 @@ use super::fastq::{self, FastqFault, Scanned};
 use super::letters::{self, Comments, Stray, looks_like_sequence};
 use super::remarks::Remark;
 use super::suspect::Suspect;
+use super::unchanged::Change;
 use super::{Block, Input, ReadProgress};
 use crate::error::SeqError;
 use crate::record::Record;
@@ -139,12 +140,13 @@ impl Parser {
 
     /// As [`Parser::read`], of all shards.
     fn read_any(&mut self, record: &mut Record) -> Result<bool, SeqError> {
+        let limit = self.progress.limits.header;
         let result = match &mut self.reader {
             None => return Ok(false),
             Some(Reading::Odd { text, at, .. }) if *at == text.len() => Ok(None),
             Some(Reading::Odd { text, at, line }) => {
                 record.line = *line;
-                fill_odd(record, &text[*at..]).map(|end| {
+                fill_odd(record, &text[*at..], limit).map(|end| {
                     *line += memchr_iter(b'\n', &text[*at..*at + end]).count() as u64;
                     *at += end;
                     Some(Comments::default())
@@ -159,7 +161,7 @@ impl Parser {
                 Some(Ok(parsed)) => {
                     record.line = self.line + parsed.start_line_number() - 1;
                     let format = self.format;
-                    fill_header(record, parsed.id())
+                    fill_header(record, parsed.id(), limit)
                         .and_then(|()| fill(record, format, parsed.raw_seq()))
                         .map(Some)
                 }
@@ -181,7 +183,10 @@ impl Parser {
             Err(fault) => {
                 self.reader = None;
                 self.failed = true;
-                return Err(self.describe(fault, record));
+                return Err(match self.progress.states.change(self.source) {
+                    Some(change) => self.changed(change),
+                    None => self.describe(fault, record),
+                });
             }
         }
         record.index = self.index;
@@ -205,6 +210,8 @@ impl Parser {
     pub(crate) fn locate(&self, mut error: SeqError) -> SeqError {
         if let SeqError::Damaged { records, path, .. }
         | SeqError::Read { records, path, .. }
+        | SeqError::RecordTooLarge { records, path, .. }
+        | SeqError::HeaderTooLong { records, path, .. }
         | SeqError::BamTruncated { records, path, .. } = &mut error
             && self.inputs.get(self.source as usize).is_some_and(|input| input.path() == path)
         {
@@ -213,12 +220,20 @@ impl Parser {
         error
     }
 
+    fn changed(&self, change: Change) -> SeqError {
+        SeqError::InputChanged { path: self.inputs[self.source as usize].path().into(), change }
+    }
+
     fn describe(&self, fault: Fault, of: &Record) -> SeqError {
         let path = self.inputs[self.source as usize].path().into();
         let (record, header, id) = (self.records + 1, of.line, of.id.clone());
         match fault {
             Fault::Bam(problem) => SeqError::Bam { path, record: header, problem },
             Fault::Binary => SeqError::Binary { path, line: header, record },
+            Fault::Header => {
+                let limit = self.progress.limits.header;
+                SeqError::HeaderTooLong { path, line: header, records: self.records, limit }
+            }
             Fault::Returns => SeqError::CarriageReturns { path, line: header, record },
             Fault::Line(line, expected, found) => {
                 SeqError::FastqLine { path, line: header + line, record, expected, found }
@@ -238,6 +253,7 @@ impl Parser {
 enum Fault {
     Bam(BamProblem),
     Binary,
+    Header,
     Returns,
     /// A line begins with another byte than this.
     Line(u64, char, Option<u8>),
@@ -253,8 +269,12 @@ enum Fault {
     },
 }
 
-/// Puts a header, without its first byte, into `record`.
-fn fill_header(record: &mut Record, header: &[u8]) -> Result<(), Fault> {
+/// Puts a header of at most `limit` bytes, without its first byte, into `record`.
+fn fill_header(record: &mut Record, header: &[u8], limit: u64) -> Result<(), Fault> {
+    let header = header.strip_suffix(b"\r").unwrap_or(header);
+    if header.len() as u64 > limit {
+        return Err(Fault::Header);
+    }
     let header = header.trim_ascii();
     let end = header.iter().position(|&b| matches!(b, b' ' | b'\t')).unwrap_or(header.len());
     record.id = text(&header[..end]).into();
@@ -292,13 +312,13 @@ fn fill(record: &mut Record, format: Format, lines: &[u8]) -> Result<Comments, F
 }
 
 /// Puts the odd FASTQ record that `text` begins with into `record`; gives its bytes.
-fn fill_odd(record: &mut Record, text: &[u8]) -> Result<usize, Fault> {
+fn fill_odd(record: &mut Record, text: &[u8], limit: u64) -> Result<usize, Fault> {
     match fastq::scan(text, true, &mut record.sequence) {
-        Scanned::Record { header, end } => fill_header(record, &text[header]).map(|()| end),
+        Scanned::Record { header, end } => fill_header(record, &text[header], limit).map(|()| end),
         Scanned::More => Err(Fault::Ends(0)),
         Scanned::Fault { line, fault, .. } => {
             if let [b'@', header @ ..] = text {
-                fill_header(record, &header[..memchr(b'\n', header).unwrap_or(header.len())])?;
+                fill_header(record, &header[..memchr(b'\n', header).unwrap_or(header.len())], limit)?;
             }
             Err(match fault {
                 _ if text.contains(&0) => Fault::Binary,

@@ -20,6 +20,8 @@ pub enum Remark {
     },
     /// What a BAM file holds beside reads as they were.
     Alignments(Alignments),
+    /// Plain gzip data that follow BGZF data without their last block.
+    NoBgzfEnd,
     /// The mark (Ctrl-Z) that programs of DOS put behind a text.
     EndMark {
         /// The line it ends, from 1.
@@ -54,6 +56,10 @@ impl fmt::Display for InputRemark {
                 write!(f, "{input}:{line}: {lines} comment lines (`;`) ignored, the first here")
             }
             Remark::Alignments(seen) => write!(f, "{input}: {seen}"),
+            Remark::NoBgzfEnd => write!(
+                f,
+                "{input}: gzip data follow BGZF data whose last block is missing: the first of the joined files may be truncated"
+            ),
             Remark::EndMark { line } => write!(f, "{input}:{line}: a Ctrl-Z at the end of the file ignored"),
         }
     }

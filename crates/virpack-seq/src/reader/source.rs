@@ -3,16 +3,24 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use liblzma::stream::Stream;
 
 use super::ReadProgress;
 use super::checksum::Summing;
-use super::gzip::Gzip;
+use super::gzip::{BgzfEnds, Gzip};
 use super::input::{Input, stdin, stdin_file};
+use super::unchanged::{Change, Watched};
 use crate::error::SeqError;
 
+/// Most bytes that a decoder takes: `xz -9` needs 67 MB, and `zstd -d` takes a window of 2^27 bytes at most unless asked.
+pub(super) const DECODER_MEMORY: u64 = 256_000_000;
+
+/// The largest window of zstd, as a power of 2, within that.
+const ZSTD_WINDOW: u32 = 27;
+
 /// Bytes asked of the system at once, for a decoder.
-const READ_SIZE: usize = 256 << 10;
+pub(super) const READ_SIZE: usize = 256 << 10;
 
 /// One input's decompressed bytes.
 pub(super) struct Source {
@@ -21,8 +29,14 @@ pub(super) struct Source {
     pub(super) codec: Option<&'static str>,
     /// Whether bytes come when they come.
     pub(super) is_pipe: bool,
-    /// Of BGZF, whether the last block that was read is empty.
-    ended_empty: Option<Arc<AtomicBool>>,
+    /// Of gzip, what is missing of BGZF.
+    ends: Option<Arc<BgzfEnds>>,
+    /// None for what is not a file with a name.
+    watched: Option<Watched>,
+    number: u32,
+    progress: Arc<ReadProgress>,
+    /// Bytes that were read of the inputs before it.
+    pub(super) begun: u64,
 }
 
 impl Source {
@@ -33,12 +47,24 @@ impl Source {
             Input::Stdin => stdin_file(),
             Input::Path(path) => Some(File::open(path).map_err(cannot_open)?),
         };
+        let file = file.map(Arc::new);
         let is_pipe = file.as_ref().and_then(|file| file.metadata().ok()).is_none_or(|m| !m.is_file());
+        let mut watched = None;
         let inner: Box<dyn Read + Send> = match (input, file) {
-            (Input::Path(_), Some(file)) => Box::new(file),
+            (Input::Path(path), Some(file)) => {
+                if let Some(begun) = progress.states.begun(number) {
+                    let open = Watched::new(Arc::clone(&file), begun, input.clone());
+                    if let Some(change) = open.change() {
+                        return Err(SeqError::InputChanged { path: path.clone(), change });
+                    }
+                    watched = Some(open);
+                }
+                Box::new(file)
+            }
             _ => stdin(),
         };
-        Source::from_read(inner, number, is_pipe, progress).map_err(cannot_open)
+        let source = Source::from_read(inner, number, is_pipe, progress).map_err(cannot_open)?;
+        Ok(Source { watched, ..source })
     }
 
     /// Finds out the compression of what `inner` gives from its first bytes.
@@ -49,29 +75,45 @@ impl Source {
         progress: Arc<ReadProgress>,
     ) -> io::Result<Source> {
         let summing = progress.checksums.as_ref().map(|_| Summing::new(number));
-        let mut raw = Counted { inner, progress, summing };
+        let begun = progress.bytes();
+        let mut raw = Counted { inner, progress: Arc::clone(&progress), summing };
         let mut magic = Vec::with_capacity(6);
         // An error here comes again at the next read, where it is reported with its place.
         let first = raw.by_ref().take(6).read_to_end(&mut magic);
         let codec = codec(&magic);
-        let mut ended_empty = None;
-        let is_bgzf = is_bgzf(&magic);
+        let mut ends = None;
         let raw = io::Cursor::new(magic).chain(FailFirst(first.err())).chain(raw);
         let reader: Box<dyn Read + Send> = match codec {
             None => Box::new(raw),
             Some("gzip") => {
                 let gzip = Gzip::new(BufReader::with_capacity(READ_SIZE, raw));
-                ended_empty = is_bgzf.then(|| gzip.ended_empty());
+                ends = Some(gzip.ends());
                 Box::new(gzip)
             }
             Some(codec) => decoder(codec, BufReader::with_capacity(READ_SIZE, raw))?,
         };
-        Ok(Source { reader, codec, is_pipe, ended_empty })
+        Ok(Source { reader, codec, is_pipe, ends, watched: None, number, progress, begun })
+    }
+
+    /// What has happened to the file since the run began.
+    pub(super) fn change(&self) -> Option<Change> {
+        self.watched.as_ref()?.change()
+    }
+
+    /// The same, at its end.
+    pub(super) fn change_at_end(&self) -> Option<Change> {
+        let read = self.progress.bytes() - self.begun;
+        self.watched.as_ref()?.change_at_end(read, self.number, &self.progress.states)
     }
 
     /// Whether the file ends as BGZF must, if it is BGZF: by an empty block.
     pub(super) fn has_its_end(&self) -> bool {
-        self.ended_empty.as_ref().is_none_or(|ended| ended.load(Relaxed))
+        self.ends.as_ref().is_none_or(|ends| !ends.is_missing())
+    }
+
+    /// Whether plain gzip follows BGZF that does not end so.
+    pub(super) fn missed_an_end(&self) -> bool {
+        self.ends.as_ref().is_some_and(|ends| ends.was_missing())
     }
 }
 
@@ -97,18 +139,30 @@ fn codec(magic: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Whether gzip has an extra field, in which BGZF tells the sizes of its blocks.
-fn is_bgzf(magic: &[u8]) -> bool {
-    matches!(magic, [0x1F, 0x8B, _, flags, ..] if flags & 4 != 0)
-}
-
 /// The decoder of a compression; each reads on over the members of a file put together from several.
 fn decoder(codec: &str, raw: impl io::BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     Ok(match codec {
         "bzip2" => Box::new(bzip2::bufread::MultiBzDecoder::new(raw)),
-        "xz" => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(raw)),
-        _ => Box::new(zstd::stream::read::Decoder::with_buffer(raw)?),
+        "xz" => {
+            let stream = Stream::new_stream_decoder(DECODER_MEMORY, liblzma::stream::CONCATENATED)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(raw, stream))
+        }
+        _ => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(raw)?;
+            decoder.window_log_max(ZSTD_WINDOW)?;
+            Box::new(decoder)
+        }
     })
+}
+
+/// Whether a decoder failed because it would take more than [`DECODER_MEMORY`].
+pub(super) fn needs_memory(error: &io::Error) -> bool {
+    let Some(inner) = error.get_ref() else { return false };
+    match inner.downcast_ref::<liblzma::stream::Error>() {
+        Some(error) => *error == liblzma::stream::Error::MemLimit,
+        // zstd gives its error's name alone.
+        None => inner.to_string() == "Frame requires too much memory for decoding",
+    }
 }
 
 /// Counts the bytes that come from the system.

@@ -2,6 +2,7 @@
 
 mod words;
 
+use std::io;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -9,6 +10,7 @@ use tokenizers::ModelWrapper;
 
 use super::{Alphabet, Frame, TokenCounts, Tokenizer};
 use crate::error::SeqError;
+use crate::small_file::read_small;
 use words::Words;
 
 /// The tokenizer in a `tokenizer.json` of Hugging Face, of the BPE kind.
@@ -29,6 +31,9 @@ pub struct BpeTokenizer {
 }
 
 impl BpeTokenizer {
+    /// Most bytes of a `tokenizer.json`; those of large vocabularies have 35 MB.
+    pub const LARGEST_FILE: u64 = 100_000_000;
+
     /// Reads a `tokenizer.json`.
     ///
     /// # Errors
@@ -36,7 +41,8 @@ impl BpeTokenizer {
     /// [`SeqError::Open`] for a file that cannot be read, [`SeqError::Tokenizer`] for one that is no BPE tokenizer
     /// with a start, an end and an unknown token, or that could give more tokens than letters.
     pub fn open(path: &Path) -> Result<Self, SeqError> {
-        let text = std::fs::read_to_string(path)
+        let text = read_small(path, BpeTokenizer::LARGEST_FILE)
+            .and_then(|text| String::from_utf8(text).map_err(|_| io::ErrorKind::InvalidData.into()))
             .map_err(|source| SeqError::Open { path: path.to_owned(), source })?;
         text.parse().map_err(|problem| SeqError::Tokenizer { path: path.to_owned(), problem })
     }

@@ -1,12 +1,12 @@
 //! An output that is whole: what a run that was to go on has to say of it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
+use virpack_seq::read_small;
 
 use super::identity::Identity;
-use super::{Difference, ResumeError};
+use super::{Difference, LARGEST_LIST, ResumeError};
 
 /// The names under which a report has what its run is of, and its files.
 const RUN: &str = "run";
@@ -22,7 +22,7 @@ impl Complete {
     /// Reads the report of an output; None where there is none, a file of it is missing, or it does not say what it is of,
     /// as that of a run which kept nothing does not.
     pub(super) fn read(report: &Path) -> Option<Complete> {
-        let value: Value = serde_json::from_slice(&fs::read(report).ok()?).ok()?;
+        let value: Value = serde_json::from_slice(&read_small(report, LARGEST_LIST).ok()?).ok()?;
         let identity = Identity::of_json(value.get(RUN)?)?;
         let file = |name: &Value| Some(report.with_file_name(name.as_str()?));
         let mut files = value.get(FILES)?.as_array()?.iter().map(file);
@@ -55,6 +55,8 @@ pub(super) fn lines(differences: &[Difference]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

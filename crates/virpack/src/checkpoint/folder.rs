@@ -3,8 +3,9 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use virpack_seq::Input;
+use virpack_seq::{Input, ReadProgress};
 
 use super::complete::Complete;
 use super::identity::{Identity, refuse};
@@ -20,6 +21,8 @@ use crate::output::{
 
 /// The file in the folder that a process locks while it lives; it holds the process's number.
 const LOCK: &str = "lock";
+/// Digits of a process's number.
+const LONGEST_NUMBER: u64 = 20;
 
 /// Where parts are kept, and of what.
 #[derive(Clone, Debug)]
@@ -167,7 +170,7 @@ impl Found {
             Err(TryLockError::Error(_)) | Ok(()) => (),
         }
         let mut earlier = String::new();
-        lock.read_to_string(&mut earlier).map_err(failed)?;
+        (&mut lock).take(LONGEST_NUMBER).read_to_string(&mut earlier).map_err(failed)?;
         // Before its number is gone: whoever is killed here leaves it to the next.
         if let Ok(earlier) = earlier.parse() {
             remove_leftovers(names, earlier);
@@ -182,8 +185,8 @@ impl Found {
 }
 
 impl Checkpoint {
-    /// Checks what is there, where a run goes on, and begins to keep what is finished. `identity` is this run's; it may
-    /// take a while to know.
+    /// Checks what is there, where a run resumes, and begins to keep what is finished. `identity` is this run's; it may
+    /// take a while to know. No part is listed once an input of `reading` has changed.
     ///
     /// # Errors
     ///
@@ -192,8 +195,16 @@ impl Checkpoint {
         mut self,
         identity: impl FnOnce() -> Result<Identity, Error> + Send + 'static,
         token_budgets: Vec<usize>,
+        reading: Arc<ReadProgress>,
     ) -> Result<(Parts, Earlier, Resumed), Error> {
         let folder = self.place.folder.clone();
+        let unchanged = Arc::clone(&reading);
+        let identity = move || {
+            let identity = identity()?;
+            // Also what was read before it was hashed.
+            unchanged.check_unchanged(true)?;
+            Ok::<_, Error>(identity)
+        };
         let (mut kept, mut under_way, mut torn) = (None, Vec::new(), Vec::new());
         let begin: Begin = match &mut self.manifest {
             None => Box::new(move || Ok(Manifest::new(identity()?, token_budgets))),
@@ -232,7 +243,7 @@ impl Checkpoint {
         };
         let numbers = self.manifest.iter().flat_map(Manifest::numbers);
         let next = numbers.max().unwrap_or(0) + 1;
-        let log = Log::start(Logging { folder, options: self.options, done, next }, begin)?;
+        let log = Log::start(Logging { folder, options: self.options, done, next, reading }, begin)?;
         Ok((Parts::new(log, self), Earlier { kept, under_way }, Resumed { saved, torn }))
     }
 

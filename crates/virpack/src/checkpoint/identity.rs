@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use virpack_seq::reader::Change;
+use virpack_seq::{Input, InputChecksum, SeqError};
+
 use super::ResumeError;
-use crate::model::checksum::FileChecksum;
+use crate::model::checksum::{FileChecksum, sum};
 
 /// Names and values of all that shapes a run's rows: inputs, model, options, version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +43,26 @@ impl Identity {
             }
         }
         self
+    }
+
+    /// Checks that what was `read` of the inputs is what was hashed.
+    ///
+    /// # Errors
+    ///
+    /// [`SeqError::InputChanged`], of the first that is not.
+    pub(crate) fn check_read(&self, read: &[(Input, Option<InputChecksum>)]) -> Result<(), SeqError> {
+        for (i, (input, checksum)) in (1..).zip(read) {
+            let name = if read.len() > 1 { format!("input {i}") } else { "input".to_owned() };
+            if let (Some(hashed), Some(checksum)) = (self.0.get(&name), checksum)
+                && let read = sum(checksum.bytes, &checksum.sha256)
+                && !hashed.ends_with(&read)
+            {
+                let hashed = hashed.strip_prefix(&format!("{input}, ")).unwrap_or(hashed).to_owned();
+                let change = Change::Content { hashed, read };
+                return Err(SeqError::InputChanged { path: input.path().into(), change });
+            }
+        }
+        Ok(())
     }
 
     /// All but one.
@@ -104,5 +127,31 @@ mod tests {
         let said: Vec<_> = is.differences(&was).iter().map(ToString::to_string).collect();
         assert_eq!(said, ["pool: mean there, max here", "shard: nothing there, 1/2 here"]);
         assert_eq!(was.differences(&is).len(), 2);
+    }
+
+    #[test]
+    fn what_was_read_is_what_was_hashed() {
+        let read = |bytes, sha256: &str| InputChecksum { source: 0, bytes, sha256: sha256.to_owned() };
+        let inputs = |sums: &[InputChecksum]| -> Vec<_> {
+            sums.iter().map(|sum| (Input::from("a.fa"), Some(sum.clone()))).collect()
+        };
+        let (mut one, mut two) = (Identity::default(), Identity::default());
+        one.set("input", sum(3, "abc"));
+        two.set("input 1", format!("a.fa, {}", sum(3, "abc")));
+        two.set("input 2", format!("a.fa, {}", sum(4, "def")));
+        one.check_read(&inputs(&[read(3, "abc")])).unwrap();
+        two.check_read(&inputs(&[read(3, "abc"), read(4, "def")])).unwrap();
+        for error in [
+            one.check_read(&inputs(&[read(4, "abc")])),
+            one.check_read(&inputs(&[read(3, "abd")])),
+            two.check_read(&inputs(&[read(3, "abc"), read(4, "dee")])),
+        ] {
+            let message = error.unwrap_err().to_string();
+            assert!(
+                message.starts_with("a.fa: the input changed") && message.contains("it had "),
+                "{message}"
+            );
+            assert!(!message.contains("a.fa, "), "{message}");
+        }
     }
 }

@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use sha2::{Digest, Sha256};
-use virpack_seq::RecordSet;
 use virpack_seq::reader::hex;
+use virpack_seq::{ReadProgress, RecordSet};
 
 use super::entry::{Entries, Head};
 use super::manifest::{Manifest, Part};
@@ -50,6 +50,8 @@ pub(super) struct Logging {
     pub(super) done: Arc<RecordSet>,
     /// The number of the next part.
     pub(super) next: u64,
+    /// The inputs, as they are read.
+    pub(super) reading: Arc<ReadProgress>,
 }
 
 /// What the first manifest begins as, once it is known.
@@ -68,8 +70,8 @@ impl Log {
     pub(super) fn start(logging: Logging, begin: Begin) -> Result<Log, Error> {
         let (to, from) = bounded(AHEAD);
         let (close, closing) = bounded(CLOSING);
-        let folder = logging.folder.clone();
-        let closer = spawn("closing parts", move || make_whole(&closing, &folder, begin))?;
+        let (folder, reading) = (logging.folder.clone(), Arc::clone(&logging.reading));
+        let closer = spawn("closing parts", move || make_whole(&closing, &folder, begin, &reading))?;
         let thread = spawn("writing parts", move || {
             let written = Writing { logging, open: None, close }.run(&from);
             // It ends as its queue does. What it says is the cause of what the other one says.
@@ -265,8 +267,14 @@ impl Listing {
     }
 }
 
-/// The thread that makes parts whole and lists them: all those that wait together.
-fn make_whole(closing: &Receiver<Written>, folder: &Path, begin: Begin) -> Result<Listing, Error> {
+/// The thread that makes parts whole and lists them: all those that wait together, and none once an input has changed,
+/// as what is in them may be of what was not hashed.
+fn make_whole(
+    closing: &Receiver<Written>,
+    folder: &Path,
+    begin: Begin,
+    reading: &ReadProgress,
+) -> Result<Listing, Error> {
     let mut listing = Listing { begin: Some(begin), manifest: None };
     while let Ok(first) = closing.recv() {
         let manifest = listing.manifest()?;
@@ -281,6 +289,7 @@ fn make_whole(closing: &Receiver<Written>, folder: &Path, begin: Begin) -> Resul
         }
         // A part has its name before the manifest speaks of it, and its file until the manifest does not.
         sync_directory(folder);
+        reading.check_unchanged(false)?;
         manifest.write(folder)?;
         for Part { number, .. } in replaced {
             // Where that fails it goes with the folder.

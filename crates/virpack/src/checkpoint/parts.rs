@@ -1,5 +1,7 @@
 //! A run's parts, while it goes on.
 
+use virpack_seq::{Input, InputChecksum};
+
 use super::folder::Checkpoint;
 use super::log::Log;
 use super::manifest::Manifest;
@@ -41,8 +43,20 @@ impl Parts {
     }
 
     /// Drops the open part, as the output is whole; gives what the run is of.
-    pub(crate) fn complete(self) -> Result<(Identity, CompleteParts), Error> {
+    ///
+    /// # Errors
+    ///
+    /// What was `read` of the inputs is not what the parts are said to be of: they go, as a run that resumes from them
+    /// would mix both.
+    pub(crate) fn complete(
+        self,
+        read: &[(Input, Option<InputChecksum>)],
+    ) -> Result<(Identity, CompleteParts), Error> {
         let manifest = self.log.drop_open()?;
+        if let Err(error) = manifest.identity.check_read(read) {
+            self.checkpoint.remove();
+            return Err(error.into());
+        }
         Ok((manifest.identity.clone(), CompleteParts { manifest, checkpoint: self.checkpoint }))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use virpack_seq::RecordSet;
+use virpack_seq::{Input, InputChecksum, ReadProgress, RecordSet};
 
 use super::EmbedOptions;
 use super::identity::{Known, Named};
@@ -17,6 +17,8 @@ use crate::runner::Finished;
 pub(super) struct Results {
     out: EmbeddingWriter,
     parts: Option<Parts>,
+    /// What a shard says at its beginning that it is of.
+    shard: Option<Identity>,
     hidden: usize,
     /// Records that an earlier run has finished.
     pub(super) done: Arc<RecordSet>,
@@ -39,26 +41,30 @@ impl Results {
         found: Option<Found>,
         files: Option<Summing>,
         token_budget: usize,
+        reading: &Arc<ReadProgress>,
     ) -> Result<(Results, Option<Resumed>), Error> {
         let Known { options, config, .. } = *known;
         let mut identity = files.map(|files| known.identity(files)).transpose()?;
         let about = options.about(config, &known.sha256)?;
         let mut output = options.output(about.clone(), found.as_ref());
+        let mut shard = None;
         if options.shard.is_some()
             && let Some(named) = identity.take()
         {
             // A shard says at its beginning what it is of.
             let named = named()?;
             output.shard = known.facts(&named, about);
+            shard = Some(named.clone());
             identity = Some(Box::new(|| Ok(named)));
         }
         let names = output::names(&options.output, &output)?;
         let checkpoint = found.map(|found| found.take(&names)).transpose()?;
         let out = output::create(&options.output, config.hidden(), output)?;
-        let mut results =
-            Results { out, parts: None, hidden: config.hidden(), done: Arc::default(), records: 0 };
+        let hidden = config.hidden();
+        let mut results = Results { out, parts: None, shard, hidden, done: Arc::default(), records: 0 };
         let kept = checkpoint.zip(identity);
-        let resumed = kept.map(|(checkpoint, identity)| results.keep(checkpoint, identity, token_budget));
+        let resumed =
+            kept.map(|(checkpoint, identity)| results.keep(checkpoint, identity, token_budget, reading));
         Ok((results, resumed.transpose()?))
     }
 
@@ -69,8 +75,10 @@ impl Results {
         checkpoint: Checkpoint,
         identity: Named,
         token_budget: usize,
+        reading: &Arc<ReadProgress>,
     ) -> Result<Resumed, Error> {
-        let (parts, earlier, resumed) = checkpoint.begin(identity, vec![token_budget])?;
+        let (parts, earlier, resumed) =
+            checkpoint.begin(identity, vec![token_budget], Arc::clone(reading))?;
         self.parts = Some(parts);
         self.records = resumed.saved.finished;
         if let Some(kept) = earlier.kept {
@@ -96,10 +104,16 @@ impl Results {
         }
     }
 
-    /// Makes the output whole, once each of `records` records is there.
-    pub(super) fn complete(self, records: u64) -> Result<CompleteResults, Error> {
+    /// Makes the output whole, once each of `records` records is there and what was `read` of the inputs is what they were.
+    pub(super) fn complete(
+        self,
+        records: u64,
+        read: &[(Input, Option<InputChecksum>)],
+    ) -> Result<CompleteResults, Error> {
         let out = self.out.complete(records)?;
-        Ok(CompleteResults { out, parts: self.parts.map(Parts::complete).transpose()? })
+        let parts = self.parts.map(|parts| parts.complete(read)).transpose()?;
+        self.shard.map_or(Ok(()), |shard| shard.check_read(read))?;
+        Ok(CompleteResults { out, parts })
     }
 
     /// Makes all that is finished safe, as the run ends before its input.

@@ -138,7 +138,7 @@ impl ModelConfig {
 }
 
 fn bpe(file: &Location) -> Result<BpeTokenizer, Error> {
-    let text = file.read()?;
+    let text = file.read_up_to(BpeTokenizer::LARGEST_FILE)?;
     let tokenizer = String::from_utf8_lossy(&text).parse();
     Ok(tokenizer.map_err(|problem| SeqError::Tokenizer { path: file.path(), problem })?)
 }

@@ -24,8 +24,13 @@ pub(crate) struct FileChecksum {
 impl FileChecksum {
     /// What it was, for people and to compare.
     pub(crate) fn sum(&self) -> String {
-        format!("{} bytes, SHA-256 {}", self.bytes, self.sha256)
+        sum(self.bytes, &self.sha256)
     }
+}
+
+/// Size and SHA-256 of a file, for people and to compare.
+pub(crate) fn sum(bytes: u64, sha256: &str) -> String {
+    format!("{bytes} bytes, SHA-256 {sha256}")
 }
 
 /// A thread that sums files: a model of ten gigabytes takes seconds.
@@ -35,7 +40,7 @@ impl Summing {
     pub(crate) fn start(files: Vec<Location>) -> Result<Self, Error> {
         let thread = std::thread::Builder::new().name("checksums".to_owned());
         let sum = move || {
-            let sum = |location: Location| {
+            let one = |location: Location| {
                 let sum = match (&location, location.in_memory()) {
                     (_, Some(bytes)) => Ok((bytes.len() as u64, hex(&Sha256::digest(bytes)))),
                     (Location::Disk(path), None) => checksum(path),
@@ -53,7 +58,7 @@ impl Summing {
                 }
                 Ok(FileChecksum { location, bytes, sha256 })
             };
-            files.into_iter().map(sum).collect()
+            files.into_iter().map(one).collect()
         };
         thread.spawn(sum).map(Summing).map_err(|source| Error::Thread { thread: "checksums", source })
     }

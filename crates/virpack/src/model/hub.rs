@@ -14,6 +14,11 @@ use std::path::{Path, PathBuf};
 
 pub use error::HubError;
 pub use options::HubOptions;
+use virpack_seq::read_small;
+
+use client::Answer;
+use ureq::Body;
+use ureq::http::{HeaderMap, Response};
 
 use super::any::TOKENIZER;
 use super::config::ModelKind;
@@ -23,6 +28,9 @@ use crate::Error;
 
 /// Files of a model that are not its weights.
 const CONFIG: &str = "config.json";
+
+/// Most bytes of a reference in the cache, which holds the name of a commit.
+const LARGEST_REFERENCE: u64 = 4096;
 
 /// Told how a download goes on.
 pub trait DownloadProgress {
@@ -130,7 +138,8 @@ pub fn resolve(model: &str, options: &HubOptions, progress: &dyn DownloadProgres
 #[must_use]
 pub fn cached(repository: &Repository, options: &HubOptions) -> Option<PathBuf> {
     let folder = options.cache.join(format!("models--{}", repository.id.replace('/', "--")));
-    let reference = std::fs::read_to_string(folder.join("refs").join(&repository.revision)).ok();
+    let reference = read_small(&folder.join("refs").join(&repository.revision), LARGEST_REFERENCE).ok();
+    let reference = reference.and_then(|text| String::from_utf8(text).ok());
     // A revision that is no reference may be a commit.
     let commit = reference.as_deref().map_or(repository.revision.as_str(), str::trim);
     let snapshot = folder.join("snapshots").join(commit);
@@ -144,4 +153,17 @@ pub fn cached(repository: &Repository, options: &HubOptions) -> Option<PathBuf> 
 fn needs_tokenizer(config: &Path) -> bool {
     // One that cannot be read is an error where the model is opened.
     matches!(ModelKind::read(&config.into()), Ok(Some(ModelKind::DnabertS)))
+}
+
+/// The commit and the names of files in an answer of the Hub, for a fuzz target.
+pub(crate) fn listed(text: &[u8]) -> Option<(String, Vec<String>)> {
+    download::listed(text).ok()
+}
+
+/// The ETag and the size in the headers of an answer and of the one it redirects to, for a fuzz target.
+pub(crate) fn described(headers: [HeaderMap; 2]) -> Option<(String, u64)> {
+    let mut response = Response::new(Body::builder().data(Vec::new()));
+    response.headers_mut().clone_from(&headers[1]);
+    let facts = download::facts(&Answer { response, headers: headers.into() }).ok()?;
+    Some((facts.etag, facts.size))
 }

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use virpack_device::MappedFile;
+use virpack_seq::read_small;
 
 use crate::Error;
 
@@ -16,6 +17,9 @@ const POINTERS: [&str; 2] =
 
 /// Bytes that a pointer has at most, by its specification.
 const LARGEST_POINTER: usize = 1024;
+
+/// Most bytes of a file of settings or of an index of shards.
+const LARGEST_SETTINGS: u64 = 10_000_000;
 
 /// A file or a directory of a model.
 ///
@@ -142,15 +146,20 @@ impl Location {
         Ok(names)
     }
 
-    /// All bytes of the file.
+    /// All bytes of a file of settings, which has 10 MB at most.
     ///
     /// # Errors
     ///
-    /// [`Error::ReadModel`].
+    /// [`Error::ReadModel`], also for a larger file.
     pub fn read(&self) -> Result<Cow<'static, [u8]>, Error> {
+        self.read_up_to(LARGEST_SETTINGS)
+    }
+
+    /// All bytes of the file, which has so many at most.
+    pub(crate) fn read_up_to(&self, most: u64) -> Result<Cow<'static, [u8]>, Error> {
         match self {
             Location::Disk(path) => {
-                let bytes = std::fs::read(path).map_err(|source| self.failed(source))?;
+                let bytes = read_small(path, most).map_err(|source| self.failed(source))?;
                 self.refuse_pointer(&bytes)?;
                 Ok(bytes.into())
             }

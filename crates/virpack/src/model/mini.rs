@@ -2,7 +2,7 @@
 //!
 //! `models/virpack-mini/README.md` says what it was trained on, how good it is, and what it is not for.
 
-use virpack_seq::{Alphabet, AlphabetSample, Input, Record, reader};
+use virpack_seq::{Alphabet, AlphabetSample, Input, ReadLimits, Record, reader};
 
 use super::location::{Location, MemoryFile};
 use crate::Error;
@@ -56,8 +56,8 @@ pub(super) fn model(name: &str) -> Option<Location> {
 ///
 /// [`Error::AlphabetOfPipe`] for a named pipe; [`Error::AlphabetUnclear`] where the letters may be those of either;
 /// inputs that cannot be read.
-pub fn model_for(inputs: &[Input]) -> Result<&'static str, Error> {
-    let Some(mut look) = reader::look(inputs)? else { return Err(Error::AlphabetOfPipe) };
+pub fn model_for(inputs: &[Input], limits: ReadLimits) -> Result<&'static str, Error> {
+    let Some(mut look) = reader::look(inputs, limits)? else { return Err(Error::AlphabetOfPipe) };
     let (mut record, mut sample, mut seen) = (Record::default(), AlphabetSample::default(), 0);
     while seen < MOST_RECORDS && sample.letters() < MOST_LETTERS && !sample.has_protein() {
         match look.records.read(&mut record) {
@@ -95,7 +95,7 @@ mod tests {
         let path = folder.path().join("in.fa");
         let model = |text: &str| {
             std::fs::write(&path, text).unwrap();
-            model_for(&[path.as_path().to_owned().into()]).unwrap()
+            model_for(&[path.as_path().to_owned().into()], ReadLimits::default()).unwrap()
         };
         let [peptides, nucleotides] = MODELS;
         assert_eq!(model(">a\nMKTLLVAGG\n>b\nACGT\n"), peptides);
@@ -106,7 +106,8 @@ mod tests {
         assert_eq!(model(""), peptides);
         // None of its letters is a residue's alone.
         std::fs::write(&path, ">a\nMKSHRDV\n").unwrap();
-        let error = model_for(&[path.as_path().to_owned().into()]).unwrap_err().to_string();
+        let error =
+            model_for(&[path.as_path().to_owned().into()], ReadLimits::default()).unwrap_err().to_string();
         assert!(error.contains("7 letters") && error.contains("--model virpack-mini/nucleotide"), "{error}");
     }
 }

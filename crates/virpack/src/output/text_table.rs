@@ -20,7 +20,7 @@ impl TextTable {
     pub(crate) fn line<S: AsRef<str>>(&mut self, columns: &[S]) -> Result<(), OutputError> {
         for (i, column) in columns.iter().enumerate() {
             let tab: &[u8] = if i == 0 { b"" } else { b"\t" };
-            self.0.write(&[tab, escape(column.as_ref()).as_bytes()])?;
+            self.0.write(&[tab, cell(column.as_ref()).as_bytes()])?;
         }
         self.0.write(&[b"\n"])
     }
@@ -39,26 +39,26 @@ impl TextTable {
 /// A control character inside a cell, which an id or a file's name may hold, is escaped (`\t`, `\n`, `\r`, `\x01`, `\u2028`), and a
 /// cell that holds `"` stands within quotes, as in CSV: a row is one line, and one row, to Python's `csv`, to pandas and to
 /// whatever splits at line ends. Everything else stays as it is, backslashes too.
-fn escape(cell: &str) -> Cow<'_, str> {
+pub(crate) fn cell(text: &str) -> Cow<'_, str> {
     let is_odd = |letter: char| letter == '"' || breaks_lines(letter);
-    if !cell.contains(is_odd) {
-        return cell.into();
+    if !text.contains(is_odd) {
+        return text.into();
     }
-    let mut text = String::with_capacity(cell.len() + 8);
-    for letter in cell.chars() {
+    let mut cell = String::with_capacity(text.len() + 8);
+    for letter in text.chars() {
         match letter {
-            '"' => text.push_str("\"\""),
-            '\t' => text.push_str("\\t"),
-            '\n' => text.push_str("\\n"),
-            '\r' => text.push_str("\\r"),
+            '"' => cell.push_str("\"\""),
+            '\t' => cell.push_str("\\t"),
+            '\n' => cell.push_str("\\n"),
+            '\r' => cell.push_str("\\r"),
             letter if breaks_lines(letter) && u32::from(letter) < 0x100 => {
-                text.push_str(&format!("\\x{:02x}", u32::from(letter)));
+                cell.push_str(&format!("\\x{:02x}", u32::from(letter)));
             }
-            letter if breaks_lines(letter) => text.push_str(&format!("\\u{:04x}", u32::from(letter))),
-            letter => text.push(letter),
+            letter if breaks_lines(letter) => cell.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            letter => cell.push(letter),
         }
     }
-    if cell.contains('"') { format!("\"{text}\"").into() } else { text.into() }
+    if text.contains('"') { format!("\"{cell}\"").into() } else { cell.into() }
 }
 
 /// Whether some program takes a letter for the end of a cell or of a line, or for the end of a text.

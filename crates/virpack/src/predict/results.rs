@@ -1,14 +1,15 @@
 //! Where a run's results go: into tables, and into the parts that another run could go on from.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use virpack_seq::ReadProgress;
 
-use super::PredictOptions;
 use super::files::Files;
 use super::identity::Known;
 use super::scores::KeptScores;
 use super::tables::Tables;
+use super::{PredictOptions, Predicted};
 use crate::Error;
 use crate::checkpoint::{Checkpoint, CompleteParts, Found, Resumed, describe};
 use crate::model::checksum::Summing;
@@ -41,18 +42,21 @@ impl<'a> Results<'a> {
         &mut self,
         known: &Known<'_>,
         token_budgets: [Option<usize>; 2],
+        reading: Arc<ReadProgress>,
     ) -> Result<(KeptScores, Option<Resumed>), Error> {
         let Some((checkpoint, inputs)) = self.keeping.take() else { return Ok((KeptScores::none(), None)) };
         let token_budgets = token_budgets.into_iter().flatten().collect();
         let every = self.options.checkpoint.map_or(Duration::MAX, |checkpoint| checkpoint.every);
-        let (scores, resumed) = KeptScores::open(checkpoint, known.identity(inputs), token_budgets, every)?;
+        let begun = checkpoint.begin(known.identity(inputs), token_budgets, reading)?;
+        let (scores, resumed) = KeptScores::open(begun, every);
         Ok((scores, Some(resumed)))
     }
 
-    /// Makes all tables whole and gives them their names, `run.json`, which holds `report`, last; the parts go. The report is
-    /// told what says to a run that is to go on that there is nothing left to do.
-    pub(super) fn finish(self, report: &mut Map<String, Value>, scores: KeptScores) -> Result<(), Error> {
-        let (identity, parts) = scores.complete()?.unzip();
+    /// Makes all tables whole and gives them their names, `run.json`, which holds the report, last; the parts go. The report
+    /// says to a run that resumes that nothing is left to do.
+    pub(super) fn finish(self, predicted: &mut Predicted, scores: KeptScores) -> Result<(), Error> {
+        let (identity, parts) = scores.complete(&predicted.inputs)?.unzip();
+        let report = &mut predicted.report;
         let identity = identity.map(|scores| self.options.of_tables(scores));
         describe(report, identity.as_ref(), &self.tables.names());
         let Some(whole) = self.tables.complete(report)? else { return Ok(()) };

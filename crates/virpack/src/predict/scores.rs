@@ -5,13 +5,11 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use virpack_seq::RecordSet;
 use virpack_seq::frames::Chunk;
+use virpack_seq::{Input, InputChecksum, RecordSet};
 
 use crate::Error;
-use crate::checkpoint::{
-    Checkpoint, CompleteParts, Earlier, Entries, HandOn, Identity, Kept, Parts, Resumed,
-};
+use crate::checkpoint::{CompleteParts, Earlier, Entries, HandOn, Identity, Kept, Parts, Resumed};
 use crate::output::OutputError;
 
 /// What the classifiers have said of a chunk.
@@ -41,22 +39,15 @@ impl KeptScores {
         KeptScores { earlier: None, embeddings, parts: None, every: Duration::MAX, since: Instant::now() }
     }
 
-    /// Looks at what an earlier run has kept, and keeps what comes, embeddings `every` so often; `identity` may take a
-    /// while to know.
-    pub(super) fn open(
-        checkpoint: Checkpoint,
-        identity: impl FnOnce() -> Result<Identity, Error> + Send + 'static,
-        token_budgets: Vec<usize>,
-        every: Duration,
-    ) -> Result<(Self, Resumed), Error> {
-        let (parts, Earlier { kept: earlier, under_way }, resumed) =
-            checkpoint.begin(identity, token_budgets)?;
+    /// Takes what an earlier run has kept, as its checkpoint gave it, and keeps what comes, embeddings `every` so often.
+    pub(super) fn open(begun: (Parts, Earlier, Resumed), every: Duration) -> (Self, Resumed) {
+        let (parts, Earlier { kept: earlier, under_way }, resumed) = begun;
         let mut embeddings = [HashMap::new(), HashMap::new()];
         for (number, bytes) in under_way {
             let values = bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
             embeddings[(number % 2) as usize].insert(number / 2, values);
         }
-        Ok((KeptScores { earlier, embeddings, parts: Some(parts), every, since: Instant::now() }, resumed))
+        (KeptScores { earlier, embeddings, parts: Some(parts), every, since: Instant::now() }, resumed)
     }
 
     /// The sequences of each model whose embeddings an earlier run has kept, by their numbers.
@@ -116,9 +107,13 @@ impl KeptScores {
         kept.map_or_else(|error| error, |kept| Error::Interrupted { kept })
     }
 
-    /// What shapes the scores and the parts of them, where they are kept, now that the tables are whole.
-    pub(super) fn complete(self) -> Result<Option<(Identity, CompleteParts)>, Error> {
-        self.parts.map(Parts::complete).transpose()
+    /// What shapes the scores and the parts of them, where they are kept, now that the tables are whole; what was `read` of
+    /// the inputs must be what they were.
+    pub(super) fn complete(
+        self,
+        read: &[(Input, Option<InputChecksum>)],
+    ) -> Result<Option<(Identity, CompleteParts)>, Error> {
+        self.parts.map(|parts| parts.complete(read)).transpose()
     }
 }
 

@@ -74,9 +74,9 @@ struct Hub<'a> {
 }
 
 /// What the Hub says of a file.
-struct Facts {
-    etag: String,
-    size: u64,
+pub(super) struct Facts {
+    pub(super) etag: String,
+    pub(super) size: u64,
 }
 
 impl Facts {
@@ -103,17 +103,7 @@ impl Hub<'_> {
         if text.len() as u64 > LARGEST_LIST {
             return Err(Problem::TooLong { size: LARGEST_LIST });
         }
-        let json: serde_json::Value =
-            serde_json::from_slice(&text).map_err(|error| Problem::List(error.to_string()))?;
-        let commit = json.get("sha").and_then(|sha| sha.as_str()).unwrap_or_default();
-        // It becomes a path in the cache: a server must not choose another with it.
-        if !is_commit(commit) {
-            return Err(Problem::List("no commit in it".to_owned()));
-        }
-        let files = json.get("siblings").and_then(|files| files.as_array()).map_or(&[][..], Vec::as_slice);
-        let names =
-            files.iter().filter_map(|file| Some(file.get("rfilename")?.as_str()?.to_owned())).collect();
-        Ok((commit.to_owned(), names))
+        listed(&text)
     }
 
     /// One file, from the cache or the network, as the Hub describes it.
@@ -251,8 +241,22 @@ fn failed(repository: &Repository, options: &HubOptions, file: &str, problem: Pr
     }
 }
 
+/// The commit and the names of files in the Hub's list of a repository.
+pub(super) fn listed(text: &[u8]) -> Result<(String, Vec<String>), Problem> {
+    let json: serde_json::Value =
+        serde_json::from_slice(text).map_err(|error| Problem::List(error.to_string()))?;
+    let commit = json.get("sha").and_then(|sha| sha.as_str()).unwrap_or_default();
+    // It becomes a path in the cache: a server must not choose another with it.
+    if !is_commit(commit) {
+        return Err(Problem::List("no commit in it".to_owned()));
+    }
+    let files = json.get("siblings").and_then(|files| files.as_array()).map_or(&[][..], Vec::as_slice);
+    let names = files.iter().filter_map(|file| Some(file.get("rfilename")?.as_str()?.to_owned())).collect();
+    Ok((commit.to_owned(), names))
+}
+
 /// What the Hub says of a file, whose ETag becomes a name in the cache.
-fn facts(answer: &Answer) -> Result<Facts, Problem> {
+pub(super) fn facts(answer: &Answer) -> Result<Facts, Problem> {
     let etag = answer.header("x-linked-etag").or_else(|| answer.header("etag")).unwrap_or_default();
     let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);

@@ -3,6 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use virpack_seq::read_small;
+
+/// Most bytes of a file that holds a token.
+const LARGEST_TOKEN: u64 = 4096;
+
 /// Where models are cached and fetched from.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HubOptions {
@@ -60,7 +65,7 @@ impl HubOptions {
         let cache = get("HF_HUB_CACHE").or_else(|| get("HUGGINGFACE_HUB_CACHE")).map(PathBuf::from);
         let token_file = get("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
         let token = get("HF_TOKEN").or_else(|| get("HUGGING_FACE_HUB_TOKEN"));
-        let token = token.or_else(|| std::fs::read_to_string(token_file).ok());
+        let token = token.or_else(|| String::from_utf8(read_small(&token_file, LARGEST_TOKEN).ok()?).ok());
         let is_on =
             |value: String| matches!(value.trim().to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on");
         let seconds = get("HF_HUB_DOWNLOAD_TIMEOUT").and_then(|text| text.trim().parse().ok());

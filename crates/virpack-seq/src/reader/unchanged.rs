@@ -1,0 +1,226 @@
+//! Whether an input is still the file that it was when the run began.
+//!
+//! A file that is being copied, truncated or replaced while it is read gives records that no file has, or none where
+//! there are some. Pipes and standard input are whatever comes out of them.
+
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::SystemTime;
+
+use super::Input;
+use crate::error::SeqError;
+
+/// What has happened to an input since the run began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// It has another size, in bytes.
+    Size {
+        /// What it was.
+        from: u64,
+        /// What it is.
+        to: u64,
+    },
+    /// It has its size, in bytes, and another modification time.
+    Written {
+        /// Its size.
+        bytes: u64,
+    },
+    /// Another file has its name.
+    Replaced {
+        /// Bytes that the file had.
+        from: u64,
+        /// Bytes of the file that has its name.
+        to: u64,
+    },
+    /// No file has its name.
+    Gone,
+    /// Another number of bytes came out of it than it has.
+    Read {
+        /// Bytes that came.
+        read: u64,
+        /// Its size.
+        bytes: u64,
+    },
+    /// What was read is not what was hashed.
+    Content {
+        /// Size and SHA-256 of what was hashed.
+        hashed: String,
+        /// Those of what was read.
+        read: String,
+    },
+}
+
+impl Change {
+    /// What to do about it.
+    pub(crate) fn remedy(&self) -> &'static str {
+        match self {
+            Change::Replaced { .. } | Change::Gone => {
+                "run again with the file in its place, and leave it there until the run ends"
+            }
+            _ => "wait until no program writes to the file, then run again",
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Size { from, to } => write!(f, "its size went from {from} to {to} bytes"),
+            Change::Written { bytes } => {
+                write!(
+                    f,
+                    "it was written to (its modification time moved; its size is {bytes} bytes as before)"
+                )
+            }
+            Change::Replaced { from, to } => {
+                write!(f, "another file has its name (size from {from} to {to} bytes)")
+            }
+            Change::Gone => f.write_str("it was removed or renamed"),
+            Change::Read { read, bytes } => {
+                write!(f, "{read} bytes were read, and its size is {bytes} bytes")
+            }
+            Change::Content { hashed, read } => write!(f, "it had {hashed}; what was read has {read}"),
+        }
+    }
+}
+
+/// What tells two states of a file apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileState {
+    pub(super) bytes: u64,
+    modified: Option<SystemTime>,
+    /// Device and inode, where there are such.
+    place: Option<(u64, u64)>,
+}
+
+impl FileState {
+    /// None for what is not a file.
+    pub(super) fn of(metadata: &Metadata) -> Option<FileState> {
+        let (bytes, modified) = (metadata.len(), metadata.modified().ok());
+        metadata.is_file().then(|| FileState { bytes, modified, place: place(metadata) })
+    }
+
+    fn change_to(&self, now: &FileState) -> Option<Change> {
+        if self.place != now.place {
+            Some(Change::Replaced { from: self.bytes, to: now.bytes })
+        } else if self.bytes != now.bytes {
+            Some(Change::Size { from: self.bytes, to: now.bytes })
+        } else if self.modified != now.modified {
+            Some(Change::Written { bytes: self.bytes })
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(unix)]
+fn place(metadata: &Metadata) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn place(_: &Metadata) -> Option<(u64, u64)> {
+    None
+}
+
+/// All inputs as they were when the run began.
+#[derive(Debug, Default)]
+pub(super) struct States(Vec<State>);
+
+#[derive(Debug)]
+struct State {
+    input: Input,
+    /// None for what is not a file.
+    begun: Option<FileState>,
+    /// Whether it was read to its end, and had not changed then.
+    is_read: AtomicBool,
+}
+
+impl States {
+    pub(super) fn add(&mut self, input: &Input, begun: Option<FileState>) {
+        // A redirected file is exempt: it has no path to look at.
+        let begun = begun.filter(|_| *input != Input::Stdin);
+        self.0.push(State { input: input.clone(), begun, is_read: AtomicBool::new(false) });
+    }
+
+    /// An input that is a file, as it was.
+    pub(super) fn begun(&self, source: u32) -> Option<FileState> {
+        self.0.get(source as usize)?.begun
+    }
+
+    /// What has happened to an input that is not read to its end yet.
+    pub(super) fn change(&self, source: u32) -> Option<Change> {
+        self.0.get(source as usize).filter(|state| !state.is_read.load(Relaxed))?.change()
+    }
+
+    /// Notes that an input was read to its end, and had not changed then.
+    fn is_read(&self, source: u32) {
+        self.0.get(source as usize).iter().for_each(|state| state.is_read.store(true, Relaxed));
+    }
+
+    /// Checks all inputs, or those that are not read to their end yet.
+    pub(super) fn check(&self, also_read: bool) -> Result<(), SeqError> {
+        let changed = |state: &State| {
+            let change = if also_read || !state.is_read.load(Relaxed) { state.change() } else { None };
+            change.map(|change| SeqError::InputChanged { path: state.input.path().into(), change })
+        };
+        self.0.iter().find_map(changed).map_or(Ok(()), Err)
+    }
+}
+
+impl State {
+    fn change(&self) -> Option<Change> {
+        change_at(self.input.path(), &self.begun?)
+    }
+}
+
+/// What has happened to the file at a path; what cannot be looked at has not changed.
+fn change_at(path: &Path, begun: &FileState) -> Option<Change> {
+    match path.metadata() {
+        Ok(metadata) => match FileState::of(&metadata) {
+            Some(now) => begun.change_to(&now),
+            None => Some(Change::Replaced { from: begun.bytes, to: metadata.len() }),
+        },
+        Err(error) => (error.kind() == ErrorKind::NotFound).then_some(Change::Gone),
+    }
+}
+
+/// A file that is being read.
+pub(super) struct Watched {
+    file: Arc<File>,
+    begun: FileState,
+    input: Input,
+}
+
+impl Watched {
+    pub(super) fn new(file: Arc<File>, begun: FileState, input: Input) -> Self {
+        Watched { file, begun, input }
+    }
+
+    /// What has happened to the open file, and to its name.
+    pub(super) fn change(&self) -> Option<Change> {
+        let open = self.file.metadata().ok().and_then(|metadata| FileState::of(&metadata));
+        let written = open.and_then(|now| self.begun.change_to(&now));
+        written.or_else(|| change_at(self.input.path(), &self.begun))
+    }
+
+    /// As [`Watched::change`], now that so many bytes were `read` to the end; notes it where there is none.
+    pub(super) fn change_at_end(&self, read: u64, source: u32, states: &States) -> Option<Change> {
+        let FileState { bytes, .. } = self.begun;
+        // Files without a size are made up by the system as they are read.
+        let is_short = bytes > 0 && read != bytes;
+        let change = self.change().or(is_short.then_some(Change::Read { read, bytes }));
+        if change.is_none() {
+            states.is_read(source);
+        }
+        change
+    }
+}
+
+impl std::error::Error for Change {}

@@ -1,0 +1,49 @@
+//! What the fuzz targets call, as it is private otherwise. No part of the library's interface.
+
+use std::path::Path;
+
+use ureq::http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::checkpoint::Manifest;
+use crate::merge::Facts;
+use crate::model::hub;
+use crate::output::cell;
+
+/// The cells of a row as text tables have them, TAB between them, without the line's end.
+#[must_use]
+pub fn row(cells: &[String]) -> String {
+    cells.iter().map(|text| cell(text)).collect::<Vec<_>>().join("\t")
+}
+
+/// A checkpoint's manifest, read and written, with the entries of its parts and the largest number of a file; None for
+/// anything else.
+#[must_use]
+pub fn manifest(text: &[u8]) -> Option<(String, u64, u64)> {
+    let manifest = Manifest::of_json(text, Path::new("")).ok()?;
+    let last = manifest.numbers().max().unwrap_or(0);
+    Some((manifest.to_json().to_string(), manifest.entries(), last))
+}
+
+/// What a shard says of itself, read and written; None for anything else.
+#[must_use]
+pub fn shard(text: &[u8]) -> Option<String> {
+    Facts::of_json(text).map(|facts| facts.to_json())
+}
+
+/// The commit and the names of files in the Hub's answer about a repository.
+#[must_use]
+pub fn hub_list(text: &[u8]) -> Option<(String, Vec<String>)> {
+    hub::listed(text)
+}
+
+/// The ETag, which becomes a name in the cache, and the size of a file in the Hub's answers, the own one first; headers that HTTP
+/// does not allow are left out.
+#[must_use]
+pub fn hub_file(answers: [&[(&str, &[u8])]; 2]) -> Option<(String, u64)> {
+    hub::described(answers.map(|answer| {
+        let header = |(name, value): &(&str, &[u8])| {
+            Some((HeaderName::try_from(*name).ok()?, HeaderValue::from_bytes(value).ok()?))
+        };
+        answer.iter().filter_map(header).collect::<HeaderMap>()
+    }))
+}

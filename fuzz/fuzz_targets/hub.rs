@@ -1,0 +1,32 @@
+//! Any bytes as answers of the Hub, a line a header, and as its list of files: no panic, and what becomes a name in the cache is
+//! a plain one.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use virpack::fuzzing::{hub_file, hub_list};
+
+/// What is looked at.
+const NAMES: [&str; 5] = ["etag", "x-linked-etag", "x-linked-size", "content-range", "content-length"];
+
+fuzz_target!(|data: &[u8]| {
+    if let Some((commit, _)) = hub_list(data) {
+        assert!(is_plain(&commit) && commit.len() <= 64, "{commit}");
+    }
+    let mut answers = [Vec::new(), Vec::new()];
+    for line in data.split(|byte| *byte == b'\n') {
+        // The first byte says which header of which answer it is.
+        if let [which, value @ ..] = line {
+            let which = usize::from(*which);
+            answers[which % 2].push((NAMES[which / 2 % NAMES.len()], value));
+        }
+    }
+    if let Some((etag, _)) = hub_file([&answers[0], &answers[1]]) {
+        assert!(is_plain(&etag) && !etag.starts_with('.') && etag.len() <= 128, "{etag}");
+    }
+});
+
+/// Whether a text is the name of a file, on every system, and no path.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
