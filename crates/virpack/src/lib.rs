@@ -12,6 +12,7 @@ pub mod devices;
 pub mod embed;
 mod error;
 pub mod frames;
+mod guarded;
 pub mod memory;
 pub mod merge;
 pub mod model;

@@ -7,6 +7,8 @@ mod compression;
 #[cfg(unix)]
 mod disks;
 mod inputs;
+#[cfg(unix)]
+mod links;
 mod models;
 mod options;
 mod outputs;

@@ -55,6 +55,36 @@ pub enum ResumeError {
         /// The folder of parts.
         folder: PathBuf,
     },
+    /// A folder of parts that is a symbolic link.
+    #[error(
+        "{} is a symbolic link, and parts are read and removed in a folder of this run alone\n\
+         hint: remove the link, or choose another output", folder.display()
+    )]
+    LinkedFolder {
+        /// The folder of parts.
+        folder: PathBuf,
+    },
+    /// A folder of parts that another user has made.
+    #[error(
+        "{} belongs to the user with the number {owner}, and this run to the one with the number {user}\n\
+         hint: choose another output, or copy the folder to resume from it", folder.display()
+    )]
+    ForeignFolder {
+        /// The folder of parts.
+        folder: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The user who runs virpack.
+        user: u32,
+    },
+    /// A lock that is a link, a pipe or a device.
+    #[error("{}: {source}\nhint: remove it: virpack has not made it", path.display())]
+    Lock {
+        /// The lock.
+        path: PathBuf,
+        /// What it is.
+        source: std::io::Error,
+    },
     /// A manifest that cannot be read.
     #[error(
         "{}: {reason}\nhint: what is finished cannot be told without it: start again with --force", path.display()

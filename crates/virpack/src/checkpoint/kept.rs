@@ -13,6 +13,7 @@ use virpack_seq::reader::hex;
 use super::MAGIC;
 use super::entry::Head;
 use super::manifest::Part;
+use crate::guarded;
 use crate::output::OutputError;
 use crate::summed::Summed;
 
@@ -96,7 +97,7 @@ impl Kept {
 
     /// Notes where the entries of a part lie.
     fn index(&mut self, part: usize) -> io::Result<()> {
-        let mut file = BufReader::with_capacity(BUFFER, File::open(&self.parts[part].path)?);
+        let mut file = BufReader::with_capacity(BUFFER, guarded::open(&self.parts[part].path)?);
         let mut offset = MAGIC.len() as u64;
         file.seek_relative(offset.cast_signed())?;
         let mut left = 0;
@@ -133,7 +134,7 @@ pub(super) fn read_all(folder: &Path, part: &Part) -> Result<Vec<(u64, Vec<u8>)>
     let path = Part::path(folder, part.number);
     check(&path, part)?;
     let read = || -> io::Result<_> {
-        let mut file = BufReader::with_capacity(BUFFER, File::open(&path)?);
+        let mut file = BufReader::with_capacity(BUFFER, guarded::open(&path)?);
         file.seek_relative((MAGIC.len() as u64).cast_signed())?;
         let mut all = Vec::new();
         while let Some(Head { number, bytes }) = Head::read(&mut file)? {
@@ -153,7 +154,7 @@ fn read_error(path: &Path) -> impl Fn(io::Error) -> OutputError + use<> {
 
 /// The numbers in a part, or why it is not as it was written.
 fn check(path: &Path, part: &Part) -> Result<Vec<u64>, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
+    let file = guarded::open(path).map_err(|error| error.to_string())?;
     let bytes = file.metadata().map_err(|error| error.to_string())?.len();
     if bytes != part.bytes {
         return Err(format!("it has {bytes} bytes and was written with {}", part.bytes));

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::identity::Identity;
 use super::{FORMAT, ResumeError};
+use crate::guarded;
 use crate::output::{Aside, OutputError, sync_directory};
 
 /// The manifest's name in its folder.
@@ -46,6 +47,12 @@ impl Part {
         folder.join(format!("{number:06}.part"))
     }
 
+    /// Whether a file's name is one that [`Part::path`] gives.
+    pub(super) fn is_name(name: &str) -> bool {
+        let number = name.strip_suffix(".part").unwrap_or_default();
+        number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit())
+    }
+
     fn of_json(value: &Value) -> Option<Part> {
         let number = |name: &str| value.get(name)?.as_u64();
         let sha256 = value.get("sha256")?.as_str()?.to_owned();
@@ -77,11 +84,15 @@ impl Manifest {
         folder.join(NAME)
     }
 
+    pub(super) fn is_name(name: &str) -> bool {
+        name == NAME
+    }
+
     /// Reads the manifest of a folder; None where there is none.
     pub(crate) fn read(folder: &Path) -> Result<Option<Manifest>, ResumeError> {
         let path = Manifest::path(folder);
         let damaged = |reason: String| ResumeError::Manifest { path: path.clone(), reason };
-        let text = match std::fs::read(&path) {
+        let text = match guarded::read(&path) {
             Ok(text) => text,
             // Where no folder can be, the output cannot either, and says so.
             Err(error) if NO_FOLDER.contains(&error.kind()) => return Ok(None),

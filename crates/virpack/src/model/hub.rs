@@ -20,6 +20,7 @@ use super::config::ModelKind;
 use super::published::Published;
 use super::weights;
 use crate::Error;
+use crate::guarded;
 
 /// Files of a model that are not its weights.
 const CONFIG: &str = "config.json";
@@ -130,7 +131,8 @@ pub fn resolve(model: &str, options: &HubOptions, progress: &dyn DownloadProgres
 #[must_use]
 pub fn cached(repository: &Repository, options: &HubOptions) -> Option<PathBuf> {
     let folder = options.cache.join(format!("models--{}", repository.id.replace('/', "--")));
-    let reference = std::fs::read_to_string(folder.join("refs").join(&repository.revision)).ok();
+    let reference = guarded::read_linked(&folder.join("refs").join(&repository.revision)).ok();
+    let reference = reference.and_then(|bytes| String::from_utf8(bytes).ok());
     // A revision that is no reference may be a commit.
     let commit = reference.as_deref().map_or(repository.revision.as_str(), str::trim);
     let snapshot = folder.join("snapshots").join(commit);

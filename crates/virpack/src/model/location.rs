@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use virpack_device::MappedFile;
 
 use crate::Error;
+use crate::guarded;
 
 /// How a pointer of Git LFS begins, and of its forerunner.
 const POINTERS: [&str; 2] =
@@ -150,7 +151,7 @@ impl Location {
     pub fn read(&self) -> Result<Cow<'static, [u8]>, Error> {
         match self {
             Location::Disk(path) => {
-                let bytes = std::fs::read(path).map_err(|source| self.failed(source))?;
+                let bytes = guarded::read_linked(path).map_err(|source| self.failed(source))?;
                 self.refuse_pointer(&bytes)?;
                 Ok(bytes.into())
             }
@@ -162,7 +163,8 @@ impl Location {
     pub(crate) fn open(&self) -> Result<Bytes, Error> {
         match self {
             Location::Disk(path) => {
-                let file = MappedFile::open(path).map_err(|source| self.failed(source))?;
+                let file = guarded::open_linked(path).and_then(|file| MappedFile::of(&file, path));
+                let file = file.map_err(|source| self.failed(source))?;
                 self.refuse_pointer(file.bytes(0..file.len().min(LARGEST_POINTER + 1)).unwrap_or_default())?;
                 Ok(Bytes::Mapped(file))
             }

@@ -31,6 +31,17 @@ pub enum OutputError {
         /// The file.
         path: PathBuf,
     },
+    /// An output was to replace a file of a model that the run uses.
+    #[error(
+        "{} is {}, a file of a model that this run uses\nhint: give the output another name",
+        path.display(), file.display()
+    )]
+    IsModel {
+        /// The output.
+        path: PathBuf,
+        /// The model's file.
+        file: PathBuf,
+    },
     /// A format that has one shape for all records was to hold a table of rows for each.
     #[error(
         ".{} holds one row a record, and --pool none gives each record as many rows as it has residues\n\

@@ -3,7 +3,7 @@
 //! A file comes into `blobs/ETAG.incomplete`, is taken up there after a break, is hashed whole and compared with what the
 //! Hub promised, and only then gets its name.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use super::client::{Answer, Client, LEAST_BYTES, content_range, patience};
 use super::problem::Problem;
 use super::{CONFIG, DownloadProgress, HubError, HubOptions, Repository, TOKENIZER, needs_tokenizer};
 use crate::Error;
+use crate::guarded;
 use crate::model::checksum::{checksum, is_sha256};
 use crate::model::location::Location;
 use crate::model::weights;
@@ -151,9 +152,10 @@ impl Hub<'_> {
             fs::remove_file(&part)?;
         }
         let mut hasher = Sha256::new();
-        let done = match File::open(&part) {
+        let done = match guarded::open(&part) {
             Ok(mut file) => io::copy(&mut file, &mut hasher)?,
-            Err(_) => 0,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error.into()),
         };
         self.progress.start(name, facts.size, done);
         let fetched =
@@ -169,7 +171,7 @@ impl Hub<'_> {
             }
             Err(problem) => return Err(problem),
         }
-        File::open(&part)?.sync_all()?;
+        guarded::open(&part)?.sync_all()?;
         fs::rename(&part, &blob)?;
         Ok(self.folder.link(&facts.etag, commit, name)?)
     }
@@ -184,7 +186,7 @@ impl Hub<'_> {
         hasher: &mut Sha256,
     ) -> Result<(), Problem> {
         let answer = self.client.get(path, Some((done, None)))?;
-        let mut file = OpenOptions::new().create(true).append(true).open(part)?;
+        let mut file = guarded::open_in_place(part, |options| _ = options.append(true))?;
         if answer.response.status().as_u16() == 206 {
             let range = answer.last("content-range").and_then(content_range);
             if range != Some((done, facts.size)) {
