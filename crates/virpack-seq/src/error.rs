@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::escape::shown_path;
 use crate::reader::{BamProblem, ForeignFormat, Suspect, shown_byte};
 use crate::record::shown_id;
 use crate::tokenize::bpe::BpeProblem;
@@ -12,7 +13,7 @@ use crate::tokenize::bpe::BpeProblem;
 #[non_exhaustive]
 pub enum SeqError {
     /// An input could not be opened.
-    #[error("cannot open {}: {source}\nhint: check the path and its permissions", path.display())]
+    #[error("cannot open {}: {source}\nhint: check the path and its permissions", shown_path(path))]
     Open {
         /// The input as it was named.
         path: PathBuf,
@@ -22,7 +23,7 @@ pub enum SeqError {
 
     // --- reading: reader.rs ---
     /// An input is a directory.
-    #[error("{} is a directory\nhint: name the files in it", path.display())]
+    #[error("{} is a directory\nhint: name the files in it", shown_path(path))]
     Directory {
         /// The input as it was named.
         path: PathBuf,
@@ -34,7 +35,7 @@ pub enum SeqError {
         times: usize,
     },
     /// The system failed while an input was read.
-    #[error("{}:{line}: reading failed after {records} records: {source}", path.display())]
+    #[error("{}:{line}: reading failed after {records} records: {source}", shown_path(path))]
     Read {
         /// The input as it was named.
         path: PathBuf,
@@ -49,7 +50,7 @@ pub enum SeqError {
     #[error(
         "{}:{line}: the {codec} data {}, after {records} whole records: {source}\n\
          hint: {}",
-        path.display(), if is_end(source) { "end too early" } else { "are damaged" }, mend(codec, is_end(source))
+        shown_path(path), if is_end(source) { "end too early" } else { "are damaged" }, mend(codec, is_end(source))
     )]
     Damaged {
         /// The input as it was named.
@@ -68,7 +69,7 @@ pub enum SeqError {
         "{}: the gzip data end at byte {offset}, and what follows is no gzip: `{found}`\n\
          hint: where a plain file was joined to a compressed one, compress it first; else keep the data alone, \
          head -c {offset}",
-        path.display()
+        shown_path(path)
     )]
     Trailing {
         /// The input as it was named.
@@ -82,7 +83,7 @@ pub enum SeqError {
     #[error(
         "{}:{line}: this is neither FASTA nor FASTQ: a record begins with `>` or `@`, this line with `{found}`\n\
          hint: name a file of sequences",
-        path.display()
+        shown_path(path)
     )]
     NotSequences {
         /// The input as it was named.
@@ -95,7 +96,7 @@ pub enum SeqError {
     /// A format that is not read.
     #[error(
         "{}: this is {format}, not FASTA, FASTQ or BAM\nhint: {}",
-        path.display(), format.remedy(&path.display().to_string(), *codec)
+        shown_path(path), format.remedy(&shown_path(path), *codec)
     )]
     Foreign {
         /// The input as it was named.
@@ -109,7 +110,7 @@ pub enum SeqError {
     #[error(
         "{}: record {line}: the BAM file ends too early, after {records} whole reads\n\
          hint: the file is incomplete: fetch or write it again; samtools quickcheck checks it",
-        path.display()
+        shown_path(path)
     )]
     BamTruncated {
         /// The input as it was named.
@@ -120,7 +121,7 @@ pub enum SeqError {
         records: u64,
     },
     /// A record of a BAM file that cannot be read.
-    #[error("{}: record {record} of the BAM file: {problem}\nhint: {}", path.display(), problem.remedy())]
+    #[error("{}: record {record} of the BAM file: {problem}\nhint: {}", shown_path(path), problem.remedy())]
     Bam {
         /// The input as it was named.
         path: PathBuf,
@@ -133,7 +134,7 @@ pub enum SeqError {
     #[error(
         "{}:{line}: binary data where text was expected (record {record})\n\
          hint: FASTA and FASTQ may be compressed by gzip, bzip2, xz or zstd; other formats are not read",
-        path.display()
+        shown_path(path)
     )]
     Binary {
         /// The input as it was named.
@@ -147,7 +148,7 @@ pub enum SeqError {
     #[error(
         "{}:{line}: record {record}: its lines end with carriage returns alone\n\
          hint: tr '\\r' '\\n' gives them ends that are read",
-        path.display()
+        shown_path(path)
     )]
     CarriageReturns {
         /// The input as it was named.
@@ -161,7 +162,8 @@ pub enum SeqError {
     #[error(
         "{}:{line}: record {record} ({}): {sequence} letters, but {quality} quality values\n\
          hint: the file is damaged; fetch it again, or remove the record",
-        path.display(), shown_id(id)
+        shown_path(path),
+        shown_id(id)
     )]
     QualityLength {
         /// The input as it was named.
@@ -181,7 +183,7 @@ pub enum SeqError {
     #[error(
         "{}:{line}: record {record}: a line that begins with `{expected}` was expected, this one begins with {}\n\
          hint: {}",
-        path.display(), shown_beginning(*found), fastq_hint(*found)
+        shown_path(path), shown_beginning(*found), fastq_hint(*found)
     )]
     FastqLine {
         /// The input as it was named.
@@ -198,7 +200,7 @@ pub enum SeqError {
     /// A byte in a sequence that belongs to no sequence.
     #[error(
         "{}:{line}: record {record} ({}): {} belongs to no sequence: {suspect}\nhint: {}",
-        path.display(), shown_id(id), shown_byte(*byte), suspect.hint()
+        shown_path(path), shown_id(id), shown_byte(*byte), suspect.hint()
     )]
     StrayByte {
         /// The input as it was named.
@@ -217,7 +219,7 @@ pub enum SeqError {
     /// A FASTQ file that ends inside a record.
     #[error(
         "{}:{line}: the file ends inside record {record}\nhint: the file is incomplete; fetch it again",
-        path.display()
+        shown_path(path)
     )]
     FastqTruncated {
         /// The input as it was named.
@@ -234,7 +236,8 @@ pub enum SeqError {
         "{}:{line}: record {} is no nucleotide sequence: it holds {letter:?}, and {other} of its {letters} letters \
          are none of A, C, G, T, U and N\n\
          hint: this takes DNA or RNA; proteins are for `virpack embed` with a model of proteins, in a run of their own",
-        path.display(), shown_id(id)
+        shown_path(path),
+        shown_id(id)
     )]
     NotNucleotides {
         /// The input as it was named.
@@ -256,7 +259,8 @@ pub enum SeqError {
          a residue alone\n\
          hint: this model reads proteins; nucleotides are for --model virpack-mini/nucleotide or zhihan1996/DNABERT-S, in a \
          run of their own",
-        path.display(), shown_id(id)
+        shown_path(path),
+        shown_id(id)
     )]
     NotProtein {
         /// The input as it was named.
@@ -281,7 +285,7 @@ pub enum SeqError {
 
     // --- tokenizing: tokenize/bpe.rs ---
     /// A tokenizer's file that cannot be used.
-    #[error("{}: {problem}\nhint: copy or download the model's tokenizer.json again", path.display())]
+    #[error("{}: {problem}\nhint: copy or download the model's tokenizer.json again", shown_path(path))]
     Tokenizer {
         /// The file.
         path: PathBuf,
@@ -294,7 +298,8 @@ pub enum SeqError {
     #[error(
         "{}:{line}: record {}: {length} residues are over the largest length of {max_length}\n\
          hint: raise --max-length, or let --long-records truncate, window or skip it",
-        path.display(), shown_id(id)
+        shown_path(path),
+        shown_id(id)
     )]
     TooLong {
         /// The input as it was named.

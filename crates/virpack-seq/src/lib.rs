@@ -12,6 +12,7 @@ pub mod budget;
 pub mod chunk;
 pub mod collate;
 pub mod error;
+mod escape;
 pub mod frames;
 pub mod loader;
 pub mod long;
@@ -31,6 +32,7 @@ pub use budget::{BudgetLimits, Footprint, available_memory, calculate_token_budg
 pub use chunk::chunks;
 pub use collate::{CollatorCounters, CollatorOptions, VarlenCollator};
 pub use error::SeqError;
+pub use escape::{escaped, escaped_json, escaped_lines, shown_path};
 pub use loader::{AsyncDataLoader, Loaded, LoaderOptions, create_async_dataloader};
 pub use long::{LengthPolicy, LongRecords};
 pub use pack::{Algorithm, GreedyPacker, LengthHistogram, PackStats, PackWorkspace, PackerOptions, Packing};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use virpack_seq::{
-    GeneticCode, Input, InputRemark, OpenFrame, Record, Records, Translator, chunks, expect_nucleotides,
-    reader,
+    GeneticCode, Input, InputRemark, OpenFrame, Record, Records, Translator, chunks, escaped,
+    expect_nucleotides, reader,
 };
 
 use crate::Error;
@@ -139,7 +139,7 @@ impl FrameFiles {
 
     /// Writes one frame of the chunk of that number, from 1.
     fn write(&mut self, id: &str, number: usize, frame: OpenFrame<'_>) -> Result<(), Error> {
-        let chunk = number.to_string();
+        let (id, chunk) = (escaped(id), number.to_string());
         let name = frame.frame.as_str().as_bytes();
         for (file, letters) in
             [(&mut self.nucleotides, frame.nucleotides), (&mut self.peptides, frame.peptide)]

@@ -18,7 +18,7 @@ use virpack::device::Pool;
 use virpack::embed::{EmbedOptions, Summary, Told, embed};
 use virpack::model::hub::HubOptions;
 use virpack::model::{mini, resolve};
-use virpack_seq::{Input, Shard};
+use virpack_seq::{Input, Shard, shown_path};
 
 /// What `virpack embed` takes.
 #[derive(Debug, Args)]
@@ -188,7 +188,7 @@ fn warn(log: LogArguments, summary: &Summary) {
     }
     if summary.written.skipped > 0 {
         let table = summary.written.files.iter().find(|f| f.to_string_lossy().ends_with(".skipped.tsv"));
-        let place = table.map_or_else(String::new, |path| format!(": see {}", path.display()));
+        let place = table.map_or_else(String::new, |path| format!(": see {}", shown_path(path)));
         log.warn(format_args!("{} skipped{place}", count(summary.written.skipped, "record", "records")));
     }
 }
@@ -211,7 +211,7 @@ fn line(summary: &Summary, output: &Path) -> String {
     };
     format!(
         "{}: {}{resumed}, {} in {:.1} s ({}tokens/s, device busy {:.0} %), {}, {} truncated{windowed}, {}{gaps}",
-        output.display(),
+        shown_path(output),
         count(summary.written.rows, "sequence", "sequences"),
         count(summary.tokens, "token", "tokens"),
         summary.elapsed.as_secs_f64(),

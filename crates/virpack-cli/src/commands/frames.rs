@@ -9,7 +9,7 @@ use clap::Args;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use virpack::frames::{FramesOptions, FramesSummary, frames};
-use virpack_seq::{GeneticCode, Input};
+use virpack_seq::{GeneticCode, Input, shown_path};
 
 /// What `virpack frames` takes.
 #[derive(Debug, Args)]
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// The one line at the end.
 fn line(summary: &FramesSummary) -> String {
-    let files: Vec<String> = summary.files.iter().map(|file| file.display().to_string()).collect();
+    let files: Vec<String> = summary.files.iter().map(|file| shown_path(file)).collect();
     let rate = summary.bases as f64 / summary.elapsed.as_secs_f64().max(1e-9);
     format!(
         "{}: {} ({} without an open frame), {}, {} in {:.1} s ({}bases/s)",

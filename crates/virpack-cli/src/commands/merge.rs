@@ -8,6 +8,7 @@ use crate::text::count;
 use clap::Args;
 use std::path::PathBuf;
 use virpack::merge::{MergeOptions, merge};
+use virpack_seq::shown_path;
 
 /// What `virpack merge` takes.
 #[derive(Debug, Args)]
@@ -48,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     log.info(format_args!(
         "{}: {} of {}{skipped}",
-        output.display(),
+        shown_path(output),
         count(written.rows, "sequence", "sequences"),
         count(arguments.shards.len() as u64, "shard", "shards"),
     ));

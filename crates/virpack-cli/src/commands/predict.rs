@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use virpack::predict::{Compat, PredictOptions, Predicted, Rule, Told, predict};
 use virpack_seq::frames::FrameCounters;
-use virpack_seq::{GeneticCode, Input, shown_id};
+use virpack_seq::{GeneticCode, Input, shown_id, shown_path};
 
 /// What `virpack predict` takes.
 #[derive(Debug, Args)]
@@ -253,7 +253,7 @@ fn summary(predicted: &Predicted, output: &Path) -> String {
          {} viral{first}{none}\n\
          slowest: {}, {:.1} s at work; {packing}; computed once though they came again: {} nucleotide sequences, \
          {} peptides",
-        output.display(),
+        shown_path(output),
         count(counts.records, "record", "records"),
         count(counts.chunks, "chunk", "chunks"),
         count(counts.frames, "open frame", "open frames"),

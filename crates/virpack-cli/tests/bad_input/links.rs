@@ -85,7 +85,7 @@ fn a_folder_of_parts_of_another_user_is_refused() {
 #[test]
 fn a_lock_that_is_a_link_or_a_pipe_is_refused() {
     let place = Place::new();
-    place.write("two.fa", TWO).write("victim", "a long text of theirs");
+    place.write("two.fa", TWO).write("victim", "a long text");
     fs::create_dir(place.path("out/emb.npy.partial")).unwrap();
     let lock = place.path("out/emb.npy.partial/lock");
     let plants: [(&str, &dyn Fn()); 4] = [
@@ -97,11 +97,11 @@ fn a_lock_that_is_a_link_or_a_pipe_is_refused() {
     for (said, plant) in plants {
         plant();
         embed(&place, &[]).is_refused(&["out/emb.npy.partial/lock: ", said, "hint: remove it"]);
-        assert_eq!(place.read("victim"), "a long text of theirs");
+        assert_eq!(place.read("victim"), "a long text");
         assert!(!place.path("missing").exists());
         fs::remove_file(&lock).unwrap();
     }
-    // What is not a number tells of no process.
+    // What is not a number names no process.
     place.write("out/emb.npy.partial/lock", b"\xff\xfe\x00 no text");
     embed(&place, &[]).succeeds(&["2 sequences"]);
     assert_eq!(place.outputs(), ["emb.npy", "emb.npy.records.tsv", "emb.npy.run.json"]);
@@ -127,9 +127,9 @@ fn only_files_of_our_shape_are_removed() {
     symlink(place.path("two.fa"), place.path("out/emb.npy.partial/000010.part")).unwrap();
     embed(&place, &[]).succeeds(&["2 sequences"]);
     let left = |name: &&str| fs::symlink_metadata(place.path(&format!("out/emb.npy.partial/{name}"))).is_ok();
-    assert!(foreign.iter().all(|name| left(&name)));
-    assert!(["000009.part", "000010.part"].iter().all(|name| left(&name)));
-    assert!(!ours.iter().any(|name| left(&name)));
+    assert!(foreign.iter().all(&left));
+    assert!(["000009.part", "000010.part"].iter().all(&left));
+    assert!(!ours.iter().any(left));
 }
 
 #[test]

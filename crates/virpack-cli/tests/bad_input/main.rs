@@ -13,6 +13,7 @@ mod models;
 mod options;
 mod outputs;
 mod predict;
+mod printed;
 #[cfg(unix)]
 mod signals;
 #[path = "../support/mod.rs"]

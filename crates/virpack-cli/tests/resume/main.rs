@@ -131,7 +131,7 @@ fn where_nothing_is_to_be_resumed_the_run_starts() {
     let again = [&arguments(MODEL, "out/emb.npy")[..], &["--resume"]].concat();
     place.run(&again).succeeds(&["nothing to resume: starting from the beginning", "27 sequences, "]);
     // A script that starts it again and again is told that it is done.
-    place.run(&again).succeeds(&["all is done already: out/emb.npy.run.json tells of this run"]);
+    place.run(&again).succeeds(&["the output is complete already: out/emb.npy.run.json describes this run"]);
     place.run(&[&again[..], &["--pool", "max"]].concat()).is_refused(&[
         "out/emb.npy.run.json tells of another run, which is complete:",
         "pooling: mean there, max here",

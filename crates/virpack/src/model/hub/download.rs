@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
+use virpack_seq::escaped;
 use virpack_seq::reader::hex;
 
 use super::cache::Folder;
@@ -90,7 +91,7 @@ impl Facts {
 impl Hub<'_> {
     /// The commit that the revision is, and the names of its files.
     fn list(&self) -> Result<(String, Vec<String>), Problem> {
-        let revision = escaped(&self.repository.revision);
+        let revision = percent_encoded(&self.repository.revision);
         let answer =
             self.client.get(&format!("/api/models/{}/revision/{revision}", self.repository.id), None)?;
         let mut text = Vec::new();
@@ -135,7 +136,7 @@ impl Hub<'_> {
     }
 
     fn fetch(&self, commit: &str, name: &str) -> Result<PathBuf, Problem> {
-        let path = format!("/{}/resolve/{commit}/{}", self.repository.id, escaped(name));
+        let path = format!("/{}/resolve/{commit}/{}", self.repository.id, percent_encoded(name));
         let facts = facts(&self.client.get(&path, Some((0, Some(0))))?)?;
         let _lock = self.folder.lock(&facts.etag)?;
         let blob = self.folder.blob(&facts.etag);
@@ -248,7 +249,7 @@ fn failed(repository: &Repository, options: &HubOptions, file: &str, problem: Pr
             repository: id,
             file: file.to_owned(),
             endpoint,
-            source: options.without_password(&problem.to_string()).into(),
+            source: escaped(&options.without_password(&problem.to_string())).into(),
         },
     }
 }
@@ -307,7 +308,7 @@ fn is_commit(text: &str) -> bool {
 }
 
 /// A part of a path in a URL.
-fn escaped(text: &str) -> String {
+fn percent_encoded(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     text.bytes().map(|b| if is_plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
