@@ -285,7 +285,7 @@ pub enum SeqError {
 
     // --- tokenizing: tokenize/bpe.rs ---
     /// A tokenizer's file that cannot be used.
-    #[error("{}: {problem}\nhint: copy or download the model's tokenizer.json again", shown_path(path))]
+    #[error("{}: {problem}\nhint: {}", shown_path(path), problem.hint())]
     Tokenizer {
         /// The file.
         path: PathBuf,
