@@ -19,6 +19,9 @@ mod signals;
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(target_os = "linux")]
+mod threads;
+
 use support::Place;
 
 const TWO: &[u8] = b">a first\nMKTAYIAKQR\n>b second\nMKV\n";
