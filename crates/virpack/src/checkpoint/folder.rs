@@ -11,7 +11,7 @@ use super::identity::{Identity, refuse};
 use super::kept::{Kept, read_all};
 use super::log::{Begin, Log, Logging};
 use super::manifest::{Manifest, Part};
-use super::{CheckpointOptions, Parts, ResumeError, Resumed, Saved, Unit};
+use super::{CheckpointOptions, Parts, ResumeError, Resumed, RunId, Saved, Unit};
 use crate::Error;
 use crate::guarded::{self, Foreign};
 use crate::output::{
@@ -245,15 +245,16 @@ impl Checkpoint {
         token_budgets: Vec<usize>,
     ) -> Result<(Parts, Earlier, Resumed), Error> {
         let folder = self.place.folder.clone();
+        let run = self.manifest.as_ref().map_or_else(RunId::new, |manifest| manifest.run);
         let (mut kept, mut under_way, mut torn) = (None, Vec::new(), Vec::new());
         let begin: Begin = match &mut self.manifest {
-            None => Box::new(move || Ok(Manifest::new(identity()?, token_budgets))),
+            None => Box::new(move || Ok(Manifest::new(run, identity()?, token_budgets))),
             Some(manifest) => {
                 refuse(identity()?.differences(&manifest.identity), &folder)?;
-                let (whole, mut bad) = Kept::open(&folder, &mut manifest.parts);
+                let (whole, mut bad) = Kept::open(&folder, run, &mut manifest.parts);
                 kept = Some(whole);
                 if let Some(part) = manifest.under_way.take() {
-                    match read_all(&folder, &part) {
+                    match read_all(&folder, run, &part) {
                         Ok(all) => (under_way, manifest.under_way) = (all, Some(part)),
                         Err(reason) => bad.push((part, reason)),
                     }
@@ -283,7 +284,7 @@ impl Checkpoint {
         };
         let numbers = self.manifest.iter().flat_map(Manifest::numbers);
         let next = numbers.max().unwrap_or(0) + 1;
-        let log = Log::start(Logging { folder, options: self.options, done, next }, begin)?;
+        let log = Log::start(Logging { folder, run, options: self.options, done, next }, begin)?;
         Ok((Parts::new(log, self), Earlier { kept, under_way }, Resumed { saved, torn }))
     }
 

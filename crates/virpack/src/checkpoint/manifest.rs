@@ -4,14 +4,20 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use virpack_seq::reader::hex;
 
 use super::identity::Identity;
-use super::{FORMAT, ResumeError};
+use super::{FORMAT, ResumeError, RunId};
 use crate::guarded;
 use crate::output::{Aside, OutputError, sync_directory};
 
 /// The manifest's name in its folder.
 const NAME: &str = "manifest.json";
+/// Its own SHA-256, of all its other fields.
+const SUM: &str = "sha256";
+/// More parts than a run of a thousand years closes.
+const LARGEST_NUMBER: u64 = 1 << 40;
 
 /// What the system says where there is no folder, or none can be.
 const NO_FOLDER: [ErrorKind; 3] = [ErrorKind::NotFound, ErrorKind::NotADirectory, ErrorKind::InvalidFilename];
@@ -19,6 +25,8 @@ const NO_FOLDER: [ErrorKind; 3] = [ErrorKind::NotFound, ErrorKind::NotADirectory
 /// What is said of the parts in a folder; replaced as a whole, never changed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Manifest {
+    /// What its parts begin with.
+    pub(crate) run: RunId,
     /// Of the run that makes them.
     pub(crate) identity: Identity,
     /// Most tokens in a batch of each of its models: whoever goes on makes the same batches.
@@ -66,13 +74,13 @@ impl Part {
 }
 
 impl Manifest {
-    pub(crate) fn new(identity: Identity, token_budgets: Vec<usize>) -> Manifest {
-        Manifest { identity, token_budgets, parts: Vec::new(), under_way: None, publishing: false }
+    pub(crate) fn new(run: RunId, identity: Identity, token_budgets: Vec<usize>) -> Manifest {
+        Manifest { run, identity, token_budgets, parts: Vec::new(), under_way: None, publishing: false }
     }
 
     /// Entries in all parts.
     pub(crate) fn entries(&self) -> u64 {
-        self.parts.iter().map(|part| part.entries).sum()
+        self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.entries))
     }
 
     /// The numbers of all files that it speaks of.
@@ -108,30 +116,115 @@ impl Manifest {
             let under_way = value.get("under_way")?;
             let under_way = if under_way.is_null() { None } else { Some(Part::of_json(under_way)?) };
             let publishing = value.get("publishing")?.as_bool()?;
-            Some(Manifest { identity, token_budgets, parts: parts()?, under_way, publishing })
+            let run = RunId::of_text(value.get("id")?.as_str()?)?;
+            Some(Manifest { run, identity, token_budgets, parts: parts()?, under_way, publishing })
         };
         if value.get("run").is_some() && value.get("format").and_then(Value::as_u64) != Some(FORMAT) {
             return Err(ResumeError::Version { folder: folder.to_owned() });
         }
-        manifest().map(Some).ok_or_else(|| damaged("it lacks what every manifest has".to_owned()))
+        if value.get(SUM).and_then(Value::as_str) != Some(&*sum_without(&value)) {
+            return Err(damaged(
+                "it was edited or damaged: its checksum is not the one it was written with".to_owned(),
+            ));
+        }
+        let manifest = manifest().ok_or_else(|| damaged("it lacks what every manifest has".to_owned()))?;
+        manifest.problem().map_or(Ok(Some(manifest)), |problem| Err(damaged(problem)))
+    }
+
+    /// What no run has written.
+    fn problem(&self) -> Option<String> {
+        if self.token_budgets.contains(&0) {
+            return Some("a token budget of 0".to_owned());
+        }
+        let mut numbers: Vec<u64> = self.numbers().collect();
+        numbers.sort_unstable();
+        if let Some(twice) = numbers.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Some(format!("it lists part {} twice", twice[0]));
+        }
+        let absurd = numbers.pop().filter(|number| *number > LARGEST_NUMBER);
+        absurd.map(|number| format!("it lists part {number}; the largest number is {LARGEST_NUMBER}"))
     }
 
     /// Replaces the manifest of a folder: on disk, there is always the old one or the new one.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), OutputError> {
         let path = Manifest::path(folder);
         let parts: Vec<Value> = self.parts.iter().map(Part::to_json).collect();
-        let value = json!({
+        let mut value = json!({
             "format": FORMAT,
+            "id": self.run.to_string(),
             "run": self.identity.to_json(),
             "token_budgets": self.token_budgets,
             "publishing": self.publishing,
             "under_way": self.under_way.as_ref().map(Part::to_json),
             "parts": parts,
         });
+        value[SUM] = sum_without(&value).into();
         let (mut aside, mut file) = Aside::create(&path)?;
         let written = file.write_all(value.to_string().as_bytes()).and_then(|()| file.sync_all());
         written.and_then(|()| aside.publish()).map_err(OutputError::write(&path))?;
         sync_directory(folder);
         Ok(())
+    }
+}
+
+/// The SHA-256 of a manifest's fields but for that one.
+fn sum_without(value: &Value) -> String {
+    let mut rest = value.clone();
+    if let Some(fields) = rest.as_object_mut() {
+        fields.remove(SUM);
+    }
+    hex(&Sha256::digest(rest.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(number: u64) -> Part {
+        Part { number, entries: u64::MAX, bytes: 3, sha256: "ab".to_owned() }
+    }
+
+    #[test]
+    fn what_was_edited_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = Manifest {
+            parts: vec![part(1), part(2)],
+            ..Manifest::new(RunId::new(), Identity::default(), vec![4096])
+        };
+        manifest.write(folder.path()).unwrap();
+        assert_eq!(Manifest::read(folder.path()).unwrap(), Some(manifest.clone()));
+        assert_eq!(manifest.entries(), u64::MAX);
+        let text = std::fs::read_to_string(Manifest::path(folder.path())).unwrap();
+        for (was, is) in [
+            ("4096", "8192"),
+            ("\"part\":1", "\"part\":7"),
+            (&manifest.run.to_string()[..], &RunId::new().to_string()),
+        ] {
+            let edited = text.replace(was, is);
+            assert_ne!(edited, text);
+            std::fs::write(Manifest::path(folder.path()), edited).unwrap();
+            let message = Manifest::read(folder.path()).unwrap_err().to_string();
+            assert!(message.contains("it was edited or damaged"), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_no_run_writes_is_refused_even_with_its_checksum() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = Manifest::new(RunId::new(), Identity::default(), vec![4096]);
+        let odd = [
+            (Manifest { token_budgets: vec![0], ..good.clone() }, "a token budget of 0"),
+            (Manifest { parts: vec![part(3), part(3)], ..good.clone() }, "it lists part 3 twice"),
+            (
+                Manifest { parts: vec![part(3)], under_way: Some(part(3)), ..good.clone() },
+                "it lists part 3 twice",
+            ),
+            (Manifest { parts: vec![part(u64::MAX)], ..good.clone() }, "it lists part 18446744073709551615;"),
+        ];
+        for (manifest, said) in odd {
+            manifest.write(folder.path()).unwrap();
+            let message = Manifest::read(folder.path()).unwrap_err().to_string();
+            assert!(message.contains(said) && message.contains("hint: "), "{message}");
+        }
     }
 }

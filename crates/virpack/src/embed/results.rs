@@ -99,7 +99,14 @@ impl Results {
     /// Makes the output whole, once each of `records` records is there.
     pub(super) fn complete(self, records: u64) -> Result<CompleteResults, Error> {
         let out = self.out.complete(records)?;
-        Ok(CompleteResults { out, parts: self.parts.map(Parts::complete).transpose()? })
+        let Some(parts) = self.parts else { return Ok(CompleteResults { out, parts: None }) };
+        if let Err(taken) = out.check_names() {
+            // Another process has taken a name. What is finished stays for a run that resumes, the open part too.
+            drop(out);
+            parts.interrupt()?;
+            return Err(taken.into());
+        }
+        Ok(CompleteResults { out, parts: Some(parts.complete()?) })
     }
 
     /// Makes all that is finished safe, as the run ends before its input.

@@ -88,6 +88,18 @@ pub enum MergeError {
         /// How many there are in all.
         of: u32,
     },
+    /// A shard with records behind those that all shards together have.
+    #[error(
+        "{}: it has records behind the last of the {records} that all shards together have\n\
+         hint: the shards are of unlike inputs: make them again, all from the same inputs",
+        shown_path(path)
+    )]
+    Longer {
+        /// The shard.
+        path: PathBuf,
+        /// Records that were read side by side.
+        records: u64,
+    },
     /// A shard of an input of another number of records.
     #[error(
         "{}: it is of an input of {total} records, and all shards together have {records}\n\

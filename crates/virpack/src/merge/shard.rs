@@ -72,7 +72,7 @@ impl OpenShard {
     pub(super) fn finish(&mut self, records: u64) -> Result<(), MergeError> {
         let read = |source| MergeError::Read { path: self.path.clone(), source };
         if self.left > 0 {
-            return Err(self.damaged("it goes on behind the last record"));
+            return Err(MergeError::Longer { path: self.path.clone(), records });
         }
         let (mut total, mut sum) = ([0; 8], [0; SUM as usize]);
         self.file.read_exact(&mut total).map_err(read)?;
