@@ -297,6 +297,12 @@ fn parts_behind_a_complete_output_are_removed() {
         assert_eq!(ran.code, Some(if *arguments == resumed { 0 } else { 1 }), "{ran:#?}");
         assert_eq!(place.outputs(), files);
     }
+    // A run that was killed before its first part: its lock leads the next one to what it has begun beside the output.
+    place.write("out/emb.npy.partial/lock", "123").write("out/.emb.npy.tmp-123", "rows");
+    place.run(&plain).is_refused(&["out/emb.npy exists"]);
+    assert_eq!(place.read("out/emb.npy.partial/lock"), "123");
+    place.run(&[&plain[..], &["--force"]].concat()).succeeds(&[]);
+    assert_eq!(place.outputs(), files);
     // What is not a part stays, and so does the folder.
     place.write("out/emb.npy.partial/lock", "123").write("out/emb.npy.partial/notes.txt", "mine");
     place.run(&resumed).succeeds(&["complete already"]);

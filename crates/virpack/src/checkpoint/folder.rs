@@ -98,16 +98,31 @@ impl Place {
     }
 
     /// Removes what a killed run has left that had its output complete: parts without a manifest, which no run resumes
-    /// from. Where a process has the lock, the parts are in use.
+    /// from. Where a process has the lock, the parts are in use; where temporary files of the killed one are beside the output,
+    /// its number in the lock is what the next run finds them by.
     fn sweep(&self) {
         let lock = self.folder.join(LOCK);
-        let Ok(open) = guarded::open(&lock).and_then(guarded::one_name) else { return };
-        if open.try_lock().is_err() || self.remove_own(&[]).is_err() {
+        let Ok(mut open) = guarded::open(&lock).and_then(guarded::one_name) else { return };
+        if Complete::read(&self.report).is_none() || open.try_lock().is_err() {
+            return;
+        }
+        let process = guarded::process_in(&mut open).ok().flatten();
+        if process.is_some_and(|process| self.has_begun(process)) || self.remove_own(&[]).is_err() {
             return;
         }
         drop(open);
         // What is not virpack's keeps the folder.
         let _ = remove(&lock).and_then(|()| fs::remove_dir(&self.folder));
+    }
+
+    /// Whether a process has left temporary files beside the output.
+    fn has_begun(&self, process: u32) -> bool {
+        let directory = self.folder.parent().unwrap_or(Path::new(""));
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        let Ok(entries) = fs::read_dir(directory) else { return true };
+        let begun = format!(".tmp-{process}");
+        let mut names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.any(|name| Aside::target_of(&name).is_some() && name.contains(&begun))
     }
 
     /// Removes the parts, but for those listed, and temporary files: regular files with names of their shape.
