@@ -2,6 +2,7 @@
 
 use crate::log::LogFormat;
 use std::process::ExitCode;
+use virpack_seq::shown_path;
 
 /// Exit code for a fault of the input or the options.
 pub(crate) const USER: u8 = 1;
@@ -46,7 +47,7 @@ pub(crate) enum Failure {
     #[error(
         "--preset {preset} needs {}, which is not in the working directory\n\
          hint: it comes with VirNucPro (github.com/Li-Jing-1997/VirNucPro): put it here, or name it with --classifier",
-        file.display()
+        shown_path(file)
     )]
     NoPublishedClassifier {
         /// The preset.

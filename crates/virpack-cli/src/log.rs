@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 use std::fmt::Display;
 use std::time::{Duration, SystemTime};
+use virpack_seq::escaped_json;
 
 /// Seconds between lines of progress.
 const INTERVAL: u64 = 30;
@@ -100,7 +101,7 @@ pub(crate) fn object(event: &str, fields: Map<String, Value>) {
     object.insert("event".to_owned(), event.into());
     object.insert("time".to_owned(), time.as_secs_f64().into());
     object.extend(fields);
-    say(Value::Object(object));
+    say(escaped_json(&Value::Object(object).to_string()));
 }
 
 /// A message, and the hint that may stand behind it.

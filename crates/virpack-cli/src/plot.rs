@@ -12,7 +12,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 use virpack::output::{OutputError, check_free, write_file};
-use virpack_seq::Plan;
+use virpack_seq::{Plan, shown_path};
 
 const SIZE: (u32, u32) = (960, 720);
 /// Bars in the histogram of lengths at most.
@@ -24,7 +24,7 @@ const FILL: RGBColor = RGBColor(31, 119, 180);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlotError {
     /// The file's name ends neither in `.svg` nor in `.png`.
-    #[error("cannot draw {}: only .svg and .png are drawn\nhint: end the file's name in one of them", .0.display())]
+    #[error("cannot draw {}: only .svg and .png are drawn\nhint: end the file's name in one of them", shown_path(.0))]
     Format(PathBuf),
     /// The picture could not be drawn.
     #[error("cannot draw: {0}")]
@@ -33,7 +33,7 @@ pub(crate) enum PlotError {
     #[error(transparent)]
     Name(#[from] OutputError),
     /// The file could not be written.
-    #[error("cannot draw {}: {source}", path.display())]
+    #[error("cannot draw {}: {source}", shown_path(path))]
     Write {
         /// The file.
         path: PathBuf,

@@ -2,15 +2,20 @@
 
 /// Calls `stop` for Ctrl-C and each signal to stop, on a thread of its own, which may lock and print.
 ///
-/// SIGHUP stays ignored where it was when the program started: `nohup` asks for that. SIGINT does not: shells have a
-/// script's jobs in the background ignore it, and who presses Ctrl-C wants them to end.
+/// Schedulers send SIGTERM, SIGUSR1 (Slurm's `--signal`) and SIGXCPU before a job's time ends. SIGHUP, SIGUSR1 and
+/// SIGXCPU stay ignored if they were when the program started, as `nohup` asks for. SIGINT does not: shells have a script's jobs
+/// in the background ignore it, and a user who presses Ctrl-C wants them to end.
+///
+/// SIGXFSZ is caught and does nothing: the write that exceeds `ulimit -f` fails with an error of its own, as on a full disk.
 #[cfg(unix)]
 pub(crate) fn on_stop(stop: impl Fn() + Send + 'static) {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXCPU, SIGXFSZ};
     use signal_hook::iterator::Signals;
 
-    let hangs_up = (ignored() >> (SIGHUP - 1)) & 1 == 0;
-    let heeded = [SIGINT, SIGTERM].into_iter().chain(hangs_up.then_some(SIGHUP));
+    let ignored = ignored();
+    let is_heeded = |signal: &i32| [SIGINT, SIGTERM].contains(signal) || (ignored >> (signal - 1)) & 1 == 0;
+    let _ = signal_hook::flag::register(SIGXFSZ, std::sync::Arc::default());
+    let heeded = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGXCPU].into_iter().filter(is_heeded);
     let Ok(mut signals) = Signals::new(heeded) else { return };
     let thread = std::thread::Builder::new().name("signals".to_owned());
     // Without a handler a signal still ends the run, and leaves its temporary files.

@@ -2,11 +2,12 @@
 
 use std::fmt::Display;
 use std::io::Write;
-use virpack_seq::PackStats;
+use virpack_seq::{PackStats, escaped_lines};
 
-/// Says a line on stderr; where nobody can hear it (`2>/dev/full`, a closed pipe) the run goes on.
+/// Says a line on stderr, without what steers a terminal. If it cannot be written (`2>/dev/full`, a closed pipe) the run
+/// continues.
 pub(crate) fn say(line: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", escaped_lines(&line.to_string()));
 }
 
 /// `1234567` as `1,234,567`.

@@ -1,5 +1,8 @@
 //! Files read in place: the one safe face of `mmap` in virpack.
 
+#[cfg(unix)]
+mod lost;
+
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -25,6 +28,9 @@ use memmap2::Mmap;
 /// ```
 #[derive(Debug)]
 pub struct MappedFile {
+    // Before the map: what is not mapped any more is not watched.
+    #[cfg(unix)]
+    _watch: lost::Watch,
     map: Mmap,
 }
 
@@ -35,16 +41,30 @@ impl MappedFile {
     ///
     /// What the system says of a file that cannot be opened or mapped.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        Self::of(&File::open(path)?, path)
+    }
+
+    /// Maps the whole of `file`, which was opened at `path`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of a file that cannot be mapped.
+    pub fn of(file: &File, path: &Path) -> io::Result<Self> {
         if file.metadata()?.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         // SAFETY: the map is read-only and private to this value, so nothing in this process writes to it.
         // Another process that changes the file changes what is read: every byte pattern is a valid `u8`, and
         // readers check lengths against `len`, which never changes. One that truncates the file makes a later
-        // read of the lost pages end the process (SIGBUS), as with every program that maps its input.
-        let map = unsafe { Mmap::map(&file)? };
-        Ok(Self { map })
+        // read of the lost pages end the process, with a message (`lost.rs`).
+        let map = unsafe { Mmap::map(file)? };
+        #[cfg(not(unix))]
+        let _ = path;
+        Ok(Self {
+            #[cfg(unix)]
+            _watch: lost::Watch::start(&map, path),
+            map,
+        })
     }
 
     /// Length of the file when it was opened, in bytes.

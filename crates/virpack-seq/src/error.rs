@@ -10,6 +10,7 @@ use hints::{
     decompress, fastq_hint, grown, in_brackets, is_end, megabytes, mend, shown_beginning, size, too_large,
 };
 
+use crate::escape::shown_path;
 use crate::reader::{BamProblem, Change, ForeignFormat, Suspect, shown_byte};
 use crate::record::shown_id;
 use crate::tokenize::bpe::BpeProblem;
@@ -19,7 +20,7 @@ use crate::tokenize::bpe::BpeProblem;
 #[non_exhaustive]
 pub enum SeqError {
     /// An input could not be opened.
-    #[error("cannot open {}: {source}\nhint: check the path and its permissions", path.display())]
+    #[error("cannot open {}: {source}\nhint: check the path and its permissions", shown_path(path))]
     Open {
         /// The input as it was named.
         path: PathBuf,
@@ -29,7 +30,7 @@ pub enum SeqError {
 
     // --- reading: reader.rs ---
     /// An input is a directory.
-    #[error("{} is a directory\nhint: name the files in it", path.display())]
+    #[error("{} is a directory\nhint: name the files in it", shown_path(path))]
     Directory {
         /// The input as it was named.
         path: PathBuf,
@@ -41,7 +42,7 @@ pub enum SeqError {
         times: usize,
     },
     /// The system failed while an input was read.
-    #[error("{}:{line}: reading failed after {records} records: {source}", path.display())]
+    #[error("{}:{line}: reading failed after {records} records: {source}", shown_path(path))]
     Read {
         /// The input as it was named.
         path: PathBuf,
@@ -53,7 +54,7 @@ pub enum SeqError {
         source: std::io::Error,
     },
     /// An input that changed before it was read to its end.
-    #[error("{}: the input changed while virpack read it: {change}\nhint: {}", path.display(), change.remedy())]
+    #[error("{}: the input changed while virpack read it: {change}\nhint: {}", shown_path(path), change.remedy())]
     InputChanged {
         /// The input as it was named.
         path: PathBuf,
@@ -64,7 +65,7 @@ pub enum SeqError {
     #[error(
         "{}:{line}: the {codec} data {}, after {records} whole records: {source}\n\
          hint: {}",
-        path.display(), if is_end(source) { "end too early" } else { "are damaged" }, mend(codec, is_end(source))
+        shown_path(path), if is_end(source) { "end too early" } else { "are damaged" }, mend(codec, is_end(source))
     )]
     Damaged {
         /// The input as it was named.
@@ -82,7 +83,7 @@ pub enum SeqError {
     #[error(
         "{}: the {codec} data take more than {} of memory to decompress: they refer that far back\n\
          hint: {}",
-        path.display(), size(*limit), decompress(codec, path)
+        shown_path(path), size(*limit), decompress(codec, path)
     )]
     DecoderMemory {
         /// The input as it was named.
@@ -95,7 +96,7 @@ pub enum SeqError {
     /// A record that is larger than records may be.
     #[error(
         "{}:{line}: record {}{} is larger than {}{}\nhint: {}",
-        path.display(), records + 1, in_brackets(id), size(*limit), grown(*compressed),
+        shown_path(path), records + 1, in_brackets(id), size(*limit), grown(*compressed),
         too_large(compressed.is_some())
     )]
     RecordTooLarge {
@@ -116,7 +117,7 @@ pub enum SeqError {
     #[error(
         "{}:{line}: record {}: its header is longer than {}\n\
          hint: a line end is missing, or this is not a file of sequences; --max-header-size reads longer ones",
-        path.display(), records + 1, size(*limit)
+        shown_path(path), records + 1, size(*limit)
     )]
     HeaderTooLong {
         /// The input as it was named.
@@ -133,7 +134,7 @@ pub enum SeqError {
         "{}: the gzip data end at byte {offset}, and what follows is no gzip: `{found}`\n\
          hint: where a plain file was joined to a compressed one, compress it first; else keep the data alone, \
          head -c {offset}",
-        path.display()
+        shown_path(path)
     )]
     Trailing {
         /// The input as it was named.
@@ -147,7 +148,7 @@ pub enum SeqError {
     #[error(
         "{}:{line}: this is neither FASTA nor FASTQ: a record begins with `>` or `@`, this line with `{found}`\n\
          hint: name a file of sequences",
-        path.display()
+        shown_path(path)
     )]
     NotSequences {
         /// The input as it was named.
@@ -160,7 +161,7 @@ pub enum SeqError {
     /// A format that is not read.
     #[error(
         "{}: this is {format}, not FASTA, FASTQ or BAM\nhint: {}",
-        path.display(), format.remedy(&path.display().to_string(), *codec)
+        shown_path(path), format.remedy(&shown_path(path), *codec)
     )]
     Foreign {
         /// The input as it was named.
@@ -174,7 +175,7 @@ pub enum SeqError {
     #[error(
         "{}: record {line}: the BAM file ends too early, after {records} whole reads\n\
          hint: the file is incomplete: fetch or write it again; samtools quickcheck checks it",
-        path.display()
+        shown_path(path)
     )]
     BamTruncated {
         /// The input as it was named.
@@ -185,7 +186,7 @@ pub enum SeqError {
         records: u64,
     },
     /// A record of a BAM file that cannot be read.
-    #[error("{}: record {record} of the BAM file: {problem}\nhint: {}", path.display(), problem.remedy())]
+    #[error("{}: record {record} of the BAM file: {problem}\nhint: {}", shown_path(path), problem.remedy())]
     Bam {
         /// The input as it was named.
         path: PathBuf,
@@ -198,7 +199,7 @@ pub enum SeqError {
     #[error(
         "{}:{line}: binary data where text was expected (record {record})\n\
          hint: FASTA and FASTQ may be compressed by gzip, bzip2, xz or zstd; other formats are not read",
-        path.display()
+        shown_path(path)
     )]
     Binary {
         /// The input as it was named.
@@ -212,7 +213,7 @@ pub enum SeqError {
     #[error(
         "{}:{line}: record {record}: its lines end with carriage returns alone\n\
          hint: tr '\\r' '\\n' gives them ends that are read",
-        path.display()
+        shown_path(path)
     )]
     CarriageReturns {
         /// The input as it was named.
@@ -226,7 +227,8 @@ pub enum SeqError {
     #[error(
         "{}:{line}: record {record} ({}): {sequence} letters, but {quality} quality values\n\
          hint: the file is damaged; fetch it again, or remove the record",
-        path.display(), shown_id(id)
+        shown_path(path),
+        shown_id(id)
     )]
     QualityLength {
         /// The input as it was named.
@@ -246,7 +248,7 @@ pub enum SeqError {
     #[error(
         "{}:{line}: record {record}: a line that begins with `{expected}` was expected, this one begins with {}\n\
          hint: {}",
-        path.display(), shown_beginning(*found), fastq_hint(*found)
+        shown_path(path), shown_beginning(*found), fastq_hint(*found)
     )]
     FastqLine {
         /// The input as it was named.
@@ -263,7 +265,7 @@ pub enum SeqError {
     /// A byte in a sequence that belongs to no sequence.
     #[error(
         "{}:{line}: record {record} ({}): {} belongs to no sequence: {suspect}\nhint: {}",
-        path.display(), shown_id(id), shown_byte(*byte), suspect.hint()
+        shown_path(path), shown_id(id), shown_byte(*byte), suspect.hint()
     )]
     StrayByte {
         /// The input as it was named.
@@ -282,7 +284,7 @@ pub enum SeqError {
     /// A FASTQ file that ends inside a record.
     #[error(
         "{}:{line}: the file ends inside record {record}\nhint: the file is incomplete; fetch it again",
-        path.display()
+        shown_path(path)
     )]
     FastqTruncated {
         /// The input as it was named.
@@ -299,7 +301,8 @@ pub enum SeqError {
         "{}:{line}: record {} is no nucleotide sequence: it holds {letter:?}, and {other} of its {letters} letters \
          are none of A, C, G, T, U and N\n\
          hint: this takes DNA or RNA; proteins are for `virpack embed` with a model of proteins, in a run of their own",
-        path.display(), shown_id(id)
+        shown_path(path),
+        shown_id(id)
     )]
     NotNucleotides {
         /// The input as it was named.
@@ -321,7 +324,8 @@ pub enum SeqError {
          a residue alone\n\
          hint: this model reads proteins; nucleotides are for --model virpack-mini/nucleotide or zhihan1996/DNABERT-S, in a \
          run of their own",
-        path.display(), shown_id(id)
+        shown_path(path),
+        shown_id(id)
     )]
     NotProtein {
         /// The input as it was named.
@@ -346,7 +350,7 @@ pub enum SeqError {
 
     // --- tokenizing: tokenize/bpe.rs ---
     /// A tokenizer's file that cannot be used.
-    #[error("{}: {problem}\nhint: copy or download the model's tokenizer.json again", path.display())]
+    #[error("{}: {problem}\nhint: {}", shown_path(path), problem.hint())]
     Tokenizer {
         /// The file.
         path: PathBuf,
@@ -359,7 +363,8 @@ pub enum SeqError {
     #[error(
         "{}:{line}: record {}: {length} residues are over the largest length of {max_length}\n\
          hint: raise --max-length, or let --long-records truncate, window or skip it",
-        path.display(), shown_id(id)
+        shown_path(path),
+        shown_id(id)
     )]
     TooLong {
         /// The input as it was named.

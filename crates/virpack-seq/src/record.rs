@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::escape::escaped;
+
 /// Letters of an id in a message.
 const SHOWN_LETTERS: usize = 60;
 
@@ -66,18 +68,19 @@ impl SkipReason {
 }
 
 /// An id as messages and tables for people show it: at most 60 letters, a mark where more follow, and `(no id)` where a
-/// header has none.
+/// header has none; escaped as by [`escaped`](crate::escaped).
 ///
 /// ```
 /// assert_eq!(virpack_seq::shown_id("sp|P69905"), "sp|P69905");
 /// assert_eq!(virpack_seq::shown_id(""), "(no id)");
+/// assert_eq!(virpack_seq::shown_id("a\u{1b}[2J"), "a\\x1b[2J");
 /// assert_eq!(virpack_seq::shown_id(&"g".repeat(1000)), "g".repeat(59) + "…");
 /// ```
 pub fn shown_id(id: &str) -> Cow<'_, str> {
     let mut letters = id.char_indices().map(|(place, _)| place).skip(SHOWN_LETTERS - 1);
     match (letters.next(), letters.next()) {
-        (Some(last), Some(_)) => format!("{}…", &id[..last]).into(),
+        (Some(last), Some(_)) => format!("{}…", escaped(&id[..last])).into(),
         _ if id.is_empty() => "(no id)".into(),
-        _ => id.into(),
+        _ => escaped(id),
     }
 }

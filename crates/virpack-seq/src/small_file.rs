@@ -18,8 +18,17 @@ use std::path::Path;
 ///
 /// The system's; [`ErrorKind::FileTooLarge`] for a larger file, of which no more than that is read.
 pub fn read_small(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    read_at_most(File::open(path)?, most)
+}
+
+/// Reads all bytes of a file that is open, which has `most` of them at most.
+///
+/// # Errors
+///
+/// As [`read_small`].
+pub fn read_at_most(file: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         let problem = format!("it has more than {:.1} MB, which no file of its kind has", most as f64 / 1e6);
         return Err(io::Error::new(ErrorKind::FileTooLarge, problem));

@@ -3,7 +3,8 @@
 //! Beside the output (`embed`) or in its directory (`predict`) stands a folder with parts, each the rows of finished
 //! records or the scores of finished chunks as they came, and a manifest: what shapes them in this run, and the parts that
 //! are whole with their checksums. A part is written aside, synced and renamed before the manifest, itself replaced as a
-//! whole, speaks of it. To a part what is finished is a number and bytes: what they say is its command's own.
+//! whole, speaks of it. To a part what is finished is a number and bytes: what they say is its command's own. Manifest and
+//! parts carry the run's number, so that a part of another run is not taken for one of this.
 //!
 //! A run that goes on makes the same batches again, runs those that something needs which is in no whole part, and takes
 //! all else from the parts when its turn comes. The output is written anew, in input order, from its beginning: what a
@@ -21,6 +22,7 @@ mod kept;
 mod log;
 mod manifest;
 mod parts;
+mod run_id;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,12 +36,13 @@ pub(crate) use identity::Identity;
 pub(crate) use kept::Kept;
 pub(crate) use manifest::Manifest;
 pub(crate) use parts::{CompleteParts, Parts};
+use run_id::RunId;
 
 /// What a part begins with.
-const MAGIC: &[u8; 16] = b"virpack part 3\n\0";
+const MAGIC: &[u8; 16] = b"virpack part 4\n\0";
 
 /// The format of parts, as the manifest says it: a version that reads another one must not take these for its own.
-const FORMAT: u64 = 3;
+const FORMAT: u64 = 4;
 
 /// Most bytes of a manifest, which has 170 for each part, and of a report.
 const LARGEST_LIST: u64 = 64_000_000;

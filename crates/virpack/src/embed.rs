@@ -175,6 +175,7 @@ pub fn embed_on<B: Memory + 'static>(
     let config = ModelConfig::of(&weights)?;
     weights.notes().into_iter().map(Told::Weights).for_each(&mut tell);
     options.layer(&config)?;
+    options.check_apart(&weights)?;
     let sums = Summing::start(weights.files().map(|(file, _)| file.clone()).collect())?;
     let dtype = backends.first().expect("there is a device").dtype();
     let known = |sums: &[_]| Known { options, config: &config, sha256: sum_of_all(sums), dtype };
@@ -327,6 +328,13 @@ impl EmbedOptions {
         let options = self.output(Vec::new(), found.as_ref());
         output::check(&self.output, &options, &self.inputs)?;
         Ok(())
+    }
+
+    /// Checks that no file of the output is one of the model's.
+    fn check_apart(&self, weights: &Weights) -> Result<(), Error> {
+        let names = output::names(&self.output, &self.output(Vec::new(), None))?;
+        let files = weights.files().map(|(file, _)| file.clone()).chain(weights.beside());
+        Ok(output::check_apart_from_models(names.iter().map(PathBuf::as_path), files)?)
     }
 
     /// What an unfinished run of this output has kept; None where it has finished nothing.

@@ -11,6 +11,7 @@ use crate::model::mini::MODELS;
 use crate::model::weights::{CheckpointError, Dtype};
 use crate::output::OutputError;
 use virpack_device::{DeviceError, Dtype as DeviceDtype, Unavailable};
+use virpack_seq::shown_path;
 
 /// What can go wrong, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +23,7 @@ pub enum Error {
 
     // --- a model's files: model/weights.rs ---
     /// A file of a model could not be opened or read.
-    #[error("cannot read {}: {source}\nhint: check the path and its permissions", path.display())]
+    #[error("cannot read {}: {source}\nhint: check the path and its permissions", shown_path(path))]
     ReadModel {
         /// The file or directory.
         path: PathBuf,
@@ -32,7 +33,7 @@ pub enum Error {
     /// A directory without weights in any form that virpack reads.
     #[error(
         "{}: no weights here; looked for {}\n\
-         hint: {}", path.display(), looked_for.join(", "), match &found[..] {
+         hint: {}", shown_path(path), looked_for.join(", "), match &found[..] {
             [] => "give a directory in Hugging Face layout, or a fair-esm .pt file".to_owned(),
             found => format!("it has {}: name the file or folder that you mean", found.join(", ")),
         }
@@ -46,7 +47,7 @@ pub enum Error {
         found: Vec<String>,
     },
     /// A directory with several .pt files, any of which could be meant.
-    #[error("{}: several checkpoints: {}\nhint: give the path of one of them", path.display(), found.join(", "))]
+    #[error("{}: several checkpoints: {}\nhint: give the path of one of them", shown_path(path), found.join(", "))]
     ManyCheckpoints {
         /// The directory.
         path: PathBuf,
@@ -56,7 +57,8 @@ pub enum Error {
     /// A file whose name does not say that it holds weights.
     #[error(
         "{}: not a weights file by its name\n\
-         hint: virpack reads .safetensors, .bin and .pt files, and directories that hold them", path.display()
+         hint: virpack reads .safetensors, .bin and .pt files, and directories that hold them",
+        shown_path(path)
     )]
     UnknownWeights {
         /// The file.
@@ -65,7 +67,8 @@ pub enum Error {
     /// A weights file shorter than its own header says.
     #[error(
         "{}: cut short: its header promises {promised} bytes, the file has {found}\n\
-         hint: copy or download it again", path.display()
+         hint: copy or download it again",
+        shown_path(path)
     )]
     Truncated {
         /// The file.
@@ -76,7 +79,10 @@ pub enum Error {
         found: u64,
     },
     /// A safetensors header that contradicts itself or its file.
-    #[error("{}: damaged safetensors header: {source}\nhint: copy or download the file again", path.display())]
+    #[error(
+        "{}: damaged safetensors header: {source}\nhint: copy or download the file again",
+        shown_path(path)
+    )]
     Safetensors {
         /// The file.
         path: PathBuf,
@@ -85,7 +91,7 @@ pub enum Error {
     },
     /// A file in the Hub's cache that is not what its name there says.
     #[error(
-        "{}: damaged: its SHA-256 is {found}, and the cache has it as {}\nhint: {}", path.display(), blob.display(),
+        "{}: damaged: its SHA-256 is {found}, and the cache has it as {}\nhint: {}", shown_path(path), shown_path(blob),
         if *removed { "it was removed from the cache: run again to download it" } else { "remove it, and run again to download it" }
     )]
     DamagedInCache {
@@ -99,7 +105,7 @@ pub enum Error {
         removed: bool,
     },
     /// A torch checkpoint that cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", shown_path(path))]
     Checkpoint {
         /// The file.
         path: PathBuf,
@@ -107,7 +113,7 @@ pub enum Error {
         source: CheckpointError,
     },
     /// An index of shards, or a config.json, that is no JSON or lacks a field.
-    #[error("{}: {source}\nhint: copy or download the file again", path.display())]
+    #[error("{}: {source}\nhint: copy or download the file again", shown_path(path))]
     Json {
         /// The file.
         path: PathBuf,
@@ -115,7 +121,7 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// A shard's index without a `weight_map`, or one that names a file outside its directory.
-    #[error("{}: {}", path.display(), match shard {
+    #[error("{}: {}", shown_path(path), match shard {
         Some(shard) => format!("names the shard {shard:?}, which is no file name"),
         None => "no weight_map of tensor names to shards\nhint: name the directory of the model's files".to_owned(),
     })]
@@ -126,7 +132,7 @@ pub enum Error {
         shard: Option<String>,
     },
     /// Two tensors of a model with one name, once their prefixes are taken off.
-    #[error("{}: the tensors {first} and {second} are both {tensor}", path.display())]
+    #[error("{}: the tensors {first} and {second} are both {tensor}", shown_path(path))]
     DuplicateTensor {
         /// The file that holds the second one.
         path: PathBuf,
@@ -140,7 +146,8 @@ pub enum Error {
     /// An index that says that a tensor is in a shard where it is not.
     #[error(
         "{}: names the shard {shard} for the tensor {tensor}, which is not in it\n\
-         hint: index and shards are of different models or savings: copy or download them all again", path.display()
+         hint: index and shards are of different models or savings: copy or download them all again",
+        shown_path(path)
     )]
     IndexedTensor {
         /// The index.
@@ -153,7 +160,7 @@ pub enum Error {
     /// A pointer of Git LFS where the file itself should be.
     #[error(
         "{}: a Git LFS pointer, not the file{}\n\
-         hint: run `git lfs pull` in the repository to fetch the file itself", path.display(),
+         hint: run `git lfs pull` in the repository to fetch the file itself", shown_path(path),
         bytes.map_or_else(String::new, |bytes| format!(", which has {bytes} bytes"))
     )]
     LfsPointer {
@@ -166,7 +173,7 @@ pub enum Error {
     #[error(
         "{}: {found} is of an adapter (PEFT), whose weights are to be added to those of {}\n\
          hint: merge first: in Python `model.merge_and_unload().save_pretrained(DIR)`, then name DIR; for the base model \
-         alone name its weights file", path.display(), base.as_deref().unwrap_or("a base model")
+         alone name its weights file", shown_path(path), base.as_deref().unwrap_or("a base model")
     )]
     Adapter {
         /// The directory, file or repository.
@@ -179,7 +186,8 @@ pub enum Error {
     /// A directory of sentence-transformers of which virpack would run another part than it means.
     #[error(
         "{}: the module {kind} in {folder:?} is a part of this model that virpack does not run\n\
-         hint: name the weights file itself for the transformer alone, pooled by --pool", path.display()
+         hint: name the weights file itself for the transformer alone, pooled by --pool",
+        shown_path(path)
     )]
     Modules {
         /// The list of modules.
@@ -192,7 +200,7 @@ pub enum Error {
     /// A directory with two sets of weights that are not the same model.
     #[error(
         "{}: {} and {} hold different models: {tensor} differs\n\
-         hint: remove the one that is out of date, or name the file that you mean", path.display(), names[0], names[1]
+         hint: remove the one that is out of date, or name the file that you mean", shown_path(path), names[0], names[1]
     )]
     UnlikeWeights {
         /// The directory.
@@ -206,7 +214,7 @@ pub enum Error {
     #[error(
         "{}: {}{} would not be read, and embeddings would lack what they do\n\
          hint: save the encoder alone, as the class that config.json names; heads that virpack knows (lm_head, classifier, \
-         pooler, …) may stay", path.display(), tensors.join(", "),
+         pooler, …) may stay", shown_path(path), tensors.join(", "),
         if *more > 0 { format!(" and {more} more tensors") } else { String::new() }
     )]
     UnreadTensors {
@@ -220,7 +228,7 @@ pub enum Error {
     /// Rotary frequencies that differ between layers.
     #[error(
         "{}: {} and {} hold different rotary frequencies\n\
-         hint: ESM-2 has one set of frequencies: the file is damaged, or of another model", path.display(), tensors[0], tensors[1]
+         hint: ESM-2 has one set of frequencies: the file is damaged, or of another model", shown_path(path), tensors[0], tensors[1]
     )]
     UnlikeFrequencies {
         /// The file or directory.
@@ -231,7 +239,7 @@ pub enum Error {
     /// A tensor that the model needs and its files lack.
     #[error(
         "{}: no tensor {tensor} of shape {expected:?}{}\n\
-         hint: the weights are of another model than its settings say, or a shard is missing", path.display(),
+         hint: the weights are of another model than its settings say, or a shard is missing", shown_path(path),
         if there.is_empty() { ": it holds no tensor".to_owned() } else { format!("; the most alike there: {}", there.join(", ")) }
     )]
     MissingTensor {
@@ -247,7 +255,8 @@ pub enum Error {
     /// A tensor whose shape is not the one that the model's settings ask for.
     #[error(
         "{}: tensor {tensor} has shape {given:?}, expected {expected:?}\n\
-         hint: the weights and config.json are not of the same model", path.display()
+         hint: the weights and config.json are not of the same model",
+        shown_path(path)
     )]
     TensorShape {
         /// The file that holds it.
@@ -262,7 +271,8 @@ pub enum Error {
     /// A tensor of numbers that are no weights, such as integers or 8-bit floats.
     #[error(
         "{}: tensor {tensor} holds {dtype} values, expected F32, F16, BF16 or F64\n\
-         hint: save the weights in one of these, without quantization", path.display()
+         hint: save the weights in one of these, without quantization",
+        shown_path(path)
     )]
     TensorDtype {
         /// The file that holds it.
@@ -277,7 +287,7 @@ pub enum Error {
     /// Weights without the settings that say what to do with them.
     #[error(
         "{}: no settings for the model; looked for config.json{}\n\
-         hint: put the model's config.json beside its weights", path.display(),
+         hint: put the model's config.json beside its weights", shown_path(path),
         if *in_checkpoint { " and, in the checkpoint, for cfg.model or args" } else { "" }
     )]
     NoConfig {
@@ -287,7 +297,7 @@ pub enum Error {
         in_checkpoint: bool,
     },
     /// A setting that the model cannot be built without.
-    #[error("{}: no usable {setting}: {given}\nhint: copy or download the file again", path.display())]
+    #[error("{}: no usable {setting}: {given}\nhint: copy or download the file again", shown_path(path))]
     BadSetting {
         /// The file that holds the settings.
         path: PathBuf,
@@ -297,7 +307,7 @@ pub enum Error {
         given: String,
     },
     /// A model that virpack would run wrongly, and therefore not at all.
-    #[error("{}: {setting} is {given}; virpack runs {supported}", path.display())]
+    #[error("{}: {setting} is {given}; virpack runs {supported}", shown_path(path))]
     UnsupportedModel {
         /// The file that holds the settings.
         path: PathBuf,
@@ -314,7 +324,8 @@ pub enum Error {
     #[error(
         "{}: no classifier that virpack runs: {problem}\n\
          hint: it runs Linear, BatchNorm1d, ReLU, Dropout, Linear to 2 classes (others, virus), saved by torch as a \
-         module or a state dict, or as safetensors", path.display()
+         module or a state dict, or as safetensors",
+        shown_path(path)
     )]
     Classifier {
         /// The file.
@@ -327,7 +338,7 @@ pub enum Error {
         "{} takes {width} features, but the nucleotide model gives {nucleotide} and the peptide model {peptide}, \
          {} together\n\
          hint: name the models that the classifier was trained with: {}",
-        path.display(), nucleotide + peptide, fitting(*width, *nucleotide, *peptide)
+        shown_path(path), nucleotide + peptide, fitting(*width, *nucleotide, *peptide)
     )]
     ClassifierWidths {
         /// The classifier's file.
@@ -343,7 +354,8 @@ pub enum Error {
     /// A classifier of nucleotides alone that takes vectors of another width.
     #[error(
         "{} takes {width} features, but the nucleotide model gives {nucleotide}\n\
-         hint: --nucleotide-classifier scores chunks without an open frame, by the nucleotide model alone", path.display()
+         hint: --nucleotide-classifier scores chunks without an open frame, by the nucleotide model alone",
+        shown_path(path)
     )]
     NucleotideClassifierWidth {
         /// The classifier's file.
@@ -356,7 +368,7 @@ pub enum Error {
     /// Two classifiers for chunks of different lengths.
     #[error(
         "{} was trained on chunks of {} bases, {} on chunks of {}\nhint: name two of one length",
-        paths[0].display(), lengths[0], paths[1].display(), lengths[1]
+        shown_path(&paths[0]), lengths[0], shown_path(&paths[1]), lengths[1]
     )]
     ClassifierLengths {
         /// The files.
@@ -369,7 +381,8 @@ pub enum Error {
         "{}: no {missing}\n\
          hint: --model names a directory with the models peptide/ and nucleotide/ and their classifiers, \
          classifier_500.safetensors and nucleotide_classifier_500.safetensors; single models are named by \
-         --protein-model and --nucleotide-model, with --classifier", path.display()
+         --protein-model and --nucleotide-model, with --classifier",
+        shown_path(path)
     )]
     NoBundle {
         /// The directory.
@@ -450,7 +463,7 @@ pub enum Error {
     /// The run was told to stop.
     #[error("interrupted: {}", match kept {
         None => "nothing is kept".to_owned(),
-        Some(saved) => format!("{saved} are kept in {}", saved.folder.display()),
+        Some(saved) => format!("{saved} are kept in {}", shown_path(&saved.folder)),
     })]
     Interrupted {
         /// What need not be computed again; None where that is nothing.
@@ -513,7 +526,8 @@ pub enum Error {
     /// A model of the wrong kind.
     #[error(
         "{}: {option} names {given} here, and must name {wanted}\n\
-         hint: --nucleotide-model reads the bases, --protein-model the peptides", path.display()
+         hint: --nucleotide-model reads the bases, --protein-model the peptides",
+        shown_path(path)
     )]
     WrongModel {
         /// The model's file or directory.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use virpack_seq::{
     GeneticCode, Input, InputRemark, OpenFrame, ReadLimits, ReadOptions, Record, Records, Translator, chunks,
-    expect_nucleotides, reader,
+    escaped, expect_nucleotides, reader,
 };
 
 use crate::Error;
@@ -172,7 +172,7 @@ impl FrameFiles {
 
     /// Writes one frame of the chunk of that number, from 1.
     fn write(&mut self, id: &str, number: usize, frame: OpenFrame<'_>) -> Result<(), Error> {
-        let chunk = number.to_string();
+        let (id, chunk) = (escaped(id), number.to_string());
         let name = frame.frame.as_str().as_bytes();
         for (file, letters) in
             [(&mut self.nucleotides, frame.nucleotides), (&mut self.peptides, frame.peptide)]

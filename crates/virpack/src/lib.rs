@@ -14,6 +14,7 @@ mod error;
 pub mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
+mod guarded;
 pub mod memory;
 pub mod merge;
 pub mod model;

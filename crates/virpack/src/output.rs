@@ -88,7 +88,7 @@ pub(crate) use folder::{AsideFolder, Folder, clear};
 pub use format::OutputFormat;
 use names::beside;
 pub use names::{check, check_apart, check_free, check_stdout_apart};
-pub(crate) use names::{check_all, names, report_path};
+pub(crate) use names::{check_all, check_apart_from_models, names, report_path};
 pub(crate) use noted::Twice;
 pub use noted::{Noted, Repeated};
 use order::Order;

@@ -41,7 +41,9 @@ use crate::devices::{DeviceChoice, DeviceOptions, Devices};
 use crate::memory::Memory;
 use crate::model::checksum::Summing;
 use crate::model::location::Location;
-use crate::output::{Folder, OutputError, check_all, check_apart, check_stdout_apart, is_stdout};
+use crate::output::{
+    Folder, OutputError, check_all, check_apart, check_apart_from_models, check_stdout_apart, is_stdout,
+};
 use crate::progress::Progress;
 pub use bundle::Bundle;
 use classifiers::Classifiers;
@@ -195,6 +197,8 @@ pub fn predict_on<B: Memory + 'static>(
     models.notes().into_iter().map(Told::Weights).for_each(&mut tell);
     let mut frames = options.frames(&classifiers, &mut tell);
     let (kinds, files): (Vec<_>, Vec<_>) = models.files(&classifiers).into_iter().unzip();
+    let tables = Files::in_directory(&options.output);
+    check_apart_from_models(tables.all(), files.iter().cloned())?;
     let sums = Summing::start(files)?;
     let dtype = devices[PEPTIDES].first().expect("a model has a device").dtype();
     let known = |frames, files| Known { options, frames, kinds: &kinds, files, dtype };

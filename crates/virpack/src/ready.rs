@@ -30,8 +30,12 @@ pub(crate) fn all<B: Memory + 'static>(
     token_budget: Option<usize>,
 ) -> Result<Vec<Ready<B>>, Error> {
     std::thread::scope(|scope| {
-        let load = |backend| scope.spawn(move || one(backend, weights, lengths, all_rows, token_budget));
-        let threads: Vec<_> = backends.into_iter().map(load).collect();
+        let load = |backend| {
+            let load = move || one(backend, weights, lengths, all_rows, token_budget);
+            let thread = std::thread::Builder::new().spawn_scoped(scope, load);
+            thread.map_err(|source| Error::Thread { thread: "loading", source })
+        };
+        let threads: Vec<_> = backends.into_iter().map(load).collect::<Result<_, _>>()?;
         let panicked = |_| Err(Error::Panicked { thread: "loading" });
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
     })

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use virpack::checkpoint::{CheckpointOptions, ResumeError, Resumed, Saved, Unit};
-use virpack_seq::SeqError;
+use virpack_seq::{SeqError, shown_path};
 
 /// How often what is finished is made safe, and whether a run goes on where another one ended.
 #[derive(Debug, Args)]
@@ -66,7 +66,7 @@ impl Keeps {
         let Resumed { saved, torn } = resumed;
         let Saved { finished, unit, under_way, .. } = *saved;
         for (part, reason) in torn {
-            watch.warn(format_args!("{}: {reason}: what was in it is computed again", part.display()));
+            watch.warn(format_args!("{}: {reason}: what was in it is computed again", shown_path(part)));
         }
         let [one, many] = match unit {
             Unit::Records => ["record is", "records are"],

@@ -19,7 +19,7 @@ use virpack::device::Pool;
 use virpack::embed::{EmbedOptions, Summary, Told, embed};
 use virpack::model::hub::HubOptions;
 use virpack::model::{mini, resolve};
-use virpack_seq::{Input, Shard, shown_id};
+use virpack_seq::{Input, Shard, shown_id, shown_path};
 
 /// What `virpack embed` takes.
 #[derive(Debug, Args)]
@@ -193,7 +193,7 @@ fn warn(log: LogArguments, summary: &Summary) {
         let table = summary.written.files.iter().find(|f| f.to_string_lossy().ends_with(".skipped.tsv"));
         let first = summary.written.first_skipped.as_ref();
         let place = match (table, first) {
-            (Some(table), _) => format!(": see {}", table.display()),
+            (Some(table), _) => format!(": see {}", shown_path(table)),
             (None, Some((id, reason))) => format!(": the first is {} ({})", shown_id(id), reason.as_str()),
             (None, None) => String::new(),
         };

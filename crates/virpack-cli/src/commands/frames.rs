@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use virpack::frames::{FrameKind, FramesOptions, FramesSummary, frames};
-use virpack_seq::{GeneticCode, Input};
+use virpack_seq::{GeneticCode, Input, shown_path};
 
 /// What `virpack frames` takes.
 #[derive(Debug, Args)]
@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// The one line at the end.
 fn line(summary: &FramesSummary) -> String {
-    let files: Vec<String> = summary.files.iter().map(|file| file.display().to_string()).collect();
+    let files: Vec<String> = summary.files.iter().map(|file| shown_path(file)).collect();
     let files = if files.is_empty() { vec!["standard output".to_owned()] } else { files };
     let rate = summary.bases as f64 / summary.elapsed.as_secs_f64().max(1e-9);
     format!(

@@ -15,6 +15,7 @@ use virpack::model::published::{NUCLEOTIDE, PUBLISHED};
 use virpack::model::weights::Weights;
 use virpack::model::{ModelConfig, config_of, local, mini};
 use virpack::predict::Bundle;
+use virpack_seq::shown_path;
 
 /// What `virpack models` takes.
 #[derive(Debug, Args)]
@@ -66,7 +67,7 @@ fn convert(input: &Path, output: &Path, force: bool) -> Result<(), Failure> {
     let chunks = converted.chunk_length().map_or_else(String::new, |n| format!(", chunks of {n} bases"));
     say(format_args!(
         "{}: {} features, {} hidden{chunks}",
-        output.display(),
+        shown_path(output),
         grouped(converted.input_width() as u64),
         grouped(converted.hidden() as u64),
     ));

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use std::io::IsTerminal;
 use std::path::Path;
 use virpack::output::is_stdout;
+use virpack_seq::shown_path;
 
 /// Refuses to send what is not text to a terminal.
 pub(crate) fn refuse_terminal(output: &Path) -> Result<(), Failure> {
@@ -15,5 +16,5 @@ pub(crate) fn refuse_terminal(output: &Path) -> Result<(), Failure> {
 
 /// An output as messages name it.
 pub(crate) fn shown(output: &Path) -> String {
-    if is_stdout(output) { "standard output".to_owned() } else { output.display().to_string() }
+    if is_stdout(output) { "standard output".to_owned() } else { shown_path(output) }
 }

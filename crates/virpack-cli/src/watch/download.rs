@@ -4,6 +4,7 @@ use crate::log::{LogArguments, LogFormat};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::Mutex;
 use virpack::model::hub::DownloadProgress;
+use virpack_seq::escaped;
 
 /// The bars of a download, one file after the other.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ impl DownloadProgress for DownloadBar {
         );
         self.with(|bar| {
             *bar = ProgressBar::new(bytes).with_style(style.expect("the template is well-formed"));
-            bar.set_message(file.to_owned());
+            bar.set_message(escaped(file).into_owned());
             bar.set_position(done);
             bar.reset_eta();
         });

@@ -9,14 +9,20 @@ mod compression;
 mod disks;
 mod inputs;
 mod limits;
+#[cfg(unix)]
+mod links;
 mod models;
 mod options;
 mod outputs;
 mod predict;
+mod printed;
 #[cfg(unix)]
 mod signals;
 #[path = "../support/mod.rs"]
 mod support;
+
+#[cfg(target_os = "linux")]
+mod threads;
 
 use support::Place;
 

@@ -15,11 +15,11 @@ pub(super) fn wait_for_outputs(place: &Place, files: usize) {
     panic!("{files} files were not begun: {:?}", place.outputs());
 }
 
-/// Ctrl-C, and the signal of a job's end.
+/// Ctrl-C, and the signals of a job's end.
 #[test]
 fn an_interrupted_run_leaves_nothing() {
     use std::process::{Command, Stdio};
-    for signal in ["-INT", "-TERM"] {
+    for signal in ["-INT", "-TERM", "-USR1", "-XCPU"] {
         let place = Place::new();
         let mut command = place.command(&["embed", "--model", MODEL, "-", "-o", "out/emb.npy"]);
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();

@@ -90,7 +90,8 @@ fn interrupted_it_says_what_goes_on() {
         let line = said_command(&ran);
         run_line(&place, &line).succeeds(&["resuming: ", " finished", " finished before)"]);
         assert_eq!(outputs(&place.path("out/v")), whole, "{how}");
-        run_line(&place, &line).succeeds(&["all is done already: out/v/run.json tells of this run"]);
+        run_line(&place, &line)
+            .succeeds(&["the output is complete already: out/v/run.json describes this run"]);
         run_with(&place, &["--resume", "--min-score", "0.9"])
             .is_refused(&["out/v/run.json tells of another run", "least score: none there, 0.9 here"]);
         run_with(&place, &[]).is_refused(&["out/v/frames.tsv exists"]);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::escape::shown_path;
 use crate::reader::shown_byte;
 use crate::record::shown_id;
 
@@ -62,7 +63,7 @@ pub(super) fn size(bytes: u64) -> String {
 /// What a person can do about data whose decoder takes too much memory here.
 pub(super) fn decompress(codec: &str, path: &Path) -> String {
     let program = if codec == "zstd" { "zstd -dc --long=31" } else { "xz -dc" };
-    format!("{program} {} | virpack ... -", path.display())
+    format!("{program} {} | virpack ... -", shown_path(path))
 }
 
 /// An id, where there is one.

@@ -44,18 +44,21 @@ pub(super) fn apply(
         let others: Vec<_> = others
             .iter()
             .map(|part| {
-                scope.spawn(move || {
+                let run = move || {
                     let mut slab = TokenSlab::default();
                     // What was done before a panic is told too.
                     let run = std::panic::AssertUnwindSafe(|| one(part, &mut slab));
                     let result = std::panic::catch_unwind(run);
                     (slab, result)
-                })
+                };
+                // Where the system gives no thread, this one does that work too.
+                (thread::Builder::new().spawn_scoped(scope, run).ok(), run)
             })
             .collect();
         one(first, slab)?;
-        for other in others {
-            let (mut own, result) = other.join().unwrap_or_else(|panic| resume_unwind(panic));
+        for (other, run) in others {
+            let done = other.map_or_else(|| Ok(run()), thread::ScopedJoinHandle::join);
+            let (mut own, result) = done.unwrap_or_else(|panic| resume_unwind(panic));
             slab.append(&mut own);
             result.unwrap_or_else(|panic| resume_unwind(panic))?;
         }

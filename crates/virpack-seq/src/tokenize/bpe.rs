@@ -6,7 +6,8 @@ use std::io;
 use std::path::Path;
 use std::str::FromStr;
 
-use tokenizers::ModelWrapper;
+use serde_json::Value;
+use tokenizers::{ModelWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
 
 use super::{Alphabet, Frame, TokenCounts, Tokenizer};
 use crate::error::SeqError;
@@ -65,11 +66,32 @@ pub enum BpeProblem {
     },
 }
 
+impl BpeProblem {
+    /// What a person can do about it: another copy of a file that is whole is no better.
+    pub(crate) fn hint(&self) -> &'static str {
+        match self {
+            BpeProblem::Unreadable(_) => "copy or download the model's tokenizer.json again",
+            BpeProblem::Setting { .. } => {
+                "virpack runs tokenizers as DNABERT-S and DNABERT-2 have them: use that model's own file"
+            }
+        }
+    }
+}
+
 impl FromStr for BpeTokenizer {
     type Err = BpeProblem;
 
     /// The tokenizer in the text of a `tokenizer.json`.
     fn from_str(text: &str) -> Result<Self, BpeProblem> {
+        // The crate is written for files of its own: odd ones panic in it.
+        let caught = std::panic::catch_unwind(|| BpeTokenizer::read(text));
+        caught.unwrap_or_else(|_| Err(BpeProblem::Unreadable("the tokenizers crate panicked".to_owned())))
+    }
+}
+
+impl BpeTokenizer {
+    fn read(text: &str) -> Result<Self, BpeProblem> {
+        refuse_odd(text)?;
         let unreadable = |error: tokenizers::Error| BpeProblem::Unreadable(error.to_string());
         let refuse = |setting: String, expected| Err(BpeProblem::Setting { setting, expected });
         let mut inner = tokenizers::Tokenizer::from_str(text).map_err(unreadable)?;
@@ -88,6 +110,15 @@ impl FromStr for BpeTokenizer {
         if inner.get_normalizer().is_some() {
             return refuse("a normalizer".to_owned(), "none");
         }
+        // The other kinds put letters in, or take some out.
+        let keeps_letters = |cut: &PreTokenizerWrapper| match cut {
+            PreTokenizerWrapper::Whitespace(_) | PreTokenizerWrapper::WhitespaceSplit(_) => true,
+            PreTokenizerWrapper::Split(split) => split.behavior != SplitDelimiterBehavior::Removed,
+            _ => false,
+        };
+        if !inner.get_pre_tokenizer().is_none_or(keeps_letters) {
+            return refuse("a pre_tokenizer that changes letters".to_owned(), "Whitespace or Split");
+        }
         let unknown = model.unk_token.as_ref().and_then(|token| inner.token_to_id(token));
         let Some(unknown) = unknown else {
             return refuse("no unknown token in the vocabulary".to_owned(), "one");
@@ -103,6 +134,9 @@ impl FromStr for BpeTokenizer {
                 "two, [CLS] and [SEP]",
             );
         };
+        if let Some(id) = [start, end].into_iter().find(|id| *id as usize >= vocabulary) {
+            return refuse(format!("a special token with the id {id}"), "an id of the vocabulary");
+        }
         let [start, end, unknown] = [start, end, unknown].map(|id| id as u16);
         let words = Words::of(&inner, model, unknown);
         let is_known = |byte: usize| inner.token_to_id(&char::from(byte as u8).to_string()).is_some();
@@ -110,6 +144,31 @@ impl FromStr for BpeTokenizer {
         let known = Box::new(std::array::from_fn(|byte| byte < 128 && is_known(byte)));
         Ok(BpeTokenizer { inner, words, frame: Frame { start, end, unknown }, vocabulary, known })
     }
+}
+
+/// Refuses what the crate would panic on, or worse: it cuts a prefix off merged words unseen, and looks for the parts of a
+/// template without asking whether they are there.
+fn refuse_odd(text: &str) -> Result<(), BpeProblem> {
+    let json: Value =
+        serde_json::from_str(text).map_err(|error| BpeProblem::Unreadable(error.to_string()))?;
+    for name in ["continuing_subword_prefix", "end_of_word_suffix"] {
+        let value = json.pointer("/model").and_then(|model| model.get(name)).unwrap_or(&Value::Null);
+        if !(value.is_null() || value == "") {
+            return Err(BpeProblem::Setting { setting: format!("{name} {value}"), expected: "none" });
+        }
+    }
+    let Some(template) = json.get("post_processor") else { return Ok(()) };
+    let pieces = ["single", "pair"].into_iter().filter_map(|name| template.get(name)?.as_array()).flatten();
+    for special in pieces.filter_map(|piece| piece.pointer("/SpecialToken/id")?.as_str()) {
+        if template.pointer("/special_tokens").and_then(|all| all.get(special)).is_none() {
+            let setting = format!("the special token {special:?} without its id");
+            return Err(BpeProblem::Setting {
+                setting,
+                expected: "one of the post_processor's special_tokens",
+            });
+        }
+    }
+    Ok(())
 }
 
 impl BpeTokenizer {

@@ -1,7 +1,7 @@
 //! The folder of parts: where it is, whose, what is in it, and its end.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Read, Seek, Write};
+use std::io::{ErrorKind, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,8 +12,9 @@ use super::identity::{Identity, refuse};
 use super::kept::{Kept, read_all};
 use super::log::{Begin, Log, Logging};
 use super::manifest::{Manifest, Part};
-use super::{CheckpointOptions, Parts, ResumeError, Resumed, Saved, Unit};
+use super::{CheckpointOptions, Parts, ResumeError, Resumed, RunId, Saved, Unit};
 use crate::Error;
+use crate::guarded::{self, Foreign};
 use crate::output::{
     Aside, Folder, OutputError, abandoned_with_the_process, no_longer_abandoned, remove_leftovers,
     report_path,
@@ -21,8 +22,6 @@ use crate::output::{
 
 /// The file in the folder that a process locks while it lives; it holds the process's number.
 const LOCK: &str = "lock";
-/// Digits of a process's number.
-const LONGEST_NUMBER: u64 = 20;
 
 /// Where parts are kept, and of what.
 #[derive(Clone, Debug)]
@@ -80,8 +79,64 @@ impl Place {
 
     /// What an unfinished run has kept there; None where it has finished nothing.
     pub(crate) fn saved(&self) -> Option<Saved> {
+        self.check_own().ok()?;
         let manifest = Manifest::read(&self.folder).ok()??;
         Some(self.saved_in(&manifest)).filter(Saved::is_some)
+    }
+
+    /// Refuses a folder that is a link or another user's: what is in it, and what it leads to, is not this run's.
+    fn check_own(&self) -> Result<(), ResumeError> {
+        // Where no file can be made, the output is refused for that.
+        let ours = || Aside::create(&self.folder).ok()?.1.metadata().ok();
+        let folder = self.folder.clone();
+        match guarded::foreign(&self.folder, ours) {
+            None => Ok(()),
+            Some(Foreign::Link) => Err(ResumeError::LinkedFolder { folder }),
+            Some(Foreign::Owner { is, expected }) => {
+                Err(ResumeError::ForeignFolder { folder, owner: is, user: expected })
+            }
+        }
+    }
+
+    /// Removes what a killed run has left that had its output complete: parts without a manifest, which no run resumes
+    /// from. Where a process has the lock, the parts are in use; where temporary files of the killed one are beside the output,
+    /// its number in the lock is what the next run finds them by.
+    fn sweep(&self) {
+        let lock = self.folder.join(LOCK);
+        let Ok(mut open) = guarded::open(&lock).and_then(guarded::one_name) else { return };
+        if Complete::read(&self.report).is_none() || open.try_lock().is_err() {
+            return;
+        }
+        let process = guarded::process_in(&mut open).ok().flatten();
+        if process.is_some_and(|process| self.has_begun(process)) || self.remove_own(&[]).is_err() {
+            return;
+        }
+        drop(open);
+        // What is not virpack's keeps the folder.
+        let _ = remove(&lock).and_then(|()| fs::remove_dir(&self.folder));
+    }
+
+    /// Whether a process has left temporary files beside the output.
+    fn has_begun(&self, process: u32) -> bool {
+        let directory = self.folder.parent().unwrap_or(Path::new(""));
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        let Ok(entries) = fs::read_dir(directory) else { return true };
+        let begun = format!(".tmp-{process}");
+        let mut names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.any(|name| Aside::target_of(&name).is_some() && name.contains(&begun))
+    }
+
+    /// Removes the parts, but for those listed, and temporary files: regular files with names of their shape.
+    fn remove_own(&self, but: &[PathBuf]) -> std::io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let (name, path) = (entry.file_name(), entry.path());
+            let is_own = name.to_str().is_some_and(|name| Part::is_name(name) || is_begun(name));
+            if is_own && guarded::is_regular(&entry) && !but.contains(&path) {
+                remove(&path)?;
+            }
+        }
+        Ok(())
     }
 
     fn saved_in(&self, manifest: &Manifest) -> Saved {
@@ -123,10 +178,14 @@ impl Found {
     ///
     /// Where there are parts of an earlier run, neither to go on with nor to be replaced.
     fn look(place: Place, options: CheckpointOptions, replace: bool) -> Result<Found, ResumeError> {
+        place.check_own()?;
         if replace && !options.resume {
             return Ok(Found { place, options, manifest: None, complete: None });
         }
         let manifest = Manifest::read(&place.folder)?;
+        if manifest.is_none() {
+            place.sweep();
+        }
         match &manifest {
             Some(manifest) if !options.resume => {
                 Err(ResumeError::Unfinished { saved: place.saved_in(manifest) })
@@ -161,19 +220,24 @@ impl Found {
         let folder = &place.folder;
         let failed = |source| OutputError::Directory { directory: folder.clone(), source };
         let made = Folder::make(folder).map_err(failed)?;
-        let mut lock = File::options();
-        lock.read(true).write(true).create(true).truncate(false);
-        let mut lock = lock.open(folder.join(LOCK)).map_err(failed)?;
+        // It may have been put there since the run looked.
+        place.check_own()?;
+        let path = folder.join(LOCK);
+        let opened = guarded::open_in_place(&path, |options| _ = options.read(true).write(true));
+        let mut lock = opened.map_err(|source| match source.kind() {
+            ErrorKind::InvalidInput | ErrorKind::IsADirectory => {
+                ResumeError::Lock { path: path.clone(), source }.into()
+            }
+            _ => Error::from(failed(source)),
+        })?;
         match lock.try_lock() {
             Err(TryLockError::WouldBlock) => return Err(ResumeError::InUse { folder: folder.clone() }.into()),
             // A file system without locks: who starts two runs into one output is not helped.
             Err(TryLockError::Error(_)) | Ok(()) => (),
         }
-        let mut earlier = String::new();
-        (&mut lock).take(LONGEST_NUMBER).read_to_string(&mut earlier).map_err(failed)?;
-        // Before its number is gone: whoever is killed here leaves it to the next.
-        if let Ok(earlier) = earlier.parse() {
-            remove_leftovers(names, earlier);
+        // Before its number is gone: a process that is killed here leaves it to the next.
+        if let Some(earlier) = guarded::process_in(&mut lock).map_err(failed)? {
+            remove_leftovers(names, earlier, &lock.metadata().map_err(failed)?);
         }
         abandoned_with_the_process(&folder.join(LOCK), || Ok(())).map_err(failed)?;
         let noted = lock.rewind().and_then(|()| lock.set_len(0));
@@ -205,15 +269,16 @@ impl Checkpoint {
             unchanged.check_unchanged(true)?;
             Ok::<_, Error>(identity)
         };
+        let run = self.manifest.as_ref().map_or_else(RunId::new, |manifest| manifest.run);
         let (mut kept, mut under_way, mut torn) = (None, Vec::new(), Vec::new());
         let begin: Begin = match &mut self.manifest {
-            None => Box::new(move || Ok(Manifest::new(identity()?, token_budgets))),
+            None => Box::new(move || Ok(Manifest::new(run, identity()?, token_budgets))),
             Some(manifest) => {
                 refuse(identity()?.differences(&manifest.identity), &folder)?;
-                let (whole, mut bad) = Kept::open(&folder, &mut manifest.parts);
+                let (whole, mut bad) = Kept::open(&folder, run, &mut manifest.parts);
                 kept = Some(whole);
                 if let Some(part) = manifest.under_way.take() {
-                    match read_all(&folder, &part) {
+                    match read_all(&folder, run, &part) {
                         Ok(all) => (under_way, manifest.under_way) = (all, Some(part)),
                         Err(reason) => bad.push((part, reason)),
                     }
@@ -243,7 +308,7 @@ impl Checkpoint {
         };
         let numbers = self.manifest.iter().flat_map(Manifest::numbers);
         let next = numbers.max().unwrap_or(0) + 1;
-        let log = Log::start(Logging { folder, options: self.options, done, next, reading }, begin)?;
+        let log = Log::start(Logging { folder, run, options: self.options, done, next, reading }, begin)?;
         Ok((Parts::new(log, self), Earlier { kept, under_way }, Resumed { saved, torn }))
     }
 
@@ -263,7 +328,7 @@ impl Checkpoint {
         self.whole = true;
     }
 
-    /// Removes what no manifest speaks of, and nothing that is not ours.
+    /// Removes what no manifest lists, and nothing that virpack has not made.
     fn remove_unlisted(&self) -> Result<(), OutputError> {
         let numbers = self.manifest.iter().flat_map(Manifest::numbers);
         let listed: Vec<PathBuf> = numbers.map(|number| Part::path(&self.place.folder, number)).collect();
@@ -274,15 +339,7 @@ impl Checkpoint {
         if self.manifest.is_none() || self.whole {
             remove(&Manifest::path(&self.place.folder))?;
         }
-        for entry in fs::read_dir(&self.place.folder)? {
-            let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let is_part = path.extension().is_some_and(|ending| ending == "part");
-            if (is_part && !but.contains(&path)) || Aside::is_temporary(&name) {
-                remove(&path)?;
-            }
-        }
-        Ok(())
+        self.place.remove_own(but)
     }
 }
 
@@ -301,6 +358,12 @@ impl Drop for Checkpoint {
             let _ = fs::remove_dir(&self.place.folder);
         }
     }
+}
+
+/// Whether a name is one that a file in the folder has until it is complete.
+fn is_begun(name: &str) -> bool {
+    let target = Aside::target_of(name);
+    target.is_some_and(|target| Manifest::is_name(target) || Part::is_name(target))
 }
 
 fn remove(path: &Path) -> std::io::Result<()> {

@@ -10,13 +10,16 @@ use sha2::Digest;
 use virpack_seq::RecordSet;
 use virpack_seq::reader::hex;
 
-use super::MAGIC;
+use super::RunId;
 use super::entry::Head;
 use super::manifest::Part;
+use crate::guarded;
 use crate::output::OutputError;
 use crate::summed::Summed;
 
 const BUFFER: usize = 1 << 20;
+/// Most records or chunks of a run: the set of those that are done takes a bit for each, 1 GB for all of these.
+const MOST_NUMBERS: u64 = 1 << 33;
 
 /// Entries in parts that are whole.
 ///
@@ -51,11 +54,11 @@ struct Open {
 
 impl Kept {
     /// Reads `parts` and keeps those that are as they were written; gives for each other one what is wrong with it.
-    pub(super) fn open(folder: &Path, parts: &mut Vec<Part>) -> (Kept, Vec<(Part, String)>) {
+    pub(super) fn open(folder: &Path, run: RunId, parts: &mut Vec<Part>) -> (Kept, Vec<(Part, String)>) {
         let (mut done, mut whole, mut torn) = (RecordSet::default(), Vec::new(), Vec::new());
         parts.retain(|part| {
             let path = Part::path(folder, part.number);
-            match check(&path, part) {
+            match check(&path, run, part).and_then(expect_possible) {
                 Ok(numbers) => {
                     let first = numbers.iter().min().copied();
                     numbers.into_iter().for_each(|number| _ = done.insert(number));
@@ -96,8 +99,8 @@ impl Kept {
 
     /// Notes where the entries of a part lie.
     fn index(&mut self, part: usize) -> io::Result<()> {
-        let mut file = BufReader::with_capacity(BUFFER, File::open(&self.parts[part].path)?);
-        let mut offset = MAGIC.len() as u64;
+        let mut file = BufReader::with_capacity(BUFFER, guarded::open(&self.parts[part].path)?);
+        let mut offset = RunId::HEAD;
         file.seek_relative(offset.cast_signed())?;
         let mut left = 0;
         while let Some(head) = Head::read(&mut file)? {
@@ -129,12 +132,12 @@ impl Kept {
 }
 
 /// Reads all of a part: each number with its bytes; or says why it is not as it was written.
-pub(super) fn read_all(folder: &Path, part: &Part) -> Result<Vec<(u64, Vec<u8>)>, String> {
+pub(super) fn read_all(folder: &Path, run: RunId, part: &Part) -> Result<Vec<(u64, Vec<u8>)>, String> {
     let path = Part::path(folder, part.number);
-    check(&path, part)?;
+    check(&path, run, part)?;
     let read = || -> io::Result<_> {
-        let mut file = BufReader::with_capacity(BUFFER, File::open(&path)?);
-        file.seek_relative((MAGIC.len() as u64).cast_signed())?;
+        let mut file = BufReader::with_capacity(BUFFER, guarded::open(&path)?);
+        file.seek_relative(RunId::HEAD.cast_signed())?;
         let mut all = Vec::new();
         while let Some(Head { number, bytes }) = Head::read(&mut file)? {
             let mut own = vec![0; bytes as usize];
@@ -152,27 +155,27 @@ fn read_error(path: &Path) -> impl Fn(io::Error) -> OutputError + use<> {
 }
 
 /// The numbers in a part, or why it is not as it was written.
-fn check(path: &Path, part: &Part) -> Result<Vec<u64>, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
+fn check(path: &Path, run: RunId, part: &Part) -> Result<Vec<u64>, String> {
+    let file = guarded::open(path).map_err(|error| error.to_string())?;
     let bytes = file.metadata().map_err(|error| error.to_string())?.len();
     if bytes != part.bytes {
         return Err(format!("it has {bytes} bytes and was written with {}", part.bytes));
     }
     let mut file = BufReader::with_capacity(BUFFER, Summed::new(file));
-    let numbers = numbers(&mut file);
+    let numbers = numbers(&mut file, run);
     let Summed { from: mut file, sum } = file.into_inner();
     // Where the entries end too early, the sum is wrong as well.
     let is_read = file.stream_position().is_ok_and(|position| position == bytes);
     let is_right = is_read && hex(&sum.finalize()) == part.sha256;
     match numbers {
         Ok(numbers) if is_right => Ok(numbers),
+        Err(error) if error.kind() == ErrorKind::InvalidData => Err(error.to_string()),
         _ => Err("its checksum is not the one it was written with".to_owned()),
     }
 }
 
-fn numbers(file: &mut impl Read) -> io::Result<Vec<u64>> {
-    let mut magic = [0; MAGIC.len()];
-    file.read_exact(&mut magic)?;
+fn numbers(file: &mut impl Read, run: RunId) -> io::Result<Vec<u64>> {
+    run.expect_head(file)?;
     let mut numbers = Vec::new();
     while let Some(head) = Head::read(file)? {
         numbers.push(head.number);
@@ -181,4 +184,59 @@ fn numbers(file: &mut impl Read) -> io::Result<Vec<u64>> {
         }
     }
     Ok(numbers)
+}
+
+/// Refuses numbers that no record and no chunk has.
+fn expect_possible(numbers: Vec<u64>) -> Result<Vec<u64>, String> {
+    match numbers.iter().find(|number| **number >= MOST_NUMBERS) {
+        Some(number) => {
+            Err(format!("it has an entry with the number {number}; the largest is {}", MOST_NUMBERS - 1))
+        }
+        None => Ok(numbers),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A part of that run with an entry of that number, written as parts are.
+    fn part(folder: &Path, run: RunId, entry: u64) -> Part {
+        let head = Head { number: entry, bytes: 2 };
+        let bytes = [&run.head()[..], &head.encode(), b"ab"].concat();
+        std::fs::write(Part::path(folder, 1), &bytes).unwrap();
+        Part { number: 1, entries: 1, bytes: bytes.len() as u64, sha256: hex(&sha2::Sha256::digest(&bytes)) }
+    }
+
+    #[test]
+    fn parts_of_other_runs_and_impossible_numbers_are_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let [run, other] = [RunId::new(), RunId::new()];
+        let torn = |part: Part| {
+            let (kept, torn) = Kept::open(folder.path(), run, &mut vec![part]);
+            (kept.done().len(), torn.into_iter().map(|(_, reason)| reason).collect::<String>())
+        };
+        assert_eq!(torn(part(folder.path(), run, 7)), (1, String::new()));
+        assert_eq!(torn(part(folder.path(), other, 7)), (0, "it is not a part of this run".to_owned()));
+        for number in [MOST_NUMBERS, u64::MAX] {
+            let (done, reason) = torn(part(folder.path(), run, number));
+            assert!(done == 0 && reason.contains(&format!("the number {number}; ")), "{reason}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_or_a_pipe_is_not_a_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunId::new();
+        let whole = part(folder.path(), run, 7);
+        let path = Part::path(folder.path(), 1);
+        let torn = || Kept::open(folder.path(), run, &mut vec![whole.clone()]).1.remove(0).1;
+        std::fs::rename(&path, folder.path().join("other")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("other"), &path).unwrap();
+        assert_eq!(torn(), "it is a symbolic link");
+        std::fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(torn().contains("a pipe or a device"));
+    }
 }

@@ -15,7 +15,7 @@ use virpack_seq::{ReadProgress, RecordSet};
 
 use super::entry::{Entries, Head};
 use super::manifest::{Manifest, Part};
-use super::{CheckpointOptions, MAGIC};
+use super::{CheckpointOptions, RunId};
 use crate::Error;
 use crate::output::{Aside, OutputError, sync_directory};
 
@@ -45,6 +45,7 @@ enum Message {
 /// What the threads of a log need to know.
 pub(super) struct Logging {
     pub(super) folder: PathBuf,
+    pub(super) run: RunId,
     pub(super) options: CheckpointOptions,
     /// Numbers that are in parts already.
     pub(super) done: Arc<RecordSet>,
@@ -219,7 +220,7 @@ impl Open {
         let (aside, file) = Aside::create(&Part::path(&logging.folder, number))?;
         let (out, sum) = (BufWriter::with_capacity(BUFFER, file), Sha256::new());
         let mut open = Open { aside, out, sum, number, entries: 0, bytes: 0, since: Instant::now() };
-        open.write(MAGIC)?;
+        open.write(&logging.run.head())?;
         Ok(open)
     }
 

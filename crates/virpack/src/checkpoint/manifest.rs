@@ -4,24 +4,29 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use virpack_seq::read_small;
+use sha2::{Digest, Sha256};
+use virpack_seq::reader::hex;
 
 use super::identity::Identity;
-use super::{FORMAT, LARGEST_LIST, ResumeError};
+use super::{FORMAT, LARGEST_LIST, ResumeError, RunId};
+use crate::guarded;
 use crate::output::{Aside, OutputError, sync_directory};
 
 /// The manifest's name in its folder.
 const NAME: &str = "manifest.json";
+/// Its own SHA-256, of all its other fields.
+const SUM: &str = "sha256";
+/// More parts than a run of a thousand years closes.
+const LARGEST_NUMBER: u64 = 1 << 40;
 
 /// What the system says where there is no folder, or none can be.
 const NO_FOLDER: [ErrorKind; 3] = [ErrorKind::NotFound, ErrorKind::NotADirectory, ErrorKind::InvalidFilename];
 
-/// Numbers of parts are below this: there is room behind the last one.
-const MOST_PARTS: u64 = 1 << 40;
-
 /// What is said of the parts in a folder; replaced as a whole, never changed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Manifest {
+    /// What its parts begin with.
+    pub(crate) run: RunId,
     /// Of the run that makes them.
     pub(crate) identity: Identity,
     /// Most tokens in a batch of each of its models: whoever goes on makes the same batches.
@@ -50,11 +55,16 @@ impl Part {
         folder.join(format!("{number:06}.part"))
     }
 
+    /// Whether a file's name is one that [`Part::path`] gives.
+    pub(super) fn is_name(name: &str) -> bool {
+        let number = name.strip_suffix(".part").unwrap_or_default();
+        number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit())
+    }
+
     fn of_json(value: &Value) -> Option<Part> {
         let number = |name: &str| value.get(name)?.as_u64();
         let sha256 = value.get("sha256")?.as_str()?.to_owned();
-        let part = number("part").filter(|part| *part < MOST_PARTS)?;
-        Some(Part { number: part, entries: number("entries")?, bytes: number("bytes")?, sha256 })
+        Some(Part { number: number("part")?, entries: number("entries")?, bytes: number("bytes")?, sha256 })
     }
 
     fn to_json(&self) -> Value {
@@ -64,13 +74,13 @@ impl Part {
 }
 
 impl Manifest {
-    pub(crate) fn new(identity: Identity, token_budgets: Vec<usize>) -> Manifest {
-        Manifest { identity, token_budgets, parts: Vec::new(), under_way: None, publishing: false }
+    pub(crate) fn new(run: RunId, identity: Identity, token_budgets: Vec<usize>) -> Manifest {
+        Manifest { run, identity, token_budgets, parts: Vec::new(), under_way: None, publishing: false }
     }
 
     /// Entries in all parts.
     pub(crate) fn entries(&self) -> u64 {
-        self.parts.iter().map(|part| part.entries).sum()
+        self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.entries))
     }
 
     /// The numbers of all files that it speaks of.
@@ -82,11 +92,15 @@ impl Manifest {
         folder.join(NAME)
     }
 
+    pub(super) fn is_name(name: &str) -> bool {
+        name == NAME
+    }
+
     /// Reads the manifest of a folder; None where there is none.
     pub(crate) fn read(folder: &Path) -> Result<Option<Manifest>, ResumeError> {
         let path = Manifest::path(folder);
         let damaged = |reason: String| ResumeError::Manifest { path: path.clone(), reason };
-        let text = match read_small(&path, LARGEST_LIST) {
+        let text = match guarded::read(&path, LARGEST_LIST) {
             Ok(text) => text,
             // Where no folder can be, the output cannot either, and says so.
             Err(error) if NO_FOLDER.contains(&error.kind()) => return Ok(None),
@@ -108,27 +122,52 @@ impl Manifest {
             let under_way = value.get("under_way")?;
             let under_way = if under_way.is_null() { None } else { Some(Part::of_json(under_way)?) };
             let publishing = value.get("publishing")?.as_bool()?;
-            Some(Manifest { identity, token_budgets, parts: parts()?, under_way, publishing })
+            let run = RunId::of_text(value.get("id")?.as_str()?)?;
+            Some(Manifest { run, identity, token_budgets, parts: parts()?, under_way, publishing })
         };
         if value.get("run").is_some() && value.get("format").and_then(Value::as_u64) != Some(FORMAT) {
             return Err(ResumeError::Version { folder: folder.to_owned() });
         }
+        if value.get(SUM).and_then(Value::as_str) != Some(&*sum_without(&value)) {
+            return Err(damaged(
+                "it was edited or damaged: its checksum is not the one it was written with".to_owned(),
+            ));
+        }
         let manifest = manifest().ok_or_else(|| damaged("it lacks what every manifest has".to_owned()))?;
+        manifest.problem().map_or(Ok(manifest), |problem| Err(damaged(problem)))
+    }
+
+    /// What no run has written.
+    fn problem(&self) -> Option<String> {
+        if self.token_budgets.contains(&0) {
+            return Some("a token budget of 0".to_owned());
+        }
+        let mut numbers: Vec<u64> = self.numbers().collect();
+        numbers.sort_unstable();
+        if let Some(twice) = numbers.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Some(format!("it lists part {} twice", twice[0]));
+        }
         // Their sum is what is finished.
-        let entries = manifest.parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.entries));
-        entries.map(|_| manifest).ok_or_else(|| damaged("its parts have more entries than can be".to_owned()))
+        if self.parts.iter().try_fold(0u64, |sum, part| sum.checked_add(part.entries)).is_none() {
+            return Some("its parts have more entries than can be".to_owned());
+        }
+        let absurd = numbers.pop().filter(|number| *number > LARGEST_NUMBER);
+        absurd.map(|number| format!("it lists part {number}; the largest number is {LARGEST_NUMBER}"))
     }
 
     pub(crate) fn to_json(&self) -> Value {
         let parts: Vec<Value> = self.parts.iter().map(Part::to_json).collect();
-        json!({
+        let mut value = json!({
             "format": FORMAT,
+            "id": self.run.to_string(),
             "run": self.identity.to_json(),
             "token_budgets": self.token_budgets,
             "publishing": self.publishing,
             "under_way": self.under_way.as_ref().map(Part::to_json),
             "parts": parts,
-        })
+        });
+        value[SUM] = sum_without(&value).into();
+        value
     }
 
     /// Replaces the manifest of a folder: on disk, there is always the old one or the new one.
@@ -142,21 +181,68 @@ impl Manifest {
     }
 }
 
+/// The SHA-256 of a manifest's fields but for that one.
+fn sum_without(value: &Value) -> String {
+    let mut rest = value.clone();
+    if let Some(fields) = rest.as_object_mut() {
+        fields.remove(SUM);
+    }
+    hex(&Sha256::digest(rest.to_string()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn part(number: u64) -> Part {
+        Part { number, entries: 5, bytes: 3, sha256: "ab".to_owned() }
+    }
+
     #[test]
-    fn numbers_that_cannot_be_are_refused() {
-        let part = |number, entries| Part { number, entries, bytes: 1, sha256: "ab".to_owned() };
-        let read = |parts: &[Part]| {
-            let manifest = Manifest { parts: parts.to_vec(), ..Manifest::new(Identity::default(), vec![1]) };
-            let read = Manifest::of_json(manifest.to_json().to_string().as_bytes(), Path::new("x"));
-            assert!(read.as_ref().is_ok_and(|read| *read == manifest) || read.is_err());
-            read.map(|read| read.entries()).map_err(|error| error.to_string())
+    fn what_was_edited_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = Manifest {
+            parts: vec![part(1), part(2)],
+            ..Manifest::new(RunId::new(), Identity::default(), vec![4096])
         };
-        assert_eq!(read(&[part(1, 10), part(MOST_PARTS - 1, u64::MAX - 10)]), Ok(u64::MAX));
-        assert!(read(&[part(1, 10), part(2, u64::MAX)]).unwrap_err().contains("more entries than can be"));
-        assert!(read(&[part(u64::MAX, 1)]).is_err());
+        manifest.write(folder.path()).unwrap();
+        assert_eq!(Manifest::read(folder.path()).unwrap(), Some(manifest.clone()));
+        assert_eq!(manifest.entries(), 10);
+        let text = std::fs::read_to_string(Manifest::path(folder.path())).unwrap();
+        for (was, is) in [
+            ("4096", "8192"),
+            ("\"part\":1", "\"part\":7"),
+            (&manifest.run.to_string()[..], &RunId::new().to_string()),
+        ] {
+            let edited = text.replace(was, is);
+            assert_ne!(edited, text);
+            std::fs::write(Manifest::path(folder.path()), edited).unwrap();
+            let message = Manifest::read(folder.path()).unwrap_err().to_string();
+            assert!(message.contains("it was edited or damaged"), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_no_run_writes_is_refused_even_with_its_checksum() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = Manifest::new(RunId::new(), Identity::default(), vec![4096]);
+        let odd = [
+            (Manifest { token_budgets: vec![0], ..good.clone() }, "a token budget of 0"),
+            (
+                Manifest { parts: vec![part(1), Part { entries: u64::MAX - 4, ..part(2) }], ..good.clone() },
+                "more entries than can be",
+            ),
+            (Manifest { parts: vec![part(3), part(3)], ..good.clone() }, "it lists part 3 twice"),
+            (
+                Manifest { parts: vec![part(3)], under_way: Some(part(3)), ..good.clone() },
+                "it lists part 3 twice",
+            ),
+            (Manifest { parts: vec![part(u64::MAX)], ..good.clone() }, "it lists part 18446744073709551615;"),
+        ];
+        for (manifest, said) in odd {
+            manifest.write(folder.path()).unwrap();
+            let message = Manifest::read(folder.path()).unwrap_err().to_string();
+            assert!(message.contains(said) && message.contains("hint: "), "{message}");
+        }
     }
 }

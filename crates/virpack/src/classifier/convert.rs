@@ -27,6 +27,7 @@ pub fn convert(from: &Path, to: &Path, force: bool) -> Result<(), Error> {
         return Err(OutputError::UnknownFormat { path, ending, supported }.into());
     }
     output::check_free(to, force)?;
+    output::check_apart_from_models([to], [from.into()])?;
     // What cannot be run is not worth another form.
     super::Classifier::open(from)?;
     let file = TensorFile::open(from.into())?;

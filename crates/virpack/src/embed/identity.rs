@@ -80,9 +80,8 @@ impl EmbedOptions {
 
     /// Begins to sum the inputs, and a model's files that are no weights.
     pub(super) fn sum_files(&self, weights: &Weights) -> Result<Summing, Error> {
-        let beside = ["config.json", "tokenizer.json"].map(|name| weights.directory().join(name));
         let inputs = self.inputs.iter().map(|input| Location::Disk(input.path().to_owned()));
-        Summing::start(inputs.chain(beside.into_iter().filter(Location::exists)).collect())
+        Summing::start(inputs.chain(weights.beside()).collect())
     }
 
     /// What an earlier run has left; None where nothing is kept, as of what goes to standard output.

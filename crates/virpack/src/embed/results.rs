@@ -111,9 +111,17 @@ impl Results {
         read: &[(Input, Option<InputChecksum>)],
     ) -> Result<CompleteResults, Error> {
         let out = self.out.complete(records)?;
-        let parts = self.parts.map(|parts| parts.complete(read)).transpose()?;
-        self.shard.map_or(Ok(()), |shard| shard.check_read(read))?;
-        Ok(CompleteResults { out, parts })
+        if let Some(shard) = self.shard {
+            shard.check_read(read)?;
+        }
+        let Some(parts) = self.parts else { return Ok(CompleteResults { out, parts: None }) };
+        if let Err(taken) = out.check_names() {
+            // Another process has taken a name. What is finished stays for a run that resumes, the open part too.
+            drop(out);
+            parts.interrupt()?;
+            return Err(taken.into());
+        }
+        Ok(CompleteResults { out, parts: Some(parts.complete(read)?) })
     }
 
     /// Makes all that is finished safe, as the run ends before its input.

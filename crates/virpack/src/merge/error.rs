@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use virpack_seq::Shard;
+use virpack_seq::{Shard, shown_path};
 
 use crate::checkpoint::Difference;
 
@@ -15,7 +15,10 @@ pub enum MergeError {
     #[error("no shards to join")]
     NoShards,
     /// A file that is no shard.
-    #[error("{}: no shard\nhint: a shard is what `virpack embed --shard I/N -o NAME.shard` writes", path.display())]
+    #[error(
+        "{}: no shard\nhint: a shard is what `virpack embed --shard I/N -o NAME.shard` writes",
+        shown_path(path)
+    )]
     NoShard {
         /// The file.
         path: PathBuf,
@@ -23,14 +26,15 @@ pub enum MergeError {
     /// A shard that another version of virpack has written.
     #[error(
         "{}: a shard in the format of another version of virpack\n\
-         hint: make the shards again with this version, or merge them with the one that made them", path.display()
+         hint: make the shards again with this version, or merge them with the one that made them",
+        shown_path(path)
     )]
     Version {
         /// The shard.
         path: PathBuf,
     },
     /// A shard that cannot be read.
-    #[error("cannot read {}: {source}\nhint: check the path and its permissions", path.display())]
+    #[error("cannot read {}: {source}\nhint: check the path and its permissions", shown_path(path))]
     Read {
         /// The shard.
         path: PathBuf,
@@ -38,7 +42,7 @@ pub enum MergeError {
         source: io::Error,
     },
     /// A shard that is not as it was written.
-    #[error("{}: {what}\nhint: copy it again, or make it again", path.display())]
+    #[error("{}: {what}\nhint: copy it again, or make it again", shown_path(path))]
     Damaged {
         /// The shard.
         path: PathBuf,
@@ -48,7 +52,7 @@ pub enum MergeError {
     /// Two shards of different runs.
     #[error(
         "{} and {} are not of one run:\n  {}\n\
-         hint: all shards need the same inputs, model and options", first.display(), second.display(),
+         hint: all shards need the same inputs, model and options", shown_path(first), shown_path(second),
         differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
     )]
     Different {
@@ -60,7 +64,11 @@ pub enum MergeError {
         differences: Vec<Difference>,
     },
     /// One shard named twice.
-    #[error("{} and {} are both shard {shard}\nhint: name each shard once", first.display(), second.display())]
+    #[error(
+        "{} and {} are both shard {shard}\nhint: name each shard once",
+        shown_path(first),
+        shown_path(second)
+    )]
     Twice {
         /// The first of them.
         first: PathBuf,
@@ -80,10 +88,23 @@ pub enum MergeError {
         /// How many there are in all.
         of: u32,
     },
+    /// A shard with records behind those that all shards together have.
+    #[error(
+        "{}: it has records behind the last of the {records} that all shards together have\n\
+         hint: the shards are of unlike inputs: make them again, all from the same inputs",
+        shown_path(path)
+    )]
+    Longer {
+        /// The shard.
+        path: PathBuf,
+        /// Records that were read side by side.
+        records: u64,
+    },
     /// A shard of an input of another number of records.
     #[error(
         "{}: it is of an input of {total} records, and all shards together have {records}\n\
-         hint: make the shards again, all from the same inputs", path.display()
+         hint: make the shards again, all from the same inputs",
+        shown_path(path)
     )]
     Records {
         /// The shard.

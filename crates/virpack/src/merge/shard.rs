@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::Digest;
 
 use super::{Facts, MergeError};
+use crate::guarded;
 use crate::output::{ANY_SHARD_MAGIC, Entry, SHARD_END as END, SHARD_MAGIC as MAGIC, SHARD_SUM as SUM};
 use crate::summed::Summed;
 
@@ -29,7 +30,7 @@ impl OpenShard {
     pub(super) fn open(path: &Path) -> Result<OpenShard, MergeError> {
         let read = |source| MergeError::Read { path: path.to_path_buf(), source };
         let damaged = || MergeError::Damaged { path: path.to_path_buf(), what: "it is cut short" };
-        let mut file = File::open(path).map_err(read)?;
+        let mut file = guarded::open_linked(path).map_err(read)?;
         let mut start = [0; MAGIC.len() + 8];
         let is_whole = file.read_exact(&mut start).is_ok();
         if is_whole && start.starts_with(ANY_SHARD_MAGIC) && !start.starts_with(MAGIC) {
@@ -71,7 +72,7 @@ impl OpenShard {
     pub(super) fn finish(&mut self, records: u64) -> Result<(), MergeError> {
         let read = |source| MergeError::Read { path: self.path.clone(), source };
         if self.left > 0 {
-            return Err(self.damaged("it goes on behind the last record"));
+            return Err(MergeError::Longer { path: self.path.clone(), records });
         }
         let (mut total, mut sum) = ([0; 8], [0; SUM as usize]);
         self.file.read_exact(&mut total).map_err(read)?;

@@ -1,6 +1,5 @@
 //! Checksums of the models' files, taken beside their loading or the run.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -9,6 +8,7 @@ use sha2::{Digest, Sha256};
 use virpack_seq::reader::hex;
 
 use crate::Error;
+use crate::guarded;
 use crate::model::location::Location;
 use crate::model::weights::torch::check_sums;
 
@@ -52,8 +52,8 @@ impl Summing {
                 check_cached(&path, &sha256)?;
                 if let Location::Disk(path) = &location {
                     let failed = |source| Error::Checkpoint { path: path.clone(), source };
-                    let file =
-                        File::open(path).map_err(|source| Error::ReadModel { path: path.clone(), source })?;
+                    let file = guarded::open_linked(path)
+                        .map_err(|source| Error::ReadModel { path: path.clone(), source })?;
                     check_sums(file).map_err(failed)?;
                 }
                 Ok(FileChecksum { location, bytes, sha256 })
@@ -88,7 +88,7 @@ pub(crate) fn sum_of_all(files: &[FileChecksum]) -> String {
 /// A file's size and SHA-256.
 pub(super) fn checksum(path: &Path) -> io::Result<(u64, String)> {
     let mut hasher = Sha256::new();
-    let bytes = io::copy(&mut File::open(path)?, &mut hasher)?;
+    let bytes = io::copy(&mut guarded::open_linked(path)?, &mut hasher)?;
     Ok((bytes, hex(&hasher.finalize())))
 }
 

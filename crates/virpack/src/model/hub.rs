@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 
 pub use error::HubError;
 pub use options::HubOptions;
-use virpack_seq::read_small;
 
 use client::Answer;
 use ureq::Body;
@@ -25,6 +24,7 @@ use super::config::ModelKind;
 use super::published::Published;
 use super::weights;
 use crate::Error;
+use crate::guarded;
 
 /// Files of a model that are not its weights.
 const CONFIG: &str = "config.json";
@@ -138,8 +138,9 @@ pub fn resolve(model: &str, options: &HubOptions, progress: &dyn DownloadProgres
 #[must_use]
 pub fn cached(repository: &Repository, options: &HubOptions) -> Option<PathBuf> {
     let folder = options.cache.join(format!("models--{}", repository.id.replace('/', "--")));
-    let reference = read_small(&folder.join("refs").join(&repository.revision), LARGEST_REFERENCE).ok();
-    let reference = reference.and_then(|text| String::from_utf8(text).ok());
+    let reference = folder.join("refs").join(&repository.revision);
+    let reference = guarded::read_linked(&reference, LARGEST_REFERENCE).ok();
+    let reference = reference.and_then(|bytes| String::from_utf8(bytes).ok());
     // A revision that is no reference may be a commit.
     let commit = reference.as_deref().map_or(repository.revision.as_str(), str::trim);
     let snapshot = folder.join("snapshots").join(commit);

@@ -7,9 +7,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use virpack_device::MappedFile;
-use virpack_seq::read_small;
 
 use crate::Error;
+use crate::guarded;
 
 /// How a pointer of Git LFS begins, and of its forerunner.
 const POINTERS: [&str; 2] =
@@ -159,7 +159,7 @@ impl Location {
     pub(crate) fn read_up_to(&self, most: u64) -> Result<Cow<'static, [u8]>, Error> {
         match self {
             Location::Disk(path) => {
-                let bytes = read_small(path, most).map_err(|source| self.failed(source))?;
+                let bytes = guarded::read_linked(path, most).map_err(|source| self.failed(source))?;
                 self.refuse_pointer(&bytes)?;
                 Ok(bytes.into())
             }
@@ -171,7 +171,8 @@ impl Location {
     pub(crate) fn open(&self) -> Result<Bytes, Error> {
         match self {
             Location::Disk(path) => {
-                let file = MappedFile::open(path).map_err(|source| self.failed(source))?;
+                let file = guarded::open_linked(path).and_then(|file| MappedFile::of(&file, path));
+                let file = file.map_err(|source| self.failed(source))?;
                 self.refuse_pointer(file.bytes(0..file.len().min(LARGEST_POINTER + 1)).unwrap_or_default())?;
                 Ok(Bytes::Mapped(file))
             }

@@ -206,6 +206,12 @@ impl Weights {
         self.files.iter().map(|file| (&file.location, file.len()))
     }
 
+    /// The files in the weights' directory that virpack reads beside them.
+    pub(crate) fn beside(&self) -> impl Iterator<Item = Location> {
+        let beside = ["config.json", "tokenizer.json"].map(|name| self.directory().join(name));
+        beside.into_iter().filter(|file| file.exists() && !file.is_directory())
+    }
+
     /// All tensors' names in alphabetical order, heads and buffers included.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)

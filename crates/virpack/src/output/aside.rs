@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::OutputError;
+use crate::guarded;
 
 /// Every temporary file that this process has made and not yet named or removed: an interrupted process runs no
 /// destructors.
@@ -24,10 +25,14 @@ pub(super) fn abandon() {
     std::mem::forget(unfinished);
 }
 
-/// Removes a file or a directory that has a temporary name, if it has it still.
+/// Removes a file, or a directory of files, that has a temporary name, if it has it still.
 fn remove_begun(path: &Path) {
     if fs::remove_file(path).is_err() {
-        let _ = fs::remove_dir_all(path);
+        // virpack makes no directories in it: what is deeper is not virpack's, and keeps it.
+        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+            let _ = fs::remove_file(entry.path());
+        }
+        let _ = fs::remove_dir(path);
     }
 }
 
@@ -83,9 +88,11 @@ impl Aside {
         }
     }
 
-    /// Whether a name is one that files have until they are whole.
-    pub(crate) fn is_temporary(name: &str) -> bool {
-        name.starts_with('.') && name.contains(".tmp-")
+    /// The name that a file gets at the end, from the one that [`Aside::create`] gives it until then; None for other names.
+    pub(crate) fn target_of(name: &str) -> Option<&str> {
+        let (target, process) = name.strip_prefix('.')?.rsplit_once(".tmp-")?;
+        let mut numbers = process.splitn(2, '-');
+        numbers.all(|number| number.parse::<u32>().is_ok()).then_some(target)
     }
 
     /// Another name in the same directory for the end.
@@ -135,8 +142,11 @@ fn temporary_name(target: &Path, process: u32) -> String {
 }
 
 /// Removes the files, and directories of files, that a process which is dead has begun for `targets`, where they can be
-/// removed.
-pub(crate) fn remove_leftovers(targets: &[PathBuf], process: u32) {
+/// removed and have the owner of its `lock`: on another machine a process of another user may have the same number.
+pub(crate) fn remove_leftovers(targets: &[PathBuf], process: u32, lock: &fs::Metadata) {
+    let has_owner = |entry: &fs::DirEntry| {
+        entry.metadata().is_ok_and(|metadata| guarded::owner(&metadata) == guarded::owner(lock))
+    };
     for target in targets {
         let first = temporary_name(target, process);
         let is_left = |name: &str| match name.strip_prefix(&first) {
@@ -145,7 +155,7 @@ pub(crate) fn remove_leftovers(targets: &[PathBuf], process: u32) {
             None => false,
         };
         for entry in fs::read_dir(directory_of(target)).into_iter().flatten().flatten() {
-            if is_left(&entry.file_name().to_string_lossy()) {
+            if is_left(&entry.file_name().to_string_lossy()) && has_owner(&entry) {
                 remove_begun(&entry.path());
             }
         }
@@ -185,6 +195,65 @@ mod tests {
         drop(aside);
         assert_eq!(fs::read(&target).unwrap(), b"whole");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_under_the_temporary_name_is_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let [victim, target] = ["victim", "emb.npy"].map(|name| directory.path().join(name));
+        fs::write(&victim, "theirs").unwrap();
+        let planted = directory.path().join(temporary_name(&target, std::process::id()));
+        std::os::unix::fs::symlink(&victim, &planted).unwrap();
+        let (mut aside, mut file) = Aside::create(&target).unwrap();
+        file.write_all(b"mine").unwrap();
+        aside.publish().unwrap();
+        assert_eq!(
+            (fs::read(&victim).unwrap(), fs::read(&target).unwrap()),
+            (b"theirs".into(), b"mine".into())
+        );
+        assert!(planted.is_symlink(), "what another has made stays");
+    }
+
+    #[test]
+    fn leftovers_are_files_of_our_shape_and_owner() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("plots");
+        let place = |name: &str| directory.path().join(name);
+        fs::create_dir_all(place(".plots.tmp-7/deeper")).unwrap();
+        for name in [
+            ".plots.tmp-7/000001_a.svg",
+            ".plots.tmp-7-1",
+            ".plots.tmp-7-x",
+            ".plots.tmp-71",
+            ".plots.tmp-7/deeper/x",
+        ] {
+            fs::write(place(name), "").unwrap();
+        }
+        let lock = fs::metadata(place(".plots.tmp-71")).unwrap();
+        remove_leftovers(std::slice::from_ref(&target), 7, &lock);
+        let left = [".plots.tmp-7/deeper/x", ".plots.tmp-7-x", ".plots.tmp-71"];
+        assert!(left.iter().all(|name| place(name).exists()));
+        assert!(!place(".plots.tmp-7/000001_a.svg").exists() && !place(".plots.tmp-7-1").exists());
+        fs::write(place(".plots.tmp-7-1"), "").unwrap();
+        #[cfg(unix)]
+        if guarded::owner(&lock) == Some(0) {
+            std::os::unix::fs::chown(place(".plots.tmp-7-1"), Some(65_534), None).unwrap();
+            remove_leftovers(&[target], 7, &lock);
+            assert!(place(".plots.tmp-7-1").exists(), "another user's");
+        }
+    }
+
+    #[test]
+    fn a_temporary_name_tells_its_target() {
+        for (name, target) in
+            [(".a.npy.tmp-12", Some("a.npy")), (".a.tmp-1-20", Some("a")), (".a.tmp-1-b", None)]
+        {
+            assert_eq!(Aside::target_of(name), target);
+        }
+        for other in ["a.tmp-1", ".a.tmp-", ".a.tmp-1-2-3", ".a.tmpx-1", ".a.tmp-99999999999"] {
+            assert_eq!(Aside::target_of(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use virpack_seq::shown_id;
+use virpack_seq::{shown_id, shown_path};
 
 use super::aside::directory_of;
 use super::{OutputDtype, OutputFormat};
@@ -14,7 +14,7 @@ use super::{OutputDtype, OutputFormat};
 pub enum OutputError {
     /// No format has the ending of the asked name.
     #[error(
-        "{}: {} is no known output format\nhint: use one of {supported}", path.display(),
+        "{}: {} is no known output format\nhint: use one of {supported}", shown_path(path),
         ending.as_ref().map_or_else(|| "a name without an ending".to_owned(), |ending| format!(".{ending}"))
     )]
     UnknownFormat {
@@ -26,10 +26,22 @@ pub enum OutputError {
         supported: String,
     },
     /// An output was to replace an input.
-    #[error("{} is an input too\nhint: give the output another name", path.display())]
+    #[error("{} is an input too\nhint: give the output another name", shown_path(path))]
     IsInput {
         /// The file.
         path: PathBuf,
+    },
+    /// An output was to replace a file of a model that the run uses.
+    #[error(
+        "{} is {}, a file of a model that this run uses\nhint: give the output another name",
+        shown_path(path),
+        shown_path(file)
+    )]
+    IsModel {
+        /// The output.
+        path: PathBuf,
+        /// The model's file.
+        file: PathBuf,
     },
     /// A format that has one shape for all records was to hold a table of rows for each.
     #[error(
@@ -61,7 +73,8 @@ pub enum OutputError {
     },
     /// A shard that is one of nothing.
     #[error(
-        "{}: a shard of what?\nhint: `virpack embed --shard I/N` writes shards, `virpack merge` any other format", path.display()
+        "{}: a shard of what?\nhint: `virpack embed --shard I/N` writes shards, `virpack merge` any other format",
+        shown_path(path)
     )]
     NoShard {
         /// The output as it was named.
@@ -85,7 +98,7 @@ pub enum OutputError {
     #[error(
         "{} is {what}, not a regular file\n\
          hint: the output is written aside and renamed when it is whole, so name a file in a directory",
-        path.display()
+        shown_path(path)
     )]
     NotAFile {
         /// The output as it was named.
@@ -94,13 +107,16 @@ pub enum OutputError {
         what: &'static str,
     },
     /// What should be a directory of outputs is a file.
-    #[error("{} is no directory\nhint: name a directory, one that exists or one to be made", path.display())]
+    #[error(
+        "{} is no directory\nhint: name a directory, one that exists or one to be made",
+        shown_path(path)
+    )]
     NotADirectory {
         /// The output as it was named.
         path: PathBuf,
     },
     /// A picture that could not be drawn.
-    #[error("cannot draw {}: {source}", path.display())]
+    #[error("cannot draw {}: {source}", shown_path(path))]
     Draw {
         /// The file as it would have been named in the end.
         path: PathBuf,
@@ -108,13 +124,13 @@ pub enum OutputError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The output, or a table beside it, exists.
-    #[error("{} exists\nhint: choose another name, or replace it with --force", path.display())]
+    #[error("{} exists\nhint: choose another name, or replace it with --force", shown_path(path))]
     Exists {
         /// The file in the way.
         path: PathBuf,
     },
     /// The output's directory does not exist, or cannot be written to.
-    #[error("cannot write into {}: {source}\nhint: {}", directory.display(), hint(source))]
+    #[error("cannot write into {}: {source}\nhint: {}", shown_path(directory), hint(source))]
     Directory {
         /// The directory of the output.
         directory: PathBuf,
@@ -125,7 +141,7 @@ pub enum OutputError {
     #[error(
         "{}: the output cannot have this name: {source}\n\
          hint: shorten it: temporary files and tables beside it have longer names; 200 letters fit nearly everywhere",
-        path.display()
+        shown_path(path)
     )]
     Name {
         /// The output as it was named.
@@ -134,7 +150,7 @@ pub enum OutputError {
         source: io::Error,
     },
     /// Writing failed part of the way; nothing stands under the asked name.
-    #[error("cannot write {}: {source}\nhint: {}", path.display(), hint(source))]
+    #[error("cannot write {}: {source}\nhint: {}", shown_path(path), hint(source))]
     Write {
         /// The file as it would have been named in the end.
         path: PathBuf,
@@ -155,7 +171,10 @@ pub enum OutputError {
     #[error("-o - takes one of the two files\nhint: add --kind nucleotide or --kind protein")]
     WhichFrames,
     /// A kind of frames where both are written.
-    #[error("--kind chooses what goes to standard output, and {} names files\nhint: leave it out, or use -o -", prefix.display())]
+    #[error(
+        "--kind chooses what goes to standard output, and {} names files\nhint: leave it out, or use -o -",
+        shown_path(prefix)
+    )]
     KindOfFiles {
         /// The beginning of the files' names.
         prefix: PathBuf,
@@ -170,7 +189,7 @@ pub enum OutputError {
     #[error(
         "cannot keep rows in {} until they can go to standard output: {source}\n\
          hint: set TMPDIR to a directory with room for all of them, or name a file with -o",
-        directory.display()
+        shown_path(directory)
     )]
     Scratch {
         /// Where temporary files go.
@@ -179,7 +198,10 @@ pub enum OutputError {
         source: io::Error,
     },
     /// A part that was whole could not be read again.
-    #[error("cannot read {}: {source}\nhint: run again with --resume, which checks every part", path.display())]
+    #[error(
+        "cannot read {}: {source}\nhint: run again with --resume, which checks every part",
+        shown_path(path)
+    )]
     Part {
         /// The part.
         path: PathBuf,
@@ -187,7 +209,7 @@ pub enum OutputError {
         source: io::Error,
     },
     /// The encoder of a format refused a row.
-    #[error("cannot encode {}: {source}", path.display())]
+    #[error("cannot encode {}: {source}", shown_path(path))]
     Encode {
         /// The file as it would have been named in the end.
         path: PathBuf,
@@ -195,7 +217,7 @@ pub enum OutputError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Of a result that is whole a file could not be given its name.
-    #[error("cannot put {} in its place: {source}\nhint: {}", path.display(), place_of(kept))]
+    #[error("cannot put {} in its place: {source}\nhint: {}", shown_path(path), place_of(kept))]
     Publish {
         /// The file as it should have been named.
         path: PathBuf,
@@ -291,7 +313,7 @@ fn place_of(kept: &[PathBuf]) -> String {
         return "nothing of the result is left in its directory, which may have been removed: run again"
             .to_owned();
     }
-    let kept: Vec<_> = kept.iter().map(|kept| kept.display().to_string()).collect();
+    let kept: Vec<_> = kept.iter().map(|kept| shown_path(kept)).collect();
     format!("nothing is lost, the whole result is kept in {}", kept.join(", "))
 }
 

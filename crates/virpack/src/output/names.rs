@@ -9,6 +9,8 @@ use virpack_seq::Input;
 use super::aside::{Aside, directory_of};
 use super::format::special_name;
 use super::{OutputError, OutputFormat, OutputOptions, is_stdout, publish, row_store, safetensors, scratch};
+use crate::guarded::FileIdentity;
+use crate::model::location::Location;
 
 /// Checks that [`create`](super::create) has a format for `path` that can hold what `options` ask for, that the names it needs are
 /// free, unless `force` is set, that none of them is an input's, and that their directory takes files of such names; leaves
@@ -111,7 +113,7 @@ pub(crate) fn check_all<'a>(
     })
 }
 
-/// Refuses an output that is one of the inputs, whether or not files may be replaced.
+/// Refuses an output that is one of the inputs, by whatever link, whether or not files may be replaced.
 ///
 /// # Errors
 ///
@@ -121,15 +123,41 @@ pub fn check_apart<'a>(
     inputs: &[Input],
 ) -> Result<(), OutputError> {
     let files = inputs.iter().filter_map(|input| match input {
-        Input::Path(path) => path.canonicalize().ok(),
+        Input::Path(path) => FileIdentity::of(path),
         Input::Stdin => None,
     });
-    let files: Vec<PathBuf> = files.collect();
-    let is_input = |path: &&Path| path.canonicalize().is_ok_and(|path| files.contains(&path));
-    match outputs.into_iter().find(is_input) {
-        Some(path) => Err(OutputError::IsInput { path: path.to_path_buf() }),
+    match first_of(outputs, &files.collect::<Vec<_>>()) {
+        Some((path, _)) => Err(OutputError::IsInput { path: path.to_path_buf() }),
         None => Ok(()),
     }
+}
+
+/// Refuses an output that is a file of a model, by whatever link, whether or not files may be replaced.
+pub(crate) fn check_apart_from_models<'a>(
+    outputs: impl IntoIterator<Item = &'a Path>,
+    models: impl IntoIterator<Item = Location>,
+) -> Result<(), OutputError> {
+    let files = models.into_iter().filter_map(|location| match location {
+        Location::Disk(path) => Some((FileIdentity::of(&path)?, path)),
+        Location::Memory { .. } => None,
+    });
+    let (files, paths): (Vec<_>, Vec<_>) = files.unzip();
+    match first_of(outputs, &files) {
+        Some((path, i)) => Err(OutputError::IsModel { path: path.to_path_buf(), file: paths[i].clone() }),
+        None => Ok(()),
+    }
+}
+
+/// The first output that is one of the files, and which one.
+fn first_of<'a>(
+    outputs: impl IntoIterator<Item = &'a Path>,
+    files: &[FileIdentity],
+) -> Option<(&'a Path, usize)> {
+    let place = |path: &'a Path| {
+        let file = FileIdentity::of(path)?;
+        Some((path, files.iter().position(|other| *other == file)?))
+    };
+    outputs.into_iter().find_map(place)
 }
 
 /// Refuses a name that is taken, unless `force`, and one that no rename can fill: a directory, a device.

@@ -344,7 +344,7 @@ fn csv_column(text: &str, column: usize) -> Vec<String> {
         let cell = line.split('\t').nth(column).unwrap();
         let quoted = cell.strip_prefix('"').map(|cell| cell.strip_suffix('"').unwrap().replace("\"\"", "\""));
         let mut text = quoted.unwrap_or_else(|| cell.to_owned());
-        let codes = (0..0xa0).chain([0x2028, 0x2029]);
+        let codes = (0..0xa0).chain(0x2028..=0x202e).chain(0x2066..=0x2069).chain([0xfffe, 0xffff]);
         for code in codes.filter(|_| cell.contains('\\')) {
             let letter = char::from_u32(code).unwrap();
             let escape = if code < 0x100 { format!("\\x{code:02x}") } else { format!("\\u{code:04x}") };

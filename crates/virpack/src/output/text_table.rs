@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use virpack_seq::escaped;
+
 use super::OutputError;
 use super::aside::Aside;
 use super::text_file::TextFile;
@@ -36,34 +38,13 @@ impl TextTable {
     }
 }
 
-/// A control character inside a cell, which an id or a file's name may hold, is escaped (`\t`, `\n`, `\r`, `\x01`, `\u2028`), and a
-/// cell that holds `"` stands within quotes, as in CSV: a row is one line, and one row, to Python's `csv`, to pandas and to
-/// whatever splits at line ends. Everything else stays as it is, backslashes too.
+/// A cell is escaped ([`escaped`]), and one that holds `"` is within quotes, as in CSV: a row is one line, and one row, to
+/// Python's `csv`, to pandas and to everything that splits at line ends.
 pub(crate) fn cell(text: &str) -> Cow<'_, str> {
-    let is_odd = |letter: char| letter == '"' || breaks_lines(letter);
-    if !text.contains(is_odd) {
-        return text.into();
+    match escaped(text) {
+        text if text.contains('"') => format!("\"{}\"", text.replace('"', "\"\"")).into(),
+        text => text,
     }
-    let mut cell = String::with_capacity(text.len() + 8);
-    for letter in text.chars() {
-        match letter {
-            '"' => cell.push_str("\"\""),
-            '\t' => cell.push_str("\\t"),
-            '\n' => cell.push_str("\\n"),
-            '\r' => cell.push_str("\\r"),
-            letter if breaks_lines(letter) && u32::from(letter) < 0x100 => {
-                cell.push_str(&format!("\\x{:02x}", u32::from(letter)));
-            }
-            letter if breaks_lines(letter) => cell.push_str(&format!("\\u{:04x}", u32::from(letter))),
-            letter => cell.push(letter),
-        }
-    }
-    if text.contains('"') { format!("\"{cell}\"").into() } else { cell.into() }
-}
-
-/// Whether some program takes a letter for the end of a cell or of a line, or for the end of a text.
-fn breaks_lines(letter: char) -> bool {
-    letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
@@ -75,13 +56,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("emb.npy.records.tsv");
         let mut table = TextTable::create(&target).unwrap();
-        table.line(&["sp|P1,2\\t", "Ω\u{2028}é"]).unwrap();
+        table.line(&["sp|P1,2\\t", "Ω\u{2028}é\u{202e}"]).unwrap();
         table.line(&["a\tb", "c\r\nd", ""]).unwrap();
         table.line(&["\"a", "b\"", "\0\u{1}\u{b}\u{85}\u{7f}"]).unwrap();
         table.finish().unwrap().unwrap().publish().unwrap();
         let text = std::fs::read_to_string(target).unwrap();
         let expected = [
-            "sp|P1,2\\t\tΩ\\u2028é\n",
+            "sp|P1,2\\t\tΩ\\u2028é\\u202e\n",
             "a\\tb\tc\\r\\nd\t\n",
             "\"\"\"a\"\t\"b\"\"\"\t\\x00\\x01\\x0b\\x85\\x7f\n",
         ];

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use virpack_seq::Record;
+use virpack_seq::{Record, escaped};
 
 use super::score::Score;
 use super::sorted::Sorted;
@@ -58,7 +58,7 @@ impl Reference {
         chunk: &ScoredChunk,
     ) -> Result<(), OutputError> {
         let Some(highest) = chunk.highest_of_frames() else { return Ok(()) };
-        let id = format!("{}_chunk_{number}", record.id);
+        let id = format!("{}_chunk_{number}", escaped(&record.id));
         for frame in &chunk.frames {
             let [others, virus] = frame.scores.map(Score);
             let row = format!("{id}{}\t{}\t{others}\t{virus}\n", frame.frame.as_str(), frame.label());
@@ -86,5 +86,5 @@ impl Reference {
 
 /// A field as pandas writes it: within quotes where it holds one.
 fn quoted(id: &str) -> Cow<'_, str> {
-    if id.contains(['"', '\r']) { format!("\"{}\"", id.replace('"', "\"\"")).into() } else { id.into() }
+    if id.contains('"') { format!("\"{}\"", id.replace('"', "\"\"")).into() } else { id.into() }
 }

@@ -55,13 +55,18 @@ impl<'a> Results<'a> {
     /// Makes all tables whole and gives them their names, `run.json`, which holds the report, last; the parts go. The report
     /// says to a run that resumes that nothing is left to do.
     pub(super) fn finish(self, predicted: &mut Predicted, scores: KeptScores) -> Result<(), Error> {
+        let names = Files::in_directory(&self.options.output);
+        if let Err(taken) = check_all(names.all().into_iter(), self.replace) {
+            // Another process has taken a name. What is finished stays for a run that resumes, the open part too.
+            return Err(scores.keep_all(taken.into()));
+        }
         let (identity, parts) = scores.complete(&predicted.inputs)?.unzip();
         let report = &mut predicted.report;
         let identity = identity.map(|scores| self.options.of_tables(scores));
         describe(report, identity.as_ref(), &self.tables.names());
         let Some(whole) = self.tables.complete(report)? else { return Ok(()) };
         // Behind that, what stands there is ours.
-        check_all(Files::in_directory(&self.options.output).all().into_iter(), self.replace)?;
+        check_all(names.all().into_iter(), self.replace)?;
         let checkpoint = parts.map(CompleteParts::publishing).transpose()?;
         whole.publish(self.replace)?;
         self.folder.into_iter().for_each(Folder::keep);

@@ -107,6 +107,11 @@ impl KeptScores {
         kept.map_or_else(|error| error, |kept| Error::Interrupted { kept })
     }
 
+    /// Makes all that is scored safe, as the run ends with this error behind its input.
+    pub(super) fn keep_all(self, error: Error) -> Error {
+        self.parts.map_or(Ok(None), Parts::interrupt).map_or_else(|other| other, |_| error)
+    }
+
     /// What shapes the scores and the parts of them, where they are kept, now that the tables are whole; what was `read` of
     /// the inputs must be what they were.
     pub(super) fn complete(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
-use virpack_seq::Record;
+use virpack_seq::{Record, escaped};
 
 use super::PredictOptions;
 use super::files::Files;
@@ -321,11 +321,11 @@ fn scores(highest: Option<[f32; 2]>) -> [String; 2] {
     highest.map_or([NONE; 2].map(str::to_owned), |scores| scores.map(|score| Score(score).to_string()))
 }
 
-/// A record with its letters as they came, in one line.
+/// A record with its letters as they came, in one line; its header is one line to every program, too.
 fn write_fasta(out: &mut TextFile, record: &Record) -> Result<(), OutputError> {
     let blank: &[u8] = if record.description.is_empty() { b"" } else { b" " };
-    let description = record.description.as_bytes();
-    out.write(&[b">", record.id.as_bytes(), blank, description, b"\n", &record.sequence, b"\n"])
+    let [id, description] = [&*record.id, &record.description].map(escaped);
+    out.write(&[b">", id.as_bytes(), blank, description.as_bytes(), b"\n", &record.sequence, b"\n"])
 }
 
 /// Whether a file has a name that [`plot_name`] gives.

@@ -63,7 +63,7 @@ fn kept_tokens(folder: &Path) -> u64 {
         let path = folder.join(format!("{:06}.part", part["part"].as_u64().unwrap()));
         let bytes = fs::read(path).unwrap();
         assert_eq!(bytes.len() as u64, part["bytes"].as_u64().unwrap());
-        let mut rest = &bytes[16..];
+        let mut rest = &bytes[32..];
         while !rest.is_empty() {
             let long = |at: usize| u64::from_le_bytes(rest[at..at + 8].try_into().unwrap());
             // A number and bytes, in which the record's length stands second.

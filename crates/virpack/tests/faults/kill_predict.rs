@@ -127,7 +127,7 @@ impl Kept {
 fn numbers(folder: &Path, part: &serde_json::Value) -> Vec<u64> {
     let bytes = fs::read(folder.join(format!("{:06}.part", part["part"].as_u64().unwrap()))).unwrap();
     assert_eq!(bytes.len() as u64, part["bytes"].as_u64().unwrap());
-    let (mut rest, mut numbers) = (&bytes[16..], Vec::new());
+    let (mut rest, mut numbers) = (&bytes[32..], Vec::new());
     while let Some((head, behind)) = rest.split_first_chunk::<16>() {
         let [number, length] = [0, 8].map(|at| u64::from_le_bytes(head[at..at + 8].try_into().unwrap()));
         numbers.push(number);

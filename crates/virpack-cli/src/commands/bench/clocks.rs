@@ -49,8 +49,15 @@ impl Clocks {
         let reader = child.ok().and_then(|mut child| {
             let lines = BufReader::new(child.stdout.take()?).lines();
             let to = Arc::clone(&sums);
-            let thread = std::thread::spawn(move || lines.map_while(Result::ok).for_each(|l| add(&to, &l)));
-            Some((child, thread))
+            let read = move || lines.map_while(Result::ok).for_each(|l| add(&to, &l));
+            match std::thread::Builder::new().spawn(read) {
+                Ok(thread) => Some((child, thread)),
+                // Where the system gives no thread there are no clocks.
+                Err(_) => {
+                    let _ = child.kill().and_then(|()| child.wait());
+                    None
+                }
+            }
         });
         Clocks { reader, sums }
     }

@@ -6,6 +6,73 @@ use std::time::Instant;
 
 use super::*;
 
+/// Every place in a file of JSON, as the keys and numbers that lead there.
+fn places(value: &serde_json::Value, path: &str, all: &mut Vec<String>) {
+    all.push(path.to_owned());
+    match value {
+        serde_json::Value::Object(fields) => {
+            fields
+                .iter()
+                .for_each(|(key, value)| places(value, &format!("{path}/{}", key.replace('~', "~0")), all));
+        }
+        serde_json::Value::Array(values) => {
+            values.iter().enumerate().for_each(|(i, value)| places(value, &format!("{path}/{i}"), all));
+        }
+        _ => {}
+    }
+}
+
+/// Each place with each odd value in turn: an error, or a tokenizer that works.
+#[test]
+fn odd_files_are_errors_or_tokenizers() {
+    let good = small();
+    let mut all = Vec::new();
+    places(&good, "", &mut all);
+    let odd = [
+        serde_json::json!(null),
+        serde_json::json!(-1),
+        serde_json::json!(70_000),
+        serde_json::json!(u32::MAX),
+        serde_json::json!(1e300),
+        serde_json::json!(""),
+        serde_json::json!("\u{1b}é\u{202e}"),
+        serde_json::json!([]),
+        serde_json::json!({}),
+        serde_json::json!([[1]]),
+        serde_json::json!("é"),
+        serde_json::json!({"type": "Metaspace", "replacement": "_", "prepend_scheme": "always", "split": true}),
+        serde_json::json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}),
+    ];
+    let (mut refused, mut read) = (0, 0);
+    for place in &all {
+        for value in &odd {
+            let mut file = good.clone();
+            *file.pointer_mut(place).unwrap() = value.clone();
+            match file.to_string().parse::<BpeTokenizer>() {
+                Err(problem) => {
+                    assert!(!problem.to_string().is_empty() && !problem.hint().is_empty());
+                    refused += 1;
+                }
+                Ok(tokenizer) => {
+                    let mut tokens = Vec::new();
+                    for letters in [&b"ACGTNNACGTTTA-"[..], b"", b"\xff\x00~", &[b'A'; 100]] {
+                        tokens.clear();
+                        let counts = tokenizer.tokenize(letters, usize::MAX, &mut tokens);
+                        assert!(tokens.len() <= letters.len() + 2, "{place} {value}: {}", tokens.len());
+                        assert_eq!(counts.residues + 2, tokens.len());
+                        assert!(
+                            tokens.iter().all(|id| usize::from(*id) < tokenizer.vocabulary()),
+                            "{place} {value}"
+                        );
+                    }
+                    read += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 100 && read > 50, "{refused} refused, {read} read");
+}
+
 /// A tokenizer as DNABERT-S's is written, with merges of its own.
 fn small() -> serde_json::Value {
     let merges = ["A A", "T T", "T G", "C A", "AA A", "TG CA", "C AA", "G TG", "AAA AAA", "TT A"];
@@ -264,7 +331,7 @@ fn other_tokenizers_are_not_taken_for_words() {
     assert!(!changed(&|json| json["model"]["ignore_merges"] = false.into()));
     assert!(!changed(&|json| json["model"]["fuse_unk"] = true.into()));
     assert!(!changed(&|json| json["pre_tokenizer"]["invert"] = true.into()));
-    assert!(!changed(&|json| json["pre_tokenizer"]["behavior"] = "Removed".into()));
+    assert!(!changed(&|json| json["pre_tokenizer"]["behavior"] = "MergedWithNext".into()));
     assert!(!changed(&|json| json["pre_tokenizer"]["pattern"]["Regex"] = "[ACGT]{1,3}".into()));
     assert!(!changed(&|json| json["pre_tokenizer"]["pattern"]["Regex"] = "[ACG]{1,2}".into()));
     assert!(!changed(&|json| json["model"]["vocab"]["NN"] = 999.into()));

@@ -2,8 +2,10 @@
 //! them, `refs/REVISION` that holds a commit, and `.locks/` beside the repositories.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+use crate::guarded;
 
 /// One repository's folder in the cache.
 pub(super) struct Folder {
@@ -35,7 +37,8 @@ impl Folder {
     /// Waits until no other process fetches this file; until it is dropped none begins.
     pub(super) fn lock(&self, etag: &str) -> io::Result<File> {
         fs::create_dir_all(&self.locks)?;
-        let lock = File::create(self.locks.join(format!("{etag}.lock")))?;
+        let path = self.locks.join(format!("{etag}.lock"));
+        let lock = guarded::open_in_place(&path, |options| _ = options.write(true))?;
         match lock.lock() {
             // Some file systems know no locks: two downloads there take turns by luck, and the hash finds what is mixed.
             Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(lock),
@@ -60,7 +63,9 @@ impl Folder {
     pub(super) fn refer(&self, revision: &str, commit: &str) -> io::Result<()> {
         let file = self.path.join("refs").join(revision);
         fs::create_dir_all(file.parent().unwrap_or(&self.path))?;
-        fs::write(file, commit)
+        let mut file = guarded::open_in_place(&file, |options| _ = options.write(true))?;
+        file.set_len(0)?;
+        file.write_all(commit.as_bytes())
     }
 }
 

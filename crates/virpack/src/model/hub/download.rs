@@ -3,12 +3,13 @@
 //! A file comes into `blobs/ETAG.incomplete`, is taken up there after a break, is hashed whole and compared with what the
 //! Hub promised, and only then gets its name.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
+use virpack_seq::escaped;
 use virpack_seq::reader::hex;
 
 use super::cache::Folder;
@@ -16,6 +17,7 @@ use super::client::{Answer, Client, LEAST_BYTES, content_range, patience};
 use super::problem::Problem;
 use super::{CONFIG, DownloadProgress, HubError, HubOptions, Repository, TOKENIZER, needs_tokenizer};
 use crate::Error;
+use crate::guarded;
 use crate::model::checksum::{checksum, is_sha256};
 use crate::model::location::Location;
 use crate::model::weights;
@@ -89,7 +91,7 @@ impl Facts {
 impl Hub<'_> {
     /// The commit that the revision is, and the names of its files.
     fn list(&self) -> Result<(String, Vec<String>), Problem> {
-        let revision = escaped(&self.repository.revision);
+        let revision = percent_encoded(&self.repository.revision);
         let answer =
             self.client.get(&format!("/api/models/{}/revision/{revision}", self.repository.id), None)?;
         let mut text = Vec::new();
@@ -124,7 +126,7 @@ impl Hub<'_> {
     }
 
     fn fetch(&self, commit: &str, name: &str) -> Result<PathBuf, Problem> {
-        let path = format!("/{}/resolve/{commit}/{}", self.repository.id, escaped(name));
+        let path = format!("/{}/resolve/{commit}/{}", self.repository.id, percent_encoded(name));
         let facts = facts(&self.client.get(&path, Some((0, Some(0))))?)?;
         let _lock = self.folder.lock(&facts.etag)?;
         let blob = self.folder.blob(&facts.etag);
@@ -141,9 +143,10 @@ impl Hub<'_> {
             fs::remove_file(&part)?;
         }
         let mut hasher = Sha256::new();
-        let done = match File::open(&part) {
+        let done = match guarded::open(&part) {
             Ok(mut file) => io::copy(&mut file, &mut hasher)?,
-            Err(_) => 0,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error.into()),
         };
         self.progress.start(name, facts.size, done);
         let fetched =
@@ -159,7 +162,7 @@ impl Hub<'_> {
             }
             Err(problem) => return Err(problem),
         }
-        File::open(&part)?.sync_all()?;
+        guarded::open(&part)?.sync_all()?;
         fs::rename(&part, &blob)?;
         Ok(self.folder.link(&facts.etag, commit, name)?)
     }
@@ -174,7 +177,7 @@ impl Hub<'_> {
         hasher: &mut Sha256,
     ) -> Result<(), Problem> {
         let answer = self.client.get(path, Some((done, None)))?;
-        let mut file = OpenOptions::new().create(true).append(true).open(part)?;
+        let mut file = guarded::open_in_place(part, |options| _ = options.append(true))?;
         if answer.response.status().as_u16() == 206 {
             let range = answer.last("content-range").and_then(content_range);
             if range != Some((done, facts.size)) {
@@ -236,7 +239,7 @@ fn failed(repository: &Repository, options: &HubOptions, file: &str, problem: Pr
             repository: id,
             file: file.to_owned(),
             endpoint,
-            source: options.without_password(&problem.to_string()).into(),
+            source: escaped(&options.without_password(&problem.to_string())).into(),
         },
     }
 }
@@ -309,7 +312,7 @@ fn is_commit(text: &str) -> bool {
 }
 
 /// A part of a path in a URL.
-fn escaped(text: &str) -> String {
+fn percent_encoded(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     text.bytes().map(|b| if is_plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

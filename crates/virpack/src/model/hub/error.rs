@@ -1,6 +1,7 @@
 //! What can go wrong between a model's name and its files.
 
 use std::path::PathBuf;
+use virpack_seq::shown_path;
 
 use crate::model::mini;
 use crate::model::published::{NUCLEOTIDE, PUBLISHED};
@@ -12,7 +13,9 @@ pub enum HubError {
     /// What is neither a path that exists nor a name of the Hub.
     #[error(
         "no model {model:?}: no file or directory {}, and no name of a model\n\
-         hint: give a directory, org/repo on the Hugging Face Hub, or one of {}", looked_for.display(), published_names()
+         hint: give a directory, org/repo on the Hugging Face Hub, or one of {}",
+        shown_path(looked_for),
+        published_names()
     )]
     ModelNotFound {
         /// What was asked for.
@@ -22,7 +25,7 @@ pub enum HubError {
     },
     /// A model that is not in the cache while the network is switched off, or not asked.
     #[error(
-        "{repository} is no local path and not in the cache {}{}", cache.display(), if *offline {
+        "{repository} is no local path and not in the cache {}{}", shown_path(cache), if *offline {
             ", and HF_HUB_OFFLINE keeps off the network\n\
              hint: unset HF_HUB_OFFLINE, or give a local directory with its files as --model"
         } else {

@@ -1,0 +1,101 @@
+//! The one rule by which text from outside is written into tables, FASTA headers, pictures and messages.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::path::Path;
+
+/// Text with every letter escaped that ends a line or a cell for some program, that steers a terminal, or that changes the
+/// order in which text is shown: control characters, line and paragraph separators, and directional embeddings, overrides and
+/// isolates. All other letters stay, backslashes too.
+///
+/// ```
+/// use virpack_seq::escaped;
+/// assert_eq!(escaped("sp|P69905 Ω\\"), "sp|P69905 Ω\\");
+/// assert_eq!(escaped("a\tb\r\n"), "a\\tb\\r\\n");
+/// assert_eq!(escaped("\u{1b}[31m \u{9b}0m \u{2028} \u{202e}"), "\\x1b[31m \\x9b0m \\u2028 \\u202e");
+/// ```
+#[must_use]
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    escape(text, is_odd, |letter, out| match letter {
+        '\t' => out.push_str("\\t"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        letter if u32::from(letter) < 0x100 => _ = write!(out, "\\x{:02x}", u32::from(letter)),
+        letter => _ = write!(out, "\\u{:04x}", u32::from(letter)),
+    })
+}
+
+/// The same for a message of several lines, whose line ends stay.
+#[must_use]
+pub fn escaped_lines(text: &str) -> Cow<'_, str> {
+    if !text.contains(|letter| letter != '\n' && is_odd(letter)) {
+        return text.into();
+    }
+    text.split('\n').map(escaped).collect::<Vec<_>>().join("\n").into()
+}
+
+/// The same within JSON, as JSON escapes: what reads it gets the letters themselves. Outside strings JSON has no such letter.
+#[must_use]
+pub fn escaped_json(json: &str) -> Cow<'_, str> {
+    escape(json, is_odd, |letter, out| _ = write!(out, "\\u{:04x}", u32::from(letter)))
+}
+
+/// A path as messages show it.
+#[must_use]
+pub fn shown_path(path: &Path) -> String {
+    escaped(&path.to_string_lossy()).into_owned()
+}
+
+/// Whether a letter is escaped.
+fn is_odd(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
+}
+
+fn escape(text: &str, is_odd: fn(char) -> bool, write: impl Fn(char, &mut String)) -> Cow<'_, str> {
+    if !text.contains(is_odd) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        if is_odd(letter) { write(letter, &mut out) } else { out.push(letter) }
+    }
+    out.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Python's `str.splitlines` ends lines at: https://docs.python.org/3/library/stdtypes.html#str.splitlines
+    const LINE_ENDS: &str = "\n\r\u{b}\u{c}\u{1c}\u{1d}\u{1e}\u{85}\u{2028}\u{2029}";
+    /// What changes the order of letters (CVE-2021-42574).
+    const ORDER: &str = "\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+
+    #[test]
+    fn nothing_that_ends_a_line_or_steers_a_terminal_is_left() {
+        let controls = (0..=0x9f).filter_map(char::from_u32).filter(|c| c.is_control());
+        let all: String = controls.chain(LINE_ENDS.chars()).chain(ORDER.chars()).collect();
+        let once = escaped(&all);
+        assert!(once.chars().all(|c| (' '..='~').contains(&c)), "{once:?}");
+        assert_eq!(escaped(&once), once);
+        assert_eq!(escaped_lines(&format!("a\n{all}")).split('\n').count(), 2 + all.matches('\n').count());
+    }
+
+    #[test]
+    fn other_letters_stay() {
+        for text in ["", "gi|1|é Ω 病毒 🦠", "\\x1b \\", "א\u{200f}ב", "a\u{301}"] {
+            assert_eq!(escaped(text), text);
+        }
+    }
+
+    #[test]
+    fn json_keeps_its_meaning() {
+        assert_eq!(escaped_json("{\"id\":\"a\u{7f}\u{9b}\u{202e}\"}"), "{\"id\":\"a\\u007f\\u009b\\u202e\"}");
+    }
+
+    #[test]
+    fn a_path_is_one_line() {
+        assert_eq!(shown_path(Path::new("a\nhint: b/\u{1b}c")), "a\\nhint: b/\\x1bc");
+    }
+}
