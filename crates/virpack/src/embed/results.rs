@@ -111,17 +111,21 @@ impl Results {
         read: &[(Input, Option<InputChecksum>)],
     ) -> Result<CompleteResults, Error> {
         let out = self.out.complete(records)?;
-        if let Some(shard) = self.shard {
-            shard.check_read(read)?;
-        }
-        let Some(parts) = self.parts else { return Ok(CompleteResults { out, parts: None }) };
+        let is_right = |shard: Option<Identity>| shard.map_or(Ok(()), |shard| shard.check_read(read));
+        let Some(parts) = self.parts else {
+            is_right(self.shard)?;
+            return Ok(CompleteResults { out, parts: None });
+        };
         if let Err(taken) = out.check_names() {
             // Another process has taken a name. What is finished stays for a run that resumes, the open part too.
             drop(out);
             parts.interrupt()?;
             return Err(taken.into());
         }
-        Ok(CompleteResults { out, parts: Some(parts.complete(read)?) })
+        // Parts first: of an input that has changed they are removed.
+        let parts = parts.complete(read)?;
+        is_right(self.shard)?;
+        Ok(CompleteResults { out, parts: Some(parts) })
     }
 
     /// Makes all that is finished safe, as the run ends before its input.

@@ -56,7 +56,12 @@ impl<'a> Results<'a> {
     /// says to a run that resumes that nothing is left to do.
     pub(super) fn finish(self, predicted: &mut Predicted, scores: KeptScores) -> Result<(), Error> {
         let names = Files::in_directory(&self.options.output);
-        if let Err(taken) = check_all(names.all().into_iter(), self.replace) {
+        let free = match self.folder {
+            Some(_) => check_all(names.all().into_iter(), self.replace),
+            // Standard output has no names.
+            None => Ok(()),
+        };
+        if let Err(taken) = free {
             // Another process has taken a name. What is finished stays for a run that resumes, the open part too.
             return Err(scores.keep_all(taken.into()));
         }
