@@ -18,8 +18,8 @@
 //! beginning was embedded), `unknown` (letters that the model does not know) and `gaps` (`-` and `.`); the last two count what
 //! was embedded. Ids may come twice: `row` is what names a record.
 //!
-//! The name `-` is standard output: `.npy`, which then waits in a file without a name in `TMPDIR` until the number of rows is
-//! known, or a stream of Arrow's IPC format, whose batches are written as they fill. Nothing stands beside it.
+//! The name `-` is standard output. An `.npy` waits in a file without a name in `TMPDIR` until the number of rows is known. A
+//! stream of Arrow's IPC format is written in batches, each as it fills. virpack then writes no table and no `run.json`.
 //!
 //! Where every residue keeps its row ([`OutputOptions::residues`]) there is a table `[residues, hidden]` for each
 //! record: a list of lists in `.parquet` and `.arrows`, a tensor in `.safetensors`, a group in `.h5` (`records/NUMBER`, with a dataset

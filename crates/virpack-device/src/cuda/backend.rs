@@ -226,7 +226,7 @@ impl Backend for Cuda {
         self.card.enter()?;
         let x = self.plain(x)?;
         // What follows is a product.
-        let pairs = self.is_for_pairs(8, width);
+        let pairs = self.are_for_pairs(width);
         let out = CudaTensor { pairs, ..self.tensor(x.rows, width)? };
         let count = x.rows * width;
         let arguments =
@@ -356,7 +356,7 @@ impl Backend for Cuda {
     }
 
     fn for_products(&self, x: CudaTensor) -> Result<CudaTensor, DeviceError> {
-        if self.is_for_pairs(8, x.columns) { self.split(x) } else { Ok(x) }
+        if self.are_for_pairs(x.columns) { self.split(x) } else { Ok(x) }
     }
 
     fn linear_gelu(

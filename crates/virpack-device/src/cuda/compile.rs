@@ -115,6 +115,7 @@ impl Source {
                 include_str!("../kernels/bulk.cuh"),
                 include_str!("../kernels/wgmma.cuh"),
                 include_str!("../kernels/hopper.cuh"),
+                include_str!("../kernels/product_tiles.cuh"),
                 include_str!("../kernels/pairs.cuh"),
                 include_str!("../kernels/product_pairs.cu")
             ),
@@ -129,6 +130,7 @@ impl Source {
                     include_str!("../kernels/bulk.cuh"),
                     include_str!("../kernels/wgmma.cuh"),
                     include_str!("../kernels/hopper.cuh"),
+                    include_str!("../kernels/product_tiles.cuh"),
                     include_str!("../kernels/row_scales.cuh"),
                     include_str!("../kernels/product.cu")
                 )

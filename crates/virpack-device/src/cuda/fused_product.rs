@@ -36,6 +36,7 @@ const COLUMNS: usize = 256;
 const STEP: usize = 64;
 const STAGES: usize = 4;
 
+/// Two warpgroups that multiply and one that copies.
 const THREADS: u32 = 384;
 
 /// Bytes of shared memory: the ring, half of the sums on their way out, biases of the tiles in flight, barriers.
@@ -125,6 +126,12 @@ impl Cuda {
         }
     }
 
+    /// Clusters of two blocks that share out the tiles of a product: as many as the card runs at once.
+    pub(super) fn clusters(&self, rows: usize, column_tiles: usize, shared: usize) -> Grid {
+        let clusters = (rows / ROW_STEP * column_tiles).min(self.card.processors / 2).max(1);
+        Grid { blocks: (2 * clusters, 1), threads: THREADS, shared }
+    }
+
     /// The width of a head and its rotary positions, or None where a thread's own values cannot be rotated.
     pub(super) fn turns(
         &self,
@@ -182,9 +189,7 @@ impl Cuda {
             launch,
             normed.unwrap_or(0.0)
         ];
-        let tiles = rows / ROW_STEP * outputs.div_ceil(COLUMNS);
-        let clusters = tiles.min(self.card.processors / 2).max(1);
-        let grid = Grid { blocks: (2 * clusters, 1), threads: THREADS, shared: SHARED };
+        let grid = self.clusters(rows, outputs.div_ceil(COLUMNS), SHARED);
         let source = Source::Product(ProductForm { finish, normed: normed.is_some() });
         // SAFETY: tensors hold rows up to a multiple of ROW_STEP, and so do scales and positions, which the table has; rows
         // past the batch are computed and never read.

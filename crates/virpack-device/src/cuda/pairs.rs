@@ -33,7 +33,6 @@ const ROWS: usize = ROW_STEP / 2;
 const COLUMNS: usize = 128;
 const STEP: usize = 64;
 const STAGES: usize = 3;
-const THREADS: u32 = 384;
 
 /// Bytes of shared memory: the ring of highs and lows, barriers.
 const SHARED: usize = STAGES * (ROWS + COLUMNS) * STEP * 4 + 2 * STAGES * 8;
@@ -97,9 +96,15 @@ impl Cuda {
         self.bulk_copies && self.options.dtype == Dtype::F32
     }
 
-    /// Whether a weight of these sizes is pairs: rows of a multiple of 16 bytes, as bulk copies ask for.
+    /// Whether rows of so many values are pairs where a product reads them: of a multiple of 16 bytes, as bulk copies
+    /// ask for.
+    pub(super) fn are_for_pairs(&self, columns: usize) -> bool {
+        self.has_pairs() && columns.is_multiple_of(8) && columns > 0
+    }
+
+    /// Whether a weight of these sizes is pairs.
     pub(super) fn is_for_pairs(&self, outputs: usize, inputs: usize) -> bool {
-        self.has_pairs() && outputs.is_multiple_of(8) && inputs.is_multiple_of(8) && inputs > 0
+        self.are_for_pairs(inputs) && outputs.is_multiple_of(8)
     }
 
     /// Uploads a weight as pairs.
@@ -155,7 +160,7 @@ impl Cuda {
         let blocks = (count / 4).div_ceil(COPY_THREADS as usize);
         let grid = Grid { blocks: (blocks, 1), threads: COPY_THREADS, shared: 0 };
         let arguments = arguments![from, to, count as u64, columns as i32];
-        // SAFETY: both hold `count` values of four bytes; callers split and join only rows that `is_for_pairs` lets be.
+        // SAFETY: both hold `count` values of four bytes; callers split and join only rows that `are_for_pairs`.
         unsafe { self.kernels.launch(Source::Pairs, kernel, grid, &arguments) }
     }
 
@@ -236,9 +241,7 @@ impl Cuda {
             turns.table,
             turns.outputs as i32
         ];
-        let tiles = rows / ROW_STEP * outputs.div_ceil(COLUMNS);
-        let clusters = tiles.min(self.card.processors / 2).max(1);
-        let grid = Grid { blocks: (2 * clusters, 1), threads: THREADS, shared: SHARED };
+        let grid = self.clusters(rows, outputs.div_ceil(COLUMNS), SHARED);
         // SAFETY: tensors hold rows up to a multiple of ROW_STEP, and so do positions, which the table has; rows past the
         // batch are computed and never read. `y` has the form's kind of values.
         unsafe { self.kernels.launch(Source::ProductPairs(form), "product_pairs", grid, &arguments) }

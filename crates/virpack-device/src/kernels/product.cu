@@ -40,19 +40,7 @@
 #define STAGE_FULL(s) (memory + BARRIERS_AT + (s) * 8)
 #define STAGE_EMPTY(s) (memory + BARRIERS_AT + (STAGES + (s)) * 8)
 
-struct Tile { int row, column; };
-
-// Tile `t` of the clusters: 256 rows, COLUMNS outputs.
-__device__ __forceinline__ Tile tile_at(int t, int row_tiles, int column_tiles) {
-    int first = t / (GROUP * column_tiles) * GROUP, size = min(GROUP, row_tiles - first), in = t - first * column_tiles;
-    return Tile{(first + in % size) * 2 * ROWS, in / size * COLUMNS};
-}
-
-// What all roles know.
-struct Work {
-    u32 memory, rank;
-    int first, clusters, row_tiles, column_tiles, tiles, steps, outputs;
-};
+typedef Tiles<ROWS, COLUMNS, STEP, GROUP> Work;
 
 // One thread: copies a block's x, its half of the weight's rows to both blocks, and the bias.
 __device__ __forceinline__ void bring(const Work &w, const TensorMap &x, const TensorMap &weight, const T *bias) {
@@ -60,7 +48,7 @@ __device__ __forceinline__ void bring(const Work &w, const TensorMap &x, const T
     Place<STAGES> p;
     int turn = 0;
     for (int t = w.first; t < w.tiles; t += w.clusters, turn++) {
-        Tile tile = tile_at(t, w.row_tiles, w.column_tiles);
+        Tile tile = w.at(t);
         for (int k = 0; k < w.steps; k++, p.next()) {
             u32 to = memory + p.stage * STAGE, share = w.rank * COLUMNS / 2;
             wait(STAGE_EMPTY(p.stage), p.phase ^ 1);
@@ -85,12 +73,6 @@ __device__ __forceinline__ void load_turns(Turns &turns, const float2 *table, co
     for (int j = 0; j < PAIRS / 8; j++) turns.upper[j] = upper[4 * j], turns.lower[j] = lower[4 * j];
 }
 
-__device__ __forceinline__ void turn_pair(float &low, float &high, float cosine, float sine) {
-    float a = low, b = high;
-    low = a * cosine - b * sine;
-    high = b * cosine + a * sine;
-}
-
 __device__ __forceinline__ void rotate(float (&d)[COLUMNS / 2], const Turns &turns, int left) {
 #pragma unroll
     for (int head = 0; head < COLUMNS / WIDTH; head++) {
@@ -98,10 +80,7 @@ __device__ __forceinline__ void rotate(float (&d)[COLUMNS / 2], const Turns &tur
 #pragma unroll
             for (int j = 0; j < PAIRS / 8; j++) {
                 float *low = d + 4 * (head * WIDTH / 8 + j), *high = low + WIDTH / 4;
-                turn_pair(low[0], high[0], turns.upper[j].x, turns.upper[j].y);
-                turn_pair(low[1], high[1], turns.upper[j].z, turns.upper[j].w);
-                turn_pair(low[2], high[2], turns.lower[j].x, turns.lower[j].y);
-                turn_pair(low[3], high[3], turns.lower[j].z, turns.lower[j].w);
+                turn_block(low, high, turns.upper[j], turns.lower[j]);
             }
         }
     }
@@ -170,7 +149,7 @@ __device__ __forceinline__ void multiply(const Work &w, const Norm &norm, T *y, 
     Place<STAGES> p;
     int turn = 0;
     for (int t = w.first; t < w.tiles; t += w.clusters, turn++) {
-        Tile tile = tile_at(t, w.row_tiles, w.column_tiles);
+        Tile tile = w.at(t);
         u32 last = 0;
 #if NORMED
         const u64 *own_scales = norm.scales + tile.row + first_row + lane / 4;
@@ -233,27 +212,10 @@ extern "C" __global__ void __cluster_dims__(2, 1, 1) __launch_bounds__(THREADS, 
             int inputs, int outputs, const int *positions, const float2 *table, int rotated, const T *normed, u64 *scales,
             u32 *taken, u32 launch, float eps) {
     extern __shared__ __align__(1024) unsigned char shared[];
-    Work w;
-    w.memory = shared_address(shared);
-    w.rank = cluster_rank();
-    w.first = blockIdx.x / 2;
-    w.clusters = gridDim.x / 2;
-    w.row_tiles = rows / (2 * ROWS);
-    w.column_tiles = (outputs + COLUMNS - 1) / COLUMNS;
-    w.tiles = w.row_tiles * w.column_tiles;
-    w.steps = (inputs + STEP - 1) / STEP;
-    w.outputs = outputs;
-    const u32 memory = w.memory;
+    const Work w(shared, rows, inputs, outputs);
     const Norm norm{normed, scales, taken, launch, eps};
     if (NORMED && blockIdx.x == 0 && threadIdx.x == 0) taken[~launch & 1] = 0;
-    if (threadIdx.x == 0) {
-        for (int s = 0; s < STAGES; s++) {
-            barrier_begin(STAGE_FULL(s), 1);
-            barrier_begin(STAGE_EMPTY(s), 4);  // two warpgroups of two blocks
-        }
-        barriers_ready();
-    }
-    cluster_sync();
+    ring_begin<STAGES>(w.memory + BARRIERS_AT);
     // Each warpgroup has the registers of its role.
     if (threadIdx.x < 2 * TEAM) {
         take_registers<232>();

@@ -36,19 +36,7 @@
 #define STAGE_FULL(s) (memory + BARRIERS_AT + (s) * 8)
 #define STAGE_EMPTY(s) (memory + BARRIERS_AT + (STAGES + (s)) * 8)
 
-struct Tile { int row, column; };
-
-// Tile `t` of the clusters: 256 rows, COLUMNS outputs.
-__device__ __forceinline__ Tile tile_at(int t, int row_tiles, int column_tiles) {
-    int first = t / (GROUP * column_tiles) * GROUP, size = min(GROUP, row_tiles - first), in = t - first * column_tiles;
-    return Tile{(first + in % size) * 2 * ROWS, in / size * COLUMNS};
-}
-
-// What all roles know.
-struct Work {
-    u32 memory, rank;
-    int first, clusters, row_tiles, column_tiles, tiles, steps, outputs;
-};
+typedef Tiles<ROWS, COLUMNS, STEP, GROUP> Work;
 
 // Highs and lows of a matrix.
 struct Maps { const TensorMap &high, &low; };
@@ -58,7 +46,7 @@ __device__ __forceinline__ void bring(const Work &w, const Maps &x, const Maps &
     const u32 memory = w.memory, share = w.rank * COLUMNS / 2;
     Place<STAGES> p;
     for (int t = w.first; t < w.tiles; t += w.clusters) {
-        Tile tile = tile_at(t, w.row_tiles, w.column_tiles);
+        Tile tile = w.at(t);
         const int row = tile.row + w.rank * ROWS, output = tile.column + share;
         for (int k = 0; k < w.steps; k++, p.next()) {
             const u32 to = memory + p.stage * STAGE, weights = to + 2 * X_BYTES + share * LINE;
@@ -84,12 +72,6 @@ __device__ __forceinline__ void product_128(float (&d)[64], u64 a, u64 b, u32 ad
 }
 
 #if WIDTH
-__device__ __forceinline__ void turn_pair(float &low, float &high, float cosine, float sine) {
-    float a = low, b = high;
-    low = a * cosine - b * sine;
-    high = b * cosine + a * sine;
-}
-
 // Turns a thread's columns of every head that lies among the first `left`; `table` is that of its rows' positions.
 __device__ __forceinline__ void rotate(float (&d)[COLUMNS / 2], const float2 *upper, const float2 *lower, int quad, int left) {
 #pragma unroll
@@ -99,10 +81,7 @@ __device__ __forceinline__ void rotate(float (&d)[COLUMNS / 2], const float2 *up
         for (int head = 0; head < COLUMNS / WIDTH; head++) {
             if (head * WIDTH < left) {
                 float *low = d + 4 * (head * WIDTH / 8 + j), *high = low + WIDTH / 4;
-                turn_pair(low[0], high[0], above.x, above.y);
-                turn_pair(low[1], high[1], above.z, above.w);
-                turn_pair(low[2], high[2], below.x, below.y);
-                turn_pair(low[3], high[3], below.z, below.w);
+                turn_block(low, high, above, below);
             }
         }
     }
@@ -142,7 +121,7 @@ __device__ __forceinline__ void multiply(const Work &w, const float *bias, void 
     float d[COLUMNS / 2], mixed[COLUMNS / 2], whole[COLUMNS / 2];
     Place<STAGES> p;
     for (int t = w.first; t < w.tiles; t += w.clusters) {
-        Tile tile = tile_at(t, w.row_tiles, w.column_tiles);
+        Tile tile = w.at(t);
         u32 last = 0;
 #pragma unroll
         for (int i = 0; i < COLUMNS / 2; i++) whole[i] = 0.0f;
@@ -197,25 +176,8 @@ extern "C" __global__ void __cluster_dims__(2, 1, 1) __launch_bounds__(THREADS, 
                   const float *bias, void *y, int rows, int inputs, int outputs, const int *positions, const float2 *table,
                   int rotated) {
     extern __shared__ __align__(1024) unsigned char shared[];
-    Work w;
-    w.memory = shared_address(shared);
-    w.rank = cluster_rank();
-    w.first = blockIdx.x / 2;
-    w.clusters = gridDim.x / 2;
-    w.row_tiles = rows / (2 * ROWS);
-    w.column_tiles = (outputs + COLUMNS - 1) / COLUMNS;
-    w.tiles = w.row_tiles * w.column_tiles;
-    w.steps = (inputs + STEP - 1) / STEP;
-    w.outputs = outputs;
-    const u32 memory = w.memory;
-    if (threadIdx.x == 0) {
-        for (int s = 0; s < STAGES; s++) {
-            barrier_begin(STAGE_FULL(s), 1);
-            barrier_begin(STAGE_EMPTY(s), 4);  // two warpgroups of two blocks
-        }
-        barriers_ready();
-    }
-    cluster_sync();
+    const Work w(shared, rows, inputs, outputs);
+    ring_begin<STAGES>(w.memory + BARRIERS_AT);
     // Each warpgroup has the registers of its role.
     if (threadIdx.x < 2 * TEAM) {
         take_registers<232>();
