@@ -16,7 +16,7 @@ use std::path::Path;
 /// ```
 #[must_use]
 pub fn escaped(text: &str) -> Cow<'_, str> {
-    escape(text, is_odd, |letter, out| match letter {
+    escape(text, |letter, out| match letter {
         '\t' => out.push_str("\\t"),
         '\n' => out.push_str("\\n"),
         '\r' => out.push_str("\\r"),
@@ -37,7 +37,7 @@ pub fn escaped_lines(text: &str) -> Cow<'_, str> {
 /// The same within JSON, as JSON escapes: what reads it gets the letters themselves. Outside strings JSON has no such letter.
 #[must_use]
 pub fn escaped_json(json: &str) -> Cow<'_, str> {
-    escape(json, is_odd, |letter, out| _ = write!(out, "\\u{:04x}", u32::from(letter)))
+    escape(json, |letter, out| _ = write!(out, "\\u{:04x}", u32::from(letter)))
 }
 
 /// A path as messages show it.
@@ -52,7 +52,7 @@ fn is_odd(letter: char) -> bool {
         || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
 }
 
-fn escape(text: &str, is_odd: fn(char) -> bool, write: impl Fn(char, &mut String)) -> Cow<'_, str> {
+fn escape(text: &str, write: impl Fn(char, &mut String)) -> Cow<'_, str> {
     if !text.contains(is_odd) {
         return text.into();
     }
