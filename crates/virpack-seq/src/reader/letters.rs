@@ -122,9 +122,21 @@ fn are_capitals(text: &[u8]) -> bool {
     greatest(text, |byte| byte.wrapping_sub(b'A')) < 26
 }
 
-/// The greatest of the values of all bytes; without an early end, so that it becomes vector code.
+/// The greatest of the values of all bytes; without an early end and in pieces of one size, so that it becomes vector code.
 fn greatest(text: &[u8], value: impl Fn(u8) -> u8) -> u8 {
-    text.iter().fold(0, |most, &byte| most.max(value(byte)))
+    let Some(last) = text.last_chunk() else {
+        return text.iter().fold(0, |most, &byte| most.max(value(byte)));
+    };
+    let mut most = [0; 16];
+    let mut take = |piece: &[u8; 16]| {
+        for (most, &byte) in most.iter_mut().zip(piece) {
+            *most = value(byte).max(*most);
+        }
+    };
+    text.as_chunks().0.iter().for_each(&mut take);
+    // It overlaps the one before it: looking twice does no harm.
+    take(last);
+    most.into_iter().fold(0, u8::max)
 }
 
 /// Whether every byte may stand in a sequence by itself.

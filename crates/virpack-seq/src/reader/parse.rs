@@ -276,10 +276,11 @@ fn fill_header(record: &mut Record, header: &[u8], limit: u64) -> Result<(), Fau
         return Err(Fault::Header);
     }
     let header = header.trim_ascii();
-    let end = header.iter().position(|&b| matches!(b, b' ' | b'\t')).unwrap_or(header.len());
-    record.id = text(&header[..end]).into();
+    let text = text(header);
+    let (id, description) = text.split_at(memchr2(b' ', b'\t', text.as_bytes()).unwrap_or(text.len()));
+    record.id = id.into();
     record.description.clear();
-    record.description.push_str(&text(header[end..].trim_ascii_start()));
+    record.description.push_str(description.trim_ascii_start());
     if memchr2(b'\r', 0, header).is_none() {
         return Ok(());
     }
