@@ -1,6 +1,6 @@
 //! Products alone and with what is around them, on one NVIDIA GPU: the library's, the library's and a pass of its own for
 //! what follows, the fused one, that one after a layer norm, and the one that the norm is folded into, in turns, for the
-//! shapes of ESM-2.
+//! shapes of ESM-2; and queries, keys and values with what follows them.
 //!
 //! ```text
 //! cargo run --release -p virpack-device --example product_bench -- [f16|bf16|f32|f32-strict] [tokens] [seconds] [hidden]
@@ -97,7 +97,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let normed = |outputs: usize| -> Result<NormedLinear<_, _>, DeviceError> {
             cuda.normed_linear(norm.clone(), random(outputs * hidden, spread), random(outputs, 1.0))
         };
-        let (normed_up, normed_qkv) = (normed(4 * hidden)?, normed(3 * hidden)?);
+        let normed_up = normed(4 * hidden)?;
+        let (weight, bias) = (random(3 * hidden * hidden, spread), random(3 * hidden, 1.0));
+        let normed_qkv = cuda.normed_qkv(norm.clone(), weight, bias, heads)?;
         let norm =
             |layer: &NormedLinear<_, _>| cuda.layer_norm(&x, &layer.norm.weight, &layer.norm.bias, 1e-5);
         let norm_gelu = || cuda.linear_gelu(&norm(&normed_up)?, &up.0, Some(&up.1)).map(drop);
@@ -110,19 +112,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         ];
         let name = format!("{hidden} -> {}", 4 * hidden);
         print(&name, 8 * tokens * hidden * hidden, &ways, &measure(&cuda, &ways, time)?);
-        let fused = || cuda.linear_rotary(&input, &qkv.0, Some(&qkv.1), &packed, &attention).map(drop);
-        let norm_rotary =
-            || cuda.linear_rotary(&norm(&normed_qkv)?, &qkv.0, Some(&qkv.1), &packed, &attention).map(drop);
         let apart = || {
             let x = norm(&normed_qkv)?;
             cuda.self_attention(x, &qkv.0, Some(&qkv.1), &packed, &attention).map(drop)
         };
         let folded = || cuda.normed_self_attention(&x, &normed_qkv, &packed, &attention).map(drop);
-        let ways: [Way; 6] = [
+        let ways: [Way; 4] = [
             ("product", Box::new(|| product(&qkv).map(drop))),
             ("product, rotary", Box::new(|| cuda.rotary(product(&qkv)?, &packed, &attention).map(drop))),
-            ("linear_rotary", Box::new(fused)),
-            ("layer_norm, linear_rotary", Box::new(norm_rotary)),
             ("layer_norm, self_attention", Box::new(apart)),
             ("normed_self_attention", Box::new(folded)),
         ];

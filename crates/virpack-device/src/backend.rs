@@ -1,6 +1,7 @@
 //! What a device must be able to do so that every model runs on it.
 
 use crate::DeviceError;
+use crate::shapes;
 use std::time::Duration;
 
 /// Token dropout as ESM-2 was trained with it: `<mask>` embeddings are zeroed and the others scaled by
@@ -212,6 +213,20 @@ pub trait Backend: Send + Sync {
         let LayerNorm { weight: scale, bias: shift, eps } = norm;
         let norm = LayerNorm { weight: self.vector(scale)?, bias: self.vector(shift)?, eps };
         Ok(NormedLinear { norm, weight, bias: self.vector(bias)? })
+    }
+
+    /// [`Backend::normed_linear`] of the queries, keys and values, `[3 · hidden, inputs]`, of so many heads, for
+    /// [`Backend::normed_self_attention`] with rotary positions alone. A backend may order the rows of a head's queries and
+    /// keys as its rotation likes them: attention is the same where both are ordered alike.
+    fn normed_qkv(
+        &self,
+        norm: LayerNorm<Vec<f32>>,
+        weight: Vec<f32>,
+        bias: Vec<f32>,
+        heads: usize,
+    ) -> Result<NormedLinear<Self::Matrix, Self::Vector>, DeviceError> {
+        shapes::head_width(bias.len(), heads)?;
+        self.normed_linear(norm, weight, bias)
     }
 
     /// The tensor as products read it: where several take it, it is brought into their form once.

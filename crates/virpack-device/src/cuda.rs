@@ -19,6 +19,7 @@ mod packed;
 mod pairs;
 mod product;
 mod room;
+mod rotary;
 mod tensor_map;
 mod upload;
 
@@ -104,7 +105,7 @@ pub struct Cuda {
     // Dropped in this order: what uses the card before the card.
     kernels: Kernels,
     products: Products,
-    rotary: attention::RotaryTables,
+    rotary: rotary::RotaryTables,
     arena: Arc<Arena>,
     pinned: Arc<PinnedPool>,
     card: Arc<Card>,
@@ -140,6 +141,9 @@ pub struct CudaMatrix {
     folded: bool,
     /// Whether its values are pairs of float16: then it is for products alone.
     pairs: bool,
+    /// The width of the heads whose queries and keys it gives in neighbours (`rotary.rs`): then it is for products that
+    /// rotate alone.
+    neighbours: Option<usize>,
 }
 
 /// A vector of parameters on the card: float32, and in the dtype of the activations for cuBLASLt's epilogue.
@@ -201,7 +205,7 @@ impl Cuda {
         Ok(Cuda {
             kernels: Kernels::new(Arc::clone(&card), options.dtype),
             products,
-            rotary: attention::RotaryTables::default(),
+            rotary: rotary::RotaryTables::default(),
             arena: Arena::new(Arc::clone(&card)),
             pinned: Arc::default(),
             bulk_copies: card.capability == 90 && tensor_map::available(),

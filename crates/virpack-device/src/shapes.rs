@@ -25,6 +25,14 @@ pub(crate) fn gated(columns: usize) -> Result<usize, DeviceError> {
     Ok(columns / 2)
 }
 
+/// Queries, keys and values, `3 · hidden`, share `hidden` out among heads of an even width: that width.
+pub(crate) fn head_width(outputs: usize, heads: usize) -> Result<usize, DeviceError> {
+    check(heads > 0 && outputs.is_multiple_of(6 * heads), "normed_qkv", || {
+        ("3 · hidden outputs, hidden of even heads".to_owned(), format!("{outputs} outputs, {heads} heads"))
+    })?;
+    Ok(outputs / 3 / heads)
+}
+
 /// Both tensors of a sum, `[rows, columns]`, are of one shape.
 pub(crate) fn add(x: [usize; 2], y: [usize; 2]) -> Result<(), DeviceError> {
     check(x == y, "add", || (format!("{x:?}"), format!("{y:?}")))

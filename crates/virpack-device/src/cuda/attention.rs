@@ -1,13 +1,10 @@
-//! The launchers of attention and rotary positions.
+//! The launchers of attention.
 
-use super::arena::Fixed;
 use super::compile::Source;
 use super::kernels::{Grid, arguments};
 use super::packed::{CudaPacked, SHORT};
 use super::{Cuda, CudaTensor, CudaVector};
 use crate::{Attention, DeviceError};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// One form of the matrix-unit kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,20 +48,6 @@ const LONG_FORMS: [Form; 5] = [
     Form { capacity: 256, ..form(128, 1, 256, 1, 1, 64) },
 ];
 
-/// Positions that the rotary table begins with; it doubles when a sequence is longer.
-const FIRST_POSITIONS: usize = 1024;
-
-/// (cos, sin) of every position and pair on the card, by the frequencies' bits.
-#[derive(Debug, Default)]
-pub(super) struct RotaryTables(Mutex<HashMap<Vec<u32>, RotaryTable>>);
-
-/// Positions and their values on the card.
-#[derive(Debug)]
-struct RotaryTable {
-    positions: usize,
-    values: Arc<Fixed>,
-}
-
 impl Form {
     fn row_bytes(self) -> usize {
         self.width.next_multiple_of(16) * 2
@@ -97,37 +80,6 @@ pub(super) fn sources() -> impl Iterator<Item = Source> {
 }
 
 impl Cuda {
-    /// The table of `frequencies` with at least `positions` rows.
-    pub(super) fn rotary_table(
-        &self,
-        width: usize,
-        positions: usize,
-        frequencies: &[f32],
-    ) -> Result<Arc<Fixed>, DeviceError> {
-        if frequencies.len() != width / 2 {
-            let given = format!("{}", frequencies.len());
-            return Err(DeviceError::shape("rotary", format!("{} frequencies", width / 2), given));
-        }
-        let key: Vec<u32> = frequencies.iter().map(|f| f.to_bits()).collect();
-        let mut tables = self.rotary.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(table) = tables.get(&key).filter(|table| table.positions >= positions) {
-            return Ok(Arc::clone(&table.values));
-        }
-        let rows = positions.next_power_of_two().max(FIRST_POSITIONS);
-        // Angles in float32, as models are trained: in half precision they are the classic error.
-        let turn = |position: usize| {
-            frequencies.iter().flat_map(move |f| {
-                let (sin, cos) = f64::from(position as f32 * f).sin_cos();
-                [cos as f32, sin as f32]
-            })
-        };
-        let values: Vec<f32> = (0..rows).flat_map(turn).collect();
-        let values = Arc::new(self.fixed_f32("rotary table", &values)?);
-        // Kernels already given to the stream may still read the old table: `Fixed` waits for them.
-        tables.insert(key, RotaryTable { positions: rows, values: Arc::clone(&values) });
-        Ok(values)
-    }
-
     /// Checks `qkv` against the batch and the heads: (hidden, head width).
     pub(super) fn check_qkv(
         qkv: &CudaTensor,
@@ -154,22 +106,6 @@ impl Cuda {
             ));
         }
         Ok((hidden, hidden / heads))
-    }
-
-    pub(super) fn rotate(
-        &self,
-        qkv: &CudaTensor,
-        packed: &CudaPacked,
-        attention: &Attention<CudaVector>,
-    ) -> Result<(), DeviceError> {
-        let heads = attention.heads;
-        let (_, width) = Self::check_qkv(qkv, packed, heads)?;
-        let table = self.rotary_table(width, packed.longest, &attention.rotary_frequencies)?;
-        let grid = Grid { blocks: (packed.n, packed.longest.min(16)), threads: 256, shared: 0 };
-        let arguments =
-            arguments![qkv.block.pointer, packed.cu_seqlens(), table.pointer, heads as i32, width as i32];
-        // SAFETY: `qkv` is `[tokens, 3 · heads · width]` as checked, the table holds the longest position.
-        unsafe { self.kernels.launch(Source::Rotary, "rotary", grid, &arguments) }
     }
 
     /// Attention of `qkv`, rotated on the way in where `rotated`.

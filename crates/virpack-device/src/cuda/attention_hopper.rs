@@ -43,10 +43,13 @@ const fn ring(width: usize, step: usize, stages: usize, teams: usize, blocks: us
 }
 
 /// The fastest of those tried (dev/cuda.md), for a width in the order of the lengths they take.
-const FORMS: [HopperForm; 12] = [
+const FORMS: [HopperForm; 15] = [
     whole(16, 2, 1, 7),
     whole(16, 2, 3, 4),
     ring(16, 64, 3, 1, 5),
+    whole(24, 2, 1, 7),
+    whole(24, 2, 3, 4),
+    ring(24, 64, 3, 1, 5),
     whole(32, 2, 1, 7),
     whole(32, 2, 3, 4),
     ring(32, 64, 3, 1, 5),
@@ -94,7 +97,12 @@ impl HopperForm {
             Keys::Whole { runs } => ((runs * RUN).next_multiple_of(16), 0),
             Keys::Ring { step, stages, .. } => (stages * step, 2 * stages * 8),
         };
-        (2 * keys + ROWS * self.teams()) * self.heads * self.width * 2 + barriers
+        (2 * keys + ROWS * self.teams()) * self.heads * self.row() * 2 + barriers
+    }
+
+    /// Values of a head's row in shared memory: what can be swizzled.
+    fn row(self) -> usize {
+        self.width.next_power_of_two()
     }
 }
 
@@ -156,7 +164,8 @@ impl Cuda {
                 }
                 Keys::Ring { step, teams, .. } => {
                     let groups = part.most_rows.div_ceil(ROWS * teams);
-                    let map = TensorMap::new(self.options.dtype, qkv, size, size.1, (step, width.min(64)))?;
+                    let map =
+                        TensorMap::new(self.options.dtype, qkv, size, size.1, (step, form.row().min(64)))?;
                     let arguments =
                         arguments![&map, qkv, items, slopes, out, heads as i32, groups as i32, scale];
                     let blocks = part.count * heads * groups;
@@ -185,12 +194,12 @@ mod tests {
 
     #[test]
     fn every_length_has_a_form() {
-        for width in [16, 32, 64, 128] {
+        for width in super::super::rotary::WIDTHS {
             assert_eq!(HopperForm::find(width, 56).unwrap().keys, Keys::Whole { runs: 1 });
             assert_eq!(HopperForm::find(width, WHOLE).unwrap().keys, Keys::Whole { runs: 3 });
             assert_eq!(HopperForm::find(width, 57).unwrap().keys, Keys::Whole { runs: 3 });
             assert!(matches!(HopperForm::find(width, WHOLE + 1).unwrap().keys, Keys::Ring { .. }));
         }
-        assert_eq!(HopperForm::find(24, 10), None);
+        assert_eq!(HopperForm::find(20, 10), None);
     }
 }

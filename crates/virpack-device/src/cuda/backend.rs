@@ -7,7 +7,7 @@ use super::kernels::{Grid, arguments};
 use super::packed::{CudaPacked, Draft};
 use super::product::{Operands, Shape};
 use super::room::{Blocks, CudaRoom};
-use super::{Cuda, CudaMatrix, CudaPending, CudaTensor, CudaVector, ROW_STEP, libraries};
+use super::{Cuda, CudaMatrix, CudaPending, CudaTensor, CudaVector, ROW_STEP, libraries, rotary};
 use crate::{Attention, Backend, DeviceError, LayerNorm, NormedLinear, Pool, PoolSpan, TokenDropout, shapes};
 use cudarc::driver::sys;
 use std::sync::Arc;
@@ -142,7 +142,7 @@ impl Backend for Cuda {
     fn table(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<CudaMatrix, DeviceError> {
         shapes::matrix(rows, columns, values.len())?;
         let memory = self.fixed("matrix", &values)?;
-        Ok(CudaMatrix { memory, rows, columns, folded: false, pairs: false })
+        Ok(CudaMatrix { memory, rows, columns, folded: false, pairs: false, neighbours: None })
     }
 
     fn vector(&self, values: Vec<f32>) -> Result<CudaVector, DeviceError> {
@@ -389,6 +389,26 @@ impl Backend for Cuda {
         Ok(NormedLinear { norm, weight: self.matrix(outputs, inputs, weight)?, bias: self.vector(bias)? })
     }
 
+    fn normed_qkv(
+        &self,
+        norm: LayerNorm<Vec<f32>>,
+        mut weight: Vec<f32>,
+        mut bias: Vec<f32>,
+        heads: usize,
+    ) -> Result<NormedLinear<CudaMatrix, CudaVector>, DeviceError> {
+        let (outputs, inputs) = (bias.len(), norm.weight.len());
+        shapes::matrix(outputs, inputs, weight.len())?;
+        let width = shapes::head_width(outputs, heads)?;
+        let rotates = self.has_product(outputs, inputs) || self.is_for_pairs(outputs, inputs);
+        if !rotates || !rotary::is_for_products(width) {
+            return self.normed_linear(norm, weight, bias);
+        }
+        rotary::to_neighbours(&mut weight, inputs, width);
+        rotary::to_neighbours(&mut bias, 1, width);
+        let layer = self.normed_linear(norm, weight, bias)?;
+        Ok(NormedLinear { weight: CudaMatrix { neighbours: Some(width), ..layer.weight }, ..layer })
+    }
+
     fn normed_linear_gelu(
         &self,
         x: &CudaTensor,
@@ -412,6 +432,11 @@ impl Backend for Cuda {
             return self.folded_attention(x, layer, packed, attention);
         }
         let x = self.norm(x, &layer.norm.weight, &layer.norm.bias, layer.norm.eps, layer.weight.pairs)?;
+        if let Some((finish, turns)) = self.turns(x.rows, &layer.weight, packed, attention)? {
+            let qkv = self.pairs_rotary(&x, &layer.weight, &layer.bias, finish, turns)?;
+            drop(x);
+            return self.attend(&qkv, packed, attention, false);
+        }
         self.self_attention(x, &layer.weight, Some(&layer.bias), packed, attention)
     }
 
@@ -445,20 +470,6 @@ impl Backend for Cuda {
         Ok(residual)
     }
 
-    fn linear_rotary(
-        &self,
-        x: &CudaTensor,
-        weight: &CudaMatrix,
-        bias: Option<&CudaVector>,
-        packed: &CudaPacked,
-        attention: &Attention<CudaVector>,
-    ) -> Result<CudaTensor, DeviceError> {
-        match self.rotating_product(x, weight, bias, packed, attention)? {
-            Some(qkv) => Ok(qkv),
-            None => self.rotary(self.linear(x, weight, bias)?, packed, attention),
-        }
-    }
-
     fn self_attention(
         &self,
         x: CudaTensor,
@@ -467,11 +478,9 @@ impl Backend for Cuda {
         packed: &CudaPacked,
         attention: &Attention<CudaVector>,
     ) -> Result<CudaTensor, DeviceError> {
-        let fused = self.rotating_product(&x, weight, bias, packed, attention)?;
-        // Without a product that rotates, attention does so on the way in.
-        let rotated = fused.is_none();
-        let qkv = fused.map_or_else(|| self.linear(&x, weight, bias), Ok)?;
+        let qkv = self.linear(&x, weight, bias)?;
         drop(x);
-        self.attend(&qkv, packed, attention, rotated)
+        // It rotates on the way in.
+        self.attend(&qkv, packed, attention, true)
     }
 }

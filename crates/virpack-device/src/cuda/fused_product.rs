@@ -3,10 +3,10 @@
 use super::compile::Source;
 use super::kernels::{Grid, arguments};
 use super::normed_product::Taken;
-use super::packed::CudaPacked;
+use super::rotary::{self, Turns};
 use super::tensor_map::TensorMap;
 use super::{Cuda, CudaMatrix, CudaTensor, CudaVector, ROW_STEP};
-use crate::{Attention, DeviceError};
+use crate::DeviceError;
 
 /// A form of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,9 +26,6 @@ pub(super) enum Finish {
     /// Rotary positions on heads of this width.
     Rotary(usize),
 }
-
-/// Head widths that a thread's own values can be rotated for.
-pub(super) const WIDTHS: [usize; 4] = [16, 32, 64, 128];
 
 /// Rows and outputs of a block's tile (a cluster of two has `ROW_STEP` rows), inputs of a step, steps in its memory.
 const ROWS: usize = ROW_STEP / 2;
@@ -65,17 +62,8 @@ impl ProductForm {
 /// Every form of the kernel that is used: with nothing around it cuBLASLt's is faster.
 pub(super) fn sources() -> impl Iterator<Item = Source> {
     let form = |normed| move |finish| Source::Product(ProductForm { finish, normed });
-    let finishes = || std::iter::once(Finish::Gelu).chain(WIDTHS.map(Finish::Rotary));
-    finishes().map(form(false)).chain(finishes().chain([Finish::Nothing]).map(form(true)))
-}
-
-/// Rotary positions on the card.
-#[derive(Debug, Default)]
-pub(super) struct Turns {
-    pub(super) positions: u64,
-    pub(super) table: u64,
-    /// Outputs that are turned: queries and keys.
-    pub(super) outputs: usize,
+    let normed = [Finish::Gelu, Finish::Nothing].into_iter().chain(rotary::WIDTHS.map(Finish::Rotary));
+    [Finish::Gelu].into_iter().map(form(false)).chain(normed.map(form(true)))
 }
 
 impl Cuda {
@@ -89,64 +77,10 @@ impl Cuda {
         self.has_products() && outputs.is_multiple_of(8) && inputs.is_multiple_of(8) && inputs > 0
     }
 
-    /// `x · weightᵀ + bias` with queries and keys rotated in one kernel, or None where there is none for it.
-    pub(super) fn rotating_product(
-        &self,
-        x: &CudaTensor,
-        weight: &CudaMatrix,
-        bias: Option<&CudaVector>,
-        packed: &CudaPacked,
-        attention: &Attention<CudaVector>,
-    ) -> Result<Option<CudaTensor>, DeviceError> {
-        if weight.pairs {
-            return self.pairs_rotary(x, weight, bias, packed, attention);
-        }
-        match bias.filter(|_| self.has_product(weight.rows, weight.columns)) {
-            Some(bias) => self.fused_rotary(None, x, weight, bias, packed, attention),
-            None => Ok(None),
-        }
-    }
-
-    /// The product, of rows that are `normed` with such an `eps`, with queries and keys rotated, or None where heads
-    /// of their width cannot be.
-    pub(super) fn fused_rotary(
-        &self,
-        normed: Option<f32>,
-        x: &CudaTensor,
-        weight: &CudaMatrix,
-        bias: &CudaVector,
-        packed: &CudaPacked,
-        attention: &Attention<CudaVector>,
-    ) -> Result<Option<CudaTensor>, DeviceError> {
-        match self.turns(x.rows, weight.rows, packed, attention)? {
-            Some((width, turns)) => {
-                self.fused(Finish::Rotary(width), normed, x, weight, bias, Some(turns)).map(Some)
-            }
-            None => Ok(None),
-        }
-    }
-
     /// Clusters of two blocks that share out the tiles of a product: as many as the card runs at once.
     pub(super) fn clusters(&self, rows: usize, column_tiles: usize, shared: usize) -> Grid {
         let clusters = (rows / ROW_STEP * column_tiles).min(self.card.processors / 2).max(1);
         Grid { blocks: (2 * clusters, 1), threads: THREADS, shared }
-    }
-
-    /// The width of a head and its rotary positions, or None where a thread's own values cannot be rotated.
-    pub(super) fn turns(
-        &self,
-        rows: usize,
-        outputs: usize,
-        packed: &CudaPacked,
-        attention: &Attention<CudaVector>,
-    ) -> Result<Option<(usize, Turns)>, DeviceError> {
-        let width = Self::check_heads(rows, outputs, packed, attention.heads)?.1;
-        if !WIDTHS.contains(&width) {
-            return Ok(None);
-        }
-        let table = self.rotary_table(width, packed.longest, &attention.rotary_frequencies)?;
-        let turns = Turns { positions: packed.positions(), table: table.pointer, outputs: outputs / 3 * 2 };
-        Ok(Some((width, turns)))
     }
 
     /// The product and what follows, of rows that are `normed` with such an `eps` where the weight is folded.
@@ -161,6 +95,7 @@ impl Cuda {
     ) -> Result<CudaTensor, DeviceError> {
         let y = self.tensor(x.rows, weight.rows)?;
         Self::check_product(x, weight, Some(bias), &y, normed.is_some())?;
+        Self::check_rotation(weight, finish)?;
         self.card.enter()?;
         let (rows, inputs, outputs) = (x.rows.next_multiple_of(ROW_STEP), x.columns, weight.rows);
         let map = |pointer, rows, boxed| {

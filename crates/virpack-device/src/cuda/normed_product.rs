@@ -122,8 +122,14 @@ impl Cuda {
         ];
         // SAFETY: lengths as checked; `exact` waits for the stream before it goes.
         unsafe { self.kernels.launch(Source::Norm, "fold", grid, &arguments)? };
-        let weight =
-            CudaMatrix { memory: folded, rows: outputs, columns: inputs, folded: true, pairs: false };
+        let weight = CudaMatrix {
+            memory: folded,
+            rows: outputs,
+            columns: inputs,
+            folded: true,
+            pairs: false,
+            neighbours: None,
+        };
         let rounded = self.rounded("normed_linear", &exact_bias, outputs)?;
         Ok(NormedLinear { norm, weight, bias: CudaVector { exact: exact_bias, rounded, len: outputs } })
     }
@@ -137,10 +143,11 @@ impl Cuda {
         attention: &Attention<CudaVector>,
     ) -> Result<CudaTensor, DeviceError> {
         let (eps, weight, bias) = (Some(layer.norm.eps), &layer.weight, &layer.bias);
-        let rotated = self.fused_rotary(eps, x, weight, bias, packed, attention)?;
-        // Where the product cannot rotate such heads, attention does so on the way in.
-        let rotates = rotated.is_none();
-        let qkv = rotated.map_or_else(|| self.fused(Finish::Nothing, eps, x, weight, bias, None), Ok)?;
+        let turns = self.turns(x.rows, weight, packed, attention)?;
+        // Where the product does not rotate, attention does so on the way in.
+        let rotates = turns.is_none();
+        let (finish, turns) = turns.map_or((Finish::Nothing, None), |(finish, turns)| (finish, Some(turns)));
+        let qkv = self.fused(finish, eps, x, weight, bias, turns)?;
         self.attend(&qkv, packed, attention, rotates)
     }
 }

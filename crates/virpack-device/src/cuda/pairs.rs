@@ -6,12 +6,13 @@
 
 use super::arena::Fixed;
 use super::compile::Source;
-use super::fused_product::{Finish, Turns, WIDTHS};
+use super::fused_product::Finish;
 use super::kernels::{Grid, arguments};
 use super::packed::CudaPacked;
+use super::rotary::{self, Turns};
 use super::tensor_map::TensorMap;
 use super::{Cuda, CudaMatrix, CudaTensor, CudaVector, Dtype, ROW_STEP};
-use crate::{Attention, DeviceError};
+use crate::DeviceError;
 use std::ops::Deref;
 
 /// What follows a product of pairs, and what it gives.
@@ -27,6 +28,8 @@ pub(super) struct PairsForm {
 const PLAIN: PairsForm = PairsForm { finish: Finish::Nothing, residual: false, pairs: false };
 const SUM: PairsForm = PairsForm { residual: true, ..PLAIN };
 const GELU: PairsForm = PairsForm { finish: Finish::Gelu, residual: false, pairs: true };
+/// Then rotated heads of some width.
+const QKV: PairsForm = PairsForm { pairs: true, ..PLAIN };
 
 /// Rows and outputs of a block's tile (a cluster of two has `ROW_STEP` rows), inputs of a step, steps in its memory.
 const ROWS: usize = ROW_STEP / 2;
@@ -36,9 +39,6 @@ const STAGES: usize = 3;
 
 /// Bytes of shared memory: the ring of highs and lows, barriers.
 const SHARED: usize = STAGES * (ROWS + COLUMNS) * STEP * 4 + 2 * STAGES * 8;
-
-/// Head widths that attention has a kernel for.
-const ATTENTION_WIDTHS: [usize; 5] = [16, 24, 32, 64, 128];
 
 /// Threads of a block of attention, and keys of a step.
 pub(super) const ATTENTION_THREADS: usize = 128;
@@ -58,16 +58,14 @@ impl PairsForm {
             ("PAIRS_OUT", self.pairs.into()),
         ]
     }
-
-    fn rotary(width: usize) -> PairsForm {
-        PairsForm { finish: Finish::Rotary(width), residual: false, pairs: true }
-    }
 }
 
 /// Every kernel of pairs.
 pub(super) fn sources() -> impl Iterator<Item = Source> {
-    let products = [PLAIN, SUM, GELU].into_iter().chain(WIDTHS.map(PairsForm::rotary));
-    let attention = ATTENTION_WIDTHS
+    let products = [PLAIN, SUM, GELU]
+        .into_iter()
+        .chain(rotary::WIDTHS.map(|width| PairsForm { finish: Finish::Rotary(width), ..QKV }));
+    let attention = rotary::WIDTHS
         .into_iter()
         .flat_map(|width| [false, true].map(|alibi| Source::AttentionPairs { width, alibi }));
     std::iter::once(Source::Pairs).chain(products.map(Source::ProductPairs)).chain(attention)
@@ -118,7 +116,7 @@ impl Cuda {
         let memory = Fixed::new(&self.card, "matrix", size_of_val(values))?;
         // `exact` waits for the stream before it goes.
         self.copy("split", exact.pointer, memory.pointer, rows * columns, columns)?;
-        Ok(CudaMatrix { memory, rows, columns, folded: false, pairs: true })
+        Ok(CudaMatrix { memory, rows, columns, folded: false, pairs: true, neighbours: None })
     }
 
     /// The tensor as float32 values.
@@ -188,21 +186,19 @@ impl Cuda {
         Ok(y)
     }
 
-    /// Queries and keys that are rotated, and values, as pairs; None where heads of their width cannot be.
+    /// Queries and keys that are rotated, and values, as pairs.
     pub(super) fn pairs_rotary(
         &self,
         x: &CudaTensor,
         weight: &CudaMatrix,
-        bias: Option<&CudaVector>,
-        packed: &CudaPacked,
-        attention: &Attention<CudaVector>,
-    ) -> Result<Option<CudaTensor>, DeviceError> {
-        let Some((width, turns)) = self.turns(x.rows, weight.rows, packed, attention)? else {
-            return Ok(None);
-        };
+        bias: &CudaVector,
+        finish: Finish,
+        turns: Turns,
+    ) -> Result<CudaTensor, DeviceError> {
         let y = CudaTensor { pairs: true, ..self.tensor(x.rows, weight.rows)? };
-        self.give_pairs(PairsForm::rotary(width), x, weight, bias, &y, Some(turns))?;
-        Ok(Some(y))
+        let form = PairsForm { finish, ..QKV };
+        self.give_pairs(form, x, weight, Some(bias), &y, Some(turns))?;
+        Ok(y)
     }
 
     fn give_pairs(
@@ -215,6 +211,7 @@ impl Cuda {
         turns: Option<Turns>,
     ) -> Result<(), DeviceError> {
         Self::check_product(x, weight, bias, y, false)?;
+        Self::check_rotation(weight, form.finish)?;
         let x = self.as_pairs(x)?;
         self.card.enter()?;
         let (rows, inputs, outputs) = (x.rows.next_multiple_of(ROW_STEP), x.columns, weight.rows);
@@ -257,7 +254,7 @@ impl Cuda {
     ) -> Result<Option<CudaTensor>, DeviceError> {
         let hidden = qkv.columns / 3;
         let width = hidden / heads;
-        if !self.has_pairs() || !ATTENTION_WIDTHS.contains(&width) {
+        if !self.has_pairs() || !rotary::WIDTHS.contains(&width) {
             return Ok(None);
         }
         let qkv = self.as_pairs(qkv)?;

@@ -5,12 +5,20 @@
 // 16-byte pieces exchanged by row (SWIZZLE_128B, _64B or _32B by the row's bytes). Rows past a sequence's
 // end are zeros, never a neighbour's.
 
-#define COLUMNS (WIDTH < 64 ? WIDTH : 64)
-#define PARTS (WIDTH / COLUMNS)
+// A head of 24 has rows of 32, of which the last piece is zero in queries.
+#define ROW (WIDTH == 24 ? 32 : WIDTH)
+#define COLUMNS (ROW < 64 ? ROW : 64)
+#define PARTS (ROW / COLUMNS)
 #define CHUNKS (COLUMNS / 8)
-// 16-byte pieces of a token's queries, keys or values that a block works on.
-#define PIECES (HEADS * WIDTH / 8)
+// A thread's sums of a part.
+#define PART_SUMS (WIDTH / PARTS / 2)
+// 16-byte pieces of a token's queries, keys or values that a block works on, with what a head's row has beyond it.
+#define PIECES (HEADS * ROW / 8)
 #define SWAP (PIECES < 8 ? PIECES - 1 : 7)
+
+// Whether a piece is one of the head's own, and where such a one lies in a token's values.
+__device__ __forceinline__ bool is_own(int piece) { return ROW == WIDTH || piece % (ROW / 8) < WIDTH / 8; }
+__device__ __forceinline__ int place(int piece) { return (piece - piece / (ROW / 8) * ((ROW - WIDTH) / 8)) * 8; }
 
 __device__ __forceinline__ int exchange(int row) { return row / (8 / CHUNKS) & (CHUNKS - 1); }
 
@@ -21,9 +29,9 @@ __device__ __forceinline__ void bring(T *tiles, const T *from, int pitch, int pr
     constexpr int apart = TEAM / PIECES;
     const int piece = member % PIECES;
     int row = member / PIECES;
-    const T *source = from + row * pitch + piece * 8;
+    const T *source = from + row * pitch + place(piece);
     T *to = tiles + piece / CHUNKS * ROOM * COLUMNS + row * COLUMNS + (piece % CHUNKS ^ exchange(row)) * 8;
-    const int end = piece < pieces ? min(present, ROOM) : 0;
+    const int end = piece < pieces && is_own(piece) ? min(present, ROOM) : 0;
 #pragma unroll 4
     for (; row < end; row += apart, to += apart * COLUMNS, source += apart * pitch) copy_async(to, source, true);
 #pragma unroll 1
@@ -33,21 +41,21 @@ __device__ __forceinline__ void bring(T *tiles, const T *from, int pitch, int pr
 // The same for a warp's own 16 rows of queries.
 __device__ __forceinline__ void bring_queries(T *own, const T *from, int pitch, int present, int pieces) {
     const int lane = threadIdx.x & 31, piece = lane % PIECES;
-    if (piece >= pieces) present = 0;
+    if (piece >= pieces || !is_own(piece)) present = 0;
 #pragma unroll
     for (int i = 0; i < PIECES / 2; i++) {
         const int row = lane / PIECES + i * (32 / PIECES);
         T *to = own + row * PIECES * 8 + (piece ^ (row & SWAP)) * 8;
-        if (row < present) copy_async(to, from + row * pitch + piece * 8, true);
+        if (row < present) copy_async(to, from + row * pitch + place(piece), true);
         else *(uint4 *)to = make_uint4(0, 0, 0, 0);
     }
 }
 
-__device__ __forceinline__ void load_queries(u32 (&query)[WIDTH / 16][4], const T *own, int head) {
+__device__ __forceinline__ void load_queries(u32 (&query)[ROW / 16][4], const T *own, int head) {
     const int lane = threadIdx.x & 31, row = lane & 15;
 #pragma unroll
-    for (int k = 0; k < WIDTH / 16; k++)
-        load_matrices(query[k], own + row * PIECES * 8 + (((head * WIDTH / 8 + 2 * k) | lane >> 4) ^ (row & SWAP)) * 8);
+    for (int k = 0; k < ROW / 16; k++)
+        load_matrices(query[k], own + row * PIECES * 8 + (((head * ROW / 8 + 2 * k) | lane >> 4) ^ (row & SWAP)) * 8);
 }
 
 // What threads wrote to shared memory, for the matrix units; before the barrier.
@@ -69,9 +77,11 @@ __device__ __forceinline__ u32 describe(const T *tile) { return shared_address(t
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b), "r"(add), "n"(DOWN), "n"(LAYOUT));          \
     }
 #define PLACES_TO_7 "%0,%1,%2,%3,%4,%5,%6,%7"
-#define PLACES_TO_15 PLACES_TO_7 ",%8,%9,%10,%11,%12,%13,%14,%15"
+#define PLACES_TO_11 PLACES_TO_7 ",%8,%9,%10,%11"
+#define PLACES_TO_15 PLACES_TO_11 ",%12,%13,%14,%15"
 #define PLACES_TO_27 PLACES_TO_15 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27"
 PRODUCT("m64n16k16", 8, PLACES_TO_7, "{%8,%9,%10,%11}, b, p, 1, 1, %14", "{%12, %15}", "%13", SUMS_8(0))
+PRODUCT("m64n24k16", 12, PLACES_TO_11, "{%12,%13,%14,%15}, b, p, 1, 1, %18", "{%16, %19}", "%17", SUMS_8(0), SUMS_4(8))
 PRODUCT("m64n32k16", 16, PLACES_TO_15, "{%16,%17,%18,%19}, b, p, 1, 1, %22", "{%20, %23}", "%21", SUMS_8(0), SUMS_8(8))
 PRODUCT("m64n56k16", 28, PLACES_TO_27, "{%28,%29,%30,%31}, b, p, 1, 1, %34", "{%32, %35}", "%33", SUMS_8(0), SUMS_8(8),
         SUMS_8(16), SUMS_4(24))
@@ -91,12 +101,12 @@ template <int N, int R> __device__ __forceinline__ void settle(float (&sums)[N][
 // Scores of 64 rows and N runs of 2 R keys, in tiles of `room` rows. A thread has rows lane / 4 and lane / 4 + 8 of its
 // warp's 16, and of every 8 keys two: scores[n][4 j + 2 half + i] is key 2 R n + 8 j + 2 (lane % 4) + i.
 template <int N, int R>
-__device__ __forceinline__ void score(float (&scores)[N][R], const u32 (&query)[WIDTH / 16][4], u32 keys, int room) {
+__device__ __forceinline__ void score(float (&scores)[N][R], const u32 (&query)[ROW / 16][4], u32 keys, int room) {
     products_begin();
 #pragma unroll
     for (int n = 0; n < N; n++)
 #pragma unroll
-        for (int k = 0; k < WIDTH / 16; k++)
+        for (int k = 0; k < ROW / 16; k++)
             product<0>(scores[n], query[k],
                        keys + n * R * COLUMNS / 4 + k / (COLUMNS / 16) * room * CHUNKS + k % (COLUMNS / 16) * 2, k > 0);
     settle(scores);
@@ -165,7 +175,7 @@ __device__ __forceinline__ void weigh(const float (&scores)[N][R], u32 (&weights
 
 // sums (+)= weights * values, whose tiles have `room` rows.
 template <int STEPS>
-__device__ __forceinline__ void sum_values(float (&sums)[PARTS][COLUMNS / 2], const u32 (&weights)[STEPS][4],
+__device__ __forceinline__ void sum_values(float (&sums)[PARTS][PART_SUMS], const u32 (&weights)[STEPS][4],
                                            u32 values, int room, bool add) {
     products_begin();
 #pragma unroll
@@ -190,7 +200,7 @@ __device__ __forceinline__ void turn(u32 (&w)[4]) {
 }
 
 // Writes a warp's rows, `present` of its 16, in 16-byte pieces; `to` is the first row.
-__device__ __forceinline__ void write_rows(const float (&sums)[PARTS][COLUMNS / 2], const float (&total)[2], T *to,
+__device__ __forceinline__ void write_rows(const float (&sums)[PARTS][PART_SUMS], const float (&total)[2], T *to,
                                            int hidden, int present) {
     const int lane = threadIdx.x & 31, row = lane >> 2, t = lane & 3;
     float share[2];
@@ -212,15 +222,15 @@ __device__ __forceinline__ void write_rows(const float (&sums)[PARTS][COLUMNS / 
 #pragma unroll
     for (int half = 0; half < 2; half++)
 #pragma unroll
-        for (int q = 0; q < WIDTH / 32; q++) {
-            u32 w[4];
+        for (int q = 0; q < ROW / 32; q++) {
+            u32 w[4] = {0, 0, 0, 0};
 #pragma unroll
-            for (int i = 0; i < 4; i++) {
+            for (int i = 0; i < 4 && q * 4 + i < WIDTH / 8; i++) {
                 const float *pair = &sums[q * 32 / COLUMNS][(q * 4 + i) % CHUNKS * 4 + 2 * half];
                 w[i] = pack(pair[0] * share[half], pair[1] * share[half]);
             }
             turn(w);
-            if (row + half * 8 < present)
+            if (row + half * 8 < present && is_own(t))
                 *(uint4 *)(to + half * 8 * hidden + (q * 4 + t) * 8) = make_uint4(w[0], w[1], w[2], w[3]);
         }
 #endif

@@ -8,15 +8,16 @@
 // share; nothing else holds them together. They hide each other's waits: one is in a product while another is in a softmax.
 // Sums are rescaled only when a row's largest score has grown by more than 2^8 since the last time (FlashAttention-4):
 // until then weights are up to 256, as exact in every dtype as those up to 1.
-// Limits: WIDTH 16, 32, 64 or 128; STEP a multiple of 64, at most 256; sequences of less than 2^31 values of qkv.
+// A head of 24 comes with the first 8 values of the next one, which queries of zero take out.
+// Limits: WIDTH 16, 24, 32, 64 or 128; STEP a multiple of 64, at most 256; sequences of less than 2^31 values of qkv.
 
 #define TEAM 128                                    // threads of a warpgroup
 #define THREADS (TEAM * TEAMS)
-#define TILE (STEP * WIDTH)
+#define TILE (STEP * ROW)
 #define STAGE (2 * TILE * 2)                        // bytes
 #define AHEAD (STAGES - TEAMS)                      // steps: others may be TEAMS - 1 behind the warpgroup that copies
 #define LEEWAY 8.0f
-#define BARRIERS_AT (STAGES * STAGE + TEAMS * 64 * WIDTH * 2)
+#define BARRIERS_AT (STAGES * STAGE + TEAMS * 64 * ROW * 2)
 #define FULL_AT(s) (base + BARRIERS_AT + (s) * 8)
 #define EMPTY_AT(s) (base + BARRIERS_AT + (STAGES + (s)) * 8)
 
@@ -72,18 +73,18 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     const int turned = first_row + team * 64 + ((warp + blockIdx.x) & 3) * 16, row = item.row + turned;
     const int present = item.rows - turned;
     const bool busy = present > 0;
-    T *own = memory + STAGES * 2 * TILE + warp * 16 * WIDTH;
+    T *own = memory + STAGES * 2 * TILE + warp * 16 * ROW;
     bring_queries(own, qkv + (u64)(item.start + row) * pitch + head * WIDTH, pitch, present, PIECES);
     commit_copies();
     wait_copies<0>();
     __syncwarp();
-    u32 query[WIDTH / 16][4];
+    u32 query[ROW / 16][4];
     load_queries(query, own, 0);
-    float sums[PARTS][COLUMNS / 2], total[2] = {0.0f, 0.0f}, highest[2] = {NEGATIVE_INFINITY, NEGATIVE_INFINITY};
+    float sums[PARTS][PART_SUMS], total[2] = {0.0f, 0.0f}, highest[2] = {NEGATIVE_INFINITY, NEGATIVE_INFINITY};
 #pragma unroll
     for (int p = 0; p < PARTS; p++)
 #pragma unroll
-        for (int i = 0; i < COLUMNS / 2; i++) sums[p][i] = 0.0f;
+        for (int i = 0; i < PART_SUMS; i++) sums[p][i] = 0.0f;
     const float slope = ALIBI ? slopes[head] * 1.44269504088896f / scale : 0.0f, leeway = LEEWAY / scale;
     Place<STAGES> p;
     for (int block = 0; block < blocks; block++, p.next()) {
@@ -116,7 +117,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 #pragma unroll
                     for (int p = 0; p < PARTS; p++)
 #pragma unroll
-                        for (int i = 0; i < COLUMNS / 2; i += 4) {
+                        for (int i = 0; i < PART_SUMS; i += 4) {
                             sums[p][i + 2 * half] *= carry;
                             sums[p][i + 2 * half + 1] *= carry;
                         }

@@ -6,7 +6,7 @@
 // warpgroup takes one sequence and HEADS heads, and each 64 rows are two products (wgmma) with one softmax between, the
 // scores in registers. Blocks on the same processor hide each other's loads. Heads of a sequence are neighbours in the
 // grid, so that whole rows of qkv are read at about the same time.
-// Limits: WIDTH 16, 32, 64 or 128, sequences of at most 56 RUNS keys, each whole in one item.
+// Limits: WIDTH 16, 24, 32, 64 or 128, sequences of at most 56 RUNS keys, each whole in one item.
 
 #define ROOM ((56 * RUNS + 15) / 16 * 16)
 
@@ -20,7 +20,7 @@ struct Task {
 template <int N>
 __device__ __forceinline__ void attend(const Task &task, T *keys, T *values, T *own, const float *slopes, float scale) {
     constexpr int room = (56 * N + 15) / 16 * 16, steps = room / 16;
-    const int lane = threadIdx.x & 31, pitch = 3 * task.hidden, pieces = task.heads * WIDTH / 8;
+    const int lane = threadIdx.x & 31, pitch = 3 * task.hidden, pieces = task.heads * ROW / 8;
     bring_queries(own, task.queries + task.turn * 16 * pitch, pitch, task.length - task.turn * 16, pieces);
     bring<room, 128>(keys, task.queries + task.hidden, pitch, task.length, pieces, threadIdx.x);
     commit_copies();
@@ -32,8 +32,8 @@ __device__ __forceinline__ void attend(const Task &task, T *keys, T *values, T *
     bool waiting = true;
     for (int row = task.turn * 16; row - task.turn * 16 < task.length; row += 64) {
         for (int head = 0; head < task.heads; head++) {
-            u32 query[WIDTH / 16][4], weights[steps][4];
-            float scores[N][28], sums[PARTS][COLUMNS / 2], total[2] = {0.0f, 0.0f};
+            u32 query[ROW / 16][4], weights[steps][4];
+            float scores[N][28], sums[PARTS][PART_SUMS], total[2] = {0.0f, 0.0f};
             load_queries(query, own, head);
             score(scores, query, describe(keys + head * room * COLUMNS), room);
             float slope = ALIBI ? slopes[head] * 1.44269504088896f / scale : 0.0f, shift[2];
@@ -76,7 +76,7 @@ extern "C" __global__ void __launch_bounds__(128, BLOCKS)
     task.out = out + (u64)item.start * task.hidden + first * WIDTH;
     // Which 16 of every 64 rows a warp takes differs from block to block: the last rows are fewer.
     task.turn = (warp + blockIdx.x) & 3;
-    T *values = memory + ROOM * HEADS * WIDTH, *own = values + ROOM * HEADS * WIDTH + warp * 16 * HEADS * WIDTH;
+    T *values = memory + ROOM * HEADS * ROW, *own = values + ROOM * HEADS * ROW + warp * 16 * HEADS * ROW;
     if (ALIBI) slopes += first;
 #if RUNS > 2
     if (item.length > 112) return attend<3>(task, memory, values, own, slopes, scale);

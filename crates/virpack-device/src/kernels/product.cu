@@ -15,7 +15,7 @@
 // three warps that have nothing else to do, of all blocks together, eight rows at a time in the order in which they
 // are needed; whoever finishes a tile first waits for its rows' (never long: the first are there before the first sums).
 //
-// Limits: rows a multiple of 256; inputs and outputs of 8; WIDTH 16, 32, 64 or 128. The last step and the last tile may
+// Limits: rows a multiple of 256; inputs, outputs and WIDTH of 8, WIDTH at most 128. The last step and the last tile may
 // be part empty: copies fill zeros, stores are left out. Sources: CUTLASS's warp-specialized kernels (the ring and its
 // barriers across a cluster); PTX ISA 8.x, wgmma fragment layout.
 
@@ -29,7 +29,6 @@
 #define BIASES (STAGES + 1)                   // tiles that may be in flight at once, and the one before them
 #define GROUP 8                               // tiles of 256 rows that share the weight on its way through L2
 #define TURNS 16                              // in which a warp finishes a tile, two rows of half the columns each
-#define PAIRS (WIDTH / 2)
 #define TEAM 128                              // threads of a warpgroup
 #define THREADS (3 * TEAM)
 
@@ -63,26 +62,15 @@ __device__ __forceinline__ void bring(const Work &w, const TensorMap &x, const T
 }
 
 #if WIDTH
-// (cos, sin) of two columns in a thread's two rows, for each eight columns of half a head.
-struct Turns { float4 upper[PAIRS / 8], lower[PAIRS / 8]; };
+// (cos, sin) of a thread's pair in its two rows, for each block of a head from the tile's first on.
+struct Turns { float2 upper[BLOCKS], lower[BLOCKS]; };
 
-__device__ __forceinline__ void load_turns(Turns &turns, const float2 *table, const int *positions, int quad) {
-    const float4 *upper = (const float4 *)(table + positions[0] * PAIRS) + quad;
-    const float4 *lower = (const float4 *)(table + positions[8] * PAIRS) + quad;
+__device__ __forceinline__ void load_turns(Turns &turns, const float2 *table, const int *positions, int column, int quad) {
+    const float2 *upper = table + positions[0] * (WIDTH / 2) + quad, *lower = table + positions[8] * (WIDTH / 2) + quad;
 #pragma unroll
-    for (int j = 0; j < PAIRS / 8; j++) turns.upper[j] = upper[4 * j], turns.lower[j] = lower[4 * j];
-}
-
-__device__ __forceinline__ void rotate(float (&d)[COLUMNS / 2], const Turns &turns, int left) {
-#pragma unroll
-    for (int head = 0; head < COLUMNS / WIDTH; head++) {
-        if (head * WIDTH < left) {
-#pragma unroll
-            for (int j = 0; j < PAIRS / 8; j++) {
-                float *low = d + 4 * (head * WIDTH / 8 + j), *high = low + WIDTH / 4;
-                turn_block(low, high, turns.upper[j], turns.lower[j]);
-            }
-        }
+    for (int i = 0; i < BLOCKS; i++) {
+        const int block = block_of_head<COLUMNS>(column, i);
+        turns.upper[i] = upper[4 * block], turns.lower[i] = lower[4 * block];
     }
 }
 #endif
@@ -173,7 +161,7 @@ __device__ __forceinline__ void multiply(const Work &w, const Norm &norm, T *y, 
 #if WIDTH
         Turns turns;
         int left = rotated - tile.column;
-        if (left > 0) load_turns(turns, table, positions + tile.row + first_row + lane / 4, quad);
+        if (left > 0) load_turns(turns, table, positions + tile.row + first_row + lane / 4, tile.column, quad);
 #endif
 #if NORMED
         while (!are_there(scales, norm.launch)) scales = look(own_scales);
@@ -194,7 +182,10 @@ __device__ __forceinline__ void multiply(const Work &w, const Norm &norm, T *y, 
             d[4 * j + 2] = fmaf(d[4 * j + 2], lower, b0), d[4 * j + 3] = fmaf(d[4 * j + 3], lower, b1);
         }
 #if WIDTH
-        if (left > 0) rotate(d, turns, left);
+        if (left > 0) {
+#pragma unroll
+            for (int i = 0; i < BLOCKS; i++) turn_blocks(d, i, turns.upper[i], turns.lower[i], left);
+        }
 #endif
         __syncwarp();
         put(out.memory, [&](int i) { return pack(d[2 * i], d[2 * i + 1]); });

@@ -14,7 +14,7 @@
 // added up in one order, whatever the batch. Groups of GROUP row tiles take all outputs before the next group, so that x
 // stays in the L2 cache and the weight streams through it.
 //
-// Limits: rows a multiple of 256; inputs and outputs of 8; WIDTH 16, 32, 64 or 128. The last step and the last tile may
+// Limits: rows a multiple of 256; inputs, outputs and WIDTH of 8, WIDTH at most 128. The last step and the last tile may
 // be part empty: copies fill zeros, stores are left out. Sources: CUTLASS's warp-specialized kernels (the ring and its
 // barriers across a cluster); PTX ISA 8.x, wgmma fragment layout; DeepGEMM (sums promoted step by step).
 
@@ -27,7 +27,6 @@
 #define WEIGHT_BYTES (COLUMNS * LINE)
 #define STAGE (2 * X_BYTES + 2 * WEIGHT_BYTES)
 #define GROUP 8                               // tiles of 256 rows that share the weight on its way through L2
-#define PAIRS (WIDTH / 2)
 #define TEAM 128                              // threads of a warpgroup
 #define THREADS (3 * TEAM)
 
@@ -70,23 +69,6 @@ __device__ __forceinline__ void product_128(float (&d)[64], u64 a, u64 b, u32 ad
                  : SUMS_32(0), SUMS_32(32)
                  : "l"(a), "l"(b), "r"(add));
 }
-
-#if WIDTH
-// Turns a thread's columns of every head that lies among the first `left`; `table` is that of its rows' positions.
-__device__ __forceinline__ void rotate(float (&d)[COLUMNS / 2], const float2 *upper, const float2 *lower, int quad, int left) {
-#pragma unroll
-    for (int j = 0; j < PAIRS / 8; j++) {
-        const float4 above = ((const float4 *)upper)[4 * j + quad], below = ((const float4 *)lower)[4 * j + quad];
-#pragma unroll
-        for (int head = 0; head < COLUMNS / WIDTH; head++) {
-            if (head * WIDTH < left) {
-                float *low = d + 4 * (head * WIDTH / 8 + j), *high = low + WIDTH / 4;
-                turn_block(low, high, above, below);
-            }
-        }
-    }
-}
-#endif
 
 __device__ __forceinline__ float finish(float v) {
 #if GELU
@@ -158,7 +140,15 @@ __device__ __forceinline__ void multiply(const Work &w, const float *bias, void 
         }
 #if WIDTH
         const int left = rotated - tile.column;
-        if (left > 0) rotate(whole, table + positions[row] * PAIRS, table + positions[row + 8] * PAIRS, quad, left);
+        if (left > 0) {
+            const float2 *upper = table + positions[row] * (WIDTH / 2) + quad;
+            const float2 *lower = table + positions[row + 8] * (WIDTH / 2) + quad;
+#pragma unroll
+            for (int i = 0; i < BLOCKS; i++) {
+                const int block = block_of_head<COLUMNS>(tile.column, i);
+                turn_blocks(whole, i, upper[4 * block], lower[4 * block], left);
+            }
+        }
 #endif
 #pragma unroll
         for (int j = 0; j < COLUMNS / 8; j++) {

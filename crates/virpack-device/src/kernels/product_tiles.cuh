@@ -39,16 +39,31 @@ template <int COUNT> __device__ __forceinline__ void ring_begin(u32 barriers) {
     cluster_sync();
 }
 
-__device__ __forceinline__ void turn_pair(float &low, float &high, float cosine, float sine) {
-    float a = low, b = high;
-    low = a * cosine - b * sine;
-    high = b * cosine + a * sine;
+#if WIDTH
+// Rotary positions on queries and keys whose outputs are ordered so that the two values of a rotation are neighbours
+// (rotary.rs): a thread has both, whatever the width. Blocks are of eight columns, in which a thread has one pair in each of its two rows.
+#define BLOCKS (WIDTH / 8)  // of a head
+
+// The block of a head that the `i`th of a tile of BREADTH columns is; tiles may begin inside a head.
+template <int BREADTH> __device__ __forceinline__ int block_of_head(int tile_column, int i) {
+    return BREADTH % WIDTH == 0 ? i : (tile_column / 8 + i) % BLOCKS;
 }
 
-// A thread's four sums of a block of eight columns with those half a head further, by its rows' (cos, sin) of two columns each.
-__device__ __forceinline__ void turn_block(float *low, float *high, float4 upper, float4 lower) {
-    turn_pair(low[0], high[0], upper.x, upper.y);
-    turn_pair(low[1], high[1], upper.z, upper.w);
-    turn_pair(low[2], high[2], lower.x, lower.y);
-    turn_pair(low[3], high[3], lower.z, lower.w);
+__device__ __forceinline__ void turn_pair(float *pair, float2 turn) {
+    float a = pair[0], b = pair[1];
+    pair[0] = a * turn.x - b * turn.y;
+    pair[1] = b * turn.x + a * turn.y;
 }
+
+// Turns the blocks i, i + BLOCKS, ... of a thread's sums, as far as they are among the first `left` columns; `upper` and `lower`
+// are its rows' (cos, sin).
+template <int N> __device__ __forceinline__ void turn_blocks(float (&d)[N], int i, float2 upper, float2 lower, int left) {
+#pragma unroll
+    for (int j = i; j < N / 4; j += BLOCKS) {
+        if (8 * j < left) {
+            turn_pair(d + 4 * j, upper);
+            turn_pair(d + 4 * j + 2, lower);
+        }
+    }
+}
+#endif

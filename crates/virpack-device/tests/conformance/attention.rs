@@ -96,7 +96,7 @@ pub(super) fn attention_at_every_edge<B: Backend>(backend: &B, precision: Precis
     let whole = [57, 1, 63, 64, 65, 111, 112, 113, 127, 128, 129, 167, 168];
     let long = [169, 2, 192, 193, 255, 256, 257, 51];
     for (lengths, heads) in [(&short[..], 5), (&whole, 3), (&long, 1)] {
-        for width in [16, 32, 64, 128] {
+        for width in [16, 24, 32, 64, 128] {
             for alibi in [false, true] {
                 attention_over(backend, precision, lengths, (heads, width, alibi));
             }
@@ -159,6 +159,7 @@ pub(super) fn attention_of_models(cuda: &Cuda, precision: Precision) {
         (&[600, 30, 200], (12, 64, true)),
         (&[1024, 51, 300, 2000], (1, 64, false)),
         (&[1024], (1, 32, true)),
+        (&[1024, 70, 400], (3, 24, false)),
         (&[1024], (1, 16, false)),
         (&[1024], (1, 128, false)),
     ] {

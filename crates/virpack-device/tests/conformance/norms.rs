@@ -37,6 +37,8 @@ pub(super) fn normed<B: Backend>(backend: &B, precision: Precision) {
         ("large mean", 300, (1, 128), 72),
         ("outliers", 130, (2, 6), 34),
         ("large mean", 256, (5, 32), 640),
+        // Tiles that begin inside a head.
+        ("spread", 430, (23, 24), 96),
         ("outliers", 4100, (32, 32), 64),
     ];
     for (kind, rows, (heads, width), inner) in shapes {
@@ -53,6 +55,7 @@ pub(super) fn normed<B: Backend>(backend: &B, precision: Precision) {
             eps: 1e-5,
         };
         let layer = backend.normed_linear(norm.clone(), w.values.clone(), b.clone()).unwrap();
+        let qkv = backend.normed_qkv(norm.clone(), w.values.clone(), b.clone(), heads).unwrap();
         let matrix = |columns, values: &[f64]| Matrix {
             rows: values.len() / columns,
             columns,
@@ -76,7 +79,7 @@ pub(super) fn normed<B: Backend>(backend: &B, precision: Precision) {
         if step > 1 {
             continue;
         }
-        let lengths = [vec![128; rows / 128], vec![rows % 128]].concat();
+        let lengths = [vec![200; rows / 200], vec![rows % 200]].concat();
         let lengths: Vec<usize> = lengths.into_iter().filter(|&length| length > 0).collect();
         let (_, cu_seqlens, packed) = batch(backend, &lengths, &mut random);
         let attention =
@@ -92,7 +95,7 @@ pub(super) fn normed<B: Backend>(backend: &B, precision: Precision) {
                 precision.round,
             )
         };
-        let given = back(backend, &backend.normed_self_attention(&dx, &layer, &packed, &attention).unwrap());
+        let given = back(backend, &backend.normed_self_attention(&dx, &qkv, &packed, &attention).unwrap());
         let (exact, plain) = (attend(&product, Precision::F32), attend(&plain, precision));
         as_close(&format!("{name}, attention"), &given, &exact, &plain, 1e-4);
     }

@@ -123,7 +123,7 @@ fn layer<B: Backend>(loader: &Loader<'_, B>, i: usize, config: &Esm2Config) -> R
     let name = |part: &str| format!("encoder.layer.{i}.{part}");
     let [q, k, v] = ["query", "key", "value"].map(|p| name(&format!("attention.self.{p}")));
     Ok(Layer {
-        qkv: loader.normed_linear(&name("attention.LayerNorm"), &[&q, &k, &v], hidden, hidden)?,
+        qkv: loader.normed_qkv(&name("attention.LayerNorm"), &[&q, &k, &v], hidden, config.heads)?,
         attention_output: loader.linear(&[&name("attention.output.dense")], hidden, hidden)?,
         mlp_up: loader.normed_linear(
             &name("LayerNorm"),

@@ -53,6 +53,18 @@ impl<B: Backend> Loader<'_, B> {
         Ok(self.backend.normed_linear(norm, self.weights(names, outputs, inputs)?, bias)?)
     }
 
+    /// The same of queries, keys and values of so many heads.
+    pub(super) fn normed_qkv(
+        &self,
+        norm: &str,
+        names: &[&str; 3],
+        hidden: usize,
+        heads: usize,
+    ) -> Result<NormedLinear<B>, Error> {
+        let (norm, bias) = (self.norm_values(norm, hidden)?, self.biases(names, hidden)?);
+        Ok(self.backend.normed_qkv(norm, self.weights(names, hidden, hidden)?, bias, heads)?)
+    }
+
     /// The weights of linear layers of one shape, stacked into one.
     pub(super) fn matrix(&self, names: &[&str], rows: usize, columns: usize) -> Result<B::Matrix, Error> {
         let values = self.weights(names, rows, columns)?;

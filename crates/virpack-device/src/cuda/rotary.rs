@@ -1,0 +1,167 @@
+//! Rotary positions: the tables of angles, queries and keys in neighbours, and the launcher of the kernel that rotates in place.
+//!
+//! Models have the two values of a rotation half a head apart (`rotary_half`, as fair-esm and transformers). A product that
+//! rotates (kernels/product.cu) wants them side by side, where one thread has both whatever the width of a head. So `normed_qkv`
+//! orders the weight's rows, once: attention sums over a head's values, and the same order in queries and keys leaves it as it is.
+
+use super::arena::Fixed;
+use super::compile::Source;
+use super::fused_product::Finish;
+use super::kernels::{Grid, arguments};
+use super::packed::CudaPacked;
+use super::{Cuda, CudaMatrix, CudaTensor, CudaVector};
+use crate::{Attention, DeviceError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Widths of the heads of published models: forms of kernels that are compiled by tests.
+pub(super) const WIDTHS: [usize; 5] = [16, 24, 32, 64, 128];
+
+/// The widest head whose angles a thread has registers for.
+const WIDEST: usize = 128;
+
+/// Rotary positions on the card.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    pub(super) positions: u64,
+    pub(super) table: u64,
+    /// Outputs that are turned: queries and keys.
+    pub(super) outputs: usize,
+}
+
+/// Positions that the rotary table begins with; it doubles when a sequence is longer.
+const FIRST_POSITIONS: usize = 1024;
+
+/// (cos, sin) of every position and pair on the card, by the frequencies' bits.
+#[derive(Debug, Default)]
+pub(super) struct RotaryTables(Mutex<HashMap<Vec<u32>, RotaryTable>>);
+
+/// Positions and their values on the card.
+#[derive(Debug)]
+struct RotaryTable {
+    positions: usize,
+    values: Arc<Fixed>,
+}
+
+/// Whether a product can rotate heads of this width: blocks of eight columns each belong to one.
+pub(super) fn is_for_products(width: usize) -> bool {
+    width > 0 && width.is_multiple_of(8) && width <= WIDEST
+}
+
+/// Orders the rows of queries and of keys, the first two thirds of `rows` of so many values: of each head of `width` the first half's
+/// and the second half's in turns.
+pub(super) fn to_neighbours(rows: &mut [f32], values: usize, width: usize) {
+    let turned = rows.len() / 3 * 2;
+    let mut head_before = Vec::with_capacity(width * values);
+    for head in rows[..turned].chunks_exact_mut(width * values) {
+        head_before.clear();
+        head_before.extend_from_slice(head);
+        for (i, row) in head.chunks_exact_mut(values).enumerate() {
+            let from = (i / 2 + i % 2 * (width / 2)) * values;
+            row.copy_from_slice(&head_before[from..from + values]);
+        }
+    }
+}
+
+impl Cuda {
+    /// The table of `frequencies` with at least `positions` rows.
+    pub(super) fn rotary_table(
+        &self,
+        width: usize,
+        positions: usize,
+        frequencies: &[f32],
+    ) -> Result<Arc<Fixed>, DeviceError> {
+        if frequencies.len() != width / 2 {
+            let given = format!("{}", frequencies.len());
+            return Err(DeviceError::shape("rotary", format!("{} frequencies", width / 2), given));
+        }
+        let key: Vec<u32> = frequencies.iter().map(|f| f.to_bits()).collect();
+        let mut tables = self.rotary.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = tables.get(&key).filter(|table| table.positions >= positions) {
+            return Ok(Arc::clone(&table.values));
+        }
+        let rows = positions.next_power_of_two().max(FIRST_POSITIONS);
+        // Angles in float32, as models are trained: in half precision they are the classic error.
+        let turn = |position: usize| {
+            frequencies.iter().flat_map(move |f| {
+                let (sin, cos) = f64::from(position as f32 * f).sin_cos();
+                [cos as f32, sin as f32]
+            })
+        };
+        let values: Vec<f32> = (0..rows).flat_map(turn).collect();
+        let values = Arc::new(self.fixed_f32("rotary table", &values)?);
+        // Kernels already given to the stream may still read the old table: `Fixed` waits for them.
+        tables.insert(key, RotaryTable { positions: rows, values: Arc::clone(&values) });
+        Ok(values)
+    }
+
+    /// What a product needs to rotate queries and keys that the weight gives in neighbours.
+    pub(super) fn turns(
+        &self,
+        rows: usize,
+        weight: &CudaMatrix,
+        packed: &CudaPacked,
+        attention: &Attention<CudaVector>,
+    ) -> Result<Option<(Finish, Turns)>, DeviceError> {
+        let (hidden, width) = Self::check_heads(rows, weight.rows, packed, attention.heads)?;
+        let Some(ordered) = weight.neighbours else { return Ok(None) };
+        if ordered != width {
+            let expected = format!("heads of {ordered}, as the weight's rows are ordered");
+            return Err(DeviceError::shape("rotary", expected, format!("heads of {width}")));
+        }
+        let table = self.rotary_table(width, packed.longest, &attention.rotary_frequencies)?;
+        let turns = Turns { positions: packed.positions(), table: table.pointer, outputs: 2 * hidden };
+        Ok(Some((Finish::Rotary(width), turns)))
+    }
+
+    /// Checks that a weight whose queries and keys are in neighbours is for a product that rotates them.
+    pub(super) fn check_rotation(weight: &CudaMatrix, finish: Finish) -> Result<(), DeviceError> {
+        match (weight.neighbours, finish) {
+            (None, _) | (Some(_), Finish::Rotary(_)) => Ok(()),
+            (Some(width), _) => {
+                let expected = format!("`normed_self_attention` with rotary positions on heads of {width}");
+                Err(DeviceError::shape("linear", expected, format!("{finish:?}")))
+            }
+        }
+    }
+
+    pub(super) fn rotate(
+        &self,
+        qkv: &CudaTensor,
+        packed: &CudaPacked,
+        attention: &Attention<CudaVector>,
+    ) -> Result<(), DeviceError> {
+        let heads = attention.heads;
+        let (_, width) = Self::check_qkv(qkv, packed, heads)?;
+        let table = self.rotary_table(width, packed.longest, &attention.rotary_frequencies)?;
+        let grid = Grid { blocks: (packed.n, packed.longest.min(16)), threads: 256, shared: 0 };
+        let arguments =
+            arguments![qkv.block.pointer, packed.cu_seqlens(), table.pointer, heads as i32, width as i32];
+        // SAFETY: `qkv` is `[tokens, 3 · heads · width]` as checked, the table holds the longest position.
+        unsafe { self.kernels.launch(Source::Rotary, "rotary", grid, &arguments) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_of_queries_and_keys_become_neighbours_and_values_stay() {
+        // Two heads of four, rows of two values: 8 rows of queries, 8 of keys, 8 of values.
+        let mut rows: Vec<f32> = (0..24).flat_map(|row| [row as f32, 100.0 + row as f32]).collect();
+        to_neighbours(&mut rows, 2, 4);
+        let order: Vec<f32> = rows.chunks(2).map(|row| row[0]).collect();
+        let head = [0.0, 2.0, 1.0, 3.0];
+        let expected = |at: usize| (0..4).flat_map(move |h| head.map(|i| (at + 4 * h) as f32 + i));
+        let values = (16..24).map(|row| row as f32);
+        assert_eq!(order, expected(0).chain(values).collect::<Vec<_>>());
+        assert!(rows.chunks(2).all(|row| row[1] == 100.0 + row[0]));
+    }
+
+    #[test]
+    fn published_widths_are_for_products() {
+        assert!(WIDTHS.into_iter().all(is_for_products));
+        assert!(![0, 4, 20, 136].into_iter().any(is_for_products));
+    }
+}
