@@ -12,6 +12,8 @@ use crate::DeviceError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ProductForm {
     finish: Finish,
+    /// Outputs of a tile.
+    columns: usize,
     /// Whether a layer norm goes before, folded into weight and bias (`normed_product.rs`).
     normed: bool,
 }
@@ -27,18 +29,14 @@ pub(super) enum Finish {
     Rotary(usize),
 }
 
-/// Rows and outputs of a block's tile (a cluster of two has `ROW_STEP` rows), inputs of a step, steps in its memory.
+/// Rows of a block's tile (a cluster of two has `ROW_STEP`), its outputs, inputs of a step, steps in its memory.
 const ROWS: usize = ROW_STEP / 2;
-const COLUMNS: usize = 256;
+const COLUMNS: [usize; 2] = [256, 240];
 const STEP: usize = 64;
 const STAGES: usize = 4;
 
 /// Two warpgroups that multiply and one that copies.
 const THREADS: u32 = 384;
-
-/// Bytes of shared memory: the ring, half of the sums on their way out, biases of the tiles in flight, barriers.
-const SHARED: usize =
-    (STAGES * (ROWS + COLUMNS) * STEP + ROWS * COLUMNS / 2 + (STAGES + 1) * COLUMNS) * 2 + 2 * STAGES * 8;
 
 impl Finish {
     /// The compiler's GELU and WIDTH.
@@ -53,17 +51,31 @@ impl Finish {
 
 impl ProductForm {
     /// The compiler's definitions.
-    pub(super) fn definitions(self) -> [(&'static str, usize); 3] {
+    pub(super) fn definitions(self) -> [(&'static str, usize); 4] {
         let (gelu, width) = self.finish.definitions();
-        [("GELU", gelu), ("WIDTH", width), ("NORMED", self.normed.into())]
+        [("GELU", gelu), ("WIDTH", width), ("COLUMNS", self.columns), ("NORMED", self.normed.into())]
     }
+
+    /// Bytes of shared memory: the ring, half of the sums on their way out, biases of the tiles in flight, barriers.
+    fn shared(self) -> usize {
+        let ring = STAGES * (ROWS + self.columns) * STEP;
+        (ring + ROWS * COLUMNS[0] / 2 + (STAGES + 1) * self.columns) * 2 + 2 * STAGES * 8
+    }
+}
+
+/// Outputs of a tile: those that leave the least of the last one empty.
+fn columns_for(outputs: usize) -> usize {
+    let computed = |columns: &usize| outputs.next_multiple_of(*columns);
+    COLUMNS.into_iter().min_by_key(computed).expect("there are two")
 }
 
 /// Every form of the kernel that is used: with nothing around it cuBLASLt's is faster.
 pub(super) fn sources() -> impl Iterator<Item = Source> {
-    let form = |normed| move |finish| Source::Product(ProductForm { finish, normed });
-    let normed = [Finish::Gelu, Finish::Nothing].into_iter().chain(rotary::WIDTHS.map(Finish::Rotary));
-    [Finish::Gelu].into_iter().map(form(false)).chain(normed.map(form(true)))
+    let form = |normed, columns| move |finish| Source::Product(ProductForm { finish, columns, normed });
+    let normed = || [Finish::Gelu, Finish::Nothing].into_iter().chain(rotary::WIDTHS.map(Finish::Rotary));
+    COLUMNS.into_iter().flat_map(move |columns| {
+        [Finish::Gelu].into_iter().map(form(false, columns)).chain(normed().map(form(true, columns)))
+    })
 }
 
 impl Cuda {
@@ -98,11 +110,13 @@ impl Cuda {
         Self::check_rotation(weight, finish)?;
         self.card.enter()?;
         let (rows, inputs, outputs) = (x.rows.next_multiple_of(ROW_STEP), x.columns, weight.rows);
+        let columns = columns_for(outputs);
+        let form = ProductForm { finish, columns, normed: normed.is_some() };
         let map = |pointer, rows, boxed| {
             TensorMap::new(self.options.dtype, pointer, (rows, inputs), inputs, (boxed, STEP))
         };
         let (x_map, weight_map) =
-            (map(x.block.pointer, rows, ROWS)?, map(weight.memory.pointer, outputs, COLUMNS / 2)?);
+            (map(x.block.pointer, rows, ROWS)?, map(weight.memory.pointer, outputs, columns / 2)?);
         let turns = turns.unwrap_or_default();
         // Held until the launch is given to the stream: launches that use them are numbered in its order.
         let scales = normed.map(|_| self.take_scales(rows)).transpose()?;
@@ -124,14 +138,27 @@ impl Cuda {
             launch,
             normed.unwrap_or(0.0)
         ];
-        let grid = self.clusters(rows, outputs.div_ceil(COLUMNS), SHARED);
-        let source = Source::Product(ProductForm { finish, normed: normed.is_some() });
+        let grid = self.clusters(rows, outputs.div_ceil(columns), form.shared());
         // SAFETY: tensors hold rows up to a multiple of ROW_STEP, and so do scales and positions, which the table has; rows
         // past the batch are computed and never read.
-        unsafe { self.kernels.launch(source, "product", grid, &arguments)? };
+        unsafe { self.kernels.launch(Source::Product(form), "product", grid, &arguments)? };
         if let Some(scales) = scales {
             scales.launched();
         }
         Ok(y)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_leave_as_little_empty_as_they_can() {
+        // Queries, keys and values, and the feed-forward's first product, of 8M to 15B.
+        let products = [960, 1280, 1440, 1920, 1920, 2560, 3840, 5120, 7680, 10_240, 15_360, 20_480];
+        let columns = products.map(columns_for);
+        assert_eq!(columns, [240, 256, 240, 240, 240, 256, 256, 256, 256, 256, 256, 256]);
+        assert!(COLUMNS.into_iter().all(|columns| columns <= COLUMNS[0]));
     }
 }

@@ -43,7 +43,7 @@ template <int COUNT> __device__ __forceinline__ void leave_registers() {
 
 #define TEN(a) "%" #a "0,%" #a "1,%" #a "2,%" #a "3,%" #a "4,%" #a "5,%" #a "6,%" #a "7,%" #a "8,%" #a "9,"
 
-// d [64, 256] = a [64, 16] * b [256, 16]^T (+ d where `add`). Row 16 warp + lane / 4 (+ 8) and column
+// d [64, 240] or [64, 256] = a [64, 16] * b [240 or 256, 16]^T (+ d where `add`). Row 16 warp + lane / 4 (+ 8) and column
 // 8 j + 2 (lane % 4) are d[4 j] (d[4 j + 2]), the next column the next value.
 __device__ __forceinline__ void product(float (&d)[128], u64 a, u64 b, u32 add) {
     asm volatile("{.reg .pred p;\n"
@@ -52,5 +52,14 @@ __device__ __forceinline__ void product(float (&d)[128], u64 a, u64 b, u32 add) 
                  TEN(1) TEN(2) TEN(3) TEN(4) TEN(5) TEN(6) TEN(7) TEN(8) TEN(9) TEN(10) TEN(11)
                  "%120,%121,%122,%123,%124,%125,%126,%127}, %128, %129, p, 1, 1, 0, 0;}"
                  : SUMS_32(0), SUMS_32(32), SUMS_32(64), SUMS_32(96)
+                 : "l"(a), "l"(b), "r"(add));
+}
+__device__ __forceinline__ void product(float (&d)[120], u64 a, u64 b, u32 add) {
+    asm volatile("{.reg .pred p;\n"
+                 "setp.ne.b32 p, %122, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n240k16." WGMMA_KIND " {%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,"
+                 TEN(1) TEN(2) TEN(3) TEN(4) TEN(5) TEN(6) TEN(7) TEN(8) TEN(9) TEN(10)
+                 "%110,%111,%112,%113,%114,%115,%116,%117,%118,%119}, %120, %121, p, 1, 1, 0, 0;}"
+                 : SUMS_32(0), SUMS_32(32), SUMS_32(64), SUMS_8(96), SUMS_8(104), SUMS_8(112)
                  : "l"(a), "l"(b), "r"(add));
 }

@@ -1,12 +1,12 @@
 // y = finish(x * weight^T + bias) on the tensor cores of compute capability 9.0, 16-bit floats, float32 sums.
 //
 // Shapes: x [rows, inputs], weight [outputs, inputs] (tensor maps, boxes of 128 rows by 64 columns), bias [outputs],
-// y [rows, outputs]. Compiled for what follows the product: with -DGELU=1 GELU; with -DWIDTH rotary positions on heads
+// y [rows, outputs]. Compiled for 240 or 256 outputs a tile (-DCOLUMNS) and for what follows the product: with -DGELU=1 GELU; with -DWIDTH rotary positions on heads
 // of that width in the first `rotated` outputs (queries and keys), in float32 before the one rounding: positions
 // [rows], table [positions, WIDTH / 2] of (cos, sin). With -DNORMED=1 a layer norm goes before it, which `fold` (norm.cu)
 // has put into weight and bias but for the rows' deviations (row_scales.cuh).
 //
-// Idea: persistent clusters of two blocks, each with 128 rows of the same 256 outputs, so that each reads half of the
+// Idea: persistent clusters of two blocks, each with 128 rows of the same COLUMNS outputs, so that each reads half of the
 // weight's tile and gives it to both. One thread of a block keeps a ring of STAGES steps full by bulk copies; two
 // warpgroups multiply 64 rows each (wgmma). A warp's rounded sums (16 rows) wait for the next tile, the left half in
 // shared memory, the right half in registers; while the tensor cores work on a step of that tile, the warp
@@ -20,7 +20,6 @@
 // barriers across a cluster); PTX ISA 8.x, wgmma fragment layout.
 
 #define ROWS 128                              // of a block's tile
-#define COLUMNS 256                           // outputs of a tile
 #define STEP 64                               // inputs of a stage
 #define LINE (STEP * 2)                       // bytes of a row of a stage
 #define STAGES 4
@@ -85,15 +84,16 @@ struct Leaving {
     int turn = TURNS;
 };
 
-// 128 columns to shared memory. `pair(i)` gives a thread's two columns of row lane / 4 + 8 (i % 2), block i / 2 of eight.
+// Half of the columns, 120 or 128, to shared memory. `pair(i)` gives a thread's two columns of row lane / 4 + 8 (i % 2), block i / 2 of eight.
 template <typename Pair> __device__ __forceinline__ void put(u32 memory, Pair pair) {
+    auto own = [&](int i) { return i < COLUMNS / 8 ? pair(i) : 0u; };
     const u32 lane = threadIdx.x & 31, row = lane & 15, piece = (lane >> 4) ^ (row & 7);
     const u32 to = memory + row * LINE + piece * 16;
 #pragma unroll
     for (int j = 0; j < 16; j += 2)
         asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};"
-                     ::"r"((to + j / 8 * PANEL) ^ (j % 8 * 16)), "r"(pair(2 * j)), "r"(pair(2 * j + 1)),
-                     "r"(pair(2 * j + 2)), "r"(pair(2 * j + 3)) : "memory");
+                     ::"r"((to + j / 8 * PANEL) ^ (j % 8 * 16)), "r"(own(2 * j)), "r"(own(2 * j + 1)),
+                     "r"(own(2 * j + 2)), "r"(own(2 * j + 3)) : "memory");
     __syncwarp();
 }
 
@@ -107,7 +107,7 @@ __device__ __forceinline__ u32 finish(u32 sums) {
 #endif
 }
 
-// The next turn: two rows of 128 columns, eight columns a lane.
+// The next turn: two rows of half the columns, eight columns a lane.
 __device__ __forceinline__ void leave(Leaving &out, int outputs) {
     if (out.turn == TURNS / 2) {
         __syncwarp();
@@ -192,7 +192,7 @@ __device__ __forceinline__ void multiply(const Work &w, const Norm &norm, T *y, 
 #pragma unroll
         for (int i = 0; i < COLUMNS / 8; i++) out.held[i] = pack(d[COLUMNS / 4 + 2 * i], d[COLUMNS / 4 + 2 * i + 1]);
         out.to = y + (u64)(tile.row + first_row + own_row) * w.outputs + tile.column + own_piece * 8;
-        out.left = w.outputs - tile.column - own_piece * 8;
+        out.left = own_piece * 8 < COLUMNS / 2 ? w.outputs - tile.column - own_piece * 8 : 0;
         out.turn = 0;
     }
     while (out.turn < TURNS) leave(out, w.outputs);
