@@ -9,6 +9,7 @@ use virpack_seq::reader::hex;
 
 use crate::Error;
 use crate::guarded;
+use crate::model::hub::{Damage, DamagedFile, Kept};
 use crate::model::location::Location;
 use crate::model::weights::torch::check_sums;
 
@@ -40,25 +41,13 @@ impl Summing {
     pub(crate) fn start(files: Vec<Location>) -> Result<Self, Error> {
         let thread = std::thread::Builder::new().name("checksums".to_owned());
         let sum = move || {
-            let one = |location: Location| {
-                let sum = match (&location, location.in_memory()) {
-                    (_, Some(bytes)) => Ok((bytes.len() as u64, hex(&Sha256::digest(bytes)))),
-                    (Location::Disk(path), None) => checksum(path),
-                    (Location::Memory { .. }, None) => Err(io::ErrorKind::NotFound.into()),
-                };
-                let path = location.path();
-                let (bytes, sha256) =
-                    sum.map_err(|source| Error::ReadModel { path: path.clone(), source })?;
-                check_cached(&path, &sha256)?;
-                if let Location::Disk(path) = &location {
-                    let failed = |source| Error::Checkpoint { path: path.clone(), source };
-                    let file = guarded::open_linked(path)
-                        .map_err(|source| Error::ReadModel { path: path.clone(), source })?;
-                    check_sums(file).map_err(failed)?;
-                }
-                Ok(FileChecksum { location, bytes, sha256 })
-            };
-            files.into_iter().map(one).collect()
+            let sums = files.into_iter().map(one).collect::<Result<Vec<_>, _>>()?;
+            // All of them are named, so that one second download mends the model.
+            let damaged = sums.iter().filter_map(|file| damage(&file.location.path(), &file.sha256));
+            match damaged.collect::<Vec<_>>() {
+                files if files.is_empty() => Ok(sums),
+                files => Err(Damage { files, kept: Kept::NotAsked }.into()),
+            }
         };
         thread.spawn(sum).map(Summing).map_err(|source| Error::Thread { thread: "checksums", source })
     }
@@ -67,6 +56,25 @@ impl Summing {
     pub(crate) fn finish(self) -> Result<Vec<FileChecksum>, Error> {
         self.0.join().map_err(|_| Error::Panicked { thread: "checksums" })?
     }
+}
+
+/// A file's checksum, and whether it keeps what it says of its own values.
+fn one(location: Location) -> Result<FileChecksum, Error> {
+    let sum = match (&location, location.in_memory()) {
+        (_, Some(bytes)) => Ok((bytes.len() as u64, hex(&Sha256::digest(bytes)))),
+        (Location::Disk(path), None) => checksum(path),
+        (Location::Memory { .. }, None) => Err(io::ErrorKind::NotFound.into()),
+    };
+    let path = location.path();
+    let (bytes, sha256) = sum.map_err(|source| Error::ReadModel { path: path.clone(), source })?;
+    // A damaged file of the cache is downloaded again, whatever is wrong in it.
+    if let (Location::Disk(path), None) = (&location, damage(&path, &sha256)) {
+        let failed = |source| Error::Checkpoint { path: path.clone(), source };
+        let file =
+            guarded::open_linked(path).map_err(|source| Error::ReadModel { path: path.clone(), source })?;
+        check_sums(file).map_err(failed)?;
+    }
+    Ok(FileChecksum { location, bytes, sha256 })
 }
 
 /// One checksum for the files of a model: the only file's own, or the SHA-256 of what `sha256sum` prints for several by
@@ -105,16 +113,17 @@ pub(super) fn is_sha256(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Compares a file in the Hub's cache with the hash that is its name there. One that differs is of no use to anybody: it is
-/// removed, so that the next run fetches it again.
-fn check_cached(path: &Path, sha256: &str) -> Result<(), Error> {
-    match promised(path) {
-        Some((blob, promised)) if !promised.eq_ignore_ascii_case(sha256) => {
-            let removed = std::fs::remove_file(&blob).is_ok();
-            Err(Error::DamagedInCache { path: path.to_owned(), blob, found: sha256.to_owned(), removed })
-        }
-        _ => Ok(()),
-    }
+/// A file in the Hub's cache, compared by its hash with its name there; None for one that is right, or not there.
+fn damage(path: &Path, sha256: &str) -> Option<DamagedFile> {
+    let (blob, promised) = promised(path)?;
+    let is_right = promised.eq_ignore_ascii_case(sha256);
+    (!is_right).then(|| DamagedFile { path: path.to_owned(), blob, found: sha256.to_owned() })
+}
+
+/// Those of the files that the Hub's cache has damaged; the others are not read.
+pub(super) fn damaged(files: &[Location]) -> Vec<DamagedFile> {
+    let paths = files.iter().map(Location::path).filter(|path| promised(path).is_some());
+    paths.filter_map(|path| damage(&path, &checksum(&path).ok()?.1)).collect()
 }
 
 #[cfg(test)]
@@ -137,20 +146,27 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_in_the_cache_is_found_named_and_removed() {
+    fn damaged_files_in_the_cache_are_found_and_named() {
         let cache = tempfile::tempdir().unwrap();
         let blobs = cache.path().join("models--a--b/blobs");
         std::fs::create_dir_all(&blobs).unwrap();
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        let blob = blobs.join(abc);
-        let sum = || Summing::start(vec![Location::Disk(blob.clone())]).unwrap().finish();
-        std::fs::write(&blob, "abc").unwrap();
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let files = [abc, empty].map(|name| Location::Disk(blobs.join(name)));
+        let sum = || Summing::start(files.to_vec()).unwrap().finish();
+        std::fs::write(files[0].path(), "abc").unwrap();
+        std::fs::write(files[1].path(), "").unwrap();
         assert_eq!(sum().unwrap()[0].sha256, abc);
+        assert_eq!(damaged(&files), []);
         // The sum is of the bytes, whatever the name says.
-        std::fs::write(&blob, "abd").unwrap();
-        let message = sum().unwrap_err().to_string();
-        assert!(message.contains(abc) && message.contains("run again to download it"), "{message}");
-        assert!(!blob.exists());
+        files.iter().for_each(|file| std::fs::write(file.path(), "abd").unwrap());
+        let error = sum().unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains(abc) && message.contains("damaged files of this model: 2"), "{message}");
+        assert!(message.contains("hint: remove it, and run again"), "{message}");
+        let Error::DamagedInCache(damage) = error else { panic!("{error}") };
+        assert_eq!(damage.files, damaged(&files));
+        assert!(files[0].exists(), "only what replaces a file removes it");
     }
 
     #[test]
