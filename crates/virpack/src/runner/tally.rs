@@ -109,7 +109,7 @@ impl Pace {
         self.since = Some(now);
     }
 
-    /// Tokens computed by `now` by a device that was busy for so long with those that are known to be.
+    /// Tokens computed by `now`, if the device was `busy` with those that are known to be computed.
     fn by(&self, now: Instant, busy: Duration) -> u64 {
         let Some(since) = self.since.filter(|_| !busy.is_zero()) else { return self.computed };
         let spent = now.saturating_duration_since(since).as_secs_f64();
