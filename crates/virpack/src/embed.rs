@@ -1,6 +1,7 @@
 //! Sequence files to a file of embeddings: the straight line.
 
 mod identity;
+mod load;
 mod report;
 mod results;
 
@@ -22,7 +23,8 @@ use crate::checkpoint::{CheckpointOptions, Found, Place, Resumed, Saved};
 use crate::devices::{DeviceOptions, Devices};
 use crate::memory::Memory;
 use crate::model::ModelConfig;
-use crate::model::checksum::{Summing, sum_of_all};
+use crate::model::checksum::sum_of_all;
+use crate::model::hub::Refetch;
 use crate::model::location::Location;
 use crate::model::weights::Weights;
 use crate::output::{self, OutputDtype, OutputFormat, OutputOptions, Written};
@@ -30,6 +32,7 @@ use crate::progress::{ModelProgress, Progress};
 use crate::ready::{self, Ready};
 use crate::runner::{AsyncInferenceRunner, DeviceTally, Finished, RunnerOptions};
 use identity::Known;
+use load::{Loaded, earlier_budget};
 use results::Results;
 
 /// Records collected before packing unless asked otherwise: where the token budget is large, as many as make two and a
@@ -45,6 +48,8 @@ pub struct EmbedOptions {
     pub inputs: Vec<Input>,
     /// A directory or file of weights.
     pub model: Location,
+    /// Downloads a damaged file of the model again, if it is in the Hub's cache; None: it ends the run.
+    pub refetch: Option<Refetch>,
     /// The model as the user named it, for the output's metadata.
     pub model_name: String,
     /// `.npy`, `.parquet`, `.arrows`, `.safetensors` or `.h5`; `-` is standard output, for `.npy` and `.arrows`.
@@ -171,28 +176,12 @@ pub fn embed_on<B: Memory + 'static>(
     let records = records.shard(options.shard.unwrap_or(Shard::ALL));
     let reading = records.progress();
     let found = options.found()?;
-    let weights = Weights::at(&options.model)?;
-    let config = ModelConfig::of(&weights)?;
-    weights.notes().into_iter().map(Told::Weights).for_each(&mut tell);
-    options.layer(&config)?;
-    options.check_apart(&weights)?;
-    let sums = Summing::start(weights.files().map(|(file, _)| file.clone()).collect())?;
-    let dtype = backends.first().expect("there is a device").dtype();
-    let known = |sums: &[_]| Known { options, config: &config, sha256: sum_of_all(sums), dtype };
-    if let Some(complete) = found.as_ref().and_then(Found::complete) {
-        let rows = known(&sums.finish()?).identity(options.sum_files(&weights)?)?()?;
-        return Err(complete.end(&options.of_output(rows)).into());
-    }
-    let is_named = found.is_some() || options.shard.is_some();
-    let files = is_named.then(|| options.sum_files(&weights)).transpose()?;
-    let earlier_budget =
-        found.as_ref().and_then(Found::token_budgets).and_then(|budgets| budgets.first().copied());
-    let (residues, token_budget) = (options.pool.is_none(), earlier_budget.or(options.token_budget));
-    let devices = ready::all(backends, &weights, &options.lengths, residues, token_budget)?;
-    drop(weights);
-    let token_budget = earlier_budget.unwrap_or_else(|| smallest_budget(&devices));
-    let sums = sums.finish()?;
-    let (mut results, resumed) = Results::open(&known(&sums), found, files, token_budget, &reading)?;
+    let Loaded { config, sums, files, devices, dtype } =
+        Loaded::load(&backends, options, found.as_ref(), &mut tell)?;
+    drop(backends);
+    let token_budget = earlier_budget(found.as_ref()).unwrap_or_else(|| smallest_budget(&devices));
+    let known = Known { options, config: &config, sha256: sum_of_all(&sums), dtype };
+    let (mut results, resumed) = Results::open(&known, found, files, token_budget, &reading)?;
     devices.iter().flat_map(Ready::told).chain(resumed.map(Told::Kept)).for_each(&mut tell);
     let loading = begun.elapsed();
     let start = Instant::now();
@@ -287,6 +276,7 @@ impl EmbedOptions {
         EmbedOptions {
             inputs,
             model: model.into(),
+            refetch: None,
             model_name: model.display().to_string(),
             output: output.to_owned(),
             format: None,

@@ -6,7 +6,7 @@ use crate::checkpoint::{ResumeError, Saved};
 use crate::classifier::{ClassifierProblem, fitting};
 use crate::devices::DeviceChoice;
 use crate::merge::MergeError;
-use crate::model::hub::HubError;
+use crate::model::hub::{Damage, HubError};
 use crate::model::mini::MODELS;
 use crate::model::weights::{CheckpointError, Dtype};
 use crate::output::OutputError;
@@ -89,21 +89,9 @@ pub enum Error {
         /// What the header's check said.
         source: safetensors::SafeTensorError,
     },
-    /// A file in the Hub's cache that is not what its name there says.
-    #[error(
-        "{}: damaged: its SHA-256 is {found}, and the cache has it as {}\nhint: {}", shown_path(path), shown_path(blob),
-        if *removed { "it was removed from the cache: run again to download it" } else { "remove it, and run again to download it" }
-    )]
-    DamagedInCache {
-        /// The file, as the model names it.
-        path: PathBuf,
-        /// The file in the cache.
-        blob: PathBuf,
-        /// The hash of what it holds.
-        found: String,
-        /// Whether it could be removed.
-        removed: bool,
-    },
+    /// Files in the Hub's cache that are not what their names there say.
+    #[error(transparent)]
+    DamagedInCache(#[from] Damage),
     /// A torch checkpoint that cannot be read.
     #[error("{}: {source}", shown_path(path))]
     Checkpoint {

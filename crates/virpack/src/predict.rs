@@ -10,6 +10,7 @@ mod classifiers;
 mod files;
 mod identity;
 mod join;
+mod load;
 mod reference;
 mod regions;
 mod report;
@@ -32,7 +33,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use virpack_device::Cuda;
-use virpack_seq::frames::{FrameOptions, PEPTIDES, create_frame_loader};
+use virpack_seq::frames::{FrameOptions, create_frame_loader};
 use virpack_seq::{GeneticCode, Input, ReadLimits, ReadOptions, available_memory, reader};
 
 use crate::Error;
@@ -40,21 +41,20 @@ use crate::checkpoint::{CheckpointOptions, Found, Place, Resumed, Saved};
 use crate::devices::{DeviceChoice, DeviceOptions, Devices};
 use crate::memory::Memory;
 use crate::model::checksum::Summing;
+use crate::model::hub::Refetch;
 use crate::model::location::Location;
-use crate::output::{
-    Folder, OutputError, check_all, check_apart, check_apart_from_models, check_stdout_apart, is_stdout,
-};
+use crate::output::{Folder, OutputError, check_all, check_apart, check_stdout_apart, is_stdout};
 use crate::progress::Progress;
 pub use bundle::Bundle;
 use classifiers::Classifiers;
 use files::Files;
 use identity::Known;
 use join::Join;
+use load::Judges;
 pub use reference::Compat;
 pub use regions::Region;
 use results::Results;
 pub use summary::{Before, Counts, DeviceWork, Predicted, Stage};
-use towers::{Loaded, Opened};
 pub use track::{Draw, Track};
 pub use verdict::{Rule, Status};
 
@@ -85,6 +85,8 @@ pub struct PredictOptions {
     pub nucleotide_model: Location,
     /// A directory or file of weights: ESM-2.
     pub protein_model: Location,
+    /// Downloads damaged files of the models again, if they are in the Hub's cache; None: they end the run.
+    pub refetch: Option<Refetch>,
     /// The two models as the user named them, the nucleotides' first.
     pub model_names: [String; 2],
     /// What runs the models.
@@ -192,26 +194,13 @@ pub fn predict_on<B: Memory + 'static>(
     let records =
         reader::open_with(&options.inputs, ReadOptions { limits: options.limits, checksums: true })?;
     let found = options.found()?;
-    let mut classifiers = Classifiers::open(options)?;
-    let models = Opened::open(options, &mut classifiers)?;
-    models.notes().into_iter().map(Told::Weights).for_each(&mut tell);
-    let mut frames = options.frames(&classifiers, &mut tell);
-    let (kinds, files): (Vec<_>, Vec<_>) = models.files(&classifiers).into_iter().unzip();
-    let tables = Files::in_directory(&options.output);
-    check_apart_from_models(tables.all(), files.iter().cloned())?;
-    let sums = Summing::start(files)?;
-    let dtype = devices[PEPTIDES].first().expect("a model has a device").dtype();
-    let known = |frames, files| Known { options, frames, kinds: &kinds, files, dtype };
-    if let Some(complete) = found.as_ref().and_then(Found::complete) {
-        let scores = known(&frames, &sums.finish()?).identity(options.sum_inputs()?)()?;
-        return Err(complete.end(&options.of_tables(scores)).into());
-    }
-    let earlier_budgets = found.as_ref().and_then(Found::token_budgets).unwrap_or_default().to_vec();
+    let Judges { classifiers, towers, mut frames, kinds, files, dtype } =
+        Judges::load(&devices, options, found.as_ref(), &mut tell)?;
+    drop(devices);
+    let names = towers.device_names().join("; ");
     let mut results = Results::open(options, found)?;
-    let towers = Loaded::load(models, devices, options, &frames, &earlier_budgets)?;
-    let (names, files) = (towers.device_names().join("; "), sums.finish()?);
-    let (scores, resumed) =
-        results.keep(&known(&frames, &files), towers.token_budgets(), records.progress())?;
+    let known = Known { options, frames: &frames, kinds: &kinds, files: &files, dtype };
+    let (scores, resumed) = results.keep(&known, towers.token_budgets(), records.progress())?;
     (frames.done, frames.known) = (scores.done(), scores.known());
     tell(Told::Device { name: names.clone(), token_budgets: towers.token_budgets() });
     resumed.map(Told::Kept).into_iter().for_each(&mut tell);
@@ -247,6 +236,7 @@ impl PredictOptions {
             genetic_code: GeneticCode::STANDARD,
             nucleotide_model: models[0].into(),
             protein_model: models[1].into(),
+            refetch: None,
             model_names: models.map(|path| path.display().to_string()),
             device: DeviceOptions::default(),
             device_timeout: None,
@@ -355,19 +345,20 @@ impl PredictOptions {
         Summing::start(self.inputs.iter().map(|input| Location::Disk(input.path().to_owned())).collect())
     }
 
-    /// How records become frames; says which length is taken.
-    fn frames(&self, classifiers: &Classifiers, tell: &mut impl FnMut(Told)) -> FrameOptions {
+    /// How records become frames, and which length is taken, to be told.
+    fn frames(&self, classifiers: &Classifiers) -> (FrameOptions, Told) {
         let trained = classifiers.frames.chunk_length().and_then(NonZeroUsize::new);
         let length = self.length.or(trained).unwrap_or(DEFAULT_LENGTH);
-        tell(Told::Length { length, asked: self.length, classifier: trained });
+        let told = Told::Length { length, asked: self.length, classifier: trained };
         let default = FrameOptions::new(length);
-        FrameOptions {
+        let frames = FrameOptions {
             genetic_code: self.genetic_code,
             most_waiting: self.most_waiting,
             unique_window: self.buffer_size.unwrap_or(default.unique_window),
             frames: classifiers.takes(),
             whole_chunks: classifiers.nucleotides.is_some(),
             ..default
-        }
+        };
+        (frames, told)
     }
 }

@@ -98,9 +98,9 @@ fn computed(models: &[ModelProgress]) -> f64 {
 }
 
 impl ModelProgress {
-    /// Tokens computed.
+    /// Tokens computed, those of batches under way by each device's pace: results are handed on up to two batches later.
     fn done(&self) -> u64 {
-        self.tallies.iter().map(|tally| tally.tokens).sum()
+        self.tallies.iter().map(|tally| tally.computed).sum()
     }
 
     fn devices(&self) -> impl Iterator<Item = DeviceProgress> {
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn work_is_weighed_by_what_a_token_costs() {
         let model = |cost, tokens, done| {
-            let tallies = vec![DeviceTally { tokens: done, ..DeviceTally::default() }];
+            let tallies = vec![DeviceTally { computed: done, ..DeviceTally::default() }];
             ModelProgress { model: None, tokens, cost, token_budget: 1, tallies }
         };
         // Of a genome with few open frames the peptides fill their first batch late: they are little of the work.

@@ -1,11 +1,12 @@
 //! Batches through a model on one or several devices, ahead of whoever takes the results.
 
 mod queue;
+mod tally;
 mod worker;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::thread::JoinHandle;
@@ -13,13 +14,15 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
 use virpack_device::{Backend, Pool};
-use virpack_seq::{AsyncDataLoader, PackedBatch, RecordSet, SkippedRecord};
+use virpack_seq::{AsyncDataLoader, RecordSet, SkippedRecord};
 
 use crate::Error;
 use crate::model::Encoder;
 use crate::output::Row;
 use crate::windows::WindowJoiner;
 use queue::Queue;
+pub use tally::DeviceTally;
+use tally::Tally;
 use worker::{Results, Shared, Stop, Worker};
 
 /// What of a sequence comes back.
@@ -100,53 +103,6 @@ impl Finished {
             rest = behind;
             (row, own)
         })
-    }
-}
-
-/// What one device has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DeviceTally {
-    /// Time it computed, where it keeps a clock; else the time spent handing it batches and waiting for them.
-    pub busy: Duration,
-    /// Tokens, special ones included.
-    pub tokens: u64,
-    /// Sequences.
-    pub sequences: u64,
-    /// Batches.
-    pub batches: u64,
-}
-
-impl DeviceTally {
-    /// The part of its batches that held tokens, 0 to 1, where `token_budget` is the most in one; None without a batch.
-    pub fn packing_efficiency(&self, token_budget: usize) -> Option<f64> {
-        let room = self.batches as f64 * token_budget as f64;
-        (self.batches > 0).then(|| (self.tokens as f64 / room).min(1.0))
-    }
-}
-
-/// The same while it grows.
-#[derive(Debug, Default)]
-struct Tally {
-    busy: AtomicU64,
-    tokens: AtomicU64,
-    sequences: AtomicU64,
-    batches: AtomicU64,
-}
-
-impl Tally {
-    fn add(&self, batch: &PackedBatch) {
-        self.tokens.fetch_add(batch.total_tokens() as u64, Ordering::Relaxed);
-        self.sequences.fetch_add(batch.len() as u64, Ordering::Relaxed);
-        self.batches.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn read(&self) -> DeviceTally {
-        DeviceTally {
-            busy: Duration::from_nanos(self.busy.load(Ordering::Relaxed)),
-            tokens: self.tokens.load(Ordering::Relaxed),
-            sequences: self.sequences.load(Ordering::Relaxed),
-            batches: self.batches.load(Ordering::Relaxed),
-        }
     }
 }
 
@@ -266,6 +222,7 @@ impl AsyncInferenceRunner {
         }
         let device = self.shared.queue.hung(timeout).first().copied()?;
         let left = self.shared.queue.leave(device)?;
+        self.tallies[device].lose();
         self.workers[device] = None;
         let hung = Error::Hung { device, seconds: timeout.as_secs() };
         if left == 0 {
@@ -290,6 +247,7 @@ fn work<B: Backend, M: Encoder<B> + ?Sized>(
     // A panic in a model must not look like the end of the input.
     let end = catch_unwind(AssertUnwindSafe(|| worker.run()));
     drop(worker);
+    tally.lose();
     let lost = match end {
         Ok(Ok(())) => None,
         Ok(Err(Stop::Device(error))) => Some(error),

@@ -2,200 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "support/hub.rs"]
+mod hub;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use virpack::model::hub::{HubOptions, resolve};
+use hub::{REPO, Reply, Request, Server, Then, file};
+use sha2::{Digest, Sha256};
+use virpack::model::hub::resolve;
 use virpack::model::weights::Weights;
 use virpack_seq::reader::hex;
-
-use sha2::{Digest, Sha256};
-
-const REPO: &str = "tiny/esm2";
-const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
-
-/// What was asked.
-struct Request {
-    path: String,
-    range: String,
-    token: String,
-    /// How many requests for the weights' bytes there were, this one included.
-    times: usize,
-}
-
-impl Request {
-    fn is_list(&self) -> bool {
-        self.path.starts_with("/api/")
-    }
-
-    fn is_weights(&self) -> bool {
-        self.path.contains("model.safetensors")
-    }
-
-    /// For the weights' bytes, rather than for what they are.
-    fn is_body(&self) -> bool {
-        self.is_weights() && self.range != "bytes=0-0"
-    }
-}
-
-/// What is answered.
-struct Reply {
-    status: &'static str,
-    headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
-    then: Then,
-}
-
-/// What follows the body.
-#[derive(PartialEq)]
-enum Then {
-    Close,
-    /// Bytes without end.
-    Endless,
-    /// A byte now and then.
-    Drip,
-    /// Nothing, on an open connection.
-    Hang,
-}
-
-impl Reply {
-    fn set(&mut self, name: &'static str, value: impl ToString) {
-        self.headers.retain(|(other, _)| *other != name);
-        self.headers.push((name, value.to_string()));
-    }
-
-    fn drop(&mut self, name: &str) {
-        self.headers.retain(|(other, _)| *other != name);
-    }
-
-    fn status(status: &'static str) -> Self {
-        let headers = vec![("Content-Length", "0".to_owned())];
-        Reply { status, headers, body: Vec::new(), then: Then::Close }
-    }
-
-    fn to(place: &str) -> Self {
-        let mut reply = Self::status("302 Found");
-        reply.set("Location", place);
-        reply
-    }
-}
-
-fn file(name: &str) -> Vec<u8> {
-    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/weights/safetensors").join(name))
-        .unwrap()
-}
-
-/// The answer of a Hub that does as it should.
-fn honest(request: &Request) -> Reply {
-    let (status, body, etag, range) = if request.is_list() {
-        let files = r#"[{"rfilename":"config.json"},{"rfilename":"model.safetensors"}]"#;
-        ("200 OK", format!(r#"{{"sha":"{SHA}","siblings":{files}}}"#).into_bytes(), None, None)
-    } else {
-        let name = request.path.rsplit('/').next().unwrap();
-        let whole = file(name);
-        let etag = if request.is_weights() { hex(&Sha256::digest(&whole)) } else { "plain-tag".to_owned() };
-        let (from, to) = request.range.trim_start_matches("bytes=").split_once('-').unwrap_or(("0", ""));
-        let from: usize = from.parse().unwrap_or(0);
-        let to = to.parse().map_or(whole.len(), |last: usize| last + 1);
-        let range = format!("bytes {from}-{}/{}", to - 1, whole.len());
-        ("206 Partial Content", whole[from..to].to_vec(), Some(etag), Some(range))
-    };
-    let mut headers = vec![("Content-Length", body.len().to_string())];
-    headers.extend(etag.map(|etag| ("ETag", format!("\"{etag}\""))));
-    headers.extend(range.map(|range| ("Content-Range", range)));
-    Reply { status, headers, body, then: Then::Close }
-}
-
-type Manners = dyn Fn(&Request, Reply) -> Reply + Send + Sync;
-
-/// A server; it ends with the test's process.
-struct Server {
-    endpoint: String,
-    /// `path token` of every request.
-    log: Arc<Mutex<Vec<(String, String)>>>,
-}
-
-impl Server {
-    fn new(manners: impl Fn(&Request, Reply) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let (told, manners): (_, Arc<Manners>) = (Arc::clone(&log), Arc::new(manners));
-        let times = Arc::new(Mutex::new(0));
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (told, manners, times) = (Arc::clone(&told), Arc::clone(&manners), Arc::clone(&times));
-                // A client that hangs up is none of the server's business.
-                std::thread::spawn(move || drop(answer(stream, &*manners, &told, &times)));
-            }
-        });
-        Self { endpoint, log }
-    }
-
-    fn options(&self, cache: &Path) -> HubOptions {
-        HubOptions {
-            cache: cache.to_owned(),
-            endpoint: self.endpoint.clone(),
-            token: Some("hf_secret".to_owned()),
-            offline: false,
-            retries: 1,
-            timeout: Duration::from_millis(400),
-        }
-    }
-}
-
-fn answer(
-    mut stream: TcpStream,
-    manners: &Manners,
-    log: &Mutex<Vec<(String, String)>>,
-    times: &Mutex<usize>,
-) -> std::io::Result<()> {
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
-    let first = lines.next().unwrap_or(Ok(String::new()))?;
-    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut request = Request { path, range: String::new(), token: String::new(), times: 0 };
-    for line in lines {
-        let line = line?;
-        let Some((name, value)) = line.split_once(": ") else { break };
-        match name.to_ascii_lowercase().as_str() {
-            "range" => request.range = value.to_owned(),
-            "authorization" => request.token = value.to_owned(),
-            _ => {}
-        }
-    }
-    *times.lock().unwrap() += usize::from(request.is_body());
-    request.times = *times.lock().unwrap();
-    log.lock().unwrap().push((request.path.clone(), request.token.clone()));
-    let known = request.is_list()
-        || ["config.json", "model.safetensors"].iter().any(|name| request.path.ends_with(name));
-    let reply = if known { honest(&request) } else { Reply::status("404 Not Found") };
-    let reply = manners(&request, reply);
-    if reply.status.is_empty() {
-        return stream.write_all(&reply.body);
-    }
-    write!(stream, "HTTP/1.1 {}\r\nConnection: close\r\n", reply.status)?;
-    for (name, value) in &reply.headers {
-        write!(stream, "{name}: {value}\r\n")?;
-    }
-    stream.write_all(b"\r\n")?;
-    stream.write_all(&reply.body)?;
-    let begun = Instant::now();
-    while reply.then != Then::Close && begun.elapsed() < Duration::from_secs(20) {
-        match reply.then {
-            Then::Endless => stream.write_all(&[0; 4096])?,
-            Then::Drip => {
-                stream.write_all(&[0])?;
-                std::thread::sleep(Duration::from_millis(100));
-            }
-            _ => std::thread::sleep(Duration::from_millis(100)),
-        }
-    }
-    Ok(())
-}
 
 /// Each blob of the cache that is named by a SHA-256 has it, and nothing is whole by name only.
 fn assert_clean(cache: &Path) {
@@ -450,19 +269,6 @@ fn the_token_goes_to_the_hub_and_nowhere_else() {
     };
     assert!(tokens(&hub).len() >= 5 && tokens(&hub).iter().all(|token| token == "Bearer hf_secret"));
     assert_eq!(tokens(&store), [""]);
-}
-
-#[test]
-fn a_truncated_blob_in_the_cache_is_fetched_again() {
-    let server = Server::new(|_, reply| reply);
-    let cache = tempfile::tempdir().unwrap();
-    let options = server.options(cache.path());
-    let path = resolve(REPO, &options, &()).unwrap();
-    let blob = path.join("model.safetensors").canonicalize().unwrap();
-    let whole = fs::read(&blob).unwrap();
-    fs::write(&blob, &whole[..5000]).unwrap();
-    assert_eq!(resolve(REPO, &options, &()).unwrap(), path);
-    assert_eq!(fs::read(&blob).unwrap(), whole);
 }
 
 #[test]

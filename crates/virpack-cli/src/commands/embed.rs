@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use virpack::device::Pool;
 use virpack::embed::{EmbedOptions, Summary, Told, embed};
-use virpack::model::hub::HubOptions;
+use virpack::model::hub::{HubOptions, Refetch};
 use virpack::model::{mini, resolve};
 use virpack_seq::{Input, Shard, shown_id, shown_path};
 
@@ -106,6 +106,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         inputs: arguments.inputs.inputs(),
         limits: arguments.inputs.limits.limits(),
         model: mini::location(),
+        refetch: None,
         model_name: mini::NAME.to_owned(),
         output: arguments.output.path.clone(),
         format: arguments.output.format(),
@@ -135,8 +136,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let log = arguments.log;
     let (name, with) = model_name(arguments, &options.inputs)?;
     options.model_name = name;
-    options.model = resolve(&options.model_name, &HubOptions::from_env(), &DownloadBar::new(log))?;
-    options.lengths = arguments.inputs.lengths_for(&options.model)?;
+    let (hub, bar) = (HubOptions::from_env(), Arc::new(DownloadBar::new(log)));
+    options.model = resolve(&options.model_name, &hub, &*bar)?;
+    let refetch = Refetch::new(hub, bar);
+    options.lengths = arguments.inputs.lengths_for(&options.model, &refetch)?;
+    options.refetch = Some(refetch);
     let watch = Watch::new(log);
     let result = embed(&options, |told| tell(&watch, &keeps, &with, told));
     watch.finish();

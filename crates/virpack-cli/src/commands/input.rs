@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use virpack::model::ModelConfig;
+use virpack::model::hub::{Refetch, load_again};
 use virpack::model::location::Location;
 use virpack::model::weights::Weights;
 use virpack_seq::{GeneticCode, Input, LengthPolicy, LongRecords};
@@ -65,8 +66,13 @@ impl Inputs {
     }
 
     /// The policy for lengths with the model in `location`.
-    pub(crate) fn lengths_for(&self, location: &Location) -> Result<LengthPolicy, Failure> {
-        self.lengths_up_to(ModelConfig::of(&Weights::at(location)?)?.max_length())
+    pub(crate) fn lengths_for(
+        &self,
+        location: &Location,
+        refetch: &Refetch,
+    ) -> Result<LengthPolicy, Failure> {
+        let config = load_again(Some(refetch), &[location], || ModelConfig::of(&Weights::at(location)?))?;
+        self.lengths_up_to(config.max_length())
     }
 
     /// The policy for lengths, `longest` unless asked otherwise.

@@ -9,7 +9,8 @@ use crate::watch::DownloadBar;
 use clap::Args;
 use std::io::Write;
 use std::num::NonZeroUsize;
-use virpack::model::hub::HubOptions;
+use std::sync::Arc;
+use virpack::model::hub::{HubOptions, Refetch};
 use virpack::model::location::Location;
 use virpack::model::resolve;
 use virpack::validate::{Compared, Difference, ValidateOptions, Validation, validate};
@@ -66,9 +67,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         float32_limit: arguments.max_float32,
     };
     virpack_seq::reader::open(&options.inputs)?;
-    let bar = DownloadBar::new(LogArguments::lines(false));
-    options.model = resolve(&arguments.model, &HubOptions::from_env(), &bar)?;
-    options.lengths = arguments.inputs.lengths_for(&options.model)?;
+    let (hub, bar) = (HubOptions::from_env(), Arc::new(DownloadBar::new(LogArguments::lines(false))));
+    options.model = resolve(&arguments.model, &hub, &*bar)?;
+    options.lengths = arguments.inputs.lengths_for(&options.model, &Refetch::new(hub, bar))?;
     let found = validate(&options)?;
     if arguments.max_float32.is_some() && found.compared.iter().all(|compared| compared.float32.is_none()) {
         let precision = "the precision is float32, and nothing is compared with it";

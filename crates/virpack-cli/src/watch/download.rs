@@ -2,13 +2,15 @@
 
 use crate::log::{LogArguments, LogFormat};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::path::Path;
 use std::sync::Mutex;
 use virpack::model::hub::DownloadProgress;
-use virpack_seq::escaped;
+use virpack_seq::{escaped, shown_path};
 
 /// The bars of a download, one file after the other.
 #[derive(Debug)]
 pub(crate) struct DownloadBar {
+    log: LogArguments,
     quiet: bool,
     bar: Mutex<ProgressBar>,
 }
@@ -17,7 +19,7 @@ impl DownloadBar {
     /// Bars, where lines for people are asked for.
     pub(crate) fn new(log: LogArguments) -> Self {
         let quiet = log.quiet || log.format != LogFormat::Text;
-        DownloadBar { quiet, bar: Mutex::new(ProgressBar::hidden()) }
+        DownloadBar { log, quiet, bar: Mutex::new(ProgressBar::hidden()) }
     }
 
     fn with(&self, act: impl FnOnce(&mut ProgressBar)) {
@@ -47,5 +49,11 @@ impl DownloadProgress for DownloadBar {
 
     fn finish(&self) {
         self.with(|bar| bar.finish());
+    }
+
+    fn damaged(&self, file: &Path, problem: &str) {
+        let (file, problem) = (shown_path(file), escaped(problem));
+        self.log
+            .warn(format_args!("{file} in the Hub's cache is damaged, and is downloaded again: {problem}"));
     }
 }

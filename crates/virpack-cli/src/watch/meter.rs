@@ -16,6 +16,10 @@ pub(super) struct Meter {
     /// The oldest one first; the first one is as old as the window, or the start.
     kept: VecDeque<(Instant, Progress)>,
     latest: Progress,
+    /// When that was so.
+    latest_at: Instant,
+    /// The longest time between two states.
+    gap: Duration,
 }
 
 /// A run, now.
@@ -26,7 +30,7 @@ pub(super) struct Figures {
     pub(super) records_per_second: f64,
     /// Of a run that judges chunks.
     pub(super) chunks: Option<ChunkFigures>,
-    /// What is left at the run's own pace so far; None where nobody knows.
+    /// What is left at the run's own pace so far; None if nothing is done yet.
     pub(super) left: Option<Duration>,
     pub(super) devices: Vec<DeviceFigures>,
 }
@@ -52,18 +56,29 @@ impl Meter {
     /// Nothing done yet.
     pub(super) fn new(start: Instant) -> Meter {
         let nothing = Progress::default();
-        Meter { start, kept: VecDeque::from([(start, nothing.clone())]), latest: nothing }
+        let kept = VecDeque::from([(start, nothing.clone())]);
+        Meter { start, kept, latest: nothing, latest_at: start, gap: Duration::ZERO }
     }
 
     /// Takes the state at `now`.
     pub(super) fn add(&mut self, now: Instant, progress: Progress) {
         self.latest = progress;
+        self.gap = self.gap.max(now.duration_since(self.latest_at));
+        self.latest_at = now;
         if self.kept.back().is_none_or(|(last, _)| now.duration_since(*last) >= STEP) {
             self.kept.push_back((now, self.latest.clone()));
         }
         while self.kept.get(1).is_some_and(|(next, _)| now.duration_since(*next) >= WINDOW) {
             self.kept.pop_front();
         }
+    }
+
+    /// What is left at `now`: at the pace until the latest state, of which `done` is the share of the work, and less as time
+    /// goes by since, until the next one is overdue.
+    fn left(&self, now: Instant, done: f64) -> Duration {
+        let taken = self.latest_at.duration_since(self.start);
+        let since = now.duration_since(self.latest_at).min(self.gap);
+        taken.mul_f64((1.0 - done) / done).saturating_sub(since)
     }
 
     /// What can be said at `now`.
@@ -91,12 +106,12 @@ impl Meter {
                 bases_per_second: rate(progress.bases, before.bases),
             }
         });
-        let left = self.latest.done.filter(|done| *done > 0.0);
+        let left = self.latest.done.filter(|done| *done > 0.0).map(|done| self.left(now, done));
         Figures {
             elapsed,
             records_per_second: self.latest.records.saturating_sub(before.records) as f64 / seconds,
             chunks,
-            left: left.map(|done| elapsed.mul_f64((1.0 - done) / done)),
+            left,
             devices: self.latest.devices.iter().map(device).collect(),
             progress: self.latest.clone(),
         }
@@ -145,5 +160,21 @@ mod tests {
         assert_eq!(figures.left, Some(Duration::from_secs(100)));
         // Nothing more comes: the rate goes down.
         assert!(meter.figures(at(130)).devices[0].tokens_per_second < 1_100.0);
+    }
+
+    #[test]
+    fn the_time_left_goes_down_until_the_next_state_is_overdue() {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let mut meter = Meter::new(start);
+        let state = |done| Progress { done: Some(done), ..Progress::default() };
+        meter.add(at(6), state(0.1));
+        meter.add(at(10), state(0.25));
+        let left = |second| meter.figures(at(second)).left.unwrap().as_secs();
+        // A state that is some seconds old is no slower pace.
+        assert_eq!([10, 12, 14, 15, 60].map(left), [30, 28, 26, 25, 24]);
+        let mut meter = Meter::new(start);
+        meter.add(at(10), state(1.0));
+        assert_eq!(meter.figures(at(11)).left, Some(Duration::ZERO));
     }
 }

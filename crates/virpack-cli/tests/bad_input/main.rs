@@ -5,6 +5,7 @@
 
 mod changing;
 mod compression;
+mod damaged;
 #[cfg(unix)]
 mod disks;
 mod inputs;

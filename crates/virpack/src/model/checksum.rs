@@ -1,7 +1,10 @@
 //! Checksums of the models' files, taken beside their loading or the run.
 
-use std::io;
+use std::collections::BTreeMap;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
@@ -9,8 +12,15 @@ use virpack_seq::reader::hex;
 
 use crate::Error;
 use crate::guarded;
+use crate::model::hub::{Damage, DamagedFile, Kept};
 use crate::model::location::Location;
 use crate::model::weights::torch::check_sums;
+
+/// Files that are summed at once.
+const AT_ONCE: usize = 4;
+
+/// Bytes that are read at once: fewer system calls than of a small buffer, and they stay in a core's cache.
+const PIECE: usize = 1 << 18;
 
 /// A file and what it was.
 #[derive(Clone, Debug)]
@@ -40,25 +50,13 @@ impl Summing {
     pub(crate) fn start(files: Vec<Location>) -> Result<Self, Error> {
         let thread = std::thread::Builder::new().name("checksums".to_owned());
         let sum = move || {
-            let one = |location: Location| {
-                let sum = match (&location, location.in_memory()) {
-                    (_, Some(bytes)) => Ok((bytes.len() as u64, hex(&Sha256::digest(bytes)))),
-                    (Location::Disk(path), None) => checksum(path),
-                    (Location::Memory { .. }, None) => Err(io::ErrorKind::NotFound.into()),
-                };
-                let path = location.path();
-                let (bytes, sha256) =
-                    sum.map_err(|source| Error::ReadModel { path: path.clone(), source })?;
-                check_cached(&path, &sha256)?;
-                if let Location::Disk(path) = &location {
-                    let failed = |source| Error::Checkpoint { path: path.clone(), source };
-                    let file = guarded::open_linked(path)
-                        .map_err(|source| Error::ReadModel { path: path.clone(), source })?;
-                    check_sums(file).map_err(failed)?;
-                }
-                Ok(FileChecksum { location, bytes, sha256 })
-            };
-            files.into_iter().map(one).collect()
+            let sums = several(&files)?;
+            // All of them are named, so that one second download mends the model.
+            let damaged = sums.iter().filter_map(|file| damage(&file.location.path(), &file.sha256));
+            match damaged.collect::<Vec<_>>() {
+                files if files.is_empty() => Ok(sums),
+                files => Err(Damage { files, kept: Kept::NotAsked }.into()),
+            }
         };
         thread.spawn(sum).map(Summing).map_err(|source| Error::Thread { thread: "checksums", source })
     }
@@ -67,6 +65,44 @@ impl Summing {
     pub(crate) fn finish(self) -> Result<Vec<FileChecksum>, Error> {
         self.0.join().map_err(|_| Error::Panicked { thread: "checksums" })?
     }
+}
+
+/// Sums several files at once: the shards of a model together are loaded faster than one core sums them.
+fn several(files: &[Location]) -> Result<Vec<FileChecksum>, Error> {
+    let (next, sums) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    let work = || {
+        while let Some((i, file)) = Some(next.fetch_add(1, Relaxed)).and_then(|i| Some((i, files.get(i)?))) {
+            let sum = one(file.clone());
+            sums.lock().unwrap_or_else(PoisonError::into_inner).insert(i, sum);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..files.len().min(AT_ONCE) {
+            // A system that gives no more threads has this one.
+            let _ = std::thread::Builder::new().name("checksums".to_owned()).spawn_scoped(scope, work);
+        }
+        work();
+    });
+    sums.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+}
+
+/// A file's checksum, and whether it keeps what it says of its own values.
+fn one(location: Location) -> Result<FileChecksum, Error> {
+    let sum = match (&location, location.in_memory()) {
+        (_, Some(bytes)) => Ok((bytes.len() as u64, hex(&Sha256::digest(bytes)))),
+        (Location::Disk(path), None) => checksum(path),
+        (Location::Memory { .. }, None) => Err(io::ErrorKind::NotFound.into()),
+    };
+    let path = location.path();
+    let (bytes, sha256) = sum.map_err(|source| Error::ReadModel { path: path.clone(), source })?;
+    // A damaged file of the cache is downloaded again, whatever is wrong in it.
+    if let (Location::Disk(path), None) = (&location, damage(&path, &sha256)) {
+        let failed = |source| Error::Checkpoint { path: path.clone(), source };
+        let file =
+            guarded::open_linked(path).map_err(|source| Error::ReadModel { path: path.clone(), source })?;
+        check_sums(file).map_err(failed)?;
+    }
+    Ok(FileChecksum { location, bytes, sha256 })
 }
 
 /// One checksum for the files of a model: the only file's own, or the SHA-256 of what `sha256sum` prints for several by
@@ -87,9 +123,19 @@ pub(crate) fn sum_of_all(files: &[FileChecksum]) -> String {
 
 /// A file's size and SHA-256.
 pub(super) fn checksum(path: &Path) -> io::Result<(u64, String)> {
-    let mut hasher = Sha256::new();
-    let bytes = io::copy(&mut guarded::open_linked(path)?, &mut hasher)?;
-    Ok((bytes, hex(&hasher.finalize())))
+    let (mut file, mut hasher, mut bytes) = (guarded::open_linked(path)?, Sha256::new(), 0);
+    let mut piece = vec![0; PIECE];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok((bytes, hex(&hasher.finalize()))),
+            Ok(count) => {
+                hasher.update(&piece[..count]);
+                bytes += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// The SHA-256 that a file in the Hub's cache should have: the cache names large files by it.
@@ -105,16 +151,17 @@ pub(super) fn is_sha256(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Compares a file in the Hub's cache with the hash that is its name there. One that differs is of no use to anybody: it is
-/// removed, so that the next run fetches it again.
-fn check_cached(path: &Path, sha256: &str) -> Result<(), Error> {
-    match promised(path) {
-        Some((blob, promised)) if !promised.eq_ignore_ascii_case(sha256) => {
-            let removed = std::fs::remove_file(&blob).is_ok();
-            Err(Error::DamagedInCache { path: path.to_owned(), blob, found: sha256.to_owned(), removed })
-        }
-        _ => Ok(()),
-    }
+/// A file in the Hub's cache, compared by its hash with its name there; None for one that is right, or not there.
+fn damage(path: &Path, sha256: &str) -> Option<DamagedFile> {
+    let (blob, promised) = promised(path)?;
+    let is_right = promised.eq_ignore_ascii_case(sha256);
+    (!is_right).then(|| DamagedFile { path: path.to_owned(), blob, found: sha256.to_owned() })
+}
+
+/// Those of the files that the Hub's cache has damaged; the others are not read.
+pub(super) fn damaged(files: &[Location]) -> Vec<DamagedFile> {
+    let paths = files.iter().map(Location::path).filter(|path| promised(path).is_some());
+    paths.filter_map(|path| damage(&path, &checksum(&path).ok()?.1)).collect()
 }
 
 #[cfg(test)]
@@ -134,23 +181,42 @@ mod tests {
         assert_eq!(both, hex(&Sha256::digest(format!("{abc}  a.bin\n{empty}  b.bin\n"))));
         let none = Summing::start(vec![Location::Disk(directory.path().join("none"))]).unwrap().finish();
         assert!(matches!(none, Err(Error::ReadModel { .. })));
+        // More files than are summed at once, some longer than a piece: each in its place.
+        let file = |i: usize| directory.path().join(format!("{i}.bin"));
+        let text = |i: usize| format!("{i} ").repeat(if i == 3 { PIECE } else { i });
+        (0..9).for_each(|i| std::fs::write(file(i), text(i)).unwrap());
+        let sums =
+            Summing::start((0..9).map(|i| Location::Disk(file(i))).collect()).unwrap().finish().unwrap();
+        for (i, sum) in sums.iter().enumerate() {
+            let (location, bytes, sha256) =
+                (Location::Disk(file(i)), text(i).len(), hex(&Sha256::digest(text(i))));
+            assert!(sum.location == location && sum.bytes == bytes as u64 && sum.sha256 == sha256, "{i}");
+        }
+        assert_eq!(sums.len(), 9);
     }
 
     #[test]
-    fn a_damaged_file_in_the_cache_is_found_named_and_removed() {
+    fn damaged_files_in_the_cache_are_found_and_named() {
         let cache = tempfile::tempdir().unwrap();
         let blobs = cache.path().join("models--a--b/blobs");
         std::fs::create_dir_all(&blobs).unwrap();
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        let blob = blobs.join(abc);
-        let sum = || Summing::start(vec![Location::Disk(blob.clone())]).unwrap().finish();
-        std::fs::write(&blob, "abc").unwrap();
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let files = [abc, empty].map(|name| Location::Disk(blobs.join(name)));
+        let sum = || Summing::start(files.to_vec()).unwrap().finish();
+        std::fs::write(files[0].path(), "abc").unwrap();
+        std::fs::write(files[1].path(), "").unwrap();
         assert_eq!(sum().unwrap()[0].sha256, abc);
+        assert_eq!(damaged(&files), []);
         // The sum is of the bytes, whatever the name says.
-        std::fs::write(&blob, "abd").unwrap();
-        let message = sum().unwrap_err().to_string();
-        assert!(message.contains(abc) && message.contains("run again to download it"), "{message}");
-        assert!(!blob.exists());
+        files.iter().for_each(|file| std::fs::write(file.path(), "abd").unwrap());
+        let error = sum().unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains(abc) && message.contains("damaged files of this model: 2"), "{message}");
+        assert!(message.contains("hint: remove it, and run again"), "{message}");
+        let Error::DamagedInCache(damage) = error else { panic!("{error}") };
+        assert_eq!(damage.files, damaged(&files));
+        assert!(files[0].exists(), "only what replaces a file removes it");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod cache;
 mod client;
+mod damage;
 mod download;
 mod error;
 mod options;
@@ -12,6 +13,7 @@ mod problem;
 
 use std::path::{Path, PathBuf};
 
+pub use damage::{Damage, DamagedFile, Kept, Refetch, load_again};
 pub use error::HubError;
 pub use options::HubOptions;
 
@@ -40,6 +42,8 @@ pub trait DownloadProgress {
     fn advance(&self, bytes: u64);
     /// The file is whole, or its download broke off.
     fn finish(&self);
+    /// A file of the cache is damaged or truncated, as `problem` says, and is downloaded again.
+    fn damaged(&self, _file: &Path, _problem: &str) {}
 }
 
 /// Tells nobody.
@@ -119,7 +123,8 @@ pub(super) fn repository(model: &str) -> Result<Repository, HubError> {
 ///
 /// # Errors
 ///
-/// [`HubError::ModelNotFound`] for what is neither a path nor a name, [`HubError::NotCached`] offline,
+/// [`HubError::ModelNotFound`] for what is neither a path nor a name, [`HubError::NotCached`] and
+/// [`HubError::DamagedOffline`] offline,
 /// [`HubError::NoSuchRepository`], [`HubError::NoAccess`], [`Error::NoWeights`] for repositories that cannot be used,
 /// [`HubError::Download`] when the network or the disk fails.
 pub fn resolve(model: &str, options: &HubOptions, progress: &dyn DownloadProgress) -> Result<PathBuf, Error> {
@@ -128,8 +133,13 @@ pub fn resolve(model: &str, options: &HubOptions, progress: &dyn DownloadProgres
     }
     let repository = repository(model)?;
     if options.offline {
+        let problem =
+            weights::damage(&snapshot(&repository, options)).map(|error| download::first_line(&error));
         let (repository, cache) = (repository.id, options.cache.clone());
-        return Err(HubError::NotCached { repository, cache, offline: true }.into());
+        return Err(match problem {
+            Some(problem) => HubError::DamagedOffline { repository, problem }.into(),
+            None => HubError::NotCached { repository, cache, offline: true }.into(),
+        });
     }
     download::download(&repository, options, progress)
 }
@@ -137,17 +147,22 @@ pub fn resolve(model: &str, options: &HubOptions, progress: &dyn DownloadProgres
 /// The directory in the cache that holds the repository's config and all its weights, or nothing.
 #[must_use]
 pub fn cached(repository: &Repository, options: &HubOptions) -> Option<PathBuf> {
+    let snapshot = snapshot(repository, options);
+    let config = snapshot.join(CONFIG);
+    let has_tokenizer = || !needs_tokenizer(&config) || snapshot.join(TOKENIZER).exists();
+    // `are_whole` finds what was truncated since it came, too: it is fetched again.
+    (config.exists() && weights::are_whole(&snapshot) && has_tokenizer()).then_some(snapshot)
+}
+
+/// The directory in the cache that holds the repository's files, if it has any.
+fn snapshot(repository: &Repository, options: &HubOptions) -> PathBuf {
     let folder = options.cache.join(format!("models--{}", repository.id.replace('/', "--")));
     let reference = folder.join("refs").join(&repository.revision);
     let reference = guarded::read_linked(&reference, LARGEST_REFERENCE).ok();
     let reference = reference.and_then(|bytes| String::from_utf8(bytes).ok());
     // A revision that is no reference may be a commit.
     let commit = reference.as_deref().map_or(repository.revision.as_str(), str::trim);
-    let snapshot = folder.join("snapshots").join(commit);
-    let config = snapshot.join(CONFIG);
-    let has_tokenizer = || !needs_tokenizer(&config) || snapshot.join(TOKENIZER).exists();
-    // `are_whole` finds what was truncated since it came, too: it is fetched again.
-    (config.exists() && weights::are_whole(&snapshot) && has_tokenizer()).then_some(snapshot)
+    folder.join("snapshots").join(commit)
 }
 
 /// Whether the model of this config.json is of no use without its tokenizer's file.

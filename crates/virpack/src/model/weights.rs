@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub use ::safetensors::Dtype;
 pub(crate) use file::TensorFile;
 pub use names::canonical;
-pub(super) use shards::{NAMES, are_whole, check_safetensors, shards};
+pub(super) use shards::{NAMES, are_whole, check_safetensors, damage, find as files, shards};
 pub use tensor::StoredTensor;
 pub use torch::{CheckpointError, StoredModule, TensorProblem};
 

@@ -10,7 +10,8 @@ use virpack_device::{Backend, DeviceError};
 use virpack_seq::{PackedBatch, SequenceIndex};
 
 use super::queue::{Held, Queue, Work};
-use super::{Finished, IN_FLIGHT, RunnerOptions, Tally};
+use super::tally::Tally;
+use super::{Finished, IN_FLIGHT, RunnerOptions};
 use crate::Error;
 use crate::model::Encoder;
 use crate::output::Row;
@@ -100,9 +101,17 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
                 parts = smaller;
                 continue;
             }
+            self.tally.begin(&part.1);
             match self.timed(|worker| worker.submit(&part.1)) {
-                Ok(rows) => self.in_flight.push_back(Submitted { held: part, rows }),
+                Ok(rows) => {
+                    if self.backend.busy().is_none() {
+                        // A device without a clock of its own computes while it is given the batch.
+                        self.tally.compute(&part.1);
+                    }
+                    self.in_flight.push_back(Submitted { held: part, rows });
+                }
                 Err(error @ DeviceError::OutOfMemory { .. }) if part.1.len() > 1 => {
+                    self.tally.withdraw(&part.1);
                     self.halve(&part.1, &error)?;
                     parts.push_front(part);
                 }
@@ -183,6 +192,9 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
         };
         if !self.shared.queue.complete(ticket) {
             return Ok(None);
+        }
+        if self.backend.busy().is_some() {
+            self.tally.compute(&batch);
         }
         let finished = match rows {
             Rows::Pooled(values) => {

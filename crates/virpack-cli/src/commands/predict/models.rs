@@ -6,7 +6,8 @@ use crate::watch::DownloadBar;
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use virpack::model::hub::HubOptions;
+use std::sync::Arc;
+use virpack::model::hub::{HubOptions, Refetch};
 use virpack::model::location::Location;
 use virpack::model::{self, mini};
 use virpack::predict::{Bundle, PredictOptions};
@@ -143,9 +144,11 @@ impl ModelArguments {
         if self.classifier.is_none() && self.preset.is_none() {
             return Ok(());
         }
-        let fetch = |name: &str| model::resolve(name, &HubOptions::from_env(), &DownloadBar::new(log));
+        let (hub, bar) = (HubOptions::from_env(), Arc::new(DownloadBar::new(log)));
+        let fetch = |name: &str| model::resolve(name, &hub, &*bar);
         options.nucleotide_model = fetch(&options.model_names[0])?;
         options.protein_model = fetch(&options.model_names[1])?;
+        options.refetch = Some(Refetch::new(hub, bar));
         Ok(())
     }
 }

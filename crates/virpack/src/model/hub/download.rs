@@ -34,9 +34,7 @@ pub(super) fn download(
     options: &HubOptions,
     progress: &dyn DownloadProgress,
 ) -> Result<PathBuf, Error> {
-    let folder = Folder::of(&options.cache, &repository.id);
-    let client = Client::new(options).map_err(|problem| failed(repository, options, CONFIG, problem))?;
-    let hub = Hub { repository, options, progress, client, folder };
+    let hub = Hub::new(repository, options, progress)?;
     // Not retried: where there is no network, waiting only keeps the message back.
     let (commit, names) = hub.list().map_err(|problem| hub.failed(CONFIG, problem))?;
     if names.iter().any(|name| name == weights::adapters::SETTINGS) {
@@ -67,6 +65,16 @@ pub(super) fn download(
     Ok(hub.folder.snapshot(&commit))
 }
 
+/// Downloads one file of a commit, which the cache has damaged.
+pub(super) fn download_again(
+    repository: &Repository,
+    options: &HubOptions,
+    progress: &dyn DownloadProgress,
+    name: &str,
+) -> Result<(), HubError> {
+    Hub::new(repository, options, progress)?.file(&repository.revision, name).map(drop)
+}
+
 struct Hub<'a> {
     repository: &'a Repository,
     options: &'a HubOptions,
@@ -88,7 +96,17 @@ impl Facts {
     }
 }
 
-impl Hub<'_> {
+impl<'a> Hub<'a> {
+    fn new(
+        repository: &'a Repository,
+        options: &'a HubOptions,
+        progress: &'a dyn DownloadProgress,
+    ) -> Result<Self, HubError> {
+        let folder = Folder::of(&options.cache, &repository.id);
+        let client = Client::new(options).map_err(|problem| failed(repository, options, CONFIG, problem))?;
+        Ok(Hub { repository, options, progress, client, folder })
+    }
+
     /// The commit that the revision is, and the names of its files.
     fn list(&self) -> Result<(String, Vec<String>), Problem> {
         let revision = percent_encoded(&self.repository.revision);
@@ -132,9 +150,10 @@ impl Hub<'_> {
         let blob = self.folder.blob(&facts.etag);
         if length(&blob).is_some() {
             // There from before, but nothing of this commit, or damaged, or this function would not have been called.
-            if length(&blob) == Some(facts.size) && checked(&blob, name, &facts, None).is_ok() {
+            let Err(problem) = checked(&blob, name, &facts, None) else {
                 return Ok(self.folder.link(&facts.etag, commit, name)?);
-            }
+            };
+            self.progress.damaged(&blob, &damage(name, &problem));
             fs::remove_file(&blob)?;
         }
         let part = self.folder.part(&facts.etag);
@@ -295,7 +314,16 @@ fn checked(path: &Path, name: &str, facts: &Facts, sha256: Option<String>) -> Re
     Ok(())
 }
 
-fn first_line(error: &Error) -> String {
+/// What is wrong with a file of the cache, for people.
+fn damage(name: &str, problem: &Problem) -> String {
+    match problem {
+        Problem::Ended { found, size } => format!("{name} has {found} bytes there instead of {size}"),
+        Problem::Hash { found, .. } => format!("the SHA-256 of {name} is {found} there"),
+        problem => format!("{name}: {problem}"),
+    }
+}
+
+pub(super) fn first_line(error: &Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 

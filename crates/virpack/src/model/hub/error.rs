@@ -40,6 +40,17 @@ pub enum HubError {
         /// Whether the network was switched off, rather than not asked.
         offline: bool,
     },
+    /// A model that is truncated or damaged in the cache while the network is switched off.
+    #[error(
+        "{problem}, and HF_HUB_OFFLINE keeps off the network\n\
+         hint: unset HF_HUB_OFFLINE to download {repository} again, or give a local directory with its files as --model"
+    )]
+    DamagedOffline {
+        /// The repository.
+        repository: String,
+        /// The file, and what is wrong with it.
+        problem: String,
+    },
     /// A repository, a revision or a file of it that the Hub does not have.
     #[error(
         "{endpoint} has no {file} in {repository}@{revision}\n\

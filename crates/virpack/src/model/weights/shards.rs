@@ -27,7 +27,7 @@ pub(super) fn index(location: &Location) -> Option<Location> {
 }
 
 /// The weights files at `location`: the file itself, all shards of an index, or the best of a directory.
-pub(super) fn find(location: &Location) -> Result<Vec<Location>, Error> {
+pub(crate) fn find(location: &Location) -> Result<Vec<Location>, Error> {
     location.check()?;
     let path = location.path();
     if !location.is_directory() {
@@ -116,6 +116,12 @@ pub(crate) fn are_whole(directory: &Path) -> bool {
         Some("json") => shards(&file.into()).is_ok_and(|shards| shards.iter().all(is_whole)),
         _ => is_whole(&file.into()),
     })
+}
+
+/// What is wrong with the first damaged weights file of a directory.
+pub(crate) fn damage(directory: &Path) -> Option<Error> {
+    let files = find(&directory.into()).unwrap_or_default();
+    files.into_iter().filter(Location::exists).find_map(|file| TensorFile::open(file).err())
 }
 
 /// Whether a file is as long as its own header says; of a checkpoint, whether its directory, at its end, is there.
