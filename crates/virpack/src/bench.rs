@@ -12,7 +12,6 @@ use virpack_seq::{
 };
 
 use crate::Error;
-use crate::embed::buffer_size;
 use crate::memory::{self, Memory};
 use crate::model::config::Esm2Config;
 use crate::model::esm2::{Esm2, shape};
@@ -161,7 +160,7 @@ impl<B: Memory + 'static> Engine<B> {
     fn start(&self, tokens: u64) -> Result<AsyncInferenceRunner, Error> {
         let records = Records::from_reader("made-up records", SyntheticFasta::new(self.load, tokens, 7))?;
         let packer = GreedyPacker::new(PackerOptions::new(self.token_budget, self.lengths.max_tokens()))?;
-        let buffer_size = buffer_size(self.token_budget);
+        let buffer_size = memory::buffer_size(self.token_budget);
         let options = CollatorOptions { buffer_size, ..CollatorOptions::default() };
         let collator = VarlenCollator::new(packer, options)?;
         let options = LoaderOptions { lengths: self.lengths, ..LoaderOptions::default() };

@@ -17,7 +17,6 @@ mod complete;
 mod entry;
 mod error;
 mod folder;
-mod identity;
 mod kept;
 mod log;
 mod manifest;
@@ -31,12 +30,12 @@ pub(crate) use complete::describe;
 pub(crate) use entry::{Entries, HandOn};
 pub use error::ResumeError;
 pub(crate) use folder::{Checkpoint, Earlier, Found, Place, pipe};
-pub use identity::Difference;
-pub(crate) use identity::Identity;
 pub(crate) use kept::Kept;
 pub(crate) use manifest::Manifest;
 pub(crate) use parts::{CompleteParts, Parts};
 use run_id::RunId;
+
+pub use crate::identity::Difference;
 
 /// What a part begins with.
 const MAGIC: &[u8; 16] = b"virpack part 4\n\0";

@@ -4,6 +4,7 @@ mod identity;
 mod load;
 mod report;
 mod results;
+mod rows;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,9 +20,10 @@ use virpack_seq::{
 };
 
 use crate::Error;
-use crate::checkpoint::{CheckpointOptions, Found, Place, Resumed, Saved};
+use crate::checkpoint::{CheckpointOptions, Found, Place, Saved};
 use crate::devices::{DeviceOptions, Devices};
-use crate::memory::Memory;
+pub use crate::event::Told;
+use crate::memory::{self, Memory};
 use crate::model::ModelConfig;
 use crate::model::checksum::sum_of_all;
 use crate::model::hub::Refetch;
@@ -34,12 +36,6 @@ use crate::runner::{AsyncInferenceRunner, DeviceTally, Finished, RunnerOptions};
 use identity::Known;
 use load::{Loaded, earlier_budget};
 use results::Results;
-
-/// Records collected before packing unless asked otherwise: where the token budget is large, as many as make two and a
-/// half batches of short peptides (some 50 tokens), as fewer pack worse.
-pub(crate) fn buffer_size(token_budget: usize) -> usize {
-    CollatorOptions::default().buffer_size.max(token_budget / 20)
-}
 
 /// What to embed, with what, to where.
 #[derive(Clone, Debug)]
@@ -84,38 +80,6 @@ pub struct EmbedOptions {
     pub stop: Arc<AtomicBool>,
     /// Replace an output that exists, and the parts of an unfinished run.
     pub force: bool,
-}
-
-/// What a run tells while it goes on.
-#[derive(Clone, Debug)]
-pub enum Told {
-    /// What a user should know of the model's weights, a sentence; before they are loaded.
-    Weights(String),
-    /// What runs the model, and the most tokens in a batch; before the first batch.
-    Device {
-        /// The device, for people.
-        name: String,
-        /// Most tokens in a batch.
-        token_budget: usize,
-    },
-    /// The device had no room: batches have at most this many tokens from here on, and nothing is lost.
-    Halved {
-        /// Most tokens in a batch.
-        token_budget: usize,
-        /// What the device said.
-        reason: String,
-    },
-    /// A device failed and gets nothing more; what it held is run by the others.
-    Lost {
-        /// Its place among the devices.
-        device: usize,
-        /// What went wrong.
-        reason: String,
-    },
-    /// From here on what is finished is kept, and the run can be told to stop.
-    Kept(Resumed),
-    /// How far the run is; after each batch.
-    Progress(Progress),
 }
 
 /// What a run has done.
@@ -409,7 +373,7 @@ impl EmbedOptions {
 
     fn collator(&self, token_budget: usize) -> Result<VarlenCollator, Error> {
         let packer = GreedyPacker::new(PackerOptions::new(token_budget, self.lengths.max_tokens()))?;
-        let buffer_size = self.buffer_size.unwrap_or_else(|| buffer_size(token_budget));
+        let buffer_size = self.buffer_size.unwrap_or_else(|| memory::buffer_size(token_budget));
         let options =
             CollatorOptions { buffer_size, enable_packing: self.packing, ..CollatorOptions::default() };
         Ok(VarlenCollator::new(packer, options)?)

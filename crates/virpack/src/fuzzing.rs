@@ -5,8 +5,8 @@ use std::path::Path;
 use ureq::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::checkpoint::Manifest;
-use crate::merge::Facts;
 use crate::model::hub;
+use crate::output::Facts;
 use crate::output::cell;
 
 /// The cells of a row as text tables have them, TAB between them, without the line's end.

@@ -2,7 +2,8 @@
 
 use virpack_device::{Backend, Cpu, Cuda, CudaRoom, DeviceError, Dtype};
 use virpack_seq::{
-    BudgetLimits, Footprint, LengthPolicy, LongRecords, available_memory, calculate_token_budget,
+    BudgetLimits, CollatorOptions, Footprint, LengthPolicy, LongRecords, available_memory,
+    calculate_token_budget,
 };
 
 use crate::Error;
@@ -27,6 +28,12 @@ const CPU_SPARE: u64 = 24 << 20;
 
 /// The same limits, in tiles of rows for each multiprocessor: a batch of a whole number of them leaves none idle.
 const CUDA_TILES: std::ops::RangeInclusive<usize> = 3..=8;
+
+/// Records collected before packing unless asked otherwise: where the token budget is large, as many as make two and a
+/// half batches of short peptides (some 50 tokens), as fewer pack worse.
+pub(crate) fn buffer_size(token_budget: usize) -> usize {
+    CollatorOptions::default().buffer_size.max(token_budget / 20)
+}
 
 /// What a model holds, for a device to say what that takes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 //! Record `i` is in shard `i mod N`, and each shard is in input order: they are read side by side, a record at a time.
 
 mod error;
-mod facts;
 mod shard;
 
 use std::path::PathBuf;
@@ -11,9 +10,8 @@ use std::path::PathBuf;
 use virpack_seq::Input;
 
 use crate::Error;
-use crate::output::{self, Entry, OutputDtype, OutputFormat, OutputOptions, Written};
+use crate::output::{self, Entry, Facts, OutputDtype, OutputFormat, OutputOptions, Written};
 pub use error::MergeError;
-pub use facts::Facts;
 use shard::OpenShard;
 
 /// Which shards to join, to what.

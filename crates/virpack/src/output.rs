@@ -45,10 +45,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Map;
-use virpack_seq::{SequenceIndex, Shard, SkipReason, SkippedRecord};
+use virpack_seq::{Shard, SkipReason, SkippedRecord};
 
-use crate::checkpoint::Kept;
-use crate::merge::Facts;
+pub use crate::row::Row;
 
 pub(crate) mod about;
 mod arrow;
@@ -57,6 +56,7 @@ mod complete;
 mod destination;
 mod entry;
 mod error;
+mod facts;
 mod folder;
 mod format;
 mod h5;
@@ -82,8 +82,9 @@ pub(crate) use aside::{
 };
 pub use complete::CompleteOutput;
 pub use destination::is_stdout;
-pub(crate) use entry::{Entry, Rows};
+pub(crate) use entry::{Entry, encode};
 pub use error::OutputError;
+pub use facts::Facts;
 pub(crate) use folder::{AsideFolder, Folder, clear};
 pub use format::OutputFormat;
 use names::beside;
@@ -92,7 +93,7 @@ pub(crate) use names::{check_all, check_apart_from_models, names, report_path};
 pub(crate) use noted::Twice;
 pub use noted::{Noted, Repeated};
 use order::Order;
-pub(crate) use order::Turn;
+pub(crate) use order::{EarlierRows, Turn};
 pub(crate) use publish::Whole;
 pub(crate) use shard::{
     ANY_MAGIC as ANY_SHARD_MAGIC, END as SHARD_END, MAGIC as SHARD_MAGIC, SUM as SHARD_SUM,
@@ -141,33 +142,6 @@ impl Default for OutputOptions {
             reorder_bytes: 64 << 20,
             shard_bytes: 5_000_000_000,
         }
-    }
-}
-
-/// What stands beside an embedding.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// The record's place over all inputs, from 0.
-    pub record: u64,
-    /// Which input the record stands in, from 0.
-    pub source: u32,
-    /// The record's full id.
-    pub id: Arc<str>,
-    /// Residues (or bases) in the whole record, before any cut.
-    pub length: u64,
-    /// Whether only its beginning was embedded.
-    pub truncated: bool,
-    /// Letters that the model does not know, in what was embedded of it.
-    pub unknown: u32,
-    /// Gap characters (`-`, `.`) in what was embedded of it; they are not among the unknown letters.
-    pub gaps: u32,
-}
-
-impl From<&SequenceIndex> for Row {
-    /// The row of a record that is one sequence; the windows of a longer one must be joined before.
-    fn from(index: &SequenceIndex) -> Row {
-        let SequenceIndex { record, source, length, truncated, unknown, gaps, .. } = *index;
-        Row { record, source, id: Arc::clone(&index.id), length, truncated, unknown, gaps }
     }
 }
 
@@ -384,9 +358,9 @@ impl EmbeddingWriter {
         self.order.deliver(turn, |turn| self.sink.turn(turn, sources, self.skipped_path.as_deref()))
     }
 
-    /// Takes the records of `kept` in their turn; any of them that is delivered is left aside.
-    pub(crate) fn go_on_from(&mut self, kept: Kept) {
-        self.order.go_on_from(kept);
+    /// Takes the records of an earlier run in their turn; any of them that is delivered is left aside.
+    pub(crate) fn go_on_from(&mut self, earlier: impl EarlierRows + 'static) {
+        self.order.go_on_from(Box::new(earlier));
     }
 }
 

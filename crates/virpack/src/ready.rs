@@ -5,7 +5,7 @@ use std::sync::Arc;
 use virpack_seq::LengthPolicy;
 
 use crate::Error;
-use crate::embed::Told;
+use crate::event::Told;
 use crate::memory::{self, Memory};
 use crate::model::weights::Weights;
 use crate::model::{Model, ModelConfig};

@@ -18,7 +18,7 @@ use virpack_seq::{AsyncDataLoader, RecordSet, SkippedRecord};
 
 use crate::Error;
 use crate::model::Encoder;
-use crate::output::Row;
+use crate::row::Row;
 use crate::windows::WindowJoiner;
 use queue::Queue;
 pub use tally::DeviceTally;

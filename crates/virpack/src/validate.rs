@@ -17,8 +17,8 @@ use crate::embed::{EmbedOptions, collect};
 use crate::memory::Memory;
 use crate::model::location::Location;
 use crate::model::weights::Weights;
-use crate::output::Row;
 use crate::ready;
+use crate::row::Row;
 use sample::Sample;
 
 /// What to validate, and what passes.

@@ -13,7 +13,7 @@ use std::ops::Range;
 use virpack_device::{Pool, PoolSpan};
 use virpack_seq::SequenceIndex;
 
-use crate::output::Row;
+use crate::row::Row;
 
 /// Collects windows and gives back the embedding of each record whose windows have all come.
 #[derive(Debug)]

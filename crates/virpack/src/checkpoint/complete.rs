@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use virpack_seq::read_small;
 
-use super::identity::Identity;
-use super::{Difference, LARGEST_LIST, ResumeError};
+use super::{LARGEST_LIST, ResumeError};
+use crate::identity::{Difference, Identity};
 
 /// The names under which a report has what its run is of, and its files.
 const RUN: &str = "run";

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use virpack_seq::shown_path;
 
+use super::Saved;
 use super::complete::lines;
-use super::{Difference, Saved};
+use crate::identity::Difference;
 
 /// Why a run cannot go on where another one ended, or begin beside what it left.
 #[derive(Debug, thiserror::Error)]

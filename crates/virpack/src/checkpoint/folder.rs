@@ -8,13 +8,13 @@ use std::sync::Arc;
 use virpack_seq::{Input, ReadProgress};
 
 use super::complete::Complete;
-use super::identity::{Identity, refuse};
 use super::kept::{Kept, read_all};
 use super::log::{Begin, Log, Logging};
 use super::manifest::{Manifest, Part};
 use super::{CheckpointOptions, Parts, ResumeError, Resumed, RunId, Saved, Unit};
 use crate::Error;
 use crate::guarded::{self, Foreign};
+use crate::identity::{Difference, Identity};
 use crate::output::{
     Aside, Folder, OutputError, abandoned_with_the_process, no_longer_abandoned, remove_leftovers,
     report_path,
@@ -371,4 +371,12 @@ fn remove(path: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Refuses a run that shares a name with another one and would not make the same rows.
+fn refuse(differences: Vec<Difference>, folder: &Path) -> Result<(), ResumeError> {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(ResumeError::AnotherRun { folder: folder.to_path_buf(), differences })
 }

@@ -14,7 +14,7 @@ use super::RunId;
 use super::entry::Head;
 use super::manifest::Part;
 use crate::guarded;
-use crate::output::OutputError;
+use crate::output::{EarlierRows, Entry, OutputError};
 use crate::summed::Summed;
 
 const BUFFER: usize = 1 << 20;
@@ -128,6 +128,16 @@ impl Kept {
             self.open.remove(&place.part);
         }
         Ok(bytes)
+    }
+}
+
+impl EarlierRows for Kept {
+    fn has(&self, record: u64) -> bool {
+        self.done.contains(record)
+    }
+
+    fn take(&mut self, record: u64, hidden: usize) -> Result<Entry, OutputError> {
+        Kept::take(self, record, |bytes| Entry::of(bytes, hidden))
     }
 }
 

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use virpack_seq::reader::hex;
 
-use super::identity::Identity;
 use super::{FORMAT, LARGEST_LIST, ResumeError, RunId};
 use crate::guarded;
+use crate::identity::Identity;
 use crate::output::{Aside, OutputError, sync_directory};
 
 /// The manifest's name in its folder.

@@ -5,8 +5,9 @@ use virpack_seq::{Input, InputChecksum};
 use super::folder::Checkpoint;
 use super::log::Log;
 use super::manifest::Manifest;
-use super::{Entries, Identity, Saved};
+use super::{Entries, Saved};
 use crate::Error;
+use crate::identity::Identity;
 
 /// A run's parts: those that are whole, and the one that is being written.
 pub(crate) struct Parts {

@@ -5,12 +5,13 @@ use virpack_seq::{Input, LengthPolicy, LongRecords};
 
 use super::EmbedOptions;
 use crate::Error;
-use crate::checkpoint::{Found, Identity, Place, pipe};
-use crate::merge::Facts;
+use crate::checkpoint::{Found, Place, pipe};
+use crate::identity::Identity;
 use crate::model::ModelConfig;
 use crate::model::checksum::Summing;
 use crate::model::location::Location;
 use crate::model::weights::Weights;
+use crate::output::Facts;
 use crate::output::{OutputDtype, OutputError, OutputFormat, is_stdout};
 
 /// What is known of a run once its model is looked at.

@@ -7,10 +7,12 @@ use virpack_seq::{Input, InputChecksum, ReadProgress, RecordSet};
 
 use super::EmbedOptions;
 use super::identity::{Known, Named};
+use super::rows::Rows;
 use crate::Error;
-use crate::checkpoint::{Checkpoint, CompleteParts, Found, Identity, Parts, Resumed, describe};
+use crate::checkpoint::{Checkpoint, CompleteParts, Found, Parts, Resumed, describe};
+use crate::identity::Identity;
 use crate::model::checksum::Summing;
-use crate::output::{self, CompleteOutput, EmbeddingWriter, Rows, Written};
+use crate::output::{self, CompleteOutput, EmbeddingWriter, Written};
 use crate::runner::Finished;
 
 /// The output, and the parts beside it.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use virpack_seq::{Shard, shown_path};
 
-use crate::checkpoint::Difference;
+use crate::identity::Difference;
 
 /// Why shards cannot be joined.
 #[derive(Debug, thiserror::Error)]

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::Digest;
 
-use super::{Facts, MergeError};
+use super::MergeError;
 use crate::guarded;
-use crate::output::{ANY_SHARD_MAGIC, Entry, SHARD_END as END, SHARD_MAGIC as MAGIC, SHARD_SUM as SUM};
+use crate::output::{
+    ANY_SHARD_MAGIC, Entry, Facts, SHARD_END as END, SHARD_MAGIC as MAGIC, SHARD_SUM as SUM,
+};
 use crate::summed::Summed;
 
 const BUFFER: usize = 1 << 20;

@@ -14,9 +14,7 @@ use std::sync::Arc;
 
 use virpack_seq::{SkipReason, SkippedRecord};
 
-use super::{OutputError, Row, Turn};
-use crate::checkpoint::{Entries, HandOn};
-use crate::runner::Finished;
+use super::{Row, Turn};
 
 /// Bytes before the id.
 const HEAD: usize = 48;
@@ -46,23 +44,6 @@ struct Head {
 pub(crate) enum Entry {
     Row(Row, Vec<f32>),
     Skipped(SkippedRecord),
-}
-
-/// Records with their embeddings, for a part to hold.
-pub(crate) struct Rows {
-    pub(crate) finished: Finished,
-    pub(crate) hidden: usize,
-}
-
-impl Entries for Rows {
-    fn each(&self, hand_on: &mut HandOn<'_>) -> Result<(), OutputError> {
-        let mut bytes = Vec::new();
-        self.finished.rows(self.hidden).try_for_each(|(row, values)| {
-            bytes.clear();
-            encode(&Turn::Row(row, values), self.hidden, &mut bytes);
-            hand_on(row.record, &bytes)
-        })
-    }
 }
 
 /// Puts what became of a record behind `bytes`; values are `[rows, hidden]`.

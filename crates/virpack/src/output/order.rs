@@ -7,7 +7,6 @@ use virpack_seq::{Shard, SkippedRecord};
 
 use super::row_store::{RowStore, Slots};
 use super::{Entry, OutputError, Row};
-use crate::checkpoint::Kept;
 
 /// Holds what comes early until everything before it has come.
 pub(super) struct Order {
@@ -17,7 +16,15 @@ pub(super) struct Order {
     waiting: HashMap<u64, Waiting>,
     store: RowStore,
     hidden: usize,
-    kept: Option<Kept>,
+    earlier: Option<Box<dyn EarlierRows>>,
+}
+
+/// What an earlier run has finished.
+pub(crate) trait EarlierRows: Send {
+    /// Whether a record is there.
+    fn has(&self, record: u64) -> bool;
+    /// What became of a record that is there, `[rows, hidden]`; each can be asked for once, in rising order.
+    fn take(&mut self, record: u64, hidden: usize) -> Result<Entry, OutputError>;
 }
 
 /// Most kept records handed on with one that is delivered: what is computed need not wait for all of them.
@@ -47,13 +54,13 @@ impl Order {
             waiting: HashMap::new(),
             store,
             hidden,
-            kept: None,
+            earlier: None,
         }
     }
 
-    /// Takes the records of `kept` in their turn.
-    pub(super) fn go_on_from(&mut self, kept: Kept) {
-        self.kept = Some(kept);
+    /// Takes the records of an earlier run in their turn.
+    pub(super) fn go_on_from(&mut self, earlier: Box<dyn EarlierRows>) {
+        self.earlier = Some(earlier);
     }
 
     /// Takes one result and hands on, in order, all those whose turn has come.
@@ -109,9 +116,8 @@ impl Order {
                 }
             } else if self.is_kept(self.next) && *most > 0 {
                 *most -= 1;
-                let kept = self.kept.as_mut().expect("a record is kept somewhere");
-                let entry = kept.take(self.next, |bytes| Entry::of(bytes, self.hidden))?;
-                hand_on(entry.turn())?;
+                let earlier = self.earlier.as_mut().expect("a record is kept somewhere");
+                hand_on(earlier.take(self.next, self.hidden)?.turn())?;
             } else {
                 return Ok(());
             }
@@ -120,7 +126,7 @@ impl Order {
     }
 
     fn is_kept(&self, record: u64) -> bool {
-        self.kept.as_ref().is_some_and(|kept| kept.done().contains(record))
+        self.earlier.as_ref().is_some_and(|earlier| earlier.has(record))
     }
 
     /// Checks that each of the shard's records among the first `records` was handed on, and no other.

@@ -7,7 +7,7 @@ use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::record::{ListAccessor, RowAccessor};
 use proptest::prelude::*;
 use tempfile::TempDir;
-use virpack_seq::{SkipReason, Window};
+use virpack_seq::{SequenceIndex, SkipReason, Window};
 
 use super::format::special_name;
 use super::*;

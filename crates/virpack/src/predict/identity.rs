@@ -8,7 +8,7 @@ use virpack_seq::frames::FrameOptions;
 
 use super::PredictOptions;
 use crate::Error;
-use crate::checkpoint::Identity;
+use crate::identity::Identity;
 use crate::model::checksum::{FileChecksum, Summing, sum_of_all};
 
 /// What is known of a run once its models are looked at.

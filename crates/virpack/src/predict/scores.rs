@@ -9,7 +9,8 @@ use virpack_seq::frames::Chunk;
 use virpack_seq::{Input, InputChecksum, RecordSet};
 
 use crate::Error;
-use crate::checkpoint::{CompleteParts, Earlier, Entries, HandOn, Identity, Kept, Parts, Resumed};
+use crate::checkpoint::{CompleteParts, Earlier, Entries, HandOn, Kept, Parts, Resumed};
+use crate::identity::Identity;
 use crate::output::OutputError;
 
 /// What the classifiers have said of a chunk.

@@ -14,7 +14,7 @@ use super::tally::Tally;
 use super::{Finished, IN_FLIGHT, RunnerOptions};
 use crate::Error;
 use crate::model::Encoder;
-use crate::output::Row;
+use crate::row::Row;
 use crate::windows::WindowJoiner;
 
 /// Where results go; None at the end.

@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 use virpack_seq::reader::Change;
 use virpack_seq::{Input, InputChecksum, SeqError};
 
-use super::ResumeError;
 use crate::model::checksum::{FileChecksum, sum};
 
 /// Names and values of all that shapes a run's rows: inputs, model, options, version.
@@ -100,14 +99,6 @@ impl std::fmt::Display for Difference {
         let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
         write!(f, "{}: {} there, {} here", self.name, shown(&self.was), shown(&self.is))
     }
-}
-
-/// Refuses a run that shares a name with another one and would not make the same rows.
-pub(super) fn refuse(differences: Vec<Difference>, folder: &std::path::Path) -> Result<(), ResumeError> {
-    if differences.is_empty() {
-        return Ok(());
-    }
-    Err(ResumeError::AnotherRun { folder: folder.to_path_buf(), differences })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use virpack_seq::Shard;
 
-use crate::checkpoint::{Difference, Identity};
+use crate::identity::{Difference, Identity};
 
 /// What a shard says of itself: which it is, and of what run.
 #[derive(Clone, Debug, PartialEq)]
