@@ -24,6 +24,12 @@ pub fn manifest(text: &[u8]) -> Option<(String, u64, u64)> {
     Some((manifest.to_json().to_string(), manifest.entries(), last))
 }
 
+/// A text with the checksum of a manifest that holds what it holds; None for what is no JSON object.
+#[must_use]
+pub fn signed_manifest(text: &[u8]) -> Option<String> {
+    Manifest::signed(text)
+}
+
 /// What a shard says of itself, read and written; None for anything else.
 #[must_use]
 pub fn shard(text: &[u8]) -> Option<String> {
