@@ -1,7 +1,7 @@
 //! What stderr gets: lines for people, or a JSON object a line for programs.
 
-use crate::commands::input::parse_positive;
 use crate::text::say;
+use crate::values::parse_positive;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 use std::fmt::Display;

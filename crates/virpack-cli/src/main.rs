@@ -12,6 +12,7 @@ mod plot;
 mod signals;
 mod text;
 mod usage;
+mod values;
 mod watch;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};

@@ -3,9 +3,9 @@
 mod clocks;
 
 use super::device::DeviceArguments;
-use super::input::parse_budget;
 use crate::failure::Failure;
 use crate::text::{bytes, grouped, say, short};
+use crate::values::{parse_budget, parse_count, parse_seconds};
 use clap::Args;
 use clocks::{Clocks, Reading};
 use std::io::Write;
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     seconds: f64,
 
     /// Rounds: the model and its products alone take turns
-    #[arg(long, value_name = "N", default_value = "2", value_parser = super::input::parse_count)]
+    #[arg(long, value_name = "N", default_value = "2", value_parser = parse_count)]
     rounds: std::num::NonZeroUsize,
 
     /// Everything as JSON
@@ -88,11 +88,6 @@ fn config(arguments: &Arguments) -> Result<Esm2Config, Failure> {
     let shape = arguments.shape.as_deref().unwrap_or_default();
     let found = PUBLISHED.iter().find(|p| p.name.contains(&format!("_{shape}_")));
     found.map(|p| p.config()).ok_or_else(|| Failure::NoShape { shape: shape.to_owned() })
-}
-
-fn parse_seconds(text: &str) -> Result<f64, String> {
-    let seconds = text.parse().ok().filter(|s| (0.01..=3600.0).contains(s));
-    seconds.ok_or_else(|| "expected seconds, 0.01 to 3600".to_owned())
 }
 
 fn table(

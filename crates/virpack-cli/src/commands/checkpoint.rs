@@ -1,10 +1,10 @@
 //! Options of runs that keep what they finish.
 
-use super::input::parse_positive;
 use crate::again;
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::text::count;
+use crate::values::parse_positive;
 use crate::watch::Watch;
 use clap::Args;
 use std::sync::Arc;

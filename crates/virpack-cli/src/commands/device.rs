@@ -1,6 +1,6 @@
 //! Options that say what runs a model.
 
-use super::input::parse_count;
+use crate::values::parse_count;
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use virpack::device::Dtype;

@@ -2,13 +2,14 @@
 
 use super::checkpoint::{CheckpointArguments, Keeps};
 use super::device::DeviceArguments;
-use super::input::{Inputs, parse_budget, parse_positive};
+use super::input::Inputs;
 use super::output::OutputArguments;
 use super::stdout::{refuse_terminal, shown};
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::noted::warn_of_records;
 use crate::text::{count, grouped, packing, short};
+use crate::values::{parse_budget, parse_positive};
 use crate::watch::{DownloadBar, Watch};
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;

@@ -1,10 +1,10 @@
 //! `virpack frames`.
 
-use super::input::parse_code;
 use super::limits::LimitArguments;
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::text::{count, grouped, short};
+use crate::values::{parse_code, parse_length};
 use crate::watch::Watch;
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
@@ -53,12 +53,6 @@ pub(crate) struct Arguments {
 enum Kind {
     Nucleotide,
     Protein,
-}
-
-/// A chunk's length: one that holds a codon.
-pub(crate) fn parse_length(text: &str) -> Result<NonZeroUsize, String> {
-    let length = text.parse().ok().filter(|length: &NonZeroUsize| length.get() >= 3);
-    length.ok_or_else(|| "expected a number of bases, at least 3".to_owned())
 }
 
 /// Writes the frames, with a bar, a summary line and warnings on stderr.

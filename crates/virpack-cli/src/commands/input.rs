@@ -2,6 +2,7 @@
 
 use super::limits::LimitArguments;
 use crate::failure::Failure;
+use crate::values::{parse_count, parse_whole};
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use virpack::model::ModelConfig;
 use virpack::model::hub::{Refetch, load_again};
 use virpack::model::location::Location;
 use virpack::model::weights::Weights;
-use virpack_seq::{GeneticCode, Input, LengthPolicy, LongRecords};
+use virpack_seq::{Input, LengthPolicy, LongRecords};
 
 /// Inputs, lengths and packing.
 #[derive(Debug, Args)]
@@ -90,33 +91,4 @@ impl Inputs {
         };
         Ok(LengthPolicy { max_length, min_length: self.min_length, long_records })
     }
-}
-
-/// A token budget: a number, or the largest that fits and helps.
-pub(crate) fn parse_budget(text: &str) -> Result<Option<usize>, String> {
-    match text {
-        "auto" => Ok(None),
-        number => number.parse().map(Some).map_err(|_| "expected a number of tokens, or `auto`".to_owned()),
-    }
-}
-
-/// A number: clap's own messages speak of digits and types.
-pub(crate) fn parse_whole(text: &str) -> Result<usize, String> {
-    text.parse().map_err(|_| "expected a whole number, 0 or more".to_owned())
-}
-
-/// A number of at least one.
-pub(crate) fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
-    text.parse().map_err(|_| "expected a whole number, at least 1".to_owned())
-}
-
-/// The same of what is not counted in memory.
-pub(crate) fn parse_positive(text: &str) -> Result<u64, String> {
-    parse_count(text).map(|number| number.get() as u64)
-}
-
-/// A genetic code by NCBI's number.
-pub(crate) fn parse_code(text: &str) -> Result<GeneticCode, String> {
-    let number = text.parse().map_err(|_| "expected the number of a genetic code".to_owned())?;
-    GeneticCode::ncbi(number).map_err(|error| error.to_string())
 }

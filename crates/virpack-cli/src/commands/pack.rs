@@ -1,9 +1,10 @@
 //! `virpack pack`.
 
-use super::input::{Inputs, parse_whole};
+use super::input::Inputs;
 use crate::failure::Failure;
 use crate::plot;
 use crate::text::{grouped, say, short};
+use crate::values::parse_whole;
 use clap::{Args, ValueEnum};
 use std::io::Write;
 use std::num::NonZeroUsize;

@@ -4,8 +4,6 @@ mod models;
 
 use super::checkpoint::{CheckpointArguments, Keeps};
 use super::device::DeviceArguments;
-use super::frames::parse_length;
-use super::input::{parse_budget, parse_code, parse_count, parse_positive};
 use super::limits::LimitArguments;
 use super::stdout::shown;
 use crate::failure::Failure;
@@ -13,6 +11,7 @@ use crate::log::LogArguments;
 use crate::noted::warn_of_ids;
 use crate::plot;
 use crate::text::{count, grouped, short};
+use crate::values::{parse_budget, parse_code, parse_count, parse_length, parse_positive};
 use crate::watch::Watch;
 use clap::{Args, ValueEnum};
 use models::ModelArguments;

@@ -1,10 +1,11 @@
 //! `virpack validate`.
 
 use super::device::DeviceArguments;
-use super::input::{Inputs, parse_budget, parse_count, parse_whole};
+use super::input::Inputs;
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::text::{count, grouped};
+use crate::values::{parse_budget, parse_count, parse_limit, parse_whole};
 use crate::watch::DownloadBar;
 use clap::Args;
 use std::io::Write;
@@ -88,12 +89,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         0 => Ok(()),
         failed => Err(Failure::Differs { failed, compared: found.compared.len() }),
     }
-}
-
-/// A difference that something can be compared with.
-fn parse_limit(text: &str) -> Result<f64, String> {
-    let limit = text.parse().ok().filter(|limit: &f64| limit.is_finite() && *limit > 0.0);
-    limit.ok_or_else(|| "expected a number above 0".to_owned())
 }
 
 fn table(out: &mut impl Write, found: &Validation, worst: usize) -> std::io::Result<()> {

@@ -1,0 +1,95 @@
+//! What the values of options are read by, with what is said of a wrong one.
+
+use std::num::NonZeroUsize;
+
+use virpack_seq::GeneticCode;
+
+/// The smallest limit of a record: formats are known by their first bytes.
+const LEAST: u64 = 1_000;
+
+/// A token budget: a number, or the largest that fits and helps.
+pub(crate) fn parse_budget(text: &str) -> Result<Option<usize>, String> {
+    match text {
+        "auto" => Ok(None),
+        number => number.parse().map(Some).map_err(|_| "expected a number of tokens, or `auto`".to_owned()),
+    }
+}
+
+/// A number: clap's own messages speak of digits and types.
+pub(crate) fn parse_whole(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "expected a whole number, 0 or more".to_owned())
+}
+
+/// A number of at least one.
+pub(crate) fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "expected a whole number, at least 1".to_owned())
+}
+
+/// The same of what is not counted in memory.
+pub(crate) fn parse_positive(text: &str) -> Result<u64, String> {
+    parse_count(text).map(|number| number.get() as u64)
+}
+
+/// A genetic code by NCBI's number.
+pub(crate) fn parse_code(text: &str) -> Result<GeneticCode, String> {
+    let number = text.parse().map_err(|_| "expected the number of a genetic code".to_owned())?;
+    GeneticCode::ncbi(number).map_err(|error| error.to_string())
+}
+
+/// A chunk's length: one that holds a codon.
+pub(crate) fn parse_length(text: &str) -> Result<NonZeroUsize, String> {
+    let length = text.parse().ok().filter(|length: &NonZeroUsize| length.get() >= 3);
+    length.ok_or_else(|| "expected a number of bases, at least 3".to_owned())
+}
+
+/// A difference that something can be compared with.
+pub(crate) fn parse_limit(text: &str) -> Result<f64, String> {
+    let limit = text.parse().ok().filter(|limit: &f64| limit.is_finite() && *limit > 0.0);
+    limit.ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+/// Seconds of a measurement.
+pub(crate) fn parse_seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|s| (0.01..=3600.0).contains(s));
+    seconds.ok_or_else(|| "expected seconds, 0.01 to 3600".to_owned())
+}
+
+/// A number of bytes, with a decimal unit or without.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        _ => 0,
+    };
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    bytes
+        .filter(|bytes| *bytes >= LEAST)
+        .ok_or_else(|| "expected a size of 1kB or more, as 500MB or 4GB".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_size;
+
+    #[test]
+    fn sizes_have_decimal_units() {
+        for (text, bytes) in [
+            ("1000", 1_000),
+            ("64MB", 64_000_000),
+            ("4 gb", 4_000_000_000),
+            ("1000000b", 1_000_000),
+            ("2TB", 2_000_000_000_000),
+        ] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "0", "999", "MB", "1.5GB", "-1", "4GiB", "99999999999GB", "64M B"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+}
