@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::checkpoint::{ResumeError, Saved};
 use crate::classifier::{ClassifierProblem, fitting};
 use crate::devices::DeviceChoice;
+use crate::files::FileError;
 use crate::merge::MergeError;
 use crate::model::hub::{Damage, HubError};
 use crate::model::mini::MODELS;
@@ -555,6 +556,12 @@ pub enum Error {
         /// Layers of the model.
         layers: usize,
     },
+}
+
+impl From<FileError> for Error {
+    fn from(error: FileError) -> Error {
+        Error::Output(error.into())
+    }
 }
 
 impl Error {

@@ -11,7 +11,8 @@ use virpack_seq::{
 };
 
 use crate::Error;
-use crate::output::{OutputError, TextFile, Whole, check_all, check_apart, check_stdout_apart, is_stdout};
+use crate::files::StagedFiles;
+use crate::output::{OutputError, TextFile, check_all, check_apart, check_stdout_apart, is_stdout};
 use crate::progress::Progress;
 
 /// What to cut into frames, and where they go.
@@ -187,7 +188,7 @@ impl FrameFiles {
         let finish = |file: Option<TextFile>| file.map_or(Ok(None), TextFile::finish);
         let sides = finish(self.nucleotides)?.into_iter().collect();
         match finish(self.peptides)? {
-            Some(main) => Ok(Whole { main, sides }.publish(force, &[])?),
+            Some(main) => Ok(StagedFiles { main, sides }.publish(force, &[])?),
             // Standard output has it.
             None => Ok(()),
         }

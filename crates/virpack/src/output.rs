@@ -47,17 +47,17 @@ use std::sync::Arc;
 use serde_json::Map;
 use virpack_seq::{Shard, SkipReason, SkippedRecord};
 
+pub use crate::files::FileError;
+use crate::files::{StagedFiles, cleanup};
 pub use crate::row::Row;
 
 pub(crate) mod about;
 mod arrow;
-mod aside;
 mod complete;
 mod destination;
 mod entry;
 mod error;
 mod facts;
-mod folder;
 mod format;
 mod h5;
 mod names;
@@ -65,27 +65,21 @@ mod noted;
 mod npy;
 mod order;
 mod parquet;
-mod publish;
 mod records;
 mod row_store;
 mod safetensors;
 mod schema;
-mod scratch;
 mod shard;
 mod single;
 mod text_file;
 mod text_table;
 mod values;
 
-pub(crate) use aside::{
-    Aside, abandoned_with_the_process, no_longer_abandoned, remove_leftovers, sync_directory,
-};
 pub use complete::CompleteOutput;
 pub use destination::is_stdout;
 pub(crate) use entry::{Entry, encode};
 pub use error::OutputError;
 pub use facts::Facts;
-pub(crate) use folder::{AsideFolder, Folder, clear};
 pub use format::OutputFormat;
 use names::beside;
 pub use names::{check, check_apart, check_free, check_stdout_apart};
@@ -94,7 +88,6 @@ pub(crate) use noted::Twice;
 pub use noted::{Noted, Repeated};
 use order::Order;
 pub(crate) use order::{EarlierRows, Turn};
-pub(crate) use publish::Whole;
 pub(crate) use shard::{
     ANY_MAGIC as ANY_SHARD_MAGIC, END as SHARD_END, MAGIC as SHARD_MAGIC, SUM as SHARD_SUM,
 };
@@ -194,7 +187,7 @@ trait Table: Send {
     }
     /// Makes the files whole on disk, now that `records` records were read; they have no names yet. None where all went to
     /// standard output.
-    fn finish(self: Box<Self>, records: u64) -> Result<Option<Whole>, OutputError>;
+    fn finish(self: Box<Self>, records: u64) -> Result<Option<StagedFiles>, OutputError>;
 }
 
 /// Embeddings on their way into a file; made by [`create`].
@@ -279,7 +272,7 @@ pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<Embe
 ///
 /// Afterwards no output can be begun or finished: whoever tries waits for ever. End the process.
 pub fn abandon_all() {
-    aside::abandon();
+    cleanup::abandon();
 }
 
 impl EmbeddingWriter {

@@ -39,11 +39,12 @@ use virpack_seq::{GeneticCode, Input, ReadLimits, ReadOptions, available_memory,
 use crate::Error;
 use crate::checkpoint::{CheckpointOptions, Found, Place, Resumed, Saved};
 use crate::devices::{DeviceChoice, DeviceOptions, Devices};
+use crate::files::NewDirectory;
 use crate::memory::Memory;
 use crate::model::checksum::Summing;
 use crate::model::hub::Refetch;
 use crate::model::location::Location;
-use crate::output::{Folder, OutputError, check_all, check_apart, check_stdout_apart, is_stdout};
+use crate::output::{OutputError, check_all, check_apart, check_stdout_apart, is_stdout};
 use crate::progress::Progress;
 pub use bundle::Bundle;
 use classifiers::Classifiers;
@@ -293,7 +294,7 @@ impl PredictOptions {
         if is_stdout(&self.output) {
             return self.check_stdout();
         }
-        Folder::check(&self.output)?;
+        NewDirectory::check(&self.output)?;
         let replace = self.replaces(self.found()?.as_ref());
         if !self.output.exists() {
             return Ok(());

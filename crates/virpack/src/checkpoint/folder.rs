@@ -13,12 +13,10 @@ use super::log::{Begin, Log, Logging};
 use super::manifest::{Manifest, Part};
 use super::{CheckpointOptions, Parts, ResumeError, Resumed, RunId, Saved, Unit};
 use crate::Error;
-use crate::guarded::{self, Foreign};
+use crate::files::guarded::{self, Foreign};
+use crate::files::{FileError, NewDirectory, PendingFile, cleanup, remove_leftovers};
 use crate::identity::{Difference, Identity};
-use crate::output::{
-    Aside, Folder, OutputError, abandoned_with_the_process, no_longer_abandoned, remove_leftovers,
-    report_path,
-};
+use crate::output::{OutputError, report_path};
 
 /// The file in the folder that a process locks while it lives; it holds the process's number.
 const LOCK: &str = "lock";
@@ -56,7 +54,7 @@ pub(crate) struct Checkpoint {
     /// Held as long as the folder is in use.
     lock: Option<File>,
     /// A process that is interrupted takes the folder away, if it has made it and nothing is in it.
-    _made: Folder,
+    _made: NewDirectory,
     manifest: Option<Manifest>,
     options: CheckpointOptions,
     whole: bool,
@@ -87,7 +85,7 @@ impl Place {
     /// Refuses a folder that is a link or another user's: what is in it, and what it leads to, is not this run's.
     fn check_own(&self) -> Result<(), ResumeError> {
         // Where no file can be made, the output is refused for that.
-        let ours = || Aside::create(&self.folder).ok()?.1.metadata().ok();
+        let ours = || PendingFile::create(&self.folder).ok()?.1.metadata().ok();
         let folder = self.folder.clone();
         match guarded::foreign(&self.folder, ours) {
             None => Ok(()),
@@ -123,7 +121,7 @@ impl Place {
         let Ok(entries) = fs::read_dir(directory) else { return true };
         let begun = format!(".tmp-{process}");
         let mut names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names.any(|name| Aside::target_of(&name).is_some() && name.contains(&begun))
+        names.any(|name| PendingFile::target_of(&name).is_some() && name.contains(&begun))
     }
 
     /// Removes the parts, but for those listed, and temporary files: regular files with names of their shape.
@@ -218,8 +216,8 @@ impl Found {
     pub(crate) fn take(self, names: &[PathBuf]) -> Result<Checkpoint, Error> {
         let Found { place, options, manifest, .. } = self;
         let folder = &place.folder;
-        let failed = |source| OutputError::Directory { directory: folder.clone(), source };
-        let made = Folder::make(folder).map_err(failed)?;
+        let failed = |source| OutputError::from(FileError::Directory { directory: folder.clone(), source });
+        let made = NewDirectory::make(folder).map_err(failed)?;
         // It may have been put there since the run looked.
         place.check_own()?;
         let path = folder.join(LOCK);
@@ -239,7 +237,7 @@ impl Found {
         if let Some(earlier) = guarded::process_in(&mut lock).map_err(failed)? {
             remove_leftovers(names, earlier, &lock.metadata().map_err(failed)?);
         }
-        abandoned_with_the_process(&folder.join(LOCK), || Ok(())).map_err(failed)?;
+        cleanup::begin(&folder.join(LOCK), || Ok(())).map_err(failed)?;
         let noted = lock.rewind().and_then(|()| lock.set_len(0));
         noted.and_then(|()| lock.write_all(std::process::id().to_string().as_bytes())).map_err(failed)?;
         let checkpoint = Checkpoint { place, lock: Some(lock), _made: made, manifest, options, whole: false };
@@ -348,7 +346,7 @@ impl Drop for Checkpoint {
     fn drop(&mut self) {
         let lock = self.place.folder.join(LOCK);
         // The next one finds whose temporary files lie there.
-        let _ = no_longer_abandoned(&lock, || Ok(()));
+        let _ = cleanup::end(&lock, || Ok(()));
         if self.whole || !Manifest::path(&self.place.folder).exists() {
             // A destructor has nobody to tell.
             let _ = self.remove_parts(&[]);
@@ -362,7 +360,7 @@ impl Drop for Checkpoint {
 
 /// Whether a name is one that a file in the folder has until it is complete.
 fn is_begun(name: &str) -> bool {
-    let target = Aside::target_of(name);
+    let target = PendingFile::target_of(name);
     target.is_some_and(|target| Manifest::is_name(target) || Part::is_name(target))
 }
 

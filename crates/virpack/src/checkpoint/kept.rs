@@ -13,9 +13,9 @@ use virpack_seq::reader::hex;
 use super::RunId;
 use super::entry::Head;
 use super::manifest::Part;
-use crate::guarded;
+use crate::files::HashingReader;
+use crate::files::guarded;
 use crate::output::{EarlierRows, Entry, OutputError};
-use crate::summed::Summed;
 
 const BUFFER: usize = 1 << 20;
 /// Most records or chunks of a run: the set of those that are done takes a bit for each, 1 GB for all of these.
@@ -171,9 +171,9 @@ fn check(path: &Path, run: RunId, part: &Part) -> Result<Vec<u64>, String> {
     if bytes != part.bytes {
         return Err(format!("it has {bytes} bytes and was written with {}", part.bytes));
     }
-    let mut file = BufReader::with_capacity(BUFFER, Summed::new(file));
+    let mut file = BufReader::with_capacity(BUFFER, HashingReader::new(file));
     let numbers = numbers(&mut file, run);
-    let Summed { from: mut file, sum } = file.into_inner();
+    let HashingReader { from: mut file, sum } = file.into_inner();
     // Where the entries end too early, the sum is wrong as well.
     let is_read = file.stream_position().is_ok_and(|position| position == bytes);
     let is_right = is_read && hex(&sum.finalize()) == part.sha256;

@@ -17,7 +17,8 @@ use super::entry::{Entries, Head};
 use super::manifest::{Manifest, Part};
 use super::{CheckpointOptions, RunId};
 use crate::Error;
-use crate::output::{Aside, OutputError, sync_directory};
+use crate::files::{PendingFile, sync_directory};
+use crate::output::OutputError;
 
 /// Results that wait to be written.
 const AHEAD: usize = 1;
@@ -60,7 +61,7 @@ pub(super) type Begin = Box<dyn FnOnce() -> Result<Manifest, Error> + Send>;
 
 /// A part that has all its entries and is not on disk yet.
 struct Written {
-    aside: Aside,
+    pending: PendingFile,
     file: File,
     part: Part,
     is_under_way: bool,
@@ -145,7 +146,7 @@ struct Writing {
 
 /// The part that entries go into.
 struct Open {
-    aside: Aside,
+    pending: PendingFile,
     out: BufWriter<File>,
     sum: Sha256,
     number: u64,
@@ -217,9 +218,9 @@ impl Open {
     fn create(logging: &mut Logging) -> Result<Open, OutputError> {
         let number = logging.next;
         logging.next += 1;
-        let (aside, file) = Aside::create(&Part::path(&logging.folder, number))?;
+        let (pending, file) = PendingFile::create(&Part::path(&logging.folder, number))?;
         let (out, sum) = (BufWriter::with_capacity(BUFFER, file), Sha256::new());
-        let mut open = Open { aside, out, sum, number, entries: 0, bytes: 0, since: Instant::now() };
+        let mut open = Open { pending, out, sum, number, entries: 0, bytes: 0, since: Instant::now() };
         open.write(&logging.run.head())?;
         Ok(open)
     }
@@ -233,22 +234,22 @@ impl Open {
     fn write(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
         self.sum.update(bytes);
         self.bytes += bytes.len() as u64;
-        self.out.write_all(bytes).map_err(OutputError::write(self.aside.target()))
+        self.out.write_all(bytes).map_err(OutputError::write(self.pending.target()))
     }
 
     fn finish(self, is_under_way: bool) -> Result<Written, OutputError> {
-        let Open { aside, out, sum, number, entries, bytes, .. } = self;
+        let Open { pending, out, sum, number, entries, bytes, .. } = self;
         let file = out.into_inner().map_err(|error| error.into_error());
-        let file = file.map_err(OutputError::write(aside.target()))?;
+        let file = file.map_err(OutputError::write(pending.target()))?;
         let part = Part { number, entries, bytes, sha256: hex(&sum.finalize()) };
-        Ok(Written { aside, file, part, is_under_way })
+        Ok(Written { pending, file, part, is_under_way })
     }
 }
 
 impl Written {
     fn make_whole(mut self) -> io::Result<Part> {
         self.file.sync_all()?;
-        self.aside.publish()?;
+        self.pending.publish()?;
         Ok(self.part)
     }
 }
@@ -281,7 +282,7 @@ fn make_whole(
         let manifest = listing.manifest()?;
         let mut replaced = Vec::new();
         for written in std::iter::once(first).chain(closing.try_iter()) {
-            let (failed, is_under_way) = (OutputError::write(written.aside.target()), written.is_under_way);
+            let (failed, is_under_way) = (OutputError::write(written.pending.target()), written.is_under_way);
             let part = written.make_whole().map_err(failed)?;
             match is_under_way {
                 true => replaced.extend(manifest.under_way.replace(part)),

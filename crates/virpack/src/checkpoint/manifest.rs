@@ -8,9 +8,10 @@ use sha2::{Digest, Sha256};
 use virpack_seq::reader::hex;
 
 use super::{FORMAT, LARGEST_LIST, ResumeError, RunId};
-use crate::guarded;
+use crate::files::guarded;
+use crate::files::{PendingFile, sync_directory};
 use crate::identity::Identity;
-use crate::output::{Aside, OutputError, sync_directory};
+use crate::output::OutputError;
 
 /// The manifest's name in its folder.
 const NAME: &str = "manifest.json";
@@ -181,9 +182,9 @@ impl Manifest {
     /// Replaces the manifest of a folder: on disk, there is always the old one or the new one.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), OutputError> {
         let path = Manifest::path(folder);
-        let (mut aside, mut file) = Aside::create(&path)?;
+        let (mut pending, mut file) = PendingFile::create(&path)?;
         let written = file.write_all(self.to_json().to_string().as_bytes()).and_then(|()| file.sync_all());
-        written.and_then(|()| aside.publish()).map_err(OutputError::write(&path))?;
+        written.and_then(|()| pending.publish()).map_err(OutputError::write(&path))?;
         sync_directory(folder);
         Ok(())
     }

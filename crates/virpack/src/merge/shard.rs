@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use sha2::Digest;
 
 use super::MergeError;
-use crate::guarded;
+use crate::files::HashingReader;
+use crate::files::guarded;
 use crate::output::{
     ANY_SHARD_MAGIC, Entry, Facts, SHARD_END as END, SHARD_MAGIC as MAGIC, SHARD_SUM as SUM,
 };
-use crate::summed::Summed;
 
 const BUFFER: usize = 1 << 20;
 /// Most bytes of facts: thousands of inputs have room in it.
@@ -22,7 +22,7 @@ pub(super) struct OpenShard {
     pub(super) path: PathBuf,
     pub(super) facts: Facts,
     /// All but the sum at the end.
-    file: BufReader<Summed<Take<File>>>,
+    file: BufReader<HashingReader<Take<File>>>,
     /// Bytes of entries still to come.
     left: u64,
 }
@@ -47,7 +47,7 @@ impl OpenShard {
         let length = u64::from_le_bytes(*length);
         let left = whole.checked_sub(END + start.len() as u64).and_then(|left| left.checked_sub(length));
         let left = left.filter(|_| length <= FACTS).ok_or_else(damaged)?;
-        let summed = Summed::new(file.take(whole - SUM));
+        let summed = HashingReader::new(file.take(whole - SUM));
         let mut file = BufReader::with_capacity(BUFFER, summed);
         let mut facts = vec![0; start.len() + length as usize];
         file.read_exact(&mut facts).map_err(read)?;

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use virpack_seq::reader::hex;
 
 use crate::Error;
-use crate::guarded;
+use crate::files::guarded;
 use crate::model::hub::{Damage, DamagedFile, Kept};
 use crate::model::location::Location;
 use crate::model::weights::torch::check_sums;

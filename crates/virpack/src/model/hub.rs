@@ -26,7 +26,7 @@ use super::config::ModelKind;
 use super::published::Published;
 use super::weights;
 use crate::Error;
-use crate::guarded;
+use crate::files::guarded;
 
 /// Files of a model that are not its weights.
 const CONFIG: &str = "config.json";

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use virpack_device::MappedFile;
 
 use crate::Error;
-use crate::guarded;
+use crate::files::guarded;
 
 /// How a pointer of Git LFS begins, and of its forerunner.
 const POINTERS: [&str; 2] =

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::OutputError;
-use super::aside::Aside;
+use crate::files::PendingFile;
 
 /// Names and values as a JSON object.
 pub(super) fn object(about: &[(String, String)]) -> Map<String, Value> {
@@ -14,10 +14,10 @@ pub(super) fn object(about: &[(String, String)]) -> Map<String, Value> {
 }
 
 /// Makes `target`, a JSON object; it has no name yet.
-pub(crate) fn write(target: &Path, facts: &Map<String, Value>) -> Result<Aside, OutputError> {
-    let (aside, mut file) = Aside::create(target)?;
+pub(crate) fn write(target: &Path, facts: &Map<String, Value>) -> Result<PendingFile, OutputError> {
+    let (pending, mut file) = PendingFile::create(target)?;
     let text = serde_json::to_string_pretty(facts).expect("keys are texts, and nothing in it fails");
     let written = file.write_all((text + "\n").as_bytes()).and_then(|()| file.sync_all());
     written.map_err(OutputError::write(target))?;
-    Ok(aside)
+    Ok(pending)
 }

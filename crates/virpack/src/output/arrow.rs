@@ -18,8 +18,8 @@ use arrow_schema::{ArrowError, Field, SchemaRef};
 use half::f16;
 
 use super::destination::Destination;
-use super::publish::Whole;
 use super::{Layout, OutputDtype, OutputError, Row, Table, schema};
+use crate::files::StagedFiles;
 
 /// Bytes of values in a batch as float32, and one record more.
 const BATCH: usize = 1 << 20;
@@ -101,12 +101,12 @@ impl Table for Arrow {
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>, _: u64) -> Result<Option<Whole>, OutputError> {
+    fn finish(mut self: Box<Self>, _: u64) -> Result<Option<StagedFiles>, OutputError> {
         self.close_batch()?;
         let finished = self.encoder.finish();
         finished.map_err(|error| encode(&self.out, error))?;
         self.write_message(MARKER.len(), &[])?;
-        Ok(self.out.finish()?.map(|main| Whole { main, sides: Vec::new() }))
+        Ok(self.out.finish()?.map(|main| StagedFiles { main, sides: Vec::new() }))
     }
 }
 

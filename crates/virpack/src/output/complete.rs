@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use super::names::{check_all, names_beside, report_path};
-use super::publish::Whole;
 use super::{OutputError, OutputFormat, OutputOptions, Written, about};
+use crate::files::{FileError, StagedFiles};
 
 /// An output that is whole on disk and has no name yet; made by
 /// [`EmbeddingWriter::complete`](super::EmbeddingWriter::complete).
@@ -14,7 +14,7 @@ use super::{OutputError, OutputFormat, OutputOptions, Written, about};
 /// Dropped without [`publish`](CompleteOutput::publish), it leaves nothing behind.
 pub struct CompleteOutput {
     /// None: all went to standard output.
-    pub(super) whole: Option<Whole>,
+    pub(super) whole: Option<StagedFiles>,
     pub(super) written: Written,
     pub(super) path: PathBuf,
     pub(super) format: OutputFormat,
@@ -52,8 +52,8 @@ impl CompleteOutput {
         match about::write(&report, &all) {
             Ok(side) => whole.sides.push(side),
             // A night's work is not thrown away for want of room for its description.
-            Err(OutputError::Directory { source, .. } | OutputError::Write { source, .. }) => {
-                return Err(OutputError::Publish { path: report, kept: whole.keep(), source });
+            Err(OutputError::File(FileError::Directory { source, .. } | FileError::Write { source, .. })) => {
+                return Err(FileError::Publish { path: report, kept: whole.keep(), source }.into());
             }
             Err(error) => return Err(error),
         }

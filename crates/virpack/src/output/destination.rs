@@ -5,7 +5,7 @@ use std::io::{self, Stdout, Write};
 use std::path::Path;
 
 use super::OutputError;
-use super::aside::Aside;
+use crate::files::PendingFile;
 
 /// The name of standard output.
 pub(super) const STDOUT: &str = "-";
@@ -19,7 +19,7 @@ pub fn is_stdout(path: &Path) -> bool {
 /// A file that is written aside, or standard output.
 pub(super) enum Destination {
     /// A file without its name.
-    Aside(Aside, File),
+    Pending(PendingFile, File),
     /// Standard output, which gets every byte at once.
     Stdout(Stdout),
 }
@@ -30,13 +30,14 @@ impl Destination {
         if is_stdout(target) {
             return Ok(Destination::Stdout(io::stdout()));
         }
-        Aside::create(target).map(|(aside, file)| Destination::Aside(aside, file))
+        let (pending, file) = PendingFile::create(target)?;
+        Ok(Destination::Pending(pending, file))
     }
 
     /// The output as it was named.
     pub(super) fn name(&self) -> &Path {
         match self {
-            Destination::Aside(aside, _) => aside.target(),
+            Destination::Pending(pending, _) => pending.target(),
             Destination::Stdout(_) => Path::new(STDOUT),
         }
     }
@@ -44,19 +45,19 @@ impl Destination {
     /// Wraps what the system said while it was being written.
     pub(super) fn failed(&self, source: io::Error) -> OutputError {
         match self {
-            Destination::Aside(aside, _) => OutputError::write(aside.target())(source),
+            Destination::Pending(pending, _) => OutputError::write(pending.target())(source),
             Destination::Stdout(_) => OutputError::Stdout { source },
         }
     }
 
     /// Makes a file whole on disk, which then needs its name; None where all went to standard output.
-    pub(super) fn finish(mut self) -> Result<Option<Aside>, OutputError> {
+    pub(super) fn finish(mut self) -> Result<Option<PendingFile>, OutputError> {
         self.flush().map_err(|error| self.failed(error))?;
         match self {
             Destination::Stdout(_) => Ok(None),
-            Destination::Aside(aside, file) => {
-                file.sync_all().map_err(OutputError::write(aside.target()))?;
-                Ok(Some(aside))
+            Destination::Pending(pending, file) => {
+                file.sync_all().map_err(OutputError::write(pending.target()))?;
+                Ok(Some(pending))
             }
         }
     }
@@ -65,14 +66,14 @@ impl Destination {
 impl Write for Destination {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Destination::Aside(_, file) => file.write(bytes),
+            Destination::Pending(_, file) => file.write(bytes),
             Destination::Stdout(stdout) => stdout.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Destination::Aside(_, file) => file.flush(),
+            Destination::Pending(_, file) => file.flush(),
             Destination::Stdout(stdout) => stdout.flush(),
         }
     }

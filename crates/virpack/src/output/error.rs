@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 
 use virpack_seq::{shown_id, shown_path};
 
-use super::aside::directory_of;
 use super::{OutputDtype, OutputFormat};
+use crate::files::FileError;
 
 /// What can go wrong between an embedding and its file, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutputError {
+    /// A file or a directory could not be made, written or named.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// No format has the ending of the asked name.
     #[error(
         "{}: {} is no known output format\nhint: use one of {supported}", shown_path(path),
@@ -106,15 +109,6 @@ pub enum OutputError {
         /// What it is instead.
         what: &'static str,
     },
-    /// What should be a directory of outputs is a file.
-    #[error(
-        "{} is no directory\nhint: name a directory, one that exists or one to be made",
-        shown_path(path)
-    )]
-    NotADirectory {
-        /// The output as it was named.
-        path: PathBuf,
-    },
     /// A picture that could not be drawn.
     #[error("cannot draw {}: {source}", shown_path(path))]
     Draw {
@@ -128,34 +122,6 @@ pub enum OutputError {
     Exists {
         /// The file in the way.
         path: PathBuf,
-    },
-    /// The output's directory does not exist, or cannot be written to.
-    #[error("cannot write into {}: {source}\nhint: {}", shown_path(directory), hint(source))]
-    Directory {
-        /// The directory of the output.
-        directory: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A name that the file system does not take, of the output or of a file that is made beside it.
-    #[error(
-        "{}: the output cannot have this name: {source}\n\
-         hint: shorten it: temporary files and tables beside it have longer names; 200 letters fit nearly everywhere",
-        shown_path(path)
-    )]
-    Name {
-        /// The output as it was named.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Writing failed part of the way; nothing stands under the asked name.
-    #[error("cannot write {}: {source}\nhint: {}", shown_path(path), hint(source))]
-    Write {
-        /// The file as it would have been named in the end.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
     },
     /// An option that asks for more than standard output takes.
     #[error(
@@ -185,18 +151,6 @@ pub enum OutputError {
         /// What the system said.
         source: io::Error,
     },
-    /// What waits for standard output could not be kept.
-    #[error(
-        "cannot keep rows in {} until they can go to standard output: {source}\n\
-         hint: set TMPDIR to a directory with room for all of them, or name a file with -o",
-        shown_path(directory)
-    )]
-    Scratch {
-        /// Where temporary files go.
-        directory: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
     /// A part that was whole could not be read again.
     #[error(
         "cannot read {}: {source}\nhint: run again with --resume, which checks every part",
@@ -215,16 +169,6 @@ pub enum OutputError {
         path: PathBuf,
         /// What the encoder said.
         source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// Of a result that is whole a file could not be given its name.
-    #[error("cannot put {} in its place: {source}\nhint: {}", shown_path(path), place_of(kept))]
-    Publish {
-        /// The file as it should have been named.
-        path: PathBuf,
-        /// Where the result stands instead: every file that has not got its name.
-        kept: Vec<PathBuf>,
-        /// What the system said.
-        source: io::Error,
     },
     /// An embedding of another width than the output was made for.
     #[error("record {}: an embedding of {given} values where the output has [n, {expected}]", shown_id(id))]
@@ -278,18 +222,12 @@ pub enum OutputError {
 }
 
 impl OutputError {
-    /// Wraps what the system said of a file that was to be made.
-    pub(crate) fn make(path: &Path, source: io::Error) -> OutputError {
-        match source.kind() {
-            ErrorKind::InvalidFilename => OutputError::Name { path: path.to_path_buf(), source },
-            _ => OutputError::Directory { directory: directory_of(path), source },
-        }
-    }
-
-    /// The same of the output where it was said of a name made of the output's.
+    /// Puts the output's name in place of one that was made of it.
     pub(super) fn of_output(self, output: &Path) -> OutputError {
         match self {
-            OutputError::Name { source, .. } => OutputError::Name { path: output.to_path_buf(), source },
+            OutputError::File(FileError::Name { source, .. }) => {
+                FileError::Name { path: output.to_path_buf(), source }.into()
+            }
             other => other,
         }
     }
@@ -303,18 +241,8 @@ impl OutputError {
     /// Wraps what the system said while `path` was being written.
     pub(crate) fn write(path: &Path) -> impl Fn(io::Error) -> OutputError + use<> {
         let path = path.to_path_buf();
-        move |source| OutputError::Write { path: path.clone(), source }
+        move |source| FileError::Write { path: path.clone(), source }.into()
     }
-}
-
-/// Where a whole result is that has not got its name.
-fn place_of(kept: &[PathBuf]) -> String {
-    if kept.is_empty() {
-        return "nothing of the result is left in its directory, which may have been removed: run again"
-            .to_owned();
-    }
-    let kept: Vec<_> = kept.iter().map(|kept| shown_path(kept)).collect();
-    format!("nothing is lost, the whole result is kept in {}", kept.join(", "))
 }
 
 /// What a person can do about standard output.
@@ -324,21 +252,5 @@ fn stdout_hint(error: &io::Error) -> &'static str {
             "the disk that it goes to is full: free some space, or name a file elsewhere with -o"
         }
         _ => "look at what reads it, or name a file with -o",
-    }
-}
-
-/// What a person can do about a failed write.
-fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        ErrorKind::NotFound => "make the directory first, or check the path",
-        ErrorKind::NotADirectory => "a part of the path is a file, not a directory",
-        ErrorKind::AlreadyExists => "something else of that name is in the way: move it",
-        ErrorKind::PermissionDenied => "check the permissions of the directory",
-        ErrorKind::ReadOnlyFilesystem => "the file system is read-only: choose another directory",
-        ErrorKind::StorageFull => "the disk is full: free some space or choose another directory",
-        ErrorKind::QuotaExceeded => "the quota is used up: free some space or choose another directory",
-        ErrorKind::FileTooLarge => "the file system, or ulimit -f, allows no larger file",
-        ErrorKind::InvalidFilename => "the file's name is too long or holds a forbidden character",
-        _ => "nothing was left under the asked name; mend the cause and run again",
     }
 }

@@ -22,8 +22,8 @@ use self::header::{Datatype, ObjectHeader};
 use self::heap::Heap;
 use self::object::Objects;
 use self::records::Records;
-use super::publish::Whole;
 use super::{Layout, OutputDtype, OutputError, Row, Table};
+use crate::files::StagedFiles;
 
 /// Bytes of embeddings that are written, and read, at a time.
 const CHUNK: usize = 1 << 20;
@@ -135,9 +135,9 @@ impl Table for H5 {
         self.put(row, values.len()).map_err(OutputError::write(self.objects.target()))
     }
 
-    fn finish(mut self: Box<Self>, _: u64) -> Result<Option<Whole>, OutputError> {
+    fn finish(mut self: Box<Self>, _: u64) -> Result<Option<StagedFiles>, OutputError> {
         self.end().map_err(OutputError::write(self.objects.target()))?;
-        Ok(Some(Whole { main: self.objects.into_aside(), sides: Vec::new() }))
+        Ok(Some(StagedFiles { main: self.objects.into_aside(), sides: Vec::new() }))
     }
 }
 

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use virpack_seq::Input;
 
-use super::aside::{Aside, directory_of};
 use super::format::special_name;
-use super::{OutputError, OutputFormat, OutputOptions, is_stdout, publish, row_store, safetensors, scratch};
-use crate::guarded::FileIdentity;
+use super::{OutputError, OutputFormat, OutputOptions, is_stdout, row_store, safetensors};
+use crate::files::guarded::FileIdentity;
+use crate::files::{FileError, PendingFile, directory_of};
+use crate::files::{absent, scratch};
 use crate::model::location::Location;
 
 /// Checks that [`create`](super::create) has a format for `path` that can hold what `options` ask for, that the names it needs are
@@ -33,7 +34,7 @@ pub fn check(path: &Path, options: &OutputOptions, inputs: &[Input]) -> Result<O
     let of_output = |error: OutputError| error.of_output(path);
     check_all(names(), options.force).map_err(of_output)?;
     check_apart(names(), inputs)?;
-    Aside::create(&longest(path, format)).map(|_| format).map_err(of_output)
+    PendingFile::create(&longest(path, format)).map(|_| format).map_err(|error| of_output(error.into()))
 }
 
 /// The same of standard output.
@@ -109,7 +110,7 @@ pub(crate) fn check_all<'a>(
     files.try_for_each(|file| {
         check_free(file, force)?;
         let directory = directory_of(file);
-        directory.metadata().map(drop).map_err(|source| OutputError::Directory { directory, source })
+        directory.metadata().map(drop).map_err(|source| FileError::Directory { directory, source }.into())
     })
 }
 
@@ -164,8 +165,8 @@ fn first_of<'a>(
 ///
 /// # Errors
 ///
-/// [`OutputError::NotAFile`], [`OutputError::Exists`], [`OutputError::Name`] where the system takes no such name, and
-/// [`OutputError::Directory`] where its directory cannot be read.
+/// [`OutputError::NotAFile`], [`OutputError::Exists`], [`FileError::Name`] where the system takes no such name, and
+/// [`FileError::Directory`] where its directory cannot be read.
 pub fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
     let what = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => Some("a directory"),
@@ -178,8 +179,8 @@ pub fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
     if force {
         return Ok(());
     }
-    publish::absent(path).map_err(|source| match source.kind() {
+    absent(path).map_err(|source| match source.kind() {
         ErrorKind::AlreadyExists => OutputError::Exists { path: path.to_path_buf() },
-        _ => OutputError::make(path, source),
+        _ => FileError::make(path, source).into(),
     })
 }

@@ -8,11 +8,12 @@ use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::aside::Aside;
 use super::destination::is_stdout;
-use super::publish::Whole;
 use super::records::RecordTable;
-use super::{Layout, OutputDtype, OutputError, Row, Table, scratch};
+use super::{Layout, OutputDtype, OutputError, Row, Table};
+use crate::files::PendingFile;
+use crate::files::StagedFiles;
+use crate::files::scratch;
 
 /// Bytes of the header: room for two numbers of twenty digits, and data that begins at a multiple of 64.
 const HEADER: usize = 128;
@@ -30,7 +31,7 @@ pub(super) struct Npy {
 /// What becomes of the file.
 enum Place {
     /// It gets its name, beside its table of records.
-    Named(Aside, RecordTable),
+    Named(PendingFile, RecordTable),
     /// It has none, and its bytes go to standard output.
     Stdout,
 }
@@ -42,8 +43,8 @@ impl Npy {
             (Place::Stdout, scratch::create()?)
         } else {
             let records = RecordTable::create(target, &layout)?;
-            let (aside, file) = Aside::create(target)?;
-            (Place::Named(aside, records), file)
+            let (pending, file) = PendingFile::create(target)?;
+            (Place::Named(pending, records), file)
         };
         let mut out = BufWriter::with_capacity(BUFFER, file);
         out.write_all(&header(0, &layout)).map_err(|error| place.failed(error))?;
@@ -55,8 +56,8 @@ impl Place {
     /// Wraps what the system said while the file was being written.
     fn failed(&self, source: io::Error) -> OutputError {
         match self {
-            Place::Named(aside, _) => OutputError::write(aside.target())(source),
-            Place::Stdout => scratch::failed(source),
+            Place::Named(pending, _) => OutputError::write(pending.target())(source),
+            Place::Stdout => scratch::failed(source).into(),
         }
     }
 }
@@ -72,7 +73,7 @@ impl Table for Npy {
         self.out.write_all(&self.bytes).map_err(|error| self.place.failed(error))
     }
 
-    fn finish(self: Box<Self>, _: u64) -> Result<Option<Whole>, OutputError> {
+    fn finish(self: Box<Self>, _: u64) -> Result<Option<StagedFiles>, OutputError> {
         let Npy { place, mut out, layout, rows, .. } = *self;
         let mut fill_in = || {
             out.seek(SeekFrom::Start(0))?;
@@ -81,10 +82,10 @@ impl Table for Npy {
         };
         fill_in().map_err(|error| place.failed(error))?;
         match place {
-            Place::Named(aside, records) => {
-                out.get_ref().sync_all().map_err(OutputError::write(aside.target()))?;
+            Place::Named(pending, records) => {
+                out.get_ref().sync_all().map_err(OutputError::write(pending.target()))?;
                 let sides = records.finish()?.into_iter().collect();
-                Ok(Some(Whole { main: aside, sides }))
+                Ok(Some(StagedFiles { main: pending, sides }))
             }
             Place::Stdout => send(out.get_mut()).map(|()| None),
         }

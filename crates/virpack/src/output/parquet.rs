@@ -21,9 +21,9 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
 
-use super::aside::Aside;
-use super::publish::Whole;
 use super::{Layout, OutputDtype, OutputError, Row, Table, schema};
+use crate::files::StagedFiles;
+use crate::files::{FileError, PendingFile};
 
 /// Bytes of embeddings in a row group as float32, uncompressed: what the writer holds in memory, and one record more.
 const ROW_GROUP: usize = 16 << 20;
@@ -32,7 +32,7 @@ const BATCH: usize = 1 << 15;
 
 /// A `.parquet` file, being written in row groups of [`ROW_GROUP`] bytes.
 pub(super) struct Parquet {
-    aside: Aside,
+    pending: PendingFile,
     out: SerializedFileWriter<File>,
     layout: Layout,
     group: Group,
@@ -62,18 +62,18 @@ struct Levels {
 impl Parquet {
     /// Opens the file; with several sources a column `source` names the input.
     pub(super) fn create(target: &Path, layout: Layout) -> Result<Parquet, OutputError> {
-        let (aside, file) = Aside::create(target)?;
+        let (pending, file) = PendingFile::create(target)?;
         let schema = parse_message_type(&message_type(&layout)).map_err(failed(target))?;
         let properties = Arc::new(properties(&layout).map_err(failed(target))?);
         let out = SerializedFileWriter::new(file, Arc::new(schema), properties).map_err(failed(target))?;
-        Ok(Parquet { aside, out, layout, group: Group::default(), levels: Levels::default() })
+        Ok(Parquet { pending, out, layout, group: Group::default(), levels: Levels::default() })
     }
 
     fn close_group(&mut self) -> Result<(), OutputError> {
         if self.group.rows.is_empty() {
             return Ok(());
         }
-        self.encode_group().map_err(failed(self.aside.target()))?;
+        self.encode_group().map_err(failed(self.pending.target()))?;
         self.group.clear();
         Ok(())
     }
@@ -132,12 +132,12 @@ impl Table for Parquet {
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>, _: u64) -> Result<Option<Whole>, OutputError> {
+    fn finish(mut self: Box<Self>, _: u64) -> Result<Option<StagedFiles>, OutputError> {
         self.close_group()?;
-        let Parquet { aside, out, .. } = *self;
-        let file = out.into_inner().map_err(failed(aside.target()))?;
-        file.sync_all().map_err(OutputError::write(aside.target()))?;
-        Ok(Some(Whole { main: aside, sides: Vec::new() }))
+        let Parquet { pending, out, .. } = *self;
+        let file = out.into_inner().map_err(failed(pending.target()))?;
+        file.sync_all().map_err(OutputError::write(pending.target()))?;
+        Ok(Some(StagedFiles { main: pending, sides: Vec::new() }))
     }
 }
 
@@ -244,7 +244,7 @@ fn failed(path: &Path) -> impl Fn(ParquetError) -> OutputError {
         let path = path.clone();
         match error {
             ParquetError::External(source) => match source.downcast::<std::io::Error>() {
-                Ok(source) => OutputError::Write { path, source: *source },
+                Ok(source) => FileError::Write { path, source: *source }.into(),
                 Err(source) => OutputError::Encode { path, source },
             },
             other => OutputError::Encode { path, source: Box::new(other) },

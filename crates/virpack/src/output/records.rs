@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::aside::Aside;
 use super::names::beside;
 use super::text_table::TextTable;
 use super::{Layout, OutputError, Row};
+use crate::files::PendingFile;
 
 /// `OUT.records.tsv`, being written: a line a row.
 pub(super) struct RecordTable {
@@ -37,7 +37,7 @@ impl RecordTable {
     }
 
     /// Makes the table whole on disk; it has no name yet.
-    pub(super) fn finish(self) -> Result<Option<Aside>, OutputError> {
+    pub(super) fn finish(self) -> Result<Option<PendingFile>, OutputError> {
         self.table.finish()
     }
 }

@@ -6,9 +6,10 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::aside::Aside;
+use super::OutputError;
 use super::destination::is_stdout;
-use super::{OutputError, scratch};
+use crate::files::PendingFile;
+use crate::files::scratch;
 
 /// Where a waiting record's rows lie; spent when they are taken.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub(super) struct RowStore {
 
 /// The temporary file: made with the first row it must hold, removed when dropped.
 struct Spill {
-    _aside: Option<Aside>,
+    _aside: Option<PendingFile>,
     file: File,
     bytes: Vec<u8>,
 }
@@ -116,14 +117,14 @@ impl RowStore {
 
 impl Spill {
     fn create(path: &Path, hidden: usize) -> Result<Spill, OutputError> {
-        let (aside, file) = if is_stdout(path) {
+        let (pending, file) = if is_stdout(path) {
             (None, scratch::create()?)
         } else {
-            let (aside, file) = Aside::create(path)?;
-            (Some(aside), file)
+            let (pending, file) = PendingFile::create(path)?;
+            (Some(pending), file)
         };
         let bytes = vec![0; row_bytes(hidden)];
-        Ok(Spill { _aside: aside, file, bytes })
+        Ok(Spill { _aside: pending, file, bytes })
     }
 
     fn write(&mut self, slot: u64, embedding: &[f32]) -> io::Result<()> {
@@ -146,7 +147,9 @@ impl Spill {
 /// Wraps what the system said of the file of this name.
 fn failed(path: &Path) -> impl Fn(io::Error) -> OutputError {
     let path = path.to_path_buf();
-    move |error| if is_stdout(&path) { scratch::failed(error) } else { OutputError::write(&path)(error) }
+    move |error| {
+        if is_stdout(&path) { scratch::failed(error).into() } else { OutputError::write(&path)(error) }
+    }
 }
 
 /// The temporary file's name, before it is made one of a temporary file; standard output keeps its own.

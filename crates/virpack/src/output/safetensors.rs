@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use self::index::index;
 pub(super) use self::index::{older, shard_path};
 use self::shard::Shard;
-use super::aside::Aside;
-use super::publish::Whole;
 use super::records::RecordTable;
 use super::{Layout, OutputDtype, OutputError, Row, Table};
+use crate::files::PendingFile;
+use crate::files::StagedFiles;
 
 /// The table or the tables, being written.
 pub(super) struct Safetensors {
@@ -29,7 +29,7 @@ pub(super) struct Safetensors {
 
 /// A file that is whole.
 struct Closed {
-    aside: Aside,
+    pending: PendingFile,
     /// Bytes of its tensors.
     bytes: u64,
     /// The first row of the output that it does not hold.
@@ -74,22 +74,22 @@ impl Table for Safetensors {
         self.open.write(&self.bytes)
     }
 
-    fn finish(self: Box<Self>, _: u64) -> Result<Option<Whole>, OutputError> {
+    fn finish(self: Box<Self>, _: u64) -> Result<Option<StagedFiles>, OutputError> {
         let Safetensors { target, records, layout, rows, mut closed, open, .. } = *self;
         let records = records.finish()?;
         let last = if closed.is_empty() { "embeddings".to_owned() } else { part(closed.len()) };
         let last = close(open, &layout, &closed, rows, &last)?;
         if closed.is_empty() {
-            return Ok(Some(Whole { main: last.aside, sides: records.into_iter().collect() }));
+            return Ok(Some(StagedFiles { main: last.pending, sides: records.into_iter().collect() }));
         }
         closed.push(last);
         let shards = closed.len();
         for (i, closed) in closed.iter_mut().enumerate() {
-            closed.aside.rename(shard_path(&target, i + 1, shards));
+            closed.pending.rename(shard_path(&target, i + 1, shards));
         }
         let main = index(&target, &layout, &closed)?;
-        let sides = closed.into_iter().map(|closed| closed.aside).chain(records).collect();
-        Ok(Some(Whole { main, sides }))
+        let sides = closed.into_iter().map(|closed| closed.pending).chain(records).collect();
+        Ok(Some(StagedFiles { main, sides }))
     }
 }
 
@@ -106,7 +106,7 @@ fn close(
         let first = before.last().map_or(0, |closed| closed.end);
         shard.tensor(table, layout, end - first, bytes);
     }
-    Ok(Closed { aside: shard.finish()?, bytes, end })
+    Ok(Closed { pending: shard.finish()?, bytes, end })
 }
 
 /// The tensor of a row of the output.

@@ -18,10 +18,10 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use virpack_seq::SkippedRecord;
 
-use super::aside::Aside;
 use super::entry::encode;
-use super::publish::Whole;
 use super::{OutputError, Row, Table, Turn};
+use crate::files::PendingFile;
+use crate::files::StagedFiles;
 
 /// What a shard begins with.
 pub(crate) const MAGIC: &[u8; 16] = b"virpack shard 2\n";
@@ -35,7 +35,7 @@ const BUFFER: usize = 1 << 20;
 
 /// A shard, being written.
 pub(super) struct ShardFile {
-    aside: Aside,
+    pending: PendingFile,
     out: BufWriter<File>,
     sum: Sha256,
     hidden: usize,
@@ -45,9 +45,9 @@ pub(super) struct ShardFile {
 impl ShardFile {
     /// Opens the file; `facts` are JSON.
     pub(super) fn create(target: &Path, hidden: usize, facts: &str) -> Result<ShardFile, OutputError> {
-        let (aside, file) = Aside::create(target)?;
+        let (pending, file) = PendingFile::create(target)?;
         let (out, sum) = (BufWriter::with_capacity(BUFFER, file), Sha256::new());
-        let mut shard = ShardFile { aside, out, sum, hidden, bytes: Vec::new() };
+        let mut shard = ShardFile { pending, out, sum, hidden, bytes: Vec::new() };
         shard.bytes.extend_from_slice(MAGIC);
         shard.bytes.extend((facts.len() as u64).to_le_bytes());
         shard.bytes.extend_from_slice(facts.as_bytes());
@@ -65,7 +65,7 @@ impl ShardFile {
         self.sum.update(&self.bytes);
         let written = self.out.write_all(&self.bytes);
         self.bytes.clear();
-        written.map_err(OutputError::write(self.aside.target()))
+        written.map_err(OutputError::write(self.pending.target()))
     }
 }
 
@@ -78,13 +78,13 @@ impl Table for ShardFile {
         self.entry(&Turn::Skipped(skipped)).map(|()| true)
     }
 
-    fn finish(mut self: Box<Self>, records: u64) -> Result<Option<Whole>, OutputError> {
+    fn finish(mut self: Box<Self>, records: u64) -> Result<Option<StagedFiles>, OutputError> {
         self.bytes.extend(records.to_le_bytes());
         self.write_bytes()?;
-        let ShardFile { aside, mut out, sum, .. } = *self;
-        let failed = OutputError::write(aside.target());
+        let ShardFile { pending, mut out, sum, .. } = *self;
+        let failed = OutputError::write(pending.target());
         let written = out.write_all(&sum.finalize()).and_then(|()| out.flush());
         written.and_then(|()| out.get_ref().sync_all()).map_err(failed)?;
-        Ok(Some(Whole { main: aside, sides: Vec::new() }))
+        Ok(Some(StagedFiles { main: pending, sides: Vec::new() }))
     }
 }

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::aside::Aside;
-use super::publish::Whole;
 use super::{OutputError, check_free};
+use crate::files::PendingFile;
+use crate::files::StagedFiles;
 
 /// Writes a file aside and names it when it is whole; an older one gives way only by `force`.
 ///
@@ -19,7 +19,7 @@ pub fn write_file(
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> Result<(), OutputError> {
     check_free(path, force)?;
-    let (aside, mut file) = Aside::create(path)?;
+    let (pending, mut file) = PendingFile::create(path)?;
     write(&mut file).and_then(|()| file.sync_all()).map_err(OutputError::write(path))?;
-    Whole { main: aside, sides: Vec::new() }.publish(force, &[])
+    Ok(StagedFiles { main: pending, sides: Vec::new() }.publish(force, &[])?)
 }

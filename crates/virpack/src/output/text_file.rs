@@ -4,8 +4,8 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use super::OutputError;
-use super::aside::Aside;
 use super::destination::Destination;
+use crate::files::PendingFile;
 
 /// Bytes written at once.
 const BUFFER: usize = 64 << 10;
@@ -32,7 +32,7 @@ impl TextFile {
     }
 
     /// Makes the file whole on disk; it has no name yet. None where all went to standard output.
-    pub(crate) fn finish(mut self) -> Result<Option<Aside>, OutputError> {
+    pub(crate) fn finish(mut self) -> Result<Option<PendingFile>, OutputError> {
         self.flush()?;
         self.0.into_parts().0.finish()
     }

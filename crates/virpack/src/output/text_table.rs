@@ -6,8 +6,8 @@ use std::path::Path;
 use virpack_seq::escaped;
 
 use super::OutputError;
-use super::aside::Aside;
 use super::text_file::TextFile;
+use crate::files::PendingFile;
 
 /// A table of text that is written aside, or to standard output.
 pub(crate) struct TextTable(TextFile);
@@ -33,7 +33,7 @@ impl TextTable {
     }
 
     /// Makes the table whole on disk; it has no name yet. None where all went to standard output.
-    pub(crate) fn finish(self) -> Result<Option<Aside>, OutputError> {
+    pub(crate) fn finish(self) -> Result<Option<PendingFile>, OutputError> {
         self.0.finish()
     }
 }

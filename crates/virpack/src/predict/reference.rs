@@ -8,7 +8,8 @@ use virpack_seq::{Record, escaped};
 use super::score::Score;
 use super::sorted::Sorted;
 use super::verdict::{ScoredChunk, reference_verdict};
-use crate::output::{Aside, OutputError, TextFile};
+use crate::files::PendingFile;
+use crate::output::{OutputError, TextFile};
 
 /// Whose columns the file of chunks has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,7 +70,7 @@ impl Reference {
 
     /// Writes the chunks, sorted by id, a row each. VirNucPro takes chunks of one id for one, and so records whose ids come
     /// twice: here each record keeps its rows, in input order.
-    pub(super) fn finish(self) -> Result<Vec<Aside>, OutputError> {
+    pub(super) fn finish(self) -> Result<Vec<PendingFile>, OutputError> {
         let Reference { frames, mut chunks, sorted, compat } = self;
         sorted.finish(|id, highest| {
             let verdict = if reference_verdict(highest) { "True" } else { "False" };

@@ -12,8 +12,9 @@ use super::tables::Tables;
 use super::{PredictOptions, Predicted};
 use crate::Error;
 use crate::checkpoint::{Checkpoint, CompleteParts, Found, Resumed, describe};
+use crate::files::NewDirectory;
 use crate::model::checksum::Summing;
-use crate::output::{Folder, check_all, is_stdout};
+use crate::output::{check_all, is_stdout};
 
 /// The tables in their directory, and the place of the parts.
 pub(super) struct Results<'a> {
@@ -23,14 +24,15 @@ pub(super) struct Results<'a> {
     replace: bool,
     keeping: Option<(Checkpoint, Summing)>,
     // Last: it goes when what is in it is gone. None: standard output has none.
-    folder: Option<Folder>,
+    folder: Option<NewDirectory>,
 }
 
 impl<'a> Results<'a> {
     /// Makes the directory where it is missing, takes out of it what a killed run has begun, and opens the tables.
     pub(super) fn open(options: &'a PredictOptions, found: Option<Found>) -> Result<Self, Error> {
         let replace = options.replaces(found.as_ref());
-        let folder = (!is_stdout(&options.output)).then(|| Folder::create(&options.output)).transpose()?;
+        let folder =
+            (!is_stdout(&options.output)).then(|| NewDirectory::create(&options.output)).transpose()?;
         let begun = Files::in_directory(&options.output).begun();
         let keep = |found: Found| Ok::<_, Error>((found.take(&begun)?, options.sum_inputs()?));
         let keeping = found.map(keep).transpose()?;
@@ -74,7 +76,7 @@ impl<'a> Results<'a> {
         check_all(names.all().into_iter(), self.replace)?;
         let checkpoint = parts.map(CompleteParts::publishing).transpose()?;
         whole.publish(self.replace)?;
-        self.folder.into_iter().for_each(Folder::keep);
+        self.folder.into_iter().for_each(NewDirectory::keep);
         checkpoint.into_iter().for_each(Checkpoint::remove);
         Ok(())
     }

@@ -7,7 +7,8 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use crate::output::{Aside, OutputError};
+use crate::files::PendingFile;
+use crate::output::OutputError;
 
 /// Bytes of ids and scores in memory.
 const IN_MEMORY: usize = 64 << 20;
@@ -27,7 +28,7 @@ pub(super) struct Sorted {
 
 /// Sorted entries in a file, which goes with it.
 struct Run {
-    _aside: Aside,
+    _aside: PendingFile,
     file: BufReader<File>,
 }
 
@@ -57,9 +58,9 @@ impl Sorted {
     /// Writes the sorted entries to a temporary file.
     fn spill(&mut self) -> io::Result<Result<Run, OutputError>> {
         self.entries.sort_by(|a, b| a.0.cmp(&b.0));
-        let (aside, file) = match Aside::create(&spill_path(&self.target)) {
+        let (pending, file) = match PendingFile::create(&spill_path(&self.target)) {
             Ok(created) => created,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Err(error.into())),
         };
         let mut out = BufWriter::with_capacity(1 << 16, &file);
         for (id, scores) in self.entries.drain(..) {
@@ -73,7 +74,7 @@ impl Sorted {
         drop(out);
         let mut file = BufReader::with_capacity(1 << 16, file);
         file.rewind()?;
-        Ok(Ok(Run { _aside: aside, file }))
+        Ok(Ok(Run { _aside: pending, file }))
     }
 
     /// Hands on all of them, in order.

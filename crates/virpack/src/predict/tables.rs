@@ -17,9 +17,8 @@ use super::summary::Counts;
 use super::track::{Draw, Points, Track};
 use super::verdict::{ScoredChunk, ScoredFrame, Tally};
 use crate::Error;
-use crate::output::{
-    AsideFolder, OutputError, Repeated, TextFile, TextTable, Twice, Whole, about, clear, is_stdout,
-};
+use crate::files::{PendingDirectory, StagedFiles, clear};
+use crate::output::{OutputError, Repeated, TextFile, TextTable, Twice, about, is_stdout};
 
 /// Viral records whose ids a run tells.
 const FIRST_VIRAL: usize = 8;
@@ -50,13 +49,13 @@ struct Others {
     regions: TextTable,
     viral: TextFile,
     reference: Reference,
-    plots: Option<AsideFolder>,
+    plots: Option<PendingDirectory>,
 }
 
 /// Tables that are whole and have no names yet.
 pub(super) struct CompleteTables {
-    whole: Whole,
-    plots: Option<AsideFolder>,
+    whole: StagedFiles,
+    plots: Option<PendingDirectory>,
     files: Files,
 }
 
@@ -201,7 +200,7 @@ impl<'a> Tables<'a> {
         let tables = [frames.finish()?, chunks.finish()?, sequences, regions.finish()?, viral.finish()?];
         let sides = tables.into_iter().flatten().chain(reference.finish()?).collect();
         let main = about::write(&files.report, report)?;
-        Ok(Some(CompleteTables { whole: Whole { main, sides }, plots, files }))
+        Ok(Some(CompleteTables { whole: StagedFiles { main, sides }, plots, files }))
     }
 }
 
@@ -228,7 +227,7 @@ impl Others {
             )?,
             viral: TextFile::create(&files.viral)?,
             reference: Reference::create([&files.results, &files.highest], options.compat)?,
-            plots: options.plot.map(|_| AsideFolder::create(&files.plots)).transpose()?,
+            plots: options.plot.map(|_| PendingDirectory::create(&files.plots)).transpose()?,
             files,
         })
     }
@@ -266,7 +265,7 @@ impl Others {
         let track = Track { id, length, points: points.finish(), regions };
         let text = draw(&track)
             .map_err(|source| OutputError::Draw { path: self.files.plots.join(&name), source })?;
-        plots.write(&name, &text)
+        Ok(plots.write(&name, &text)?)
     }
 }
 
@@ -279,7 +278,7 @@ impl CompleteTables {
             None if replace => clear(&self.files.plots, is_plot)?,
             None => {}
         }
-        self.whole.publish(replace, &[])
+        Ok(self.whole.publish(replace, &[])?)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::guarded;
+use crate::files::guarded;
 
 /// One repository's folder in the cache.
 pub(super) struct Folder {

@@ -17,7 +17,7 @@ use super::client::{Answer, Client, LEAST_BYTES, content_range, patience};
 use super::problem::Problem;
 use super::{CONFIG, DownloadProgress, HubError, HubOptions, Repository, TOKENIZER, needs_tokenizer};
 use crate::Error;
-use crate::guarded;
+use crate::files::guarded;
 use crate::model::checksum::{checksum, is_sha256};
 use crate::model::location::Location;
 use crate::model::weights;

@@ -5,8 +5,8 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::btree;
+use crate::files::PendingFile;
 use crate::output::OutputError;
-use crate::output::aside::Aside;
 
 /// Where nothing is.
 pub(super) const UNDEFINED: u64 = u64::MAX;
@@ -16,7 +16,7 @@ const BUFFER: usize = 1 << 20;
 
 /// The file, being written.
 pub(super) struct Objects {
-    aside: Aside,
+    pending: PendingFile,
     out: BufWriter<File>,
     end: u64,
 }
@@ -24,20 +24,20 @@ pub(super) struct Objects {
 impl Objects {
     /// Opens the file; its superblock is written in the end.
     pub(super) fn create(target: &Path) -> Result<Objects, OutputError> {
-        let (aside, file) = Aside::create(target)?;
+        let (pending, file) = PendingFile::create(target)?;
         let mut out = BufWriter::with_capacity(BUFFER, file);
         out.write_all(&[0; SUPERBLOCK as usize]).map_err(OutputError::write(target))?;
-        Ok(Objects { aside, out, end: SUPERBLOCK })
+        Ok(Objects { pending, out, end: SUPERBLOCK })
     }
 
     /// The name of the file in the end.
     pub(super) fn target(&self) -> &Path {
-        self.aside.target()
+        self.pending.target()
     }
 
     /// The file, finished.
-    pub(super) fn into_aside(self) -> Aside {
-        self.aside
+    pub(super) fn into_aside(self) -> PendingFile {
+        self.pending
     }
 
     /// Puts an object behind the others; gives its address.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{Closed, Layout, name, part};
-use crate::output::aside::{Aside, directory_of};
+use crate::files::{PendingFile, directory_of};
 use crate::output::{OutputError, about};
 
 /// `STEM-00001-of-00003.safetensors`, `shard` counting from 1.
@@ -49,10 +49,10 @@ pub(in crate::output) fn older(target: &Path) -> Vec<PathBuf> {
 }
 
 /// Makes the index of files that have their names, or will.
-pub(super) fn index(target: &Path, layout: &Layout, shards: &[Closed]) -> Result<Aside, OutputError> {
-    let (aside, file) = Aside::create(&index_path(target))?;
-    write(file, layout, shards).map_err(OutputError::write(aside.target()))?;
-    Ok(aside)
+pub(super) fn index(target: &Path, layout: &Layout, shards: &[Closed]) -> Result<PendingFile, OutputError> {
+    let (pending, file) = PendingFile::create(&index_path(target))?;
+    write(file, layout, shards).map_err(OutputError::write(pending.target()))?;
+    Ok(pending)
 }
 
 fn write(file: File, layout: &Layout, shards: &[Closed]) -> io::Result<()> {
@@ -62,7 +62,7 @@ fn write(file: File, layout: &Layout, shards: &[Closed]) -> io::Result<()> {
     write!(out, "{{\n  \"metadata\": {},\n  \"weight_map\": {{", Value::Object(metadata))?;
     let mut row = 0;
     for (i, shard) in shards.iter().enumerate() {
-        let file = shard.aside.target().file_name().unwrap_or_default();
+        let file = shard.pending.target().file_name().unwrap_or_default();
         let file = Value::from(file.to_string_lossy());
         if layout.residues {
             for row in row..shard.end {

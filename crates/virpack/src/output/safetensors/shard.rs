@@ -11,7 +11,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{Layout, OutputDtype};
-use crate::output::aside::Aside;
+use crate::files::PendingFile;
 use crate::output::{OutputError, about};
 
 /// Most bytes of data that are held back.
@@ -26,7 +26,7 @@ const BUFFER: usize = 1 << 20;
 
 /// A file, being written.
 pub(super) struct Shard {
-    aside: Aside,
+    pending: PendingFile,
     out: BufWriter<File>,
     /// The data, while they are few.
     held: Option<Vec<u8>>,
@@ -46,9 +46,9 @@ impl Shard {
             let source = format!("facts about the run in {} bytes, and room for {ABOUT}", about.len()).into();
             return Err(OutputError::Encode { path: target.to_path_buf(), source });
         }
-        let (aside, file) = Aside::create(target)?;
+        let (pending, file) = PendingFile::create(target)?;
         let out = BufWriter::with_capacity(BUFFER, file);
-        Ok(Shard { aside, out, held: Some(Vec::new()), bytes: 0, about, entries: String::new(), next: 0 })
+        Ok(Shard { pending, out, held: Some(Vec::new()), bytes: 0, about, entries: String::new(), next: 0 })
     }
 
     /// Bytes of data so far.
@@ -64,7 +64,7 @@ impl Shard {
     /// Takes a part of the data.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
         self.bytes += bytes.len() as u64;
-        self.put(bytes).map_err(OutputError::write(self.aside.target()))
+        self.put(bytes).map_err(OutputError::write(self.pending.target()))
     }
 
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -96,7 +96,7 @@ impl Shard {
     }
 
     /// Writes the header and makes the file whole on disk.
-    pub(super) fn finish(mut self) -> Result<Aside, OutputError> {
+    pub(super) fn finish(mut self) -> Result<PendingFile, OutputError> {
         let mut header = format!(r#"{{"__metadata__":{}{}}}"#, self.about, self.entries);
         // Data begin at a multiple of eight.
         let length = if self.held.is_some() { header.len().next_multiple_of(8) } else { ROOM - 8 };
@@ -110,7 +110,7 @@ impl Shard {
             self.out.flush()?;
             self.out.get_ref().sync_all()
         };
-        fill_in().map_err(OutputError::write(self.aside.target()))?;
-        Ok(self.aside)
+        fill_in().map_err(OutputError::write(self.pending.target()))?;
+        Ok(self.pending)
     }
 }

@@ -3,14 +3,14 @@
 use std::fs::File;
 use std::io;
 
-use super::OutputError;
+use super::FileError;
 
 /// Opens one where the system keeps temporary files (`TMPDIR`). It is gone with the process, however that ends.
-pub(super) fn create() -> Result<File, OutputError> {
+pub(crate) fn create() -> Result<File, FileError> {
     tempfile::tempfile().map_err(failed)
 }
 
 /// Wraps what the system said of one.
-pub(super) fn failed(source: io::Error) -> OutputError {
-    OutputError::Scratch { directory: std::env::temp_dir(), source }
+pub(crate) fn failed(source: io::Error) -> FileError {
+    FileError::Scratch { directory: std::env::temp_dir(), source }
 }

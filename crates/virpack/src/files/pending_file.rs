@@ -1,94 +1,45 @@
-//! A file written aside and named only when it is whole.
+//! A file that has its name only when it is whole.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::OutputError;
-use crate::guarded;
-
-/// Every temporary file that this process has made and not yet named or removed: an interrupted process runs no
-/// destructors.
-static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-
-fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
-    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Removes what an interrupted run has begun, and keeps new files from being begun.
-pub(super) fn abandon() {
-    let unfinished = unfinished();
-    unfinished.iter().for_each(|path| remove_begun(path));
-    super::folder::abandon();
-    // Whoever would make or name a file from here on waits for the lock, and the process ends.
-    std::mem::forget(unfinished);
-}
-
-/// Removes a file, or a directory of files, that has a temporary name, if it has it still.
-fn remove_begun(path: &Path) {
-    if fs::remove_file(path).is_err() {
-        // virpack makes no directories in it: what is deeper is not virpack's, and keeps it.
-        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-            let _ = fs::remove_file(entry.path());
-        }
-        let _ = fs::remove_dir(path);
-    }
-}
-
-/// Makes something under a temporary name that [`abandon`] then removes.
-pub(crate) fn abandoned_with_the_process(
-    path: &Path,
-    make: impl FnOnce() -> io::Result<()>,
-) -> io::Result<()> {
-    let mut unfinished = unfinished();
-    make()?;
-    unfinished.push(path.to_path_buf());
-    Ok(())
-}
-
-/// Names or removes what stands under a temporary name, which [`abandon`] then leaves alone.
-pub(crate) fn no_longer_abandoned(path: &Path, end: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    let mut unfinished = unfinished();
-    end()?;
-    unfinished.retain(|other| other != path);
-    Ok(())
-}
+use super::cleanup::{begin, end, remove_begun};
+use super::{FileError, directory_of, guarded};
 
 /// A file that is written under a temporary name beside its destination.
 ///
-/// [`publish`](Aside::publish) renames it, which on one file system is atomic; dropped before that, it
+/// [`publish`](PendingFile::publish) renames it, which on one file system is atomic; dropped before that, it
 /// is removed. So nothing half-written ever stands under the asked name.
 #[derive(Debug)]
-pub(crate) struct Aside {
+pub(crate) struct PendingFile {
     target: PathBuf,
     temporary: PathBuf,
     keep: bool,
 }
 
-impl Aside {
+impl PendingFile {
     /// Makes `.NAME.tmp-PID` in the directory of `target` and opens it.
-    pub(crate) fn create(target: &Path) -> Result<(Aside, File), OutputError> {
+    pub(crate) fn create(target: &Path) -> Result<(PendingFile, File), FileError> {
         let directory = directory_of(target);
         let name = temporary_name(target, std::process::id());
         let mut attempt = 0;
-        let mut unfinished = unfinished();
         loop {
             // Process ids come again, in containers above all: a dead run's file is left alone.
             let again = if attempt == 0 { String::new() } else { format!("-{attempt}") };
             let temporary = directory.join(format!("{name}{again}"));
-            match OpenOptions::new().read(true).write(true).create_new(true).open(&temporary) {
+            let open = || OpenOptions::new().read(true).write(true).create_new(true).open(&temporary);
+            match begin(&temporary, open) {
                 Ok(file) => {
-                    unfinished.push(temporary.clone());
-                    return Ok((Aside { target: target.to_path_buf(), temporary, keep: false }, file));
+                    return Ok((PendingFile { target: target.to_path_buf(), temporary, keep: false }, file));
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < 1000 => attempt += 1,
-                Err(source) => return Err(OutputError::make(target, source)),
+                Err(source) => return Err(FileError::make(target, source)),
             }
         }
     }
 
-    /// The name that a file gets at the end, from the one that [`Aside::create`] gives it until then; None for other names.
+    /// The name that a file gets at the end, from the one that [`PendingFile::create`] gives it until then; None for other names.
     pub(crate) fn target_of(name: &str) -> Option<&str> {
         let (target, process) = name.strip_prefix('.')?.rsplit_once(".tmp-")?;
         let mut numbers = process.splitn(2, '-');
@@ -96,7 +47,7 @@ impl Aside {
     }
 
     /// Another name in the same directory for the end.
-    pub(super) fn rename(&mut self, target: PathBuf) {
+    pub(crate) fn rename(&mut self, target: PathBuf) {
         self.target = target;
     }
 
@@ -106,30 +57,28 @@ impl Aside {
     }
 
     /// Where the file stands until it has its name.
-    pub(super) fn temporary(&self) -> &Path {
+    pub(crate) fn temporary(&self) -> &Path {
         &self.temporary
     }
 
     /// Gives the file, which the caller has synced, its name; an older file of that name is replaced.
     pub(crate) fn publish(&mut self) -> io::Result<()> {
-        let mut unfinished = unfinished();
-        fs::rename(&self.temporary, &self.target)?;
-        unfinished.retain(|path| *path != self.temporary);
+        end(&self.temporary, || fs::rename(&self.temporary, &self.target))?;
         self.keep = true;
         Ok(())
     }
 
     /// Keeps the file under its temporary name: it is whole, but could not be published.
-    pub(super) fn keep(mut self) {
-        unfinished().retain(|path| *path != self.temporary);
+    pub(crate) fn keep(mut self) {
+        let _ = end(&self.temporary, || Ok(()));
         self.keep = true;
     }
 }
 
-impl Drop for Aside {
+impl Drop for PendingFile {
     fn drop(&mut self) {
         if !self.keep {
-            unfinished().retain(|path| *path != self.temporary);
+            let _ = end(&self.temporary, || Ok(()));
             // A destructor has nobody to tell; the name shows what the file is.
             let _ = fs::remove_file(&self.temporary);
         }
@@ -162,20 +111,6 @@ pub(crate) fn remove_leftovers(targets: &[PathBuf], process: u32, lock: &fs::Met
     }
 }
 
-/// The directory that holds `path`.
-pub(super) fn directory_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-        _ => PathBuf::from("."),
-    }
-}
-
-/// Makes renames in `directory` outlast a power cut, where the file system can.
-pub(crate) fn sync_directory(directory: &Path) {
-    // Windows and some network file systems cannot sync a directory; the files themselves are synced.
-    let _ = File::open(directory).and_then(|directory| directory.sync_all());
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -186,13 +121,13 @@ mod tests {
     fn a_file_appears_whole_or_not_at_all() {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("emb.npy");
-        let (mut aside, mut file) = Aside::create(&target).unwrap();
-        let (second, _) = Aside::create(&target).unwrap();
+        let (mut pending, mut file) = PendingFile::create(&target).unwrap();
+        let (second, _) = PendingFile::create(&target).unwrap();
         file.write_all(b"whole").unwrap();
         assert!(!target.exists());
         drop(second);
-        aside.publish().unwrap();
-        drop(aside);
+        pending.publish().unwrap();
+        drop(pending);
         assert_eq!(fs::read(&target).unwrap(), b"whole");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
@@ -205,9 +140,9 @@ mod tests {
         fs::write(&victim, "theirs").unwrap();
         let planted = directory.path().join(temporary_name(&target, std::process::id()));
         std::os::unix::fs::symlink(&victim, &planted).unwrap();
-        let (mut aside, mut file) = Aside::create(&target).unwrap();
+        let (mut pending, mut file) = PendingFile::create(&target).unwrap();
         file.write_all(b"mine").unwrap();
-        aside.publish().unwrap();
+        pending.publish().unwrap();
         assert_eq!(
             (fs::read(&victim).unwrap(), fs::read(&target).unwrap()),
             (b"theirs".into(), b"mine".into())
@@ -249,16 +184,16 @@ mod tests {
         for (name, target) in
             [(".a.npy.tmp-12", Some("a.npy")), (".a.tmp-1-20", Some("a")), (".a.tmp-1-b", None)]
         {
-            assert_eq!(Aside::target_of(name), target);
+            assert_eq!(PendingFile::target_of(name), target);
         }
         for other in ["a.tmp-1", ".a.tmp-", ".a.tmp-1-2-3", ".a.tmpx-1", ".a.tmp-99999999999"] {
-            assert_eq!(Aside::target_of(other), None, "{other}");
+            assert_eq!(PendingFile::target_of(other), None, "{other}");
         }
     }
 
     #[test]
     fn a_missing_directory_is_named() {
-        let error = Aside::create(Path::new("/no/such/place/emb.npy")).unwrap_err();
+        let error = PendingFile::create(Path::new("/no/such/place/emb.npy")).unwrap_err();
         assert!(error.to_string().starts_with("cannot write into /no/such/place: "), "{error}");
         assert!(error.to_string().contains("hint: make the directory first"), "{error}");
     }

@@ -5,18 +5,18 @@ use std::io::{self, Read};
 use sha2::{Digest, Sha256};
 
 /// A reader, and the sum of what has come out of it.
-pub(crate) struct Summed<R> {
+pub(crate) struct HashingReader<R> {
     pub(crate) from: R,
     pub(crate) sum: Sha256,
 }
 
-impl<R> Summed<R> {
+impl<R> HashingReader<R> {
     pub(crate) fn new(from: R) -> Self {
-        Summed { from, sum: Sha256::new() }
+        HashingReader { from, sum: Sha256::new() }
     }
 }
 
-impl<R: Read> Read for Summed<R> {
+impl<R: Read> Read for HashingReader<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let bytes = self.from.read(buf)?;
         self.sum.update(&buf[..bytes]);

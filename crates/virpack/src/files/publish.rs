@@ -4,33 +4,33 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::OutputError;
-use super::aside::{Aside, directory_of, sync_directory};
+use super::{FileError, PendingFile, directory_of, sync_directory};
 
 /// The files of one run, each whole and synced, none with its name yet.
-pub(crate) struct Whole {
+pub(crate) struct StagedFiles {
     /// The file that was asked for.
-    pub(crate) main: Aside,
+    pub(crate) main: PendingFile,
     /// Tables that belong to it.
-    pub(crate) sides: Vec<Aside>,
+    pub(crate) sides: Vec<PendingFile>,
 }
 
-impl Whole {
+impl StagedFiles {
     /// Names the side files and then the main file, so that the asked name appears only when everything
     /// is there. With `replace`, older files give way and those of `stale` are removed.
     ///
     /// When a name cannot be given the files that have none are kept: they may be a night's work.
-    pub(crate) fn publish(mut self, replace: bool, stale: &[PathBuf]) -> Result<(), OutputError> {
+    pub(crate) fn publish(mut self, replace: bool, stale: &[PathBuf]) -> Result<(), FileError> {
         let result = self.name_all(replace, stale);
-        result.map_err(|(path, source)| OutputError::Publish { path, kept: self.keep(), source })
+        result.map_err(|(path, source)| FileError::Publish { path, kept: self.keep(), source })
     }
 
     /// Leaves the files that have no names where they are, and says where.
-    pub(super) fn keep(self) -> Vec<PathBuf> {
-        let unnamed = self.sides.into_iter().chain([self.main]).filter(|aside| aside.temporary().exists());
-        let kept = unnamed.map(|aside| {
-            let temporary = aside.temporary().to_path_buf();
-            aside.keep();
+    pub(crate) fn keep(self) -> Vec<PathBuf> {
+        let unnamed =
+            self.sides.into_iter().chain([self.main]).filter(|pending| pending.temporary().exists());
+        let kept = unnamed.map(|pending| {
+            let temporary = pending.temporary().to_path_buf();
+            pending.keep();
             temporary
         });
         kept.collect()
@@ -42,15 +42,15 @@ impl Whole {
             move |error| (path, error)
         };
         if !replace {
-            for aside in self.sides.iter().chain([&self.main]) {
-                absent(aside.target()).map_err(at(aside.target()))?;
+            for pending in self.sides.iter().chain([&self.main]) {
+                absent(pending.target()).map_err(at(pending.target()))?;
             }
         } else if !self.sides.is_empty() {
             // An older main file must not stand beside newer tables, however short the moment.
             remove(self.main.target()).map_err(at(self.main.target()))?;
         }
-        for aside in &mut self.sides {
-            aside.publish().map_err(at(aside.target()))?;
+        for pending in &mut self.sides {
+            pending.publish().map_err(at(pending.target()))?;
         }
         for path in stale.iter().filter(|_| replace) {
             remove(path).map_err(at(path))?;
@@ -62,7 +62,7 @@ impl Whole {
 }
 
 /// Fails when something stands under `path`, a dangling link included.
-pub(super) fn absent(path: &Path) -> io::Result<()> {
+pub(crate) fn absent(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(_) => Err(io::Error::new(ErrorKind::AlreadyExists, "a file of that name exists")),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),

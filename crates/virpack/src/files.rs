@@ -1,0 +1,34 @@
+//! Files that appear whole or not at all, with what takes care of them: temporary names, publishing, cleaning up, opening what others
+//! may have planted, sums of what is read.
+
+pub(crate) mod cleanup;
+mod error;
+pub(crate) mod guarded;
+mod hashing;
+mod pending_dir;
+mod pending_file;
+mod publish;
+pub(crate) mod scratch;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+pub use error::FileError;
+pub(crate) use hashing::HashingReader;
+pub(crate) use pending_dir::{NewDirectory, PendingDirectory, clear};
+pub(crate) use pending_file::{PendingFile, remove_leftovers};
+pub(crate) use publish::{StagedFiles, absent};
+
+/// The directory that holds `path`.
+pub(crate) fn directory_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Makes renames in `directory` outlast a power cut, where the file system can.
+pub(crate) fn sync_directory(directory: &Path) {
+    // Windows and some network file systems cannot sync a directory; the files themselves are synced.
+    let _ = File::open(directory).and_then(|directory| directory.sync_all());
+}

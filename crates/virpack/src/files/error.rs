@@ -1,0 +1,115 @@
+//! What can go wrong with a file that is written.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use virpack_seq::shown_path;
+
+use super::directory_of;
+
+/// What can go wrong between what is to be written and its file, with the facts to mend it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// What should be a directory of outputs is a file.
+    #[error(
+        "{} is no directory\nhint: name a directory, one that exists or one to be made",
+        shown_path(path)
+    )]
+    NotADirectory {
+        /// The output as it was named.
+        path: PathBuf,
+    },
+    /// The output's directory does not exist, or cannot be written to.
+    #[error("cannot write into {}: {source}\nhint: {}", shown_path(directory), hint(source))]
+    Directory {
+        /// The directory of the output.
+        directory: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A name that the file system does not take, of the output or of a file that is made beside it.
+    #[error(
+        "{}: the output cannot have this name: {source}\n\
+         hint: shorten it: temporary files and tables beside it have longer names; 200 letters fit nearly everywhere",
+        shown_path(path)
+    )]
+    Name {
+        /// The output as it was named.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Writing failed part of the way; nothing stands under the asked name.
+    #[error("cannot write {}: {source}\nhint: {}", shown_path(path), hint(source))]
+    Write {
+        /// The file as it would have been named in the end.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What waits for standard output could not be kept.
+    #[error(
+        "cannot keep rows in {} until they can go to standard output: {source}\n\
+         hint: set TMPDIR to a directory with room for all of them, or name a file with -o",
+        shown_path(directory)
+    )]
+    Scratch {
+        /// Where temporary files go.
+        directory: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Of a result that is whole a file could not be given its name.
+    #[error("cannot put {} in its place: {source}\nhint: {}", shown_path(path), place_of(kept))]
+    Publish {
+        /// The file as it should have been named.
+        path: PathBuf,
+        /// Where the result stands instead: every file that has not got its name.
+        kept: Vec<PathBuf>,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl FileError {
+    /// Wraps what the system said of a file that was to be made.
+    pub(crate) fn make(path: &Path, source: io::Error) -> FileError {
+        match source.kind() {
+            ErrorKind::InvalidFilename => FileError::Name { path: path.to_path_buf(), source },
+            _ => FileError::Directory { directory: directory_of(path), source },
+        }
+    }
+
+    /// Wraps what the system said while `path` was being written.
+    pub(crate) fn write(path: &Path) -> impl Fn(io::Error) -> FileError + use<> {
+        let path = path.to_path_buf();
+        move |source| FileError::Write { path: path.clone(), source }
+    }
+}
+
+/// Where a whole result is that has not got its name.
+fn place_of(kept: &[PathBuf]) -> String {
+    if kept.is_empty() {
+        return "nothing of the result is left in its directory, which may have been removed: run again"
+            .to_owned();
+    }
+    let kept: Vec<_> = kept.iter().map(|kept| shown_path(kept)).collect();
+    format!("nothing is lost, the whole result is kept in {}", kept.join(", "))
+}
+
+/// What a person can do about a failed write.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::NotFound => "make the directory first, or check the path",
+        ErrorKind::NotADirectory => "a part of the path is a file, not a directory",
+        ErrorKind::AlreadyExists => "something else of that name is in the way: move it",
+        ErrorKind::PermissionDenied => "check the permissions of the directory",
+        ErrorKind::ReadOnlyFilesystem => "the file system is read-only: choose another directory",
+        ErrorKind::StorageFull => "the disk is full: free some space or choose another directory",
+        ErrorKind::QuotaExceeded => "the quota is used up: free some space or choose another directory",
+        ErrorKind::FileTooLarge => "the file system, or ulimit -f, allows no larger file",
+        ErrorKind::InvalidFilename => "the file's name is too long or holds a forbidden character",
+        _ => "nothing was left under the asked name; mend the cause and run again",
+    }
+}
