@@ -9,7 +9,7 @@ use virpack_seq::SequenceIndex;
 pub struct Row {
     /// The record's place over all inputs, from 0.
     pub record: u64,
-    /// Which input the record stands in, from 0.
+    /// The number of the input that the record comes from, from 0.
     pub source: u32,
     /// The record's full id.
     pub id: Arc<str>,

@@ -24,7 +24,7 @@ pub(crate) fn abandon() {
     let begun = begun();
     begun.temporary.iter().for_each(|path| remove_begun(path));
     remove_empty(&begun.directories);
-    // Whoever would make or name a file from here on waits for the lock, and the process ends.
+    // A thread that would make or name a file from here on waits for the lock, and the process ends.
     std::mem::forget(begun);
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Order {
 pub(crate) trait EarlierRows: Send {
     /// Whether a record is there.
     fn has(&self, record: u64) -> bool;
-    /// What became of a record that is there, `[rows, hidden]`; each can be asked for once, in rising order.
+    /// The row or the reason of a record that is there, `[rows, hidden]`; callers ask for each once, in rising order.
     fn take(&mut self, record: u64, hidden: usize) -> Result<Entry, OutputError>;
 }
 
