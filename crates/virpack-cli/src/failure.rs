@@ -123,6 +123,12 @@ impl From<virpack_seq::SeqError> for Failure {
     }
 }
 
+impl From<virpack::model::ModelError> for Failure {
+    fn from(error: virpack::model::ModelError) -> Self {
+        Failure::Virpack(error.into())
+    }
+}
+
 impl Failure {
     /// Says it on stderr and gives the exit code.
     pub(crate) fn report(self, log: LogFormat) -> ExitCode {

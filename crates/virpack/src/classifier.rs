@@ -135,8 +135,7 @@ impl Classifier {
     ///
     /// # Errors
     ///
-    /// [`Error::ReadModel`], [`Error::Checkpoint`], [`Error::Safetensors`], [`Error::Truncated`] for files that
-    /// cannot be read; [`Error::Classifier`] for those that hold something else.
+    /// [`Error::Model`] for files that cannot be read; [`Error::Classifier`] for those that hold something else.
     pub fn open(path: &Path) -> Result<Self, Error> {
         Self::at(&path.into())
     }

@@ -4,6 +4,7 @@ mod any;
 pub(crate) mod checksum;
 pub mod config;
 pub mod dnabert_s;
+mod error;
 pub mod esm2;
 pub mod hub;
 mod layers;
@@ -15,9 +16,9 @@ pub mod weights;
 
 use std::sync::Arc;
 
-use crate::Error;
 pub use any::{Model, ModelConfig};
 use config::DnabertConfig;
+pub use error::{HoldsModelError, ModelError};
 use hub::{DownloadProgress, HubError, HubOptions};
 use location::Location;
 use published::{NUCLEOTIDE, Published};
@@ -57,13 +58,13 @@ pub trait Encoder<B: Backend>: Send + Sync {
 ///
 /// # Errors
 ///
-/// Those of [`hub::local`]; [`Error::TwoModels`] for [`mini::NAME`].
-pub fn local(model: &str, hub: &HubOptions) -> Result<Option<Location>, Error> {
+/// Those of [`hub::local`]; [`ModelError::TwoModels`] for [`mini::NAME`].
+pub fn local(model: &str, hub: &HubOptions) -> Result<Option<Location>, ModelError> {
     if std::path::Path::new(model).exists() {
         return Ok(Some(Location::Disk(model.into())));
     }
     if model == mini::NAME {
-        return Err(Error::TwoModels { model: model.to_owned(), models: mini::MODELS });
+        return Err(ModelError::TwoModels { model: model.to_owned(), models: mini::MODELS });
     }
     match mini::model(model) {
         Some(location) => Ok(Some(location)),
@@ -76,7 +77,11 @@ pub fn local(model: &str, hub: &HubOptions) -> Result<Option<Location>, Error> {
 /// # Errors
 ///
 /// Those of [`local`] and [`hub::resolve`].
-pub fn resolve(model: &str, hub: &HubOptions, progress: &dyn DownloadProgress) -> Result<Location, Error> {
+pub fn resolve(
+    model: &str,
+    hub: &HubOptions,
+    progress: &dyn DownloadProgress,
+) -> Result<Location, ModelError> {
     match local(model, hub)? {
         Some(location) => Ok(location),
         None => Ok(Location::Disk(hub::resolve(model, hub, progress)?)),
@@ -99,7 +104,7 @@ pub fn resolve(model: &str, hub: &HubOptions, progress: &dyn DownloadProgress) -
 ///
 /// Those of [`local`], [`Weights::open`] and [`ModelConfig::of`]; [`HubError::NotCached`] for another repository
 /// whose files are not here.
-pub fn config_of(model: &str, hub: &HubOptions) -> Result<ModelConfig, Error> {
+pub fn config_of(model: &str, hub: &HubOptions) -> Result<ModelConfig, ModelError> {
     if let Some(location) = local(model, hub)? {
         return ModelConfig::of(&Weights::at(&location)?);
     }
@@ -119,7 +124,7 @@ pub fn config_of(model: &str, hub: &HubOptions) -> Result<ModelConfig, Error> {
 /// # Errors
 ///
 /// Those of [`config_of`] and [`ModelConfig::tokenizer`]; [`HubError::NotCached`] for a tokenizer that is not here.
-pub fn tokenizer_of(model: &str, hub: &HubOptions) -> Result<Arc<dyn Tokenizer>, Error> {
+pub fn tokenizer_of(model: &str, hub: &HubOptions) -> Result<Arc<dyn Tokenizer>, ModelError> {
     if let ModelConfig::Esm2(_) = config_of(model, hub)? {
         return Ok(Arc::new(EsmTokenizer::new()));
     }

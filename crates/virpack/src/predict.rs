@@ -343,7 +343,8 @@ impl PredictOptions {
 
     /// Begins to sum the inputs.
     fn sum_inputs(&self) -> Result<Summing, Error> {
-        Summing::start(self.inputs.iter().map(|input| Location::Disk(input.path().to_owned())).collect())
+        let inputs = self.inputs.iter().map(|input| Location::Disk(input.path().to_owned()));
+        Ok(Summing::start(inputs.collect())?)
     }
 
     /// How records become frames, and which length is taken, to be told.

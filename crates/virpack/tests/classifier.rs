@@ -11,6 +11,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{TensorView, serialize};
 use virpack::Error;
 use virpack::classifier::{BATCH_NORM_EPS, CHUNK_LENGTH, Classifier, ClassifierProblem, Towers, convert};
+use virpack::model::ModelError;
 use virpack::model::weights::CheckpointError;
 
 fn fixture(name: &str) -> PathBuf {
@@ -255,13 +256,19 @@ fn what_is_no_classifier_is_refused_by_what_it_is() {
         let message = error(&path).to_string();
         assert!(message.contains(name) && message.contains(value), "{message}");
     }
-    assert!(matches!(error(folder.path()), Error::ReadModel { .. } | Error::Checkpoint { .. }));
-    assert!(matches!(error(&folder.path().join("absent.pth")), Error::ReadModel { .. }));
+    assert!(matches!(
+        error(folder.path()),
+        Error::Model(ModelError::ReadModel { .. }) | Error::Model(ModelError::Checkpoint { .. })
+    ));
+    assert!(matches!(error(&folder.path().join("absent.pth")), Error::Model(ModelError::ReadModel { .. })));
     fs::write(&path, "{}").unwrap();
-    assert!(matches!(error(&path), Error::Safetensors { .. }));
+    assert!(matches!(error(&path), Error::Model(ModelError::Safetensors { .. })));
     let text = folder.path().join("model.pth");
     fs::write(&text, "no model at all").unwrap();
-    assert!(matches!(error(&text), Error::Checkpoint { source: CheckpointError::NotACheckpoint, .. }));
+    assert!(matches!(
+        error(&text),
+        Error::Model(ModelError::Checkpoint { source: CheckpointError::NotACheckpoint, .. })
+    ));
 }
 
 /// A pickle in torch's old container, with no storage behind it.
@@ -354,7 +361,10 @@ fn modules_in_circles_end() {
     wide.extend(b"uq\x010c__main__\nM\n)\x81}(");
     wide.extend([&text("_parameters")[..], b"}", &text("_modules"), b"h\x01ub."].concat());
     fs::write(&path, legacy(&wide)).unwrap();
-    assert!(matches!(error(&path), Error::Checkpoint { source: CheckpointError::TooManyModules, .. }));
+    assert!(matches!(
+        error(&path),
+        Error::Model(ModelError::Checkpoint { source: CheckpointError::TooManyModules, .. })
+    ));
 }
 
 #[test]

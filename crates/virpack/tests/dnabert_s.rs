@@ -4,9 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use virpack::Error;
 use virpack::device::{Backend, Cpu, Pool};
 use virpack::embed::{EmbedOptions, embed_records};
+use virpack::model::ModelError;
 use virpack::model::config::DnabertConfig;
 use virpack::model::dnabert_s::DnabertS;
 use virpack::model::hub::{HubError, HubOptions};
@@ -179,7 +179,10 @@ fn what_is_no_mosaic_bert_is_refused() {
     }
     std::fs::remove_file(&path).unwrap();
     let weights = Weights::open(folder.path()).unwrap();
-    assert!(matches!(DnabertConfig::of(&weights).unwrap_err(), Error::NoConfig { in_checkpoint: false, .. }));
+    assert!(matches!(
+        DnabertConfig::of(&weights).unwrap_err(),
+        ModelError::NoConfig { in_checkpoint: false, .. }
+    ));
 }
 
 fn embedded(max_length: usize, long_records: LongRecords, fasta: &str) -> Vec<(u64, Vec<f32>)> {
@@ -246,7 +249,7 @@ fn a_model_is_known_by_its_settings() {
     let named = config_of("zhihan1996/DNABERT-S", &hub).unwrap();
     assert_eq!((named.hidden(), named.layers(), named.max_length()), (768, 12, 4000));
     let Err(absent) = tokenizer_of("zhihan1996/DNABERT-S", &hub) else { panic!("nothing is cached") };
-    assert!(matches!(absent, Error::Hub(HubError::NotCached { .. })), "{absent}");
+    assert!(matches!(absent, ModelError::Hub(HubError::NotCached { .. })), "{absent}");
     // Without its tokenizer a model is of no use.
     let folder = tempfile::tempdir().unwrap();
     for file in ["config.json", "model.safetensors"] {

@@ -209,7 +209,7 @@ fn broken_weights_never_reach_the_output() {
     use virpack::model::source::{RandomTensors, TensorSource};
     struct Broken;
     impl TensorSource for Broken {
-        fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, virpack::Error> {
+        fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, virpack::model::ModelError> {
             let mut values = RandomTensors { seed: 1 }.read(name, shape)?;
             if name.contains("word_embeddings") {
                 values[23 * 32] = f32::NAN; // the row of C

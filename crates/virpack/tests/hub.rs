@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use virpack::Error;
+use virpack::model::ModelError;
 use virpack::model::config::Esm2Config;
 use virpack::model::hub::{DownloadProgress, HubError, HubOptions, Repository, cached, resolve};
 use virpack::model::weights::Weights;
@@ -247,7 +247,7 @@ fn a_later_run_takes_up_a_broken_download_and_ignores_a_worthless_one() {
     let options = HubOptions { retries: 0, ..server.options(cache.path()) };
     let broken = resolve(REPO, &options, &()).unwrap_err();
     assert!(
-        matches!(&broken, Error::Hub(HubError::Download { file, .. }) if file == "model.safetensors"),
+        matches!(&broken, ModelError::Hub(HubError::Download { file, .. }) if file == "model.safetensors"),
         "{broken}"
     );
     assert!(broken.to_string().contains("hint: run again"), "{broken}");
@@ -282,11 +282,11 @@ fn the_token_is_sent_and_its_lack_is_an_error_that_says_so() {
     let cache = tempfile::tempdir().unwrap();
     let options = server.options(cache.path());
     let refused = resolve(REPO, &options, &()).unwrap_err();
-    assert!(matches!(refused, Error::Hub(HubError::NoAccess { with_token: false, .. })), "{refused}");
+    assert!(matches!(refused, ModelError::Hub(HubError::NoAccess { with_token: false, .. })), "{refused}");
     assert!(refused.to_string().contains("set HF_TOKEN"), "{refused}");
     let wrong = HubOptions { token: Some("hf_no".into()), ..options.clone() };
     let refused = resolve(REPO, &wrong, &()).unwrap_err();
-    assert!(matches!(refused, Error::Hub(HubError::NoAccess { with_token: true, .. })), "{refused}");
+    assert!(matches!(refused, ModelError::Hub(HubError::NoAccess { with_token: true, .. })), "{refused}");
     assert!(!refused.to_string().contains("hf_no"));
     let right = HubOptions { token: Some("hf_abc".into()), ..options };
     assert_is_the_model(&resolve(REPO, &right, &()).unwrap());
@@ -298,7 +298,7 @@ fn offline_means_no_request_and_a_hint() {
     let cache = tempfile::tempdir().unwrap();
     let options = HubOptions { offline: true, ..server.options(cache.path()) };
     let refused = resolve("esm2_t6_8M_UR50D", &options, &()).unwrap_err();
-    assert!(matches!(refused, Error::Hub(HubError::NotCached { .. })), "{refused}");
+    assert!(matches!(refused, ModelError::Hub(HubError::NotCached { .. })), "{refused}");
     let message = refused.to_string();
     assert!(message.contains("facebook/esm2_t6_8M_UR50D") && message.contains("hint: unset HF_HUB_OFFLINE"));
     assert!(server.requests("").is_empty());
@@ -310,11 +310,11 @@ fn what_the_hub_lacks_is_named() {
     let cache = tempfile::tempdir().unwrap();
     let options = server.options(cache.path());
     let absent = resolve("nobody/nothing", &options, &()).unwrap_err();
-    assert!(matches!(absent, Error::Hub(HubError::NoSuchRepository { .. })), "{absent}");
+    assert!(matches!(absent, ModelError::Hub(HubError::NoSuchRepository { .. })), "{absent}");
     assert!(absent.to_string().contains("no such local path"), "{absent}");
     let server = Server::with_files(HashMap::from([("config.json".into(), vec![])]), Manners::default());
     let empty = resolve(REPO, &server.options(cache.path()), &()).unwrap_err();
-    assert!(matches!(empty, Error::NoWeights { .. }), "{empty}");
+    assert!(matches!(empty, ModelError::NoWeights { .. }), "{empty}");
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn an_unwritable_cache_is_an_error_at_once() {
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let refused = resolve(REPO, &server.options(&file.join("cache")), &()).unwrap_err();
-    assert!(matches!(refused, Error::Hub(HubError::Download { .. })), "{refused}");
+    assert!(matches!(refused, ModelError::Hub(HubError::Download { .. })), "{refused}");
     assert!(refused.to_string().contains(" is no local path, and its "), "{refused}");
 }
 
@@ -363,7 +363,7 @@ fn paths_come_first_and_neither_is_an_error_with_the_names() {
     assert_eq!(resolve(folder.path().to_str().unwrap(), &options, &()).unwrap(), folder.path());
     for model in ["esm2_t6", "/no/such/dir", "./models", "models/esm2.pt", "a/b/c", "", "../x"] {
         let refused = resolve(model, &options, &()).unwrap_err();
-        assert!(matches!(refused, Error::Hub(HubError::ModelNotFound { .. })), "{refused}");
+        assert!(matches!(refused, ModelError::Hub(HubError::ModelNotFound { .. })), "{refused}");
         assert!(refused.to_string().contains("esm2_t33_650M_UR50D"), "{refused}");
     }
 }

@@ -13,6 +13,7 @@ use hub::{REPO, Reply, Server, file};
 use virpack::Error;
 use virpack::devices::DeviceChoice;
 use virpack::embed::{EmbedOptions, embed};
+use virpack::model::ModelError;
 use virpack::model::hub::{DownloadProgress, HubError, HubOptions, Kept, Refetch, load_again, resolve};
 use virpack::model::location::Location;
 
@@ -143,14 +144,16 @@ fn offline_the_damage_is_named_and_nothing_is_removed() {
         (None, "hint: remove it, and run again to download it"),
     ] {
         let error = cached.embed(refetch).unwrap_err();
-        assert!(matches!(&error, Error::DamagedInCache(damage) if damage.files[0].blob == cached.blob));
+        assert!(
+            matches!(&error, Error::Model(ModelError::DamagedInCache(damage)) if damage.files[0].blob == cached.blob)
+        );
         let message = error.to_string();
         assert!(message.contains("damaged: its SHA-256 is ") && message.contains(says), "{message}");
     }
     assert_eq!(fs::read(&cached.blob).unwrap(), damaged);
     cached.damage(|bytes| bytes.truncate(5000));
     let error = resolve(REPO, &offline, &()).unwrap_err();
-    assert!(matches!(error, Error::Hub(HubError::DamagedOffline { .. })), "{error}");
+    assert!(matches!(error, ModelError::Hub(HubError::DamagedOffline { .. })), "{error}");
     let message = error.to_string();
     assert!(message.contains("the file has 5000, and HF_HUB_OFFLINE"), "{message}");
     assert!(message.contains("hint: unset HF_HUB_OFFLINE to download tiny/esm2 again"), "{message}");
@@ -168,7 +171,9 @@ fn a_second_download_that_fails_ends_the_run() {
         "{message}"
     );
     assert!(message.contains("hint: "), "{message}");
-    assert!(matches!(error, Error::DamagedInCache(damage) if matches!(damage.kept, Kept::Failed(_))));
+    assert!(
+        matches!(error, Error::Model(ModelError::DamagedInCache(damage)) if matches!(damage.kept, Kept::Failed(_)))
+    );
 }
 
 #[test]

@@ -7,11 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use virpack::Error;
 use virpack::classifier::Classifier;
 use virpack::embed::{EmbedOptions, embed_records};
 use virpack::model::config::{DnabertConfig, Esm2Config};
 use virpack::model::weights::Weights;
+use virpack::model::{HoldsModelError, ModelError};
 use virpack_seq::Records;
 
 fn fixture(name: &str) -> PathBuf {
@@ -32,12 +32,12 @@ fn copy(name: &str) -> tempfile::TempDir {
     folder
 }
 
-fn open(path: &Path) -> Result<Weights, Error> {
+fn open(path: &Path) -> Result<Weights, ModelError> {
     let weights = Weights::open(path)?;
     Esm2Config::of(&weights).map(|_| weights)
 }
 
-fn refused(path: &Path) -> Error {
+fn refused(path: &Path) -> ModelError {
     match open(path) {
         Ok(_) => panic!("{} was read", path.display()),
         Err(error) => error,
@@ -131,7 +131,7 @@ fn adapters_are_refused_beside_alone_and_inside_and_a_merged_model_is_not() {
     assert!(inside.contains("lora_A") || inside.contains("base_layer"), "{inside}");
     assert!(matches!(
         refused(&fixture("releases/lora_alone/adapter_model.safetensors")),
-        Error::Adapter { .. }
+        ModelError::Adapter { .. }
     ));
     // A file that is named is what is meant.
     open(&fixture("releases/lora_beside/model.safetensors")).unwrap();
@@ -139,15 +139,15 @@ fn adapters_are_refused_beside_alone_and_inside_and_a_merged_model_is_not() {
     // Without its settings an adapter's file gives it away.
     let folder = copy("releases/lora_beside");
     fs::remove_file(folder.path().join("adapter_config.json")).unwrap();
-    assert!(matches!(refused(folder.path()), Error::Adapter { .. }));
+    assert!(matches!(refused(folder.path()), ModelError::Adapter { .. }));
 }
 
 #[test]
 fn pointers_of_git_lfs_are_called_so_wherever_they_stand() {
     let pointer = fs::read(fixture("releases/lfs/model.safetensors")).unwrap();
-    let is_pointer = |error: Error| {
+    let is_pointer = |error: ModelError| {
         let message = error.to_string();
-        assert!(matches!(error, Error::LfsPointer { bytes: Some(31_384_140), .. }), "{message}");
+        assert!(matches!(error, ModelError::LfsPointer { bytes: Some(31_384_140), .. }), "{message}");
         assert!(
             message.contains("which has 31384140 bytes") && message.contains("`git lfs pull`"),
             "{message}"
@@ -172,7 +172,8 @@ fn pointers_of_git_lfs_are_called_so_wherever_they_stand() {
     is_pointer(config.tokenizer(&weights.directory()).err().unwrap());
     let classifier = folder.path().join("500_model.pth");
     fs::write(&classifier, &pointer).unwrap();
-    is_pointer(Classifier::open(&classifier).err().unwrap());
+    let refused = Classifier::open(&classifier).err().unwrap();
+    is_pointer(refused.into_model().unwrap());
 }
 
 #[test]
@@ -219,11 +220,11 @@ fn an_index_that_names_other_shards_is_refused() {
         let moved = if shards.values().next().unwrap() == &first { last } else { first };
         *shards.values_mut().next().unwrap() = moved;
     });
-    assert!(matches!(refused(folder.path()), Error::IndexedTensor { .. }));
+    assert!(matches!(refused(folder.path()), ModelError::IndexedTensor { .. }));
     edit(&index, |json| {
         json["weight_map"]["no.such.tensor"] = "model-00001-of-00002.safetensors".into();
     });
-    assert!(matches!(refused(folder.path()), Error::IndexedTensor { .. }));
+    assert!(matches!(refused(folder.path()), ModelError::IndexedTensor { .. }));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use virpack::Error;
+use virpack::model::ModelError;
 use virpack::model::config::Esm2Config;
 use virpack::model::weights::{CheckpointError, Dtype, TensorProblem, Weights};
 
@@ -43,7 +43,7 @@ fn copy(form: &str) -> tempfile::TempDir {
     folder
 }
 
-fn error(path: &Path) -> Error {
+fn error(path: &Path) -> ModelError {
     match Weights::open(path).and_then(|weights| Esm2Config::of(&weights)) {
         Ok(_) => panic!("{} was read", path.display()),
         Err(error) => error,
@@ -81,7 +81,7 @@ fn heads_and_buffers_are_listed_and_not_converted() {
     assert!(weights.names().any(|name| name == "lm_head.dense.weight"));
     assert_eq!(weights.dtype("embeddings.position_ids"), Some(Dtype::I64));
     let refused = weights.read("embeddings.position_ids", &[1, 16]).unwrap_err();
-    assert!(matches!(refused, Error::TensorDtype { dtype: Dtype::I64, .. }), "{refused}");
+    assert!(matches!(refused, ModelError::TensorDtype { dtype: Dtype::I64, .. }), "{refused}");
 }
 
 #[test]
@@ -112,16 +112,16 @@ fn directories_without_one_set_of_weights_say_what_was_looked_for() {
     fs::write(folder.path().join("a-contact-regression.pt"), "").unwrap();
     assert!(matches!(
         error(folder.path()),
-        Error::Checkpoint { source: CheckpointError::NotACheckpoint, .. }
+        ModelError::Checkpoint { source: CheckpointError::NotACheckpoint, .. }
     ));
     fs::write(folder.path().join("b.pt"), "").unwrap();
     assert!(
-        matches!(error(folder.path()), Error::ManyCheckpoints { found, .. } if found == ["a.pt", "b.pt"])
+        matches!(error(folder.path()), ModelError::ManyCheckpoints { found, .. } if found == ["a.pt", "b.pt"])
     );
     let readme = folder.path().join("README.md");
     fs::write(&readme, "").unwrap();
-    assert!(matches!(error(&readme), Error::UnknownWeights { .. }));
-    assert!(matches!(error(&folder.path().join("absent")), Error::ReadModel { .. }));
+    assert!(matches!(error(&readme), ModelError::UnknownWeights { .. }));
+    assert!(matches!(error(&folder.path().join("absent")), ModelError::ReadModel { .. }));
 }
 
 #[test]
@@ -136,12 +136,12 @@ fn missing_and_misshapen_tensors_are_named() {
         "{message}"
     );
     fs::write(&config, text.replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1")).unwrap();
-    assert!(matches!(error(folder.path()), Error::UnsupportedModel { .. }));
+    assert!(matches!(error(folder.path()), ModelError::UnsupportedModel { .. }));
     fs::write(&config, text.replace("\"intermediate_size\": 32", "\"intermediate_size\": 16")).unwrap();
     let message = error(folder.path()).to_string();
     assert!(message.contains("has shape [32, 8], expected [16, 8]"), "{message}");
     fs::remove_file(&config).unwrap();
-    assert!(matches!(error(folder.path()), Error::NoConfig { in_checkpoint: false, .. }));
+    assert!(matches!(error(folder.path()), ModelError::NoConfig { in_checkpoint: false, .. }));
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn missing_and_lying_shards_are_named() {
     let folder = copy("safetensors_sharded");
     let shard = folder.path().join("model-00002-of-00002.safetensors");
     fs::remove_file(&shard).unwrap();
-    assert!(matches!(error(folder.path()), Error::ReadModel { path, .. } if path == shard));
+    assert!(matches!(error(folder.path()), ModelError::ReadModel { path, .. } if path == shard));
     let index = folder.path().join("model.safetensors.index.json");
     for (text, named) in [
         (r#"{"weight_map":{"a":"../../etc/passwd"}}"#, "passwd"),
@@ -172,7 +172,7 @@ fn missing_and_lying_shards_are_named() {
     map.retain(|_, shard| shard == "model-00001-of-00002.safetensors");
     *map.values_mut().next().unwrap() = "model-00002-of-00002.safetensors".into();
     fs::write(&index, json.to_string()).unwrap();
-    assert!(matches!(error(folder.path()), Error::DuplicateTensor { path, .. } if path == shard));
+    assert!(matches!(error(folder.path()), ModelError::DuplicateTensor { path, .. } if path == shard));
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn a_tensor_beyond_its_storage_is_refused() {
         bad[at..at + to.len()].copy_from_slice(to);
         fs::write(&path, bad).unwrap();
         match Weights::open(&path).unwrap_err() {
-            Error::Checkpoint { source: CheckpointError::Tensor { tensor, problem }, .. } => {
+            ModelError::Checkpoint { source: CheckpointError::Tensor { tensor, problem }, .. } => {
                 assert_eq!((tensor.as_str(), problem), ("w", TensorProblem::OutOfStorage));
             }
             other => panic!("{other}"),
@@ -329,7 +329,7 @@ fn models_that_would_run_wrongly_are_refused() {
         assert!(message.contains(says) && message.contains("config.json"), "{message}");
     }
     fs::write(&path, "{").unwrap();
-    assert!(matches!(Esm2Config::read(&path).unwrap_err(), Error::Json { .. }));
+    assert!(matches!(Esm2Config::read(&path).unwrap_err(), ModelError::Json { .. }));
     // as newer transformers write it
     let newer = text.replace(
         "\"token_dropout\": true",

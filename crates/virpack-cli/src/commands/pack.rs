@@ -118,7 +118,7 @@ fn tokenizer_and_lengths(
                 model
             }
             // Of a pipe, nucleotides are refused as they come.
-            Ok(_) | Err(virpack::Error::AlphabetOfPipe) => {
+            Ok(_) | Err(virpack::model::ModelError::AlphabetOfPipe) => {
                 return Ok((Arc::new(EsmTokenizer::new()), arguments.inputs.lengths()?));
             }
             Err(error) => return Err(error.into()),

@@ -9,6 +9,7 @@ use safetensors::tensor::{TensorView, serialize};
 use super::layers::{DEFAULT_EPS, Layers};
 use super::{BATCH_NORM_EPS, CHUNK_LENGTH, Facts};
 use crate::Error;
+use crate::model::ModelError;
 use crate::model::weights::{Dtype, TensorFile};
 use crate::output::{self, OutputError};
 
@@ -48,7 +49,7 @@ pub fn convert(from: &Path, to: &Path, force: bool) -> Result<(), Error> {
             (&tensor.name, &tensor.shape, bytes)
         })
         .collect();
-    let broken = |source| Error::Safetensors { path: to.to_owned(), source };
+    let broken = |source| ModelError::Safetensors { path: to.to_owned(), source };
     let views = values
         .iter()
         .map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::F32, (*shape).clone(), bytes)?)))

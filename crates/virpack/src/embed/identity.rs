@@ -82,7 +82,7 @@ impl EmbedOptions {
     /// Begins to sum the inputs, and a model's files that are no weights.
     pub(super) fn sum_files(&self, weights: &Weights) -> Result<Summing, Error> {
         let inputs = self.inputs.iter().map(|input| Location::Disk(input.path().to_owned()));
-        Summing::start(inputs.chain(weights.beside()).collect())
+        Ok(Summing::start(inputs.chain(weights.beside()).collect())?)
     }
 
     /// What an earlier run has left; None where nothing is kept, as of what goes to standard output.

@@ -11,8 +11,8 @@ use super::dnabert_s::{self, DnabertS};
 use super::esm2::{self, Esm2};
 use super::location::Location;
 use super::weights::Weights;
-use crate::Error;
 use crate::memory::ModelShape;
+use crate::model::ModelError;
 
 /// The file of a tokenizer that is no table of letters, beside the weights.
 pub(super) const TOKENIZER: &str = "tokenizer.json";
@@ -32,7 +32,7 @@ impl ModelConfig {
     /// # Errors
     ///
     /// Those of [`Esm2Config::of`] and [`DnabertConfig::of`].
-    pub fn of(weights: &Weights) -> Result<Self, Error> {
+    pub fn of(weights: &Weights) -> Result<Self, ModelError> {
         match ModelKind::read(&weights.directory().join("config.json"))? {
             Some(ModelKind::DnabertS) => DnabertConfig::of(weights).map(Self::DnabertS),
             // What is neither is refused there, by its name.
@@ -117,14 +117,14 @@ impl ModelConfig {
     /// # Errors
     ///
     /// Where the model has a file for it and that cannot be used.
-    pub fn tokenizer(&self, directory: &Location) -> Result<Arc<dyn Tokenizer>, Error> {
+    pub fn tokenizer(&self, directory: &Location) -> Result<Arc<dyn Tokenizer>, ModelError> {
         Ok(match self {
             Self::Esm2(_) => Arc::new(EsmTokenizer::new()),
             Self::DnabertS(config) => {
                 let file = directory.join(TOKENIZER);
                 let tokenizer = bpe(&file)?;
                 if tokenizer.vocabulary() > config.vocab {
-                    return Err(Error::UnsupportedModel {
+                    return Err(ModelError::UnsupportedModel {
                         path: file.path(),
                         setting: "the vocabulary",
                         given: format!("of {} tokens", tokenizer.vocabulary()),
@@ -137,7 +137,7 @@ impl ModelConfig {
     }
 }
 
-fn bpe(file: &Location) -> Result<BpeTokenizer, Error> {
+fn bpe(file: &Location) -> Result<BpeTokenizer, ModelError> {
     let text = file.read_up_to(BpeTokenizer::LARGEST_FILE)?;
     let tokenizer = String::from_utf8_lossy(&text).parse();
     Ok(tokenizer.map_err(|problem| SeqError::Tokenizer { path: file.path(), problem })?)
@@ -166,7 +166,7 @@ impl<B: Backend + 'static> Model<B> {
     /// # Errors
     ///
     /// Those of [`ModelConfig::of`], [`ModelConfig::tokenizer`] and [`Weights::read`], and what the backend says.
-    pub fn load(backend: &B, weights: &Weights) -> Result<Self, Error> {
+    pub fn load(backend: &B, weights: &Weights) -> Result<Self, ModelError> {
         let config = ModelConfig::of(weights)?;
         let tokenizer = config.tokenizer(&weights.directory())?;
         let encoder: Arc<dyn Encoder<B>> = match &config {

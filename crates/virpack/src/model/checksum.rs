@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use sha2::{Digest, Sha256};
 use virpack_seq::reader::hex;
 
-use crate::Error;
 use crate::files::guarded;
+use crate::model::ModelError;
 use crate::model::hub::{Damage, DamagedFile, Kept};
 use crate::model::location::Location;
 use crate::model::weights::torch::check_sums;
@@ -44,10 +44,10 @@ pub(crate) fn sum(bytes: u64, sha256: &str) -> String {
 }
 
 /// A thread that sums files: a model of ten gigabytes takes seconds.
-pub(crate) struct Summing(JoinHandle<Result<Vec<FileChecksum>, Error>>);
+pub(crate) struct Summing(JoinHandle<Result<Vec<FileChecksum>, ModelError>>);
 
 impl Summing {
-    pub(crate) fn start(files: Vec<Location>) -> Result<Self, Error> {
+    pub(crate) fn start(files: Vec<Location>) -> Result<Self, ModelError> {
         let thread = std::thread::Builder::new().name("checksums".to_owned());
         let sum = move || {
             let sums = several(&files)?;
@@ -58,17 +58,17 @@ impl Summing {
                 files => Err(Damage { files, kept: Kept::NotAsked }.into()),
             }
         };
-        thread.spawn(sum).map(Summing).map_err(|source| Error::Thread { thread: "checksums", source })
+        thread.spawn(sum).map(Summing).map_err(|source| ModelError::Thread { thread: "checksums", source })
     }
 
     /// The checksums, once they are there.
-    pub(crate) fn finish(self) -> Result<Vec<FileChecksum>, Error> {
-        self.0.join().map_err(|_| Error::Panicked { thread: "checksums" })?
+    pub(crate) fn finish(self) -> Result<Vec<FileChecksum>, ModelError> {
+        self.0.join().map_err(|_| ModelError::Panicked { thread: "checksums" })?
     }
 }
 
 /// Sums several files at once: the shards of a model together are loaded faster than one core sums them.
-fn several(files: &[Location]) -> Result<Vec<FileChecksum>, Error> {
+fn several(files: &[Location]) -> Result<Vec<FileChecksum>, ModelError> {
     let (next, sums) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     let work = || {
         while let Some((i, file)) = Some(next.fetch_add(1, Relaxed)).and_then(|i| Some((i, files.get(i)?))) {
@@ -87,19 +87,19 @@ fn several(files: &[Location]) -> Result<Vec<FileChecksum>, Error> {
 }
 
 /// A file's checksum, and whether it keeps what it says of its own values.
-fn one(location: Location) -> Result<FileChecksum, Error> {
+fn one(location: Location) -> Result<FileChecksum, ModelError> {
     let sum = match (&location, location.in_memory()) {
         (_, Some(bytes)) => Ok((bytes.len() as u64, hex(&Sha256::digest(bytes)))),
         (Location::Disk(path), None) => checksum(path),
         (Location::Memory { .. }, None) => Err(io::ErrorKind::NotFound.into()),
     };
     let path = location.path();
-    let (bytes, sha256) = sum.map_err(|source| Error::ReadModel { path: path.clone(), source })?;
+    let (bytes, sha256) = sum.map_err(|source| ModelError::ReadModel { path: path.clone(), source })?;
     // A damaged file of the cache is downloaded again, whatever is wrong in it.
     if let (Location::Disk(path), None) = (&location, damage(&path, &sha256)) {
-        let failed = |source| Error::Checkpoint { path: path.clone(), source };
-        let file =
-            guarded::open_linked(path).map_err(|source| Error::ReadModel { path: path.clone(), source })?;
+        let failed = |source| ModelError::Checkpoint { path: path.clone(), source };
+        let file = guarded::open_linked(path)
+            .map_err(|source| ModelError::ReadModel { path: path.clone(), source })?;
         check_sums(file).map_err(failed)?;
     }
     Ok(FileChecksum { location, bytes, sha256 })
@@ -180,7 +180,7 @@ mod tests {
         let both = sum_of_all(&Summing::start(vec![b, a]).unwrap().finish().unwrap());
         assert_eq!(both, hex(&Sha256::digest(format!("{abc}  a.bin\n{empty}  b.bin\n"))));
         let none = Summing::start(vec![Location::Disk(directory.path().join("none"))]).unwrap().finish();
-        assert!(matches!(none, Err(Error::ReadModel { .. })));
+        assert!(matches!(none, Err(ModelError::ReadModel { .. })));
         // More files than are summed at once, some longer than a piece: each in its place.
         let file = |i: usize| directory.path().join(format!("{i}.bin"));
         let text = |i: usize| format!("{i} ").repeat(if i == 3 { PIECE } else { i });
@@ -214,7 +214,7 @@ mod tests {
         let message = error.to_string();
         assert!(message.contains(abc) && message.contains("damaged files of this model: 2"), "{message}");
         assert!(message.contains("hint: remove it, and run again"), "{message}");
-        let Error::DamagedInCache(damage) = error else { panic!("{error}") };
+        let ModelError::DamagedInCache(damage) = error else { panic!("{error}") };
         assert_eq!(damage.files, damaged(&files));
         assert!(files[0].exists(), "only what replaces a file removes it");
     }

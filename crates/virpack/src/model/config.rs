@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::esm2::ROTARY_FREQUENCIES;
 use super::location::Location;
 use super::weights::Weights;
-use crate::Error;
+use crate::model::ModelError;
 pub use dnabert_s::DnabertConfig;
 
 /// The families of models that virpack tells apart.
@@ -35,7 +35,7 @@ impl ModelKind {
     }
 
     /// The kind of model in the config.json at `location`, where there is one.
-    pub(super) fn read(location: &Location) -> Result<Option<Self>, Error> {
+    pub(super) fn read(location: &Location) -> Result<Option<Self>, ModelError> {
         if location.exists() { Ok(Self::of(&read_json(location)?)) } else { Ok(None) }
     }
 }
@@ -90,14 +90,14 @@ impl Esm2Config {
     ///
     /// # Errors
     ///
-    /// [`Error::NoConfig`] without settings, [`Error::Json`], [`Error::BadSetting`] for unusable ones,
-    /// [`Error::UnsupportedModel`] for a model that virpack does not run, and those of [`Weights::check`].
-    pub fn of(weights: &Weights) -> Result<Self, Error> {
+    /// [`ModelError::NoConfig`] without settings, [`ModelError::Json`], [`ModelError::BadSetting`] for unusable ones,
+    /// [`ModelError::UnsupportedModel`] for a model that virpack does not run, and those of [`Weights::check`].
+    pub fn of(weights: &Weights) -> Result<Self, ModelError> {
         let file = weights.directory().join("config.json");
         let config = if file.exists() {
             Self::at(&file)?
         } else {
-            let settings = weights.fair_esm().ok_or_else(|| Error::NoConfig {
+            let settings = weights.fair_esm().ok_or_else(|| ModelError::NoConfig {
                 path: weights.directory().path(),
                 in_checkpoint: weights.is_checkpoint(),
             })?;
@@ -121,20 +121,20 @@ impl Esm2Config {
     /// # Errors
     ///
     /// As [`Self::of`], without those of the weights.
-    pub fn read(path: &Path) -> Result<Self, Error> {
+    pub fn read(path: &Path) -> Result<Self, ModelError> {
         Self::at(&path.into())
     }
 
-    fn at(location: &Location) -> Result<Self, Error> {
+    fn at(location: &Location) -> Result<Self, ModelError> {
         let (path, json) = (location.path(), read_json(location)?);
         let config = Settings { path: &path, json: &json }.esm2()?;
         config.checked(path)
     }
 
     /// Refuses sizes that cannot be run.
-    fn checked(self, path: PathBuf) -> Result<Self, Error> {
+    fn checked(self, path: PathBuf) -> Result<Self, ModelError> {
         let unsupported = |setting, given: usize, supported| {
-            Err(Error::UnsupportedModel { path, setting, given: given.to_string(), supported })
+            Err(ModelError::UnsupportedModel { path, setting, given: given.to_string(), supported })
         };
         if self.vocab != 33 {
             return unsupported("vocab_size", self.vocab, "ESM-2's alphabet of 33 tokens");
@@ -157,11 +157,11 @@ impl Esm2Config {
     ///
     /// # Errors
     ///
-    /// As [`Weights::check`]; [`Error::UnreadTensors`] and [`Error::UnlikeFrequencies`] for tensors that would have no
-    /// part in the embeddings; [`Error::UnsupportedModel`] where a layer norm before the layers, or one layer
+    /// As [`Weights::check`]; [`ModelError::UnreadTensors`] and [`ModelError::UnlikeFrequencies`] for tensors that would have no
+    /// part in the embeddings; [`ModelError::UnsupportedModel`] where a layer norm before the layers, or one layer
     /// more, shows that the weights are of another model.
-    pub fn check(&self, weights: &Weights) -> Result<(), Error> {
-        let unsupported = |setting, given: &str, supported| Error::UnsupportedModel {
+    pub fn check(&self, weights: &Weights) -> Result<(), ModelError> {
+        let unsupported = |setting, given: &str, supported| ModelError::UnsupportedModel {
             path: weights.path().to_owned(),
             setting,
             given: given.to_owned(),
@@ -183,14 +183,14 @@ impl Esm2Config {
     }
 
     /// Refuses stored rotary frequencies of which some would not be used.
-    fn check_frequencies(&self, weights: &Weights, names: &[&str]) -> Result<(), Error> {
+    fn check_frequencies(&self, weights: &Weights, names: &[&str]) -> Result<(), ModelError> {
         let read = |name: &str| weights.read(name, &[self.hidden / self.heads / 2]);
         let Some((first, others)) = names.split_first() else { return Ok(()) };
         let frequencies = read(first)?;
         for other in others {
             if read(other)? != frequencies {
                 let tensors = [*first, *other].map(str::to_owned);
-                return Err(Error::UnlikeFrequencies { path: weights.path().to_owned(), tensors });
+                return Err(ModelError::UnlikeFrequencies { path: weights.path().to_owned(), tensors });
             }
         }
         Ok(())
@@ -268,9 +268,9 @@ fn wrong_size(sizes: [usize; 3], heads: usize) -> Option<(&'static str, usize, &
     ))
 }
 
-fn read_json(location: &Location) -> Result<Value, Error> {
+fn read_json(location: &Location) -> Result<Value, ModelError> {
     let json = serde_json::from_slice(&location.read()?);
-    json.map_err(|source| Error::Json { path: location.path(), source })
+    json.map_err(|source| ModelError::Json { path: location.path(), source })
 }
 
 /// A config.json on its way to a config.
@@ -280,7 +280,7 @@ struct Settings<'a> {
 }
 
 impl Settings<'_> {
-    fn esm2(&self) -> Result<Esm2Config, Error> {
+    fn esm2(&self) -> Result<Esm2Config, ModelError> {
         self.refuse_other_models()?;
         let id = |setting, default| self.number(setting, Some(default)).map(|id| id as u32);
         Ok(Esm2Config {
@@ -298,7 +298,7 @@ impl Settings<'_> {
     }
 
     /// Refuses settings by which a loader makes other weights than the files hold, or runs code of the model's own.
-    fn refuse_other_weights(&self) -> Result<(), Error> {
+    fn refuse_other_weights(&self) -> Result<(), ModelError> {
         if let Some(method) = self.get("quantization_config") {
             let method = method.get("quant_method").and_then(Value::as_str).unwrap_or("given");
             let supported =
@@ -321,7 +321,7 @@ impl Settings<'_> {
     }
 
     /// Refuses what would run and give wrong numbers.
-    fn refuse_other_models(&self) -> Result<(), Error> {
+    fn refuse_other_models(&self) -> Result<(), ModelError> {
         self.refuse_other_weights()?;
         if ModelKind::of(self.json) != Some(ModelKind::Esm2) {
             let given = match ModelKind::of(self.json) {
@@ -368,7 +368,7 @@ impl Settings<'_> {
         self.json.get(setting).filter(|value| !value.is_null())
     }
 
-    fn number(&self, setting: &'static str, default: Option<usize>) -> Result<usize, Error> {
+    fn number(&self, setting: &'static str, default: Option<usize>) -> Result<usize, ModelError> {
         match (self.get(setting), default) {
             (None, Some(default)) => Ok(default),
             // Sizes beyond u32 belong to no model and would overflow in products.
@@ -381,13 +381,13 @@ impl Settings<'_> {
         }
     }
 
-    fn float(&self, setting: &'static str, default: f32) -> Result<f32, Error> {
+    fn float(&self, setting: &'static str, default: f32) -> Result<f32, ModelError> {
         let Some(value) = self.get(setting) else { return Ok(default) };
         let float = value.as_f64().map(|float| float as f32);
         float.filter(|float| float.is_finite() && *float >= 0.0).ok_or_else(|| self.bad(setting))
     }
 
-    fn flag(&self, setting: &'static str) -> Result<bool, Error> {
+    fn flag(&self, setting: &'static str) -> Result<bool, ModelError> {
         self.get(setting).map_or(Ok(false), |value| value.as_bool().ok_or_else(|| self.bad(setting)))
     }
 
@@ -395,11 +395,11 @@ impl Settings<'_> {
         self.json.get(setting).map_or_else(|| "missing".to_owned(), Value::to_string)
     }
 
-    fn bad(&self, setting: &'static str) -> Error {
-        Error::BadSetting { path: self.path.to_owned(), setting, given: self.given(setting) }
+    fn bad(&self, setting: &'static str) -> ModelError {
+        ModelError::BadSetting { path: self.path.to_owned(), setting, given: self.given(setting) }
     }
 
-    fn unsupported(&self, setting: &'static str, given: String, supported: &'static str) -> Error {
-        Error::UnsupportedModel { path: self.path.to_owned(), setting, given, supported }
+    fn unsupported(&self, setting: &'static str, given: String, supported: &'static str) -> ModelError {
+        ModelError::UnsupportedModel { path: self.path.to_owned(), setting, given, supported }
     }
 }

@@ -5,8 +5,8 @@ use super::config::DnabertConfig;
 use super::layers::{Linear, Loader, Norm};
 use super::source::TensorSource;
 use super::weights::Weights;
-use crate::Error;
 use crate::memory::{self, ModelShape};
+use crate::model::ModelError;
 use virpack_device::{Attention, Backend, DeviceError, PoolSpan};
 
 /// DNABERT-S (Zhou et al. 2024, "DNABERT-S: pioneering species differentiation with species-aware DNA embeddings")
@@ -38,7 +38,7 @@ impl<B: Backend> DnabertS<B> {
     /// # Errors
     ///
     /// As [`DnabertConfig::of`] and [`Weights::read`], and what the backend says.
-    pub fn load(backend: &B, weights: &Weights) -> Result<Self, Error> {
+    pub fn load(backend: &B, weights: &Weights) -> Result<Self, ModelError> {
         Self::build(backend, DnabertConfig::of(weights)?, weights)
     }
 
@@ -47,7 +47,7 @@ impl<B: Backend> DnabertS<B> {
     /// # Errors
     ///
     /// What the source and the backend say.
-    pub fn build(backend: &B, config: DnabertConfig, tensors: &dyn TensorSource) -> Result<Self, Error> {
+    pub fn build(backend: &B, config: DnabertConfig, tensors: &dyn TensorSource) -> Result<Self, ModelError> {
         let loader = Loader { backend, tensors, eps: config.layer_norm_eps };
         let layers = (0..config.layers).map(|i| layer(&loader, i, &config)).collect::<Result<_, _>>()?;
         let alibi_slopes = Some(backend.vector(alibi_slopes(config.heads))?);
@@ -135,7 +135,10 @@ pub fn alibi_slopes(heads: usize) -> Vec<f32> {
 }
 
 /// A packed batch has one token type, so its embedding is added once, here.
-fn token_embeddings<B: Backend>(loader: &Loader<'_, B>, config: &DnabertConfig) -> Result<B::Matrix, Error> {
+fn token_embeddings<B: Backend>(
+    loader: &Loader<'_, B>,
+    config: &DnabertConfig,
+) -> Result<B::Matrix, ModelError> {
     let (rows, columns) = (config.vocab, config.hidden);
     let mut table = loader.tensors.read("embeddings.word_embeddings.weight", &[rows, columns])?;
     let types = "embeddings.token_type_embeddings.weight";
@@ -146,7 +149,11 @@ fn token_embeddings<B: Backend>(loader: &Loader<'_, B>, config: &DnabertConfig) 
     Ok(loader.backend.table(rows, columns, table)?)
 }
 
-fn layer<B: Backend>(loader: &Loader<'_, B>, i: usize, config: &DnabertConfig) -> Result<Layer<B>, Error> {
+fn layer<B: Backend>(
+    loader: &Loader<'_, B>,
+    i: usize,
+    config: &DnabertConfig,
+) -> Result<Layer<B>, ModelError> {
     let (hidden, intermediate) = (config.hidden, config.intermediate);
     let name = |part: &str| format!("encoder.layer.{i}.{part}");
     Ok(Layer {

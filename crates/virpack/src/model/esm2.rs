@@ -5,8 +5,8 @@ use super::config::Esm2Config;
 use super::layers::{Linear, Loader, Norm, NormedLinear};
 use super::source::TensorSource;
 use super::weights::Weights;
-use crate::Error;
 use crate::memory::{self, ModelShape};
+use crate::model::ModelError;
 use virpack_device::{Attention, Backend, DeviceError, PoolSpan, TokenDropout, rotary_frequencies};
 
 /// ESM-2 of any size on a backend (Lin et al. 2023, "Evolutionary-scale prediction of atomic-level protein
@@ -42,7 +42,7 @@ impl<B: Backend> Esm2<B> {
     /// # Errors
     ///
     /// As [`Esm2Config::of`] and [`Weights::read`], and what the backend says.
-    pub fn load(backend: &B, weights: &Weights) -> Result<Self, Error> {
+    pub fn load(backend: &B, weights: &Weights) -> Result<Self, ModelError> {
         Self::build(backend, Esm2Config::of(weights)?, weights)
     }
 
@@ -51,7 +51,7 @@ impl<B: Backend> Esm2<B> {
     /// # Errors
     ///
     /// What the source and the backend say.
-    pub fn build(backend: &B, config: Esm2Config, tensors: &dyn TensorSource) -> Result<Self, Error> {
+    pub fn build(backend: &B, config: Esm2Config, tensors: &dyn TensorSource) -> Result<Self, ModelError> {
         let loader = Loader { backend, tensors, eps: config.layer_norm_eps };
         let layers = (0..config.layers).map(|i| layer(&loader, i, &config)).collect::<Result<_, _>>()?;
         Ok(Esm2 {
@@ -118,7 +118,7 @@ impl<B: Backend> Encoder<B> for Esm2<B> {
     }
 }
 
-fn layer<B: Backend>(loader: &Loader<'_, B>, i: usize, config: &Esm2Config) -> Result<Layer<B>, Error> {
+fn layer<B: Backend>(loader: &Loader<'_, B>, i: usize, config: &Esm2Config) -> Result<Layer<B>, ModelError> {
     let (hidden, intermediate) = (config.hidden, config.intermediate);
     let name = |part: &str| format!("encoder.layer.{i}.{part}");
     let [q, k, v] = ["query", "key", "value"].map(|p| name(&format!("attention.self.{p}")));
@@ -137,7 +137,10 @@ fn layer<B: Backend>(loader: &Loader<'_, B>, i: usize, config: &Esm2Config) -> R
 
 /// The published checkpoints store their rotary frequencies, rounded to float16 as in training: up to
 /// 4e-4 from the formula, which moves embeddings by 1e-3. fair-esm and transformers use what is stored.
-fn attention<B: Backend>(loader: &Loader<'_, B>, config: &Esm2Config) -> Result<Attention<B::Vector>, Error> {
+fn attention<B: Backend>(
+    loader: &Loader<'_, B>,
+    config: &Esm2Config,
+) -> Result<Attention<B::Vector>, ModelError> {
     let width = config.hidden / config.heads;
     // `Esm2Config::check` has seen that they are all alike.
     let stored = loader.tensors.ending(ROTARY_FREQUENCIES).into_iter().next();

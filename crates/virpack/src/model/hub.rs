@@ -25,8 +25,8 @@ use super::any::TOKENIZER;
 use super::config::ModelKind;
 use super::published::Published;
 use super::weights;
-use crate::Error;
 use crate::files::guarded;
+use crate::model::ModelError;
 
 /// Files of a model that are not its weights.
 const CONFIG: &str = "config.json";
@@ -102,7 +102,7 @@ impl Repository {
 /// # Errors
 ///
 /// [`HubError::ModelNotFound`] for what is neither a path nor a name.
-pub fn local(model: &str, options: &HubOptions) -> Result<Option<PathBuf>, Error> {
+pub fn local(model: &str, options: &HubOptions) -> Result<Option<PathBuf>, ModelError> {
     let path = Path::new(model);
     if path.exists() {
         return Ok(Some(path.to_owned()));
@@ -125,9 +125,13 @@ pub(super) fn repository(model: &str) -> Result<Repository, HubError> {
 ///
 /// [`HubError::ModelNotFound`] for what is neither a path nor a name, [`HubError::NotCached`] and
 /// [`HubError::DamagedOffline`] offline,
-/// [`HubError::NoSuchRepository`], [`HubError::NoAccess`], [`Error::NoWeights`] for repositories that cannot be used,
+/// [`HubError::NoSuchRepository`], [`HubError::NoAccess`], [`ModelError::NoWeights`] for repositories that cannot be used,
 /// [`HubError::Download`] when the network or the disk fails.
-pub fn resolve(model: &str, options: &HubOptions, progress: &dyn DownloadProgress) -> Result<PathBuf, Error> {
+pub fn resolve(
+    model: &str,
+    options: &HubOptions,
+    progress: &dyn DownloadProgress,
+) -> Result<PathBuf, ModelError> {
     if let Some(path) = local(model, options)? {
         return Ok(path);
     }

@@ -1,7 +1,7 @@
 //! What models are made of, on a backend, and how it gets there.
 
 use super::source::TensorSource;
-use crate::Error;
+use crate::model::ModelError;
 use virpack_device::{Backend, DeviceError, LayerNorm};
 
 /// A linear layer with a bias.
@@ -36,7 +36,12 @@ pub(super) struct Loader<'a, B: Backend> {
 
 impl<B: Backend> Loader<'_, B> {
     /// Linear layers of one shape, stacked into one.
-    pub(super) fn linear(&self, names: &[&str], outputs: usize, inputs: usize) -> Result<Linear<B>, Error> {
+    pub(super) fn linear(
+        &self,
+        names: &[&str],
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<Linear<B>, ModelError> {
         let bias = self.backend.vector(self.biases(names, outputs)?)?;
         Ok(Linear { weight: self.matrix(names, outputs, inputs)?, bias })
     }
@@ -48,7 +53,7 @@ impl<B: Backend> Loader<'_, B> {
         names: &[&str],
         outputs: usize,
         inputs: usize,
-    ) -> Result<NormedLinear<B>, Error> {
+    ) -> Result<NormedLinear<B>, ModelError> {
         let (norm, bias) = (self.norm_values(norm, inputs)?, self.biases(names, outputs)?);
         Ok(self.backend.normed_linear(norm, self.weights(names, outputs, inputs)?, bias)?)
     }
@@ -60,34 +65,39 @@ impl<B: Backend> Loader<'_, B> {
         names: &[&str; 3],
         hidden: usize,
         heads: usize,
-    ) -> Result<NormedLinear<B>, Error> {
+    ) -> Result<NormedLinear<B>, ModelError> {
         let (norm, bias) = (self.norm_values(norm, hidden)?, self.biases(names, hidden)?);
         Ok(self.backend.normed_qkv(norm, self.weights(names, hidden, hidden)?, bias, heads)?)
     }
 
     /// The weights of linear layers of one shape, stacked into one.
-    pub(super) fn matrix(&self, names: &[&str], rows: usize, columns: usize) -> Result<B::Matrix, Error> {
+    pub(super) fn matrix(
+        &self,
+        names: &[&str],
+        rows: usize,
+        columns: usize,
+    ) -> Result<B::Matrix, ModelError> {
         let values = self.weights(names, rows, columns)?;
         Ok(self.backend.matrix(names.len() * rows, columns, values)?)
     }
 
     /// The table of token embeddings.
-    pub(super) fn table(&self, name: &str, rows: usize, columns: usize) -> Result<B::Matrix, Error> {
+    pub(super) fn table(&self, name: &str, rows: usize, columns: usize) -> Result<B::Matrix, ModelError> {
         Ok(self.backend.table(rows, columns, self.weights(&[name], rows, columns)?)?)
     }
 
-    pub(super) fn norm(&self, name: &str, width: usize) -> Result<Norm<B>, Error> {
+    pub(super) fn norm(&self, name: &str, width: usize) -> Result<Norm<B>, ModelError> {
         let LayerNorm { weight, bias, eps } = self.norm_values(name, width)?;
         let (weight, bias) = (self.backend.vector(weight)?, self.backend.vector(bias)?);
         Ok(Norm(LayerNorm { weight, bias, eps }))
     }
 
-    fn norm_values(&self, name: &str, width: usize) -> Result<LayerNorm<Vec<f32>>, Error> {
+    fn norm_values(&self, name: &str, width: usize) -> Result<LayerNorm<Vec<f32>>, ModelError> {
         let values = |part| self.tensors.read(&format!("{name}.{part}"), &[width]);
         Ok(LayerNorm { weight: values("weight")?, bias: values("bias")?, eps: self.eps })
     }
 
-    fn biases(&self, names: &[&str], outputs: usize) -> Result<Vec<f32>, Error> {
+    fn biases(&self, names: &[&str], outputs: usize) -> Result<Vec<f32>, ModelError> {
         let mut values = Vec::with_capacity(names.len() * outputs);
         for name in names {
             values.extend(self.tensors.read(&format!("{name}.bias"), &[outputs])?);
@@ -95,7 +105,7 @@ impl<B: Backend> Loader<'_, B> {
         Ok(values)
     }
 
-    fn weights(&self, names: &[&str], rows: usize, columns: usize) -> Result<Vec<f32>, Error> {
+    fn weights(&self, names: &[&str], rows: usize, columns: usize) -> Result<Vec<f32>, ModelError> {
         let mut values = Vec::new();
         for name in names {
             let part = self.tensors.read(&format!("{name}.weight"), &[rows, columns])?;

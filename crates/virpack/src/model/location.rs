@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use virpack_device::MappedFile;
 
-use crate::Error;
 use crate::files::guarded;
+use crate::model::ModelError;
 
 /// How a pointer of Git LFS begins, and of its forerunner.
 const POINTERS: [&str; 2] =
@@ -108,7 +108,7 @@ impl Location {
     }
 
     /// Checks that there is something.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), ModelError> {
         match self {
             Location::Disk(path) => std::fs::metadata(path).map(drop).map_err(|source| self.failed(source)),
             Location::Memory { .. } if self.exists() => Ok(()),
@@ -129,8 +129,8 @@ impl Location {
     ///
     /// # Errors
     ///
-    /// [`Error::ReadModel`] for a directory that cannot be read.
-    pub fn names(&self) -> Result<Vec<String>, Error> {
+    /// [`ModelError::ReadModel`] for a directory that cannot be read.
+    pub fn names(&self) -> Result<Vec<String>, ModelError> {
         let mut names: Vec<String> = match self {
             Location::Disk(path) => {
                 let entries = std::fs::read_dir(path).map_err(|source| self.failed(source))?;
@@ -150,13 +150,13 @@ impl Location {
     ///
     /// # Errors
     ///
-    /// [`Error::ReadModel`], also for a larger file.
-    pub fn read(&self) -> Result<Cow<'static, [u8]>, Error> {
+    /// [`ModelError::ReadModel`], also for a larger file.
+    pub fn read(&self) -> Result<Cow<'static, [u8]>, ModelError> {
         self.read_up_to(LARGEST_SETTINGS)
     }
 
     /// All bytes of the file, which has so many at most.
-    pub(crate) fn read_up_to(&self, most: u64) -> Result<Cow<'static, [u8]>, Error> {
+    pub(crate) fn read_up_to(&self, most: u64) -> Result<Cow<'static, [u8]>, ModelError> {
         match self {
             Location::Disk(path) => {
                 let bytes = guarded::read_linked(path, most).map_err(|source| self.failed(source))?;
@@ -168,7 +168,7 @@ impl Location {
     }
 
     /// The file's bytes, mapped where they are on disk.
-    pub(crate) fn open(&self) -> Result<Bytes, Error> {
+    pub(crate) fn open(&self) -> Result<Bytes, ModelError> {
         match self {
             Location::Disk(path) => {
                 let file = guarded::open_linked(path).and_then(|file| MappedFile::of(&file, path));
@@ -186,7 +186,7 @@ impl Location {
         files.iter().find(|file| file.path == path).map(|file| file.bytes)
     }
 
-    fn expect_in_memory(&self) -> Result<&'static [u8], Error> {
+    fn expect_in_memory(&self) -> Result<&'static [u8], ModelError> {
         self.in_memory().ok_or_else(|| self.failed(io::ErrorKind::NotFound.into()))
     }
 
@@ -200,17 +200,17 @@ impl Location {
     }
 
     /// Refuses the few lines that Git leaves where Git LFS keeps the file.
-    fn refuse_pointer(&self, bytes: &[u8]) -> Result<(), Error> {
+    fn refuse_pointer(&self, bytes: &[u8]) -> Result<(), ModelError> {
         let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= LARGEST_POINTER);
         let Some(text) = text.filter(|text| POINTERS.iter().any(|start| text.starts_with(start))) else {
             return Ok(());
         };
         let bytes = text.lines().find_map(|line| line.strip_prefix("size ")?.trim().parse().ok());
-        Err(Error::LfsPointer { path: self.path(), bytes })
+        Err(ModelError::LfsPointer { path: self.path(), bytes })
     }
 
-    fn failed(&self, source: io::Error) -> Error {
-        Error::ReadModel { path: self.path(), source }
+    fn failed(&self, source: io::Error) -> ModelError {
+        ModelError::ReadModel { path: self.path(), source }
     }
 }
 

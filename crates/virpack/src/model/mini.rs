@@ -5,7 +5,7 @@
 use virpack_seq::{Alphabet, AlphabetSample, Input, ReadLimits, Record, reader};
 
 use super::location::{Location, MemoryFile};
-use crate::Error;
+use crate::model::ModelError;
 
 /// What it is called.
 pub const NAME: &str = "virpack-mini";
@@ -54,10 +54,10 @@ pub(super) fn model(name: &str) -> Option<Location> {
 ///
 /// # Errors
 ///
-/// [`Error::AlphabetOfPipe`] for a named pipe; [`Error::AlphabetUnclear`] where the letters may be those of either;
+/// [`ModelError::AlphabetOfPipe`] for a named pipe; [`ModelError::AlphabetUnclear`] where the letters may be those of either;
 /// inputs that cannot be read.
-pub fn model_for(inputs: &[Input], limits: ReadLimits) -> Result<&'static str, Error> {
-    let Some(mut look) = reader::look(inputs, limits)? else { return Err(Error::AlphabetOfPipe) };
+pub fn model_for(inputs: &[Input], limits: ReadLimits) -> Result<&'static str, ModelError> {
+    let Some(mut look) = reader::look(inputs, limits)? else { return Err(ModelError::AlphabetOfPipe) };
     let (mut record, mut sample, mut seen) = (Record::default(), AlphabetSample::default(), 0);
     while seen < MOST_RECORDS && sample.letters() < MOST_LETTERS && !sample.has_protein() {
         match look.records.read(&mut record) {
@@ -73,7 +73,7 @@ pub fn model_for(inputs: &[Input], limits: ReadLimits) -> Result<&'static str, E
         Some(Alphabet::Proteins) => Ok(MODELS[0]),
         Some(Alphabet::Nucleotides) => Ok(MODELS[1]),
         None if seen == 0 && !look.is_part => Ok(MODELS[0]),
-        None => Err(Error::AlphabetUnclear { records: seen, letters: sample.letters() }),
+        None => Err(ModelError::AlphabetUnclear { records: seen, letters: sample.letters() }),
     }
 }
 

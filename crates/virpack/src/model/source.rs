@@ -1,7 +1,7 @@
 //! Where a model's tensors come from.
 
 use super::weights::Weights;
-use crate::Error;
+use crate::model::ModelError;
 
 /// Where a model's tensors come from: files, or chance.
 pub trait TensorSource {
@@ -10,14 +10,14 @@ pub trait TensorSource {
     /// # Errors
     ///
     /// When there is no such tensor of this shape.
-    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error>;
+    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError>;
 
     /// The names of tensors that end so.
     fn ending(&self, end: &str) -> Vec<&str>;
 }
 
 impl TensorSource for Weights {
-    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
         Weights::read(self, name, shape)
     }
 
@@ -37,7 +37,7 @@ pub struct RandomTensors {
 }
 
 impl TensorSource for RandomTensors {
-    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
         let count = shape.iter().product();
         let (centre, spread) = match shape {
             [_, inputs] => (0.0, (3.0 / *inputs as f32).sqrt()),

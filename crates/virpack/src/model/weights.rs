@@ -23,7 +23,7 @@ pub(super) use shards::{NAMES, are_whole, check_safetensors, damage, find as fil
 pub use tensor::StoredTensor;
 pub use torch::{CheckpointError, StoredModule, TensorProblem};
 
-use crate::Error;
+use crate::model::ModelError;
 use crate::model::location::Location;
 use wrappers::Wrappers;
 
@@ -82,12 +82,12 @@ impl Weights {
     ///
     /// # Errors
     ///
-    /// [`Error::NoWeights`], [`Error::ManyCheckpoints`], [`Error::UnknownWeights`] where there is nothing to
-    /// open; [`Error::ReadModel`], [`Error::Truncated`], [`Error::Safetensors`], [`Error::Checkpoint`],
-    /// [`Error::Json`], [`Error::ShardIndex`], [`Error::IndexedTensor`], [`Error::DuplicateTensor`],
-    /// [`Error::LfsPointer`] for files that cannot be used; [`Error::Adapter`] and [`Error::UnlikeWeights`] where what a
+    /// [`ModelError::NoWeights`], [`ModelError::ManyCheckpoints`], [`ModelError::UnknownWeights`] where there is nothing to
+    /// open; [`ModelError::ReadModel`], [`ModelError::Truncated`], [`ModelError::Safetensors`], [`ModelError::Checkpoint`],
+    /// [`ModelError::Json`], [`ModelError::ShardIndex`], [`ModelError::IndexedTensor`], [`ModelError::DuplicateTensor`],
+    /// [`ModelError::LfsPointer`] for files that cannot be used; [`ModelError::Adapter`] and [`ModelError::UnlikeWeights`] where what a
     /// directory means is not what the file in it holds.
-    pub fn open(path: &Path) -> Result<Self, Error> {
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
         Self::at(&path.into())
     }
 
@@ -96,7 +96,7 @@ impl Weights {
     /// # Errors
     ///
     /// As [`Weights::open`].
-    pub fn at(location: &Location) -> Result<Self, Error> {
+    pub fn at(location: &Location) -> Result<Self, ModelError> {
         let found = shards::find(location)?.into_iter();
         let mut files = found.map(TensorFile::open).collect::<Result<Vec<_>, _>>()?;
         if let Some(index) = shards::index(location) {
@@ -115,7 +115,7 @@ impl Weights {
                         place.insert(Place { file, stored });
                     }
                     Entry::Occupied(first) => {
-                        return Err(Error::DuplicateTensor {
+                        return Err(ModelError::DuplicateTensor {
                             path: opened.path.clone(),
                             tensor: first.key().clone(),
                             first: first.get().stored.name.clone(),
@@ -154,13 +154,16 @@ impl Weights {
 
     /// Refuses weights with a tensor that is neither one of `read` nor a known head's: it would have no part in the
     /// embeddings, and the program that saved it meant it to.
-    pub(crate) fn refuse_unread<'a>(&self, read: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
+    pub(crate) fn refuse_unread<'a>(
+        &self,
+        read: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), ModelError> {
         let read: BTreeSet<&str> = read.into_iter().collect();
         let is_unread = |name: &&str| !read.contains(name) && unread::harmless(name).is_none();
         let unread: Vec<&str> = self.names().filter(is_unread).collect();
         match unread.first() {
             None => Ok(()),
-            Some(_) => Err(Error::UnreadTensors {
+            Some(_) => Err(ModelError::UnreadTensors {
                 path: self.path.clone(),
                 tensors: unread.iter().take(3).map(|name| self.tensors[*name].stored.name.clone()).collect(),
                 more: unread.len().saturating_sub(3),
@@ -239,8 +242,11 @@ impl Weights {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingTensor`], [`Error::TensorShape`] or [`Error::TensorDtype`] for the first that is not.
-    pub fn check<'a>(&self, expected: impl IntoIterator<Item = (&'a str, &'a [usize])>) -> Result<(), Error> {
+    /// [`ModelError::MissingTensor`], [`ModelError::TensorShape`] or [`ModelError::TensorDtype`] for the first that is not.
+    pub fn check<'a>(
+        &self,
+        expected: impl IntoIterator<Item = (&'a str, &'a [usize])>,
+    ) -> Result<(), ModelError> {
         for (name, shape) in expected {
             self.place(name, shape)?;
         }
@@ -251,15 +257,15 @@ impl Weights {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingTensor`], [`Error::TensorShape`] where the tensor has not `expected`'s shape, or
-    /// [`Error::TensorDtype`] where its values are no floats of 16, 32 or 64 bits.
-    pub fn read(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, Error> {
+    /// [`ModelError::MissingTensor`], [`ModelError::TensorShape`] where the tensor has not `expected`'s shape, or
+    /// [`ModelError::TensorDtype`] where its values are no floats of 16, 32 or 64 bits.
+    pub fn read(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
         let place = self.place(name, expected)?;
         Ok(self.files[place.file].read(&place.stored))
     }
 
-    fn place(&self, name: &str, expected: &[usize]) -> Result<&Place, Error> {
-        let missing = || Error::MissingTensor {
+    fn place(&self, name: &str, expected: &[usize]) -> Result<&Place, ModelError> {
+        let missing = || ModelError::MissingTensor {
             path: self.path.clone(),
             tensor: name.to_owned(),
             expected: expected.to_vec(),
@@ -268,7 +274,7 @@ impl Weights {
         let place = self.tensors.get(name).ok_or_else(missing)?;
         let path = || self.files[place.file].path.clone();
         if place.stored.shape != expected {
-            return Err(Error::TensorShape {
+            return Err(ModelError::TensorShape {
                 path: path(),
                 tensor: name.to_owned(),
                 expected: expected.to_vec(),
@@ -276,7 +282,7 @@ impl Weights {
             });
         }
         if !place.stored.is_float() {
-            return Err(Error::TensorDtype {
+            return Err(ModelError::TensorDtype {
                 path: path(),
                 tensor: name.to_owned(),
                 dtype: place.stored.dtype,

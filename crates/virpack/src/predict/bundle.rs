@@ -33,7 +33,7 @@ impl Bundle {
     ///
     /// # Errors
     ///
-    /// [`Error::NoBundle`] where a model or every classifier is missing, [`Error::ReadModel`].
+    /// [`Error::NoBundle`] where a model or every classifier is missing, [`Error::Model`].
     pub fn open(location: &Location) -> Result<Self, Error> {
         location.check()?;
         let missing = |missing| Err(Error::NoBundle { path: location.path(), missing });

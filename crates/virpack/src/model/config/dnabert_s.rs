@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{ModelKind, Settings, read_json, wrong_size};
-use crate::Error;
+use crate::model::ModelError;
 use crate::model::location::Location;
 use crate::model::weights::Weights;
 
@@ -46,12 +46,12 @@ impl DnabertConfig {
     ///
     /// # Errors
     ///
-    /// [`Error::NoConfig`] without settings, [`Error::Json`], [`Error::BadSetting`] for unusable ones,
-    /// [`Error::UnsupportedModel`] for a model that virpack does not run, and those of [`Weights::check`].
-    pub fn of(weights: &Weights) -> Result<Self, Error> {
+    /// [`ModelError::NoConfig`] without settings, [`ModelError::Json`], [`ModelError::BadSetting`] for unusable ones,
+    /// [`ModelError::UnsupportedModel`] for a model that virpack does not run, and those of [`Weights::check`].
+    pub fn of(weights: &Weights) -> Result<Self, ModelError> {
         let file = weights.directory().join("config.json");
         if !file.exists() {
-            return Err(Error::NoConfig { path: weights.directory().path(), in_checkpoint: false });
+            return Err(ModelError::NoConfig { path: weights.directory().path(), in_checkpoint: false });
         }
         let config = Self::at(&file)?;
         config.check(weights)?;
@@ -63,11 +63,11 @@ impl DnabertConfig {
     /// # Errors
     ///
     /// As [`Self::of`], without those of the weights.
-    pub fn read(path: &Path) -> Result<Self, Error> {
+    pub fn read(path: &Path) -> Result<Self, ModelError> {
         Self::at(&path.into())
     }
 
-    fn at(location: &Location) -> Result<Self, Error> {
+    fn at(location: &Location) -> Result<Self, ModelError> {
         let (path, json) = (location.path(), read_json(location)?);
         let settings = Settings { path: &path, json: &json };
         if ModelKind::of(&json) != Some(ModelKind::DnabertS) {
@@ -97,9 +97,9 @@ impl DnabertConfig {
     }
 
     /// Refuses sizes that cannot be run.
-    fn checked(self, path: PathBuf) -> Result<Self, Error> {
+    fn checked(self, path: PathBuf) -> Result<Self, ModelError> {
         let unsupported = |setting, given: usize, supported| {
-            Err(Error::UnsupportedModel { path, setting, given: given.to_string(), supported })
+            Err(ModelError::UnsupportedModel { path, setting, given: given.to_string(), supported })
         };
         // Token ids travel in 16 bits.
         if self.vocab == 0 || self.vocab > usize::from(u16::MAX) {
@@ -120,12 +120,12 @@ impl DnabertConfig {
     ///
     /// # Errors
     ///
-    /// As [`Weights::check`]; [`Error::UnreadTensors`]; [`Error::UnsupportedModel`] where one layer more shows that the weights are of another
+    /// As [`Weights::check`]; [`ModelError::UnreadTensors`]; [`ModelError::UnsupportedModel`] where one layer more shows that the weights are of another
     /// model.
-    pub fn check(&self, weights: &Weights) -> Result<(), Error> {
+    pub fn check(&self, weights: &Weights) -> Result<(), ModelError> {
         let extra = format!("encoder.layer.{}.mlp.wo.weight", self.layers);
         if weights.shape(&extra).is_some() {
-            return Err(Error::UnsupportedModel {
+            return Err(ModelError::UnsupportedModel {
                 path: weights.path().to_owned(),
                 setting: "a tensor beyond the last layer",
                 given: extra,

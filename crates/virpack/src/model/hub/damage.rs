@@ -8,10 +8,10 @@ use virpack_seq::shown_path;
 
 use super::download::download_again;
 use super::{DownloadProgress, HubError, HubOptions, Repository};
-use crate::Error;
 use crate::model::checksum::damaged;
 use crate::model::location::Location;
 use crate::model::weights;
+use crate::model::{HoldsModelError, ModelError};
 
 /// A file in the Hub's cache whose bytes have another SHA-256 than its name there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,47 +110,48 @@ impl Refetch {
 ///
 /// # Errors
 ///
-/// Those of `load`; [`Error::DamagedInCache`] for damaged files that cannot be replaced. An error that a damaged file may
+/// Those of `load`; [`ModelError::DamagedInCache`] for damaged files that cannot be replaced. An error that a damaged file may
 /// cause, such as a missing tensor, becomes this one if a file of `models` is damaged.
-pub fn load_again<T>(
+pub fn load_again<T, E: HoldsModelError>(
     refetch: Option<&Refetch>,
     models: &[&Location],
-    mut load: impl FnMut() -> Result<T, Error>,
-) -> Result<T, Error> {
-    let first = match load() {
-        Err(error) => found_in(error, models),
-        loaded => return loaded,
+    mut load: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    let mut once = || load().map_err(|error| error.into_model().map(|error| found_in(error, models)));
+    let files = match once() {
+        Ok(loaded) => return Ok(loaded),
+        Err(Ok(ModelError::DamagedInCache(Damage { files, .. }))) => files,
+        Err(error) => return Err(error.map_or_else(|other| other, E::from)),
     };
-    let Error::DamagedInCache(Damage { files, .. }) = first else { return Err(first) };
     let fetch = |file| refetch.ok_or(Kept::NotAsked).and_then(|refetch| refetch.fetch(file));
     if let Err(kept) = files.iter().try_for_each(fetch) {
-        return Err(Damage { files, kept }.into());
+        return Err(ModelError::from(Damage { files, kept }).into());
     }
-    match load().map_err(|error| found_in(error, models)) {
-        Err(Error::DamagedInCache(Damage { files, .. })) => {
-            Err(Damage { files, kept: Kept::DamagedAgain }.into())
+    once().map_err(|error| match error {
+        Ok(ModelError::DamagedInCache(Damage { files, .. })) => {
+            ModelError::from(Damage { files, kept: Kept::DamagedAgain }).into()
         }
-        loaded => loaded,
-    }
+        error => error.map_or_else(|other| other, E::from),
+    })
 }
 
 /// The damage of the models' files if it may be the cause of an error, else the error itself.
-fn found_in(error: Error, models: &[&Location]) -> Error {
+fn found_in(error: ModelError, models: &[&Location]) -> ModelError {
     let may_be_damage = matches!(
         error,
-        Error::Truncated { .. }
-            | Error::Safetensors { .. }
-            | Error::Checkpoint { .. }
-            | Error::DuplicateTensor { .. }
-            | Error::IndexedTensor { .. }
-            | Error::Adapter { .. }
-            | Error::UnlikeWeights { .. }
-            | Error::UnreadTensors { .. }
-            | Error::UnlikeFrequencies { .. }
-            | Error::MissingTensor { .. }
-            | Error::TensorShape { .. }
-            | Error::TensorDtype { .. }
-            | Error::UnsupportedModel { .. }
+        ModelError::Truncated { .. }
+            | ModelError::Safetensors { .. }
+            | ModelError::Checkpoint { .. }
+            | ModelError::DuplicateTensor { .. }
+            | ModelError::IndexedTensor { .. }
+            | ModelError::Adapter { .. }
+            | ModelError::UnlikeWeights { .. }
+            | ModelError::UnreadTensors { .. }
+            | ModelError::UnlikeFrequencies { .. }
+            | ModelError::MissingTensor { .. }
+            | ModelError::TensorShape { .. }
+            | ModelError::TensorDtype { .. }
+            | ModelError::UnsupportedModel { .. }
     );
     if !may_be_damage {
         return error;

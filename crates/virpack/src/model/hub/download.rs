@@ -16,8 +16,8 @@ use super::cache::Folder;
 use super::client::{Answer, Client, LEAST_BYTES, content_range, patience};
 use super::problem::Problem;
 use super::{CONFIG, DownloadProgress, HubError, HubOptions, Repository, TOKENIZER, needs_tokenizer};
-use crate::Error;
 use crate::files::guarded;
+use crate::model::ModelError;
 use crate::model::checksum::{checksum, is_sha256};
 use crate::model::location::Location;
 use crate::model::weights;
@@ -33,7 +33,7 @@ pub(super) fn download(
     repository: &Repository,
     options: &HubOptions,
     progress: &dyn DownloadProgress,
-) -> Result<PathBuf, Error> {
+) -> Result<PathBuf, ModelError> {
     let hub = Hub::new(repository, options, progress)?;
     // Not retried: where there is no network, waiting only keeps the message back.
     let (commit, names) = hub.list().map_err(|problem| hub.failed(CONFIG, problem))?;
@@ -42,7 +42,7 @@ pub(super) fn download(
         return Err(weights::adapters::refused(path, weights::adapters::SETTINGS.into(), None));
     }
     let weights_name = weights::NAMES.into_iter().find(|name| names.iter().any(|other| other == name));
-    let weights_name = weights_name.ok_or_else(|| Error::NoWeights {
+    let weights_name = weights_name.ok_or_else(|| ModelError::NoWeights {
         path: PathBuf::from(&repository.id),
         looked_for: weights::NAMES.map(String::from).to_vec(),
         found: Vec::new(),
@@ -323,7 +323,7 @@ fn damage(name: &str, problem: &Problem) -> String {
     }
 }
 
-pub(super) fn first_line(error: &Error) -> String {
+pub(super) fn first_line(error: &ModelError) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 

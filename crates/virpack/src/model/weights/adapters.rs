@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::Error;
+use crate::model::ModelError;
 use crate::model::location::Location;
 
 /// What PEFT writes of an adapter, and `transformers` looks for.
@@ -37,7 +37,7 @@ const MODULES: [&str; 19] = [
 
 /// Refuses a directory that holds an adapter: `transformers` would load the base model that the adapter names and add
 /// it, even where the directory has weights of its own.
-pub(super) fn refuse_beside(directory: &Location) -> Result<(), Error> {
+pub(super) fn refuse_beside(directory: &Location) -> Result<(), ModelError> {
     let files = std::iter::once(SETTINGS).chain(FILES);
     match files.map(|name| directory.join(name)).find(Location::exists) {
         None => Ok(()),
@@ -49,13 +49,13 @@ pub(super) fn refuse_beside(directory: &Location) -> Result<(), Error> {
 }
 
 /// Refuses a directory of sentence-transformers whose model is in another folder, or is followed by layers of its own.
-pub(super) fn refuse_modules(directory: &Location) -> Result<(), Error> {
+pub(super) fn refuse_modules(directory: &Location) -> Result<(), ModelError> {
     let file = directory.join("modules.json");
     if !file.exists() {
         return Ok(());
     }
-    let modules: Vec<serde_json::Value> =
-        serde_json::from_slice(&file.read()?).map_err(|source| Error::Json { path: file.path(), source })?;
+    let modules: Vec<serde_json::Value> = serde_json::from_slice(&file.read()?)
+        .map_err(|source| ModelError::Json { path: file.path(), source })?;
     let text = |module: &serde_json::Value, key: &str| {
         module.get(key).and_then(|v| v.as_str()).unwrap_or_default().to_owned()
     };
@@ -67,22 +67,22 @@ pub(super) fn refuse_modules(directory: &Location) -> Result<(), Error> {
             _ => true,
         };
         if is_refused {
-            return Err(Error::Modules { path: file.path(), kind, folder: path });
+            return Err(ModelError::Modules { path: file.path(), kind, folder: path });
         }
     }
     Ok(())
 }
 
 /// Refuses a model with a tensor of an adapter in it.
-pub(super) fn refuse_tensor(path: PathBuf, name: &str) -> Result<(), Error> {
+pub(super) fn refuse_tensor(path: PathBuf, name: &str) -> Result<(), ModelError> {
     let is_adapter = name.split('.').any(|part| MODULES.contains(&part));
     if is_adapter { Err(refused(path, name.into(), None)) } else { Ok(()) }
 }
 
 /// A repository or a directory whose adapter makes other weights than its files hold.
-pub(crate) fn refused(path: PathBuf, found: PathBuf, base: Option<String>) -> Error {
+pub(crate) fn refused(path: PathBuf, found: PathBuf, base: Option<String>) -> ModelError {
     let found = found.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    Error::Adapter { path, found, base }
+    ModelError::Adapter { path, found, base }
 }
 
 fn base_model(settings: &Location) -> Option<String> {

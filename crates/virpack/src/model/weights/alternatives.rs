@@ -1,7 +1,7 @@
 //! Several sets of weights in one directory: they must be the same model.
 
 use super::{NAMES, Weights, unread};
-use crate::Error;
+use crate::model::ModelError;
 use crate::model::location::Location;
 
 impl Weights {
@@ -10,7 +10,7 @@ impl Weights {
     ///
     /// Of every tensor the first and last few hundred values are compared, which finds every other training, merge
     /// and precision, and costs a page a tensor instead of reading the model twice.
-    pub(super) fn refuse_unlike_alternatives(&mut self, directory: &Location) -> Result<(), Error> {
+    pub(super) fn refuse_unlike_alternatives(&mut self, directory: &Location) -> Result<(), ModelError> {
         let chosen = NAMES.into_iter().find(|name| directory.join(name).exists());
         let others = NAMES.into_iter().skip_while(|name| Some(*name) != chosen).skip(1);
         for other in others.map(|name| directory.join(name)).filter(Location::exists) {
@@ -18,13 +18,14 @@ impl Weights {
                 Ok(weights) => match self.difference(&weights) {
                     Some(tensor) => {
                         let names = [chosen.unwrap_or_default().to_owned(), name(&other)];
-                        return Err(Error::UnlikeWeights { path: directory.path(), names, tensor });
+                        return Err(ModelError::UnlikeWeights { path: directory.path(), names, tensor });
                     }
                     None => continue,
                 },
                 // What is not there, or a pointer to it, no program loads.
-                Err(Error::LfsPointer { .. }) => {}
-                Err(Error::ReadModel { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                Err(ModelError::LfsPointer { .. }) => {}
+                Err(ModelError::ReadModel { source, .. })
+                    if source.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => {
                     let error = error.to_string();
                     let error = error.split("\nhint: ").next().unwrap_or_default();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::tensor::StoredTensor;
 use super::torch::StoredModule;
 use super::{FairEsmSettings, safetensors, torch};
-use crate::Error;
+use crate::model::ModelError;
 use crate::model::location::{Bytes, Location};
 
 /// One mapped file of tensors: safetensors by its name, a torch checkpoint otherwise.
@@ -25,7 +25,7 @@ pub(crate) struct TensorFile {
 
 impl TensorFile {
     /// Opens a file and checks what it says of its tensors; none is read yet.
-    pub(crate) fn open(location: Location) -> Result<Self, Error> {
+    pub(crate) fn open(location: Location) -> Result<Self, ModelError> {
         let path = location.path();
         let opened = location.open()?;
         let bytes = whole(&opened);
@@ -33,7 +33,7 @@ impl TensorFile {
             (safetensors::tensors(bytes, &path)?, Vec::new(), None)
         } else {
             let checkpoint = torch::checkpoint(bytes)
-                .map_err(|source| Error::Checkpoint { path: path.clone(), source })?;
+                .map_err(|source| ModelError::Checkpoint { path: path.clone(), source })?;
             (checkpoint.tensors, checkpoint.modules, checkpoint.fair_esm)
         };
         // Headers lie between the values of a checkpoint: reading them mapped a piece around each.
@@ -56,7 +56,7 @@ impl TensorFile {
     }
 
     /// The facts that a safetensors file carries beside its tensors.
-    pub(crate) fn metadata(&self) -> Result<HashMap<String, String>, Error> {
+    pub(crate) fn metadata(&self) -> Result<HashMap<String, String>, ModelError> {
         if self.is_safetensors() {
             safetensors::metadata(whole(&self.bytes), &self.path)
         } else {

@@ -7,7 +7,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::Metadata;
 
 use super::tensor::{StoredTensor, contiguous_strides};
-use crate::Error;
+use crate::model::ModelError;
 
 /// Bytes of the header's length, which stands first in the file.
 const LENGTH_BYTES: usize = 8;
@@ -18,8 +18,8 @@ const LENGTH_BYTES: usize = 8;
 ///
 /// # Errors
 ///
-/// [`Error::Truncated`] for a file shorter than its header says, [`Error::Safetensors`] for any other damage.
-pub fn tensors(file: &[u8], path: &Path) -> Result<Vec<StoredTensor>, Error> {
+/// [`ModelError::Truncated`] for a file shorter than its header says, [`ModelError::Safetensors`] for any other damage.
+pub fn tensors(file: &[u8], path: &Path) -> Result<Vec<StoredTensor>, ModelError> {
     let (header_bytes, metadata) = header(file, path)?;
     let data = LENGTH_BYTES + header_bytes;
     let mut tensors: Vec<StoredTensor> = metadata
@@ -43,16 +43,16 @@ pub fn tensors(file: &[u8], path: &Path) -> Result<Vec<StoredTensor>, Error> {
 /// # Errors
 ///
 /// As [`tensors`].
-pub fn metadata(file: &[u8], path: &Path) -> Result<HashMap<String, String>, Error> {
+pub fn metadata(file: &[u8], path: &Path) -> Result<HashMap<String, String>, ModelError> {
     Ok(header(file, path)?.1.metadata().clone().unwrap_or_default())
 }
 
-fn header(file: &[u8], path: &Path) -> Result<(usize, Metadata), Error> {
+fn header(file: &[u8], path: &Path) -> Result<(usize, Metadata), ModelError> {
     SafeTensors::read_metadata(file).map_err(|source| match promised_bytes(file) {
         Some(promised) if promised > file.len() as u64 => {
-            Error::Truncated { path: path.to_owned(), promised, found: file.len() as u64 }
+            ModelError::Truncated { path: path.to_owned(), promised, found: file.len() as u64 }
         }
-        _ => Error::Safetensors { path: path.to_owned(), source },
+        _ => ModelError::Safetensors { path: path.to_owned(), source },
     })
 }
 
@@ -78,7 +78,7 @@ mod tests {
         [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
     }
 
-    fn error(file: &[u8]) -> Error {
+    fn error(file: &[u8]) -> ModelError {
         tensors(file, Path::new("model.safetensors")).unwrap_err()
     }
 
@@ -97,10 +97,10 @@ mod tests {
         let whole = file(GOOD, &[0; 8]);
         for cut in 0..whole.len() {
             match error(&whole[..cut]) {
-                Error::Truncated { promised, found, .. } => {
+                ModelError::Truncated { promised, found, .. } => {
                     assert!(promised <= whole.len() as u64 && found == cut as u64);
                 }
-                Error::Safetensors { .. } => assert!(cut <= 8, "cut at {cut}"),
+                ModelError::Safetensors { .. } => assert!(cut <= 8, "cut at {cut}"),
                 other => panic!("{other}"),
             }
         }

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Component, Path};
 
 use super::{TensorFile, adapters};
-use crate::Error;
+use crate::model::ModelError;
 use crate::model::location::Location;
 
 /// The names of weights in Hugging Face layout, best first.
@@ -27,14 +27,14 @@ pub(super) fn index(location: &Location) -> Option<Location> {
 }
 
 /// The weights files at `location`: the file itself, all shards of an index, or the best of a directory.
-pub(crate) fn find(location: &Location) -> Result<Vec<Location>, Error> {
+pub(crate) fn find(location: &Location) -> Result<Vec<Location>, ModelError> {
     location.check()?;
     let path = location.path();
     if !location.is_directory() {
         return match path.extension().and_then(OsStr::to_str) {
             Some("json") => shards(location),
             Some("safetensors" | "bin" | "pt" | "pth" | "ckpt") => Ok(vec![location.clone()]),
-            _ => Err(Error::UnknownWeights { path }),
+            _ => Err(ModelError::UnknownWeights { path }),
         };
     }
     adapters::refuse_beside(location)?;
@@ -50,18 +50,18 @@ pub(crate) fn find(location: &Location) -> Result<Vec<Location>, Error> {
     checkpoints.retain(|name| name.ends_with(".pt") && !name.ends_with("-contact-regression.pt"));
     match checkpoints.len() {
         1 => Ok(vec![location.join(&checkpoints[0])]),
-        0 => Err(Error::NoWeights {
+        0 => Err(ModelError::NoWeights {
             path,
             looked_for: NAMES.iter().copied().chain(["*.pt"]).map(String::from).collect(),
             found: others(location)?,
         }),
-        _ => Err(Error::ManyCheckpoints { path, found: checkpoints }),
+        _ => Err(ModelError::ManyCheckpoints { path, found: checkpoints }),
     }
 }
 
 /// Weights under names that nothing is looked for by (variants such as `model.fp16.safetensors`), and folders with
 /// weights, of a directory; the first few.
-fn others(directory: &Location) -> Result<Vec<String>, Error> {
+fn others(directory: &Location) -> Result<Vec<String>, ModelError> {
     let is_weights = |name: &String| {
         [".safetensors", ".bin", ".pth", ".ckpt", ".h5", ".msgpack"].iter().any(|end| name.ends_with(end))
     };
@@ -74,28 +74,28 @@ fn others(directory: &Location) -> Result<Vec<String>, Error> {
 }
 
 /// Checks that each tensor of an index is in the shard that it names for it, as another program would look there.
-pub(super) fn check_index(index: &Location, files: &[TensorFile]) -> Result<(), Error> {
+pub(super) fn check_index(index: &Location, files: &[TensorFile]) -> Result<(), ModelError> {
     for (tensor, shard) in weight_map(index)?.into_iter().flatten() {
         let shard = shard.as_str().unwrap_or_default();
         let file = files.iter().find(|file| file.path.file_name().is_some_and(|name| name == shard));
         if !file.is_some_and(|file| file.tensors.iter().any(|stored| stored.name == tensor)) {
             let (path, shard) = (index.path(), shard.to_owned());
-            return Err(Error::IndexedTensor { path, tensor, shard });
+            return Err(ModelError::IndexedTensor { path, tensor, shard });
         }
     }
     Ok(())
 }
 
 /// Which shard an index names for each tensor; None where it has no such table.
-fn weight_map(index: &Location) -> Result<Option<serde_json::Map<String, serde_json::Value>>, Error> {
+fn weight_map(index: &Location) -> Result<Option<serde_json::Map<String, serde_json::Value>>, ModelError> {
     let json: serde_json::Value = serde_json::from_slice(&index.read()?)
-        .map_err(|source| Error::Json { path: index.path(), source })?;
+        .map_err(|source| ModelError::Json { path: index.path(), source })?;
     Ok(json.get("weight_map").and_then(serde_json::Value::as_object).cloned())
 }
 
 /// The shards that an index names, each once, in the directory of the index.
-pub(crate) fn shards(index: &Location) -> Result<Vec<Location>, Error> {
-    let refused = |shard| Error::ShardIndex { path: index.path(), shard };
+pub(crate) fn shards(index: &Location) -> Result<Vec<Location>, ModelError> {
+    let refused = |shard| ModelError::ShardIndex { path: index.path(), shard };
     let map = weight_map(index)?.filter(|map| !map.is_empty()).ok_or_else(|| refused(None))?;
     let mut files = BTreeSet::new();
     for shard in map.values() {
@@ -119,7 +119,7 @@ pub(crate) fn are_whole(directory: &Path) -> bool {
 }
 
 /// What is wrong with the first damaged weights file of a directory.
-pub(crate) fn damage(directory: &Path) -> Option<Error> {
+pub(crate) fn damage(directory: &Path) -> Option<ModelError> {
     let files = find(&directory.into()).unwrap_or_default();
     files.into_iter().filter(Location::exists).find_map(|file| TensorFile::open(file).err())
 }
@@ -130,7 +130,7 @@ fn is_whole(file: &Location) -> bool {
 }
 
 /// Checks that a safetensors file agrees with its own header.
-pub(crate) fn check_safetensors(file: &Location) -> Result<(), Error> {
+pub(crate) fn check_safetensors(file: &Location) -> Result<(), ModelError> {
     let bytes = file.open()?;
     super::safetensors::tensors(bytes.bytes(0..bytes.len()).unwrap_or_default(), &file.path()).map(drop)
 }
