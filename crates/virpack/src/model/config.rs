@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::esm2::ROTARY_FREQUENCIES;
 use super::location::Location;
 use super::weights::Weights;
 use crate::model::ModelError;
+
+/// How the names end under which checkpoints store the rotary frequencies: with every layer (all alike), or once.
+/// transformers 5 holds them once and saves them for `encoder.layer.*`, with the asterisk.
+pub(super) const ROTARY_FREQUENCIES: &str = "rotary_embeddings.inv_freq";
 pub use dnabert_s::DnabertConfig;
 
 /// The families of models that virpack tells apart.

@@ -95,7 +95,7 @@ pub enum ModelError {
         /// What is wrong with it.
         source: CheckpointError,
     },
-    /// An index of shards, or a config.json, that is no JSON or lacks a field.
+    /// An index of shards, or a config.json, that is not JSON or lacks a field.
     #[error("{}: {source}\nhint: copy or download the file again", shown_path(path))]
     Json {
         /// The file.
@@ -105,7 +105,7 @@ pub enum ModelError {
     },
     /// A shard's index without a `weight_map`, or one that names a file outside its directory.
     #[error("{}: {}", shown_path(path), match shard {
-        Some(shard) => format!("names the shard {shard:?}, which is no file name"),
+        Some(shard) => format!("names the shard {shard:?}, which is not a file name"),
         None => "no weight_map of tensor names to shards\nhint: name the directory of the model's files".to_owned(),
     })]
     ShardIndex {
@@ -341,7 +341,7 @@ pub enum ModelError {
         source: std::io::Error,
     },
     /// A thread panicked: a fault of virpack's.
-    #[error("the {thread} thread panicked\nhint: this is a fault of virpack's: please report it")]
+    #[error("the {thread} thread panicked\nhint: this is a fault of virpack's: report it")]
     Panicked {
         /// What it was for.
         thread: &'static str,

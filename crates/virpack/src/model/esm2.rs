@@ -1,7 +1,7 @@
 //! ESM-2, written once against the backend trait.
 
 use super::Encoder;
-use super::config::Esm2Config;
+use super::config::{Esm2Config, ROTARY_FREQUENCIES};
 use super::layers::{Linear, Loader, Norm, NormedLinear};
 use super::source::TensorSource;
 use super::weights::Weights;
@@ -28,10 +28,6 @@ struct Layer<B: Backend> {
     /// `[hidden, intermediate]`.
     mlp_down: Linear<B>,
 }
-
-/// How the names end under which checkpoints store the rotary frequencies: with every layer (all alike), or once.
-/// transformers 5 holds them once and saves them for `encoder.layer.*`, with the asterisk.
-pub(super) const ROTARY_FREQUENCIES: &str = "rotary_embeddings.inv_freq";
 
 /// Share of tokens replaced by `<mask>` when ESM-2 was trained: 15 % chosen, 80 % of them masked.
 const MASK_RATIO_IN_TRAINING: f32 = 0.15 * 0.8;
