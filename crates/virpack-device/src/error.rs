@@ -23,7 +23,12 @@ pub enum DeviceError {
         vocabulary: usize,
     },
     /// Worker threads could not be started.
-    #[error("cannot start {threads} threads: {reason}\nhint: ask for fewer with --threads")]
+    #[error(
+        "cannot start {threads} {}: {reason}\n\
+         hint: {}raise the limit on processes or memory (ulimit -u, ulimit -v, the container's)",
+        if *threads == 1 { "thread" } else { "threads" },
+        if *threads == 1 { "" } else { "ask for fewer with --threads, or " }
+    )]
     Threads {
         /// Threads asked for.
         threads: usize,

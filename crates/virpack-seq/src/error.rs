@@ -390,7 +390,10 @@ pub enum SeqError {
     #[error("a largest length of 0 residues lets nothing through\nhint: give --max-length at least 1")]
     MaxLengthZero,
     /// The system gave the loader no thread.
-    #[error("cannot start the loader's {worker} thread: {source}")]
+    #[error(
+        "cannot start the loader's {worker} thread: {source}\n\
+         hint: raise the limit on processes or memory (ulimit -u, ulimit -v, the container's), or end other programs"
+    )]
     Thread {
         /// What the thread was to do.
         worker: &'static str,

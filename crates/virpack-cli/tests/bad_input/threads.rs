@@ -46,6 +46,7 @@ fn refused_threads_are_errors_and_no_panics() {
                 ended += 1;
                 continue;
             }
+            assert!(ran.stderr.contains("\nhint: "), "{threads}: {ran:#?}");
             let error = ran.stderr.lines().find_map(|line| line.strip_prefix("error: "));
             refused.push(error.unwrap_or_else(|| panic!("{threads}: {ran:#?}")).to_owned());
         }

@@ -333,7 +333,10 @@ pub enum ModelError {
     #[error(transparent)]
     Seq(#[from] SeqError),
     /// A thread could not be started.
-    #[error("cannot start the {thread} thread: {source}")]
+    #[error(
+        "cannot start the {thread} thread: {source}\n\
+         hint: raise the limit on processes or memory (ulimit -u, ulimit -v, the container's), or end other programs"
+    )]
     Thread {
         /// What it was for.
         thread: &'static str,
