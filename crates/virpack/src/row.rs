@@ -1,10 +1,10 @@
-//! What stands beside an embedding, from the runner to the output.
+//! A record's facts beside its embedding, from the runner to the output.
 
 use std::sync::Arc;
 
 use virpack_seq::SequenceIndex;
 
-/// What stands beside an embedding.
+/// A record's facts beside its embedding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The record's place over all inputs, from 0.

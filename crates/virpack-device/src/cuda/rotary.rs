@@ -1,6 +1,6 @@
 //! Rotary positions: the tables of angles, queries and keys in neighbours, and the launcher of the kernel that rotates in place.
 //!
-//! Models have the two values of a rotation half a head apart (`rotary_half`, as fair-esm and transformers). A product that
+//! Models have the two values of a rotation half a head apart (`rotate_half` of fair-esm and transformers). A product that
 //! rotates (kernels/product.cu) wants them side by side, where one thread has both whatever the width of a head. So `normed_qkv`
 //! orders the weight's rows, once: attention sums over a head's values, and the same order in queries and keys leaves it as it is.
 
@@ -14,7 +14,7 @@ use crate::{Attention, DeviceError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Widths of the heads of published models: forms of kernels that are compiled by tests.
+/// Widths of the heads of published models: those that tests compile kernels for, and that attention of pairs has one for.
 pub(super) const WIDTHS: [usize; 5] = [16, 24, 32, 64, 128];
 
 /// The widest head whose angles a thread has registers for.

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::cleanup::{begin, begin_directories, end, end_directories, remove_empty};
+use super::pending_file::temporary_name;
 use super::{FileError, PendingFile};
 
 /// Refuses what is there and no directory.
@@ -78,8 +79,7 @@ pub(crate) struct PendingDirectory {
 impl PendingDirectory {
     /// Makes `.NAME.tmp-PID` beside `target`.
     pub(crate) fn create(target: &Path) -> Result<Self, FileError> {
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = target.with_file_name(format!(".{name}.tmp-{}", std::process::id()));
+        let temporary = target.with_file_name(temporary_name(target, std::process::id()));
         let made = begin(&temporary, || fs::create_dir(&temporary));
         made.map_err(|source| FileError::make(target, source))?;
         Ok(PendingDirectory { target: target.to_path_buf(), temporary })

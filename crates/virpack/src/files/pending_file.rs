@@ -85,7 +85,7 @@ impl Drop for PendingFile {
     }
 }
 
-fn temporary_name(target: &Path, process: u32) -> String {
+pub(super) fn temporary_name(target: &Path, process: u32) -> String {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     format!(".{name}.tmp-{process}")
 }

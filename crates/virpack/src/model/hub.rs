@@ -164,7 +164,7 @@ fn snapshot(repository: &Repository, options: &HubOptions) -> PathBuf {
     let reference = folder.join("refs").join(&repository.revision);
     let reference = guarded::read_linked(&reference, LARGEST_REFERENCE).ok();
     let reference = reference.and_then(|bytes| String::from_utf8(bytes).ok());
-    // A revision that is no reference may be a commit.
+    // A revision without a reference may be a commit.
     let commit = reference.as_deref().map_or(repository.revision.as_str(), str::trim);
     folder.join("snapshots").join(commit)
 }
