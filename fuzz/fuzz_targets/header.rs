@@ -6,7 +6,7 @@
 use std::io::Cursor;
 
 use libfuzzer_sys::fuzz_target;
-use virpack::fuzzing::row;
+use virpack_core::fuzzing::row;
 use virpack_seq::{Record, Records};
 
 fuzz_target!(|data: &[u8]| {

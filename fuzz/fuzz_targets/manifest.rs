@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use virpack::fuzzing::{manifest, shard, signed_manifest};
+use virpack_core::fuzzing::{manifest, shard, signed_manifest};
 
 fuzz_target!(|data: &[u8]| {
     check(data);

@@ -1,0 +1,190 @@
+//! Which device runs a model.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use virpack_device::{Cpu, Cuda, CudaOptions, Dtype};
+
+use crate::Error;
+
+/// Where a model is to run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first NVIDIA GPU that can be used, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The NVIDIA GPUs of these numbers, as `nvidia-smi` counts.
+    Cuda(Vec<usize>),
+    /// Every NVIDIA GPU.
+    AllCuda,
+}
+
+/// How a device is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceOptions {
+    /// Where to run.
+    pub device: DeviceChoice,
+    /// The precision of activations and weights; None: float16 on a GPU, float32 on the CPU.
+    pub dtype: Option<Dtype>,
+    /// Threads that compute on a CPU; None: one a core.
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// A device that is ready.
+#[derive(Debug)]
+pub enum Device {
+    /// The CPU, in float32.
+    Cpu(Arc<Cpu>),
+    /// An NVIDIA GPU.
+    Cuda(Arc<Cuda>),
+}
+
+/// Devices that are ready, of one kind.
+#[derive(Debug)]
+pub enum Devices {
+    /// The CPU, in float32.
+    Cpu(Arc<Cpu>),
+    /// NVIDIA GPUs, at least one.
+    Cuda(Vec<Arc<Cuda>>),
+}
+
+impl DeviceOptions {
+    /// Makes the one device ready.
+    ///
+    /// ```
+    /// use virpack_core::devices::{Device, DeviceChoice, DeviceOptions};
+    ///
+    /// let options = DeviceOptions { device: DeviceChoice::Cpu, ..DeviceOptions::default() };
+    /// assert!(matches!(options.open()?, Device::Cpu(_)));
+    /// # Ok::<(), virpack_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`DeviceOptions::open_all`]; [`Error::OneDevice`] where several are meant.
+    pub fn open(&self) -> Result<Device, Error> {
+        match self.open_all()? {
+            Devices::Cpu(cpu) => Ok(Device::Cpu(cpu)),
+            Devices::Cuda(mut cards) => match (cards.pop(), cards.is_empty()) {
+                (Some(card), true) => Ok(Device::Cuda(card)),
+                _ => Err(Error::OneDevice { device: self.device.clone() }),
+            },
+        }
+    }
+
+    /// Makes all devices ready.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] where a device that was asked for cannot be used: another one is never taken instead.
+    /// [`Error::CpuDtype`] for 16 bits on a CPU.
+    pub fn open_all(&self) -> Result<Devices, Error> {
+        match &self.device {
+            DeviceChoice::Cpu => self.cpu(),
+            DeviceChoice::Cuda(ordinals) => self.cuda(ordinals),
+            DeviceChoice::AllCuda => match Cuda::count() {
+                Ok(count) if count > 0 => self.cuda(&(0..count).collect::<Vec<_>>()),
+                // The first one's reason.
+                _ => self.cuda(&[0]),
+            },
+            DeviceChoice::Auto => {
+                let count = Cuda::count().unwrap_or(0);
+                match (0..count).find_map(|ordinal| self.cuda(&[ordinal]).ok()) {
+                    Some(device) => Ok(device),
+                    None => self.cpu(),
+                }
+            }
+        }
+    }
+
+    fn cpu(&self) -> Result<Devices, Error> {
+        match self.dtype {
+            None | Some(Dtype::F32 | Dtype::F32Strict) => Ok(Devices::Cpu(Arc::new(Cpu::new(self.threads)?))),
+            Some(dtype) => Err(Error::CpuDtype { dtype, auto: self.device == DeviceChoice::Auto }),
+        }
+    }
+
+    fn cuda(&self, ordinals: &[usize]) -> Result<Devices, Error> {
+        let options = CudaOptions { dtype: self.dtype.unwrap_or_default() };
+        let open = |&ordinal: &usize| {
+            let unavailable = |why| Error::Unavailable { device: DeviceChoice::Cuda(vec![ordinal]), why };
+            Cuda::new(ordinal, options).map(Arc::new).map_err(unavailable)
+        };
+        Ok(Devices::Cuda(ordinals.iter().map(open).collect::<Result<_, _>>()?))
+    }
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "expected auto, cpu, cuda, cuda:N, cuda:N,M or cuda:all".to_owned();
+        match text {
+            "auto" => Ok(DeviceChoice::Auto),
+            "cpu" => Ok(DeviceChoice::Cpu),
+            "cuda" => Ok(DeviceChoice::Cuda(vec![0])),
+            "cuda:all" => Ok(DeviceChoice::AllCuda),
+            other => {
+                let numbers = other.strip_prefix("cuda:").ok_or_else(wrong)?.split(',');
+                let numbers: Vec<usize> =
+                    numbers.map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
+                let twice = numbers.iter().enumerate().find(|(i, n)| numbers[..*i].contains(n));
+                twice.map_or(Ok(()), |(_, n)| Err(format!("cuda:{n} stands there twice")))?;
+                Ok(DeviceChoice::Cuda(numbers))
+            }
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DeviceChoice::Auto => f.write_str("auto"),
+            DeviceChoice::Cpu => f.write_str("cpu"),
+            DeviceChoice::AllCuda => f.write_str("cuda:all"),
+            DeviceChoice::Cuda(ordinals) => {
+                let numbers: Vec<String> = ordinals.iter().map(usize::to_string).collect();
+                write!(f, "cuda:{}", numbers.join(","))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_devices() {
+        use DeviceChoice::{AllCuda, Auto, Cpu, Cuda};
+        for choice in [Auto, Cpu, AllCuda, Cuda(vec![3]), Cuda(vec![0, 2])] {
+            assert_eq!(choice.to_string().parse(), Ok(choice));
+        }
+        assert_eq!("cuda".parse(), Ok(Cuda(vec![0])));
+        for wrong in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "CPU", "cuda0", "cuda:0,", "cuda:1,1"] {
+            assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_cpu_has_one_precision() {
+        for dtype in [Dtype::F16, Dtype::Bf16] {
+            let options =
+                DeviceOptions { device: DeviceChoice::Cpu, dtype: Some(dtype), ..DeviceOptions::default() };
+            assert!(matches!(options.open(), Err(Error::CpuDtype { auto: false, .. })));
+        }
+    }
+
+    #[test]
+    fn a_card_that_is_not_there_is_an_error() {
+        let options = DeviceOptions { device: DeviceChoice::Cuda(vec![4_000]), ..DeviceOptions::default() };
+        let error = options.open().unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+        assert!(error.to_string().starts_with("cuda:4000 cannot be used: "), "{error}");
+        assert!(error.to_string().contains("hint: "), "{error}");
+    }
+}

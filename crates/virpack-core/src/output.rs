@@ -1,0 +1,431 @@
+//! Embeddings to a file: any order in, the order of the input out, nothing half-written.
+//!
+//! The format follows from the ending of the name:
+//!
+//! | ending | the file | beside it |
+//! | --- | --- | --- |
+//! | `.npy` | `[n, hidden]`, C order, float32 or float16 | the table of records |
+//! | `.parquet` | columns `id`, `source` (with several inputs), `length`, `truncated`, `unknown`, `gaps`, `embedding` | |
+//! | `.arrows` | a stream of Arrow's IPC format with the columns of `.parquet` | |
+//! | `.safetensors` | a tensor `embeddings`, `[n, hidden]` | the table of records |
+//! | `.h5` | datasets `embeddings`, `[n, hidden]`, `ids`, `lengths`, `truncated`, `unknown`, `gaps`, `sources` and `source` (with several inputs) | |
+//!
+//! `OUT.run.json` (`emb.npy.run.json`) holds the facts about the run that a file carries as well, where its format has room for them
+//! ([`OutputOptions::metadata`], under `metadata`), and what [`CompleteOutput::publish`] is told. It is a JSON object.
+//!
+//! The table of records is `OUT.records.tsv` (`emb.npy.records.tsv`): a header, then a line a row of the file, with the columns
+//! `row` (from 0), `id`, `source` (with several inputs), `length` (of the whole record), `truncated` (`True` where only its
+//! beginning was embedded), `unknown` (letters that the model does not know) and `gaps` (`-` and `.`); the last two count what
+//! was embedded. Ids may come twice: `row` is what names a record.
+//!
+//! The name `-` is standard output. An `.npy` waits in a file without a name in `TMPDIR` until the number of rows is known. A
+//! stream of Arrow's IPC format is written in batches, each as it fills. virpack then writes no table and no `run.json`.
+//!
+//! Where every residue keeps its row ([`OutputOptions::residues`]) there is a table `[residues, hidden]` for each
+//! record: a list of lists in `.parquet` and `.arrows`, a tensor in `.safetensors`, a group in `.h5` (`records/NUMBER`, with a dataset
+//! `embeddings`). Tensors and groups are named by their record's row in the file, in twelve digits (`000000000042`),
+//! by the row of its id in the table of records: ids may come twice, have any length and hold any letter, and no list of
+//! names taken has to be kept.
+//!
+//! Past 5 GB, or where a table for each record fills the megabyte that a header may have (some 10,000 records),
+//! `.safetensors` is cut into `STEM-00001-of-00003.safetensors` and so on, with the index `STEM.safetensors.index.json`,
+//! as Hugging Face lays models out. A table that is cut has a tensor `embeddings.00001` in the first shard, and so on.
+//!
+//! Records without an embedding stand in `OUT.skipped.tsv`, which exists only when there is one: columns
+//! `record` (place over all inputs, from 0), `source`, `line` (of the header, from 1), `id`, `length`,
+//! `reason`. In the text tables a control character inside a name is escaped (`\t`, `\n`, `\r`, `\x01`, `\u2028`), and a cell that
+//! holds `"` stands within quotes, as in CSV: a row is one line to whatever reads it.
+//!
+//! Everything is written under temporary names (`.emb.npy.tmp-PID`) in the output's directory and renamed
+//! when it is whole, the side files first. A symbolic link under the asked name is replaced, not followed.
+//!
+//! To add a format: a file in `output/` that implements `Table`, and its ending in [`OutputFormat`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Map;
+use virpack_seq::{Shard, SkipReason, SkippedRecord};
+
+pub use crate::files::FileError;
+use crate::files::{StagedFiles, cleanup};
+pub use crate::row::Row;
+
+pub(crate) mod about;
+mod arrow;
+mod complete;
+mod destination;
+mod entry;
+mod error;
+mod facts;
+mod format;
+mod h5;
+mod names;
+mod noted;
+mod npy;
+mod order;
+mod parquet;
+mod records;
+mod row_store;
+mod safetensors;
+mod schema;
+mod shard;
+mod single;
+mod text_file;
+mod text_table;
+mod values;
+
+pub use complete::CompleteOutput;
+pub use destination::is_stdout;
+pub(crate) use entry::{Entry, encode};
+pub use error::OutputError;
+pub use facts::Facts;
+pub use format::OutputFormat;
+use names::beside;
+pub use names::{check, check_apart, check_free, check_stdout_apart};
+pub(crate) use names::{check_all, check_apart_from_models, names, report_path};
+pub(crate) use noted::Twice;
+pub use noted::{Noted, Repeated};
+use order::Order;
+pub(crate) use order::{EarlierRows, Turn};
+pub(crate) use shard::{
+    ANY_MAGIC as ANY_SHARD_MAGIC, END as SHARD_END, MAGIC as SHARD_MAGIC, SUM as SHARD_SUM,
+};
+pub use single::write_file;
+pub(crate) use text_file::TextFile;
+pub(crate) use text_table::{TextTable, cell};
+pub use values::OutputDtype;
+
+/// How an output is made.
+#[derive(Clone, Debug)]
+pub struct OutputOptions {
+    /// Replace an output that exists, and the tables beside it.
+    pub force: bool,
+    /// The format; None: what the name's ending says.
+    pub format: Option<OutputFormat>,
+    /// The type of the values.
+    pub dtype: OutputDtype,
+    /// A table of rows for each record, `[residues, hidden]`, instead of one row.
+    pub residues: bool,
+    /// The inputs by name, in the order of [`Row::source`]; with two or more the tables name the input.
+    pub sources: Vec<String>,
+    /// Facts about the run, such as `("virpack.model", "esm2_t6_8M_UR50D")`; `virpack.version` is added.
+    pub metadata: Vec<(String, String)>,
+    /// What a `.shard` says of itself, and so the records that come; None: all come, and none is written.
+    pub shard: Option<Facts>,
+    /// Most bytes of embeddings that wait in memory for an earlier record; what goes beyond waits in a
+    /// temporary file beside the output.
+    pub reorder_bytes: usize,
+    /// Most bytes of values in one `.safetensors` file, but for a record that has more alone.
+    pub shard_bytes: u64,
+}
+
+impl Default for OutputOptions {
+    /// One row of float32 a record, one input without a name, nothing replaced, 64 MiB of waiting embeddings, shards of
+    /// 5 GB.
+    fn default() -> Self {
+        OutputOptions {
+            force: false,
+            format: None,
+            dtype: OutputDtype::F32,
+            residues: false,
+            sources: vec![String::new()],
+            metadata: Vec::new(),
+            shard: None,
+            reorder_bytes: 64 << 20,
+            shard_bytes: 5_000_000_000,
+        }
+    }
+}
+
+/// What a finished run has written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Written {
+    /// Records with an embedding.
+    pub rows: u64,
+    /// Records with a reason instead.
+    pub skipped: u64,
+    /// The id of the first of them, and the reason.
+    pub first_skipped: Option<(Arc<str>, SkipReason)>,
+    /// Records of which only the beginning was embedded.
+    pub truncated: Noted,
+    /// Records with letters that the model does not know, and these letters.
+    pub unknown: Noted,
+    /// Records with gap characters, and these.
+    pub gaps: Noted,
+    /// Ids that came twice.
+    pub repeated: Repeated,
+    /// Every file written, the asked one first.
+    pub files: Vec<PathBuf>,
+    /// Bytes of the most embeddings that ever waited in memory.
+    pub peak_waiting_memory: u64,
+    /// Bytes of the most embeddings that ever waited on disk.
+    pub peak_waiting_disk: u64,
+}
+
+/// What every format is told of the rows to come.
+#[derive(Clone, Debug, Default)]
+struct Layout {
+    hidden: usize,
+    dtype: OutputDtype,
+    /// A record has `[residues, hidden]` values, not `[hidden]`.
+    residues: bool,
+    /// The inputs, where there are several: each row then names its own.
+    sources: Vec<String>,
+    /// Facts about the run.
+    about: Vec<(String, String)>,
+}
+
+/// One format's writer: rows come in the order of the input.
+trait Table: Send {
+    /// Writes a record; `values` is `[hidden]`, or `[residues, hidden]`, `source` the name of the record's input.
+    fn write(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError>;
+    /// Writes a record that has no row, where the format has a place for it; false where it has none.
+    fn skip(&mut self, _: &SkippedRecord) -> Result<bool, OutputError> {
+        Ok(false)
+    }
+    /// Makes the files whole on disk, now that `records` records were read; they have no names yet. None where all went to
+    /// standard output.
+    fn finish(self: Box<Self>, records: u64) -> Result<Option<StagedFiles>, OutputError>;
+}
+
+/// Embeddings on their way into a file; made by [`create`].
+///
+/// Dropped without [`finish`](EmbeddingWriter::finish), it leaves nothing behind.
+pub struct EmbeddingWriter {
+    hidden: usize,
+    options: OutputOptions,
+    path: PathBuf,
+    /// None: standard output has no tables beside it.
+    skipped_path: Option<PathBuf>,
+    format: OutputFormat,
+    order: Order,
+    sink: Sink,
+}
+
+/// Where results go when their turn has come.
+struct Sink {
+    table: Box<dyn Table>,
+    skipped: Option<TextTable>,
+    ids: Twice,
+    written: Written,
+}
+
+/// Opens an output of embeddings of width `hidden` (at least 1) under a temporary name.
+///
+/// Everything about the destination is checked here, so that a run fails before it loads a model.
+///
+/// # Errors
+///
+/// When no format has the ending of `path`, when `path` is no regular file, when it or one of its side
+/// files exists and `options.force` is not set, or when its directory is missing or cannot be written to.
+///
+/// # Panics
+///
+/// When `hidden` is 0.
+///
+/// # Examples
+///
+/// ```
+/// use virpack_core::output::{self, OutputOptions, Row};
+///
+/// # let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("emb.npy");
+/// let mut out = output::create(&path, 2, OutputOptions::default())?;
+/// let row = |record, id: &str| Row { record, source: 0, id: id.into(), length: 9, truncated: false, unknown: 0, gaps: 0 };
+/// out.write(row(1, "second"), &[3.0, 4.0])?; // any order
+/// out.write(row(0, "first"), &[1.0, 2.0])?;
+/// assert_eq!(out.finish(2)?.rows, 2);
+/// let records = std::fs::read_to_string(directory.path().join("emb.npy.records.tsv"))?;
+/// let expected = "row\tid\tlength\ttruncated\tunknown\tgaps\n0\tfirst\t9\tFalse\t0\t0\n1\tsecond\t9\tFalse\t0\t0\n";
+/// assert_eq!(records, expected);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<EmbeddingWriter, OutputError> {
+    assert!(hidden > 0, "an embedding has at least one value");
+    let format = check(path, &options, &[])?;
+    let layout = Layout::new(hidden, &options);
+    let table: Box<dyn Table> = match format {
+        OutputFormat::Npy => Box::new(npy::Npy::create(path, layout)?),
+        OutputFormat::Parquet => Box::new(parquet::Parquet::create(path, layout)?),
+        OutputFormat::Arrow => Box::new(arrow::Arrow::create(path, layout)?),
+        OutputFormat::Safetensors => {
+            Box::new(safetensors::Safetensors::create(path, layout, options.shard_bytes)?)
+        }
+        OutputFormat::H5 => Box::new(h5::H5::create(path, layout)?),
+        OutputFormat::Shard => {
+            let facts = options.shard.as_ref().ok_or_else(|| OutputError::NoShard { path: path.into() })?;
+            Box::new(shard::ShardFile::create(path, hidden, &facts.to_json())?)
+        }
+    };
+    let shard = options.shard.as_ref().map_or(Shard::ALL, |facts| facts.shard);
+    let order = Order::new(hidden, options.reorder_bytes, path, shard);
+    let sink = Sink { table, skipped: None, ids: Twice::default(), written: Written::default() };
+    let skipped_path = (!is_stdout(path)).then(|| beside(path, "skipped.tsv"));
+    let path = path.to_path_buf();
+    Ok(EmbeddingWriter { hidden, options, path, skipped_path, format, order, sink })
+}
+
+/// Removes the temporary files of every output that this process has begun and not finished, for a process that
+/// is about to end without running destructors, such as one that was interrupted.
+///
+/// Afterwards no output can be begun or finished: whoever tries waits for ever. End the process.
+pub fn abandon_all() {
+    cleanup::abandon();
+}
+
+impl EmbeddingWriter {
+    /// Takes the embedding of one record, `[hidden]`, or `[residues, hidden]` where every residue keeps its row; records
+    /// may come in any order.
+    ///
+    /// # Errors
+    ///
+    /// When the embedding has another width, the record was delivered before or names an unknown input,
+    /// a value is too large for the file's type, or the file cannot be written.
+    pub fn write(&mut self, row: impl Into<Row>, embedding: &[f32]) -> Result<(), OutputError> {
+        let row = row.into();
+        let fits = match self.options.residues {
+            true => !embedding.is_empty() && embedding.len().is_multiple_of(self.hidden),
+            false => embedding.len() == self.hidden,
+        };
+        if !fits {
+            let (id, expected, given) = (row.id.to_string(), self.hidden, embedding.len());
+            return Err(OutputError::Width { id, expected, given });
+        }
+        self.deliver(row.source, &row.id, Turn::Row(&row, embedding))
+    }
+
+    /// Takes a record that has no embedding, with the reason; records may come in any order.
+    ///
+    /// # Errors
+    ///
+    /// When the record was delivered before or names an unknown input, or the table cannot be written.
+    pub fn skip(&mut self, skipped: &SkippedRecord) -> Result<(), OutputError> {
+        self.deliver(skipped.source, &skipped.id, Turn::Skipped(skipped))
+    }
+
+    /// Gives the files their names, once each of the `records` records read has its row or its reason:
+    /// [`complete`](EmbeddingWriter::complete), and published without further facts.
+    ///
+    /// # Errors
+    ///
+    /// As those two.
+    pub fn finish(self, records: u64) -> Result<Written, OutputError> {
+        self.complete(records)?.publish(&Map::new())
+    }
+
+    /// Makes the files whole on disk, once each of the `records` records read has its row or its reason. They have no
+    /// names yet.
+    ///
+    /// # Errors
+    ///
+    /// When a record was never delivered, more were delivered than read, or a file cannot be written.
+    pub fn complete(mut self, records: u64) -> Result<CompleteOutput, OutputError> {
+        let sources = &self.options.sources;
+        self.order.rest(|turn| self.sink.turn(turn, sources, self.skipped_path.as_deref()))?;
+        self.order.finish(records)?;
+        let Sink { table, skipped, ids, mut written } = self.sink;
+        written.repeated = ids.repeated();
+        let mut whole = table.finish(records)?;
+        if let Some(whole) = &mut whole {
+            whole.sides.extend(skipped.map(TextTable::finish).transpose()?.flatten());
+            let files = [&whole.main].into_iter().chain(&whole.sides);
+            written.files = files.map(|file| file.target().into()).collect();
+        }
+        (written.peak_waiting_memory, written.peak_waiting_disk) = self.order.peak_bytes();
+        Ok(CompleteOutput { whole, written, path: self.path, format: self.format, options: self.options })
+    }
+
+    /// The output as it was named.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn deliver(&mut self, source: u32, id: &str, turn: Turn<'_>) -> Result<(), OutputError> {
+        let sources = &self.options.sources;
+        if source as usize >= sources.len() {
+            let (id, sources) = (id.to_owned(), sources.len());
+            return Err(OutputError::UnknownSource { id, source_index: source, sources });
+        }
+        self.order.deliver(turn, |turn| self.sink.turn(turn, sources, self.skipped_path.as_deref()))
+    }
+
+    /// Takes the records of an earlier run in their turn; any of them that is delivered is left aside.
+    pub(crate) fn go_on_from(&mut self, earlier: impl EarlierRows + 'static) {
+        self.order.go_on_from(Box::new(earlier));
+    }
+}
+
+impl OutputOptions {
+    /// What every file says of its run.
+    fn about(&self) -> Vec<(String, String)> {
+        let version = ("virpack.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        [version].into_iter().chain(self.metadata.clone()).collect()
+    }
+}
+
+impl Layout {
+    fn new(hidden: usize, options: &OutputOptions) -> Layout {
+        Layout {
+            hidden,
+            dtype: options.dtype,
+            residues: options.residues,
+            sources: if options.sources.len() > 1 { options.sources.clone() } else { Vec::new() },
+            about: options.about(),
+        }
+    }
+}
+
+impl Sink {
+    fn turn(
+        &mut self,
+        turn: Turn<'_>,
+        sources: &[String],
+        skipped: Option<&Path>,
+    ) -> Result<(), OutputError> {
+        match turn {
+            Turn::Row(row, embedding) => self.row(row, &sources[row.source as usize], embedding),
+            Turn::Skipped(record) => self.skipped(record, &sources[record.source as usize], skipped),
+        }
+    }
+
+    fn row(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError> {
+        let Written { rows, truncated, unknown, gaps, .. } = &mut self.written;
+        *rows += 1;
+        truncated.add(row, u64::from(row.truncated));
+        unknown.add(row, row.unknown.into());
+        gaps.add(row, row.gaps.into());
+        self.ids.add(&row.id);
+        self.table.write(row, source, values)
+    }
+
+    fn skipped(
+        &mut self,
+        skipped: &SkippedRecord,
+        source: &str,
+        path: Option<&Path>,
+    ) -> Result<(), OutputError> {
+        self.written.skipped += 1;
+        let first = || (Arc::clone(&skipped.id), skipped.reason);
+        self.written.first_skipped.get_or_insert_with(first);
+        self.ids.add(&skipped.id);
+        if self.table.skip(skipped)? {
+            return Ok(());
+        }
+        let Some(path) = path else { return Ok(()) };
+        let table = match &mut self.skipped {
+            Some(table) => table,
+            none => {
+                let table = none.insert(TextTable::create(path)?);
+                table.line(&["record", "source", "line", "id", "length", "reason"])?;
+                table
+            }
+        };
+        let [record, line, length] = [skipped.record, skipped.line, skipped.length].map(|n| n.to_string());
+        table.line(&[&record, source, &line, &skipped.id, &length, skipped.reason.as_str()])
+    }
+}
+
+#[cfg(test)]
+mod tests;

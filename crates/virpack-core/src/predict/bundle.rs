@@ -1,0 +1,131 @@
+//! Models and classifiers that belong together.
+
+use std::num::NonZeroUsize;
+
+use super::DEFAULT_LENGTH;
+use crate::Error;
+use crate::model::location::Location;
+
+/// The directory of the model of the nucleotides in a bundle.
+const NUCLEOTIDE: &str = "nucleotide";
+/// The directory of the model of the peptides.
+const PEPTIDE: &str = "peptide";
+
+/// Both models of `virpack predict` and their classifiers in one directory, as `training/` exports them: `nucleotide/`
+/// and `peptide/` are directories of models, `classifier_N.safetensors` scores open frames of chunks of `N` bases, and
+/// `nucleotide_classifier_N.safetensors`, where it is there, chunks without any.
+///
+/// ```
+/// use virpack_core::predict::Bundle;
+///
+/// let built_in = Bundle::open(&virpack_core::model::mini::location())?;
+/// assert_eq!(built_in.lengths(), [300, 500]);
+/// # Ok::<(), virpack_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    location: Location,
+    lengths: Vec<usize>,
+}
+
+impl Bundle {
+    /// Looks what is in the directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoBundle`] where a model or every classifier is missing, [`Error::Model`].
+    pub fn open(location: &Location) -> Result<Self, Error> {
+        location.check()?;
+        let missing = |missing| Err(Error::NoBundle { path: location.path(), missing });
+        if let Some(directory) = [NUCLEOTIDE, PEPTIDE].iter().find(|name| !location.join(name).is_directory())
+        {
+            return missing(format!("directory {directory}"));
+        }
+        let length = |name: &String| {
+            name.strip_prefix("classifier_")?.strip_suffix(".safetensors")?.parse().ok().filter(|n| *n > 0)
+        };
+        let mut lengths: Vec<usize> = location.names()?.iter().filter_map(length).collect();
+        lengths.sort_unstable();
+        if lengths.is_empty() {
+            return missing("classifier_500.safetensors, nor one of another length".to_owned());
+        }
+        Ok(Bundle { location: location.clone(), lengths })
+    }
+
+    /// The lengths of chunks that its classifiers are for, shortest first; at least one.
+    #[must_use]
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
+    }
+
+    /// The model of the nucleotides.
+    #[must_use]
+    pub fn nucleotide_model(&self) -> Location {
+        self.location.join(NUCLEOTIDE)
+    }
+
+    /// The model of the peptides.
+    #[must_use]
+    pub fn protein_model(&self) -> Location {
+        self.location.join(PEPTIDE)
+    }
+
+    /// The classifier of open frames for chunks of `length` bases ([`DEFAULT_LENGTH`] where that is not said), and
+    /// that of chunks without any: those whose length is the nearest, and the longer of two.
+    #[must_use]
+    pub fn classifiers(&self, length: Option<NonZeroUsize>) -> (Location, Option<Location>) {
+        let length = length.unwrap_or(DEFAULT_LENGTH).get();
+        let nearest = self.lengths.iter().rev().min_by_key(|own| own.abs_diff(length));
+        let nearest = nearest.expect("a bundle has a classifier");
+        let file = |kind: &str| self.location.join(&format!("{kind}_{nearest}.safetensors"));
+        let alone = file("nucleotide_classifier");
+        (file("classifier"), alone.exists().then_some(alone))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::location::MemoryFile;
+
+    const fn file(path: &'static str) -> MemoryFile {
+        MemoryFile { path, bytes: b"" }
+    }
+
+    static FILES: [MemoryFile; 6] = [
+        file("b/nucleotide/config.json"),
+        file("b/peptide/config.json"),
+        file("b/classifier_500.safetensors"),
+        file("b/classifier_300.safetensors"),
+        file("b/nucleotide_classifier_500.safetensors"),
+        file("b/classifier_x.safetensors"),
+    ];
+
+    #[test]
+    fn the_nearest_length_is_taken() {
+        let bundle = Bundle::open(&Location::memory(&FILES, "b")).unwrap();
+        assert_eq!(bundle.lengths(), [300, 500]);
+        let taken = |length| {
+            let (frames, alone) = bundle.classifiers(NonZeroUsize::new(length));
+            (frames.to_string(), alone.is_some())
+        };
+        let [short, long] = [
+            ("b/classifier_300.safetensors".to_owned(), false),
+            ("b/classifier_500.safetensors".to_owned(), true),
+        ];
+        for (length, expected) in [(0, &long), (1, &short), (399, &short), (400, &long), (9_000, &long)] {
+            assert_eq!(&taken(length), expected, "{length}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let refused = |files: &'static [MemoryFile]| {
+            Bundle::open(&Location::memory(files, "b")).unwrap_err().to_string()
+        };
+        assert!(refused(&FILES[..1]).contains("no directory peptide"), "{}", refused(&FILES[..1]));
+        assert!(refused(&FILES[1..]).contains("no directory nucleotide"));
+        assert!(refused(&FILES[..2]).contains("no classifier_500.safetensors"));
+        assert!(refused(&[]).contains("cannot read b"));
+    }
+}

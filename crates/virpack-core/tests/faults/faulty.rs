@@ -1,0 +1,172 @@
+//! A CPU with faults: no room for large batches, errors, hanging.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use virpack_core::device::backend::TokenDropout;
+use virpack_core::device::{Attention, Backend, Cpu, DeviceError, Dtype, Pool, PoolSpan};
+use virpack_core::memory::{Memory, ModelShape};
+use virpack_seq::Footprint;
+
+/// What becomes of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    /// There is room for fewer tokens than it has.
+    NoRoom,
+    /// The driver reports an error as the batch is given.
+    Refuses,
+    /// The driver reports an error as its results are waited for.
+    Fails,
+    /// Its results never come.
+    Hangs,
+}
+
+/// The CPU, with what becomes of each batch by its number on this device, from 0, and its tokens.
+pub(crate) struct Faulty {
+    cpu: Cpu,
+    /// Tokens that there is room for when a run begins.
+    room: usize,
+    fault: Box<dyn Fn(usize, usize) -> Fault + Send + Sync>,
+    run: AtomicUsize,
+    /// Most tokens of a batch that was run.
+    pub(crate) largest: AtomicUsize,
+}
+
+/// A batch on the device, and its fate.
+pub(crate) struct Packed(<Cpu as Backend>::Packed, Fault);
+
+/// Results on their way, and their fate.
+pub(crate) struct Pending(<Cpu as Backend>::Pending, Fault);
+
+impl Faulty {
+    pub(crate) fn new(room: usize, fault: impl Fn(usize, usize) -> Fault + Send + Sync + 'static) -> Self {
+        let cpu = Cpu::new(std::num::NonZeroUsize::new(1)).expect("a thread");
+        let (run, largest) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Faulty { cpu, room, fault: Box::new(fault), run, largest }
+    }
+}
+
+fn full(wanted: usize) -> DeviceError {
+    DeviceError::OutOfMemory { op: "test", wanted, free: 0 }
+}
+
+fn broken() -> DeviceError {
+    DeviceError::Call { call: "a test", reason: "the card fell off the bus".to_owned() }
+}
+
+impl Backend for Faulty {
+    type Tensor = <Cpu as Backend>::Tensor;
+    type Matrix = <Cpu as Backend>::Matrix;
+    type Vector = <Cpu as Backend>::Vector;
+    type Packed = Packed;
+    type Pending = Pending;
+
+    fn matrix(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<Self::Matrix, DeviceError> {
+        self.cpu.matrix(rows, columns, values)
+    }
+    fn vector(&self, values: Vec<f32>) -> Result<Self::Vector, DeviceError> {
+        self.cpu.vector(values)
+    }
+    fn packed(&self, ids: &[u16], cu_seqlens: &[i32], longest: usize) -> Result<Self::Packed, DeviceError> {
+        let fault = (self.fault)(self.run.fetch_add(1, Ordering::Relaxed), ids.len());
+        match fault {
+            Fault::NoRoom => return Err(full(ids.len())),
+            Fault::Refuses => return Err(broken()),
+            _ => (),
+        }
+        self.largest.fetch_max(ids.len(), Ordering::Relaxed);
+        Ok(Packed(self.cpu.packed(ids, cu_seqlens, longest)?, fault))
+    }
+    fn embed(
+        &self,
+        table: &Self::Matrix,
+        packed: &Self::Packed,
+        dropout: Option<TokenDropout>,
+    ) -> Result<Self::Tensor, DeviceError> {
+        self.cpu.embed(table, &packed.0, dropout)
+    }
+    fn linear(
+        &self,
+        x: &Self::Tensor,
+        weight: &Self::Matrix,
+        bias: Option<&Self::Vector>,
+    ) -> Result<Self::Tensor, DeviceError> {
+        self.cpu.linear(x, weight, bias)
+    }
+    fn gelu(&self, x: Self::Tensor) -> Result<Self::Tensor, DeviceError> {
+        self.cpu.gelu(x)
+    }
+    fn gated_gelu(&self, x: &Self::Tensor) -> Result<Self::Tensor, DeviceError> {
+        self.cpu.gated_gelu(x)
+    }
+    fn add(&self, x: Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor, DeviceError> {
+        self.cpu.add(x, y)
+    }
+    fn layer_norm(
+        &self,
+        x: &Self::Tensor,
+        weight: &Self::Vector,
+        bias: &Self::Vector,
+        eps: f32,
+    ) -> Result<Self::Tensor, DeviceError> {
+        self.cpu.layer_norm(x, weight, bias, eps)
+    }
+    fn rotary(
+        &self,
+        qkv: Self::Tensor,
+        packed: &Self::Packed,
+        attention: &Attention<Self::Vector>,
+    ) -> Result<Self::Tensor, DeviceError> {
+        self.cpu.rotary(qkv, &packed.0, attention)
+    }
+    fn attention(
+        &self,
+        qkv: &Self::Tensor,
+        packed: &Self::Packed,
+        attention: &Attention<Self::Vector>,
+    ) -> Result<Self::Tensor, DeviceError> {
+        self.cpu.attention(qkv, &packed.0, attention)
+    }
+    fn pool(
+        &self,
+        x: &Self::Tensor,
+        packed: &Self::Packed,
+        pool: Pool,
+        span: PoolSpan,
+    ) -> Result<Self::Pending, DeviceError> {
+        Ok(Pending(self.cpu.pool(x, &packed.0, pool, span)?, packed.1))
+    }
+    fn read(&self, x: &Self::Tensor) -> Result<Self::Pending, DeviceError> {
+        Ok(Pending(self.cpu.read(x)?, Fault::None))
+    }
+    fn wait(&self, pending: Self::Pending) -> Result<Vec<f32>, DeviceError> {
+        match pending.1 {
+            Fault::Fails => Err(broken()),
+            Fault::Hangs => loop {
+                std::thread::park();
+            },
+            _ => self.cpu.wait(pending.0),
+        }
+    }
+}
+
+impl Memory for Faulty {
+    fn name(&self) -> String {
+        "a faulty CPU".to_owned()
+    }
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+    fn footprint(&self, model: &ModelShape, longest: usize, rows: bool) -> Footprint {
+        self.cpu.footprint(model, longest, rows)
+    }
+    fn free(&self) -> Result<Option<u64>, DeviceError> {
+        Ok(None)
+    }
+    fn most_tokens(&self, _: &ModelShape) -> usize {
+        1 << 20
+    }
+    fn reserve(&self, _: &ModelShape, tokens: usize, _: usize, _: bool) -> Result<(), DeviceError> {
+        if tokens > self.room { Err(full(tokens)) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,156 @@
+//! What a model is said to take on the CPU, against what it takes.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![cfg(target_os = "linux")]
+
+use std::num::NonZeroUsize;
+use std::process::Command;
+
+use virpack_core::device::{Backend, Cpu, Pool};
+use virpack_core::memory::{Memory, ModelShape};
+use virpack_core::model::Encoder;
+use virpack_core::model::config::{DnabertConfig, Esm2Config};
+use virpack_core::model::dnabert_s::{self, DnabertS};
+use virpack_core::model::esm2::{self, Esm2};
+use virpack_core::model::source::RandomTensors;
+use virpack_seq::{BudgetLimits, calculate_token_budget};
+
+/// Residues and special tokens of each sequence of a batch.
+const LENGTH: usize = 512;
+const THREADS: usize = 2;
+/// Set for the child: the kind of model, layers, width, heads, tokens of a batch.
+const SHAPE: &str = "VIRPACK_TEST_SHAPE";
+
+/// A model of some size, ESM-2 or DNABERT-S.
+enum Config {
+    Esm2(Esm2Config),
+    DnabertS(DnabertConfig),
+}
+
+impl Config {
+    fn new(kind: &str, layers: usize, hidden: usize, heads: usize) -> Self {
+        match kind {
+            "esm2" => Config::Esm2(Esm2Config::published(layers, hidden, heads)),
+            _ => {
+                let intermediate = 4 * hidden;
+                Config::DnabertS(DnabertConfig {
+                    layers,
+                    hidden,
+                    heads,
+                    intermediate,
+                    ..DnabertConfig::published()
+                })
+            }
+        }
+    }
+
+    fn shape(&self) -> ModelShape {
+        match self {
+            Config::Esm2(config) => esm2::shape(config),
+            Config::DnabertS(config) => dnabert_s::shape(config),
+        }
+    }
+
+    fn build(self, cpu: &Cpu) -> Box<dyn Encoder<Cpu>> {
+        let tensors = RandomTensors { seed: 7 };
+        match self {
+            Config::Esm2(config) => Box::new(Esm2::build(cpu, config, &tensors).unwrap()),
+            Config::DnabertS(config) => Box::new(DnabertS::build(cpu, config, &tensors).unwrap()),
+        }
+    }
+}
+
+/// The largest resident set of this process so far, bytes.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+/// Not a test of its own: what the child process of the others does.
+#[test]
+fn child() {
+    let Ok(shape) = std::env::var(SHAPE) else { return };
+    let (kind, shape) = shape.split_once(' ').unwrap();
+    let shape: Vec<usize> = shape.split(' ').map(|n| n.parse().unwrap()).collect();
+    let config = Config::new(kind, shape[0], shape[1], shape[2]);
+    let baseline = peak();
+    let cpu = Cpu::new(NonZeroUsize::new(THREADS)).unwrap();
+    let model = config.build(&cpu);
+    let ids: Vec<u16> = (0..shape[3]).map(|i| 4 + (i % 20) as u16).collect();
+    let cu_seqlens: Vec<i32> = (0..=shape[3] / LENGTH).map(|i| (i * LENGTH) as i32).collect();
+    // As the runner does, more than once, as buffers go round; in all layers alike, so that a few of them do.
+    for _ in 0..2 {
+        let packed = cpu.packed(&ids, &cu_seqlens, LENGTH).unwrap();
+        let hidden = model.forward(&cpu, &packed, model.layers().min(3)).unwrap();
+        let pooled = cpu.pool(&hidden, &packed, Pool::Mean, model.span()).unwrap();
+        assert!(cpu.wait(pooled).unwrap().iter().all(|value| value.is_finite()));
+    }
+    println!("grown {} baseline {baseline}", peak() - baseline);
+}
+
+/// Bytes by which a fresh process grows over building the model and running batches of it; `shape` as in [`SHAPE`].
+fn grown(shape: String) -> u64 {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--nocapture"])
+        .env(SHAPE, shape)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(child.stdout).unwrap();
+    assert!(child.status.success(), "{said}");
+    let (_, after) = said.split_once("grown ").unwrap();
+    after.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[track_caller]
+fn within_a_tenth(kind: &str, layers: usize, hidden: usize, tokens: usize) {
+    let heads = if kind == "esm2" { 20 } else { 12 };
+    let cpu = Cpu::new(NonZeroUsize::new(THREADS)).unwrap();
+    let footprint = cpu.footprint(&Config::new(kind, layers, hidden, heads).shape(), LENGTH, false);
+    let sequences = tokens / LENGTH;
+    let predicted = footprint.bytes(tokens as u64, sequences as u64);
+    let grown = grown(format!("{kind} {layers} {hidden} {heads} {tokens}"));
+    let ratio = grown as f64 / predicted as f64;
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    println!(
+        "{kind} {layers} x {hidden}, {tokens} tokens: predicted {:.1} MB, grown {:.1} MB, ratio {ratio:.3}",
+        megabytes(predicted),
+        megabytes(grown)
+    );
+    assert!((0.9..=1.1).contains(&ratio), "predicted {predicted}, grown {grown} bytes: {ratio:.3}");
+    // And the budget for this memory is this budget.
+    let limits = BudgetLimits { min: 1_024, max: 1 << 20, shortest: LENGTH };
+    assert_eq!(calculate_token_budget(predicted, &footprint, &limits).unwrap(), tokens);
+}
+
+#[test]
+fn the_8m_shape_with_4096_tokens() {
+    within_a_tenth("esm2", 6, 320, 4_096);
+}
+
+#[test]
+fn the_8m_shape_with_16384_tokens() {
+    within_a_tenth("esm2", 6, 320, 16_384);
+}
+
+#[test]
+fn the_35m_shape_with_4096_tokens() {
+    within_a_tenth("esm2", 12, 480, 4_096);
+}
+
+#[test]
+fn the_35m_shape_with_16384_tokens() {
+    within_a_tenth("esm2", 12, 480, 16_384);
+}
+
+/// Three layers as wide as the 650M model's: what the threads pack of the weights is larger there.
+#[test]
+fn the_650m_width_with_4096_tokens() {
+    within_a_tenth("esm2", 3, 1_280, 4_096);
+}
+
+/// Two layers of DNABERT-S.
+#[test]
+fn the_dnabert_s_width_with_4096_tokens() {
+    within_a_tenth("dnabert_s", 2, 768, 4_096);
+}

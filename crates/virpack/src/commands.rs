@@ -1,0 +1,45 @@
+//! The commands, one a file.
+
+pub(crate) mod bench;
+pub(crate) mod checkpoint;
+pub(crate) mod completions;
+pub(crate) mod device;
+pub(crate) mod devices;
+pub(crate) mod embed;
+pub(crate) mod frames;
+pub(crate) mod input;
+pub(crate) mod limits;
+pub(crate) mod merge;
+pub(crate) mod models;
+pub(crate) mod output;
+pub(crate) mod pack;
+pub(crate) mod predict;
+pub(crate) mod stdout;
+pub(crate) mod validate;
+
+use crate::failure::INTERRUPTED;
+use crate::log::LogArguments;
+use crate::signals::on_stop;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Ctrl-C or a signal to stop then removes what a run has begun: without a handler its temporary files would stay.
+pub(crate) fn clean_up_when_interrupted() {
+    on_stop(|| {
+        virpack_core::output::abandon_all();
+        std::process::exit(INTERRUPTED.into());
+    });
+}
+
+/// As [`clean_up_when_interrupted`], but once `keeps` is set the first time sets `stop`: what is under way is finished and
+/// kept.
+pub(crate) fn stop_when_interrupted(log: LogArguments, stop: Arc<AtomicBool>, keeps: Arc<AtomicBool>) {
+    on_stop(move || {
+        if keeps.load(Ordering::SeqCst) && !stop.swap(true, Ordering::SeqCst) {
+            log.warn("interrupted: the batches under way are finished and kept; once more to stop at once");
+            return;
+        }
+        virpack_core::output::abandon_all();
+        std::process::exit(INTERRUPTED.into());
+    });
+}

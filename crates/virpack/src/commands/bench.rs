@@ -1,0 +1,190 @@
+//! `virpack bench`.
+
+mod clocks;
+
+use super::device::DeviceArguments;
+use crate::failure::Failure;
+use crate::text::{bytes, grouped, say, short};
+use crate::values::{parse_budget, parse_count, parse_seconds};
+use clap::Args;
+use clocks::{Clocks, Reading};
+use std::io::Write;
+use std::time::Duration;
+use virpack_core::bench::{BenchOptions, BenchReport, Phase, Round, Unsteady, bench};
+use virpack_core::devices::Device;
+use virpack_core::model::config::Esm2Config;
+use virpack_core::model::hub::HubOptions;
+use virpack_core::model::published::PUBLISHED;
+use virpack_core::model::{ModelConfig, config_of};
+use virpack_core::synthetic::Load;
+
+/// What `virpack bench` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The published model whose shape is run: 8M, 35M, 150M, 650M, 3B or 15B
+    #[arg(long, value_name = "SIZE", required_unless_present = "model", conflicts_with = "model")]
+    shape: Option<String>,
+
+    /// The model whose shape is run, as in `virpack embed`; only its settings are read
+    #[arg(long, short, value_name = "MODEL")]
+    model: Option<String>,
+
+    /// The records: orf (165 residues, open frames of 500-base chunks), prot (as in UniProt) or reads (50 residues)
+    #[arg(long, value_name = "LOAD", default_value = "prot")]
+    load: Load,
+
+    #[command(flatten)]
+    device: DeviceArguments,
+
+    /// Most tokens in a batch; `auto` as `virpack embed` takes it
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = parse_budget)]
+    token_budget: std::option::Option<usize>,
+
+    /// Seconds of the model, and of its products alone, in each round
+    #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = parse_seconds)]
+    seconds: f64,
+
+    /// Rounds: the model and its products alone take turns
+    #[arg(long, value_name = "N", default_value = "2", value_parser = parse_count)]
+    rounds: std::num::NonZeroUsize,
+
+    /// Everything as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Measures, with a line a phase on stderr and the result on stdout.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let options = BenchOptions {
+        config: config(arguments)?,
+        load: arguments.load,
+        token_budget: arguments.token_budget,
+        time: Duration::from_secs_f64(arguments.seconds),
+        rounds: arguments.rounds.get(),
+    };
+    let (report, clocks) = match arguments.device.options().open()? {
+        Device::Cpu(cpu) => (bench(cpu, &options, |_| ())?, None),
+        Device::Cuda(cuda) => {
+            let mut clocks = Clocks::start(cuda.ordinal());
+            (bench(cuda, &options, |phase| clocks.enter(phase))?, clocks.finish())
+        }
+    };
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        json(&mut out, arguments, &report, clocks)?;
+    } else {
+        table(&mut out, arguments, &report, clocks)?;
+    }
+    Ok(())
+}
+
+fn config(arguments: &Arguments) -> Result<Esm2Config, Failure> {
+    if let Some(model) = &arguments.model {
+        return match config_of(model, &HubOptions::from_env())? {
+            ModelConfig::Esm2(config) => Ok(config),
+            other => Err(Failure::BenchModel { model: model.clone(), family: other.family() }),
+        };
+    }
+    let shape = arguments.shape.as_deref().unwrap_or_default();
+    let found = PUBLISHED.iter().find(|p| p.name.contains(&format!("_{shape}_")));
+    found.map(|p| p.config()).ok_or_else(|| Failure::NoShape { shape: shape.to_owned() })
+}
+
+fn table(
+    out: &mut impl Write,
+    arguments: &Arguments,
+    report: &BenchReport,
+    clocks: Option<[Reading; 2]>,
+) -> std::io::Result<()> {
+    let mean = report.mean();
+    let name = arguments.shape.as_deref().or(arguments.model.as_deref()).unwrap_or_default();
+    writeln!(
+        out,
+        "{name} {} on {}, up to {} tokens a batch, first batch after {:.2} s",
+        arguments.load,
+        report.device,
+        grouped(report.token_budget as u64),
+        report.first_batch.as_secs_f64(),
+    )?;
+    for (i, round) in report.rounds.iter().enumerate() {
+        writeln!(
+            out,
+            "round {}  {:>10} tokens/s  ceiling {:>10}",
+            i + 1,
+            grouped(round.tokens_per_second as u64),
+            grouped(round.ceiling as u64)
+        )?;
+    }
+    let (rate, sequences) = (grouped(mean.tokens_per_second as u64), short(mean.sequences_per_second));
+    let ceiling = grouped(mean.ceiling as u64);
+    match report.shares() {
+        Ok([share, busy]) => writeln!(
+            out,
+            "mean     {rate:>10} tokens/s, {sequences}sequences/s, {:.1} % of the products' own rate ({ceiling} tokens/s), \
+             device busy {:.1} %",
+            100.0 * share,
+            100.0 * busy,
+        )?,
+        Err(Unsteady) => writeln!(
+            out,
+            "mean     {rate:>10} tokens/s, {sequences}sequences/s; the products alone {ceiling} tokens/s\n\
+             unsteady: a model cannot be faster than the products that are part of it, nor a device busy for longer than it \
+             ran; stop what else runs here, and measure for longer: --seconds {} --rounds {}",
+            (4.0 * arguments.seconds).ceil().max(10.0),
+            arguments.rounds.get().max(3),
+        )?,
+    }
+    if let (predicted, Some(taken)) = report.memory
+        && report.device.starts_with("cuda")
+    {
+        writeln!(out, "memory   {} said, {} taken", bytes(predicted), bytes(taken))?;
+    }
+    if let Some([model, ceiling]) = clocks {
+        writeln!(out, "clocks   {model} in the model, {ceiling} in the products alone")?;
+    }
+    Ok(())
+}
+
+fn json(
+    out: &mut impl Write,
+    arguments: &Arguments,
+    report: &BenchReport,
+    clocks: Option<[Reading; 2]>,
+) -> std::io::Result<()> {
+    let reading = |r: Reading| serde_json::json!({ "megahertz": r.megahertz, "watts": r.watts });
+    let round = |r: &Round| {
+        serde_json::json!({
+            "tokens_per_second": r.tokens_per_second,
+            "sequences_per_second": r.sequences_per_second,
+            "busy": r.busy,
+            "ceiling_tokens_per_second": r.ceiling,
+        })
+    };
+    let all = serde_json::json!({
+        "shape": arguments.shape.as_ref().or(arguments.model.as_ref()),
+        "load": arguments.load.to_string(),
+        "device": report.device,
+        "token_budget": report.token_budget,
+        "first_batch_seconds": report.first_batch.as_secs_f64(),
+        "memory_predicted": report.memory.0,
+        "memory_taken": report.memory.1,
+        "rounds": report.rounds.iter().map(round).collect::<Vec<_>>(),
+        "mean": round(&report.mean()),
+        "share": report.shares().ok().map(|shares| shares[0]),
+        "unsteady": report.shares().is_err(),
+        "clocks": clocks.map(|[model, ceiling]| serde_json::json!({ "model": reading(model), "ceiling": reading(ceiling) })),
+    });
+    writeln!(out, "{all:#}")
+}
+
+impl Clocks {
+    /// A phase begins.
+    fn enter(&mut self, phase: Phase) {
+        match phase {
+            Phase::WarmUp => say("building the model and warming up"),
+            Phase::Model => self.mark(Some(0)),
+            Phase::Ceiling => self.mark(Some(1)),
+            Phase::End => self.mark(None),
+        }
+    }
+}

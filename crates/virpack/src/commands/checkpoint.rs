@@ -1,0 +1,109 @@
+//! Options of runs that keep what they finish.
+
+use crate::again;
+use crate::failure::Failure;
+use crate::log::LogArguments;
+use crate::text::count;
+use crate::values::parse_positive;
+use crate::watch::Watch;
+use clap::Args;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use virpack_core::checkpoint::{CheckpointOptions, ResumeError, Resumed, Saved, Unit};
+use virpack_seq::{SeqError, shown_path};
+
+/// How often what is finished is made safe, and whether a run goes on where another one ended.
+#[derive(Debug, Args)]
+pub(crate) struct CheckpointArguments {
+    /// Go on where an earlier run with the same inputs and options ended; where there is none, start
+    #[arg(long)]
+    resume: bool,
+
+    /// Finished records (in `predict`: chunks of records) are made safe when there are so many of them
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = parse_positive)]
+    checkpoint_records: u64,
+
+    /// Or after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_positive)]
+    checkpoint_seconds: u64,
+
+    /// Keep nothing until the output is whole
+    #[arg(long, conflicts_with = "resume")]
+    no_checkpoint: bool,
+}
+
+/// Whether a run keeps what it finishes by now, so that another one can go on from there.
+pub(crate) struct Keeps {
+    now: Arc<AtomicBool>,
+    resume: bool,
+}
+
+impl CheckpointArguments {
+    pub(crate) fn options(&self) -> Option<CheckpointOptions> {
+        (!self.no_checkpoint).then(|| CheckpointOptions {
+            records: self.checkpoint_records,
+            every: Duration::from_secs(self.checkpoint_seconds),
+            resume: self.resume,
+        })
+    }
+
+    pub(crate) fn keeps(&self) -> Keeps {
+        Keeps { now: Arc::default(), resume: self.resume }
+    }
+}
+
+impl Keeps {
+    /// Ctrl-C or a signal to stop from here on: the first one sets `stop` where the run keeps what it finishes; else, and
+    /// the second time, the run ends at once.
+    pub(crate) fn heed_signals(&self, log: LogArguments, stop: &Arc<AtomicBool>) {
+        super::stop_when_interrupted(log, Arc::clone(stop), Arc::clone(&self.now));
+    }
+
+    /// Notes that the run keeps what it finishes from here on, and says from what it goes on.
+    pub(crate) fn begin(&self, watch: &Watch, resumed: &Resumed) {
+        self.now.store(true, Ordering::SeqCst);
+        let Resumed { saved, torn } = resumed;
+        let Saved { finished, unit, under_way, .. } = *saved;
+        for (part, reason) in torn {
+            watch.warn(format_args!("{}: {reason}: what was in it is computed again", shown_path(part)));
+        }
+        let [one, many] = match unit {
+            Unit::Records => ["record is", "records are"],
+            Unit::Chunks => ["chunk is", "chunks are"],
+        };
+        let more = match under_way {
+            0 => String::new(),
+            n => format!(", with {} for more", count(n, "embedding", "embeddings")),
+        };
+        match saved.is_some() {
+            _ if !self.resume => (),
+            false => watch.info("nothing to resume: starting from the beginning"),
+            true => watch.info(format_args!("resuming: {} finished{more}", count(finished, one, many))),
+        }
+    }
+
+    /// What a run has done; None where all was done already, which is said. Where it has failed, the command that goes on
+    /// from what it has `saved`.
+    pub(crate) fn end<T>(
+        &self,
+        log: LogArguments,
+        result: Result<T, virpack_core::Error>,
+        saved: impl FnOnce() -> Option<Saved>,
+    ) -> Result<Option<T>, Failure> {
+        match result {
+            Ok(done) => Ok(Some(done)),
+            Err(virpack_core::Error::Resume(complete @ ResumeError::Complete { .. })) => {
+                log.info(complete);
+                Ok(None)
+            }
+            // What is kept is of the input as it was: to resume would be refused.
+            Err(error @ virpack_core::Error::Seq(SeqError::InputChanged { .. })) => Err(error.into()),
+            Err(error) if self.now.load(Ordering::SeqCst) && saved().is_some() => {
+                let command = again::with_resume(std::env::args_os());
+                Err(Failure::Resumable { error: Box::new(error), command })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Options that say what runs a model.
+
+use crate::values::parse_count;
+use clap::{Args, ValueEnum};
+use std::num::NonZeroUsize;
+use virpack_core::device::Dtype;
+use virpack_core::devices::{DeviceChoice, DeviceOptions};
+
+/// Device and precision.
+#[derive(Debug, Args)]
+pub(crate) struct DeviceArguments {
+    /// What runs the model: `auto` (the first usable GPU, else the CPU), `cpu`, `cuda:N`, several as `cuda:0,2`, or
+    /// `cuda:all`
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: DeviceChoice,
+
+    /// Precision of weights and activations; sums are always float32 [default: f16 on a GPU, f32 on a CPU]
+    #[arg(long, value_enum, value_name = "DTYPE")]
+    dtype: Option<Precision>,
+
+    /// Threads that compute on a CPU [default: one a core]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    threads: Option<NonZeroUsize>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Precision {
+    /// float32; on compute capability 9.0 computed on the tensor cores with the accuracy of float32
+    F32,
+    /// float32 by ordinary instructions, without TF32: the reference
+    F32Strict,
+    /// float16
+    F16,
+    /// bfloat16: the range of float32, three digits fewer than float16
+    Bf16,
+}
+
+impl DeviceArguments {
+    pub(crate) fn options(&self) -> DeviceOptions {
+        let dtype = self.dtype.map(|precision| match precision {
+            Precision::F32 => Dtype::F32,
+            Precision::F32Strict => Dtype::F32Strict,
+            Precision::F16 => Dtype::F16,
+            Precision::Bf16 => Dtype::Bf16,
+        });
+        DeviceOptions { device: self.device.clone(), dtype, threads: self.threads }
+    }
+}

@@ -1,0 +1,43 @@
+//! `virpack devices`.
+
+use crate::failure::Failure;
+use crate::text;
+use std::io::Write;
+use virpack_core::device::{Cpu, Cuda, CudaOptions};
+
+/// Lists the devices on stdout.
+pub(crate) fn run() -> Result<(), Failure> {
+    let cpu = Cpu::new(None).map_err(virpack_core::Error::from)?;
+    let memory = virpack_seq::available_memory().map_or_else(|| "unknown".to_owned(), text::bytes);
+    let mut out = std::io::stdout();
+    writeln!(
+        out,
+        "cpu     {}, {} in float32, {memory} free",
+        text::count(cpu.threads() as u64, "thread", "threads"),
+        cpu.instructions()
+    )?;
+    match Cuda::count() {
+        Ok(count) => (0..count).try_for_each(|ordinal| card(&mut out, ordinal)),
+        Err(why) => Ok(writeln!(out, "cuda    none: {}", indented(&why.to_string()))?),
+    }
+}
+
+fn card(out: &mut impl Write, ordinal: usize) -> Result<(), Failure> {
+    let name = format!("cuda:{ordinal}");
+    match Cuda::new(ordinal, CudaOptions::default()) {
+        Ok(cuda) => {
+            let (free, total) = cuda.memory().map_err(virpack_core::Error::from)?;
+            let (major, minor) = (cuda.capability() / 10, cuda.capability() % 10);
+            let (free, total) = (text::bytes(free as u64), text::bytes(total as u64));
+            let card = cuda.name();
+            writeln!(out, "{name:7} {card}, compute capability {major}.{minor}, {free} of {total} free")?;
+        }
+        Err(why) => writeln!(out, "{name:7} not usable: {}", indented(&why.to_string()))?,
+    }
+    Ok(())
+}
+
+/// A hint's line under its reason.
+fn indented(text: &str) -> String {
+    text.replace('\n', "\n        ")
+}

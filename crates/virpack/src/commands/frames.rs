@@ -1,0 +1,101 @@
+//! `virpack frames`.
+
+use super::limits::LimitArguments;
+use crate::failure::Failure;
+use crate::log::LogArguments;
+use crate::text::{count, grouped, short};
+use crate::values::{parse_code, parse_length};
+use crate::watch::Watch;
+use clap::{Args, ValueEnum};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use virpack_core::frames::{FrameKind, FramesOptions, FramesSummary, frames};
+use virpack_seq::{GeneticCode, Input, shown_path};
+
+/// What `virpack frames` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// FASTA, FASTQ or BAM of nucleotides, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+
+    /// The beginning of both files' names: PREFIX_nucleotide.fa, PREFIX_protein.faa; `-` is standard output, for the one that
+    /// --kind names
+    #[arg(long, short, value_name = "PREFIX")]
+    output: PathBuf,
+
+    /// Which of the two goes to standard output, with -o -
+    #[arg(long, value_enum, value_name = "KIND")]
+    kind: Option<Kind>,
+
+    /// Bases of a chunk; classifiers are trained on 300 or 500
+    #[arg(long, value_name = "N", default_value = "500", value_parser = parse_length)]
+    length: NonZeroUsize,
+
+    /// NCBI's number of the genetic code
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_code)]
+    genetic_code: GeneticCode,
+
+    #[command(flatten)]
+    limits: LimitArguments,
+
+    /// No progress, no summary; only warnings and errors
+    #[arg(long, short)]
+    quiet: bool,
+
+    /// Replace files that exist
+    #[arg(long)]
+    force: bool,
+}
+
+/// The two files.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    Nucleotide,
+    Protein,
+}
+
+/// Writes the frames, with a bar, a summary line and warnings on stderr.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let options = FramesOptions {
+        inputs: arguments.inputs.iter().cloned().map(Input::from).collect(),
+        limits: arguments.limits.limits(),
+        length: arguments.length,
+        genetic_code: arguments.genetic_code,
+        prefix: arguments.output.clone(),
+        kind: arguments.kind.map(|kind| match kind {
+            Kind::Nucleotide => FrameKind::Nucleotide,
+            Kind::Protein => FrameKind::Protein,
+        }),
+        force: arguments.force,
+    };
+    super::clean_up_when_interrupted();
+    let log = LogArguments::lines(arguments.quiet);
+    let watch = Watch::new(log);
+    watch.begin();
+    let result = frames(&options, |progress| watch.update(progress));
+    watch.finish();
+    let summary = result?;
+    for remark in &summary.remarks {
+        log.warn(remark);
+    }
+    log.info(line(&summary));
+    Ok(())
+}
+
+/// The one line at the end.
+fn line(summary: &FramesSummary) -> String {
+    let files: Vec<String> = summary.files.iter().map(|file| shown_path(file)).collect();
+    let files = if files.is_empty() { vec!["standard output".to_owned()] } else { files };
+    let rate = summary.bases as f64 / summary.elapsed.as_secs_f64().max(1e-9);
+    format!(
+        "{}: {} ({} without an open frame), {}, {} in {:.1} s ({}bases/s)",
+        files.join(", "),
+        count(summary.records, "record", "records"),
+        grouped(summary.without),
+        count(summary.chunks, "chunk", "chunks"),
+        count(summary.frames, "open frame", "open frames"),
+        summary.elapsed.as_secs_f64(),
+        short(rate),
+    )
+}

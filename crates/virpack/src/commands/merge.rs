@@ -1,0 +1,58 @@
+//! `virpack merge`.
+
+use super::output::OutputArguments;
+use super::stdout::{refuse_terminal, shown};
+use crate::failure::Failure;
+use crate::log::LogArguments;
+use crate::noted::warn_of_records;
+use crate::text::count;
+use clap::Args;
+use std::path::PathBuf;
+use virpack_core::merge::{MergeOptions, merge};
+
+/// What `virpack merge` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// All shards of one input, as `virpack embed --shard I/N -o NAME.shard` writes them, in any order
+    #[arg(required = true, value_name = "SHARD")]
+    shards: Vec<PathBuf>,
+
+    #[command(flatten)]
+    output: OutputArguments,
+
+    /// No summary; only errors
+    #[arg(long, short)]
+    quiet: bool,
+
+    /// Replace an output that exists
+    #[arg(long)]
+    force: bool,
+}
+
+/// Joins, with a summary line on stderr.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    refuse_terminal(&arguments.output.path)?;
+    let options = MergeOptions {
+        shards: arguments.shards.clone(),
+        output: arguments.output.path.clone(),
+        format: arguments.output.format(),
+        dtype_out: arguments.output.dtype(),
+        force: arguments.force,
+    };
+    super::clean_up_when_interrupted();
+    let written = merge(&options)?;
+    let log = LogArguments::lines(arguments.quiet);
+    warn_of_records(log, &written, None);
+    let output = written.files.first().unwrap_or(&options.output);
+    let skipped = match written.skipped {
+        0 => String::new(),
+        n => format!(", {} skipped", count(n, "record", "records")),
+    };
+    log.info(format_args!(
+        "{}: {} of {}{skipped}",
+        shown(output),
+        count(written.rows, "sequence", "sequences"),
+        count(arguments.shards.len() as u64, "shard", "shards"),
+    ));
+    Ok(())
+}

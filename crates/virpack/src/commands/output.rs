@@ -1,0 +1,61 @@
+//! Options that say what is written; shared by `embed` and `merge`.
+
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+use virpack_core::output::{OutputDtype, OutputFormat};
+
+/// The output's name, format and type.
+#[derive(Debug, Args)]
+pub(crate) struct OutputArguments {
+    /// The file of embeddings: .npy, .parquet, .arrows, .safetensors or .h5; `-` is standard output, which gets .npy or, with
+    /// `--format arrow`, a stream in batches, and has no tables or run.json beside it
+    #[arg(long = "output", short = 'o', value_name = "FILE")]
+    pub(crate) path: PathBuf,
+
+    /// The format, whatever the name ends in
+    #[arg(long = "format", value_enum, value_name = "FORMAT")]
+    file_format: Option<Format>,
+
+    /// Precision of the values in the file
+    #[arg(long, value_enum, value_name = "DTYPE", default_value_t = DtypeOut::F32)]
+    dtype_out: DtypeOut,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Npy,
+    Parquet,
+    Arrow,
+    Safetensors,
+    H5,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DtypeOut {
+    /// float32
+    F32,
+    /// float16: half the bytes, values up to 65,504
+    F16,
+    /// bfloat16, for .safetensors alone
+    Bf16,
+}
+
+impl OutputArguments {
+    pub(crate) fn format(&self) -> Option<OutputFormat> {
+        self.file_format.map(|format| match format {
+            Format::Npy => OutputFormat::Npy,
+            Format::Parquet => OutputFormat::Parquet,
+            Format::Arrow => OutputFormat::Arrow,
+            Format::Safetensors => OutputFormat::Safetensors,
+            Format::H5 => OutputFormat::H5,
+        })
+    }
+
+    pub(crate) fn dtype(&self) -> OutputDtype {
+        match self.dtype_out {
+            DtypeOut::F32 => OutputDtype::F32,
+            DtypeOut::F16 => OutputDtype::F16,
+            DtypeOut::Bf16 => OutputDtype::Bf16,
+        }
+    }
+}

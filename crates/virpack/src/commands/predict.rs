@@ -1,0 +1,274 @@
+//! `virpack predict`.
+
+mod models;
+
+use super::checkpoint::{CheckpointArguments, Keeps};
+use super::device::DeviceArguments;
+use super::limits::LimitArguments;
+use super::stdout::shown;
+use crate::failure::Failure;
+use crate::log::LogArguments;
+use crate::noted::warn_of_ids;
+use crate::plot;
+use crate::text::{count, grouped, short};
+use crate::values::{parse_budget, parse_code, parse_count, parse_length, parse_positive};
+use crate::watch::Watch;
+use clap::{Args, ValueEnum};
+use models::ModelArguments;
+use std::cell::RefCell;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use virpack_core::predict::{Compat, PredictOptions, Predicted, Rule, Told, predict};
+use virpack_seq::frames::FrameCounters;
+use virpack_seq::{GeneticCode, Input, shown_id};
+
+/// What `virpack predict` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// FASTA, FASTQ or BAM of nucleotides, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+
+    /// The directory of the tables; it is made where it is missing. `-` sends sequences.tsv alone to standard output, row by row
+    #[arg(long, short, value_name = "DIR")]
+    output: PathBuf,
+
+    #[command(flatten)]
+    models: ModelArguments,
+
+    /// Bases of a chunk [default: what the classifier was trained on, 500 for virpack-mini]
+    #[arg(long, value_name = "N", value_parser = parse_length)]
+    length: Option<NonZeroUsize>,
+
+    #[command(flatten)]
+    device: DeviceArguments,
+
+    /// Seconds after which a device that gives no results is given up [default: it is waited for]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_positive)]
+    device_timeout: Option<u64>,
+
+    /// The least score_virus that a viral chunk reaches, 0 to 1 [default: none beside its score_other, as in VirNucPro]
+    #[arg(long, value_name = "S")]
+    min_score: Option<f32>,
+
+    /// The least share, 0 to 1, of a record's classified chunks that must be viral for the record to be; 0 calls every record with
+    /// a classified chunk viral
+    #[arg(long, value_name = "F", default_value_t = Rule::default().min_fraction)]
+    min_fraction: f64,
+
+    /// NCBI's number of the genetic code
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_code)]
+    genetic_code: GeneticCode,
+
+    /// Draws the score along each record of several chunks, into DIR/plots
+    #[arg(long)]
+    plot: bool,
+
+    /// Whose columns prediction_results_highestscore.csv has
+    #[arg(long, value_enum, value_name = "WHOSE", default_value_t = Columns::Virnucpro)]
+    compat: Columns,
+
+    /// Most tokens in a batch of either model; `auto` is what fits the device's free memory, at most where more brings
+    /// no speed
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = parse_budget)]
+    token_budget: std::option::Option<usize>,
+
+    /// Sequences collected before packing; identical ones among them are computed once [default: 2000, or more where
+    /// batches are large]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    buffer_size: Option<NonZeroUsize>,
+
+    #[command(flatten)]
+    limits: LimitArguments,
+
+    #[command(flatten)]
+    checkpoint: CheckpointArguments,
+
+    #[command(flatten)]
+    pub(crate) log: LogArguments,
+
+    /// Replace tables that exist, and what is kept of an unfinished run
+    #[arg(long)]
+    force: bool,
+}
+
+/// The layouts of VirNucPro's second file.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Columns {
+    /// Modified_ID, Is_Virus
+    Virnucpro,
+    /// The rewrite's: max_score_0 and max_score_1 too
+    Broad,
+}
+
+/// Judges, with progress, a summary and warnings on stderr.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let mut options = options(arguments)?;
+    let keeps = arguments.checkpoint.keeps();
+    keeps.heed_signals(arguments.log, &options.stop);
+    // A mistyped file must not cost a download first.
+    options.check()?;
+    let log = arguments.log;
+    arguments.models.fetch(&mut options, log)?;
+    let watch = Watch::new(log);
+    let opening = Opening {
+        classifier: options.classifier.to_string(),
+        with: arguments.models.shown(),
+        chunks: RefCell::default(),
+    };
+    let result = predict(&options, |told| tell(&watch, &keeps, &opening, told));
+    watch.finish();
+    let Some(predicted) = keeps.end(log, result, || options.saved())? else { return Ok(()) };
+    for remark in &predicted.remarks {
+        log.warn(remark);
+    }
+    let FrameCounters { bases, odd_letters, odd_records, .. } = predicted.frames;
+    if let Some(first) = &predicted.first_odd {
+        let records = count(odd_records, "record", "records");
+        let first = shown_id(first);
+        log.warn(format_args!(
+            "{odd_letters} of {bases} letters stand for no nucleotide (gaps and letters of residues), in {records}, the first is \
+             {first}: they count as bases, and no codon with one is read; is a file damaged?"
+        ));
+    }
+    warn_of_ids(log, &predicted.repeated);
+    log.summary(summary(&predicted, &arguments.output), &predicted.report);
+    Ok(())
+}
+
+fn options(arguments: &Arguments) -> Result<PredictOptions, Failure> {
+    let inputs = arguments.inputs.iter().cloned().map(Input::from).collect();
+    let rule = Rule { min_score: arguments.min_score, min_fraction: arguments.min_fraction };
+    let default = arguments.models.options(inputs, arguments.length, &arguments.output)?;
+    Ok(PredictOptions {
+        limits: arguments.limits.limits(),
+        genetic_code: arguments.genetic_code,
+        device: arguments.device.options(),
+        device_timeout: arguments.device_timeout.map(Duration::from_secs),
+        token_budget: arguments.token_budget,
+        buffer_size: arguments.buffer_size.map(NonZeroUsize::get),
+        rule,
+        compat: match arguments.compat {
+            Columns::Virnucpro => Compat::VirNucPro,
+            Columns::Broad => Compat::Broad,
+        },
+        plot: arguments.plot.then_some(plot::track::draw),
+        checkpoint: arguments.checkpoint.options(),
+        force: arguments.force,
+        ..default
+    })
+}
+
+/// What the line that opens a run names.
+struct Opening {
+    classifier: String,
+    /// The pipeline, or the classifier's file.
+    with: String,
+    /// Their length, known before the device is.
+    chunks: RefCell<String>,
+}
+
+/// Shows what a run tells.
+fn tell(watch: &Watch, keeps: &Keeps, opening: &Opening, told: Told) {
+    let file = &opening.classifier;
+    match told {
+        Told::Progress(progress) => watch.update(progress),
+        Told::Weights(note) => watch.info(note),
+        Told::Kept(resumed) => keeps.begin(watch, &resumed),
+        Told::Length { length, asked, classifier } => {
+            let unknown = match (asked, classifier) {
+                (Some(_), Some(trained)) if trained != length => {
+                    watch.warn(format_args!("chunks of {length} bases, but {file} was trained on {trained}"));
+                    ""
+                }
+                (None, None) => " (the classifier does not say what it was trained on)",
+                _ => "",
+            };
+            opening.chunks.replace(format!("chunks of {length} bases{unknown}"));
+        }
+        Told::Lost { device, reason } => {
+            watch.warn(format_args!("device {device} is given up, the others go on: {reason}"));
+        }
+        Told::Halved { token_budget, reason } => {
+            let tokens = grouped(token_budget as u64);
+            watch.warn(format_args!("batches have at most {tokens} tokens from here on: {reason}"));
+        }
+        Told::Device { name, token_budgets } => {
+            if let Some((takes, option)) = left_out(token_budgets) {
+                watch.warn(format_args!("{file} takes {takes} alone: {option} takes no part"));
+            }
+            watch.info(format_args!("on {name}, with {}, {}", opening.with, opening.chunks.borrow()));
+            watch.begin();
+        }
+    }
+}
+
+/// What the classifier takes alone, and the option of the model that it leaves out.
+fn left_out(token_budgets: [Option<usize>; 2]) -> Option<(&'static str, &'static str)> {
+    match token_budgets {
+        [None, Some(_)] => Some(("the peptides' vectors", "--nucleotide-model")),
+        [Some(_), None] => Some(("the nucleotides' vectors", "--protein-model")),
+        _ => None,
+    }
+}
+
+/// The lines at the end.
+fn summary(predicted: &Predicted, output: &Path) -> String {
+    let counts = &predicted.counts;
+    let seconds = predicted.elapsed.as_secs_f64();
+    let rate = |n: u64| short(n as f64 / seconds.max(1e-9));
+    let (slowest, busy) = predicted.slowest();
+    let packed = predicted.packing.iter().flatten().filter(|stats| stats.batches > 0);
+    let packed: Vec<_> = packed.map(|stats| format!("{:.1} %", 100.0 * stats.efficiency())).collect();
+    let packing = if packed.is_empty() {
+        "nothing packed".to_owned()
+    } else {
+        format!("packing {}", packed.join(" and "))
+    };
+    let [nucleotides, peptides] = predicted.frames.repeated;
+    let ids = predicted.first_viral.iter().map(|id| shown_id(id)).collect::<Vec<_>>().join(", ");
+    let first = match predicted.first_viral.len() as u64 {
+        0 => String::new(),
+        shown if shown < counts.viral => format!(" ({ids}, ...)"),
+        _ => format!(" ({ids})"),
+    };
+    let alone = match counts.chunks_by_nucleotides {
+        0 => String::new(),
+        n => format!(", {} judged by nucleotides alone", count(n, "chunk", "chunks")),
+    };
+    let reasons = [
+        (counts.no_open_frame, "without an open frame"),
+        (counts.too_short, "too short"),
+        (counts.empty, "empty"),
+    ];
+    let reasons = reasons.into_iter().filter(|(n, _)| *n > 0);
+    let reasons: Vec<_> = reasons.map(|(n, reason)| format!("{} {reason}", grouped(n))).collect();
+    let none = match counts.without_verdict() {
+        0 => String::new(),
+        n => format!("; {} without a verdict ({})", grouped(n), reasons.join(", ")),
+    };
+    let before = &predicted.before;
+    let resumed = match before.chunks {
+        0 => String::new(),
+        n => format!(" ({} finished before)", grouped(n)),
+    };
+    format!(
+        "{}: {}, {}{resumed}, {}{alone} in {seconds:.1} s ({}bases/s, {}chunks/s, {}frames/s)\n\
+         {} viral{first}{none}\n\
+         slowest: {}, {:.1} s at work; {packing}; computed once though they came again: {} nucleotide sequences, \
+         {} peptides",
+        shown(output),
+        count(counts.records, "record", "records"),
+        count(counts.chunks, "chunk", "chunks"),
+        count(counts.frames, "open frame", "open frames"),
+        rate(counts.bases.saturating_sub(before.bases)),
+        rate(counts.chunks - before.chunks),
+        rate(counts.frames - before.frames),
+        grouped(counts.viral),
+        slowest.as_str(),
+        busy.as_secs_f64(),
+        grouped(nucleotides),
+        grouped(peptides),
+    )
+}

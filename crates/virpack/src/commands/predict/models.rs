@@ -1,0 +1,154 @@
+//! Which models and classifiers `virpack predict` runs.
+
+use crate::failure::Failure;
+use crate::log::LogArguments;
+use crate::watch::DownloadBar;
+use clap::{Args, ValueEnum};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use virpack_core::model::hub::{HubOptions, Refetch};
+use virpack_core::model::location::Location;
+use virpack_core::model::{self, mini};
+use virpack_core::predict::{Bundle, PredictOptions};
+use virpack_seq::Input;
+
+/// The models of VirNucPro: the nucleotides', and the peptides'.
+const VIRNUCPRO: [&str; 2] = ["zhihan1996/DNABERT-S", "esm2_t36_3B_UR50D"];
+
+/// What judges.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArguments {
+    /// What judges: virpack-mini, which is built in, or a directory of two models with their classifiers
+    /// [default: virpack-mini]
+    #[arg(long, short, value_name = "MODEL", conflicts_with_all = ["preset", "classifier"])]
+    model: Option<String>,
+
+    /// The published pipeline, VirNucPro: ESM-2 3B, DNABERT-S, and the classifier from the working directory or --classifier; it
+    /// downloads 11.8 GB, takes as much memory (half on a GPU), and some 1,000 times the work of virpack-mini
+    #[arg(long, value_enum, value_name = "NAME")]
+    preset: Option<Preset>,
+
+    /// The classifier: 300_model.pth or 500_model.pth of VirNucPro, a state dict, or safetensors
+    #[arg(long, value_name = "FILE")]
+    classifier: Option<PathBuf>,
+
+    /// A classifier of the nucleotides' vectors alone, for chunks without an open frame [default: they have no verdict]
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    nucleotide_classifier: Option<PathBuf>,
+
+    /// The model of the peptides, with --classifier or --preset: a directory or file of weights, a name, or ORG/REPO on the
+    /// Hugging Face Hub [default: esm2_t36_3B_UR50D]
+    #[arg(long, value_name = "MODEL", conflicts_with = "model")]
+    protein_model: Option<String>,
+
+    /// The model of the nucleotides, named in the same way [default: zhihan1996/DNABERT-S]
+    #[arg(long, value_name = "MODEL", conflicts_with = "model")]
+    nucleotide_model: Option<String>,
+}
+
+/// Pipelines by name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Preset {
+    /// VirNucPro for chunks of 500 bases: 500_model.pth
+    #[value(name = "virnucpro-500")]
+    Virnucpro500,
+    /// VirNucPro for chunks of 300 bases: 300_model.pth
+    #[value(name = "virnucpro-300")]
+    Virnucpro300,
+}
+
+impl Preset {
+    fn name(self) -> &'static str {
+        match self {
+            Preset::Virnucpro500 => "virnucpro-500",
+            Preset::Virnucpro300 => "virnucpro-300",
+        }
+    }
+
+    /// Its classifier, in the working directory.
+    fn classifier(self) -> Result<PathBuf, Failure> {
+        let length = match self {
+            Preset::Virnucpro500 => 500,
+            Preset::Virnucpro300 => 300,
+        };
+        let names = ["pth", "safetensors"].map(|ending| PathBuf::from(format!("{length}_model.{ending}")));
+        let [published, _] = names.clone();
+        names
+            .into_iter()
+            .find(|path| path.exists())
+            .ok_or(Failure::NoPublishedClassifier { preset: self.name(), file: published })
+    }
+}
+
+impl ModelArguments {
+    /// What was chosen, checked but for what a download would bring.
+    pub(crate) fn options(
+        &self,
+        inputs: Vec<Input>,
+        length: Option<NonZeroUsize>,
+        output: &Path,
+    ) -> Result<PredictOptions, Failure> {
+        let classifier = match (&self.classifier, self.preset) {
+            (Some(path), _) => path.clone(),
+            (None, Some(preset)) => preset.classifier()?,
+            (None, None) => return self.bundle(inputs, length, output),
+        };
+        let names = [&self.nucleotide_model, &self.protein_model];
+        let names = [0, 1].map(|i| names[i].clone().unwrap_or_else(|| VIRNUCPRO[i].to_owned()));
+        Ok(PredictOptions {
+            name: self.preset.map(|preset| preset.name().to_owned()),
+            length,
+            nucleotide_classifier: self.nucleotide_classifier.clone().map(Location::Disk),
+            model_names: names,
+            ..PredictOptions::new(inputs, [Path::new(""); 2], &classifier, output)
+        })
+    }
+
+    fn bundle(
+        &self,
+        inputs: Vec<Input>,
+        length: Option<NonZeroUsize>,
+        output: &Path,
+    ) -> Result<PredictOptions, Failure> {
+        let single = [
+            ("--protein-model", self.protein_model.is_some()),
+            ("--nucleotide-model", self.nucleotide_model.is_some()),
+            ("--nucleotide-classifier", self.nucleotide_classifier.is_some()),
+        ];
+        if let Some((option, _)) = single.into_iter().find(|(_, given)| *given) {
+            return Err(Failure::WithoutClassifier { option });
+        }
+        let name = self.model.as_deref().unwrap_or(mini::NAME);
+        let bundle = match &self.model {
+            Some(path) if Path::new(path).exists() => Bundle::open(&Path::new(path).into())?,
+            Some(name) if name != mini::NAME => return Err(Failure::NoSuchBundle { model: name.clone() }),
+            _ => Bundle::open(&mini::location())?,
+        };
+        Ok(PredictOptions::with_bundle(inputs, &bundle, name, length, output))
+    }
+
+    /// What runs, as the opening line names it.
+    pub(crate) fn shown(&self) -> String {
+        match (&self.classifier, self.preset, &self.model) {
+            (Some(file), None, _) => file.display().to_string(),
+            (Some(file), Some(preset), _) => format!("{} ({})", preset.name(), file.display()),
+            (None, Some(preset), _) => preset.name().to_owned(),
+            (None, None, Some(model)) if model != mini::NAME || Path::new(model).exists() => model.clone(),
+            _ => format!("{} (built in)", mini::NAME),
+        }
+    }
+
+    /// Brings the models here, where they are not yet.
+    pub(crate) fn fetch(&self, options: &mut PredictOptions, log: LogArguments) -> Result<(), Failure> {
+        if self.classifier.is_none() && self.preset.is_none() {
+            return Ok(());
+        }
+        let (hub, bar) = (HubOptions::from_env(), Arc::new(DownloadBar::new(log)));
+        let fetch = |name: &str| model::resolve(name, &hub, &*bar);
+        options.nucleotide_model = fetch(&options.model_names[0])?;
+        options.protein_model = fetch(&options.model_names[1])?;
+        options.refetch = Some(Refetch::new(hub, bar));
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+//! What a failed command says and returns.
+
+use crate::log::LogFormat;
+use std::process::ExitCode;
+use virpack_seq::shown_path;
+
+/// Exit code for a fault of the input or the options.
+pub(crate) const USER: u8 = 1;
+/// Exit code for a fault of virpack's.
+pub(crate) const OURS: u8 = 2;
+
+/// Exit code of a run that was told to stop, by Ctrl-C or a signal.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// Exit code of a run whose output nothing reads to its end: what shells say of a program that SIGPIPE ended.
+const CLOSED_PIPE: u8 = 141;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// Something about the inputs, the model, the device or the output.
+    #[error(transparent)]
+    Virpack(#[from] virpack_core::Error),
+    /// The same, in a run that another one can go on from.
+    #[error("{error}\nhint: go on with: {command}")]
+    Resumable {
+        /// What went wrong.
+        error: Box<virpack_core::Error>,
+        /// What goes on from there.
+        command: String,
+    },
+    /// The picture could not be drawn.
+    #[error(transparent)]
+    Plot(#[from] crate::plot::PlotError),
+    /// An option that would do nothing.
+    #[error("--window-overlap does nothing without windows\nhint: add --long-records window")]
+    OverlapWithoutWindows,
+    /// A model that means nothing without its classifier.
+    #[error(
+        "{option} needs the classifier that the models were trained with\nhint: name it with --classifier"
+    )]
+    WithoutClassifier {
+        /// The option.
+        option: &'static str,
+    },
+    /// A published pipeline without its classifier.
+    #[error(
+        "--preset {preset} needs {}, which is not in the working directory\n\
+         hint: it comes with VirNucPro (github.com/Li-Jing-1997/VirNucPro): put it here, or name it with --classifier",
+        shown_path(file)
+    )]
+    NoPublishedClassifier {
+        /// The preset.
+        preset: &'static str,
+        /// The classifier's name.
+        file: std::path::PathBuf,
+    },
+    /// What is no model with its classifiers.
+    #[error(
+        "no directory {model:?}, and no name of models with their classifiers\n\
+         hint: --model virpack-mini is the one there is; published models are named by --preset, or one by one by \
+         --protein-model and --nucleotide-model with --classifier"
+    )]
+    NoSuchBundle {
+        /// What was asked for.
+        model: String,
+    },
+    /// Records whose embeddings differ too much.
+    #[error(
+        "{failed} of {compared} records differ by more than passes\nhint: --dtype bf16 has a wider range than f16, and f32 is the reference"
+    )]
+    Differs {
+        /// Records that do not pass.
+        failed: usize,
+        /// Records compared.
+        compared: usize,
+    },
+    /// A comparison of nothing proves nothing.
+    #[error(
+        "none of {records} records could be compared\nhint: give records with letters, within --min-length and --max-length"
+    )]
+    NothingCompared {
+        /// Records read.
+        records: u64,
+    },
+    /// A shape that no published model has.
+    #[error("no published model has the shape {shape:?}\nhint: 8M, 35M, 150M, 650M, 3B or 15B")]
+    NoShape {
+        /// What was asked for.
+        shape: String,
+    },
+    /// A model that the benchmark does not run.
+    #[error(
+        "{model} is a {family}, and `virpack bench` runs ESM-2\nhint: name an ESM-2 model, or a --shape of one"
+    )]
+    BenchModel {
+        /// What was asked for.
+        model: String,
+        /// What it is.
+        family: &'static str,
+    },
+    /// What virpack does not compute.
+    #[error(
+        "contacts come from the attention weights, [residues, residues] for every head of every layer, and virpack never \
+         makes them: its attention runs in one pass that keeps a running sum\n\
+         hint: fair-esm's esm-extract --include contacts computes them"
+    )]
+    Contacts,
+    /// Bytes that no terminal shows.
+    #[error(
+        "embeddings are not text, and standard output is a terminal\n\
+         hint: send them to a program or a file (virpack embed ... -o - | program), or name a file with -o"
+    )]
+    BinaryToTerminal,
+    /// Nothing more can be written to stdout.
+    #[error("cannot write to stdout: {0}")]
+    Stdout(#[from] std::io::Error),
+}
+
+impl From<virpack_seq::SeqError> for Failure {
+    fn from(error: virpack_seq::SeqError) -> Self {
+        Failure::Virpack(error.into())
+    }
+}
+
+impl From<virpack_core::model::ModelError> for Failure {
+    fn from(error: virpack_core::model::ModelError) -> Self {
+        Failure::Virpack(error.into())
+    }
+}
+
+impl Failure {
+    /// Says it on stderr and gives the exit code.
+    pub(crate) fn report(self, log: LogFormat) -> ExitCode {
+        if let Failure::Stdout(error) = &self
+            && error.kind() == std::io::ErrorKind::BrokenPipe
+        {
+            // Whoever read us has seen enough, as `head` has.
+            return ExitCode::SUCCESS;
+        }
+        if let Failure::Virpack(virpack_core::Error::Output(error)) = &self
+            && error.is_closed_pipe()
+        {
+            return ExitCode::from(CLOSED_PIPE);
+        }
+        let error = match &self {
+            Failure::Virpack(error) => Some(error),
+            Failure::Resumable { error, .. } => Some(&**error),
+            _ => None,
+        };
+        let code = match error {
+            Some(virpack_core::Error::Interrupted { .. }) => INTERRUPTED,
+            Some(error) if error.is_fault() => OURS,
+            _ => USER,
+        };
+        log.error(&self, code);
+        ExitCode::from(code)
+    }
+}
