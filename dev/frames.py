@@ -1,7 +1,7 @@
 """Chunks and open reading frames as VirNucPro cuts them, in plain Python.
 
     python3 dev/frames.py FASTA LENGTH PREFIX     writes PREFIX_nucleotide.fa and PREFIX_protein.faa
-    python3 dev/frames.py --goldens               makes crates/virpack-core/tests/fixtures/frames anew
+    python3 dev/frames.py --goldens               makes fixtures/frames anew
 
 An independent second implementation, from the description of VirNucPro's behaviour: it shares nothing with the Rust
 code but the description. FASTA may be compressed by gzip. One departure from VirNucPro, as in virpack: U counts as T.
@@ -66,7 +66,7 @@ def write(records, size, prefix):
 
 
 def goldens():
-    folder = pathlib.Path(__file__).parents[1] / "crates/virpack-core/tests/fixtures/frames"
+    folder = pathlib.Path(__file__).parents[1] / "fixtures/frames"
     folder.mkdir(parents=True, exist_ok=True)
     random.seed(2026)
     sense = [codon for codon, residue in CODE.items() if residue != "*"]

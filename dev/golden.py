@@ -1,7 +1,7 @@
 """Models of nucleotides, packed on a device, against what PyTorch gave for them.
 
     python3 dev/golden.py --virpack target/release/virpack --published ../shared/golden/dnabert_tiny_12h \
-        --tiny crates/virpack-core/tests/fixtures/dnabert_tiny [--device cuda]
+        --tiny fixtures/dnabert_tiny [--device cuda]
 
 Prints the largest difference of a value for each model, pooling and precision; exits with 1 where float32's is above 2e-5.
 Needs numpy.

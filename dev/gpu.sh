@@ -49,7 +49,7 @@ sanitize() {
 }
 
 # Models of nucleotides, packed, on the card, against what PyTorch gives: GOLDEN's, and TINY's of 8 and 12 heads
-# (crates/virpack-core/tests/fixtures/dnabert_tiny).
+# (fixtures/dnabert_tiny).
 golden() { python3 golden.py --virpack "$VIRPACK" --scratch "$SCRATCH" --published "$GOLDEN" --tiny "$TINY"; }
 
 precision() { python3 precision.py --virpack "$VIRPACK" --fasta "$PROTEINS" --records 60 --scratch "$SCRATCH" $SIZES; }

@@ -6,7 +6,7 @@
     PYTHON dev/predict.py --compare DIRECTORY DIRECTORY
         compares two such directories row by row: the same rows, labels and verdicts, scores within 1e-4
     PYTHON dev/predict.py --goldens
-        makes crates/virpack-core/tests/fixtures/predict anew; nucleotides.tsv there has what VirNucPro has not, the scores of
+        makes fixtures/predict anew; nucleotides.tsv there has what VirNucPro has not, the scores of
         chunks without an open frame by a classifier of their nucleotides alone
 
 Chunks and frames are those of dev/frames.py. ESM-2 is that of `transformers`, MosaicBERT is written out below from its
@@ -183,7 +183,7 @@ def compare(ours, theirs):
 
 
 def goldens():
-    folder = ROOT / "crates/virpack-core/tests/fixtures/predict"
+    folder = ROOT / "fixtures/predict"
     folder.mkdir(parents=True, exist_ok=True)
     random.seed(11)
     sense = [codon for codon, residue in frames.CODE.items() if residue != "*"]
@@ -208,7 +208,7 @@ def goldens():
         for name, sequence in cases:
             fasta.write(f">{name} of dev/predict.py\n")
             fasta.writelines(sequence[i : i + 70] + "\n" for i in range(0, len(sequence), 70))
-    models = ROOT / "crates/virpack-core/tests/fixtures/dnabert_tiny/8", ROOT / "examples/esm2_tiny"
+    models = ROOT / "fixtures/dnabert_tiny/8", ROOT / "examples/esm2_tiny"
     classifier = folder / "300_model.pth"
     classifier.unlink(missing_ok=True)
     run(folder / "input.fa", 300, *models, classifier, folder, hidden=24)

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use virpack_core::model::weights::torch;
+use virpack_model::weights::torch;
 
 fuzz_target!(|input: &[u8]| {
     let Ok(checkpoint) = torch::checkpoint(input) else { return };

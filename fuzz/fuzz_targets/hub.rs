@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use virpack_core::fuzzing::{hub_file, hub_list};
+use virpack_model::fuzzing::{hub_file, hub_list};
 
 /// What is looked at.
 const NAMES: [&str; 5] = ["etag", "x-linked-etag", "x-linked-size", "content-range", "content-length"];

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use virpack_core::model::weights::safetensors;
+use virpack_model::weights::safetensors;
 
 fuzz_target!(|input: &[u8]| {
     let Ok(tensors) = safetensors::tensors(input, "fuzz.safetensors".as_ref()) else { return };

@@ -13,12 +13,12 @@ use virpack_seq::{
 
 use crate::Error;
 use crate::memory::{self, Memory};
-use crate::model::config::Esm2Config;
-use crate::model::esm2::{Esm2, shape};
-use crate::model::source::{RandomTensors, TensorSource};
 use crate::runner::{AsyncInferenceRunner, Finished, IN_FLIGHT, RunnerOptions};
 use crate::synthetic::{Load, SyntheticFasta};
 use span::{Completion, Span};
+use virpack_model::config::Esm2Config;
+use virpack_model::esm2::{Esm2, shape};
+use virpack_model::source::{RandomTensors, TensorSource};
 
 /// What to measure.
 #[derive(Clone, Debug)]

@@ -24,11 +24,6 @@ use crate::checkpoint::{CheckpointOptions, Found, Place, Saved};
 use crate::devices::{DeviceOptions, Devices};
 pub use crate::event::Told;
 use crate::memory::{self, Memory};
-use crate::model::ModelConfig;
-use crate::model::checksum::sum_of_all;
-use crate::model::hub::Refetch;
-use crate::model::location::Location;
-use crate::model::weights::Weights;
 use crate::output::{self, OutputDtype, OutputFormat, OutputOptions, Written};
 use crate::progress::{ModelProgress, Progress};
 use crate::ready::{self, Ready};
@@ -36,6 +31,11 @@ use crate::runner::{AsyncInferenceRunner, DeviceTally, Finished, RunnerOptions};
 use identity::Known;
 use load::{Loaded, earlier_budget};
 use results::Results;
+use virpack_model::ModelConfig;
+use virpack_model::checksum::sum_of_all;
+use virpack_model::hub::Refetch;
+use virpack_model::location::Location;
+use virpack_model::weights::Weights;
 
 /// What to embed, with what, to where.
 #[derive(Clone, Debug)]

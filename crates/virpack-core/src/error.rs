@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use crate::checkpoint::{ResumeError, Saved};
-use crate::classifier::{ClassifierProblem, fitting};
 use crate::devices::DeviceChoice;
 use crate::files::FileError;
 use crate::merge::MergeError;
-use crate::model::{HoldsModelError, ModelError};
 use crate::output::OutputError;
 use virpack_device::{DeviceError, Dtype as DeviceDtype, Unavailable};
+use virpack_model::{HoldsModelError, ModelError};
 use virpack_seq::shown_path;
 
 /// What can go wrong, with the facts to mend it.
@@ -20,38 +19,7 @@ pub enum Error {
     #[error(transparent)]
     Model(#[from] ModelError),
 
-    // --- the classifier: classifier.rs ---
-    /// A file that holds no classifier, or one that virpack would run wrongly.
-    #[error(
-        "{}: no classifier that virpack runs: {problem}\n\
-         hint: it runs Linear, BatchNorm1d, ReLU, Dropout, Linear to 2 classes (others, virus), saved by torch as a \
-         module or a state dict, or as safetensors",
-        shown_path(path)
-    )]
-    Classifier {
-        /// The file.
-        path: PathBuf,
-        /// What is in it instead.
-        problem: ClassifierProblem,
-    },
-    /// A classifier that takes vectors of other widths than the models give.
-    #[error(
-        "{} takes {width} features, but the nucleotide model gives {nucleotide} and the peptide model {peptide}, \
-         {} together\n\
-         hint: name the models that the classifier was trained with: {}",
-        shown_path(path), nucleotide + peptide, fitting(*width, *nucleotide, *peptide)
-    )]
-    ClassifierWidths {
-        /// The classifier's file.
-        path: PathBuf,
-        /// Features that it takes.
-        width: usize,
-        /// Width of the nucleotide model.
-        nucleotide: usize,
-        /// Width of the peptide model.
-        peptide: usize,
-    },
-
+    // --- classifiers: predict ---
     /// A classifier of nucleotides alone that takes vectors of another width.
     #[error(
         "{} takes {width} features, but the nucleotide model gives {nucleotide}\n\

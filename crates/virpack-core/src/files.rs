@@ -3,7 +3,6 @@
 
 pub(crate) mod cleanup;
 mod error;
-pub(crate) mod guarded;
 mod hashing;
 mod pending_dir;
 mod pending_file;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use virpack_seq::reader::Change;
 use virpack_seq::{Input, InputChecksum, SeqError};
 
-use crate::model::checksum::{FileChecksum, sum};
+use virpack_model::checksum::{FileChecksum, sum};
 
 /// Names and values of all that shapes a run's rows: inputs, model, options, version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

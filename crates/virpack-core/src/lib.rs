@@ -7,7 +7,7 @@
 
 pub mod bench;
 pub mod checkpoint;
-pub mod classifier;
+mod convert;
 pub mod devices;
 pub mod embed;
 mod error;
@@ -19,7 +19,6 @@ pub mod fuzzing;
 mod identity;
 pub mod memory;
 pub mod merge;
-pub mod model;
 pub mod output;
 pub mod predict;
 pub mod progress;
@@ -31,8 +30,10 @@ pub mod synthetic;
 pub mod validate;
 mod windows;
 
+pub use convert::convert_classifier;
 pub use error::Error;
 pub use virpack_device as device;
+pub use virpack_model as model;
 pub use virpack_seq as seq;
 
 /// The Rust example of the documentation, compiled and run with the tests.

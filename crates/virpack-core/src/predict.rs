@@ -41,9 +41,6 @@ use crate::checkpoint::{CheckpointOptions, Found, Place, Resumed, Saved};
 use crate::devices::{DeviceChoice, DeviceOptions, Devices};
 use crate::files::NewDirectory;
 use crate::memory::Memory;
-use crate::model::checksum::Summing;
-use crate::model::hub::Refetch;
-use crate::model::location::Location;
 use crate::output::{OutputError, check_all, check_apart, check_stdout_apart, is_stdout};
 use crate::progress::Progress;
 pub use bundle::Bundle;
@@ -58,6 +55,9 @@ use results::Results;
 pub use summary::{Before, Counts, DeviceWork, Predicted, Stage};
 pub use track::{Draw, Track};
 pub use verdict::{Rule, Status};
+use virpack_model::checksum::Summing;
+use virpack_model::hub::Refetch;
+use virpack_model::location::Location;
 
 /// Bases of a chunk where neither the options nor the classifier say.
 pub const DEFAULT_LENGTH: NonZeroUsize = NonZeroUsize::new(500).expect("it is not 0");

@@ -7,8 +7,8 @@ use virpack_seq::LengthPolicy;
 use crate::Error;
 use crate::event::Told;
 use crate::memory::{self, Memory};
-use crate::model::weights::Weights;
-use crate::model::{Model, ModelConfig};
+use virpack_model::weights::Weights;
+use virpack_model::{Model, ModelConfig};
 
 /// A device with a model's weights, and memory for its batches.
 pub(crate) struct Ready<B: Memory> {

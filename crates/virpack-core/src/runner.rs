@@ -17,12 +17,12 @@ use virpack_device::{Backend, Pool};
 use virpack_seq::{AsyncDataLoader, RecordSet, SkippedRecord};
 
 use crate::Error;
-use crate::model::Encoder;
 use crate::row::Row;
 use crate::windows::WindowJoiner;
 use queue::Queue;
 pub use tally::DeviceTally;
 use tally::Tally;
+use virpack_model::Encoder;
 use worker::{Results, Shared, Stop, Worker};
 
 /// What of a sequence comes back.

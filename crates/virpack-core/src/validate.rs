@@ -15,11 +15,11 @@ use crate::Error;
 use crate::devices::{Device, DeviceOptions};
 use crate::embed::{EmbedOptions, collect};
 use crate::memory::Memory;
-use crate::model::location::Location;
-use crate::model::weights::Weights;
 use crate::ready;
 use crate::row::Row;
 use sample::Sample;
+use virpack_model::location::Location;
+use virpack_model::weights::Weights;
 
 /// What to validate, and what passes.
 #[derive(Clone, Debug)]

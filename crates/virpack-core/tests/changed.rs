@@ -56,8 +56,8 @@ fn embed_options(input: &Path, output: &Path) -> EmbedOptions {
 
 fn predict_options(input: &Path, output: &Path) -> PredictOptions {
     let [models, classifier] = [
-        [path("tests/fixtures/dnabert_tiny/8"), path("../../examples/esm2_tiny")],
-        [path("tests/fixtures/predict/300_model.pth"), PathBuf::new()],
+        [path("../../fixtures/dnabert_tiny/8"), path("../../examples/esm2_tiny")],
+        [path("../../fixtures/predict/300_model.pth"), PathBuf::new()],
     ];
     let options =
         PredictOptions::new(vec![input.to_owned().into()], [&models[0], &models[1]], &classifier[0], output);

@@ -15,7 +15,7 @@ use virpack_core::model::{Encoder, config_of, tokenizer_of};
 use virpack_seq::{BpeTokenizer, Input, LengthPolicy, LongRecords, Records, Tokenizer};
 
 fn fixture(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dnabert_tiny").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/dnabert_tiny").join(path)
 }
 
 /// The published model's output beside the repository, or nothing, said aloud.

@@ -26,7 +26,7 @@ fn root() -> PathBuf {
 fn tiny(width: u64) -> PathBuf {
     match width {
         16 => root().join("examples/esm2_tiny"),
-        _ => root().join(format!("crates/virpack-core/tests/fixtures/esm2_tiny/{width}")),
+        _ => root().join(format!("fixtures/esm2_tiny/{width}")),
     }
 }
 
@@ -39,7 +39,7 @@ struct Golden {
 
 impl Golden {
     fn all() -> Vec<Golden> {
-        let path = root().join("crates/virpack-core/tests/fixtures/esm2_tiny/golden.json");
+        let path = root().join("fixtures/esm2_tiny/golden.json");
         let lines: Vec<serde_json::Value> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         lines
             .into_iter()

@@ -7,8 +7,9 @@ use std::num::NonZeroUsize;
 use std::process::Command;
 
 use virpack_core::device::{Backend, Cpu, Pool};
-use virpack_core::memory::{Memory, ModelShape};
+use virpack_core::memory::Memory;
 use virpack_core::model::Encoder;
+use virpack_core::model::ModelShape;
 use virpack_core::model::config::{DnabertConfig, Esm2Config};
 use virpack_core::model::dnabert_s::{self, DnabertS};
 use virpack_core::model::esm2::{self, Esm2};

@@ -13,7 +13,7 @@ use virpack_seq::{GeneticCode, ReadLimits, Record, reader};
 mod naive;
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/frames")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/frames")
 }
 
 fn options(inputs: &[PathBuf], length: usize, prefix: PathBuf) -> FramesOptions {

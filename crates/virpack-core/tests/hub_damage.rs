@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-#[path = "support/hub.rs"]
+#[path = "../../virpack-model/tests/support/hub.rs"]
 mod hub;
 
 use std::fs;

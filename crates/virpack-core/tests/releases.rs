@@ -7,15 +7,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use virpack_core::classifier::Classifier;
 use virpack_core::embed::{EmbedOptions, embed_records};
+use virpack_core::model::classifier::Classifier;
 use virpack_core::model::config::{DnabertConfig, Esm2Config};
 use virpack_core::model::weights::Weights;
 use virpack_core::model::{HoldsModelError, ModelError};
 use virpack_seq::Records;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name)
 }
 
 fn golden() -> Value {

@@ -5,9 +5,9 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use virpack_core::classifier::Classifier;
 use virpack_core::device::{Backend, Cpu};
 use virpack_core::embed::{EmbedOptions, embed_records};
+use virpack_core::model::classifier::Classifier;
 use virpack_seq::{Input, LengthPolicy, LongRecords, Records};
 
 /// Records of many lengths, a few longer than a batch of the smallest budget: their windows come from several batches.
@@ -50,7 +50,7 @@ fn holds(model: &Path, fasta: &str) {
 fn proteins_have_the_same_bits_packed_and_alone_on_any_number_of_threads() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     holds(&root.join("../../examples/esm2_tiny"), &records());
-    holds(&root.join("tests/fixtures/esm2_tiny/24"), &records());
+    holds(&root.join("../../fixtures/esm2_tiny/24"), &records());
 }
 
 #[test]
@@ -59,13 +59,13 @@ fn nucleotides_too() {
         .chars()
         .map(|c| if c.is_ascii_uppercase() { ['A', 'C', 'G', 'T'][c as usize % 4] } else { c })
         .collect();
-    holds(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dnabert_tiny/12"), &bases);
+    holds(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/dnabert_tiny/12"), &bases);
 }
 
 #[test]
 fn a_chunk_has_the_same_scores_whatever_others_it_is_scored_with() {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/virpack-mini/classifier_500.safetensors");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../virpack-model/virpack-mini/classifier_500.safetensors");
     let classifier = Classifier::open(&path).unwrap();
     let width = classifier.input_width();
     let features: Vec<f32> = (0..300 * width).map(|i| (i as f32 * 0.37).sin()).collect();

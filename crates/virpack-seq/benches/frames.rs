@@ -71,7 +71,7 @@ fn loader_rate(path: &str) -> Result<(), Box<dyn std::error::Error>> {
 /// Takes all batches of a file and lets go of them; gives its chunks.
 fn load(path: &str) -> Result<u64, Box<dyn std::error::Error>> {
     let words =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/virpack-mini/nucleotide/tokenizer.json");
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../virpack-model/virpack-mini/nucleotide/tokenizer.json");
     let tower = |tokenizer: Arc<dyn Tokenizer>, longest: usize| -> Result<_, Box<dyn std::error::Error>> {
         let packer = GreedyPacker::new(PackerOptions::new(131_072, longest))?;
         Ok(Some(Tower { tokenizer, collator: VarlenCollator::new(packer, CollatorOptions::default())? }))

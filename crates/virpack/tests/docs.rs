@@ -248,7 +248,8 @@ fn count_of_commands(text: &str) -> usize {
 #[test]
 fn every_link_leads_somewhere() {
     let others = ["ARCHITECTURE.md", "CONTRIBUTING.md", "BENCHMARKS.md", "CHANGELOG.md"];
-    let others = others.into_iter().chain(["models/virpack-mini/README.md", "training/README.md"]);
+    let others =
+        others.into_iter().chain(["crates/virpack-model/virpack-mini/README.md", "training/README.md"]);
     let pages = pages().into_iter().chain(others.map(str::to_owned));
     let mut checked = 0;
     for page in pages {

@@ -13,10 +13,10 @@ use super::log::{Begin, Log, Logging};
 use super::manifest::{Manifest, Part};
 use super::{CheckpointOptions, Parts, ResumeError, Resumed, RunId, Saved, Unit};
 use crate::Error;
-use crate::files::guarded::{self, Foreign};
 use crate::files::{FileError, NewDirectory, PendingFile, cleanup, remove_leftovers};
 use crate::identity::{Difference, Identity};
 use crate::output::{OutputError, report_path};
+use virpack_model::guarded::{self, Foreign};
 
 /// The file in the folder that a process locks while it lives; it holds the process's number.
 const LOCK: &str = "lock";

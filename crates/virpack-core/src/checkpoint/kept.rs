@@ -14,8 +14,8 @@ use super::RunId;
 use super::entry::Head;
 use super::manifest::Part;
 use crate::files::HashingReader;
-use crate::files::guarded;
 use crate::output::{EarlierRows, Entry, OutputError};
+use virpack_model::guarded;
 
 const BUFFER: usize = 1 << 20;
 /// Most records or chunks of a run: the set of those that are done takes a bit for each, 1 GB for all of these.

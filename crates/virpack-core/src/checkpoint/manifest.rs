@@ -8,10 +8,10 @@ use sha2::{Digest, Sha256};
 use virpack_seq::reader::hex;
 
 use super::{FORMAT, LARGEST_LIST, ResumeError, RunId};
-use crate::files::guarded;
 use crate::files::{PendingFile, sync_directory};
 use crate::identity::Identity;
 use crate::output::OutputError;
+use virpack_model::guarded;
 
 /// The manifest's name in its folder.
 const NAME: &str = "manifest.json";

@@ -7,12 +7,12 @@ use super::EmbedOptions;
 use crate::Error;
 use crate::checkpoint::{Found, Place, pipe};
 use crate::identity::Identity;
-use crate::model::ModelConfig;
-use crate::model::checksum::Summing;
-use crate::model::location::Location;
-use crate::model::weights::Weights;
 use crate::output::Facts;
 use crate::output::{OutputDtype, OutputError, OutputFormat, is_stdout};
+use virpack_model::ModelConfig;
+use virpack_model::checksum::Summing;
+use virpack_model::location::Location;
+use virpack_model::weights::Weights;
 
 /// What is known of a run once its model is looked at.
 pub(super) struct Known<'a> {

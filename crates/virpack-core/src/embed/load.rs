@@ -9,11 +9,11 @@ use super::{EmbedOptions, Told};
 use crate::Error;
 use crate::checkpoint::Found;
 use crate::memory::Memory;
-use crate::model::ModelConfig;
-use crate::model::checksum::{FileChecksum, Summing, sum_of_all};
-use crate::model::hub::load_again;
-use crate::model::weights::Weights;
 use crate::ready::{self, Ready};
+use virpack_model::ModelConfig;
+use virpack_model::checksum::{FileChecksum, Summing, sum_of_all};
+use virpack_model::hub::load_again;
+use virpack_model::weights::Weights;
 
 /// A model on its devices.
 pub(super) struct Loaded<B: Memory> {

@@ -7,9 +7,9 @@ use virpack_seq::LongRecords;
 
 use super::{EmbedOptions, Summary};
 use crate::Error;
-use crate::model::ModelConfig;
-use crate::model::checksum::{FileChecksum, sum_of_all};
 use crate::report::{self, rate};
+use virpack_model::ModelConfig;
+use virpack_model::checksum::{FileChecksum, sum_of_all};
 
 /// The report of a run whose files are whole; `loading` is the time before its first record, and `computed_by` what each
 /// device's bits depend on.

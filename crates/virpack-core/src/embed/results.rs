@@ -11,9 +11,9 @@ use super::rows::Rows;
 use crate::Error;
 use crate::checkpoint::{Checkpoint, CompleteParts, Found, Parts, Resumed, describe};
 use crate::identity::Identity;
-use crate::model::checksum::Summing;
 use crate::output::{self, CompleteOutput, EmbeddingWriter, Written};
 use crate::runner::Finished;
+use virpack_model::checksum::Summing;
 
 /// The output, and the parts beside it.
 pub(super) struct Results {

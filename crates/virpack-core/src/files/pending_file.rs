@@ -5,7 +5,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::cleanup::{begin, end, remove_begun};
-use super::{FileError, directory_of, guarded};
+use super::{FileError, directory_of};
+use virpack_model::guarded;
 
 /// A file that is written under a temporary name beside its destination.
 ///

@@ -8,10 +8,10 @@ use sha2::Digest;
 
 use super::MergeError;
 use crate::files::HashingReader;
-use crate::files::guarded;
 use crate::output::{
     ANY_SHARD_MAGIC, Entry, Facts, SHARD_END as END, SHARD_MAGIC as MAGIC, SHARD_SUM as SUM,
 };
+use virpack_model::guarded;
 
 const BUFFER: usize = 1 << 20;
 /// Most bytes of facts: thousands of inputs have room in it.

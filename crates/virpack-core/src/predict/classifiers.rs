@@ -2,7 +2,7 @@
 
 use super::PredictOptions;
 use crate::Error;
-use crate::classifier::{Classifier, Towers};
+use virpack_model::classifier::{Classifier, Towers};
 
 /// The classifiers of a run.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use virpack_seq::frames::FrameOptions;
 use super::PredictOptions;
 use crate::Error;
 use crate::identity::Identity;
-use crate::model::checksum::{FileChecksum, Summing, sum_of_all};
+use virpack_model::checksum::{FileChecksum, Summing, sum_of_all};
 
 /// What is known of a run once its models are looked at.
 pub(super) struct Known<'a> {

@@ -13,9 +13,9 @@ use super::{PredictOptions, Told};
 use crate::Error;
 use crate::checkpoint::Found;
 use crate::memory::Memory;
-use crate::model::checksum::{FileChecksum, Summing};
-use crate::model::hub::load_again;
 use crate::output::check_apart_from_models;
+use virpack_model::checksum::{FileChecksum, Summing};
+use virpack_model::hub::load_again;
 
 /// All that judges, ready to run.
 pub(super) struct Judges<B: Memory> {

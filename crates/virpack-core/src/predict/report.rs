@@ -5,8 +5,8 @@ use virpack_seq::frames::FrameOptions;
 
 use super::PredictOptions;
 use super::summary::{DeviceWork, Predicted};
-use crate::model::checksum::FileChecksum;
 use crate::report::{self, rate};
+use virpack_model::checksum::FileChecksum;
 
 /// The report of a run; `device` for people.
 pub(super) fn of(

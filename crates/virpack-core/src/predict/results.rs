@@ -13,8 +13,8 @@ use super::{PredictOptions, Predicted};
 use crate::Error;
 use crate::checkpoint::{Checkpoint, CompleteParts, Found, Resumed, describe};
 use crate::files::NewDirectory;
-use crate::model::checksum::Summing;
 use crate::output::{check_all, is_stdout};
+use virpack_model::checksum::Summing;
 
 /// The tables in their directory, and the place of the parts.
 pub(super) struct Results<'a> {

@@ -11,11 +11,11 @@ use super::join::RunningTower;
 use super::summary::MODELS;
 use crate::Error;
 use crate::memory::{Memory, buffer_size};
-use crate::model::ModelConfig;
-use crate::model::location::Location;
-use crate::model::weights::Weights;
 use crate::ready::{self, Ready};
 use crate::runner::{AsyncInferenceRunner, RunnerOptions};
+use virpack_model::ModelConfig;
+use virpack_model::location::Location;
+use virpack_model::weights::Weights;
 
 /// The two models' files, looked at and not yet read.
 pub(super) struct Opened {

@@ -13,9 +13,9 @@ use super::queue::{Held, Queue, Work};
 use super::tally::Tally;
 use super::{Finished, IN_FLIGHT, RunnerOptions};
 use crate::Error;
-use crate::model::Encoder;
 use crate::row::Row;
 use crate::windows::WindowJoiner;
+use virpack_model::Encoder;
 
 /// Where results go; None at the end.
 pub(super) type Results = Sender<Option<Result<Finished, Error>>>;

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use virpack_core::device::backend::TokenDropout;
 use virpack_core::device::{Attention, Backend, Cpu, DeviceError, Dtype, Pool, PoolSpan};
-use virpack_core::memory::{Memory, ModelShape};
+use virpack_core::memory::Memory;
+use virpack_core::model::ModelShape;
 use virpack_seq::Footprint;
 
 /// What becomes of a batch.

@@ -33,16 +33,16 @@ fn models(name: &str) -> [PathBuf; 4] {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let names = match name {
         "tiny" => [
-            "tests/fixtures/dnabert_tiny/8",
+            "../../fixtures/dnabert_tiny/8",
             "../../examples/esm2_tiny",
-            "tests/fixtures/predict/300_model.pth",
-            "tests/fixtures/predict/300_nucleotide_model.pth",
+            "../../fixtures/predict/300_model.pth",
+            "../../fixtures/predict/300_nucleotide_model.pth",
         ],
         _ => [
-            "../../models/virpack-mini/nucleotide",
-            "../../models/virpack-mini/peptide",
-            "../../models/virpack-mini/classifier_300.safetensors",
-            "../../models/virpack-mini/nucleotide_classifier_300.safetensors",
+            "../virpack-model/virpack-mini/nucleotide",
+            "../virpack-model/virpack-mini/peptide",
+            "../virpack-model/virpack-mini/classifier_300.safetensors",
+            "../virpack-model/virpack-mini/nucleotide_classifier_300.safetensors",
         ],
     };
     names.map(|name| root.join(name))

@@ -22,10 +22,10 @@ fn it_is_told_in_steady_intervals_and_never_less_while_the_first_record_waits() 
     std::fs::write(place.path().join("input.fa"), format!(">genome\n{bases}\n")).unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let [nucleotides, peptides, classifier, alone] = [
-        "tests/fixtures/dnabert_tiny/8",
+        "../../fixtures/dnabert_tiny/8",
         "../../examples/esm2_tiny",
-        "tests/fixtures/predict/300_model.pth",
-        "tests/fixtures/predict/300_nucleotide_model.pth",
+        "../../fixtures/predict/300_model.pth",
+        "../../fixtures/predict/300_nucleotide_model.pth",
     ]
     .map(|name| root.join(name));
     let options = PredictOptions {

@@ -18,7 +18,7 @@ mod parts;
 mod resume;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name)
 }
 
 /// The tiny models and the classifier made for them, on the CPU.
@@ -190,13 +190,13 @@ macro_rules! memory_file {
 
 /// The files of `options`, in memory.
 static IN_MEMORY: [MemoryFile; 7] = [
-    memory_file!("m/nucleotide/config.json", "/tests/fixtures/dnabert_tiny/8/config.json"),
-    memory_file!("m/nucleotide/model.safetensors", "/tests/fixtures/dnabert_tiny/8/model.safetensors"),
-    memory_file!("m/nucleotide/tokenizer.json", "/tests/fixtures/dnabert_tiny/8/tokenizer.json"),
+    memory_file!("m/nucleotide/config.json", "/../../fixtures/dnabert_tiny/8/config.json"),
+    memory_file!("m/nucleotide/model.safetensors", "/../../fixtures/dnabert_tiny/8/model.safetensors"),
+    memory_file!("m/nucleotide/tokenizer.json", "/../../fixtures/dnabert_tiny/8/tokenizer.json"),
     memory_file!("m/peptide/config.json", "/../../examples/esm2_tiny/config.json"),
     memory_file!("m/peptide/model.safetensors", "/../../examples/esm2_tiny/model.safetensors"),
-    memory_file!("m/300_model.pth", "/tests/fixtures/predict/300_model.pth"),
-    memory_file!("m/300_nucleotide_model.pth", "/tests/fixtures/predict/300_nucleotide_model.pth"),
+    memory_file!("m/300_model.pth", "/../../fixtures/predict/300_model.pth"),
+    memory_file!("m/300_nucleotide_model.pth", "/../../fixtures/predict/300_nucleotide_model.pth"),
 ];
 
 #[test]

@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use virpack_core::classifier::{self, Classifier};
 use virpack_core::memory::CPU_TOKEN_BUDGET;
+use virpack_core::model::classifier::Classifier;
 use virpack_core::model::config::DnabertConfig;
 use virpack_core::model::hub::{self, HubOptions, Repository};
 use virpack_core::model::location::Location;
@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn convert(input: &Path, output: &Path, force: bool) -> Result<(), Failure> {
-    classifier::convert(input, output, force)?;
+    virpack_core::convert_classifier(input, output, force)?;
     let converted = Classifier::open(output)?;
     let chunks = converted.chunk_length().map_or_else(String::new, |n| format!(", chunks of {n} bases"));
     say(format_args!(

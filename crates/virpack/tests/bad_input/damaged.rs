@@ -1,6 +1,6 @@
 //! Damaged weights in the Hub's cache: each command that embeds finds them, names them and downloads them again.
 
-#[path = "../../../virpack-core/tests/support/hub.rs"]
+#[path = "../../../virpack-model/tests/support/hub.rs"]
 mod hub;
 
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ fn predict_downloads_a_damaged_file_again_and_offline_names_it() {
     let place = Place::new();
     let server = Server::of(Path::new(MODEL), |_, reply| reply);
     place.write("in.fa", format!(">a\n{}\n", "GCC".repeat(300)));
-    let fixture = |name: &str| format!("{}/../virpack/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
+    let fixture = |name: &str| format!("{}/../../fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
     let [nucleotides, classifier] = ["dnabert_tiny/8", "predict/300_model.pth"].map(fixture);
     let arguments = ["predict", "in.fa", "--force", "--protein-model", REPO, "-o", "out/p"];
     let with = ["--nucleotide-model", &nucleotides, "--classifier", &classifier];

@@ -69,7 +69,7 @@ fn an_output_directory_that_vanishes() {
 fn predict_on_a_disk_that_fills_leaves_nothing() {
     let place = Place::new();
     place.write("in.fa", format!(">a\n{}\n", "GCC".repeat(20_000)));
-    let fixture = |name: &str| format!("{}/../virpack/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
+    let fixture = |name: &str| format!("{}/../../fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
     let command = format!(
         "ulimit -f 8; trap '' XFSZ; exec {} predict in.fa -o out/p --device cpu --quiet --nucleotide-model {} \
          --protein-model {} --classifier {}",

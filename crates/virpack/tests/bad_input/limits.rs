@@ -69,7 +69,7 @@ fn settings_and_manifests_have_a_largest_size() {
     let ran = place.run(&["embed", "--model", "model", "-o", "out/emb.npy", "two.fa"]);
     ran.is_refused(&["config.json", "it has more than 10.0 MB"]);
     large("dnabert/tokenizer.json", 20_000_000_000);
-    let dnabert = concat!(env!("CARGO_MANIFEST_DIR"), "/../virpack/tests/fixtures/dnabert_tiny/8");
+    let dnabert = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/dnabert_tiny/8");
     for file in std::fs::read_dir(dnabert).unwrap().map(|file| file.unwrap()) {
         if file.file_name() != "tokenizer.json" {
             std::fs::copy(file.path(), place.path("dnabert").join(file.file_name())).unwrap();

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use crate::TWO;
 use crate::support::{MODEL, Place, Ran};
 
-const CLASSIFIER: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../virpack/tests/fixtures/predict/300_model.pth");
+const CLASSIFIER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/predict/300_model.pth");
 /// What a run may take; one that waits for the other end of a pipe takes for ever.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -178,7 +177,7 @@ fn verdicts_replace_no_classifier_and_no_input() {
         "--protein-model",
         MODEL,
         "--nucleotide-model",
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../virpack/tests/fixtures/dnabert_tiny/8"),
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/dnabert_tiny/8"),
         "--classifier",
         "classifier.pth",
     ];

@@ -89,7 +89,7 @@ fn names_that_are_too_long() {
 fn a_directory_that_takes_no_files_is_told_of_first() {
     let place = Place::new();
     place.write("in.fa", ">a\nGCC\n");
-    let classifier = concat!(env!("CARGO_MANIFEST_DIR"), "/../virpack/tests/fixtures/predict/300_model.pth");
+    let classifier = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/predict/300_model.pth");
     let predict = |output: &str, said: &[&str]| {
         let models = ["--protein-model", "someone/model", "--classifier", classifier];
         place.run(&[&["predict", "in.fa", "-o", output], &models[..]].concat()).is_refused(said);

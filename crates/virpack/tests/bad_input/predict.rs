@@ -8,7 +8,7 @@ fn predict(place: &Place, arguments: &[&str]) -> Ran {
 }
 
 pub(super) fn predict_command(place: &Place, arguments: &[&str]) -> std::process::Command {
-    let fixture = |name: &str| format!("{}/../virpack/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
+    let fixture = |name: &str| format!("{}/../../fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
     let (model, classifier) = (fixture("dnabert_tiny/8"), fixture("predict/300_model.pth"));
     let models = ["--nucleotide-model", &model, "--protein-model", MODEL, "--device", "cpu"];
     let classifier = ["--classifier", classifier.as_str()];
@@ -123,7 +123,7 @@ fn predict_says_which_model_takes_no_part() {
     let place = Place::new();
     place.write("in.fa", b">a\nATGGCCGCC\n");
     // As wide as the tiny DNABERT's vectors.
-    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../virpack/tests/fixtures");
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures");
     let classifier = format!("{fixtures}/classifier/500_model.pth");
     let ran = predict(&place, &["in.fa", "-o", "out/p", "--classifier", &classifier, "--quiet"]);
     ran.succeeds(&["takes the nucleotides' vectors alone: --protein-model takes no part"]);

@@ -29,7 +29,7 @@ fn run(place: &Place, threads: u64, arguments: &[&str]) -> Ran {
 #[test]
 fn refused_threads_are_errors_and_no_panics() {
     let place = Place::new();
-    let fixture = |name: &str| format!("{}/../virpack/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
+    let fixture = |name: &str| format!("{}/../../fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
     place.write("two.fa", TWO).write("in.fa", format!(">a\n{}\n", "GCC".repeat(300)));
     let embed = ["embed", "two.fa", "--model", MODEL, "-o", "out/emb.npy"];
     let [nucleotides, classifier] = ["dnabert_tiny/8", "predict/300_model.pth"].map(fixture);

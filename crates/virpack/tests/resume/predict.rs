@@ -8,7 +8,7 @@ use crate::support::{Place, Ran};
 use crate::{outputs, run_line, said_command, signal, started_into};
 
 /// The files of the library's tests.
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../virpack/tests/fixtures");
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures");
 
 /// FASTA of so many contigs of 1 to 1,500 bases, some of them alike, some without an open frame.
 fn contigs(records: usize) -> String {

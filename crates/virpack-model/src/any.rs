@@ -1,0 +1,178 @@
+//! Any of the models, told apart by its config.json.
+
+use std::sync::Arc;
+
+use virpack_device::Backend;
+use virpack_seq::{BpeTokenizer, EsmTokenizer, SeqError, Tokenizer};
+
+use super::Encoder;
+use super::config::{DnabertConfig, Esm2Config, ModelKind};
+use super::dnabert_s::{self, DnabertS};
+use super::esm2::{self, Esm2};
+use super::location::Location;
+use super::weights::Weights;
+use crate::ModelError;
+use crate::shape::ModelShape;
+
+/// The file of a tokenizer that is no table of letters, beside the weights.
+pub(super) const TOKENIZER: &str = "tokenizer.json";
+
+/// The settings of a model of any kind.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ModelConfig {
+    /// ESM-2.
+    Esm2(Esm2Config),
+    /// DNABERT-S or DNABERT-2.
+    DnabertS(DnabertConfig),
+}
+
+impl ModelConfig {
+    /// The settings of the model that `weights` were opened from, checked against their shapes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Esm2Config::of`] and [`DnabertConfig::of`].
+    pub fn of(weights: &Weights) -> Result<Self, ModelError> {
+        match ModelKind::read(&weights.directory().join("config.json"))? {
+            Some(ModelKind::DnabertS) => DnabertConfig::of(weights).map(Self::DnabertS),
+            // What is neither is refused there, by its name.
+            _ => Esm2Config::of(weights).map(Self::Esm2),
+        }
+    }
+
+    /// What the model is called, for people.
+    #[must_use]
+    pub fn family(&self) -> &'static str {
+        match self {
+            Self::Esm2(_) => "ESM-2",
+            Self::DnabertS(_) => "DNABERT-S",
+        }
+    }
+
+    /// How many layers it has.
+    #[must_use]
+    pub fn layers(&self) -> usize {
+        match self {
+            Self::Esm2(config) => config.layers,
+            Self::DnabertS(config) => config.layers,
+        }
+    }
+
+    /// Its width.
+    #[must_use]
+    pub fn hidden(&self) -> usize {
+        match self {
+            Self::Esm2(config) => config.hidden,
+            Self::DnabertS(config) => config.hidden,
+        }
+    }
+
+    /// Attention heads in a layer.
+    #[must_use]
+    pub fn heads(&self) -> usize {
+        match self {
+            Self::Esm2(config) => config.heads,
+            Self::DnabertS(config) => config.heads,
+        }
+    }
+
+    /// Width of the feed-forward step.
+    #[must_use]
+    pub fn intermediate(&self) -> usize {
+        match self {
+            Self::Esm2(config) => config.intermediate,
+            Self::DnabertS(config) => config.intermediate,
+        }
+    }
+
+    /// How many parameters the encoder has, without any head.
+    #[must_use]
+    pub fn parameters(&self) -> u64 {
+        match self {
+            Self::Esm2(config) => config.parameters(),
+            Self::DnabertS(config) => config.parameters(),
+        }
+    }
+
+    /// What it holds, for a device to say what that takes.
+    #[must_use]
+    pub fn shape(&self) -> ModelShape {
+        match self {
+            Self::Esm2(config) => esm2::shape(config),
+            Self::DnabertS(config) => dnabert_s::shape(config),
+        }
+    }
+
+    /// Most residues, or bases, of a record that go through unless asked otherwise.
+    #[must_use]
+    pub fn max_length(&self) -> usize {
+        match self {
+            Self::Esm2(_) => 1022,
+            Self::DnabertS(_) => 4000,
+        }
+    }
+
+    /// Its tokenizer; `directory` is that of its weights.
+    ///
+    /// # Errors
+    ///
+    /// Where the model has a file for it and that cannot be used.
+    pub fn tokenizer(&self, directory: &Location) -> Result<Arc<dyn Tokenizer>, ModelError> {
+        Ok(match self {
+            Self::Esm2(_) => Arc::new(EsmTokenizer::new()),
+            Self::DnabertS(config) => {
+                let file = directory.join(TOKENIZER);
+                let tokenizer = bpe(&file)?;
+                if tokenizer.vocabulary() > config.vocab {
+                    return Err(ModelError::UnsupportedModel {
+                        path: file.path(),
+                        setting: "the vocabulary",
+                        given: format!("of {} tokens", tokenizer.vocabulary()),
+                        supported: "it where it is no larger than config.json's vocab_size",
+                    });
+                }
+                Arc::new(tokenizer)
+            }
+        })
+    }
+}
+
+fn bpe(file: &Location) -> Result<BpeTokenizer, ModelError> {
+    let text = file.read_up_to(BpeTokenizer::LARGEST_FILE)?;
+    let tokenizer = String::from_utf8_lossy(&text).parse();
+    Ok(tokenizer.map_err(|problem| SeqError::Tokenizer { path: file.path(), problem })?)
+}
+
+/// A model on a backend, of any kind, with what reads its input.
+pub struct Model<B: Backend> {
+    /// Its settings.
+    pub config: ModelConfig,
+    /// What runs.
+    pub encoder: Arc<dyn Encoder<B>>,
+    /// Letters to its tokens.
+    pub tokenizer: Arc<dyn Tokenizer>,
+}
+
+impl<B: Backend> Clone for Model<B> {
+    fn clone(&self) -> Self {
+        let Self { config, encoder, tokenizer } = self;
+        Self { config: config.clone(), encoder: Arc::clone(encoder), tokenizer: Arc::clone(tokenizer) }
+    }
+}
+
+impl<B: Backend + 'static> Model<B> {
+    /// Reads the model onto a backend, one tensor at a time, and its tokenizer, which comes first: it costs nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ModelConfig::of`], [`ModelConfig::tokenizer`] and [`Weights::read`], and what the backend says.
+    pub fn load(backend: &B, weights: &Weights) -> Result<Self, ModelError> {
+        let config = ModelConfig::of(weights)?;
+        let tokenizer = config.tokenizer(&weights.directory())?;
+        let encoder: Arc<dyn Encoder<B>> = match &config {
+            ModelConfig::Esm2(config) => Arc::new(Esm2::build(backend, config.clone(), weights)?),
+            ModelConfig::DnabertS(config) => Arc::new(DnabertS::build(backend, config.clone(), weights)?),
+        };
+        Ok(Self { config, encoder, tokenizer })
+    }
+}

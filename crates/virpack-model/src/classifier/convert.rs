@@ -1,0 +1,47 @@
+//! A classifier of any form as safetensors, which no program needs to run code for.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use safetensors::tensor::{TensorView, serialize};
+
+use super::layers::{DEFAULT_EPS, Layers};
+use super::{BATCH_NORM_EPS, CHUNK_LENGTH, Facts};
+use crate::ModelError;
+use crate::weights::{Dtype, TensorFile};
+
+/// The classifier in `from` as a safetensors file: its tensors under their own names in float32, and the length of its
+/// chunks and its batch norm's eps as metadata. [`Classifier::open`](super::Classifier::open) reads the same from both.
+///
+/// # Errors
+///
+/// Those of [`Classifier::open`](super::Classifier::open) for `from`.
+pub fn to_safetensors(from: &Path) -> Result<Vec<u8>, ModelError> {
+    // What cannot be run is not worth another form.
+    super::Classifier::open(from)?;
+    let file = TensorFile::open(from.into())?;
+    let layers =
+        Layers::find(&file).map_err(|problem| ModelError::Classifier { path: from.to_owned(), problem })?;
+    let facts = Facts::of(&file, &layers)?;
+    let mut metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    if let Some(length) = facts.chunk_length {
+        metadata.insert(CHUNK_LENGTH.to_owned(), length.to_string());
+    }
+    if layers.norm.is_some() && facts.eps != DEFAULT_EPS {
+        metadata.insert(BATCH_NORM_EPS.to_owned(), facts.eps.to_string());
+    }
+    let values: Vec<_> = layers
+        .tensors()
+        .map(|tensor| {
+            let bytes: Vec<u8> = file.read(tensor).iter().flat_map(|value| value.to_le_bytes()).collect();
+            (&tensor.name, &tensor.shape, bytes)
+        })
+        .collect();
+    let broken = |source| ModelError::Safetensors { path: from.to_owned(), source };
+    let views = values
+        .iter()
+        .map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::F32, (*shape).clone(), bytes)?)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(broken)?;
+    serialize(views, Some(metadata)).map_err(broken)
+}

@@ -1,0 +1,412 @@
+//! What can go wrong between a model's name and its weights on a device.
+
+use std::path::PathBuf;
+
+use virpack_device::DeviceError;
+use virpack_seq::{SeqError, shown_path};
+
+use super::classifier::{ClassifierProblem, fitting};
+use super::hub::{Damage, HubError};
+use super::mini::MODELS;
+use super::weights::{CheckpointError, Dtype};
+
+/// What can go wrong between a model's name and its weights on a device, with the facts to mend it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// A model could not be found or fetched.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+
+    /// A file of a model could not be opened or read.
+    #[error("cannot read {}: {source}\nhint: check the path and its permissions", shown_path(path))]
+    ReadModel {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A directory without weights in any form that virpack reads.
+    #[error(
+        "{}: no weights here; looked for {}\n\
+         hint: {}", shown_path(path), looked_for.join(", "), match &found[..] {
+            [] => "give a directory in Hugging Face layout, or a fair-esm .pt file".to_owned(),
+            found => format!("it has {}: name the file or folder that you mean", found.join(", ")),
+        }
+    )]
+    NoWeights {
+        /// The directory.
+        path: PathBuf,
+        /// The file names that were looked for, best first.
+        looked_for: Vec<String>,
+        /// Other weights and folders with weights that are there.
+        found: Vec<String>,
+    },
+    /// A directory with several .pt files, any of which could be meant.
+    #[error("{}: several checkpoints: {}\nhint: give the path of one of them", shown_path(path), found.join(", "))]
+    ManyCheckpoints {
+        /// The directory.
+        path: PathBuf,
+        /// The names of the .pt files.
+        found: Vec<String>,
+    },
+    /// A file whose name does not say that it holds weights.
+    #[error(
+        "{}: not a weights file by its name\n\
+         hint: virpack reads .safetensors, .bin and .pt files, and directories that hold them",
+        shown_path(path)
+    )]
+    UnknownWeights {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A weights file shorter than its own header says.
+    #[error(
+        "{}: cut short: its header promises {promised} bytes, the file has {found}\n\
+         hint: copy or download it again",
+        shown_path(path)
+    )]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that the file should have.
+        promised: u64,
+        /// Bytes that it has.
+        found: u64,
+    },
+    /// A safetensors header that contradicts itself or its file.
+    #[error(
+        "{}: damaged safetensors header: {source}\nhint: copy or download the file again",
+        shown_path(path)
+    )]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// What the header's check said.
+        source: safetensors::SafeTensorError,
+    },
+    /// Files in the Hub's cache that are not what their names there say.
+    #[error(transparent)]
+    DamagedInCache(#[from] Damage),
+    /// A torch checkpoint that cannot be read.
+    #[error("{}: {source}", shown_path(path))]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: CheckpointError,
+    },
+    /// An index of shards, or a config.json, that is not JSON or lacks a field.
+    #[error("{}: {source}\nhint: copy or download the file again", shown_path(path))]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said, with line and column.
+        source: serde_json::Error,
+    },
+    /// A shard's index without a `weight_map`, or one that names a file outside its directory.
+    #[error("{}: {}", shown_path(path), match shard {
+        Some(shard) => format!("names the shard {shard:?}, which is not a file name"),
+        None => "no weight_map of tensor names to shards\nhint: name the directory of the model's files".to_owned(),
+    })]
+    ShardIndex {
+        /// The index.
+        path: PathBuf,
+        /// The refused file name, where there is one.
+        shard: Option<String>,
+    },
+    /// Two tensors of a model with one name, once their prefixes are taken off.
+    #[error("{}: the tensors {first} and {second} are both {tensor}", shown_path(path))]
+    DuplicateTensor {
+        /// The file that holds the second one.
+        path: PathBuf,
+        /// The name they share in virpack.
+        tensor: String,
+        /// The first one's name in its file.
+        first: String,
+        /// The second one's name in its file.
+        second: String,
+    },
+    /// An index that says that a tensor is in a shard where it is not.
+    #[error(
+        "{}: names the shard {shard} for the tensor {tensor}, which is not in it\n\
+         hint: index and shards are of different models or savings: copy or download them all again",
+        shown_path(path)
+    )]
+    IndexedTensor {
+        /// The index.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The file that should hold it.
+        shard: String,
+    },
+    /// A pointer of Git LFS where the file itself should be.
+    #[error(
+        "{}: a Git LFS pointer, not the file{}\n\
+         hint: run `git lfs pull` in the repository to fetch the file itself", shown_path(path),
+        bytes.map_or_else(String::new, |bytes| format!(", which has {bytes} bytes"))
+    )]
+    LfsPointer {
+        /// The file.
+        path: PathBuf,
+        /// Bytes of what it points to, where it says so.
+        bytes: Option<u64>,
+    },
+    /// An adapter, whose values are added to those of a base model.
+    #[error(
+        "{}: {found} is of an adapter (PEFT), whose weights are to be added to those of {}\n\
+         hint: merge first: in Python `model.merge_and_unload().save_pretrained(DIR)`, then name DIR; for the base model \
+         alone name its weights file", shown_path(path), base.as_deref().unwrap_or("a base model")
+    )]
+    Adapter {
+        /// The directory, file or repository.
+        path: PathBuf,
+        /// The file or tensor that gives it away.
+        found: String,
+        /// The model that it is for, where it says so.
+        base: Option<String>,
+    },
+    /// A directory of sentence-transformers of which virpack would run another part than it means.
+    #[error(
+        "{}: the module {kind} in {folder:?} is a part of this model that virpack does not run\n\
+         hint: name the weights file itself for the transformer alone, pooled by --pool",
+        shown_path(path)
+    )]
+    Modules {
+        /// The list of modules.
+        path: PathBuf,
+        /// The module's class.
+        kind: String,
+        /// Its folder.
+        folder: String,
+    },
+    /// A directory with two sets of weights that are not the same model.
+    #[error(
+        "{}: {} and {} hold different models: {tensor} differs\n\
+         hint: remove the one that is out of date, or name the file that you mean", shown_path(path), names[0], names[1]
+    )]
+    UnlikeWeights {
+        /// The directory.
+        path: PathBuf,
+        /// The two files.
+        names: [String; 2],
+        /// The first tensor with other values.
+        tensor: String,
+    },
+    /// Tensors that the model, by its settings, has no place for.
+    #[error(
+        "{}: {}{} would not be read, and embeddings would lack what they do\n\
+         hint: save the encoder alone, as the class that config.json names; heads that virpack knows (lm_head, classifier, \
+         pooler, …) may stay", shown_path(path), tensors.join(", "),
+        if *more > 0 { format!(" and {more} more tensors") } else { String::new() }
+    )]
+    UnreadTensors {
+        /// The file or directory.
+        path: PathBuf,
+        /// The first few, as the file names them.
+        tensors: Vec<String>,
+        /// How many there are beyond those.
+        more: usize,
+    },
+    /// Rotary frequencies that differ between layers.
+    #[error(
+        "{}: {} and {} hold different rotary frequencies\n\
+         hint: ESM-2 has one set of frequencies: the file is damaged, or of another model", shown_path(path), tensors[0], tensors[1]
+    )]
+    UnlikeFrequencies {
+        /// The file or directory.
+        path: PathBuf,
+        /// Two of the tensors.
+        tensors: [String; 2],
+    },
+    /// A tensor that the model needs and its files lack.
+    #[error(
+        "{}: no tensor {tensor} of shape {expected:?}{}\n\
+         hint: the weights are of another model than its settings say, or a shard is missing", shown_path(path),
+        if there.is_empty() { ": it holds no tensor".to_owned() } else { format!("; the most alike there: {}", there.join(", ")) }
+    )]
+    MissingTensor {
+        /// The file or directory.
+        path: PathBuf,
+        /// The tensor, named as Hugging Face's bare encoder has it.
+        tensor: String,
+        /// Its shape, by the model's settings.
+        expected: Vec<usize>,
+        /// Three names in the files that are most like it.
+        there: Vec<String>,
+    },
+    /// A tensor whose shape is not the one that the model's settings ask for.
+    #[error(
+        "{}: tensor {tensor} has shape {given:?}, expected {expected:?}\n\
+         hint: the weights and config.json are not of the same model",
+        shown_path(path)
+    )]
+    TensorShape {
+        /// The file that holds it.
+        path: PathBuf,
+        /// The tensor, named as Hugging Face's bare encoder has it.
+        tensor: String,
+        /// The shape asked for.
+        expected: Vec<usize>,
+        /// The shape it has.
+        given: Vec<usize>,
+    },
+    /// A tensor of numbers that are no weights, such as integers or 8-bit floats.
+    #[error(
+        "{}: tensor {tensor} holds {dtype} values, expected F32, F16, BF16 or F64\n\
+         hint: save the weights in one of these, without quantization",
+        shown_path(path)
+    )]
+    TensorDtype {
+        /// The file that holds it.
+        path: PathBuf,
+        /// The tensor, named as Hugging Face's bare encoder has it.
+        tensor: String,
+        /// What it holds.
+        dtype: Dtype,
+    },
+
+    /// Weights without the settings that say what to do with them.
+    #[error(
+        "{}: no settings for the model; looked for config.json{}\n\
+         hint: put the model's config.json beside its weights", shown_path(path),
+        if *in_checkpoint { " and, in the checkpoint, for cfg.model or args" } else { "" }
+    )]
+    NoConfig {
+        /// The directory.
+        path: PathBuf,
+        /// Whether a fair-esm checkpoint was searched too.
+        in_checkpoint: bool,
+    },
+    /// A setting that the model cannot be built without.
+    #[error("{}: no usable {setting}: {given}\nhint: copy or download the file again", shown_path(path))]
+    BadSetting {
+        /// The file that holds the settings.
+        path: PathBuf,
+        /// The setting's name there.
+        setting: &'static str,
+        /// What stands there, as JSON, or `missing`.
+        given: String,
+    },
+    /// A model that virpack would run wrongly, and therefore not at all.
+    #[error("{}: {setting} is {given}; virpack runs {supported}", shown_path(path))]
+    UnsupportedModel {
+        /// The file that holds the settings.
+        path: PathBuf,
+        /// The setting's name there.
+        setting: &'static str,
+        /// What it is.
+        given: String,
+        /// What it may be.
+        supported: &'static str,
+    },
+    /// A name of two models where one is run.
+    #[error("{model} is two models\nhint: name {} or {}", models[0], models[1])]
+    TwoModels {
+        /// The name.
+        model: String,
+        /// Their own names.
+        models: [&'static str; 2],
+    },
+    /// Inputs that can be read once, where their letters must be known first.
+    #[error(
+        "what comes through a named pipe cannot be read twice, to see whether it is proteins or nucleotides\n\
+         hint: name the model, --model {} or --model {}", MODELS[0], MODELS[1]
+    )]
+    AlphabetOfPipe,
+    /// Letters that may be those of proteins or of nucleotides.
+    #[error(
+        "cannot tell whether these are proteins or nucleotides: the first {records} records have {letters} letters, and \
+         both kinds have letters such as these\n\
+         hint: name the model, --model {} or --model {}", MODELS[0], MODELS[1]
+    )]
+    AlphabetUnclear {
+        /// Records looked at.
+        records: u64,
+        /// Letters in them.
+        letters: u64,
+    },
+    /// A file that holds no classifier, or one that virpack would run wrongly.
+    #[error(
+        "{}: no classifier that virpack runs: {problem}\n\
+         hint: it runs Linear, BatchNorm1d, ReLU, Dropout, Linear to 2 classes (others, virus), saved by torch as a \
+         module or a state dict, or as safetensors",
+        shown_path(path)
+    )]
+    Classifier {
+        /// The file.
+        path: PathBuf,
+        /// What is in it instead.
+        problem: ClassifierProblem,
+    },
+    /// A classifier that takes vectors of other widths than the models give.
+    #[error(
+        "{} takes {width} features, but the nucleotide model gives {nucleotide} and the peptide model {peptide}, \
+         {} together\n\
+         hint: name the models that the classifier was trained with: {}",
+        shown_path(path), nucleotide + peptide, fitting(*width, *nucleotide, *peptide)
+    )]
+    ClassifierWidths {
+        /// The classifier's file.
+        path: PathBuf,
+        /// Features that it takes.
+        width: usize,
+        /// Width of the nucleotide model.
+        nucleotide: usize,
+        /// Width of the peptide model.
+        peptide: usize,
+    },
+    /// A device refused or failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A tokenizer, or the letters of an input, could not be read.
+    #[error(transparent)]
+    Seq(#[from] SeqError),
+    /// A thread could not be started.
+    #[error(
+        "cannot start the {thread} thread: {source}\n\
+         hint: raise the limit on processes or memory (ulimit -u, ulimit -v, the container's), or end other programs"
+    )]
+    Thread {
+        /// What it was for.
+        thread: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A thread panicked: a fault of virpack's.
+    #[error("the {thread} thread panicked\nhint: this is a fault of virpack's: report it")]
+    Panicked {
+        /// What it was for.
+        thread: &'static str,
+    },
+}
+
+impl ModelError {
+    /// Whether virpack is at fault, and neither the model nor the machine.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        match self {
+            ModelError::Panicked { .. }
+            | ModelError::Device(DeviceError::Shape { .. } | DeviceError::TokenId { .. }) => true,
+            ModelError::Seq(error) => error.is_fault(),
+            _ => false,
+        }
+    }
+}
+
+/// An error that may be one of a model.
+pub trait HoldsModelError: From<ModelError> {
+    /// The model's error, or the error itself.
+    ///
+    /// # Errors
+    ///
+    /// The error itself, if it is not a model's.
+    fn into_model(self) -> Result<ModelError, Self>;
+}
+
+impl HoldsModelError for ModelError {
+    fn into_model(self) -> Result<ModelError, ModelError> {
+        Ok(self)
+    }
+}

@@ -1,0 +1,166 @@
+//! ESM-2, written once against the backend trait.
+
+use super::Encoder;
+use super::config::{Esm2Config, ROTARY_FREQUENCIES};
+use super::layers::{Linear, Loader, Norm, NormedLinear};
+use super::source::TensorSource;
+use super::weights::Weights;
+use crate::ModelError;
+use crate::shape::{self, ModelShape};
+use virpack_device::{Attention, Backend, DeviceError, PoolSpan, TokenDropout, rotary_frequencies};
+
+/// ESM-2 of any size on a backend (Lin et al. 2023, "Evolutionary-scale prediction of atomic-level protein
+/// structure with a language model").
+pub struct Esm2<B: Backend> {
+    config: Esm2Config,
+    token_embeddings: B::Matrix,
+    attention: Attention<B::Vector>,
+    layers: Vec<Layer<B>>,
+    final_norm: Norm<B>,
+}
+
+struct Layer<B: Backend> {
+    /// The norm, then queries, keys and values in one product: `[3 · hidden, hidden]`.
+    qkv: NormedLinear<B>,
+    attention_output: Linear<B>,
+    /// The norm, then `[intermediate, hidden]`.
+    mlp_up: NormedLinear<B>,
+    /// `[hidden, intermediate]`.
+    mlp_down: Linear<B>,
+}
+
+/// Share of tokens replaced by `<mask>` when ESM-2 was trained: 15 % chosen, 80 % of them masked.
+const MASK_RATIO_IN_TRAINING: f32 = 0.15 * 0.8;
+
+impl<B: Backend> Esm2<B> {
+    /// Reads a model onto a backend, one tensor at a time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Esm2Config::of`] and [`Weights::read`], and what the backend says.
+    pub fn load(backend: &B, weights: &Weights) -> Result<Self, ModelError> {
+        Self::build(backend, Esm2Config::of(weights)?, weights)
+    }
+
+    /// Builds a model from tensors of any source.
+    ///
+    /// # Errors
+    ///
+    /// What the source and the backend say.
+    pub fn build(backend: &B, config: Esm2Config, tensors: &dyn TensorSource) -> Result<Self, ModelError> {
+        let loader = Loader { backend, tensors, eps: config.layer_norm_eps };
+        let layers = (0..config.layers).map(|i| layer(&loader, i, &config)).collect::<Result<_, _>>()?;
+        Ok(Esm2 {
+            token_embeddings: loader.table("embeddings.word_embeddings", config.vocab, config.hidden)?,
+            attention: attention(&loader, &config)?,
+            layers,
+            final_norm: loader.norm("encoder.emb_layer_norm_after", config.hidden)?,
+            config,
+        })
+    }
+
+    /// The model's settings.
+    pub fn config(&self) -> &Esm2Config {
+        &self.config
+    }
+
+    fn token_dropout(&self) -> Option<TokenDropout> {
+        let mask_token = self.config.mask_token_id as u16;
+        self.config.token_dropout.then_some(TokenDropout { mask_token, train_ratio: MASK_RATIO_IN_TRAINING })
+    }
+
+    /// `x + attention(norm(x))`.
+    fn attend(
+        &self,
+        backend: &B,
+        layer: &Layer<B>,
+        packed: &B::Packed,
+        x: B::Tensor,
+    ) -> Result<B::Tensor, DeviceError> {
+        let h = backend.normed_self_attention(&x, &layer.qkv, packed, &self.attention)?;
+        let output = &layer.attention_output;
+        backend.linear_add(&h, &output.weight, Some(&output.bias), x)
+    }
+}
+
+impl<B: Backend> Layer<B> {
+    /// `x + down(gelu(up(norm(x))))`.
+    fn feed_forward(&self, backend: &B, x: B::Tensor) -> Result<B::Tensor, DeviceError> {
+        let h = backend.normed_linear_gelu(&x, &self.mlp_up)?;
+        backend.linear_add(&h, &self.mlp_down.weight, Some(&self.mlp_down.bias), x)
+    }
+}
+
+impl<B: Backend> Encoder<B> for Esm2<B> {
+    fn hidden_size(&self) -> usize {
+        self.config.hidden
+    }
+
+    fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    fn span(&self) -> PoolSpan {
+        PoolSpan { skip_first: 1, skip_last: 1 }
+    }
+
+    fn forward(&self, backend: &B, packed: &B::Packed, layer: usize) -> Result<B::Tensor, DeviceError> {
+        let mut x = backend.embed(&self.token_embeddings, packed, self.token_dropout())?;
+        for layer in &self.layers[..layer] {
+            x = self.attend(backend, layer, packed, x)?;
+            x = layer.feed_forward(backend, x)?;
+        }
+        if layer == self.layers.len() { self.final_norm.apply(backend, &x) } else { Ok(x) }
+    }
+}
+
+fn layer<B: Backend>(loader: &Loader<'_, B>, i: usize, config: &Esm2Config) -> Result<Layer<B>, ModelError> {
+    let (hidden, intermediate) = (config.hidden, config.intermediate);
+    let name = |part: &str| format!("encoder.layer.{i}.{part}");
+    let [q, k, v] = ["query", "key", "value"].map(|p| name(&format!("attention.self.{p}")));
+    Ok(Layer {
+        qkv: loader.normed_qkv(&name("attention.LayerNorm"), &[&q, &k, &v], hidden, config.heads)?,
+        attention_output: loader.linear(&[&name("attention.output.dense")], hidden, hidden)?,
+        mlp_up: loader.normed_linear(
+            &name("LayerNorm"),
+            &[&name("intermediate.dense")],
+            intermediate,
+            hidden,
+        )?,
+        mlp_down: loader.linear(&[&name("output.dense")], hidden, intermediate)?,
+    })
+}
+
+/// The published checkpoints store their rotary frequencies, rounded to float16 as in training: up to
+/// 4e-4 from the formula, which moves embeddings by 1e-3. fair-esm and transformers use what is stored.
+fn attention<B: Backend>(
+    loader: &Loader<'_, B>,
+    config: &Esm2Config,
+) -> Result<Attention<B::Vector>, ModelError> {
+    let width = config.hidden / config.heads;
+    // `Esm2Config::check` has seen that they are all alike.
+    let stored = loader.tensors.ending(ROTARY_FREQUENCIES).into_iter().next();
+    let frequencies = stored.map(|name| loader.tensors.read(name, &[width / 2])).transpose()?;
+    let rotary_frequencies = frequencies.unwrap_or_else(|| rotary_frequencies(width));
+    Ok(Attention { heads: config.heads, rotary_frequencies, alibi_slopes: None })
+}
+
+/// What a model of these settings holds.
+///
+/// Of a layer's tensors the residual stream and the normed rows (where a backend has any) live at once, both `hidden`
+/// wide, beside either the queries, keys and values (`3 · hidden`; the attention's output takes the normed rows' place)
+/// or the feed-forward rows, which take the memory of the queries, keys and values. All layers use the same memory. `tests/footprint.rs`
+/// compares this with what the CPU takes.
+pub fn shape(config: &Esm2Config) -> ModelShape {
+    let table = [config.vocab, config.hidden];
+    let (matrices, vector_values) =
+        shape::weights(&config.tensors(), table, &config.products(), config.layers);
+    ModelShape {
+        matrices,
+        vector_values,
+        products: config.products().to_vec(),
+        widths: vec![config.hidden, config.hidden, config.intermediate.max(3 * config.hidden)],
+        hidden: config.hidden,
+        head_width: config.hidden / config.heads,
+    }
+}

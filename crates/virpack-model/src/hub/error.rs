@@ -1,0 +1,126 @@
+//! What can go wrong between a model's name and its files.
+
+use std::path::PathBuf;
+use virpack_seq::shown_path;
+
+use crate::mini;
+use crate::published::{NUCLEOTIDE, PUBLISHED};
+
+/// What can go wrong between a model's name and its files, with the facts to mend it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HubError {
+    /// What is neither a path that exists nor a name of the Hub.
+    #[error(
+        "no model {model:?}: no file or directory {}, and no name of a model\n\
+         hint: give a directory, org/repo on the Hugging Face Hub, or one of {}",
+        shown_path(looked_for),
+        published_names()
+    )]
+    ModelNotFound {
+        /// What was asked for.
+        model: String,
+        /// The path that was tried.
+        looked_for: PathBuf,
+    },
+    /// A model that is not in the cache while the network is switched off, or not asked.
+    #[error(
+        "{repository} is no local path and not in the cache {}{}", shown_path(cache), if *offline {
+            ", and HF_HUB_OFFLINE keeps off the network\n\
+             hint: unset HF_HUB_OFFLINE, or give a local directory with its files as --model"
+        } else {
+            "\nhint: check the name; `virpack embed` downloads a model when it first runs it"
+        }
+    )]
+    NotCached {
+        /// The repository.
+        repository: String,
+        /// The cache's directory.
+        cache: PathBuf,
+        /// Whether the network was switched off, rather than not asked.
+        offline: bool,
+    },
+    /// A model that is truncated or damaged in the cache while the network is switched off.
+    #[error(
+        "{problem}, and HF_HUB_OFFLINE keeps off the network\n\
+         hint: unset HF_HUB_OFFLINE to download {repository} again, or give a local directory with its files as --model"
+    )]
+    DamagedOffline {
+        /// The repository.
+        repository: String,
+        /// The file, and what is wrong with it.
+        problem: String,
+    },
+    /// A repository, a revision or a file of it that the Hub does not have.
+    #[error(
+        "{endpoint} has no {file} in {repository}@{revision}\n\
+         hint: there is no such local path either; published models are {}",
+        published_names()
+    )]
+    NoSuchRepository {
+        /// The repository.
+        repository: String,
+        /// Its branch, tag or commit.
+        revision: String,
+        /// The file.
+        file: String,
+        /// The Hub that was asked.
+        endpoint: String,
+    },
+    /// A repository that the Hub shows only to some, or does not have.
+    #[error(
+        "{endpoint} gives no access to {repository}\nhint: {}", if *with_token {
+            "check the name (no such local path either), and that your HF_TOKEN may read it"
+        } else {
+            "check the name (no such local path either); for a private or gated repository set HF_TOKEN"
+        }
+    )]
+    NoAccess {
+        /// The repository.
+        repository: String,
+        /// The Hub that was asked.
+        endpoint: String,
+        /// Whether a token was sent.
+        with_token: bool,
+    },
+    /// A server whose certificate no trusted authority signed.
+    #[error(
+        "{endpoint}: its certificate is not trusted: {reason}\n\
+         hint: where your institution looks into connections, set SSL_CERT_FILE to the PEM file of its certificate \
+         authority (or SSL_CERT_DIR to a directory of such), as REQUESTS_CA_BUNDLE names it for Python"
+    )]
+    Certificate {
+        /// The Hub that was asked.
+        endpoint: String,
+        /// What its check said.
+        reason: String,
+    },
+    /// `SSL_CERT_FILE` or `SSL_CERT_DIR` without a certificate.
+    #[error("{variable} gives no certificate to trust: {reason}\nhint: set it to a PEM file, or unset it")]
+    NoCertificates {
+        /// The variable.
+        variable: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A download that the network or the disk broke off.
+    #[error(
+        "{repository} is no local path, and its {file} cannot be downloaded from {endpoint}: {source}\n\
+         hint: run again to go on where it broke off, or fetch the files elsewhere and give their directory as --model"
+    )]
+    Download {
+        /// The repository.
+        repository: String,
+        /// The file.
+        file: String,
+        /// The Hub that was asked.
+        endpoint: String,
+        /// What failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+fn published_names() -> String {
+    let names = PUBLISHED.iter().map(|model| model.name).chain(NUCLEOTIDE).chain([mini::NAME]);
+    names.collect::<Vec<_>>().join(", ")
+}

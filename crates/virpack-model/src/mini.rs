@@ -1,0 +1,113 @@
+//! The model that is part of the program: a small one, so that the first command on a machine gives an answer.
+//!
+//! `virpack-mini/README.md` says what it was trained on, how good it is, and what it is not for.
+
+use virpack_seq::{Alphabet, AlphabetSample, Input, ReadLimits, Record, reader};
+
+use super::location::{Location, MemoryFile};
+use crate::ModelError;
+
+/// What it is called.
+pub const NAME: &str = "virpack-mini";
+
+/// What its two models are called: the peptides', and the nucleotides'.
+pub const MODELS: [&str; 2] = ["virpack-mini/peptide", "virpack-mini/nucleotide"];
+
+/// Records and letters that tell nucleotides from proteins.
+const MOST_RECORDS: u64 = 1_000;
+const MOST_LETTERS: u64 = 1 << 20;
+
+macro_rules! file {
+    ($path:literal) => {
+        MemoryFile {
+            path: concat!("virpack-mini/", $path),
+            bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/virpack-mini/", $path)),
+        }
+    };
+}
+
+static FILES: [MemoryFile; 9] = [
+    file!("peptide/config.json"),
+    file!("peptide/model.safetensors"),
+    file!("nucleotide/config.json"),
+    file!("nucleotide/model.safetensors"),
+    file!("nucleotide/tokenizer.json"),
+    file!("classifier_300.safetensors"),
+    file!("classifier_500.safetensors"),
+    file!("nucleotide_classifier_300.safetensors"),
+    file!("nucleotide_classifier_500.safetensors"),
+];
+
+/// All of it: both models with their classifiers, a [`Bundle`](crate::predict::Bundle).
+#[must_use]
+pub fn location() -> Location {
+    Location::memory(&FILES, NAME)
+}
+
+/// One of its [`MODELS`] by its name.
+pub(super) fn model(name: &str) -> Option<Location> {
+    MODELS.contains(&name).then(|| Location::memory(&FILES, name))
+}
+
+/// The one of its [`MODELS`] that reads what the inputs hold, by the letters of their first records
+/// ([`AlphabetSample`]); the peptides' where there is no record.
+///
+/// # Errors
+///
+/// [`ModelError::AlphabetOfPipe`] for a named pipe; [`ModelError::AlphabetUnclear`] where the letters may be those of either;
+/// inputs that cannot be read.
+pub fn model_for(inputs: &[Input], limits: ReadLimits) -> Result<&'static str, ModelError> {
+    let Some(mut look) = reader::look(inputs, limits)? else { return Err(ModelError::AlphabetOfPipe) };
+    let (mut record, mut sample, mut seen) = (Record::default(), AlphabetSample::default(), 0);
+    while seen < MOST_RECORDS && sample.letters() < MOST_LETTERS && !sample.has_protein() {
+        match look.records.read(&mut record) {
+            Ok(true) => sample.add(&record.sequence),
+            Ok(false) => break,
+            // What was looked at may end inside compressed data.
+            Err(_) if look.is_part => break,
+            Err(error) => return Err(error.into()),
+        }
+        seen += 1;
+    }
+    match sample.alphabet() {
+        Some(Alphabet::Proteins) => Ok(MODELS[0]),
+        Some(Alphabet::Nucleotides) => Ok(MODELS[1]),
+        None if seen == 0 && !look.is_part => Ok(MODELS[0]),
+        None => Err(ModelError::AlphabetUnclear { records: seen, letters: sample.letters() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_small() {
+        let bytes: usize = FILES.iter().map(|file| file.bytes.len()).sum();
+        assert!(bytes <= 8_000_000, "{bytes} bytes");
+        assert!(MODELS.iter().all(|name| model(name).is_some_and(|model| model.is_directory())));
+        assert_eq!(model(NAME), None);
+    }
+
+    #[test]
+    fn the_letters_say_which_model_reads_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("in.fa");
+        let model = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            model_for(&[path.as_path().to_owned().into()], ReadLimits::default()).unwrap()
+        };
+        let [peptides, nucleotides] = MODELS;
+        assert_eq!(model(">a\nMKTLLVAGG\n>b\nACGT\n"), peptides);
+        assert_eq!(model(">p\nMKTLLVAAAGG\n"), peptides);
+        let gene = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATC";
+        assert_eq!(model(&format!(">a\n\n>b\n{gene}\n>c\nM\n")), nucleotides);
+        assert_eq!(model(&format!(">b\n{gene}\n>c\nMKTLL\n")), peptides);
+        assert_eq!(model(""), peptides);
+        // None of its letters is a residue's alone.
+        std::fs::write(&path, ">a\nMKSHRDV\n").unwrap();
+        let error =
+            model_for(&[path.as_path().to_owned().into()], ReadLimits::default()).unwrap_err().to_string();
+        assert!(error.contains("7 letters") && error.contains("--model virpack-mini/nucleotide"), "{error}");
+    }
+}

@@ -1,0 +1,64 @@
+//! Where a model's tensors come from.
+
+use super::weights::Weights;
+use crate::ModelError;
+
+/// Where a model's tensors come from: files, or chance.
+pub trait TensorSource {
+    /// One tensor, float32 in C order, named as in Hugging Face's bare encoder.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such tensor of this shape.
+    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError>;
+
+    /// The names of tensors that end so.
+    fn ending(&self, end: &str) -> Vec<&str>;
+}
+
+impl TensorSource for Weights {
+    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+        Weights::read(self, name, shape)
+    }
+
+    fn ending(&self, end: &str) -> Vec<&str> {
+        Weights::ending(self, end)
+    }
+}
+
+/// Random tensors of any shape, for measuring speed and memory without weights.
+///
+/// Matrices are spread as `1 / √inputs`, biases are small, norms near 1, so that activations neither die nor
+/// explode. A tensor depends on the seed and its name alone.
+#[derive(Clone, Copy, Debug)]
+pub struct RandomTensors {
+    /// Other seeds give other values.
+    pub seed: u64,
+}
+
+impl TensorSource for RandomTensors {
+    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let count = shape.iter().product();
+        let (centre, spread) = match shape {
+            [_, inputs] => (0.0, (3.0 / *inputs as f32).sqrt()),
+            _ if name.ends_with("weight") => (1.0, 0.1),
+            _ => (0.0, 0.02),
+        };
+        // FNV-1a of the name, then splitmix64.
+        let mut state = name
+            .bytes()
+            .fold(self.seed ^ 0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+        let mut next = || {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
+        };
+        Ok((0..count).map(|_| centre + spread * next()).collect())
+    }
+
+    /// Only what a model cannot be without.
+    fn ending(&self, _end: &str) -> Vec<&str> {
+        Vec::new()
+    }
+}
