@@ -20,7 +20,7 @@ use virpack_core::device::Cpu;
 use virpack_core::model::config::Esm2Config;
 use virpack_core::model::esm2::Esm2;
 use virpack_core::model::source::RandomTensors;
-use virpack_core::runner::{AsyncInferenceRunner, Finished, RunnerOptions};
+use virpack_core::runner::{AsyncInferenceRunner, BatchRows, RunnerItem, RunnerOptions};
 use virpack_seq::{
     AsyncDataLoader, CollatorOptions, EsmTokenizer, GreedyPacker, LoaderOptions, PackerOptions, Records,
     VarlenCollator,
@@ -91,7 +91,9 @@ fn rate(cpu: &Arc<Cpu>, shape: &(&str, usize, usize, usize, usize), load: &str) 
         let runner = AsyncInferenceRunner::new(vec![device], loader.clone(), options).expect("runs");
         let mut rows = 0;
         for finished in runner {
-            if let Finished::Embeddings { rows: r, values } = finished.expect("finite embeddings") {
+            if let RunnerItem::Rows(BatchRows::Embeddings { rows: r, values }) =
+                finished.expect("finite embeddings")
+            {
                 rows += r.len();
                 std::hint::black_box(values);
             }

@@ -22,7 +22,7 @@ use virpack_core::model::esm2::{Esm2, shape};
 use virpack_core::model::published::PUBLISHED;
 use virpack_core::model::source::RandomTensors;
 use virpack_core::model::weights::Weights;
-use virpack_core::runner::{AsyncInferenceRunner, Finished, RunnerOptions};
+use virpack_core::runner::{AsyncInferenceRunner, BatchRows, RunnerItem, RunnerOptions};
 use virpack_core::seq::{
     AsyncDataLoader, CollatorOptions, EsmTokenizer, GreedyPacker, LengthPolicy, LoaderOptions, PackerOptions,
     Records, VarlenCollator,
@@ -157,7 +157,7 @@ fn embed<B: Memory + 'static>(
     let runner = AsyncInferenceRunner::new(devices.to_vec(), loader, RunnerOptions::mean(layers))?;
     let mut all = Rows::new();
     for finished in runner {
-        if let Finished::Embeddings { rows, values } = finished? {
+        if let RunnerItem::Rows(BatchRows::Embeddings { rows, values }) = finished? {
             let width = values.len() / rows.len();
             all.extend(
                 rows.iter()

@@ -13,7 +13,7 @@ use virpack_seq::{
 
 use crate::Error;
 use crate::memory::{self, Memory};
-use crate::runner::{AsyncInferenceRunner, Finished, IN_FLIGHT, RunnerOptions};
+use crate::runner::{AsyncInferenceRunner, BatchRows, IN_FLIGHT, RunnerItem, RunnerOptions};
 use crate::synthetic::{Load, SyntheticFasta};
 use span::{Completion, Span};
 use virpack_model::config::Esm2Config;
@@ -202,7 +202,7 @@ impl<B: Memory + 'static> Engine<B> {
             let mut runner = self.start(tokens)?;
             let mut completions = Vec::new();
             while let Some(finished) = runner.next() {
-                let Finished::Embeddings { rows, .. } = finished? else { continue };
+                let RunnerItem::Rows(BatchRows::Embeddings { rows, .. }) = finished? else { continue };
                 completions.push(Completion {
                     at: begun.elapsed(),
                     tokens: rows.iter().map(|row| row.length + 2).sum(),

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::checkpoint::{ResumeError, Saved};
 use crate::devices::DeviceChoice;
 use crate::files::FileError;
 use crate::merge::MergeError;
 use crate::output::OutputError;
+use crate::resume::{ResumeError, Saved};
 use virpack_device::{DeviceError, Dtype as DeviceDtype, Unavailable};
 use virpack_model::{HoldsModelError, ModelError};
 use virpack_seq::shown_path;

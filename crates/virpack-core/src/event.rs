@@ -1,36 +1,52 @@
-//! What `embed` tells while it goes on.
+//! What a run reports while it goes on.
 
-use crate::checkpoint::Resumed;
+use std::num::NonZeroUsize;
+
 use crate::progress::Progress;
+use crate::resume::Resumed;
+use crate::runner::DeviceEvent;
 
-/// What a run tells while it goes on.
+/// What a run of [`embed`](crate::embed::embed) or [`predict`](crate::predict::predict) reports while it goes on.
 #[derive(Clone, Debug)]
-pub enum Told {
-    /// What a user should know of the model's weights, a sentence; before they are loaded.
+#[non_exhaustive]
+pub enum Event {
+    /// A sentence about a model's weights; before they are loaded.
     Weights(String),
-    /// What runs the model, and the most tokens in a batch; before the first batch.
-    Device {
+    /// The length of the chunks that `predict` cuts; before anything is read.
+    ChunkLength {
+        /// Bases of a chunk.
+        length: NonZeroUsize,
+        /// What was asked for.
+        asked: Option<NonZeroUsize>,
+        /// What the classifier was trained on, where it says so.
+        trained: Option<NonZeroUsize>,
+    },
+    /// A device is ready, or all devices of `predict` are; before the first batch.
+    Ready {
         /// The device, for people.
-        name: String,
-        /// Most tokens in a batch.
-        token_budget: usize,
+        device: String,
+        /// The token budget of each model that takes part.
+        budgets: Vec<ModelBudget>,
     },
-    /// The device had no room: batches have at most this many tokens from here on, and nothing is lost.
-    Halved {
-        /// Most tokens in a batch.
-        token_budget: usize,
-        /// What the device said.
-        reason: String,
-    },
-    /// A device failed and gets nothing more; what it held is run by the others.
-    Lost {
-        /// Its place among the devices.
-        device: usize,
-        /// What went wrong.
-        reason: String,
-    },
-    /// From here on what is finished is kept, and the run can be told to stop.
+    /// From here on what is finished is kept, and the run can be interrupted without losing it.
     Kept(Resumed),
-    /// How far the run is; after each batch.
+    /// A device ran out of memory, or was given up.
+    Device(DeviceEvent),
+    /// How far the run is.
     Progress(Progress),
+}
+
+/// The most tokens in a batch of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelBudget {
+    /// The model, where a run has two: `nucleotide` or `protein`.
+    pub model: Option<&'static str>,
+    /// Tokens.
+    pub tokens: usize,
+}
+
+impl From<DeviceEvent> for Event {
+    fn from(event: DeviceEvent) -> Event {
+        Event::Device(event)
+    }
 }

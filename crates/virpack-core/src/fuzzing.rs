@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::checkpoint::Manifest;
 use crate::output::Facts;
 use crate::output::cell;
+use crate::resume::Manifest;
 
 /// The cells of a row as text tables have them, TAB between them, without the line's end.
 #[must_use]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::Error;
 use virpack_seq::reader::Change;
 use virpack_seq::{Input, InputChecksum, SeqError};
 
@@ -23,6 +24,9 @@ pub struct Difference {
     /// What it is now.
     pub is: Option<String>,
 }
+
+/// An identity that takes a while to know, as files are hashed.
+pub(crate) type PendingIdentity = Box<dyn FnOnce() -> Result<Identity, Error> + Send>;
 
 impl Identity {
     pub(crate) fn set(&mut self, name: impl Into<String>, value: impl ToString) {

@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
-pub mod checkpoint;
+mod cancel;
 mod convert;
 pub mod devices;
 pub mod embed;
@@ -17,21 +17,24 @@ pub mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
 mod identity;
+mod loaded_model;
 pub mod memory;
 pub mod merge;
 pub mod output;
 pub mod predict;
 pub mod progress;
-mod ready;
 mod report;
+pub mod resume;
 mod row;
 pub mod runner;
 pub mod synthetic;
 pub mod validate;
 mod windows;
 
+pub use cancel::CancelToken;
 pub use convert::convert_classifier;
 pub use error::Error;
+pub use event::{Event, ModelBudget};
 pub use virpack_device as device;
 pub use virpack_model as model;
 pub use virpack_seq as seq;

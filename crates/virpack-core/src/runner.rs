@@ -6,7 +6,6 @@ mod worker;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::thread::JoinHandle;
@@ -17,6 +16,7 @@ use virpack_device::{Backend, Pool};
 use virpack_seq::{AsyncDataLoader, RecordSet, SkippedRecord};
 
 use crate::Error;
+use crate::cancel::CancelToken;
 use crate::row::Row;
 use crate::windows::WindowJoiner;
 use queue::Queue;
@@ -39,21 +39,30 @@ pub struct RunnerOptions {
     pub device_timeout: Option<Duration>,
     /// Records that are done: no windows of theirs are waited for, as not all of them may come.
     pub done: Arc<RecordSet>,
-    /// Once set, no batch is begun any more: those in flight are finished, and the results end.
-    pub stop: Arc<AtomicBool>,
+    /// Once cancelled, no batch is begun any more: those in flight are finished, and the results end.
+    pub cancel: CancelToken,
 }
 
 impl RunnerOptions {
     /// Means of the hidden states after `layer` layers, of records that fit whole.
     pub fn mean(layer: usize) -> Self {
-        let (done, stop) = (Arc::default(), Arc::default());
-        RunnerOptions { pool: Some(Pool::Mean), layer, window_overlap: 0, device_timeout: None, done, stop }
+        let (done, cancel) = (Arc::default(), CancelToken::new());
+        RunnerOptions { pool: Some(Pool::Mean), layer, window_overlap: 0, device_timeout: None, done, cancel }
     }
 }
 
 /// What a runner yields.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Finished {
+pub enum RunnerItem {
+    /// Records that are finished.
+    Rows(BatchRows),
+    /// What has become of a device.
+    Device(DeviceEvent),
+}
+
+/// Records that a runner has finished.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BatchRows {
     /// Records with their embeddings, `[rows.len(), hidden]`; on one device in the order the batches were made.
     Embeddings {
         /// Whose they are.
@@ -72,29 +81,33 @@ pub enum Finished {
     },
     /// Records that got no tokens.
     Skipped(Vec<SkippedRecord>),
-    /// A device ran out of memory: from here on its batches have at most this many tokens. The batch that had no room
-    /// was run again in parts.
+}
+
+/// What has become of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceEvent {
+    /// The device ran out of memory, and its batches are smaller from here on. The batch that had no room is run in parts.
     Halved {
         /// The most tokens in a batch from here on.
         token_budget: usize,
         /// What the device said.
         reason: String,
     },
-    /// A device failed or hung and gets nothing more; what it held is run by the others.
+    /// The device failed or hung, and gets nothing more; what it held is run by the others.
     Lost {
-        /// Its place among the runner's devices.
+        /// Its place among the devices of its model.
         device: usize,
         /// What went wrong.
         reason: String,
     },
 }
 
-impl Finished {
+impl BatchRows {
     /// The records that have an embedding, each with its values: `[hidden]`, or `[residues, hidden]`.
     pub(crate) fn rows(&self, hidden: usize) -> impl Iterator<Item = (&Row, &[f32])> {
         let (rows, values, residues) = match self {
-            Finished::Embeddings { rows, values } => (&rows[..], &values[..], None),
-            Finished::Residues { rows, residues, values } => (&rows[..], &values[..], Some(residues)),
+            BatchRows::Embeddings { rows, values } => (&rows[..], &values[..], None),
+            BatchRows::Residues { rows, residues, values } => (&rows[..], &values[..], Some(residues)),
             _ => (&[][..], &[][..], None),
         };
         let mut rest = values;
@@ -113,7 +126,7 @@ impl Finished {
 /// device that fails, or hangs past `device_timeout`, is dropped and what it held goes to the others; the run fails
 /// only when none is left. After an error nothing more comes.
 pub struct AsyncInferenceRunner {
-    results: Option<Receiver<Option<Result<Finished, Error>>>>,
+    results: Option<Receiver<Option<Result<RunnerItem, Error>>>>,
     shared: Arc<Shared>,
     /// None once a device was given up: its thread may never come back.
     workers: Vec<Option<JoinHandle<()>>>,
@@ -152,7 +165,7 @@ impl AsyncInferenceRunner {
         // Without pooling no windows come.
         let pool = options.pool.unwrap_or(Pool::Mean);
         let joiner = WindowJoiner::new(pool, model.hidden_size(), model.span(), options.window_overlap);
-        let queue = Queue::new(loader, devices.len(), Arc::clone(&options.stop));
+        let queue = Queue::new(loader, devices.len(), options.cancel.clone());
         let shared = Arc::new(Shared { queue, joiner: Mutex::new(joiner), options });
         let tallies: Arc<[Tally]> = devices.iter().map(|_| Tally::default()).collect();
         let (send, results) = bounded(IN_FLIGHT * devices.len());
@@ -175,13 +188,13 @@ impl AsyncInferenceRunner {
 
     /// Where results come, to be waited for together with others; nothing at the end. What comes is taken by
     /// [`AsyncInferenceRunner::poll`].
-    pub(crate) fn queue(&self) -> Option<&Receiver<Option<Result<Finished, Error>>>> {
+    pub(crate) fn queue(&self) -> Option<&Receiver<Option<Result<RunnerItem, Error>>>> {
         self.results.as_ref()
     }
 
     /// As [`Iterator::next`], without waiting: pending where nothing has come yet. To be asked every [`LOOK_EVERY`], or
     /// no device that hangs is found.
-    pub(crate) fn poll(&mut self) -> Poll<Option<Result<Finished, Error>>> {
+    pub(crate) fn poll(&mut self) -> Poll<Option<Result<RunnerItem, Error>>> {
         if let Some(lost) = self.look_for_hung() {
             return Poll::Ready(Some(lost));
         }
@@ -208,7 +221,7 @@ impl AsyncInferenceRunner {
     }
 
     /// Gives up devices that hang: the first as what to yield.
-    fn look_for_hung(&mut self) -> Option<Result<Finished, Error>> {
+    fn look_for_hung(&mut self) -> Option<Result<RunnerItem, Error>> {
         let timeout = self.shared.options.device_timeout?;
         let since = self.looked.elapsed();
         if since < LOOK_EVERY {
@@ -229,7 +242,7 @@ impl AsyncInferenceRunner {
             self.results = None;
             return Some(Err(hung));
         }
-        Some(Ok(Finished::Lost { device, reason: hung.to_string() }))
+        Some(Ok(RunnerItem::Device(DeviceEvent::Lost { device, reason: hung.to_string() })))
     }
 }
 
@@ -265,11 +278,12 @@ fn work<B: Backend, M: Encoder<B> + ?Sized>(
     if let Some(error) = &lost
         && shared.queue.others(device) > 0
     {
-        let _ = send.send(Some(Ok(Finished::Lost { device, reason: error.to_string() })));
+        let _ =
+            send.send(Some(Ok(RunnerItem::Device(DeviceEvent::Lost { device, reason: error.to_string() }))));
     }
     if shared.queue.leave(device) == Some(0) {
         let waiting = shared.joiner.lock().unwrap_or_else(PoisonError::into_inner).waiting();
-        let is_whole = !shared.options.stop.load(Ordering::Relaxed);
+        let is_whole = !shared.options.cancel.is_cancelled();
         let missing = (waiting > 0 && is_whole).then_some(Error::WindowsMissing { records: waiting });
         if let Some(error) = lost.or_else(|| shared.queue.take_failure()).or(missing) {
             let _ = send.send(Some(Err(error)));
@@ -279,7 +293,7 @@ fn work<B: Backend, M: Encoder<B> + ?Sized>(
 }
 
 impl Iterator for AsyncInferenceRunner {
-    type Item = Result<Finished, Error>;
+    type Item = Result<RunnerItem, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {

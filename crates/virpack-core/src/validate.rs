@@ -14,8 +14,8 @@ use virpack_seq::{Input, LengthPolicy, ReadLimits, ReadOptions, Records, SeqErro
 use crate::Error;
 use crate::devices::{Device, DeviceOptions};
 use crate::embed::{EmbedOptions, collect};
+use crate::loaded_model::LoadedModel;
 use crate::memory::Memory;
-use crate::ready;
 use crate::row::Row;
 use sample::Sample;
 use virpack_model::location::Location;
@@ -192,7 +192,8 @@ fn run<B: Memory + 'static>(
     sample: &Sample,
 ) -> Result<Run, Error> {
     let weights = Weights::at(&options.model)?;
-    let devices = ready::all(vec![backend], &weights, &options.lengths, false, options.token_budget)?;
+    let devices =
+        LoadedModel::load_on_all(vec![backend], &weights, &options.lengths, false, options.token_budget)?;
     let embed = |packing: bool| -> Result<Embedded, Error> {
         let base = EmbedOptions::new(Vec::new(), Path::new(""), Path::new(""));
         let options = EmbedOptions { lengths: options.lengths, packing, ..base };

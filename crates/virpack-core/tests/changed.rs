@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use virpack_core::Error;
-use virpack_core::checkpoint::CheckpointOptions;
 use virpack_core::devices::{DeviceChoice, DeviceOptions};
-use virpack_core::embed::{self, EmbedOptions, embed};
+use virpack_core::embed::{EmbedOptions, embed};
 use virpack_core::frames::{FramesOptions, frames};
 use virpack_core::merge::{MergeOptions, merge};
 use virpack_core::output::OutputDtype;
-use virpack_core::predict::{self, PredictOptions, predict};
+use virpack_core::predict::{PredictOptions, predict};
+use virpack_core::resume::CheckpointOptions;
+use virpack_core::{CancelToken, Event};
 use virpack_seq::reader::Change;
 use virpack_seq::{GeneticCode, LengthPolicy, ReadLimits, SeqError};
 
@@ -99,14 +100,15 @@ fn no_part_is_listed_once_the_input_has_changed() {
     write(&input, 8_000, &"MKTAYIAKQR".repeat(100));
     let lengths = LengthPolicy { max_length: 40, ..LengthPolicy::default() };
     let mut then = None;
-    let result = embed(&EmbedOptions { lengths, ..embed_options(&input, &output) }, |told| {
-        if matches!(told, embed::Told::Progress(_)) && then.is_none() && listed(&folder) > 0 {
-            append(&input);
-            // A part that was being listed is.
-            std::thread::sleep(Duration::from_millis(300));
-            then = Some(listed(&folder));
-        }
-    });
+    let result =
+        embed(&EmbedOptions { lengths, ..embed_options(&input, &output) }, &CancelToken::new(), |told| {
+            if matches!(told, Event::Progress(_)) && then.is_none() && listed(&folder) > 0 {
+                append(&input);
+                // A part that was being listed is.
+                std::thread::sleep(Duration::from_millis(300));
+                then = Some(listed(&folder));
+            }
+        });
     assert!(matches!(change(result, &input), Change::Size { .. }));
     assert!(then.is_some_and(|then| then < 40), "{then:?}");
     assert_eq!(Some(listed(&folder)), then);
@@ -122,8 +124,8 @@ fn what_was_read_is_what_was_hashed_or_nothing_is_published() {
         write(&input, 500, "MKTAYIAKQR");
         // The hash of a shard is known before the device is reported, that of another output soon after.
         let options = EmbedOptions { shard, ..embed_options(&input, &output) };
-        let result = embed(&options, |told| {
-            if matches!(told, embed::Told::Device { .. }) {
+        let result = embed(&options, &CancelToken::new(), |told| {
+            if matches!(told, Event::Ready { .. }) {
                 std::thread::sleep(Duration::from_millis(300));
                 replace_a_letter(&input);
             }
@@ -135,7 +137,7 @@ fn what_was_read_is_what_was_hashed_or_nothing_is_published() {
         // The same without what keeps parts: what is written is what was read.
         let checkpoint = None;
         if shard.is_none() {
-            embed(&EmbedOptions { checkpoint, ..options }, |_| ()).unwrap();
+            embed(&EmbedOptions { checkpoint, ..options }, &CancelToken::new(), |_| ()).unwrap();
         }
     }
 }
@@ -146,8 +148,8 @@ fn predict_publishes_nothing_of_an_input_that_changed() {
     let [input, output] = ["in.fa", "out"].map(|name| place.path().join(name));
     write(&input, 300, &"ATGGCCTTAGGCAACGTACGATGCC".repeat(13));
     let run = |change: &dyn Fn(&Path)| {
-        predict(&predict_options(&input, &output), |told| {
-            if matches!(told, predict::Told::Device { .. }) {
+        predict(&predict_options(&input, &output), &CancelToken::new(), |told| {
+            if matches!(told, Event::Ready { .. }) {
                 std::thread::sleep(Duration::from_millis(300));
                 change(&input);
             }
@@ -198,7 +200,8 @@ fn shards_of_unlike_inputs_do_not_merge() {
         write(&input, 50, if shard == "1/2" { "MKTAYIAKQR" } else { "MKTAYIAKQL" });
         let output = place.path().join(format!("{}.shard", &shard[..1]));
         let shard = Some(shard.parse().unwrap());
-        embed(&EmbedOptions { shard, ..embed_options(&input, &output) }, |_| ()).unwrap();
+        embed(&EmbedOptions { shard, ..embed_options(&input, &output) }, &CancelToken::new(), |_| ())
+            .unwrap();
         output
     });
     let options = MergeOptions {

@@ -6,16 +6,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use virpack_core::Error;
-use virpack_core::checkpoint::{CheckpointOptions, ResumeError};
 use virpack_core::device::Pool;
 use virpack_core::devices::{DeviceChoice, DeviceOptions};
-use virpack_core::embed::{EmbedOptions, Summary, Told, embed, embed_records};
+use virpack_core::embed::{EmbedOptions, Summary, embed, embed_records};
+use virpack_core::resume::{CheckpointOptions, ResumeError};
+use virpack_core::{CancelToken, Event};
 use virpack_seq::{LengthPolicy, LongRecords, Records};
 
 #[path = "support/parts.rs"]
@@ -108,7 +107,7 @@ proptest! {
             device: on_cpu(2),
             ..EmbedOptions::new(inputs, &model(), &output)
         };
-        let summary = embed(&options, |_| ()).unwrap();
+        let summary = embed(&options, &CancelToken::new(), |_| ()).unwrap();
 
         let ids = std::fs::read_to_string(directory.path().join("emb.npy.records.tsv")).unwrap();
         let ids: Vec<&str> = ids.lines().skip(1).map(|line| line.split('\t').nth(1).unwrap()).collect();
@@ -167,7 +166,7 @@ fn residues_keep_their_rows_in_input_order_and_their_mean_is_the_pooled_row() {
             device: on_cpu(2),
             ..EmbedOptions::new(vec![input.clone().into()], &model(), &output)
         };
-        let summary = embed(&options, |_| ()).unwrap();
+        let summary = embed(&options, &CancelToken::new(), |_| ()).unwrap();
         assert_eq!(summary.written.rows + summary.written.skipped, 300);
         output
     };
@@ -211,14 +210,15 @@ fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
 
 /// A run that is told to stop when it has told of so many batches; how many records it went on from.
 fn run_until(options: &EmbedOptions, batches: usize) -> (Result<Summary, Error>, u64) {
-    let stop = Arc::new(AtomicBool::new(false));
-    let options = EmbedOptions { stop: Arc::clone(&stop), ..options.clone() };
+    let cancel = CancelToken::new();
     let (mut told, mut resumed) = (0, 0);
-    let result = embed(&options, |what| match what {
-        Told::Kept(kept) => resumed = kept.saved.finished,
-        Told::Progress(_) => {
+    let result = embed(options, &cancel, |what| match what {
+        Event::Kept(kept) => resumed = kept.saved.finished,
+        Event::Progress(_) => {
             told += 1;
-            stop.store(told >= batches, Ordering::Relaxed);
+            if told >= batches {
+                cancel.cancel();
+            }
         }
         _ => (),
     });
@@ -255,7 +255,7 @@ proptest! {
             checkpoint: Some(CheckpointOptions { records, every: Duration::MAX, resume: true }),
             ..EmbedOptions::new(vec![input.into()], &model(), &output)
         };
-        embed(&options, |_| ()).unwrap();
+        embed(&options, &CancelToken::new(), |_| ()).unwrap();
         let undisturbed = files(directory.path());
         prop_assert!(!undisturbed.contains_key("emb.npy.partial"));
         std::fs::remove_file(directory.path().join("emb.npy.run.json")).unwrap();
@@ -277,7 +277,7 @@ proptest! {
             sound = how == 0;
         }
         if !output.exists() {
-            let summary = embed(&options, |_| ()).unwrap();
+            let summary = embed(&options, &CancelToken::new(), |_| ()).unwrap();
             prop_assert!(summary.resumed == kept || !sound);
         }
         prop_assert_eq!(files(directory.path()), undisturbed);
@@ -311,7 +311,7 @@ fn another_run_is_refused_with_what_differs() {
     let options = stopped(directory.path());
     let before = files(&directory.path().join("emb.npy.partial"));
     let refused = |options: EmbedOptions, said: &str| {
-        let error = embed(&options, |_| ()).unwrap_err();
+        let error = embed(&options, &CancelToken::new(), |_| ()).unwrap_err();
         assert!(matches!(error, Error::Resume(_)), "{error}");
         assert!(error.to_string().contains(said), "{error}");
     };
@@ -352,20 +352,21 @@ fn another_run_is_refused_with_what_differs() {
 fn force_starts_anew() {
     let directory = tempfile::tempdir().unwrap();
     let options = stopped(directory.path());
-    let anew = EmbedOptions {
+    let forced = EmbedOptions {
         checkpoint: Some(CheckpointOptions::default()),
         force: true,
         pool: Some(Pool::Max),
         ..options.clone()
     };
-    assert_eq!(embed(&anew, |_| ()).unwrap().resumed, 0);
+    assert_eq!(embed(&forced, &CancelToken::new(), |_| ()).unwrap().resumed, 0);
     assert!(!directory.path().join("emb.npy.partial").exists());
     // Nothing is left to go on with, and the output is there.
-    let error = embed(&options, |_| ()).unwrap_err();
+    let error = embed(&options, &CancelToken::new(), |_| ()).unwrap_err();
     assert!(matches!(error, Error::Resume(ResumeError::AnotherOutput { .. })), "{error}");
     assert!(error.to_string().contains("pooling: max there, mean here"), "{error}");
     let before = files(directory.path());
-    let error = embed(&EmbedOptions { pool: Some(Pool::Max), ..options }, |_| ()).unwrap_err();
+    let error =
+        embed(&EmbedOptions { pool: Some(Pool::Max), ..options }, &CancelToken::new(), |_| ()).unwrap_err();
     assert!(matches!(error, Error::Resume(ResumeError::Complete { .. })), "{error}");
     assert_eq!(files(directory.path()), before);
 }
@@ -378,9 +379,9 @@ fn a_damaged_manifest_is_no_reason_to_start_anew_unasked() {
     let text = std::fs::read(&manifest).unwrap();
     for damaged in [&text[..text.len() / 2], b"{}", b""] {
         std::fs::write(&manifest, damaged).unwrap();
-        let error = embed(&options, |_| ()).unwrap_err();
+        let error = embed(&options, &CancelToken::new(), |_| ()).unwrap_err();
         assert!(matches!(error, Error::Resume(ResumeError::Manifest { .. })), "{error}");
     }
     std::fs::write(&manifest, text).unwrap();
-    assert!(embed(&options, |_| ()).unwrap().resumed > 0);
+    assert!(embed(&options, &CancelToken::new(), |_| ()).unwrap().resumed > 0);
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use hub::{REPO, Reply, Server, file};
+use virpack_core::CancelToken;
 use virpack_core::Error;
 use virpack_core::devices::DeviceChoice;
 use virpack_core::embed::{EmbedOptions, embed};
@@ -79,7 +80,7 @@ impl Cached {
         let mut options = EmbedOptions::new(vec![input.into()], &self.path, &output);
         options.device.device = DeviceChoice::Cpu;
         options.refetch = refetch;
-        let ended = embed(&options, |_| ());
+        let ended = embed(&options, &CancelToken::new(), |_| ());
         assert_eq!(ended.is_ok(), output.exists());
         ended.map(|_| fs::read(output).unwrap())
     }

@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod device;
 pub(crate) mod devices;
 pub(crate) mod embed;
+mod events;
 pub(crate) mod frames;
 pub(crate) mod input;
 pub(crate) mod limits;
@@ -22,6 +23,7 @@ use crate::log::LogArguments;
 use crate::signals::on_stop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use virpack_core::CancelToken;
 
 /// Ctrl-C or a signal to stop then removes what a run has begun: without a handler its temporary files would stay.
 pub(crate) fn clean_up_when_interrupted() {
@@ -31,11 +33,12 @@ pub(crate) fn clean_up_when_interrupted() {
     });
 }
 
-/// As [`clean_up_when_interrupted`], but once `keeps` is set the first time sets `stop`: what is under way is finished and
+/// As [`clean_up_when_interrupted`], but once `keeps` is set the first time cancels the run: what is under way is finished and
 /// kept.
-pub(crate) fn stop_when_interrupted(log: LogArguments, stop: Arc<AtomicBool>, keeps: Arc<AtomicBool>) {
+pub(crate) fn stop_when_interrupted(log: LogArguments, cancel: CancelToken, keeps: Arc<AtomicBool>) {
     on_stop(move || {
-        if keeps.load(Ordering::SeqCst) && !stop.swap(true, Ordering::SeqCst) {
+        if keeps.load(Ordering::SeqCst) && !cancel.is_cancelled() {
+            cancel.cancel();
             log.warn("interrupted: the batches under way are finished and kept; once more to stop at once");
             return;
         }

@@ -5,37 +5,35 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use virpack_seq::LongRecords;
 
+use super::model::EmbedModel;
 use super::{EmbedOptions, Summary};
 use crate::Error;
+use crate::memory::Memory;
 use crate::report::{self, rate};
-use virpack_model::ModelConfig;
-use virpack_model::checksum::{FileChecksum, sum_of_all};
+use virpack_model::checksum::sum_of_all;
 
-/// The report of a run whose files are whole; `loading` is the time before its first record, and `computed_by` what each
-/// device's bits depend on.
-pub(super) fn of(
+/// The report of a run whose files are complete; `loading` is the time before its first record.
+pub(super) fn of<B: Memory + 'static>(
     options: &EmbedOptions,
-    config: &ModelConfig,
-    files: &[FileChecksum],
+    loaded: &EmbedModel<B>,
     loading: Duration,
     summary: &Summary,
-    computed_by: &[Vec<String>],
 ) -> Result<Map<String, Value>, Error> {
     let model = json!({
         "name": options.model_name,
-        "sha256": sum_of_all(files),
-        "files": report::files(files),
+        "sha256": sum_of_all(&loaded.checksums),
+        "files": report::files(&loaded.checksums),
     });
     let packing = summary.packing.as_ref();
     let token_budget = packing.map_or(0, |packing| packing.token_budget);
-    let devices = summary.devices.iter().zip(computed_by);
+    let devices = summary.devices.iter().zip(loaded.computed_by());
     let devices = devices.map(|((name, tally), computed_by)| {
-        report::device(name, tally, token_budget, summary.elapsed, computed_by)
+        report::device(name, tally, token_budget, summary.elapsed, &computed_by)
     });
     let names: Vec<&str> = summary.devices.iter().map(|(name, _)| &**name).collect();
     let own = [
         ("model", model),
-        ("options", asked(options, options.layer(config)?)),
+        ("options", asked(options, options.layer(&loaded.config)?)),
         ("device", names.join("; ").into()),
         ("devices", devices.collect()),
         ("counts", counts(summary)),

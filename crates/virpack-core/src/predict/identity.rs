@@ -1,25 +1,14 @@
 //! What a run is of: all that shapes the scores of its chunks, for another run to compare.
 //!
-//! What only shapes the tables is not in it (what is called viral, the columns, pictures, the inputs' names): whoever
-//! goes on may change that, as nothing of it is in a part.
+//! What only shapes the tables is not in it (what is called viral, the columns, pictures, the inputs' names): a run that
+//! resumes may change that, as nothing of it is in a part.
 
 use virpack_device::Dtype;
+use virpack_model::checksum::{FileChecksum, Summing, sum_of_all};
 use virpack_seq::frames::FrameOptions;
 
 use super::PredictOptions;
-use crate::Error;
-use crate::identity::Identity;
-use virpack_model::checksum::{FileChecksum, Summing, sum_of_all};
-
-/// What is known of a run once its models are looked at.
-pub(super) struct Known<'a> {
-    pub(super) options: &'a PredictOptions,
-    pub(super) frames: &'a FrameOptions,
-    /// What each of `files` is here: a model's file, a classifier. Those of one kind stand side by side.
-    pub(super) kinds: &'a [String],
-    pub(super) files: &'a [FileChecksum],
-    pub(super) dtype: Dtype,
-}
+use crate::identity::{Identity, PendingIdentity};
 
 impl PredictOptions {
     /// All that shapes the tables, from what shapes the scores in them.
@@ -39,42 +28,42 @@ impl PredictOptions {
     }
 }
 
-impl Known<'_> {
-    /// All that shapes the scores but the inputs.
-    fn without_inputs(&self) -> Identity {
-        let auto = |number: Option<usize>| number.map_or("auto".to_owned(), |number| number.to_string());
-        let mut identity = Identity::default();
-        identity.set("virpack", env!("CARGO_PKG_VERSION"));
-        let of_a_kind = self.kinds.chunk_by(|a, b| a == b);
-        let mut files = self.files;
-        for kind in of_a_kind {
-            let (own, rest) = files.split_at(kind.len());
-            identity.set(&*kind[0], sum_of_all(own));
-            files = rest;
-        }
-        identity.set("dtype", self.dtype);
-        identity.set("length", self.frames.length);
-        identity.set("genetic code", self.frames.genetic_code.number());
-        identity.set("token budget", auto(self.options.token_budget));
-        identity.set("buffer size", auto(self.options.buffer_size));
-        identity.set("bytes under way", self.frames.most_waiting);
-        identity
+/// All that shapes the scores but the inputs. `kinds` says what each of `files` is: a model's file, a classifier; those of
+/// one kind stand side by side.
+pub(super) fn of_scores(
+    options: &PredictOptions,
+    frames: &FrameOptions,
+    kinds: &[String],
+    files: &[FileChecksum],
+    dtype: Dtype,
+) -> Identity {
+    let auto = |number: Option<usize>| number.map_or("auto".to_owned(), |number| number.to_string());
+    let mut identity = Identity::default();
+    identity.set("virpack", env!("CARGO_PKG_VERSION"));
+    let mut files = files;
+    for kind in kinds.chunk_by(|a, b| a == b) {
+        let (own, rest) = files.split_at(kind.len());
+        identity.set(&*kind[0], sum_of_all(own));
+        files = rest;
     }
+    identity.set("dtype", dtype);
+    identity.set("length", frames.length);
+    identity.set("genetic code", frames.genetic_code.number());
+    identity.set("token budget", auto(options.token_budget));
+    identity.set("buffer size", auto(options.buffer_size));
+    identity.set("bytes under way", frames.most_waiting);
+    identity
+}
 
-    /// All that shapes the scores; the sums of `inputs` may take a while.
-    pub(super) fn identity(
-        &self,
-        inputs: Summing,
-    ) -> impl FnOnce() -> Result<Identity, Error> + Send + 'static {
-        let mut identity = self.without_inputs();
-        move || {
-            let sums = inputs.finish()?;
-            let several = sums.len() > 1;
-            for (i, input) in (1..).zip(&sums) {
-                let name = if several { format!("input {i}") } else { "input".to_owned() };
-                identity.set(name, input.sum());
-            }
-            Ok(identity)
+/// With the inputs; hashing them may take a while.
+pub(super) fn with_inputs(mut identity: Identity, inputs: Summing) -> PendingIdentity {
+    Box::new(move || {
+        let sums = inputs.finish()?;
+        let several = sums.len() > 1;
+        for (i, input) in (1..).zip(&sums) {
+            let name = if several { format!("input {i}") } else { "input".to_owned() };
+            identity.set(name, input.sum());
         }
-    }
+        Ok(identity)
+    })
 }

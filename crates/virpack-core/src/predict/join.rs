@@ -1,7 +1,6 @@
 //! Where both models' embeddings of a frame meet, and become scores.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -9,16 +8,17 @@ use crossbeam_channel::{Select, never};
 use virpack_seq::Record;
 use virpack_seq::frames::{Chunk, FrameLoader, NUCLEOTIDES, PEPTIDES, Place, weight};
 
-use super::Told;
 use super::classifiers::Classifiers;
 use super::scores::{KeptScores, Scores};
 use super::summary::{Before, MODELS};
 use super::verdict::{ScoredChunk, ScoredFrame};
 use super::waiting::{Turn, Waiting};
 use crate::Error;
+use crate::cancel::CancelToken;
+use crate::event::Event;
 use crate::output::OutputError;
 use crate::progress::{ModelProgress, Progress};
-use crate::runner::{AsyncInferenceRunner, Finished, LOOK_EVERY};
+use crate::runner::{AsyncInferenceRunner, BatchRows, DeviceEvent, LOOK_EVERY, RunnerItem};
 
 /// Chunks that are scored at once, and places that are written at once.
 const AT_ONCE: usize = 256;
@@ -61,12 +61,12 @@ pub(super) struct Join<'a> {
     before: Before,
     /// What has ended: the places, and the results of each model.
     ended: [bool; 3],
-    /// Once set, what the devices hold is finished, and nothing more is done.
-    stop: &'a AtomicBool,
+    /// Once cancelled, what the devices hold is finished, and nothing more is done.
+    cancel: &'a CancelToken,
     /// Time spent on scores.
     scoring: Duration,
     /// What has happened to the devices, to be told.
-    told: Vec<Told>,
+    told: Vec<DeviceEvent>,
     /// When it was told how far the run is.
     told_at: Instant,
     /// The largest share of the work that was told: it never shrinks.
@@ -91,7 +91,7 @@ impl<'a> Join<'a> {
         towers: [Option<RunningTower>; 2],
         frames: FrameLoader,
         mut scores: KeptScores,
-        stop: &'a AtomicBool,
+        cancel: &'a CancelToken,
     ) -> Self {
         let widths = [0, 1].map(|i| towers[i].as_ref().map_or(0, |tower| tower.width));
         let ended = [false, towers[0].is_none(), towers[1].is_none()];
@@ -104,7 +104,7 @@ impl<'a> Join<'a> {
             open: OpenRecord::default(),
             before: Before::default(),
             ended,
-            stop,
+            cancel,
             scoring: Duration::ZERO,
             told: Vec::new(),
             told_at: Instant::now(),
@@ -115,12 +115,12 @@ impl<'a> Join<'a> {
 
     /// What is done next; waits for it, and tells meanwhile how far the run is. Nothing at the end, and once the run is told to stop and what the devices held
     /// is scored.
-    pub(super) fn next(&mut self, tell: &mut impl FnMut(Told)) -> Result<Option<Vec<Done>>, Error> {
+    pub(super) fn next(&mut self, tell: &mut impl FnMut(Event)) -> Result<Option<Vec<Done>>, Error> {
         loop {
             if !self.told.is_empty() || self.told_at.elapsed() >= TELL_EVERY {
                 self.tell(tell);
             }
-            if self.stop.load(Ordering::Relaxed) {
+            if self.cancel.is_cancelled() {
                 return self.wind_up().map(|()| None);
             }
             if self.scores.is_due() {
@@ -136,9 +136,9 @@ impl<'a> Join<'a> {
     }
 
     /// Tells how far the run is, and what has happened.
-    pub(super) fn tell(&mut self, tell: &mut impl FnMut(Told)) {
+    pub(super) fn tell(&mut self, tell: &mut impl FnMut(Event)) {
         self.told_at = Instant::now();
-        self.told.drain(..).for_each(&mut *tell);
+        self.told.drain(..).map(Event::Device).for_each(&mut *tell);
         let progress = |(i, tower): (usize, &RunningTower)| ModelProgress {
             model: Some(MODELS[i]),
             tokens: self.tokens(i),
@@ -152,7 +152,7 @@ impl<'a> Join<'a> {
         // What comes is estimated, and may turn out to be more.
         self.done = self.done.max(progress.done.unwrap_or(0.0));
         progress.done = progress.done.map(|_| self.done);
-        tell(Told::Progress(progress));
+        tell(Event::Progress(progress));
     }
 
     /// Tokens for a model but for those in batches that nobody needs any more.
@@ -237,17 +237,14 @@ impl<'a> Join<'a> {
         self.score()
     }
 
-    fn keep(&mut self, tower: usize, finished: Finished) {
-        match finished {
-            Finished::Embeddings { rows, values } => {
+    fn keep(&mut self, tower: usize, item: RunnerItem) {
+        match item {
+            RunnerItem::Rows(BatchRows::Embeddings { rows, values }) => {
                 self.waiting.put(tower, rows.iter().map(|row| row.record), &values);
             }
             // A frame is never too short or too long for its model, and frames are pooled.
-            Finished::Skipped(_) | Finished::Residues { .. } => {}
-            Finished::Halved { token_budget, reason } => {
-                self.told.push(Told::Halved { token_budget, reason });
-            }
-            Finished::Lost { device, reason } => self.told.push(Told::Lost { device, reason }),
+            RunnerItem::Rows(BatchRows::Skipped(_) | BatchRows::Residues { .. }) => {}
+            RunnerItem::Device(event) => self.told.push(event),
         }
     }
 

@@ -9,9 +9,8 @@ use virpack_seq::frames::Chunk;
 use virpack_seq::{Input, InputChecksum, RecordSet};
 
 use crate::Error;
-use crate::checkpoint::{CompleteParts, Earlier, Entries, HandOn, Kept, Parts, Resumed};
-use crate::identity::Identity;
 use crate::output::OutputError;
+use crate::resume::{CompleteSession, EarlierParts, Entries, HandOn, Session};
 
 /// What the classifiers have said of a chunk.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,33 +21,27 @@ pub(super) struct Scores {
     pub(super) strands: Option<[f32; 2]>,
 }
 
-/// Where scores are kept, if they are, and the embeddings of chunks that have no scores yet.
+/// Where scores are kept, and the embeddings of chunks that have no scores yet.
 pub(super) struct KeptScores {
-    earlier: Option<Kept>,
+    session: Session,
+    earlier: Option<EarlierParts>,
     /// Embeddings that an earlier run has kept, for each model, by the numbers of their sequences.
     embeddings: [HashMap<u64, Arc<[f32]>>; 2],
-    parts: Option<Parts>,
     /// How often embeddings are kept, and when they were last.
     every: Duration,
     since: Instant,
 }
 
 impl KeptScores {
-    /// Nothing is kept.
-    pub(super) fn none() -> Self {
-        let embeddings = Default::default();
-        KeptScores { earlier: None, embeddings, parts: None, every: Duration::MAX, since: Instant::now() }
-    }
-
-    /// Takes what an earlier run has kept, as its checkpoint gave it, and keeps what comes, embeddings `every` so often.
-    pub(super) fn open(begun: (Parts, Earlier, Resumed), every: Duration) -> (Self, Resumed) {
-        let (parts, Earlier { kept: earlier, under_way }, resumed) = begun;
+    /// Takes what an earlier run has kept, and keeps what comes, embeddings `every` so often.
+    pub(super) fn open(mut session: Session, every: Duration) -> Self {
         let mut embeddings = [HashMap::new(), HashMap::new()];
-        for (number, bytes) in under_way {
+        for (number, bytes) in session.take_under_way() {
             let values = bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
             embeddings[(number % 2) as usize].insert(number / 2, values);
         }
-        (KeptScores { earlier, embeddings, parts: Some(parts), every, since: Instant::now() }, resumed)
+        let earlier = session.take_earlier();
+        KeptScores { session, earlier, embeddings, every, since: Instant::now() }
     }
 
     /// The sequences of each model whose embeddings an earlier run has kept, by their numbers.
@@ -67,7 +60,7 @@ impl KeptScores {
 
     /// Whether it is time to keep embeddings.
     pub(super) fn is_due(&self) -> bool {
-        self.parts.is_some() && self.since.elapsed() >= self.every
+        self.session.is_kept() && self.since.elapsed() >= self.every
     }
 
     /// Keeps the embeddings of chunks that have no scores yet, each with its model and the number of its sequence, in the
@@ -77,15 +70,14 @@ impl KeptScores {
         embeddings: impl Iterator<Item = (usize, u64, &'a Arc<[f32]>)>,
     ) -> Result<(), Error> {
         self.since = Instant::now();
-        let Some(parts) = &mut self.parts else { return Ok(()) };
         let key = |model: usize, number: u64| 2 * number + model as u64;
         let all: Vec<_> = embeddings.map(|(i, number, own)| (key(i, number), Arc::clone(own))).collect();
-        if all.is_empty() { Ok(()) } else { parts.keep_under_way(Embeddings(all)) }
+        if all.is_empty() { Ok(()) } else { self.session.keep_under_way(Embeddings(all)) }
     }
 
     /// The chunks that an earlier run has scored, by their numbers.
     pub(super) fn done(&self) -> Arc<RecordSet> {
-        self.earlier.as_ref().map(|earlier| Arc::clone(earlier.done())).unwrap_or_default()
+        self.session.finished()
     }
 
     /// The scores of a chunk that an earlier run has kept; each can be asked for once, in input order.
@@ -96,30 +88,22 @@ impl KeptScores {
 
     /// Keeps the scores of chunks, by their numbers.
     pub(super) fn keep(&mut self, scored: Vec<(u64, Scores)>) -> Result<(), Error> {
-        match &mut self.parts {
-            Some(parts) if !scored.is_empty() => parts.keep(ScoredChunks(scored)),
-            _ => Ok(()),
-        }
+        if scored.is_empty() { Ok(()) } else { self.session.keep(ScoredChunks(scored)) }
     }
 
     /// Makes all that is scored safe, as the run ends before its input.
     pub(super) fn interrupt(self) -> Error {
-        let kept = self.parts.map_or(Ok(None), Parts::interrupt);
-        kept.map_or_else(|error| error, |kept| Error::Interrupted { kept })
+        self.session.interrupt()
     }
 
     /// Makes all that is scored safe, as the run ends with this error behind its input.
-    pub(super) fn keep_all(self, error: Error) -> Error {
-        self.parts.map_or(Ok(None), Parts::interrupt).map_or_else(|other| other, |_| error)
+    pub(super) fn end_with(self, error: Error) -> Error {
+        self.session.end_with(error)
     }
 
-    /// What shapes the scores and the parts of them, where they are kept, now that the tables are whole; what was `read` of
-    /// the inputs must be what they were.
-    pub(super) fn complete(
-        self,
-        read: &[(Input, Option<InputChecksum>)],
-    ) -> Result<Option<(Identity, CompleteParts)>, Error> {
-        self.parts.map(|parts| parts.complete(read)).transpose()
+    /// Ends the parts, now that the tables are complete; what was `read` of the inputs must be what they were.
+    pub(super) fn complete(self, read: &[(Input, Option<InputChecksum>)]) -> Result<CompleteSession, Error> {
+        self.session.complete(read)
     }
 }
 

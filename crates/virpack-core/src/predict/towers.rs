@@ -10,8 +10,10 @@ use super::classifiers::Classifiers;
 use super::join::RunningTower;
 use super::summary::MODELS;
 use crate::Error;
+use crate::cancel::CancelToken;
+use crate::event::ModelBudget;
+use crate::loaded_model::LoadedModel;
 use crate::memory::{Memory, buffer_size};
-use crate::ready::{self, Ready};
 use crate::runner::{AsyncInferenceRunner, RunnerOptions};
 use virpack_model::ModelConfig;
 use virpack_model::location::Location;
@@ -29,7 +31,7 @@ pub(super) struct Loaded<B: Memory>([Option<LoadedTower<B>>; 2]);
 
 /// A model on its devices, at least one.
 struct LoadedTower<B: Memory> {
-    devices: Vec<Ready<B>>,
+    devices: Vec<LoadedModel<B>>,
     lengths: LengthPolicy,
     /// Most tokens in a batch of the run that this one goes on from.
     earlier_budget: Option<usize>,
@@ -98,7 +100,7 @@ impl<B: Memory + 'static> Loaded<B> {
             let lengths = LengthPolicy { max_length, min_length: 1, long_records };
             let earlier_budget = earlier_budgets.next();
             let asked = earlier_budget.or(options.token_budget);
-            let devices = ready::all(backends, &opened.weights[tower], &lengths, false, asked)?;
+            let devices = LoadedModel::load_on_all(backends, &opened.weights[tower], &lengths, false, asked)?;
             towers[tower] = Some(LoadedTower { devices, lengths, earlier_budget });
         }
         Ok(Loaded(towers))
@@ -112,9 +114,12 @@ impl<B: Memory + 'static> Loaded<B> {
             .unwrap_or_default()
     }
 
-    /// Most tokens in a batch of each model.
-    pub(super) fn token_budgets(&self) -> [Option<usize>; 2] {
-        [0, 1].map(|i| self.0[i].as_ref().map(|tower| tower.token_budget()))
+    /// Most tokens in a batch of each model that takes part.
+    pub(super) fn token_budgets(&self) -> Vec<ModelBudget> {
+        let towers = self.0.iter().zip(MODELS).filter_map(|(tower, model)| Some((tower.as_ref()?, model)));
+        towers
+            .map(|(tower, model)| ModelBudget { model: Some(model), tokens: tower.token_budget() })
+            .collect()
     }
 
     /// How the sequences of each are tokenized and packed.
@@ -128,13 +133,14 @@ impl<B: Memory + 'static> Loaded<B> {
 
     /// Starts running what `frames` has for them.
     pub(super) fn start(
-        self,
+        &self,
         frames: &FrameLoader,
         options: &PredictOptions,
+        cancel: &CancelToken,
     ) -> Result<[Option<RunningTower>; 2], Error> {
         let mut running = [None, None];
-        for (i, tower) in self.0.into_iter().enumerate() {
-            running[i] = tower.map(|tower| tower.start(frames, i, options)).transpose()?;
+        for (i, tower) in self.0.iter().enumerate() {
+            running[i] = tower.as_ref().map(|tower| tower.start(frames, i, options, cancel)).transpose()?;
         }
         Ok(running)
     }
@@ -158,10 +164,11 @@ impl<B: Memory + 'static> LoadedTower<B> {
 
     /// Starts running what `frames` has for it.
     fn start(
-        self,
+        &self,
         frames: &FrameLoader,
         tower: usize,
         options: &PredictOptions,
+        cancel: &CancelToken,
     ) -> Result<RunningTower, Error> {
         let loader = frames.tower(tower).expect("a model that takes part has its batches").clone();
         let token_budget = self.token_budget();
@@ -169,10 +176,10 @@ impl<B: Memory + 'static> LoadedTower<B> {
         let config = &self.devices[0].model.config;
         let (layer, width) = (config.layers(), config.hidden());
         let cost = (layer * width * (4 * width + 3 * config.intermediate())) as f64;
-        let (device_timeout, stop) = (options.device_timeout, Arc::clone(&options.stop));
-        let options = RunnerOptions { device_timeout, stop, ..RunnerOptions::mean(layer) };
-        let devices = self.devices.into_iter().map(|device| (device.backend, device.model.encoder));
-        let runner = AsyncInferenceRunner::new(devices.collect(), loader, options)?;
+        let (device_timeout, cancel) = (options.device_timeout, cancel.clone());
+        let options = RunnerOptions { device_timeout, cancel, ..RunnerOptions::mean(layer) };
+        let on = |device: &LoadedModel<B>| (Arc::clone(&device.backend), Arc::clone(&device.model.encoder));
+        let runner = AsyncInferenceRunner::new(self.devices.iter().map(on).collect(), loader, options)?;
         Ok(RunningTower { runner, width, cost, token_budget, names })
     }
 }

@@ -1,7 +1,6 @@
 //! Batches on their way: which device holds which, and what came back undone.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use virpack_seq::{AsyncDataLoader, Loaded, PackedBatch, SkippedRecord};
 
 use super::LOOK_EVERY;
 use crate::Error;
+use crate::cancel::CancelToken;
 
 /// One queue for all devices: each batch is on one of them at a time, until its results are handed on. What a lost
 /// device held goes to the others.
@@ -19,7 +19,7 @@ pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
     /// Whether batches are begun no longer.
-    stop: Arc<AtomicBool>,
+    cancel: CancelToken,
 }
 
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub(super) enum Work {
 }
 
 impl Queue {
-    pub(super) fn new(loader: AsyncDataLoader, devices: usize, stop: Arc<AtomicBool>) -> Queue {
+    pub(super) fn new(loader: AsyncDataLoader, devices: usize, cancel: CancelToken) -> Queue {
         let device = || DeviceState { running: true, moved: Instant::now() };
         let state = State {
             devices: (0..devices).map(|_| device()).collect(),
@@ -70,7 +70,7 @@ impl Queue {
             failure: None,
             stopped: false,
         };
-        Queue { loader, state: Mutex::new(state), changed: Condvar::new(), stop }
+        Queue { loader, state: Mutex::new(state), changed: Condvar::new(), cancel }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -84,7 +84,7 @@ impl Queue {
             if state.is_over(device) {
                 return Work::End;
             }
-            if self.stop.load(Ordering::Relaxed) {
+            if self.cancel.is_cancelled() {
                 return if empty { Work::End } else { Work::Drain };
             }
             if let Some(batch) = state.returned.pop_front() {
@@ -123,7 +123,7 @@ impl Queue {
     fn wait_for_others(&self, device: usize) -> Work {
         let mut state = self.state();
         loop {
-            if state.is_over(device) || self.stop.load(Ordering::Relaxed) {
+            if state.is_over(device) || self.cancel.is_cancelled() {
                 return Work::End;
             }
             if let Some(batch) = state.returned.pop_front() {

@@ -11,14 +11,14 @@ use virpack_seq::{PackedBatch, SequenceIndex};
 
 use super::queue::{Held, Queue, Work};
 use super::tally::Tally;
-use super::{Finished, IN_FLIGHT, RunnerOptions};
+use super::{BatchRows, DeviceEvent, IN_FLIGHT, RunnerItem, RunnerOptions};
 use crate::Error;
 use crate::row::Row;
 use crate::windows::WindowJoiner;
 use virpack_model::Encoder;
 
 /// Where results go; None at the end.
-pub(super) type Results = Sender<Option<Result<Finished, Error>>>;
+pub(super) type Results = Sender<Option<Result<RunnerItem, Error>>>;
 
 /// What all devices of a run share.
 pub(super) struct Shared {
@@ -84,7 +84,7 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
         loop {
             match self.shared.queue.next(self.device, self.in_flight.is_empty()) {
                 Work::Batch(held) => self.run_batch(held)?,
-                Work::Skipped(records) => self.hand_on(Finished::Skipped(records))?,
+                Work::Skipped(records) => self.hand_on(RunnerItem::Rows(BatchRows::Skipped(records)))?,
                 Work::Drain => self.drain()?,
                 Work::End => return Ok(()),
             }
@@ -129,7 +129,8 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
         self.drain()?;
         self.most_tokens = (batch.total_tokens() / 2).max(batch.max_seqlen);
         self.backend.shrink(self.most_tokens)?;
-        self.hand_on(Finished::Halved { token_budget: self.most_tokens, reason: error.to_string() })
+        let (token_budget, reason) = (self.most_tokens, error.to_string());
+        self.hand_on(RunnerItem::Device(DeviceEvent::Halved { token_budget, reason }))
     }
 
     fn drain(&mut self) -> Result<(), Stop> {
@@ -142,13 +143,13 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
     fn finish_oldest(&mut self) -> Result<(), Stop> {
         let Some(submitted) = self.in_flight.pop_front() else { return Ok(()) };
         match self.timed(|worker| worker.finish(submitted))? {
-            Some(finished) => self.hand_on(finished),
+            Some(rows) => self.hand_on(RunnerItem::Rows(rows)),
             None => Ok(()),
         }
     }
 
-    fn hand_on(&self, finished: Finished) -> Result<(), Stop> {
-        self.send.send(Some(Ok(finished))).map_err(|_| Stop::NobodyListens)?;
+    fn hand_on(&self, item: RunnerItem) -> Result<(), Stop> {
+        self.send.send(Some(Ok(item))).map_err(|_| Stop::NobodyListens)?;
         // The wait for whoever takes results was not the device's.
         self.shared.queue.moved(self.device);
         Ok(())
@@ -182,7 +183,7 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
     }
 
     /// Waits for a batch's results; None where the device was given up meanwhile and the batch is another's.
-    fn finish(&mut self, submitted: Submitted<B>) -> Result<Option<Finished>, Stop> {
+    fn finish(&mut self, submitted: Submitted<B>) -> Result<Option<BatchRows>, Stop> {
         let Submitted { held: (ticket, batch), rows } = submitted;
         let wait = |pending| self.backend.wait(pending).map_err(|error| name_records(error, &batch));
         let rows = match rows {
@@ -198,7 +199,7 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
         }
         let finished = match rows {
             Rows::Pooled(values) => {
-                Finished::Embeddings { rows: batch.index.iter().map(Row::from).collect(), values }
+                BatchRows::Embeddings { rows: batch.index.iter().map(Row::from).collect(), values }
             }
             Rows::Windows(pooled, rows) => self.join(&batch, &pooled, &rows),
             Rows::Residues(values) => self.residues(&batch, values),
@@ -209,7 +210,7 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
     }
 
     /// The sequences of a batch as they are pooled, but for windows, of which all `rows` are joined.
-    fn join(&self, batch: &PackedBatch, pooled: &[f32], rows: &[f32]) -> Finished {
+    fn join(&self, batch: &PackedBatch, pooled: &[f32], rows: &[f32]) -> BatchRows {
         let hidden = self.model.hidden_size();
         let (mut finished, mut values) = (Vec::with_capacity(batch.len()), Vec::new());
         let mut joiner = self.shared.joiner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -229,11 +230,11 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
                 values.extend(embedding);
             }
         }
-        Finished::Embeddings { rows: finished, values }
+        BatchRows::Embeddings { rows: finished, values }
     }
 
     /// Of a batch's rows those that pooling would take, moved together in their place.
-    fn residues(&self, batch: &PackedBatch, mut values: Vec<f32>) -> Finished {
+    fn residues(&self, batch: &PackedBatch, mut values: Vec<f32>) -> BatchRows {
         let (hidden, span) = (self.model.hidden_size(), self.model.span());
         let mut residues = Vec::with_capacity(batch.len());
         let mut end = 0;
@@ -245,7 +246,7 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
             residues.push(last - first);
         }
         values.truncate(end);
-        Finished::Residues { rows: batch.index.iter().map(Row::from).collect(), residues, values }
+        BatchRows::Residues { rows: batch.index.iter().map(Row::from).collect(), residues, values }
     }
 }
 
@@ -265,7 +266,7 @@ fn name_records(error: DeviceError, batch: &Arc<PackedBatch>) -> Stop {
 }
 
 /// An embedding with NaN or infinity is never handed on.
-fn refuse_broken(finished: &Finished, hidden: usize) -> Result<(), Error> {
+fn refuse_broken(finished: &BatchRows, hidden: usize) -> Result<(), Error> {
     let broken = |(row, values): (&Row, &[f32])| {
         (!values.iter().all(|value| value.is_finite())).then(|| row.id.to_string())
     };

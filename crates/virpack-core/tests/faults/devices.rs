@@ -8,7 +8,9 @@ use crate::faulty::{Fault, Faulty};
 use proptest::prelude::*;
 use virpack_core::Error;
 use virpack_core::device::Cpu;
-use virpack_core::embed::{EmbedOptions, Told, embed_on};
+use virpack_core::embed::{EmbedOptions, embed_on};
+use virpack_core::runner::DeviceEvent;
+use virpack_core::{CancelToken, Event};
 use virpack_seq::{LengthPolicy, LongRecords};
 
 /// Records of 3 to 62 residues, and every seventh of some 150.
@@ -41,7 +43,7 @@ fn values(path: &Path) -> Vec<f32> {
 fn expected(records: usize) -> Vec<f32> {
     let folder = tempfile::tempdir().unwrap();
     let cpu = Arc::new(Cpu::new(None).unwrap());
-    embed_on(vec![cpu], &options(folder.path(), records), |_| ()).unwrap();
+    embed_on(vec![cpu], &options(folder.path(), records), &CancelToken::new(), |_| ()).unwrap();
     values(&folder.path().join("out.npy"))
 }
 
@@ -56,12 +58,16 @@ fn run(records: usize, faults: &[Option<(usize, Fault)>]) -> (Result<Vec<f32>, E
         }))
     };
     let mut lost = Vec::new();
-    let done =
-        embed_on(faults.iter().map(device).collect(), &options(folder.path(), records), |told| match told {
-            Told::Lost { device, .. } => lost.push(device),
-            Told::Halved { .. } => panic!("no device lacks room here"),
+    let done = embed_on(
+        faults.iter().map(device).collect(),
+        &options(folder.path(), records),
+        &CancelToken::new(),
+        |told| match told {
+            Event::Device(DeviceEvent::Lost { device, .. }) => lost.push(device),
+            Event::Device(DeviceEvent::Halved { .. }) => panic!("no device lacks room here"),
             _ => (),
-        });
+        },
+    );
     let done = done.map(|summary| {
         assert_eq!(summary.written.rows, records as u64);
         let tallied: u64 = summary.devices.iter().map(|(_, tally)| tally.tokens).sum();

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::faulty::{Fault, Faulty};
 use crate::{first_records, shared};
-use virpack_core::checkpoint::CheckpointOptions;
+use virpack_core::CancelToken;
 use virpack_core::embed::{EmbedOptions, embed_on};
+use virpack_core::resume::CheckpointOptions;
 
 /// Where a child works, with what model, in what format; it does nothing without.
 const PLACE: &str = "VIRPACK_TEST_KILL_PLACE";
@@ -44,7 +45,7 @@ fn child() {
         buffer_size: Some(200),
         ..EmbedOptions::new(vec![place.join("input.fa").into()], Path::new(&model), &output)
     };
-    embed_on(vec![Arc::new(device)], &options, |_| ()).unwrap();
+    embed_on(vec![Arc::new(device)], &options, &CancelToken::new(), |_| ()).unwrap();
 }
 
 fn start(place: &Path, model: &Path, format: &str) -> Child {

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::faulty::{Fault, Faulty};
 use crate::{first_records, shared};
-use virpack_core::checkpoint::CheckpointOptions;
+use virpack_core::CancelToken;
 use virpack_core::predict::{PredictOptions, predict_on};
+use virpack_core::resume::CheckpointOptions;
 use virpack_seq::frames::{FrameOptions, Place, Tower, create_frame_loader};
 use virpack_seq::{
     BpeTokenizer, CollatorOptions, EsmTokenizer, GreedyPacker, Loaded, PackerOptions, RecordSet, Tokenizer,
@@ -76,7 +77,7 @@ fn child() {
         vec![Arc::new(device)]
     };
     let options = options(&place, &models(name.to_str().unwrap()));
-    predict_on([device(0), device(1)], &options, |_| ()).unwrap();
+    predict_on([device(0), device(1)], &options, &CancelToken::new(), |_| ()).unwrap();
 }
 
 fn start(place: &Path, name: &str) -> Child {
@@ -289,18 +290,20 @@ fn told_to_stop_again_and_again_nothing_is_run_twice() {
     // Tokens of the batches begun with each model; the run is told to stop as it begins its batch `last`.
     let run = |devices: usize, last: usize| {
         let begun: [_; 2] = std::array::from_fn(|_| Arc::new(Mutex::new(Vec::new())));
-        let options = PredictOptions { stop: Arc::default(), ..options.clone() };
+        let cancel = CancelToken::new();
         let all = Arc::new(AtomicUsize::new(0));
         let device = |model: usize| {
-            let (begun, all, stop) = (Arc::clone(&begun[model]), Arc::clone(&all), Arc::clone(&options.stop));
+            let (begun, all, cancel) = (Arc::clone(&begun[model]), Arc::clone(&all), cancel.clone());
             Arc::new(Faulty::new(usize::MAX, move |_, tokens| {
                 begun.lock().unwrap().push(tokens);
-                stop.fetch_or(all.fetch_add(1, Ordering::Relaxed) == last, Ordering::Relaxed);
+                if all.fetch_add(1, Ordering::Relaxed) == last {
+                    cancel.cancel();
+                }
                 Fault::None
             }))
         };
         let several = |model: usize| (0..devices).map(|_| device(model)).collect();
-        let result = predict_on([several(0), several(1)], &options, |_| ());
+        let result = predict_on([several(0), several(1)], &options, &cancel, |_| ());
         (result, begun.map(|begun| begun.lock().unwrap().clone()))
     };
     let (result, mut undisturbed) = run(1, usize::MAX);

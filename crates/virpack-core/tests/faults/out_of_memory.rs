@@ -8,7 +8,9 @@ use crate::faulty::{Fault, Faulty};
 use virpack_core::Error;
 use virpack_core::device::DeviceError;
 use virpack_core::devices::{DeviceChoice, DeviceOptions};
-use virpack_core::embed::{EmbedOptions, Told, embed, embed_on};
+use virpack_core::embed::{EmbedOptions, embed, embed_on};
+use virpack_core::runner::DeviceEvent;
+use virpack_core::{CancelToken, Event};
 use virpack_seq::{LengthPolicy, LongRecords};
 
 /// Sequences of 3 to 62 residues, 200 of them.
@@ -51,8 +53,8 @@ fn every_row_is_right(device: Arc<Faulty>, lengths: LengthPolicy) {
     let folder = tempfile::tempdir().unwrap();
     let with = |output: &str| EmbedOptions { lengths, ..options(folder.path(), output) };
     let mut budgets = Vec::new();
-    let summary = embed_on(vec![Arc::clone(&device)], &with("scarce.npy"), |what| {
-        if let Told::Halved { token_budget, reason } = what {
+    let summary = embed_on(vec![Arc::clone(&device)], &with("scarce.npy"), &CancelToken::new(), |what| {
+        if let Event::Device(DeviceEvent::Halved { token_budget, reason }) = what {
             assert!(reason.contains("no room"), "{reason}");
             budgets.push(token_budget);
         }
@@ -60,7 +62,7 @@ fn every_row_is_right(device: Arc<Faulty>, lengths: LengthPolicy) {
     assert_eq!(summary.unwrap().written.rows, 200);
     assert!(budgets.is_sorted_by(|a, b| a > b), "{budgets:?}");
     assert!((250..=600).contains(budgets.last().unwrap()), "{budgets:?}");
-    embed(&with("roomy.npy"), |_| ()).unwrap();
+    embed(&with("roomy.npy"), &CancelToken::new(), |_| ()).unwrap();
     let (scarce, roomy) =
         (values(&folder.path().join("scarce.npy")), values(&folder.path().join("roomy.npy")));
     assert_eq!(scarce.len(), roomy.len());
@@ -97,7 +99,8 @@ fn with_windows_of_long_records() {
 fn a_device_without_room_for_one_sequence_is_an_error() {
     for device in [scarce(10, usize::MAX, 0), scarce(usize::MAX, 10, 0)] {
         let folder = tempfile::tempdir().unwrap();
-        let error = embed_on(vec![device], &options(folder.path(), "out.npy"), |_| ()).unwrap_err();
+        let error = embed_on(vec![device], &options(folder.path(), "out.npy"), &CancelToken::new(), |_| ())
+            .unwrap_err();
         assert!(matches!(error, Error::Device(DeviceError::OutOfMemory { .. })), "{error}");
         assert!(error.to_string().contains("hint: "), "{error}");
         assert!(!folder.path().join("out.npy").exists());

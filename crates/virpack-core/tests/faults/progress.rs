@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::faulty::{Fault, Faulty};
-use virpack_core::predict::{PredictOptions, Told, predict_on};
+use virpack_core::predict::{PredictOptions, predict_on};
 use virpack_core::progress::Progress;
+use virpack_core::{CancelToken, Event};
 
 /// Most time between two events: they come every quarter of a second where the machine is not busy.
 const MOST: Duration = Duration::from_millis(900);
@@ -50,8 +51,8 @@ fn it_is_told_in_steady_intervals_and_never_less_while_the_first_record_waits() 
     };
     let mut told: Vec<(Instant, Progress)> = Vec::new();
     let begun = Instant::now();
-    predict_on([slow(2_000), slow(2_000)], &options, |event| {
-        if let Told::Progress(progress) = event {
+    predict_on([slow(2_000), slow(2_000)], &options, &CancelToken::new(), |event| {
+        if let Event::Progress(progress) = event {
             told.push((Instant::now(), progress));
         }
     })

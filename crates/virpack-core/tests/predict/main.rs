@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use virpack_core::CancelToken;
 use virpack_core::devices::{DeviceChoice, DeviceOptions};
 use virpack_core::model::location::{Location, MemoryFile};
 use virpack_core::predict::{Compat, PredictOptions, Predicted, Rule, predict};
@@ -33,7 +34,7 @@ fn options(inputs: &[PathBuf], output: &Path) -> PredictOptions {
 }
 
 fn run(options: &PredictOptions) -> Predicted {
-    predict(options, |_| ()).unwrap()
+    predict(options, &CancelToken::new(), |_| ()).unwrap()
 }
 
 /// The rows of a table, its header left out.
@@ -171,7 +172,7 @@ fn heads_that_do_not_fit_are_refused() {
     let options = options(&[fixture("predict/input.fa")], &output);
     let refused = |alone: &Path| {
         let options = PredictOptions { nucleotide_classifier: Some(alone.into()), ..options.clone() };
-        predict(&options, |_| ()).unwrap_err().to_string()
+        predict(&options, &CancelToken::new(), |_| ()).unwrap_err().to_string()
     };
     let error = refused(&fixture("predict/300_model.pth"));
     assert!(error.contains("takes 112 features, but the nucleotide model gives 64"), "{error}");
@@ -354,12 +355,12 @@ fn what_fails_leaves_nothing() {
     std::fs::write(&input, format!(">a\n{}\n>p\nMKTLLVAGG\n", "GCC".repeat(200))).unwrap();
     let output = directory.path().join("out");
     let options = options(&[input], &output);
-    let error = predict(&options, |_| ()).unwrap_err();
+    let error = predict(&options, &CancelToken::new(), |_| ()).unwrap_err();
     assert!(error.to_string().contains("record p is no nucleotide sequence"), "{error}");
     assert!(!output.exists());
     std::fs::create_dir(&output).unwrap();
     std::fs::write(output.join("run.json"), "mine").unwrap();
-    let error = predict(&options, |_| ()).unwrap_err();
+    let error = predict(&options, &CancelToken::new(), |_| ()).unwrap_err();
     assert!(error.to_string().contains("run.json exists"), "{error}");
     assert_eq!(std::fs::read_dir(&output).unwrap().count(), 1);
     let swapped = PredictOptions {
@@ -368,20 +369,20 @@ fn what_fails_leaves_nothing() {
         output: directory.path().join("other"),
         ..options.clone()
     };
-    let error = predict(&swapped, |_| ()).unwrap_err();
+    let error = predict(&swapped, &CancelToken::new(), |_| ()).unwrap_err();
     assert!(
         error.to_string().contains("--nucleotide-model names ESM-2 here, and must name DNABERT-S"),
         "{error}"
     );
     let wide = PredictOptions { nucleotide_model: fixture("dnabert_tiny/12").into(), ..swapped.clone() };
     let wide = PredictOptions { protein_model: options.protein_model.clone(), ..wide };
-    let error = predict(&wide, |_| ()).unwrap_err();
+    let error = predict(&wide, &CancelToken::new(), |_| ()).unwrap_err();
     assert!(error.to_string().contains("takes 112 features"), "{error}");
     assert!(!directory.path().join("other").exists());
     for rule in
         [Rule { min_fraction: 1.5, ..Rule::default() }, Rule { min_score: Some(f32::NAN), ..Rule::default() }]
     {
-        assert!(predict(&PredictOptions { rule, ..swapped.clone() }, |_| ()).is_err());
+        assert!(predict(&PredictOptions { rule, ..swapped.clone() }, &CancelToken::new(), |_| ()).is_err());
     }
 }
 

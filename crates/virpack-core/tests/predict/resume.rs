@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use virpack_core::Error;
-use virpack_core::checkpoint::{CheckpointOptions, ResumeError, Unit};
-use virpack_core::predict::{Compat, PredictOptions, Predicted, Rule, Told, predict};
+use virpack_core::predict::{Compat, PredictOptions, Predicted, Rule, predict};
+use virpack_core::resume::{CheckpointOptions, ResumeError, Unit};
+use virpack_core::{CancelToken, Event};
 use virpack_seq::GeneticCode;
 
 use crate::{fixture, parts};
@@ -25,12 +24,14 @@ fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
 
 /// A run that is told to stop when it has written so many records; how many chunks it went on from.
 fn run_until(options: &PredictOptions, records: u64) -> (Result<Predicted, Error>, u64) {
-    let stop = Arc::new(AtomicBool::new(records == 0));
-    let options = PredictOptions { stop: Arc::clone(&stop), ..options.clone() };
+    let cancel = CancelToken::new();
+    if records == 0 {
+        cancel.cancel();
+    }
     let mut resumed = 0;
-    let result = predict(&options, |what| match what {
-        Told::Kept(kept) => resumed = kept.saved.finished,
-        Told::Progress(progress) => stop.store(progress.records >= records, Ordering::Relaxed),
+    let result = predict(options, &cancel, |what| match what {
+        Event::Kept(kept) => resumed = kept.saved.finished,
+        Event::Progress(progress) if progress.records >= records => cancel.cancel(),
         _ => (),
     });
     (result, resumed)
@@ -74,7 +75,7 @@ proptest! {
             checkpoint: Some(CheckpointOptions { records: chunks, every: Duration::MAX, resume: true }),
             ..crate::options(&[input], &output)
         };
-        let whole = predict(&options, |_| ()).unwrap();
+        let whole = predict(&options, &CancelToken::new(), |_| ()).unwrap();
         let undisturbed = files(&output);
         prop_assert_eq!(undisturbed.len(), 7);
         std::fs::remove_dir_all(&output).unwrap();
@@ -100,7 +101,7 @@ proptest! {
             sound = how == 0;
         }
         if !output.join("run.json").exists() {
-            let last = predict(&options, |_| ()).unwrap();
+            let last = predict(&options, &CancelToken::new(), |_| ()).unwrap();
             prop_assert!(last.before.chunks == kept || !sound);
             prop_assert_eq!(last.counts, whole.counts);
             prop_assert!(last.before.chunks == 0 || !sound || last.tokens < whole.tokens);
@@ -135,7 +136,7 @@ fn another_run_is_refused_with_what_differs() {
     let partial = directory.path().join("out/run.partial");
     let before = files(&partial);
     let refused = |options: PredictOptions, said: &str| {
-        let error = predict(&options, |_| ()).unwrap_err();
+        let error = predict(&options, &CancelToken::new(), |_| ()).unwrap_err();
         assert!(matches!(error, Error::Resume(_)), "{error}");
         assert!(error.to_string().contains(said), "{error}");
     };
@@ -194,7 +195,12 @@ fn what_shapes_the_tables_alone_may_change() {
     assert!(resumed > 0 && result.unwrap().before.chunks == resumed);
     let [gone_on, undisturbed] = ["out", "undisturbed"].map(|name| directory.path().join(name));
     let checkpoint = Some(CheckpointOptions::default());
-    predict(&PredictOptions { output: undisturbed.clone(), checkpoint, ..options }, |_| ()).unwrap();
+    predict(
+        &PredictOptions { output: undisturbed.clone(), checkpoint, ..options },
+        &CancelToken::new(),
+        |_| (),
+    )
+    .unwrap();
     assert_eq!(files(&gone_on), files(&undisturbed));
     assert_eq!(files(&gone_on.join("plots")), files(&undisturbed.join("plots")));
     assert!(files(&gone_on.join("plots")).len() > 3 && !gone_on.join("run.partial").exists());
@@ -213,8 +219,8 @@ fn force_starts_anew_and_removes_what_a_dead_process_has_begun() {
     std::fs::create_dir(out.join(".plots.tmp-4294967295")).unwrap();
     std::fs::write(out.join(".plots.tmp-4294967295/000001_a.svg"), "").unwrap();
     let checkpoint = Some(CheckpointOptions::default());
-    let anew = PredictOptions { checkpoint, force: true, length: NonZeroUsize::new(200), ..options };
-    assert_eq!(predict(&anew, |_| ()).unwrap().before.chunks, 0);
+    let forced = PredictOptions { checkpoint, force: true, length: NonZeroUsize::new(200), ..options };
+    assert_eq!(predict(&forced, &CancelToken::new(), |_| ()).unwrap().before.chunks, 0);
     let names: Vec<String> = files(&out).into_keys().filter(|name| !name.contains(".tsv")).collect();
     let tables = ["mine", "prediction_results.txt", "prediction_results_highestscore.csv", "viral.fna"];
     assert_eq!(names, tables);

@@ -10,7 +10,8 @@ use clap::Args;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use virpack_core::checkpoint::{CheckpointOptions, ResumeError, Resumed, Saved, Unit};
+use virpack_core::CancelToken;
+use virpack_core::resume::{CheckpointOptions, ResumeError, Resumed, Saved, Unit};
 use virpack_seq::{SeqError, shown_path};
 
 /// How often what is finished is made safe, and whether a run goes on where another one ended.
@@ -54,10 +55,10 @@ impl CheckpointArguments {
 }
 
 impl Keeps {
-    /// Ctrl-C or a signal to stop from here on: the first one sets `stop` where the run keeps what it finishes; else, and
+    /// Ctrl-C or a signal to stop from here on: the first one cancels the run where the run keeps what it finishes; else, and
     /// the second time, the run ends at once.
-    pub(crate) fn heed_signals(&self, log: LogArguments, stop: &Arc<AtomicBool>) {
-        super::stop_when_interrupted(log, Arc::clone(stop), Arc::clone(&self.now));
+    pub(crate) fn heed_signals(&self, log: LogArguments, cancel: &CancelToken) {
+        super::stop_when_interrupted(log, cancel.clone(), Arc::clone(&self.now));
     }
 
     /// Notes that the run keeps what it finishes from here on, and says from what it goes on.

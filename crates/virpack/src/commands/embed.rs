@@ -2,6 +2,7 @@
 
 use super::checkpoint::{CheckpointArguments, Keeps};
 use super::device::DeviceArguments;
+use super::events;
 use super::input::Inputs;
 use super::output::OutputArguments;
 use super::stdout::{refuse_terminal, shown};
@@ -17,9 +18,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use virpack_core::device::Pool;
-use virpack_core::embed::{EmbedOptions, Summary, Told, embed};
+use virpack_core::embed::{EmbedOptions, Summary, embed};
 use virpack_core::model::hub::{HubOptions, Refetch};
 use virpack_core::model::{mini, resolve};
+use virpack_core::{CancelToken, Event};
 use virpack_seq::{Input, Shard, shown_id, shown_path};
 
 /// What `virpack embed` takes.
@@ -127,11 +129,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         device_timeout: arguments.device_timeout.map(Duration::from_secs),
         shard: arguments.shard,
         checkpoint: arguments.checkpoint.options(),
-        stop: Arc::default(),
         force: arguments.force,
     };
     let keeps = arguments.checkpoint.keeps();
-    keeps.heed_signals(arguments.log, &options.stop);
+    let cancel = CancelToken::new();
+    keeps.heed_signals(arguments.log, &cancel);
     // A mistyped file must not cost a download first.
     options.check()?;
     let log = arguments.log;
@@ -143,7 +145,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     options.lengths = arguments.inputs.lengths_for(&options.model, &refetch)?;
     options.refetch = Some(refetch);
     let watch = Watch::new(log);
-    let result = embed(&options, |told| tell(&watch, &keeps, &with, told));
+    let result = embed(&options, &cancel, |event| show(&watch, &keeps, &with, event));
     watch.finish();
     let Some(summary) = keeps.end(log, result, || options.saved())? else { return Ok(()) };
     warn(log, &summary);
@@ -166,24 +168,12 @@ fn model_name(arguments: &Arguments, inputs: &[Input]) -> Result<(String, String
     Ok((model.to_owned(), format!(", with {model} (built in, for {letters})")))
 }
 
-/// Shows what a run tells; `with` is the end of its opening line.
-fn tell(watch: &Watch, keeps: &Keeps, with: &str, told: Told) {
-    match told {
-        Told::Progress(progress) => watch.update(progress),
-        Told::Weights(note) => watch.info(note),
-        Told::Kept(resumed) => keeps.begin(watch, &resumed),
-        Told::Device { name, token_budget } => {
-            watch
-                .info(format_args!("on {name}, up to {} tokens a batch{with}", grouped(token_budget as u64)));
-            watch.begin();
-        }
-        Told::Lost { device, reason } => {
-            watch.warn(format_args!("device {device} is given up, the others go on: {reason}"));
-        }
-        Told::Halved { token_budget, reason } => {
-            let tokens = grouped(token_budget as u64);
-            watch.warn(format_args!("batches have at most {tokens} tokens from here on: {reason}"));
-        }
+/// Shows what a run reports; `with` is the end of its opening line.
+fn show(watch: &Watch, keeps: &Keeps, with: &str, event: Event) {
+    if let Some(Event::Ready { device, budgets }) = events::show(watch, keeps, event) {
+        let tokens = budgets.first().map_or(0, |budget| budget.tokens);
+        watch.info(format_args!("on {device}, up to {} tokens a batch{with}", grouped(tokens as u64)));
+        watch.begin();
     }
 }
 

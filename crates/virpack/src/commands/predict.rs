@@ -4,6 +4,7 @@ mod models;
 
 use super::checkpoint::{CheckpointArguments, Keeps};
 use super::device::DeviceArguments;
+use super::events;
 use super::limits::LimitArguments;
 use super::stdout::shown;
 use crate::failure::Failure;
@@ -19,7 +20,8 @@ use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use virpack_core::predict::{Compat, PredictOptions, Predicted, Rule, Told, predict};
+use virpack_core::predict::{Compat, PredictOptions, Predicted, Rule, predict};
+use virpack_core::{CancelToken, Event, ModelBudget};
 use virpack_seq::frames::FrameCounters;
 use virpack_seq::{GeneticCode, Input, shown_id};
 
@@ -106,7 +108,8 @@ enum Columns {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut options = options(arguments)?;
     let keeps = arguments.checkpoint.keeps();
-    keeps.heed_signals(arguments.log, &options.stop);
+    let cancel = CancelToken::new();
+    keeps.heed_signals(arguments.log, &cancel);
     // A mistyped file must not cost a download first.
     options.check()?;
     let log = arguments.log;
@@ -117,7 +120,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         with: arguments.models.shown(),
         chunks: RefCell::default(),
     };
-    let result = predict(&options, |told| tell(&watch, &keeps, &opening, told));
+    let result = predict(&options, &cancel, |event| show(&watch, &keeps, &opening, event));
     watch.finish();
     let Some(predicted) = keeps.end(log, result, || options.saved())? else { return Ok(()) };
     for remark in &predicted.remarks {
@@ -169,15 +172,12 @@ struct Opening {
     chunks: RefCell<String>,
 }
 
-/// Shows what a run tells.
-fn tell(watch: &Watch, keeps: &Keeps, opening: &Opening, told: Told) {
+/// Shows what a run reports.
+fn show(watch: &Watch, keeps: &Keeps, opening: &Opening, event: Event) {
     let file = &opening.classifier;
-    match told {
-        Told::Progress(progress) => watch.update(progress),
-        Told::Weights(note) => watch.info(note),
-        Told::Kept(resumed) => keeps.begin(watch, &resumed),
-        Told::Length { length, asked, classifier } => {
-            let unknown = match (asked, classifier) {
+    match events::show(watch, keeps, event) {
+        Some(Event::ChunkLength { length, asked, trained }) => {
+            let unknown = match (asked, trained) {
                 (Some(_), Some(trained)) if trained != length => {
                     watch.warn(format_args!("chunks of {length} bases, but {file} was trained on {trained}"));
                     ""
@@ -187,28 +187,24 @@ fn tell(watch: &Watch, keeps: &Keeps, opening: &Opening, told: Told) {
             };
             opening.chunks.replace(format!("chunks of {length} bases{unknown}"));
         }
-        Told::Lost { device, reason } => {
-            watch.warn(format_args!("device {device} is given up, the others go on: {reason}"));
-        }
-        Told::Halved { token_budget, reason } => {
-            let tokens = grouped(token_budget as u64);
-            watch.warn(format_args!("batches have at most {tokens} tokens from here on: {reason}"));
-        }
-        Told::Device { name, token_budgets } => {
-            if let Some((takes, option)) = left_out(token_budgets) {
+        Some(Event::Ready { device, budgets }) => {
+            if let Some((takes, option)) = left_out(&budgets) {
                 watch.warn(format_args!("{file} takes {takes} alone: {option} takes no part"));
             }
-            watch.info(format_args!("on {name}, with {}, {}", opening.with, opening.chunks.borrow()));
+            watch.info(format_args!("on {device}, with {}, {}", opening.with, opening.chunks.borrow()));
             watch.begin();
         }
+        _ => (),
     }
 }
 
 /// What the classifier takes alone, and the option of the model that it leaves out.
-fn left_out(token_budgets: [Option<usize>; 2]) -> Option<(&'static str, &'static str)> {
-    match token_budgets {
-        [None, Some(_)] => Some(("the peptides' vectors", "--nucleotide-model")),
-        [Some(_), None] => Some(("the nucleotides' vectors", "--protein-model")),
+fn left_out(budgets: &[ModelBudget]) -> Option<(&'static str, &'static str)> {
+    match budgets {
+        [ModelBudget { model: Some("protein"), .. }] => Some(("the peptides' vectors", "--nucleotide-model")),
+        [ModelBudget { model: Some("nucleotide"), .. }] => {
+            Some(("the nucleotides' vectors", "--protein-model"))
+        }
         _ => None,
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use virpack_seq::{Input, ReadProgress};
 
-use super::complete::Complete;
-use super::kept::{Kept, read_all};
+use super::complete::CompleteRun;
+use super::earlier_parts::{EarlierParts, read_all};
 use super::log::{Begin, Log, Logging};
 use super::manifest::{Manifest, Part};
 use super::{CheckpointOptions, Parts, ResumeError, Resumed, RunId, Saved, Unit};
@@ -23,7 +23,7 @@ const LOCK: &str = "lock";
 
 /// Where parts are kept, and of what.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct ResumeDir {
     folder: PathBuf,
     unit: Unit,
     /// What tells of the run once its output is whole.
@@ -32,25 +32,25 @@ pub(crate) struct Place {
 
 /// What an earlier run has left, before anything is done about it.
 pub(crate) struct Found {
-    place: Place,
+    place: ResumeDir,
     options: CheckpointOptions,
     manifest: Option<Manifest>,
     /// The output is whole, and nothing is to replace it.
-    complete: Option<Complete>,
+    complete: Option<CompleteRun>,
 }
 
 /// What an earlier run has kept.
 #[derive(Default)]
 pub(crate) struct Earlier {
     /// What it has finished.
-    pub(crate) kept: Option<Kept>,
+    pub(crate) kept: Option<EarlierParts>,
     /// What it had computed and not finished.
     pub(crate) under_way: Vec<(u64, Vec<u8>)>,
 }
 
 /// A run's folder of parts, locked.
 pub(crate) struct Checkpoint {
-    place: Place,
+    place: ResumeDir,
     /// Held as long as the folder is in use.
     lock: Option<File>,
     /// A process that is interrupted takes the folder away, if it has made it and nothing is in it.
@@ -60,19 +60,19 @@ pub(crate) struct Checkpoint {
     whole: bool,
 }
 
-impl Place {
+impl ResumeDir {
     /// `OUT.partial`, of the records of the file `OUT`.
-    pub(crate) fn beside(output: &Path) -> Place {
+    pub(crate) fn beside(output: &Path) -> ResumeDir {
         let mut folder = output.file_name().unwrap_or_default().to_os_string();
         folder.push(".partial");
-        Place { folder: output.with_file_name(folder), unit: Unit::Records, report: report_path(output) }
+        ResumeDir { folder: output.with_file_name(folder), unit: Unit::Records, report: report_path(output) }
     }
 
     /// `DIR/run.partial`, of the chunks whose tables are in the directory: that can be written to, whereas what it
     /// stands in may be the root of a container.
-    pub(crate) fn inside(directory: &Path) -> Place {
+    pub(crate) fn inside(directory: &Path) -> ResumeDir {
         let [folder, report] = ["run.partial", "run.json"].map(|name| directory.join(name));
-        Place { folder, unit: Unit::Chunks, report }
+        ResumeDir { folder, unit: Unit::Chunks, report }
     }
 
     /// What an unfinished run has kept there; None where it has finished nothing.
@@ -102,7 +102,7 @@ impl Place {
     fn sweep(&self) {
         let lock = self.folder.join(LOCK);
         let Ok(mut open) = guarded::open(&lock).and_then(guarded::one_name) else { return };
-        if Complete::read(&self.report).is_none() || open.try_lock().is_err() {
+        if CompleteRun::read(&self.report).is_none() || open.try_lock().is_err() {
             return;
         }
         let process = guarded::process_in(&mut open).ok().flatten();
@@ -158,7 +158,7 @@ impl Found {
     /// As [`Found::look`], and where a pipe was to be gone on with.
     pub(crate) fn of(
         inputs: &[Input],
-        place: Place,
+        place: ResumeDir,
         options: Option<CheckpointOptions>,
         replace: bool,
     ) -> Result<Option<Found>, ResumeError> {
@@ -175,7 +175,7 @@ impl Found {
     /// # Errors
     ///
     /// Where there are parts of an earlier run, neither to go on with nor to be replaced.
-    fn look(place: Place, options: CheckpointOptions, replace: bool) -> Result<Found, ResumeError> {
+    fn look(place: ResumeDir, options: CheckpointOptions, replace: bool) -> Result<Found, ResumeError> {
         place.check_own()?;
         if replace && !options.resume {
             return Ok(Found { place, options, manifest: None, complete: None });
@@ -190,7 +190,7 @@ impl Found {
             }
             _ => {
                 let is_looked_for = options.resume && !replace && manifest.is_none();
-                let complete = is_looked_for.then(|| Complete::read(&place.report)).flatten();
+                let complete = is_looked_for.then(|| CompleteRun::read(&place.report)).flatten();
                 Ok(Found { place, options, manifest, complete })
             }
         }
@@ -202,7 +202,7 @@ impl Found {
     }
 
     /// The output, where it is whole already and not to be replaced.
-    pub(crate) fn complete(&self) -> Option<&Complete> {
+    pub(crate) fn complete(&self) -> Option<&CompleteRun> {
         self.complete.as_ref()
     }
 
@@ -273,7 +273,7 @@ impl Checkpoint {
             None => Box::new(move || Ok(Manifest::new(run, identity()?, token_budgets))),
             Some(manifest) => {
                 refuse(identity()?.differences(&manifest.identity), &folder)?;
-                let (whole, mut bad) = Kept::open(&folder, run, &mut manifest.parts);
+                let (whole, mut bad) = EarlierParts::open(&folder, run, &mut manifest.parts);
                 kept = Some(whole);
                 if let Some(part) = manifest.under_way.take() {
                     match read_all(&folder, run, &part) {

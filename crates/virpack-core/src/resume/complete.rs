@@ -13,21 +13,21 @@ const RUN: &str = "run";
 const FILES: &str = "files";
 
 /// An output that is whole, by its report.
-pub(crate) struct Complete {
+pub(crate) struct CompleteRun {
     report: PathBuf,
     identity: Identity,
 }
 
-impl Complete {
+impl CompleteRun {
     /// Reads the report of an output; None where there is none, a file of it is missing, or it does not say what it is of,
     /// as that of a run which kept nothing does not.
-    pub(super) fn read(report: &Path) -> Option<Complete> {
+    pub(super) fn read(report: &Path) -> Option<CompleteRun> {
         let value: Value = serde_json::from_slice(&read_small(report, LARGEST_LIST).ok()?).ok()?;
         let identity = Identity::of_json(value.get(RUN)?)?;
         let file = |name: &Value| Some(report.with_file_name(name.as_str()?));
         let mut files = value.get(FILES)?.as_array()?.iter().map(file);
         let is_whole = files.all(|file| file.is_some_and(|file| file.exists()));
-        is_whole.then(|| Complete { report: report.to_path_buf(), identity })
+        is_whole.then(|| CompleteRun { report: report.to_path_buf(), identity })
     }
 
     /// What ends a run of that identity: there is nothing left to do, or the output is another run's.
@@ -40,7 +40,7 @@ impl Complete {
     }
 }
 
-/// Puts what [`Complete`] reads into a report: what the run is of, where that is known, and the files of the output, which
+/// Puts what [`CompleteRun`] reads into a report: what the run is of, where that is known, and the files of the output, which
 /// stand beside the report.
 pub(crate) fn describe(report: &mut Map<String, Value>, identity: Option<&Identity>, files: &[PathBuf]) {
     let name = |file: &PathBuf| Value::from(file.file_name().unwrap_or_default().to_string_lossy());
@@ -70,16 +70,16 @@ mod tests {
             describe(&mut facts, identity, &[file.clone(), report.clone()]);
             fs::write(&report, Value::from(facts).to_string()).unwrap();
         };
-        assert!(Complete::read(&report).is_none());
+        assert!(CompleteRun::read(&report).is_none());
         write(Some(&identity));
-        assert!(Complete::read(&report).is_none(), "a file is missing");
+        assert!(CompleteRun::read(&report).is_none(), "a file is missing");
         fs::write(&file, "").unwrap();
-        let complete = Complete::read(&report).unwrap();
+        let complete = CompleteRun::read(&report).unwrap();
         assert!(matches!(complete.end(&identity), ResumeError::Complete { .. }));
         identity.set("length", 500);
         let said = complete.end(&identity).to_string();
         assert!(said.contains("length: 300 there, 500 here") && said.contains("--force"), "{said}");
         write(None);
-        assert!(Complete::read(&report).is_none());
+        assert!(CompleteRun::read(&report).is_none());
     }
 }

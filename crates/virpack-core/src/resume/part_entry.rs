@@ -15,18 +15,18 @@ pub(crate) type HandOn<'a> = dyn FnMut(u64, &[u8]) -> Result<(), OutputError> + 
 
 /// What stands before an entry's bytes: two numbers, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct EntryHead {
     pub(super) number: u64,
     /// How many bytes follow.
     pub(super) bytes: u64,
 }
 
-impl Head {
+impl EntryHead {
     /// Bytes of the head itself.
     pub(super) const BYTES: usize = 16;
 
-    pub(super) fn encode(self) -> [u8; Head::BYTES] {
-        let mut bytes = [0; Head::BYTES];
+    pub(super) fn encode(self) -> [u8; EntryHead::BYTES] {
+        let mut bytes = [0; EntryHead::BYTES];
         let (number, length) = bytes.split_at_mut(8);
         number.copy_from_slice(&self.number.to_le_bytes());
         length.copy_from_slice(&self.bytes.to_le_bytes());
@@ -34,13 +34,13 @@ impl Head {
     }
 
     /// The next entry's; None at the end.
-    pub(super) fn read(from: &mut impl Read) -> io::Result<Option<Head>> {
-        let mut bytes = Vec::with_capacity(Head::BYTES);
-        from.take(Head::BYTES as u64).read_to_end(&mut bytes)?;
+    pub(super) fn read(from: &mut impl Read) -> io::Result<Option<EntryHead>> {
+        let mut bytes = Vec::with_capacity(EntryHead::BYTES);
+        from.take(EntryHead::BYTES as u64).read_to_end(&mut bytes)?;
         match bytes.as_chunks().0 {
             [number, length] => {
                 let [number, bytes] = [number, length].map(|bytes| u64::from_le_bytes(*bytes));
-                Ok(Some(Head { number, bytes }))
+                Ok(Some(EntryHead { number, bytes }))
             }
             _ if bytes.is_empty() => Ok(None),
             _ => Err(ErrorKind::UnexpectedEof.into()),
@@ -54,12 +54,12 @@ mod tests {
 
     #[test]
     fn a_head_comes_back_and_none_is_made_up() {
-        let head = Head { number: 1 << 40, bytes: 7 };
+        let head = EntryHead { number: 1 << 40, bytes: 7 };
         let bytes = head.encode();
-        assert_eq!(Head::read(&mut &bytes[..]).unwrap(), Some(head));
-        assert_eq!(Head::read(&mut &bytes[..0]).unwrap(), None);
-        for end in 1..Head::BYTES {
-            assert!(Head::read(&mut &bytes[..end]).is_err());
+        assert_eq!(EntryHead::read(&mut &bytes[..]).unwrap(), Some(head));
+        assert_eq!(EntryHead::read(&mut &bytes[..0]).unwrap(), None);
+        for end in 1..EntryHead::BYTES {
+            assert!(EntryHead::read(&mut &bytes[..end]).is_err());
         }
     }
 }

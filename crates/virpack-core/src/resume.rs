@@ -14,26 +14,29 @@
 //! one of its kind replaces.
 
 mod complete;
-mod entry;
+mod dir;
+mod earlier_parts;
 mod error;
-mod folder;
-mod kept;
 mod log;
 mod manifest;
+mod part_entry;
 mod parts;
 mod run_id;
+mod session;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use complete::describe;
-pub(crate) use entry::{Entries, HandOn};
+pub(crate) use complete::{CompleteRun, describe};
+use dir::Checkpoint;
+pub(crate) use dir::{ResumeDir, pipe};
+pub(crate) use earlier_parts::EarlierParts;
 pub use error::ResumeError;
-pub(crate) use folder::{Checkpoint, Earlier, Found, Place, pipe};
-pub(crate) use kept::Kept;
 pub(crate) use manifest::Manifest;
-pub(crate) use parts::{CompleteParts, Parts};
+pub(crate) use part_entry::{Entries, HandOn};
+use parts::{CompleteParts, Parts};
 use run_id::RunId;
+pub(crate) use session::{CompleteSession, Session};
 
 pub use crate::identity::Difference;
 

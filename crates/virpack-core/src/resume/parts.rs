@@ -2,7 +2,7 @@
 
 use virpack_seq::{Input, InputChecksum};
 
-use super::folder::Checkpoint;
+use super::dir::Checkpoint;
 use super::log::Log;
 use super::manifest::Manifest;
 use super::{Entries, Saved};

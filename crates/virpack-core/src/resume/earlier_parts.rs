@@ -11,8 +11,8 @@ use virpack_seq::RecordSet;
 use virpack_seq::reader::hex;
 
 use super::RunId;
-use super::entry::Head;
 use super::manifest::Part;
+use super::part_entry::EntryHead;
 use crate::files::HashingReader;
 use crate::output::{EarlierRows, Entry, OutputError};
 use virpack_model::guarded;
@@ -25,36 +25,40 @@ const MOST_NUMBERS: u64 = 1 << 33;
 ///
 /// In memory are a bit for each number, and the places of the entries of those parts that are being read: as many as the
 /// run they come from had under way.
-pub(crate) struct Kept {
+pub(crate) struct EarlierParts {
     done: Arc<RecordSet>,
     /// By the smallest of their numbers.
-    parts: Vec<Whole>,
+    parts: Vec<CheckedPart>,
     /// The first of them that was not opened yet.
     next: usize,
-    places: HashMap<u64, Place>,
-    open: HashMap<usize, Open>,
+    places: HashMap<u64, EntryOffset>,
+    open: HashMap<usize, PartReader>,
 }
 
 /// A part whose checksum is right.
-struct Whole {
+struct CheckedPart {
     path: PathBuf,
     first: u64,
 }
 
-struct Place {
+struct EntryOffset {
     part: usize,
     offset: u64,
 }
 
-struct Open {
+struct PartReader {
     file: BufReader<File>,
     /// Entries that were not taken yet.
     left: u64,
 }
 
-impl Kept {
+impl EarlierParts {
     /// Reads `parts` and keeps those that are as they were written; gives for each other one what is wrong with it.
-    pub(super) fn open(folder: &Path, run: RunId, parts: &mut Vec<Part>) -> (Kept, Vec<(Part, String)>) {
+    pub(super) fn open(
+        folder: &Path,
+        run: RunId,
+        parts: &mut Vec<Part>,
+    ) -> (EarlierParts, Vec<(Part, String)>) {
         let (mut done, mut whole, mut torn) = (RecordSet::default(), Vec::new(), Vec::new());
         parts.retain(|part| {
             let path = Part::path(folder, part.number);
@@ -62,7 +66,7 @@ impl Kept {
                 Ok(numbers) => {
                     let first = numbers.iter().min().copied();
                     numbers.into_iter().for_each(|number| _ = done.insert(number));
-                    whole.extend(first.map(|first| Whole { path, first }));
+                    whole.extend(first.map(|first| CheckedPart { path, first }));
                     true
                 }
                 Err(reason) => {
@@ -73,7 +77,7 @@ impl Kept {
         });
         whole.sort_by_key(|part| part.first);
         let (places, open) = (HashMap::new(), HashMap::new());
-        (Kept { done: Arc::new(done), parts: whole, next: 0, places, open }, torn)
+        (EarlierParts { done: Arc::new(done), parts: whole, next: 0, places, open }, torn)
     }
 
     /// The numbers that are there.
@@ -103,22 +107,22 @@ impl Kept {
         let mut offset = RunId::HEAD;
         file.seek_relative(offset.cast_signed())?;
         let mut left = 0;
-        while let Some(head) = Head::read(&mut file)? {
-            self.places.insert(head.number, Place { part, offset });
+        while let Some(head) = EntryHead::read(&mut file)? {
+            self.places.insert(head.number, EntryOffset { part, offset });
             file.seek_relative(head.bytes.cast_signed())?;
-            offset += Head::BYTES as u64 + head.bytes;
+            offset += EntryHead::BYTES as u64 + head.bytes;
             left += 1;
         }
-        self.open.insert(part, Open { file, left });
+        self.open.insert(part, PartReader { file, left });
         Ok(())
     }
 
-    fn bytes(&mut self, place: &Place) -> io::Result<Vec<u8>> {
+    fn bytes(&mut self, place: &EntryOffset) -> io::Result<Vec<u8>> {
         let open = self.open.get_mut(&place.part).ok_or(ErrorKind::NotFound)?;
         // Entries mostly lie one behind the other: what is read ahead is kept.
         let ahead = place.offset.cast_signed() - open.file.stream_position()?.cast_signed();
         open.file.seek_relative(ahead)?;
-        let head = Head::read(&mut open.file)?.ok_or(ErrorKind::UnexpectedEof)?;
+        let head = EntryHead::read(&mut open.file)?.ok_or(ErrorKind::UnexpectedEof)?;
         let mut bytes = Vec::new();
         if (&mut open.file).take(head.bytes).read_to_end(&mut bytes)? as u64 != head.bytes {
             return Err(ErrorKind::UnexpectedEof.into());
@@ -131,13 +135,13 @@ impl Kept {
     }
 }
 
-impl EarlierRows for Kept {
+impl EarlierRows for EarlierParts {
     fn has(&self, record: u64) -> bool {
         self.done.contains(record)
     }
 
     fn take(&mut self, record: u64, hidden: usize) -> Result<Entry, OutputError> {
-        Kept::take(self, record, |bytes| Entry::of(bytes, hidden))
+        EarlierParts::take(self, record, |bytes| Entry::of(bytes, hidden))
     }
 }
 
@@ -149,7 +153,7 @@ pub(super) fn read_all(folder: &Path, run: RunId, part: &Part) -> Result<Vec<(u6
         let mut file = BufReader::with_capacity(BUFFER, guarded::open(&path)?);
         file.seek_relative(RunId::HEAD.cast_signed())?;
         let mut all = Vec::new();
-        while let Some(Head { number, bytes }) = Head::read(&mut file)? {
+        while let Some(EntryHead { number, bytes }) = EntryHead::read(&mut file)? {
             let mut own = vec![0; bytes as usize];
             file.read_exact(&mut own)?;
             all.push((number, own));
@@ -187,7 +191,7 @@ fn check(path: &Path, run: RunId, part: &Part) -> Result<Vec<u64>, String> {
 fn numbers(file: &mut impl Read, run: RunId) -> io::Result<Vec<u64>> {
     run.expect_head(file)?;
     let mut numbers = Vec::new();
-    while let Some(head) = Head::read(file)? {
+    while let Some(head) = EntryHead::read(file)? {
         numbers.push(head.number);
         if io::copy(&mut file.take(head.bytes), &mut io::sink())? != head.bytes {
             return Err(ErrorKind::UnexpectedEof.into());
@@ -212,7 +216,7 @@ mod tests {
 
     /// A part of that run with an entry of that number, written as parts are.
     fn part(folder: &Path, run: RunId, entry: u64) -> Part {
-        let head = Head { number: entry, bytes: 2 };
+        let head = EntryHead { number: entry, bytes: 2 };
         let bytes = [&run.head()[..], &head.encode(), b"ab"].concat();
         std::fs::write(Part::path(folder, 1), &bytes).unwrap();
         Part { number: 1, entries: 1, bytes: bytes.len() as u64, sha256: hex(&sha2::Sha256::digest(&bytes)) }
@@ -223,7 +227,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [run, other] = [RunId::new(), RunId::new()];
         let torn = |part: Part| {
-            let (kept, torn) = Kept::open(folder.path(), run, &mut vec![part]);
+            let (kept, torn) = EarlierParts::open(folder.path(), run, &mut vec![part]);
             (kept.done().len(), torn.into_iter().map(|(_, reason)| reason).collect::<String>())
         };
         assert_eq!(torn(part(folder.path(), run, 7)), (1, String::new()));
@@ -241,7 +245,7 @@ mod tests {
         let run = RunId::new();
         let whole = part(folder.path(), run, 7);
         let path = Part::path(folder.path(), 1);
-        let torn = || Kept::open(folder.path(), run, &mut vec![whole.clone()]).1.remove(0).1;
+        let torn = || EarlierParts::open(folder.path(), run, &mut vec![whole.clone()]).1.remove(0).1;
         std::fs::rename(&path, folder.path().join("other")).unwrap();
         std::os::unix::fs::symlink(folder.path().join("other"), &path).unwrap();
         assert_eq!(torn(), "it is a symbolic link");

@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 use virpack_seq::reader::hex;
 use virpack_seq::{ReadProgress, RecordSet};
 
-use super::entry::{Entries, Head};
 use super::manifest::{Manifest, Part};
+use super::part_entry::{Entries, EntryHead};
 use super::{CheckpointOptions, RunId};
 use crate::Error;
 use crate::files::{PendingFile, sync_directory};
@@ -140,12 +140,12 @@ fn join<T>(thread: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
 /// The thread that writes.
 struct Writing {
     logging: Logging,
-    open: Option<Open>,
+    open: Option<OpenPart>,
     close: Sender<Written>,
 }
 
 /// The part that entries go into.
-struct Open {
+struct OpenPart {
     pending: PendingFile,
     out: BufWriter<File>,
     sum: Sha256,
@@ -167,7 +167,7 @@ impl Writing {
             match message {
                 Ok(Message::Finished(finished)) => {
                     self.write(&*finished)?;
-                    let is_full = |open: &Open| open.entries >= self.logging.options.records;
+                    let is_full = |open: &OpenPart| open.entries >= self.logging.options.records;
                     // A disk that is slow makes parts larger, and not the run slower.
                     let is_due = self.open.as_ref().is_some_and(is_full) && !self.close.is_full();
                     if is_due && !self.close_part()? {
@@ -194,7 +194,7 @@ impl Writing {
             }
             let open = match &mut self.open {
                 Some(open) => open,
-                none => none.insert(Open::create(&mut self.logging)?),
+                none => none.insert(OpenPart::create(&mut self.logging)?),
             };
             open.entry(number, bytes)
         })
@@ -202,7 +202,7 @@ impl Writing {
 
     /// Writes and hands on what is under way; false where the other thread takes no more.
     fn write_under_way(&mut self, entries: &dyn Entries) -> Result<bool, OutputError> {
-        let mut open = Open::create(&mut self.logging)?;
+        let mut open = OpenPart::create(&mut self.logging)?;
         entries.each(&mut |number, bytes| open.entry(number, bytes))?;
         Ok(self.close.send(open.finish(true)?).is_ok())
     }
@@ -214,20 +214,20 @@ impl Writing {
     }
 }
 
-impl Open {
-    fn create(logging: &mut Logging) -> Result<Open, OutputError> {
+impl OpenPart {
+    fn create(logging: &mut Logging) -> Result<OpenPart, OutputError> {
         let number = logging.next;
         logging.next += 1;
         let (pending, file) = PendingFile::create(&Part::path(&logging.folder, number))?;
         let (out, sum) = (BufWriter::with_capacity(BUFFER, file), Sha256::new());
-        let mut open = Open { pending, out, sum, number, entries: 0, bytes: 0, since: Instant::now() };
+        let mut open = OpenPart { pending, out, sum, number, entries: 0, bytes: 0, since: Instant::now() };
         open.write(&logging.run.head())?;
         Ok(open)
     }
 
     fn entry(&mut self, number: u64, bytes: &[u8]) -> Result<(), OutputError> {
         self.entries += 1;
-        self.write(&Head { number, bytes: bytes.len() as u64 }.encode())?;
+        self.write(&EntryHead { number, bytes: bytes.len() as u64 }.encode())?;
         self.write(bytes)
     }
 
@@ -238,7 +238,7 @@ impl Open {
     }
 
     fn finish(self, is_under_way: bool) -> Result<Written, OutputError> {
-        let Open { pending, out, sum, number, entries, bytes, .. } = self;
+        let OpenPart { pending, out, sum, number, entries, bytes, .. } = self;
         let file = out.into_inner().map_err(|error| error.into_error());
         let file = file.map_err(OutputError::write(pending.target()))?;
         let part = Part { number, entries, bytes, sha256: hex(&sum.finalize()) };

@@ -1,0 +1,36 @@
+//! Ends a run from outside.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Ends runs from another thread or a signal handler. Its clones share one state.
+///
+/// ```
+/// use virpack_core::CancelToken;
+///
+/// let cancel = CancelToken::new();
+/// let in_handler = cancel.clone();
+/// in_handler.cancel();
+/// assert!(cancel.is_cancelled());
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct CancelToken(Arc<AtomicBool>);
+
+impl CancelToken {
+    /// Makes a token that is not cancelled.
+    #[must_use]
+    pub fn new() -> Self {
+        CancelToken::default()
+    }
+
+    /// Ends the runs that have this token: their devices finish the batches in flight, and what is finished is kept.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether [`CancelToken::cancel`] was called.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

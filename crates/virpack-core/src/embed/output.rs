@@ -1,0 +1,171 @@
+//! Where a run's rows go: into the output, and into the parts that another run could resume from.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use virpack_model::checksum::sum_of_all;
+use virpack_seq::{AsyncDataLoader, ReadProgress, RecordSet};
+
+use super::model::EmbedModel;
+use super::summary::Summary;
+use super::{EmbedOptions, identity, report};
+use crate::Error;
+use crate::event::Event;
+use crate::identity::{Identity, PendingIdentity};
+use crate::memory::Memory;
+use crate::output::{self, EmbeddingWriter, OutputError, Turn, encode};
+use crate::progress::{ModelProgress, Progress};
+use crate::resume::{Entries, HandOn, Session, describe};
+use crate::runner::{AsyncInferenceRunner, BatchRows, RunnerItem};
+
+/// The output of a run, and its session.
+pub(super) struct EmbedOutput<'a> {
+    options: &'a EmbedOptions,
+    writer: EmbeddingWriter,
+    session: Session,
+    /// What a shard says at its beginning that it is of.
+    shard: Option<Identity>,
+    hidden: usize,
+    token_budget: usize,
+    reading: Arc<ReadProgress>,
+    /// Records written or skipped.
+    records: u64,
+}
+
+/// What a run measured.
+pub(super) struct Times {
+    /// Before its first record.
+    pub(super) loading: Duration,
+    /// From its first record on.
+    pub(super) elapsed: Duration,
+}
+
+impl<'a> EmbedOutput<'a> {
+    /// Creates the output, and begins to keep what is finished. The rows that an earlier run has finished are written in
+    /// their turn.
+    pub(super) fn create<B: Memory + 'static>(
+        options: &'a EmbedOptions,
+        model: &mut EmbedModel<B>,
+        mut session: Session,
+        reading: Arc<ReadProgress>,
+        on_event: &mut impl FnMut(Event),
+    ) -> Result<Self, Error> {
+        let about = options.about(&model.config, &sum_of_all(&model.checksums))?;
+        let mut layout = options.output(about.clone(), session.replaces());
+        let (mut pending, mut shard) = (model.identity.take(), None);
+        if options.shard.is_some()
+            && let Some(identity) = pending.take()
+        {
+            // A shard says at its beginning what it is of.
+            let rows = identity()?;
+            layout.shard = identity::of_shard(options, &model.config, &rows, about);
+            shard = Some(rows.clone());
+            pending = Some(Box::new(|| Ok(rows)) as PendingIdentity);
+        }
+        session.take(&output::names(&options.output, &layout)?)?;
+        let (hidden, token_budget) = (model.config.hidden(), model.token_budget);
+        let mut writer = output::create(&options.output, hidden, layout)?;
+        let begin = |identity| session.begin(identity, vec![token_budget], Arc::clone(&reading));
+        let resumed = pending.map(begin).transpose()?.flatten();
+        session.take_earlier().into_iter().for_each(|earlier| writer.go_on_from(earlier));
+        let records = resumed.as_ref().map_or(0, |resumed| resumed.saved.finished);
+        let devices = model.devices.iter().flat_map(|device| device.events());
+        devices.chain(resumed.map(Event::Kept)).for_each(on_event);
+        Ok(EmbedOutput { options, writer, session, shard, hidden, token_budget, reading, records })
+    }
+
+    /// The records that an earlier run has finished.
+    pub(super) fn finished(&self) -> Arc<RecordSet> {
+        self.session.finished()
+    }
+
+    /// Writes what a runner yields, or reports it.
+    pub(super) fn write(&mut self, item: RunnerItem, on_event: &mut impl FnMut(Event)) -> Result<(), Error> {
+        let rows = match item {
+            RunnerItem::Device(event) => {
+                on_event(event.into());
+                return Ok(());
+            }
+            RunnerItem::Rows(rows) => rows,
+        };
+        if let BatchRows::Skipped(skipped) = &rows {
+            self.records += skipped.len() as u64;
+            return Ok(skipped.iter().try_for_each(|record| self.writer.skip(record))?);
+        }
+        let finished = self.session.finished();
+        for (row, values) in rows.rows(self.hidden) {
+            self.records += u64::from(!finished.contains(row.record));
+            self.writer.write(row.clone(), values)?;
+        }
+        self.session.keep(RowEntries { rows, hidden: self.hidden })
+    }
+
+    /// How far the run is.
+    pub(super) fn progress(&self, loader: &AsyncDataLoader, runner: &AsyncInferenceRunner) -> Event {
+        let (counters, tallies) = (loader.counters(), runner.tallies());
+        let tokens = counters.tokens - counters.tokens_done;
+        let model =
+            ModelProgress { model: None, tokens, cost: 1.0, token_budget: self.token_budget, tallies };
+        Event::Progress(Progress::new(loader.progress(), self.records, &[model]))
+    }
+
+    /// Makes all that is finished safe, as the run ends before its input.
+    pub(super) fn interrupt(self) -> Error {
+        drop(self.writer);
+        self.session.interrupt()
+    }
+
+    /// Completes the output, once each record read has its row or its reason, and gives it its name.
+    pub(super) fn finish<B: Memory + 'static>(
+        self,
+        model: &EmbedModel<B>,
+        loader: &AsyncDataLoader,
+        runner: &AsyncInferenceRunner,
+        times: &Times,
+    ) -> Result<Summary, Error> {
+        let (options, resumed) = (self.options, self.session.finished().len());
+        let read = crate::report::read(loader.inputs(), &self.reading);
+        let complete = self.writer.complete(self.reading.records())?;
+        // Without parts there is nothing to save from a name that is taken, and publishing looks for itself.
+        let is_kept = self.session.is_kept();
+        if is_kept && let Err(taken) = complete.check_names() {
+            // Another process has taken a name. What is finished stays for a run that resumes, the open part too.
+            drop(complete);
+            return Err(self.session.end_with(taken.into()));
+        }
+        // Parts first: of an input that has changed they are removed.
+        let session = self.session.complete(&read)?;
+        self.shard.map_or(Ok(()), |shard| shard.check_read(&read))?;
+        let names = model.devices.iter().map(|device| device.backend.name());
+        let devices = names.zip(runner.tallies()).collect();
+        let mut summary = Summary::new(loader, complete.written().clone(), times.elapsed, devices, resumed);
+        let mut report: Map<String, Value> = report::of(options, model, times.loading, &summary)?;
+        let identity = session.identity().map(|rows| options.of_output(rows.clone()));
+        describe(&mut report, identity.as_ref(), &summary.written.files);
+        if is_kept {
+            // Behind that, what stands there is this run's.
+            complete.check_names()?;
+        }
+        summary.written = session.publish(|| complete.publish(&report))?;
+        summary.report = report;
+        Ok(summary)
+    }
+}
+
+/// Records with their embeddings, for a part to hold.
+struct RowEntries {
+    rows: BatchRows,
+    hidden: usize,
+}
+
+impl Entries for RowEntries {
+    fn each(&self, hand_on: &mut HandOn<'_>) -> Result<(), OutputError> {
+        let mut bytes = Vec::new();
+        self.rows.rows(self.hidden).try_for_each(|(row, values)| {
+            bytes.clear();
+            encode(&Turn::Row(row, values), self.hidden, &mut bytes);
+            hand_on(row.record, &bytes)
+        })
+    }
+}

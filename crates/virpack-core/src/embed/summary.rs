@@ -1,0 +1,68 @@
+//! What a run of `embed` has done.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use virpack_seq::{AsyncDataLoader, Input, InputChecksum, InputRemark, LengthCounts, PackStats};
+
+use crate::output::Written;
+use crate::runner::DeviceTally;
+
+/// What a run has done.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Rows, skipped records and files.
+    pub written: Written,
+    /// What became of the records' lengths.
+    pub lengths: LengthCounts,
+    /// How well the batches were filled.
+    pub packing: Option<PackStats>,
+    /// Tokens that this run has computed, special ones included.
+    pub tokens: u64,
+    /// Records that an earlier run had finished.
+    pub resumed: u64,
+    /// From the first record to the finished file, without loading the model.
+    pub elapsed: Duration,
+    /// Time the device waited for data.
+    pub waited: Duration,
+    /// Each device, for people, and what it has done.
+    pub devices: Vec<(String, DeviceTally)>,
+    /// The inputs, as they were named, with sizes and checksums.
+    pub inputs: Vec<(Input, Option<InputChecksum>)>,
+    /// What was passed over in the inputs, and which held nothing.
+    pub remarks: Vec<InputRemark>,
+    /// What `OUT.run.json` says.
+    pub report: Map<String, Value>,
+}
+
+impl Summary {
+    /// What a run has done that has read all of its input, and written this; without its report.
+    pub(super) fn new(
+        loader: &AsyncDataLoader,
+        written: Written,
+        elapsed: Duration,
+        devices: Vec<(String, DeviceTally)>,
+        resumed: u64,
+    ) -> Self {
+        let counters = loader.counters();
+        Summary {
+            written,
+            lengths: counters.lengths,
+            packing: loader.stats(),
+            tokens: counters.tokens - counters.tokens_done,
+            resumed,
+            elapsed,
+            waited: counters.consumer_wait,
+            devices,
+            inputs: crate::report::read(loader.inputs(), loader.progress()),
+            remarks: loader.progress().remarks_on(loader.inputs()),
+            report: Map::new(),
+        }
+    }
+
+    /// The share of the time that the devices computed.
+    pub fn busy(&self) -> f64 {
+        let busy: f64 = self.devices.iter().map(|(_, tally)| tally.busy.as_secs_f64()).sum();
+        busy / self.devices.len() as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
+}

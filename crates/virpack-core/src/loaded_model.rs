@@ -1,0 +1,76 @@
+//! A model loaded on one or more devices.
+
+use std::sync::Arc;
+
+use virpack_model::weights::Weights;
+use virpack_model::{Model, ModelConfig};
+use virpack_seq::LengthPolicy;
+
+use crate::Error;
+use crate::event::{Event, ModelBudget};
+use crate::memory::{self, Memory};
+use crate::runner::DeviceEvent;
+
+/// A model loaded on a device, with memory reserved for its batches.
+pub(crate) struct LoadedModel<B: Memory> {
+    pub(crate) backend: Arc<B>,
+    pub(crate) model: Model<B>,
+    /// Most tokens in a batch.
+    pub(crate) token_budget: usize,
+    /// The budget that was asked for, or that should have fitted.
+    asked: usize,
+}
+
+impl<B: Memory + 'static> LoadedModel<B> {
+    /// Loads a model on every device, on all at a time; the weights are mapped and read once. With `all_rows` every token's
+    /// row comes back.
+    pub(crate) fn load_on_all(
+        backends: Vec<Arc<B>>,
+        weights: &Weights,
+        lengths: &LengthPolicy,
+        all_rows: bool,
+        token_budget: Option<usize>,
+    ) -> Result<Vec<Self>, Error> {
+        std::thread::scope(|scope| {
+            let load = |backend| {
+                let load = move || Self::load(backend, weights, lengths, all_rows, token_budget);
+                let thread = std::thread::Builder::new().spawn_scoped(scope, load);
+                thread.map_err(|source| Error::Thread { thread: "loading", source })
+            };
+            let threads: Vec<_> = backends.into_iter().map(load).collect::<Result<_, _>>()?;
+            let panicked = |_| Err(Error::Panicked { thread: "loading" });
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
+        })
+    }
+
+    fn load(
+        backend: Arc<B>,
+        weights: &Weights,
+        lengths: &LengthPolicy,
+        all_rows: bool,
+        token_budget: Option<usize>,
+    ) -> Result<Self, Error> {
+        let shape = ModelConfig::of(weights)?.shape();
+        let asked = memory::token_budget(&*backend, &shape, lengths, all_rows, token_budget)?;
+        let model = Model::load(&*backend, weights)?;
+        let token_budget = memory::reserve(&*backend, &shape, lengths, all_rows, asked)?;
+        Ok(LoadedModel { backend, model, token_budget, asked })
+    }
+}
+
+impl<B: Memory> LoadedModel<B> {
+    /// What a user should know of the device before the first batch.
+    pub(crate) fn events(&self) -> impl Iterator<Item = Event> {
+        let token_budget = self.token_budget;
+        let reason = format!("no room for batches of {} tokens", self.asked);
+        let halved = (token_budget < self.asked).then_some(DeviceEvent::Halved { token_budget, reason });
+        let budgets = vec![ModelBudget { model: None, tokens: token_budget }];
+        let ready = Event::Ready { device: self.backend.name(), budgets };
+        [ready].into_iter().chain(halved.map(Event::Device))
+    }
+
+    /// The smallest token budget: all devices get batches of it.
+    pub(crate) fn smallest_budget(devices: &[Self]) -> usize {
+        devices.iter().map(|device| device.token_budget).min().unwrap_or(0)
+    }
+}

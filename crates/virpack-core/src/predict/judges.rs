@@ -1,0 +1,115 @@
+//! Models and classifiers: loaded, and what their files and the run are.
+
+use std::sync::Arc;
+
+use virpack_seq::Records;
+use virpack_seq::frames::{FrameLoader, FrameOptions, PEPTIDES, create_frame_loader};
+
+use super::classifiers::Classifiers;
+use super::files::Files;
+use super::join::RunningTower;
+use super::scores::KeptScores;
+use super::towers::{Loaded, Opened};
+use super::{PredictOptions, identity};
+use crate::Error;
+use crate::cancel::CancelToken;
+use crate::event::{Event, ModelBudget};
+use crate::identity::Identity;
+use crate::memory::Memory;
+use crate::output::check_apart_from_models;
+use crate::resume::Session;
+use virpack_model::checksum::{FileChecksum, Summing};
+use virpack_model::hub::load_again;
+
+/// All that judges, ready to run.
+pub(super) struct Judges<B: Memory> {
+    pub(super) classifiers: Classifiers,
+    towers: Loaded<B>,
+    /// How records become frames.
+    pub(super) frames: FrameOptions,
+    /// The files of models and classifiers.
+    pub(super) files: Vec<FileChecksum>,
+    /// All that shapes the scores but the inputs.
+    pub(super) identity: Identity,
+}
+
+impl<B: Memory + 'static> Judges<B> {
+    /// Loads what judges in a run, and downloads damaged files of it again where that is wanted.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from being loaded; that the output of the run is complete already.
+    pub(super) fn load(
+        devices: &[Vec<Arc<B>>; 2],
+        options: &PredictOptions,
+        session: &Session,
+        on_event: &mut impl FnMut(Event),
+    ) -> Result<Self, Error> {
+        let models = [&options.nucleotide_model, &options.protein_model];
+        let mut is_told = false;
+        load_again(options.refetch.as_ref(), &models, || {
+            let mut classifiers = Classifiers::open(options)?;
+            let opened = Opened::open(options, &mut classifiers)?;
+            let (frames, event) = options.frames(&classifiers);
+            if !std::mem::replace(&mut is_told, true) {
+                opened.notes().into_iter().map(Event::Weights).chain([event]).for_each(&mut *on_event);
+            }
+            Self::load_once(opened, classifiers, frames, devices, options, session)
+        })
+    }
+
+    fn load_once(
+        opened: Opened,
+        classifiers: Classifiers,
+        frames: FrameOptions,
+        devices: &[Vec<Arc<B>>; 2],
+        options: &PredictOptions,
+        session: &Session,
+    ) -> Result<Self, Error> {
+        let (kinds, files): (Vec<_>, Vec<_>) = opened.files(&classifiers).into_iter().unzip();
+        let tables = Files::in_directory(&options.output);
+        check_apart_from_models(tables.all(), files.iter().cloned())?;
+        let hashing = Summing::start(files)?;
+        let dtype = devices[PEPTIDES].first().expect("a model has a device").dtype();
+        let of_scores = |files: &[FileChecksum]| identity::of_scores(options, &frames, &kinds, files, dtype);
+        if let Some(complete) = session.complete_run() {
+            let scores = identity::with_inputs(of_scores(&hashing.finish()?), options.hash_inputs()?)()?;
+            return Err(complete.end(&options.of_tables(scores)).into());
+        }
+        let towers = Loaded::load(opened, devices.clone(), options, &frames, session.token_budgets())?;
+        let files = hashing.finish()?;
+        let identity = of_scores(&files);
+        Ok(Judges { classifiers, towers, frames, files, identity })
+    }
+
+    /// The devices, for people.
+    pub(super) fn device_names(&self) -> String {
+        self.towers.device_names().join("; ")
+    }
+
+    /// Most tokens in a batch of each model that takes part.
+    pub(super) fn token_budgets(&self) -> Vec<ModelBudget> {
+        self.towers.token_budgets()
+    }
+
+    /// Starts to read records, to cut and translate them, and to tokenize and pack for the models, without what `scores` has.
+    pub(super) fn loader(
+        &self,
+        options: &PredictOptions,
+        records: Records,
+        scores: &KeptScores,
+    ) -> Result<FrameLoader, Error> {
+        let frames = FrameOptions { done: scores.done(), known: scores.known(), ..self.frames.clone() };
+        Ok(create_frame_loader(records, self.towers.packing(options)?, frames)?)
+    }
+
+    /// Starts to run what `loader` gives.
+    pub(super) fn runners(
+        &self,
+        options: &PredictOptions,
+        loader: &FrameLoader,
+        cancel: &CancelToken,
+    ) -> Result<[Option<RunningTower>; 2], Error> {
+        self.towers.start(loader, options, cancel)
+    }
+}

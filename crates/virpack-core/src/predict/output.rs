@@ -1,0 +1,99 @@
+//! Where a run's verdicts go: into tables in a directory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use virpack_seq::ReadProgress;
+
+use super::files::Files;
+use super::join::{Done, Join};
+use super::judges::Judges;
+use super::scores::KeptScores;
+use super::tables::Tables;
+use super::{PredictOptions, Predicted, identity, report};
+use crate::Error;
+use crate::event::Event;
+use crate::files::NewDirectory;
+use crate::memory::Memory;
+use crate::output::{check_all, is_stdout};
+use crate::resume::{Session, describe};
+
+/// The tables of a run, in their directory.
+pub(super) struct PredictOutput<'a> {
+    options: &'a PredictOptions,
+    tables: Tables<'a>,
+    /// Whether older tables give way.
+    replace: bool,
+    /// Time spent writing.
+    writing: Duration,
+    // Last: it goes when what is in it is gone. None: standard output has none.
+    directory: Option<NewDirectory>,
+}
+
+impl<'a> PredictOutput<'a> {
+    /// Makes the directory where it is missing, removes what a killed run has begun, opens the tables, and begins to keep
+    /// scores; gives the place of these.
+    pub(super) fn create<B: Memory + 'static>(
+        options: &'a PredictOptions,
+        judges: &mut Judges<B>,
+        mut session: Session,
+        reading: Arc<ReadProgress>,
+        on_event: &mut impl FnMut(Event),
+    ) -> Result<(Self, KeptScores), Error> {
+        let replace = options.force || session.replaces();
+        let make = || NewDirectory::create(&options.output);
+        let directory = (!is_stdout(&options.output)).then(make).transpose()?;
+        session.take(&Files::in_directory(&options.output).begun())?;
+        let inputs = session.is_kept().then(|| options.hash_inputs()).transpose()?;
+        let tables = Tables::create(options)?;
+        let budgets = judges.token_budgets();
+        let tokens = budgets.iter().map(|budget| budget.tokens).collect();
+        let identity = inputs.map(|inputs| identity::with_inputs(judges.identity.clone(), inputs));
+        let begin = |identity| session.begin(identity, tokens, reading);
+        let resumed = identity.map(begin).transpose()?.flatten();
+        let every = options.checkpoint.map_or(Duration::MAX, |checkpoint| checkpoint.every);
+        let ready = Event::Ready { device: judges.device_names(), budgets };
+        [ready].into_iter().chain(resumed.map(Event::Kept)).for_each(on_event);
+        let output = PredictOutput { options, tables, replace, writing: Duration::ZERO, directory };
+        Ok((output, KeptScores::open(session, every)))
+    }
+
+    /// Writes what is judged, in input order.
+    pub(super) fn write(&mut self, done: Vec<Done>) -> Result<(), Error> {
+        self.writing += self.tables.write_all(done)?;
+        Ok(())
+    }
+
+    /// Completes all tables and gives them their names, `run.json` last; the parts are then removed.
+    pub(super) fn finish<B: Memory + 'static>(
+        self,
+        judges: &Judges<B>,
+        join: Join<'_>,
+        elapsed: Duration,
+    ) -> Result<Predicted, Error> {
+        let (options, replace) = (self.options, self.replace);
+        let mut predicted = Predicted::new(&join, &self.tables, self.writing, elapsed);
+        let report = report::of(options, &judges.frames, &judges.device_names(), &predicted, &judges.files);
+        predicted.report = report;
+        let scores = join.finish();
+        let names = Files::in_directory(&options.output);
+        let has_names = self.directory.is_some();
+        let check = || if has_names { check_all(names.all().into_iter(), replace) } else { Ok(()) };
+        if let Err(taken) = check() {
+            // Another process has taken a name. What is finished stays for a run that resumes, the open part too.
+            return Err(scores.end_with(taken.into()));
+        }
+        let session = scores.complete(&predicted.inputs)?;
+        let identity = session.identity().map(|scores| options.of_tables(scores.clone()));
+        describe(&mut predicted.report, identity.as_ref(), &self.tables.names());
+        let Some(complete) = self.tables.complete(&predicted.report)? else { return Ok(predicted) };
+        // Behind that, what stands there is this run's.
+        check()?;
+        session.publish(|| {
+            complete.publish(replace)?;
+            self.directory.into_iter().for_each(NewDirectory::keep);
+            Ok::<_, Error>(())
+        })?;
+        Ok(predicted)
+    }
+}
