@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use memchr::memchr;
 
 use crate::error::SeqError;
-use crate::reader::Input;
+use crate::input::Input;
 use crate::record::Record;
 
 /// How a letter counts.

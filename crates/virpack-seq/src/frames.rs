@@ -19,8 +19,9 @@ use crossbeam_channel::{Receiver, unbounded};
 
 use crate::collate::VarlenCollator;
 use crate::error::SeqError;
+use crate::input::Input;
 use crate::loader::{AsyncDataLoader, LoaderOptions, create_slab_loader};
-use crate::reader::{Input, ReadProgress, Records};
+use crate::reader::{ReadProgress, Records};
 use crate::record::Record;
 use crate::record_set::RecordSet;
 use crate::tokenize::Tokenizer;

@@ -2,7 +2,7 @@
 
 use crate::batch::{SequenceIndex, Window};
 use crate::error::SeqError;
-use crate::reader::Input;
+use crate::input::Input;
 use crate::record::{Record, SkipReason, SkippedRecord};
 use crate::slab::TokenSlab;
 use crate::tokenize::{TokenCounts, Tokenizer};

@@ -9,12 +9,12 @@ mod checksum;
 mod fastq;
 mod foreign;
 mod gzip;
-mod input;
 mod letters;
 mod limits;
 mod parse;
 mod remarks;
 mod source;
+mod stdin;
 mod suspect;
 mod unchanged;
 
@@ -23,21 +23,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-pub use bam::{Alignments, BamProblem};
+pub use bam::Alignments;
 use checksum::Checksums;
 pub use checksum::{InputChecksum, hex};
-pub use foreign::ForeignFormat;
-pub use input::Input;
-use input::looked_at;
 pub use limits::ReadLimits;
 use remarks::Remarks;
 pub use remarks::{InputRemark, Remark};
-pub use suspect::Suspect;
-pub(crate) use suspect::shown_byte;
-pub use unchanged::Change;
-use unchanged::States;
+use stdin::looked_at;
+use unchanged::{FileState, States};
 
-use crate::error::SeqError;
+pub use crate::error::{BamProblem, Change, ForeignFormat, Suspect};
+use crate::error::{InputError, SeqError};
+pub use crate::input::Input;
 use crate::record::Record;
 use crate::shard::Shard;
 pub(crate) use blocks::{Block, Blocks};
@@ -122,11 +119,11 @@ pub fn look(inputs: &[Input], limits: ReadLimits) -> Result<Option<Look>, SeqErr
 fn open_counted(inputs: &[Input], mut progress: ReadProgress) -> Result<Records, SeqError> {
     let times = inputs.iter().filter(|input| **input == Input::Stdin).count();
     if times > 1 {
-        return Err(SeqError::StdinTwice { times });
+        return Err(InputError::StdinTwice { times }.into());
     }
     progress.total_bytes = Some(0);
     for input in inputs {
-        let state = input.probe()?;
+        let state = FileState::probe(input)?;
         progress.total_bytes = state.and_then(|state| Some(progress.total_bytes? + state.bytes));
         progress.states.add(input, state);
     }
@@ -283,7 +280,7 @@ impl ReadProgress {
     ///
     /// # Errors
     ///
-    /// [`SeqError::InputChanged`], of the first that is not.
+    /// [`InputError::Changed`], of the first that is not.
     pub fn check_unchanged(&self, also_read: bool) -> Result<(), SeqError> {
         self.states.check(also_read)
     }

@@ -4,7 +4,7 @@
 
 use std::io::{Cursor, Read, Write};
 
-use virpack_seq::{ReadLimits, Record, Records, SeqError};
+use virpack_seq::{InputError, ReadLimits, Record, Records, SeqError};
 
 const SMALL: ReadLimits = ReadLimits { record: 2_000_000, header: 5_000, expansion: None };
 
@@ -120,7 +120,10 @@ fn a_header_that_has_no_end_is_refused_before_it_is_in_memory() {
     for mark in [">", "@"] {
         let text = Cursor::new(mark).chain(std::io::repeat(b'h'));
         let (_, error) = read(text, SMALL);
-        assert!(matches!(error, Some(SeqError::HeaderTooLong { line: 1, records: 0, .. })), "{error:?}");
+        assert!(
+            matches!(error, Some(SeqError::Input(InputError::HeaderTooLong { line: 1, records: 0, .. }))),
+            "{error:?}"
+        );
     }
 }
 
@@ -134,16 +137,19 @@ fn a_record_that_has_no_end_is_refused_in_every_format() {
     }
     // Of blank lines alone, which are not kept before a record.
     let (_, error) = read(Cursor::new(">a\n").chain(std::io::repeat(b'\n')), SMALL);
-    assert!(matches!(error, Some(SeqError::RecordTooLarge { limit: 2_000_000, .. })), "{error:?}");
+    assert!(
+        matches!(error, Some(SeqError::Input(InputError::RecordTooLarge { limit: 2_000_000, .. }))),
+        "{error:?}"
+    );
     // A read of BAM that claims more than there may be, and a header.
     let bam = |text: &[u8]| Cursor::new(text.to_vec()).chain(std::io::repeat(1));
     let header = *b"BAM\x01\0\0\0\0\0\0\0\0";
     let size = 1_500_000_000u32.to_le_bytes();
     let fixed = [&[0; 8][..], &[2, 0, 0, 0], &[0; 4], &8u32.to_le_bytes(), &[0; 12], b"r\0"].concat();
     let (_, error) = read(bam(&[&header[..], &size, &fixed].concat()), SMALL);
-    assert!(matches!(error, Some(SeqError::RecordTooLarge { line: 1, .. })), "{error:?}");
+    assert!(matches!(error, Some(SeqError::Input(InputError::RecordTooLarge { line: 1, .. }))), "{error:?}");
     let (_, error) = read(bam(b"BAM\x01\xFF\xFF\xFF\x7F"), SMALL);
-    assert!(matches!(error, Some(SeqError::RecordTooLarge { .. })), "{error:?}");
+    assert!(matches!(error, Some(SeqError::Input(InputError::RecordTooLarge { .. }))), "{error:?}");
 }
 
 #[test]

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::unique::Unique;
-use crate::Frame;
 use crate::batch::{SequenceIndex, Window};
 use crate::loader::{SlabSender, Stopped};
 use crate::record::Record;
 use crate::record_set::RecordSet;
 use crate::slab::TokenSlab;
 use crate::tokenize::Tokenizer;
+use crate::translate::Frame;
 
 /// The way to one model.
 pub(super) struct Side {

@@ -7,8 +7,8 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use crate::error::SeqError;
+use crate::input::Input;
 use crate::long::LengthPolicy;
-use crate::reader::Input;
 use crate::record::Record;
 use crate::slab::TokenSlab;
 use crate::tokenize::Tokenizer;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::collate::CollatorOptions;
+use crate::error::InputError;
 use crate::long::LongRecords;
 use crate::pack::{GreedyPacker, PackerOptions};
 use crate::record::SkipReason;
@@ -141,7 +142,7 @@ fn ten_million_records_come_out_once() {
     let number = 1 + Random(77).below(9_999_999);
     let dying = Generated { dies: true, ..Generated::new(number) };
     let (records, error) = consume(load(dying, options()), 3, Duration::from_micros(200));
-    assert!(matches!(error, Some(SeqError::Read { .. })));
+    assert!(matches!(error, Some(SeqError::Input(InputError::Read { .. }))));
     assert!(records.iter().copied().eq(0..number - 1));
 }
 
@@ -155,7 +156,7 @@ fn a_dying_reader_loses_nothing_before_it() {
         // The last record may be half read: only what follows shows that it is whole.
         assert_eq!(records, (0..number - 1).collect::<Vec<_>>());
         let error = error.unwrap();
-        let SeqError::Read { line, records, .. } = &error else { panic!("{error:?}") };
+        let SeqError::Input(InputError::Read { line, records, .. }) = &error else { panic!("{error:?}") };
         assert_eq!((*line, *records), (2 * number + 1, number - 1));
         assert!(error.to_string().starts_with(&format!("generated:{line}: ")), "{error}");
     }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 use needletail::parser::{FastaReader, FastqReader, FastxReader};
 
-use super::bam::{BamProblem, BamReads};
+use super::bam::BamReads;
 use super::fastq::{self, FastqFault, Scanned};
 use super::letters::{self, Comments, Stray, looks_like_sequence};
 use super::remarks::Remark;
-use super::suspect::Suspect;
-use super::unchanged::Change;
-use super::{Block, Input, ReadProgress};
-use crate::error::SeqError;
+use super::suspect::suspect;
+use super::{Block, ReadProgress};
+use crate::error::{BamProblem, Change, InputError, SeqError, Suspect};
+use crate::input::Input;
 use crate::record::Record;
 use crate::shard::Shard;
 
@@ -139,7 +139,7 @@ impl Parser {
     }
 
     /// As [`Parser::read`], of all shards.
-    fn read_any(&mut self, record: &mut Record) -> Result<bool, SeqError> {
+    fn read_any(&mut self, record: &mut Record) -> Result<bool, InputError> {
         let limit = self.progress.limits.header;
         let result = match &mut self.reader {
             None => return Ok(false),
@@ -208,11 +208,12 @@ impl Parser {
 
     /// Puts the number of records before it into an error that the reading side found.
     pub(crate) fn locate(&self, mut error: SeqError) -> SeqError {
-        if let SeqError::Damaged { records, path, .. }
-        | SeqError::Read { records, path, .. }
-        | SeqError::RecordTooLarge { records, path, .. }
-        | SeqError::HeaderTooLong { records, path, .. }
-        | SeqError::BamTruncated { records, path, .. } = &mut error
+        if let SeqError::Input(error) = &mut error
+            && let InputError::Damaged { records, path, .. }
+            | InputError::Read { records, path, .. }
+            | InputError::RecordTooLarge { records, path, .. }
+            | InputError::HeaderTooLong { records, path, .. }
+            | InputError::BamTruncated { records, path, .. } = error
             && self.inputs.get(self.source as usize).is_some_and(|input| input.path() == path)
         {
             *records = self.records;
@@ -220,30 +221,35 @@ impl Parser {
         error
     }
 
-    fn changed(&self, change: Change) -> SeqError {
-        SeqError::InputChanged { path: self.inputs[self.source as usize].path().into(), change }
+    fn changed(&self, change: Change) -> InputError {
+        InputError::Changed { path: self.inputs[self.source as usize].path().into(), change }
     }
 
-    fn describe(&self, fault: Fault, of: &Record) -> SeqError {
+    fn describe(&self, fault: Fault, of: &Record) -> InputError {
         let path = self.inputs[self.source as usize].path().into();
         let (record, header, id) = (self.records + 1, of.line, of.id.clone());
         match fault {
-            Fault::Bam(problem) => SeqError::Bam { path, record: header, problem },
-            Fault::Binary => SeqError::Binary { path, line: header, record },
+            Fault::Bam(problem) => InputError::Bam { path, record: header, problem },
+            Fault::Binary => InputError::Binary { path, line: header, record },
             Fault::Header => {
                 let limit = self.progress.limits.header;
-                SeqError::HeaderTooLong { path, line: header, records: self.records, limit }
+                InputError::HeaderTooLong { path, line: header, records: self.records, limit }
             }
-            Fault::Returns => SeqError::CarriageReturns { path, line: header, record },
+            Fault::Returns => InputError::CarriageReturns { path, line: header, record },
             Fault::Line(line, expected, found) => {
-                SeqError::FastqLine { path, line: header + line, record, expected, found }
+                InputError::FastqLine { path, line: header + line, record, expected, found }
             }
-            Fault::Ends(line) => SeqError::FastqTruncated { path, line: header + line, record },
-            Fault::Quality { letters, values } => {
-                SeqError::QualityLength { path, line: header, record, id, sequence: letters, quality: values }
-            }
+            Fault::Ends(line) => InputError::FastqTruncated { path, line: header + line, record },
+            Fault::Quality { letters, values } => InputError::QualityLength {
+                path,
+                line: header,
+                record,
+                id,
+                sequence: letters,
+                quality: values,
+            },
             Fault::Stray { line, byte, suspect } => {
-                SeqError::StrayByte { path, line: header + line, record, id, byte, suspect }
+                InputError::StrayByte { path, line: header + line, record, id, byte, suspect }
             }
         }
     }
@@ -339,7 +345,7 @@ fn fill_odd(record: &mut Record, text: &[u8], limit: u64) -> Result<usize, Fault
 /// The fault of the byte at `place` of the line that `text` begins with; `line` is that line's number.
 fn stray(text: &[u8], place: usize, line: u64) -> Fault {
     let text = &text[..memchr(b'\n', text).unwrap_or(text.len())];
-    Fault::Stray { line, byte: text[place], suspect: Suspect::of(text, place) }
+    Fault::Stray { line, byte: text[place], suspect: suspect(text, place) }
 }
 
 /// A header's text. The check comes first because `from_utf8_lossy` goes byte by byte even over ASCII.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Alignments, Input};
+use super::Alignments;
+use crate::input::Input;
 
 /// What a reader passed over in an input, or missed in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

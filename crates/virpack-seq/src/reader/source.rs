@@ -9,9 +9,10 @@ use liblzma::stream::Stream;
 use super::ReadProgress;
 use super::checksum::Summing;
 use super::gzip::{BgzfEnds, Gzip};
-use super::input::{Input, stdin, stdin_file};
-use super::unchanged::{Change, Watched};
-use crate::error::SeqError;
+use super::stdin::{stdin, stdin_file};
+use super::unchanged::Watched;
+use crate::error::{Change, InputError, SeqError};
+use crate::input::Input;
 
 /// Most bytes that a decoder takes: `xz -9` needs 67 MB, and `zstd -d` takes a window of 2^27 bytes at most unless asked.
 pub(super) const DECODER_MEMORY: u64 = 256_000_000;
@@ -55,7 +56,7 @@ impl Source {
                 if let Some(begun) = progress.states.begun(number) {
                     let open = Watched::new(Arc::clone(&file), begun, input.clone());
                     if let Some(change) = open.change() {
-                        return Err(SeqError::InputChanged { path: path.clone(), change });
+                        return Err(InputError::Changed { path: path.clone(), change }.into());
                     }
                     watched = Some(open);
                 }

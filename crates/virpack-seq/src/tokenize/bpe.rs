@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokenizers::{ModelWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
 
 use super::{Alphabet, Frame, TokenCounts, Tokenizer};
+pub use crate::error::BpeProblem;
 use crate::error::SeqError;
 use crate::small_file::read_small;
 use words::Words;
@@ -46,35 +47,6 @@ impl BpeTokenizer {
             .and_then(|text| String::from_utf8(text).map_err(|_| io::ErrorKind::InvalidData.into()))
             .map_err(|source| SeqError::Open { path: path.to_owned(), source })?;
         text.parse().map_err(|problem| SeqError::Tokenizer { path: path.to_owned(), problem })
-    }
-}
-
-/// Why a tokenizer cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BpeProblem {
-    /// Text that describes no tokenizer.
-    #[error("no tokenizer that can be read: {0}")]
-    Unreadable(String),
-    /// A setting under which tokens would be wrong or too many.
-    #[error("{setting}, where {expected} was expected")]
-    Setting {
-        /// What it is.
-        setting: String,
-        /// What it must be.
-        expected: &'static str,
-    },
-}
-
-impl BpeProblem {
-    /// What a person can do about it: another copy of a file that is whole is no better.
-    pub(crate) fn hint(&self) -> &'static str {
-        match self {
-            BpeProblem::Unreadable(_) => "copy or download the model's tokenizer.json again",
-            BpeProblem::Setting { .. } => {
-                "virpack runs tokenizers as DNABERT-S and DNABERT-2 have them: use that model's own file"
-            }
-        }
     }
 }
 
