@@ -36,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
 
     let batches = stream(&packer, &collator, &lengths);
     assert!(batches == stream(&packer, &collator, &lengths), "same input, same batches");
-    let mut records: Vec<u64> = batches.iter().flat_map(|batch| &batch.index).map(|index| index.record).collect();
+    let mut records: Vec<u64> = batches.iter().flat_map(|batch| &batch.index).map(|index| index.number).collect();
     records.sort_unstable();
     assert!(records.into_iter().eq(0..lengths.len() as u64), "each record exactly once");
     for batch in &batches {

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use virpack_device::{Cpu, Pool};
 use virpack_seq::{
-    AsyncDataLoader, CollatorOptions, GreedyPacker, Input, InputChecksum, InputRemark, LengthCounts,
-    LengthPolicy, LoaderOptions, LongRecords, PackStats, PackerOptions, ReadLimits, ReadOptions, RecordSet,
-    Records, Shard, VarlenCollator, available_memory,
+    AsyncDataLoader, CollatorOptions, GreedyPacker, IndexSet, Input, InputChecksum, InputRemark,
+    LengthCounts, LengthPolicy, LoaderOptions, LongRecords, PackStats, PackerOptions, ReadLimits,
+    ReadOptions, Records, Shard, VarlenCollator, available_memory,
 };
 
 use crate::Error;
@@ -172,7 +172,7 @@ struct Batches {
     /// Most tokens in a batch.
     token_budget: usize,
     /// Records that need not be run.
-    done: Arc<RecordSet>,
+    done: Arc<IndexSet>,
 }
 
 /// All devices get batches of the smallest one's budget.

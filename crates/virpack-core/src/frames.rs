@@ -176,7 +176,7 @@ impl FrameFiles {
         let (id, chunk) = (escaped(id), number.to_string());
         let name = frame.frame.as_str().as_bytes();
         for (file, letters) in
-            [(&mut self.nucleotides, frame.nucleotides), (&mut self.peptides, frame.peptide)]
+            [(&mut self.nucleotides, frame.nucleotides), (&mut self.peptides, frame.protein)]
         {
             let Some(file) = file else { continue };
             file.write(&[b">", id.as_bytes(), b"_chunk_", chunk.as_bytes(), name, b"\n", letters, b"\n"])?;

@@ -54,7 +54,7 @@ impl WindowJoiner {
     pub(crate) fn add(&mut self, index: &SequenceIndex, rows: &[f32]) -> Option<(Row, Vec<f32>)> {
         let (cls, residues) = (&rows[..self.hidden], &rows[self.skip_first * self.hidden..]);
         let start = if self.pool == Pool::Max { f64::NEG_INFINITY } else { 0.0 };
-        let joined = self.records.entry(index.record).or_insert_with(|| Joined {
+        let joined = self.records.entry(index.number).or_insert_with(|| Joined {
             missing: index.window.count,
             residues: 0,
             total: vec![start; self.hidden],
@@ -85,7 +85,7 @@ impl WindowJoiner {
         if joined.missing > 0 {
             return None;
         }
-        let joined = self.records.remove(&index.record)?;
+        let joined = self.records.remove(&index.number)?;
         let divisor = if self.pool == Pool::Max { 1.0 } else { joined.residues as f64 };
         let embedding = joined.total.iter().map(|t| (t / divisor) as f32).collect();
         Some((Row::from(index), embedding))
@@ -153,7 +153,7 @@ mod tests {
             .map(|number| {
                 let start = u64::from(number) * 3;
                 let index = SequenceIndex {
-                    record: 7,
+                    number: 7,
                     source: 0,
                     id: "long".into(),
                     length: 10,

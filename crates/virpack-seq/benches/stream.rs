@@ -18,8 +18,8 @@ use std::time::Instant;
 
 use needletail::parser::{FastaReader, FastxReader};
 use virpack_seq::{
-    CollatorOptions, EsmTokenizer, GreedyPacker, LengthPolicy, Loaded, LoaderOptions, PackerOptions, Record,
-    SeqError, TokenSlab, Tokenizer, VarlenCollator, create_async_dataloader, reader,
+    CollatorOptions, EsmTokenizer, GreedyPacker, LengthPolicy, LoaderItem, LoaderOptions, PackerOptions,
+    Record, SeqError, TokenSlab, Tokenizer, VarlenCollator, create_async_dataloader, reader,
 };
 
 const RUNS: usize = 3;
@@ -110,7 +110,7 @@ fn load(path: &Path, token_budget: usize, prefetch: usize) -> Result<u64, SeqErr
     let loader = create_async_dataloader(records, EsmTokenizer::new(), collator, options)?;
     let mut tokens = 0;
     for loaded in loader {
-        if let Loaded::Batch(batch) = loaded? {
+        if let LoaderItem::Batch(batch) = loaded? {
             tokens += black_box(batch).total_tokens() as u64;
         }
     }

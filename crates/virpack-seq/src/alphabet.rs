@@ -65,9 +65,9 @@ impl Alphabet {
     /// use virpack_seq::{Alphabet, Record};
     ///
     /// let record = |sequence: &str| Record { sequence: sequence.into(), ..Record::default() };
-    /// let (gene, peptide) = (record("ATGGCCAAAGAACTGCGTTTCGACGTTCAGATC"), record("MAKELRFDVQI"));
+    /// let (gene, protein) = (record("ATGGCCAAAGAACTGCGTTTCGACGTTCAGATC"), record("MAKELRFDVQI"));
     /// assert!(Alphabet::Nucleotides.check(&gene, &[]).is_ok() && Alphabet::Proteins.check(&gene, &[]).is_err());
-    /// assert!(Alphabet::Proteins.check(&peptide, &[]).is_ok() && Alphabet::Nucleotides.check(&peptide, &[]).is_err());
+    /// assert!(Alphabet::Proteins.check(&protein, &[]).is_ok() && Alphabet::Nucleotides.check(&protein, &[]).is_err());
     /// ```
     pub fn check(self, record: &Record, inputs: &[Input]) -> Result<(), SeqError> {
         match self {
@@ -276,12 +276,12 @@ mod tests {
         };
         let (proteins, nucleotides) = (Some(Alphabet::Proteins), Some(Alphabet::Nucleotides));
         let gene = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATC";
-        // Peptides that hold a letter of residues alone, most of their letters being bases' too.
-        for peptide in
+        // Proteins that hold a letter of residues alone, most of their letters being bases' too.
+        for protein in
             ["MKTLLVAAAGG", "GAVLKSTAAGGT", "GATTACAE", "mktp", "AAAAAAAAAAAAAAF", "ACGTI", "NNNNZ"]
         {
-            assert_eq!(told(&[peptide]), proteins, "{peptide}");
-            assert_eq!(told(&[gene, peptide]), proteins, "{peptide}");
+            assert_eq!(told(&[protein]), proteins, "{protein}");
+            assert_eq!(told(&[gene, protein]), proteins, "{protein}");
         }
         // Under 30 letters, none of them a residue's alone.
         for unclear in

@@ -21,9 +21,9 @@ pub struct PackedBatch {
 /// Where a packed sequence came from: the record, and which part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SequenceIndex {
-    /// The record's place over all inputs, from 0.
-    pub record: u64,
-    /// Which input the record stands in, from 0.
+    /// Its number, from 0: the record's place over all inputs, or, of a [frame loader](crate::frames), the sequence's own.
+    pub number: u64,
+    /// Which input the record is in, from 0.
     pub source: u32,
     /// The record's full id: the first word of its header.
     pub id: Arc<str>,
@@ -109,7 +109,7 @@ impl PackedBatch {
     /// let packer = GreedyPacker::new(PackerOptions::new(4096, options.lengths.max_tokens()))?;
     /// let collator = VarlenCollator::new(packer, CollatorOptions::default())?;
     /// let mut loader = create_async_dataloader(records, EsmTokenizer::new(), collator, options)?;
-    /// let Some(Loaded::Batch(batch)) = loader.next().transpose()? else { panic!("three records make a batch") };
+    /// let Some(LoaderItem::Batch(batch)) = loader.next().transpose()? else { panic!("three records make a batch") };
     /// let parts = batch.split(8);
     /// assert_eq!(parts[0].cu_seqlens, [0, 5]);
     /// assert_eq!(parts[1].cu_seqlens, [0, 4, 7]);

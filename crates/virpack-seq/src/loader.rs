@@ -5,8 +5,8 @@
 //! each runs at most a few steps ahead of the next.
 
 mod counters;
-mod link;
 mod parallel;
+mod queue;
 mod slabs;
 mod workers;
 
@@ -18,19 +18,19 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
 pub use counters::LoaderCounters;
-pub(crate) use link::Stopped;
+pub(crate) use queue::Stopped;
 pub(crate) use slabs::{SlabSender, create_slab_loader};
 pub(crate) use workers::{guard, spawn};
 
 use crate::batch::PackedBatch;
 use crate::collate::VarlenCollator;
 use crate::error::SeqError;
+use crate::index_set::IndexSet;
 use crate::input::Input;
-use crate::long::LengthPolicy;
+use crate::length_policy::LengthPolicy;
 use crate::pack::PackStats;
 use crate::reader::{ReadProgress, Records};
 use crate::record::SkippedRecord;
-use crate::record_set::RecordSet;
 use crate::tokenize::Tokenizer;
 use counters::Counters;
 
@@ -48,7 +48,7 @@ pub struct LoaderOptions {
     /// most eight. What comes out does not depend on it.
     pub tokenizer_threads: Option<NonZeroUsize>,
     /// Records that are done: a batch of nothing else is made, as it shapes those after it, and not handed out.
-    pub done: Option<Arc<RecordSet>>,
+    pub done: Option<Arc<IndexSet>>,
 }
 
 impl Default for LoaderOptions {
@@ -65,7 +65,7 @@ impl Default for LoaderOptions {
 
 /// What a loader yields.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Loaded {
+pub enum LoaderItem {
     /// Sequences for the model.
     Batch(PackedBatch),
     /// Records that got no tokens, in input order.
@@ -81,7 +81,7 @@ pub enum Loaded {
 /// returns.
 #[derive(Clone, Debug)]
 pub struct AsyncDataLoader {
-    queue: Receiver<Result<Loaded, SeqError>>,
+    queue: Receiver<Result<LoaderItem, SeqError>>,
     shared: Arc<Shared>,
 }
 
@@ -113,8 +113,8 @@ struct Shared {
 /// let loader = create_async_dataloader(records, EsmTokenizer::new(), collator, options)?;
 /// for loaded in loader {
 ///     match loaded? {
-///         Loaded::Batch(batch) => assert_eq!(batch.cu_seqlens, [0, 8]),
-///         Loaded::Skipped(records) => assert_eq!(records[0].reason.as_str(), "empty"),
+///         LoaderItem::Batch(batch) => assert_eq!(batch.cu_seqlens, [0, 8]),
+///         LoaderItem::Skipped(records) => assert_eq!(records[0].reason.as_str(), "empty"),
 ///     }
 /// }
 /// # Ok::<(), SeqError>(())
@@ -180,7 +180,7 @@ impl AsyncDataLoader {
     /// # Errors
     ///
     /// What went wrong in reading, tokenizing or collating; it is the last thing that comes.
-    pub fn receive(&self) -> Option<Result<Loaded, SeqError>> {
+    pub fn receive(&self) -> Option<Result<LoaderItem, SeqError>> {
         match self.queue.try_recv() {
             Ok(loaded) => Some(loaded),
             Err(TryRecvError::Disconnected) => None,
@@ -198,7 +198,7 @@ impl AsyncDataLoader {
     /// # Errors
     ///
     /// As there.
-    pub fn receive_within(&self, most: Duration) -> Poll<Option<Result<Loaded, SeqError>>> {
+    pub fn receive_within(&self, most: Duration) -> Poll<Option<Result<LoaderItem, SeqError>>> {
         let start = Instant::now();
         let received = self.queue.recv_timeout(most);
         self.shared.counters.add_consumer_wait(start.elapsed());
@@ -214,7 +214,7 @@ impl AsyncDataLoader {
     /// # Errors
     ///
     /// As there.
-    pub fn poll(&self) -> Poll<Option<Result<Loaded, SeqError>>> {
+    pub fn poll(&self) -> Poll<Option<Result<LoaderItem, SeqError>>> {
         match self.queue.try_recv() {
             Ok(loaded) => Poll::Ready(Some(loaded)),
             Err(TryRecvError::Disconnected) => Poll::Ready(None),
@@ -244,7 +244,7 @@ impl AsyncDataLoader {
 }
 
 impl Iterator for AsyncDataLoader {
-    type Item = Result<Loaded, SeqError>;
+    type Item = Result<LoaderItem, SeqError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.receive()

@@ -7,16 +7,16 @@ mod bam;
 mod blocks;
 mod checksum;
 mod fastq;
+mod file_state;
 mod foreign;
 mod gzip;
-mod letters;
 mod limits;
-mod parse;
+mod lines;
+mod parser;
 mod remarks;
 mod source;
 mod stdin;
 mod suspect;
-mod unchanged;
 
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -26,11 +26,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub use bam::Alignments;
 use checksum::Checksums;
 pub use checksum::{InputChecksum, hex};
+use file_state::{FileState, InputStates};
 pub use limits::ReadLimits;
 use remarks::Remarks;
 pub use remarks::{InputRemark, Remark};
 use stdin::looked_at;
-use unchanged::{FileState, States};
 
 pub use crate::error::{BamProblem, Change, ForeignFormat, Suspect};
 use crate::error::{InputError, SeqError};
@@ -38,7 +38,7 @@ pub use crate::input::Input;
 use crate::record::Record;
 use crate::shard::Shard;
 pub(crate) use blocks::{Block, Blocks};
-pub(crate) use parse::Parser;
+pub(crate) use parser::Parser;
 use source::Source;
 
 /// Opens FASTA, FASTQ or BAM inputs, to be read one after the other as one stream of records.
@@ -55,7 +55,7 @@ use source::Source;
 /// use virpack_seq::{Record, reader};
 ///
 /// let path = std::env::temp_dir().join("virpack-doc-reader.fasta");
-/// std::fs::write(&path, ">sp|P1 a peptide\nMKT\nLLV\n>empty\n")?;
+/// std::fs::write(&path, ">sp|P1 a protein\nMKT\nLLV\n>empty\n")?;
 /// let mut records = reader::open(&[path.into()])?;
 /// let mut record = Record::default();
 /// assert!(records.read(&mut record)?);
@@ -240,7 +240,7 @@ pub struct ReadProgress {
     total_bytes: Option<u64>,
     remarks: Remarks,
     checksums: Option<Checksums>,
-    states: States,
+    states: InputStates,
     limits: ReadLimits,
 }
 

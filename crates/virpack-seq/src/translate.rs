@@ -1,4 +1,4 @@
-//! The open reading frames of a chunk: peptides and the nucleotides behind them.
+//! The open reading frames of a chunk: proteins and the nucleotides behind them.
 
 mod code;
 
@@ -66,7 +66,7 @@ pub struct OpenFrame<'a> {
     /// and the one base after them, where there is one.
     pub nucleotides: &'a [u8],
     /// Its residues, at least one.
-    pub peptide: &'a [u8],
+    pub protein: &'a [u8],
 }
 
 /// Finds the reading frames of chunks that hold no stop codon, as VirNucPro does.
@@ -79,7 +79,7 @@ pub struct OpenFrame<'a> {
 ///
 /// let mut translator = Translator::new(GeneticCode::STANDARD);
 /// let first = translator.frames(b"atggcntaca").next().unwrap();
-/// assert_eq!((first.frame, first.peptide, first.nucleotides), (Frame::F1, &b"MY"[..], &b"ATGGCNT"[..]));
+/// assert_eq!((first.frame, first.protein, first.nucleotides), (Frame::F1, &b"MY"[..], &b"ATGGCNT"[..]));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Translator {
@@ -91,7 +91,7 @@ pub struct Translator {
     bases: Vec<u8>,
     letters: Vec<u8>,
     complement: Vec<u8>,
-    peptides: [Vec<u8>; 6],
+    proteins: [Vec<u8>; 6],
 }
 
 /// Codon numbers: three bits a base.
@@ -154,7 +154,7 @@ impl Translator {
             codons: Vec::new(),
             letters: Vec::new(),
             complement: Vec::new(),
-            peptides: Default::default(),
+            proteins: Default::default(),
         }
     }
 
@@ -163,14 +163,14 @@ impl Translator {
         self.number(chunk);
         let mut open = [false; 6];
         for (place, frame) in Frame::ALL.into_iter().enumerate() {
-            let peptide = &mut self.peptides[place];
-            peptide.clear();
+            let protein = &mut self.proteins[place];
+            protein.clear();
             let codons = &self.codons[frame.offset().min(self.codons.len())..];
             open[place] = if frame.is_reverse() {
                 let codons = &self.codons[..self.codons.len().saturating_sub(frame.offset())];
-                translate(codons.iter().rev().step_by(3), &self.reverse, peptide)
+                translate(codons.iter().rev().step_by(3), &self.reverse, protein)
             } else {
-                translate(codons.iter().step_by(3), &self.forward, peptide)
+                translate(codons.iter().step_by(3), &self.forward, protein)
             };
         }
         if open[..3].contains(&true) {
@@ -181,10 +181,10 @@ impl Translator {
         }
         let found = &*self;
         Frame::ALL.into_iter().zip(open).filter(|(_, open)| *open).map(move |(frame, _)| {
-            let peptide = &found.peptides[frame as usize][..];
+            let protein = &found.proteins[frame as usize][..];
             let strand = if frame.is_reverse() { &found.complement } else { &found.letters };
-            let end = strand.len().min(frame.offset() + 3 * peptide.len() + 1);
-            OpenFrame { frame, nucleotides: &strand[frame.offset()..end], peptide }
+            let end = strand.len().min(frame.offset() + 3 * protein.len() + 1);
+            OpenFrame { frame, nucleotides: &strand[frame.offset()..end], protein }
         })
     }
 
@@ -236,14 +236,14 @@ fn number(bases: [u8; 3]) -> u16 {
 fn translate<'a>(
     codons: impl Iterator<Item = &'a u16>,
     residues: &[u8; CODONS],
-    peptide: &mut Vec<u8>,
+    protein: &mut Vec<u8>,
 ) -> bool {
     for &codon in codons {
         match residues[codon as usize % CODONS] {
             STOP => return false,
             NO_RESIDUE => {}
-            residue => peptide.push(residue),
+            residue => protein.push(residue),
         }
     }
-    !peptide.is_empty()
+    !protein.is_empty()
 }

@@ -16,7 +16,7 @@ use workload::Random;
 
 fn index(record: u64, length: u32) -> SequenceIndex {
     SequenceIndex {
-        record,
+        number: record,
         source: 0,
         id: record.to_string().into(),
         length: u64::from(length),
@@ -53,8 +53,8 @@ impl Inspector {
         assert!(batch.cu_seqlens.windows(2).all(|pair| pair[0] < pair[1]));
         let mut cost = 0;
         for (i, index) in batch.index.iter().enumerate() {
-            assert!(self.seen.insert(index.record), "record {} twice", index.record);
-            assert_eq!(batch.tokens(i), tokens(index.record, index.length as u32));
+            assert!(self.seen.insert(index.number), "record {} twice", index.number);
+            assert_eq!(batch.tokens(i), tokens(index.number, index.length as u32));
             cost += index.length * index.length;
         }
         assert!(self.options.max_attention_cost.is_none_or(|most| cost <= most));
@@ -187,7 +187,7 @@ proptest! {
             while let Some(batch) = collator.pop() {
                 inspector.inspect(&batch);
                 for index in &batch.index {
-                    prop_assert_eq!(index.record, next);
+                    prop_assert_eq!(index.number, next);
                     next += 1;
                 }
             }
@@ -211,9 +211,9 @@ fn many(records: u64) {
         for (i, index) in batch.index.iter().enumerate() {
             let tokens = batch.tokens(i);
             assert_eq!(tokens.len() as u64, index.length);
-            assert!(tokens.iter().all(|&token| token == index.record as u16));
-            assert!(pushed / 2_000 <= index.record / 2_000 + 5, "record {} waited", index.record);
-            ids ^= Random(index.record).next();
+            assert!(tokens.iter().all(|&token| token == index.number as u16));
+            assert!(pushed / 2_000 <= index.number / 2_000 + 5, "record {} waited", index.number);
+            ids ^= Random(index.number).next();
             returned += 1;
         }
     };
@@ -271,16 +271,16 @@ fn streamed_efficiency_does_not_depend_on_the_window() {
             assert!(reached >= 0.995, "uniprot_20k at {budget}: {reached} of {best}");
         }
     }
-    let (reached, best) = efficiency(&workload::peptides(49, 200_000), 16_384);
-    assert!(reached >= 0.995, "peptides of 49-50: {reached} of {best}");
-    let (reached, best) = efficiency(&workload::peptides(165, 100_000), 4_096);
-    assert!(reached >= 0.9999 * best, "peptides of 165-166: {reached} of {best}");
+    let (reached, best) = efficiency(&workload::proteins(49, 200_000), 16_384);
+    assert!(reached >= 0.995, "proteins of 49-50: {reached} of {best}");
+    let (reached, best) = efficiency(&workload::proteins(165, 100_000), 4_096);
+    assert!(reached >= 0.9999 * best, "proteins of 165-166: {reached} of {best}");
 }
 
 /// A device with much memory and short records: a batch takes more records than a buffer has.
 #[test]
 fn a_budget_larger_than_the_buffer() {
-    let lengths = workload::peptides(49, 200_000);
+    let lengths = workload::proteins(49, 200_000);
     for (budget, least) in [(65_536, 0.998), (131_072, 0.99), (262_144, 0.99)] {
         let (reached, best) = efficiency(&lengths, budget);
         assert!(reached >= least * best, "{budget}: {reached} of {best}");
@@ -341,7 +341,7 @@ fn a_record_that_always_comes_last_leaves() {
     for record in 1..1_000 {
         collator.push(&[1; 500], index(record, 500)).unwrap();
         while let Some(batch) = collator.pop() {
-            if batch.index.iter().any(|index| index.record == 0) {
+            if batch.index.iter().any(|index| index.number == 0) {
                 left = Some(record);
             }
         }

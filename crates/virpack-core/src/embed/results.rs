@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use virpack_seq::{Input, InputChecksum, ReadProgress, RecordSet};
+use virpack_seq::{IndexSet, Input, InputChecksum, ReadProgress};
 
 use super::EmbedOptions;
 use super::identity::{Known, Named};
@@ -23,7 +23,7 @@ pub(super) struct Results {
     shard: Option<Identity>,
     hidden: usize,
     /// Records that an earlier run has finished.
-    pub(super) done: Arc<RecordSet>,
+    pub(super) done: Arc<IndexSet>,
     /// Records written or skipped.
     pub(super) records: u64,
 }

@@ -323,7 +323,7 @@ fn rows_that_do_not_fit_are_refused() {
 #[test]
 fn a_packed_sequence_is_a_row() {
     let index = SequenceIndex {
-        record: 4,
+        number: 4,
         source: 1,
         id: "p".into(),
         length: 2000,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use virpack_device::Dtype;
-use virpack_seq::frames::{FrameOptions, PEPTIDES};
+use virpack_seq::frames::{FrameOptions, PROTEINS};
 
 use super::classifiers::Classifiers;
 use super::files::Files;
@@ -63,7 +63,7 @@ impl<B: Memory + 'static> Judges<B> {
         let tables = Files::in_directory(&options.output);
         check_apart_from_models(tables.all(), files.iter().cloned())?;
         let sums = Summing::start(files)?;
-        let dtype = devices[PEPTIDES].first().expect("a model has a device").dtype();
+        let dtype = devices[PROTEINS].first().expect("a model has a device").dtype();
         if let Some(complete) = found.and_then(Found::complete) {
             let known = Known { options, frames: &frames, kinds: &kinds, files: &sums.finish()?, dtype };
             let scores = known.identity(options.sum_inputs()?)()?;

@@ -8,12 +8,12 @@ use crate::loader::Stopped;
 #[derive(Debug)]
 pub(super) struct Credit {
     limit: u64,
-    state: Mutex<State>,
+    state: Mutex<CreditState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct CreditState {
     held: u64,
     closed: bool,
 }
@@ -23,11 +23,11 @@ impl Credit {
         Credit { limit, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CreditState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn has_room(&self, state: &State, amount: u64) -> bool {
+    fn has_room(&self, state: &CreditState, amount: u64) -> bool {
         state.held == 0 || state.held.saturating_add(amount) <= self.limit
     }
 
@@ -41,7 +41,7 @@ impl Credit {
 
     /// Takes an amount, once there is room.
     pub(super) fn take(&self, amount: u64) -> Result<(), Stopped> {
-        let full = |state: &mut State| !state.closed && !self.has_room(state, amount);
+        let full = |state: &mut CreditState| !state.closed && !self.has_room(state, amount);
         let mut state = self.changed.wait_while(self.state(), full).unwrap_or_else(PoisonError::into_inner);
         if state.closed {
             return Err(Stopped);

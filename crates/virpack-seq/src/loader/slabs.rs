@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, bounded};
 
 use super::counters::Counters;
-use super::link::{Stopped, send};
+use super::queue::{Stopped, send};
 use super::workers::{Packing, Slabs, start_collating};
 use super::{AsyncDataLoader, LoaderOptions, Shared};
 use crate::collate::VarlenCollator;

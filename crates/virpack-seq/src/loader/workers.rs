@@ -8,16 +8,16 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::counters::Counters;
-use super::link::{Received, Stopped, receive, send};
-use super::{Loaded, LoaderOptions, parallel};
+use super::queue::{Stopped, WaitOutcome, receive, send};
+use super::{LoaderItem, LoaderOptions, parallel};
 use crate::batch::PackedBatch;
 use crate::collate::VarlenCollator;
 use crate::error::SeqError;
-use crate::long::LengthPolicy;
+use crate::index_set::IndexSet;
+use crate::length_policy::LengthPolicy;
 use crate::pack::PackStats;
 use crate::reader::{Block, Blocks, Parser};
 use crate::record::Record;
-use crate::record_set::RecordSet;
 use crate::slab::TokenSlab;
 use crate::tokenize::Tokenizer;
 
@@ -32,7 +32,7 @@ pub(super) struct Work {
     pub(super) tokenizer: Box<dyn Tokenizer>,
     pub(super) collator: VarlenCollator,
     pub(super) options: LoaderOptions,
-    pub(super) queue: Sender<Result<Loaded, SeqError>>,
+    pub(super) queue: Sender<Result<LoaderItem, SeqError>>,
     /// Disconnected when the last consumer is gone.
     pub(super) stopped: Receiver<()>,
     pub(super) counters: Arc<Counters>,
@@ -96,7 +96,7 @@ impl Slabs {
 /// All that the last thread needs.
 pub(super) struct Packing {
     pub(super) slabs: SlabsOut,
-    pub(super) queue: Sender<Result<Loaded, SeqError>>,
+    pub(super) queue: Sender<Result<LoaderItem, SeqError>>,
     pub(super) stopped: Receiver<()>,
     pub(super) collator: VarlenCollator,
     pub(super) options: LoaderOptions,
@@ -106,7 +106,7 @@ pub(super) struct Packing {
 
 /// Starts the last thread alone, for slabs that are filled elsewhere.
 pub(super) fn start_collating(packing: Packing) -> Result<(), SeqError> {
-    let collating = Collating { work: packing, done: RecordSet::default() };
+    let collating = Collating { work: packing, done: IndexSet::default() };
     spawn("collating", move || collating.run())
 }
 
@@ -171,11 +171,11 @@ impl Tokenizing {
         let mut record = Record::default();
         loop {
             let block = match receive(&self.from, &self.stopped, None)? {
-                Received::Message(Ok(block)) => block,
-                Received::Message(Err(error)) => {
+                WaitOutcome::Message(Ok(block)) => block,
+                WaitOutcome::Message(Err(error)) => {
                     return send(&self.to, &self.stopped, Err(self.parser.locate(error)));
                 }
-                Received::Late | Received::End => return Ok(()),
+                WaitOutcome::Late | WaitOutcome::End => return Ok(()),
             };
             let mut slab = self.recycled.try_recv().unwrap_or_default();
             let result = guard("tokenizing", || self.tokenize(block, &mut record, &mut slab));
@@ -220,7 +220,7 @@ impl Tokenizing {
 struct Collating {
     work: Packing,
     /// Sequences that slabs have said nobody needs.
-    done: RecordSet,
+    done: IndexSet,
 }
 
 impl Collating {
@@ -241,19 +241,19 @@ impl Collating {
         let end = loop {
             let timeout = self.work.options.max_wait.filter(|_| self.work.collator.counters().waiting > 0);
             match receive(&self.work.slabs.from, &self.work.stopped, timeout)? {
-                Received::Message(Ok(slab)) => {
+                WaitOutcome::Message(Ok(slab)) => {
                     if let Err(error) = self.take(slab)? {
                         break Err(error);
                     }
                 }
-                Received::Message(Err(error)) => break Err(error),
-                Received::Late if self.work.queue.is_empty() => {
+                WaitOutcome::Message(Err(error)) => break Err(error),
+                WaitOutcome::Late if self.work.queue.is_empty() => {
                     if let Some(batch) = self.work.collator.release() {
                         self.send_batch(batch)?;
                     }
                 }
-                Received::Late => {}
-                Received::End => break Ok(()),
+                WaitOutcome::Late => {}
+                WaitOutcome::End => break Ok(()),
             }
         };
         self.flush()?;
@@ -281,7 +281,7 @@ impl Collating {
             }
         }
         if !slab.skipped.is_empty() {
-            self.send(Ok(Loaded::Skipped(std::mem::take(&mut slab.skipped))))?;
+            self.send(Ok(LoaderItem::Skipped(std::mem::take(&mut slab.skipped))))?;
         }
         if slab.flush {
             self.flush()?;
@@ -296,15 +296,15 @@ impl Collating {
         let before = self.work.options.done.as_deref();
         let is_done =
             |number| self.done.contains(number) || before.is_some_and(|before| before.contains(number));
-        if batch.index.iter().all(|index| is_done(index.record)) {
+        if batch.index.iter().all(|index| is_done(index.number)) {
             self.work.counters.add_done(batch.total_tokens() as u64);
             return Ok(());
         }
         self.work.counters.add_batch();
-        self.send(Ok(Loaded::Batch(batch)))
+        self.send(Ok(LoaderItem::Batch(batch)))
     }
 
-    fn send(&self, message: Result<Loaded, SeqError>) -> Result<(), Stopped> {
+    fn send(&self, message: Result<LoaderItem, SeqError>) -> Result<(), Stopped> {
         if !self.work.queue.is_full() {
             return send(&self.work.queue, &self.work.stopped, message);
         }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use memchr::{memchr, memchr_iter, memrchr_iter};
 
 use super::ReadProgress;
-use super::fastq::{self, Scanned};
+use super::fastq::{self, ScanResult};
 use super::gzip::Trailing;
-use super::parse::Format;
+use super::parser::Format;
 use super::remarks::Remark;
 use super::source::{DECODER_MEMORY, Source, needs_memory};
 use super::{bam, foreign};
@@ -395,9 +395,9 @@ impl Cutter {
         let (mut end, mut letters, mut goes_on) = (0, Vec::new(), true);
         while goes_on {
             match fastq::scan(&self.text[end..], ended, &mut letters) {
-                Scanned::Record { end: size, .. } => end += size,
-                Scanned::Fault { end: size, .. } => (end, goes_on) = (end + size, false),
-                Scanned::More => goes_on = false,
+                ScanResult::Record { end: size, .. } => end += size,
+                ScanResult::Fault { end: size, .. } => (end, goes_on) = (end + size, false),
+                ScanResult::More => goes_on = false,
             }
             // All else is left to the search: which way a record is read must not depend on those before it.
             goes_on &= self.text.get(end) == Some(&b'@') && fastq::is_odd(&self.text[end..]);

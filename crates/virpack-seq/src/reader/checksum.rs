@@ -30,24 +30,24 @@ impl Checksums {
 }
 
 /// The checksum of one input, as it is read.
-pub(super) struct Summing {
+pub(super) struct InputHasher {
     source: u32,
     bytes: u64,
     hasher: Sha256,
 }
 
-impl Summing {
+impl InputHasher {
     pub(super) fn new(source: u32) -> Self {
-        Summing { source, bytes: 0, hasher: Sha256::new() }
+        InputHasher { source, bytes: 0, hasher: Sha256::new() }
     }
 
-    pub(super) fn add(&mut self, bytes: &[u8]) {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         self.hasher.update(bytes);
     }
 
     pub(super) fn finish(self) -> InputChecksum {
-        let Summing { source, bytes, hasher } = self;
+        let InputHasher { source, bytes, hasher } = self;
         InputChecksum { source, bytes, sha256: hex(&hasher.finalize()) }
     }
 }

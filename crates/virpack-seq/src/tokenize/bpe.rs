@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde_json::Value;
 use tokenizers::{ModelWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
 
-use super::{Alphabet, Frame, TokenCounts, Tokenizer};
+use super::{Alphabet, SpecialTokens, TokenCounts, Tokenizer};
 pub use crate::error::BpeProblem;
 use crate::error::SeqError;
 use crate::small_file::read_small;
@@ -26,7 +26,7 @@ pub struct BpeTokenizer {
     inner: tokenizers::Tokenizer,
     /// The short way, for a vocabulary of nothing but words of bases.
     words: Option<Words>,
-    frame: Frame,
+    special: SpecialTokens,
     vocabulary: usize,
     /// Whether a letter, as the vocabulary has it, is a token by itself.
     known: Box<[bool; 256]>,
@@ -114,7 +114,7 @@ impl BpeTokenizer {
         let is_known = |byte: usize| inner.token_to_id(&char::from(byte as u8).to_string()).is_some();
         // Letters beyond ASCII have several bytes: each of these letters is unknown.
         let known = Box::new(std::array::from_fn(|byte| byte < 128 && is_known(byte)));
-        Ok(BpeTokenizer { inner, words, frame: Frame { start, end, unknown }, vocabulary, known })
+        Ok(BpeTokenizer { inner, words, special: SpecialTokens { start, end, unknown }, vocabulary, known })
     }
 }
 
@@ -151,7 +151,7 @@ impl BpeTokenizer {
         let encoded = encoded.expect("a BPE with an unknown token encodes any text");
         // The vocabulary fits 16 bits: checked when it was read.
         tokens.extend(encoded.get_ids().iter().map(|&id| id as u16));
-        encoded.get_ids().iter().filter(|&&id| id == u32::from(self.frame.unknown)).count() as u32
+        encoded.get_ids().iter().filter(|&&id| id == u32::from(self.special.unknown)).count() as u32
     }
 
     /// Gap characters that are in the vocabulary, and so no unknown tokens.
@@ -173,12 +173,12 @@ impl Tokenizer for BpeTokenizer {
     fn tokenize(&self, sequence: &[u8], max_length: usize, tokens: &mut Vec<u16>) -> TokenCounts {
         let head = &sequence[..sequence.len().min(max_length)];
         let letters: Vec<u8> = head.iter().map(|&letter| LETTERS[usize::from(letter)]).collect();
-        tokens.push(self.frame.start);
+        tokens.push(self.special.start);
         let first = tokens.len();
         let unknown = self.words.as_ref().and_then(|words| words.tokenize(&letters, tokens));
         let unknown = unknown.unwrap_or_else(|| self.encode(&letters, tokens));
         let residues = tokens.len() - first;
-        tokens.push(self.frame.end);
+        tokens.push(self.special.end);
         let gaps = count_gaps(&letters);
         let known_gaps = if gaps == 0 { 0 } else { self.known_gaps(&letters) };
         TokenCounts { residues, unknown: unknown.saturating_sub(gaps - known_gaps), gaps }
@@ -194,8 +194,8 @@ impl Tokenizer for BpeTokenizer {
         TokenCounts { residues: sequence.len(), unknown, gaps: count_gaps(sequence) }
     }
 
-    fn frame(&self) -> Frame {
-        self.frame
+    fn special_tokens(&self) -> SpecialTokens {
+        self.special
     }
 
     fn alphabet(&self) -> Option<Alphabet> {

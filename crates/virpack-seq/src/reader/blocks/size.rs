@@ -3,8 +3,8 @@
 use memchr::memchr;
 
 use super::super::bam;
-use super::super::fastq::{self, Scanned};
-use super::super::parse::Format;
+use super::super::fastq::{self, ScanResult};
+use super::super::parser::Format;
 use super::super::source::READ_SIZE;
 use super::{Cutter, SHOWN};
 use crate::error::InputError;
@@ -32,7 +32,7 @@ impl Cutter {
             Format::Fasta => false,
             Format::Fastq | Format::FastqOdd => {
                 let scanned = fastq::scan(&self.text, self.ended, &mut Vec::new());
-                matches!(scanned, Scanned::Record { end, .. } if end as u64 > limit)
+                matches!(scanned, ScanResult::Record { end, .. } if end as u64 > limit)
             }
             Format::Bam => {
                 matches!(bam::record_size(&self.text), Ok(Some(size)) if size as u64 > limit)

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError};
 pub(crate) struct Stopped;
 
 /// What a wait for the next message came to.
-pub(super) enum Received<T> {
+pub(super) enum WaitOutcome<T> {
     Message(T),
     /// Nothing came for the time given.
     Late,
@@ -42,10 +42,10 @@ pub(super) fn receive<T>(
     from: &Receiver<T>,
     stopped: &Receiver<()>,
     timeout: Option<Duration>,
-) -> Result<Received<T>, Stopped> {
+) -> Result<WaitOutcome<T>, Stopped> {
     match from.try_recv() {
-        Ok(message) => return Ok(Received::Message(message)),
-        Err(TryRecvError::Disconnected) => return Ok(Received::End),
+        Ok(message) => return Ok(WaitOutcome::Message(message)),
+        Err(TryRecvError::Disconnected) => return Ok(WaitOutcome::End),
         Err(TryRecvError::Empty) => {}
     }
     let mut select = Select::new();
@@ -55,11 +55,11 @@ pub(super) fn receive<T>(
         None => select.select(),
         Some(timeout) => match select.select_timeout(timeout) {
             Ok(ready) => ready,
-            Err(_) => return Ok(Received::Late),
+            Err(_) => return Ok(WaitOutcome::Late),
         },
     };
     if ready.index() == data {
-        Ok(ready.recv(from).map_or(Received::End, Received::Message))
+        Ok(ready.recv(from).map_or(WaitOutcome::End, WaitOutcome::Message))
     } else {
         let _ = ready.recv(stopped);
         Err(Stopped)

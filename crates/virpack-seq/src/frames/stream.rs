@@ -2,50 +2,50 @@
 
 use std::sync::Arc;
 
-use super::unique::Unique;
+use super::unique_window::UniqueWindow;
 use crate::batch::{SequenceIndex, Window};
+use crate::index_set::IndexSet;
 use crate::loader::{SlabSender, Stopped};
 use crate::record::Record;
-use crate::record_set::RecordSet;
 use crate::slab::TokenSlab;
 use crate::tokenize::Tokenizer;
 use crate::translate::Frame;
 
 /// The way to one model.
-pub(super) struct Side {
+pub(super) struct SequenceStream {
     tokenizer: Arc<dyn Tokenizer>,
     sender: SlabSender,
     slab: TokenSlab,
-    unique: Unique,
+    unique: UniqueWindow,
     repeated: u64,
     /// Whether the chunk whose sequences come is not done.
     needs: bool,
     /// Sequences that need not come, even where a chunk needs their results.
-    known: Arc<RecordSet>,
+    known: Arc<IndexSet>,
     /// What waits until it is known who needs it; None where all is needed from here on.
-    held: Option<Held>,
+    held: Option<PendingSequences>,
 }
 
 /// The sequences of a window: behind a chunk that is done may come one that is not, and shares a sequence with it.
 #[derive(Debug, Default)]
-struct Held {
+struct PendingSequences {
     slabs: Vec<TokenSlab>,
     /// Whether a chunk that is not done needs it, for each sequence of the window.
     needed: Vec<bool>,
 }
 
-impl Side {
+impl SequenceStream {
     /// `known` are sequences that need not come; `resumes`: whether there are chunks that are done.
     pub(super) fn new(
         tokenizer: Arc<dyn Tokenizer>,
         sender: SlabSender,
         window: usize,
-        known: Arc<RecordSet>,
+        known: Arc<IndexSet>,
         resumes: bool,
     ) -> Self {
-        let (slab, unique) = (sender.slab(), Unique::new(window));
-        let held = (resumes || !known.is_empty()).then(Held::default);
-        Side { tokenizer, sender, slab, unique, repeated: 0, needs: true, known, held }
+        let (slab, unique) = (sender.slab(), UniqueWindow::new(window));
+        let held = (resumes || !known.is_empty()).then(PendingSequences::default);
+        SequenceStream { tokenizer, sender, slab, unique, repeated: 0, needs: true, known, held }
     }
 
     /// Sequences in the open slab.
@@ -75,7 +75,7 @@ impl Side {
         if new {
             let counts = self.tokenizer.tokenize(letters, usize::MAX, self.slab.tokens());
             self.slab.close(SequenceIndex {
-                record: number,
+                number,
                 source: record.source,
                 id: Arc::clone(&record.id),
                 length: letters.len() as u64,
@@ -124,9 +124,9 @@ impl Side {
         }
         let first = self.unique.oldest();
         self.unique.begin();
-        let Some(Held { mut slabs, needed }) = self.held.take() else { return Ok(()) };
+        let Some(PendingSequences { mut slabs, needed }) = self.held.take() else { return Ok(()) };
         let goes_on = goes_on || self.unique.oldest() < self.known.end();
-        self.held = goes_on.then(Held::default);
+        self.held = goes_on.then(PendingSequences::default);
         if let Some(slab) = slabs.first_mut() {
             // Before the first batch can be made of them.
             slab.done.extend((first..).zip(needed).filter(|(_, needed)| !needed).map(|(number, _)| number));

@@ -77,10 +77,10 @@ fn place(_: &Metadata) -> Option<(u64, u64)> {
 
 /// All inputs as they were when the run began.
 #[derive(Debug, Default)]
-pub(super) struct States(Vec<State>);
+pub(super) struct InputStates(Vec<InputState>);
 
 #[derive(Debug)]
-struct State {
+struct InputState {
     input: Input,
     /// None for what is not a file.
     begun: Option<FileState>,
@@ -88,11 +88,11 @@ struct State {
     is_read: AtomicBool,
 }
 
-impl States {
+impl InputStates {
     pub(super) fn add(&mut self, input: &Input, begun: Option<FileState>) {
         // A redirected file is exempt: it has no path to look at.
         let begun = begun.filter(|_| *input != Input::Stdin);
-        self.0.push(State { input: input.clone(), begun, is_read: AtomicBool::new(false) });
+        self.0.push(InputState { input: input.clone(), begun, is_read: AtomicBool::new(false) });
     }
 
     /// An input that is a file, as it was.
@@ -112,7 +112,7 @@ impl States {
 
     /// Checks all inputs, or those that are not read to their end yet.
     pub(super) fn check(&self, also_read: bool) -> Result<(), SeqError> {
-        let changed = |state: &State| {
+        let changed = |state: &InputState| {
             let change = if also_read || !state.is_read.load(Relaxed) { state.change() } else { None };
             change.map(|change| InputError::Changed { path: state.input.path().into(), change }.into())
         };
@@ -120,7 +120,7 @@ impl States {
     }
 }
 
-impl State {
+impl InputState {
     fn change(&self) -> Option<Change> {
         change_at(self.input.path(), &self.begun?)
     }
@@ -138,15 +138,15 @@ fn change_at(path: &Path, begun: &FileState) -> Option<Change> {
 }
 
 /// A file that is being read.
-pub(super) struct Watched {
+pub(super) struct WatchedFile {
     file: Arc<File>,
     begun: FileState,
     input: Input,
 }
 
-impl Watched {
+impl WatchedFile {
     pub(super) fn new(file: Arc<File>, begun: FileState, input: Input) -> Self {
-        Watched { file, begun, input }
+        WatchedFile { file, begun, input }
     }
 
     /// What has happened to the open file, and to its name.
@@ -156,8 +156,8 @@ impl Watched {
         written.or_else(|| change_at(self.input.path(), &self.begun))
     }
 
-    /// As [`Watched::change`], now that so many bytes were `read` to the end; notes it where there is none.
-    pub(super) fn change_at_end(&self, read: u64, source: u32, states: &States) -> Option<Change> {
+    /// As [`WatchedFile::change`], now that so many bytes were `read` to the end; notes it where there is none.
+    pub(super) fn change_at_end(&self, read: u64, source: u32, states: &InputStates) -> Option<Change> {
         let FileState { bytes, .. } = self.begun;
         // Files without a size are made up by the system as they are read.
         let is_short = bytes > 0 && read != bytes;

@@ -8,8 +8,8 @@ use memchr::{memchr, memchr_iter, memchr2, memrchr};
 use needletail::parser::{FastaReader, FastqReader, FastxReader};
 
 use super::bam::BamReads;
-use super::fastq::{self, FastqFault, Scanned};
-use super::letters::{self, Comments, Stray, looks_like_sequence};
+use super::fastq::{self, FastqFault, ScanResult};
+use super::lines::{self, Comments, Stray, looks_like_sequence};
 use super::remarks::Remark;
 use super::suspect::suspect;
 use super::{Block, ReadProgress};
@@ -45,7 +45,7 @@ impl Format {
 }
 
 /// A block that is being read.
-enum Reading {
+enum BlockReader {
     /// FASTA, or FASTQ of four lines a record.
     Text(Box<dyn FastxReader>),
     /// The text of odd FASTQ records, with the place and the line of the next one.
@@ -61,7 +61,7 @@ enum Reading {
 pub(crate) struct Parser {
     inputs: Arc<[Input]>,
     progress: Arc<ReadProgress>,
-    reader: Option<Reading>,
+    reader: Option<BlockReader>,
     format: Format,
     source: u32,
     /// The line of the block's first byte.
@@ -121,10 +121,10 @@ impl Parser {
         let capacity = block.bytes.len() + 3;
         let bytes = Cursor::new(block.bytes);
         self.reader = Some(match block.format {
-            Format::Fasta => Reading::Text(Box::new(FastaReader::with_capacity(bytes, capacity))),
-            Format::Fastq => Reading::Text(Box::new(FastqReader::with_capacity(bytes, capacity))),
-            Format::FastqOdd => Reading::Odd { text: bytes.into_inner(), at: 0, line: self.line },
-            Format::Bam => Reading::Bam(BamReads::new(bytes.into_inner(), self.line)),
+            Format::Fasta => BlockReader::Text(Box::new(FastaReader::with_capacity(bytes, capacity))),
+            Format::Fastq => BlockReader::Text(Box::new(FastqReader::with_capacity(bytes, capacity))),
+            Format::FastqOdd => BlockReader::Odd { text: bytes.into_inner(), at: 0, line: self.line },
+            Format::Bam => BlockReader::Bam(BamReads::new(bytes.into_inner(), self.line)),
         });
     }
 
@@ -143,8 +143,8 @@ impl Parser {
         let limit = self.progress.limits.header;
         let result = match &mut self.reader {
             None => return Ok(false),
-            Some(Reading::Odd { text, at, .. }) if *at == text.len() => Ok(None),
-            Some(Reading::Odd { text, at, line }) => {
+            Some(BlockReader::Odd { text, at, .. }) if *at == text.len() => Ok(None),
+            Some(BlockReader::Odd { text, at, line }) => {
                 record.line = *line;
                 fill_odd(record, &text[*at..], limit).map(|end| {
                     *line += memchr_iter(b'\n', &text[*at..*at + end]).count() as u64;
@@ -152,12 +152,12 @@ impl Parser {
                     Some(Comments::default())
                 })
             }
-            Some(Reading::Bam(reads)) => match reads.read(record) {
+            Some(BlockReader::Bam(reads)) => match reads.read(record) {
                 Ok(true) => Ok(Some(Comments::default())),
                 Ok(false) => Ok(None),
                 Err(problem) => Err(Fault::Bam(problem)),
             },
-            Some(Reading::Text(reader)) => match reader.next() {
+            Some(BlockReader::Text(reader)) => match reader.next() {
                 Some(Ok(parsed)) => {
                     record.line = self.line + parsed.start_line_number() - 1;
                     let format = self.format;
@@ -199,7 +199,7 @@ impl Parser {
 
     /// Leaves a block that is read, and tells what was seen in it.
     fn end(&mut self) {
-        if let Some(Reading::Bam(reads)) = self.reader.take()
+        if let Some(BlockReader::Bam(reads)) = self.reader.take()
             && !reads.seen.is_nothing()
         {
             self.progress.remark(self.source, Remark::Alignments(reads.seen));
@@ -303,9 +303,9 @@ fn fill_header(record: &mut Record, header: &[u8], limit: u64) -> Result<(), Fau
 fn fill(record: &mut Record, format: Format, lines: &[u8]) -> Result<Comments, Fault> {
     record.sequence.clear();
     let result = match format {
-        Format::Fasta => letters::copy_lines(lines, &mut record.sequence),
+        Format::Fasta => lines::copy_lines(lines, &mut record.sequence),
         Format::Fastq | Format::FastqOdd | Format::Bam => {
-            letters::copy_line(lines, &mut record.sequence).map(|()| Comments::default())
+            lines::copy_line(lines, &mut record.sequence).map(|()| Comments::default())
         }
     };
     result.map_err(|Stray { offset }| {
@@ -321,9 +321,9 @@ fn fill(record: &mut Record, format: Format, lines: &[u8]) -> Result<Comments, F
 /// Puts the odd FASTQ record that `text` begins with into `record`; gives its bytes.
 fn fill_odd(record: &mut Record, text: &[u8], limit: u64) -> Result<usize, Fault> {
     match fastq::scan(text, true, &mut record.sequence) {
-        Scanned::Record { header, end } => fill_header(record, &text[header], limit).map(|()| end),
-        Scanned::More => Err(Fault::Ends(0)),
-        Scanned::Fault { line, fault, .. } => {
+        ScanResult::Record { header, end } => fill_header(record, &text[header], limit).map(|()| end),
+        ScanResult::More => Err(Fault::Ends(0)),
+        ScanResult::Fault { line, fault, .. } => {
             if let [b'@', header @ ..] = text {
                 fill_header(record, &header[..memchr(b'\n', header).unwrap_or(header.len())], limit)?;
             }
