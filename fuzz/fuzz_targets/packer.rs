@@ -6,7 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use virpack_seq::{
-    Algorithm, CollatorOptions, GreedyPacker, PackedBatch, PackerOptions, SequenceIndex, VarlenCollator, Window,
+    Algorithm, CollatorOptions, GreedyPacker, PackedBatch, PackerOptions, SequenceIndex, VarlenCollator,
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -60,16 +60,7 @@ fn stream(packer: &GreedyPacker, options: &CollatorOptions, lengths: &[u32]) -> 
     let mut collator = VarlenCollator::new(packer.clone(), options.clone()).expect("the buffer holds a record");
     let mut batches = Vec::new();
     for (record, &length) in (0..).zip(lengths) {
-        let index = SequenceIndex {
-            record,
-            source: 0,
-            id: "r".into(),
-            length: u64::from(length),
-            truncated: false,
-            unknown: 0,
-            gaps: 0,
-            window: Window::WHOLE,
-        };
+        let index = SequenceIndex::new(record, "r", u64::from(length));
         collator.push(&[record as u16; 256][..length as usize], index).expect("every length fits");
         batches.extend(std::iter::from_fn(|| collator.pop()));
         assert!(!options.enable_packing || collator.counters().waiting < 3 * options.buffer_size as u64);

@@ -152,16 +152,8 @@ mod tests {
         (0..3u32)
             .map(|number| {
                 let start = u64::from(number) * 3;
-                let index = SequenceIndex {
-                    number: 7,
-                    source: 0,
-                    id: "long".into(),
-                    length: 10,
-                    truncated: false,
-                    unknown: 0,
-                    gaps: 0,
-                    window: Window { number, count: 3, start },
-                };
+                let window = Window { number, count: 3, start };
+                let index = SequenceIndex { window, ..SequenceIndex::new(7, "long", 10) };
                 // Row i of a window: cls is 100 + number, residue r is r + number / 2.
                 let mut rows = vec![100.0 + number as f32];
                 rows.extend((0..4).map(|i| (start + i) as f32 + number as f32 * 0.5));

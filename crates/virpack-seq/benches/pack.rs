@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use seqpacker::{PackStrategy, Packer, Sequence};
 use virpack_seq::{
     Algorithm, CollatorOptions, GreedyPacker, PackWorkspace, PackerOptions, Packing, SeqError, SequenceIndex,
-    VarlenCollator, Window,
+    VarlenCollator,
 };
 
 const ROUNDS: usize = 11;
@@ -129,14 +129,5 @@ fn stream(name: &str, lengths: &[u32], budget: usize) -> Result<(), SeqError> {
 }
 
 fn index((record, &length): (usize, &u32)) -> SequenceIndex {
-    SequenceIndex {
-        number: record as u64,
-        source: 0,
-        id: format!("protein_{record}").into(),
-        length: u64::from(length) - 2,
-        truncated: false,
-        unknown: 0,
-        gaps: 0,
-        window: Window::WHOLE,
-    }
+    SequenceIndex::new(record as u64, format!("protein_{record}"), u64::from(length) - 2)
 }

@@ -38,6 +38,34 @@ pub struct SequenceIndex {
     pub gaps: u32,
     /// Which window of the record this sequence is.
     pub window: Window,
+    /// Whether a consumer needs the sequence's result: false if it is in the loader's set of finished numbers
+    /// ([`LoaderOptions::done`](crate::LoaderOptions::done)). It is in a batch then only because another sequence of the
+    /// batch is needed.
+    pub needed: bool,
+}
+
+impl SequenceIndex {
+    /// A record of `length` residues of the first input that is packed whole, nothing unknown in it, and needed.
+    ///
+    /// ```
+    /// use virpack_seq::{SequenceIndex, Window};
+    ///
+    /// let index = SequenceIndex::new(7, "sp|P69905", 142);
+    /// assert_eq!((index.number, index.window, index.needed), (7, Window::WHOLE, true));
+    /// ```
+    pub fn new(number: u64, id: impl Into<Arc<str>>, length: u64) -> Self {
+        SequenceIndex {
+            number,
+            source: 0,
+            id: id.into(),
+            length,
+            truncated: false,
+            unknown: 0,
+            gaps: 0,
+            window: Window::WHOLE,
+            needed: true,
+        }
+    }
 }
 
 /// One of the overlapping windows that cover a long record; a record that fits is one window.

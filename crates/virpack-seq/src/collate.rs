@@ -24,21 +24,12 @@ use store::TokenStore;
 /// has more than three buffers of records resident here; who pops only before the next buffer is full, four.
 ///
 /// ```
-/// use virpack_seq::{CollatorOptions, GreedyPacker, PackerOptions, SequenceIndex, VarlenCollator, Window};
+/// use virpack_seq::{CollatorOptions, GreedyPacker, PackerOptions, SequenceIndex, VarlenCollator};
 ///
 /// let packer = GreedyPacker::new(PackerOptions::new(8, 6))?;
 /// let mut collator = VarlenCollator::new(packer, CollatorOptions::default())?;
 /// for (record, tokens) in [&[0, 20, 2][..], &[0, 5, 6, 7, 2], &[0, 9, 9, 9, 9, 2]].into_iter().enumerate() {
-///     let index = SequenceIndex {
-///         number: record as u64,
-///         source: 0,
-///         id: format!("protein_{record}").into(),
-///         length: tokens.len() as u64 - 2,
-///         truncated: false,
-///         unknown: 0,
-///         gaps: 0,
-///         window: Window::WHOLE,
-///     };
+///     let index = SequenceIndex::new(record as u64, format!("protein_{record}"), tokens.len() as u64 - 2);
 ///     collator.push(tokens, index)?;
 ///     assert!(collator.pop().is_none()); // the buffer takes 2,000
 /// }

@@ -4,6 +4,7 @@
 //! that of the proteins. Beside the batches goes the list of what there is: records, chunks, frames, and which packed
 //! sequences are theirs. Identical sequences that come near each other are packed once.
 
+mod counters;
 mod credit;
 mod stream;
 mod unique_window;
@@ -11,9 +12,7 @@ mod worker;
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, unbounded};
 
@@ -26,6 +25,8 @@ use crate::reader::{ReadProgress, Records};
 use crate::record::Record;
 use crate::tokenize::Tokenizer;
 use crate::translate::{Frame, GeneticCode};
+pub use counters::FrameCounters;
+use counters::SharedCounters;
 use credit::Credit;
 use stream::SequenceStream;
 use worker::FrameWorker;
@@ -137,47 +138,6 @@ pub struct ChunkFrame {
     pub sequences: [u64; 2],
 }
 
-/// What a loader has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FrameCounters {
-    /// Records read.
-    pub records: u64,
-    /// Bases in them.
-    pub bases: u64,
-    /// Those of them whose chunks are on their way.
-    pub cut: u64,
-    /// Bases in all records that are read, those included that wait to be cut.
-    pub read: u64,
-    /// Those of the bases that no code for nucleotides stands for: gaps and letters of residues.
-    pub odd_letters: u64,
-    /// Records that hold some of these.
-    pub odd_records: u64,
-    /// Chunks of them.
-    pub chunks: u64,
-    /// Open frames of these.
-    pub frames: u64,
-    /// For each model, frames and chunks whose sequence was packed already.
-    pub repeated: [u64; 2],
-    /// Time spent reading, cutting, translating and tokenizing.
-    pub busy: Duration,
-}
-
-/// The same, shared with the thread.
-#[derive(Debug, Default)]
-struct Counters {
-    records: AtomicU64,
-    bases: AtomicU64,
-    cut: AtomicU64,
-    read: AtomicU64,
-    odd_letters: AtomicU64,
-    odd_records: AtomicU64,
-    first_odd: OnceLock<Arc<str>>,
-    chunks: AtomicU64,
-    frames: AtomicU64,
-    repeated: [AtomicU64; 2],
-    busy: AtomicU64,
-}
-
 /// Packed batches for two models, and what they are of.
 ///
 /// Each open frame of the input stands in exactly one [`Chunk`], and each sequence number named there in exactly one
@@ -188,7 +148,7 @@ pub struct FrameLoader {
     items: Receiver<Result<Vec<FrameItem>, SeqError>>,
     batches: [Option<AsyncDataLoader>; 2],
     credit: Arc<Credit>,
-    counters: Arc<Counters>,
+    counters: Arc<SharedCounters>,
     progress: Arc<ReadProgress>,
     inputs: Arc<[Input]>,
 }
@@ -228,7 +188,7 @@ pub fn create_frame_loader(
             return Err(SeqError::BudgetTooSmall { token_budget: collator.packer().token_budget(), longest });
         }
         let loader = LoaderOptions { prefetch: options.prefetch, ..LoaderOptions::default() };
-        let (sender, loader) = create_slab_loader(&records, collator, loader)?;
+        let (sender, loader) = create_slab_loader(&records, collator, &loader)?;
         let known = Arc::clone(&options.known[i]);
         let resumes = !options.done.is_empty();
         streams[i] = Some(SequenceStream::new(tokenizer, sender, options.unique_window, known, resumes));
@@ -272,7 +232,7 @@ impl FrameLoader {
 
     /// The id of the first record with a letter that stands for no nucleotide.
     pub fn first_odd(&self) -> Option<Arc<str>> {
-        self.counters.first_odd.get().cloned()
+        self.counters.first_odd()
     }
 
     /// How far the reading is.
@@ -294,23 +254,5 @@ pub fn weight(record: &Record) -> u64 {
 impl Drop for FrameLoader {
     fn drop(&mut self) {
         self.credit.close();
-    }
-}
-
-impl Counters {
-    fn snapshot(&self) -> FrameCounters {
-        let load = |counter: &AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
-        FrameCounters {
-            records: load(&self.records),
-            bases: load(&self.bases),
-            cut: load(&self.cut),
-            read: load(&self.read),
-            odd_letters: load(&self.odd_letters),
-            odd_records: load(&self.odd_records),
-            chunks: load(&self.chunks),
-            frames: load(&self.frames),
-            repeated: [load(&self.repeated[0]), load(&self.repeated[1])],
-            busy: Duration::from_nanos(load(&self.busy)),
-        }
     }
 }

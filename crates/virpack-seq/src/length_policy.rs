@@ -1,5 +1,7 @@
 //! What becomes of records longer (or shorter) than the model takes.
 
+use std::sync::Arc;
+
 use crate::batch::{SequenceIndex, Window};
 use crate::error::SeqError;
 use crate::input::Input;
@@ -186,14 +188,8 @@ fn whole(tokenizer: &dyn Tokenizer, record: &Record, length: u64, slab: &mut Tok
 
 fn index(record: &Record, length: u64) -> SequenceIndex {
     SequenceIndex {
-        number: record.index,
         source: record.source,
-        id: record.id.clone(),
-        length,
-        truncated: false,
-        unknown: 0,
-        gaps: 0,
-        window: Window::WHOLE,
+        ..SequenceIndex::new(record.index, Arc::clone(&record.id), length)
     }
 }
 

@@ -22,6 +22,7 @@ pub mod pack;
 pub mod plan;
 pub mod reader;
 pub mod record;
+mod relock;
 mod shard;
 pub mod slab;
 mod small_file;

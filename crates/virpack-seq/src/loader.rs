@@ -1,25 +1,25 @@
 //! Inputs to packed batches, ahead of whoever consumes them.
 //!
-//! Three threads: one reads, decompresses and cuts the text into blocks of whole records; one parses and
-//! tokenizes, with the help of others where tokens merge letters; one collates. Between them go blocks and slabs of many records over bounded queues, so that
-//! each runs at most a few steps ahead of the next.
+//! Three threads: one reads, decompresses and cuts the text into blocks of complete records; one parses and
+//! tokenizes, with the help of others where tokens merge letters; one collates. Between them go blocks and slabs
+//! of many records over bounded queues, so that each runs at most a few steps ahead of the next.
 
 mod counters;
 mod parallel;
+mod pipeline;
 mod queue;
-mod slabs;
 mod workers;
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
 pub use counters::LoaderCounters;
-pub(crate) use queue::Stopped;
-pub(crate) use slabs::{SlabSender, create_slab_loader};
+pub(crate) use pipeline::{SlabSender, create_slab_loader};
+pub(crate) use queue::StopReason;
 pub(crate) use workers::{guard, spawn};
 
 use crate::batch::PackedBatch;
@@ -31,8 +31,8 @@ use crate::length_policy::LengthPolicy;
 use crate::pack::PackStats;
 use crate::reader::{ReadProgress, Records};
 use crate::record::SkippedRecord;
+use crate::relock::Relock;
 use crate::tokenize::Tokenizer;
-use counters::Counters;
 
 /// How far a loader runs ahead, and which records it lets through.
 #[derive(Clone, Debug)]
@@ -47,7 +47,8 @@ pub struct LoaderOptions {
     /// Threads that tokenize where tokens merge letters ([`Tokenizer::merges_letters`]); None: half of the cores, at
     /// most eight. What comes out does not depend on it.
     pub tokenizer_threads: Option<NonZeroUsize>,
-    /// Records that are done: a batch of nothing else is made, as it shapes those after it, and not handed out.
+    /// Records that are done: their sequences are not [needed](crate::SequenceIndex::needed). A batch of nothing else is
+    /// made, as it shapes those after it, and not handed out.
     pub done: Option<Arc<IndexSet>>,
 }
 
@@ -90,8 +91,8 @@ pub struct AsyncDataLoader {
 struct Shared {
     /// Never sent on: the threads stop when it goes.
     _stop: Sender<()>,
-    counters: Arc<Counters>,
-    stats: Arc<Mutex<Option<PackStats>>>,
+    counters: Arc<Mutex<LoaderCounters>>,
+    stats: Arc<OnceLock<PackStats>>,
     progress: Arc<ReadProgress>,
     inputs: Arc<[Input]>,
 }
@@ -130,34 +131,9 @@ pub fn create_async_dataloader(
     if longest > collator.packer().longest() {
         return Err(SeqError::BudgetTooSmall { token_budget: collator.packer().token_budget(), longest });
     }
-    let (stop, stopped) = bounded(0);
-    let (send, queue) = bounded(options.prefetch.max(1));
-    let shared = Shared::new(stop, &records);
-    let (blocks, parser) = records.split();
-    workers::start(workers::Work {
-        blocks,
-        parser,
-        tokenizer: Box::new(tokenizer),
-        collator,
-        options,
-        queue: send,
-        stopped,
-        counters: Arc::clone(&shared.counters),
-        stats: Arc::clone(&shared.stats),
-    })?;
-    Ok(AsyncDataLoader { queue, shared: Arc::new(shared) })
-}
-
-impl Shared {
-    fn new(stop: Sender<()>, records: &Records) -> Self {
-        Shared {
-            _stop: stop,
-            counters: Arc::default(),
-            stats: Arc::default(),
-            progress: records.progress(),
-            inputs: Arc::clone(records.inputs()),
-        }
-    }
+    let (slabs, loader) = create_slab_loader(&records, collator, &options)?;
+    workers::start(records, Box::new(tokenizer), &options, slabs)?;
+    Ok(loader)
 }
 
 impl AsyncDataLoader {
@@ -175,6 +151,22 @@ impl AsyncDataLoader {
         create_async_dataloader(records, tokenizer, collator, options)
     }
 
+    /// A loader of what comes through `queue`; its threads end when `stop` goes.
+    fn new_empty(
+        queue: Receiver<Result<LoaderItem, SeqError>>,
+        stop: Sender<()>,
+        records: &Records,
+    ) -> AsyncDataLoader {
+        let shared = Shared {
+            _stop: stop,
+            counters: Arc::default(),
+            stats: Arc::default(),
+            progress: records.progress(),
+            inputs: Arc::clone(records.inputs()),
+        };
+        AsyncDataLoader { queue, shared: Arc::new(shared) }
+    }
+
     /// The next batch or skipped records, from any thread; waits for it. `None` at the end.
     ///
     /// # Errors
@@ -187,7 +179,7 @@ impl AsyncDataLoader {
             Err(TryRecvError::Empty) => {
                 let start = Instant::now();
                 let loaded = self.queue.recv().ok();
-                self.shared.counters.add_consumer_wait(start.elapsed());
+                self.shared.counters.relock().consumer_wait += start.elapsed();
                 loaded
             }
         }
@@ -201,7 +193,7 @@ impl AsyncDataLoader {
     pub fn receive_within(&self, most: Duration) -> Poll<Option<Result<LoaderItem, SeqError>>> {
         let start = Instant::now();
         let received = self.queue.recv_timeout(most);
-        self.shared.counters.add_consumer_wait(start.elapsed());
+        self.shared.counters.relock().consumer_wait += start.elapsed();
         match received {
             Ok(loaded) => Poll::Ready(Some(loaded)),
             Err(RecvTimeoutError::Disconnected) => Poll::Ready(None),
@@ -224,12 +216,12 @@ impl AsyncDataLoader {
 
     /// What the loader has done so far; to be read at any time.
     pub fn counters(&self) -> LoaderCounters {
-        self.shared.counters.snapshot()
+        *self.shared.counters.relock()
     }
 
     /// How well the batches are filled; known when the stream has ended.
     pub fn stats(&self) -> Option<PackStats> {
-        self.shared.stats.lock().map_or_else(|poisoned| poisoned.into_inner().clone(), |stats| stats.clone())
+        self.shared.stats.get().cloned()
     }
 
     /// How far the reading is.

@@ -180,7 +180,7 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::{SequenceIndex, Window};
+    use crate::batch::SequenceIndex;
     use crate::collate::VarlenCollator;
 
     /// A plan tells what the collator then does.
@@ -196,16 +196,7 @@ mod tests {
                 let mut collator = VarlenCollator::new(packer, options).unwrap();
                 for &length in &lengths {
                     planner.push(length, length > 300).unwrap();
-                    let index = SequenceIndex {
-                        number: 0,
-                        source: 0,
-                        id: "x".into(),
-                        length: 1,
-                        truncated: false,
-                        unknown: 0,
-                        gaps: 0,
-                        window: Window::WHOLE,
-                    };
+                    let index = SequenceIndex::new(0, "x", 1);
                     collator.push(&[1; 302][..length as usize], index).unwrap();
                 }
                 collator.flush();

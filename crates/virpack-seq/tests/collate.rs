@@ -10,21 +10,12 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 use virpack_seq::{
     Algorithm, CollatorOptions, GreedyPacker, PackedBatch, PackerOptions, SeqError, SequenceIndex,
-    VarlenCollator, Window,
+    VarlenCollator,
 };
 use workload::Random;
 
 fn index(record: u64, length: u32) -> SequenceIndex {
-    SequenceIndex {
-        number: record,
-        source: 0,
-        id: record.to_string().into(),
-        length: u64::from(length),
-        truncated: false,
-        unknown: 0,
-        gaps: 0,
-        window: Window::WHOLE,
-    }
+    SequenceIndex::new(record, record.to_string(), u64::from(length))
 }
 
 /// Tokens that tell their record.

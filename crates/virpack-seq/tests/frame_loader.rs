@@ -146,17 +146,22 @@ proptest! {
     }
 }
 
-/// All chunks, and the batches for each model, as the numbers of their sequences. Records are done when `done_at_once`
-/// says so: as they are read, or a while later.
-fn chunks_and_batches(frames: FrameLoader, done_at_once: bool) -> (Vec<Chunk>, [Vec<Vec<u64>>; 2]) {
+/// A batch as the numbers of its sequences, each with whether it is needed.
+type Numbers = Vec<(u64, bool)>;
+
+/// All chunks, and the batches for each model. Records are done when `done_at_once` says so: as they are read, or a while
+/// later.
+fn chunks_and_batches(frames: FrameLoader, done_at_once: bool) -> (Vec<Chunk>, [Vec<Numbers>; 2]) {
     let towers = [0, 1].map(|tower| frames.batches(tower).unwrap().clone());
     let threads = towers.map(|batches| {
         std::thread::spawn(move || {
             let numbers = |loaded| match loaded {
-                Ok(LoaderItem::Batch(batch)) => batch.index.iter().map(|index| index.number).collect(),
+                Ok(LoaderItem::Batch(batch)) => {
+                    batch.index.iter().map(|index| (index.number, index.needed)).collect()
+                }
                 other => panic!("{other:?}"),
             };
-            batches.map(numbers).collect::<Vec<Vec<u64>>>()
+            batches.map(numbers).collect::<Vec<Numbers>>()
         })
     });
     let (mut chunks, mut held) = (Vec::new(), VecDeque::new());
@@ -225,7 +230,7 @@ proptest! {
         }
         let known = [0, 1].map(|model| {
             let mut set = IndexSet::default();
-            let numbers = all[model].iter().flatten().copied();
+            let numbers = all[model].iter().flatten().map(|&(number, _)| number);
             numbers.filter(|&n| known[n as usize % known.len()]).for_each(|number| _ = set.insert(number));
             needed[model].retain(|number| !set.contains(*number));
             std::sync::Arc::new(set)
@@ -234,7 +239,9 @@ proptest! {
         let (again, left) = chunks_and_batches(loader_with(&text, buffer_size, options), done_at_once);
         prop_assert_eq!(again, chunks);
         for ((left, mut all), needed) in left.into_iter().zip(all).zip(needed) {
-            all.retain(|batch| batch.iter().any(|number| needed.contains(number)));
+            prop_assert!(all.iter().flatten().all(|&(_, needed)| needed));
+            all.iter_mut().flatten().for_each(|(number, is_needed)| *is_needed = needed.contains(number));
+            all.retain(|batch| batch.iter().any(|&(_, needed)| needed));
             prop_assert_eq!(left, all);
         }
     }

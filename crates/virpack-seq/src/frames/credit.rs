@@ -2,7 +2,8 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::loader::Stopped;
+use crate::loader::StopReason;
+use crate::relock::Relock;
 
 /// An amount that may be held at once; one that is larger alone may be held alone.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ impl Credit {
     }
 
     fn state(&self) -> MutexGuard<'_, CreditState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.relock()
     }
 
     fn has_room(&self, state: &CreditState, amount: u64) -> bool {
@@ -40,11 +41,11 @@ impl Credit {
     }
 
     /// Takes an amount, once there is room.
-    pub(super) fn take(&self, amount: u64) -> Result<(), Stopped> {
+    pub(super) fn take(&self, amount: u64) -> Result<(), StopReason> {
         let full = |state: &mut CreditState| !state.closed && !self.has_room(state, amount);
         let mut state = self.changed.wait_while(self.state(), full).unwrap_or_else(PoisonError::into_inner);
         if state.closed {
-            return Err(Stopped);
+            return Err(StopReason::ConsumerGone);
         }
         state.held += amount;
         Ok(())

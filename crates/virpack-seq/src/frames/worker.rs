@@ -3,19 +3,19 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
+use super::counters::SharedCounters;
 use super::credit::Credit;
 use super::stream::SequenceStream;
-use super::{AHEAD, Chunk, ChunkFrame, Counters, FrameItem, FrameOptions, NUCLEOTIDES, weight};
+use super::{AHEAD, Chunk, ChunkFrame, FrameItem, FrameOptions, NUCLEOTIDES, weight};
 use crate::alphabet::{count_odd, expect_nucleotides};
 use crate::chunk::chunks;
 use crate::error::SeqError;
 use crate::index_set::IndexSet;
-use crate::loader::{Stopped, guard, spawn};
+use crate::loader::{StopReason, guard, spawn};
 use crate::reader::Records;
 use crate::record::Record;
 use crate::translate::Translator;
@@ -51,7 +51,7 @@ pub(super) struct FrameWorker {
     number: u64,
     /// Chunks that are done.
     done: Arc<IndexSet>,
-    counters: Arc<Counters>,
+    counters: Arc<SharedCounters>,
     started: Instant,
     /// Time spent waiting for others.
     waited: Duration,
@@ -64,7 +64,7 @@ impl FrameWorker {
         options: &FrameOptions,
         items: Sender<Result<Vec<FrameItem>, SeqError>>,
         credit: Arc<Credit>,
-        counters: Arc<Counters>,
+        counters: Arc<SharedCounters>,
     ) -> Self {
         FrameWorker {
             // A pipe's records come when they come: none is kept waiting for the next one.
@@ -95,39 +95,33 @@ impl FrameWorker {
     pub(super) fn start(mut self) -> Result<(), SeqError> {
         spawn("framing", move || {
             self.started = Instant::now();
-            let error = match guard("framing", || self.run()) {
-                Ok(Ok(Ok(()))) => return Ok(()),
-                Ok(Ok(Err(error))) | Err(error) => error,
-                Ok(Err(stopped)) => return Err(stopped),
-            };
-            self.items.send(Err(error)).map_err(|_| Stopped)
+            match guard("framing", || self.run()) {
+                Err(StopReason::Failed(error)) => self.send_items(Err(error)),
+                end => end,
+            }
         })
     }
 
-    /// Until the input ends, or an error, which is handed back when all before it is on its way.
-    fn run(&mut self) -> Result<Result<(), SeqError>, Stopped> {
-        let end = loop {
-            let record = match self.next() {
-                Ok(Some(record)) => record,
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            };
+    /// Runs to the end of the input, or to an error, which is returned after everything before it is sent.
+    fn run(&mut self) -> Result<(), StopReason> {
+        let end = self.records();
+        if !matches!(end, Err(StopReason::ConsumerGone)) {
+            self.send_all()?;
+        }
+        end
+    }
+
+    fn records(&mut self) -> Result<(), StopReason> {
+        while let Some(record) = self.next()? {
             let odd_letters = count_odd(&record.sequence);
             // Without any there is no residue to look for.
-            if odd_letters > 0
-                && let Err(error) = expect_nucleotides(&record, self.records.inputs())
-            {
-                break Err(error);
-            }
-            self.counters.odd_letters.fetch_add(odd_letters, Relaxed);
             if odd_letters > 0 {
-                self.counters.odd_records.fetch_add(1, Relaxed);
-                self.counters.first_odd.get_or_init(|| Arc::clone(&record.id));
+                expect_nucleotides(&record, self.records.inputs())?;
+                self.counters.add_odd(&record.id, odd_letters);
             }
             self.record(Arc::new(record))?;
-        };
-        self.send_all()?;
-        Ok(end)
+        }
+        Ok(())
     }
 
     /// The next record, once those behind it are read as far as there is room for them.
@@ -136,7 +130,7 @@ impl FrameWorker {
             let mut record = Record::default();
             match self.records.read(&mut record) {
                 Ok(true) => {
-                    self.counters.read.fetch_add(record.sequence.len() as u64, Relaxed);
+                    self.counters.update(|counters| counters.read += record.sequence.len() as u64);
                     self.ahead_bytes += weight(&record);
                     self.ahead.push_back(record);
                 }
@@ -154,7 +148,7 @@ impl FrameWorker {
         }
     }
 
-    fn record(&mut self, record: Arc<Record>) -> Result<(), Stopped> {
+    fn record(&mut self, record: Arc<Record>) -> Result<(), StopReason> {
         let (bases, bytes) = (record.sequence.len() as u64, weight(&record));
         if self.since.saturating_add(bytes) > self.stretch {
             // What waits for more of its kind must leave sometime, or nothing would ever be done. What was read says
@@ -168,15 +162,17 @@ impl FrameWorker {
             self.credit.take(bytes)?;
             self.waited += start.elapsed();
         }
-        self.counters.records.fetch_add(1, Relaxed);
-        self.counters.bases.fetch_add(bases, Relaxed);
+        self.counters.update(|counters| {
+            counters.records += 1;
+            counters.bases += bases;
+        });
         self.pending.push(FrameItem::Record(Arc::clone(&record)));
         let mut end = 0;
         for chunk in chunks(record.sequence.len(), self.length) {
             let own = (chunk.end - end) as u64;
             end = chunk.end;
             self.chunk(&record, chunk)?;
-            self.counters.cut.fetch_add(own, Relaxed);
+            self.counters.update(|counters| counters.cut += own);
             self.send_when_full()?;
         }
         self.pending.push(FrameItem::End);
@@ -184,7 +180,7 @@ impl FrameWorker {
         self.send_when_full()
     }
 
-    fn send_when_full(&mut self) -> Result<(), Stopped> {
+    fn send_when_full(&mut self) -> Result<(), StopReason> {
         let streams = self.streams.iter().flatten();
         if self.pending.len() >= AT_ONCE || streams.map(SequenceStream::waiting).max() >= Some(AT_ONCE) {
             self.send(SequenceStream::send)?;
@@ -192,7 +188,7 @@ impl FrameWorker {
         Ok(())
     }
 
-    fn chunk(&mut self, record: &Record, bases: Range<usize>) -> Result<(), Stopped> {
+    fn chunk(&mut self, record: &Record, bases: Range<usize>) -> Result<(), StopReason> {
         let (number, is_done) = (self.number, self.done.contains(self.number));
         let mut frames = Vec::new();
         let mut oldest = [0; 2];
@@ -213,8 +209,10 @@ impl FrameWorker {
             frames.push(ChunkFrame { frame: open.frame, codons, sequences });
         }
         let strands = self.strands(record, bases.clone(), frames.is_empty());
-        self.counters.chunks.fetch_add(1, Relaxed);
-        self.counters.frames.fetch_add(frames.len() as u64, Relaxed);
+        self.counters.update(|counters| {
+            counters.chunks += 1;
+            counters.frames += frames.len() as u64;
+        });
         self.pending.push(FrameItem::Chunk(Chunk { number, bases, frames, strands, oldest }));
         Ok(())
     }
@@ -227,24 +225,31 @@ impl FrameWorker {
     }
 
     /// Sends on all there is; all batches that it makes leave at once, and nothing from here on is one with it.
-    fn send_all(&mut self) -> Result<(), Stopped> {
+    fn send_all(&mut self) -> Result<(), StopReason> {
         let goes_on = self.number < self.done.end();
         self.send(|stream| stream.send_all(goes_on))
     }
 
     /// Sends on what there is, by `send` to each model.
-    fn send(&mut self, send: impl Fn(&mut SequenceStream) -> Result<(), Stopped>) -> Result<(), Stopped> {
+    fn send(
+        &mut self,
+        send: impl Fn(&mut SequenceStream) -> Result<(), StopReason>,
+    ) -> Result<(), StopReason> {
         let start = Instant::now();
         self.streams.iter_mut().flatten().try_for_each(send)?;
         self.waited += start.elapsed();
-        for (stream, counter) in self.streams.iter().zip(&self.counters.repeated) {
-            counter.store(stream.as_ref().map_or(0, SequenceStream::repeated), Relaxed);
-        }
+        let repeated =
+            self.streams.each_ref().map(|stream| stream.as_ref().map_or(0, SequenceStream::repeated));
         let busy = self.started.elapsed().saturating_sub(self.waited);
-        self.counters.busy.store(busy.as_nanos() as u64, Relaxed);
+        self.counters.update(|counters| (counters.repeated, counters.busy) = (repeated, busy));
         if !self.pending.is_empty() {
-            self.items.send(Ok(std::mem::take(&mut self.pending))).map_err(|_| Stopped)?;
+            let items = std::mem::take(&mut self.pending);
+            self.send_items(Ok(items))?;
         }
         Ok(())
+    }
+
+    fn send_items(&self, items: Result<Vec<FrameItem>, SeqError>) -> Result<(), StopReason> {
+        self.items.send(items).map_err(|_| StopReason::ConsumerGone)
     }
 }

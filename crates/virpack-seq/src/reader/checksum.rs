@@ -1,8 +1,10 @@
 //! What an input was, byte by byte as it lies on disk.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use sha2::{Digest, Sha256};
+
+use crate::relock::Relock;
 
 /// Size and SHA-256 of an input, as it lies on disk (compressed).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,11 +23,11 @@ pub(super) struct Checksums(Mutex<Vec<InputChecksum>>);
 
 impl Checksums {
     pub(super) fn all(&self) -> Vec<InputChecksum> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.relock().clone()
     }
 
     pub(super) fn add(&self, checksum: InputChecksum) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(checksum);
+        self.0.relock().push(checksum);
     }
 }
 

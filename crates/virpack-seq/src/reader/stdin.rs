@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+
+use crate::relock::Relock;
 
 /// Standard input as a file, which tells a redirected file from a pipe.
 #[cfg(unix)]
@@ -25,7 +27,7 @@ static LOOKED_AT: Mutex<Option<(Vec<u8>, bool)>> = Mutex::new(None);
 
 /// The first bytes of standard input, kept for [`stdin`], and whether more may follow.
 pub(super) fn looked_at() -> io::Result<(Vec<u8>, bool)> {
-    let mut kept = LOOKED_AT.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut kept = LOOKED_AT.relock();
     if kept.is_none() {
         let mut bytes = Vec::new();
         raw_stdin().take(LOOK).read_to_end(&mut bytes)?;
@@ -37,7 +39,7 @@ pub(super) fn looked_at() -> io::Result<(Vec<u8>, bool)> {
 
 /// Standard input from its beginning.
 pub(super) fn stdin() -> Box<dyn Read + Send> {
-    let kept = LOOKED_AT.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let kept = LOOKED_AT.relock().take();
     match kept {
         Some((bytes, _)) => Box::new(io::Cursor::new(bytes).chain(raw_stdin())),
         None => raw_stdin(),
