@@ -6,6 +6,7 @@ use memchr::memchr;
 
 use crate::error::SeqError;
 use crate::input::Input;
+use crate::letters::unified;
 use crate::record::Record;
 
 /// How a letter counts.
@@ -27,8 +28,8 @@ const fn kinds() -> [Kind; 256] {
     let mut kinds = [Kind::Other; 256];
     let mut byte = 0;
     while byte < 256 {
-        kinds[byte] = match (byte as u8).to_ascii_uppercase() {
-            b'A' | b'C' | b'G' | b'T' | b'U' | b'N' => Kind::Base,
+        kinds[byte] = match unified(byte as u8) {
+            b'A' | b'C' | b'G' | b'T' | b'N' => Kind::Base,
             b'R' | b'Y' | b'S' | b'W' | b'K' | b'M' | b'B' | b'D' | b'H' | b'V' => Kind::Ambiguous,
             b'X' => Kind::Other,
             b'A'..=b'Z' => Kind::Residue,
@@ -117,14 +118,6 @@ fn are_mostly_bases(bases: u64, letters: u64) -> bool {
 /// The place of the first letter that stands for a residue alone.
 fn first_residue(sequence: &[u8]) -> Option<usize> {
     sequence.iter().position(|&letter| KINDS[letter as usize] == Kind::Residue)
-}
-
-/// A letter in upper case, U as T.
-fn unified(letter: u8) -> u8 {
-    match letter.to_ascii_uppercase() {
-        b'U' => b'T',
-        letter => letter,
-    }
 }
 
 /// Checks that a record holds nucleotides: a protein has letters that stand for no nucleotide, and fewer than half

@@ -17,6 +17,7 @@ pub mod frames;
 mod index_set;
 mod input;
 pub mod length_policy;
+mod letters;
 pub mod loader;
 pub mod pack;
 pub mod plan;

@@ -6,6 +6,8 @@ use std::ops::Range;
 
 pub use code::GeneticCode;
 
+use crate::letters::{NO_BASE, TABLES};
+
 /// One of the six reading frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Frame {
@@ -100,40 +102,6 @@ const CODONS: usize = 1 << 9;
 const NO_RESIDUE: u8 = 0;
 const STOP: u8 = b'*';
 
-/// What each letter is.
-struct Letters {
-    /// Its number: T, C, A, G from 0, as [`GeneticCode`] counts them; 4 for all others.
-    base: [u8; 256],
-    /// In capitals, T for U.
-    letter: [u8; 256],
-    /// The same on the other strand; letters beside A, C, G, T and U stay.
-    complement: [u8; 256],
-}
-
-static LETTERS: Letters = Letters::new();
-
-impl Letters {
-    const fn new() -> Self {
-        let mut all = Letters { base: [4; 256], letter: [0; 256], complement: [0; 256] };
-        let mut byte = 0;
-        while byte < 256 {
-            let capital = (byte as u8).to_ascii_uppercase();
-            let (base, letter, complement) = match capital {
-                b'T' | b'U' => (0, b'T', b'A'),
-                b'C' => (1, b'C', b'G'),
-                b'A' => (2, b'A', b'T'),
-                b'G' => (3, b'G', b'C'),
-                _ => (4, capital, capital),
-            };
-            all.base[byte] = base;
-            all.letter[byte] = letter;
-            all.complement[byte] = complement;
-            byte += 1;
-        }
-        all
-    }
-}
-
 impl Translator {
     /// A translator for one genetic code.
     pub fn new(code: GeneticCode) -> Self {
@@ -198,7 +166,7 @@ impl Translator {
     /// assert_eq!(translator.strands(b"acnnnac"), None);
     /// ```
     pub fn strands(&mut self, chunk: &[u8]) -> Option<[&[u8]; 2]> {
-        let is_base = |&letter: &u8| LETTERS.base[letter as usize] < 4;
+        let is_base = |&letter: &u8| TABLES.base[letter as usize] != NO_BASE;
         if !chunk.windows(3).any(|codon| codon.iter().all(is_base)) {
             return None;
         }
@@ -209,18 +177,18 @@ impl Translator {
 
     fn write_letters(&mut self, chunk: &[u8]) {
         self.letters.clear();
-        self.letters.extend(chunk.iter().map(|&letter| LETTERS.letter[letter as usize]));
+        self.letters.extend(chunk.iter().map(|&letter| TABLES.unified[letter as usize]));
     }
 
     fn write_complement(&mut self, chunk: &[u8]) {
         self.complement.clear();
-        self.complement.extend(chunk.iter().rev().map(|&letter| LETTERS.complement[letter as usize]));
+        self.complement.extend(chunk.iter().rev().map(|&letter| TABLES.complement[letter as usize]));
     }
 
     /// Numbers the codon at each base of the chunk.
     fn number(&mut self, chunk: &[u8]) {
         self.bases.clear();
-        self.bases.extend(chunk.iter().map(|&letter| LETTERS.base[letter as usize]));
+        self.bases.extend(chunk.iter().map(|&letter| TABLES.base[letter as usize]));
         self.codons.clear();
         let bases = &self.bases;
         let codons = bases.iter().zip(bases.iter().skip(1)).zip(bases.iter().skip(2));

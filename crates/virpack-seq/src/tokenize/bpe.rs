@@ -12,6 +12,7 @@ use tokenizers::{ModelWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
 use super::{Alphabet, SpecialTokens, TokenCounts, Tokenizer};
 pub use crate::error::BpeProblem;
 use crate::error::SeqError;
+use crate::letters::TABLES;
 use crate::small_file::read_small;
 use words::Words;
 
@@ -172,7 +173,7 @@ impl Tokenizer for BpeTokenizer {
 
     fn tokenize(&self, sequence: &[u8], max_length: usize, tokens: &mut Vec<u16>) -> TokenCounts {
         let head = &sequence[..sequence.len().min(max_length)];
-        let letters: Vec<u8> = head.iter().map(|&letter| LETTERS[usize::from(letter)]).collect();
+        let letters: Vec<u8> = head.iter().map(|&letter| TABLES.unified[usize::from(letter)]).collect();
         tokens.push(self.special.start);
         let first = tokens.len();
         let unknown = self.words.as_ref().and_then(|words| words.tokenize(&letters, tokens));
@@ -188,7 +189,7 @@ impl Tokenizer for BpeTokenizer {
         // Letters are unknown one by one, whatever the others merge to: no tokens are needed to count them.
         let is_unknown = |letter: &&u8| {
             let is_letter = !(0x80..0xC0).contains(*letter) && !is_gap(**letter);
-            is_letter && !self.known[usize::from(LETTERS[usize::from(**letter)])]
+            is_letter && !self.known[usize::from(TABLES.unified[usize::from(**letter)])]
         };
         let unknown = sequence.iter().filter(is_unknown).count() as u32;
         TokenCounts { residues: sequence.len(), unknown, gaps: count_gaps(sequence) }
@@ -213,22 +214,6 @@ fn is_gap(letter: u8) -> bool {
 
 fn count_gaps(letters: &[u8]) -> u32 {
     letters.iter().filter(|letter| is_gap(**letter)).count() as u32
-}
-
-/// Letters as the vocabulary has them: upper case, U as T.
-const LETTERS: [u8; 256] = letters();
-
-const fn letters() -> [u8; 256] {
-    let mut letters = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        letters[byte] = match (byte as u8).to_ascii_uppercase() {
-            b'U' => b'T',
-            letter => letter,
-        };
-        byte += 1;
-    }
-    letters
 }
 
 #[cfg(test)]
