@@ -16,11 +16,10 @@ fuzz_target!(|data: &[u8]| {
     options.algorithm = Algorithm::ALL[usize::from(head[2] % 4)];
     options.max_sequences = (head[3] > 0).then_some(usize::from(head[3]));
     options.max_attention_cost = (head[4] > 0).then_some((longest * longest) as u64 + u64::from(head[4]) * 64);
-    let collator = CollatorOptions {
-        buffer_size: usize::from(head[5]) + 1,
-        enable_packing: head[6] % 8 > 0,
-        max_windows: u32::from(head[7] % 8),
-    };
+    let collator = CollatorOptions::default()
+        .buffer_size(usize::from(head[5]) + 1)
+        .enable_packing(head[6] % 8 > 0)
+        .max_windows(u32::from(head[7] % 8));
     let packer = GreedyPacker::new(options.clone()).expect("the longest fits");
     let lengths: Vec<u32> = body.iter().map(|&byte| 1 + u32::from(byte) % longest as u32).collect();
 

@@ -135,7 +135,7 @@ pub fn embed_on<B: Memory + 'static>(
     mut tell: impl FnMut(Told),
 ) -> Result<Summary, Error> {
     let begun = Instant::now();
-    let reading = ReadOptions { limits: options.limits, checksums: true };
+    let reading = ReadOptions::default().limits(options.limits).checksums(true);
     let records = virpack_seq::reader::open_with(&options.inputs, reading)?;
     let records = records.shard(options.shard.unwrap_or(Shard::ALL));
     let reading = records.progress();
@@ -312,11 +312,7 @@ impl EmbedOptions {
         let (pool, layer, device_timeout) = (self.pool, self.layer(&model.config)?, self.device_timeout);
         let Batches { token_budget, done } = batches;
         let stop = Arc::clone(&self.stop);
-        let loading = LoaderOptions {
-            lengths: self.lengths,
-            done: Some(Arc::clone(&done)),
-            ..LoaderOptions::default()
-        };
+        let loading = LoaderOptions::default().lengths(self.lengths).done(Arc::clone(&done));
         let options = RunnerOptions { pool, layer, window_overlap, device_timeout, done, stop };
         let tokenizer = Arc::clone(&model.tokenizer);
         let loader = AsyncDataLoader::new(records, tokenizer, self.collator(token_budget)?, loading)?;
@@ -374,8 +370,7 @@ impl EmbedOptions {
     fn collator(&self, token_budget: usize) -> Result<VarlenCollator, Error> {
         let packer = GreedyPacker::new(PackerOptions::new(token_budget, self.lengths.max_tokens()))?;
         let buffer_size = self.buffer_size.unwrap_or_else(|| memory::buffer_size(token_budget));
-        let options =
-            CollatorOptions { buffer_size, enable_packing: self.packing, ..CollatorOptions::default() };
+        let options = CollatorOptions::default().buffer_size(buffer_size).enable_packing(self.packing);
         Ok(VarlenCollator::new(packer, options)?)
     }
 }

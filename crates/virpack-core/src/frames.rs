@@ -76,7 +76,7 @@ pub struct FramesSummary {
 /// the asked names.
 pub fn frames(options: &FramesOptions, mut progress: impl FnMut(Progress)) -> Result<FramesSummary, Error> {
     options.check()?;
-    let reading = ReadOptions { limits: options.limits, checksums: false };
+    let reading = ReadOptions::default().limits(options.limits);
     let mut records = reader::open_with(&options.inputs, reading)?;
     let mut out = FrameFiles::create(options)?;
     let mut translator = Translator::new(options.genetic_code);

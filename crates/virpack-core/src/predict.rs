@@ -193,7 +193,7 @@ pub fn predict_on<B: Memory + 'static>(
     mut tell: impl FnMut(Told),
 ) -> Result<Predicted, Error> {
     let records =
-        reader::open_with(&options.inputs, ReadOptions { limits: options.limits, checksums: true })?;
+        reader::open_with(&options.inputs, ReadOptions::default().limits(options.limits).checksums(true))?;
     let found = options.found()?;
     let Judges { classifiers, towers, mut frames, kinds, files, dtype } =
         Judges::load(&devices, options, found.as_ref(), &mut tell)?;
@@ -353,14 +353,13 @@ impl PredictOptions {
         let length = self.length.or(trained).unwrap_or(DEFAULT_LENGTH);
         let told = Told::Length { length, asked: self.length, classifier: trained };
         let default = FrameOptions::new(length);
-        let frames = FrameOptions {
-            genetic_code: self.genetic_code,
-            most_waiting: self.most_waiting,
-            unique_window: self.buffer_size.unwrap_or(default.unique_window),
-            frames: classifiers.takes(),
-            whole_chunks: classifiers.nucleotides.is_some(),
-            ..default
-        };
+        let unique_window = self.buffer_size.unwrap_or(default.unique_window);
+        let frames = default
+            .genetic_code(self.genetic_code)
+            .most_waiting(self.most_waiting)
+            .unique_window(unique_window)
+            .frames(classifiers.takes())
+            .whole_chunks(classifiers.nucleotides.is_some());
         (frames, told)
     }
 }

@@ -83,7 +83,7 @@ fn load(path: &str) -> Result<u64, Box<dyn std::error::Error>> {
         tower(Arc::new(BpeTokenizer::open(&words)?), CHUNK.get() + 2)?,
         tower(Arc::new(EsmTokenizer::new()), CHUNK.get() / 3 + 2)?,
     ];
-    let options = FrameOptions { whole_chunks: true, most_waiting: u64::MAX, ..FrameOptions::new(CHUNK) };
+    let options = FrameOptions::new(CHUNK).whole_chunks(true).most_waiting(u64::MAX);
     let records = reader::open(&[path.into()])?;
     let loader = create_frame_loader(records, towers, options)?;
     thread::scope(|scope| {

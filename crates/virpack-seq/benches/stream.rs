@@ -104,7 +104,7 @@ fn tokenize(path: &Path) -> Result<u64, SeqError> {
 
 fn load(path: &Path, token_budget: usize, prefetch: usize) -> Result<u64, SeqError> {
     let records = reader::open(&[path.to_path_buf().into()])?;
-    let options = LoaderOptions { prefetch, ..LoaderOptions::default() };
+    let options = LoaderOptions::default().prefetch(prefetch);
     let packer = GreedyPacker::new(PackerOptions::new(token_budget, options.lengths.max_tokens()))?;
     let collator = VarlenCollator::new(packer, CollatorOptions::default())?;
     let loader = create_async_dataloader(records, EsmTokenizer::new(), collator, options)?;

@@ -45,6 +45,7 @@ const PER_RECORD: usize = 512;
 
 /// How records become frames.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct FrameOptions {
     /// Bases of a chunk.
     pub length: NonZeroUsize,
@@ -83,6 +84,62 @@ impl FrameOptions {
             done: Arc::default(),
             known: Default::default(),
         }
+    }
+
+    /// Reads codons by this code.
+    #[must_use]
+    pub fn genetic_code(mut self, genetic_code: GeneticCode) -> Self {
+        self.genetic_code = genetic_code;
+        self
+    }
+
+    /// Remembers this many different sequences to find those that come again.
+    #[must_use]
+    pub fn unique_window(mut self, unique_window: usize) -> Self {
+        self.unique_window = unique_window;
+        self
+    }
+
+    /// Lets records of this many bytes be in progress.
+    #[must_use]
+    pub fn most_waiting(mut self, most_waiting: u64) -> Self {
+        self.most_waiting = most_waiting;
+        self
+    }
+
+    /// Lets this many batches wait for each model.
+    #[must_use]
+    pub fn prefetch(mut self, prefetch: usize) -> Self {
+        self.prefetch = prefetch;
+        self
+    }
+
+    /// Says which models read open frames.
+    #[must_use]
+    pub fn frames(mut self, frames: [bool; 2]) -> Self {
+        self.frames = frames;
+        self
+    }
+
+    /// Has the model of the nucleotides read chunks without an open frame.
+    #[must_use]
+    pub fn whole_chunks(mut self, whole_chunks: bool) -> Self {
+        self.whole_chunks = whole_chunks;
+        self
+    }
+
+    /// Marks chunks as done: no sequence is needed for them.
+    #[must_use]
+    pub fn done(mut self, done: Arc<IndexSet>) -> Self {
+        self.done = done;
+        self
+    }
+
+    /// Marks sequences as known, for each model: no chunk needs them.
+    #[must_use]
+    pub fn known(mut self, known: [Arc<IndexSet>; 2]) -> Self {
+        self.known = known;
+        self
     }
 
     /// Most letters in a sequence for the model of the nucleotides, and of the proteins.
@@ -187,7 +244,7 @@ pub fn create_frame_loader(
         if longest > collator.packer().longest() {
             return Err(SeqError::BudgetTooSmall { token_budget: collator.packer().token_budget(), longest });
         }
-        let loader = LoaderOptions { prefetch: options.prefetch, ..LoaderOptions::default() };
+        let loader = LoaderOptions::default().prefetch(options.prefetch);
         let (sender, loader) = create_slab_loader(&records, collator, &loader)?;
         let known = Arc::clone(&options.known[i]);
         let resumes = !options.done.is_empty();

@@ -45,7 +45,7 @@ pub use pack::{Algorithm, GreedyPacker, LengthHistogram, PackStats, PackWorkspac
 pub use plan::{Plan, Planner, plan_records};
 pub use reader::{InputChecksum, InputRemark, ReadLimits, ReadOptions, ReadProgress, Records};
 pub use record::{Record, SkipReason, SkippedRecord, shown_id};
-pub use shard::Shard;
+pub use shard::{ParseShardError, Shard};
 pub use slab::{LengthCounts, TokenSlab};
 pub use small_file::{read_at_most, read_small};
 pub use tokenize::{BpeTokenizer, EsmTokenizer, Tokenizer};

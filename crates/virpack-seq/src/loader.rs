@@ -35,7 +35,16 @@ use crate::relock::Relock;
 use crate::tokenize::Tokenizer;
 
 /// How far a loader runs ahead, and which records it lets through.
+///
+/// ```
+/// use virpack_seq::{LengthPolicy, LoaderOptions};
+///
+/// let lengths = LengthPolicy { max_length: 500, ..LengthPolicy::default() };
+/// let options = LoaderOptions::default().lengths(lengths).prefetch(8);
+/// assert_eq!((options.lengths.max_tokens(), options.prefetch), (502, 8));
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct LoaderOptions {
     /// Most batches that wait for a consumer; at least one.
     pub prefetch: usize,
@@ -61,6 +70,43 @@ impl Default for LoaderOptions {
             tokenizer_threads: None,
             done: None,
         }
+    }
+}
+
+impl LoaderOptions {
+    /// Lets this many batches wait for a consumer.
+    #[must_use]
+    pub fn prefetch(mut self, prefetch: usize) -> Self {
+        self.prefetch = prefetch;
+        self
+    }
+
+    /// Lets these lengths through.
+    #[must_use]
+    pub fn lengths(mut self, lengths: LengthPolicy) -> Self {
+        self.lengths = lengths;
+        self
+    }
+
+    /// Releases the best batch so far when no record came for this time and no batch waits.
+    #[must_use]
+    pub fn max_wait(mut self, max_wait: Duration) -> Self {
+        self.max_wait = Some(max_wait);
+        self
+    }
+
+    /// Tokenizes by this many threads where tokens merge letters.
+    #[must_use]
+    pub fn tokenizer_threads(mut self, tokenizer_threads: NonZeroUsize) -> Self {
+        self.tokenizer_threads = Some(tokenizer_threads);
+        self
+    }
+
+    /// Marks the sequences of these records as not needed.
+    #[must_use]
+    pub fn done(mut self, done: Arc<IndexSet>) -> Self {
+        self.done = Some(done);
+        self
     }
 }
 

@@ -70,6 +70,7 @@ impl Algorithm {
 
 /// What a [`GreedyPacker`] may put into a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PackerOptions {
     /// Most tokens in a batch, special tokens included.
     pub token_budget: usize,

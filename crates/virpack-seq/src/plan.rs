@@ -190,7 +190,7 @@ mod tests {
         for algorithm in Algorithm::ALL {
             for enable_packing in [true, false] {
                 let packer = PackerOptions::new(1_000, 302).algorithm(algorithm);
-                let options = CollatorOptions { buffer_size: 300, enable_packing, ..Default::default() };
+                let options = CollatorOptions::default().buffer_size(300).enable_packing(enable_packing);
                 let mut planner = Planner::new(packer.clone(), options.clone()).unwrap();
                 let packer = GreedyPacker::new(packer).unwrap();
                 let mut collator = VarlenCollator::new(packer, options).unwrap();

@@ -71,11 +71,28 @@ pub fn open(inputs: &[Input]) -> Result<Records, SeqError> {
 
 /// What is read, and what is noted of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReadOptions {
     /// The largest record and the largest header.
     pub limits: ReadLimits,
     /// [`ReadProgress::checksums`] are those of the inputs.
     pub checksums: bool,
+}
+
+impl ReadOptions {
+    /// Reads records and headers up to these limits.
+    #[must_use]
+    pub fn limits(mut self, limits: ReadLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Hashes the inputs while they are read.
+    #[must_use]
+    pub fn checksums(mut self, checksums: bool) -> Self {
+        self.checksums = checksums;
+        self
+    }
 }
 
 /// As [`open`], with options.

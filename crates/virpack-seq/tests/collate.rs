@@ -81,7 +81,10 @@ fn case() -> impl Strategy<Value = Case> {
             let enable_packing = packing || lengths.len() % 4 != 0;
             Case {
                 packer,
-                collator: CollatorOptions { buffer_size, enable_packing, max_windows },
+                collator: CollatorOptions::default()
+                    .buffer_size(buffer_size)
+                    .enable_packing(enable_packing)
+                    .max_windows(max_windows),
                 lengths,
                 pop_every,
             }
@@ -164,7 +167,7 @@ proptest! {
 
     #[test]
     fn packing_off_keeps_arrival_order(case in case(), size in 1usize..30) {
-        let options = CollatorOptions { enable_packing: false, ..case.collator.clone() };
+        let options = case.collator.clone().enable_packing(false);
         let case = Case { collator: options, ..case };
         let mut collator = collator(&case);
         let mut inspector = Inspector::new(&case.packer);
@@ -304,7 +307,7 @@ fn what_cannot_be_packed_is_refused_and_leaves_no_trace() {
     assert_eq!(collator.counters().received, 1);
     assert_eq!(collator.flush().len(), 1);
     let packer = GreedyPacker::new(PackerOptions::new(100, 5)).unwrap();
-    let error = VarlenCollator::new(packer, CollatorOptions { buffer_size: 0, ..Default::default() });
+    let error = VarlenCollator::new(packer, CollatorOptions::default().buffer_size(0));
     assert!(matches!(error.unwrap_err(), SeqError::ZeroOption { option: "buffer_size" }));
 }
 
@@ -312,7 +315,7 @@ fn what_cannot_be_packed_is_refused_and_leaves_no_trace() {
 #[test]
 fn flush_drains_everything() {
     let packer = GreedyPacker::new(PackerOptions::new(10, 10)).unwrap();
-    let options = CollatorOptions { buffer_size: 1_000_000, ..Default::default() };
+    let options = CollatorOptions::default().buffer_size(1_000_000);
     let mut collator = VarlenCollator::new(packer, options).unwrap();
     for record in 0..10_000 {
         collator.push(&[1; 10], index(record, 10)).unwrap();
@@ -325,7 +328,7 @@ fn flush_drains_everything() {
 #[test]
 fn a_record_that_always_comes_last_leaves() {
     let packer = GreedyPacker::new(PackerOptions::new(1_000, 500)).unwrap();
-    let options = CollatorOptions { buffer_size: 20, ..Default::default() };
+    let options = CollatorOptions::default().buffer_size(20);
     let mut collator = VarlenCollator::new(packer, options).unwrap();
     collator.push(&[1; 5], index(0, 5)).unwrap();
     let mut left = None;

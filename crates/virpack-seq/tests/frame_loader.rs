@@ -20,7 +20,7 @@ mod naive;
 
 fn tower(buffer_size: usize) -> Option<EncoderInput> {
     let packer = GreedyPacker::new(PackerOptions::new(200, 62)).unwrap();
-    let options = CollatorOptions { buffer_size, ..CollatorOptions::default() };
+    let options = CollatorOptions::default().buffer_size(buffer_size);
     let collator = VarlenCollator::new(packer, options).unwrap();
     // Any tokenizer will do for nucleotides too: one token a letter.
     Some(EncoderInput { tokenizer: std::sync::Arc::new(EsmTokenizer::new()), collator })
@@ -28,7 +28,7 @@ fn tower(buffer_size: usize) -> Option<EncoderInput> {
 
 fn loader(text: &str, buffer_size: usize, unique_window: usize, most_waiting: u64) -> FrameLoader {
     let chunks_of_60 = FrameOptions::new(60.try_into().unwrap());
-    loader_with(text, buffer_size, FrameOptions { unique_window, most_waiting, ..chunks_of_60 })
+    loader_with(text, buffer_size, chunks_of_60.unique_window(unique_window).most_waiting(most_waiting))
 }
 
 fn loader_with(text: &str, buffer_size: usize, options: FrameOptions) -> FrameLoader {
@@ -209,7 +209,7 @@ proptest! {
     ) {
         let text: String = sequences.iter().map(|sequence| format!(">r\n{sequence}\n")).collect();
         let chunks_of_60 = FrameOptions::new(60.try_into().unwrap());
-        let options = FrameOptions { unique_window, most_waiting, whole_chunks: true, ..chunks_of_60 };
+        let options = chunks_of_60.unique_window(unique_window).most_waiting(most_waiting).whole_chunks(true);
         let (chunks, all) = chunks_and_batches(loader_with(&text, buffer_size, options.clone()), true);
         let mut done = IndexSet::default();
         for number in 0..chunks.len() as u64 {
@@ -235,7 +235,7 @@ proptest! {
             needed[model].retain(|number| !set.contains(*number));
             std::sync::Arc::new(set)
         });
-        let options = FrameOptions { done: std::sync::Arc::new(done), known, ..options };
+        let options = options.done(std::sync::Arc::new(done)).known(known);
         let (again, left) = chunks_and_batches(loader_with(&text, buffer_size, options), done_at_once);
         prop_assert_eq!(again, chunks);
         for ((left, mut all), needed) in left.into_iter().zip(all).zip(needed) {

@@ -6,7 +6,7 @@ use std::io::{Cursor, Read, Write};
 
 use virpack_seq::{InputError, ReadLimits, Record, Records, SeqError};
 
-const SMALL: ReadLimits = ReadLimits { record: 2_000_000, header: 5_000, expansion: None };
+const SMALL: ReadLimits = ReadLimits::new(2_000_000, 5_000);
 
 /// Ids and lengths, and the error at the end.
 fn read(text: impl Read + Send + 'static, limits: ReadLimits) -> (Vec<(String, usize)>, Option<SeqError>) {
@@ -96,7 +96,7 @@ fn the_longest_header_is_read_and_a_byte_more_is_not() {
         for end in ["", "\r"] {
             // Within a block, and of more than one.
             for most in [5_000usize, 600_000] {
-                let limits = ReadLimits { header: most as u64, ..SMALL };
+                let limits = SMALL.header(most as u64);
                 let text = |bytes| {
                     let record = format!("{mark}{}{end}{rest}", "h".repeat(bytes));
                     format!("{mark}a{rest}{record}{mark}b{rest}").into_bytes()
@@ -162,13 +162,13 @@ fn a_record_that_compresses_too_well_is_refused() {
         std::io::copy(&mut text, &mut out).unwrap();
         Cursor::new(out.finish().unwrap())
     };
-    let limits = ReadLimits { expansion: Some(100), ..ReadLimits::default() };
+    let limits = ReadLimits::default().expansion(100);
     let (records, error) = read(bomb(), limits);
     let message = error.unwrap().to_string();
     assert_eq!(records, [("good".to_owned(), 4)]);
     assert!(message.starts_with("in:3: record 2 (bomb) is larger than 100 MB, from at most "), "{message}");
     assert!(message.contains("no genome compresses so well\nhint: --max-record-size"), "{message}");
-    let (records, error) = read(bomb(), ReadLimits { expansion: None, ..limits });
+    let (records, error) = read(bomb(), ReadLimits::new(limits.record, limits.header));
     assert!(error.is_none(), "{error:?}");
     assert_eq!(records[1], ("bomb".to_owned(), 101_000_000));
 }

@@ -459,8 +459,7 @@ fn checksums_are_those_of_the_files_as_they_lie_on_disk() {
         files.push(place.write(&format!("two-{codec}"), compress(text.as_bytes()).repeat(2)));
     }
     let inputs: Vec<Input> = files.iter().cloned().map(Input::from).collect();
-    let mut records =
-        reader::open_with(&inputs, ReadOptions { checksums: true, ..ReadOptions::default() }).unwrap();
+    let mut records = reader::open_with(&inputs, ReadOptions::default().checksums(true)).unwrap();
     let mut record = Record::default();
     while records.read(&mut record).unwrap() {}
     let sums = records.progress().checksums();

@@ -151,7 +151,7 @@ impl<B: Memory + 'static> LoadedTower<B> {
     fn packing(&self, asked: Option<usize>) -> Result<EncoderInput, Error> {
         let packer = GreedyPacker::new(PackerOptions::new(self.token_budget(), self.lengths.max_tokens()))?;
         let buffer_size = asked.unwrap_or_else(|| buffer_size(self.token_budget()));
-        let options = CollatorOptions { buffer_size, ..CollatorOptions::default() };
+        let options = CollatorOptions::default().buffer_size(buffer_size);
         let collator = VarlenCollator::new(packer, options)?;
         Ok(EncoderInput { tokenizer: Arc::clone(&self.devices[0].model.tokenizer), collator })
     }

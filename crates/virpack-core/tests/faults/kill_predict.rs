@@ -146,21 +146,18 @@ struct Batch {
 /// The batches for each model of a run that goes on from what is kept, by a loader of its own.
 fn expected(place: &Path, models: &[PathBuf; 4], Kept { chunks, embeddings }: Kept) -> [Vec<Batch>; 2] {
     let (done, known) = (Arc::new(chunks), embeddings.map(Arc::new));
-    let default = FrameOptions::new(300.try_into().unwrap());
-    let frames = FrameOptions {
-        unique_window: BUFFER_SIZE,
-        whole_chunks: true,
-        done: Arc::clone(&done),
-        known: known.clone(),
-        ..default
-    };
+    let frames = FrameOptions::new(300.try_into().unwrap())
+        .unique_window(BUFFER_SIZE)
+        .whole_chunks(true)
+        .done(Arc::clone(&done))
+        .known(known.clone());
     let tokenizers: [Arc<dyn Tokenizer>; 2] = [
         Arc::new(BpeTokenizer::open(&models[0].join("tokenizer.json")).unwrap()),
         Arc::new(EsmTokenizer::new()),
     ];
     let towers = [0, 1].map(|model| {
         let packer = PackerOptions::new(TOKEN_BUDGET, frames.longest()[model] + 2);
-        let options = CollatorOptions { buffer_size: BUFFER_SIZE, ..CollatorOptions::default() };
+        let options = CollatorOptions::default().buffer_size(BUFFER_SIZE);
         let collator = VarlenCollator::new(GreedyPacker::new(packer).unwrap(), options).unwrap();
         Some(EncoderInput { tokenizer: Arc::clone(&tokenizers[model]), collator })
     });

@@ -4,7 +4,15 @@ use crate::error::SeqError;
 use crate::pack::{Algorithm, CloseReason, GreedyPacker, PackWorkspace, Packing};
 
 /// How a [`VarlenCollator`](crate::VarlenCollator) buffers.
+///
+/// ```
+/// use virpack_seq::CollatorOptions;
+///
+/// let options = CollatorOptions::default().buffer_size(10_000);
+/// assert_eq!((options.buffer_size, options.enable_packing), (10_000, true));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CollatorOptions {
     /// Records collected before packing; fewer where they hold 2^25 tokens and 64 budgets.
     pub buffer_size: usize,
@@ -22,6 +30,27 @@ impl Default for CollatorOptions {
 }
 
 impl CollatorOptions {
+    /// Collects this many records before packing.
+    #[must_use]
+    pub fn buffer_size(mut self, buffer_size: usize) -> Self {
+        self.buffer_size = buffer_size;
+        self
+    }
+
+    /// Packs records, or passes them on in arrival order.
+    #[must_use]
+    pub fn enable_packing(mut self, enable_packing: bool) -> Self {
+        self.enable_packing = enable_packing;
+        self
+    }
+
+    /// Lets a record wait for this many windows at most.
+    #[must_use]
+    pub fn max_windows(mut self, max_windows: u32) -> Self {
+        self.max_windows = max_windows;
+        self
+    }
+
     pub(crate) fn check(&self) -> Result<(), SeqError> {
         if self.buffer_size == 0 {
             return Err(SeqError::ZeroOption { option: "buffer_size" });

@@ -58,12 +58,12 @@ impl Read for Generated {
 
 fn options() -> LoaderOptions {
     let lengths = LengthPolicy { max_length: 100, min_length: 0, long_records: LongRecords::Truncate };
-    LoaderOptions { lengths, ..LoaderOptions::default() }
+    LoaderOptions::default().lengths(lengths)
 }
 
 fn collator(buffer_size: usize) -> VarlenCollator {
     let packer = GreedyPacker::new(PackerOptions::new(512, 102)).unwrap();
-    VarlenCollator::new(packer, CollatorOptions { buffer_size, ..CollatorOptions::default() }).unwrap()
+    VarlenCollator::new(packer, CollatorOptions::default().buffer_size(buffer_size)).unwrap()
 }
 
 fn load(reader: impl Read + Send + 'static, options: LoaderOptions) -> AsyncDataLoader {

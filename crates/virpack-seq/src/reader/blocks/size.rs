@@ -13,7 +13,7 @@ impl Cutter {
     /// Most bytes of the record that `text` begins with.
     pub(super) fn largest_record(&self) -> u64 {
         let compressed = self.source.codec.map(|_| self.compressed());
-        self.progress.limits.record(compressed)
+        self.progress.limits.largest_record(compressed)
     }
 
     /// Bytes of the file that were read since the first of `text` was.
