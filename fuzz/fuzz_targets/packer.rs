@@ -6,7 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use virpack_seq::{
-    Algorithm, CollatorOptions, GreedyPacker, PackedBatch, PackerOptions, SequenceIndex, VarlenCollator, Window,
+    Algorithm, CollatorOptions, GreedyPacker, PackedBatch, PackerOptions, SequenceIndex, VarlenCollator,
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -16,11 +16,10 @@ fuzz_target!(|data: &[u8]| {
     options.algorithm = Algorithm::ALL[usize::from(head[2] % 4)];
     options.max_sequences = (head[3] > 0).then_some(usize::from(head[3]));
     options.max_attention_cost = (head[4] > 0).then_some((longest * longest) as u64 + u64::from(head[4]) * 64);
-    let collator = CollatorOptions {
-        buffer_size: usize::from(head[5]) + 1,
-        enable_packing: head[6] % 8 > 0,
-        max_windows: u32::from(head[7] % 8),
-    };
+    let collator = CollatorOptions::default()
+        .buffer_size(usize::from(head[5]) + 1)
+        .enable_packing(head[6] % 8 > 0)
+        .max_windows(u32::from(head[7] % 8));
     let packer = GreedyPacker::new(options.clone()).expect("the longest fits");
     let lengths: Vec<u32> = body.iter().map(|&byte| 1 + u32::from(byte) % longest as u32).collect();
 
@@ -36,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
 
     let batches = stream(&packer, &collator, &lengths);
     assert!(batches == stream(&packer, &collator, &lengths), "same input, same batches");
-    let mut records: Vec<u64> = batches.iter().flat_map(|batch| &batch.index).map(|index| index.record).collect();
+    let mut records: Vec<u64> = batches.iter().flat_map(|batch| &batch.index).map(|index| index.number).collect();
     records.sort_unstable();
     assert!(records.into_iter().eq(0..lengths.len() as u64), "each record exactly once");
     for batch in &batches {
@@ -60,16 +59,7 @@ fn stream(packer: &GreedyPacker, options: &CollatorOptions, lengths: &[u32]) -> 
     let mut collator = VarlenCollator::new(packer.clone(), options.clone()).expect("the buffer holds a record");
     let mut batches = Vec::new();
     for (record, &length) in (0..).zip(lengths) {
-        let index = SequenceIndex {
-            record,
-            source: 0,
-            id: "r".into(),
-            length: u64::from(length),
-            truncated: false,
-            unknown: 0,
-            gaps: 0,
-            window: Window::WHOLE,
-        };
+        let index = SequenceIndex::new(record, "r", u64::from(length));
         collator.push(&[record as u16; 256][..length as usize], index).expect("every length fits");
         batches.extend(std::iter::from_fn(|| collator.pop()));
         assert!(!options.enable_packing || collator.counters().waiting < 3 * options.buffer_size as u64);

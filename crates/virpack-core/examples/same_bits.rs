@@ -149,9 +149,9 @@ fn embed<B: Memory + 'static>(
     if let Some(most) = sequences {
         packing = packing.max_sequences(most);
     }
-    let options = CollatorOptions { buffer_size: 10_000, ..CollatorOptions::default() };
+    let options = CollatorOptions::default().buffer_size(10_000);
     let collator = VarlenCollator::new(GreedyPacker::new(packing)?, options)?;
-    let options = LoaderOptions { lengths: *lengths, ..LoaderOptions::default() };
+    let options = LoaderOptions::default().lengths(*lengths);
     let loader = AsyncDataLoader::new(records, EsmTokenizer::new(), collator, options)?;
     let layers = devices[0].1.config().layers;
     let runner = AsyncInferenceRunner::new(devices.to_vec(), loader, RunnerOptions::mean(layers))?;

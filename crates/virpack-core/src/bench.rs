@@ -161,9 +161,9 @@ impl<B: Memory + 'static> Engine<B> {
         let records = Records::from_reader("made-up records", SyntheticFasta::new(self.load, tokens, 7))?;
         let packer = GreedyPacker::new(PackerOptions::new(self.token_budget, self.lengths.max_tokens()))?;
         let buffer_size = memory::buffer_size(self.token_budget);
-        let options = CollatorOptions { buffer_size, ..CollatorOptions::default() };
+        let options = CollatorOptions::default().buffer_size(buffer_size);
         let collator = VarlenCollator::new(packer, options)?;
-        let options = LoaderOptions { lengths: self.lengths, ..LoaderOptions::default() };
+        let options = LoaderOptions::default().lengths(self.lengths);
         let loader = AsyncDataLoader::new(records, EsmTokenizer::new(), collator, options)?;
         let options = RunnerOptions::mean(self.model.config().layers);
         let device = (Arc::clone(&self.backend), Arc::clone(&self.model));

@@ -76,7 +76,7 @@ pub struct FramesSummary {
 /// the asked names.
 pub fn frames(options: &FramesOptions, mut progress: impl FnMut(Progress)) -> Result<FramesSummary, Error> {
     options.check()?;
-    let reading = ReadOptions { limits: options.limits, checksums: false };
+    let reading = ReadOptions::default().limits(options.limits);
     let mut records = reader::open_with(&options.inputs, reading)?;
     let mut out = FrameFiles::create(options)?;
     let mut translator = Translator::new(options.genetic_code);
@@ -176,7 +176,7 @@ impl FrameFiles {
         let (id, chunk) = (escaped(id), number.to_string());
         let name = frame.frame.as_str().as_bytes();
         for (file, letters) in
-            [(&mut self.nucleotides, frame.nucleotides), (&mut self.peptides, frame.peptide)]
+            [(&mut self.nucleotides, frame.nucleotides), (&mut self.peptides, frame.protein)]
         {
             let Some(file) = file else { continue };
             file.write(&[b">", id.as_bytes(), b"_chunk_", chunk.as_bytes(), name, b"\n", letters, b"\n"])?;

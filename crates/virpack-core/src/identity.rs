@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::Error;
 use virpack_seq::reader::Change;
-use virpack_seq::{Input, InputChecksum, SeqError};
+use virpack_seq::{Input, InputChecksum, InputError, SeqError};
 
 use virpack_model::checksum::{FileChecksum, sum};
 
@@ -52,7 +52,7 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// [`SeqError::InputChanged`], of the first that is not.
+    /// [`InputError::Changed`], of the first that is not.
     pub(crate) fn check_read(&self, read: &[(Input, Option<InputChecksum>)]) -> Result<(), SeqError> {
         for (i, (input, checksum)) in (1..).zip(read) {
             let name = if read.len() > 1 { format!("input {i}") } else { "input".to_owned() };
@@ -62,7 +62,7 @@ impl Identity {
             {
                 let hashed = hashed.strip_prefix(&format!("{input}, ")).unwrap_or(hashed).to_owned();
                 let change = Change::Content { hashed, read };
-                return Err(SeqError::InputChanged { path: input.path().into(), change });
+                return Err(SeqError::Input(InputError::Changed { path: input.path().into(), change }));
             }
         }
         Ok(())

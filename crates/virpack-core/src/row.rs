@@ -26,7 +26,7 @@ pub struct Row {
 impl From<&SequenceIndex> for Row {
     /// The row of a record that is one sequence; the windows of a longer one must be joined before.
     fn from(index: &SequenceIndex) -> Row {
-        let SequenceIndex { record, source, length, truncated, unknown, gaps, .. } = *index;
+        let SequenceIndex { number: record, source, length, truncated, unknown, gaps, .. } = *index;
         Row { record, source, id: Arc::clone(&index.id), length, truncated, unknown, gaps }
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
 use virpack_device::{Backend, Pool};
-use virpack_seq::{AsyncDataLoader, RecordSet, SkippedRecord};
+use virpack_seq::{AsyncDataLoader, IndexSet, SkippedRecord};
 
 use crate::Error;
 use crate::cancel::CancelToken;
@@ -38,7 +38,7 @@ pub struct RunnerOptions {
     /// How long a device may hold a batch without giving one back before it is given up; None: for ever.
     pub device_timeout: Option<Duration>,
     /// Records that are done: no windows of theirs are waited for, as not all of them may come.
-    pub done: Arc<RecordSet>,
+    pub done: Arc<IndexSet>,
     /// Once cancelled, no batch is begun any more: those in flight are finished, and the results end.
     pub cancel: CancelToken,
 }

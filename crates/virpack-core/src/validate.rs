@@ -133,7 +133,7 @@ impl Compared {
 /// Everything that can go wrong in reading, loading and running; records that differ too much are no error but in
 /// [`Validation::failed`].
 pub fn validate(options: &ValidateOptions) -> Result<Validation, Error> {
-    let reading = ReadOptions { limits: options.limits, checksums: false };
+    let reading = ReadOptions::default().limits(options.limits);
     let records = virpack_seq::reader::open_with(&options.inputs, reading)?;
     let sample = Sample::take(records, options.records)?;
     let (found, dtype) = match options.device.open()? {

@@ -54,7 +54,7 @@ impl WindowJoiner {
     pub(crate) fn add(&mut self, index: &SequenceIndex, rows: &[f32]) -> Option<(Row, Vec<f32>)> {
         let (cls, residues) = (&rows[..self.hidden], &rows[self.skip_first * self.hidden..]);
         let start = if self.pool == Pool::Max { f64::NEG_INFINITY } else { 0.0 };
-        let joined = self.records.entry(index.record).or_insert_with(|| Joined {
+        let joined = self.records.entry(index.number).or_insert_with(|| Joined {
             missing: index.window.count,
             residues: 0,
             total: vec![start; self.hidden],
@@ -85,7 +85,7 @@ impl WindowJoiner {
         if joined.missing > 0 {
             return None;
         }
-        let joined = self.records.remove(&index.record)?;
+        let joined = self.records.remove(&index.number)?;
         let divisor = if self.pool == Pool::Max { 1.0 } else { joined.residues as f64 };
         let embedding = joined.total.iter().map(|t| (t / divisor) as f32).collect();
         Some((Row::from(index), embedding))
@@ -152,16 +152,8 @@ mod tests {
         (0..3u32)
             .map(|number| {
                 let start = u64::from(number) * 3;
-                let index = SequenceIndex {
-                    record: 7,
-                    source: 0,
-                    id: "long".into(),
-                    length: 10,
-                    truncated: false,
-                    unknown: 0,
-                    gaps: 0,
-                    window: Window { number, count: 3, start },
-                };
+                let window = Window { number, count: 3, start };
+                let index = SequenceIndex { window, ..SequenceIndex::new(7, "long", 10) };
                 // Row i of a window: cls is 100 + number, residue r is r + number / 2.
                 let mut rows = vec![100.0 + number as f32];
                 rows.extend((0..4).map(|i| (start + i) as f32 + number as f32 * 0.5));

@@ -18,7 +18,7 @@ use virpack_core::predict::{PredictOptions, predict};
 use virpack_core::resume::CheckpointOptions;
 use virpack_core::{CancelToken, Event};
 use virpack_seq::reader::Change;
-use virpack_seq::{GeneticCode, LengthPolicy, ReadLimits, SeqError};
+use virpack_seq::{GeneticCode, InputError, LengthPolicy, ReadLimits, SeqError};
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -69,7 +69,7 @@ fn predict_options(input: &Path, output: &Path) -> PredictOptions {
 #[track_caller]
 fn change<T: std::fmt::Debug>(result: Result<T, Error>, input: &Path) -> Change {
     match result {
-        Err(Error::Seq(SeqError::InputChanged { path, change })) => {
+        Err(Error::Seq(SeqError::Input(InputError::Changed { path, change }))) => {
             assert_eq!(path, input);
             change
         }

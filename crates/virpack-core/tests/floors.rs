@@ -1,4 +1,4 @@
-//! The rooms of this crate, its files and folders directly under `src`, and the arrows between them are as ARCHITECTURE.md
+//! The rooms of a crate, its files and folders directly under `src`, and the arrows between them are as ARCHITECTURE.md
 //! shows them, and no arrow goes up.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What the picture leaves out: the crate's page, what only fuzz targets see, and the errors, which know every room.
-const LEFT_OUT: [&str; 3] = ["lib", "fuzzing", "error"];
+/// The crates with a picture, and what it leaves out: the crate's page, what only fuzz targets see, and errors that know
+/// every room.
+const CRATES: [(&str, &[&str]); 2] =
+    [("virpack-core", &["lib", "fuzzing", "error"]), ("virpack-seq", &["lib", "fuzzing"])];
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
@@ -51,9 +53,9 @@ fn named(text: &str) -> Vec<&str> {
     names
 }
 
-/// Which room each room takes names from.
-fn arrows() -> Arrows {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+/// Which room of a crate each room takes names from.
+fn arrows(name: &str, left_out: &[&str]) -> Arrows {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
     let room = |path: &Path| {
         let first = path.strip_prefix(&folder).unwrap().iter().next().unwrap().to_str().unwrap();
         first.trim_end_matches(".rs").to_owned()
@@ -73,16 +75,16 @@ fn arrows() -> Arrows {
             arrows.get_mut(&own).unwrap().extend(others.map(str::to_owned));
         }
     }
-    arrows.retain(|room, _| !LEFT_OUT.contains(&&**room));
-    arrows.values_mut().for_each(|others| others.retain(|room| !LEFT_OUT.contains(&&**room)));
+    arrows.retain(|room, _| !left_out.contains(&&**room));
+    arrows.values_mut().for_each(|others| others.retain(|room| !left_out.contains(&&**room)));
     arrows
 }
 
-/// The rooms of the picture from the top down, each with those that it takes names from.
-fn picture() -> Vec<(String, BTreeSet<String>)> {
+/// The rooms of a crate's picture from the top down, each with those that it takes names from.
+fn picture(name: &str) -> Vec<(String, BTreeSet<String>)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ARCHITECTURE.md");
     let text = fs::read_to_string(path).unwrap();
-    let section = text.split_once("## The rooms of `virpack-core`").expect("the section of the rooms").1;
+    let section = text.split_once(&format!("## The rooms of `{name}`")).expect("the section of the rooms").1;
     let picture = section.split("```").nth(1).unwrap().trim_start_matches("text");
     let line = |line: &str| {
         let (room, others) = line.split_once("->").unwrap_or((line, ""));
@@ -93,23 +95,31 @@ fn picture() -> Vec<(String, BTreeSet<String>)> {
 
 #[test]
 fn rooms_and_arrows_are_as_architecture_md_shows_them() {
-    let (arrows, picture) = (arrows(), picture());
-    let drawn: Arrows = picture.iter().cloned().collect();
-    for (room, others) in &arrows {
-        let shown =
-            drawn.get(room).unwrap_or_else(|| panic!("ARCHITECTURE.md does not show {room}: {others:?}"));
-        assert_eq!(shown, others, "what `{room}` takes names from: ARCHITECTURE.md, then the code");
+    for (name, left_out) in CRATES {
+        let arrows = arrows(name, left_out);
+        let drawn: Arrows = picture(name).into_iter().collect();
+        for (room, others) in &arrows {
+            let shown = drawn
+                .get(room)
+                .unwrap_or_else(|| panic!("{name}: ARCHITECTURE.md does not show {room}: {others:?}"));
+            assert_eq!(
+                shown, others,
+                "{name}: what `{room}` takes names from: ARCHITECTURE.md, then the code"
+            );
+        }
+        assert_eq!(drawn.len(), arrows.len(), "{name}: ARCHITECTURE.md shows a room that is not there");
     }
-    assert_eq!(drawn.len(), arrows.len(), "ARCHITECTURE.md shows a room that is not there");
 }
 
 #[test]
 fn no_arrow_goes_up() {
-    let picture = picture();
-    for (i, (room, others)) in picture.iter().enumerate() {
-        let below: BTreeSet<_> = picture[i + 1..].iter().map(|(room, _)| room).collect();
-        let up: Vec<_> = others.iter().filter(|other| !below.contains(other)).collect();
-        assert!(up.is_empty(), "{room} takes names from {up:?}, which do not stand below it");
+    for (name, _) in CRATES {
+        let picture = picture(name);
+        for (i, (room, others)) in picture.iter().enumerate() {
+            let below: BTreeSet<_> = picture[i + 1..].iter().map(|(room, _)| room).collect();
+            let up: Vec<_> = others.iter().filter(|other| !below.contains(other)).collect();
+            assert!(up.is_empty(), "{name}: {room} takes names from {up:?}, which are not below it");
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use virpack_seq::frames::{FrameOptions, NUCLEOTIDES, PEPTIDES, Tower, create_frame_loader};
+use virpack_seq::frames::{EncoderInput, FrameOptions, NUCLEOTIDES, PROTEINS, create_frame_loader};
 use virpack_seq::{
     BpeTokenizer, CollatorOptions, EsmTokenizer, GeneticCode, GreedyPacker, PackerOptions, Record, Tokenizer,
     Translator, VarlenCollator, chunks, reader,
@@ -74,21 +74,24 @@ fn load(path: &str) -> Result<u64, Box<dyn std::error::Error>> {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../virpack-model/virpack-mini/nucleotide/tokenizer.json");
     let tower = |tokenizer: Arc<dyn Tokenizer>, longest: usize| -> Result<_, Box<dyn std::error::Error>> {
         let packer = GreedyPacker::new(PackerOptions::new(131_072, longest))?;
-        Ok(Some(Tower { tokenizer, collator: VarlenCollator::new(packer, CollatorOptions::default())? }))
+        Ok(Some(EncoderInput {
+            tokenizer,
+            collator: VarlenCollator::new(packer, CollatorOptions::default())?,
+        }))
     };
     let towers = [
         tower(Arc::new(BpeTokenizer::open(&words)?), CHUNK.get() + 2)?,
         tower(Arc::new(EsmTokenizer::new()), CHUNK.get() / 3 + 2)?,
     ];
-    let options = FrameOptions { whole_chunks: true, most_waiting: u64::MAX, ..FrameOptions::new(CHUNK) };
+    let options = FrameOptions::new(CHUNK).whole_chunks(true).most_waiting(u64::MAX);
     let records = reader::open(&[path.into()])?;
     let loader = create_frame_loader(records, towers, options)?;
     thread::scope(|scope| {
-        for tower in [NUCLEOTIDES, PEPTIDES] {
-            let batches = loader.tower(tower).expect("both are there");
+        for tower in [NUCLEOTIDES, PROTEINS] {
+            let batches = loader.batches(tower).expect("both are there");
             scope.spawn(move || while batches.receive().is_some_and(|batch| batch.is_ok()) {});
         }
-        loader.places().iter().for_each(|places| drop(black_box(places)));
+        loader.items().iter().for_each(|items| drop(black_box(items)));
     });
     Ok(loader.counters().chunks)
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use seqpacker::{PackStrategy, Packer, Sequence};
 use virpack_seq::{
     Algorithm, CollatorOptions, GreedyPacker, PackWorkspace, PackerOptions, Packing, SeqError, SequenceIndex,
-    VarlenCollator, Window,
+    VarlenCollator,
 };
 
 const ROUNDS: usize = 11;
@@ -35,8 +35,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let uniprot_like = workload::uniprot_like(million);
     stream("uniprot-like", &uniprot_like, 4_096)?;
     stream("uniprot-like", &uniprot_like, 16_384)?;
-    stream("peptides 49-50", &workload::peptides(49, million), 16_384)?;
-    stream("peptides 165-166", &workload::peptides(165, million), 4_096)?;
+    stream("proteins 49-50", &workload::proteins(49, million), 16_384)?;
+    stream("proteins 165-166", &workload::proteins(165, million), 4_096)?;
     Ok(())
 }
 
@@ -129,14 +129,5 @@ fn stream(name: &str, lengths: &[u32], budget: usize) -> Result<(), SeqError> {
 }
 
 fn index((record, &length): (usize, &u32)) -> SequenceIndex {
-    SequenceIndex {
-        record: record as u64,
-        source: 0,
-        id: format!("protein_{record}").into(),
-        length: u64::from(length) - 2,
-        truncated: false,
-        unknown: 0,
-        gaps: 0,
-        window: Window::WHOLE,
-    }
+    SequenceIndex::new(record as u64, format!("protein_{record}"), u64::from(length) - 2)
 }

@@ -18,8 +18,8 @@ use std::time::Instant;
 
 use needletail::parser::{FastaReader, FastxReader};
 use virpack_seq::{
-    CollatorOptions, EsmTokenizer, GreedyPacker, LengthPolicy, Loaded, LoaderOptions, PackerOptions, Record,
-    SeqError, TokenSlab, Tokenizer, VarlenCollator, create_async_dataloader, reader,
+    CollatorOptions, EsmTokenizer, GreedyPacker, LengthPolicy, LoaderItem, LoaderOptions, PackerOptions,
+    Record, SeqError, TokenSlab, Tokenizer, VarlenCollator, create_async_dataloader, reader,
 };
 
 const RUNS: usize = 3;
@@ -104,13 +104,13 @@ fn tokenize(path: &Path) -> Result<u64, SeqError> {
 
 fn load(path: &Path, token_budget: usize, prefetch: usize) -> Result<u64, SeqError> {
     let records = reader::open(&[path.to_path_buf().into()])?;
-    let options = LoaderOptions { prefetch, ..LoaderOptions::default() };
+    let options = LoaderOptions::default().prefetch(prefetch);
     let packer = GreedyPacker::new(PackerOptions::new(token_budget, options.lengths.max_tokens()))?;
     let collator = VarlenCollator::new(packer, CollatorOptions::default())?;
     let loader = create_async_dataloader(records, EsmTokenizer::new(), collator, options)?;
     let mut tokens = 0;
     for loaded in loader {
-        if let Loaded::Batch(batch) = loaded? {
+        if let LoaderItem::Batch(batch) = loaded? {
             tokens += black_box(batch).total_tokens() as u64;
         }
     }

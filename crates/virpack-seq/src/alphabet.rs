@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use memchr::memchr;
 
 use crate::error::SeqError;
-use crate::reader::Input;
+use crate::input::Input;
+use crate::letters::unified;
 use crate::record::Record;
 
 /// How a letter counts.
@@ -27,8 +28,8 @@ const fn kinds() -> [Kind; 256] {
     let mut kinds = [Kind::Other; 256];
     let mut byte = 0;
     while byte < 256 {
-        kinds[byte] = match (byte as u8).to_ascii_uppercase() {
-            b'A' | b'C' | b'G' | b'T' | b'U' | b'N' => Kind::Base,
+        kinds[byte] = match unified(byte as u8) {
+            b'A' | b'C' | b'G' | b'T' | b'N' => Kind::Base,
             b'R' | b'Y' | b'S' | b'W' | b'K' | b'M' | b'B' | b'D' | b'H' | b'V' => Kind::Ambiguous,
             b'X' => Kind::Other,
             b'A'..=b'Z' => Kind::Residue,
@@ -65,9 +66,9 @@ impl Alphabet {
     /// use virpack_seq::{Alphabet, Record};
     ///
     /// let record = |sequence: &str| Record { sequence: sequence.into(), ..Record::default() };
-    /// let (gene, peptide) = (record("ATGGCCAAAGAACTGCGTTTCGACGTTCAGATC"), record("MAKELRFDVQI"));
+    /// let (gene, protein) = (record("ATGGCCAAAGAACTGCGTTTCGACGTTCAGATC"), record("MAKELRFDVQI"));
     /// assert!(Alphabet::Nucleotides.check(&gene, &[]).is_ok() && Alphabet::Proteins.check(&gene, &[]).is_err());
-    /// assert!(Alphabet::Proteins.check(&peptide, &[]).is_ok() && Alphabet::Nucleotides.check(&peptide, &[]).is_err());
+    /// assert!(Alphabet::Proteins.check(&protein, &[]).is_ok() && Alphabet::Nucleotides.check(&protein, &[]).is_err());
     /// ```
     pub fn check(self, record: &Record, inputs: &[Input]) -> Result<(), SeqError> {
         match self {
@@ -117,14 +118,6 @@ fn are_mostly_bases(bases: u64, letters: u64) -> bool {
 /// The place of the first letter that stands for a residue alone.
 fn first_residue(sequence: &[u8]) -> Option<usize> {
     sequence.iter().position(|&letter| KINDS[letter as usize] == Kind::Residue)
-}
-
-/// A letter in upper case, U as T.
-fn unified(letter: u8) -> u8 {
-    match letter.to_ascii_uppercase() {
-        b'U' => b'T',
-        letter => letter,
-    }
 }
 
 /// Checks that a record holds nucleotides: a protein has letters that stand for no nucleotide, and fewer than half
@@ -276,12 +269,12 @@ mod tests {
         };
         let (proteins, nucleotides) = (Some(Alphabet::Proteins), Some(Alphabet::Nucleotides));
         let gene = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATC";
-        // Peptides that hold a letter of residues alone, most of their letters being bases' too.
-        for peptide in
+        // Proteins that hold a letter of residues alone, most of their letters being bases' too.
+        for protein in
             ["MKTLLVAAAGG", "GAVLKSTAAGGT", "GATTACAE", "mktp", "AAAAAAAAAAAAAAF", "ACGTI", "NNNNZ"]
         {
-            assert_eq!(told(&[peptide]), proteins, "{peptide}");
-            assert_eq!(told(&[gene, peptide]), proteins, "{peptide}");
+            assert_eq!(told(&[protein]), proteins, "{protein}");
+            assert_eq!(told(&[gene, protein]), proteins, "{protein}");
         }
         // Under 30 letters, none of them a residue's alone.
         for unclear in

@@ -21,9 +21,9 @@ pub struct PackedBatch {
 /// Where a packed sequence came from: the record, and which part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SequenceIndex {
-    /// The record's place over all inputs, from 0.
-    pub record: u64,
-    /// Which input the record stands in, from 0.
+    /// Its number, from 0: the record's place over all inputs, or, of a [frame loader](crate::frames), the sequence's own.
+    pub number: u64,
+    /// Which input the record is in, from 0.
     pub source: u32,
     /// The record's full id: the first word of its header.
     pub id: Arc<str>,
@@ -38,6 +38,34 @@ pub struct SequenceIndex {
     pub gaps: u32,
     /// Which window of the record this sequence is.
     pub window: Window,
+    /// Whether a consumer needs the sequence's result: false if it is in the loader's set of finished numbers
+    /// ([`LoaderOptions::done`](crate::LoaderOptions::done)). It is in a batch then only because another sequence of the
+    /// batch is needed.
+    pub needed: bool,
+}
+
+impl SequenceIndex {
+    /// A record of `length` residues of the first input that is packed whole, nothing unknown in it, and needed.
+    ///
+    /// ```
+    /// use virpack_seq::{SequenceIndex, Window};
+    ///
+    /// let index = SequenceIndex::new(7, "sp|P69905", 142);
+    /// assert_eq!((index.number, index.window, index.needed), (7, Window::WHOLE, true));
+    /// ```
+    pub fn new(number: u64, id: impl Into<Arc<str>>, length: u64) -> Self {
+        SequenceIndex {
+            number,
+            source: 0,
+            id: id.into(),
+            length,
+            truncated: false,
+            unknown: 0,
+            gaps: 0,
+            window: Window::WHOLE,
+            needed: true,
+        }
+    }
 }
 
 /// One of the overlapping windows that cover a long record; a record that fits is one window.
@@ -109,7 +137,7 @@ impl PackedBatch {
     /// let packer = GreedyPacker::new(PackerOptions::new(4096, options.lengths.max_tokens()))?;
     /// let collator = VarlenCollator::new(packer, CollatorOptions::default())?;
     /// let mut loader = create_async_dataloader(records, EsmTokenizer::new(), collator, options)?;
-    /// let Some(Loaded::Batch(batch)) = loader.next().transpose()? else { panic!("three records make a batch") };
+    /// let Some(LoaderItem::Batch(batch)) = loader.next().transpose()? else { panic!("three records make a batch") };
     /// let parts = batch.split(8);
     /// assert_eq!(parts[0].cu_seqlens, [0, 5]);
     /// assert_eq!(parts[1].cu_seqlens, [0, 4, 7]);

@@ -1,16 +1,16 @@
 //! Records to packed batches: a buffer, a packer and a queue.
 
+mod buffer;
 mod store;
-mod window;
 
-pub use window::CollatorOptions;
-pub(crate) use window::{Close, Window};
+pub use buffer::CollatorOptions;
+pub(crate) use buffer::{PackReason, PackingBuffer};
 
 use std::collections::VecDeque;
 
 use crate::batch::{PackedBatch, SequenceIndex};
 use crate::error::SeqError;
-use crate::pack::{GreedyPacker, PackStats, Tally};
+use crate::pack::{GreedyPacker, PackStats, PackTally};
 use store::TokenStore;
 
 /// Collects tokenized records and hands them back as packed batches.
@@ -24,21 +24,12 @@ use store::TokenStore;
 /// has more than three buffers of records resident here; who pops only before the next buffer is full, four.
 ///
 /// ```
-/// use virpack_seq::{CollatorOptions, GreedyPacker, PackerOptions, SequenceIndex, VarlenCollator, Window};
+/// use virpack_seq::{CollatorOptions, GreedyPacker, PackerOptions, SequenceIndex, VarlenCollator};
 ///
 /// let packer = GreedyPacker::new(PackerOptions::new(8, 6))?;
 /// let mut collator = VarlenCollator::new(packer, CollatorOptions::default())?;
 /// for (record, tokens) in [&[0, 20, 2][..], &[0, 5, 6, 7, 2], &[0, 9, 9, 9, 9, 2]].into_iter().enumerate() {
-///     let index = SequenceIndex {
-///         record: record as u64,
-///         source: 0,
-///         id: format!("protein_{record}").into(),
-///         length: tokens.len() as u64 - 2,
-///         truncated: false,
-///         unknown: 0,
-///         gaps: 0,
-///         window: Window::WHOLE,
-///     };
+///     let index = SequenceIndex::new(record as u64, format!("protein_{record}"), tokens.len() as u64 - 2);
 ///     collator.push(tokens, index)?;
 ///     assert!(collator.pop().is_none()); // the buffer takes 2,000
 /// }
@@ -50,10 +41,10 @@ use store::TokenStore;
 #[derive(Clone, Debug)]
 pub struct VarlenCollator {
     enable_packing: bool,
-    window: Window,
+    buffer: PackingBuffer,
     store: TokenStore,
     ready: VecDeque<PackedBatch>,
-    tally: Tally,
+    tally: PackTally,
     counters: CollatorCounters,
 }
 
@@ -82,8 +73,8 @@ impl VarlenCollator {
         options.check()?;
         Ok(VarlenCollator {
             enable_packing: options.enable_packing,
-            tally: Tally::new(packer.options()),
-            window: Window::new(packer, options),
+            tally: PackTally::new(packer.options()),
+            buffer: PackingBuffer::new(packer, options),
             store: TokenStore::default(),
             ready: VecDeque::new(),
             counters: CollatorCounters::default(),
@@ -92,12 +83,12 @@ impl VarlenCollator {
 
     /// The packer it was built with.
     pub fn packer(&self) -> &GreedyPacker {
-        self.window.packer()
+        self.buffer.packer()
     }
 
     /// The options it was built with.
     pub fn options(&self) -> &CollatorOptions {
-        self.window.options()
+        self.buffer.options()
     }
 
     /// Takes one tokenized sequence in: `tokens` `[length]`, special tokens included. With packing off it is a
@@ -133,12 +124,12 @@ impl VarlenCollator {
             self.counters.received += 1;
             self.counters.waiting += 1;
             self.counters.most_waiting = self.counters.most_waiting.max(self.counters.waiting);
-            if self.window.push(length) {
-                self.close(Close::Window);
+            if self.buffer.push(length) {
+                self.close(PackReason::Full);
             }
         }
         if !self.enable_packing {
-            self.close(Close::MicroBatch);
+            self.close(PackReason::MicroBatch);
         }
         result
     }
@@ -158,14 +149,14 @@ impl VarlenCollator {
     /// For a slow source: how full it is depends on when it is asked for.
     pub fn release(&mut self) -> Option<PackedBatch> {
         if self.ready.is_empty() {
-            self.close(Close::Release);
+            self.close(PackReason::Release);
         }
         self.pop()
     }
 
     /// Returns all that remains, ready batches first; afterwards the collator is empty and can go on.
     pub fn flush(&mut self) -> Vec<PackedBatch> {
-        self.close(Close::Flush);
+        self.close(PackReason::Flush);
         std::iter::from_fn(|| self.pop()).collect()
     }
 
@@ -181,7 +172,7 @@ impl VarlenCollator {
     }
 
     fn check(&self, tokens: &[u16], index: &SequenceIndex) -> Result<(), SeqError> {
-        let packer = self.window.packer();
+        let packer = self.buffer.packer();
         if (1..=packer.longest()).contains(&tokens.len()) {
             return Ok(());
         }
@@ -196,13 +187,13 @@ impl VarlenCollator {
     }
 
     /// Packs the buffer and queues the batches that leave it.
-    fn close(&mut self, why: Close) {
-        self.window.close(why);
-        for items in self.window.leaving() {
+    fn close(&mut self, why: PackReason) {
+        self.buffer.close(why);
+        for items in self.buffer.leaving() {
             let batch = self.store.batch(items);
             self.tally.batch(batch.len(), batch.total_tokens() as u64, why.into());
             self.ready.push_back(batch);
         }
-        self.store.retain(self.window.staying());
+        self.store.retain(self.buffer.staying());
     }
 }

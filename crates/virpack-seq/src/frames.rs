@@ -1,48 +1,51 @@
 //! Records to the open reading frames of their chunks, packed for two models at once.
 //!
 //! One thread reads, cuts, translates and tokenizes; two more collate, one for the model of the nucleotides, one for
-//! that of the peptides. Beside the batches goes the list of what there is: records, chunks, frames, and which packed
+//! that of the proteins. Beside the batches goes the list of what there is: records, chunks, frames, and which packed
 //! sequences are theirs. Identical sequences that come near each other are packed once.
 
+mod counters;
 mod credit;
-mod side;
-mod unique;
+mod stream;
+mod unique_window;
 mod worker;
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, unbounded};
 
 use crate::collate::VarlenCollator;
 use crate::error::SeqError;
+use crate::index_set::IndexSet;
+use crate::input::Input;
 use crate::loader::{AsyncDataLoader, LoaderOptions, create_slab_loader};
-use crate::reader::{Input, ReadProgress, Records};
+use crate::reader::{ReadProgress, Records};
 use crate::record::Record;
-use crate::record_set::RecordSet;
 use crate::tokenize::Tokenizer;
 use crate::translate::{Frame, GeneticCode};
+pub use counters::FrameCounters;
+use counters::SharedCounters;
 use credit::Credit;
-use side::Side;
-use worker::Framing;
+use stream::SequenceStream;
+use worker::FrameWorker;
 
 /// The place of the nucleotide model in every pair.
 pub const NUCLEOTIDES: usize = 0;
-/// The place of the peptide model.
-pub const PEPTIDES: usize = 1;
+/// The place of the protein model.
+pub const PROTEINS: usize = 1;
 
 /// Bytes of records that are read before they are cut: of a small input the whole size is known soon, and so how much of the
 /// work is done.
 const AHEAD: u64 = 8 << 20;
 
-/// Bytes of a record and its places, measured on records of two bases: 480.
+/// Bytes of a record and its items, measured on records of two bases: 480.
 const PER_RECORD: usize = 512;
 
 /// How records become frames.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct FrameOptions {
     /// Bases of a chunk.
     pub length: NonZeroUsize,
@@ -61,9 +64,9 @@ pub struct FrameOptions {
     pub whole_chunks: bool,
     /// Chunks that are done, by their numbers: a batch that nothing but such chunks needs is made, as it shapes those
     /// after it, and not handed out.
-    pub done: Arc<RecordSet>,
+    pub done: Arc<IndexSet>,
     /// For each model, the sequences whose results are there already, by their numbers: no chunk needs them.
-    pub known: [Arc<RecordSet>; 2],
+    pub known: [Arc<IndexSet>; 2],
 }
 
 impl FrameOptions {
@@ -83,14 +86,70 @@ impl FrameOptions {
         }
     }
 
-    /// Most letters in a sequence for the model of the nucleotides, and of the peptides.
+    /// Reads codons by this code.
+    #[must_use]
+    pub fn genetic_code(mut self, genetic_code: GeneticCode) -> Self {
+        self.genetic_code = genetic_code;
+        self
+    }
+
+    /// Remembers this many different sequences to find those that come again.
+    #[must_use]
+    pub fn unique_window(mut self, unique_window: usize) -> Self {
+        self.unique_window = unique_window;
+        self
+    }
+
+    /// Lets records of this many bytes be in progress.
+    #[must_use]
+    pub fn most_waiting(mut self, most_waiting: u64) -> Self {
+        self.most_waiting = most_waiting;
+        self
+    }
+
+    /// Lets this many batches wait for each model.
+    #[must_use]
+    pub fn prefetch(mut self, prefetch: usize) -> Self {
+        self.prefetch = prefetch;
+        self
+    }
+
+    /// Says which models read open frames.
+    #[must_use]
+    pub fn frames(mut self, frames: [bool; 2]) -> Self {
+        self.frames = frames;
+        self
+    }
+
+    /// Has the model of the nucleotides read chunks without an open frame.
+    #[must_use]
+    pub fn whole_chunks(mut self, whole_chunks: bool) -> Self {
+        self.whole_chunks = whole_chunks;
+        self
+    }
+
+    /// Marks chunks as done: no sequence is needed for them.
+    #[must_use]
+    pub fn done(mut self, done: Arc<IndexSet>) -> Self {
+        self.done = done;
+        self
+    }
+
+    /// Marks sequences as known, for each model: no chunk needs them.
+    #[must_use]
+    pub fn known(mut self, known: [Arc<IndexSet>; 2]) -> Self {
+        self.known = known;
+        self
+    }
+
+    /// Most letters in a sequence for the model of the nucleotides, and of the proteins.
     pub fn longest(&self) -> [usize; 2] {
         [self.length.get(), self.length.get() / 3]
     }
 }
 
 /// How one model wants its sequences.
-pub struct Tower {
+pub struct EncoderInput {
     /// Letters to tokens.
     pub tokenizer: Arc<dyn Tokenizer>,
     /// Tokens to batches.
@@ -99,7 +158,7 @@ pub struct Tower {
 
 /// What there is, in input order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum FrameItem {
     /// A record; its chunks follow.
     Record(Arc<Record>),
     /// The next chunk of the record.
@@ -116,7 +175,7 @@ pub struct Chunk {
     /// Its bases in the record, from 0.
     pub bases: Range<usize>,
     /// Its open frames, in the order of [`Frame::ALL`].
-    pub frames: Vec<FramePlace>,
+    pub frames: Vec<ChunkFrame>,
     /// The numbers of the chunk itself and of its reverse complement among the sequences of the model of the
     /// nucleotides, where that reads chunks without an open frame, this is one, and it has a codon that can be read.
     pub strands: Option<[u64; 2]>,
@@ -126,55 +185,14 @@ pub struct Chunk {
 
 /// An open frame of a chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FramePlace {
+pub struct ChunkFrame {
     /// Which one.
     pub frame: Frame,
     /// The bases of the record that its codons cover, from 0, on the record's own strand.
     pub codons: Range<usize>,
-    /// For each model, the number of its sequence: `record` in the index of that model's batches. It means nothing for a
+    /// For each model, the number of its sequence: `number` in the index of that model's batches. It means nothing for a
     /// model that does not read frames.
     pub sequences: [u64; 2],
-}
-
-/// What a loader has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FrameCounters {
-    /// Records read.
-    pub records: u64,
-    /// Bases in them.
-    pub bases: u64,
-    /// Those of them whose chunks are on their way.
-    pub cut: u64,
-    /// Bases in all records that are read, those included that wait to be cut.
-    pub read: u64,
-    /// Those of the bases that no code for nucleotides stands for: gaps and letters of residues.
-    pub odd_letters: u64,
-    /// Records that hold some of these.
-    pub odd_records: u64,
-    /// Chunks of them.
-    pub chunks: u64,
-    /// Open frames of these.
-    pub frames: u64,
-    /// For each model, frames and chunks whose sequence was packed already.
-    pub repeated: [u64; 2],
-    /// Time spent reading, cutting, translating and tokenizing.
-    pub busy: Duration,
-}
-
-/// The same, shared with the thread.
-#[derive(Debug, Default)]
-struct Counters {
-    records: AtomicU64,
-    bases: AtomicU64,
-    cut: AtomicU64,
-    read: AtomicU64,
-    odd_letters: AtomicU64,
-    odd_records: AtomicU64,
-    first_odd: OnceLock<Arc<str>>,
-    chunks: AtomicU64,
-    frames: AtomicU64,
-    repeated: [AtomicU64; 2],
-    busy: AtomicU64,
 }
 
 /// Packed batches for two models, and what they are of.
@@ -184,10 +202,10 @@ struct Counters {
 /// alone. Whoever takes them must go on taking from all three, and say which records are done
 /// ([`FrameLoader::done`]): nothing else bounds how far the reading runs ahead.
 pub struct FrameLoader {
-    places: Receiver<Result<Vec<Place>, SeqError>>,
-    towers: [Option<AsyncDataLoader>; 2],
+    items: Receiver<Result<Vec<FrameItem>, SeqError>>,
+    batches: [Option<AsyncDataLoader>; 2],
     credit: Arc<Credit>,
-    counters: Arc<Counters>,
+    counters: Arc<SharedCounters>,
     progress: Arc<ReadProgress>,
     inputs: Arc<[Input]>,
 }
@@ -204,59 +222,59 @@ pub struct FrameLoader {
 ///
 /// let records = Records::from_reader("one.fasta", &b">r\nATGGCC\n"[..])?;
 /// let collator = VarlenCollator::new(GreedyPacker::new(PackerOptions::new(512, 512))?, CollatorOptions::default())?;
-/// let peptides = Tower { tokenizer: std::sync::Arc::new(EsmTokenizer::new()), collator };
-/// let frames = create_frame_loader(records, [None, Some(peptides)], FrameOptions::new(500.try_into()?))?;
-/// let [Place::Record(record), Place::Chunk(chunk), Place::End] = &frames.places().recv()??[..] else { panic!() };
+/// let proteins = EncoderInput { tokenizer: std::sync::Arc::new(EsmTokenizer::new()), collator };
+/// let frames = create_frame_loader(records, [None, Some(proteins)], FrameOptions::new(500.try_into()?))?;
+/// let [FrameItem::Record(record), FrameItem::Chunk(chunk), FrameItem::End] = &frames.items().recv()??[..] else { panic!() };
 /// assert_eq!((&*record.id, chunk.bases.clone(), chunk.frames.len()), ("r", 0..6, 6));
-/// let Some(Loaded::Batch(batch)) = frames.tower(PEPTIDES).unwrap().receive().transpose()? else { panic!() };
+/// let Some(LoaderItem::Batch(batch)) = frames.batches(PROTEINS).unwrap().receive().transpose()? else { panic!() };
 /// // MA, W, G, GH, A, P: the second G and the second A are there already.
 /// assert!(batch.len() < 7);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn create_frame_loader(
     records: Records,
-    towers: [Option<Tower>; 2],
+    encoders: [Option<EncoderInput>; 2],
     options: FrameOptions,
 ) -> Result<FrameLoader, SeqError> {
-    let mut sides = [None, None];
+    let mut streams = [None, None];
     let mut loaders = [None, None];
-    for (i, tower) in towers.into_iter().enumerate() {
-        let Some(Tower { tokenizer, collator }) = tower else { continue };
+    for (i, encoder) in encoders.into_iter().enumerate() {
+        let Some(EncoderInput { tokenizer, collator }) = encoder else { continue };
         let longest = options.longest()[i] + 2;
         if longest > collator.packer().longest() {
             return Err(SeqError::BudgetTooSmall { token_budget: collator.packer().token_budget(), longest });
         }
-        let loader = LoaderOptions { prefetch: options.prefetch, ..LoaderOptions::default() };
-        let (sender, loader) = create_slab_loader(&records, collator, loader)?;
+        let loader = LoaderOptions::default().prefetch(options.prefetch);
+        let (sender, loader) = create_slab_loader(&records, collator, &loader)?;
         let known = Arc::clone(&options.known[i]);
         let resumes = !options.done.is_empty();
-        sides[i] = Some(Side::new(tokenizer, sender, options.unique_window, known, resumes));
+        streams[i] = Some(SequenceStream::new(tokenizer, sender, options.unique_window, known, resumes));
         loaders[i] = Some(loader);
     }
-    let (send, places) = unbounded();
+    let (send, items) = unbounded();
     let loader = FrameLoader {
-        places,
-        towers: loaders,
+        items,
+        batches: loaders,
         credit: Arc::new(Credit::new(options.most_waiting)),
         counters: Arc::default(),
         progress: records.progress(),
         inputs: Arc::clone(records.inputs()),
     };
     let (credit, counters) = (Arc::clone(&loader.credit), Arc::clone(&loader.counters));
-    Framing::new(records, sides, &options, send, credit, counters).start()?;
+    FrameWorker::new(records, streams, &options, send, credit, counters).start()?;
     Ok(loader)
 }
 
 impl FrameLoader {
     /// Records, chunks and frames as they come, in input order. An error comes after all that stands before it, and
     /// is the last.
-    pub fn places(&self) -> &Receiver<Result<Vec<Place>, SeqError>> {
-        &self.places
+    pub fn items(&self) -> &Receiver<Result<Vec<FrameItem>, SeqError>> {
+        &self.items
     }
 
-    /// The batches for one model, [`NUCLEOTIDES`] or [`PEPTIDES`].
-    pub fn tower(&self, tower: usize) -> Option<&AsyncDataLoader> {
-        self.towers[tower].as_ref()
+    /// The batches for one model, [`NUCLEOTIDES`] or [`PROTEINS`].
+    pub fn batches(&self, encoder: usize) -> Option<&AsyncDataLoader> {
+        self.batches[encoder].as_ref()
     }
 
     /// Says that a record of that [`weight`] is done.
@@ -271,7 +289,7 @@ impl FrameLoader {
 
     /// The id of the first record with a letter that stands for no nucleotide.
     pub fn first_odd(&self) -> Option<Arc<str>> {
-        self.counters.first_odd.get().cloned()
+        self.counters.first_odd()
     }
 
     /// How far the reading is.
@@ -293,23 +311,5 @@ pub fn weight(record: &Record) -> u64 {
 impl Drop for FrameLoader {
     fn drop(&mut self) {
         self.credit.close();
-    }
-}
-
-impl Counters {
-    fn snapshot(&self) -> FrameCounters {
-        let load = |counter: &AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
-        FrameCounters {
-            records: load(&self.records),
-            bases: load(&self.bases),
-            cut: load(&self.cut),
-            read: load(&self.read),
-            odd_letters: load(&self.odd_letters),
-            odd_records: load(&self.odd_records),
-            chunks: load(&self.chunks),
-            frames: load(&self.frames),
-            repeated: [load(&self.repeated[0]), load(&self.repeated[1])],
-            busy: Duration::from_nanos(load(&self.busy)),
-        }
     }
 }

@@ -1,40 +1,50 @@
 //! Inputs to packed batches, ahead of whoever consumes them.
 //!
-//! Three threads: one reads, decompresses and cuts the text into blocks of whole records; one parses and
-//! tokenizes, with the help of others where tokens merge letters; one collates. Between them go blocks and slabs of many records over bounded queues, so that
-//! each runs at most a few steps ahead of the next.
+//! Three threads: one reads, decompresses and cuts the text into blocks of complete records; one parses and
+//! tokenizes, with the help of others where tokens merge letters; one collates. Between them go blocks and slabs
+//! of many records over bounded queues, so that each runs at most a few steps ahead of the next.
 
 mod counters;
-mod link;
 mod parallel;
-mod slabs;
+mod pipeline;
+mod queue;
 mod workers;
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
 pub use counters::LoaderCounters;
-pub(crate) use link::Stopped;
-pub(crate) use slabs::{SlabSender, create_slab_loader};
+pub(crate) use pipeline::{SlabSender, create_slab_loader};
+pub(crate) use queue::StopReason;
 pub(crate) use workers::{guard, spawn};
 
 use crate::batch::PackedBatch;
 use crate::collate::VarlenCollator;
 use crate::error::SeqError;
-use crate::long::LengthPolicy;
+use crate::index_set::IndexSet;
+use crate::input::Input;
+use crate::length_policy::LengthPolicy;
 use crate::pack::PackStats;
-use crate::reader::{Input, ReadProgress, Records};
+use crate::reader::{ReadProgress, Records};
 use crate::record::SkippedRecord;
-use crate::record_set::RecordSet;
+use crate::relock::Relock;
 use crate::tokenize::Tokenizer;
-use counters::Counters;
 
 /// How far a loader runs ahead, and which records it lets through.
+///
+/// ```
+/// use virpack_seq::{LengthPolicy, LoaderOptions};
+///
+/// let lengths = LengthPolicy { max_length: 500, ..LengthPolicy::default() };
+/// let options = LoaderOptions::default().lengths(lengths).prefetch(8);
+/// assert_eq!((options.lengths.max_tokens(), options.prefetch), (502, 8));
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct LoaderOptions {
     /// Most batches that wait for a consumer; at least one.
     pub prefetch: usize,
@@ -46,8 +56,9 @@ pub struct LoaderOptions {
     /// Threads that tokenize where tokens merge letters ([`Tokenizer::merges_letters`]); None: half of the cores, at
     /// most eight. What comes out does not depend on it.
     pub tokenizer_threads: Option<NonZeroUsize>,
-    /// Records that are done: a batch of nothing else is made, as it shapes those after it, and not handed out.
-    pub done: Option<Arc<RecordSet>>,
+    /// Records that are done: their sequences are not [needed](crate::SequenceIndex::needed). A batch of nothing else is
+    /// made, as it shapes those after it, and not handed out.
+    pub done: Option<Arc<IndexSet>>,
 }
 
 impl Default for LoaderOptions {
@@ -62,9 +73,46 @@ impl Default for LoaderOptions {
     }
 }
 
+impl LoaderOptions {
+    /// Lets this many batches wait for a consumer.
+    #[must_use]
+    pub fn prefetch(mut self, prefetch: usize) -> Self {
+        self.prefetch = prefetch;
+        self
+    }
+
+    /// Lets these lengths through.
+    #[must_use]
+    pub fn lengths(mut self, lengths: LengthPolicy) -> Self {
+        self.lengths = lengths;
+        self
+    }
+
+    /// Releases the best batch so far when no record came for this time and no batch waits.
+    #[must_use]
+    pub fn max_wait(mut self, max_wait: Duration) -> Self {
+        self.max_wait = Some(max_wait);
+        self
+    }
+
+    /// Tokenizes by this many threads where tokens merge letters.
+    #[must_use]
+    pub fn tokenizer_threads(mut self, tokenizer_threads: NonZeroUsize) -> Self {
+        self.tokenizer_threads = Some(tokenizer_threads);
+        self
+    }
+
+    /// Marks the sequences of these records as not needed.
+    #[must_use]
+    pub fn done(mut self, done: Arc<IndexSet>) -> Self {
+        self.done = Some(done);
+        self
+    }
+}
+
 /// What a loader yields.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Loaded {
+pub enum LoaderItem {
     /// Sequences for the model.
     Batch(PackedBatch),
     /// Records that got no tokens, in input order.
@@ -80,7 +128,7 @@ pub enum Loaded {
 /// returns.
 #[derive(Clone, Debug)]
 pub struct AsyncDataLoader {
-    queue: Receiver<Result<Loaded, SeqError>>,
+    queue: Receiver<Result<LoaderItem, SeqError>>,
     shared: Arc<Shared>,
 }
 
@@ -89,8 +137,8 @@ pub struct AsyncDataLoader {
 struct Shared {
     /// Never sent on: the threads stop when it goes.
     _stop: Sender<()>,
-    counters: Arc<Counters>,
-    stats: Arc<Mutex<Option<PackStats>>>,
+    counters: Arc<Mutex<LoaderCounters>>,
+    stats: Arc<OnceLock<PackStats>>,
     progress: Arc<ReadProgress>,
     inputs: Arc<[Input]>,
 }
@@ -112,8 +160,8 @@ struct Shared {
 /// let loader = create_async_dataloader(records, EsmTokenizer::new(), collator, options)?;
 /// for loaded in loader {
 ///     match loaded? {
-///         Loaded::Batch(batch) => assert_eq!(batch.cu_seqlens, [0, 8]),
-///         Loaded::Skipped(records) => assert_eq!(records[0].reason.as_str(), "empty"),
+///         LoaderItem::Batch(batch) => assert_eq!(batch.cu_seqlens, [0, 8]),
+///         LoaderItem::Skipped(records) => assert_eq!(records[0].reason.as_str(), "empty"),
 ///     }
 /// }
 /// # Ok::<(), SeqError>(())
@@ -129,34 +177,9 @@ pub fn create_async_dataloader(
     if longest > collator.packer().longest() {
         return Err(SeqError::BudgetTooSmall { token_budget: collator.packer().token_budget(), longest });
     }
-    let (stop, stopped) = bounded(0);
-    let (send, queue) = bounded(options.prefetch.max(1));
-    let shared = Shared::new(stop, &records);
-    let (blocks, parser) = records.split();
-    workers::start(workers::Work {
-        blocks,
-        parser,
-        tokenizer: Box::new(tokenizer),
-        collator,
-        options,
-        queue: send,
-        stopped,
-        counters: Arc::clone(&shared.counters),
-        stats: Arc::clone(&shared.stats),
-    })?;
-    Ok(AsyncDataLoader { queue, shared: Arc::new(shared) })
-}
-
-impl Shared {
-    fn new(stop: Sender<()>, records: &Records) -> Self {
-        Shared {
-            _stop: stop,
-            counters: Arc::default(),
-            stats: Arc::default(),
-            progress: records.progress(),
-            inputs: Arc::clone(records.inputs()),
-        }
-    }
+    let (slabs, loader) = create_slab_loader(&records, collator, &options)?;
+    workers::start(records, Box::new(tokenizer), &options, slabs)?;
+    Ok(loader)
 }
 
 impl AsyncDataLoader {
@@ -174,19 +197,35 @@ impl AsyncDataLoader {
         create_async_dataloader(records, tokenizer, collator, options)
     }
 
+    /// A loader of what comes through `queue`; its threads end when `stop` goes.
+    fn new_empty(
+        queue: Receiver<Result<LoaderItem, SeqError>>,
+        stop: Sender<()>,
+        records: &Records,
+    ) -> AsyncDataLoader {
+        let shared = Shared {
+            _stop: stop,
+            counters: Arc::default(),
+            stats: Arc::default(),
+            progress: records.progress(),
+            inputs: Arc::clone(records.inputs()),
+        };
+        AsyncDataLoader { queue, shared: Arc::new(shared) }
+    }
+
     /// The next batch or skipped records, from any thread; waits for it. `None` at the end.
     ///
     /// # Errors
     ///
     /// What went wrong in reading, tokenizing or collating; it is the last thing that comes.
-    pub fn receive(&self) -> Option<Result<Loaded, SeqError>> {
+    pub fn receive(&self) -> Option<Result<LoaderItem, SeqError>> {
         match self.queue.try_recv() {
             Ok(loaded) => Some(loaded),
             Err(TryRecvError::Disconnected) => None,
             Err(TryRecvError::Empty) => {
                 let start = Instant::now();
                 let loaded = self.queue.recv().ok();
-                self.shared.counters.add_consumer_wait(start.elapsed());
+                self.shared.counters.relock().consumer_wait += start.elapsed();
                 loaded
             }
         }
@@ -197,10 +236,10 @@ impl AsyncDataLoader {
     /// # Errors
     ///
     /// As there.
-    pub fn receive_within(&self, most: Duration) -> Poll<Option<Result<Loaded, SeqError>>> {
+    pub fn receive_within(&self, most: Duration) -> Poll<Option<Result<LoaderItem, SeqError>>> {
         let start = Instant::now();
         let received = self.queue.recv_timeout(most);
-        self.shared.counters.add_consumer_wait(start.elapsed());
+        self.shared.counters.relock().consumer_wait += start.elapsed();
         match received {
             Ok(loaded) => Poll::Ready(Some(loaded)),
             Err(RecvTimeoutError::Disconnected) => Poll::Ready(None),
@@ -213,7 +252,7 @@ impl AsyncDataLoader {
     /// # Errors
     ///
     /// As there.
-    pub fn poll(&self) -> Poll<Option<Result<Loaded, SeqError>>> {
+    pub fn poll(&self) -> Poll<Option<Result<LoaderItem, SeqError>>> {
         match self.queue.try_recv() {
             Ok(loaded) => Poll::Ready(Some(loaded)),
             Err(TryRecvError::Disconnected) => Poll::Ready(None),
@@ -223,12 +262,12 @@ impl AsyncDataLoader {
 
     /// What the loader has done so far; to be read at any time.
     pub fn counters(&self) -> LoaderCounters {
-        self.shared.counters.snapshot()
+        *self.shared.counters.relock()
     }
 
     /// How well the batches are filled; known when the stream has ended.
     pub fn stats(&self) -> Option<PackStats> {
-        self.shared.stats.lock().map_or_else(|poisoned| poisoned.into_inner().clone(), |stats| stats.clone())
+        self.shared.stats.get().cloned()
     }
 
     /// How far the reading is.
@@ -243,7 +282,7 @@ impl AsyncDataLoader {
 }
 
 impl Iterator for AsyncDataLoader {
-    type Item = Result<Loaded, SeqError>;
+    type Item = Result<LoaderItem, SeqError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.receive()

@@ -9,9 +9,9 @@ mod best_fit;
 mod bound;
 mod first_fit;
 mod histogram;
+mod limits;
 mod next_fit;
 mod packing;
-mod room;
 mod sort;
 mod stats;
 mod warning;
@@ -27,9 +27,9 @@ pub use workspace::PackWorkspace;
 use crate::error::SeqError;
 use best_fit::BestFit;
 use first_fit::FirstFit;
+use limits::Limits;
 use next_fit::NextFit;
-use room::Limits;
-pub(crate) use stats::{Closed, Tally};
+pub(crate) use stats::{CloseReason, PackTally};
 
 /// Which batch a sequence goes to.
 ///
@@ -70,6 +70,7 @@ impl Algorithm {
 
 /// What a [`GreedyPacker`] may put into a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PackerOptions {
     /// Most tokens in a batch, special tokens included.
     pub token_budget: usize,
@@ -264,11 +265,11 @@ impl GreedyPacker {
 
     /// Statistics of `packing`, which must be this packer's for these `lengths`, in this order.
     pub fn stats(&self, lengths: &[u32], packing: &Packing) -> PackStats {
-        let mut tally = Tally::new(&self.options);
+        let mut tally = PackTally::new(&self.options);
         lengths.iter().for_each(|&length| tally.receive(length));
         for batch in packing {
             let tokens = batch.iter().map(|&i| u64::from(lengths[i as usize])).sum();
-            tally.batch(batch.len(), tokens, Closed::End);
+            tally.batch(batch.len(), tokens, CloseReason::End);
         }
         tally.stats(None, true)
     }
@@ -293,7 +294,7 @@ impl GreedyPacker {
 }
 
 /// Places runs of equal lengths into batches.
-trait Place {
+trait BatchPlacer {
     /// Offers `count` sequences of `length` tokens; says for each batch that takes some how many, through
     /// `placed(batch, count)`, in the order they are placed.
     fn place(&mut self, length: u32, count: u32, placed: impl FnMut(u32, u32));

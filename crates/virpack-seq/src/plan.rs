@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::collate::{Close, CollatorOptions, Window};
+use crate::collate::{CollatorOptions, PackReason, PackingBuffer};
 use crate::error::SeqError;
-use crate::long::LengthPolicy;
-use crate::pack::{Algorithm, GreedyPacker, LengthHistogram, PackStats, PackerOptions, Tally};
+use crate::length_policy::LengthPolicy;
+use crate::pack::{Algorithm, GreedyPacker, LengthHistogram, PackStats, PackTally, PackerOptions};
 use crate::reader::Records;
 use crate::record::Record;
 use crate::slab::{LengthCounts, TokenSlab};
@@ -93,7 +93,7 @@ impl Planner {
 
     /// Packs what still waits and gives the plan.
     pub fn finish(mut self) -> Plan {
-        self.lanes.iter_mut().for_each(|lane| lane.close(Close::Flush));
+        self.lanes.iter_mut().for_each(|lane| lane.close(PackReason::Flush));
         let stats =
             |lane: &Lane| lane.tally.stats(Some(self.collator.buffer_size), self.collator.enable_packing);
         let mut algorithms: Vec<(Algorithm, PackStats)> =
@@ -143,8 +143,8 @@ pub fn plan_records(
 #[derive(Clone, Debug)]
 struct Lane {
     algorithm: Algorithm,
-    window: Window,
-    tally: Tally,
+    buffer: PackingBuffer,
+    tally: PackTally,
     fill: Vec<u64>,
 }
 
@@ -152,25 +152,25 @@ impl Lane {
     fn new(packer: GreedyPacker, options: &CollatorOptions) -> Self {
         Lane {
             algorithm: packer.options().algorithm,
-            tally: Tally::new(packer.options()),
+            tally: PackTally::new(packer.options()),
             fill: vec![0; 101],
-            window: Window::new(packer, options.clone()),
+            buffer: PackingBuffer::new(packer, options.clone()),
         }
     }
 
     fn push(&mut self, length: u32) {
         self.tally.receive(length);
-        if self.window.push(length) {
-            self.close(Close::Window);
-        } else if !self.window.options().enable_packing {
-            self.close(Close::MicroBatch);
+        if self.buffer.push(length) {
+            self.close(PackReason::Full);
+        } else if !self.buffer.options().enable_packing {
+            self.close(PackReason::MicroBatch);
         }
     }
 
-    fn close(&mut self, why: Close) {
-        self.window.close(why);
-        let budget = self.window.packer().token_budget() as u64;
-        for (items, tokens) in self.window.leaving().zip(self.window.leaving_tokens()) {
+    fn close(&mut self, why: PackReason) {
+        self.buffer.close(why);
+        let budget = self.buffer.packer().token_budget() as u64;
+        for (items, tokens) in self.buffer.leaving().zip(self.buffer.leaving_tokens()) {
             self.tally.batch(items.len(), tokens, why.into());
             self.fill[(100 * tokens / budget) as usize] += 1;
         }
@@ -180,7 +180,7 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::{SequenceIndex, Window};
+    use crate::batch::SequenceIndex;
     use crate::collate::VarlenCollator;
 
     /// A plan tells what the collator then does.
@@ -190,22 +190,13 @@ mod tests {
         for algorithm in Algorithm::ALL {
             for enable_packing in [true, false] {
                 let packer = PackerOptions::new(1_000, 302).algorithm(algorithm);
-                let options = CollatorOptions { buffer_size: 300, enable_packing, ..Default::default() };
+                let options = CollatorOptions::default().buffer_size(300).enable_packing(enable_packing);
                 let mut planner = Planner::new(packer.clone(), options.clone()).unwrap();
                 let packer = GreedyPacker::new(packer).unwrap();
                 let mut collator = VarlenCollator::new(packer, options).unwrap();
                 for &length in &lengths {
                     planner.push(length, length > 300).unwrap();
-                    let index = SequenceIndex {
-                        record: 0,
-                        source: 0,
-                        id: "x".into(),
-                        length: 1,
-                        truncated: false,
-                        unknown: 0,
-                        gaps: 0,
-                        window: Window::WHOLE,
-                    };
+                    let index = SequenceIndex::new(0, "x", 1);
                     collator.push(&[1; 302][..length as usize], index).unwrap();
                 }
                 collator.flush();

@@ -7,41 +7,38 @@ mod bam;
 mod blocks;
 mod checksum;
 mod fastq;
+mod file_state;
 mod foreign;
 mod gzip;
-mod input;
-mod letters;
 mod limits;
-mod parse;
+mod lines;
+mod parser;
 mod remarks;
 mod source;
+mod stdin;
 mod suspect;
-mod unchanged;
 
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-pub use bam::{Alignments, BamProblem};
+pub use bam::Alignments;
 use checksum::Checksums;
 pub use checksum::{InputChecksum, hex};
-pub use foreign::ForeignFormat;
-pub use input::Input;
-use input::looked_at;
+use file_state::{FileState, InputStates};
 pub use limits::ReadLimits;
 use remarks::Remarks;
 pub use remarks::{InputRemark, Remark};
-pub use suspect::Suspect;
-pub(crate) use suspect::shown_byte;
-pub use unchanged::Change;
-use unchanged::States;
+use stdin::looked_at;
 
-use crate::error::SeqError;
+pub use crate::error::{BamProblem, Change, ForeignFormat, Suspect};
+use crate::error::{InputError, SeqError};
+pub use crate::input::Input;
 use crate::record::Record;
 use crate::shard::Shard;
 pub(crate) use blocks::{Block, Blocks};
-pub(crate) use parse::Parser;
+pub(crate) use parser::Parser;
 use source::Source;
 
 /// Opens FASTA, FASTQ or BAM inputs, to be read one after the other as one stream of records.
@@ -58,7 +55,7 @@ use source::Source;
 /// use virpack_seq::{Record, reader};
 ///
 /// let path = std::env::temp_dir().join("virpack-doc-reader.fasta");
-/// std::fs::write(&path, ">sp|P1 a peptide\nMKT\nLLV\n>empty\n")?;
+/// std::fs::write(&path, ">sp|P1 a protein\nMKT\nLLV\n>empty\n")?;
 /// let mut records = reader::open(&[path.into()])?;
 /// let mut record = Record::default();
 /// assert!(records.read(&mut record)?);
@@ -74,11 +71,28 @@ pub fn open(inputs: &[Input]) -> Result<Records, SeqError> {
 
 /// What is read, and what is noted of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReadOptions {
     /// The largest record and the largest header.
     pub limits: ReadLimits,
     /// [`ReadProgress::checksums`] are those of the inputs.
     pub checksums: bool,
+}
+
+impl ReadOptions {
+    /// Reads records and headers up to these limits.
+    #[must_use]
+    pub fn limits(mut self, limits: ReadLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Hashes the inputs while they are read.
+    #[must_use]
+    pub fn checksums(mut self, checksums: bool) -> Self {
+        self.checksums = checksums;
+        self
+    }
 }
 
 /// As [`open`], with options.
@@ -122,11 +136,11 @@ pub fn look(inputs: &[Input], limits: ReadLimits) -> Result<Option<Look>, SeqErr
 fn open_counted(inputs: &[Input], mut progress: ReadProgress) -> Result<Records, SeqError> {
     let times = inputs.iter().filter(|input| **input == Input::Stdin).count();
     if times > 1 {
-        return Err(SeqError::StdinTwice { times });
+        return Err(InputError::StdinTwice { times }.into());
     }
     progress.total_bytes = Some(0);
     for input in inputs {
-        let state = input.probe()?;
+        let state = FileState::probe(input)?;
         progress.total_bytes = state.and_then(|state| Some(progress.total_bytes? + state.bytes));
         progress.states.add(input, state);
     }
@@ -243,7 +257,7 @@ pub struct ReadProgress {
     total_bytes: Option<u64>,
     remarks: Remarks,
     checksums: Option<Checksums>,
-    states: States,
+    states: InputStates,
     limits: ReadLimits,
 }
 
@@ -283,7 +297,7 @@ impl ReadProgress {
     ///
     /// # Errors
     ///
-    /// [`SeqError::InputChanged`], of the first that is not.
+    /// [`InputError::Changed`], of the first that is not.
     pub fn check_unchanged(&self, also_read: bool) -> Result<(), SeqError> {
         self.states.check(also_read)
     }

@@ -11,7 +11,7 @@ use std::str::FromStr;
 /// let shard: Shard = "2/3".parse()?;
 /// assert_eq!((0..7).filter(|&record| shard.contains(record)).collect::<Vec<u64>>(), [1, 4]);
 /// assert!("0/3".parse::<Shard>().is_err() && "4/3".parse::<Shard>().is_err());
-/// # Ok::<(), String>(())
+/// # Ok::<(), virpack_seq::ParseShardError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shard {
@@ -54,15 +54,21 @@ impl Shard {
     }
 }
 
-impl FromStr for Shard {
-    type Err = String;
+/// Text that does not name a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected I/N, with I from 1 to N")]
+#[non_exhaustive]
+pub struct ParseShardError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl FromStr for Shard {
+    type Err = ParseShardError;
+
+    fn from_str(text: &str) -> Result<Self, ParseShardError> {
         let parse = || {
             let (number, of) = text.split_once('/')?;
             Shard::new(number.parse().ok()?, of.parse().ok()?)
         };
-        parse().ok_or_else(|| "expected I/N, with I from 1 to N".to_owned())
+        parse().ok_or(ParseShardError)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tokenized sequences on their way from one thread to another.
+//! Tokenized sequences that one thread hands to another.
 
 use crate::batch::SequenceIndex;
 use crate::record::SkippedRecord;
@@ -14,10 +14,6 @@ pub struct TokenSlab {
     pub skipped: Vec<SkippedRecord>,
     /// Sums over the records of this slab.
     pub counts: LengthCounts,
-    /// Sequences, by `record` in their index, that nobody needs, of this slab and those after it.
-    pub(crate) done: Vec<u64>,
-    /// Whether all that waits is to leave in batches once this slab is taken in.
-    pub flush: bool,
     /// Tokens of a record before it is cut into windows.
     pub(crate) scratch: Vec<u16>,
 }
@@ -93,6 +89,11 @@ impl TokenSlab {
         self.index.push(index);
     }
 
+    /// Where the sequences came from, in order.
+    pub(crate) fn index_mut(&mut self) -> &mut [SequenceIndex] {
+        &mut self.index
+    }
+
     /// Takes the sequences out, in order: tokens, special tokens included, and where they came from.
     pub fn drain(&mut self) -> impl Iterator<Item = (&[u16], SequenceIndex)> {
         let mut start = 0;
@@ -127,7 +128,5 @@ impl TokenSlab {
         self.index.clear();
         self.skipped.clear();
         self.counts = LengthCounts::default();
-        self.done.clear();
-        self.flush = false;
     }
 }

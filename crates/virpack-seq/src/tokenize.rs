@@ -40,7 +40,7 @@ pub trait Tokenizer: Send + Sync {
     }
 
     /// The special tokens that frame every sequence.
-    fn frame(&self) -> Frame;
+    fn special_tokens(&self) -> SpecialTokens;
 
     /// What its model reads, so that records of the other kind are refused; None: anything.
     fn alphabet(&self) -> Option<Alphabet> {
@@ -67,8 +67,8 @@ impl<T: Tokenizer + ?Sized> Tokenizer for Arc<T> {
         (**self).counts(sequence)
     }
 
-    fn frame(&self) -> Frame {
-        (**self).frame()
+    fn special_tokens(&self) -> SpecialTokens {
+        (**self).special_tokens()
     }
 
     fn alphabet(&self) -> Option<Alphabet> {
@@ -94,7 +94,7 @@ pub struct TokenCounts {
 
 /// The special tokens that a model wants around every sequence, and the one for unknown letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame {
+pub struct SpecialTokens {
     /// Stands before the first letter.
     pub start: u16,
     /// Stands after the last letter.

@@ -1,10 +1,12 @@
-//! The open reading frames of a chunk: peptides and the nucleotides behind them.
+//! The open reading frames of a chunk: proteins and the nucleotides behind them.
 
 mod code;
 
 use std::ops::Range;
 
 pub use code::GeneticCode;
+
+use crate::letters::{NO_BASE, TABLES};
 
 /// One of the six reading frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,7 +68,7 @@ pub struct OpenFrame<'a> {
     /// and the one base after them, where there is one.
     pub nucleotides: &'a [u8],
     /// Its residues, at least one.
-    pub peptide: &'a [u8],
+    pub protein: &'a [u8],
 }
 
 /// Finds the reading frames of chunks that hold no stop codon, as VirNucPro does.
@@ -79,7 +81,7 @@ pub struct OpenFrame<'a> {
 ///
 /// let mut translator = Translator::new(GeneticCode::STANDARD);
 /// let first = translator.frames(b"atggcntaca").next().unwrap();
-/// assert_eq!((first.frame, first.peptide, first.nucleotides), (Frame::F1, &b"MY"[..], &b"ATGGCNT"[..]));
+/// assert_eq!((first.frame, first.protein, first.nucleotides), (Frame::F1, &b"MY"[..], &b"ATGGCNT"[..]));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Translator {
@@ -91,7 +93,7 @@ pub struct Translator {
     bases: Vec<u8>,
     letters: Vec<u8>,
     complement: Vec<u8>,
-    peptides: [Vec<u8>; 6],
+    proteins: [Vec<u8>; 6],
 }
 
 /// Codon numbers: three bits a base.
@@ -99,40 +101,6 @@ const CODONS: usize = 1 << 9;
 /// What a codon gives that holds a letter beside A, C, G, T and U.
 const NO_RESIDUE: u8 = 0;
 const STOP: u8 = b'*';
-
-/// What each letter is.
-struct Letters {
-    /// Its number: T, C, A, G from 0, as [`GeneticCode`] counts them; 4 for all others.
-    base: [u8; 256],
-    /// In capitals, T for U.
-    letter: [u8; 256],
-    /// The same on the other strand; letters beside A, C, G, T and U stay.
-    complement: [u8; 256],
-}
-
-static LETTERS: Letters = Letters::new();
-
-impl Letters {
-    const fn new() -> Self {
-        let mut all = Letters { base: [4; 256], letter: [0; 256], complement: [0; 256] };
-        let mut byte = 0;
-        while byte < 256 {
-            let capital = (byte as u8).to_ascii_uppercase();
-            let (base, letter, complement) = match capital {
-                b'T' | b'U' => (0, b'T', b'A'),
-                b'C' => (1, b'C', b'G'),
-                b'A' => (2, b'A', b'T'),
-                b'G' => (3, b'G', b'C'),
-                _ => (4, capital, capital),
-            };
-            all.base[byte] = base;
-            all.letter[byte] = letter;
-            all.complement[byte] = complement;
-            byte += 1;
-        }
-        all
-    }
-}
 
 impl Translator {
     /// A translator for one genetic code.
@@ -154,7 +122,7 @@ impl Translator {
             codons: Vec::new(),
             letters: Vec::new(),
             complement: Vec::new(),
-            peptides: Default::default(),
+            proteins: Default::default(),
         }
     }
 
@@ -163,14 +131,14 @@ impl Translator {
         self.number(chunk);
         let mut open = [false; 6];
         for (place, frame) in Frame::ALL.into_iter().enumerate() {
-            let peptide = &mut self.peptides[place];
-            peptide.clear();
+            let protein = &mut self.proteins[place];
+            protein.clear();
             let codons = &self.codons[frame.offset().min(self.codons.len())..];
             open[place] = if frame.is_reverse() {
                 let codons = &self.codons[..self.codons.len().saturating_sub(frame.offset())];
-                translate(codons.iter().rev().step_by(3), &self.reverse, peptide)
+                translate(codons.iter().rev().step_by(3), &self.reverse, protein)
             } else {
-                translate(codons.iter().step_by(3), &self.forward, peptide)
+                translate(codons.iter().step_by(3), &self.forward, protein)
             };
         }
         if open[..3].contains(&true) {
@@ -181,10 +149,10 @@ impl Translator {
         }
         let found = &*self;
         Frame::ALL.into_iter().zip(open).filter(|(_, open)| *open).map(move |(frame, _)| {
-            let peptide = &found.peptides[frame as usize][..];
+            let protein = &found.proteins[frame as usize][..];
             let strand = if frame.is_reverse() { &found.complement } else { &found.letters };
-            let end = strand.len().min(frame.offset() + 3 * peptide.len() + 1);
-            OpenFrame { frame, nucleotides: &strand[frame.offset()..end], peptide }
+            let end = strand.len().min(frame.offset() + 3 * protein.len() + 1);
+            OpenFrame { frame, nucleotides: &strand[frame.offset()..end], protein }
         })
     }
 
@@ -198,7 +166,7 @@ impl Translator {
     /// assert_eq!(translator.strands(b"acnnnac"), None);
     /// ```
     pub fn strands(&mut self, chunk: &[u8]) -> Option<[&[u8]; 2]> {
-        let is_base = |&letter: &u8| LETTERS.base[letter as usize] < 4;
+        let is_base = |&letter: &u8| TABLES.base[letter as usize] != NO_BASE;
         if !chunk.windows(3).any(|codon| codon.iter().all(is_base)) {
             return None;
         }
@@ -209,18 +177,18 @@ impl Translator {
 
     fn write_letters(&mut self, chunk: &[u8]) {
         self.letters.clear();
-        self.letters.extend(chunk.iter().map(|&letter| LETTERS.letter[letter as usize]));
+        self.letters.extend(chunk.iter().map(|&letter| TABLES.unified[letter as usize]));
     }
 
     fn write_complement(&mut self, chunk: &[u8]) {
         self.complement.clear();
-        self.complement.extend(chunk.iter().rev().map(|&letter| LETTERS.complement[letter as usize]));
+        self.complement.extend(chunk.iter().rev().map(|&letter| TABLES.complement[letter as usize]));
     }
 
     /// Numbers the codon at each base of the chunk.
     fn number(&mut self, chunk: &[u8]) {
         self.bases.clear();
-        self.bases.extend(chunk.iter().map(|&letter| LETTERS.base[letter as usize]));
+        self.bases.extend(chunk.iter().map(|&letter| TABLES.base[letter as usize]));
         self.codons.clear();
         let bases = &self.bases;
         let codons = bases.iter().zip(bases.iter().skip(1)).zip(bases.iter().skip(2));
@@ -236,14 +204,14 @@ fn number(bases: [u8; 3]) -> u16 {
 fn translate<'a>(
     codons: impl Iterator<Item = &'a u16>,
     residues: &[u8; CODONS],
-    peptide: &mut Vec<u8>,
+    protein: &mut Vec<u8>,
 ) -> bool {
     for &codon in codons {
         match residues[codon as usize % CODONS] {
             STOP => return false,
             NO_RESIDUE => {}
-            residue => peptide.push(residue),
+            residue => protein.push(residue),
         }
     }
-    !peptide.is_empty()
+    !protein.is_empty()
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 use virpack_seq::reader::Change;
-use virpack_seq::{Record, Records, SeqError, reader};
+use virpack_seq::{InputError, Record, Records, SeqError, reader};
 
 /// Many blocks.
 const RECORDS: usize = 20_000;
@@ -53,7 +53,9 @@ fn changed(bytes: &[u8], change: impl FnOnce(&Path)) -> (Change, String) {
     assert!(read <= RECORDS, "{read}");
     assert!(records.progress().check_unchanged(false).is_err());
     let message = error.as_ref().unwrap().to_string();
-    let Some(SeqError::InputChanged { path: named, change }) = error else { panic!("{message}") };
+    let Some(SeqError::Input(InputError::Changed { path: named, change })) = error else {
+        panic!("{message}")
+    };
     assert_eq!(named, path);
     assert!(message.contains("changed while virpack read it") && message.contains("hint: "), "{message}");
     (change, message)
@@ -146,7 +148,7 @@ fn a_file_that_changes_before_its_turn() {
     append(&second, b">more\nMK\n");
     let (read, error) = rest(&mut records);
     assert_eq!(read, RECORDS - 1);
-    assert!(matches!(error, Some(SeqError::InputChanged { path, .. }) if path == second));
+    assert!(matches!(error, Some(SeqError::Input(InputError::Changed { path, .. })) if path == second));
 }
 
 #[test]

@@ -10,21 +10,12 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 use virpack_seq::{
     Algorithm, CollatorOptions, GreedyPacker, PackedBatch, PackerOptions, SeqError, SequenceIndex,
-    VarlenCollator, Window,
+    VarlenCollator,
 };
 use workload::Random;
 
 fn index(record: u64, length: u32) -> SequenceIndex {
-    SequenceIndex {
-        record,
-        source: 0,
-        id: record.to_string().into(),
-        length: u64::from(length),
-        truncated: false,
-        unknown: 0,
-        gaps: 0,
-        window: Window::WHOLE,
-    }
+    SequenceIndex::new(record, record.to_string(), u64::from(length))
 }
 
 /// Tokens that tell their record.
@@ -53,8 +44,8 @@ impl Inspector {
         assert!(batch.cu_seqlens.windows(2).all(|pair| pair[0] < pair[1]));
         let mut cost = 0;
         for (i, index) in batch.index.iter().enumerate() {
-            assert!(self.seen.insert(index.record), "record {} twice", index.record);
-            assert_eq!(batch.tokens(i), tokens(index.record, index.length as u32));
+            assert!(self.seen.insert(index.number), "record {} twice", index.number);
+            assert_eq!(batch.tokens(i), tokens(index.number, index.length as u32));
             cost += index.length * index.length;
         }
         assert!(self.options.max_attention_cost.is_none_or(|most| cost <= most));
@@ -90,7 +81,10 @@ fn case() -> impl Strategy<Value = Case> {
             let enable_packing = packing || lengths.len() % 4 != 0;
             Case {
                 packer,
-                collator: CollatorOptions { buffer_size, enable_packing, max_windows },
+                collator: CollatorOptions::default()
+                    .buffer_size(buffer_size)
+                    .enable_packing(enable_packing)
+                    .max_windows(max_windows),
                 lengths,
                 pop_every,
             }
@@ -173,7 +167,7 @@ proptest! {
 
     #[test]
     fn packing_off_keeps_arrival_order(case in case(), size in 1usize..30) {
-        let options = CollatorOptions { enable_packing: false, ..case.collator.clone() };
+        let options = case.collator.clone().enable_packing(false);
         let case = Case { collator: options, ..case };
         let mut collator = collator(&case);
         let mut inspector = Inspector::new(&case.packer);
@@ -187,7 +181,7 @@ proptest! {
             while let Some(batch) = collator.pop() {
                 inspector.inspect(&batch);
                 for index in &batch.index {
-                    prop_assert_eq!(index.record, next);
+                    prop_assert_eq!(index.number, next);
                     next += 1;
                 }
             }
@@ -211,9 +205,9 @@ fn many(records: u64) {
         for (i, index) in batch.index.iter().enumerate() {
             let tokens = batch.tokens(i);
             assert_eq!(tokens.len() as u64, index.length);
-            assert!(tokens.iter().all(|&token| token == index.record as u16));
-            assert!(pushed / 2_000 <= index.record / 2_000 + 5, "record {} waited", index.record);
-            ids ^= Random(index.record).next();
+            assert!(tokens.iter().all(|&token| token == index.number as u16));
+            assert!(pushed / 2_000 <= index.number / 2_000 + 5, "record {} waited", index.number);
+            ids ^= Random(index.number).next();
             returned += 1;
         }
     };
@@ -271,16 +265,16 @@ fn streamed_efficiency_does_not_depend_on_the_window() {
             assert!(reached >= 0.995, "uniprot_20k at {budget}: {reached} of {best}");
         }
     }
-    let (reached, best) = efficiency(&workload::peptides(49, 200_000), 16_384);
-    assert!(reached >= 0.995, "peptides of 49-50: {reached} of {best}");
-    let (reached, best) = efficiency(&workload::peptides(165, 100_000), 4_096);
-    assert!(reached >= 0.9999 * best, "peptides of 165-166: {reached} of {best}");
+    let (reached, best) = efficiency(&workload::proteins(49, 200_000), 16_384);
+    assert!(reached >= 0.995, "proteins of 49-50: {reached} of {best}");
+    let (reached, best) = efficiency(&workload::proteins(165, 100_000), 4_096);
+    assert!(reached >= 0.9999 * best, "proteins of 165-166: {reached} of {best}");
 }
 
 /// A device with much memory and short records: a batch takes more records than a buffer has.
 #[test]
 fn a_budget_larger_than_the_buffer() {
-    let lengths = workload::peptides(49, 200_000);
+    let lengths = workload::proteins(49, 200_000);
     for (budget, least) in [(65_536, 0.998), (131_072, 0.99), (262_144, 0.99)] {
         let (reached, best) = efficiency(&lengths, budget);
         assert!(reached >= least * best, "{budget}: {reached} of {best}");
@@ -313,7 +307,7 @@ fn what_cannot_be_packed_is_refused_and_leaves_no_trace() {
     assert_eq!(collator.counters().received, 1);
     assert_eq!(collator.flush().len(), 1);
     let packer = GreedyPacker::new(PackerOptions::new(100, 5)).unwrap();
-    let error = VarlenCollator::new(packer, CollatorOptions { buffer_size: 0, ..Default::default() });
+    let error = VarlenCollator::new(packer, CollatorOptions::default().buffer_size(0));
     assert!(matches!(error.unwrap_err(), SeqError::ZeroOption { option: "buffer_size" }));
 }
 
@@ -321,7 +315,7 @@ fn what_cannot_be_packed_is_refused_and_leaves_no_trace() {
 #[test]
 fn flush_drains_everything() {
     let packer = GreedyPacker::new(PackerOptions::new(10, 10)).unwrap();
-    let options = CollatorOptions { buffer_size: 1_000_000, ..Default::default() };
+    let options = CollatorOptions::default().buffer_size(1_000_000);
     let mut collator = VarlenCollator::new(packer, options).unwrap();
     for record in 0..10_000 {
         collator.push(&[1; 10], index(record, 10)).unwrap();
@@ -334,14 +328,14 @@ fn flush_drains_everything() {
 #[test]
 fn a_record_that_always_comes_last_leaves() {
     let packer = GreedyPacker::new(PackerOptions::new(1_000, 500)).unwrap();
-    let options = CollatorOptions { buffer_size: 20, ..Default::default() };
+    let options = CollatorOptions::default().buffer_size(20);
     let mut collator = VarlenCollator::new(packer, options).unwrap();
     collator.push(&[1; 5], index(0, 5)).unwrap();
     let mut left = None;
     for record in 1..1_000 {
         collator.push(&[1; 500], index(record, 500)).unwrap();
         while let Some(batch) = collator.pop() {
-            if batch.index.iter().any(|index| index.record == 0) {
+            if batch.index.iter().any(|index| index.number == 0) {
                 left = Some(record);
             }
         }

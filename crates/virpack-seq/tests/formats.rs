@@ -5,7 +5,7 @@
 use std::io::{Cursor, Read};
 
 use virpack_seq::reader::{BamProblem, Remark};
-use virpack_seq::{Record, Records, SeqError};
+use virpack_seq::{InputError, Record, Records, SeqError};
 
 #[path = "common/codecs.rs"]
 mod codecs;
@@ -124,7 +124,10 @@ fn truncated_bam_is_an_error_wherever_it_ends() {
     let (reads, _, error) = read(&BAM[..BAM.len() - END.len()]);
     assert_eq!(reads, READS, "whole reads come first");
     let error = error.unwrap();
-    assert!(matches!(error, SeqError::BamTruncated { line: 14, records: 11, .. }), "{error:?}");
+    assert!(
+        matches!(error, SeqError::Input(InputError::BamTruncated { line: 14, records: 11, .. })),
+        "{error:?}"
+    );
     let said =
         "reads: record 14: the BAM file ends too early, after 11 whole reads\nhint: the file is incomplete";
     assert!(error.to_string().starts_with(said), "{error}");
@@ -133,9 +136,9 @@ fn truncated_bam_is_an_error_wherever_it_ends() {
         let (reads, _, error) = read(&BAM[..end]);
         assert_eq!(reads, READS[..reads.len()]);
         // samtools ends a block behind the header.
-        let is_damaged = matches!(error, Some(SeqError::Damaged { codec: "gzip", .. }));
+        let is_damaged = matches!(error, Some(SeqError::Input(InputError::Damaged { codec: "gzip", .. })));
         assert!(
-            is_damaged || matches!(error, Some(SeqError::BamTruncated { line: 1, .. })),
+            is_damaged || matches!(error, Some(SeqError::Input(InputError::BamTruncated { line: 1, .. }))),
             "{end}: {error:?}"
         );
     }
@@ -146,7 +149,10 @@ fn truncated_bam_is_an_error_wherever_it_ends() {
         assert_eq!(reads, READS[..reads.len()]);
         let is_whole = places.contains(&end);
         assert_eq!(error.is_none(), is_whole, "{end}: {error:?}");
-        assert!(is_whole || matches!(error, Some(SeqError::BamTruncated { .. })), "{end}: {error:?}");
+        assert!(
+            is_whole || matches!(error, Some(SeqError::Input(InputError::BamTruncated { .. }))),
+            "{end}: {error:?}"
+        );
     }
 }
 
@@ -159,7 +165,7 @@ fn damaged_bam_is_an_error_with_the_record() {
         let (reads, _, error) = read(damaged);
         assert_eq!(reads, READS[..1], "what is whole comes first");
         match error.unwrap() {
-            SeqError::Bam { record: 2, problem, .. } => problem,
+            SeqError::Input(InputError::Bam { record: 2, problem, .. }) => problem,
             other => panic!("{other:?}"),
         }
     };
@@ -174,7 +180,7 @@ fn damaged_bam_is_an_error_with_the_record() {
     assert_eq!(reads, READS);
     let second = BamProblem::SecondHeader;
     assert!(
-        matches!(error, Some(SeqError::Bam { record: 14, problem, .. }) if problem == second),
+        matches!(error, Some(SeqError::Input(InputError::Bam { record: 14, problem, .. })) if problem == second),
         "{error:?}"
     );
 }
@@ -185,7 +191,7 @@ fn foreign(bytes: impl AsRef<[u8]>) -> String {
     let (reads, _, error) = read(bytes);
     assert!(reads.is_empty(), "{reads:?}");
     let error = error.unwrap_or_else(|| panic!("{:?} passes", String::from_utf8_lossy(bytes)));
-    assert!(matches!(error, SeqError::Foreign { .. }), "{error:?}");
+    assert!(matches!(error, SeqError::Input(InputError::Foreign { .. })), "{error:?}");
     // As it comes from a pipe.
     assert_eq!(read_from(Pieces(Cursor::new(bytes.to_vec()))).2.unwrap().to_string(), error.to_string());
     error.to_string()
@@ -384,7 +390,7 @@ fn what_only_looks_like_another_format_is_read() {
     ] {
         let (reads, _, error) = read(text);
         match id {
-            "" => assert!(matches!(error, Some(SeqError::Foreign { .. })), "{error:?}"),
+            "" => assert!(matches!(error, Some(SeqError::Input(InputError::Foreign { .. }))), "{error:?}"),
             _ => assert!(error.is_none() && reads.len() == 1, "{text:?}: {error:?}"),
         }
     }

@@ -7,26 +7,28 @@ use std::fmt::Write;
 
 use crossbeam_channel::RecvTimeoutError;
 use proptest::prelude::*;
-use virpack_seq::frames::{Chunk, FrameLoader, FrameOptions, Place, Tower, create_frame_loader, weight};
+use virpack_seq::frames::{
+    Chunk, EncoderInput, FrameItem, FrameLoader, FrameOptions, create_frame_loader, weight,
+};
 use virpack_seq::{
-    CollatorOptions, EsmTokenizer, GreedyPacker, Loaded, PackerOptions, RecordSet, Records, Tokenizer,
+    CollatorOptions, EsmTokenizer, GreedyPacker, IndexSet, LoaderItem, PackerOptions, Records, Tokenizer,
     VarlenCollator,
 };
 
 #[path = "common/naive.rs"]
 mod naive;
 
-fn tower(buffer_size: usize) -> Option<Tower> {
+fn tower(buffer_size: usize) -> Option<EncoderInput> {
     let packer = GreedyPacker::new(PackerOptions::new(200, 62)).unwrap();
-    let options = CollatorOptions { buffer_size, ..CollatorOptions::default() };
+    let options = CollatorOptions::default().buffer_size(buffer_size);
     let collator = VarlenCollator::new(packer, options).unwrap();
     // Any tokenizer will do for nucleotides too: one token a letter.
-    Some(Tower { tokenizer: std::sync::Arc::new(EsmTokenizer::new()), collator })
+    Some(EncoderInput { tokenizer: std::sync::Arc::new(EsmTokenizer::new()), collator })
 }
 
 fn loader(text: &str, buffer_size: usize, unique_window: usize, most_waiting: u64) -> FrameLoader {
     let chunks_of_60 = FrameOptions::new(60.try_into().unwrap());
-    loader_with(text, buffer_size, FrameOptions { unique_window, most_waiting, ..chunks_of_60 })
+    loader_with(text, buffer_size, chunks_of_60.unique_window(unique_window).most_waiting(most_waiting))
 }
 
 fn loader_with(text: &str, buffer_size: usize, options: FrameOptions) -> FrameLoader {
@@ -36,37 +38,37 @@ fn loader_with(text: &str, buffer_size: usize, options: FrameOptions) -> FrameLo
 
 /// What comes from a loader.
 enum Came {
-    Places(Vec<Place>),
+    Items(Vec<FrameItem>),
     Sequence(usize, u64, Vec<u16>),
 }
 
-/// The places that are done, with the letters of their frames, in the order in which they could be written. A record
+/// The items that are done, with the letters of their frames, in the order in which they could be written. A record
 /// is said to be done when its last sequence has come.
-fn take_all(loader: FrameLoader) -> Vec<(Place, Vec<[Vec<u16>; 2]>)> {
+fn take_all(loader: FrameLoader) -> Vec<(FrameItem, Vec<[Vec<u16>; 2]>)> {
     let (send, came) = std::sync::mpsc::channel();
     let mut threads = Vec::new();
     for tower in [0, 1] {
-        let (batches, send) = (loader.tower(tower).unwrap().clone(), send.clone());
+        let (batches, send) = (loader.batches(tower).unwrap().clone(), send.clone());
         threads.push(std::thread::spawn(move || {
             for loaded in batches {
-                let Loaded::Batch(batch) = loaded.unwrap() else { panic!("no frame is skipped") };
+                let LoaderItem::Batch(batch) = loaded.unwrap() else { panic!("no frame is skipped") };
                 for (i, index) in batch.index.iter().enumerate() {
-                    send.send(Came::Sequence(tower, index.record, batch.tokens(i).to_vec())).unwrap();
+                    send.send(Came::Sequence(tower, index.number, batch.tokens(i).to_vec())).unwrap();
                 }
             }
         }));
     }
-    let places = loader.places().clone();
+    let items = loader.items().clone();
     threads.push(std::thread::spawn(move || {
-        for message in places {
-            send.send(Came::Places(message.unwrap())).unwrap();
+        for message in items {
+            send.send(Came::Items(message.unwrap())).unwrap();
         }
     }));
     let mut known = [HashMap::new(), HashMap::new()];
     let (mut waiting, mut done, mut bytes) = (VecDeque::new(), Vec::new(), 0);
     for message in came {
         match message {
-            Came::Places(places) => waiting.extend(places),
+            Came::Items(items) => waiting.extend(items),
             Came::Sequence(tower, number, tokens) => {
                 assert!(known[tower].insert(number, tokens).is_none(), "sequence {number} came twice");
             }
@@ -74,9 +76,9 @@ fn take_all(loader: FrameLoader) -> Vec<(Place, Vec<[Vec<u16>; 2]>)> {
         while let Some(place) = waiting.front() {
             let mut letters = Vec::new();
             match place {
-                Place::Record(record) => bytes = weight(record),
-                Place::End => loader.done(bytes),
-                Place::Chunk(chunk) => {
+                FrameItem::Record(record) => bytes = weight(record),
+                FrameItem::End => loader.done(bytes),
+                FrameItem::Chunk(chunk) => {
                     let tokens = |i: usize, number: u64| {
                         assert!(number >= chunk.oldest[i]);
                         known[i].get(&number).cloned()
@@ -98,7 +100,7 @@ fn take_all(loader: FrameLoader) -> Vec<(Place, Vec<[Vec<u16>; 2]>)> {
         }
     }
     threads.into_iter().for_each(|thread| thread.join().unwrap());
-    assert!(waiting.is_empty(), "{} places never had their sequences", waiting.len());
+    assert!(waiting.is_empty(), "{} items never had their sequences", waiting.len());
     done
 }
 
@@ -124,41 +126,46 @@ proptest! {
             text
         });
         let loader = loader(&text, buffer_size, unique_window, most_waiting);
-        let mut places = take_all(loader).into_iter();
+        let mut items = take_all(loader).into_iter();
         for (i, sequence) in sequences.iter().enumerate() {
-            let Some((Place::Record(record), _)) = places.next() else { panic!("record {i}") };
+            let Some((FrameItem::Record(record), _)) = items.next() else { panic!("record {i}") };
             prop_assert_eq!((record.index, &record.sequence[..]), (i as u64, sequence.as_bytes()));
             for bases in naive::chunks(sequence.len(), 60) {
-                let Some((Place::Chunk(chunk), letters)) = places.next() else { panic!("chunk of {i}") };
+                let Some((FrameItem::Chunk(chunk), letters)) = items.next() else { panic!("chunk of {i}") };
                 prop_assert_eq!(&chunk.bases, &bases);
                 let frames = naive::frames(&sequence[bases]);
                 prop_assert_eq!(chunk.frames.len(), frames.len());
-                for ((place, letters), (name, nucleotides, peptide)) in chunk.frames.iter().zip(letters).zip(frames) {
+                for ((place, letters), (name, nucleotides, protein)) in chunk.frames.iter().zip(letters).zip(frames) {
                     prop_assert_eq!(place.frame.as_str(), name);
-                    prop_assert_eq!(letters, [tokens(&nucleotides), tokens(&peptide)]);
+                    prop_assert_eq!(letters, [tokens(&nucleotides), tokens(&protein)]);
                 }
             }
-            prop_assert!(matches!(places.next(), Some((Place::End, _))));
+            prop_assert!(matches!(items.next(), Some((FrameItem::End, _))));
         }
-        prop_assert!(places.next().is_none());
+        prop_assert!(items.next().is_none());
     }
 }
 
-/// All chunks, and the batches for each model, as the numbers of their sequences. Records are done when `done_at_once`
-/// says so: as they are read, or a while later.
-fn chunks_and_batches(frames: FrameLoader, done_at_once: bool) -> (Vec<Chunk>, [Vec<Vec<u64>>; 2]) {
-    let towers = [0, 1].map(|tower| frames.tower(tower).unwrap().clone());
+/// A batch as the numbers of its sequences, each with whether it is needed.
+type Numbers = Vec<(u64, bool)>;
+
+/// All chunks, and the batches for each model. Records are done when `done_at_once` says so: as they are read, or a while
+/// later.
+fn chunks_and_batches(frames: FrameLoader, done_at_once: bool) -> (Vec<Chunk>, [Vec<Numbers>; 2]) {
+    let towers = [0, 1].map(|tower| frames.batches(tower).unwrap().clone());
     let threads = towers.map(|batches| {
         std::thread::spawn(move || {
             let numbers = |loaded| match loaded {
-                Ok(Loaded::Batch(batch)) => batch.index.iter().map(|index| index.record).collect(),
+                Ok(LoaderItem::Batch(batch)) => {
+                    batch.index.iter().map(|index| (index.number, index.needed)).collect()
+                }
                 other => panic!("{other:?}"),
             };
-            batches.map(numbers).collect::<Vec<Vec<u64>>>()
+            batches.map(numbers).collect::<Vec<Numbers>>()
         })
     });
     let (mut chunks, mut held) = (Vec::new(), VecDeque::new());
-    let places = frames.places().clone();
+    let items = frames.items().clone();
     let done = |bytes: Option<u64>| {
         bytes.is_some_and(|bytes| {
             frames.done(bytes);
@@ -167,14 +174,14 @@ fn chunks_and_batches(frames: FrameLoader, done_at_once: bool) -> (Vec<Chunk>, [
     };
     loop {
         let message =
-            places.recv_timeout(std::time::Duration::from_millis(if done_at_once { 10_000 } else { 1 }));
+            items.recv_timeout(std::time::Duration::from_millis(if done_at_once { 10_000 } else { 1 }));
         match message {
             Ok(message) => {
                 for place in message.unwrap() {
                     match place {
-                        Place::Record(record) => held.push_back(weight(&record)),
-                        Place::Chunk(chunk) => chunks.push(chunk),
-                        Place::End => (),
+                        FrameItem::Record(record) => held.push_back(weight(&record)),
+                        FrameItem::Chunk(chunk) => chunks.push(chunk),
+                        FrameItem::End => (),
                     }
                 }
                 while done_at_once && done(held.pop_front()) {}
@@ -202,9 +209,9 @@ proptest! {
     ) {
         let text: String = sequences.iter().map(|sequence| format!(">r\n{sequence}\n")).collect();
         let chunks_of_60 = FrameOptions::new(60.try_into().unwrap());
-        let options = FrameOptions { unique_window, most_waiting, whole_chunks: true, ..chunks_of_60 };
+        let options = chunks_of_60.unique_window(unique_window).most_waiting(most_waiting).whole_chunks(true);
         let (chunks, all) = chunks_and_batches(loader_with(&text, buffer_size, options.clone()), true);
-        let mut done = RecordSet::default();
+        let mut done = IndexSet::default();
         for number in 0..chunks.len() as u64 {
             let is_in = (number as f64) < beginning * chunks.len() as f64;
             if is_in || scattered[number as usize % scattered.len()] {
@@ -222,17 +229,19 @@ proptest! {
             }
         }
         let known = [0, 1].map(|model| {
-            let mut set = RecordSet::default();
-            let numbers = all[model].iter().flatten().copied();
+            let mut set = IndexSet::default();
+            let numbers = all[model].iter().flatten().map(|&(number, _)| number);
             numbers.filter(|&n| known[n as usize % known.len()]).for_each(|number| _ = set.insert(number));
             needed[model].retain(|number| !set.contains(*number));
             std::sync::Arc::new(set)
         });
-        let options = FrameOptions { done: std::sync::Arc::new(done), known, ..options };
+        let options = options.done(std::sync::Arc::new(done)).known(known);
         let (again, left) = chunks_and_batches(loader_with(&text, buffer_size, options), done_at_once);
         prop_assert_eq!(again, chunks);
         for ((left, mut all), needed) in left.into_iter().zip(all).zip(needed) {
-            all.retain(|batch| batch.iter().any(|number| needed.contains(number)));
+            prop_assert!(all.iter().flatten().all(|&(_, needed)| needed));
+            all.iter_mut().flatten().for_each(|(number, is_needed)| *is_needed = needed.contains(number));
+            all.retain(|batch| batch.iter().any(|&(_, needed)| needed));
             prop_assert_eq!(left, all);
         }
     }
@@ -242,10 +251,10 @@ proptest! {
 fn what_comes_again_is_packed_once_and_counted() {
     let text = ">a\nGCCGCC\n>b\nGCCGCC\n".repeat(5);
     let frames = loader(&text, 10, 1_000, 1 << 20);
-    let batches = [0, 1].map(|tower| frames.tower(tower).unwrap().clone());
+    let batches = [0, 1].map(|tower| frames.batches(tower).unwrap().clone());
     let packed = batches.map(|batches| {
         batches
-            .map(|loaded| if let Loaded::Batch(batch) = loaded.unwrap() { batch.len() } else { 0 })
+            .map(|loaded| if let LoaderItem::Batch(batch) = loaded.unwrap() { batch.len() } else { 0 })
             .sum::<usize>()
     });
     // GCCGCC, CCGC and its like, and on the other strand: F1 AA, F2 P, F3 R, R1 GG, R2 A, R3 R.
@@ -258,21 +267,21 @@ fn what_comes_again_is_packed_once_and_counted() {
 #[test]
 fn an_error_comes_after_what_stands_before_it() {
     let frames = loader(">a\nGCC\n>p\nMKTLLVAGG\n", 10, 10, 1 << 20);
-    let first = frames.places().recv().unwrap().unwrap();
-    assert!(matches!(&first[..], [Place::Record(_), Place::Chunk(_), Place::End]));
-    let error = frames.places().recv().unwrap().unwrap_err();
+    let first = frames.items().recv().unwrap().unwrap();
+    assert!(matches!(&first[..], [FrameItem::Record(_), FrameItem::Chunk(_), FrameItem::End]));
+    let error = frames.items().recv().unwrap().unwrap_err();
     assert!(error.to_string().starts_with("in.fa:3: record p is no nucleotide sequence"), "{error}");
-    assert!(frames.places().recv().is_err());
+    assert!(frames.items().recv().is_err());
 }
 
 #[test]
 fn records_without_letters_are_bounded_too() {
     let text = ">r\n".repeat(100_000);
     let frames = loader(&text, 10, 10, 1 << 20);
-    let records = |places: &[Place]| places.iter().filter(|p| matches!(p, Place::Record(_))).count();
+    let records = |items: &[FrameItem]| items.iter().filter(|p| matches!(p, FrameItem::Record(_))).count();
     let (mut came, wait) = (0, std::time::Duration::from_secs(3));
-    while let Ok(places) = frames.places().recv_timeout(wait) {
-        came += records(&places.unwrap());
+    while let Ok(items) = frames.items().recv_timeout(wait) {
+        came += records(&items.unwrap());
     }
     assert!((1_000..2_049).contains(&came), "{came} records under way");
 }
@@ -282,8 +291,8 @@ fn threads_end_when_nobody_listens() {
     let text = format!(">a\n{}\n", "GCC".repeat(50)).repeat(2_000);
     for most_waiting in [100, 1 << 30] {
         let frames = loader(&text, 10, 10, most_waiting);
-        let batches = frames.tower(0).unwrap().clone();
-        frames.places().recv().unwrap().unwrap();
+        let batches = frames.batches(0).unwrap().clone();
+        frames.items().recv().unwrap().unwrap();
         drop(frames);
         // The batches that were made come, and then the end.
         assert!(batches.count() < 10_000);

@@ -27,7 +27,7 @@ fn ours(sequence: &str, code: GeneticCode) -> Vec<(String, String, String)> {
     // What an earlier chunk has left must not show.
     drop(translator.frames(b"GCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCT"));
     let frames = translator.frames(sequence.as_bytes());
-    frames.map(|f| (f.frame.as_str().to_owned(), text(f.nucleotides), text(f.peptide))).collect()
+    frames.map(|f| (f.frame.as_str().to_owned(), text(f.nucleotides), text(f.protein))).collect()
 }
 
 proptest! {
@@ -53,11 +53,11 @@ proptest! {
     #[test]
     fn codons_are_where_they_are_said_to_be(sequence in sequence(80)) {
         let upper = sequence.to_ascii_uppercase().replace('U', "T");
-        for (frame, _, peptide) in ours(&sequence, GeneticCode::STANDARD) {
+        for (frame, _, protein) in ours(&sequence, GeneticCode::STANDARD) {
             let frame = Frame::ALL.into_iter().find(|f| f.as_str() == frame).unwrap();
             let codons = &upper[frame.codons(upper.len())];
             let read = if frame.is_reverse() { naive::reverse_complement(codons) } else { codons.to_owned() };
-            prop_assert_eq!(naive::peptide(&read), peptide);
+            prop_assert_eq!(naive::protein(&read), protein);
         }
     }
 }

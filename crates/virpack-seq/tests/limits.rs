@@ -4,9 +4,9 @@
 
 use std::io::{Cursor, Read, Write};
 
-use virpack_seq::{ReadLimits, Record, Records, SeqError};
+use virpack_seq::{InputError, ReadLimits, Record, Records, SeqError};
 
-const SMALL: ReadLimits = ReadLimits { record: 2_000_000, header: 5_000, expansion: None };
+const SMALL: ReadLimits = ReadLimits::new(2_000_000, 5_000);
 
 /// Ids and lengths, and the error at the end.
 fn read(text: impl Read + Send + 'static, limits: ReadLimits) -> (Vec<(String, usize)>, Option<SeqError>) {
@@ -96,7 +96,7 @@ fn the_longest_header_is_read_and_a_byte_more_is_not() {
         for end in ["", "\r"] {
             // Within a block, and of more than one.
             for most in [5_000usize, 600_000] {
-                let limits = ReadLimits { header: most as u64, ..SMALL };
+                let limits = SMALL.header(most as u64);
                 let text = |bytes| {
                     let record = format!("{mark}{}{end}{rest}", "h".repeat(bytes));
                     format!("{mark}a{rest}{record}{mark}b{rest}").into_bytes()
@@ -120,7 +120,10 @@ fn a_header_that_has_no_end_is_refused_before_it_is_in_memory() {
     for mark in [">", "@"] {
         let text = Cursor::new(mark).chain(std::io::repeat(b'h'));
         let (_, error) = read(text, SMALL);
-        assert!(matches!(error, Some(SeqError::HeaderTooLong { line: 1, records: 0, .. })), "{error:?}");
+        assert!(
+            matches!(error, Some(SeqError::Input(InputError::HeaderTooLong { line: 1, records: 0, .. }))),
+            "{error:?}"
+        );
     }
 }
 
@@ -134,16 +137,19 @@ fn a_record_that_has_no_end_is_refused_in_every_format() {
     }
     // Of blank lines alone, which are not kept before a record.
     let (_, error) = read(Cursor::new(">a\n").chain(std::io::repeat(b'\n')), SMALL);
-    assert!(matches!(error, Some(SeqError::RecordTooLarge { limit: 2_000_000, .. })), "{error:?}");
+    assert!(
+        matches!(error, Some(SeqError::Input(InputError::RecordTooLarge { limit: 2_000_000, .. }))),
+        "{error:?}"
+    );
     // A read of BAM that claims more than there may be, and a header.
     let bam = |text: &[u8]| Cursor::new(text.to_vec()).chain(std::io::repeat(1));
     let header = *b"BAM\x01\0\0\0\0\0\0\0\0";
     let size = 1_500_000_000u32.to_le_bytes();
     let fixed = [&[0; 8][..], &[2, 0, 0, 0], &[0; 4], &8u32.to_le_bytes(), &[0; 12], b"r\0"].concat();
     let (_, error) = read(bam(&[&header[..], &size, &fixed].concat()), SMALL);
-    assert!(matches!(error, Some(SeqError::RecordTooLarge { line: 1, .. })), "{error:?}");
+    assert!(matches!(error, Some(SeqError::Input(InputError::RecordTooLarge { line: 1, .. }))), "{error:?}");
     let (_, error) = read(bam(b"BAM\x01\xFF\xFF\xFF\x7F"), SMALL);
-    assert!(matches!(error, Some(SeqError::RecordTooLarge { .. })), "{error:?}");
+    assert!(matches!(error, Some(SeqError::Input(InputError::RecordTooLarge { .. }))), "{error:?}");
 }
 
 #[test]
@@ -156,13 +162,13 @@ fn a_record_that_compresses_too_well_is_refused() {
         std::io::copy(&mut text, &mut out).unwrap();
         Cursor::new(out.finish().unwrap())
     };
-    let limits = ReadLimits { expansion: Some(100), ..ReadLimits::default() };
+    let limits = ReadLimits::default().expansion(100);
     let (records, error) = read(bomb(), limits);
     let message = error.unwrap().to_string();
     assert_eq!(records, [("good".to_owned(), 4)]);
     assert!(message.starts_with("in:3: record 2 (bomb) is larger than 100 MB, from at most "), "{message}");
     assert!(message.contains("no genome compresses so well\nhint: --max-record-size"), "{message}");
-    let (records, error) = read(bomb(), ReadLimits { expansion: None, ..limits });
+    let (records, error) = read(bomb(), ReadLimits::new(limits.record, limits.header));
     assert!(error.is_none(), "{error:?}");
     assert_eq!(records[1], ("bomb".to_owned(), 101_000_000));
 }

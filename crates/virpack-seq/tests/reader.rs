@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use virpack_seq::reader::{self, Input, ReadOptions, Remark};
-use virpack_seq::{Record, SeqError};
+use virpack_seq::{InputError, Record, SeqError};
 
 #[path = "common/codecs.rs"]
 mod codecs;
@@ -79,7 +79,10 @@ fn carriage_returns_alone_end_no_line() {
     for text in [">a\rMKT\r>b\nMK\n", ">a\rMKTAYIAKQR\nMK\n", "@a\rAC\nGT\n+\nII\n"] {
         let (records, error) = read_bytes(text);
         assert!(records.is_empty(), "{text}");
-        assert!(matches!(error, Some(SeqError::CarriageReturns { line: 1, record: 1, .. })), "{error:?}");
+        assert!(
+            matches!(error, Some(SeqError::Input(InputError::CarriageReturns { line: 1, record: 1, .. }))),
+            "{error:?}"
+        );
     }
     let (records, error) = read_bytes(b">a\nMK\n>b x\rMK\r>c\rTL\r");
     assert_eq!(show(&records), ["a//1/MK"]);
@@ -153,7 +156,7 @@ fn records_across_many_blocks_keep_their_lines() {
         assert_eq!(record.sequence, b"ACGTAC");
     }
     match error {
-        Some(SeqError::StrayByte { line: at, record: 40_001, id, byte: b'1', .. }) => {
+        Some(SeqError::Input(InputError::StrayByte { line: at, record: 40_001, id, byte: b'1', .. })) => {
             assert_eq!((at, &*id), (line + 2, "bad"))
         }
         other => panic!("{other:?}"),
@@ -208,7 +211,7 @@ fn truncated_compression_delivers_what_is_whole_first() {
         let (records, error) = read_bytes(&whole[..whole.len() * 2 / 3]);
         let message = error.as_ref().map(ToString::to_string).unwrap_or_default();
         match error {
-            Some(SeqError::Damaged { codec: named, records: before, line, .. }) => {
+            Some(SeqError::Input(InputError::Damaged { codec: named, records: before, line, .. })) => {
                 assert_eq!((named, before as usize), (codec, records.len()), "{message}");
                 assert!((2 * before + 1..=2 * before + 2).contains(&line), "{message}");
             }
@@ -245,9 +248,9 @@ fn damaged_gzip_is_an_error() {
     let mut bytes = gzip(noise(2000).as_bytes());
     let end = bytes.len();
     bytes[end - 6] ^= 0x55; // the checksum
-    assert!(matches!(read_bytes(&bytes).1, Some(SeqError::Damaged { codec: "gzip", .. })));
+    assert!(matches!(read_bytes(&bytes).1, Some(SeqError::Input(InputError::Damaged { codec: "gzip", .. }))));
     bytes.truncate(5);
-    assert!(matches!(read_bytes(&bytes).1, Some(SeqError::Damaged { codec: "gzip", .. })));
+    assert!(matches!(read_bytes(&bytes).1, Some(SeqError::Input(InputError::Damaged { codec: "gzip", .. }))));
 }
 
 /// Found by fuzzing: the damage behind a faulty record came as a second error.
@@ -258,7 +261,10 @@ fn one_error_ends_the_stream() {
     for (codec, compress) in CODECS {
         let whole = compress(&text);
         let (records, error) = read_bytes(&whole[..whole.len() / 2]);
-        assert!(records.is_empty() && matches!(error, Some(SeqError::Binary { .. })), "{codec}: {error:?}");
+        assert!(
+            records.is_empty() && matches!(error, Some(SeqError::Input(InputError::Binary { .. }))),
+            "{codec}: {error:?}"
+        );
     }
 }
 
@@ -297,7 +303,7 @@ fn missing_files_and_directories_fail_at_open() {
     let error = reader::open(&[files.0.path().to_path_buf().into()]).err().unwrap();
     assert!(error.to_string().contains("is a directory\nhint:"), "{error}");
     let error = reader::open(&["-".into(), "-".into()]).err().unwrap();
-    assert!(matches!(error, SeqError::StdinTwice { times: 2 }));
+    assert!(matches!(error, SeqError::Input(InputError::StdinTwice { times: 2 })));
 }
 
 #[test]
@@ -329,14 +335,20 @@ fn what_is_no_sequence_file_is_said_so() {
     assert!(records.is_empty());
     let error = error.unwrap();
     assert!(
-        matches!(&error, SeqError::NotSequences { line: 2, found, .. } if found == "Dear reader,"),
+        matches!(&error, SeqError::Input(InputError::NotSequences { line: 2, found, .. }) if found == "Dear reader,"),
         "{error:?}"
     );
     let (_, error) = read_bytes(b"\x7fELF\x02\x01\x01\0\0\0\0");
-    assert!(matches!(error, Some(SeqError::Binary { line: 1, record: 1, .. })), "{error:?}");
+    assert!(
+        matches!(error, Some(SeqError::Input(InputError::Binary { line: 1, record: 1, .. }))),
+        "{error:?}"
+    );
     let (records, error) = read_bytes(b">a\nMK\n>b\nM\0\0K\n>c\nMK\n");
     assert_eq!(show(&records), ["a//1/MK"]);
-    assert!(matches!(error, Some(SeqError::Binary { line: 3, record: 2, .. })), "{error:?}");
+    assert!(
+        matches!(error, Some(SeqError::Input(InputError::Binary { line: 3, record: 2, .. }))),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -344,31 +356,53 @@ fn bad_fastq_names_line_and_record() {
     let (records, error) = read_bytes("@a\nAC\n+\nII\n\n@b x\nACGT\n+\nII\n@c\nA\n+\nI\n");
     assert_eq!(show(&records), ["a//1/AC"]);
     match error.unwrap() {
-        SeqError::QualityLength { line: 6, record: 2, id, sequence: 4, quality: 2, .. } => {
+        SeqError::Input(InputError::QualityLength {
+            line: 6,
+            record: 2,
+            id,
+            sequence: 4,
+            quality: 2,
+            ..
+        }) => {
             assert_eq!(&*id, "b")
         }
         other => panic!("{other:?}"),
     }
     let (_, error) = read_bytes("@a\nAC\n+\nIIII\n");
     assert!(
-        matches!(error, Some(SeqError::QualityLength { line: 1, sequence: 2, quality: 4, .. })),
+        matches!(
+            error,
+            Some(SeqError::Input(InputError::QualityLength { line: 1, sequence: 2, quality: 4, .. }))
+        ),
         "{error:?}"
     );
     let (records, error) = read_bytes("@a\nAC\n+\nII\n@b\nACGT\n");
     assert_eq!(records.len(), 1);
-    assert!(matches!(error, Some(SeqError::FastqTruncated { line: 6, record: 2, .. })), "{error:?}");
+    assert!(
+        matches!(error, Some(SeqError::Input(InputError::FastqTruncated { line: 6, record: 2, .. }))),
+        "{error:?}"
+    );
     let (_, error) = read_bytes("@a\nAC\n@b\nGT\n+\nII\n");
     assert!(
         matches!(
             error,
-            Some(SeqError::FastqLine { line: 3, record: 1, expected: '+', found: Some(b'@'), .. })
+            Some(SeqError::Input(InputError::FastqLine {
+                line: 3,
+                record: 1,
+                expected: '+',
+                found: Some(b'@'),
+                ..
+            }))
         ),
         "{error:?}"
     );
     let (records, error) = read_bytes("@a\nAC\n+\nII\nb\nACGT\n+\nIIII\n");
     assert_eq!(records.len(), 1);
     assert!(
-        matches!(error, Some(SeqError::FastqLine { line: 5, record: 2, expected: '@', .. })),
+        matches!(
+            error,
+            Some(SeqError::Input(InputError::FastqLine { line: 5, record: 2, expected: '@', .. }))
+        ),
         "{error:?}"
     );
 }
@@ -425,8 +459,7 @@ fn checksums_are_those_of_the_files_as_they_lie_on_disk() {
         files.push(place.write(&format!("two-{codec}"), compress(text.as_bytes()).repeat(2)));
     }
     let inputs: Vec<Input> = files.iter().cloned().map(Input::from).collect();
-    let mut records =
-        reader::open_with(&inputs, ReadOptions { checksums: true, ..ReadOptions::default() }).unwrap();
+    let mut records = reader::open_with(&inputs, ReadOptions::default().checksums(true)).unwrap();
     let mut record = Record::default();
     while records.read(&mut record).unwrap() {}
     let sums = records.progress().checksums();

@@ -6,7 +6,7 @@ use std::io::Cursor;
 
 use proptest::prelude::*;
 use virpack_seq::reader::{Remark, Suspect};
-use virpack_seq::{Record, Records, SeqError};
+use virpack_seq::{InputError, Record, Records, SeqError};
 
 /// The id and letters of every record, what was remarked, and the error that ended them.
 type Read = (Vec<(String, String)>, Vec<Remark>, Option<SeqError>);
@@ -91,7 +91,14 @@ fn a_stray_byte_is_named_with_its_line() {
         let (rows, _, error) = read(text);
         assert!(rows.is_empty(), "{shown}: {rows:?}");
         match error {
-            Some(SeqError::StrayByte { line: l, record: 1, id, byte: b, suspect: s, .. }) => {
+            Some(SeqError::Input(InputError::StrayByte {
+                line: l,
+                record: 1,
+                id,
+                byte: b,
+                suspect: s,
+                ..
+            })) => {
                 assert_eq!((l, b, s, &*id), (line, byte, suspect, "a"), "{shown}");
             }
             other => panic!("{shown}: {other:?}"),
@@ -121,7 +128,13 @@ fn formats_that_meet_in_one_file_are_told() {
     assert!(
         matches!(
             error,
-            Some(SeqError::FastqLine { line: 5, record: 2, expected: '@', found: Some(b'>'), .. })
+            Some(SeqError::Input(InputError::FastqLine {
+                line: 5,
+                record: 2,
+                expected: '@',
+                found: Some(b'>'),
+                ..
+            }))
         ),
         "{error:?}"
     );
@@ -129,7 +142,10 @@ fn formats_that_meet_in_one_file_are_told() {
     assert!(message.contains("begins with `>`") && message.contains("FASTA and FASTQ"), "{message}");
     // Without a line end between them the qualities are too many.
     let (rows, _, error) = read(b"@r\nAC\n+\nII>a\nACGT\n");
-    assert!(rows.is_empty() && matches!(error, Some(SeqError::QualityLength { line: 1, .. })), "{error:?}");
+    assert!(
+        rows.is_empty() && matches!(error, Some(SeqError::Input(InputError::QualityLength { line: 1, .. }))),
+        "{error:?}"
+    );
     let (rows, _, error) = read(b"@r\nAC\n+\nII\n\xEF\xBB\xBF@s\nAC\n+\nII\n");
     assert_eq!(rows.len(), 1);
     assert!(error.unwrap().to_string().contains("byte order mark"));
@@ -293,7 +309,7 @@ proptest! {
         }
         match (oracle(&text), error) {
             (Some(Ok(right)), None) => prop_assert_eq!(rows, right),
-            (Some(Err(line)), Some(SeqError::StrayByte { line: said, .. })) => prop_assert_eq!(said, line),
+            (Some(Err(line)), Some(SeqError::Input(InputError::StrayByte { line: said, .. }))) => prop_assert_eq!(said, line),
             // No FASTA any more, or a header whose carriage returns may hide lines.
             (None, Some(_)) => {}
             (None, None) => {

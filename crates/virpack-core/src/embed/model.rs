@@ -6,7 +6,7 @@ use virpack_model::ModelConfig;
 use virpack_model::checksum::{FileChecksum, Summing, sum_of_all};
 use virpack_model::hub::load_again;
 use virpack_model::weights::Weights;
-use virpack_seq::{AsyncDataLoader, LoaderOptions, LongRecords, RecordSet, Records};
+use virpack_seq::{AsyncDataLoader, IndexSet, LoaderOptions, LongRecords, Records};
 
 use super::{EmbedOptions, identity};
 use crate::Error;
@@ -93,7 +93,7 @@ impl<B: Memory + 'static> EmbedModel<B> {
         &self,
         options: &EmbedOptions,
         records: Records,
-        finished: Arc<RecordSet>,
+        finished: Arc<IndexSet>,
     ) -> Result<AsyncDataLoader, Error> {
         loader(options, &self.devices, self.token_budget, records, finished)
     }
@@ -103,7 +103,7 @@ impl<B: Memory + 'static> EmbedModel<B> {
         &self,
         options: &EmbedOptions,
         loader: &AsyncDataLoader,
-        finished: Arc<RecordSet>,
+        finished: Arc<IndexSet>,
         cancel: &CancelToken,
     ) -> Result<AsyncInferenceRunner, Error> {
         runner(options, &self.devices, loader, finished, cancel)
@@ -121,10 +121,9 @@ pub(super) fn loader<B: Memory>(
     devices: &[LoadedModel<B>],
     token_budget: usize,
     records: Records,
-    finished: Arc<RecordSet>,
+    finished: Arc<IndexSet>,
 ) -> Result<AsyncDataLoader, Error> {
-    let loading =
-        LoaderOptions { lengths: options.lengths, done: Some(finished), ..LoaderOptions::default() };
+    let loading = LoaderOptions::default().lengths(options.lengths).done(finished);
     let tokenizer = Arc::clone(&devices[0].model.tokenizer);
     Ok(AsyncDataLoader::new(records, tokenizer, options.collator(token_budget)?, loading)?)
 }
@@ -134,7 +133,7 @@ pub(super) fn runner<B: Memory + 'static>(
     options: &EmbedOptions,
     devices: &[LoadedModel<B>],
     loader: &AsyncDataLoader,
-    finished: Arc<RecordSet>,
+    finished: Arc<IndexSet>,
     cancel: &CancelToken,
 ) -> Result<AsyncInferenceRunner, Error> {
     let model = &devices[0].model;

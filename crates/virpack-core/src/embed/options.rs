@@ -175,14 +175,13 @@ impl EmbedOptions {
     pub(super) fn collator(&self, token_budget: usize) -> Result<VarlenCollator, Error> {
         let packer = GreedyPacker::new(PackerOptions::new(token_budget, self.lengths.max_tokens()))?;
         let buffer_size = self.buffer_size.unwrap_or_else(|| memory::buffer_size(token_budget));
-        let options =
-            CollatorOptions { buffer_size, enable_packing: self.packing, ..CollatorOptions::default() };
+        let options = CollatorOptions::default().buffer_size(buffer_size).enable_packing(self.packing);
         Ok(VarlenCollator::new(packer, options)?)
     }
 
     /// Opens the inputs.
     pub(super) fn open_inputs(&self) -> Result<Records, Error> {
-        let reading = ReadOptions { limits: self.limits, checksums: true };
+        let reading = ReadOptions::default().limits(self.limits).checksums(true);
         let records = virpack_seq::reader::open_with(&self.inputs, reading)?;
         Ok(records.shard(self.shard.unwrap_or(Shard::ALL)))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use virpack_model::checksum::sum_of_all;
-use virpack_seq::{AsyncDataLoader, ReadProgress, RecordSet};
+use virpack_seq::{AsyncDataLoader, IndexSet, ReadProgress};
 
 use super::model::EmbedModel;
 use super::summary::Summary;
@@ -76,7 +76,7 @@ impl<'a> EmbedOutput<'a> {
     }
 
     /// The records that an earlier run has finished.
-    pub(super) fn finished(&self) -> Arc<RecordSet> {
+    pub(super) fn finished(&self) -> Arc<IndexSet> {
         self.session.finished()
     }
 

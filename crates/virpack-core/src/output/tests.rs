@@ -7,7 +7,7 @@ use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::record::{ListAccessor, RowAccessor};
 use proptest::prelude::*;
 use tempfile::TempDir;
-use virpack_seq::{SequenceIndex, SkipReason, Window};
+use virpack_seq::{SequenceIndex, SkipReason};
 
 use super::format::special_name;
 use super::*;
@@ -322,16 +322,8 @@ fn rows_that_do_not_fit_are_refused() {
 
 #[test]
 fn a_packed_sequence_is_a_row() {
-    let index = SequenceIndex {
-        record: 4,
-        source: 1,
-        id: "p".into(),
-        length: 2000,
-        truncated: true,
-        unknown: 3,
-        gaps: 4,
-        window: Window::WHOLE,
-    };
+    let index =
+        SequenceIndex { source: 1, truncated: true, unknown: 3, gaps: 4, ..SequenceIndex::new(4, "p", 2000) };
     assert_eq!(
         Row::from(&index),
         Row { record: 4, source: 1, id: "p".into(), length: 2000, truncated: true, unknown: 3, gaps: 4 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Select, never};
 use virpack_seq::Record;
-use virpack_seq::frames::{Chunk, FrameLoader, NUCLEOTIDES, PEPTIDES, Place, weight};
+use virpack_seq::frames::{Chunk, FrameItem, FrameLoader, NUCLEOTIDES, PROTEINS, weight};
 
 use super::classifiers::Classifiers;
 use super::scores::{KeptScores, Scores};
@@ -157,7 +157,7 @@ impl<'a> Join<'a> {
 
     /// Tokens for a model but for those in batches that nobody needs any more.
     pub(super) fn tokens(&self, tower: usize) -> u64 {
-        let counters = self.frames.tower(tower).map(|frames| frames.counters());
+        let counters = self.frames.batches(tower).map(|frames| frames.counters());
         counters.map_or(0, |counters| counters.tokens - counters.tokens_done)
     }
 
@@ -205,7 +205,7 @@ impl<'a> Join<'a> {
         while self.ended[1..] != [true; 2] {
             self.receive()?;
         }
-        while let Ok(places) = self.frames.places().try_recv() {
+        while let Ok(places) = self.frames.items().try_recv() {
             places?.into_iter().for_each(|place| self.waiting.admit(place));
         }
         self.score()
@@ -214,7 +214,7 @@ impl<'a> Join<'a> {
     /// Takes whatever comes first, from the reading side or from a model, and scores what that completes.
     fn receive(&mut self) -> Result<(), Error> {
         let (none, nothing) = (never(), never());
-        let places = if self.ended[0] { &none } else { self.frames.places() };
+        let places = if self.ended[0] { &none } else { self.frames.items() };
         let mut select = Select::new();
         select.recv(places);
         for tower in &self.towers {
@@ -226,7 +226,7 @@ impl<'a> Join<'a> {
             Ok(places) => places?.into_iter().for_each(|place| self.waiting.admit(place)),
             Err(error) => self.ended[0] |= error.is_disconnected(),
         }
-        for tower in [NUCLEOTIDES, PEPTIDES] {
+        for tower in [NUCLEOTIDES, PROTEINS] {
             let Some(running) = &mut self.towers[tower] else { continue };
             match running.runner.poll() {
                 Poll::Ready(Some(finished)) => self.keep(tower, finished?),
@@ -267,17 +267,17 @@ impl<'a> Join<'a> {
             && let Some(turn) = self.waiting.pop()
         {
             done.push(match turn {
-                Turn::Ready(Place::Record(record), _) => {
+                Turn::Ready(FrameItem::Record(record), _) => {
                     self.open = OpenRecord { weight: weight(&record), own: 0, before: 0 };
                     Done::Record(record)
                 }
-                Turn::Ready(Place::End, _) => {
+                Turn::Ready(FrameItem::End, _) => {
                     self.before.records += u64::from(self.open.own == 0 && self.open.before > 0);
                     self.frames.done(self.open.weight);
                     self.records += 1;
                     Done::End
                 }
-                Turn::Ready(Place::Chunk(chunk), scores) => {
+                Turn::Ready(FrameItem::Chunk(chunk), scores) => {
                     let scores = scores.expect("a chunk has its turn when it is scored");
                     self.open.own += u64::from(!scores.is_empty());
                     scored(chunk, scores)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use virpack_seq::Records;
-use virpack_seq::frames::{FrameLoader, FrameOptions, PEPTIDES, create_frame_loader};
+use virpack_seq::frames::{FrameLoader, FrameOptions, PROTEINS, create_frame_loader};
 
 use super::classifiers::Classifiers;
 use super::files::Files;
@@ -70,7 +70,7 @@ impl<B: Memory + 'static> Judges<B> {
         let tables = Files::in_directory(&options.output);
         check_apart_from_models(tables.all(), files.iter().cloned())?;
         let hashing = Summing::start(files)?;
-        let dtype = devices[PEPTIDES].first().expect("a model has a device").dtype();
+        let dtype = devices[PROTEINS].first().expect("a model has a device").dtype();
         let of_scores = |files: &[FileChecksum]| identity::of_scores(options, &frames, &kinds, files, dtype);
         if let Some(complete) = session.complete_run() {
             let scores = identity::with_inputs(of_scores(&hashing.finish()?), options.hash_inputs()?)()?;
@@ -99,7 +99,7 @@ impl<B: Memory + 'static> Judges<B> {
         records: Records,
         scores: &KeptScores,
     ) -> Result<FrameLoader, Error> {
-        let frames = FrameOptions { done: scores.done(), known: scores.known(), ..self.frames.clone() };
+        let frames = self.frames.clone().done(scores.done()).known(scores.known());
         Ok(create_frame_loader(records, self.towers.packing(options)?, frames)?)
     }
 

@@ -183,7 +183,7 @@ impl PredictOptions {
 
     /// Opens the inputs.
     pub(super) fn open_inputs(&self) -> Result<Records, Error> {
-        Ok(reader::open_with(&self.inputs, ReadOptions { limits: self.limits, checksums: true })?)
+        Ok(reader::open_with(&self.inputs, ReadOptions::default().limits(self.limits).checksums(true))?)
     }
 
     /// Begins to hash the inputs.
@@ -198,14 +198,13 @@ impl PredictOptions {
         let length = self.length.or(trained).unwrap_or(DEFAULT_LENGTH);
         let event = Event::ChunkLength { length, asked: self.length, trained };
         let default = FrameOptions::new(length);
-        let frames = FrameOptions {
-            genetic_code: self.genetic_code,
-            most_waiting: self.most_waiting,
-            unique_window: self.buffer_size.unwrap_or(default.unique_window),
-            frames: classifiers.takes(),
-            whole_chunks: classifiers.nucleotides.is_some(),
-            ..default
-        };
+        let unique_window = self.buffer_size.unwrap_or(default.unique_window);
+        let frames = default
+            .genetic_code(self.genetic_code)
+            .most_waiting(self.most_waiting)
+            .unique_window(unique_window)
+            .frames(classifiers.takes())
+            .whole_chunks(classifiers.nucleotides.is_some());
         (frames, event)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use virpack_seq::frames::Chunk;
-use virpack_seq::{Input, InputChecksum, RecordSet};
+use virpack_seq::{IndexSet, Input, InputChecksum};
 
 use crate::Error;
 use crate::output::OutputError;
@@ -45,9 +45,9 @@ impl KeptScores {
     }
 
     /// The sequences of each model whose embeddings an earlier run has kept, by their numbers.
-    pub(super) fn known(&self) -> [Arc<RecordSet>; 2] {
+    pub(super) fn known(&self) -> [Arc<IndexSet>; 2] {
         self.embeddings.each_ref().map(|embeddings| {
-            let mut known = RecordSet::default();
+            let mut known = IndexSet::default();
             embeddings.keys().for_each(|number| _ = known.insert(*number));
             Arc::new(known)
         })
@@ -76,7 +76,7 @@ impl KeptScores {
     }
 
     /// The chunks that an earlier run has scored, by their numbers.
-    pub(super) fn done(&self) -> Arc<RecordSet> {
+    pub(super) fn done(&self) -> Arc<IndexSet> {
         self.session.finished()
     }
 

@@ -179,7 +179,7 @@ impl Predicted {
             first_viral: tables.first_viral.clone(),
             frames,
             first_odd: loader.first_odd(),
-            packing: [0, 1].map(|i| loader.tower(i).and_then(|tower| tower.stats())),
+            packing: [0, 1].map(|i| loader.batches(i).and_then(|tower| tower.stats())),
             tokens: [0, 1].map(|i| join.tokens(i)),
             files: tables.names(),
             elapsed,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use virpack_seq::frames::{FrameLoader, FrameOptions, Tower};
+use virpack_seq::frames::{EncoderInput, FrameLoader, FrameOptions};
 use virpack_seq::{CollatorOptions, GreedyPacker, LengthPolicy, LongRecords, PackerOptions, VarlenCollator};
 
 use super::PredictOptions;
@@ -123,7 +123,7 @@ impl<B: Memory + 'static> Loaded<B> {
     }
 
     /// How the sequences of each are tokenized and packed.
-    pub(super) fn packing(&self, options: &PredictOptions) -> Result<[Option<Tower>; 2], Error> {
+    pub(super) fn packing(&self, options: &PredictOptions) -> Result<[Option<EncoderInput>; 2], Error> {
         let mut packing = [None, None];
         for (packing, tower) in packing.iter_mut().zip(&self.0) {
             *packing = tower.as_ref().map(|tower| tower.packing(options.buffer_size)).transpose()?;
@@ -154,12 +154,12 @@ impl<B: Memory + 'static> LoadedTower<B> {
     }
 
     /// How its sequences are tokenized and packed.
-    fn packing(&self, asked: Option<usize>) -> Result<Tower, Error> {
+    fn packing(&self, asked: Option<usize>) -> Result<EncoderInput, Error> {
         let packer = GreedyPacker::new(PackerOptions::new(self.token_budget(), self.lengths.max_tokens()))?;
         let buffer_size = asked.unwrap_or_else(|| buffer_size(self.token_budget()));
-        let options = CollatorOptions { buffer_size, ..CollatorOptions::default() };
+        let options = CollatorOptions::default().buffer_size(buffer_size);
         let collator = VarlenCollator::new(packer, options)?;
-        Ok(Tower { tokenizer: Arc::clone(&self.devices[0].model.tokenizer), collator })
+        Ok(EncoderInput { tokenizer: Arc::clone(&self.devices[0].model.tokenizer), collator })
     }
 
     /// Starts running what `frames` has for it.
@@ -170,7 +170,7 @@ impl<B: Memory + 'static> LoadedTower<B> {
         options: &PredictOptions,
         cancel: &CancelToken,
     ) -> Result<RunningTower, Error> {
-        let loader = frames.tower(tower).expect("a model that takes part has its batches").clone();
+        let loader = frames.batches(tower).expect("a model that takes part has its batches").clone();
         let token_budget = self.token_budget();
         let names = self.devices.iter().map(|device| device.backend.name()).collect();
         let config = &self.devices[0].model.config;

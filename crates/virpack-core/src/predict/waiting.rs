@@ -3,8 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use virpack_seq::RecordSet;
-use virpack_seq::frames::{Chunk, NUCLEOTIDES, PEPTIDES, Place};
+use virpack_seq::IndexSet;
+use virpack_seq::frames::{Chunk, FrameItem, NUCLEOTIDES, PROTEINS};
 
 use super::scores::Scores;
 use super::vectors::Vectors;
@@ -22,7 +22,7 @@ pub(super) struct Waiting {
     /// Chunks that have all their embeddings.
     complete: Vec<u64>,
     /// Chunks whose scores an earlier run has kept.
-    done: Arc<RecordSet>,
+    done: Arc<IndexSet>,
     /// Where the chunk before ends in the record whose places come.
     end: usize,
     /// Chunks that have their scores.
@@ -31,7 +31,7 @@ pub(super) struct Waiting {
 
 /// A place, and how far its chunk is.
 struct Waits {
-    place: Place,
+    place: FrameItem,
     /// Bases of its chunk that the one before does not have.
     own: u64,
     /// Embeddings that are still to come.
@@ -42,7 +42,7 @@ struct Waits {
 /// A place whose turn has come.
 pub(super) enum Turn {
     /// Its chunk has these scores, or it is none.
-    Ready(Place, Option<Scores>),
+    Ready(FrameItem, Option<Scores>),
     /// A chunk whose scores an earlier run has kept.
     Kept(Chunk),
 }
@@ -54,7 +54,7 @@ impl Waiting {
         takes: [bool; 2],
         widths: [usize; 2],
         embeddings: [HashMap<u64, Arc<[f32]>>; 2],
-        done: Arc<RecordSet>,
+        done: Arc<IndexSet>,
     ) -> Self {
         let mut widths = widths.into_iter();
         let vectors = embeddings.map(|earlier| Vectors::new(widths.next().unwrap_or(0), earlier));
@@ -81,11 +81,11 @@ impl Waiting {
     }
 
     /// Lets a place wait for its turn, and its chunk for the embeddings that have not come.
-    pub(super) fn admit(&mut self, place: Place) {
+    pub(super) fn admit(&mut self, place: FrameItem) {
         let number = self.written + self.places.len() as u64;
         let mut missing = 0;
         let own = self.own_bases(&place);
-        if let Place::Chunk(chunk) = &place {
+        if let FrameItem::Chunk(chunk) = &place {
             if self.done.contains(chunk.number) {
                 self.judge(own);
             } else {
@@ -162,19 +162,19 @@ impl Waiting {
     pub(super) fn pop(&mut self) -> Option<Turn> {
         let first = self.places.front()?;
         let is_kept = match &first.place {
-            Place::Chunk(chunk) if self.done.contains(chunk.number) => true,
-            Place::Chunk(_) if first.scores.is_none() => return None,
+            FrameItem::Chunk(chunk) if self.done.contains(chunk.number) => true,
+            FrameItem::Chunk(_) if first.scores.is_none() => return None,
             _ => false,
         };
         let Waits { place, scores, .. } = self.places.pop_front()?;
         self.written += 1;
-        if let Place::Chunk(Chunk { oldest, .. }) = place {
+        if let FrameItem::Chunk(Chunk { oldest, .. }) = place {
             for (vectors, oldest) in self.vectors.iter_mut().zip(oldest) {
                 vectors.forget(oldest);
             }
         }
         Some(match place {
-            Place::Chunk(chunk) if is_kept => Turn::Kept(chunk),
+            FrameItem::Chunk(chunk) if is_kept => Turn::Kept(chunk),
             place => Turn::Ready(place, scores),
         })
     }
@@ -185,11 +185,11 @@ impl Waiting {
     }
 
     /// Bases of a chunk that the one before it in its record does not have.
-    fn own_bases(&mut self, place: &Place) -> u64 {
+    fn own_bases(&mut self, place: &FrameItem) -> u64 {
         let before = self.end;
         self.end = match place {
-            Place::Chunk(chunk) => chunk.bases.end,
-            Place::Record(_) | Place::End => 0,
+            FrameItem::Chunk(chunk) => chunk.bases.end,
+            FrameItem::Record(_) | FrameItem::End => 0,
         };
         self.end.saturating_sub(before) as u64
     }
@@ -197,8 +197,8 @@ impl Waiting {
     /// The chunk at a place.
     fn chunk(&self, number: u64) -> Option<&Chunk> {
         match &self.places.get((number - self.written) as usize)?.place {
-            Place::Chunk(chunk) => Some(chunk),
-            Place::Record(_) | Place::End => None,
+            FrameItem::Chunk(chunk) => Some(chunk),
+            FrameItem::Record(_) | FrameItem::End => None,
         }
     }
 }
@@ -207,7 +207,7 @@ impl Waiting {
 /// them; `takes` says whose embeddings of a frame it does.
 fn sequences(chunk: &Chunk, takes: [bool; 2]) -> impl Iterator<Item = (usize, u64)> {
     let of_frames = chunk.frames.iter().flat_map(move |frame| {
-        let taken = [NUCLEOTIDES, PEPTIDES].into_iter().filter(move |&i| takes[i]);
+        let taken = [NUCLEOTIDES, PROTEINS].into_iter().filter(move |&i| takes[i]);
         taken.map(|i| (i, frame.sequences[i]))
     });
     of_frames.chain(chunk.strands.into_iter().flatten().map(|number| (NUCLEOTIDES, number)))
@@ -216,14 +216,14 @@ fn sequences(chunk: &Chunk, takes: [bool; 2]) -> impl Iterator<Item = (usize, u6
 #[cfg(test)]
 mod tests {
     use virpack_seq::Frame;
-    use virpack_seq::frames::FramePlace;
+    use virpack_seq::frames::ChunkFrame;
 
     use super::*;
 
-    fn chunk(number: u64, sequences: &[[u64; 2]]) -> Place {
-        let frame = |&sequences| FramePlace { frame: Frame::F1, codons: 0..3, sequences };
+    fn chunk(number: u64, sequences: &[[u64; 2]]) -> FrameItem {
+        let frame = |&sequences| ChunkFrame { frame: Frame::F1, codons: 0..3, sequences };
         let frames = sequences.iter().map(frame).collect();
-        Place::Chunk(Chunk { number, bases: 0..3, frames, strands: None, oldest: [0; 2] })
+        FrameItem::Chunk(Chunk { number, bases: 0..3, frames, strands: None, oldest: [0; 2] })
     }
 
     fn scored(waiting: &mut Waiting) -> Vec<u64> {
@@ -237,19 +237,19 @@ mod tests {
 
     #[test]
     fn chunks_are_scored_when_they_can_be_and_written_in_their_turn() {
-        let mut done = RecordSet::default();
+        let mut done = IndexSet::default();
         done.insert(2);
         let mut waiting = Waiting::new([true; 2], [1; 2], Default::default(), Arc::new(done));
         // The second shares its peptide with the first, the third is done, the fourth holds nothing.
         let sequences: [&[[u64; 2]]; 4] = [&[[0, 0], [1, 1]], &[[2, 1]], &[[3, 2]], &[]];
         (0..).zip(sequences).for_each(|(number, sequences)| waiting.admit(chunk(number, sequences)));
         assert_eq!(scored(&mut waiting), [0; 0], "nothing is in it to be kept");
-        waiting.put(PEPTIDES, [1, 2].into_iter(), &[10.0, 20.0]);
+        waiting.put(PROTEINS, [1, 2].into_iter(), &[10.0, 20.0]);
         waiting.put(NUCLEOTIDES, [2, 1].into_iter(), &[2.0, 1.0]);
         assert_eq!(scored(&mut waiting), [1], "whatever came before it");
         assert!(waiting.pop().is_none(), "it is not its turn");
         waiting.put(NUCLEOTIDES, [0, 3].into_iter(), &[0.5, 3.0]);
-        waiting.put(PEPTIDES, [0].into_iter(), &[5.0]);
+        waiting.put(PROTEINS, [0].into_iter(), &[5.0]);
         assert_eq!(scored(&mut waiting), [0]);
         let mut turns = Vec::new();
         while let Some(turn) = waiting.pop() {

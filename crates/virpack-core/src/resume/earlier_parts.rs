@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::Digest;
-use virpack_seq::RecordSet;
+use virpack_seq::IndexSet;
 use virpack_seq::reader::hex;
 
 use super::RunId;
@@ -26,7 +26,7 @@ const MOST_NUMBERS: u64 = 1 << 33;
 /// In memory are a bit for each number, and the places of the entries of those parts that are being read: as many as the
 /// run they come from had under way.
 pub(crate) struct EarlierParts {
-    done: Arc<RecordSet>,
+    done: Arc<IndexSet>,
     /// By the smallest of their numbers.
     parts: Vec<CheckedPart>,
     /// The first of them that was not opened yet.
@@ -59,7 +59,7 @@ impl EarlierParts {
         run: RunId,
         parts: &mut Vec<Part>,
     ) -> (EarlierParts, Vec<(Part, String)>) {
-        let (mut done, mut whole, mut torn) = (RecordSet::default(), Vec::new(), Vec::new());
+        let (mut done, mut whole, mut torn) = (IndexSet::default(), Vec::new(), Vec::new());
         parts.retain(|part| {
             let path = Part::path(folder, part.number);
             match check(&path, run, part).and_then(expect_possible) {
@@ -81,7 +81,7 @@ impl EarlierParts {
     }
 
     /// The numbers that are there.
-    pub(crate) fn done(&self) -> &Arc<RecordSet> {
+    pub(crate) fn done(&self) -> &Arc<IndexSet> {
         &self.done
     }
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use sha2::{Digest, Sha256};
 use virpack_seq::reader::hex;
-use virpack_seq::{ReadProgress, RecordSet};
+use virpack_seq::{IndexSet, ReadProgress};
 
 use super::manifest::{Manifest, Part};
 use super::part_entry::{Entries, EntryHead};
@@ -49,7 +49,7 @@ pub(super) struct Logging {
     pub(super) run: RunId,
     pub(super) options: CheckpointOptions,
     /// Numbers that are in parts already.
-    pub(super) done: Arc<RecordSet>,
+    pub(super) done: Arc<IndexSet>,
     /// The number of the next part.
     pub(super) next: u64,
     /// The inputs, as they are read.

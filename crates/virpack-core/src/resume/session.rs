@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use virpack_seq::{Input, InputChecksum, ReadProgress, RecordSet};
+use virpack_seq::{IndexSet, Input, InputChecksum, ReadProgress};
 
 use super::dir::Found;
 use super::{
@@ -21,7 +21,7 @@ pub(crate) struct Session {
     stage: Stage,
     earlier: Option<EarlierParts>,
     under_way: Vec<(u64, Vec<u8>)>,
-    finished: Arc<RecordSet>,
+    finished: Arc<IndexSet>,
 }
 
 enum Stage {
@@ -122,7 +122,7 @@ impl Session {
     }
 
     /// The records or chunks that the earlier run has finished.
-    pub(crate) fn finished(&self) -> Arc<RecordSet> {
+    pub(crate) fn finished(&self) -> Arc<IndexSet> {
         Arc::clone(&self.finished)
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use virpack_seq::{AsyncDataLoader, Loaded, PackedBatch, SkippedRecord};
+use virpack_seq::{AsyncDataLoader, LoaderItem, PackedBatch, SkippedRecord};
 
 use super::LOOK_EVERY;
 use crate::Error;
@@ -104,8 +104,10 @@ impl Queue {
         match polled {
             // What is done must not wait for a batch that may wait for it; with nothing in flight, it is asked again.
             Poll::Pending => Work::Drain,
-            Poll::Ready(Some(Ok(Loaded::Batch(batch)))) => Work::Batch(state.hold(device, Arc::new(batch))),
-            Poll::Ready(Some(Ok(Loaded::Skipped(records)))) => Work::Skipped(records),
+            Poll::Ready(Some(Ok(LoaderItem::Batch(batch)))) => {
+                Work::Batch(state.hold(device, Arc::new(batch)))
+            }
+            Poll::Ready(Some(Ok(LoaderItem::Skipped(records)))) => Work::Skipped(records),
             Poll::Ready(Some(Err(error))) => {
                 // The good batches before the error are still run.
                 state.failure = Some(error.into());

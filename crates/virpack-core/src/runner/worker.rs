@@ -220,7 +220,7 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
                 values.extend_from_slice(&pooled[i * hidden..(i + 1) * hidden]);
                 continue;
             }
-            if self.shared.options.done.contains(index.record) {
+            if self.shared.options.done.contains(index.number) {
                 continue;
             }
             let last = batch.cu_seqlens[i + 1] as usize - self.model.span().skip_last;

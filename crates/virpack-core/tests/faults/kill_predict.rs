@@ -16,10 +16,10 @@ use crate::{first_records, shared};
 use virpack_core::CancelToken;
 use virpack_core::predict::{PredictOptions, predict_on};
 use virpack_core::resume::CheckpointOptions;
-use virpack_seq::frames::{FrameOptions, Place, Tower, create_frame_loader};
+use virpack_seq::frames::{EncoderInput, FrameItem, FrameOptions, create_frame_loader};
 use virpack_seq::{
-    BpeTokenizer, CollatorOptions, EsmTokenizer, GreedyPacker, Loaded, PackerOptions, RecordSet, Tokenizer,
-    VarlenCollator,
+    BpeTokenizer, CollatorOptions, EsmTokenizer, GreedyPacker, IndexSet, LoaderItem, PackerOptions,
+    Tokenizer, VarlenCollator,
 };
 
 /// Where a child works, and with what models; it does nothing without.
@@ -100,9 +100,9 @@ fn begun(place: &Path) -> [Vec<u64>; 2] {
 /// What is in parts that the manifest lists.
 #[derive(Default)]
 struct Kept {
-    chunks: RecordSet,
+    chunks: IndexSet,
     /// Sequences of each model.
-    embeddings: [RecordSet; 2],
+    embeddings: [IndexSet; 2],
 }
 
 impl Kept {
@@ -147,33 +147,30 @@ struct Batch {
 /// The batches for each model of a run that goes on from what is kept, by a loader of its own.
 fn expected(place: &Path, models: &[PathBuf; 4], Kept { chunks, embeddings }: Kept) -> [Vec<Batch>; 2] {
     let (done, known) = (Arc::new(chunks), embeddings.map(Arc::new));
-    let default = FrameOptions::new(300.try_into().unwrap());
-    let frames = FrameOptions {
-        unique_window: BUFFER_SIZE,
-        whole_chunks: true,
-        done: Arc::clone(&done),
-        known: known.clone(),
-        ..default
-    };
+    let frames = FrameOptions::new(300.try_into().unwrap())
+        .unique_window(BUFFER_SIZE)
+        .whole_chunks(true)
+        .done(Arc::clone(&done))
+        .known(known.clone());
     let tokenizers: [Arc<dyn Tokenizer>; 2] = [
         Arc::new(BpeTokenizer::open(&models[0].join("tokenizer.json")).unwrap()),
         Arc::new(EsmTokenizer::new()),
     ];
     let towers = [0, 1].map(|model| {
         let packer = PackerOptions::new(TOKEN_BUDGET, frames.longest()[model] + 2);
-        let options = CollatorOptions { buffer_size: BUFFER_SIZE, ..CollatorOptions::default() };
+        let options = CollatorOptions::default().buffer_size(BUFFER_SIZE);
         let collator = VarlenCollator::new(GreedyPacker::new(packer).unwrap(), options).unwrap();
-        Some(Tower { tokenizer: Arc::clone(&tokenizers[model]), collator })
+        Some(EncoderInput { tokenizer: Arc::clone(&tokenizers[model]), collator })
     });
     let records = virpack_seq::reader::open(&[place.join("input.fa").into()]).unwrap();
     let loader = create_frame_loader(records, towers, frames).unwrap();
     let batches = [0, 1].map(|model| {
-        let batches = loader.tower(model).unwrap().clone();
+        let batches = loader.batches(model).unwrap().clone();
         std::thread::spawn(move || batches.map(Result::unwrap).collect::<Vec<_>>())
     });
     let mut needed = [HashSet::new(), HashSet::new()];
-    for place in loader.places().iter().flat_map(Result::unwrap) {
-        let Place::Chunk(chunk) = place else { continue };
+    for place in loader.items().iter().flat_map(Result::unwrap) {
+        let FrameItem::Chunk(chunk) = place else { continue };
         if !done.contains(chunk.number) {
             needed[0].extend(chunk.strands.into_iter().flatten());
             for frame in chunk.frames {
@@ -188,8 +185,8 @@ fn expected(place: &Path, models: &[PathBuf; 4], Kept { chunks, embeddings }: Ke
     batches.map(|batches| {
         let needed = needed.next().unwrap();
         let batch = |loaded| {
-            let Loaded::Batch(batch) = loaded else { panic!("no frame is skipped") };
-            let again = batch.index.iter().filter(|index| !needed.contains(&index.record)).count();
+            let LoaderItem::Batch(batch) = loaded else { panic!("no frame is skipped") };
+            let again = batch.index.iter().filter(|index| !needed.contains(&index.number)).count();
             Batch { tokens: batch.total_tokens() as u64, again: again as u64 }
         };
         batches.join().unwrap().into_iter().map(batch).collect()

@@ -289,7 +289,7 @@ fn tables_agree_with_each_other() {
                     if frame[5] == "-" { naive::reverse_complement(codons) } else { codons.to_owned() };
                 let expected = naive::frames(&sequence[chunk.clone()]);
                 let peptide = &expected.iter().find(|(name, ..)| *name == frame[2]).unwrap().2;
-                assert_eq!(&naive::peptide(&strand), peptide);
+                assert_eq!(&naive::protein(&strand), peptide);
                 assert_eq!(frame[6] == "virus", frame[8].parse::<f32>().unwrap() > frame[7].parse().unwrap());
             }
             classified += usize::from(open > 0);

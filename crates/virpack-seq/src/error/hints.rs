@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use super::suspect::shown_byte;
 use crate::escape::shown_path;
-use crate::reader::shown_byte;
 use crate::record::shown_id;
 
 /// Whether a decoder found its data to end, and not to be wrong.

@@ -2,18 +2,19 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::loader::Stopped;
+use crate::loader::StopReason;
+use crate::relock::Relock;
 
 /// An amount that may be held at once; one that is larger alone may be held alone.
 #[derive(Debug)]
 pub(super) struct Credit {
     limit: u64,
-    state: Mutex<State>,
+    state: Mutex<CreditState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct CreditState {
     held: u64,
     closed: bool,
 }
@@ -23,11 +24,11 @@ impl Credit {
         Credit { limit, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, CreditState> {
+        self.state.relock()
     }
 
-    fn has_room(&self, state: &State, amount: u64) -> bool {
+    fn has_room(&self, state: &CreditState, amount: u64) -> bool {
         state.held == 0 || state.held.saturating_add(amount) <= self.limit
     }
 
@@ -40,11 +41,11 @@ impl Credit {
     }
 
     /// Takes an amount, once there is room.
-    pub(super) fn take(&self, amount: u64) -> Result<(), Stopped> {
-        let full = |state: &mut State| !state.closed && !self.has_room(state, amount);
+    pub(super) fn take(&self, amount: u64) -> Result<(), StopReason> {
+        let full = |state: &mut CreditState| !state.closed && !self.has_room(state, amount);
         let mut state = self.changed.wait_while(self.state(), full).unwrap_or_else(PoisonError::into_inner);
         if state.closed {
-            return Err(Stopped);
+            return Err(StopReason::ConsumerGone);
         }
         state.held += amount;
         Ok(())

@@ -3,28 +3,28 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
+use super::counters::SharedCounters;
 use super::credit::Credit;
-use super::side::Side;
-use super::{AHEAD, Chunk, Counters, FrameOptions, FramePlace, NUCLEOTIDES, Place, weight};
+use super::stream::SequenceStream;
+use super::{AHEAD, Chunk, ChunkFrame, FrameItem, FrameOptions, NUCLEOTIDES, weight};
 use crate::alphabet::{count_odd, expect_nucleotides};
 use crate::chunk::chunks;
 use crate::error::SeqError;
-use crate::loader::{Stopped, guard, spawn};
+use crate::index_set::IndexSet;
+use crate::loader::{StopReason, guard, spawn};
 use crate::reader::Records;
 use crate::record::Record;
-use crate::record_set::RecordSet;
 use crate::translate::Translator;
 
-/// Sequences in a slab that goes on, and places in a message.
+/// Sequences in a slab that goes on, and items in a message.
 const AT_ONCE: usize = 128;
 
 /// The thread's own.
-pub(super) struct Framing {
+pub(super) struct FrameWorker {
     records: Records,
     /// Records that are read and not cut yet, and what came behind them.
     ahead: VecDeque<Record>,
@@ -32,16 +32,16 @@ pub(super) struct Framing {
     /// Bytes of these, and most of them.
     ahead_bytes: u64,
     most_ahead: u64,
-    sides: [Option<Side>; 2],
+    streams: [Option<SequenceStream>; 2],
     translator: Translator,
     length: std::num::NonZeroUsize,
     /// Which models read open frames.
     frames: [bool; 2],
     /// Whether the model of the nucleotides reads chunks without one.
     whole_chunks: bool,
-    places: Sender<Result<Vec<Place>, SeqError>>,
+    items: Sender<Result<Vec<FrameItem>, SeqError>>,
     /// What goes with the next message.
-    pending: Vec<Place>,
+    pending: Vec<FrameItem>,
     credit: Arc<Credit>,
     /// Most bytes of records between two times that all which waits leaves.
     stretch: u64,
@@ -50,35 +50,35 @@ pub(super) struct Framing {
     /// The number of the next chunk.
     number: u64,
     /// Chunks that are done.
-    done: Arc<RecordSet>,
-    counters: Arc<Counters>,
+    done: Arc<IndexSet>,
+    counters: Arc<SharedCounters>,
     started: Instant,
     /// Time spent waiting for others.
     waited: Duration,
 }
 
-impl Framing {
+impl FrameWorker {
     pub(super) fn new(
         records: Records,
-        sides: [Option<Side>; 2],
+        streams: [Option<SequenceStream>; 2],
         options: &FrameOptions,
-        places: Sender<Result<Vec<Place>, SeqError>>,
+        items: Sender<Result<Vec<FrameItem>, SeqError>>,
         credit: Arc<Credit>,
-        counters: Arc<Counters>,
+        counters: Arc<SharedCounters>,
     ) -> Self {
-        Framing {
+        FrameWorker {
             // A pipe's records come when they come: none is kept waiting for the next one.
             most_ahead: if records.is_pipe() { 0 } else { AHEAD.min(options.most_waiting / 8) },
             records,
             ahead: VecDeque::new(),
             end: None,
             ahead_bytes: 0,
-            sides,
+            streams,
             translator: Translator::new(options.genetic_code),
             length: options.length,
             frames: options.frames,
             whole_chunks: options.whole_chunks,
-            places,
+            items,
             pending: Vec::new(),
             credit,
             // While one half is being done the other one is read.
@@ -95,39 +95,33 @@ impl Framing {
     pub(super) fn start(mut self) -> Result<(), SeqError> {
         spawn("framing", move || {
             self.started = Instant::now();
-            let error = match guard("framing", || self.run()) {
-                Ok(Ok(Ok(()))) => return Ok(()),
-                Ok(Ok(Err(error))) | Err(error) => error,
-                Ok(Err(stopped)) => return Err(stopped),
-            };
-            self.places.send(Err(error)).map_err(|_| Stopped)
+            match guard("framing", || self.run()) {
+                Err(StopReason::Failed(error)) => self.send_items(Err(error)),
+                end => end,
+            }
         })
     }
 
-    /// Until the input ends, or an error, which is handed back when all before it is on its way.
-    fn run(&mut self) -> Result<Result<(), SeqError>, Stopped> {
-        let end = loop {
-            let record = match self.next() {
-                Ok(Some(record)) => record,
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            };
+    /// Runs to the end of the input, or to an error, which is returned after everything before it is sent.
+    fn run(&mut self) -> Result<(), StopReason> {
+        let end = self.records();
+        if !matches!(end, Err(StopReason::ConsumerGone)) {
+            self.send_all()?;
+        }
+        end
+    }
+
+    fn records(&mut self) -> Result<(), StopReason> {
+        while let Some(record) = self.next()? {
             let odd_letters = count_odd(&record.sequence);
             // Without any there is no residue to look for.
-            if odd_letters > 0
-                && let Err(error) = expect_nucleotides(&record, self.records.inputs())
-            {
-                break Err(error);
-            }
-            self.counters.odd_letters.fetch_add(odd_letters, Relaxed);
             if odd_letters > 0 {
-                self.counters.odd_records.fetch_add(1, Relaxed);
-                self.counters.first_odd.get_or_init(|| Arc::clone(&record.id));
+                expect_nucleotides(&record, self.records.inputs())?;
+                self.counters.add_odd(&record.id, odd_letters);
             }
             self.record(Arc::new(record))?;
-        };
-        self.send_all()?;
-        Ok(end)
+        }
+        Ok(())
     }
 
     /// The next record, once those behind it are read as far as there is room for them.
@@ -136,7 +130,7 @@ impl Framing {
             let mut record = Record::default();
             match self.records.read(&mut record) {
                 Ok(true) => {
-                    self.counters.read.fetch_add(record.sequence.len() as u64, Relaxed);
+                    self.counters.update(|counters| counters.read += record.sequence.len() as u64);
                     self.ahead_bytes += weight(&record);
                     self.ahead.push_back(record);
                 }
@@ -154,7 +148,7 @@ impl Framing {
         }
     }
 
-    fn record(&mut self, record: Arc<Record>) -> Result<(), Stopped> {
+    fn record(&mut self, record: Arc<Record>) -> Result<(), StopReason> {
         let (bases, bytes) = (record.sequence.len() as u64, weight(&record));
         if self.since.saturating_add(bytes) > self.stretch {
             // What waits for more of its kind must leave sometime, or nothing would ever be done. What was read says
@@ -168,83 +162,94 @@ impl Framing {
             self.credit.take(bytes)?;
             self.waited += start.elapsed();
         }
-        self.counters.records.fetch_add(1, Relaxed);
-        self.counters.bases.fetch_add(bases, Relaxed);
-        self.pending.push(Place::Record(Arc::clone(&record)));
+        self.counters.update(|counters| {
+            counters.records += 1;
+            counters.bases += bases;
+        });
+        self.pending.push(FrameItem::Record(Arc::clone(&record)));
         let mut end = 0;
         for chunk in chunks(record.sequence.len(), self.length) {
             let own = (chunk.end - end) as u64;
             end = chunk.end;
             self.chunk(&record, chunk)?;
-            self.counters.cut.fetch_add(own, Relaxed);
+            self.counters.update(|counters| counters.cut += own);
             self.send_when_full()?;
         }
-        self.pending.push(Place::End);
+        self.pending.push(FrameItem::End);
         // A record without letters has no chunk.
         self.send_when_full()
     }
 
-    fn send_when_full(&mut self) -> Result<(), Stopped> {
-        let sides = self.sides.iter().flatten();
-        if self.pending.len() >= AT_ONCE || sides.map(Side::waiting).max() >= Some(AT_ONCE) {
-            self.send(Side::send)?;
+    fn send_when_full(&mut self) -> Result<(), StopReason> {
+        let streams = self.streams.iter().flatten();
+        if self.pending.len() >= AT_ONCE || streams.map(SequenceStream::waiting).max() >= Some(AT_ONCE) {
+            self.send(SequenceStream::send)?;
         }
         Ok(())
     }
 
-    fn chunk(&mut self, record: &Record, bases: Range<usize>) -> Result<(), Stopped> {
+    fn chunk(&mut self, record: &Record, bases: Range<usize>) -> Result<(), StopReason> {
         let (number, is_done) = (self.number, self.done.contains(self.number));
         let mut frames = Vec::new();
         let mut oldest = [0; 2];
-        for (side, oldest) in self.sides.iter_mut().zip(&mut oldest) {
-            let Some(side) = side else { continue };
-            *oldest = side.begin_chunk(is_done, number < self.done.end())?;
+        for (stream, oldest) in self.streams.iter_mut().zip(&mut oldest) {
+            let Some(stream) = stream else { continue };
+            *oldest = stream.begin_chunk(is_done, number < self.done.end())?;
         }
         self.number += 1;
         for open in self.translator.frames(&record.sequence[bases.clone()]) {
             let codons = open.frame.codons(bases.len());
             let mut sequences = [0; 2];
-            for (i, letters) in [open.nucleotides, open.peptide].into_iter().enumerate() {
-                if let Some(side) = self.sides[i].as_mut().filter(|_| self.frames[i]) {
-                    sequences[i] = side.number(record, letters);
+            for (i, letters) in [open.nucleotides, open.protein].into_iter().enumerate() {
+                if let Some(stream) = self.streams[i].as_mut().filter(|_| self.frames[i]) {
+                    sequences[i] = stream.number(record, letters);
                 }
             }
             let codons = bases.start + codons.start..bases.start + codons.end;
-            frames.push(FramePlace { frame: open.frame, codons, sequences });
+            frames.push(ChunkFrame { frame: open.frame, codons, sequences });
         }
         let strands = self.strands(record, bases.clone(), frames.is_empty());
-        self.counters.chunks.fetch_add(1, Relaxed);
-        self.counters.frames.fetch_add(frames.len() as u64, Relaxed);
-        self.pending.push(Place::Chunk(Chunk { number, bases, frames, strands, oldest }));
+        self.counters.update(|counters| {
+            counters.chunks += 1;
+            counters.frames += frames.len() as u64;
+        });
+        self.pending.push(FrameItem::Chunk(Chunk { number, bases, frames, strands, oldest }));
         Ok(())
     }
 
     /// The numbers of both strands of the chunk, where it is `closed` and to be read.
     fn strands(&mut self, record: &Record, bases: Range<usize>, closed: bool) -> Option<[u64; 2]> {
-        let side = self.sides[NUCLEOTIDES].as_mut().filter(|_| self.whole_chunks && closed)?;
+        let stream = self.streams[NUCLEOTIDES].as_mut().filter(|_| self.whole_chunks && closed)?;
         let strands = self.translator.strands(&record.sequence[bases])?;
-        Some(strands.map(|letters| side.number(record, letters)))
+        Some(strands.map(|letters| stream.number(record, letters)))
     }
 
     /// Sends on all there is; all batches that it makes leave at once, and nothing from here on is one with it.
-    fn send_all(&mut self) -> Result<(), Stopped> {
+    fn send_all(&mut self) -> Result<(), StopReason> {
         let goes_on = self.number < self.done.end();
-        self.send(|side| side.send_all(goes_on))
+        self.send(|stream| stream.send_all(goes_on))
     }
 
     /// Sends on what there is, by `send` to each model.
-    fn send(&mut self, send: impl Fn(&mut Side) -> Result<(), Stopped>) -> Result<(), Stopped> {
+    fn send(
+        &mut self,
+        send: impl Fn(&mut SequenceStream) -> Result<(), StopReason>,
+    ) -> Result<(), StopReason> {
         let start = Instant::now();
-        self.sides.iter_mut().flatten().try_for_each(send)?;
+        self.streams.iter_mut().flatten().try_for_each(send)?;
         self.waited += start.elapsed();
-        for (side, counter) in self.sides.iter().zip(&self.counters.repeated) {
-            counter.store(side.as_ref().map_or(0, Side::repeated), Relaxed);
-        }
+        let repeated =
+            self.streams.each_ref().map(|stream| stream.as_ref().map_or(0, SequenceStream::repeated));
         let busy = self.started.elapsed().saturating_sub(self.waited);
-        self.counters.busy.store(busy.as_nanos() as u64, Relaxed);
+        self.counters.update(|counters| (counters.repeated, counters.busy) = (repeated, busy));
         if !self.pending.is_empty() {
-            self.places.send(Ok(std::mem::take(&mut self.pending))).map_err(|_| Stopped)?;
+            let items = std::mem::take(&mut self.pending);
+            self.send_items(Ok(items))?;
         }
         Ok(())
+    }
+
+    fn send_items(&self, items: Result<Vec<FrameItem>, SeqError>) -> Result<(), StopReason> {
+        self.items.send(items).map_err(|_| StopReason::ConsumerGone)
     }
 }

@@ -7,8 +7,8 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use crate::error::SeqError;
-use crate::long::LengthPolicy;
-use crate::reader::Input;
+use crate::input::Input;
+use crate::length_policy::LengthPolicy;
 use crate::record::Record;
 use crate::slab::TokenSlab;
 use crate::tokenize::Tokenizer;
@@ -88,7 +88,7 @@ fn parts(records: &[Record], threads: usize) -> Vec<&[Record]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::long::LongRecords;
+    use crate::length_policy::LongRecords;
     use crate::tokenize::EsmTokenizer;
 
     fn records(lengths: &[usize]) -> Vec<Record> {
@@ -102,7 +102,7 @@ mod tests {
     }
 
     fn contents(slab: &mut TokenSlab) -> Vec<(Vec<u16>, u64)> {
-        slab.drain().map(|(tokens, index)| (tokens.to_vec(), index.record)).collect()
+        slab.drain().map(|(tokens, index)| (tokens.to_vec(), index.number)).collect()
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::collate::CollatorOptions;
-use crate::long::LongRecords;
+use crate::error::InputError;
+use crate::length_policy::LongRecords;
 use crate::pack::{GreedyPacker, PackerOptions};
 use crate::record::SkipReason;
-use crate::tokenize::{EsmTokenizer, Frame, TokenCounts};
+use crate::tokenize::{EsmTokenizer, SpecialTokens, TokenCounts};
 
 /// A small generator, so that every run is the same.
 struct Random(u64);
@@ -57,12 +58,12 @@ impl Read for Generated {
 
 fn options() -> LoaderOptions {
     let lengths = LengthPolicy { max_length: 100, min_length: 0, long_records: LongRecords::Truncate };
-    LoaderOptions { lengths, ..LoaderOptions::default() }
+    LoaderOptions::default().lengths(lengths)
 }
 
 fn collator(buffer_size: usize) -> VarlenCollator {
     let packer = GreedyPacker::new(PackerOptions::new(512, 102)).unwrap();
-    VarlenCollator::new(packer, CollatorOptions { buffer_size, ..CollatorOptions::default() }).unwrap()
+    VarlenCollator::new(packer, CollatorOptions::default().buffer_size(buffer_size)).unwrap()
 }
 
 fn load(reader: impl Read + Send + 'static, options: LoaderOptions) -> AsyncDataLoader {
@@ -80,12 +81,12 @@ fn consume(loader: AsyncDataLoader, consumers: u64, pause: Duration) -> (Vec<u64
                 for loaded in loader {
                     assert!(end.is_none(), "nothing comes after an error");
                     match loaded {
-                        Ok(Loaded::Batch(batch)) => {
+                        Ok(LoaderItem::Batch(batch)) => {
                             assert!(batch.total_tokens() <= 512);
-                            records.extend(batch.index.iter().map(|index| index.record));
-                            assert!(batch.index.iter().all(|index| *index.id == *index.record.to_string()));
+                            records.extend(batch.index.iter().map(|index| index.number));
+                            assert!(batch.index.iter().all(|index| *index.id == *index.number.to_string()));
                         }
-                        Ok(Loaded::Skipped(skipped)) => {
+                        Ok(LoaderItem::Skipped(skipped)) => {
                             records.extend(skipped.iter().map(|skipped| skipped.record));
                             assert!(skipped.iter().all(|skipped| skipped.reason == SkipReason::Empty));
                         }
@@ -141,7 +142,7 @@ fn ten_million_records_come_out_once() {
     let number = 1 + Random(77).below(9_999_999);
     let dying = Generated { dies: true, ..Generated::new(number) };
     let (records, error) = consume(load(dying, options()), 3, Duration::from_micros(200));
-    assert!(matches!(error, Some(SeqError::Read { .. })));
+    assert!(matches!(error, Some(SeqError::Input(InputError::Read { .. }))));
     assert!(records.iter().copied().eq(0..number - 1));
 }
 
@@ -155,7 +156,7 @@ fn a_dying_reader_loses_nothing_before_it() {
         // The last record may be half read: only what follows shows that it is whole.
         assert_eq!(records, (0..number - 1).collect::<Vec<_>>());
         let error = error.unwrap();
-        let SeqError::Read { line, records, .. } = &error else { panic!("{error:?}") };
+        let SeqError::Input(InputError::Read { line, records, .. }) = &error else { panic!("{error:?}") };
         assert_eq!((*line, *records), (2 * number + 1, number - 1));
         assert!(error.to_string().starts_with(&format!("generated:{line}: ")), "{error}");
     }
@@ -183,9 +184,9 @@ fn windows_each_come_once() {
     let loader = load(io::Cursor::new(text), options);
     let mut windows = Vec::new();
     for loaded in loader.clone() {
-        let Loaded::Batch(batch) = loaded.unwrap() else { panic!() };
+        let LoaderItem::Batch(batch) = loaded.unwrap() else { panic!() };
         windows
-            .extend(batch.index.iter().map(|index| (index.record, index.window.number, index.window.start)));
+            .extend(batch.index.iter().map(|index| (index.number, index.window.number, index.window.start)));
     }
     windows.sort_unstable();
     let expected: Vec<_> = (0..7).map(|i| (0, i, 50 * u64::from(i))).chain([(1, 0, 0)]).collect();
@@ -206,8 +207,8 @@ impl Tokenizer for Fragile {
         EsmTokenizer.tokenize(sequence, max_length, tokens)
     }
 
-    fn frame(&self) -> Frame {
-        EsmTokenizer.frame()
+    fn special_tokens(&self) -> SpecialTokens {
+        EsmTokenizer.special_tokens()
     }
 }
 
@@ -223,8 +224,8 @@ impl<T: Tokenizer> Tokenizer for Merging<T> {
         self.0.tokenize(sequence, max_length, tokens)
     }
 
-    fn frame(&self) -> Frame {
-        self.0.frame()
+    fn special_tokens(&self) -> SpecialTokens {
+        self.0.special_tokens()
     }
 
     fn merges_letters(&self) -> bool {
@@ -251,25 +252,32 @@ fn several_tokenizing_threads_give_what_one_gives() {
 
 #[test]
 fn batches_of_records_that_are_done_are_made_and_not_handed_out() {
-    let all = |done: RecordSet| -> Vec<Loaded> {
-        let options = LoaderOptions { done: Some(Arc::new(done)), ..options() };
+    let all = |done: &Arc<IndexSet>| -> Vec<LoaderItem> {
+        let options = LoaderOptions { done: Some(Arc::clone(done)), ..options() };
         load(Generated::new(2_000), options).map(|loaded| loaded.unwrap()).collect()
     };
-    let is_batch = |loaded: &&Loaded| matches!(loaded, Loaded::Batch(_));
-    let whole = all(RecordSet::default());
-    let (mut done, mut expected) = (RecordSet::default(), Vec::new());
+    let is_batch = |loaded: &&LoaderItem| matches!(loaded, LoaderItem::Batch(_));
+    let mut whole = all(&Arc::default());
+    let mut done = IndexSet::default();
     for (i, loaded) in whole.iter().filter(is_batch).enumerate() {
-        let Loaded::Batch(batch) = loaded else { continue };
+        let LoaderItem::Batch(batch) = loaded else { continue };
         // Of every third batch all records are done, of every other third all but one.
-        let records = batch.index.iter().map(|index| index.record);
+        let records = batch.index.iter().map(|index| index.number);
         records.skip(i % 3).filter(|_| i % 3 < 2).for_each(|record| _ = done.insert(record));
-        expected.extend((i % 3 > 0).then_some(loaded));
     }
-    assert!(!expected.is_empty() && expected.len() < whole.len());
-    let rest = all(done);
-    assert_eq!(rest.iter().filter(is_batch).collect::<Vec<_>>(), expected);
-    let skipped = |loaded: &[Loaded]| loaded.iter().filter(|loaded| !is_batch(loaded)).count();
+    let done = Arc::new(done);
+    let rest = all(&done);
+    let skipped = |loaded: &[LoaderItem]| loaded.iter().filter(|loaded| !is_batch(loaded)).count();
     assert_eq!(skipped(&rest), skipped(&whole));
+    let batches = whole.iter().filter(is_batch).count();
+    whole.retain_mut(|loaded| {
+        let LoaderItem::Batch(batch) = loaded else { return false };
+        assert!(batch.index.iter().all(|index| index.needed));
+        batch.index.iter_mut().for_each(|index| index.needed = !done.contains(index.number));
+        batch.index.iter().any(|index| index.needed)
+    });
+    assert!(!whole.is_empty() && whole.len() < batches);
+    assert_eq!(rest.into_iter().filter(|loaded| is_batch(&loaded)).collect::<Vec<_>>(), whole);
 }
 
 #[test]
@@ -313,7 +321,7 @@ fn a_panic_is_an_error() {
 }
 
 /// Waits until every thread has let go of the counters; how long that took.
-fn until_stopped(counters: &Arc<Counters>, threads: usize) -> Duration {
+fn until_stopped(counters: &Arc<Mutex<LoaderCounters>>, threads: usize) -> Duration {
     let start = Instant::now();
     while Arc::strong_count(counters) > 1 + threads && start.elapsed() < Duration::from_secs(5) {
         thread::sleep(Duration::from_millis(1));
@@ -365,13 +373,13 @@ fn a_slow_source_does_not_hold_batches_back() {
     let max_wait = Some(Duration::from_millis(20));
     let slow = Slow(io::Cursor::new(b">0\nMK\n>1\nMK\n>2\nMK\n".to_vec()), wait);
     let loader = load(slow, LoaderOptions { max_wait, ..options() });
-    let Some(Ok(Loaded::Batch(batch))) = loader.receive() else { panic!() };
+    let Some(Ok(LoaderItem::Batch(batch))) = loader.receive() else { panic!() };
     // The third is only known to be whole when the pipe ends.
     assert_eq!(batch.len(), 2);
     assert!(loader.counters().consumer_wait >= Duration::from_millis(10));
     drop(open);
-    let Some(Ok(Loaded::Batch(batch))) = loader.receive() else { panic!() };
-    assert_eq!((batch.len(), batch.index[0].record), (1, 2));
+    let Some(Ok(LoaderItem::Batch(batch))) = loader.receive() else { panic!() };
+    assert_eq!((batch.len(), batch.index[0].number), (1, 2));
     assert!(loader.receive().is_none());
     assert!(loader.receive().is_none());
 }

@@ -1,17 +1,17 @@
 //! Best fit: the batch with the least room that is enough, found in a bitset over rooms.
 
-use super::Place;
-use super::room::{Limits, Open};
+use super::BatchPlacer;
+use super::limits::{Limits, OpenBatch};
 
 const NONE: u32 = u32::MAX;
 
-/// Open batches by their room: a queue of batches for every room, and a bitset of the rooms that have one.
+/// OpenBatch batches by their room: a queue of batches for every room, and a bitset of the rooms that have one.
 ///
 /// Only rooms below the longest length have a queue. A fresh batch is opened only when no other has enough
 /// room, so at most one batch at a time has as much room as the longest length or more: the `roomy` one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RoomQueue {
-    open: Vec<Open>,
+    open: Vec<OpenBatch>,
     roomy: Option<u32>,
     rooms: BitSet,
     /// The earliest batch of each room: the root of a pairing heap (Fredman, Sedgewick, Sleator & Tarjan 1986)
@@ -159,7 +159,7 @@ impl<'a> BestFit<'a> {
     }
 }
 
-impl Place for BestFit<'_> {
+impl BatchPlacer for BestFit<'_> {
     fn place(&mut self, length: u32, mut count: u32, mut placed: impl FnMut(u32, u32)) {
         while count > 0 {
             let batch = self.queue.pop(length).unwrap_or_else(|| {

@@ -1,7 +1,7 @@
 //! First fit: the earliest batch with room, found in a tree of maxima.
 
-use super::Place;
-use super::room::{Limits, Open};
+use super::BatchPlacer;
+use super::limits::{Limits, OpenBatch};
 
 /// Entries that share one entry a level up: a row of it is one or two cache lines.
 const FAN: usize = 16;
@@ -9,7 +9,7 @@ const FAN: usize = 16;
 /// The room of every batch, with the largest of every 16, of every 256, … above it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RoomTree {
-    open: Vec<Open>,
+    open: Vec<OpenBatch>,
     /// `levels[0]` is the room of each batch, `levels[k][i]` the largest of `levels[k - 1][16 i .. 16 i + 16]`.
     levels: Vec<Vec<u32>>,
 }
@@ -45,7 +45,7 @@ impl RoomTree {
         Some(at)
     }
 
-    fn push(&mut self, open: Open) {
+    fn push(&mut self, open: OpenBatch) {
         let room = open.room();
         let mut at = self.open.len();
         self.open.push(open);
@@ -104,7 +104,7 @@ impl<'a> FirstFit<'a> {
     }
 }
 
-impl Place for FirstFit<'_> {
+impl BatchPlacer for FirstFit<'_> {
     fn place(&mut self, length: u32, mut count: u32, mut placed: impl FnMut(u32, u32)) {
         let mut from = 0;
         while count > 0 {

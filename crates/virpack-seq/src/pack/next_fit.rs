@@ -1,11 +1,11 @@
 //! Next fit: only the newest batch is looked at.
 
-use super::Place;
-use super::room::{Limits, Open};
+use super::BatchPlacer;
+use super::limits::{Limits, OpenBatch};
 
 pub(super) struct NextFit<'a> {
     limits: &'a Limits,
-    newest: Option<Open>,
+    newest: Option<OpenBatch>,
     batches: u32,
 }
 
@@ -15,7 +15,7 @@ impl<'a> NextFit<'a> {
     }
 }
 
-impl Place for NextFit<'_> {
+impl BatchPlacer for NextFit<'_> {
     fn place(&mut self, length: u32, mut count: u32, mut placed: impl FnMut(u32, u32)) {
         while count > 0 {
             let taken = self.newest.as_mut().map_or(0, |open| open.take(length, count));

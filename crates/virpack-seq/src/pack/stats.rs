@@ -1,6 +1,6 @@
 //! How well a packing went, and why when it did not.
 
-use super::room::has_other_limits;
+use super::limits::has_other_limits;
 use super::warning::{EfficiencyLevel, EfficiencyReason, EfficiencyWarning};
 use super::{Algorithm, LengthHistogram, PackerOptions, lower_bound};
 
@@ -98,26 +98,26 @@ impl PaddedCount {
 
 /// Counts what came and what became of it, for [`PackStats`].
 #[derive(Clone, Debug)]
-pub(crate) struct Tally {
+pub(crate) struct PackTally {
     options: PackerOptions,
     pub(crate) lengths: LengthHistogram,
     padded: PaddedCount,
-    all: Sum,
+    all: BatchTotals,
     /// Batches that a slow source released before they were full.
-    released: Sum,
+    released: BatchTotals,
     /// Tokens in the emptiest batch of the input's end.
     last: Option<u64>,
 }
 
 /// A sum over batches.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sum {
+struct BatchTotals {
     batches: u64,
     sequences: u64,
     tokens: u64,
 }
 
-impl Sum {
+impl BatchTotals {
     fn add(&mut self, sequences: usize, tokens: u64) {
         self.batches += 1;
         self.sequences += sequences as u64;
@@ -127,7 +127,7 @@ impl Sum {
 
 /// What closed a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Closed {
+pub(crate) enum CloseReason {
     /// The packer.
     Packed,
     /// A device that waited for a slow source.
@@ -136,14 +136,14 @@ pub(crate) enum Closed {
     End,
 }
 
-impl Tally {
+impl PackTally {
     pub(crate) fn new(options: &PackerOptions) -> Self {
-        Tally {
+        PackTally {
             options: options.clone(),
             lengths: LengthHistogram::default(),
             padded: PaddedCount::new(options.token_budget),
-            all: Sum::default(),
-            released: Sum::default(),
+            all: BatchTotals::default(),
+            released: BatchTotals::default(),
             last: None,
         }
     }
@@ -155,12 +155,12 @@ impl Tally {
     }
 
     /// Counts a batch of `sequences` sequences with `tokens` tokens.
-    pub(crate) fn batch(&mut self, sequences: usize, tokens: u64, closed: Closed) {
+    pub(crate) fn batch(&mut self, sequences: usize, tokens: u64, closed: CloseReason) {
         self.all.add(sequences, tokens);
         match closed {
-            Closed::Packed => {}
-            Closed::Released => self.released.add(sequences, tokens),
-            Closed::End => self.last = Some(self.last.map_or(tokens, |least| least.min(tokens))),
+            CloseReason::Packed => {}
+            CloseReason::Released => self.released.add(sequences, tokens),
+            CloseReason::End => self.last = Some(self.last.map_or(tokens, |least| least.min(tokens))),
         }
     }
 
@@ -242,14 +242,18 @@ mod tests {
         last: u64,
         buffer: Option<usize>,
     ) -> PackStats {
-        let mut tally = Tally::new(&options);
+        let mut tally = PackTally::new(&options);
         for _ in 0..batches {
             batch.iter().for_each(|&length| tally.receive(length));
-            tally.batch(batch.len(), batch.iter().map(|&length| u64::from(length)).sum(), Closed::Packed);
+            tally.batch(
+                batch.len(),
+                batch.iter().map(|&length| u64::from(length)).sum(),
+                CloseReason::Packed,
+            );
         }
         if last > 0 {
             tally.receive(last as u32);
-            tally.batch(1, last, Closed::End);
+            tally.batch(1, last, CloseReason::End);
         }
         tally.stats(buffer, true)
     }
@@ -263,7 +267,7 @@ mod tests {
         let stats = stats(PackerOptions::new(100, 100), &[50, 45], 20, 10, None);
         assert_eq!((stats.tokens, stats.batches), (1_910, 21));
         assert!((stats.efficiency() - 1_910.0 / 2_100.0).abs() < 1e-12);
-        assert!(Tally::new(&PackerOptions::new(9, 9)).stats(None, true).efficiency() == 1.0);
+        assert!(PackTally::new(&PackerOptions::new(9, 9)).stats(None, true).efficiency() == 1.0);
     }
 
     #[test]
@@ -276,10 +280,10 @@ mod tests {
 
     #[test]
     fn released_batches_are_no_reason_to_warn() {
-        let mut tally = Tally::new(&PackerOptions::new(100, 100));
+        let mut tally = PackTally::new(&PackerOptions::new(100, 100));
         for _ in 0..1_000 {
             tally.receive(10);
-            tally.batch(1, 10, Closed::Released);
+            tally.batch(1, 10, CloseReason::Released);
         }
         assert_eq!(tally.stats(None, true).warning, None);
     }

@@ -3,7 +3,7 @@
 use super::best_fit::RoomQueue;
 use super::first_fit::RoomTree;
 use super::sort::{Group, Sorter};
-use super::{Packing, Place};
+use super::{BatchPlacer, Packing};
 
 /// Sequences of equal length that one batch took at once.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ pub struct PackWorkspace {
 
 impl PackWorkspace {
     /// Places all groups of the sorted order; gives the number of batches.
-    pub(super) fn place(&mut self, mut placer: impl Place) -> usize {
+    pub(super) fn place(&mut self, mut placer: impl BatchPlacer) -> usize {
         let mut start = 0;
         for &Group { length, count } in self.sorter.groups() {
             placer.place(length, count, |batch, count| {

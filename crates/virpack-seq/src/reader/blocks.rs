@@ -9,15 +9,14 @@ use std::sync::Arc;
 use memchr::{memchr, memchr_iter, memrchr_iter};
 
 use super::ReadProgress;
-use super::fastq::{self, Scanned};
+use super::fastq::{self, ScanResult};
 use super::gzip::Trailing;
-use super::input::Input;
-use super::parse::Format;
+use super::parser::Format;
 use super::remarks::Remark;
 use super::source::{DECODER_MEMORY, Source, needs_memory};
-use super::unchanged::Change;
 use super::{bam, foreign};
-use crate::error::SeqError;
+use crate::error::{BamProblem, Change, ForeignFormat, InputError, SeqError};
+use crate::input::Input;
 
 /// Bytes of a block, if its records allow: small enough to stay in a core's own cache on its way.
 const BLOCK_SIZE: usize = 256 << 10;
@@ -80,7 +79,7 @@ impl Blocks {
                 Err(error) => {
                     self.cutter = None;
                     self.next = self.inputs.len();
-                    return Err(error);
+                    return Err(error.into());
                 }
             }
         }
@@ -135,7 +134,7 @@ impl Cutter {
         }
     }
 
-    fn next(&mut self) -> Result<Option<Block>, SeqError> {
+    fn next(&mut self) -> Result<Option<Block>, InputError> {
         loop {
             if self.format.is_none() {
                 self.find_format()?;
@@ -231,7 +230,7 @@ impl Cutter {
     }
 
     /// Skips blank lines and comments before the first record and reads the format off its first byte.
-    fn find_format(&mut self) -> Result<(), SeqError> {
+    fn find_format(&mut self) -> Result<(), InputError> {
         // A pipe may give a byte order mark, or the line that stands in the error, in pieces.
         if !self.ended && self.text.len() < BOM.len() && BOM.starts_with(&self.text) {
             return Ok(());
@@ -266,7 +265,7 @@ impl Cutter {
     }
 
     /// Drops the header of BAM, once all of it is there.
-    fn skip_bam_header(&mut self) -> Result<Option<Format>, SeqError> {
+    fn skip_bam_header(&mut self) -> Result<Option<Format>, InputError> {
         let header = bam::header(&self.text).map_err(|problem| self.bad_bam(problem))?;
         let Some(header) = header else {
             if self.ended && self.error.is_none() {
@@ -281,7 +280,7 @@ impl Cutter {
     }
 
     /// Checks that a BAM file ends where its last record does, and with the block that ends every one.
-    fn end_bam(&mut self) -> Result<Option<Block>, SeqError> {
+    fn end_bam(&mut self) -> Result<Option<Block>, InputError> {
         if !self.text.is_empty() || !self.source.has_its_end() {
             return Err(self.bam_truncated());
         }
@@ -291,33 +290,33 @@ impl Cutter {
         Ok(None)
     }
 
-    fn bam_truncated(&self) -> SeqError {
-        SeqError::BamTruncated { path: self.input.path().into(), line: self.line, records: 0 }
+    fn bam_truncated(&self) -> InputError {
+        InputError::BamTruncated { path: self.input.path().into(), line: self.line, records: 0 }
     }
 
-    fn bad_bam(&self, problem: bam::BamProblem) -> SeqError {
-        SeqError::Bam { path: self.input.path().into(), record: self.line, problem }
+    fn bad_bam(&self, problem: BamProblem) -> InputError {
+        InputError::Bam { path: self.input.path().into(), record: self.line, problem }
     }
 
-    fn foreign(&self, format: foreign::ForeignFormat) -> SeqError {
-        SeqError::Foreign { path: self.input.path().into(), format, codec: self.source.codec }
+    fn foreign(&self, format: ForeignFormat) -> InputError {
+        InputError::Foreign { path: self.input.path().into(), format, codec: self.source.codec }
     }
 
-    fn not_sequences(&self) -> SeqError {
+    fn not_sequences(&self) -> InputError {
         if let Some(format) = foreign::identify(&self.text) {
             return self.foreign(format);
         }
         let path = self.input.path().into();
         let line = &self.text[..memchr(b'\n', &self.text).unwrap_or(self.text.len()).min(SHOWN)];
         if line.iter().any(|&b| b < b' ' && !b.is_ascii_whitespace()) {
-            return SeqError::Binary { path, line: self.line, record: 1 };
+            return InputError::Binary { path, line: self.line, record: 1 };
         }
         let found = String::from_utf8_lossy(line).trim_end().to_owned();
-        SeqError::NotSequences { path, line: self.line, found }
+        InputError::NotSequences { path, line: self.line, found }
     }
 
     /// Finds the end of the last whole record in what is newly read.
-    fn search(&mut self, format: Format) -> Result<(), SeqError> {
+    fn search(&mut self, format: Format) -> Result<(), InputError> {
         match format {
             Format::Fasta => {
                 // The first byte is this record's own `>`.
@@ -338,7 +337,7 @@ impl Cutter {
     }
 
     /// Steps from record to record of BAM; an error waits until those before it are handed on.
-    fn search_bam(&mut self) -> Result<(), SeqError> {
+    fn search_bam(&mut self) -> Result<(), InputError> {
         while self.searched < self.text.len() {
             match bam::record_size(&self.text[self.searched..]) {
                 Ok(Some(size)) if self.searched + size <= self.text.len() => self.searched += size,
@@ -396,9 +395,9 @@ impl Cutter {
         let (mut end, mut letters, mut goes_on) = (0, Vec::new(), true);
         while goes_on {
             match fastq::scan(&self.text[end..], ended, &mut letters) {
-                Scanned::Record { end: size, .. } => end += size,
-                Scanned::Fault { end: size, .. } => (end, goes_on) = (end + size, false),
-                Scanned::More => goes_on = false,
+                ScanResult::Record { end: size, .. } => end += size,
+                ScanResult::Fault { end: size, .. } => (end, goes_on) = (end + size, false),
+                ScanResult::More => goes_on = false,
             }
             // All else is left to the search: which way a record is read must not depend on those before it.
             goes_on &= self.text.get(end) == Some(&b'@') && fastq::is_odd(&self.text[end..]);
@@ -439,7 +438,7 @@ impl Cutter {
         Block { bytes, format, source: self.number, line }
     }
 
-    fn failed(&self, source: std::io::Error) -> SeqError {
+    fn failed(&self, source: std::io::Error) -> InputError {
         let path = self.input.path().into();
         let lines = if self.format == Some(Format::Bam) { 0 } else { memchr_iter(b'\n', &self.text).count() };
         let line = self.line + lines as u64;
@@ -448,18 +447,18 @@ impl Cutter {
         // Compressed data that seem to be damaged may be those of a file that is still being written.
         let change = source.get_ref().and_then(|error| error.downcast_ref::<Change>()).cloned();
         if let Some(change) = change.or_else(|| self.source.change()) {
-            return SeqError::InputChanged { path, change };
+            return InputError::Changed { path, change };
         }
         let inner = source.get_ref().and_then(|error| error.downcast_ref::<Trailing>());
         if let Some(Trailing { offset, found }) = inner.cloned() {
-            return SeqError::Trailing { path, offset, found };
+            return InputError::Trailing { path, offset, found };
         }
         match self.source.codec {
             Some(codec) if needs_memory(&source) => {
-                SeqError::DecoderMemory { path, codec, limit: DECODER_MEMORY }
+                InputError::DecoderMemory { path, codec, limit: DECODER_MEMORY }
             }
-            Some(codec) => SeqError::Damaged { path, codec, line, records, source },
-            None => SeqError::Read { path, line, records, source },
+            Some(codec) => InputError::Damaged { path, codec, line, records, source },
+            None => InputError::Read { path, line, records, source },
         }
     }
 }

@@ -1,8 +1,10 @@
 //! What an input was, byte by byte as it lies on disk.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use sha2::{Digest, Sha256};
+
+use crate::relock::Relock;
 
 /// Size and SHA-256 of an input, as it lies on disk (compressed).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,33 +23,33 @@ pub(super) struct Checksums(Mutex<Vec<InputChecksum>>);
 
 impl Checksums {
     pub(super) fn all(&self) -> Vec<InputChecksum> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.relock().clone()
     }
 
     pub(super) fn add(&self, checksum: InputChecksum) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(checksum);
+        self.0.relock().push(checksum);
     }
 }
 
 /// The checksum of one input, as it is read.
-pub(super) struct Summing {
+pub(super) struct InputHasher {
     source: u32,
     bytes: u64,
     hasher: Sha256,
 }
 
-impl Summing {
+impl InputHasher {
     pub(super) fn new(source: u32) -> Self {
-        Summing { source, bytes: 0, hasher: Sha256::new() }
+        InputHasher { source, bytes: 0, hasher: Sha256::new() }
     }
 
-    pub(super) fn add(&mut self, bytes: &[u8]) {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         self.hasher.update(bytes);
     }
 
     pub(super) fn finish(self) -> InputChecksum {
-        let Summing { source, bytes, hasher } = self;
+        let InputHasher { source, bytes, hasher } = self;
         InputChecksum { source, bytes, sha256: hex(&hasher.finalize()) }
     }
 }

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use super::letters::{Stray, copy_line};
+use super::lines::{Stray, copy_line};
 
 /// What stands at the beginning of a text.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Scanned {
+pub(super) enum ScanResult {
     /// The text ends before that can be told, and more may come.
     More,
     /// A whole record.
@@ -75,14 +75,14 @@ pub(super) fn without_return(line: &[u8]) -> &[u8] {
 ///
 /// The sequence may go over several lines, up to one that begins with `+`. The quality values then go on until they
 /// are as many as letters, since their lines may begin with `@` or `+`; those of a sequence in one line stand in one line.
-pub(super) fn scan(text: &[u8], ended: bool, letters: &mut Vec<u8>) -> Scanned {
+pub(super) fn scan(text: &[u8], ended: bool, letters: &mut Vec<u8>) -> ScanResult {
     letters.clear();
     let mut lines = Lines { text, at: 0, number: 0, ended };
     // A mark at the end of a file, unless something follows.
     if !ended && text.first() == Some(&0x1A) {
-        return Scanned::More;
+        return ScanResult::More;
     }
-    let Some(header) = lines.next() else { return Scanned::More };
+    let Some(header) = lines.next() else { return ScanResult::More };
     if text.first() != Some(&b'@') {
         return lines.fault(FastqFault::Expected('@'));
     }
@@ -143,17 +143,17 @@ impl Lines<'_> {
         Some(line)
     }
 
-    fn record(&self, header: Range<usize>) -> Scanned {
-        Scanned::Record { end: self.at, header: header.start + 1..header.end }
+    fn record(&self, header: Range<usize>) -> ScanResult {
+        ScanResult::Record { end: self.at, header: header.start + 1..header.end }
     }
 
     /// A fault in the last line.
-    fn fault(&self, fault: FastqFault) -> Scanned {
-        Scanned::Fault { end: self.at, line: self.number.saturating_sub(1), fault }
+    fn fault(&self, fault: FastqFault) -> ScanResult {
+        ScanResult::Fault { end: self.at, line: self.number.saturating_sub(1), fault }
     }
 
-    fn missing(&self) -> Scanned {
-        if self.ended { self.fault(FastqFault::Ends) } else { Scanned::More }
+    fn missing(&self) -> ScanResult {
+        if self.ended { self.fault(FastqFault::Ends) } else { ScanResult::More }
     }
 }
 
@@ -161,7 +161,7 @@ impl Lines<'_> {
 mod tests {
     use super::*;
 
-    fn scanned(text: &str, ended: bool) -> (Scanned, String) {
+    fn scanned(text: &str, ended: bool) -> (ScanResult, String) {
         let mut letters = Vec::new();
         let scanned = scan(text.as_bytes(), ended, &mut letters);
         (scanned, String::from_utf8(letters).unwrap())
@@ -170,12 +170,12 @@ mod tests {
     #[test]
     fn a_record_over_several_lines() {
         let text = "@a b\nACGT\nAC\n+a b\n@+II\r\n+I\n@next\n";
-        assert_eq!(scanned(text, false), (Scanned::Record { end: 27, header: 1..4 }, "ACGTAC".into()));
+        assert_eq!(scanned(text, false), (ScanResult::Record { end: 27, header: 1..4 }, "ACGTAC".into()));
         assert_eq!(&text[27..], "@next\n");
         // Its last line may have no end.
-        assert_eq!(scanned("@a\nA\nC\n+\nII", true).0, Scanned::Record { end: 11, header: 1..2 });
-        assert_eq!(scanned("@a\nA\nC\n+\nII", false).0, Scanned::More);
-        assert_eq!(scanned("@a\n\n+", true).0, Scanned::Record { end: 5, header: 1..2 });
+        assert_eq!(scanned("@a\nA\nC\n+\nII", true).0, ScanResult::Record { end: 11, header: 1..2 });
+        assert_eq!(scanned("@a\nA\nC\n+\nII", false).0, ScanResult::More);
+        assert_eq!(scanned("@a\n\n+", true).0, ScanResult::Record { end: 5, header: 1..2 });
     }
 
     #[test]
@@ -188,16 +188,16 @@ mod tests {
             ("@a\nA\nC\n+\nI\nII\n", 5, FastqFault::Quality { letters: 2, values: 3 }),
         ] {
             match scanned(text, false).0 {
-                Scanned::Fault { line: found, fault: said, .. } => {
+                ScanResult::Fault { line: found, fault: said, .. } => {
                     assert_eq!((found, said), (line, fault), "{text}")
                 }
                 other => panic!("{text}: {other:?}"),
             }
         }
         for text in ["@a", "@a\nAC\n", "@a\nAC\nGT\n+\nII\n"] {
-            assert_eq!(scanned(text, false).0, Scanned::More, "{text}");
+            assert_eq!(scanned(text, false).0, ScanResult::More, "{text}");
             assert!(
-                matches!(scanned(text, true).0, Scanned::Fault { fault: FastqFault::Ends, .. }),
+                matches!(scanned(text, true).0, ScanResult::Fault { fault: FastqFault::Ends, .. }),
                 "{text}"
             );
         }

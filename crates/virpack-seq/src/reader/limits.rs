@@ -2,6 +2,7 @@
 
 /// The largest record and the largest header that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReadLimits {
     /// Most bytes of a record as the decompressed file has it: header, letters, quality values and line ends.
     pub record: u64,
@@ -26,6 +27,26 @@ impl Default for ReadLimits {
 }
 
 impl ReadLimits {
+    /// Records and headers of at most this many bytes, however well they compress.
+    #[must_use]
+    pub const fn new(record: u64, header: u64) -> Self {
+        ReadLimits { record, header, expansion: None }
+    }
+
+    /// Reads headers of at most this many bytes.
+    #[must_use]
+    pub fn header(mut self, header: u64) -> Self {
+        self.header = header;
+        self
+    }
+
+    /// Reads at most this many bytes of a record for each of its bytes in a compressed file.
+    #[must_use]
+    pub fn expansion(mut self, expansion: u64) -> Self {
+        self.expansion = Some(expansion);
+        self
+    }
+
     /// The default in so many bytes of free memory: records that do not fit are refused, before the system ends the process.
     ///
     /// ```
@@ -42,7 +63,7 @@ impl ReadLimits {
     }
 
     /// Most bytes of a record of which so many compressed ones were read.
-    pub(super) fn record(&self, compressed: Option<u64>) -> u64 {
+    pub(super) fn largest_record(&self, compressed: Option<u64>) -> u64 {
         match (self.expansion, compressed) {
             (Some(expansion), Some(compressed)) => {
                 self.record.min(ANY_EXPANSION.max(compressed.saturating_mul(expansion)))

@@ -1,9 +1,11 @@
 //! What a reader passes over and tells: nothing of it belongs to a record.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
-use super::{Alignments, Input};
+use super::Alignments;
+use crate::input::Input;
+use crate::relock::Relock;
 
 /// What a reader passed over in an input, or missed in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +74,7 @@ pub(super) struct Remarks(Mutex<Vec<(u32, Remark)>>);
 impl Remarks {
     /// Takes a remark; comments of one input are one remark, and so is what its BAM holds beside reads.
     pub(super) fn add(&self, source: u32, remark: Remark) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.relock();
         for (_, known) in all.iter_mut().filter(|(of, _)| *of == source) {
             match (known, &remark) {
                 (Remark::Comments { lines, .. }, Remark::Comments { lines: more, .. }) => {
@@ -90,6 +92,6 @@ impl Remarks {
     }
 
     pub(super) fn all(&self) -> Vec<(u32, Remark)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.relock().clone()
     }
 }

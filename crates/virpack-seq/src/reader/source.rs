@@ -7,11 +7,12 @@ use std::sync::Arc;
 use liblzma::stream::Stream;
 
 use super::ReadProgress;
-use super::checksum::Summing;
+use super::checksum::InputHasher;
+use super::file_state::WatchedFile;
 use super::gzip::{BgzfEnds, Gzip};
-use super::input::{Input, stdin, stdin_file};
-use super::unchanged::{Change, Watched};
-use crate::error::SeqError;
+use super::stdin::{stdin, stdin_file};
+use crate::error::{Change, InputError, SeqError};
+use crate::input::Input;
 
 /// Most bytes that a decoder takes: `xz -9` needs 67 MB, and `zstd -d` takes a window of 2^27 bytes at most unless asked.
 pub(super) const DECODER_MEMORY: u64 = 256_000_000;
@@ -32,7 +33,7 @@ pub(super) struct Source {
     /// Of gzip, what is missing of BGZF.
     ends: Option<Arc<BgzfEnds>>,
     /// None for what is not a file with a name.
-    watched: Option<Watched>,
+    watched: Option<WatchedFile>,
     number: u32,
     progress: Arc<ReadProgress>,
     /// Bytes that were read of the inputs before it.
@@ -53,9 +54,9 @@ impl Source {
         let inner: Box<dyn Read + Send> = match (input, file) {
             (Input::Path(path), Some(file)) => {
                 if let Some(begun) = progress.states.begun(number) {
-                    let open = Watched::new(Arc::clone(&file), begun, input.clone());
+                    let open = WatchedFile::new(Arc::clone(&file), begun, input.clone());
                     if let Some(change) = open.change() {
-                        return Err(SeqError::InputChanged { path: path.clone(), change });
+                        return Err(InputError::Changed { path: path.clone(), change }.into());
                     }
                     watched = Some(open);
                 }
@@ -74,9 +75,9 @@ impl Source {
         is_pipe: bool,
         progress: Arc<ReadProgress>,
     ) -> io::Result<Source> {
-        let summing = progress.checksums.as_ref().map(|_| Summing::new(number));
+        let hasher = progress.checksums.as_ref().map(|_| InputHasher::new(number));
         let begun = progress.bytes();
-        let mut raw = Counted { inner, progress: Arc::clone(&progress), summing };
+        let mut raw = CountingReader { inner, progress: Arc::clone(&progress), hasher };
         let mut magic = Vec::with_capacity(6);
         // An error here comes again at the next read, where it is reported with its place.
         let first = raw.by_ref().take(6).read_to_end(&mut magic);
@@ -166,22 +167,22 @@ pub(super) fn needs_memory(error: &io::Error) -> bool {
 }
 
 /// Counts the bytes that come from the system.
-struct Counted {
+struct CountingReader {
     inner: Box<dyn Read + Send>,
     progress: Arc<ReadProgress>,
     /// Until the end.
-    summing: Option<Summing>,
+    hasher: Option<InputHasher>,
 }
 
-impl Read for Counted {
+impl Read for CountingReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let bytes = self.inner.read(buf)?;
         self.progress.add_bytes(bytes as u64);
-        if let Some(summing) = &mut self.summing {
-            summing.add(&buf[..bytes]);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&buf[..bytes]);
             if bytes == 0
                 && !buf.is_empty()
-                && let (Some(done), Some(checksums)) = (self.summing.take(), &self.progress.checksums)
+                && let (Some(done), Some(checksums)) = (self.hasher.take(), &self.progress.checksums)
             {
                 checksums.add(done.finish());
             }

@@ -9,8 +9,10 @@ use std::str::FromStr;
 use serde_json::Value;
 use tokenizers::{ModelWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
 
-use super::{Alphabet, Frame, TokenCounts, Tokenizer};
+use super::{Alphabet, SpecialTokens, TokenCounts, Tokenizer};
+pub use crate::error::BpeProblem;
 use crate::error::SeqError;
+use crate::letters::TABLES;
 use crate::small_file::read_small;
 use words::Words;
 
@@ -25,7 +27,7 @@ pub struct BpeTokenizer {
     inner: tokenizers::Tokenizer,
     /// The short way, for a vocabulary of nothing but words of bases.
     words: Option<Words>,
-    frame: Frame,
+    special: SpecialTokens,
     vocabulary: usize,
     /// Whether a letter, as the vocabulary has it, is a token by itself.
     known: Box<[bool; 256]>,
@@ -46,35 +48,6 @@ impl BpeTokenizer {
             .and_then(|text| String::from_utf8(text).map_err(|_| io::ErrorKind::InvalidData.into()))
             .map_err(|source| SeqError::Open { path: path.to_owned(), source })?;
         text.parse().map_err(|problem| SeqError::Tokenizer { path: path.to_owned(), problem })
-    }
-}
-
-/// Why a tokenizer cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BpeProblem {
-    /// Text that describes no tokenizer.
-    #[error("no tokenizer that can be read: {0}")]
-    Unreadable(String),
-    /// A setting under which tokens would be wrong or too many.
-    #[error("{setting}, where {expected} was expected")]
-    Setting {
-        /// What it is.
-        setting: String,
-        /// What it must be.
-        expected: &'static str,
-    },
-}
-
-impl BpeProblem {
-    /// What a person can do about it: another copy of a file that is whole is no better.
-    pub(crate) fn hint(&self) -> &'static str {
-        match self {
-            BpeProblem::Unreadable(_) => "copy or download the model's tokenizer.json again",
-            BpeProblem::Setting { .. } => {
-                "virpack runs tokenizers as DNABERT-S and DNABERT-2 have them: use that model's own file"
-            }
-        }
     }
 }
 
@@ -142,7 +115,7 @@ impl BpeTokenizer {
         let is_known = |byte: usize| inner.token_to_id(&char::from(byte as u8).to_string()).is_some();
         // Letters beyond ASCII have several bytes: each of these letters is unknown.
         let known = Box::new(std::array::from_fn(|byte| byte < 128 && is_known(byte)));
-        Ok(BpeTokenizer { inner, words, frame: Frame { start, end, unknown }, vocabulary, known })
+        Ok(BpeTokenizer { inner, words, special: SpecialTokens { start, end, unknown }, vocabulary, known })
     }
 }
 
@@ -179,7 +152,7 @@ impl BpeTokenizer {
         let encoded = encoded.expect("a BPE with an unknown token encodes any text");
         // The vocabulary fits 16 bits: checked when it was read.
         tokens.extend(encoded.get_ids().iter().map(|&id| id as u16));
-        encoded.get_ids().iter().filter(|&&id| id == u32::from(self.frame.unknown)).count() as u32
+        encoded.get_ids().iter().filter(|&&id| id == u32::from(self.special.unknown)).count() as u32
     }
 
     /// Gap characters that are in the vocabulary, and so no unknown tokens.
@@ -200,13 +173,13 @@ impl Tokenizer for BpeTokenizer {
 
     fn tokenize(&self, sequence: &[u8], max_length: usize, tokens: &mut Vec<u16>) -> TokenCounts {
         let head = &sequence[..sequence.len().min(max_length)];
-        let letters: Vec<u8> = head.iter().map(|&letter| LETTERS[usize::from(letter)]).collect();
-        tokens.push(self.frame.start);
+        let letters: Vec<u8> = head.iter().map(|&letter| TABLES.unified[usize::from(letter)]).collect();
+        tokens.push(self.special.start);
         let first = tokens.len();
         let unknown = self.words.as_ref().and_then(|words| words.tokenize(&letters, tokens));
         let unknown = unknown.unwrap_or_else(|| self.encode(&letters, tokens));
         let residues = tokens.len() - first;
-        tokens.push(self.frame.end);
+        tokens.push(self.special.end);
         let gaps = count_gaps(&letters);
         let known_gaps = if gaps == 0 { 0 } else { self.known_gaps(&letters) };
         TokenCounts { residues, unknown: unknown.saturating_sub(gaps - known_gaps), gaps }
@@ -216,14 +189,14 @@ impl Tokenizer for BpeTokenizer {
         // Letters are unknown one by one, whatever the others merge to: no tokens are needed to count them.
         let is_unknown = |letter: &&u8| {
             let is_letter = !(0x80..0xC0).contains(*letter) && !is_gap(**letter);
-            is_letter && !self.known[usize::from(LETTERS[usize::from(**letter)])]
+            is_letter && !self.known[usize::from(TABLES.unified[usize::from(**letter)])]
         };
         let unknown = sequence.iter().filter(is_unknown).count() as u32;
         TokenCounts { residues: sequence.len(), unknown, gaps: count_gaps(sequence) }
     }
 
-    fn frame(&self) -> Frame {
-        self.frame
+    fn special_tokens(&self) -> SpecialTokens {
+        self.special
     }
 
     fn alphabet(&self) -> Option<Alphabet> {
@@ -241,22 +214,6 @@ fn is_gap(letter: u8) -> bool {
 
 fn count_gaps(letters: &[u8]) -> u32 {
     letters.iter().filter(|letter| is_gap(**letter)).count() as u32
-}
-
-/// Letters as the vocabulary has them: upper case, U as T.
-const LETTERS: [u8; 256] = letters();
-
-const fn letters() -> [u8; 256] {
-    let mut letters = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        letters[byte] = match (byte as u8).to_ascii_uppercase() {
-            b'U' => b'T',
-            letter => letter,
-        };
-        byte += 1;
-    }
-    letters
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use super::{Alphabet, Frame, TokenCounts, Tokenizer};
+use super::{Alphabet, SpecialTokens, TokenCounts, Tokenizer};
 
 /// The 33 tokens of ESM-2; a token's id is its place here (`vocab.txt` of the published models,
 /// `Alphabet.from_architecture("ESM-1b")` of fair-esm).
@@ -96,8 +96,8 @@ impl Tokenizer for EsmTokenizer {
         TokenCounts { residues, unknown, gaps }
     }
 
-    fn frame(&self) -> Frame {
-        Frame { start: CLS, end: EOS, unknown: UNK }
+    fn special_tokens(&self) -> SpecialTokens {
+        SpecialTokens { start: CLS, end: EOS, unknown: UNK }
     }
 
     fn alphabet(&self) -> Option<Alphabet> {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::SeqError;
+use crate::letters::base_number;
 
 /// A genetic code, by NCBI's number (`transl_table`).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,14 +85,7 @@ impl GeneticCode {
     pub fn residue(self, codon: [u8; 3]) -> Option<u8> {
         let mut place = 0;
         for base in codon {
-            place = 4 * place
-                + match base {
-                    b'T' | b'U' => 0,
-                    b'C' => 1,
-                    b'A' => 2,
-                    b'G' => 3,
-                    _ => return None,
-                };
+            place = 4 * place + usize::from(base_number(base)?);
         }
         Some(self.residues[place])
     }

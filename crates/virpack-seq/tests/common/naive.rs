@@ -61,7 +61,7 @@ pub(crate) fn reverse_complement(sequence: &str) -> String {
 }
 
 /// The residues of whole codons, stops included; what is no codon gives none.
-pub(crate) fn peptide(sequence: &str) -> String {
+pub(crate) fn protein(sequence: &str) -> String {
     let letters: Vec<char> = sequence.chars().collect();
     let codons = letters.chunks_exact(3).map(String::from_iter);
     codons
@@ -70,32 +70,32 @@ pub(crate) fn peptide(sequence: &str) -> String {
         .collect()
 }
 
-/// The open frames of a chunk of ASCII letters: name, nucleotides, peptide.
+/// The open frames of a chunk of ASCII letters: name, nucleotides, protein.
 pub(crate) fn frames(chunk: &str) -> Vec<(String, String, String)> {
     let forward = chunk.to_ascii_uppercase().replace('U', "T");
     let reverse = reverse_complement(&forward);
     let mut found = Vec::new();
     for (strand, sequence) in [("F", &forward), ("R", &reverse)] {
         for offset in 0..3.min(sequence.len()) {
-            let peptide = peptide(&sequence[offset..]);
-            if peptide.is_empty() || peptide.contains('*') {
+            let protein = protein(&sequence[offset..]);
+            if protein.is_empty() || protein.contains('*') {
                 continue;
             }
-            let end = sequence.len().min(offset + 3 * peptide.len() + 1);
-            found.push((format!("{strand}{}", offset + 1), sequence[offset..end].to_owned(), peptide));
+            let end = sequence.len().min(offset + 3 * protein.len() + 1);
+            found.push((format!("{strand}{}", offset + 1), sequence[offset..end].to_owned(), protein));
         }
     }
     found
 }
 
-/// The two files of a record's frames: nucleotides and peptides.
+/// The two files of a record's frames: nucleotides and proteins.
 pub(crate) fn files(id: &str, sequence: &str, size: usize) -> (String, String) {
-    let (mut nucleotides, mut peptides) = (String::new(), String::new());
+    let (mut nucleotides, mut proteins) = (String::new(), String::new());
     for (i, chunk) in chunks(sequence.len(), size).into_iter().enumerate() {
-        for (frame, nucleotide, peptide) in frames(&sequence[chunk]) {
+        for (frame, nucleotide, protein) in frames(&sequence[chunk]) {
             nucleotides += &format!(">{id}_chunk_{}{frame}\n{nucleotide}\n", i + 1);
-            peptides += &format!(">{id}_chunk_{}{frame}\n{peptide}\n", i + 1);
+            proteins += &format!(">{id}_chunk_{}{frame}\n{protein}\n", i + 1);
         }
     }
-    (nucleotides, peptides)
+    (nucleotides, proteins)
 }

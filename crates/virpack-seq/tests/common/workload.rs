@@ -37,8 +37,8 @@ pub(crate) fn uniprot_like(n: usize) -> Vec<u32> {
     (0..n).map(|_| (5.5 + 0.65 * random.normal()).exp().round().clamp(30.0, 1022.0) as u32 + 2).collect()
 }
 
-/// Tokens of peptides of `from` or `from + 1` residues.
-pub(crate) fn peptides(from: u32, n: usize) -> Vec<u32> {
+/// Tokens of proteins of `from` or `from + 1` residues.
+pub(crate) fn proteins(from: u32, n: usize) -> Vec<u32> {
     let mut random = Random(11);
     (0..n).map(|_| from + random.below(2) as u32 + 2).collect()
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use virpack_core::CancelToken;
 use virpack_core::resume::{CheckpointOptions, ResumeError, Resumed, Saved, Unit};
-use virpack_seq::{SeqError, shown_path};
+use virpack_seq::{InputError, SeqError, shown_path};
 
 /// How often what is finished is made safe, and whether a run goes on where another one ended.
 #[derive(Debug, Args)]
@@ -99,7 +99,9 @@ impl Keeps {
                 Ok(None)
             }
             // What is kept is of the input as it was: to resume would be refused.
-            Err(error @ virpack_core::Error::Seq(SeqError::InputChanged { .. })) => Err(error.into()),
+            Err(error @ virpack_core::Error::Seq(SeqError::Input(InputError::Changed { .. }))) => {
+                Err(error.into())
+            }
             Err(error) if self.now.load(Ordering::SeqCst) && saved().is_some() => {
                 let command = again::with_resume(std::env::args_os());
                 Err(Failure::Resumable { error: Box::new(error), command })

@@ -21,8 +21,8 @@ impl LimitArguments {
     pub(crate) fn limits(self) -> ReadLimits {
         let header = self.max_header_size;
         match self.max_record_size {
-            Some(record) => ReadLimits { record, header, expansion: None },
-            None => ReadLimits { header, ..ReadLimits::fitting(available_memory()) },
+            Some(record) => ReadLimits::new(record, header),
+            None => ReadLimits::fitting(available_memory()).header(header),
         }
     }
 }

@@ -75,7 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     virpack_core::output::check_apart(arguments.plot.as_deref(), &inputs)
         .map_err(virpack_core::Error::from)?;
     let (tokenizer, lengths) = tokenizer_and_lengths(arguments, &inputs)?;
-    let reading = ReadOptions { limits: arguments.inputs.limits.limits(), checksums: false };
+    let reading = ReadOptions::default().limits(arguments.inputs.limits.limits());
     let records = virpack_seq::reader::open_with(&inputs, reading)?;
     let algorithm = match arguments.algorithm {
         Choice::Ffd => Algorithm::FirstFitDecreasing,
@@ -86,7 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let packer = PackerOptions::new(arguments.token_budget, lengths.max_tokens()).algorithm(algorithm);
     let buffer_size =
         arguments.inputs.buffer_size.map_or(CollatorOptions::default().buffer_size, NonZeroUsize::get);
-    let planner = Planner::new(packer, CollatorOptions { buffer_size, ..CollatorOptions::default() })?;
+    let planner = Planner::new(packer, CollatorOptions::default().buffer_size(buffer_size))?;
     let progress = records.progress();
     let (plan, counts) = plan_records(records, &tokenizer, &lengths, planner)?;
     if let Some(path) = &arguments.plot {

@@ -3,17 +3,17 @@
 use memchr::memchr;
 
 use super::super::bam;
-use super::super::fastq::{self, Scanned};
-use super::super::parse::Format;
+use super::super::fastq::{self, ScanResult};
+use super::super::parser::Format;
 use super::super::source::READ_SIZE;
 use super::{Cutter, SHOWN};
-use crate::error::SeqError;
+use crate::error::InputError;
 
 impl Cutter {
     /// Most bytes of the record that `text` begins with.
     pub(super) fn largest_record(&self) -> u64 {
         let compressed = self.source.codec.map(|_| self.compressed());
-        self.progress.limits.record(compressed)
+        self.progress.limits.largest_record(compressed)
     }
 
     /// Bytes of the file that were read since the first of `text` was.
@@ -32,7 +32,7 @@ impl Cutter {
             Format::Fasta => false,
             Format::Fastq | Format::FastqOdd => {
                 let scanned = fastq::scan(&self.text, self.ended, &mut Vec::new());
-                matches!(scanned, Scanned::Record { end, .. } if end as u64 > limit)
+                matches!(scanned, ScanResult::Record { end, .. } if end as u64 > limit)
             }
             Format::Bam => {
                 matches!(bam::record_size(&self.text), Ok(Some(size)) if size as u64 > limit)
@@ -41,7 +41,7 @@ impl Cutter {
     }
 
     /// Checks that the record that `text` is the beginning of may be larger.
-    pub(super) fn check_size(&self) -> Result<(), SeqError> {
+    pub(super) fn check_size(&self) -> Result<(), InputError> {
         let (size, limit) = (self.text.len() as u64, self.largest_record());
         let header = self.progress.limits.header;
         // Behind it there may be a carriage return.
@@ -49,7 +49,7 @@ impl Cutter {
         let is_text = matches!(self.format, Some(Format::Fasta | Format::Fastq | Format::FastqOdd));
         let (path, line, records) = (self.input.path().into(), self.line, 0);
         if is_text && self.text.len() > most && memchr(b'\n', &self.text[..most]).is_none() {
-            return Err(SeqError::HeaderTooLong { path, line, records, limit: header });
+            return Err(InputError::HeaderTooLong { path, line, records, limit: header });
         }
         if size <= limit {
             return Ok(());
@@ -60,6 +60,6 @@ impl Cutter {
         let is_bomb = limit < self.progress.limits.record;
         // What is read ahead may be of this record.
         let compressed = is_bomb.then(|| self.compressed() + READ_SIZE as u64);
-        Err(SeqError::RecordTooLarge { path, line, records, id, limit, compressed })
+        Err(InputError::RecordTooLarge { path, line, records, id, limit, compressed })
     }
 }

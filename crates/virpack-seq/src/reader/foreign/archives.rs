@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use super::ForeignFormat;
+use crate::error::ForeignFormat;
 
 /// A signature at the beginning of a file, what the file then is, and what makes FASTA of it.
 const SIGNATURES: &[(&[u8], &str, &str)] = &[

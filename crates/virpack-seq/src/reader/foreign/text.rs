@@ -1,6 +1,6 @@
 //! Formats of text, by how their first lines look.
 
-use super::ForeignFormat;
+use crate::error::ForeignFormat;
 
 /// How a file begins, capitals or not, what it then is, and what makes FASTA of it.
 const BEGINNINGS: &[(&str, &str, &str)] = &[

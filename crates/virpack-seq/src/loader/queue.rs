@@ -4,12 +4,25 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError};
 
-/// The consumers are gone: nobody wants what a thread makes.
+use crate::error::SeqError;
+
+/// Why a thread stops before its input ends.
 #[derive(Debug)]
-pub(crate) struct Stopped;
+pub(crate) enum StopReason {
+    /// All consumers have been dropped.
+    ConsumerGone,
+    /// An error, which the consumers must get.
+    Failed(SeqError),
+}
+
+impl From<SeqError> for StopReason {
+    fn from(error: SeqError) -> Self {
+        StopReason::Failed(error)
+    }
+}
 
 /// What a wait for the next message came to.
-pub(super) enum Received<T> {
+pub(super) enum WaitOutcome<T> {
     Message(T),
     /// Nothing came for the time given.
     Late,
@@ -18,10 +31,10 @@ pub(super) enum Received<T> {
 }
 
 /// Sends, waiting for room until `stopped` is disconnected.
-pub(super) fn send<T>(to: &Sender<T>, stopped: &Receiver<()>, message: T) -> Result<(), Stopped> {
+pub(super) fn send<T>(to: &Sender<T>, stopped: &Receiver<()>, message: T) -> Result<(), StopReason> {
     let message = match to.try_send(message) {
         Ok(()) => return Ok(()),
-        Err(TrySendError::Disconnected(_)) => return Err(Stopped),
+        Err(TrySendError::Disconnected(_)) => return Err(StopReason::ConsumerGone),
         Err(TrySendError::Full(message)) => message,
     };
     let mut select = Select::new();
@@ -29,11 +42,11 @@ pub(super) fn send<T>(to: &Sender<T>, stopped: &Receiver<()>, message: T) -> Res
     select.recv(stopped);
     let ready = select.select();
     if ready.index() == room {
-        ready.send(to, message).map_err(|_| Stopped)
+        ready.send(to, message).map_err(|_| StopReason::ConsumerGone)
     } else {
         // Nothing is ever sent there: it is ready because it is disconnected.
         let _ = ready.recv(stopped);
-        Err(Stopped)
+        Err(StopReason::ConsumerGone)
     }
 }
 
@@ -42,10 +55,10 @@ pub(super) fn receive<T>(
     from: &Receiver<T>,
     stopped: &Receiver<()>,
     timeout: Option<Duration>,
-) -> Result<Received<T>, Stopped> {
+) -> Result<WaitOutcome<T>, StopReason> {
     match from.try_recv() {
-        Ok(message) => return Ok(Received::Message(message)),
-        Err(TryRecvError::Disconnected) => return Ok(Received::End),
+        Ok(message) => return Ok(WaitOutcome::Message(message)),
+        Err(TryRecvError::Disconnected) => return Ok(WaitOutcome::End),
         Err(TryRecvError::Empty) => {}
     }
     let mut select = Select::new();
@@ -55,13 +68,13 @@ pub(super) fn receive<T>(
         None => select.select(),
         Some(timeout) => match select.select_timeout(timeout) {
             Ok(ready) => ready,
-            Err(_) => return Ok(Received::Late),
+            Err(_) => return Ok(WaitOutcome::Late),
         },
     };
     if ready.index() == data {
-        Ok(ready.recv(from).map_or(Received::End, Received::Message))
+        Ok(ready.recv(from).map_or(WaitOutcome::End, WaitOutcome::Message))
     } else {
         let _ = ready.recv(stopped);
-        Err(Stopped)
+        Err(StopReason::ConsumerGone)
     }
 }

@@ -1,8 +1,10 @@
 //! What becomes of records longer (or shorter) than the model takes.
 
+use std::sync::Arc;
+
 use crate::batch::{SequenceIndex, Window};
 use crate::error::SeqError;
-use crate::reader::Input;
+use crate::input::Input;
 use crate::record::{Record, SkipReason, SkippedRecord};
 use crate::slab::TokenSlab;
 use crate::tokenize::{TokenCounts, Tokenizer};
@@ -162,13 +164,13 @@ impl LengthPolicy {
             let mut scratch = std::mem::take(&mut slab.scratch);
             scratch.clear();
             let counts = tokenizer.tokenize(&record.sequence, usize::MAX, &mut scratch);
-            let frame = tokenizer.frame();
+            let special = tokenizer.special_tokens();
             for number in 0..count {
                 let part = &scratch[1..][cut(number)];
                 let tokens = slab.tokens();
-                tokens.push(frame.start);
+                tokens.push(special.start);
                 tokens.extend_from_slice(part);
-                tokens.push(frame.end);
+                tokens.push(special.end);
                 slab.close(window(number, counts));
             }
             slab.scratch = scratch;
@@ -186,14 +188,8 @@ fn whole(tokenizer: &dyn Tokenizer, record: &Record, length: u64, slab: &mut Tok
 
 fn index(record: &Record, length: u64) -> SequenceIndex {
     SequenceIndex {
-        record: record.index,
         source: record.source,
-        id: record.id.clone(),
-        length,
-        truncated: false,
-        unknown: 0,
-        gaps: 0,
-        window: Window::WHOLE,
+        ..SequenceIndex::new(record.index, Arc::clone(&record.id), length)
     }
 }
 
@@ -211,7 +207,7 @@ fn skipped(record: &Record, length: u64, reason: SkipReason) -> SkippedRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokenize::{EsmTokenizer, Frame};
+    use crate::tokenize::{EsmTokenizer, SpecialTokens};
 
     fn record(sequence: impl AsRef<[u8]>) -> Record {
         Record { line: 7, id: "r".into(), sequence: sequence.as_ref().to_vec(), ..Record::default() }
@@ -310,8 +306,8 @@ mod tests {
             TokenCounts { residues, unknown: 0, gaps: 0 }
         }
 
-        fn frame(&self) -> Frame {
-            Frame { start: 0, end: 2, unknown: 1 }
+        fn special_tokens(&self) -> SpecialTokens {
+            SpecialTokens { start: 0, end: 2, unknown: 1 }
         }
 
         fn merges_letters(&self) -> bool {

@@ -1,10 +1,18 @@
 //! Which waiting records leave in which batch: the collator without its tokens.
 
 use crate::error::SeqError;
-use crate::pack::{Algorithm, Closed, GreedyPacker, PackWorkspace, Packing};
+use crate::pack::{Algorithm, CloseReason, GreedyPacker, PackWorkspace, Packing};
 
 /// How a [`VarlenCollator`](crate::VarlenCollator) buffers.
+///
+/// ```
+/// use virpack_seq::CollatorOptions;
+///
+/// let options = CollatorOptions::default().buffer_size(10_000);
+/// assert_eq!((options.buffer_size, options.enable_packing), (10_000, true));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CollatorOptions {
     /// Records collected before packing; fewer where they hold 2^25 tokens and 64 budgets.
     pub buffer_size: usize,
@@ -22,6 +30,27 @@ impl Default for CollatorOptions {
 }
 
 impl CollatorOptions {
+    /// Collects this many records before packing.
+    #[must_use]
+    pub fn buffer_size(mut self, buffer_size: usize) -> Self {
+        self.buffer_size = buffer_size;
+        self
+    }
+
+    /// Packs records, or passes them on in arrival order.
+    #[must_use]
+    pub fn enable_packing(mut self, enable_packing: bool) -> Self {
+        self.enable_packing = enable_packing;
+        self
+    }
+
+    /// Lets a record wait for this many windows at most.
+    #[must_use]
+    pub fn max_windows(mut self, max_windows: u32) -> Self {
+        self.max_windows = max_windows;
+        self
+    }
+
     pub(crate) fn check(&self) -> Result<(), SeqError> {
         if self.buffer_size == 0 {
             return Err(SeqError::ZeroOption { option: "buffer_size" });
@@ -39,9 +68,9 @@ const STAYS: u32 = u32::MAX;
 
 /// Why the buffer is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Close {
+pub(crate) enum PackReason {
     /// It is full: full batches leave.
-    Window,
+    Full,
     /// A micro-batch ended, with packing off: all leave, in arrival order.
     MicroBatch,
     /// A device waits: the best batch leaves.
@@ -50,19 +79,19 @@ pub(crate) enum Close {
     Flush,
 }
 
-impl From<Close> for Closed {
-    fn from(why: Close) -> Closed {
+impl From<PackReason> for CloseReason {
+    fn from(why: PackReason) -> CloseReason {
         match why {
-            Close::Window | Close::MicroBatch => Closed::Packed,
-            Close::Release => Closed::Released,
-            Close::Flush => Closed::End,
+            PackReason::Full | PackReason::MicroBatch => CloseReason::Packed,
+            PackReason::Release => CloseReason::Released,
+            PackReason::Flush => CloseReason::End,
         }
     }
 }
 
 /// The lengths of waiting records, in arrival order, and the batches they leave in.
 #[derive(Clone, Debug)]
-pub(crate) struct Window {
+pub(crate) struct PackingBuffer {
     packer: GreedyPacker,
     options: CollatorOptions,
     lengths: Vec<u32>,
@@ -86,10 +115,10 @@ pub(crate) struct Window {
     open: Vec<(u64, u32)>,
 }
 
-impl Window {
+impl PackingBuffer {
     pub(crate) fn new(packer: GreedyPacker, options: CollatorOptions) -> Self {
         let packer = if options.enable_packing { packer } else { packer.with_algorithm(Algorithm::NextFit) };
-        Window {
+        PackingBuffer {
             packer,
             options,
             lengths: Vec::new(),
@@ -127,9 +156,9 @@ impl Window {
     }
 
     /// Packs what waits and decides what leaves; `leaving` and `staying` then speak of the positions before.
-    pub(crate) fn close(&mut self, why: Close) {
+    pub(crate) fn close(&mut self, why: PackReason) {
         let due = match why {
-            Close::Window => {
+            PackReason::Full => {
                 let first = (self.now + 1).saturating_sub(u64::from(self.options.max_windows));
                 self.since.partition_point(|&since| since < first)
             }
@@ -145,19 +174,19 @@ impl Window {
         self.staying.clear();
         let batches = 0..self.packing.len() as u32;
         match why {
-            Close::Flush | Close::MicroBatch => self.leaving.extend(batches),
-            Close::Release => {
+            PackReason::Flush | PackReason::MicroBatch => self.leaving.extend(batches),
+            PackReason::Release => {
                 let fullest = batches.rev().max_by_key(|&batch| self.tokens[batch as usize]);
                 self.leaving.extend(fullest);
                 self.stay_but_leaving();
             }
-            Close::Window => {
+            PackReason::Full => {
                 self.leaving.extend(batches);
                 self.stay_under_filled(due);
             }
         }
         self.retain();
-        if why == Close::Release {
+        if why == PackReason::Release {
             // Those that came in this window and left early make room for as many more.
             let older = self.since.partition_point(|&since| since < self.now);
             self.new = self.since.len() - older;

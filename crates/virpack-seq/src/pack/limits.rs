@@ -5,13 +5,13 @@ use super::PackerOptions;
 /// The limits of a batch, as the placing loops want them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    fresh: Open,
+    fresh: OpenBatch,
     longest: u32,
 }
 
 /// What one batch still takes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Open {
+pub(super) struct OpenBatch {
     tokens: u32,
     sequences: u32,
     cost: u64,
@@ -23,12 +23,12 @@ const NO_COST: u64 = u64::MAX;
 impl Limits {
     pub(super) fn new(token_budget: u32, max_sequences: Option<usize>, max_cost: Option<u64>) -> Self {
         let sequences = max_sequences.map_or(u32::MAX, |most| u32::try_from(most).unwrap_or(u32::MAX));
-        let fresh = Open { tokens: token_budget, sequences, cost: max_cost.unwrap_or(NO_COST) };
+        let fresh = OpenBatch { tokens: token_budget, sequences, cost: max_cost.unwrap_or(NO_COST) };
         Limits { fresh, longest: fresh.room() }
     }
 
     /// An empty batch.
-    pub(super) fn fresh(&self) -> Open {
+    pub(super) fn fresh(&self) -> OpenBatch {
         self.fresh
     }
 
@@ -38,7 +38,7 @@ impl Limits {
     }
 }
 
-impl Open {
+impl OpenBatch {
     /// Takes as many as it can of `count` sequences of `length` tokens, and says how many.
     #[inline]
     pub(super) fn take(&mut self, length: u32, count: u32) -> u32 {

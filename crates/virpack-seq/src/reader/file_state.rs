@@ -3,7 +3,6 @@
 //! A file that is being copied, truncated or replaced while it is read gives records that no file has, or none where
 //! there are some. Pipes and standard input are whatever comes out of them.
 
-use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -11,83 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::SystemTime;
 
-use super::Input;
-use crate::error::SeqError;
-
-/// What has happened to an input since the run began.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Change {
-    /// It has another size, in bytes.
-    Size {
-        /// What it was.
-        from: u64,
-        /// What it is.
-        to: u64,
-    },
-    /// It has its size, in bytes, and another modification time.
-    Written {
-        /// Its size.
-        bytes: u64,
-    },
-    /// Another file has its name.
-    Replaced {
-        /// Bytes that the file had.
-        from: u64,
-        /// Bytes of the file that has its name.
-        to: u64,
-    },
-    /// No file has its name.
-    Gone,
-    /// Another number of bytes came out of it than it has.
-    Read {
-        /// Bytes that came.
-        read: u64,
-        /// Its size.
-        bytes: u64,
-    },
-    /// What was read is not what was hashed.
-    Content {
-        /// Size and SHA-256 of what was hashed.
-        hashed: String,
-        /// Those of what was read.
-        read: String,
-    },
-}
-
-impl Change {
-    /// What to do about it.
-    pub(crate) fn remedy(&self) -> &'static str {
-        match self {
-            Change::Replaced { .. } | Change::Gone => {
-                "run again with the file in its place, and leave it there until the run ends"
-            }
-            _ => "wait until no program writes to the file, then run again",
-        }
-    }
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Change::Size { from, to } => write!(f, "its size went from {from} to {to} bytes"),
-            Change::Written { bytes } => {
-                write!(
-                    f,
-                    "it was written to (its modification time moved; its size is {bytes} bytes as before)"
-                )
-            }
-            Change::Replaced { from, to } => {
-                write!(f, "another file has its name (size from {from} to {to} bytes)")
-            }
-            Change::Gone => f.write_str("it was removed or renamed"),
-            Change::Read { read, bytes } => {
-                write!(f, "{read} bytes were read, and its size is {bytes} bytes")
-            }
-            Change::Content { hashed, read } => write!(f, "it had {hashed}; what was read has {read}"),
-        }
-    }
-}
+use super::stdin::stdin_file;
+use crate::error::{Change, InputError, SeqError};
+use crate::input::Input;
 
 /// What tells two states of a file apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +28,27 @@ impl FileState {
     pub(super) fn of(metadata: &Metadata) -> Option<FileState> {
         let (bytes, modified) = (metadata.len(), metadata.modified().ok());
         metadata.is_file().then(|| FileState { bytes, modified, place: place(metadata) })
+    }
+
+    /// Checks that an input can be read; its state if it is a regular file.
+    pub(super) fn probe(input: &Input) -> Result<Option<FileState>, SeqError> {
+        let metadata = match input {
+            Input::Stdin => match stdin_file() {
+                Some(file) => file.metadata(),
+                None => return Ok(None),
+            },
+            Input::Path(path) => path.metadata(),
+        }
+        .map_err(|source| input.cannot_open(source))?;
+        if metadata.is_dir() {
+            return Err(InputError::Directory { path: input.path().into() }.into());
+        }
+        let state = FileState::of(&metadata);
+        // A pipe must not be opened twice (its writer would see it closed), a file may.
+        if let (Some(_), Input::Path(path)) = (state, input) {
+            File::open(path).map_err(|source| input.cannot_open(source))?;
+        }
+        Ok(state)
     }
 
     fn change_to(&self, now: &FileState) -> Option<Change> {
@@ -131,10 +77,10 @@ fn place(_: &Metadata) -> Option<(u64, u64)> {
 
 /// All inputs as they were when the run began.
 #[derive(Debug, Default)]
-pub(super) struct States(Vec<State>);
+pub(super) struct InputStates(Vec<InputState>);
 
 #[derive(Debug)]
-struct State {
+struct InputState {
     input: Input,
     /// None for what is not a file.
     begun: Option<FileState>,
@@ -142,11 +88,11 @@ struct State {
     is_read: AtomicBool,
 }
 
-impl States {
+impl InputStates {
     pub(super) fn add(&mut self, input: &Input, begun: Option<FileState>) {
         // A redirected file is exempt: it has no path to look at.
         let begun = begun.filter(|_| *input != Input::Stdin);
-        self.0.push(State { input: input.clone(), begun, is_read: AtomicBool::new(false) });
+        self.0.push(InputState { input: input.clone(), begun, is_read: AtomicBool::new(false) });
     }
 
     /// An input that is a file, as it was.
@@ -166,15 +112,15 @@ impl States {
 
     /// Checks all inputs, or those that are not read to their end yet.
     pub(super) fn check(&self, also_read: bool) -> Result<(), SeqError> {
-        let changed = |state: &State| {
+        let changed = |state: &InputState| {
             let change = if also_read || !state.is_read.load(Relaxed) { state.change() } else { None };
-            change.map(|change| SeqError::InputChanged { path: state.input.path().into(), change })
+            change.map(|change| InputError::Changed { path: state.input.path().into(), change }.into())
         };
         self.0.iter().find_map(changed).map_or(Ok(()), Err)
     }
 }
 
-impl State {
+impl InputState {
     fn change(&self) -> Option<Change> {
         change_at(self.input.path(), &self.begun?)
     }
@@ -192,15 +138,15 @@ fn change_at(path: &Path, begun: &FileState) -> Option<Change> {
 }
 
 /// A file that is being read.
-pub(super) struct Watched {
+pub(super) struct WatchedFile {
     file: Arc<File>,
     begun: FileState,
     input: Input,
 }
 
-impl Watched {
+impl WatchedFile {
     pub(super) fn new(file: Arc<File>, begun: FileState, input: Input) -> Self {
-        Watched { file, begun, input }
+        WatchedFile { file, begun, input }
     }
 
     /// What has happened to the open file, and to its name.
@@ -210,8 +156,8 @@ impl Watched {
         written.or_else(|| change_at(self.input.path(), &self.begun))
     }
 
-    /// As [`Watched::change`], now that so many bytes were `read` to the end; notes it where there is none.
-    pub(super) fn change_at_end(&self, read: u64, source: u32, states: &States) -> Option<Change> {
+    /// As [`WatchedFile::change`], now that so many bytes were `read` to the end; notes it where there is none.
+    pub(super) fn change_at_end(&self, read: u64, source: u32, states: &InputStates) -> Option<Change> {
         let FileState { bytes, .. } = self.begun;
         // Files without a size are made up by the system as they are read.
         let is_short = bytes > 0 && read != bytes;
@@ -222,5 +168,3 @@ impl Watched {
         change
     }
 }
-
-impl std::error::Error for Change {}

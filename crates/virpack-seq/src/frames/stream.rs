@@ -2,50 +2,50 @@
 
 use std::sync::Arc;
 
-use super::unique::Unique;
-use crate::Frame;
-use crate::batch::{SequenceIndex, Window};
-use crate::loader::{SlabSender, Stopped};
+use super::unique_window::UniqueWindow;
+use crate::batch::SequenceIndex;
+use crate::index_set::IndexSet;
+use crate::loader::{SlabSender, StopReason};
 use crate::record::Record;
-use crate::record_set::RecordSet;
 use crate::slab::TokenSlab;
 use crate::tokenize::Tokenizer;
+use crate::translate::Frame;
 
 /// The way to one model.
-pub(super) struct Side {
+pub(super) struct SequenceStream {
     tokenizer: Arc<dyn Tokenizer>,
     sender: SlabSender,
     slab: TokenSlab,
-    unique: Unique,
+    unique: UniqueWindow,
     repeated: u64,
     /// Whether the chunk whose sequences come is not done.
     needs: bool,
     /// Sequences that need not come, even where a chunk needs their results.
-    known: Arc<RecordSet>,
+    known: Arc<IndexSet>,
     /// What waits until it is known who needs it; None where all is needed from here on.
-    held: Option<Held>,
+    held: Option<PendingSequences>,
 }
 
 /// The sequences of a window: behind a chunk that is done may come one that is not, and shares a sequence with it.
 #[derive(Debug, Default)]
-struct Held {
+struct PendingSequences {
     slabs: Vec<TokenSlab>,
     /// Whether a chunk that is not done needs it, for each sequence of the window.
     needed: Vec<bool>,
 }
 
-impl Side {
+impl SequenceStream {
     /// `known` are sequences that need not come; `resumes`: whether there are chunks that are done.
     pub(super) fn new(
         tokenizer: Arc<dyn Tokenizer>,
         sender: SlabSender,
         window: usize,
-        known: Arc<RecordSet>,
+        known: Arc<IndexSet>,
         resumes: bool,
     ) -> Self {
-        let (slab, unique) = (sender.slab(), Unique::new(window));
-        let held = (resumes || !known.is_empty()).then(Held::default);
-        Side { tokenizer, sender, slab, unique, repeated: 0, needs: true, known, held }
+        let (slab, unique) = (sender.slab(), UniqueWindow::new(window));
+        let held = (resumes || !known.is_empty()).then(PendingSequences::default);
+        SequenceStream { tokenizer, sender, slab, unique, repeated: 0, needs: true, known, held }
     }
 
     /// Sequences in the open slab.
@@ -60,7 +60,7 @@ impl Side {
 
     /// Makes room for the sequences of a chunk; gives the smallest number that one of them may have. `goes_on`: whether
     /// chunks from this one on are done.
-    pub(super) fn begin_chunk(&mut self, is_done: bool, goes_on: bool) -> Result<u64, Stopped> {
+    pub(super) fn begin_chunk(&mut self, is_done: bool, goes_on: bool) -> Result<u64, StopReason> {
         // The frames of a chunk wait for each other: one window must hold their sequences.
         if !self.unique.has_room(Frame::ALL.len()) {
             self.end_window(goes_on)?;
@@ -75,14 +75,10 @@ impl Side {
         if new {
             let counts = self.tokenizer.tokenize(letters, usize::MAX, self.slab.tokens());
             self.slab.close(SequenceIndex {
-                record: number,
                 source: record.source,
-                id: Arc::clone(&record.id),
-                length: letters.len() as u64,
-                truncated: false,
                 unknown: counts.unknown,
                 gaps: counts.gaps,
-                window: Window::WHOLE,
+                ..SequenceIndex::new(number, Arc::clone(&record.id), letters.len() as u64)
             });
             self.slab.counts.records += 1;
         } else {
@@ -97,7 +93,7 @@ impl Side {
     }
 
     /// Sends on what there is, unless it is held.
-    pub(super) fn send(&mut self) -> Result<(), Stopped> {
+    pub(super) fn send(&mut self) -> Result<(), StopReason> {
         if self.slab.is_empty() {
             return Ok(());
         }
@@ -109,28 +105,29 @@ impl Side {
         Ok(())
     }
 
-    /// Sends on all there is, and has all batches that it makes leave at once.
-    pub(super) fn send_all(&mut self, goes_on: bool) -> Result<(), Stopped> {
+    /// Sends everything on, to leave in batches at once.
+    pub(super) fn send_all(&mut self, goes_on: bool) -> Result<(), StopReason> {
         self.end_window(goes_on)?;
-        let mut slab = std::mem::replace(&mut self.slab, self.sender.slab());
-        slab.flush = true;
-        self.sender.send(slab)
+        self.send()?;
+        self.sender.flush()
     }
 
-    /// Nothing of this window comes again: what is held goes on, as it is known who needs it.
-    fn end_window(&mut self, goes_on: bool) -> Result<(), Stopped> {
+    /// Nothing of this window comes again: what is held is sent on, now that it is known which of it is needed.
+    fn end_window(&mut self, goes_on: bool) -> Result<(), StopReason> {
         if self.held.is_some() {
             self.send()?;
         }
         let first = self.unique.oldest();
         self.unique.begin();
-        let Some(Held { mut slabs, needed }) = self.held.take() else { return Ok(()) };
+        let Some(PendingSequences { slabs, needed }) = self.held.take() else { return Ok(()) };
         let goes_on = goes_on || self.unique.oldest() < self.known.end();
-        self.held = goes_on.then(Held::default);
-        if let Some(slab) = slabs.first_mut() {
-            // Before the first batch can be made of them.
-            slab.done.extend((first..).zip(needed).filter(|(_, needed)| !needed).map(|(number, _)| number));
+        self.held = goes_on.then(PendingSequences::default);
+        for mut slab in slabs {
+            for index in slab.index_mut() {
+                index.needed = needed[(index.number - first) as usize];
+            }
+            self.sender.send(slab)?;
         }
-        slabs.into_iter().try_for_each(|slab| self.sender.send(slab))
+        Ok(())
     }
 }

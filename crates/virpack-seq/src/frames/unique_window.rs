@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 /// Numbers sequences, the same number for those that are alike and come within one window.
 #[derive(Debug)]
-pub(super) struct Unique {
+pub(super) struct UniqueWindow {
     window: usize,
     known: HashMap<Box<[u8]>, u64>,
     next: u64,
@@ -12,10 +12,10 @@ pub(super) struct Unique {
     oldest: u64,
 }
 
-impl Unique {
+impl UniqueWindow {
     /// A window of `window` different sequences.
     pub(super) fn new(window: usize) -> Self {
-        Unique { window: window.max(1), known: HashMap::new(), next: 0, oldest: 0 }
+        UniqueWindow { window: window.max(1), known: HashMap::new(), next: 0, oldest: 0 }
     }
 
     /// The smallest number that may come again.
@@ -23,7 +23,7 @@ impl Unique {
         self.oldest
     }
 
-    /// Whether as many sequences as must have numbers from [`Unique::oldest`] on together have room in this window.
+    /// Whether as many sequences as must have numbers from [`UniqueWindow::oldest`] on together have room in this window.
     pub(super) fn has_room(&self, sequences: usize) -> bool {
         self.known.len() + sequences <= self.window
     }
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn the_same_number_within_a_window() {
-        let mut unique = Unique::new(3);
+        let mut unique = UniqueWindow::new(3);
         let mut number = |letters: &str| {
             if !unique.has_room(1) {
                 unique.begin();

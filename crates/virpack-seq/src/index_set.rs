@@ -3,17 +3,17 @@
 /// Records by their places over all inputs: a bit each, up to the last of them.
 ///
 /// ```
-/// let mut set = virpack_seq::RecordSet::default();
+/// let mut set = virpack_seq::IndexSet::default();
 /// assert!(set.insert(70) && !set.insert(70));
 /// assert_eq!((set.contains(70), set.contains(7), set.len()), (true, false, 1));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RecordSet {
+pub struct IndexSet {
     words: Vec<u64>,
     len: u64,
 }
 
-impl RecordSet {
+impl IndexSet {
     /// Puts a record in; whether it was not there.
     pub fn insert(&mut self, record: u64) -> bool {
         let (word, bit) = ((record / 64) as usize, 1 << (record % 64));
@@ -35,7 +35,7 @@ impl RecordSet {
     /// One more than the last record in it; 0 where it is empty.
     ///
     /// ```
-    /// let mut set = virpack_seq::RecordSet::default();
+    /// let mut set = virpack_seq::IndexSet::default();
     /// assert_eq!(set.end(), 0);
     /// set.insert(70);
     /// assert_eq!(set.end(), 71);

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 use needletail::parser::{FastaReader, FastqReader, FastxReader};
 
-use super::bam::{BamProblem, BamReads};
-use super::fastq::{self, FastqFault, Scanned};
-use super::letters::{self, Comments, Stray, looks_like_sequence};
+use super::bam::BamReads;
+use super::fastq::{self, FastqFault, ScanResult};
+use super::lines::{self, Comments, Stray, looks_like_sequence};
 use super::remarks::Remark;
-use super::suspect::Suspect;
-use super::unchanged::Change;
-use super::{Block, Input, ReadProgress};
-use crate::error::SeqError;
+use super::suspect::suspect;
+use super::{Block, ReadProgress};
+use crate::error::{BamProblem, Change, InputError, SeqError, Suspect};
+use crate::input::Input;
 use crate::record::Record;
 use crate::shard::Shard;
 
@@ -45,7 +45,7 @@ impl Format {
 }
 
 /// A block that is being read.
-enum Reading {
+enum BlockReader {
     /// FASTA, or FASTQ of four lines a record.
     Text(Box<dyn FastxReader>),
     /// The text of odd FASTQ records, with the place and the line of the next one.
@@ -61,7 +61,7 @@ enum Reading {
 pub(crate) struct Parser {
     inputs: Arc<[Input]>,
     progress: Arc<ReadProgress>,
-    reader: Option<Reading>,
+    reader: Option<BlockReader>,
     format: Format,
     source: u32,
     /// The line of the block's first byte.
@@ -121,10 +121,10 @@ impl Parser {
         let capacity = block.bytes.len() + 3;
         let bytes = Cursor::new(block.bytes);
         self.reader = Some(match block.format {
-            Format::Fasta => Reading::Text(Box::new(FastaReader::with_capacity(bytes, capacity))),
-            Format::Fastq => Reading::Text(Box::new(FastqReader::with_capacity(bytes, capacity))),
-            Format::FastqOdd => Reading::Odd { text: bytes.into_inner(), at: 0, line: self.line },
-            Format::Bam => Reading::Bam(BamReads::new(bytes.into_inner(), self.line)),
+            Format::Fasta => BlockReader::Text(Box::new(FastaReader::with_capacity(bytes, capacity))),
+            Format::Fastq => BlockReader::Text(Box::new(FastqReader::with_capacity(bytes, capacity))),
+            Format::FastqOdd => BlockReader::Odd { text: bytes.into_inner(), at: 0, line: self.line },
+            Format::Bam => BlockReader::Bam(BamReads::new(bytes.into_inner(), self.line)),
         });
     }
 
@@ -139,12 +139,12 @@ impl Parser {
     }
 
     /// As [`Parser::read`], of all shards.
-    fn read_any(&mut self, record: &mut Record) -> Result<bool, SeqError> {
+    fn read_any(&mut self, record: &mut Record) -> Result<bool, InputError> {
         let limit = self.progress.limits.header;
         let result = match &mut self.reader {
             None => return Ok(false),
-            Some(Reading::Odd { text, at, .. }) if *at == text.len() => Ok(None),
-            Some(Reading::Odd { text, at, line }) => {
+            Some(BlockReader::Odd { text, at, .. }) if *at == text.len() => Ok(None),
+            Some(BlockReader::Odd { text, at, line }) => {
                 record.line = *line;
                 fill_odd(record, &text[*at..], limit).map(|end| {
                     *line += memchr_iter(b'\n', &text[*at..*at + end]).count() as u64;
@@ -152,12 +152,12 @@ impl Parser {
                     Some(Comments::default())
                 })
             }
-            Some(Reading::Bam(reads)) => match reads.read(record) {
+            Some(BlockReader::Bam(reads)) => match reads.read(record) {
                 Ok(true) => Ok(Some(Comments::default())),
                 Ok(false) => Ok(None),
                 Err(problem) => Err(Fault::Bam(problem)),
             },
-            Some(Reading::Text(reader)) => match reader.next() {
+            Some(BlockReader::Text(reader)) => match reader.next() {
                 Some(Ok(parsed)) => {
                     record.line = self.line + parsed.start_line_number() - 1;
                     let format = self.format;
@@ -199,7 +199,7 @@ impl Parser {
 
     /// Leaves a block that is read, and tells what was seen in it.
     fn end(&mut self) {
-        if let Some(Reading::Bam(reads)) = self.reader.take()
+        if let Some(BlockReader::Bam(reads)) = self.reader.take()
             && !reads.seen.is_nothing()
         {
             self.progress.remark(self.source, Remark::Alignments(reads.seen));
@@ -208,11 +208,12 @@ impl Parser {
 
     /// Puts the number of records before it into an error that the reading side found.
     pub(crate) fn locate(&self, mut error: SeqError) -> SeqError {
-        if let SeqError::Damaged { records, path, .. }
-        | SeqError::Read { records, path, .. }
-        | SeqError::RecordTooLarge { records, path, .. }
-        | SeqError::HeaderTooLong { records, path, .. }
-        | SeqError::BamTruncated { records, path, .. } = &mut error
+        if let SeqError::Input(error) = &mut error
+            && let InputError::Damaged { records, path, .. }
+            | InputError::Read { records, path, .. }
+            | InputError::RecordTooLarge { records, path, .. }
+            | InputError::HeaderTooLong { records, path, .. }
+            | InputError::BamTruncated { records, path, .. } = error
             && self.inputs.get(self.source as usize).is_some_and(|input| input.path() == path)
         {
             *records = self.records;
@@ -220,30 +221,35 @@ impl Parser {
         error
     }
 
-    fn changed(&self, change: Change) -> SeqError {
-        SeqError::InputChanged { path: self.inputs[self.source as usize].path().into(), change }
+    fn changed(&self, change: Change) -> InputError {
+        InputError::Changed { path: self.inputs[self.source as usize].path().into(), change }
     }
 
-    fn describe(&self, fault: Fault, of: &Record) -> SeqError {
+    fn describe(&self, fault: Fault, of: &Record) -> InputError {
         let path = self.inputs[self.source as usize].path().into();
         let (record, header, id) = (self.records + 1, of.line, of.id.clone());
         match fault {
-            Fault::Bam(problem) => SeqError::Bam { path, record: header, problem },
-            Fault::Binary => SeqError::Binary { path, line: header, record },
+            Fault::Bam(problem) => InputError::Bam { path, record: header, problem },
+            Fault::Binary => InputError::Binary { path, line: header, record },
             Fault::Header => {
                 let limit = self.progress.limits.header;
-                SeqError::HeaderTooLong { path, line: header, records: self.records, limit }
+                InputError::HeaderTooLong { path, line: header, records: self.records, limit }
             }
-            Fault::Returns => SeqError::CarriageReturns { path, line: header, record },
+            Fault::Returns => InputError::CarriageReturns { path, line: header, record },
             Fault::Line(line, expected, found) => {
-                SeqError::FastqLine { path, line: header + line, record, expected, found }
+                InputError::FastqLine { path, line: header + line, record, expected, found }
             }
-            Fault::Ends(line) => SeqError::FastqTruncated { path, line: header + line, record },
-            Fault::Quality { letters, values } => {
-                SeqError::QualityLength { path, line: header, record, id, sequence: letters, quality: values }
-            }
+            Fault::Ends(line) => InputError::FastqTruncated { path, line: header + line, record },
+            Fault::Quality { letters, values } => InputError::QualityLength {
+                path,
+                line: header,
+                record,
+                id,
+                sequence: letters,
+                quality: values,
+            },
             Fault::Stray { line, byte, suspect } => {
-                SeqError::StrayByte { path, line: header + line, record, id, byte, suspect }
+                InputError::StrayByte { path, line: header + line, record, id, byte, suspect }
             }
         }
     }
@@ -297,9 +303,9 @@ fn fill_header(record: &mut Record, header: &[u8], limit: u64) -> Result<(), Fau
 fn fill(record: &mut Record, format: Format, lines: &[u8]) -> Result<Comments, Fault> {
     record.sequence.clear();
     let result = match format {
-        Format::Fasta => letters::copy_lines(lines, &mut record.sequence),
+        Format::Fasta => lines::copy_lines(lines, &mut record.sequence),
         Format::Fastq | Format::FastqOdd | Format::Bam => {
-            letters::copy_line(lines, &mut record.sequence).map(|()| Comments::default())
+            lines::copy_line(lines, &mut record.sequence).map(|()| Comments::default())
         }
     };
     result.map_err(|Stray { offset }| {
@@ -315,9 +321,9 @@ fn fill(record: &mut Record, format: Format, lines: &[u8]) -> Result<Comments, F
 /// Puts the odd FASTQ record that `text` begins with into `record`; gives its bytes.
 fn fill_odd(record: &mut Record, text: &[u8], limit: u64) -> Result<usize, Fault> {
     match fastq::scan(text, true, &mut record.sequence) {
-        Scanned::Record { header, end } => fill_header(record, &text[header], limit).map(|()| end),
-        Scanned::More => Err(Fault::Ends(0)),
-        Scanned::Fault { line, fault, .. } => {
+        ScanResult::Record { header, end } => fill_header(record, &text[header], limit).map(|()| end),
+        ScanResult::More => Err(Fault::Ends(0)),
+        ScanResult::Fault { line, fault, .. } => {
             if let [b'@', header @ ..] = text {
                 fill_header(record, &header[..memchr(b'\n', header).unwrap_or(header.len())], limit)?;
             }
@@ -339,7 +345,7 @@ fn fill_odd(record: &mut Record, text: &[u8], limit: u64) -> Result<usize, Fault
 /// The fault of the byte at `place` of the line that `text` begins with; `line` is that line's number.
 fn stray(text: &[u8], place: usize, line: u64) -> Fault {
     let text = &text[..memchr(b'\n', text).unwrap_or(text.len())];
-    Fault::Stray { line, byte: text[place], suspect: Suspect::of(text, place) }
+    Fault::Stray { line, byte: text[place], suspect: suspect(text, place) }
 }
 
 /// A header's text. The check comes first because `from_utf8_lossy` goes byte by byte even over ASCII.

@@ -1,0 +1,283 @@
+//! What is wrong with an input.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::hints::{
+    decompress, fastq_hint, grown, in_brackets, is_end, mend, shown_beginning, size, too_large,
+};
+use super::suspect::shown_byte;
+use super::{BamProblem, Change, ForeignFormat, Suspect};
+use crate::escape::shown_path;
+use crate::record::shown_id;
+
+/// What is wrong with an input, and where.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// An input is a directory.
+    #[error("{} is a directory\nhint: name the files in it", shown_path(path))]
+    Directory {
+        /// The input as it was named.
+        path: PathBuf,
+    },
+    /// Standard input was named more than once.
+    #[error("standard input (-) is named {times} times\nhint: it can be read only once")]
+    StdinTwice {
+        /// How often it was named.
+        times: usize,
+    },
+    /// The system failed while an input was read.
+    #[error("{}:{line}: reading failed after {records} records: {source}", shown_path(path))]
+    Read {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line that could not be read to its end, from 1.
+        line: u64,
+        /// Whole records of this input before it.
+        records: u64,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// An input that changed before it was read to its end.
+    #[error("{}: the input changed while virpack read it: {change}\nhint: {}", shown_path(path), change.remedy())]
+    Changed {
+        /// The input as it was named.
+        path: PathBuf,
+        /// What has happened to it.
+        change: Change,
+    },
+    /// Compressed data that end too early or are damaged.
+    #[error(
+        "{}:{line}: the {codec} data {}, after {records} whole records: {source}\n\
+         hint: {}",
+        shown_path(path), if is_end(source) { "end too early" } else { "are damaged" }, mend(codec, is_end(source))
+    )]
+    Damaged {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The compression: `gzip`, `bzip2`, `xz` or `zstd`.
+        codec: &'static str,
+        /// The line (decompressed) that could not be read to its end, from 1.
+        line: u64,
+        /// Whole records of this input before the damage.
+        records: u64,
+        /// What the decoder said.
+        source: std::io::Error,
+    },
+    /// Compressed data that take too much memory.
+    #[error(
+        "{}: the {codec} data take more than {} of memory to decompress: they refer that far back\n\
+         hint: {}",
+        shown_path(path), size(*limit), decompress(codec, path)
+    )]
+    DecoderMemory {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The compression: `xz` or `zstd`.
+        codec: &'static str,
+        /// Most bytes that its decoder takes.
+        limit: u64,
+    },
+    /// A record that is larger than records may be.
+    #[error(
+        "{}:{line}: record {}{} is larger than {}{}\nhint: {}",
+        shown_path(path), records + 1, in_brackets(id), size(*limit), grown(*compressed),
+        too_large(compressed.is_some())
+    )]
+    RecordTooLarge {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line of the record's header, from 1; of BAM the record's number.
+        line: u64,
+        /// Whole records of this input before it.
+        records: u64,
+        /// The first word of its header, as far as it is shown.
+        id: Arc<str>,
+        /// Most bytes of a record.
+        limit: u64,
+        /// Bytes of the compressed file that were read for it, at most, where the limit is a multiple of them.
+        compressed: Option<u64>,
+    },
+    /// A header that is longer than headers may be.
+    #[error(
+        "{}:{line}: record {}: its header is longer than {}\n\
+         hint: a line end is missing, or this is not a file of sequences; --max-header-size reads longer ones",
+        shown_path(path), records + 1, size(*limit)
+    )]
+    HeaderTooLong {
+        /// The input as it was named.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: u64,
+        /// Whole records of this input before it.
+        records: u64,
+        /// Most bytes of a header.
+        limit: u64,
+    },
+    /// Something else behind the gzip data of a file.
+    #[error(
+        "{}: the gzip data end at byte {offset}, and what follows is no gzip: `{found}`\n\
+         hint: where a plain file was joined to a compressed one, compress it first; else keep the data alone, \
+         head -c {offset}",
+        shown_path(path)
+    )]
+    Trailing {
+        /// The input as it was named.
+        path: PathBuf,
+        /// Where the data end, bytes of the file.
+        offset: u64,
+        /// How what follows begins.
+        found: String,
+    },
+    /// Text that is neither FASTA nor FASTQ.
+    #[error(
+        "{}:{line}: this is neither FASTA nor FASTQ: a record begins with `>` or `@`, this line with `{found}`\n\
+         hint: name a file of sequences",
+        shown_path(path)
+    )]
+    NotSequences {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The first line that is not blank, from 1.
+        line: u64,
+        /// The beginning of that line.
+        found: String,
+    },
+    /// A format that is not read.
+    #[error(
+        "{}: this is {format}, not FASTA, FASTQ or BAM\nhint: {}",
+        shown_path(path), format.remedy(&shown_path(path), *codec)
+    )]
+    Foreign {
+        /// The input as it was named.
+        path: PathBuf,
+        /// What it is.
+        format: ForeignFormat,
+        /// The compression around it: `gzip`, `bzip2`, `xz` or `zstd`.
+        codec: Option<&'static str>,
+    },
+    /// A BAM file that ends too early.
+    #[error(
+        "{}: record {line}: the BAM file ends too early, after {records} whole reads\n\
+         hint: the file is incomplete: fetch or write it again; samtools quickcheck checks it",
+        shown_path(path)
+    )]
+    BamTruncated {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The record that is not there, from 1.
+        line: u64,
+        /// Reads before it.
+        records: u64,
+    },
+    /// A record of a BAM file that cannot be read.
+    #[error("{}: record {record} of the BAM file: {problem}\nhint: {}", shown_path(path), problem.remedy())]
+    Bam {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The record's number in this input, alignments that are left out included, from 1.
+        record: u64,
+        /// What is wrong with it.
+        problem: BamProblem,
+    },
+    /// Bytes that are no text.
+    #[error(
+        "{}:{line}: binary data where text was expected (record {record})\n\
+         hint: FASTA and FASTQ may be compressed by gzip, bzip2, xz or zstd; other formats are not read",
+        shown_path(path)
+    )]
+    Binary {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line of the record's header, from 1.
+        line: u64,
+        /// The record's number in this input, from 1.
+        record: u64,
+    },
+    /// Lines that end with a carriage return alone, as on a Macintosh of old: all of them are one header.
+    #[error(
+        "{}:{line}: record {record}: its lines end with carriage returns alone\n\
+         hint: tr '\\r' '\\n' gives them ends that are read",
+        shown_path(path)
+    )]
+    CarriageReturns {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line of the record's header, from 1.
+        line: u64,
+        /// The record's number in this input, from 1.
+        record: u64,
+    },
+    /// A FASTQ record whose quality line is shorter or longer than its sequence.
+    #[error(
+        "{}:{line}: record {record} ({}): {sequence} letters, but {quality} quality values\n\
+         hint: the file is damaged; fetch it again, or remove the record",
+        shown_path(path),
+        shown_id(id)
+    )]
+    QualityLength {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line of the record's header, from 1.
+        line: u64,
+        /// The record's number in this input, from 1.
+        record: u64,
+        /// The first word of its header.
+        id: Arc<str>,
+        /// Letters in its sequence.
+        sequence: usize,
+        /// Quality values read for them, at least.
+        quality: usize,
+    },
+    /// A FASTQ record whose lines are not where they must be.
+    #[error(
+        "{}:{line}: record {record}: a line that begins with `{expected}` was expected, this one begins with {}\n\
+         hint: {}",
+        shown_path(path), shown_beginning(*found), fastq_hint(*found)
+    )]
+    FastqLine {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The line at fault, from 1.
+        line: u64,
+        /// The record's number in this input, from 1.
+        record: u64,
+        /// What the line must begin with: `@` or `+`.
+        expected: char,
+        /// What it begins with; `None` where it is empty.
+        found: Option<u8>,
+    },
+    /// A byte in a sequence that belongs to no sequence.
+    #[error(
+        "{}:{line}: record {record} ({}): {} belongs to no sequence: {suspect}\nhint: {}",
+        shown_path(path), shown_id(id), shown_byte(*byte), suspect.hint()
+    )]
+    StrayByte {
+        /// The input as it was named.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: u64,
+        /// The record's number in this input, from 1.
+        record: u64,
+        /// The first word of its header.
+        id: Arc<str>,
+        /// The byte.
+        byte: u8,
+        /// What it probably comes from.
+        suspect: Suspect,
+    },
+    /// A FASTQ file that ends inside a record.
+    #[error(
+        "{}:{line}: the file ends inside record {record}\nhint: the file is incomplete; fetch it again",
+        shown_path(path)
+    )]
+    FastqTruncated {
+        /// The input as it was named.
+        path: PathBuf,
+        /// The last line, from 1.
+        line: u64,
+        /// The record's number in this input, from 1.
+        record: u64,
+    },
+}
