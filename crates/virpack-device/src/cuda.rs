@@ -11,7 +11,9 @@ mod backend;
 mod compile;
 mod driver;
 mod fused_product;
+mod kernel_source;
 mod kernels;
+mod launch;
 mod libraries;
 mod norm;
 mod normed_product;
@@ -23,7 +25,7 @@ mod rotary;
 mod tensor_map;
 mod upload;
 
-pub use compile::compile_all;
+pub use launch::compile_all;
 pub use packed::CudaPacked;
 pub use room::CudaRoom;
 

@@ -6,11 +6,10 @@
 //! are taken only where they give the same bits as the reference, and then the fastest of those.
 
 use super::arena::Fixed;
-use super::compile::Source;
 use super::driver::{self, Event, Stream};
 use super::kernels::{Grid, Kernels, arguments};
-use super::libraries;
 use super::product::{Operands, Plan, Products, Shape, State, WORKSPACE, check};
+use super::{launch, libraries};
 use crate::DeviceError;
 use cudarc::cublaslt::sys;
 use cudarc::driver::sys as driver_sys;
@@ -169,7 +168,7 @@ impl Products {
         // SAFETY: both results hold `values`, `count` and `found` a word each, which the stream is done with below.
         unsafe {
             driver::check("cuMemsetD32Async", driver_sys::cuMemsetD32Async(count.pointer, 0, 1, compute))?;
-            kernels.launch(Source::Elementwise, "differing", grid, &arguments)?;
+            kernels.launch(&launch::elementwise(), "differing", grid, &arguments)?;
             let to = ptr::from_mut(&mut found).cast();
             let copied = driver_sys::cuMemcpyDtoHAsync_v2(to, count.pointer, size_of::<u32>(), compute);
             driver::check("cuMemcpyDtoHAsync", copied)?;

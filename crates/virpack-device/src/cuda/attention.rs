@@ -1,26 +1,27 @@
 //! The launchers of attention.
 
-use super::compile::Source;
+use super::kernel_source::{KernelSource, kernel_source};
 use super::kernels::{Grid, arguments};
+use super::launch;
 use super::packed::{CudaPacked, SHORT};
 use super::{Cuda, CudaTensor, CudaVector};
 use crate::{Attention, DeviceError};
 
 /// One form of the matrix-unit kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Form {
+#[derive(Clone, Copy, Debug)]
+struct Form {
     /// Width of a head.
-    pub(super) width: usize,
+    width: usize,
     /// Heads a block.
-    pub(super) heads: usize,
+    heads: usize,
     /// Threads a block.
-    pub(super) threads: usize,
+    threads: usize,
     /// Blocks a processor: what registers are shared out for.
-    pub(super) blocks: usize,
+    blocks: usize,
     /// Tiles of 16 rows a warp.
-    pub(super) tiles: usize,
+    tiles: usize,
     /// Keys a softmax step.
-    pub(super) step: usize,
+    step: usize,
     /// Keys a block has room for; 0: as many as the longest sequence has.
     capacity: usize,
 }
@@ -49,6 +50,23 @@ const LONG_FORMS: [Form; 5] = [
 ];
 
 impl Form {
+    /// What it is compiled from, with ALiBi's slopes where `alibi`.
+    fn source(self, alibi: bool) -> KernelSource {
+        kernel_source!(
+            "attention.cu" after "matrix_units.cuh", "attention_rows.cuh", "attention_step.cuh"
+        )
+        .with_large_shared()
+        .define([
+            ("WIDTH", self.width),
+            ("HEADS", self.heads),
+            ("THREADS", self.threads),
+            ("BLOCKS", self.blocks),
+            ("TILES", self.tiles),
+            ("STEP", self.step),
+            ("ALIBI", alibi.into()),
+        ])
+    }
+
     fn row_bytes(self) -> usize {
         self.width.next_multiple_of(16) * 2
     }
@@ -74,9 +92,9 @@ impl Form {
 }
 
 /// Every form of the matrix-unit kernel.
-pub(super) fn sources() -> impl Iterator<Item = Source> {
+pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
     let forms = SHORT_FORMS.into_iter().chain(LONG_FORMS);
-    forms.flat_map(|form| [false, true].map(|alibi| Source::Attention { form, alibi }))
+    forms.flat_map(|form| [false, true].map(|alibi| form.source(alibi)))
 }
 
 impl Cuda {
@@ -171,7 +189,7 @@ impl Cuda {
                     scale
                 ];
                 // SAFETY: shapes as checked; the items lie inside the batch.
-                unsafe { self.kernels.launch(Source::AttentionAny, "attention_any", grid, &arguments)? };
+                unsafe { self.kernels.launch(&launch::attention_any(), "attention_any", grid, &arguments)? };
             }
         }
         Ok(out)
@@ -204,8 +222,6 @@ impl Cuda {
             scale
         ];
         // SAFETY: shapes as checked by the caller; shared memory as the kernel's header lays it out.
-        unsafe {
-            self.kernels.launch(Source::Attention { form, alibi: slopes != 0 }, "attention", grid, &arguments)
-        }
+        unsafe { self.kernels.launch(&form.source(slopes != 0), "attention", grid, &arguments) }
     }
 }

@@ -1,6 +1,6 @@
 //! The launcher of attention on compute capability 9.0, of queries and keys that are already turned.
 
-use super::compile::Source;
+use super::kernel_source::{KernelSource, kernel_source};
 use super::kernels::{Grid, arguments};
 use super::packed::{CudaPacked, Part};
 use super::tensor_map::TensorMap;
@@ -15,19 +15,19 @@ const TEAM: u32 = 128;
 const ROWS: usize = 64;
 
 /// One form of the kernels for compute capability 9.0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct HopperForm {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct HopperForm {
     width: usize,
     /// Heads a block.
     heads: usize,
     /// Blocks a processor: what registers are shared out for.
     blocks: usize,
-    pub(super) keys: Keys,
+    keys: Keys,
 }
 
 /// How a block holds a sequence's keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Keys {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keys {
     /// All of them, in so many runs.
     Whole { runs: usize },
     /// So many at a time, in a ring of so many places that so many warpgroups share.
@@ -71,16 +71,20 @@ impl HopperForm {
         FORMS.into_iter().find(|form| form.width == width && takes(form))
     }
 
-    /// What the kernel is compiled with.
-    pub(super) fn definitions(self) -> Vec<(&'static str, usize)> {
-        let mut all = vec![("WIDTH", self.width), ("HEADS", self.heads), ("BLOCKS", self.blocks)];
-        match self.keys {
-            Keys::Whole { runs } => all.push(("RUNS", runs)),
-            Keys::Ring { step, stages, teams } => {
-                all.extend([("STEP", step), ("STAGES", stages), ("TEAMS", teams)]);
-            }
-        }
-        all
+    /// What it is compiled from, with ALiBi's slopes where `alibi`.
+    fn source(self, alibi: bool) -> KernelSource {
+        let source = match self.keys {
+            Keys::Whole { runs } => kernel_source!(
+                "attention_whole.cu" after "matrix_units.cuh", "wgmma.cuh", "attention_parts.cuh"
+            )
+            .define([("RUNS", runs)]),
+            Keys::Ring { step, stages, teams } => kernel_source!(
+                "attention_ring.cu" after "matrix_units.cuh", "bulk.cuh", "wgmma.cuh", "attention_parts.cuh"
+            )
+            .define([("STEP", step), ("STAGES", stages), ("TEAMS", teams)]),
+        };
+        let shape = [("WIDTH", self.width), ("HEADS", self.heads), ("BLOCKS", self.blocks)];
+        source.with_large_shared().define(shape).define([("ALIBI", alibi.into())])
     }
 
     /// Warpgroups of a block.
@@ -107,8 +111,8 @@ impl HopperForm {
 }
 
 /// Every form.
-pub(super) fn sources() -> impl Iterator<Item = Source> {
-    FORMS.into_iter().flat_map(|form| [false, true].map(|alibi| Source::AttentionHopper { form, alibi }))
+pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
+    FORMS.into_iter().flat_map(|form| [false, true].map(|alibi| form.source(alibi)))
 }
 
 impl Cuda {
@@ -148,7 +152,7 @@ impl Cuda {
         let width = form.width;
         // Scores in powers of two: e^x = 2^(x · log2 e).
         let scale = std::f32::consts::LOG2_E / (width as f32).sqrt();
-        let source = Source::AttentionHopper { form, alibi: slopes != 0 };
+        let source = form.source(slopes != 0);
         let grid =
             |blocks| Grid { blocks: (blocks, 1), threads: TEAM * form.teams() as u32, shared: form.shared() };
         let size = (qkv.rows, qkv.columns);
@@ -160,7 +164,7 @@ impl Cuda {
                 Keys::Whole { .. } => {
                     let arguments = arguments![qkv, items, slopes, out, heads as i32, scale];
                     let blocks = part.count * heads.div_ceil(form.heads);
-                    self.kernels.launch(source, "attention", grid(blocks), &arguments)
+                    self.kernels.launch(&source, "attention", grid(blocks), &arguments)
                 }
                 Keys::Ring { step, teams, .. } => {
                     let groups = part.most_rows.div_ceil(ROWS * teams);
@@ -169,7 +173,7 @@ impl Cuda {
                     let arguments =
                         arguments![&map, qkv, items, slopes, out, heads as i32, groups as i32, scale];
                     let blocks = part.count * heads * groups;
-                    self.kernels.launch(source, "attention", grid(blocks), &arguments)
+                    self.kernels.launch(&source, "attention", grid(blocks), &arguments)
                 }
             }
         }

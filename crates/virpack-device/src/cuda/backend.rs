@@ -1,9 +1,9 @@
 //! The backend's methods: what each gives to the card.
 
-use super::compile::Source;
 use super::driver::{Event, Stream, check};
 use super::fused_product::Finish;
 use super::kernels::{Grid, arguments};
+use super::launch;
 use super::packed::{CudaPacked, Draft};
 use super::product::{Operands, Shape};
 use super::room::{Blocks, CudaRoom};
@@ -194,7 +194,7 @@ impl Backend for Cuda {
             out.block.pointer
         ];
         // SAFETY: every id is inside the table, the boundaries inside the batch, `out` has the batch's rows.
-        unsafe { self.kernels.launch(Source::Elementwise, "embed", grid, &arguments)? };
+        unsafe { self.kernels.launch(&launch::elementwise(), "embed", grid, &arguments)? };
         Ok(out)
     }
 
@@ -216,7 +216,12 @@ impl Backend for Cuda {
         let arguments = arguments![x.block.pointer, count as u64];
         // SAFETY: `x` holds `count` values.
         unsafe {
-            self.kernels.launch(Source::Elementwise, "gelu_in_place", self.by_vectors(count), &arguments)?
+            self.kernels.launch(
+                &launch::elementwise(),
+                "gelu_in_place",
+                self.by_vectors(count),
+                &arguments,
+            )?
         };
         Ok(x)
     }
@@ -233,7 +238,7 @@ impl Backend for Cuda {
             arguments![x.block.pointer, out.block.pointer, count as u64, width as i32, i32::from(pairs)];
         // SAFETY: `x` holds two rows of `width` for each of `out`'s.
         unsafe {
-            self.kernels.launch(Source::Elementwise, "gated_gelu", self.by_vectors(count), &arguments)?
+            self.kernels.launch(&launch::elementwise(), "gated_gelu", self.by_vectors(count), &arguments)?
         };
         Ok(out)
     }
@@ -246,7 +251,7 @@ impl Backend for Cuda {
         let arguments = arguments![x.block.pointer, y.block.pointer, count as u64];
         // SAFETY: both hold `count` values.
         unsafe {
-            self.kernels.launch(Source::Elementwise, "add_in_place", self.by_vectors(count), &arguments)?
+            self.kernels.launch(&launch::elementwise(), "add_in_place", self.by_vectors(count), &arguments)?
         };
         Ok(x)
     }
@@ -320,7 +325,7 @@ impl Backend for Cuda {
             flags
         ];
         // SAFETY: every sequence is longer than what is skipped; `out` holds a row and a flag for each.
-        unsafe { self.kernels.launch(Source::Pool, "pool", grid, &arguments)? };
+        unsafe { self.kernels.launch(&launch::pool(), "pool", grid, &arguments)? };
         let span = packed.begun.clone().zip(self.timed_point()?);
         self.send(out, values, packed.n, span)
     }
@@ -334,7 +339,7 @@ impl Backend for Cuda {
         let grid = Grid { blocks: (count.div_ceil(THREADS as usize), 1), threads: THREADS, shared: 0 };
         let arguments = arguments![x.block.pointer, out.pointer, count as u64];
         // SAFETY: both hold `count` values.
-        unsafe { self.kernels.launch(Source::Elementwise, "widen", grid, &arguments)? };
+        unsafe { self.kernels.launch(&launch::elementwise(), "widen", grid, &arguments)? };
         self.send(out, count, 0, None)
     }
 

@@ -1,6 +1,6 @@
 //! The launcher of the own product of compute capability 9.0, for products whose result is worked on further.
 
-use super::compile::Source;
+use super::kernel_source::{KernelSource, kernel_source};
 use super::kernels::{Grid, arguments};
 use super::normed_product::Taken;
 use super::rotary::{self, Turns};
@@ -9,8 +9,8 @@ use super::{Cuda, CudaMatrix, CudaTensor, CudaVector, ROW_STEP};
 use crate::DeviceError;
 
 /// A form of the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ProductForm {
+#[derive(Clone, Copy, Debug)]
+struct ProductForm {
     finish: Finish,
     /// Outputs of a tile.
     columns: usize,
@@ -19,7 +19,7 @@ pub(super) struct ProductForm {
 }
 
 /// What follows a product, before its result is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Finish {
     /// Nothing.
     Nothing,
@@ -39,21 +39,26 @@ const STAGES: usize = 4;
 const THREADS: u32 = 384;
 
 impl Finish {
-    /// The compiler's GELU and WIDTH.
-    pub(super) fn definitions(self) -> (usize, usize) {
-        match self {
+    /// What it is to the compiler.
+    pub(super) fn defines(self) -> [(&'static str, usize); 2] {
+        let (gelu, width) = match self {
             Finish::Nothing => (0, 0),
             Finish::Gelu => (1, 0),
             Finish::Rotary(width) => (0, width),
-        }
+        };
+        [("GELU", gelu), ("WIDTH", width)]
     }
 }
 
 impl ProductForm {
-    /// The compiler's definitions.
-    pub(super) fn definitions(self) -> [(&'static str, usize); 4] {
-        let (gelu, width) = self.finish.definitions();
-        [("GELU", gelu), ("WIDTH", width), ("COLUMNS", self.columns), ("NORMED", self.normed.into())]
+    /// What it is compiled from.
+    fn source(self) -> KernelSource {
+        kernel_source!(
+            "product.cu" after "bulk.cuh", "wgmma.cuh", "hopper.cuh", "product_tiles.cuh", "row_scales.cuh"
+        )
+        .with_large_shared()
+        .define(self.finish.defines())
+        .define([("COLUMNS", self.columns), ("NORMED", self.normed.into())])
     }
 
     /// Bytes of shared memory: the ring, half of the sums on their way out, biases of the tiles in flight, barriers.
@@ -70,8 +75,8 @@ fn columns_for(outputs: usize) -> usize {
 }
 
 /// Every form of the kernel that is used: with nothing around it cuBLASLt's is faster.
-pub(super) fn sources() -> impl Iterator<Item = Source> {
-    let form = |normed, columns| move |finish| Source::Product(ProductForm { finish, columns, normed });
+pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
+    let form = |normed, columns| move |finish| ProductForm { finish, columns, normed }.source();
     let normed = || [Finish::Gelu, Finish::Nothing].into_iter().chain(rotary::WIDTHS.map(Finish::Rotary));
     COLUMNS.into_iter().flat_map(move |columns| {
         [Finish::Gelu].into_iter().map(form(false, columns)).chain(normed().map(form(true, columns)))
@@ -141,7 +146,7 @@ impl Cuda {
         let grid = self.clusters(rows, outputs.div_ceil(columns), form.shared());
         // SAFETY: tensors hold rows up to a multiple of ROW_STEP, and so do scales and positions, which the table has; rows
         // past the batch are computed and never read.
-        unsafe { self.kernels.launch(Source::Product(form), "product", grid, &arguments)? };
+        unsafe { self.kernels.launch(&form.source(), "product", grid, &arguments)? };
         if let Some(scales) = scales {
             scales.launched();
         }

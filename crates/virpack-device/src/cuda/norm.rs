@@ -1,7 +1,7 @@
 //! The launcher of layer norms.
 
-use super::compile::Source;
 use super::kernels::{Grid, arguments};
+use super::launch;
 use super::{Cuda, CudaTensor, CudaVector};
 use crate::{DeviceError, shapes};
 
@@ -51,7 +51,7 @@ impl Cuda {
             i32::from(pairs)
         ];
         // SAFETY: shapes as checked; pairs take as many bytes as float32.
-        unsafe { self.kernels.launch(Source::Norm, name.unwrap_or("layer_norm_any"), grid, &arguments)? };
+        unsafe { self.kernels.launch(&launch::norm(), name.unwrap_or("layer_norm_any"), grid, &arguments)? };
         Ok(out)
     }
 }

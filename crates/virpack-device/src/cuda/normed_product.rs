@@ -4,10 +4,10 @@
 //! which the product's kernel measures and multiplies its sums by.
 
 use super::arena::Fixed;
-use super::compile::Source;
 use super::driver::{Card, Stream, check};
 use super::fused_product::Finish;
 use super::kernels::{Grid, arguments};
+use super::launch;
 use super::packed::CudaPacked;
 use super::{Cuda, CudaMatrix, CudaTensor, CudaVector, ROW_STEP};
 use crate::{Attention, Backend, DeviceError, LayerNorm, NormedLinear};
@@ -121,7 +121,7 @@ impl Cuda {
             inputs as i32
         ];
         // SAFETY: lengths as checked; `exact` waits for the stream before it goes.
-        unsafe { self.kernels.launch(Source::Norm, "fold", grid, &arguments)? };
+        unsafe { self.kernels.launch(&launch::norm(), "fold", grid, &arguments)? };
         let weight = CudaMatrix {
             memory: folded,
             rows: outputs,

@@ -5,8 +5,8 @@
 //! whatever else takes a tensor of pairs joins it first, and a product of float32 rows splits them first.
 
 use super::arena::Fixed;
-use super::compile::Source;
 use super::fused_product::Finish;
+use super::kernel_source::{KernelSource, kernel_source};
 use super::kernels::{Grid, arguments};
 use super::packed::CudaPacked;
 use super::rotary::{self, Turns};
@@ -16,8 +16,8 @@ use crate::DeviceError;
 use std::ops::Deref;
 
 /// What follows a product of pairs, and what it gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct PairsForm {
+#[derive(Clone, Copy, Debug)]
+struct PairsForm {
     finish: Finish,
     /// Whether the result is added to what is there.
     residual: bool,
@@ -41,34 +41,52 @@ const STAGES: usize = 3;
 const SHARED: usize = STAGES * (ROWS + COLUMNS) * STEP * 4 + 2 * STAGES * 8;
 
 /// Threads of a block of attention, and keys of a step.
-pub(super) const ATTENTION_THREADS: usize = 128;
-pub(super) const ATTENTION_STEP: usize = 64;
+const ATTENTION_THREADS: usize = 128;
+const ATTENTION_STEP: usize = 64;
 
 /// Threads of the kernels that split and join.
 const COPY_THREADS: u32 = 256;
 
 impl PairsForm {
-    /// The compiler's definitions.
-    pub(super) fn definitions(self) -> [(&'static str, usize); 4] {
-        let (gelu, width) = self.finish.definitions();
-        [
-            ("GELU", gelu),
-            ("WIDTH", width),
-            ("RESIDUAL", self.residual.into()),
-            ("PAIRS_OUT", self.pairs.into()),
-        ]
+    /// What it is compiled from.
+    fn source(self) -> KernelSource {
+        kernel_source!(
+            "product_pairs.cu" after "bulk.cuh", "wgmma.cuh", "hopper.cuh", "product_tiles.cuh", "pairs.cuh"
+        )
+        .with_large_shared()
+        .define(self.finish.defines())
+        .define([("RESIDUAL", self.residual.into()), ("PAIRS_OUT", self.pairs.into())])
     }
 }
 
+/// The kernels that split and join.
+fn copy_source() -> KernelSource {
+    kernel_source!("pairs.cu" after "pairs.cuh")
+}
+
+/// Attention of heads of `width`, with ALiBi's slopes where `alibi`; all it sees are halves of pairs.
+fn attention_source(width: usize, alibi: bool) -> KernelSource {
+    kernel_source!("attention_pairs.cu" after "matrix_units.cuh", "pairs.cuh", "attention_rows.cuh")
+        .of(Dtype::F16)
+        .with_large_shared()
+        .define([
+            ("WIDTH", width),
+            ("THREADS", ATTENTION_THREADS),
+            ("STEP", ATTENTION_STEP),
+            ("FLOAT32", 1),
+            ("ALIBI", alibi.into()),
+        ])
+}
+
 /// Every kernel of pairs.
-pub(super) fn sources() -> impl Iterator<Item = Source> {
+pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
     let products = [PLAIN, SUM, GELU]
         .into_iter()
         .chain(rotary::WIDTHS.map(|width| PairsForm { finish: Finish::Rotary(width), ..QKV }));
     let attention = rotary::WIDTHS
         .into_iter()
-        .flat_map(|width| [false, true].map(|alibi| Source::AttentionPairs { width, alibi }));
-    std::iter::once(Source::Pairs).chain(products.map(Source::ProductPairs)).chain(attention)
+        .flat_map(|width| [false, true].map(|alibi| attention_source(width, alibi)));
+    std::iter::once(copy_source()).chain(products.map(PairsForm::source)).chain(attention)
 }
 
 /// A tensor as it was given, or its other form.
@@ -159,7 +177,7 @@ impl Cuda {
         let grid = Grid { blocks: (blocks, 1), threads: COPY_THREADS, shared: 0 };
         let arguments = arguments![from, to, count as u64, columns as i32];
         // SAFETY: both hold `count` values of four bytes; callers split and join only rows that `are_for_pairs`.
-        unsafe { self.kernels.launch(Source::Pairs, kernel, grid, &arguments) }
+        unsafe { self.kernels.launch(&copy_source(), kernel, grid, &arguments) }
     }
 
     /// `x · weightᵀ + bias` of a weight of pairs; added to `residual` where there is one.
@@ -241,7 +259,7 @@ impl Cuda {
         let grid = self.clusters(rows, outputs.div_ceil(COLUMNS), SHARED);
         // SAFETY: tensors hold rows up to a multiple of ROW_STEP, and so do positions, which the table has; rows past the
         // batch are computed and never read. `y` has the form's kind of values.
-        unsafe { self.kernels.launch(Source::ProductPairs(form), "product_pairs", grid, &arguments) }
+        unsafe { self.kernels.launch(&form.source(), "product_pairs", grid, &arguments) }
     }
 
     /// Attention of queries and keys that are rotated already, as pairs; None where heads of their width have no kernel.
@@ -275,9 +293,9 @@ impl Cuda {
             groups as i32,
             scale
         ];
-        let source = Source::AttentionPairs { width, alibi: slopes != 0 };
+        let source = attention_source(width, slopes != 0);
         // SAFETY: shapes as checked by `attend`; the items lie inside the batch.
-        unsafe { self.kernels.launch(source, "attention_pairs", grid, &arguments)? };
+        unsafe { self.kernels.launch(&source, "attention_pairs", grid, &arguments)? };
         Ok(Some(out))
     }
 }

@@ -5,9 +5,9 @@
 //! orders the weight's rows, once: attention sums over a head's values, and the same order in queries and keys leaves it as it is.
 
 use super::arena::Fixed;
-use super::compile::Source;
 use super::fused_product::Finish;
 use super::kernels::{Grid, arguments};
+use super::launch;
 use super::packed::CudaPacked;
 use super::{Cuda, CudaMatrix, CudaTensor, CudaVector};
 use crate::{Attention, DeviceError};
@@ -138,7 +138,7 @@ impl Cuda {
         let arguments =
             arguments![qkv.block.pointer, packed.cu_seqlens(), table.pointer, heads as i32, width as i32];
         // SAFETY: `qkv` is `[tokens, 3 · heads · width]` as checked, the table holds the longest position.
-        unsafe { self.kernels.launch(Source::Rotary, "rotary", grid, &arguments) }
+        unsafe { self.kernels.launch(&launch::rotary(), "rotary", grid, &arguments) }
     }
 }
 

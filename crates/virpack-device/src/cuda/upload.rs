@@ -2,9 +2,9 @@
 
 use super::Cuda;
 use super::arena::Fixed;
-use super::compile::Source;
 use super::driver::{Stream, check};
 use super::kernels::{Grid, arguments};
+use super::launch;
 use crate::DeviceError;
 use cudarc::driver::sys;
 
@@ -47,7 +47,7 @@ impl Cuda {
         let grid = Grid { blocks: (len.div_ceil(THREADS as usize), 1), threads: THREADS, shared: 0 };
         let arguments = arguments![exact.pointer, rounded.pointer, len as u64];
         // SAFETY: both hold `len` values; `exact` waits for the stream before it goes.
-        unsafe { self.kernels.launch(Source::Elementwise, "narrow", grid, &arguments)? };
+        unsafe { self.kernels.launch(&launch::elementwise(), "narrow", grid, &arguments)? };
         Ok(rounded)
     }
 }
