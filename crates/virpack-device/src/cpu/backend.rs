@@ -39,9 +39,7 @@ impl Backend for Cpu {
         packed: &CpuPacked,
         dropout: Option<TokenDropout>,
     ) -> Result<CpuTensor, DeviceError> {
-        if let Some(&id) = packed.input_ids.iter().find(|&&id| usize::from(id) >= table.rows) {
-            return Err(DeviceError::TokenId { id, vocabulary: table.rows });
-        }
+        packed.input_ids.iter().try_for_each(|&id| shapes::token_id(id, table.rows))?;
         let mut scales = vec![1.0f32; packed.input_ids.len()];
         for bounds in packed.cu_seqlens.windows(2) {
             let Some(dropout) = dropout else { break };
@@ -120,14 +118,12 @@ impl Backend for Cpu {
         packed: &CpuPacked,
         attention: &Attention<Vec<f32>>,
     ) -> Result<CpuTensor, DeviceError> {
-        let hidden = self.check_qkv(&qkv, packed, attention.heads)?;
-        let table = self.rotary_table(hidden, packed, attention)?;
+        let (hidden, width) = packed.check_qkv(&qkv, attention.heads)?;
+        let table = self.rotary_table(width, packed, attention)?;
         let mut positions = Vec::with_capacity(qkv.rows);
-        for bounds in packed.cu_seqlens.windows(2) {
-            positions.extend(0..bounds[1] - bounds[0]);
-        }
+        packed.lengths().for_each(|length| positions.extend(0..length));
         self.each_row(&mut qkv, |row, values| {
-            for head in values[..2 * hidden].chunks_exact_mut(hidden / attention.heads) {
+            for head in values[..2 * hidden].chunks_exact_mut(width) {
                 let before = head.to_vec();
                 table.rotate(&before, positions[row], head);
             }
@@ -151,20 +147,14 @@ impl Backend for Cpu {
         pool: Pool,
         span: PoolSpan,
     ) -> Result<Vec<f32>, DeviceError> {
-        let n = packed.cu_seqlens.len() - 1;
+        let (n, shortest) = (packed.cu_seqlens.len() - 1, packed.lengths().min().unwrap_or(0));
+        shapes::pool(x.rows, packed.input_ids.len(), shortest, pool, span)?;
         let mut out = vec![0.0; n * x.columns];
         for (bounds, out) in packed.cu_seqlens.windows(2).zip(out.chunks_exact_mut(x.columns)) {
             let rows = match pool {
                 Pool::Cls => bounds[0]..bounds[0] + 1,
                 Pool::Mean | Pool::Max => bounds[0] + span.skip_first..bounds[1] - span.skip_last,
             };
-            if rows.is_empty() {
-                return Err(DeviceError::shape(
-                    "pool",
-                    format!("sequences of more than {} tokens", span.skip_first + span.skip_last),
-                    format!("{}", bounds[1] - bounds[0]),
-                ));
-            }
             pool_rows(x, rows, pool, out);
         }
         Ok(out)
@@ -210,8 +200,8 @@ impl Backend for Cpu {
     ) -> Result<CpuTensor, DeviceError> {
         let qkv = self.linear(&x, weight, bias)?;
         drop(x);
-        let hidden = self.check_qkv(&qkv, packed, attention.heads)?;
-        let table = self.rotary_table(hidden, packed, attention)?;
+        let (_, width) = packed.check_qkv(&qkv, attention.heads)?;
+        let table = self.rotary_table(width, packed, attention)?;
         self.attend(&qkv, packed, attention, Some(&table))
     }
 }

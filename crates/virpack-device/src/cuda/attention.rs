@@ -5,7 +5,7 @@ use super::kernels::{Grid, arguments};
 use super::launch;
 use super::packed::{CudaPacked, SHORT};
 use super::{Cuda, CudaTensor, CudaVector};
-use crate::{Attention, DeviceError};
+use crate::{Attention, DeviceError, shapes};
 
 /// One form of the matrix-unit kernel.
 #[derive(Clone, Copy, Debug)]
@@ -98,34 +98,6 @@ pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
 }
 
 impl Cuda {
-    /// Checks `qkv` against the batch and the heads: (hidden, head width).
-    pub(super) fn check_qkv(
-        qkv: &CudaTensor,
-        packed: &CudaPacked,
-        heads: usize,
-    ) -> Result<(usize, usize), DeviceError> {
-        Self::check_heads(qkv.rows, qkv.columns, packed, heads)
-    }
-
-    /// Checks the sizes of queries, keys and values against the batch and the heads: (hidden, head width).
-    pub(super) fn check_heads(
-        rows: usize,
-        columns: usize,
-        packed: &CudaPacked,
-        heads: usize,
-    ) -> Result<(usize, usize), DeviceError> {
-        let hidden = columns / 3;
-        let divides = columns == 3 * hidden && heads > 0 && hidden.is_multiple_of(2 * heads);
-        if !divides || hidden / heads > 256 || rows != packed.tokens {
-            return Err(DeviceError::shape(
-                "attention",
-                format!("[{}, 3 · hidden], hidden {heads} even heads of at most 256", packed.tokens),
-                format!("[{rows}, {columns}]"),
-            ));
-        }
-        Ok((hidden, hidden / heads))
-    }
-
     /// Attention of `qkv`, rotated on the way in where `rotated`.
     pub(super) fn attend(
         &self,
@@ -135,14 +107,8 @@ impl Cuda {
         rotated: bool,
     ) -> Result<CudaTensor, DeviceError> {
         let heads = attention.heads;
-        let (hidden, width) = Self::check_qkv(qkv, packed, heads)?;
-        if let Some(slopes) = attention.alibi_slopes.as_ref().filter(|s| s.len != heads) {
-            return Err(DeviceError::shape(
-                "attention",
-                format!("{heads} slopes"),
-                format!("{}", slopes.len),
-            ));
-        }
+        let (hidden, width) = packed.check_qkv([qkv.rows, qkv.columns], heads)?;
+        shapes::slopes(heads, attention.alibi_slopes.as_ref().map(|slopes| slopes.len))?;
         let slopes = attention.alibi_slopes.as_ref().map_or(0, |s| s.exact.pointer);
         if self.has_pairs() {
             if rotated {

@@ -36,28 +36,13 @@ impl Cuda {
         y: &CudaTensor,
         normed: bool,
     ) -> Result<(), DeviceError> {
-        let fits = x.columns == weight.columns
-            && weight.folded == normed
-            && bias.is_none_or(|b| b.len == weight.rows)
-            && (y.rows, y.columns) == (x.rows, weight.rows);
-        if !fits {
-            return Err(DeviceError::shape(
-                "linear",
-                format!(
-                    "x [tokens, {}] for a weight [{}, {}], normed: {}",
-                    weight.columns, weight.rows, weight.columns, weight.folded
-                ),
-                format!(
-                    "x [{}, {}], bias {:?}, y [{}, {}], normed: {normed}",
-                    x.rows,
-                    x.columns,
-                    bias.map(|b| b.len),
-                    y.rows,
-                    y.columns
-                ),
-            ));
+        let (weight_shape, y_shape) = ([weight.rows, weight.columns], [y.rows, y.columns]);
+        shapes::linear([x.rows, x.columns], weight_shape, bias.map(|b| b.len), y_shape)?;
+        if weight.folded == normed {
+            return Ok(());
         }
-        Ok(())
+        let text = |folded| format!("a weight with a norm folded in: {folded}");
+        Err(DeviceError::shape("linear", text(normed), text(weight.folded)))
     }
 
     fn product(
@@ -174,9 +159,7 @@ impl Backend for Cuda {
         packed: &CudaPacked,
         dropout: Option<TokenDropout>,
     ) -> Result<CudaTensor, DeviceError> {
-        if usize::from(packed.largest_id) >= table.rows {
-            return Err(DeviceError::TokenId { id: packed.largest_id, vocabulary: table.rows });
-        }
+        shapes::token_id(packed.largest_id, table.rows)?;
         if table.pairs || table.folded {
             return Err(DeviceError::shape("embed", "a table of `Backend::table`", "a weight of a product"));
         }
@@ -295,14 +278,7 @@ impl Backend for Cuda {
         pool: Pool,
         span: PoolSpan,
     ) -> Result<CudaPending, DeviceError> {
-        let skipped = if pool == Pool::Cls { 0 } else { span.skip_first + span.skip_last };
-        if x.rows != packed.tokens || packed.shortest <= skipped {
-            return Err(DeviceError::shape(
-                "pool",
-                format!("{} rows, sequences of more than {skipped} tokens", packed.tokens),
-                format!("{} rows, a sequence of {}", x.rows, packed.shortest),
-            ));
-        }
+        shapes::pool(x.rows, packed.tokens, packed.shortest, pool, span)?;
         self.card.enter()?;
         let x = self.plain(x)?;
         let values = packed.n * x.columns;

@@ -10,7 +10,7 @@ use super::kernels::{Grid, arguments};
 use super::launch;
 use super::packed::CudaPacked;
 use super::{Cuda, CudaMatrix, CudaTensor, CudaVector, ROW_STEP};
-use crate::{Attention, Backend, DeviceError, LayerNorm, NormedLinear};
+use crate::{Attention, Backend, DeviceError, LayerNorm, NormedLinear, shapes};
 use cudarc::driver::sys;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -98,13 +98,7 @@ impl Cuda {
         bias: &[f32],
     ) -> Result<Layer, DeviceError> {
         let (outputs, inputs) = (bias.len(), norm.weight.len());
-        if weight.len() != outputs * inputs || norm.bias.len() != inputs {
-            return Err(DeviceError::shape(
-                "normed_linear",
-                format!("weight [{outputs}, {inputs}], a norm of {inputs}"),
-                format!("{} values, {} in the norm's bias", weight.len(), norm.bias.len()),
-            ));
-        }
+        shapes::normed_linear([outputs, inputs], weight.len(), norm.bias.len())?;
         let LayerNorm { weight: scale, bias: shift, eps } = norm;
         let norm = LayerNorm { weight: self.vector(scale)?, bias: self.vector(shift)?, eps };
         let exact = self.fixed_f32("normed_linear", weight)?;

@@ -10,7 +10,7 @@ use super::kernels::{Grid, arguments};
 use super::launch;
 use super::packed::CudaPacked;
 use super::{Cuda, CudaMatrix, CudaTensor, CudaVector};
-use crate::{Attention, DeviceError};
+use crate::{Attention, DeviceError, shapes};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -71,10 +71,7 @@ impl Cuda {
         positions: usize,
         frequencies: &[f32],
     ) -> Result<Arc<Fixed>, DeviceError> {
-        if frequencies.len() != width / 2 {
-            let given = format!("{}", frequencies.len());
-            return Err(DeviceError::shape("rotary", format!("{} frequencies", width / 2), given));
-        }
+        shapes::frequencies(width, frequencies.len())?;
         let key: Vec<u32> = frequencies.iter().map(|f| f.to_bits()).collect();
         let mut tables = self.rotary.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(table) = tables.get(&key).filter(|table| table.positions >= positions) {
@@ -103,12 +100,9 @@ impl Cuda {
         packed: &CudaPacked,
         attention: &Attention<CudaVector>,
     ) -> Result<Option<(Finish, Turns)>, DeviceError> {
-        let (hidden, width) = Self::check_heads(rows, weight.rows, packed, attention.heads)?;
+        let (hidden, width) = packed.check_qkv([rows, weight.rows], attention.heads)?;
         let Some(ordered) = weight.neighbours else { return Ok(None) };
-        if ordered != width {
-            let expected = format!("heads of {ordered}, as the weight's rows are ordered");
-            return Err(DeviceError::shape("rotary", expected, format!("heads of {width}")));
-        }
+        shapes::ordered_heads(ordered, width)?;
         let table = self.rotary_table(width, packed.longest, &attention.rotary_frequencies)?;
         let turns = Turns { positions: packed.positions(), table: table.pointer, outputs: 2 * hidden };
         Ok(Some((Finish::Rotary(width), turns)))
@@ -132,7 +126,7 @@ impl Cuda {
         attention: &Attention<CudaVector>,
     ) -> Result<(), DeviceError> {
         let heads = attention.heads;
-        let (_, width) = Self::check_qkv(qkv, packed, heads)?;
+        let (_, width) = packed.check_qkv([qkv.rows, qkv.columns], heads)?;
         let table = self.rotary_table(width, packed.longest, &attention.rotary_frequencies)?;
         let grid = Grid { blocks: (packed.n, packed.longest.min(16)), threads: 256, shared: 0 };
         let arguments =
