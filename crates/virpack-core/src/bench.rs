@@ -245,7 +245,7 @@ impl<'a, B: Backend> Products<'a, B> {
         let table = backend.table(shape[0], shape[1], random.read("table", &shape)?)?;
         let embed = || backend.embed(&table, &packed, None);
         let (x, input) = (embed()?, backend.for_products(embed()?)?);
-        let h = backend.for_products(backend.linear(&input, &weights[2], None)?)?;
+        let h = backend.for_products(backend.product(&input, &weights[2], None)?)?;
         Ok(Products { backend, config, weights, packed, x, inputs: [input, h], tokens })
     }
 
@@ -253,7 +253,7 @@ impl<'a, B: Backend> Products<'a, B> {
         let [qkv, output, up, down] = &self.weights[..] else { unreachable!("four products") };
         let [x, h] = &self.inputs;
         for (input, weight) in [(x, qkv), (x, output), (x, up), (h, down)] {
-            self.backend.linear(input, weight, None)?;
+            self.backend.product(input, weight, None)?;
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ pub use linear::CpuMatrix;
 use crate::{Attention, DeviceError, shapes};
 use attention::HeadTask;
 use buffers::Buffers;
-use linear::Epilogue;
+use linear::OnTile;
 use pulp::Arch;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -137,19 +137,19 @@ impl Cpu {
         });
     }
 
-    fn product(
+    fn product_into(
         &self,
         x: &CpuTensor,
         weight: &CpuMatrix,
         bias: Option<&Vec<f32>>,
-        epilogue: Epilogue,
-        out: &mut CpuTensor,
-    ) -> Result<(), DeviceError> {
+        then: OnTile,
+        mut out: CpuTensor,
+    ) -> Result<CpuTensor, DeviceError> {
         let (weight_shape, out_shape) = ([weight.rows, weight.columns], [out.rows, out.columns]);
         shapes::linear([x.rows, x.columns], weight_shape, bias.map(Vec::len), out_shape)?;
         let bias = bias.map(Vec::as_slice);
-        self.threads.install(|| linear::linear(self.arch, self.threads(), x, weight, bias, epilogue, out));
-        Ok(())
+        self.threads.install(|| linear::linear(self.arch, self.threads(), x, weight, bias, then, &mut out));
+        Ok(out)
     }
 
     /// Every head of every sequence, the long sequences first so that no thread is left with one at the end.

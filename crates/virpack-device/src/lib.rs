@@ -10,7 +10,8 @@ mod mapped;
 mod shapes;
 
 pub use backend::{
-    Attention, Backend, LayerNorm, NormedLinear, Pool, PoolSpan, TokenDropout, rotary_frequencies,
+    Attention, Backend, Epilogue, HostLinear, LayerNorm, Linear, LinearOf, Pool, PoolSpan, TokenDropout,
+    rotary_frequencies,
 };
 pub use cpu::Cpu;
 pub use cuda::{Cuda, CudaOptions, CudaRoom, Dtype};

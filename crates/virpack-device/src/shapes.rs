@@ -27,7 +27,7 @@ pub(crate) fn gated(columns: usize) -> Result<usize, DeviceError> {
 
 /// Queries, keys and values, `3 · hidden`, share `hidden` out among heads of an even width: that width.
 pub(crate) fn head_width(outputs: usize, heads: usize) -> Result<usize, DeviceError> {
-    check(heads > 0 && outputs.is_multiple_of(6 * heads), "normed_qkv", || {
+    check(heads > 0 && outputs.is_multiple_of(6 * heads), "linear_layer", || {
         ("3 · hidden outputs, hidden of even heads".to_owned(), format!("{outputs} outputs, {heads} heads"))
     })?;
     Ok(outputs / 3 / heads)
@@ -72,15 +72,18 @@ pub(crate) fn linear(
     })
 }
 
-/// A layer norm before a linear layer `[outputs, inputs]`, to be folded into it.
-pub(crate) fn normed_linear(
+/// A linear layer `[outputs, inputs]`: its weight's values, its bias, weight and bias of the norm before it.
+pub(crate) fn linear_layer(
     [outputs, inputs]: [usize; 2],
     weight: usize,
-    norm_bias: usize,
+    bias: Option<usize>,
+    norm: Option<[usize; 2]>,
 ) -> Result<(), DeviceError> {
-    check(weight == outputs * inputs && norm_bias == inputs, "normed_linear", || {
-        let expected = format!("weight [{outputs}, {inputs}], a norm of {inputs}");
-        (expected, format!("{weight} values, {norm_bias} in the norm's bias"))
+    matrix(outputs, inputs, weight)?;
+    let fits = bias.is_none_or(|bias| bias == outputs) && norm.is_none_or(|norm| norm == [inputs; 2]);
+    check(fits, "linear_layer", || {
+        let expected = format!("a bias of {outputs}, a norm of {inputs}");
+        (expected, format!("bias {bias:?}, norm {norm:?}"))
     })
 }
 
@@ -162,7 +165,9 @@ mod tests {
         token_id(32, 33).unwrap();
         linear([5, 8], [4, 8], Some(4), [5, 4]).unwrap();
         linear([5, 8], [4, 8], None, [5, 4]).unwrap();
-        normed_linear([4, 8], 32, 8).unwrap();
+        linear_layer([4, 8], 32, None, None).unwrap();
+        linear_layer([4, 8], 32, Some(4), Some([8, 8])).unwrap();
+        assert_eq!(head_width(96, 2).unwrap(), 16);
         assert_eq!(qkv([7, 96], 7, 2, Some(16)).unwrap(), (32, 16));
         slopes(2, None).unwrap();
         slopes(2, Some(2)).unwrap();
@@ -180,8 +185,12 @@ mod tests {
         assert_eq!(said(linear([5, 9], [4, 8], None, [5, 4])), format!("{x}[5, 9], bias None, y [5, 4]"));
         assert!(said(linear([5, 8], [4, 8], Some(3), [5, 4])).starts_with(x));
         assert!(said(linear([5, 8], [4, 8], None, [6, 4])).starts_with(x));
-        assert!(said(normed_linear([4, 8], 31, 8)).ends_with("given 31 values, 8 in the norm's bias"));
-        assert!(said(normed_linear([4, 8], 32, 7)).ends_with("given 32 values, 7 in the norm's bias"));
+        assert_eq!(said(linear_layer([4, 8], 31, None, None)), "matrix: expected 4 x 8 values, given 31");
+        let layer = "linear_layer: expected a bias of 4, a norm of 8, given bias ";
+        assert_eq!(said(linear_layer([4, 8], 32, Some(8), None)), format!("{layer}Some(8), norm None"));
+        let norm = linear_layer([4, 8], 32, None, Some([8, 7]));
+        assert_eq!(said(norm), format!("{layer}None, norm Some([8, 7])"));
+        assert!(said(head_width(96, 5)).ends_with("given 96 outputs, 5 heads"));
         let heads = "attention: expected [7, 3 · hidden], hidden 2 even heads";
         assert_eq!(said(qkv([7, 95], 7, 2, None)), format!("{heads}, given [7, 95]"));
         assert_eq!(said(qkv([6, 96], 7, 2, None)), format!("{heads}, given [6, 96]"));

@@ -1,10 +1,12 @@
 //! The primitives on the CPU.
 
-use super::linear::{Epilogue, Gated, MapGelu};
+use super::linear::{Gated, MapGelu, OnTile};
 use super::norm::NormRow;
 use super::pool::pool_rows;
 use super::{Cpu, CpuMatrix, CpuPacked, CpuTensor};
-use crate::{Attention, Backend, DeviceError, Pool, PoolSpan, TokenDropout, shapes};
+use crate::{
+    Attention, Backend, DeviceError, Epilogue, LayerNorm, LinearOf, Pool, PoolSpan, TokenDropout, shapes,
+};
 
 impl Backend for Cpu {
     type Tensor = CpuTensor;
@@ -60,15 +62,13 @@ impl Backend for Cpu {
         Ok(out)
     }
 
-    fn linear(
+    fn product(
         &self,
         x: &CpuTensor,
         weight: &CpuMatrix,
         bias: Option<&Vec<f32>>,
     ) -> Result<CpuTensor, DeviceError> {
-        let mut out = self.buffers.tensor(x.rows, weight.rows);
-        self.product(x, weight, bias, Epilogue::None, &mut out)?;
-        Ok(out)
+        self.product_into(x, weight, bias, OnTile::Nothing, self.buffers.tensor(x.rows, weight.rows))
     }
 
     fn gelu(&self, mut x: CpuTensor) -> Result<CpuTensor, DeviceError> {
@@ -96,18 +96,13 @@ impl Backend for Cpu {
         Ok(x)
     }
 
-    fn layer_norm(
-        &self,
-        x: &CpuTensor,
-        weight: &Vec<f32>,
-        bias: &Vec<f32>,
-        eps: f32,
-    ) -> Result<CpuTensor, DeviceError> {
+    fn layer_norm(&self, x: &CpuTensor, norm: &LayerNorm<Vec<f32>>) -> Result<CpuTensor, DeviceError> {
+        let LayerNorm { weight, bias, eps } = norm;
         shapes::layer_norm(x.columns, weight.len(), bias.len())?;
         let mut out = self.buffers.tensor(x.rows, x.columns);
         self.each_row(&mut out, |row, out| {
             let x = &x.values()[row * x.columns..][..x.columns];
-            self.arch.dispatch(NormRow { x, weight, bias, eps, out });
+            self.arch.dispatch(NormRow { x, weight, bias, eps: *eps, out });
         });
         Ok(out)
     }
@@ -168,38 +163,33 @@ impl Backend for Cpu {
         Ok(pending)
     }
 
-    fn linear_gelu(
+    fn linear(
         &self,
         x: &CpuTensor,
-        weight: &CpuMatrix,
-        bias: Option<&Vec<f32>>,
+        layer: &LinearOf<Cpu>,
+        then: Epilogue<'_, Cpu>,
     ) -> Result<CpuTensor, DeviceError> {
-        let mut out = self.buffers.tensor(x.rows, weight.rows);
-        self.product(x, weight, bias, Epilogue::Gelu, &mut out)?;
-        Ok(out)
-    }
-
-    fn linear_add(
-        &self,
-        x: &CpuTensor,
-        weight: &CpuMatrix,
-        bias: Option<&Vec<f32>>,
-        mut residual: CpuTensor,
-    ) -> Result<CpuTensor, DeviceError> {
-        self.product(x, weight, bias, Epilogue::Add, &mut residual)?;
-        Ok(residual)
+        let normed = layer.norm.as_ref().map(|norm| self.layer_norm(x, norm)).transpose()?;
+        let x = normed.as_ref().unwrap_or(x);
+        let (weight, bias) = (&layer.weight, layer.bias.as_ref());
+        match then {
+            Epilogue::Gelu => {
+                let out = self.buffers.tensor(x.rows, weight.rows);
+                self.product_into(x, weight, bias, OnTile::Gelu, out)
+            }
+            Epilogue::Add(residual) => self.product_into(x, weight, bias, OnTile::Add, residual),
+            other => other.apply(self, self.product(x, weight, bias)?),
+        }
     }
 
     fn self_attention(
         &self,
-        x: CpuTensor,
-        weight: &CpuMatrix,
-        bias: Option<&Vec<f32>>,
+        x: &CpuTensor,
+        layer: &LinearOf<Cpu>,
         packed: &CpuPacked,
         attention: &Attention<Vec<f32>>,
     ) -> Result<CpuTensor, DeviceError> {
-        let qkv = self.linear(&x, weight, bias)?;
-        drop(x);
+        let qkv = self.linear(x, layer, Epilogue::None)?;
         let (_, width) = packed.check_qkv(&qkv, attention.heads)?;
         let table = self.rotary_table(width, packed, attention)?;
         self.attend(&qkv, packed, attention, Some(&table))

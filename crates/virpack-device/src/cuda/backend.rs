@@ -8,7 +8,10 @@ use super::packed::{CudaPacked, Draft};
 use super::product::{Operands, Shape};
 use super::room::{Blocks, CudaRoom};
 use super::{Cuda, CudaMatrix, CudaPending, CudaTensor, CudaVector, ROW_STEP, libraries, rotary};
-use crate::{Attention, Backend, DeviceError, LayerNorm, NormedLinear, Pool, PoolSpan, TokenDropout, shapes};
+use crate::{
+    Attention, Backend, DeviceError, Epilogue, HostLinear, LayerNorm, Linear, LinearOf, Pool, PoolSpan,
+    TokenDropout, shapes,
+};
 use cudarc::driver::sys;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -45,7 +48,8 @@ impl Cuda {
         Err(DeviceError::shape("linear", text(normed), text(weight.folded)))
     }
 
-    fn product(
+    /// The product by the library, or of pairs, to `y`: added to what is there where `residual`.
+    fn product_into(
         &self,
         x: &CudaTensor,
         weight: &CudaMatrix,
@@ -74,6 +78,26 @@ impl Cuda {
         };
         // SAFETY: tensors hold rows up to a multiple of ROW_STEP; rows past the batch are computed and never read.
         unsafe { self.products.run(&self.kernels, shape, operands) }
+    }
+
+    /// A linear layer whose norm is folded into it.
+    fn folded_linear(
+        &self,
+        x: &CudaTensor,
+        layer: &LinearOf<Cuda>,
+        then: Epilogue<'_, Cuda>,
+    ) -> Result<CudaTensor, DeviceError> {
+        let fused = |finish, turns| self.fused(finish, x, layer, turns);
+        match then {
+            Epilogue::Gelu => fused(Finish::Gelu, None),
+            Epilogue::Rotary(packed, attention) => {
+                match self.turns(x.rows, &layer.weight, packed, attention)? {
+                    Some((finish, turns)) => fused(finish, Some(turns)),
+                    None => Epilogue::Rotary(packed, attention).apply(self, fused(Finish::Nothing, None)?),
+                }
+            }
+            other => other.apply(self, fused(Finish::Nothing, None)?),
+        }
     }
 
     /// The point that the compute stream has been given so far, with its time, where the driver times events.
@@ -181,14 +205,14 @@ impl Backend for Cuda {
         Ok(out)
     }
 
-    fn linear(
+    fn product(
         &self,
         x: &CudaTensor,
         weight: &CudaMatrix,
         bias: Option<&CudaVector>,
     ) -> Result<CudaTensor, DeviceError> {
         let y = self.tensor(x.rows, weight.rows)?;
-        self.product(x, weight, bias, &y, false)?;
+        self.product_into(x, weight, bias, &y, false)?;
         Ok(y)
     }
 
@@ -239,14 +263,8 @@ impl Backend for Cuda {
         Ok(x)
     }
 
-    fn layer_norm(
-        &self,
-        x: &CudaTensor,
-        weight: &CudaVector,
-        bias: &CudaVector,
-        eps: f32,
-    ) -> Result<CudaTensor, DeviceError> {
-        self.norm(x, weight, bias, eps, false)
+    fn layer_norm(&self, x: &CudaTensor, norm: &LayerNorm<CudaVector>) -> Result<CudaTensor, DeviceError> {
+        self.norm(x, norm, false)
     }
 
     fn rotary(
@@ -340,85 +358,71 @@ impl Backend for Cuda {
         if self.are_for_pairs(x.columns) { self.split(x) } else { Ok(x) }
     }
 
-    fn linear_gelu(
+    fn linear_layer(
+        &self,
+        shape: [usize; 2],
+        mut layer: HostLinear,
+        rotated_heads: Option<usize>,
+    ) -> Result<LinearOf<Cuda>, DeviceError> {
+        let (width, [outputs, inputs]) = (layer.check(shape, rotated_heads)?, shape);
+        let folds = layer.norm.is_some() && layer.bias.is_some() && self.has_product(outputs, inputs);
+        let rotates = folds || self.is_for_pairs(outputs, inputs);
+        let neighbours = width.filter(|width| rotates && rotary::is_for_products(*width));
+        if let Some(width) = neighbours {
+            rotary::to_neighbours(&mut layer.weight, inputs, width);
+            layer.bias.iter_mut().for_each(|bias| rotary::to_neighbours(bias, 1, width));
+        }
+        let layer = match layer {
+            Linear { norm: Some(norm), weight, bias: Some(bias) } if folds => {
+                self.fold(norm, &weight, &bias)?
+            }
+            plain => plain.upload(self, shape)?,
+        };
+        Ok(Linear { weight: CudaMatrix { neighbours, ..layer.weight }, ..layer })
+    }
+
+    fn linear(
         &self,
         x: &CudaTensor,
-        weight: &CudaMatrix,
-        bias: Option<&CudaVector>,
+        layer: &LinearOf<Cuda>,
+        then: Epilogue<'_, Cuda>,
     ) -> Result<CudaTensor, DeviceError> {
-        if weight.pairs {
-            return self.pairs_gelu(x, weight, bias);
+        let Linear { norm, weight, bias } = layer;
+        if weight.folded {
+            return self.folded_linear(x, layer, then);
         }
-        match bias.filter(|_| self.has_product(weight.rows, weight.columns)) {
-            Some(bias) => self.fused(Finish::Gelu, None, x, weight, bias, None),
-            None => self.gelu(self.linear(x, weight, bias)?),
+        let normed = norm.as_ref().map(|norm| self.norm(x, norm, weight.pairs)).transpose()?;
+        let (x, bias) = (normed.as_ref().unwrap_or(x), bias.as_ref());
+        match then {
+            Epilogue::Gelu if weight.pairs => self.pairs_fused(Finish::Gelu, x, weight, bias, None),
+            Epilogue::Gelu if bias.is_some() && self.has_product(weight.rows, weight.columns) => {
+                self.fused(Finish::Gelu, x, layer, None)
+            }
+            Epilogue::Add(residual) => {
+                let residual = self.joined(residual)?;
+                self.product_into(x, weight, bias, &residual, true)?;
+                Ok(residual)
+            }
+            Epilogue::Rotary(packed, attention) => match self.turns(x.rows, weight, packed, attention)? {
+                Some((finish, turns)) => self.pairs_fused(finish, x, weight, bias, Some(turns)),
+                None => self.rotary(self.product(x, weight, bias)?, packed, attention),
+            },
+            other => other.apply(self, self.product(x, weight, bias)?),
         }
     }
 
-    fn normed_linear(
-        &self,
-        norm: LayerNorm<Vec<f32>>,
-        weight: Vec<f32>,
-        bias: Vec<f32>,
-    ) -> Result<NormedLinear<CudaMatrix, CudaVector>, DeviceError> {
-        let (outputs, inputs) = (bias.len(), norm.weight.len());
-        if self.has_product(outputs, inputs) {
-            return self.fold(norm, &weight, &bias);
-        }
-        let LayerNorm { weight: scale, bias: shift, eps } = norm;
-        let norm = LayerNorm { weight: self.vector(scale)?, bias: self.vector(shift)?, eps };
-        Ok(NormedLinear { norm, weight: self.matrix(outputs, inputs, weight)?, bias: self.vector(bias)? })
-    }
-
-    fn normed_qkv(
-        &self,
-        norm: LayerNorm<Vec<f32>>,
-        mut weight: Vec<f32>,
-        mut bias: Vec<f32>,
-        heads: usize,
-    ) -> Result<NormedLinear<CudaMatrix, CudaVector>, DeviceError> {
-        let (outputs, inputs) = (bias.len(), norm.weight.len());
-        shapes::matrix(outputs, inputs, weight.len())?;
-        let width = shapes::head_width(outputs, heads)?;
-        let rotates = self.has_product(outputs, inputs) || self.is_for_pairs(outputs, inputs);
-        if !rotates || !rotary::is_for_products(width) {
-            return self.normed_linear(norm, weight, bias);
-        }
-        rotary::to_neighbours(&mut weight, inputs, width);
-        rotary::to_neighbours(&mut bias, 1, width);
-        let layer = self.normed_linear(norm, weight, bias)?;
-        Ok(NormedLinear { weight: CudaMatrix { neighbours: Some(width), ..layer.weight }, ..layer })
-    }
-
-    fn normed_linear_gelu(
+    fn self_attention(
         &self,
         x: &CudaTensor,
-        layer: &NormedLinear<CudaMatrix, CudaVector>,
-    ) -> Result<CudaTensor, DeviceError> {
-        if layer.weight.folded {
-            return self.fused(Finish::Gelu, Some(layer.norm.eps), x, &layer.weight, &layer.bias, None);
-        }
-        let x = self.norm(x, &layer.norm.weight, &layer.norm.bias, layer.norm.eps, layer.weight.pairs)?;
-        self.linear_gelu(&x, &layer.weight, Some(&layer.bias))
-    }
-
-    fn normed_self_attention(
-        &self,
-        x: &CudaTensor,
-        layer: &NormedLinear<CudaMatrix, CudaVector>,
+        layer: &LinearOf<Cuda>,
         packed: &CudaPacked,
         attention: &Attention<CudaVector>,
     ) -> Result<CudaTensor, DeviceError> {
-        if layer.weight.folded {
-            return self.folded_attention(x, layer, packed, attention);
-        }
-        let x = self.norm(x, &layer.norm.weight, &layer.norm.bias, layer.norm.eps, layer.weight.pairs)?;
-        if let Some((finish, turns)) = self.turns(x.rows, &layer.weight, packed, attention)? {
-            let qkv = self.pairs_rotary(&x, &layer.weight, &layer.bias, finish, turns)?;
-            drop(x);
-            return self.attend(&qkv, packed, attention, false);
-        }
-        self.self_attention(x, &layer.weight, Some(&layer.bias), packed, attention)
+        // Where the product does not rotate, attention does so on the way in.
+        let rotates = layer.weight.neighbours.is_none();
+        let then = if rotates { Epilogue::None } else { Epilogue::Rotary(packed, attention) };
+        let qkv = self.linear(x, layer, then)?;
+        self.attend(&qkv, packed, attention, rotates)
     }
 
     fn busy(&self) -> Option<Duration> {
@@ -437,31 +441,5 @@ impl Backend for Cuda {
             Err(DeviceError::OutOfMemory { .. }) => Ok(()),
             other => other,
         }
-    }
-
-    fn linear_add(
-        &self,
-        x: &CudaTensor,
-        weight: &CudaMatrix,
-        bias: Option<&CudaVector>,
-        residual: CudaTensor,
-    ) -> Result<CudaTensor, DeviceError> {
-        let residual = self.joined(residual)?;
-        self.product(x, weight, bias, &residual, true)?;
-        Ok(residual)
-    }
-
-    fn self_attention(
-        &self,
-        x: CudaTensor,
-        weight: &CudaMatrix,
-        bias: Option<&CudaVector>,
-        packed: &CudaPacked,
-        attention: &Attention<CudaVector>,
-    ) -> Result<CudaTensor, DeviceError> {
-        let qkv = self.linear(&x, weight, bias)?;
-        drop(x);
-        // It rotates on the way in.
-        self.attend(&qkv, packed, attention, true)
     }
 }

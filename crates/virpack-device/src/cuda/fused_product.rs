@@ -5,8 +5,8 @@ use super::kernels::{Grid, arguments};
 use super::normed_product::Taken;
 use super::rotary::{self, Turns};
 use super::tensor_map::TensorMap;
-use super::{Cuda, CudaMatrix, CudaTensor, CudaVector, ROW_STEP};
-use crate::DeviceError;
+use super::{Cuda, CudaTensor, ROW_STEP};
+use crate::{DeviceError, Linear, LinearOf};
 
 /// A form of the kernel.
 #[derive(Clone, Copy, Debug)]
@@ -100,16 +100,17 @@ impl Cuda {
         Grid { blocks: (2 * clusters, 1), threads: THREADS, shared }
     }
 
-    /// The product and what follows, of rows that are `normed` with such an `eps` where the weight is folded.
+    /// The product and what follows, of rows that it norms where the weight is folded.
     pub(super) fn fused(
         &self,
         finish: Finish,
-        normed: Option<f32>,
         x: &CudaTensor,
-        weight: &CudaMatrix,
-        bias: &CudaVector,
+        layer: &LinearOf<Cuda>,
         turns: Option<Turns>,
     ) -> Result<CudaTensor, DeviceError> {
+        let Linear { norm, weight, bias } = layer;
+        let bias = bias.as_ref().ok_or_else(|| DeviceError::shape("linear", "a bias", "none"))?;
+        let normed = norm.as_ref().filter(|_| weight.folded).map(|norm| norm.eps);
         let y = self.tensor(x.rows, weight.rows)?;
         Self::check_product(x, weight, Some(bias), &y, normed.is_some())?;
         Self::check_rotation(weight, finish)?;

@@ -3,7 +3,7 @@
 use super::kernels::{Grid, arguments};
 use super::launch;
 use super::{Cuda, CudaTensor, CudaVector};
-use crate::{DeviceError, shapes};
+use crate::{DeviceError, LayerNorm, shapes};
 
 /// Threads of a block, a warp a row.
 const THREADS: u32 = 128;
@@ -25,11 +25,10 @@ impl Cuda {
     pub(super) fn norm(
         &self,
         x: &CudaTensor,
-        weight: &CudaVector,
-        bias: &CudaVector,
-        eps: f32,
+        norm: &LayerNorm<CudaVector>,
         pairs: bool,
     ) -> Result<CudaTensor, DeviceError> {
+        let LayerNorm { weight, bias, eps } = norm;
         shapes::layer_norm(x.columns, weight.len, bias.len)?;
         self.card.enter()?;
         let x = self.plain(x)?;
@@ -44,7 +43,7 @@ impl Cuda {
             x.block.pointer,
             weight.exact.pointer,
             bias.exact.pointer,
-            eps,
+            *eps,
             out.block.pointer,
             x.rows as i32,
             x.columns as i32,

@@ -1,24 +1,19 @@
-//! Layer norms folded into the products after them: `normed_linear` of the own products of compute capability 9.0.
+//! Layer norms folded into the products after them: layers with a norm for the own products of compute capability 9.0.
 //!
 //! A norm's weight, bias and mean become part of the product's weight and bias once, at load; a row's deviation is left,
 //! which the product's kernel measures and multiplies its sums by.
 
 use super::arena::Fixed;
 use super::driver::{Card, Stream, check};
-use super::fused_product::Finish;
 use super::kernels::{Grid, arguments};
 use super::launch;
-use super::packed::CudaPacked;
-use super::{Cuda, CudaMatrix, CudaTensor, CudaVector, ROW_STEP};
-use crate::{Attention, Backend, DeviceError, LayerNorm, NormedLinear, shapes};
+use super::{Cuda, CudaMatrix, CudaVector, ROW_STEP};
+use crate::{DeviceError, LayerNorm, Linear, LinearOf};
 use cudarc::driver::sys;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Threads of the kernel that folds, a warp a row.
 const THREADS: u32 = 128;
-
-/// A layer of a model on the card.
-type Layer = NormedLinear<CudaMatrix, CudaVector>;
 
 /// Where a normed product keeps its rows' scales; one for all, as products run one after the other.
 #[derive(Debug, Default)]
@@ -90,20 +85,18 @@ impl Cuda {
         Ok(scales)
     }
 
-    /// The layer with its norm folded in, where there is a product for it.
+    /// The layer with its norm folded in, where there is a product for it; sizes are checked.
     pub(super) fn fold(
         &self,
         norm: LayerNorm<Vec<f32>>,
         weight: &[f32],
         bias: &[f32],
-    ) -> Result<Layer, DeviceError> {
+    ) -> Result<LinearOf<Cuda>, DeviceError> {
         let (outputs, inputs) = (bias.len(), norm.weight.len());
-        shapes::normed_linear([outputs, inputs], weight.len(), norm.bias.len())?;
-        let LayerNorm { weight: scale, bias: shift, eps } = norm;
-        let norm = LayerNorm { weight: self.vector(scale)?, bias: self.vector(shift)?, eps };
-        let exact = self.fixed_f32("normed_linear", weight)?;
-        let exact_bias = self.fixed_f32("normed_linear", bias)?;
-        let folded = Fixed::new(&self.card, "normed_linear", outputs * inputs * self.options.dtype.bytes())?;
+        let norm = norm.upload(self)?;
+        let exact = self.fixed_f32("linear_layer", weight)?;
+        let exact_bias = self.fixed_f32("linear_layer", bias)?;
+        let folded = Fixed::new(&self.card, "linear_layer", outputs * inputs * self.options.dtype.bytes())?;
         let grid = Grid { blocks: (outputs.div_ceil(THREADS as usize / 32), 1), threads: THREADS, shared: 0 };
         let arguments = arguments![
             exact.pointer,
@@ -124,24 +117,8 @@ impl Cuda {
             pairs: false,
             neighbours: None,
         };
-        let rounded = self.rounded("normed_linear", &exact_bias, outputs)?;
-        Ok(NormedLinear { norm, weight, bias: CudaVector { exact: exact_bias, rounded, len: outputs } })
-    }
-
-    /// `self_attention(layer_norm(x))`, of a layer that is folded.
-    pub(super) fn folded_attention(
-        &self,
-        x: &CudaTensor,
-        layer: &Layer,
-        packed: &CudaPacked,
-        attention: &Attention<CudaVector>,
-    ) -> Result<CudaTensor, DeviceError> {
-        let (eps, weight, bias) = (Some(layer.norm.eps), &layer.weight, &layer.bias);
-        let turns = self.turns(x.rows, weight, packed, attention)?;
-        // Where the product does not rotate, attention does so on the way in.
-        let rotates = turns.is_none();
-        let (finish, turns) = turns.map_or((Finish::Nothing, None), |(finish, turns)| (finish, Some(turns)));
-        let qkv = self.fused(finish, eps, x, weight, bias, turns)?;
-        self.attend(&qkv, packed, attention, rotates)
+        let rounded = self.rounded("linear_layer", &exact_bias, outputs)?;
+        let bias = CudaVector { exact: exact_bias, rounded, len: outputs };
+        Ok(Linear { norm: Some(norm), weight, bias: Some(bias) })
     }
 }

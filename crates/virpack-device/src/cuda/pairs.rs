@@ -27,9 +27,6 @@ struct PairsForm {
 
 const PLAIN: PairsForm = PairsForm { finish: Finish::Nothing, residual: false, pairs: false };
 const SUM: PairsForm = PairsForm { residual: true, ..PLAIN };
-const GELU: PairsForm = PairsForm { finish: Finish::Gelu, residual: false, pairs: true };
-/// Then rotated heads of some width.
-const QKV: PairsForm = PairsForm { pairs: true, ..PLAIN };
 
 /// Rows and outputs of a block's tile (a cluster of two has `ROW_STEP` rows), inputs of a step, steps in its memory.
 const ROWS: usize = ROW_STEP / 2;
@@ -80,9 +77,9 @@ fn attention_source(width: usize, alibi: bool) -> KernelSource {
 
 /// Every kernel of pairs.
 pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
-    let products = [PLAIN, SUM, GELU]
-        .into_iter()
-        .chain(rotary::WIDTHS.map(|width| PairsForm { finish: Finish::Rotary(width), ..QKV }));
+    let finished = [Finish::Gelu].into_iter().chain(rotary::WIDTHS.map(Finish::Rotary));
+    let finished = finished.map(|finish| PairsForm { finish, residual: false, pairs: true });
+    let products = [PLAIN, SUM].into_iter().chain(finished);
     let attention = rotary::WIDTHS
         .into_iter()
         .flat_map(|width| [false, true].map(|alibi| attention_source(width, alibi)));
@@ -192,30 +189,17 @@ impl Cuda {
         self.give_pairs(if residual { SUM } else { PLAIN }, x, weight, bias, y, None)
     }
 
-    /// The product and GELU, as pairs.
-    pub(super) fn pairs_gelu(
+    /// The product and what follows, as pairs.
+    pub(super) fn pairs_fused(
         &self,
+        finish: Finish,
         x: &CudaTensor,
         weight: &CudaMatrix,
         bias: Option<&CudaVector>,
+        turns: Option<Turns>,
     ) -> Result<CudaTensor, DeviceError> {
         let y = CudaTensor { pairs: true, ..self.tensor(x.rows, weight.rows)? };
-        self.give_pairs(GELU, x, weight, bias, &y, None)?;
-        Ok(y)
-    }
-
-    /// Queries and keys that are rotated, and values, as pairs.
-    pub(super) fn pairs_rotary(
-        &self,
-        x: &CudaTensor,
-        weight: &CudaMatrix,
-        bias: &CudaVector,
-        finish: Finish,
-        turns: Turns,
-    ) -> Result<CudaTensor, DeviceError> {
-        let y = CudaTensor { pairs: true, ..self.tensor(x.rows, weight.rows)? };
-        let form = PairsForm { finish, ..QKV };
-        self.give_pairs(form, x, weight, Some(bias), &y, Some(turns))?;
+        self.give_pairs(PairsForm { finish, residual: false, pairs: true }, x, weight, bias, &y, turns)?;
         Ok(y)
     }
 

@@ -1,7 +1,7 @@
 //! Rotary positions: the tables of angles, queries and keys in neighbours, and the launcher of the kernel that rotates in place.
 //!
 //! Models have the two values of a rotation half a head apart (`rotate_half` of fair-esm and transformers). A product that
-//! rotates (kernels/product.cu) wants them side by side, where one thread has both whatever the width of a head. So `normed_qkv`
+//! rotates (kernels/product.cu) wants them side by side, where one thread has both whatever the width of a head. So `linear_layer`
 //! orders the weight's rows, once: attention sums over a head's values, and the same order in queries and keys leaves it as it is.
 
 use super::arena::Fixed;
@@ -113,7 +113,7 @@ impl Cuda {
         match (weight.neighbours, finish) {
             (None, _) | (Some(_), Finish::Rotary(_)) => Ok(()),
             (Some(width), _) => {
-                let expected = format!("`normed_self_attention` with rotary positions on heads of {width}");
+                let expected = format!("`self_attention` with rotary positions on heads of {width}");
                 Err(DeviceError::shape("linear", expected, format!("{finish:?}")))
             }
         }
