@@ -5,14 +5,14 @@ mod span;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use virpack_device::{Backend, DeviceError, Pool, PoolSpan};
+use virpack_device::{Backend, Device, DeviceError, Pool, PoolSpan};
 use virpack_seq::{
     AsyncDataLoader, CollatorOptions, EsmTokenizer, GreedyPacker, LengthPolicy, LoaderOptions, PackerOptions,
     Records, VarlenCollator,
 };
 
 use crate::Error;
-use crate::memory::{self, Memory};
+use crate::memory;
 use crate::model::config::Esm2Config;
 use crate::model::esm2::{Esm2, shape};
 use crate::model::source::{RandomTensors, TensorSource};
@@ -115,7 +115,7 @@ impl BenchReport {
 /// # Errors
 ///
 /// What the device says.
-pub fn bench<B: Memory + 'static>(
+pub fn bench<B: Device + 'static>(
     backend: Arc<B>,
     options: &BenchOptions,
     mut tell: impl FnMut(Phase),
@@ -144,11 +144,11 @@ pub fn bench<B: Memory + 'static>(
         rounds.push(Round { ceiling: products.run(options.time)?, ..round });
     }
     tell(Phase::End);
-    let memory = (footprint.bytes(token_budget as u64, sequences), taken);
+    let memory = (memory::footprint(footprint, 0).bytes(token_budget as u64, sequences), taken);
     Ok(BenchReport { device: backend.name(), token_budget, first_batch: first - begin, memory, rounds })
 }
 
-struct Engine<B: Memory> {
+struct Engine<B: Device> {
     backend: Arc<B>,
     model: Arc<Esm2<B>>,
     lengths: LengthPolicy,
@@ -156,7 +156,7 @@ struct Engine<B: Memory> {
     load: Load,
 }
 
-impl<B: Memory + 'static> Engine<B> {
+impl<B: Device + 'static> Engine<B> {
     fn start(&self, tokens: u64) -> Result<AsyncInferenceRunner, Error> {
         let records = Records::from_reader("made-up records", SyntheticFasta::new(self.load, tokens, 7))?;
         let packer = GreedyPacker::new(PackerOptions::new(self.token_budget, self.lengths.max_tokens()))?;

@@ -12,18 +12,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
-use virpack_device::{Cpu, Pool};
+use virpack_device::{Cpu, Device, Pool, available_memory};
 use virpack_seq::{
     AsyncDataLoader, CollatorOptions, GreedyPacker, Input, InputChecksum, InputRemark, LengthCounts,
     LengthPolicy, LoaderOptions, LongRecords, PackStats, PackerOptions, ReadLimits, ReadOptions, RecordSet,
-    Records, Shard, VarlenCollator, available_memory,
+    Records, Shard, VarlenCollator,
 };
 
 use crate::Error;
 use crate::checkpoint::{CheckpointOptions, Found, Place, Saved};
 use crate::devices::{DeviceOptions, Devices};
 pub use crate::event::Told;
-use crate::memory::{self, Memory};
+use crate::memory;
 use crate::model::ModelConfig;
 use crate::model::checksum::sum_of_all;
 use crate::model::hub::Refetch;
@@ -129,7 +129,7 @@ pub fn embed(options: &EmbedOptions, tell: impl FnMut(Told)) -> Result<Summary, 
 /// # Errors
 ///
 /// As [`embed`].
-pub fn embed_on<B: Memory + 'static>(
+pub fn embed_on<B: Device + 'static>(
     backends: Vec<Arc<B>>,
     options: &EmbedOptions,
     mut tell: impl FnMut(Told),
@@ -176,7 +176,7 @@ struct Batches {
 }
 
 /// All devices get batches of the smallest one's budget.
-fn smallest_budget<B: Memory>(devices: &[Ready<B>]) -> usize {
+fn smallest_budget<B: Device>(devices: &[Ready<B>]) -> usize {
     devices.iter().map(|device| device.token_budget).min().unwrap_or(0)
 }
 
@@ -298,7 +298,7 @@ impl EmbedOptions {
     }
 
     /// Starts the threads that read, pack and run.
-    fn start<B: Memory + 'static>(
+    fn start<B: Device + 'static>(
         &self,
         devices: &[Ready<B>],
         records: Records,
@@ -396,7 +396,7 @@ pub fn embed_records(
 }
 
 /// The records with their embeddings, in memory and in the input's order.
-pub(crate) fn collect<B: Memory + 'static>(
+pub(crate) fn collect<B: Device + 'static>(
     devices: &[Ready<B>],
     records: Records,
     options: &EmbedOptions,

@@ -32,15 +32,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use virpack_device::Cuda;
+use virpack_device::{Cuda, Device, available_memory};
 use virpack_seq::frames::{FrameOptions, create_frame_loader};
-use virpack_seq::{GeneticCode, Input, ReadLimits, ReadOptions, available_memory, reader};
+use virpack_seq::{GeneticCode, Input, ReadLimits, ReadOptions, reader};
 
 use crate::Error;
 use crate::checkpoint::{CheckpointOptions, Found, Place, Resumed, Saved};
 use crate::devices::{DeviceChoice, DeviceOptions, Devices};
 use crate::files::NewDirectory;
-use crate::memory::Memory;
 use crate::model::checksum::Summing;
 use crate::model::hub::Refetch;
 use crate::model::location::Location;
@@ -187,7 +186,7 @@ pub fn predict(options: &PredictOptions, tell: impl FnMut(Told)) -> Result<Predi
 /// # Errors
 ///
 /// As [`predict`].
-pub fn predict_on<B: Memory + 'static>(
+pub fn predict_on<B: Device + 'static>(
     devices: [Vec<Arc<B>>; 2],
     options: &PredictOptions,
     mut tell: impl FnMut(Told),

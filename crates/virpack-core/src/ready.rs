@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use virpack_device::Device;
 use virpack_seq::LengthPolicy;
 
 use crate::Error;
 use crate::event::Told;
-use crate::memory::{self, Memory};
+use crate::memory;
 use crate::model::weights::Weights;
 use crate::model::{Model, ModelConfig};
 
 /// A device with a model's weights, and memory for its batches.
-pub(crate) struct Ready<B: Memory> {
+pub(crate) struct Ready<B: Device> {
     pub(crate) backend: Arc<B>,
     pub(crate) model: Model<B>,
     /// Most tokens in a batch.
@@ -22,7 +23,7 @@ pub(crate) struct Ready<B: Memory> {
 
 /// Brings a model onto every device, all at a time; the weights are mapped and read once. With
 /// `all_rows` every token's row comes back.
-pub(crate) fn all<B: Memory + 'static>(
+pub(crate) fn all<B: Device + 'static>(
     backends: Vec<Arc<B>>,
     weights: &Weights,
     lengths: &LengthPolicy,
@@ -41,7 +42,7 @@ pub(crate) fn all<B: Memory + 'static>(
     })
 }
 
-fn one<B: Memory + 'static>(
+fn one<B: Device + 'static>(
     backend: Arc<B>,
     weights: &Weights,
     lengths: &LengthPolicy,
@@ -55,7 +56,7 @@ fn one<B: Memory + 'static>(
     Ok(Ready { backend, model, token_budget, asked })
 }
 
-impl<B: Memory> Ready<B> {
+impl<B: Device> Ready<B> {
     /// What a user should know of the device before the first batch.
     pub(crate) fn told(&self) -> impl Iterator<Item = Told> {
         let token_budget = self.token_budget;

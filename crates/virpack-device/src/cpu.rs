@@ -3,6 +3,7 @@
 mod attention;
 mod backend;
 mod buffers;
+mod device;
 mod gemm;
 mod linear;
 mod math;
@@ -12,6 +13,7 @@ mod rotary;
 mod tiles;
 
 pub use buffers::CpuTensor;
+pub use device::CPU_TOKEN_BUDGET;
 pub use linear::CpuMatrix;
 
 use crate::{Attention, DeviceError, shapes};

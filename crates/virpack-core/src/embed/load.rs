@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use virpack_device::Dtype;
+use virpack_device::{Device, Dtype};
 
 use super::identity::Known;
 use super::{EmbedOptions, Told};
 use crate::Error;
 use crate::checkpoint::Found;
-use crate::memory::Memory;
 use crate::model::ModelConfig;
 use crate::model::checksum::{FileChecksum, Summing, sum_of_all};
 use crate::model::hub::load_again;
@@ -16,7 +15,7 @@ use crate::model::weights::Weights;
 use crate::ready::{self, Ready};
 
 /// A model on its devices.
-pub(super) struct Loaded<B: Memory> {
+pub(super) struct Loaded<B: Device> {
     pub(super) config: ModelConfig,
     /// Of its weights.
     pub(super) sums: Vec<FileChecksum>,
@@ -26,7 +25,7 @@ pub(super) struct Loaded<B: Memory> {
     pub(super) dtype: Dtype,
 }
 
-impl<B: Memory + 'static> Loaded<B> {
+impl<B: Device + 'static> Loaded<B> {
     /// Loads the model of a run that has `found` an earlier one. Of a complete one this is an error that says it.
     pub(super) fn load(
         backends: &[Arc<B>],

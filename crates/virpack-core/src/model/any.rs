@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use virpack_device::Backend;
+use virpack_device::{Backend, ModelShape};
 use virpack_seq::{BpeTokenizer, EsmTokenizer, SeqError, Tokenizer};
 
 use super::Encoder;
@@ -11,7 +11,6 @@ use super::dnabert_s::{self, DnabertS};
 use super::esm2::{self, Esm2};
 use super::location::Location;
 use super::weights::Weights;
-use crate::memory::ModelShape;
 use crate::model::ModelError;
 
 /// The file of a tokenizer that is no table of letters, beside the weights.

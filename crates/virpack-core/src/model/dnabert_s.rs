@@ -5,9 +5,8 @@ use super::config::DnabertConfig;
 use super::layers::{Linear, Loader, Norm};
 use super::source::TensorSource;
 use super::weights::Weights;
-use crate::memory::{self, ModelShape};
 use crate::model::ModelError;
-use virpack_device::{Attention, Backend, DeviceError, Epilogue, PoolSpan};
+use virpack_device::{Attention, Backend, DeviceError, Epilogue, ModelShape, PoolSpan};
 
 /// DNABERT-S (Zhou et al. 2024, "DNABERT-S: pioneering species differentiation with species-aware DNA embeddings")
 /// or any other MosaicBERT on a backend: ALiBi in place of positions, gated GELU, norms after each step.
@@ -173,7 +172,7 @@ fn layer<B: Backend>(
 pub fn shape(config: &DnabertConfig) -> ModelShape {
     let table = [config.vocab, config.hidden];
     let (matrices, vector_values) =
-        memory::weights(&config.tensors(), table, &config.products(), config.layers);
+        ModelShape::weights(&config.tensors(), table, &config.products(), config.layers);
     let (hidden, intermediate) = (config.hidden, config.intermediate);
     ModelShape {
         matrices,

@@ -5,9 +5,10 @@ use super::config::{Esm2Config, ROTARY_FREQUENCIES};
 use super::layers::{Linear, Loader, Norm};
 use super::source::TensorSource;
 use super::weights::Weights;
-use crate::memory::{self, ModelShape};
 use crate::model::ModelError;
-use virpack_device::{Attention, Backend, DeviceError, Epilogue, PoolSpan, TokenDropout, rotary_frequencies};
+use virpack_device::{
+    Attention, Backend, DeviceError, Epilogue, ModelShape, PoolSpan, TokenDropout, rotary_frequencies,
+};
 
 /// ESM-2 of any size on a backend (Lin et al. 2023, "Evolutionary-scale prediction of atomic-level protein
 /// structure with a language model").
@@ -153,7 +154,7 @@ fn attention<B: Backend>(
 pub fn shape(config: &Esm2Config) -> ModelShape {
     let table = [config.vocab, config.hidden];
     let (matrices, vector_values) =
-        memory::weights(&config.tensors(), table, &config.products(), config.layers);
+        ModelShape::weights(&config.tensors(), table, &config.products(), config.layers);
     ModelShape {
         matrices,
         vector_values,

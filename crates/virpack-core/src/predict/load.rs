@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use virpack_device::Dtype;
+use virpack_device::{Device, Dtype};
 use virpack_seq::frames::{FrameOptions, PEPTIDES};
 
 use super::classifiers::Classifiers;
@@ -12,13 +12,12 @@ use super::towers::{Loaded, Opened};
 use super::{PredictOptions, Told};
 use crate::Error;
 use crate::checkpoint::Found;
-use crate::memory::Memory;
 use crate::model::checksum::{FileChecksum, Summing};
 use crate::model::hub::load_again;
 use crate::output::check_apart_from_models;
 
 /// All that judges, ready to run.
-pub(super) struct Judges<B: Memory> {
+pub(super) struct Judges<B: Device> {
     pub(super) classifiers: Classifiers,
     pub(super) towers: Loaded<B>,
     /// How records become frames.
@@ -30,7 +29,7 @@ pub(super) struct Judges<B: Memory> {
     pub(super) dtype: Dtype,
 }
 
-impl<B: Memory + 'static> Judges<B> {
+impl<B: Device + 'static> Judges<B> {
     /// Loads what judges in a run that has `found` an earlier one. Of a complete one this is an error that says it.
     pub(super) fn load(
         devices: &[Vec<Arc<B>>; 2],

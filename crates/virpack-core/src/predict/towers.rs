@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use virpack_device::Device;
 use virpack_seq::frames::{FrameLoader, FrameOptions, Tower};
 use virpack_seq::{CollatorOptions, GreedyPacker, LengthPolicy, LongRecords, PackerOptions, VarlenCollator};
 
@@ -10,7 +11,7 @@ use super::classifiers::Classifiers;
 use super::join::RunningTower;
 use super::summary::MODELS;
 use crate::Error;
-use crate::memory::{Memory, buffer_size};
+use crate::memory::buffer_size;
 use crate::model::ModelConfig;
 use crate::model::location::Location;
 use crate::model::weights::Weights;
@@ -25,10 +26,10 @@ pub(super) struct Opened {
 }
 
 /// The models that take part, on their devices.
-pub(super) struct Loaded<B: Memory>([Option<LoadedTower<B>>; 2]);
+pub(super) struct Loaded<B: Device>([Option<LoadedTower<B>>; 2]);
 
 /// A model on its devices, at least one.
-struct LoadedTower<B: Memory> {
+struct LoadedTower<B: Device> {
     devices: Vec<Ready<B>>,
     lengths: LengthPolicy,
     /// Most tokens in a batch of the run that this one goes on from.
@@ -81,7 +82,7 @@ impl Opened {
     }
 }
 
-impl<B: Memory + 'static> Loaded<B> {
+impl<B: Device + 'static> Loaded<B> {
     /// Reads the models onto their devices, and takes the memory of their batches, which have at most as many tokens as
     /// those of the run that this one goes on from had, for each model that takes part.
     pub(super) fn load(
@@ -140,7 +141,7 @@ impl<B: Memory + 'static> Loaded<B> {
     }
 }
 
-impl<B: Memory + 'static> LoadedTower<B> {
+impl<B: Device + 'static> LoadedTower<B> {
     /// All devices get batches of the smallest one's budget.
     fn token_budget(&self) -> usize {
         let budgets = self.devices.iter().map(|device| device.token_budget);

@@ -4,9 +4,10 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use virpack_core::device::backend::TokenDropout;
-use virpack_core::device::{Attention, Backend, Cpu, DeviceError, Dtype, LayerNorm, Pool, PoolSpan};
-use virpack_core::memory::{Memory, ModelShape};
-use virpack_seq::Footprint;
+use virpack_core::device::{
+    Attention, Backend, Cpu, Device, DeviceError, Dtype, LayerNorm, ModelFootprint, ModelShape, Pool,
+    PoolSpan,
+};
 
 /// What becomes of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,14 +125,14 @@ impl Backend for Faulty {
     }
 }
 
-impl Memory for Faulty {
+impl Device for Faulty {
     fn name(&self) -> String {
         "a faulty CPU".to_owned()
     }
     fn dtype(&self) -> Dtype {
         Dtype::F32
     }
-    fn footprint(&self, model: &ModelShape, longest: usize, rows: bool) -> Footprint {
+    fn footprint(&self, model: &ModelShape, longest: usize, rows: bool) -> ModelFootprint {
         self.cpu.footprint(model, longest, rows)
     }
     fn free(&self) -> Result<Option<u64>, DeviceError> {

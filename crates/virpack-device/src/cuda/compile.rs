@@ -1,8 +1,7 @@
 //! Kernels from source to machine code: NVRTC at first use, then a file in the user's cache.
 
-use super::Dtype;
 use super::kernel_source::KernelSource;
-use crate::DeviceError;
+use crate::{DeviceError, Dtype};
 use cudarc::nvrtc::sys;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::path::{Path, PathBuf};

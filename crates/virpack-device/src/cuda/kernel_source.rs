@@ -1,6 +1,6 @@
 //! What a kernel is compiled from: a value that its launcher makes.
 
-use super::Dtype;
+use crate::Dtype;
 use std::hash::{Hash, Hasher};
 
 /// A file of kernels with the headers before it and what both are compiled with.

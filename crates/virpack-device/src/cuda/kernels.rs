@@ -1,11 +1,10 @@
 //! Loaded kernels, and the one place that launches them.
 
-use super::Dtype;
 use super::compile;
 use super::driver::{Card, check};
 use super::kernel_source::KernelSource;
 use super::tensor_map::TensorMap;
-use crate::DeviceError;
+use crate::{DeviceError, Dtype};
 use cudarc::driver::sys;
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};

@@ -1,8 +1,8 @@
 //! The launchers' kernels: what each compiles, together.
 
 use super::kernel_source::{KernelSource, kernel_source};
-use super::{Dtype, attention, attention_hopper, compile, fused_product, libraries, pairs};
-use crate::{DeviceError, Unavailable};
+use super::{attention, attention_hopper, compile, fused_product, libraries, pairs};
+use crate::{DeviceError, Dtype, Unavailable};
 
 /// Embedding lookup, GELU, sums, conversions.
 pub(super) fn elementwise() -> KernelSource {

@@ -11,8 +11,8 @@ use super::kernels::{Grid, arguments};
 use super::packed::CudaPacked;
 use super::rotary::{self, Turns};
 use super::tensor_map::TensorMap;
-use super::{Cuda, CudaMatrix, CudaTensor, CudaVector, Dtype, ROW_STEP};
-use crate::DeviceError;
+use super::{Cuda, CudaMatrix, CudaTensor, CudaVector, ROW_STEP};
+use crate::{DeviceError, Dtype};
 use std::ops::Deref;
 
 /// What follows a product of pairs, and what it gives.

@@ -1,6 +1,7 @@
 //! What the arena is laid out for.
 
-use super::{Dtype, ROW_STEP, packed};
+use super::{ROW_STEP, packed};
+use crate::Dtype;
 
 /// Results that may be on their way to the host at once: two batches in flight, and one being read.
 const RESULTS: usize = 3;
