@@ -5,37 +5,37 @@
 
 mod algorithms;
 mod arena;
+mod arena_plan;
 mod attention;
-mod attention_hopper;
 mod backend;
 mod compile;
+mod cublas;
 mod device;
 mod driver;
-mod fused_product;
+mod epilogue;
 mod kernel_source;
 mod kernels;
 mod launch;
 mod libraries;
-mod norm;
-mod normed_product;
+mod linear;
 mod packed;
 mod pairs;
-mod product;
-mod room;
 mod rotary;
+mod row_scales;
 mod tensor_map;
+mod transfer;
 mod upload;
 
+pub use arena_plan::ArenaPlan;
 pub use launch::compile_all;
 pub use packed::CudaPacked;
-pub use room::CudaRoom;
 
 use crate::{DeviceError, Dtype, Unavailable};
 use arena::{Arena, Block, Fixed};
+use arena_plan::Blocks;
+use cublas::Products;
 use driver::{Card, Event, Pinned, PinnedPool};
 use kernels::Kernels;
-use product::Products;
-use room::Blocks;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -66,10 +66,10 @@ pub struct Cuda {
     /// Whether the card and its driver have bulk tensor copies and what goes with them (9.0 alone).
     bulk_copies: bool,
     /// What the arena is laid out for; nothing before `reserve`.
-    room: Mutex<CudaRoom>,
+    plan: Mutex<ArenaPlan>,
     blocks: Mutex<Blocks>,
     /// Room for the scales of a normed product's rows.
-    scales: normed_product::RowScales,
+    scales: row_scales::RowScales,
     /// Nanoseconds between a batch's arrival on the card and the end of its kernels, summed over batches.
     busy: AtomicU64,
 }
@@ -164,9 +164,9 @@ impl Cuda {
             bulk_copies: card.capability == 90 && tensor_map::available(),
             card,
             options,
-            room: Mutex::default(),
+            plan: Mutex::default(),
             blocks: Mutex::default(),
-            scales: normed_product::RowScales::default(),
+            scales: row_scales::RowScales::default(),
             busy: AtomicU64::new(0),
         })
     }
@@ -247,12 +247,12 @@ impl Cuda {
     /// # Errors
     ///
     /// [`DeviceError::OutOfMemory`] where the card has less; nothing is held then.
-    pub fn reserve(&self, room: &CudaRoom) -> Result<(), DeviceError> {
+    pub fn reserve(&self, plan: &ArenaPlan) -> Result<(), DeviceError> {
         self.arena.release()?;
-        *self.room() = room.clone();
-        *self.blocks() = room.blocks();
-        self.arena.reserve(room.bytes(self.options.dtype))?;
-        self.reserve_scales(room.token_budget)
+        *self.plan() = plan.clone();
+        *self.blocks() = plan.blocks();
+        self.arena.reserve(plan.bytes(self.options.dtype))?;
+        self.reserve_scales(plan.token_budget)
     }
 
     /// Bytes of activations taken from the card, and how often more was taken after [`Cuda::reserve`].
@@ -270,8 +270,8 @@ impl Cuda {
         self.card.finish(self.card.download)
     }
 
-    fn room(&self) -> MutexGuard<'_, CudaRoom> {
-        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    fn plan(&self) -> MutexGuard<'_, ArenaPlan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn blocks(&self) -> MutexGuard<'_, Blocks> {

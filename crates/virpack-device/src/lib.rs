@@ -17,7 +17,7 @@ pub use backend::{
     rotary_frequencies,
 };
 pub use cpu::{CPU_TOKEN_BUDGET, Cpu};
-pub use cuda::{Cuda, CudaOptions, CudaRoom};
+pub use cuda::{ArenaPlan, Cuda, CudaOptions};
 pub use device::{Device, ModelFootprint, ModelShape};
 pub use dtype::Dtype;
 pub use error::{DeviceError, Unavailable};

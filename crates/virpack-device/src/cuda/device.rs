@@ -1,6 +1,6 @@
 //! What a card is and what models take on it.
 
-use super::{Cuda, CudaRoom};
+use super::{ArenaPlan, Cuda};
 use crate::{Device, DeviceError, Dtype, ModelFootprint, ModelShape};
 
 /// Rows of a tile of a product, of which a multiprocessor of a GPU works on one.
@@ -18,8 +18,8 @@ const CUDA_TILES: std::ops::RangeInclusive<usize> = 3..=8;
 const CUDA_SPARE: u64 = 128 << 20;
 
 /// What `model` needs of the arena for batches of so many tokens and sequences.
-fn room(model: &ModelShape, token_budget: usize, sequences: usize, rows: bool) -> CudaRoom {
-    CudaRoom { token_budget, sequences, widths: model.widths.clone(), hidden: model.hidden, rows }
+fn plan(model: &ModelShape, token_budget: usize, sequences: usize, rows: bool) -> ArenaPlan {
+    ArenaPlan { token_budget, sequences, widths: model.widths.clone(), hidden: model.hidden, rows }
 }
 
 impl Device for Cuda {
@@ -35,7 +35,7 @@ impl Device for Cuda {
         let dtype = self.options().dtype;
         // The arena is linear but for its roundings: read off a large one.
         const MANY: usize = 1 << 20;
-        let bytes = |tokens, sequences| room(model, tokens, sequences, rows).bytes(dtype) as u64;
+        let bytes = |tokens, sequences| plan(model, tokens, sequences, rows).bytes(dtype) as u64;
         ModelFootprint {
             weights: self.weight_bytes(&model.matrices, model.vector_values),
             workspace: 0,
@@ -61,6 +61,6 @@ impl Device for Cuda {
         sequences: usize,
         rows: bool,
     ) -> Result<(), DeviceError> {
-        Cuda::reserve(self, &room(model, token_budget, sequences, rows))
+        Cuda::reserve(self, &plan(model, token_budget, sequences, rows))
     }
 }

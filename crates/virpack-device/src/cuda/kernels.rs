@@ -52,6 +52,13 @@ pub(super) struct Grid {
     pub(super) shared: usize,
 }
 
+impl Grid {
+    /// As many blocks as `count` elements take, one a thread.
+    pub(super) fn line(count: usize, threads: u32) -> Grid {
+        Grid { blocks: (count.div_ceil(threads as usize), 1), threads, shared: 0 }
+    }
+}
+
 /// A kernel's argument.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Argument<'a> {

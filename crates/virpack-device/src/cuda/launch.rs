@@ -1,46 +1,38 @@
-//! The launchers' kernels: what each compiles, together.
+//! The launchers: a file for each file of kernels, with the forms that it is compiled in and what it is given.
 
-use super::kernel_source::{KernelSource, kernel_source};
-use super::{attention, attention_hopper, compile, fused_product, libraries, pairs};
+pub(super) mod attention;
+mod attention_any;
+mod attention_pairs;
+pub(super) mod attention_ring;
+pub(super) mod attention_whole;
+pub(super) mod elementwise;
+mod norm;
+mod pairs;
+mod pool;
+mod product;
+mod product_pairs;
+mod rotary;
+
+use super::kernel_source::KernelSource;
+use super::{compile, libraries};
 use crate::{DeviceError, Dtype, Unavailable};
-
-/// Embedding lookup, GELU, sums, conversions.
-pub(super) fn elementwise() -> KernelSource {
-    kernel_source!("elementwise.cu" after "pairs.cuh")
-}
-
-/// Layer norm, and its folding into a weight.
-pub(super) fn norm() -> KernelSource {
-    kernel_source!("norm.cu" after "pairs.cuh")
-}
-
-/// Pooling.
-pub(super) fn pool() -> KernelSource {
-    kernel_source!("pool.cu")
-}
-
-/// Rotary positions in place.
-pub(super) fn rotary() -> KernelSource {
-    kernel_source!("rotary.cu")
-}
-
-/// Attention for any width and dtype.
-pub(super) fn attention_any() -> KernelSource {
-    kernel_source!("attention_any.cu")
-}
 
 /// Every source that a card of this architecture uses for activations of `dtype`.
 fn sources(dtype: Dtype, architecture: &str) -> Vec<KernelSource> {
     let hopper = architecture == compile::architecture(90);
-    let mut sources = vec![elementwise(), norm(), pool(), rotary(), attention_any()];
-    if dtype.is_float32() {
-        sources.extend(pairs::sources().filter(|_| hopper));
-    } else {
-        sources.extend(attention::sources());
-        sources.extend(attention_hopper::sources().filter(|_| hopper));
-        sources.extend(fused_product::sources().filter(|_| hopper));
+    let (float32, any) = (dtype.is_float32(), attention_any::source());
+    let mut all = vec![elementwise::source(), norm::source(), pool::source(), rotary::source(), any];
+    if !float32 {
+        all.extend(attention::sources());
     }
-    sources
+    if hopper && float32 {
+        all.push(pairs::source());
+        all.extend(product_pairs::sources().chain(attention_pairs::sources()));
+    }
+    if hopper && !float32 {
+        all.extend(attention_whole::sources().chain(attention_ring::sources()).chain(product::sources()));
+    }
+    all
 }
 
 /// Compiles the kernels of every source for `architecture`, on a machine with or without a card.

@@ -1,19 +1,11 @@
-//! Layer norms folded into the products after them: layers with a norm for the own products of compute capability 9.0.
-//!
-//! A norm's weight, bias and mean become part of the product's weight and bias once, at load; a row's deviation is left,
-//! which the product's kernel measures and multiplies its sums by.
+//! Where a product keeps the scales of rows that it norms (kernels/row_scales.cuh).
 
 use super::arena::Fixed;
 use super::driver::{Card, Stream, check};
-use super::kernels::{Grid, arguments};
-use super::launch;
-use super::{Cuda, CudaMatrix, CudaVector, ROW_STEP};
-use crate::{DeviceError, LayerNorm, Linear, LinearOf};
+use super::{Cuda, ROW_STEP};
+use crate::DeviceError;
 use cudarc::driver::sys;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Threads of the kernel that folds, a warp a row.
-const THREADS: u32 = 128;
 
 /// Where a normed product keeps its rows' scales; one for all, as products run one after the other.
 #[derive(Debug, Default)]
@@ -56,7 +48,7 @@ impl Taken<'_> {
         (counters + COUNTERS as u64, counters, (scales.launches + 1) as i32)
     }
 
-    /// The launch is on its way. One that failed has no number, as a launch clears the next one's counter.
+    /// The launch is given to the stream. One that failed has no number, as a launch clears the next one's counter.
     pub(super) fn launched(mut self) {
         self.0.iter_mut().for_each(|scales| scales.launches += 1);
     }
@@ -83,42 +75,5 @@ impl Cuda {
             *scales = Some(Scales::new(&self.card, rows)?);
         }
         Ok(scales)
-    }
-
-    /// The layer with its norm folded in, where there is a product for it; sizes are checked.
-    pub(super) fn fold(
-        &self,
-        norm: LayerNorm<Vec<f32>>,
-        weight: &[f32],
-        bias: &[f32],
-    ) -> Result<LinearOf<Cuda>, DeviceError> {
-        let (outputs, inputs) = (bias.len(), norm.weight.len());
-        let norm = norm.upload(self)?;
-        let exact = self.fixed_f32("linear_layer", weight)?;
-        let exact_bias = self.fixed_f32("linear_layer", bias)?;
-        let folded = Fixed::new(&self.card, "linear_layer", outputs * inputs * self.options.dtype.bytes())?;
-        let grid = Grid { blocks: (outputs.div_ceil(THREADS as usize / 32), 1), threads: THREADS, shared: 0 };
-        let arguments = arguments![
-            exact.pointer,
-            norm.weight.exact.pointer,
-            norm.bias.exact.pointer,
-            exact_bias.pointer,
-            folded.pointer,
-            outputs as i32,
-            inputs as i32
-        ];
-        // SAFETY: lengths as checked; `exact` waits for the stream before it goes.
-        unsafe { self.kernels.launch(&launch::norm(), "fold", grid, &arguments)? };
-        let weight = CudaMatrix {
-            memory: folded,
-            rows: outputs,
-            columns: inputs,
-            folded: true,
-            pairs: false,
-            neighbours: None,
-        };
-        let rounded = self.rounded("linear_layer", &exact_bias, outputs)?;
-        let bias = CudaVector { exact: exact_bias, rounded, len: outputs };
-        Ok(Linear { norm: Some(norm), weight, bias: Some(bias) })
     }
 }
