@@ -17,13 +17,14 @@ pub struct TokenDropout {
 
 /// How a sequence's rows become one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
 pub enum Pool {
     /// The mean over the span.
-    Mean,
+    Mean = 0,
     /// The largest value of each column over the span.
-    Max,
+    Max = 1,
     /// The row of the first token.
-    Cls,
+    Cls = 2,
 }
 
 /// Which tokens of a sequence `Pool::Mean` and `Pool::Max` see: all but the first `skip_first` and the last

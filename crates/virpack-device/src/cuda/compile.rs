@@ -1,6 +1,7 @@
 //! Kernels from source to machine code: NVRTC at first use, then a file in the user's cache.
 
 use super::kernel_source::KernelSource;
+use super::packed::Item;
 use crate::{DeviceError, Dtype};
 use cudarc::nvrtc::sys;
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -16,6 +17,7 @@ fn options(source: &KernelSource, dtype: Dtype, architecture: &str) -> Vec<Strin
         format!("--gpu-architecture={architecture}"),
         "--std=c++17".into(),
         format!("-DDTYPE={}", source.dtype.unwrap_or(dtype).code()),
+        format!("-DITEM_BYTES={}", size_of::<Item>()),
     ];
     options.extend(source.defines.iter().map(|(name, value)| format!("-D{name}={value}")));
     options

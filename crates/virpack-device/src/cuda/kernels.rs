@@ -41,6 +41,9 @@ unsafe impl Send for Function {}
 // SAFETY: as above.
 unsafe impl Send for Module {}
 
+/// Threads of a warpgroup (compute capability 9.0).
+pub(super) const WARPGROUP: u32 = 128;
+
 /// How a kernel is spread over the card.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grid {

@@ -84,7 +84,7 @@ struct Layout {
 }
 
 /// The widest head that attention takes.
-const WIDEST_HEAD: usize = 256;
+pub(super) const WIDEST_HEAD: usize = 256;
 
 impl CudaPacked {
     /// `(hidden, head width)` of the batch's queries, keys and values, which have this shape.

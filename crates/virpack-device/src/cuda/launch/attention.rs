@@ -40,14 +40,32 @@ const SHORT_FORMS: [Form; 5] = [
     form(128, 1, 128, 2, 1, 64),
 ];
 
-/// The forms for batches with longer ones: room for four of the kernel's chunks.
+/// The forms for batches with longer ones: room for four chunks.
 const LONG_FORMS: [Form; 5] = [
-    Form { capacity: 1024, ..form(16, 1, 256, 4, 1, 32) },
-    Form { capacity: 512, ..form(24, 1, 256, 2, 1, 64) },
-    Form { capacity: 512, ..form(32, 1, 256, 3, 1, 32) },
-    Form { capacity: 256, ..form(64, 1, 256, 2, 1, 64) },
-    Form { capacity: 256, ..form(128, 1, 256, 1, 1, 64) },
+    long(form(16, 1, 256, 4, 1, 32)),
+    long(form(24, 1, 256, 2, 1, 64)),
+    long(form(32, 1, 256, 3, 1, 32)),
+    long(form(64, 1, 256, 2, 1, 64)),
+    long(form(128, 1, 256, 1, 1, 64)),
 ];
+
+const fn long(form: Form) -> Form {
+    Form { capacity: 4 * chunk(form.width), ..form }
+}
+
+/// Keys of one chunk of a long sequence: 8 KB of keys.
+const fn chunk(width: usize) -> usize {
+    match width {
+        0..=16 => 256,
+        17..=32 => 128,
+        _ => 64,
+    }
+}
+
+/// Values of a row of a head in shared memory.
+pub(super) const fn depth(width: usize) -> usize {
+    width.next_multiple_of(16)
+}
 
 impl Form {
     /// The form for heads of `width` and a batch whose longest sequence has `longest` tokens, within `limit` bytes of
@@ -71,12 +89,14 @@ impl Form {
             ("BLOCKS", self.blocks),
             ("TILES", self.tiles),
             ("STEP", self.step),
+            ("DEPTH", depth(self.width)),
+            ("CHUNK", chunk(self.width)),
             ("ALIBI", alibi.into()),
         ])
     }
 
     fn row_bytes(self) -> usize {
-        self.width.next_multiple_of(16) * 2
+        depth(self.width) * 2
     }
 
     /// Bytes of shared memory with room for `capacity` keys: those and their values, a warp's queries.
@@ -87,7 +107,7 @@ impl Form {
     /// Keys that a block has room for: as many as the longest sequence has, or chunks of 64 keys of 64 values (or
     /// as many bytes) within `limit` bytes.
     fn capacity(self, longest: usize, limit: usize) -> usize {
-        let chunk = self.capacity / 4;
+        let chunk = chunk(self.width);
         match self.capacity {
             0 => longest.next_multiple_of(16),
             wanted => (2..=wanted / chunk)

@@ -4,13 +4,14 @@ use crate::DeviceError;
 use crate::cuda::attention::Task;
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
 use crate::cuda::kernels::{Grid, arguments};
+use crate::cuda::packed::WIDEST_HEAD;
 use crate::cuda::{Cuda, CudaTensor};
 
 /// Threads of a block, a warp a query.
 const THREADS: u32 = 256;
 
 pub(super) fn source() -> KernelSource {
-    kernel_source!("attention_any.cu")
+    kernel_source!("attention_any.cu").define([("WIDEST", WIDEST_HEAD)])
 }
 
 impl Cuda {

@@ -1,5 +1,6 @@
 //! The launcher of `attention_pairs.cu`: attention with the accuracy of float32, of pairs of float16.
 
+use super::attention::depth;
 use crate::cuda::attention::Task;
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
 use crate::cuda::kernels::{Grid, arguments};
@@ -20,6 +21,7 @@ fn source(width: usize, alibi: bool) -> KernelSource {
             ("WIDTH", width),
             ("THREADS", THREADS),
             ("STEP", STEP),
+            ("DEPTH", depth(width)),
             ("FLOAT32", 1),
             ("ALIBI", alibi.into()),
         ])
@@ -42,7 +44,7 @@ impl Cuda {
         let most_rows = packed.long.most_rows.max(packed.short.most_rows);
         let groups = most_rows.div_ceil(THREADS / 32 * 16);
         // Two steps of highs and lows of keys and of values.
-        let shared = 2 * 4 * STEP * task.width.next_multiple_of(16) * Dtype::F16.bytes();
+        let shared = 2 * 4 * STEP * depth(task.width) * Dtype::F16.bytes();
         let grid = Grid { blocks: (packed.items, task.heads * groups), threads: THREADS as u32, shared };
         let arguments = arguments![
             qkv.block.pointer,

@@ -1,11 +1,11 @@
 //! The launcher of `attention_ring.cu`: attention of sequences of any length on compute capability 9.0, of queries and keys
 //! that are rotated already.
 
-use super::attention_whole::{ROWS, WARPGROUP, row};
+use super::attention_whole::{ROWS, columns, row, tile_defines};
 use crate::DeviceError;
 use crate::cuda::attention::Task;
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
-use crate::cuda::kernels::{Grid, arguments};
+use crate::cuda::kernels::{Grid, WARPGROUP, arguments};
 use crate::cuda::packed::Part;
 use crate::cuda::tensor_map::TensorMap;
 use crate::cuda::{Cuda, CudaTensor};
@@ -55,10 +55,11 @@ impl RingForm {
             ("HEADS", 1),
             ("STEP", self.step),
             ("STAGES", self.stages),
-            ("TEAMS", self.warpgroups),
+            ("WARPGROUPS", self.warpgroups),
             ("BLOCKS", self.blocks),
             ("ALIBI", alibi.into()),
         ])
+        .define(tile_defines(self.width))
     }
 
     /// Bytes of shared memory: a ring of keys and values, each warpgroup's queries, barriers.
@@ -88,7 +89,7 @@ impl Cuda {
         let grid = Grid { blocks: (blocks, 1), threads, shared: form.shared() };
         let qkv = task.qkv;
         let (pointer, size) = (qkv.block.pointer, (qkv.rows, qkv.columns));
-        let boxed = (form.step, row(form.width).min(64));
+        let boxed = (form.step, columns(form.width));
         let map = TensorMap::new(self.options.dtype, pointer, size, qkv.columns, boxed)?;
         let arguments = arguments![
             &map,

@@ -4,15 +4,14 @@
 use crate::DeviceError;
 use crate::cuda::attention::Task;
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
-use crate::cuda::kernels::{Grid, arguments};
+use crate::cuda::kernels::{Grid, WARPGROUP, arguments};
 use crate::cuda::packed::Part;
 use crate::cuda::{Cuda, CudaTensor};
 
 /// Keys of a run: what one product of a warpgroup gives scores of.
 const RUN: usize = 56;
 
-/// Threads of a warpgroup, and the rows it works on.
-pub(super) const WARPGROUP: u32 = 128;
+/// Rows that a warpgroup works on.
 pub(super) const ROWS: usize = 64;
 
 /// A form of the kernel.
@@ -51,6 +50,17 @@ pub(super) fn row(width: usize) -> usize {
     width.next_power_of_two()
 }
 
+/// Values of a tile's row in shared memory: a head's or half of one, at most 128 bytes.
+pub(super) fn columns(width: usize) -> usize {
+    row(width).min(64)
+}
+
+/// What both kernels of 9.0 are compiled with for heads of `width`.
+pub(super) fn tile_defines(width: usize) -> [(&'static str, usize); 4] {
+    let (row, columns) = (row(width), columns(width));
+    [("ROW", row), ("COLUMNS", columns), ("ROWS", ROWS), ("WARPGROUP", WARPGROUP as usize)]
+}
+
 impl WholeForm {
     /// The form for heads of `width` and sequences of at most `longest` tokens.
     pub(in crate::cuda) fn find(width: usize, longest: usize) -> Option<WholeForm> {
@@ -65,9 +75,11 @@ impl WholeForm {
                 ("WIDTH", self.width),
                 ("HEADS", self.heads),
                 ("RUNS", self.runs),
+                ("RUN", RUN),
                 ("BLOCKS", self.blocks),
                 ("ALIBI", alibi.into()),
             ])
+            .define(tile_defines(self.width))
     }
 
     /// Bytes of shared memory: rows of keys and of values, and of the queries.

@@ -13,7 +13,11 @@ use cudarc::driver::sys;
 const THREADS: u32 = 128;
 
 pub(super) fn source() -> KernelSource {
-    kernel_source!("pool.cu")
+    kernel_source!("pool.cu").define([
+        ("POOL_MEAN", Pool::Mean as usize),
+        ("POOL_MAX", Pool::Max as usize),
+        ("POOL_CLS", Pool::Cls as usize),
+    ])
 }
 
 impl Cuda {

@@ -2,7 +2,7 @@
 
 use crate::cuda::epilogue::{KernelEpilogue, Rotation};
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
-use crate::cuda::kernels::{Grid, arguments};
+use crate::cuda::kernels::{Grid, WARPGROUP, arguments};
 use crate::cuda::rotary::WIDTHS;
 use crate::cuda::row_scales::Taken;
 use crate::cuda::tensor_map::TensorMap;
@@ -19,14 +19,25 @@ struct ProductForm {
     normed: bool,
 }
 
-/// Rows of a block's tile (a cluster of two has `ROW_STEP`), its outputs, inputs of a step, steps in its memory.
-const ROWS: usize = ROW_STEP / 2;
+/// Rows of a block's tile (a cluster of two has `ROW_STEP`), inputs of a step, of both products.
+pub(super) const ROWS: usize = ROW_STEP / 2;
+pub(super) const STEP: usize = 64;
+
+/// Outputs of a tile, steps in a block's memory.
 const COLUMNS: [usize; 2] = [256, 240];
-const STEP: usize = 64;
 const STAGES: usize = 4;
 
+/// Tiles with their biases in memory at once: those that may be in flight, and the one before them.
+const BIASES: usize = STAGES + 1;
+
 /// Two warpgroups that multiply and one that copies.
-const THREADS: u32 = 384;
+const THREADS: u32 = 3 * WARPGROUP;
+
+/// What both products are compiled with, for a ring of so many stages.
+pub(super) fn ring_defines(stages: usize) -> [(&'static str, usize); 5] {
+    let (threads, warpgroup) = (THREADS as usize, WARPGROUP as usize);
+    [("ROWS", ROWS), ("STEP", STEP), ("STAGES", stages), ("THREADS", threads), ("WARPGROUP", warpgroup)]
+}
 
 impl ProductForm {
     /// What it is compiled from.
@@ -36,13 +47,14 @@ impl ProductForm {
         )
         .with_large_shared()
         .define(self.then.defines())
-        .define([("COLUMNS", self.columns), ("NORMED", self.normed.into())])
+        .define([("COLUMNS", self.columns), ("NORMED", self.normed.into()), ("BIASES", BIASES)])
+        .define(ring_defines(STAGES))
     }
 
     /// Bytes of shared memory: the ring, half of the sums on their way out, biases of the tiles in flight, barriers.
     fn shared(self) -> usize {
         let ring = STAGES * (ROWS + self.columns) * STEP;
-        (ring + ROWS * COLUMNS[0] / 2 + (STAGES + 1) * self.columns) * 2 + 2 * STAGES * 8
+        (ring + ROWS * COLUMNS[0] / 2 + BIASES * self.columns) * 2 + 2 * STAGES * 8
     }
 }
 

@@ -1,5 +1,6 @@
 //! The launcher of `product_pairs.cu`: products with the accuracy of float32, of pairs of float16, and what follows them.
 
+use super::product::{ROWS, STEP, ring_defines};
 use crate::cuda::epilogue::{KernelEpilogue, Rotation};
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
 use crate::cuda::kernels::arguments;
@@ -21,10 +22,8 @@ struct PairsForm {
 const PLAIN: PairsForm = PairsForm { then: KernelEpilogue::None, residual: false, pairs: false };
 const SUM: PairsForm = PairsForm { residual: true, ..PLAIN };
 
-/// Rows and outputs of a block's tile (a cluster of two has `ROW_STEP` rows), inputs of a step, steps in its memory.
-const ROWS: usize = ROW_STEP / 2;
+/// Outputs of a tile, steps in a block's memory.
 const COLUMNS: usize = 128;
-const STEP: usize = 64;
 const STAGES: usize = 3;
 
 /// Bytes of shared memory: the ring of highs and lows, barriers.
@@ -38,7 +37,8 @@ impl PairsForm {
         )
         .with_large_shared()
         .define(self.then.defines())
-        .define([("RESIDUAL", self.residual.into()), ("PAIRS_OUT", self.pairs.into())])
+        .define([("RESIDUAL", self.residual.into()), ("PAIRS_OUT", self.pairs.into()), ("COLUMNS", COLUMNS)])
+        .define(ring_defines(STAGES))
     }
 }
 
