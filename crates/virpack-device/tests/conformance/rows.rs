@@ -98,7 +98,7 @@ pub(super) fn pools<B: Backend>(backend: &B, precision: Precision) {
 }
 
 /// NaN and infinity are caught on the card, with the rows they are in.
-pub(super) fn broken_rows_are_reported(cuda: &Cuda) {
+pub(super) fn broken_rows_are_reported(cuda: &Cuda, _: Precision) {
     let x = Matrix {
         rows: 6,
         columns: 8,
