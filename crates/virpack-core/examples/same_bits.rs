@@ -15,9 +15,9 @@ use std::io::Cursor;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use virpack_core::device::Dtype;
+use virpack_core::device::{Device, Dtype};
 use virpack_core::devices::{DeviceChoice, DeviceOptions, Devices};
-use virpack_core::memory::{self, Memory};
+use virpack_core::memory;
 use virpack_core::model::esm2::{Esm2, shape};
 use virpack_core::model::published::PUBLISHED;
 use virpack_core::model::source::RandomTensors;
@@ -61,7 +61,7 @@ struct Task {
 }
 
 impl Task {
-    fn run<B: Memory + 'static>(&self, backends: Vec<Arc<B>>) -> Result<usize, Failure> {
+    fn run<B: Device + 'static>(&self, backends: Vec<Arc<B>>) -> Result<usize, Failure> {
         let lengths = LengthPolicy { min_length: 1, ..LengthPolicy::default() };
         let (mut devices, mut budget) = (Vec::new(), usize::MAX);
         for backend in backends {
@@ -137,7 +137,7 @@ fn made_up(count: usize) -> Vec<String> {
     (0..count).map(record).collect()
 }
 
-fn embed<B: Memory + 'static>(
+fn embed<B: Device + 'static>(
     devices: &[(Arc<B>, Arc<Esm2<B>>)],
     lengths: &LengthPolicy,
     token_budget: usize,

@@ -5,14 +5,14 @@ mod span;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use virpack_device::{Backend, DeviceError, Pool, PoolSpan};
+use virpack_device::{Backend, Device, DeviceError, Pool, PoolSpan};
 use virpack_seq::{
     AsyncDataLoader, CollatorOptions, EsmTokenizer, GreedyPacker, LengthPolicy, LoaderOptions, PackerOptions,
     Records, VarlenCollator,
 };
 
 use crate::Error;
-use crate::memory::{self, Memory};
+use crate::memory;
 use crate::runner::{AsyncInferenceRunner, BatchRows, IN_FLIGHT, RunnerItem, RunnerOptions};
 use crate::synthetic::{Load, SyntheticFasta};
 use span::{Completion, Span};
@@ -115,7 +115,7 @@ impl BenchReport {
 /// # Errors
 ///
 /// What the device says.
-pub fn bench<B: Memory + 'static>(
+pub fn bench<B: Device + 'static>(
     backend: Arc<B>,
     options: &BenchOptions,
     mut tell: impl FnMut(Phase),
@@ -144,11 +144,11 @@ pub fn bench<B: Memory + 'static>(
         rounds.push(Round { ceiling: products.run(options.time)?, ..round });
     }
     tell(Phase::End);
-    let memory = (footprint.bytes(token_budget as u64, sequences), taken);
+    let memory = (memory::footprint(footprint, 0).bytes(token_budget as u64, sequences), taken);
     Ok(BenchReport { device: backend.name(), token_budget, first_batch: first - begin, memory, rounds })
 }
 
-struct Engine<B: Memory> {
+struct Engine<B: Device> {
     backend: Arc<B>,
     model: Arc<Esm2<B>>,
     lengths: LengthPolicy,
@@ -156,7 +156,7 @@ struct Engine<B: Memory> {
     load: Load,
 }
 
-impl<B: Memory + 'static> Engine<B> {
+impl<B: Device + 'static> Engine<B> {
     fn start(&self, tokens: u64) -> Result<AsyncInferenceRunner, Error> {
         let records = Records::from_reader("made-up records", SyntheticFasta::new(self.load, tokens, 7))?;
         let packer = GreedyPacker::new(PackerOptions::new(self.token_budget, self.lengths.max_tokens()))?;
@@ -245,7 +245,7 @@ impl<'a, B: Backend> Products<'a, B> {
         let table = backend.table(shape[0], shape[1], random.read("table", &shape)?)?;
         let embed = || backend.embed(&table, &packed, None);
         let (x, input) = (embed()?, backend.for_products(embed()?)?);
-        let h = backend.for_products(backend.linear(&input, &weights[2], None)?)?;
+        let h = backend.for_products(backend.product(&input, &weights[2], None)?)?;
         Ok(Products { backend, config, weights, packed, x, inputs: [input, h], tokens })
     }
 
@@ -253,7 +253,7 @@ impl<'a, B: Backend> Products<'a, B> {
         let [qkv, output, up, down] = &self.weights[..] else { unreachable!("four products") };
         let [x, h] = &self.inputs;
         for (input, weight) in [(x, qkv), (x, output), (x, up), (h, down)] {
-            self.backend.linear(input, weight, None)?;
+            self.backend.product(input, weight, None)?;
         }
         Ok(())
     }

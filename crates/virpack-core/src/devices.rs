@@ -36,7 +36,7 @@ pub struct DeviceOptions {
 
 /// A device that is ready.
 #[derive(Debug)]
-pub enum Device {
+pub enum OpenDevice {
     /// The CPU, in float32.
     Cpu(Arc<Cpu>),
     /// An NVIDIA GPU.
@@ -56,21 +56,21 @@ impl DeviceOptions {
     /// Makes the one device ready.
     ///
     /// ```
-    /// use virpack_core::devices::{Device, DeviceChoice, DeviceOptions};
+    /// use virpack_core::devices::{DeviceChoice, DeviceOptions, OpenDevice};
     ///
     /// let options = DeviceOptions { device: DeviceChoice::Cpu, ..DeviceOptions::default() };
-    /// assert!(matches!(options.open()?, Device::Cpu(_)));
+    /// assert!(matches!(options.open()?, OpenDevice::Cpu(_)));
     /// # Ok::<(), virpack_core::Error>(())
     /// ```
     ///
     /// # Errors
     ///
     /// As [`DeviceOptions::open_all`]; [`Error::OneDevice`] where several are meant.
-    pub fn open(&self) -> Result<Device, Error> {
+    pub fn open(&self) -> Result<OpenDevice, Error> {
         match self.open_all()? {
-            Devices::Cpu(cpu) => Ok(Device::Cpu(cpu)),
+            Devices::Cpu(cpu) => Ok(OpenDevice::Cpu(cpu)),
             Devices::Cuda(mut cards) => match (cards.pop(), cards.is_empty()) {
-                (Some(card), true) => Ok(Device::Cuda(card)),
+                (Some(card), true) => Ok(OpenDevice::Cuda(card)),
                 _ => Err(Error::OneDevice { device: self.device.clone() }),
             },
         }

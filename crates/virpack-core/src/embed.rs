@@ -10,7 +10,7 @@ mod summary;
 use std::sync::Arc;
 use std::time::Instant;
 
-use virpack_device::Cpu;
+use virpack_device::{Cpu, Device};
 use virpack_model::weights::Weights;
 use virpack_seq::Records;
 
@@ -19,7 +19,6 @@ use crate::cancel::CancelToken;
 use crate::devices::Devices;
 use crate::event::Event;
 use crate::loaded_model::LoadedModel;
-use crate::memory::Memory;
 use crate::output::Row;
 use crate::runner::{BatchRows, RunnerItem};
 use model::EmbedModel;
@@ -52,7 +51,7 @@ pub fn embed(
 /// # Errors
 ///
 /// As [`embed`].
-pub fn embed_on<B: Memory + 'static>(
+pub fn embed_on<B: Device + 'static>(
     backends: Vec<Arc<B>>,
     options: &EmbedOptions,
     cancel: &CancelToken,
@@ -91,7 +90,7 @@ pub fn embed_records(records: Records, options: &EmbedOptions) -> Result<Vec<(Ro
 }
 
 /// The records with their embeddings, in memory and in the input's order.
-pub(crate) fn collect<B: Memory + 'static>(
+pub(crate) fn collect<B: Device + 'static>(
     devices: &[LoadedModel<B>],
     records: Records,
     options: &EmbedOptions,

@@ -1,6 +1,7 @@
 //! A model loaded on one or more devices.
 
 use std::sync::Arc;
+use virpack_device::Device;
 
 use virpack_model::weights::Weights;
 use virpack_model::{Model, ModelConfig};
@@ -8,11 +9,11 @@ use virpack_seq::LengthPolicy;
 
 use crate::Error;
 use crate::event::{Event, ModelBudget};
-use crate::memory::{self, Memory};
+use crate::memory;
 use crate::runner::DeviceEvent;
 
 /// A model loaded on a device, with memory reserved for its batches.
-pub(crate) struct LoadedModel<B: Memory> {
+pub(crate) struct LoadedModel<B: Device> {
     pub(crate) backend: Arc<B>,
     pub(crate) model: Model<B>,
     /// Most tokens in a batch.
@@ -21,7 +22,7 @@ pub(crate) struct LoadedModel<B: Memory> {
     asked: usize,
 }
 
-impl<B: Memory + 'static> LoadedModel<B> {
+impl<B: Device + 'static> LoadedModel<B> {
     /// Loads a model on every device, on all at a time; the weights are mapped and read once. With `all_rows` every token's
     /// row comes back.
     pub(crate) fn load_on_all(
@@ -58,7 +59,7 @@ impl<B: Memory + 'static> LoadedModel<B> {
     }
 }
 
-impl<B: Memory> LoadedModel<B> {
+impl<B: Device> LoadedModel<B> {
     /// What a user should know of the device before the first batch.
     pub(crate) fn events(&self) -> impl Iterator<Item = Event> {
         let token_budget = self.token_budget;

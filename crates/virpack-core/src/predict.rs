@@ -31,13 +31,12 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
-use virpack_device::Cuda;
+use virpack_device::{Cuda, Device};
 
 use crate::Error;
 use crate::cancel::CancelToken;
 use crate::devices::{DeviceChoice, Devices};
 use crate::event::Event;
-use crate::memory::Memory;
 pub use bundle::Bundle;
 use join::Join;
 use judges::Judges;
@@ -87,7 +86,7 @@ pub fn predict(
 /// # Errors
 ///
 /// As [`predict`].
-pub fn predict_on<B: Memory + 'static>(
+pub fn predict_on<B: Device + 'static>(
     devices: [Vec<Arc<B>>; 2],
     options: &PredictOptions,
     cancel: &CancelToken,

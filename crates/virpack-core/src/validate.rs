@@ -8,14 +8,13 @@ pub use difference::Difference;
 use std::path::Path;
 use std::sync::Arc;
 
-use virpack_device::Dtype;
+use virpack_device::{Device, Dtype};
 use virpack_seq::{Input, LengthPolicy, ReadLimits, ReadOptions, Records, SeqError};
 
 use crate::Error;
-use crate::devices::{Device, DeviceOptions};
+use crate::devices::{DeviceOptions, OpenDevice};
 use crate::embed::{EmbedOptions, collect};
 use crate::loaded_model::LoadedModel;
-use crate::memory::Memory;
 use crate::row::Row;
 use sample::Sample;
 use virpack_model::location::Location;
@@ -138,8 +137,8 @@ pub fn validate(options: &ValidateOptions) -> Result<Validation, Error> {
     let sample = Sample::take(records, options.records)?;
     let (found, dtype) = match options.device.open()? {
         // What is called float32 on a CPU is strict.
-        Device::Cpu(cpu) => (run(cpu, options, &sample)?, Dtype::F32Strict),
-        Device::Cuda(cuda) => {
+        OpenDevice::Cpu(cpu) => (run(cpu, options, &sample)?, Dtype::F32Strict),
+        OpenDevice::Cuda(cuda) => {
             let dtype = cuda.options().dtype;
             (run(cuda, options, &sample)?, dtype)
         }
@@ -181,12 +180,12 @@ struct Run {
 fn float32(options: &ValidateOptions, sample: &Sample) -> Result<Run, Error> {
     let device = DeviceOptions { dtype: Some(Dtype::F32Strict), ..options.device.clone() };
     match device.open()? {
-        Device::Cpu(cpu) => run(cpu, options, sample),
-        Device::Cuda(cuda) => run(cuda, options, sample),
+        OpenDevice::Cpu(cpu) => run(cpu, options, sample),
+        OpenDevice::Cuda(cuda) => run(cuda, options, sample),
     }
 }
 
-fn run<B: Memory + 'static>(
+fn run<B: Device + 'static>(
     backend: Arc<B>,
     options: &ValidateOptions,
     sample: &Sample,

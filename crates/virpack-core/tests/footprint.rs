@@ -6,10 +6,9 @@
 use std::num::NonZeroUsize;
 use std::process::Command;
 
-use virpack_core::device::{Backend, Cpu, Pool};
-use virpack_core::memory::Memory;
+use virpack_core::device::{Backend, Cpu, Device, ModelShape, Pool};
+use virpack_core::memory;
 use virpack_core::model::Encoder;
-use virpack_core::model::ModelShape;
 use virpack_core::model::config::{DnabertConfig, Esm2Config};
 use virpack_core::model::dnabert_s::{self, DnabertS};
 use virpack_core::model::esm2::{self, Esm2};
@@ -108,6 +107,7 @@ fn within_a_tenth(kind: &str, layers: usize, hidden: usize, tokens: usize) {
     let heads = if kind == "esm2" { 20 } else { 12 };
     let cpu = Cpu::new(NonZeroUsize::new(THREADS)).unwrap();
     let footprint = cpu.footprint(&Config::new(kind, layers, hidden, heads).shape(), LENGTH, false);
+    let footprint = memory::footprint(footprint, 0);
     let sequences = tokens / LENGTH;
     let predicted = footprint.bytes(tokens as u64, sequences as u64);
     let grown = grown(format!("{kind} {layers} {hidden} {heads} {tokens}"));

@@ -88,7 +88,7 @@ fn products_have_the_same_bits_on_any_number_of_threads() {
         let cpu = Cpu::new(NonZeroUsize::new(threads)).unwrap();
         let weight = cpu.matrix(outputs, inputs, values(outputs * inputs)).unwrap();
         let x = cpu.tensor(count, inputs, &x[..count * inputs]).unwrap();
-        let y = cpu.linear(&x, &weight, None).unwrap();
+        let y = cpu.product(&x, &weight, None).unwrap();
         cpu.wait(cpu.read(&y).unwrap()).unwrap().iter().map(|v| v.to_bits()).collect()
     };
     let expected = product(1, rows);

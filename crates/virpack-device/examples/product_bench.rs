@@ -9,7 +9,8 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 use virpack_device::{
-    Attention, Backend, Cuda, CudaOptions, DeviceError, Dtype, LayerNorm, NormedLinear, rotary_frequencies,
+    Attention, Backend, Cuda, CudaOptions, DeviceError, Dtype, Epilogue, LayerNorm, Linear, LinearOf,
+    rotary_frequencies,
 };
 
 /// Hidden width and attention heads of 8M, 35M, 150M, 650M and 3B.
@@ -85,43 +86,35 @@ fn main() -> Result<(), Box<dyn Error>> {
         let embed = || cuda.embed(&table, &packed, None);
         // Where products read another form than rows have, a model gives them that.
         let (x, input) = (embed()?, cuda.for_products(embed()?)?);
-        let linear = |outputs: usize| -> Result<_, DeviceError> {
-            let weight = cuda.matrix(outputs, hidden, random(outputs * hidden, spread))?;
-            Ok((weight, cuda.vector(random(outputs, 1.0))?))
+        let norm = LayerNorm { weight: random(hidden, 1.0), bias: random(hidden, 1.0), eps: 1e-5 };
+        let layer = |outputs: usize, normed: bool, rotated_heads: Option<usize>| {
+            let norm = normed.then(|| norm.clone());
+            let (weight, bias) = (random(outputs * hidden, spread), Some(random(outputs, 1.0)));
+            cuda.linear_layer([outputs, hidden], Linear { norm, weight, bias }, rotated_heads)
         };
-        let (up, qkv) = (linear(4 * hidden)?, linear(3 * hidden)?);
+        let (up, qkv) = (layer(4 * hidden, false, None)?, layer(3 * hidden, false, None)?);
+        let (normed_up, normed_qkv) = (layer(4 * hidden, true, None)?, layer(3 * hidden, true, Some(heads))?);
         let frequencies = rotary_frequencies(hidden / heads);
         let attention = Attention { heads, rotary_frequencies: frequencies, alibi_slopes: None };
-        let product = |layer: &(_, _)| cuda.linear(&input, &layer.0, Some(&layer.1));
-        let norm = LayerNorm { weight: random(hidden, 1.0), bias: random(hidden, 1.0), eps: 1e-5 };
-        let normed = |outputs: usize| -> Result<NormedLinear<_, _>, DeviceError> {
-            cuda.normed_linear(norm.clone(), random(outputs * hidden, spread), random(outputs, 1.0))
-        };
-        let normed_up = normed(4 * hidden)?;
-        let (weight, bias) = (random(3 * hidden * hidden, spread), random(3 * hidden, 1.0));
-        let normed_qkv = cuda.normed_qkv(norm.clone(), weight, bias, heads)?;
-        let norm =
-            |layer: &NormedLinear<_, _>| cuda.layer_norm(&x, &layer.norm.weight, &layer.norm.bias, 1e-5);
-        let norm_gelu = || cuda.linear_gelu(&norm(&normed_up)?, &up.0, Some(&up.1)).map(drop);
+        let product = |layer: &LinearOf<Cuda>| cuda.product(&input, &layer.weight, layer.bias.as_ref());
+        let gelu = |x: &_, layer: &_| cuda.linear(x, layer, Epilogue::Gelu).map(drop);
+        let device_norm = norm.clone().upload(&cuda)?;
+        let normed = || cuda.layer_norm(&x, &device_norm);
         let ways: [Way; 5] = [
             ("product", Box::new(|| product(&up).map(drop))),
             ("product, gelu", Box::new(|| cuda.gelu(product(&up)?).map(drop))),
-            ("linear_gelu", Box::new(|| cuda.linear_gelu(&input, &up.0, Some(&up.1)).map(drop))),
-            ("layer_norm, linear_gelu", Box::new(norm_gelu)),
-            ("normed_linear_gelu", Box::new(|| cuda.normed_linear_gelu(&x, &normed_up).map(drop))),
+            ("linear with gelu", Box::new(|| gelu(&input, &up))),
+            ("layer_norm, linear with gelu", Box::new(|| gelu(&normed()?, &up))),
+            ("normed linear with gelu", Box::new(|| gelu(&x, &normed_up))),
         ];
         let name = format!("{hidden} -> {}", 4 * hidden);
         print(&name, 8 * tokens * hidden * hidden, &ways, &measure(&cuda, &ways, time)?);
-        let apart = || {
-            let x = norm(&normed_qkv)?;
-            cuda.self_attention(x, &qkv.0, Some(&qkv.1), &packed, &attention).map(drop)
-        };
-        let folded = || cuda.normed_self_attention(&x, &normed_qkv, &packed, &attention).map(drop);
+        let attend = |x: &_, layer: &_| cuda.self_attention(x, layer, &packed, &attention).map(drop);
         let ways: [Way; 4] = [
             ("product", Box::new(|| product(&qkv).map(drop))),
             ("product, rotary", Box::new(|| cuda.rotary(product(&qkv)?, &packed, &attention).map(drop))),
-            ("layer_norm, self_attention", Box::new(apart)),
-            ("normed_self_attention", Box::new(folded)),
+            ("layer_norm, self_attention", Box::new(|| attend(&normed()?, &qkv))),
+            ("normed self_attention", Box::new(|| attend(&x, &normed_qkv))),
         ];
         let name = format!("{hidden} -> {}", 3 * hidden);
         print(&name, 6 * tokens * hidden * hidden, &ways, &measure(&cuda, &ways, time)?);

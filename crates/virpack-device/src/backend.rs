@@ -17,13 +17,14 @@ pub struct TokenDropout {
 
 /// How a sequence's rows become one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
 pub enum Pool {
     /// The mean over the span.
-    Mean,
+    Mean = 0,
     /// The largest value of each column over the span.
-    Max,
+    Max = 1,
     /// The row of the first token.
-    Cls,
+    Cls = 2,
 }
 
 /// Which tokens of a sequence `Pool::Mean` and `Pool::Max` see: all but the first `skip_first` and the last
@@ -53,15 +54,92 @@ pub struct LayerNorm<V> {
     pub eps: f32,
 }
 
-/// A layer norm and the linear layer after it, on the backend that made it ([`Backend::normed_linear`]).
-#[derive(Debug)]
-pub struct NormedLinear<M, V> {
-    /// The norm, of the layer's inputs.
-    pub norm: LayerNorm<V>,
-    /// `[outputs, inputs]`; a backend may have folded the norm into it, and then takes it for nothing else.
+/// A linear layer, `x · weightᵀ + bias`, and the layer norm of its inputs where one goes before it: on the host as
+/// [`HostLinear`], on a backend as [`Backend::linear_layer`] gives it.
+#[derive(Clone, Debug)]
+pub struct Linear<M, V> {
+    /// The norm, `[inputs]`. A backend may have folded it into weight and bias, and then takes them for nothing else.
+    pub norm: Option<LayerNorm<V>>,
+    /// `[outputs, inputs]`.
     pub weight: M,
-    /// `[outputs]`, as `weight`.
-    pub bias: V,
+    /// `[outputs]`.
+    pub bias: Option<V>,
+}
+
+/// A linear layer on the host, its weight row-major.
+pub type HostLinear = Linear<Vec<f32>, Vec<f32>>;
+
+/// A linear layer on a backend.
+pub type LinearOf<B> = Linear<<B as Backend>::Matrix, <B as Backend>::Vector>;
+
+/// What follows a linear layer's product. A backend may do it before the product's result is stored.
+#[derive(Debug)]
+pub enum Epilogue<'a, B: Backend + ?Sized> {
+    /// Nothing.
+    None,
+    /// [`Backend::gelu`].
+    Gelu,
+    /// The result is added to this tensor, `[tokens, outputs]`, and takes its memory.
+    Add(B::Tensor),
+    /// [`Backend::rotary`] of queries, keys and values.
+    Rotary(&'a B::Packed, &'a Attention<B::Vector>),
+}
+
+impl<B: Backend + ?Sized> Epilogue<'_, B> {
+    /// The epilogue by the backend's own primitives, on a product's result `[tokens, outputs]`: its definition.
+    ///
+    /// # Errors
+    ///
+    /// What the primitives say.
+    pub fn apply(self, backend: &B, y: B::Tensor) -> Result<B::Tensor, DeviceError> {
+        match self {
+            Epilogue::None => Ok(y),
+            Epilogue::Gelu => backend.gelu(y),
+            Epilogue::Add(x) => backend.add(x, &y),
+            Epilogue::Rotary(packed, attention) => backend.rotary(y, packed, attention),
+        }
+    }
+}
+
+impl LayerNorm<Vec<f32>> {
+    /// The norm on a backend.
+    ///
+    /// # Errors
+    ///
+    /// What the backend says.
+    pub fn upload<B: Backend + ?Sized>(self, backend: &B) -> Result<LayerNorm<B::Vector>, DeviceError> {
+        let LayerNorm { weight, bias, eps } = self;
+        Ok(LayerNorm { weight: backend.vector(weight)?, bias: backend.vector(bias)?, eps })
+    }
+}
+
+impl HostLinear {
+    /// The layer, `[outputs, inputs]`, on a backend, each part as it is.
+    ///
+    /// # Errors
+    ///
+    /// What the backend says.
+    pub fn upload<B: Backend + ?Sized>(
+        self,
+        backend: &B,
+        [outputs, inputs]: [usize; 2],
+    ) -> Result<LinearOf<B>, DeviceError> {
+        let Linear { norm, weight, bias } = self;
+        let norm = norm.map(|norm| norm.upload(backend)).transpose()?;
+        let weight = backend.matrix(outputs, inputs, weight)?;
+        Ok(Linear { norm, weight, bias: bias.map(|bias| backend.vector(bias)).transpose()? })
+    }
+
+    /// Checks its sizes, and what heads it is for: gives their width.
+    pub(crate) fn check(
+        &self,
+        shape: [usize; 2],
+        rotated_heads: Option<usize>,
+    ) -> Result<Option<usize>, DeviceError> {
+        let norm = self.norm.as_ref().map(|norm| [norm.weight.len(), norm.bias.len()]);
+        shapes::linear_layer(shape, self.weight.len(), self.bias.as_ref().map(Vec::len), norm)?;
+        rotated_heads.map(|heads| shapes::head_width(shape[0], heads)).transpose()
+    }
 }
 
 /// The shape of a layer's attention.
@@ -79,8 +157,8 @@ pub struct Attention<V> {
 /// The primitives a model is written with.
 ///
 /// Tensors are row-major. `tokens` is the number of tokens in the batch, `n` the number of its sequences.
-/// A method that takes a tensor by value may reuse its memory. The fused methods at the end are defined by
-/// their bodies; a backend may override them with something faster that computes the same.
+/// A method that takes a tensor by value may reuse its memory. The methods with a body are defined by it; a backend may
+/// override them with something faster that computes the same.
 pub trait Backend: Send + Sync {
     /// Activations, `[rows, columns]`, in the backend's own precision.
     type Tensor;
@@ -124,7 +202,7 @@ pub trait Backend: Send + Sync {
     ) -> Result<Self::Tensor, DeviceError>;
 
     /// `x · weightᵀ + bias`: `x` `[tokens, in]`, `weight` `[out, in]`, `bias` `[out]`; gives `[tokens, out]`.
-    fn linear(
+    fn product(
         &self,
         x: &Self::Tensor,
         weight: &Self::Matrix,
@@ -145,9 +223,7 @@ pub trait Backend: Send + Sync {
     fn layer_norm(
         &self,
         x: &Self::Tensor,
-        weight: &Self::Vector,
-        bias: &Self::Vector,
-        eps: f32,
+        norm: &LayerNorm<Self::Vector>,
     ) -> Result<Self::Tensor, DeviceError>;
 
     /// Rotary positions on the queries and keys of `qkv` `[tokens, 3 · hidden]`, restarting at each
@@ -201,32 +277,19 @@ pub trait Backend: Send + Sync {
         Ok(())
     }
 
-    /// Uploads a layer norm and the linear layer after it, as the backend's products like them: `norm` of `[inputs]`,
-    /// `weight` `[outputs, inputs]`, `bias` `[outputs]`.
-    fn normed_linear(
+    /// Uploads a linear layer `[outputs, inputs]`, as the backend's products like it.
+    ///
+    /// `rotated_heads`: it gives the queries, keys and values of so many heads, `[3 · hidden, inputs]`, to
+    /// [`Backend::self_attention`] alone. A backend may order the rows of a head's queries and keys as its rotation likes
+    /// them: attention is the same where both are ordered alike.
+    fn linear_layer(
         &self,
-        norm: LayerNorm<Vec<f32>>,
-        weight: Vec<f32>,
-        bias: Vec<f32>,
-    ) -> Result<NormedLinear<Self::Matrix, Self::Vector>, DeviceError> {
-        let weight = self.matrix(bias.len(), norm.weight.len(), weight)?;
-        let LayerNorm { weight: scale, bias: shift, eps } = norm;
-        let norm = LayerNorm { weight: self.vector(scale)?, bias: self.vector(shift)?, eps };
-        Ok(NormedLinear { norm, weight, bias: self.vector(bias)? })
-    }
-
-    /// [`Backend::normed_linear`] of the queries, keys and values, `[3 · hidden, inputs]`, of so many heads, for
-    /// [`Backend::normed_self_attention`] with rotary positions alone. A backend may order the rows of a head's queries and
-    /// keys as its rotation likes them: attention is the same where both are ordered alike.
-    fn normed_qkv(
-        &self,
-        norm: LayerNorm<Vec<f32>>,
-        weight: Vec<f32>,
-        bias: Vec<f32>,
-        heads: usize,
-    ) -> Result<NormedLinear<Self::Matrix, Self::Vector>, DeviceError> {
-        shapes::head_width(bias.len(), heads)?;
-        self.normed_linear(norm, weight, bias)
+        shape: [usize; 2],
+        layer: HostLinear,
+        rotated_heads: Option<usize>,
+    ) -> Result<LinearOf<Self>, DeviceError> {
+        layer.check(shape, rotated_heads)?;
+        layer.upload(self, shape)
     }
 
     /// The tensor as products read it: where several take it, it is brought into their form once.
@@ -234,72 +297,29 @@ pub trait Backend: Send + Sync {
         Ok(x)
     }
 
-    /// [`Backend::linear`], then [`Backend::gelu`].
-    fn linear_gelu(
+    /// A linear layer, from [`Backend::layer_norm`] where it has a norm to what follows its product. All fused products
+    /// are ways of this one method.
+    fn linear(
         &self,
         x: &Self::Tensor,
-        weight: &Self::Matrix,
-        bias: Option<&Self::Vector>,
+        layer: &LinearOf<Self>,
+        then: Epilogue<'_, Self>,
     ) -> Result<Self::Tensor, DeviceError> {
-        self.gelu(self.linear(x, weight, bias)?)
+        let normed = layer.norm.as_ref().map(|norm| self.layer_norm(x, norm)).transpose()?;
+        let y = self.product(normed.as_ref().unwrap_or(x), &layer.weight, layer.bias.as_ref())?;
+        drop(normed);
+        then.apply(self, y)
     }
 
-    /// `residual + linear(x)`.
-    fn linear_add(
-        &self,
-        x: &Self::Tensor,
-        weight: &Self::Matrix,
-        bias: Option<&Self::Vector>,
-        residual: Self::Tensor,
-    ) -> Result<Self::Tensor, DeviceError> {
-        self.add(residual, &self.linear(x, weight, bias)?)
-    }
-
-    /// [`Backend::linear`] to queries, keys and values, then [`Backend::rotary`].
-    fn linear_rotary(
-        &self,
-        x: &Self::Tensor,
-        weight: &Self::Matrix,
-        bias: Option<&Self::Vector>,
-        packed: &Self::Packed,
-        attention: &Attention<Self::Vector>,
-    ) -> Result<Self::Tensor, DeviceError> {
-        self.rotary(self.linear(x, weight, bias)?, packed, attention)
-    }
-
-    /// [`Backend::linear_rotary`], then [`Backend::attention`]. `x` is gone before the result takes memory.
+    /// [`Backend::linear`] to queries, keys and values with rotary positions, then [`Backend::attention`].
     fn self_attention(
         &self,
-        x: Self::Tensor,
-        weight: &Self::Matrix,
-        bias: Option<&Self::Vector>,
+        x: &Self::Tensor,
+        layer: &LinearOf<Self>,
         packed: &Self::Packed,
         attention: &Attention<Self::Vector>,
     ) -> Result<Self::Tensor, DeviceError> {
-        let qkv = self.linear_rotary(&x, weight, bias, packed, attention)?;
-        drop(x);
+        let qkv = self.linear(x, layer, Epilogue::Rotary(packed, attention))?;
         self.attention(&qkv, packed, attention)
-    }
-
-    /// [`Backend::layer_norm`], then [`Backend::linear_gelu`].
-    fn normed_linear_gelu(
-        &self,
-        x: &Self::Tensor,
-        layer: &NormedLinear<Self::Matrix, Self::Vector>,
-    ) -> Result<Self::Tensor, DeviceError> {
-        let x = self.layer_norm(x, &layer.norm.weight, &layer.norm.bias, layer.norm.eps)?;
-        self.linear_gelu(&x, &layer.weight, Some(&layer.bias))
-    }
-
-    /// [`Backend::layer_norm`], then [`Backend::self_attention`].
-    fn normed_self_attention(
-        &self,
-        x: &Self::Tensor,
-        layer: &NormedLinear<Self::Matrix, Self::Vector>,
-        packed: &Self::Packed,
-        attention: &Attention<Self::Vector>,
-    ) -> Result<Self::Tensor, DeviceError> {
-        let x = self.layer_norm(x, &layer.norm.weight, &layer.norm.bias, layer.norm.eps)?;
-        self.self_attention(x, &layer.weight, Some(&layer.bias), packed, attention)
     }
 }

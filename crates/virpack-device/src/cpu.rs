@@ -3,6 +3,7 @@
 mod attention;
 mod backend;
 mod buffers;
+mod device;
 mod gemm;
 mod linear;
 mod math;
@@ -12,12 +13,13 @@ mod rotary;
 mod tiles;
 
 pub use buffers::CpuTensor;
+pub use device::CPU_TOKEN_BUDGET;
 pub use linear::CpuMatrix;
 
-use crate::{Attention, DeviceError};
+use crate::{Attention, DeviceError, shapes};
 use attention::HeadTask;
 use buffers::Buffers;
-use linear::Epilogue;
+use linear::OnTile;
 use pulp::Arch;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -46,6 +48,17 @@ pub struct Cpu {
 pub struct CpuPacked {
     input_ids: Vec<u16>,
     cu_seqlens: Vec<usize>,
+}
+
+impl CpuPacked {
+    fn lengths(&self) -> impl Iterator<Item = usize> + '_ {
+        self.cu_seqlens.windows(2).map(|bounds| bounds[1] - bounds[0])
+    }
+
+    /// `(hidden, head width)` of the batch's queries, keys and values.
+    fn check_qkv(&self, qkv: &CpuTensor, heads: usize) -> Result<(usize, usize), DeviceError> {
+        shapes::qkv([qkv.rows, qkv.columns], self.input_ids.len(), heads, None)
+    }
 }
 
 impl Cpu {
@@ -98,13 +111,7 @@ impl Cpu {
     ///
     /// When they are not so many.
     pub fn tensor(&self, rows: usize, columns: usize, values: &[f32]) -> Result<CpuTensor, DeviceError> {
-        if rows.checked_mul(columns) != Some(values.len()) {
-            return Err(DeviceError::shape(
-                "tensor",
-                format!("[{rows}, {columns}] values"),
-                format!("{}", values.len()),
-            ));
-        }
+        shapes::tensor(rows, columns, values.len())?;
         let mut tensor = self.buffers.tensor(rows, columns);
         tensor.values_mut().copy_from_slice(values);
         Ok(tensor)
@@ -132,34 +139,19 @@ impl Cpu {
         });
     }
 
-    fn product(
+    fn product_into(
         &self,
         x: &CpuTensor,
         weight: &CpuMatrix,
         bias: Option<&Vec<f32>>,
-        epilogue: Epilogue,
-        out: &mut CpuTensor,
-    ) -> Result<(), DeviceError> {
-        let fits = x.columns == weight.columns
-            && bias.is_none_or(|b| b.len() == weight.rows)
-            && (out.rows, out.columns) == (x.rows, weight.rows);
-        if !fits {
-            return Err(DeviceError::shape(
-                "linear",
-                format!("x [tokens, {}] for a weight [{}, {}]", weight.columns, weight.rows, weight.columns),
-                format!(
-                    "x [{}, {}], bias {:?}, out [{}, {}]",
-                    x.rows,
-                    x.columns,
-                    bias.map(Vec::len),
-                    out.rows,
-                    out.columns
-                ),
-            ));
-        }
+        then: OnTile,
+        mut out: CpuTensor,
+    ) -> Result<CpuTensor, DeviceError> {
+        let (weight_shape, out_shape) = ([weight.rows, weight.columns], [out.rows, out.columns]);
+        shapes::linear([x.rows, x.columns], weight_shape, bias.map(Vec::len), out_shape)?;
         let bias = bias.map(Vec::as_slice);
-        self.threads.install(|| linear::linear(self.arch, self.threads(), x, weight, bias, epilogue, out));
-        Ok(())
+        self.threads.install(|| linear::linear(self.arch, self.threads(), x, weight, bias, then, &mut out));
+        Ok(out)
     }
 
     /// Every head of every sequence, the long sequences first so that no thread is left with one at the end.
@@ -170,14 +162,8 @@ impl Cpu {
         attention: &Attention<Vec<f32>>,
         rotary: Option<&RotaryTable>,
     ) -> Result<CpuTensor, DeviceError> {
-        let hidden = self.check_qkv(qkv, packed, attention.heads)?;
-        if let Some(slopes) = attention.alibi_slopes.as_ref().filter(|s| s.len() != attention.heads) {
-            return Err(DeviceError::shape(
-                "attention",
-                format!("{} slopes", attention.heads),
-                format!("{}", slopes.len()),
-            ));
-        }
+        let (hidden, width) = packed.check_qkv(qkv, attention.heads)?;
+        shapes::slopes(attention.heads, attention.alibi_slopes.as_ref().map(Vec::len))?;
         let mut out = self.buffers.tensor(qkv.rows, hidden);
         let shared = Shared::new(out.values_mut(), hidden);
         let mut sequences: Vec<_> = packed.cu_seqlens.windows(2).map(|w| w[0]..w[1]).collect();
@@ -190,7 +176,7 @@ impl Cpu {
                     qkv: qkv.values(),
                     hidden,
                     head,
-                    width: hidden / attention.heads,
+                    width,
                     tokens,
                     rotary,
                     alibi_slope: attention.alibi_slopes.as_ref().map_or(0.0, |s| s[head]),
@@ -202,37 +188,14 @@ impl Cpu {
         Ok(out)
     }
 
-    /// The width of the model that `qkv` belongs to, where it fits the batch and the heads.
-    fn check_qkv(&self, qkv: &CpuTensor, packed: &CpuPacked, heads: usize) -> Result<usize, DeviceError> {
-        let hidden = qkv.columns / 3;
-        if qkv.columns != 3 * hidden || heads == 0 || !hidden.is_multiple_of(2 * heads) {
-            return Err(DeviceError::shape(
-                "attention",
-                format!("[tokens, 3 · hidden], hidden a multiple of {heads} even heads"),
-                format!("[{}, {}]", qkv.rows, qkv.columns),
-            ));
-        }
-        if qkv.rows != packed.input_ids.len() {
-            return Err(DeviceError::shape(
-                "attention",
-                format!("{} tokens", packed.input_ids.len()),
-                format!("{} rows", qkv.rows),
-            ));
-        }
-        Ok(hidden)
-    }
-
     fn rotary_table(
         &self,
-        hidden: usize,
+        head_width: usize,
         packed: &CpuPacked,
         attention: &Attention<Vec<f32>>,
     ) -> Result<Arc<RotaryTable>, DeviceError> {
-        let (pairs, given) = (hidden / attention.heads / 2, attention.rotary_frequencies.len());
-        if given != pairs {
-            return Err(DeviceError::shape("rotary", format!("{pairs} frequencies"), format!("{given}")));
-        }
-        let longest = packed.cu_seqlens.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);
+        shapes::frequencies(head_width, attention.rotary_frequencies.len())?;
+        let longest = packed.lengths().max().unwrap_or(0);
         Ok(self.rotary.get(&attention.rotary_frequencies, longest))
     }
 }

@@ -5,75 +5,39 @@
 
 mod algorithms;
 mod arena;
+mod arena_plan;
 mod attention;
-mod attention_hopper;
 mod backend;
 mod compile;
+mod cublas;
+mod device;
 mod driver;
-mod fused_product;
+mod epilogue;
+mod kernel_source;
 mod kernels;
+mod launch;
 mod libraries;
-mod norm;
-mod normed_product;
+mod linear;
 mod packed;
 mod pairs;
-mod product;
-mod room;
 mod rotary;
+mod row_scales;
 mod tensor_map;
+mod transfer;
 mod upload;
 
-pub use compile::compile_all;
+pub use arena_plan::ArenaPlan;
+pub use launch::compile_all;
 pub use packed::CudaPacked;
-pub use room::CudaRoom;
 
-use crate::{DeviceError, Unavailable};
+use crate::{DeviceError, Dtype, Unavailable};
 use arena::{Arena, Block, Fixed};
+use arena_plan::Blocks;
+use cublas::Products;
 use driver::{Card, Event, Pinned, PinnedPool};
 use kernels::Kernels;
-use product::Products;
-use room::Blocks;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// The precision of activations and weight matrices; sums are always float32.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Dtype {
-    /// float32. On compute capability 9.0 products and attention run on the tensor cores, three float16 products for one,
-    /// with the accuracy of float32; elsewhere as [`Dtype::F32Strict`].
-    F32,
-    /// float16.
-    #[default]
-    F16,
-    /// bfloat16: the range of float32, three digits fewer.
-    Bf16,
-    /// float32 by ordinary instructions, without TF32: the reference.
-    F32Strict,
-}
-
-impl Dtype {
-    /// Bytes of a value.
-    pub fn bytes(self) -> usize {
-        match self {
-            Dtype::F32 | Dtype::F32Strict => 4,
-            Dtype::F16 | Dtype::Bf16 => 2,
-        }
-    }
-
-    /// Whether values are float32, however they are computed.
-    pub fn is_float32(self) -> bool {
-        matches!(self, Dtype::F32 | Dtype::F32Strict)
-    }
-
-    /// What kernels are compiled with: `kernels/common.cuh`.
-    fn code(self) -> u8 {
-        match self {
-            Dtype::F32 | Dtype::F32Strict => 0,
-            Dtype::F16 => 1,
-            Dtype::Bf16 => 2,
-        }
-    }
-}
 
 /// How a card is used.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,17 +51,6 @@ const ROW_STEP: usize = 256;
 
 /// Bytes the driver gives at once.
 const PIECE: u64 = 2 << 20;
-
-impl std::fmt::Display for Dtype {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Dtype::F32 => "float32",
-            Dtype::F32Strict => "float32 (strict)",
-            Dtype::F16 => "float16",
-            Dtype::Bf16 => "bfloat16",
-        })
-    }
-}
 
 /// One NVIDIA GPU.
 #[derive(Debug)]
@@ -113,10 +66,10 @@ pub struct Cuda {
     /// Whether the card and its driver have bulk tensor copies and what goes with them (9.0 alone).
     bulk_copies: bool,
     /// What the arena is laid out for; nothing before `reserve`.
-    room: Mutex<CudaRoom>,
+    plan: Mutex<ArenaPlan>,
     blocks: Mutex<Blocks>,
     /// Room for the scales of a normed product's rows.
-    scales: normed_product::RowScales,
+    scales: row_scales::RowScales,
     /// Nanoseconds between a batch's arrival on the card and the end of its kernels, summed over batches.
     busy: AtomicU64,
 }
@@ -211,9 +164,9 @@ impl Cuda {
             bulk_copies: card.capability == 90 && tensor_map::available(),
             card,
             options,
-            room: Mutex::default(),
+            plan: Mutex::default(),
             blocks: Mutex::default(),
-            scales: normed_product::RowScales::default(),
+            scales: row_scales::RowScales::default(),
             busy: AtomicU64::new(0),
         })
     }
@@ -294,12 +247,12 @@ impl Cuda {
     /// # Errors
     ///
     /// [`DeviceError::OutOfMemory`] where the card has less; nothing is held then.
-    pub fn reserve(&self, room: &CudaRoom) -> Result<(), DeviceError> {
+    pub fn reserve(&self, plan: &ArenaPlan) -> Result<(), DeviceError> {
         self.arena.release()?;
-        *self.room() = room.clone();
-        *self.blocks() = room.blocks();
-        self.arena.reserve(room.bytes(self.options.dtype))?;
-        self.reserve_scales(room.token_budget)
+        *self.plan() = plan.clone();
+        *self.blocks() = plan.blocks();
+        self.arena.reserve(plan.bytes(self.options.dtype))?;
+        self.reserve_scales(plan.token_budget)
     }
 
     /// Bytes of activations taken from the card, and how often more was taken after [`Cuda::reserve`].
@@ -317,8 +270,8 @@ impl Cuda {
         self.card.finish(self.card.download)
     }
 
-    fn room(&self) -> MutexGuard<'_, CudaRoom> {
-        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    fn plan(&self) -> MutexGuard<'_, ArenaPlan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn blocks(&self) -> MutexGuard<'_, Blocks> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use virpack_device::Backend;
+use virpack_device::{Backend, ModelShape};
 use virpack_seq::{BpeTokenizer, EsmTokenizer, SeqError, Tokenizer};
 
 use super::Encoder;
@@ -12,7 +12,6 @@ use super::esm2::{self, Esm2};
 use super::location::Location;
 use super::weights::Weights;
 use crate::ModelError;
-use crate::shape::ModelShape;
 
 /// The file of a tokenizer that is no table of letters, beside the weights.
 pub(super) const TOKENIZER: &str = "tokenizer.json";

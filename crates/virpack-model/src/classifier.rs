@@ -207,7 +207,7 @@ impl Classifier {
     pub fn scores(&self, features: &[f32]) -> Result<Vec<[f32; CLASSES]>, ModelError> {
         let rows = features.len() / self.input_width;
         let x = self.cpu.tensor(rows, self.input_width, features)?;
-        let hidden = self.cpu.linear(&x, &self.first, Some(&self.first_bias))?;
+        let hidden = self.cpu.product(&x, &self.first, Some(&self.first_bias))?;
         Ok(hidden.values().chunks_exact(self.hidden()).map(|hidden| self.classify(hidden)).collect())
     }
 

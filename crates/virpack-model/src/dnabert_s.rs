@@ -6,8 +6,7 @@ use super::layers::{Linear, Loader, Norm};
 use super::source::TensorSource;
 use super::weights::Weights;
 use crate::ModelError;
-use crate::shape::{self, ModelShape};
-use virpack_device::{Attention, Backend, DeviceError, PoolSpan};
+use virpack_device::{Attention, Backend, DeviceError, Epilogue, ModelShape, PoolSpan};
 
 /// DNABERT-S (Zhou et al. 2024, "DNABERT-S: pioneering species differentiation with species-aware DNA embeddings")
 /// or any other MosaicBERT on a backend: ALiBi in place of positions, gated GELU, norms after each step.
@@ -26,7 +25,7 @@ struct Layer<B: Backend> {
     attention_output: Linear<B>,
     attention_norm: Norm<B>,
     /// Gate and value in one product, without a bias: `[2 · intermediate, hidden]`.
-    mlp_up: B::Matrix,
+    mlp_up: Linear<B>,
     /// `[hidden, intermediate]`.
     mlp_down: Linear<B>,
     mlp_norm: Norm<B>,
@@ -73,25 +72,24 @@ impl<B: Backend> DnabertS<B> {
         packed: &B::Packed,
         x: B::Tensor,
     ) -> Result<B::Tensor, DeviceError> {
-        let qkv = backend.linear(&x, &layer.qkv.weight, Some(&layer.qkv.bias))?;
+        let qkv = backend.linear(&x, &layer.qkv, Epilogue::None)?;
         let h = backend.attention(&qkv, packed, &self.attention)?;
         drop(qkv);
-        let output = &layer.attention_output;
-        let x = backend.linear_add(&h, &output.weight, Some(&output.bias), x)?;
+        let x = backend.linear(&h, &layer.attention_output, Epilogue::Add(x))?;
         drop(h);
-        layer.attention_norm.apply(backend, &x)
+        backend.layer_norm(&x, &layer.attention_norm)
     }
 }
 
 impl<B: Backend> Layer<B> {
     /// `norm(x + down(gelu(gate(x)) · value(x)))`.
     fn feed_forward(&self, backend: &B, x: B::Tensor) -> Result<B::Tensor, DeviceError> {
-        let gates = backend.linear(&x, &self.mlp_up, None)?;
+        let gates = backend.linear(&x, &self.mlp_up, Epilogue::None)?;
         let h = backend.gated_gelu(&gates)?;
         drop(gates);
-        let x = backend.linear_add(&h, &self.mlp_down.weight, Some(&self.mlp_down.bias), x)?;
+        let x = backend.linear(&h, &self.mlp_down, Epilogue::Add(x))?;
         drop(h);
-        self.mlp_norm.apply(backend, &x)
+        backend.layer_norm(&x, &self.mlp_norm)
     }
 }
 
@@ -111,7 +109,7 @@ impl<B: Backend> Encoder<B> for DnabertS<B> {
 
     fn forward(&self, backend: &B, packed: &B::Packed, layer: usize) -> Result<B::Tensor, DeviceError> {
         let embedded = backend.embed(&self.token_embeddings, packed, None)?;
-        let mut x = self.embedding_norm.apply(backend, &embedded)?;
+        let mut x = backend.layer_norm(&embedded, &self.embedding_norm)?;
         drop(embedded);
         for layer in &self.layers[..layer] {
             x = self.attend(backend, layer, packed, x)?;
@@ -160,7 +158,7 @@ fn layer<B: Backend>(
         qkv: loader.linear(&[&name("attention.self.Wqkv")], 3 * hidden, hidden)?,
         attention_output: loader.linear(&[&name("attention.output.dense")], hidden, hidden)?,
         attention_norm: loader.norm(&name("attention.output.LayerNorm"), hidden)?,
-        mlp_up: loader.matrix(&[&name("mlp.gated_layers")], 2 * intermediate, hidden)?,
+        mlp_up: loader.linear_without_bias(&name("mlp.gated_layers"), 2 * intermediate, hidden)?,
         mlp_down: loader.linear(&[&name("mlp.wo")], hidden, intermediate)?,
         mlp_norm: loader.norm(&name("mlp.layernorm"), hidden)?,
     })
@@ -174,7 +172,7 @@ fn layer<B: Backend>(
 pub fn shape(config: &DnabertConfig) -> ModelShape {
     let table = [config.vocab, config.hidden];
     let (matrices, vector_values) =
-        shape::weights(&config.tensors(), table, &config.products(), config.layers);
+        ModelShape::weights(&config.tensors(), table, &config.products(), config.layers);
     let (hidden, intermediate) = (config.hidden, config.intermediate);
     ModelShape {
         matrices,

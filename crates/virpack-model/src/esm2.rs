@@ -2,12 +2,13 @@
 
 use super::Encoder;
 use super::config::{Esm2Config, ROTARY_FREQUENCIES};
-use super::layers::{Linear, Loader, Norm, NormedLinear};
+use super::layers::{Linear, Loader, Norm};
 use super::source::TensorSource;
 use super::weights::Weights;
 use crate::ModelError;
-use crate::shape::{self, ModelShape};
-use virpack_device::{Attention, Backend, DeviceError, PoolSpan, TokenDropout, rotary_frequencies};
+use virpack_device::{
+    Attention, Backend, DeviceError, Epilogue, ModelShape, PoolSpan, TokenDropout, rotary_frequencies,
+};
 
 /// ESM-2 of any size on a backend (Lin et al. 2023, "Evolutionary-scale prediction of atomic-level protein
 /// structure with a language model").
@@ -21,10 +22,10 @@ pub struct Esm2<B: Backend> {
 
 struct Layer<B: Backend> {
     /// The norm, then queries, keys and values in one product: `[3 · hidden, hidden]`.
-    qkv: NormedLinear<B>,
+    qkv: Linear<B>,
     attention_output: Linear<B>,
     /// The norm, then `[intermediate, hidden]`.
-    mlp_up: NormedLinear<B>,
+    mlp_up: Linear<B>,
     /// `[hidden, intermediate]`.
     mlp_down: Linear<B>,
 }
@@ -77,17 +78,16 @@ impl<B: Backend> Esm2<B> {
         packed: &B::Packed,
         x: B::Tensor,
     ) -> Result<B::Tensor, DeviceError> {
-        let h = backend.normed_self_attention(&x, &layer.qkv, packed, &self.attention)?;
-        let output = &layer.attention_output;
-        backend.linear_add(&h, &output.weight, Some(&output.bias), x)
+        let h = backend.self_attention(&x, &layer.qkv, packed, &self.attention)?;
+        backend.linear(&h, &layer.attention_output, Epilogue::Add(x))
     }
 }
 
 impl<B: Backend> Layer<B> {
     /// `x + down(gelu(up(norm(x))))`.
     fn feed_forward(&self, backend: &B, x: B::Tensor) -> Result<B::Tensor, DeviceError> {
-        let h = backend.normed_linear_gelu(&x, &self.mlp_up)?;
-        backend.linear_add(&h, &self.mlp_down.weight, Some(&self.mlp_down.bias), x)
+        let h = backend.linear(&x, &self.mlp_up, Epilogue::Gelu)?;
+        backend.linear(&h, &self.mlp_down, Epilogue::Add(x))
     }
 }
 
@@ -110,7 +110,7 @@ impl<B: Backend> Encoder<B> for Esm2<B> {
             x = self.attend(backend, layer, packed, x)?;
             x = layer.feed_forward(backend, x)?;
         }
-        if layer == self.layers.len() { self.final_norm.apply(backend, &x) } else { Ok(x) }
+        if layer == self.layers.len() { backend.layer_norm(&x, &self.final_norm) } else { Ok(x) }
     }
 }
 
@@ -154,7 +154,7 @@ fn attention<B: Backend>(
 pub fn shape(config: &Esm2Config) -> ModelShape {
     let table = [config.vocab, config.hidden];
     let (matrices, vector_values) =
-        shape::weights(&config.tensors(), table, &config.products(), config.layers);
+        ModelShape::weights(&config.tensors(), table, &config.products(), config.layers);
     ModelShape {
         matrices,
         vector_values,

@@ -2,29 +2,13 @@
 
 use super::source::TensorSource;
 use crate::ModelError;
-use virpack_device::{Backend, DeviceError, LayerNorm};
+use virpack_device::{Backend, HostLinear, LayerNorm, LinearOf};
 
-/// A linear layer with a bias.
-pub(super) struct Linear<B: Backend> {
-    /// `[outputs, inputs]`.
-    pub(super) weight: B::Matrix,
-    /// `[outputs]`.
-    pub(super) bias: B::Vector,
-}
+/// A linear layer, with the layer norm before it where it has one.
+pub(super) type Linear<B> = LinearOf<B>;
 
 /// A layer norm.
-pub(super) struct Norm<B: Backend>(LayerNorm<B::Vector>);
-
-impl<B: Backend> Norm<B> {
-    pub(super) fn apply(&self, backend: &B, x: &B::Tensor) -> Result<B::Tensor, DeviceError> {
-        let Norm(LayerNorm { weight, bias, eps }) = self;
-        backend.layer_norm(x, weight, bias, *eps)
-    }
-}
-
-/// A layer norm and the linear layer after it.
-pub(super) type NormedLinear<B> =
-    virpack_device::NormedLinear<<B as Backend>::Matrix, <B as Backend>::Vector>;
+pub(super) type Norm<B> = LayerNorm<<B as Backend>::Vector>;
 
 /// Tensors by name, from where they are to the backend, one at a time.
 pub(super) struct Loader<'a, B: Backend> {
@@ -42,43 +26,55 @@ impl<B: Backend> Loader<'_, B> {
         outputs: usize,
         inputs: usize,
     ) -> Result<Linear<B>, ModelError> {
-        let bias = self.backend.vector(self.biases(names, outputs)?)?;
-        Ok(Linear { weight: self.matrix(names, outputs, inputs)?, bias })
+        let bias = Some(self.biases(names, outputs)?);
+        self.upload(None, names, [outputs, inputs], bias, None)
     }
 
-    /// The same after a layer norm.
+    /// A linear layer that has no bias.
+    pub(super) fn linear_without_bias(
+        &self,
+        name: &str,
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<Linear<B>, ModelError> {
+        self.upload(None, &[name], [outputs, inputs], None, None)
+    }
+
+    /// Linear layers of one shape, stacked into one, after a layer norm.
     pub(super) fn normed_linear(
         &self,
         norm: &str,
         names: &[&str],
         outputs: usize,
         inputs: usize,
-    ) -> Result<NormedLinear<B>, ModelError> {
+    ) -> Result<Linear<B>, ModelError> {
         let (norm, bias) = (self.norm_values(norm, inputs)?, self.biases(names, outputs)?);
-        Ok(self.backend.normed_linear(norm, self.weights(names, outputs, inputs)?, bias)?)
+        self.upload(Some(norm), names, [outputs, inputs], Some(bias), None)
     }
 
-    /// The same of queries, keys and values of so many heads.
+    /// The same of queries, keys and values of so many heads with rotary positions.
     pub(super) fn normed_qkv(
         &self,
         norm: &str,
         names: &[&str; 3],
         hidden: usize,
         heads: usize,
-    ) -> Result<NormedLinear<B>, ModelError> {
+    ) -> Result<Linear<B>, ModelError> {
         let (norm, bias) = (self.norm_values(norm, hidden)?, self.biases(names, hidden)?);
-        Ok(self.backend.normed_qkv(norm, self.weights(names, hidden, hidden)?, bias, heads)?)
+        self.upload(Some(norm), names, [hidden, hidden], Some(bias), Some(heads))
     }
 
-    /// The weights of linear layers of one shape, stacked into one.
-    pub(super) fn matrix(
+    /// Each layer is `[outputs, inputs]`.
+    fn upload(
         &self,
+        norm: Option<LayerNorm<Vec<f32>>>,
         names: &[&str],
-        rows: usize,
-        columns: usize,
-    ) -> Result<B::Matrix, ModelError> {
-        let values = self.weights(names, rows, columns)?;
-        Ok(self.backend.matrix(names.len() * rows, columns, values)?)
+        [outputs, inputs]: [usize; 2],
+        bias: Option<Vec<f32>>,
+        rotated_heads: Option<usize>,
+    ) -> Result<Linear<B>, ModelError> {
+        let layer = HostLinear { norm, weight: self.weights(names, outputs, inputs)?, bias };
+        Ok(self.backend.linear_layer([names.len() * outputs, inputs], layer, rotated_heads)?)
     }
 
     /// The table of token embeddings.
@@ -87,9 +83,7 @@ impl<B: Backend> Loader<'_, B> {
     }
 
     pub(super) fn norm(&self, name: &str, width: usize) -> Result<Norm<B>, ModelError> {
-        let LayerNorm { weight, bias, eps } = self.norm_values(name, width)?;
-        let (weight, bias) = (self.backend.vector(weight)?, self.backend.vector(bias)?);
-        Ok(Norm(LayerNorm { weight, bias, eps }))
+        Ok(self.norm_values(name, width)?.upload(self.backend)?)
     }
 
     fn norm_values(&self, name: &str, width: usize) -> Result<LayerNorm<Vec<f32>>, ModelError> {

@@ -19,7 +19,6 @@ mod layers;
 pub mod location;
 pub mod mini;
 pub mod published;
-mod shape;
 pub mod source;
 pub mod weights;
 
@@ -31,7 +30,6 @@ pub use error::{HoldsModelError, ModelError};
 use hub::{DownloadProgress, HubError, HubOptions};
 use location::Location;
 use published::{NUCLEOTIDE, Published};
-pub use shape::ModelShape;
 use virpack_device::{Backend, DeviceError, PoolSpan};
 use virpack_seq::{EsmTokenizer, Tokenizer};
 use weights::Weights;

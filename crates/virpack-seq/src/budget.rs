@@ -1,9 +1,5 @@
 //! How many tokens a batch may hold on the memory at hand.
 
-mod memory;
-
-pub use memory::available_memory;
-
 use crate::error::SeqError;
 
 /// Token budgets are multiples of this, the width of a GEMM tile.

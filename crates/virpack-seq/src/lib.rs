@@ -32,7 +32,7 @@ pub mod translate;
 
 pub use alphabet::{Alphabet, AlphabetSample, count_bases, expect_nucleotides};
 pub use batch::{PackedBatch, SequenceIndex, Window};
-pub use budget::{BudgetLimits, Footprint, available_memory, calculate_token_budget};
+pub use budget::{BudgetLimits, Footprint, calculate_token_budget};
 pub use chunk::chunks;
 pub use collate::{CollatorCounters, CollatorOptions, VarlenCollator};
 pub use error::{InputError, SeqError};

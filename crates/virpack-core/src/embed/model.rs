@@ -1,6 +1,7 @@
 //! A run's model: loaded, and what its files and the run are.
 
 use std::sync::Arc;
+use virpack_device::Device;
 
 use virpack_model::ModelConfig;
 use virpack_model::checksum::{FileChecksum, Summing, sum_of_all};
@@ -14,12 +15,11 @@ use crate::cancel::CancelToken;
 use crate::event::Event;
 use crate::identity::PendingIdentity;
 use crate::loaded_model::LoadedModel;
-use crate::memory::Memory;
 use crate::resume::Session;
 use crate::runner::{AsyncInferenceRunner, RunnerOptions};
 
 /// A run's model on its devices.
-pub(super) struct EmbedModel<B: Memory> {
+pub(super) struct EmbedModel<B: Device> {
     pub(super) config: ModelConfig,
     /// Of its weights.
     pub(super) checksums: Vec<FileChecksum>,
@@ -30,7 +30,7 @@ pub(super) struct EmbedModel<B: Memory> {
     pub(super) token_budget: usize,
 }
 
-impl<B: Memory + 'static> EmbedModel<B> {
+impl<B: Device + 'static> EmbedModel<B> {
     /// Loads the model of a run, and downloads damaged files of it again where that is wanted.
     ///
     /// # Errors
@@ -116,7 +116,7 @@ impl<B: Memory + 'static> EmbedModel<B> {
 }
 
 /// Starts to read, tokenize and pack `records`, for a model on `devices`; those `finished` are not run.
-pub(super) fn loader<B: Memory>(
+pub(super) fn loader<B: Device>(
     options: &EmbedOptions,
     devices: &[LoadedModel<B>],
     token_budget: usize,
@@ -129,7 +129,7 @@ pub(super) fn loader<B: Memory>(
 }
 
 /// Starts to run what `loader` gives on `devices`, and to pool it.
-pub(super) fn runner<B: Memory + 'static>(
+pub(super) fn runner<B: Device + 'static>(
     options: &EmbedOptions,
     devices: &[LoadedModel<B>],
     loader: &AsyncDataLoader,

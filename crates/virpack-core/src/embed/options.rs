@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use virpack_device::Pool;
+use virpack_device::{Pool, available_memory};
 use virpack_model::ModelConfig;
 use virpack_model::checksum::Summing;
 use virpack_model::hub::Refetch;
@@ -11,7 +11,7 @@ use virpack_model::location::Location;
 use virpack_model::weights::Weights;
 use virpack_seq::{
     CollatorOptions, GreedyPacker, Input, LengthPolicy, LongRecords, PackerOptions, ReadLimits, ReadOptions,
-    Records, Shard, VarlenCollator, available_memory,
+    Records, Shard, VarlenCollator,
 };
 
 use crate::Error;

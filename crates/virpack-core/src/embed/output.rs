@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use virpack_device::Device;
 
 use serde_json::{Map, Value};
 use virpack_model::checksum::sum_of_all;
@@ -13,7 +14,6 @@ use super::{EmbedOptions, identity, report};
 use crate::Error;
 use crate::event::Event;
 use crate::identity::{Identity, PendingIdentity};
-use crate::memory::Memory;
 use crate::output::{self, EmbeddingWriter, OutputError, Turn, encode};
 use crate::progress::{ModelProgress, Progress};
 use crate::resume::{Entries, HandOn, Session, describe};
@@ -44,7 +44,7 @@ pub(super) struct Times {
 impl<'a> EmbedOutput<'a> {
     /// Creates the output, and begins to keep what is finished. The rows that an earlier run has finished are written in
     /// their turn.
-    pub(super) fn create<B: Memory + 'static>(
+    pub(super) fn create<B: Device + 'static>(
         options: &'a EmbedOptions,
         model: &mut EmbedModel<B>,
         mut session: Session,
@@ -117,7 +117,7 @@ impl<'a> EmbedOutput<'a> {
     }
 
     /// Completes the output, once each record read has its row or its reason, and gives it its name.
-    pub(super) fn finish<B: Memory + 'static>(
+    pub(super) fn finish<B: Device + 'static>(
         self,
         model: &EmbedModel<B>,
         loader: &AsyncDataLoader,

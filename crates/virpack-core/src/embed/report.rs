@@ -1,6 +1,7 @@
 //! What `OUT.run.json` says of a run of `embed`.
 
 use std::time::Duration;
+use virpack_device::Device;
 
 use serde_json::{Map, Value, json};
 use virpack_seq::LongRecords;
@@ -8,12 +9,11 @@ use virpack_seq::LongRecords;
 use super::model::EmbedModel;
 use super::{EmbedOptions, Summary};
 use crate::Error;
-use crate::memory::Memory;
 use crate::report::{self, rate};
 use virpack_model::checksum::sum_of_all;
 
 /// The report of a run whose files are complete; `loading` is the time before its first record.
-pub(super) fn of<B: Memory + 'static>(
+pub(super) fn of<B: Device + 'static>(
     options: &EmbedOptions,
     loaded: &EmbedModel<B>,
     loading: Duration,

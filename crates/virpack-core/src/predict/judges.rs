@@ -1,6 +1,7 @@
 //! Models and classifiers: loaded, and what their files and the run are.
 
 use std::sync::Arc;
+use virpack_device::Device;
 
 use virpack_seq::Records;
 use virpack_seq::frames::{FrameLoader, FrameOptions, PROTEINS, create_frame_loader};
@@ -15,14 +16,13 @@ use crate::Error;
 use crate::cancel::CancelToken;
 use crate::event::{Event, ModelBudget};
 use crate::identity::Identity;
-use crate::memory::Memory;
 use crate::output::check_apart_from_models;
 use crate::resume::Session;
 use virpack_model::checksum::{FileChecksum, Summing};
 use virpack_model::hub::load_again;
 
 /// All that judges, ready to run.
-pub(super) struct Judges<B: Memory> {
+pub(super) struct Judges<B: Device> {
     pub(super) classifiers: Classifiers,
     towers: Loaded<B>,
     /// How records become frames.
@@ -33,7 +33,7 @@ pub(super) struct Judges<B: Memory> {
     pub(super) identity: Identity,
 }
 
-impl<B: Memory + 'static> Judges<B> {
+impl<B: Device + 'static> Judges<B> {
     /// Loads what judges in a run, and downloads damaged files of it again where that is wanted.
     ///
     /// # Errors

@@ -4,11 +4,12 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use virpack_device::available_memory;
 use virpack_model::checksum::Summing;
 use virpack_model::hub::Refetch;
 use virpack_model::location::Location;
 use virpack_seq::frames::FrameOptions;
-use virpack_seq::{GeneticCode, Input, ReadLimits, ReadOptions, Records, available_memory, reader};
+use virpack_seq::{GeneticCode, Input, ReadLimits, ReadOptions, Records, reader};
 
 use super::classifiers::Classifiers;
 use super::files::Files;

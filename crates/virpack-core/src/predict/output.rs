@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use virpack_device::Device;
 
 use virpack_seq::ReadProgress;
 
@@ -14,7 +15,6 @@ use super::{PredictOptions, Predicted, identity, report};
 use crate::Error;
 use crate::event::Event;
 use crate::files::NewDirectory;
-use crate::memory::Memory;
 use crate::output::{check_all, is_stdout};
 use crate::resume::{Session, describe};
 
@@ -33,7 +33,7 @@ pub(super) struct PredictOutput<'a> {
 impl<'a> PredictOutput<'a> {
     /// Makes the directory where it is missing, removes what a killed run has begun, opens the tables, and begins to keep
     /// scores; gives the place of these.
-    pub(super) fn create<B: Memory + 'static>(
+    pub(super) fn create<B: Device + 'static>(
         options: &'a PredictOptions,
         judges: &mut Judges<B>,
         mut session: Session,
@@ -65,7 +65,7 @@ impl<'a> PredictOutput<'a> {
     }
 
     /// Completes all tables and gives them their names, `run.json` last; the parts are then removed.
-    pub(super) fn finish<B: Memory + 'static>(
+    pub(super) fn finish<B: Device + 'static>(
         self,
         judges: &Judges<B>,
         join: Join<'_>,

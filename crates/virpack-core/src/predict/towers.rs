@@ -1,6 +1,7 @@
 //! The two models: opened, checked against the classifier, put on their devices, started.
 
 use std::sync::Arc;
+use virpack_device::Device;
 
 use virpack_seq::frames::{EncoderInput, FrameLoader, FrameOptions};
 use virpack_seq::{CollatorOptions, GreedyPacker, LengthPolicy, LongRecords, PackerOptions, VarlenCollator};
@@ -13,7 +14,7 @@ use crate::Error;
 use crate::cancel::CancelToken;
 use crate::event::ModelBudget;
 use crate::loaded_model::LoadedModel;
-use crate::memory::{Memory, buffer_size};
+use crate::memory::buffer_size;
 use crate::runner::{AsyncInferenceRunner, RunnerOptions};
 use virpack_model::ModelConfig;
 use virpack_model::location::Location;
@@ -27,10 +28,10 @@ pub(super) struct Opened {
 }
 
 /// The models that take part, on their devices.
-pub(super) struct Loaded<B: Memory>([Option<LoadedTower<B>>; 2]);
+pub(super) struct Loaded<B: Device>([Option<LoadedTower<B>>; 2]);
 
 /// A model on its devices, at least one.
-struct LoadedTower<B: Memory> {
+struct LoadedTower<B: Device> {
     devices: Vec<LoadedModel<B>>,
     lengths: LengthPolicy,
     /// Most tokens in a batch of the run that this one goes on from.
@@ -83,7 +84,7 @@ impl Opened {
     }
 }
 
-impl<B: Memory + 'static> Loaded<B> {
+impl<B: Device + 'static> Loaded<B> {
     /// Reads the models onto their devices, and takes the memory of their batches, which have at most as many tokens as
     /// those of the run that this one goes on from had, for each model that takes part.
     pub(super) fn load(
@@ -146,7 +147,7 @@ impl<B: Memory + 'static> Loaded<B> {
     }
 }
 
-impl<B: Memory + 'static> LoadedTower<B> {
+impl<B: Device + 'static> LoadedTower<B> {
     /// All devices get batches of the smallest one's budget.
     fn token_budget(&self) -> usize {
         let budgets = self.devices.iter().map(|device| device.token_budget);

@@ -1,12 +1,13 @@
 //! A CPU with faults: no room for large batches, errors, hanging.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use virpack_core::device::backend::TokenDropout;
-use virpack_core::device::{Attention, Backend, Cpu, DeviceError, Dtype, Pool, PoolSpan};
-use virpack_core::memory::Memory;
-use virpack_core::model::ModelShape;
-use virpack_seq::Footprint;
+use virpack_core::device::{
+    Attention, Backend, Cpu, Device, DeviceError, Dtype, LayerNorm, ModelFootprint, ModelShape, Pool,
+    PoolSpan,
+};
 
 /// What becomes of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,14 @@ pub(crate) struct Packed(<Cpu as Backend>::Packed, Fault);
 /// Results on their way, and their fate.
 pub(crate) struct Pending(<Cpu as Backend>::Pending, Fault);
 
+impl Deref for Packed {
+    type Target = <Cpu as Backend>::Packed;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
 impl Faulty {
     pub(crate) fn new(room: usize, fault: impl Fn(usize, usize) -> Fault + Send + Sync + 'static) -> Self {
         let cpu = Cpu::new(std::num::NonZeroUsize::new(1)).expect("a thread");
@@ -55,6 +64,15 @@ fn broken() -> DeviceError {
     DeviceError::Call { call: "a test", reason: "the card fell off the bus".to_owned() }
 }
 
+/// Methods that are the CPU's own. A batch is one of its batches by `Deref`; fused products are those of the trait.
+macro_rules! by_the_cpu {
+    ($(fn $name:ident($($argument:ident: $type:ty),*) -> $output:ty;)*) => {
+        $(fn $name(&self, $($argument: $type),*) -> Result<$output, DeviceError> {
+            self.cpu.$name($($argument),*)
+        })*
+    };
+}
+
 impl Backend for Faulty {
     type Tensor = <Cpu as Backend>::Tensor;
     type Matrix = <Cpu as Backend>::Matrix;
@@ -62,13 +80,19 @@ impl Backend for Faulty {
     type Packed = Packed;
     type Pending = Pending;
 
-    fn matrix(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<Self::Matrix, DeviceError> {
-        self.cpu.matrix(rows, columns, values)
+    by_the_cpu! {
+        fn matrix(rows: usize, columns: usize, values: Vec<f32>) -> Self::Matrix;
+        fn vector(values: Vec<f32>) -> Self::Vector;
+        fn embed(table: &Self::Matrix, packed: &Packed, dropout: Option<TokenDropout>) -> Self::Tensor;
+        fn product(x: &Self::Tensor, weight: &Self::Matrix, bias: Option<&Self::Vector>) -> Self::Tensor;
+        fn gelu(x: Self::Tensor) -> Self::Tensor;
+        fn gated_gelu(x: &Self::Tensor) -> Self::Tensor;
+        fn add(x: Self::Tensor, y: &Self::Tensor) -> Self::Tensor;
+        fn layer_norm(x: &Self::Tensor, norm: &LayerNorm<Self::Vector>) -> Self::Tensor;
+        fn rotary(qkv: Self::Tensor, packed: &Packed, attention: &Attention<Self::Vector>) -> Self::Tensor;
+        fn attention(qkv: &Self::Tensor, packed: &Packed, attention: &Attention<Self::Vector>) -> Self::Tensor;
     }
-    fn vector(&self, values: Vec<f32>) -> Result<Self::Vector, DeviceError> {
-        self.cpu.vector(values)
-    }
-    fn packed(&self, ids: &[u16], cu_seqlens: &[i32], longest: usize) -> Result<Self::Packed, DeviceError> {
+    fn packed(&self, ids: &[u16], cu_seqlens: &[i32], longest: usize) -> Result<Packed, DeviceError> {
         let fault = (self.fault)(self.run.fetch_add(1, Ordering::Relaxed), ids.len());
         match fault {
             Fault::NoRoom => return Err(full(ids.len())),
@@ -78,69 +102,19 @@ impl Backend for Faulty {
         self.largest.fetch_max(ids.len(), Ordering::Relaxed);
         Ok(Packed(self.cpu.packed(ids, cu_seqlens, longest)?, fault))
     }
-    fn embed(
-        &self,
-        table: &Self::Matrix,
-        packed: &Self::Packed,
-        dropout: Option<TokenDropout>,
-    ) -> Result<Self::Tensor, DeviceError> {
-        self.cpu.embed(table, &packed.0, dropout)
-    }
-    fn linear(
-        &self,
-        x: &Self::Tensor,
-        weight: &Self::Matrix,
-        bias: Option<&Self::Vector>,
-    ) -> Result<Self::Tensor, DeviceError> {
-        self.cpu.linear(x, weight, bias)
-    }
-    fn gelu(&self, x: Self::Tensor) -> Result<Self::Tensor, DeviceError> {
-        self.cpu.gelu(x)
-    }
-    fn gated_gelu(&self, x: &Self::Tensor) -> Result<Self::Tensor, DeviceError> {
-        self.cpu.gated_gelu(x)
-    }
-    fn add(&self, x: Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor, DeviceError> {
-        self.cpu.add(x, y)
-    }
-    fn layer_norm(
-        &self,
-        x: &Self::Tensor,
-        weight: &Self::Vector,
-        bias: &Self::Vector,
-        eps: f32,
-    ) -> Result<Self::Tensor, DeviceError> {
-        self.cpu.layer_norm(x, weight, bias, eps)
-    }
-    fn rotary(
-        &self,
-        qkv: Self::Tensor,
-        packed: &Self::Packed,
-        attention: &Attention<Self::Vector>,
-    ) -> Result<Self::Tensor, DeviceError> {
-        self.cpu.rotary(qkv, &packed.0, attention)
-    }
-    fn attention(
-        &self,
-        qkv: &Self::Tensor,
-        packed: &Self::Packed,
-        attention: &Attention<Self::Vector>,
-    ) -> Result<Self::Tensor, DeviceError> {
-        self.cpu.attention(qkv, &packed.0, attention)
-    }
     fn pool(
         &self,
         x: &Self::Tensor,
-        packed: &Self::Packed,
+        packed: &Packed,
         pool: Pool,
         span: PoolSpan,
-    ) -> Result<Self::Pending, DeviceError> {
-        Ok(Pending(self.cpu.pool(x, &packed.0, pool, span)?, packed.1))
+    ) -> Result<Pending, DeviceError> {
+        Ok(Pending(self.cpu.pool(x, packed, pool, span)?, packed.1))
     }
-    fn read(&self, x: &Self::Tensor) -> Result<Self::Pending, DeviceError> {
+    fn read(&self, x: &Self::Tensor) -> Result<Pending, DeviceError> {
         Ok(Pending(self.cpu.read(x)?, Fault::None))
     }
-    fn wait(&self, pending: Self::Pending) -> Result<Vec<f32>, DeviceError> {
+    fn wait(&self, pending: Pending) -> Result<Vec<f32>, DeviceError> {
         match pending.1 {
             Fault::Fails => Err(broken()),
             Fault::Hangs => loop {
@@ -151,14 +125,14 @@ impl Backend for Faulty {
     }
 }
 
-impl Memory for Faulty {
+impl Device for Faulty {
     fn name(&self) -> String {
         "a faulty CPU".to_owned()
     }
     fn dtype(&self) -> Dtype {
         Dtype::F32
     }
-    fn footprint(&self, model: &ModelShape, longest: usize, rows: bool) -> Footprint {
+    fn footprint(&self, model: &ModelShape, longest: usize, rows: bool) -> ModelFootprint {
         self.cpu.footprint(model, longest, rows)
     }
     fn free(&self) -> Result<Option<u64>, DeviceError> {

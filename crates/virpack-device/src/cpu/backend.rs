@@ -1,10 +1,12 @@
 //! The primitives on the CPU.
 
-use super::linear::{Epilogue, Gated, MapGelu};
+use super::linear::{Gated, MapGelu, OnTile};
 use super::norm::NormRow;
 use super::pool::pool_rows;
 use super::{Cpu, CpuMatrix, CpuPacked, CpuTensor};
-use crate::{Attention, Backend, DeviceError, Pool, PoolSpan, TokenDropout, shapes};
+use crate::{
+    Attention, Backend, DeviceError, Epilogue, LayerNorm, LinearOf, Pool, PoolSpan, TokenDropout, shapes,
+};
 
 impl Backend for Cpu {
     type Tensor = CpuTensor;
@@ -39,9 +41,7 @@ impl Backend for Cpu {
         packed: &CpuPacked,
         dropout: Option<TokenDropout>,
     ) -> Result<CpuTensor, DeviceError> {
-        if let Some(&id) = packed.input_ids.iter().find(|&&id| usize::from(id) >= table.rows) {
-            return Err(DeviceError::TokenId { id, vocabulary: table.rows });
-        }
+        packed.input_ids.iter().try_for_each(|&id| shapes::token_id(id, table.rows))?;
         let mut scales = vec![1.0f32; packed.input_ids.len()];
         for bounds in packed.cu_seqlens.windows(2) {
             let Some(dropout) = dropout else { break };
@@ -62,15 +62,13 @@ impl Backend for Cpu {
         Ok(out)
     }
 
-    fn linear(
+    fn product(
         &self,
         x: &CpuTensor,
         weight: &CpuMatrix,
         bias: Option<&Vec<f32>>,
     ) -> Result<CpuTensor, DeviceError> {
-        let mut out = self.buffers.tensor(x.rows, weight.rows);
-        self.product(x, weight, bias, Epilogue::None, &mut out)?;
-        Ok(out)
+        self.product_into(x, weight, bias, OnTile::Nothing, self.buffers.tensor(x.rows, weight.rows))
     }
 
     fn gelu(&self, mut x: CpuTensor) -> Result<CpuTensor, DeviceError> {
@@ -98,18 +96,13 @@ impl Backend for Cpu {
         Ok(x)
     }
 
-    fn layer_norm(
-        &self,
-        x: &CpuTensor,
-        weight: &Vec<f32>,
-        bias: &Vec<f32>,
-        eps: f32,
-    ) -> Result<CpuTensor, DeviceError> {
+    fn layer_norm(&self, x: &CpuTensor, norm: &LayerNorm<Vec<f32>>) -> Result<CpuTensor, DeviceError> {
+        let LayerNorm { weight, bias, eps } = norm;
         shapes::layer_norm(x.columns, weight.len(), bias.len())?;
         let mut out = self.buffers.tensor(x.rows, x.columns);
         self.each_row(&mut out, |row, out| {
             let x = &x.values()[row * x.columns..][..x.columns];
-            self.arch.dispatch(NormRow { x, weight, bias, eps, out });
+            self.arch.dispatch(NormRow { x, weight, bias, eps: *eps, out });
         });
         Ok(out)
     }
@@ -120,14 +113,12 @@ impl Backend for Cpu {
         packed: &CpuPacked,
         attention: &Attention<Vec<f32>>,
     ) -> Result<CpuTensor, DeviceError> {
-        let hidden = self.check_qkv(&qkv, packed, attention.heads)?;
-        let table = self.rotary_table(hidden, packed, attention)?;
+        let (hidden, width) = packed.check_qkv(&qkv, attention.heads)?;
+        let table = self.rotary_table(width, packed, attention)?;
         let mut positions = Vec::with_capacity(qkv.rows);
-        for bounds in packed.cu_seqlens.windows(2) {
-            positions.extend(0..bounds[1] - bounds[0]);
-        }
+        packed.lengths().for_each(|length| positions.extend(0..length));
         self.each_row(&mut qkv, |row, values| {
-            for head in values[..2 * hidden].chunks_exact_mut(hidden / attention.heads) {
+            for head in values[..2 * hidden].chunks_exact_mut(width) {
                 let before = head.to_vec();
                 table.rotate(&before, positions[row], head);
             }
@@ -151,20 +142,14 @@ impl Backend for Cpu {
         pool: Pool,
         span: PoolSpan,
     ) -> Result<Vec<f32>, DeviceError> {
-        let n = packed.cu_seqlens.len() - 1;
+        let (n, shortest) = (packed.cu_seqlens.len() - 1, packed.lengths().min().unwrap_or(0));
+        shapes::pool(x.rows, packed.input_ids.len(), shortest, pool, span)?;
         let mut out = vec![0.0; n * x.columns];
         for (bounds, out) in packed.cu_seqlens.windows(2).zip(out.chunks_exact_mut(x.columns)) {
             let rows = match pool {
                 Pool::Cls => bounds[0]..bounds[0] + 1,
                 Pool::Mean | Pool::Max => bounds[0] + span.skip_first..bounds[1] - span.skip_last,
             };
-            if rows.is_empty() {
-                return Err(DeviceError::shape(
-                    "pool",
-                    format!("sequences of more than {} tokens", span.skip_first + span.skip_last),
-                    format!("{}", bounds[1] - bounds[0]),
-                ));
-            }
             pool_rows(x, rows, pool, out);
         }
         Ok(out)
@@ -178,40 +163,35 @@ impl Backend for Cpu {
         Ok(pending)
     }
 
-    fn linear_gelu(
+    fn linear(
         &self,
         x: &CpuTensor,
-        weight: &CpuMatrix,
-        bias: Option<&Vec<f32>>,
+        layer: &LinearOf<Cpu>,
+        then: Epilogue<'_, Cpu>,
     ) -> Result<CpuTensor, DeviceError> {
-        let mut out = self.buffers.tensor(x.rows, weight.rows);
-        self.product(x, weight, bias, Epilogue::Gelu, &mut out)?;
-        Ok(out)
-    }
-
-    fn linear_add(
-        &self,
-        x: &CpuTensor,
-        weight: &CpuMatrix,
-        bias: Option<&Vec<f32>>,
-        mut residual: CpuTensor,
-    ) -> Result<CpuTensor, DeviceError> {
-        self.product(x, weight, bias, Epilogue::Add, &mut residual)?;
-        Ok(residual)
+        let normed = layer.norm.as_ref().map(|norm| self.layer_norm(x, norm)).transpose()?;
+        let x = normed.as_ref().unwrap_or(x);
+        let (weight, bias) = (&layer.weight, layer.bias.as_ref());
+        match then {
+            Epilogue::Gelu => {
+                let out = self.buffers.tensor(x.rows, weight.rows);
+                self.product_into(x, weight, bias, OnTile::Gelu, out)
+            }
+            Epilogue::Add(residual) => self.product_into(x, weight, bias, OnTile::Add, residual),
+            other => other.apply(self, self.product(x, weight, bias)?),
+        }
     }
 
     fn self_attention(
         &self,
-        x: CpuTensor,
-        weight: &CpuMatrix,
-        bias: Option<&Vec<f32>>,
+        x: &CpuTensor,
+        layer: &LinearOf<Cpu>,
         packed: &CpuPacked,
         attention: &Attention<Vec<f32>>,
     ) -> Result<CpuTensor, DeviceError> {
-        let qkv = self.linear(&x, weight, bias)?;
-        drop(x);
-        let hidden = self.check_qkv(&qkv, packed, attention.heads)?;
-        let table = self.rotary_table(hidden, packed, attention)?;
+        let qkv = self.linear(x, layer, Epilogue::None)?;
+        let (_, width) = packed.check_qkv(&qkv, attention.heads)?;
+        let table = self.rotary_table(width, packed, attention)?;
         self.attend(&qkv, packed, attention, Some(&table))
     }
 }

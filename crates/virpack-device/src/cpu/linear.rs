@@ -1,4 +1,4 @@
-//! Products with weights: the library's multiplication a tile, the epilogue while the tile is in cache.
+//! Products with weights: the library's multiplication a tile, what follows while the tile is in cache.
 
 use super::buffers::CpuTensor;
 use super::gemm::multiply;
@@ -15,37 +15,37 @@ pub struct CpuMatrix {
     pub(crate) values: Vec<f32>,
 }
 
-/// What follows the product, on each tile.
+/// What follows the product on each tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Epilogue {
+pub(crate) enum OnTile {
     /// Nothing more.
-    None,
+    Nothing,
     /// The exact GELU.
     Gelu,
     /// The product is added to what the output holds.
     Add,
 }
 
-/// `x · weightᵀ + bias` into `out`, then the epilogue.
+/// `x · weightᵀ + bias` into `out`, then what follows.
 pub(crate) fn linear(
     arch: Arch,
     threads: usize,
     x: &CpuTensor,
     weight: &CpuMatrix,
     bias: Option<&[f32]>,
-    epilogue: Epilogue,
+    then: OnTile,
     out: &mut CpuTensor,
 ) {
     let columns = out.columns;
     let shared = Shared::new(out.values_mut(), columns);
     tiles(x.rows, weight.rows, threads).into_par_iter().for_each(|tile| {
         // SAFETY: `out` is borrowed until every tile is done, and tiles do not overlap.
-        unsafe { product(x, weight, &tile, shared, epilogue) };
+        unsafe { product(x, weight, &tile, shared, then) };
         for row in tile.rows.clone() {
             // SAFETY: as above.
             let out = unsafe { shared.row(row, tile.columns.clone()) };
             let bias = bias.map(|b| &b[tile.columns.clone()]);
-            arch.dispatch(Finish { out, bias, gelu: epilogue == Epilogue::Gelu });
+            arch.dispatch(BiasGelu { out, bias, gelu: then == OnTile::Gelu });
         }
     });
 }
@@ -55,24 +55,24 @@ pub(crate) fn linear(
 /// # Safety
 ///
 /// What `shared` was made of is borrowed, and no other thread works on this tile.
-unsafe fn product(x: &CpuTensor, weight: &CpuMatrix, tile: &Tile, shared: Shared, epilogue: Epilogue) {
+unsafe fn product(x: &CpuTensor, weight: &CpuMatrix, tile: &Tile, shared: Shared, then: OnTile) {
     let k = weight.columns;
     let left = &x.values()[tile.rows.start * k..tile.rows.end * k];
     let right = &weight.values[tile.columns.start * k..tile.columns.end * k];
     // SAFETY: the first element of the tile, inside the matrix by `row`'s assertion.
     let first = unsafe { shared.row(tile.rows.start, tile.columns.clone()) }.as_mut_ptr();
     // SAFETY: the tile's rows and columns lie inside the matrix, `stride` apart, and are this thread's alone.
-    unsafe { multiply(left, right, k, first, shared.stride(), epilogue == Epilogue::Add) };
+    unsafe { multiply(left, right, k, first, shared.stride(), then == OnTile::Add) };
 }
 
 /// Bias and GELU on a part of a row.
-struct Finish<'a> {
+struct BiasGelu<'a> {
     out: &'a mut [f32],
     bias: Option<&'a [f32]>,
     gelu: bool,
 }
 
-impl WithSimd for Finish<'_> {
+impl WithSimd for BiasGelu<'_> {
     type Output = ();
 
     #[inline(always)]

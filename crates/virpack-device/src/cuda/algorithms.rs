@@ -6,11 +6,11 @@
 //! are taken only where they give the same bits as the reference, and then the fastest of those.
 
 use super::arena::Fixed;
-use super::compile::Source;
+use super::cublas::{Operands, Plan, Products, Shape, State, WORKSPACE, check};
 use super::driver::{self, Event, Stream};
-use super::kernels::{Grid, Kernels, arguments};
+use super::kernels::Kernels;
+use super::launch::elementwise::count_differing;
 use super::libraries;
-use super::product::{Operands, Plan, Products, Shape, State, WORKSPACE, check};
 use crate::DeviceError;
 use cudarc::cublaslt::sys;
 use cudarc::driver::sys as driver_sys;
@@ -25,9 +25,6 @@ const ROWS_WORTH_MEASURING: usize = 4096;
 /// Algorithms that are tried, and how often.
 const CANDIDATES: usize = 8;
 const REPEATS: usize = 3;
-
-/// Threads of the kernel that compares.
-const THREADS: u32 = 256;
 
 type Algorithm = sys::cublasLtMatmulAlgo_t;
 
@@ -163,13 +160,11 @@ impl Products {
     ) -> Result<bool, DeviceError> {
         let count = Fixed::new(&self.card, "comparing products", size_of::<u32>())?;
         let Stream(compute) = self.card.compute;
-        let grid = Grid { blocks: (values.div_ceil(THREADS as usize), 1), threads: THREADS, shared: 0 };
-        let arguments = arguments![expected.pointer, result.pointer, values as u64, count.pointer];
         let mut found = u32::MAX;
         // SAFETY: both results hold `values`, `count` and `found` a word each, which the stream is done with below.
         unsafe {
             driver::check("cuMemsetD32Async", driver_sys::cuMemsetD32Async(count.pointer, 0, 1, compute))?;
-            kernels.launch(Source::Elementwise, "differing", grid, &arguments)?;
+            count_differing(kernels, expected.pointer, result.pointer, values, count.pointer)?;
             let to = ptr::from_mut(&mut found).cast();
             let copied = driver_sys::cuMemcpyDtoHAsync_v2(to, count.pointer, size_of::<u32>(), compute);
             driver::check("cuMemcpyDtoHAsync", copied)?;

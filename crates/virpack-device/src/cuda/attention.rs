@@ -1,113 +1,57 @@
-//! The launchers of attention.
+//! Which kernel computes a batch's attention.
 
-use super::compile::Source;
-use super::kernels::{Grid, arguments};
-use super::packed::{CudaPacked, SHORT};
+use super::launch::attention::Form;
+use super::launch::attention_ring::RingForm;
+use super::launch::attention_whole::WholeForm;
+use super::packed::{CudaPacked, Part};
 use super::{Cuda, CudaTensor, CudaVector};
-use crate::{Attention, DeviceError};
+use crate::{Attention, DeviceError, shapes};
 
-/// One form of the matrix-unit kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Form {
+/// What every kernel of attention works on; its shapes are checked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Task<'a> {
+    /// `[tokens, 3 · heads · width]`.
+    pub(super) qkv: &'a CudaTensor,
+    pub(super) packed: &'a CudaPacked,
+    pub(super) heads: usize,
     /// Width of a head.
     pub(super) width: usize,
-    /// Heads a block.
-    pub(super) heads: usize,
-    /// Threads a block.
-    pub(super) threads: usize,
-    /// Blocks a processor: what registers are shared out for.
-    pub(super) blocks: usize,
-    /// Tiles of 16 rows a warp.
-    pub(super) tiles: usize,
-    /// Keys a softmax step.
-    pub(super) step: usize,
-    /// Keys a block has room for; 0: as many as the longest sequence has.
-    capacity: usize,
+    /// The address of ALiBi's slopes, 0 without.
+    pub(super) slopes: u64,
 }
 
-const fn form(width: usize, heads: usize, threads: usize, blocks: usize, tiles: usize, step: usize) -> Form {
-    Form { width, heads, threads, blocks, tiles, step, capacity: 0 }
-}
-
-/// The forms for batches of short sequences, the fastest of those tried (dev/cuda.md): several heads a block, so that
-/// a row's piece is 64 bytes or more and a rotation's angles serve all of them.
-const SHORT_FORMS: [Form; 5] = [
-    form(16, 2, 128, 6, 1, 32),
-    form(24, 2, 128, 4, 1, 64),
-    form(32, 2, 128, 4, 2, 32),
-    form(64, 2, 256, 2, 1, 64),
-    form(128, 1, 128, 2, 1, 64),
-];
-
-/// The forms for batches with longer ones: room for four of the kernel's chunks.
-const LONG_FORMS: [Form; 5] = [
-    Form { capacity: 1024, ..form(16, 1, 256, 4, 1, 32) },
-    Form { capacity: 512, ..form(24, 1, 256, 2, 1, 64) },
-    Form { capacity: 512, ..form(32, 1, 256, 3, 1, 32) },
-    Form { capacity: 256, ..form(64, 1, 256, 2, 1, 64) },
-    Form { capacity: 256, ..form(128, 1, 256, 1, 1, 64) },
-];
-
-impl Form {
-    fn row_bytes(self) -> usize {
-        self.width.next_multiple_of(16) * 2
+impl Task<'_> {
+    /// Whether ALiBi's slopes are subtracted.
+    pub(super) fn has_alibi(&self) -> bool {
+        self.slopes != 0
     }
 
-    /// Bytes of shared memory with room for `capacity` keys: those and their values, a warp's queries.
-    fn shared(self, capacity: usize) -> usize {
-        (2 * self.heads * capacity + self.threads / 32 * 16 * self.tiles) * self.row_bytes()
+    pub(super) fn hidden(&self) -> usize {
+        self.heads * self.width
     }
 
-    /// Keys that a block has room for: as many as the longest sequence has, or chunks of 64 keys of 64 values (or
-    /// as many bytes) within `limit` bytes.
-    fn capacity(self, longest: usize, limit: usize) -> usize {
-        let chunk = self.capacity / 4;
-        match self.capacity {
-            0 => longest.next_multiple_of(16),
-            wanted => (2..=wanted / chunk)
-                .rev()
-                .map(|n| n * chunk)
-                .find(|c| self.shared(*c) <= limit)
-                .unwrap_or(wanted),
-        }
+    /// What scores are scaled by, in powers of two: e^x = 2^(x · log2 e).
+    pub(super) fn scale(&self) -> f32 {
+        std::f32::consts::LOG2_E / (self.width as f32).sqrt()
     }
 }
 
-/// Every form of the matrix-unit kernel.
-pub(super) fn sources() -> impl Iterator<Item = Source> {
-    let forms = SHORT_FORMS.into_iter().chain(LONG_FORMS);
-    forms.flat_map(|form| [false, true].map(|alibi| Source::Attention { form, alibi }))
+/// A form of a kernel for compute capability 9.0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HopperForm {
+    Whole(WholeForm),
+    Ring(RingForm),
+}
+
+impl HopperForm {
+    /// The form for heads of `width` and sequences of at most `longest` tokens.
+    fn find(width: usize, longest: usize) -> Option<HopperForm> {
+        let whole = WholeForm::find(width, longest).map(HopperForm::Whole);
+        whole.or_else(|| RingForm::find(width).map(HopperForm::Ring))
+    }
 }
 
 impl Cuda {
-    /// Checks `qkv` against the batch and the heads: (hidden, head width).
-    pub(super) fn check_qkv(
-        qkv: &CudaTensor,
-        packed: &CudaPacked,
-        heads: usize,
-    ) -> Result<(usize, usize), DeviceError> {
-        Self::check_heads(qkv.rows, qkv.columns, packed, heads)
-    }
-
-    /// Checks the sizes of queries, keys and values against the batch and the heads: (hidden, head width).
-    pub(super) fn check_heads(
-        rows: usize,
-        columns: usize,
-        packed: &CudaPacked,
-        heads: usize,
-    ) -> Result<(usize, usize), DeviceError> {
-        let hidden = columns / 3;
-        let divides = columns == 3 * hidden && heads > 0 && hidden.is_multiple_of(2 * heads);
-        if !divides || hidden / heads > 256 || rows != packed.tokens {
-            return Err(DeviceError::shape(
-                "attention",
-                format!("[{}, 3 · hidden], hidden {heads} even heads of at most 256", packed.tokens),
-                format!("[{rows}, {columns}]"),
-            ));
-        }
-        Ok((hidden, hidden / heads))
-    }
-
     /// Attention of `qkv`, rotated on the way in where `rotated`.
     pub(super) fn attend(
         &self,
@@ -117,95 +61,76 @@ impl Cuda {
         rotated: bool,
     ) -> Result<CudaTensor, DeviceError> {
         let heads = attention.heads;
-        let (hidden, width) = Self::check_qkv(qkv, packed, heads)?;
-        if let Some(slopes) = attention.alibi_slopes.as_ref().filter(|s| s.len != heads) {
-            return Err(DeviceError::shape(
-                "attention",
-                format!("{heads} slopes"),
-                format!("{}", slopes.len),
-            ));
-        }
+        let (hidden, width) = packed.check_qkv([qkv.rows, qkv.columns], heads)?;
+        shapes::slopes(heads, attention.alibi_slopes.as_ref().map(|slopes| slopes.len))?;
         let slopes = attention.alibi_slopes.as_ref().map_or(0, |s| s.exact.pointer);
         if self.has_pairs() {
             if rotated {
                 self.rotate(qkv, packed, attention)?;
             }
-            if let Some(out) = self.pairs_attention(qkv, packed, heads, slopes)? {
+            if let Some(out) = self.pairs_attention(Task { qkv, packed, heads, width, slopes })? {
                 return Ok(out);
             }
         }
         // Where pairs have no kernel the queries and keys are rotated by now.
         let (rotated, qkv) = (rotated && !self.has_pairs(), &*self.plain(qkv)?);
+        let task = Task { qkv, packed, heads, width, slopes };
         let out = self.tensor(packed.tokens, hidden)?;
-        if !rotated && self.attend_on_hopper(qkv, packed, heads, slopes, &out)? {
+        if !rotated && self.attend_on_hopper(task, &out)? {
             return Ok(out);
         }
-        let limit = self.kernels.shared_limit;
-        let fits =
-            |form: &Form| form.width == width && form.shared(form.capacity(packed.longest, limit)) <= limit;
-        let short = SHORT_FORMS.into_iter().filter(|_| packed.longest <= SHORT);
-        let form = short.chain(LONG_FORMS).find(fits);
+        let form = Form::find(width, packed.longest, self.kernels.shared_limit);
         match form.filter(|_| !self.options.dtype.is_float32()) {
             Some(form) => {
                 let frequencies = &attention.rotary_frequencies;
                 let table =
                     rotated.then(|| self.rotary_table(width, packed.longest, frequencies)).transpose()?;
                 let table = table.as_ref().map_or(0, |t| t.pointer);
-                self.attend_on_matrix_units(qkv, packed, form, table, slopes, &out)?;
+                self.attend_on_matrix_units(form, task, table, &out)?;
             }
             None => {
                 if rotated {
                     self.rotate(qkv, packed, attention)?;
                 }
-                let threads = 256;
-                let blocks = (packed.items, heads);
-                let grid = Grid { blocks, threads, shared: threads as usize / 32 * width * size_of::<f32>() };
-                let scale = 1.0 / (width as f32).sqrt();
-                let arguments = arguments![
-                    qkv.block.pointer,
-                    packed.items(),
-                    slopes,
-                    out.block.pointer,
-                    heads as i32,
-                    width as i32,
-                    scale
-                ];
-                // SAFETY: shapes as checked; the items lie inside the batch.
-                unsafe { self.kernels.launch(Source::AttentionAny, "attention_any", grid, &arguments)? };
+                self.attend_anyhow(task, &out)?;
             }
         }
         Ok(out)
     }
 
-    fn attend_on_matrix_units(
-        &self,
-        qkv: &CudaTensor,
-        packed: &CudaPacked,
-        form: Form,
-        table: u64,
-        slopes: u64,
-        out: &CudaTensor,
-    ) -> Result<(), DeviceError> {
-        let heads = out.columns / form.width;
-        let capacity = form.capacity(packed.longest, self.kernels.shared_limit);
-        let shared = form.shared(capacity);
-        let blocks = (packed.items, heads.div_ceil(form.heads));
-        let grid = Grid { blocks, threads: form.threads as u32, shared };
-        // Scores in powers of two: e^x = 2^(x · log2 e).
-        let scale = std::f32::consts::LOG2_E / (form.width as f32).sqrt();
-        let arguments = arguments![
-            qkv.block.pointer,
-            packed.items(),
-            table,
-            slopes,
-            out.block.pointer,
-            heads as i32,
-            capacity as i32,
-            scale
-        ];
-        // SAFETY: shapes as checked by the caller; shared memory as the kernel's header lays it out.
-        unsafe {
-            self.kernels.launch(Source::Attention { form, alibi: slopes != 0 }, "attention", grid, &arguments)
+    /// Attention by the kernels for 9.0: false where there are none for this card, dtype or width.
+    fn attend_on_hopper(&self, task: Task<'_>, out: &CudaTensor) -> Result<bool, DeviceError> {
+        let usable = self.card.capability == 90 && self.bulk_copies && self.options.dtype.bytes() == 2;
+        let parts = [task.packed.long, task.packed.short];
+        let parts: Vec<Part> = parts.into_iter().filter(|part| part.count > 0).collect();
+        let forms = parts.iter().map(|part| HopperForm::find(task.width, part.longest));
+        let Some(forms) = forms.collect::<Option<Vec<_>>>().filter(|_| usable) else { return Ok(false) };
+        for (form, part) in forms.into_iter().zip(parts) {
+            match form {
+                HopperForm::Whole(form) => self.attend_whole(form, task, part, out)?,
+                HopperForm::Ring(form) => self.attend_in_ring(form, task, part, out)?,
+            }
         }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::packed::WHOLE;
+    use super::*;
+
+    #[test]
+    fn every_length_has_a_form() {
+        for width in super::super::rotary::WIDTHS {
+            let runs = |longest| match HopperForm::find(width, longest) {
+                Some(HopperForm::Whole(form)) => Some(form.runs),
+                Some(HopperForm::Ring(_)) => None,
+                None => panic!("no form for heads of {width}"),
+            };
+            let expected = [(56, Some(1)), (57, Some(3)), (WHOLE, Some(3)), (WHOLE + 1, None)];
+            assert_eq!(expected.map(|(longest, _)| (longest, runs(longest))), expected);
+        }
+        assert_eq!(HopperForm::find(20, 10), None);
     }
 }

@@ -1,128 +1,14 @@
 //! The backend's methods: what each gives to the card.
 
-use super::compile::Source;
-use super::driver::{Event, Stream, check};
-use super::fused_product::Finish;
-use super::kernels::{Grid, arguments};
-use super::packed::{CudaPacked, Draft};
-use super::product::{Operands, Shape};
-use super::room::{Blocks, CudaRoom};
-use super::{Cuda, CudaMatrix, CudaPending, CudaTensor, CudaVector, ROW_STEP, libraries, rotary};
-use crate::{Attention, Backend, DeviceError, LayerNorm, NormedLinear, Pool, PoolSpan, TokenDropout, shapes};
-use cudarc::driver::sys;
-use std::sync::Arc;
+use super::arena_plan::ArenaPlan;
+use super::packed::CudaPacked;
+use super::{Cuda, CudaMatrix, CudaPending, CudaTensor, CudaVector, libraries};
+use crate::{
+    Attention, Backend, DeviceError, Epilogue, HostLinear, LayerNorm, LinearOf, Pool, PoolSpan, TokenDropout,
+    shapes,
+};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-/// Threads of a kernel that works element by element or a warp a row.
-const THREADS: u32 = 256;
-
-impl Cuda {
-    /// Values of a 16-byte access.
-    pub(super) fn vector_len(&self) -> usize {
-        16 / self.options.dtype.bytes()
-    }
-
-    fn by_vectors(&self, count: usize) -> Grid {
-        let threads = count.div_ceil(self.vector_len());
-        Grid { blocks: (threads.div_ceil(THREADS as usize), 1), threads: THREADS, shared: 0 }
-    }
-
-    /// Checks a product's sizes against each other, and that the weight is for it.
-    pub(super) fn check_product(
-        x: &CudaTensor,
-        weight: &CudaMatrix,
-        bias: Option<&CudaVector>,
-        y: &CudaTensor,
-        normed: bool,
-    ) -> Result<(), DeviceError> {
-        let fits = x.columns == weight.columns
-            && weight.folded == normed
-            && bias.is_none_or(|b| b.len == weight.rows)
-            && (y.rows, y.columns) == (x.rows, weight.rows);
-        if !fits {
-            return Err(DeviceError::shape(
-                "linear",
-                format!(
-                    "x [tokens, {}] for a weight [{}, {}], normed: {}",
-                    weight.columns, weight.rows, weight.columns, weight.folded
-                ),
-                format!(
-                    "x [{}, {}], bias {:?}, y [{}, {}], normed: {normed}",
-                    x.rows,
-                    x.columns,
-                    bias.map(|b| b.len),
-                    y.rows,
-                    y.columns
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    fn product(
-        &self,
-        x: &CudaTensor,
-        weight: &CudaMatrix,
-        bias: Option<&CudaVector>,
-        y: &CudaTensor,
-        residual: bool,
-    ) -> Result<(), DeviceError> {
-        if weight.pairs {
-            return self.pairs_product(x, weight, bias, y, residual);
-        }
-        let x = self.plain(x)?;
-        Self::check_product(&x, weight, bias, y, false)?;
-        self.card.enter()?;
-        let shape = Shape {
-            rows: x.rows.next_multiple_of(ROW_STEP),
-            inputs: x.columns,
-            outputs: weight.rows,
-            bias: bias.is_some(),
-            residual,
-        };
-        let operands = Operands {
-            x: x.block.pointer,
-            weight: weight.memory.pointer,
-            bias: bias.map_or(0, |b| b.rounded.pointer),
-            y: y.block.pointer,
-        };
-        // SAFETY: tensors hold rows up to a multiple of ROW_STEP; rows past the batch are computed and never read.
-        unsafe { self.products.run(&self.kernels, shape, operands) }
-    }
-
-    /// The point that the compute stream has been given so far, with its time, where the driver times events.
-    fn timed_point(&self) -> Result<Option<Event>, DeviceError> {
-        let timed = libraries::times_events().then(|| Event::record_timed(&self.card, self.card.compute));
-        timed.transpose()
-    }
-
-    /// Copies values, and the flags after them, to the host on the download stream.
-    fn send(
-        &self,
-        source: super::Block,
-        values: usize,
-        flagged: usize,
-        span: Option<(Arc<Event>, Event)>,
-    ) -> Result<CudaPending, DeviceError> {
-        let bytes = (values + flagged) * size_of::<f32>();
-        let mut host = self.pinned.take(&self.card, bytes)?;
-        let Stream(download) = self.card.download;
-        Event::record(&self.card, self.card.compute)?.hold(self.card.download)?;
-        let to = host.bytes_mut().as_mut_ptr().cast();
-        // SAFETY: both sides hold `bytes`; the pending keeps both until the copy is done.
-        check("cuMemcpyDtoHAsync", unsafe {
-            sys::cuMemcpyDtoHAsync_v2(to, source.pointer, bytes, download)
-        })?;
-        let arrived = Event::record(&self.card, self.card.download)?;
-        let pool = Arc::clone(&self.pinned);
-        Ok(CudaPending { host: Some(host), values, flagged, arrived, span, pool, _source: source })
-    }
-}
-
-fn values_of(bytes: &[u8]) -> impl Iterator<Item = [u8; 4]> + '_ {
-    bytes.chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]])
-}
 
 impl Backend for Cuda {
     type Tensor = CudaTensor;
@@ -151,21 +37,7 @@ impl Backend for Cuda {
     }
 
     fn packed(&self, input_ids: &[u16], cu_seqlens: &[i32], _: usize) -> Result<CudaPacked, DeviceError> {
-        let draft = Draft::new(input_ids, cu_seqlens)?;
-        let bytes = draft.bytes();
-        let mut host = self.pinned.take(&self.card, bytes)?;
-        draft.write(host.bytes_mut());
-        let kind = self.blocks().upload;
-        let block = self.arena.take(Blocks::small(bytes, kind))?;
-        let Stream(compute) = self.card.compute;
-        let from = host.bytes().as_ptr().cast();
-        // SAFETY: both sides hold `bytes`; the host buffer is not written again before the event below.
-        check("cuMemcpyHtoDAsync", unsafe {
-            sys::cuMemcpyHtoDAsync_v2(block.pointer, from, bytes, compute)
-        })?;
-        self.pinned.give(host, Some(Event::record(&self.card, self.card.compute)?));
-        let begun = self.timed_point()?.map(Arc::new);
-        Ok(draft.on_card(block, begun))
+        self.upload_packed(input_ids, cu_seqlens)
     }
 
     fn embed(
@@ -174,91 +46,34 @@ impl Backend for Cuda {
         packed: &CudaPacked,
         dropout: Option<TokenDropout>,
     ) -> Result<CudaTensor, DeviceError> {
-        if usize::from(packed.largest_id) >= table.rows {
-            return Err(DeviceError::TokenId { id: packed.largest_id, vocabulary: table.rows });
-        }
-        if table.pairs || table.folded {
-            return Err(DeviceError::shape("embed", "a table of `Backend::table`", "a weight of a product"));
-        }
-        self.card.enter()?;
-        let out = self.tensor(packed.tokens, table.columns)?;
-        let shares = packed.longest.div_ceil(THREADS as usize / 32).min(16);
-        let grid = Grid { blocks: (packed.n, shares), threads: THREADS, shared: 0 };
-        let arguments = arguments![
-            table.memory.pointer,
-            packed.input_ids(),
-            packed.cu_seqlens(),
-            table.columns as i32,
-            dropout.map_or(-1, |d| i32::from(d.mask_token)),
-            dropout.map_or(1.0, |d| 1.0 - d.train_ratio),
-            out.block.pointer
-        ];
-        // SAFETY: every id is inside the table, the boundaries inside the batch, `out` has the batch's rows.
-        unsafe { self.kernels.launch(Source::Elementwise, "embed", grid, &arguments)? };
-        Ok(out)
+        self.embed_rows(table, packed, dropout)
     }
 
-    fn linear(
+    fn product(
         &self,
         x: &CudaTensor,
         weight: &CudaMatrix,
         bias: Option<&CudaVector>,
     ) -> Result<CudaTensor, DeviceError> {
         let y = self.tensor(x.rows, weight.rows)?;
-        self.product(x, weight, bias, &y, false)?;
+        self.product_into(x, weight, bias, &y, false)?;
         Ok(y)
     }
 
     fn gelu(&self, x: CudaTensor) -> Result<CudaTensor, DeviceError> {
-        self.card.enter()?;
-        let x = self.joined(x)?;
-        let count = x.rows * x.columns;
-        let arguments = arguments![x.block.pointer, count as u64];
-        // SAFETY: `x` holds `count` values.
-        unsafe {
-            self.kernels.launch(Source::Elementwise, "gelu_in_place", self.by_vectors(count), &arguments)?
-        };
-        Ok(x)
+        self.gelu_in_place(x)
     }
 
     fn gated_gelu(&self, x: &CudaTensor) -> Result<CudaTensor, DeviceError> {
-        let width = shapes::gated(x.columns)?;
-        self.card.enter()?;
-        let x = self.plain(x)?;
-        // What follows is a product.
-        let pairs = self.are_for_pairs(width);
-        let out = CudaTensor { pairs, ..self.tensor(x.rows, width)? };
-        let count = x.rows * width;
-        let arguments =
-            arguments![x.block.pointer, out.block.pointer, count as u64, width as i32, i32::from(pairs)];
-        // SAFETY: `x` holds two rows of `width` for each of `out`'s.
-        unsafe {
-            self.kernels.launch(Source::Elementwise, "gated_gelu", self.by_vectors(count), &arguments)?
-        };
-        Ok(out)
+        self.gate(x)
     }
 
     fn add(&self, x: CudaTensor, y: &CudaTensor) -> Result<CudaTensor, DeviceError> {
-        shapes::add([x.rows, x.columns], [y.rows, y.columns])?;
-        self.card.enter()?;
-        let (x, y) = (self.joined(x)?, self.plain(y)?);
-        let count = x.rows * x.columns;
-        let arguments = arguments![x.block.pointer, y.block.pointer, count as u64];
-        // SAFETY: both hold `count` values.
-        unsafe {
-            self.kernels.launch(Source::Elementwise, "add_in_place", self.by_vectors(count), &arguments)?
-        };
-        Ok(x)
+        self.add_in_place(x, y)
     }
 
-    fn layer_norm(
-        &self,
-        x: &CudaTensor,
-        weight: &CudaVector,
-        bias: &CudaVector,
-        eps: f32,
-    ) -> Result<CudaTensor, DeviceError> {
-        self.norm(x, weight, bias, eps, false)
+    fn layer_norm(&self, x: &CudaTensor, norm: &LayerNorm<CudaVector>) -> Result<CudaTensor, DeviceError> {
+        self.norm(x, norm, false)
     }
 
     fn rotary(
@@ -290,154 +105,50 @@ impl Backend for Cuda {
         pool: Pool,
         span: PoolSpan,
     ) -> Result<CudaPending, DeviceError> {
-        let skipped = if pool == Pool::Cls { 0 } else { span.skip_first + span.skip_last };
-        if x.rows != packed.tokens || packed.shortest <= skipped {
-            return Err(DeviceError::shape(
-                "pool",
-                format!("{} rows, sequences of more than {skipped} tokens", packed.tokens),
-                format!("{} rows, a sequence of {}", x.rows, packed.shortest),
-            ));
-        }
-        self.card.enter()?;
-        let x = self.plain(x)?;
-        let values = packed.n * x.columns;
-        let kind = self.blocks().result;
-        let out = self.arena.take(Blocks::small((values + packed.n) * size_of::<f32>(), kind))?;
-        let flags = out.pointer + (values * size_of::<f32>()) as u64;
-        let Stream(compute) = self.card.compute;
-        // SAFETY: the flags are the last `n` words of `out`.
-        check("cuMemsetD32Async", unsafe { sys::cuMemsetD32Async(flags, 0, packed.n, compute) })?;
-        let threads = 128;
-        let grid = Grid { blocks: (packed.n, x.columns.div_ceil(threads as usize)), threads, shared: 0 };
-        let arguments = arguments![
-            x.block.pointer,
-            packed.cu_seqlens(),
-            x.columns as i32,
-            pool as i32,
-            span.skip_first as i32,
-            span.skip_last as i32,
-            out.pointer,
-            flags
-        ];
-        // SAFETY: every sequence is longer than what is skipped; `out` holds a row and a flag for each.
-        unsafe { self.kernels.launch(Source::Pool, "pool", grid, &arguments)? };
+        let (values, sequences) = (packed.n * x.columns, packed.n);
+        let out = self.pool_rows(x, packed, pool, span)?;
         let span = packed.begun.clone().zip(self.timed_point()?);
-        self.send(out, values, packed.n, span)
+        self.send(out, values, sequences, span)
     }
 
     fn read(&self, x: &CudaTensor) -> Result<CudaPending, DeviceError> {
-        self.card.enter()?;
-        let x = self.plain(x)?;
-        let count = x.rows * x.columns;
-        let kind = self.blocks().rows;
-        let out = self.arena.take(Blocks::small(count * size_of::<f32>(), kind))?;
-        let grid = Grid { blocks: (count.div_ceil(THREADS as usize), 1), threads: THREADS, shared: 0 };
-        let arguments = arguments![x.block.pointer, out.pointer, count as u64];
-        // SAFETY: both hold `count` values.
-        unsafe { self.kernels.launch(Source::Elementwise, "widen", grid, &arguments)? };
-        self.send(out, count, 0, None)
+        self.send_rows(x)
     }
 
     fn wait(&self, pending: CudaPending) -> Result<Vec<f32>, DeviceError> {
-        pending.arrived.wait()?;
-        if let Some((begun, ended)) = &pending.span {
-            let nanoseconds = f64::from(ended.milliseconds_since(begun)?) * 1e6;
-            self.busy.fetch_add(nanoseconds as u64, Ordering::Relaxed);
-        }
-        let host = pending.host.as_ref().expect("a pending is waited for once, and then gone");
-        let (values, rest) = host.bytes().split_at(pending.values * size_of::<f32>());
-        let flags =
-            values_of(&rest[..pending.flagged * size_of::<f32>()]).map(|f| u32::from_ne_bytes(f) != 0);
-        let broken: Vec<usize> = flags.enumerate().filter_map(|(row, flag)| flag.then_some(row)).collect();
-        if !broken.is_empty() {
-            return Err(DeviceError::NotFinite { broken, rows: pending.flagged });
-        }
-        Ok(values_of(values).map(f32::from_ne_bytes).collect())
+        self.receive(pending)
     }
 
     fn for_products(&self, x: CudaTensor) -> Result<CudaTensor, DeviceError> {
         if self.are_for_pairs(x.columns) { self.split(x) } else { Ok(x) }
     }
 
-    fn linear_gelu(
+    fn linear_layer(
+        &self,
+        shape: [usize; 2],
+        layer: HostLinear,
+        rotated_heads: Option<usize>,
+    ) -> Result<LinearOf<Cuda>, DeviceError> {
+        self.upload_layer(shape, layer, rotated_heads)
+    }
+
+    fn linear(
         &self,
         x: &CudaTensor,
-        weight: &CudaMatrix,
-        bias: Option<&CudaVector>,
+        layer: &LinearOf<Cuda>,
+        then: Epilogue<'_, Cuda>,
     ) -> Result<CudaTensor, DeviceError> {
-        if weight.pairs {
-            return self.pairs_gelu(x, weight, bias);
-        }
-        match bias.filter(|_| self.has_product(weight.rows, weight.columns)) {
-            Some(bias) => self.fused(Finish::Gelu, None, x, weight, bias, None),
-            None => self.gelu(self.linear(x, weight, bias)?),
-        }
+        self.linear_by(x, layer, then)
     }
 
-    fn normed_linear(
-        &self,
-        norm: LayerNorm<Vec<f32>>,
-        weight: Vec<f32>,
-        bias: Vec<f32>,
-    ) -> Result<NormedLinear<CudaMatrix, CudaVector>, DeviceError> {
-        let (outputs, inputs) = (bias.len(), norm.weight.len());
-        if self.has_product(outputs, inputs) {
-            return self.fold(norm, &weight, &bias);
-        }
-        let LayerNorm { weight: scale, bias: shift, eps } = norm;
-        let norm = LayerNorm { weight: self.vector(scale)?, bias: self.vector(shift)?, eps };
-        Ok(NormedLinear { norm, weight: self.matrix(outputs, inputs, weight)?, bias: self.vector(bias)? })
-    }
-
-    fn normed_qkv(
-        &self,
-        norm: LayerNorm<Vec<f32>>,
-        mut weight: Vec<f32>,
-        mut bias: Vec<f32>,
-        heads: usize,
-    ) -> Result<NormedLinear<CudaMatrix, CudaVector>, DeviceError> {
-        let (outputs, inputs) = (bias.len(), norm.weight.len());
-        shapes::matrix(outputs, inputs, weight.len())?;
-        let width = shapes::head_width(outputs, heads)?;
-        let rotates = self.has_product(outputs, inputs) || self.is_for_pairs(outputs, inputs);
-        if !rotates || !rotary::is_for_products(width) {
-            return self.normed_linear(norm, weight, bias);
-        }
-        rotary::to_neighbours(&mut weight, inputs, width);
-        rotary::to_neighbours(&mut bias, 1, width);
-        let layer = self.normed_linear(norm, weight, bias)?;
-        Ok(NormedLinear { weight: CudaMatrix { neighbours: Some(width), ..layer.weight }, ..layer })
-    }
-
-    fn normed_linear_gelu(
+    fn self_attention(
         &self,
         x: &CudaTensor,
-        layer: &NormedLinear<CudaMatrix, CudaVector>,
-    ) -> Result<CudaTensor, DeviceError> {
-        if layer.weight.folded {
-            return self.fused(Finish::Gelu, Some(layer.norm.eps), x, &layer.weight, &layer.bias, None);
-        }
-        let x = self.norm(x, &layer.norm.weight, &layer.norm.bias, layer.norm.eps, layer.weight.pairs)?;
-        self.linear_gelu(&x, &layer.weight, Some(&layer.bias))
-    }
-
-    fn normed_self_attention(
-        &self,
-        x: &CudaTensor,
-        layer: &NormedLinear<CudaMatrix, CudaVector>,
+        layer: &LinearOf<Cuda>,
         packed: &CudaPacked,
         attention: &Attention<CudaVector>,
     ) -> Result<CudaTensor, DeviceError> {
-        if layer.weight.folded {
-            return self.folded_attention(x, layer, packed, attention);
-        }
-        let x = self.norm(x, &layer.norm.weight, &layer.norm.bias, layer.norm.eps, layer.weight.pairs)?;
-        if let Some((finish, turns)) = self.turns(x.rows, &layer.weight, packed, attention)? {
-            let qkv = self.pairs_rotary(&x, &layer.weight, &layer.bias, finish, turns)?;
-            drop(x);
-            return self.attend(&qkv, packed, attention, false);
-        }
-        self.self_attention(x, &layer.weight, Some(&layer.bias), packed, attention)
+        self.project_and_attend(x, layer, packed, attention)
     }
 
     fn busy(&self) -> Option<Duration> {
@@ -449,38 +160,12 @@ impl Backend for Cuda {
     }
 
     fn shrink(&self, tokens: usize) -> Result<(), DeviceError> {
-        let room = CudaRoom { token_budget: tokens, ..self.room().clone() };
-        let sequences = room.sequences.min(tokens);
-        match self.reserve(&CudaRoom { sequences, ..room }) {
+        let plan = ArenaPlan { token_budget: tokens, ..self.plan().clone() };
+        let sequences = plan.sequences.min(tokens);
+        match self.reserve(&ArenaPlan { sequences, ..plan }) {
             // Then every block is asked for as it is needed, and the next one without room says so.
             Err(DeviceError::OutOfMemory { .. }) => Ok(()),
             other => other,
         }
-    }
-
-    fn linear_add(
-        &self,
-        x: &CudaTensor,
-        weight: &CudaMatrix,
-        bias: Option<&CudaVector>,
-        residual: CudaTensor,
-    ) -> Result<CudaTensor, DeviceError> {
-        let residual = self.joined(residual)?;
-        self.product(x, weight, bias, &residual, true)?;
-        Ok(residual)
-    }
-
-    fn self_attention(
-        &self,
-        x: CudaTensor,
-        weight: &CudaMatrix,
-        bias: Option<&CudaVector>,
-        packed: &CudaPacked,
-        attention: &Attention<CudaVector>,
-    ) -> Result<CudaTensor, DeviceError> {
-        let qkv = self.linear(&x, weight, bias)?;
-        drop(x);
-        // It rotates on the way in.
-        self.attend(&qkv, packed, attention, true)
     }
 }

@@ -1,11 +1,8 @@
 //! Kernels from source to machine code: NVRTC at first use, then a file in the user's cache.
 
-use super::Dtype;
-use super::attention::Form;
-use super::attention_hopper::{HopperForm, Keys};
-use super::fused_product::ProductForm;
-use super::pairs::{ATTENTION_STEP, ATTENTION_THREADS, PairsForm};
-use crate::{DeviceError, Unavailable};
+use super::kernel_source::KernelSource;
+use super::packed::Item;
+use crate::{DeviceError, Dtype};
 use cudarc::nvrtc::sys;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::path::{Path, PathBuf};
@@ -14,175 +11,16 @@ use std::{env, fs, process, ptr};
 /// What every source begins with.
 const COMMON: &str = include_str!("../kernels/common.cuh");
 
-/// A kernel source and what it is compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Source {
-    /// Embedding lookup, GELU, sums, conversions.
-    Elementwise,
-    /// Layer norm.
-    Norm,
-    /// Pooling.
-    Pool,
-    /// Rotary positions in place.
-    Rotary,
-    /// Attention for any width and dtype.
-    AttentionAny,
-    /// Attention on the matrix units.
-    Attention {
-        /// How it is cut.
-        form: Form,
-        /// With ALiBi's slopes.
-        alibi: bool,
-    },
-    /// Attention for 9.0.
-    AttentionHopper {
-        /// How it is cut.
-        form: HopperForm,
-        /// With ALiBi's slopes.
-        alibi: bool,
-    },
-    /// Products and what follows them, for 9.0.
-    Product(ProductForm),
-    /// float32 to pairs of float16 and back.
-    Pairs,
-    /// Products of pairs and what follows them, for 9.0.
-    ProductPairs(PairsForm),
-    /// Attention of pairs.
-    AttentionPairs {
-        /// Width of a head.
-        width: usize,
-        /// With ALiBi's slopes.
-        alibi: bool,
-    },
-}
-
-impl Source {
-    pub(super) fn file(self) -> &'static str {
-        match self {
-            Source::Elementwise => "elementwise.cu",
-            Source::Norm => "norm.cu",
-            Source::Pool => "pool.cu",
-            Source::Rotary => "rotary.cu",
-            Source::AttentionAny => "attention_any.cu",
-            Source::Attention { .. } => "attention.cu",
-            Source::AttentionHopper { form, .. } => match form.keys {
-                Keys::Whole { .. } => "attention_whole.cu",
-                Keys::Ring { .. } => "attention_ring.cu",
-            },
-            Source::Product(_) => "product.cu",
-            Source::Pairs => "pairs.cu",
-            Source::ProductPairs(_) => "product_pairs.cu",
-            Source::AttentionPairs { .. } => "attention_pairs.cu",
-        }
-    }
-
-    fn text(self) -> &'static str {
-        match self {
-            Source::Elementwise => {
-                concat!(include_str!("../kernels/pairs.cuh"), include_str!("../kernels/elementwise.cu"))
-            }
-            Source::Norm => {
-                concat!(include_str!("../kernels/pairs.cuh"), include_str!("../kernels/norm.cu"))
-            }
-            Source::Pairs => {
-                concat!(include_str!("../kernels/pairs.cuh"), include_str!("../kernels/pairs.cu"))
-            }
-            Source::Pool => include_str!("../kernels/pool.cu"),
-            Source::Rotary => include_str!("../kernels/rotary.cu"),
-            Source::AttentionAny => include_str!("../kernels/attention_any.cu"),
-            Source::Attention { .. } => concat!(
-                include_str!("../kernels/matrix_units.cuh"),
-                include_str!("../kernels/attention_rows.cuh"),
-                include_str!("../kernels/attention_step.cuh"),
-                include_str!("../kernels/attention.cu")
-            ),
-            Source::AttentionHopper { form, .. } => match form.keys {
-                Keys::Whole { .. } => concat!(
-                    include_str!("../kernels/matrix_units.cuh"),
-                    include_str!("../kernels/wgmma.cuh"),
-                    include_str!("../kernels/attention_parts.cuh"),
-                    include_str!("../kernels/attention_whole.cu")
-                ),
-                Keys::Ring { .. } => concat!(
-                    include_str!("../kernels/matrix_units.cuh"),
-                    include_str!("../kernels/bulk.cuh"),
-                    include_str!("../kernels/wgmma.cuh"),
-                    include_str!("../kernels/attention_parts.cuh"),
-                    include_str!("../kernels/attention_ring.cu")
-                ),
-            },
-            Source::ProductPairs(_) => concat!(
-                include_str!("../kernels/bulk.cuh"),
-                include_str!("../kernels/wgmma.cuh"),
-                include_str!("../kernels/hopper.cuh"),
-                include_str!("../kernels/product_tiles.cuh"),
-                include_str!("../kernels/pairs.cuh"),
-                include_str!("../kernels/product_pairs.cu")
-            ),
-            Source::AttentionPairs { .. } => concat!(
-                include_str!("../kernels/matrix_units.cuh"),
-                include_str!("../kernels/pairs.cuh"),
-                include_str!("../kernels/attention_rows.cuh"),
-                include_str!("../kernels/attention_pairs.cu")
-            ),
-            Source::Product(_) => {
-                concat!(
-                    include_str!("../kernels/bulk.cuh"),
-                    include_str!("../kernels/wgmma.cuh"),
-                    include_str!("../kernels/hopper.cuh"),
-                    include_str!("../kernels/product_tiles.cuh"),
-                    include_str!("../kernels/row_scales.cuh"),
-                    include_str!("../kernels/product.cu")
-                )
-            }
-        }
-    }
-
-    fn options(self, dtype: Dtype, architecture: &str) -> Vec<String> {
-        let mut options = vec![
-            format!("--gpu-architecture={architecture}"),
-            "--std=c++17".into(),
-            format!("-DDTYPE={}", self.dtype(dtype).code()),
-        ];
-        if let Source::Attention { form, alibi } = self {
-            let numbers = [
-                ("WIDTH", form.width),
-                ("HEADS", form.heads),
-                ("THREADS", form.threads),
-                ("BLOCKS", form.blocks),
-                ("TILES", form.tiles),
-                ("STEP", form.step),
-                ("ALIBI", usize::from(alibi)),
-            ];
-            options.extend(numbers.map(|(name, value)| format!("-D{name}={value}")));
-        }
-        if let Source::AttentionHopper { form, alibi } = self {
-            let numbers = form.definitions().into_iter().chain([("ALIBI", usize::from(alibi))]);
-            options.extend(numbers.map(|(name, value)| format!("-D{name}={value}")));
-        }
-        if let Source::Product(form) = self {
-            options.extend(form.definitions().map(|(name, value)| format!("-D{name}={value}")));
-        }
-        if let Source::ProductPairs(form) = self {
-            options.extend(form.definitions().map(|(name, value)| format!("-D{name}={value}")));
-        }
-        if let Source::AttentionPairs { width, alibi } = self {
-            let numbers = [
-                ("WIDTH", width),
-                ("THREADS", ATTENTION_THREADS),
-                ("STEP", ATTENTION_STEP),
-                ("FLOAT32", 1),
-                ("ALIBI", usize::from(alibi)),
-            ];
-            options.extend(numbers.map(|(name, value)| format!("-D{name}={value}")));
-        }
-        options
-    }
-
-    /// The dtype of the values that a kernel touches: attention of pairs sees their halves alone.
-    fn dtype(self, dtype: Dtype) -> Dtype {
-        if matches!(self, Source::AttentionPairs { .. }) { Dtype::F16 } else { dtype }
-    }
+/// What `source` is compiled with for activations of `dtype`.
+fn options(source: &KernelSource, dtype: Dtype, architecture: &str) -> Vec<String> {
+    let mut options = vec![
+        format!("--gpu-architecture={architecture}"),
+        "--std=c++17".into(),
+        format!("-DDTYPE={}", source.dtype.unwrap_or(dtype).code()),
+        format!("-DITEM_BYTES={}", size_of::<Item>()),
+    ];
+    options.extend(source.defines.iter().map(|(name, value)| format!("-D{name}={value}")));
+    options
 }
 
 /// The architecture that kernels are compiled for on a card: with the features of that card alone where there are any.
@@ -194,8 +32,12 @@ pub(super) fn architecture(capability: u32) -> String {
 }
 
 /// Machine code for `source`, from the cache or from NVRTC.
-pub(super) fn machine_code(source: Source, dtype: Dtype, architecture: &str) -> Result<Vec<u8>, DeviceError> {
-    let options = source.options(dtype, architecture);
+pub(super) fn machine_code(
+    source: &KernelSource,
+    dtype: Dtype,
+    architecture: &str,
+) -> Result<Vec<u8>, DeviceError> {
+    let options = options(source, dtype, architecture);
     let path = cache_folder().map(|folder| folder.join(cache_name(source, &options)));
     if let Some(code) =
         path.as_deref().and_then(|p| fs::read(p).ok()).filter(|code| code.starts_with(b"\x7fELF"))
@@ -210,45 +52,23 @@ pub(super) fn machine_code(source: Source, dtype: Dtype, architecture: &str) -> 
     Ok(code)
 }
 
-/// Compiles the kernels of every source for `architecture`, on a machine with or without a card.
-///
-/// # Errors
-///
-/// Where NVRTC is missing, `Ok(Err(…))` says how to get it; a kernel that does not compile is the outer error.
-pub fn compile_all(architecture: &str) -> Result<Result<usize, Unavailable>, DeviceError> {
-    if let Err(missing) = super::libraries::open_compiler() {
-        return Ok(Err(missing));
-    }
-    let mut count = 0;
-    for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
-        let mut sources =
-            vec![Source::Elementwise, Source::Norm, Source::Pool, Source::Rotary, Source::AttentionAny];
-        if dtype == Dtype::F32 && architecture == self::architecture(90) {
-            sources.extend(super::pairs::sources());
-        }
-        if dtype != Dtype::F32 {
-            sources.extend(super::attention::sources());
-            if architecture == self::architecture(90) {
-                sources.extend(super::attention_hopper::sources());
-                sources.extend(super::fused_product::sources());
-            }
-        }
-        for source in sources {
-            compile(source, &source.options(dtype, architecture), architecture)?;
-            count += 1;
-        }
-    }
-    Ok(Ok(count))
+/// Compiles `source` for a card of this architecture, without the cache.
+pub(super) fn compile_for(
+    source: &KernelSource,
+    dtype: Dtype,
+    architecture: &str,
+) -> Result<Vec<u8>, DeviceError> {
+    compile(source, &options(source, dtype, architecture), architecture)
 }
 
-fn compile(source: Source, options: &[String], architecture: &str) -> Result<Vec<u8>, DeviceError> {
+fn compile(source: &KernelSource, options: &[String], architecture: &str) -> Result<Vec<u8>, DeviceError> {
     let call = |call, result| match result {
         sys::nvrtcResult::NVRTC_SUCCESS => Ok(()),
         other => Err(DeviceError::Call { call, reason: format!("{other:?}") }),
     };
     let c = |text: &str| CString::new(text).expect("sources and options hold no zero byte");
-    let text = c(&format!("{COMMON}\n#line 1 \"{}\"\n{}", source.file(), source.text()));
-    let name = c(source.file());
+    let text = c(&format!("{COMMON}\n#line 1 \"{}\"\n{}", source.file, source.parts.concat()));
+    let name = c(source.file);
     let options: Vec<CString> = options.iter().map(|o| c(o)).collect();
     let pointers: Vec<*const c_char> = options.iter().map(|o| o.as_ptr()).collect();
     let mut program = ptr::null_mut();
@@ -266,7 +86,7 @@ fn compile(source: Source, options: &[String], architecture: &str) -> Result<Vec
                 .and_then(|()| call("nvrtcGetCUBIN", sys::nvrtcGetCUBIN(program, code.as_mut_ptr().cast())))
                 .map(|()| code)
         } else {
-            let (file, architecture) = (source.file(), architecture.to_owned());
+            let (file, architecture) = (source.file, architecture.to_owned());
             Err(DeviceError::Kernel { file, architecture, log: log_of(program) })
         };
         sys::nvrtcDestroyProgram(&mut program);
@@ -291,18 +111,19 @@ unsafe fn log_of(program: sys::nvrtcProgram) -> String {
 }
 
 /// A name that changes with the source, the options (card and dtype among them) and the compiler.
-fn cache_name(source: Source, options: &[String]) -> String {
+fn cache_name(source: &KernelSource, options: &[String]) -> String {
     let (mut major, mut minor) = (0, 0);
     // SAFETY: pointers to locals.
     unsafe { sys::nvrtcVersion(&mut major, &mut minor) };
     let version = format!("nvrtc {major}.{minor}");
-    let parts = [COMMON, source.text(), &version].into_iter().chain(options.iter().map(String::as_str));
+    let text = source.parts.concat();
+    let parts = [COMMON, &text, &version].into_iter().chain(options.iter().map(String::as_str));
     // FNV-1a in 128 bits: no adversary writes the user's own cache.
     let mut hash = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128;
     for byte in parts.flat_map(|part| part.bytes().chain([0])) {
         hash = (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
     }
-    format!("{}-{hash:032x}.cubin", source.file().trim_end_matches(".cu"))
+    format!("{}-{hash:032x}.cubin", source.file.trim_end_matches(".cu"))
 }
 
 fn cache_folder() -> Option<PathBuf> {

@@ -1,10 +1,10 @@
 //! Loaded kernels, and the one place that launches them.
 
-use super::Dtype;
-use super::compile::{self, Source};
+use super::compile;
 use super::driver::{Card, check};
+use super::kernel_source::KernelSource;
 use super::tensor_map::TensorMap;
-use crate::DeviceError;
+use crate::{DeviceError, Dtype};
 use cudarc::driver::sys;
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
@@ -24,19 +24,25 @@ pub(super) struct Kernels {
     dtype: Dtype,
     /// Bytes of shared memory a block may have.
     pub(super) shared_limit: usize,
-    functions: Mutex<HashMap<(Source, &'static str), Function>>,
-    modules: Mutex<HashMap<Source, Module>>,
+    modules: Mutex<HashMap<KernelSource, Module>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Function(sys::CUfunction);
-#[derive(Clone, Copy, Debug)]
-struct Module(sys::CUmodule);
+/// A source's kernels on the card, with those that were looked up.
+#[derive(Debug)]
+struct Module {
+    handle: sys::CUmodule,
+    functions: HashMap<&'static str, Function>,
+}
 
 // SAFETY: handles of the driver, good on every thread.
 unsafe impl Send for Function {}
 // SAFETY: as above.
 unsafe impl Send for Module {}
+
+/// Threads of a warpgroup (compute capability 9.0).
+pub(super) const WARPGROUP: u32 = 128;
 
 /// How a kernel is spread over the card.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +53,13 @@ pub(super) struct Grid {
     pub(super) threads: u32,
     /// Bytes of shared memory a block.
     pub(super) shared: usize,
+}
+
+impl Grid {
+    /// As many blocks as `count` elements take, one a thread.
+    pub(super) fn line(count: usize, threads: u32) -> Grid {
+        Grid { blocks: (count.div_ceil(threads as usize), 1), threads, shared: 0 }
+    }
 }
 
 /// A kernel's argument.
@@ -106,7 +119,7 @@ impl Kernels {
         };
         // 12.x consumer cards have as much as 8.6.
         let shared_limit = if card.capability >= 120 { SHARED_EVERYWHERE as usize } else { shared_limit };
-        Kernels { card, dtype, shared_limit, functions: Mutex::default(), modules: Mutex::default() }
+        Kernels { card, dtype, shared_limit, modules: Mutex::default() }
     }
 
     /// Launches a kernel on the compute stream.
@@ -117,7 +130,7 @@ impl Kernels {
     /// the kernel's header states.
     pub(super) unsafe fn launch(
         &self,
-        source: Source,
+        source: &KernelSource,
         name: &'static str,
         grid: Grid,
         arguments: &[Argument],
@@ -145,46 +158,37 @@ impl Kernels {
         })
     }
 
-    fn function(&self, source: Source, name: &'static str) -> Result<Function, DeviceError> {
-        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(&function) = functions.get(&(source, name)) {
+    fn function(&self, source: &KernelSource, name: &'static str) -> Result<Function, DeviceError> {
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        if !modules.contains_key(source) {
+            modules.insert(source.clone(), self.load(source)?);
+        }
+        let module = modules.get_mut(source).expect("a module was just made sure of");
+        if let Some(&function) = module.functions.get(name) {
             return Ok(function);
         }
-        let module = self.module(source)?;
         let c_name = CString::new(name).expect("kernel names hold no zero byte");
         let mut function = ptr::null_mut();
         let attribute = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
         // SAFETY: a pointer to a local, a loaded module, a name that ends with zero.
         unsafe {
-            check("cuModuleGetFunction", sys::cuModuleGetFunction(&mut function, module.0, c_name.as_ptr()))?;
-            let large = matches!(
-                source,
-                Source::Attention { .. }
-                    | Source::AttentionHopper { .. }
-                    | Source::Product(_)
-                    | Source::ProductPairs(_)
-                    | Source::AttentionPairs { .. }
-            );
-            if large {
+            let found = sys::cuModuleGetFunction(&mut function, module.handle, c_name.as_ptr());
+            check("cuModuleGetFunction", found)?;
+            if source.needs_large_shared {
                 let limit = self.shared_limit as i32;
                 check("cuFuncSetAttribute", sys::cuFuncSetAttribute(function, attribute, limit))?;
             }
         }
-        functions.insert((source, name), Function(function));
+        module.functions.insert(name, Function(function));
         Ok(Function(function))
     }
 
-    fn module(&self, source: Source) -> Result<Module, DeviceError> {
-        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(&module) = modules.get(&source) {
-            return Ok(module);
-        }
+    fn load(&self, source: &KernelSource) -> Result<Module, DeviceError> {
         let code = compile::machine_code(source, self.dtype, &compile::architecture(self.card.capability))?;
-        let mut module = ptr::null_mut();
+        let mut handle = ptr::null_mut();
         // SAFETY: a whole ELF image made for this card; the driver copies it.
-        check("cuModuleLoadData", unsafe { sys::cuModuleLoadData(&mut module, code.as_ptr().cast()) })?;
-        modules.insert(source, Module(module));
-        Ok(Module(module))
+        check("cuModuleLoadData", unsafe { sys::cuModuleLoadData(&mut handle, code.as_ptr().cast()) })?;
+        Ok(Module { handle, functions: HashMap::new() })
     }
 }
 
@@ -194,7 +198,7 @@ impl Drop for Kernels {
             let modules = self.modules.get_mut().unwrap_or_else(PoisonError::into_inner);
             for (_, module) in modules.drain() {
                 // SAFETY: no kernel of it runs any more.
-                unsafe { sys::cuModuleUnload(module.0) };
+                unsafe { sys::cuModuleUnload(module.handle) };
             }
         }
     }

@@ -83,7 +83,15 @@ struct Layout {
     end: usize,
 }
 
+/// The widest head that attention takes.
+pub(super) const WIDEST_HEAD: usize = 256;
+
 impl CudaPacked {
+    /// `(hidden, head width)` of the batch's queries, keys and values, which have this shape.
+    pub(super) fn check_qkv(&self, qkv: [usize; 2], heads: usize) -> Result<(usize, usize), DeviceError> {
+        shapes::qkv(qkv, self.tokens, heads, Some(WIDEST_HEAD))
+    }
+
     pub(super) fn input_ids(&self) -> u64 {
         self.block.pointer
     }

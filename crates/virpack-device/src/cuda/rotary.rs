@@ -1,16 +1,12 @@
-//! Rotary positions: the tables of angles, queries and keys in neighbours, and the launcher of the kernel that rotates in place.
+//! Rotary positions: the tables of angles, queries and keys in neighbours.
 //!
 //! Models have the two values of a rotation half a head apart (`rotate_half` of fair-esm and transformers). A product that
-//! rotates (kernels/product.cu) wants them side by side, where one thread has both whatever the width of a head. So `normed_qkv`
+//! rotates (kernels/product.cu) wants them side by side, where one thread has both whatever the width of a head. So `linear_layer`
 //! orders the weight's rows, once: attention sums over a head's values, and the same order in queries and keys leaves it as it is.
 
+use super::Cuda;
 use super::arena::Fixed;
-use super::compile::Source;
-use super::fused_product::Finish;
-use super::kernels::{Grid, arguments};
-use super::packed::CudaPacked;
-use super::{Cuda, CudaMatrix, CudaTensor, CudaVector};
-use crate::{Attention, DeviceError};
+use crate::{DeviceError, shapes};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,15 +15,6 @@ pub(super) const WIDTHS: [usize; 5] = [16, 24, 32, 64, 128];
 
 /// The widest head whose angles a thread has registers for.
 const WIDEST: usize = 128;
-
-/// Rotary positions on the card.
-#[derive(Debug, Default)]
-pub(super) struct Turns {
-    pub(super) positions: u64,
-    pub(super) table: u64,
-    /// Outputs that are turned: queries and keys.
-    pub(super) outputs: usize,
-}
 
 /// Positions that the rotary table begins with; it doubles when a sequence is longer.
 const FIRST_POSITIONS: usize = 1024;
@@ -71,10 +58,7 @@ impl Cuda {
         positions: usize,
         frequencies: &[f32],
     ) -> Result<Arc<Fixed>, DeviceError> {
-        if frequencies.len() != width / 2 {
-            let given = format!("{}", frequencies.len());
-            return Err(DeviceError::shape("rotary", format!("{} frequencies", width / 2), given));
-        }
+        shapes::frequencies(width, frequencies.len())?;
         let key: Vec<u32> = frequencies.iter().map(|f| f.to_bits()).collect();
         let mut tables = self.rotary.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(table) = tables.get(&key).filter(|table| table.positions >= positions) {
@@ -93,52 +77,6 @@ impl Cuda {
         // Kernels already given to the stream may still read the old table: `Fixed` waits for them.
         tables.insert(key, RotaryTable { positions: rows, values: Arc::clone(&values) });
         Ok(values)
-    }
-
-    /// What a product needs to rotate queries and keys that the weight gives in neighbours.
-    pub(super) fn turns(
-        &self,
-        rows: usize,
-        weight: &CudaMatrix,
-        packed: &CudaPacked,
-        attention: &Attention<CudaVector>,
-    ) -> Result<Option<(Finish, Turns)>, DeviceError> {
-        let (hidden, width) = Self::check_heads(rows, weight.rows, packed, attention.heads)?;
-        let Some(ordered) = weight.neighbours else { return Ok(None) };
-        if ordered != width {
-            let expected = format!("heads of {ordered}, as the weight's rows are ordered");
-            return Err(DeviceError::shape("rotary", expected, format!("heads of {width}")));
-        }
-        let table = self.rotary_table(width, packed.longest, &attention.rotary_frequencies)?;
-        let turns = Turns { positions: packed.positions(), table: table.pointer, outputs: 2 * hidden };
-        Ok(Some((Finish::Rotary(width), turns)))
-    }
-
-    /// Checks that a weight whose queries and keys are in neighbours is for a product that rotates them.
-    pub(super) fn check_rotation(weight: &CudaMatrix, finish: Finish) -> Result<(), DeviceError> {
-        match (weight.neighbours, finish) {
-            (None, _) | (Some(_), Finish::Rotary(_)) => Ok(()),
-            (Some(width), _) => {
-                let expected = format!("`normed_self_attention` with rotary positions on heads of {width}");
-                Err(DeviceError::shape("linear", expected, format!("{finish:?}")))
-            }
-        }
-    }
-
-    pub(super) fn rotate(
-        &self,
-        qkv: &CudaTensor,
-        packed: &CudaPacked,
-        attention: &Attention<CudaVector>,
-    ) -> Result<(), DeviceError> {
-        let heads = attention.heads;
-        let (_, width) = Self::check_qkv(qkv, packed, heads)?;
-        let table = self.rotary_table(width, packed.longest, &attention.rotary_frequencies)?;
-        let grid = Grid { blocks: (packed.n, packed.longest.min(16)), threads: 256, shared: 0 };
-        let arguments =
-            arguments![qkv.block.pointer, packed.cu_seqlens(), table.pointer, heads as i32, width as i32];
-        // SAFETY: `qkv` is `[tokens, 3 · heads · width]` as checked, the table holds the longest position.
-        unsafe { self.kernels.launch(Source::Rotary, "rotary", grid, &arguments) }
     }
 }
 

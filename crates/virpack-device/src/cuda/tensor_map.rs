@@ -1,8 +1,8 @@
 //! Descriptions of matrices for the bulk tensor copies of compute capability 9.0.
 
 use super::driver::check;
-use super::{Dtype, libraries};
-use crate::DeviceError;
+use super::libraries;
+use crate::{DeviceError, Dtype};
 use cudarc::driver::sys;
 use std::ffi::c_void;
 use std::{mem, ptr};

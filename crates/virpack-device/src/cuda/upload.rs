@@ -2,14 +2,9 @@
 
 use super::Cuda;
 use super::arena::Fixed;
-use super::compile::Source;
 use super::driver::{Stream, check};
-use super::kernels::{Grid, arguments};
 use crate::DeviceError;
 use cudarc::driver::sys;
-
-/// Threads of the kernel that rounds.
-const THREADS: u32 = 256;
 
 impl Cuda {
     fn upload(&self, op: &'static str, bytes: &[u8]) -> Result<Fixed, DeviceError> {
@@ -44,10 +39,8 @@ impl Cuda {
     /// `len` float32 values in 16 bits.
     pub(super) fn rounded(&self, op: &'static str, exact: &Fixed, len: usize) -> Result<Fixed, DeviceError> {
         let rounded = Fixed::new(&self.card, op, len * self.options.dtype.bytes())?;
-        let grid = Grid { blocks: (len.div_ceil(THREADS as usize), 1), threads: THREADS, shared: 0 };
-        let arguments = arguments![exact.pointer, rounded.pointer, len as u64];
         // SAFETY: both hold `len` values; `exact` waits for the stream before it goes.
-        unsafe { self.kernels.launch(Source::Elementwise, "narrow", grid, &arguments)? };
+        unsafe { self.narrow(exact.pointer, rounded.pointer, len)? };
         Ok(rounded)
     }
 }

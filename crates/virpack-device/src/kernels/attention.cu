@@ -182,7 +182,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
                     bring_queries(own, b.sequence + (later / groups) * WIDTH + (u64)at * 3 * b.hidden, b.hidden,
                                   min(ROWS, item.row + item.rows - at));
                 }
-                slope = ALIBI ? slopes[first_head + head] * 1.44269504088896f / scale : 0.0f;
+                slope = ALIBI ? slopes[first_head + head] * LOG2_E / scale : 0.0f;
             }
             if (busy) {
                 const T *k = b.keys + (head * capacity + slot) * DEPTH, *v = b.values + (head * capacity + slot) * DEPTH;

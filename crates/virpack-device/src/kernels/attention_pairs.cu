@@ -75,7 +75,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     for (int n = 0; n < DEPTH / 8; n++)
 #pragma unroll
         for (int i = 0; i < 4; i++) sums[n][i] = 0.0f;
-    const float slope = ALIBI ? slopes[head] * 1.44269504088896f / scale : 0.0f;
+    const float slope = ALIBI ? slopes[head] * LOG2_E / scale : 0.0f;
     const int swap = exchange(lane & 7);
     for (int chunk = 0; chunk < chunks; chunk++) {
         if (chunk + 1 < chunks) bring(b, chunk + 1); else commit_copies();

@@ -5,9 +5,8 @@
 // 16-byte pieces exchanged by row (SWIZZLE_128B, _64B or _32B by the row's bytes). Rows past a sequence's
 // end are zeros, never a neighbour's.
 
-// A head of 24 has rows of 32, of which the last piece is zero in queries.
-#define ROW (WIDTH == 24 ? 32 : WIDTH)
-#define COLUMNS (ROW < 64 ? ROW : 64)
+// The launcher defines the values of a head's ROW in shared memory (a head of 24 has rows of 32, of which the last piece is zero in
+// queries) and the COLUMNS of a tile.
 #define PARTS (ROW / COLUMNS)
 #define CHUNKS (COLUMNS / 8)
 // A thread's sums of a part.

@@ -2,7 +2,7 @@
 //
 // Shapes: qkv [tokens, 3 hidden] (queries, keys, values; the tensor map has boxes of STEP rows by COLUMNS), slopes [heads]
 // (with -DALIBI=1), out [tokens, hidden]. Compiled for a head width (-DWIDTH; HEADS is 1), keys a step (-DSTEP), steps in
-// memory (-DSTAGES), warpgroups a block (-DTEAMS) and blocks a processor (-DBLOCKS). Idea: FlashAttention-2 and -3 (Dao 2023,
+// memory (-DSTAGES), warpgroups a block (-DWARPGROUPS) and blocks a processor (-DBLOCKS). Idea: FlashAttention-2 and -3 (Dao 2023,
 // Shah et al. 2024): a warpgroup takes 64 rows of a head and runs through the keys and values STEP at a time; wgmma, online
 // softmax in registers. Keys and values come by bulk copies, which one thread keeps ahead in a ring that the warpgroups
 // share; nothing else holds them together. They hide each other's waits: one is in a product while another is in a softmax.
@@ -11,13 +11,12 @@
 // A head of 24 comes with the first 8 values of the next one, which queries of zero take out.
 // Limits: WIDTH 16, 24, 32, 64 or 128; STEP a multiple of 64, at most 256; sequences of less than 2^31 values of qkv.
 
-#define TEAM 128                                    // threads of a warpgroup
-#define THREADS (TEAM * TEAMS)
+#define THREADS (WARPGROUP * WARPGROUPS)
 #define TILE (STEP * ROW)
 #define STAGE (2 * TILE * 2)                        // bytes
-#define AHEAD (STAGES - TEAMS)                      // steps: others may be TEAMS - 1 behind the warpgroup that copies
+#define AHEAD (STAGES - WARPGROUPS)                      // steps: others may be WARPGROUPS - 1 behind the warpgroup that copies
 #define LEEWAY 8.0f
-#define BARRIERS_AT (STAGES * STAGE + TEAMS * 64 * ROW * 2)
+#define BARRIERS_AT (STAGES * STAGE + WARPGROUPS * ROWS * ROW * 2)
 #define FULL_AT(s) (base + BARRIERS_AT + (s) * 8)
 #define EMPTY_AT(s) (base + BARRIERS_AT + (STAGES + (s)) * 8)
 
@@ -26,11 +25,11 @@
 __device__ __forceinline__ void clear(T *values, int left, int thread) {
 #pragma unroll
     for (int p = 0; p < PARTS; p++)
-        for (int i = left * CHUNKS + thread; i < STEP * CHUNKS; i += TEAM)
+        for (int i = left * CHUNKS + thread; i < STEP * CHUNKS; i += WARPGROUP)
             *(uint4 *)(values + p * STEP * COLUMNS + i * 8) = make_uint4(0, 0, 0, 0);
 }
 
-// A block for each item, each of `groups` 64 TEAMS rows of it (items may have fewer) and each head, in this order.
+// A block for each item, each of `groups` ROWS WARPGROUPS rows of it (items may have fewer) and each head, in this order.
 // Shared memory: STAGES times keys [PARTS][STEP][COLUMNS] and values the same, then 16 rows of queries a warp, then barriers.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     attention(const __grid_constant__ TensorMap map, const T *qkv, const Item *items, const float *slopes, T *out,
@@ -39,14 +38,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     const u32 base = shared_address(memory);
     const int head = blockIdx.x % heads, group = blockIdx.x / heads % groups;
     const Item item = items[blockIdx.x / heads / groups];
-    const int first_row = group * TEAMS * 64, teams = min(TEAMS, (item.rows - first_row + 63) / 64);
+    const int first_row = group * WARPGROUPS * ROWS, teams = min(WARPGROUPS, (item.rows - first_row + ROWS - 1) / ROWS);
     if (teams <= 0) return;
-    const int warp = threadIdx.x / 32, team = threadIdx.x / TEAM, lane = threadIdx.x & 31;
+    const int warp = threadIdx.x / 32, team = threadIdx.x / WARPGROUP, lane = threadIdx.x & 31;
     const int hidden = heads * WIDTH, pitch = 3 * hidden, blocks = (item.length + STEP - 1) / STEP;
     if (threadIdx.x == 0) {
         for (int s = 0; s < STAGES; s++) {
             barrier_begin(FULL_AT(s), 1);
-            barrier_begin(EMPTY_AT(s), teams * TEAM / 32);
+            barrier_begin(EMPTY_AT(s), teams * WARPGROUP / 32);
         }
         barriers_ready();
     }
@@ -70,7 +69,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     if (threadIdx.x == 0)
         for (int i = 0; i < AHEAD; i++) fill();
     // Which 16 of the 64 rows a warp takes differs from block to block: the last rows are fewer.
-    const int turned = first_row + team * 64 + ((warp + blockIdx.x) & 3) * 16, row = item.row + turned;
+    const int turned = first_row + team * ROWS + ((warp + blockIdx.x) & 3) * 16, row = item.row + turned;
     const int present = item.rows - turned;
     const bool busy = present > 0;
     T *own = memory + STAGES * 2 * TILE + warp * 16 * ROW;
@@ -85,7 +84,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     for (int p = 0; p < PARTS; p++)
 #pragma unroll
         for (int i = 0; i < PART_SUMS; i++) sums[p][i] = 0.0f;
-    const float slope = ALIBI ? slopes[head] * 1.44269504088896f / scale : 0.0f, leeway = LEEWAY / scale;
+    const float slope = ALIBI ? slopes[head] * LOG2_E / scale : 0.0f, leeway = LEEWAY / scale;
     Place<STAGES> p;
     for (int block = 0; block < blocks; block++, p.next()) {
         if (threadIdx.x == 0) fill();
@@ -94,10 +93,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
         const int left = item.length - block * STEP;
         wait(FULL_AT(p.stage), p.phase);
         if (left < STEP) {
-            clear(keys + TILE, left, threadIdx.x % TEAM);
+            clear(keys + TILE, left, threadIdx.x % WARPGROUP);
             show_to_products();
-            if (TEAMS == 1 || team == 0) asm volatile("bar.sync 1, 128;" ::: "memory");
-            else asm volatile("bar.sync 2, 128;" ::: "memory");
+            if (WARPGROUPS == 1 || team == 0) asm volatile("bar.sync 1, %0;" ::"n"(WARPGROUP) : "memory");
+            else asm volatile("bar.sync 2, %0;" ::"n"(WARPGROUP) : "memory");
         }
         float scores[STEP / 64][32];
         u32 weights[STEP / 16][4];

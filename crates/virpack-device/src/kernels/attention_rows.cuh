@@ -1,7 +1,7 @@
 // What the kernels of attention on the matrix units share (attention.cu, attention_pairs.cu): how rows of keys, values and queries
 // lie in shared memory, and the online softmax of a tile of 16 rows in registers.
 
-#define DEPTH ((WIDTH + 15) / 16 * 16)
+// The launcher defines the DEPTH of a row there: WIDTH up to a multiple of 16.
 // 16-byte pieces of a row in memory, and of a row in shared memory.
 #define PIECES (WIDTH / 8)
 #define PLACES (DEPTH / 8)

@@ -3,8 +3,7 @@
 #define HALF (WIDTH / 2)
 // Values of each half that a thread rotates at once.
 #define TURN (HALF % 8 == 0 ? 8 : 4)
-// Keys of one chunk of a long sequence: 8 KB of keys.
-#define CHUNK (WIDTH <= 16 ? 256 : WIDTH <= 32 ? 128 : 64)
+// The launcher defines the keys of one CHUNK of a long sequence.
 // Rows of a warp.
 #define ROWS (16 * TILES)
 

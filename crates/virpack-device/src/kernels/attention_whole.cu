@@ -1,14 +1,14 @@
 // Varlen attention of short sequences on compute capability 9.0, 16-bit floats; positions are already turned.
 //
 // Shapes: qkv [tokens, 3 hidden] (queries, keys, values), slopes [heads] (with -DALIBI=1), out [tokens, hidden].
-// Compiled for a head width (-DWIDTH), heads a block (-DHEADS), runs of 56 keys (-DRUNS) and blocks a processor
+// Compiled for a head width (-DWIDTH), heads a block (-DHEADS), runs (-DRUNS) of RUN keys and blocks a processor
 // (-DBLOCKS). Idea: FlashAttention-3 (Shah et al. 2024) without its pipeline, as all keys of a sequence fit at once: a
 // warpgroup takes one sequence and HEADS heads, and each 64 rows are two products (wgmma) with one softmax between, the
 // scores in registers. Blocks on the same processor hide each other's loads. Heads of a sequence are neighbours in the
 // grid, so that whole rows of qkv are read at about the same time.
-// Limits: WIDTH 16, 24, 32, 64 or 128, sequences of at most 56 RUNS keys, each whole in one item.
+// Limits: WIDTH 16, 24, 32, 64 or 128, sequences of at most RUN RUNS keys, each whole in one item.
 
-#define ROOM ((56 * RUNS + 15) / 16 * 16)
+#define ROOM ((RUN * RUNS + 15) / 16 * 16)
 
 struct Task {
     const T *queries;  // of the block's first head in the sequence's first row
@@ -16,27 +16,27 @@ struct Task {
     int length, heads, hidden, turn;
 };
 
-// A sequence of at most 56 N keys.
+// A sequence of at most RUN N keys.
 template <int N>
 __device__ __forceinline__ void attend(const Task &task, T *keys, T *values, T *own, const float *slopes, float scale) {
-    constexpr int room = (56 * N + 15) / 16 * 16, steps = room / 16;
+    constexpr int room = (RUN * N + 15) / 16 * 16, steps = room / 16;
     const int lane = threadIdx.x & 31, pitch = 3 * task.hidden, pieces = task.heads * ROW / 8;
     bring_queries(own, task.queries + task.turn * 16 * pitch, pitch, task.length - task.turn * 16, pieces);
-    bring<room, 128>(keys, task.queries + task.hidden, pitch, task.length, pieces, threadIdx.x);
+    bring<room, WARPGROUP>(keys, task.queries + task.hidden, pitch, task.length, pieces, threadIdx.x);
     commit_copies();
-    bring<room, 128>(values, task.queries + 2 * task.hidden, pitch, task.length, pieces, threadIdx.x);
+    bring<room, WARPGROUP>(values, task.queries + 2 * task.hidden, pitch, task.length, pieces, threadIdx.x);
     commit_copies();
     wait_copies<1>();
     show_to_products();
     __syncthreads();
     bool waiting = true;
-    for (int row = task.turn * 16; row - task.turn * 16 < task.length; row += 64) {
+    for (int row = task.turn * 16; row - task.turn * 16 < task.length; row += ROWS) {
         for (int head = 0; head < task.heads; head++) {
             u32 query[ROW / 16][4], weights[steps][4];
-            float scores[N][28], sums[PARTS][PART_SUMS], total[2] = {0.0f, 0.0f};
+            float scores[N][RUN / 2], sums[PARTS][PART_SUMS], total[2] = {0.0f, 0.0f};
             load_queries(query, own, head);
             score(scores, query, describe(keys + head * room * COLUMNS), room);
-            float slope = ALIBI ? slopes[head] * 1.44269504088896f / scale : 0.0f, shift[2];
+            float slope = ALIBI ? slopes[head] * LOG2_E / scale : 0.0f, shift[2];
             adjust<N - 1>(scores, task.length, (float)(row + (lane >> 2) - (lane & 3) * 2), slope);
 #pragma unroll
             for (int half = 0; half < 2; half++)
@@ -48,7 +48,7 @@ __device__ __forceinline__ void attend(const Task &task, T *keys, T *values, T *
                 __syncthreads();
                 waiting = false;
             }
-            int next = row + 64;
+            int next = row + ROWS;
             if (head == task.heads - 1 && next < task.length) {
                 __syncwarp();
                 bring_queries(own, task.queries + next * pitch, pitch, task.length - next, pieces);
@@ -63,7 +63,7 @@ __device__ __forceinline__ void attend(const Task &task, T *keys, T *values, T *
 }
 
 // Shared memory: keys [HEADS * PARTS][room][COLUMNS], values the same, then 16 rows of queries a warp.
-extern "C" __global__ void __launch_bounds__(128, BLOCKS)
+extern "C" __global__ void __launch_bounds__(WARPGROUP, BLOCKS)
     attention(const T *qkv, const Item *items, const float *slopes, T *out, int heads, float scale) {
     extern __shared__ __align__(1024) T memory[];
     const int packs = (heads + HEADS - 1) / HEADS, first = blockIdx.x % packs * HEADS, warp = threadIdx.x / 32;
@@ -79,10 +79,10 @@ extern "C" __global__ void __launch_bounds__(128, BLOCKS)
     T *values = memory + ROOM * HEADS * ROW, *own = values + ROOM * HEADS * ROW + warp * 16 * HEADS * ROW;
     if (ALIBI) slopes += first;
 #if RUNS > 2
-    if (item.length > 112) return attend<3>(task, memory, values, own, slopes, scale);
+    if (item.length > 2 * RUN) return attend<3>(task, memory, values, own, slopes, scale);
 #endif
 #if RUNS > 1
-    if (item.length > 56) return attend<2>(task, memory, values, own, slopes, scale);
+    if (item.length > RUN) return attend<2>(task, memory, values, own, slopes, scale);
 #endif
     attend<1>(task, memory, values, own, slopes, scale);
 }

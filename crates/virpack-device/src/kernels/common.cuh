@@ -16,6 +16,7 @@ typedef u16 T;
 #endif
 
 #define FULL 0xffffffffu
+#define LOG2_E 1.44269504088896f
 #define NEGATIVE_INFINITY __int_as_float(0xff800000)
 
 __device__ __forceinline__ float to_float(T x) {
@@ -99,6 +100,7 @@ __device__ __forceinline__ Span span_of(const int *cu_seqlens, int sequence) {
 
 // A piece of attention work: rows `row .. row + rows` of a sequence (laid out in cuda/packed.rs).
 struct Item { int start, length, row, rows; };
+static_assert(sizeof(Item) == ITEM_BYTES, "as the launcher lays it out");
 
 __device__ __forceinline__ float exp2_fast(float x) {
     float y;

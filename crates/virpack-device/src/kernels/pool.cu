@@ -4,7 +4,7 @@
 // infinite. Idea: block (sequence, columns), a thread a column, rows read in order (coalesced across threads), four
 // in flight. Limits: a sequence longer than skip_first + skip_last (the launcher checks).
 
-// kind: 0 mean, 1 max, 2 cls.
+// kind: POOL_MEAN, POOL_MAX or POOL_CLS, which the launcher defines.
 extern "C" __global__ void pool(const T *x, const int *cu_seqlens, int hidden, int kind, int skip_first,
                                 int skip_last, float *out, u32 *broken) {
     int column = blockIdx.y * blockDim.x + threadIdx.x;
@@ -12,12 +12,12 @@ extern "C" __global__ void pool(const T *x, const int *cu_seqlens, int hidden, i
     Span s = span_of(cu_seqlens, blockIdx.x);
     const T *at = x + (u64)s.start * hidden + column;
     float value;
-    if (kind == 2) {
+    if (kind == POOL_CLS) {
         value = to_float(at[0]);
     } else {
         int rows = s.length - skip_first - skip_last;
         at += (u64)skip_first * hidden;
-        if (kind == 0) {
+        if (kind == POOL_MEAN) {
             float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
             int row = 0;
             for (; row + 4 <= rows; row += 4, at += (u64)4 * hidden) {

@@ -19,21 +19,17 @@
 // be part empty: copies fill zeros, stores are left out. Sources: CUTLASS's warp-specialized kernels (the ring and its
 // barriers across a cluster); PTX ISA 8.x, wgmma fragment layout.
 
-#define ROWS 128                              // of a block's tile
-#define STEP 64                               // inputs of a stage
+// The launcher defines ROWS of a block's tile, its COLUMNS, inputs of a STEP, STAGES of the ring, tiles with their BIASES in memory
+// at once (those in flight and the one before them), THREADS of a block and of a WARPGROUP.
 #define LINE (STEP * 2)                       // bytes of a row of a stage
-#define STAGES 4
 #define STAGE ((ROWS + COLUMNS) * LINE)       // bytes
 #define PANEL (16 * LINE)                     // bytes of a warp's rows and 64 columns on their way out
-#define BIASES (STAGES + 1)                   // tiles that may be in flight at once, and the one before them
 #define GROUP 8                               // tiles of 256 rows that share the weight on its way through L2
 #define TURNS 16                              // in which a warp finishes a tile, two rows of half the columns each
-#define TEAM 128                              // threads of a warpgroup
-#define THREADS (3 * TEAM)
 
 // Where things lie in shared memory; `memory` is its address.
 #define OUT_AT (STAGES * STAGE)
-#define BIAS_AT (OUT_AT + 2 * TEAM / 32 * 2 * PANEL)
+#define BIAS_AT (OUT_AT + 2 * WARPGROUP / 32 * 2 * PANEL)
 #define BARRIERS_AT (BIAS_AT + BIASES * COLUMNS * 2)
 #define STAGE_FULL(s) (memory + BARRIERS_AT + (s) * 8)
 #define STAGE_EMPTY(s) (memory + BARRIERS_AT + (STAGES + (s)) * 8)
@@ -127,7 +123,7 @@ __device__ __forceinline__ void leave(Leaving &out, int outputs) {
 __device__ __forceinline__ void multiply(const Work &w, const Norm &norm, T *y, const int *positions, const float2 *table,
                                          int rotated) {
     const u32 memory = w.memory;
-    const int group = threadIdx.x / TEAM, thread = threadIdx.x % TEAM, lane = thread & 31, quad = lane & 3;
+    const int group = threadIdx.x / WARPGROUP, thread = threadIdx.x % WARPGROUP, lane = thread & 31, quad = lane & 3;
     const int first_row = w.rank * ROWS + threadIdx.x / 32 * 16, share = (TURNS + w.steps - 1) / w.steps;
     float d[COLUMNS / 2];
     Leaving out;
@@ -208,14 +204,14 @@ extern "C" __global__ void __cluster_dims__(2, 1, 1) __launch_bounds__(THREADS, 
     if (NORMED && blockIdx.x == 0 && threadIdx.x == 0) taken[~launch & 1] = 0;
     ring_begin<STAGES>(w.memory + BARRIERS_AT);
     // Each warpgroup has the registers of its role.
-    if (threadIdx.x < 2 * TEAM) {
+    if (threadIdx.x < 2 * WARPGROUP) {
         take_registers<232>();
         multiply(w, norm, y, positions, table, rotated);
     } else {
         leave_registers<40>();
-        if (threadIdx.x == 2 * TEAM) bring(w, x, weight, bias);
+        if (threadIdx.x == 2 * WARPGROUP) bring(w, x, weight, bias);
 #if NORMED
-        if (threadIdx.x >= 2 * TEAM + 32) measure(norm, rows, inputs);
+        if (threadIdx.x >= 2 * WARPGROUP + 32) measure(norm, rows, inputs);
 #endif
         __syncwarp();
     }

@@ -18,17 +18,13 @@
 // be part empty: copies fill zeros, stores are left out. Sources: CUTLASS's warp-specialized kernels (the ring and its
 // barriers across a cluster); PTX ISA 8.x, wgmma fragment layout; DeepGEMM (sums promoted step by step).
 
-#define ROWS 128                              // of a block's tile
-#define COLUMNS 128                           // outputs of a tile
-#define STEP 64                               // inputs of a stage
+// The launcher defines ROWS of a block's tile, its COLUMNS, inputs of a STEP, STAGES of the ring, THREADS of a block and of a
+// WARPGROUP.
 #define LINE (STEP * 2)                       // bytes of a row of a stage, of highs or of lows
-#define STAGES 3
 #define X_BYTES (ROWS * LINE)                 // highs, and as many for lows
 #define WEIGHT_BYTES (COLUMNS * LINE)
 #define STAGE (2 * X_BYTES + 2 * WEIGHT_BYTES)
 #define GROUP 8                               // tiles of 256 rows that share the weight on its way through L2
-#define TEAM 128                              // threads of a warpgroup
-#define THREADS (3 * TEAM)
 
 // Where things lie in shared memory; `memory` is its address.
 #define BARRIERS_AT (STAGES * STAGE)
@@ -98,7 +94,7 @@ __device__ __forceinline__ void store(void *y, u64 row, int column, int outputs,
 __device__ __forceinline__ void multiply(const Work &w, const float *bias, void *y, const int *positions,
                                          const float2 *table, int rotated) {
     const u32 memory = w.memory;
-    const int group = threadIdx.x / TEAM, thread = threadIdx.x % TEAM, lane = thread & 31, quad = lane & 3;
+    const int group = threadIdx.x / WARPGROUP, thread = threadIdx.x % WARPGROUP, lane = thread & 31, quad = lane & 3;
     const int first_row = w.rank * ROWS + threadIdx.x / 32 * 16 + lane / 4;
     float d[COLUMNS / 2], mixed[COLUMNS / 2], whole[COLUMNS / 2];
     Place<STAGES> p;
@@ -169,12 +165,12 @@ extern "C" __global__ void __cluster_dims__(2, 1, 1) __launch_bounds__(THREADS, 
     const Work w(shared, rows, inputs, outputs);
     ring_begin<STAGES>(w.memory + BARRIERS_AT);
     // Each warpgroup has the registers of its role.
-    if (threadIdx.x < 2 * TEAM) {
+    if (threadIdx.x < 2 * WARPGROUP) {
         take_registers<232>();
         multiply(w, bias, y, positions, table, rotated);
     } else {
         leave_registers<40>();
-        if (threadIdx.x == 2 * TEAM) bring(w, Maps{x_high, x_low}, Maps{weight_high, weight_low});
+        if (threadIdx.x == 2 * WARPGROUP) bring(w, Maps{x_high, x_low}, Maps{weight_high, weight_low});
         __syncwarp();
     }
     // No block may leave while the other still copies to it or arrives at its barriers.

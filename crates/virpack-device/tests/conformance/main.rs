@@ -1,4 +1,5 @@
-//! One body of checks for every backend, against plain float64 arithmetic in `reference.rs`.
+//! One body of checks for every backend, against plain float64 arithmetic in `reference.rs`: a test for each theme and backend,
+//! `cuda_f16::attention`, so that one failure does not hide the others.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -10,72 +11,112 @@ mod reference;
 mod rows;
 mod self_attention;
 
-use attention::{
-    attention, attention_at_every_edge, attention_of_models, attention_with_large_scores,
-    broken_neighbours_change_nothing, long_attention,
-};
-use norms::norms;
-use products::products;
 use reference::Precision;
-use rows::{broken_rows_are_reported, element_wise, embed, pools};
-use self_attention::{packed_equals_alone, self_attention};
-use virpack_device::{Backend, Cpu, Cuda, CudaOptions, Dtype};
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use virpack_device::{Cpu, Cuda, CudaOptions, Dtype, Unavailable};
 
-fn conforms<B: Backend>(backend: &B, precision: Precision) {
-    embed(backend, precision);
-    products(backend, precision);
-    norms(backend, precision);
-    element_wise(backend, precision);
-    attention(backend, precision);
-    self_attention(backend, precision);
-    long_attention(backend, precision);
-    attention_at_every_edge(backend, precision);
-    broken_neighbours_change_nothing(backend, precision);
-    attention_with_large_scores(backend, precision);
-    pools(backend, precision);
-    packed_equals_alone(backend, precision);
+/// A module of tests for a backend, one for each theme: `$on` gives the backend to a check.
+macro_rules! tests_of {
+    ($backend:ident, $on:ident($which:expr): $($file:ident::$theme:ident)+) => {
+        mod $backend {
+            $(
+                #[test]
+                fn $theme() {
+                    crate::$on($which, |backend, precision| crate::$file::$theme(backend, precision));
+                }
+            )+
+        }
+    };
 }
 
-#[test]
-fn cpu() {
-    for threads in [1, 2, 5] {
-        conforms(&Cpu::new(std::num::NonZeroUsize::new(threads)).unwrap(), Precision::F32);
+/// The themes that every backend is tested in.
+macro_rules! conformance {
+    ($backend:ident, $on:ident($which:expr) $(, and $($file:ident::$theme:ident)+)?) => {
+        tests_of! {
+            $backend, $on($which):
+            rows::embed
+            rows::element_wise
+            rows::pools
+            products::products
+            norms::normed
+            norms::broken_rows_are_normed_alone
+            attention::attention
+            attention::long_attention
+            attention::attention_at_every_edge
+            attention::attention_with_large_scores
+            attention::broken_neighbours_change_nothing
+            self_attention::self_attention
+            self_attention::packed_equals_alone
+            $($($file::$theme)+)?
+        }
+    };
+}
+
+conformance!(cpu, on_cpus([1, 2, 5]));
+conformance!(cuda_f32, on_card(virpack_device::Dtype::F32), and rows::broken_rows_are_reported);
+conformance!(cuda_f32_strict, on_card(virpack_device::Dtype::F32Strict), and rows::broken_rows_are_reported);
+conformance!(
+    cuda_f16,
+    on_card(virpack_device::Dtype::F16),
+    and rows::broken_rows_are_reported attention::attention_of_models
+);
+conformance!(
+    cuda_bf16,
+    on_card(virpack_device::Dtype::Bf16),
+    and rows::broken_rows_are_reported attention::attention_of_models
+);
+
+/// Runs `check` on CPU backends of these numbers of threads.
+fn on_cpus(threads: [usize; 3], check: impl Fn(&Cpu, Precision)) {
+    for threads in threads {
+        check(&Cpu::new(NonZeroUsize::new(threads)).unwrap(), Precision::F32);
     }
 }
 
-/// Runs `check` on the card in every dtype, where there is one.
-fn on_the_card(check: impl Fn(&Cuda, Precision)) {
-    for (dtype, precision) in [
-        (Dtype::F32, Precision::F32),
-        (Dtype::F32Strict, Precision::F32),
-        (Dtype::F16, Precision::F16),
-        (Dtype::Bf16, Precision::BF16),
-    ] {
-        match Cuda::new(0, CudaOptions { dtype }) {
-            Ok(cuda) => {
-                println!("{dtype} on {}", cuda.name());
-                check(&cuda, precision);
-            }
-            Err(unavailable) => return println!("SKIPPED, no card: {unavailable}"),
+/// A card, or why there is none.
+type Card = OnceLock<Result<Mutex<Cuda>, Unavailable>>;
+
+/// Runs `check` on the card in `dtype`, one check at a time. Without a card it is skipped, or fails where
+/// `VIRPACK_REQUIRE_CUDA` is 1.
+fn on_card(dtype: Dtype, check: impl FnOnce(&Cuda, Precision)) {
+    static CARDS: [Card; 4] = [const { OnceLock::new() }; 4];
+    let (place, precision) = match dtype {
+        Dtype::F32 => (0, Precision::F32),
+        Dtype::F32Strict => (1, Precision::F32),
+        Dtype::F16 => (2, Precision::F16),
+        Dtype::Bf16 => (3, Precision::BF16),
+    };
+    match CARDS[place].get_or_init(|| Cuda::new(0, CudaOptions { dtype }).map(Mutex::new)) {
+        Ok(cuda) => {
+            let cuda = cuda.lock().unwrap_or_else(PoisonError::into_inner);
+            println!("{dtype} on {}", cuda.name());
+            check(&cuda, precision);
         }
+        Err(unavailable) if is_required(std::env::var_os("VIRPACK_REQUIRE_CUDA")) => {
+            panic!("VIRPACK_REQUIRE_CUDA is set, and there is no card: {unavailable}")
+        }
+        Err(unavailable) => println!("SKIPPED, no card: {unavailable}"),
     }
 }
 
-#[test]
-fn cuda() {
-    on_the_card(|cuda, precision| {
-        conforms(cuda, precision);
-        broken_rows_are_reported(cuda);
-        if !cuda.options().dtype.is_float32() {
-            attention_of_models(cuda, precision);
-        }
-    });
+/// Whether a variable of the environment asks for a card.
+fn is_required(variable: Option<std::ffi::OsString>) -> bool {
+    variable.is_some_and(|value| value == "1")
 }
 
-/// A part of `cuda`, for work on it.
+/// Runs a test of this file again, in a process that asks for a card.
 #[test]
-fn cuda_norms() {
-    on_the_card(norms);
+fn a_card_that_is_required_and_missing_is_a_failure() {
+    if Cuda::count().is_ok_and(|cards| cards > 0) {
+        return println!("SKIPPED, there is a card");
+    }
+    let run = |required: &str| {
+        let mut test = std::process::Command::new(std::env::current_exe().unwrap());
+        test.args(["--exact", "cuda_f16::embed", "--nocapture"]).env("VIRPACK_REQUIRE_CUDA", required);
+        test.output().unwrap().status.success()
+    };
+    assert!(run("0") && !run("1"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::batches::{back, batch, tensor};
 use crate::reference::{self, Matrix, Precision, Random, as_close};
-use virpack_device::{Attention, Backend, LayerNorm, rotary_frequencies};
+use virpack_device::{Attention, Backend, Epilogue, LayerNorm, Linear, rotary_frequencies};
 
 /// What a layer norm goes over: rows spread about 0, about a mean far from it, with channels far larger than the others.
 fn rows_of(kind: &str, random: &mut Random, rows: usize, columns: usize, precision: Precision) -> Matrix {
@@ -54,8 +54,11 @@ pub(super) fn normed<B: Backend>(backend: &B, precision: Precision) {
             bias: free.matrix(1, inner).values,
             eps: 1e-5,
         };
-        let layer = backend.normed_linear(norm.clone(), w.values.clone(), b.clone()).unwrap();
-        let qkv = backend.normed_qkv(norm.clone(), w.values.clone(), b.clone(), heads).unwrap();
+        let layer = |rotated_heads| {
+            let layer = Linear { norm: Some(norm.clone()), weight: w.values.clone(), bias: Some(b.clone()) };
+            backend.linear_layer([w.rows, inner], layer, rotated_heads).unwrap()
+        };
+        let (layer, qkv) = (layer(None), layer(Some(heads)));
         let matrix = |columns, values: &[f64]| Matrix {
             rows: values.len() / columns,
             columns,
@@ -72,7 +75,7 @@ pub(super) fn normed<B: Backend>(backend: &B, precision: Precision) {
 
         let name = format!("{} norm of {kind}, {rows} x {inner} x {}", precision.name, w.rows);
         let gelu = |product: &[f64]| product.iter().map(|&v| reference::gelu(v)).collect::<Vec<f64>>();
-        let values = back(backend, &backend.normed_linear_gelu(&dx, &layer).unwrap());
+        let values = back(backend, &backend.linear(&dx, &layer, Epilogue::Gelu).unwrap());
         let given = every(step, &Matrix { rows, columns: w.rows, values }).values;
         as_close(&format!("{name}, gelu"), &given, &gelu(&product), &precision.all(&gelu(&plain)), 2e-5);
 
@@ -95,27 +98,26 @@ pub(super) fn normed<B: Backend>(backend: &B, precision: Precision) {
                 precision.round,
             )
         };
-        let given = back(backend, &backend.normed_self_attention(&dx, &qkv, &packed, &attention).unwrap());
+        let given = back(backend, &backend.self_attention(&dx, &qkv, &packed, &attention).unwrap());
         let (exact, plain) = (attend(&product, Precision::F32), attend(&plain, precision));
         as_close(&format!("{name}, attention"), &given, &exact, &plain, 1e-4);
     }
 }
 
-pub(super) fn norms<B: Backend>(backend: &B, precision: Precision) {
-    normed(backend, precision);
-    broken_rows_are_normed_alone(backend, precision);
-}
-
 /// A row of NaN is nobody else's, before a product that norms its rows too.
-fn broken_rows_are_normed_alone<B: Backend>(backend: &B, precision: Precision) {
+pub(super) fn broken_rows_are_normed_alone<B: Backend>(backend: &B, precision: Precision) {
     let mut random = Random::new(12, precision);
     let mut x = random.matrix(300, 64);
     let norm = LayerNorm { weight: vec![1.0; 64], bias: vec![0.0; 64], eps: 1e-5 };
-    let layer = backend.normed_linear(norm, random.matrix(48, 64).values, vec![0.5; 48]).unwrap();
-    let whole = back(backend, &backend.normed_linear_gelu(&tensor(backend, &x), &layer).unwrap());
+    let weight = random.matrix(48, 64).values;
+    let layer = Linear { norm: Some(norm), weight, bias: Some(vec![0.5; 48]) };
+    let layer = backend.linear_layer([48, 64], layer, None).unwrap();
+    let gelu =
+        |x: &Matrix| back(backend, &backend.linear(&tensor(backend, x), &layer, Epilogue::Gelu).unwrap());
+    let whole = gelu(&x);
     x.values[70 * 64..71 * 64].fill(f32::NAN);
     x.values[200 * 64 + 5] = f32::INFINITY;
-    let given = back(backend, &backend.normed_linear_gelu(&tensor(backend, &x), &layer).unwrap());
+    let given = gelu(&x);
     for (row, (given, whole)) in given.chunks(48).zip(whole.chunks(48)).enumerate() {
         if [70, 200].contains(&row) {
             assert!(given.iter().all(|v| v.is_nan()), "{}: row {row} hides what is broken", precision.name);

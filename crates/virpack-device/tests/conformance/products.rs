@@ -1,8 +1,8 @@
 //! Products with what follows them.
 
 use crate::batches::{TOLERANCE, back, tensor};
-use crate::reference::{self, Precision, Random, as_close};
-use virpack_device::Backend;
+use crate::reference::{self, Matrix, Precision, Random, as_close};
+use virpack_device::{Backend, Epilogue, Linear};
 
 pub(super) fn products<B: Backend>(backend: &B, precision: Precision) {
     let mut random = Random::new(2, precision);
@@ -17,25 +17,29 @@ pub(super) fn products<B: Backend>(backend: &B, precision: Precision) {
     ] {
         let (x, w) = (random.matrix(rows, inner), random.matrix(columns, inner));
         let (b, residual) = (random.matrix(1, columns), random.matrix(rows, columns));
-        let weight = backend.matrix(columns, inner, w.values.clone()).unwrap();
-        let bias = backend.vector(b.values.clone()).unwrap();
+        let layer = |bias: Option<&Matrix>| {
+            let bias = bias.map(|bias| bias.values.clone());
+            let layer = Linear { norm: None, weight: w.values.clone(), bias };
+            backend.linear_layer([columns, inner], layer, None).unwrap()
+        };
+        let (plain_layer, layer) = (layer(None), layer(Some(&b)));
         let (dx, dr) = (tensor(backend, &x), tensor(backend, &residual));
         let product = reference::linear(&x, &w, Some(&b.values));
         let name = format!("{} linear {rows} x {inner} x {columns}", precision.name);
-        let given = back(backend, &backend.linear(&dx, &weight, Some(&bias)).unwrap());
+        let given = back(backend, &backend.linear(&dx, &layer, Epilogue::None).unwrap());
         let rounded = precision.all(&product);
         as_close(&name, &given, &product, &rounded, TOLERANCE);
         let bare = reference::linear(&x, &w, None);
-        let given = back(backend, &backend.linear(&dx, &weight, None).unwrap());
+        let given = back(backend, &backend.product(&dx, &plain_layer.weight, None).unwrap());
         as_close(&name, &given, &bare, &precision.all(&bare), TOLERANCE);
         let gelu = |product: &[f64]| product.iter().map(|&v| reference::gelu(v)).collect::<Vec<f64>>();
-        let given = back(backend, &backend.linear_gelu(&dx, &weight, Some(&bias)).unwrap());
+        let given = back(backend, &backend.linear(&dx, &layer, Epilogue::Gelu).unwrap());
         let plain = precision.all(&gelu(&rounded));
         as_close(&format!("{name}, gelu"), &given, &gelu(&product), &plain, TOLERANCE);
         let sum = |product: &[f64]| {
             product.iter().zip(&residual.values).map(|(p, &r)| p + f64::from(r)).collect::<Vec<f64>>()
         };
-        let given = back(backend, &backend.linear_add(&dx, &weight, Some(&bias), dr).unwrap());
+        let given = back(backend, &backend.linear(&dx, &layer, Epilogue::Add(dr)).unwrap());
         let plain = precision.all(&sum(&rounded));
         as_close(&format!("{name}, add"), &given, &sum(&product), &plain, TOLERANCE);
     }

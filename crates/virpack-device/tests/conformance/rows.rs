@@ -2,7 +2,7 @@
 
 use crate::batches::{LENGTHS, TOLERANCE, back, batch, tensor};
 use crate::reference::{self, Matrix, Precision, Random, as_close, close};
-use virpack_device::{Backend, Cuda, Pool, PoolSpan, TokenDropout};
+use virpack_device::{Backend, Cuda, LayerNorm, Pool, PoolSpan, TokenDropout};
 
 pub(super) fn embed<B: Backend>(backend: &B, precision: Precision) {
     let mut random = Random::new(1, precision);
@@ -43,9 +43,9 @@ pub(super) fn element_wise<B: Backend>(backend: &B, precision: Precision) {
         let sum: Vec<f64> = scaled.iter().zip(&y.values).map(|(a, &b)| a + f64::from(b)).collect();
         let given = backend.add(tensor(backend, &x), &tensor(backend, &y)).unwrap();
         as_close("add", &back(backend, &given), &sum, &precision.all(&sum), TOLERANCE);
-        let (weight, bias) =
-            (backend.vector(w.values.clone()).unwrap(), backend.vector(b.values.clone()).unwrap());
-        let given = backend.layer_norm(&tensor(backend, &x), &weight, &bias, 1e-5).unwrap();
+        let norm = LayerNorm { weight: w.values.clone(), bias: b.values.clone(), eps: 1e-5 };
+        let norm = norm.upload(backend).unwrap();
+        let given = backend.layer_norm(&tensor(backend, &x), &norm).unwrap();
         let expected = reference::layer_norm(&x, &w.values, &b.values, 1e-5);
         // Two columns may lie close together: their difference is known only to float32.
         let plain = precision.all(&expected);
@@ -98,7 +98,7 @@ pub(super) fn pools<B: Backend>(backend: &B, precision: Precision) {
 }
 
 /// NaN and infinity are caught on the card, with the rows they are in.
-pub(super) fn broken_rows_are_reported(cuda: &Cuda) {
+pub(super) fn broken_rows_are_reported(cuda: &Cuda, _: Precision) {
     let x = Matrix {
         rows: 6,
         columns: 8,

@@ -2,7 +2,7 @@
 
 use crate::batches::{LENGTHS, TOLERANCE, back, batch, tensor};
 use crate::reference::{self, Matrix, Precision, Random, as_close};
-use virpack_device::{Attention, Backend, rotary_frequencies};
+use virpack_device::{Attention, Backend, Epilogue, Linear, rotary_frequencies};
 
 /// Queries, keys and values from normed rows, rotated, and what attention makes of them.
 pub(super) fn self_attention<B: Backend>(backend: &B, precision: Precision) {
@@ -26,8 +26,8 @@ pub(super) fn self_attention<B: Backend>(backend: &B, precision: Precision) {
         let b = random.matrix(1, 3 * hidden);
         // By a power of two, so that every dtype still has the values: large scores are not what this is about.
         w.values.iter_mut().for_each(|v| *v *= 0.125);
-        let weight = backend.matrix(3 * hidden, inner, w.values.clone()).unwrap();
-        let bias = backend.vector(b.values.clone()).unwrap();
+        let layer = Linear { norm: None, weight: w.values.clone(), bias: Some(b.values.clone()) };
+        let layer = backend.linear_layer([3 * hidden, inner], layer, None).unwrap();
         let plain = Attention { heads, rotary_frequencies: rotary_frequencies(width), alibi_slopes: None };
         let product = reference::linear(&x, &w, Some(&b.values));
         let matrix = |values: &[f64]| Matrix {
@@ -41,11 +41,11 @@ pub(super) fn self_attention<B: Backend>(backend: &B, precision: Precision) {
         let rounded = matrix(&precision.all(&wide(&rounded)));
         let name = format!("{} rotary, {heads} heads of {width} from {inner}", precision.name);
         let dx = tensor(backend, &x);
-        let given = backend.linear_rotary(&dx, &weight, Some(&bias), &packed, &plain).unwrap();
+        let given = backend.linear(&dx, &layer, Epilogue::Rotary(&packed, &plain)).unwrap();
         as_close(&name, &back(backend, &given), &wide(&turned), &wide(&rounded), 2e-5);
         if heads < 10 {
             let none = vec![0.0; heads];
-            let given = backend.self_attention(dx, &weight, Some(&bias), &packed, &plain).unwrap();
+            let given = backend.self_attention(&dx, &layer, &packed, &plain).unwrap();
             let expected = reference::attention(&turned, &cu_seqlens, heads, &none, |v| v);
             let rounded = reference::attention(&rounded, &cu_seqlens, heads, &none, precision.round);
             as_close(&format!("{name}, attention"), &back(backend, &given), &expected, &rounded, 2e-5);
@@ -63,11 +63,12 @@ pub(super) fn packed_equals_alone<B: Backend>(backend: &B, precision: Precision)
     let x = random.matrix(*cu_seqlens.last().unwrap() as usize, inner);
     let mut weight = random.matrix(3 * hidden, inner);
     weight.values.iter_mut().for_each(|v| *v *= 0.125);
-    let weight = backend.matrix(weight.rows, inner, weight.values).unwrap();
-    let bias = backend.vector(random.matrix(1, 3 * hidden).values).unwrap();
+    let bias = Some(random.matrix(1, 3 * hidden).values);
+    let layer = Linear { norm: None, weight: weight.values, bias };
+    let layer = backend.linear_layer([3 * hidden, inner], layer, None).unwrap();
     let attend = |x: &Matrix, packed: &B::Packed| {
         let x = tensor(backend, x);
-        back(backend, &backend.self_attention(x, &weight, Some(&bias), packed, &plain).unwrap())
+        back(backend, &backend.self_attention(&x, &layer, packed, &plain).unwrap())
     };
     let together = attend(&x, &packed);
     for bounds in cu_seqlens.windows(2) {

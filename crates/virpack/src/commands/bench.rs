@@ -11,7 +11,7 @@ use clocks::{Clocks, Reading};
 use std::io::Write;
 use std::time::Duration;
 use virpack_core::bench::{BenchOptions, BenchReport, Phase, Round, Unsteady, bench};
-use virpack_core::devices::Device;
+use virpack_core::devices::OpenDevice;
 use virpack_core::model::config::Esm2Config;
 use virpack_core::model::hub::HubOptions;
 use virpack_core::model::published::PUBLISHED;
@@ -63,8 +63,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         rounds: arguments.rounds.get(),
     };
     let (report, clocks) = match arguments.device.options().open()? {
-        Device::Cpu(cpu) => (bench(cpu, &options, |_| ())?, None),
-        Device::Cuda(cuda) => {
+        OpenDevice::Cpu(cpu) => (bench(cpu, &options, |_| ())?, None),
+        OpenDevice::Cuda(cuda) => {
             let mut clocks = Clocks::start(cuda.ordinal());
             (bench(cuda, &options, |phase| clocks.enter(phase))?, clocks.finish())
         }

@@ -8,7 +8,7 @@ use virpack_core::device::{Cpu, Cuda, CudaOptions};
 /// Lists the devices on stdout.
 pub(crate) fn run() -> Result<(), Failure> {
     let cpu = Cpu::new(None).map_err(virpack_core::Error::from)?;
-    let memory = virpack_seq::available_memory().map_or_else(|| "unknown".to_owned(), text::bytes);
+    let memory = virpack_core::device::available_memory().map_or_else(|| "unknown".to_owned(), text::bytes);
     let mut out = std::io::stdout();
     writeln!(
         out,

@@ -2,7 +2,8 @@
 
 use crate::values::parse_size;
 use clap::Args;
-use virpack_seq::{ReadLimits, available_memory};
+use virpack_core::device::available_memory;
+use virpack_seq::ReadLimits;
 
 /// The largest record and the largest header.
 #[derive(Clone, Copy, Debug, Args)]

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use virpack_core::memory::CPU_TOKEN_BUDGET;
+use virpack_core::device::CPU_TOKEN_BUDGET;
 use virpack_core::model::classifier::Classifier;
 use virpack_core::model::config::DnabertConfig;
 use virpack_core::model::hub::{self, HubOptions, Repository};

@@ -11,7 +11,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
-use virpack_core::memory::CPU_TOKEN_BUDGET;
+use virpack_core::device::CPU_TOKEN_BUDGET;
 use virpack_core::model::hub::HubOptions;
 use virpack_core::model::{config_of, mini, tokenizer_of};
 use virpack_seq::{

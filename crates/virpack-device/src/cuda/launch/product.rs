@@ -1,65 +1,60 @@
-//! The launcher of the own product of compute capability 9.0, for products whose result is worked on further.
+//! The launcher of `product.cu`: the own product of compute capability 9.0, for products whose result is worked on further.
 
-use super::compile::Source;
-use super::kernels::{Grid, arguments};
-use super::normed_product::Taken;
-use super::rotary::{self, Turns};
-use super::tensor_map::TensorMap;
-use super::{Cuda, CudaMatrix, CudaTensor, CudaVector, ROW_STEP};
-use crate::DeviceError;
+use crate::cuda::epilogue::{KernelEpilogue, Rotation};
+use crate::cuda::kernel_source::{KernelSource, kernel_source};
+use crate::cuda::kernels::{Grid, WARPGROUP, arguments};
+use crate::cuda::rotary::WIDTHS;
+use crate::cuda::row_scales::Taken;
+use crate::cuda::tensor_map::TensorMap;
+use crate::cuda::{Cuda, CudaTensor, ROW_STEP};
+use crate::{DeviceError, Linear, LinearOf};
 
 /// A form of the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ProductForm {
-    finish: Finish,
+#[derive(Clone, Copy, Debug)]
+struct ProductForm {
+    then: KernelEpilogue,
     /// Outputs of a tile.
     columns: usize,
-    /// Whether a layer norm goes before, folded into weight and bias (`normed_product.rs`).
+    /// Whether a layer norm goes before, folded into weight and bias (`norm.cu`).
     normed: bool,
 }
 
-/// What follows a product, before its result is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Finish {
-    /// Nothing.
-    Nothing,
-    /// GELU.
-    Gelu,
-    /// Rotary positions on heads of this width.
-    Rotary(usize),
-}
+/// Rows of a block's tile (a cluster of two has `ROW_STEP`), inputs of a step, of both products.
+pub(super) const ROWS: usize = ROW_STEP / 2;
+pub(super) const STEP: usize = 64;
 
-/// Rows of a block's tile (a cluster of two has `ROW_STEP`), its outputs, inputs of a step, steps in its memory.
-const ROWS: usize = ROW_STEP / 2;
+/// Outputs of a tile, steps in a block's memory.
 const COLUMNS: [usize; 2] = [256, 240];
-const STEP: usize = 64;
 const STAGES: usize = 4;
 
-/// Two warpgroups that multiply and one that copies.
-const THREADS: u32 = 384;
+/// Tiles with their biases in memory at once: those that may be in flight, and the one before them.
+const BIASES: usize = STAGES + 1;
 
-impl Finish {
-    /// The compiler's GELU and WIDTH.
-    pub(super) fn definitions(self) -> (usize, usize) {
-        match self {
-            Finish::Nothing => (0, 0),
-            Finish::Gelu => (1, 0),
-            Finish::Rotary(width) => (0, width),
-        }
-    }
+/// Two warpgroups that multiply and one that copies.
+const THREADS: u32 = 3 * WARPGROUP;
+
+/// What both products are compiled with, for a ring of so many stages.
+pub(super) fn ring_defines(stages: usize) -> [(&'static str, usize); 5] {
+    let (threads, warpgroup) = (THREADS as usize, WARPGROUP as usize);
+    [("ROWS", ROWS), ("STEP", STEP), ("STAGES", stages), ("THREADS", threads), ("WARPGROUP", warpgroup)]
 }
 
 impl ProductForm {
-    /// The compiler's definitions.
-    pub(super) fn definitions(self) -> [(&'static str, usize); 4] {
-        let (gelu, width) = self.finish.definitions();
-        [("GELU", gelu), ("WIDTH", width), ("COLUMNS", self.columns), ("NORMED", self.normed.into())]
+    /// What it is compiled from.
+    fn source(self) -> KernelSource {
+        kernel_source!(
+            "product.cu" after "bulk.cuh", "wgmma.cuh", "hopper.cuh", "product_tiles.cuh", "row_scales.cuh"
+        )
+        .with_large_shared()
+        .define(self.then.defines())
+        .define([("COLUMNS", self.columns), ("NORMED", self.normed.into()), ("BIASES", BIASES)])
+        .define(ring_defines(STAGES))
     }
 
     /// Bytes of shared memory: the ring, half of the sums on their way out, biases of the tiles in flight, barriers.
     fn shared(self) -> usize {
         let ring = STAGES * (ROWS + self.columns) * STEP;
-        (ring + ROWS * COLUMNS[0] / 2 + (STAGES + 1) * self.columns) * 2 + 2 * STAGES * 8
+        (ring + ROWS * COLUMNS[0] / 2 + BIASES * self.columns) * 2 + 2 * STAGES * 8
     }
 }
 
@@ -70,22 +65,23 @@ fn columns_for(outputs: usize) -> usize {
 }
 
 /// Every form of the kernel that is used: with nothing around it cuBLASLt's is faster.
-pub(super) fn sources() -> impl Iterator<Item = Source> {
-    let form = |normed, columns| move |finish| Source::Product(ProductForm { finish, columns, normed });
-    let normed = || [Finish::Gelu, Finish::Nothing].into_iter().chain(rotary::WIDTHS.map(Finish::Rotary));
+pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
+    let form = |normed, columns| move |then| ProductForm { then, columns, normed }.source();
+    let normed =
+        || [KernelEpilogue::Gelu, KernelEpilogue::None].into_iter().chain(WIDTHS.map(KernelEpilogue::Rotary));
     COLUMNS.into_iter().flat_map(move |columns| {
-        [Finish::Gelu].into_iter().map(form(false, columns)).chain(normed().map(form(true, columns)))
+        [KernelEpilogue::Gelu].into_iter().map(form(false, columns)).chain(normed().map(form(true, columns)))
     })
 }
 
 impl Cuda {
     /// Whether this card and dtype have products of their own.
-    pub(super) fn has_products(&self) -> bool {
+    pub(in crate::cuda) fn has_products(&self) -> bool {
         self.bulk_copies && !self.options.dtype.is_float32()
     }
 
     /// Whether there is one for these sizes: rows of a multiple of 16 bytes, as bulk copies ask for.
-    pub(super) fn has_product(&self, outputs: usize, inputs: usize) -> bool {
+    pub(in crate::cuda) fn has_product(&self, outputs: usize, inputs: usize) -> bool {
         self.has_products() && outputs.is_multiple_of(8) && inputs.is_multiple_of(8) && inputs > 0
     }
 
@@ -95,29 +91,30 @@ impl Cuda {
         Grid { blocks: (2 * clusters, 1), threads: THREADS, shared }
     }
 
-    /// The product and what follows, of rows that are `normed` with such an `eps` where the weight is folded.
-    pub(super) fn fused(
+    /// The product and what follows, of rows that it norms where the weight is folded.
+    pub(in crate::cuda) fn fused(
         &self,
-        finish: Finish,
-        normed: Option<f32>,
+        then: KernelEpilogue,
         x: &CudaTensor,
-        weight: &CudaMatrix,
-        bias: &CudaVector,
-        turns: Option<Turns>,
+        layer: &LinearOf<Cuda>,
+        rotation: Option<Rotation>,
     ) -> Result<CudaTensor, DeviceError> {
+        let Linear { norm, weight, bias } = layer;
+        let bias = bias.as_ref().ok_or_else(|| DeviceError::shape("linear", "a bias", "none"))?;
+        let normed = norm.as_ref().filter(|_| weight.folded).map(|norm| norm.eps);
         let y = self.tensor(x.rows, weight.rows)?;
         Self::check_product(x, weight, Some(bias), &y, normed.is_some())?;
-        Self::check_rotation(weight, finish)?;
+        Self::check_rotation(weight, then)?;
         self.card.enter()?;
         let (rows, inputs, outputs) = (x.rows.next_multiple_of(ROW_STEP), x.columns, weight.rows);
         let columns = columns_for(outputs);
-        let form = ProductForm { finish, columns, normed: normed.is_some() };
+        let form = ProductForm { then, columns, normed: normed.is_some() };
         let map = |pointer, rows, boxed| {
             TensorMap::new(self.options.dtype, pointer, (rows, inputs), inputs, (boxed, STEP))
         };
         let (x_map, weight_map) =
             (map(x.block.pointer, rows, ROWS)?, map(weight.memory.pointer, outputs, columns / 2)?);
-        let turns = turns.unwrap_or_default();
+        let rotation = rotation.unwrap_or_default();
         // Held until the launch is given to the stream: launches that use them are numbered in its order.
         let scales = normed.map(|_| self.take_scales(rows)).transpose()?;
         let (words, counters, launch) = scales.as_ref().map_or((0, 0, 0), Taken::arguments);
@@ -129,9 +126,9 @@ impl Cuda {
             rows as i32,
             inputs as i32,
             outputs as i32,
-            turns.positions,
-            turns.table,
-            turns.outputs as i32,
+            rotation.positions,
+            rotation.table,
+            rotation.outputs as i32,
             x.block.pointer,
             words,
             counters,
@@ -141,7 +138,7 @@ impl Cuda {
         let grid = self.clusters(rows, outputs.div_ceil(columns), form.shared());
         // SAFETY: tensors hold rows up to a multiple of ROW_STEP, and so do scales and positions, which the table has; rows
         // past the batch are computed and never read.
-        unsafe { self.kernels.launch(Source::Product(form), "product", grid, &arguments)? };
+        unsafe { self.kernels.launch(&form.source(), "product", grid, &arguments)? };
         if let Some(scales) = scales {
             scales.launched();
         }

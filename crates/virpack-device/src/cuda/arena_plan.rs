@@ -1,13 +1,14 @@
 //! What the arena is laid out for.
 
-use super::{Dtype, ROW_STEP, packed};
+use super::{ROW_STEP, packed};
+use crate::Dtype;
 
 /// Results that may be on their way to the host at once: two batches in flight, and one being read.
 const RESULTS: usize = 3;
 
 /// The batches to come, so that their memory can be laid out before the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CudaRoom {
+pub struct ArenaPlan {
     /// Most tokens in a batch.
     pub token_budget: usize,
     /// Most sequences in a batch.
@@ -31,7 +32,7 @@ pub(super) struct Blocks {
     pub(super) rows: usize,
 }
 
-impl CudaRoom {
+impl ArenaPlan {
     /// Bytes of the arena.
     pub fn bytes(&self, dtype: Dtype) -> usize {
         let blocks = self.blocks();
@@ -76,20 +77,20 @@ mod tests {
 
     #[test]
     fn narrower_tensors_take_the_place_of_wider_ones() {
-        let room = CudaRoom {
+        let plan = ArenaPlan {
             token_budget: 1000,
             sequences: 300,
             widths: vec![64, 256, 64],
             hidden: 64,
             rows: false,
         };
-        let blocks = room.blocks();
+        let blocks = plan.blocks();
         assert_eq!(blocks.tensor(1000, 192, Dtype::F16), 1024 * 256 * 2);
         assert_eq!(blocks.tensor(1, 64, Dtype::F16), 1024 * 64 * 2);
         assert_eq!(blocks.tensor(1025, 64, Dtype::F16), 262_144);
         assert_eq!(Blocks::small(10, 256), 256);
         assert_eq!(Blocks::small(300, 256), 512);
-        let rows = CudaRoom { rows: true, ..room.clone() };
-        assert!(rows.bytes(Dtype::F16) - room.bytes(Dtype::F16) >= 3 * 1000 * 64 * 4);
+        let rows = ArenaPlan { rows: true, ..plan.clone() };
+        assert!(rows.bytes(Dtype::F16) - plan.bytes(Dtype::F16) >= 3 * 1000 * 64 * 4);
     }
 }

@@ -1,11 +1,10 @@
 //! Matrix products through cuBLASLt: bias and residual in the epilogue. `algorithms.rs` chooses how.
 
-use super::Dtype;
 use super::algorithms::Chosen;
 use super::arena::Fixed;
 use super::driver::Card;
 use super::kernels::Kernels;
-use crate::DeviceError;
+use crate::{DeviceError, Dtype};
 use cudarc::cublaslt::sys;
 use std::collections::HashMap;
 use std::ffi::c_void;

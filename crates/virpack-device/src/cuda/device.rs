@@ -1,0 +1,66 @@
+//! What a card is and what models take on it.
+
+use super::{ArenaPlan, Cuda};
+use crate::{Device, DeviceError, Dtype, ModelFootprint, ModelShape};
+
+/// Rows of a tile of a product, of which a multiprocessor of a GPU works on one.
+const TILE_ROWS: usize = 128;
+
+/// Most values of a tensor `[tokens, hidden]` on a GPU unless asked otherwise: measured, more bring no speed there
+/// (dev/cuda.md).
+const CUDA_VALUES: usize = 67_584 * 640;
+
+/// The same, in tiles of rows for each multiprocessor: a batch of a whole number of them leaves none idle.
+const CUDA_TILES: std::ops::RangeInclusive<usize> = 3..=8;
+
+/// Bytes left to the card: kernels are loaded as they are first used, up to 70 MB of them on an H200; layer norms inside
+/// products take a word of eight bytes a token.
+const CUDA_SPARE: u64 = 128 << 20;
+
+/// What `model` needs of the arena for batches of so many tokens and sequences.
+fn plan(model: &ModelShape, token_budget: usize, sequences: usize, rows: bool) -> ArenaPlan {
+    ArenaPlan { token_budget, sequences, widths: model.widths.clone(), hidden: model.hidden, rows }
+}
+
+impl Device for Cuda {
+    fn name(&self) -> String {
+        format!("cuda:{} {}, {}", self.ordinal(), Cuda::name(self), self.options().dtype)
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.options().dtype
+    }
+
+    fn footprint(&self, model: &ModelShape, _: usize, rows: bool) -> ModelFootprint {
+        let dtype = self.options().dtype;
+        // The arena is linear but for its roundings: read off a large one.
+        const MANY: usize = 1 << 20;
+        let bytes = |tokens, sequences| plan(model, tokens, sequences, rows).bytes(dtype) as u64;
+        ModelFootprint {
+            weights: self.weight_bytes(&model.matrices, model.vector_values),
+            workspace: 0,
+            bytes_per_token: bytes(MANY, 0).div_ceil(MANY as u64),
+            bytes_per_sequence: (bytes(0, MANY) - bytes(0, 0)).div_ceil(MANY as u64),
+        }
+    }
+
+    fn free(&self) -> Result<Option<u64>, DeviceError> {
+        Ok(Some((self.memory()?.0 as u64).saturating_sub(CUDA_SPARE)))
+    }
+
+    fn most_tokens(&self, model: &ModelShape) -> usize {
+        let rows = TILE_ROWS * self.multiprocessors();
+        let tiles = (CUDA_VALUES / model.hidden.max(1) + rows / 2) / rows;
+        rows * tiles.clamp(*CUDA_TILES.start(), *CUDA_TILES.end())
+    }
+
+    fn reserve(
+        &self,
+        model: &ModelShape,
+        token_budget: usize,
+        sequences: usize,
+        rows: bool,
+    ) -> Result<(), DeviceError> {
+        Cuda::reserve(self, &plan(model, token_budget, sequences, rows))
+    }
+}

@@ -1,0 +1,55 @@
+//! The launchers: a file for each file of kernels, with the forms that it is compiled in and what it is given.
+
+pub(super) mod attention;
+mod attention_any;
+mod attention_pairs;
+pub(super) mod attention_ring;
+pub(super) mod attention_whole;
+pub(super) mod elementwise;
+mod norm;
+mod pairs;
+mod pool;
+mod product;
+mod product_pairs;
+mod rotary;
+
+use super::kernel_source::KernelSource;
+use super::{compile, libraries};
+use crate::{DeviceError, Dtype, Unavailable};
+
+/// Every source that a card of this architecture uses for activations of `dtype`.
+fn sources(dtype: Dtype, architecture: &str) -> Vec<KernelSource> {
+    let hopper = architecture == compile::architecture(90);
+    let (float32, any) = (dtype.is_float32(), attention_any::source());
+    let mut all = vec![elementwise::source(), norm::source(), pool::source(), rotary::source(), any];
+    if !float32 {
+        all.extend(attention::sources());
+    }
+    if hopper && float32 {
+        all.push(pairs::source());
+        all.extend(product_pairs::sources().chain(attention_pairs::sources()));
+    }
+    if hopper && !float32 {
+        all.extend(attention_whole::sources().chain(attention_ring::sources()).chain(product::sources()));
+    }
+    all
+}
+
+/// Compiles the kernels of every source for `architecture`, on a machine with or without a card.
+///
+/// # Errors
+///
+/// Where NVRTC is missing, `Ok(Err(…))` says how to get it; a kernel that does not compile is the outer error.
+pub fn compile_all(architecture: &str) -> Result<Result<usize, Unavailable>, DeviceError> {
+    if let Err(missing) = libraries::open_compiler() {
+        return Ok(Err(missing));
+    }
+    let mut count = 0;
+    for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+        for source in sources(dtype, architecture) {
+            compile::compile_for(&source, dtype, architecture)?;
+            count += 1;
+        }
+    }
+    Ok(Ok(count))
+}

@@ -1,0 +1,153 @@
+//! The launcher of `attention.cu`: attention on the matrix units of every card.
+
+use crate::DeviceError;
+use crate::cuda::attention::Task;
+use crate::cuda::kernel_source::{KernelSource, kernel_source};
+use crate::cuda::kernels::{Grid, arguments};
+use crate::cuda::packed::SHORT;
+use crate::cuda::{Cuda, CudaTensor};
+
+/// One form of the matrix-unit kernel.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cuda) struct Form {
+    /// Width of a head.
+    width: usize,
+    /// Heads a block.
+    heads: usize,
+    /// Threads a block.
+    threads: usize,
+    /// Blocks a processor: what registers are shared out for.
+    blocks: usize,
+    /// Tiles of 16 rows a warp.
+    tiles: usize,
+    /// Keys a softmax step.
+    step: usize,
+    /// Keys a block has room for; 0: as many as the longest sequence has.
+    capacity: usize,
+}
+
+const fn form(width: usize, heads: usize, threads: usize, blocks: usize, tiles: usize, step: usize) -> Form {
+    Form { width, heads, threads, blocks, tiles, step, capacity: 0 }
+}
+
+/// The forms for batches of short sequences, the fastest of those tried (dev/cuda.md): several heads a block, so that
+/// a row's piece is 64 bytes or more and a rotation's angles serve all of them.
+const SHORT_FORMS: [Form; 5] = [
+    form(16, 2, 128, 6, 1, 32),
+    form(24, 2, 128, 4, 1, 64),
+    form(32, 2, 128, 4, 2, 32),
+    form(64, 2, 256, 2, 1, 64),
+    form(128, 1, 128, 2, 1, 64),
+];
+
+/// The forms for batches with longer ones: room for four chunks.
+const LONG_FORMS: [Form; 5] = [
+    long(form(16, 1, 256, 4, 1, 32)),
+    long(form(24, 1, 256, 2, 1, 64)),
+    long(form(32, 1, 256, 3, 1, 32)),
+    long(form(64, 1, 256, 2, 1, 64)),
+    long(form(128, 1, 256, 1, 1, 64)),
+];
+
+const fn long(form: Form) -> Form {
+    Form { capacity: 4 * chunk(form.width), ..form }
+}
+
+/// Keys of one chunk of a long sequence: 8 KB of keys.
+const fn chunk(width: usize) -> usize {
+    match width {
+        0..=16 => 256,
+        17..=32 => 128,
+        _ => 64,
+    }
+}
+
+/// Values of a row of a head in shared memory.
+pub(super) const fn depth(width: usize) -> usize {
+    width.next_multiple_of(16)
+}
+
+impl Form {
+    /// The form for heads of `width` and a batch whose longest sequence has `longest` tokens, within `limit` bytes of
+    /// shared memory.
+    pub(in crate::cuda) fn find(width: usize, longest: usize, limit: usize) -> Option<Form> {
+        let fits = |form: &Form| form.width == width && form.shared(form.capacity(longest, limit)) <= limit;
+        let short = SHORT_FORMS.into_iter().filter(|_| longest <= SHORT);
+        short.chain(LONG_FORMS).find(fits)
+    }
+
+    /// What it is compiled from, with ALiBi's slopes where `alibi`.
+    fn source(self, alibi: bool) -> KernelSource {
+        kernel_source!(
+            "attention.cu" after "matrix_units.cuh", "attention_rows.cuh", "attention_step.cuh"
+        )
+        .with_large_shared()
+        .define([
+            ("WIDTH", self.width),
+            ("HEADS", self.heads),
+            ("THREADS", self.threads),
+            ("BLOCKS", self.blocks),
+            ("TILES", self.tiles),
+            ("STEP", self.step),
+            ("DEPTH", depth(self.width)),
+            ("CHUNK", chunk(self.width)),
+            ("ALIBI", alibi.into()),
+        ])
+    }
+
+    fn row_bytes(self) -> usize {
+        depth(self.width) * 2
+    }
+
+    /// Bytes of shared memory with room for `capacity` keys: those and their values, a warp's queries.
+    fn shared(self, capacity: usize) -> usize {
+        (2 * self.heads * capacity + self.threads / 32 * 16 * self.tiles) * self.row_bytes()
+    }
+
+    /// Keys that a block has room for: as many as the longest sequence has, or chunks of 64 keys of 64 values (or
+    /// as many bytes) within `limit` bytes.
+    fn capacity(self, longest: usize, limit: usize) -> usize {
+        let chunk = chunk(self.width);
+        match self.capacity {
+            0 => longest.next_multiple_of(16),
+            wanted => (2..=wanted / chunk)
+                .rev()
+                .map(|n| n * chunk)
+                .find(|c| self.shared(*c) <= limit)
+                .unwrap_or(wanted),
+        }
+    }
+}
+
+/// Every form of the matrix-unit kernel.
+pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
+    let forms = SHORT_FORMS.into_iter().chain(LONG_FORMS);
+    forms.flat_map(|form| [false, true].map(|alibi| form.source(alibi)))
+}
+
+impl Cuda {
+    /// Attention on the matrix units, rotated on the way in by the rotary table at `table` unless that is 0.
+    pub(in crate::cuda) fn attend_on_matrix_units(
+        &self,
+        form: Form,
+        task: Task<'_>,
+        table: u64,
+        out: &CudaTensor,
+    ) -> Result<(), DeviceError> {
+        let capacity = form.capacity(task.packed.longest, self.kernels.shared_limit);
+        let blocks = (task.packed.items, task.heads.div_ceil(form.heads));
+        let grid = Grid { blocks, threads: form.threads as u32, shared: form.shared(capacity) };
+        let arguments = arguments![
+            task.qkv.block.pointer,
+            task.packed.items(),
+            table,
+            task.slopes,
+            out.block.pointer,
+            task.heads as i32,
+            capacity as i32,
+            task.scale()
+        ];
+        // SAFETY: shapes as checked by `attend`; shared memory as the kernel's header lays it out.
+        unsafe { self.kernels.launch(&form.source(task.has_alibi()), "attention", grid, &arguments) }
+    }
+}

@@ -1,0 +1,135 @@
+//! The launcher of `attention_whole.cu`: attention of short sequences on compute capability 9.0, of queries and keys that
+//! are rotated already.
+
+use crate::DeviceError;
+use crate::cuda::attention::Task;
+use crate::cuda::kernel_source::{KernelSource, kernel_source};
+use crate::cuda::kernels::{Grid, WARPGROUP, arguments};
+use crate::cuda::packed::Part;
+use crate::cuda::{Cuda, CudaTensor};
+
+/// Keys of a run: what one product of a warpgroup gives scores of.
+const RUN: usize = 56;
+
+/// Rows that a warpgroup works on.
+pub(super) const ROWS: usize = 64;
+
+/// A form of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cuda) struct WholeForm {
+    /// Width of a head.
+    width: usize,
+    /// Heads a block.
+    heads: usize,
+    /// Runs of keys that a block has room for.
+    pub(in crate::cuda) runs: usize,
+    /// Blocks a processor: what registers are shared out for.
+    blocks: usize,
+}
+
+const fn form(width: usize, heads: usize, runs: usize, blocks: usize) -> WholeForm {
+    WholeForm { width, heads, runs, blocks }
+}
+
+/// The fastest of those tried (dev/cuda.md), for a width in the order of the lengths they take.
+const FORMS: [WholeForm; 10] = [
+    form(16, 2, 1, 7),
+    form(16, 2, 3, 4),
+    form(24, 2, 1, 7),
+    form(24, 2, 3, 4),
+    form(32, 2, 1, 7),
+    form(32, 2, 3, 4),
+    form(64, 1, 1, 6),
+    form(64, 1, 3, 4),
+    form(128, 1, 1, 3),
+    form(128, 1, 3, 2),
+];
+
+/// Values of a head's row in shared memory: what can be swizzled.
+pub(super) fn row(width: usize) -> usize {
+    width.next_power_of_two()
+}
+
+/// Values of a tile's row in shared memory: a head's or half of one, at most 128 bytes.
+pub(super) fn columns(width: usize) -> usize {
+    row(width).min(64)
+}
+
+/// What both kernels of 9.0 are compiled with for heads of `width`.
+pub(super) fn tile_defines(width: usize) -> [(&'static str, usize); 4] {
+    let (row, columns) = (row(width), columns(width));
+    [("ROW", row), ("COLUMNS", columns), ("ROWS", ROWS), ("WARPGROUP", WARPGROUP as usize)]
+}
+
+impl WholeForm {
+    /// The form for heads of `width` and sequences of at most `longest` tokens.
+    pub(in crate::cuda) fn find(width: usize, longest: usize) -> Option<WholeForm> {
+        FORMS.into_iter().find(|form| form.width == width && longest <= form.runs * RUN)
+    }
+
+    /// What it is compiled from, with ALiBi's slopes where `alibi`.
+    fn source(self, alibi: bool) -> KernelSource {
+        kernel_source!("attention_whole.cu" after "matrix_units.cuh", "wgmma.cuh", "attention_parts.cuh")
+            .with_large_shared()
+            .define([
+                ("WIDTH", self.width),
+                ("HEADS", self.heads),
+                ("RUNS", self.runs),
+                ("RUN", RUN),
+                ("BLOCKS", self.blocks),
+                ("ALIBI", alibi.into()),
+            ])
+            .define(tile_defines(self.width))
+    }
+
+    /// Bytes of shared memory: rows of keys and of values, and of the queries.
+    fn shared(self) -> usize {
+        let keys = (self.runs * RUN).next_multiple_of(16);
+        (2 * keys + ROWS) * self.heads * row(self.width) * 2
+    }
+}
+
+/// Every form.
+pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
+    FORMS.into_iter().flat_map(|form| [false, true].map(|alibi| form.source(alibi)))
+}
+
+impl Cuda {
+    /// Attention of a part of a batch whose sequences are whole items.
+    pub(in crate::cuda) fn attend_whole(
+        &self,
+        form: WholeForm,
+        task: Task<'_>,
+        part: Part,
+        out: &CudaTensor,
+    ) -> Result<(), DeviceError> {
+        let blocks = part.count * task.heads.div_ceil(form.heads);
+        let grid = Grid { blocks: (blocks, 1), threads: WARPGROUP, shared: form.shared() };
+        let arguments = arguments![
+            task.qkv.block.pointer,
+            task.packed.items_of(part),
+            task.slopes,
+            out.block.pointer,
+            task.heads as i32,
+            task.scale()
+        ];
+        // SAFETY: `attend` has checked the shapes; the part's sequences are whole items (`packed::SHORT`); shared memory is
+        // as the kernel's header lays it out.
+        unsafe { self.kernels.launch(&form.source(task.has_alibi()), "attention", grid, &arguments) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cuda::packed::SHORT;
+
+    #[test]
+    fn a_block_holds_only_sequences_that_are_whole_items() {
+        for form in FORMS {
+            assert!(form.runs * RUN <= SHORT, "{form:?}");
+            // What 9.0 has for a processor's blocks together, a kilobyte a block its own.
+            assert!(form.blocks * (form.shared() + 1024) <= 228 << 10, "{form:?}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Where a product keeps the scales of rows that it norms (kernels/row_scales.cuh).
+
+use super::arena::Fixed;
+use super::driver::{Card, Stream, check};
+use super::{Cuda, ROW_STEP};
+use crate::DeviceError;
+use cudarc::driver::sys;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Where a normed product keeps its rows' scales; one for all, as products run one after the other.
+#[derive(Debug, Default)]
+pub(super) struct RowScales(Mutex<Option<Scales>>);
+
+/// Two counters of rows, then a word of eight bytes a row; all zero before the first launch.
+#[derive(Debug)]
+struct Scales {
+    memory: Fixed,
+    rows: usize,
+    /// Launches that have used it, numbered from 1: its words hold their number.
+    launches: u32,
+}
+
+/// Bytes of the counters, and of a row's word.
+const COUNTERS: usize = 16;
+const WORD: usize = 8;
+
+impl Scales {
+    fn new(card: &Arc<Card>, rows: usize) -> Result<Scales, DeviceError> {
+        let bytes = COUNTERS + rows * WORD;
+        let memory = Fixed::new(card, "scales of rows", bytes)?;
+        let Stream(compute) = card.compute;
+        // SAFETY: `memory` has the length cleared, on the stream of the kernels that use it.
+        check("cuMemsetD32Async", unsafe {
+            sys::cuMemsetD32Async(memory.pointer, 0, bytes / size_of::<u32>(), compute)
+        })?;
+        Ok(Scales { memory, rows, launches: 0 })
+    }
+}
+
+/// Scales taken for a launch; the next one waits for this to go.
+pub(super) struct Taken<'a>(MutexGuard<'a, Option<Scales>>);
+
+impl Taken<'_> {
+    /// The addresses of words and counters, and the launch's number.
+    pub(super) fn arguments(&self) -> (u64, u64, i32) {
+        let scales = self.0.as_ref().expect("`take_scales` has just made sure of them");
+        let counters = scales.memory.pointer;
+        (counters + COUNTERS as u64, counters, (scales.launches + 1) as i32)
+    }
+
+    /// The launch is given to the stream. One that failed has no number, as a launch clears the next one's counter.
+    pub(super) fn launched(mut self) {
+        self.0.iter_mut().for_each(|scales| scales.launches += 1);
+    }
+}
+
+impl Cuda {
+    /// Makes room for batches of `tokens`, where products are normed.
+    pub(super) fn reserve_scales(&self, tokens: usize) -> Result<(), DeviceError> {
+        if self.has_products() { self.scales_of(tokens).map(drop) } else { Ok(()) }
+    }
+
+    /// Scales of `rows` for one launch.
+    pub(super) fn take_scales(&self, rows: usize) -> Result<Taken<'_>, DeviceError> {
+        self.scales_of(rows).map(Taken)
+    }
+
+    fn scales_of(&self, rows: usize) -> Result<MutexGuard<'_, Option<Scales>>, DeviceError> {
+        let RowScales(scales) = &self.scales;
+        let mut scales = scales.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = rows.next_multiple_of(ROW_STEP);
+        // Numbers of launches begin again with fresh memory.
+        if !scales.as_ref().is_some_and(|s| s.rows >= rows && s.launches < u32::MAX) {
+            *scales = None;
+            *scales = Some(Scales::new(&self.card, rows)?);
+        }
+        Ok(scales)
+    }
+}

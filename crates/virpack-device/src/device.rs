@@ -1,0 +1,92 @@
+//! What a run asks of a device beside its arithmetic: what it is and what a model takes on it.
+
+use crate::{Backend, DeviceError, Dtype};
+
+/// What a model holds, for a device to say what that takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelShape {
+    /// Values of each weight matrix as it is uploaded, the embedding table's included.
+    pub matrices: Vec<u64>,
+    /// Values of all vectors of parameters.
+    pub vector_values: u64,
+    /// Shapes of a layer's products, `[outputs, inputs]`.
+    pub products: Vec<[usize; 2]>,
+    /// Columns of the tensors that live at once.
+    pub widths: Vec<usize>,
+    /// Width of a hidden state.
+    pub hidden: usize,
+    /// Width of an attention head.
+    pub head_width: usize,
+}
+
+impl ModelShape {
+    /// Values of each weight matrix as it is uploaded (the embedding table, then every layer's products), and of all
+    /// vectors among `tensors`, a model's by name and shape.
+    pub fn weights(
+        tensors: &[(String, Vec<usize>)],
+        table: [usize; 2],
+        products: &[[usize; 2]],
+        layers: usize,
+    ) -> (Vec<u64>, u64) {
+        let values = |[outputs, inputs]: [usize; 2]| (outputs * inputs) as u64;
+        let layer = products.iter().copied().map(values);
+        let matrices =
+            std::iter::once(values(table)).chain(std::iter::repeat_n(layer, layers).flatten()).collect();
+        let vectors = tensors.iter().filter(|(_, shape)| shape.len() == 1);
+        (matrices, vectors.map(|(_, shape)| shape[0] as u64).sum())
+    }
+}
+
+/// Memory that a model takes on a device, bytes: the four numbers that token budgets are computed from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModelFootprint {
+    /// Weights.
+    pub weights: u64,
+    /// Whatever else does not grow with the batch.
+    pub workspace: u64,
+    /// Activations of one token of a batch.
+    pub bytes_per_token: u64,
+    /// What one sequence of a batch takes beside its tokens (boundaries, its pooled row).
+    pub bytes_per_sequence: u64,
+}
+
+/// A backend that tells what it is and what models take on it. All that a run knows of a device is this.
+pub trait Device: Backend {
+    /// The device, for people.
+    fn name(&self) -> String;
+
+    /// The precision it computes in.
+    fn dtype(&self) -> Dtype;
+
+    /// What a model takes, with sequences of up to `longest` tokens. `rows`: whether all rows of a batch come
+    /// back too, as windows of long records need.
+    fn footprint(&self, model: &ModelShape, longest: usize, rows: bool) -> ModelFootprint;
+
+    /// Bytes free for a model that is not loaded yet; None where the system does not say.
+    ///
+    /// # Errors
+    ///
+    /// What the device says.
+    fn free(&self) -> Result<Option<u64>, DeviceError>;
+
+    /// Bytes of that memory that reader, queues and writer take.
+    fn spare(&self) -> u64 {
+        0
+    }
+
+    /// Tokens in a batch of which more bring no speed.
+    fn most_tokens(&self, model: &ModelShape) -> usize;
+
+    /// Takes the memory of all batches to come, of up to `token_budget` tokens in `sequences` sequences.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::OutOfMemory`]; nothing is held then.
+    fn reserve(
+        &self,
+        model: &ModelShape,
+        token_budget: usize,
+        sequences: usize,
+        rows: bool,
+    ) -> Result<(), DeviceError>;
+}

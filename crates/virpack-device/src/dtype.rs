@@ -1,0 +1,53 @@
+//! The precision that a device computes in.
+
+use std::fmt;
+
+/// The precision of activations and weight matrices; sums are always float32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Dtype {
+    /// float32. On compute capability 9.0 products and attention run on the tensor cores, three float16 products for one,
+    /// with the accuracy of float32; elsewhere as [`Dtype::F32Strict`].
+    F32,
+    /// float16.
+    #[default]
+    F16,
+    /// bfloat16: the range of float32, three digits fewer.
+    Bf16,
+    /// float32 by ordinary instructions, without TF32: the reference.
+    F32Strict,
+}
+
+impl Dtype {
+    /// Bytes of a value.
+    pub fn bytes(self) -> usize {
+        match self {
+            Dtype::F32 | Dtype::F32Strict => 4,
+            Dtype::F16 | Dtype::Bf16 => 2,
+        }
+    }
+
+    /// Whether values are float32, however they are computed.
+    pub fn is_float32(self) -> bool {
+        matches!(self, Dtype::F32 | Dtype::F32Strict)
+    }
+
+    /// What kernels are compiled with: `kernels/common.cuh`.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Dtype::F32 | Dtype::F32Strict => 0,
+            Dtype::F16 => 1,
+            Dtype::Bf16 => 2,
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Dtype::F32 => "float32",
+            Dtype::F32Strict => "float32 (strict)",
+            Dtype::F16 => "float16",
+            Dtype::Bf16 => "bfloat16",
+        })
+    }
+}
