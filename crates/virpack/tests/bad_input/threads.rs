@@ -54,7 +54,10 @@ fn refused_threads_are_errors_and_no_panics() {
         // depends on which of the others have ended by then.
         let kinds: BTreeSet<_> = refused.iter().collect();
         assert!(kinds.len() >= 3, "{refused:#?}");
-        assert!(refused.iter().any(|error| error.contains("cannot start 2 threads: ")), "{refused:#?}");
+        // The CPU's are two, or the one of a classifier: on a busy machine that one's stack may not be free again in time.
+        let of_cpu = ["cannot start 2 threads: ", "cannot start 1 thread: "];
+        let is_of_cpu = |error: &String| of_cpu.iter().any(|text| error.starts_with(text));
+        assert!(refused.iter().any(is_of_cpu), "{refused:#?}");
         let is_typed = |error: &String| error.starts_with("cannot start ") && error.contains("thread");
         assert!(refused.iter().all(is_typed), "{refused:#?}");
         assert!(ended > 0, "24 threads are enough: {refused:#?}");
