@@ -21,8 +21,9 @@ use virpack_seq::{
 
 use crate::Error;
 use crate::checkpoint::{CheckpointOptions, Found, Place, Saved};
-use crate::devices::{DeviceOptions, Devices};
+use crate::devices::DeviceOptions;
 pub use crate::event::Told;
+use crate::for_devices;
 use crate::memory;
 use crate::model::ModelConfig;
 use crate::model::checksum::sum_of_all;
@@ -118,10 +119,7 @@ pub struct Summary {
 /// Everything that can go wrong is told with what, where and what to do; the output then does not exist.
 pub fn embed(options: &EmbedOptions, tell: impl FnMut(Told)) -> Result<Summary, Error> {
     options.check()?;
-    match options.device.open_all()? {
-        Devices::Cpu(cpu) => embed_on(vec![cpu], options, tell),
-        Devices::Cuda(cards) => embed_on(cards, options, tell),
-    }
+    for_devices!(options.device.open_all()?, |devices| embed_on(devices, options, tell))
 }
 
 /// [`embed`] on devices that are ready, at least one.

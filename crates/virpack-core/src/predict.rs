@@ -32,14 +32,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use virpack_device::{Cuda, Device, available_memory};
+use virpack_device::{Device, available_memory};
 use virpack_seq::frames::{FrameOptions, create_frame_loader};
 use virpack_seq::{GeneticCode, Input, ReadLimits, ReadOptions, reader};
 
 use crate::Error;
 use crate::checkpoint::{CheckpointOptions, Found, Place, Resumed, Saved};
-use crate::devices::{DeviceChoice, DeviceOptions, Devices};
+use crate::devices::{DeviceChoice, DeviceOptions};
 use crate::files::NewDirectory;
+use crate::for_devices;
 use crate::model::checksum::Summing;
 use crate::model::hub::Refetch;
 use crate::model::location::Location;
@@ -165,18 +166,18 @@ pub enum Told {
 /// Everything that can go wrong is told with what, where and what to do; no table then has its name.
 pub fn predict(options: &PredictOptions, tell: impl FnMut(Told)) -> Result<Predicted, Error> {
     options.check()?;
-    match options.device.open_all()? {
-        Devices::Cpu(cpu) => predict_on([vec![Arc::clone(&cpu)], vec![cpu]], options, tell),
-        Devices::Cuda(cards) => {
-            // A stream and an arena for each model: neither waits for the other.
-            let second = |cuda: &Arc<Cuda>| {
-                let device = DeviceChoice::Cuda(vec![cuda.ordinal()]);
-                let second = Cuda::new(cuda.ordinal(), cuda.options());
-                second.map(Arc::new).map_err(|why| Error::Unavailable { device, why })
-            };
-            let seconds = cards.iter().map(second).collect::<Result<_, _>>()?;
-            predict_on([seconds, cards], options, tell)
-        }
+    for_devices!(options.device.open_all()?, |devices| {
+        let seconds = devices.iter().map(beside).collect::<Result<_, _>>()?;
+        predict_on([seconds, devices], options, tell)
+    })
+}
+
+/// The device for the second model.
+fn beside<B: Device>(device: &Arc<B>) -> Result<Arc<B>, Error> {
+    let choice = device.ordinal().map_or(DeviceChoice::Cpu, |ordinal| DeviceChoice::Cuda(vec![ordinal]));
+    match device.beside() {
+        Ok(second) => Ok(second.map_or_else(|| Arc::clone(device), Arc::new)),
+        Err(why) => Err(Error::Unavailable { device: choice, why }),
     }
 }
 
