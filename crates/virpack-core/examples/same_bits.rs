@@ -16,7 +16,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use virpack_core::device::{Device, Dtype};
-use virpack_core::devices::{DeviceChoice, DeviceOptions, Devices};
+use virpack_core::devices::{DeviceChoice, DeviceOptions};
+use virpack_core::for_devices;
 use virpack_core::memory;
 use virpack_core::model::esm2::{Esm2, shape};
 use virpack_core::model::published::PUBLISHED;
@@ -46,10 +47,7 @@ fn main() -> Result<ExitCode, Failure> {
     let device: DeviceChoice = devices.parse()?;
     let options = DeviceOptions { device, dtype: Some(dtype), ..DeviceOptions::default() };
     let task = Task { model: model.clone(), records: records.parse()?, alone: alone.parse()?, dtype };
-    let differing = match options.open_all()? {
-        Devices::Cpu(cpu) => task.run(vec![cpu])?,
-        Devices::Cuda(cards) => task.run(cards)?,
-    };
+    let differing = for_devices!(options.open_all()?, |devices| task.run(devices)?);
     Ok(if differing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

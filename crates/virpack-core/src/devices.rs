@@ -34,45 +34,55 @@ pub struct DeviceOptions {
     pub threads: Option<NonZeroUsize>,
 }
 
-/// A device that is ready.
-#[derive(Debug)]
-pub enum OpenDevice {
-    /// The CPU, in float32.
-    Cpu(Arc<Cpu>),
-    /// An NVIDIA GPU.
-    Cuda(Arc<Cuda>),
-}
-
-/// Devices that are ready, of one kind.
+/// Devices that are ready, at least one, all of one kind. [`for_devices!`](crate::for_devices) runs what is written for any kind.
 #[derive(Debug)]
 pub enum Devices {
     /// The CPU, in float32.
-    Cpu(Arc<Cpu>),
-    /// NVIDIA GPUs, at least one.
+    Cpu(Vec<Arc<Cpu>>),
+    /// NVIDIA GPUs.
     Cuda(Vec<Arc<Cuda>>),
+}
+
+/// Runs an expression with devices of whatever kind [`Devices`] holds. A new kind is registered here, in `Devices` and in
+/// `DeviceOptions::open_all`.
+///
+/// ```
+/// use virpack_core::device::Device;
+/// use virpack_core::devices::{DeviceChoice, DeviceOptions};
+///
+/// let options = DeviceOptions { device: DeviceChoice::Cpu, ..DeviceOptions::default() };
+/// let names = virpack_core::for_devices!(options.open_all()?, |devices| {
+///     devices.iter().map(|device| device.name()).collect::<Vec<String>>()
+/// });
+/// assert!(names[0].starts_with("CPU"));
+/// # Ok::<(), virpack_core::Error>(())
+/// ```
+#[macro_export]
+macro_rules! for_devices {
+    ($ready:expr, |$devices:ident| $work:expr) => {
+        match $ready {
+            $crate::devices::Devices::Cpu($devices) => $work,
+            $crate::devices::Devices::Cuda($devices) => $work,
+        }
+    };
+}
+
+/// The device of [`DeviceOptions::open`].
+pub fn only<D>(mut devices: Vec<Arc<D>>) -> Arc<D> {
+    devices.pop().expect("`open` gives one device")
 }
 
 impl DeviceOptions {
     /// Makes the one device ready.
     ///
-    /// ```
-    /// use virpack_core::devices::{DeviceChoice, DeviceOptions, OpenDevice};
-    ///
-    /// let options = DeviceOptions { device: DeviceChoice::Cpu, ..DeviceOptions::default() };
-    /// assert!(matches!(options.open()?, OpenDevice::Cpu(_)));
-    /// # Ok::<(), virpack_core::Error>(())
-    /// ```
-    ///
     /// # Errors
     ///
     /// As [`DeviceOptions::open_all`]; [`Error::OneDevice`] where several are meant.
-    pub fn open(&self) -> Result<OpenDevice, Error> {
-        match self.open_all()? {
-            Devices::Cpu(cpu) => Ok(OpenDevice::Cpu(cpu)),
-            Devices::Cuda(mut cards) => match (cards.pop(), cards.is_empty()) {
-                (Some(card), true) => Ok(OpenDevice::Cuda(card)),
-                _ => Err(Error::OneDevice { device: self.device.clone() }),
-            },
+    pub fn open(&self) -> Result<Devices, Error> {
+        let ready = self.open_all()?;
+        match for_devices!(&ready, |devices| devices.len()) {
+            1 => Ok(ready),
+            _ => Err(Error::OneDevice { device: self.device.clone() }),
         }
     }
 
@@ -103,7 +113,9 @@ impl DeviceOptions {
 
     fn cpu(&self) -> Result<Devices, Error> {
         match self.dtype {
-            None | Some(Dtype::F32 | Dtype::F32Strict) => Ok(Devices::Cpu(Arc::new(Cpu::new(self.threads)?))),
+            None | Some(Dtype::F32 | Dtype::F32Strict) => {
+                Ok(Devices::Cpu(vec![Arc::new(Cpu::new(self.threads)?)]))
+            }
             Some(dtype) => Err(Error::CpuDtype { dtype, auto: self.device == DeviceChoice::Auto }),
         }
     }

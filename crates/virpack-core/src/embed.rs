@@ -16,8 +16,8 @@ use virpack_seq::Records;
 
 use crate::Error;
 use crate::cancel::CancelToken;
-use crate::devices::Devices;
 use crate::event::Event;
+use crate::for_devices;
 use crate::loaded_model::LoadedModel;
 use crate::output::Row;
 use crate::runner::{BatchRows, RunnerItem};
@@ -40,10 +40,7 @@ pub fn embed(
     on_event: impl FnMut(Event),
 ) -> Result<Summary, Error> {
     options.check()?;
-    match options.device.open_all()? {
-        Devices::Cpu(cpu) => embed_on(vec![cpu], options, cancel, on_event),
-        Devices::Cuda(cards) => embed_on(cards, options, cancel, on_event),
-    }
+    for_devices!(options.device.open_all()?, |devices| embed_on(devices, options, cancel, on_event))
 }
 
 /// [`embed`] on devices that are ready, at least one.

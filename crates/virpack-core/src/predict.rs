@@ -31,12 +31,13 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
-use virpack_device::{Cuda, Device};
+use virpack_device::Device;
 
 use crate::Error;
 use crate::cancel::CancelToken;
-use crate::devices::{DeviceChoice, Devices};
+use crate::devices::DeviceChoice;
 use crate::event::Event;
+use crate::for_devices;
 pub use bundle::Bundle;
 use join::Join;
 use judges::Judges;
@@ -65,18 +66,18 @@ pub fn predict(
     on_event: impl FnMut(Event),
 ) -> Result<Predicted, Error> {
     options.check()?;
-    match options.device.open_all()? {
-        Devices::Cpu(cpu) => predict_on([vec![Arc::clone(&cpu)], vec![cpu]], options, cancel, on_event),
-        Devices::Cuda(cards) => {
-            // A stream and an arena for each model: neither waits for the other.
-            let second = |cuda: &Arc<Cuda>| {
-                let device = DeviceChoice::Cuda(vec![cuda.ordinal()]);
-                let second = Cuda::new(cuda.ordinal(), cuda.options());
-                second.map(Arc::new).map_err(|why| Error::Unavailable { device, why })
-            };
-            let seconds = cards.iter().map(second).collect::<Result<_, _>>()?;
-            predict_on([seconds, cards], options, cancel, on_event)
-        }
+    for_devices!(options.device.open_all()?, |devices| {
+        let seconds = devices.iter().map(beside).collect::<Result<_, _>>()?;
+        predict_on([seconds, devices], options, cancel, on_event)
+    })
+}
+
+/// The device for the second model.
+fn beside<B: Device>(device: &Arc<B>) -> Result<Arc<B>, Error> {
+    let choice = device.ordinal().map_or(DeviceChoice::Cpu, |ordinal| DeviceChoice::Cuda(vec![ordinal]));
+    match device.beside() {
+        Ok(second) => Ok(second.map_or_else(|| Arc::clone(device), Arc::new)),
+        Err(why) => Err(Error::Unavailable { device: choice, why }),
     }
 }
 

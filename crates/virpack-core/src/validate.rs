@@ -12,8 +12,9 @@ use virpack_device::{Device, Dtype};
 use virpack_seq::{Input, LengthPolicy, ReadLimits, ReadOptions, Records, SeqError};
 
 use crate::Error;
-use crate::devices::{DeviceOptions, OpenDevice};
+use crate::devices::{DeviceOptions, only};
 use crate::embed::{EmbedOptions, collect};
+use crate::for_devices;
 use crate::loaded_model::LoadedModel;
 use crate::row::Row;
 use sample::Sample;
@@ -135,14 +136,12 @@ pub fn validate(options: &ValidateOptions) -> Result<Validation, Error> {
     let reading = ReadOptions::default().limits(options.limits);
     let records = virpack_seq::reader::open_with(&options.inputs, reading)?;
     let sample = Sample::take(records, options.records)?;
-    let (found, dtype) = match options.device.open()? {
+    let (found, dtype) = for_devices!(options.device.open()?, |devices| {
+        let device = only(devices);
         // What is called float32 on a CPU is strict.
-        OpenDevice::Cpu(cpu) => (run(cpu, options, &sample)?, Dtype::F32Strict),
-        OpenDevice::Cuda(cuda) => {
-            let dtype = cuda.options().dtype;
-            (run(cuda, options, &sample)?, dtype)
-        }
-    };
+        let dtype = if device.is_reference() { Dtype::F32Strict } else { device.dtype() };
+        (run(device, options, &sample)?, dtype)
+    });
     let reference = match dtype {
         Dtype::F32Strict => None,
         _ => Some(float32(options, &sample)?),
@@ -179,10 +178,7 @@ struct Run {
 /// The same device in float32.
 fn float32(options: &ValidateOptions, sample: &Sample) -> Result<Run, Error> {
     let device = DeviceOptions { dtype: Some(Dtype::F32Strict), ..options.device.clone() };
-    match device.open()? {
-        OpenDevice::Cpu(cpu) => run(cpu, options, sample),
-        OpenDevice::Cuda(cuda) => run(cuda, options, sample),
-    }
+    for_devices!(device.open()?, |devices| run(only(devices), options, sample))
 }
 
 fn run<B: Device + 'static>(

@@ -1,6 +1,6 @@
 //! What a run asks of a device beside its arithmetic: what it is and what a model takes on it.
 
-use crate::{Backend, DeviceError, Dtype};
+use crate::{Backend, DeviceError, Dtype, Unavailable};
 
 /// What a model holds, for a device to say what that takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,29 @@ pub trait Device: Backend {
 
     /// The precision it computes in.
     fn dtype(&self) -> Dtype;
+
+    /// Its number, as `nvidia-smi` counts; None for what it does not list.
+    fn ordinal(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether its results are what others are compared with: float32 by ordinary instructions.
+    fn is_reference(&self) -> bool {
+        self.dtype() == Dtype::F32Strict
+    }
+
+    /// The device once more, for a second model at the same time, so that neither waits for the other; None where one
+    /// serves both.
+    ///
+    /// # Errors
+    ///
+    /// Where the device cannot be opened again.
+    fn beside(&self) -> Result<Option<Self>, Unavailable>
+    where
+        Self: Sized,
+    {
+        Ok(None)
+    }
 
     /// What a model takes, with sequences of up to `longest` tokens. `rows`: whether all rows of a batch come
     /// back too, as windows of long records need.

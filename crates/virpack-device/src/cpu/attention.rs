@@ -112,7 +112,7 @@ impl HeadTask<'_> {
                 if self.alibi_slope != 0.0 {
                     add_alibi(simd, scores, keys, block, first, self.alibi_slope);
                 }
-                soften(simd, &mut scores[..keys * QUERIES], &mut maximum, &mut total, sums);
+                softmax_weights(simd, &mut scores[..keys * QUERIES], &mut maximum, &mut total, sums);
                 let values = &scratch.values[block * width..(block + keys) * width];
                 let whole = width / TILE * TILE;
                 for d in (0..whole).step_by(TILE) {
@@ -243,7 +243,7 @@ fn bytemuck_lanes<S: Simd>(vector: &mut S::f32s) -> &mut [f32] {
 /// Scores to weights: a new running maximum, what was summed so far brought to it, exponentials in place of
 /// the scores.
 #[inline(always)]
-fn soften<S: Simd>(
+fn softmax_weights<S: Simd>(
     simd: S,
     scores: &mut [S::f32s],
     maximum: &mut [S::f32s; QUERIES],

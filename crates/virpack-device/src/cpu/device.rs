@@ -19,6 +19,10 @@ impl Device for Cpu {
         Dtype::F32
     }
 
+    fn is_reference(&self) -> bool {
+        true
+    }
+
     fn footprint(&self, model: &ModelShape, longest: usize, _: bool) -> ModelFootprint {
         let values = size_of::<f32>() as u64;
         ModelFootprint {

@@ -1,7 +1,7 @@
 //! What a card is and what models take on it.
 
 use super::{ArenaPlan, Cuda};
-use crate::{Device, DeviceError, Dtype, ModelFootprint, ModelShape};
+use crate::{Device, DeviceError, Dtype, ModelFootprint, ModelShape, Unavailable};
 
 /// Rows of a tile of a product, of which a multiprocessor of a GPU works on one.
 const TILE_ROWS: usize = 128;
@@ -24,11 +24,20 @@ fn plan(model: &ModelShape, token_budget: usize, sequences: usize, rows: bool) -
 
 impl Device for Cuda {
     fn name(&self) -> String {
-        format!("cuda:{} {}, {}", self.ordinal(), Cuda::name(self), self.options().dtype)
+        format!("cuda:{} {}, {}", Cuda::ordinal(self), Cuda::name(self), self.options().dtype)
     }
 
     fn dtype(&self) -> Dtype {
         self.options().dtype
+    }
+
+    fn ordinal(&self) -> Option<usize> {
+        Some(Cuda::ordinal(self))
+    }
+
+    /// With a stream and an arena of its own.
+    fn beside(&self) -> Result<Option<Cuda>, Unavailable> {
+        Cuda::new(Cuda::ordinal(self), self.options()).map(Some)
     }
 
     fn footprint(&self, model: &ModelShape, _: usize, rows: bool) -> ModelFootprint {

@@ -36,11 +36,11 @@ pub(super) fn is_for_products(width: usize) -> bool {
 }
 
 /// Orders the rows of queries and of keys, the first two thirds of `rows` of so many values: of each head of `width` the first half's
-/// and the second half's in turns.
+/// and the second half's alternate.
 pub(super) fn to_neighbours(rows: &mut [f32], values: usize, width: usize) {
-    let turned = rows.len() / 3 * 2;
+    let rotated = rows.len() / 3 * 2;
     let mut head_before = Vec::with_capacity(width * values);
-    for head in rows[..turned].chunks_exact_mut(width * values) {
+    for head in rows[..rotated].chunks_exact_mut(width * values) {
         head_before.clear();
         head_before.extend_from_slice(head);
         for (i, row) in head.chunks_exact_mut(values).enumerate() {
@@ -66,13 +66,13 @@ impl Cuda {
         }
         let rows = positions.next_power_of_two().max(FIRST_POSITIONS);
         // Angles in float32, as models are trained: in half precision they are the classic error.
-        let turn = |position: usize| {
+        let angles = |position: usize| {
             frequencies.iter().flat_map(move |f| {
                 let (sin, cos) = f64::from(position as f32 * f).sin_cos();
                 [cos as f32, sin as f32]
             })
         };
-        let values: Vec<f32> = (0..rows).flat_map(turn).collect();
+        let values: Vec<f32> = (0..rows).flat_map(angles).collect();
         let values = Arc::new(self.fixed_f32("rotary table", &values)?);
         // Kernels already given to the stream may still read the old table: `Fixed` waits for them.
         tables.insert(key, RotaryTable { positions: rows, values: Arc::clone(&values) });

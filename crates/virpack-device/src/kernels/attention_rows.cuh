@@ -1,22 +1,26 @@
-// What the kernels of attention on the matrix units share (attention.cu, attention_pairs.cu): how rows of keys, values and queries
-// lie in shared memory, and the online softmax of a tile of 16 rows in registers.
+// What the kernels of attention on the matrix units share (attention.cu, attention_pairs.cu): how rows of
+// keys, values and queries lie in shared memory, and the online softmax of a tile of 16 rows in registers.
 
 // The launcher defines the DEPTH of a row there: WIDTH up to a multiple of 16.
-// 16-byte pieces of a row in memory, and of a row in shared memory.
-#define PIECES (WIDTH / 8)
-#define PLACES (DEPTH / 8)
+// 16-byte vectors of a row in memory, and of a row in shared memory.
+#define VECTORS (WIDTH / 8)
+#define SHARED_VECTORS (DEPTH / 8)
 
-// Rows lie side by side without padding; their 16-byte pieces are exchanged by row, so that the 8 rows of an ldmatrix
-// meet 8 different groups of banks.
-__device__ __forceinline__ int exchange(int row) {
-    return (PLACES >= 8 ? row : row / (8 / PLACES)) & (PLACES >= 8 ? 7 : PLACES - 1);
+// Rows lie side by side without padding; their 16-byte vectors are swizzled by row, so that the 8 rows of an
+// ldmatrix meet 8 different groups of banks.
+__device__ __forceinline__ int swizzle(int row) {
+    return (SHARED_VECTORS >= 8 ? row : row / (8 / SHARED_VECTORS)) &
+           (SHARED_VECTORS >= 8 ? 7 : SHARED_VECTORS - 1);
 }
-__device__ __forceinline__ int place(int row, int piece) { return row * DEPTH + (piece ^ exchange(row)) * 8; }
+__device__ __forceinline__ int swizzled(int row, int vector) {
+    return row * DEPTH + (vector ^ swizzle(row)) * 8;
+}
 
-// Scores of `count` (at most STEP) keys to weights, in place; `row` is the lane's first row, keys are numbered from
-// `first_key`. What the sums so far are to be multiplied by comes back in `carry`.
-__device__ __forceinline__ void soften(float (&scores)[STEP / 8][4], float (&highest)[2], float (&total)[2],
-                                       float (&carry)[2], int count, int first_key, int row, float scale, float slope) {
+// Scores of `count` (at most STEP) keys to softmax weights, where they are; `row` is the lane's first row,
+// keys are numbered from `first_key`. What the sums so far are to be rescaled by comes back in `rescale`.
+__device__ __forceinline__ void softmax_weights(float (&scores)[STEP / 8][4], float (&highest)[2],
+                                                float (&total)[2], float (&rescale)[2], int count,
+                                                int first_key, int row, float scale, float slope) {
     const int lane = threadIdx.x & 31;
 #if ALIBI
 #pragma unroll
@@ -39,10 +43,11 @@ __device__ __forceinline__ void soften(float (&scores)[STEP / 8][4], float (&hig
     for (int half = 0; half < 2; half++) {
         float top = highest[half];
 #pragma unroll
-        for (int n = 0; n < STEP / 8; n++) top = fmaxf(top, fmaxf(scores[n][2 * half], scores[n][2 * half + 1]));
+        for (int n = 0; n < STEP / 8; n++)
+            top = fmaxf(top, fmaxf(scores[n][2 * half], scores[n][2 * half + 1]));
         top = fmaxf(top, __shfl_xor_sync(FULL, top, 1));
         top = fmaxf(top, __shfl_xor_sync(FULL, top, 2));
-        carry[half] = exp2_fast((highest[half] - top) * scale);
+        rescale[half] = exp2_fast((highest[half] - top) * scale);
         float shift = top * scale, sum = 0.0f;
         highest[half] = top;
 #pragma unroll
@@ -58,6 +63,6 @@ __device__ __forceinline__ void soften(float (&scores)[STEP / 8][4], float (&hig
                 scores[n][2 * half + i] = w;
                 sum += w;
             }
-        total[half] = total[half] * carry[half] + sum;
+        total[half] = total[half] * rescale[half] + sum;
     }
 }

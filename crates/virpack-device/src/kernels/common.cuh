@@ -66,25 +66,35 @@ __device__ __forceinline__ void unpack(u32 r, float &low, float &high) {
 // VEC values of 16 bytes.
 __device__ __forceinline__ void unpack_vector(uint4 raw, float (&v)[VEC]) {
 #if DTYPE == 0
-    v[0] = __int_as_float(raw.x); v[1] = __int_as_float(raw.y);
-    v[2] = __int_as_float(raw.z); v[3] = __int_as_float(raw.w);
+    v[0] = __int_as_float(raw.x);
+    v[1] = __int_as_float(raw.y);
+    v[2] = __int_as_float(raw.z);
+    v[3] = __int_as_float(raw.w);
 #else
-    unpack(raw.x, v[0], v[1]); unpack(raw.y, v[2], v[3]);
-    unpack(raw.z, v[4], v[5]); unpack(raw.w, v[6], v[7]);
+    unpack(raw.x, v[0], v[1]);
+    unpack(raw.y, v[2], v[3]);
+    unpack(raw.z, v[4], v[5]);
+    unpack(raw.w, v[6], v[7]);
 #endif
 }
 
 // VEC values in one 16-byte access; `p` must be 16-byte aligned.
-__device__ __forceinline__ void load_vector(const T *p, float (&v)[VEC]) { unpack_vector(*(const uint4 *)p, v); }
+__device__ __forceinline__ void load_vector(const T *p, float (&v)[VEC]) {
+    unpack_vector(*(const uint4 *)p, v);
+}
 
 __device__ __forceinline__ void store_vector(T *p, const float (&v)[VEC]) {
     uint4 raw;
 #if DTYPE == 0
-    raw.x = __float_as_int(v[0]); raw.y = __float_as_int(v[1]);
-    raw.z = __float_as_int(v[2]); raw.w = __float_as_int(v[3]);
+    raw.x = __float_as_int(v[0]);
+    raw.y = __float_as_int(v[1]);
+    raw.z = __float_as_int(v[2]);
+    raw.w = __float_as_int(v[3]);
 #else
-    raw.x = pack(v[0], v[1]); raw.y = pack(v[2], v[3]);
-    raw.z = pack(v[4], v[5]); raw.w = pack(v[6], v[7]);
+    raw.x = pack(v[0], v[1]);
+    raw.y = pack(v[2], v[3]);
+    raw.z = pack(v[4], v[5]);
+    raw.w = pack(v[6], v[7]);
 #endif
     *(uint4 *)p = raw;
 }
@@ -92,14 +102,18 @@ __device__ __forceinline__ void store_vector(T *p, const float (&v)[VEC]) {
 __device__ __forceinline__ u32 shared_address(const void *p) { return (u32)__cvta_generic_to_shared(p); }
 
 // A sequence's place in the batch: the only arithmetic on cu_seqlens on the device.
-struct Span { int start, length; };
+struct Span {
+    int start, length;
+};
 __device__ __forceinline__ Span span_of(const int *cu_seqlens, int sequence) {
     int start = cu_seqlens[sequence];
     return Span{start, cu_seqlens[sequence + 1] - start};
 }
 
 // A piece of attention work: rows `row .. row + rows` of a sequence (laid out in cuda/packed.rs).
-struct Item { int start, length, row, rows; };
+struct Item {
+    int start, length, row, rows;
+};
 static_assert(sizeof(Item) == ITEM_BYTES, "as the launcher lays it out");
 
 __device__ __forceinline__ float exp2_fast(float x) {
@@ -114,9 +128,10 @@ __device__ __forceinline__ float reciprocal_fast(float x) {
     return y;
 }
 
-// The erf GELU, x times the normal distribution Phi(x). In float32 as it is written. In 16 bits as max(x, 0) - |x| Phi(-|x|), where
-// log2 Phi is nearly a polynomial (dev/gelu_fit.py): off by at most 0.33 of float16's own rounding error, 0.04 of bfloat16's
-// down to results of 6e-5 (x of -4.2), by 1e-8 beyond. Of odd degree, so that it falls without end.
+// The erf GELU, x times the normal distribution Phi(x). In float32 as it is written. In 16 bits as max(x, 0)
+// - |x| Phi(-|x|), where log2 Phi is nearly a polynomial (dev/gelu_fit.py): off by at most 0.33 of float16's
+// own rounding error, 0.04 of bfloat16's down to results of 6e-5 (x of -4.2), by 1e-8 beyond. Of odd degree,
+// so that it falls without end.
 __device__ __forceinline__ float gelu(float x) {
 #if DTYPE == 0
     return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));

@@ -1,8 +1,8 @@
 // Embedding lookup and element-by-element operations.
 //
-// Shapes: table [vocabulary, hidden], x and y [rows, columns], row-major. Idea: 16 bytes a thread, in place where
-// the trait allows it. Limits: none on shapes; rows that are no multiple of 16 bytes take one value a thread.
-// Token dropout: fair-esm's ESM2.forward (see `TokenDropout`).
+// Shapes: table [vocabulary, hidden], x and y [rows, columns], row-major. Idea: 16 bytes a thread, in place
+// where the trait allows it. Limits: none on shapes; rows that are no multiple of 16 bytes take one value a
+// thread. Token dropout: fair-esm's ESM2.forward (see `TokenDropout`).
 
 // Block (sequence, share): counts the sequence's <mask> tokens, then writes its share of the rows.
 extern "C" __global__ void embed(const T *table, const u16 *input_ids, const int *cu_seqlens, int hidden,
@@ -66,8 +66,8 @@ extern "C" __global__ void add_in_place(T *x, const T *y, u64 count) {
     }
 }
 
-// x [rows, 2 width] = [gate | value]; out [rows, width], in float32 as pairs of float16 (pairs.cuh) where `pairs` says so: then
-// width is a multiple of 4.
+// x [rows, 2 width] = [gate | value]; out [rows, width], in float32 as pairs of float16 (pairs.cuh) where
+// `pairs` says so: then width is a multiple of 4.
 extern "C" __global__ void gated_gelu(const T *x, T *out, u64 count, int width, int pairs) {
     u64 i = ((u64)blockIdx.x * blockDim.x + threadIdx.x) * VEC;
     if (width % VEC == 0) {
@@ -79,7 +79,8 @@ extern "C" __global__ void gated_gelu(const T *x, T *out, u64 count, int width, 
 #pragma unroll
         for (int j = 0; j < VEC; j++) value[j] *= gelu(gate[j]);
 #if DTYPE == 0
-        if (pairs) store_pairs((u16 *)out + row * 2 * width, column, width, value); else
+        if (pairs) store_pairs((u16 *)out + row * 2 * width, column, width, value);
+        else
 #endif
             store_vector(out + i, value);
     } else {

@@ -1,10 +1,10 @@
 // Layer norm: each row to mean 0 and variance 1, then * weight + bias.
 //
-// Shapes: x and out [rows, hidden]; weight and bias [hidden] float32. Idea: a warp holds its row in registers, so
-// that x is read once and out written once, and the variance is of (x - mean), two passes over registers. In float32 out
-// is rows of pairs of float16 (pairs.cuh) where `pairs` says so: what a product reads next.
-// Limits: `layer_norm_<n>` takes hidden = 32 * VEC * n at most and a multiple of VEC; `layer_norm_any` the rest, by
-// reading the row three times.
+// Shapes: x and out [rows, hidden]; weight and bias [hidden] float32. Idea: a warp holds its row in
+// registers, so that x is read once and out written once, and the variance is of (x - mean), two passes over
+// registers. In float32 out is rows of pairs of float16 (pairs.cuh) where `pairs` says so: what a product
+// reads next. Limits: `layer_norm_<n>` takes hidden = 32 * VEC * n at most and a multiple of VEC;
+// `layer_norm_any` the rest, by reading the row three times.
 
 __device__ __forceinline__ float warp_sum(float v) {
 #pragma unroll
@@ -13,8 +13,8 @@ __device__ __forceinline__ float warp_sum(float v) {
 }
 
 template <int N>
-__device__ __forceinline__ void layer_norm(const T *x, const float *weight, const float *bias, float eps, T *out,
-                                           int rows, int hidden, int pairs) {
+__device__ __forceinline__ void layer_norm(const T *x, const float *weight, const float *bias, float eps,
+                                           T *out, int rows, int hidden, int pairs) {
     int row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x & 31;
     if (row >= rows) return;
     x += (u64)row * hidden;
@@ -64,17 +64,18 @@ __device__ __forceinline__ void layer_norm(const T *x, const float *weight, cons
                 v[n][4 * i + 3] = fmaf(v[n][4 * i + 3] * scale, w[i].w, b[i].w);
             }
 #if DTYPE == 0
-            if (pairs) store_pairs((u16 *)out, c, hidden, v[n]); else
+            if (pairs) store_pairs((u16 *)out, c, hidden, v[n]);
+            else
 #endif
                 store_vector(out + c, v[n]);
         }
     }
 }
 
-#define LAYER_NORM(N)                                                                                          \
-    extern "C" __global__ void layer_norm_##N(const T *x, const float *weight, const float *bias, float eps,   \
-                                              T *out, int rows, int hidden, int pairs) {                       \
-        layer_norm<N>(x, weight, bias, eps, out, rows, hidden, pairs);                                         \
+#define LAYER_NORM(N)                                                                                        \
+    extern "C" __global__ void layer_norm_##N(const T *x, const float *weight, const float *bias, float eps, \
+                                              T *out, int rows, int hidden, int pairs) {                     \
+        layer_norm<N>(x, weight, bias, eps, out, rows, hidden, pairs);                                       \
     }
 LAYER_NORM(1)
 LAYER_NORM(2)
@@ -85,8 +86,8 @@ LAYER_NORM(8)
 LAYER_NORM(10)
 LAYER_NORM(20)
 
-extern "C" __global__ void layer_norm_any(const T *x, const float *weight, const float *bias, float eps, T *out,
-                                          int rows, int hidden, int) {
+extern "C" __global__ void layer_norm_any(const T *x, const float *weight, const float *bias, float eps,
+                                          T *out, int rows, int hidden, int) {
     int row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x & 31;
     if (row >= rows) return;
     x += (u64)row * hidden;
@@ -104,15 +105,16 @@ extern "C" __global__ void layer_norm_any(const T *x, const float *weight, const
 }
 
 #if DTYPE != 0
-// A layer norm folded into the linear layer after it, so that a product of x itself gives the norm's and the layer's result
-// as folded x / deviation + bias: rows of `folded` are weight * norm_weight less their mean, which takes x's mean out; the
-// bias gets weight norm_bias added, in place.
+// A layer norm folded into the linear layer after it, so that a product of x itself gives the norm's and the
+// layer's result as folded x / deviation + bias: rows of `folded` are weight * norm_weight less their mean,
+// which takes x's mean out; the bias gets weight norm_bias added, in place.
 //
-// Shapes: weight and folded [outputs, inputs], norm_weight and norm_bias [inputs], bias [outputs], all float32 but `folded`.
-// Idea: a warp a row. Rounding leaves a row a sum, which x's mean would be multiplied by: values are moved to their other
-// neighbour in the dtype, one in a few dozen, until less than a last digit is left.
-extern "C" __global__ void fold(const float *weight, const float *norm_weight, const float *norm_bias, float *bias,
-                                T *folded, int outputs, int inputs) {
+// Shapes: weight and folded [outputs, inputs], norm_weight and norm_bias [inputs], bias [outputs], all
+// float32 but `folded`. Idea: a warp a row. Rounding leaves a row a sum, which x's mean would be multiplied
+// by: values are moved to their other neighbour in the dtype, one in a few dozen, until less than a last
+// digit is left.
+extern "C" __global__ void fold(const float *weight, const float *norm_weight, const float *norm_bias,
+                                float *bias, T *folded, int outputs, int inputs) {
     int row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x & 31;
     if (row >= outputs) return;
     weight += (u64)row * inputs;

@@ -1,7 +1,7 @@
 // float32 rows to rows of pairs of float16 (pairs.cuh) and back.
 //
-// Shapes: x [rows, columns] float32, pairs [rows, 2 columns] float16. Idea: four values a thread. Limits: columns a
-// multiple of 4.
+// Shapes: x [rows, columns] float32, pairs [rows, 2 columns] float16. Idea: four values a thread. Limits:
+// columns a multiple of 4.
 
 extern "C" __global__ void split(const float *x, u16 *pairs, u64 count, int columns) {
     u64 i = ((u64)blockIdx.x * blockDim.x + threadIdx.x) * 4;

@@ -1,8 +1,8 @@
 // One row a sequence: mean, max or the first token's, in float32, and whether every value in it is finite.
 //
-// Shapes: x [tokens, hidden]; out [n, hidden] float32; broken [n], set to 1 where a value of the row is NaN or
-// infinite. Idea: block (sequence, columns), a thread a column, rows read in order (coalesced across threads), four
-// in flight. Limits: a sequence longer than skip_first + skip_last (the launcher checks).
+// Shapes: x [tokens, hidden]; out [n, hidden] float32; broken [n], set to 1 where a value of the row is NaN
+// or infinite. Idea: block (sequence, columns), a thread a column, rows read in order (coalesced across
+// threads), four in flight. Limits: a sequence longer than skip_first + skip_last (the launcher checks).
 
 // kind: POOL_MEAN, POOL_MAX or POOL_CLS, which the launcher defines.
 extern "C" __global__ void pool(const T *x, const int *cu_seqlens, int hidden, int kind, int skip_first,

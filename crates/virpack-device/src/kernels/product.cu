@@ -1,31 +1,35 @@
-// y = finish(x * weight^T + bias) on the tensor cores of compute capability 9.0, 16-bit floats, float32 sums.
+// y = epilogue(x * weight^T + bias) on the tensor cores of compute capability 9.0, 16-bit floats, float32
+// sums.
 //
-// Shapes: x [rows, inputs], weight [outputs, inputs] (tensor maps, boxes of 128 rows by 64 columns), bias [outputs],
-// y [rows, outputs]. Compiled for 240 or 256 outputs a tile (-DCOLUMNS) and for what follows the product: with -DGELU=1 GELU; with -DWIDTH rotary positions on heads
-// of that width in the first `rotated` outputs (queries and keys), in float32 before the one rounding: positions
-// [rows], table [positions, WIDTH / 2] of (cos, sin). With -DNORMED=1 a layer norm goes before it, which `fold` (norm.cu)
-// has put into weight and bias but for the rows' deviations (row_scales.cuh).
+// Shapes: x [rows, inputs], weight [outputs, inputs] (tensor maps, boxes of 128 rows by 64 columns), bias
+// [outputs], y [rows, outputs]. Compiled for 240 or 256 outputs a tile (-DCOLUMNS) and for what follows the
+// product: with -DGELU=1 GELU; with -DWIDTH rotary positions on heads of that width in the first `rotated`
+// outputs (queries and keys), in float32 before the one rounding: positions [rows], table [positions, WIDTH /
+// 2] of (cos, sin). With -DNORMED=1 a layer norm goes before it, which `fold` (norm.cu) has put into weight
+// and bias but for the rows' deviations (row_scales.cuh).
 //
-// Idea: persistent clusters of two blocks, each with 128 rows of the same COLUMNS outputs, so that each reads half of the
-// weight's tile and gives it to both. One thread of a block keeps a ring of STAGES steps full by bulk copies; two
-// warpgroups multiply 64 rows each (wgmma). A warp's rounded sums (16 rows) wait for the next tile, the left half in
-// shared memory, the right half in registers; while the tensor cores work on a step of that tile, the warp
-// finishes and stores some of them, which is where GELU's time goes. Groups of GROUP row tiles take all outputs before
-// the next group, so that x stays in the L2 cache and the weight streams through it. Deviations are measured by the
-// three warps that have nothing else to do, of all blocks together, eight rows at a time in the order in which they
-// are needed; whoever finishes a tile first waits for its rows' (never long: the first are there before the first sums).
+// Idea: persistent clusters of two blocks, each with 128 rows of the same COLUMNS outputs, so that each reads
+// half of the weight's tile and gives it to both. One thread of a block keeps a ring of STAGES steps full by
+// bulk copies; two warpgroups multiply 64 rows each (wgmma). A warp's rounded sums (16 rows) wait for the
+// next tile, the left half in shared memory, the right half in registers; while the tensor cores work on a
+// step of that tile, the warp applies the epilogue to some of them and stores them, which is where GELU's
+// time goes. Groups of GROUP row tiles take all outputs before the next group, so that x stays in the L2
+// cache and the weight streams through it. Deviations are measured by the three warps that have nothing else
+// to do, of all blocks together, eight rows at a time in the order in which they are needed; the warpgroup
+// that finishes a tile first waits for its rows' (never long: the first are there before the first sums).
 //
-// Limits: rows a multiple of 256; inputs, outputs and WIDTH of 8, WIDTH at most 128. The last step and the last tile may
-// be part empty: copies fill zeros, stores are left out. Sources: CUTLASS's warp-specialized kernels (the ring and its
-// barriers across a cluster); PTX ISA 8.x, wgmma fragment layout.
+// Limits: rows a multiple of 256; inputs, outputs and WIDTH of 8, WIDTH at most 128. The last step and the
+// last tile may be part empty: copies fill zeros, stores are left out. Sources: CUTLASS's warp-specialized
+// kernels (the ring and its barriers across a cluster); PTX ISA 8.x, wgmma fragment layout.
 
-// The launcher defines ROWS of a block's tile, its COLUMNS, inputs of a STEP, STAGES of the ring, tiles with their BIASES in memory
-// at once (those in flight and the one before them), THREADS of a block and of a WARPGROUP.
-#define LINE (STEP * 2)                       // bytes of a row of a stage
-#define STAGE ((ROWS + COLUMNS) * LINE)       // bytes
-#define PANEL (16 * LINE)                     // bytes of a warp's rows and 64 columns on their way out
-#define GROUP 8                               // tiles of 256 rows that share the weight on its way through L2
-#define TURNS 16                              // in which a warp finishes a tile, two rows of half the columns each
+// The launcher defines ROWS of a block's tile, its COLUMNS, inputs of a STEP, STAGES of the ring, tiles with
+// their BIASES in memory at once (those in flight and the one before them), THREADS of a block and of a
+// WARPGROUP.
+#define LINE (STEP * 2)                  // bytes of a row of a stage
+#define STAGE ((ROWS + COLUMNS) * LINE)  // bytes
+#define PANEL (16 * LINE)                // bytes of a warp's rows and 64 columns on their way out
+#define GROUP 8                          // tiles of 256 rows that share the weight on its way through L2
+#define STORE_STEPS 16                   // in which a warp stores a tile, two rows of half the columns each
 
 // Where things lie in shared memory; `memory` is its address.
 #define OUT_AT (STAGES * STAGE)
@@ -36,64 +40,73 @@
 
 typedef Tiles<ROWS, COLUMNS, STEP, GROUP> Work;
 
-// One thread: copies a block's x, its half of the weight's rows to both blocks, and the bias.
-__device__ __forceinline__ void bring(const Work &w, const TensorMap &x, const TensorMap &weight, const T *bias) {
+// One thread, the producer: copies a block's x, its half of the weight's rows to both blocks, and the bias.
+__device__ __forceinline__ void load_tiles_async(const Work &w, const TensorMap &x, const TensorMap &weight,
+                                                 const T *bias) {
     const u32 memory = w.memory;
-    Place<STAGES> p;
-    int turn = 0;
-    for (int t = w.first; t < w.tiles; t += w.clusters, turn++) {
+    PipelineState<STAGES> p;
+    int number = 0;
+    for (int t = w.first; t < w.tiles; t += w.clusters, number++) {
         Tile tile = w.at(t);
-        for (int k = 0; k < w.steps; k++, p.next()) {
+        for (int k = 0; k < w.steps; k++, p.advance()) {
             u32 to = memory + p.stage * STAGE, share = w.rank * COLUMNS / 2;
             wait(STAGE_EMPTY(p.stage), p.phase ^ 1);
             u32 bias_bytes = k == 0 ? min(COLUMNS, w.outputs - tile.column) * 2 : 0;
-            arrive_expecting(STAGE_FULL(p.stage), STAGE + bias_bytes);
-            copy_box(to, x, k * STEP, tile.row + w.rank * ROWS, STAGE_FULL(p.stage));
-            copy_box_to(to + ROWS * LINE + share * LINE, weight, k * STEP, tile.column + share, STAGE_FULL(p.stage), 3);
+            arrive_expect_bytes(STAGE_FULL(p.stage), STAGE + bias_bytes);
+            copy_box_async(to, x, k * STEP, tile.row + w.rank * ROWS, STAGE_FULL(p.stage));
+            copy_box_multicast(to + ROWS * LINE + share * LINE, weight, k * STEP, tile.column + share,
+                               STAGE_FULL(p.stage), 3);
             if (bias_bytes)
-                copy_bytes(memory + BIAS_AT + turn % BIASES * COLUMNS * 2, bias + tile.column, bias_bytes, STAGE_FULL(p.stage));
+                copy_bytes_async(memory + BIAS_AT + number % BIASES * COLUMNS * 2, bias + tile.column,
+                                 bias_bytes, STAGE_FULL(p.stage));
         }
     }
 }
 
 #if WIDTH
 // (cos, sin) of a thread's pair in its two rows, for each block of a head from the tile's first on.
-struct Turns { float2 upper[BLOCKS], lower[BLOCKS]; };
+struct Rotation {
+    float2 upper[BLOCKS], lower[BLOCKS];
+};
 
-__device__ __forceinline__ void load_turns(Turns &turns, const float2 *table, const int *positions, int column, int quad) {
-    const float2 *upper = table + positions[0] * (WIDTH / 2) + quad, *lower = table + positions[8] * (WIDTH / 2) + quad;
+__device__ __forceinline__ void load_rotation(Rotation &rotation, const float2 *table, const int *positions,
+                                              int column, int quad) {
+    const float2 *upper = table + positions[0] * (WIDTH / 2) + quad,
+                 *lower = table + positions[8] * (WIDTH / 2) + quad;
 #pragma unroll
     for (int i = 0; i < BLOCKS; i++) {
         const int block = block_of_head<COLUMNS>(column, i);
-        turns.upper[i] = upper[4 * block], turns.lower[i] = lower[4 * block];
+        rotation.upper[i] = upper[4 * block], rotation.lower[i] = lower[4 * block];
     }
 }
 #endif
 
 // A warp's sums of its last tile on their way out: 16 rows.
-struct Leaving {
+struct PendingStore {
     u32 held[COLUMNS / 8];  // the right half, until the left one is gone
-    u32 memory;             // PANELs of two times 64 columns, pieces of eight swizzled as in a tile
-    u32 from;               // a lane's piece of its first turn there
+    u32 memory;             // PANELs of two times 64 columns, vectors of eight swizzled as in a tile
+    u32 from;               // a lane's vector of its first step there
     T *to;                  // and where it goes
     int left;               // columns from there to the end of the row
-    int turn = TURNS;
+    int step = STORE_STEPS;
 };
 
-// Half of the columns, 120 or 128, to shared memory. `pair(i)` gives a thread's two columns of row lane / 4 + 8 (i % 2), block i / 2 of eight.
-template <typename Pair> __device__ __forceinline__ void put(u32 memory, Pair pair) {
+// Half of the columns, 120 or 128, to shared memory. `pair(i)` gives a thread's two columns of row lane / 4 +
+// 8 (i % 2), block i / 2 of eight.
+template <typename Pair> __device__ __forceinline__ void stage_sums(u32 memory, Pair pair) {
     auto own = [&](int i) { return i < COLUMNS / 8 ? pair(i) : 0u; };
-    const u32 lane = threadIdx.x & 31, row = lane & 15, piece = (lane >> 4) ^ (row & 7);
-    const u32 to = memory + row * LINE + piece * 16;
+    const u32 lane = threadIdx.x & 31, row = lane & 15, vector = (lane >> 4) ^ (row & 7);
+    const u32 to = memory + row * LINE + vector * 16;
 #pragma unroll
     for (int j = 0; j < 16; j += 2)
-        asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};"
-                     ::"r"((to + j / 8 * PANEL) ^ (j % 8 * 16)), "r"(own(2 * j)), "r"(own(2 * j + 1)),
-                     "r"(own(2 * j + 2)), "r"(own(2 * j + 3)) : "memory");
+        asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(
+                         (to + j / 8 * PANEL) ^ (j % 8 * 16)),
+                     "r"(own(2 * j)), "r"(own(2 * j + 1)), "r"(own(2 * j + 2)), "r"(own(2 * j + 3))
+                     : "memory");
     __syncwarp();
 }
 
-__device__ __forceinline__ u32 finish(u32 sums) {
+__device__ __forceinline__ u32 apply_epilogue(u32 sums) {
 #if GELU
     float a, b;
     unpack(sums, a, b);
@@ -103,71 +116,76 @@ __device__ __forceinline__ u32 finish(u32 sums) {
 #endif
 }
 
-// The next turn: two rows of half the columns, eight columns a lane.
-__device__ __forceinline__ void leave(Leaving &out, int outputs) {
-    if (out.turn == TURNS / 2) {
+// The next step: two rows of half the columns, eight columns a lane.
+__device__ __forceinline__ void store_epilogue(PendingStore &out, int outputs) {
+    if (out.step == STORE_STEPS / 2) {
         __syncwarp();
-        put(out.memory, [&](int i) { return out.held[i]; });
+        stage_sums(out.memory, [&](int i) { return out.held[i]; });
     }
-    const int row = out.turn % 8 * 2, column = out.turn / 8 * (COLUMNS / 2);
+    const int row = out.step % 8 * 2, column = out.step / 8 * (COLUMNS / 2);
     u32 from = (out.from ^ row % 8 * 16) + row * LINE;
     uint4 v;
     asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(from) : "memory");
-    v = make_uint4(finish(v.x), finish(v.y), finish(v.z), finish(v.w));
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "r"(from)
+                 : "memory");
+    v = make_uint4(apply_epilogue(v.x), apply_epilogue(v.y), apply_epilogue(v.z), apply_epilogue(v.w));
     if (column < out.left) *(uint4 *)(out.to + row * outputs + column) = v;
-    out.turn++;
+    out.step++;
 }
 
-// A warpgroup: 64 rows of every tile.
-__device__ __forceinline__ void multiply(const Work &w, const Norm &norm, T *y, const int *positions, const float2 *table,
-                                         int rotated) {
+// A warpgroup, a consumer: 64 rows of every tile.
+__device__ __forceinline__ void multiply_tiles(const Work &w, const Norm &norm, T *y, const int *positions,
+                                               const float2 *table, int rotated) {
     const u32 memory = w.memory;
-    const int group = threadIdx.x / WARPGROUP, thread = threadIdx.x % WARPGROUP, lane = thread & 31, quad = lane & 3;
-    const int first_row = w.rank * ROWS + threadIdx.x / 32 * 16, share = (TURNS + w.steps - 1) / w.steps;
+    const int group = threadIdx.x / WARPGROUP, thread = threadIdx.x % WARPGROUP, lane = thread & 31,
+              quad = lane & 3;
+    const int first_row = w.rank * ROWS + threadIdx.x / 32 * 16,
+              share = (STORE_STEPS + w.steps - 1) / w.steps;
     float d[COLUMNS / 2];
-    Leaving out;
-    const int own_row = lane / 16, own_piece = lane % 16;
+    PendingStore out;
+    const int own_row = lane / 16, own_vector = lane % 16;
     out.memory = memory + OUT_AT + threadIdx.x / 32 * 2 * PANEL;
-    out.from = out.memory + own_piece / 8 * PANEL + own_row * LINE + (own_piece % 8 ^ own_row) * 16;
-    Place<STAGES> p;
-    int turn = 0;
-    for (int t = w.first; t < w.tiles; t += w.clusters, turn++) {
+    out.from = out.memory + own_vector / 8 * PANEL + own_row * LINE + (own_vector % 8 ^ own_row) * 16;
+    PipelineState<STAGES> p;
+    int number = 0;
+    for (int t = w.first; t < w.tiles; t += w.clusters, number++) {
         Tile tile = w.at(t);
         u32 last = 0;
 #if NORMED
         const u64 *own_scales = norm.scales + tile.row + first_row + lane / 4;
-        Scales scales = look(own_scales);
+        RowScales scales = read_row_scales(own_scales);
 #endif
-        for (int k = 0; k < w.steps; k++, p.next()) {
+        for (int k = 0; k < w.steps; k++, p.advance()) {
             u64 a = tile_descriptor<LINE>(memory + p.stage * STAGE + group * (ROWS / 2 * LINE));
             u64 b = tile_descriptor<LINE>(memory + p.stage * STAGE + ROWS * LINE);
             wait(STAGE_FULL(p.stage), p.phase);
-            products_begin();
+            wgmma_fence();
 #pragma unroll
-            for (int i = 0; i < STEP / 16; i++) product(d, a + 2 * i, b + 2 * i, k + i);
-            products_commit();
+            for (int i = 0; i < STEP / 16; i++) wgmma(d, a + 2 * i, b + 2 * i, k + i);
+            wgmma_commit();
             if (k) {
-                products_wait<1>();
-                if (thread < 2) arrive_at(STAGE_EMPTY(last), thread);
+                wgmma_wait<1>();
+                if (thread < 2) arrive_remote(STAGE_EMPTY(last), thread);
             }
             last = p.stage;
-            for (int n = 0; n < share && out.turn < TURNS; n++) leave(out, w.outputs);
+            for (int n = 0; n < share && out.step < STORE_STEPS; n++) store_epilogue(out, w.outputs);
         }
 #if WIDTH
-        Turns turns;
+        Rotation rotation;
         int left = rotated - tile.column;
-        if (left > 0) load_turns(turns, table, positions + tile.row + first_row + lane / 4, tile.column, quad);
+        if (left > 0)
+            load_rotation(rotation, table, positions + tile.row + first_row + lane / 4, tile.column, quad);
 #endif
 #if NORMED
-        while (!are_there(scales, norm.launch)) scales = look(own_scales);
+        while (!are_ready(scales, norm.launch)) scales = read_row_scales(own_scales);
         const float upper = __uint_as_float((u32)scales.upper), lower = __uint_as_float((u32)scales.lower);
 #else
         const float upper = 1.0f, lower = 1.0f;
 #endif
-        products_wait<0>();
-        if (thread < 2) arrive_at(STAGE_EMPTY(last), thread);
-        const u32 bias = memory + BIAS_AT + (turn % BIASES * COLUMNS + 2 * quad) * 2;
+        wgmma_wait<0>();
+        if (thread < 2) arrive_remote(STAGE_EMPTY(last), thread);
+        const u32 bias = memory + BIAS_AT + (number % BIASES * COLUMNS + 2 * quad) * 2;
 #pragma unroll
         for (int j = 0; j < COLUMNS / 8; j++) {
             u32 both;
@@ -180,41 +198,42 @@ __device__ __forceinline__ void multiply(const Work &w, const Norm &norm, T *y, 
 #if WIDTH
         if (left > 0) {
 #pragma unroll
-            for (int i = 0; i < BLOCKS; i++) turn_blocks(d, i, turns.upper[i], turns.lower[i], left);
+            for (int i = 0; i < BLOCKS; i++) rotate_blocks(d, i, rotation.upper[i], rotation.lower[i], left);
         }
 #endif
         __syncwarp();
-        put(out.memory, [&](int i) { return pack(d[2 * i], d[2 * i + 1]); });
+        stage_sums(out.memory, [&](int i) { return pack(d[2 * i], d[2 * i + 1]); });
 #pragma unroll
-        for (int i = 0; i < COLUMNS / 8; i++) out.held[i] = pack(d[COLUMNS / 4 + 2 * i], d[COLUMNS / 4 + 2 * i + 1]);
-        out.to = y + (u64)(tile.row + first_row + own_row) * w.outputs + tile.column + own_piece * 8;
-        out.left = own_piece * 8 < COLUMNS / 2 ? w.outputs - tile.column - own_piece * 8 : 0;
-        out.turn = 0;
+        for (int i = 0; i < COLUMNS / 8; i++)
+            out.held[i] = pack(d[COLUMNS / 4 + 2 * i], d[COLUMNS / 4 + 2 * i + 1]);
+        out.to = y + (u64)(tile.row + first_row + own_row) * w.outputs + tile.column + own_vector * 8;
+        out.left = own_vector * 8 < COLUMNS / 2 ? w.outputs - tile.column - own_vector * 8 : 0;
+        out.step = 0;
     }
-    while (out.turn < TURNS) leave(out, w.outputs);
+    while (out.step < STORE_STEPS) store_epilogue(out, w.outputs);
 }
 
 extern "C" __global__ void __cluster_dims__(2, 1, 1) __launch_bounds__(THREADS, 1)
-    product(const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap weight, const T *bias, T *y, int rows,
-            int inputs, int outputs, const int *positions, const float2 *table, int rotated, const T *normed, u64 *scales,
-            u32 *taken, u32 launch, float eps) {
+    product(const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap weight, const T *bias,
+            T *y, int rows, int inputs, int outputs, const int *positions, const float2 *table, int rotated,
+            const T *normed, u64 *scales, u32 *taken, u32 launch, float eps) {
     extern __shared__ __align__(1024) unsigned char shared[];
     const Work w(shared, rows, inputs, outputs);
     const Norm norm{normed, scales, taken, launch, eps};
     if (NORMED && blockIdx.x == 0 && threadIdx.x == 0) taken[~launch & 1] = 0;
-    ring_begin<STAGES>(w.memory + BARRIERS_AT);
+    init_ring<STAGES>(w.memory + BARRIERS_AT);
     // Each warpgroup has the registers of its role.
     if (threadIdx.x < 2 * WARPGROUP) {
-        take_registers<232>();
-        multiply(w, norm, y, positions, table, rotated);
+        increase_registers<232>();
+        multiply_tiles(w, norm, y, positions, table, rotated);
     } else {
-        leave_registers<40>();
-        if (threadIdx.x == 2 * WARPGROUP) bring(w, x, weight, bias);
+        decrease_registers<40>();
+        if (threadIdx.x == 2 * WARPGROUP) load_tiles_async(w, x, weight, bias);
 #if NORMED
-        if (threadIdx.x >= 2 * WARPGROUP + 32) measure(norm, rows, inputs);
+        if (threadIdx.x >= 2 * WARPGROUP + 32) compute_row_scales(norm, rows, inputs);
 #endif
         __syncwarp();
     }
-    // No block may leave while the other still copies to it or arrives at its barriers.
+    // No block may end while the other still copies to it or arrives at its barriers.
     cluster_sync();
 }

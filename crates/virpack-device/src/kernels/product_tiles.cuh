@@ -1,15 +1,18 @@
-// What the products of compute capability 9.0 share (product.cu, product_pairs.cu): how tiles are shared out among clusters of
-// two blocks, the ring's barriers, and the rotation of a thread's sums.
+// What the products of compute capability 9.0 share (product.cu, product_pairs.cu): how tiles are shared out
+// among clusters of two blocks, the ring's barriers, and the rotation of a thread's sums.
 
-struct Tile { int row, column; };
+struct Tile {
+    int row, column;
+};
 
-// What all roles of a kernel know. A cluster's tile has twice HEIGHT rows, HEIGHT a block, and BREADTH outputs; a step has DEPTH inputs;
-// TOGETHER row tiles take all outputs before the next ones.
+// What all roles of a kernel know. A cluster's tile has twice HEIGHT rows, HEIGHT a block, and BREADTH
+// outputs; a step has DEPTH inputs; TOGETHER row tiles take all outputs before the next ones.
 template <int HEIGHT, int BREADTH, int DEPTH, int TOGETHER> struct Tiles {
     u32 memory, rank;
     int first, clusters, row_tiles, column_tiles, tiles, steps, outputs;
 
-    __device__ __forceinline__ Tiles(const void *shared, int rows, int inputs, int outputs) : outputs(outputs) {
+    __device__ __forceinline__ Tiles(const void *shared, int rows, int inputs, int outputs)
+        : outputs(outputs) {
         memory = shared_address(shared);
         rank = cluster_rank();
         first = blockIdx.x / 2;
@@ -27,21 +30,23 @@ template <int HEIGHT, int BREADTH, int DEPTH, int TOGETHER> struct Tiles {
     }
 };
 
-// The ring's barriers, those of full steps and then those of empty ones, eight bytes each; for all threads of the cluster.
-template <int COUNT> __device__ __forceinline__ void ring_begin(u32 barriers) {
+// The ring's barriers, those of full steps and then those of empty ones, eight bytes each; for all threads of
+// the cluster.
+template <int COUNT> __device__ __forceinline__ void init_ring(u32 barriers) {
     if (threadIdx.x == 0) {
         for (int s = 0; s < COUNT; s++) {
-            barrier_begin(barriers + s * 8, 1);
-            barrier_begin(barriers + (COUNT + s) * 8, 4);  // two warpgroups of two blocks
+            barrier_init(barriers + s * 8, 1);
+            barrier_init(barriers + (COUNT + s) * 8, 4);  // two warpgroups of two blocks
         }
-        barriers_ready();
+        fence_barrier_init();
     }
     cluster_sync();
 }
 
 #if WIDTH
-// Rotary positions on queries and keys whose outputs are ordered so that the two values of a rotation are neighbours
-// (rotary.rs): a thread has both, whatever the width. Blocks are of eight columns, in which a thread has one pair in each of its two rows.
+// Rotary positions on queries and keys whose outputs are ordered so that the two values of a rotation are
+// neighbours (rotary.rs): a thread has both, whatever the width. Blocks are of eight columns, in which a
+// thread has one pair in each of its two rows.
 #define BLOCKS (WIDTH / 8)  // of a head
 
 // The block of a head that the `i`th of a tile of BREADTH columns is; tiles may begin inside a head.
@@ -49,20 +54,21 @@ template <int BREADTH> __device__ __forceinline__ int block_of_head(int tile_col
     return BREADTH % WIDTH == 0 ? i : (tile_column / 8 + i) % BLOCKS;
 }
 
-__device__ __forceinline__ void turn_pair(float *pair, float2 turn) {
+__device__ __forceinline__ void rotate_pair(float *pair, float2 angle) {
     float a = pair[0], b = pair[1];
-    pair[0] = a * turn.x - b * turn.y;
-    pair[1] = b * turn.x + a * turn.y;
+    pair[0] = a * angle.x - b * angle.y;
+    pair[1] = b * angle.x + a * angle.y;
 }
 
-// Turns the blocks i, i + BLOCKS, ... of a thread's sums, as far as they are among the first `left` columns; `upper` and `lower`
-// are its rows' (cos, sin).
-template <int N> __device__ __forceinline__ void turn_blocks(float (&d)[N], int i, float2 upper, float2 lower, int left) {
+// Rotates the blocks i, i + BLOCKS, ... of a thread's sums, as far as they are among the first `left`
+// columns; `upper` and `lower` are its rows' (cos, sin).
+template <int N>
+__device__ __forceinline__ void rotate_blocks(float (&d)[N], int i, float2 upper, float2 lower, int left) {
 #pragma unroll
     for (int j = i; j < N / 4; j += BLOCKS) {
         if (8 * j < left) {
-            turn_pair(d + 4 * j, upper);
-            turn_pair(d + 4 * j + 2, lower);
+            rotate_pair(d + 4 * j, upper);
+            rotate_pair(d + 4 * j + 2, lower);
         }
     }
 }

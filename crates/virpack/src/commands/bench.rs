@@ -11,7 +11,9 @@ use clocks::{Clocks, Reading};
 use std::io::Write;
 use std::time::Duration;
 use virpack_core::bench::{BenchOptions, BenchReport, Phase, Round, Unsteady, bench};
-use virpack_core::devices::OpenDevice;
+use virpack_core::device::Device;
+use virpack_core::devices::only;
+use virpack_core::for_devices;
 use virpack_core::model::config::Esm2Config;
 use virpack_core::model::hub::HubOptions;
 use virpack_core::model::published::PUBLISHED;
@@ -62,13 +64,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         time: Duration::from_secs_f64(arguments.seconds),
         rounds: arguments.rounds.get(),
     };
-    let (report, clocks) = match arguments.device.options().open()? {
-        OpenDevice::Cpu(cpu) => (bench(cpu, &options, |_| ())?, None),
-        OpenDevice::Cuda(cuda) => {
-            let mut clocks = Clocks::start(cuda.ordinal());
-            (bench(cuda, &options, |phase| clocks.enter(phase))?, clocks.finish())
-        }
-    };
+    let (report, clocks) = for_devices!(arguments.device.options().open()?, |devices| {
+        let device = only(devices);
+        let mut clocks = Device::ordinal(&*device).map(Clocks::start);
+        let report =
+            bench(device, &options, |phase| clocks.iter_mut().for_each(|clocks| clocks.enter(phase)))?;
+        (report, clocks.and_then(Clocks::finish))
+    });
     let mut out = std::io::stdout().lock();
     if arguments.json {
         json(&mut out, arguments, &report, clocks)?;
