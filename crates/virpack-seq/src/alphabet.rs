@@ -204,11 +204,25 @@ impl AlphabetSample {
     }
 
     /// Letters seen, gaps and X not counted.
+    ///
+    /// ```
+    /// let mut sample = virpack_seq::AlphabetSample::default();
+    /// sample.add(b"GAT-TACAX");
+    /// assert_eq!(sample.letters(), 7);
+    /// ```
     pub fn letters(&self) -> u64 {
         self.letters
     }
 
     /// Whether one of the sequences is a protein for certain.
+    ///
+    /// ```
+    /// let mut sample = virpack_seq::AlphabetSample::default();
+    /// sample.add(b"GATTACA");
+    /// assert!(!sample.has_protein());
+    /// sample.add(b"MKTLLV");
+    /// assert!(sample.has_protein());
+    /// ```
     pub fn has_protein(&self) -> bool {
         self.has_protein
     }
@@ -225,11 +239,7 @@ impl AlphabetSample {
 
 /// How many letters are bases (A, C, G, T, U, N), and how many are bases or residues at all: gaps, digits and X are
 /// neither.
-///
-/// ```
-/// assert_eq!(virpack_seq::count_bases(b"acgu-MK"), [4, 6]);
-/// ```
-pub fn count_bases(sequence: &[u8]) -> [u64; 2] {
+pub(crate) fn count_bases(sequence: &[u8]) -> [u64; 2] {
     sequence.iter().fold([0, 0], |[bases, letters], &letter| {
         let kind = KINDS[letter as usize];
         [bases + u64::from(kind == Kind::Base), letters + u64::from(kind != Kind::Other)]
@@ -245,6 +255,12 @@ pub(crate) fn count_odd(sequence: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gaps_digits_and_x_are_no_letters() {
+        assert_eq!(count_bases(b"acgu-MK"), [4, 6]);
+        assert_eq!(count_bases(b"x1*X."), [0, 0]);
+    }
 
     #[test]
     fn bases_are_those_of_the_table() {

@@ -102,6 +102,16 @@ impl PackedBatch {
     /// # Panics
     ///
     /// When `tokens` is empty or the batch would pass `i32::MAX` tokens.
+    ///
+    /// ```
+    /// use virpack_seq::{PackedBatch, SequenceIndex};
+    ///
+    /// let mut batch = PackedBatch::with_capacity(7, 2);
+    /// batch.push(&[0, 20, 15, 2], SequenceIndex::new(0, "a", 2));
+    /// batch.push(&[0, 20, 2], SequenceIndex::new(1, "b", 1));
+    /// assert_eq!(batch.cu_seqlens, [0, 4, 7]);
+    /// assert_eq!((batch.len(), batch.max_seqlen), (2, 4));
+    /// ```
     pub fn push(&mut self, tokens: &[u16], index: SequenceIndex) {
         assert!(!tokens.is_empty(), "a packed sequence has at least its special tokens");
         self.input_ids.extend_from_slice(tokens);
@@ -163,6 +173,15 @@ impl PackedBatch {
     }
 
     /// The tokens of sequence `i`.
+    ///
+    /// ```
+    /// use virpack_seq::{PackedBatch, SequenceIndex};
+    ///
+    /// let mut batch = PackedBatch::with_capacity(7, 2);
+    /// batch.push(&[0, 20, 15, 2], SequenceIndex::new(0, "a", 2));
+    /// batch.push(&[0, 20, 2], SequenceIndex::new(1, "b", 1));
+    /// assert_eq!(batch.tokens(1), [0, 20, 2]);
+    /// ```
     pub fn tokens(&self, i: usize) -> &[u16] {
         &self.input_ids[self.cu_seqlens[i] as usize..self.cu_seqlens[i + 1] as usize]
     }

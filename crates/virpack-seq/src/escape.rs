@@ -26,6 +26,10 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
 }
 
 /// The same for a message of several lines, whose line ends stay.
+///
+/// ```
+/// assert_eq!(virpack_seq::escaped_lines("two\nlines\r"), "two\nlines\\r");
+/// ```
 #[must_use]
 pub fn escaped_lines(text: &str) -> Cow<'_, str> {
     if !text.contains(|letter| letter != '\n' && is_odd(letter)) {
@@ -35,12 +39,22 @@ pub fn escaped_lines(text: &str) -> Cow<'_, str> {
 }
 
 /// The same within JSON, as JSON escapes: what reads it gets the letters themselves. Outside strings JSON has no such letter.
+///
+/// ```
+/// assert_eq!(virpack_seq::escaped_json("\"a\u{7f}\""), "\"a\\u007f\"");
+/// ```
 #[must_use]
 pub fn escaped_json(json: &str) -> Cow<'_, str> {
     escape(json, |letter, out| _ = write!(out, "\\u{:04x}", u32::from(letter)))
 }
 
 /// A path as messages show it.
+///
+/// ```
+/// use std::path::Path;
+///
+/// assert_eq!(virpack_seq::shown_path(Path::new("reads\n.fa")), "reads\\n.fa");
+/// ```
 #[must_use]
 pub fn shown_path(path: &Path) -> String {
     escaped(&path.to_string_lossy()).into_owned()

@@ -143,6 +143,13 @@ impl FrameOptions {
     }
 
     /// Most letters in a sequence for the model of the nucleotides, and of the proteins.
+    ///
+    /// ```
+    /// use virpack_seq::frames::FrameOptions;
+    ///
+    /// assert_eq!(FrameOptions::new(500.try_into()?).longest(), [500, 166]);
+    /// # Ok::<(), std::num::TryFromIntError>(())
+    /// ```
     pub fn longest(&self) -> [usize; 2] {
         [self.length.get(), self.length.get() / 3]
     }
@@ -304,6 +311,13 @@ impl FrameLoader {
 }
 
 /// Bytes that a record takes until it is done: its letters, its header, and what any record takes, be it empty.
+///
+/// ```
+/// use virpack_seq::{Record, frames::weight};
+///
+/// let record = Record { id: "r".into(), sequence: b"ACGT".to_vec(), ..Record::default() };
+/// assert_eq!(weight(&record), 512 + 1 + 4);
+/// ```
 pub fn weight(record: &Record) -> u64 {
     (PER_RECORD + record.id.len() + record.description.len() + record.sequence.len()) as u64
 }

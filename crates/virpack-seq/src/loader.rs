@@ -218,6 +218,21 @@ impl AsyncDataLoader {
     /// # Errors
     ///
     /// What went wrong in reading, tokenizing or collating; it is the last thing that comes.
+    ///
+    /// ```
+    /// use virpack_seq::*;
+    ///
+    /// let records = Records::from_reader("two.fasta", &b">a\nMKTLLV\n>b\nMK\n"[..])?;
+    /// let packer = GreedyPacker::new(PackerOptions::new(4096, LengthPolicy::default().max_tokens()))?;
+    /// let collator = VarlenCollator::new(packer, CollatorOptions::default())?;
+    /// let loader = create_async_dataloader(records, EsmTokenizer::new(), collator, LoaderOptions::default())?;
+    /// let other = loader.clone(); // for a second consumer
+    /// while let Some(item) = loader.receive().transpose()? {
+    ///     assert!(matches!(item, LoaderItem::Batch(batch) if batch.len() == 2));
+    /// }
+    /// assert!(other.receive().is_none());
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn receive(&self) -> Option<Result<LoaderItem, SeqError>> {
         match self.queue.try_recv() {
             Ok(loaded) => Some(loaded),
@@ -261,11 +276,36 @@ impl AsyncDataLoader {
     }
 
     /// What the loader has done so far; to be read at any time.
+    ///
+    /// ```
+    /// use virpack_seq::*;
+    ///
+    /// let records = Records::from_reader("two.fasta", &b">a\nMKTLLV\n>b\nMK\n"[..])?;
+    /// let packer = GreedyPacker::new(PackerOptions::new(4096, LengthPolicy::default().max_tokens()))?;
+    /// let collator = VarlenCollator::new(packer, CollatorOptions::default())?;
+    /// let loader = create_async_dataloader(records, EsmTokenizer::new(), collator, LoaderOptions::default())?;
+    /// assert_eq!(loader.clone().count(), 1);
+    /// let counters = loader.counters();
+    /// assert_eq!((counters.sequences, counters.tokens, counters.batches), (2, 12, 1));
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn counters(&self) -> LoaderCounters {
         *self.shared.counters.relock()
     }
 
     /// How well the batches are filled; known when the stream has ended.
+    ///
+    /// ```
+    /// use virpack_seq::*;
+    ///
+    /// let records = Records::from_reader("two.fasta", &b">a\nMKTLLV\n>b\nMK\n"[..])?;
+    /// let packer = GreedyPacker::new(PackerOptions::new(4096, LengthPolicy::default().max_tokens()))?;
+    /// let collator = VarlenCollator::new(packer, CollatorOptions::default())?;
+    /// let loader = create_async_dataloader(records, EsmTokenizer::new(), collator, LoaderOptions::default())?;
+    /// assert_eq!(loader.clone().count(), 1);
+    /// assert_eq!(loader.stats().unwrap().tokens, 12);
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn stats(&self) -> Option<PackStats> {
         self.shared.stats.get().cloned()
     }

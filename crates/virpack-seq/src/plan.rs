@@ -118,6 +118,17 @@ impl Planner {
 /// # Errors
 ///
 /// As [`Records::read`], [`LengthPolicy::apply`] and [`Planner::push`].
+///
+/// ```
+/// use virpack_seq::*;
+///
+/// let records = Records::from_reader("two.fasta", &b">a\nMKTLLV\n>b\nMK\n"[..])?;
+/// let lengths = LengthPolicy::default();
+/// let planner = Planner::new(PackerOptions::new(4096, lengths.max_tokens()), CollatorOptions::default())?;
+/// let (plan, counts) = plan_records(records, &EsmTokenizer::new(), &lengths, planner)?;
+/// assert_eq!((plan.stats.batches, plan.stats.tokens, counts.records), (1, 12, 2));
+/// # Ok::<(), virpack_seq::SeqError>(())
+/// ```
 pub fn plan_records(
     mut records: Records,
     tokenizer: &dyn Tokenizer,

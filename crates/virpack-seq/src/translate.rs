@@ -35,11 +35,23 @@ impl Frame {
     }
 
     /// Whether it is read on the reverse complement.
+    ///
+    /// ```
+    /// use virpack_seq::Frame;
+    ///
+    /// assert!(Frame::R1.is_reverse() && !Frame::F3.is_reverse());
+    /// ```
     pub fn is_reverse(self) -> bool {
         self >= Frame::R1
     }
 
     /// Bases left out before its first codon: 0 to 2.
+    ///
+    /// ```
+    /// use virpack_seq::Frame;
+    ///
+    /// assert_eq!([Frame::F1, Frame::F3, Frame::R2].map(Frame::offset), [0, 2, 1]);
+    /// ```
     pub fn offset(self) -> usize {
         self as usize % 3
     }
@@ -127,6 +139,14 @@ impl Translator {
     }
 
     /// The open frames of a chunk, in the order of [`Frame::ALL`].
+    ///
+    /// ```
+    /// use virpack_seq::{GeneticCode, Translator};
+    ///
+    /// let mut translator = Translator::new(GeneticCode::STANDARD);
+    /// let open: Vec<&str> = translator.frames(b"ATGTAA").map(|open| open.frame.as_str()).collect();
+    /// assert_eq!(open, ["F2", "F3", "R1", "R2", "R3"]); // F1 is ATG TAA, which stops
+    /// ```
     pub fn frames(&mut self, chunk: &[u8]) -> impl Iterator<Item = OpenFrame<'_>> {
         self.number(chunk);
         let mut open = [false; 6];

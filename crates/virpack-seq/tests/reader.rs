@@ -5,8 +5,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use virpack_seq::reader::{self, Input, ReadOptions, Remark};
-use virpack_seq::{InputError, Record, SeqError};
+use virpack_seq::reader::{self, Remark};
+use virpack_seq::{Input, InputError, ReadOptions, Record, SeqError};
 
 #[path = "common/codecs.rs"]
 mod codecs;

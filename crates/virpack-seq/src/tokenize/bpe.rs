@@ -10,8 +10,7 @@ use serde_json::Value;
 use tokenizers::{ModelWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
 
 use super::{Alphabet, SpecialTokens, TokenCounts, Tokenizer};
-pub use crate::error::BpeProblem;
-use crate::error::SeqError;
+use crate::error::{BpeProblem, SeqError};
 use crate::letters::TABLES;
 use crate::small_file::read_small;
 use words::Words;
