@@ -5,7 +5,7 @@
 //! rival's input vector is made, and both results are dropped, outside the clock. Rounds alternate, and medians
 //! are compared. The collator gets its tokens from memory: reading and tokenizing are not in its figures.
 
-#[path = "../tests/common/workload.rs"]
+#[path = "../tests/it/support/workload.rs"]
 mod workload;
 
 use std::time::{Duration, Instant};

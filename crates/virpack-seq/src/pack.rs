@@ -3,7 +3,7 @@
 //! Lengths are small integers, so equal ones are placed as a run: the batch that takes the first of them goes
 //! on taking them until it holds no more, both for first fit and for best fit (SPFHP packs histograms the same
 //! way, arXiv 2107.02027). The result is what the textbook algorithm gives, batch by batch; the property tests
-//! in `tests/pack.rs` hold it against the textbook loops.
+//! in `tests/it/pack.rs` hold it against the textbook loops.
 
 mod best_fit;
 mod bound;

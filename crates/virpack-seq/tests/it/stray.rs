@@ -1,7 +1,5 @@
 //! Bytes that belong to no sequence: where they stand, what is said of them, and that no row is made of them.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
-
 use std::io::Cursor;
 
 use proptest::prelude::*;

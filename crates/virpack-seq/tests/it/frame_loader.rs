@@ -1,7 +1,5 @@
 //! Frames on their way to two models: each exactly once, whatever bounds the way.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt::Write;
 
@@ -15,8 +13,7 @@ use virpack_seq::{
     VarlenCollator,
 };
 
-#[path = "common/naive.rs"]
-mod naive;
+use crate::support::naive;
 
 fn tower(buffer_size: usize) -> Option<EncoderInput> {
     let packer = GreedyPacker::new(PackerOptions::new(200, 62)).unwrap();

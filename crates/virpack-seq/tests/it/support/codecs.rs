@@ -1,7 +1,5 @@
 //! Every compression that is read.
 
-#![allow(dead_code, reason = "each test binary uses its own part of this")]
-
 use std::io::Write;
 
 /// Compresses a text.
