@@ -4,9 +4,9 @@
 //! printf '30\n60\n50\n40\n20\n' | cargo run -p virpack-seq --example pack_lengths -- 100
 //! ```
 //!
-//! The argument is the token budget. A line of the output has the positions, from 0, of the lengths that share a batch:
-//! here `1 3` and `2 0 4`. Lengths count tokens, special tokens included. The last line, on standard error, says how
-//! full the batches are.
+//! The argument is the token budget. A line of the output has the positions, from 0, of the lengths
+//! that share a batch: here `1 3` and `2 0 4`. Lengths count tokens, special tokens included. The
+//! last line, on standard error, says how full the batches are.
 
 use std::error::Error;
 use std::io::{self, BufRead, Write};

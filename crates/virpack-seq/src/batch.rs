@@ -21,7 +21,8 @@ pub struct PackedBatch {
 /// Where a packed sequence came from: the record, and which part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SequenceIndex {
-    /// Its number, from 0: the record's place over all inputs, or, of a [frame loader](crate::frames), the sequence's own.
+    /// Its number, from 0: the record's place over all inputs, or, of a [frame
+    /// loader](crate::frames), the sequence's own.
     pub number: u64,
     /// Which input the record is in, from 0.
     pub source: u32,
@@ -31,21 +32,23 @@ pub struct SequenceIndex {
     pub length: u64,
     /// Whether the record was cut to fit: what is packed is its beginning.
     pub truncated: bool,
-    /// Letters of the record that the alphabet does not know (they became `<unk>`), as far as it is packed: those of all
-    /// windows together, each once.
+    /// Letters of the record that the alphabet does not know (they became `<unk>`), as far as it is
+    /// packed: those of all windows together, each once.
     pub unknown: u32,
-    /// Gap characters (`-`, `.`) of the record, counted in the same way; they are not among the unknown letters.
+    /// Gap characters (`-`, `.`) of the record, counted in the same way; they are not among the
+    /// unknown letters.
     pub gaps: u32,
     /// Which window of the record this sequence is.
     pub window: Window,
-    /// Whether a consumer needs the sequence's result: false if it is in the loader's set of finished numbers
-    /// ([`LoaderOptions::done`](crate::LoaderOptions::done)). It is in a batch then only because another sequence of the
-    /// batch is needed.
+    /// Whether a consumer needs the sequence's result: false if it is in the loader's set of
+    /// finished numbers ([`LoaderOptions::done`](crate::LoaderOptions::done)). It is in a batch
+    /// then only because another sequence of the batch is needed.
     pub needed: bool,
 }
 
 impl SequenceIndex {
-    /// A record of `length` residues of the first input that is packed whole, nothing unknown in it, and needed.
+    /// A record of `length` residues of the first input that is packed whole, nothing unknown in
+    /// it, and needed.
     ///
     /// ```
     /// use virpack_seq::{SequenceIndex, Window};
@@ -136,8 +139,8 @@ impl PackedBatch {
         self.input_ids.len()
     }
 
-    /// The same sequences in the same order, in batches of at most `tokens` tokens; a sequence that is longer than
-    /// that is a batch of its own.
+    /// The same sequences in the same order, in batches of at most `tokens` tokens; a sequence that
+    /// is longer than that is a batch of its own.
     ///
     /// ```
     /// use virpack_seq::*;

@@ -51,8 +51,8 @@ pub struct BudgetLimits {
 
 /// The largest token budget whose batches fit `memory` bytes beside the model.
 ///
-/// It is a multiple of 128 within the limits; only where none is, it is `limits.min` itself. Any batch under it
-/// keeps to `memory`, down to one that is all shortest sequences.
+/// It is a multiple of 128 within the limits; only where none is, it is `limits.min` itself. Any
+/// batch under it keeps to `memory`, down to one that is all shortest sequences.
 ///
 /// ```
 /// use virpack_seq::{BudgetLimits, Footprint, calculate_token_budget};

@@ -15,13 +15,15 @@ use store::TokenStore;
 
 /// Collects tokenized records and hands them back as packed batches.
 ///
-/// `push` fills a buffer; when [`CollatorOptions::buffer_size`] new records are in it, the whole buffer is packed.
-/// Full batches go to the queue that [`VarlenCollator::pop`] empties; the records of under-filled ones stay for
-/// the next window, so that efficiency does not depend on the window. No record waits longer than
-/// [`CollatorOptions::max_windows`] windows. [`VarlenCollator::flush`] returns all that remains.
+/// `push` fills a buffer; when [`CollatorOptions::buffer_size`] new records are in it, the whole
+/// buffer is packed. Full batches go to the queue that [`VarlenCollator::pop`] empties; the records
+/// of under-filled ones stay for the next window, so that efficiency does not depend on the window.
+/// No record waits longer than [`CollatorOptions::max_windows`] windows. [`VarlenCollator::flush`]
+/// returns all that remains.
 ///
-/// At most two buffers of records stay for the next window, so whoever pops what is ready after every push never
-/// has more than three buffers of records resident here; who pops only before the next buffer is full, four.
+/// At most two buffers of records stay for the next window. So a caller that pops what is ready
+/// after every push has at most three buffers of records here, and one that pops only before the
+/// next buffer is full has four.
 ///
 /// ```
 /// use virpack_seq::{CollatorOptions, GreedyPacker, PackerOptions, SequenceIndex, VarlenCollator};
@@ -91,19 +93,20 @@ impl VarlenCollator {
         self.buffer.options()
     }
 
-    /// Takes one tokenized sequence in: `tokens` `[length]`, special tokens included. With packing off it is a
-    /// batch by itself.
+    /// Takes one tokenized sequence in: `tokens` `[length]`, special tokens included. With packing
+    /// off it is a batch by itself.
     ///
     /// # Errors
     ///
-    /// [`SeqError::OverBudget`], [`SeqError::OverAttentionCost`] or [`SeqError::NoTokens`] for a sequence that no
-    /// batch can hold; it is not taken in, and the collator goes on as if it had not been offered.
+    /// [`SeqError::OverBudget`], [`SeqError::OverAttentionCost`] or [`SeqError::NoTokens`] for a
+    /// sequence that no batch can hold; it is not taken in, and the collator goes on as if it had
+    /// not been offered.
     pub fn push(&mut self, tokens: &[u16], index: SequenceIndex) -> Result<(), SeqError> {
         self.push_micro_batch(std::iter::once((tokens, index)))
     }
 
-    /// Takes several sequences in; with packing off they become batches of their own in the order they come, a
-    /// new one whenever the next sequence passes a limit.
+    /// Takes several sequences in; with packing off they become batches of their own in the order
+    /// they come, a new one whenever the next sequence passes a limit.
     ///
     /// # Errors
     ///

@@ -99,8 +99,9 @@ impl LengthPolicy {
     ///
     /// # Errors
     ///
-    /// A record plainly of another kind than the model reads ([`Alphabet::check`](crate::Alphabet::check)); one over the
-    /// largest length under [`LongRecords::Error`].
+    /// A record plainly of another kind than the model reads
+    /// ([`Alphabet::check`](crate::Alphabet::check)); one over the largest length under
+    /// [`LongRecords::Error`].
     #[doc(hidden)]
     pub fn apply(
         &self,

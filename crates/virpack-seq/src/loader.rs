@@ -1,8 +1,9 @@
 //! Inputs to packed batches, ahead of whoever consumes them.
 //!
-//! Three threads: one reads, decompresses and cuts the text into blocks of complete records; one parses and
-//! tokenizes, with the help of others where tokens merge letters; one collates. Between them go blocks and slabs
-//! of many records over bounded queues, so that each runs at most a few steps ahead of the next.
+//! Three threads: one reads, decompresses and cuts the text into blocks of complete records; one
+//! parses and tokenizes, with the help of others where tokens merge letters; one collates. Between
+//! them go blocks and slabs of many records over bounded queues, so that each runs at most a few
+//! steps ahead of the next.
 
 mod counters;
 mod parallel;
@@ -53,11 +54,11 @@ pub struct LoaderOptions {
     /// When no record came for so long and no batch waits, the best batch so far is released. Off by
     /// default: with it, batches depend on time.
     pub max_wait: Option<Duration>,
-    /// Threads that tokenize where tokens merge letters ([`Tokenizer::merges_letters`]); None: half of the cores, at
-    /// most eight. What comes out does not depend on it.
+    /// Threads that tokenize where tokens merge letters ([`Tokenizer::merges_letters`]); None: half
+    /// of the cores, at most eight. What comes out does not depend on it.
     pub tokenizer_threads: Option<NonZeroUsize>,
-    /// Records that are done: their sequences are not [needed](crate::SequenceIndex::needed). A batch of nothing else is
-    /// made, as it shapes those after it, and not handed out.
+    /// Records that are done: their sequences are not [needed](crate::SequenceIndex::needed). A
+    /// batch of nothing else is made, as it shapes those after it, and not handed out.
     pub done: Option<Arc<IndexSet>>,
 }
 

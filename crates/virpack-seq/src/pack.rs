@@ -1,9 +1,10 @@
 //! Lengths to batches: bin packing under a token budget, exact and in about linear time.
 //!
-//! Lengths are small integers, so equal ones are placed as a run: the batch that takes the first of them goes
-//! on taking them until it holds no more, both for first fit and for best fit (SPFHP packs histograms the same
-//! way, arXiv 2107.02027). The result is what the textbook algorithm gives, batch by batch; the property tests
-//! in `tests/it/pack.rs` hold it against the textbook loops.
+//! Lengths are small integers, so equal ones are placed as a run: the batch that takes the first of
+//! them goes on taking them until it holds no more, both for first fit and for best fit (SPFHP
+//! packs histograms the same way, arXiv 2107.02027). The result is what the textbook algorithm
+//! gives, batch by batch; the property tests in `tests/it/pack.rs` hold it against the textbook
+//! loops.
 
 mod best_fit;
 mod bound;
@@ -170,9 +171,9 @@ impl GreedyPacker {
     ///
     /// # Errors
     ///
-    /// [`SeqError::BudgetTooSmall`] and [`SeqError::AttentionCostTooSmall`] when the longest sequence does not
-    /// fit, [`SeqError::BudgetTooLarge`] when `cu_seqlens` could not count the tokens, and
-    /// [`SeqError::ZeroOption`] for a `token_budget` or `max_sequences` of 0.
+    /// [`SeqError::BudgetTooSmall`] and [`SeqError::AttentionCostTooSmall`] when the longest
+    /// sequence does not fit, [`SeqError::BudgetTooLarge`] when `cu_seqlens` could not count the
+    /// tokens, and [`SeqError::ZeroOption`] for a `token_budget` or `max_sequences` of 0.
     ///
     /// ```
     /// use virpack_seq::{GreedyPacker, PackerOptions, SeqError};

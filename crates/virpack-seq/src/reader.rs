@@ -48,8 +48,8 @@ use source::Source;
 ///
 /// # Errors
 ///
-/// An input that is missing, unreadable or a directory; standard input named twice. A file that changes before it is
-/// read to its end is an error of [`Records::read`].
+/// An input that is missing, unreadable or a directory; standard input named twice. A file that
+/// changes before it is read to its end is an error of [`Records::read`].
 ///
 /// ```
 /// use virpack_seq::{Record, reader};
@@ -125,8 +125,8 @@ pub struct Look {
     pub is_part: bool,
 }
 
-/// Opens inputs to look at how they begin; [`open`] gives all of them afterwards. `None` for a named pipe, which can be
-/// opened once only.
+/// Opens inputs to look at how they begin; [`open`] gives all of them afterwards. `None` for a
+/// named pipe, which can be opened once only.
 ///
 /// Of standard input 64 KiB are kept, and they are looked at only where it is the one input.
 ///
@@ -241,14 +241,15 @@ impl Records {
 
     /// Fills `record` with the next record; `false` at the end of the last input.
     ///
-    /// Spaces, tabs, line ends and comment lines (`;`) are taken out of the sequence; header bytes that are no UTF-8
-    /// become `U+FFFD`. A header without letters is a record with an empty sequence. A FASTQ record may go over
-    /// several lines.
+    /// Spaces, tabs, line ends and comment lines (`;`) are taken out of the sequence; header bytes
+    /// that are no UTF-8 become `U+FFFD`. A header without letters is a record with an empty
+    /// sequence. A FASTQ record may go over several lines.
     ///
     /// # Errors
     ///
-    /// A byte in a sequence other than letters, `*`, `-`, `.` and the names of special tokens such as `<mask>`; else
-    /// what is wrong with the input, once, after all whole records before it; then `false`.
+    /// A byte in a sequence other than letters, `*`, `-`, `.` and the names of special tokens such
+    /// as `<mask>`; else what is wrong with the input, once, after all whole records before it;
+    /// then `false`.
     ///
     /// ```
     /// use virpack_seq::{Record, Records};
@@ -372,8 +373,8 @@ impl ReadProgress {
         self.checksums.as_ref().map(Checksums::all).unwrap_or_default()
     }
 
-    /// Checks that the inputs are the files that they were when they were opened; those that were read to their end
-    /// need no longer be, unless they are `also_read`.
+    /// Checks that the inputs are the files that they were when they were opened; those that were
+    /// read to their end need no longer be, unless they are `also_read`.
     ///
     /// # Errors
     ///

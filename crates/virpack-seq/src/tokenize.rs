@@ -40,8 +40,8 @@ pub trait Tokenizer: Send + Sync {
     /// token to `tokens`, and says what they were.
     fn tokenize(&self, sequence: &[u8], max_length: usize, tokens: &mut Vec<u16>) -> TokenCounts;
 
-    /// What `tokenize` says of the whole sequence, without its tokens: for a record that is cut into windows, which share
-    /// letters.
+    /// What `tokenize` says of the whole sequence, without its tokens: for a record that is cut
+    /// into windows, which share letters.
     ///
     /// ```
     /// use virpack_seq::{EsmTokenizer, Tokenizer};
@@ -108,8 +108,8 @@ pub struct TokenCounts {
     pub residues: usize,
     /// How many of these are letters that the alphabet does not know; gap characters are not among them.
     pub unknown: u32,
-    /// How many of these are gap characters, `-` and `.`, whether or not the alphabet knows them: no model was trained on
-    /// aligned sequences.
+    /// How many of these are gap characters, `-` and `.`, whether or not the alphabet knows them:
+    /// no model was trained on aligned sequences.
     pub gaps: u32,
 }
 

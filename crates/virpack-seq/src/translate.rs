@@ -76,8 +76,8 @@ impl Frame {
 pub struct OpenFrame<'a> {
     /// Which one.
     pub frame: Frame,
-    /// The bases it is read from, in reading direction, capitals, U as T: three a residue from its first codon on,
-    /// and the one base after them, where there is one.
+    /// The bases it is read from, in reading direction, capitals, U as T: three a residue from its
+    /// first codon on, and the one base after them, where there is one.
     pub nucleotides: &'a [u8],
     /// Its residues, at least one.
     pub protein: &'a [u8],
@@ -85,8 +85,9 @@ pub struct OpenFrame<'a> {
 
 /// Finds the reading frames of chunks that hold no stop codon, as VirNucPro does.
 ///
-/// Letters count in either case, and U as T. A codon with any other letter gives no residue. So after an ambiguous
-/// base a frame's nucleotides, which are as many as its residues ask for, end before its last codon.
+/// Letters count in either case, and U as T. A codon with any other letter gives no residue. So
+/// after an ambiguous base a frame's nucleotides, which are as many as its residues ask for, end
+/// before its last codon.
 ///
 /// ```
 /// use virpack_seq::{Frame, GeneticCode, Translator};
@@ -176,7 +177,8 @@ impl Translator {
         })
     }
 
-    /// The chunk and its reverse complement, whole, capitals, U as T; nothing where it holds no codon that can be read.
+    /// The chunk and its reverse complement, whole, capitals, U as T; nothing where it holds no
+    /// codon that can be read.
     ///
     /// ```
     /// use virpack_seq::{GeneticCode, Translator};

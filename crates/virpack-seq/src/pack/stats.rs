@@ -15,8 +15,8 @@ const AMPLE_BUDGETS: f64 = 20.0;
 
 /// How well a packing went.
 ///
-/// Asked for before the end of a stream, `lower_bound` and `padded_tokens` already count the sequences that still
-/// wait, the other fields do not.
+/// Asked for before the end of a stream, `lower_bound` and `padded_tokens` already count the
+/// sequences that still wait, the other fields do not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PackStats {
     /// Sequences in batches.
@@ -27,8 +27,8 @@ pub struct PackStats {
     pub batches: u64,
     /// Most tokens in a batch.
     pub token_budget: usize,
-    /// Batches that no packing of these lengths can go below: the largest of several bounds for bin packing (Martello & Toth
-    /// 1990; Fekete & Schepers 2001).
+    /// Batches that no packing of these lengths can go below: the largest of several bounds for bin
+    /// packing (Martello & Toth 1990; Fekete & Schepers 2001).
     pub lower_bound: u64,
     /// Tokens and padding together that the same sequences take in padded batches, in input order,
     /// each as many sequences as keep sequences × longest at or under the token budget.
@@ -40,7 +40,8 @@ pub struct PackStats {
 }
 
 impl PackStats {
-    /// The part of all batches that holds tokens, 0 to 1: tokens / (batches × token budget); 1 without batches.
+    /// The part of all batches that holds tokens, 0 to 1: tokens / (batches × token budget); 1
+    /// without batches.
     pub fn efficiency(&self) -> f64 {
         filled(self.tokens, self.batches, self.token_budget)
     }
@@ -191,8 +192,8 @@ impl PackTally {
         }
     }
 
-    /// Never for the end of the input (the emptiest of its batches is left out), for batches that were released
-    /// early, or for a handful of batches.
+    /// Never for the end of the input (the emptiest of its batches is left out), for batches that
+    /// were released early, or for a handful of batches.
     fn warning(
         &self,
         lower_bound: u64,

@@ -1,4 +1,5 @@
-//! Inputs that change while they are read: an error that says what happened, and no record of what was not there.
+//! Inputs that change while they are read: an error that says what happened, and no record of what
+//! was not there.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -10,7 +10,8 @@ use crate::support::codecs::{CODECS, bgzf, gzip};
 /// Made by `dev/bam.py --fixture`: a record of each kind.
 const BAM: &[u8] = include_bytes!("../fixtures/reads.bam");
 
-/// What `samtools fasta` (1.16) gives of it, and the read without letters, which that leaves out. `number/id/letters`.
+/// What `samtools fasta` (1.16) gives of it, and the read without letters, which that leaves out.
+/// `number/id/letters`.
 const READS: [&str; 11] = [
     "1/forward/AACTAAGTGCTATCAACTAG",
     "2/reverse/GAAAATCCCCACGGTGCGTTT",

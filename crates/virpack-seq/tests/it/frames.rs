@@ -1,5 +1,5 @@
-//! Chunks and open frames against a second implementation, written from the description of VirNucPro's behaviour
-//! alone and as naively as it reads.
+//! Chunks and open frames against a second implementation, written from the description of
+//! VirNucPro's behaviour alone and as naively as it reads.
 
 use std::num::NonZeroUsize;
 

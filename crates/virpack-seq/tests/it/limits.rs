@@ -1,4 +1,5 @@
-//! The largest record and the longest header are read, and one byte more is refused with its place, in every format.
+//! The largest record and the longest header are read, and one byte more is refused with its place,
+//! in every format.
 
 use std::io::{Cursor, Read, Write};
 
