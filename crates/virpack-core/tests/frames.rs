@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use virpack_core::frames::{FramesOptions, frames};
 use virpack_seq::{GeneticCode, ReadLimits, Record, reader};
 
-#[path = "../../virpack-seq/tests/common/naive.rs"]
+#[path = "../../virpack-seq/tests/it/support/naive.rs"]
 mod naive;
 
 fn fixtures() -> PathBuf {
@@ -53,7 +53,19 @@ fn hand_made_cases_are_those_of_the_python_script() {
     }
 }
 
-/// Real genomes against the naive implementation of `tests/common`, which takes its time: the beginning of each
+/// The two files of a record's frames: nucleotides and proteins.
+fn naive_files(id: &str, sequence: &str, size: usize) -> (String, String) {
+    let (mut nucleotides, mut proteins) = (String::new(), String::new());
+    for (i, chunk) in naive::chunks(sequence.len(), size).into_iter().enumerate() {
+        for (frame, nucleotide, protein) in naive::frames(&sequence[chunk]) {
+            nucleotides += &format!(">{id}_chunk_{}{frame}\n{nucleotide}\n", i + 1);
+            proteins += &format!(">{id}_chunk_{}{frame}\n{protein}\n", i + 1);
+        }
+    }
+    (nucleotides, proteins)
+}
+
+/// Real genomes against the naive implementation of `virpack-seq`, which takes its time: the beginning of each
 /// record, up to a million bases of a file. `dev/frames.py` compares whole files.
 #[test]
 fn real_genomes_are_cut_as_naively() {
@@ -78,7 +90,7 @@ fn real_genomes_are_cut_as_naively() {
             let (nucleotides, peptides, _) = run(std::slice::from_ref(&excerpt), length);
             let mut naive = (String::new(), String::new());
             for (id, sequence) in &all {
-                let (n, p) = naive::files(id, sequence, length);
+                let (n, p) = naive_files(id, sequence, length);
                 naive.0 += &n;
                 naive.1 += &p;
             }

@@ -5,9 +5,15 @@ use std::path::Path;
 
 /// Bytes that this process can still take: free memory, and no more than its control groups allow.
 ///
-/// On Linux, the least of `MemAvailable` and, for the process's control group and every group above it (v1 and
-/// v2), the limit less what is used and cannot be reclaimed. `None` where neither is to be had: on other
-/// systems, or without `/proc`.
+/// On Linux, the least of `MemAvailable` and, for the process's control group and every group above
+/// it (v1 and v2), the limit less what is used and cannot be reclaimed. `None` where neither is to
+/// be had: on other systems, or without `/proc`.
+///
+/// ```
+/// if let Some(bytes) = virpack_seq::available_memory() {
+///     assert!(bytes > 0);
+/// }
+/// ```
 pub fn available_memory() -> Option<u64> {
     if cfg!(target_os = "linux") { available_under(Path::new("/")) } else { None }
 }

@@ -4,11 +4,12 @@
 //! cargo bench -p virpack-seq --bench frames [-- FASTA]
 //! ```
 //!
-//! Caveats: one thread, sequences in memory, best of five; other work on the machine shows. A random genome closes
-//! most frames early; the other loads have no stop codon in any frame, the most work there is. With FASTA (plain or
-//! compressed) its records are a load too, and then all that comes before the models of `virpack predict`: reading,
-//! frames, both strands of chunks without one, repeats, the tokens of the built-in models, batches of 131,072 tokens. That
-//! is a thread for all but the batches, two for these.
+//! Caveats: one thread, sequences in memory, best of five; other work on the machine shows. A
+//! random genome closes most frames early; the other loads have no stop codon in any frame, the
+//! most work there is. With FASTA (plain or compressed) its records are a load too, and then all
+//! that comes before the models of `virpack predict`: reading, frames, both strands of chunks
+//! without one, repeats, the tokens of the built-in models, batches of 131,072 tokens. That is a
+//! thread for all but the batches, two for these.
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;

@@ -1,11 +1,12 @@
 //! Packing: the packer against `seqpacker`, then what the collator makes of a stream.
 //!
-//! `cargo bench -p virpack-seq --bench pack`; one thread, a minute. Caveats: lengths are made, not read; both
-//! packers start from a vector of lengths in memory and end with the sequence numbers of every batch; the
-//! rival's input vector is made, and both results are dropped, outside the clock. Rounds alternate, and medians
-//! are compared. The collator gets its tokens from memory: reading and tokenizing are not in its figures.
+//! `cargo bench -p virpack-seq --bench pack`; one thread, a minute. Caveats: lengths are made, not
+//! read; both packers start from a vector of lengths in memory and end with the sequence numbers of
+//! every batch; the rival's input vector is made, and both results are dropped, outside the clock.
+//! Rounds alternate, and medians are compared. The collator gets its tokens from memory: reading
+//! and tokenizing are not in its figures.
 
-#[path = "../tests/common/workload.rs"]
+#[path = "../tests/it/support/workload.rs"]
 mod workload;
 
 use std::time::{Duration, Instant};

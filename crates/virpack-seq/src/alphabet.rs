@@ -50,11 +50,13 @@ pub enum Alphabet {
 }
 
 impl Alphabet {
-    /// Checks that a record is not plainly of the other kind: its embedding would mean nothing, and nobody would see it.
+    /// Checks that a record is not plainly of the other kind: its embedding would mean nothing, and
+    /// nothing would show that.
     ///
-    /// What is no nucleotide sequence is told by [`expect_nucleotides`]. No protein is a record of at least 30 letters, none
-    /// of which stands for a residue alone, nine of ten for A, C, G, T, U or N, and one of twenty for each of the four bases:
-    /// proteins of two or three of these letters are known (those that keep fish from freezing repeat A, A, T), none of all.
+    /// [`expect_nucleotides`] refuses what is not a nucleotide sequence. Not a protein is a record of
+    /// at least 30 letters, none of which stands for a residue alone, nine of ten for A, C, G, T, U
+    /// or N, and one of twenty for each of the four bases: proteins of two or three of these
+    /// letters are known (those that keep fish from freezing repeat A, A, T), none of all.
     ///
     /// `inputs` give the path for the error.
     ///
@@ -120,8 +122,9 @@ fn first_residue(sequence: &[u8]) -> Option<usize> {
     sequence.iter().position(|&letter| KINDS[letter as usize] == Kind::Residue)
 }
 
-/// Checks that a record holds nucleotides: a protein has letters that stand for no nucleotide, and fewer than half
-/// of its letters are bases. A stray letter in a genome is none of our business.
+/// Checks that a record holds nucleotides: a protein has letters that stand for no nucleotide, and
+/// fewer than half of its letters are bases. A few stray letters in a genome are
+/// accepted.
 ///
 /// `inputs` give the path for the error.
 ///
@@ -194,8 +197,9 @@ pub struct AlphabetSample {
 }
 
 impl AlphabetSample {
-    /// Looks at one more sequence. A letter that stands for a residue alone makes it a protein, unless it is a stray one in
-    /// what is plainly nucleotides: at least 30 letters, nine of ten bases.
+    /// Looks at one more sequence. A letter that stands for a residue alone makes it a protein,
+    /// unless it is a stray one in what is plainly nucleotides: at least 30 letters, nine of ten
+    /// bases.
     pub fn add(&mut self, sequence: &[u8]) {
         let [bases, letters] = count_bases(sequence);
         self.bases += bases;
@@ -204,17 +208,31 @@ impl AlphabetSample {
     }
 
     /// Letters seen, gaps and X not counted.
+    ///
+    /// ```
+    /// let mut sample = virpack_seq::AlphabetSample::default();
+    /// sample.add(b"GAT-TACAX");
+    /// assert_eq!(sample.letters(), 7);
+    /// ```
     pub fn letters(&self) -> u64 {
         self.letters
     }
 
     /// Whether one of the sequences is a protein for certain.
+    ///
+    /// ```
+    /// let mut sample = virpack_seq::AlphabetSample::default();
+    /// sample.add(b"GATTACA");
+    /// assert!(!sample.has_protein());
+    /// sample.add(b"MKTLLV");
+    /// assert!(sample.has_protein());
+    /// ```
     pub fn has_protein(&self) -> bool {
         self.has_protein
     }
 
-    /// What the sequences are; `None` for under 30 letters without a residue's among them, and for letters that both
-    /// kinds may have, fewer than nine of ten bases.
+    /// What the sequences are; `None` for under 30 letters without a residue's among them, and for
+    /// letters that both kinds may have, fewer than nine of ten bases.
     pub fn alphabet(&self) -> Option<Alphabet> {
         if self.has_protein {
             return Some(Alphabet::Proteins);
@@ -223,13 +241,9 @@ impl AlphabetSample {
     }
 }
 
-/// How many letters are bases (A, C, G, T, U, N), and how many are bases or residues at all: gaps, digits and X are
-/// neither.
-///
-/// ```
-/// assert_eq!(virpack_seq::count_bases(b"acgu-MK"), [4, 6]);
-/// ```
-pub fn count_bases(sequence: &[u8]) -> [u64; 2] {
+/// How many letters are bases (A, C, G, T, U, N), and how many are bases or residues at all: gaps,
+/// digits and X are neither.
+pub(crate) fn count_bases(sequence: &[u8]) -> [u64; 2] {
     sequence.iter().fold([0, 0], |[bases, letters], &letter| {
         let kind = KINDS[letter as usize];
         [bases + u64::from(kind == Kind::Base), letters + u64::from(kind != Kind::Other)]
@@ -245,6 +259,12 @@ pub(crate) fn count_odd(sequence: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gaps_digits_and_x_are_no_letters() {
+        assert_eq!(count_bases(b"acgu-MK"), [4, 6]);
+        assert_eq!(count_bases(b"x1*X."), [0, 0]);
+    }
 
     #[test]
     fn bases_are_those_of_the_table() {

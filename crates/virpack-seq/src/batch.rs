@@ -21,7 +21,8 @@ pub struct PackedBatch {
 /// Where a packed sequence came from: the record, and which part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SequenceIndex {
-    /// Its number, from 0: the record's place over all inputs, or, of a [frame loader](crate::frames), the sequence's own.
+    /// Its number, from 0: the record's place over all inputs, or, of a [frame
+    /// loader](crate::frames), the sequence's own.
     pub number: u64,
     /// Which input the record is in, from 0.
     pub source: u32,
@@ -31,21 +32,23 @@ pub struct SequenceIndex {
     pub length: u64,
     /// Whether the record was cut to fit: what is packed is its beginning.
     pub truncated: bool,
-    /// Letters of the record that the alphabet does not know (they became `<unk>`), as far as it is packed: those of all
-    /// windows together, each once.
+    /// Letters of the record that the alphabet does not know (they became `<unk>`), as far as it is
+    /// packed: those of all windows together, each once.
     pub unknown: u32,
-    /// Gap characters (`-`, `.`) of the record, counted in the same way; they are not among the unknown letters.
+    /// Gap characters (`-`, `.`) of the record, counted in the same way; they are not among the
+    /// unknown letters.
     pub gaps: u32,
     /// Which window of the record this sequence is.
     pub window: Window,
-    /// Whether a consumer needs the sequence's result: false if it is in the loader's set of finished numbers
-    /// ([`LoaderOptions::done`](crate::LoaderOptions::done)). It is in a batch then only because another sequence of the
-    /// batch is needed.
+    /// Whether a consumer needs the sequence's result: false if it is in the loader's set of
+    /// finished numbers ([`LoaderOptions::done`](crate::LoaderOptions::done)). It is in a batch
+    /// then only because another sequence of the batch is needed.
     pub needed: bool,
 }
 
 impl SequenceIndex {
-    /// A record of `length` residues of the first input that is packed whole, nothing unknown in it, and needed.
+    /// A record of `length` residues of the first input that is packed whole, nothing unknown in
+    /// it, and needed.
     ///
     /// ```
     /// use virpack_seq::{SequenceIndex, Window};
@@ -102,6 +105,16 @@ impl PackedBatch {
     /// # Panics
     ///
     /// When `tokens` is empty or the batch would pass `i32::MAX` tokens.
+    ///
+    /// ```
+    /// use virpack_seq::{PackedBatch, SequenceIndex};
+    ///
+    /// let mut batch = PackedBatch::with_capacity(7, 2);
+    /// batch.push(&[0, 20, 15, 2], SequenceIndex::new(0, "a", 2));
+    /// batch.push(&[0, 20, 2], SequenceIndex::new(1, "b", 1));
+    /// assert_eq!(batch.cu_seqlens, [0, 4, 7]);
+    /// assert_eq!((batch.len(), batch.max_seqlen), (2, 4));
+    /// ```
     pub fn push(&mut self, tokens: &[u16], index: SequenceIndex) {
         assert!(!tokens.is_empty(), "a packed sequence has at least its special tokens");
         self.input_ids.extend_from_slice(tokens);
@@ -126,8 +139,8 @@ impl PackedBatch {
         self.input_ids.len()
     }
 
-    /// The same sequences in the same order, in batches of at most `tokens` tokens; a sequence that is longer than
-    /// that is a batch of its own.
+    /// The same sequences in the same order, in batches of at most `tokens` tokens; a sequence that
+    /// is longer than that is a batch of its own.
     ///
     /// ```
     /// use virpack_seq::*;
@@ -163,6 +176,15 @@ impl PackedBatch {
     }
 
     /// The tokens of sequence `i`.
+    ///
+    /// ```
+    /// use virpack_seq::{PackedBatch, SequenceIndex};
+    ///
+    /// let mut batch = PackedBatch::with_capacity(7, 2);
+    /// batch.push(&[0, 20, 15, 2], SequenceIndex::new(0, "a", 2));
+    /// batch.push(&[0, 20, 2], SequenceIndex::new(1, "b", 1));
+    /// assert_eq!(batch.tokens(1), [0, 20, 2]);
+    /// ```
     pub fn tokens(&self, i: usize) -> &[u16] {
         &self.input_ids[self.cu_seqlens[i] as usize..self.cu_seqlens[i + 1] as usize]
     }

@@ -3,7 +3,7 @@
 use crate::error::SeqError;
 
 /// Token budgets are multiples of this, the width of a GEMM tile.
-pub const BUDGET_STEP: usize = 128;
+const BUDGET_STEP: usize = 128;
 
 /// Memory that a model takes on a backend, bytes; both say it themselves, nothing here is guessed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,13 @@ pub struct Footprint {
 
 impl Footprint {
     /// Bytes for a batch of `tokens` tokens in `sequences` sequences, weights and workspace included.
+    ///
+    /// ```
+    /// use virpack_seq::Footprint;
+    ///
+    /// let model = Footprint { weights: 1_000, workspace: 10, bytes_per_token: 4, bytes_per_sequence: 2 };
+    /// assert_eq!(model.bytes(100, 5), 1_000 + 10 + 400 + 10);
+    /// ```
     pub fn bytes(&self, tokens: u64, sequences: u64) -> u64 {
         let tokens = self.bytes_per_token.saturating_mul(tokens);
         let sequences = self.bytes_per_sequence.saturating_mul(sequences);
@@ -40,8 +47,8 @@ pub struct BudgetLimits {
 
 /// The largest token budget whose batches fit `memory` bytes beside the model.
 ///
-/// It is a multiple of 128 within the limits; only where none is, it is `limits.min` itself. Any batch under it
-/// keeps to `memory`, down to one that is all shortest sequences.
+/// It is a multiple of 128 within the limits; only where none is, it is `limits.min` itself. Any
+/// batch under it keeps to `memory`, down to one that is all shortest sequences.
 ///
 /// ```
 /// use virpack_seq::{BudgetLimits, Footprint, calculate_token_budget};

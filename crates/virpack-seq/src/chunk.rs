@@ -6,10 +6,11 @@ use std::ops::Range;
 
 /// The chunks that cover a record of `length` bases, each `size` bases long, as VirNucPro cuts them.
 ///
-/// There are `k = ⌈length / size⌉`. What `k` chunks hold more than the record, `r = k · size - length` bases, is
-/// spread over the `k - 1` joins, where neighbouring chunks overlap: `⌊r / k⌋` bases at each, and one more at the
-/// first `r - ⌊r / k⌋ · (k - 1)` of them. Where the joins cannot take all of `r` the last chunk is shorter; a
-/// record shorter than `size` is one chunk, and an empty one none.
+/// There are `k = ⌈length / size⌉`. What `k` chunks hold more than the record, `r = k · size -
+/// length` bases, is spread over the `k - 1` joins, where neighbouring chunks overlap: `⌊r / k⌋`
+/// bases at each, and one more at the first `r - ⌊r / k⌋ · (k - 1)` of them. Where the joins cannot
+/// take all of `r` the last chunk is shorter; a record shorter than `size` is one chunk, and an
+/// empty one none.
 ///
 /// ```
 /// use virpack_seq::chunks;

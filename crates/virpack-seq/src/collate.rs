@@ -15,13 +15,15 @@ use store::TokenStore;
 
 /// Collects tokenized records and hands them back as packed batches.
 ///
-/// `push` fills a buffer; when [`CollatorOptions::buffer_size`] new records are in it, the whole buffer is packed.
-/// Full batches go to the queue that [`VarlenCollator::pop`] empties; the records of under-filled ones stay for
-/// the next window, so that efficiency does not depend on the window. No record waits longer than
-/// [`CollatorOptions::max_windows`] windows. [`VarlenCollator::flush`] returns all that remains.
+/// `push` fills a buffer; when [`CollatorOptions::buffer_size`] new records are in it, the whole
+/// buffer is packed. Full batches go to the queue that [`VarlenCollator::pop`] empties; the records
+/// of under-filled ones stay for the next window, so that efficiency does not depend on the window.
+/// No record waits longer than [`CollatorOptions::max_windows`] windows. [`VarlenCollator::flush`]
+/// returns all that remains.
 ///
-/// At most two buffers of records stay for the next window, so whoever pops what is ready after every push never
-/// has more than three buffers of records resident here; who pops only before the next buffer is full, four.
+/// At most two buffers of records stay for the next window. So a caller that pops what is ready
+/// after every push has at most three buffers of records here, and one that pops only before the
+/// next buffer is full has four.
 ///
 /// ```
 /// use virpack_seq::{CollatorOptions, GreedyPacker, PackerOptions, SequenceIndex, VarlenCollator};
@@ -91,23 +93,35 @@ impl VarlenCollator {
         self.buffer.options()
     }
 
-    /// Takes one tokenized sequence in: `tokens` `[length]`, special tokens included. With packing off it is a
-    /// batch by itself.
+    /// Takes one tokenized sequence in: `tokens` `[length]`, special tokens included. With packing
+    /// off it is a batch by itself.
     ///
     /// # Errors
     ///
-    /// [`SeqError::OverBudget`], [`SeqError::OverAttentionCost`] or [`SeqError::NoTokens`] for a sequence that no
-    /// batch can hold; it is not taken in, and the collator goes on as if it had not been offered.
+    /// [`SeqError::OverBudget`], [`SeqError::OverAttentionCost`] or [`SeqError::NoTokens`] for a
+    /// sequence that no batch can hold; it is not taken in, and the collator goes on as if it had
+    /// not been offered.
     pub fn push(&mut self, tokens: &[u16], index: SequenceIndex) -> Result<(), SeqError> {
         self.push_micro_batch(std::iter::once((tokens, index)))
     }
 
-    /// Takes several sequences in; with packing off they become batches of their own in the order they come, a
-    /// new one whenever the next sequence passes a limit.
+    /// Takes several sequences in; with packing off they become batches of their own in the order
+    /// they come, a new one whenever the next sequence passes a limit.
     ///
     /// # Errors
     ///
     /// As [`VarlenCollator::push`]; the sequences before the one that is refused are taken in.
+    ///
+    /// ```
+    /// use virpack_seq::{CollatorOptions, GreedyPacker, PackerOptions, SequenceIndex, VarlenCollator};
+    ///
+    /// let packer = GreedyPacker::new(PackerOptions::new(8, 6))?;
+    /// let mut collator = VarlenCollator::new(packer, CollatorOptions::default().enable_packing(false))?;
+    /// let index = |number| SequenceIndex::new(number, "id", 1);
+    /// collator.push_micro_batch([(&[0, 5, 2][..], index(0)), (&[0, 6, 2][..], index(1))])?;
+    /// assert_eq!(collator.pop().unwrap().cu_seqlens, [0, 3, 6]);
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn push_micro_batch<'a, I>(&mut self, sequences: I) -> Result<(), SeqError>
     where
         I: IntoIterator<Item = (&'a [u16], SequenceIndex)>,
@@ -135,6 +149,18 @@ impl VarlenCollator {
     }
 
     /// The next ready batch; `None` until enough records were pushed.
+    ///
+    /// ```
+    /// use virpack_seq::{CollatorOptions, GreedyPacker, PackerOptions, SequenceIndex, VarlenCollator};
+    ///
+    /// let packer = GreedyPacker::new(PackerOptions::new(8, 6))?;
+    /// let mut collator = VarlenCollator::new(packer, CollatorOptions::default().buffer_size(2))?;
+    /// collator.push(&[0, 5, 5, 5, 5, 2], SequenceIndex::new(0, "a", 4))?;
+    /// assert!(collator.pop().is_none()); // the buffer has room for one more
+    /// collator.push(&[0, 5, 5, 5, 2], SequenceIndex::new(1, "b", 3))?;
+    /// assert_eq!(collator.pop().unwrap().len(), 1);
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn pop(&mut self) -> Option<PackedBatch> {
         let batch = self.ready.pop_front()?;
         self.counters.waiting -= batch.len() as u64;
@@ -147,6 +173,17 @@ impl VarlenCollator {
     /// fullest that the buffer gives. `None` when nothing waits.
     ///
     /// For a slow source: how full it is depends on when it is asked for.
+    ///
+    /// ```
+    /// use virpack_seq::{CollatorOptions, GreedyPacker, PackerOptions, SequenceIndex, VarlenCollator};
+    ///
+    /// let packer = GreedyPacker::new(PackerOptions::new(8, 6))?;
+    /// let mut collator = VarlenCollator::new(packer, CollatorOptions::default())?;
+    /// assert!(collator.release().is_none());
+    /// collator.push(&[0, 5, 2], SequenceIndex::new(0, "a", 1))?;
+    /// assert_eq!(collator.release().unwrap().len(), 1);
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn release(&mut self) -> Option<PackedBatch> {
         if self.ready.is_empty() {
             self.close(PackReason::Release);
@@ -155,18 +192,54 @@ impl VarlenCollator {
     }
 
     /// Returns all that remains, ready batches first; afterwards the collator is empty and can go on.
+    ///
+    /// ```
+    /// use virpack_seq::{CollatorOptions, GreedyPacker, PackerOptions, SequenceIndex, VarlenCollator};
+    ///
+    /// let packer = GreedyPacker::new(PackerOptions::new(8, 6))?;
+    /// let mut collator = VarlenCollator::new(packer, CollatorOptions::default())?;
+    /// for number in 0..3 {
+    ///     collator.push(&[0, 5, 5, 2], SequenceIndex::new(number, "id", 2))?;
+    /// }
+    /// let batches = collator.flush();
+    /// assert_eq!(batches.iter().map(|batch| batch.len()).collect::<Vec<_>>(), [2, 1]);
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn flush(&mut self) -> Vec<PackedBatch> {
         self.close(PackReason::Flush);
         std::iter::from_fn(|| self.pop()).collect()
     }
 
     /// What was taken in, given back and still waits.
+    ///
+    /// ```
+    /// use virpack_seq::{CollatorOptions, GreedyPacker, PackerOptions, SequenceIndex, VarlenCollator};
+    ///
+    /// let packer = GreedyPacker::new(PackerOptions::new(8, 6))?;
+    /// let mut collator = VarlenCollator::new(packer, CollatorOptions::default())?;
+    /// collator.push(&[0, 5, 2], SequenceIndex::new(0, "a", 1))?;
+    /// let counters = collator.counters();
+    /// assert_eq!((counters.received, counters.returned, counters.waiting), (1, 0, 1));
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn counters(&self) -> CollatorCounters {
         self.counters
     }
 
     /// Statistics of all batches made so far, also those that nobody has popped yet. The lower bound takes
     /// milliseconds: for progress, ask [`VarlenCollator::counters`].
+    ///
+    /// ```
+    /// use virpack_seq::{CollatorOptions, GreedyPacker, PackerOptions, SequenceIndex, VarlenCollator};
+    ///
+    /// let packer = GreedyPacker::new(PackerOptions::new(8, 6))?;
+    /// let mut collator = VarlenCollator::new(packer, CollatorOptions::default())?;
+    /// collator.push(&[0, 5, 5, 2], SequenceIndex::new(0, "a", 2))?;
+    /// collator.push(&[0, 6, 6, 2], SequenceIndex::new(1, "b", 2))?;
+    /// collator.flush();
+    /// assert_eq!((collator.stats().batches, collator.stats().efficiency()), (1, 1.0));
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn stats(&self) -> PackStats {
         self.tally.stats(Some(self.options().buffer_size), self.enable_packing)
     }

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::Path;
 
-/// Text with every letter escaped that ends a line or a cell for some program, that steers a terminal, or that changes the
-/// order in which text is shown: control characters, line and paragraph separators, and directional embeddings, overrides and
-/// isolates. All other letters stay, backslashes too.
+/// Text with every letter escaped that ends a line or a cell for some program, that steers a
+/// terminal, or that changes the order in which text is shown: control characters, line and
+/// paragraph separators, and directional embeddings, overrides and isolates. All other letters
+/// stay, backslashes too.
 ///
 /// ```
 /// use virpack_seq::escaped;
@@ -26,6 +27,10 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
 }
 
 /// The same for a message of several lines, whose line ends stay.
+///
+/// ```
+/// assert_eq!(virpack_seq::escaped_lines("two\nlines\r"), "two\nlines\\r");
+/// ```
 #[must_use]
 pub fn escaped_lines(text: &str) -> Cow<'_, str> {
     if !text.contains(|letter| letter != '\n' && is_odd(letter)) {
@@ -34,13 +39,24 @@ pub fn escaped_lines(text: &str) -> Cow<'_, str> {
     text.split('\n').map(escaped).collect::<Vec<_>>().join("\n").into()
 }
 
-/// The same within JSON, as JSON escapes: what reads it gets the letters themselves. Outside strings JSON has no such letter.
+/// The same within JSON, as JSON escapes: what reads it gets the letters themselves. Outside
+/// strings JSON has no such letter.
+///
+/// ```
+/// assert_eq!(virpack_seq::escaped_json("\"a\u{7f}\""), "\"a\\u007f\"");
+/// ```
 #[must_use]
 pub fn escaped_json(json: &str) -> Cow<'_, str> {
     escape(json, |letter, out| _ = write!(out, "\\u{:04x}", u32::from(letter)))
 }
 
 /// A path as messages show it.
+///
+/// ```
+/// use std::path::Path;
+///
+/// assert_eq!(virpack_seq::shown_path(Path::new("reads\n.fa")), "reads\\n.fa");
+/// ```
 #[must_use]
 pub fn shown_path(path: &Path) -> String {
     escaped(&path.to_string_lossy()).into_owned()
@@ -67,7 +83,8 @@ fn escape(text: &str, write: impl Fn(char, &mut String)) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
-    /// What Python's `str.splitlines` ends lines at: https://docs.python.org/3/library/stdtypes.html#str.splitlines
+    /// What Python's `str.splitlines` ends lines at:
+    /// https://docs.python.org/3/library/stdtypes.html#str.splitlines
     const LINE_ENDS: &str = "\n\r\u{b}\u{c}\u{1c}\u{1d}\u{1e}\u{85}\u{2028}\u{2029}";
     /// What changes the order of letters (CVE-2021-42574).
     const ORDER: &str = "\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";

@@ -1,8 +1,9 @@
 //! Records to the open reading frames of their chunks, packed for two models at once.
 //!
-//! One thread reads, cuts, translates and tokenizes; two more collate, one for the model of the nucleotides, one for
-//! that of the proteins. Beside the batches goes the list of what there is: records, chunks, frames, and which packed
-//! sequences are theirs. Identical sequences that come near each other are packed once.
+//! One thread reads, cuts, translates and tokenizes; two more collate, one for the model of the
+//! nucleotides, one for that of the proteins. Beside the batches goes the list of what there is:
+//! records, chunks, frames, and which packed sequences are theirs. Identical sequences that come
+//! near each other are packed once.
 
 mod counters;
 mod credit;
@@ -36,8 +37,8 @@ pub const NUCLEOTIDES: usize = 0;
 /// The place of the protein model.
 pub const PROTEINS: usize = 1;
 
-/// Bytes of records that are read before they are cut: of a small input the whole size is known soon, and so how much of the
-/// work is done.
+/// Bytes of records that are read before they are cut: of a small input the whole size is known
+/// soon, and so how much of the work is done.
 const AHEAD: u64 = 8 << 20;
 
 /// Bytes of a record and its items, measured on records of two bases: 480.
@@ -53,25 +54,26 @@ pub struct FrameOptions {
     pub genetic_code: GeneticCode,
     /// Different sequences after which a sequence that comes again is packed again.
     pub unique_window: usize,
-    /// Most bytes of records that are not done yet, by [`weight`], unless one record alone has more. After half of them,
-    /// done or not, all that waits leaves in batches as they are.
+    /// Most bytes of records that are not done yet, by [`weight`], unless one record alone has
+    /// more. After half of them, done or not, all that waits leaves in batches as they are.
     pub most_waiting: u64,
     /// Most batches that wait for each model.
     pub prefetch: usize,
     /// Which models read open frames.
     pub frames: [bool; 2],
-    /// Whether the model of the nucleotides reads chunks without an open frame: both strands, from their first base.
+    /// Whether the model of the nucleotides reads chunks without an open frame: both strands, from
+    /// their first base.
     pub whole_chunks: bool,
-    /// Chunks that are done, by their numbers: a batch that nothing but such chunks needs is made, as it shapes those
-    /// after it, and not handed out.
+    /// Chunks that are done, by their numbers: a batch that nothing but such chunks needs is made,
+    /// as it shapes those after it, and not handed out.
     pub done: Arc<IndexSet>,
     /// For each model, the sequences whose results are there already, by their numbers: no chunk needs them.
     pub known: [Arc<IndexSet>; 2],
 }
 
 impl FrameOptions {
-    /// Chunks of `length` bases by the standard code, with 256 MB of records under way; both models read open frames
-    /// and nothing else.
+    /// Chunks of `length` bases by the standard code, with 256 MB of records under way; both models
+    /// read open frames and nothing else.
     pub fn new(length: NonZeroUsize) -> Self {
         FrameOptions {
             length,
@@ -143,6 +145,13 @@ impl FrameOptions {
     }
 
     /// Most letters in a sequence for the model of the nucleotides, and of the proteins.
+    ///
+    /// ```
+    /// use virpack_seq::frames::FrameOptions;
+    ///
+    /// assert_eq!(FrameOptions::new(500.try_into()?).longest(), [500, 166]);
+    /// # Ok::<(), std::num::TryFromIntError>(())
+    /// ```
     pub fn longest(&self) -> [usize; 2] {
         [self.length.get(), self.length.get() / 3]
     }
@@ -176,8 +185,9 @@ pub struct Chunk {
     pub bases: Range<usize>,
     /// Its open frames, in the order of [`Frame::ALL`].
     pub frames: Vec<ChunkFrame>,
-    /// The numbers of the chunk itself and of its reverse complement among the sequences of the model of the
-    /// nucleotides, where that reads chunks without an open frame, this is one, and it has a codon that can be read.
+    /// The numbers of the chunk itself and of its reverse complement among the sequences of the
+    /// model of the nucleotides, where that reads chunks without an open frame, this is one, and it
+    /// has a codon that can be read.
     pub strands: Option<[u64; 2]>,
     /// For each model: nothing from this chunk on has a sequence with a smaller number.
     pub oldest: [u64; 2],
@@ -190,17 +200,17 @@ pub struct ChunkFrame {
     pub frame: Frame,
     /// The bases of the record that its codons cover, from 0, on the record's own strand.
     pub codons: Range<usize>,
-    /// For each model, the number of its sequence: `number` in the index of that model's batches. It means nothing for a
-    /// model that does not read frames.
+    /// For each model, the number of its sequence: `number` in the index of that model's batches.
+    /// It means nothing for a model that does not read frames.
     pub sequences: [u64; 2],
 }
 
 /// Packed batches for two models, and what they are of.
 ///
-/// Each open frame of the input stands in exactly one [`Chunk`], and each sequence number named there in exactly one
-/// batch of that model, or in none where no chunk needs it that is not done. Batches depend on the input and the options
-/// alone. Whoever takes them must go on taking from all three, and say which records are done
-/// ([`FrameLoader::done`]): nothing else bounds how far the reading runs ahead.
+/// Each open frame of the input is in exactly one [`Chunk`], and each sequence number named there in
+/// exactly one batch of that model, or in none if no unfinished chunk needs it. Batches depend on the
+/// input and the options alone. The consumer must go on taking from all three, and report which
+/// records are done ([`FrameLoader::done`]): nothing else bounds how far the reading runs ahead.
 pub struct FrameLoader {
     items: Receiver<Result<Vec<FrameItem>, SeqError>>,
     batches: [Option<AsyncDataLoader>; 2],
@@ -266,8 +276,8 @@ pub fn create_frame_loader(
 }
 
 impl FrameLoader {
-    /// Records, chunks and frames as they come, in input order. An error comes after all that stands before it, and
-    /// is the last.
+    /// Records, chunks and frames as they come, in input order. An error comes after all that
+    /// stands before it, and is the last.
     pub fn items(&self) -> &Receiver<Result<Vec<FrameItem>, SeqError>> {
         &self.items
     }
@@ -303,7 +313,15 @@ impl FrameLoader {
     }
 }
 
-/// Bytes that a record takes until it is done: its letters, its header, and what any record takes, be it empty.
+/// Bytes that a record takes until it is done: its letters, its header, and what any record takes,
+/// be it empty.
+///
+/// ```
+/// use virpack_seq::{Record, frames::weight};
+///
+/// let record = Record { id: "r".into(), sequence: b"ACGT".to_vec(), ..Record::default() };
+/// assert_eq!(weight(&record), 512 + 1 + 4);
+/// ```
 pub fn weight(record: &Record) -> u64 {
     (PER_RECORD + record.id.len() + record.description.len() + record.sequence.len()) as u64
 }

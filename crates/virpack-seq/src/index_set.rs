@@ -15,6 +15,12 @@ pub struct IndexSet {
 
 impl IndexSet {
     /// Puts a record in; whether it was not there.
+    ///
+    /// ```
+    /// let mut set = virpack_seq::IndexSet::default();
+    /// assert!(set.insert(3));
+    /// assert!(!set.insert(3));
+    /// ```
     pub fn insert(&mut self, record: u64) -> bool {
         let (word, bit) = ((record / 64) as usize, 1 << (record % 64));
         if word >= self.words.len() {
@@ -27,6 +33,12 @@ impl IndexSet {
     }
 
     /// Whether a record is in it.
+    ///
+    /// ```
+    /// let mut set = virpack_seq::IndexSet::default();
+    /// set.insert(3);
+    /// assert!(set.contains(3) && !set.contains(1_000_000));
+    /// ```
     #[must_use]
     pub fn contains(&self, record: u64) -> bool {
         self.words.get((record / 64) as usize).is_some_and(|word| word & (1 << (record % 64)) != 0)
@@ -47,6 +59,12 @@ impl IndexSet {
     }
 
     /// Records in it.
+    ///
+    /// ```
+    /// let mut set = virpack_seq::IndexSet::default();
+    /// [1, 2, 2].into_iter().for_each(|number| _ = set.insert(number));
+    /// assert_eq!(set.len(), 2);
+    /// ```
     #[must_use]
     pub fn len(&self) -> u64 {
         self.len

@@ -17,6 +17,13 @@ pub enum Input {
 
 impl Input {
     /// The path for messages: `<stdin>` for standard input.
+    ///
+    /// ```
+    /// use virpack_seq::Input;
+    ///
+    /// assert_eq!(Input::from("-").path().to_str(), Some("<stdin>"));
+    /// assert_eq!(Input::from("a.fa").path().to_str(), Some("a.fa"));
+    /// ```
     pub fn path(&self) -> &Path {
         match self {
             Input::Stdin => Path::new("<stdin>"),

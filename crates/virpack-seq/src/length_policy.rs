@@ -59,6 +59,17 @@ impl LengthPolicy {
     ///
     /// A largest length of 0, or windows that overlap by more than half of it: a residue would then lie
     /// in more than two windows.
+    ///
+    /// ```
+    /// use virpack_seq::{LengthPolicy, LongRecords};
+    ///
+    /// let windows = |overlap| LengthPolicy {
+    ///     max_length: 100,
+    ///     long_records: LongRecords::Window { overlap },
+    ///     ..LengthPolicy::default()
+    /// };
+    /// assert!(windows(50).check().is_ok() && windows(51).check().is_err());
+    /// ```
     pub fn check(&self) -> Result<(), SeqError> {
         if self.max_length == 0 {
             return Err(SeqError::MaxLengthZero);
@@ -73,6 +84,10 @@ impl LengthPolicy {
 
     /// Most tokens in a sequence that this policy lets through, special tokens included; tokenizers that
     /// merge letters stay well below.
+    ///
+    /// ```
+    /// assert_eq!(virpack_seq::LengthPolicy::default().max_tokens(), 1_024);
+    /// ```
     pub fn max_tokens(&self) -> usize {
         self.max_length.saturating_add(2)
     }
@@ -84,8 +99,10 @@ impl LengthPolicy {
     ///
     /// # Errors
     ///
-    /// A record plainly of another kind than the model reads ([`Alphabet::check`](crate::Alphabet::check)); one over the
-    /// largest length under [`LongRecords::Error`].
+    /// A record plainly of another kind than the model reads
+    /// ([`Alphabet::check`](crate::Alphabet::check)); one over the largest length under
+    /// [`LongRecords::Error`].
+    #[doc(hidden)]
     pub fn apply(
         &self,
         tokenizer: &dyn Tokenizer,

@@ -8,7 +8,8 @@ pub(crate) const fn unified(letter: u8) -> u8 {
     }
 }
 
-/// The number of a base in capitals, T, C, A, G from 0 as NCBI counts them; U is T. Bases that pair are two apart.
+/// The number of a base in capitals, T, C, A, G from 0 as NCBI counts them; U is T. Bases that pair
+/// are two apart.
 pub(crate) const fn base_number(capital: u8) -> Option<u8> {
     match capital {
         b'T' | b'U' => Some(0),

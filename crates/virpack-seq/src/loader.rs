@@ -1,8 +1,9 @@
 //! Inputs to packed batches, ahead of whoever consumes them.
 //!
-//! Three threads: one reads, decompresses and cuts the text into blocks of complete records; one parses and
-//! tokenizes, with the help of others where tokens merge letters; one collates. Between them go blocks and slabs
-//! of many records over bounded queues, so that each runs at most a few steps ahead of the next.
+//! Three threads: one reads, decompresses and cuts the text into blocks of complete records; one
+//! parses and tokenizes, with the help of others where tokens merge letters; one collates. Between
+//! them go blocks and slabs of many records over bounded queues, so that each runs at most a few
+//! steps ahead of the next.
 
 mod counters;
 mod parallel;
@@ -53,11 +54,11 @@ pub struct LoaderOptions {
     /// When no record came for so long and no batch waits, the best batch so far is released. Off by
     /// default: with it, batches depend on time.
     pub max_wait: Option<Duration>,
-    /// Threads that tokenize where tokens merge letters ([`Tokenizer::merges_letters`]); None: half of the cores, at
-    /// most eight. What comes out does not depend on it.
+    /// Threads that tokenize where tokens merge letters ([`Tokenizer::merges_letters`]); None: half
+    /// of the cores, at most eight. What comes out does not depend on it.
     pub tokenizer_threads: Option<NonZeroUsize>,
-    /// Records that are done: their sequences are not [needed](crate::SequenceIndex::needed). A batch of nothing else is
-    /// made, as it shapes those after it, and not handed out.
+    /// Records that are done: their sequences are not [needed](crate::SequenceIndex::needed). A
+    /// batch of nothing else is made, as it shapes those after it, and not handed out.
     pub done: Option<Arc<IndexSet>>,
 }
 
@@ -218,6 +219,21 @@ impl AsyncDataLoader {
     /// # Errors
     ///
     /// What went wrong in reading, tokenizing or collating; it is the last thing that comes.
+    ///
+    /// ```
+    /// use virpack_seq::*;
+    ///
+    /// let records = Records::from_reader("two.fasta", &b">a\nMKTLLV\n>b\nMK\n"[..])?;
+    /// let packer = GreedyPacker::new(PackerOptions::new(4096, LengthPolicy::default().max_tokens()))?;
+    /// let collator = VarlenCollator::new(packer, CollatorOptions::default())?;
+    /// let loader = create_async_dataloader(records, EsmTokenizer::new(), collator, LoaderOptions::default())?;
+    /// let other = loader.clone(); // for a second consumer
+    /// while let Some(item) = loader.receive().transpose()? {
+    ///     assert!(matches!(item, LoaderItem::Batch(batch) if batch.len() == 2));
+    /// }
+    /// assert!(other.receive().is_none());
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn receive(&self) -> Option<Result<LoaderItem, SeqError>> {
         match self.queue.try_recv() {
             Ok(loaded) => Some(loaded),
@@ -261,11 +277,36 @@ impl AsyncDataLoader {
     }
 
     /// What the loader has done so far; to be read at any time.
+    ///
+    /// ```
+    /// use virpack_seq::*;
+    ///
+    /// let records = Records::from_reader("two.fasta", &b">a\nMKTLLV\n>b\nMK\n"[..])?;
+    /// let packer = GreedyPacker::new(PackerOptions::new(4096, LengthPolicy::default().max_tokens()))?;
+    /// let collator = VarlenCollator::new(packer, CollatorOptions::default())?;
+    /// let loader = create_async_dataloader(records, EsmTokenizer::new(), collator, LoaderOptions::default())?;
+    /// assert_eq!(loader.clone().count(), 1);
+    /// let counters = loader.counters();
+    /// assert_eq!((counters.sequences, counters.tokens, counters.batches), (2, 12, 1));
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn counters(&self) -> LoaderCounters {
         *self.shared.counters.relock()
     }
 
     /// How well the batches are filled; known when the stream has ended.
+    ///
+    /// ```
+    /// use virpack_seq::*;
+    ///
+    /// let records = Records::from_reader("two.fasta", &b">a\nMKTLLV\n>b\nMK\n"[..])?;
+    /// let packer = GreedyPacker::new(PackerOptions::new(4096, LengthPolicy::default().max_tokens()))?;
+    /// let collator = VarlenCollator::new(packer, CollatorOptions::default())?;
+    /// let loader = create_async_dataloader(records, EsmTokenizer::new(), collator, LoaderOptions::default())?;
+    /// assert_eq!(loader.clone().count(), 1);
+    /// assert_eq!(loader.stats().unwrap().tokens, 12);
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn stats(&self) -> Option<PackStats> {
         self.shared.stats.get().cloned()
     }

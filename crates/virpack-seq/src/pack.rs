@@ -1,9 +1,10 @@
 //! Lengths to batches: bin packing under a token budget, exact and in about linear time.
 //!
-//! Lengths are small integers, so equal ones are placed as a run: the batch that takes the first of them goes
-//! on taking them until it holds no more, both for first fit and for best fit (SPFHP packs histograms the same
-//! way, arXiv 2107.02027). The result is what the textbook algorithm gives, batch by batch; the property tests
-//! in `tests/pack.rs` hold it against the textbook loops.
+//! Lengths are small integers, so equal ones are placed as a run: the batch that takes the first of
+//! them goes on taking them until it holds no more, both for first fit and for best fit (SPFHP
+//! packs histograms the same way, arXiv 2107.02027). The result is what the textbook algorithm
+//! gives, batch by batch; the property tests in `tests/it/pack.rs` hold it against the textbook
+//! loops.
 
 mod best_fit;
 mod bound;
@@ -17,10 +18,10 @@ mod stats;
 mod warning;
 mod workspace;
 
-pub use bound::lower_bound;
+use bound::lower_bound;
 pub use histogram::LengthHistogram;
 pub use packing::{Batches, Packing};
-pub use stats::{PackStats, PaddedCount};
+pub use stats::PackStats;
 pub use warning::{EfficiencyLevel, EfficiencyReason, EfficiencyWarning};
 pub use workspace::PackWorkspace;
 
@@ -58,6 +59,10 @@ impl Algorithm {
     ];
 
     /// The short name: `ffd`, `bfd`, `nfd` or `nf`.
+    ///
+    /// ```
+    /// assert_eq!(virpack_seq::Algorithm::default().as_str(), "ffd");
+    /// ```
     pub fn as_str(self) -> &'static str {
         match self {
             Algorithm::FirstFitDecreasing => "ffd",
@@ -98,6 +103,15 @@ impl PackerOptions {
     }
 
     /// Packs by another algorithm.
+    ///
+    /// ```
+    /// use virpack_seq::{Algorithm, GreedyPacker, PackerOptions};
+    ///
+    /// let options = PackerOptions::new(100, 60).algorithm(Algorithm::NextFit);
+    /// let packing = GreedyPacker::new(options)?.pack(&[30, 60, 50, 40, 20])?;
+    /// assert_eq!(packing.iter().collect::<Vec<_>>(), [&[0, 1][..], &[2, 3], &[4]]);
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     #[must_use]
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.algorithm = algorithm;
@@ -105,6 +119,14 @@ impl PackerOptions {
     }
 
     /// Puts at most `sequences` sequences into a batch.
+    ///
+    /// ```
+    /// use virpack_seq::{GreedyPacker, PackerOptions};
+    ///
+    /// let packer = GreedyPacker::new(PackerOptions::new(100, 60).max_sequences(2))?;
+    /// assert_eq!(packer.pack(&[10, 10, 10])?.len(), 2);
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     #[must_use]
     pub fn max_sequences(mut self, sequences: usize) -> Self {
         self.max_sequences = Some(sequences);
@@ -112,6 +134,14 @@ impl PackerOptions {
     }
 
     /// Keeps the sum of squared lengths of a batch at or under `cost` tokens².
+    ///
+    /// ```
+    /// use virpack_seq::{GreedyPacker, PackerOptions};
+    ///
+    /// let packer = GreedyPacker::new(PackerOptions::new(100, 60).max_attention_cost(3_600))?;
+    /// assert_eq!(packer.pack(&[60, 40])?.len(), 2); // 60² + 40² is over 3,600
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     #[must_use]
     pub fn max_attention_cost(mut self, cost: u64) -> Self {
         self.max_attention_cost = Some(cost);
@@ -141,9 +171,16 @@ impl GreedyPacker {
     ///
     /// # Errors
     ///
-    /// [`SeqError::BudgetTooSmall`] and [`SeqError::AttentionCostTooSmall`] when the longest sequence does not
-    /// fit, [`SeqError::BudgetTooLarge`] when `cu_seqlens` could not count the tokens, and
-    /// [`SeqError::ZeroOption`] for a `token_budget` or `max_sequences` of 0.
+    /// [`SeqError::BudgetTooSmall`] and [`SeqError::AttentionCostTooSmall`] when the longest
+    /// sequence does not fit, [`SeqError::BudgetTooLarge`] when `cu_seqlens` could not count the
+    /// tokens, and [`SeqError::ZeroOption`] for a `token_budget` or `max_sequences` of 0.
+    ///
+    /// ```
+    /// use virpack_seq::{GreedyPacker, PackerOptions, SeqError};
+    ///
+    /// let error = GreedyPacker::new(PackerOptions::new(100, 101)).unwrap_err();
+    /// assert!(matches!(error, SeqError::BudgetTooSmall { token_budget: 100, longest: 101 }));
+    /// ```
     pub fn new(options: PackerOptions) -> Result<Self, SeqError> {
         let PackerOptions { token_budget, longest, max_sequences, max_attention_cost, .. } = options;
         if longest > token_budget {
@@ -177,13 +214,20 @@ impl GreedyPacker {
     }
 
     /// The longest sequence that an empty batch takes, tokens: at least [`PackerOptions::longest`].
+    ///
+    /// ```
+    /// use virpack_seq::{GreedyPacker, PackerOptions};
+    ///
+    /// assert_eq!(GreedyPacker::new(PackerOptions::new(100, 60))?.longest(), 100);
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn longest(&self) -> usize {
         self.limits.longest() as usize
     }
 
     /// The same limits with another algorithm.
     #[must_use]
-    pub fn with_algorithm(mut self, algorithm: Algorithm) -> Self {
+    pub(crate) fn with_algorithm(mut self, algorithm: Algorithm) -> Self {
         self.options.algorithm = algorithm;
         self
     }
@@ -202,6 +246,15 @@ impl GreedyPacker {
     /// # Errors
     ///
     /// [`SeqError::LengthOutOfRange`] for a length of 0 or one that no batch can hold.
+    ///
+    /// ```
+    /// use virpack_seq::{GreedyPacker, PackerOptions};
+    ///
+    /// let packer = GreedyPacker::new(PackerOptions::new(100, 60))?;
+    /// assert_eq!(packer.pack(&[60, 60, 40])?.len(), 2);
+    /// assert!(packer.pack(&[101]).is_err());
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn pack(&self, lengths: &[u32]) -> Result<Packing, SeqError> {
         let mut packing = Packing::default();
         self.pack_into(lengths, &mut PackWorkspace::default(), &mut packing)?;
@@ -213,6 +266,18 @@ impl GreedyPacker {
     /// # Errors
     ///
     /// As [`GreedyPacker::pack`].
+    ///
+    /// ```
+    /// use virpack_seq::{GreedyPacker, PackWorkspace, PackerOptions, Packing};
+    ///
+    /// let packer = GreedyPacker::new(PackerOptions::new(100, 60))?;
+    /// let (mut workspace, mut packing) = (PackWorkspace::default(), Packing::default());
+    /// for lengths in [&[60, 40][..], &[50, 50, 50]] {
+    ///     packer.pack_into(lengths, &mut workspace, &mut packing)?;
+    ///     assert_eq!(packing.order().len(), lengths.len());
+    /// }
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn pack_into(
         &self,
         lengths: &[u32],
@@ -264,6 +329,16 @@ impl GreedyPacker {
     }
 
     /// Statistics of `packing`, which must be this packer's for these `lengths`, in this order.
+    ///
+    /// ```
+    /// use virpack_seq::{GreedyPacker, PackerOptions};
+    ///
+    /// let packer = GreedyPacker::new(PackerOptions::new(100, 60))?;
+    /// let lengths = [60, 40, 50];
+    /// let stats = packer.stats(&lengths, &packer.pack(&lengths)?);
+    /// assert_eq!((stats.batches, stats.lower_bound, stats.efficiency()), (2, 2, 0.75));
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn stats(&self, lengths: &[u32], packing: &Packing) -> PackStats {
         let mut tally = PackTally::new(&self.options);
         lengths.iter().for_each(|&length| tally.receive(length));

@@ -20,8 +20,8 @@ pub struct Plan {
     pub collator: CollatorOptions,
     /// Statistics of the algorithm that was asked for.
     pub stats: PackStats,
-    /// Batches of the algorithm that was asked for by their fill, `[101]`: `fill[p]` batches hold at least `p` and
-    /// less than `p + 1` percent of the token budget.
+    /// Batches of the algorithm that was asked for by their fill, `[101]`: `fill[p]` batches hold
+    /// at least `p` and less than `p + 1` percent of the token budget.
     pub fill: Vec<u64>,
     /// Statistics of all algorithms, in the order of [`Algorithm::ALL`].
     pub algorithms: Vec<(Algorithm, PackStats)>,
@@ -31,8 +31,9 @@ pub struct Plan {
     pub truncated: u64,
 }
 
-/// Plans the packing of a stream of lengths: the same windows as [`VarlenCollator`](crate::VarlenCollator), for
-/// all algorithms at once, in memory that does not grow with the input.
+/// Plans the packing of a stream of lengths: the same windows as
+/// [`VarlenCollator`](crate::VarlenCollator), for all algorithms at once, in memory that does not
+/// grow with the input.
 ///
 /// ```
 /// use virpack_seq::{Algorithm, CollatorOptions, PackerOptions, Planner};
@@ -75,7 +76,8 @@ impl Planner {
         Ok(Planner { packer, collator, lanes, truncated: 0, received: 0, longest: chosen.longest() })
     }
 
-    /// Takes in a sequence of `length` tokens, special tokens included, and whether it was cut to that length.
+    /// Takes in a sequence of `length` tokens, special tokens included, and whether it was cut to
+    /// that length.
     ///
     /// # Errors
     ///
@@ -118,6 +120,17 @@ impl Planner {
 /// # Errors
 ///
 /// As [`Records::read`], [`LengthPolicy::apply`] and [`Planner::push`].
+///
+/// ```
+/// use virpack_seq::*;
+///
+/// let records = Records::from_reader("two.fasta", &b">a\nMKTLLV\n>b\nMK\n"[..])?;
+/// let lengths = LengthPolicy::default();
+/// let planner = Planner::new(PackerOptions::new(4096, lengths.max_tokens()), CollatorOptions::default())?;
+/// let (plan, counts) = plan_records(records, &EsmTokenizer::new(), &lengths, planner)?;
+/// assert_eq!((plan.stats.batches, plan.stats.tokens, counts.records), (1, 12, 2));
+/// # Ok::<(), virpack_seq::SeqError>(())
+/// ```
 pub fn plan_records(
     mut records: Records,
     tokenizer: &dyn Tokenizer,

@@ -34,7 +34,7 @@ use stdin::looked_at;
 
 pub use crate::error::{BamProblem, Change, ForeignFormat, Suspect};
 use crate::error::{InputError, SeqError};
-pub use crate::input::Input;
+use crate::input::Input;
 use crate::record::Record;
 use crate::shard::Shard;
 pub(crate) use blocks::{Block, Blocks};
@@ -48,8 +48,8 @@ use source::Source;
 ///
 /// # Errors
 ///
-/// An input that is missing, unreadable or a directory; standard input named twice. A file that changes before it is
-/// read to its end is an error of [`Records::read`].
+/// An input that is missing, unreadable or a directory; standard input named twice. A file that
+/// changes before it is read to its end is an error of [`Records::read`].
 ///
 /// ```
 /// use virpack_seq::{Record, reader};
@@ -100,6 +100,17 @@ impl ReadOptions {
 /// # Errors
 ///
 /// As [`open`].
+///
+/// ```
+/// use virpack_seq::{ReadOptions, Record, reader};
+///
+/// let path = std::env::temp_dir().join("virpack-doc-open-with.fasta");
+/// std::fs::write(&path, ">a\nMKT\n")?;
+/// let mut records = reader::open_with(&[path.into()], ReadOptions::default().checksums(true))?;
+/// while records.read(&mut Record::default())? {}
+/// assert_eq!(records.progress().checksums()[0].bytes, 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn open_with(inputs: &[Input], options: ReadOptions) -> Result<Records, SeqError> {
     let ReadOptions { limits, checksums } = options;
     let checksums = checksums.then(Checksums::default);
@@ -114,14 +125,30 @@ pub struct Look {
     pub is_part: bool,
 }
 
-/// Opens inputs to look at how they begin; [`open`] gives all of them afterwards. `None` for a named pipe, which can be
-/// opened once only.
+/// Opens inputs to look at how they begin; [`open`] gives all of them afterwards. `None` for a
+/// named pipe, which can be opened once only.
 ///
 /// Of standard input 64 KiB are kept, and they are looked at only where it is the one input.
 ///
 /// # Errors
 ///
 /// As [`open`]; the system's, where standard input cannot be read.
+///
+/// ```
+/// use virpack_seq::{AlphabetSample, ReadLimits, Record, reader};
+///
+/// let path = std::env::temp_dir().join("virpack-doc-look.fasta");
+/// std::fs::write(&path, ">a\nMKTLLV\n")?;
+/// let mut sample = AlphabetSample::default();
+/// if let Some(mut look) = reader::look(&[path.into()], ReadLimits::default())? {
+///     let mut record = Record::default();
+///     while sample.letters() < 1_000 && look.records.read(&mut record)? {
+///         sample.add(&record.sequence);
+///     }
+/// }
+/// assert!(sample.has_protein());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn look(inputs: &[Input], limits: ReadLimits) -> Result<Option<Look>, SeqError> {
     let files: Vec<Input> = inputs.iter().filter(|&input| *input != Input::Stdin).cloned().collect();
     if !files.is_empty() || inputs.is_empty() {
@@ -164,6 +191,18 @@ impl Records {
     /// # Errors
     ///
     /// A decoder that cannot be set up.
+    ///
+    /// ```
+    /// use virpack_seq::{Record, Records};
+    ///
+    /// let mut records = Records::from_reader("two.fasta", &b">a\nMKT\n>b\nMK\n"[..])?;
+    /// let (mut record, mut ids) = (Record::default(), Vec::new());
+    /// while records.read(&mut record)? {
+    ///     ids.push(record.id.to_string());
+    /// }
+    /// assert_eq!(ids, ["a", "b"]);
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn from_reader(
         name: impl Into<PathBuf>,
         reader: impl Read + Send + 'static,
@@ -176,6 +215,15 @@ impl Records {
     /// # Errors
     ///
     /// As [`Records::from_reader`].
+    ///
+    /// ```
+    /// use virpack_seq::{InputError, ReadLimits, Record, Records, SeqError};
+    ///
+    /// let mut records = Records::from_reader_within("in.fa", &b">a\nMKTLLV\n"[..], ReadLimits::new(8, 8))?;
+    /// let error = records.read(&mut Record::default()).unwrap_err();
+    /// assert!(matches!(error, SeqError::Input(InputError::RecordTooLarge { limit: 8, .. })));
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn from_reader_within(
         name: impl Into<PathBuf>,
         reader: impl Read + Send + 'static,
@@ -193,14 +241,26 @@ impl Records {
 
     /// Fills `record` with the next record; `false` at the end of the last input.
     ///
-    /// Spaces, tabs, line ends and comment lines (`;`) are taken out of the sequence; header bytes that are no UTF-8
-    /// become `U+FFFD`. A header without letters is a record with an empty sequence. A FASTQ record may go over
-    /// several lines.
+    /// Spaces, tabs, line ends and comment lines (`;`) are taken out of the sequence; header bytes
+    /// that are no UTF-8 become `U+FFFD`. A header without letters is a record with an empty
+    /// sequence. A FASTQ record may go over several lines.
     ///
     /// # Errors
     ///
-    /// A byte in a sequence other than letters, `*`, `-`, `.` and the names of special tokens such as `<mask>`; else
-    /// what is wrong with the input, once, after all whole records before it; then `false`.
+    /// A byte in a sequence other than letters, `*`, `-`, `.` and the names of special tokens such
+    /// as `<mask>`; else what is wrong with the input, once, after all whole records before it;
+    /// then `false`.
+    ///
+    /// ```
+    /// use virpack_seq::{Record, Records};
+    ///
+    /// let mut records = Records::from_reader("reads.fq", &b"@r 1\nACGT\n+\nIIII\n"[..])?;
+    /// let mut record = Record::default();
+    /// assert!(records.read(&mut record)?);
+    /// assert_eq!((&*record.id, &*record.description, &record.sequence[..]), ("r", "1", &b"ACGT"[..]));
+    /// assert!(!records.read(&mut record)?);
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn read(&mut self, record: &mut Record) -> Result<bool, SeqError> {
         loop {
             if self.parser.read(record)? {
@@ -217,6 +277,17 @@ impl Records {
     }
 
     /// Only the records of `shard`; the others are read, checked and counted.
+    ///
+    /// ```
+    /// use virpack_seq::{Record, Records, Shard};
+    ///
+    /// let records = Records::from_reader("three.fasta", &b">a\nM\n>b\nM\n>c\nM\n"[..])?;
+    /// let mut records = records.shard(Shard::new(2, 2).unwrap());
+    /// let mut record = Record::default();
+    /// assert!(records.read(&mut record)? && &*record.id == "b");
+    /// assert!(!records.read(&mut record)?);
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     #[must_use]
     pub fn shard(mut self, shard: Shard) -> Records {
         self.parser.take_shard(shard);
@@ -229,6 +300,7 @@ impl Records {
     }
 
     /// Whether an input is a pipe or a terminal, whose bytes come when they come.
+    #[doc(hidden)]
     pub fn is_pipe(&self) -> bool {
         self.parser.progress().total_bytes.is_none()
     }
@@ -239,6 +311,15 @@ impl Records {
     }
 
     /// What was passed over so far, and which inputs held no record.
+    ///
+    /// ```
+    /// use virpack_seq::{Record, Records};
+    ///
+    /// let mut records = Records::from_reader("a.fasta", &b">a\nM\n;a comment\n"[..])?;
+    /// while records.read(&mut Record::default())? {}
+    /// assert_eq!(records.remarks()[0].to_string(), "a.fasta:3: a comment line (`;`) ignored");
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn remarks(&self) -> Vec<InputRemark> {
         self.parser.progress().remarks_on(self.inputs())
     }
@@ -292,8 +373,8 @@ impl ReadProgress {
         self.checksums.as_ref().map(Checksums::all).unwrap_or_default()
     }
 
-    /// Checks that the inputs are the files that they were when they were opened; those that were read to their end
-    /// need no longer be, unless they are `also_read`.
+    /// Checks that the inputs are the files that they were when they were opened; those that were
+    /// read to their end need no longer be, unless they are `also_read`.
     ///
     /// # Errors
     ///

@@ -67,8 +67,8 @@ impl SkipReason {
     }
 }
 
-/// An id as messages and tables for people show it: at most 60 letters, a mark where more follow, and `(no id)` where a
-/// header has none; escaped as by [`escaped`].
+/// An id as messages and tables for people show it: at most 60 letters, a mark where more follow,
+/// and `(no id)` where a header has none; escaped as by [`escaped`].
 ///
 /// ```
 /// assert_eq!(virpack_seq::shown_id("sp|P69905"), "sp|P69905");

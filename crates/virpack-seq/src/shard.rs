@@ -24,6 +24,13 @@ impl Shard {
     pub const ALL: Shard = Shard { of: 1, number: 1 };
 
     /// Shard `number`, from 1, of `of`; None where there is no such shard.
+    ///
+    /// ```
+    /// use virpack_seq::Shard;
+    ///
+    /// assert!(Shard::new(3, 3).is_some());
+    /// assert!(Shard::new(0, 3).is_none() && Shard::new(4, 3).is_none());
+    /// ```
     #[must_use]
     pub fn new(number: u32, of: u32) -> Option<Shard> {
         (1..=of).contains(&number).then_some(Shard { of, number })
@@ -42,12 +49,21 @@ impl Shard {
     }
 
     /// Whether a record, by its place over all inputs, is in it.
+    ///
+    /// ```
+    /// let shard = virpack_seq::Shard::new(2, 3).unwrap();
+    /// assert!(shard.contains(1) && shard.contains(4) && !shard.contains(0));
+    /// ```
     #[must_use]
     pub fn contains(self, record: u64) -> bool {
         record % u64::from(self.of) == self.first()
     }
 
     /// The place of the first record that is in it, where there are so many.
+    ///
+    /// ```
+    /// assert_eq!(virpack_seq::Shard::new(2, 3).unwrap().first(), 1);
+    /// ```
     #[must_use]
     pub fn first(self) -> u64 {
         u64::from(self.number) - 1

@@ -26,6 +26,12 @@ pub fn read_small(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 ///
 /// As [`read_small`].
+///
+/// ```
+/// assert_eq!(virpack_seq::read_at_most(&b"{}"[..], 2)?, b"{}");
+/// assert!(virpack_seq::read_at_most(&b"{}"[..], 1).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn read_at_most(file: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;

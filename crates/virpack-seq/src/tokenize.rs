@@ -1,11 +1,12 @@
 //! Letters to token ids.
 
-pub mod bpe;
+mod bpe;
 pub mod esm;
 
 use std::sync::Arc;
 
 use crate::alphabet::Alphabet;
+pub use crate::error::BpeProblem;
 pub use bpe::BpeTokenizer;
 pub use esm::EsmTokenizer;
 
@@ -27,19 +28,39 @@ pub use esm::EsmTokenizer;
 pub trait Tokenizer: Send + Sync {
     /// Residues (or bases) in `sequence`, as length limits count them; special tokens that stand
     /// literally in the text count as one.
+    ///
+    /// ```
+    /// use virpack_seq::{EsmTokenizer, Tokenizer};
+    ///
+    /// assert_eq!(EsmTokenizer::new().length(b"MK<mask>L*"), 4); // the stop at the end is not a residue
+    /// ```
     fn length(&self, sequence: &[u8]) -> u64;
 
     /// Appends the start token, the tokens of the first `max_length` letters of `sequence` and the end
     /// token to `tokens`, and says what they were.
     fn tokenize(&self, sequence: &[u8], max_length: usize, tokens: &mut Vec<u16>) -> TokenCounts;
 
-    /// What `tokenize` says of the whole sequence, without its tokens: for a record that is cut into windows, which share
-    /// letters.
+    /// What `tokenize` says of the whole sequence, without its tokens: for a record that is cut
+    /// into windows, which share letters.
+    ///
+    /// ```
+    /// use virpack_seq::{EsmTokenizer, Tokenizer};
+    ///
+    /// let counts = EsmTokenizer::new().counts(b"MJ-K");
+    /// assert_eq!((counts.residues, counts.unknown, counts.gaps), (4, 1, 1));
+    /// ```
     fn counts(&self, sequence: &[u8]) -> TokenCounts {
         self.tokenize(sequence, usize::MAX, &mut Vec::new())
     }
 
     /// The special tokens that frame every sequence.
+    ///
+    /// ```
+    /// use virpack_seq::{EsmTokenizer, Tokenizer};
+    ///
+    /// let special = EsmTokenizer::new().special_tokens();
+    /// assert_eq!((special.start, special.end, special.unknown), (0, 2, 3));
+    /// ```
     fn special_tokens(&self) -> SpecialTokens;
 
     /// What its model reads, so that records of the other kind are refused; None: anything.
@@ -87,8 +108,8 @@ pub struct TokenCounts {
     pub residues: usize,
     /// How many of these are letters that the alphabet does not know; gap characters are not among them.
     pub unknown: u32,
-    /// How many of these are gap characters, `-` and `.`, whether or not the alphabet knows them: no model was trained on
-    /// aligned sequences.
+    /// How many of these are gap characters, `-` and `.`, whether or not the alphabet knows them:
+    /// no model was trained on aligned sequences.
     pub gaps: u32,
 }
 

@@ -35,11 +35,23 @@ impl Frame {
     }
 
     /// Whether it is read on the reverse complement.
+    ///
+    /// ```
+    /// use virpack_seq::Frame;
+    ///
+    /// assert!(Frame::R1.is_reverse() && !Frame::F3.is_reverse());
+    /// ```
     pub fn is_reverse(self) -> bool {
         self >= Frame::R1
     }
 
     /// Bases left out before its first codon: 0 to 2.
+    ///
+    /// ```
+    /// use virpack_seq::Frame;
+    ///
+    /// assert_eq!([Frame::F1, Frame::F3, Frame::R2].map(Frame::offset), [0, 2, 1]);
+    /// ```
     pub fn offset(self) -> usize {
         self as usize % 3
     }
@@ -64,8 +76,8 @@ impl Frame {
 pub struct OpenFrame<'a> {
     /// Which one.
     pub frame: Frame,
-    /// The bases it is read from, in reading direction, capitals, U as T: three a residue from its first codon on,
-    /// and the one base after them, where there is one.
+    /// The bases it is read from, in reading direction, capitals, U as T: three a residue from its
+    /// first codon on, and the one base after them, where there is one.
     pub nucleotides: &'a [u8],
     /// Its residues, at least one.
     pub protein: &'a [u8],
@@ -73,8 +85,9 @@ pub struct OpenFrame<'a> {
 
 /// Finds the reading frames of chunks that hold no stop codon, as VirNucPro does.
 ///
-/// Letters count in either case, and U as T. A codon with any other letter gives no residue. So after an ambiguous
-/// base a frame's nucleotides, which are as many as its residues ask for, end before its last codon.
+/// Letters count in either case, and U as T. A codon with any other letter gives no residue. So
+/// after an ambiguous base a frame's nucleotides, which are as many as its residues ask for, end
+/// before its last codon.
 ///
 /// ```
 /// use virpack_seq::{Frame, GeneticCode, Translator};
@@ -127,6 +140,14 @@ impl Translator {
     }
 
     /// The open frames of a chunk, in the order of [`Frame::ALL`].
+    ///
+    /// ```
+    /// use virpack_seq::{GeneticCode, Translator};
+    ///
+    /// let mut translator = Translator::new(GeneticCode::STANDARD);
+    /// let open: Vec<&str> = translator.frames(b"ATGTAA").map(|open| open.frame.as_str()).collect();
+    /// assert_eq!(open, ["F2", "F3", "R1", "R2", "R3"]); // F1 is ATG TAA, which stops
+    /// ```
     pub fn frames(&mut self, chunk: &[u8]) -> impl Iterator<Item = OpenFrame<'_>> {
         self.number(chunk);
         let mut open = [false; 6];
@@ -156,7 +177,8 @@ impl Translator {
         })
     }
 
-    /// The chunk and its reverse complement, whole, capitals, U as T; nothing where it holds no codon that can be read.
+    /// The chunk and its reverse complement, whole, capitals, U as T; nothing where it holds no
+    /// codon that can be read.
     ///
     /// ```
     /// use virpack_seq::{GeneticCode, Translator};

@@ -12,7 +12,8 @@ use virpack_core::model::location::{Location, MemoryFile};
 use virpack_core::predict::{Compat, PredictOptions, Predicted, Rule, predict};
 use virpack_seq::{Record, chunks, reader};
 
-#[path = "../../../virpack-seq/tests/common/naive.rs"]
+#[path = "../../../virpack-seq/tests/it/support/naive.rs"]
+#[expect(dead_code, reason = "chunks are those of the library here")]
 mod naive;
 #[path = "../support/parts.rs"]
 mod parts;

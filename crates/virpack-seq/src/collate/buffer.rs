@@ -18,8 +18,8 @@ pub struct CollatorOptions {
     pub buffer_size: usize,
     /// Whether records are packed; off, every pushed micro-batch becomes batches in arrival order.
     pub enable_packing: bool,
-    /// Windows that a record waits at most: it is in a batch when so many buffers were filled after the one it
-    /// came with. 0 carries nothing from one window to the next.
+    /// Windows that a record waits at most: it is in a batch when so many buffers were filled after
+    /// the one it came with. 0 carries nothing from one window to the next.
     pub max_windows: u32,
 }
 
@@ -59,8 +59,8 @@ impl CollatorOptions {
     }
 }
 
-/// Tokens that a buffer holds at most, unless the budget is so large that they are fewer than 64 batches: long
-/// records must not make 2,000 of them fill the memory (64 MB at 2 bytes a token).
+/// Tokens that a buffer holds at most, unless the budget is so large that they are fewer than 64
+/// batches: long records must not make 2,000 of them fill the memory (64 MB at 2 bytes a token).
 const MOST_TOKENS: u64 = 1 << 25;
 
 /// Stands in the list of leaving batches for one that stays.
@@ -221,8 +221,8 @@ impl PackingBuffer {
         self.staying.sort_unstable();
     }
 
-    /// Keeps back the batches that a further record would still have room in and that hold none that is due, the
-    /// emptiest first. Next fit goes on with its newest.
+    /// Keeps back the batches that a further record would still have room in and that hold none
+    /// that is due, the emptiest first. Next fit goes on with its newest.
     fn stay_under_filled(&mut self, due: usize) {
         let batches = self.packing.len() as u32;
         let first = match self.packer.options().algorithm {
@@ -239,8 +239,9 @@ impl PackingBuffer {
             }
         }
         self.open.sort_unstable();
-        // Several batches stay while they are a buffer of records at most, but the emptiest of them may be two
-        // buffers: where a batch takes more records than a buffer has, it must be let grow.
+        // Several batches stay while they are a buffer of records at most, but the emptiest of them
+        // may be two buffers: where a batch takes more records than a buffer has, it must be let
+        // grow.
         let buffer = if self.options.max_windows == 0 { 0 } else { self.options.buffer_size };
         let mut records = 0;
         let stay = self.open.iter().enumerate().take_while(|(place, (_, batch))| {

@@ -11,7 +11,8 @@ pub(super) fn is_end(source: &std::io::Error) -> bool {
     source.kind() == std::io::ErrorKind::UnexpectedEof
 }
 
-/// What a person can do about compressed data that are not whole, or not alone: their decoders cannot tell which.
+/// What a person can do about compressed data that are not whole, or not alone: their decoders
+/// cannot tell which.
 pub(super) fn mend(codec: &str, is_end: bool) -> String {
     match (codec, is_end) {
         ("gzip", true) => "the file is incomplete; fetch or compress it again".to_owned(),

@@ -96,7 +96,8 @@ pub enum InputError {
         id: Arc<str>,
         /// Most bytes of a record.
         limit: u64,
-        /// Bytes of the compressed file that were read for it, at most, where the limit is a multiple of them.
+        /// Bytes of the compressed file that were read for it, at most, where the limit is a
+        /// multiple of them.
         compressed: Option<u64>,
     },
     /// A header that is longer than headers may be.

@@ -26,7 +26,8 @@ pub(super) struct SequenceStream {
     held: Option<PendingSequences>,
 }
 
-/// The sequences of a window: behind a chunk that is done may come one that is not, and shares a sequence with it.
+/// The sequences of a window: behind a chunk that is done may come one that is not, and shares a
+/// sequence with it.
 #[derive(Debug, Default)]
 struct PendingSequences {
     slabs: Vec<TokenSlab>,
@@ -58,8 +59,8 @@ impl SequenceStream {
         self.repeated
     }
 
-    /// Makes room for the sequences of a chunk; gives the smallest number that one of them may have. `goes_on`: whether
-    /// chunks from this one on are done.
+    /// Makes room for the sequences of a chunk; gives the smallest number that one of them may
+    /// have. `goes_on`: whether chunks from this one on are done.
     pub(super) fn begin_chunk(&mut self, is_done: bool, goes_on: bool) -> Result<u64, StopReason> {
         // The frames of a chunk wait for each other: one window must hold their sequences.
         if !self.unique.has_room(Frame::ALL.len()) {
@@ -112,7 +113,8 @@ impl SequenceStream {
         self.sender.flush()
     }
 
-    /// Nothing of this window comes again: what is held is sent on, now that it is known which of it is needed.
+    /// Nothing of this window comes again: what is held is sent on, now that it is known which of
+    /// it is needed.
     fn end_window(&mut self, goes_on: bool) -> Result<(), StopReason> {
         if self.held.is_some() {
             self.send()?;

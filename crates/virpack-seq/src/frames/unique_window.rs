@@ -23,7 +23,8 @@ impl UniqueWindow {
         self.oldest
     }
 
-    /// Whether as many sequences as must have numbers from [`UniqueWindow::oldest`] on together have room in this window.
+    /// Whether as many sequences as must have numbers from [`UniqueWindow::oldest`] on together
+    /// have room in this window.
     pub(super) fn has_room(&self, sequences: usize) -> bool {
         self.known.len() + sequences <= self.window
     }

@@ -151,8 +151,8 @@ impl FrameWorker {
     fn record(&mut self, record: Arc<Record>) -> Result<(), StopReason> {
         let (bases, bytes) = (record.sequence.len() as u64, weight(&record));
         if self.since.saturating_add(bytes) > self.stretch {
-            // What waits for more of its kind must leave sometime, or nothing would ever be done. What was read says
-            // when, and not what is done by now: batches do not depend on time.
+            // What waits for more of its kind must leave sometime, or nothing would ever be done.
+            // What was read says when, and not what is done by now: batches do not depend on time.
             self.send_all()?;
             self.since = 0;
         }
@@ -224,7 +224,8 @@ impl FrameWorker {
         Some(strands.map(|letters| stream.number(record, letters)))
     }
 
-    /// Sends on all there is; all batches that it makes leave at once, and nothing from here on is one with it.
+    /// Sends on all there is; all batches that it makes leave at once, and nothing from here on is
+    /// one with it.
     fn send_all(&mut self) -> Result<(), StopReason> {
         let goes_on = self.number < self.done.end();
         self.send(|stream| stream.send_all(goes_on))

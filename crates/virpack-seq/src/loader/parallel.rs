@@ -1,7 +1,8 @@
 //! The records of a block tokenized by several threads, for tokenizers that take longer than one thread has.
 //!
-//! One thread merges letters (byte-pair encoding) at some million tokens a second: less than a GPU takes of a small
-//! model. Looking letters up is a thousand times as fast, and stays on the one thread.
+//! One thread merges letters (byte-pair encoding) at some million tokens a second: less than a GPU
+//! takes of a small model. Looking letters up is a thousand times as fast, and stays on the one
+//! thread.
 
 use std::panic::resume_unwind;
 use std::thread;
@@ -25,8 +26,8 @@ pub(super) fn threads() -> usize {
     (cores / 2).clamp(1, MOST_THREADS)
 }
 
-/// Tokenizes `records` into `slab` by up to `threads` threads, in order. Where one fails, those before it are in the
-/// slab, and none after it; a panic goes on in the same way.
+/// Tokenizes `records` into `slab` by up to `threads` threads, in order. Where one fails, those
+/// before it are in the slab, and none after it; a panic goes on in the same way.
 pub(super) fn apply(
     lengths: &LengthPolicy,
     tokenizer: &dyn Tokenizer,

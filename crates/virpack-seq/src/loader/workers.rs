@@ -18,8 +18,8 @@ use crate::tokenize::Tokenizer;
 /// in the cache that the cores share.
 pub(super) const AHEAD: usize = 4;
 
-/// Starts the threads that fill slabs. They are never joined: each ends by itself when its input ends or no consumer
-/// is left.
+/// Starts the threads that fill slabs. They are never joined: each ends by itself when its input
+/// ends or no consumer is left.
 pub(super) fn start(
     records: Records,
     tokenizer: Box<dyn Tokenizer>,

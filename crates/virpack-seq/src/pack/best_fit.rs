@@ -5,7 +5,8 @@ use super::limits::{Limits, OpenBatch};
 
 const NONE: u32 = u32::MAX;
 
-/// OpenBatch batches by their room: a queue of batches for every room, and a bitset of the rooms that have one.
+/// OpenBatch batches by their room: a queue of batches for every room, and a bitset of the rooms
+/// that have one.
 ///
 /// Only rooms below the longest length have a queue. A fresh batch is opened only when no other has enough
 /// room, so at most one batch at a time has as much room as the longest length or more: the `roomy` one.
@@ -14,8 +15,8 @@ pub(super) struct RoomQueue {
     open: Vec<OpenBatch>,
     roomy: Option<u32>,
     rooms: BitSet,
-    /// The earliest batch of each room: the root of a pairing heap (Fredman, Sedgewick, Sleator & Tarjan 1986)
-    /// that lives in `child` and `sibling`, for a batch stands in one queue only.
+    /// The earliest batch of each room: the root of a pairing heap (Fredman, Sedgewick, Sleator &
+    /// Tarjan 1986) that lives in `child` and `sibling`, as a batch is in one queue only.
     earliest: Vec<u32>,
     child: Vec<u32>,
     sibling: Vec<u32>,
@@ -168,8 +169,8 @@ impl BatchPlacer for BestFit<'_> {
                 self.queue.sibling.push(NONE);
                 self.queue.open.len() as u32 - 1
             });
-            // After one sequence this batch is still the best for the next of the same length, if it has room:
-            // no other had less room and enough.
+            // After one sequence this batch is still the best for the next of the same length, if
+            // it has room: no other had less room and enough.
             let taken = self.queue.open[batch as usize].take(length, count);
             placed(batch, taken);
             count -= taken;

@@ -12,7 +12,7 @@ const MAX_PARTS: u64 = 1024;
 /// sequences longer than half a budget; and the bounds of the rounding functions u(k) of Fekete & Schepers
 /// (*New classes of fast lower bounds for bin packing problems*, 2001), which count how many whole records a
 /// budget holds (24 of 168 tokens in 4,096, not 24.4).
-pub fn lower_bound(histogram: &LengthHistogram, options: &PackerOptions) -> u64 {
+pub(super) fn lower_bound(histogram: &LengthHistogram, options: &PackerOptions) -> u64 {
     let budget = options.token_budget as u64;
     // The table of all lengths may be long and sparse; the bounds go over it again and again.
     let lengths: Vec<(u64, u64)> = histogram.iter().collect();

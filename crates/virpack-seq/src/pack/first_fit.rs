@@ -10,7 +10,8 @@ const FAN: usize = 16;
 #[derive(Clone, Debug, Default)]
 pub(super) struct RoomTree {
     open: Vec<OpenBatch>,
-    /// `levels[0]` is the room of each batch, `levels[k][i]` the largest of `levels[k - 1][16 i .. 16 i + 16]`.
+    /// `levels[0]` is the room of each batch, `levels[k][i]` the largest of `levels[k - 1][16 i ..
+    /// 16 i + 16]`.
     levels: Vec<Vec<u32>>,
 }
 

@@ -11,6 +11,12 @@ pub struct LengthHistogram {
 
 impl LengthHistogram {
     /// Counts one sequence of `length` tokens.
+    ///
+    /// ```
+    /// let mut lengths = virpack_seq::LengthHistogram::default();
+    /// lengths.add(7);
+    /// assert_eq!((lengths.sequences(), lengths.tokens(), lengths.longest()), (1, 7, 7));
+    /// ```
     #[inline]
     pub fn add(&mut self, length: u32) {
         let length = length as usize;
@@ -38,6 +44,11 @@ impl LengthHistogram {
     }
 
     /// Every length that occurs with its count, shortest first.
+    ///
+    /// ```
+    /// let lengths: virpack_seq::LengthHistogram = [7, 3, 7].into_iter().collect();
+    /// assert_eq!(lengths.iter().collect::<Vec<_>>(), [(3, 1), (7, 2)]);
+    /// ```
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, u64)> + Clone + '_ {
         self.counts
             .iter()

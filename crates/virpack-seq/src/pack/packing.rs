@@ -21,6 +21,14 @@ impl Packing {
     }
 
     /// The positions in batch `i`.
+    ///
+    /// ```
+    /// use virpack_seq::{GreedyPacker, PackerOptions};
+    ///
+    /// let packing = GreedyPacker::new(PackerOptions::new(100, 60))?.pack(&[50, 60, 40])?;
+    /// assert_eq!(packing.batch(0), [1, 2]); // 60 + 40
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn batch(&self, i: usize) -> &[u32] {
         &self.order[self.starts[i] as usize..self.starts[i + 1] as usize]
     }
@@ -31,6 +39,14 @@ impl Packing {
     }
 
     /// All positions, batch by batch, `[n]`.
+    ///
+    /// ```
+    /// use virpack_seq::{GreedyPacker, PackerOptions};
+    ///
+    /// let packing = GreedyPacker::new(PackerOptions::new(100, 60))?.pack(&[50, 60, 40])?;
+    /// assert_eq!((packing.order(), packing.starts()), (&[1, 2, 0][..], &[0, 2, 3][..]));
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn order(&self) -> &[u32] {
         &self.order
     }

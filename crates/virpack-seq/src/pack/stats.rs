@@ -15,8 +15,8 @@ const AMPLE_BUDGETS: f64 = 20.0;
 
 /// How well a packing went.
 ///
-/// Asked for before the end of a stream, `lower_bound` and `padded_tokens` already count the sequences that still
-/// wait, the other fields do not.
+/// Asked for before the end of a stream, `lower_bound` and `padded_tokens` already count the
+/// sequences that still wait, the other fields do not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PackStats {
     /// Sequences in batches.
@@ -27,9 +27,11 @@ pub struct PackStats {
     pub batches: u64,
     /// Most tokens in a batch.
     pub token_budget: usize,
-    /// Batches that no packing of these lengths can go below; see [`lower_bound`].
+    /// Batches that no packing of these lengths can go below: the largest of several bounds for bin
+    /// packing (Martello & Toth 1990; Fekete & Schepers 2001).
     pub lower_bound: u64,
-    /// Tokens and padding together that the same sequences take in padded batches; see [`PaddedCount`].
+    /// Tokens and padding together that the same sequences take in padded batches, in input order,
+    /// each as many sequences as keep sequences × longest at or under the token budget.
     pub padded_tokens: u64,
     /// Tokens in the longest sequence.
     pub longest: usize,
@@ -38,7 +40,8 @@ pub struct PackStats {
 }
 
 impl PackStats {
-    /// The part of all batches that holds tokens, 0 to 1: tokens / (batches × token budget); 1 without batches.
+    /// The part of all batches that holds tokens, 0 to 1: tokens / (batches × token budget); 1
+    /// without batches.
     pub fn efficiency(&self) -> f64 {
         filled(self.tokens, self.batches, self.token_budget)
     }
@@ -49,6 +52,16 @@ impl PackStats {
     }
 
     /// Padding tokens that padded batches of the same sequences would compute and these do not.
+    ///
+    /// ```
+    /// use virpack_seq::{GreedyPacker, PackerOptions};
+    ///
+    /// let packer = GreedyPacker::new(PackerOptions::new(100, 60))?;
+    /// let lengths = [50, 20, 20];
+    /// let stats = packer.stats(&lengths, &packer.pack(&lengths)?);
+    /// assert_eq!(stats.padding_avoided(), 30); // padded, the second sequence takes 50 tokens
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
     pub fn padding_avoided(&self) -> u64 {
         self.padded_tokens - self.tokens
     }
@@ -63,7 +76,7 @@ fn filled(tokens: u64, batches: u64, token_budget: usize) -> f64 {
 /// The padded batches are those of a runner without packing: sequences in input order, each padded to the
 /// longest of its batch, as many a batch as keep sequences × longest at or under the token budget.
 #[derive(Clone, Debug)]
-pub struct PaddedCount {
+struct PaddedCount {
     token_budget: u64,
     tokens: u64,
     sequences: u64,
@@ -72,13 +85,13 @@ pub struct PaddedCount {
 
 impl PaddedCount {
     /// Counts padded batches of at most `token_budget` tokens, padding included.
-    pub fn new(token_budget: usize) -> Self {
+    fn new(token_budget: usize) -> Self {
         PaddedCount { token_budget: token_budget as u64, tokens: 0, sequences: 0, longest: 0 }
     }
 
     /// Adds the next sequence, of `length` tokens.
     #[inline]
-    pub fn add(&mut self, length: u32) {
+    fn add(&mut self, length: u32) {
         let longest = self.longest.max(u64::from(length));
         if (self.sequences + 1) * longest <= self.token_budget {
             self.sequences += 1;
@@ -91,7 +104,7 @@ impl PaddedCount {
     }
 
     /// Tokens and padding so far.
-    pub fn tokens(&self) -> u64 {
+    fn tokens(&self) -> u64 {
         self.tokens + self.sequences * self.longest
     }
 }
@@ -179,8 +192,8 @@ impl PackTally {
         }
     }
 
-    /// Never for the end of the input (the emptiest of its batches is left out), for batches that were released
-    /// early, or for a handful of batches.
+    /// Never for the end of the input (the emptiest of its batches is left out), for batches that
+    /// were released early, or for a handful of batches.
     fn warning(
         &self,
         lower_bound: u64,

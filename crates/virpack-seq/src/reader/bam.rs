@@ -1,7 +1,8 @@
 //! Reads out of BAM: where records end, and what `samtools fasta` makes of one.
 //!
-//! The text that is cut into blocks is what the BGZF blocks hold, as they are members of gzip. Of each read there is one
-//! record: secondary and supplementary alignments repeat it and are left out, counted and told.
+//! The text that is cut into blocks is what the BGZF blocks hold, as they are members of gzip. Of
+//! each read there is one record: secondary and supplementary alignments repeat it and are left
+//! out, counted and told.
 
 use std::fmt;
 
@@ -48,7 +49,8 @@ pub(super) fn header(text: &[u8]) -> Result<Option<usize>, BamProblem> {
     Ok((at <= text.len()).then_some(at))
 }
 
-/// The bytes of the record that `text` begins with, its length included; None while there are too few of them to know.
+/// The bytes of the record that `text` begins with, its length included; None while there are too
+/// few of them to know.
 pub(super) fn record_size(text: &[u8]) -> Result<Option<usize>, BamProblem> {
     if text.starts_with(MAGIC) {
         return Err(BamProblem::SecondHeader);

@@ -350,8 +350,8 @@ impl Cutter {
         Ok(())
     }
 
-    /// Counts the lines of FASTQ records; blank lines between two records end a block and are left out. A record that is
-    /// not four plain lines ends the search.
+    /// Counts the lines of FASTQ records; blank lines between two records end a block and are left
+    /// out. A record that is not four plain lines ends the search.
     fn search_fastq(&mut self) {
         while !self.odd
             && let Some(length) = memchr(b'\n', &self.text[self.searched..])
@@ -377,8 +377,8 @@ impl Cutter {
         }
     }
 
-    /// The block of odd FASTQ records that follow each other, or of what follows the last whole record at the end of the
-    /// input.
+    /// The block of odd FASTQ records that follow each other, or of what follows the last whole
+    /// record at the end of the input.
     fn last_or_odd(&mut self, format: Format) -> Option<Block> {
         let ended = self.ended && self.error.is_none();
         let is_sought = (self.odd || ended) && format != Format::Bam;

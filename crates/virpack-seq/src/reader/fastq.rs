@@ -41,7 +41,8 @@ pub(super) enum FastqFault {
     Ends,
 }
 
-/// Whether a line may be number `phase` (from 0) of a record in four plain lines, whose sequence line has `letters` bytes.
+/// Whether a line may be number `phase` (from 0) of a record in four plain lines, whose sequence
+/// line has `letters` bytes.
 pub(super) fn is_plain(phase: u8, line: &[u8], letters: usize) -> bool {
     match phase {
         0 => line.starts_with(b"@"),
@@ -71,10 +72,12 @@ pub(super) fn without_return(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Reads the record that `text` begins with, and puts its letters into `letters`; nothing follows `text` if `ended`.
+/// Reads the record that `text` begins with, and puts its letters into `letters`; nothing follows
+/// `text` if `ended`.
 ///
-/// The sequence may go over several lines, up to one that begins with `+`. The quality values then go on until they
-/// are as many as letters, since their lines may begin with `@` or `+`; those of a sequence in one line stand in one line.
+/// The sequence may go over several lines, up to one that begins with `+`. The quality values then
+/// go on until they are as many as letters, since their lines may begin with `@` or `+`; those of a
+/// sequence in one line stand in one line.
 pub(super) fn scan(text: &[u8], ended: bool, letters: &mut Vec<u8>) -> ScanResult {
     letters.clear();
     let mut lines = Lines { text, at: 0, number: 0, ended };

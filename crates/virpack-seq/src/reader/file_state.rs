@@ -1,7 +1,7 @@
 //! Whether an input is still the file that it was when the run began.
 //!
-//! A file that is being copied, truncated or replaced while it is read gives records that no file has, or none where
-//! there are some. Pipes and standard input are whatever comes out of them.
+//! A file that is being copied, truncated or replaced while it is read gives records that no file
+//! has, or none where there are some. Pipes and standard input are whatever comes out of them.
 
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
@@ -156,7 +156,8 @@ impl WatchedFile {
         written.or_else(|| change_at(self.input.path(), &self.begun))
     }
 
-    /// As [`WatchedFile::change`], now that so many bytes were `read` to the end; notes it where there is none.
+    /// As [`WatchedFile::change`], now that so many bytes were `read` to the end; notes it where
+    /// there is none.
     pub(super) fn change_at_end(&self, read: u64, source: u32, states: &InputStates) -> Option<Change> {
         let FileState { bytes, .. } = self.begun;
         // Files without a size are made up by the system as they are read.

@@ -1,7 +1,7 @@
 //! Formats that are neither FASTA, FASTQ nor BAM: known by their first bytes, never by a name.
 //!
-//! Each error gives the command that makes FASTA of it. What is looked at is decompressed, so that a tar file inside
-//! gzip is a tar file.
+//! Each error gives the command that makes FASTA of it. What is looked at is decompressed, so that
+//! a tar file inside gzip is a tar file.
 
 mod archives;
 mod text;
@@ -28,8 +28,8 @@ pub(super) fn disguised(text: &[u8]) -> Option<ForeignFormat> {
     }
 }
 
-/// The format of a text that begins with neither `>` nor `@`; the more of it there is, up to [`ENOUGH`] bytes, the
-/// surer.
+/// The format of a text that begins with neither `>` nor `@`; the more of it there is, up to
+/// [`ENOUGH`] bytes, the surer.
 pub(super) fn identify(text: &[u8]) -> Option<ForeignFormat> {
     archives::identify(text).or_else(|| text::identify(text))
 }

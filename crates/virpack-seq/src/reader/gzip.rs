@@ -13,7 +13,8 @@ const MAGIC: u8 = 0x1F;
 /// Most bytes of what is no gzip that stand in an error.
 const SHOWN: usize = 40;
 
-/// Reads on over the members of a file put together from several, as `gzip` does: zeros behind one are padding.
+/// Reads on over the members of a file put together from several, as `gzip` does: zeros behind one
+/// are padding.
 pub(super) struct Gzip<R: BufRead> {
     /// None only while one member gives way to the next.
     member: Option<GzDecoder<Position<R>>>,
@@ -22,8 +23,9 @@ pub(super) struct Gzip<R: BufRead> {
     ends: Arc<BgzfEnds>,
 }
 
-/// What is missing of BGZF, a gzip file whose members are blocks that say their size in an extra field: the last block is
-/// empty, so that a file that ends at the end of another block is known to be truncated.
+/// What is missing of BGZF, a gzip file whose members are blocks that say their size in an extra
+/// field: the last block is empty, so that a file that ends at the end of another block is known to
+/// be truncated.
 #[derive(Debug, Default)]
 pub(super) struct BgzfEnds {
     /// The last member that has ended is a block with data.

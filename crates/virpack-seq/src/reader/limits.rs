@@ -1,4 +1,5 @@
-//! How large a record and its header may be: a file of kilobytes may hold gigabytes, and a record is in memory as a whole.
+//! How large a record and its header may be: a file of kilobytes may hold gigabytes, and a record
+//! is in memory as a whole.
 
 /// The largest record and the largest header that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,15 +9,16 @@ pub struct ReadLimits {
     pub record: u64,
     /// Most bytes of a header line, without its mark (`>`, `@`) and its end.
     pub header: u64,
-    /// Most bytes of a record for each of its bytes in a compressed file, where it has more than 100 MB; None: any
-    /// number. Genomes have 4 or 5, a decompression bomb has 1,000 and more.
+    /// Most bytes of a record for each of its bytes in a compressed file, where it has more than
+    /// 100 MB; None: any number. Genomes have 4 or 5, a decompression bomb has 1,000 and more.
     pub expansion: Option<u64>,
 }
 
 /// Bytes that a record may have however well it compresses.
 pub(super) const ANY_EXPANSION: u64 = 100_000_000;
 
-/// Copies of the largest record that are in memory at once: as text, in needletail's buffer, as letters, as tokens.
+/// Copies of the largest record that are in memory at once: as text, in needletail's buffer, as
+/// letters, as tokens.
 const COPIES: u64 = 4;
 
 impl Default for ReadLimits {
@@ -47,7 +49,8 @@ impl ReadLimits {
         self
     }
 
-    /// The default in so many bytes of free memory: records that do not fit are refused, before the system ends the process.
+    /// The default in so many bytes of free memory: records that do not fit are refused, before the
+    /// system ends the process.
     ///
     /// ```
     /// use virpack_seq::ReadLimits;

@@ -14,9 +14,9 @@ pub(super) struct Stray {
     pub(super) offset: usize,
 }
 
-/// Appends the letters of `text`, the lines behind a FASTA header: letters of either case, `*`, `-`, `.` and the names
-/// of ESM-2's special tokens (`<mask>`). Line ends, spaces and tabs are left out, and so are comment lines, which begin
-/// with `;`: the number returned.
+/// Appends the letters of `text`, the lines behind a FASTA header: letters of either case, `*`,
+/// `-`, `.` and the names of ESM-2's special tokens (`<mask>`). Line ends, spaces and tabs are left
+/// out, and so are comment lines, which begin with `;`: the number returned.
 pub(super) fn copy_lines(text: &[u8], letters: &mut Vec<u8>) -> Result<Comments, Stray> {
     // The common case, a sequence in one line, costs one pass.
     let is_wrapped = text.len() > 16 * BEGINNING && !are_letters(&text[..BEGINNING]);
@@ -39,8 +39,8 @@ pub(super) fn copy_lines(text: &[u8], letters: &mut Vec<u8>) -> Result<Comments,
     copy_carefully(text, letters)
 }
 
-/// Appends the letters of `line`, the sequence line of a FASTQ record. Blanks may end it, and nothing else may stand in it
-/// that has no quality value.
+/// Appends the letters of `line`, the sequence line of a FASTQ record. Blanks may end it, and
+/// nothing else may stand in it that has no quality value.
 pub(super) fn copy_line(line: &[u8], letters: &mut Vec<u8>) -> Result<(), Stray> {
     let line = line.trim_ascii_end();
     if !are_letters(line) && !are_allowed(line) {
@@ -122,7 +122,8 @@ fn are_capitals(text: &[u8]) -> bool {
     greatest(text, |byte| byte.wrapping_sub(b'A')) < 26
 }
 
-/// The greatest of the values of all bytes; without an early end and in pieces of one size, so that it becomes vector code.
+/// The greatest of the values of all bytes; without an early end and in pieces of one size, so that
+/// it becomes vector code.
 fn greatest(text: &[u8], value: impl Fn(u8) -> u8) -> u8 {
     let Some(last) = text.last_chunk() else {
         return text.iter().fold(0, |most, &byte| most.max(value(byte)));

@@ -25,7 +25,8 @@ pub(crate) enum Format {
     Fasta,
     /// FASTQ records of four plain lines each.
     Fastq,
-    /// FASTQ records of which the first is wrapped, faulty, or the last one; a faulty one is the last of its block.
+    /// FASTQ records of which the first is wrapped, faulty, or the last one; a faulty one is the
+    /// last of its block.
     FastqOdd,
     /// Records of BAM, each behind its length.
     Bam,

@@ -14,7 +14,8 @@ use super::stdin::{stdin, stdin_file};
 use crate::error::{Change, InputError, SeqError};
 use crate::input::Input;
 
-/// Most bytes that a decoder takes: `xz -9` needs 67 MB, and `zstd -d` takes a window of 2^27 bytes at most unless asked.
+/// Most bytes that a decoder takes: `xz -9` needs 67 MB, and `zstd -d` takes a window of 2^27 bytes
+/// at most unless asked.
 pub(super) const DECODER_MEMORY: u64 = 256_000_000;
 
 /// The largest window of zstd, as a power of 2, within that.

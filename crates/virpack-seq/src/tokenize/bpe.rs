@@ -10,18 +10,18 @@ use serde_json::Value;
 use tokenizers::{ModelWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
 
 use super::{Alphabet, SpecialTokens, TokenCounts, Tokenizer};
-pub use crate::error::BpeProblem;
-use crate::error::SeqError;
+use crate::error::{BpeProblem, SeqError};
 use crate::letters::TABLES;
 use crate::small_file::read_small;
 use words::Words;
 
 /// The tokenizer in a `tokenizer.json` of Hugging Face, of the BPE kind.
 ///
-/// It agrees with `transformers` on every sequence of upper-case letters. It departs from it, on purpose, where
-/// that one loses bases: lower case (soft-masked) letters are upper-cased, and U counts as T. All other letters
-/// that the vocabulary lacks (N, the ambiguous bases) are one unknown token each, to both. Truncation and padding,
-/// which published copies of the file ask for, are turned off.
+/// It agrees with `transformers` on every sequence of upper-case letters. It departs from it, on
+/// purpose, where that one loses bases: lower case (soft-masked) letters are upper-cased, and U
+/// counts as T. All other letters that the vocabulary lacks (N, the ambiguous bases) are one
+/// unknown token each, to both. Truncation and padding, which published copies of the file ask for,
+/// are turned off.
 #[derive(Clone, Debug)]
 pub struct BpeTokenizer {
     inner: tokenizers::Tokenizer,
@@ -41,8 +41,9 @@ impl BpeTokenizer {
     ///
     /// # Errors
     ///
-    /// [`SeqError::Open`] for a file that cannot be read, [`SeqError::Tokenizer`] for one that is no BPE tokenizer
-    /// with a start, an end and an unknown token, or that could give more tokens than letters.
+    /// [`SeqError::Open`] for a file that cannot be read, [`SeqError::Tokenizer`] for one that is
+    /// no BPE tokenizer with a start, an end and an unknown token, or that could give more tokens
+    /// than letters.
     pub fn open(path: &Path) -> Result<Self, SeqError> {
         let text = read_small(path, BpeTokenizer::LARGEST_FILE)
             .and_then(|text| String::from_utf8(text).map_err(|_| io::ErrorKind::InvalidData.into()))
@@ -119,8 +120,8 @@ impl BpeTokenizer {
     }
 }
 
-/// Refuses what the crate would panic on, or worse: it cuts a prefix off merged words unseen, and looks for the parts of a
-/// template without asking whether they are there.
+/// Refuses what the crate would panic on, or worse: it cuts a prefix off merged words unseen, and
+/// looks for the parts of a template without asking whether they are there.
 fn refuse_odd(text: &str) -> Result<(), BpeProblem> {
     let json: Value =
         serde_json::from_str(text).map_err(|error| BpeProblem::Unreadable(error.to_string()))?;

@@ -117,8 +117,8 @@ fn is_plain(letters: &[u8]) -> bool {
 
 /// Counts `<unk>` and gap characters.
 fn count_odd(tokens: &[u16]) -> [u32; 2] {
-    // Most sequences have neither: the least and the greatest id of a letter tell, in lanes of 16 bits with a sign, for
-    // which every processor has instructions.
+    // Most sequences have neither: the least and the greatest id of a letter tell, in lanes of 16
+    // bits with a sign, for which every processor has instructions.
     let ends = |(least, most): (i16, i16), &token: &u16| (least.min(token as i16), most.max(token as i16));
     let (least, most) = tokens.iter().fold((i16::MAX, 0), ends);
     if least > UNK as i16 && most < DOT as i16 {

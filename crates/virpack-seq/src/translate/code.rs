@@ -82,6 +82,13 @@ impl GeneticCode {
     }
 
     /// The residue of a codon in capitals, U as T; `*` is a stop, nothing a codon with any other letter.
+    ///
+    /// ```
+    /// use virpack_seq::GeneticCode;
+    ///
+    /// assert_eq!(GeneticCode::STANDARD.residue(*b"ATG"), Some(b'M'));
+    /// assert_eq!(GeneticCode::STANDARD.residue(*b"TAA"), Some(b'*'));
+    /// ```
     pub fn residue(self, codon: [u8; 3]) -> Option<u8> {
         let mut place = 0;
         for base in codon {

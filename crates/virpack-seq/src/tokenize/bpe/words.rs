@@ -1,7 +1,7 @@
 //! Words of bases: the tokenizers whose tokens are all runs of up to so many bases, cut from the left.
 //!
-//! `tokenizers` gives the same at some thousandth of the speed: it copies, hashes and allocates every word, where a
-//! word's letters are its number.
+//! `tokenizers` gives the same at some thousandth of the speed: it copies, hashes and allocates
+//! every word, where a word's letters are its number.
 
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
@@ -14,14 +14,15 @@ const LONGEST: usize = 7;
 /// The ids of all words of one to so many bases.
 #[derive(Clone, Debug)]
 pub(super) struct Words {
-    /// Of the words of one base, of two, and so on, each by its number: two bits a base, the first the highest.
+    /// Of the words of one base, of two, and so on, each by its number: two bits a base, the first
+    /// the highest.
     ids: Vec<Vec<u16>>,
     unknown: u16,
 }
 
 impl Words {
-    /// The words of a tokenizer that has nothing else: a split by `[ACGT]{1,N}`, words that are tokens as they stand,
-    /// and special tokens in brackets.
+    /// The words of a tokenizer that has nothing else: a split by `[ACGT]{1,N}`, words that are
+    /// tokens as they stand, and special tokens in brackets.
     pub(super) fn of(tokenizer: &Tokenizer, model: &BPE, unknown: u16) -> Option<Self> {
         let Some(PreTokenizerWrapper::Split(split)) = tokenizer.get_pre_tokenizer() else { return None };
         let SplitPattern::Regex(pattern) = &split.pattern else { return None };
@@ -46,8 +47,8 @@ impl Words {
         (vocabulary.len() == special + words).then_some(Words { ids, unknown })
     }
 
-    /// Appends the ids of `letters`, which are capitals; how many are unknown. Nothing is done, and said, where there is
-    /// anything that may be more, or less, than a letter.
+    /// Appends the ids of `letters`, which are capitals; how many are unknown. Nothing is done, and
+    /// said, where there is anything that may be more, or less, than a letter.
     pub(super) fn tokenize(&self, letters: &[u8], tokens: &mut Vec<u16>) -> Option<u32> {
         let start = tokens.len();
         let (mut number, mut length, mut unknown) = (0, 0, 0);

@@ -1,7 +1,5 @@
 //! Bytes that belong to no sequence: where they stand, what is said of them, and that no row is made of them.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
-
 use std::io::Cursor;
 
 use proptest::prelude::*;
@@ -181,9 +179,10 @@ fn what_is_harmless_is_read_and_listed() {
 
 /// What the rules say of a FASTA text, read line by line in the plainest way: rows, or the line at fault.
 ///
-/// Lines end with LF or CRLF. A line that begins with `>` is a header, one that begins with `;` a comment, all others
-/// hold letters, `*`, `-`, `.` and blanks; blanks, blank lines and comments may come before the first header. `None`: the rules
-/// leave it open (bytes of other formats at the beginning; carriage returns and NUL in headers, which may end a run).
+/// Lines end with LF or CRLF. A line that begins with `>` is a header, one that begins with `;` a
+/// comment, all others hold letters, `*`, `-`, `.` and blanks; blanks, blank lines and comments may
+/// come before the first header. `None`: the rules leave it open (bytes of other formats at the
+/// beginning; carriage returns and NUL in headers, which may end a run).
 fn oracle(bytes: &[u8]) -> Option<Result<Vec<(String, String)>, u64>> {
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let text = match text.trim_ascii_end() {

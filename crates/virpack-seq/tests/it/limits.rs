@@ -1,6 +1,5 @@
-//! The largest record and the longest header are read, and one byte more is refused with its place, in every format.
-
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+//! The largest record and the longest header are read, and one byte more is refused with its place,
+//! in every format.
 
 use std::io::{Cursor, Read, Write};
 

@@ -1,10 +1,5 @@
 //! The collator's promises: every record once, limits kept, boundaries right, waiting and memory bounded.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-#[path = "common/workload.rs"]
-mod workload;
-
 use std::collections::HashSet;
 
 use proptest::prelude::*;
@@ -12,7 +7,8 @@ use virpack_seq::{
     Algorithm, CollatorOptions, GreedyPacker, PackedBatch, PackerOptions, SeqError, SequenceIndex,
     VarlenCollator,
 };
-use workload::Random;
+
+use crate::support::workload::{self, Random};
 
 fn index(record: u64, length: u32) -> SequenceIndex {
     SequenceIndex::new(record, record.to_string(), u64::from(length))
@@ -232,7 +228,7 @@ fn a_million_records() {
     many(1_000_000);
 }
 
-/// `cargo test --release -p virpack-seq --test collate -- --ignored`
+/// `cargo test --release -p virpack-seq --test it -- --ignored collate`
 #[test]
 #[ignore = "half a minute"]
 fn fifty_million_records() {

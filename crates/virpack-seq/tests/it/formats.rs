@@ -1,21 +1,17 @@
 //! BAM is read as `samtools fasta` reads it; other formats are named, with what makes FASTA of them.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
-
 use std::io::{Cursor, Read};
 
 use virpack_seq::reader::{BamProblem, Remark};
 use virpack_seq::{InputError, Record, Records, SeqError};
 
-#[path = "common/codecs.rs"]
-mod codecs;
-
-use codecs::{CODECS, bgzf, gzip};
+use crate::support::codecs::{CODECS, bgzf, gzip};
 
 /// Made by `dev/bam.py --fixture`: a record of each kind.
-const BAM: &[u8] = include_bytes!("fixtures/reads.bam");
+const BAM: &[u8] = include_bytes!("../fixtures/reads.bam");
 
-/// What `samtools fasta` (1.16) gives of it, and the read without letters, which that leaves out. `number/id/letters`.
+/// What `samtools fasta` (1.16) gives of it, and the read without letters, which that leaves out.
+/// `number/id/letters`.
 const READS: [&str; 11] = [
     "1/forward/AACTAAGTGCTATCAACTAG",
     "2/reverse/GAAAATCCCCACGGTGCGTTT",

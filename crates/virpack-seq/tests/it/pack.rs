@@ -1,7 +1,5 @@
 //! The packer against the textbook: same batches as the plain O(n·m) loops, under all limits.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
 use proptest::prelude::*;
 use virpack_seq::{Algorithm, GreedyPacker, PackWorkspace, PackerOptions, Packing, SeqError};
 

@@ -1,7 +1,5 @@
 //! Every compression that is read.
 
-#![allow(dead_code, reason = "each test binary uses its own part of this")]
-
 use std::io::Write;
 
 /// Compresses a text.
@@ -33,7 +31,8 @@ pub(crate) fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).unwrap()
 }
 
-/// BGZF, as bgzip and samtools write it: gzip in blocks that tell their size, here of `block` bytes, and an empty one at the end.
+/// BGZF, as bgzip and samtools write it: gzip in blocks that tell their size, here of `block`
+/// bytes, and an empty one at the end.
 pub(crate) fn bgzf(bytes: &[u8], block: usize) -> Vec<u8> {
     let mut all = Vec::new();
     for part in bytes.chunks(block).chain([&[][..]]) {

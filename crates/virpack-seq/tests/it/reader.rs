@@ -1,17 +1,12 @@
 //! Good, odd and bad inputs: what comes out, in which order, and what the errors say.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use virpack_seq::reader::{self, Input, ReadOptions, Remark};
-use virpack_seq::{InputError, Record, SeqError};
+use virpack_seq::reader::{self, Remark};
+use virpack_seq::{Input, InputError, ReadOptions, Record, SeqError};
 
-#[path = "common/codecs.rs"]
-mod codecs;
-
-use codecs::{CODECS, gzip};
+use crate::support::codecs::{CODECS, gzip};
 
 /// A file in a directory that goes away with the test.
 struct Files(tempfile::TempDir);

@@ -1,15 +1,12 @@
-//! Chunks and open frames against a second implementation, written from the description of VirNucPro's behaviour
-//! alone and as naively as it reads.
-
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+//! Chunks and open frames against a second implementation, written from the description of
+//! VirNucPro's behaviour alone and as naively as it reads.
 
 use std::num::NonZeroUsize;
 
 use proptest::prelude::*;
 use virpack_seq::{Frame, GeneticCode, Translator, chunks};
 
-#[path = "common/naive.rs"]
-mod naive;
+use crate::support::naive;
 
 /// Any text that a record may hold, mostly bases; long open frames must occur.
 fn sequence(longest: usize) -> impl Strategy<Value = String> {

@@ -1,7 +1,5 @@
 //! Chunks and open frames as they are described, letter by letter and list by list.
 
-#![allow(dead_code, reason = "each test binary uses its own part of this")]
-
 use std::ops::Range;
 
 /// The chunks of a record: as many as cover it, their surplus dealt out over the joins.
@@ -86,16 +84,4 @@ pub(crate) fn frames(chunk: &str) -> Vec<(String, String, String)> {
         }
     }
     found
-}
-
-/// The two files of a record's frames: nucleotides and proteins.
-pub(crate) fn files(id: &str, sequence: &str, size: usize) -> (String, String) {
-    let (mut nucleotides, mut proteins) = (String::new(), String::new());
-    for (i, chunk) in chunks(sequence.len(), size).into_iter().enumerate() {
-        for (frame, nucleotide, protein) in frames(&sequence[chunk]) {
-            nucleotides += &format!(">{id}_chunk_{}{frame}\n{nucleotide}\n", i + 1);
-            proteins += &format!(">{id}_chunk_{}{frame}\n{protein}\n", i + 1);
-        }
-    }
-    (nucleotides, proteins)
 }

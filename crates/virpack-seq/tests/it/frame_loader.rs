@@ -1,7 +1,5 @@
 //! Frames on their way to two models: each exactly once, whatever bounds the way.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt::Write;
 
@@ -15,8 +13,7 @@ use virpack_seq::{
     VarlenCollator,
 };
 
-#[path = "common/naive.rs"]
-mod naive;
+use crate::support::naive;
 
 fn tower(buffer_size: usize) -> Option<EncoderInput> {
     let packer = GreedyPacker::new(PackerOptions::new(200, 62)).unwrap();
@@ -42,8 +39,8 @@ enum Came {
     Sequence(usize, u64, Vec<u16>),
 }
 
-/// The items that are done, with the letters of their frames, in the order in which they could be written. A record
-/// is said to be done when its last sequence has come.
+/// The items that are done, with the letters of their frames, in the order in which they could be
+/// written. A record is said to be done when its last sequence has come.
 fn take_all(loader: FrameLoader) -> Vec<(FrameItem, Vec<[Vec<u16>; 2]>)> {
     let (send, came) = std::sync::mpsc::channel();
     let mut threads = Vec::new();
@@ -149,8 +146,8 @@ proptest! {
 /// A batch as the numbers of its sequences, each with whether it is needed.
 type Numbers = Vec<(u64, bool)>;
 
-/// All chunks, and the batches for each model. Records are done when `done_at_once` says so: as they are read, or a while
-/// later.
+/// All chunks, and the batches for each model. Records are done when `done_at_once` says so: as
+/// they are read, or a while later.
 fn chunks_and_batches(frames: FrameLoader, done_at_once: bool) -> (Vec<Chunk>, [Vec<Numbers>; 2]) {
     let towers = [0, 1].map(|tower| frames.batches(tower).unwrap().clone());
     let threads = towers.map(|batches| {

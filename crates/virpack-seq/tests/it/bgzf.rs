@@ -1,7 +1,5 @@
 //! BGZF (bgzip) says where it ends: a file that ends before is truncated, even between two blocks.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use std::io::{Cursor, Write};
 
 use virpack_seq::reader::Remark;

@@ -1,6 +1,5 @@
-//! Inputs that change while they are read: an error that says what happened, and no record of what was not there.
-
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+//! Inputs that change while they are read: an error that says what happened, and no record of what
+//! was not there.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -1,0 +1,15 @@
+//! Tests of the public interface, in one program: a module a subject.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod bgzf;
+mod changed;
+mod collate;
+mod formats;
+mod frame_loader;
+mod frames;
+mod limits;
+mod pack;
+mod reader;
+mod stray;
+mod support;

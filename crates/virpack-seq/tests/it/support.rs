@@ -1,0 +1,5 @@
+//! What several subjects share.
+
+pub(crate) mod codecs;
+pub(crate) mod naive;
+pub(crate) mod workload;
