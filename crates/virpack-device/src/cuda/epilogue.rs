@@ -15,6 +15,9 @@ pub(super) enum KernelEpilogue {
     Rotary(usize),
 }
 
+/// Those that work on each value alone.
+pub(super) const ELEMENTWISE: [KernelEpilogue; 1] = [KernelEpilogue::Gelu];
+
 impl KernelEpilogue {
     /// What it is to the compiler.
     pub(super) fn defines(self) -> [(&'static str, usize); 2] {

@@ -1,6 +1,6 @@
 //! The launcher of `product.cu`: the own product of compute capability 9.0, for products whose result is worked on further.
 
-use crate::cuda::epilogue::{KernelEpilogue, Rotation};
+use crate::cuda::epilogue::{ELEMENTWISE, KernelEpilogue, Rotation};
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
 use crate::cuda::kernels::{Grid, WARPGROUP, arguments};
 use crate::cuda::rotary::WIDTHS;
@@ -68,9 +68,9 @@ fn columns_for(outputs: usize) -> usize {
 pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
     let form = |normed, columns| move |then| ProductForm { then, columns, normed }.source();
     let normed =
-        || [KernelEpilogue::Gelu, KernelEpilogue::None].into_iter().chain(WIDTHS.map(KernelEpilogue::Rotary));
+        || ELEMENTWISE.into_iter().chain([KernelEpilogue::None]).chain(WIDTHS.map(KernelEpilogue::Rotary));
     COLUMNS.into_iter().flat_map(move |columns| {
-        [KernelEpilogue::Gelu].into_iter().map(form(false, columns)).chain(normed().map(form(true, columns)))
+        ELEMENTWISE.into_iter().map(form(false, columns)).chain(normed().map(form(true, columns)))
     })
 }
 

@@ -1,7 +1,7 @@
 //! The launcher of `product_pairs.cu`: products with the accuracy of float32, of pairs of float16, and what follows them.
 
 use super::product::{ROWS, STEP, ring_defines};
-use crate::cuda::epilogue::{KernelEpilogue, Rotation};
+use crate::cuda::epilogue::{ELEMENTWISE, KernelEpilogue, Rotation};
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
 use crate::cuda::kernels::arguments;
 use crate::cuda::rotary::WIDTHS;
@@ -44,7 +44,7 @@ impl PairsForm {
 
 /// Every form that is used.
 pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
-    let then = [KernelEpilogue::Gelu].into_iter().chain(WIDTHS.map(KernelEpilogue::Rotary));
+    let then = ELEMENTWISE.into_iter().chain(WIDTHS.map(KernelEpilogue::Rotary));
     let then = then.map(|then| PairsForm { then, residual: false, pairs: true });
     [PLAIN, SUM].into_iter().chain(then).map(PairsForm::source)
 }
