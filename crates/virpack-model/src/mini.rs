@@ -38,7 +38,7 @@ static FILES: [MemoryFile; 9] = [
     file!("nucleotide_classifier_500.safetensors"),
 ];
 
-/// All of it: both models with their classifiers, a [`Bundle`](crate::predict::Bundle).
+/// All of it: both models with their classifiers, as `predict` takes them together.
 #[must_use]
 pub fn location() -> Location {
     Location::memory(&FILES, NAME)
