@@ -3,7 +3,7 @@
 //! Records are cut into chunks, chunks into open reading frames; a frame's nucleotides go to one model, its peptide
 //! to another, both packed; where the two embeddings of a frame meet, the classifier scores it. Chunks without an open
 //! frame may have a classifier of their own, of both strands' nucleotides alone, which VirNucPro has not. Scores become
-//! verdicts on chunks and records, in input order; they alone are kept while a run goes on, for another to go on from.
+//! verdicts on chunks and records, in input order; they alone are kept while a run goes on, for another to resume from.
 
 mod bundle;
 mod classifiers;

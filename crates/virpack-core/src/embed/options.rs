@@ -223,7 +223,7 @@ impl EmbedOptions {
 
     /// Checks that a shard is written where one is asked for, and only there.
     pub(super) fn check_shard(&self) -> Result<(), Error> {
-        // A name that is wrong otherwise is told of with the other formats.
+        // Any other wrong name is reported with the other formats.
         let format = self.format.or_else(|| OutputFormat::of(&self.output).ok());
         let Some(shard) = self.shard else {
             return match format {

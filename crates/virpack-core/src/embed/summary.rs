@@ -13,7 +13,7 @@ use crate::runner::DeviceTally;
 pub struct Summary {
     /// Rows, skipped records and files.
     pub written: Written,
-    /// What became of the records' lengths.
+    /// How many records were truncated, cut into windows or skipped.
     pub lengths: LengthCounts,
     /// How well the batches were filled.
     pub packing: Option<PackStats>,

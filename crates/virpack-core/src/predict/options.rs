@@ -51,7 +51,7 @@ pub struct PredictOptions {
     pub model_names: [String; 2],
     /// What runs the models.
     pub device: DeviceOptions,
-    /// A device that gives nothing back for so long is given up, where another is left.
+    /// A device that returns nothing for this long is given up, where another is left.
     pub device_timeout: Option<Duration>,
     /// Most tokens in a batch of either model; None: what fits the device's free memory and helps.
     pub token_budget: Option<usize>,
