@@ -35,7 +35,7 @@ pub use batch::{PackedBatch, SequenceIndex, Window};
 pub use budget::{BudgetLimits, Footprint, available_memory, calculate_token_budget};
 pub use chunk::chunks;
 pub use collate::{CollatorCounters, CollatorOptions, VarlenCollator};
-pub use error::{InputError, SeqError};
+pub use error::{Hint, InputError, SeqError};
 pub use escape::{escaped, escaped_json, escaped_lines, shown_path};
 pub use index_set::IndexSet;
 pub use input::Input;
