@@ -27,7 +27,7 @@ pub use compile::compile_all;
 pub use packed::CudaPacked;
 pub use room::CudaRoom;
 
-use crate::{DeviceError, Unavailable};
+use crate::{DeviceError, Remedy, Unavailable};
 use arena::{Arena, Block, Fixed};
 use driver::{Card, Event, Pinned, PinnedPool};
 use kernels::Kernels;
@@ -200,7 +200,7 @@ impl Cuda {
         let card = Card::open(ordinal)?;
         let products = Products::new(&card, options.dtype).map_err(|e| Unavailable {
             reason: format!("{} cannot be used: {e}", card.name),
-            hint: "see `nvidia-smi`: another program may hold the card's memory".into(),
+            remedy: Remedy::CheckMemory,
         })?;
         Ok(Cuda {
             kernels: Kernels::new(Arc::clone(&card), options.dtype),

@@ -14,5 +14,5 @@ pub use backend::{
 };
 pub use cpu::Cpu;
 pub use cuda::{Cuda, CudaOptions, CudaRoom, Dtype};
-pub use error::{DeviceError, Unavailable};
+pub use error::{DeviceError, Remedy, Unavailable};
 pub use mapped::MappedFile;
