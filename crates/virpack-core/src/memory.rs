@@ -238,6 +238,7 @@ impl Memory for Cuda {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use virpack_seq::Hint;
 
     /// The 8M model: 30 MB of weights, 8 kB a token.
     #[test]
@@ -251,8 +252,9 @@ mod tests {
         let limits = BudgetLimits { min: 1_024, max: CPU_TOKEN_BUDGET, shortest: 3 };
         let budget = |available| calculate_token_budget(available, &beside(footprint, CPU_SPARE), &limits);
         // It was killed with 60 MB: its batches took all that the weights left.
-        let error = budget(60_000_000).unwrap_err().to_string();
-        assert!(error.contains("60.0 MB of free memory") && error.contains("64."), "{error}");
+        let error = budget(60_000_000).unwrap_err();
+        assert!(error.to_string().contains("60.0 MB of free memory"), "{error}");
+        assert!(error.hint().unwrap().contains("64."), "{error:?}");
         let tokens = budget(80_000_000).unwrap() as u64;
         assert!((1_024..4_096).contains(&tokens), "{tokens}");
         assert!(footprint.bytes(tokens, tokens / 3) + CPU_SPARE <= 80_000_000);
