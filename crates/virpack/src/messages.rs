@@ -10,12 +10,11 @@ use crate::text::grouped;
 use std::fmt::Display;
 use virpack_core::Hint;
 use virpack_core::device::Unavailable;
-use virpack_core::output::OutputError;
 use virpack_core::runner::DeviceEvent;
 use virpack_seq::pack::EfficiencyWarning;
 
 /// What happened, and what to do about it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     /// What happened, and where.
     pub(crate) what: String,
@@ -92,10 +91,6 @@ pub(crate) fn of_plot(error: &PlotError) -> Message {
 /// What is said of a command that failed.
 pub(crate) fn of_failure(failure: &Failure) -> Message {
     match failure {
-        Failure::Virpack(virpack_core::Error::Output(OutputError::Draw { source, .. })) => {
-            let inner = source.downcast_ref::<PlotError>().map(of_plot);
-            Message { what: failure.to_string(), hints: inner.unwrap_or_default().hints }
-        }
         Failure::Virpack(error) => of(error),
         Failure::Resumable { error, command } => of(error).hint(format!("go on with: {command}")),
         Failure::Plot(error) => of_plot(error),

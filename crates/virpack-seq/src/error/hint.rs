@@ -12,6 +12,7 @@ use std::borrow::Cow;
 ///
 /// let error = SeqError::MaxLengthZero;
 /// assert_eq!(error.to_string(), "a largest length of 0 residues accepts nothing");
+/// let error: &dyn Hint = &error;
 /// assert_eq!(error.hint().as_deref(), Some("the largest length must be at least 1"));
 /// ```
 pub trait Hint {
