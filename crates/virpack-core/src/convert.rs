@@ -28,6 +28,8 @@ pub fn convert_classifier(from: &Path, to: &Path, force: bool) -> Result<(), Err
 
 #[cfg(test)]
 mod tests {
+    use virpack_seq::Hint;
+
     use super::*;
 
     #[test]
@@ -42,6 +44,6 @@ mod tests {
         convert_classifier(&from, &to, true).unwrap();
         assert_eq!(std::fs::read(&to).unwrap(), to_safetensors(&from).unwrap());
         let wrong = convert_classifier(&from, &folder.path().join("model.pth"), false).unwrap_err();
-        assert!(wrong.to_string().contains(".safetensors"), "{wrong}");
+        assert!(wrong.hint().unwrap().contains(".safetensors"), "{wrong:?}");
     }
 }

@@ -1,15 +1,17 @@
 //! What can go wrong between a model's name and an output file.
 
+mod hints;
+
 use std::path::PathBuf;
 
 use crate::devices::DeviceChoice;
 use crate::files::FileError;
 use crate::merge::MergeError;
-use crate::output::OutputError;
+use crate::output::{OutputDtype, OutputError};
 use crate::resume::{ResumeError, Saved};
 use virpack_device::{DeviceError, Dtype as DeviceDtype, Unavailable};
 use virpack_model::{HoldsModelError, ModelError};
-use virpack_seq::shown_path;
+use virpack_seq::{Shard, shown_path};
 
 /// What can go wrong, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -21,11 +23,7 @@ pub enum Error {
 
     // --- classifiers: predict ---
     /// A classifier of nucleotides alone that takes vectors of another width.
-    #[error(
-        "{} takes {width} features, but the nucleotide model gives {nucleotide}\n\
-         hint: --nucleotide-classifier scores chunks without an open frame, by the nucleotide model alone",
-        shown_path(path)
-    )]
+    #[error("{} takes {width} features, but the nucleotide model gives {nucleotide}", shown_path(path))]
     NucleotideClassifierWidth {
         /// The classifier's file.
         path: PathBuf,
@@ -36,7 +34,7 @@ pub enum Error {
     },
     /// Two classifiers for chunks of different lengths.
     #[error(
-        "{} was trained on chunks of {} bases, {} on chunks of {}\nhint: name two of one length",
+        "{} was trained on chunks of {} bases, {} on chunks of {}",
         shown_path(&paths[0]), lengths[0], shown_path(&paths[1]), lengths[1]
     )]
     ClassifierLengths {
@@ -46,13 +44,7 @@ pub enum Error {
         lengths: [usize; 2],
     },
     /// A directory that lacks a model or all classifiers.
-    #[error(
-        "{}: no {missing}\n\
-         hint: --model names a directory with the models peptide/ and nucleotide/ and their classifiers, \
-         classifier_500.safetensors and nucleotide_classifier_500.safetensors; single models are named by \
-         --protein-model and --nucleotide-model, with --classifier",
-        shown_path(path)
-    )]
+    #[error("{}: no {missing}", shown_path(path))]
     NoBundle {
         /// The directory.
         path: PathBuf,
@@ -72,10 +64,7 @@ pub enum Error {
         why: Unavailable,
     },
     /// A precision that the CPU does not compute in.
-    #[error(
-        "the CPU computes in float32, not in {dtype}\nhint: leave --dtype out{}",
-        if *auto { "; `virpack devices` says why no GPU was taken" } else { ", or name a GPU with --device" }
-    )]
+    #[error("the CPU computes in float32, not in {dtype}")]
     CpuDtype {
         /// What was asked for.
         dtype: DeviceDtype,
@@ -94,13 +83,25 @@ pub enum Error {
     /// Shards cannot be joined.
     #[error(transparent)]
     Merge(#[from] MergeError),
-    /// A shard of what cannot be read again, or into what is no shard.
-    #[error("{problem}\nhint: {hint}")]
-    Shard {
-        /// What is wrong.
-        problem: String,
-        /// What to do about it.
-        hint: &'static str,
+    /// A shard of what cannot be read again.
+    #[error("a shard is of inputs that can be read again, and {input} is a pipe")]
+    ShardOfPipe {
+        /// The input.
+        input: String,
+    },
+    /// A shard under a name that is not a shard's.
+    #[error("{} would pass for all rows, and has those of shard {shard}", shown_path(path))]
+    ShardName {
+        /// The output as it was named.
+        path: PathBuf,
+        /// The shard.
+        shard: Shard,
+    },
+    /// A shard of another type than float32.
+    #[error("a shard holds float32, not {dtype}")]
+    ShardDtype {
+        /// What was asked for.
+        dtype: OutputDtype,
     },
     /// The run was told to stop.
     #[error("interrupted: {}", match kept {
@@ -112,10 +113,7 @@ pub enum Error {
         kept: Option<Saved>,
     },
     /// A thread could not be started.
-    #[error(
-        "cannot start the {thread} thread: {source}\n\
-         hint: raise the limit on processes or memory (ulimit -u, ulimit -v, the container's), or end other programs"
-    )]
+    #[error("cannot start the {thread} thread: {source}")]
     Thread {
         /// What it was for.
         thread: &'static str,
@@ -123,15 +121,13 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A thread panicked: a fault of virpack's.
-    #[error("the {thread} thread panicked\nhint: this is a fault of virpack's: please report it")]
+    #[error("the {thread} thread panicked")]
     Panicked {
         /// What it was for.
         thread: &'static str,
     },
     /// A device that gave no results for too long.
-    #[error(
-        "device {device} held a batch for more than {seconds} s\nhint: see `nvidia-smi` and the system's log; --device-timeout sets the seconds"
-    )]
+    #[error("device {device} held a batch for more than {seconds} s")]
     Hung {
         /// Its place among the devices asked for.
         device: usize,
@@ -139,45 +135,35 @@ pub enum Error {
         seconds: u64,
     },
     /// Several devices for what runs on one.
-    #[error("{device} is several devices, and this runs on one\nhint: name one of them, as in cuda:0")]
+    #[error("{device} is several devices, and this runs on one")]
     OneDevice {
         /// What was asked for.
         device: DeviceChoice,
     },
     /// Records of several windows of which some never came: a fault of virpack's.
-    #[error(
-        "{records} records lack some of their windows\nhint: this is a fault of virpack's: please report it"
-    )]
+    #[error("{records} records lack some of their windows")]
     WindowsMissing {
         /// How many records.
         records: usize,
     },
     /// Windows of records whose residues keep their rows.
     #[error(
-        "--long-records window does not go with --pool none: a record's rows are written together, and a record in \
-         windows can have any number of them\n\
-         hint: raise --max-length instead, or use --long-records truncate, skip or error"
+        "long records cannot be cut into windows where each residue has its row: a record's rows are written together, and \
+         a record in windows can have any number of them"
     )]
     ResidueWindows,
     /// Frames whose embeddings never came: a fault of virpack's.
-    #[error(
-        "{places} records, chunks or frames never had their embeddings\n\
-         hint: this is a fault of virpack's: please report it"
-    )]
+    #[error("{places} records, chunks or frames never had their embeddings")]
     EmbeddingsMissing {
         /// How many.
         places: usize,
     },
     /// A model of the wrong kind.
-    #[error(
-        "{}: {option} names {given} here, and must name {wanted}\n\
-         hint: --nucleotide-model reads the bases, --protein-model the peptides",
-        shown_path(path)
-    )]
+    #[error("{}: {option} names {given} here, and must name {wanted}", shown_path(path))]
     WrongModel {
         /// The model's file or directory.
         path: PathBuf,
-        /// The option that named it.
+        /// The field of [`PredictOptions`](crate::predict::PredictOptions) that named it.
         option: &'static str,
         /// What it is.
         given: &'static str,
@@ -187,25 +173,19 @@ pub enum Error {
     /// A share that is none.
     #[error("{option} must be between 0 and 1, and is {given}")]
     NoShare {
-        /// The option's name.
+        /// The field's name in [`Rule`](crate::predict::Rule).
         option: &'static str,
         /// What was asked for.
         given: f64,
     },
     /// Embeddings with NaN or infinity.
-    #[error(
-        "NaN or infinity in the embeddings of {}\n\
-         hint: the weights may be damaged, or need a wider dtype",
-        list(ids)
-    )]
+    #[error("NaN or infinity in the embeddings of {}", list(ids))]
     NotFinite {
         /// The records of the batch that have them.
         ids: Vec<String>,
     },
     /// A layer that the model does not have.
-    #[error(
-        "no layer {layer}: the model has {layers}\nhint: layers count from 0 (the embeddings), negative ones from the end"
-    )]
+    #[error("no layer {layer}: the model has {layers}")]
     NoLayer {
         /// What was asked for.
         layer: i64,

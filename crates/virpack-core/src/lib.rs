@@ -38,6 +38,7 @@ pub use event::{Event, ModelBudget};
 pub use virpack_device as device;
 pub use virpack_model as model;
 pub use virpack_seq as seq;
+pub use virpack_seq::Hint;
 
 /// The Rust example of the documentation, compiled and run with the tests.
 #[cfg(doctest)]

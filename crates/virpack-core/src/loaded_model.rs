@@ -64,7 +64,8 @@ impl<B: Device> LoadedModel<B> {
     pub(crate) fn events(&self) -> impl Iterator<Item = Event> {
         let token_budget = self.token_budget;
         let reason = format!("no room for batches of {} tokens", self.asked);
-        let halved = (token_budget < self.asked).then_some(DeviceEvent::Halved { token_budget, reason });
+        let halved = DeviceEvent::Halved { token_budget, reason, hint: None };
+        let halved = (token_budget < self.asked).then_some(halved);
         let budgets = vec![ModelBudget { model: None, tokens: token_budget }];
         let ready = Event::Ready { device: self.backend.name(), budgets };
         [ready].into_iter().chain(halved.map(Event::Device))

@@ -90,6 +90,7 @@ fn windows(lengths: &LengthPolicy) -> bool {
 mod tests {
     use super::*;
     use virpack_device::{CPU_TOKEN_BUDGET, Cpu};
+    use virpack_seq::Hint;
 
     /// The 8M model: 30 MB of weights, 8 kB a token.
     #[test]
@@ -104,8 +105,9 @@ mod tests {
         let spare = Cpu::new(std::num::NonZeroUsize::new(1)).unwrap().spare();
         let budget = |available| calculate_token_budget(available, &footprint(model, spare), &limits);
         // It was killed with 60 MB: its batches took all that the weights left.
-        let error = budget(60_000_000).unwrap_err().to_string();
-        assert!(error.contains("60.0 MB of free memory") && error.contains("64."), "{error}");
+        let error = budget(60_000_000).unwrap_err();
+        assert!(error.to_string().contains("60.0 MB of free memory"), "{error}");
+        assert!(error.hint().unwrap().contains("64."), "{error:?}");
         let tokens = budget(80_000_000).unwrap() as u64;
         assert!((1_024..4_096).contains(&tokens), "{tokens}");
         assert!(footprint(model, spare).bytes(tokens, tokens / 3) <= 80_000_000);

@@ -4,6 +4,7 @@ mod queue;
 mod tally;
 mod worker;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
 use virpack_device::{Backend, Pool};
-use virpack_seq::{AsyncDataLoader, IndexSet, SkippedRecord};
+use virpack_seq::{AsyncDataLoader, Hint, IndexSet, SkippedRecord};
 
 use crate::Error;
 use crate::cancel::CancelToken;
@@ -92,6 +93,8 @@ pub enum DeviceEvent {
         token_budget: usize,
         /// What the device said.
         reason: String,
+        /// What a person can do about it.
+        hint: Option<String>,
     },
     /// The device failed or hung, and gets nothing more; what it held is run by the others.
     Lost {
@@ -99,7 +102,15 @@ pub enum DeviceEvent {
         device: usize,
         /// What went wrong.
         reason: String,
+        /// What a person can do about it.
+        hint: Option<String>,
     },
+}
+
+impl DeviceEvent {
+    fn lost(device: usize, error: &Error) -> DeviceEvent {
+        DeviceEvent::Lost { device, reason: error.to_string(), hint: error.hint().map(Cow::into_owned) }
+    }
 }
 
 impl BatchRows {
@@ -242,7 +253,7 @@ impl AsyncInferenceRunner {
             self.results = None;
             return Some(Err(hung));
         }
-        Some(Ok(RunnerItem::Device(DeviceEvent::Lost { device, reason: hung.to_string() })))
+        Some(Ok(RunnerItem::Device(DeviceEvent::lost(device, &hung))))
     }
 }
 
@@ -278,8 +289,7 @@ fn work<B: Backend, M: Encoder<B> + ?Sized>(
     if let Some(error) = &lost
         && shared.queue.others(device) > 0
     {
-        let _ =
-            send.send(Some(Ok(RunnerItem::Device(DeviceEvent::Lost { device, reason: error.to_string() }))));
+        let _ = send.send(Some(Ok(RunnerItem::Device(DeviceEvent::lost(device, error)))));
     }
     if shared.queue.leave(device) == Some(0) {
         let waiting = shared.joiner.lock().unwrap_or_else(PoisonError::into_inner).waiting();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::num::NonZeroUsize;
@@ -14,7 +15,7 @@ use virpack_core::device::Pool;
 use virpack_core::devices::{DeviceChoice, DeviceOptions};
 use virpack_core::embed::{EmbedOptions, Summary, embed, embed_records};
 use virpack_core::resume::{CheckpointOptions, ResumeError};
-use virpack_core::{CancelToken, Event};
+use virpack_core::{CancelToken, Event, Hint};
 use virpack_seq::{LengthPolicy, LongRecords, Records};
 
 #[path = "support/parts.rs"]
@@ -314,6 +315,7 @@ fn another_run_is_refused_with_what_differs() {
         let error = embed(&options, &CancelToken::new(), |_| ()).unwrap_err();
         assert!(matches!(error, Error::Resume(_)), "{error}");
         assert!(error.to_string().contains(said), "{error}");
+        error.hint().map(Cow::into_owned).unwrap_or_default()
     };
     let with = || options.clone();
     refused(EmbedOptions { pool: Some(Pool::Max), ..with() }, "pooling: mean there, max here");
@@ -339,7 +341,8 @@ fn another_run_is_refused_with_what_differs() {
     assert!(matches!(error, Error::Resume(ResumeError::Pipe { .. })), "{error}");
     // Nobody has said what is to become of it.
     let unsaid = EmbedOptions { checkpoint: Some(CheckpointOptions::default()), ..with() };
-    refused(unsaid.clone(), "hint: go on with --resume, or start again with --force");
+    let hint = refused(unsaid.clone(), " of a run that was interrupted");
+    assert_eq!(hint, "resume it, or replace it and start again");
     assert_eq!(files(&directory.path().join("emb.npy.partial")), before, "it is left as it was");
     // Its name does not matter where there is one.
     let elsewhere = directory.path().join("elsewhere.fa");

@@ -12,7 +12,7 @@ use virpack_core::model::classifier::Classifier;
 use virpack_core::model::config::{DnabertConfig, Esm2Config};
 use virpack_core::model::weights::Weights;
 use virpack_core::model::{HoldsModelError, ModelError};
-use virpack_seq::Records;
+use virpack_seq::{Hint, Records};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name)
@@ -123,9 +123,13 @@ fn adapters_are_refused_beside_alone_and_inside_and_a_merged_model_is_not() {
     for (name, base) in
         [("lora_alone", "facebook/esm2_t6_8M_UR50D"), ("lora_beside", "facebook/esm2_t6_8M_UR50D")]
     {
-        let message = refused(&fixture("releases").join(name)).to_string();
+        let error = refused(&fixture("releases").join(name));
+        let message = error.to_string();
         assert!(message.contains("adapter_config.json") && message.contains(base), "{message}");
-        assert!(message.contains("hint: merge first: in Python `model.merge_and_unload()"), "{message}");
+        assert!(
+            error.hint().unwrap().starts_with("merge first: in Python `model.merge_and_unload()"),
+            "{error:?}"
+        );
     }
     let inside = refused(&fixture("releases/lora_inside")).to_string();
     assert!(inside.contains("lora_A") || inside.contains("base_layer"), "{inside}");
@@ -301,10 +305,10 @@ fn variants_and_folders_with_weights_are_named_where_nothing_else_is() {
     let checkpoint = folder.path().join("checkpoint-500");
     fs::create_dir(&checkpoint).unwrap();
     fs::copy(fixture("weights/safetensors/model.safetensors"), checkpoint.join("model.safetensors")).unwrap();
-    let message = refused(folder.path()).to_string();
+    let hint = refused(folder.path()).hint().unwrap().into_owned();
     assert!(
-        message.contains("it has checkpoint-500, model.fp16.safetensors: name the file or folder"),
-        "{message}"
+        hint.starts_with("it has checkpoint-500, model.fp16.safetensors: name the file or folder"),
+        "{hint}"
     );
     open(&folder.path().join("model.fp16.safetensors")).unwrap();
 }
@@ -326,8 +330,8 @@ fn modules_of_sentence_transformers_that_change_rows_are_refused() {
         (json!([module("0_Transformer", "Transformer")]), "0_Transformer"),
     ] {
         fs::write(&file, modules.to_string()).unwrap();
-        let message = refused(folder.path()).to_string();
-        assert!(message.contains(says) && message.contains("hint: "), "{message}");
+        let error = refused(folder.path());
+        assert!(error.to_string().contains(says) && error.hint().is_some(), "{error}");
         open(&folder.path().join("model.safetensors")).unwrap();
     }
 }

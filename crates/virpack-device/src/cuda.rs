@@ -30,7 +30,7 @@ pub use arena_plan::ArenaPlan;
 pub use launch::compile_all;
 pub use packed::CudaPacked;
 
-use crate::{DeviceError, Dtype, Unavailable};
+use crate::{DeviceError, Dtype, Remedy, Unavailable};
 use arena::{Arena, Block, Fixed};
 use arena_plan::Blocks;
 use cublas::Products;
@@ -153,7 +153,7 @@ impl Cuda {
         let card = Card::open(ordinal)?;
         let products = Products::new(&card, options.dtype).map_err(|e| Unavailable {
             reason: format!("{} cannot be used: {e}", card.name),
-            hint: "see `nvidia-smi`: another program may hold the card's memory".into(),
+            remedy: Remedy::CheckMemory,
         })?;
         Ok(Cuda {
             kernels: Kernels::new(Arc::clone(&card), options.dtype),

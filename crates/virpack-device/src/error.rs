@@ -1,4 +1,8 @@
 //! What can go wrong on a device.
+//!
+//! This crate is independent of `virpack-seq` and its trait `Hint`: its errors have a method of that name.
+
+use std::borrow::Cow;
 
 /// What can go wrong on a device, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -23,12 +27,7 @@ pub enum DeviceError {
         vocabulary: usize,
     },
     /// Worker threads could not be started.
-    #[error(
-        "cannot start {threads} {}: {reason}\n\
-         hint: {}raise the limit on processes or memory (ulimit -u, ulimit -v, the container's)",
-        if *threads == 1 { "thread" } else { "threads" },
-        if *threads == 1 { "" } else { "ask for fewer with --threads, or " }
-    )]
+    #[error("cannot start {threads} {}: {reason}", if *threads == 1 { "thread" } else { "threads" })]
     Threads {
         /// Threads asked for.
         threads: usize,
@@ -36,9 +35,7 @@ pub enum DeviceError {
         reason: String,
     },
     /// The device has no room left.
-    #[error(
-        "{op}: no room for {wanted} bytes on the device, {free} are free\nhint: ask for smaller batches with --token-budget"
-    )]
+    #[error("{op}: no room for {wanted} bytes on the device, {free} are free")]
     OutOfMemory {
         /// What asked.
         op: &'static str,
@@ -66,7 +63,7 @@ pub enum DeviceError {
         log: String,
     },
     /// Values that are NaN or infinite: the model left the range of the dtype.
-    #[error("{} of {rows} rows hold NaN or infinity, the first of them row {}\nhint: try --dtype bf16 or f32", .broken.len(), .broken.first().unwrap_or(&0))]
+    #[error("{} of {rows} rows hold NaN or infinity, the first of them row {}", .broken.len(), .broken.first().unwrap_or(&0))]
     NotFinite {
         /// The rows, by their place in the batch.
         broken: Vec<usize>,
@@ -77,15 +74,92 @@ pub enum DeviceError {
 
 /// Why a device cannot be used on this machine.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{reason}\nhint: {hint}")]
+#[error("{reason}")]
 pub struct Unavailable {
     /// What is missing.
     pub reason: String,
     /// What to do about it.
-    pub hint: String,
+    pub remedy: Remedy,
+}
+
+/// What makes a device usable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// The driver is missing.
+    InstallDriver,
+    /// cuBLASLt is missing.
+    InstallCublas,
+    /// NVRTC is missing.
+    InstallNvrtc,
+    /// The driver refuses.
+    CheckDriver,
+    /// The driver shows fewer cards.
+    CheckCards,
+    /// Another program may hold the card's memory.
+    CheckMemory,
+    /// The card is too old.
+    UseCpu,
+}
+
+impl Remedy {
+    /// What a person can do.
+    #[must_use]
+    pub fn hint(self) -> &'static str {
+        match self {
+            Remedy::InstallDriver => "install the NVIDIA driver, or run on the CPU",
+            Remedy::InstallCublas => {
+                "run inside a Python environment that has PyTorch, or `pip install nvidia-cublas`, or install the CUDA toolkit"
+            }
+            Remedy::InstallNvrtc => {
+                "run inside a Python environment that has PyTorch, or `pip install nvidia-cuda-nvrtc`, or install the CUDA \
+                 toolkit"
+            }
+            Remedy::CheckDriver => {
+                "see `nvidia-smi`; the driver may be older than the libraries, or the card in use"
+            }
+            Remedy::CheckCards => "see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES",
+            Remedy::CheckMemory => "see `nvidia-smi`: another program may hold the card's memory",
+            Remedy::UseCpu => "run on the CPU",
+        }
+    }
+}
+
+impl Unavailable {
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(self.remedy.hint()))
+    }
 }
 
 impl DeviceError {
+    /// What a person can do about it; None where there is nothing.
+    ///
+    /// ```
+    /// let error = virpack_device::DeviceError::OutOfMemory { op: "upload", wanted: 9, free: 1 };
+    /// assert_eq!(error.hint().as_deref(), Some("ask for smaller batches: a smaller token budget"));
+    /// ```
+    #[must_use]
+    pub fn hint(&self) -> Option<Cow<'_, str>> {
+        match self {
+            DeviceError::Threads { threads: 1, .. } => {
+                Some("raise the limit on processes or memory (ulimit -u, ulimit -v, the container's)".into())
+            }
+            DeviceError::Threads { .. } => Some(
+                "ask for fewer, or raise the limit on processes or memory (ulimit -u, ulimit -v, the container's)".into(),
+            ),
+            DeviceError::OutOfMemory { .. } => {
+                Some("ask for smaller batches: a smaller token budget".into())
+            }
+            DeviceError::NotFinite { .. } => Some("try bfloat16 or float32, which have a wider range".into()),
+            DeviceError::Shape { .. }
+            | DeviceError::TokenId { .. }
+            | DeviceError::Call { .. }
+            | DeviceError::Kernel { .. } => None,
+        }
+    }
+
     pub(crate) fn shape(op: &'static str, expected: impl Into<String>, given: impl Into<String>) -> Self {
         DeviceError::Shape { op, expected: expected.into(), given: given.into() }
     }

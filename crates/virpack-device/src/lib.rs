@@ -20,6 +20,6 @@ pub use cpu::{CPU_TOKEN_BUDGET, Cpu};
 pub use cuda::{ArenaPlan, Cuda, CudaOptions};
 pub use device::{Device, ModelFootprint, ModelShape};
 pub use dtype::Dtype;
-pub use error::{DeviceError, Unavailable};
+pub use error::{DeviceError, Remedy, Unavailable};
 pub use mapped::MappedFile;
 pub use memory::available_memory;

@@ -167,6 +167,7 @@ pub(super) fn damaged(files: &[Location]) -> Vec<DamagedFile> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use virpack_seq::Hint;
 
     #[test]
     fn sums_are_those_that_sha256sum_prints() {
@@ -213,7 +214,7 @@ mod tests {
         let error = sum().unwrap_err();
         let message = error.to_string();
         assert!(message.contains(abc) && message.contains("damaged files of this model: 2"), "{message}");
-        assert!(message.contains("hint: remove it, and run again"), "{message}");
+        assert!(error.hint().unwrap().contains("remove it, and run again"), "{error:?}");
         let ModelError::DamagedInCache(damage) = error else { panic!("{error}") };
         assert_eq!(damage.files, damaged(&files));
         assert!(files[0].exists(), "only what replaces a file removes it");
@@ -232,7 +233,8 @@ mod tests {
         // A bit of a value, within the 1,024 bytes of `data/11`; between entries there is padding.
         bytes[9216 + 512] ^= 1;
         std::fs::write(&file, &bytes).unwrap();
-        let message = sum().unwrap_err().to_string();
-        assert!(message.contains("damaged or cut short") && message.contains("hint: copy"), "{message}");
+        let error = sum().unwrap_err();
+        assert!(error.to_string().contains("damaged or cut short"), "{error}");
+        assert!(error.hint().unwrap().starts_with("copy"), "{error:?}");
     }
 }

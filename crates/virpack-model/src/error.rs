@@ -1,13 +1,14 @@
 //! What can go wrong between a model's name and its weights on a device.
 
+mod hints;
+
 use std::path::PathBuf;
 
 use virpack_device::DeviceError;
 use virpack_seq::{SeqError, shown_path};
 
-use super::classifier::{ClassifierProblem, fitting};
+use super::classifier::ClassifierProblem;
 use super::hub::{Damage, HubError};
-use super::mini::MODELS;
 use super::weights::{CheckpointError, Dtype};
 
 /// What can go wrong between a model's name and its weights on a device, with the facts to mend it.
@@ -19,7 +20,7 @@ pub enum ModelError {
     Hub(#[from] HubError),
 
     /// A file of a model could not be opened or read.
-    #[error("cannot read {}: {source}\nhint: check the path and its permissions", shown_path(path))]
+    #[error("cannot read {}: {source}", shown_path(path))]
     ReadModel {
         /// The file or directory.
         path: PathBuf,
@@ -28,11 +29,7 @@ pub enum ModelError {
     },
     /// A directory without weights in any form that virpack reads.
     #[error(
-        "{}: no weights here; looked for {}\n\
-         hint: {}", shown_path(path), looked_for.join(", "), match &found[..] {
-            [] => "give a directory in Hugging Face layout, or a fair-esm .pt file".to_owned(),
-            found => format!("it has {}: name the file or folder that you mean", found.join(", ")),
-        }
+        "{}: no weights here; looked for {}", shown_path(path), looked_for.join(", ")
     )]
     NoWeights {
         /// The directory.
@@ -43,7 +40,7 @@ pub enum ModelError {
         found: Vec<String>,
     },
     /// A directory with several .pt files, any of which could be meant.
-    #[error("{}: several checkpoints: {}\nhint: give the path of one of them", shown_path(path), found.join(", "))]
+    #[error("{}: several checkpoints: {}", shown_path(path), found.join(", "))]
     ManyCheckpoints {
         /// The directory.
         path: PathBuf,
@@ -51,21 +48,13 @@ pub enum ModelError {
         found: Vec<String>,
     },
     /// A file whose name does not say that it holds weights.
-    #[error(
-        "{}: not a weights file by its name\n\
-         hint: virpack reads .safetensors, .bin and .pt files, and directories that hold them",
-        shown_path(path)
-    )]
+    #[error("{}: not a weights file by its name", shown_path(path))]
     UnknownWeights {
         /// The file.
         path: PathBuf,
     },
     /// A weights file shorter than its own header says.
-    #[error(
-        "{}: cut short: its header promises {promised} bytes, the file has {found}\n\
-         hint: copy or download it again",
-        shown_path(path)
-    )]
+    #[error("{}: cut short: its header promises {promised} bytes, the file has {found}", shown_path(path))]
     Truncated {
         /// The file.
         path: PathBuf,
@@ -75,10 +64,7 @@ pub enum ModelError {
         found: u64,
     },
     /// A safetensors header that contradicts itself or its file.
-    #[error(
-        "{}: damaged safetensors header: {source}\nhint: copy or download the file again",
-        shown_path(path)
-    )]
+    #[error("{}: damaged safetensors header: {source}", shown_path(path))]
     Safetensors {
         /// The file.
         path: PathBuf,
@@ -97,7 +83,7 @@ pub enum ModelError {
         source: CheckpointError,
     },
     /// An index of shards, or a config.json, that is not JSON or lacks a field.
-    #[error("{}: {source}\nhint: copy or download the file again", shown_path(path))]
+    #[error("{}: {source}", shown_path(path))]
     Json {
         /// The file.
         path: PathBuf,
@@ -107,7 +93,7 @@ pub enum ModelError {
     /// A shard's index without a `weight_map`, or one that names a file outside its directory.
     #[error("{}: {}", shown_path(path), match shard {
         Some(shard) => format!("names the shard {shard:?}, which is not a file name"),
-        None => "no weight_map of tensor names to shards\nhint: name the directory of the model's files".to_owned(),
+        None => "no weight_map of tensor names to shards".to_owned(),
     })]
     ShardIndex {
         /// The index.
@@ -128,11 +114,7 @@ pub enum ModelError {
         second: String,
     },
     /// An index that says that a tensor is in a shard where it is not.
-    #[error(
-        "{}: names the shard {shard} for the tensor {tensor}, which is not in it\n\
-         hint: index and shards are of different models or savings: copy or download them all again",
-        shown_path(path)
-    )]
+    #[error("{}: names the shard {shard} for the tensor {tensor}, which is not in it", shown_path(path))]
     IndexedTensor {
         /// The index.
         path: PathBuf,
@@ -143,8 +125,7 @@ pub enum ModelError {
     },
     /// A pointer of Git LFS where the file itself should be.
     #[error(
-        "{}: a Git LFS pointer, not the file{}\n\
-         hint: run `git lfs pull` in the repository to fetch the file itself", shown_path(path),
+        "{}: a Git LFS pointer, not the file{}", shown_path(path),
         bytes.map_or_else(String::new, |bytes| format!(", which has {bytes} bytes"))
     )]
     LfsPointer {
@@ -155,9 +136,7 @@ pub enum ModelError {
     },
     /// An adapter, whose values are added to those of a base model.
     #[error(
-        "{}: {found} is of an adapter (PEFT), whose weights are to be added to those of {}\n\
-         hint: merge first: in Python `model.merge_and_unload().save_pretrained(DIR)`, then name DIR; for the base model \
-         alone name its weights file", shown_path(path), base.as_deref().unwrap_or("a base model")
+        "{}: {found} is of an adapter (PEFT), whose weights are to be added to those of {}", shown_path(path), base.as_deref().unwrap_or("a base model")
     )]
     Adapter {
         /// The directory, file or repository.
@@ -169,8 +148,7 @@ pub enum ModelError {
     },
     /// A directory of sentence-transformers of which virpack would run another part than it means.
     #[error(
-        "{}: the module {kind} in {folder:?} is a part of this model that virpack does not run\n\
-         hint: name the weights file itself for the transformer alone, pooled by --pool",
+        "{}: the module {kind} in {folder:?} is a part of this model that virpack does not run",
         shown_path(path)
     )]
     Modules {
@@ -183,8 +161,7 @@ pub enum ModelError {
     },
     /// A directory with two sets of weights that are not the same model.
     #[error(
-        "{}: {} and {} hold different models: {tensor} differs\n\
-         hint: remove the one that is out of date, or name the file that you mean", shown_path(path), names[0], names[1]
+        "{}: {} and {} hold different models: {tensor} differs", shown_path(path), names[0], names[1]
     )]
     UnlikeWeights {
         /// The directory.
@@ -196,9 +173,7 @@ pub enum ModelError {
     },
     /// Tensors that the model, by its settings, has no place for.
     #[error(
-        "{}: {}{} would not be read, and embeddings would lack what they do\n\
-         hint: save the encoder alone, as the class that config.json names; heads that virpack knows (lm_head, classifier, \
-         pooler, …) may stay", shown_path(path), tensors.join(", "),
+        "{}: {}{} would not be read, and embeddings would lack what they do", shown_path(path), tensors.join(", "),
         if *more > 0 { format!(" and {more} more tensors") } else { String::new() }
     )]
     UnreadTensors {
@@ -211,8 +186,7 @@ pub enum ModelError {
     },
     /// Rotary frequencies that differ between layers.
     #[error(
-        "{}: {} and {} hold different rotary frequencies\n\
-         hint: ESM-2 has one set of frequencies: the file is damaged, or of another model", shown_path(path), tensors[0], tensors[1]
+        "{}: {} and {} hold different rotary frequencies", shown_path(path), tensors[0], tensors[1]
     )]
     UnlikeFrequencies {
         /// The file or directory.
@@ -222,8 +196,7 @@ pub enum ModelError {
     },
     /// A tensor that the model needs and its files lack.
     #[error(
-        "{}: no tensor {tensor} of shape {expected:?}{}\n\
-         hint: the weights are of another model than its settings say, or a shard is missing", shown_path(path),
+        "{}: no tensor {tensor} of shape {expected:?}{}", shown_path(path),
         if there.is_empty() { ": it holds no tensor".to_owned() } else { format!("; the most alike there: {}", there.join(", ")) }
     )]
     MissingTensor {
@@ -237,11 +210,7 @@ pub enum ModelError {
         there: Vec<String>,
     },
     /// A tensor whose shape is not the one that the model's settings ask for.
-    #[error(
-        "{}: tensor {tensor} has shape {given:?}, expected {expected:?}\n\
-         hint: the weights and config.json are not of the same model",
-        shown_path(path)
-    )]
+    #[error("{}: tensor {tensor} has shape {given:?}, expected {expected:?}", shown_path(path))]
     TensorShape {
         /// The file that holds it.
         path: PathBuf,
@@ -253,11 +222,7 @@ pub enum ModelError {
         given: Vec<usize>,
     },
     /// A tensor of numbers that are no weights, such as integers or 8-bit floats.
-    #[error(
-        "{}: tensor {tensor} holds {dtype} values, expected F32, F16, BF16 or F64\n\
-         hint: save the weights in one of these, without quantization",
-        shown_path(path)
-    )]
+    #[error("{}: tensor {tensor} holds {dtype} values, expected F32, F16, BF16 or F64", shown_path(path))]
     TensorDtype {
         /// The file that holds it.
         path: PathBuf,
@@ -269,8 +234,7 @@ pub enum ModelError {
 
     /// Weights without the settings that say what to do with them.
     #[error(
-        "{}: no settings for the model; looked for config.json{}\n\
-         hint: put the model's config.json beside its weights", shown_path(path),
+        "{}: no settings for the model; looked for config.json{}", shown_path(path),
         if *in_checkpoint { " and, in the checkpoint, for cfg.model or args" } else { "" }
     )]
     NoConfig {
@@ -280,7 +244,7 @@ pub enum ModelError {
         in_checkpoint: bool,
     },
     /// A setting that the model cannot be built without.
-    #[error("{}: no usable {setting}: {given}\nhint: copy or download the file again", shown_path(path))]
+    #[error("{}: no usable {setting}: {given}", shown_path(path))]
     BadSetting {
         /// The file that holds the settings.
         path: PathBuf,
@@ -302,7 +266,7 @@ pub enum ModelError {
         supported: &'static str,
     },
     /// A name of two models where one is run.
-    #[error("{model} is two models\nhint: name {} or {}", models[0], models[1])]
+    #[error("{model} is two models")]
     TwoModels {
         /// The name.
         model: String,
@@ -311,15 +275,13 @@ pub enum ModelError {
     },
     /// Inputs that can be read once, where their letters must be known first.
     #[error(
-        "what comes through a named pipe cannot be read twice, to see whether it is proteins or nucleotides\n\
-         hint: name the model, --model {} or --model {}", MODELS[0], MODELS[1]
+        "what comes through a named pipe cannot be read twice, to see whether it is proteins or nucleotides"
     )]
     AlphabetOfPipe,
     /// Letters that may be those of proteins or of nucleotides.
     #[error(
         "cannot tell whether these are proteins or nucleotides: the first {records} records have {letters} letters, and \
-         both kinds have letters such as these\n\
-         hint: name the model, --model {} or --model {}", MODELS[0], MODELS[1]
+         both kinds have letters such as these"
     )]
     AlphabetUnclear {
         /// Records looked at.
@@ -328,12 +290,7 @@ pub enum ModelError {
         letters: u64,
     },
     /// A file that holds no classifier, or one that virpack would run wrongly.
-    #[error(
-        "{}: no classifier that virpack runs: {problem}\n\
-         hint: it runs Linear, BatchNorm1d, ReLU, Dropout, Linear to 2 classes (others, virus), saved by torch as a \
-         module or a state dict, or as safetensors",
-        shown_path(path)
-    )]
+    #[error("{}: no classifier that virpack runs: {problem}", shown_path(path))]
     Classifier {
         /// The file.
         path: PathBuf,
@@ -343,9 +300,8 @@ pub enum ModelError {
     /// A classifier that takes vectors of other widths than the models give.
     #[error(
         "{} takes {width} features, but the nucleotide model gives {nucleotide} and the peptide model {peptide}, \
-         {} together\n\
-         hint: name the models that the classifier was trained with: {}",
-        shown_path(path), nucleotide + peptide, fitting(*width, *nucleotide, *peptide)
+         {} together",
+        shown_path(path), nucleotide + peptide
     )]
     ClassifierWidths {
         /// The classifier's file.
@@ -364,10 +320,7 @@ pub enum ModelError {
     #[error(transparent)]
     Seq(#[from] SeqError),
     /// A thread could not be started.
-    #[error(
-        "cannot start the {thread} thread: {source}\n\
-         hint: raise the limit on processes or memory (ulimit -u, ulimit -v, the container's), or end other programs"
-    )]
+    #[error("cannot start the {thread} thread: {source}")]
     Thread {
         /// What it was for.
         thread: &'static str,
@@ -375,7 +328,7 @@ pub enum ModelError {
         source: std::io::Error,
     },
     /// A thread panicked: a fault of virpack's.
-    #[error("the {thread} thread panicked\nhint: this is a fault of virpack's: report it")]
+    #[error("the {thread} thread panicked")]
     Panicked {
         /// What it was for.
         thread: &'static str,

@@ -137,8 +137,7 @@ pub fn resolve(
     }
     let repository = repository(model)?;
     if options.offline {
-        let problem =
-            weights::damage(&snapshot(&repository, options)).map(|error| download::first_line(&error));
+        let problem = weights::damage(&snapshot(&repository, options)).map(|error| error.to_string());
         let (repository, cache) = (repository.id, options.cache.clone());
         return Err(match problem {
             Some(problem) => HubError::DamagedOffline { repository, problem }.into(),

@@ -80,6 +80,7 @@ pub fn model_for(inputs: &[Input], limits: ReadLimits) -> Result<&'static str, M
 #[cfg(test)]
 mod tests {
     use super::*;
+    use virpack_seq::Hint;
 
     #[test]
     fn it_is_small() {
@@ -106,8 +107,8 @@ mod tests {
         assert_eq!(model(""), peptides);
         // None of its letters is a residue's alone.
         std::fs::write(&path, ">a\nMKSHRDV\n").unwrap();
-        let error =
-            model_for(&[path.as_path().to_owned().into()], ReadLimits::default()).unwrap_err().to_string();
-        assert!(error.contains("7 letters") && error.contains("--model virpack-mini/nucleotide"), "{error}");
+        let error = model_for(&[path.as_path().to_owned().into()], ReadLimits::default()).unwrap_err();
+        assert!(error.to_string().contains("7 letters"), "{error}");
+        assert!(error.hint().unwrap().contains("virpack-mini/nucleotide"), "{error:?}");
     }
 }

@@ -259,6 +259,7 @@ pub(crate) fn count_odd(sequence: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Hint;
 
     #[test]
     fn gaps_digits_and_x_are_no_letters() {
@@ -326,9 +327,10 @@ mod tests {
         for protein in
             ["L", "MKTLLVAGGX", "mktllvaggx", "MAGSTCEE-W", "PPPP", "MKV*FAA", "ACGT<mask>ACGTACGT"]
         {
-            let error = check(protein).unwrap_err().to_string();
-            assert!(error.starts_with("p.fasta:3: record r is no nucleotide sequence"), "{error}");
-            assert!(error.contains("hint: "), "{error}");
+            let error = check(protein).unwrap_err();
+            let said = error.to_string();
+            assert!(said.starts_with("p.fasta:3: record r is no nucleotide sequence"), "{said}");
+            assert!(error.hint().unwrap().contains("a model of proteins"), "{error:?}");
         }
     }
 
@@ -341,9 +343,10 @@ mod tests {
         let gene = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATC";
         let written = [gene.to_owned(), gene.to_lowercase(), gene.replace('T', "U"), format!("{gene}RYN-X")];
         for nucleotides in written {
-            let error = check(&nucleotides).unwrap_err().to_string();
-            assert!(error.starts_with("p.fasta:3: record r is no protein"), "{error}");
-            assert!(error.contains("hint: "), "{error}");
+            let error = check(&nucleotides).unwrap_err();
+            let said = error.to_string();
+            assert!(said.starts_with("p.fasta:3: record r is no protein"), "{said}");
+            assert!(error.hint().unwrap().contains("zhihan1996/DNABERT-S"), "{error:?}");
         }
         let repeats = ["A", "AT", "GGC", "AAT", "GAGAGS", "NNNN", "X"].map(|repeat| repeat.repeat(100));
         for protein in repeats.iter().map(String::as_str).chain([

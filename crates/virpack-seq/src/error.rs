@@ -5,6 +5,7 @@ mod bpe_problem;
 mod change;
 mod fault;
 mod foreign_format;
+mod hint;
 mod hints;
 mod input;
 mod suspect;
@@ -16,6 +17,7 @@ pub use bam_problem::BamProblem;
 pub use bpe_problem::BpeProblem;
 pub use change::Change;
 pub use foreign_format::ForeignFormat;
+pub use hint::Hint;
 use hints::megabytes;
 pub use input::InputError;
 pub use suspect::Suspect;
@@ -28,7 +30,7 @@ use crate::record::shown_id;
 #[non_exhaustive]
 pub enum SeqError {
     /// An input could not be opened.
-    #[error("cannot open {}: {source}\nhint: check the path and its permissions", shown_path(path))]
+    #[error("cannot open {}: {source}", shown_path(path))]
     Open {
         /// The input as it was named.
         path: PathBuf,
@@ -44,8 +46,7 @@ pub enum SeqError {
     /// A protein where nucleotides are wanted.
     #[error(
         "{}:{line}: record {} is no nucleotide sequence: it holds {letter:?}, and {other} of its {letters} letters \
-         are none of A, C, G, T, U and N\n\
-         hint: this takes DNA or RNA; proteins are for `virpack embed` with a model of proteins, in a run of their own",
+         are none of A, C, G, T, U and N",
         shown_path(path),
         shown_id(id)
     )]
@@ -66,9 +67,7 @@ pub enum SeqError {
     /// Nucleotides where a protein is wanted.
     #[error(
         "{}:{line}: record {} is no protein: {bases} of its {letters} letters are A, C, G, T, U or N, and none stands for \
-         a residue alone\n\
-         hint: this model reads proteins; nucleotides are for --model virpack-mini/nucleotide or zhihan1996/DNABERT-S, in a \
-         run of their own",
+         a residue alone",
         shown_path(path),
         shown_id(id)
     )]
@@ -85,7 +84,7 @@ pub enum SeqError {
         letters: u64,
     },
     /// A number that NCBI has given to no genetic code.
-    #[error("there is no genetic code {number}\nhint: NCBI's are {known}")]
+    #[error("there is no genetic code {number}")]
     GeneticCode {
         /// What was asked for.
         number: u8,
@@ -95,7 +94,7 @@ pub enum SeqError {
 
     // --- tokenizing: tokenize/bpe.rs ---
     /// A tokenizer's file that cannot be used.
-    #[error("{}: {problem}\nhint: {}", shown_path(path), problem.hint())]
+    #[error("{}: {problem}", shown_path(path))]
     Tokenizer {
         /// The file.
         path: PathBuf,
@@ -106,8 +105,7 @@ pub enum SeqError {
     // --- lengths and the loader: long.rs, loader.rs ---
     /// A record over the largest length, where such records are errors.
     #[error(
-        "{}:{line}: record {}: {length} residues are over the largest length of {max_length}\n\
-         hint: raise --max-length, or let --long-records truncate, window or skip it",
+        "{}:{line}: record {}: {length} residues are over the largest length of {max_length}",
         shown_path(path),
         shown_id(id)
     )]
@@ -124,7 +122,7 @@ pub enum SeqError {
         max_length: usize,
     },
     /// Windows that overlap so much that a residue would lie in more than two.
-    #[error("windows cannot overlap by {overlap} residues\nhint: the most is half of --max-length, {most}")]
+    #[error("windows cannot overlap by {overlap} residues")]
     WindowOverlap {
         /// The overlap asked for, in residues.
         overlap: usize,
@@ -132,13 +130,10 @@ pub enum SeqError {
         most: usize,
     },
     /// A largest length that lets nothing through.
-    #[error("a largest length of 0 residues lets nothing through\nhint: give --max-length at least 1")]
+    #[error("a largest length of 0 residues accepts nothing")]
     MaxLengthZero,
     /// The system gave the loader no thread.
-    #[error(
-        "cannot start the loader's {worker} thread: {source}\n\
-         hint: raise the limit on processes or memory (ulimit -u, ulimit -v, the container's), or end other programs"
-    )]
+    #[error("cannot start the loader's {worker} thread: {source}")]
     Thread {
         /// What the thread was to do.
         worker: &'static str,
@@ -146,9 +141,7 @@ pub enum SeqError {
         source: std::io::Error,
     },
     /// A thread of the loader panicked; it is a fault of ours, or of the tokenizer given.
-    #[error(
-        "the loader's {worker} thread panicked: {message}\nhint: this is a fault of virpack's: please report it"
-    )]
+    #[error("the loader's {worker} thread panicked: {message}")]
     WorkerPanicked {
         /// What the thread did: `reading`, `tokenizing`, `collating` or `framing`.
         worker: &'static str,
@@ -158,10 +151,7 @@ pub enum SeqError {
 
     // --- packing: pack.rs, collate.rs, budget.rs ---
     /// A budget that cannot hold the longest sequence the options let through.
-    #[error(
-        "a token budget of {token_budget} cannot hold a sequence of {longest} tokens\n\
-         hint: the smallest budget that works is {longest}: --max-length (of chunks, --length) and the special tokens"
-    )]
+    #[error("a token budget of {token_budget} cannot hold a sequence of {longest} tokens")]
     BudgetTooSmall {
         /// Most tokens in a batch.
         token_budget: usize,
@@ -179,16 +169,13 @@ pub enum SeqError {
         token_budget: usize,
     },
     /// A budget whose tokens `cu_seqlens` (int32) could not count.
-    #[error("a token budget of {token_budget} is too large\nhint: the largest is 2147483647")]
+    #[error("a token budget of {token_budget} is too large")]
     BudgetTooLarge {
         /// Most tokens in a batch.
         token_budget: usize,
     },
     /// A limit on attention cost that the longest sequence alone passes.
-    #[error(
-        "an attention cost of {max_attention_cost} cannot hold a sequence of {longest} tokens\n\
-         hint: the smallest that works is the square of {longest}"
-    )]
+    #[error("an attention cost of {max_attention_cost} cannot hold a sequence of {longest} tokens")]
     AttentionCostTooSmall {
         /// Largest sum of squared lengths in a batch, tokens².
         max_attention_cost: u64,
@@ -202,9 +189,7 @@ pub enum SeqError {
         option: &'static str,
     },
     /// A length that no batch can hold was given to the packer.
-    #[error(
-        "length {position} is of {tokens} tokens\nhint: a batch holds sequences of 1 to {longest} tokens"
-    )]
+    #[error("length {position} is of {tokens} tokens")]
     LengthOutOfRange {
         /// Its place among the lengths, from 0.
         position: usize,
@@ -234,9 +219,8 @@ pub enum SeqError {
     },
     /// Memory that does not hold the model and its smallest batch.
     #[error(
-        "{} of free memory do not hold the model and a batch of {smallest_budget} tokens\n\
-         hint: {} are needed; free some, lower --max-length (of chunks, --length) or take a smaller model",
-        megabytes(*available), megabytes(*needed)
+        "{} of free memory do not hold the model and a batch of {smallest_budget} tokens",
+        megabytes(*available)
     )]
     NotEnoughMemory {
         /// Memory that may be used, bytes.

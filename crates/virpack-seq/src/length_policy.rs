@@ -224,6 +224,7 @@ fn skipped(record: &Record, length: u64, reason: SkipReason) -> SkippedRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Hint;
     use crate::tokenize::{EsmTokenizer, SpecialTokens};
 
     fn record(sequence: impl AsRef<[u8]>) -> Record {
@@ -355,7 +356,7 @@ mod tests {
     fn overlap_over_half_a_window_is_refused() {
         let error = policy(100, LongRecords::Window { overlap: 51 }).check().unwrap_err();
         assert!(matches!(error, SeqError::WindowOverlap { overlap: 51, most: 50 }));
-        assert!(error.to_string().contains("hint:"));
+        assert!(error.hint().unwrap().ends_with("half of the largest length, 50"), "{error:?}");
         assert!(matches!(policy(0, LongRecords::Skip).check(), Err(SeqError::MaxLengthZero)));
     }
 

@@ -1,6 +1,7 @@
 //! What a failed command says and returns.
 
 use crate::log::LogFormat;
+use crate::messages;
 use std::process::ExitCode;
 use virpack_seq::shown_path;
 
@@ -15,14 +16,14 @@ pub(crate) const INTERRUPTED: u8 = 130;
 /// Exit code of a run whose output nothing reads to its end: what shells say of a program that SIGPIPE ended.
 const CLOSED_PIPE: u8 = 141;
 
-/// Why a command failed.
+/// Why a command failed. What to do about it is in [`messages`](crate::messages).
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// Something about the inputs, the model, the device or the output.
     #[error(transparent)]
     Virpack(#[from] virpack_core::Error),
     /// The same, in a run that another one can go on from.
-    #[error("{error}\nhint: go on with: {command}")]
+    #[error("{error}")]
     Resumable {
         /// What went wrong.
         error: Box<virpack_core::Error>,
@@ -33,22 +34,16 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Plot(#[from] crate::plot::PlotError),
     /// An option that would do nothing.
-    #[error("--window-overlap does nothing without windows\nhint: add --long-records window")]
+    #[error("--window-overlap does nothing without windows")]
     OverlapWithoutWindows,
     /// A model that means nothing without its classifier.
-    #[error(
-        "{option} needs the classifier that the models were trained with\nhint: name it with --classifier"
-    )]
+    #[error("{option} needs the classifier that the models were trained with")]
     WithoutClassifier {
         /// The option.
         option: &'static str,
     },
     /// A published pipeline without its classifier.
-    #[error(
-        "--preset {preset} needs {}, which is not in the working directory\n\
-         hint: it comes with VirNucPro (github.com/Li-Jing-1997/VirNucPro): put it here, or name it with --classifier",
-        shown_path(file)
-    )]
+    #[error("--preset {preset} needs {}, which is not in the working directory", shown_path(file))]
     NoPublishedClassifier {
         /// The preset.
         preset: &'static str,
@@ -56,19 +51,13 @@ pub(crate) enum Failure {
         file: std::path::PathBuf,
     },
     /// What is no model with its classifiers.
-    #[error(
-        "no directory {model:?}, and no name of models with their classifiers\n\
-         hint: --model virpack-mini is the one there is; published models are named by --preset, or one by one by \
-         --protein-model and --nucleotide-model with --classifier"
-    )]
+    #[error("no directory {model:?}, and no name of models with their classifiers")]
     NoSuchBundle {
         /// What was asked for.
         model: String,
     },
     /// Records whose embeddings differ too much.
-    #[error(
-        "{failed} of {compared} records differ by more than passes\nhint: --dtype bf16 has a wider range than f16, and f32 is the reference"
-    )]
+    #[error("{failed} of {compared} records differ by more than passes")]
     Differs {
         /// Records that do not pass.
         failed: usize,
@@ -76,23 +65,19 @@ pub(crate) enum Failure {
         compared: usize,
     },
     /// A comparison of nothing proves nothing.
-    #[error(
-        "none of {records} records could be compared\nhint: give records with letters, within --min-length and --max-length"
-    )]
+    #[error("none of {records} records could be compared")]
     NothingCompared {
         /// Records read.
         records: u64,
     },
     /// A shape that no published model has.
-    #[error("no published model has the shape {shape:?}\nhint: 8M, 35M, 150M, 650M, 3B or 15B")]
+    #[error("no published model has the shape {shape:?}")]
     NoShape {
         /// What was asked for.
         shape: String,
     },
     /// A model that the benchmark does not run.
-    #[error(
-        "{model} is a {family}, and `virpack bench` runs ESM-2\nhint: name an ESM-2 model, or a --shape of one"
-    )]
+    #[error("{model} is a {family}, and `virpack bench` runs ESM-2")]
     BenchModel {
         /// What was asked for.
         model: String,
@@ -102,15 +87,11 @@ pub(crate) enum Failure {
     /// What virpack does not compute.
     #[error(
         "contacts come from the attention weights, [residues, residues] for every head of every layer, and virpack never \
-         makes them: its attention runs in one pass that keeps a running sum\n\
-         hint: fair-esm's esm-extract --include contacts computes them"
+         makes them: its attention runs in one pass that keeps a running sum"
     )]
     Contacts,
     /// Bytes that no terminal shows.
-    #[error(
-        "embeddings are not text, and standard output is a terminal\n\
-         hint: send them to a program or a file (virpack embed ... -o - | program), or name a file with -o"
-    )]
+    #[error("embeddings are not text, and standard output is a terminal")]
     BinaryToTerminal,
     /// Nothing more can be written to stdout.
     #[error("cannot write to stdout: {0}")]
@@ -153,7 +134,7 @@ impl Failure {
             Some(error) if error.is_fault() => OURS,
             _ => USER,
         };
-        log.error(&self, code);
+        log.error(messages::of_failure(&self), code);
         ExitCode::from(code)
     }
 }

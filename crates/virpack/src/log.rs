@@ -1,5 +1,6 @@
 //! What stderr gets: lines for people, or a JSON object a line for programs.
 
+use crate::messages::Message;
 use crate::text::say;
 use crate::values::parse_positive;
 use clap::{Args, ValueEnum};
@@ -49,16 +50,16 @@ impl LogArguments {
     }
 
     /// Says what is worth knowing, unless with `--quiet`.
-    pub(crate) fn info(self, message: impl Display) {
+    pub(crate) fn info(self, message: impl Into<Message>) {
         match self.format {
             _ if self.quiet => (),
-            LogFormat::Text => say(message),
-            LogFormat::Json => object("info", text(&message)),
+            LogFormat::Text => say(message.into().text()),
+            LogFormat::Json => object("info", fields(message.into())),
         }
     }
 
     /// Says what a user should look at.
-    pub(crate) fn warn(self, message: impl Display) {
+    pub(crate) fn warn(self, message: impl Into<Message>) {
         self.format.warn(message);
     }
 
@@ -74,19 +75,20 @@ impl LogArguments {
 
 impl LogFormat {
     /// Says what a user should look at.
-    pub(crate) fn warn(self, message: impl Display) {
+    pub(crate) fn warn(self, message: impl Into<Message>) {
+        let message = message.into();
         match self {
-            LogFormat::Text => say(format_args!("warning: {message}")),
-            LogFormat::Json => object("warning", text(&message)),
+            LogFormat::Text => say(format_args!("warning: {}", message.text())),
+            LogFormat::Json => object("warning", fields(message)),
         }
     }
 
     /// Says why a command failed.
-    pub(crate) fn error(self, message: impl Display, exit_code: u8) {
+    pub(crate) fn error(self, message: Message, exit_code: u8) {
         match self {
-            LogFormat::Text => say(format_args!("error: {message}")),
+            LogFormat::Text => say(format_args!("error: {}", message.text())),
             LogFormat::Json => {
-                let mut fields = text(&message);
+                let mut fields = fields(message);
                 fields.insert("exit_code".to_owned(), exit_code.into());
                 object("error", fields);
             }
@@ -104,11 +106,9 @@ pub(crate) fn object(event: &str, fields: Map<String, Value>) {
     say(escaped_json(&Value::Object(object).to_string()));
 }
 
-/// A message, and the hint that may stand behind it.
-fn text(message: &impl Display) -> Map<String, Value> {
-    let message = message.to_string();
-    let (message, hint) =
-        message.split_once("\nhint: ").map_or((&*message, None), |(m, hint)| (m, Some(hint)));
-    let fields = [("message", Some(message)), ("hint", hint)];
+/// A message, and its hints if it has some.
+fn fields(message: Message) -> Map<String, Value> {
+    let hint = (!message.hints.is_empty()).then(|| message.hints.join("; "));
+    let fields = [("message", Some(message.what)), ("hint", hint)];
     fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))).collect()
 }

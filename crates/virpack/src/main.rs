@@ -6,6 +6,7 @@ mod again;
 mod commands;
 mod failure;
 mod log;
+mod messages;
 mod noted;
 mod panics;
 mod plot;

@@ -2,6 +2,7 @@
 
 use crate::failure::OURS;
 use crate::log::LogFormat;
+use crate::messages::Message;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
 use std::sync::{Mutex, PoisonError};
 
@@ -23,7 +24,7 @@ pub(crate) fn caught<T>(log: LogFormat, run: impl FnOnce() -> T) -> std::thread:
     let result = catch_unwind(AssertUnwindSafe(run));
     if result.is_err() {
         let message = LAST.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-        log.error(format_args!("{message}\nhint: this is a fault of virpack's: please report it"), OURS);
+        log.error(Message::from(message).hint("this is a fault of virpack's: report it"), OURS);
     }
     result
 }

@@ -36,6 +36,11 @@ pub(crate) fn packing(stats: Option<&PackStats>) -> String {
     }
 }
 
+/// Bytes in MB, with a tenth.
+pub(crate) fn megabytes(n: u64) -> String {
+    format!("{:.1} MB", n as f64 / 1e6)
+}
+
 /// Bytes in the largest fitting unit: `2.6 GB`.
 pub(crate) fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];

@@ -2,6 +2,10 @@
 
 use crate::failure::USER;
 use crate::log::LogFormat;
+use crate::messages::Message;
+use crate::values::WrongValue;
+use clap::error::ContextKind;
+use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
@@ -24,7 +28,7 @@ pub(crate) fn report(error: &clap::Error, arguments: impl Iterator<Item = OsStri
         return ExitCode::SUCCESS;
     }
     match asks_for_json(arguments) {
-        true => LogFormat::Json.error(message(&error.render().to_string()), USER),
+        true => LogFormat::Json.error(message(error), USER),
         false => drop(error.print()),
     }
     ExitCode::from(USER)
@@ -37,26 +41,36 @@ fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
     words.iter().any(|word| word == "--log-format=json") || words.windows(2).any(|pair| pair == two)
 }
 
+/// What clap found, or one of our parsers of values with its hint.
+fn message(error: &clap::Error) -> Message {
+    let value = error.source().and_then(|source| source.downcast_ref::<WrongValue>());
+    match (value, error.get(ContextKind::InvalidValue), error.get(ContextKind::InvalidArg)) {
+        (Some(WrongValue(wrong)), Some(value), Some(option)) if !wrong.hints.is_empty() => {
+            let what = format!("invalid value '{value}' for '{option}': {}", wrong.what);
+            Message { what, hints: wrong.hints.clone() }
+        }
+        _ => of_clap(&error.render().to_string()),
+    }
+}
+
 /// The first paragraph of clap's text, and as its hint the tips that follow, else the next one: the usage, where it is said.
-fn message(text: &str) -> String {
+fn of_clap(text: &str) -> Message {
     let text = text.strip_prefix("error: ").unwrap_or(text);
     let mut paragraphs = text.split("\n\n").map(str::trim);
     let message = paragraphs.next().unwrap_or_default();
     let (tips, others): (Vec<_>, Vec<_>) =
         paragraphs.filter(|paragraph| !paragraph.is_empty()).partition(|line| line.starts_with("tip: "));
-    if message.contains("\nhint: ") {
-        return message.to_owned();
-    }
     let hint = match tips[..] {
         [] => others.first().copied().unwrap_or_default().to_owned(),
         _ => tips.join("; ").replace("tip: ", ""),
     };
-    format!("{message}\nhint: {hint}")
+    Message::from(message).hint(hint)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values::parse_code;
 
     #[test]
     fn json_is_asked_for_anywhere_but_among_inputs() {
@@ -72,10 +86,17 @@ mod tests {
     #[test]
     fn tips_are_hints() {
         let tip = "error: no '--x'\n\n  tip: 'y' is\n\n  tip: 'z' too\n\nUsage: virpack\n\nTry '--help'.\n";
-        assert_eq!(message(tip), "no '--x'\nhint: 'y' is; 'z' too");
+        assert_eq!(of_clap(tip), Message::from("no '--x'").hint("'y' is; 'z' too"));
         let usage = "error: missing:\n  <INPUT>\n\nUsage: virpack\n\nTry '--help'.\n";
-        // A parser of ours gives its own.
-        assert_eq!(message("error: bad: no 7\nhint: take 1\n\nTry '--help'.\n"), "bad: no 7\nhint: take 1");
-        assert_eq!(message(usage), "missing:\n  <INPUT>\nhint: Usage: virpack");
+        assert_eq!(of_clap(usage), Message::from("missing:\n  <INPUT>").hint("Usage: virpack"));
+    }
+
+    #[test]
+    fn a_parser_of_ours_gives_its_own_hint() {
+        let code = clap::Arg::new("code").long("code").value_name("N").value_parser(parse_code);
+        let error = clap::Command::new("x").arg(code).try_get_matches_from(["x", "--code", "7"]).unwrap_err();
+        let said = message(&error);
+        assert_eq!(said.what, "invalid value '7' for '--code <N>': there is no genetic code 7");
+        assert!(said.hints.len() == 1 && said.hints[0].starts_with("NCBI's are 1, 2"), "{said:?}");
     }
 }

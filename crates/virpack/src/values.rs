@@ -1,5 +1,6 @@
 //! What the values of options are read by, with what is said of a wrong one.
 
+use crate::messages::{self, Message};
 use std::num::NonZeroUsize;
 
 use virpack_seq::GeneticCode;
@@ -31,10 +32,15 @@ pub(crate) fn parse_positive(text: &str) -> Result<u64, String> {
 }
 
 /// A genetic code by NCBI's number.
-pub(crate) fn parse_code(text: &str) -> Result<GeneticCode, String> {
-    let number = text.parse().map_err(|_| "expected the number of a genetic code".to_owned())?;
-    GeneticCode::ncbi(number).map_err(|error| error.to_string())
+pub(crate) fn parse_code(text: &str) -> Result<GeneticCode, WrongValue> {
+    let number = text.parse().map_err(|_| WrongValue("expected the number of a genetic code".into()))?;
+    GeneticCode::ncbi(number).map_err(|error| WrongValue(messages::of(&error.into())))
 }
+
+/// What is said of a value that an option does not take, where there may be a hint.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.text())]
+pub(crate) struct WrongValue(pub(crate) Message);
 
 /// A chunk's length: one that holds a codon.
 pub(crate) fn parse_length(text: &str) -> Result<NonZeroUsize, String> {

@@ -6,11 +6,11 @@ mod meter;
 pub(crate) use download::DownloadBar;
 
 use crate::log::{LogArguments, LogFormat, object};
+use crate::messages::Message;
 use crate::text::{count, say, short};
 use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
 use meter::{ChunkFigures, DeviceFigures, Figures, Meter};
 use serde_json::{Map, Value, json};
-use std::fmt::Display;
 use std::io::IsTerminal;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -85,12 +85,12 @@ impl Watch {
     }
 
     /// Says what is worth knowing, above the bar.
-    pub(crate) fn info(&self, message: impl Display) {
+    pub(crate) fn info(&self, message: impl Into<Message>) {
         self.bar.suspend(|| self.log.info(message));
     }
 
     /// Says what a user should look at, above the bar.
-    pub(crate) fn warn(&self, message: impl Display) {
+    pub(crate) fn warn(&self, message: impl Into<Message>) {
         self.bar.suspend(|| self.log.warn(message));
     }
 

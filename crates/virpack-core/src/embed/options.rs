@@ -214,8 +214,8 @@ impl EmbedOptions {
         }
         let resumes = self.checkpoint.is_some_and(|checkpoint| checkpoint.resume);
         let (option, reason) = match self.shard {
-            _ if resumes => ("--resume", "nothing is kept of a run to standard output"),
-            Some(_) => ("--shard", "a shard is a file, which `virpack merge` reads"),
+            _ if resumes => ("resume", "nothing is kept of a run to standard output"),
+            Some(_) => ("shard", "a shard is a file, which a merge reads"),
             None => return Ok(()),
         };
         Err(OutputError::NotToStdout { option, reason }.into())
@@ -231,24 +231,13 @@ impl EmbedOptions {
                 _ => Ok(()),
             };
         };
-        let (problem, hint) = match pipe(&self.inputs) {
-            Some(input) => {
-                let problem =
-                    format!("--shard deals out inputs that can be read again, and {input} is a pipe");
-                (problem, "give files")
-            }
+        match pipe(&self.inputs) {
+            Some(input) => Err(Error::ShardOfPipe { input: input.to_string() }),
             None if format != Some(OutputFormat::Shard) => {
-                let problem = format!(
-                    "{} would pass for all rows, and has those of shard {shard}",
-                    self.output.display()
-                );
-                (problem, "name it NAME.shard; `virpack merge` joins all shards to any format")
+                Err(Error::ShardName { path: self.output.clone(), shard })
             }
-            None if self.dtype_out != OutputDtype::F32 => {
-                ("a shard holds float32".to_owned(), "give --dtype-out to `virpack merge`")
-            }
-            None => return Ok(()),
-        };
-        Err(Error::Shard { problem, hint })
+            None if self.dtype_out != OutputDtype::F32 => Err(Error::ShardDtype { dtype: self.dtype_out }),
+            None => Ok(()),
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! What can go wrong with a file that is written.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use virpack_seq::shown_path;
+use virpack_seq::{Hint, shown_path};
 
 use super::directory_of;
 
@@ -12,16 +13,13 @@ use super::directory_of;
 #[non_exhaustive]
 pub enum FileError {
     /// What should be a directory of outputs is a file.
-    #[error(
-        "{} is no directory\nhint: name a directory, one that exists or one to be made",
-        shown_path(path)
-    )]
+    #[error("{} is no directory", shown_path(path))]
     NotADirectory {
         /// The output as it was named.
         path: PathBuf,
     },
     /// The output's directory does not exist, or cannot be written to.
-    #[error("cannot write into {}: {source}\nhint: {}", shown_path(directory), hint(source))]
+    #[error("cannot write into {}: {source}", shown_path(directory))]
     Directory {
         /// The directory of the output.
         directory: PathBuf,
@@ -29,11 +27,7 @@ pub enum FileError {
         source: io::Error,
     },
     /// A name that the file system does not take, of the output or of a file that is made beside it.
-    #[error(
-        "{}: the output cannot have this name: {source}\n\
-         hint: shorten it: temporary files and tables beside it have longer names; 200 letters fit nearly everywhere",
-        shown_path(path)
-    )]
+    #[error("{}: the output cannot have this name: {source}", shown_path(path))]
     Name {
         /// The output as it was named.
         path: PathBuf,
@@ -41,7 +35,7 @@ pub enum FileError {
         source: io::Error,
     },
     /// Writing failed part of the way; nothing stands under the asked name.
-    #[error("cannot write {}: {source}\nhint: {}", shown_path(path), hint(source))]
+    #[error("cannot write {}: {source}", shown_path(path))]
     Write {
         /// The file as it would have been named in the end.
         path: PathBuf,
@@ -49,11 +43,7 @@ pub enum FileError {
         source: io::Error,
     },
     /// What waits for standard output could not be kept.
-    #[error(
-        "cannot keep rows in {} until they can go to standard output: {source}\n\
-         hint: set TMPDIR to a directory with room for all of them, or name a file with -o",
-        shown_path(directory)
-    )]
+    #[error("cannot keep rows in {} until they can go to standard output: {source}", shown_path(directory))]
     Scratch {
         /// Where temporary files go.
         directory: PathBuf,
@@ -61,7 +51,7 @@ pub enum FileError {
         source: io::Error,
     },
     /// Of a result that is whole a file could not be given its name.
-    #[error("cannot put {} in its place: {source}\nhint: {}", shown_path(path), place_of(kept))]
+    #[error("cannot put {} in its place: {source}", shown_path(path))]
     Publish {
         /// The file as it should have been named.
         path: PathBuf,
@@ -88,6 +78,23 @@ impl FileError {
     }
 }
 
+impl Hint for FileError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(match self {
+            FileError::NotADirectory { .. } => "name a directory, one that exists or one to be made".into(),
+            FileError::Directory { source, .. } | FileError::Write { source, .. } => remedy(source).into(),
+            FileError::Name { .. } => {
+                "shorten it: temporary files and tables beside it have longer names; 200 letters fit nearly everywhere"
+                    .into()
+            }
+            FileError::Scratch { .. } => {
+                "set TMPDIR to a directory with room for all of them, or write to a file".into()
+            }
+            FileError::Publish { kept, .. } => place_of(kept).into(),
+        })
+    }
+}
+
 /// Where a whole result is that has not got its name.
 fn place_of(kept: &[PathBuf]) -> String {
     if kept.is_empty() {
@@ -99,7 +106,7 @@ fn place_of(kept: &[PathBuf]) -> String {
 }
 
 /// What a person can do about a failed write.
-fn hint(error: &io::Error) -> &'static str {
+fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::NotFound => "make the directory first, or check the path",
         ErrorKind::NotADirectory => "a part of the path is a file, not a directory",

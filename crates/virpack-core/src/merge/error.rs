@@ -1,9 +1,10 @@
 //! Why shards cannot be joined.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
-use virpack_seq::{Shard, shown_path};
+use virpack_seq::{Hint, Shard, shown_path};
 
 use crate::identity::Difference;
 
@@ -15,26 +16,19 @@ pub enum MergeError {
     #[error("no shards to join")]
     NoShards,
     /// A file that is no shard.
-    #[error(
-        "{}: no shard\nhint: a shard is what `virpack embed --shard I/N -o NAME.shard` writes",
-        shown_path(path)
-    )]
+    #[error("{}: no shard", shown_path(path))]
     NoShard {
         /// The file.
         path: PathBuf,
     },
     /// A shard that another version of virpack has written.
-    #[error(
-        "{}: a shard in the format of another version of virpack\n\
-         hint: make the shards again with this version, or merge them with the one that made them",
-        shown_path(path)
-    )]
+    #[error("{}: a shard in the format of another version of virpack", shown_path(path))]
     Version {
         /// The shard.
         path: PathBuf,
     },
     /// A shard that cannot be read.
-    #[error("cannot read {}: {source}\nhint: check the path and its permissions", shown_path(path))]
+    #[error("cannot read {}: {source}", shown_path(path))]
     Read {
         /// The shard.
         path: PathBuf,
@@ -42,7 +36,7 @@ pub enum MergeError {
         source: io::Error,
     },
     /// A shard that is not as it was written.
-    #[error("{}: {what}\nhint: copy it again, or make it again", shown_path(path))]
+    #[error("{}: {what}", shown_path(path))]
     Damaged {
         /// The shard.
         path: PathBuf,
@@ -51,8 +45,7 @@ pub enum MergeError {
     },
     /// Two shards of different runs.
     #[error(
-        "{} and {} are not of one run:\n  {}\n\
-         hint: all shards need the same inputs, model and options", shown_path(first), shown_path(second),
+        "{} and {} are not of one run:\n  {}", shown_path(first), shown_path(second),
         differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
     )]
     Different {
@@ -64,11 +57,7 @@ pub enum MergeError {
         differences: Vec<Difference>,
     },
     /// One shard named twice.
-    #[error(
-        "{} and {} are both shard {shard}\nhint: name each shard once",
-        shown_path(first),
-        shown_path(second)
-    )]
+    #[error("{} and {} are both shard {shard}", shown_path(first), shown_path(second))]
     Twice {
         /// The first of them.
         first: PathBuf,
@@ -79,7 +68,7 @@ pub enum MergeError {
     },
     /// Shards that were not named.
     #[error(
-        "of {of} shards these are missing: {}\nhint: name all of them; `virpack embed --shard I/{of}` makes one",
+        "of {of} shards these are missing: {}",
         missing.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
     )]
     Missing {
@@ -90,8 +79,7 @@ pub enum MergeError {
     },
     /// A shard with records behind those that all shards together have.
     #[error(
-        "{}: it has records behind the last of the {records} that all shards together have\n\
-         hint: the shards are of unlike inputs: make them again, all from the same inputs",
+        "{}: it has records behind the last of the {records} that all shards together have",
         shown_path(path)
     )]
     Longer {
@@ -102,8 +90,7 @@ pub enum MergeError {
     },
     /// A shard of an input of another number of records.
     #[error(
-        "{}: it is of an input of {total} records, and all shards together have {records}\n\
-         hint: make the shards again, all from the same inputs",
+        "{}: it is of an input of {total} records, and all shards together have {records}",
         shown_path(path)
     )]
     Records {
@@ -114,4 +101,25 @@ pub enum MergeError {
         /// Records of all shards.
         records: u64,
     },
+}
+
+impl Hint for MergeError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(match self {
+            MergeError::NoShards => return None,
+            MergeError::NoShard { .. } => "a shard is the output NAME.shard of a run that computes one",
+            MergeError::Version { .. } => {
+                "make the shards again with this version, or merge them with the one that made them"
+            }
+            MergeError::Read { .. } => "check the path and its permissions",
+            MergeError::Damaged { .. } => "copy it again, or make it again",
+            MergeError::Different { .. } => "all shards need the same inputs, model and options",
+            MergeError::Twice { .. } => "name each shard once",
+            MergeError::Missing { .. } => "name all of them; a run makes each that is not there",
+            MergeError::Longer { .. } => {
+                "the shards are of unlike inputs: make them again, all from the same inputs"
+            }
+            MergeError::Records { .. } => "make the shards again, all from the same inputs",
+        }))
+    }
 }

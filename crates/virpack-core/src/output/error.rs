@@ -1,9 +1,10 @@
 //! What can go wrong between an embedding and its file.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use virpack_seq::{shown_id, shown_path};
+use virpack_seq::{Hint, shown_id, shown_path};
 
 use super::{OutputDtype, OutputFormat};
 use crate::files::FileError;
@@ -17,7 +18,7 @@ pub enum OutputError {
     File(#[from] FileError),
     /// No format has the ending of the asked name.
     #[error(
-        "{}: {} is no known output format\nhint: use one of {supported}", shown_path(path),
+        "{}: {} is no known output format", shown_path(path),
         ending.as_ref().map_or_else(|| "a name without an ending".to_owned(), |ending| format!(".{ending}"))
     )]
     UnknownFormat {
@@ -29,17 +30,13 @@ pub enum OutputError {
         supported: String,
     },
     /// An output was to replace an input.
-    #[error("{} is an input too\nhint: give the output another name", shown_path(path))]
+    #[error("{} is an input too", shown_path(path))]
     IsInput {
         /// The file.
         path: PathBuf,
     },
     /// An output was to replace a file of a model that the run uses.
-    #[error(
-        "{} is {}, a file of a model that this run uses\nhint: give the output another name",
-        shown_path(path),
-        shown_path(file)
-    )]
+    #[error("{} is {}, a file of a model that this run uses", shown_path(path), shown_path(file))]
     IsModel {
         /// The output.
         path: PathBuf,
@@ -48,8 +45,7 @@ pub enum OutputError {
     },
     /// A format that has one shape for all records was to hold a table of rows for each.
     #[error(
-        ".{} holds one row a record, and --pool none gives each record as many rows as it has residues\n\
-         hint: use .parquet, .arrows, .safetensors or .h5, or another --pool", format.ending()
+        ".{} holds one row a record, and unpooled each record has as many rows as residues", format.ending()
     )]
     NoResidues {
         /// The format.
@@ -57,8 +53,7 @@ pub enum OutputError {
     },
     /// A format that is not written from front to back was to go to standard output.
     #[error(
-        ".{} cannot go to standard output: its beginning is written last\n\
-         hint: --format npy or --format arrow, or name a file with -o", format.ending()
+        ".{} cannot go to standard output: its beginning is written last", format.ending()
     )]
     NoStream {
         /// The format.
@@ -66,7 +61,7 @@ pub enum OutputError {
     },
     /// A format that has no such type was to hold it.
     #[error(
-        ".{} has no {dtype}\nhint: use --dtype-out f16 or f32, or .safetensors, which has it", format.ending()
+        ".{} has no {dtype}", format.ending()
     )]
     NoDtype {
         /// The format.
@@ -75,20 +70,13 @@ pub enum OutputError {
         dtype: OutputDtype,
     },
     /// A shard that is one of nothing.
-    #[error(
-        "{}: a shard of what?\nhint: `virpack embed --shard I/N` writes shards, `virpack merge` any other format",
-        shown_path(path)
-    )]
+    #[error("{}: a shard of what?", shown_path(path))]
     NoShard {
         /// The output as it was named.
         path: PathBuf,
     },
     /// A value that the type of the file's values cannot hold.
-    #[error(
-        "record {}: a value of {largest} in its embedding, more than {dtype} holds\n\
-         hint: write float32 (leave --dtype-out out), or bfloat16 to .safetensors",
-        shown_id(id)
-    )]
+    #[error("record {}: a value of {largest} in its embedding, more than {dtype} holds", shown_id(id))]
     Overflow {
         /// The record's id.
         id: String,
@@ -98,11 +86,7 @@ pub enum OutputError {
         dtype: OutputDtype,
     },
     /// The asked name is a directory, a pipe, a device or standard output.
-    #[error(
-        "{} is {what}, not a regular file\n\
-         hint: the output is written aside and renamed when it is whole, so name a file in a directory",
-        shown_path(path)
-    )]
+    #[error("{} is {what}, not a regular file", shown_path(path))]
     NotAFile {
         /// The output as it was named.
         path: PathBuf,
@@ -118,44 +102,36 @@ pub enum OutputError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The output, or a table beside it, exists.
-    #[error("{} exists\nhint: choose another name, or replace it with --force", shown_path(path))]
+    #[error("{} exists", shown_path(path))]
     Exists {
         /// The file in the way.
         path: PathBuf,
     },
     /// An option that asks for more than standard output takes.
-    #[error(
-        "{option} does not go with -o -: {reason}\nhint: leave it out, or name a file or directory with -o"
-    )]
+    #[error("{option} does not go with standard output: {reason}")]
     NotToStdout {
-        /// The option.
+        /// The option's name: `resume`, `shard` or `plot`.
         option: &'static str,
         /// Why not.
         reason: &'static str,
     },
     /// Two files of which one can go to standard output.
-    #[error("-o - takes one of the two files\nhint: add --kind nucleotide or --kind protein")]
+    #[error("standard output takes one of the two files")]
     WhichFrames,
     /// A kind of frames where both are written.
-    #[error(
-        "--kind chooses what goes to standard output, and {} names files\nhint: leave it out, or use -o -",
-        shown_path(prefix)
-    )]
+    #[error("a kind of frames chooses what goes to standard output, and {} names files", shown_path(prefix))]
     KindOfFiles {
         /// The beginning of the files' names.
         prefix: PathBuf,
     },
     /// Standard output takes nothing more.
-    #[error("cannot write to standard output: {source}\nhint: {}", stdout_hint(source))]
+    #[error("cannot write to standard output: {source}")]
     Stdout {
         /// What the system said.
         source: io::Error,
     },
     /// A part that was whole could not be read again.
-    #[error(
-        "cannot read {}: {source}\nhint: run again with --resume, which checks every part",
-        shown_path(path)
-    )]
+    #[error("cannot read {}: {source}", shown_path(path))]
     Part {
         /// The part.
         path: PathBuf,
@@ -245,12 +221,45 @@ impl OutputError {
     }
 }
 
-/// What a person can do about standard output.
-fn stdout_hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "the disk that it goes to is full: free some space, or name a file elsewhere with -o"
-        }
-        _ => "look at what reads it, or name a file with -o",
+impl Hint for OutputError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(match self {
+            OutputError::File(error) => return error.hint(),
+            OutputError::UnknownFormat { supported, .. } => format!("use one of {supported}").into(),
+            OutputError::IsInput { .. } | OutputError::IsModel { .. } => {
+                "give the output another name".into()
+            }
+            OutputError::NoResidues { .. } => {
+                "use .parquet, .arrows, .safetensors or .h5, or another pooling".into()
+            }
+            OutputError::NoStream { .. } => "write .npy or .arrows, or to a file".into(),
+            OutputError::NoDtype { .. } => "use float16 or float32, or .safetensors, which has it".into(),
+            OutputError::NoShard { .. } => {
+                "a run of one shard writes it, and a merge any other format".into()
+            }
+            OutputError::Overflow { .. } => "write float32, or bfloat16 to .safetensors".into(),
+            OutputError::NotAFile { .. } => {
+                "the output is written aside and renamed when it is whole, so name a file in a directory"
+                    .into()
+            }
+            OutputError::Exists { .. } => "choose another name, or let it be replaced".into(),
+            OutputError::NotToStdout { .. } => "leave it out, or name a file or directory".into(),
+            OutputError::WhichFrames => "name the kind: nucleotide or protein".into(),
+            OutputError::KindOfFiles { .. } => "leave it out, or write to standard output".into(),
+            OutputError::Stdout { source } => match source.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                    "the disk that it goes to is full: free some space, or name a file elsewhere".into()
+                }
+                _ => "look at what reads it, or name a file".into(),
+            },
+            OutputError::Part { .. } => "resume the run, which checks every part".into(),
+            OutputError::Draw { .. }
+            | OutputError::Encode { .. }
+            | OutputError::Width { .. }
+            | OutputError::UnknownSource { .. }
+            | OutputError::Duplicate { .. }
+            | OutputError::Missing { .. }
+            | OutputError::Surplus { .. } => return None,
+        })
     }
 }

@@ -133,7 +133,7 @@ impl PredictOptions {
     /// The first of them that is not so.
     pub fn check(&self) -> Result<(), Error> {
         let least = self.rule.min_score.map_or(0.0, f64::from);
-        for (option, given) in [("--min-fraction", self.rule.min_fraction), ("--min-score", least)] {
+        for (option, given) in [("min_fraction", self.rule.min_fraction), ("min_score", least)] {
             if !(0.0..=1.0).contains(&given) {
                 return Err(Error::NoShare { option, given });
             }
@@ -163,8 +163,8 @@ impl PredictOptions {
     fn check_stdout(&self) -> Result<(), Error> {
         let resumes = self.checkpoint.is_some_and(|checkpoint| checkpoint.resume);
         let (option, reason) = match self.plot {
-            _ if resumes => ("--resume", "nothing is kept of a run to standard output"),
-            Some(_) => ("--plot", "plots are files"),
+            _ if resumes => ("resume", "nothing is kept of a run to standard output"),
+            Some(_) => ("plot", "plots are files"),
             None => return Ok(check_stdout_apart(&self.inputs)?),
         };
         Err(OutputError::NotToStdout { option, reason }.into())

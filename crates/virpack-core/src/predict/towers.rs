@@ -47,7 +47,7 @@ impl Opened {
             if config.family() != wanted {
                 return Err(Error::WrongModel {
                     path: weights[tower].path().to_owned(),
-                    option: ["--nucleotide-model", "--protein-model"][tower],
+                    option: ["nucleotide_model", "protein_model"][tower],
                     given: config.family(),
                     wanted,
                 });

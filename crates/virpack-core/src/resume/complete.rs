@@ -57,6 +57,8 @@ pub(super) fn lines(differences: &[Difference]) -> String {
 mod tests {
     use std::fs;
 
+    use virpack_seq::Hint;
+
     use super::*;
 
     #[test]
@@ -77,8 +79,9 @@ mod tests {
         let complete = CompleteRun::read(&report).unwrap();
         assert!(matches!(complete.end(&identity), ResumeError::Complete { .. }));
         identity.set("length", 500);
-        let said = complete.end(&identity).to_string();
-        assert!(said.contains("length: 300 there, 500 here") && said.contains("--force"), "{said}");
+        let end = complete.end(&identity);
+        assert!(end.to_string().contains("length: 300 there, 500 here"), "{end}");
+        assert!(end.hint().unwrap().contains("let it be replaced"), "{end:?}");
         write(None);
         assert!(CompleteRun::read(&report).is_none());
     }

@@ -1,8 +1,9 @@
 //! Why a run cannot go on where another one ended.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
-use virpack_seq::shown_path;
+use virpack_seq::{Hint, shown_path};
 
 use super::Saved;
 use super::complete::lines;
@@ -14,20 +15,14 @@ use crate::identity::Difference;
 pub enum ResumeError {
     /// Parts of an unfinished run are there, and nobody has said what is to become of them.
     #[error(
-        "{} holds {saved} of a run that was interrupted\n\
-         hint: go on with --resume, or start again with --force", shown_path(&saved.folder)
+        "{} holds {saved} of a run that was interrupted", shown_path(&saved.folder)
     )]
     Unfinished {
         /// What is there.
         saved: Saved,
     },
     /// The parts are of a run that makes other rows.
-    #[error(
-        "{} holds parts of another run:\n  {}\n\
-         hint: with the same inputs, model and options --resume goes on; --force without it starts anew",
-        shown_path(folder),
-        lines(differences)
-    )]
+    #[error("{} holds parts of another run:\n  {}", shown_path(folder), lines(differences))]
     AnotherRun {
         /// The folder of parts.
         folder: PathBuf,
@@ -41,12 +36,7 @@ pub enum ResumeError {
         report: PathBuf,
     },
     /// The output is whole, and another run's.
-    #[error(
-        "{} tells of another run, which is complete:\n  {}\n\
-         hint: choose another name, or replace it with --force",
-        shown_path(report),
-        lines(differences)
-    )]
+    #[error("{} describes another run, which is complete:\n  {}", shown_path(report), lines(differences))]
     AnotherOutput {
         /// The report of the run that made it.
         report: PathBuf,
@@ -54,18 +44,14 @@ pub enum ResumeError {
         differences: Vec<Difference>,
     },
     /// A process that is alive has the parts.
-    #[error(
-        "{} is in use by another run\nhint: wait until it ends, or choose another output",
-        shown_path(folder)
-    )]
+    #[error("{} is in use by another run", shown_path(folder))]
     InUse {
         /// The folder of parts.
         folder: PathBuf,
     },
     /// A folder of parts that is a symbolic link.
     #[error(
-        "{} is a symbolic link, and parts are read and removed in a folder of this run alone\n\
-         hint: remove the link, or choose another output",
+        "{} is a symbolic link, and parts are read and removed in a folder of this run alone",
         shown_path(folder)
     )]
     LinkedFolder {
@@ -74,8 +60,7 @@ pub enum ResumeError {
     },
     /// A folder of parts that another user has made.
     #[error(
-        "{} belongs to the user with the number {owner}, and this run to the one with the number {user}\n\
-         hint: choose another output, or copy the folder to resume from it",
+        "{} belongs to the user with the number {owner}, and this run to the one with the number {user}",
         shown_path(folder)
     )]
     ForeignFolder {
@@ -87,7 +72,7 @@ pub enum ResumeError {
         user: u32,
     },
     /// A lock that is a link, a pipe or a device.
-    #[error("{}: {source}\nhint: remove it: virpack has not made it", shown_path(path))]
+    #[error("{}: {source}", shown_path(path))]
     Lock {
         /// The lock.
         path: PathBuf,
@@ -95,10 +80,7 @@ pub enum ResumeError {
         source: std::io::Error,
     },
     /// A manifest that cannot be read.
-    #[error(
-        "{}: {reason}\nhint: what is finished cannot be told without it: start again with --force",
-        shown_path(path)
-    )]
+    #[error("{}: {reason}", shown_path(path))]
     Manifest {
         /// The manifest.
         path: PathBuf,
@@ -106,22 +88,43 @@ pub enum ResumeError {
         reason: String,
     },
     /// Parts that another version of virpack has written.
-    #[error(
-        "{} holds parts in the format of another version of virpack\n\
-         hint: go on with the version that made them, or start again with --force",
-        shown_path(folder)
-    )]
+    #[error("{} holds parts in the format of another version of virpack", shown_path(folder))]
     Version {
         /// The folder of parts.
         folder: PathBuf,
     },
     /// Inputs that are gone once they were read.
     #[error(
-        "--resume reads the inputs again from their beginning, and {input} is a pipe or standard input\n\
-         hint: give files, or leave --resume out and start again"
+        "a resumed run reads the inputs again from their beginning, and {input} is a pipe or standard input"
     )]
     Pipe {
         /// The input.
         input: String,
     },
+}
+
+impl Hint for ResumeError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(match self {
+            ResumeError::Complete { .. } => return None,
+            ResumeError::Unfinished { .. } => "resume it, or replace it and start again",
+            ResumeError::AnotherRun { .. } => {
+                "the same inputs, model and options resume it; a run that replaces it starts again"
+            }
+            ResumeError::AnotherOutput { .. } => "choose another name, or let it be replaced",
+            ResumeError::InUse { .. } => "wait until it ends, or choose another output",
+            ResumeError::LinkedFolder { .. } => "remove the link, or choose another output",
+            ResumeError::ForeignFolder { .. } => {
+                "choose another output, or copy the folder to resume from it"
+            }
+            ResumeError::Lock { .. } => "remove it: virpack has not made it",
+            ResumeError::Manifest { .. } => {
+                "what is finished cannot be known without it: start again, and let it be replaced"
+            }
+            ResumeError::Version { .. } => {
+                "resume with the version that made them, or start again, and let them be replaced"
+            }
+            ResumeError::Pipe { .. } => "give files, or start again instead of resuming",
+        }))
+    }
 }

@@ -1,5 +1,6 @@
 //! One device's thread.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -129,8 +130,9 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
         self.drain()?;
         self.most_tokens = (batch.total_tokens() / 2).max(batch.max_seqlen);
         self.backend.shrink(self.most_tokens)?;
-        let (token_budget, reason) = (self.most_tokens, error.to_string());
-        self.hand_on(RunnerItem::Device(DeviceEvent::Halved { token_budget, reason }))
+        let (reason, hint) = (error.to_string(), error.hint().map(Cow::into_owned));
+        let token_budget = self.most_tokens;
+        self.hand_on(RunnerItem::Device(DeviceEvent::Halved { token_budget, reason, hint }))
     }
 
     fn drain(&mut self) -> Result<(), Stop> {

@@ -1,6 +1,6 @@
 //! The card: context, streams, events, pinned memory; thin, typed and released on drop.
 
-use crate::{DeviceError, Unavailable};
+use crate::{DeviceError, Remedy, Unavailable};
 use cudarc::driver::sys;
 use std::ffi::{CStr, c_int};
 use std::ptr;
@@ -56,10 +56,7 @@ pub(super) fn check(call: &'static str, result: sys::CUresult) -> Result<(), Dev
 }
 
 fn refused(error: DeviceError) -> Unavailable {
-    Unavailable {
-        reason: format!("the NVIDIA driver refused: {error}"),
-        hint: "see `nvidia-smi`; the driver may be older than the libraries, or the card in use".into(),
-    }
+    Unavailable { reason: format!("the NVIDIA driver refused: {error}"), remedy: Remedy::CheckDriver }
 }
 
 impl Card {
@@ -80,14 +77,14 @@ impl Card {
         if ordinal >= count {
             return Err(Unavailable {
                 reason: format!("there is no card {ordinal}: the driver sees {count}"),
-                hint: "see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES".into(),
+                remedy: Remedy::CheckCards,
             });
         }
         let card = Self::retain(ordinal as c_int).map_err(refused)?;
         if card.capability < 80 {
             return Err(Unavailable {
                 reason: format!("{} has compute capability {}, 80 is the least", card.name, card.capability),
-                hint: "run with --device cpu".into(),
+                remedy: Remedy::UseCpu,
             });
         }
         Ok(Arc::new(card))

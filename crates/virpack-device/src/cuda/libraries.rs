@@ -4,7 +4,7 @@
 //! loader knows libraries that are already open by their names.
 
 use super::driver::ELAPSED;
-use crate::Unavailable;
+use crate::{Remedy, Unavailable};
 use libloading::Library;
 use std::env;
 use std::ffi::OsStr;
@@ -19,14 +19,14 @@ struct Wanted {
     /// A function it must have.
     symbol: &'static str,
     what: &'static str,
-    hint: &'static str,
+    remedy: Remedy,
 }
 
 const DRIVER: Wanted = Wanted {
     names: &["libcuda.so.1", "libcuda.so"],
     symbol: "cuInit",
     what: "the NVIDIA driver (libcuda.so)",
-    hint: "install the NVIDIA driver, or run with --device cpu",
+    remedy: Remedy::InstallDriver,
 };
 
 const TOOLS: [Wanted; 2] = [
@@ -34,13 +34,13 @@ const TOOLS: [Wanted; 2] = [
         names: &["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"],
         symbol: "cublasLtMatmul",
         what: "cuBLASLt (libcublasLt.so)",
-        hint: "run inside a Python environment that has PyTorch, or `pip install nvidia-cublas`, or install the CUDA toolkit",
+        remedy: Remedy::InstallCublas,
     },
     Wanted {
         names: &["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"],
         symbol: "nvrtcGetCUBIN",
         what: "NVRTC (libnvrtc.so)",
-        hint: "run inside a Python environment that has PyTorch, or `pip install nvidia-cuda-nvrtc`, or install the CUDA toolkit",
+        remedy: Remedy::InstallNvrtc,
     },
 ];
 
@@ -85,8 +85,7 @@ pub(super) fn driver_has(symbol: &str) -> bool {
 fn open_one(wanted: &Wanted, folders: &[PathBuf]) -> Result<(), Unavailable> {
     let named = wanted.names.iter().map(PathBuf::from);
     let placed = folders.iter().flat_map(|f| wanted.names.iter().map(move |n| f.join(n)));
-    let missing =
-        || Unavailable { reason: format!("{} was not found", wanted.what), hint: wanted.hint.into() };
+    let missing = || Unavailable { reason: format!("{} was not found", wanted.what), remedy: wanted.remedy };
     named.chain(placed).find_map(|path| open_path(&path, wanted.symbol)).ok_or_else(missing)
 }
 

@@ -1,10 +1,11 @@
 //! Files of the Hub's cache that are not what their names there say, and their second download.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use virpack_seq::shown_path;
+use virpack_seq::{Hint, shown_path};
 
 use super::download::download_again;
 use super::{DownloadProgress, HubError, HubOptions, Repository};
@@ -57,18 +58,26 @@ impl fmt::Display for Damage {
             write!(f, " (damaged files of this model: {})", self.files.len())?;
         }
         match &self.kept {
-            Kept::NotAsked => write!(f, "\nhint: remove it, and run again to download it"),
-            Kept::Offline => write!(
-                f,
-                ", and HF_HUB_OFFLINE keeps off the network\n\
-                 hint: unset HF_HUB_OFFLINE to download it again, or copy {} from another machine",
-                shown_path(blob)
-            ),
+            Kept::NotAsked => Ok(()),
+            Kept::Offline => write!(f, ", and HF_HUB_OFFLINE keeps off the network"),
             Kept::Failed(error) => write!(f, "; the second download failed: {error}"),
-            Kept::DamagedAgain => write!(
-                f,
-                ", although it was just downloaded\nhint: check this machine's disk and memory, and run again"
-            ),
+            Kept::DamagedAgain => write!(f, ", although it was just downloaded"),
+        }
+    }
+}
+
+impl Hint for Damage {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        match &self.kept {
+            Kept::NotAsked => Some("remove it, and run again to download it".into()),
+            Kept::Offline => {
+                let blob = shown_path(&self.files[0].blob);
+                let hint =
+                    format!("unset HF_HUB_OFFLINE to download it again, or copy {blob} from another machine");
+                Some(hint.into())
+            }
+            Kept::Failed(error) => error.hint(),
+            Kept::DamagedAgain => Some("check this machine's disk and memory, and run again".into()),
         }
     }
 }

@@ -309,7 +309,7 @@ fn checked(path: &Path, name: &str, facts: &Facts, sha256: Option<String>) -> Re
     }
     if name.ends_with(".safetensors") {
         weights::check_safetensors(&Location::from(path))
-            .map_err(|error| Problem::Damaged(first_line(&error)))?;
+            .map_err(|error| Problem::Damaged(error.to_string()))?;
     }
     Ok(())
 }
@@ -321,10 +321,6 @@ fn damage(name: &str, problem: &Problem) -> String {
         Problem::Hash { found, .. } => format!("the SHA-256 of {name} is {found} there"),
         problem => format!("{name}: {problem}"),
     }
-}
-
-pub(super) fn first_line(error: &ModelError) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// An error of a body's reader: the network's, of which the client's own are inside.

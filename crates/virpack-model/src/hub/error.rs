@@ -1,7 +1,9 @@
 //! What can go wrong between a model's name and its files.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
-use virpack_seq::shown_path;
+
+use virpack_seq::{Hint, shown_path};
 
 use crate::mini;
 use crate::published::{NUCLEOTIDE, PUBLISHED};
@@ -11,12 +13,7 @@ use crate::published::{NUCLEOTIDE, PUBLISHED};
 #[non_exhaustive]
 pub enum HubError {
     /// What is neither a path that exists nor a name of the Hub.
-    #[error(
-        "no model {model:?}: no file or directory {}, and no name of a model\n\
-         hint: give a directory, org/repo on the Hugging Face Hub, or one of {}",
-        shown_path(looked_for),
-        published_names()
-    )]
+    #[error("no model {model:?}: no file or directory {}, and no name of a model", shown_path(looked_for))]
     ModelNotFound {
         /// What was asked for.
         model: String,
@@ -26,10 +23,9 @@ pub enum HubError {
     /// A model that is not in the cache while the network is switched off, or not asked.
     #[error(
         "{repository} is no local path and not in the cache {}{}", shown_path(cache), if *offline {
-            ", and HF_HUB_OFFLINE keeps off the network\n\
-             hint: unset HF_HUB_OFFLINE, or give a local directory with its files as --model"
+            ", and HF_HUB_OFFLINE keeps off the network"
         } else {
-            "\nhint: check the name; `virpack embed` downloads a model when it first runs it"
+            ""
         }
     )]
     NotCached {
@@ -41,10 +37,7 @@ pub enum HubError {
         offline: bool,
     },
     /// A model that is truncated or damaged in the cache while the network is switched off.
-    #[error(
-        "{problem}, and HF_HUB_OFFLINE keeps off the network\n\
-         hint: unset HF_HUB_OFFLINE to download {repository} again, or give a local directory with its files as --model"
-    )]
+    #[error("{problem}, and HF_HUB_OFFLINE keeps off the network")]
     DamagedOffline {
         /// The repository.
         repository: String,
@@ -52,11 +45,7 @@ pub enum HubError {
         problem: String,
     },
     /// A repository, a revision or a file of it that the Hub does not have.
-    #[error(
-        "{endpoint} has no {file} in {repository}@{revision}\n\
-         hint: there is no such local path either; published models are {}",
-        published_names()
-    )]
+    #[error("{endpoint} has no {file} in {repository}@{revision}")]
     NoSuchRepository {
         /// The repository.
         repository: String,
@@ -68,13 +57,7 @@ pub enum HubError {
         endpoint: String,
     },
     /// A repository that the Hub shows only to some, or does not have.
-    #[error(
-        "{endpoint} gives no access to {repository}\nhint: {}", if *with_token {
-            "check the name (no such local path either), and that your HF_TOKEN may read it"
-        } else {
-            "check the name (no such local path either); for a private or gated repository set HF_TOKEN"
-        }
-    )]
+    #[error("{endpoint} gives no access to {repository}")]
     NoAccess {
         /// The repository.
         repository: String,
@@ -84,11 +67,7 @@ pub enum HubError {
         with_token: bool,
     },
     /// A server whose certificate no trusted authority signed.
-    #[error(
-        "{endpoint}: its certificate is not trusted: {reason}\n\
-         hint: where your institution looks into connections, set SSL_CERT_FILE to the PEM file of its certificate \
-         authority (or SSL_CERT_DIR to a directory of such), as REQUESTS_CA_BUNDLE names it for Python"
-    )]
+    #[error("{endpoint}: its certificate is not trusted: {reason}")]
     Certificate {
         /// The Hub that was asked.
         endpoint: String,
@@ -96,7 +75,7 @@ pub enum HubError {
         reason: String,
     },
     /// `SSL_CERT_FILE` or `SSL_CERT_DIR` without a certificate.
-    #[error("{variable} gives no certificate to trust: {reason}\nhint: set it to a PEM file, or unset it")]
+    #[error("{variable} gives no certificate to trust: {reason}")]
     NoCertificates {
         /// The variable.
         variable: &'static str,
@@ -104,10 +83,7 @@ pub enum HubError {
         reason: String,
     },
     /// A download that the network or the disk broke off.
-    #[error(
-        "{repository} is no local path, and its {file} cannot be downloaded from {endpoint}: {source}\n\
-         hint: run again to go on where it broke off, or fetch the files elsewhere and give their directory as --model"
-    )]
+    #[error("{repository} is no local path, and its {file} cannot be downloaded from {endpoint}: {source}")]
     Download {
         /// The repository.
         repository: String,
@@ -118,6 +94,45 @@ pub enum HubError {
         /// What failed.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl Hint for HubError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(match self {
+            HubError::ModelNotFound { .. } => {
+                format!("give a directory, org/repo on the Hugging Face Hub, or one of {}", published_names()).into()
+            }
+            HubError::NotCached { offline: true, .. } => {
+                "unset HF_HUB_OFFLINE, or name a local directory with its files as the model".into()
+            }
+            HubError::NotCached { offline: false, .. } => {
+                "check the name; a run downloads a model when it first needs it".into()
+            }
+            HubError::DamagedOffline { repository, .. } => format!(
+                "unset HF_HUB_OFFLINE to download {repository} again, or name a local directory with its files as the model"
+            )
+            .into(),
+            HubError::NoSuchRepository { .. } => {
+                format!("there is no such local path either; published models are {}", published_names()).into()
+            }
+            HubError::NoAccess { with_token: true, .. } => {
+                "check the name (no such local path either), and that your HF_TOKEN may read it".into()
+            }
+            HubError::NoAccess { with_token: false, .. } => {
+                "check the name (no such local path either); for a private or gated repository set HF_TOKEN".into()
+            }
+            HubError::Certificate { .. } => {
+                "where your institution looks into connections, set SSL_CERT_FILE to the PEM file of its certificate \
+                 authority (or SSL_CERT_DIR to a directory of such), as REQUESTS_CA_BUNDLE names it for Python"
+                    .into()
+            }
+            HubError::NoCertificates { .. } => "set it to a PEM file, or unset it".into(),
+            HubError::Download { .. } => {
+                "run again to resume where it broke off, or fetch the files elsewhere and name their directory as the model"
+                    .into()
+            }
+        })
+    }
 }
 
 fn published_names() -> String {

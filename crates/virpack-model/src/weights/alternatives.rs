@@ -27,8 +27,6 @@ impl Weights {
                 Err(ModelError::ReadModel { source, .. })
                     if source.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    let error = error.to_string();
-                    let error = error.split("\nhint: ").next().unwrap_or_default();
                     self.notes.push(format!("{} beside it was not compared: {error}", name(&other)));
                 }
             }

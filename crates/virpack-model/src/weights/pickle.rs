@@ -13,6 +13,8 @@
 mod machine;
 mod opcode;
 
+use virpack_seq::Hint;
+
 /// Most instructions in one pickle. The largest published model has some 50,000; this keeps a hostile one to a few
 /// hundred megabytes.
 pub(super) const MAX_STEPS: usize = 2_000_000;
@@ -47,6 +49,9 @@ pub enum PickleError {
     #[error("the pickle has more than {MAX_STEPS} instructions")]
     TooLong,
 }
+
+/// The error that holds it has the hint.
+impl Hint for PickleError {}
 
 /// A value in a [`Pickle`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

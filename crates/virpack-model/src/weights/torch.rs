@@ -10,8 +10,11 @@ mod module;
 mod rebuild;
 mod zip;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
+
+use virpack_seq::Hint;
 
 use super::pickle::{Id, Node, Pickle, PickleError};
 use super::{FairEsmSettings, StoredTensor};
@@ -21,10 +24,10 @@ use super::{FairEsmSettings, StoredTensor};
 #[non_exhaustive]
 pub enum CheckpointError {
     /// A file that begins like no checkpoint.
-    #[error("neither a zip archive nor a pickle, so no torch checkpoint\nhint: copy or download it again")]
+    #[error("neither a zip archive nor a pickle, so no torch checkpoint")]
     NotACheckpoint,
     /// A zip archive whose directory cannot be read, mostly because the file was cut short.
-    #[error("damaged or cut short: {reason}\nhint: copy or download it again")]
+    #[error("damaged or cut short: {reason}")]
     Archive {
         /// What the zip reader said.
         reason: String,
@@ -36,7 +39,7 @@ pub enum CheckpointError {
         entry: &'static str,
     },
     /// An archive packed again by another program, or one written on a big-endian machine.
-    #[error("{entry} is {problem}\nhint: load it with torch and save it again")]
+    #[error("{entry} is {problem}")]
     Entry {
         /// The entry in the archive.
         entry: String,
@@ -44,18 +47,14 @@ pub enum CheckpointError {
         problem: &'static str,
     },
     /// A pickle that cannot be read.
-    #[error(
-        "{source}\nhint: copy or download it again; if that does not help, load it with torch and save it again"
-    )]
+    #[error("{source}")]
     Pickle {
         /// What is wrong with it.
         #[from]
         source: PickleError,
     },
     /// A pickle with neither a dict of tensors nor a module that holds some.
-    #[error(
-        "no dict of tensors in it, but {found}\nhint: save the model's state_dict() rather than the model"
-    )]
+    #[error("no dict of tensors in it, but {found}")]
     NoStateDict {
         /// What it holds instead: a Python class, or a kind of value.
         found: String,
@@ -67,7 +66,7 @@ pub enum CheckpointError {
     )]
     TooManyModules,
     /// A tensor whose description makes no sense.
-    #[error("tensor {tensor}: {problem}\nhint: load the checkpoint with torch and save it again")]
+    #[error("tensor {tensor}: {problem}")]
     Tensor {
         /// Its name in the file.
         tensor: String,
@@ -75,6 +74,24 @@ pub enum CheckpointError {
         problem: TensorProblem,
     },
 }
+
+impl Hint for CheckpointError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(match self {
+            CheckpointError::NotACheckpoint | CheckpointError::Archive { .. } => "copy or download it again",
+            CheckpointError::Entry { .. } => "load it with torch and save it again",
+            CheckpointError::Pickle { .. } => {
+                "copy or download it again; if that does not help, load it with torch and save it again"
+            }
+            CheckpointError::NoStateDict { .. } => "save the model's state_dict() rather than the model",
+            CheckpointError::Tensor { .. } => "load the checkpoint with torch and save it again",
+            CheckpointError::NoEntry { .. } | CheckpointError::TooManyModules => return None,
+        }))
+    }
+}
+
+/// The error that holds it has the hint.
+impl Hint for TensorProblem {}
 
 /// What is wrong with the description of one tensor in a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,5 +1,9 @@
 //! Why a tokenizer of byte pairs cannot be used.
 
+use std::borrow::Cow;
+
+use super::Hint;
+
 /// Why a tokenizer cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -17,14 +21,14 @@ pub enum BpeProblem {
     },
 }
 
-impl BpeProblem {
-    /// What a person can do about it: another copy of a file that is whole is no better.
-    pub(crate) fn hint(&self) -> &'static str {
-        match self {
+impl Hint for BpeProblem {
+    /// Another copy of a file that is whole is no better.
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(match self {
             BpeProblem::Unreadable(_) => "copy or download the model's tokenizer.json again",
             BpeProblem::Setting { .. } => {
                 "virpack runs tokenizers as DNABERT-S and DNABERT-2 have them: use that model's own file"
             }
-        }
+        }))
     }
 }

@@ -1,6 +1,9 @@
 //! What has happened to an input since the run began.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use super::Hint;
 
 /// What has happened to an input since the run began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,15 +46,14 @@ pub enum Change {
     },
 }
 
-impl Change {
-    /// What to do about it.
-    pub(super) fn remedy(&self) -> &'static str {
-        match self {
+impl Hint for Change {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(match self {
             Change::Replaced { .. } | Change::Gone => {
                 "run again with the file in its place, and leave it there until the run ends"
             }
             _ => "wait until no program writes to the file, then run again",
-        }
+        }))
     }
 }
 

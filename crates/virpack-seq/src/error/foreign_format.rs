@@ -14,8 +14,16 @@ pub struct ForeignFormat {
 }
 
 impl ForeignFormat {
+    pub(crate) const SAFETENSORS: &str = "safetensors, the tensors of a model or embeddings";
+
     pub(crate) const fn new(name: &'static str, remedy: &'static str) -> Self {
         ForeignFormat { name, remedy, member: None }
+    }
+
+    /// Whether it holds the tensors of a model, or embeddings.
+    #[must_use]
+    pub fn holds_tensors(&self) -> bool {
+        self.name == Self::SAFETENSORS
     }
 
     /// What to do with `file`, which is compressed by `codec`.

@@ -1,10 +1,103 @@
 //! What errors say beside their facts: what to do, and how bytes are shown.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::suspect::shown_byte;
+use super::{Hint, InputError, SeqError};
 use crate::escape::shown_path;
 use crate::record::shown_id;
+
+impl Hint for SeqError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(match self {
+            SeqError::Input(error) => return error.hint(),
+            SeqError::Open { .. } => "check the path and its permissions".into(),
+            SeqError::NotNucleotides { .. } => {
+                "this takes DNA or RNA; proteins are for a model of proteins, in a run of their own".into()
+            }
+            SeqError::NotProtein { .. } => {
+                "this model reads proteins; nucleotides are for virpack-mini/nucleotide or zhihan1996/DNABERT-S, in a run \
+                 of their own"
+                    .into()
+            }
+            SeqError::GeneticCode { known, .. } => format!("NCBI's are {known}").into(),
+            SeqError::Tokenizer { problem, .. } => return problem.hint(),
+            SeqError::TooLong { .. } => {
+                "allow longer records, or let long ones be truncated, cut into windows or skipped".into()
+            }
+            SeqError::WindowOverlap { most, .. } => {
+                format!("the most is half of the largest length, {most}").into()
+            }
+            SeqError::MaxLengthZero => "the largest length must be at least 1".into(),
+            SeqError::Thread { .. } => {
+                "raise the limit on processes or memory (ulimit -u, ulimit -v, the container's), or end other programs"
+                    .into()
+            }
+            SeqError::WorkerPanicked { .. } => "this is a fault of virpack's: report it".into(),
+            SeqError::BudgetTooSmall { longest, .. } => format!(
+                "the smallest budget that works is {longest}: the largest length (of chunks, their length) and the \
+                 special tokens"
+            )
+            .into(),
+            SeqError::BudgetTooLarge { .. } => "the largest is 2147483647".into(),
+            SeqError::AttentionCostTooSmall { longest, .. } => {
+                format!("the smallest that works is the square of {longest}").into()
+            }
+            SeqError::LengthOutOfRange { longest, .. } => {
+                format!("a batch holds sequences of 1 to {longest} tokens").into()
+            }
+            SeqError::NotEnoughMemory { needed, .. } => format!(
+                "{} are needed; free some, lower the largest length (of chunks, their length) or take a smaller model",
+                megabytes(*needed)
+            )
+            .into(),
+            SeqError::OverBudget { .. }
+            | SeqError::ZeroOption { .. }
+            | SeqError::OverAttentionCost { .. }
+            | SeqError::NoTokens { .. } => return None,
+        })
+    }
+}
+
+impl Hint for InputError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(match self {
+            InputError::Directory { .. } => "name the files in it".into(),
+            InputError::StdinTwice { .. } => "it can be read only once".into(),
+            InputError::Read { .. } => return None,
+            InputError::Changed { change, .. } => return change.hint(),
+            InputError::Damaged { codec, source, .. } => mend(codec, is_end(source)).into(),
+            InputError::DecoderMemory { codec, path, .. } => decompress(codec, path).into(),
+            InputError::RecordTooLarge { compressed, .. } => too_large(compressed.is_some()).into(),
+            InputError::HeaderTooLong { .. } => {
+                "a line end is missing, or this is not a file of sequences; a larger limit on headers reads longer ones"
+                    .into()
+            }
+            InputError::Trailing { offset, .. } => format!(
+                "where a plain file was joined to a compressed one, compress it first; else keep the data alone, head -c \
+                 {offset}"
+            )
+            .into(),
+            InputError::NotSequences { .. } => "name a file of sequences".into(),
+            InputError::Foreign { path, format, codec } => format.remedy(&shown_path(path), *codec).into(),
+            InputError::BamTruncated { .. } => {
+                "the file is incomplete: fetch or write it again; samtools quickcheck checks it".into()
+            }
+            InputError::Bam { problem, .. } => problem.remedy().into(),
+            InputError::Binary { .. } => {
+                "FASTA and FASTQ may be compressed by gzip, bzip2, xz or zstd; other formats are not read".into()
+            }
+            InputError::CarriageReturns { .. } => "tr '\\r' '\\n' gives them ends that are read".into(),
+            InputError::QualityLength { .. } => {
+                "the file is damaged; fetch it again, or remove the record".into()
+            }
+            InputError::FastqLine { found, .. } => fastq_hint(*found).into(),
+            InputError::StrayByte { suspect, .. } => suspect.hint().into(),
+            InputError::FastqTruncated { .. } => "the file is incomplete; fetch it again".into(),
+        })
+    }
+}
 
 /// Whether a decoder found its data to end, and not to be wrong.
 pub(super) fn is_end(source: &std::io::Error) -> bool {
@@ -64,7 +157,7 @@ pub(super) fn size(bytes: u64) -> String {
 /// What a person can do about data whose decoder takes too much memory here.
 pub(super) fn decompress(codec: &str, path: &Path) -> String {
     let program = if codec == "zstd" { "zstd -dc --long=31" } else { "xz -dc" };
-    format!("{program} {} | virpack ... -", shown_path(path))
+    format!("decompress it first: {program} {} > unpacked", shown_path(path))
 }
 
 /// An id, where there is one.
@@ -82,10 +175,10 @@ pub(super) fn grown(compressed: Option<u64>) -> String {
 /// What a person can do about a record that is too large.
 pub(super) fn too_large(is_bomb: bool) -> &'static str {
     match is_bomb {
-        true => "--max-record-size reads it all the same, up to that size",
+        true => "a larger limit on records reads it all the same, up to that size",
         false => {
-            "--max-record-size reads larger ones, where the memory holds four copies of them; a line that begins with `>` \
-             or `@` begins a record"
+            "a larger limit on records reads it, where the memory holds four copies of it; a line that begins with `>` or \
+             `@` begins a record"
         }
     }
 }

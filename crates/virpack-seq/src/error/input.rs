@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::hints::{
-    decompress, fastq_hint, grown, in_brackets, is_end, mend, shown_beginning, size, too_large,
-};
+use super::hints::{grown, in_brackets, is_end, shown_beginning, size};
 use super::suspect::shown_byte;
 use super::{BamProblem, Change, ForeignFormat, Suspect};
 use crate::escape::shown_path;
@@ -16,13 +14,13 @@ use crate::record::shown_id;
 #[non_exhaustive]
 pub enum InputError {
     /// An input is a directory.
-    #[error("{} is a directory\nhint: name the files in it", shown_path(path))]
+    #[error("{} is a directory", shown_path(path))]
     Directory {
         /// The input as it was named.
         path: PathBuf,
     },
     /// Standard input was named more than once.
-    #[error("standard input (-) is named {times} times\nhint: it can be read only once")]
+    #[error("standard input (-) is named {times} times")]
     StdinTwice {
         /// How often it was named.
         times: usize,
@@ -40,7 +38,7 @@ pub enum InputError {
         source: std::io::Error,
     },
     /// An input that changed before it was read to its end.
-    #[error("{}: the input changed while virpack read it: {change}\nhint: {}", shown_path(path), change.remedy())]
+    #[error("{}: the input changed while virpack read it: {change}", shown_path(path))]
     Changed {
         /// The input as it was named.
         path: PathBuf,
@@ -49,9 +47,8 @@ pub enum InputError {
     },
     /// Compressed data that end too early or are damaged.
     #[error(
-        "{}:{line}: the {codec} data {}, after {records} whole records: {source}\n\
-         hint: {}",
-        shown_path(path), if is_end(source) { "end too early" } else { "are damaged" }, mend(codec, is_end(source))
+        "{}:{line}: the {codec} data {}, after {records} whole records: {source}",
+        shown_path(path), if is_end(source) { "end too early" } else { "are damaged" }
     )]
     Damaged {
         /// The input as it was named.
@@ -67,9 +64,8 @@ pub enum InputError {
     },
     /// Compressed data that take too much memory.
     #[error(
-        "{}: the {codec} data take more than {} of memory to decompress: they refer that far back\n\
-         hint: {}",
-        shown_path(path), size(*limit), decompress(codec, path)
+        "{}: the {codec} data take more than {} of memory to decompress: they refer that far back",
+        shown_path(path), size(*limit)
     )]
     DecoderMemory {
         /// The input as it was named.
@@ -81,9 +77,8 @@ pub enum InputError {
     },
     /// A record that is larger than records may be.
     #[error(
-        "{}:{line}: record {}{} is larger than {}{}\nhint: {}",
-        shown_path(path), records + 1, in_brackets(id), size(*limit), grown(*compressed),
-        too_large(compressed.is_some())
+        "{}:{line}: record {}{} is larger than {}{}",
+        shown_path(path), records + 1, in_brackets(id), size(*limit), grown(*compressed)
     )]
     RecordTooLarge {
         /// The input as it was named.
@@ -102,8 +97,7 @@ pub enum InputError {
     },
     /// A header that is longer than headers may be.
     #[error(
-        "{}:{line}: record {}: its header is longer than {}\n\
-         hint: a line end is missing, or this is not a file of sequences; --max-header-size reads longer ones",
+        "{}:{line}: record {}: its header is longer than {}",
         shown_path(path), records + 1, size(*limit)
     )]
     HeaderTooLong {
@@ -118,9 +112,7 @@ pub enum InputError {
     },
     /// Something else behind the gzip data of a file.
     #[error(
-        "{}: the gzip data end at byte {offset}, and what follows is no gzip: `{found}`\n\
-         hint: where a plain file was joined to a compressed one, compress it first; else keep the data alone, \
-         head -c {offset}",
+        "{}: the gzip data end at byte {offset}, and what follows is no gzip: `{found}`",
         shown_path(path)
     )]
     Trailing {
@@ -133,8 +125,7 @@ pub enum InputError {
     },
     /// Text that is neither FASTA nor FASTQ.
     #[error(
-        "{}:{line}: this is neither FASTA nor FASTQ: a record begins with `>` or `@`, this line with `{found}`\n\
-         hint: name a file of sequences",
+        "{}:{line}: this is neither FASTA nor FASTQ: a record begins with `>` or `@`, this line with `{found}`",
         shown_path(path)
     )]
     NotSequences {
@@ -146,10 +137,7 @@ pub enum InputError {
         found: String,
     },
     /// A format that is not read.
-    #[error(
-        "{}: this is {format}, not FASTA, FASTQ or BAM\nhint: {}",
-        shown_path(path), format.remedy(&shown_path(path), *codec)
-    )]
+    #[error("{}: this is {format}, not FASTA, FASTQ or BAM", shown_path(path))]
     Foreign {
         /// The input as it was named.
         path: PathBuf,
@@ -159,11 +147,7 @@ pub enum InputError {
         codec: Option<&'static str>,
     },
     /// A BAM file that ends too early.
-    #[error(
-        "{}: record {line}: the BAM file ends too early, after {records} whole reads\n\
-         hint: the file is incomplete: fetch or write it again; samtools quickcheck checks it",
-        shown_path(path)
-    )]
+    #[error("{}: record {line}: the BAM file ends too early, after {records} whole reads", shown_path(path))]
     BamTruncated {
         /// The input as it was named.
         path: PathBuf,
@@ -173,7 +157,7 @@ pub enum InputError {
         records: u64,
     },
     /// A record of a BAM file that cannot be read.
-    #[error("{}: record {record} of the BAM file: {problem}\nhint: {}", shown_path(path), problem.remedy())]
+    #[error("{}: record {record} of the BAM file: {problem}", shown_path(path))]
     Bam {
         /// The input as it was named.
         path: PathBuf,
@@ -183,11 +167,7 @@ pub enum InputError {
         problem: BamProblem,
     },
     /// Bytes that are no text.
-    #[error(
-        "{}:{line}: binary data where text was expected (record {record})\n\
-         hint: FASTA and FASTQ may be compressed by gzip, bzip2, xz or zstd; other formats are not read",
-        shown_path(path)
-    )]
+    #[error("{}:{line}: binary data where text was expected (record {record})", shown_path(path))]
     Binary {
         /// The input as it was named.
         path: PathBuf,
@@ -197,11 +177,7 @@ pub enum InputError {
         record: u64,
     },
     /// Lines that end with a carriage return alone, as on a Macintosh of old: all of them are one header.
-    #[error(
-        "{}:{line}: record {record}: its lines end with carriage returns alone\n\
-         hint: tr '\\r' '\\n' gives them ends that are read",
-        shown_path(path)
-    )]
+    #[error("{}:{line}: record {record}: its lines end with carriage returns alone", shown_path(path))]
     CarriageReturns {
         /// The input as it was named.
         path: PathBuf,
@@ -212,8 +188,7 @@ pub enum InputError {
     },
     /// A FASTQ record whose quality line is shorter or longer than its sequence.
     #[error(
-        "{}:{line}: record {record} ({}): {sequence} letters, but {quality} quality values\n\
-         hint: the file is damaged; fetch it again, or remove the record",
+        "{}:{line}: record {record} ({}): {sequence} letters, but {quality} quality values",
         shown_path(path),
         shown_id(id)
     )]
@@ -233,9 +208,8 @@ pub enum InputError {
     },
     /// A FASTQ record whose lines are not where they must be.
     #[error(
-        "{}:{line}: record {record}: a line that begins with `{expected}` was expected, this one begins with {}\n\
-         hint: {}",
-        shown_path(path), shown_beginning(*found), fastq_hint(*found)
+        "{}:{line}: record {record}: a line that begins with `{expected}` was expected, this one begins with {}",
+        shown_path(path), shown_beginning(*found)
     )]
     FastqLine {
         /// The input as it was named.
@@ -251,8 +225,8 @@ pub enum InputError {
     },
     /// A byte in a sequence that belongs to no sequence.
     #[error(
-        "{}:{line}: record {record} ({}): {} belongs to no sequence: {suspect}\nhint: {}",
-        shown_path(path), shown_id(id), shown_byte(*byte), suspect.hint()
+        "{}:{line}: record {record} ({}): {} belongs to no sequence: {suspect}",
+        shown_path(path), shown_id(id), shown_byte(*byte)
     )]
     StrayByte {
         /// The input as it was named.
@@ -269,10 +243,7 @@ pub enum InputError {
         suspect: Suspect,
     },
     /// A FASTQ file that ends inside a record.
-    #[error(
-        "{}:{line}: the file ends inside record {record}\nhint: the file is incomplete; fetch it again",
-        shown_path(path)
-    )]
+    #[error("{}:{line}: the file ends inside record {record}", shown_path(path))]
     FastqTruncated {
         /// The input as it was named.
         path: PathBuf,

@@ -246,6 +246,7 @@ impl PackTally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Hint;
 
     /// Statistics of `batches` batches of these lengths, and one more of the end.
     fn stats(
@@ -315,8 +316,9 @@ mod tests {
         assert_eq!(reason(&next_fit), Some((Warning, EfficiencyReason::NextFit)));
         let limited = stats(PackerOptions::new(1_000, 100).max_sequences(50), &[10; 50], 50, 0, Some(200));
         assert_eq!(reason(&limited), Some((Error, EfficiencyReason::OtherLimits)));
-        let text = short(Some(200)).warning.map(|warning| warning.to_string()).unwrap();
-        assert!(text.contains("70.0 % full") && text.contains("hint: "), "{text}");
+        let warning = short(Some(200)).warning.unwrap();
+        assert!(warning.to_string().contains("70.0 % full"), "{warning}");
+        assert!(warning.hint().unwrap().contains("collect more records"), "{warning:?}");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What is to be said about batches far from full.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use crate::error::Hint;
 
 /// Batches are far from full, and why.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,21 +51,35 @@ impl fmt::Display for EfficiencyWarning {
         write!(f, "batches are {:.1} % full: ", 100.0 * self.efficiency)?;
         match self.reason {
             EfficiencyReason::BufferTooSmall => {
-                write!(f, "the buffer holds too few records for a token budget of {token_budget}\nhint: ")?;
-                write!(f, "collect more records before packing, or lower the token budget")
+                write!(f, "the buffer holds too few records for a token budget of {token_budget}")
             }
             EfficiencyReason::BudgetNearLongest => {
-                write!(f, "whole records of up to {longest} tokens do not fill a token budget of ")?;
-                write!(f, "{token_budget}\nhint: raise the token budget to several times {longest}")
+                write!(
+                    f,
+                    "whole records of up to {longest} tokens do not fill a token budget of {token_budget}"
+                )
             }
             EfficiencyReason::OtherLimits => {
-                writeln!(f, "the limit on sequences or attention cost closes them early")?;
-                write!(f, "hint: raise that limit, or lower the token budget")
+                f.write_str("the limit on sequences or attention cost closes them early")
             }
-            EfficiencyReason::NextFit => {
-                write!(f, "next fit looks at one batch only\nhint: pack by first-fit decreasing")
-            }
-            EfficiencyReason::PackingOff => write!(f, "packing is off\nhint: turn it on"),
+            EfficiencyReason::NextFit => f.write_str("next fit looks at one batch only"),
+            EfficiencyReason::PackingOff => f.write_str("packing is off"),
         }
+    }
+}
+
+impl Hint for EfficiencyWarning {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(match self.reason {
+            EfficiencyReason::BufferTooSmall => {
+                "collect more records before packing, or lower the token budget".into()
+            }
+            EfficiencyReason::BudgetNearLongest => {
+                format!("raise the token budget to several times {}", self.longest).into()
+            }
+            EfficiencyReason::OtherLimits => "raise that limit, or lower the token budget".into(),
+            EfficiencyReason::NextFit => "pack by first-fit decreasing".into(),
+            EfficiencyReason::PackingOff => "turn it on".into(),
+        })
     }
 }

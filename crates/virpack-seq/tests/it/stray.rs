@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use proptest::prelude::*;
 use virpack_seq::reader::{Remark, Suspect};
-use virpack_seq::{InputError, Record, Records, SeqError};
+use virpack_seq::{Hint, InputError, Record, Records, SeqError};
 
 /// The id and letters of every record, what was remarked, and the error that ended them.
 type Read = (Vec<(String, String)>, Vec<Remark>, Option<SeqError>);
@@ -106,11 +106,14 @@ fn a_stray_byte_is_named_with_its_line() {
 
 #[test]
 fn the_message_names_file_line_record_byte_and_remedy() {
-    let message = read(b">x\nMK\n>a long\nMKT>b\nMKV\n").2.unwrap().to_string();
+    let error = read(b">x\nMK\n>a long\nMKT>b\nMKV\n").2.unwrap();
     assert_eq!(
-        message,
-        "in.fa:4: record 2 (a): `>` belongs to no sequence: a header whose line before has no end\n\
-         hint: end the line before the header; where files were joined, `awk 1 FILE...` joins them with whole lines"
+        error.to_string(),
+        "in.fa:4: record 2 (a): `>` belongs to no sequence: a header whose line before has no end"
+    );
+    assert_eq!(
+        error.hint().unwrap(),
+        "end the line before the header; where files were joined, `awk 1 FILE...` joins them with whole lines"
     );
     let message = read(b">a\nMK\xC2\xA0T\n").2.unwrap().to_string();
     assert!(

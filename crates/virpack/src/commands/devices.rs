@@ -1,9 +1,9 @@
 //! `virpack devices`.
 
 use crate::failure::Failure;
-use crate::text;
+use crate::{messages, text};
 use std::io::Write;
-use virpack_core::device::{Cpu, Cuda, CudaOptions};
+use virpack_core::device::{Cpu, Cuda, CudaOptions, Unavailable};
 
 /// Lists the devices on stdout.
 pub(crate) fn run() -> Result<(), Failure> {
@@ -18,7 +18,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     )?;
     match Cuda::count() {
         Ok(count) => (0..count).try_for_each(|ordinal| card(&mut out, ordinal)),
-        Err(why) => Ok(writeln!(out, "cuda    none: {}", indented(&why.to_string()))?),
+        Err(why) => Ok(writeln!(out, "cuda    none: {}", indented(&why))?),
     }
 }
 
@@ -32,12 +32,14 @@ fn card(out: &mut impl Write, ordinal: usize) -> Result<(), Failure> {
             let card = cuda.name();
             writeln!(out, "{name:7} {card}, compute capability {major}.{minor}, {free} of {total} free")?;
         }
-        Err(why) => writeln!(out, "{name:7} not usable: {}", indented(&why.to_string()))?,
+        Err(why) => writeln!(out, "{name:7} not usable: {}", indented(&why))?,
     }
     Ok(())
 }
 
-/// A hint's line under its reason.
-fn indented(text: &str) -> String {
-    text.replace('\n', "\n        ")
+/// The reason, and each hint on a line under it.
+fn indented(why: &Unavailable) -> String {
+    let message = messages::of_unavailable(why);
+    let hints = message.hints.iter().map(|hint| format!("\n        hint: {hint}"));
+    [message.what.clone()].into_iter().chain(hints).collect()
 }

@@ -8,6 +8,7 @@ use super::output::OutputArguments;
 use super::stdout::{refuse_terminal, shown};
 use crate::failure::Failure;
 use crate::log::LogArguments;
+use crate::messages;
 use crate::noted::warn_of_records;
 use crate::text::{count, grouped, packing, short};
 use crate::values::{parse_budget, parse_positive};
@@ -182,7 +183,7 @@ fn warn(log: LogArguments, summary: &Summary) {
         log.warn(remark);
     }
     if let Some(warning) = summary.packing.as_ref().and_then(|packing| packing.warning.as_ref()) {
-        log.warn(warning);
+        log.warn(messages::of_warning(warning));
     }
     if summary.written.skipped > 0 {
         let table = summary.written.files.iter().find(|f| f.to_string_lossy().ends_with(".skipped.tsv"));

@@ -1,10 +1,9 @@
 //! What runs report while they go on, shown on stderr.
 
 use virpack_core::Event;
-use virpack_core::runner::DeviceEvent;
 
 use super::checkpoint::Keeps;
-use crate::text::grouped;
+use crate::messages;
 use crate::watch::Watch;
 
 /// Shows an event that all commands show alike, and gives back any other.
@@ -13,13 +12,7 @@ pub(crate) fn show(watch: &Watch, keeps: &Keeps, event: Event) -> Option<Event> 
         Event::Progress(progress) => watch.update(progress),
         Event::Weights(note) => watch.info(note),
         Event::Kept(resumed) => keeps.begin(watch, &resumed),
-        Event::Device(DeviceEvent::Lost { device, reason }) => {
-            watch.warn(format_args!("device {device} is given up, the others go on: {reason}"));
-        }
-        Event::Device(DeviceEvent::Halved { token_budget, reason }) => {
-            let tokens = grouped(token_budget as u64);
-            watch.warn(format_args!("batches have at most {tokens} tokens from here on: {reason}"));
-        }
+        Event::Device(event) => watch.warn(messages::of_device_event(&event)),
         other => return Some(other),
     }
     None

@@ -2,6 +2,7 @@
 
 use super::input::Inputs;
 use crate::failure::Failure;
+use crate::messages;
 use crate::plot;
 use crate::text::{grouped, say, short};
 use crate::values::parse_whole;
@@ -97,7 +98,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         say(format_args!("warning: {remark}"));
     }
     if let Some(warning) = &plan.stats.warning {
-        say(warning);
+        say(messages::of_warning(warning).text());
     }
     let out = &mut std::io::stdout().lock();
     if arguments.json { json(out, &plan, &counts, seconds) } else { tables(out, &plan, &counts, seconds) }

@@ -147,7 +147,7 @@ fn where_nothing_is_to_be_resumed_the_run_starts() {
     // A script that starts it again and again is told that it is done.
     place.run(&again).succeeds(&["the output is complete already: out/emb.npy.run.json describes this run"]);
     place.run(&[&again[..], &["--pool", "max"]].concat()).is_refused(&[
-        "out/emb.npy.run.json tells of another run, which is complete:",
+        "out/emb.npy.run.json describes another run, which is complete:",
         "pooling: mean there, max here",
         "hint: choose another name, or replace it with --force",
     ]);

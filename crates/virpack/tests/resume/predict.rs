@@ -93,7 +93,7 @@ fn interrupted_it_says_what_goes_on() {
         run_line(&place, &line)
             .succeeds(&["the output is complete already: out/v/run.json describes this run"]);
         run_with(&place, &["--resume", "--min-score", "0.9"])
-            .is_refused(&["out/v/run.json tells of another run", "least score: none there, 0.9 here"]);
+            .is_refused(&["out/v/run.json describes another run", "least score: none there, 0.9 here"]);
         run_with(&place, &[]).is_refused(&["out/v/frames.tsv exists"]);
         std::fs::remove_dir_all(place.path("out/v")).unwrap();
     }

@@ -4,6 +4,8 @@ use ::safetensors::{Dtype, SafeTensors};
 use half::{bf16, f16};
 use rust_hdf5::H5File;
 
+use virpack_seq::Hint;
+
 use super::*;
 
 /// What a file says of its records: ids and values, in order.
@@ -154,17 +156,17 @@ fn formats_hold_what_they_have_a_place_for() {
     let directory = tempfile::tempdir().unwrap();
     let refused = |name: &str, dtype, residues| {
         let options = OutputOptions { dtype, residues, ..Default::default() };
-        check(&directory.path().join(name), &options, &[]).unwrap_err().to_string()
+        check(&directory.path().join(name), &options, &[]).unwrap_err()
     };
+    let error = refused("a.npy", OutputDtype::F32, true);
     assert_eq!(
-        refused("a.npy", OutputDtype::F32, true),
-        ".npy holds one row a record, and --pool none gives each record as many rows as it has residues\n\
-         hint: use .parquet, .arrows, .safetensors or .h5, or another --pool"
+        error.to_string(),
+        ".npy holds one row a record, and unpooled each record has as many rows as residues"
     );
-    assert_eq!(
-        refused("a.h5", OutputDtype::Bf16, false),
-        ".h5 has no bfloat16\nhint: use --dtype-out f16 or f32, or .safetensors, which has it"
-    );
+    assert_eq!(error.hint().unwrap(), "use .parquet, .arrows, .safetensors or .h5, or another pooling");
+    let error = refused("a.h5", OutputDtype::Bf16, false);
+    assert_eq!(error.to_string(), ".h5 has no bfloat16");
+    assert_eq!(error.hint().unwrap(), "use float16 or float32, or .safetensors, which has it");
 }
 
 proptest! {

@@ -142,8 +142,8 @@ fn first_of_zip(text: &[u8]) -> Option<String> {
 /// safetensors: a length of eight bytes and a JSON object.
 pub(super) fn safetensors(text: &[u8]) -> Option<ForeignFormat> {
     matches!(text, [_, _, _, _, _, 0, 0, 0, b'{', b'"' | b'}', ..]).then_some(ForeignFormat::new(
-        "safetensors, the tensors of a model or embeddings",
-        "name the file of sequences; a model is named by --model",
+        ForeignFormat::SAFETENSORS,
+        "name the file of sequences; a model is named apart from the inputs",
     ))
 }
 

@@ -1,0 +1,56 @@
+//! What a person can do about an error of a run.
+
+use std::borrow::Cow;
+
+use virpack_seq::Hint;
+
+use super::Error;
+
+impl Hint for Error {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(match self {
+            Error::Model(error) => return error.hint(),
+            Error::Device(error) => return error.hint(),
+            Error::Unavailable { why, .. } => return why.hint(),
+            Error::Seq(error) => return error.hint(),
+            Error::Output(error) => return error.hint(),
+            Error::Resume(error) => return error.hint(),
+            Error::Merge(error) => return error.hint(),
+            Error::NucleotideClassifierWidth { .. } => {
+                "a nucleotide classifier scores chunks without an open frame, by the nucleotide model alone".into()
+            }
+            Error::ClassifierLengths { .. } => "name two of one length".into(),
+            Error::NoBundle { .. } => {
+                "such a directory has the models peptide/ and nucleotide/ and their classifiers, \
+                 classifier_500.safetensors and nucleotide_classifier_500.safetensors; single models are named one by one, \
+                 with their classifier"
+                    .into()
+            }
+            Error::CpuDtype { auto: true, .. } => {
+                "leave the precision out; the list of devices says why no GPU was taken".into()
+            }
+            Error::CpuDtype { auto: false, .. } => "leave the precision out, or name a GPU".into(),
+            Error::ShardOfPipe { .. } => "give files".into(),
+            Error::ShardName { .. } => "name it NAME.shard; a merge joins all shards to any format".into(),
+            Error::ShardDtype { .. } => "choose the type where the shards are merged".into(),
+            Error::Thread { .. } => {
+                "raise the limit on processes or memory (ulimit -u, ulimit -v, the container's), or end other programs"
+                    .into()
+            }
+            Error::Panicked { .. } | Error::WindowsMissing { .. } | Error::EmbeddingsMissing { .. } => {
+                "this is a fault of virpack's: report it".into()
+            }
+            Error::Hung { .. } => "see `nvidia-smi` and the system's log, or allow more seconds".into(),
+            Error::OneDevice { .. } => "name one of them, as in cuda:0".into(),
+            Error::ResidueWindows => {
+                "raise the largest length instead, or truncate, skip or refuse long records".into()
+            }
+            Error::WrongModel { .. } => {
+                "the nucleotide model reads the bases, the protein model the peptides".into()
+            }
+            Error::NotFinite { .. } => "the weights may be damaged, or need a wider dtype".into(),
+            Error::NoLayer { .. } => "layers count from 0 (the embeddings), negative ones from the end".into(),
+            Error::Interrupted { .. } | Error::NoShare { .. } => return None,
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! What the program says of an error or a warning: what happened, and apart from it what to do, with the program's options
+//! by their names.
+
+mod facts;
+mod hints;
+
+use crate::failure::Failure;
+use crate::plot::PlotError;
+use crate::text::grouped;
+use std::fmt::Display;
+use virpack_core::Hint;
+use virpack_core::device::Unavailable;
+use virpack_core::runner::DeviceEvent;
+use virpack_seq::EfficiencyWarning;
+
+/// What happened, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    /// What happened, and where.
+    pub(crate) what: String,
+    /// What to do about it: nothing, or a change that works, or several.
+    pub(crate) hints: Vec<String>,
+}
+
+impl Message {
+    /// The message with one more hint.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Message {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Lines for people: what happened, then a line for each hint.
+    pub(crate) fn text(&self) -> String {
+        let hints = self.hints.iter().map(|hint| format!("\nhint: {hint}"));
+        [self.what.clone()].into_iter().chain(hints).collect()
+    }
+
+    fn new(what: String, hint: Option<impl Into<String>>) -> Message {
+        Message { what, hints: hint.into_iter().map(Into::into).collect() }
+    }
+}
+
+/// A sentence without a hint.
+impl<T: Display> From<T> for Message {
+    fn from(what: T) -> Message {
+        Message::new(what.to_string(), None::<String>)
+    }
+}
+
+/// What is said of an error of the libraries.
+pub(crate) fn of(error: &virpack_core::Error) -> Message {
+    let what = facts::of(error).unwrap_or_else(|| error.to_string());
+    Message::new(what, hints::of(error))
+}
+
+/// What is said of batches far from full.
+pub(crate) fn of_warning(warning: &EfficiencyWarning) -> Message {
+    Message::new(warning.to_string(), warning.hint())
+}
+
+/// What is said of a device that cannot be used.
+pub(crate) fn of_unavailable(why: &Unavailable) -> Message {
+    Message::new(why.to_string(), hints::of_unavailable(why))
+}
+
+/// What is said of a device that lacks room or is given up.
+pub(crate) fn of_device_event(event: &DeviceEvent) -> Message {
+    match event {
+        DeviceEvent::Lost { device, reason, hint } => {
+            let what = format!("device {device} is given up, the others go on: {reason}");
+            Message::new(what, hint.as_deref())
+        }
+        DeviceEvent::Halved { token_budget, reason, hint } => {
+            let tokens = grouped(*token_budget as u64);
+            let what = format!("batches have at most {tokens} tokens from here on: {reason}");
+            Message::new(what, hint.as_ref().map(|_| hints::smaller_batches()))
+        }
+    }
+}
+
+/// What is said of a picture that is missing.
+pub(crate) fn of_plot(error: &PlotError) -> Message {
+    let hint = match error {
+        PlotError::Format(_) => Some("end the file's name in one of them".into()),
+        PlotError::Draw(_) => None,
+        PlotError::Name(error) | PlotError::Write { source: error, .. } => hints::of_output(error),
+    };
+    Message::new(error.to_string(), hint)
+}
+
+/// What is said of a command that failed.
+pub(crate) fn of_failure(failure: &Failure) -> Message {
+    match failure {
+        Failure::Virpack(error) => of(error),
+        Failure::Resumable { error, command } => of(error).hint(format!("go on with: {command}")),
+        Failure::Plot(error) => of_plot(error),
+        own => Message::new(own.to_string(), hints::of_own(own)),
+    }
+}
+
+/// An option of the program, by the name that its value has in the libraries.
+fn flag(option: &str) -> String {
+    format!("--{}", option.replace('_', "-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use virpack_core::Error;
+    use virpack_core::device::{DeviceError, Remedy};
+    use virpack_core::model::ModelError;
+    use virpack_core::resume::ResumeError;
+    use virpack_seq::SeqError;
+
+    #[test]
+    fn options_are_named_where_the_libraries_name_none() {
+        let share = of(&Error::NoShare { option: "min_fraction", given: 2.0 });
+        assert_eq!(share.text(), "--min-fraction must be between 0 and 1, and is 2");
+        let pipe = of(&ResumeError::Pipe { input: "-".into() }.into());
+        assert!(pipe.what.starts_with("--resume reads the inputs again"), "{pipe:?}");
+        assert_eq!(pipe.hints, ["give files, or leave --resume out and start again"]);
+    }
+
+    #[test]
+    fn a_wrapped_error_has_its_words_too() {
+        let zero = "give --max-length at least 1";
+        assert_eq!(of(&SeqError::MaxLengthZero.into()).hints, [zero]);
+        assert_eq!(of(&Error::Model(ModelError::Seq(SeqError::MaxLengthZero))).hints, [zero]);
+        let full = || DeviceError::OutOfMemory { op: "upload", wanted: 2, free: 1 };
+        let smaller = "ask for smaller batches with --token-budget";
+        assert_eq!(of(&full().into()).hints, [smaller]);
+        assert_eq!(of(&Error::Model(ModelError::Device(full()))).hints, [smaller]);
+    }
+
+    #[test]
+    fn the_neutral_hint_is_what_is_left() {
+        let error = Error::from(SeqError::BudgetTooLarge { token_budget: 9 });
+        assert_eq!(of(&error).hints, [error.hint().unwrap()]);
+    }
+
+    #[test]
+    fn every_hint_has_its_line() {
+        let why = Unavailable { reason: "too old".into(), remedy: Remedy::UseCpu };
+        let message = of_unavailable(&why).hint("and more");
+        assert_eq!(message.text(), "too old\nhint: run with --device cpu\nhint: and more");
+    }
+}

@@ -1,0 +1,42 @@
+//! Errors of the libraries whose facts are options of the program.
+
+use super::flag;
+use virpack_core::Error;
+use virpack_core::output::OutputError;
+use virpack_core::resume::ResumeError;
+use virpack_seq::shown_path;
+
+/// What happened, with the names of options; None where the library's own words have no option in them.
+pub(super) fn of(error: &Error) -> Option<String> {
+    Some(match error {
+        Error::NoShare { option, given } => {
+            format!("{} must be between 0 and 1, and is {given}", flag(option))
+        }
+        Error::WrongModel { path, option, given, wanted } => {
+            format!("{}: {} names {given} here, and must name {wanted}", shown_path(path), flag(option))
+        }
+        Error::ResidueWindows => {
+            "--long-records window does not go with --pool none: a record's rows are written together, and a record in \
+             windows can have any number of them"
+                .to_owned()
+        }
+        Error::ShardOfPipe { input } => {
+            format!("--shard deals out inputs that can be read again, and {input} is a pipe")
+        }
+        Error::Resume(ResumeError::Pipe { input }) => format!(
+            "--resume reads the inputs again from their beginning, and {input} is a pipe or standard input"
+        ),
+        Error::Output(OutputError::NoResidues { format }) => format!(
+            ".{} holds one row a record, and --pool none gives each record as many rows as it has residues",
+            format.ending()
+        ),
+        Error::Output(OutputError::NotToStdout { option, reason }) => {
+            format!("{} does not go with -o -: {reason}", flag(option))
+        }
+        Error::Output(OutputError::WhichFrames) => "-o - takes one of the two files".to_owned(),
+        Error::Output(OutputError::KindOfFiles { prefix }) => {
+            format!("--kind chooses what goes to standard output, and {} names files", shown_path(prefix))
+        }
+        _ => return None,
+    })
+}

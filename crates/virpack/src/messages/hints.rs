@@ -1,0 +1,237 @@
+//! Hints with the names of options, where the libraries' neutral ones are of less help; all others are the libraries'.
+
+use crate::failure::Failure;
+use crate::text::megabytes;
+use std::borrow::Cow;
+use std::io::ErrorKind;
+use virpack_core::device::{DeviceError, Remedy, Unavailable};
+use virpack_core::merge::MergeError;
+use virpack_core::model::hub::HubError;
+use virpack_core::model::{ModelError, mini};
+use virpack_core::output::{FileError, OutputError};
+use virpack_core::resume::ResumeError;
+use virpack_core::{Error, Hint};
+use virpack_seq::{InputError, SeqError, shown_path};
+
+type Words<'a> = Option<Cow<'a, str>>;
+
+/// What to do about an error of a run.
+pub(super) fn of(error: &Error) -> Words<'_> {
+    let words: Cow<'_, str> = match error {
+        Error::Model(error) => return of_model(error),
+        Error::Device(error) => return of_device(error),
+        Error::Unavailable { why, .. } => return of_unavailable(why),
+        Error::Seq(error) => return of_seq(error),
+        Error::Output(error) => return of_output(error),
+        Error::Resume(error) => return of_resume(error),
+        Error::Merge(error) => return of_merge(error),
+        Error::NucleotideClassifierWidth { .. } => {
+            "--nucleotide-classifier scores chunks without an open frame, by the nucleotide model alone".into()
+        }
+        Error::NoBundle { .. } => {
+            "--model names a directory with the models peptide/ and nucleotide/ and their classifiers, \
+             classifier_500.safetensors and nucleotide_classifier_500.safetensors; single models are named by \
+             --protein-model and --nucleotide-model, with --classifier"
+                .into()
+        }
+        Error::CpuDtype { auto: true, .. } => {
+            "leave --dtype out; `virpack devices` says why no GPU was taken".into()
+        }
+        Error::CpuDtype { auto: false, .. } => "leave --dtype out, or name a GPU with --device".into(),
+        Error::ShardName { .. } => "name it NAME.shard; `virpack merge` joins all shards to any format".into(),
+        Error::ShardDtype { .. } => "give --dtype-out to `virpack merge`".into(),
+        Error::Hung { .. } => "see `nvidia-smi` and the system's log; --device-timeout sets the seconds".into(),
+        Error::ResidueWindows => {
+            "raise --max-length instead, or use --long-records truncate, skip or error".into()
+        }
+        Error::WrongModel { .. } => {
+            "--nucleotide-model reads the bases, --protein-model the peptides".into()
+        }
+        neutral => return neutral.hint(),
+    };
+    Some(words)
+}
+
+fn of_model(error: &ModelError) -> Words<'_> {
+    match error {
+        ModelError::Device(error) => of_device(error),
+        ModelError::Seq(error) => of_seq(error),
+        ModelError::Hub(HubError::NotCached { offline: false, .. }) => {
+            Some("check the name; `virpack embed` downloads a model when it first runs it".into())
+        }
+        ModelError::Modules { .. } => {
+            Some("name the weights file itself for the transformer alone, pooled by --pool".into())
+        }
+        ModelError::AlphabetOfPipe | ModelError::AlphabetUnclear { .. } => {
+            let [peptides, nucleotides] = mini::MODELS;
+            Some(format!("name the model, --model {peptides} or --model {nucleotides}").into())
+        }
+        neutral => neutral.hint(),
+    }
+}
+
+fn of_device(error: &DeviceError) -> Words<'_> {
+    match error {
+        DeviceError::Threads { threads: 2.., .. } => Some(
+            "ask for fewer with --threads, or raise the limit on processes or memory (ulimit -u, ulimit -v, the \
+             container's)"
+                .into(),
+        ),
+        DeviceError::OutOfMemory { .. } => Some(smaller_batches().into()),
+        DeviceError::NotFinite { .. } => Some("try --dtype bf16 or f32".into()),
+        neutral => neutral.hint(),
+    }
+}
+
+/// What to do about a device without room.
+pub(super) fn smaller_batches() -> &'static str {
+    "ask for smaller batches with --token-budget"
+}
+
+/// What to do about a device that cannot be used.
+pub(super) fn of_unavailable(why: &Unavailable) -> Words<'_> {
+    match why.remedy {
+        Remedy::InstallDriver => Some("install the NVIDIA driver, or run with --device cpu".into()),
+        Remedy::UseCpu => Some("run with --device cpu".into()),
+        _ => why.hint(),
+    }
+}
+
+fn of_seq(error: &SeqError) -> Words<'_> {
+    let words: Cow<'_, str> = match error {
+        SeqError::Input(error) => return of_input(error),
+        SeqError::NotNucleotides { .. } => {
+            "this takes DNA or RNA; proteins are for `virpack embed` with a model of proteins, in a run of their own".into()
+        }
+        SeqError::NotProtein { .. } => {
+            "this model reads proteins; nucleotides are for --model virpack-mini/nucleotide or zhihan1996/DNABERT-S, in a \
+             run of their own"
+                .into()
+        }
+        SeqError::TooLong { .. } => {
+            "raise --max-length, or let --long-records truncate, window or skip it".into()
+        }
+        SeqError::WindowOverlap { most, .. } => format!("the most is half of --max-length, {most}").into(),
+        SeqError::MaxLengthZero => "give --max-length at least 1".into(),
+        SeqError::BudgetTooSmall { longest, .. } => format!(
+            "the smallest budget that works is {longest}: --max-length (of chunks, --length) and the special tokens"
+        )
+        .into(),
+        SeqError::NotEnoughMemory { needed, .. } => format!(
+            "{} are needed; free some, lower --max-length (of chunks, --length) or take a smaller model",
+            megabytes(*needed)
+        )
+        .into(),
+        neutral => return neutral.hint(),
+    };
+    Some(words)
+}
+
+fn of_input(error: &InputError) -> Words<'_> {
+    let words: Cow<'_, str> = match error {
+        InputError::DecoderMemory { codec, path, .. } => {
+            let program = if *codec == "zstd" { "zstd -dc --long=31" } else { "xz -dc" };
+            format!("{program} {} | virpack ... -", shown_path(path)).into()
+        }
+        InputError::RecordTooLarge { compressed: Some(_), .. } => {
+            "--max-record-size reads it all the same, up to that size".into()
+        }
+        InputError::RecordTooLarge { compressed: None, .. } => {
+            "--max-record-size reads larger ones, where the memory holds four copies of them; a line that begins with `>` \
+             or `@` begins a record"
+                .into()
+        }
+        InputError::HeaderTooLong { .. } => {
+            "a line end is missing, or this is not a file of sequences; --max-header-size reads longer ones".into()
+        }
+        InputError::Foreign { format, .. } if format.holds_tensors() => {
+            "name the file of sequences; a model is named by --model".into()
+        }
+        neutral => return neutral.hint(),
+    };
+    Some(words)
+}
+
+/// What to do about an output.
+pub(super) fn of_output(error: &OutputError) -> Words<'_> {
+    Some(Cow::Borrowed(match error {
+        OutputError::File(FileError::Scratch { .. }) => {
+            "set TMPDIR to a directory with room for all of them, or name a file with -o"
+        }
+        OutputError::NoResidues { .. } => "use .parquet, .arrows, .safetensors or .h5, or another --pool",
+        OutputError::NoStream { .. } => "--format npy or --format arrow, or name a file with -o",
+        OutputError::NoDtype { .. } => "use --dtype-out f16 or f32, or .safetensors, which has it",
+        OutputError::NoShard { .. } => {
+            "`virpack embed --shard I/N` writes shards, `virpack merge` any other format"
+        }
+        OutputError::Overflow { .. } => "write float32 (leave --dtype-out out), or bfloat16 to .safetensors",
+        OutputError::Exists { .. } => REPLACE,
+        OutputError::NotToStdout { .. } => "leave it out, or name a file or directory with -o",
+        OutputError::WhichFrames => "add --kind nucleotide or --kind protein",
+        OutputError::KindOfFiles { .. } => "leave it out, or use -o -",
+        OutputError::Part { .. } => "run again with --resume, which checks every part",
+        OutputError::Stdout { source } => match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                "the disk that it goes to is full: free some space, or name a file elsewhere with -o"
+            }
+            _ => "look at what reads it, or name a file with -o",
+        },
+        neutral => return neutral.hint(),
+    }))
+}
+
+const REPLACE: &str = "choose another name, or replace it with --force";
+
+fn of_resume(error: &ResumeError) -> Words<'_> {
+    Some(Cow::Borrowed(match error {
+        ResumeError::Unfinished { .. } => "go on with --resume, or start again with --force",
+        ResumeError::AnotherRun { .. } => {
+            "with the same inputs, model and options --resume resumes it; --force without it starts again"
+        }
+        ResumeError::AnotherOutput { .. } => REPLACE,
+        ResumeError::Manifest { .. } => {
+            "what is finished cannot be known without it: start again with --force"
+        }
+        ResumeError::Version { .. } => "go on with the version that made them, or start again with --force",
+        ResumeError::Pipe { .. } => "give files, or leave --resume out and start again",
+        neutral => return neutral.hint(),
+    }))
+}
+
+fn of_merge(error: &MergeError) -> Words<'_> {
+    match error {
+        MergeError::NoShard { .. } => {
+            Some("a shard is what `virpack embed --shard I/N -o NAME.shard` writes".into())
+        }
+        MergeError::Missing { of, .. } => {
+            Some(format!("name all of them; `virpack embed --shard I/{of}` makes one").into())
+        }
+        neutral => neutral.hint(),
+    }
+}
+
+/// What to do about a failure that only the program knows.
+pub(super) fn of_own(failure: &Failure) -> Option<&'static str> {
+    Some(match failure {
+        Failure::OverlapWithoutWindows => "add --long-records window",
+        Failure::WithoutClassifier { .. } => "name it with --classifier",
+        Failure::NoPublishedClassifier { .. } => {
+            "it comes with VirNucPro (github.com/Li-Jing-1997/VirNucPro): put it here, or name it with --classifier"
+        }
+        Failure::NoSuchBundle { .. } => {
+            "--model virpack-mini is the one there is; published models are named by --preset, or one by one by \
+             --protein-model and --nucleotide-model with --classifier"
+        }
+        Failure::Differs { .. } => "--dtype bf16 has a wider range than f16, and f32 is the reference",
+        Failure::NothingCompared { .. } => "give records with letters, within --min-length and --max-length",
+        Failure::NoShape { .. } => "8M, 35M, 150M, 650M, 3B or 15B",
+        Failure::BenchModel { .. } => "name an ESM-2 model, or a --shape of one",
+        Failure::Contacts => "fair-esm's esm-extract --include contacts computes them",
+        Failure::BinaryToTerminal => {
+            "send them to a program or a file (virpack embed ... -o - | program), or name a file with -o"
+        }
+        Failure::Virpack(_) | Failure::Resumable { .. } | Failure::Plot(_) | Failure::Stdout(_) => {
+            return None;
+        }
+    })
+}
