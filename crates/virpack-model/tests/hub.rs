@@ -332,12 +332,13 @@ fn without_a_network_the_error_says_what_was_tried() {
         retries: 5,
         timeout: Duration::from_secs(5),
     };
-    let message = resolve("esm2_t6_8M_UR50D", &options, &()).unwrap_err().to_string();
+    let error = resolve("esm2_t6_8M_UR50D", &options, &()).unwrap_err();
+    let message = error.to_string();
     assert!(
         message.contains("facebook/esm2_t6_8M_UR50D") && message.contains(&port.to_string()),
         "{message}"
     );
-    assert!(message.contains("give their directory as --model"), "{message}");
+    assert!(error.hint().unwrap().contains("name their directory as the model"), "{error:?}");
 }
 
 #[test]

@@ -225,7 +225,7 @@ fn lists_that_are_none_are_refused() {
     fails("its list of files cannot be read: no commit", list(r#"{"sha":"../../x","siblings":[]}"#));
     fails("no weights here", list(r#"{"sha":"abc","siblings":[{"rfilename":"config.json"}]}"#));
     fails(
-        "merge first",
+        "is of an adapter (PEFT)",
         list(
             r#"{"sha":"abc","siblings":[{"rfilename":"adapter_config.json"},{"rfilename":"model.safetensors"}]}"#,
         ),

@@ -13,6 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, Stream};
 use virpack_model::hub::{HubOptions, resolve};
+use virpack_seq::Hint;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tls").join(name)
@@ -78,7 +79,8 @@ fn child() {
         retries: 0,
         timeout: Duration::from_secs(5),
     };
-    println!("{}", resolve("tiny/esm2", &options, &()).unwrap_err());
+    let error = resolve("tiny/esm2", &options, &()).unwrap_err();
+    println!("{error}\n{}", error.hint().unwrap());
 }
 
 #[test]

@@ -372,7 +372,7 @@ fn what_fails_leaves_nothing() {
     };
     let error = predict(&swapped, &CancelToken::new(), |_| ()).unwrap_err();
     assert!(
-        error.to_string().contains("--nucleotide-model names ESM-2 here, and must name DNABERT-S"),
+        error.to_string().contains("nucleotide_model names ESM-2 here, and must name DNABERT-S"),
         "{error}"
     );
     let wide = PredictOptions { nucleotide_model: fixture("dnabert_tiny/12").into(), ..swapped.clone() };
