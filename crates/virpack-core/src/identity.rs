@@ -16,7 +16,7 @@ pub(crate) struct Identity(BTreeMap<String, String>);
 
 /// Something that two runs do not share; None where one of them does not have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
+pub struct IdentityDifference {
     /// What it is.
     pub name: String,
     /// What it was.
@@ -76,12 +76,12 @@ impl Identity {
     }
 
     /// What is not as it was in `earlier`.
-    pub(crate) fn differences(&self, earlier: &Identity) -> Vec<Difference> {
+    pub(crate) fn differences(&self, earlier: &Identity) -> Vec<IdentityDifference> {
         let only_earlier = earlier.0.keys().filter(|name| !self.0.contains_key(*name));
         let names = self.0.keys().chain(only_earlier).cloned();
         let differences = names.map(|name| {
             let [was, is] = [earlier, self].map(|identity| identity.0.get(&name).cloned());
-            Difference { name, was, is }
+            IdentityDifference { name, was, is }
         });
         differences.filter(|difference| difference.was != difference.is).collect()
     }
@@ -98,7 +98,7 @@ impl Identity {
     }
 }
 
-impl std::fmt::Display for Difference {
+impl std::fmt::Display for IdentityDifference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
         write!(f, "{}: {} there, {} here", self.name, shown(&self.was), shown(&self.is))

@@ -38,7 +38,7 @@ use parts::{CompleteParts, Parts};
 use run_id::RunId;
 pub(crate) use session::{CompleteSession, Session};
 
-pub use crate::identity::Difference;
+pub use crate::identity::IdentityDifference;
 
 /// What a part begins with.
 const MAGIC: &[u8; 16] = b"virpack part 4\n\0";

@@ -168,7 +168,7 @@ pub fn validate(options: &ValidateOptions) -> Result<Validation, Error> {
 /// The sample's rows and embeddings, in order.
 type Embedded = Vec<(Row, Vec<f32>)>;
 
-struct Run {
+struct SampleRun {
     device: String,
     token_budget: usize,
     packed: Embedded,
@@ -176,7 +176,7 @@ struct Run {
 }
 
 /// The same device in float32.
-fn float32(options: &ValidateOptions, sample: &Sample) -> Result<Run, Error> {
+fn float32(options: &ValidateOptions, sample: &Sample) -> Result<SampleRun, Error> {
     let device = DeviceOptions { dtype: Some(Dtype::F32Strict), ..options.device.clone() };
     for_devices!(device.open()?, |devices| run(only(devices), options, sample))
 }
@@ -185,7 +185,7 @@ fn run<B: Device + 'static>(
     backend: Arc<B>,
     options: &ValidateOptions,
     sample: &Sample,
-) -> Result<Run, Error> {
+) -> Result<SampleRun, Error> {
     let weights = Weights::at(&options.model)?;
     let devices =
         LoadedModel::load_on_all(vec![backend], &weights, &options.lengths, false, options.token_budget)?;
@@ -195,7 +195,7 @@ fn run<B: Device + 'static>(
         collect(&devices, sample.records()?, &options)
     };
     let (device, token_budget) = (devices[0].backend.name(), devices[0].token_budget);
-    Ok(Run { device, token_budget, packed: embed(true)?, alone: embed(false)? })
+    Ok(SampleRun { device, token_budget, packed: embed(true)?, alone: embed(false)? })
 }
 
 impl Sample {

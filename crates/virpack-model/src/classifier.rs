@@ -149,7 +149,7 @@ impl Classifier {
         let file = TensorFile::open(location.clone())?;
         let refuse = |problem| ModelError::Classifier { path: location.path(), problem };
         let layers = Layers::find(&file).map_err(refuse)?;
-        let facts = Facts::of(&file, &layers)?;
+        let facts = ClassifierFacts::of(&file, &layers)?;
         let (hidden, input_width) = (layers.hidden.outputs(), layers.hidden.inputs());
         let [weight, bias] = folded(&file, &layers, facts.eps);
         let mut second = file.read(layers.output.weight);
@@ -246,12 +246,12 @@ fn relu(x: f32) -> f32 {
 }
 
 /// What a file says of its classifier beside the weights.
-struct Facts {
+struct ClassifierFacts {
     eps: f64,
     chunk_length: Option<usize>,
 }
 
-impl Facts {
+impl ClassifierFacts {
     fn of(file: &TensorFile, layers: &Layers<'_>) -> Result<Self, ModelError> {
         let metadata = file.metadata()?;
         let problem = |name, value: &String| ModelError::Classifier {
@@ -272,7 +272,7 @@ impl Facts {
             }
             None => length_in_name(&file.path),
         };
-        Ok(Facts { eps: eps.unwrap_or(DEFAULT_EPS), chunk_length })
+        Ok(ClassifierFacts { eps: eps.unwrap_or(DEFAULT_EPS), chunk_length })
     }
 }
 

@@ -16,10 +16,10 @@ pub struct DnabertS<B: Backend> {
     token_embeddings: B::Matrix,
     embedding_norm: Norm<B>,
     attention: Attention<B::Vector>,
-    layers: Vec<Layer<B>>,
+    layers: Vec<DnabertLayer<B>>,
 }
 
-struct Layer<B: Backend> {
+struct DnabertLayer<B: Backend> {
     /// Queries, keys and values in one product: `[3 · hidden, hidden]`.
     qkv: Linear<B>,
     attention_output: Linear<B>,
@@ -68,7 +68,7 @@ impl<B: Backend> DnabertS<B> {
     fn attend(
         &self,
         backend: &B,
-        layer: &Layer<B>,
+        layer: &DnabertLayer<B>,
         packed: &B::Packed,
         x: B::Tensor,
     ) -> Result<B::Tensor, DeviceError> {
@@ -81,7 +81,7 @@ impl<B: Backend> DnabertS<B> {
     }
 }
 
-impl<B: Backend> Layer<B> {
+impl<B: Backend> DnabertLayer<B> {
     /// `norm(x + down(gelu(gate(x)) · value(x)))`.
     fn feed_forward(&self, backend: &B, x: B::Tensor) -> Result<B::Tensor, DeviceError> {
         let gates = backend.linear(&x, &self.mlp_up, Epilogue::None)?;
@@ -151,10 +151,10 @@ fn layer<B: Backend>(
     loader: &Loader<'_, B>,
     i: usize,
     config: &DnabertConfig,
-) -> Result<Layer<B>, ModelError> {
+) -> Result<DnabertLayer<B>, ModelError> {
     let (hidden, intermediate) = (config.hidden, config.intermediate);
     let name = |part: &str| format!("encoder.layer.{i}.{part}");
-    Ok(Layer {
+    Ok(DnabertLayer {
         qkv: loader.linear(&[&name("attention.self.Wqkv")], 3 * hidden, hidden)?,
         attention_output: loader.linear(&[&name("attention.output.dense")], hidden, hidden)?,
         attention_norm: loader.norm(&name("attention.output.LayerNorm"), hidden)?,

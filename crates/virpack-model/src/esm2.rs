@@ -16,11 +16,11 @@ pub struct Esm2<B: Backend> {
     config: Esm2Config,
     token_embeddings: B::Matrix,
     attention: Attention<B::Vector>,
-    layers: Vec<Layer<B>>,
+    layers: Vec<Esm2Layer<B>>,
     final_norm: Norm<B>,
 }
 
-struct Layer<B: Backend> {
+struct Esm2Layer<B: Backend> {
     /// The norm, then queries, keys and values in one product: `[3 · hidden, hidden]`.
     qkv: Linear<B>,
     attention_output: Linear<B>,
@@ -74,7 +74,7 @@ impl<B: Backend> Esm2<B> {
     fn attend(
         &self,
         backend: &B,
-        layer: &Layer<B>,
+        layer: &Esm2Layer<B>,
         packed: &B::Packed,
         x: B::Tensor,
     ) -> Result<B::Tensor, DeviceError> {
@@ -83,7 +83,7 @@ impl<B: Backend> Esm2<B> {
     }
 }
 
-impl<B: Backend> Layer<B> {
+impl<B: Backend> Esm2Layer<B> {
     /// `x + down(gelu(up(norm(x))))`.
     fn feed_forward(&self, backend: &B, x: B::Tensor) -> Result<B::Tensor, DeviceError> {
         let h = backend.linear(&x, &self.mlp_up, Epilogue::Gelu)?;
@@ -114,11 +114,15 @@ impl<B: Backend> Encoder<B> for Esm2<B> {
     }
 }
 
-fn layer<B: Backend>(loader: &Loader<'_, B>, i: usize, config: &Esm2Config) -> Result<Layer<B>, ModelError> {
+fn layer<B: Backend>(
+    loader: &Loader<'_, B>,
+    i: usize,
+    config: &Esm2Config,
+) -> Result<Esm2Layer<B>, ModelError> {
     let (hidden, intermediate) = (config.hidden, config.intermediate);
     let name = |part: &str| format!("encoder.layer.{i}.{part}");
     let [q, k, v] = ["query", "key", "value"].map(|p| name(&format!("attention.self.{p}")));
-    Ok(Layer {
+    Ok(Esm2Layer {
         qkv: loader.normed_qkv(&name("attention.LayerNorm"), &[&q, &k, &v], hidden, config.heads)?,
         attention_output: loader.linear(&[&name("attention.output.dense")], hidden, hidden)?,
         mlp_up: loader.normed_linear(

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use virpack_seq::{Hint, Shard, shown_path};
 
-use crate::identity::Difference;
+use crate::identity::IdentityDifference;
 
 /// Why shards cannot be joined.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ pub enum MergeError {
         /// The second: `here`.
         second: PathBuf,
         /// What differs.
-        differences: Vec<Difference>,
+        differences: Vec<IdentityDifference>,
     },
     /// One shard named twice.
     #[error("{} and {} are both shard {shard}", shown_path(first), shown_path(second))]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use virpack_seq::Shard;
 
-use crate::identity::{Difference, Identity};
+use crate::identity::{Identity, IdentityDifference};
 
 /// What a shard says of itself: which it is, and of what run.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,7 @@ pub struct Facts {
 
 impl Facts {
     /// What is not as in another shard of the same run.
-    pub(crate) fn differences(&self, other: &Facts) -> Vec<Difference> {
+    pub(crate) fn differences(&self, other: &Facts) -> Vec<IdentityDifference> {
         let all = |facts: &Facts| {
             let mut all = facts.identity.clone();
             all.set("shards", facts.shard.of());

@@ -13,7 +13,7 @@ pub(super) struct Order {
     next: u64,
     /// From one record to the next.
     step: u64,
-    waiting: HashMap<u64, Waiting>,
+    waiting: HashMap<u64, WaitingRow>,
     store: RowStore,
     hidden: usize,
     earlier: Option<Box<dyn EarlierRows>>,
@@ -31,7 +31,7 @@ pub(crate) trait EarlierRows: Send {
 const KEPT_AT_ONCE: usize = 256;
 
 /// What waits for its turn.
-enum Waiting {
+enum WaitingRow {
     Row(Row, Slots),
     Skipped(SkippedRecord),
 }
@@ -83,8 +83,8 @@ impl Order {
         self.advance(&mut kept, &mut hand_on)?;
         if record > self.next {
             let waiting = match turn {
-                Turn::Row(row, embedding) => Waiting::Row(row.clone(), self.store.put(embedding)?),
-                Turn::Skipped(skipped) => Waiting::Skipped(skipped.clone()),
+                Turn::Row(row, embedding) => WaitingRow::Row(row.clone(), self.store.put(embedding)?),
+                Turn::Skipped(skipped) => WaitingRow::Skipped(skipped.clone()),
             };
             self.waiting.insert(record, waiting);
             return Ok(());
@@ -111,8 +111,8 @@ impl Order {
         loop {
             if let Some(waiting) = self.waiting.remove(&self.next) {
                 match waiting {
-                    Waiting::Row(row, slots) => hand_on(Turn::Row(&row, self.store.take(slots)?))?,
-                    Waiting::Skipped(skipped) => hand_on(Turn::Skipped(&skipped))?,
+                    WaitingRow::Row(row, slots) => hand_on(Turn::Row(&row, self.store.take(slots)?))?,
+                    WaitingRow::Skipped(skipped) => hand_on(Turn::Skipped(&skipped))?,
                 }
             } else if self.is_kept(self.next) && *most > 0 {
                 *most -= 1;

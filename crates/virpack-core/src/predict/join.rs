@@ -12,7 +12,7 @@ use super::classifiers::Classifiers;
 use super::scores::{KeptScores, Scores};
 use super::summary::{Before, MODELS};
 use super::verdict::{ScoredChunk, ScoredFrame};
-use super::waiting::{Turn, Waiting};
+use super::waiting::{PlaceTurn, WaitingPlaces};
 use crate::Error;
 use crate::cancel::CancelToken;
 use crate::event::Event;
@@ -55,9 +55,9 @@ pub(super) struct Join<'a> {
     frames: FrameLoader,
     classifiers: &'a Classifiers,
     towers: [Option<RunningTower>; 2],
-    waiting: Waiting,
+    waiting: WaitingPlaces,
     scores: KeptScores,
-    open: OpenRecord,
+    open: RecordProgress,
     before: Before,
     /// What has ended: the places, and the results of each model.
     ended: [bool; 3],
@@ -77,7 +77,7 @@ pub(super) struct Join<'a> {
 
 /// The record whose chunks come.
 #[derive(Default)]
-struct OpenRecord {
+struct RecordProgress {
     weight: u64,
     /// Chunks that this run has scored.
     own: u64,
@@ -99,9 +99,9 @@ impl<'a> Join<'a> {
             frames,
             classifiers,
             towers,
-            waiting: Waiting::new(classifiers.takes(), widths, scores.take_embeddings(), scores.done()),
+            waiting: WaitingPlaces::new(classifiers.takes(), widths, scores.take_embeddings(), scores.done()),
             scores,
-            open: OpenRecord::default(),
+            open: RecordProgress::default(),
             before: Before::default(),
             ended,
             cancel,
@@ -267,22 +267,22 @@ impl<'a> Join<'a> {
             && let Some(turn) = self.waiting.pop()
         {
             done.push(match turn {
-                Turn::Ready(FrameItem::Record(record), _) => {
-                    self.open = OpenRecord { weight: weight(&record), own: 0, before: 0 };
+                PlaceTurn::Ready(FrameItem::Record(record), _) => {
+                    self.open = RecordProgress { weight: weight(&record), own: 0, before: 0 };
                     Done::Record(record)
                 }
-                Turn::Ready(FrameItem::End, _) => {
+                PlaceTurn::Ready(FrameItem::End, _) => {
                     self.before.records += u64::from(self.open.own == 0 && self.open.before > 0);
                     self.frames.done(self.open.weight);
                     self.records += 1;
                     Done::End
                 }
-                Turn::Ready(FrameItem::Chunk(chunk), scores) => {
+                PlaceTurn::Ready(FrameItem::Chunk(chunk), scores) => {
                     let scores = scores.expect("a chunk has its turn when it is scored");
                     self.open.own += u64::from(!scores.is_empty());
                     scored(chunk, scores)
                 }
-                Turn::Kept(chunk) => {
+                PlaceTurn::Kept(chunk) => {
                     self.open.before += 1;
                     self.before.add(&chunk);
                     let scores = self.scores.take(&chunk)?;

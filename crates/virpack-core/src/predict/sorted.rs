@@ -14,20 +14,20 @@ use crate::output::OutputError;
 const IN_MEMORY: usize = 64 << 20;
 
 /// An id and its highest scores.
-type Entry = (Box<str>, [f32; 2]);
+type SortedEntry = (Box<str>, [f32; 2]);
 
 /// Collects ids with scores and gives them back sorted; those of one id, which are of several records, stay in the order in
 /// which they came. What memory does not hold lies sorted in temporary files beside the output.
 pub(super) struct Sorted {
     target: PathBuf,
     in_memory: usize,
-    entries: Vec<Entry>,
+    entries: Vec<SortedEntry>,
     bytes: usize,
-    runs: Vec<Run>,
+    runs: Vec<SortedRun>,
 }
 
 /// Sorted entries in a file, which goes with it.
-struct Run {
+struct SortedRun {
     _aside: PendingFile,
     file: BufReader<File>,
 }
@@ -45,7 +45,7 @@ impl Sorted {
     }
 
     pub(super) fn push(&mut self, id: String, scores: [f32; 2]) -> Result<(), OutputError> {
-        self.bytes += size_of::<Entry>() + id.len();
+        self.bytes += size_of::<SortedEntry>() + id.len();
         self.entries.push((id.into(), scores));
         if self.bytes > self.in_memory {
             let run = self.spill().map_err(OutputError::write(&self.target))?;
@@ -56,7 +56,7 @@ impl Sorted {
     }
 
     /// Writes the sorted entries to a temporary file.
-    fn spill(&mut self) -> io::Result<Result<Run, OutputError>> {
+    fn spill(&mut self) -> io::Result<Result<SortedRun, OutputError>> {
         self.entries.sort_by(|a, b| a.0.cmp(&b.0));
         let (pending, file) = match PendingFile::create(&spill_path(&self.target)) {
             Ok(created) => created,
@@ -74,7 +74,7 @@ impl Sorted {
         drop(out);
         let mut file = BufReader::with_capacity(1 << 16, file);
         file.rewind()?;
-        Ok(Ok(Run { _aside: pending, file }))
+        Ok(Ok(SortedRun { _aside: pending, file }))
     }
 
     /// Hands on all of them, in order.
@@ -134,8 +134,8 @@ impl Ord for Bits {
     }
 }
 
-impl Run {
-    fn next(&mut self) -> io::Result<Option<Entry>> {
+impl SortedRun {
+    fn next(&mut self) -> io::Result<Option<SortedEntry>> {
         let mut length = [0; 8];
         match self.file.read_exact(&mut length) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),

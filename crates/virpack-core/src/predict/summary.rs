@@ -10,7 +10,7 @@ use virpack_seq::{Input, InputChecksum, InputRemark, PackStats};
 
 use super::join::{Join, RunningTower};
 use super::tables::Tables;
-use super::verdict::{Status, Tally};
+use super::verdict::{ChunkTally, Status};
 use crate::output::Repeated;
 use crate::report;
 use crate::runner::DeviceTally;
@@ -48,7 +48,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub(super) fn add(&mut self, tally: &Tally, status: Status, viral: Option<bool>, bases: usize) {
+    pub(super) fn add(&mut self, tally: &ChunkTally, status: Status, viral: Option<bool>, bases: usize) {
         self.records += 1;
         self.bases += bases as u64;
         self.chunks += tally.chunks;

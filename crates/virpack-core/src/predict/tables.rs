@@ -15,7 +15,7 @@ use super::regions::{Region, Regions};
 use super::score::Score;
 use super::summary::Counts;
 use super::track::{Draw, Points, Track};
-use super::verdict::{ScoredChunk, ScoredFrame, Tally};
+use super::verdict::{ChunkTally, ScoredChunk, ScoredFrame};
 use crate::Error;
 use crate::files::{PendingDirectory, StagedFiles, clear};
 use crate::output::{OutputError, Repeated, TextFile, TextTable, Twice, about, is_stdout};
@@ -62,7 +62,7 @@ pub(super) struct CompleteTables {
 /// The record whose chunks come.
 struct OpenRecord {
     record: Arc<Record>,
-    tally: Tally,
+    tally: ChunkTally,
     regions: Regions,
     points: Points,
 }
@@ -118,7 +118,7 @@ impl<'a> Tables<'a> {
         match done {
             Done::Record(record) => {
                 self.ids.add(&record.id);
-                let (tally, regions, points) = (Tally::default(), Regions::default(), Points::default());
+                let (tally, regions, points) = (ChunkTally::default(), Regions::default(), Points::default());
                 self.record = Some(OpenRecord { record, tally, regions, points });
                 Ok(())
             }

@@ -8,14 +8,14 @@ use std::sync::Arc;
 pub(super) struct Vectors {
     width: usize,
     oldest: u64,
-    slots: VecDeque<Slot>,
+    slots: VecDeque<VectorSlot>,
     /// Those that an earlier run has computed and nobody has asked for yet.
     earlier: HashMap<u64, Arc<[f32]>>,
 }
 
 /// What is known of a sequence.
 #[derive(Debug, Default)]
-enum Slot {
+enum VectorSlot {
     #[default]
     Nothing,
     /// Chunks wait for its embedding: one, and seldom others.
@@ -37,9 +37,9 @@ impl Vectors {
     pub(super) fn put(&mut self, number: u64, embedding: &[f32]) -> impl Iterator<Item = u64> + use<> {
         self.take_earlier(number);
         // Nobody asks for what is older: its chunks are written.
-        let slot = self.slot(number).map(|slot| std::mem::replace(slot, Slot::There(embedding.into())));
+        let slot = self.slot(number).map(|slot| std::mem::replace(slot, VectorSlot::There(embedding.into())));
         let (first, others) = match slot {
-            Some(Slot::Awaited(first, others)) => (Some(first), others),
+            Some(VectorSlot::Awaited(first, others)) => (Some(first), others),
             _ => (None, Vec::new()),
         };
         first.into_iter().chain(others)
@@ -50,11 +50,11 @@ impl Vectors {
         let earlier = self.take_earlier(number);
         let slot = self.slot(number).expect("a chunk asks for nothing older than its oldest sequence");
         match (&mut *slot, earlier) {
-            (Slot::There(_), _) => return true,
-            (Slot::Awaited(_, others), _) => others.push(chunk),
-            (Slot::Nothing, None) => *slot = Slot::Awaited(chunk, Vec::new()),
-            (Slot::Nothing, Some(embedding)) => {
-                *slot = Slot::There(embedding);
+            (VectorSlot::There(_), _) => return true,
+            (VectorSlot::Awaited(_, others), _) => others.push(chunk),
+            (VectorSlot::Nothing, None) => *slot = VectorSlot::Awaited(chunk, Vec::new()),
+            (VectorSlot::Nothing, Some(embedding)) => {
+                *slot = VectorSlot::There(embedding);
                 return true;
             }
         }
@@ -64,7 +64,7 @@ impl Vectors {
     /// The embedding of a sequence, once it has come.
     pub(super) fn get(&self, number: u64) -> Option<&[f32]> {
         match self.slots.get(number.checked_sub(self.oldest)? as usize)? {
-            Slot::There(embedding) => Some(embedding),
+            VectorSlot::There(embedding) => Some(embedding),
             _ => None,
         }
     }
@@ -81,7 +81,7 @@ impl Vectors {
     /// All embeddings that may still be asked for, with the numbers of their sequences.
     pub(super) fn all(&self) -> impl Iterator<Item = (u64, &Arc<[f32]>)> {
         let there = (self.oldest..).zip(&self.slots).filter_map(|(number, slot)| match slot {
-            Slot::There(embedding) => Some((number, embedding)),
+            VectorSlot::There(embedding) => Some((number, embedding)),
             _ => None,
         });
         there.chain(self.earlier.iter().map(|(number, embedding)| (*number, embedding)))
@@ -92,10 +92,10 @@ impl Vectors {
         if self.earlier.is_empty() { None } else { self.earlier.remove(&number) }
     }
 
-    fn slot(&mut self, number: u64) -> Option<&mut Slot> {
+    fn slot(&mut self, number: u64) -> Option<&mut VectorSlot> {
         let place = number.checked_sub(self.oldest)? as usize;
         if self.slots.len() <= place {
-            self.slots.resize_with(place + 1, Slot::default);
+            self.slots.resize_with(place + 1, VectorSlot::default);
         }
         self.slots.get_mut(place)
     }

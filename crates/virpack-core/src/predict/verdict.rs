@@ -123,7 +123,7 @@ impl Rule {
 
 /// The chunks of a record, counted.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct ChunkTally {
     pub(super) chunks: u64,
     pub(super) classified: u64,
     /// Those of the classified that are so by their nucleotides alone.
@@ -132,7 +132,7 @@ pub(super) struct Tally {
     pub(super) highest: Option<[f32; 2]>,
 }
 
-impl Tally {
+impl ChunkTally {
     /// Counts a chunk; its verdict, where it has one.
     pub(super) fn add(&mut self, chunk: &ScoredChunk, rule: &Rule) -> Option<bool> {
         self.chunks += 1;
@@ -196,7 +196,7 @@ mod tests {
         let statuses = [Status::Classified, Status::ClassifiedNucleotide, Status::NoOpenFrame];
         assert_eq!([&framed, &whole, &neither].map(ScoredChunk::status), statuses);
         let rule = Rule::default();
-        let mut tally = Tally::default();
+        let mut tally = ChunkTally::default();
         assert_eq!(tally.add(&neither, &rule), None);
         assert_eq!(tally.status(300), Status::NoOpenFrame);
         assert_eq!(tally.add(&whole, &rule), Some(true));
@@ -209,9 +209,10 @@ mod tests {
     #[test]
     fn a_record_is_viral_by_the_share_of_its_classified_chunks() {
         let rule = Rule::default();
-        let mut tally = Tally::default();
-        let add =
-            |tally: &mut Tally, scores: Option<[f32; 2]>| tally.add(&chunk(scores.as_slice(), None), &rule);
+        let mut tally = ChunkTally::default();
+        let add = |tally: &mut ChunkTally, scores: Option<[f32; 2]>| {
+            tally.add(&chunk(scores.as_slice(), None), &rule)
+        };
         assert_eq!((tally.fraction(), tally.is_viral(&rule)), (None, None));
         assert_eq!(add(&mut tally, None), None);
         assert_eq!(tally.is_viral(&rule), None);

@@ -12,11 +12,11 @@ use super::verdict::higher;
 use crate::progress::ChunkProgress;
 
 /// Places in input order, from the first that is not written, and the embeddings that their chunks take.
-pub(super) struct Waiting {
+pub(super) struct WaitingPlaces {
     /// Whose embeddings of a frame are taken.
     takes: [bool; 2],
     vectors: [Vectors; 2],
-    places: VecDeque<Waits>,
+    places: VecDeque<WaitingPlace>,
     /// How many places came before the first that waits: those that wait are known by their places among all.
     written: u64,
     /// Chunks that have all their embeddings.
@@ -30,7 +30,7 @@ pub(super) struct Waiting {
 }
 
 /// A place, and how far its chunk is.
-struct Waits {
+struct WaitingPlace {
     place: FrameItem,
     /// Bases of its chunk that the one before does not have.
     own: u64,
@@ -40,14 +40,14 @@ struct Waits {
 }
 
 /// A place whose turn has come.
-pub(super) enum Turn {
+pub(super) enum PlaceTurn {
     /// Its chunk has these scores, or it is none.
     Ready(FrameItem, Option<Scores>),
     /// A chunk whose scores an earlier run has kept.
     Kept(Chunk),
 }
 
-impl Waiting {
+impl WaitingPlaces {
     /// For models that give embeddings of these widths, where an earlier run has kept some, and the scores of chunks that
     /// are `done`.
     pub(super) fn new(
@@ -58,7 +58,7 @@ impl Waiting {
     ) -> Self {
         let mut widths = widths.into_iter();
         let vectors = embeddings.map(|earlier| Vectors::new(widths.next().unwrap_or(0), earlier));
-        Waiting {
+        WaitingPlaces {
             takes,
             vectors,
             places: VecDeque::new(),
@@ -95,7 +95,7 @@ impl Waiting {
                 self.complete.extend((missing == 0).then_some(number));
             }
         }
-        self.places.push_back(Waits { place, own, missing, scores: None });
+        self.places.push_back(WaitingPlace { place, own, missing, scores: None });
     }
 
     /// Takes the embeddings of a model, `[sequences, width]`, with the numbers of their sequences.
@@ -159,14 +159,14 @@ impl Waiting {
     }
 
     /// The first place, if its turn has come.
-    pub(super) fn pop(&mut self) -> Option<Turn> {
+    pub(super) fn pop(&mut self) -> Option<PlaceTurn> {
         let first = self.places.front()?;
         let is_kept = match &first.place {
             FrameItem::Chunk(chunk) if self.done.contains(chunk.number) => true,
             FrameItem::Chunk(_) if first.scores.is_none() => return None,
             _ => false,
         };
-        let Waits { place, scores, .. } = self.places.pop_front()?;
+        let WaitingPlace { place, scores, .. } = self.places.pop_front()?;
         self.written += 1;
         if let FrameItem::Chunk(Chunk { oldest, .. }) = place {
             for (vectors, oldest) in self.vectors.iter_mut().zip(oldest) {
@@ -174,8 +174,8 @@ impl Waiting {
             }
         }
         Some(match place {
-            FrameItem::Chunk(chunk) if is_kept => Turn::Kept(chunk),
-            place => Turn::Ready(place, scores),
+            FrameItem::Chunk(chunk) if is_kept => PlaceTurn::Kept(chunk),
+            place => PlaceTurn::Ready(place, scores),
         })
     }
 
@@ -226,7 +226,7 @@ mod tests {
         FrameItem::Chunk(Chunk { number, bases: 0..3, frames, strands: None, oldest: [0; 2] })
     }
 
-    fn scored(waiting: &mut Waiting) -> Vec<u64> {
+    fn scored(waiting: &mut WaitingPlaces) -> Vec<u64> {
         let complete = waiting.take_complete();
         let [frames, strands] = waiting.features(&complete);
         assert!(strands.is_empty());
@@ -239,7 +239,7 @@ mod tests {
     fn chunks_are_scored_when_they_can_be_and_written_in_their_turn() {
         let mut done = IndexSet::default();
         done.insert(2);
-        let mut waiting = Waiting::new([true; 2], [1; 2], Default::default(), Arc::new(done));
+        let mut waiting = WaitingPlaces::new([true; 2], [1; 2], Default::default(), Arc::new(done));
         // The second shares its peptide with the first, the third is done, the fourth holds nothing.
         let sequences: [&[[u64; 2]]; 4] = [&[[0, 0], [1, 1]], &[[2, 1]], &[[3, 2]], &[]];
         (0..).zip(sequences).for_each(|(number, sequences)| waiting.admit(chunk(number, sequences)));
@@ -254,8 +254,8 @@ mod tests {
         let mut turns = Vec::new();
         while let Some(turn) = waiting.pop() {
             turns.push(match turn {
-                Turn::Ready(_, scores) => scores.map(|scores| scores.frames),
-                Turn::Kept(chunk) => {
+                PlaceTurn::Ready(_, scores) => scores.map(|scores| scores.frames),
+                PlaceTurn::Kept(chunk) => {
                     assert_eq!(chunk.number, 2);
                     None
                 }

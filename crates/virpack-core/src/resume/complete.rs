@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use virpack_seq::read_small;
 
 use super::{LARGEST_LIST, ResumeError};
-use crate::identity::{Difference, Identity};
+use crate::identity::{Identity, IdentityDifference};
 
 /// The names under which a report has what its run is of, and its files.
 const RUN: &str = "run";
@@ -49,7 +49,7 @@ pub(crate) fn describe(report: &mut Map<String, Value>, identity: Option<&Identi
 }
 
 /// What differs, a line each.
-pub(super) fn lines(differences: &[Difference]) -> String {
+pub(super) fn lines(differences: &[IdentityDifference]) -> String {
     differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
 }
 

@@ -14,7 +14,7 @@ use super::manifest::{Manifest, Part};
 use super::{CheckpointOptions, Parts, ResumeError, Resumed, RunId, Saved, Unit};
 use crate::Error;
 use crate::files::{FileError, NewDirectory, PendingFile, cleanup, remove_leftovers};
-use crate::identity::{Difference, Identity};
+use crate::identity::{Identity, IdentityDifference};
 use crate::output::{OutputError, report_path};
 use virpack_model::guarded::{self, Foreign};
 
@@ -372,7 +372,7 @@ fn remove(path: &Path) -> std::io::Result<()> {
 }
 
 /// Refuses a run that shares a name with another one and would not make the same rows.
-fn refuse(differences: Vec<Difference>, folder: &Path) -> Result<(), ResumeError> {
+fn refuse(differences: Vec<IdentityDifference>, folder: &Path) -> Result<(), ResumeError> {
     if differences.is_empty() {
         return Ok(());
     }

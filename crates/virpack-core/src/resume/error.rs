@@ -7,7 +7,7 @@ use virpack_seq::{Hint, shown_path};
 
 use super::Saved;
 use super::complete::lines;
-use crate::identity::Difference;
+use crate::identity::IdentityDifference;
 
 /// Why a run cannot go on where another one ended, or begin beside what it left.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,7 @@ pub enum ResumeError {
         /// The folder of parts.
         folder: PathBuf,
         /// What differs.
-        differences: Vec<Difference>,
+        differences: Vec<IdentityDifference>,
     },
     /// The output is whole: there is nothing to go on with, and nothing left to do.
     #[error("the output is complete already: {} describes this run", shown_path(report))]
@@ -41,7 +41,7 @@ pub enum ResumeError {
         /// The report of the run that made it.
         report: PathBuf,
         /// What differs.
-        differences: Vec<Difference>,
+        differences: Vec<IdentityDifference>,
     },
     /// A process that is alive has the parts.
     #[error("{} is in use by another run", shown_path(folder))]

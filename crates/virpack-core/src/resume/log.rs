@@ -60,7 +60,7 @@ pub(super) struct Logging {
 pub(super) type Begin = Box<dyn FnOnce() -> Result<Manifest, Error> + Send>;
 
 /// A part that has all its entries and is not on disk yet.
-struct Written {
+struct WrittenPart {
     pending: PendingFile,
     file: File,
     part: Part,
@@ -141,7 +141,7 @@ fn join<T>(thread: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
 struct Writing {
     logging: Logging,
     open: Option<OpenPart>,
-    close: Sender<Written>,
+    close: Sender<WrittenPart>,
 }
 
 /// The part that entries go into.
@@ -237,16 +237,16 @@ impl OpenPart {
         self.out.write_all(bytes).map_err(OutputError::write(self.pending.target()))
     }
 
-    fn finish(self, is_under_way: bool) -> Result<Written, OutputError> {
+    fn finish(self, is_under_way: bool) -> Result<WrittenPart, OutputError> {
         let OpenPart { pending, out, sum, number, entries, bytes, .. } = self;
         let file = out.into_inner().map_err(|error| error.into_error());
         let file = file.map_err(OutputError::write(pending.target()))?;
         let part = Part { number, entries, bytes, sha256: hex(&sum.finalize()) };
-        Ok(Written { pending, file, part, is_under_way })
+        Ok(WrittenPart { pending, file, part, is_under_way })
     }
 }
 
-impl Written {
+impl WrittenPart {
     fn make_whole(mut self) -> io::Result<Part> {
         self.file.sync_all()?;
         self.pending.publish()?;
@@ -272,7 +272,7 @@ impl Listing {
 /// The thread that makes parts whole and lists them: all those that wait together, and none once an input has changed,
 /// as what is in them may be of what was not hashed.
 fn make_whole(
-    closing: &Receiver<Written>,
+    closing: &Receiver<WrittenPart>,
     folder: &Path,
     begin: Begin,
     reading: &ReadProgress,

@@ -18,13 +18,13 @@ use crate::identity::{Identity, PendingIdentity};
 /// A run opens it, takes its folder, begins to keep what it finishes, and completes it. A run of which nothing is kept goes the
 /// same way.
 pub(crate) struct Session {
-    stage: Stage,
+    stage: SessionStage,
     earlier: Option<EarlierParts>,
     under_way: Vec<(u64, Vec<u8>)>,
     finished: Arc<IndexSet>,
 }
 
-enum Stage {
+enum SessionStage {
     /// Nothing is kept.
     Off,
     /// The folder was looked at.
@@ -55,25 +55,25 @@ impl Session {
             Some(dir) => Found::of(inputs, dir, options, replace)?,
             None => None,
         };
-        let stage = found.map_or(Stage::Off, Stage::Found);
+        let stage = found.map_or(SessionStage::Off, SessionStage::Found);
         Ok(Session { stage, earlier: None, under_way: Vec::new(), finished: Arc::default() })
     }
 
     /// Whether what is finished is kept.
     pub(crate) fn is_kept(&self) -> bool {
-        !matches!(self.stage, Stage::Off)
+        !matches!(self.stage, SessionStage::Off)
     }
 
     /// Whether files of the output that exist give way without being asked for: they are those of a run that was killed as
     /// it named them, or of a complete one, which ends this run ([`Session::complete_run`]).
     pub(crate) fn replaces(&self) -> bool {
-        matches!(&self.stage, Stage::Found(found) if found.is_publishing() || found.complete().is_some())
+        matches!(&self.stage, SessionStage::Found(found) if found.is_publishing() || found.complete().is_some())
     }
 
     /// The token budget of each model of the earlier run; empty where there was none.
     pub(crate) fn token_budgets(&self) -> &[usize] {
         match &self.stage {
-            Stage::Found(found) => found.token_budgets().unwrap_or_default(),
+            SessionStage::Found(found) => found.token_budgets().unwrap_or_default(),
             _ => &[],
         }
     }
@@ -81,7 +81,7 @@ impl Session {
     /// The output, where it is complete already and not to be replaced: what ends the run.
     pub(crate) fn complete_run(&self) -> Option<&CompleteRun> {
         match &self.stage {
-            Stage::Found(found) => found.complete(),
+            SessionStage::Found(found) => found.complete(),
             _ => None,
         }
     }
@@ -92,8 +92,8 @@ impl Session {
     ///
     /// A folder that is in use, or that cannot be made.
     pub(crate) fn take(&mut self, names: &[PathBuf]) -> Result<(), Error> {
-        self.stage = match std::mem::replace(&mut self.stage, Stage::Off) {
-            Stage::Found(found) => Stage::Taken(found.take(names)?),
+        self.stage = match std::mem::replace(&mut self.stage, SessionStage::Off) {
+            SessionStage::Found(found) => SessionStage::Taken(found.take(names)?),
             stage => stage,
         };
         Ok(())
@@ -111,11 +111,11 @@ impl Session {
         token_budgets: Vec<usize>,
         reading: Arc<ReadProgress>,
     ) -> Result<Option<Resumed>, Error> {
-        let Stage::Taken(checkpoint) = std::mem::replace(&mut self.stage, Stage::Off) else {
+        let SessionStage::Taken(checkpoint) = std::mem::replace(&mut self.stage, SessionStage::Off) else {
             return Ok(None);
         };
         let (parts, earlier, resumed) = checkpoint.begin(identity, token_budgets, reading)?;
-        self.stage = Stage::Keeping(parts);
+        self.stage = SessionStage::Keeping(parts);
         self.finished = earlier.kept.as_ref().map(|kept| Arc::clone(kept.done())).unwrap_or_default();
         (self.earlier, self.under_way) = (earlier.kept, earlier.under_way);
         Ok(Some(resumed))
@@ -139,7 +139,7 @@ impl Session {
     /// Keeps what is finished.
     pub(crate) fn keep(&mut self, finished: impl Entries + 'static) -> Result<(), Error> {
         match &mut self.stage {
-            Stage::Keeping(parts) => parts.keep(finished),
+            SessionStage::Keeping(parts) => parts.keep(finished),
             _ => Ok(()),
         }
     }
@@ -147,7 +147,7 @@ impl Session {
     /// Keeps what is computed and not finished, all of it, in place of what was kept before.
     pub(crate) fn keep_under_way(&mut self, entries: impl Entries + 'static) -> Result<(), Error> {
         match &mut self.stage {
-            Stage::Keeping(parts) => parts.keep_under_way(entries),
+            SessionStage::Keeping(parts) => parts.keep_under_way(entries),
             _ => Ok(()),
         }
     }
@@ -155,7 +155,7 @@ impl Session {
     /// Makes what is finished safe, as the run ends before its input; gives the error that says so.
     pub(crate) fn interrupt(self) -> Error {
         let kept = match self.stage {
-            Stage::Keeping(parts) => parts.interrupt(),
+            SessionStage::Keeping(parts) => parts.interrupt(),
             _ => Ok(None),
         };
         kept.map_or_else(|error| error, |kept| Error::Interrupted { kept })
@@ -164,7 +164,7 @@ impl Session {
     /// Makes what is finished safe, as the run ends with `error` behind its input.
     pub(crate) fn end_with(self, error: Error) -> Error {
         match self.stage {
-            Stage::Keeping(parts) => parts.interrupt().map_or_else(|other| other, |_| error),
+            SessionStage::Keeping(parts) => parts.interrupt().map_or_else(|other| other, |_| error),
             _ => error,
         }
     }
@@ -176,7 +176,7 @@ impl Session {
     /// What was `read` of the inputs is not what the parts are said to be of; the parts are removed.
     pub(crate) fn complete(self, read: &[(Input, Option<InputChecksum>)]) -> Result<CompleteSession, Error> {
         match self.stage {
-            Stage::Keeping(parts) => Ok(CompleteSession(Some(parts.complete(read)?))),
+            SessionStage::Keeping(parts) => Ok(CompleteSession(Some(parts.complete(read)?))),
             _ => Ok(CompleteSession(None)),
         }
     }

@@ -6,7 +6,7 @@
 //! are taken only where they give the same bits as the reference, and then the fastest of those.
 
 use super::arena::Fixed;
-use super::cublas::{Operands, Plan, Products, Shape, State, WORKSPACE, check};
+use super::cublas::{Operands, Plan, ProductState, Products, Shape, WORKSPACE, check};
 use super::driver::{self, Event, Stream};
 use super::kernels::Kernels;
 use super::launch::elementwise::count_differing;
@@ -63,7 +63,7 @@ impl Products {
     pub(super) unsafe fn algorithm(
         &self,
         kernels: &Kernels,
-        state: &mut State,
+        state: &mut ProductState,
         plan: &Plan,
         shape: Shape,
         operands: Operands,

@@ -19,11 +19,11 @@ const CHUNK: usize = 64 << 20;
 #[derive(Debug)]
 pub(super) struct Arena {
     card: Arc<Card>,
-    state: Mutex<State>,
+    state: Mutex<ArenaState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ArenaState {
     chunks: Vec<(u64, usize)>,
     /// Bytes of the last chunk that are carved.
     used: usize,
@@ -49,7 +49,7 @@ impl Arena {
         Arc::new(Arena { card, state: Mutex::default() })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ArenaState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -94,7 +94,7 @@ impl Arena {
         Ok(Block { pointer, size, arena: Arc::clone(self) })
     }
 
-    fn carve(&self, state: &mut State, size: usize) -> Result<u64, DeviceError> {
+    fn carve(&self, state: &mut ArenaState, size: usize) -> Result<u64, DeviceError> {
         if state.chunks.last().is_none_or(|&(_, len)| len - state.used < size) {
             state.late += usize::from(state.reserved);
             self.grow(state, size.max(CHUNK))?;
@@ -105,7 +105,7 @@ impl Arena {
         Ok(pointer)
     }
 
-    fn grow(&self, state: &mut State, bytes: usize) -> Result<(), DeviceError> {
+    fn grow(&self, state: &mut ArenaState, bytes: usize) -> Result<(), DeviceError> {
         let pointer = allocate(&self.card, "arena", bytes)?;
         state.chunks.push((pointer, bytes));
         state.used = 0;

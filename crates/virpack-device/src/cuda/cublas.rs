@@ -44,11 +44,11 @@ pub(super) struct Products {
     pub(super) card: Arc<Card>,
     pub(super) dtype: Dtype,
     workspace: Fixed,
-    state: Mutex<State>,
+    state: Mutex<ProductState>,
 }
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct ProductState {
     pub(super) handle: sys::cublasLtHandle_t,
     /// Each shape's product, with the algorithm that was chosen for its rows.
     plans: HashMap<Shape, (Plan, sys::cublasLtMatmulAlgo_t)>,
@@ -57,7 +57,7 @@ pub(super) struct State {
 }
 
 // SAFETY: the handle may be used from any thread, one at a time: it lives behind the mutex.
-unsafe impl Send for State {}
+unsafe impl Send for ProductState {}
 
 /// A product's descriptors.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Products {
         // SAFETY: a pointer to a local; the context is current.
         check("cublasLtCreate", unsafe { sys::cublasLtCreate(&mut handle) })?;
         let workspace = Fixed::new(card, "cuBLASLt workspace", WORKSPACE)?;
-        let state = Mutex::new(State { handle, plans: HashMap::new(), chosen: HashMap::new() });
+        let state = Mutex::new(ProductState { handle, plans: HashMap::new(), chosen: HashMap::new() });
         Ok(Products { card: Arc::clone(card), dtype, workspace, state })
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use safetensors::tensor::{TensorView, serialize};
 
 use super::layers::{DEFAULT_EPS, Layers};
-use super::{BATCH_NORM_EPS, CHUNK_LENGTH, Facts};
+use super::{BATCH_NORM_EPS, CHUNK_LENGTH, ClassifierFacts};
 use crate::ModelError;
 use crate::weights::{Dtype, TensorFile};
 
@@ -22,7 +22,7 @@ pub fn to_safetensors(from: &Path) -> Result<Vec<u8>, ModelError> {
     let file = TensorFile::open(from.into())?;
     let layers =
         Layers::find(&file).map_err(|problem| ModelError::Classifier { path: from.to_owned(), problem })?;
-    let facts = Facts::of(&file, &layers)?;
+    let facts = ClassifierFacts::of(&file, &layers)?;
     let mut metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     if let Some(length) = facts.chunk_length {
         metadata.insert(CHUNK_LENGTH.to_owned(), length.to_string());

@@ -15,7 +15,7 @@ const IDLE_MODULES: [&str; 3] =
 
 /// Modules that the layers are made of.
 const OWN_MODULES: [&str; 4] = [
-    "torch.nn.modules.linear.Linear",
+    "torch.nn.modules.linear.StoredLinear",
     "torch.nn.modules.batchnorm.BatchNorm1d",
     "torch.nn.modules.batchnorm.SyncBatchNorm",
     "torch.nn.modules.activation.ReLU",
@@ -24,14 +24,14 @@ const OWN_MODULES: [&str; 4] = [
 /// The layers of `Linear, BatchNorm1d, ReLU, Dropout, Linear`.
 #[derive(Debug)]
 pub(super) struct Layers<'a> {
-    pub(super) hidden: Linear<'a>,
+    pub(super) hidden: StoredLinear<'a>,
     /// After `hidden`.
     pub(super) norm: Option<BatchNorm<'a>>,
-    pub(super) output: Linear<'a>,
+    pub(super) output: StoredLinear<'a>,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Linear<'a> {
+pub(super) struct StoredLinear<'a> {
     /// `[outputs, inputs]`.
     pub(super) weight: &'a StoredTensor,
     pub(super) bias: Option<&'a StoredTensor>,
@@ -58,7 +58,7 @@ impl<'a> Layers<'a> {
                 let (weight, bias) = (group.get("weight"), group.get("bias"));
                 norms.push(BatchNorm { weight, bias, mean, variance, eps });
             } else if let Some(weight) = group.get("weight").filter(|w| w.shape.len() == 2) {
-                linears.push(Linear { weight, bias: group.get("bias") });
+                linears.push(StoredLinear { weight, bias: group.get("bias") });
             } else {
                 let tensors = group.tensors.iter().map(|(_, t)| format!("{} {:?}", t.name, t.shape));
                 return Err(ClassifierProblem::Layer { tensors: tensors.take(4).collect() });
@@ -67,7 +67,7 @@ impl<'a> Layers<'a> {
         let [first, second] = linears[..] else {
             return Err(ClassifierProblem::Linears { found: linears.len() });
         };
-        let follows = |first: Linear<'_>, second: Linear<'_>| {
+        let follows = |first: StoredLinear<'_>, second: StoredLinear<'_>| {
             let whole = first.inputs() > 0 && first.outputs() > 0;
             whole && second.inputs() == first.outputs() && second.outputs() == CLASSES
         };
@@ -113,7 +113,7 @@ impl<'a> Layers<'a> {
     }
 }
 
-impl Linear<'_> {
+impl StoredLinear<'_> {
     pub(super) fn outputs(&self) -> usize {
         self.weight.shape[0]
     }

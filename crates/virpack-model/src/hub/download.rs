@@ -84,12 +84,12 @@ struct Hub<'a> {
 }
 
 /// What the Hub says of a file.
-pub(super) struct Facts {
+pub(super) struct FileFacts {
     pub(super) etag: String,
     pub(super) size: u64,
 }
 
-impl Facts {
+impl FileFacts {
     /// The SHA-256 that the file must have, where the Hub names it.
     fn sha256(&self) -> Option<&str> {
         Some(&*self.etag).filter(|etag| is_sha256(etag))
@@ -192,7 +192,7 @@ impl<'a> Hub<'a> {
         path: &str,
         part: &Path,
         mut done: u64,
-        facts: &Facts,
+        facts: &FileFacts,
         hasher: &mut Sha256,
     ) -> Result<(), Problem> {
         let answer = self.client.get(path, Some((done, None)))?;
@@ -278,7 +278,7 @@ pub(super) fn listed(text: &[u8]) -> Result<(String, Vec<String>), Problem> {
 }
 
 /// What the Hub says of a file, whose ETag becomes a name in the cache.
-pub(super) fn facts(answer: &Answer) -> Result<Facts, Problem> {
+pub(super) fn facts(answer: &Answer) -> Result<FileFacts, Problem> {
     let etag = answer.header("x-linked-etag").or_else(|| answer.header("etag")).unwrap_or_default();
     let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -290,11 +290,11 @@ pub(super) fn facts(answer: &Answer) -> Result<Facts, Problem> {
     let linked = number(answer.header("x-linked-size"));
     let size = whole.or(linked).or_else(|| number(answer.last("content-length")));
     let size = size.filter(|size| linked.is_none_or(|linked| linked == *size));
-    Ok(Facts { etag, size: size.ok_or(Problem::Header("Content-Range"))? })
+    Ok(FileFacts { etag, size: size.ok_or(Problem::Header("Content-Range"))? })
 }
 
 /// Compares a whole file with what the Hub says of it: by its SHA-256, else by size and its own consistency.
-fn checked(path: &Path, name: &str, facts: &Facts, sha256: Option<String>) -> Result<(), Problem> {
+fn checked(path: &Path, name: &str, facts: &FileFacts, sha256: Option<String>) -> Result<(), Problem> {
     if length(path) != Some(facts.size) {
         return Err(Problem::Ended { found: length(path).unwrap_or(0), size: facts.size });
     }
