@@ -15,7 +15,7 @@ const IDLE_MODULES: [&str; 3] =
 
 /// Modules that the layers are made of.
 const OWN_MODULES: [&str; 4] = [
-    "torch.nn.modules.linear.StoredLinear",
+    "torch.nn.modules.linear.Linear",
     "torch.nn.modules.batchnorm.BatchNorm1d",
     "torch.nn.modules.batchnorm.SyncBatchNorm",
     "torch.nn.modules.activation.ReLU",
