@@ -1,7 +1,7 @@
 //! The packer against the textbook: same batches as the plain O(n·m) loops, under all limits.
 
 use proptest::prelude::*;
-use virpack_seq::{Algorithm, GreedyPacker, PackWorkspace, PackerOptions, Packing, SeqError};
+use virpack_seq::{Algorithm, GreedyPacker, Hint, PackWorkspace, PackerOptions, Packing, SeqError};
 
 /// A batch of the textbook loops.
 #[derive(Clone, Default)]
@@ -150,7 +150,7 @@ fn what_cannot_work_is_refused_at_the_start() {
     let new = |options| GreedyPacker::new(options).unwrap_err();
     let error = new(PackerOptions::new(1_000, 1_024));
     assert!(matches!(error, SeqError::BudgetTooSmall { token_budget: 1_000, longest: 1_024 }));
-    assert!(error.to_string().contains("smallest budget that works is 1024"), "{error}");
+    assert!(error.hint().unwrap().contains("smallest budget that works is 1024"), "{error:?}");
     let error = new(PackerOptions::new(4_096, 100).max_attention_cost(9_999));
     assert!(matches!(error, SeqError::AttentionCostTooSmall { max_attention_cost: 9_999, longest: 100 }));
     let error = new(PackerOptions::new(4_096, 100).max_sequences(0));

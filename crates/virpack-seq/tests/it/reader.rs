@@ -226,13 +226,14 @@ fn behind_gzip_padding_is_nothing_and_all_else_an_error() {
     assert_eq!(good([&whole[..], &[0; 600]].concat()), ["a//1/AC", "b//3/GT"]);
     let (records, error) = read_bytes([&whole[..], b">c\nAC\n"].concat());
     assert_eq!(records.len(), 1, "the last one may go on");
-    let message = error.unwrap().to_string();
+    let error = error.unwrap();
+    let message = error.to_string();
     let end = whole.len();
     assert!(
         message.contains(&format!("the gzip data end at byte {end}, and what follows is no gzip: `>c`")),
         "{message}"
     );
-    assert!(message.contains(&format!("head -c {end}")), "{message}");
+    assert!(error.hint().unwrap().contains(&format!("head -c {end}")), "{error:?}");
 }
 
 #[test]

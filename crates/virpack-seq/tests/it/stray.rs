@@ -139,8 +139,9 @@ fn formats_that_meet_in_one_file_are_told() {
         ),
         "{error:?}"
     );
-    let message = error.unwrap().to_string();
-    assert!(message.contains("begins with `>`") && message.contains("FASTA and FASTQ"), "{message}");
+    let error = error.unwrap();
+    assert!(error.to_string().contains("begins with `>`"), "{error}");
+    assert!(error.hint().unwrap().contains("FASTA and FASTQ"), "{error:?}");
     // Without a line end between them the qualities are too many.
     let (rows, _, error) = read(b"@r\nAC\n+\nII>a\nACGT\n");
     assert!(
@@ -149,7 +150,7 @@ fn formats_that_meet_in_one_file_are_told() {
     );
     let (rows, _, error) = read(b"@r\nAC\n+\nII\n\xEF\xBB\xBF@s\nAC\n+\nII\n");
     assert_eq!(rows.len(), 1);
-    assert!(error.unwrap().to_string().contains("byte order mark"));
+    assert!(error.unwrap().hint().unwrap().contains("byte order mark"));
 }
 
 #[test]
