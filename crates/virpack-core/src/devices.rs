@@ -52,7 +52,7 @@ pub enum Devices {
 ///
 /// let options = DeviceOptions { device: DeviceChoice::Cpu, ..DeviceOptions::default() };
 /// let names = virpack_core::for_devices!(options.open_all()?, |devices| {
-///     devices.iter().map(|device| device.name()).collect::<Vec<String>>()
+///     devices.iter().map(|device| Device::name(&**device)).collect::<Vec<_>>()
 /// });
 /// assert!(names[0].starts_with("CPU"));
 /// # Ok::<(), virpack_core::Error>(())

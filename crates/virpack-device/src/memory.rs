@@ -10,7 +10,7 @@ use std::path::Path;
 /// be had: on other systems, or without `/proc`.
 ///
 /// ```
-/// if let Some(bytes) = virpack_seq::available_memory() {
+/// if let Some(bytes) = virpack_device::available_memory() {
 ///     assert!(bytes > 0);
 /// }
 /// ```
