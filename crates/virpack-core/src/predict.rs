@@ -1,37 +1,41 @@
 //! Nucleotide sequences to a verdict, virus or not, in one pass: all of what VirNucPro does.
 //!
-//! Records are cut into chunks, chunks into open reading frames; a frame's nucleotides go to one model, its peptide
+//! Records are cut into chunks, chunks into open reading frames; a frame's nucleotides go to one model, its protein
 //! to another, both packed; where the two embeddings of a frame meet, the classifier scores it. Chunks without an open
 //! frame may have a classifier of their own, of both strands' nucleotides alone, which VirNucPro has not. Scores become
 //! verdicts on chunks and records, in input order; they alone are kept while a run goes on, for another to resume from.
 
 mod bundle;
 mod classifiers;
+mod counts;
+mod encoder_runner;
+mod encoders;
 mod files;
 mod identity;
-mod join;
 mod judges;
 mod options;
 mod output;
+mod pairing;
+mod pending_items;
 mod reference;
 mod regions;
 mod report;
+mod reporter;
 mod score;
 mod scores;
 mod sorted;
 mod summary;
 mod tables;
-mod towers;
 mod track;
 mod vectors;
 mod verdict;
-mod waiting;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
 use virpack_device::Device;
+use virpack_seq::frames::Pair;
 
 use crate::Error;
 use crate::cancel::CancelToken;
@@ -39,13 +43,15 @@ use crate::devices::DeviceChoice;
 use crate::event::Event;
 use crate::for_devices;
 pub use bundle::Bundle;
-use join::Join;
+pub use counts::{Before, Counts};
+pub use encoder_runner::DeviceWork;
 use judges::Judges;
 pub use options::PredictOptions;
 use output::PredictOutput;
+use pairing::PairingStage;
 pub use reference::Compat;
 pub use regions::Region;
-pub use summary::{Before, Counts, DeviceWork, Predicted, Stage};
+pub use summary::{Predicted, Stage};
 pub use track::{Draw, Track};
 pub use verdict::{Rule, Status};
 
@@ -67,12 +73,12 @@ pub fn predict(
 ) -> Result<Predicted, Error> {
     options.check()?;
     for_devices!(options.device.open_all()?, |devices| {
-        let seconds = devices.iter().map(beside).collect::<Result<_, _>>()?;
-        predict_on([seconds, devices], options, cancel, on_event)
+        let nucleotide = devices.iter().map(beside).collect::<Result<_, _>>()?;
+        predict_on(Pair { nucleotide, protein: devices }, options, cancel, on_event)
     })
 }
 
-/// The device for the second model.
+/// The device for the nucleotide model, beside that for the protein model.
 fn beside<B: Device>(device: &Arc<B>) -> Result<Arc<B>, Error> {
     let choice = device.ordinal().map_or(DeviceChoice::Cpu, |ordinal| DeviceChoice::Cuda(vec![ordinal]));
     match device.beside() {
@@ -81,14 +87,13 @@ fn beside<B: Device>(device: &Arc<B>) -> Result<Arc<B>, Error> {
     }
 }
 
-/// [`predict`] on devices that are ready: those for the model of the nucleotides, and those for that of the peptides,
-/// at least one of each. They may be the same.
+/// [`predict`] on devices that are ready: those for each model, at least one. Both may have the same.
 ///
 /// # Errors
 ///
 /// As [`predict`].
 pub fn predict_on<B: Device + 'static>(
-    devices: [Vec<Arc<B>>; 2],
+    devices: Pair<Vec<Arc<B>>>,
     options: &PredictOptions,
     cancel: &CancelToken,
     mut on_event: impl FnMut(Event),
@@ -101,15 +106,15 @@ pub fn predict_on<B: Device + 'static>(
         PredictOutput::create(options, &mut judges, session, records.progress(), &mut on_event)?;
     let start = Instant::now();
     let loader = judges.loader(options, records, &scores)?;
-    let towers = judges.runners(options, &loader, cancel)?;
-    let mut join = Join::new(&judges.classifiers, towers, loader, scores, cancel);
-    while let Some(done) = join.next(&mut on_event)? {
+    let runners = judges.runners(options, &loader, cancel)?;
+    let mut pairing = PairingStage::new(&judges.classifiers, runners, loader, scores);
+    while let Some(done) = pairing.next(cancel, &mut on_event)? {
         output.write(done)?;
-        join.tell(&mut on_event);
+        pairing.report(&mut on_event);
     }
-    join.tell(&mut on_event);
+    pairing.report(&mut on_event);
     if cancel.is_cancelled() {
-        return Err(join.interrupt());
+        return Err(pairing.interrupt());
     }
-    output.finish(&judges, join, start.elapsed())
+    output.finish(&judges, pairing, start.elapsed())
 }

@@ -36,7 +36,7 @@ pub(crate) use manifest::Manifest;
 pub(crate) use part_entry::{Entries, HandOn};
 use parts::{CompleteParts, Parts};
 use run_id::RunId;
-pub(crate) use session::{CompleteSession, Session};
+pub(crate) use session::Session;
 
 pub use crate::identity::IdentityDifference;
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use virpack_seq::frames::{EncoderInput, FrameOptions, NUCLEOTIDES, PROTEINS, create_frame_loader};
+use virpack_seq::frames::{EncoderInput, FrameOptions, Pair, create_frame_loader};
 use virpack_seq::{
     BpeTokenizer, CollatorOptions, EsmTokenizer, GeneticCode, GreedyPacker, PackerOptions, Record, Tokenizer,
     Translator, VarlenCollator, chunks, reader,
@@ -73,23 +73,22 @@ fn loader_rate(path: &str) -> Result<(), Box<dyn std::error::Error>> {
 fn load(path: &str) -> Result<u64, Box<dyn std::error::Error>> {
     let words =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../virpack-model/virpack-mini/nucleotide/tokenizer.json");
-    let tower = |tokenizer: Arc<dyn Tokenizer>, longest: usize| -> Result<_, Box<dyn std::error::Error>> {
+    let encoder = |tokenizer: Arc<dyn Tokenizer>, longest: usize| -> Result<_, Box<dyn std::error::Error>> {
         let packer = GreedyPacker::new(PackerOptions::new(131_072, longest))?;
         Ok(Some(EncoderInput {
             tokenizer,
             collator: VarlenCollator::new(packer, CollatorOptions::default())?,
         }))
     };
-    let towers = [
-        tower(Arc::new(BpeTokenizer::open(&words)?), CHUNK.get() + 2)?,
-        tower(Arc::new(EsmTokenizer::new()), CHUNK.get() / 3 + 2)?,
-    ];
+    let encoders = Pair {
+        nucleotide: encoder(Arc::new(BpeTokenizer::open(&words)?), CHUNK.get() + 2)?,
+        protein: encoder(Arc::new(EsmTokenizer::new()), CHUNK.get() / 3 + 2)?,
+    };
     let options = FrameOptions::new(CHUNK).whole_chunks(true).most_waiting(u64::MAX);
     let records = reader::open(&[path.into()])?;
-    let loader = create_frame_loader(records, towers, options)?;
+    let loader = create_frame_loader(records, encoders, options)?;
     thread::scope(|scope| {
-        for tower in [NUCLEOTIDES, PROTEINS] {
-            let batches = loader.batches(tower).expect("both are there");
+        for batches in loader.batches().present() {
             scope.spawn(move || while batches.receive().is_some_and(|batch| batch.is_ok()) {});
         }
         loader.items().iter().for_each(|items| drop(black_box(items)));

@@ -1,12 +1,13 @@
 //! Records to the open reading frames of their chunks, packed for two models at once.
 //!
-//! One thread reads, cuts, translates and tokenizes; two more collate, one for the model of the
-//! nucleotides, one for that of the proteins. Beside the batches goes the list of what there is:
-//! records, chunks, frames, and which packed sequences are theirs. Identical sequences that come
-//! near each other are packed once.
+//! One thread reads, cuts, translates and tokenizes; two more collate, one for the nucleotide model, one
+//! for the protein model. Beside the batches goes the list of what there is: records, chunks,
+//! frames, and which packed sequences are theirs. Identical sequences that come near each other are
+//! packed once.
 
 mod counters;
 mod credit;
+mod pair;
 mod stream;
 mod unique_window;
 mod worker;
@@ -29,13 +30,9 @@ use crate::translate::{Frame, GeneticCode};
 pub use counters::FrameCounters;
 use counters::SharedCounters;
 use credit::Credit;
+pub use pair::Pair;
 use stream::SequenceStream;
 use worker::FrameWorker;
-
-/// The place of the nucleotide model in every pair.
-pub const NUCLEOTIDES: usize = 0;
-/// The place of the protein model.
-pub const PROTEINS: usize = 1;
 
 /// Bytes of records that are read before they are cut: of a small input the whole size is known
 /// soon, and so how much of the work is done.
@@ -60,15 +57,15 @@ pub struct FrameOptions {
     /// Most batches that wait for each model.
     pub prefetch: usize,
     /// Which models read open frames.
-    pub frames: [bool; 2],
-    /// Whether the model of the nucleotides reads chunks without an open frame: both strands, from
+    pub frames: Pair<bool>,
+    /// Whether the nucleotide model reads chunks without an open frame: both strands, from
     /// their first base.
     pub whole_chunks: bool,
     /// Chunks that are done, by their numbers: a batch that nothing but such chunks needs is made,
     /// as it shapes those after it, and not handed out.
     pub done: Arc<IndexSet>,
     /// For each model, the sequences whose results are there already, by their numbers: no chunk needs them.
-    pub known: [Arc<IndexSet>; 2],
+    pub known: Pair<Arc<IndexSet>>,
 }
 
 impl FrameOptions {
@@ -81,10 +78,10 @@ impl FrameOptions {
             unique_window: 2_000,
             most_waiting: 256 << 20,
             prefetch: LoaderOptions::default().prefetch,
-            frames: [true; 2],
+            frames: Pair { nucleotide: true, protein: true },
             whole_chunks: false,
             done: Arc::default(),
-            known: Default::default(),
+            known: Pair::default(),
         }
     }
 
@@ -118,12 +115,12 @@ impl FrameOptions {
 
     /// Says which models read open frames.
     #[must_use]
-    pub fn frames(mut self, frames: [bool; 2]) -> Self {
+    pub fn frames(mut self, frames: Pair<bool>) -> Self {
         self.frames = frames;
         self
     }
 
-    /// Has the model of the nucleotides read chunks without an open frame.
+    /// Has the nucleotide model read chunks without an open frame.
     #[must_use]
     pub fn whole_chunks(mut self, whole_chunks: bool) -> Self {
         self.whole_chunks = whole_chunks;
@@ -139,21 +136,21 @@ impl FrameOptions {
 
     /// Marks sequences as known, for each model: no chunk needs them.
     #[must_use]
-    pub fn known(mut self, known: [Arc<IndexSet>; 2]) -> Self {
+    pub fn known(mut self, known: Pair<Arc<IndexSet>>) -> Self {
         self.known = known;
         self
     }
 
-    /// Most letters in a sequence for the model of the nucleotides, and of the proteins.
+    /// Most letters in a sequence for each model.
     ///
     /// ```
-    /// use virpack_seq::frames::FrameOptions;
+    /// use virpack_seq::frames::{FrameOptions, Pair};
     ///
-    /// assert_eq!(FrameOptions::new(500.try_into()?).longest(), [500, 166]);
+    /// assert_eq!(FrameOptions::new(500.try_into()?).longest(), Pair { nucleotide: 500, protein: 166 });
     /// # Ok::<(), std::num::TryFromIntError>(())
     /// ```
-    pub fn longest(&self) -> [usize; 2] {
-        [self.length.get(), self.length.get() / 3]
+    pub fn longest(&self) -> Pair<usize> {
+        Pair { nucleotide: self.length.get(), protein: self.length.get() / 3 }
     }
 }
 
@@ -186,11 +183,11 @@ pub struct Chunk {
     /// Its open frames, in the order of [`Frame::ALL`].
     pub frames: Vec<ChunkFrame>,
     /// The numbers of the chunk itself and of its reverse complement among the sequences of the
-    /// model of the nucleotides, where that reads chunks without an open frame, this is one, and it
-    /// has a codon that can be read.
+    /// nucleotide model, where that reads chunks without an open frame, this is one, and it has a
+    /// codon that can be read.
     pub strands: Option<[u64; 2]>,
     /// For each model: nothing from this chunk on has a sequence with a smaller number.
-    pub oldest: [u64; 2],
+    pub oldest: Pair<u64>,
 }
 
 /// An open frame of a chunk.
@@ -202,7 +199,7 @@ pub struct ChunkFrame {
     pub codons: Range<usize>,
     /// For each model, the number of its sequence: `number` in the index of that model's batches.
     /// It means nothing for a model that does not read frames.
-    pub sequences: [u64; 2],
+    pub sequences: Pair<u64>,
 }
 
 /// Packed batches for two models, and what they are of.
@@ -213,7 +210,7 @@ pub struct ChunkFrame {
 /// records are done ([`FrameLoader::done`]): nothing else bounds how far the reading runs ahead.
 pub struct FrameLoader {
     items: Receiver<Result<Vec<FrameItem>, SeqError>>,
-    batches: [Option<AsyncDataLoader>; 2],
+    batches: Pair<Option<AsyncDataLoader>>,
     credit: Arc<Credit>,
     counters: Arc<SharedCounters>,
     progress: Arc<ReadProgress>,
@@ -232,39 +229,40 @@ pub struct FrameLoader {
 ///
 /// let records = Records::from_reader("one.fasta", &b">r\nATGGCC\n"[..])?;
 /// let collator = VarlenCollator::new(GreedyPacker::new(PackerOptions::new(512, 512))?, CollatorOptions::default())?;
-/// let proteins = EncoderInput { tokenizer: std::sync::Arc::new(EsmTokenizer::new()), collator };
-/// let frames = create_frame_loader(records, [None, Some(proteins)], FrameOptions::new(500.try_into()?))?;
+/// let protein = EncoderInput { tokenizer: std::sync::Arc::new(EsmTokenizer::new()), collator };
+/// let encoders = Pair { nucleotide: None, protein: Some(protein) };
+/// let frames = create_frame_loader(records, encoders, FrameOptions::new(500.try_into()?))?;
 /// let [FrameItem::Record(record), FrameItem::Chunk(chunk), FrameItem::End] = &frames.items().recv()??[..] else { panic!() };
 /// assert_eq!((&*record.id, chunk.bases.clone(), chunk.frames.len()), ("r", 0..6, 6));
-/// let Some(LoaderItem::Batch(batch)) = frames.batches(PROTEINS).unwrap().receive().transpose()? else { panic!() };
+/// let Some(LoaderItem::Batch(batch)) = frames.batches().protein.as_ref().unwrap().receive().transpose()? else { panic!() };
 /// // MA, W, G, GH, A, P: the second G and the second A are there already.
 /// assert!(batch.len() < 7);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn create_frame_loader(
     records: Records,
-    encoders: [Option<EncoderInput>; 2],
+    encoders: Pair<Option<EncoderInput>>,
     options: FrameOptions,
 ) -> Result<FrameLoader, SeqError> {
-    let mut streams = [None, None];
-    let mut loaders = [None, None];
-    for (i, encoder) in encoders.into_iter().enumerate() {
+    let (mut streams, mut batches) = (Pair::default(), Pair::default());
+    for (alphabet, encoder) in encoders {
         let Some(EncoderInput { tokenizer, collator }) = encoder else { continue };
-        let longest = options.longest()[i] + 2;
+        let longest = options.longest()[alphabet] + 2;
         if longest > collator.packer().longest() {
             return Err(SeqError::BudgetTooSmall { token_budget: collator.packer().token_budget(), longest });
         }
         let loader = LoaderOptions::default().prefetch(options.prefetch);
         let (sender, loader) = create_slab_loader(&records, collator, &loader)?;
-        let known = Arc::clone(&options.known[i]);
+        let known = Arc::clone(&options.known[alphabet]);
         let resumes = !options.done.is_empty();
-        streams[i] = Some(SequenceStream::new(tokenizer, sender, options.unique_window, known, resumes));
-        loaders[i] = Some(loader);
+        streams[alphabet] =
+            Some(SequenceStream::new(tokenizer, sender, options.unique_window, known, resumes));
+        batches[alphabet] = Some(loader);
     }
     let (send, items) = unbounded();
     let loader = FrameLoader {
         items,
-        batches: loaders,
+        batches,
         credit: Arc::new(Credit::new(options.most_waiting)),
         counters: Arc::default(),
         progress: records.progress(),
@@ -282,9 +280,9 @@ impl FrameLoader {
         &self.items
     }
 
-    /// The batches for one model, [`NUCLEOTIDES`] or [`PROTEINS`].
-    pub fn batches(&self, encoder: usize) -> Option<&AsyncDataLoader> {
-        self.batches[encoder].as_ref()
+    /// The batches for each model that is there.
+    pub fn batches(&self) -> &Pair<Option<AsyncDataLoader>> {
+        &self.batches
     }
 
     /// Says that a record of that [`weight`] is done.

@@ -1,5 +1,7 @@
 //! What scores open frames, and chunks without any.
 
+use virpack_seq::frames::Pair;
+
 use super::PredictOptions;
 use crate::Error;
 use virpack_model::classifier::{Classifier, Towers};
@@ -11,7 +13,8 @@ pub(super) struct Classifiers {
     pub(super) frames: Classifier,
     /// Of the nucleotides of chunks without one.
     pub(super) nucleotides: Option<Classifier>,
-    takes: [bool; 2],
+    /// Whose vectors of an open frame are taken.
+    takes: Pair<bool>,
 }
 
 impl Classifiers {
@@ -26,16 +29,14 @@ impl Classifiers {
             let paths = [frames.location().path(), other.location().path()];
             return Err(Error::ClassifierLengths { paths, lengths: [length, own] });
         }
-        Ok(Classifiers { frames, nucleotides, takes: [true; 2] })
+        Ok(Classifiers { frames, nucleotides, takes: Pair { nucleotide: true, protein: true } })
     }
 
     /// Checks that they take what models of these widths give.
-    pub(super) fn check_widths(&mut self, nucleotide: usize, peptide: usize) -> Result<(), Error> {
-        self.takes = match self.frames.check_widths(nucleotide, peptide)? {
-            Towers::Both => [true, true],
-            Towers::Nucleotide => [true, false],
-            Towers::Peptide => [false, true],
-        };
+    pub(super) fn check_widths(&mut self, widths: Pair<usize>) -> Result<(), Error> {
+        let Pair { nucleotide, protein } = widths;
+        let takes = self.frames.check_widths(nucleotide, protein)?;
+        self.takes = Pair { nucleotide: takes != Towers::Peptide, protein: takes != Towers::Nucleotide };
         match &self.nucleotides {
             Some(other) if other.input_width() != nucleotide => Err(Error::NucleotideClassifierWidth {
                 path: other.location().path(),
@@ -46,14 +47,14 @@ impl Classifiers {
         }
     }
 
-    /// Whose vectors of an open frame are taken, the nucleotide model's first.
-    pub(super) fn takes(&self) -> [bool; 2] {
+    /// Whose vectors of an open frame are taken.
+    pub(super) fn takes(&self) -> Pair<bool> {
         self.takes
     }
 
     /// Which models take part.
-    pub(super) fn needs(&self) -> [bool; 2] {
-        [self.takes[0] || self.nucleotides.is_some(), self.takes[1]]
+    pub(super) fn needs(&self) -> Pair<bool> {
+        Pair { nucleotide: self.takes.nucleotide || self.nucleotides.is_some(), ..self.takes }
     }
 
     /// The scores `[others, virus]` of frames and of strands.

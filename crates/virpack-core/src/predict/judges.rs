@@ -4,13 +4,13 @@ use std::sync::Arc;
 use virpack_device::Device;
 
 use virpack_seq::Records;
-use virpack_seq::frames::{FrameLoader, FrameOptions, PROTEINS, create_frame_loader};
+use virpack_seq::frames::{FrameLoader, FrameOptions, Pair, create_frame_loader};
 
 use super::classifiers::Classifiers;
+use super::encoder_runner::EncoderRunner;
+use super::encoders::{EncoderFiles, Encoders};
 use super::files::Files;
-use super::join::RunningTower;
 use super::scores::KeptScores;
-use super::towers::{Loaded, Opened};
 use super::{PredictOptions, identity};
 use crate::Error;
 use crate::cancel::CancelToken;
@@ -24,7 +24,7 @@ use virpack_model::hub::load_again;
 /// All that judges, ready to run.
 pub(super) struct Judges<B: Device> {
     pub(super) classifiers: Classifiers,
-    towers: Loaded<B>,
+    encoders: Encoders<B>,
     /// How records become frames.
     pub(super) frames: FrameOptions,
     /// The files of models and classifiers.
@@ -40,7 +40,7 @@ impl<B: Device + 'static> Judges<B> {
     ///
     /// What keeps it from being loaded; that the output of the run is complete already.
     pub(super) fn load(
-        devices: &[Vec<Arc<B>>; 2],
+        devices: &Pair<Vec<Arc<B>>>,
         options: &PredictOptions,
         session: &Session,
         on_event: &mut impl FnMut(Event),
@@ -49,47 +49,47 @@ impl<B: Device + 'static> Judges<B> {
         let mut is_told = false;
         load_again(options.refetch.as_ref(), &models, || {
             let mut classifiers = Classifiers::open(options)?;
-            let opened = Opened::open(options, &mut classifiers)?;
+            let encoders = EncoderFiles::open(options, &mut classifiers)?;
             let (frames, event) = options.frames(&classifiers);
             if !std::mem::replace(&mut is_told, true) {
-                opened.notes().into_iter().map(Event::Weights).chain([event]).for_each(&mut *on_event);
+                encoders.notes().into_iter().map(Event::Weights).chain([event]).for_each(&mut *on_event);
             }
-            Self::load_once(opened, classifiers, frames, devices, options, session)
+            Self::load_once(encoders, classifiers, frames, devices, options, session)
         })
     }
 
     fn load_once(
-        opened: Opened,
+        encoders: EncoderFiles,
         classifiers: Classifiers,
         frames: FrameOptions,
-        devices: &[Vec<Arc<B>>; 2],
+        devices: &Pair<Vec<Arc<B>>>,
         options: &PredictOptions,
         session: &Session,
     ) -> Result<Self, Error> {
-        let (kinds, files): (Vec<_>, Vec<_>) = opened.files(&classifiers).into_iter().unzip();
+        let (kinds, files): (Vec<_>, Vec<_>) = encoders.files(&classifiers).into_iter().unzip();
         let tables = Files::in_directory(&options.output);
         check_apart_from_models(tables.all(), files.iter().cloned())?;
         let hashing = Summing::start(files)?;
-        let dtype = devices[PROTEINS].first().expect("a model has a device").dtype();
+        let dtype = devices.protein.first().expect("a model has a device").dtype();
         let of_scores = |files: &[FileChecksum]| identity::of_scores(options, &frames, &kinds, files, dtype);
         if let Some(complete) = session.complete_run() {
             let scores = identity::with_inputs(of_scores(&hashing.finish()?), options.hash_inputs()?)()?;
             return Err(complete.end(&options.of_tables(scores)).into());
         }
-        let towers = Loaded::load(opened, devices.clone(), options, &frames, session.token_budgets())?;
+        let encoders = Encoders::load(encoders, devices.clone(), options, &frames, session.token_budgets())?;
         let files = hashing.finish()?;
         let identity = of_scores(&files);
-        Ok(Judges { classifiers, towers, frames, files, identity })
+        Ok(Judges { classifiers, encoders, frames, files, identity })
     }
 
     /// The devices, for people.
     pub(super) fn device_names(&self) -> String {
-        self.towers.device_names().join("; ")
+        self.encoders.device_names().join("; ")
     }
 
     /// Most tokens in a batch of each model that takes part.
     pub(super) fn token_budgets(&self) -> Vec<ModelBudget> {
-        self.towers.token_budgets()
+        self.encoders.token_budgets()
     }
 
     /// Starts to read records, to cut and translate them, and to tokenize and pack for the models, without what `scores` has.
@@ -100,7 +100,7 @@ impl<B: Device + 'static> Judges<B> {
         scores: &KeptScores,
     ) -> Result<FrameLoader, Error> {
         let frames = self.frames.clone().done(scores.done()).known(scores.known());
-        Ok(create_frame_loader(records, self.towers.packing(options)?, frames)?)
+        Ok(create_frame_loader(records, self.encoders.inputs(options)?, frames)?)
     }
 
     /// Starts to run what `loader` gives.
@@ -109,7 +109,7 @@ impl<B: Device + 'static> Judges<B> {
         options: &PredictOptions,
         loader: &FrameLoader,
         cancel: &CancelToken,
-    ) -> Result<[Option<RunningTower>; 2], Error> {
-        self.towers.start(loader, options, cancel)
+    ) -> Result<Pair<Option<EncoderRunner>>, Error> {
+        self.encoders.start(loader, options, cancel)
     }
 }

@@ -7,8 +7,8 @@ use virpack_device::Device;
 use virpack_seq::ReadProgress;
 
 use super::files::Files;
-use super::join::{Done, Join};
 use super::judges::Judges;
+use super::pairing::{Done, PairingStage};
 use super::scores::KeptScores;
 use super::tables::Tables;
 use super::{PredictOptions, Predicted, identity, report};
@@ -68,22 +68,22 @@ impl<'a> PredictOutput<'a> {
     pub(super) fn finish<B: Device + 'static>(
         self,
         judges: &Judges<B>,
-        join: Join<'_>,
+        pairing: PairingStage<'_>,
         elapsed: Duration,
     ) -> Result<Predicted, Error> {
         let (options, replace) = (self.options, self.replace);
-        let mut predicted = Predicted::new(&join, &self.tables, self.writing, elapsed);
+        let mut predicted = Predicted::new(&pairing, &self.tables, self.writing, elapsed);
         let report = report::of(options, &judges.frames, &judges.device_names(), &predicted, &judges.files);
         predicted.report = report;
-        let scores = join.finish();
+        let session = pairing.finish();
         let names = Files::in_directory(&options.output);
         let has_names = self.directory.is_some();
         let check = || if has_names { check_all(names.all().into_iter(), replace) } else { Ok(()) };
         if let Err(taken) = check() {
             // Another process has taken a name. What is finished stays for a run that resumes, the open part too.
-            return Err(scores.end_with(taken.into()));
+            return Err(session.end_with(taken.into()));
         }
-        let session = scores.complete(&predicted.inputs)?;
+        let session = session.complete(&predicted.inputs)?;
         let identity = session.identity().map(|scores| options.of_tables(scores.clone()));
         describe(&mut predicted.report, identity.as_ref(), &self.tables.names());
         let Some(complete) = self.tables.complete(&predicted.report)? else { return Ok(predicted) };

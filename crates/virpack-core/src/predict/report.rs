@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 use virpack_seq::frames::FrameOptions;
 
 use super::PredictOptions;
-use super::summary::{DeviceWork, Predicted};
+use super::encoder_runner::DeviceWork;
+use super::summary::Predicted;
 use crate::report::{self, rate};
 use virpack_model::checksum::FileChecksum;
 
@@ -33,7 +34,7 @@ pub(super) fn of(
         "token_budget": options.token_budget,
         "buffer_size": options.buffer_size,
     });
-    let [nucleotide, protein] = [0, 1].map(|i| predicted.packing[i].as_ref().map(report::packing));
+    let packing = predicted.packing.as_ref().map(|stats| stats.as_ref().map(report::packing));
     let own = [
         ("models", models),
         ("options", asked),
@@ -42,7 +43,7 @@ pub(super) fn of(
         ("counts", counts(predicted)),
         ("seconds", seconds(predicted)),
         ("rates", rates(predicted)),
-        ("packing", json!({ "nucleotide": nucleotide, "protein": protein })),
+        ("packing", json!({ "nucleotide": packing.nucleotide, "protein": packing.protein })),
     ];
     report::of(&predicted.inputs, &options.output, own)
 }
@@ -73,10 +74,10 @@ fn counts(predicted: &Predicted) -> Value {
         "too_short": counts.too_short,
         "empty": counts.empty,
         "repeated_ids": predicted.repeated.ids,
-        "nucleotide_tokens": predicted.tokens[0],
-        "protein_tokens": predicted.tokens[1],
-        "repeated_nucleotides": predicted.frames.repeated[0],
-        "repeated_peptides": predicted.frames.repeated[1],
+        "nucleotide_tokens": predicted.tokens.nucleotide,
+        "protein_tokens": predicted.tokens.protein,
+        "repeated_nucleotides": predicted.frames.repeated.nucleotide,
+        "repeated_peptides": predicted.frames.repeated.protein,
     })
 }
 
@@ -96,7 +97,7 @@ fn rates(predicted: &Predicted) -> Value {
         "records_per_second": rate(counts.records - before.records),
         "bases_per_second": rate(counts.bases.saturating_sub(before.bases)),
         "frames_per_second": rate(counts.frames - before.frames),
-        "nucleotide_tokens_per_second": rate(predicted.tokens[0]),
-        "protein_tokens_per_second": rate(predicted.tokens[1]),
+        "nucleotide_tokens_per_second": rate(predicted.tokens.nucleotide),
+        "protein_tokens_per_second": rate(predicted.tokens.protein),
     })
 }

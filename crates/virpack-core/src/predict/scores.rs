@@ -1,16 +1,16 @@
-//! The scores of chunks: those that an earlier run has kept, and those of this one, for another to go on from.
+//! The scores of chunks: those that an earlier run has kept, and those of this one, for another run to resume from.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use virpack_seq::frames::Chunk;
-use virpack_seq::{IndexSet, Input, InputChecksum};
+use virpack_seq::frames::{Chunk, Pair};
+use virpack_seq::{Alphabet, IndexSet};
 
 use crate::Error;
 use crate::output::OutputError;
-use crate::resume::{CompleteSession, EarlierParts, Entries, HandOn, Session};
+use crate::resume::{EarlierParts, Entries, HandOn, Session};
 
 /// What the classifiers have said of a chunk.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +26,7 @@ pub(super) struct KeptScores {
     session: Session,
     earlier: Option<EarlierParts>,
     /// Embeddings that an earlier run has kept, for each model, by the numbers of their sequences.
-    embeddings: [HashMap<u64, Arc<[f32]>>; 2],
+    embeddings: Pair<HashMap<u64, Arc<[f32]>>>,
     /// How often embeddings are kept, and when they were last.
     every: Duration,
     since: Instant,
@@ -35,18 +35,19 @@ pub(super) struct KeptScores {
 impl KeptScores {
     /// Takes what an earlier run has kept, and keeps what comes, embeddings `every` so often.
     pub(super) fn open(mut session: Session, every: Duration) -> Self {
-        let mut embeddings = [HashMap::new(), HashMap::new()];
-        for (number, bytes) in session.take_under_way() {
+        let mut embeddings: Pair<HashMap<_, _>> = Pair::default();
+        for (key, bytes) in session.take_under_way() {
             let values = bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
-            embeddings[(number % 2) as usize].insert(number / 2, values);
+            let (alphabet, number) = from_key(key);
+            embeddings[alphabet].insert(number, values);
         }
         let earlier = session.take_earlier();
         KeptScores { session, earlier, embeddings, every, since: Instant::now() }
     }
 
     /// The sequences of each model whose embeddings an earlier run has kept, by their numbers.
-    pub(super) fn known(&self) -> [Arc<IndexSet>; 2] {
-        self.embeddings.each_ref().map(|embeddings| {
+    pub(super) fn known(&self) -> Pair<Arc<IndexSet>> {
+        self.embeddings.as_ref().map(|embeddings| {
             let mut known = IndexSet::default();
             embeddings.keys().for_each(|number| _ = known.insert(*number));
             Arc::new(known)
@@ -54,7 +55,7 @@ impl KeptScores {
     }
 
     /// These embeddings.
-    pub(super) fn take_embeddings(&mut self) -> [HashMap<u64, Arc<[f32]>>; 2] {
+    pub(super) fn take_embeddings(&mut self) -> Pair<HashMap<u64, Arc<[f32]>>> {
         std::mem::take(&mut self.embeddings)
     }
 
@@ -67,11 +68,11 @@ impl KeptScores {
     /// place of those that were kept before.
     pub(super) fn keep_embeddings<'a>(
         &mut self,
-        embeddings: impl Iterator<Item = (usize, u64, &'a Arc<[f32]>)>,
+        embeddings: impl Iterator<Item = (Alphabet, u64, &'a Arc<[f32]>)>,
     ) -> Result<(), Error> {
         self.since = Instant::now();
-        let key = |model: usize, number: u64| 2 * number + model as u64;
-        let all: Vec<_> = embeddings.map(|(i, number, own)| (key(i, number), Arc::clone(own))).collect();
+        let entry = |(alphabet, number, own): (_, _, &Arc<_>)| (key(alphabet, number), Arc::clone(own));
+        let all: Vec<_> = embeddings.map(entry).collect();
         if all.is_empty() { Ok(()) } else { self.session.keep_under_way(Embeddings(all)) }
     }
 
@@ -91,20 +92,21 @@ impl KeptScores {
         if scored.is_empty() { Ok(()) } else { self.session.keep(ScoredChunks(scored)) }
     }
 
-    /// Makes all that is scored safe, as the run ends before its input.
-    pub(super) fn interrupt(self) -> Error {
-        self.session.interrupt()
+    /// The session that keeps them, to be ended.
+    pub(super) fn finish(self) -> Session {
+        self.session
     }
+}
 
-    /// Makes all that is scored safe, as the run ends with this error behind its input.
-    pub(super) fn end_with(self, error: Error) -> Error {
-        self.session.end_with(error)
-    }
+/// The key of an embedding in a part: twice the number of its sequence, and one more for the protein model.
+fn key(alphabet: Alphabet, number: u64) -> u64 {
+    2 * number + u64::from(alphabet == Alphabet::Proteins)
+}
 
-    /// Ends the parts, now that the tables are complete; what was `read` of the inputs must be what they were.
-    pub(super) fn complete(self, read: &[(Input, Option<InputChecksum>)]) -> Result<CompleteSession, Error> {
-        self.session.complete(read)
-    }
+/// The model and the number of the sequence that [`key`] made a key of.
+fn from_key(key: u64) -> (Alphabet, u64) {
+    let alphabet = if key.is_multiple_of(2) { Alphabet::Nucleotides } else { Alphabet::Proteins };
+    (alphabet, key / 2)
 }
 
 /// Chunks by their numbers, for a part to hold.
@@ -121,7 +123,7 @@ impl Entries for ScoredChunks {
     }
 }
 
-/// Embeddings, each with twice the number of its sequence, and one more for the second model.
+/// Embeddings, each with its [`key`].
 struct Embeddings(Vec<(u64, Arc<[f32]>)>);
 
 impl Entries for Embeddings {
@@ -162,6 +164,19 @@ impl Scores {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_are_those_of_parts_that_other_versions_have_written() {
+        for (alphabet, number, expected) in [
+            (Alphabet::Nucleotides, 0, 0),
+            (Alphabet::Proteins, 0, 1),
+            (Alphabet::Nucleotides, 7, 14),
+            (Alphabet::Proteins, 7, 15),
+        ] {
+            assert_eq!(key(alphabet, number), expected);
+            assert_eq!(from_key(expected), (alphabet, number));
+        }
+    }
 
     #[test]
     fn scores_come_back_for_a_chunk_of_that_shape_alone() {

@@ -5,98 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use virpack_seq::frames::{Chunk, FrameCounters};
+use virpack_seq::frames::{FrameCounters, Pair};
 use virpack_seq::{Input, InputChecksum, InputRemark, PackStats};
 
-use super::join::{Join, RunningTower};
+use super::counts::{Before, Counts};
+use super::encoder_runner::{DeviceWork, EncoderRunner};
+use super::pairing::PairingStage;
 use super::tables::Tables;
-use super::verdict::{ChunkTally, Status};
 use crate::output::Repeated;
 use crate::report;
-use crate::runner::DeviceTally;
-
-/// What the models are called, the nucleotides' first.
-pub(super) const MODELS: [&str; 2] = ["nucleotide", "protein"];
-
-/// Records, chunks and frames, counted as they were written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Records, each with its row.
-    pub records: u64,
-    /// Bases in them.
-    pub bases: u64,
-    /// Chunks of them.
-    pub chunks: u64,
-    /// Chunks with a verdict.
-    pub chunks_classified: u64,
-    /// Those of them that have it by their nucleotides alone.
-    pub chunks_by_nucleotides: u64,
-    /// Viral chunks.
-    pub chunks_viral: u64,
-    /// Open frames.
-    pub frames: u64,
-    /// Runs of viral chunks in records of several.
-    pub regions: u64,
-    /// Viral records.
-    pub viral: u64,
-    /// Records without a verdict, because no frame of theirs is open, or none of their codons can be read.
-    pub no_open_frame: u64,
-    /// Records without a verdict, because they are shorter than a codon.
-    pub too_short: u64,
-    /// Records without a letter.
-    pub empty: u64,
-}
-
-impl Counts {
-    pub(super) fn add(&mut self, tally: &ChunkTally, status: Status, viral: Option<bool>, bases: usize) {
-        self.records += 1;
-        self.bases += bases as u64;
-        self.chunks += tally.chunks;
-        self.chunks_classified += tally.classified;
-        self.chunks_by_nucleotides += tally.by_nucleotides;
-        self.chunks_viral += tally.viral;
-        self.viral += u64::from(viral == Some(true));
-        self.no_open_frame += u64::from(status == Status::NoOpenFrame);
-        self.too_short += u64::from(status == Status::TooShort);
-        self.empty += u64::from(status == Status::Empty);
-    }
-
-    /// Records without a verdict.
-    pub fn without_verdict(&self) -> u64 {
-        self.no_open_frame + self.too_short + self.empty
-    }
-}
-
-/// What an earlier run had scored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Before {
-    /// Records of which it had scored every chunk that can be.
-    pub records: u64,
-    /// Chunks.
-    pub chunks: u64,
-    /// Bases in these, those counted twice that two of them share.
-    pub bases: u64,
-    /// Open frames of these.
-    pub frames: u64,
-}
-
-impl Before {
-    pub(super) fn add(&mut self, chunk: &Chunk) {
-        self.chunks += 1;
-        self.bases += chunk.bases.len() as u64;
-        self.frames += chunk.frames.len() as u64;
-    }
-}
 
 /// A part of the work; all go on at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Reading, cutting, translating and tokenizing.
     Reading,
-    /// The model of the nucleotides.
+    /// The nucleotide model.
     Nucleotides,
-    /// The model of the peptides.
-    Peptides,
+    /// The protein model.
+    Proteins,
     /// The classifier.
     Scoring,
     /// Writing the tables.
@@ -109,26 +36,11 @@ impl Stage {
         match self {
             Stage::Reading => "reading",
             Stage::Nucleotides => "nucleotide model",
-            Stage::Peptides => "protein model",
+            Stage::Proteins => "protein model",
             Stage::Scoring => "classifier",
             Stage::Writing => "writing",
         }
     }
-}
-
-/// What a device has done for one of the models.
-#[derive(Clone, Debug)]
-pub struct DeviceWork {
-    /// The model.
-    pub model: &'static str,
-    /// The device, for people.
-    pub name: String,
-    /// Most tokens in a batch.
-    pub token_budget: usize,
-    /// What it has done.
-    pub tally: DeviceTally,
-    /// What its bits depend on beside records, weights and precision, a line each.
-    pub computed_by: Vec<String>,
 }
 
 /// What a run has done.
@@ -146,10 +58,10 @@ pub struct Predicted {
     pub frames: FrameCounters,
     /// The first record with a letter that stands for no nucleotide.
     pub first_odd: Option<Arc<str>>,
-    /// How well the batches of each model were filled, the nucleotides' first.
-    pub packing: [Option<PackStats>; 2],
+    /// How well the batches of each model were filled.
+    pub packing: Pair<Option<PackStats>>,
     /// Tokens that this run has computed with each model, special ones included.
-    pub tokens: [u64; 2],
+    pub tokens: Pair<u64>,
     /// Every file written, and the directory of plots.
     pub files: Vec<PathBuf>,
     /// From the first record to the last row, without loading the models.
@@ -167,30 +79,38 @@ pub struct Predicted {
 }
 
 impl Predicted {
-    pub(super) fn new(join: &Join<'_>, tables: &Tables<'_>, writing: Duration, elapsed: Duration) -> Self {
-        let loader = join.frames();
+    pub(super) fn new(
+        pairing: &PairingStage<'_>,
+        tables: &Tables<'_>,
+        writing: Duration,
+        elapsed: Duration,
+    ) -> Self {
+        let loader = pairing.loader();
         let frames = loader.counters();
-        let [nucleotides, peptides] = join.busy();
+        let busy = pairing
+            .runners()
+            .as_ref()
+            .map(|runner| runner.as_ref().map_or(Duration::ZERO, EncoderRunner::busy));
         let inputs = loader.inputs();
         Predicted {
             counts: tables.counts,
-            before: join.before(),
+            before: pairing.before(),
             repeated: tables.repeated(),
             first_viral: tables.first_viral.clone(),
             frames,
             first_odd: loader.first_odd(),
-            packing: [0, 1].map(|i| loader.batches(i).and_then(|tower| tower.stats())),
-            tokens: [0, 1].map(|i| join.tokens(i)),
+            packing: loader.batches().as_ref().map(|batches| batches.as_ref()?.stats()),
+            tokens: pairing.tokens(),
             files: tables.names(),
             elapsed,
             stages: [
                 (Stage::Reading, frames.busy),
-                (Stage::Nucleotides, nucleotides),
-                (Stage::Peptides, peptides),
-                (Stage::Scoring, join.scoring()),
+                (Stage::Nucleotides, busy.nucleotide),
+                (Stage::Proteins, busy.protein),
+                (Stage::Scoring, pairing.scoring()),
                 (Stage::Writing, writing),
             ],
-            devices: join.running().flat_map(|(i, tower)| devices(MODELS[i], tower)).collect(),
+            devices: pairing.runners().present().flat_map(EncoderRunner::devices).collect(),
             inputs: report::read(inputs, loader.progress()),
             remarks: loader.progress().remarks_on(inputs),
             report: Map::new(),
@@ -201,12 +121,4 @@ impl Predicted {
     pub fn slowest(&self) -> (Stage, Duration) {
         self.stages.into_iter().max_by_key(|(_, time)| *time).expect("there are stages")
     }
-}
-
-fn devices(model: &'static str, tower: &RunningTower) -> impl Iterator<Item = DeviceWork> {
-    let done = tower.runner.tallies().into_iter().zip(tower.runner.computed_by());
-    let token_budget = tower.token_budget;
-    let work =
-        move |(name, (tally, computed_by))| DeviceWork { model, name, token_budget, tally, computed_by };
-    tower.names.iter().cloned().zip(done).map(work)
 }

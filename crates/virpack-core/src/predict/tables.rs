@@ -8,12 +8,12 @@ use serde_json::{Map, Value};
 use virpack_seq::{Record, escaped};
 
 use super::PredictOptions;
+use super::counts::Counts;
 use super::files::Files;
-use super::join::Done;
+use super::pairing::Done;
 use super::reference::Reference;
 use super::regions::{Region, Regions};
 use super::score::Score;
-use super::summary::Counts;
 use super::track::{Draw, Points, Track};
 use super::verdict::{ChunkTally, ScoredChunk, ScoredFrame};
 use crate::Error;

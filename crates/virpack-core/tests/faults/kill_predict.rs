@@ -16,9 +16,9 @@ use crate::{first_records, shared};
 use virpack_core::CancelToken;
 use virpack_core::predict::{PredictOptions, predict_on};
 use virpack_core::resume::CheckpointOptions;
-use virpack_seq::frames::{EncoderInput, FrameItem, FrameOptions, create_frame_loader};
+use virpack_seq::frames::{EncoderInput, FrameItem, FrameOptions, Pair, create_frame_loader};
 use virpack_seq::{
-    BpeTokenizer, CollatorOptions, EsmTokenizer, GreedyPacker, IndexSet, LoaderItem, PackerOptions,
+    Alphabet, BpeTokenizer, CollatorOptions, EsmTokenizer, GreedyPacker, IndexSet, LoaderItem, PackerOptions,
     Tokenizer, VarlenCollator,
 };
 
@@ -50,7 +50,7 @@ fn models(name: &str) -> [PathBuf; 4] {
 }
 
 fn options(place: &Path, models: &[PathBuf; 4]) -> PredictOptions {
-    let [nucleotide, peptide, classifier, alone] = models;
+    let [nucleotide, protein, classifier, alone] = models;
     let inputs = vec![place.join("input.fa").into()];
     PredictOptions {
         nucleotide_classifier: Some((&**alone).into()),
@@ -58,7 +58,7 @@ fn options(place: &Path, models: &[PathBuf; 4]) -> PredictOptions {
         checkpoint: Some(CheckpointOptions { records: 50, every: Duration::from_secs(1), resume: true }),
         token_budget: Some(TOKEN_BUDGET),
         buffer_size: Some(BUFFER_SIZE),
-        ..PredictOptions::new(inputs, [nucleotide, peptide], classifier, &place.join("out"))
+        ..PredictOptions::new(inputs, [nucleotide, protein], classifier, &place.join("out"))
     }
 }
 
@@ -67,8 +67,8 @@ fn options(place: &Path, models: &[PathBuf; 4]) -> PredictOptions {
 fn child() {
     let [Some(place), Some(name)] = [PLACE, MODELS].map(std::env::var_os) else { return };
     let place = PathBuf::from(place);
-    let device = |model: usize| {
-        let log = File::options().create(true).append(true).open(place.join(format!("batches{model}")));
+    let device = |alphabet: Alphabet| {
+        let log = File::options().create(true).append(true).open(log(&place, alphabet));
         let log = Mutex::new(log.unwrap());
         let device = Faulty::new(usize::MAX, move |_, tokens| {
             writeln!(log.lock().unwrap(), "{tokens}").unwrap();
@@ -77,22 +77,25 @@ fn child() {
         vec![Arc::new(device)]
     };
     let options = options(&place, &models(name.to_str().unwrap()));
-    predict_on([device(0), device(1)], &options, &CancelToken::new(), |_| ()).unwrap();
+    predict_on(Pair::ALPHABETS.map(device), &options, &CancelToken::new(), |_| ()).unwrap();
 }
 
 fn start(place: &Path, name: &str) -> Child {
-    for model in 0..2 {
-        let _ = fs::remove_file(place.join(format!("batches{model}")));
-    }
+    Pair::ALPHABETS.map(|alphabet| _ = fs::remove_file(log(place, alphabet)));
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--ignored", "--exact", "kill_predict::child"]).stdout(std::process::Stdio::null());
     command.env(PLACE, place).env(MODELS, name).spawn().unwrap()
 }
 
+/// Where a child writes what batches it has begun with a model.
+fn log(place: &Path, alphabet: Alphabet) -> PathBuf {
+    place.join(format!("batches of {alphabet:?}"))
+}
+
 /// Tokens of the batches that a run has begun with each model, in order.
-fn begun(place: &Path) -> [Vec<u64>; 2] {
-    [0, 1].map(|model| {
-        let log = fs::read_to_string(place.join(format!("batches{model}"))).unwrap_or_default();
+fn begun(place: &Path) -> Pair<Vec<u64>> {
+    Pair::ALPHABETS.map(|alphabet| {
+        let log = fs::read_to_string(log(place, alphabet)).unwrap_or_default();
         log.lines().map(|tokens| tokens.parse().unwrap()).collect()
     })
 }
@@ -102,7 +105,7 @@ fn begun(place: &Path) -> [Vec<u64>; 2] {
 struct Kept {
     chunks: IndexSet,
     /// Sequences of each model.
-    embeddings: [IndexSet; 2],
+    embeddings: Pair<IndexSet>,
 }
 
 impl Kept {
@@ -118,7 +121,9 @@ impl Kept {
         for number in
             manifest["under_way"].as_object().iter().flat_map(|_| numbers(folder, &manifest["under_way"]))
         {
-            assert!(kept.embeddings[number as usize % 2].insert(number / 2), "{number} is kept twice");
+            let Pair { nucleotide, protein } = &mut kept.embeddings;
+            let embeddings = if number % 2 == 0 { nucleotide } else { protein };
+            assert!(embeddings.insert(number / 2), "{number} is kept twice");
         }
         kept
     }
@@ -145,45 +150,41 @@ struct Batch {
 }
 
 /// The batches for each model of a run that goes on from what is kept, by a loader of its own.
-fn expected(place: &Path, models: &[PathBuf; 4], Kept { chunks, embeddings }: Kept) -> [Vec<Batch>; 2] {
+fn expected(place: &Path, models: &[PathBuf; 4], Kept { chunks, embeddings }: Kept) -> Pair<Vec<Batch>> {
     let (done, known) = (Arc::new(chunks), embeddings.map(Arc::new));
     let frames = FrameOptions::new(300.try_into().unwrap())
         .unique_window(BUFFER_SIZE)
         .whole_chunks(true)
         .done(Arc::clone(&done))
         .known(known.clone());
-    let tokenizers: [Arc<dyn Tokenizer>; 2] = [
-        Arc::new(BpeTokenizer::open(&models[0].join("tokenizer.json")).unwrap()),
-        Arc::new(EsmTokenizer::new()),
-    ];
-    let towers = [0, 1].map(|model| {
-        let packer = PackerOptions::new(TOKEN_BUDGET, frames.longest()[model] + 2);
+    let tokenizers: Pair<Arc<dyn Tokenizer>> = Pair {
+        nucleotide: Arc::new(BpeTokenizer::open(&models[0].join("tokenizer.json")).unwrap()),
+        protein: Arc::new(EsmTokenizer::new()),
+    };
+    let encoders = tokenizers.zip(frames.longest()).map(|(tokenizer, longest)| {
+        let packer = PackerOptions::new(TOKEN_BUDGET, longest + 2);
         let options = CollatorOptions::default().buffer_size(BUFFER_SIZE);
         let collator = VarlenCollator::new(GreedyPacker::new(packer).unwrap(), options).unwrap();
-        Some(EncoderInput { tokenizer: Arc::clone(&tokenizers[model]), collator })
+        Some(EncoderInput { tokenizer, collator })
     });
     let records = virpack_seq::reader::open(&[place.join("input.fa").into()]).unwrap();
-    let loader = create_frame_loader(records, towers, frames).unwrap();
-    let batches = [0, 1].map(|model| {
-        let batches = loader.batches(model).unwrap().clone();
+    let loader = create_frame_loader(records, encoders, frames).unwrap();
+    let batches = loader.batches().clone().map(|batches| {
+        let batches = batches.unwrap();
         std::thread::spawn(move || batches.map(Result::unwrap).collect::<Vec<_>>())
     });
-    let mut needed = [HashSet::new(), HashSet::new()];
+    let mut needed: Pair<HashSet<u64>> = Pair::default();
     for place in loader.items().iter().flat_map(Result::unwrap) {
         let FrameItem::Chunk(chunk) = place else { continue };
         if !done.contains(chunk.number) {
-            needed[0].extend(chunk.strands.into_iter().flatten());
+            needed.nucleotide.extend(chunk.strands.into_iter().flatten());
             for frame in chunk.frames {
-                needed.iter_mut().zip(frame.sequences).for_each(|(needed, number)| _ = needed.insert(number));
+                needed.as_mut().zip(frame.sequences).map(|(needed, number)| needed.insert(number));
             }
         }
     }
-    for (needed, known) in needed.iter_mut().zip(known) {
+    batches.zip(needed).zip(known).map(|((batches, mut needed), known)| {
         needed.retain(|number| !known.contains(*number));
-    }
-    let mut needed = needed.into_iter();
-    batches.map(|batches| {
-        let needed = needed.next().unwrap();
         let batch = |loaded| {
             let LoaderItem::Batch(batch) = loaded else { panic!("no frame is skipped") };
             let again = batch.index.iter().filter(|index| !needed.contains(&index.number)).count();
@@ -217,7 +218,7 @@ fn kill_and_go_on(text: &str, name: &str, kills: usize, share: f64) {
     fs::remove_dir_all(&out).unwrap();
 
     let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_nanos();
-    eprintln!("{} and {} batches in {whole:?}, seed {seed}", all[0].len(), all[1].len());
+    eprintln!("{} and {} batches in {whole:?}, seed {seed}", all.nucleotide.len(), all.protein.len());
     let mut random = u64::from(seed);
     let (mut runs, mut batches, mut tokens, mut sequences) = (0, 0, 0, 0);
     for i in 0.. {
@@ -231,7 +232,7 @@ fn kill_and_go_on(text: &str, name: &str, kills: usize, share: f64) {
         }
         let is_done = child.wait().unwrap().success();
         runs += 1;
-        for (begun, expected) in begun(place).iter().zip(&expected) {
+        for (_, (begun, expected)) in begun(place).zip(expected) {
             let due: Vec<u64> = expected.iter().map(|batch| batch.tokens).collect();
             assert!(begun[..] == due[..begun.len()] && (!is_done || begun.len() == due.len()), "seed {seed}");
             batches += begun.len();
@@ -247,11 +248,12 @@ fn kill_and_go_on(text: &str, name: &str, kills: usize, share: f64) {
         assert!(i < kills, "a run that nobody killed has failed");
     }
     assert_eq!(tables(&out), undisturbed, "seed {seed}");
-    let once: u64 = all.iter().flatten().sum();
+    let all = all.nucleotide.iter().chain(&all.protein);
+    let once: u64 = all.clone().sum();
     eprintln!(
         "{runs} runs, {batches} batches begun, {} again, {:.1} % of all tokens more than once; in them {sequences} sequences \
          that were in whole parts",
-        batches - all[0].len() - all[1].len(),
+        batches - all.count(),
         100.0 * (tokens - once) as f64 / once as f64,
     );
 }
@@ -286,11 +288,11 @@ fn told_to_stop_again_and_again_nothing_is_run_twice() {
     let out = folder.path().join("out");
     // Tokens of the batches begun with each model; the run is told to stop as it begins its batch `last`.
     let run = |devices: usize, last: usize| {
-        let begun: [_; 2] = std::array::from_fn(|_| Arc::new(Mutex::new(Vec::new())));
+        let begun: Pair<Arc<Mutex<Vec<usize>>>> = Pair::default();
         let cancel = CancelToken::new();
         let all = Arc::new(AtomicUsize::new(0));
-        let device = |model: usize| {
-            let (begun, all, cancel) = (Arc::clone(&begun[model]), Arc::clone(&all), cancel.clone());
+        let device = |begun: &Arc<Mutex<Vec<usize>>>| {
+            let (begun, all, cancel) = (Arc::clone(begun), Arc::clone(&all), cancel.clone());
             Arc::new(Faulty::new(usize::MAX, move |_, tokens| {
                 begun.lock().unwrap().push(tokens);
                 if all.fetch_add(1, Ordering::Relaxed) == last {
@@ -299,8 +301,8 @@ fn told_to_stop_again_and_again_nothing_is_run_twice() {
                 Fault::None
             }))
         };
-        let several = |model: usize| (0..devices).map(|_| device(model)).collect();
-        let result = predict_on([several(0), several(1)], &options, &cancel, |_| ());
+        let several = |begun: &_| (0..devices).map(|_| device(begun)).collect();
+        let result = predict_on(begun.as_ref().map(several), &options, &cancel, |_| ());
         (result, begun.map(|begun| begun.lock().unwrap().clone()))
     };
     let (result, mut undisturbed) = run(1, usize::MAX);
@@ -308,10 +310,10 @@ fn told_to_stop_again_and_again_nothing_is_run_twice() {
     let whole = tables(&out);
     for devices in [1, 2] {
         fs::remove_dir_all(&out).unwrap();
-        let mut together = [Vec::new(), Vec::new()];
+        let mut together: Pair<Vec<usize>> = Pair::default();
         for last in [0, 3, 17, 1, 40, 5, usize::MAX] {
             let (result, begun) = run(devices, last);
-            together.iter_mut().zip(begun).for_each(|(together, begun)| together.extend(begun));
+            together.as_mut().zip(begun).map(|(together, begun)| together.extend(begun));
             match result {
                 Err(virpack_core::Error::Interrupted { kept: Some(saved) }) => assert!(saved.is_some()),
                 result => _ = result.unwrap(),
@@ -319,7 +321,9 @@ fn told_to_stop_again_and_again_nothing_is_run_twice() {
         }
         if devices > 1 {
             // They come in the order in which the devices take them.
-            together.iter_mut().chain(&mut undisturbed).for_each(|tokens| tokens.sort_unstable());
+            for tokens in [&mut together, &mut undisturbed] {
+                tokens.as_mut().map(|tokens| tokens.sort_unstable());
+            }
         }
         assert_eq!(together, undisturbed, "{devices} devices");
         assert_eq!(tables(&out), whole, "{devices} devices");

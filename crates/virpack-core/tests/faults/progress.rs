@@ -9,6 +9,7 @@ use crate::faulty::{Fault, Faulty};
 use virpack_core::predict::{PredictOptions, predict_on};
 use virpack_core::progress::Progress;
 use virpack_core::{CancelToken, Event};
+use virpack_seq::frames::Pair;
 
 /// Most time between two events: they come every quarter of a second where the machine is not busy.
 const MOST: Duration = Duration::from_millis(900);
@@ -22,7 +23,7 @@ fn it_is_told_in_steady_intervals_and_never_less_while_the_first_record_waits() 
         .collect();
     std::fs::write(place.path().join("input.fa"), format!(">genome\n{bases}\n")).unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let [nucleotides, peptides, classifier, alone] = [
+    let [nucleotide, protein, classifier, alone] = [
         "../../fixtures/dnabert_tiny/8",
         "../../examples/esm2_tiny",
         "../../fixtures/predict/300_model.pth",
@@ -36,7 +37,7 @@ fn it_is_told_in_steady_intervals_and_never_less_while_the_first_record_waits() 
         buffer_size: Some(100),
         ..PredictOptions::new(
             vec![place.path().join("input.fa").into()],
-            [&nucleotides, &peptides],
+            [&nucleotide, &protein],
             &classifier,
             &place.path().join("out"),
         )
@@ -51,7 +52,8 @@ fn it_is_told_in_steady_intervals_and_never_less_while_the_first_record_waits() 
     };
     let mut told: Vec<(Instant, Progress)> = Vec::new();
     let begun = Instant::now();
-    predict_on([slow(2_000), slow(2_000)], &options, &CancelToken::new(), |event| {
+    let devices = Pair { nucleotide: slow(2_000), protein: slow(2_000) };
+    predict_on(devices, &options, &CancelToken::new(), |event| {
         if let Event::Progress(progress) = event {
             told.push((Instant::now(), progress));
         }

@@ -10,6 +10,7 @@ use virpack_core::CancelToken;
 use virpack_core::devices::{DeviceChoice, DeviceOptions};
 use virpack_core::model::location::{Location, MemoryFile};
 use virpack_core::predict::{Compat, PredictOptions, Predicted, Rule, predict};
+use virpack_seq::frames::Pair;
 use virpack_seq::{Record, chunks, reader};
 
 #[path = "../../../virpack-seq/tests/it/support/naive.rs"]
@@ -25,9 +26,9 @@ fn fixture(name: &str) -> PathBuf {
 
 /// The tiny models and the classifier made for them, on the CPU.
 fn options(inputs: &[PathBuf], output: &Path) -> PredictOptions {
-    let peptides = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny");
+    let protein = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny");
     let inputs = inputs.iter().cloned().map(Into::into).collect();
-    let models = [fixture("dnabert_tiny/8"), peptides];
+    let models = [fixture("dnabert_tiny/8"), protein];
     let classifier = fixture("predict/300_model.pth");
     let options = PredictOptions::new(inputs, [&models[0], &models[1]], &classifier, output);
     let device = DeviceOptions { device: DeviceChoice::Cpu, ..DeviceOptions::default() };
@@ -71,7 +72,7 @@ fn scores_and_verdicts_are_those_of_plain_pytorch() {
     assert_eq!((predicted.counts.records, predicted.counts.frames), (13, 28));
     assert_eq!(predicted.counts.without_verdict(), 4);
     // One record comes twice.
-    assert_eq!(predicted.frames.repeated, [1, 1]);
+    assert_eq!(predicted.frames.repeated, Pair { nucleotide: 1, protein: 1 });
     assert_eq!(predicted.files.len(), 8);
     assert!(predicted.files.iter().all(|file| file.is_file()));
     assert_eq!(std::fs::read_dir(&output).unwrap().count(), 8);
@@ -132,22 +133,24 @@ fn heads_of_one_model_beside_a_head_of_nucleotides() {
         (output, predicted.tokens)
     };
     let both = run("both", &fixture("predict/300_model.pth"), true);
-    let peptide_head = directory.path().join("300_peptide_model.safetensors");
-    write_peptide_head(&peptide_head);
-    for (name, head) in [("nucleotides", &alone), ("peptides", &peptide_head)] {
+    let protein_head = directory.path().join("300_protein_model.safetensors");
+    write_protein_head(&protein_head);
+    for (name, head) in [("nucleotides", &alone), ("proteins", &protein_head)] {
         let (plain, tokens) = run(name, head, false);
         let (with, more) = run(&format!("{name}-with"), head, true);
         compare(&with, &plain);
         // Whole chunks are read by one model whatever the frames are read by.
         assert_eq!(without_frames(&with), without_frames(&both.0), "{name}");
-        assert_eq!(more[1], tokens[1]);
-        assert!(more[0] > tokens[0] && more[0] <= both.1[0], "{more:?} {tokens:?}");
-        assert_eq!(tokens.map(|n| n > 0), [name == "nucleotides", name == "peptides"]);
+        assert_eq!(more.protein, tokens.protein);
+        let [with, without] = [more, tokens].map(|tokens| tokens.nucleotide);
+        assert!(with > without && with <= both.1.nucleotide, "{more:?} {tokens:?}");
+        let reads = Pair { nucleotide: name == "nucleotides", protein: name == "proteins" };
+        assert_eq!(tokens.map(|n| n > 0), reads);
     }
 }
 
-/// A classifier of the tiny peptide model's 48 values.
-fn write_peptide_head(path: &Path) {
+/// A classifier of the tiny protein model's 48 values.
+fn write_protein_head(path: &Path) {
     let tensor = |name: &str, shape: &[usize]| {
         let values: Vec<u8> = (0..shape.iter().product())
             .flat_map(|i: usize| (((i * 2_654_435_761) % 1_000) as f32 / 1_000.0 - 0.5).to_le_bytes())
@@ -289,8 +292,8 @@ fn tables_agree_with_each_other() {
                 let strand =
                     if frame[5] == "-" { naive::reverse_complement(codons) } else { codons.to_owned() };
                 let expected = naive::frames(&sequence[chunk.clone()]);
-                let peptide = &expected.iter().find(|(name, ..)| *name == frame[2]).unwrap().2;
-                assert_eq!(&naive::protein(&strand), peptide);
+                let protein = &expected.iter().find(|(name, ..)| *name == frame[2]).unwrap().2;
+                assert_eq!(&naive::protein(&strand), protein);
                 assert_eq!(frame[6] == "virus", frame[8].parse::<f32>().unwrap() > frame[7].parse().unwrap());
             }
             classified += usize::from(open > 0);

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use super::Pair;
 use crate::relock::Relock;
 
 /// What a loader has done so far.
@@ -25,7 +26,7 @@ pub struct FrameCounters {
     /// Open frames of these.
     pub frames: u64,
     /// For each model, frames and chunks whose sequence was packed already.
-    pub repeated: [u64; 2],
+    pub repeated: Pair<u64>,
     /// Time spent reading, cutting, translating and tokenizing.
     pub busy: Duration,
 }

@@ -10,7 +10,7 @@ use crossbeam_channel::Sender;
 use super::counters::SharedCounters;
 use super::credit::Credit;
 use super::stream::SequenceStream;
-use super::{AHEAD, Chunk, ChunkFrame, FrameItem, FrameOptions, NUCLEOTIDES, weight};
+use super::{AHEAD, Chunk, ChunkFrame, FrameItem, FrameOptions, Pair, weight};
 use crate::alphabet::{count_odd, expect_nucleotides};
 use crate::chunk::chunks;
 use crate::error::SeqError;
@@ -32,12 +32,12 @@ pub(super) struct FrameWorker {
     /// Bytes of these, and most of them.
     ahead_bytes: u64,
     most_ahead: u64,
-    streams: [Option<SequenceStream>; 2],
+    streams: Pair<Option<SequenceStream>>,
     translator: Translator,
     length: std::num::NonZeroUsize,
     /// Which models read open frames.
-    frames: [bool; 2],
-    /// Whether the model of the nucleotides reads chunks without one.
+    frames: Pair<bool>,
+    /// Whether the nucleotide model reads chunks without one.
     whole_chunks: bool,
     items: Sender<Result<Vec<FrameItem>, SeqError>>,
     /// What goes with the next message.
@@ -60,7 +60,7 @@ pub(super) struct FrameWorker {
 impl FrameWorker {
     pub(super) fn new(
         records: Records,
-        streams: [Option<SequenceStream>; 2],
+        streams: Pair<Option<SequenceStream>>,
         options: &FrameOptions,
         items: Sender<Result<Vec<FrameItem>, SeqError>>,
         credit: Arc<Credit>,
@@ -181,8 +181,8 @@ impl FrameWorker {
     }
 
     fn send_when_full(&mut self) -> Result<(), StopReason> {
-        let streams = self.streams.iter().flatten();
-        if self.pending.len() >= AT_ONCE || streams.map(SequenceStream::waiting).max() >= Some(AT_ONCE) {
+        let is_full = |stream: &SequenceStream| stream.waiting() >= AT_ONCE;
+        if self.pending.len() >= AT_ONCE || self.streams.present().any(is_full) {
             self.send(SequenceStream::send)?;
         }
         Ok(())
@@ -190,21 +190,21 @@ impl FrameWorker {
 
     fn chunk(&mut self, record: &Record, bases: Range<usize>) -> Result<(), StopReason> {
         let (number, is_done) = (self.number, self.done.contains(self.number));
+        let goes_on = number < self.done.end();
+        let oldest = self.streams.as_mut().try_map(|stream| match stream {
+            Some(stream) => stream.begin_chunk(is_done, goes_on),
+            None => Ok(0),
+        })?;
         let mut frames = Vec::new();
-        let mut oldest = [0; 2];
-        for (stream, oldest) in self.streams.iter_mut().zip(&mut oldest) {
-            let Some(stream) = stream else { continue };
-            *oldest = stream.begin_chunk(is_done, number < self.done.end())?;
-        }
         self.number += 1;
         for open in self.translator.frames(&record.sequence[bases.clone()]) {
             let codons = open.frame.codons(bases.len());
-            let mut sequences = [0; 2];
-            for (i, letters) in [open.nucleotides, open.protein].into_iter().enumerate() {
-                if let Some(stream) = self.streams[i].as_mut().filter(|_| self.frames[i]) {
-                    sequences[i] = stream.number(record, letters);
-                }
-            }
+            let letters = Pair { nucleotide: open.nucleotides, protein: open.protein };
+            let readers = self.streams.as_mut().zip(self.frames);
+            let sequences = readers.zip(letters).map(|((stream, reads_frames), letters)| match stream {
+                Some(stream) if reads_frames => stream.number(record, letters),
+                _ => 0,
+            });
             let codons = bases.start + codons.start..bases.start + codons.end;
             frames.push(ChunkFrame { frame: open.frame, codons, sequences });
         }
@@ -219,7 +219,7 @@ impl FrameWorker {
 
     /// The numbers of both strands of the chunk, where it is `closed` and to be read.
     fn strands(&mut self, record: &Record, bases: Range<usize>, closed: bool) -> Option<[u64; 2]> {
-        let stream = self.streams[NUCLEOTIDES].as_mut().filter(|_| self.whole_chunks && closed)?;
+        let stream = self.streams.nucleotide.as_mut().filter(|_| self.whole_chunks && closed)?;
         let strands = self.translator.strands(&record.sequence[bases])?;
         Some(strands.map(|letters| stream.number(record, letters)))
     }
@@ -237,10 +237,10 @@ impl FrameWorker {
         send: impl Fn(&mut SequenceStream) -> Result<(), StopReason>,
     ) -> Result<(), StopReason> {
         let start = Instant::now();
-        self.streams.iter_mut().flatten().try_for_each(send)?;
+        self.streams.as_mut().try_map(|stream| stream.as_mut().map_or(Ok(()), &send))?;
         self.waited += start.elapsed();
         let repeated =
-            self.streams.each_ref().map(|stream| stream.as_ref().map_or(0, SequenceStream::repeated));
+            self.streams.as_ref().map(|stream| stream.as_ref().map_or(0, SequenceStream::repeated));
         let busy = self.started.elapsed().saturating_sub(self.waited);
         self.counters.update(|counters| (counters.repeated, counters.busy) = (repeated, busy));
         if !self.pending.is_empty() {

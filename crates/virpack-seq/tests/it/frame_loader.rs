@@ -6,16 +6,16 @@ use std::fmt::Write;
 use crossbeam_channel::RecvTimeoutError;
 use proptest::prelude::*;
 use virpack_seq::frames::{
-    Chunk, EncoderInput, FrameItem, FrameLoader, FrameOptions, create_frame_loader, weight,
+    Chunk, EncoderInput, FrameItem, FrameLoader, FrameOptions, Pair, create_frame_loader, weight,
 };
 use virpack_seq::{
-    CollatorOptions, EsmTokenizer, GreedyPacker, IndexSet, LoaderItem, PackerOptions, Records, Tokenizer,
-    VarlenCollator,
+    Alphabet, CollatorOptions, EsmTokenizer, GreedyPacker, IndexSet, LoaderItem, PackerOptions, Records,
+    Tokenizer, VarlenCollator,
 };
 
 use crate::support::naive;
 
-fn tower(buffer_size: usize) -> Option<EncoderInput> {
+fn encoder(buffer_size: usize) -> Option<EncoderInput> {
     let packer = GreedyPacker::new(PackerOptions::new(200, 62)).unwrap();
     let options = CollatorOptions::default().buffer_size(buffer_size);
     let collator = VarlenCollator::new(packer, options).unwrap();
@@ -30,27 +30,28 @@ fn loader(text: &str, buffer_size: usize, unique_window: usize, most_waiting: u6
 
 fn loader_with(text: &str, buffer_size: usize, options: FrameOptions) -> FrameLoader {
     let records = Records::from_reader("in.fa", std::io::Cursor::new(text.to_owned())).unwrap();
-    create_frame_loader(records, [tower(buffer_size), tower(buffer_size)], options).unwrap()
+    let encoders = Pair { nucleotide: encoder(buffer_size), protein: encoder(buffer_size) };
+    create_frame_loader(records, encoders, options).unwrap()
 }
 
 /// What comes from a loader.
 enum Came {
     Items(Vec<FrameItem>),
-    Sequence(usize, u64, Vec<u16>),
+    Sequence(Alphabet, u64, Vec<u16>),
 }
 
 /// The items that are done, with the letters of their frames, in the order in which they could be
 /// written. A record is said to be done when its last sequence has come.
-fn take_all(loader: FrameLoader) -> Vec<(FrameItem, Vec<[Vec<u16>; 2]>)> {
+fn take_all(loader: FrameLoader) -> Vec<(FrameItem, Vec<Pair<Vec<u16>>>)> {
     let (send, came) = std::sync::mpsc::channel();
     let mut threads = Vec::new();
-    for tower in [0, 1] {
-        let (batches, send) = (loader.batches(tower).unwrap().clone(), send.clone());
+    for (alphabet, batches) in loader.batches().clone() {
+        let (batches, send) = (batches.unwrap(), send.clone());
         threads.push(std::thread::spawn(move || {
             for loaded in batches {
                 let LoaderItem::Batch(batch) = loaded.unwrap() else { panic!("no frame is skipped") };
                 for (i, index) in batch.index.iter().enumerate() {
-                    send.send(Came::Sequence(tower, index.number, batch.tokens(i).to_vec())).unwrap();
+                    send.send(Came::Sequence(alphabet, index.number, batch.tokens(i).to_vec())).unwrap();
                 }
             }
         }));
@@ -61,13 +62,13 @@ fn take_all(loader: FrameLoader) -> Vec<(FrameItem, Vec<[Vec<u16>; 2]>)> {
             send.send(Came::Items(message.unwrap())).unwrap();
         }
     }));
-    let mut known = [HashMap::new(), HashMap::new()];
+    let mut known: Pair<HashMap<u64, Vec<u16>>> = Pair::default();
     let (mut waiting, mut done, mut bytes) = (VecDeque::new(), Vec::new(), 0);
     for message in came {
         match message {
             Came::Items(items) => waiting.extend(items),
-            Came::Sequence(tower, number, tokens) => {
-                assert!(known[tower].insert(number, tokens).is_none(), "sequence {number} came twice");
+            Came::Sequence(alphabet, number, tokens) => {
+                assert!(known[alphabet].insert(number, tokens).is_none(), "sequence {number} came twice");
             }
         }
         while let Some(place) = waiting.front() {
@@ -76,19 +77,19 @@ fn take_all(loader: FrameLoader) -> Vec<(FrameItem, Vec<[Vec<u16>; 2]>)> {
                 FrameItem::Record(record) => bytes = weight(record),
                 FrameItem::End => loader.done(bytes),
                 FrameItem::Chunk(chunk) => {
-                    let tokens = |i: usize, number: u64| {
-                        assert!(number >= chunk.oldest[i]);
-                        known[i].get(&number).cloned()
+                    let tokens = |((number, oldest), known): ((u64, u64), &HashMap<_, Vec<u16>>)| {
+                        assert!(number >= oldest);
+                        known.get(&number).cloned().ok_or(())
                     };
                     let found = chunk
                         .frames
                         .iter()
-                        .map(|f| Some([tokens(0, f.sequences[0])?, tokens(1, f.sequences[1])?]));
+                        .map(|f| f.sequences.zip(chunk.oldest).zip(known.as_ref()).try_map(tokens).ok());
                     match found.collect() {
                         Some(all) => letters = all,
                         None => break,
                     }
-                    for (known, oldest) in known.iter_mut().zip(chunk.oldest) {
+                    for (_, (known, oldest)) in known.as_mut().zip(chunk.oldest) {
                         known.retain(|&number, _| number >= oldest);
                     }
                 }
@@ -134,7 +135,8 @@ proptest! {
                 prop_assert_eq!(chunk.frames.len(), frames.len());
                 for ((place, letters), (name, nucleotides, protein)) in chunk.frames.iter().zip(letters).zip(frames) {
                     prop_assert_eq!(place.frame.as_str(), name);
-                    prop_assert_eq!(letters, [tokens(&nucleotides), tokens(&protein)]);
+                    let expected = Pair { nucleotide: tokens(&nucleotides), protein: tokens(&protein) };
+                    prop_assert_eq!(letters, expected);
                 }
             }
             prop_assert!(matches!(items.next(), Some((FrameItem::End, _))));
@@ -148,9 +150,9 @@ type Numbers = Vec<(u64, bool)>;
 
 /// All chunks, and the batches for each model. Records are done when `done_at_once` says so: as
 /// they are read, or a while later.
-fn chunks_and_batches(frames: FrameLoader, done_at_once: bool) -> (Vec<Chunk>, [Vec<Numbers>; 2]) {
-    let towers = [0, 1].map(|tower| frames.batches(tower).unwrap().clone());
-    let threads = towers.map(|batches| {
+fn chunks_and_batches(frames: FrameLoader, done_at_once: bool) -> (Vec<Chunk>, Pair<Vec<Numbers>>) {
+    let threads = frames.batches().clone().map(|batches| {
+        let batches = batches.unwrap();
         std::thread::spawn(move || {
             let numbers = |loaded| match loaded {
                 Ok(LoaderItem::Batch(batch)) => {
@@ -215,27 +217,27 @@ proptest! {
                 done.insert(number);
             }
         }
-        let mut needed = [HashSet::new(), HashSet::new()];
+        let mut needed: Pair<HashSet<u64>> = Pair::default();
         for (number, chunk) in (0..).zip(&chunks) {
             prop_assert_eq!(number, chunk.number);
             if !done.contains(number) {
-                needed[0].extend(chunk.strands.iter().flatten().copied());
+                needed.nucleotide.extend(chunk.strands.iter().flatten().copied());
                 for frame in &chunk.frames {
-                    needed.iter_mut().zip(frame.sequences).for_each(|(needed, number)| _ = needed.insert(number));
+                    needed.as_mut().zip(frame.sequences).map(|(needed, number)| needed.insert(number));
                 }
             }
         }
-        let known = [0, 1].map(|model| {
+        let known = all.as_ref().zip(needed.as_mut()).map(|(all, needed)| {
             let mut set = IndexSet::default();
-            let numbers = all[model].iter().flatten().map(|&(number, _)| number);
+            let numbers = all.iter().flatten().map(|&(number, _)| number);
             numbers.filter(|&n| known[n as usize % known.len()]).for_each(|number| _ = set.insert(number));
-            needed[model].retain(|number| !set.contains(*number));
+            needed.retain(|number| !set.contains(*number));
             std::sync::Arc::new(set)
         });
         let options = options.done(std::sync::Arc::new(done)).known(known);
         let (again, left) = chunks_and_batches(loader_with(&text, buffer_size, options), done_at_once);
         prop_assert_eq!(again, chunks);
-        for ((left, mut all), needed) in left.into_iter().zip(all).zip(needed) {
+        for (_, ((left, mut all), needed)) in left.zip(all).zip(needed) {
             prop_assert!(all.iter().flatten().all(|&(_, needed)| needed));
             all.iter_mut().flatten().for_each(|(number, is_needed)| *is_needed = needed.contains(number));
             all.retain(|batch| batch.iter().any(|&(_, needed)| needed));
@@ -248,17 +250,17 @@ proptest! {
 fn what_comes_again_is_packed_once_and_counted() {
     let text = ">a\nGCCGCC\n>b\nGCCGCC\n".repeat(5);
     let frames = loader(&text, 10, 1_000, 1 << 20);
-    let batches = [0, 1].map(|tower| frames.batches(tower).unwrap().clone());
-    let packed = batches.map(|batches| {
+    let packed = frames.batches().clone().map(|batches| {
         batches
+            .unwrap()
             .map(|loaded| if let LoaderItem::Batch(batch) = loaded.unwrap() { batch.len() } else { 0 })
             .sum::<usize>()
     });
     // GCCGCC, CCGC and its like, and on the other strand: F1 AA, F2 P, F3 R, R1 GG, R2 A, R3 R.
-    assert_eq!(packed, [6, 5]);
+    assert_eq!(packed, Pair { nucleotide: 6, protein: 5 });
     let counters = frames.counters();
     assert_eq!((counters.records, counters.chunks, counters.frames), (10, 10, 60));
-    assert_eq!(counters.repeated, [54, 55]);
+    assert_eq!(counters.repeated, Pair { nucleotide: 54, protein: 55 });
 }
 
 #[test]
@@ -288,7 +290,7 @@ fn threads_end_when_nobody_listens() {
     let text = format!(">a\n{}\n", "GCC".repeat(50)).repeat(2_000);
     for most_waiting in [100, 1 << 30] {
         let frames = loader(&text, 10, 10, most_waiting);
-        let batches = frames.batches(0).unwrap().clone();
+        let batches = frames.batches().nucleotide.clone().unwrap();
         frames.items().recv().unwrap().unwrap();
         drop(frames);
         // The batches that were made come, and then the end.

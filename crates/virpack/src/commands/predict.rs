@@ -215,14 +215,14 @@ fn summary(predicted: &Predicted, output: &Path) -> String {
     let seconds = predicted.elapsed.as_secs_f64();
     let rate = |n: u64| short(n as f64 / seconds.max(1e-9));
     let (slowest, busy) = predicted.slowest();
-    let packed = predicted.packing.iter().flatten().filter(|stats| stats.batches > 0);
+    let packed = predicted.packing.present().filter(|stats| stats.batches > 0);
     let packed: Vec<_> = packed.map(|stats| format!("{:.1} %", 100.0 * stats.efficiency())).collect();
     let packing = if packed.is_empty() {
         "nothing packed".to_owned()
     } else {
         format!("packing {}", packed.join(" and "))
     };
-    let [nucleotides, peptides] = predicted.frames.repeated;
+    let repeated = predicted.frames.repeated;
     let ids = predicted.first_viral.iter().map(|id| shown_id(id)).collect::<Vec<_>>().join(", ");
     let first = match predicted.first_viral.len() as u64 {
         0 => String::new(),
@@ -264,7 +264,7 @@ fn summary(predicted: &Predicted, output: &Path) -> String {
         grouped(counts.viral),
         slowest.as_str(),
         busy.as_secs_f64(),
-        grouped(nucleotides),
-        grouped(peptides),
+        grouped(repeated.nucleotide),
+        grouped(repeated.protein),
     )
 }

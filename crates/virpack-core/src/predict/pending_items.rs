@@ -1,37 +1,37 @@
-//! Places that wait for their turn, and chunks among them that wait for their embeddings.
+//! Items of a frame loader that wait for their turn, and chunks among them that wait for their embeddings.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use virpack_seq::IndexSet;
-use virpack_seq::frames::{Chunk, FrameItem, NUCLEOTIDES, PROTEINS};
+use virpack_seq::frames::{Chunk, FrameItem, Pair};
+use virpack_seq::{Alphabet, IndexSet};
 
 use super::scores::Scores;
 use super::vectors::Vectors;
 use super::verdict::higher;
 use crate::progress::ChunkProgress;
 
-/// Places in input order, from the first that is not written, and the embeddings that their chunks take.
-pub(super) struct WaitingPlaces {
+/// Items in input order, from the first that is not written, and the embeddings that their chunks take.
+pub(super) struct PendingItems {
     /// Whose embeddings of a frame are taken.
-    takes: [bool; 2],
-    vectors: [Vectors; 2],
-    places: VecDeque<WaitingPlace>,
-    /// How many places came before the first that waits: those that wait are known by their places among all.
+    takes: Pair<bool>,
+    vectors: Pair<Vectors>,
+    items: VecDeque<PendingItem>,
+    /// How many items came before the first that waits: those that wait are known by their numbers among all.
     written: u64,
     /// Chunks that have all their embeddings.
     complete: Vec<u64>,
     /// Chunks whose scores an earlier run has kept.
     done: Arc<IndexSet>,
-    /// Where the chunk before ends in the record whose places come.
+    /// Where the chunk before ends in the record whose items come.
     end: usize,
     /// Chunks that have their scores.
     judged: ChunkProgress,
 }
 
-/// A place, and how far its chunk is.
-struct WaitingPlace {
-    place: FrameItem,
+/// An item, and how far its chunk is.
+struct PendingItem {
+    item: FrameItem,
     /// Bases of its chunk that the one before does not have.
     own: u64,
     /// Embeddings that are still to come.
@@ -39,29 +39,27 @@ struct WaitingPlace {
     scores: Option<Scores>,
 }
 
-/// A place whose turn has come.
-pub(super) enum PlaceTurn {
-    /// Its chunk has these scores, or it is none.
+/// An item whose turn has come.
+pub(super) enum ItemTurn {
+    /// A chunk with its scores, or something else.
     Ready(FrameItem, Option<Scores>),
     /// A chunk whose scores an earlier run has kept.
     Kept(Chunk),
 }
 
-impl WaitingPlaces {
+impl PendingItems {
     /// For models that give embeddings of these widths, where an earlier run has kept some, and the scores of chunks that
     /// are `done`.
     pub(super) fn new(
-        takes: [bool; 2],
-        widths: [usize; 2],
-        embeddings: [HashMap<u64, Arc<[f32]>>; 2],
+        takes: Pair<bool>,
+        widths: Pair<usize>,
+        embeddings: Pair<HashMap<u64, Arc<[f32]>>>,
         done: Arc<IndexSet>,
     ) -> Self {
-        let mut widths = widths.into_iter();
-        let vectors = embeddings.map(|earlier| Vectors::new(widths.next().unwrap_or(0), earlier));
-        WaitingPlaces {
+        PendingItems {
             takes,
-            vectors,
-            places: VecDeque::new(),
+            vectors: widths.zip(embeddings).map(|(width, earlier)| Vectors::new(width, earlier)),
+            items: VecDeque::new(),
             written: 0,
             complete: Vec::new(),
             done,
@@ -75,35 +73,36 @@ impl WaitingPlaces {
         self.judged
     }
 
-    /// Places that wait.
+    /// Items that wait.
     pub(super) fn len(&self) -> usize {
-        self.places.len()
+        self.items.len()
     }
 
-    /// Lets a place wait for its turn, and its chunk for the embeddings that have not come.
-    pub(super) fn admit(&mut self, place: FrameItem) {
-        let number = self.written + self.places.len() as u64;
+    /// Lets an item wait for its turn, and a chunk for the embeddings that have not come.
+    pub(super) fn admit(&mut self, item: FrameItem) {
+        let number = self.written + self.items.len() as u64;
         let mut missing = 0;
-        let own = self.own_bases(&place);
-        if let FrameItem::Chunk(chunk) = &place {
+        let own = self.own_bases(&item);
+        if let FrameItem::Chunk(chunk) = &item {
             if self.done.contains(chunk.number) {
                 self.judge(own);
             } else {
-                let sequences = sequences(chunk, self.takes);
-                missing =
-                    sequences.filter(|&(i, sequence)| !self.vectors[i].is_there(sequence, number)).count();
+                let is_missing = |&(alphabet, sequence): &(Alphabet, u64)| {
+                    !self.vectors[alphabet].is_there(sequence, number)
+                };
+                missing = sequences(chunk, self.takes).filter(is_missing).count();
                 self.complete.extend((missing == 0).then_some(number));
             }
         }
-        self.places.push_back(WaitingPlace { place, own, missing, scores: None });
+        self.items.push_back(PendingItem { item, own, missing, scores: None });
     }
 
     /// Takes the embeddings of a model, `[sequences, width]`, with the numbers of their sequences.
-    pub(super) fn put(&mut self, model: usize, sequences: impl Iterator<Item = u64>, values: &[f32]) {
-        let vectors = &mut self.vectors[model];
+    pub(super) fn put(&mut self, alphabet: Alphabet, sequences: impl Iterator<Item = u64>, values: &[f32]) {
+        let vectors = &mut self.vectors[alphabet];
         for (sequence, embedding) in sequences.zip(values.chunks_exact(vectors.width())) {
             for number in vectors.put(sequence, embedding) {
-                let waits = &mut self.places[(number - self.written) as usize];
+                let waits = &mut self.items[(number - self.written) as usize];
                 waits.missing -= 1;
                 self.complete.extend((waits.missing == 0).then_some(number));
             }
@@ -111,9 +110,10 @@ impl WaitingPlaces {
     }
 
     /// All embeddings that chunks may still take, each with its model and the number of its sequence.
-    pub(super) fn embeddings(&self) -> impl Iterator<Item = (usize, u64, &Arc<[f32]>)> {
-        let both = self.vectors.iter().enumerate();
-        both.flat_map(|(i, vectors)| vectors.all().map(move |(number, embedding)| (i, number, embedding)))
+    pub(super) fn embeddings(&self) -> impl Iterator<Item = (Alphabet, u64, &Arc<[f32]>)> {
+        self.vectors.as_ref().into_iter().flat_map(|(alphabet, vectors)| {
+            vectors.all().map(move |(number, embedding)| (alphabet, number, embedding))
+        })
     }
 
     /// Chunks that have all their embeddings and no scores yet; each is given once.
@@ -126,8 +126,8 @@ impl WaitingPlaces {
         let (mut frames, mut strands) = (Vec::new(), Vec::new());
         for chunk in chunks.iter().filter_map(|number| self.chunk(*number)) {
             let features = if chunk.strands.is_some() { &mut strands } else { &mut frames };
-            for (i, sequence) in sequences(chunk, self.takes) {
-                features.extend_from_slice(self.vectors[i].get(sequence).unwrap_or_default());
+            for (alphabet, sequence) in sequences(chunk, self.takes) {
+                features.extend_from_slice(self.vectors[alphabet].get(sequence).unwrap_or_default());
             }
         }
         [frames, strands]
@@ -150,7 +150,7 @@ impl WaitingPlaces {
             if !scores.is_empty() {
                 scored.push((chunk.number, scores.clone()));
             }
-            let waits = &mut self.places[(number - self.written) as usize];
+            let waits = &mut self.items[(number - self.written) as usize];
             waits.scores = Some(scores);
             let own = waits.own;
             self.judge(own);
@@ -158,24 +158,22 @@ impl WaitingPlaces {
         scored
     }
 
-    /// The first place, if its turn has come.
-    pub(super) fn pop(&mut self) -> Option<PlaceTurn> {
-        let first = self.places.front()?;
-        let is_kept = match &first.place {
+    /// The first item, if its turn has come.
+    pub(super) fn pop(&mut self) -> Option<ItemTurn> {
+        let first = self.items.front()?;
+        let is_kept = match &first.item {
             FrameItem::Chunk(chunk) if self.done.contains(chunk.number) => true,
             FrameItem::Chunk(_) if first.scores.is_none() => return None,
             _ => false,
         };
-        let WaitingPlace { place, scores, .. } = self.places.pop_front()?;
+        let PendingItem { item, scores, .. } = self.items.pop_front()?;
         self.written += 1;
-        if let FrameItem::Chunk(Chunk { oldest, .. }) = place {
-            for (vectors, oldest) in self.vectors.iter_mut().zip(oldest) {
-                vectors.forget(oldest);
-            }
+        if let FrameItem::Chunk(Chunk { oldest, .. }) = item {
+            self.vectors.as_mut().zip(oldest).map(|(vectors, oldest)| vectors.forget(oldest));
         }
-        Some(match place {
-            FrameItem::Chunk(chunk) if is_kept => PlaceTurn::Kept(chunk),
-            place => PlaceTurn::Ready(place, scores),
+        Some(match item {
+            FrameItem::Chunk(chunk) if is_kept => ItemTurn::Kept(chunk),
+            item => ItemTurn::Ready(item, scores),
         })
     }
 
@@ -185,18 +183,18 @@ impl WaitingPlaces {
     }
 
     /// Bases of a chunk that the one before it in its record does not have.
-    fn own_bases(&mut self, place: &FrameItem) -> u64 {
+    fn own_bases(&mut self, item: &FrameItem) -> u64 {
         let before = self.end;
-        self.end = match place {
+        self.end = match item {
             FrameItem::Chunk(chunk) => chunk.bases.end,
             FrameItem::Record(_) | FrameItem::End => 0,
         };
         self.end.saturating_sub(before) as u64
     }
 
-    /// The chunk at a place.
+    /// The chunk that is the item of that number.
     fn chunk(&self, number: u64) -> Option<&Chunk> {
-        match &self.places.get((number - self.written) as usize)?.place {
+        match &self.items.get((number - self.written) as usize)?.item {
             FrameItem::Chunk(chunk) => Some(chunk),
             FrameItem::Record(_) | FrameItem::End => None,
         }
@@ -205,12 +203,12 @@ impl WaitingPlaces {
 
 /// The sequences whose embeddings a chunk's scores take, each with its model, in the order in which a classifier takes
 /// them; `takes` says whose embeddings of a frame it does.
-fn sequences(chunk: &Chunk, takes: [bool; 2]) -> impl Iterator<Item = (usize, u64)> {
+fn sequences(chunk: &Chunk, takes: Pair<bool>) -> impl Iterator<Item = (Alphabet, u64)> {
     let of_frames = chunk.frames.iter().flat_map(move |frame| {
-        let taken = [NUCLEOTIDES, PROTEINS].into_iter().filter(move |&i| takes[i]);
-        taken.map(|i| (i, frame.sequences[i]))
+        let both = takes.zip(frame.sequences).into_iter();
+        both.filter_map(|(alphabet, (is_taken, sequence))| is_taken.then_some((alphabet, sequence)))
     });
-    of_frames.chain(chunk.strands.into_iter().flatten().map(|number| (NUCLEOTIDES, number)))
+    of_frames.chain(chunk.strands.into_iter().flatten().map(|number| (Alphabet::Nucleotides, number)))
 }
 
 #[cfg(test)]
@@ -221,12 +219,15 @@ mod tests {
     use super::*;
 
     fn chunk(number: u64, sequences: &[[u64; 2]]) -> FrameItem {
-        let frame = |&sequences| ChunkFrame { frame: Frame::F1, codons: 0..3, sequences };
+        let frame = |&[nucleotide, protein]: &[u64; 2]| {
+            let sequences = Pair { nucleotide, protein };
+            ChunkFrame { frame: Frame::F1, codons: 0..3, sequences }
+        };
         let frames = sequences.iter().map(frame).collect();
-        FrameItem::Chunk(Chunk { number, bases: 0..3, frames, strands: None, oldest: [0; 2] })
+        FrameItem::Chunk(Chunk { number, bases: 0..3, frames, strands: None, oldest: Pair::default() })
     }
 
-    fn scored(waiting: &mut WaitingPlaces) -> Vec<u64> {
+    fn scored(waiting: &mut PendingItems) -> Vec<u64> {
         let complete = waiting.take_complete();
         let [frames, strands] = waiting.features(&complete);
         assert!(strands.is_empty());
@@ -239,23 +240,24 @@ mod tests {
     fn chunks_are_scored_when_they_can_be_and_written_in_their_turn() {
         let mut done = IndexSet::default();
         done.insert(2);
-        let mut waiting = WaitingPlaces::new([true; 2], [1; 2], Default::default(), Arc::new(done));
-        // The second shares its peptide with the first, the third is done, the fourth holds nothing.
+        let (takes, widths) = (Pair { nucleotide: true, protein: true }, Pair { nucleotide: 1, protein: 1 });
+        let mut waiting = PendingItems::new(takes, widths, Pair::default(), Arc::new(done));
+        // The second shares its protein with the first, the third is done, the fourth holds nothing.
         let sequences: [&[[u64; 2]]; 4] = [&[[0, 0], [1, 1]], &[[2, 1]], &[[3, 2]], &[]];
         (0..).zip(sequences).for_each(|(number, sequences)| waiting.admit(chunk(number, sequences)));
         assert_eq!(scored(&mut waiting), [0; 0], "nothing is in it to be kept");
-        waiting.put(PROTEINS, [1, 2].into_iter(), &[10.0, 20.0]);
-        waiting.put(NUCLEOTIDES, [2, 1].into_iter(), &[2.0, 1.0]);
+        waiting.put(Alphabet::Proteins, [1, 2].into_iter(), &[10.0, 20.0]);
+        waiting.put(Alphabet::Nucleotides, [2, 1].into_iter(), &[2.0, 1.0]);
         assert_eq!(scored(&mut waiting), [1], "whatever came before it");
         assert!(waiting.pop().is_none(), "it is not its turn");
-        waiting.put(NUCLEOTIDES, [0, 3].into_iter(), &[0.5, 3.0]);
-        waiting.put(PROTEINS, [0].into_iter(), &[5.0]);
+        waiting.put(Alphabet::Nucleotides, [0, 3].into_iter(), &[0.5, 3.0]);
+        waiting.put(Alphabet::Proteins, [0].into_iter(), &[5.0]);
         assert_eq!(scored(&mut waiting), [0]);
         let mut turns = Vec::new();
         while let Some(turn) = waiting.pop() {
             turns.push(match turn {
-                PlaceTurn::Ready(_, scores) => scores.map(|scores| scores.frames),
-                PlaceTurn::Kept(chunk) => {
+                ItemTurn::Ready(_, scores) => scores.map(|scores| scores.frames),
+                ItemTurn::Kept(chunk) => {
                     assert_eq!(chunk.number, 2);
                     None
                 }

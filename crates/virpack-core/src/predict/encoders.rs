@@ -1,0 +1,195 @@
+//! The two models that embed frames: opened, checked against the classifier, put on their devices, started.
+
+use std::sync::Arc;
+use virpack_device::Device;
+
+use virpack_seq::frames::{EncoderInput, FrameLoader, FrameOptions, Pair};
+use virpack_seq::{
+    AsyncDataLoader, CollatorOptions, GreedyPacker, LengthPolicy, LongRecords, PackerOptions, VarlenCollator,
+};
+
+use super::PredictOptions;
+use super::classifiers::Classifiers;
+use super::encoder_runner::EncoderRunner;
+use crate::Error;
+use crate::cancel::CancelToken;
+use crate::event::ModelBudget;
+use crate::loaded_model::LoadedModel;
+use crate::memory::buffer_size;
+use crate::runner::{AsyncInferenceRunner, RunnerOptions};
+use virpack_model::ModelConfig;
+use virpack_model::location::Location;
+use virpack_model::weights::Weights;
+
+/// What the models are called.
+const NAMES: Pair<&str> = Pair { nucleotide: "nucleotide", protein: "protein" };
+
+/// The files of the models that take part, looked at and not yet read.
+pub(super) struct EncoderFiles(Pair<Option<Weights>>);
+
+/// The models that take part, on their devices.
+pub(super) struct Encoders<B: Device>(Pair<Option<EncoderCopies<B>>>);
+
+/// A model on its devices, at least one.
+struct EncoderCopies<B: Device> {
+    /// Which of the two it is.
+    name: &'static str,
+    devices: Vec<LoadedModel<B>>,
+    lengths: LengthPolicy,
+    /// Most tokens in a batch of the run that this one resumes.
+    earlier_budget: Option<usize>,
+}
+
+impl EncoderFiles {
+    /// Opens both models and checks that the classifiers take what they give.
+    pub(super) fn open(options: &PredictOptions, classifiers: &mut Classifiers) -> Result<Self, Error> {
+        let places = Pair { nucleotide: &options.nucleotide_model, protein: &options.protein_model };
+        let weights = places.try_map(Weights::at)?;
+        let configs = weights.as_ref().try_map(ModelConfig::of)?;
+        let expected =
+            Pair { nucleotide: ("nucleotide_model", "DNABERT-S"), protein: ("protein_model", "ESM-2") };
+        configs.as_ref().zip(weights.as_ref()).zip(expected).try_map(
+            |((config, weights), (option, wanted))| match config.family() {
+                given if given != wanted => {
+                    Err(Error::WrongModel { path: weights.path().to_owned(), option, given, wanted })
+                }
+                _ => Ok(()),
+            },
+        )?;
+        classifiers.check_widths(configs.map(|config| config.hidden()))?;
+        let needed = weights.zip(classifiers.needs());
+        Ok(EncoderFiles(needed.map(|(weights, is_needed)| is_needed.then_some(weights))))
+    }
+
+    /// What a user should know of the weights, each behind the model's name.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let named = |(name, weights): (&str, &Weights)| {
+            let notes = weights.notes().into_iter();
+            notes.map(|note| format!("{name} model: {note}")).collect::<Vec<_>>()
+        };
+        self.named().flat_map(named).collect()
+    }
+
+    /// All files of the models, and the classifiers', each behind what it is here; those of one kind are next to each other.
+    pub(super) fn files(&self, classifiers: &Classifiers) -> Vec<(String, Location)> {
+        let both = [Some(&classifiers.frames), classifiers.nucleotides.as_ref()];
+        let both = ["classifier", "nucleotide classifier"].into_iter().zip(both);
+        let of_both = both.filter_map(|(kind, own)| Some((kind.to_owned(), own?.location().clone())));
+        let mut files: Vec<_> = of_both.collect();
+        for (name, weights) in self.named() {
+            let model = format!("{name} model");
+            files.extend(weights.files().map(|(location, _)| (model.clone(), location.clone())));
+            let kind = |file: &Location| {
+                let path = file.path();
+                format!("{model}'s {}", path.file_name().unwrap_or_default().display())
+            };
+            files.extend(weights.beside().map(|file| (kind(&file), file)));
+        }
+        files
+    }
+
+    /// The models that take part, each behind its name.
+    fn named(&self) -> impl Iterator<Item = (&'static str, &Weights)> {
+        NAMES
+            .zip(self.0.as_ref())
+            .into_iter()
+            .filter_map(|(_, (name, weights))| Some((name, weights.as_ref()?)))
+    }
+}
+
+impl<B: Device + 'static> Encoders<B> {
+    /// Reads the models onto their devices, and takes the memory of their batches, which have at most as many tokens as
+    /// those of the run that this one resumes had, for each model that takes part.
+    pub(super) fn load(
+        files: EncoderFiles,
+        devices: Pair<Vec<Arc<B>>>,
+        options: &PredictOptions,
+        frames: &FrameOptions,
+        earlier_budgets: &[usize],
+    ) -> Result<Self, Error> {
+        let mut earlier_budgets = earlier_budgets.iter().copied();
+        let each = files.0.zip(devices).zip(NAMES.zip(frames.longest()));
+        let load = |((weights, devices), (name, max_length))| {
+            let Some(weights): Option<Weights> = weights else { return Ok(None) };
+            let lengths = LengthPolicy { max_length, min_length: 1, long_records: LongRecords::Error };
+            let earlier_budget = earlier_budgets.next();
+            let asked = earlier_budget.or(options.token_budget);
+            let devices = LoadedModel::load_on_all(devices, &weights, &lengths, false, asked)?;
+            Ok::<_, Error>(Some(EncoderCopies { name, devices, lengths, earlier_budget }))
+        };
+        Ok(Encoders(each.try_map(load)?))
+    }
+
+    /// The devices, for people.
+    pub(super) fn device_names(&self) -> Vec<String> {
+        self.0.present().next_back().map(EncoderCopies::device_names).unwrap_or_default()
+    }
+
+    /// Most tokens in a batch of each model that takes part.
+    pub(super) fn token_budgets(&self) -> Vec<ModelBudget> {
+        let budget = |copies: &EncoderCopies<B>| ModelBudget {
+            model: Some(copies.name),
+            tokens: copies.token_budget(),
+        };
+        self.0.present().map(budget).collect()
+    }
+
+    /// How the sequences of each are tokenized and packed.
+    pub(super) fn inputs(&self, options: &PredictOptions) -> Result<Pair<Option<EncoderInput>>, Error> {
+        let input = |copies: &EncoderCopies<B>| copies.input(options.buffer_size);
+        self.0.as_ref().try_map(|copies| copies.as_ref().map(input).transpose())
+    }
+
+    /// Starts running what `loader` has for them.
+    pub(super) fn start(
+        &self,
+        loader: &FrameLoader,
+        options: &PredictOptions,
+        cancel: &CancelToken,
+    ) -> Result<Pair<Option<EncoderRunner>>, Error> {
+        let each = self.0.as_ref().zip(loader.batches().as_ref());
+        each.try_map(|(copies, batches)| {
+            let both = copies.as_ref().zip(batches.as_ref());
+            both.map(|(copies, batches)| copies.start(batches.clone(), options, cancel)).transpose()
+        })
+    }
+}
+
+impl<B: Device + 'static> EncoderCopies<B> {
+    fn device_names(&self) -> Vec<String> {
+        self.devices.iter().map(|device| device.backend.name()).collect()
+    }
+
+    /// All devices get batches of the smallest one's budget.
+    fn token_budget(&self) -> usize {
+        let budgets = self.devices.iter().map(|device| device.token_budget);
+        self.earlier_budget.or(budgets.min()).expect("a model has a device")
+    }
+
+    /// How its sequences are tokenized and packed.
+    fn input(&self, asked: Option<usize>) -> Result<EncoderInput, Error> {
+        let packer = GreedyPacker::new(PackerOptions::new(self.token_budget(), self.lengths.max_tokens()))?;
+        let buffer_size = asked.unwrap_or_else(|| buffer_size(self.token_budget()));
+        let options = CollatorOptions::default().buffer_size(buffer_size);
+        let collator = VarlenCollator::new(packer, options)?;
+        Ok(EncoderInput { tokenizer: Arc::clone(&self.devices[0].model.tokenizer), collator })
+    }
+
+    /// Starts running its batches.
+    fn start(
+        &self,
+        batches: AsyncDataLoader,
+        options: &PredictOptions,
+        cancel: &CancelToken,
+    ) -> Result<EncoderRunner, Error> {
+        let config = &self.devices[0].model.config;
+        let (layer, width) = (config.layers(), config.hidden());
+        let cost = (layer * width * (4 * width + 3 * config.intermediate())) as f64;
+        let (device_timeout, cancel) = (options.device_timeout, cancel.clone());
+        let options = RunnerOptions { device_timeout, cancel, ..RunnerOptions::mean(layer) };
+        let on = |device: &LoadedModel<B>| (Arc::clone(&device.backend), Arc::clone(&device.model.encoder));
+        let runner = AsyncInferenceRunner::new(self.devices.iter().map(on).collect(), batches, options)?;
+        let (token_budget, device_names) = (self.token_budget(), self.device_names());
+        Ok(EncoderRunner { name: self.name, runner, is_over: false, width, cost, token_budget, device_names })
+    }
+}

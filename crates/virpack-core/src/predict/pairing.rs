@@ -1,0 +1,273 @@
+//! Where both models' embeddings of a frame meet, and become scores.
+
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Select, never};
+use virpack_seq::frames::{Chunk, FrameItem, FrameLoader, Pair, weight};
+use virpack_seq::{AsyncDataLoader, Record};
+
+use super::classifiers::Classifiers;
+use super::counts::Before;
+use super::encoder_runner::EncoderRunner;
+use super::pending_items::{ItemTurn, PendingItems};
+use super::reporter::Reporter;
+use super::scores::{KeptScores, Scores};
+use super::verdict::{ScoredChunk, ScoredFrame};
+use crate::Error;
+use crate::cancel::CancelToken;
+use crate::event::Event;
+use crate::output::OutputError;
+use crate::progress::Progress;
+use crate::resume::Session;
+use crate::runner::{BatchRows, LOOK_EVERY, RunnerItem};
+
+/// Chunks that are scored at once, and items that are written at once.
+const AT_ONCE: usize = 256;
+
+/// What is done, in input order.
+pub(super) enum Done {
+    /// A record; its chunks follow.
+    Record(Arc<Record>),
+    /// The next chunk of the record.
+    Chunk(ScoredChunk),
+    /// The record is over.
+    End,
+}
+
+/// Takes embeddings from both models as they come, scores what has all of its own, and gives what is done in input order.
+pub(super) struct PairingStage<'a> {
+    // First: the models' threads end when the loader does, and their runners wait for them.
+    loader: FrameLoader,
+    classifiers: &'a Classifiers,
+    runners: Pair<Option<EncoderRunner>>,
+    pending: PendingItems,
+    scores: KeptScores,
+    reporter: Reporter,
+    tally: PairingTally,
+    /// Whether the loader has given all its items.
+    is_read: bool,
+}
+
+/// What is done, and how long that took.
+#[derive(Default)]
+struct PairingTally {
+    open: RecordProgress,
+    /// Records that are over.
+    records: u64,
+    /// What an earlier run has scored of what is done.
+    before: Before,
+    /// Time spent on scores.
+    scoring: Duration,
+}
+
+/// The record whose chunks come.
+#[derive(Default)]
+struct RecordProgress {
+    weight: u64,
+    /// Chunks that this run has scored.
+    own: u64,
+    /// Chunks that an earlier run has scored.
+    before: u64,
+}
+
+impl<'a> PairingStage<'a> {
+    pub(super) fn new(
+        classifiers: &'a Classifiers,
+        runners: Pair<Option<EncoderRunner>>,
+        loader: FrameLoader,
+        mut scores: KeptScores,
+    ) -> Self {
+        let widths = runners.as_ref().map(|runner| runner.as_ref().map_or(0, |runner| runner.width));
+        let pending = PendingItems::new(classifiers.takes(), widths, scores.take_embeddings(), scores.done());
+        PairingStage {
+            loader,
+            classifiers,
+            runners,
+            pending,
+            scores,
+            reporter: Reporter::new(),
+            tally: PairingTally::default(),
+            is_read: false,
+        }
+    }
+
+    /// What is done next; waits for it, and reports meanwhile how far the run is. Nothing at the end, and nothing once `cancel`
+    /// is cancelled and what the devices held is scored.
+    pub(super) fn next(
+        &mut self,
+        cancel: &CancelToken,
+        on_event: &mut impl FnMut(Event),
+    ) -> Result<Option<Vec<Done>>, Error> {
+        loop {
+            if self.reporter.is_due() {
+                self.report(on_event);
+            }
+            if cancel.is_cancelled() {
+                return self.wind_up().map(|()| None);
+            }
+            if self.scores.is_due() {
+                self.scores.keep_embeddings(self.pending.embeddings())?;
+            }
+            match self.take_done()? {
+                done if !done.is_empty() => return Ok(Some(done)),
+                _ if !self.is_read || !self.is_computed() => self.receive()?,
+                _ if self.pending.len() == 0 => return Ok(None),
+                _ => return Err(Error::EmbeddingsMissing { places: self.pending.len() }),
+            }
+        }
+    }
+
+    /// Reports how far the run is, and what has happened to the devices.
+    pub(super) fn report(&mut self, on_event: &mut impl FnMut(Event)) {
+        let models = self.runners.as_ref().zip(self.tokens()).into_iter();
+        let models = models.filter_map(|(_, (runner, tokens))| Some(runner.as_ref()?.progress(tokens)));
+        let (reading, frames) = (self.loader.progress(), self.loader.counters());
+        let (records, judged) = (self.tally.records, self.pending.judged());
+        let models: Vec<_> = models.collect();
+        self.reporter.report(Progress::of_chunks(reading, records, judged, &frames, &models), on_event);
+    }
+
+    /// Tokens for each model but for those in batches that no chunk needs any more.
+    pub(super) fn tokens(&self) -> Pair<u64> {
+        self.loader.batches().as_ref().map(|batches| {
+            let counters = batches.as_ref().map(AsyncDataLoader::counters);
+            counters.map_or(0, |counters| counters.tokens - counters.tokens_done)
+        })
+    }
+
+    /// The models that take part.
+    pub(super) fn runners(&self) -> &Pair<Option<EncoderRunner>> {
+        &self.runners
+    }
+
+    /// What it takes its frames from.
+    pub(super) fn loader(&self) -> &FrameLoader {
+        &self.loader
+    }
+
+    /// What an earlier run has scored of what is done.
+    pub(super) fn before(&self) -> Before {
+        self.tally.before
+    }
+
+    /// Time spent on scores.
+    pub(super) fn scoring(&self) -> Duration {
+        self.tally.scoring
+    }
+
+    /// The session that keeps the scores, now that the models have nothing more to do.
+    pub(super) fn finish(self) -> Session {
+        self.scores.finish()
+    }
+
+    /// Makes all that is computed safe, as the run ends before its input.
+    pub(super) fn interrupt(mut self) -> Error {
+        let kept = self.scores.keep_embeddings(self.pending.embeddings());
+        kept.map_or_else(|error| error, |()| self.finish().interrupt())
+    }
+
+    /// Whether both models have given all their results.
+    fn is_computed(&self) -> bool {
+        self.runners.present().all(|runner| runner.is_over)
+    }
+
+    /// Finishes what the devices hold, and scores what that completes.
+    fn wind_up(&mut self) -> Result<(), Error> {
+        while !self.is_computed() {
+            self.receive()?;
+        }
+        while let Ok(items) = self.loader.items().try_recv() {
+            items?.into_iter().for_each(|item| self.pending.admit(item));
+        }
+        self.score()
+    }
+
+    /// Takes whatever comes first, from the reading side or from a model, and scores what that completes.
+    fn receive(&mut self) -> Result<(), Error> {
+        let (none, nothing) = (never(), never());
+        let items = if self.is_read { &none } else { self.loader.items() };
+        let mut select = Select::new();
+        select.recv(items);
+        for encoder in self.runners.present() {
+            select.recv(encoder.runner.queue().unwrap_or(&nothing));
+        }
+        // A runner wants to be asked now and then, whether anything has come or not.
+        let _ = select.ready_timeout(LOOK_EVERY);
+        match items.try_recv() {
+            Ok(items) => items?.into_iter().for_each(|item| self.pending.admit(item)),
+            Err(error) => self.is_read |= error.is_disconnected(),
+        }
+        for (alphabet, encoder) in self.runners.as_mut() {
+            let Some(encoder) = encoder else { continue };
+            match encoder.runner.poll() {
+                // A frame is never too short or too long for its model, and frames are pooled.
+                Poll::Ready(Some(Ok(RunnerItem::Rows(
+                    BatchRows::Skipped(_) | BatchRows::Residues { .. },
+                )))) => {}
+                Poll::Ready(Some(Ok(RunnerItem::Rows(BatchRows::Embeddings { rows, values })))) => {
+                    self.pending.put(alphabet, rows.iter().map(|row| row.record), &values);
+                }
+                Poll::Ready(Some(Ok(RunnerItem::Device(event)))) => self.reporter.note(event),
+                Poll::Ready(Some(Err(error))) => return Err(error),
+                Poll::Ready(None) => encoder.is_over = true,
+                Poll::Pending => {}
+            }
+        }
+        self.score()
+    }
+
+    /// Scores the chunks that have all they need, whatever came before them: what is scored is kept.
+    fn score(&mut self) -> Result<(), Error> {
+        let start = Instant::now();
+        for complete in self.pending.take_complete().chunks(AT_ONCE) {
+            let [frames, strands] = self.pending.features(complete);
+            let scores = self.classifiers.scores(&frames, &strands)?;
+            self.scores.keep(self.pending.set_scores(complete, scores))?;
+        }
+        self.tally.scoring += start.elapsed();
+        Ok(())
+    }
+
+    /// The first items, as far as their turn has come.
+    fn take_done(&mut self) -> Result<Vec<Done>, OutputError> {
+        let (mut done, tally) = (Vec::new(), &mut self.tally);
+        while done.len() < AT_ONCE
+            && let Some(turn) = self.pending.pop()
+        {
+            done.push(match turn {
+                ItemTurn::Ready(FrameItem::Record(record), _) => {
+                    tally.open = RecordProgress { weight: weight(&record), own: 0, before: 0 };
+                    Done::Record(record)
+                }
+                ItemTurn::Ready(FrameItem::End, _) => {
+                    tally.before.records += u64::from(tally.open.own == 0 && tally.open.before > 0);
+                    self.loader.done(tally.open.weight);
+                    tally.records += 1;
+                    Done::End
+                }
+                ItemTurn::Ready(FrameItem::Chunk(chunk), scores) => {
+                    let scores = scores.expect("a chunk has its turn when it is scored");
+                    tally.open.own += u64::from(!scores.is_empty());
+                    scored(chunk, scores)
+                }
+                ItemTurn::Kept(chunk) => {
+                    tally.open.before += 1;
+                    tally.before.add(&chunk);
+                    let scores = self.scores.take(&chunk)?;
+                    scored(chunk, scores)
+                }
+            });
+        }
+        Ok(done)
+    }
+}
+
+/// A chunk with its scores.
+fn scored(Chunk { bases, frames, .. }: Chunk, Scores { frames: scores, strands }: Scores) -> Done {
+    let frames = frames.into_iter().zip(scores);
+    let frames =
+        frames.map(|(frame, scores)| ScoredFrame { frame: frame.frame, codons: frame.codons, scores });
+    Done::Chunk(ScoredChunk { bases, frames: frames.collect(), strands })
+}
