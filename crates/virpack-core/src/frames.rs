@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use virpack_seq::frames::Pair;
 use virpack_seq::{
     GeneticCode, Input, InputRemark, OpenFrame, ReadLimits, ReadOptions, Record, Records, Translator, chunks,
     escaped, expect_nucleotides, reader,
@@ -56,7 +57,7 @@ pub struct FramesSummary {
     pub frames: u64,
     /// Records without any.
     pub without: u64,
-    /// The two files: nucleotides, peptides; none where one of them went to standard output.
+    /// The two files: nucleotides, proteins; none where one of them went to standard output.
     pub files: Vec<PathBuf>,
     /// From the first record to the finished files.
     pub elapsed: Duration,
@@ -98,7 +99,8 @@ pub fn frames(options: &FramesOptions, mut progress: impl FnMut(Progress)) -> Re
             progress(how_far(&records));
         }
     }
-    summary.files = if options.is_stdout() { Vec::new() } else { options.files().into() };
+    let files = options.files();
+    summary.files = if options.is_stdout() { Vec::new() } else { vec![files.nucleotide, files.protein] };
     summary.remarks = records.remarks();
     out.finish(options.force)?;
     summary.elapsed = start.elapsed();
@@ -125,18 +127,19 @@ impl FramesOptions {
             Some(_) => return Err(OutputError::KindOfFiles { prefix: self.prefix.clone() }.into()),
             None => {}
         }
-        let files = self.files();
-        check_all(files.iter().map(PathBuf::as_path), self.force)?;
-        Ok(check_apart(files.iter().map(PathBuf::as_path), &self.inputs)?)
+        let Pair { nucleotide, protein } = self.files();
+        let files = [&*nucleotide, &protein];
+        check_all(files.into_iter(), self.force)?;
+        Ok(check_apart(files, &self.inputs)?)
     }
 
     fn is_stdout(&self) -> bool {
         is_stdout(&self.prefix)
     }
 
-    /// The two files: nucleotides, peptides.
-    fn files(&self) -> [PathBuf; 2] {
-        ["_nucleotide.fa", "_protein.faa"].map(|ending| {
+    /// The two files.
+    fn files(&self) -> Pair<PathBuf> {
+        Pair { nucleotide: "_nucleotide.fa", protein: "_protein.faa" }.map(|ending| {
             let mut name = OsString::from(&self.prefix);
             name.push(ending);
             PathBuf::from(name)
@@ -152,32 +155,25 @@ impl FramesSummary {
 }
 
 /// The files that are being written.
-struct FrameFiles {
-    nucleotides: Option<TextFile>,
-    peptides: Option<TextFile>,
-}
+struct FrameFiles(Pair<Option<TextFile>>);
 
 impl FrameFiles {
     fn create(options: &FramesOptions) -> Result<Self, Error> {
-        let [nucleotides, peptides] = options.files();
-        let create = |kind: FrameKind, file: &Path| {
-            let path = if options.is_stdout() { &options.prefix } else { file };
+        let kinds = Pair { nucleotide: FrameKind::Nucleotide, protein: FrameKind::Protein };
+        let create = |(kind, file): (FrameKind, PathBuf)| {
+            let path = if options.is_stdout() { &options.prefix } else { &file };
             let is_written = options.kind.is_none_or(|chosen| chosen == kind);
             is_written.then(|| TextFile::create(path)).transpose()
         };
-        Ok(FrameFiles {
-            nucleotides: create(FrameKind::Nucleotide, &nucleotides)?,
-            peptides: create(FrameKind::Protein, &peptides)?,
-        })
+        Ok(FrameFiles(kinds.zip(options.files()).try_map(create)?))
     }
 
     /// Writes one frame of the chunk of that number, from 1.
     fn write(&mut self, id: &str, number: usize, frame: OpenFrame<'_>) -> Result<(), Error> {
         let (id, chunk) = (escaped(id), number.to_string());
         let name = frame.frame.as_str().as_bytes();
-        for (file, letters) in
-            [(&mut self.nucleotides, frame.nucleotides), (&mut self.peptides, frame.protein)]
-        {
+        let letters = Pair { nucleotide: frame.nucleotides, protein: frame.protein };
+        for (_, (file, letters)) in self.0.as_mut().zip(letters) {
             let Some(file) = file else { continue };
             file.write(&[b">", id.as_bytes(), b"_chunk_", chunk.as_bytes(), name, b"\n", letters, b"\n"])?;
         }
@@ -186,8 +182,9 @@ impl FrameFiles {
 
     fn finish(self, force: bool) -> Result<(), Error> {
         let finish = |file: Option<TextFile>| file.map_or(Ok(None), TextFile::finish);
-        let sides = finish(self.nucleotides)?.into_iter().collect();
-        match finish(self.peptides)? {
+        let Pair { nucleotide, protein } = self.0.try_map(finish)?;
+        let sides = nucleotide.into_iter().collect();
+        match protein {
             Some(main) => Ok(StagedFiles { main, sides }.publish(force, &[])?),
             // Standard output has it.
             None => Ok(()),

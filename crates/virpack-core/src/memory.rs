@@ -8,7 +8,7 @@ use virpack_seq::{
 use crate::Error;
 
 /// Records collected before packing unless asked otherwise: where the token budget is large, as many as make two and a
-/// half batches of short peptides (some 50 tokens), as fewer pack worse.
+/// half batches of short proteins (some 50 tokens), as fewer pack worse.
 pub(crate) fn buffer_size(token_budget: usize) -> usize {
     CollatorOptions::default().buffer_size.max(token_budget / 20)
 }

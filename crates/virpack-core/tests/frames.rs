@@ -32,11 +32,11 @@ fn options(inputs: &[PathBuf], length: usize, prefix: PathBuf) -> FramesOptions 
 fn run(inputs: &[PathBuf], length: usize) -> (String, String, u64) {
     let directory = tempfile::tempdir().unwrap();
     let summary = frames(&options(inputs, length, directory.path().join("out")), |_| ()).unwrap();
-    let [nucleotides, peptides] = ["out_nucleotide.fa", "out_protein.faa"]
+    let [nucleotides, proteins] = ["out_nucleotide.fa", "out_protein.faa"]
         .map(|name| std::fs::read_to_string(directory.path().join(name)).unwrap());
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
-    assert_eq!(summary.frames, peptides.lines().count() as u64 / 2);
-    (nucleotides, peptides, summary.records)
+    assert_eq!(summary.frames, proteins.lines().count() as u64 / 2);
+    (nucleotides, proteins, summary.records)
 }
 
 /// Hand-made cases through `dev/frames.py`.
@@ -44,12 +44,12 @@ fn run(inputs: &[PathBuf], length: usize) -> (String, String, u64) {
 fn hand_made_cases_are_those_of_the_python_script() {
     let cases = fixtures().join("cases.fa");
     for length in [60, 300, 500] {
-        let (nucleotides, peptides, records) = run(std::slice::from_ref(&cases), length);
+        let (nucleotides, proteins, records) = run(std::slice::from_ref(&cases), length);
         let golden =
             |kind: &str| std::fs::read_to_string(fixtures().join(format!("{length}_{kind}"))).unwrap();
         assert_eq!(records, 36);
         assert!(nucleotides == golden("nucleotide.fa"), "nucleotides at {length}");
-        assert!(peptides == golden("protein.faa"), "peptides at {length}");
+        assert!(proteins == golden("protein.faa"), "proteins at {length}");
     }
 }
 
@@ -87,7 +87,7 @@ fn real_genomes_are_cut_as_naively() {
         }
         std::fs::write(&excerpt, text).unwrap();
         for length in [300, 500] {
-            let (nucleotides, peptides, _) = run(std::slice::from_ref(&excerpt), length);
+            let (nucleotides, proteins, _) = run(std::slice::from_ref(&excerpt), length);
             let mut naive = (String::new(), String::new());
             for (id, sequence) in &all {
                 let (n, p) = naive_files(id, sequence, length);
@@ -96,7 +96,7 @@ fn real_genomes_are_cut_as_naively() {
             }
             assert!(naive.1.len() > 1_000, "{} has open frames", genome.display());
             assert!(nucleotides == naive.0, "{} at {length}", genome.display());
-            assert!(peptides == naive.1, "{} at {length}", genome.display());
+            assert!(proteins == naive.1, "{} at {length}", genome.display());
         }
     }
 }
@@ -110,10 +110,10 @@ fn several_inputs_follow_each_other() {
         path
     };
     let inputs = [write("b.fa", ">b\nGCC\n"), write("empty.fa", ""), write("a.fq", "@a\nGCA\n+\n!!!\n")];
-    let (nucleotides, peptides, records) = run(&inputs, 300);
+    let (nucleotides, proteins, records) = run(&inputs, 300);
     assert_eq!(records, 2);
     assert_eq!(nucleotides, ">b_chunk_1F1\nGCC\n>b_chunk_1R1\nGGC\n>a_chunk_1F1\nGCA\n>a_chunk_1R1\nTGC\n");
-    assert_eq!(peptides, ">b_chunk_1F1\nA\n>b_chunk_1R1\nG\n>a_chunk_1F1\nA\n>a_chunk_1R1\nC\n");
+    assert_eq!(proteins, ">b_chunk_1F1\nA\n>b_chunk_1R1\nG\n>a_chunk_1F1\nA\n>a_chunk_1R1\nC\n");
 }
 
 #[test]

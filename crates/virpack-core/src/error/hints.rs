@@ -46,7 +46,7 @@ impl Hint for Error {
                 "raise the largest length instead, or truncate, skip or refuse long records".into()
             }
             Error::WrongModel { .. } => {
-                "the nucleotide model reads the bases, the protein model the peptides".into()
+                "the nucleotide model reads the bases, the protein model their translation".into()
             }
             Error::NotFinite { .. } => "the weights may be damaged, or need a wider dtype".into(),
             Error::NoLayer { .. } => "layers count from 0 (the embeddings), negative ones from the end".into(),

@@ -6,10 +6,10 @@ use super::DEFAULT_LENGTH;
 use crate::Error;
 use virpack_model::location::Location;
 
-/// The directory of the model of the nucleotides in a bundle.
+/// The directory of the nucleotide model in a bundle.
 const NUCLEOTIDE: &str = "nucleotide";
-/// The directory of the model of the peptides.
-const PEPTIDE: &str = "peptide";
+/// The directory of the protein model, in published bundles.
+const PROTEIN: &str = "peptide";
 
 /// Both models of `virpack predict` and their classifiers in one directory, as `training/` exports them: `nucleotide/`
 /// and `peptide/` are directories of models, `classifier_N.safetensors` scores open frames of chunks of `N` bases, and
@@ -37,7 +37,7 @@ impl Bundle {
     pub fn open(location: &Location) -> Result<Self, Error> {
         location.check()?;
         let missing = |missing| Err(Error::NoBundle { path: location.path(), missing });
-        if let Some(directory) = [NUCLEOTIDE, PEPTIDE].iter().find(|name| !location.join(name).is_directory())
+        if let Some(directory) = [NUCLEOTIDE, PROTEIN].iter().find(|name| !location.join(name).is_directory())
         {
             return missing(format!("directory {directory}"));
         }
@@ -58,16 +58,16 @@ impl Bundle {
         &self.lengths
     }
 
-    /// The model of the nucleotides.
+    /// The nucleotide model.
     #[must_use]
     pub fn nucleotide_model(&self) -> Location {
         self.location.join(NUCLEOTIDE)
     }
 
-    /// The model of the peptides.
+    /// The protein model.
     #[must_use]
     pub fn protein_model(&self) -> Location {
-        self.location.join(PEPTIDE)
+        self.location.join(PROTEIN)
     }
 
     /// The classifier of open frames for chunks of `length` bases ([`DEFAULT_LENGTH`] where that is not said), and
