@@ -10,9 +10,11 @@ mod classifiers;
 mod counts;
 mod encoder_runner;
 mod encoders;
+mod external_sort;
 mod files;
 mod identity;
 mod judges;
+mod kept_scores;
 mod options;
 mod output;
 mod pairing;
@@ -21,9 +23,8 @@ mod reference;
 mod regions;
 mod report;
 mod reporter;
-mod score;
+mod score_text;
 mod scores;
-mod sorted;
 mod summary;
 mod tables;
 mod track;
@@ -43,7 +44,7 @@ use crate::devices::DeviceChoice;
 use crate::event::Event;
 use crate::for_devices;
 pub use bundle::Bundle;
-pub use counts::{Before, Counts};
+pub use counts::{Counts, EarlierCounts};
 pub use encoder_runner::DeviceWork;
 use judges::Judges;
 pub use options::PredictOptions;
@@ -51,7 +52,7 @@ use output::PredictOutput;
 use pairing::PairingStage;
 pub use reference::Compat;
 pub use regions::Region;
-pub use summary::{Predicted, Stage};
+pub use summary::{PredictSummary, Stage};
 pub use track::{Draw, Track};
 pub use verdict::{Rule, Status};
 
@@ -70,7 +71,7 @@ pub fn predict(
     options: &PredictOptions,
     cancel: &CancelToken,
     on_event: impl FnMut(Event),
-) -> Result<Predicted, Error> {
+) -> Result<PredictSummary, Error> {
     options.check()?;
     for_devices!(options.device.open_all()?, |devices| {
         let nucleotide = devices.iter().map(beside).collect::<Result<_, _>>()?;
@@ -97,7 +98,7 @@ pub fn predict_on<B: Device + 'static>(
     options: &PredictOptions,
     cancel: &CancelToken,
     mut on_event: impl FnMut(Event),
-) -> Result<Predicted, Error> {
+) -> Result<PredictSummary, Error> {
     let records = options.open_inputs()?;
     let session = options.session()?;
     let mut judges = Judges::load(&devices, options, &session, &mut on_event)?;

@@ -3,6 +3,7 @@
 use virpack_seq::frames::Pair;
 
 use super::PredictOptions;
+use super::scores::Scores;
 use crate::Error;
 use virpack_model::classifier::{Classifier, Towers};
 
@@ -57,9 +58,13 @@ impl Classifiers {
         Pair { nucleotide: self.takes.nucleotide || self.nucleotides.is_some(), ..self.takes }
     }
 
-    /// The scores `[others, virus]` of frames and of strands.
-    pub(super) fn scores(&self, frames: &[f32], chunks: &[f32]) -> Result<[Vec<[f32; 2]>; 2], Error> {
-        let of_chunks = self.nucleotides.as_ref().map(|classifier| classifier.scores(chunks)).transpose()?;
-        Ok([self.frames.scores(frames)?, of_chunks.unwrap_or_default()])
+    /// The scores of frames and of strands.
+    pub(super) fn scores(&self, frames: &[f32], strands: &[f32]) -> Result<[Vec<Scores>; 2], Error> {
+        let scores = |classifier: &Classifier, features| -> Result<Vec<_>, Error> {
+            Ok(classifier.scores(features)?.into_iter().map(Scores::of_classes).collect())
+        };
+        let of_strands =
+            self.nucleotides.as_ref().map(|classifier| scores(classifier, strands)).transpose()?;
+        Ok([scores(&self.frames, frames)?, of_strands.unwrap_or_default()])
     }
 }

@@ -25,7 +25,7 @@ pub struct Counts {
     pub regions: u64,
     /// Viral records.
     pub viral: u64,
-    /// Records without a verdict, because no frame of theirs is open, or none of their codons can be read.
+    /// Records without a verdict, because none of their frames is open, or none of their codons can be read.
     pub no_open_frame: u64,
     /// Records without a verdict, because they are shorter than a codon.
     pub too_short: u64,
@@ -55,7 +55,7 @@ impl Counts {
 
 /// What an earlier run had scored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Before {
+pub struct EarlierCounts {
     /// Records of which it had scored every chunk that can be.
     pub records: u64,
     /// Chunks.
@@ -66,7 +66,7 @@ pub struct Before {
     pub frames: u64,
 }
 
-impl Before {
+impl EarlierCounts {
     pub(super) fn add(&mut self, chunk: &Chunk) {
         self.chunks += 1;
         self.bases += chunk.bases.len() as u64;

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use super::scores::{SCORES_BYTES, Scores};
 use crate::files::PendingFile;
 use crate::output::OutputError;
 
@@ -14,11 +15,11 @@ use crate::output::OutputError;
 const IN_MEMORY: usize = 64 << 20;
 
 /// An id and its highest scores.
-type SortedEntry = (Box<str>, [f32; 2]);
+type SortedEntry = (Box<str>, Scores);
 
 /// Collects ids with scores and gives them back sorted; those of one id, which are of several records, stay in the order in
 /// which they came. What memory does not hold lies sorted in temporary files beside the output.
-pub(super) struct Sorted {
+pub(super) struct ExternalSort {
     target: PathBuf,
     in_memory: usize,
     entries: Vec<SortedEntry>,
@@ -32,10 +33,10 @@ struct SortedRun {
     file: BufReader<File>,
 }
 
-impl Sorted {
+impl ExternalSort {
     /// For ids that go into the file `target` in the end.
     pub(super) fn new(target: &Path) -> Self {
-        Sorted {
+        ExternalSort {
             target: target.to_owned(),
             in_memory: IN_MEMORY,
             entries: Vec::new(),
@@ -44,7 +45,7 @@ impl Sorted {
         }
     }
 
-    pub(super) fn push(&mut self, id: String, scores: [f32; 2]) -> Result<(), OutputError> {
+    pub(super) fn push(&mut self, id: String, scores: Scores) -> Result<(), OutputError> {
         self.bytes += size_of::<SortedEntry>() + id.len();
         self.entries.push((id.into(), scores));
         if self.bytes > self.in_memory {
@@ -66,9 +67,7 @@ impl Sorted {
         for (id, scores) in self.entries.drain(..) {
             out.write_all(&(id.len() as u64).to_le_bytes())?;
             out.write_all(id.as_bytes())?;
-            for score in scores {
-                out.write_all(&score.to_le_bytes())?;
-            }
+            out.write_all(&scores.to_le_bytes())?;
         }
         out.flush()?;
         drop(out);
@@ -80,7 +79,7 @@ impl Sorted {
     /// Hands on all of them, in order.
     pub(super) fn finish(
         mut self,
-        mut each: impl FnMut(&str, [f32; 2]) -> Result<(), OutputError>,
+        mut each: impl FnMut(&str, Scores) -> Result<(), OutputError>,
     ) -> Result<(), OutputError> {
         self.entries.sort_by(|a, b| a.0.cmp(&b.0));
         let failed = OutputError::write(&self.target);
@@ -112,7 +111,7 @@ pub(super) fn spill_path(target: &Path) -> PathBuf {
 }
 
 /// Scores that take no part in the order.
-struct Bits([f32; 2]);
+struct Bits(Scores);
 
 impl PartialEq for Bits {
     fn eq(&self, _: &Self) -> bool {
@@ -143,12 +142,10 @@ impl SortedRun {
         }
         let mut id = vec![0; u64::from_le_bytes(length) as usize];
         self.file.read_exact(&mut id)?;
-        let mut scores = [[0; 4]; 2];
-        for score in &mut scores {
-            self.file.read_exact(score)?;
-        }
+        let mut scores = [0; SCORES_BYTES];
+        self.file.read_exact(&mut scores)?;
         let id = String::from_utf8(id).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        Ok(Some((id.into(), scores.map(f32::from_le_bytes))))
+        Ok(Some((id.into(), Scores::from_le_bytes(scores))))
     }
 }
 
@@ -165,11 +162,11 @@ mod tests {
             in_memory in prop::sample::select(vec![1, 100, 1_000, 1 << 20]),
         ) {
             let directory = tempfile::tempdir().unwrap();
-            let mut sorted = Sorted::new(&directory.path().join("out.csv"));
+            let mut sorted = ExternalSort::new(&directory.path().join("out.csv"));
             sorted.in_memory = in_memory;
             let mut expected = Vec::new();
             for (id, others, virus) in entries {
-                let scores = [f32::from(others), f32::from(virus)];
+                let scores = Scores { other: f32::from(others), virus: f32::from(virus) };
                 expected.push((id.clone(), scores));
                 sorted.push(id, scores).unwrap();
             }

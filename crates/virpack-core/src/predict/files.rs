@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::sorted::spill_path;
+use super::external_sort::spill_path;
 
 /// The files of a run, in its directory.
 pub(super) struct Files {

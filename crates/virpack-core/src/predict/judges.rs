@@ -10,7 +10,7 @@ use super::classifiers::Classifiers;
 use super::encoder_runner::EncoderRunner;
 use super::encoders::{EncoderFiles, Encoders};
 use super::files::Files;
-use super::scores::KeptScores;
+use super::kept_scores::KeptScores;
 use super::{PredictOptions, identity};
 use crate::Error;
 use crate::cancel::CancelToken;

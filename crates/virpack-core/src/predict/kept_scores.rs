@@ -1,25 +1,16 @@
 //! The scores of chunks: those that an earlier run has kept, and those of this one, for another run to resume from.
 
 use std::collections::HashMap;
-use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use virpack_seq::frames::{Chunk, Pair};
 use virpack_seq::{Alphabet, IndexSet};
 
+use super::scores::ChunkScores;
 use crate::Error;
 use crate::output::OutputError;
 use crate::resume::{EarlierParts, Entries, HandOn, Session};
-
-/// What the classifiers have said of a chunk.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Scores {
-    /// `[others, virus]` of each open frame.
-    pub(super) frames: Vec<[f32; 2]>,
-    /// The highest of its two strands, where these were scored.
-    pub(super) strands: Option<[f32; 2]>,
-}
 
 /// Where scores are kept, and the embeddings of chunks that have no scores yet.
 pub(super) struct KeptScores {
@@ -82,13 +73,15 @@ impl KeptScores {
     }
 
     /// The scores of a chunk that an earlier run has kept; each can be asked for once, in input order.
-    pub(super) fn take(&mut self, chunk: &Chunk) -> Result<Scores, OutputError> {
+    pub(super) fn take(&mut self, chunk: &Chunk) -> Result<ChunkScores, OutputError> {
         let earlier = self.earlier.as_mut().expect("a chunk is done where an earlier run has it");
-        earlier.take(chunk.number, |bytes| Scores::decode(bytes, chunk.frames.len(), chunk.strands.is_some()))
+        earlier.take(chunk.number, |bytes| {
+            ChunkScores::decode(bytes, chunk.frames.len(), chunk.strands.is_some())
+        })
     }
 
     /// Keeps the scores of chunks, by their numbers.
-    pub(super) fn keep(&mut self, scored: Vec<(u64, Scores)>) -> Result<(), Error> {
+    pub(super) fn keep(&mut self, scored: Vec<(u64, ChunkScores)>) -> Result<(), Error> {
         if scored.is_empty() { Ok(()) } else { self.session.keep(ScoredChunks(scored)) }
     }
 
@@ -110,7 +103,7 @@ fn from_key(key: u64) -> (Alphabet, u64) {
 }
 
 /// Chunks by their numbers, for a part to hold.
-struct ScoredChunks(Vec<(u64, Scores)>);
+struct ScoredChunks(Vec<(u64, ChunkScores)>);
 
 impl Entries for ScoredChunks {
     fn each(&self, hand_on: &mut HandOn<'_>) -> Result<(), OutputError> {
@@ -137,30 +130,6 @@ impl Entries for Embeddings {
     }
 }
 
-impl Scores {
-    /// Whether there are none: the chunk has nothing that can be scored.
-    pub(super) fn is_empty(&self) -> bool {
-        self.frames.is_empty() && self.strands.is_none()
-    }
-
-    /// Puts them behind `bytes`: float32, little-endian, the frames' and then the strands'.
-    fn encode(&self, bytes: &mut Vec<u8>) {
-        let scores = self.frames.iter().chain(&self.strands).flatten();
-        bytes.extend(scores.flat_map(|score| score.to_le_bytes()));
-    }
-
-    /// Those of a chunk with so many frames.
-    fn decode(bytes: &[u8], frames: usize, strands: bool) -> io::Result<Self> {
-        let (values, rest) = bytes.as_chunks();
-        let (pairs, odd) = values.as_chunks();
-        if pairs.len() != frames + usize::from(strands) || !rest.is_empty() || !odd.is_empty() {
-            return Err(ErrorKind::InvalidData.into());
-        }
-        let mut pairs = pairs.iter().map(|pair: &[[u8; 4]; 2]| pair.map(f32::from_le_bytes));
-        Ok(Scores { frames: pairs.by_ref().take(frames).collect(), strands: pairs.next() })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,19 +144,6 @@ mod tests {
         ] {
             assert_eq!(key(alphabet, number), expected);
             assert_eq!(from_key(expected), (alphabet, number));
-        }
-    }
-
-    #[test]
-    fn scores_come_back_for_a_chunk_of_that_shape_alone() {
-        let of = |frames: &[[f32; 2]], strands| Scores { frames: frames.to_vec(), strands };
-        for scores in [of(&[], None), of(&[[0.25, 0.75], [1.0, 0.0]], None), of(&[], Some([1e-45, 0.5]))] {
-            let mut bytes = Vec::new();
-            scores.encode(&mut bytes);
-            let (frames, strands) = (scores.frames.len(), scores.strands.is_some());
-            assert_eq!(Scores::decode(&bytes, frames, strands).unwrap(), scores);
-            assert!(Scores::decode(&bytes, frames + 1, strands).is_err());
-            assert!(Scores::decode(&[&bytes[..], &[0]].concat(), frames, strands).is_err());
         }
     }
 }

@@ -8,10 +8,10 @@ use virpack_seq::ReadProgress;
 
 use super::files::Files;
 use super::judges::Judges;
-use super::pairing::{Done, PairingStage};
-use super::scores::KeptScores;
+use super::kept_scores::KeptScores;
+use super::pairing::{PairingStage, ScoredItem};
 use super::tables::Tables;
-use super::{PredictOptions, Predicted, identity, report};
+use super::{PredictOptions, PredictSummary, identity, report};
 use crate::Error;
 use crate::event::Event;
 use crate::files::NewDirectory;
@@ -59,7 +59,7 @@ impl<'a> PredictOutput<'a> {
     }
 
     /// Writes what is judged, in input order.
-    pub(super) fn write(&mut self, done: Vec<Done>) -> Result<(), Error> {
+    pub(super) fn write(&mut self, done: Vec<ScoredItem>) -> Result<(), Error> {
         self.writing += self.tables.write_all(done)?;
         Ok(())
     }
@@ -70,9 +70,9 @@ impl<'a> PredictOutput<'a> {
         judges: &Judges<B>,
         pairing: PairingStage<'_>,
         elapsed: Duration,
-    ) -> Result<Predicted, Error> {
+    ) -> Result<PredictSummary, Error> {
         let (options, replace) = (self.options, self.replace);
-        let mut predicted = Predicted::new(&pairing, &self.tables, self.writing, elapsed);
+        let mut predicted = PredictSummary::new(&pairing, &self.tables, self.writing, elapsed);
         let report = report::of(options, &judges.frames, &judges.device_names(), &predicted, &judges.files);
         predicted.report = report;
         let session = pairing.finish();

@@ -9,11 +9,12 @@ use virpack_seq::frames::{Chunk, FrameItem, FrameLoader, Pair, weight};
 use virpack_seq::{AsyncDataLoader, Record};
 
 use super::classifiers::Classifiers;
-use super::counts::Before;
+use super::counts::EarlierCounts;
 use super::encoder_runner::EncoderRunner;
+use super::kept_scores::KeptScores;
 use super::pending_items::{ItemTurn, PendingItems};
 use super::reporter::Reporter;
-use super::scores::{KeptScores, Scores};
+use super::scores::ChunkScores;
 use super::verdict::{ScoredChunk, ScoredFrame};
 use crate::Error;
 use crate::cancel::CancelToken;
@@ -27,7 +28,7 @@ use crate::runner::{BatchRows, LOOK_EVERY, RunnerItem};
 const AT_ONCE: usize = 256;
 
 /// What is done, in input order.
-pub(super) enum Done {
+pub(super) enum ScoredItem {
     /// A record; its chunks follow.
     Record(Arc<Record>),
     /// The next chunk of the record.
@@ -57,7 +58,7 @@ struct PairingTally {
     /// Records that are over.
     records: u64,
     /// What an earlier run has scored of what is done.
-    before: Before,
+    before: EarlierCounts,
     /// Time spent on scores.
     scoring: Duration,
 }
@@ -99,7 +100,7 @@ impl<'a> PairingStage<'a> {
         &mut self,
         cancel: &CancelToken,
         on_event: &mut impl FnMut(Event),
-    ) -> Result<Option<Vec<Done>>, Error> {
+    ) -> Result<Option<Vec<ScoredItem>>, Error> {
         loop {
             if self.reporter.is_due() {
                 self.report(on_event);
@@ -148,7 +149,7 @@ impl<'a> PairingStage<'a> {
     }
 
     /// What an earlier run has scored of what is done.
-    pub(super) fn before(&self) -> Before {
+    pub(super) fn before(&self) -> EarlierCounts {
         self.tally.before
     }
 
@@ -231,7 +232,7 @@ impl<'a> PairingStage<'a> {
     }
 
     /// The first items, as far as their turn has come.
-    fn take_done(&mut self) -> Result<Vec<Done>, OutputError> {
+    fn take_done(&mut self) -> Result<Vec<ScoredItem>, OutputError> {
         let (mut done, tally) = (Vec::new(), &mut self.tally);
         while done.len() < AT_ONCE
             && let Some(turn) = self.pending.pop()
@@ -239,13 +240,13 @@ impl<'a> PairingStage<'a> {
             done.push(match turn {
                 ItemTurn::Ready(FrameItem::Record(record), _) => {
                     tally.open = RecordProgress { weight: weight(&record), own: 0, before: 0 };
-                    Done::Record(record)
+                    ScoredItem::Record(record)
                 }
                 ItemTurn::Ready(FrameItem::End, _) => {
                     tally.before.records += u64::from(tally.open.own == 0 && tally.open.before > 0);
                     self.loader.done(tally.open.weight);
                     tally.records += 1;
-                    Done::End
+                    ScoredItem::End
                 }
                 ItemTurn::Ready(FrameItem::Chunk(chunk), scores) => {
                     let scores = scores.expect("a chunk has its turn when it is scored");
@@ -265,9 +266,12 @@ impl<'a> PairingStage<'a> {
 }
 
 /// A chunk with its scores.
-fn scored(Chunk { bases, frames, .. }: Chunk, Scores { frames: scores, strands }: Scores) -> Done {
+fn scored(
+    Chunk { bases, frames, .. }: Chunk,
+    ChunkScores { frames: scores, strands }: ChunkScores,
+) -> ScoredItem {
     let frames = frames.into_iter().zip(scores);
     let frames =
         frames.map(|(frame, scores)| ScoredFrame { frame: frame.frame, codons: frame.codons, scores });
-    Done::Chunk(ScoredChunk { bases, frames: frames.collect(), strands })
+    ScoredItem::Chunk(ScoredChunk { bases, frames: frames.collect(), strands })
 }

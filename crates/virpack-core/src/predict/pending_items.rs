@@ -6,9 +6,8 @@ use std::sync::Arc;
 use virpack_seq::frames::{Chunk, FrameItem, Pair};
 use virpack_seq::{Alphabet, IndexSet};
 
-use super::scores::Scores;
+use super::scores::{ChunkScores, Scores};
 use super::vectors::Vectors;
-use super::verdict::higher;
 use crate::progress::ChunkProgress;
 
 /// Items in input order, from the first that is not written, and the embeddings that their chunks take.
@@ -36,13 +35,13 @@ struct PendingItem {
     own: u64,
     /// Embeddings that are still to come.
     missing: usize,
-    scores: Option<Scores>,
+    scores: Option<ChunkScores>,
 }
 
 /// An item whose turn has come.
 pub(super) enum ItemTurn {
     /// A chunk with its scores, or something else.
-    Ready(FrameItem, Option<Scores>),
+    Ready(FrameItem, Option<ChunkScores>),
     /// A chunk whose scores an earlier run has kept.
     Kept(Chunk),
 }
@@ -138,15 +137,16 @@ impl PendingItems {
     pub(super) fn set_scores(
         &mut self,
         chunks: &[u64],
-        [of_frames, of_strands]: [Vec<[f32; 2]>; 2],
-    ) -> Vec<(u64, Scores)> {
+        [of_frames, of_strands]: [Vec<Scores>; 2],
+    ) -> Vec<(u64, ChunkScores)> {
         let (mut of_frames, mut of_strands) = (of_frames.into_iter(), of_strands.into_iter());
         let mut scored = Vec::with_capacity(chunks.len());
         for number in chunks {
             let Some(chunk) = self.chunk(*number) else { continue };
             let frames: Vec<_> = of_frames.by_ref().take(chunk.frames.len()).collect();
-            let strands = chunk.strands.and_then(|both| of_strands.by_ref().take(both.len()).reduce(higher));
-            let scores = Scores { frames, strands };
+            let strands =
+                chunk.strands.and_then(|both| of_strands.by_ref().take(both.len()).reduce(Scores::highest));
+            let scores = ChunkScores { frames, strands };
             if !scores.is_empty() {
                 scored.push((chunk.number, scores.clone()));
             }
@@ -232,7 +232,7 @@ mod tests {
         let [frames, strands] = waiting.features(&complete);
         assert!(strands.is_empty());
         // The classifier adds up.
-        let sums = frames.chunks_exact(2).map(|both| [both[0], both[1]]).collect();
+        let sums = frames.chunks_exact(2).map(|both| Scores { other: both[0], virus: both[1] }).collect();
         waiting.set_scores(&complete, [sums, Vec::new()]).into_iter().map(|(number, _)| number).collect()
     }
 
@@ -263,7 +263,9 @@ mod tests {
                 }
             });
         }
-        let expected = [Some(vec![[0.5, 5.0], [1.0, 10.0]]), Some(vec![[2.0, 10.0]]), None, Some(Vec::new())];
-        assert_eq!((turns, waiting.len()), (expected.to_vec(), 0));
+        let scores = |other, virus| Scores { other, virus };
+        let first = vec![scores(0.5, 5.0), scores(1.0, 10.0)];
+        let expected = vec![Some(first), Some(vec![scores(2.0, 10.0)]), None, Some(Vec::new())];
+        assert_eq!((turns, waiting.len()), (expected, 0));
     }
 }

@@ -1,13 +1,13 @@
 //! The two files that VirNucPro writes, as it lays them out.
 
 use std::borrow::Cow;
-use std::path::Path;
 
 use virpack_seq::{Record, escaped};
 
-use super::score::Score;
-use super::sorted::Sorted;
-use super::verdict::{ScoredChunk, reference_verdict};
+use super::external_sort::ExternalSort;
+use super::files::Files;
+use super::score_text::ScoreText;
+use super::verdict::ScoredChunk;
 use crate::files::PendingFile;
 use crate::output::{OutputError, TextFile};
 
@@ -35,14 +35,14 @@ impl Compat {
 pub(super) struct Reference {
     frames: TextFile,
     chunks: TextFile,
-    sorted: Sorted,
+    sorted: ExternalSort,
     compat: Compat,
 }
 
 impl Reference {
-    pub(super) fn create([frames, chunks]: [&Path; 2], compat: Compat) -> Result<Self, OutputError> {
-        let sorted = Sorted::new(chunks);
-        let [mut frames, mut chunks] = [TextFile::create(frames)?, TextFile::create(chunks)?];
+    pub(super) fn create(files: &Files, compat: Compat) -> Result<Self, OutputError> {
+        let sorted = ExternalSort::new(&files.highest);
+        let (mut frames, mut chunks) = (TextFile::create(&files.results)?, TextFile::create(&files.highest)?);
         frames.write(&[b"Sequence_ID\tPrediction\tscore1\tscore2\n"])?;
         chunks.write(&[match compat {
             Compat::VirNucPro => b"Modified_ID\tIs_Virus\n" as &[u8],
@@ -61,8 +61,9 @@ impl Reference {
         let Some(highest) = chunk.highest_of_frames() else { return Ok(()) };
         let id = format!("{}_chunk_{number}", escaped(&record.id));
         for frame in &chunk.frames {
-            let [others, virus] = frame.scores.map(Score);
-            let row = format!("{id}{}\t{}\t{others}\t{virus}\n", frame.frame.as_str(), frame.label());
+            let [other, virus] = ScoreText::both(frame.scores);
+            let (name, label) = (frame.frame.as_str(), frame.scores.label());
+            let row = format!("{id}{name}\t{label}\t{other}\t{virus}\n");
             self.frames.write(&[row.as_bytes()])?;
         }
         self.sorted.push(id, highest)
@@ -73,11 +74,11 @@ impl Reference {
     pub(super) fn finish(self) -> Result<Vec<PendingFile>, OutputError> {
         let Reference { frames, mut chunks, sorted, compat } = self;
         sorted.finish(|id, highest| {
-            let verdict = if reference_verdict(highest) { "True" } else { "False" };
-            let [others, virus] = highest.map(Score);
+            let verdict = if highest.is_viral() { "True" } else { "False" };
+            let [other, virus] = ScoreText::both(highest);
             let row = match compat {
                 Compat::VirNucPro => format!("{}\t{verdict}\n", quoted(id)),
-                Compat::Broad => format!("{}\t{verdict}\t{others}\t{virus}\n", quoted(id)),
+                Compat::Broad => format!("{}\t{verdict}\t{other}\t{virus}\n", quoted(id)),
             };
             chunks.write(&[row.as_bytes()])
         })?;

@@ -5,7 +5,7 @@ use virpack_seq::frames::FrameOptions;
 
 use super::PredictOptions;
 use super::encoder_runner::DeviceWork;
-use super::summary::Predicted;
+use super::summary::PredictSummary;
 use crate::report::{self, rate};
 use virpack_model::checksum::FileChecksum;
 
@@ -14,7 +14,7 @@ pub(super) fn of(
     options: &PredictOptions,
     frames: &FrameOptions,
     device: &str,
-    predicted: &Predicted,
+    predicted: &PredictSummary,
     files: &[FileChecksum],
 ) -> Map<String, Value> {
     let models = json!({
@@ -48,14 +48,14 @@ pub(super) fn of(
     report::of(&predicted.inputs, &options.output, own)
 }
 
-fn device(device: &DeviceWork, predicted: &Predicted) -> Value {
+fn device(device: &DeviceWork, predicted: &PredictSummary) -> Value {
     let DeviceWork { model, name, token_budget, tally, computed_by } = device;
     let mut device = report::device(name, tally, *token_budget, predicted.elapsed, computed_by);
     device["model"] = (*model).into();
     device
 }
 
-fn counts(predicted: &Predicted) -> Value {
+fn counts(predicted: &PredictSummary) -> Value {
     let counts = &predicted.counts;
     json!({
         "records": counts.records,
@@ -81,7 +81,7 @@ fn counts(predicted: &Predicted) -> Value {
     })
 }
 
-fn seconds(predicted: &Predicted) -> Value {
+fn seconds(predicted: &PredictSummary) -> Value {
     let mut seconds = Map::new();
     seconds.insert("all".to_owned(), predicted.elapsed.as_secs_f64().into());
     for (stage, time) in predicted.stages {
@@ -90,7 +90,7 @@ fn seconds(predicted: &Predicted) -> Value {
     seconds.into()
 }
 
-fn rates(predicted: &Predicted) -> Value {
+fn rates(predicted: &PredictSummary) -> Value {
     let rate = |count: u64| rate(count, predicted.elapsed);
     let (counts, before) = (&predicted.counts, &predicted.before);
     json!({

@@ -2,16 +2,25 @@
 
 use std::fmt;
 
+use super::scores::Scores;
+
 /// The shortest decimal that gives the same float32, as NumPy writes it: `0.5`, `1.0`, `1e-04`, `3.3e-20`.
 ///
 /// `str(numpy.float32(x))` is what VirNucPro's files hold: positional from 0.0001 up to 1e16, else with an exponent
 /// of at least two digits.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Score(pub(super) f32);
+pub(super) struct ScoreText(pub(super) f32);
 
-impl fmt::Display for Score {
+impl ScoreText {
+    /// The score of others, and that of virus.
+    pub(super) fn both(scores: Scores) -> [Self; 2] {
+        [ScoreText(scores.other), ScoreText(scores.virus)]
+    }
+}
+
+impl fmt::Display for ScoreText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Score(value) = *self;
+        let ScoreText(value) = *self;
         let size = f64::from(value.abs());
         if !value.is_finite() || value == 0.0 || (1e-4..1e16).contains(&size) {
             let text = value.to_string();
@@ -48,7 +57,7 @@ mod tests {
             (1e16, "1e+16"),
             (123_456.79, "123456.79"),
         ] {
-            assert_eq!(Score(value).to_string(), expected);
+            assert_eq!(ScoreText(value).to_string(), expected);
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use virpack_seq::frames::{FrameCounters, Pair};
 use virpack_seq::{Input, InputChecksum, InputRemark, PackStats};
 
-use super::counts::{Before, Counts};
+use super::counts::{Counts, EarlierCounts};
 use super::encoder_runner::{DeviceWork, EncoderRunner};
 use super::pairing::PairingStage;
 use super::tables::Tables;
@@ -45,11 +45,11 @@ impl Stage {
 
 /// What a run has done.
 #[derive(Clone, Debug)]
-pub struct Predicted {
+pub struct PredictSummary {
     /// Records, chunks and frames.
     pub counts: Counts,
     /// What of that an earlier run had scored.
-    pub before: Before,
+    pub before: EarlierCounts,
     /// Ids that more than one record has: each record has rows of its own, in input order.
     pub repeated: Repeated,
     /// The ids of the first viral records.
@@ -78,7 +78,7 @@ pub struct Predicted {
     pub report: Map<String, Value>,
 }
 
-impl Predicted {
+impl PredictSummary {
     pub(super) fn new(
         pairing: &PairingStage<'_>,
         tables: &Tables<'_>,
@@ -92,7 +92,7 @@ impl Predicted {
             .as_ref()
             .map(|runner| runner.as_ref().map_or(Duration::ZERO, EncoderRunner::busy));
         let inputs = loader.inputs();
-        Predicted {
+        PredictSummary {
             counts: tables.counts,
             before: pairing.before(),
             repeated: tables.repeated(),

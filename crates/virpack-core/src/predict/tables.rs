@@ -10,10 +10,11 @@ use virpack_seq::{Record, escaped};
 use super::PredictOptions;
 use super::counts::Counts;
 use super::files::Files;
-use super::pairing::Done;
+use super::pairing::ScoredItem;
 use super::reference::Reference;
 use super::regions::{Region, Regions};
-use super::score::Score;
+use super::score_text::ScoreText;
+use super::scores::Scores;
 use super::track::{Draw, Points, Track};
 use super::verdict::{ChunkTally, ScoredChunk, ScoredFrame};
 use crate::Error;
@@ -33,7 +34,7 @@ pub(super) struct Tables<'a> {
     sources: Vec<String>,
     sequences: TextTable,
     /// None: `sequences` is standard output, and there are no others.
-    others: Option<Others>,
+    others: Option<SideTables>,
     record: Option<OpenRecord>,
     pub(super) counts: Counts,
     /// The ids of the first viral records.
@@ -42,7 +43,7 @@ pub(super) struct Tables<'a> {
 }
 
 /// The files of the directory beside the table of records.
-struct Others {
+struct SideTables {
     files: Files,
     frames: TextTable,
     chunks: TextTable,
@@ -72,7 +73,7 @@ impl<'a> Tables<'a> {
     pub(super) fn create(options: &'a PredictOptions) -> Result<Self, Error> {
         let names = options.inputs.iter().map(ToString::to_string);
         let sources: Vec<String> = if options.inputs.len() > 1 { names.collect() } else { Vec::new() };
-        let others = if is_stdout(&options.output) { None } else { Some(Others::create(options)?) };
+        let others = if is_stdout(&options.output) { None } else { Some(SideTables::create(options)?) };
         let path = others.as_ref().map_or(&options.output, |others| &others.files.sequences);
         Ok(Tables {
             options,
@@ -92,7 +93,7 @@ impl<'a> Tables<'a> {
     }
 
     /// Writes what is done; gives the time that took.
-    pub(super) fn write_all(&mut self, done: Vec<Done>) -> Result<Duration, OutputError> {
+    pub(super) fn write_all(&mut self, done: Vec<ScoredItem>) -> Result<Duration, OutputError> {
         let start = Instant::now();
         done.into_iter().try_for_each(|done| self.write(done))?;
         if self.others.is_none() {
@@ -109,21 +110,21 @@ impl<'a> Tables<'a> {
 
     /// The files that stand there in the end.
     pub(super) fn names(&self) -> Vec<PathBuf> {
-        let Some(Others { files, plots, .. }) = &self.others else { return Vec::new() };
+        let Some(SideTables { files, plots, .. }) = &self.others else { return Vec::new() };
         let plots = plots.as_ref().map(|_| files.plots.clone());
         files.all().into_iter().map(Path::to_owned).chain(plots).collect()
     }
 
-    fn write(&mut self, done: Done) -> Result<(), OutputError> {
+    fn write(&mut self, done: ScoredItem) -> Result<(), OutputError> {
         match done {
-            Done::Record(record) => {
+            ScoredItem::Record(record) => {
                 self.ids.add(&record.id);
                 let (tally, regions, points) = (ChunkTally::default(), Regions::default(), Points::default());
                 self.record = Some(OpenRecord { record, tally, regions, points });
                 Ok(())
             }
-            Done::Chunk(chunk) => self.chunk(&chunk),
-            Done::End => self.end(),
+            ScoredItem::Chunk(chunk) => self.chunk(&chunk),
+            ScoredItem::End => self.end(),
         }
     }
 
@@ -131,9 +132,9 @@ impl<'a> Tables<'a> {
         let open = self.record.as_mut().expect("a chunk follows its record");
         let highest = chunk.highest();
         let verdict = open.tally.add(chunk, &self.options.rule);
-        open.regions.add(&chunk.bases, verdict.zip(highest.map(|scores| scores[1])));
-        if let Some([_, virus]) = highest {
-            open.points.add(&chunk.bases, virus);
+        open.regions.add(&chunk.bases, verdict.zip(highest.map(|scores| scores.virus)));
+        if let Some(scores) = highest {
+            open.points.add(&chunk.bases, scores.virus);
         }
         self.counts.frames += chunk.frames.len() as u64;
         let Some(others) = &mut self.others else { return Ok(()) };
@@ -151,7 +152,7 @@ impl<'a> Tables<'a> {
         row.truncate(beginning);
         row.extend([(chunk.bases.start + 1).to_string(), chunk.bases.end.to_string()]);
         row.extend([chunk.frames.len().to_string(), truth(verdict).to_owned()]);
-        row.extend(scores(highest));
+        row.extend(score_columns(highest));
         row.extend([chunk.status().as_str().to_owned(), record.index.to_string()]);
         others.chunks.line(&row)?;
         others.reference.chunk(record, open.tally.chunks, chunk)
@@ -165,9 +166,9 @@ impl<'a> Tables<'a> {
         let beginning = row.len();
         row.push(record.sequence.len().to_string());
         row.extend([tally.chunks, tally.classified, tally.viral].map(|count| count.to_string()));
-        row.push(tally.fraction().map_or(NONE.to_owned(), |fraction| Score(fraction as f32).to_string()));
+        row.push(tally.fraction().map_or(NONE.to_owned(), |fraction| ScoreText(fraction as f32).to_string()));
         row.push(truth(viral).to_owned());
-        row.extend(scores(tally.highest));
+        row.extend(score_columns(tally.highest));
         row.push(status.as_str().to_owned());
         self.sequences.line(&row)?;
         row.truncate(beginning);
@@ -194,7 +195,7 @@ impl<'a> Tables<'a> {
     /// Makes all files whole, `run.json`, which holds `report`, too. None where all went to standard output.
     pub(super) fn complete(self, report: &Map<String, Value>) -> Result<Option<CompleteTables>, Error> {
         let sequences = self.sequences.finish()?;
-        let Some(Others { files, frames, chunks, regions, viral, reference, plots }) = self.others else {
+        let Some(SideTables { files, frames, chunks, regions, viral, reference, plots }) = self.others else {
             return Ok(None);
         };
         let tables = [frames.finish()?, chunks.finish()?, sequences, regions.finish()?, viral.finish()?];
@@ -204,10 +205,10 @@ impl<'a> Tables<'a> {
     }
 }
 
-impl Others {
+impl SideTables {
     fn create(options: &PredictOptions) -> Result<Self, Error> {
         let files = Files::in_directory(&options.output);
-        Ok(Others {
+        Ok(SideTables {
             frames: table(
                 &files.frames,
                 options,
@@ -226,7 +227,7 @@ impl Others {
                  max_score_virus record",
             )?,
             viral: TextFile::create(&files.viral)?,
-            reference: Reference::create([&files.results, &files.highest], options.compat)?,
+            reference: Reference::create(&files, options.compat)?,
             plots: options.plot.map(|_| PendingDirectory::create(&files.plots)).transpose()?,
             files,
         })
@@ -245,7 +246,7 @@ impl Others {
                 [number, region.bases.start as u64 + 1, region.bases.end as u64].map(|n| n.to_string()),
             );
             row.extend([region.viral, region.unclassified].map(|n| n.to_string()));
-            row.extend([region.mean(), region.highest].map(|score| Score(score).to_string()));
+            row.extend([region.mean(), region.highest].map(|score| ScoreText(score).to_string()));
             row.push(record.index.to_string());
             self.regions.line(&row)?;
         }
@@ -299,14 +300,14 @@ fn row(record: &Record, sources: &[String]) -> Vec<String> {
 
 fn frame_columns(frame: &ScoredFrame) -> [String; 7] {
     let strand = if frame.frame.is_reverse() { "-" } else { "+" };
-    let [others, virus] = frame.scores.map(|score| Score(score).to_string());
+    let [other, virus] = ScoreText::both(frame.scores).map(|score| score.to_string());
     [
         frame.frame.as_str().to_owned(),
         (frame.codons.start + 1).to_string(),
         frame.codons.end.to_string(),
         strand.to_owned(),
-        frame.label().to_owned(),
-        others,
+        frame.scores.label().to_owned(),
+        other,
         virus,
     ]
 }
@@ -316,8 +317,9 @@ fn truth(verdict: Option<bool>) -> &'static str {
     verdict.map_or(NONE, |verdict| if verdict { "True" } else { "False" })
 }
 
-fn scores(highest: Option<[f32; 2]>) -> [String; 2] {
-    highest.map_or([NONE; 2].map(str::to_owned), |scores| scores.map(|score| Score(score).to_string()))
+fn score_columns(highest: Option<Scores>) -> [String; 2] {
+    let both = highest.map(ScoreText::both);
+    both.map_or([NONE; 2].map(str::to_owned), |both| both.map(|score| score.to_string()))
 }
 
 /// A record with its letters as they came, in one line; its header is one line to every program, too.

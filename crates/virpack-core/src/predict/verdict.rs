@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use virpack_seq::Frame;
 
+use super::scores::Scores;
+
 /// What is called viral.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
@@ -68,15 +70,7 @@ pub(super) struct ScoredFrame {
     pub(super) frame: Frame,
     /// The record's bases that its codons cover, from 0.
     pub(super) codons: Range<usize>,
-    /// `[others, virus]`.
-    pub(super) scores: [f32; 2],
-}
-
-impl ScoredFrame {
-    /// VirNucPro's label of a frame.
-    pub(super) fn label(&self) -> &'static str {
-        if self.scores[1] > self.scores[0] { "virus" } else { "others" }
-    }
+    pub(super) scores: Scores,
 }
 
 /// A chunk with its scores.
@@ -85,18 +79,18 @@ pub(super) struct ScoredChunk {
     /// Its bases in the record, from 0.
     pub(super) bases: Range<usize>,
     pub(super) frames: Vec<ScoredFrame>,
-    /// The highest scores of its two strands, `[others, virus]`, by their nucleotides alone, where it has no open frame.
-    pub(super) strands: Option<[f32; 2]>,
+    /// The highest scores of its two strands, by their nucleotides alone, where it has no open frame.
+    pub(super) strands: Option<Scores>,
 }
 
 impl ScoredChunk {
-    /// The highest scores of its frames, `[others, virus]`; none where it has no open frame.
-    pub(super) fn highest_of_frames(&self) -> Option<[f32; 2]> {
-        self.frames.iter().map(|frame| frame.scores).reduce(higher)
+    /// The highest scores of its frames; none where it has no open frame.
+    pub(super) fn highest_of_frames(&self) -> Option<Scores> {
+        self.frames.iter().map(|frame| frame.scores).reduce(Scores::highest)
     }
 
     /// The scores that its verdict rests on: the highest of its frames, else those of its nucleotides alone.
-    pub(super) fn highest(&self) -> Option<[f32; 2]> {
+    pub(super) fn highest(&self) -> Option<Scores> {
         self.highest_of_frames().or(self.strands)
     }
 
@@ -105,19 +99,10 @@ impl ScoredChunk {
     }
 }
 
-pub(super) fn higher(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {
-    [a[0].max(b[0]), a[1].max(b[1])]
-}
-
-/// VirNucPro's verdict on a chunk with these highest scores.
-pub(super) fn reference_verdict([others, virus]: [f32; 2]) -> bool {
-    virus >= others
-}
-
 impl Rule {
     /// The verdict on a chunk with these highest scores.
-    pub(super) fn is_viral(&self, highest: [f32; 2]) -> bool {
-        reference_verdict(highest) && self.min_score.is_none_or(|least| highest[1] >= least)
+    pub(super) fn is_viral(&self, highest: Scores) -> bool {
+        highest.is_viral() && self.min_score.is_none_or(|least| highest.virus >= least)
     }
 }
 
@@ -129,7 +114,7 @@ pub(super) struct ChunkTally {
     /// Those of the classified that are so by their nucleotides alone.
     pub(super) by_nucleotides: u64,
     pub(super) viral: u64,
-    pub(super) highest: Option<[f32; 2]>,
+    pub(super) highest: Option<Scores>,
 }
 
 impl ChunkTally {
@@ -141,7 +126,7 @@ impl ChunkTally {
         self.classified += 1;
         self.by_nucleotides += u64::from(chunk.strands.is_some());
         self.viral += u64::from(viral);
-        self.highest = Some(self.highest.map_or(highest, |before| higher(before, highest)));
+        self.highest = Some(self.highest.map_or(highest, |before| before.highest(highest)));
         Some(viral)
     }
 
@@ -168,19 +153,23 @@ mod tests {
     #[test]
     fn a_chunk_is_viral_by_its_highest_scores() {
         let rule = Rule::default();
-        assert!(rule.is_viral([0.5, 0.5]));
+        let is_viral = |rule: Rule, other, virus| rule.is_viral(Scores { other, virus });
+        assert!(is_viral(rule, 0.5, 0.5));
         // The highest scores may be those of two frames.
-        assert!(rule.is_viral([0.9, 0.95]));
-        assert!(!rule.is_viral([0.95, 0.9]));
+        assert!(is_viral(rule, 0.9, 0.95));
+        assert!(!is_viral(rule, 0.95, 0.9));
         let strict = Rule { min_score: Some(0.96), ..rule };
-        assert!(!strict.is_viral([0.9, 0.95]));
-        assert!(strict.is_viral([0.9, 0.96]));
-        let even = ScoredFrame { frame: Frame::F1, codons: 0..3, scores: [0.5, 0.5] };
-        assert_eq!(even.label(), "others");
+        assert!(!is_viral(strict, 0.9, 0.95));
+        assert!(is_viral(strict, 0.9, 0.96));
+        assert_eq!(Scores { other: 0.5, virus: 0.5 }.label(), "others");
     }
 
     fn chunk(frames: &[[f32; 2]], strands: Option<[f32; 2]>) -> ScoredChunk {
-        let frame = |&scores| ScoredFrame { frame: Frame::F1, codons: 0..300, scores };
+        let frame = |&classes| {
+            let scores = Scores::of_classes(classes);
+            ScoredFrame { frame: Frame::F1, codons: 0..300, scores }
+        };
+        let strands = strands.map(Scores::of_classes);
         ScoredChunk { bases: 0..300, frames: frames.iter().map(frame).collect(), strands }
     }
 
@@ -190,7 +179,7 @@ mod tests {
             [chunk(&[[0.9, 0.1], [0.2, 0.8]], None), chunk(&[], Some([0.3, 0.7])), chunk(&[], None)];
         assert_eq!(
             [&framed, &whole, &neither].map(ScoredChunk::highest),
-            [Some([0.9, 0.8]), Some([0.3, 0.7]), None]
+            [Some([0.9, 0.8]), Some([0.3, 0.7]), None].map(|classes| classes.map(Scores::of_classes))
         );
         assert_eq!(whole.highest_of_frames(), None);
         let statuses = [Status::Classified, Status::ClassifiedNucleotide, Status::NoOpenFrame];
@@ -203,7 +192,8 @@ mod tests {
         assert_eq!(tally.status(600), Status::ClassifiedNucleotide);
         assert_eq!(tally.add(&framed, &rule), Some(false));
         assert_eq!(tally.status(900), Status::Classified);
-        assert_eq!((tally.classified, tally.by_nucleotides, tally.highest), (2, 1, Some([0.9, 0.8])));
+        assert_eq!((tally.classified, tally.by_nucleotides), (2, 1));
+        assert_eq!(tally.highest, Some(Scores { other: 0.9, virus: 0.8 }));
     }
 
     #[test]
@@ -223,7 +213,7 @@ mod tests {
         assert_eq!(add(&mut tally, Some([0.9, 0.2])), Some(false));
         assert_eq!(tally.is_viral(&rule), Some(false));
         assert_eq!((tally.chunks, tally.classified, tally.viral), (4, 3, 1));
-        assert_eq!(tally.highest, Some([0.9, 0.9]));
+        assert_eq!(tally.highest, Some(Scores { other: 0.9, virus: 0.9 }));
         let any = Rule { min_fraction: 0.0, ..rule };
         assert_eq!(tally.is_viral(&any), Some(true));
     }

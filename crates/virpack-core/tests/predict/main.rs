@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use virpack_core::CancelToken;
 use virpack_core::devices::{DeviceChoice, DeviceOptions};
 use virpack_core::model::location::{Location, MemoryFile};
-use virpack_core::predict::{Compat, PredictOptions, Predicted, Rule, predict};
+use virpack_core::predict::{Compat, PredictOptions, PredictSummary, Rule, predict};
 use virpack_seq::frames::Pair;
 use virpack_seq::{Record, chunks, reader};
 
@@ -35,7 +35,7 @@ fn options(inputs: &[PathBuf], output: &Path) -> PredictOptions {
     PredictOptions { device, ..options }
 }
 
-fn run(options: &PredictOptions) -> Predicted {
+fn run(options: &PredictOptions) -> PredictSummary {
     predict(options, &CancelToken::new(), |_| ()).unwrap()
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use virpack_core::Error;
-use virpack_core::predict::{Compat, PredictOptions, Predicted, Rule, predict};
+use virpack_core::predict::{Compat, PredictOptions, PredictSummary, Rule, predict};
 use virpack_core::resume::{CheckpointOptions, ResumeError, Unit};
 use virpack_core::{CancelToken, Event};
 use virpack_seq::GeneticCode;
@@ -29,7 +29,7 @@ fn total(tokens: Pair<u64>) -> u64 {
 }
 
 /// A run that is told to stop when it has written so many records; how many chunks it went on from.
-fn run_until(options: &PredictOptions, records: u64) -> (Result<Predicted, Error>, u64) {
+fn run_until(options: &PredictOptions, records: u64) -> (Result<PredictSummary, Error>, u64) {
     let cancel = CancelToken::new();
     if records == 0 {
         cancel.cancel();

@@ -20,7 +20,7 @@ use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use virpack_core::predict::{Compat, PredictOptions, Predicted, Rule, predict};
+use virpack_core::predict::{Compat, PredictOptions, PredictSummary, Rule, predict};
 use virpack_core::{CancelToken, Event, ModelBudget};
 use virpack_seq::frames::FrameCounters;
 use virpack_seq::{GeneticCode, Input, shown_id};
@@ -210,7 +210,7 @@ fn left_out(budgets: &[ModelBudget]) -> Option<(&'static str, &'static str)> {
 }
 
 /// The lines at the end.
-fn summary(predicted: &Predicted, output: &Path) -> String {
+fn summary(predicted: &PredictSummary, output: &Path) -> String {
     let counts = &predicted.counts;
     let seconds = predicted.elapsed.as_secs_f64();
     let rate = |n: u64| short(n as f64 / seconds.max(1e-9));
