@@ -4,6 +4,7 @@ mod identity;
 mod model;
 mod options;
 mod output;
+mod pipeline;
 mod report;
 mod summary;
 
@@ -61,8 +62,8 @@ pub fn embed_on<B: Device + 'static>(
     drop(backends);
     let mut output = EmbedOutput::create(options, &mut model, session, records.progress(), &mut on_event)?;
     let (loading, start) = (begun.elapsed(), Instant::now());
-    let loader = model.loader(options, records, output.finished())?;
-    let mut runner = model.runner(options, &loader, output.finished(), cancel)?;
+    let loader = pipeline::loader(options, &model.devices, model.token_budget, records, output.finished())?;
+    let mut runner = pipeline::runner(options, &model.devices, &loader, cancel)?;
     while let Some(item) = runner.next() {
         output.write(item?, &mut on_event)?;
         on_event(output.progress(&loader, &runner));
@@ -94,9 +95,9 @@ pub(crate) fn collect<B: Device + 'static>(
 ) -> Result<Vec<(Row, Vec<f32>)>, Error> {
     let hidden = devices[0].model.config.hidden();
     let token_budget = LoadedModel::smallest_budget(devices);
-    let loader = model::loader(options, devices, token_budget, records, Arc::default())?;
+    let loader = pipeline::loader(options, devices, token_budget, records, Arc::default())?;
     let mut all = Vec::new();
-    for item in model::runner(options, devices, &loader, Arc::default(), &CancelToken::new())? {
+    for item in pipeline::runner(options, devices, &loader, &CancelToken::new())? {
         if let RunnerItem::Rows(BatchRows::Embeddings { rows, values }) = item? {
             all.extend(rows.into_iter().zip(values.chunks_exact(hidden).map(<[f32]>::to_vec)));
         }

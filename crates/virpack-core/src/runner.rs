@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
 use virpack_device::{Backend, Pool};
-use virpack_seq::{AsyncDataLoader, Hint, IndexSet, SkippedRecord};
+use virpack_seq::{AsyncDataLoader, Hint, SkippedRecord};
 
 use crate::Error;
 use crate::cancel::CancelToken;
@@ -38,8 +38,6 @@ pub struct RunnerOptions {
     pub window_overlap: usize,
     /// How long a device may hold a batch without giving one back before it is given up; None: for ever.
     pub device_timeout: Option<Duration>,
-    /// Records that are done: no windows of theirs are waited for, as not all of them may come.
-    pub done: Arc<IndexSet>,
     /// Once cancelled, no batch is begun any more: those in flight are finished, and the results end.
     pub cancel: CancelToken,
 }
@@ -47,8 +45,8 @@ pub struct RunnerOptions {
 impl RunnerOptions {
     /// Means of the hidden states after `layer` layers, of records that fit whole.
     pub fn mean(layer: usize) -> Self {
-        let (done, cancel) = (Arc::default(), CancelToken::new());
-        RunnerOptions { pool: Some(Pool::Mean), layer, window_overlap: 0, device_timeout: None, done, cancel }
+        let cancel = CancelToken::new();
+        RunnerOptions { pool: Some(Pool::Mean), layer, window_overlap: 0, device_timeout: None, cancel }
     }
 }
 

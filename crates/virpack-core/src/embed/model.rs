@@ -7,16 +7,13 @@ use virpack_model::ModelConfig;
 use virpack_model::checksum::{FileChecksum, Summing, sum_of_all};
 use virpack_model::hub::load_again;
 use virpack_model::weights::Weights;
-use virpack_seq::{AsyncDataLoader, IndexSet, LoaderOptions, LongRecords, Records};
 
 use super::{EmbedOptions, identity};
 use crate::Error;
-use crate::cancel::CancelToken;
 use crate::event::Event;
 use crate::identity::PendingIdentity;
 use crate::loaded_model::LoadedModel;
 use crate::resume::Session;
-use crate::runner::{AsyncInferenceRunner, RunnerOptions};
 
 /// A run's model on its devices.
 pub(super) struct EmbedModel<B: Device> {
@@ -88,67 +85,8 @@ impl<B: Device + 'static> EmbedModel<B> {
         Ok(EmbedModel { config, checksums, identity, devices, token_budget })
     }
 
-    /// Starts to read, tokenize and pack `records`, of which those `finished` are not run.
-    pub(super) fn loader(
-        &self,
-        options: &EmbedOptions,
-        records: Records,
-        finished: Arc<IndexSet>,
-    ) -> Result<AsyncDataLoader, Error> {
-        loader(options, &self.devices, self.token_budget, records, finished)
-    }
-
-    /// Starts to run what `loader` gives, and to pool it.
-    pub(super) fn runner(
-        &self,
-        options: &EmbedOptions,
-        loader: &AsyncDataLoader,
-        finished: Arc<IndexSet>,
-        cancel: &CancelToken,
-    ) -> Result<AsyncInferenceRunner, Error> {
-        runner(options, &self.devices, loader, finished, cancel)
-    }
-
     /// What each device's bits depend on.
     pub(super) fn computed_by(&self) -> Vec<Vec<String>> {
         self.devices.iter().map(|device| device.backend.computed_by()).collect()
     }
-}
-
-/// Starts to read, tokenize and pack `records`, for a model on `devices`; those `finished` are not run.
-pub(super) fn loader<B: Device>(
-    options: &EmbedOptions,
-    devices: &[LoadedModel<B>],
-    token_budget: usize,
-    records: Records,
-    finished: Arc<IndexSet>,
-) -> Result<AsyncDataLoader, Error> {
-    let loading = LoaderOptions::default().lengths(options.lengths).done(finished);
-    let tokenizer = Arc::clone(&devices[0].model.tokenizer);
-    Ok(AsyncDataLoader::new(records, tokenizer, options.collator(token_budget)?, loading)?)
-}
-
-/// Starts to run what `loader` gives on `devices`, and to pool it.
-pub(super) fn runner<B: Device + 'static>(
-    options: &EmbedOptions,
-    devices: &[LoadedModel<B>],
-    loader: &AsyncDataLoader,
-    finished: Arc<IndexSet>,
-    cancel: &CancelToken,
-) -> Result<AsyncInferenceRunner, Error> {
-    let model = &devices[0].model;
-    let window_overlap = match options.lengths.long_records {
-        LongRecords::Window { overlap } if !model.tokenizer.merges_letters() => overlap,
-        _ => 0,
-    };
-    let running = RunnerOptions {
-        pool: options.pool,
-        layer: options.layer(&model.config)?,
-        window_overlap,
-        device_timeout: options.device_timeout,
-        done: finished,
-        cancel: cancel.clone(),
-    };
-    let on = |device: &LoadedModel<B>| (Arc::clone(&device.backend), Arc::clone(&device.model.encoder));
-    AsyncInferenceRunner::new(devices.iter().map(on).collect(), loader.clone(), running)
 }
