@@ -28,7 +28,6 @@ pub(super) struct EmbedOutput<'a> {
     shard: Option<Identity>,
     hidden: usize,
     token_budget: usize,
-    reading: Arc<ReadProgress>,
     /// Records written or skipped.
     records: u64,
 }
@@ -66,13 +65,13 @@ impl<'a> EmbedOutput<'a> {
         session.take(&output::names(&options.output, &layout)?)?;
         let (hidden, token_budget) = (model.config.hidden(), model.token_budget);
         let mut writer = output::create(&options.output, hidden, layout)?;
-        let begin = |identity| session.begin(identity, vec![token_budget], Arc::clone(&reading));
+        let begin = |identity| session.begin(identity, vec![token_budget], reading);
         let resumed = pending.map(begin).transpose()?.flatten();
         session.take_earlier().into_iter().for_each(|earlier| writer.go_on_from(earlier));
         let records = resumed.as_ref().map_or(0, |resumed| resumed.saved.finished);
         let devices = model.devices.iter().flat_map(|device| device.events());
         devices.chain(resumed.map(Event::Kept)).for_each(on_event);
-        Ok(EmbedOutput { options, writer, session, shard, hidden, token_budget, reading, records })
+        Ok(EmbedOutput { options, writer, session, shard, hidden, token_budget, records })
     }
 
     /// The records that an earlier run has finished.
@@ -125,8 +124,8 @@ impl<'a> EmbedOutput<'a> {
         times: &Times,
     ) -> Result<Summary, Error> {
         let (options, resumed) = (self.options, self.session.finished().len());
-        let read = crate::report::read(loader.inputs(), &self.reading);
-        let complete = self.writer.complete(self.reading.records())?;
+        let read = crate::report::read(loader.inputs(), loader.progress());
+        let complete = self.writer.complete(loader.progress().records())?;
         // Without parts there is nothing to save from a name that is taken, and publishing looks for itself.
         let is_kept = self.session.is_kept();
         if is_kept && let Err(taken) = complete.check_names() {
@@ -139,7 +138,8 @@ impl<'a> EmbedOutput<'a> {
         self.shard.map_or(Ok(()), |shard| shard.check_read(&read))?;
         let names = model.devices.iter().map(|device| device.backend.name());
         let devices = names.zip(runner.tallies()).collect();
-        let mut summary = Summary::new(loader, complete.written().clone(), times.elapsed, devices, resumed);
+        let written = complete.written().clone();
+        let mut summary = Summary::new(loader, read, written, times.elapsed, devices, resumed);
         let mut report: Map<String, Value> = report::of(options, model, times.loading, &summary)?;
         let identity = session.identity().map(|rows| options.of_output(rows.clone()));
         describe(&mut report, identity.as_ref(), &summary.written.files);

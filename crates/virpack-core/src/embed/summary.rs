@@ -36,9 +36,10 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// What a run has done that has read all of its input, and written this; without its report.
+    /// What a run has done that has read `inputs` to their ends, and written this; without its report.
     pub(super) fn new(
         loader: &AsyncDataLoader,
+        inputs: Vec<(Input, Option<InputChecksum>)>,
         written: Written,
         elapsed: Duration,
         devices: Vec<(String, DeviceTally)>,
@@ -54,7 +55,7 @@ impl Summary {
             elapsed,
             waited: counters.consumer_wait,
             devices,
-            inputs: crate::report::read(loader.inputs(), loader.progress()),
+            inputs,
             remarks: loader.progress().remarks_on(loader.inputs()),
             report: Map::new(),
         }
