@@ -45,7 +45,7 @@ pub use options::PredictOptions;
 use output::PredictOutput;
 pub use reference::Compat;
 pub use regions::Region;
-pub use summary::{Before, Counts, DeviceWork, Predicted, Stage};
+pub use summary::{Before, Counts, Predicted};
 pub use track::{Draw, Track};
 pub use verdict::{Rule, Status};
 
@@ -93,9 +93,10 @@ pub fn predict_on<B: Device + 'static>(
     cancel: &CancelToken,
     mut on_event: impl FnMut(Event),
 ) -> Result<Predicted, Error> {
+    let models = options.find_models()?;
     let records = options.open_inputs()?;
     let session = options.session()?;
-    let mut judges = Judges::load(&devices, options, &session, &mut on_event)?;
+    let mut judges = Judges::load(&devices, &models, options, &session, &mut on_event)?;
     drop(devices);
     let (mut output, scores) =
         PredictOutput::create(options, &mut judges, session, records.progress(), &mut on_event)?;

@@ -8,17 +8,16 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use virpack_core::CheckpointOptions;
 use virpack_core::Error;
-use virpack_core::devices::{DeviceChoice, DeviceOptions};
-use virpack_core::embed::{EmbedOptions, embed};
-use virpack_core::frames::{FramesOptions, frames};
-use virpack_core::merge::{MergeOptions, merge};
-use virpack_core::output::OutputDtype;
 use virpack_core::predict::{PredictOptions, predict};
-use virpack_core::resume::CheckpointOptions;
 use virpack_core::{CancelToken, Event};
+use virpack_core::{DeviceChoice, DeviceOptions};
+use virpack_core::{EmbedOptions, embed};
+use virpack_core::{FramesOptions, frames};
+use virpack_core::{MergeOptions, merge};
 use virpack_seq::reader::Change;
-use virpack_seq::{GeneticCode, InputError, LengthPolicy, ReadLimits, SeqError};
+use virpack_seq::{InputError, LengthPolicy, SeqError};
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -45,14 +44,14 @@ fn replace_a_letter(path: &Path) {
 }
 
 fn device() -> DeviceOptions {
-    DeviceOptions { device: DeviceChoice::Cpu, threads: NonZeroUsize::new(2), ..DeviceOptions::default() }
+    DeviceOptions::default().device(DeviceChoice::Cpu).threads(NonZeroUsize::new(2))
 }
 
 fn embed_options(input: &Path, output: &Path) -> EmbedOptions {
     let model = path("../../examples/esm2_tiny");
-    let checkpoint = Some(CheckpointOptions { records: 200, ..CheckpointOptions::default() });
+    let checkpoint = Some(CheckpointOptions::default().records(200));
     let options = EmbedOptions::new(vec![input.to_owned().into()], &model, output);
-    EmbedOptions { device: device(), checkpoint, buffer_size: Some(100), token_budget: Some(2048), ..options }
+    options.device(device()).checkpoint(checkpoint).buffer_size(100).token_budget(2048)
 }
 
 fn predict_options(input: &Path, output: &Path) -> PredictOptions {
@@ -61,8 +60,8 @@ fn predict_options(input: &Path, output: &Path) -> PredictOptions {
         [path("../../fixtures/predict/300_model.pth"), PathBuf::new()],
     ];
     let options =
-        PredictOptions::new(vec![input.to_owned().into()], [&models[0], &models[1]], &classifier[0], output);
-    PredictOptions { device: device(), ..options }
+        PredictOptions::new(vec![input.to_owned().into()], [&models[0], &models[1]], &*classifier[0], output);
+    options.device(device())
 }
 
 /// How the input has changed.
@@ -100,15 +99,14 @@ fn no_part_is_listed_once_the_input_has_changed() {
     write(&input, 8_000, &"MKTAYIAKQR".repeat(100));
     let lengths = LengthPolicy { max_length: 40, ..LengthPolicy::default() };
     let mut then = None;
-    let result =
-        embed(&EmbedOptions { lengths, ..embed_options(&input, &output) }, &CancelToken::new(), |told| {
-            if matches!(told, Event::Progress(_)) && then.is_none() && listed(&folder) > 0 {
-                append(&input);
-                // A part that was being listed is.
-                std::thread::sleep(Duration::from_millis(300));
-                then = Some(listed(&folder));
-            }
-        });
+    let result = embed(&embed_options(&input, &output).lengths(lengths), &CancelToken::new(), |told| {
+        if matches!(told, Event::Progress(_)) && then.is_none() && listed(&folder) > 0 {
+            append(&input);
+            // A part that was being listed is.
+            std::thread::sleep(Duration::from_millis(300));
+            then = Some(listed(&folder));
+        }
+    });
     assert!(matches!(change(result, &input), Change::Size { .. }));
     assert!(then.is_some_and(|then| then < 40), "{then:?}");
     assert_eq!(Some(listed(&folder)), then);
@@ -123,7 +121,7 @@ fn what_was_read_is_what_was_hashed_or_nothing_is_published() {
         let output = place.path().join(if shard.is_some() { "out.shard" } else { "out.npy" });
         write(&input, 500, "MKTAYIAKQR");
         // The hash of a shard is known before the device is reported, that of another output soon after.
-        let options = EmbedOptions { shard, ..embed_options(&input, &output) };
+        let options = embed_options(&input, &output).shard(shard);
         let result = embed(&options, &CancelToken::new(), |told| {
             if matches!(told, Event::Ready { .. }) {
                 std::thread::sleep(Duration::from_millis(300));
@@ -137,7 +135,7 @@ fn what_was_read_is_what_was_hashed_or_nothing_is_published() {
         // The same without what keeps parts: what is written is what was read.
         let checkpoint = None;
         if shard.is_none() {
-            embed(&EmbedOptions { checkpoint, ..options }, &CancelToken::new(), |_| ()).unwrap();
+            embed(&options.checkpoint(checkpoint), &CancelToken::new(), |_| ()).unwrap();
         }
     }
 }
@@ -173,15 +171,8 @@ fn frames_of_a_file_that_is_cut_are_not_published() {
     let place = tempfile::tempdir().unwrap();
     let input = place.path().join("in.fa");
     write(&input, 5_000, &"ATGGCCTTAGGCAACGTACGATGCC".repeat(5));
-    let options = FramesOptions {
-        inputs: vec![input.clone().into()],
-        limits: ReadLimits::default(),
-        length: NonZeroUsize::new(100).unwrap(),
-        genetic_code: GeneticCode::STANDARD,
-        prefix: place.path().join("out"),
-        kind: None,
-        force: false,
-    };
+    let options = FramesOptions::new(vec![input.clone().into()], place.path().join("out"))
+        .length(NonZeroUsize::new(100).unwrap());
     let mut cut = false;
     let result = frames(&options, |_| {
         if !std::mem::replace(&mut cut, true) {
@@ -200,17 +191,10 @@ fn shards_of_unlike_inputs_do_not_merge() {
         write(&input, 50, if shard == "1/2" { "MKTAYIAKQR" } else { "MKTAYIAKQL" });
         let output = place.path().join(format!("{}.shard", &shard[..1]));
         let shard = Some(shard.parse().unwrap());
-        embed(&EmbedOptions { shard, ..embed_options(&input, &output) }, &CancelToken::new(), |_| ())
-            .unwrap();
+        embed(&embed_options(&input, &output).shard(shard), &CancelToken::new(), |_| ()).unwrap();
         output
     });
-    let options = MergeOptions {
-        shards: shards.to_vec(),
-        output: place.path().join("all.npy"),
-        format: None,
-        dtype_out: OutputDtype::F32,
-        force: false,
-    };
+    let options = MergeOptions::new(shards.to_vec(), place.path().join("all.npy"));
     let message = merge(&options).unwrap_err().to_string();
     assert!(message.contains("not of one run") && message.contains("input: "), "{message}");
 }

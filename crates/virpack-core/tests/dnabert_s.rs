@@ -5,13 +5,13 @@
 use std::path::{Path, PathBuf};
 
 use virpack_core::device::{Backend, Cpu, Pool};
-use virpack_core::embed::{EmbedOptions, embed_records};
 use virpack_core::model::ModelError;
 use virpack_core::model::config::DnabertConfig;
 use virpack_core::model::dnabert_s::DnabertS;
 use virpack_core::model::hub::{HubError, HubOptions};
 use virpack_core::model::weights::Weights;
 use virpack_core::model::{Encoder, config_of, tokenizer_of};
+use virpack_core::{EmbedOptions, embed_records};
 use virpack_seq::{BpeTokenizer, Input, LengthPolicy, LongRecords, Records, Tokenizer};
 
 fn fixture(path: &str) -> PathBuf {
@@ -186,10 +186,10 @@ fn what_is_no_mosaic_bert_is_refused() {
 }
 
 fn embedded(max_length: usize, long_records: LongRecords, fasta: &str) -> Vec<(u64, Vec<f32>)> {
-    let base = EmbedOptions::new(Vec::<Input>::new(), &fixture("12"), "unused.npy".as_ref());
+    let base = EmbedOptions::new(Vec::<Input>::new(), &fixture("12"), "unused.npy");
     let lengths = LengthPolicy { max_length, min_length: 0, long_records };
     let records = Records::from_reader("test", std::io::Cursor::new(fasta.to_owned())).unwrap();
-    let rows = embed_records(records, &EmbedOptions { lengths, ..base }).unwrap();
+    let rows = embed_records(records, &base.lengths(lengths)).unwrap();
     rows.into_iter().map(|(row, values)| (row.length, values)).collect()
 }
 

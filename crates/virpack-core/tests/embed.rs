@@ -12,10 +12,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use virpack_core::Error;
 use virpack_core::device::Pool;
-use virpack_core::devices::{DeviceChoice, DeviceOptions};
-use virpack_core::embed::{EmbedOptions, Summary, embed, embed_records};
-use virpack_core::resume::{CheckpointOptions, ResumeError};
 use virpack_core::{CancelToken, Event, Hint};
+use virpack_core::{CheckpointOptions, ResumeError};
+use virpack_core::{DeviceChoice, DeviceOptions};
+use virpack_core::{EmbedOptions, EmbedSummary, embed, embed_records};
 use virpack_seq::{LengthPolicy, LongRecords, Records};
 
 #[path = "support/parts.rs"]
@@ -24,11 +24,7 @@ mod parts;
 const HIDDEN: usize = 48;
 
 fn on_cpu(threads: usize) -> DeviceOptions {
-    DeviceOptions {
-        device: DeviceChoice::Cpu,
-        threads: NonZeroUsize::new(threads),
-        ..DeviceOptions::default()
-    }
+    DeviceOptions::default().device(DeviceChoice::Cpu).threads(NonZeroUsize::new(threads))
 }
 
 fn model() -> PathBuf {
@@ -99,15 +95,13 @@ proptest! {
             inputs.push(path.into());
         }
         let output = directory.path().join("emb.npy");
-        let options = EmbedOptions {
-            lengths,
-            buffer_size: Some(buffer_size),
-            packing,
-            pool: Some(pool),
-            token_budget: Some(lengths.max_tokens() + room),
-            device: on_cpu(2),
-            ..EmbedOptions::new(inputs, &model(), &output)
-        };
+        let options = EmbedOptions::new(inputs, &model(), &output)
+            .lengths(lengths)
+            .buffer_size(buffer_size)
+            .packing(packing)
+            .pool(pool)
+            .token_budget(lengths.max_tokens() + room)
+            .device(on_cpu(2));
         let summary = embed(&options, &CancelToken::new(), |_| ()).unwrap();
 
         let ids = std::fs::read_to_string(directory.path().join("emb.npy.records.tsv")).unwrap();
@@ -159,14 +153,12 @@ fn residues_keep_their_rows_in_input_order_and_their_mean_is_the_pooled_row() {
     std::fs::write(&input, text).unwrap();
     let run = |name: &str, pool: Option<Pool>| {
         let output = directory.path().join(name);
-        let options = EmbedOptions {
-            pool,
-            lengths: LengthPolicy { max_length: 30, min_length: 2, long_records: LongRecords::Truncate },
-            buffer_size: Some(50),
-            token_budget: Some(100),
-            device: on_cpu(2),
-            ..EmbedOptions::new(vec![input.clone().into()], &model(), &output)
-        };
+        let options = EmbedOptions::new(vec![input.clone().into()], &model(), &output)
+            .pool(pool)
+            .lengths(LengthPolicy { max_length: 30, min_length: 2, long_records: LongRecords::Truncate })
+            .buffer_size(50)
+            .token_budget(100)
+            .device(on_cpu(2));
         let summary = embed(&options, &CancelToken::new(), |_| ()).unwrap();
         assert_eq!(summary.written.rows + summary.written.skipped, 300);
         output
@@ -191,8 +183,8 @@ fn residues_and_windows_do_not_go_together() {
     let lengths =
         LengthPolicy { long_records: LongRecords::Window { overlap: 8 }, ..LengthPolicy::default() };
     let directory = tempfile::tempdir().unwrap();
-    let base = EmbedOptions::new(Vec::new(), &model(), &directory.path().join("emb.h5"));
-    let error = EmbedOptions { pool: None, lengths, ..base }.check().unwrap_err();
+    let base = EmbedOptions::new(Vec::new(), &model(), directory.path().join("emb.h5"));
+    let error = base.pool(None).lengths(lengths).check().unwrap_err();
     assert!(matches!(error, virpack_core::Error::ResidueWindows), "{error}");
 }
 
@@ -210,7 +202,7 @@ fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// A run that is told to stop when it has told of so many batches; how many records it went on from.
-fn run_until(options: &EmbedOptions, batches: usize) -> (Result<Summary, Error>, u64) {
+fn run_until(options: &EmbedOptions, batches: usize) -> (Result<EmbedSummary, Error>, u64) {
     let cancel = CancelToken::new();
     let (mut told, mut resumed) = (0, 0);
     let result = embed(options, &cancel, |what| match what {
@@ -247,15 +239,13 @@ proptest! {
         });
         std::fs::write(&input, text).unwrap();
         let output = directory.path().join("emb.npy");
-        let options = EmbedOptions {
-            lengths,
-            buffer_size: Some(buffer_size),
-            packing,
-            token_budget: Some(lengths.max_tokens() + room),
-            device: on_cpu(2),
-            checkpoint: Some(CheckpointOptions { records, every: Duration::MAX, resume: true }),
-            ..EmbedOptions::new(vec![input.into()], &model(), &output)
-        };
+        let options = EmbedOptions::new(vec![input.into()], &model(), &output)
+            .lengths(lengths)
+            .buffer_size(buffer_size)
+            .packing(packing)
+            .token_budget(lengths.max_tokens() + room)
+            .device(on_cpu(2))
+            .checkpoint(CheckpointOptions::default().records(records).every(Duration::MAX).resume(true));
         embed(&options, &CancelToken::new(), |_| ()).unwrap();
         let undisturbed = files(directory.path());
         prop_assert!(!undisturbed.contains_key("emb.npy.partial"));
@@ -291,19 +281,17 @@ fn stopped(directory: &Path) -> EmbedOptions {
     let text: String =
         (0..60).map(|i| format!(">s{i}\n{}\n", &"MKTAYIAKQRLLVGG".repeat(2)[i % 7..])).collect();
     std::fs::write(&input, text).unwrap();
-    let checkpoint = CheckpointOptions { records: 1, every: Duration::MAX, resume: false };
-    let options = EmbedOptions {
-        buffer_size: Some(10),
-        lengths: LengthPolicy { max_length: 62, ..LengthPolicy::default() },
-        token_budget: Some(100),
-        device: on_cpu(1),
-        checkpoint: Some(checkpoint),
-        ..EmbedOptions::new(vec![input.into()], &model(), &directory.join("emb.npy"))
-    };
+    let checkpoint = CheckpointOptions::default().records(1).every(Duration::MAX).resume(false);
+    let options = EmbedOptions::new(vec![input.into()], &model(), directory.join("emb.npy"))
+        .buffer_size(10)
+        .lengths(LengthPolicy { max_length: 62, ..LengthPolicy::default() })
+        .token_budget(100)
+        .device(on_cpu(1))
+        .checkpoint(checkpoint);
     let (result, _) = run_until(&options, 1);
     let Err(Error::Interrupted { kept: Some(saved) }) = result else { panic!("{result:?}") };
     assert!((1..60).contains(&saved.finished) && saved.folder.ends_with("emb.npy.partial"));
-    EmbedOptions { checkpoint: Some(CheckpointOptions { resume: true, ..checkpoint }), ..options }
+    options.checkpoint(checkpoint.resume(true))
 }
 
 #[test]
@@ -318,14 +306,14 @@ fn another_run_is_refused_with_what_differs() {
         error.hint().map(Cow::into_owned).unwrap_or_default()
     };
     let with = || options.clone();
-    refused(EmbedOptions { pool: Some(Pool::Max), ..with() }, "pooling: mean there, max here");
-    refused(EmbedOptions { layer: Some(1), ..with() }, "layer: 2 there, 1 here");
-    refused(EmbedOptions { packing: false, ..with() }, "packing: on there, off here");
-    refused(EmbedOptions { token_budget: Some(128), ..with() }, "token budget: 100 there, 128 here");
-    refused(EmbedOptions { buffer_size: Some(11), ..with() }, "buffer size: 10 there, 11 here");
+    refused(with().pool(Pool::Max), "pooling: mean there, max here");
+    refused(with().layer(1), "layer: 2 there, 1 here");
+    refused(with().packing(false), "packing: on there, off here");
+    refused(with().token_budget(128), "token budget: 100 there, 128 here");
+    refused(with().buffer_size(11), "buffer size: 10 there, 11 here");
     let lengths = LengthPolicy { max_length: 20, min_length: 2, long_records: LongRecords::Skip };
-    refused(EmbedOptions { lengths, ..with() }, "long records: truncate there, skip here");
-    refused(EmbedOptions { lengths, ..with() }, "smallest length: 0 there, 2 here");
+    refused(with().lengths(lengths), "long records: truncate there, skip here");
+    refused(with().lengths(lengths), "smallest length: 0 there, 2 here");
     let one = directory.path().join("input.fa");
     let text = std::fs::read(&one).unwrap();
     std::fs::write(&one, [&text[..text.len() - 2], b"W\n"].concat()).unwrap();
@@ -333,21 +321,18 @@ fn another_run_is_refused_with_what_differs() {
     std::fs::write(&one, &text).unwrap();
     let two = directory.path().join("two.fa");
     std::fs::write(&two, ">x\nMKT\n").unwrap();
-    refused(
-        EmbedOptions { inputs: vec![one.clone().into(), two.into()], ..with() },
-        "input 2: nothing there, ",
-    );
-    let error = EmbedOptions { inputs: vec!["-".into()], ..with() }.check().unwrap_err();
+    refused(with().inputs(vec![one.clone().into(), two.into()]), "input 2: nothing there, ");
+    let error = with().inputs(vec!["-".into()]).check().unwrap_err();
     assert!(matches!(error, Error::Resume(ResumeError::Pipe { .. })), "{error}");
     // Nobody has said what is to become of it.
-    let unsaid = EmbedOptions { checkpoint: Some(CheckpointOptions::default()), ..with() };
+    let unsaid = with().checkpoint(CheckpointOptions::default());
     let hint = refused(unsaid.clone(), " of a run that was interrupted");
     assert_eq!(hint, "resume it, or replace it and start again");
     assert_eq!(files(&directory.path().join("emb.npy.partial")), before, "it is left as it was");
     // Its name does not matter where there is one.
     let elsewhere = directory.path().join("elsewhere.fa");
     std::fs::rename(&one, &elsewhere).unwrap();
-    let (result, resumed) = run_until(&EmbedOptions { inputs: vec![elsewhere.into()], ..with() }, usize::MAX);
+    let (result, resumed) = run_until(&with().inputs(vec![elsewhere.into()]), usize::MAX);
     assert!(resumed > 0 && result.unwrap().written.rows == 60);
 }
 
@@ -355,12 +340,7 @@ fn another_run_is_refused_with_what_differs() {
 fn force_starts_anew() {
     let directory = tempfile::tempdir().unwrap();
     let options = stopped(directory.path());
-    let forced = EmbedOptions {
-        checkpoint: Some(CheckpointOptions::default()),
-        force: true,
-        pool: Some(Pool::Max),
-        ..options.clone()
-    };
+    let forced = options.clone().checkpoint(CheckpointOptions::default()).force(true).pool(Pool::Max);
     assert_eq!(embed(&forced, &CancelToken::new(), |_| ()).unwrap().resumed, 0);
     assert!(!directory.path().join("emb.npy.partial").exists());
     // Nothing is left to go on with, and the output is there.
@@ -368,8 +348,7 @@ fn force_starts_anew() {
     assert!(matches!(error, Error::Resume(ResumeError::AnotherOutput { .. })), "{error}");
     assert!(error.to_string().contains("pooling: max there, mean here"), "{error}");
     let before = files(directory.path());
-    let error =
-        embed(&EmbedOptions { pool: Some(Pool::Max), ..options }, &CancelToken::new(), |_| ()).unwrap_err();
+    let error = embed(&options.pool(Pool::Max), &CancelToken::new(), |_| ()).unwrap_err();
     assert!(matches!(error, Error::Resume(ResumeError::Complete { .. })), "{error}");
     assert_eq!(files(directory.path()), before);
 }

@@ -5,12 +5,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use virpack_core::DeviceOptions;
 use virpack_core::device::{Backend, Cpu, Pool};
-use virpack_core::devices::DeviceOptions;
-use virpack_core::embed::{EmbedOptions, embed_records};
 use virpack_core::model::Encoder;
 use virpack_core::model::esm2::Esm2;
 use virpack_core::model::weights::Weights;
+use virpack_core::{EmbedOptions, embed_records};
 use virpack_seq::{Input, Records};
 
 const ALPHABET: [&str; 33] = [
@@ -154,7 +154,7 @@ fn a_record_has_one_embedding_however_it_is_packed_and_from_either_file() {
     let directory = real_weights().unwrap_or_else(|| tiny(16));
     let fasta = proteins();
     let options = |model: &Path| EmbedOptions::new(vec![Input::Stdin], model, Path::new("unused.npy"));
-    let expected = embeddings(&fasta, &EmbedOptions { packing: false, ..options(&directory) });
+    let expected = embeddings(&fasta, &options(&directory).packing(false));
     assert_eq!(expected.len(), 60);
     let same = |name: &str, given: Vec<Vec<f32>>| {
         assert_eq!(given.len(), 60, "{name}");
@@ -163,10 +163,10 @@ fn a_record_has_one_embedding_however_it_is_packed_and_from_either_file() {
         }
     };
     same("packed", embeddings(&fasta, &options(&directory)));
-    let small = EmbedOptions { token_budget: Some(1024), buffer_size: Some(7), ..options(&directory) };
+    let small = options(&directory).token_budget(1024).buffer_size(7);
     same("small batches", embeddings(&fasta, &small));
-    let one_thread = DeviceOptions { threads: std::num::NonZeroUsize::new(1), ..DeviceOptions::default() };
-    let one_thread = EmbedOptions { device: one_thread, ..options(&directory) };
+    let one_thread = DeviceOptions::default().threads(std::num::NonZeroUsize::new(1));
+    let one_thread = options(&directory).device(one_thread);
     same("one thread", embeddings(&fasta, &one_thread));
     if real_weights().is_some() {
         // The directory holds the same tensors as a torch checkpoint.
@@ -185,7 +185,7 @@ fn windows_of_a_whole_record_cover_it() {
         let lengths =
             LengthPolicy { max_length, min_length: 0, long_records: LongRecords::Window { overlap } };
         let base = EmbedOptions::new(vec![Input::Stdin], &tiny(16), Path::new("unused.npy"));
-        embeddings(&fasta, &EmbedOptions { lengths, ..base })
+        embeddings(&fasta, &base.lengths(lengths))
     };
     // Without overlap the mean is the length-weighted mean of the parts.
     let parts = [&residues[..120], &residues[120..240], &residues[240..]];
@@ -233,10 +233,9 @@ fn broken_weights_never_reach_the_output() {
         collator,
         Default::default(),
     );
-    let options = virpack_core::runner::RunnerOptions::mean(1);
+    let options = virpack_core::RunnerOptions::new(1);
     let runner =
-        virpack_core::runner::AsyncInferenceRunner::new(vec![(cpu, model)], loader.unwrap(), options)
-            .unwrap();
+        virpack_core::AsyncInferenceRunner::new(vec![(cpu, model)], loader.unwrap(), options).unwrap();
     let results: Vec<_> = runner.collect();
     let error = results.last().unwrap().as_ref().unwrap_err().to_string();
     assert!(error.contains("bad") && !error.contains("good"), "{error}");

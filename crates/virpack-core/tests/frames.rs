@@ -6,8 +6,8 @@ use std::fmt::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use virpack_core::frames::{FramesOptions, frames};
-use virpack_seq::{GeneticCode, ReadLimits, Record, reader};
+use virpack_core::{FramesOptions, frames};
+use virpack_seq::{Record, reader};
 
 #[path = "../../virpack-seq/tests/it/support/naive.rs"]
 mod naive;
@@ -17,15 +17,8 @@ fn fixtures() -> PathBuf {
 }
 
 fn options(inputs: &[PathBuf], length: usize, prefix: PathBuf) -> FramesOptions {
-    FramesOptions {
-        inputs: inputs.iter().cloned().map(Into::into).collect(),
-        limits: ReadLimits::default(),
-        length: NonZeroUsize::new(length).unwrap(),
-        genetic_code: GeneticCode::STANDARD,
-        prefix,
-        kind: None,
-        force: false,
-    }
+    let inputs = inputs.iter().cloned().map(Into::into).collect();
+    FramesOptions::new(inputs, prefix).length(NonZeroUsize::new(length).unwrap())
 }
 
 /// What stands under the two names, and how many records and frames there were.
@@ -129,6 +122,6 @@ fn what_fails_leaves_nothing() {
     let error = frames(&options, |_| ()).unwrap_err();
     assert!(error.to_string().contains("out_protein.faa exists"), "{error}");
     std::fs::write(directory.path().join("in.fa"), ">a\nGCC\n").unwrap();
-    frames(&FramesOptions { force: true, ..options }, |_| ()).unwrap();
+    frames(&options.force(true), |_| ()).unwrap();
     assert_ne!(std::fs::read_to_string(directory.path().join("out_protein.faa")).unwrap(), "mine");
 }

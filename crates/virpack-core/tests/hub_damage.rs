@@ -13,11 +13,11 @@ use hub::{REPO, Reply, Server, file};
 use virpack_core::CancelToken;
 use virpack_core::Error;
 use virpack_core::Hint;
-use virpack_core::devices::DeviceChoice;
-use virpack_core::embed::{EmbedOptions, embed};
 use virpack_core::model::ModelError;
 use virpack_core::model::hub::{DownloadProgress, HubError, HubOptions, Kept, Refetch, load_again, resolve};
 use virpack_core::model::location::Location;
+use virpack_core::{DeviceChoice, DeviceOptions};
+use virpack_core::{EmbedOptions, embed};
 
 /// What a progress bar is told: the damage, and the files that are downloaded.
 #[derive(Default)]
@@ -73,14 +73,16 @@ impl Cached {
         Refetch::new(options, Arc::clone(&self.told) as Arc<_>)
     }
 
-    /// Embeds one record; the file of embeddings.
-    fn embed(&self, refetch: Option<Refetch>) -> Result<Vec<u8>, Error> {
+    /// Embeds one record, with damaged files downloaded from this Hub, if any; the file of embeddings.
+    fn embed(&self, downloads: Option<HubOptions>) -> Result<Vec<u8>, Error> {
         let folder = tempfile::tempdir().unwrap();
         let [input, output] = ["in.fa", "out.npy"].map(|name| folder.path().join(name));
         fs::write(&input, ">a\nMKTAYIAKQR\n").unwrap();
-        let mut options = EmbedOptions::new(vec![input.into()], &self.path, &output);
-        options.device.device = DeviceChoice::Cpu;
-        options.refetch = refetch;
+        let mut options = EmbedOptions::new(vec![input.into()], &self.path, &output)
+            .device(DeviceOptions::default().device(DeviceChoice::Cpu));
+        if let Some(hub) = downloads {
+            options = options.downloads(hub, Arc::clone(&self.told) as Arc<_>);
+        }
         let ended = embed(&options, &CancelToken::new(), |_| ());
         assert_eq!(ended.is_ok(), output.exists());
         ended.map(|_| fs::read(output).unwrap())
@@ -107,10 +109,10 @@ fn a_flipped_bit_is_found_and_the_same_run_ends_right() {
     let cached = Cached::new(|reply| reply);
     let right = cached.embed(None).unwrap();
     cached.damage(|bytes| flip_a_value(bytes));
-    assert_eq!(cached.embed(Some(cached.refetch(cached.options()))).unwrap(), right);
+    assert_eq!(cached.embed(Some(cached.options())).unwrap(), right);
     cached.assert_mended("the SHA-256 of model.safetensors is ");
     // Nothing is downloaded where nothing is damaged.
-    assert_eq!(cached.embed(Some(cached.refetch(cached.options()))).unwrap(), right);
+    assert_eq!(cached.embed(Some(cached.options())).unwrap(), right);
     assert_eq!(cached.told.0.lock().unwrap().len(), 2);
 }
 
@@ -123,8 +125,7 @@ fn a_renamed_tensor_is_damage_and_not_another_model() {
         let place = bytes.windows(name.len()).position(|window| window == name).unwrap();
         bytes[place] ^= 1;
     });
-    let refetch = cached.refetch(cached.options());
-    assert_eq!(cached.embed(Some(refetch)).unwrap(), right);
+    assert_eq!(cached.embed(Some(cached.options())).unwrap(), right);
     cached.assert_mended("the SHA-256 of model.safetensors is ");
 }
 
@@ -142,7 +143,7 @@ fn offline_the_damage_is_named_and_nothing_is_removed() {
     let offline = HubOptions { offline: true, ..cached.options() };
     let damaged = cached.damage(|bytes| flip_a_value(bytes));
     for (refetch, says) in [
-        (Some(cached.refetch(offline.clone())), "unset HF_HUB_OFFLINE to download it again"),
+        (Some(offline.clone()), "unset HF_HUB_OFFLINE to download it again"),
         (None, "remove it, and run again to download it"),
     ] {
         let error = cached.embed(refetch).unwrap_err();
@@ -170,7 +171,7 @@ fn offline_the_damage_is_named_and_nothing_is_removed() {
 fn a_second_download_that_fails_ends_the_run() {
     let cached = Cached::new(|_| Reply::status("500 Internal Server Error"));
     cached.damage(|bytes| flip_a_value(bytes));
-    let error = cached.embed(Some(cached.refetch(cached.options()))).unwrap_err();
+    let error = cached.embed(Some(cached.options())).unwrap_err();
     let message = error.to_string();
     assert!(
         message.contains("the second download failed: ") && message.contains("HTTP status 500"),

@@ -5,26 +5,20 @@
 use std::path::Path;
 
 use virpack_core::device::Dtype;
-use virpack_core::devices::{DeviceChoice, DeviceOptions};
 use virpack_core::validate::{Compared, Difference, Limits, ValidateOptions, Validation, validate};
-use virpack_seq::{LengthPolicy, ReadLimits};
+use virpack_core::{DeviceChoice, DeviceOptions};
+use virpack_seq::LengthPolicy;
 
 fn options(folder: &Path) -> ValidateOptions {
     let path = folder.join("records.fasta");
     let residues = |i: usize| "LAGVSERTIDPKQNFYMHWC".repeat(4)[i % 7..][..1 + i * 37 % 60].to_owned();
     let records: String = (0..300).map(|i| format!(">s{i} a record\n{}\n", residues(i))).collect();
     std::fs::write(&path, records + ">without letters\n").unwrap();
-    ValidateOptions {
-        inputs: vec![path.into()],
-        limits: ReadLimits::default(),
-        model: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny").into(),
-        device: DeviceOptions { device: DeviceChoice::Cpu, ..DeviceOptions::default() },
-        lengths: LengthPolicy { min_length: 5, ..LengthPolicy::default() },
-        token_budget: None,
-        records: 50,
-        packed_limit: None,
-        float32_limit: None,
-    }
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny");
+    ValidateOptions::new(vec![path.into()], &model)
+        .device(DeviceOptions::default().device(DeviceChoice::Cpu))
+        .lengths(LengthPolicy { min_length: 5, ..LengthPolicy::default() })
+        .records(50)
 }
 
 #[test]

@@ -7,17 +7,22 @@ use virpack_model::ModelConfig;
 use virpack_model::checksum::{FileChecksum, Summing, sum_of_all};
 use virpack_model::hub::load_again;
 use virpack_model::weights::Weights;
+use virpack_seq::LengthPolicy;
 
 use super::{EmbedOptions, identity};
 use crate::Error;
 use crate::event::Event;
 use crate::identity::PendingIdentity;
 use crate::loaded_model::LoadedModel;
+use crate::options::{Downloads, FoundModel, TokenBudget};
 use crate::resume::Session;
 
 /// A run's model on its devices.
 pub(super) struct EmbedModel<B: Device> {
+    /// What it is called.
+    pub(super) name: String,
     pub(super) config: ModelConfig,
+    pub(super) lengths: LengthPolicy,
     /// Of its weights.
     pub(super) checksums: Vec<FileChecksum>,
     /// All that shapes the rows, if the run has a name for others to compare.
@@ -35,34 +40,39 @@ impl<B: Device + 'static> EmbedModel<B> {
     /// What keeps the model from being loaded; that the output of the run is complete already.
     pub(super) fn load(
         backends: &[Arc<B>],
+        model: FoundModel,
         options: &EmbedOptions,
         session: &Session,
         on_event: &mut impl FnMut(Event),
     ) -> Result<Self, Error> {
         let mut is_told = false;
-        load_again(options.refetch.as_ref(), &[&options.model], || {
-            let weights = Weights::at(&options.model)?;
+        let refetch = options.downloads.as_ref().map(Downloads::refetch);
+        load_again(refetch.as_ref(), &[&model.location], || {
+            let weights = Weights::at(&model.location)?;
             let config = ModelConfig::of(&weights)?;
             if !std::mem::replace(&mut is_told, true) {
                 weights.notes().into_iter().map(Event::Weights).for_each(&mut *on_event);
             }
-            Self::load_once(&weights, config, backends, options, session)
+            Self::load_once(&model.name, &weights, config, backends, options, session)
         })
     }
 
     fn load_once(
+        name: &str,
         weights: &Weights,
         config: ModelConfig,
         backends: &[Arc<B>],
         options: &EmbedOptions,
         session: &Session,
     ) -> Result<Self, Error> {
-        options.layer(&config)?;
+        let lengths = options.lengths.up_to(config.max_length());
+        options.check_lengths(&lengths)?;
+        options.layer_of(&config)?;
         options.check_apart(weights)?;
         let hashing = Summing::start(weights.files().map(|(file, _)| file.clone()).collect())?;
         let dtype = backends.first().expect("there is a device").dtype();
         let of_rows = |checksums: &[FileChecksum], files| {
-            identity::of_rows(options, &config, &sum_of_all(checksums), dtype, files)
+            identity::of_rows(options, &config, lengths, &sum_of_all(checksums), dtype, files)
         };
         if let Some(complete) = session.complete_run() {
             let rows = of_rows(&hashing.finish()?, options.hash_files(weights)?)?()?;
@@ -71,18 +81,13 @@ impl<B: Device + 'static> EmbedModel<B> {
         let is_named = session.is_kept() || options.shard.is_some();
         let files = is_named.then(|| options.hash_files(weights)).transpose()?;
         let earlier = session.token_budgets().first().copied();
-        let asked = earlier.or(options.token_budget);
-        let devices = LoadedModel::load_on_all(
-            backends.to_vec(),
-            weights,
-            &options.lengths,
-            options.pool.is_none(),
-            asked,
-        )?;
+        let asked = earlier.map_or(options.token_budget, TokenBudget::Tokens);
+        let devices =
+            LoadedModel::load_on_all(backends.to_vec(), weights, lengths, options.pool.is_none(), asked)?;
         let token_budget = earlier.unwrap_or_else(|| LoadedModel::smallest_budget(&devices));
         let checksums = hashing.finish()?;
         let identity = files.map(|files| of_rows(&checksums, files)).transpose()?;
-        Ok(EmbedModel { config, checksums, identity, devices, token_budget })
+        Ok(EmbedModel { name: name.to_owned(), config, lengths, checksums, identity, devices, token_budget })
     }
 
     /// What each device's bits depend on.

@@ -9,7 +9,7 @@ use virpack_model::checksum::sum_of_all;
 use virpack_seq::{AsyncDataLoader, IndexSet, ReadProgress};
 
 use super::model::EmbedModel;
-use super::summary::Summary;
+use super::summary::EmbedSummary;
 use super::{EmbedOptions, identity, report};
 use crate::Error;
 use crate::event::Event;
@@ -50,8 +50,8 @@ impl<'a> EmbedOutput<'a> {
         reading: Arc<ReadProgress>,
         on_event: &mut impl FnMut(Event),
     ) -> Result<Self, Error> {
-        let about = options.about(&model.config, &sum_of_all(&model.checksums))?;
-        let mut layout = options.output(about.clone(), session.replaces());
+        let about = options.about(&model.name, &model.config, &sum_of_all(&model.checksums))?;
+        let mut layout = options.writing(about.clone(), session.replaces());
         let (mut pending, mut shard) = (model.identity.take(), None);
         if options.shard.is_some()
             && let Some(identity) = pending.take()
@@ -122,7 +122,7 @@ impl<'a> EmbedOutput<'a> {
         loader: &AsyncDataLoader,
         runner: &AsyncInferenceRunner,
         times: &Times,
-    ) -> Result<Summary, Error> {
+    ) -> Result<EmbedSummary, Error> {
         let (options, resumed) = (self.options, self.session.finished().len());
         let read = crate::report::read(loader.inputs(), loader.progress());
         let complete = self.writer.complete(loader.progress().records())?;
@@ -139,7 +139,8 @@ impl<'a> EmbedOutput<'a> {
         let names = model.devices.iter().map(|device| device.backend.name());
         let devices = names.zip(runner.tallies()).collect();
         let written = complete.written().clone();
-        let mut summary = Summary::new(loader, read, written, times.elapsed, devices, resumed);
+        let most = model.lengths.max_length;
+        let mut summary = EmbedSummary::new(loader, most, read, written, times.elapsed, devices, resumed);
         let mut report: Map<String, Value> = report::of(options, model, times.loading, &summary)?;
         let identity = session.identity().map(|rows| options.of_output(rows.clone()));
         describe(&mut report, identity.as_ref(), &summary.written.files);

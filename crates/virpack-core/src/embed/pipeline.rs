@@ -19,9 +19,14 @@ pub(super) fn loader<B: Device>(
     records: Records,
     finished: Arc<IndexSet>,
 ) -> Result<AsyncDataLoader, Error> {
-    let loading = LoaderOptions::default().lengths(options.lengths).done(finished);
+    let loading = LoaderOptions::default().lengths(devices[0].lengths).done(finished);
     let tokenizer = Arc::clone(&devices[0].model.tokenizer);
-    Ok(AsyncDataLoader::new(records, tokenizer, options.collator(token_budget)?, loading)?)
+    Ok(AsyncDataLoader::new(
+        records,
+        tokenizer,
+        options.collator(token_budget, &devices[0].lengths)?,
+        loading,
+    )?)
 }
 
 /// Starts to run what `loader` gives on `devices`, and to pool it.
@@ -32,17 +37,15 @@ pub(super) fn runner<B: Device + 'static>(
     cancel: &CancelToken,
 ) -> Result<AsyncInferenceRunner, Error> {
     let model = &devices[0].model;
-    let window_overlap = match options.lengths.long_records {
+    let window_overlap = match devices[0].lengths.long_records {
         LongRecords::Window { overlap } if !model.tokenizer.merges_letters() => overlap,
         _ => 0,
     };
-    let running = RunnerOptions {
-        pool: options.pool,
-        layer: options.layer(&model.config)?,
-        window_overlap,
-        device_timeout: options.device_timeout,
-        cancel: cancel.clone(),
-    };
+    let running = RunnerOptions::new(options.layer_of(&model.config)?)
+        .pool(options.pool)
+        .window_overlap(window_overlap)
+        .device_timeout(options.device_timeout)
+        .cancel(cancel.clone());
     let on = |device: &LoadedModel<B>| (Arc::clone(&device.backend), Arc::clone(&device.model.encoder));
     AsyncInferenceRunner::new(devices.iter().map(on).collect(), loader.clone(), running)
 }

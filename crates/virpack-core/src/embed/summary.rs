@@ -10,9 +10,11 @@ use crate::runner::DeviceTally;
 
 /// What a run has done.
 #[derive(Clone, Debug)]
-pub struct Summary {
+pub struct EmbedSummary {
     /// Rows, skipped records and files.
     pub written: Written,
+    /// Most residues, or bases, in a sequence.
+    pub max_length: usize,
     /// How many records were truncated, cut into windows or skipped.
     pub lengths: LengthCounts,
     /// How well the batches were filled.
@@ -35,10 +37,11 @@ pub struct Summary {
     pub report: Map<String, Value>,
 }
 
-impl Summary {
+impl EmbedSummary {
     /// What a run has done that has read `inputs` to their ends, and written this; without its report.
     pub(super) fn new(
         loader: &AsyncDataLoader,
+        max_length: usize,
         inputs: Vec<(Input, Option<InputChecksum>)>,
         written: Written,
         elapsed: Duration,
@@ -46,8 +49,9 @@ impl Summary {
         resumed: u64,
     ) -> Self {
         let counters = loader.counters();
-        Summary {
+        EmbedSummary {
             written,
+            max_length,
             lengths: counters.lengths,
             packing: loader.stats(),
             tokens: counters.tokens - counters.tokens_done,

@@ -18,8 +18,8 @@ pub(super) fn of(
 ) -> Map<String, Value> {
     let models = json!({
         "name": options.name,
-        "nucleotide": options.model_names[0],
-        "protein": options.model_names[1],
+        "nucleotide": options.nucleotide_model.to_string(),
+        "protein": options.protein_model.to_string(),
         "classifier": options.classifier.to_string(),
         "nucleotide_classifier": options.nucleotide_classifier.as_ref().map(ToString::to_string),
         "files": report::files(files),
@@ -30,7 +30,7 @@ pub(super) fn of(
         "min_score": options.rule.min_score,
         "min_fraction": options.rule.min_fraction,
         "compat": options.compat.as_str(),
-        "token_budget": options.token_budget,
+        "token_budget": options.token_budget.tokens(),
         "buffer_size": options.buffer_size,
     });
     let [nucleotide, protein] = [0, 1].map(|i| predicted.packing[i].as_ref().map(report::packing));

@@ -90,7 +90,7 @@ impl Before {
 
 /// A part of the work; all go on at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub(super) enum Stage {
     /// Reading, cutting, translating and tokenizing.
     Reading,
     /// The model of the nucleotides.
@@ -105,7 +105,7 @@ pub enum Stage {
 
 impl Stage {
     /// The stage in words.
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Stage::Reading => "reading",
             Stage::Nucleotides => "nucleotide model",
@@ -118,17 +118,17 @@ impl Stage {
 
 /// What a device has done for one of the models.
 #[derive(Clone, Debug)]
-pub struct DeviceWork {
+pub(super) struct DeviceWork {
     /// The model.
-    pub model: &'static str,
+    pub(super) model: &'static str,
     /// The device, for people.
-    pub name: String,
+    pub(super) name: String,
     /// Most tokens in a batch.
-    pub token_budget: usize,
+    pub(super) token_budget: usize,
     /// What it has done.
-    pub tally: DeviceTally,
+    pub(super) tally: DeviceTally,
     /// What its bits depend on beside records, weights and precision, a line each.
-    pub computed_by: Vec<String>,
+    pub(super) computed_by: Vec<String>,
 }
 
 /// What a run has done.
@@ -155,9 +155,9 @@ pub struct Predicted {
     /// From the first record to the last row, without loading the models.
     pub elapsed: Duration,
     /// Time that each stage was at work.
-    pub stages: [(Stage, Duration); 5],
+    pub(super) stages: [(Stage, Duration); 5],
     /// Each device of each model.
-    pub devices: Vec<DeviceWork>,
+    pub(super) devices: Vec<DeviceWork>,
     /// The inputs, as they were named, with sizes and checksums.
     pub inputs: Vec<(Input, Option<InputChecksum>)>,
     /// What was passed over in the inputs, and which held nothing.
@@ -197,9 +197,10 @@ impl Predicted {
         }
     }
 
-    /// The stage that was longest at work, and for how long.
-    pub fn slowest(&self) -> (Stage, Duration) {
-        self.stages.into_iter().max_by_key(|(_, time)| *time).expect("there are stages")
+    /// The stage of the work that was longest at it, in words, and for how long. All stages work at once.
+    pub fn slowest(&self) -> (&'static str, Duration) {
+        let slowest = self.stages.into_iter().max_by_key(|(_, time)| *time);
+        slowest.map(|(stage, time)| (stage.as_str(), time)).expect("there are stages")
     }
 }
 

@@ -15,6 +15,7 @@ use crate::cancel::CancelToken;
 use crate::event::ModelBudget;
 use crate::loaded_model::LoadedModel;
 use crate::memory::buffer_size;
+use crate::options::TokenBudget;
 use crate::runner::{AsyncInferenceRunner, RunnerOptions};
 use virpack_model::ModelConfig;
 use virpack_model::location::Location;
@@ -40,8 +41,8 @@ struct LoadedTower<B: Device> {
 
 impl Opened {
     /// Opens both models and checks that the classifiers take what they give.
-    pub(super) fn open(options: &PredictOptions, classifiers: &mut Classifiers) -> Result<Self, Error> {
-        let weights = [Weights::at(&options.nucleotide_model)?, Weights::at(&options.protein_model)?];
+    pub(super) fn open(models: &[Location; 2], classifiers: &mut Classifiers) -> Result<Self, Error> {
+        let weights = [Weights::at(&models[0])?, Weights::at(&models[1])?];
         let configs = [ModelConfig::of(&weights[0])?, ModelConfig::of(&weights[1])?];
         for (config, (tower, wanted)) in configs.iter().zip([(0, "DNABERT-S"), (1, "ESM-2")]) {
             if config.family() != wanted {
@@ -100,8 +101,8 @@ impl<B: Device + 'static> Loaded<B> {
             let (max_length, long_records) = (frames.longest()[tower], LongRecords::Error);
             let lengths = LengthPolicy { max_length, min_length: 1, long_records };
             let earlier_budget = earlier_budgets.next();
-            let asked = earlier_budget.or(options.token_budget);
-            let devices = LoadedModel::load_on_all(backends, &opened.weights[tower], &lengths, false, asked)?;
+            let asked = earlier_budget.map_or(options.token_budget, TokenBudget::Tokens);
+            let devices = LoadedModel::load_on_all(backends, &opened.weights[tower], lengths, false, asked)?;
             towers[tower] = Some(LoadedTower { devices, lengths, earlier_budget });
         }
         Ok(Loaded(towers))
@@ -177,8 +178,7 @@ impl<B: Device + 'static> LoadedTower<B> {
         let config = &self.devices[0].model.config;
         let (layer, width) = (config.layers(), config.hidden());
         let cost = (layer * width * (4 * width + 3 * config.intermediate())) as f64;
-        let (device_timeout, cancel) = (options.device_timeout, cancel.clone());
-        let options = RunnerOptions { device_timeout, cancel, ..RunnerOptions::mean(layer) };
+        let options = RunnerOptions::new(layer).device_timeout(options.device_timeout).cancel(cancel.clone());
         let on = |device: &LoadedModel<B>| (Arc::clone(&device.backend), Arc::clone(&device.model.encoder));
         let runner = AsyncInferenceRunner::new(self.devices.iter().map(on).collect(), loader, options)?;
         Ok(RunningTower { runner, width, cost, token_budget, names })

@@ -16,13 +16,9 @@ fn a_device_is_as_fast_as_it_is() {
         std::thread::sleep(BATCH);
         Fault::None
     });
-    let options = BenchOptions {
-        config: Esm2Config::published(1, 32, 2),
-        load: Load::Reads,
-        token_budget: Some(TOKENS),
-        time: Duration::from_millis(300),
-        rounds: 2,
-    };
+    let options = BenchOptions::new(Esm2Config::published(1, 32, 2), Load::Reads)
+        .token_budget(TOKENS)
+        .time(Duration::from_millis(300));
     let report = bench(Arc::new(device), &options, |_| ()).unwrap();
     let most = TOKENS as f64 / BATCH.as_secs_f64();
     for round in &report.rounds {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crate::faulty::{Fault, Faulty};
 use proptest::prelude::*;
+use virpack_core::DeviceEvent;
 use virpack_core::Error;
 use virpack_core::device::Cpu;
-use virpack_core::embed::{EmbedOptions, embed_on};
-use virpack_core::runner::DeviceEvent;
 use virpack_core::{CancelToken, Event};
+use virpack_core::{EmbedOptions, embed_on};
 use virpack_seq::{LengthPolicy, LongRecords};
 
 /// Records of 3 to 62 residues, and every seventh of some 150.
@@ -21,16 +21,14 @@ fn options(folder: &Path, records: usize) -> EmbedOptions {
     std::fs::write(&path, (0..records).map(|i| format!(">s{i}\n{}\n", residues(i))).collect::<String>())
         .unwrap();
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny");
-    EmbedOptions {
-        lengths: LengthPolicy {
+    EmbedOptions::new(vec![path.into()], &model, folder.join("out.npy"))
+        .lengths(LengthPolicy {
             max_length: 62,
             long_records: LongRecords::Window { overlap: 9 },
             ..LengthPolicy::default()
-        },
-        token_budget: Some(256),
-        device_timeout: Some(Duration::from_millis(1_500)),
-        ..EmbedOptions::new(vec![path.into()], &model, &folder.join("out.npy"))
-    }
+        })
+        .token_budget(256)
+        .device_timeout(Duration::from_millis(1_500))
 }
 
 fn values(path: &Path) -> Vec<f32> {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::faulty::{Fault, Faulty};
 use crate::{first_records, shared};
 use virpack_core::CancelToken;
-use virpack_core::embed::{EmbedOptions, embed_on};
-use virpack_core::resume::CheckpointOptions;
+use virpack_core::CheckpointOptions;
+use virpack_core::{EmbedOptions, embed_on};
 
 /// Where a child works, with what model, in what format; it does nothing without.
 const PLACE: &str = "VIRPACK_TEST_KILL_PLACE";
@@ -39,12 +39,10 @@ fn child() {
         Fault::None
     });
     let output = place.join("out").join("emb").with_extension(format);
-    let options = EmbedOptions {
-        checkpoint: Some(CheckpointOptions { records: 10, every: Duration::from_secs(1), resume: true }),
-        token_budget: Some(1_024),
-        buffer_size: Some(200),
-        ..EmbedOptions::new(vec![place.join("input.fa").into()], Path::new(&model), &output)
-    };
+    let options = EmbedOptions::new(vec![place.join("input.fa").into()], Path::new(&model), &output)
+        .checkpoint(CheckpointOptions::default().records(10).every(Duration::from_secs(1)).resume(true))
+        .token_budget(1_024)
+        .buffer_size(200);
     embed_on(vec![Arc::new(device)], &options, &CancelToken::new(), |_| ()).unwrap();
 }
 

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::faulty::{Fault, Faulty};
 use crate::{first_records, shared};
 use virpack_core::CancelToken;
+use virpack_core::CheckpointOptions;
+use virpack_core::model::location::Location;
 use virpack_core::predict::{PredictOptions, predict_on};
-use virpack_core::resume::CheckpointOptions;
 use virpack_seq::frames::{EncoderInput, FrameItem, FrameOptions, create_frame_loader};
 use virpack_seq::{
     BpeTokenizer, CollatorOptions, EsmTokenizer, GreedyPacker, IndexSet, LoaderItem, PackerOptions,
@@ -52,14 +53,12 @@ fn models(name: &str) -> [PathBuf; 4] {
 fn options(place: &Path, models: &[PathBuf; 4]) -> PredictOptions {
     let [nucleotide, peptide, classifier, alone] = models;
     let inputs = vec![place.join("input.fa").into()];
-    PredictOptions {
-        nucleotide_classifier: Some((&**alone).into()),
-        length: NonZeroUsize::new(300),
-        checkpoint: Some(CheckpointOptions { records: 50, every: Duration::from_secs(1), resume: true }),
-        token_budget: Some(TOKEN_BUDGET),
-        buffer_size: Some(BUFFER_SIZE),
-        ..PredictOptions::new(inputs, [nucleotide, peptide], classifier, &place.join("out"))
-    }
+    PredictOptions::new(inputs, [nucleotide, peptide], &**classifier, place.join("out"))
+        .nucleotide_classifier(Location::from(&**alone))
+        .length(NonZeroUsize::new(300))
+        .checkpoint(CheckpointOptions::default().records(50).every(Duration::from_secs(1)).resume(true))
+        .token_budget(TOKEN_BUDGET)
+        .buffer_size(BUFFER_SIZE)
 }
 
 #[test]

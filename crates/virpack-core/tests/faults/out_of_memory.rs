@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::faulty::{Fault, Faulty};
+use virpack_core::DeviceEvent;
 use virpack_core::Error;
 use virpack_core::device::DeviceError;
-use virpack_core::devices::{DeviceChoice, DeviceOptions};
-use virpack_core::embed::{EmbedOptions, embed, embed_on};
-use virpack_core::runner::DeviceEvent;
 use virpack_core::{CancelToken, Event, Hint};
+use virpack_core::{DeviceChoice, DeviceOptions};
+use virpack_core::{EmbedOptions, embed, embed_on};
 use virpack_seq::{LengthPolicy, LongRecords};
 
 /// Sequences of 3 to 62 residues, 200 of them.
@@ -23,12 +23,10 @@ fn input(folder: &Path) -> PathBuf {
 
 fn options(folder: &Path, output: &str) -> EmbedOptions {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny");
-    EmbedOptions {
-        lengths: LengthPolicy { max_length: 62, ..LengthPolicy::default() },
-        token_budget: Some(2_048),
-        device: DeviceOptions { device: DeviceChoice::Cpu, ..DeviceOptions::default() },
-        ..EmbedOptions::new(vec![input(folder).into()], &model, &folder.join(output))
-    }
+    EmbedOptions::new(vec![input(folder).into()], &model, folder.join(output))
+        .lengths(LengthPolicy { max_length: 62, ..LengthPolicy::default() })
+        .token_budget(2_048)
+        .device(DeviceOptions::default().device(DeviceChoice::Cpu))
 }
 
 /// Room for `room` tokens when a run begins, and for `later` once `batches` batches have come.
@@ -51,7 +49,7 @@ fn values(path: &Path) -> Vec<f32> {
 #[track_caller]
 fn every_row_is_right(device: Arc<Faulty>, lengths: LengthPolicy) {
     let folder = tempfile::tempdir().unwrap();
-    let with = |output: &str| EmbedOptions { lengths, ..options(folder.path(), output) };
+    let with = |output: &str| options(folder.path(), output).lengths(lengths);
     let mut budgets = Vec::new();
     let summary = embed_on(vec![Arc::clone(&device)], &with("scarce.npy"), &CancelToken::new(), |what| {
         if let Event::Device(DeviceEvent::Halved { token_budget, reason, .. }) = what {

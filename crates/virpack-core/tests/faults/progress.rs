@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::faulty::{Fault, Faulty};
+use virpack_core::Progress;
+use virpack_core::model::location::Location;
 use virpack_core::predict::{PredictOptions, predict_on};
-use virpack_core::progress::Progress;
 use virpack_core::{CancelToken, Event};
 
 /// Most time between two events: they come every quarter of a second where the machine is not busy.
@@ -29,18 +30,16 @@ fn it_is_told_in_steady_intervals_and_never_less_while_the_first_record_waits() 
         "../../fixtures/predict/300_nucleotide_model.pth",
     ]
     .map(|name| root.join(name));
-    let options = PredictOptions {
-        nucleotide_classifier: Some((&*alone).into()),
-        length: NonZeroUsize::new(300),
-        token_budget: Some(1_024),
-        buffer_size: Some(100),
-        ..PredictOptions::new(
-            vec![place.path().join("input.fa").into()],
-            [&nucleotides, &peptides],
-            &classifier,
-            &place.path().join("out"),
-        )
-    };
+    let options = PredictOptions::new(
+        vec![place.path().join("input.fa").into()],
+        [&nucleotides, &peptides],
+        classifier,
+        place.path().join("out"),
+    )
+    .nucleotide_classifier(Location::from(alone))
+    .length(NonZeroUsize::new(300))
+    .token_budget(1_024)
+    .buffer_size(100);
     // The first batch takes two seconds, in which no batch is done.
     let slow = |first: u64| {
         let device = Faulty::new(usize::MAX, move |batch, _| {

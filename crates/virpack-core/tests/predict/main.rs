@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use virpack_core::CancelToken;
-use virpack_core::devices::{DeviceChoice, DeviceOptions};
 use virpack_core::model::location::{Location, MemoryFile};
 use virpack_core::predict::{Compat, PredictOptions, Predicted, Rule, predict};
+use virpack_core::{DeviceChoice, DeviceOptions};
 use virpack_seq::{Record, chunks, reader};
 
 #[path = "../../../virpack-seq/tests/it/support/naive.rs"]
@@ -29,9 +29,9 @@ fn options(inputs: &[PathBuf], output: &Path) -> PredictOptions {
     let inputs = inputs.iter().cloned().map(Into::into).collect();
     let models = [fixture("dnabert_tiny/8"), peptides];
     let classifier = fixture("predict/300_model.pth");
-    let options = PredictOptions::new(inputs, [&models[0], &models[1]], &classifier, output);
-    let device = DeviceOptions { device: DeviceChoice::Cpu, ..DeviceOptions::default() };
-    PredictOptions { device, ..options }
+    let options = PredictOptions::new(inputs, [&models[0], &models[1]], classifier, output);
+    let device = DeviceOptions::default().device(DeviceChoice::Cpu);
+    options.device(device)
 }
 
 fn run(options: &PredictOptions) -> Predicted {
@@ -88,8 +88,7 @@ fn chunks_without_a_frame_are_scored_as_plain_pytorch_scores_them() {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("out");
     let alone = Some(fixture("predict/300_nucleotide_model.pth").into());
-    let options =
-        PredictOptions { nucleotide_classifier: alone, ..options(&[fixture("predict/input.fa")], &output) };
+    let options = options(&[fixture("predict/input.fa")], &output).nucleotide_classifier(alone);
     let predicted = run(&options);
     // VirNucPro's own files leave such chunks out.
     assert_eq!(compare(&output, &fixture("predict")), 28);
@@ -127,8 +126,7 @@ fn heads_of_one_model_beside_a_head_of_nucleotides() {
         let output = directory.path().join(name);
         let nucleotide_classifier = with_alone.then(|| alone.clone().into());
         let options = options(&[fixture("predict/input.fa")], &output);
-        let classifier = classifier.into();
-        let predicted = run(&PredictOptions { classifier, nucleotide_classifier, ..options });
+        let predicted = run(&options.classifier(classifier).nucleotide_classifier(nucleotide_classifier));
         (output, predicted.tokens)
     };
     let both = run("both", &fixture("predict/300_model.pth"), true);
@@ -172,7 +170,7 @@ fn heads_that_do_not_fit_are_refused() {
     let output = directory.path().join("out");
     let options = options(&[fixture("predict/input.fa")], &output);
     let refused = |alone: &Path| {
-        let options = PredictOptions { nucleotide_classifier: Some(alone.into()), ..options.clone() };
+        let options = options.clone().nucleotide_classifier(Location::from(alone));
         predict(&options, &CancelToken::new(), |_| ()).unwrap_err().to_string()
     };
     let error = refused(&fixture("predict/300_model.pth"));
@@ -207,16 +205,15 @@ fn from_memory_it_is_as_from_a_disk() {
     let [disk, memory] = ["disk", "memory"].map(|name| directory.path().join(name));
     let alone = Some(fixture("predict/300_nucleotide_model.pth").into());
     let on_disk = options(&[fixture("predict/input.fa")], &disk);
-    let on_disk = PredictOptions { nucleotide_classifier: alone, ..on_disk };
+    let on_disk = on_disk.nucleotide_classifier(alone);
     let place = |name: &str| Location::memory(&IN_MEMORY, name);
-    let in_memory = PredictOptions {
-        nucleotide_model: place("m/nucleotide"),
-        protein_model: place("m/peptide"),
-        classifier: place("m/300_model.pth"),
-        nucleotide_classifier: Some(place("m/300_nucleotide_model.pth")),
-        output: memory.clone(),
-        ..on_disk.clone()
-    };
+    let in_memory = on_disk
+        .clone()
+        .nucleotide_model(place("m/nucleotide"))
+        .protein_model(place("m/peptide"))
+        .classifier(place("m/300_model.pth"))
+        .nucleotide_classifier(place("m/300_nucleotide_model.pth"))
+        .output(memory.clone());
     run(&on_disk);
     run(&in_memory);
     for table in ["frames.tsv", "chunks.tsv", "sequences.tsv", "regions.tsv"] {
@@ -244,12 +241,10 @@ fn however_it_is_packed_the_rows_are_the_same() {
         [(1, 302, 1), (3, 400, 1_000), (2_000, 302, 300)].into_iter().enumerate()
     {
         let output = directory.path().join(i.to_string());
-        let options = PredictOptions {
-            buffer_size: Some(buffer_size),
-            token_budget: Some(token_budget),
-            most_waiting,
-            ..options(&[fixture("predict/input.fa")], &output)
-        };
+        let options = options(&[fixture("predict/input.fa")], &output)
+            .buffer_size(buffer_size)
+            .token_budget(token_budget)
+            .most_waiting(most_waiting);
         run(&options);
         compare(&output, &plain);
         assert_eq!(rows(&output.join("sequences.tsv")).len(), 13);
@@ -261,15 +256,11 @@ fn tables_agree_with_each_other() {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("out");
     let draw = |track: &virpack_core::predict::Track| Ok(format!("{} {}", track.id, track.points.len()));
-    let options = PredictOptions {
-        compat: Compat::Broad,
-        plot: Some(draw),
-        ..options(&[fixture("predict/input.fa")], &output)
-    };
+    let options = options(&[fixture("predict/input.fa")], &output).compat(Compat::Broad).plot(Some(draw));
     run(&options);
     let [sequences, chunk_rows, frames] =
         ["sequences.tsv", "chunks.tsv", "frames.tsv"].map(|t| rows(&output.join(t)));
-    let mut records = reader::open(&options.inputs).unwrap();
+    let mut records = reader::open(&[fixture("predict/input.fa").into()]).unwrap();
     let (mut record, mut viral) = (Record::default(), String::new());
     let (mut chunk_rows, mut frames) = (chunk_rows.into_iter(), frames.into_iter().peekable());
     for row in sequences {
@@ -320,7 +311,7 @@ fn rules_say_what_is_viral() {
     let directory = tempfile::tempdir().unwrap();
     let verdicts = |name: &str, rule: Rule| {
         let output = directory.path().join(name);
-        let predicted = run(&PredictOptions { rule, ..options(&[fixture("predict/input.fa")], &output) });
+        let predicted = run(&options(&[fixture("predict/input.fa")], &output).rule(rule));
         // VirNucPro's own file knows no other rule.
         compare(&output, &fixture("predict"));
         (predicted.counts.chunks_viral, predicted.counts.viral)
@@ -364,26 +355,26 @@ fn what_fails_leaves_nothing() {
     let error = predict(&options, &CancelToken::new(), |_| ()).unwrap_err();
     assert!(error.to_string().contains("run.json exists"), "{error}");
     assert_eq!(std::fs::read_dir(&output).unwrap().count(), 1);
-    let swapped = PredictOptions {
-        protein_model: options.nucleotide_model.clone(),
-        nucleotide_model: options.protein_model.clone(),
-        output: directory.path().join("other"),
-        ..options.clone()
-    };
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny");
+    let swapped = options
+        .clone()
+        .protein_model(&fixture("dnabert_tiny/8"))
+        .nucleotide_model(&tiny)
+        .output(directory.path().join("other"));
     let error = predict(&swapped, &CancelToken::new(), |_| ()).unwrap_err();
     assert!(
         error.to_string().contains("nucleotide_model names ESM-2 here, and must name DNABERT-S"),
         "{error}"
     );
-    let wide = PredictOptions { nucleotide_model: fixture("dnabert_tiny/12").into(), ..swapped.clone() };
-    let wide = PredictOptions { protein_model: options.protein_model.clone(), ..wide };
+    let wide = swapped.clone().nucleotide_model(&fixture("dnabert_tiny/12"));
+    let wide = wide.protein_model(&tiny);
     let error = predict(&wide, &CancelToken::new(), |_| ()).unwrap_err();
     assert!(error.to_string().contains("takes 112 features"), "{error}");
     assert!(!directory.path().join("other").exists());
     for rule in
         [Rule { min_fraction: 1.5, ..Rule::default() }, Rule { min_score: Some(f32::NAN), ..Rule::default() }]
     {
-        assert!(predict(&PredictOptions { rule, ..swapped.clone() }, &CancelToken::new(), |_| ()).is_err());
+        assert!(predict(&swapped.clone().rule(rule), &CancelToken::new(), |_| ()).is_err());
     }
 }
 
@@ -443,12 +434,10 @@ proptest! {
         }
         let output = directory.path().join("out");
         let nucleotide_classifier = alone.then(|| fixture("predict/300_nucleotide_model.pth").into());
-        let options = PredictOptions {
-            buffer_size: Some(buffer_size),
-            most_waiting,
-            nucleotide_classifier,
-            ..options(&inputs, &output)
-        };
+        let options = options(&inputs, &output)
+            .buffer_size(buffer_size)
+            .most_waiting(most_waiting)
+            .nucleotide_classifier(nucleotide_classifier);
         let predicted = run(&options);
         let table = rows(&output.join("sequences.tsv"));
         let all = files.iter().enumerate().flat_map(|(i, records)| records.iter().map(move |record| (i, record)));

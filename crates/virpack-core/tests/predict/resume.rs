@@ -8,8 +8,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use virpack_core::Error;
 use virpack_core::predict::{Compat, PredictOptions, Predicted, Rule, predict};
-use virpack_core::resume::{CheckpointOptions, ResumeError, Unit};
 use virpack_core::{CancelToken, Event};
+use virpack_core::{CheckpointOptions, ResumeError, Unit};
 use virpack_seq::GeneticCode;
 
 use crate::{fixture, parts};
@@ -67,14 +67,12 @@ proptest! {
         let [input, output] = ["in.fa", "out"].map(|name| directory.path().join(name));
         let text: String = (0..).zip(&records).map(|(i, letters)| format!(">r{i}\n{letters}\n")).collect();
         std::fs::write(&input, text).unwrap();
-        let options = PredictOptions {
-            buffer_size: Some(buffer_size),
-            token_budget: Some(token_budget),
-            most_waiting,
-            nucleotide_classifier: alone.then(|| fixture("predict/300_nucleotide_model.pth").into()),
-            checkpoint: Some(CheckpointOptions { records: chunks, every: Duration::MAX, resume: true }),
-            ..crate::options(&[input], &output)
-        };
+        let options = crate::options(&[input], &output)
+            .buffer_size(buffer_size)
+            .token_budget(token_budget)
+            .most_waiting(most_waiting)
+            .nucleotide_classifier(alone.then(|| fixture("predict/300_nucleotide_model.pth").into()))
+            .checkpoint(CheckpointOptions::default().records(chunks).every(Duration::MAX).resume(true));
         let whole = predict(&options, &CancelToken::new(), |_| ()).unwrap();
         let undisturbed = files(&output);
         prop_assert_eq!(undisturbed.len(), 7);
@@ -114,19 +112,17 @@ proptest! {
 fn stopped(directory: &Path) -> PredictOptions {
     let input = directory.join("input.fa");
     std::fs::copy(fixture("predict/input.fa"), &input).unwrap();
-    let checkpoint = CheckpointOptions { records: 1, every: Duration::MAX, resume: false };
-    let options = PredictOptions {
-        buffer_size: Some(6),
-        token_budget: Some(302),
-        checkpoint: Some(checkpoint),
-        ..crate::options(&[input], &directory.join("out"))
-    };
+    let checkpoint = CheckpointOptions::default().records(1).every(Duration::MAX).resume(false);
+    let options = crate::options(&[input], &directory.join("out"))
+        .buffer_size(6)
+        .token_budget(302)
+        .checkpoint(checkpoint);
     let (result, _) = run_until(&options, 1);
     let Err(Error::Interrupted { kept: Some(saved) }) = result else { panic!("{result:?}") };
     assert!(saved.finished > 0 && saved.unit == Unit::Chunks);
     assert_eq!(saved.folder, directory.join("out/run.partial"));
     assert_eq!(options.saved(), Some(saved));
-    PredictOptions { checkpoint: Some(CheckpointOptions { resume: true, ..checkpoint }), ..options }
+    options.checkpoint(checkpoint.resume(true))
 }
 
 #[test]
@@ -141,39 +137,37 @@ fn another_run_is_refused_with_what_differs() {
         assert!(error.to_string().contains(said), "{error}");
     };
     let with = || options.clone();
-    refused(PredictOptions { length: NonZeroUsize::new(299), ..with() }, "length: 300 there, 299 here");
+    refused(with().length(NonZeroUsize::new(299)), "length: 300 there, 299 here");
     let genetic_code = GeneticCode::ncbi(11).unwrap();
-    refused(PredictOptions { genetic_code, ..with() }, "genetic code: 1 there, 11 here");
-    refused(PredictOptions { token_budget: Some(303), ..with() }, "token budget: 302 there, 303 here");
-    refused(PredictOptions { buffer_size: None, ..with() }, "buffer size: 6 there, auto here");
-    refused(PredictOptions { most_waiting: 9, ..with() }, "bytes under way: 268435456 there, 9 here");
+    refused(with().genetic_code(genetic_code), "genetic code: 1 there, 11 here");
+    refused(with().token_budget(303), "token budget: 302 there, 303 here");
+    refused(with().buffer_size(None), "buffer size: 6 there, auto here");
+    refused(with().most_waiting(9), "bytes under way: 268435456 there, 9 here");
     let alone = Some(fixture("predict/300_nucleotide_model.pth").into());
-    refused(
-        PredictOptions { nucleotide_classifier: alone, ..with() },
-        "nucleotide classifier: nothing there, ",
-    );
+    refused(with().nucleotide_classifier(alone), "nucleotide classifier: nothing there, ");
     let other = directory.path().join("300_other.pth");
     let bytes = std::fs::read(fixture("predict/300_model.pth")).unwrap();
     std::fs::write(&other, [bytes, vec![0]].concat()).unwrap();
-    refused(PredictOptions { classifier: other.into(), ..with() }, "classifier: ");
+    refused(with().classifier(other), "classifier: ");
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny");
     let peptides = directory.path().join("peptides");
     std::fs::create_dir(&peptides).unwrap();
-    for entry in std::fs::read_dir(options.protein_model.path()).unwrap() {
+    for entry in std::fs::read_dir(tiny).unwrap() {
         let path = entry.unwrap().path();
         std::fs::copy(&path, peptides.join(path.file_name().unwrap())).unwrap();
     }
     let config = peptides.join("config.json");
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text + "\n").unwrap();
-    refused(PredictOptions { protein_model: (&*peptides).into(), ..with() }, "protein model's config.json: ");
+    refused(with().protein_model(&*peptides), "protein model's config.json: ");
     let input = directory.path().join("input.fa");
     let text = std::fs::read(&input).unwrap();
     std::fs::write(&input, [&text[..], b"A\n"].concat()).unwrap();
     refused(with(), "input: ");
     std::fs::write(&input, text).unwrap();
-    let error = PredictOptions { inputs: vec!["-".into()], ..with() }.check().unwrap_err();
+    let error = with().inputs(vec!["-".into()]).check().unwrap_err();
     assert!(matches!(error, Error::Resume(ResumeError::Pipe { .. })), "{error}");
-    let unsaid = PredictOptions { checkpoint: Some(CheckpointOptions::default()), ..with() };
+    let unsaid = with().checkpoint(CheckpointOptions::default());
     refused(unsaid, " of a run that was interrupted");
     assert_eq!(files(&partial), before, "it is left as it was");
 }
@@ -184,23 +178,17 @@ fn what_shapes_the_tables_alone_may_change() {
     let options = stopped(directory.path());
     let elsewhere = directory.path().join("elsewhere.fa");
     std::fs::rename(directory.path().join("input.fa"), &elsewhere).unwrap();
-    let options = PredictOptions {
-        inputs: vec![elsewhere.into()],
-        rule: Rule { min_score: Some(0.6), min_fraction: 0.1 },
-        compat: Compat::Broad,
-        plot: Some(|track| Ok(track.id.to_string())),
-        ..options
-    };
+    let options = options
+        .inputs(vec![elsewhere.into()])
+        .rule(Rule { min_score: Some(0.6), min_fraction: 0.1 })
+        .compat(Compat::Broad)
+        .plot(Some(|track| Ok(track.id.to_string())));
     let (result, resumed) = run_until(&options, u64::MAX);
     assert!(resumed > 0 && result.unwrap().before.chunks == resumed);
     let [gone_on, undisturbed] = ["out", "undisturbed"].map(|name| directory.path().join(name));
     let checkpoint = Some(CheckpointOptions::default());
-    predict(
-        &PredictOptions { output: undisturbed.clone(), checkpoint, ..options },
-        &CancelToken::new(),
-        |_| (),
-    )
-    .unwrap();
+    predict(&options.output(undisturbed.clone()).checkpoint(checkpoint), &CancelToken::new(), |_| ())
+        .unwrap();
     assert_eq!(files(&gone_on), files(&undisturbed));
     assert_eq!(files(&gone_on.join("plots")), files(&undisturbed.join("plots")));
     assert!(files(&gone_on.join("plots")).len() > 3 && !gone_on.join("run.partial").exists());
@@ -219,7 +207,7 @@ fn force_starts_anew_and_removes_what_a_dead_process_has_begun() {
     std::fs::create_dir(out.join(".plots.tmp-4294967295")).unwrap();
     std::fs::write(out.join(".plots.tmp-4294967295/000001_a.svg"), "").unwrap();
     let checkpoint = Some(CheckpointOptions::default());
-    let forced = PredictOptions { checkpoint, force: true, length: NonZeroUsize::new(200), ..options };
+    let forced = options.checkpoint(checkpoint).force(true).length(NonZeroUsize::new(200));
     assert_eq!(predict(&forced, &CancelToken::new(), |_| ()).unwrap().before.chunks, 0);
     let names: Vec<String> = files(&out).into_keys().filter(|name| !name.contains(".tsv")).collect();
     let tables = ["mine", "prediction_results.txt", "prediction_results_highestscore.csv", "viral.fna"];
