@@ -1,29 +1,27 @@
 //! `virpack embed`.
 
-use super::checkpoint::{CheckpointArguments, Keeps};
-use super::device::DeviceArguments;
+use super::checkpoint::Keeps;
 use super::events;
 use super::input::Inputs;
 use super::output::OutputArguments;
+use super::run::{RunArguments, RunDeviceArguments};
 use super::stdout::{refuse_terminal, shown};
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::messages;
 use crate::noted::warn_of_records;
 use crate::text::{count, grouped, packing, short};
-use crate::values::parse_positive;
 use crate::watch::{DownloadBar, Watch};
 use clap::{Args, ValueEnum};
 use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use virpack_core::device::Pool;
 use virpack_core::model::hub::HubOptions;
 use virpack_core::model::mini;
-use virpack_core::{CancelToken, Event, TokenBudget};
 use virpack_core::{EmbedOptions, EmbedSummary, embed};
+use virpack_core::{Event, TokenBudget};
 use virpack_seq::{Shard, shown_id, shown_path};
 
 /// What `virpack embed` takes.
@@ -62,21 +60,14 @@ pub(crate) struct Arguments {
     include: Option<Include>,
 
     #[command(flatten)]
-    device: DeviceArguments,
-
-    /// Seconds after which a device that gives no results is given up [default: it is waited for]
-    #[arg(long, value_name = "SECONDS", value_parser = parse_positive)]
-    device_timeout: Option<u64>,
+    device: RunDeviceArguments,
 
     /// Only every N-th record, from number I on, into a .shard for `virpack merge`
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
 
     #[command(flatten)]
-    checkpoint: CheckpointArguments,
-
-    #[command(flatten)]
-    pub(crate) log: LogArguments,
+    pub(crate) run: RunArguments,
 
     /// Replace an output that exists, and what is kept of an unfinished run
     #[arg(long)]
@@ -107,15 +98,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Contacts);
     }
     refuse_terminal(&arguments.output.path)?;
-    let log = arguments.log;
-    let options = options(arguments)?;
-    let keeps = arguments.checkpoint.keeps();
-    let cancel = CancelToken::new();
-    keeps.heed_signals(log, &cancel);
-    let (watch, chosen) = (Watch::new(log), Cell::new(None));
-    let result = embed(&options, &cancel, |event| show(&watch, &keeps, &chosen, event));
-    watch.finish();
-    let Some(summary) = keeps.end(log, result, || options.saved())? else { return Ok(()) };
+    let log = arguments.run.log;
+    let (options, chosen) = (options(arguments)?, Cell::new(None));
+    let ended = arguments.run.run(
+        |watch, keeps, cancel| embed(&options, cancel, |event| show(watch, keeps, &chosen, event)),
+        || options.saved(),
+    );
+    let Some(summary) = ended? else { return Ok(()) };
     warn(log, &summary);
     warn_of_records(log, &summary.written, Some(summary.max_length));
     // Of several files the index.
@@ -134,7 +123,7 @@ fn options(arguments: &Arguments) -> Result<EmbedOptions, Failure> {
     };
     Ok(EmbedOptions::new(arguments.inputs.inputs(), model, &arguments.output.path)
         .limits(arguments.inputs.limits.limits())
-        .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(arguments.log)))
+        .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(arguments.run.log)))
         .format(arguments.output.format())
         .dtype_out(arguments.output.dtype())
         .pool(pool)
@@ -144,9 +133,9 @@ fn options(arguments: &Arguments) -> Result<EmbedOptions, Failure> {
         .buffer_size(arguments.inputs.buffer_size.map(NonZeroUsize::get))
         .packing(!arguments.no_packing)
         .device(arguments.device.options())
-        .device_timeout(arguments.device_timeout.map(Duration::from_secs))
+        .device_timeout(arguments.device.timeout())
         .shard(arguments.shard)
-        .checkpoint(arguments.checkpoint.options())
+        .checkpoint(arguments.run.checkpoint())
         .force(arguments.force))
 }
 

@@ -2,17 +2,16 @@
 
 mod models;
 
-use super::checkpoint::{CheckpointArguments, Keeps};
-use super::device::DeviceArguments;
+use super::checkpoint::Keeps;
 use super::events;
 use super::limits::LimitArguments;
+use super::run::{RunArguments, RunDeviceArguments};
 use super::stdout::shown;
 use crate::failure::Failure;
-use crate::log::LogArguments;
 use crate::noted::warn_of_ids;
 use crate::plot;
 use crate::text::{count, grouped, short};
-use crate::values::{parse_code, parse_count, parse_length, parse_positive};
+use crate::values::{parse_code, parse_count, parse_length};
 use crate::watch::{DownloadBar, Watch};
 use clap::{Args, ValueEnum};
 use models::ModelArguments;
@@ -20,10 +19,9 @@ use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 use virpack_core::model::hub::HubOptions;
 use virpack_core::predict::{Compat, PredictOptions, Predicted, Rule, predict};
-use virpack_core::{CancelToken, Event, ModelBudget, TokenBudget};
+use virpack_core::{Event, ModelBudget, TokenBudget};
 use virpack_seq::frames::FrameCounters;
 use virpack_seq::{GeneticCode, Input, shown_id};
 
@@ -46,11 +44,7 @@ pub(crate) struct Arguments {
     length: Option<NonZeroUsize>,
 
     #[command(flatten)]
-    device: DeviceArguments,
-
-    /// Seconds after which a device that gives no results is given up [default: it is waited for]
-    #[arg(long, value_name = "SECONDS", value_parser = parse_positive)]
-    device_timeout: Option<u64>,
+    device: RunDeviceArguments,
 
     /// The least score_virus that a viral chunk reaches, 0 to 1 [default: none beside its score_other, as in VirNucPro]
     #[arg(long, value_name = "S")]
@@ -87,10 +81,7 @@ pub(crate) struct Arguments {
     limits: LimitArguments,
 
     #[command(flatten)]
-    checkpoint: CheckpointArguments,
-
-    #[command(flatten)]
-    pub(crate) log: LogArguments,
+    pub(crate) run: RunArguments,
 
     /// Replace tables that exist, and what is kept of an unfinished run
     #[arg(long)]
@@ -108,16 +99,14 @@ enum Columns {
 
 /// Judges, with progress, a summary and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let log = arguments.log;
+    let log = arguments.run.log;
     let (options, classifier) = options(arguments)?;
-    let keeps = arguments.checkpoint.keeps();
-    let cancel = CancelToken::new();
-    keeps.heed_signals(log, &cancel);
-    let watch = Watch::new(log);
     let opening = Opening { classifier, with: arguments.models.shown(), chunks: RefCell::default() };
-    let result = predict(&options, &cancel, |event| show(&watch, &keeps, &opening, event));
-    watch.finish();
-    let Some(predicted) = keeps.end(log, result, || options.saved())? else { return Ok(()) };
+    let ended = arguments.run.run(
+        |watch, keeps, cancel| predict(&options, cancel, |event| show(watch, keeps, &opening, event)),
+        || options.saved(),
+    );
+    let Some(predicted) = ended? else { return Ok(()) };
     for remark in &predicted.remarks {
         log.warn(remark);
     }
@@ -145,17 +134,17 @@ fn options(arguments: &Arguments) -> Result<(PredictOptions, String), Failure> {
     };
     let (options, classifier) = arguments.models.options(inputs, arguments.length, &arguments.output)?;
     let options = options
-        .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(arguments.log)))
+        .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(arguments.run.log)))
         .limits(arguments.limits.limits())
         .genetic_code(arguments.genetic_code)
         .device(arguments.device.options())
-        .device_timeout(arguments.device_timeout.map(Duration::from_secs))
+        .device_timeout(arguments.device.timeout())
         .token_budget(arguments.token_budget)
         .buffer_size(arguments.buffer_size.map(NonZeroUsize::get))
         .rule(rule)
         .compat(compat)
         .plot(arguments.plot.then_some(plot::track::draw))
-        .checkpoint(arguments.checkpoint.options())
+        .checkpoint(arguments.run.checkpoint())
         .force(arguments.force);
     Ok((options, classifier))
 }
