@@ -20,7 +20,7 @@ use virpack_core::device::Cpu;
 use virpack_core::model::config::Esm2Config;
 use virpack_core::model::esm2::Esm2;
 use virpack_core::model::source::RandomTensors;
-use virpack_core::runner::{AsyncInferenceRunner, BatchRows, RunnerItem, RunnerOptions};
+use virpack_core::{AsyncInferenceRunner, BatchRows, RunnerItem, RunnerOptions};
 use virpack_seq::{
     AsyncDataLoader, CollatorOptions, EsmTokenizer, GreedyPacker, LoaderOptions, PackerOptions, Records,
     VarlenCollator,
@@ -86,7 +86,7 @@ fn rate(cpu: &Arc<Cpu>, shape: &(&str, usize, usize, usize, usize), load: &str) 
         let start = Instant::now();
         let loader = AsyncDataLoader::new(records, EsmTokenizer::new(), collator, LoaderOptions::default())
             .expect("threads start");
-        let options = RunnerOptions::mean(layers);
+        let options = RunnerOptions::new(layers);
         let device = (Arc::clone(cpu), Arc::clone(&model));
         let runner = AsyncInferenceRunner::new(vec![device], loader.clone(), options).expect("runs");
         let mut rows = 0;

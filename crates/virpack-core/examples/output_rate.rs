@@ -20,9 +20,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: output_rate OUT ROWS HIDDEN [REORDER_MIB]".into());
     };
     let (rows, hidden): (u64, usize) = (rows.parse()?, hidden.parse()?);
-    let mut options = OutputOptions { force: true, ..Default::default() };
+    let mut options = OutputOptions::default().force(true);
     if let Some(mib) = reorder.first() {
-        options.reorder_bytes = mib.parse::<usize>()? << 20;
+        options = options.reorder_bytes(mib.parse::<usize>()? << 20);
     }
 
     let mut random = 1;

@@ -15,19 +15,20 @@ use std::io::Cursor;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use virpack_core::TokenBudget;
 use virpack_core::device::{Device, Dtype};
-use virpack_core::devices::{DeviceChoice, DeviceOptions};
 use virpack_core::for_devices;
 use virpack_core::memory;
 use virpack_core::model::esm2::{Esm2, shape};
 use virpack_core::model::published::PUBLISHED;
 use virpack_core::model::source::RandomTensors;
 use virpack_core::model::weights::Weights;
-use virpack_core::runner::{AsyncInferenceRunner, BatchRows, RunnerItem, RunnerOptions};
 use virpack_core::seq::{
     AsyncDataLoader, CollatorOptions, EsmTokenizer, GreedyPacker, LengthPolicy, LoaderOptions, PackerOptions,
     Records, VarlenCollator,
 };
+use virpack_core::{AsyncInferenceRunner, BatchRows, RunnerItem, RunnerOptions};
+use virpack_core::{DeviceChoice, DeviceOptions};
 
 type Failure = Box<dyn Error>;
 type Rows = HashMap<String, Vec<f32>>;
@@ -45,7 +46,7 @@ fn main() -> Result<ExitCode, Failure> {
         other => return Err(format!("{other} is no precision").into()),
     };
     let device: DeviceChoice = devices.parse()?;
-    let options = DeviceOptions { device, dtype: Some(dtype), ..DeviceOptions::default() };
+    let options = DeviceOptions::default().device(device).dtype(dtype);
     let task = Task { model: model.clone(), records: records.parse()?, alone: alone.parse()?, dtype };
     let differing = for_devices!(options.open_all()?, |devices| task.run(devices)?);
     Ok(if differing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -69,7 +70,7 @@ impl Task {
                 None => Esm2::load(&*backend, &Weights::at(&std::path::Path::new(&self.model).into())?)?,
             };
             let shape = shape(model.config());
-            let asked = memory::token_budget(&*backend, &shape, &lengths, false, None)?;
+            let asked = memory::token_budget(&*backend, &shape, &lengths, false, TokenBudget::Auto)?;
             budget = budget.min(memory::reserve(&*backend, &shape, &lengths, false, asked)?);
             devices.push((backend, Arc::new(model)));
         }
@@ -152,7 +153,7 @@ fn embed<B: Device + 'static>(
     let options = LoaderOptions::default().lengths(*lengths);
     let loader = AsyncDataLoader::new(records, EsmTokenizer::new(), collator, options)?;
     let layers = devices[0].1.config().layers;
-    let runner = AsyncInferenceRunner::new(devices.to_vec(), loader, RunnerOptions::mean(layers))?;
+    let runner = AsyncInferenceRunner::new(devices.to_vec(), loader, RunnerOptions::new(layers))?;
     let mut all = Rows::new();
     for finished in runner {
         if let RunnerItem::Rows(BatchRows::Embeddings { rows, values }) = finished? {

@@ -13,6 +13,7 @@ use virpack_seq::{
 
 use crate::Error;
 use crate::memory;
+use crate::options::{TokenBudget, setters};
 use crate::runner::{AsyncInferenceRunner, BatchRows, IN_FLIGHT, RunnerItem, RunnerOptions};
 use crate::synthetic::{Load, SyntheticFasta};
 use span::{Completion, Span};
@@ -22,18 +23,31 @@ use virpack_model::source::{RandomTensors, TensorSource};
 
 /// What to measure.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct BenchOptions {
-    /// The model's shape; its weights are random.
-    pub config: Esm2Config,
-    /// The records.
-    pub load: Load,
-    /// Most tokens in a batch; None: as `embed` would take.
-    pub token_budget: Option<usize>,
-    /// How long the model runs, and then the products alone, in each round.
-    pub time: Duration,
-    /// Rounds; the products alone run after the model in each, as a card under sustained load clocks lower than in a
-    /// burst.
-    pub rounds: usize,
+    config: Esm2Config,
+    load: Load,
+    token_budget: TokenBudget,
+    time: Duration,
+    rounds: usize,
+}
+
+impl BenchOptions {
+    /// A model of this shape, with random weights, on these records: two rounds of 5 s of the model and 5 s of its products.
+    pub fn new(config: Esm2Config, load: Load) -> Self {
+        let (token_budget, time) = (TokenBudget::Auto, Duration::from_secs(5));
+        BenchOptions { config, load, token_budget, time, rounds: 2 }
+    }
+
+    setters! {
+        /// Sets the most tokens in a batch.
+        token_budget: impl Into<TokenBudget>,
+        /// Sets how long the model runs, and then the products alone, in each round.
+        time: Duration,
+        /// Sets the rounds. The products alone run after the model in each, as a card under sustained load clocks lower than in a
+        /// burst.
+        rounds: usize,
+    }
 }
 
 /// What is running, told as it begins.
@@ -165,7 +179,7 @@ impl<B: Device + 'static> Engine<B> {
         let collator = VarlenCollator::new(packer, options)?;
         let options = LoaderOptions::default().lengths(self.lengths);
         let loader = AsyncDataLoader::new(records, EsmTokenizer::new(), collator, options)?;
-        let options = RunnerOptions::mean(self.model.config().layers);
+        let options = RunnerOptions::new(self.model.config().layers);
         let device = (Arc::clone(&self.backend), Arc::clone(&self.model));
         AsyncInferenceRunner::new(vec![device], loader, options)
     }
@@ -304,13 +318,9 @@ mod tests {
 
     #[test]
     fn a_small_model_on_the_cpu() {
-        let options = BenchOptions {
-            config: Esm2Config::published(2, 32, 2),
-            load: Load::Reads,
-            token_budget: Some(1_024),
-            time: Duration::from_millis(50),
-            rounds: 2,
-        };
+        let options = BenchOptions::new(Esm2Config::published(2, 32, 2), Load::Reads)
+            .token_budget(1_024)
+            .time(Duration::from_millis(50));
         let mut phases = Vec::new();
         let cpu = Arc::new(Cpu::new(None).unwrap());
         let report = bench(cpu, &options, |phase| phases.push(phase)).unwrap();

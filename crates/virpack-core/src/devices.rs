@@ -8,6 +8,7 @@ use std::sync::Arc;
 use virpack_device::{Cpu, Cuda, CudaOptions, Dtype};
 
 use crate::Error;
+use crate::options::setters;
 
 /// Where a model is to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,15 +24,13 @@ pub enum DeviceChoice {
     AllCuda,
 }
 
-/// How a device is asked for.
+/// How a device is asked for: the first usable GPU, else the CPU, unless other options are set.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct DeviceOptions {
-    /// Where to run.
-    pub device: DeviceChoice,
-    /// The precision of activations and weights; None: float16 on a GPU, float32 on the CPU.
-    pub dtype: Option<Dtype>,
-    /// Threads that compute on a CPU; None: one a core.
-    pub threads: Option<NonZeroUsize>,
+    device: DeviceChoice,
+    dtype: Option<Dtype>,
+    pub(crate) threads: Option<NonZeroUsize>,
 }
 
 /// Devices that are ready, at least one, all of one kind. [`for_devices!`](crate::for_devices) runs what is written for any kind.
@@ -48,9 +47,9 @@ pub enum Devices {
 ///
 /// ```
 /// use virpack_core::device::Device;
-/// use virpack_core::devices::{DeviceChoice, DeviceOptions};
+/// use virpack_core::{DeviceChoice, DeviceOptions};
 ///
-/// let options = DeviceOptions { device: DeviceChoice::Cpu, ..DeviceOptions::default() };
+/// let options = DeviceOptions::default().device(DeviceChoice::Cpu);
 /// let names = virpack_core::for_devices!(options.open_all()?, |devices| {
 ///     devices.iter().map(|device| Device::name(&**device)).collect::<Vec<_>>()
 /// });
@@ -61,8 +60,8 @@ pub enum Devices {
 macro_rules! for_devices {
     ($ready:expr, |$devices:ident| $work:expr) => {
         match $ready {
-            $crate::devices::Devices::Cpu($devices) => $work,
-            $crate::devices::Devices::Cuda($devices) => $work,
+            $crate::Devices::Cpu($devices) => $work,
+            $crate::Devices::Cuda($devices) => $work,
         }
     };
 }
@@ -73,6 +72,15 @@ pub fn only<D>(mut devices: Vec<Arc<D>>) -> Arc<D> {
 }
 
 impl DeviceOptions {
+    setters! {
+        /// Sets where to run.
+        device: DeviceChoice,
+        /// Sets the precision of activations and weights; None: float16 on a GPU, float32 on the CPU.
+        dtype: impl Into<Option<Dtype>>,
+        /// Sets the threads that compute on a CPU; None: one a core.
+        threads: impl Into<Option<NonZeroUsize>>,
+    }
+
     /// Makes the one device ready.
     ///
     /// # Errors
@@ -186,15 +194,14 @@ mod tests {
     #[test]
     fn a_cpu_has_one_precision() {
         for dtype in [Dtype::F16, Dtype::Bf16] {
-            let options =
-                DeviceOptions { device: DeviceChoice::Cpu, dtype: Some(dtype), ..DeviceOptions::default() };
+            let options = DeviceOptions::default().device(DeviceChoice::Cpu).dtype(dtype);
             assert!(matches!(options.open(), Err(Error::CpuDtype { auto: false, .. })));
         }
     }
 
     #[test]
     fn a_card_that_is_not_there_is_an_error() {
-        let options = DeviceOptions { device: DeviceChoice::Cuda(vec![4_000]), ..DeviceOptions::default() };
+        let options = DeviceOptions::default().device(DeviceChoice::Cuda(vec![4_000]));
         let error = options.open().unwrap_err();
         assert!(matches!(error, Error::Unavailable { .. }), "{error}");
         assert!(error.to_string().starts_with("cuda:4000 cannot be used: "), "{error}");

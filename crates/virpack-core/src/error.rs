@@ -5,10 +5,10 @@ mod hints;
 use std::path::PathBuf;
 
 use crate::devices::DeviceChoice;
-use crate::files::FileError;
-use crate::merge::MergeError;
+use crate::files::FileProblem;
+use crate::merge::{MergeError, MergeProblem};
 use crate::output::{OutputDtype, OutputError};
-use crate::resume::{ResumeError, Saved};
+use crate::resume::{FolderProblem, ResumeError, Saved};
 use virpack_device::{DeviceError, Dtype as DeviceDtype, Unavailable};
 use virpack_model::{HoldsModelError, ModelError};
 use virpack_seq::{Shard, shown_path};
@@ -121,6 +121,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A thread panicked: a fault of virpack's.
+    #[doc(hidden)]
     #[error("the {thread} thread panicked")]
     Panicked {
         /// What it was for.
@@ -141,6 +142,7 @@ pub enum Error {
         device: DeviceChoice,
     },
     /// Records of several windows of which some never came: a fault of virpack's.
+    #[doc(hidden)]
     #[error("{records} records lack some of their windows")]
     WindowsMissing {
         /// How many records.
@@ -153,6 +155,7 @@ pub enum Error {
     )]
     ResidueWindows,
     /// Frames whose embeddings never came: a fault of virpack's.
+    #[doc(hidden)]
     #[error("{places} records, chunks or frames never had their embeddings")]
     EmbeddingsMissing {
         /// How many.
@@ -203,8 +206,20 @@ impl HoldsModelError for Error {
     }
 }
 
-impl From<FileError> for Error {
-    fn from(error: FileError) -> Error {
+impl From<MergeProblem> for Error {
+    fn from(problem: MergeProblem) -> Error {
+        Error::Merge(problem.into())
+    }
+}
+
+impl From<FolderProblem> for Error {
+    fn from(problem: FolderProblem) -> Error {
+        Error::Resume(problem.into())
+    }
+}
+
+impl From<FileProblem> for Error {
+    fn from(error: FileProblem) -> Error {
         Error::Output(error.into())
     }
 }

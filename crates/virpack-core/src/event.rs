@@ -10,6 +10,11 @@ use crate::runner::DeviceEvent;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
+    /// Which built-in model reads the inputs, where the run is left to choose it; before it is loaded.
+    BuiltInModel {
+        /// The model's name.
+        model: &'static str,
+    },
     /// A sentence about a model's weights; before they are loaded.
     Weights(String),
     /// The length of the chunks that `predict` cuts; before anything is read.

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use virpack_device::available_memory;
 use virpack_seq::frames::Pair;
 use virpack_seq::{
     GeneticCode, Input, InputRemark, OpenFrame, ReadLimits, ReadOptions, Record, Records, Translator, chunks,
@@ -13,26 +14,21 @@ use virpack_seq::{
 
 use crate::Error;
 use crate::files::StagedFiles;
+use crate::options::setters;
 use crate::output::{OutputError, TextFile, check_all, check_apart, check_stdout_apart, is_stdout};
 use crate::progress::Progress;
 
 /// What to cut into frames, and where they go.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct FramesOptions {
-    /// FASTA or FASTQ of nucleotides, plain or compressed.
-    pub inputs: Vec<Input>,
-    /// The largest record and the largest header of the inputs.
-    pub limits: ReadLimits,
-    /// Bases of a chunk.
-    pub length: NonZeroUsize,
-    /// How codons are read.
-    pub genetic_code: GeneticCode,
-    /// The beginning of both files' names; `-` for standard output.
-    pub prefix: PathBuf,
-    /// Which of the two goes to standard output; None where both are files.
-    pub kind: Option<FrameKind>,
-    /// Replace files that exist.
-    pub force: bool,
+    inputs: Vec<Input>,
+    limits: ReadLimits,
+    length: NonZeroUsize,
+    genetic_code: GeneticCode,
+    prefix: PathBuf,
+    kind: Option<FrameKind>,
+    force: bool,
 }
 
 /// One of the two files.
@@ -70,6 +66,17 @@ pub struct FramesSummary {
 ///
 /// A frame is named after its record: `ID_chunk_NUMBER` and its own name, `F1` to `R3`. Chunks are those of
 /// [`chunks`], frames those of [`Translator::frames`]. `progress` is called after every thousandth record.
+///
+/// ```
+/// use virpack_core::{FramesOptions, frames};
+///
+/// # let folder = tempfile::tempdir()?;
+/// let options = FramesOptions::new(vec!["../../examples/contigs.fasta".into()], folder.path().join("contigs"));
+/// let summary = frames(&options, |_progress| ())?;
+/// assert_eq!(summary.records, 5);
+/// assert!(folder.path().join("contigs_protein.faa").exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -113,6 +120,33 @@ fn how_far(records: &Records) -> Progress {
 }
 
 impl FramesOptions {
+    /// Chunks of 500 bases by the standard genetic code. `inputs` are FASTA, FASTQ or BAM of nucleotides, plain or compressed;
+    /// `prefix` is the beginning of both files' names, or `-` for standard output.
+    pub fn new(inputs: Vec<Input>, prefix: impl Into<PathBuf>) -> Self {
+        FramesOptions {
+            inputs,
+            limits: ReadLimits::fitting(available_memory()),
+            length: const { NonZeroUsize::new(500).expect("it is not 0") },
+            genetic_code: GeneticCode::STANDARD,
+            prefix: prefix.into(),
+            kind: None,
+            force: false,
+        }
+    }
+
+    setters! {
+        /// Sets the largest record and the largest header of the inputs.
+        limits: ReadLimits,
+        /// Sets the bases of a chunk.
+        length: NonZeroUsize,
+        /// Sets how codons are read.
+        genetic_code: GeneticCode,
+        /// Sets which of the two goes to standard output; None: both are files.
+        kind: impl Into<Option<FrameKind>>,
+        /// Replaces files that exist.
+        force: bool,
+    }
+
     /// Checks that the inputs are there and the names of the two files free, or that one of the files is chosen for standard
     /// output.
     ///

@@ -1,40 +1,95 @@
-//! Packed language-model embeddings of biological sequences: models, the runner, outputs.
+//! Packed language-model embeddings of biological sequences, and verdicts on them: virus or not.
 //!
-//! [`embed::embed`] is the whole run. [`seq`] holds what comes before the model (reading, tokenizing, packing),
-//! [`device`] what it runs on.
+//! Embed a file. `virpack-mini` is built in; other models are named as in `virpack embed`, or are directories of weights
+//! ([`ModelSource`]).
+//!
+//! ```
+//! use virpack_core::{CancelToken, EmbedOptions, embed};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! let output = folder.path().join("proteins.npy");
+//! let options = EmbedOptions::new(vec!["../../examples/proteins.fasta".into()], "virpack-mini", &output);
+//! let summary = embed(&options, &CancelToken::new(), |_event| ())?;
+//! assert_eq!(summary.written.rows, 4);
+//! assert!(output.exists());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Predict which records of a file are viral, with the built-in models and classifiers:
+//!
+//! ```
+//! use virpack_core::CancelToken;
+//! use virpack_core::model::mini;
+//! use virpack_core::predict::{Bundle, PredictOptions, predict};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! let output = folder.path().join("verdicts");
+//! let built_in = Bundle::open(&mini::location())?;
+//! let inputs = vec!["../../examples/contigs.fasta".into()];
+//! let options = PredictOptions::with_bundle(inputs, &built_in, None, &output);
+//! let predicted = predict(&options, &CancelToken::new(), |_event| ())?;
+//! assert_eq!(predicted.counts.records, 5);
+//! assert!(output.join("sequences.tsv").exists());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | to | see |
+//! | --- | --- |
+//! | embed records that are in memory | [`embed_records`] |
+//! | choose a GPU, a precision or threads | [`DeviceOptions`] |
+//! | stop a run from outside, and resume it | [`CancelToken`], [`CheckpointOptions`] |
+//! | follow a run | [`Event`], [`Progress`] |
+//! | run another model on packed batches | [`AsyncInferenceRunner`], over [`seq`], [`model`] and [`device`] |
+//! | write embeddings of another origin | [`output`] |
+//! | learn what to do about an error | [`Hint`] |
+//!
+//! [`seq`] reads, tokenizes and packs; it needs neither a model nor a device. `examples/` has complete programs.
 
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
 pub mod bench;
 mod cancel;
 mod convert;
-pub mod devices;
-pub mod embed;
+mod devices;
+mod embed;
 mod error;
 mod event;
 mod files;
-pub mod frames;
+mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
 mod identity;
 mod loaded_model;
+#[doc(hidden)]
 pub mod memory;
-pub mod merge;
+mod merge;
+mod options;
 pub mod output;
 pub mod predict;
-pub mod progress;
+mod progress;
 mod report;
-pub mod resume;
+mod resume;
 mod row;
-pub mod runner;
+mod runner;
+#[doc(hidden)]
 pub mod synthetic;
 pub mod validate;
 mod windows;
 
 pub use cancel::CancelToken;
 pub use convert::convert_classifier;
+pub use devices::{DeviceChoice, DeviceOptions, Devices, only};
+pub use embed::{EmbedOptions, EmbedSummary, embed, embed_on, embed_records};
 pub use error::Error;
 pub use event::{Event, ModelBudget};
+pub use frames::{FrameKind, FramesOptions, FramesSummary, frames};
+pub use identity::IdentityDifference;
+pub use merge::{MergeError, MergeOptions, merge};
+pub use options::{LengthOptions, ModelSource, ParseTokenBudgetError, TokenBudget};
+pub use progress::{ChunkProgress, DeviceProgress, Progress};
+pub use resume::{CheckpointOptions, FolderError, ResumeError, Resumed, Saved, Unit};
+pub use runner::{AsyncInferenceRunner, BatchRows, DeviceEvent, DeviceTally, RunnerItem, RunnerOptions};
 pub use virpack_device as device;
 pub use virpack_model as model;
 pub use virpack_seq as seq;

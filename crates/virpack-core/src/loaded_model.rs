@@ -10,12 +10,14 @@ use virpack_seq::LengthPolicy;
 use crate::Error;
 use crate::event::{Event, ModelBudget};
 use crate::memory;
+use crate::options::TokenBudget;
 use crate::runner::DeviceEvent;
 
 /// A model loaded on a device, with memory reserved for its batches.
 pub(crate) struct LoadedModel<B: Device> {
     pub(crate) backend: Arc<B>,
     pub(crate) model: Model<B>,
+    pub(crate) lengths: LengthPolicy,
     /// Most tokens in a batch.
     pub(crate) token_budget: usize,
     /// The budget that was asked for, or that should have fitted.
@@ -28,9 +30,9 @@ impl<B: Device + 'static> LoadedModel<B> {
     pub(crate) fn load_on_all(
         backends: Vec<Arc<B>>,
         weights: &Weights,
-        lengths: &LengthPolicy,
+        lengths: LengthPolicy,
         all_rows: bool,
-        token_budget: Option<usize>,
+        token_budget: TokenBudget,
     ) -> Result<Vec<Self>, Error> {
         std::thread::scope(|scope| {
             let load = |backend| {
@@ -47,15 +49,15 @@ impl<B: Device + 'static> LoadedModel<B> {
     fn load(
         backend: Arc<B>,
         weights: &Weights,
-        lengths: &LengthPolicy,
+        lengths: LengthPolicy,
         all_rows: bool,
-        token_budget: Option<usize>,
+        token_budget: TokenBudget,
     ) -> Result<Self, Error> {
         let shape = ModelConfig::of(weights)?.shape();
-        let asked = memory::token_budget(&*backend, &shape, lengths, all_rows, token_budget)?;
+        let asked = memory::token_budget(&*backend, &shape, &lengths, all_rows, token_budget)?;
         let model = Model::load(&*backend, weights)?;
-        let token_budget = memory::reserve(&*backend, &shape, lengths, all_rows, asked)?;
-        Ok(LoadedModel { backend, model, token_budget, asked })
+        let token_budget = memory::reserve(&*backend, &shape, &lengths, all_rows, asked)?;
+        Ok(LoadedModel { backend, model, lengths, token_budget, asked })
     }
 }
 

@@ -6,6 +6,7 @@ use virpack_seq::{
 };
 
 use crate::Error;
+use crate::options::TokenBudget;
 
 /// Records collected before packing unless asked otherwise: where the token budget is large, as many as make two and a
 /// half batches of short proteins (some 50 tokens), as fewer pack worse.
@@ -27,9 +28,9 @@ pub fn token_budget<B: Device>(
     model: &ModelShape,
     lengths: &LengthPolicy,
     all_rows: bool,
-    asked: Option<usize>,
+    asked: TokenBudget,
 ) -> Result<usize, Error> {
-    if let Some(asked) = asked {
+    if let TokenBudget::Tokens(asked) = asked {
         return Ok(asked);
     }
     let longest = lengths.max_tokens();

@@ -10,26 +10,65 @@ use std::path::PathBuf;
 use virpack_seq::Input;
 
 use crate::Error;
+use crate::options::setters;
 use crate::output::{self, Entry, Facts, OutputDtype, OutputFormat, OutputOptions, Written};
 pub use error::MergeError;
+pub(crate) use error::MergeProblem;
 use shard::OpenShard;
 
 /// Which shards to join, to what.
+///
+/// ```
+/// use virpack_core::MergeOptions;
+///
+/// let options = MergeOptions::new(vec!["a.shard".into(), "b.shard".into()], "emb.parquet").force(true);
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct MergeOptions {
-    /// All shards of one input, in any order.
-    pub shards: Vec<PathBuf>,
-    /// `.npy`, `.parquet`, `.arrows`, `.safetensors` or `.h5`; `-` is standard output, for `.npy` and `.arrows`.
-    pub output: PathBuf,
-    /// Its format; None: what its name's ending says.
-    pub format: Option<OutputFormat>,
-    /// The type of its values.
-    pub dtype_out: OutputDtype,
-    /// Replace an output that exists.
-    pub force: bool,
+    shards: Vec<PathBuf>,
+    output: PathBuf,
+    format: Option<OutputFormat>,
+    dtype_out: OutputDtype,
+    force: bool,
+}
+
+impl MergeOptions {
+    /// All shards of one input, in any order, to `.npy`, `.parquet`, `.arrows`, `.safetensors` or `.h5`, in float32; `-` is
+    /// standard output, for `.npy` and `.arrows`.
+    pub fn new(shards: Vec<PathBuf>, output: impl Into<PathBuf>) -> Self {
+        let (format, dtype_out) = (None, OutputDtype::F32);
+        MergeOptions { shards, output: output.into(), format, dtype_out, force: false }
+    }
+
+    setters! {
+        /// Sets the format; None: what the name's ending says.
+        format: impl Into<Option<OutputFormat>>,
+        /// Sets the type of the values.
+        dtype_out: OutputDtype,
+        /// Replaces an output that exists.
+        force: bool,
+    }
 }
 
 /// Joins shards, once it is known that they are of one input and complete.
+///
+/// ```
+/// use virpack_core::{CancelToken, EmbedOptions, MergeOptions, embed, merge, seq::Shard};
+///
+/// # let folder = tempfile::tempdir()?;
+/// let mut shards = Vec::new();
+/// for shard in ["1/2", "2/2"] {
+///     let shard: Shard = shard.parse()?;
+///     let output = folder.path().join(format!("{}.shard", shard.number()));
+///     let options = EmbedOptions::new(vec!["../../examples/proteins.fasta".into()], "virpack-mini", &output);
+///     embed(&options.shard(shard), &CancelToken::new(), |_event| ())?;
+///     shards.push(output);
+/// }
+/// let written = merge(&MergeOptions::new(shards, folder.path().join("proteins.npy")))?;
+/// assert_eq!(written.rows, 4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -43,7 +82,7 @@ pub fn merge(options: &MergeOptions) -> Result<Written, Error> {
     let Some(Facts { hidden, about, sources, residues, .. }) =
         shards.first().map(|shard| shard.facts.clone())
     else {
-        return Err(MergeError::NoShards.into());
+        return Err(MergeProblem::NoShards.into());
     };
     let output = OutputOptions {
         force: options.force,
@@ -73,21 +112,21 @@ pub fn merge(options: &MergeOptions) -> Result<Written, Error> {
 }
 
 /// Refuses shards that are not all of one run.
-fn check(shards: &[OpenShard]) -> Result<(), MergeError> {
-    let Some(first) = shards.first() else { return Err(MergeError::NoShards) };
+fn check(shards: &[OpenShard]) -> Result<(), MergeProblem> {
+    let Some(first) = shards.first() else { return Err(MergeProblem::NoShards) };
     let of = first.facts.shard.of();
     for shard in &shards[1..] {
         let differences = shard.facts.differences(&first.facts);
         if !differences.is_empty() {
             let [first, second] = [first, shard].map(|shard| shard.path.clone());
-            return Err(MergeError::Different { first, second, differences });
+            return Err(MergeProblem::Different { first, second, differences });
         }
     }
     if let Some(pair) = shards.windows(2).find(|pair| pair[0].facts.shard == pair[1].facts.shard) {
         let [first, second] = [&pair[0], &pair[1]].map(|shard| shard.path.clone());
-        return Err(MergeError::Twice { first, second, shard: pair[0].facts.shard });
+        return Err(MergeProblem::Twice { first, second, shard: pair[0].facts.shard });
     }
     let is_there = |number: &u32| shards.iter().any(|shard| shard.facts.shard.number() == *number);
     let missing: Vec<u32> = (1..=of).filter(|number| !is_there(number)).collect();
-    if missing.is_empty() { Ok(()) } else { Err(MergeError::Missing { missing, of }) }
+    if missing.is_empty() { Ok(()) } else { Err(MergeProblem::Missing { missing, of }) }
 }

@@ -11,7 +11,7 @@
 //! | `.h5` | datasets `embeddings`, `[n, hidden]`, `ids`, `lengths`, `truncated`, `unknown`, `gaps`, `sources` and `source` (with several inputs) | |
 //!
 //! `OUT.run.json` (`emb.npy.run.json`) holds the facts about the run that a file carries as well, where its format has room for them
-//! ([`OutputOptions::metadata`], under `metadata`), and what [`CompleteOutput::publish`] is told. It is a JSON object.
+//! ([`OutputOptions::metadata`], under `metadata`), and what the run reports. It is a JSON object.
 //!
 //! The table of records is `OUT.records.tsv` (`emb.npy.records.tsv`): a header, then a line a row of the file, with the columns
 //! `row` (from 0), `id`, `source` (with several inputs), `length` (of the whole record), `truncated` (`True` where only its
@@ -49,6 +49,7 @@ use virpack_seq::{Shard, SkipReason, SkippedRecord};
 
 pub use crate::files::FileError;
 use crate::files::{StagedFiles, cleanup};
+use crate::options::setters;
 pub use crate::row::Row;
 
 pub(crate) mod about;
@@ -75,15 +76,17 @@ mod text_file;
 mod text_table;
 mod values;
 
-pub use complete::CompleteOutput;
+pub(crate) use complete::CompleteOutput;
+#[doc(hidden)]
 pub use destination::is_stdout;
 pub(crate) use entry::{Entry, encode};
 pub use error::OutputError;
-pub use facts::Facts;
+pub(crate) use facts::Facts;
 pub use format::OutputFormat;
 use names::beside;
-pub use names::{check, check_apart, check_free, check_stdout_apart};
-pub(crate) use names::{check_all, check_apart_from_models, names, report_path};
+pub(crate) use names::{check, check_all, check_apart_from_models, check_stdout_apart, names, report_path};
+#[doc(hidden)]
+pub use names::{check_apart, check_free};
 pub(crate) use noted::Twice;
 pub use noted::{Noted, Repeated};
 use order::Order;
@@ -91,33 +94,35 @@ pub(crate) use order::{EarlierRows, Turn};
 pub(crate) use shard::{
     ANY_MAGIC as ANY_SHARD_MAGIC, END as SHARD_END, MAGIC as SHARD_MAGIC, SUM as SHARD_SUM,
 };
+#[doc(hidden)]
 pub use single::write_file;
 pub(crate) use text_file::TextFile;
 pub(crate) use text_table::{TextTable, cell};
 pub use values::OutputDtype;
 
 /// How an output is made.
+///
+/// ```
+/// use virpack_core::output::{OutputDtype, OutputFormat, OutputOptions};
+///
+/// let options = OutputOptions::default().format(OutputFormat::H5).dtype(OutputDtype::F16).residues(true);
+/// let options = options.sources(vec!["a.fa".into(), "b.fa".into()]);
+/// let options = options.metadata(vec![("virpack.model".into(), "mine".into())]);
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct OutputOptions {
-    /// Replace an output that exists, and the tables beside it.
-    pub force: bool,
-    /// The format; None: what the name's ending says.
-    pub format: Option<OutputFormat>,
-    /// The type of the values.
-    pub dtype: OutputDtype,
-    /// A table of rows for each record, `[residues, hidden]`, instead of one row.
-    pub residues: bool,
-    /// The inputs by name, in the order of [`Row::source`]; with two or more the tables name the input.
-    pub sources: Vec<String>,
-    /// Facts about the run, such as `("virpack.model", "esm2_t6_8M_UR50D")`; `virpack.version` is added.
-    pub metadata: Vec<(String, String)>,
+    pub(crate) force: bool,
+    pub(crate) format: Option<OutputFormat>,
+    pub(crate) dtype: OutputDtype,
+    pub(crate) residues: bool,
+    pub(crate) sources: Vec<String>,
+    pub(crate) metadata: Vec<(String, String)>,
     /// What a `.shard` says of itself, and so the records that come; None: all come, and none is written.
-    pub shard: Option<Facts>,
-    /// Most bytes of embeddings that wait in memory for an earlier record; what goes beyond waits in a
-    /// temporary file beside the output.
-    pub reorder_bytes: usize,
+    pub(crate) shard: Option<Facts>,
+    pub(crate) reorder_bytes: usize,
     /// Most bytes of values in one `.safetensors` file, but for a record that has more alone.
-    pub shard_bytes: u64,
+    pub(crate) shard_bytes: u64,
 }
 
 impl Default for OutputOptions {
@@ -271,6 +276,7 @@ pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<Embe
 /// is about to end without running destructors, such as one that was interrupted.
 ///
 /// Afterwards no output can be begun or finished: whoever tries waits for ever. End the process.
+#[doc(hidden)]
 pub fn abandon_all() {
     cleanup::abandon();
 }
@@ -306,11 +312,11 @@ impl EmbeddingWriter {
     }
 
     /// Gives the files their names, once each of the `records` records read has its row or its reason:
-    /// [`complete`](EmbeddingWriter::complete), and published without further facts.
+    /// `OUT.run.json` then has no facts but those of [`OutputOptions::metadata`].
     ///
     /// # Errors
     ///
-    /// As those two.
+    /// When a record was never delivered, more were delivered than read, or a file cannot be written or given its name.
     pub fn finish(self, records: u64) -> Result<Written, OutputError> {
         self.complete(records)?.publish(&Map::new())
     }
@@ -321,7 +327,7 @@ impl EmbeddingWriter {
     /// # Errors
     ///
     /// When a record was never delivered, more were delivered than read, or a file cannot be written.
-    pub fn complete(mut self, records: u64) -> Result<CompleteOutput, OutputError> {
+    pub(crate) fn complete(mut self, records: u64) -> Result<CompleteOutput, OutputError> {
         let sources = &self.options.sources;
         self.order.rest(|turn| self.sink.turn(turn, sources, self.skipped_path.as_deref()))?;
         self.order.finish(records)?;
@@ -335,11 +341,6 @@ impl EmbeddingWriter {
         }
         (written.peak_waiting_memory, written.peak_waiting_disk) = self.order.peak_bytes();
         Ok(CompleteOutput { whole, written, path: self.path, format: self.format, options: self.options })
-    }
-
-    /// The output as it was named.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     fn deliver(&mut self, source: u32, id: &str, turn: Turn<'_>) -> Result<(), OutputError> {
@@ -358,6 +359,24 @@ impl EmbeddingWriter {
 }
 
 impl OutputOptions {
+    setters! {
+        /// Replaces an output that exists, and the tables beside it.
+        force: bool,
+        /// Sets the format; None: what the name's ending says.
+        format: impl Into<Option<OutputFormat>>,
+        /// Sets the type of the values.
+        dtype: OutputDtype,
+        /// Takes a table of rows for each record, `[residues, hidden]`, instead of one row.
+        residues: bool,
+        /// Names the inputs, in the order of [`Row::source`]; with two or more the tables name the input.
+        sources: Vec<String>,
+        /// Sets facts about the run, such as `("virpack.model", "esm2_t6_8M_UR50D")`; `virpack.version` is added.
+        metadata: Vec<(String, String)>,
+        /// Sets the most bytes of embeddings that wait in memory for an earlier record; what goes beyond waits in a temporary
+        /// file beside the output.
+        reorder_bytes: usize,
+    }
+
     /// What every file says of its run.
     fn about(&self) -> Vec<(String, String)> {
         let version = ("virpack.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());

@@ -52,7 +52,7 @@ use output::PredictOutput;
 use pairing::PairingStage;
 pub use reference::Compat;
 pub use regions::Region;
-pub use summary::{PredictSummary, Stage};
+pub use summary::PredictSummary;
 pub use track::{Draw, Track};
 pub use verdict::{Rule, Status};
 
@@ -99,9 +99,10 @@ pub fn predict_on<B: Device + 'static>(
     cancel: &CancelToken,
     mut on_event: impl FnMut(Event),
 ) -> Result<PredictSummary, Error> {
+    let models = options.find_models()?;
     let records = options.open_inputs()?;
     let session = options.session()?;
-    let mut judges = Judges::load(&devices, options, &session, &mut on_event)?;
+    let mut judges = Judges::load(&devices, &models, options, &session, &mut on_event)?;
     drop(devices);
     let (mut output, scores) =
         PredictOutput::create(options, &mut judges, session, records.progress(), &mut on_event)?;

@@ -31,14 +31,15 @@ pub(crate) use complete::{CompleteRun, describe};
 use dir::Checkpoint;
 pub(crate) use dir::{ResumeDir, pipe};
 pub(crate) use earlier_parts::EarlierParts;
-pub use error::ResumeError;
+pub(crate) use error::FolderProblem;
+pub use error::{FolderError, ResumeError};
 pub(crate) use manifest::Manifest;
 pub(crate) use part_entry::{Entries, HandOn};
 use parts::{CompleteParts, Parts};
 use run_id::RunId;
 pub(crate) use session::Session;
 
-pub use crate::identity::IdentityDifference;
+use crate::options::setters;
 
 /// What a part begins with.
 const MAGIC: &[u8; 16] = b"virpack part 4\n\0";
@@ -49,21 +50,38 @@ const FORMAT: u64 = 4;
 /// Most bytes of a manifest, which has 170 for each part, and of a report.
 const LARGEST_LIST: u64 = 64_000_000;
 
-/// How often what is finished is made safe, and whether a run goes on where another one ended.
+/// How often a run keeps what it finishes, and whether it resumes an earlier one.
+///
+/// ```
+/// use std::time::Duration;
+/// use virpack_core::{CheckpointOptions, EmbedOptions};
+///
+/// let kept = CheckpointOptions::default().records(1_000).every(Duration::from_secs(10)).resume(true);
+/// let options = EmbedOptions::new(vec!["proteins.fasta".into()], "virpack-mini", "emb.npy").checkpoint(kept);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CheckpointOptions {
-    /// A part is closed when it holds so many records, or chunks of records.
-    pub records: u64,
-    /// Or when it is so old.
-    pub every: Duration,
-    /// Go on where an earlier run of the same output ended.
-    pub resume: bool,
+    pub(crate) records: u64,
+    pub(crate) every: Duration,
+    pub(crate) resume: bool,
 }
 
 impl Default for CheckpointOptions {
     /// 10,000 records or 60 seconds, from the beginning.
     fn default() -> Self {
         CheckpointOptions { records: 10_000, every: Duration::from_secs(60), resume: false }
+    }
+}
+
+impl CheckpointOptions {
+    setters! {
+        /// Sets the records, or chunks of records, at which a part is closed.
+        records: u64,
+        /// Sets the age at which a part is closed.
+        every: Duration,
+        /// Resumes an earlier run of the same output.
+        resume: bool,
     }
 }
 

@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
 use virpack_device::{Backend, Pool};
-use virpack_seq::{AsyncDataLoader, Hint, IndexSet, SkippedRecord};
+use virpack_seq::{AsyncDataLoader, Hint, SkippedRecord};
 
 use crate::Error;
 use crate::cancel::CancelToken;
+use crate::options::setters;
 use crate::row::Row;
 use crate::windows::WindowJoiner;
 use queue::Queue;
@@ -26,29 +27,35 @@ use tally::Tally;
 use virpack_model::Encoder;
 use worker::{Results, Shared, Stop, Worker};
 
-/// What of a sequence comes back.
+/// What the runner returns for each sequence.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct RunnerOptions {
-    /// How a sequence's rows become one; None: they all come back.
-    pub pool: Option<Pool>,
-    /// After which layer, from 0 (the embeddings) to the model's number of layers.
-    pub layer: usize,
-    /// Tokens that neighbouring windows of a long record share: residues, or 0 where tokens merge letters, so that no
-    /// token of one window is one of another.
-    pub window_overlap: usize,
-    /// How long a device may hold a batch without giving one back before it is given up; None: for ever.
-    pub device_timeout: Option<Duration>,
-    /// Records that are done: no windows of theirs are waited for, as not all of them may come.
-    pub done: Arc<IndexSet>,
-    /// Once cancelled, no batch is begun any more: those in flight are finished, and the results end.
-    pub cancel: CancelToken,
+    pool: Option<Pool>,
+    layer: usize,
+    window_overlap: usize,
+    device_timeout: Option<Duration>,
+    cancel: CancelToken,
 }
 
 impl RunnerOptions {
-    /// Means of the hidden states after `layer` layers, of records that fit whole.
-    pub fn mean(layer: usize) -> Self {
-        let (done, cancel) = (Arc::default(), CancelToken::new());
-        RunnerOptions { pool: Some(Pool::Mean), layer, window_overlap: 0, device_timeout: None, done, cancel }
+    /// Means of the hidden states after `layer` layers, from 0 (the embeddings) to the model's number of layers, of records
+    /// that fit whole.
+    pub fn new(layer: usize) -> Self {
+        let cancel = CancelToken::new();
+        RunnerOptions { pool: Some(Pool::Mean), layer, window_overlap: 0, device_timeout: None, cancel }
+    }
+
+    setters! {
+        /// Sets how a sequence's rows become one; None: they all come back.
+        pool: impl Into<Option<Pool>>,
+        /// Sets the tokens that neighbouring windows of a long record share: residues, or 0 where tokens merge letters, so that
+        /// no token of one window is one of another.
+        window_overlap: usize,
+        /// Sets how long a device may hold a batch without giving one back before it is given up; None: for ever.
+        device_timeout: impl Into<Option<Duration>>,
+        /// Sets what ends the results: once it is cancelled, the batches in flight are finished and no other is begun.
+        cancel: CancelToken,
     }
 }
 

@@ -5,44 +5,91 @@ mod sample;
 
 pub use difference::Difference;
 
-use std::path::Path;
 use std::sync::Arc;
 
-use virpack_device::{Device, Dtype};
-use virpack_seq::{Input, LengthPolicy, ReadLimits, ReadOptions, Records, SeqError};
+use virpack_device::{Device, Dtype, available_memory};
+use virpack_seq::{Input, LengthPolicy, ReadLimits, ReadOptions, Records, SeqError, reader};
 
 use crate::Error;
 use crate::devices::{DeviceOptions, only};
 use crate::embed::{EmbedOptions, collect};
 use crate::for_devices;
 use crate::loaded_model::LoadedModel;
+use crate::options::{Downloads, LengthOptions, ModelSource, TokenBudget, setters};
 use crate::row::Row;
 use sample::Sample;
+use virpack_model::ModelConfig;
+use virpack_model::hub::{DownloadProgress, HubOptions, load_again};
 use virpack_model::location::Location;
 use virpack_model::weights::Weights;
 
 /// What to validate, and what passes.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ValidateOptions {
-    /// FASTA or FASTQ, plain or compressed.
-    pub inputs: Vec<Input>,
-    /// The largest record and the largest header of the inputs.
-    pub limits: ReadLimits,
-    /// A directory or file of weights.
-    pub model: Location,
-    /// The device and the precision to validate.
-    pub device: DeviceOptions,
-    /// Which lengths go through.
-    pub lengths: LengthPolicy,
-    /// Most tokens in a batch; None: as `embed` would take.
-    pub token_budget: Option<usize>,
-    /// Most records that are compared; more are sampled evenly over the input, the same ones each time.
-    pub records: usize,
-    /// The largest relative difference (L2 over L2) that passes between a record packed and alone; None: none, not in
-    /// a single bit.
-    pub packed_limit: Option<f64>,
-    /// The same between the precision and float32.
-    pub float32_limit: Option<f64>,
+    inputs: Vec<Input>,
+    limits: ReadLimits,
+    model: ModelSource,
+    downloads: Option<Downloads>,
+    device: DeviceOptions,
+    lengths: LengthOptions,
+    token_budget: TokenBudget,
+    records: usize,
+    packed_limit: Option<f64>,
+    float32_limit: Option<f64>,
+}
+
+impl ValidateOptions {
+    /// Compares 200 records of the inputs: FASTA, FASTQ or BAM, plain or compressed.
+    pub fn new(inputs: Vec<Input>, model: impl Into<ModelSource>) -> Self {
+        ValidateOptions {
+            inputs,
+            limits: ReadLimits::fitting(available_memory()),
+            model: model.into(),
+            downloads: None,
+            device: DeviceOptions::default(),
+            lengths: LengthOptions::default(),
+            token_budget: TokenBudget::Auto,
+            records: 200,
+            packed_limit: None,
+            float32_limit: None,
+        }
+    }
+
+    setters! {
+        /// Sets the largest record and the largest header of the inputs.
+        limits: ReadLimits,
+        /// Sets the device and the precision to validate.
+        device: DeviceOptions,
+        /// Sets which lengths go through.
+        lengths: impl Into<LengthOptions>,
+        /// Sets the most tokens in a batch.
+        token_budget: impl Into<TokenBudget>,
+        /// Sets the most records that are compared; more are sampled evenly over the input, the same ones each time.
+        records: usize,
+        /// Sets the largest relative difference (L2 over L2) that passes between a record packed and alone; None: none, not in
+        /// a single bit.
+        packed_limit: impl Into<Option<f64>>,
+        /// Sets the same between the precision and float32; None: what the precision allows ([`Limits::of`]).
+        float32_limit: impl Into<Option<f64>>,
+    }
+
+    /// Sets how the model is downloaded, and damaged settings in the cache a second time. Without, a named model comes from the
+    /// Hub of the environment.
+    #[must_use]
+    pub fn downloads(mut self, hub: HubOptions, progress: Arc<dyn DownloadProgress + Send + Sync>) -> Self {
+        self.downloads = Some(Downloads { hub, progress });
+        self
+    }
+
+    /// Finds the model, and the lengths that go through.
+    fn find_model(&self) -> Result<(Location, LengthPolicy), Error> {
+        let location = self.model.find(self.downloads.as_ref())?.location;
+        let refetch = self.downloads.as_ref().map(Downloads::refetch);
+        let config = || Ok::<_, Error>(ModelConfig::of(&Weights::at(&location)?)?);
+        let config = load_again(refetch.as_ref(), &[&location], config)?;
+        Ok((location, self.lengths.up_to(config.max_length())))
+    }
 }
 
 /// The largest relative differences (L2 over L2) that pass.
@@ -128,23 +175,34 @@ impl Compared {
 
 /// Compares sampled records packed against alone, and against float32 on the same kind of device.
 ///
+/// ```
+/// use virpack_core::validate::{ValidateOptions, validate};
+///
+/// let inputs = vec!["../../examples/proteins.fasta".into()];
+/// let found = validate(&ValidateOptions::new(inputs, "virpack-mini/peptide"))?;
+/// assert_eq!(found.failed().count(), 0);
+/// # Ok::<(), virpack_core::Error>(())
+/// ```
+///
 /// # Errors
 ///
 /// Everything that can go wrong in reading, loading and running; records that differ too much are no error but in
 /// [`Validation::failed`].
 pub fn validate(options: &ValidateOptions) -> Result<Validation, Error> {
+    reader::open(&options.inputs)?;
+    let (model, lengths) = options.find_model()?;
     let reading = ReadOptions::default().limits(options.limits);
-    let records = virpack_seq::reader::open_with(&options.inputs, reading)?;
+    let records = reader::open_with(&options.inputs, reading)?;
     let sample = Sample::take(records, options.records)?;
     let (found, dtype) = for_devices!(options.device.open()?, |devices| {
         let device = only(devices);
         // What is called float32 on a CPU is strict.
         let dtype = if device.is_reference() { Dtype::F32Strict } else { device.dtype() };
-        (run(device, options, &sample)?, dtype)
+        (run(device, options, &model, lengths, &sample)?, dtype)
     });
     let reference = match dtype {
         Dtype::F32Strict => None,
-        _ => Some(float32(options, &sample)?),
+        _ => Some(float32(options, &model, lengths, &sample)?),
     };
     let default = Limits::of(dtype);
     let compare = |i: usize| Compared {
@@ -176,22 +234,27 @@ struct SampleRun {
 }
 
 /// The same device in float32.
-fn float32(options: &ValidateOptions, sample: &Sample) -> Result<SampleRun, Error> {
-    let device = DeviceOptions { dtype: Some(Dtype::F32Strict), ..options.device.clone() };
-    for_devices!(device.open()?, |devices| run(only(devices), options, sample))
+fn float32(
+    options: &ValidateOptions,
+    model: &Location,
+    lengths: LengthPolicy,
+    sample: &Sample,
+) -> Result<SampleRun, Error> {
+    let device = options.device.clone().dtype(Dtype::F32Strict);
+    for_devices!(device.open()?, |devices| run(only(devices), options, model, lengths, sample))
 }
 
 fn run<B: Device + 'static>(
     backend: Arc<B>,
     options: &ValidateOptions,
+    model: &Location,
+    lengths: LengthPolicy,
     sample: &Sample,
 ) -> Result<SampleRun, Error> {
-    let weights = Weights::at(&options.model)?;
-    let devices =
-        LoadedModel::load_on_all(vec![backend], &weights, &options.lengths, false, options.token_budget)?;
+    let weights = Weights::at(model)?;
+    let devices = LoadedModel::load_on_all(vec![backend], &weights, lengths, false, options.token_budget)?;
     let embed = |packing: bool| -> Result<Embedded, Error> {
-        let base = EmbedOptions::new(Vec::new(), Path::new(""), Path::new(""));
-        let options = EmbedOptions { lengths: options.lengths, packing, ..base };
+        let options = EmbedOptions::new(options.inputs.clone(), model.clone(), "-").packing(packing);
         collect(&devices, sample.records()?, &options)
     };
     let (device, token_budget) = (devices[0].backend.name(), devices[0].token_budget);

@@ -15,6 +15,7 @@ pub(crate) mod models;
 pub(crate) mod output;
 pub(crate) mod pack;
 pub(crate) mod predict;
+mod run;
 pub(crate) mod stdout;
 pub(crate) mod validate;
 

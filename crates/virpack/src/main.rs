@@ -85,8 +85,8 @@ fn main() -> ExitCode {
 /// How a command tells what it does.
 fn log_format(command: &Command) -> LogFormat {
     match command {
-        Command::Embed(arguments) => arguments.log.format,
-        Command::Predict(arguments) => arguments.log.format,
+        Command::Embed(arguments) => arguments.run.log.format,
+        Command::Predict(arguments) => arguments.run.log.format,
         _ => LogFormat::Text,
     }
 }

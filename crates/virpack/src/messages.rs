@@ -8,9 +8,9 @@ use crate::failure::Failure;
 use crate::plot::PlotError;
 use crate::text::grouped;
 use std::fmt::Display;
+use virpack_core::DeviceEvent;
 use virpack_core::Hint;
 use virpack_core::device::Unavailable;
-use virpack_core::runner::DeviceEvent;
 use virpack_seq::EfficiencyWarning;
 
 /// What happened, and what to do about it.
@@ -107,9 +107,9 @@ fn flag(option: &str) -> String {
 mod tests {
     use super::*;
     use virpack_core::Error;
+    use virpack_core::ResumeError;
     use virpack_core::device::{DeviceError, Remedy};
     use virpack_core::model::ModelError;
-    use virpack_core::resume::ResumeError;
     use virpack_seq::SeqError;
 
     #[test]

@@ -8,14 +8,6 @@ use virpack_seq::GeneticCode;
 /// The smallest limit of a record: formats are known by their first bytes.
 const LEAST: u64 = 1_000;
 
-/// A token budget: a number, or the largest that fits and helps.
-pub(crate) fn parse_budget(text: &str) -> Result<Option<usize>, String> {
-    match text {
-        "auto" => Ok(None),
-        number => number.parse().map(Some).map_err(|_| "expected a number of tokens, or `auto`".to_owned()),
-    }
-}
-
 /// A number: clap's own messages speak of digits and types.
 pub(crate) fn parse_whole(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| "expected a whole number, 0 or more".to_owned())

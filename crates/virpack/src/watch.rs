@@ -16,7 +16,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use virpack_core::progress::Progress;
+use virpack_core::Progress;
 
 /// Steps of a bar.
 const STEPS: u64 = 1_000;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![cfg(target_os = "linux")]
 
+#[path = "it/support.rs"]
 mod support;
 
 use std::io::Write;

@@ -15,19 +15,20 @@ use crate::output::Facts;
 pub(super) fn of_rows(
     options: &EmbedOptions,
     config: &ModelConfig,
+    lengths: LengthPolicy,
     sha256: &str,
     dtype: Dtype,
     files: Summing,
 ) -> Result<PendingIdentity, Error> {
     let auto = |number: Option<usize>| number.map_or("auto".to_owned(), |number| number.to_string());
-    let LengthPolicy { max_length, min_length, long_records } = options.lengths;
+    let LengthPolicy { max_length, min_length, long_records } = lengths;
     let mut identity = Identity::default();
     options.shard.iter().for_each(|shard| identity.set("shard", shard));
     identity.set("virpack", env!("CARGO_PKG_VERSION"));
     identity.set("model", sha256);
     identity.set("dtype", dtype);
     identity.set("pooling", options.pool_name());
-    identity.set("layer", options.layer(config)?);
+    identity.set("layer", options.layer_of(config)?);
     identity.set("largest length", max_length);
     identity.set("smallest length", min_length);
     let long_records = match long_records {
@@ -37,7 +38,7 @@ pub(super) fn of_rows(
         LongRecords::Error => "error".to_owned(),
     };
     identity.set("long records", long_records);
-    identity.set("token budget", auto(options.token_budget));
+    identity.set("token budget", auto(options.token_budget.tokens()));
     identity.set("buffer size", auto(options.buffer_size));
     identity.set("packing", if options.packing { "on" } else { "off" });
     let inputs = options.inputs.iter().map(Input::to_string).collect::<Vec<_>>();

@@ -7,20 +7,22 @@ use virpack_model::ModelConfig;
 use virpack_model::checksum::{FileChecksum, Summing, sum_of_all};
 use virpack_model::hub::load_again;
 use virpack_model::weights::Weights;
-use virpack_seq::{AsyncDataLoader, IndexSet, LoaderOptions, LongRecords, Records};
+use virpack_seq::LengthPolicy;
 
 use super::{EmbedOptions, identity};
 use crate::Error;
-use crate::cancel::CancelToken;
 use crate::event::Event;
 use crate::identity::PendingIdentity;
 use crate::loaded_model::LoadedModel;
+use crate::options::{Downloads, FoundModel, TokenBudget};
 use crate::resume::Session;
-use crate::runner::{AsyncInferenceRunner, RunnerOptions};
 
 /// A run's model on its devices.
 pub(super) struct EmbedModel<B: Device> {
+    /// What it is called.
+    pub(super) name: String,
     pub(super) config: ModelConfig,
+    pub(super) lengths: LengthPolicy,
     /// Of its weights.
     pub(super) checksums: Vec<FileChecksum>,
     /// All that shapes the rows, if the run has a name for others to compare.
@@ -38,34 +40,39 @@ impl<B: Device + 'static> EmbedModel<B> {
     /// What keeps the model from being loaded; that the output of the run is complete already.
     pub(super) fn load(
         backends: &[Arc<B>],
+        model: FoundModel,
         options: &EmbedOptions,
         session: &Session,
         on_event: &mut impl FnMut(Event),
     ) -> Result<Self, Error> {
         let mut is_told = false;
-        load_again(options.refetch.as_ref(), &[&options.model], || {
-            let weights = Weights::at(&options.model)?;
+        let refetch = options.downloads.as_ref().map(Downloads::refetch);
+        load_again(refetch.as_ref(), &[&model.location], || {
+            let weights = Weights::at(&model.location)?;
             let config = ModelConfig::of(&weights)?;
             if !std::mem::replace(&mut is_told, true) {
                 weights.notes().into_iter().map(Event::Weights).for_each(&mut *on_event);
             }
-            Self::load_once(&weights, config, backends, options, session)
+            Self::load_once(&model.name, &weights, config, backends, options, session)
         })
     }
 
     fn load_once(
+        name: &str,
         weights: &Weights,
         config: ModelConfig,
         backends: &[Arc<B>],
         options: &EmbedOptions,
         session: &Session,
     ) -> Result<Self, Error> {
-        options.layer(&config)?;
+        let lengths = options.lengths.up_to(config.max_length());
+        options.check_lengths(&lengths)?;
+        options.layer_of(&config)?;
         options.check_apart(weights)?;
         let hashing = Summing::start(weights.files().map(|(file, _)| file.clone()).collect())?;
         let dtype = backends.first().expect("there is a device").dtype();
         let of_rows = |checksums: &[FileChecksum], files| {
-            identity::of_rows(options, &config, &sum_of_all(checksums), dtype, files)
+            identity::of_rows(options, &config, lengths, &sum_of_all(checksums), dtype, files)
         };
         if let Some(complete) = session.complete_run() {
             let rows = of_rows(&hashing.finish()?, options.hash_files(weights)?)?()?;
@@ -74,81 +81,17 @@ impl<B: Device + 'static> EmbedModel<B> {
         let is_named = session.is_kept() || options.shard.is_some();
         let files = is_named.then(|| options.hash_files(weights)).transpose()?;
         let earlier = session.token_budgets().first().copied();
-        let asked = earlier.or(options.token_budget);
-        let devices = LoadedModel::load_on_all(
-            backends.to_vec(),
-            weights,
-            &options.lengths,
-            options.pool.is_none(),
-            asked,
-        )?;
+        let asked = earlier.map_or(options.token_budget, TokenBudget::Tokens);
+        let devices =
+            LoadedModel::load_on_all(backends.to_vec(), weights, lengths, options.pool.is_none(), asked)?;
         let token_budget = earlier.unwrap_or_else(|| LoadedModel::smallest_budget(&devices));
         let checksums = hashing.finish()?;
         let identity = files.map(|files| of_rows(&checksums, files)).transpose()?;
-        Ok(EmbedModel { config, checksums, identity, devices, token_budget })
-    }
-
-    /// Starts to read, tokenize and pack `records`, of which those `finished` are not run.
-    pub(super) fn loader(
-        &self,
-        options: &EmbedOptions,
-        records: Records,
-        finished: Arc<IndexSet>,
-    ) -> Result<AsyncDataLoader, Error> {
-        loader(options, &self.devices, self.token_budget, records, finished)
-    }
-
-    /// Starts to run what `loader` gives, and to pool it.
-    pub(super) fn runner(
-        &self,
-        options: &EmbedOptions,
-        loader: &AsyncDataLoader,
-        finished: Arc<IndexSet>,
-        cancel: &CancelToken,
-    ) -> Result<AsyncInferenceRunner, Error> {
-        runner(options, &self.devices, loader, finished, cancel)
+        Ok(EmbedModel { name: name.to_owned(), config, lengths, checksums, identity, devices, token_budget })
     }
 
     /// What each device's bits depend on.
     pub(super) fn computed_by(&self) -> Vec<Vec<String>> {
         self.devices.iter().map(|device| device.backend.computed_by()).collect()
     }
-}
-
-/// Starts to read, tokenize and pack `records`, for a model on `devices`; those `finished` are not run.
-pub(super) fn loader<B: Device>(
-    options: &EmbedOptions,
-    devices: &[LoadedModel<B>],
-    token_budget: usize,
-    records: Records,
-    finished: Arc<IndexSet>,
-) -> Result<AsyncDataLoader, Error> {
-    let loading = LoaderOptions::default().lengths(options.lengths).done(finished);
-    let tokenizer = Arc::clone(&devices[0].model.tokenizer);
-    Ok(AsyncDataLoader::new(records, tokenizer, options.collator(token_budget)?, loading)?)
-}
-
-/// Starts to run what `loader` gives on `devices`, and to pool it.
-pub(super) fn runner<B: Device + 'static>(
-    options: &EmbedOptions,
-    devices: &[LoadedModel<B>],
-    loader: &AsyncDataLoader,
-    finished: Arc<IndexSet>,
-    cancel: &CancelToken,
-) -> Result<AsyncInferenceRunner, Error> {
-    let model = &devices[0].model;
-    let window_overlap = match options.lengths.long_records {
-        LongRecords::Window { overlap } if !model.tokenizer.merges_letters() => overlap,
-        _ => 0,
-    };
-    let running = RunnerOptions {
-        pool: options.pool,
-        layer: options.layer(&model.config)?,
-        window_overlap,
-        device_timeout: options.device_timeout,
-        done: finished,
-        cancel: cancel.clone(),
-    };
-    let on = |device: &LoadedModel<B>| (Arc::clone(&device.backend), Arc::clone(&device.model.encoder));
-    AsyncInferenceRunner::new(devices.iter().map(on).collect(), loader.clone(), running)
 }

@@ -1,12 +1,13 @@
 //! What a run of `embed` is asked for.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use virpack_device::{Pool, available_memory};
 use virpack_model::ModelConfig;
 use virpack_model::checksum::Summing;
-use virpack_model::hub::Refetch;
+use virpack_model::hub::{DownloadProgress, HubOptions};
 use virpack_model::location::Location;
 use virpack_model::weights::Weights;
 use virpack_seq::{
@@ -16,72 +17,62 @@ use virpack_seq::{
 
 use crate::Error;
 use crate::devices::DeviceOptions;
+use crate::event::Event;
 use crate::identity::Identity;
 use crate::memory;
+use crate::options::{Downloads, FoundModel, LengthOptions, ModelSource, TokenBudget, setters};
 use crate::output::{self, OutputDtype, OutputError, OutputFormat, OutputOptions, is_stdout};
 use crate::resume::{CheckpointOptions, ResumeDir, Saved, Session, pipe};
 
 /// What to embed, with what, to where.
+///
+/// ```
+/// use virpack_core::EmbedOptions;
+/// use virpack_core::device::Pool;
+///
+/// let options = EmbedOptions::new(vec!["proteins.fasta".into()], "esm2_t33_650M_UR50D", "emb.parquet");
+/// let options = options.pool(Pool::Cls).layer(-2).force(true);
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct EmbedOptions {
-    /// FASTA or FASTQ, plain or compressed.
-    pub inputs: Vec<Input>,
-    /// A directory or file of weights.
-    pub model: Location,
-    /// Downloads a damaged file of the model again, if it is in the Hub's cache; None: it ends the run.
-    pub refetch: Option<Refetch>,
-    /// The model as the user named it, for the output's metadata.
-    pub model_name: String,
-    /// `.npy`, `.parquet`, `.arrows`, `.safetensors` or `.h5`; `-` is standard output, for `.npy` and `.arrows`.
-    pub output: PathBuf,
-    /// Its format; None: what its name's ending says.
-    pub format: Option<OutputFormat>,
-    /// The type of its values.
-    pub dtype_out: OutputDtype,
-    /// How a record's rows become one; None: every residue keeps its own.
-    pub pool: Option<Pool>,
-    /// After which layer, as fair-esm counts them; negative from the end. None: the last.
-    pub layer: Option<i64>,
-    /// The largest record and the largest header of the inputs.
-    pub limits: ReadLimits,
-    /// Which lengths go through.
-    pub lengths: LengthPolicy,
-    /// Most tokens in a batch; None: what fits the device's free memory, at most where more brings no speed.
-    pub token_budget: Option<usize>,
-    /// Records collected before packing; None: 2,000, or more where the token budget is large.
-    pub buffer_size: Option<usize>,
-    /// Off: one record a batch.
-    pub packing: bool,
-    /// What runs the model.
-    pub device: DeviceOptions,
-    /// How long a device may hold a batch without giving one back before it is given up; None: for ever.
-    pub device_timeout: Option<Duration>,
-    /// Every N-th record only, into a `.shard`; None: all.
-    pub shard: Option<Shard>,
-    /// Keep what is finished in `OUT.partial` while the run goes on, where the inputs are files; None: do not.
-    pub checkpoint: Option<CheckpointOptions>,
-    /// Replace an output that exists, and the parts of an unfinished run.
-    pub force: bool,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) model: ModelSource,
+    pub(crate) downloads: Option<Downloads>,
+    pub(crate) output: PathBuf,
+    pub(crate) format: Option<OutputFormat>,
+    pub(crate) dtype_out: OutputDtype,
+    pub(crate) pool: Option<Pool>,
+    pub(crate) layer: Option<i64>,
+    pub(crate) limits: ReadLimits,
+    pub(crate) lengths: LengthOptions,
+    pub(crate) token_budget: TokenBudget,
+    pub(crate) buffer_size: Option<usize>,
+    pub(crate) packing: bool,
+    pub(crate) device: DeviceOptions,
+    pub(crate) device_timeout: Option<Duration>,
+    pub(crate) shard: Option<Shard>,
+    pub(crate) checkpoint: Option<CheckpointOptions>,
+    pub(crate) force: bool,
 }
 
 impl EmbedOptions {
-    /// Mean embeddings of the last layer by `model`, a directory or file of weights, as `virpack embed`
-    /// makes them without further options. Lengths are ESM-2's; for another model `lengths.max_length` is
-    /// [`ModelConfig::max_length`].
-    pub fn new(inputs: Vec<Input>, model: &Path, output: &Path) -> Self {
+    /// Mean embeddings of the last layer, as `virpack embed` makes them without further options. `inputs` are FASTA, FASTQ or
+    /// BAM, plain or compressed; `output` is `.npy`, `.parquet`, `.arrows`, `.safetensors` or `.h5`, or `-` for standard output
+    /// (`.npy` and `.arrows`).
+    pub fn new(inputs: Vec<Input>, model: impl Into<ModelSource>, output: impl Into<PathBuf>) -> Self {
         EmbedOptions {
             inputs,
             model: model.into(),
-            refetch: None,
-            model_name: model.display().to_string(),
-            output: output.to_owned(),
+            downloads: None,
+            output: output.into(),
             format: None,
             dtype_out: OutputDtype::F32,
             pool: Some(Pool::Mean),
             layer: None,
             limits: ReadLimits::fitting(available_memory()),
-            lengths: LengthPolicy::default(),
-            token_budget: None,
+            lengths: LengthOptions::default(),
+            token_budget: TokenBudget::Auto,
             buffer_size: None,
             packing: true,
             device: DeviceOptions::default(),
@@ -92,6 +83,49 @@ impl EmbedOptions {
         }
     }
 
+    setters! {
+        /// Sets the inputs.
+        inputs: Vec<Input>,
+        /// Sets the output.
+        output: impl Into<PathBuf>,
+        /// Sets the format; None: what the name's ending says.
+        format: impl Into<Option<OutputFormat>>,
+        /// Sets the type of the values.
+        dtype_out: OutputDtype,
+        /// Sets how a record's rows become one; None: every residue keeps its own.
+        pool: impl Into<Option<Pool>>,
+        /// Sets after which layer, as fair-esm counts them; negative from the end. None: the last.
+        layer: impl Into<Option<i64>>,
+        /// Sets the largest record and the largest header of the inputs.
+        limits: ReadLimits,
+        /// Sets which lengths go through.
+        lengths: impl Into<LengthOptions>,
+        /// Sets the most tokens in a batch.
+        token_budget: impl Into<TokenBudget>,
+        /// Sets the records collected before packing; None: 2,000, or more where the token budget is large.
+        buffer_size: impl Into<Option<usize>>,
+        /// Packs several records into a batch, or one.
+        packing: bool,
+        /// Sets what runs the model.
+        device: DeviceOptions,
+        /// Sets how long a device may hold a batch without giving one back before it is given up; None: for ever.
+        device_timeout: impl Into<Option<Duration>>,
+        /// Embeds every N-th record only, into a `.shard`; None: all.
+        shard: impl Into<Option<Shard>>,
+        /// Keeps what is finished in `OUT.partial` during the run, if the inputs are files; None: does not.
+        checkpoint: impl Into<Option<CheckpointOptions>>,
+        /// Replaces an output that exists, and the parts of an unfinished run.
+        force: bool,
+    }
+
+    /// Sets how the model is downloaded, and damaged files of the cache a second time. Without, a named model comes from the
+    /// Hub of the environment, and a damaged file ends the run.
+    #[must_use]
+    pub fn downloads(mut self, hub: HubOptions, progress: Arc<dyn DownloadProgress + Send + Sync>) -> Self {
+        self.downloads = Some(Downloads { hub, progress });
+        self
+    }
+
     /// Checks all that needs no model: the inputs are there, the output's name is free, its format can hold what is
     /// asked for, lengths and token budget fit together.
     ///
@@ -100,24 +134,41 @@ impl EmbedOptions {
     /// The first of them that is not so.
     pub fn check(&self) -> Result<(), Error> {
         virpack_seq::reader::open(&self.inputs)?;
-        self.lengths.check()?;
-        if let Some(token_budget) = self.token_budget {
-            GreedyPacker::new(PackerOptions::new(token_budget, self.lengths.max_tokens()))?;
-        }
-        if self.pool.is_none() && matches!(self.lengths.long_records, LongRecords::Window { .. }) {
+        // The model's own largest length is known later.
+        let lengths = self.lengths.up_to(LengthPolicy::default().max_length);
+        self.check_lengths(&lengths)?;
+        if self.pool.is_none() && matches!(lengths.long_records, LongRecords::Window { .. }) {
             return Err(Error::ResidueWindows);
         }
         self.check_stdout()?;
         self.check_shard()?;
         let replace = self.session()?.replaces();
-        let options = self.output(Vec::new(), replace);
+        let options = self.writing(Vec::new(), replace);
         output::check(&self.output, &options, &self.inputs)?;
         Ok(())
     }
 
+    /// Checks that lengths and token budget fit together.
+    pub(super) fn check_lengths(&self, lengths: &LengthPolicy) -> Result<(), Error> {
+        lengths.check()?;
+        if let TokenBudget::Tokens(token_budget) = self.token_budget {
+            GreedyPacker::new(PackerOptions::new(token_budget, lengths.max_tokens()))?;
+        }
+        Ok(())
+    }
+
+    /// Finds the model, and downloads it where it must be. Reports which built-in one the inputs' letters choose.
+    pub(super) fn find_model(&self, on_event: &mut impl FnMut(Event)) -> Result<FoundModel, Error> {
+        let Some(model) = self.model.built_in(&self.inputs, self.limits)? else {
+            return Ok(self.model.find(self.downloads.as_ref())?);
+        };
+        on_event(Event::BuiltInModel { model });
+        Ok(ModelSource::from(model).find(None)?)
+    }
+
     /// Checks that no file of the output is one of the model's.
     pub(super) fn check_apart(&self, weights: &Weights) -> Result<(), Error> {
-        let names = output::names(&self.output, &self.output(Vec::new(), false))?;
+        let names = output::names(&self.output, &self.writing(Vec::new(), false))?;
         let files = weights.files().map(|(file, _)| file.clone()).chain(weights.beside());
         Ok(output::check_apart_from_models(names.iter().map(PathBuf::as_path), files)?)
     }
@@ -128,7 +179,7 @@ impl EmbedOptions {
         ResumeDir::beside(&self.output).saved()
     }
 
-    pub(super) fn layer(&self, config: &ModelConfig) -> Result<usize, Error> {
+    pub(super) fn layer_of(&self, config: &ModelConfig) -> Result<usize, Error> {
         let layers = config.layers() as i64;
         let asked = self.layer.unwrap_or(layers);
         // fair-esm counts 0 (the embeddings) to the number of layers, and -1 is the last.
@@ -140,14 +191,15 @@ impl EmbedOptions {
     }
 
     /// What a file says of the run it comes from.
-    pub(super) fn about(&self, config: &ModelConfig, sha256: &str) -> Result<Vec<(String, String)>, Error> {
-        let layer = self.layer(config)?.to_string();
-        let facts = [
-            ("model", &*self.model_name),
-            ("model_sha256", sha256),
-            ("pool", self.pool_name()),
-            ("layer", &*layer),
-        ];
+    pub(super) fn about(
+        &self,
+        model: &str,
+        config: &ModelConfig,
+        sha256: &str,
+    ) -> Result<Vec<(String, String)>, Error> {
+        let layer = self.layer_of(config)?.to_string();
+        let facts =
+            [("model", model), ("model_sha256", sha256), ("pool", self.pool_name()), ("layer", &*layer)];
         Ok(facts.map(|(name, value)| (format!("virpack.{name}"), value.to_owned())).to_vec())
     }
 
@@ -160,7 +212,7 @@ impl EmbedOptions {
         }
     }
 
-    pub(super) fn output(&self, metadata: Vec<(String, String)>, replace: bool) -> OutputOptions {
+    pub(super) fn writing(&self, metadata: Vec<(String, String)>, replace: bool) -> OutputOptions {
         OutputOptions {
             force: self.force || replace,
             format: self.format,
@@ -172,8 +224,12 @@ impl EmbedOptions {
         }
     }
 
-    pub(super) fn collator(&self, token_budget: usize) -> Result<VarlenCollator, Error> {
-        let packer = GreedyPacker::new(PackerOptions::new(token_budget, self.lengths.max_tokens()))?;
+    pub(super) fn collator(
+        &self,
+        token_budget: usize,
+        lengths: &LengthPolicy,
+    ) -> Result<VarlenCollator, Error> {
+        let packer = GreedyPacker::new(PackerOptions::new(token_budget, lengths.max_tokens()))?;
         let buffer_size = self.buffer_size.unwrap_or_else(|| memory::buffer_size(token_budget));
         let options = CollatorOptions::default().buffer_size(buffer_size).enable_packing(self.packing);
         Ok(VarlenCollator::new(packer, options)?)

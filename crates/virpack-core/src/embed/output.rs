@@ -9,7 +9,7 @@ use virpack_model::checksum::sum_of_all;
 use virpack_seq::{AsyncDataLoader, IndexSet, ReadProgress};
 
 use super::model::EmbedModel;
-use super::summary::Summary;
+use super::summary::EmbedSummary;
 use super::{EmbedOptions, identity, report};
 use crate::Error;
 use crate::event::Event;
@@ -28,7 +28,6 @@ pub(super) struct EmbedOutput<'a> {
     shard: Option<Identity>,
     hidden: usize,
     token_budget: usize,
-    reading: Arc<ReadProgress>,
     /// Records written or skipped.
     records: u64,
 }
@@ -51,8 +50,8 @@ impl<'a> EmbedOutput<'a> {
         reading: Arc<ReadProgress>,
         on_event: &mut impl FnMut(Event),
     ) -> Result<Self, Error> {
-        let about = options.about(&model.config, &sum_of_all(&model.checksums))?;
-        let mut layout = options.output(about.clone(), session.replaces());
+        let about = options.about(&model.name, &model.config, &sum_of_all(&model.checksums))?;
+        let mut layout = options.writing(about.clone(), session.replaces());
         let (mut pending, mut shard) = (model.identity.take(), None);
         if options.shard.is_some()
             && let Some(identity) = pending.take()
@@ -66,13 +65,13 @@ impl<'a> EmbedOutput<'a> {
         session.take(&output::names(&options.output, &layout)?)?;
         let (hidden, token_budget) = (model.config.hidden(), model.token_budget);
         let mut writer = output::create(&options.output, hidden, layout)?;
-        let begin = |identity| session.begin(identity, vec![token_budget], Arc::clone(&reading));
+        let begin = |identity| session.begin(identity, vec![token_budget], reading);
         let resumed = pending.map(begin).transpose()?.flatten();
         session.take_earlier().into_iter().for_each(|earlier| writer.go_on_from(earlier));
         let records = resumed.as_ref().map_or(0, |resumed| resumed.saved.finished);
         let devices = model.devices.iter().flat_map(|device| device.events());
         devices.chain(resumed.map(Event::Kept)).for_each(on_event);
-        Ok(EmbedOutput { options, writer, session, shard, hidden, token_budget, reading, records })
+        Ok(EmbedOutput { options, writer, session, shard, hidden, token_budget, records })
     }
 
     /// The records that an earlier run has finished.
@@ -123,10 +122,10 @@ impl<'a> EmbedOutput<'a> {
         loader: &AsyncDataLoader,
         runner: &AsyncInferenceRunner,
         times: &Times,
-    ) -> Result<Summary, Error> {
+    ) -> Result<EmbedSummary, Error> {
         let (options, resumed) = (self.options, self.session.finished().len());
-        let read = crate::report::read(loader.inputs(), &self.reading);
-        let complete = self.writer.complete(self.reading.records())?;
+        let read = crate::report::read(loader.inputs(), loader.progress());
+        let complete = self.writer.complete(loader.progress().records())?;
         // Without parts there is nothing to save from a name that is taken, and publishing looks for itself.
         let is_kept = self.session.is_kept();
         if is_kept && let Err(taken) = complete.check_names() {
@@ -139,7 +138,9 @@ impl<'a> EmbedOutput<'a> {
         self.shard.map_or(Ok(()), |shard| shard.check_read(&read))?;
         let names = model.devices.iter().map(|device| device.backend.name());
         let devices = names.zip(runner.tallies()).collect();
-        let mut summary = Summary::new(loader, complete.written().clone(), times.elapsed, devices, resumed);
+        let written = complete.written().clone();
+        let most = model.lengths.max_length;
+        let mut summary = EmbedSummary::new(loader, most, read, written, times.elapsed, devices, resumed);
         let mut report: Map<String, Value> = report::of(options, model, times.loading, &summary)?;
         let identity = session.identity().map(|rows| options.of_output(rows.clone()));
         describe(&mut report, identity.as_ref(), &summary.written.files);

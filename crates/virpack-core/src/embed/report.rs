@@ -4,10 +4,10 @@ use std::time::Duration;
 use virpack_device::Device;
 
 use serde_json::{Map, Value, json};
-use virpack_seq::LongRecords;
+use virpack_seq::{LengthPolicy, LongRecords};
 
 use super::model::EmbedModel;
-use super::{EmbedOptions, Summary};
+use super::{EmbedOptions, EmbedSummary};
 use crate::Error;
 use crate::report::{self, rate};
 use virpack_model::checksum::sum_of_all;
@@ -17,10 +17,10 @@ pub(super) fn of<B: Device + 'static>(
     options: &EmbedOptions,
     loaded: &EmbedModel<B>,
     loading: Duration,
-    summary: &Summary,
+    summary: &EmbedSummary,
 ) -> Result<Map<String, Value>, Error> {
     let model = json!({
-        "name": options.model_name,
+        "name": loaded.name,
         "sha256": sum_of_all(&loaded.checksums),
         "files": report::files(&loaded.checksums),
     });
@@ -33,7 +33,7 @@ pub(super) fn of<B: Device + 'static>(
     let names: Vec<&str> = summary.devices.iter().map(|(name, _)| &**name).collect();
     let own = [
         ("model", model),
-        ("options", asked(options, options.layer(&loaded.config)?)),
+        ("options", asked(options, loaded.lengths, options.layer_of(&loaded.config)?)),
         ("device", names.join("; ").into()),
         ("devices", devices.collect()),
         ("counts", counts(summary)),
@@ -44,8 +44,8 @@ pub(super) fn of<B: Device + 'static>(
     Ok(report::of(&summary.inputs, &options.output, own))
 }
 
-fn asked(options: &EmbedOptions, layer: usize) -> Value {
-    let (long_records, overlap) = match options.lengths.long_records {
+fn asked(options: &EmbedOptions, lengths: LengthPolicy, layer: usize) -> Value {
+    let (long_records, overlap) = match lengths.long_records {
         LongRecords::Truncate => ("truncate", None),
         LongRecords::Window { overlap } => ("window", Some(overlap)),
         LongRecords::Skip => ("skip", None),
@@ -56,18 +56,18 @@ fn asked(options: &EmbedOptions, layer: usize) -> Value {
         "dtype_out": options.dtype_out.to_string(),
         "pool": options.pool_name(),
         "layer": layer,
-        "max_length": options.lengths.max_length,
-        "min_length": options.lengths.min_length,
+        "max_length": lengths.max_length,
+        "min_length": lengths.min_length,
         "long_records": long_records,
         "window_overlap": overlap,
-        "token_budget": options.token_budget,
+        "token_budget": options.token_budget.tokens(),
         "buffer_size": options.buffer_size,
         "packing": options.packing,
         "shard": options.shard.map(|shard| shard.to_string()),
     })
 }
 
-fn counts(summary: &Summary) -> Value {
+fn counts(summary: &EmbedSummary) -> Value {
     let lengths = &summary.lengths;
     json!({
         "records": lengths.records,
@@ -89,7 +89,7 @@ fn counts(summary: &Summary) -> Value {
     })
 }
 
-fn seconds(summary: &Summary, loading: Duration) -> Value {
+fn seconds(summary: &EmbedSummary, loading: Duration) -> Value {
     json!({
         "all": summary.elapsed.as_secs_f64(),
         "loading": loading.as_secs_f64(),
@@ -97,7 +97,7 @@ fn seconds(summary: &Summary, loading: Duration) -> Value {
     })
 }
 
-fn rates(summary: &Summary) -> Value {
+fn rates(summary: &EmbedSummary) -> Value {
     json!({
         "records_per_second": rate(summary.lengths.records.saturating_sub(summary.resumed), summary.elapsed),
         "tokens_per_second": rate(summary.tokens, summary.elapsed),

@@ -10,9 +10,11 @@ use crate::runner::DeviceTally;
 
 /// What a run has done.
 #[derive(Clone, Debug)]
-pub struct Summary {
+pub struct EmbedSummary {
     /// Rows, skipped records and files.
     pub written: Written,
+    /// Most residues, or bases, in a sequence.
+    pub max_length: usize,
     /// How many records were truncated, cut into windows or skipped.
     pub lengths: LengthCounts,
     /// How well the batches were filled.
@@ -35,18 +37,21 @@ pub struct Summary {
     pub report: Map<String, Value>,
 }
 
-impl Summary {
-    /// What a run has done that has read all of its input, and written this; without its report.
+impl EmbedSummary {
+    /// What a run has done that has read `inputs` to their ends, and written this; without its report.
     pub(super) fn new(
         loader: &AsyncDataLoader,
+        max_length: usize,
+        inputs: Vec<(Input, Option<InputChecksum>)>,
         written: Written,
         elapsed: Duration,
         devices: Vec<(String, DeviceTally)>,
         resumed: u64,
     ) -> Self {
         let counters = loader.counters();
-        Summary {
+        EmbedSummary {
             written,
+            max_length,
             lengths: counters.lengths,
             packing: loader.stats(),
             tokens: counters.tokens - counters.tokens_done,
@@ -54,7 +59,7 @@ impl Summary {
             elapsed,
             waited: counters.consumer_wait,
             devices,
-            inputs: crate::report::read(loader.inputs(), loader.progress()),
+            inputs,
             remarks: loader.progress().remarks_on(loader.inputs()),
             report: Map::new(),
         }

@@ -8,10 +8,28 @@ use virpack_seq::{Hint, shown_path};
 
 use super::directory_of;
 
+/// A file or directory of an output cannot be made, written or given its name.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct FileError(pub(crate) FileProblem);
+
+impl FileError {
+    /// Returns whether there is no room for what waits for standard output, in the directory of temporary files.
+    #[must_use]
+    pub fn is_scratch(&self) -> bool {
+        matches!(self.0, FileProblem::Scratch { .. })
+    }
+}
+
+impl Hint for FileError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        self.0.hint()
+    }
+}
+
 /// What can go wrong between what is to be written and its file, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FileError {
+pub(crate) enum FileProblem {
     /// What should be a directory of outputs is a file.
     #[error("{} is no directory", shown_path(path))]
     NotADirectory {
@@ -62,35 +80,35 @@ pub enum FileError {
     },
 }
 
-impl FileError {
+impl FileProblem {
     /// Wraps what the system said of a file that was to be made.
-    pub(crate) fn make(path: &Path, source: io::Error) -> FileError {
+    pub(crate) fn make(path: &Path, source: io::Error) -> FileProblem {
         match source.kind() {
-            ErrorKind::InvalidFilename => FileError::Name { path: path.to_path_buf(), source },
-            _ => FileError::Directory { directory: directory_of(path), source },
+            ErrorKind::InvalidFilename => FileProblem::Name { path: path.to_path_buf(), source },
+            _ => FileProblem::Directory { directory: directory_of(path), source },
         }
     }
 
     /// Wraps what the system said while `path` was being written.
-    pub(crate) fn write(path: &Path) -> impl Fn(io::Error) -> FileError + use<> {
+    pub(crate) fn write(path: &Path) -> impl Fn(io::Error) -> FileProblem + use<> {
         let path = path.to_path_buf();
-        move |source| FileError::Write { path: path.clone(), source }
+        move |source| FileProblem::Write { path: path.clone(), source }
     }
 }
 
-impl Hint for FileError {
+impl Hint for FileProblem {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self {
-            FileError::NotADirectory { .. } => "name a directory, one that exists or one to be made".into(),
-            FileError::Directory { source, .. } | FileError::Write { source, .. } => remedy(source).into(),
-            FileError::Name { .. } => {
+            FileProblem::NotADirectory { .. } => "name a directory, one that exists or one to be made".into(),
+            FileProblem::Directory { source, .. } | FileProblem::Write { source, .. } => remedy(source).into(),
+            FileProblem::Name { .. } => {
                 "shorten it: temporary files and tables beside it have longer names; 200 letters fit nearly everywhere"
                     .into()
             }
-            FileError::Scratch { .. } => {
+            FileProblem::Scratch { .. } => {
                 "set TMPDIR to a directory with room for all of them, or write to a file".into()
             }
-            FileError::Publish { kept, .. } => place_of(kept).into(),
+            FileProblem::Publish { kept, .. } => place_of(kept).into(),
         })
     }
 }

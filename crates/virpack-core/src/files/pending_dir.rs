@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use super::cleanup::{begin, begin_directories, end, end_directories, remove_empty};
 use super::pending_file::temporary_name;
-use super::{FileError, PendingFile};
+use super::{FileProblem, PendingFile};
 
 /// Refuses what is there and no directory.
-fn expect_directory(path: &Path) -> Result<(), FileError> {
+fn expect_directory(path: &Path) -> Result<(), FileProblem> {
     match path.metadata() {
-        Ok(metadata) if !metadata.is_dir() => Err(FileError::NotADirectory { path: path.to_path_buf() }),
+        Ok(metadata) if !metadata.is_dir() => Err(FileProblem::NotADirectory { path: path.to_path_buf() }),
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(FileError::Directory { directory: path.to_path_buf(), source }),
+        Err(source) => Err(FileProblem::Directory { directory: path.to_path_buf(), source }),
     }
 }
 
@@ -27,15 +27,15 @@ pub(crate) struct NewDirectory {
 
 impl NewDirectory {
     /// Checks that a directory is there, or can be made, and takes files; leaves nothing there.
-    pub(crate) fn check(path: &Path) -> Result<(), FileError> {
+    pub(crate) fn check(path: &Path) -> Result<(), FileProblem> {
         let _made = NewDirectory::create(path)?;
         PendingFile::create(&path.join("check")).map(drop)
     }
 
     /// Makes the directory, and those above it, where it is missing.
-    pub(crate) fn create(path: &Path) -> Result<Self, FileError> {
+    pub(crate) fn create(path: &Path) -> Result<Self, FileProblem> {
         expect_directory(path)?;
-        let failed = |source| FileError::Directory { directory: path.to_path_buf(), source };
+        let failed = |source| FileProblem::Directory { directory: path.to_path_buf(), source };
         NewDirectory::make(path).map_err(failed)
     }
 
@@ -78,21 +78,21 @@ pub(crate) struct PendingDirectory {
 
 impl PendingDirectory {
     /// Makes `.NAME.tmp-PID` beside `target`.
-    pub(crate) fn create(target: &Path) -> Result<Self, FileError> {
+    pub(crate) fn create(target: &Path) -> Result<Self, FileProblem> {
         let temporary = target.with_file_name(temporary_name(target, std::process::id()));
         let made = begin(&temporary, || fs::create_dir(&temporary));
-        made.map_err(|source| FileError::make(target, source))?;
+        made.map_err(|source| FileProblem::make(target, source))?;
         Ok(PendingDirectory { target: target.to_path_buf(), temporary })
     }
 
     /// Writes a whole file into it.
-    pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), FileError> {
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), FileProblem> {
         let path = self.temporary.join(name);
-        fs::write(&path, text).map_err(FileError::write(&self.target.join(name)))
+        fs::write(&path, text).map_err(FileProblem::write(&self.target.join(name)))
     }
 
     /// Gives its files their places; those of an older one that `is_ours` give way, others stay.
-    pub(crate) fn publish(self, is_ours: impl Fn(&str) -> bool) -> Result<(), FileError> {
+    pub(crate) fn publish(self, is_ours: impl Fn(&str) -> bool) -> Result<(), FileProblem> {
         clear(&self.target, is_ours)?;
         let place = || {
             if !self.target.exists() {
@@ -104,7 +104,7 @@ impl PendingDirectory {
             }
             fs::remove_dir(&self.temporary)
         };
-        end(&self.temporary, place).map_err(FileError::write(&self.target))
+        end(&self.temporary, place).map_err(FileProblem::write(&self.target))
     }
 }
 
@@ -116,7 +116,7 @@ impl Drop for PendingDirectory {
 }
 
 /// Removes the files of a directory that `is_ours` by their names, and the directory if nothing else is in it.
-pub(crate) fn clear(path: &Path, is_ours: impl Fn(&str) -> bool) -> Result<(), FileError> {
+pub(crate) fn clear(path: &Path, is_ours: impl Fn(&str) -> bool) -> Result<(), FileProblem> {
     let remove = || -> std::io::Result<()> {
         for entry in fs::read_dir(path)? {
             let entry = entry?;
@@ -129,7 +129,7 @@ pub(crate) fn clear(path: &Path, is_ours: impl Fn(&str) -> bool) -> Result<(), F
     match remove() {
         Ok(()) => remove_empty(&[path.to_path_buf()]),
         Err(error) if error.kind() == ErrorKind::NotFound => (),
-        Err(error) => return Err(FileError::write(path)(error)),
+        Err(error) => return Err(FileProblem::write(path)(error)),
     }
     Ok(())
 }
@@ -154,7 +154,7 @@ mod tests {
         assert!(path.exists(), "it was there before");
         fs::write(place.path().join("file"), "").unwrap();
         let error = NewDirectory::create(&place.path().join("file")).unwrap_err();
-        assert!(matches!(error, FileError::NotADirectory { .. }), "{error}");
+        assert!(matches!(error, FileProblem::NotADirectory { .. }), "{error}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::cleanup::{begin, end, remove_begun};
-use super::{FileError, directory_of};
+use super::{FileProblem, directory_of};
 use virpack_model::guarded;
 
 /// A file that is written under a temporary name beside its destination.
@@ -21,7 +21,7 @@ pub(crate) struct PendingFile {
 
 impl PendingFile {
     /// Makes `.NAME.tmp-PID` in the directory of `target` and opens it.
-    pub(crate) fn create(target: &Path) -> Result<(PendingFile, File), FileError> {
+    pub(crate) fn create(target: &Path) -> Result<(PendingFile, File), FileProblem> {
         let directory = directory_of(target);
         let name = temporary_name(target, std::process::id());
         let mut attempt = 0;
@@ -35,7 +35,7 @@ impl PendingFile {
                     return Ok((PendingFile { target: target.to_path_buf(), temporary, keep: false }, file));
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < 1000 => attempt += 1,
-                Err(source) => return Err(FileError::make(target, source)),
+                Err(source) => return Err(FileProblem::make(target, source)),
             }
         }
     }

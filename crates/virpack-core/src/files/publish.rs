@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::{FileError, PendingFile, directory_of, sync_directory};
+use super::{FileProblem, PendingFile, directory_of, sync_directory};
 
 /// The files of one run, each whole and synced, none with its name yet.
 pub(crate) struct StagedFiles {
@@ -19,9 +19,9 @@ impl StagedFiles {
     /// is there. With `replace`, older files give way and those of `stale` are removed.
     ///
     /// When a name cannot be given the files that have none are kept: they may be a night's work.
-    pub(crate) fn publish(mut self, replace: bool, stale: &[PathBuf]) -> Result<(), FileError> {
+    pub(crate) fn publish(mut self, replace: bool, stale: &[PathBuf]) -> Result<(), FileProblem> {
         let result = self.name_all(replace, stale);
-        result.map_err(|(path, source)| FileError::Publish { path, kept: self.keep(), source })
+        result.map_err(|(path, source)| FileProblem::Publish { path, kept: self.keep(), source })
     }
 
     /// Leaves the files that have no names where they are, and says where.

@@ -3,14 +3,14 @@
 use std::fs::File;
 use std::io;
 
-use super::FileError;
+use super::FileProblem;
 
 /// Opens one where the system keeps temporary files (`TMPDIR`). It is gone with the process, however that ends.
-pub(crate) fn create() -> Result<File, FileError> {
+pub(crate) fn create() -> Result<File, FileProblem> {
     tempfile::tempfile().map_err(failed)
 }
 
 /// Wraps what the system said of one.
-pub(crate) fn failed(source: io::Error) -> FileError {
-    FileError::Scratch { directory: std::env::temp_dir(), source }
+pub(crate) fn failed(source: io::Error) -> FileProblem {
+    FileProblem::Scratch { directory: std::env::temp_dir(), source }
 }

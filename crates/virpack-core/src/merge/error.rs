@@ -8,10 +8,37 @@ use virpack_seq::{Hint, Shard, shown_path};
 
 use crate::identity::IdentityDifference;
 
-/// Why shards cannot be joined.
+/// Shards cannot be merged.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MergeError {
+#[error(transparent)]
+pub struct MergeError(#[from] MergeProblem);
+
+impl MergeError {
+    /// Returns whether a file is not a shard.
+    #[must_use]
+    pub fn is_no_shard(&self) -> bool {
+        matches!(self.0, MergeProblem::NoShard { .. })
+    }
+
+    /// Returns how many shards the input has, if some of them were not named.
+    #[must_use]
+    pub fn missing_of(&self) -> Option<u32> {
+        match self.0 {
+            MergeProblem::Missing { of, .. } => Some(of),
+            _ => None,
+        }
+    }
+}
+
+impl Hint for MergeError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        self.0.hint()
+    }
+}
+
+/// Why shards cannot be merged, with the facts to mend it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MergeProblem {
     /// None was named.
     #[error("no shards to join")]
     NoShards,
@@ -103,23 +130,23 @@ pub enum MergeError {
     },
 }
 
-impl Hint for MergeError {
+impl Hint for MergeProblem {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(match self {
-            MergeError::NoShards => return None,
-            MergeError::NoShard { .. } => "a shard is the output NAME.shard of a run that computes one",
-            MergeError::Version { .. } => {
+            MergeProblem::NoShards => return None,
+            MergeProblem::NoShard { .. } => "a shard is the output NAME.shard of a run that computes one",
+            MergeProblem::Version { .. } => {
                 "make the shards again with this version, or merge them with the one that made them"
             }
-            MergeError::Read { .. } => "check the path and its permissions",
-            MergeError::Damaged { .. } => "copy it again, or make it again",
-            MergeError::Different { .. } => "all shards need the same inputs, model and options",
-            MergeError::Twice { .. } => "name each shard once",
-            MergeError::Missing { .. } => "name all of them; a run makes each that is not there",
-            MergeError::Longer { .. } => {
+            MergeProblem::Read { .. } => "check the path and its permissions",
+            MergeProblem::Damaged { .. } => "copy it again, or make it again",
+            MergeProblem::Different { .. } => "all shards need the same inputs, model and options",
+            MergeProblem::Twice { .. } => "name each shard once",
+            MergeProblem::Missing { .. } => "name all of them; a run makes each that is not there",
+            MergeProblem::Longer { .. } => {
                 "the shards are of unlike inputs: make them again, all from the same inputs"
             }
-            MergeError::Records { .. } => "make the shards again, all from the same inputs",
+            MergeProblem::Records { .. } => "make the shards again, all from the same inputs",
         }))
     }
 }

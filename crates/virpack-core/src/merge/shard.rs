@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::Digest;
 
-use super::MergeError;
+use super::MergeProblem;
 use crate::files::HashingReader;
 use crate::output::{
     ANY_SHARD_MAGIC, Entry, Facts, SHARD_END as END, SHARD_MAGIC as MAGIC, SHARD_SUM as SUM,
@@ -29,17 +29,17 @@ pub(super) struct OpenShard {
 
 impl OpenShard {
     /// Opens a shard and reads what it says of itself.
-    pub(super) fn open(path: &Path) -> Result<OpenShard, MergeError> {
-        let read = |source| MergeError::Read { path: path.to_path_buf(), source };
-        let damaged = || MergeError::Damaged { path: path.to_path_buf(), what: "it is cut short" };
+    pub(super) fn open(path: &Path) -> Result<OpenShard, MergeProblem> {
+        let read = |source| MergeProblem::Read { path: path.to_path_buf(), source };
+        let damaged = || MergeProblem::Damaged { path: path.to_path_buf(), what: "it is cut short" };
         let mut file = guarded::open_linked(path).map_err(read)?;
         let mut start = [0; MAGIC.len() + 8];
         let is_whole = file.read_exact(&mut start).is_ok();
         if is_whole && start.starts_with(ANY_SHARD_MAGIC) && !start.starts_with(MAGIC) {
-            return Err(MergeError::Version { path: path.to_path_buf() });
+            return Err(MergeProblem::Version { path: path.to_path_buf() });
         }
         if !is_whole || !start.starts_with(MAGIC) {
-            return Err(MergeError::NoShard { path: path.to_path_buf() });
+            return Err(MergeProblem::NoShard { path: path.to_path_buf() });
         }
         let whole = file.metadata().map_err(read)?.len();
         file.rewind().map_err(read)?;
@@ -56,7 +56,7 @@ impl OpenShard {
     }
 
     /// What became of `record`, whose turn it is; None at the end.
-    pub(super) fn next(&mut self, record: u64) -> Result<Option<Entry>, MergeError> {
+    pub(super) fn next(&mut self, record: u64) -> Result<Option<Entry>, MergeProblem> {
         let mut entries = (&mut self.file).take(self.left);
         let entry = Entry::read(&mut entries, self.facts.hidden);
         self.left = entries.limit();
@@ -64,17 +64,17 @@ impl OpenShard {
             Ok(entry) if entry.as_ref().is_none_or(|entry| self.fits(entry, record)) => Ok(entry),
             Ok(_) => Err(self.damaged("an entry is not what stands in its place")),
             Err(error) if error.kind() == ErrorKind::Other => {
-                Err(MergeError::Read { path: self.path.clone(), source: error })
+                Err(MergeProblem::Read { path: self.path.clone(), source: error })
             }
             Err(_) => Err(self.damaged("an entry is no entry")),
         }
     }
 
     /// Checks that the shard has ended, that the whole input has `records` records, and that it is as it was written.
-    pub(super) fn finish(&mut self, records: u64) -> Result<(), MergeError> {
-        let read = |source| MergeError::Read { path: self.path.clone(), source };
+    pub(super) fn finish(&mut self, records: u64) -> Result<(), MergeProblem> {
+        let read = |source| MergeProblem::Read { path: self.path.clone(), source };
         if self.left > 0 {
-            return Err(MergeError::Longer { path: self.path.clone(), records });
+            return Err(MergeProblem::Longer { path: self.path.clone(), records });
         }
         let (mut total, mut sum) = ([0; 8], [0; SUM as usize]);
         self.file.read_exact(&mut total).map_err(read)?;
@@ -86,7 +86,7 @@ impl OpenShard {
         }
         match u64::from_le_bytes(total) {
             total if total == records => Ok(()),
-            total => Err(MergeError::Records { path: self.path.clone(), total, records }),
+            total => Err(MergeProblem::Records { path: self.path.clone(), total, records }),
         }
     }
 
@@ -101,7 +101,7 @@ impl OpenShard {
         entry.record() == record && has_its_rows && (source as usize) < sources.len()
     }
 
-    fn damaged(&self, what: &'static str) -> MergeError {
-        MergeError::Damaged { path: self.path.clone(), what }
+    fn damaged(&self, what: &'static str) -> MergeProblem {
+        MergeProblem::Damaged { path: self.path.clone(), what }
     }
 }

@@ -6,13 +6,13 @@ use serde_json::{Map, Value};
 
 use super::names::{check_all, names_beside, report_path};
 use super::{OutputError, OutputFormat, OutputOptions, Written, about};
-use crate::files::{FileError, StagedFiles};
+use crate::files::{FileError, FileProblem, StagedFiles};
 
 /// An output that is whole on disk and has no name yet; made by
 /// [`EmbeddingWriter::complete`](super::EmbeddingWriter::complete).
 ///
 /// Dropped without [`publish`](CompleteOutput::publish), it leaves nothing behind.
-pub struct CompleteOutput {
+pub(crate) struct CompleteOutput {
     /// None: all went to standard output.
     pub(super) whole: Option<StagedFiles>,
     pub(super) written: Written,
@@ -23,7 +23,7 @@ pub struct CompleteOutput {
 
 impl CompleteOutput {
     /// What the files hold; `OUT.run.json` is not among them yet.
-    pub fn written(&self) -> &Written {
+    pub(crate) fn written(&self) -> &Written {
         &self.written
     }
 
@@ -43,7 +43,7 @@ impl CompleteOutput {
     ///
     /// When `OUT.run.json` cannot be written or a file not be renamed. Nothing then stands under the asked name; files
     /// that are whole are kept, and the error says where.
-    pub fn publish(self, facts: &Map<String, Value>) -> Result<Written, OutputError> {
+    pub(crate) fn publish(self, facts: &Map<String, Value>) -> Result<Written, OutputError> {
         let CompleteOutput { whole, mut written, path, format, options } = self;
         let Some(mut whole) = whole else { return Ok(written) };
         let mut all = facts.clone();
@@ -52,8 +52,10 @@ impl CompleteOutput {
         match about::write(&report, &all) {
             Ok(side) => whole.sides.push(side),
             // A night's work is not thrown away for want of room for its description.
-            Err(OutputError::File(FileError::Directory { source, .. } | FileError::Write { source, .. })) => {
-                return Err(FileError::Publish { path: report, kept: whole.keep(), source }.into());
+            Err(OutputError::File(FileError(
+                FileProblem::Directory { source, .. } | FileProblem::Write { source, .. },
+            ))) => {
+                return Err(FileProblem::Publish { path: report, kept: whole.keep(), source }.into());
             }
             Err(error) => return Err(error),
         }

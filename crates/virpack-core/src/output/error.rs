@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use virpack_seq::{Hint, shown_id, shown_path};
 
 use super::{OutputDtype, OutputFormat};
-use crate::files::FileError;
+use crate::files::{FileError, FileProblem};
 
 /// What can go wrong between an embedding and its file, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +15,7 @@ use crate::files::FileError;
 pub enum OutputError {
     /// A file or a directory could not be made, written or named.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(FileError),
     /// No format has the ending of the asked name.
     #[error(
         "{}: {} is no known output format", shown_path(path),
@@ -139,6 +139,7 @@ pub enum OutputError {
         source: io::Error,
     },
     /// The encoder of a format refused a row.
+    #[doc(hidden)]
     #[error("cannot encode {}: {source}", shown_path(path))]
     Encode {
         /// The file as it would have been named in the end.
@@ -147,6 +148,7 @@ pub enum OutputError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// An embedding of another width than the output was made for.
+    #[doc(hidden)]
     #[error("record {}: an embedding of {given} values where the output has [n, {expected}]", shown_id(id))]
     Width {
         /// The record's id.
@@ -157,6 +159,7 @@ pub enum OutputError {
         given: usize,
     },
     /// A record names an input that the options do not.
+    #[doc(hidden)]
     #[error("record {}: it stands in input {source_index}, and the output knows of {sources}", shown_id(id))]
     UnknownSource {
         /// The record's id.
@@ -167,6 +170,7 @@ pub enum OutputError {
         sources: usize,
     },
     /// A record was delivered a second time.
+    #[doc(hidden)]
     #[error("record {} (number {record} in the input, from 0) was delivered twice", shown_id(id))]
     Duplicate {
         /// The record's place over all inputs, from 0.
@@ -175,6 +179,7 @@ pub enum OutputError {
         id: String,
     },
     /// A record was never delivered, neither as a row nor as skipped.
+    #[doc(hidden)]
     #[error(
         "record number {record} in the input (from 0) got neither a row nor a reason; {delivered} of \
          {expected} records did"
@@ -188,6 +193,7 @@ pub enum OutputError {
         expected: u64,
     },
     /// A record number was delivered that no record has.
+    #[doc(hidden)]
     #[error("record number {record} (from 0) was delivered, but only {expected} records were read")]
     Surplus {
         /// The first such number.
@@ -201,8 +207,8 @@ impl OutputError {
     /// Puts the output's name in place of one that was made of it.
     pub(super) fn of_output(self, output: &Path) -> OutputError {
         match self {
-            OutputError::File(FileError::Name { source, .. }) => {
-                FileError::Name { path: output.to_path_buf(), source }.into()
+            OutputError::File(FileError(FileProblem::Name { source, .. })) => {
+                FileProblem::Name { path: output.to_path_buf(), source }.into()
             }
             other => other,
         }
@@ -217,7 +223,13 @@ impl OutputError {
     /// Wraps what the system said while `path` was being written.
     pub(crate) fn write(path: &Path) -> impl Fn(io::Error) -> OutputError + use<> {
         let path = path.to_path_buf();
-        move |source| FileError::Write { path: path.clone(), source }.into()
+        move |source| FileProblem::Write { path: path.clone(), source }.into()
+    }
+}
+
+impl From<FileProblem> for OutputError {
+    fn from(problem: FileProblem) -> OutputError {
+        OutputError::File(FileError(problem))
     }
 }
 

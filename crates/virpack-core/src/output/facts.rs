@@ -7,7 +7,7 @@ use crate::identity::{Identity, IdentityDifference};
 
 /// What a shard says of itself: which it is, and of what run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Facts {
+pub(crate) struct Facts {
     pub(crate) shard: Shard,
     /// What shapes the rows.
     pub(crate) identity: Identity,

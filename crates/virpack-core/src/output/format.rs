@@ -34,6 +34,14 @@ impl OutputFormat {
 
     /// The format that the ending of `path` asks for, in capitals too; `.npy` for `-`, standard output.
     ///
+    /// ```
+    /// use virpack_core::output::OutputFormat;
+    ///
+    /// let format = OutputFormat::of("emb.PARQUET".as_ref())?;
+    /// assert_eq!((format, format.ending()), (OutputFormat::Parquet, "parquet"));
+    /// # Ok::<(), virpack_core::output::OutputError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`OutputError::UnknownFormat`] where it asks for none.

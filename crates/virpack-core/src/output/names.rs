@@ -8,7 +8,7 @@ use virpack_seq::Input;
 
 use super::format::special_name;
 use super::{OutputError, OutputFormat, OutputOptions, is_stdout, row_store, safetensors};
-use crate::files::{FileError, PendingFile, directory_of};
+use crate::files::{FileProblem, PendingFile, directory_of};
 use crate::files::{absent, scratch};
 use virpack_model::guarded::FileIdentity;
 use virpack_model::location::Location;
@@ -20,7 +20,11 @@ use virpack_model::location::Location;
 /// # Errors
 ///
 /// As [`create`](super::create), and [`OutputError::IsInput`].
-pub fn check(path: &Path, options: &OutputOptions, inputs: &[Input]) -> Result<OutputFormat, OutputError> {
+pub(crate) fn check(
+    path: &Path,
+    options: &OutputOptions,
+    inputs: &[Input],
+) -> Result<OutputFormat, OutputError> {
     if is_stdout(path) {
         return check_stdout(options, inputs);
     }
@@ -54,7 +58,7 @@ fn check_stdout(options: &OutputOptions, inputs: &[Input]) -> Result<OutputForma
 /// # Errors
 ///
 /// [`OutputError::IsInput`].
-pub fn check_stdout_apart(inputs: &[Input]) -> Result<(), OutputError> {
+pub(crate) fn check_stdout_apart(inputs: &[Input]) -> Result<(), OutputError> {
     check_apart([Path::new("/dev/stdout")], inputs)
 }
 
@@ -110,7 +114,7 @@ pub(crate) fn check_all<'a>(
     files.try_for_each(|file| {
         check_free(file, force)?;
         let directory = directory_of(file);
-        directory.metadata().map(drop).map_err(|source| FileError::Directory { directory, source }.into())
+        directory.metadata().map(drop).map_err(|source| FileProblem::Directory { directory, source }.into())
     })
 }
 
@@ -165,8 +169,8 @@ fn first_of<'a>(
 ///
 /// # Errors
 ///
-/// [`OutputError::NotAFile`], [`OutputError::Exists`], [`FileError::Name`] where the system takes no such name, and
-/// [`FileError::Directory`] where its directory cannot be read.
+/// [`OutputError::NotAFile`], [`OutputError::Exists`], [`OutputError::File`] where the system takes no such name, and
+/// where its directory cannot be read.
 pub fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
     let what = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => Some("a directory"),
@@ -181,6 +185,6 @@ pub fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
     }
     absent(path).map_err(|source| match source.kind() {
         ErrorKind::AlreadyExists => OutputError::Exists { path: path.to_path_buf() },
-        _ => FileError::make(path, source).into(),
+        _ => FileProblem::make(path, source).into(),
     })
 }

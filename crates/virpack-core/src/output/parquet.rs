@@ -23,7 +23,7 @@ use parquet::schema::types::ColumnPath;
 
 use super::{Layout, OutputDtype, OutputError, Row, Table, schema};
 use crate::files::StagedFiles;
-use crate::files::{FileError, PendingFile};
+use crate::files::{FileProblem, PendingFile};
 
 /// Bytes of embeddings in a row group as float32, uncompressed: what the writer holds in memory, and one record more.
 const ROW_GROUP: usize = 16 << 20;
@@ -244,7 +244,7 @@ fn failed(path: &Path) -> impl Fn(ParquetError) -> OutputError {
         let path = path.clone();
         match error {
             ParquetError::External(source) => match source.downcast::<std::io::Error>() {
-                Ok(source) => FileError::Write { path, source: *source }.into(),
+                Ok(source) => FileProblem::Write { path, source: *source }.into(),
                 Err(source) => OutputError::Encode { path, source },
             },
             other => OutputError::Encode { path, source: Box::new(other) },

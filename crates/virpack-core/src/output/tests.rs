@@ -11,6 +11,7 @@ use virpack_seq::{Hint, SequenceIndex, SkipReason};
 
 use super::format::special_name;
 use super::*;
+use crate::files::FileProblem;
 
 mod arrow;
 mod formats;
@@ -254,7 +255,9 @@ fn a_name_taken_during_the_run_is_left_alone_and_the_result_kept() {
     out.write(row(0, "a"), &[1.0]).unwrap();
     fs::write(&path, "theirs").unwrap();
     let error = out.finish(1).unwrap_err();
-    let OutputError::File(FileError::Publish { path: named, kept, .. }) = &error else { panic!("{error}") };
+    let OutputError::File(FileError(FileProblem::Publish { path: named, kept, .. })) = &error else {
+        panic!("{error}")
+    };
     assert_eq!((named, kept.len()), (&path, 3));
     assert_eq!(read_npy(&fs::read(&kept[2]).unwrap()).1, [1.0]);
     assert_eq!(fs::read(&path).unwrap(), b"theirs");
@@ -271,7 +274,9 @@ fn the_asked_name_does_not_appear_when_a_table_beside_it_cannot() {
     out.skip(&skipped(1, 0)).unwrap();
     fs::create_dir(directory.path().join("emb.npy.skipped.tsv")).unwrap();
     let error = out.finish(2).unwrap_err();
-    let OutputError::File(FileError::Publish { path: named, kept, .. }) = &error else { panic!("{error}") };
+    let OutputError::File(FileError(FileProblem::Publish { path: named, kept, .. })) = &error else {
+        panic!("{error}")
+    };
     assert!(named.ends_with("emb.npy.skipped.tsv"), "{error}");
     assert_eq!(kept.len(), 3);
     assert!(!path.exists());

@@ -58,6 +58,11 @@ impl Bundle {
         &self.lengths
     }
 
+    /// What it is called: its path.
+    pub(super) fn name(&self) -> String {
+        self.location.to_string()
+    }
+
     /// The nucleotide model.
     #[must_use]
     pub fn nucleotide_model(&self) -> Location {

@@ -24,17 +24,17 @@ pub(super) struct EncoderRunner {
 
 /// What a device has done for one of the models.
 #[derive(Clone, Debug)]
-pub struct DeviceWork {
+pub(super) struct DeviceWork {
     /// The model.
-    pub model: &'static str,
+    pub(super) model: &'static str,
     /// The device, for people.
-    pub name: String,
+    pub(super) name: String,
     /// Most tokens in a batch.
-    pub token_budget: usize,
+    pub(super) token_budget: usize,
     /// What it has done.
-    pub tally: DeviceTally,
+    pub(super) tally: DeviceTally,
     /// What its bits depend on beside records, weights and precision, a line each.
-    pub computed_by: Vec<String>,
+    pub(super) computed_by: Vec<String>,
 }
 
 impl EncoderRunner {

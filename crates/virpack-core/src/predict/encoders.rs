@@ -16,6 +16,7 @@ use crate::cancel::CancelToken;
 use crate::event::ModelBudget;
 use crate::loaded_model::LoadedModel;
 use crate::memory::buffer_size;
+use crate::options::TokenBudget;
 use crate::runner::{AsyncInferenceRunner, RunnerOptions};
 use virpack_model::ModelConfig;
 use virpack_model::location::Location;
@@ -42,9 +43,8 @@ struct EncoderCopies<B: Device> {
 
 impl EncoderFiles {
     /// Opens both models and checks that the classifiers take what they give.
-    pub(super) fn open(options: &PredictOptions, classifiers: &mut Classifiers) -> Result<Self, Error> {
-        let places = Pair { nucleotide: &options.nucleotide_model, protein: &options.protein_model };
-        let weights = places.try_map(Weights::at)?;
+    pub(super) fn open(models: &Pair<Location>, classifiers: &mut Classifiers) -> Result<Self, Error> {
+        let weights = models.as_ref().try_map(Weights::at)?;
         let configs = weights.as_ref().try_map(ModelConfig::of)?;
         let expected =
             Pair { nucleotide: ("nucleotide_model", "DNABERT-S"), protein: ("protein_model", "ESM-2") };
@@ -113,8 +113,8 @@ impl<B: Device + 'static> Encoders<B> {
             let Some(weights): Option<Weights> = weights else { return Ok(None) };
             let lengths = LengthPolicy { max_length, min_length: 1, long_records: LongRecords::Error };
             let earlier_budget = earlier_budgets.next();
-            let asked = earlier_budget.or(options.token_budget);
-            let devices = LoadedModel::load_on_all(devices, &weights, &lengths, false, asked)?;
+            let asked = earlier_budget.map_or(options.token_budget, TokenBudget::Tokens);
+            let devices = LoadedModel::load_on_all(devices, &weights, lengths, false, asked)?;
             Ok::<_, Error>(Some(EncoderCopies { name, devices, lengths, earlier_budget }))
         };
         Ok(Encoders(each.try_map(load)?))
@@ -185,8 +185,7 @@ impl<B: Device + 'static> EncoderCopies<B> {
         let config = &self.devices[0].model.config;
         let (layer, width) = (config.layers(), config.hidden());
         let cost = (layer * width * (4 * width + 3 * config.intermediate())) as f64;
-        let (device_timeout, cancel) = (options.device_timeout, cancel.clone());
-        let options = RunnerOptions { device_timeout, cancel, ..RunnerOptions::mean(layer) };
+        let options = RunnerOptions::new(layer).device_timeout(options.device_timeout).cancel(cancel.clone());
         let on = |device: &LoadedModel<B>| (Arc::clone(&device.backend), Arc::clone(&device.model.encoder));
         let runner = AsyncInferenceRunner::new(self.devices.iter().map(on).collect(), batches, options)?;
         let (token_budget, device_names) = (self.token_budget(), self.device_names());

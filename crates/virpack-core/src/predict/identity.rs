@@ -49,7 +49,7 @@ pub(super) fn of_scores(
     identity.set("dtype", dtype);
     identity.set("length", frames.length);
     identity.set("genetic code", frames.genetic_code.number());
-    identity.set("token budget", auto(options.token_budget));
+    identity.set("token budget", auto(options.token_budget.tokens()));
     identity.set("buffer size", auto(options.buffer_size));
     identity.set("bytes under way", frames.most_waiting);
     identity

@@ -16,10 +16,12 @@ use crate::Error;
 use crate::cancel::CancelToken;
 use crate::event::{Event, ModelBudget};
 use crate::identity::Identity;
+use crate::options::Downloads;
 use crate::output::check_apart_from_models;
 use crate::resume::Session;
 use virpack_model::checksum::{FileChecksum, Summing};
 use virpack_model::hub::load_again;
+use virpack_model::location::Location;
 
 /// All that judges, ready to run.
 pub(super) struct Judges<B: Device> {
@@ -41,15 +43,16 @@ impl<B: Device + 'static> Judges<B> {
     /// What keeps it from being loaded; that the output of the run is complete already.
     pub(super) fn load(
         devices: &Pair<Vec<Arc<B>>>,
+        models: &Pair<Location>,
         options: &PredictOptions,
         session: &Session,
         on_event: &mut impl FnMut(Event),
     ) -> Result<Self, Error> {
-        let models = [&options.nucleotide_model, &options.protein_model];
+        let refetch = options.downloads.as_ref().map(Downloads::refetch);
         let mut is_told = false;
-        load_again(options.refetch.as_ref(), &models, || {
+        load_again(refetch.as_ref(), &[&models.nucleotide, &models.protein], || {
             let mut classifiers = Classifiers::open(options)?;
-            let encoders = EncoderFiles::open(options, &mut classifiers)?;
+            let encoders = EncoderFiles::open(models, &mut classifiers)?;
             let (frames, event) = options.frames(&classifiers);
             if !std::mem::replace(&mut is_told, true) {
                 encoders.notes().into_iter().map(Event::Weights).chain([event]).for_each(&mut *on_event);

@@ -1,12 +1,13 @@
 //! What a run of `predict` is asked for.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use virpack_device::available_memory;
 use virpack_model::checksum::Summing;
-use virpack_model::hub::Refetch;
+use virpack_model::hub::{DownloadProgress, HubOptions};
 use virpack_model::location::Location;
 use virpack_seq::frames::FrameOptions;
 use virpack_seq::{GeneticCode, Input, ReadLimits, ReadOptions, Records, reader};
@@ -18,80 +19,73 @@ use crate::Error;
 use crate::devices::DeviceOptions;
 use crate::event::Event;
 use crate::files::NewDirectory;
+use crate::options::{Downloads, ModelSource, TokenBudget, setters};
 use crate::output::{OutputError, check_all, check_apart, check_stdout_apart, is_stdout};
 use crate::resume::{CheckpointOptions, ResumeDir, Saved, Session};
 
 /// What to judge, with what, to where.
+///
+/// ```
+/// use virpack_core::model::mini;
+/// use virpack_core::predict::{Bundle, PredictOptions, Rule};
+///
+/// let built_in = Bundle::open(&mini::location())?;
+/// let options = PredictOptions::with_bundle(vec!["contigs.fasta".into()], &built_in, None, "verdicts");
+/// let options = options.rule(Rule { min_score: Some(0.9), ..Rule::default() });
+/// # Ok::<(), virpack_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct PredictOptions {
-    /// FASTA or FASTQ of nucleotides, plain or compressed.
-    pub inputs: Vec<Input>,
-    /// The largest record and the largest header of the inputs.
-    pub limits: ReadLimits,
-    /// The directory of the tables; `-` sends `sequences.tsv` alone to standard output, row by row.
-    pub output: PathBuf,
-    /// What models and classifiers are called together, where they have a name.
-    pub name: Option<String>,
-    /// The classifier of open frames.
-    pub classifier: Location,
-    /// The classifier of chunks without an open frame, which takes the nucleotide model's vectors alone; None: they have
-    /// no verdict, as in VirNucPro.
-    pub nucleotide_classifier: Option<Location>,
-    /// Bases of a chunk; None: what the classifier was trained on, else [`DEFAULT_LENGTH`].
-    pub length: Option<NonZeroUsize>,
-    /// How codons are read.
-    pub genetic_code: GeneticCode,
-    /// A directory or file of weights: DNABERT-S.
-    pub nucleotide_model: Location,
-    /// A directory or file of weights: ESM-2.
-    pub protein_model: Location,
-    /// Downloads damaged files of the models again, if they are in the Hub's cache; None: they end the run.
-    pub refetch: Option<Refetch>,
-    /// The two models as the user named them, the nucleotides' first.
-    pub model_names: [String; 2],
-    /// What runs the models.
-    pub device: DeviceOptions,
-    /// A device that returns nothing for this long is given up, where another is left.
-    pub device_timeout: Option<Duration>,
-    /// Most tokens in a batch of either model; None: what fits the device's free memory and helps.
-    pub token_budget: Option<usize>,
-    /// Sequences collected before packing, and within which identical ones are computed once; None: 2,000, or more
-    /// where the token budget is large.
-    pub buffer_size: Option<usize>,
-    /// Most bytes of records that are under way, by [`virpack_seq::frames::weight`], unless one record alone has more.
-    pub most_waiting: u64,
-    /// What is called viral.
-    pub rule: Rule,
-    /// Whose columns `prediction_results_highestscore.csv` has.
-    pub compat: Compat,
-    /// Draws the score along each record of several chunks, into `plots/`.
-    pub plot: Option<Draw>,
-    /// Keep scores in `DIR/run.partial` while the run goes on, where the inputs are files; None: do not.
-    pub checkpoint: Option<CheckpointOptions>,
-    /// Replace tables that exist, and the parts of an unfinished run.
-    pub force: bool,
+    pub(super) inputs: Vec<Input>,
+    pub(super) limits: ReadLimits,
+    pub(super) output: PathBuf,
+    pub(super) name: Option<String>,
+    pub(super) classifier: Location,
+    pub(super) nucleotide_classifier: Option<Location>,
+    pub(super) length: Option<NonZeroUsize>,
+    pub(super) genetic_code: GeneticCode,
+    pub(super) nucleotide_model: ModelSource,
+    pub(super) protein_model: ModelSource,
+    pub(super) downloads: Option<Downloads>,
+    pub(super) device: DeviceOptions,
+    pub(super) device_timeout: Option<Duration>,
+    pub(super) token_budget: TokenBudget,
+    pub(super) buffer_size: Option<usize>,
+    pub(super) most_waiting: u64,
+    pub(super) rule: Rule,
+    pub(super) compat: Compat,
+    pub(super) plot: Option<Draw>,
+    pub(super) checkpoint: Option<CheckpointOptions>,
+    pub(super) force: bool,
 }
 
 impl PredictOptions {
-    /// What `virpack predict` does without further options; `models` are directories or files of weights, the
-    /// nucleotides' first.
-    pub fn new(inputs: Vec<Input>, models: [&Path; 2], classifier: &Path, output: &Path) -> Self {
+    /// What `virpack predict` does without further options. `inputs` are FASTA, FASTQ or BAM of nucleotides, plain or
+    /// compressed; `models` are DNABERT-S and ESM-2, `classifier` scores open frames. `output` is the directory of the tables;
+    /// `-` sends `sequences.tsv` alone to standard output, row by row.
+    pub fn new<M: Into<ModelSource>>(
+        inputs: Vec<Input>,
+        models: [M; 2],
+        classifier: impl Into<Location>,
+        output: impl Into<PathBuf>,
+    ) -> Self {
+        let [nucleotide_model, protein_model] = models.map(Into::into);
         PredictOptions {
             inputs,
             limits: ReadLimits::fitting(available_memory()),
-            output: output.to_owned(),
+            output: output.into(),
             name: None,
             classifier: classifier.into(),
             nucleotide_classifier: None,
             length: None,
             genetic_code: GeneticCode::STANDARD,
-            nucleotide_model: models[0].into(),
-            protein_model: models[1].into(),
-            refetch: None,
-            model_names: models.map(|path| path.display().to_string()),
+            nucleotide_model,
+            protein_model,
+            downloads: None,
             device: DeviceOptions::default(),
             device_timeout: None,
-            token_budget: None,
+            token_budget: TokenBudget::Auto,
             buffer_size: None,
             most_waiting: FrameOptions::new(DEFAULT_LENGTH).most_waiting,
             rule: Rule::default(),
@@ -102,27 +96,77 @@ impl PredictOptions {
         }
     }
 
-    /// As [`PredictOptions::new`], with the models of a bundle, and those of its classifiers that are for chunks of
-    /// about `length` bases, which are then cut; `name` is what the bundle is called.
+    /// As [`PredictOptions::new`], with the name and the models of a bundle, and those of its classifiers that are for chunks of
+    /// about `length` bases, which are then cut.
     pub fn with_bundle(
         inputs: Vec<Input>,
         bundle: &Bundle,
-        name: &str,
         length: Option<NonZeroUsize>,
-        output: &Path,
+        output: impl Into<PathBuf>,
     ) -> Self {
         let models = [bundle.nucleotide_model(), bundle.protein_model()];
         let (classifier, nucleotide_classifier) = bundle.classifiers(length);
-        PredictOptions {
-            name: Some(name.to_owned()),
-            classifier,
-            nucleotide_classifier,
-            length,
-            model_names: models.each_ref().map(ToString::to_string),
-            nucleotide_model: models[0].clone(),
-            protein_model: models[1].clone(),
-            ..PredictOptions::new(inputs, [Path::new(""); 2], Path::new(""), output)
-        }
+        let options = PredictOptions::new(inputs, models, classifier, output);
+        options.name(bundle.name()).nucleotide_classifier(nucleotide_classifier).length(length)
+    }
+
+    setters! {
+        /// Sets the inputs.
+        inputs: Vec<Input>,
+        /// Sets the largest record and the largest header of the inputs.
+        limits: ReadLimits,
+        /// Sets the directory of the tables.
+        output: impl Into<PathBuf>,
+        /// Sets what models and classifiers are called together, where they have a name.
+        name: impl Into<Option<String>>,
+        /// Sets the classifier of open frames.
+        classifier: impl Into<Location>,
+        /// Sets the classifier of chunks without an open frame, which takes the nucleotide model's vectors alone; None: they
+        /// have no verdict, as in VirNucPro.
+        nucleotide_classifier: impl Into<Option<Location>>,
+        /// Sets the bases of a chunk; None: what the classifier was trained on, else [`DEFAULT_LENGTH`].
+        length: impl Into<Option<NonZeroUsize>>,
+        /// Sets how codons are read.
+        genetic_code: GeneticCode,
+        /// Sets the model of the nucleotides: DNABERT-S.
+        nucleotide_model: impl Into<ModelSource>,
+        /// Sets the model of the proteins: ESM-2.
+        protein_model: impl Into<ModelSource>,
+        /// Sets what runs the models.
+        device: DeviceOptions,
+        /// Sets how long a device may hold a batch before it is given up, where another is left; None: for ever.
+        device_timeout: impl Into<Option<Duration>>,
+        /// Sets the most tokens in a batch of either model.
+        token_budget: impl Into<TokenBudget>,
+        /// Sets the sequences collected before packing, and within which identical ones are computed once; None: 2,000, or more
+        /// where the token budget is large.
+        buffer_size: impl Into<Option<usize>>,
+        /// Sets the most bytes of records in progress, by [`virpack_seq::frames::weight`], unless one record alone has more.
+        most_waiting: u64,
+        /// Sets what is called viral.
+        rule: Rule,
+        /// Sets whose columns `prediction_results_highestscore.csv` has.
+        compat: Compat,
+        /// Draws the score along each record of several chunks, into `plots/`.
+        plot: Option<Draw>,
+        /// Keeps scores in `DIR/run.partial` during the run, if the inputs are files; None: does not.
+        checkpoint: impl Into<Option<CheckpointOptions>>,
+        /// Replaces tables that exist, and the parts of an unfinished run.
+        force: bool,
+    }
+
+    /// Sets how the models are downloaded, and damaged files of the cache a second time. Without, named models come from the
+    /// Hub of the environment, and a damaged file ends the run.
+    #[must_use]
+    pub fn downloads(mut self, hub: HubOptions, progress: Arc<dyn DownloadProgress + Send + Sync>) -> Self {
+        self.downloads = Some(Downloads { hub, progress });
+        self
+    }
+
+    /// Finds the models, and downloads them where it must be.
+    pub(super) fn find_models(&self) -> Result<Pair<Location>, Error> {
+        let models = Pair { nucleotide: &self.nucleotide_model, protein: &self.protein_model };
+        models.try_map(|model| Ok(model.find(self.downloads.as_ref())?.location))
     }
 
     /// Checks all that needs no model: the inputs are there, the classifiers are some, the tables' names are free, shares

@@ -19,8 +19,8 @@ pub(super) fn of(
 ) -> Map<String, Value> {
     let models = json!({
         "name": options.name,
-        "nucleotide": options.model_names[0],
-        "protein": options.model_names[1],
+        "nucleotide": options.nucleotide_model.to_string(),
+        "protein": options.protein_model.to_string(),
         "classifier": options.classifier.to_string(),
         "nucleotide_classifier": options.nucleotide_classifier.as_ref().map(ToString::to_string),
         "files": report::files(files),
@@ -31,7 +31,7 @@ pub(super) fn of(
         "min_score": options.rule.min_score,
         "min_fraction": options.rule.min_fraction,
         "compat": options.compat.as_str(),
-        "token_budget": options.token_budget,
+        "token_budget": options.token_budget.tokens(),
         "buffer_size": options.buffer_size,
     });
     let packing = predicted.packing.as_ref().map(|stats| stats.as_ref().map(report::packing));

@@ -17,7 +17,7 @@ use crate::report;
 
 /// A part of the work; all go on at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub(super) enum Stage {
     /// Reading, cutting, translating and tokenizing.
     Reading,
     /// The nucleotide model.
@@ -32,7 +32,7 @@ pub enum Stage {
 
 impl Stage {
     /// The stage in words.
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Stage::Reading => "reading",
             Stage::Nucleotides => "nucleotide model",
@@ -67,9 +67,9 @@ pub struct PredictSummary {
     /// From the first record to the last row, without loading the models.
     pub elapsed: Duration,
     /// Time that each stage was at work.
-    pub stages: [(Stage, Duration); 5],
+    pub(super) stages: [(Stage, Duration); 5],
     /// Each device of each model.
-    pub devices: Vec<DeviceWork>,
+    pub(super) devices: Vec<DeviceWork>,
     /// The inputs, as they were named, with sizes and checksums.
     pub inputs: Vec<(Input, Option<InputChecksum>)>,
     /// What was passed over in the inputs, and which held nothing.
@@ -117,8 +117,9 @@ impl PredictSummary {
         }
     }
 
-    /// The stage that was longest at work, and for how long.
-    pub fn slowest(&self) -> (Stage, Duration) {
-        self.stages.into_iter().max_by_key(|(_, time)| *time).expect("there are stages")
+    /// The stage of the work that was longest at it, in words, and for how long. All stages work at once.
+    pub fn slowest(&self) -> (&'static str, Duration) {
+        let slowest = self.stages.into_iter().max_by_key(|(_, time)| *time);
+        slowest.map(|(stage, time)| (stage.as_str(), time)).expect("there are stages")
     }
 }

@@ -11,9 +11,9 @@ use super::complete::CompleteRun;
 use super::earlier_parts::{EarlierParts, read_all};
 use super::log::{Begin, Log, Logging};
 use super::manifest::{Manifest, Part};
-use super::{CheckpointOptions, Parts, ResumeError, Resumed, RunId, Saved, Unit};
+use super::{CheckpointOptions, FolderProblem, Parts, ResumeError, Resumed, RunId, Saved, Unit};
 use crate::Error;
-use crate::files::{FileError, NewDirectory, PendingFile, cleanup, remove_leftovers};
+use crate::files::{FileProblem, NewDirectory, PendingFile, cleanup, remove_leftovers};
 use crate::identity::{Identity, IdentityDifference};
 use crate::output::{OutputError, report_path};
 use virpack_model::guarded::{self, Foreign};
@@ -89,9 +89,9 @@ impl ResumeDir {
         let folder = self.folder.clone();
         match guarded::foreign(&self.folder, ours) {
             None => Ok(()),
-            Some(Foreign::Link) => Err(ResumeError::LinkedFolder { folder }),
+            Some(Foreign::Link) => Err(FolderProblem::LinkedFolder { folder }.into()),
             Some(Foreign::Owner { is, expected }) => {
-                Err(ResumeError::ForeignFolder { folder, owner: is, user: expected })
+                Err(FolderProblem::ForeignFolder { folder, owner: is, user: expected }.into())
             }
         }
     }
@@ -216,7 +216,7 @@ impl Found {
     pub(crate) fn take(self, names: &[PathBuf]) -> Result<Checkpoint, Error> {
         let Found { place, options, manifest, .. } = self;
         let folder = &place.folder;
-        let failed = |source| OutputError::from(FileError::Directory { directory: folder.clone(), source });
+        let failed = |source| OutputError::from(FileProblem::Directory { directory: folder.clone(), source });
         let made = NewDirectory::make(folder).map_err(failed)?;
         // It may have been put there since the run looked.
         place.check_own()?;
@@ -224,12 +224,14 @@ impl Found {
         let opened = guarded::open_in_place(&path, |options| _ = options.read(true).write(true));
         let mut lock = opened.map_err(|source| match source.kind() {
             ErrorKind::InvalidInput | ErrorKind::IsADirectory => {
-                ResumeError::Lock { path: path.clone(), source }.into()
+                FolderProblem::Lock { path: path.clone(), source }.into()
             }
             _ => Error::from(failed(source)),
         })?;
         match lock.try_lock() {
-            Err(TryLockError::WouldBlock) => return Err(ResumeError::InUse { folder: folder.clone() }.into()),
+            Err(TryLockError::WouldBlock) => {
+                return Err(FolderProblem::InUse { folder: folder.clone() }.into());
+            }
             // A file system without locks: who starts two runs into one output is not helped.
             Err(TryLockError::Error(_)) | Ok(()) => (),
         }

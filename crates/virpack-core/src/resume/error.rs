@@ -43,6 +43,68 @@ pub enum ResumeError {
         /// What differs.
         differences: Vec<IdentityDifference>,
     },
+    /// The directory of parts is not one of this run alone.
+    #[error(transparent)]
+    Folder(FolderError),
+    /// A manifest that cannot be read.
+    #[error("{}: {reason}", shown_path(path))]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Parts that another version of virpack has written.
+    #[error("{} holds parts in the format of another version of virpack", shown_path(folder))]
+    Version {
+        /// The folder of parts.
+        folder: PathBuf,
+    },
+    /// Inputs that are gone once they were read.
+    #[error(
+        "a resumed run reads the inputs again from their beginning, and {input} is a pipe or standard input"
+    )]
+    Pipe {
+        /// The input.
+        input: String,
+    },
+}
+
+impl Hint for ResumeError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(match self {
+            ResumeError::Complete { .. } => return None,
+            ResumeError::Unfinished { .. } => "resume it, or replace it and start again",
+            ResumeError::AnotherRun { .. } => {
+                "the same inputs, model and options resume it; a run that replaces it starts again"
+            }
+            ResumeError::AnotherOutput { .. } => "choose another name, or let it be replaced",
+            ResumeError::Folder(error) => return error.hint(),
+            ResumeError::Manifest { .. } => {
+                "what is finished cannot be known without it: start again, and let it be replaced"
+            }
+            ResumeError::Version { .. } => {
+                "resume with the version that made them, or start again, and let them be replaced"
+            }
+            ResumeError::Pipe { .. } => "give files, or start again instead of resuming",
+        }))
+    }
+}
+
+/// A directory of parts that a run cannot take, because another process or user has it.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct FolderError(#[from] FolderProblem);
+
+impl Hint for FolderError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        self.0.hint()
+    }
+}
+
+/// Why a run cannot take a directory of parts.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FolderProblem {
     /// A process that is alive has the parts.
     #[error("{} is in use by another run", shown_path(folder))]
     InUse {
@@ -79,52 +141,23 @@ pub enum ResumeError {
         /// What it is.
         source: std::io::Error,
     },
-    /// A manifest that cannot be read.
-    #[error("{}: {reason}", shown_path(path))]
-    Manifest {
-        /// The manifest.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Parts that another version of virpack has written.
-    #[error("{} holds parts in the format of another version of virpack", shown_path(folder))]
-    Version {
-        /// The folder of parts.
-        folder: PathBuf,
-    },
-    /// Inputs that are gone once they were read.
-    #[error(
-        "a resumed run reads the inputs again from their beginning, and {input} is a pipe or standard input"
-    )]
-    Pipe {
-        /// The input.
-        input: String,
-    },
 }
 
-impl Hint for ResumeError {
+impl From<FolderProblem> for ResumeError {
+    fn from(problem: FolderProblem) -> ResumeError {
+        ResumeError::Folder(problem.into())
+    }
+}
+
+impl Hint for FolderProblem {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(match self {
-            ResumeError::Complete { .. } => return None,
-            ResumeError::Unfinished { .. } => "resume it, or replace it and start again",
-            ResumeError::AnotherRun { .. } => {
-                "the same inputs, model and options resume it; a run that replaces it starts again"
-            }
-            ResumeError::AnotherOutput { .. } => "choose another name, or let it be replaced",
-            ResumeError::InUse { .. } => "wait until it ends, or choose another output",
-            ResumeError::LinkedFolder { .. } => "remove the link, or choose another output",
-            ResumeError::ForeignFolder { .. } => {
+            FolderProblem::InUse { .. } => "wait until it ends, or choose another output",
+            FolderProblem::LinkedFolder { .. } => "remove the link, or choose another output",
+            FolderProblem::ForeignFolder { .. } => {
                 "choose another output, or copy the folder to resume from it"
             }
-            ResumeError::Lock { .. } => "remove it: virpack has not made it",
-            ResumeError::Manifest { .. } => {
-                "what is finished cannot be known without it: start again, and let it be replaced"
-            }
-            ResumeError::Version { .. } => {
-                "resume with the version that made them, or start again, and let them be replaced"
-            }
-            ResumeError::Pipe { .. } => "give files, or start again instead of resuming",
+            FolderProblem::Lock { .. } => "remove it: virpack has not made it",
         }))
     }
 }

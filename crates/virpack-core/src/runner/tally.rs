@@ -23,6 +23,11 @@ pub struct DeviceTally {
 
 impl DeviceTally {
     /// The part of its batches that held tokens, 0 to 1, where `token_budget` is the most in one; None without a batch.
+    ///
+    /// ```
+    /// let tally = virpack_core::DeviceTally { tokens: 150, batches: 2, ..Default::default() };
+    /// assert_eq!(tally.packing_efficiency(100), Some(0.75));
+    /// ```
     pub fn packing_efficiency(&self, token_budget: usize) -> Option<f64> {
         let room = self.batches as f64 * token_budget as f64;
         (self.batches > 0).then(|| (self.tokens as f64 / room).min(1.0))

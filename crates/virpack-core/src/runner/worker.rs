@@ -222,7 +222,8 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
                 values.extend_from_slice(&pooled[i * hidden..(i + 1) * hidden]);
                 continue;
             }
-            if self.shared.options.done.contains(index.number) {
+            // A record that an earlier run has finished: not all of its windows may come.
+            if !index.needed {
                 continue;
             }
             let last = batch.cu_seqlens[i + 1] as usize - self.model.span().skip_last;

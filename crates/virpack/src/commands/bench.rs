@@ -5,19 +5,20 @@ mod clocks;
 use super::device::DeviceArguments;
 use crate::failure::Failure;
 use crate::text::{bytes, grouped, say, short};
-use crate::values::{parse_budget, parse_count, parse_seconds};
+use crate::values::{parse_count, parse_seconds};
 use clap::Args;
 use clocks::{Clocks, Reading};
 use std::io::Write;
 use std::time::Duration;
+use virpack_core::TokenBudget;
 use virpack_core::bench::{BenchOptions, BenchReport, Phase, Round, Unsteady, bench};
 use virpack_core::device::Device;
-use virpack_core::devices::only;
 use virpack_core::for_devices;
 use virpack_core::model::config::Esm2Config;
 use virpack_core::model::hub::HubOptions;
 use virpack_core::model::published::PUBLISHED;
 use virpack_core::model::{ModelConfig, config_of};
+use virpack_core::only;
 use virpack_core::synthetic::Load;
 
 /// What `virpack bench` takes.
@@ -39,8 +40,8 @@ pub(crate) struct Arguments {
     device: DeviceArguments,
 
     /// Most tokens in a batch; `auto` as `virpack embed` takes it
-    #[arg(long, value_name = "N", default_value = "auto", value_parser = parse_budget)]
-    token_budget: std::option::Option<usize>,
+    #[arg(long, value_name = "N", default_value = "auto")]
+    token_budget: TokenBudget,
 
     /// Seconds of the model, and of its products alone, in each round
     #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = parse_seconds)]
@@ -57,13 +58,10 @@ pub(crate) struct Arguments {
 
 /// Measures, with a line a phase on stderr and the result on stdout.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let options = BenchOptions {
-        config: config(arguments)?,
-        load: arguments.load,
-        token_budget: arguments.token_budget,
-        time: Duration::from_secs_f64(arguments.seconds),
-        rounds: arguments.rounds.get(),
-    };
+    let options = BenchOptions::new(config(arguments)?, arguments.load)
+        .token_budget(arguments.token_budget)
+        .time(Duration::from_secs_f64(arguments.seconds))
+        .rounds(arguments.rounds.get());
     let (report, clocks) = for_devices!(arguments.device.options().open()?, |devices| {
         let device = only(devices);
         let mut clocks = Device::ordinal(&*device).map(Clocks::start);

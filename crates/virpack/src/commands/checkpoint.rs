@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use virpack_core::CancelToken;
-use virpack_core::resume::{CheckpointOptions, ResumeError, Resumed, Saved, Unit};
+use virpack_core::{CheckpointOptions, ResumeError, Resumed, Saved, Unit};
 use virpack_seq::{InputError, SeqError, shown_path};
 
 /// How often what is finished is made safe, and whether a run goes on where another one ended.
@@ -42,11 +42,9 @@ pub(crate) struct Keeps {
 
 impl CheckpointArguments {
     pub(crate) fn options(&self) -> Option<CheckpointOptions> {
-        (!self.no_checkpoint).then(|| CheckpointOptions {
-            records: self.checkpoint_records,
-            every: Duration::from_secs(self.checkpoint_seconds),
-            resume: self.resume,
-        })
+        let every = Duration::from_secs(self.checkpoint_seconds);
+        let options = CheckpointOptions::default().records(self.checkpoint_records).every(every);
+        (!self.no_checkpoint).then(|| options.resume(self.resume))
     }
 
     pub(crate) fn keeps(&self) -> Keeps {

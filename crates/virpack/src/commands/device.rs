@@ -4,7 +4,7 @@ use crate::values::parse_count;
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use virpack_core::device::Dtype;
-use virpack_core::devices::{DeviceChoice, DeviceOptions};
+use virpack_core::{DeviceChoice, DeviceOptions};
 
 /// Device and precision.
 #[derive(Debug, Args)]
@@ -43,6 +43,6 @@ impl DeviceArguments {
             Precision::F16 => Dtype::F16,
             Precision::Bf16 => Dtype::Bf16,
         });
-        DeviceOptions { device: self.device.clone(), dtype, threads: self.threads }
+        DeviceOptions::default().device(self.device.clone()).dtype(dtype).threads(self.threads)
     }
 }

@@ -1,29 +1,28 @@
 //! `virpack embed`.
 
-use super::checkpoint::{CheckpointArguments, Keeps};
-use super::device::DeviceArguments;
+use super::checkpoint::Keeps;
 use super::events;
 use super::input::Inputs;
 use super::output::OutputArguments;
+use super::run::{RunArguments, RunDeviceArguments};
 use super::stdout::{refuse_terminal, shown};
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::messages;
 use crate::noted::warn_of_records;
 use crate::text::{count, grouped, packing, short};
-use crate::values::{parse_budget, parse_positive};
 use crate::watch::{DownloadBar, Watch};
 use clap::{Args, ValueEnum};
+use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use virpack_core::device::Pool;
-use virpack_core::embed::{EmbedOptions, Summary, embed};
-use virpack_core::model::hub::{HubOptions, Refetch};
-use virpack_core::model::{mini, resolve};
-use virpack_core::{CancelToken, Event};
-use virpack_seq::{Input, Shard, shown_id, shown_path};
+use virpack_core::model::hub::HubOptions;
+use virpack_core::model::mini;
+use virpack_core::{EmbedOptions, EmbedSummary, embed};
+use virpack_core::{Event, TokenBudget};
+use virpack_seq::{Shard, shown_id, shown_path};
 
 /// What `virpack embed` takes.
 #[derive(Debug, Args)]
@@ -49,8 +48,8 @@ pub(crate) struct Arguments {
     layer: Option<i64>,
 
     /// Most tokens in a batch; `auto` is what fits the device's free memory, at most where more brings no speed
-    #[arg(long, value_name = "N", default_value = "auto", value_parser = parse_budget)]
-    token_budget: std::option::Option<usize>,
+    #[arg(long, value_name = "N", default_value = "auto")]
+    token_budget: TokenBudget,
 
     /// One record a batch
     #[arg(long)]
@@ -61,21 +60,14 @@ pub(crate) struct Arguments {
     include: Option<Include>,
 
     #[command(flatten)]
-    device: DeviceArguments,
-
-    /// Seconds after which a device that gives no results is given up [default: it is waited for]
-    #[arg(long, value_name = "SECONDS", value_parser = parse_positive)]
-    device_timeout: Option<u64>,
+    device: RunDeviceArguments,
 
     /// Only every N-th record, from number I on, into a .shard for `virpack merge`
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
 
     #[command(flatten)]
-    checkpoint: CheckpointArguments,
-
-    #[command(flatten)]
-    pub(crate) log: LogArguments,
+    pub(crate) run: RunArguments,
 
     /// Replace an output that exists, and what is kept of an unfinished run
     #[arg(long)]
@@ -106,79 +98,65 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Contacts);
     }
     refuse_terminal(&arguments.output.path)?;
-    let mut options = EmbedOptions {
-        inputs: arguments.inputs.inputs(),
-        limits: arguments.inputs.limits.limits(),
-        model: mini::location(),
-        refetch: None,
-        model_name: mini::NAME.to_owned(),
-        output: arguments.output.path.clone(),
-        format: arguments.output.format(),
-        dtype_out: arguments.output.dtype(),
-        pool: match arguments.pool {
-            Pooling::Mean => Some(Pool::Mean),
-            Pooling::Cls => Some(Pool::Cls),
-            Pooling::Max => Some(Pool::Max),
-            Pooling::None => None,
-        },
-        layer: arguments.layer,
-        lengths: arguments.inputs.lengths()?,
-        token_budget: arguments.token_budget,
-        buffer_size: arguments.inputs.buffer_size.map(NonZeroUsize::get),
-        packing: !arguments.no_packing,
-        device: arguments.device.options(),
-        device_timeout: arguments.device_timeout.map(Duration::from_secs),
-        shard: arguments.shard,
-        checkpoint: arguments.checkpoint.options(),
-        force: arguments.force,
-    };
-    let keeps = arguments.checkpoint.keeps();
-    let cancel = CancelToken::new();
-    keeps.heed_signals(arguments.log, &cancel);
-    // A mistyped file must not cost a download first.
-    options.check()?;
-    let log = arguments.log;
-    let (name, with) = model_name(arguments, &options.inputs)?;
-    options.model_name = name;
-    let (hub, bar) = (HubOptions::from_env(), Arc::new(DownloadBar::new(log)));
-    options.model = resolve(&options.model_name, &hub, &*bar)?;
-    let refetch = Refetch::new(hub, bar);
-    options.lengths = arguments.inputs.lengths_for(&options.model, &refetch)?;
-    options.refetch = Some(refetch);
-    let watch = Watch::new(log);
-    let result = embed(&options, &cancel, |event| show(&watch, &keeps, &with, event));
-    watch.finish();
-    let Some(summary) = keeps.end(log, result, || options.saved())? else { return Ok(()) };
+    let log = arguments.run.log;
+    let (options, chosen) = (options(arguments)?, Cell::new(None));
+    let ended = arguments.run.run(
+        |watch, keeps, cancel| embed(&options, cancel, |event| show(watch, keeps, &chosen, event)),
+        || options.saved(),
+    );
+    let Some(summary) = ended? else { return Ok(()) };
     warn(log, &summary);
-    warn_of_records(log, &summary.written, Some(options.lengths.max_length));
+    warn_of_records(log, &summary.written, Some(summary.max_length));
     // Of several files the index.
-    let output = summary.written.files.first().unwrap_or(&options.output);
+    let output = summary.written.files.first().unwrap_or(&arguments.output.path);
     log.summary(line(&summary, output), &summary.report);
     Ok(())
 }
 
-/// The model that was named, else the built-in one that reads such inputs; and how the opening line names the latter.
-fn model_name(arguments: &Arguments, inputs: &[Input]) -> Result<(String, String), Failure> {
-    // A path of that name is a path.
-    let is_other = |model: &&String| *model != mini::NAME || Path::new(model).exists();
-    if let Some(model) = arguments.model.as_ref().filter(is_other) {
-        return Ok((model.clone(), String::new()));
-    }
-    let model = mini::model_for(inputs, arguments.inputs.limits.limits())?;
-    let letters = if model == mini::MODELS[0] { "proteins" } else { "nucleotides" };
-    Ok((model.to_owned(), format!(", with {model} (built in, for {letters})")))
+fn options(arguments: &Arguments) -> Result<EmbedOptions, Failure> {
+    let model = arguments.model.as_deref().unwrap_or(mini::NAME);
+    let pool = match arguments.pool {
+        Pooling::Mean => Some(Pool::Mean),
+        Pooling::Cls => Some(Pool::Cls),
+        Pooling::Max => Some(Pool::Max),
+        Pooling::None => None,
+    };
+    Ok(EmbedOptions::new(arguments.inputs.inputs(), model, &arguments.output.path)
+        .limits(arguments.inputs.limits.limits())
+        .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(arguments.run.log)))
+        .format(arguments.output.format())
+        .dtype_out(arguments.output.dtype())
+        .pool(pool)
+        .layer(arguments.layer)
+        .lengths(arguments.inputs.lengths()?)
+        .token_budget(arguments.token_budget)
+        .buffer_size(arguments.inputs.buffer_size.map(NonZeroUsize::get))
+        .packing(!arguments.no_packing)
+        .device(arguments.device.options())
+        .device_timeout(arguments.device.timeout())
+        .shard(arguments.shard)
+        .checkpoint(arguments.run.checkpoint())
+        .force(arguments.force))
 }
 
-/// Shows what a run reports; `with` is the end of its opening line.
-fn show(watch: &Watch, keeps: &Keeps, with: &str, event: Event) {
-    if let Some(Event::Ready { device, budgets }) = events::show(watch, keeps, event) {
-        let tokens = budgets.first().map_or(0, |budget| budget.tokens);
-        watch.info(format_args!("on {device}, up to {} tokens a batch{with}", grouped(tokens as u64)));
-        watch.begin();
+/// Shows what a run reports; `chosen` is the built-in model, where the inputs' letters choose it.
+fn show(watch: &Watch, keeps: &Keeps, chosen: &Cell<Option<&'static str>>, event: Event) {
+    match events::show(watch, keeps, event) {
+        Some(Event::BuiltInModel { model }) => chosen.set(Some(model)),
+        Some(Event::Ready { device, budgets }) => {
+            let tokens = budgets.first().map_or(0, |budget| budget.tokens);
+            let with = chosen.get().map_or_else(String::new, |model| {
+                let letters = if model == mini::MODELS[0] { "proteins" } else { "nucleotides" };
+                format!(", with {model} (built in, for {letters})")
+            });
+            watch.info(format_args!("on {device}, up to {} tokens a batch{with}", grouped(tokens as u64)));
+            watch.begin();
+        }
+        _ => (),
     }
 }
 
-fn warn(log: LogArguments, summary: &Summary) {
+fn warn(log: LogArguments, summary: &EmbedSummary) {
     for remark in &summary.remarks {
         log.warn(remark);
     }
@@ -198,7 +176,7 @@ fn warn(log: LogArguments, summary: &Summary) {
 }
 
 /// The one line at the end.
-fn line(summary: &Summary, output: &Path) -> String {
+fn line(summary: &EmbedSummary, output: &Path) -> String {
     let rate = summary.tokens as f64 / summary.elapsed.as_secs_f64().max(1e-9);
     let lengths = &summary.lengths;
     let windowed = match lengths.windowed {

@@ -9,7 +9,7 @@ use crate::watch::Watch;
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use virpack_core::frames::{FrameKind, FramesOptions, FramesSummary, frames};
+use virpack_core::{FrameKind, FramesOptions, FramesSummary, frames};
 use virpack_seq::{GeneticCode, Input, shown_path};
 
 /// What `virpack frames` takes.
@@ -57,18 +57,17 @@ enum Kind {
 
 /// Writes the frames, with a bar, a summary line and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let options = FramesOptions {
-        inputs: arguments.inputs.iter().cloned().map(Input::from).collect(),
-        limits: arguments.limits.limits(),
-        length: arguments.length,
-        genetic_code: arguments.genetic_code,
-        prefix: arguments.output.clone(),
-        kind: arguments.kind.map(|kind| match kind {
-            Kind::Nucleotide => FrameKind::Nucleotide,
-            Kind::Protein => FrameKind::Protein,
-        }),
-        force: arguments.force,
-    };
+    let inputs = arguments.inputs.iter().cloned().map(Input::from).collect();
+    let kind = arguments.kind.map(|kind| match kind {
+        Kind::Nucleotide => FrameKind::Nucleotide,
+        Kind::Protein => FrameKind::Protein,
+    });
+    let options = FramesOptions::new(inputs, &arguments.output)
+        .limits(arguments.limits.limits())
+        .length(arguments.length)
+        .genetic_code(arguments.genetic_code)
+        .kind(kind)
+        .force(arguments.force);
     super::clean_up_when_interrupted();
     let log = LogArguments::lines(arguments.quiet);
     let watch = Watch::new(log);

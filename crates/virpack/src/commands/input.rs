@@ -6,11 +6,8 @@ use crate::values::{parse_count, parse_whole};
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use virpack_core::model::ModelConfig;
-use virpack_core::model::hub::{Refetch, load_again};
-use virpack_core::model::location::Location;
-use virpack_core::model::weights::Weights;
-use virpack_seq::{Input, LengthPolicy, LongRecords};
+use virpack_core::LengthOptions;
+use virpack_seq::{Input, LongRecords};
 
 /// Inputs, lengths and packing.
 #[derive(Debug, Args)]
@@ -61,34 +58,20 @@ impl Inputs {
         self.inputs.iter().cloned().map(Input::from).collect()
     }
 
-    /// The policy for lengths, before the model is known.
-    pub(crate) fn lengths(&self) -> Result<LengthPolicy, Failure> {
-        self.lengths_up_to(LengthPolicy::default().max_length)
-    }
-
-    /// The policy for lengths with the model in `location`.
-    pub(crate) fn lengths_for(
-        &self,
-        location: &Location,
-        refetch: &Refetch,
-    ) -> Result<LengthPolicy, Failure> {
-        let config = load_again(Some(refetch), &[location], || ModelConfig::of(&Weights::at(location)?))?;
-        self.lengths_up_to(config.max_length())
-    }
-
-    /// The policy for lengths, `longest` unless asked otherwise.
-    pub(crate) fn lengths_up_to(&self, longest: usize) -> Result<LengthPolicy, Failure> {
-        let max_length = self.max_length.unwrap_or(longest);
+    /// Which lengths go through; the model says the largest unless it was asked for.
+    pub(crate) fn lengths(&self) -> Result<LengthOptions, Failure> {
         if self.window_overlap.is_some() && !matches!(self.long_records, Long::Window) {
             return Err(Failure::OverlapWithoutWindows);
         }
-        let overlap = LongRecords::DEFAULT_OVERLAP.min(max_length / 2);
+        // Every model takes more than twice the default.
+        let overlap = LongRecords::DEFAULT_OVERLAP.min(self.max_length.unwrap_or(usize::MAX) / 2);
         let long_records = match self.long_records {
             Long::Truncate => LongRecords::Truncate,
             Long::Window => LongRecords::Window { overlap: self.window_overlap.unwrap_or(overlap) },
             Long::Skip => LongRecords::Skip,
             Long::Error => LongRecords::Error,
         };
-        Ok(LengthPolicy { max_length, min_length: self.min_length, long_records })
+        let lengths = LengthOptions::default().max_length(self.max_length);
+        Ok(lengths.min_length(self.min_length).long_records(long_records))
     }
 }

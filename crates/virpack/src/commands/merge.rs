@@ -8,7 +8,7 @@ use crate::noted::warn_of_records;
 use crate::text::count;
 use clap::Args;
 use std::path::PathBuf;
-use virpack_core::merge::{MergeOptions, merge};
+use virpack_core::{MergeOptions, merge};
 
 /// What `virpack merge` takes.
 #[derive(Debug, Args)]
@@ -32,18 +32,15 @@ pub(crate) struct Arguments {
 /// Joins, with a summary line on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     refuse_terminal(&arguments.output.path)?;
-    let options = MergeOptions {
-        shards: arguments.shards.clone(),
-        output: arguments.output.path.clone(),
-        format: arguments.output.format(),
-        dtype_out: arguments.output.dtype(),
-        force: arguments.force,
-    };
+    let options = MergeOptions::new(arguments.shards.clone(), &arguments.output.path)
+        .format(arguments.output.format())
+        .dtype_out(arguments.output.dtype())
+        .force(arguments.force);
     super::clean_up_when_interrupted();
     let written = merge(&options)?;
     let log = LogArguments::lines(arguments.quiet);
     warn_of_records(log, &written, None);
-    let output = written.files.first().unwrap_or(&options.output);
+    let output = written.files.first().unwrap_or(&arguments.output.path);
     let skipped = match written.skipped {
         0 => String::new(),
         n => format!(", {} skipped", count(n, "record", "records")),

@@ -121,13 +121,16 @@ fn tokenizer_and_lengths(
             }
             // Of a pipe, nucleotides are refused as they come.
             Ok(_) | Err(virpack_core::model::ModelError::AlphabetOfPipe) => {
-                return Ok((Arc::new(EsmTokenizer::new()), arguments.inputs.lengths()?));
+                return Ok((
+                    Arc::new(EsmTokenizer::new()),
+                    arguments.inputs.lengths()?.up_to(LengthPolicy::default().max_length),
+                ));
             }
             Err(error) => return Err(error.into()),
         },
     };
     let config = config_of(model, &hub)?;
-    Ok((tokenizer_of(model, &hub)?, arguments.inputs.lengths_up_to(config.max_length())?))
+    Ok((tokenizer_of(model, &hub)?, arguments.inputs.lengths()?.up_to(config.max_length())))
 }
 
 fn json(out: &mut impl Write, plan: &Plan, counts: &LengthCounts, seconds: f64) -> Result<(), Failure> {

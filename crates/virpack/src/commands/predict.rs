@@ -2,26 +2,26 @@
 
 mod models;
 
-use super::checkpoint::{CheckpointArguments, Keeps};
-use super::device::DeviceArguments;
+use super::checkpoint::Keeps;
 use super::events;
 use super::limits::LimitArguments;
+use super::run::{RunArguments, RunDeviceArguments};
 use super::stdout::shown;
 use crate::failure::Failure;
-use crate::log::LogArguments;
 use crate::noted::warn_of_ids;
 use crate::plot;
 use crate::text::{count, grouped, short};
-use crate::values::{parse_budget, parse_code, parse_count, parse_length, parse_positive};
-use crate::watch::Watch;
+use crate::values::{parse_code, parse_count, parse_length};
+use crate::watch::{DownloadBar, Watch};
 use clap::{Args, ValueEnum};
 use models::ModelArguments;
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use virpack_core::model::hub::HubOptions;
 use virpack_core::predict::{Compat, PredictOptions, PredictSummary, Rule, predict};
-use virpack_core::{CancelToken, Event, ModelBudget};
+use virpack_core::{Event, ModelBudget, TokenBudget};
 use virpack_seq::frames::FrameCounters;
 use virpack_seq::{GeneticCode, Input, shown_id};
 
@@ -44,11 +44,7 @@ pub(crate) struct Arguments {
     length: Option<NonZeroUsize>,
 
     #[command(flatten)]
-    device: DeviceArguments,
-
-    /// Seconds after which a device that gives no results is given up [default: it is waited for]
-    #[arg(long, value_name = "SECONDS", value_parser = parse_positive)]
-    device_timeout: Option<u64>,
+    device: RunDeviceArguments,
 
     /// The least score_virus that a viral chunk reaches, 0 to 1 [default: none beside its score_other, as in VirNucPro]
     #[arg(long, value_name = "S")]
@@ -73,8 +69,8 @@ pub(crate) struct Arguments {
 
     /// Most tokens in a batch of either model; `auto` is what fits the device's free memory, at most where more brings
     /// no speed
-    #[arg(long, value_name = "N", default_value = "auto", value_parser = parse_budget)]
-    token_budget: std::option::Option<usize>,
+    #[arg(long, value_name = "N", default_value = "auto")]
+    token_budget: TokenBudget,
 
     /// Sequences collected before packing; identical ones among them are computed once [default: 2000, or more where
     /// batches are large]
@@ -85,10 +81,7 @@ pub(crate) struct Arguments {
     limits: LimitArguments,
 
     #[command(flatten)]
-    checkpoint: CheckpointArguments,
-
-    #[command(flatten)]
-    pub(crate) log: LogArguments,
+    pub(crate) run: RunArguments,
 
     /// Replace tables that exist, and what is kept of an unfinished run
     #[arg(long)]
@@ -106,23 +99,14 @@ enum Columns {
 
 /// Judges, with progress, a summary and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let mut options = options(arguments)?;
-    let keeps = arguments.checkpoint.keeps();
-    let cancel = CancelToken::new();
-    keeps.heed_signals(arguments.log, &cancel);
-    // A mistyped file must not cost a download first.
-    options.check()?;
-    let log = arguments.log;
-    arguments.models.fetch(&mut options, log)?;
-    let watch = Watch::new(log);
-    let opening = Opening {
-        classifier: options.classifier.to_string(),
-        with: arguments.models.shown(),
-        chunks: RefCell::default(),
-    };
-    let result = predict(&options, &cancel, |event| show(&watch, &keeps, &opening, event));
-    watch.finish();
-    let Some(predicted) = keeps.end(log, result, || options.saved())? else { return Ok(()) };
+    let log = arguments.run.log;
+    let (options, classifier) = options(arguments)?;
+    let opening = Opening { classifier, with: arguments.models.shown(), chunks: RefCell::default() };
+    let ended = arguments.run.run(
+        |watch, keeps, cancel| predict(&options, cancel, |event| show(watch, keeps, &opening, event)),
+        || options.saved(),
+    );
+    let Some(predicted) = ended? else { return Ok(()) };
     for remark in &predicted.remarks {
         log.warn(remark);
     }
@@ -140,27 +124,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn options(arguments: &Arguments) -> Result<PredictOptions, Failure> {
+/// What was asked for, and the classifier's file.
+fn options(arguments: &Arguments) -> Result<(PredictOptions, String), Failure> {
     let inputs = arguments.inputs.iter().cloned().map(Input::from).collect();
     let rule = Rule { min_score: arguments.min_score, min_fraction: arguments.min_fraction };
-    let default = arguments.models.options(inputs, arguments.length, &arguments.output)?;
-    Ok(PredictOptions {
-        limits: arguments.limits.limits(),
-        genetic_code: arguments.genetic_code,
-        device: arguments.device.options(),
-        device_timeout: arguments.device_timeout.map(Duration::from_secs),
-        token_budget: arguments.token_budget,
-        buffer_size: arguments.buffer_size.map(NonZeroUsize::get),
-        rule,
-        compat: match arguments.compat {
-            Columns::Virnucpro => Compat::VirNucPro,
-            Columns::Broad => Compat::Broad,
-        },
-        plot: arguments.plot.then_some(plot::track::draw),
-        checkpoint: arguments.checkpoint.options(),
-        force: arguments.force,
-        ..default
-    })
+    let compat = match arguments.compat {
+        Columns::Virnucpro => Compat::VirNucPro,
+        Columns::Broad => Compat::Broad,
+    };
+    let (options, classifier) = arguments.models.options(inputs, arguments.length, &arguments.output)?;
+    let options = options
+        .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(arguments.run.log)))
+        .limits(arguments.limits.limits())
+        .genetic_code(arguments.genetic_code)
+        .device(arguments.device.options())
+        .device_timeout(arguments.device.timeout())
+        .token_budget(arguments.token_budget)
+        .buffer_size(arguments.buffer_size.map(NonZeroUsize::get))
+        .rule(rule)
+        .compat(compat)
+        .plot(arguments.plot.then_some(plot::track::draw))
+        .checkpoint(arguments.run.checkpoint())
+        .force(arguments.force);
+    Ok((options, classifier))
 }
 
 /// What the line that opens a run names.
@@ -262,7 +248,7 @@ fn summary(predicted: &PredictSummary, output: &Path) -> String {
         rate(counts.chunks - before.chunks),
         rate(counts.frames - before.frames),
         grouped(counts.viral),
-        slowest.as_str(),
+        slowest,
         busy.as_secs_f64(),
         grouped(repeated.nucleotide),
         grouped(repeated.protein),

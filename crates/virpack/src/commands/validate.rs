@@ -5,15 +5,14 @@ use super::input::Inputs;
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::text::{count, grouped};
-use crate::values::{parse_budget, parse_count, parse_limit, parse_whole};
+use crate::values::{parse_count, parse_limit, parse_whole};
 use crate::watch::DownloadBar;
 use clap::Args;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use virpack_core::model::hub::{HubOptions, Refetch};
-use virpack_core::model::location::Location;
-use virpack_core::model::resolve;
+use virpack_core::TokenBudget;
+use virpack_core::model::hub::HubOptions;
 use virpack_core::validate::{Compared, Difference, ValidateOptions, Validation, validate};
 
 /// What `virpack validate` takes.
@@ -34,8 +33,8 @@ pub(crate) struct Arguments {
     records: NonZeroUsize,
 
     /// Most tokens in a batch; `auto` as `virpack embed` takes it
-    #[arg(long, value_name = "N", default_value = "auto", value_parser = parse_budget)]
-    token_budget: std::option::Option<usize>,
+    #[arg(long, value_name = "N", default_value = "auto")]
+    token_budget: TokenBudget,
 
     /// Largest relative difference that passes between packed and alone [default: none, they must have the same bits]
     #[arg(long, value_name = "X", value_parser = parse_limit)]
@@ -56,21 +55,16 @@ pub(crate) struct Arguments {
 
 /// Compares and says what it found; records that differ too much are a failure.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let mut options = ValidateOptions {
-        inputs: arguments.inputs.inputs(),
-        limits: arguments.inputs.limits.limits(),
-        model: Location::Disk("".into()),
-        device: arguments.device.options(),
-        lengths: arguments.inputs.lengths()?,
-        token_budget: arguments.token_budget,
-        records: arguments.records.get(),
-        packed_limit: arguments.max_packed,
-        float32_limit: arguments.max_float32,
-    };
-    virpack_seq::reader::open(&options.inputs)?;
-    let (hub, bar) = (HubOptions::from_env(), Arc::new(DownloadBar::new(LogArguments::lines(false))));
-    options.model = resolve(&arguments.model, &hub, &*bar)?;
-    options.lengths = arguments.inputs.lengths_for(&options.model, &Refetch::new(hub, bar))?;
+    let bar = Arc::new(DownloadBar::new(LogArguments::lines(false)));
+    let options = ValidateOptions::new(arguments.inputs.inputs(), &*arguments.model)
+        .limits(arguments.inputs.limits.limits())
+        .downloads(HubOptions::from_env(), bar)
+        .device(arguments.device.options())
+        .lengths(arguments.inputs.lengths()?)
+        .token_budget(arguments.token_budget)
+        .records(arguments.records.get())
+        .packed_limit(arguments.max_packed)
+        .float32_limit(arguments.max_float32);
     let found = validate(&options)?;
     if arguments.max_float32.is_some() && found.compared.iter().all(|compared| compared.float32.is_none()) {
         let precision = "the precision is float32, and nothing is compared with it";

@@ -2,8 +2,8 @@
 
 use super::flag;
 use virpack_core::Error;
+use virpack_core::ResumeError;
 use virpack_core::output::OutputError;
-use virpack_core::resume::ResumeError;
 use virpack_seq::shown_path;
 
 /// What happened, with the names of options; None where the library's own words have no option in them.

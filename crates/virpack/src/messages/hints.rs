@@ -4,12 +4,12 @@ use crate::failure::Failure;
 use crate::text::megabytes;
 use std::borrow::Cow;
 use std::io::ErrorKind;
+use virpack_core::MergeError;
+use virpack_core::ResumeError;
 use virpack_core::device::{DeviceError, Remedy, Unavailable};
-use virpack_core::merge::MergeError;
 use virpack_core::model::hub::HubError;
 use virpack_core::model::{ModelError, mini};
-use virpack_core::output::{FileError, OutputError};
-use virpack_core::resume::ResumeError;
+use virpack_core::output::OutputError;
 use virpack_core::{Error, Hint};
 use virpack_seq::{InputError, SeqError, shown_path};
 
@@ -155,7 +155,7 @@ fn of_input(error: &InputError) -> Words<'_> {
 /// What to do about an output.
 pub(super) fn of_output(error: &OutputError) -> Words<'_> {
     Some(Cow::Borrowed(match error {
-        OutputError::File(FileError::Scratch { .. }) => {
+        OutputError::File(error) if error.is_scratch() => {
             "set TMPDIR to a directory with room for all of them, or name a file with -o"
         }
         OutputError::NoResidues { .. } => "use .parquet, .arrows, .safetensors or .h5, or another --pool",
@@ -199,14 +199,12 @@ fn of_resume(error: &ResumeError) -> Words<'_> {
 }
 
 fn of_merge(error: &MergeError) -> Words<'_> {
-    match error {
-        MergeError::NoShard { .. } => {
-            Some("a shard is what `virpack embed --shard I/N -o NAME.shard` writes".into())
-        }
-        MergeError::Missing { of, .. } => {
-            Some(format!("name all of them; `virpack embed --shard I/{of}` makes one").into())
-        }
-        neutral => neutral.hint(),
+    if error.is_no_shard() {
+        return Some("a shard is what `virpack embed --shard I/N -o NAME.shard` writes".into());
+    }
+    match error.missing_of() {
+        Some(of) => Some(format!("name all of them; `virpack embed --shard I/{of}` makes one").into()),
+        None => error.hint(),
     }
 }
 

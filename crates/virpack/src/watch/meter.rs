@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-use virpack_core::progress::{ChunkProgress, DeviceProgress, Progress};
+use virpack_core::{ChunkProgress, DeviceProgress, Progress};
 
 /// The time over which rates are taken.
 const WINDOW: Duration = Duration::from_secs(30);
@@ -121,7 +121,7 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use virpack_core::runner::DeviceTally;
+    use virpack_core::DeviceTally;
 
     fn state(second: u64, tokens: u64) -> Progress {
         let busy = Duration::from_millis(500 * second);

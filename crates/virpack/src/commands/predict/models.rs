@@ -1,15 +1,11 @@
 //! Which models and classifiers `virpack predict` runs.
 
 use crate::failure::Failure;
-use crate::log::LogArguments;
-use crate::watch::DownloadBar;
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use virpack_core::model::hub::{HubOptions, Refetch};
 use virpack_core::model::location::Location;
-use virpack_core::model::{self, mini};
+use virpack_core::model::mini;
 use virpack_core::predict::{Bundle, PredictOptions};
 use virpack_seq::Input;
 
@@ -82,27 +78,29 @@ impl Preset {
 }
 
 impl ModelArguments {
-    /// What was chosen, checked but for what a download would bring.
+    /// What was chosen, checked but for what a download would bring, and the classifier's file.
     pub(crate) fn options(
         &self,
         inputs: Vec<Input>,
         length: Option<NonZeroUsize>,
         output: &Path,
-    ) -> Result<PredictOptions, Failure> {
+    ) -> Result<(PredictOptions, String), Failure> {
         let classifier = match (&self.classifier, self.preset) {
             (Some(path), _) => path.clone(),
             (None, Some(preset)) => preset.classifier()?,
             (None, None) => return self.bundle(inputs, length, output),
         };
-        let names = [&self.nucleotide_model, &self.protein_model];
-        let names = [0, 1].map(|i| names[i].clone().unwrap_or_else(|| VIRNUCPRO[i].to_owned()));
-        Ok(PredictOptions {
-            name: self.preset.map(|preset| preset.name().to_owned()),
-            length,
-            nucleotide_classifier: self.nucleotide_classifier.clone().map(Location::Disk),
-            model_names: names,
-            ..PredictOptions::new(inputs, [Path::new(""); 2], &classifier, output)
-        })
+        let [nucleotide, protein] = VIRNUCPRO;
+        let models = [
+            self.nucleotide_model.as_deref().unwrap_or(nucleotide),
+            self.protein_model.as_deref().unwrap_or(protein),
+        ];
+        let classifier = Location::Disk(classifier);
+        let options = PredictOptions::new(inputs, models, classifier.clone(), output)
+            .name(self.preset.map(|preset| preset.name().to_owned()))
+            .length(length)
+            .nucleotide_classifier(self.nucleotide_classifier.clone().map(Location::Disk));
+        Ok((options, classifier.to_string()))
     }
 
     fn bundle(
@@ -110,7 +108,7 @@ impl ModelArguments {
         inputs: Vec<Input>,
         length: Option<NonZeroUsize>,
         output: &Path,
-    ) -> Result<PredictOptions, Failure> {
+    ) -> Result<(PredictOptions, String), Failure> {
         let single = [
             ("--protein-model", self.protein_model.is_some()),
             ("--nucleotide-model", self.nucleotide_model.is_some()),
@@ -119,13 +117,13 @@ impl ModelArguments {
         if let Some((option, _)) = single.into_iter().find(|(_, given)| *given) {
             return Err(Failure::WithoutClassifier { option });
         }
-        let name = self.model.as_deref().unwrap_or(mini::NAME);
         let bundle = match &self.model {
             Some(path) if Path::new(path).exists() => Bundle::open(&Path::new(path).into())?,
             Some(name) if name != mini::NAME => return Err(Failure::NoSuchBundle { model: name.clone() }),
             _ => Bundle::open(&mini::location())?,
         };
-        Ok(PredictOptions::with_bundle(inputs, &bundle, name, length, output))
+        let (classifier, _) = bundle.classifiers(length);
+        Ok((PredictOptions::with_bundle(inputs, &bundle, length, output), classifier.to_string()))
     }
 
     /// What runs, as the opening line names it.
@@ -137,18 +135,5 @@ impl ModelArguments {
             (None, None, Some(model)) if model != mini::NAME || Path::new(model).exists() => model.clone(),
             _ => format!("{} (built in)", mini::NAME),
         }
-    }
-
-    /// Brings the models here, where they are not yet.
-    pub(crate) fn fetch(&self, options: &mut PredictOptions, log: LogArguments) -> Result<(), Failure> {
-        if self.classifier.is_none() && self.preset.is_none() {
-            return Ok(());
-        }
-        let (hub, bar) = (HubOptions::from_env(), Arc::new(DownloadBar::new(log)));
-        let fetch = |name: &str| model::resolve(name, &hub, &*bar);
-        options.nucleotide_model = fetch(&options.model_names[0])?;
-        options.protein_model = fetch(&options.model_names[1])?;
-        options.refetch = Some(Refetch::new(hub, bar));
-        Ok(())
     }
 }

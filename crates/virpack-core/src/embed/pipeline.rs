@@ -1,0 +1,51 @@
+//! What runs between the inputs of a run and its output: the loader and the runner.
+
+use std::sync::Arc;
+
+use virpack_device::Device;
+use virpack_seq::{AsyncDataLoader, IndexSet, LoaderOptions, LongRecords, Records};
+
+use super::EmbedOptions;
+use crate::Error;
+use crate::cancel::CancelToken;
+use crate::loaded_model::LoadedModel;
+use crate::runner::{AsyncInferenceRunner, RunnerOptions};
+
+/// Starts to read, tokenize and pack `records`, for a model on `devices`; those `finished` are not run.
+pub(super) fn loader<B: Device>(
+    options: &EmbedOptions,
+    devices: &[LoadedModel<B>],
+    token_budget: usize,
+    records: Records,
+    finished: Arc<IndexSet>,
+) -> Result<AsyncDataLoader, Error> {
+    let loading = LoaderOptions::default().lengths(devices[0].lengths).done(finished);
+    let tokenizer = Arc::clone(&devices[0].model.tokenizer);
+    Ok(AsyncDataLoader::new(
+        records,
+        tokenizer,
+        options.collator(token_budget, &devices[0].lengths)?,
+        loading,
+    )?)
+}
+
+/// Starts to run what `loader` gives on `devices`, and to pool it.
+pub(super) fn runner<B: Device + 'static>(
+    options: &EmbedOptions,
+    devices: &[LoadedModel<B>],
+    loader: &AsyncDataLoader,
+    cancel: &CancelToken,
+) -> Result<AsyncInferenceRunner, Error> {
+    let model = &devices[0].model;
+    let window_overlap = match devices[0].lengths.long_records {
+        LongRecords::Window { overlap } if !model.tokenizer.merges_letters() => overlap,
+        _ => 0,
+    };
+    let running = RunnerOptions::new(options.layer_of(&model.config)?)
+        .pool(options.pool)
+        .window_overlap(window_overlap)
+        .device_timeout(options.device_timeout)
+        .cancel(cancel.clone());
+    let on = |device: &LoadedModel<B>| (Arc::clone(&device.backend), Arc::clone(&device.model.encoder));
+    AsyncInferenceRunner::new(devices.iter().map(on).collect(), loader.clone(), running)
+}

@@ -1,0 +1,24 @@
+//! What the options of several runs have in common.
+
+mod lengths;
+mod model;
+mod token_budget;
+
+pub use lengths::LengthOptions;
+pub use model::ModelSource;
+pub(crate) use model::{Downloads, FoundModel};
+pub use token_budget::{ParseTokenBudgetError, TokenBudget};
+
+/// Methods of options that set one field and return the options. Each takes what becomes the field's type, such as
+/// `impl Into<Option<usize>>`: a number, or an `Option` of one.
+macro_rules! setters {
+    ($($(#[$doc:meta])* $field:ident: $type:ty,)*) => {$(
+        $(#[$doc])*
+        #[must_use]
+        pub fn $field(mut self, $field: $type) -> Self {
+            self.$field = $field.into();
+            self
+        }
+    )*};
+}
+pub(crate) use setters;

@@ -1,0 +1,53 @@
+//! Which lengths go through, before the model is known.
+
+use virpack_seq::{LengthPolicy, LongRecords};
+
+use super::setters;
+
+/// Which lengths go through, where the largest may depend on the model.
+///
+/// ```
+/// use virpack_core::{LengthOptions, seq::LongRecords};
+///
+/// let windows = LengthOptions::default().long_records(LongRecords::Window { overlap: 128 });
+/// assert_eq!(windows.up_to(1022).max_length, 1022);
+/// assert_eq!(windows.max_length(300).up_to(1022).max_length, 300);
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct LengthOptions {
+    max_length: Option<usize>,
+    min_length: usize,
+    long_records: LongRecords,
+}
+
+impl Default for LengthOptions {
+    /// All lengths up to the model's, longer records truncated.
+    fn default() -> Self {
+        LengthOptions { max_length: None, ..LengthPolicy::default().into() }
+    }
+}
+
+impl From<LengthPolicy> for LengthOptions {
+    fn from(LengthPolicy { max_length, min_length, long_records }: LengthPolicy) -> Self {
+        LengthOptions { max_length: Some(max_length), min_length, long_records }
+    }
+}
+
+impl LengthOptions {
+    setters! {
+        /// Sets the most residues, or bases, in a sequence; None: the model's.
+        max_length: impl Into<Option<usize>>,
+        /// Sets the fewest residues, or bases, of a record; shorter ones are left out.
+        min_length: usize,
+        /// Sets what happens to longer records.
+        long_records: LongRecords,
+    }
+
+    /// The lengths for a model that takes `longest` residues, or bases.
+    #[must_use]
+    pub fn up_to(self, longest: usize) -> LengthPolicy {
+        let LengthOptions { max_length, min_length, long_records } = self;
+        LengthPolicy { max_length: max_length.unwrap_or(longest), min_length, long_records }
+    }
+}

@@ -1,0 +1,364 @@
+//! From a file of sequences to rows: each record once, in the order of the input, whatever its length.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use virpack_core::Error;
+use virpack_core::device::Pool;
+use virpack_core::{CancelToken, Event, Hint};
+use virpack_core::{CheckpointOptions, ResumeError};
+use virpack_core::{DeviceChoice, DeviceOptions};
+use virpack_core::{EmbedOptions, EmbedSummary, embed, embed_records};
+use virpack_seq::{LengthPolicy, LongRecords, Records};
+
+const HIDDEN: usize = 48;
+
+fn on_cpu(threads: usize) -> DeviceOptions {
+    DeviceOptions::default().device(DeviceChoice::Cpu).threads(NonZeroUsize::new(threads))
+}
+
+fn model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny")
+}
+
+/// Any sequence of the alphabet's letters, empty ones and unknown letters among them.
+fn sequence() -> impl Strategy<Value = String> {
+    let letter = prop::sample::select(&b"LAGVSERTIDPKQNFYMHWCBUZOXJ"[..]).prop_map(char::from);
+    prop_oneof![
+        1 => Just(String::new()),
+        8 => prop::collection::vec(letter.clone(), 1..30).prop_map(String::from_iter),
+        2 => prop::collection::vec(letter, 30..120).prop_map(String::from_iter),
+    ]
+}
+
+/// The records of one file among several, how long ones are treated, and how batches are made.
+fn policy() -> impl Strategy<Value = LengthPolicy> {
+    let long = |max_length: usize| {
+        prop_oneof![
+            Just(LongRecords::Truncate),
+            Just(LongRecords::Skip),
+            (0..=max_length / 2).prop_map(|overlap| LongRecords::Window { overlap }),
+        ]
+    };
+    (5..60usize, 0..6usize).prop_flat_map(move |(max_length, min_length)| {
+        long(max_length).prop_map(move |long_records| LengthPolicy { max_length, min_length, long_records })
+    })
+}
+
+/// Float32 rows behind the header of a `.npy` file.
+fn rows(path: &Path) -> Vec<Vec<f32>> {
+    let bytes = std::fs::read(path).unwrap();
+    let values: Vec<f32> =
+        bytes[128..].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+    values.chunks_exact(HIDDEN).map(<[f32]>::to_vec).collect()
+}
+
+/// A record's embedding when it is all there is; nothing where it is skipped.
+fn alone(sequence: &str, options: &EmbedOptions) -> Option<Vec<f32>> {
+    let records = Records::from_reader("alone", std::io::Cursor::new(format!(">x\n{sequence}\n"))).unwrap();
+    let mut all = embed_records(records, options).unwrap();
+    assert!(all.len() <= 1);
+    all.pop().map(|(_, embedding)| embedding)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rows_come_in_input_order_one_a_record(
+        files in prop::collection::vec(prop::collection::vec(sequence(), 0..60), 1..3),
+        lengths in policy(),
+        buffer_size in 1..50usize,
+        room in 0..200usize,
+        packing: bool,
+        pool in prop::sample::select(vec![Pool::Mean, Pool::Cls, Pool::Max]),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut inputs = Vec::new();
+        for (f, sequences) in files.iter().enumerate() {
+            let path = directory.path().join(format!("{f}.fa"));
+            let text = sequences.iter().enumerate().fold(String::new(), |mut text, (i, sequence)| {
+                writeln!(text, ">{f}_{i}\n{sequence}").unwrap();
+                text
+            });
+            std::fs::write(&path, text).unwrap();
+            inputs.push(path.into());
+        }
+        let output = directory.path().join("emb.npy");
+        let options = EmbedOptions::new(inputs, &model(), &output)
+            .lengths(lengths)
+            .buffer_size(buffer_size)
+            .packing(packing)
+            .pool(pool)
+            .token_budget(lengths.max_tokens() + room)
+            .device(on_cpu(2));
+        let summary = embed(&options, &CancelToken::new(), |_| ()).unwrap();
+
+        let ids = std::fs::read_to_string(directory.path().join("emb.npy.records.tsv")).unwrap();
+        let ids: Vec<&str> = ids.lines().skip(1).map(|line| line.split('\t').nth(1).unwrap()).collect();
+        let rows = rows(&output);
+        let skipped = std::fs::read_to_string(directory.path().join("emb.npy.skipped.tsv")).unwrap_or_default();
+        let skipped: Vec<&str> = skipped.lines().skip(1).map(|line| line.split('\t').nth(3).unwrap()).collect();
+        let (mut row, mut skip) = (0, 0);
+        for (f, sequences) in files.iter().enumerate() {
+            for (i, sequence) in sequences.iter().enumerate() {
+                let id = format!("{f}_{i}");
+                match alone(sequence, &options) {
+                    Some(expected) => {
+                        prop_assert_eq!(ids[row], &id);
+                        for (a, b) in rows[row].iter().zip(&expected) {
+                            prop_assert!((a - b).abs() < 1e-5, "{}: {} is not {}", id, a, b);
+                        }
+                        row += 1;
+                    }
+                    None => {
+                        prop_assert_eq!(skipped[skip], &id);
+                        skip += 1;
+                    }
+                }
+            }
+        }
+        prop_assert_eq!((row, skip), (ids.len(), skipped.len()));
+        prop_assert_eq!((row as u64, skip as u64), (summary.written.rows, summary.written.skipped));
+    }
+}
+
+/// Tensors of a `.safetensors` file in the order of their names, float32.
+fn tensors(path: &Path) -> Vec<Vec<f32>> {
+    let bytes = std::fs::read(path).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut names = tensors.names();
+    names.sort();
+    let floats = |data: &[u8]| data.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
+    names.iter().map(|name| floats(tensors.tensor(name).unwrap().data())).collect()
+}
+
+#[test]
+fn residues_keep_their_rows_in_input_order_and_their_mean_is_the_pooled_row() {
+    let directory = tempfile::tempdir().unwrap();
+    let letters = "MKTAYIAKQRLLVGGTSPEDWHNCFV".repeat(2);
+    let sequences: Vec<&str> = (0..300).map(|i| &letters[i % 5..][..i * 7 % 41]).collect();
+    let text = sequences.iter().fold(String::new(), |text, sequence| text + ">same\n" + sequence + "\n");
+    let input = directory.path().join("input.fa");
+    std::fs::write(&input, text).unwrap();
+    let run = |name: &str, pool: Option<Pool>| {
+        let output = directory.path().join(name);
+        let options = EmbedOptions::new(vec![input.clone().into()], &model(), &output)
+            .pool(pool)
+            .lengths(LengthPolicy { max_length: 30, min_length: 2, long_records: LongRecords::Truncate })
+            .buffer_size(50)
+            .token_budget(100)
+            .device(on_cpu(2));
+        let summary = embed(&options, &CancelToken::new(), |_| ()).unwrap();
+        assert_eq!(summary.written.rows + summary.written.skipped, 300);
+        output
+    };
+    let pooled = rows(&run("pooled.npy", Some(Pool::Mean)));
+    let tables = tensors(&run("residues.safetensors", None));
+    let kept: Vec<usize> =
+        sequences.iter().map(|sequence| sequence.len()).filter(|length| *length >= 2).collect();
+    assert_eq!((tables.len(), pooled.len()), (kept.len(), kept.len()));
+    for ((table, mean), length) in tables.iter().zip(&pooled).zip(kept) {
+        assert_eq!(table.len(), length.min(30) * HIDDEN);
+        for (i, mean) in mean.iter().enumerate() {
+            let column = table.iter().skip(i).step_by(HIDDEN);
+            let own = column.map(|v| f64::from(*v)).sum::<f64>() / (table.len() / HIDDEN) as f64;
+            assert!((own - f64::from(*mean)).abs() < 1e-5, "{own} is not {mean}");
+        }
+    }
+}
+
+#[test]
+fn residues_and_windows_do_not_go_together() {
+    let lengths =
+        LengthPolicy { long_records: LongRecords::Window { overlap: 8 }, ..LengthPolicy::default() };
+    let directory = tempfile::tempdir().unwrap();
+    let base = EmbedOptions::new(Vec::new(), &model(), directory.path().join("emb.h5"));
+    let error = base.pool(None).lengths(lengths).check().unwrap_err();
+    assert!(matches!(error, virpack_core::Error::ResidueWindows), "{error}");
+}
+
+// --- runs that are stopped and go on ---
+
+/// Every file in a directory but the inputs and the times that a run took, by name.
+fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let outputs = entries.filter(|path| {
+        let name = path.to_str().unwrap();
+        !name.ends_with(".fa") && !name.ends_with(".run.json")
+    });
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    outputs.map(|path| (name(&path), std::fs::read(&path).unwrap_or_default())).collect()
+}
+
+/// A run that is told to stop when it has told of so many batches; how many records it went on from.
+fn run_until(options: &EmbedOptions, batches: usize) -> (Result<EmbedSummary, Error>, u64) {
+    let cancel = CancelToken::new();
+    let (mut told, mut resumed) = (0, 0);
+    let result = embed(options, &cancel, |what| match what {
+        Event::Kept(kept) => resumed = kept.saved.finished,
+        Event::Progress(_) => {
+            told += 1;
+            if told >= batches {
+                cancel.cancel();
+            }
+        }
+        _ => (),
+    });
+    (result, resumed)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    #[test]
+    fn stopped_anywhere_and_gone_on_with_the_files_are_the_same(
+        sequences in prop::collection::vec(sequence(), 1..150),
+        lengths in policy(),
+        buffer_size in 1..50usize,
+        room in 0..200usize,
+        packing: bool,
+        records in 1..40u64,
+        stops in prop::collection::vec((1..6usize, 0..4usize, any::<u16>()), 1..8),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let input = directory.path().join("input.fa");
+        let text = sequences.iter().enumerate().fold(String::new(), |mut text, (i, sequence)| {
+            writeln!(text, ">s{i}\n{sequence}").unwrap();
+            text
+        });
+        std::fs::write(&input, text).unwrap();
+        let output = directory.path().join("emb.npy");
+        let options = EmbedOptions::new(vec![input.into()], &model(), &output)
+            .lengths(lengths)
+            .buffer_size(buffer_size)
+            .packing(packing)
+            .token_budget(lengths.max_tokens() + room)
+            .device(on_cpu(2))
+            .checkpoint(CheckpointOptions::default().records(records).every(Duration::MAX).resume(true));
+        embed(&options, &CancelToken::new(), |_| ()).unwrap();
+        let undisturbed = files(directory.path());
+        prop_assert!(!undisturbed.contains_key("emb.npy.partial"));
+        std::fs::remove_file(directory.path().join("emb.npy.run.json")).unwrap();
+        undisturbed.keys().for_each(|name| std::fs::remove_file(directory.path().join(name)).unwrap());
+
+        let (mut kept, mut sound) = (0, true);
+        for (batches, how, place) in stops {
+            let (result, resumed) = run_until(&options, batches);
+            prop_assert!(resumed == kept || !sound && resumed < kept, "{} of {} kept", resumed, kept);
+            match result {
+                Err(Error::Interrupted { kept: now }) => kept = now.map_or(0, |saved| saved.finished),
+                result => {
+                    result.unwrap();
+                    break;
+                }
+            }
+            prop_assert!(kept >= resumed && !output.exists());
+            crate::parts::damage(&directory.path().join("emb.npy.partial"), how, place.into());
+            sound = how == 0;
+        }
+        if !output.exists() {
+            let summary = embed(&options, &CancelToken::new(), |_| ()).unwrap();
+            prop_assert!(summary.resumed == kept || !sound);
+        }
+        prop_assert_eq!(files(directory.path()), undisturbed);
+    }
+}
+
+/// A run of 60 records that was stopped after its first batch, and its options.
+fn stopped(directory: &Path) -> EmbedOptions {
+    let input = directory.join("input.fa");
+    let text: String =
+        (0..60).map(|i| format!(">s{i}\n{}\n", &"MKTAYIAKQRLLVGG".repeat(2)[i % 7..])).collect();
+    std::fs::write(&input, text).unwrap();
+    let checkpoint = CheckpointOptions::default().records(1).every(Duration::MAX).resume(false);
+    let options = EmbedOptions::new(vec![input.into()], &model(), directory.join("emb.npy"))
+        .buffer_size(10)
+        .lengths(LengthPolicy { max_length: 62, ..LengthPolicy::default() })
+        .token_budget(100)
+        .device(on_cpu(1))
+        .checkpoint(checkpoint);
+    let (result, _) = run_until(&options, 1);
+    let Err(Error::Interrupted { kept: Some(saved) }) = result else { panic!("{result:?}") };
+    assert!((1..60).contains(&saved.finished) && saved.folder.ends_with("emb.npy.partial"));
+    options.checkpoint(checkpoint.resume(true))
+}
+
+#[test]
+fn another_run_is_refused_with_what_differs() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = stopped(directory.path());
+    let before = files(&directory.path().join("emb.npy.partial"));
+    let refused = |options: EmbedOptions, said: &str| {
+        let error = embed(&options, &CancelToken::new(), |_| ()).unwrap_err();
+        assert!(matches!(error, Error::Resume(_)), "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+        error.hint().map(Cow::into_owned).unwrap_or_default()
+    };
+    let with = || options.clone();
+    refused(with().pool(Pool::Max), "pooling: mean there, max here");
+    refused(with().layer(1), "layer: 2 there, 1 here");
+    refused(with().packing(false), "packing: on there, off here");
+    refused(with().token_budget(128), "token budget: 100 there, 128 here");
+    refused(with().buffer_size(11), "buffer size: 10 there, 11 here");
+    let lengths = LengthPolicy { max_length: 20, min_length: 2, long_records: LongRecords::Skip };
+    refused(with().lengths(lengths), "long records: truncate there, skip here");
+    refused(with().lengths(lengths), "smallest length: 0 there, 2 here");
+    let one = directory.path().join("input.fa");
+    let text = std::fs::read(&one).unwrap();
+    std::fs::write(&one, [&text[..text.len() - 2], b"W\n"].concat()).unwrap();
+    refused(with(), "input: ");
+    std::fs::write(&one, &text).unwrap();
+    let two = directory.path().join("two.fa");
+    std::fs::write(&two, ">x\nMKT\n").unwrap();
+    refused(with().inputs(vec![one.clone().into(), two.into()]), "input 2: nothing there, ");
+    let error = with().inputs(vec!["-".into()]).check().unwrap_err();
+    assert!(matches!(error, Error::Resume(ResumeError::Pipe { .. })), "{error}");
+    // Nobody has said what is to become of it.
+    let unsaid = with().checkpoint(CheckpointOptions::default());
+    let hint = refused(unsaid.clone(), " of a run that was interrupted");
+    assert_eq!(hint, "resume it, or replace it and start again");
+    assert_eq!(files(&directory.path().join("emb.npy.partial")), before, "it is left as it was");
+    // Its name does not matter where there is one.
+    let elsewhere = directory.path().join("elsewhere.fa");
+    std::fs::rename(&one, &elsewhere).unwrap();
+    let (result, resumed) = run_until(&with().inputs(vec![elsewhere.into()]), usize::MAX);
+    assert!(resumed > 0 && result.unwrap().written.rows == 60);
+}
+
+#[test]
+fn force_starts_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = stopped(directory.path());
+    let forced = options.clone().checkpoint(CheckpointOptions::default()).force(true).pool(Pool::Max);
+    assert_eq!(embed(&forced, &CancelToken::new(), |_| ()).unwrap().resumed, 0);
+    assert!(!directory.path().join("emb.npy.partial").exists());
+    // Nothing is left to go on with, and the output is there.
+    let error = embed(&options, &CancelToken::new(), |_| ()).unwrap_err();
+    assert!(matches!(error, Error::Resume(ResumeError::AnotherOutput { .. })), "{error}");
+    assert!(error.to_string().contains("pooling: max there, mean here"), "{error}");
+    let before = files(directory.path());
+    let error = embed(&options.pool(Pool::Max), &CancelToken::new(), |_| ()).unwrap_err();
+    assert!(matches!(error, Error::Resume(ResumeError::Complete { .. })), "{error}");
+    assert_eq!(files(directory.path()), before);
+}
+
+#[test]
+fn a_damaged_manifest_is_no_reason_to_start_anew_unasked() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = stopped(directory.path());
+    let manifest = directory.path().join("emb.npy.partial/manifest.json");
+    let text = std::fs::read(&manifest).unwrap();
+    for damaged in [&text[..text.len() / 2], b"{}", b""] {
+        std::fs::write(&manifest, damaged).unwrap();
+        let error = embed(&options, &CancelToken::new(), |_| ()).unwrap_err();
+        assert!(matches!(error, Error::Resume(ResumeError::Manifest { .. })), "{error}");
+    }
+    std::fs::write(&manifest, text).unwrap();
+    assert!(embed(&options, &CancelToken::new(), |_| ()).unwrap().resumed > 0);
+}

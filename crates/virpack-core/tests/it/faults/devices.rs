@@ -1,0 +1,126 @@
+//! Several devices, some of which fail or hang: nothing lost, nothing twice, every row right.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::faulty::{Fault, Faulty};
+use proptest::prelude::*;
+use virpack_core::DeviceEvent;
+use virpack_core::Error;
+use virpack_core::device::Cpu;
+use virpack_core::{CancelToken, Event};
+use virpack_core::{EmbedOptions, embed_on};
+use virpack_seq::{LengthPolicy, LongRecords};
+
+/// Records of 3 to 62 residues, and every seventh of some 150.
+fn options(folder: &Path, records: usize) -> EmbedOptions {
+    let path = folder.join("records.fasta");
+    let length = |i: usize| if i % 7 == 3 { 100 + i % 99 } else { 3 + i * 37 % 60 };
+    let residues = |i: usize| "LAGVSERTIDPKQNFYMHWC".repeat(12)[i % 7..][..length(i)].to_owned();
+    std::fs::write(&path, (0..records).map(|i| format!(">s{i}\n{}\n", residues(i))).collect::<String>())
+        .unwrap();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny");
+    EmbedOptions::new(vec![path.into()], &model, folder.join("out.npy"))
+        .lengths(LengthPolicy {
+            max_length: 62,
+            long_records: LongRecords::Window { overlap: 9 },
+            ..LengthPolicy::default()
+        })
+        .token_budget(256)
+        .device_timeout(Duration::from_millis(1_500))
+}
+
+fn values(path: &Path) -> Vec<f32> {
+    let bytes = std::fs::read(path).unwrap();
+    let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    bytes[header..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+/// What one good CPU makes of the same records.
+fn expected(records: usize) -> Vec<f32> {
+    let folder = tempfile::tempdir().unwrap();
+    let cpu = Arc::new(Cpu::new(None).unwrap());
+    embed_on(vec![cpu], &options(folder.path(), records), &CancelToken::new(), |_| ()).unwrap();
+    values(&folder.path().join("out.npy"))
+}
+
+/// Devices, each with the batch from which on it has a fault, if it has.
+fn run(records: usize, faults: &[Option<(usize, Fault)>]) -> (Result<Vec<f32>, Error>, Vec<usize>) {
+    let folder = tempfile::tempdir().unwrap();
+    let device = |fault: &Option<(usize, Fault)>| {
+        let fault = *fault;
+        Arc::new(Faulty::new(usize::MAX, move |batch, _| match fault {
+            Some((from, fault)) if batch >= from => fault,
+            _ => Fault::None,
+        }))
+    };
+    let mut lost = Vec::new();
+    let done = embed_on(
+        faults.iter().map(device).collect(),
+        &options(folder.path(), records),
+        &CancelToken::new(),
+        |told| match told {
+            Event::Device(DeviceEvent::Lost { device, .. }) => lost.push(device),
+            Event::Device(DeviceEvent::Halved { .. }) => panic!("no device lacks room here"),
+            _ => (),
+        },
+    );
+    let done = done.map(|summary| {
+        assert_eq!(summary.written.rows, records as u64);
+        let tallied: u64 = summary.devices.iter().map(|(_, tally)| tally.tokens).sum();
+        assert_eq!(tallied, summary.tokens, "each token once");
+        values(&folder.path().join("out.npy"))
+    });
+    if done.is_err() {
+        assert!(!folder.path().join("out.npy").exists());
+    }
+    (done, lost)
+}
+
+#[track_caller]
+fn is_right(found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len());
+    assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5));
+}
+
+#[test]
+fn two_good_devices_share_the_work() {
+    let (found, lost) = run(400, &[None, None]);
+    is_right(&found.unwrap(), &expected(400));
+    assert!(lost.is_empty());
+}
+
+#[test]
+fn a_device_that_hangs_is_given_up() {
+    let (found, lost) = run(200, &[Some((1, Fault::Hangs)), None]);
+    is_right(&found.unwrap(), &expected(200));
+    assert_eq!(lost, [0]);
+}
+
+#[test]
+fn the_run_fails_when_no_device_is_left() {
+    let (found, lost) = run(200, &[Some((0, Fault::Fails)), Some((2, Fault::Refuses))]);
+    assert!(matches!(found, Err(Error::Device(_))), "{found:?}");
+    assert!(lost.len() <= 1);
+    let (found, _) = run(200, &[Some((0, Fault::Hangs))]);
+    assert!(matches!(found, Err(Error::Hung { device: 0, .. })), "{found:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #[test]
+    fn any_faults_but_for_one_good_device(
+        faults in prop::collection::vec(
+            prop::option::of((0usize..12, prop::sample::select(&[Fault::Refuses, Fault::Fails][..]))), 0..4,
+        ),
+        good in 0usize..4,
+        records in 1usize..120,
+    ) {
+        let mut faults = faults;
+        faults.insert(good.min(faults.len()), None);
+        let (found, lost) = run(records, &faults);
+        is_right(&found.unwrap(), &expected(records));
+        prop_assert!(lost.iter().all(|device| faults[*device].is_some()));
+    }
+}

@@ -1,0 +1,129 @@
+//! The rooms of a crate, its files and folders directly under `src`, and the arrows between them are as ARCHITECTURE.md
+//! shows them, and no arrow goes up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The crates with a picture, and what it leaves out: the crate's page, what only fuzz targets see, and errors that know
+/// every room.
+const CRATES: [(&str, &[&str]); 2] =
+    [("virpack-core", &["lib", "fuzzing", "error"]), ("virpack-seq", &["lib", "fuzzing"])];
+
+type Arrows = BTreeMap<String, BTreeSet<String>>;
+
+/// Files of Rust below `folder` that are no tests.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_stem().unwrap() == "tests" {
+            continue;
+        }
+        if path.is_dir() {
+            all.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            all.push(path);
+        }
+    }
+    all
+}
+
+/// The name that `text` begins with.
+fn name(text: &str) -> &str {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    &text[..text.find(|c| !is_part(c)).unwrap_or(text.len())]
+}
+
+/// The names behind `crate::` in `text`, one or a list in braces.
+fn named(text: &str) -> Vec<&str> {
+    let Some(list) = text.strip_prefix('{') else { return vec![name(text)] };
+    let (mut depth, mut names) = (0, vec![name(list.trim_start())]);
+    for (i, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => names.push(name(list[i + 1..].trim_start())),
+            _ => {}
+        }
+    }
+    names
+}
+
+/// Which room of a crate each room takes names from.
+fn arrows(name: &str, left_out: &[&str]) -> Arrows {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
+    let room = |path: &Path| {
+        let first = path.strip_prefix(&folder).unwrap().iter().next().unwrap().to_str().unwrap();
+        first.trim_end_matches(".rs").to_owned()
+    };
+    let files = sources(&folder);
+    let rooms: BTreeSet<String> = files.iter().map(|path| room(path)).collect();
+    let mut arrows: Arrows = rooms.iter().map(|room| (room.clone(), BTreeSet::new())).collect();
+    for path in &files {
+        let text = fs::read_to_string(path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let code = lines.collect::<Vec<_>>().join("\n");
+        let own = room(path);
+        for (at, prefix) in code.match_indices("crate::") {
+            let others = named(&code[at + prefix.len()..]).into_iter();
+            let others = others.filter(|other| *other != own && rooms.contains(*other));
+            arrows.get_mut(&own).unwrap().extend(others.map(str::to_owned));
+        }
+    }
+    arrows.retain(|room, _| !left_out.contains(&&**room));
+    arrows.values_mut().for_each(|others| others.retain(|room| !left_out.contains(&&**room)));
+    arrows
+}
+
+/// The rooms of a crate's picture from the top down, each with those that it takes names from.
+fn picture(name: &str) -> Vec<(String, BTreeSet<String>)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ARCHITECTURE.md");
+    let text = fs::read_to_string(path).unwrap();
+    let section = text.split_once(&format!("## The rooms of `{name}`")).expect("the section of the rooms").1;
+    let picture = section.split("```").nth(1).unwrap().trim_start_matches("text");
+    let line = |line: &str| {
+        let (room, others) = line.split_once("->").unwrap_or((line, ""));
+        (room.trim().to_owned(), others.split_whitespace().map(str::to_owned).collect())
+    };
+    picture.lines().filter(|text| !text.trim().is_empty()).map(line).collect()
+}
+
+#[test]
+fn rooms_and_arrows_are_as_architecture_md_shows_them() {
+    for (name, left_out) in CRATES {
+        let arrows = arrows(name, left_out);
+        let drawn: Arrows = picture(name).into_iter().collect();
+        for (room, others) in &arrows {
+            let shown = drawn
+                .get(room)
+                .unwrap_or_else(|| panic!("{name}: ARCHITECTURE.md does not show {room}: {others:?}"));
+            assert_eq!(
+                shown, others,
+                "{name}: what `{room}` takes names from: ARCHITECTURE.md, then the code"
+            );
+        }
+        assert_eq!(drawn.len(), arrows.len(), "{name}: ARCHITECTURE.md shows a room that is not there");
+    }
+}
+
+#[test]
+fn no_arrow_goes_up() {
+    for (name, _) in CRATES {
+        let picture = picture(name);
+        for (i, (room, others)) in picture.iter().enumerate() {
+            let below: BTreeSet<_> = picture[i + 1..].iter().map(|(room, _)| room).collect();
+            let up: Vec<_> = others.iter().filter(|other| !below.contains(other)).collect();
+            assert!(up.is_empty(), "{name}: {room} takes names from {up:?}, which are not below it");
+        }
+    }
+}
+
+#[test]
+fn names_behind_crate_are_found() {
+    assert_eq!(named("output::{self, Row}"), ["output"]);
+    assert_eq!(named("{output::{self, Row}, model, Error}"), ["output", "model", "Error"]);
+    assert_eq!(named("Error;"), ["Error"]);
+}

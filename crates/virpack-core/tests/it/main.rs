@@ -1,0 +1,20 @@
+//! Tests of the public interface, in one program: a module a subject.
+//!
+//! `footprint.rs` is a program of its own: it compares the memory of its processes.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod changed;
+mod dnabert_s;
+mod embed;
+mod esm2;
+mod faults;
+mod floors;
+mod frames;
+mod hub_damage;
+#[path = "support/parts.rs"]
+mod parts;
+mod predict;
+mod releases;
+mod same_bits;
+mod validate;

@@ -1,0 +1,18 @@
+//! Tests of the program from outside, in one program: a module a subject.
+//!
+//! `memory.rs` is a program of its own: it measures what runs take, and no other may run beside them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod bad_input;
+mod cli;
+#[cfg(unix)]
+mod docs;
+mod library_words;
+mod msrv;
+#[cfg(unix)]
+mod resume;
+#[cfg(unix)]
+mod stdout;
+mod supply;
+mod support;
