@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
+use virpack_seq::ThreadError;
 use virpack_seq::reader::hex;
 
 use crate::ModelError;
@@ -58,12 +59,13 @@ impl Summing {
                 files => Err(Damage { files, kept: Kept::NotAsked }.into()),
             }
         };
-        thread.spawn(sum).map(Summing).map_err(|source| ModelError::Thread { thread: "checksums", source })
+        let thread = thread.spawn(sum).map(Summing);
+        thread.map_err(|source| ThreadError::NotStarted { thread: "checksums", source }.into())
     }
 
     /// The checksums, once they are there.
     pub fn finish(self) -> Result<Vec<FileChecksum>, ModelError> {
-        self.0.join().map_err(|_| ModelError::Panicked { thread: "checksums" })?
+        self.0.join().map_err(|panic| ThreadError::panicked("checksums", &*panic))?
     }
 }
 
