@@ -5,7 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+#[path = "support/sources.rs"]
+mod sources;
+
+use sources::sources;
 
 /// The crates with a picture, and what it leaves out: the crate's page, what only fuzz targets see, and errors that know
 /// every room.
@@ -13,23 +18,6 @@ const CRATES: [(&str, &[&str]); 2] =
     [("virpack-core", &["lib", "fuzzing", "error"]), ("virpack-seq", &["lib", "fuzzing"])];
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
-
-/// Files of Rust below `folder` that are no tests.
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_stem().unwrap() == "tests" {
-            continue;
-        }
-        if path.is_dir() {
-            all.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            all.push(path);
-        }
-    }
-    all
-}
 
 /// The name that `text` begins with.
 fn name(text: &str) -> &str {
