@@ -14,8 +14,11 @@ use sources::sources;
 
 /// The crates with a picture, and what it leaves out: the crate's page, what only fuzz targets see, and errors that know
 /// every room.
-const CRATES: [(&str, &[&str]); 2] =
-    [("virpack-core", &["lib", "fuzzing", "error"]), ("virpack-seq", &["lib", "fuzzing"])];
+const CRATES: [(&str, &[&str]); 3] = [
+    ("virpack-core", &["lib", "fuzzing", "error"]),
+    ("virpack-device", &["lib"]),
+    ("virpack-seq", &["lib", "fuzzing"]),
+];
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
@@ -41,6 +44,24 @@ fn named(text: &str) -> Vec<&str> {
     names
 }
 
+/// Returns a source without its comments and without the tests at its end.
+fn code_of(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Returns the room of each name that `lib.rs` re-exports: `crate::Name` is a name of that room.
+fn re_exports(lib: &str) -> BTreeMap<String, String> {
+    let statements = lib.split(';').filter_map(|statement| statement.split_once(" use ")?.1.split_once("::"));
+    let names = statements.flat_map(|(room, names)| {
+        let names = names.split(|c: char| !c.is_alphanumeric() && c != '_');
+        names.filter(|name| !name.is_empty()).map(|name| (name.to_owned(), room.to_owned()))
+    });
+    names.collect()
+}
+
 /// Which room of a crate each room takes names from.
 fn arrows(name: &str, left_out: &[&str]) -> Arrows {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
@@ -50,17 +71,19 @@ fn arrows(name: &str, left_out: &[&str]) -> Arrows {
     };
     let files = sources(&folder);
     let rooms: BTreeSet<String> = files.iter().map(|path| room(path)).collect();
+    let shown = re_exports(&code_of(&folder.join("lib.rs")));
     let mut arrows: Arrows = rooms.iter().map(|room| (room.clone(), BTreeSet::new())).collect();
     for path in &files {
-        let text = fs::read_to_string(path).unwrap();
-        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
-        let code = lines.collect::<Vec<_>>().join("\n");
+        let depth = path.strip_prefix(&folder).unwrap().iter().count();
+        let code = code_of(path).replace(&"super::".repeat(depth), "crate::");
         let own = room(path);
         for (at, prefix) in code.match_indices("crate::") {
-            let others = named(&code[at + prefix.len()..]).into_iter();
-            let others = others.filter(|other| *other != own && rooms.contains(*other));
-            arrows.get_mut(&own).unwrap().extend(others.map(str::to_owned));
+            for other in named(&code[at + prefix.len()..]) {
+                let other = shown.get(other).map_or(other, String::as_str);
+                if other != own && rooms.contains(other) {
+                    arrows.get_mut(&own).unwrap().insert(other.to_owned());
+                }
+            }
         }
     }
     arrows.retain(|room, _| !left_out.contains(&&**room));
@@ -116,4 +139,12 @@ fn names_behind_crate_are_found() {
     assert_eq!(named("output::{self, Row}"), ["output"]);
     assert_eq!(named("{output::{self, Row}, model, Error}"), ["output", "model", "Error"]);
     assert_eq!(named("Error;"), ["Error"]);
+}
+
+#[test]
+fn a_name_in_the_root_is_of_the_room_that_defines_it() {
+    let names =
+        re_exports("mod pack;\nmod row;\n\npub use pack::{Packer, Packing};\npub(crate) use row::Row;\n");
+    let expected = [("Packer", "pack"), ("Packing", "pack"), ("Row", "row")];
+    assert_eq!(names, expected.map(|(name, room)| (name.to_owned(), room.to_owned())).into());
 }

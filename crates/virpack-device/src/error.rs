@@ -127,6 +127,14 @@ impl Remedy {
 
 impl Unavailable {
     /// What a person can do about it.
+    ///
+    /// ```
+    /// use virpack_device::{Remedy, Unavailable};
+    ///
+    /// let why = Unavailable { reason: "no card 3".to_owned(), remedy: Remedy::CheckCards };
+    /// assert_eq!(why.to_string(), "no card 3");
+    /// assert_eq!(why.hint().as_deref(), Some("see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES"));
+    /// ```
     #[must_use]
     pub fn hint(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(self.remedy.hint()))

@@ -8,7 +8,7 @@ mod layers;
 
 use std::path::Path;
 
-use virpack_device::{Backend, Cpu, cpu::CpuMatrix};
+use virpack_device::{Backend, Cpu, CpuMatrix};
 
 use crate::ModelError;
 use crate::location::Location;
