@@ -17,9 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use virpack_core::device::Cpu;
-use virpack_core::model::config::Esm2Config;
-use virpack_core::model::esm2::Esm2;
-use virpack_core::model::source::RandomTensors;
+use virpack_core::model::{Esm2, Esm2Config, RandomTensors};
 use virpack_core::runner::{AsyncInferenceRunner, BatchRows, RunnerItem, RunnerOptions};
 use virpack_seq::{
     AsyncDataLoader, CollatorOptions, EsmTokenizer, GreedyPacker, LoaderOptions, PackerOptions, Records,

@@ -18,7 +18,7 @@ use crate::for_devices;
 use crate::loaded_model::LoadedModel;
 use crate::row::Row;
 use sample::Sample;
-use virpack_model::location::Location;
+use virpack_model::Location;
 use virpack_model::weights::Weights;
 
 /// What to validate, and what passes.

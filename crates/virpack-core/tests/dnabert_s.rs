@@ -6,12 +6,9 @@ use std::path::{Path, PathBuf};
 
 use virpack_core::device::{Backend, Cpu, Pool};
 use virpack_core::embed::{EmbedOptions, embed_records};
-use virpack_core::model::ModelError;
-use virpack_core::model::config::DnabertConfig;
-use virpack_core::model::dnabert_s::DnabertS;
 use virpack_core::model::hub::{HubError, HubOptions};
 use virpack_core::model::weights::Weights;
-use virpack_core::model::{Encoder, config_of, tokenizer_of};
+use virpack_core::model::{DnabertConfig, DnabertS, Encoder, ModelError, config_of, tokenizer_of};
 use virpack_seq::{BpeTokenizer, Input, LengthPolicy, LongRecords, Records, Tokenizer};
 
 fn fixture(path: &str) -> PathBuf {

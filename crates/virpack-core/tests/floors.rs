@@ -14,8 +14,9 @@ use sources::sources;
 
 /// The crates with a picture, and what it leaves out: the crate's page, what only fuzz targets see, and errors that know
 /// every room.
-const CRATES: [(&str, &[&str]); 3] = [
+const CRATES: [(&str, &[&str]); 4] = [
     ("virpack-core", &["lib", "fuzzing", "error"]),
+    ("virpack-model", &["lib", "fuzzing", "error"]),
     ("virpack-device", &["lib"]),
     ("virpack-seq", &["lib", "fuzzing"]),
 ];

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-#[path = "../../virpack-model/tests/support/hub.rs"]
+#[path = "../../virpack-model/tests/it/support/hub.rs"]
 mod hub;
 
 use std::fs;
@@ -15,9 +15,10 @@ use virpack_core::Error;
 use virpack_core::Hint;
 use virpack_core::devices::DeviceChoice;
 use virpack_core::embed::{EmbedOptions, embed};
-use virpack_core::model::ModelError;
-use virpack_core::model::hub::{DownloadProgress, HubError, HubOptions, Kept, Refetch, load_again, resolve};
-use virpack_core::model::location::Location;
+use virpack_core::model::hub::{
+    DownloadProgress, HubError, HubOptions, Refetch, WhyKept, load_again, resolve,
+};
+use virpack_core::model::{Location, ModelError};
 
 /// What a progress bar is told: the damage, and the files that are downloaded.
 #[derive(Default)]
@@ -139,7 +140,7 @@ fn a_truncated_blob_is_downloaded_again_when_the_model_is_resolved() {
 #[test]
 fn offline_the_damage_is_named_and_nothing_is_removed() {
     let cached = Cached::new(|reply| reply);
-    let offline = HubOptions { offline: true, ..cached.options() };
+    let offline = cached.options().offline(true);
     let damaged = cached.damage(|bytes| flip_a_value(bytes));
     for (refetch, says) in [
         (Some(cached.refetch(offline.clone())), "unset HF_HUB_OFFLINE to download it again"),
@@ -177,9 +178,10 @@ fn a_second_download_that_fails_ends_the_run() {
         "{message}"
     );
     assert!(error.hint().is_some(), "{error:?}");
-    assert!(
-        matches!(error, Error::Model(ModelError::DamagedInCache(damage)) if matches!(damage.kept, Kept::Failed(_)))
-    );
+    assert!(matches!(
+        error,
+        Error::Model(ModelError::DamagedInCache(damage)) if matches!(damage.kept, WhyKept::Failed(_))
+    ));
 }
 
 #[test]

@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use virpack_core::embed::{EmbedOptions, embed_records};
 use virpack_core::model::classifier::Classifier;
-use virpack_core::model::config::{DnabertConfig, Esm2Config};
 use virpack_core::model::weights::Weights;
-use virpack_core::model::{HoldsModelError, ModelError};
+use virpack_core::model::{DnabertConfig, Esm2Config, HoldsModelError, ModelError};
 use virpack_seq::{Hint, Records};
 
 fn fixture(name: &str) -> PathBuf {

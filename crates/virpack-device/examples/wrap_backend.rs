@@ -20,49 +20,49 @@ use virpack_device::{
 
 /// The products of one shape.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Products {
+pub(crate) struct Products {
     /// How many there were.
-    pub calls: u64,
+    pub(crate) calls: u64,
     /// Multiplications and additions, of all of them.
-    pub operations: u64,
+    pub(crate) operations: u64,
     /// Time that they took, with what follows them. On a device that computes behind its caller: until it had
     /// the order.
-    pub time: Duration,
+    pub(crate) time: Duration,
 }
 
 /// A backend that counts the products which another one computes.
-pub struct Counting<B: Backend> {
+pub(crate) struct Counting<B: Backend> {
     backend: B,
     /// By `[outputs, inputs]`.
     products: Mutex<BTreeMap<[usize; 2], Products>>,
 }
 
 /// An uploaded weight matrix, with the shape that the count needs.
-pub struct Matrix<B: Backend> {
+pub(crate) struct Matrix<B: Backend> {
     shape: [usize; 2],
     uploaded: B::Matrix,
 }
 
 /// An uploaded batch, with the number of its tokens.
-pub struct Packed<B: Backend> {
+pub(crate) struct Packed<B: Backend> {
     tokens: usize,
     uploaded: B::Packed,
 }
 
 /// Activations, with the number of their rows.
-pub struct Tensor<B: Backend> {
+pub(crate) struct Tensor<B: Backend> {
     rows: usize,
     values: B::Tensor,
 }
 
 impl<B: Backend> Counting<B> {
     /// Wraps a backend. Nothing is counted yet.
-    pub fn new(backend: B) -> Self {
+    pub(crate) fn new(backend: B) -> Self {
         Counting { backend, products: Mutex::default() }
     }
 
     /// The products so far, by the shape `[outputs, inputs]` of their weight.
-    pub fn products(&self) -> BTreeMap<[usize; 2], Products> {
+    pub(crate) fn products(&self) -> BTreeMap<[usize; 2], Products> {
         self.products.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -188,7 +188,7 @@ impl<B: Backend> Backend for Counting<B> {
 }
 
 /// A layer of a transformer with random weights, on any backend.
-pub struct Layer<B: Backend> {
+pub(crate) struct Layer<B: Backend> {
     table: B::Matrix,
     attention: Attention<B::Vector>,
     /// Queries, keys and values, the attention's output, and the feed-forward step up and down.
@@ -204,7 +204,7 @@ impl<B: Backend> Layer<B> {
     /// # Errors
     ///
     /// Those of the backend.
-    pub fn new(backend: &B, hidden: usize) -> Result<Self, DeviceError> {
+    pub(crate) fn new(backend: &B, hidden: usize) -> Result<Self, DeviceError> {
         let linear = |outputs, inputs| {
             let norm = (inputs == hidden).then(|| LayerNorm {
                 weight: vec![1.0; inputs],
@@ -236,7 +236,12 @@ impl<B: Backend> Layer<B> {
     /// # Errors
     ///
     /// Those of the backend.
-    pub fn run(&self, backend: &B, input_ids: &[u16], cu_seqlens: &[i32]) -> Result<Vec<f32>, DeviceError> {
+    pub(crate) fn run(
+        &self,
+        backend: &B,
+        input_ids: &[u16],
+        cu_seqlens: &[i32],
+    ) -> Result<Vec<f32>, DeviceError> {
         let longest = cu_seqlens.windows(2).map(|bounds| (bounds[1] - bounds[0]) as usize).max();
         let packed = backend.packed(input_ids, cu_seqlens, longest.unwrap_or(0))?;
         let [qkv, output, up, down] = &self.linears;

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use virpack_device::DeviceError;
 use virpack_seq::{SeqError, ThreadError, shown_path};
 
-use super::classifier::ClassifierProblem;
-use super::hub::{Damage, HubError};
-use super::weights::{CheckpointError, Dtype};
+use crate::classifier::ClassifierProblem;
+use crate::hub::{Damage, HubError};
+use crate::weights::{CheckpointError, StoredDtype};
 
 /// What can go wrong between a model's name and its weights on a device, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -229,7 +229,7 @@ pub enum ModelError {
         /// The tensor, named as Hugging Face's bare encoder has it.
         tensor: String,
         /// What it holds.
-        dtype: Dtype,
+        dtype: StoredDtype,
     },
 
     /// Weights without the settings that say what to do with them.

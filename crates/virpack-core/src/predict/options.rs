@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use virpack_device::available_memory;
-use virpack_model::checksum::Summing;
 use virpack_model::hub::Refetch;
-use virpack_model::location::Location;
+use virpack_model::{ChecksumThread, Location};
 use virpack_seq::frames::FrameOptions;
 use virpack_seq::{GeneticCode, Input, ReadLimits, ReadOptions, Records, reader};
 
@@ -188,9 +187,9 @@ impl PredictOptions {
     }
 
     /// Begins to hash the inputs.
-    pub(super) fn hash_inputs(&self) -> Result<Summing, Error> {
+    pub(super) fn hash_inputs(&self) -> Result<ChecksumThread, Error> {
         let inputs = self.inputs.iter().map(|input| Location::Disk(input.path().to_owned()));
-        Ok(Summing::start(inputs.collect())?)
+        Ok(ChecksumThread::start(inputs.collect())?)
     }
 
     /// How records become frames, and the event that says which length is taken.

@@ -6,7 +6,7 @@ use virpack_seq::frames::FrameOptions;
 use super::PredictOptions;
 use super::summary::{DeviceWork, Predicted};
 use crate::report::{self, rate};
-use virpack_model::checksum::FileChecksum;
+use virpack_model::FileChecksum;
 
 /// The report of a run; `device` for people.
 pub(super) fn of(

@@ -16,9 +16,8 @@ use crate::event::ModelBudget;
 use crate::loaded_model::LoadedModel;
 use crate::memory::buffer_size;
 use crate::runner::{AsyncInferenceRunner, RunnerOptions};
-use virpack_model::ModelConfig;
-use virpack_model::location::Location;
 use virpack_model::weights::Weights;
+use virpack_model::{Location, ModelConfig};
 
 /// The two models' files, looked at and not yet read.
 pub(super) struct Opened {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use virpack_core::CancelToken;
 use virpack_core::devices::{DeviceChoice, DeviceOptions};
-use virpack_core::model::location::{Location, MemoryFile};
+use virpack_core::model::{Location, MemoryFile};
 use virpack_core::predict::{Compat, PredictOptions, Predicted, Rule, predict};
 use virpack_seq::{Record, chunks, reader};
 

@@ -61,8 +61,8 @@ impl Hint for ThreadError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(match self {
             ThreadError::NotStarted { .. } => {
-                "raise the limit on processes or memory (ulimit -u, ulimit -v, the container's), or end other \
-                 programs"
+                "raise the limit on processes or memory (ulimit -u, ulimit -v, the container's), or end \
+                 other programs"
             }
             ThreadError::Panicked { .. } => "this is a fault of virpack's: report it",
         }))

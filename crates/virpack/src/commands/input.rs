@@ -6,10 +6,9 @@ use crate::values::{parse_count, parse_whole};
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use virpack_core::model::ModelConfig;
 use virpack_core::model::hub::{Refetch, load_again};
-use virpack_core::model::location::Location;
 use virpack_core::model::weights::Weights;
+use virpack_core::model::{Location, ModelConfig};
 use virpack_seq::{Input, LengthPolicy, LongRecords};
 
 /// Inputs, lengths and packing.

@@ -12,8 +12,7 @@ use std::io::Write;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use virpack_core::model::hub::{HubOptions, Refetch};
-use virpack_core::model::location::Location;
-use virpack_core::model::resolve;
+use virpack_core::model::{Location, resolve};
 use virpack_core::validate::{Compared, Difference, ValidateOptions, Validation, validate};
 
 /// What `virpack validate` takes.

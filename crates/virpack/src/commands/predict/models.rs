@@ -8,8 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use virpack_core::model::hub::{HubOptions, Refetch};
-use virpack_core::model::location::Location;
-use virpack_core::model::{self, mini};
+use virpack_core::model::{self, Location, mini};
 use virpack_core::predict::{Bundle, PredictOptions};
 use virpack_seq::Input;
 
