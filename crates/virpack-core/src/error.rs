@@ -206,7 +206,6 @@ impl Error {
             self,
             Error::WindowsMissing { .. }
                 | Error::EmbeddingsMissing { .. }
-                | Error::Device(DeviceError::Shape { .. } | DeviceError::TokenId { .. })
                 | Error::Output(
                     OutputError::Duplicate { .. }
                         | OutputError::Missing { .. }
@@ -216,6 +215,7 @@ impl Error {
                         | OutputError::Encode { .. }
                 )
         ) || matches!(self, Error::Thread(error) if error.is_fault())
+            || matches!(self, Error::Device(error) if error.is_fault())
             || matches!(self, Error::Seq(error) if error.is_fault())
             || matches!(self, Error::Model(error) if error.is_fault())
     }

@@ -26,7 +26,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use rotary::{RotaryTable, RotaryTables};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use tiles::Shared;
+use tiles::SharedRows;
 
 /// Rows a task of a row-by-row operation takes.
 const ROWS: usize = 64;
@@ -184,7 +184,7 @@ impl Cpu {
         let (hidden, width) = packed.check_qkv(qkv, attention.heads)?;
         shapes::slopes(attention.heads, attention.alibi_slopes.as_ref().map(Vec::len))?;
         let mut out = self.buffers.tensor(qkv.rows, hidden);
-        let shared = Shared::new(out.values_mut(), hidden);
+        let shared = SharedRows::new(out.values_mut(), hidden);
         let mut sequences: Vec<_> = packed.cu_seqlens.windows(2).map(|w| w[0]..w[1]).collect();
         sequences.sort_by_key(|s| std::cmp::Reverse(s.len()));
         let tasks: Vec<_> =

@@ -28,6 +28,7 @@ mod upload;
 
 pub use packed::CudaPacked;
 
+use crate::relock::Relock;
 use crate::{DeviceError, Dtype, Remedy, Unavailable};
 use arena::{Arena, Block, Fixed};
 use arena_plan::{ArenaPlan, Blocks};
@@ -35,7 +36,7 @@ use cublas::Products;
 use driver::{Card, Event, Pinned, PinnedPool};
 use kernels::Kernels;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// How a card is used.
 #[derive(Clone, Copy, Debug, Default)]
@@ -266,11 +267,11 @@ impl Cuda {
     }
 
     fn plan(&self) -> MutexGuard<'_, ArenaPlan> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+        self.plan.relock()
     }
 
     fn blocks(&self) -> MutexGuard<'_, Blocks> {
-        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.blocks.relock()
     }
 
     /// Fresh activations.

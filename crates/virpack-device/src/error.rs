@@ -168,6 +168,19 @@ impl DeviceError {
         }
     }
 
+    /// Whether virpack is at fault, and neither the device nor the options.
+    ///
+    /// ```
+    /// use virpack_device::DeviceError;
+    ///
+    /// assert!(DeviceError::TokenId { id: 40, vocabulary: 33 }.is_fault());
+    /// assert!(!DeviceError::OutOfMemory { op: "upload", wanted: 9, free: 1 }.is_fault());
+    /// ```
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        matches!(self, DeviceError::Shape { .. } | DeviceError::TokenId { .. })
+    }
+
     pub(crate) fn shape(op: &'static str, expected: impl Into<String>, given: impl Into<String>) -> Self {
         DeviceError::Shape { op, expected: expected.into(), given: given.into() }
     }

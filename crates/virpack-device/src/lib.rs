@@ -65,6 +65,7 @@ mod error;
 mod mapped;
 mod memory;
 mod pool;
+mod relock;
 mod shapes;
 
 pub use backend::{

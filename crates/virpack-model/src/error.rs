@@ -329,7 +329,7 @@ impl ModelError {
     #[must_use]
     pub fn is_fault(&self) -> bool {
         match self {
-            ModelError::Device(DeviceError::Shape { .. } | DeviceError::TokenId { .. }) => true,
+            ModelError::Device(error) => error.is_fault(),
             ModelError::Thread(error) => error.is_fault(),
             ModelError::Seq(error) => error.is_fault(),
             _ => false,

@@ -3,13 +3,13 @@
 //! A path is taken as it is. A published name, or `org/repo`, is looked for in the standard Hugging Face cache,
 //! shared with Python's `huggingface_hub`, and downloaded into it where it is not there.
 
+mod attempt_error;
 mod cache;
 mod client;
 mod damage;
 mod download;
 mod error;
 mod options;
-mod problem;
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,7 @@ pub use damage::{Damage, DamagedFile, Refetch, WhyKept, load_again};
 pub use error::HubError;
 pub use options::HubOptions;
 
+use cache::RepositoryDir;
 use client::Answer;
 use ureq::Body;
 use ureq::http::{HeaderMap, Response};
@@ -175,7 +176,7 @@ pub fn cached(repository: &Repository, options: &HubOptions) -> Option<PathBuf> 
 
 /// The directory in the cache that holds the repository's files, if it has any.
 fn snapshot(repository: &Repository, options: &HubOptions) -> PathBuf {
-    let folder = options.cache.join(format!("models--{}", repository.id.replace('/', "--")));
+    let folder = RepositoryDir::of(&options.cache, &repository.id).path;
     let reference = folder.join("refs").join(&repository.revision);
     let reference = guarded::read_linked(&reference, LARGEST_REFERENCE).ok();
     let reference = reference.and_then(|bytes| String::from_utf8(bytes).ok());

@@ -5,9 +5,10 @@
 
 use super::driver::{Card, check};
 use crate::DeviceError;
+use crate::relock::Relock;
 use cudarc::driver::sys;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Blocks begin at multiples of this many bytes: what cuBLASLt and 16-byte accesses like.
 const ALIGNMENT: usize = 256;
@@ -47,7 +48,7 @@ impl Arena {
     }
 
     fn state(&self) -> MutexGuard<'_, ArenaState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.relock()
     }
 
     /// Takes `bytes` from the card at once, for the blocks to come.

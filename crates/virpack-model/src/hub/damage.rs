@@ -36,6 +36,7 @@ pub struct Damage {
 
 /// Why a damaged file is not downloaded again.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum WhyKept {
     /// The run has no [`Refetch`], or the file is not one of a repository's snapshot.
     NotAsked,
