@@ -3,10 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use virpack_model::weights::torch;
+use virpack_model::fuzzing::checkpoint;
 
 fuzz_target!(|input: &[u8]| {
-    let Ok(checkpoint) = torch::checkpoint(input) else { return };
+    let Ok(checkpoint) = checkpoint(input) else { return };
     for tensor in checkpoint.tensors {
         assert!(tensor.storage.start <= tensor.storage.end && tensor.storage.end <= input.len());
         assert_eq!(tensor.shape.len(), tensor.strides.len());

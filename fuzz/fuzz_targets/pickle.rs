@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use virpack_model::weights::pickle::Pickle;
+use virpack_model::fuzzing::Pickle;
 
 fuzz_target!(|input: &[u8]| {
     let Ok(pickle) = Pickle::parse(input) else { return };

@@ -3,10 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use virpack_model::weights::safetensors;
+use virpack_model::fuzzing::safetensors;
 
 fuzz_target!(|input: &[u8]| {
-    let Ok(tensors) = safetensors::tensors(input, "fuzz.safetensors".as_ref()) else { return };
+    let Ok(tensors) = safetensors(input, "fuzz.safetensors".as_ref()) else { return };
     let mut end = tensors.first().map_or(input.len(), |tensor| tensor.storage.start);
     for tensor in tensors {
         assert_eq!(tensor.storage.start, end);

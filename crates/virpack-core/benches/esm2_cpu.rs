@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use virpack_core::device::Cpu;
-use virpack_core::model::config::Esm2Config;
-use virpack_core::model::esm2::Esm2;
-use virpack_core::model::source::RandomTensors;
+use virpack_core::model::Esm2;
+use virpack_core::model::Esm2Config;
+use virpack_core::model::RandomTensors;
 use virpack_core::{AsyncInferenceRunner, BatchRows, RunnerItem, RunnerOptions};
 use virpack_seq::{
     AsyncDataLoader, CollatorOptions, EsmTokenizer, GreedyPacker, LoaderOptions, PackerOptions, Records,

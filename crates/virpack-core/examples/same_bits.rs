@@ -19,10 +19,9 @@ use virpack_core::TokenBudget;
 use virpack_core::device::{Device, Dtype};
 use virpack_core::for_devices;
 use virpack_core::memory;
-use virpack_core::model::esm2::{Esm2, shape};
 use virpack_core::model::published::PUBLISHED;
-use virpack_core::model::source::RandomTensors;
 use virpack_core::model::weights::Weights;
+use virpack_core::model::{Esm2, RandomTensors};
 use virpack_core::seq::{
     AsyncDataLoader, CollatorOptions, EsmTokenizer, GreedyPacker, LengthPolicy, LoaderOptions, PackerOptions,
     Records, VarlenCollator,
@@ -69,7 +68,7 @@ impl Task {
                 Some(published) => Esm2::build(&*backend, published.config(), &RandomTensors { seed: 1 })?,
                 None => Esm2::load(&*backend, &Weights::at(&std::path::Path::new(&self.model).into())?)?,
             };
-            let shape = shape(model.config());
+            let shape = model.config().shape();
             let asked = memory::token_budget(&*backend, &shape, &lengths, false, TokenBudget::Auto)?;
             budget = budget.min(memory::reserve(&*backend, &shape, &lengths, false, asked)?);
             devices.push((backend, Arc::new(model)));

@@ -17,9 +17,7 @@ use crate::options::{TokenBudget, setters};
 use crate::runner::{AsyncInferenceRunner, BatchRows, IN_FLIGHT, RunnerItem, RunnerOptions};
 use crate::synthetic::{Load, SyntheticFasta};
 use span::{Completion, Span};
-use virpack_model::config::Esm2Config;
-use virpack_model::esm2::{Esm2, shape};
-use virpack_model::source::{RandomTensors, TensorSource};
+use virpack_model::{Esm2, Esm2Config, RandomTensors, TensorSource};
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -134,7 +132,7 @@ pub fn bench<B: Device + 'static>(
     options: &BenchOptions,
     mut tell: impl FnMut(Phase),
 ) -> Result<BenchReport, Error> {
-    let shape = shape(&options.config);
+    let shape = options.config.shape();
     let min_length = options.load.shortest();
     let lengths = LengthPolicy { min_length, ..LengthPolicy::default() };
     let free = backend.free()?;

@@ -129,7 +129,7 @@ impl DeviceOptions {
     }
 
     fn cuda(&self, ordinals: &[usize]) -> Result<Devices, Error> {
-        let options = CudaOptions { dtype: self.dtype.unwrap_or_default() };
+        let options = CudaOptions::new(self.dtype.unwrap_or_default());
         let open = |&ordinal: &usize| {
             let unavailable = |why| Error::Unavailable { device: DeviceChoice::Cuda(vec![ordinal]), why };
             Cuda::new(ordinal, options).map(Arc::new).map_err(unavailable)

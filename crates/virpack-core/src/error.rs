@@ -11,7 +11,7 @@ use crate::output::{OutputDtype, OutputError};
 use crate::resume::{FolderProblem, ResumeError, Saved};
 use virpack_device::{DeviceError, Dtype as DeviceDtype, Unavailable};
 use virpack_model::{HoldsModelError, ModelError};
-use virpack_seq::{Shard, shown_path};
+use virpack_seq::{Shard, ThreadError, shown_path};
 
 /// What can go wrong, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -112,21 +112,9 @@ pub enum Error {
         /// What need not be computed again; None where that is nothing.
         kept: Option<Saved>,
     },
-    /// A thread could not be started.
-    #[error("cannot start the {thread} thread: {source}")]
-    Thread {
-        /// What it was for.
-        thread: &'static str,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A thread panicked: a fault of virpack's.
-    #[doc(hidden)]
-    #[error("the {thread} thread panicked")]
-    Panicked {
-        /// What it was for.
-        thread: &'static str,
-    },
+    /// A thread did not start, or panicked.
+    #[error(transparent)]
+    Thread(#[from] ThreadError),
     /// A device that gave no results for too long.
     #[error("device {device} held a batch for more than {seconds} s")]
     Hung {
@@ -230,10 +218,8 @@ impl Error {
     pub fn is_fault(&self) -> bool {
         matches!(
             self,
-            Error::Panicked { .. }
-                | Error::WindowsMissing { .. }
+            Error::WindowsMissing { .. }
                 | Error::EmbeddingsMissing { .. }
-                | Error::Device(DeviceError::Shape { .. } | DeviceError::TokenId { .. })
                 | Error::Output(
                     OutputError::Duplicate { .. }
                         | OutputError::Missing { .. }
@@ -242,7 +228,9 @@ impl Error {
                         | OutputError::UnknownSource { .. }
                         | OutputError::Encode { .. }
                 )
-        ) || matches!(self, Error::Seq(error) if error.is_fault())
+        ) || matches!(self, Error::Thread(error) if error.is_fault())
+            || matches!(self, Error::Device(error) if error.is_fault())
+            || matches!(self, Error::Seq(error) if error.is_fault())
             || matches!(self, Error::Model(error) if error.is_fault())
     }
 }

@@ -8,7 +8,7 @@ use crate::Error;
 use virpack_seq::reader::Change;
 use virpack_seq::{Input, InputChecksum, InputError, SeqError};
 
-use virpack_model::checksum::{FileChecksum, sum};
+use virpack_model::{FileChecksum, size_and_sha256};
 
 /// Names and values of all that shapes a run's rows: inputs, model, options, version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Identity {
     /// With the sums of files: first the inputs, whose names shape rows where there are several, then others by their names.
     pub(crate) fn with_files(mut self, inputs: &[String], files: &[FileChecksum]) -> Identity {
         for (i, file) in files.iter().enumerate() {
-            let sum = file.sum();
+            let sum = file.size_and_sha256();
             match inputs.get(i) {
                 Some(input) if inputs.len() > 1 => {
                     self.set(format!("input {}", i + 1), format!("{input}, {sum}"))
@@ -57,7 +57,7 @@ impl Identity {
         for (i, (input, checksum)) in (1..).zip(read) {
             let name = if read.len() > 1 { format!("input {i}") } else { "input".to_owned() };
             if let (Some(hashed), Some(checksum)) = (self.0.get(&name), checksum)
-                && let read = sum(checksum.bytes, &checksum.sha256)
+                && let read = size_and_sha256(checksum.bytes, &checksum.sha256)
                 && !hashed.ends_with(&read)
             {
                 let hashed = hashed.strip_prefix(&format!("{input}, ")).unwrap_or(hashed).to_owned();
@@ -131,9 +131,9 @@ mod tests {
             sums.iter().map(|sum| (Input::from("a.fa"), Some(sum.clone()))).collect()
         };
         let (mut one, mut two) = (Identity::default(), Identity::default());
-        one.set("input", sum(3, "abc"));
-        two.set("input 1", format!("a.fa, {}", sum(3, "abc")));
-        two.set("input 2", format!("a.fa, {}", sum(4, "def")));
+        one.set("input", size_and_sha256(3, "abc"));
+        two.set("input 1", format!("a.fa, {}", size_and_sha256(3, "abc")));
+        two.set("input 2", format!("a.fa, {}", size_and_sha256(4, "def")));
         one.check_read(&inputs(&[read(3, "abc")])).unwrap();
         two.check_read(&inputs(&[read(3, "abc"), read(4, "def")])).unwrap();
         for error in [

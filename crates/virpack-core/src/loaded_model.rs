@@ -1,17 +1,21 @@
 //! A model loaded on one or more devices.
 
 use std::sync::Arc;
-use virpack_device::Device;
+use std::thread::ScopedJoinHandle;
 
+use virpack_device::Device;
 use virpack_model::weights::Weights;
 use virpack_model::{Model, ModelConfig};
-use virpack_seq::LengthPolicy;
+use virpack_seq::{LengthPolicy, ThreadError};
 
 use crate::Error;
 use crate::event::{Event, ModelBudget};
 use crate::memory;
 use crate::options::TokenBudget;
 use crate::runner::DeviceEvent;
+
+/// What threads that load are called in errors.
+const LOADING: &str = "loading";
 
 /// A model loaded on a device, with memory reserved for its batches.
 pub(crate) struct LoadedModel<B: Device> {
@@ -38,11 +42,13 @@ impl<B: Device + 'static> LoadedModel<B> {
             let load = |backend| {
                 let load = move || Self::load(backend, weights, lengths, all_rows, token_budget);
                 let thread = std::thread::Builder::new().spawn_scoped(scope, load);
-                thread.map_err(|source| Error::Thread { thread: "loading", source })
+                thread.map_err(|source| ThreadError::NotStarted { thread: LOADING, source })
             };
             let threads: Vec<_> = backends.into_iter().map(load).collect::<Result<_, _>>()?;
-            let panicked = |_| Err(Error::Panicked { thread: "loading" });
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
+            let join = |thread: ScopedJoinHandle<'_, Result<Self, Error>>| {
+                thread.join().map_err(|panic| ThreadError::panicked(LOADING, &*panic))?
+            };
+            threads.into_iter().map(join).collect()
         })
     }
 

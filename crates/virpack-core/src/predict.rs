@@ -45,7 +45,6 @@ use crate::event::Event;
 use crate::for_devices;
 pub use bundle::Bundle;
 pub use counts::{Counts, EarlierCounts};
-pub use encoder_runner::DeviceWork;
 use judges::Judges;
 pub use options::PredictOptions;
 use output::PredictOutput;

@@ -8,7 +8,7 @@ use virpack_seq::reader::ReadProgress;
 use virpack_seq::{Input, InputChecksum, PackStats};
 
 use crate::runner::DeviceTally;
-use virpack_model::checksum::FileChecksum;
+use virpack_model::FileChecksum;
 
 /// The report of a run from these inputs to this output, with what is its command's own.
 pub(crate) fn of<const N: usize>(

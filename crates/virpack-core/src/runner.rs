@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
 use virpack_device::{Backend, Pool};
-use virpack_seq::{AsyncDataLoader, Hint, SkippedRecord};
+use virpack_seq::{AsyncDataLoader, Hint, SkippedRecord, ThreadError};
 
 use crate::Error;
 use crate::cancel::CancelToken;
@@ -198,7 +198,7 @@ impl AsyncInferenceRunner {
             let worker = std::thread::Builder::new()
                 .name(format!("device {device}"))
                 .spawn(move || work(device, &*backend, &*model, &shared, &tallies[device], &send))
-                .map_err(|source| Error::Thread { thread: "runner", source })?;
+                .map_err(|source| ThreadError::NotStarted { thread: "runner", source })?;
             runner.workers.push(Some(worker));
         }
         Ok(runner)
@@ -290,7 +290,7 @@ fn work<B: Backend, M: Encoder<B> + ?Sized>(
             shared.queue.stop(None);
             None
         }
-        Err(_) => Some(Error::Panicked { thread: "runner" }),
+        Err(panic) => Some(ThreadError::panicked("runner", &*panic).into()),
     };
     // A consumer that is gone wants nothing of this.
     if let Some(error) = &lost

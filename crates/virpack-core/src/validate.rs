@@ -18,9 +18,9 @@ use crate::loaded_model::LoadedModel;
 use crate::options::{Downloads, LengthOptions, ModelSource, TokenBudget, setters};
 use crate::row::Row;
 use sample::Sample;
+use virpack_model::Location;
 use virpack_model::ModelConfig;
 use virpack_model::hub::{DownloadProgress, HubOptions, load_again};
-use virpack_model::location::Location;
 use virpack_model::weights::Weights;
 
 /// What to validate, and what passes.

@@ -8,11 +8,7 @@ use std::process::Command;
 
 use virpack_core::device::{Backend, Cpu, Device, ModelShape, Pool};
 use virpack_core::memory;
-use virpack_core::model::Encoder;
-use virpack_core::model::config::{DnabertConfig, Esm2Config};
-use virpack_core::model::dnabert_s::{self, DnabertS};
-use virpack_core::model::esm2::{self, Esm2};
-use virpack_core::model::source::RandomTensors;
+use virpack_core::model::{DnabertConfig, DnabertS, Encoder, Esm2, Esm2Config, RandomTensors};
 use virpack_seq::{BudgetLimits, calculate_token_budget};
 
 /// Residues and special tokens of each sequence of a batch.
@@ -46,8 +42,8 @@ impl Config {
 
     fn shape(&self) -> ModelShape {
         match self {
-            Config::Esm2(config) => esm2::shape(config),
-            Config::DnabertS(config) => dnabert_s::shape(config),
+            Config::Esm2(config) => config.shape(),
+            Config::DnabertS(config) => config.shape(),
         }
     }
 

@@ -78,7 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let argument = |i: usize, otherwise: &str| arguments.get(i).cloned().unwrap_or(otherwise.to_owned());
     let dtype = if argument(0, "f16") == "bf16" { Dtype::Bf16 } else { Dtype::F16 };
-    let cuda = Cuda::new(0, CudaOptions { dtype })?;
+    let cuda = Cuda::new(0, CudaOptions::new(dtype))?;
     println!("{}, {dtype:?}, {TOKENS} tokens, {HEADS} heads: µs (share of the floor)", cuda.name());
     for width in argument(1, "16,32,64,128").split(',') {
         let width: usize = width.parse()?;

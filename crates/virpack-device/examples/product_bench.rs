@@ -73,7 +73,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let tokens: usize = argument(1, "32768").parse()?;
     let time = Duration::from_secs_f64(argument(2, "0.3").parse()?);
-    let cuda = Cuda::new(0, CudaOptions { dtype })?;
+    let cuda = Cuda::new(0, CudaOptions::new(dtype))?;
     println!("{} {dtype:?}, {tokens} tokens", cuda.name());
     let ids: Vec<u16> = (0..tokens).map(|i| (i * 7 % 4096) as u16).collect();
     let mut cu_seqlens: Vec<i32> = (0..tokens).step_by(LENGTH).map(|start| start as i32).collect();

@@ -1,6 +1,7 @@
 //! What a device must be able to do so that every model runs on it.
 
-use crate::DeviceError;
+use crate::error::DeviceError;
+use crate::pool::{Pool, PoolSpan};
 use crate::shapes;
 use std::time::Duration;
 
@@ -15,30 +16,14 @@ pub struct TokenDropout {
     pub train_ratio: f32,
 }
 
-/// How a sequence's rows become one row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-pub enum Pool {
-    /// The mean over the span.
-    Mean = 0,
-    /// The largest value of each column over the span.
-    Max = 1,
-    /// The row of the first token.
-    Cls = 2,
-}
-
-/// Which tokens of a sequence `Pool::Mean` and `Pool::Max` see: all but the first `skip_first` and the last
-/// `skip_last`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolSpan {
-    /// Tokens left out at the start (1 for `<cls>`).
-    pub skip_first: usize,
-    /// Tokens left out at the end (1 for `<eos>`).
-    pub skip_last: usize,
-}
-
 /// `1 / 10,000^(2i / width)` for each pair `i` of a head's `width` values, float32: the frequencies of rotary
 /// positions as models compute them that do not store them.
+///
+/// ```
+/// let frequencies = virpack_device::rotary_frequencies(64);
+/// assert_eq!((frequencies.len(), frequencies[0]), (32, 1.0));
+/// assert!((frequencies[16] - 0.01).abs() < 1e-9);
+/// ```
 pub fn rotary_frequencies(width: usize) -> Vec<f32> {
     (0..width / 2).map(|i| 1.0 / (10_000f64.powf(f64::from((2 * i) as f32 / width as f32)) as f32)).collect()
 }
@@ -91,6 +76,15 @@ impl<B: Backend + ?Sized> Epilogue<'_, B> {
     /// # Errors
     ///
     /// What the primitives say.
+    ///
+    /// ```
+    /// use virpack_device::{Backend, Cpu, Epilogue};
+    ///
+    /// let cpu = Cpu::new(None)?;
+    /// let [x, y] = [[1.0, 2.0], [10.0, 20.0]].map(|row| cpu.tensor(1, 2, &row));
+    /// assert_eq!(Epilogue::Add(x?).apply(&cpu, y?)?.values(), [11.0, 22.0]);
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
     pub fn apply(self, backend: &B, y: B::Tensor) -> Result<B::Tensor, DeviceError> {
         match self {
             Epilogue::None => Ok(y),
@@ -107,6 +101,16 @@ impl LayerNorm<Vec<f32>> {
     /// # Errors
     ///
     /// What the backend says.
+    ///
+    /// ```
+    /// use virpack_device::{Backend, Cpu, LayerNorm};
+    ///
+    /// let cpu = Cpu::new(None)?;
+    /// let norm = LayerNorm { weight: vec![2.0, 2.0], bias: vec![0.0, 1.0], eps: 0.0 }.upload(&cpu)?;
+    /// let x = cpu.tensor(1, 2, &[3.0, 5.0])?; // mean 4, variance 1
+    /// assert_eq!(cpu.layer_norm(&x, &norm)?.values(), [-2.0, 3.0]);
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
     pub fn upload<B: Backend + ?Sized>(self, backend: &B) -> Result<LayerNorm<B::Vector>, DeviceError> {
         let LayerNorm { weight, bias, eps } = self;
         Ok(LayerNorm { weight: backend.vector(weight)?, bias: backend.vector(bias)?, eps })
@@ -119,6 +123,17 @@ impl HostLinear {
     /// # Errors
     ///
     /// What the backend says.
+    ///
+    /// ```
+    /// use virpack_device::{Backend, Cpu, Epilogue, HostLinear};
+    ///
+    /// let cpu = Cpu::new(None)?;
+    /// let layer = HostLinear { norm: None, weight: vec![1.0, 2.0], bias: Some(vec![0.5]) };
+    /// let layer = layer.upload(&cpu, [1, 2])?;
+    /// let x = cpu.tensor(1, 2, &[3.0, 4.0])?;
+    /// assert_eq!(cpu.linear(&x, &layer, Epilogue::None)?.values(), [11.5]);
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
     pub fn upload<B: Backend + ?Sized>(
         self,
         backend: &B,
@@ -158,7 +173,8 @@ pub struct Attention<V> {
 ///
 /// Tensors are row-major. `tokens` is the number of tokens in the batch, `n` the number of its sequences.
 /// A method that takes a tensor by value may reuse its memory. The methods with a body are defined by it; a backend may
-/// override them with something faster that computes the same.
+/// override them with something faster that computes the same. `examples/wrap_backend.rs` implements the
+/// trait around any other backend.
 pub trait Backend: Send + Sync {
     /// Activations, `[rows, columns]`, in the backend's own precision.
     type Tensor;
@@ -185,6 +201,16 @@ pub trait Backend: Send + Sync {
 
     /// Uploads a batch: `input_ids` `[tokens]`, `cu_seqlens` `[n + 1]` from 0 to `tokens`, `max_seqlen` the
     /// longest sequence in tokens.
+    ///
+    /// ```
+    /// use virpack_device::{Backend, Cpu};
+    ///
+    /// let cpu = Cpu::new(None)?;
+    /// let packed = cpu.packed(&[0, 4, 2, 0, 5, 6, 2], &[0, 3, 7], 4)?; // sequences of 3 and of 4 tokens
+    /// let error = cpu.packed(&[0, 4, 2], &[0, 3, 3], 3).unwrap_err(); // the second has no token
+    /// assert!(error.to_string().starts_with("packed: expected cu_seqlens rising from 0 to 3, given 3"));
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
     fn packed(
         &self,
         input_ids: &[u16],
@@ -194,6 +220,16 @@ pub trait Backend: Send + Sync {
 
     /// Rows of `table` `[vocabulary, hidden]` by token id, with token dropout where the model has it:
     /// `[tokens, hidden]`.
+    ///
+    /// ```
+    /// use virpack_device::{Backend, Cpu};
+    ///
+    /// let cpu = Cpu::new(None)?;
+    /// let table = cpu.table(3, 2, vec![0.0, 0.1, 1.0, 1.1, 2.0, 2.1])?;
+    /// let packed = cpu.packed(&[2, 0], &[0, 2], 2)?;
+    /// assert_eq!(cpu.embed(&table, &packed, None)?.values(), [2.0, 2.1, 0.0, 0.1]);
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
     fn embed(
         &self,
         table: &Self::Matrix,
@@ -210,9 +246,27 @@ pub trait Backend: Send + Sync {
     ) -> Result<Self::Tensor, DeviceError>;
 
     /// The exact GELU, `x · (1 + erf(x / √2)) / 2`, element by element.
+    ///
+    /// ```
+    /// use virpack_device::{Backend, Cpu};
+    ///
+    /// let cpu = Cpu::new(None)?;
+    /// let y = cpu.gelu(cpu.tensor(1, 2, &[1.0, -1.0])?)?;
+    /// assert!((y.values()[0] - 0.841_344_7).abs() < 1e-6 && (y.values()[1] + 0.158_655_3).abs() < 1e-6);
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
     fn gelu(&self, x: Self::Tensor) -> Result<Self::Tensor, DeviceError>;
 
     /// `gelu(gate) · value` of `x` = `[gate | value]` `[tokens, 2 · width]`: `[tokens, width]`.
+    ///
+    /// ```
+    /// use virpack_device::{Backend, Cpu};
+    ///
+    /// let cpu = Cpu::new(None)?;
+    /// let y = cpu.gated_gelu(&cpu.tensor(1, 4, &[0.0, 20.0, 5.0, 6.0])?)?; // gates 0 and 20, values 5 and 6
+    /// assert_eq!(y.values(), [0.0, 120.0]);
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
     fn gated_gelu(&self, x: &Self::Tensor) -> Result<Self::Tensor, DeviceError>;
 
     /// `x + y`, element by element.
@@ -228,6 +282,20 @@ pub trait Backend: Send + Sync {
 
     /// Rotary positions on the queries and keys of `qkv` `[tokens, 3 · hidden]`, restarting at each
     /// sequence: halves of a head rotated against each other by position · frequency, in float32.
+    ///
+    /// ```
+    /// use virpack_device::{Attention, Backend, Cpu};
+    ///
+    /// let cpu = Cpu::new(None)?;
+    /// let attention = Attention { heads: 1, rotary_frequencies: vec![1.0], alibi_slopes: None };
+    /// let packed = cpu.packed(&[0, 0], &[0, 2], 2)?;
+    /// let row = [1.0, 0.0, 1.0, 0.0, 7.0, 8.0]; // a query, a key and a value of width 2
+    /// let turned = cpu.rotary(cpu.tensor(2, 6, &[row, row].concat())?, &packed, &attention)?;
+    /// assert_eq!(turned.values()[..6], row); // position 0
+    /// let expected = [1f32.cos(), 1f32.sin(), 1f32.cos(), 1f32.sin(), 7.0, 8.0]; // position 1: by 1 radian
+    /// assert!(turned.values()[6..].iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6));
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
     fn rotary(
         &self,
         qkv: Self::Tensor,
@@ -237,6 +305,19 @@ pub trait Backend: Send + Sync {
 
     /// Softmax attention inside each sequence, scores scaled by `1 / √(head width)`: `qkv` is
     /// `[tokens, 3 · hidden]` (queries, keys, values); gives `[tokens, hidden]`.
+    ///
+    /// ```
+    /// use virpack_device::{Attention, Backend, Cpu};
+    ///
+    /// let cpu = Cpu::new(None)?;
+    /// let attention = Attention { heads: 1, rotary_frequencies: vec![], alibi_slopes: None };
+    /// let packed = cpu.packed(&[0, 0, 0], &[0, 2, 3], 2)?; // sequences of 2 tokens and of 1
+    /// let value = |v: f32| [0.0, 0.0, 0.0, 0.0, v, -v]; // queries and keys of 0 weigh all tokens alike
+    /// let qkv = cpu.tensor(3, 6, &[value(1.0), value(3.0), value(5.0)].concat())?;
+    /// let y = cpu.attention(&qkv, &packed, &attention)?;
+    /// assert_eq!(y.values(), [2.0, -2.0, 2.0, -2.0, 5.0, -5.0]); // no sequence sees the other
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
     fn attention(
         &self,
         qkv: &Self::Tensor,
@@ -299,6 +380,19 @@ pub trait Backend: Send + Sync {
 
     /// A linear layer, from [`Backend::layer_norm`] where it has a norm to what follows its product. All fused products
     /// are ways of this one method.
+    ///
+    /// ```
+    /// use virpack_device::{Backend, Cpu, Epilogue, HostLinear, LayerNorm};
+    ///
+    /// let cpu = Cpu::new(None)?;
+    /// let norm = Some(LayerNorm { weight: vec![1.0, 1.0], bias: vec![0.0, 0.0], eps: 0.0 });
+    /// let layer = HostLinear { norm, weight: vec![1.0, 1.0, 1.0, -1.0], bias: None };
+    /// let layer = cpu.linear_layer([2, 2], layer, None)?;
+    /// let x = cpu.tensor(1, 2, &[3.0, 5.0])?; // -1 and 1 after the norm
+    /// let y = cpu.linear(&x, &layer, Epilogue::Add(cpu.tensor(1, 2, &[10.0, 20.0])?))?;
+    /// assert_eq!(y.values(), [10.0, 18.0]);
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
     fn linear(
         &self,
         x: &Self::Tensor,

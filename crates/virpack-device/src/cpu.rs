@@ -26,7 +26,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use rotary::{RotaryTable, RotaryTables};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use tiles::Shared;
+use tiles::SharedRows;
 
 /// Rows a task of a row-by-row operation takes.
 const ROWS: usize = 64;
@@ -67,6 +67,14 @@ impl Cpu {
     /// # Errors
     ///
     /// When the system refuses the threads.
+    ///
+    /// ```
+    /// use std::num::NonZeroUsize;
+    /// use virpack_device::Cpu;
+    ///
+    /// assert_eq!(Cpu::new(NonZeroUsize::new(2))?.threads(), 2);
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
     pub fn new(threads: Option<NonZeroUsize>) -> Result<Cpu, DeviceError> {
         let count = threads.map_or(0, NonZeroUsize::get);
         if count > MOST_THREADS {
@@ -94,7 +102,7 @@ impl Cpu {
     /// Each thread keeps what the product's library packs of the weights (all outputs, at most
     /// 512 inputs at a time) and the keys and values of one head of one sequence
     /// (`attention::Scratch`). All threads share the table of rotary angles.
-    pub fn workspace(&self, weights: &[[usize; 2]], longest: usize, head_width: usize) -> u64 {
+    fn workspace(&self, weights: &[[usize; 2]], longest: usize, head_width: usize) -> u64 {
         let packed = |&[outputs, inputs]: &[usize; 2]| outputs * inputs.min(gemm::PACKED_INPUTS);
         let packed = weights.iter().map(packed).max().unwrap_or(0);
         // Beyond any memory where the lengths are: no sum of these may wrap.
@@ -110,6 +118,17 @@ impl Cpu {
     /// # Errors
     ///
     /// When they are not so many.
+    ///
+    /// ```
+    /// use virpack_device::{Backend, Cpu};
+    ///
+    /// let cpu = Cpu::new(None)?;
+    /// let x = cpu.tensor(2, 2, &[1.0, 2.0, 3.0, 4.0])?;
+    /// let swap = cpu.matrix(2, 2, vec![0.0, 1.0, 1.0, 0.0])?;
+    /// assert_eq!(cpu.product(&x, &swap, None)?.values(), [2.0, 1.0, 4.0, 3.0]);
+    /// assert!(cpu.tensor(2, 3, &[1.0]).is_err());
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
     pub fn tensor(&self, rows: usize, columns: usize, values: &[f32]) -> Result<CpuTensor, DeviceError> {
         shapes::tensor(rows, columns, values.len())?;
         let mut tensor = self.buffers.tensor(rows, columns);
@@ -165,7 +184,7 @@ impl Cpu {
         let (hidden, width) = packed.check_qkv(qkv, attention.heads)?;
         shapes::slopes(attention.heads, attention.alibi_slopes.as_ref().map(Vec::len))?;
         let mut out = self.buffers.tensor(qkv.rows, hidden);
-        let shared = Shared::new(out.values_mut(), hidden);
+        let shared = SharedRows::new(out.values_mut(), hidden);
         let mut sequences: Vec<_> = packed.cu_seqlens.windows(2).map(|w| w[0]..w[1]).collect();
         sequences.sort_by_key(|s| std::cmp::Reverse(s.len()));
         let tasks: Vec<_> =

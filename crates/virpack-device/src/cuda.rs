@@ -26,24 +26,32 @@ mod tensor_map;
 mod transfer;
 mod upload;
 
-pub use arena_plan::ArenaPlan;
-pub use launch::compile_all;
 pub use packed::CudaPacked;
 
+use crate::relock::Relock;
 use crate::{DeviceError, Dtype, Remedy, Unavailable};
 use arena::{Arena, Block, Fixed};
-use arena_plan::Blocks;
+use arena_plan::{ArenaPlan, Blocks};
 use cublas::Products;
 use driver::{Card, Event, Pinned, PinnedPool};
 use kernels::Kernels;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// How a card is used.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct CudaOptions {
     /// The precision of activations and weight matrices.
     pub dtype: Dtype,
+}
+
+impl CudaOptions {
+    /// Computes in `dtype`; by default float16.
+    #[must_use]
+    pub fn new(dtype: Dtype) -> Self {
+        CudaOptions { dtype }
+    }
 }
 
 /// Rows are padded to a multiple of this in memory, so that batches of nearly one size share one plan of products.
@@ -176,6 +184,17 @@ impl Cuda {
     /// # Errors
     ///
     /// With the reason and a hint where the driver or a library is missing.
+    ///
+    /// ```
+    /// use virpack_device::{Cuda, CudaOptions, Dtype};
+    ///
+    /// for ordinal in 0..Cuda::count().unwrap_or(0) {
+    ///     let cuda = Cuda::new(ordinal, CudaOptions::new(Dtype::F32))?;
+    ///     let (free, total) = cuda.memory().expect("a driver that answers");
+    ///     println!("{}: {free} of {total} bytes free", cuda.name());
+    /// }
+    /// # Ok::<(), virpack_device::Unavailable>(())
+    /// ```
     pub fn count() -> Result<usize, Unavailable> {
         libraries::open()?;
         Card::count()
@@ -188,7 +207,7 @@ impl Cuda {
 
     /// What a result's bits depend on beside record, weights and precision, for `run.json`: the card's kind, the libraries,
     /// and what was chosen for each product so far.
-    pub fn computed_by(&self) -> Vec<String> {
+    fn bits_depend_on(&self) -> Vec<String> {
         let mut lines = vec![
             format!("compute capability {}.{}", self.card.capability / 10, self.card.capability % 10),
             format!("{} multiprocessors", self.card.processors),
@@ -206,19 +225,9 @@ impl Cuda {
         self.card.capability
     }
 
-    /// How many multiprocessors the card has.
-    pub fn multiprocessors(&self) -> usize {
-        self.card.processors
-    }
-
-    /// The card's number, as `nvidia-smi` counts.
-    pub fn ordinal(&self) -> usize {
-        self.card.ordinal
-    }
-
     /// Bytes of a model's weights on the card: matrices of so many values in the dtype, vectors in float32 and in the
     /// dtype. The driver gives memory in pieces of 2 MB, which only smaller tensors share.
-    pub fn weight_bytes(&self, matrices: &[u64], vector_values: u64) -> u64 {
+    fn weight_bytes(&self, matrices: &[u64], vector_values: u64) -> u64 {
         let value = self.options.dtype.bytes() as u64;
         let matrix = |values: &u64| match values * value {
             small if small < PIECE / 2 => small,
@@ -226,11 +235,6 @@ impl Cuda {
         };
         let vectors = if self.options.dtype.is_float32() { 2 * value } else { 4 + value };
         matrices.iter().map(matrix).sum::<u64>() + vector_values * vectors
-    }
-
-    /// How the card is used.
-    pub fn options(&self) -> CudaOptions {
-        self.options
     }
 
     /// The card's memory: bytes free and bytes in all.
@@ -242,22 +246,14 @@ impl Cuda {
         self.card.memory()
     }
 
-    /// Lays out the arena for batches to come: no memory is taken from the card by those after this.
-    ///
-    /// # Errors
-    ///
-    /// [`DeviceError::OutOfMemory`] where the card has less; nothing is held then.
-    pub fn reserve(&self, plan: &ArenaPlan) -> Result<(), DeviceError> {
+    /// Lays out the arena for batches to come: no memory is taken from the card by those after this. Nothing
+    /// is held after an error.
+    fn lay_out(&self, plan: &ArenaPlan) -> Result<(), DeviceError> {
         self.arena.release()?;
         *self.plan() = plan.clone();
         *self.blocks() = plan.blocks();
         self.arena.reserve(plan.bytes(self.options.dtype))?;
         self.reserve_scales(plan.token_budget)
-    }
-
-    /// Bytes of activations taken from the card, and how often more was taken after [`Cuda::reserve`].
-    pub fn arena_usage(&self) -> (usize, usize) {
-        self.arena.usage()
     }
 
     /// Waits until the card has done everything it was given.
@@ -271,11 +267,11 @@ impl Cuda {
     }
 
     fn plan(&self) -> MutexGuard<'_, ArenaPlan> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+        self.plan.relock()
     }
 
     fn blocks(&self) -> MutexGuard<'_, Blocks> {
-        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.blocks.relock()
     }
 
     /// Fresh activations.

@@ -1,4 +1,4 @@
-//! What a run asks of a device beside its arithmetic: what it is and what a model takes on it.
+//! The trait `Device`: a device's name, its precision, and the memory that a model takes on it.
 
 use crate::{Backend, DeviceError, Dtype, Unavailable};
 
@@ -22,6 +22,16 @@ pub struct ModelShape {
 impl ModelShape {
     /// Values of each weight matrix as it is uploaded (the embedding table, then every layer's products), and of all
     /// vectors among `tensors`, a model's by name and shape.
+    ///
+    /// ```
+    /// use virpack_device::ModelShape;
+    ///
+    /// let tensors = [("table", vec![33, 8]), ("norm", vec![8]), ("bias", vec![24])];
+    /// let tensors = tensors.map(|(name, shape)| (name.to_owned(), shape));
+    /// let (matrices, vectors) = ModelShape::weights(&tensors, [33, 8], &[[24, 8], [8, 8]], 2);
+    /// assert_eq!(matrices, [264, 192, 64, 192, 64]); // the table, then two layers of two products
+    /// assert_eq!(vectors, 32);
+    /// ```
     pub fn weights(
         tensors: &[(String, Vec<usize>)],
         table: [usize; 2],
@@ -83,6 +93,23 @@ pub trait Device: Backend {
 
     /// What a model takes, with sequences of up to `longest` tokens. `rows`: whether all rows of a batch come
     /// back too, as windows of long records need.
+    ///
+    /// ```
+    /// use virpack_device::{Cpu, Device, ModelShape};
+    ///
+    /// let model = ModelShape {
+    ///     matrices: vec![33 * 320, 320 * 320],
+    ///     vector_values: 320,
+    ///     products: vec![[320, 320]],
+    ///     widths: vec![320, 320],
+    ///     hidden: 320,
+    ///     head_width: 16,
+    /// };
+    /// let footprint = Cpu::new(None)?.footprint(&model, 1024, false);
+    /// assert_eq!(footprint.weights, (33 * 320 + 320 * 320 + 320) * 4);
+    /// assert_eq!(footprint.bytes_per_token, 2 * 320 * 4);
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
     fn footprint(&self, model: &ModelShape, longest: usize, rows: bool) -> ModelFootprint;
 
     /// Bytes free for a model that is not loaded yet; None where the system does not say.

@@ -19,6 +19,13 @@ pub enum Dtype {
 
 impl Dtype {
     /// Bytes of a value.
+    ///
+    /// ```
+    /// use virpack_device::Dtype;
+    ///
+    /// // ESM-2 650M has 652 million parameters: 2.6 GB in float32, 1.3 GB in bfloat16.
+    /// assert_eq!([Dtype::F32, Dtype::Bf16].map(Dtype::bytes), [4, 2]);
+    /// ```
     pub fn bytes(self) -> usize {
         match self {
             Dtype::F32 | Dtype::F32Strict => 4,
@@ -27,7 +34,7 @@ impl Dtype {
     }
 
     /// Whether values are float32, however they are computed.
-    pub fn is_float32(self) -> bool {
+    pub(crate) fn is_float32(self) -> bool {
         matches!(self, Dtype::F32 | Dtype::F32Strict)
     }
 

@@ -127,6 +127,14 @@ impl Remedy {
 
 impl Unavailable {
     /// What a person can do about it.
+    ///
+    /// ```
+    /// use virpack_device::{Remedy, Unavailable};
+    ///
+    /// let why = Unavailable { reason: "no card 3".to_owned(), remedy: Remedy::CheckCards };
+    /// assert_eq!(why.to_string(), "no card 3");
+    /// assert_eq!(why.hint().as_deref(), Some("see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES"));
+    /// ```
     #[must_use]
     pub fn hint(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(self.remedy.hint()))
@@ -158,6 +166,19 @@ impl DeviceError {
             | DeviceError::Call { .. }
             | DeviceError::Kernel { .. } => None,
         }
+    }
+
+    /// Whether virpack is at fault, and neither the device nor the options.
+    ///
+    /// ```
+    /// use virpack_device::DeviceError;
+    ///
+    /// assert!(DeviceError::TokenId { id: 40, vocabulary: 33 }.is_fault());
+    /// assert!(!DeviceError::OutOfMemory { op: "upload", wanted: 9, free: 1 }.is_fault());
+    /// ```
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        matches!(self, DeviceError::Shape { .. } | DeviceError::TokenId { .. })
     }
 
     pub(crate) fn shape(op: &'static str, expected: impl Into<String>, given: impl Into<String>) -> Self {

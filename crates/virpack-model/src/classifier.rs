@@ -8,12 +8,12 @@ mod layers;
 
 use std::path::Path;
 
-use virpack_device::{Backend, Cpu, cpu::CpuMatrix};
+use virpack_device::{Backend, Cpu, CpuMatrix};
 
 use crate::ModelError;
 use crate::location::Location;
 use crate::published::PUBLISHED;
-use crate::weights::{Dtype, StoredTensor, TensorFile};
+use crate::weights::{StoredDtype, StoredTensor, TensorFile};
 pub use convert::to_safetensors;
 use layers::{CLASSES, DEFAULT_EPS, Layers};
 
@@ -78,7 +78,7 @@ pub enum ClassifierProblem {
         /// The tensor.
         tensor: String,
         /// What it holds.
-        dtype: Dtype,
+        dtype: StoredDtype,
     },
     /// Weights with NaN or infinity.
     #[error("NaN or infinity in its weights")]
@@ -204,6 +204,18 @@ impl Classifier {
     /// # Errors
     ///
     /// Features that are no whole rows.
+    ///
+    /// ```
+    /// use virpack_model::classifier::Classifier;
+    /// use virpack_model::mini;
+    ///
+    /// let classifier = Classifier::at(&mini::location().join("classifier_500.safetensors"))?;
+    /// let rows = vec![0.5; 2 * classifier.input_width()]; // the vectors of two frames
+    /// for [others, virus] in classifier.scores(&rows)? {
+    ///     assert!((others + virus - 1.0).abs() < 1e-6);
+    /// }
+    /// # Ok::<(), virpack_model::ModelError>(())
+    /// ```
     pub fn scores(&self, features: &[f32]) -> Result<Vec<[f32; CLASSES]>, ModelError> {
         let rows = features.len() / self.input_width;
         let x = self.cpu.tensor(rows, self.input_width, features)?;
@@ -228,6 +240,17 @@ impl Classifier {
     /// # Errors
     ///
     /// [`ModelError::ClassifierWidths`], which says what would fit, where it takes neither both nor one of them.
+    ///
+    /// ```
+    /// use virpack_model::classifier::{Classifier, Towers};
+    /// use virpack_model::mini;
+    ///
+    /// let classifier = Classifier::at(&mini::location().join("classifier_500.safetensors"))?;
+    /// assert_eq!(classifier.check_widths(128, 192)?, Towers::Both);
+    /// let error = classifier.check_widths(768, 192).unwrap_err();
+    /// assert!(error.to_string().contains("320"), "{error}");
+    /// # Ok::<(), virpack_model::ModelError>(())
+    /// ```
     pub fn check_widths(&self, nucleotide: usize, peptide: usize) -> Result<Towers, ModelError> {
         match self.input_width {
             width if width == nucleotide + peptide => Ok(Towers::Both),

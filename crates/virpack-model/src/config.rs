@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::location::Location;
-use super::weights::Weights;
 use crate::ModelError;
+use crate::location::{CONFIG, Location};
+use crate::weights::Weights;
 
 /// How the names end under which checkpoints store the rotary frequencies: with every layer (all alike), or once.
 /// transformers 5 holds them once and saves them for `encoder.layer.*`, with the asterisk.
@@ -17,8 +17,7 @@ pub use dnabert_s::DnabertConfig;
 
 /// The families of models that virpack tells apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ModelKind {
+pub(crate) enum ModelKind {
     /// ESM-2, a protein model with rotary positions.
     Esm2,
     /// DNABERT-S and DNABERT-2, nucleotide models of the MosaicBERT kind, with ALiBi.
@@ -27,8 +26,7 @@ pub enum ModelKind {
 
 impl ModelKind {
     /// The kind of model in `config`, a parsed config.json, or nothing for all other kinds.
-    #[must_use]
-    pub fn of(config: &Value) -> Option<Self> {
+    pub(crate) fn of(config: &Value) -> Option<Self> {
         match config.get("model_type")?.as_str()? {
             "esm" => Some(Self::Esm2),
             // MosaicBERT calls itself bert; only its ALiBi setting gives it away.
@@ -70,6 +68,13 @@ pub struct Esm2Config {
 
 impl Esm2Config {
     /// The settings that all published ESM-2 models share, with these sizes.
+    ///
+    /// ```
+    /// use virpack_model::Esm2Config;
+    ///
+    /// let config = Esm2Config::published(33, 1280, 20); // 650M
+    /// assert_eq!((config.intermediate, config.parameters()), (5120, 649_400_320));
+    /// ```
     #[must_use]
     pub fn published(layers: usize, hidden: usize, heads: usize) -> Self {
         Self {
@@ -95,8 +100,19 @@ impl Esm2Config {
     ///
     /// [`ModelError::NoConfig`] without settings, [`ModelError::Json`], [`ModelError::BadSetting`] for unusable ones,
     /// [`ModelError::UnsupportedModel`] for a model that virpack does not run, and those of [`Weights::check`].
+    ///
+    /// ```
+    /// use virpack_model::weights::Weights;
+    /// use virpack_model::{Esm2Config, mini};
+    ///
+    /// let peptide = Esm2Config::of(&Weights::at(&mini::location().join("peptide"))?)?;
+    /// assert_eq!((peptide.layers, peptide.hidden, peptide.heads), (4, 192, 6));
+    /// let nucleotide = Esm2Config::of(&Weights::at(&mini::location().join("nucleotide"))?).unwrap_err();
+    /// assert!(nucleotide.to_string().contains("bert with ALiBi"));
+    /// # Ok::<(), virpack_model::ModelError>(())
+    /// ```
     pub fn of(weights: &Weights) -> Result<Self, ModelError> {
-        let file = weights.directory().join("config.json");
+        let file = weights.directory().join(CONFIG);
         let config = if file.exists() {
             Self::at(&file)?
         } else {
@@ -200,6 +216,12 @@ impl Esm2Config {
     }
 
     /// Every tensor that the encoder needs, named as in Hugging Face's bare encoder, with its shape.
+    ///
+    /// ```
+    /// let tensors = virpack_model::Esm2Config::published(6, 320, 20).tensors();
+    /// assert_eq!(tensors[0], ("embeddings.word_embeddings.weight".to_owned(), vec![33, 320]));
+    /// assert_eq!(tensors.len(), 1 + 6 * 16 + 2);
+    /// ```
     #[must_use]
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let (hidden, intermediate) = (self.hidden, self.intermediate);
@@ -231,6 +253,11 @@ impl Esm2Config {
 
     /// Shapes, `[outputs, inputs]`, of the weights that a layer multiplies with: queries, keys and values in one,
     /// the attention's output, and the feed-forward step up and down.
+    ///
+    /// ```
+    /// let [qkv, output, up, down] = virpack_model::Esm2Config::published(6, 320, 20).products();
+    /// assert_eq!([qkv, output, up, down], [[960, 320], [320, 320], [1280, 320], [320, 1280]]);
+    /// ```
     #[must_use]
     pub fn products(&self) -> [[usize; 2]; 4] {
         let (hidden, intermediate) = (self.hidden, self.intermediate);
@@ -242,12 +269,6 @@ impl Esm2Config {
     pub fn parameters(&self) -> u64 {
         let tensors = self.tensors();
         tensors.iter().map(|(_, shape)| shape.iter().map(|&n| n as u64).product::<u64>()).sum()
-    }
-
-    /// Bytes of the encoder's parameters at `bytes_per_value`: 4 in float32, 2 in 16 bits.
-    #[must_use]
-    pub fn weight_bytes(&self, bytes_per_value: u64) -> u64 {
-        self.parameters() * bytes_per_value
     }
 }
 

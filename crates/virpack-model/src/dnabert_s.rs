@@ -1,11 +1,11 @@
 //! DNABERT-S and DNABERT-2, written once against the backend trait.
 
-use super::Encoder;
-use super::config::DnabertConfig;
-use super::layers::{Linear, Loader, Norm};
-use super::source::TensorSource;
-use super::weights::Weights;
 use crate::ModelError;
+use crate::config::DnabertConfig;
+use crate::encoder::Encoder;
+use crate::layers::{Linear, Loader, Norm};
+use crate::tensor_source::TensorSource;
+use crate::weights::Weights;
 use virpack_device::{Attention, Backend, DeviceError, Epilogue, ModelShape, PoolSpan};
 
 /// DNABERT-S (Zhou et al. 2024, "DNABERT-S: pioneering species differentiation with species-aware DNA embeddings")
@@ -107,11 +107,11 @@ impl<B: Backend> Encoder<B> for DnabertS<B> {
         PoolSpan { skip_first: 0, skip_last: 0 }
     }
 
-    fn forward(&self, backend: &B, packed: &B::Packed, layer: usize) -> Result<B::Tensor, DeviceError> {
+    fn forward(&self, backend: &B, packed: &B::Packed, layers: usize) -> Result<B::Tensor, DeviceError> {
         let embedded = backend.embed(&self.token_embeddings, packed, None)?;
         let mut x = backend.layer_norm(&embedded, &self.embedding_norm)?;
         drop(embedded);
-        for layer in &self.layers[..layer] {
+        for layer in &self.layers[..layers] {
             x = self.attend(backend, layer, packed, x)?;
             x = layer.feed_forward(backend, x)?;
         }
@@ -121,8 +121,7 @@ impl<B: Backend> Encoder<B> for DnabertS<B> {
 
 /// The slopes of ALiBi for so many heads: `2^(-8 i / heads)`, `i` from 1, where that is a power of two; else those of
 /// the next lower power, then every second one of the next higher (Press et al. 2022, "Train short, test long").
-#[must_use]
-pub fn alibi_slopes(heads: usize) -> Vec<f32> {
+fn alibi_slopes(heads: usize) -> Vec<f32> {
     let of_power = |power: usize| (1..=power).map(move |i| (-8.0 * i as f64 / power as f64).exp2() as f32);
     let higher = heads.next_power_of_two();
     if higher == heads {
@@ -164,23 +163,27 @@ fn layer<B: Backend>(
     })
 }
 
-/// What a model of these settings holds.
-///
-/// Of a layer's tensors the residual stream and its next version (or the attention's output) live at once, both
-/// `hidden` wide, beside the queries, keys and values (`3 · hidden`), or gates and values (`2 · intermediate`) and what
-/// becomes of them. `tests/footprint.rs` compares this with what the CPU takes.
-pub fn shape(config: &DnabertConfig) -> ModelShape {
-    let table = [config.vocab, config.hidden];
-    let (matrices, vector_values) =
-        ModelShape::weights(&config.tensors(), table, &config.products(), config.layers);
-    let (hidden, intermediate) = (config.hidden, config.intermediate);
-    ModelShape {
-        matrices,
-        vector_values,
-        products: config.products().to_vec(),
-        widths: vec![hidden, hidden, intermediate.max(hidden), (2 * intermediate).max(3 * hidden)],
-        hidden,
-        head_width: hidden / config.heads,
+impl DnabertConfig {
+    /// What a model of these settings holds.
+    ///
+    /// Of a layer's tensors the residual stream and its next version (or the attention's output) live at
+    /// once, both `hidden` wide, beside the queries, keys and values (`3 · hidden`), or gates and values (`2
+    /// · intermediate`) and what becomes of them. `tests/footprint.rs` of `virpack-core` compares this with
+    /// what the CPU takes.
+    #[must_use]
+    pub fn shape(&self) -> ModelShape {
+        let table = [self.vocab, self.hidden];
+        let (matrices, vector_values) =
+            ModelShape::weights(&self.tensors(), table, &self.products(), self.layers);
+        let (hidden, intermediate) = (self.hidden, self.intermediate);
+        ModelShape {
+            matrices,
+            vector_values,
+            products: self.products().to_vec(),
+            widths: vec![hidden, hidden, intermediate.max(hidden), (2 * intermediate).max(3 * hidden)],
+            hidden,
+            head_width: hidden / self.heads,
+        }
     }
 }
 

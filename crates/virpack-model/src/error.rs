@@ -5,11 +5,11 @@ mod hints;
 use std::path::PathBuf;
 
 use virpack_device::DeviceError;
-use virpack_seq::{SeqError, shown_path};
+use virpack_seq::{SeqError, ThreadError, shown_path};
 
-use super::classifier::ClassifierProblem;
-use super::hub::{Damage, HubError};
-use super::weights::{CheckpointError, Dtype};
+use crate::classifier::ClassifierProblem;
+use crate::hub::{Damage, HubError};
+use crate::weights::{CheckpointError, StoredDtype};
 
 /// What can go wrong between a model's name and its weights on a device, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -229,7 +229,7 @@ pub enum ModelError {
         /// The tensor, named as Hugging Face's bare encoder has it.
         tensor: String,
         /// What it holds.
-        dtype: Dtype,
+        dtype: StoredDtype,
     },
 
     /// Weights without the settings that say what to do with them.
@@ -319,20 +319,9 @@ pub enum ModelError {
     /// A tokenizer, or the letters of an input, could not be read.
     #[error(transparent)]
     Seq(#[from] SeqError),
-    /// A thread could not be started.
-    #[error("cannot start the {thread} thread: {source}")]
-    Thread {
-        /// What it was for.
-        thread: &'static str,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A thread panicked: a fault of virpack's.
-    #[error("the {thread} thread panicked")]
-    Panicked {
-        /// What it was for.
-        thread: &'static str,
-    },
+    /// A thread did not start, or panicked.
+    #[error(transparent)]
+    Thread(#[from] ThreadError),
 }
 
 impl ModelError {
@@ -340,8 +329,8 @@ impl ModelError {
     #[must_use]
     pub fn is_fault(&self) -> bool {
         match self {
-            ModelError::Panicked { .. }
-            | ModelError::Device(DeviceError::Shape { .. } | DeviceError::TokenId { .. }) => true,
+            ModelError::Device(error) => error.is_fault(),
+            ModelError::Thread(error) => error.is_fault(),
             ModelError::Seq(error) => error.is_fault(),
             _ => false,
         }

@@ -1,11 +1,11 @@
 //! ESM-2, written once against the backend trait.
 
-use super::Encoder;
-use super::config::{Esm2Config, ROTARY_FREQUENCIES};
-use super::layers::{Linear, Loader, Norm};
-use super::source::TensorSource;
-use super::weights::Weights;
 use crate::ModelError;
+use crate::config::{Esm2Config, ROTARY_FREQUENCIES};
+use crate::encoder::Encoder;
+use crate::layers::{Linear, Loader, Norm};
+use crate::tensor_source::TensorSource;
+use crate::weights::Weights;
 use virpack_device::{
     Attention, Backend, DeviceError, Epilogue, ModelShape, PoolSpan, TokenDropout, rotary_frequencies,
 };
@@ -39,6 +39,16 @@ impl<B: Backend> Esm2<B> {
     /// # Errors
     ///
     /// As [`Esm2Config::of`] and [`Weights::read`], and what the backend says.
+    ///
+    /// ```
+    /// use virpack_device::Cpu;
+    /// use virpack_model::weights::Weights;
+    /// use virpack_model::{Esm2, mini};
+    ///
+    /// let weights = Weights::at(&mini::location().join("peptide"))?;
+    /// assert_eq!(Esm2::load(&Cpu::new(None)?, &weights)?.config().hidden, 192);
+    /// # Ok::<(), virpack_model::ModelError>(())
+    /// ```
     pub fn load(backend: &B, weights: &Weights) -> Result<Self, ModelError> {
         Self::build(backend, Esm2Config::of(weights)?, weights)
     }
@@ -48,6 +58,17 @@ impl<B: Backend> Esm2<B> {
     /// # Errors
     ///
     /// What the source and the backend say.
+    ///
+    /// ```
+    /// use virpack_device::Cpu;
+    /// use virpack_model::{Esm2, Esm2Config, RandomTensors};
+    ///
+    /// // The shape of 8M with random weights, to measure speed.
+    /// let config = Esm2Config::published(6, 320, 20);
+    /// let model = Esm2::build(&Cpu::new(None)?, config, &RandomTensors { seed: 1 })?;
+    /// assert_eq!(model.config().parameters(), 7_408_960);
+    /// # Ok::<(), virpack_model::ModelError>(())
+    /// ```
     pub fn build(backend: &B, config: Esm2Config, tensors: &dyn TensorSource) -> Result<Self, ModelError> {
         let loader = Loader { backend, tensors, eps: config.layer_norm_eps };
         let layers = (0..config.layers).map(|i| layer(&loader, i, &config)).collect::<Result<_, _>>()?;
@@ -104,13 +125,13 @@ impl<B: Backend> Encoder<B> for Esm2<B> {
         PoolSpan { skip_first: 1, skip_last: 1 }
     }
 
-    fn forward(&self, backend: &B, packed: &B::Packed, layer: usize) -> Result<B::Tensor, DeviceError> {
+    fn forward(&self, backend: &B, packed: &B::Packed, layers: usize) -> Result<B::Tensor, DeviceError> {
         let mut x = backend.embed(&self.token_embeddings, packed, self.token_dropout())?;
-        for layer in &self.layers[..layer] {
+        for layer in &self.layers[..layers] {
             x = self.attend(backend, layer, packed, x)?;
             x = layer.feed_forward(backend, x)?;
         }
-        if layer == self.layers.len() { backend.layer_norm(&x, &self.final_norm) } else { Ok(x) }
+        if layers == self.layers.len() { backend.layer_norm(&x, &self.final_norm) } else { Ok(x) }
     }
 }
 
@@ -149,22 +170,26 @@ fn attention<B: Backend>(
     Ok(Attention { heads: config.heads, rotary_frequencies, alibi_slopes: None })
 }
 
-/// What a model of these settings holds.
-///
-/// Of a layer's tensors the residual stream and the normed rows (where a backend has any) live at once, both `hidden`
-/// wide, beside either the queries, keys and values (`3 · hidden`; the attention's output takes the normed rows' place)
-/// or the feed-forward rows, which take the memory of the queries, keys and values. All layers use the same memory. `tests/footprint.rs`
-/// compares this with what the CPU takes.
-pub fn shape(config: &Esm2Config) -> ModelShape {
-    let table = [config.vocab, config.hidden];
-    let (matrices, vector_values) =
-        ModelShape::weights(&config.tensors(), table, &config.products(), config.layers);
-    ModelShape {
-        matrices,
-        vector_values,
-        products: config.products().to_vec(),
-        widths: vec![config.hidden, config.hidden, config.intermediate.max(3 * config.hidden)],
-        hidden: config.hidden,
-        head_width: config.hidden / config.heads,
+impl Esm2Config {
+    /// What a model of these settings holds.
+    ///
+    /// Of a layer's tensors the residual stream and the normed rows (where a backend has any) live at once,
+    /// both `hidden` wide, beside either the queries, keys and values (`3 · hidden`; the attention's output
+    /// takes the normed rows' place) or the feed-forward rows, which take the memory of the queries, keys and
+    /// values. All layers use the same memory. `tests/footprint.rs` of `virpack-core` compares this with what
+    /// the CPU takes.
+    #[must_use]
+    pub fn shape(&self) -> ModelShape {
+        let table = [self.vocab, self.hidden];
+        let (matrices, vector_values) =
+            ModelShape::weights(&self.tensors(), table, &self.products(), self.layers);
+        ModelShape {
+            matrices,
+            vector_values,
+            products: self.products().to_vec(),
+            widths: vec![self.hidden, self.hidden, self.intermediate.max(3 * self.hidden)],
+            hidden: self.hidden,
+            head_width: self.hidden / self.heads,
+        }
     }
 }

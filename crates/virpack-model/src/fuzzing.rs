@@ -3,6 +3,9 @@
 use ureq::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::hub;
+pub use crate::weights::pickle::Pickle;
+pub use crate::weights::safetensors::tensors as safetensors;
+pub use crate::weights::torch::checkpoint;
 
 /// The commit and the names of files in the Hub's answer about a repository.
 #[must_use]

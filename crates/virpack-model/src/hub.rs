@@ -3,33 +3,34 @@
 //! A path is taken as it is. A published name, or `org/repo`, is looked for in the standard Hugging Face cache,
 //! shared with Python's `huggingface_hub`, and downloaded into it where it is not there.
 
+mod attempt_error;
 mod cache;
 mod client;
 mod damage;
 mod download;
 mod error;
 mod options;
-mod problem;
 
 use std::path::{Path, PathBuf};
 
-pub use damage::{Damage, DamagedFile, Kept, Refetch, load_again};
+pub(crate) use damage::damage_by_hash;
+#[cfg(test)]
+pub(crate) use damage::damaged;
+pub use damage::{Damage, DamagedFile, Refetch, WhyKept, load_again};
 pub use error::HubError;
 pub use options::HubOptions;
 
+use cache::RepositoryDir;
 use client::Answer;
 use ureq::Body;
 use ureq::http::{HeaderMap, Response};
 
-use super::any::TOKENIZER;
-use super::config::ModelKind;
-use super::published::Published;
-use super::weights;
-use crate::ModelError;
+use crate::config::ModelKind;
+use crate::error::ModelError;
 use crate::guarded;
-
-/// Files of a model that are not its weights.
-const CONFIG: &str = "config.json";
+use crate::location::{CONFIG, TOKENIZER};
+use crate::published::Published;
+use crate::weights;
 
 /// Most bytes of a reference in the cache, which holds the name of a commit.
 const LARGEST_REFERENCE: u64 = 4096;
@@ -127,6 +128,15 @@ pub(super) fn repository(model: &str) -> Result<Repository, HubError> {
 /// [`HubError::DamagedOffline`] offline,
 /// [`HubError::NoSuchRepository`], [`HubError::NoAccess`], [`ModelError::NoWeights`] for repositories that cannot be used,
 /// [`HubError::Download`] when the network or the disk fails.
+///
+/// ```
+/// use virpack_model::hub::{HubOptions, resolve};
+///
+/// // Offline, a model that is not in the cache is an error at once.
+/// let options = HubOptions::new("/an/empty/cache").offline(true);
+/// let error = resolve("esm2_t6_8M_UR50D", &options, &()).unwrap_err();
+/// assert!(error.to_string().contains("is no local path and not in the cache /an/empty/cache"));
+/// ```
 pub fn resolve(
     model: &str,
     options: &HubOptions,
@@ -148,6 +158,13 @@ pub fn resolve(
 }
 
 /// The directory in the cache that holds the repository's config and all its weights, or nothing.
+///
+/// ```
+/// use virpack_model::hub::{HubOptions, Repository, cached};
+///
+/// let repository = Repository::parse("esm2_t6_8M_UR50D").unwrap();
+/// assert_eq!(cached(&repository, &HubOptions::new("/an/empty/cache")), None);
+/// ```
 #[must_use]
 pub fn cached(repository: &Repository, options: &HubOptions) -> Option<PathBuf> {
     let snapshot = snapshot(repository, options);
@@ -159,7 +176,7 @@ pub fn cached(repository: &Repository, options: &HubOptions) -> Option<PathBuf> 
 
 /// The directory in the cache that holds the repository's files, if it has any.
 fn snapshot(repository: &Repository, options: &HubOptions) -> PathBuf {
-    let folder = options.cache.join(format!("models--{}", repository.id.replace('/', "--")));
+    let folder = RepositoryDir::of(&options.cache, &repository.id).path;
     let reference = folder.join("refs").join(&repository.revision);
     let reference = guarded::read_linked(&reference, LARGEST_REFERENCE).ok();
     let reference = reference.and_then(|bytes| String::from_utf8(bytes).ok());

@@ -1,7 +1,7 @@
 //! What models are made of, on a backend, and how it gets there.
 
-use super::source::TensorSource;
 use crate::ModelError;
+use crate::tensor_source::TensorSource;
 use virpack_device::{Backend, HostLinear, LayerNorm, LinearOf};
 
 /// A linear layer, with the layer norm before it where it has one.

@@ -1,146 +1,87 @@
-//! A model's name to its weights on a device: where files come from, what they hold, and how a model runs.
+//! From a model's name to its weights on a device, and to hidden states: ESM-2, DNABERT-S and VirNucPro's
+//! classifier.
+//!
+//! A model is a directory in Hugging Face's layout, a checkpoint of fair-esm, or a name, whose files are in
+//! the standard cache or downloaded into it. Files are checked before a value is read, no code in them is
+//! run, and what a model would compute differently is refused. Models are written once, against
+//! [`Backend`](virpack_device::Backend).
+//!
+//! # Embed sequences
+//!
+//! ```
+//! use virpack_device::{Backend, Cpu, Pool};
+//! use virpack_model::hub::HubOptions;
+//! use virpack_model::weights::Weights;
+//! use virpack_model::{Model, local};
+//!
+//! let location = local("virpack-mini/peptide", &HubOptions::from_env())?.expect("part of the program");
+//! let cpu = Cpu::new(None)?;
+//! let model = Model::load(&cpu, &Weights::at(&location)?)?;
+//!
+//! // The tokens of both sequences end to end, and where each begins.
+//! let (mut input_ids, mut cu_seqlens) = (Vec::new(), vec![0]);
+//! for sequence in ["MKTLLVAGGX", "MKAL"] {
+//!     model.tokenizer.tokenize(sequence.as_bytes(), usize::MAX, &mut input_ids);
+//!     cu_seqlens.push(input_ids.len() as i32);
+//! }
+//! let packed = cpu.packed(&input_ids, &cu_seqlens, 12)?; // the longest has 12 tokens
+//!
+//! let layers = model.encoder.layers();
+//! let hidden = model.encoder.forward(&cpu, &packed, layers)?; // [18 tokens, 192]
+//! let means = cpu.wait(cpu.pool(&hidden, &packed, Pool::Mean, model.encoder.span())?)?;
+//! assert_eq!(means.len(), 2 * model.encoder.hidden_size());
+//! # Ok::<(), virpack_model::ModelError>(())
+//! ```
+//!
+//! `examples/embed_sequences.rs` does the same for any model and the sequences in its arguments. For files of
+//! sequences, several devices and outputs see `virpack-core`.
+//!
+//! # Where to look
+//!
+//! | to | see |
+//! | --- | --- |
+//! | turn a name into files, and download them | [`local`], [`resolve`], [`hub`] |
+//! | read settings or a tokenizer without weights | [`config_of`], [`tokenizer_of`] |
+//! | read tensors of any file of weights | [`weights`] |
+//! | run a model | [`Model`], [`Encoder`] |
+//! | score chunks by VirNucPro's classifier | [`classifier`] |
+//! | use the model that is part of the program | [`mini`] |
+//! | make a model of random weights, for measurements | [`RandomTensors`], [`Esm2::build`] |
 
 #![forbid(unsafe_code)]
 
-mod any;
-#[doc(hidden)]
-pub mod checksum;
+mod checksum;
+mod checksum_thread;
 pub mod classifier;
-pub mod config;
-pub mod dnabert_s;
+mod config;
+mod dnabert_s;
+mod encoder;
 mod error;
-pub mod esm2;
+mod esm2;
 #[doc(hidden)]
 pub mod fuzzing;
 #[doc(hidden)]
 pub mod guarded;
 pub mod hub;
 mod layers;
-pub mod location;
+mod location;
 pub mod mini;
+mod model;
 pub mod published;
-pub mod source;
+mod resolve;
+mod tensor_source;
 pub mod weights;
 
-use std::sync::Arc;
-
-pub use any::{Model, ModelConfig};
-use config::DnabertConfig;
+#[doc(hidden)]
+pub use checksum::{FileChecksum, sha256_of_all, size_and_sha256};
+#[doc(hidden)]
+pub use checksum_thread::ChecksumThread;
+pub use config::{DnabertConfig, Esm2Config};
+pub use dnabert_s::DnabertS;
+pub use encoder::Encoder;
 pub use error::{HoldsModelError, ModelError};
-use hub::{DownloadProgress, HubError, HubOptions};
-use location::Location;
-use published::{NUCLEOTIDE, Published};
-use virpack_device::{Backend, DeviceError, PoolSpan};
-use virpack_seq::{EsmTokenizer, Tokenizer};
-use weights::Weights;
-
-/// A model that turns a packed batch into one row of hidden states a token.
-pub trait Encoder<B: Backend>: Send + Sync {
-    /// Width of a hidden state.
-    fn hidden_size(&self) -> usize;
-
-    /// Layers it has.
-    fn layers(&self) -> usize;
-
-    /// Which tokens of a sequence are pooled.
-    fn span(&self) -> PoolSpan;
-
-    /// Hidden states after `layer` layers, `[tokens, hidden]`; after the last one as the model returns them
-    /// (for ESM-2 through the final layer norm, as fair-esm numbers its representations; 0: the embeddings).
-    ///
-    /// # Errors
-    ///
-    /// What the backend says.
-    fn forward(&self, backend: &B, packed: &B::Packed, layer: usize) -> Result<B::Tensor, DeviceError>;
-}
-
-/// Where `model` is: a path as it stands, a model that is part of the program ([`mini::MODELS`]), or a name, whose files
-/// are in the cache or nowhere here.
-///
-/// ```
-/// use virpack_model::{hub::HubOptions, local};
-///
-/// assert!(local("virpack-mini/peptide", &HubOptions::from_env())?.is_some());
-/// # Ok::<(), virpack_model::ModelError>(())
-/// ```
-///
-/// # Errors
-///
-/// Those of [`hub::local`]; [`ModelError::TwoModels`] for [`mini::NAME`].
-pub fn local(model: &str, hub: &HubOptions) -> Result<Option<Location>, ModelError> {
-    if std::path::Path::new(model).exists() {
-        return Ok(Some(Location::Disk(model.into())));
-    }
-    if model == mini::NAME {
-        return Err(ModelError::TwoModels { model: model.to_owned(), models: mini::MODELS });
-    }
-    match mini::model(model) {
-        Some(location) => Ok(Some(location)),
-        None => Ok(hub::local(model, hub)?.map(Location::Disk)),
-    }
-}
-
-/// As [`local`], downloaded first where it must be.
-///
-/// # Errors
-///
-/// Those of [`local`] and [`hub::resolve`].
-pub fn resolve(
-    model: &str,
-    hub: &HubOptions,
-    progress: &dyn DownloadProgress,
-) -> Result<Location, ModelError> {
-    match local(model, hub)? {
-        Some(location) => Ok(location),
-        None => Ok(Location::Disk(hub::resolve(model, hub, progress)?)),
-    }
-}
-
-/// The settings of the model that `model` means, without downloading anything: of its weights where they are on
-/// this machine (checked as [`ModelConfig::of`] does), else of the published model of that name.
-///
-/// ```
-/// use virpack_model::{config_of, hub::HubOptions};
-///
-/// assert_eq!(config_of("esm2_t33_650M_UR50D", &HubOptions::from_env())?.layers(), 33);
-/// assert_eq!(config_of("zhihan1996/DNABERT-S", &HubOptions::from_env())?.hidden(), 768);
-/// assert!(config_of("no/such/directory", &HubOptions::from_env()).is_err());
-/// # Ok::<(), virpack_model::ModelError>(())
-/// ```
-///
-/// # Errors
-///
-/// Those of [`local`], [`Weights::open`] and [`ModelConfig::of`]; [`HubError::NotCached`] for another repository
-/// whose files are not here.
-pub fn config_of(model: &str, hub: &HubOptions) -> Result<ModelConfig, ModelError> {
-    if let Some(location) = local(model, hub)? {
-        return ModelConfig::of(&Weights::at(&location)?);
-    }
-    let repository = hub::repository(model)?;
-    match Published::find(&repository.id) {
-        Some(published) => Ok(ModelConfig::Esm2(published.config())),
-        None if NUCLEOTIDE.contains(&&*repository.id) => {
-            Ok(ModelConfig::DnabertS(DnabertConfig::published()))
-        }
-        None => Err(not_cached(repository.id, hub).into()),
-    }
-}
-
-/// The tokenizer of the model that `model` means, without downloading anything: ESM-2's is part of virpack, others
-/// are read from where the model is on this machine.
-///
-/// # Errors
-///
-/// Those of [`config_of`] and [`ModelConfig::tokenizer`]; [`HubError::NotCached`] for a tokenizer that is not here.
-pub fn tokenizer_of(model: &str, hub: &HubOptions) -> Result<Arc<dyn Tokenizer>, ModelError> {
-    if let ModelConfig::Esm2(_) = config_of(model, hub)? {
-        return Ok(Arc::new(EsmTokenizer::new()));
-    }
-    let location = local(model, hub)?.ok_or_else(|| not_cached(model.to_owned(), hub))?;
-    let weights = Weights::at(&location)?;
-    ModelConfig::of(&weights)?.tokenizer(&weights.directory())
-}
-
-fn not_cached(repository: String, hub: &HubOptions) -> HubError {
-    HubError::NotCached { repository, cache: hub.cache.clone(), offline: hub.offline }
-}
+pub use esm2::Esm2;
+pub use location::{Location, MemoryFile};
+pub use model::{Model, ModelConfig};
+pub use resolve::{config_of, local, resolve, tokenizer_of};
+pub use tensor_source::{RandomTensors, TensorSource};

@@ -11,6 +11,12 @@ use virpack_device::MappedFile;
 use crate::ModelError;
 use crate::guarded;
 
+/// The file of a model's settings, beside its weights.
+pub(crate) const CONFIG: &str = "config.json";
+
+/// The file of a tokenizer that merges letters, beside the weights.
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
+
 /// How a pointer of Git LFS begins, and of its forerunner.
 const POINTERS: [&str; 2] =
     ["version https://git-lfs.github.com/spec/", "version https://hawser.github.com/spec/"];
@@ -24,7 +30,7 @@ const LARGEST_SETTINGS: u64 = 10_000_000;
 /// A file or a directory of a model.
 ///
 /// ```
-/// use virpack_model::location::{Location, MemoryFile};
+/// use virpack_model::{Location, MemoryFile};
 ///
 /// static FILES: [MemoryFile; 1] = [MemoryFile { path: "mine/peptide/config.json", bytes: b"{}" }];
 /// let mine = Location::memory(&FILES, "mine");
@@ -79,6 +85,13 @@ impl Location {
     }
 
     /// The directory that it is in.
+    ///
+    /// ```
+    /// use virpack_model::mini;
+    ///
+    /// let config = mini::location().join("peptide").join("config.json");
+    /// assert_eq!(config.parent(), mini::location().join("peptide"));
+    /// ```
     #[must_use]
     pub fn parent(&self) -> Self {
         match self {
@@ -112,6 +125,15 @@ impl Location {
     /// # Errors
     ///
     /// [`ModelError::ReadModel`] where there is none.
+    ///
+    /// ```
+    /// use virpack_model::mini;
+    ///
+    /// mini::location().join("peptide").check()?;
+    /// let error = mini::location().join("proteins").check().unwrap_err();
+    /// assert_eq!(error.to_string(), "cannot read virpack-mini/proteins: entity not found");
+    /// # Ok::<(), virpack_model::ModelError>(())
+    /// ```
     pub fn check(&self) -> Result<(), ModelError> {
         match self {
             Location::Disk(path) => std::fs::metadata(path).map(drop).map_err(|source| self.failed(source)),
@@ -134,6 +156,12 @@ impl Location {
     /// # Errors
     ///
     /// [`ModelError::ReadModel`] for a directory that cannot be read.
+    ///
+    /// ```
+    /// let names = virpack_model::mini::location().join("peptide").names()?;
+    /// assert_eq!(names, ["config.json", "model.safetensors"]);
+    /// # Ok::<(), virpack_model::ModelError>(())
+    /// ```
     pub fn names(&self) -> Result<Vec<String>, ModelError> {
         let mut names: Vec<String> = match self {
             Location::Disk(path) => {
@@ -155,6 +183,12 @@ impl Location {
     /// # Errors
     ///
     /// [`ModelError::ReadModel`], also for a larger file.
+    ///
+    /// ```
+    /// let config = virpack_model::mini::location().join("peptide").join("config.json");
+    /// assert!(config.read()?.starts_with(b"{"));
+    /// # Ok::<(), virpack_model::ModelError>(())
+    /// ```
     pub fn read(&self) -> Result<Cow<'static, [u8]>, ModelError> {
         self.read_up_to(LARGEST_SETTINGS)
     }

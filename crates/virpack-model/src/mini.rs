@@ -4,8 +4,8 @@
 
 use virpack_seq::{Alphabet, AlphabetSample, Input, ReadLimits, Record, reader};
 
-use super::location::{Location, MemoryFile};
 use crate::ModelError;
+use crate::location::{Location, MemoryFile};
 
 /// What it is called.
 pub const NAME: &str = "virpack-mini";
@@ -39,6 +39,12 @@ static FILES: [MemoryFile; 9] = [
 ];
 
 /// All of it: both models with their classifiers, as `predict` takes them together.
+///
+/// ```
+/// let names = virpack_model::mini::location().names()?;
+/// assert!(names.contains(&"peptide".to_owned()) && names.contains(&"nucleotide".to_owned()));
+/// # Ok::<(), virpack_model::ModelError>(())
+/// ```
 #[must_use]
 pub fn location() -> Location {
     Location::memory(&FILES, NAME)
@@ -56,6 +62,17 @@ pub(super) fn model(name: &str) -> Option<Location> {
 ///
 /// [`ModelError::AlphabetOfPipe`] for a named pipe; [`ModelError::AlphabetUnclear`] where the letters may be those of either;
 /// inputs that cannot be read.
+///
+/// ```
+/// use virpack_model::mini;
+/// use virpack_seq::ReadLimits;
+///
+/// # let path = std::env::temp_dir().join(format!("virpack-doc-mini-{}.fasta", std::process::id()));
+/// std::fs::write(&path, ">gene\nATGGCCAAAGAACTGCGTTTCGACGTTCAGATC\n").expect("a directory to write to");
+/// assert_eq!(mini::model_for(&[path.clone().into()], ReadLimits::default())?, "virpack-mini/nucleotide");
+/// # std::fs::remove_file(path).expect("the file is there");
+/// # Ok::<(), virpack_model::ModelError>(())
+/// ```
 pub fn model_for(inputs: &[Input], limits: ReadLimits) -> Result<&'static str, ModelError> {
     let Some(mut look) = reader::look(inputs, limits)? else { return Err(ModelError::AlphabetOfPipe) };
     let (mut record, mut sample, mut seen) = (Record::default(), AlphabetSample::default(), 0);

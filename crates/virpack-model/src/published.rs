@@ -1,6 +1,6 @@
 //! The published models: names, shapes and where to get them.
 
-use super::config::Esm2Config;
+use crate::config::Esm2Config;
 
 /// One published ESM-2 model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub const PUBLISHED: [Published; 6] = [
 ];
 
 /// The published models of nucleotides, repositories on the Hugging Face Hub; all of the settings in
-/// [`DnabertConfig::published`](super::config::DnabertConfig::published).
+/// [`DnabertConfig::published`](crate::DnabertConfig::published).
 pub const NUCLEOTIDE: [&str; 2] = ["zhihan1996/DNABERT-S", "zhihan1996/DNABERT-2-117M"];
 
 impl Published {
@@ -45,12 +45,25 @@ impl Published {
     }
 
     /// Its repository on the Hugging Face Hub: `facebook/esm2_t33_650M_UR50D`.
+    ///
+    /// ```
+    /// use virpack_model::published::PUBLISHED;
+    ///
+    /// assert_eq!(PUBLISHED[0].repository(), "facebook/esm2_t6_8M_UR50D");
+    /// ```
     #[must_use]
     pub fn repository(&self) -> String {
         format!("facebook/{}", self.name)
     }
 
     /// Its settings.
+    ///
+    /// ```
+    /// use virpack_model::published::Published;
+    ///
+    /// let model = Published::find("esm2_t48_15B_UR50D").unwrap();
+    /// assert_eq!(model.config().parameters(), 15_102_868_480);
+    /// ```
     #[must_use]
     pub fn config(&self) -> Esm2Config {
         Esm2Config::published(self.layers, self.hidden, self.heads)

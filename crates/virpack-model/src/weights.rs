@@ -4,11 +4,11 @@ pub(crate) mod adapters;
 mod alternatives;
 mod file;
 mod names;
-pub mod pickle;
-pub mod safetensors;
+pub(crate) mod pickle;
+pub(crate) mod safetensors;
 mod shards;
 mod tensor;
-pub mod torch;
+pub(crate) mod torch;
 mod unread;
 mod wrappers;
 
@@ -16,15 +16,17 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-pub use ::safetensors::Dtype;
+pub use ::safetensors::Dtype as StoredDtype;
 pub(crate) use file::TensorFile;
-pub use names::canonical;
+use names::canonical;
+pub use pickle::PickleError;
 pub(super) use shards::{NAMES, are_whole, check_safetensors, damage, find as files, shards};
-pub use tensor::StoredTensor;
-pub use torch::{CheckpointError, StoredModule, TensorProblem};
+pub(crate) use tensor::StoredTensor;
+pub(crate) use torch::StoredModule;
+pub use torch::{CheckpointError, TensorProblem};
 
 use crate::ModelError;
-use crate::location::Location;
+use crate::location::{CONFIG, Location, TOKENIZER};
 use wrappers::Wrappers;
 
 /// Layer and head counts, which no tensor's shape tells, out of a fair-esm checkpoint.
@@ -42,7 +44,7 @@ pub struct FairEsmSettings {
 
 /// The tensors of one model, mapped and not yet read.
 ///
-/// Names are those of Hugging Face's bare encoder whatever the file's own are (see [`canonical`]): a model asks
+/// Names are those of Hugging Face's bare encoder whatever the file's own are: a model asks
 /// for `encoder.layer.0.intermediate.dense.weight` and finds it in an `EsmForMaskedLM`, in shards and in a
 /// fair-esm checkpoint.
 ///
@@ -60,7 +62,7 @@ pub struct Weights {
     /// The same for errors.
     path: PathBuf,
     files: Vec<TensorFile>,
-    tensors: BTreeMap<String, Place>,
+    tensors: BTreeMap<String, TensorLocation>,
     fair_esm: Option<FairEsmSettings>,
     /// What a user should know of them.
     notes: Vec<String>,
@@ -68,7 +70,7 @@ pub struct Weights {
 
 /// Where a tensor lies.
 #[derive(Debug)]
-struct Place {
+struct TensorLocation {
     file: usize,
     stored: StoredTensor,
 }
@@ -96,6 +98,17 @@ impl Weights {
     /// # Errors
     ///
     /// As [`Weights::open`].
+    ///
+    /// ```
+    /// use virpack_model::mini;
+    /// use virpack_model::weights::Weights;
+    ///
+    /// let weights = Weights::at(&mini::location().join("peptide"))?;
+    /// let words = weights.read("embeddings.word_embeddings.weight", &[33, 192])?;
+    /// assert_eq!(words.len(), 33 * 192);
+    /// assert!(weights.read("embeddings.word_embeddings.weight", &[33, 320]).is_err());
+    /// # Ok::<(), virpack_model::ModelError>(())
+    /// ```
     pub fn at(location: &Location) -> Result<Self, ModelError> {
         let found = shards::find(location)?.into_iter();
         let mut files = found.map(TensorFile::open).collect::<Result<Vec<_>, _>>()?;
@@ -112,7 +125,7 @@ impl Weights {
                 let name = canonical(&name).into_owned();
                 match tensors.entry(name) {
                     Entry::Vacant(place) => {
-                        place.insert(Place { file, stored });
+                        place.insert(TensorLocation { file, stored });
                     }
                     Entry::Occupied(first) => {
                         return Err(ModelError::DuplicateTensor {
@@ -199,8 +212,7 @@ impl Weights {
     }
 
     /// Whether the weights are a torch checkpoint, in which settings may stand.
-    #[must_use]
-    pub fn is_checkpoint(&self) -> bool {
+    pub(crate) fn is_checkpoint(&self) -> bool {
         self.files.iter().any(|file| !file.is_safetensors())
     }
 
@@ -211,7 +223,7 @@ impl Weights {
 
     /// The files in the weights' directory that virpack reads beside them.
     pub fn beside(&self) -> impl Iterator<Item = Location> {
-        let beside = ["config.json", "tokenizer.json"].map(|name| self.directory().join(name));
+        let beside = [CONFIG, TOKENIZER].map(|name| self.directory().join(name));
         beside.into_iter().filter(|file| file.exists() && !file.is_directory())
     }
 
@@ -227,8 +239,18 @@ impl Weights {
     }
 
     /// What a tensor's values are stored as, or nothing where the model has no such tensor.
+    ///
+    /// ```
+    /// use virpack_model::mini;
+    /// use virpack_model::weights::{StoredDtype, Weights};
+    ///
+    /// let weights = Weights::at(&mini::location().join("peptide"))?;
+    /// assert_eq!(weights.dtype("embeddings.word_embeddings.weight"), Some(StoredDtype::F16));
+    /// assert_eq!(weights.shape("embeddings.word_embeddings.weight"), Some(&[33, 192][..]));
+    /// # Ok::<(), virpack_model::ModelError>(())
+    /// ```
     #[must_use]
-    pub fn dtype(&self, name: &str) -> Option<Dtype> {
+    pub fn dtype(&self, name: &str) -> Option<StoredDtype> {
         self.tensors.get(name).map(|place| place.stored.dtype)
     }
 
@@ -243,6 +265,17 @@ impl Weights {
     /// # Errors
     ///
     /// [`ModelError::MissingTensor`], [`ModelError::TensorShape`] or [`ModelError::TensorDtype`] for the first that is not.
+    ///
+    /// ```
+    /// use virpack_model::mini;
+    /// use virpack_model::weights::Weights;
+    ///
+    /// let weights = Weights::at(&mini::location().join("peptide"))?;
+    /// weights.check([("encoder.emb_layer_norm_after.bias", &[192][..])])?;
+    /// let error = weights.check([("pooler.dense.weight", &[192, 192][..])]).unwrap_err();
+    /// assert!(error.to_string().contains("no tensor pooler.dense.weight of shape [192, 192]"));
+    /// # Ok::<(), virpack_model::ModelError>(())
+    /// ```
     pub fn check<'a>(
         &self,
         expected: impl IntoIterator<Item = (&'a str, &'a [usize])>,
@@ -264,7 +297,7 @@ impl Weights {
         Ok(self.files[place.file].read(&place.stored))
     }
 
-    fn place(&self, name: &str, expected: &[usize]) -> Result<&Place, ModelError> {
+    fn place(&self, name: &str, expected: &[usize]) -> Result<&TensorLocation, ModelError> {
         let missing = || ModelError::MissingTensor {
             path: self.path.clone(),
             tensor: name.to_owned(),

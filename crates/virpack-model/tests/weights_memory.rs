@@ -1,4 +1,5 @@
-//! Reading a whole model keeps the copies and one piece in memory, never the file as well.
+//! Reading a whole model keeps the copies and one piece in memory, never the file as well. The peak is that
+//! of a process, so that this test has one to itself.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![cfg(target_os = "linux")]

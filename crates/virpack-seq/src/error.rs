@@ -9,6 +9,7 @@ mod hint;
 mod hints;
 mod input;
 mod suspect;
+mod thread;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub use hint::Hint;
 use hints::megabytes;
 pub use input::InputError;
 pub use suspect::Suspect;
+pub use thread::ThreadError;
 
 use crate::escape::shown_path;
 use crate::record::shown_id;
@@ -132,22 +134,9 @@ pub enum SeqError {
     /// A largest length that lets nothing through.
     #[error("a largest length of 0 residues accepts nothing")]
     MaxLengthZero,
-    /// The system gave the loader no thread.
-    #[error("cannot start the loader's {worker} thread: {source}")]
-    Thread {
-        /// What the thread was to do.
-        worker: &'static str,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A thread of the loader panicked; it is a fault of ours, or of the tokenizer given.
-    #[error("the loader's {worker} thread panicked: {message}")]
-    WorkerPanicked {
-        /// What the thread did: `reading`, `tokenizing`, `collating` or `framing`.
-        worker: &'static str,
-        /// What it said.
-        message: String,
-    },
+    /// A thread of the loader (`reading`, `tokenizing`, `collating` or `framing`) did not start, or panicked.
+    #[error(transparent)]
+    Thread(#[from] ThreadError),
 
     // --- packing: pack.rs, collate.rs, budget.rs ---
     /// A budget that cannot hold the longest sequence the options let through.

@@ -90,7 +90,7 @@ pub use batch::{PackedBatch, SequenceIndex, Window};
 pub use budget::{BudgetLimits, Footprint, calculate_token_budget};
 pub use chunk::{Chunks, chunks};
 pub use collate::{CollatorCounters, CollatorOptions, VarlenCollator};
-pub use error::{Hint, InputError, SeqError};
+pub use error::{Hint, InputError, SeqError, ThreadError};
 pub use escape::{escaped, escaped_json, escaped_lines, shown_path};
 pub use index_set::IndexSet;
 pub use input::Input;

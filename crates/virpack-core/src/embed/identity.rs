@@ -1,8 +1,7 @@
 //! What a run is of: all that shapes its rows, for another run to compare, and for a shard to say.
 
 use virpack_device::Dtype;
-use virpack_model::ModelConfig;
-use virpack_model::checksum::Summing;
+use virpack_model::{ChecksumThread, ModelConfig};
 use virpack_seq::{Input, LengthPolicy, LongRecords};
 
 use super::EmbedOptions;
@@ -18,7 +17,7 @@ pub(super) fn of_rows(
     lengths: LengthPolicy,
     sha256: &str,
     dtype: Dtype,
-    files: Summing,
+    files: ChecksumThread,
 ) -> Result<PendingIdentity, Error> {
     let auto = |number: Option<usize>| number.map_or("auto".to_owned(), |number| number.to_string());
     let LengthPolicy { max_length, min_length, long_records } = lengths;

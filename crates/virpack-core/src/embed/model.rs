@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use virpack_device::Device;
 
-use virpack_model::ModelConfig;
-use virpack_model::checksum::{FileChecksum, Summing, sum_of_all};
 use virpack_model::hub::load_again;
 use virpack_model::weights::Weights;
+use virpack_model::{ChecksumThread, FileChecksum, ModelConfig, sha256_of_all};
 use virpack_seq::LengthPolicy;
 
 use super::{EmbedOptions, identity};
@@ -69,10 +68,10 @@ impl<B: Device + 'static> EmbedModel<B> {
         options.check_lengths(&lengths)?;
         options.layer_of(&config)?;
         options.check_apart(weights)?;
-        let hashing = Summing::start(weights.files().map(|(file, _)| file.clone()).collect())?;
+        let hashing = ChecksumThread::start(weights.files().map(|(file, _)| file.clone()).collect())?;
         let dtype = backends.first().expect("there is a device").dtype();
         let of_rows = |checksums: &[FileChecksum], files| {
-            identity::of_rows(options, &config, lengths, &sum_of_all(checksums), dtype, files)
+            identity::of_rows(options, &config, lengths, &sha256_of_all(checksums), dtype, files)
         };
         if let Some(complete) = session.complete_run() {
             let rows = of_rows(&hashing.finish()?, options.hash_files(weights)?)?()?;

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use virpack_device::{Pool, available_memory};
-use virpack_model::ModelConfig;
-use virpack_model::checksum::Summing;
 use virpack_model::hub::{DownloadProgress, HubOptions};
-use virpack_model::location::Location;
 use virpack_model::weights::Weights;
+use virpack_model::{ChecksumThread, Location, ModelConfig};
 use virpack_seq::{
     CollatorOptions, GreedyPacker, Input, LengthPolicy, LongRecords, PackerOptions, ReadLimits, ReadOptions,
     Records, Shard, VarlenCollator,
@@ -252,9 +250,9 @@ impl EmbedOptions {
     }
 
     /// Begins to hash the inputs, and a model's files that are no weights.
-    pub(super) fn hash_files(&self, weights: &Weights) -> Result<Summing, Error> {
+    pub(super) fn hash_files(&self, weights: &Weights) -> Result<ChecksumThread, Error> {
         let inputs = self.inputs.iter().map(|input| Location::Disk(input.path().to_owned()));
-        Ok(Summing::start(inputs.chain(weights.beside()).collect())?)
+        Ok(ChecksumThread::start(inputs.chain(weights.beside()).collect())?)
     }
 
     /// What an earlier run has left; nothing is kept of what goes to standard output.

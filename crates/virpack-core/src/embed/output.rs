@@ -5,7 +5,7 @@ use std::time::Duration;
 use virpack_device::Device;
 
 use serde_json::{Map, Value};
-use virpack_model::checksum::sum_of_all;
+use virpack_model::sha256_of_all;
 use virpack_seq::{AsyncDataLoader, IndexSet, ReadProgress};
 
 use super::model::EmbedModel;
@@ -50,7 +50,7 @@ impl<'a> EmbedOutput<'a> {
         reading: Arc<ReadProgress>,
         on_event: &mut impl FnMut(Event),
     ) -> Result<Self, Error> {
-        let about = options.about(&model.name, &model.config, &sum_of_all(&model.checksums))?;
+        let about = options.about(&model.name, &model.config, &sha256_of_all(&model.checksums))?;
         let mut layout = options.writing(about.clone(), session.replaces());
         let (mut pending, mut shard) = (model.identity.take(), None);
         if options.shard.is_some()

@@ -10,7 +10,7 @@ use super::model::EmbedModel;
 use super::{EmbedOptions, EmbedSummary};
 use crate::Error;
 use crate::report::{self, rate};
-use virpack_model::checksum::sum_of_all;
+use virpack_model::sha256_of_all;
 
 /// The report of a run whose files are complete; `loading` is the time before its first record.
 pub(super) fn of<B: Device + 'static>(
@@ -21,7 +21,7 @@ pub(super) fn of<B: Device + 'static>(
 ) -> Result<Map<String, Value>, Error> {
     let model = json!({
         "name": loaded.name,
-        "sha256": sum_of_all(&loaded.checksums),
+        "sha256": sha256_of_all(&loaded.checksums),
         "files": report::files(&loaded.checksums),
     });
     let packing = summary.packing.as_ref();

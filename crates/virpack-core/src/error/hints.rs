@@ -33,11 +33,8 @@ impl Hint for Error {
             Error::ShardOfPipe { .. } => "give files".into(),
             Error::ShardName { .. } => "name it NAME.shard; a merge joins all shards to any format".into(),
             Error::ShardDtype { .. } => "choose the type where the shards are merged".into(),
-            Error::Thread { .. } => {
-                "raise the limit on processes or memory (ulimit -u, ulimit -v, the container's), or end other programs"
-                    .into()
-            }
-            Error::Panicked { .. } | Error::WindowsMissing { .. } | Error::EmbeddingsMissing { .. } => {
+            Error::Thread(error) => return error.hint(),
+            Error::WindowsMissing { .. } | Error::EmbeddingsMissing { .. } => {
                 "this is a fault of virpack's: report it".into()
             }
             Error::Hung { .. } => "see `nvidia-smi` and the system's log, or allow more seconds".into(),

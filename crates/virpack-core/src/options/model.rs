@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use virpack_model::Location;
 use virpack_model::ModelError;
 use virpack_model::hub::{DownloadProgress, HubOptions, Refetch};
-use virpack_model::location::Location;
 use virpack_model::{mini, resolve};
 use virpack_seq::{Input, ReadLimits};
 

@@ -10,8 +10,8 @@ use super::format::special_name;
 use super::{OutputError, OutputFormat, OutputOptions, is_stdout, row_store, safetensors};
 use crate::files::{FileProblem, PendingFile, directory_of};
 use crate::files::{absent, scratch};
+use virpack_model::Location;
 use virpack_model::guarded::FileIdentity;
-use virpack_model::location::Location;
 
 /// Checks that [`create`](super::create) has a format for `path` that can hold what `options` ask for, that the names it needs are
 /// free, unless `force` is set, that none of them is an input's, and that their directory takes files of such names; leaves

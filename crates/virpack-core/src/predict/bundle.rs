@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use super::DEFAULT_LENGTH;
 use crate::Error;
-use virpack_model::location::Location;
+use virpack_model::Location;
 
 /// The directory of the nucleotide model in a bundle.
 const NUCLEOTIDE: &str = "nucleotide";
@@ -91,7 +91,7 @@ impl Bundle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use virpack_model::location::MemoryFile;
+    use virpack_model::MemoryFile;
 
     const fn file(path: &'static str) -> MemoryFile {
         MemoryFile { path, bytes: b"" }

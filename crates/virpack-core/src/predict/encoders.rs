@@ -18,8 +18,8 @@ use crate::loaded_model::LoadedModel;
 use crate::memory::buffer_size;
 use crate::options::TokenBudget;
 use crate::runner::{AsyncInferenceRunner, RunnerOptions};
+use virpack_model::Location;
 use virpack_model::ModelConfig;
-use virpack_model::location::Location;
 use virpack_model::weights::Weights;
 
 /// What the models are called.

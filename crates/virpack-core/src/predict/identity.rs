@@ -4,7 +4,7 @@
 //! resumes may change that, as nothing of it is in a part.
 
 use virpack_device::Dtype;
-use virpack_model::checksum::{FileChecksum, Summing, sum_of_all};
+use virpack_model::{ChecksumThread, FileChecksum, sha256_of_all};
 use virpack_seq::frames::FrameOptions;
 
 use super::PredictOptions;
@@ -43,7 +43,7 @@ pub(super) fn of_scores(
     let mut files = files;
     for kind in kinds.chunk_by(|a, b| a == b) {
         let (own, rest) = files.split_at(kind.len());
-        identity.set(&*kind[0], sum_of_all(own));
+        identity.set(&*kind[0], sha256_of_all(own));
         files = rest;
     }
     identity.set("dtype", dtype);
@@ -56,13 +56,13 @@ pub(super) fn of_scores(
 }
 
 /// With the inputs; hashing them may take a while.
-pub(super) fn with_inputs(mut identity: Identity, inputs: Summing) -> PendingIdentity {
+pub(super) fn with_inputs(mut identity: Identity, inputs: ChecksumThread) -> PendingIdentity {
     Box::new(move || {
-        let sums = inputs.finish()?;
-        let several = sums.len() > 1;
-        for (i, input) in (1..).zip(&sums) {
+        let checksums = inputs.finish()?;
+        let several = checksums.len() > 1;
+        for (i, input) in (1..).zip(&checksums) {
             let name = if several { format!("input {i}") } else { "input".to_owned() };
-            identity.set(name, input.sum());
+            identity.set(name, input.size_and_sha256());
         }
         Ok(identity)
     })

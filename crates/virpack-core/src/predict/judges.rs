@@ -19,9 +19,8 @@ use crate::identity::Identity;
 use crate::options::Downloads;
 use crate::output::check_apart_from_models;
 use crate::resume::Session;
-use virpack_model::checksum::{FileChecksum, Summing};
 use virpack_model::hub::load_again;
-use virpack_model::location::Location;
+use virpack_model::{ChecksumThread, FileChecksum, Location};
 
 /// All that judges, ready to run.
 pub(super) struct Judges<B: Device> {
@@ -72,7 +71,7 @@ impl<B: Device + 'static> Judges<B> {
         let (kinds, files): (Vec<_>, Vec<_>) = encoders.files(&classifiers).into_iter().unzip();
         let tables = Files::in_directory(&options.output);
         check_apart_from_models(tables.all(), files.iter().cloned())?;
-        let hashing = Summing::start(files)?;
+        let hashing = ChecksumThread::start(files)?;
         let dtype = devices.protein.first().expect("a model has a device").dtype();
         let of_scores = |files: &[FileChecksum]| identity::of_scores(options, &frames, &kinds, files, dtype);
         if let Some(complete) = session.complete_run() {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use virpack_device::available_memory;
-use virpack_model::checksum::Summing;
+use virpack_model::ChecksumThread;
+use virpack_model::Location;
 use virpack_model::hub::{DownloadProgress, HubOptions};
-use virpack_model::location::Location;
-use virpack_seq::frames::FrameOptions;
+use virpack_seq::frames::{FrameOptions, Pair};
 use virpack_seq::{GeneticCode, Input, ReadLimits, ReadOptions, Records, reader};
 
 use super::classifiers::Classifiers;
@@ -232,9 +232,9 @@ impl PredictOptions {
     }
 
     /// Begins to hash the inputs.
-    pub(super) fn hash_inputs(&self) -> Result<Summing, Error> {
+    pub(super) fn hash_inputs(&self) -> Result<ChecksumThread, Error> {
         let inputs = self.inputs.iter().map(|input| Location::Disk(input.path().to_owned()));
-        Ok(Summing::start(inputs.collect())?)
+        Ok(ChecksumThread::start(inputs.collect())?)
     }
 
     /// How records become frames, and the event that says which length is taken.

@@ -7,7 +7,7 @@ use super::PredictOptions;
 use super::encoder_runner::DeviceWork;
 use super::summary::PredictSummary;
 use crate::report::{self, rate};
-use virpack_model::checksum::FileChecksum;
+use virpack_model::FileChecksum;
 
 /// The report of a run; `device` for people.
 pub(super) fn of(

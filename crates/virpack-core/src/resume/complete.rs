@@ -40,8 +40,8 @@ impl CompleteRun {
     }
 }
 
-/// Puts what [`CompleteRun`] reads into a report: what the run is of, where that is known, and the files of the output, which
-/// stand beside the report.
+/// Adds to a report what [`CompleteRun`] reads: the run's identity if it is known, and the names of the
+/// output's files, which are in the report's directory.
 pub(crate) fn describe(report: &mut Map<String, Value>, identity: Option<&Identity>, files: &[PathBuf]) {
     let name = |file: &PathBuf| Value::from(file.file_name().unwrap_or_default().to_string_lossy());
     report.insert(FILES.to_owned(), files.iter().map(name).collect());

@@ -11,7 +11,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use sha2::{Digest, Sha256};
 use virpack_seq::reader::hex;
-use virpack_seq::{IndexSet, ReadProgress};
+use virpack_seq::{IndexSet, ReadProgress, ThreadError};
 
 use super::manifest::{Manifest, Part};
 use super::part_entry::{Entries, EntryHead};
@@ -25,7 +25,7 @@ const AHEAD: usize = 1;
 /// Parts that wait to be made whole; a run that is killed loses them and the open one.
 const CLOSING: usize = 4;
 const BUFFER: usize = 1 << 20;
-const PANICKED: &str = "writing parts";
+const WRITING: &str = "writing parts";
 
 /// Where what is finished goes, to be there when the run is killed.
 ///
@@ -74,7 +74,7 @@ impl Log {
         let (close, closing) = bounded(CLOSING);
         let (folder, reading) = (logging.folder.clone(), Arc::clone(&logging.reading));
         let closer = spawn("closing parts", move || make_whole(&closing, &folder, begin, &reading))?;
-        let thread = spawn("writing parts", move || {
+        let thread = spawn(WRITING, move || {
             let written = Writing { logging, open: None, close }.run(&from);
             // It ends as its queue does. What it says is the cause of what the other one says.
             let listing = join(closer)?;
@@ -107,13 +107,13 @@ impl Log {
 
     fn end(&mut self) -> Result<Listing, Error> {
         self.to = None;
-        self.thread.take().map_or(Err(Error::Panicked { thread: PANICKED }), join)
+        self.thread.take().map_or_else(|| Err(panicked()), join)
     }
 
     fn send(&mut self, message: Message) -> Result<(), Error> {
         match self.to.as_ref().map(|to| to.send(message)) {
             Some(Ok(())) => Ok(()),
-            _ => self.end().and(Err(Error::Panicked { thread: PANICKED })),
+            _ => self.end().and(Err(panicked())),
         }
     }
 }
@@ -125,16 +125,21 @@ impl Drop for Log {
     }
 }
 
+/// The error where the thread that writes has left nothing, not even its panic.
+fn panicked() -> Error {
+    ThreadError::Panicked { thread: WRITING, message: None }.into()
+}
+
 fn spawn<T: Send + 'static>(
     thread: &'static str,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, Error> {
     let named = std::thread::Builder::new().name(thread.to_owned());
-    named.spawn(body).map_err(|source| Error::Thread { thread, source })
+    named.spawn(body).map_err(|source| ThreadError::NotStarted { thread, source }.into())
 }
 
 fn join<T>(thread: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
-    thread.join().unwrap_or(Err(Error::Panicked { thread: PANICKED }))
+    thread.join().unwrap_or_else(|panic| Err(ThreadError::panicked(WRITING, &*panic).into()))
 }
 
 /// The thread that writes.
@@ -265,7 +270,7 @@ impl Listing {
         if let Some(begin) = self.begin.take() {
             self.manifest = Some(begin()?);
         }
-        self.manifest.as_mut().ok_or(Error::Panicked { thread: PANICKED })
+        self.manifest.as_mut().ok_or_else(panicked)
     }
 }
 

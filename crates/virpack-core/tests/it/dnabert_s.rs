@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use virpack_core::device::{Backend, Cpu, Pool};
+use virpack_core::model::DnabertConfig;
+use virpack_core::model::DnabertS;
 use virpack_core::model::ModelError;
-use virpack_core::model::config::DnabertConfig;
-use virpack_core::model::dnabert_s::DnabertS;
 use virpack_core::model::hub::{HubError, HubOptions};
 use virpack_core::model::weights::Weights;
 use virpack_core::model::{Encoder, config_of, tokenizer_of};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use virpack_core::DeviceOptions;
 use virpack_core::device::{Backend, Cpu, Pool};
 use virpack_core::model::Encoder;
-use virpack_core::model::esm2::Esm2;
+use virpack_core::model::Esm2;
 use virpack_core::model::weights::Weights;
 use virpack_core::{EmbedOptions, embed_records};
 use virpack_seq::{Input, Records};
@@ -203,8 +203,8 @@ fn windows_of_a_whole_record_cover_it() {
 
 #[test]
 fn broken_weights_never_reach_the_output() {
-    use virpack_core::model::config::Esm2Config;
-    use virpack_core::model::source::{RandomTensors, TensorSource};
+    use virpack_core::model::Esm2Config;
+    use virpack_core::model::{RandomTensors, TensorSource};
     struct Broken;
     impl TensorSource for Broken {
         fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, virpack_core::model::ModelError> {

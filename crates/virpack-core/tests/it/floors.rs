@@ -3,31 +3,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+#[path = "support/sources.rs"]
+mod sources;
+
+use sources::sources;
 
 /// The crates with a picture, and what it leaves out: the crate's page, what only fuzz targets see, and errors that know
 /// every room.
-const CRATES: [(&str, &[&str]); 2] =
-    [("virpack-core", &["lib", "fuzzing", "error"]), ("virpack-seq", &["lib", "fuzzing"])];
+const CRATES: [(&str, &[&str]); 4] = [
+    ("virpack-core", &["lib", "fuzzing", "error"]),
+    ("virpack-model", &["lib", "fuzzing", "error"]),
+    ("virpack-device", &["lib"]),
+    ("virpack-seq", &["lib", "fuzzing"]),
+];
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
-
-/// Files of Rust below `folder` that are no tests.
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_stem().unwrap() == "tests" {
-            continue;
-        }
-        if path.is_dir() {
-            all.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            all.push(path);
-        }
-    }
-    all
-}
 
 /// The name that `text` begins with.
 fn name(text: &str) -> &str {
@@ -51,6 +43,24 @@ fn named(text: &str) -> Vec<&str> {
     names
 }
 
+/// Returns a source without its comments and without the tests at its end.
+fn code_of(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Returns the room of each name that `lib.rs` re-exports: `crate::Name` is a name of that room.
+fn re_exports(lib: &str) -> BTreeMap<String, String> {
+    let statements = lib.split(';').filter_map(|statement| statement.split_once(" use ")?.1.split_once("::"));
+    let names = statements.flat_map(|(room, names)| {
+        let names = names.split(|c: char| !c.is_alphanumeric() && c != '_');
+        names.filter(|name| !name.is_empty()).map(|name| (name.to_owned(), room.to_owned()))
+    });
+    names.collect()
+}
+
 /// Which room of a crate each room takes names from.
 fn arrows(name: &str, left_out: &[&str]) -> Arrows {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
@@ -60,17 +70,19 @@ fn arrows(name: &str, left_out: &[&str]) -> Arrows {
     };
     let files = sources(&folder);
     let rooms: BTreeSet<String> = files.iter().map(|path| room(path)).collect();
+    let shown = re_exports(&code_of(&folder.join("lib.rs")));
     let mut arrows: Arrows = rooms.iter().map(|room| (room.clone(), BTreeSet::new())).collect();
     for path in &files {
-        let text = fs::read_to_string(path).unwrap();
-        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
-        let code = lines.collect::<Vec<_>>().join("\n");
+        let depth = path.strip_prefix(&folder).unwrap().iter().count();
+        let code = code_of(path).replace(&"super::".repeat(depth), "crate::");
         let own = room(path);
         for (at, prefix) in code.match_indices("crate::") {
-            let others = named(&code[at + prefix.len()..]).into_iter();
-            let others = others.filter(|other| *other != own && rooms.contains(*other));
-            arrows.get_mut(&own).unwrap().extend(others.map(str::to_owned));
+            for other in named(&code[at + prefix.len()..]) {
+                let other = shown.get(other).map_or(other, String::as_str);
+                if other != own && rooms.contains(other) {
+                    arrows.get_mut(&own).unwrap().insert(other.to_owned());
+                }
+            }
         }
     }
     arrows.retain(|room, _| !left_out.contains(&&**room));
@@ -126,4 +138,12 @@ fn names_behind_crate_are_found() {
     assert_eq!(named("output::{self, Row}"), ["output"]);
     assert_eq!(named("{output::{self, Row}, model, Error}"), ["output", "model", "Error"]);
     assert_eq!(named("Error;"), ["Error"]);
+}
+
+#[test]
+fn a_name_in_the_root_is_of_the_room_that_defines_it() {
+    let names =
+        re_exports("mod pack;\nmod row;\n\npub use pack::{Packer, Packing};\npub(crate) use row::Row;\n");
+    let expected = [("Packer", "pack"), ("Packing", "pack"), ("Row", "row")];
+    assert_eq!(names, expected.map(|(name, room)| (name.to_owned(), room.to_owned())).into());
 }

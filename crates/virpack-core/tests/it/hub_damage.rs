@@ -1,6 +1,6 @@
 //! Files of the Hub's cache that are damaged: found, named and downloaded again by the run that finds them.
 
-#[path = "../../../virpack-model/tests/support/hub.rs"]
+#[path = "../../../virpack-model/tests/it/support/hub.rs"]
 mod hub;
 
 use std::fs;
@@ -11,9 +11,11 @@ use hub::{REPO, Reply, Server, file};
 use virpack_core::CancelToken;
 use virpack_core::Error;
 use virpack_core::Hint;
+use virpack_core::model::Location;
 use virpack_core::model::ModelError;
-use virpack_core::model::hub::{DownloadProgress, HubError, HubOptions, Kept, Refetch, load_again, resolve};
-use virpack_core::model::location::Location;
+use virpack_core::model::hub::{
+    DownloadProgress, HubError, HubOptions, Refetch, WhyKept, load_again, resolve,
+};
 use virpack_core::{DeviceChoice, DeviceOptions};
 use virpack_core::{EmbedOptions, embed};
 
@@ -138,7 +140,7 @@ fn a_truncated_blob_is_downloaded_again_when_the_model_is_resolved() {
 #[test]
 fn offline_the_damage_is_named_and_nothing_is_removed() {
     let cached = Cached::new(|reply| reply);
-    let offline = HubOptions { offline: true, ..cached.options() };
+    let offline = cached.options().offline(true);
     let damaged = cached.damage(|bytes| flip_a_value(bytes));
     for (refetch, says) in [
         (Some(offline.clone()), "unset HF_HUB_OFFLINE to download it again"),
@@ -176,9 +178,10 @@ fn a_second_download_that_fails_ends_the_run() {
         "{message}"
     );
     assert!(error.hint().is_some(), "{error:?}");
-    assert!(
-        matches!(error, Error::Model(ModelError::DamagedInCache(damage)) if matches!(damage.kept, Kept::Failed(_)))
-    );
+    assert!(matches!(
+        error,
+        Error::Model(ModelError::DamagedInCache(damage)) if matches!(damage.kept, WhyKept::Failed(_))
+    ));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use virpack_core::CancelToken;
-use virpack_core::model::location::{Location, MemoryFile};
+use virpack_core::model::{Location, MemoryFile};
 use virpack_core::predict::{Compat, PredictOptions, PredictSummary, Rule, predict};
 use virpack_core::{DeviceChoice, DeviceOptions};
 use virpack_seq::frames::Pair;

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use virpack_core::model::classifier::Classifier;
-use virpack_core::model::config::{DnabertConfig, Esm2Config};
 use virpack_core::model::weights::Weights;
-use virpack_core::model::{HoldsModelError, ModelError};
+use virpack_core::model::{DnabertConfig, Esm2Config, HoldsModelError, ModelError};
 use virpack_core::{EmbedOptions, embed_records};
 use virpack_seq::{Hint, Records};
 

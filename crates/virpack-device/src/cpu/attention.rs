@@ -10,7 +10,7 @@
 
 use super::math::exp_nonpositive;
 use super::rotary::RotaryTable;
-use super::tiles::Shared;
+use super::tiles::SharedRows;
 use pulp::{Arch, Simd, WithSimd};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -33,7 +33,7 @@ pub(crate) struct HeadTask<'a> {
     pub(crate) rotary: Option<&'a RotaryTable>,
     pub(crate) alibi_slope: f32,
     /// `[tokens, hidden]`.
-    pub(crate) out: Shared,
+    pub(crate) out: SharedRows,
 }
 
 /// Working memory of a thread, kept between tasks.

@@ -1,6 +1,7 @@
 //! Activations whose memory goes round.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::relock::Relock;
+use std::sync::{Arc, Mutex};
 
 /// Activations on the CPU, `[rows, columns]` float32; its memory returns to the backend when dropped.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl Buffers {
     /// longer than the last replaces its buffers instead of adding to them.
     pub(crate) fn tensor(&self, rows: usize, columns: usize) -> CpuTensor {
         let needed = rows * columns;
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.relock();
         let fit = (0..idle.len())
             .filter(|&i| idle[i].len() >= needed && idle[i].len() / 2 <= needed)
             .min_by_key(|&i| idle[i].len());
@@ -62,6 +63,6 @@ impl Buffers {
     }
 
     fn put_back(&self, buffer: Vec<f32>) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+        self.idle.relock().push(buffer);
     }
 }

@@ -3,7 +3,7 @@
 use super::buffers::CpuTensor;
 use super::gemm::multiply;
 use super::math::gelu;
-use super::tiles::{Shared, Tile, tiles};
+use super::tiles::{SharedRows, Tile, tiles};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -37,7 +37,7 @@ pub(crate) fn linear(
     out: &mut CpuTensor,
 ) {
     let columns = out.columns;
-    let shared = Shared::new(out.values_mut(), columns);
+    let shared = SharedRows::new(out.values_mut(), columns);
     tiles(x.rows, weight.rows, threads).into_par_iter().for_each(|tile| {
         // SAFETY: `out` is borrowed until every tile is done, and tiles do not overlap.
         unsafe { product(x, weight, &tile, shared, then) };
@@ -55,7 +55,7 @@ pub(crate) fn linear(
 /// # Safety
 ///
 /// What `shared` was made of is borrowed, and no other thread works on this tile.
-unsafe fn product(x: &CpuTensor, weight: &CpuMatrix, tile: &Tile, shared: Shared, then: OnTile) {
+unsafe fn product(x: &CpuTensor, weight: &CpuMatrix, tile: &Tile, shared: SharedRows, then: OnTile) {
     let k = weight.columns;
     let left = &x.values()[tile.rows.start * k..tile.rows.end * k];
     let right = &weight.values[tile.columns.start * k..tile.columns.end * k];

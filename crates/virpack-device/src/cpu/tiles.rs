@@ -30,22 +30,22 @@ pub(crate) fn tiles(rows: usize, columns: usize, threads: usize) -> Vec<Tile> {
 
 /// A matrix that several threads write at once, each its own tile.
 #[derive(Clone, Copy)]
-pub(crate) struct Shared {
+pub(crate) struct SharedRows {
     pointer: *mut f32,
     rows: usize,
     columns: usize,
 }
 
-// SAFETY: `Shared` is only a pointer and its bounds; every access goes through `row`, whose contract keeps
-// the ranges of different threads apart.
-unsafe impl Send for Shared {}
+// SAFETY: `SharedRows` is only a pointer and its bounds; every access goes through `row`, whose contract
+// keeps the ranges of different threads apart.
+unsafe impl Send for SharedRows {}
 // SAFETY: as above.
-unsafe impl Sync for Shared {}
+unsafe impl Sync for SharedRows {}
 
-impl Shared {
+impl SharedRows {
     /// Shares `values`, `[values.len() / columns, columns]`, for the time of the borrow.
-    pub(crate) fn new(values: &mut [f32], columns: usize) -> Shared {
-        Shared { pointer: values.as_mut_ptr(), rows: values.len() / columns, columns }
+    pub(crate) fn new(values: &mut [f32], columns: usize) -> SharedRows {
+        SharedRows { pointer: values.as_mut_ptr(), rows: values.len() / columns, columns }
     }
 
     /// Elements from the start of one row to the start of the next.
@@ -57,7 +57,7 @@ impl Shared {
     ///
     /// # Safety
     ///
-    /// The slice `Shared` was made of is still borrowed, and no other thread holds an overlapping part.
+    /// The slice `SharedRows` was made of is still borrowed, and no other thread holds an overlapping part.
     pub(crate) unsafe fn row<'a>(self, row: usize, columns: Range<usize>) -> &'a mut [f32] {
         assert!(row < self.rows && columns.start <= columns.end && columns.end <= self.columns);
         // SAFETY: inside the matrix by the assertion; alone by the caller's promise.

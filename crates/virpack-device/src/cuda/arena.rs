@@ -5,9 +5,10 @@
 
 use super::driver::{Card, check};
 use crate::DeviceError;
+use crate::relock::Relock;
 use cudarc::driver::sys;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Blocks begin at multiples of this many bytes: what cuBLASLt and 16-byte accesses like.
 const ALIGNMENT: usize = 256;
@@ -28,11 +29,8 @@ struct ArenaState {
     /// Bytes of the last chunk that are carved.
     used: usize,
     free: HashMap<usize, Vec<u64>>,
-    reserved: bool,
     /// Blocks handed out.
     out: usize,
-    /// Allocations made after `reserve`.
-    late: usize,
 }
 
 /// A piece of the arena; goes back to it on drop.
@@ -50,15 +48,12 @@ impl Arena {
     }
 
     fn state(&self) -> MutexGuard<'_, ArenaState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.relock()
     }
 
     /// Takes `bytes` from the card at once, for the blocks to come.
     pub(super) fn reserve(&self, bytes: usize) -> Result<(), DeviceError> {
-        let mut state = self.state();
-        self.grow(&mut state, bytes)?;
-        state.reserved = true;
-        Ok(())
+        self.grow(&mut self.state(), bytes)
     }
 
     /// Gives everything back to the card, where no block is handed out; else nothing.
@@ -76,12 +71,6 @@ impl Arena {
         Ok(())
     }
 
-    /// Bytes taken from the card, and allocations made after `reserve` (0 where the layout was right).
-    pub(super) fn usage(&self) -> (usize, usize) {
-        let state = self.state();
-        (state.chunks.iter().map(|c| c.1).sum(), state.late)
-    }
-
     /// A block of at least `bytes`.
     pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Result<Block, DeviceError> {
         let size = bytes.max(1).next_multiple_of(ALIGNMENT);
@@ -96,7 +85,6 @@ impl Arena {
 
     fn carve(&self, state: &mut ArenaState, size: usize) -> Result<u64, DeviceError> {
         if state.chunks.last().is_none_or(|&(_, len)| len - state.used < size) {
-            state.late += usize::from(state.reserved);
             self.grow(state, size.max(CHUNK))?;
         }
         let &(base, _) = state.chunks.last().expect("a chunk was just made sure of");

@@ -8,17 +8,17 @@ const RESULTS: usize = 3;
 
 /// The batches to come, so that their memory can be laid out before the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ArenaPlan {
+pub(super) struct ArenaPlan {
     /// Most tokens in a batch.
-    pub token_budget: usize,
+    pub(super) token_budget: usize,
     /// Most sequences in a batch.
-    pub sequences: usize,
+    pub(super) sequences: usize,
     /// Columns of the tensors that live at once, in any order; a narrower one takes the place of the next wider.
-    pub widths: Vec<usize>,
+    pub(super) widths: Vec<usize>,
     /// Columns of a pooled row.
-    pub hidden: usize,
+    pub(super) hidden: usize,
     /// Whether all rows of a batch come back too (`Backend::read`), as windows of long records need.
-    pub rows: bool,
+    pub(super) rows: bool,
 }
 
 /// Bytes of each kind of block.
@@ -34,7 +34,7 @@ pub(super) struct Blocks {
 
 impl ArenaPlan {
     /// Bytes of the arena.
-    pub fn bytes(&self, dtype: Dtype) -> usize {
+    pub(super) fn bytes(&self, dtype: Dtype) -> usize {
         let blocks = self.blocks();
         let tensors: usize = self.widths.iter().map(|w| tensor_bytes(self.token_budget, *w, dtype)).sum();
         let rows = if self.rows { RESULTS * blocks.rows } else { 0 };

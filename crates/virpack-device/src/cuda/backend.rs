@@ -156,13 +156,13 @@ impl Backend for Cuda {
     }
 
     fn computed_by(&self) -> Vec<String> {
-        Cuda::computed_by(self)
+        self.bits_depend_on()
     }
 
     fn shrink(&self, tokens: usize) -> Result<(), DeviceError> {
         let plan = ArenaPlan { token_budget: tokens, ..self.plan().clone() };
         let sequences = plan.sequences.min(tokens);
-        match self.reserve(&ArenaPlan { sequences, ..plan }) {
+        match self.lay_out(&ArenaPlan { sequences, ..plan }) {
             // Then every block is asked for as it is needed, and the next one without room says so.
             Err(DeviceError::OutOfMemory { .. }) => Ok(()),
             other => other,

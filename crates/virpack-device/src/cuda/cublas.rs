@@ -4,6 +4,7 @@ use super::algorithms::Chosen;
 use super::arena::Fixed;
 use super::driver::Card;
 use super::kernels::Kernels;
+use crate::relock::Relock;
 use crate::{DeviceError, Dtype};
 use cudarc::cublaslt::sys;
 use std::collections::HashMap;
@@ -88,7 +89,7 @@ impl Products {
 
     /// What has been chosen so far, a line a weight's shape.
     pub(super) fn chosen(&self) -> Vec<String> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.relock();
         let mut lines: Vec<String> =
             state.chosen.iter().map(|(shape, chosen)| format!("product {shape}: {chosen}")).collect();
         lines.sort();
@@ -106,7 +107,7 @@ impl Products {
         shape: Shape,
         operands: Operands,
     ) -> Result<(), DeviceError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.relock();
         let state = &mut *state;
         if !state.plans.contains_key(&shape) {
             let plan = Plan::new(self.dtype, shape)?;

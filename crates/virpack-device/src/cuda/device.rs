@@ -1,6 +1,7 @@
 //! What a card is and what models take on it.
 
-use super::{ArenaPlan, Cuda};
+use super::Cuda;
+use super::arena_plan::ArenaPlan;
 use crate::{Device, DeviceError, Dtype, ModelFootprint, ModelShape, Unavailable};
 
 /// Rows of a tile of a product, of which a multiprocessor of a GPU works on one.
@@ -24,24 +25,24 @@ fn plan(model: &ModelShape, token_budget: usize, sequences: usize, rows: bool) -
 
 impl Device for Cuda {
     fn name(&self) -> String {
-        format!("cuda:{} {}, {}", Cuda::ordinal(self), Cuda::name(self), self.options().dtype)
+        format!("cuda:{} {}, {}", self.card.ordinal, self.card.name, self.options.dtype)
     }
 
     fn dtype(&self) -> Dtype {
-        self.options().dtype
+        self.options.dtype
     }
 
     fn ordinal(&self) -> Option<usize> {
-        Some(Cuda::ordinal(self))
+        Some(self.card.ordinal)
     }
 
     /// With a stream and an arena of its own.
     fn beside(&self) -> Result<Option<Cuda>, Unavailable> {
-        Cuda::new(Cuda::ordinal(self), self.options()).map(Some)
+        Cuda::new(self.card.ordinal, self.options).map(Some)
     }
 
     fn footprint(&self, model: &ModelShape, _: usize, rows: bool) -> ModelFootprint {
-        let dtype = self.options().dtype;
+        let dtype = self.options.dtype;
         // The arena is linear but for its roundings: read off a large one.
         const MANY: usize = 1 << 20;
         let bytes = |tokens, sequences| plan(model, tokens, sequences, rows).bytes(dtype) as u64;
@@ -58,7 +59,7 @@ impl Device for Cuda {
     }
 
     fn most_tokens(&self, model: &ModelShape) -> usize {
-        let rows = TILE_ROWS * self.multiprocessors();
+        let rows = TILE_ROWS * self.card.processors;
         let tiles = (CUDA_VALUES / model.hidden.max(1) + rows / 2) / rows;
         rows * tiles.clamp(*CUDA_TILES.start(), *CUDA_TILES.end())
     }
@@ -70,6 +71,6 @@ impl Device for Cuda {
         sequences: usize,
         rows: bool,
     ) -> Result<(), DeviceError> {
-        Cuda::reserve(self, &plan(model, token_budget, sequences, rows))
+        self.lay_out(&plan(model, token_budget, sequences, rows))
     }
 }

@@ -1,5 +1,6 @@
 //! The card: context, streams, events, pinned memory; thin, typed and released on drop.
 
+use crate::relock::Relock;
 use crate::{DeviceError, Remedy, Unavailable};
 use cudarc::driver::sys;
 use std::ffi::{CStr, c_int};
@@ -280,7 +281,7 @@ impl PinnedPool {
     /// A buffer of at least `len` bytes that no copy uses.
     pub(super) fn take(&self, card: &Card, len: usize) -> Result<Pinned, DeviceError> {
         card.enter()?;
-        let mut free = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut free = self.0.relock();
         let fits = |(buffer, event): &(Pinned, Option<Event>)| {
             buffer.len >= len && event.as_ref().is_none_or(Event::is_past)
         };
@@ -292,6 +293,6 @@ impl PinnedPool {
 
     /// Takes a buffer back, for use once `after` is past.
     pub(super) fn give(&self, buffer: Pinned, after: Option<Event>) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((buffer, after));
+        self.0.relock().push((buffer, after));
     }
 }

@@ -4,6 +4,7 @@ use super::compile;
 use super::driver::{Card, check};
 use super::kernel_source::KernelSource;
 use super::tensor_map::TensorMap;
+use crate::relock::Relock;
 use crate::{DeviceError, Dtype};
 use cudarc::driver::sys;
 use std::collections::HashMap;
@@ -159,7 +160,7 @@ impl Kernels {
     }
 
     fn function(&self, source: &KernelSource, name: &'static str) -> Result<Function, DeviceError> {
-        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut modules = self.modules.relock();
         if !modules.contains_key(source) {
             modules.insert(source.clone(), self.load(source)?);
         }

@@ -14,7 +14,7 @@ mod product_pairs;
 mod rotary;
 
 use super::kernel_source::KernelSource;
-use super::{compile, libraries};
+use super::{Cuda, compile, libraries};
 use crate::{DeviceError, Dtype, Unavailable};
 
 /// Every source that a card of this architecture uses for activations of `dtype`.
@@ -35,21 +35,35 @@ fn sources(dtype: Dtype, architecture: &str) -> Vec<KernelSource> {
     all
 }
 
-/// Compiles the kernels of every source for `architecture`, on a machine with or without a card.
-///
-/// # Errors
-///
-/// Where NVRTC is missing, `Ok(Err(…))` says how to get it; a kernel that does not compile is the outer error.
-pub fn compile_all(architecture: &str) -> Result<Result<usize, Unavailable>, DeviceError> {
-    if let Err(missing) = libraries::open_compiler() {
-        return Ok(Err(missing));
-    }
-    let mut count = 0;
-    for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
-        for source in sources(dtype, architecture) {
-            compile::compile_for(&source, dtype, architecture)?;
-            count += 1;
+impl Cuda {
+    /// Compiles all kernels for an architecture, `sm_80` and up, on a machine with or without a card. Returns
+    /// how many sources were compiled.
+    ///
+    /// # Errors
+    ///
+    /// Where NVRTC is missing, `Ok(Err(…))` says how to get it; a kernel that does not compile is the outer
+    /// error.
+    ///
+    /// ```
+    /// use virpack_device::Cuda;
+    ///
+    /// match Cuda::compile_kernels("sm_90a")? {
+    ///     Ok(sources) => assert!(sources > 10),
+    ///     Err(missing) => println!("{missing}; {}", missing.remedy.hint()),
+    /// }
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
+    pub fn compile_kernels(architecture: &str) -> Result<Result<usize, Unavailable>, DeviceError> {
+        if let Err(missing) = libraries::open_compiler() {
+            return Ok(Err(missing));
         }
+        let mut count = 0;
+        for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+            for source in sources(dtype, architecture) {
+                compile::compile_for(&source, dtype, architecture)?;
+                count += 1;
+            }
+        }
+        Ok(Ok(count))
     }
-    Ok(Ok(count))
 }

@@ -6,9 +6,10 @@
 
 use super::Cuda;
 use super::arena::Fixed;
+use crate::relock::Relock;
 use crate::{DeviceError, shapes};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Widths of the heads of published models: those that tests compile kernels for, and that attention of pairs has one for.
 pub(super) const WIDTHS: [usize; 5] = [16, 24, 32, 64, 128];
@@ -60,7 +61,7 @@ impl Cuda {
     ) -> Result<Arc<Fixed>, DeviceError> {
         shapes::frequencies(width, frequencies.len())?;
         let key: Vec<u32> = frequencies.iter().map(|f| f.to_bits()).collect();
-        let mut tables = self.rotary.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tables = self.rotary.0.relock();
         if let Some(table) = tables.get(&key).filter(|table| table.positions >= positions) {
             return Ok(Arc::clone(&table.values));
         }

@@ -4,8 +4,9 @@ use super::arena::Fixed;
 use super::driver::{Card, Stream, check};
 use super::{Cuda, ROW_STEP};
 use crate::DeviceError;
+use crate::relock::Relock;
 use cudarc::driver::sys;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Where a normed product keeps its rows' scales; one for all, as products run one after the other.
 #[derive(Debug, Default)]
@@ -38,9 +39,9 @@ impl Scales {
 }
 
 /// Scales taken for a launch; the next one waits for this to go.
-pub(super) struct Taken<'a>(MutexGuard<'a, Option<Scales>>);
+pub(super) struct RowScaleSlot<'a>(MutexGuard<'a, Option<Scales>>);
 
-impl Taken<'_> {
+impl RowScaleSlot<'_> {
     /// The addresses of words and counters, and the launch's number.
     pub(super) fn arguments(&self) -> (u64, u64, i32) {
         let scales = self.0.as_ref().expect("`take_scales` has just made sure of them");
@@ -61,13 +62,13 @@ impl Cuda {
     }
 
     /// Scales of `rows` for one launch.
-    pub(super) fn take_scales(&self, rows: usize) -> Result<Taken<'_>, DeviceError> {
-        self.scales_of(rows).map(Taken)
+    pub(super) fn take_scales(&self, rows: usize) -> Result<RowScaleSlot<'_>, DeviceError> {
+        self.scales_of(rows).map(RowScaleSlot)
     }
 
     fn scales_of(&self, rows: usize) -> Result<MutexGuard<'_, Option<Scales>>, DeviceError> {
         let RowScales(scales) = &self.scales;
-        let mut scales = scales.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut scales = scales.relock();
         let rows = rows.next_multiple_of(ROW_STEP);
         // Numbers of launches begin again with fresh memory.
         if !scales.as_ref().is_some_and(|s| s.rows >= rows && s.launches < u32::MAX) {

@@ -87,7 +87,7 @@ fn on_card(dtype: Dtype, check: impl FnOnce(&Cuda, Precision)) {
         Dtype::F16 => (2, Precision::F16),
         Dtype::Bf16 => (3, Precision::BF16),
     };
-    match CARDS[place].get_or_init(|| Cuda::new(0, CudaOptions { dtype }).map(Mutex::new)) {
+    match CARDS[place].get_or_init(|| Cuda::new(0, CudaOptions::new(dtype)).map(Mutex::new)) {
         Ok(cuda) => {
             let cuda = cuda.lock().unwrap_or_else(PoisonError::into_inner);
             println!("{dtype} on {}", cuda.name());
@@ -122,7 +122,7 @@ fn a_card_that_is_required_and_missing_is_a_failure() {
 #[test]
 fn kernels_compile_for_every_card() {
     for architecture in ["sm_80", "sm_89", "sm_90a"] {
-        match virpack_device::cuda::compile_all(architecture).unwrap() {
+        match Cuda::compile_kernels(architecture).unwrap() {
             Ok(count) => println!("{count} sources compiled for {architecture}"),
             Err(unavailable) => return println!("SKIPPED, no compiler: {unavailable}"),
         }

@@ -8,7 +8,7 @@ use safetensors::tensor::{TensorView, serialize};
 use super::layers::{DEFAULT_EPS, Layers};
 use super::{BATCH_NORM_EPS, CHUNK_LENGTH, ClassifierFacts};
 use crate::ModelError;
-use crate::weights::{Dtype, TensorFile};
+use crate::weights::{StoredDtype, TensorFile};
 
 /// The classifier in `from` as a safetensors file: its tensors under their own names in float32, and the length of its
 /// chunks and its batch norm's eps as metadata. [`Classifier::open`](super::Classifier::open) reads the same from both.
@@ -40,7 +40,7 @@ pub fn to_safetensors(from: &Path) -> Result<Vec<u8>, ModelError> {
     let broken = |source| ModelError::Safetensors { path: from.to_owned(), source };
     let views = values
         .iter()
-        .map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::F32, (*shape).clone(), bytes)?)))
+        .map(|(name, shape, bytes)| Ok((*name, TensorView::new(StoredDtype::F32, (*shape).clone(), bytes)?)))
         .collect::<Result<Vec<_>, _>>()
         .map_err(broken)?;
     let bytes = serialize(views, Some(metadata)).map_err(broken)?;

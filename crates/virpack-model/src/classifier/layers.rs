@@ -135,12 +135,12 @@ fn check_module(module: &StoredModule) -> Result<(), ClassifierProblem> {
 }
 
 /// Tensors of one layer: those whose names differ only behind the last point.
-struct Group<'a> {
+struct LayerTensors<'a> {
     name: &'a str,
     tensors: Vec<(&'a str, &'a StoredTensor)>,
 }
 
-impl<'a> Group<'a> {
+impl<'a> LayerTensors<'a> {
     fn get(&self, name: &str) -> Option<&'a StoredTensor> {
         // Of a name given twice, Python keeps the last.
         self.tensors.iter().rev().find(|(own, _)| *own == name).map(|(_, tensor)| *tensor)
@@ -148,8 +148,8 @@ impl<'a> Group<'a> {
 }
 
 /// The tensors layer by layer, without BatchNorm's count of batches.
-fn groups(tensors: &[StoredTensor]) -> Vec<Group<'_>> {
-    let mut groups: Vec<Group<'_>> = Vec::new();
+fn groups(tensors: &[StoredTensor]) -> Vec<LayerTensors<'_>> {
+    let mut groups: Vec<LayerTensors<'_>> = Vec::new();
     for tensor in tensors {
         let (layer, name) = tensor.name.rsplit_once('.').unwrap_or(("", &tensor.name));
         if name == "num_batches_tracked" {
@@ -157,7 +157,7 @@ fn groups(tensors: &[StoredTensor]) -> Vec<Group<'_>> {
         }
         match groups.iter_mut().find(|group| group.name == layer) {
             Some(group) => group.tensors.push((name, tensor)),
-            None => groups.push(Group { name: layer, tensors: vec![(name, tensor)] }),
+            None => groups.push(LayerTensors { name: layer, tensors: vec![(name, tensor)] }),
         }
     }
     groups

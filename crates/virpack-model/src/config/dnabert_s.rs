@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{ModelKind, Settings, read_json, wrong_size};
 use crate::ModelError;
-use crate::location::Location;
+use crate::location::{CONFIG, Location};
 use crate::weights::Weights;
 
 /// The settings of a MosaicBERT: DNABERT-S, DNABERT-2.
@@ -49,7 +49,7 @@ impl DnabertConfig {
     /// [`ModelError::NoConfig`] without settings, [`ModelError::Json`], [`ModelError::BadSetting`] for unusable ones,
     /// [`ModelError::UnsupportedModel`] for a model that virpack does not run, and those of [`Weights::check`].
     pub fn of(weights: &Weights) -> Result<Self, ModelError> {
-        let file = weights.directory().join("config.json");
+        let file = weights.directory().join(CONFIG);
         if !file.exists() {
             return Err(ModelError::NoConfig { path: weights.directory().path(), in_checkpoint: false });
         }

@@ -16,6 +16,7 @@ impl Hint for ModelError {
             ModelError::Checkpoint { source, .. } => return source.hint(),
             ModelError::Device(error) => return error.hint(),
             ModelError::Seq(error) => return error.hint(),
+            ModelError::Thread(error) => return error.hint(),
             ModelError::ReadModel { .. } => "check the path and its permissions".into(),
             ModelError::NoWeights { found, .. } => match &found[..] {
                 [] => "give a directory in Hugging Face layout, or a fair-esm .pt file".into(),
@@ -77,11 +78,6 @@ impl Hint for ModelError {
                 fitting(*width, *nucleotide, *peptide)
             )
             .into(),
-            ModelError::Thread { .. } => {
-                "raise the limit on processes or memory (ulimit -u, ulimit -v, the container's), or end other programs"
-                    .into()
-            }
-            ModelError::Panicked { .. } => "this is a fault of virpack's: report it".into(),
             ModelError::ShardIndex { shard: Some(_), .. }
             | ModelError::DuplicateTensor { .. }
             | ModelError::UnsupportedModel { .. } => return None,

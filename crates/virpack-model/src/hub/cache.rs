@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use crate::guarded;
 
 /// One repository's folder in the cache.
-pub(super) struct Folder {
+pub(super) struct RepositoryDir {
     pub(super) path: PathBuf,
     locks: PathBuf,
 }
 
-impl Folder {
+impl RepositoryDir {
     pub(super) fn of(cache: &Path, repository: &str) -> Self {
         let name = format!("models--{}", repository.replace('/', "--"));
         Self { path: cache.join(&name), locks: cache.join(".locks").join(name) }

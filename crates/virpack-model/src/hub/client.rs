@@ -7,7 +7,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Body};
 
 use super::HubOptions;
-use super::problem::Problem;
+use super::attempt_error::AttemptError;
 
 /// Redirects that one request follows at most.
 const MOST_REDIRECTS: usize = 10;
@@ -41,7 +41,7 @@ impl Answer {
 }
 
 impl<'a> Client<'a> {
-    pub(super) fn new(options: &'a HubOptions) -> Result<Self, Problem> {
+    pub(super) fn new(options: &'a HubOptions) -> Result<Self, AttemptError> {
         let tls = TlsConfig::builder().provider(TlsProvider::Rustls).root_certs(trusted()?).build();
         let config = Agent::config_builder()
             .tls_config(tls)
@@ -58,10 +58,10 @@ impl<'a> Client<'a> {
     }
 
     /// Asks for `path` of the Hub, from byte `from` to `to` where there are such; gives what is no redirect.
-    pub(super) fn get(&self, path: &str, range: Option<(u64, Option<u64>)>) -> Result<Answer, Problem> {
-        let hub: Uri = self.options.endpoint.parse().map_err(|_| Problem::Endpoint)?;
+    pub(super) fn get(&self, path: &str, range: Option<(u64, Option<u64>)>) -> Result<Answer, AttemptError> {
+        let hub: Uri = self.options.endpoint.parse().map_err(|_| AttemptError::Endpoint)?;
         let mut url: Uri =
-            format!("{}{path}", self.options.endpoint).parse().map_err(|_| Problem::Endpoint)?;
+            format!("{}{path}", self.options.endpoint).parse().map_err(|_| AttemptError::Endpoint)?;
         let mut headers = Vec::new();
         for _ in 0..=MOST_REDIRECTS {
             let mut request = self.agent.get(&url);
@@ -79,30 +79,32 @@ impl<'a> Client<'a> {
                 return if (200..300).contains(&status) {
                     Ok(Answer { response, headers })
                 } else {
-                    Err(Problem::Status(status))
+                    Err(AttemptError::Status(status))
                 };
             }
             let place = response.headers().get("location").and_then(|place| place.to_str().ok());
-            let next = join(&url, place.ok_or(Problem::NoLocation)?).ok_or(Problem::NoLocation)?;
+            let next = join(&url, place.ok_or(AttemptError::NoLocation)?).ok_or(AttemptError::NoLocation)?;
             match (url.scheme_str(), next.scheme_str()) {
                 (_, Some("https")) | (Some("http"), Some("http")) => url = next,
-                _ => return Err(Problem::Downgrade { host: next.host().unwrap_or_default().to_owned() }),
+                _ => {
+                    return Err(AttemptError::Downgrade { host: next.host().unwrap_or_default().to_owned() });
+                }
             }
         }
-        Err(Problem::Redirects { most: MOST_REDIRECTS })
+        Err(AttemptError::Redirects { most: MOST_REDIRECTS })
     }
 }
 
 /// The certificates that are trusted: those of `SSL_CERT_FILE` and `SSL_CERT_DIR` where one is set, else those of the
 /// system, else Mozilla's, which are part of the program.
-fn trusted() -> Result<RootCerts, Problem> {
+fn trusted() -> Result<RootCerts, AttemptError> {
     let found = rustls_native_certs::load_native_certs();
     let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().find(|name| std::env::var_os(name).is_some());
     let certificates: Vec<_> =
         found.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
     match (certificates.is_empty(), named) {
         (false, _) => Ok(RootCerts::new_with_certs(&certificates)),
-        (true, Some(variable)) => Err(Problem::NoCertificates {
+        (true, Some(variable)) => Err(AttemptError::NoCertificates {
             variable,
             reason: found
                 .errors

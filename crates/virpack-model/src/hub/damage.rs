@@ -9,10 +9,10 @@ use virpack_seq::{Hint, shown_path};
 
 use super::download::download_again;
 use super::{DownloadProgress, HubError, HubOptions, Repository};
-use crate::checksum::damaged;
+use crate::checksum::{checksum, is_sha256};
+use crate::error::{HoldsModelError, ModelError};
 use crate::location::Location;
 use crate::weights;
-use crate::{HoldsModelError, ModelError};
 
 /// A file in the Hub's cache whose bytes have another SHA-256 than its name there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,12 +31,13 @@ pub struct Damage {
     /// The files, at least one.
     pub files: Vec<DamagedFile>,
     /// Why they are not downloaded again.
-    pub kept: Kept,
+    pub kept: WhyKept,
 }
 
 /// Why a damaged file is not downloaded again.
 #[derive(Debug)]
-pub enum Kept {
+#[non_exhaustive]
+pub enum WhyKept {
     /// The run has no [`Refetch`], or the file is not one of a repository's snapshot.
     NotAsked,
     /// The network is switched off.
@@ -58,10 +59,10 @@ impl fmt::Display for Damage {
             write!(f, " (damaged files of this model: {})", self.files.len())?;
         }
         match &self.kept {
-            Kept::NotAsked => Ok(()),
-            Kept::Offline => write!(f, ", and HF_HUB_OFFLINE keeps off the network"),
-            Kept::Failed(error) => write!(f, "; the second download failed: {error}"),
-            Kept::DamagedAgain => write!(f, ", although it was just downloaded"),
+            WhyKept::NotAsked => Ok(()),
+            WhyKept::Offline => write!(f, ", and HF_HUB_OFFLINE keeps off the network"),
+            WhyKept::Failed(error) => write!(f, "; the second download failed: {error}"),
+            WhyKept::DamagedAgain => write!(f, ", although it was just downloaded"),
         }
     }
 }
@@ -69,15 +70,15 @@ impl fmt::Display for Damage {
 impl Hint for Damage {
     fn hint(&self) -> Option<Cow<'_, str>> {
         match &self.kept {
-            Kept::NotAsked => Some("remove it, and run again to download it".into()),
-            Kept::Offline => {
+            WhyKept::NotAsked => Some("remove it, and run again to download it".into()),
+            WhyKept::Offline => {
                 let blob = shown_path(&self.files[0].blob);
                 let hint =
                     format!("unset HF_HUB_OFFLINE to download it again, or copy {blob} from another machine");
                 Some(hint.into())
             }
-            Kept::Failed(error) => error.hint(),
-            Kept::DamagedAgain => Some("check this machine's disk and memory, and run again".into()),
+            WhyKept::Failed(error) => error.hint(),
+            WhyKept::DamagedAgain => Some("check this machine's disk and memory, and run again".into()),
         }
     }
 }
@@ -103,14 +104,14 @@ impl Refetch {
         Refetch { options, progress }
     }
 
-    fn fetch(&self, file: &DamagedFile) -> Result<(), Kept> {
-        let (cache, repository, name) = place(&file.path).ok_or(Kept::NotAsked)?;
+    fn fetch(&self, file: &DamagedFile) -> Result<(), WhyKept> {
+        let (cache, repository, name) = place(&file.path).ok_or(WhyKept::NotAsked)?;
         if self.options.offline {
-            return Err(Kept::Offline);
+            return Err(WhyKept::Offline);
         }
         let options = HubOptions { cache, ..self.options.clone() };
         let fetched = download_again(&repository, &options, &*self.progress, &name);
-        fetched.map_err(|error| Kept::Failed(error.into()))
+        fetched.map_err(|error| WhyKept::Failed(error.into()))
     }
 }
 
@@ -132,13 +133,13 @@ pub fn load_again<T, E: HoldsModelError>(
         Err(Ok(ModelError::DamagedInCache(Damage { files, .. }))) => files,
         Err(error) => return Err(error.map_or_else(|other| other, E::from)),
     };
-    let fetch = |file| refetch.ok_or(Kept::NotAsked).and_then(|refetch| refetch.fetch(file));
+    let fetch = |file| refetch.ok_or(WhyKept::NotAsked).and_then(|refetch| refetch.fetch(file));
     if let Err(kept) = files.iter().try_for_each(fetch) {
         return Err(ModelError::from(Damage { files, kept }).into());
     }
     once().map_err(|error| match error {
         Ok(ModelError::DamagedInCache(Damage { files, .. })) => {
-            ModelError::from(Damage { files, kept: Kept::DamagedAgain }).into()
+            ModelError::from(Damage { files, kept: WhyKept::DamagedAgain }).into()
         }
         error => error.map_or_else(|other| other, E::from),
     })
@@ -168,8 +169,30 @@ fn found_in(error: ModelError, models: &[&Location]) -> ModelError {
     let files: Vec<_> = models.iter().filter_map(|model| weights::files(model).ok()).flatten().collect();
     match damaged(&files) {
         files if files.is_empty() => error,
-        files => Damage { files, kept: Kept::NotAsked }.into(),
+        files => Damage { files, kept: WhyKept::NotAsked }.into(),
     }
+}
+
+/// The SHA-256 that a file in the Hub's cache should have: the cache names large files by it.
+fn promised(path: &Path) -> Option<(PathBuf, String)> {
+    let blob = path.canonicalize().ok()?;
+    let name = blob.file_name()?.to_str()?.to_owned();
+    let is_blob = blob.parent()?.file_name()? == "blobs";
+    (is_blob && is_sha256(&name)).then_some((blob, name))
+}
+
+/// A file in the Hub's cache, compared by its hash with its name there; None for one that is right, or not
+/// there.
+pub(crate) fn damage_by_hash(path: &Path, sha256: &str) -> Option<DamagedFile> {
+    let (blob, promised) = promised(path)?;
+    let is_right = promised.eq_ignore_ascii_case(sha256);
+    (!is_right).then(|| DamagedFile { path: path.to_owned(), blob, found: sha256.to_owned() })
+}
+
+/// Those of the files that the Hub's cache has damaged; the others are not read.
+pub(crate) fn damaged(files: &[Location]) -> Vec<DamagedFile> {
+    let paths = files.iter().map(Location::path).filter(|path| promised(path).is_some());
+    paths.filter_map(|path| damage_by_hash(&path, &checksum(&path).ok()?.1)).collect()
 }
 
 /// The cache, the repository with its commit, and the name in it, of a file in a snapshot.

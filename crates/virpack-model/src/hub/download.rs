@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 use virpack_seq::escaped;
 use virpack_seq::reader::hex;
 
-use super::cache::Folder;
+use super::attempt_error::AttemptError;
+use super::cache::RepositoryDir;
 use super::client::{Answer, Client, LEAST_BYTES, content_range, patience};
-use super::problem::Problem;
 use super::{CONFIG, DownloadProgress, HubError, HubOptions, Repository, TOKENIZER, needs_tokenizer};
 use crate::ModelError;
 use crate::checksum::{checksum, is_sha256};
@@ -80,7 +80,7 @@ struct Hub<'a> {
     options: &'a HubOptions,
     progress: &'a dyn DownloadProgress,
     client: Client<'a>,
-    folder: Folder,
+    folder: RepositoryDir,
 }
 
 /// What the Hub says of a file.
@@ -102,13 +102,13 @@ impl<'a> Hub<'a> {
         options: &'a HubOptions,
         progress: &'a dyn DownloadProgress,
     ) -> Result<Self, HubError> {
-        let folder = Folder::of(&options.cache, &repository.id);
+        let folder = RepositoryDir::of(&options.cache, &repository.id);
         let client = Client::new(options).map_err(|problem| failed(repository, options, CONFIG, problem))?;
         Ok(Hub { repository, options, progress, client, folder })
     }
 
     /// The commit that the revision is, and the names of its files.
-    fn list(&self) -> Result<(String, Vec<String>), Problem> {
+    fn list(&self) -> Result<(String, Vec<String>), AttemptError> {
         let revision = percent_encoded(&self.repository.revision);
         let answer =
             self.client.get(&format!("/api/models/{}/revision/{revision}", self.repository.id), None)?;
@@ -121,7 +121,7 @@ impl<'a> Hub<'a> {
             .read_to_end(&mut text)
             .map_err(read_failed)?;
         if text.len() as u64 > LARGEST_LIST {
-            return Err(Problem::TooLong { size: LARGEST_LIST });
+            return Err(AttemptError::TooLong { size: LARGEST_LIST });
         }
         listed(&text)
     }
@@ -143,7 +143,7 @@ impl<'a> Hub<'a> {
         }
     }
 
-    fn fetch(&self, commit: &str, name: &str) -> Result<PathBuf, Problem> {
+    fn fetch(&self, commit: &str, name: &str) -> Result<PathBuf, AttemptError> {
         let path = format!("/{}/resolve/{commit}/{}", self.repository.id, percent_encoded(name));
         let facts = facts(&self.client.get(&path, Some((0, Some(0))))?)?;
         let _lock = self.folder.lock(&facts.etag)?;
@@ -175,7 +175,11 @@ impl<'a> Hub<'a> {
         match fetched {
             Ok(()) => {}
             // Nothing of these is worth taking up.
-            Err(problem @ (Problem::Hash { .. } | Problem::Damaged(_) | Problem::TooLong { .. })) => {
+            Err(
+                problem @ (AttemptError::Hash { .. }
+                | AttemptError::Damaged(_)
+                | AttemptError::TooLong { .. }),
+            ) => {
                 let _gone = fs::remove_file(&part);
                 return Err(problem);
             }
@@ -194,13 +198,13 @@ impl<'a> Hub<'a> {
         mut done: u64,
         facts: &FileFacts,
         hasher: &mut Sha256,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), AttemptError> {
         let answer = self.client.get(path, Some((done, None)))?;
         let mut file = guarded::open_in_place(part, |options| _ = options.append(true))?;
         if answer.response.status().as_u16() == 206 {
             let range = answer.last("content-range").and_then(content_range);
             if range != Some((done, facts.size)) {
-                return Err(Problem::Range);
+                return Err(AttemptError::Range);
             }
         } else if done > 0 {
             // The range was ignored: the file comes from its beginning.
@@ -214,7 +218,7 @@ impl<'a> Hub<'a> {
             let room = usize::try_from(facts.size - done).unwrap_or(PIECE).min(PIECE);
             let count = body.read(&mut piece[..room]).map_err(read_failed)?;
             if count == 0 {
-                return Err(Problem::Ended { found: done, size: facts.size });
+                return Err(AttemptError::Ended { found: done, size: facts.size });
             }
             file.write_all(&piece[..count])?;
             hasher.update(&piece[..count]);
@@ -223,37 +227,37 @@ impl<'a> Hub<'a> {
             let patience = patience(self.options.timeout);
             if since.elapsed() > patience {
                 if come < LEAST_BYTES {
-                    return Err(Problem::Slow { least: LEAST_BYTES, seconds: patience.as_secs() });
+                    return Err(AttemptError::Slow { least: LEAST_BYTES, seconds: patience.as_secs() });
                 }
                 (since, come) = (Instant::now(), 0);
             }
         }
         match body.read(&mut piece[..1]) {
             Ok(0) | Err(_) => Ok(()),
-            Ok(_) => Err(Problem::TooLong { size: facts.size }),
+            Ok(_) => Err(AttemptError::TooLong { size: facts.size }),
         }
     }
 
-    fn failed(&self, file: &str, problem: Problem) -> HubError {
+    fn failed(&self, file: &str, problem: AttemptError) -> HubError {
         failed(self.repository, self.options, file, problem)
     }
 }
 
-fn failed(repository: &Repository, options: &HubOptions, file: &str, problem: Problem) -> HubError {
+fn failed(repository: &Repository, options: &HubOptions, file: &str, problem: AttemptError) -> HubError {
     let (id, endpoint) = (repository.id.clone(), options.shown_endpoint());
     match problem {
         // The Hub answers 401 for what does not exist, too, to those without a token.
-        Problem::Status(401 | 403) => {
+        AttemptError::Status(401 | 403) => {
             HubError::NoAccess { repository: id, endpoint, with_token: options.token.is_some() }
         }
-        Problem::Status(404) => HubError::NoSuchRepository {
+        AttemptError::Status(404) => HubError::NoSuchRepository {
             repository: id,
             revision: repository.revision.clone(),
             file: file.to_owned(),
             endpoint,
         },
-        Problem::Certificate(reason) => HubError::Certificate { endpoint, reason },
-        Problem::NoCertificates { variable, reason } => HubError::NoCertificates { variable, reason },
+        AttemptError::Certificate(reason) => HubError::Certificate { endpoint, reason },
+        AttemptError::NoCertificates { variable, reason } => HubError::NoCertificates { variable, reason },
         problem => HubError::Download {
             repository: id,
             file: file.to_owned(),
@@ -264,13 +268,13 @@ fn failed(repository: &Repository, options: &HubOptions, file: &str, problem: Pr
 }
 
 /// The commit and the names of files in the Hub's list of a repository.
-pub(super) fn listed(text: &[u8]) -> Result<(String, Vec<String>), Problem> {
+pub(super) fn listed(text: &[u8]) -> Result<(String, Vec<String>), AttemptError> {
     let json: serde_json::Value =
-        serde_json::from_slice(text).map_err(|error| Problem::List(error.to_string()))?;
+        serde_json::from_slice(text).map_err(|error| AttemptError::List(error.to_string()))?;
     let commit = json.get("sha").and_then(|sha| sha.as_str()).unwrap_or_default();
     // It becomes a path in the cache: a server must not choose another with it.
     if !is_commit(commit) {
-        return Err(Problem::List("no commit in it".to_owned()));
+        return Err(AttemptError::List("no commit in it".to_owned()));
     }
     let files = json.get("siblings").and_then(|files| files.as_array()).map_or(&[][..], Vec::as_slice);
     let names = files.iter().filter_map(|file| Some(file.get("rfilename")?.as_str()?.to_owned())).collect();
@@ -278,25 +282,25 @@ pub(super) fn listed(text: &[u8]) -> Result<(String, Vec<String>), Problem> {
 }
 
 /// What the Hub says of a file, whose ETag becomes a name in the cache.
-pub(super) fn facts(answer: &Answer) -> Result<FileFacts, Problem> {
+pub(super) fn facts(answer: &Answer) -> Result<FileFacts, AttemptError> {
     let etag = answer.header("x-linked-etag").or_else(|| answer.header("etag")).unwrap_or_default();
     let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if etag.is_empty() || etag.len() > 128 || etag.starts_with('.') || !etag.bytes().all(is_plain) {
-        return Err(Problem::Header("ETag"));
+        return Err(AttemptError::Header("ETag"));
     }
     let whole = answer.last("content-range").and_then(content_range).map(|(_, whole)| whole);
     let number = |text: Option<&str>| text.and_then(|text| text.trim().parse().ok());
     let linked = number(answer.header("x-linked-size"));
     let size = whole.or(linked).or_else(|| number(answer.last("content-length")));
     let size = size.filter(|size| linked.is_none_or(|linked| linked == *size));
-    Ok(FileFacts { etag, size: size.ok_or(Problem::Header("Content-Range"))? })
+    Ok(FileFacts { etag, size: size.ok_or(AttemptError::Header("Content-Range"))? })
 }
 
 /// Compares a whole file with what the Hub says of it: by its SHA-256, else by size and its own consistency.
-fn checked(path: &Path, name: &str, facts: &FileFacts, sha256: Option<String>) -> Result<(), Problem> {
+fn checked(path: &Path, name: &str, facts: &FileFacts, sha256: Option<String>) -> Result<(), AttemptError> {
     if length(path) != Some(facts.size) {
-        return Err(Problem::Ended { found: length(path).unwrap_or(0), size: facts.size });
+        return Err(AttemptError::Ended { found: length(path).unwrap_or(0), size: facts.size });
     }
     if let Some(promised) = facts.sha256() {
         let found = match sha256 {
@@ -304,30 +308,30 @@ fn checked(path: &Path, name: &str, facts: &FileFacts, sha256: Option<String>) -
             None => checksum(path)?.1,
         };
         if !found.eq_ignore_ascii_case(promised) {
-            return Err(Problem::Hash { found, promised: promised.to_owned() });
+            return Err(AttemptError::Hash { found, promised: promised.to_owned() });
         }
     }
     if name.ends_with(".safetensors") {
         weights::check_safetensors(&Location::from(path))
-            .map_err(|error| Problem::Damaged(error.to_string()))?;
+            .map_err(|error| AttemptError::Damaged(error.to_string()))?;
     }
     Ok(())
 }
 
 /// What is wrong with a file of the cache, for people.
-fn damage(name: &str, problem: &Problem) -> String {
+fn damage(name: &str, problem: &AttemptError) -> String {
     match problem {
-        Problem::Ended { found, size } => format!("{name} has {found} bytes there instead of {size}"),
-        Problem::Hash { found, .. } => format!("the SHA-256 of {name} is {found} there"),
+        AttemptError::Ended { found, size } => format!("{name} has {found} bytes there instead of {size}"),
+        AttemptError::Hash { found, .. } => format!("the SHA-256 of {name} is {found} there"),
         problem => format!("{name}: {problem}"),
     }
 }
 
 /// An error of a body's reader: the network's, of which the client's own are inside.
-fn read_failed(error: io::Error) -> Problem {
+fn read_failed(error: io::Error) -> AttemptError {
     match error.downcast::<ureq::Error>() {
         Ok(error) => error.into(),
-        Err(error) => Problem::Network(error.into()),
+        Err(error) => AttemptError::Network(error.into()),
     }
 }
 

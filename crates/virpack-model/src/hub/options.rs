@@ -9,7 +9,16 @@ use virpack_seq::read_small;
 const LARGEST_TOKEN: u64 = 4096;
 
 /// Where models are cached and fetched from.
+///
+/// ```
+/// use virpack_model::hub::HubOptions;
+///
+/// let options = HubOptions::new("/data/models").endpoint("https://mirror.example.org").offline(true);
+/// assert!(options.offline && options.endpoint == "https://mirror.example.org");
+/// assert_eq!(options.token, None); // the environment is not read
+/// ```
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HubOptions {
     /// The cache's directory of repositories, by default `~/.cache/huggingface/hub`.
     pub cache: PathBuf,
@@ -40,7 +49,57 @@ impl std::fmt::Debug for HubOptions {
     }
 }
 
+/// The Hub itself.
+const HUB: &str = "https://huggingface.co";
+
+/// How often a broken download is taken up again, and seconds that a server may keep one waiting, by default.
+const RETRIES: usize = 5;
+const SECONDS: u64 = 60;
+
 impl HubOptions {
+    /// The Hub and a cache, whatever the environment says: without a token, on the network.
+    #[must_use]
+    pub fn new(cache: impl Into<PathBuf>) -> Self {
+        HubOptions {
+            cache: cache.into(),
+            endpoint: HUB.to_owned(),
+            token: None,
+            offline: false,
+            retries: RETRIES,
+            timeout: Duration::from_secs(SECONDS),
+        }
+    }
+
+    /// Fetches from a mirror of the Hub; a slash at the end is dropped.
+    #[must_use]
+    pub fn endpoint(self, url: impl AsRef<str>) -> Self {
+        HubOptions { endpoint: url.as_ref().trim_end_matches('/').to_owned(), ..self }
+    }
+
+    /// Opens private and gated repositories by a token; None sends none.
+    #[must_use]
+    pub fn token(self, token: Option<String>) -> Self {
+        HubOptions { token, ..self }
+    }
+
+    /// Whether the network is left alone.
+    #[must_use]
+    pub fn offline(self, offline: bool) -> Self {
+        HubOptions { offline, ..self }
+    }
+
+    /// How often a broken download is taken up again before it is an error; by default 5 times.
+    #[must_use]
+    pub fn retries(self, retries: usize) -> Self {
+        HubOptions { retries, ..self }
+    }
+
+    /// How long a connection, an answer and each piece of a file may keep one waiting; by default 60 s.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        HubOptions { timeout, ..self }
+    }
+
     /// Reads the environment as `huggingface_hub` does.
     ///
     /// `HF_HUB_CACHE` is the cache, else `HF_HOME/hub`, else `XDG_CACHE_HOME/huggingface/hub`, else
@@ -53,6 +112,18 @@ impl HubOptions {
     }
 
     /// As [`Self::from_env`], with another source of variables.
+    ///
+    /// ```
+    /// use virpack_model::hub::HubOptions;
+    ///
+    /// let variables = [("HF_HOME", "/data/hf"), ("HF_HUB_OFFLINE", "1"), ("HF_TOKEN", "hf_abc")];
+    /// let lookup = |name: &str| {
+    ///     variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    /// };
+    /// let options = HubOptions::from_lookup(&lookup);
+    /// assert_eq!(options.cache.to_str(), Some("/data/hf/hub"));
+    /// assert!(options.offline && options.token.as_deref() == Some("hf_abc"));
+    /// ```
     #[must_use]
     pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> Self {
         let get = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
@@ -69,24 +140,18 @@ impl HubOptions {
         let is_on =
             |value: String| matches!(value.trim().to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on");
         let seconds = get("HF_HUB_DOWNLOAD_TIMEOUT").and_then(|text| text.trim().parse().ok());
-        Self {
-            cache: cache.unwrap_or_else(|| home.join("hub")),
-            endpoint: get("HF_ENDPOINT").map_or_else(
-                || "https://huggingface.co".to_owned(),
-                |url| url.trim_end_matches('/').to_owned(),
-            ),
-            token: token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
-            offline: ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().filter_map(get).any(is_on),
-            retries: 5,
-            timeout: Duration::from_secs(seconds.filter(|seconds| *seconds > 0).unwrap_or(60)),
-        }
+        let timeout = seconds.filter(|seconds| *seconds > 0).unwrap_or(SECONDS);
+        Self::new(cache.unwrap_or_else(|| home.join("hub")))
+            .endpoint(get("HF_ENDPOINT").unwrap_or_else(|| HUB.to_owned()))
+            .token(token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()))
+            .offline(["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().filter_map(get).any(is_on))
+            .timeout(Duration::from_secs(timeout))
     }
 }
 
 impl HubOptions {
     /// The Hub's address as it may be printed, without a name and password in it.
-    #[must_use]
-    pub fn shown_endpoint(&self) -> String {
+    pub(crate) fn shown_endpoint(&self) -> String {
         match self.credentials() {
             None => self.endpoint.clone(),
             Some(credentials) => self.endpoint.replacen(&format!("{credentials}@"), "", 1),

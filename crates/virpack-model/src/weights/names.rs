@@ -38,19 +38,7 @@ const FAIR_ESM_LAYER: [(&str, &str); 9] = [
 /// The name of a tensor in Hugging Face's bare encoder, given its name in a file.
 ///
 /// Names of heads (`lm_head.…`, `classifier.…`) and names that are none of ours stay as they are.
-///
-/// ```
-/// use virpack_model::weights::canonical;
-/// let name = "encoder.layer.3.attention.self.query.weight";
-/// assert_eq!(canonical(name), name);
-/// assert_eq!(canonical("esm.encoder.layer.3.attention.self.query.weight"), name);
-/// assert_eq!(canonical("layers.3.self_attn.q_proj.weight"), name);
-/// assert_eq!(canonical("encoder.sentence_encoder.layers.3.self_attn.q_proj.weight"), name);
-/// assert_eq!(canonical("classifier.dense.bias"), "classifier.dense.bias");
-/// assert_eq!(canonical("esm.encoder.layer.3.LayerNorm.gamma"), "encoder.layer.3.LayerNorm.weight");
-/// ```
-#[must_use]
-pub fn canonical(name: &str) -> Cow<'_, str> {
+pub(super) fn canonical(name: &str) -> Cow<'_, str> {
     let name = encoder_name(name);
     // TensorFlow's names for a layer norm's parameters, which transformers 5 writes again.
     for (from, to) in [("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")] {
@@ -124,6 +112,15 @@ mod tests {
                 assert_eq!(canonical(&format!("{prefix}{fair_esm}")), hugging_face);
             }
         }
+    }
+
+    #[test]
+    fn parameters_of_norms_by_tensorflow_s_names_are_hugging_face_s() {
+        for (tensorflow, hugging_face) in [("gamma", "weight"), ("beta", "bias")] {
+            let name = canonical(&format!("esm.encoder.layer.3.LayerNorm.{tensorflow}")).into_owned();
+            assert_eq!(name, format!("encoder.layer.3.LayerNorm.{hugging_face}"));
+        }
+        assert_eq!(canonical("classifier.dense.bias"), "classifier.dense.bias");
     }
 
     #[test]

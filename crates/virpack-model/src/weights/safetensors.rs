@@ -43,7 +43,7 @@ pub fn tensors(file: &[u8], path: &Path) -> Result<Vec<StoredTensor>, ModelError
 /// # Errors
 ///
 /// As [`tensors`].
-pub fn metadata(file: &[u8], path: &Path) -> Result<HashMap<String, String>, ModelError> {
+pub(crate) fn metadata(file: &[u8], path: &Path) -> Result<HashMap<String, String>, ModelError> {
     Ok(header(file, path)?.1.metadata().clone().unwrap_or_default())
 }
 

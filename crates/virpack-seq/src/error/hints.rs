@@ -1,7 +1,6 @@
 //! What errors say beside their facts: what to do, and how bytes are shown.
 
 use std::borrow::Cow;
-use std::path::Path;
 
 use super::suspect::shown_byte;
 use super::{Hint, InputError, SeqError};
@@ -30,11 +29,7 @@ impl Hint for SeqError {
                 format!("the most is half of the largest length, {most}").into()
             }
             SeqError::MaxLengthZero => "the largest length must be at least 1".into(),
-            SeqError::Thread { .. } => {
-                "raise the limit on processes or memory (ulimit -u, ulimit -v, the container's), or end other programs"
-                    .into()
-            }
-            SeqError::WorkerPanicked { .. } => "this is a fault of virpack's: report it".into(),
+            SeqError::Thread(error) => return error.hint(),
             SeqError::BudgetTooSmall { longest, .. } => format!(
                 "the smallest budget that works is {longest}: the largest length (of chunks, their length) and the \
                  special tokens"
@@ -68,7 +63,9 @@ impl Hint for InputError {
             InputError::Read { .. } => return None,
             InputError::Changed { change, .. } => return change.hint(),
             InputError::Damaged { codec, source, .. } => mend(codec, is_end(source)).into(),
-            InputError::DecoderMemory { codec, path, .. } => decompress(codec, path).into(),
+            InputError::DecoderMemory { .. } => {
+                format!("decompress it first: {} > unpacked", self.decompress_command()?).into()
+            }
             InputError::RecordTooLarge { compressed, .. } => too_large(compressed.is_some()).into(),
             InputError::HeaderTooLong { .. } => {
                 "a line end is missing, or this is not a file of sequences; a larger limit on headers reads longer ones"
@@ -152,12 +149,6 @@ pub(super) fn size(bytes: u64) -> String {
         return format!("{} {name}", bytes / unit);
     }
     format!("{:.2} {name}", bytes as f64 / unit as f64)
-}
-
-/// What a person can do about data whose decoder takes too much memory here.
-pub(super) fn decompress(codec: &str, path: &Path) -> String {
-    let program = if codec == "zstd" { "zstd -dc --long=31" } else { "xz -dc" };
-    format!("decompress it first: {program} {} > unpacked", shown_path(path))
 }
 
 /// An id, where there is one.

@@ -253,3 +253,22 @@ pub enum InputError {
         record: u64,
     },
 }
+
+impl InputError {
+    /// The command that decompresses, to standard output, an input that takes too much memory to decompress
+    /// here ([`InputError::DecoderMemory`]); None for other errors.
+    ///
+    /// ```
+    /// use virpack_seq::InputError;
+    ///
+    /// let path = "reads.fa.zst".into();
+    /// let error = InputError::DecoderMemory { path, codec: "zstd", limit: 256_000_000 };
+    /// assert_eq!(error.decompress_command().as_deref(), Some("zstd -dc --long=31 reads.fa.zst"));
+    /// ```
+    #[must_use]
+    pub fn decompress_command(&self) -> Option<String> {
+        let InputError::DecoderMemory { path, codec, .. } = self else { return None };
+        let program = if *codec == "zstd" { "zstd -dc --long=31" } else { "xz -dc" };
+        Some(format!("{program} {}", shown_path(path)))
+    }
+}

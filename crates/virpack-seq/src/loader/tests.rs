@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::collate::CollatorOptions;
-use crate::error::InputError;
+use crate::error::{InputError, ThreadError};
 use crate::length_policy::LongRecords;
 use crate::pack::{GreedyPacker, PackerOptions};
 use crate::record::SkipReason;
@@ -280,6 +280,13 @@ fn batches_of_records_that_are_done_are_made_and_not_handed_out() {
     assert_eq!(rest.into_iter().filter(|loaded| is_batch(&loaded)).collect::<Vec<_>>(), whole);
 }
 
+/// The error of a thread that panicked.
+macro_rules! panicked {
+    ($thread:literal) => {
+        SeqError::Thread(ThreadError::Panicked { thread: $thread, .. })
+    };
+}
+
 #[test]
 fn a_panic_among_several_threads_is_an_error_after_what_came_before() {
     // Far enough in that another thread than the first has it.
@@ -291,7 +298,7 @@ fn a_panic_among_several_threads_is_an_error_after_what_came_before() {
     let loader = create_async_dataloader(records, Merging(Fragile), collator(200), options).unwrap();
     let (records, error) = consume(loader, 2, Duration::ZERO);
     assert_eq!(records, (0..700).collect::<Vec<_>>());
-    assert!(matches!(error.unwrap(), SeqError::WorkerPanicked { worker: "tokenizing", .. }));
+    assert!(matches!(error.unwrap(), panicked!("tokenizing")));
 }
 
 #[test]
@@ -302,9 +309,7 @@ fn a_panic_is_an_error() {
     let (records, error) = consume(loader, 2, Duration::ZERO);
     assert_eq!(records, (0..30).collect::<Vec<_>>());
     match error.unwrap() {
-        SeqError::WorkerPanicked { worker: "tokenizing", message } => {
-            assert!(message.contains("an odd letter"))
-        }
+        error @ panicked!("tokenizing") => assert!(error.to_string().contains("an odd letter"), "{error}"),
         other => panic!("{other:?}"),
     }
 
@@ -317,7 +322,7 @@ fn a_panic_is_an_error() {
     // The first bytes are read at the start, on the caller's thread.
     let (_, error) =
         consume(load(io::Cursor::new(*b">0\nMK\n>1").chain(Broken), options()), 1, Duration::ZERO);
-    assert!(matches!(error, Some(SeqError::WorkerPanicked { worker: "reading", .. })), "{error:?}");
+    assert!(matches!(error, Some(panicked!("reading"))), "{error:?}");
 }
 
 /// Waits until every thread has let go of the counters; how long that took.

@@ -1,13 +1,12 @@
 //! The threads that read and tokenize.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::queue::{StopReason, WaitOutcome, receive, send};
 use super::{LoaderOptions, SlabSender, parallel};
-use crate::error::SeqError;
+use crate::error::{SeqError, ThreadError};
 use crate::length_policy::LengthPolicy;
 use crate::reader::{Block, Blocks, Parser, Records};
 use crate::record::Record;
@@ -48,7 +47,7 @@ pub(crate) fn spawn(
         // Errors were sent to the consumers: what is left says only that all of them are gone.
         .spawn(move || drop(body()))
         .map(drop)
-        .map_err(|source| SeqError::Thread { worker, source })
+        .map_err(|source| ThreadError::NotStarted { thread: worker, source }.into())
 }
 
 /// Runs a step and turns its panic into an error.
@@ -57,12 +56,7 @@ pub(crate) fn guard<T, E: From<SeqError>>(
     step: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(step))
-        .unwrap_or_else(|panic| Err(SeqError::WorkerPanicked { worker, message: message(&*panic) }.into()))
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
+        .unwrap_or_else(|panic| Err(SeqError::from(ThreadError::panicked(worker, &*panic)).into()))
 }
 
 /// Reads, decompresses, cuts into blocks.

@@ -14,10 +14,9 @@ use virpack_core::TokenBudget;
 use virpack_core::bench::{BenchOptions, BenchReport, Phase, Round, Unsteady, bench};
 use virpack_core::device::Device;
 use virpack_core::for_devices;
-use virpack_core::model::config::Esm2Config;
 use virpack_core::model::hub::HubOptions;
 use virpack_core::model::published::PUBLISHED;
-use virpack_core::model::{ModelConfig, config_of};
+use virpack_core::model::{Esm2Config, ModelConfig, config_of};
 use virpack_core::only;
 use virpack_core::synthetic::Load;
 

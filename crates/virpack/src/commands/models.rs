@@ -8,12 +8,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use virpack_core::device::CPU_TOKEN_BUDGET;
 use virpack_core::model::classifier::Classifier;
-use virpack_core::model::config::DnabertConfig;
 use virpack_core::model::hub::{self, HubOptions, Repository};
-use virpack_core::model::location::Location;
 use virpack_core::model::published::{NUCLEOTIDE, PUBLISHED};
 use virpack_core::model::weights::Weights;
-use virpack_core::model::{ModelConfig, config_of, local, mini};
+use virpack_core::model::{DnabertConfig, Location, ModelConfig, config_of, local, mini};
 use virpack_core::predict::Bundle;
 use virpack_seq::shown_path;
 

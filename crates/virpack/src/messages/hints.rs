@@ -11,7 +11,7 @@ use virpack_core::model::hub::HubError;
 use virpack_core::model::{ModelError, mini};
 use virpack_core::output::OutputError;
 use virpack_core::{Error, Hint};
-use virpack_seq::{InputError, SeqError, shown_path};
+use virpack_seq::{InputError, SeqError};
 
 type Words<'a> = Option<Cow<'a, str>>;
 
@@ -129,10 +129,7 @@ fn of_seq(error: &SeqError) -> Words<'_> {
 
 fn of_input(error: &InputError) -> Words<'_> {
     let words: Cow<'_, str> = match error {
-        InputError::DecoderMemory { codec, path, .. } => {
-            let program = if *codec == "zstd" { "zstd -dc --long=31" } else { "xz -dc" };
-            format!("{program} {} | virpack ... -", shown_path(path)).into()
-        }
+        InputError::DecoderMemory { .. } => format!("{} | virpack ... -", error.decompress_command()?).into(),
         InputError::RecordTooLarge { compressed: Some(_), .. } => {
             "--max-record-size reads it all the same, up to that size".into()
         }

@@ -2,7 +2,12 @@
 //! and `src/messages` puts options into them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+#[path = "../../../virpack-core/tests/it/support/sources.rs"]
+mod sources;
+
+use sources::sources;
 
 const LIBRARIES: [&str; 4] = ["virpack-seq", "virpack-device", "virpack-model", "virpack-core"];
 
@@ -79,23 +84,6 @@ fn has_option(string: &str) -> bool {
 /// Whether a line of a string is a hint's.
 fn has_hint(string: &str) -> bool {
     string.lines().any(|line| line.starts_with("hint:"))
-}
-
-/// Files of Rust below `folder` that are no tests.
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_stem().unwrap() == "tests" {
-            continue;
-        }
-        if path.is_dir() {
-            all.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            all.push(path);
-        }
-    }
-    all
 }
 
 /// The strings of a source before its tests, without comments; lines that `\` joins are joined, and `\n` is a line's end.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::faulty::{Fault, Faulty};
 use virpack_core::bench::{BenchOptions, bench};
-use virpack_core::model::config::Esm2Config;
+use virpack_core::model::Esm2Config;
 use virpack_core::synthetic::Load;
 
 #[test]

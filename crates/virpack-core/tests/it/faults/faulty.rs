@@ -3,10 +3,9 @@
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use virpack_core::device::backend::TokenDropout;
 use virpack_core::device::{
     Attention, Backend, Cpu, Device, DeviceError, Dtype, LayerNorm, ModelFootprint, ModelShape, Pool,
-    PoolSpan,
+    PoolSpan, TokenDropout,
 };
 
 /// What becomes of a batch.

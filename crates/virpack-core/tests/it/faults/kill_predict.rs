@@ -15,7 +15,7 @@ use super::faulty::{Fault, Faulty};
 use super::{first_records, shared};
 use virpack_core::CancelToken;
 use virpack_core::CheckpointOptions;
-use virpack_core::model::location::Location;
+use virpack_core::model::Location;
 use virpack_core::predict::{PredictOptions, predict_on};
 use virpack_seq::frames::{EncoderInput, FrameItem, FrameOptions, Pair, create_frame_loader};
 use virpack_seq::{

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::faulty::{Fault, Faulty};
 use virpack_core::Progress;
-use virpack_core::model::location::Location;
+use virpack_core::model::Location;
 use virpack_core::predict::{PredictOptions, predict_on};
 use virpack_core::{CancelToken, Event};
 use virpack_seq::frames::Pair;

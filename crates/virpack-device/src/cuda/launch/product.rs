@@ -4,7 +4,7 @@ use crate::cuda::epilogue::{ELEMENTWISE, KernelEpilogue, Rotation};
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
 use crate::cuda::kernels::{Grid, WARPGROUP, arguments};
 use crate::cuda::rotary::WIDTHS;
-use crate::cuda::row_scales::Taken;
+use crate::cuda::row_scales::RowScaleSlot;
 use crate::cuda::tensor_map::TensorMap;
 use crate::cuda::{Cuda, CudaTensor, ROW_STEP};
 use crate::{DeviceError, Linear, LinearOf};
@@ -117,7 +117,7 @@ impl Cuda {
         let rotation = rotation.unwrap_or_default();
         // Held until the launch is given to the stream: launches that use them are numbered in its order.
         let scales = normed.map(|_| self.take_scales(rows)).transpose()?;
-        let (words, counters, launch) = scales.as_ref().map_or((0, 0, 0), Taken::arguments);
+        let (words, counters, launch) = scales.as_ref().map_or((0, 0, 0), RowScaleSlot::arguments);
         let arguments = arguments![
             &x_map,
             &weight_map,

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use virpack_core::model::location::Location;
+use virpack_core::model::Location;
 use virpack_core::model::mini;
 use virpack_core::predict::{Bundle, PredictOptions};
 use virpack_seq::Input;

@@ -1,6 +1,6 @@
 //! Damaged weights in the Hub's cache: each command that embeds finds them, names them and downloads them again.
 
-#[path = "../../../../virpack-model/tests/support/hub.rs"]
+#[path = "../../../../virpack-model/tests/it/support/hub.rs"]
 mod hub;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,5 @@
-//! A Hub behind a certificate authority of an institution's own, on loopback (`fixtures/make_certificates.sh`).
-
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+//! A Hub behind a certificate authority of an institution's own, on loopback
+//! (`fixtures/make_certificates.sh`).
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -47,7 +46,7 @@ fn server(head: &'static str) -> String {
 /// What a process of its own, with these variables, ends with.
 fn ending(endpoint: &str, variables: &[(&str, &Path)]) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"]);
+    child.args(["--exact", "hub_tls::child", "--ignored", "--nocapture", "--test-threads=1"]);
     for name in [
         "SSL_CERT_FILE",
         "SSL_CERT_DIR",
@@ -71,14 +70,7 @@ fn ending(endpoint: &str, variables: &[(&str, &Path)]) -> String {
 fn child() {
     let Ok(endpoint) = std::env::var("TEST_ENDPOINT") else { return };
     let cache = tempfile::tempdir().unwrap();
-    let options = HubOptions {
-        cache: cache.path().to_owned(),
-        endpoint,
-        token: None,
-        offline: false,
-        retries: 0,
-        timeout: Duration::from_secs(5),
-    };
+    let options = HubOptions::new(cache.path()).endpoint(endpoint).retries(0).timeout(Duration::from_secs(5));
     let error = resolve("tiny/esm2", &options, &()).unwrap_err();
     println!("{error}\n{}", error.hint().unwrap());
 }

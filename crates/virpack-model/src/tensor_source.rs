@@ -1,7 +1,7 @@
 //! Where a model's tensors come from.
 
-use super::weights::Weights;
 use crate::ModelError;
+use crate::weights::Weights;
 
 /// Where a model's tensors come from: files, or chance.
 pub trait TensorSource {
@@ -10,6 +10,16 @@ pub trait TensorSource {
     /// # Errors
     ///
     /// When there is no such tensor of this shape.
+    ///
+    /// ```
+    /// use virpack_model::{RandomTensors, TensorSource};
+    ///
+    /// let random = RandomTensors { seed: 1 };
+    /// let bias = random.read("encoder.layer.0.output.dense.bias", &[320])?;
+    /// assert!(bias.len() == 320 && bias.iter().all(|value| value.abs() <= 0.02));
+    /// assert_eq!(bias, random.read("encoder.layer.0.output.dense.bias", &[320])?);
+    /// # Ok::<(), virpack_model::ModelError>(())
+    /// ```
     fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError>;
 
     /// The names of tensors that end so.

@@ -1,16 +1,12 @@
-//! A Hub that misbehaves, on loopback: each misbehaviour has its own ending, and no wrong byte gets a name in the cache.
-
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
-#[path = "support/hub.rs"]
-mod hub;
+//! A Hub that misbehaves, on loopback: each misbehaviour has its own ending, and no wrong byte gets a name in
+//! the cache.
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hub::{REPO, Reply, Request, Server, Then, file};
+use crate::support::hub::{REPO, Reply, Request, Server, Then, file};
 use sha2::{Digest, Sha256};
 use virpack_model::hub::resolve;
 use virpack_model::weights::Weights;
@@ -265,7 +261,7 @@ fn the_token_goes_to_the_hub_and_nowhere_else() {
     let cache = tempfile::tempdir().unwrap();
     resolve(REPO, &hub.options(cache.path()), &()).unwrap();
     let tokens = |server: &Server| {
-        server.log.lock().unwrap().iter().map(|(_, token)| token.clone()).collect::<Vec<_>>()
+        server.log.lock().unwrap().iter().map(|request| request.token.clone()).collect::<Vec<_>>()
     };
     assert!(tokens(&hub).len() >= 5 && tokens(&hub).iter().all(|token| token == "Bearer hf_secret"));
     assert_eq!(tokens(&store), [""]);

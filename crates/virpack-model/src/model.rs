@@ -5,16 +5,13 @@ use std::sync::Arc;
 use virpack_device::{Backend, ModelShape};
 use virpack_seq::{BpeTokenizer, EsmTokenizer, SeqError, Tokenizer};
 
-use super::Encoder;
-use super::config::{DnabertConfig, Esm2Config, ModelKind};
-use super::dnabert_s::{self, DnabertS};
-use super::esm2::{self, Esm2};
-use super::location::Location;
-use super::weights::Weights;
 use crate::ModelError;
-
-/// The file of a tokenizer that is no table of letters, beside the weights.
-pub(super) const TOKENIZER: &str = "tokenizer.json";
+use crate::config::{DnabertConfig, Esm2Config, ModelKind};
+use crate::dnabert_s::DnabertS;
+use crate::encoder::Encoder;
+use crate::esm2::Esm2;
+use crate::location::{CONFIG, Location, TOKENIZER};
+use crate::weights::Weights;
 
 /// The settings of a model of any kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,8 +28,18 @@ impl ModelConfig {
     /// # Errors
     ///
     /// Those of [`Esm2Config::of`] and [`DnabertConfig::of`].
+    ///
+    /// ```
+    /// use virpack_model::weights::Weights;
+    /// use virpack_model::{ModelConfig, mini};
+    ///
+    /// let weights = Weights::at(&mini::location().join("nucleotide"))?;
+    /// let config = ModelConfig::of(&weights)?;
+    /// assert_eq!((config.family(), config.layers(), config.hidden()), ("DNABERT-S", 3, 128));
+    /// # Ok::<(), virpack_model::ModelError>(())
+    /// ```
     pub fn of(weights: &Weights) -> Result<Self, ModelError> {
-        match ModelKind::read(&weights.directory().join("config.json"))? {
+        match ModelKind::read(&weights.directory().join(CONFIG))? {
             Some(ModelKind::DnabertS) => DnabertConfig::of(weights).map(Self::DnabertS),
             // What is neither is refused there, by its name.
             _ => Esm2Config::of(weights).map(Self::Esm2),
@@ -94,11 +101,23 @@ impl ModelConfig {
     }
 
     /// What it holds, for a device to say what that takes.
+    ///
+    /// ```
+    /// use virpack_device::{Cpu, Device};
+    /// use virpack_model::config_of;
+    /// use virpack_model::hub::HubOptions;
+    ///
+    /// // What 650M takes on the CPU, without its weights here.
+    /// let config = config_of("esm2_t33_650M_UR50D", &HubOptions::from_env())?;
+    /// let footprint = Cpu::new(None)?.footprint(&config.shape(), 1024, false);
+    /// assert_eq!(footprint.weights, config.parameters() * 4);
+    /// # Ok::<(), virpack_model::ModelError>(())
+    /// ```
     #[must_use]
     pub fn shape(&self) -> ModelShape {
         match self {
-            Self::Esm2(config) => esm2::shape(config),
-            Self::DnabertS(config) => dnabert_s::shape(config),
+            Self::Esm2(config) => config.shape(),
+            Self::DnabertS(config) => config.shape(),
         }
     }
 
@@ -116,6 +135,16 @@ impl ModelConfig {
     /// # Errors
     ///
     /// Where the model has a file for it and that cannot be used.
+    ///
+    /// ```
+    /// use virpack_model::weights::Weights;
+    /// use virpack_model::{ModelConfig, mini};
+    ///
+    /// let weights = Weights::at(&mini::location().join("nucleotide"))?;
+    /// let tokenizer = ModelConfig::of(&weights)?.tokenizer(&weights.directory())?;
+    /// assert!(tokenizer.merges_letters()); // byte-pair encoding
+    /// # Ok::<(), virpack_model::ModelError>(())
+    /// ```
     pub fn tokenizer(&self, directory: &Location) -> Result<Arc<dyn Tokenizer>, ModelError> {
         Ok(match self {
             Self::Esm2(_) => Arc::new(EsmTokenizer::new()),
@@ -160,11 +189,24 @@ impl<B: Backend> Clone for Model<B> {
 }
 
 impl<B: Backend + 'static> Model<B> {
-    /// Reads the model onto a backend, one tensor at a time, and its tokenizer, which comes first: it costs nothing.
+    /// Reads the model onto a backend, one tensor at a time, and its tokenizer, which comes first: it costs
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// Those of [`ModelConfig::of`], [`ModelConfig::tokenizer`] and [`Weights::read`], and what the backend says.
+    /// Those of [`ModelConfig::of`], [`ModelConfig::tokenizer`] and [`Weights::read`], and what the backend
+    /// says.
+    ///
+    /// ```
+    /// use virpack_device::Cpu;
+    /// use virpack_model::weights::Weights;
+    /// use virpack_model::{Model, mini};
+    ///
+    /// let weights = Weights::at(&mini::location().join("peptide"))?;
+    /// let model = Model::load(&Cpu::new(None)?, &weights)?;
+    /// assert_eq!((model.encoder.layers(), model.encoder.hidden_size()), (4, 192));
+    /// # Ok::<(), virpack_model::ModelError>(())
+    /// ```
     pub fn load(backend: &B, weights: &Weights) -> Result<Self, ModelError> {
         let config = ModelConfig::of(weights)?;
         let tokenizer = config.tokenizer(&weights.directory())?;

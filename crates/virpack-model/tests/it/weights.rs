@@ -1,13 +1,10 @@
 //! Every form of weights, read into the same tensors; every damage, refused with its name.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use virpack_model::ModelError;
-use virpack_model::config::Esm2Config;
-use virpack_model::weights::{CheckpointError, Dtype, TensorProblem, Weights};
+use virpack_model::weights::{CheckpointError, StoredDtype, TensorProblem, Weights};
+use virpack_model::{Esm2Config, ModelError};
 use virpack_seq::Hint;
 
 /// The real weights beside the repository, or nothing, said aloud.
@@ -80,9 +77,9 @@ fn all_forms_hold_the_same_tensors() {
 fn heads_and_buffers_are_listed_and_not_converted() {
     let weights = Weights::open(&fixture("bin")).unwrap();
     assert!(weights.names().any(|name| name == "lm_head.dense.weight"));
-    assert_eq!(weights.dtype("embeddings.position_ids"), Some(Dtype::I64));
+    assert_eq!(weights.dtype("embeddings.position_ids"), Some(StoredDtype::I64));
     let refused = weights.read("embeddings.position_ids", &[1, 16]).unwrap_err();
-    assert!(matches!(refused, ModelError::TensorDtype { dtype: Dtype::I64, .. }), "{refused}");
+    assert!(matches!(refused, ModelError::TensorDtype { dtype: StoredDtype::I64, .. }), "{refused}");
 }
 
 #[test]

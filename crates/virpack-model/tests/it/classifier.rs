@@ -1,7 +1,5 @@
 //! The classifier against PyTorch, in every form that it is saved in; what is none, refused by its name.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};

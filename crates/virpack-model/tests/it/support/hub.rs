@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -27,7 +28,7 @@ pub(crate) struct Request {
 
 impl Request {
     pub(crate) fn is_list(&self) -> bool {
-        self.path.starts_with("/api/")
+        self.path.starts_with("/api/models/")
     }
 
     pub(crate) fn is_weights(&self) -> bool {
@@ -75,6 +76,11 @@ impl Reply {
         Reply { status, headers, body: Vec::new(), then: Then::Close }
     }
 
+    pub(crate) fn whole(body: Vec<u8>) -> Self {
+        let headers = vec![("Content-Length", body.len().to_string())];
+        Reply { status: "200 OK", headers, body, then: Then::Close }
+    }
+
     pub(crate) fn to(place: &str) -> Self {
         let mut reply = Self::status("302 Found");
         reply.set("Location", place);
@@ -91,34 +97,57 @@ pub(crate) fn file(name: &str) -> Vec<u8> {
     fs::read(folder().join(name)).unwrap()
 }
 
+/// The files of a repository, by their names.
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
+
+/// All files of a folder.
+pub(crate) fn files(folder: &Path) -> Files {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let files = entries.filter(|entry| entry.path().is_file());
+    files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap())).collect()
+}
+
 /// The answer of a Hub that does as it should.
-fn honest(folder: &Path, request: &Request) -> Reply {
-    let (status, body, etag, range) = if request.is_list() {
-        let files = r#"[{"rfilename":"config.json"},{"rfilename":"model.safetensors"}]"#;
-        ("200 OK", format!(r#"{{"sha":"{SHA}","siblings":{files}}}"#).into_bytes(), None, None)
-    } else {
-        let name = request.path.rsplit('/').next().unwrap();
-        let whole = fs::read(folder.join(name)).unwrap();
-        let etag = if request.is_weights() { hex(&Sha256::digest(&whole)) } else { "plain-tag".to_owned() };
-        let (from, to) = request.range.trim_start_matches("bytes=").split_once('-').unwrap_or(("0", ""));
-        let from: usize = from.parse().unwrap_or(0);
-        let to = to.parse().map_or(whole.len(), |last: usize| last + 1);
-        let range = format!("bytes {from}-{}/{}", to - 1, whole.len());
-        ("206 Partial Content", whole[from..to].to_vec(), Some(etag), Some(range))
+fn honest(files: &Files, request: &Request) -> Reply {
+    if request.is_list() {
+        let names = files.keys().map(|name| format!(r#"{{"rfilename":"{name}"}}"#)).collect::<Vec<_>>();
+        let body = format!(r#"{{"sha":"{SHA}","siblings":[{}]}}"#, names.join(",")).into_bytes();
+        let known = request.path.starts_with(&format!("/api/models/{REPO}/"));
+        return if known { Reply::whole(body) } else { Reply::status("404 Not Found") };
+    }
+    let name = request.path.rsplit('/').next().unwrap();
+    let Some(whole) = files.get(name).filter(|_| !request.path.starts_with("/api/")) else {
+        return Reply::status("404 Not Found");
     };
-    let mut headers = vec![("Content-Length", body.len().to_string())];
-    headers.extend(etag.map(|etag| ("ETag", format!("\"{etag}\""))));
-    headers.extend(range.map(|range| ("Content-Range", range)));
-    Reply { status, headers, body, then: Then::Close }
+    let (from, to) = request.range.trim_start_matches("bytes=").split_once('-').unwrap_or(("0", ""));
+    let from: usize = from.parse().unwrap_or(0);
+    let to = to.parse().map_or(whole.len(), |last: usize| last + 1);
+    if from >= whole.len() {
+        return Reply::status("416 Range Not Satisfiable");
+    }
+    let is_large = [".safetensors", ".bin"].iter().any(|end| name.ends_with(end));
+    let etag = if is_large { hex(&Sha256::digest(whole)) } else { format!("tag-{name}") };
+    let mut reply = Reply::whole(whole[from..to].to_vec());
+    reply.status = "206 Partial Content";
+    reply.set("ETag", format!("\"{etag}\""));
+    reply.set("Content-Range", format!("bytes {from}-{}/{}", to - 1, whole.len()));
+    reply
 }
 
 pub(crate) type Manners = dyn Fn(&Request, Reply) -> Reply + Send + Sync;
 
+/// A request as the server's log has it.
+#[derive(Clone)]
+pub(crate) struct Logged {
+    pub(crate) path: String,
+    pub(crate) range: String,
+    pub(crate) token: String,
+}
+
 /// A server; it ends with the test's process.
 pub(crate) struct Server {
     pub(crate) endpoint: String,
-    /// `path token` of every request.
-    pub(crate) log: Arc<Mutex<Vec<(String, String)>>>,
+    pub(crate) log: Arc<Mutex<Vec<Logged>>>,
 }
 
 impl Server {
@@ -126,12 +155,19 @@ impl Server {
         Self::of(&folder(), manners)
     }
 
-    /// Has the `config.json` and `model.safetensors` of a folder.
+    /// Has the files of a folder.
     pub(crate) fn of(
         folder: &Path,
         manners: impl Fn(&Request, Reply) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let folder: Arc<Path> = folder.into();
+        Self::with(files(folder), manners)
+    }
+
+    pub(crate) fn with(
+        files: Files,
+        manners: impl Fn(&Request, Reply) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let files = Arc::new(files);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -140,31 +176,31 @@ impl Server {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (told, manners, times) = (Arc::clone(&told), Arc::clone(&manners), Arc::clone(&times));
-                let folder = Arc::clone(&folder);
+                let files = Arc::clone(&files);
                 // A client that hangs up is none of the server's business.
-                std::thread::spawn(move || drop(answer(stream, &folder, &*manners, &told, &times)));
+                std::thread::spawn(move || drop(answer(stream, &files, &*manners, &told, &times)));
             }
         });
         Self { endpoint, log }
     }
 
+    /// Requests whose path ends with `name` and whose range begins with `range`.
+    pub(crate) fn requests(&self, name: &str, range: &str) -> Vec<Logged> {
+        let log = self.log.lock().unwrap();
+        log.iter().filter(|one| one.path.ends_with(name) && one.range.starts_with(range)).cloned().collect()
+    }
+
     pub(crate) fn options(&self, cache: &Path) -> HubOptions {
-        HubOptions {
-            cache: cache.to_owned(),
-            endpoint: self.endpoint.clone(),
-            token: Some("hf_secret".to_owned()),
-            offline: false,
-            retries: 1,
-            timeout: Duration::from_millis(400),
-        }
+        let options = HubOptions::new(cache).endpoint(&self.endpoint).token(Some("hf_secret".to_owned()));
+        options.retries(1).timeout(Duration::from_millis(400))
     }
 }
 
 fn answer(
     mut stream: TcpStream,
-    folder: &Path,
+    files: &Files,
     manners: &Manners,
-    log: &Mutex<Vec<(String, String)>>,
+    log: &Mutex<Vec<Logged>>,
     times: &Mutex<usize>,
 ) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
@@ -182,11 +218,9 @@ fn answer(
     }
     *times.lock().unwrap() += usize::from(request.is_body());
     request.times = *times.lock().unwrap();
-    log.lock().unwrap().push((request.path.clone(), request.token.clone()));
-    let known = request.is_list()
-        || ["config.json", "model.safetensors"].iter().any(|name| request.path.ends_with(name));
-    let reply = if known { honest(folder, &request) } else { Reply::status("404 Not Found") };
-    let reply = manners(&request, reply);
+    let Request { path, range, token, .. } = &request;
+    log.lock().unwrap().push(Logged { path: path.clone(), range: range.clone(), token: token.clone() });
+    let reply = manners(&request, honest(files, &request));
     if reply.status.is_empty() {
         return stream.write_all(&reply.body);
     }

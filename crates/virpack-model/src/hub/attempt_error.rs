@@ -4,7 +4,7 @@ use std::io;
 
 /// What one try of a download can meet.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Problem {
+pub(super) enum AttemptError {
     #[error("HTTP status {0}")]
     Status(u16),
     #[error("{0}")]
@@ -41,12 +41,12 @@ pub(super) enum Problem {
     Damaged(String),
 }
 
-impl Problem {
+impl AttemptError {
     /// Whether the same request may succeed a little later.
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            Problem::Status(code) => *code >= 500 || *code == 429 || *code == 408 || *code == 416,
-            Problem::Disk(error) => !matches!(
+            AttemptError::Status(code) => *code >= 500 || *code == 429 || *code == 408 || *code == 416,
+            AttemptError::Disk(error) => !matches!(
                 error.kind(),
                 io::ErrorKind::PermissionDenied
                     | io::ErrorKind::StorageFull
@@ -55,30 +55,34 @@ impl Problem {
                     | io::ErrorKind::NotADirectory
                     | io::ErrorKind::AlreadyExists
             ),
-            Problem::Network(error) => {
+            AttemptError::Network(error) => {
                 !matches!(error, ureq::Error::BadUri(_) | ureq::Error::InvalidProxyUrl)
             }
-            Problem::Range
-            | Problem::Ended { .. }
-            | Problem::TooLong { .. }
-            | Problem::Slow { .. }
-            | Problem::Hash { .. }
-            | Problem::Damaged(_) => true,
+            AttemptError::Range
+            | AttemptError::Ended { .. }
+            | AttemptError::TooLong { .. }
+            | AttemptError::Slow { .. }
+            | AttemptError::Hash { .. }
+            | AttemptError::Damaged(_) => true,
             _ => false,
         }
     }
 }
 
-impl From<io::Error> for Problem {
+impl From<io::Error> for AttemptError {
     fn from(error: io::Error) -> Self {
-        Problem::Disk(error)
+        AttemptError::Disk(error)
     }
 }
 
-impl From<ureq::Error> for Problem {
+impl From<ureq::Error> for AttemptError {
     fn from(error: ureq::Error) -> Self {
         let text = error.to_string();
         // The handshake's own errors come through the transport as text.
-        if text.contains("certificate") { Problem::Certificate(text) } else { Problem::Network(error) }
+        if text.contains("certificate") {
+            AttemptError::Certificate(text)
+        } else {
+            AttemptError::Network(error)
+        }
     }
 }
