@@ -1,6 +1,6 @@
 """Fits the score of a record and measures it: `record_calibration.json` of the built-in model.
 
-    python3 training/verdicts.py --records RECORDS --runs RUNS --out FOLDER [--regions regions.json] [--test]
+    python3 training/verdicts.py --records RECORDS --runs RUNS --out FOLDER [--test]
 
 RECORDS is what records.py made; RUNS holds the directories of `virpack predict RECORDS/SPLIT.fasta --length N -o RUNS/SPLIT_N`
 for N 500 and 300. Fits on `validation`; writes FOLDER/record_calibration.json. With `--test` it prints the tables of `test` and
@@ -20,16 +20,19 @@ import numpy as np
 
 import data as d
 import metrics
+import regions
+from segment import CLIP, log_odds
 
-CLIP = 3.0
-KNOTS = [1, 2, 4, 8, 16, 60]
+# Classified chunks at the knots; the last is 30 kb, the middle of the long records.
+KNOTS = {500: [1, 2, 4, 8, 16, 60], 300: [1, 2, 4, 8, 16, 32, 100]}
 LOGITS = [-8, -6, -5, -4, -3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 8]
-FIT = [1, 2, 3, 4, 6, 8, 10, 13, 16, 20]  # chunks of the records that are fitted; beside stretches of one genome together
-POOLED, MOST_POOLED = 40, 100
+FIT = [1, 2, 3, 4, 6, 8, 10, 13, 16, 20, 33]  # chunks of the records that are fitted, beside long records:
+POOLED, MOST_POOLED = 20_000, 50_000  # bases of stretches of one virus or genome together
 RIDGE = 1e-4
 # The share of each group in its class; data.py's for those that it knows.
 SHARE = {name: row[1] for name, row in d.GROUPS.items()} | {"other virus": 0.20, "viral gene": 0.10}
 KILOBASES = (1, 2, 3, 5, 10)
+THRESHOLDS = {"relaxed": 0.5, "default": 0.7, "strict": 0.9}  # those of crates/virpack-core/src/verdict/call.rs
 
 
 def read(path):
@@ -39,15 +42,6 @@ def read(path):
         for row in csv.DictReader(table, delimiter="\t"):
             out[row["sequence_id"]].append((log_odds(row), row["is_virus"] == "True"))
     return {name: np.array(rows, float) for name, rows in out.items()}
-
-
-def log_odds(row):
-    if row["max_score_virus"] == "NA":
-        return np.nan
-    # The scores are float32; what the program computes in float64 is computed in float64 here.
-    other, virus = (np.float64(np.float32(row[name])) for name in ("max_score_other", "max_score_virus"))
-    with np.errstate(divide="ignore"):
-        return float(np.clip(np.log(virus) - np.log(other), -CLIP, CLIP)) if other + virus > 0 else 0.0
 
 
 Set = collections.namedtuple("Set", "n x fraction viral group key size")
@@ -73,7 +67,7 @@ def records_of(chunks, meta, sizes, most=None):
     return rows
 
 
-def pooled(chunks, meta):
+def pooled(chunks, meta, length):
     """Long records: the stretches of one virus or genome together."""
     by_key, rows = collections.defaultdict(list), []
     for name, own in chunks.items():
@@ -81,10 +75,11 @@ def pooled(chunks, meta):
         by_key[int(about["viral"]), about["group"], about["key"]].append(own)
     for (viral, group, key), parts in by_key.items():
         together = np.concatenate(parts)
-        for start in range(0, len(together) - POOLED + 1, MOST_POOLED):
-            part = together[start : start + MOST_POOLED]
-            if len(part) >= POOLED:
-                rows.append((*window(part), viral, group, key, POOLED))
+        least, most = POOLED // length, MOST_POOLED // length
+        for start in range(0, len(together) - least + 1, most):
+            part = together[start : start + most]
+            if len(part) >= least:
+                rows.append((*window(part), viral, group, key, least))
     return rows
 
 
@@ -106,15 +101,14 @@ def weights(records):
     return out
 
 
-def hats(n):
+def hats(n, knots):
     """The weights of the knots for records of so many classified chunks."""
-    at = np.clip(np.log(n), np.log(KNOTS[0]), np.log(KNOTS[-1]))
-    return np.stack([np.interp(at, np.log(KNOTS), row) for row in np.eye(len(KNOTS))], 1)
+    return np.stack([np.interp(np.log(n), np.log(knots), row) for row in np.eye(len(knots))], 1)
 
 
-def fit(records):
+def fit(records, knots):
     """Intercept and slope at each knot, by weighted logistic regression (Newton's method, a small ridge)."""
-    basis, w = hats(records.n), weights(records)
+    basis, w = hats(records.n, knots), weights(records)
     inputs = np.concatenate([basis, basis * records.x[:, None]], 1)
     beta = np.zeros(inputs.shape[1])
     for _ in range(50):
@@ -125,15 +119,16 @@ def fit(records):
         beta -= step
         if np.abs(step).max() < 1e-10:
             break
-    return np.round(beta[: len(KNOTS)], 4), np.round(beta[len(KNOTS) :], 4)
+    return np.round(beta[: len(knots)], 4), np.round(beta[len(knots) :], 4)
 
 
-def score(intercept, slope, n, x):
-    basis = hats(np.asarray(n, float))
-    return 1 / (1 + np.exp(-(basis @ intercept + basis @ slope * x)))
+def score(found, records):
+    """virus_score by what was found: records are a Set, or any with `n` and `x`."""
+    basis = hats(np.asarray(records.n, float), found["chunks"])
+    return 1 / (1 + np.exp(-(basis @ np.array(found["intercept"]) + basis @ np.array(found["slope"]) * records.x)))
 
 
-def survival(records, scores):
+def survival(records, scores, knots):
     """Of both classes at each knot the share of records that score as much or more, at each logit.
 
     Neither reaches 0: the best that so many viruses or genomes can show is one in their number. The ratio of cells to
@@ -142,8 +137,8 @@ def survival(records, scores):
     w = weights(records)
     grid = 1 / (1 + np.exp(-np.array(LOGITS)))
     curves = {"viral": [], "cellular": []}
-    for i, knot in enumerate(KNOTS):
-        near = hats(records.n)[:, i] > 0.5
+    for i in range(len(knots)):
+        near = hats(records.n, knots)[:, i] > 0.5
         both = []
         for viral in (1, 0):
             own = near & (records.viral == viral)
@@ -152,7 +147,7 @@ def survival(records, scores):
             both.append((share * keys + 1) / (keys + 1))
         both[1] = both[0] * np.minimum.accumulate(both[1] / both[0])
         for name, curve in zip(("viral", "cellular"), both):
-            curves[name].append([round(float(v), 6) for v in curve])
+            curves[name].append([float(f"{v:.8g}") for v in curve])
     return curves
 
 
@@ -176,24 +171,23 @@ def difference(new, old, labels, keys):
     return here, np.nanpercentile(drawn, 2.5, 0), np.nanpercentile(drawn, 97.5, 0)
 
 
-def tables(length, chunks, meta, found, thresholds):
+def tables(length, chunks, meta, found):
     """The Markdown of one chunk length, and its calibration by kilobases."""
-    intercept, slope = (np.array(found[name]) for name in ("intercept", "slope"))
     lines, curves = [f"### Records, chunks of {length} bases", ""], {}
     lines.append("| record | viral / cellular (keys) | AUROC | of `viral_fraction` | difference | recall at 1 % false positives | of `viral_fraction` | difference |")
     lines.append("| --- " * 8 + "|")
-    points = ["", "| record | " + " | ".join(f"{name}: recall, false positives" for name in thresholds) + " | `viral_fraction` ≥ 0.5 |"]
-    points.append("| --- " * (len(thresholds) + 2) + "|")
+    points = ["", "| record | " + " | ".join(f"{name}: recall, false positives" for name in THRESHOLDS) + " | `viral_fraction` ≥ 0.5 |"]
+    points.append("| --- " * (len(THRESHOLDS) + 2) + "|")
     for kb, size in sizes_in(length).items():
         most = 2 if kb < 10 else 1
         records = as_set(records_of(chunks, meta, [size], most))
-        scores = score(intercept, slope, records.n, records.x)
+        scores = score(found, records)
         a, b = metrics.measure(scores, records.viral), metrics.measure(records.fraction, records.viral)
         here, low, high = difference(scores, records.fraction, records.viral, records.key)
         counts = [f"{(records.viral == v).sum()} ({len(np.unique(records.key[records.viral == v]))})" for v in (1, 0)]
         shown = [f"{here[i]:+.3f} ({low[i]:+.3f} to {high[i]:+.3f})" for i in (0, 1)]
         lines.append(f"| {kb} kb | {' / '.join(counts)} | {a[0]:.3f} | {b[0]:.3f} | {shown[0]} | {a[2]:.3f} | {b[2]:.3f} | {shown[1]} |")
-        cells = ["%.3f, %.3f" % tuple(recall_and_alarms(records, scores >= least)) for least, _ in thresholds.values()]
+        cells = ["%.3f, %.3f" % tuple(recall_and_alarms(records, scores >= least)) for least in THRESHOLDS.values()]
         cells.append("%.3f, %.3f" % tuple(recall_and_alarms(records, records.fraction >= 0.5)))
         points.append(f"| {kb} kb | " + " | ".join(cells) + " |")
         curves[kb] = calibration(scores, records)
@@ -221,26 +215,92 @@ def main():
     parser.add_argument("--records", type=pathlib.Path, required=True)
     parser.add_argument("--runs", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--regions", type=pathlib.Path)
     parser.add_argument("--test", action="store_true")
     args = parser.parse_args()
     with open(args.records / "records.tsv") as table:
         meta = {row["id"]: row for row in csv.DictReader(table, delimiter="\t")}
-    facts = {}
+    lengths, lines, plots = {}, [], {}
     for length in (500, 300):
-        path = args.runs / f"validation_{length}/chunks.tsv"
-        if not path.exists():
-            continue
-        chunks = read(path)
-        records = as_set(records_of(chunks, meta, FIT) + pooled(chunks, meta))
-        intercept, slope = fit(records)
-        scores = score(intercept, slope, records.n, records.x)
-        facts[str(length)] = {
-            "chunks": KNOTS, "intercept": intercept.tolist(), "slope": slope.tolist(), "logit": LOGITS,
-            "survival": survival(records, scores),
-        }  # fmt: skip
-        print(length, "intercept", intercept, "slope", slope)
-    (args.out / "record_calibration.json").write_text(json.dumps(facts))
+        chunks, knots = read(args.runs / f"validation_{length}/chunks.tsv"), KNOTS[length]
+        records = as_set(records_of(chunks, meta, FIT) + pooled(chunks, meta, length))
+        intercept, slope = fit(records, knots)
+        found = {"chunks": knots, "intercept": intercept.tolist(), "slope": slope.tolist(), "logit": LOGITS}
+        found["survival"] = survival(records, score(found, records), knots)
+        found["segments"] = segments_of(regions.MODELS[length])
+        lengths[str(length)] = found
+        print(f"{length} bases: intercept {found['intercept']}, slope {found['slope']}", flush=True)
+        if args.test:
+            more, plots[length] = tables(length, read(args.runs / f"test_{length}/chunks.tsv"), meta, found)
+            lines += [*more, ""]
+            if (args.runs / f"new_{length}/chunks.tsv").exists():
+                lines += [*new_kinds(length, read(args.runs / f"new_{length}/chunks.tsv"), meta, found), ""]
+    facts = {
+        "model": "virpack-mini",
+        "made_by": "training/verdicts.py, on records of training/records.py (seed 2026)",
+        "fitted_on": "validation records and sequence that no training has read; both classes weigh a half",
+        "clip": CLIP,
+        "lengths": lengths,
+    }
+    (args.out / "record_calibration.json").write_text(pretty(facts))
+    if args.test:
+        (args.out / "records.md").write_text("\n".join(lines))
+        (args.out / "record_calibration.svg").write_text(plot(plots))
+        print("\n".join(lines))
+
+
+def segments_of(model):
+    background = {"median": model.background, "share": model.background_share, "least_chunks": model.background_chunks}
+    names = ("offset", "slope", "limit", "enter", "leave", "least_bases", "least_score")
+    return {name: getattr(model, name) for name in names} | {"background": background}
+
+
+def pretty(value, indent=0):
+    """JSON with a list of numbers a line."""
+    if not isinstance(value, (dict, list)) or isinstance(value, list) and not any(isinstance(v, (dict, list)) for v in value):
+        return json.dumps(value)
+    pad, end = "  " * (indent + 1), "\n" + "  " * indent
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(pad + pretty(v, indent + 1) for v in value) + end + "]"
+    members = (f"{pad}{json.dumps(k)}: {pretty(v, indent + 1)}" for k, v in value.items())
+    return "{\n" + ",\n".join(members) + end + "}" + ("\n" if not indent else "")
+
+
+def new_kinds(length, chunks, meta, found):
+    """Records of 1 kb of kinds of cells that no training has read: the shares called viral."""
+    records = as_set(records_of(chunks, meta, [sizes_in(length)[1]], 3))
+    scores = score(found, records)
+    lines = [f"| 1 kb of kinds never seen, chunks of {length} | records | " + " | ".join(THRESHOLDS) + " | `viral_fraction` ≥ 0.5 |"]
+    lines.append("| --- " * (len(THRESHOLDS) + 3) + "|")
+    for group in sorted(set(records.group.tolist())):
+        own = records.group == group
+        cells = [f"{(scores[own] >= least).mean():.2f}" for least in THRESHOLDS.values()]
+        lines.append(f"| {group} | {own.sum()} | " + " | ".join(cells) + f" | {(records.fraction[own] >= 0.5).mean():.2f} |")
+    return lines
+
+
+def plot(curves):
+    """Share of viral records against the score, a panel a chunk length, as a small SVG."""
+    parts = [
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 960 500" font-family="sans-serif" font-size="14">',
+        '<rect width="960" height="500" fill="white"/>',
+    ]
+    for panel, (length, by_kb) in enumerate(curves.items()):
+        left = 60 + 460 * panel
+        place = lambda x, y: f"{left + 400 * x:.1f},{440 - 400 * y:.1f}"  # noqa: E731
+        parts += [
+            f'<path d="M{left},40V440H{left + 400}" fill="none" stroke="black"/>',
+            f'<path d="M{left},440L{left + 400},40" stroke="#999" stroke-dasharray="4"/>',
+            f'<text x="{left + 200}" y="480" text-anchor="middle">virus_score, chunks of {length} bases</text>',
+        ]
+        for tick in (0, 0.5, 1):
+            parts.append(f'<text x="{left + 400 * tick}" y="458" text-anchor="middle">{tick}</text>')
+            parts.append(f'<text x="{left - 8}" y="{445 - 400 * tick}" text-anchor="end">{tick}</text>')
+        for n, (kb, rows) in enumerate(by_kb.items()):
+            colour = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#8c564b")[n]
+            points = " ".join(place(mean, share) for _, _, mean, share in rows)
+            parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
+            parts.append(f'<text x="{left + 20}" y="{70 + 20 * n}" fill="{colour}">{kb} kb</text>')
+    return "\n".join([*parts, "</svg>"]) + "\n"
 
 
 if __name__ == "__main__":

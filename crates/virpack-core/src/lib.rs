@@ -29,6 +29,7 @@ mod row;
 pub mod runner;
 pub mod synthetic;
 pub mod validate;
+pub mod verdict;
 mod windows;
 
 pub use cancel::CancelToken;
