@@ -75,6 +75,7 @@ mod runner;
 #[doc(hidden)]
 pub mod synthetic;
 pub mod validate;
+pub mod verdict;
 mod windows;
 
 pub use cancel::CancelToken;

@@ -1,0 +1,167 @@
+//! From the evidence of a record to its score.
+
+use std::collections::BTreeMap;
+
+use super::curves::{Curves, Prevalence, expected_false};
+use super::evidence::{CLIP, Evidence};
+use super::facts::{CalibrationError, Facts};
+use super::segments::SegmentModel;
+
+/// The score of a record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RecordScore {
+    /// `virus_score`, 0 to 1.
+    pub score: f64,
+    /// `ln(score / (1 - score))`, which tells scores near 1 apart.
+    pub logit: f64,
+    /// The chunks that it rests on.
+    pub classified: u64,
+}
+
+impl RecordScore {
+    fn of(logit: f64, classified: u64) -> Self {
+        RecordScore { score: 1.0 / (1.0 + (-logit).exp()), logit, classified }
+    }
+}
+
+/// Returns the score of a record where there is no calibration: the mean log-odds `x` as odds, `1 / (1 + exp(-x))`; none
+/// without a classified chunk.
+#[must_use]
+pub fn uncalibrated_score(evidence: &Evidence) -> Option<RecordScore> {
+    evidence.mean().map(|mean| RecordScore::of(mean, evidence.classified()))
+}
+
+/// The calibration of a model's records, for each chunk length that it was fitted for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordCalibration {
+    model: String,
+    lengths: BTreeMap<usize, LengthCalibration>,
+}
+
+/// The calibration for one chunk length.
+///
+/// Platt's logistic (1999), with coefficients that depend on the number `n` of classified chunks: with `x` the mean of their
+/// clipped log-odds, in nats, `virus_score = 1 / (1 + exp(-(a(n) + b(n) x)))`. `a` and `b` are linear in `ln n` between knots
+/// and level outside them. It was fitted with viral and cellular records weighing a half each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LengthCalibration {
+    /// Classified chunks at the knots, rising.
+    chunks: Vec<f64>,
+    intercept: Vec<f64>,
+    slope: Vec<f64>,
+    curves: Curves,
+    segments: SegmentModel,
+}
+
+impl RecordCalibration {
+    /// Reads the data file that `training/verdicts.py` writes.
+    ///
+    /// # Errors
+    ///
+    /// [`CalibrationError`] for text that is not JSON, for missing and for unknown members, and for numbers that give a score
+    /// which falls with the evidence.
+    pub fn parse(text: &str) -> Result<Self, CalibrationError> {
+        let mut facts = Facts::parse(text)?;
+        let model = facts.text("model")?;
+        facts.text("made_by")?;
+        facts.text("fitted_on")?;
+        let clip = facts.number("clip")?;
+        if (clip - CLIP).abs() > 1e-12 {
+            return Err(facts.error(format!("`clip` is {clip}; this program clips log-odds at {CLIP}")));
+        }
+        let mut by_length = facts.object("lengths")?;
+        let mut lengths = BTreeMap::new();
+        for name in by_length.names() {
+            let length =
+                name.parse().map_err(|_| by_length.error(format!("{name:?} is not a number of bases")))?;
+            lengths.insert(length, LengthCalibration::take(by_length.object(&name)?)?);
+        }
+        by_length.finish()?;
+        facts.finish()?;
+        Ok(RecordCalibration { model, lengths })
+    }
+
+    /// Returns the name of the model that it was fitted for.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Returns the calibration for chunks of so many bases, if it was fitted for such chunks.
+    #[must_use]
+    pub fn for_length(&self, length: usize) -> Option<&LengthCalibration> {
+        self.lengths.get(&length)
+    }
+}
+
+impl LengthCalibration {
+    fn take(mut facts: Facts) -> Result<Self, CalibrationError> {
+        let [chunks, intercept, slope] =
+            [facts.numbers("chunks")?, facts.numbers("intercept")?, facts.numbers("slope")?];
+        if chunks.is_empty() || chunks[0] < 1.0 || !chunks.is_sorted_by(|a, b| a < b) {
+            return Err(facts.error("`chunks` must be rising numbers of at least 1"));
+        }
+        if [intercept.len(), slope.len()] != [chunks.len(); 2] {
+            return Err(facts.error("`intercept` and `slope` must have a number for each of `chunks`"));
+        }
+        if slope.iter().any(|&slope| slope <= 0.0) {
+            return Err(facts.error("every `slope` must be more than 0"));
+        }
+        let curves = Curves::take(&mut facts, chunks.len())?;
+        let segments = SegmentModel::take(facts.object("segments")?)?;
+        facts.finish()?;
+        Ok(LengthCalibration { chunks, intercept, slope, curves, segments })
+    }
+
+    /// Returns the score of a record; none without a classified chunk.
+    #[must_use]
+    pub fn score(&self, evidence: &Evidence) -> Option<RecordScore> {
+        let mean = evidence.mean()?;
+        let weights = self.weights(evidence.classified());
+        let mixed =
+            |values: &[f64]| values.iter().zip(&weights).map(|(value, weight)| value * weight).sum::<f64>();
+        Some(RecordScore::of(mixed(&self.intercept) + mixed(&self.slope) * mean, evidence.classified()))
+    }
+
+    /// Returns the expected share of false calls among records that score at least as much as this one and have as many
+    /// classified chunks, where `prevalence` of such records are viral.
+    ///
+    /// `(1 - π) C / ((1 - π) C + π V)`, with `C` and `V` the shares of held-out cellular and viral records that score as much.
+    /// It depends on this record and on `prevalence` alone.
+    #[must_use]
+    pub fn fdr(&self, record: &RecordScore, prevalence: Prevalence) -> f64 {
+        expected_false(self.curves.ratio(record.logit, &self.weights(record.classified)), prevalence)
+    }
+
+    /// Returns the shares `[viral, cellular]` of held-out records with so many classified chunks that score at least `score`:
+    /// recall and false positive rate of a threshold.
+    #[must_use]
+    pub fn shares(&self, score: f64, classified: u64) -> [f64; 2] {
+        self.curves.shares((score / (1.0 - score)).ln(), &self.weights(classified))
+    }
+
+    /// Returns how regions are found with this model.
+    #[must_use]
+    pub fn segments(&self) -> &SegmentModel {
+        &self.segments
+    }
+
+    /// What each knot counts for records with so many classified chunks: linear in the logarithm.
+    fn weights(&self, classified: u64) -> Vec<f64> {
+        let chunks = classified as f64;
+        let mut weights = vec![0.0; self.chunks.len()];
+        let after = self.chunks.partition_point(|&knot| knot <= chunks);
+        match (after.checked_sub(1), self.chunks.get(after)) {
+            (None, _) => weights[0] = 1.0,
+            (Some(before), None) => weights[before] = 1.0,
+            (Some(before), Some(next)) => {
+                let share = (chunks / self.chunks[before]).ln() / (next / self.chunks[before]).ln();
+                (weights[before], weights[after]) = (1.0 - share, share);
+            }
+        }
+        weights
+    }
+}
+
+#[cfg(test)]
+mod tests;

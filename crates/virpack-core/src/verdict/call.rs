@@ -1,0 +1,125 @@
+//! From a score to a call.
+
+/// What a record is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// Its score reaches the threshold of viral records.
+    Viral,
+    /// Its score lies between both thresholds.
+    Uncertain,
+    /// Its score is below the threshold of cellular records.
+    Cellular,
+}
+
+impl Call {
+    /// Returns the word that the tables hold.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Call::Viral => "viral",
+            Call::Uncertain => "uncertain",
+            Call::Cellular => "cellular",
+        }
+    }
+}
+
+/// The scores, 0 to 1, at which a record is called viral or cellular.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CallThresholds {
+    viral: f64,
+    cellular: f64,
+}
+
+impl CallThresholds {
+    /// Finds most viruses: `viral` at 0.5.
+    pub const RELAXED: Self = CallThresholds { viral: 0.5, cellular: 0.3 };
+    /// The default: `viral` at 0.7.
+    pub const DEFAULT: Self = CallThresholds { viral: 0.7, cellular: 0.3 };
+    /// Few false calls: `viral` at 0.9.
+    pub const STRICT: Self = CallThresholds { viral: 0.9, cellular: 0.3 };
+
+    /// Returns the thresholds whose viral records score at least `viral`; none unless it is 0 to 1.
+    ///
+    /// The other threshold is that of [`CallThresholds::DEFAULT`], or `viral` where that is less.
+    #[must_use]
+    pub fn at(viral: f64) -> Option<Self> {
+        let cellular = Self::DEFAULT.cellular.min(viral);
+        (0.0..=1.0).contains(&viral).then_some(CallThresholds { viral, cellular })
+    }
+
+    /// Returns the least score of a viral record.
+    #[must_use]
+    pub fn viral(&self) -> f64 {
+        self.viral
+    }
+
+    /// Returns the score below which a record is cellular.
+    #[must_use]
+    pub fn cellular(&self) -> f64 {
+        self.cellular
+    }
+
+    /// Returns the call of a record with this score.
+    ///
+    /// ```
+    /// use virpack_core::verdict::{Call, CallThresholds};
+    /// assert_eq!(CallThresholds::DEFAULT.call(0.7), Call::Viral);
+    /// assert_eq!(CallThresholds::STRICT.call(0.7), Call::Uncertain);
+    /// ```
+    #[must_use]
+    pub fn call(&self, score: f64) -> Call {
+        if score >= self.viral {
+            Call::Viral
+        } else if score < self.cellular {
+            Call::Cellular
+        } else {
+            Call::Uncertain
+        }
+    }
+}
+
+impl Default for CallThresholds {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_are_included_above_and_excluded_below() {
+        let thresholds = CallThresholds::default();
+        let calls = [0.0, 0.299_999, 0.3, 0.699_999, 0.7, 1.0].map(|score| thresholds.call(score));
+        let [viral, uncertain, cellular] = [Call::Viral, Call::Uncertain, Call::Cellular];
+        assert_eq!(calls, [cellular, cellular, uncertain, uncertain, viral, viral]);
+    }
+
+    #[test]
+    fn a_threshold_of_the_user_leaves_no_gap() {
+        for viral in [0.0, 0.1, 0.3, 0.5, 1.0] {
+            let thresholds = CallThresholds::at(viral).expect("0 to 1");
+            assert!(thresholds.cellular() <= thresholds.viral());
+            assert_eq!(thresholds.call(viral), Call::Viral);
+        }
+        assert_eq!(CallThresholds::at(0.1).map(|t| t.call(0.05)), Some(Call::Cellular));
+        assert_eq!(CallThresholds::at(0.7), Some(CallThresholds::DEFAULT));
+        for viral in [-0.1, 1.1, f64::NAN] {
+            assert_eq!(CallThresholds::at(viral), None);
+        }
+    }
+
+    #[test]
+    fn stricter_thresholds_call_no_more_records_viral() {
+        let named = [CallThresholds::RELAXED, CallThresholds::DEFAULT, CallThresholds::STRICT];
+        for pair in named.windows(2) {
+            assert!(pair[0].viral() < pair[1].viral());
+            assert!(pair[0].cellular() <= pair[1].cellular());
+        }
+        assert_eq!(
+            [Call::Viral, Call::Uncertain, Call::Cellular].map(Call::as_str),
+            ["viral", "uncertain", "cellular"]
+        );
+    }
+}
