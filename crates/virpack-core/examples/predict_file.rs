@@ -16,6 +16,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = PredictOptions::with_bundle(vec![input.as_str().into()], &built_in, None, directory);
     let predicted = predict(&options, &CancelToken::new(), |_event| ())?;
     let counts = &predicted.counts;
-    println!("{} of {} records are viral: see {directory}/sequences.tsv", counts.viral, counts.records);
+    println!(
+        "{} of {} records are viral: see {directory}/sequences.tsv",
+        counts.viral.records, counts.records
+    );
     Ok(())
 }

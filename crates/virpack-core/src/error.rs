@@ -51,6 +51,14 @@ pub enum Error {
         /// What is not there.
         missing: String,
     },
+    /// A calibration of records that is none.
+    #[error("{}: {source}", shown_path(path))]
+    Calibration {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: crate::verdict::CalibrationError,
+    },
     // --- running: runner.rs, embed.rs ---
     /// A device refused or failed.
     #[error(transparent)]
@@ -164,7 +172,7 @@ pub enum Error {
     /// A share that is none.
     #[error("{option} must be between 0 and 1, and is {given}")]
     NoShare {
-        /// The field's name in [`Rule`](crate::predict::Rule).
+        /// The field's name in [`CallOptions`](crate::calls::CallOptions), or what it stands for.
         option: &'static str,
         /// What was asked for.
         given: f64,

@@ -49,6 +49,7 @@
 
 #[doc(hidden)]
 pub mod bench;
+pub mod calls;
 mod cancel;
 mod convert;
 mod devices;

@@ -6,8 +6,9 @@
 //! verdicts on chunks and records, in input order; they alone are kept while a run goes on, for another to resume from.
 
 mod bundle;
+mod chunk_scores;
 mod classifiers;
-mod counts;
+mod earlier_counts;
 mod encoder_runner;
 mod encoders;
 mod external_sort;
@@ -20,16 +21,11 @@ mod output;
 mod pairing;
 mod pending_items;
 mod reference;
-mod regions;
 mod report;
 mod reporter;
-mod score_text;
-mod scores;
 mod summary;
 mod tables;
-mod track;
 mod vectors;
-mod verdict;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -44,16 +40,13 @@ use crate::devices::DeviceChoice;
 use crate::event::Event;
 use crate::for_devices;
 pub use bundle::Bundle;
-pub use counts::{Counts, EarlierCounts};
+pub use earlier_counts::EarlierCounts;
 use judges::Judges;
 pub use options::PredictOptions;
 use output::PredictOutput;
 use pairing::PairingStage;
 pub use reference::Compat;
-pub use regions::Region;
 pub use summary::PredictSummary;
-pub use track::{Draw, Track};
-pub use verdict::{Rule, Status};
 
 /// Bases of a chunk where neither the options nor the classifier say.
 pub const DEFAULT_LENGTH: NonZeroUsize = NonZeroUsize::new(500).expect("it is not 0");

@@ -26,7 +26,7 @@ macro_rules! file {
     };
 }
 
-static FILES: [MemoryFile; 9] = [
+static FILES: [MemoryFile; 10] = [
     file!("peptide/config.json"),
     file!("peptide/model.safetensors"),
     file!("nucleotide/config.json"),
@@ -36,6 +36,7 @@ static FILES: [MemoryFile; 9] = [
     file!("classifier_500.safetensors"),
     file!("nucleotide_classifier_300.safetensors"),
     file!("nucleotide_classifier_500.safetensors"),
+    file!("record_calibration.json"),
 ];
 
 /// All of it: both models with their classifiers, as `predict` takes them together.

@@ -47,6 +47,8 @@ const PER_RECORD: usize = 512;
 pub struct FrameOptions {
     /// Bases of a chunk.
     pub length: NonZeroUsize,
+    /// The least bases of a record that is cut: a shorter one has no chunk.
+    pub min_length: usize,
     /// How codons are read.
     pub genetic_code: GeneticCode,
     /// Different sequences after which a sequence that comes again is packed again.
@@ -74,6 +76,7 @@ impl FrameOptions {
     pub fn new(length: NonZeroUsize) -> Self {
         FrameOptions {
             length,
+            min_length: 0,
             genetic_code: GeneticCode::STANDARD,
             unique_window: 2_000,
             most_waiting: 256 << 20,
@@ -83,6 +86,13 @@ impl FrameOptions {
             done: Arc::default(),
             known: Pair::default(),
         }
+    }
+
+    /// Cuts no record of fewer bases.
+    #[must_use]
+    pub fn min_length(mut self, min_length: usize) -> Self {
+        self.min_length = min_length;
+        self
     }
 
     /// Reads codons by this code.

@@ -56,6 +56,12 @@ pub(crate) enum Failure {
         /// What was asked for.
         model: String,
     },
+    /// A file's name where a directory is meant.
+    #[error("-o {} looks like a file, and `virpack predict` writes a directory of tables", shown_path(path))]
+    OutputLooksLikeFile {
+        /// What was asked for.
+        path: std::path::PathBuf,
+    },
     /// Records whose embeddings differ too much.
     #[error("{failed} of {compared} records differ by more than passes")]
     Differs {

@@ -35,13 +35,18 @@ struct Arguments {
     command: Command,
 }
 
+/// What stands below the help of `predict`.
+const PREDICT_EXAMPLES: &str = "Examples:
+  virpack predict contigs.fasta -o verdicts --min-length 1000
+  virpack predict genome.fasta -o proviruses --strict --plot";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Find viruses: a verdict and scores for each contig or read
     ///
     /// Begin with `virpack predict contigs.fasta -o verdicts`, then read verdicts/sequences.tsv. The built-in model needs no
     /// download; `--preset virnucpro-500` runs VirNucPro.
-    #[command(arg_required_else_help = true)]
+    #[command(arg_required_else_help = true, after_help = PREDICT_EXAMPLES)]
     Predict(commands::predict::Arguments),
     /// Embed proteins or nucleotides with ESM-2, DNABERT-S or the built-in model
     ///

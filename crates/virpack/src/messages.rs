@@ -114,8 +114,8 @@ mod tests {
 
     #[test]
     fn options_are_named_where_the_libraries_name_none() {
-        let share = of(&Error::NoShare { option: "min_fraction", given: 2.0 });
-        assert_eq!(share.text(), "--min-fraction must be between 0 and 1, and is 2");
+        let share = of(&Error::NoShare { option: "min_chunk_score", given: 2.0 });
+        assert_eq!(share.text(), "--min-chunk-score must be between 0 and 1, and is 2");
         let pipe = of(&ResumeError::Pipe { input: "-".into() }.into());
         assert!(pipe.what.starts_with("--resume reads the inputs again"), "{pipe:?}");
         assert_eq!(pipe.hints, ["give files, or leave --resume out and start again"]);

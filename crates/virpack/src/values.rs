@@ -3,6 +3,7 @@
 use crate::messages::{self, Message};
 use std::num::NonZeroUsize;
 
+use virpack_core::verdict::Prevalence;
 use virpack_seq::GeneticCode;
 
 /// The smallest limit of a record: formats are known by their first bytes.
@@ -44,6 +45,12 @@ pub(crate) fn parse_length(text: &str) -> Result<NonZeroUsize, String> {
 pub(crate) fn parse_limit(text: &str) -> Result<f64, String> {
     let limit = text.parse().ok().filter(|limit: &f64| limit.is_finite() && *limit > 0.0);
     limit.ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+/// A share of viral records: with none or nothing else there is nothing to tell apart.
+pub(crate) fn parse_prevalence(text: &str) -> Result<Prevalence, String> {
+    let prevalence = text.parse().ok().and_then(Prevalence::new);
+    prevalence.ok_or_else(|| "expected a share of more than 0 and less than 1".to_owned())
 }
 
 /// Seconds of a measurement.

@@ -19,6 +19,7 @@ impl Hint for Error {
             Error::NucleotideClassifierWidth { .. } => {
                 "a nucleotide classifier scores chunks without an open frame, by the nucleotide model alone".into()
             }
+            Error::Calibration { source, .. } => return source.hint(),
             Error::ClassifierLengths { .. } => "name two of one length".into(),
             Error::NoBundle { .. } => {
                 "such a directory has the models peptide/ and nucleotide/ and their classifiers, \

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use super::DEFAULT_LENGTH;
 use crate::Error;
+use crate::verdict::RecordCalibration;
 use virpack_model::Location;
 
 /// The directory of the nucleotide model in a bundle.
@@ -11,9 +12,13 @@ const NUCLEOTIDE: &str = "nucleotide";
 /// The directory of the protein model, in published bundles.
 const PROTEIN: &str = "peptide";
 
+/// How the scores of records are calibrated.
+const CALIBRATION: &str = "record_calibration.json";
+
 /// Both models of `virpack predict` and their classifiers in one directory, as `training/` exports them: `nucleotide/`
 /// and `peptide/` are directories of models, `classifier_N.safetensors` scores open frames of chunks of `N` bases, and
-/// `nucleotide_classifier_N.safetensors`, where it is there, chunks without any.
+/// `nucleotide_classifier_N.safetensors`, where it is there, chunks without any. `record_calibration.json`,
+/// where it is there, says how the scores of records are calibrated.
 ///
 /// ```
 /// use virpack_core::predict::Bundle;
@@ -26,6 +31,7 @@ const PROTEIN: &str = "peptide";
 pub struct Bundle {
     location: Location,
     lengths: Vec<usize>,
+    calibration: Option<RecordCalibration>,
 }
 
 impl Bundle {
@@ -33,7 +39,8 @@ impl Bundle {
     ///
     /// # Errors
     ///
-    /// [`Error::NoBundle`] where a model or every classifier is missing, [`Error::Model`].
+    /// [`Error::NoBundle`] where a model or every classifier is missing, [`Error::Calibration`],
+    /// [`Error::Model`].
     pub fn open(location: &Location) -> Result<Self, Error> {
         location.check()?;
         let missing = |missing| Err(Error::NoBundle { path: location.path(), missing });
@@ -49,13 +56,21 @@ impl Bundle {
         if lengths.is_empty() {
             return missing("classifier_500.safetensors, nor one of another length".to_owned());
         }
-        Ok(Bundle { location: location.clone(), lengths })
+        let calibration = location.join(CALIBRATION);
+        let calibration = calibration.exists().then(|| read_calibration(&calibration)).transpose()?;
+        Ok(Bundle { location: location.clone(), lengths, calibration })
     }
 
     /// The lengths of chunks that its classifiers are for, shortest first; at least one.
     #[must_use]
     pub fn lengths(&self) -> &[usize] {
         &self.lengths
+    }
+
+    /// How the scores of records are calibrated, if it says so.
+    #[must_use]
+    pub fn calibration(&self) -> Option<&RecordCalibration> {
+        self.calibration.as_ref()
     }
 
     /// What it is called: its path.
@@ -86,6 +101,12 @@ impl Bundle {
         let alone = file("nucleotide_classifier");
         (file("classifier"), alone.exists().then_some(alone))
     }
+}
+
+fn read_calibration(location: &Location) -> Result<RecordCalibration, Error> {
+    let bytes = location.read()?;
+    let wrong = |source| Error::Calibration { path: location.path(), source };
+    RecordCalibration::parse(&String::from_utf8_lossy(&bytes)).map_err(wrong)
 }
 
 #[cfg(test)]

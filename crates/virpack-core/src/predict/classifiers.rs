@@ -3,8 +3,8 @@
 use virpack_seq::frames::Pair;
 
 use super::PredictOptions;
-use super::scores::Scores;
 use crate::Error;
+use crate::calls::Scores;
 use virpack_model::classifier::{Classifier, Towers};
 
 /// The classifiers of a run.

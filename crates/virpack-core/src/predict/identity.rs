@@ -7,17 +7,21 @@ use virpack_device::Dtype;
 use virpack_model::{ChecksumThread, FileChecksum, sha256_of_all};
 use virpack_seq::frames::FrameOptions;
 
-use super::PredictOptions;
+use super::{Compat, PredictOptions};
 use crate::identity::{Identity, PendingIdentity};
 
 impl PredictOptions {
     /// All that shapes the tables, from what shapes the scores in them.
-    pub(super) fn of_tables(&self, scores: Identity) -> Identity {
+    pub(super) fn of_tables(&self, scores: Identity, chunk_length: usize) -> Identity {
         let mut identity = scores;
-        let least = self.rule.min_score.map_or("none".to_owned(), |least| least.to_string());
-        identity.set("least score", least);
-        identity.set("least fraction", self.rule.min_fraction);
-        identity.set("columns", self.compat.as_str());
+        let scoring = self.scoring(chunk_length);
+        identity.set("calibration", scoring.model().unwrap_or("none"));
+        identity.set("least score of a viral record", self.calls.thresholds.viral());
+        identity.set("least score of an uncertain record", self.calls.thresholds.cellular());
+        let least = self.calls.min_chunk_score.map_or("none".to_owned(), |least| least.to_string());
+        identity.set("least score of a viral chunk", least);
+        identity.set("prevalence", self.calls.prevalence.share());
+        identity.set("VirNucPro's files", self.compat.map_or("none", Compat::as_str));
         identity.set("pictures", if self.plot.is_some() { "drawn" } else { "none" });
         if self.inputs.len() > 1 {
             for (i, input) in (1..).zip(&self.inputs) {
@@ -48,6 +52,9 @@ pub(super) fn of_scores(
     }
     identity.set("dtype", dtype);
     identity.set("length", frames.length);
+    if options.min_length > 0 {
+        identity.set("least bases of a record", options.min_length);
+    }
     identity.set("genetic code", frames.genetic_code.number());
     identity.set("token budget", auto(options.token_budget.tokens()));
     identity.set("buffer size", auto(options.buffer_size));

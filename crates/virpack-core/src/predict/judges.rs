@@ -76,7 +76,7 @@ impl<B: Device + 'static> Judges<B> {
         let of_scores = |files: &[FileChecksum]| identity::of_scores(options, &frames, &kinds, files, dtype);
         if let Some(complete) = session.complete_run() {
             let scores = identity::with_inputs(of_scores(&hashing.finish()?), options.hash_inputs()?)()?;
-            return Err(complete.end(&options.of_tables(scores)).into());
+            return Err(complete.end(&options.of_tables(scores, frames.length.get())).into());
         }
         let encoders = Encoders::load(encoders, devices.clone(), options, &frames, session.token_budgets())?;
         let files = hashing.finish()?;

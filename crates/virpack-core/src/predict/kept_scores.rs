@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use virpack_seq::frames::{Chunk, Pair};
 use virpack_seq::{Alphabet, IndexSet};
 
-use super::scores::ChunkScores;
+use super::chunk_scores::ChunkScores;
 use crate::Error;
 use crate::output::OutputError;
 use crate::resume::{EarlierParts, Entries, HandOn, Session};

@@ -14,24 +14,28 @@ use virpack_seq::{GeneticCode, Input, ReadLimits, ReadOptions, Records, reader};
 
 use super::classifiers::Classifiers;
 use super::files::Files;
-use super::{Bundle, Compat, DEFAULT_LENGTH, Draw, Rule};
+use super::{Bundle, Compat, DEFAULT_LENGTH};
 use crate::Error;
+use crate::calls::{CallOptions, Draw, RecordScoring};
 use crate::devices::DeviceOptions;
 use crate::event::Event;
 use crate::files::NewDirectory;
 use crate::options::{Downloads, ModelSource, TokenBudget, setters};
 use crate::output::{OutputError, check_all, check_apart, check_stdout_apart, is_stdout};
 use crate::resume::{CheckpointOptions, ResumeDir, Saved, Session};
+use crate::verdict::RecordCalibration;
 
 /// What to judge, with what, to where.
 ///
 /// ```
 /// use virpack_core::model::mini;
-/// use virpack_core::predict::{Bundle, PredictOptions, Rule};
+/// use virpack_core::calls::CallOptions;
+/// use virpack_core::predict::{Bundle, PredictOptions};
+/// use virpack_core::verdict::CallThresholds;
 ///
 /// let built_in = Bundle::open(&mini::location())?;
 /// let options = PredictOptions::with_bundle(vec!["contigs.fasta".into()], &built_in, None, "verdicts");
-/// let options = options.rule(Rule { min_score: Some(0.9), ..Rule::default() });
+/// let options = options.calls(CallOptions::default().thresholds(CallThresholds::STRICT));
 /// # Ok::<(), virpack_core::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -53,8 +57,10 @@ pub struct PredictOptions {
     pub(super) token_budget: TokenBudget,
     pub(super) buffer_size: Option<usize>,
     pub(super) most_waiting: u64,
-    pub(super) rule: Rule,
-    pub(super) compat: Compat,
+    pub(super) calibration: Option<RecordCalibration>,
+    pub(super) min_length: usize,
+    pub(super) calls: CallOptions,
+    pub(super) compat: Option<Compat>,
     pub(super) plot: Option<Draw>,
     pub(super) checkpoint: Option<CheckpointOptions>,
     pub(super) force: bool,
@@ -88,8 +94,10 @@ impl PredictOptions {
             token_budget: TokenBudget::Auto,
             buffer_size: None,
             most_waiting: FrameOptions::new(DEFAULT_LENGTH).most_waiting,
-            rule: Rule::default(),
-            compat: Compat::default(),
+            calibration: None,
+            min_length: 0,
+            calls: CallOptions::default(),
+            compat: None,
             plot: None,
             checkpoint: Some(CheckpointOptions::default()),
             force: false,
@@ -107,7 +115,8 @@ impl PredictOptions {
         let models = [bundle.nucleotide_model(), bundle.protein_model()];
         let (classifier, nucleotide_classifier) = bundle.classifiers(length);
         let options = PredictOptions::new(inputs, models, classifier, output);
-        options.name(bundle.name()).nucleotide_classifier(nucleotide_classifier).length(length)
+        let options = options.nucleotide_classifier(nucleotide_classifier).length(length);
+        options.name(bundle.name()).calibration(bundle.calibration().cloned())
     }
 
     setters! {
@@ -143,10 +152,15 @@ impl PredictOptions {
         buffer_size: impl Into<Option<usize>>,
         /// Sets the most bytes of records in progress, by [`virpack_seq::frames::weight`], unless one record alone has more.
         most_waiting: u64,
+        /// Sets how the scores of records are calibrated, for chunks of the lengths that it knows; None: they
+        /// are not, and `fdr` is not known.
+        calibration: impl Into<Option<RecordCalibration>>,
+        /// Sets the least bases of a record: shorter ones have a row and are not computed.
+        min_length: usize,
         /// Sets what is called viral.
-        rule: Rule,
-        /// Sets whose columns `prediction_results_highestscore.csv` has.
-        compat: Compat,
+        calls: CallOptions,
+        /// Writes VirNucPro's two files, too, with these columns; None: does not.
+        compat: impl Into<Option<Compat>>,
         /// Draws the score along each record of several chunks, into `plots/`.
         plot: Option<Draw>,
         /// Keeps scores in `DIR/run.partial` during the run, if the inputs are files; None: does not.
@@ -176,12 +190,7 @@ impl PredictOptions {
     ///
     /// The first of them that is not so.
     pub fn check(&self) -> Result<(), Error> {
-        let least = self.rule.min_score.map_or(0.0, f64::from);
-        for (option, given) in [("min_fraction", self.rule.min_fraction), ("min_score", least)] {
-            if !(0.0..=1.0).contains(&given) {
-                return Err(Error::NoShare { option, given });
-            }
-        }
+        self.calls.check()?;
         reader::open(&self.inputs)?;
         Classifiers::open(self)?;
         if is_stdout(&self.output) {
@@ -193,11 +202,11 @@ impl PredictOptions {
             return Ok(());
         }
         let files = Files::in_directory(&self.output);
-        check_all(files.all().into_iter(), replace)?;
+        check_all(files.all(), replace)?;
         check_apart(files.all(), &self.inputs)?;
         match self.plot {
-            Some(_) if !replace && files.plots.exists() => {
-                Err(OutputError::Exists { path: files.plots }.into())
+            Some(_) if !replace && files.calls.plots.exists() => {
+                Err(OutputError::Exists { path: files.calls.plots }.into())
             }
             _ => Ok(()),
         }
@@ -226,6 +235,11 @@ impl PredictOptions {
         Ok(Session::open(dir, &self.inputs, self.checkpoint, self.force)?)
     }
 
+    /// How records are scored by chunks of so many bases.
+    pub(super) fn scoring(&self, chunk_length: usize) -> RecordScoring {
+        RecordScoring::new(self.calibration.as_ref(), chunk_length)
+    }
+
     /// Opens the inputs.
     pub(super) fn open_inputs(&self) -> Result<Records, Error> {
         Ok(reader::open_with(&self.inputs, ReadOptions::default().limits(self.limits).checksums(true))?)
@@ -246,6 +260,7 @@ impl PredictOptions {
         let unique_window = self.buffer_size.unwrap_or(default.unique_window);
         let frames = default
             .genetic_code(self.genetic_code)
+            .min_length(self.min_length)
             .most_waiting(self.most_waiting)
             .unique_window(unique_window)
             .frames(classifiers.takes())

@@ -45,7 +45,7 @@ impl<'a> PredictOutput<'a> {
         let directory = (!is_stdout(&options.output)).then(make).transpose()?;
         session.take(&Files::in_directory(&options.output).begun())?;
         let inputs = session.is_kept().then(|| options.hash_inputs()).transpose()?;
-        let tables = Tables::create(options)?;
+        let tables = Tables::create(options, judges.frames.length.get())?;
         let budgets = judges.token_budgets();
         let tokens = budgets.iter().map(|budget| budget.tokens).collect();
         let identity = inputs.map(|inputs| identity::with_inputs(judges.identity.clone(), inputs));
@@ -78,13 +78,14 @@ impl<'a> PredictOutput<'a> {
         let session = pairing.finish();
         let names = Files::in_directory(&options.output);
         let has_names = self.directory.is_some();
-        let check = || if has_names { check_all(names.all().into_iter(), replace) } else { Ok(()) };
+        let check = || if has_names { check_all(names.all(), replace) } else { Ok(()) };
         if let Err(taken) = check() {
             // Another process has taken a name. What is finished stays for a run that resumes, the open part too.
             return Err(session.end_with(taken.into()));
         }
         let session = session.complete(&predicted.inputs)?;
-        let identity = session.identity().map(|scores| options.of_tables(scores.clone()));
+        let identity =
+            session.identity().map(|scores| options.of_tables(scores.clone(), judges.frames.length.get()));
         describe(&mut predicted.report, identity.as_ref(), &self.tables.names());
         let Some(complete) = self.tables.complete(&predicted.report)? else { return Ok(predicted) };
         // Behind that, what stands there is this run's.

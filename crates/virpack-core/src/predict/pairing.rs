@@ -8,15 +8,15 @@ use crossbeam_channel::{Select, never};
 use virpack_seq::frames::{Chunk, FrameItem, FrameLoader, Pair, weight};
 use virpack_seq::{AsyncDataLoader, Record};
 
+use super::chunk_scores::ChunkScores;
 use super::classifiers::Classifiers;
-use super::counts::EarlierCounts;
+use super::earlier_counts::EarlierCounts;
 use super::encoder_runner::EncoderRunner;
 use super::kept_scores::KeptScores;
 use super::pending_items::{ItemTurn, PendingItems};
 use super::reporter::Reporter;
-use super::scores::ChunkScores;
-use super::verdict::{ScoredChunk, ScoredFrame};
 use crate::Error;
+use crate::calls::{ScoredChunk, ScoredFrame};
 use crate::cancel::CancelToken;
 use crate::event::Event;
 use crate::output::OutputError;

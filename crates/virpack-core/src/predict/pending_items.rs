@@ -6,8 +6,9 @@ use std::sync::Arc;
 use virpack_seq::frames::{Chunk, FrameItem, Pair};
 use virpack_seq::{Alphabet, IndexSet};
 
-use super::scores::{ChunkScores, Scores};
+use super::chunk_scores::ChunkScores;
 use super::vectors::Vectors;
+use crate::calls::Scores;
 use crate::progress::ChunkProgress;
 
 /// Items in input order, from the first that is not written, and the embeddings that their chunks take.

@@ -6,12 +6,11 @@ use virpack_seq::{Record, escaped};
 
 use super::external_sort::ExternalSort;
 use super::files::Files;
-use super::score_text::ScoreText;
-use super::verdict::ScoredChunk;
+use crate::calls::{ScoreText, ScoredChunk};
 use crate::files::PendingFile;
 use crate::output::{OutputError, TextFile};
 
-/// Whose columns the file of chunks has.
+/// Whose columns VirNucPro's file of chunks has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compat {
     /// VirNucPro's: `Modified_ID`, `Is_Virus`.

@@ -3,9 +3,10 @@
 use serde_json::{Map, Value, json};
 use virpack_seq::frames::FrameOptions;
 
-use super::PredictOptions;
 use super::encoder_runner::DeviceWork;
 use super::summary::PredictSummary;
+use super::{Compat, PredictOptions};
+use crate::calls::RecordCount;
 use crate::report::{self, rate};
 use virpack_model::FileChecksum;
 
@@ -23,14 +24,18 @@ pub(super) fn of(
         "protein": options.protein_model.to_string(),
         "classifier": options.classifier.to_string(),
         "nucleotide_classifier": options.nucleotide_classifier.as_ref().map(ToString::to_string),
+        "calibration": options.scoring(frames.length.get()).model(),
         "files": report::files(files),
     });
     let asked = json!({
         "length": frames.length,
         "genetic_code": options.genetic_code.number(),
-        "min_score": options.rule.min_score,
-        "min_fraction": options.rule.min_fraction,
-        "compat": options.compat.as_str(),
+        "min_length": options.min_length,
+        "min_score": options.calls.thresholds.viral(),
+        "min_score_uncertain": options.calls.thresholds.cellular(),
+        "min_chunk_score": options.calls.min_chunk_score,
+        "prevalence": options.calls.prevalence.share(),
+        "compat": options.compat.map(Compat::as_str),
         "token_budget": options.token_budget.tokens(),
         "buffer_size": options.buffer_size,
     });
@@ -67,18 +72,27 @@ fn counts(predicted: &PredictSummary) -> Value {
         "chunks_by_nucleotides": counts.chunks_by_nucleotides,
         "chunks_viral": counts.chunks_viral,
         "frames": counts.frames,
-        "regions": counts.regions,
-        "viral": counts.viral,
+        "proviruses": counts.proviruses,
+        "viral_regions": counts.viral_regions,
+        "viral": record_count(counts.viral),
+        "uncertain": record_count(counts.uncertain),
+        "cellular": record_count(counts.cellular),
+        "not_judged": record_count(counts.not_judged),
         "chunks_finished_before": predicted.before.chunks,
         "no_open_frame": counts.no_open_frame,
         "too_short": counts.too_short,
         "empty": counts.empty,
+        "below_min_length": counts.below_min_length.records,
         "repeated_ids": predicted.repeated.ids,
         "nucleotide_tokens": predicted.tokens.nucleotide,
         "protein_tokens": predicted.tokens.protein,
         "repeated_nucleotides": predicted.frames.repeated.nucleotide,
         "repeated_peptides": predicted.frames.repeated.protein,
     })
+}
+
+fn record_count(count: RecordCount) -> Value {
+    json!({ "records": count.records, "bases": count.bases })
 }
 
 fn seconds(predicted: &PredictSummary) -> Value {
@@ -95,7 +109,7 @@ fn rates(predicted: &PredictSummary) -> Value {
     let (counts, before) = (&predicted.counts, &predicted.before);
     json!({
         "records_per_second": rate(counts.records - before.records),
-        "bases_per_second": rate(counts.bases.saturating_sub(before.bases)),
+        "bases_per_second": rate(counts.bases_computed().saturating_sub(before.bases)),
         "frames_per_second": rate(counts.frames - before.frames),
         "nucleotide_tokens_per_second": rate(predicted.tokens.nucleotide),
         "protein_tokens_per_second": rate(predicted.tokens.protein),

@@ -8,10 +8,11 @@ use serde_json::{Map, Value};
 use virpack_seq::frames::{FrameCounters, Pair};
 use virpack_seq::{Input, InputChecksum, InputRemark, PackStats};
 
-use super::counts::{Counts, EarlierCounts};
+use super::earlier_counts::EarlierCounts;
 use super::encoder_runner::{DeviceWork, EncoderRunner};
 use super::pairing::PairingStage;
 use super::tables::Tables;
+use crate::calls::{Counts, NotedRecord};
 use crate::output::Repeated;
 use crate::report;
 
@@ -52,8 +53,10 @@ pub struct PredictSummary {
     pub before: EarlierCounts,
     /// Ids that more than one record has: each record has rows of its own, in input order.
     pub repeated: Repeated,
-    /// The ids of the first viral records.
-    pub first_viral: Vec<Arc<str>>,
+    /// The viral records of the highest scores, the best first.
+    pub best_viral: Vec<NotedRecord>,
+    /// The uncertain records nearest to viral, the best first.
+    pub best_uncertain: Vec<NotedRecord>,
     /// What was read, and what came again.
     pub frames: FrameCounters,
     /// The first record with a letter that stands for no nucleotide.
@@ -93,10 +96,11 @@ impl PredictSummary {
             .map(|runner| runner.as_ref().map_or(Duration::ZERO, EncoderRunner::busy));
         let inputs = loader.inputs();
         PredictSummary {
-            counts: tables.counts,
+            counts: tables.calls.counts,
             before: pairing.before(),
-            repeated: tables.repeated(),
-            first_viral: tables.first_viral.clone(),
+            repeated: tables.calls.repeated(),
+            best_viral: tables.calls.best.viral.clone(),
+            best_uncertain: tables.calls.best.uncertain.clone(),
             frames,
             first_odd: loader.first_odd(),
             packing: loader.batches().as_ref().map(|batches| batches.as_ref()?.stats()),

@@ -6,6 +6,13 @@ use super::facts::{CalibrationError, Facts};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prevalence(f64);
 
+impl Default for Prevalence {
+    /// A tenth.
+    fn default() -> Self {
+        Prevalence(0.1)
+    }
+}
+
 impl Prevalence {
     /// Returns this prevalence; none unless it is more than 0 and less than 1.
     #[must_use]

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use virpack_core::CancelToken;
+use virpack_core::calls::{CallOptions, Track};
 use virpack_core::model::{Location, MemoryFile};
-use virpack_core::predict::{Compat, PredictOptions, PredictSummary, Rule, predict};
+use virpack_core::predict::{Compat, PredictOptions, PredictSummary, predict};
+use virpack_core::verdict::CallThresholds;
 use virpack_core::{DeviceChoice, DeviceOptions};
 use virpack_seq::frames::Pair;
 use virpack_seq::{Record, chunks, reader};
 
+mod calls;
 #[path = "../../../virpack-seq/tests/it/support/naive.rs"]
 #[expect(dead_code, reason = "chunks are those of the library here")]
 mod naive;
@@ -20,7 +23,7 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name)
 }
 
-/// The tiny models and the classifier made for them, on the CPU.
+/// The tiny models and the classifier made for them, on the CPU; VirNucPro's files are written, too.
 fn options(inputs: &[PathBuf], output: &Path) -> PredictOptions {
     let protein = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny");
     let inputs = inputs.iter().cloned().map(Into::into).collect();
@@ -28,7 +31,7 @@ fn options(inputs: &[PathBuf], output: &Path) -> PredictOptions {
     let classifier = fixture("predict/300_model.pth");
     let options = PredictOptions::new(inputs, [&models[0], &models[1]], classifier, output);
     let device = DeviceOptions::default().device(DeviceChoice::Cpu);
-    options.device(device)
+    options.device(device).compat(Compat::VirNucPro)
 }
 
 fn run(options: &PredictOptions) -> PredictSummary {
@@ -66,12 +69,12 @@ fn scores_and_verdicts_are_those_of_plain_pytorch() {
     let predicted = run(&options(&[fixture("predict/input.fa")], &output));
     assert_eq!(compare(&output, &fixture("predict")), 28);
     assert_eq!((predicted.counts.records, predicted.counts.frames), (13, 28));
-    assert_eq!(predicted.counts.without_verdict(), 4);
+    assert_eq!(predicted.counts.not_judged.records, 4);
     // One record comes twice.
     assert_eq!(predicted.frames.repeated, Pair { nucleotide: 1, protein: 1 });
-    assert_eq!(predicted.files.len(), 8);
+    assert_eq!(predicted.files.len(), 11);
     assert!(predicted.files.iter().all(|file| file.is_file()));
-    assert_eq!(std::fs::read_dir(&output).unwrap().count(), 8);
+    assert_eq!(std::fs::read_dir(&output).unwrap().count(), 11);
 }
 
 /// The rows of chunks that have no open frame.
@@ -104,7 +107,7 @@ fn chunks_without_a_frame_are_scored_as_plain_pytorch_scores_them() {
         assert_eq!(row[5] == "True", ours[1] >= ours[0]);
     }
     assert_eq!(golden.next(), None);
-    assert_eq!((predicted.counts.chunks_by_nucleotides, predicted.counts.without_verdict()), (7, 3));
+    assert_eq!((predicted.counts.chunks_by_nucleotides, predicted.counts.not_judged.records), (7, 3));
     let status = |id: &str| {
         rows(&output.join("sequences.tsv")).into_iter().find(|row| row[0] == id).unwrap().pop().unwrap()
     };
@@ -254,7 +257,7 @@ fn however_it_is_packed_the_rows_are_the_same() {
 fn tables_agree_with_each_other() {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("out");
-    let draw = |track: &virpack_core::predict::Track| Ok(format!("{} {}", track.id, track.points.len()));
+    let draw = |track: &Track| Ok(format!("{} {}", track.id, track.points.len()));
     let options = options(&[fixture("predict/input.fa")], &output).compat(Compat::Broad).plot(Some(draw));
     run(&options);
     let [sequences, chunk_rows, frames] =
@@ -264,9 +267,10 @@ fn tables_agree_with_each_other() {
     let (mut chunk_rows, mut frames) = (chunk_rows.into_iter(), frames.into_iter().peekable());
     for row in sequences {
         assert!(records.read(&mut record).unwrap());
-        assert_eq!(row[..2], [cell(&record.id), record.sequence.len().to_string()]);
+        let own = [cell(&record.id), cell(&record.description), record.sequence.len().to_string()];
+        assert_eq!(row[..3], own);
         let sequence = String::from_utf8(record.sequence.to_ascii_uppercase()).unwrap().replace('U', "T");
-        let (mut classified, mut called) = (0, 0);
+        let (mut classified, mut called, mut odds) = (0, 0, 0.0);
         for (number, chunk) in (1..).zip(chunks(sequence.len(), 300.try_into().unwrap())) {
             let own = chunk_rows.next().unwrap();
             assert_eq!(own[1..4], [number, chunk.start + 1, chunk.end].map(|n| n.to_string()));
@@ -285,12 +289,27 @@ fn tables_agree_with_each_other() {
             }
             classified += usize::from(open > 0);
             called += usize::from(own[5] == "True");
+            if open > 0 {
+                let [other, virus] = [6, 7].map(|i| own[i].parse::<f64>().unwrap());
+                odds += (virus / other).ln().clamp(-3.0, 3.0);
+            }
             assert_eq!(own[8] == "classified", open > 0);
             assert_eq!(own[5] == "NA", open == 0);
         }
-        assert_eq!([&row[3], &row[4]], [&classified.to_string(), &called.to_string()]);
-        assert_eq!(row[6] == "True", classified > 0 && 2 * called >= classified);
-        if row[6] == "True" {
+        assert_eq!([&row[4], &row[5]], [&classified.to_string(), &called.to_string()]);
+        // No calibration was made for the tiny models.
+        assert_eq!(row[10], "NA");
+        if classified == 0 {
+            assert!(row[6..13].iter().all(|cell| cell == "NA"), "{row:?}");
+        } else {
+            let score = 1.0 / (1.0 + (-odds / classified as f64).exp());
+            assert!((row[7].parse::<f64>().unwrap() - score).abs() <= 6e-5, "{row:?} {score}");
+            assert_eq!(row[6], format!("{:.4}", called as f64 / classified as f64));
+            let call = ["cellular", "uncertain", "viral"];
+            assert_eq!(row[8], call[usize::from(score >= 0.3) + usize::from(score >= 0.7)], "{score}");
+            assert_eq!(row[9], if row[8] == "viral" { "True" } else { "False" });
+        }
+        if row[9] == "True" {
             let letters = std::str::from_utf8(&record.sequence).unwrap();
             writeln!(viral, ">{} {}\n{letters}", record.id, record.description).unwrap();
         }
@@ -306,21 +325,25 @@ fn tables_agree_with_each_other() {
 }
 
 #[test]
-fn rules_say_what_is_viral() {
+fn options_say_what_is_viral() {
     let directory = tempfile::tempdir().unwrap();
-    let verdicts = |name: &str, rule: Rule| {
+    let verdicts = |name: &str, calls: CallOptions| {
         let output = directory.path().join(name);
-        let predicted = run(&options(&[fixture("predict/input.fa")], &output).rule(rule));
+        let counts = run(&options(&[fixture("predict/input.fa")], &output).calls(calls)).counts;
         // VirNucPro's own file knows no other rule.
         compare(&output, &fixture("predict"));
-        (predicted.counts.chunks_viral, predicted.counts.viral)
+        (counts.chunks_viral, counts.viral.records, counts.uncertain.records, counts.cellular.records)
     };
-    let (chunks, records) = verdicts("plain", Rule::default());
-    let (strict, _) = verdicts("strict", Rule { min_score: Some(0.6), ..Rule::default() });
+    let plain = CallOptions::default();
+    let (chunks, viral, uncertain, cellular) = verdicts("plain", plain);
+    assert_eq!(viral + uncertain + cellular, 9);
+    let (strict, ..) = verdicts("strict chunks", plain.min_chunk_score(0.6));
     assert!(strict < chunks && strict > 0);
-    assert_eq!(verdicts("none", Rule { min_score: Some(1.0), ..Rule::default() }).0, 0);
-    let (_, all) = verdicts("all", Rule { min_fraction: 0.0, ..Rule::default() });
-    assert!(records < all && all == 9);
+    assert_eq!(verdicts("no chunk", plain.min_chunk_score(1.0)), (0, viral, uncertain, cellular));
+    let at = |score| plain.thresholds(CallThresholds::at(score).unwrap());
+    assert_eq!(verdicts("all", at(0.0)), (chunks, 9, 0, 0));
+    assert_eq!(verdicts("none", at(1.0)).1, 0);
+    assert!(verdicts("some", at(0.45)).1 > viral);
 }
 
 #[test]
@@ -334,7 +357,11 @@ fn no_records_make_tables_of_headers() {
         let text = std::fs::read_to_string(output.join(table)).unwrap();
         assert!(text.lines().count() == 1 && text.contains('\t'), "{table}: {text}");
     }
-    assert_eq!(std::fs::read_to_string(output.join("viral.fna")).unwrap(), "");
+    for file in ["viral.fna", "proviruses.fna", "proviruses.bed"] {
+        assert_eq!(std::fs::read_to_string(output.join(file)).unwrap(), "", "{file}");
+    }
+    let gff = std::fs::read_to_string(output.join("proviruses.gff3")).unwrap();
+    assert_eq!(gff, "##gff-version 3\n");
     let highest = std::fs::read_to_string(output.join("prediction_results_highestscore.csv")).unwrap();
     assert_eq!(highest, "Modified_ID\tIs_Virus\n");
 }
@@ -370,10 +397,9 @@ fn what_fails_leaves_nothing() {
     let error = predict(&wide, &CancelToken::new(), |_| ()).unwrap_err();
     assert!(error.to_string().contains("takes 112 features"), "{error}");
     assert!(!directory.path().join("other").exists());
-    for rule in
-        [Rule { min_fraction: 1.5, ..Rule::default() }, Rule { min_score: Some(f32::NAN), ..Rule::default() }]
-    {
-        assert!(predict(&swapped.clone().rule(rule), &CancelToken::new(), |_| ()).is_err());
+    for least in [1.5, -0.1, f32::NAN] {
+        let calls = CallOptions::default().min_chunk_score(least);
+        assert!(predict(&swapped.clone().calls(calls), &CancelToken::new(), |_| ()).is_err());
     }
 }
 
@@ -446,19 +472,19 @@ proptest! {
         let several = usize::from(files.len() > 1);
         for (row, (file, (header, letters))) in table.iter().zip(&all) {
             let id = header.split([' ', '\t']).find(|word| !word.is_empty()).unwrap_or_default();
-            prop_assert_eq!(row.len(), 10 + several);
+            prop_assert_eq!(row.len(), 14 + several);
             prop_assert_eq!(&row[0], &cell(id));
             if several == 1 {
                 prop_assert_eq!(&row[1], &inputs[*file].display().to_string());
             }
-            prop_assert_eq!(&row[1 + several], &letters.len().to_string());
+            prop_assert_eq!(&row[2 + several], &letters.len().to_string());
             let open = chunks(letters.len(), 300.try_into().unwrap())
                 .map(|chunk| naive::frames(&letters[chunk]).len())
                 .collect::<Vec<_>>();
-            prop_assert_eq!(&row[2 + several], &open.len().to_string());
+            prop_assert_eq!(&row[3 + several], &open.len().to_string());
             let read = chunks(letters.len(), 300.try_into().unwrap()).map(|chunk| alone && has_codon(&letters[chunk]));
             let classified = open.iter().zip(read).filter(|(frames, read)| **frames > 0 || *read).count();
-            prop_assert_eq!(&row[3 + several], &classified.to_string());
+            prop_assert_eq!(&row[4 + several], &classified.to_string());
             let status = match letters.len() {
                 _ if open.iter().any(|frames| *frames > 0) => "classified",
                 _ if classified > 0 => "classified_nucleotide",
@@ -466,7 +492,7 @@ proptest! {
                 1 | 2 => "too_short",
                 _ => "no_open_frame",
             };
-            prop_assert_eq!(&row[9 + several], status);
+            prop_assert_eq!(&row[13 + several], status);
         }
         let chunk_rows = rows(&output.join("chunks.tsv"));
         prop_assert_eq!(chunk_rows.len() as u64, predicted.counts.chunks);

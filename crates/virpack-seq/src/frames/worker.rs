@@ -35,6 +35,8 @@ pub(super) struct FrameWorker {
     streams: Pair<Option<SequenceStream>>,
     translator: Translator,
     length: std::num::NonZeroUsize,
+    /// The least bases of a record that is cut.
+    min_length: usize,
     /// Which models read open frames.
     frames: Pair<bool>,
     /// Whether the nucleotide model reads chunks without one.
@@ -76,6 +78,7 @@ impl FrameWorker {
             streams,
             translator: Translator::new(options.genetic_code),
             length: options.length,
+            min_length: options.min_length,
             frames: options.frames,
             whole_chunks: options.whole_chunks,
             items,
@@ -168,7 +171,12 @@ impl FrameWorker {
         });
         self.pending.push(FrameItem::Record(Arc::clone(&record)));
         let mut end = 0;
-        for chunk in chunks(record.sequence.len(), self.length) {
+        let cut = if record.sequence.len() < self.min_length { 0 } else { record.sequence.len() };
+        if cut == 0 {
+            // There is nothing left to do for these bases.
+            self.counters.update(|counters| counters.cut += bases);
+        }
+        for chunk in chunks(cut, self.length) {
             let own = (chunk.end - end) as u64;
             end = chunk.end;
             self.chunk(&record, chunk)?;

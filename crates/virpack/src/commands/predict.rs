@@ -1,18 +1,20 @@
 //! `virpack predict`.
 
+mod calls;
 mod models;
+mod summary;
 
 use super::checkpoint::Keeps;
 use super::events;
 use super::limits::LimitArguments;
 use super::run::{RunArguments, RunDeviceArguments};
-use super::stdout::shown;
 use crate::failure::Failure;
 use crate::noted::warn_of_ids;
 use crate::plot;
-use crate::text::{count, grouped, short};
-use crate::values::{parse_code, parse_count, parse_length};
+use crate::text::count;
+use crate::values::{parse_code, parse_count, parse_length, parse_whole};
 use crate::watch::{DownloadBar, Watch};
+use calls::CallArguments;
 use clap::{Args, ValueEnum};
 use models::ModelArguments;
 use std::cell::RefCell;
@@ -20,7 +22,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use virpack_core::model::hub::HubOptions;
-use virpack_core::predict::{Compat, PredictOptions, PredictSummary, Rule, predict};
+use virpack_core::predict::{Compat, PredictOptions, predict};
 use virpack_core::{Event, ModelBudget, TokenBudget};
 use virpack_seq::frames::FrameCounters;
 use virpack_seq::{GeneticCode, Input, shown_id};
@@ -32,60 +34,60 @@ pub(crate) struct Arguments {
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 
+    /// Leave out records of fewer bases: they have a row, and are not computed
+    #[arg(long, value_name = "N", default_value = "0", value_parser = parse_whole, help_heading = "Input")]
+    min_length: usize,
+
+    /// NCBI's number of the genetic code
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_code, help_heading = "Input")]
+    genetic_code: GeneticCode,
+
+    #[command(flatten, next_help_heading = "Input")]
+    limits: LimitArguments,
+
     /// The directory of the tables; it is made where it is missing. `-` sends sequences.tsv alone to standard output, row by row
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     output: PathBuf,
 
-    #[command(flatten)]
+    /// Draw the score along each record of several chunks, into DIR/plots
+    #[arg(long, help_heading = "Output")]
+    plot: bool,
+
+    /// Write VirNucPro's two files, too, with the columns of this one [default with --preset: virnucpro;
+    /// without: neither file]
+    #[arg(long, value_enum, value_name = "WHOSE", num_args = 0..=1)]
+    #[arg(default_missing_value = "virnucpro", help_heading = "Output")]
+    compat: Option<Columns>,
+
+    /// Replace tables that exist, and what is kept of an unfinished run
+    #[arg(long, help_heading = "Output")]
+    force: bool,
+
+    #[command(flatten, next_help_heading = "Calls")]
+    calls: CallArguments,
+
+    #[command(flatten, next_help_heading = "Models")]
     models: ModelArguments,
 
     /// Bases of a chunk [default: what the classifier was trained on, 500 for virpack-mini]
-    #[arg(long, value_name = "N", value_parser = parse_length)]
+    #[arg(long, value_name = "N", value_parser = parse_length, help_heading = "Models")]
     length: Option<NonZeroUsize>,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Speed and memory")]
     device: RunDeviceArguments,
-
-    /// The least score_virus that a viral chunk reaches, 0 to 1 [default: none beside its score_other, as in VirNucPro]
-    #[arg(long, value_name = "S")]
-    min_score: Option<f32>,
-
-    /// The least share, 0 to 1, of a record's classified chunks that must be viral for the record to be; 0 calls every record with
-    /// a classified chunk viral
-    #[arg(long, value_name = "F", default_value_t = Rule::default().min_fraction)]
-    min_fraction: f64,
-
-    /// NCBI's number of the genetic code
-    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_code)]
-    genetic_code: GeneticCode,
-
-    /// Draws the score along each record of several chunks, into DIR/plots
-    #[arg(long)]
-    plot: bool,
-
-    /// Whose columns prediction_results_highestscore.csv has
-    #[arg(long, value_enum, value_name = "WHOSE", default_value_t = Columns::Virnucpro)]
-    compat: Columns,
 
     /// Most tokens in a batch of either model; `auto` is what fits the device's free memory, at most where more brings
     /// no speed
-    #[arg(long, value_name = "N", default_value = "auto")]
+    #[arg(long, value_name = "N", default_value = "auto", help_heading = "Speed and memory")]
     token_budget: TokenBudget,
 
     /// Sequences collected before packing; identical ones among them are computed once [default: 2000, or more where
     /// batches are large]
-    #[arg(long, value_name = "N", value_parser = parse_count)]
+    #[arg(long, value_name = "N", value_parser = parse_count, help_heading = "Speed and memory")]
     buffer_size: Option<NonZeroUsize>,
 
-    #[command(flatten)]
-    limits: LimitArguments,
-
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Resuming and messages")]
     pub(crate) run: RunArguments,
-
-    /// Replace tables that exist, and what is kept of an unfinished run
-    #[arg(long)]
-    force: bool,
 }
 
 /// The layouts of VirNucPro's second file.
@@ -120,17 +122,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         ));
     }
     warn_of_ids(log, &predicted.repeated);
-    log.summary(summary(&predicted, &arguments.output), &predicted.report);
+    let summary = summary::summary(&predicted, &arguments.models.name(), &arguments.output);
+    log.summary(summary, &predicted.report);
     Ok(())
 }
 
 /// What was asked for, and the classifier's file.
 fn options(arguments: &Arguments) -> Result<(PredictOptions, String), Failure> {
     let inputs = arguments.inputs.iter().cloned().map(Input::from).collect();
-    let rule = Rule { min_score: arguments.min_score, min_fraction: arguments.min_fraction };
+    let calls = arguments.calls.options()?;
+    if looks_like_file(&arguments.output) {
+        return Err(Failure::OutputLooksLikeFile { path: arguments.output.clone() });
+    }
     let compat = match arguments.compat {
-        Columns::Virnucpro => Compat::VirNucPro,
-        Columns::Broad => Compat::Broad,
+        Some(Columns::Virnucpro) => Some(Compat::VirNucPro),
+        Some(Columns::Broad) => Some(Compat::Broad),
+        None => arguments.models.is_virnucpro().then_some(Compat::VirNucPro),
     };
     let (options, classifier) = arguments.models.options(inputs, arguments.length, &arguments.output)?;
     let options = options
@@ -141,12 +148,23 @@ fn options(arguments: &Arguments) -> Result<(PredictOptions, String), Failure> {
         .device_timeout(arguments.device.timeout())
         .token_budget(arguments.token_budget)
         .buffer_size(arguments.buffer_size.map(NonZeroUsize::get))
-        .rule(rule)
+        .min_length(arguments.min_length)
+        .calls(calls)
         .compat(compat)
         .plot(arguments.plot.then_some(plot::track::draw))
         .checkpoint(arguments.run.checkpoint())
         .force(arguments.force);
     Ok((options, classifier))
+}
+
+/// Whether a path has the ending of a file, and is no directory.
+fn looks_like_file(path: &Path) -> bool {
+    const ENDINGS: [&str; 16] = [
+        "tsv", "csv", "txt", "json", "html", "fa", "fna", "fasta", "fq", "fastq", "gz", "bam", "bed", "gff3",
+        "npy", "parquet",
+    ];
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| ENDINGS.contains(&ending.to_ascii_lowercase().as_str())) && !path.exists()
 }
 
 /// What the line that opens a run names.
@@ -193,64 +211,4 @@ fn left_out(budgets: &[ModelBudget]) -> Option<(&'static str, &'static str)> {
         }
         _ => None,
     }
-}
-
-/// The lines at the end.
-fn summary(predicted: &PredictSummary, output: &Path) -> String {
-    let counts = &predicted.counts;
-    let seconds = predicted.elapsed.as_secs_f64();
-    let rate = |n: u64| short(n as f64 / seconds.max(1e-9));
-    let (slowest, busy) = predicted.slowest();
-    let packed = predicted.packing.present().filter(|stats| stats.batches > 0);
-    let packed: Vec<_> = packed.map(|stats| format!("{:.1} %", 100.0 * stats.efficiency())).collect();
-    let packing = if packed.is_empty() {
-        "nothing packed".to_owned()
-    } else {
-        format!("packing {}", packed.join(" and "))
-    };
-    let repeated = predicted.frames.repeated;
-    let ids = predicted.first_viral.iter().map(|id| shown_id(id)).collect::<Vec<_>>().join(", ");
-    let first = match predicted.first_viral.len() as u64 {
-        0 => String::new(),
-        shown if shown < counts.viral => format!(" ({ids}, ...)"),
-        _ => format!(" ({ids})"),
-    };
-    let alone = match counts.chunks_by_nucleotides {
-        0 => String::new(),
-        n => format!(", {} judged by nucleotides alone", count(n, "chunk", "chunks")),
-    };
-    let reasons = [
-        (counts.no_open_frame, "without an open frame"),
-        (counts.too_short, "too short"),
-        (counts.empty, "empty"),
-    ];
-    let reasons = reasons.into_iter().filter(|(n, _)| *n > 0);
-    let reasons: Vec<_> = reasons.map(|(n, reason)| format!("{} {reason}", grouped(n))).collect();
-    let none = match counts.without_verdict() {
-        0 => String::new(),
-        n => format!("; {} without a verdict ({})", grouped(n), reasons.join(", ")),
-    };
-    let before = &predicted.before;
-    let resumed = match before.chunks {
-        0 => String::new(),
-        n => format!(" ({} finished before)", grouped(n)),
-    };
-    format!(
-        "{}: {}, {}{resumed}, {}{alone} in {seconds:.1} s ({}bases/s, {}chunks/s, {}frames/s)\n\
-         {} viral{first}{none}\n\
-         slowest: {}, {:.1} s at work; {packing}; computed once though they came again: {} nucleotide sequences, \
-         {} peptides",
-        shown(output),
-        count(counts.records, "record", "records"),
-        count(counts.chunks, "chunk", "chunks"),
-        count(counts.frames, "open frame", "open frames"),
-        rate(counts.bases.saturating_sub(before.bases)),
-        rate(counts.chunks - before.chunks),
-        rate(counts.frames - before.frames),
-        grouped(counts.viral),
-        slowest,
-        busy.as_secs_f64(),
-        grouped(repeated.nucleotide),
-        grouped(repeated.protein),
-    )
 }

@@ -217,6 +217,10 @@ pub(super) fn of_own(failure: &Failure) -> Option<&'static str> {
             "--model virpack-mini is the one there is; published models are named by --preset, or one by one by \
              --protein-model and --nucleotide-model with --classifier"
         }
+        Failure::OutputLooksLikeFile { .. } => {
+            "name a directory, as in -o verdicts, or send sequences.tsv to standard output (-o - > FILE); if \
+             the directory shall have this name, make it first"
+        }
         Failure::Differs { .. } => "--dtype bf16 has a wider range than f16, and f32 is the reference",
         Failure::NothingCompared { .. } => "give records with letters, within --min-length and --max-length",
         Failure::NoShape { .. } => "8M, 35M, 150M, 650M, 3B or 15B",

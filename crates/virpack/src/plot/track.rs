@@ -1,7 +1,7 @@
-//! The picture of a record: its score from base to base, and its viral regions.
+//! The picture of a record: its score from base to base, and its regions.
 
 use plotters::prelude::*;
-use virpack_core::predict::Track;
+use virpack_core::calls::Track;
 use virpack_seq::shown_id;
 
 use super::{FILL, INK, PlotError, lines, register};
@@ -26,7 +26,7 @@ fn chart(track: &Track, text: &mut String) -> Result<(), PlotError> {
         "{}, {}, {}",
         shown_id(&track.id),
         count(track.length as u64, "base", "bases"),
-        count(track.regions.len() as u64, "viral region", "viral regions")
+        count(track.regions.len() as u64, "region", "regions")
     );
     let mut chart = ChartBuilder::on(&area)
         .caption(title, ("sans-serif", 18, &INK))
@@ -65,7 +65,7 @@ mod tests {
             let track = Track { id: "a<b>&c".into(), length: 1_800, points, regions: Vec::new() };
             let text = draw(&track).unwrap();
             assert!(text.starts_with("<svg") && text.ends_with("</svg>\n"), "{text}");
-            assert!(text.contains("a&lt;b&gt;&amp;c, 1,800 bases, 0 viral regions"), "{text}");
+            assert!(text.contains("a&lt;b&gt;&amp;c, 1,800 bases, 0 regions"), "{text}");
             assert_eq!(text.matches("stroke=\"#1F77B4\"").count(), track.points.len(), "{text}");
         }
     }

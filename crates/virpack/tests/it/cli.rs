@@ -162,13 +162,18 @@ fn contigs() -> String {
 }
 
 #[test]
-fn the_first_viral_records_are_named_in_short() {
+fn the_best_records_are_named_in_short() {
     let place = Place::new();
     let (contigs, long) = (contigs(), "i".repeat(99));
     let gene = contigs.lines().nth(1).unwrap();
     place.write("in.fa", format!(">\n{gene}\n>{long}\n{gene}\n"));
-    let ran = place.run(&["predict", "in.fa", "-o", "out/a", "--min-fraction", "0"]);
-    ran.succeeds(&[&format!("2 viral ((no id), {}…)\n", &long[..59])]);
+    let ran = place.run(&["predict", "in.fa", "-o", "out/a", "--min-score", "0"]);
+    ran.succeeds(&[
+        "2 of 2 sequences are viral (virpack-mini); 0 uncertain, 0 cellular\nbest:\n  0.",
+        "  (no id), 1,350 bases, 3 chunks\n",
+        &format!("  {}…, 1,350 bases, 3 chunks\n", &long[..59]),
+        "open: out/a/sequences.tsv, out/a/viral.fna",
+    ]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::{first_records, shared};
 use virpack_core::CancelToken;
 use virpack_core::CheckpointOptions;
 use virpack_core::model::Location;
-use virpack_core::predict::{PredictOptions, predict_on};
+use virpack_core::predict::{Compat, PredictOptions, predict_on};
 use virpack_seq::frames::{EncoderInput, FrameItem, FrameOptions, Pair, create_frame_loader};
 use virpack_seq::{
     Alphabet, BpeTokenizer, CollatorOptions, EsmTokenizer, GreedyPacker, IndexSet, LoaderItem, PackerOptions,
@@ -57,6 +57,7 @@ fn options(place: &Path, models: &[PathBuf; 4]) -> PredictOptions {
         .nucleotide_classifier(Location::from(&**alone))
         .length(NonZeroUsize::new(300))
         .checkpoint(CheckpointOptions::default().records(50).every(Duration::from_secs(1)).resume(true))
+        .compat(Compat::VirNucPro)
         .token_budget(TOKEN_BUDGET)
         .buffer_size(BUFFER_SIZE)
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use virpack_core::Error;
-use virpack_core::predict::{Compat, PredictOptions, PredictSummary, Rule, predict};
+use virpack_core::calls::CallOptions;
+use virpack_core::predict::{Compat, PredictOptions, PredictSummary, predict};
+use virpack_core::verdict::{CallThresholds, Prevalence};
 use virpack_core::{CancelToken, Event};
 use virpack_core::{CheckpointOptions, ResumeError, Unit};
 use virpack_seq::GeneticCode;
@@ -82,7 +84,7 @@ proptest! {
             .checkpoint(CheckpointOptions::default().records(chunks).every(Duration::MAX).resume(true));
         let whole = predict(&options, &CancelToken::new(), |_| ()).unwrap();
         let undisturbed = files(&output);
-        prop_assert_eq!(undisturbed.len(), 7);
+        prop_assert_eq!(undisturbed.len(), 10);
         std::fs::remove_dir_all(&output).unwrap();
 
         let (mut kept, mut sound) = (0, true);
@@ -148,6 +150,7 @@ fn another_run_is_refused_with_what_differs() {
     let genetic_code = GeneticCode::ncbi(11).unwrap();
     refused(with().genetic_code(genetic_code), "genetic code: 1 there, 11 here");
     refused(with().token_budget(303), "token budget: 302 there, 303 here");
+    refused(with().min_length(9), "least bases of a record: nothing there, 9 here");
     refused(with().buffer_size(None), "buffer size: 6 there, auto here");
     refused(with().most_waiting(9), "bytes under way: 268435456 there, 9 here");
     let alone = Some(fixture("predict/300_nucleotide_model.pth").into());
@@ -187,7 +190,12 @@ fn what_shapes_the_tables_alone_may_change() {
     std::fs::rename(directory.path().join("input.fa"), &elsewhere).unwrap();
     let options = options
         .inputs(vec![elsewhere.into()])
-        .rule(Rule { min_score: Some(0.6), min_fraction: 0.1 })
+        .calls(
+            CallOptions::default()
+                .thresholds(CallThresholds::RELAXED)
+                .min_chunk_score(0.6)
+                .prevalence(Prevalence::new(0.5).unwrap()),
+        )
         .compat(Compat::Broad)
         .plot(Some(|track| Ok(track.id.to_string())));
     let (result, resumed) = run_until(&options, u64::MAX);
@@ -217,7 +225,15 @@ fn force_starts_anew_and_removes_what_a_dead_process_has_begun() {
     let forced = options.checkpoint(checkpoint).force(true).length(NonZeroUsize::new(200));
     assert_eq!(predict(&forced, &CancelToken::new(), |_| ()).unwrap().before.chunks, 0);
     let names: Vec<String> = files(&out).into_keys().filter(|name| !name.contains(".tsv")).collect();
-    let tables = ["mine", "prediction_results.txt", "prediction_results_highestscore.csv", "viral.fna"];
+    let tables = [
+        "mine",
+        "prediction_results.txt",
+        "prediction_results_highestscore.csv",
+        "proviruses.bed",
+        "proviruses.fna",
+        "proviruses.gff3",
+        "viral.fna",
+    ];
     assert_eq!(names, tables);
     assert_eq!(files(&out).into_keys().next().unwrap(), ".frames.tsv.tmp-1", "it is another's");
 }

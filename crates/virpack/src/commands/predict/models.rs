@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use virpack_core::model::Location;
 use virpack_core::model::mini;
 use virpack_core::predict::{Bundle, PredictOptions};
-use virpack_seq::Input;
+use virpack_seq::{Input, escaped, shown_path};
 
 /// The models of VirNucPro: the nucleotides', and the peptides'.
 const VIRNUCPRO: [&str; 2] = ["zhihan1996/DNABERT-S", "esm2_t36_3B_UR50D"];
@@ -124,6 +124,21 @@ impl ModelArguments {
         };
         let (classifier, _) = bundle.classifiers(length);
         Ok((PredictOptions::with_bundle(inputs, &bundle, length, output), classifier.to_string()))
+    }
+
+    /// Whether it is VirNucPro by its name.
+    pub(crate) fn is_virnucpro(&self) -> bool {
+        self.preset.is_some()
+    }
+
+    /// What judges, in a word.
+    pub(crate) fn name(&self) -> String {
+        match (&self.classifier, self.preset, &self.model) {
+            (_, Some(preset), _) => preset.name().to_owned(),
+            (Some(file), None, _) => shown_path(file).to_string(),
+            (None, None, Some(model)) => escaped(model).into_owned(),
+            (None, None, None) => mini::NAME.to_owned(),
+        }
     }
 
     /// What runs, as the opening line names it.

@@ -53,9 +53,14 @@ fn negative_numbers() {
     {
         refused(&place, &["two.fa", option, "-1"], &[option, "expected a whole number, at least 1"]);
     }
-    for option in ["--min-score", "--min-fraction"] {
+    for option in ["--min-score", "--min-chunk-score"] {
         let ran = place.run(&["predict", "in.fa", "-o", "out/v", option, "-0.5"]);
         ran.is_refused(&[&format!("{option} must be between 0 and 1, and is -0.5")]);
+    }
+    for share in ["-0.1", "0", "1", "1.5", "half"] {
+        place
+            .run(&["predict", "in.fa", "-o", "out/v", "--prevalence", share])
+            .is_refused(&["expected a share of more than 0 and less than 1"]);
     }
     for option in ["--length", "--genetic-code"] {
         place.run(&["frames", "in.fa", "-o", "out/x", option, "-1"]).is_refused(&["'-1' for", "expected"]);

@@ -20,7 +20,12 @@ pub(super) fn predict_command(place: &Place, arguments: &[&str]) -> std::process
 fn predict_with_nothing_to_pack_says_so() {
     let place = Place::new();
     place.write("in.fa", ">n\nNNNN\n");
-    predict(&place, &["in.fa", "-o", "out/p"]).succeeds(&["1 record", "at work; nothing packed; "]);
+    let said = [
+        "0 of 1 sequence is viral (",
+        "; 0 uncertain, 0 cellular, 1 without a verdict (1 without an open frame)\n",
+        "open: out/p/sequences.tsv\n",
+    ];
+    predict(&place, &["in.fa", "-o", "out/p"]).succeeds(&said);
     let report: serde_json::Value = serde_json::from_str(&place.read("out/p/run.json")).unwrap();
     assert_eq!(report["packing"]["protein"]["efficiency"], serde_json::Value::Null);
     assert_eq!(report["devices"][1]["model"], "protein");
@@ -37,10 +42,10 @@ fn two_contigs_of_one_id_have_rows_of_their_own() {
     place.write("two.fa", format!(">c\n{second}\n"));
     let ran = predict(
         &place,
-        &["one.fa", "two.fa", "-o", "out/run", "--plot", "--compat", "broad", "--min-fraction", "0"],
+        &["one.fa", "two.fa", "-o", "out/run", "--plot", "--compat", "broad", "--min-score", "0"],
     );
     ran.succeeds(&[
-        "4 records",
+        "4 of 4 sequences are viral",
         "warning: 1 id comes more than once, the first is c: each record has its own rows, in input order",
     ]);
     let rows = |name: &str| -> Vec<Vec<String>> {
@@ -98,9 +103,10 @@ fn predict_says_what_it_takes_and_what_became_of_it() {
     let ran = predict(&place, &["in.fa", "-o", "out/run", "--plot"]);
     ran.succeeds(&[
         "chunks of 300 bases",
-        "4 records, 4 chunks, ",
-        "3 without a verdict (1 without an open frame, 1 too short, 1 empty)",
-        "slowest: ",
+        " of 4 sequences are viral (",
+        ", 3 without a verdict (1 without an open frame, 1 too short, 1 empty)\n",
+        "\nopen: out/run/sequences.tsv",
+        "\n4 chunks, ",
     ]);
     let table = place.read("out/run/sequences.tsv");
     let ends: Vec<_> = table.lines().map(|line| line.rsplit('\t').next().unwrap()).collect();
@@ -139,8 +145,28 @@ fn predict_refuses_what_is_no_nucleotide_and_no_classifier() {
     for file in ["no.pth", "bad.safetensors", "in.fa", "absent.pth"] {
         predict(&place, &["in.fa", "-o", "out/p", "--classifier", file]).is_refused(&[file]);
     }
-    predict(&place, &["in.fa", "-o", "out/p", "--min-fraction", "2"])
-        .is_refused(&["--min-fraction", "between 0 and 1"]);
+    predict(&place, &["in.fa", "-o", "out/p", "--min-chunk-score", "2"])
+        .is_refused(&["--min-chunk-score", "between 0 and 1"]);
+    for two in [["--strict", "--relaxed"], ["--strict", "--min-score=0.5"], ["--relaxed", "--min-score=0.5"]]
+    {
+        predict(&place, &[&["in.fa", "-o", "out/p"], &two[..]].concat()).is_refused(&["cannot be used with"]);
+    }
+    for name in ["out.tsv", "out/verdicts.FNA", "contigs.fa.gz"] {
+        let said = [&*format!("-o {name} looks like a file"), "hint: name a directory"];
+        predict(&place, &["in.fa", "-o", name]).is_refused(&said);
+    }
     predict(&place, &["absent.fa", "-o", "out/p"]).is_refused(&["cannot open absent.fa"]);
     assert!(place.outputs().is_empty());
+}
+
+#[test]
+fn a_directory_may_be_called_like_a_file_and_compat_needs_no_value() {
+    let place = Place::new();
+    place.write("in.fa", ">a\nATGGCCGCC\n").write("run.tsv/mine", "");
+    predict(&place, &["in.fa", "-o", "run.tsv", "--compat"]).succeeds(&["open: run.tsv/sequences.tsv"]);
+    assert!(place.read("run.tsv/prediction_results.txt").contains("a_chunk_1F1\t"));
+    let highest = place.read("run.tsv/prediction_results_highestscore.csv");
+    assert!(highest.starts_with("Modified_ID\tIs_Virus\n"), "{highest}");
+    predict(&place, &["in.fa", "-o", "plain"]).succeeds(&[]);
+    assert!(!place.path("plain/prediction_results.txt").exists());
 }

@@ -46,7 +46,7 @@ fn is_plain(text: &str) {
 fn headers_are_one_line_in_every_output() {
     let place = Place::new();
     place.write("in.fa", input());
-    let predict = ["predict", "in.fa", "-o", "out", "--min-fraction", "0", "--length", "300", "--plot"];
+    let predict = ["predict", "in.fa", "-o", "out", "--min-score", "0", "--length", "300", "--plot"];
     let ran = place.run(&predict);
     ran.succeeds(&[]);
     is_plain(&ran.stderr);

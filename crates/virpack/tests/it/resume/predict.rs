@@ -31,8 +31,19 @@ fn contigs(records: usize) -> String {
 /// The arguments of a run with the tiny models on the CPU into `out/v`, with many small parts.
 fn arguments() -> Vec<String> {
     let named = |option: &str, path: &str| [option.to_owned(), format!("{FIXTURES}/{path}")];
-    let fixed =
-        ["predict", "input.fa", "--device", "cpu", "--threads", "2", "--length", "300", "-o", "out/v"];
+    let fixed = [
+        "predict",
+        "input.fa",
+        "--compat",
+        "--device",
+        "cpu",
+        "--threads",
+        "2",
+        "--length",
+        "300",
+        "-o",
+        "out/v",
+    ];
     let small = ["--checkpoint-records", "100", "--token-budget", "1024", "--buffer-size", "400"];
     let peptides = ["--protein-model", concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/esm2_tiny")];
     let mut arguments: Vec<String> =
@@ -93,7 +104,7 @@ fn interrupted_it_says_what_goes_on() {
         run_line(&place, &line)
             .succeeds(&["the output is complete already: out/v/run.json describes this run"]);
         run_with(&place, &["--resume", "--min-score", "0.9"])
-            .is_refused(&["out/v/run.json describes another run", "least score: none there, 0.9 here"]);
+            .is_refused(&["describes another run", "least score of a viral record: 0.7 there, 0.9 here"]);
         run_with(&place, &[]).is_refused(&["out/v/frames.tsv exists"]);
         std::fs::remove_dir_all(place.path("out/v")).unwrap();
     }
@@ -144,7 +155,7 @@ fn damaged_parts_are_named_and_redone() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 4;
     std::fs::write(part(1), bytes).unwrap();
-    let child = run_with(&place, &["--resume", "--min-score", "0.99"]);
+    let child = run_with(&place, &["--resume", "--min-chunk-score", "0.99"]);
     child.succeeds(&[
         "warning: out/v/run.partial/000001.part: its checksum is not the one it was written with: what was in it is computed \
          again",

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::regions::Region;
+use crate::verdict::Region;
 
 /// Points of a track at most: more cannot be told apart in a picture.
 const MOST_POINTS: usize = 2_048;
@@ -17,7 +17,7 @@ pub struct Track {
     pub length: usize,
     /// The highest `score_virus` of each chunk that has one; of neighbouring chunks together in a long record.
     pub points: Vec<(Range<usize>, f32)>,
-    /// Its runs of viral chunks.
+    /// Its regions, the highest score first.
     pub regions: Vec<Region>,
 }
 

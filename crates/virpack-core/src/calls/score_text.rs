@@ -9,11 +9,11 @@ use super::scores::Scores;
 /// `str(numpy.float32(x))` is what VirNucPro's files hold: positional from 0.0001 up to 1e16, else with an exponent
 /// of at least two digits.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ScoreText(pub(super) f32);
+pub(crate) struct ScoreText(pub(crate) f32);
 
 impl ScoreText {
     /// The score of others, and that of virus.
-    pub(super) fn both(scores: Scores) -> [Self; 2] {
+    pub(crate) fn both(scores: Scores) -> [Self; 2] {
         [ScoreText(scores.other), ScoreText(scores.virus)]
     }
 }

@@ -1,0 +1,95 @@
+//! Records, chunks and frames, counted.
+
+use super::chunk::Status;
+use super::judged::JudgedRecord;
+use crate::verdict::Call;
+
+/// Records of one kind, and the bases in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordCount {
+    /// Records.
+    pub records: u64,
+    /// Bases in them.
+    pub bases: u64,
+}
+
+impl RecordCount {
+    fn add(&mut self, bases: usize) {
+        self.records += 1;
+        self.bases += bases as u64;
+    }
+}
+
+/// Records, chunks and frames, counted as they were written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records, each with its row.
+    pub records: u64,
+    /// Bases in them.
+    pub bases: u64,
+    /// Chunks of them.
+    pub chunks: u64,
+    /// Chunks with a verdict.
+    pub chunks_classified: u64,
+    /// Those of them that have it by their nucleotides alone.
+    pub chunks_by_nucleotides: u64,
+    /// Viral chunks.
+    pub chunks_viral: u64,
+    /// Open frames.
+    pub frames: u64,
+    /// Candidate proviruses.
+    pub proviruses: u64,
+    /// Viral regions of viral records.
+    pub viral_regions: u64,
+    /// Records that are called viral.
+    pub viral: RecordCount,
+    /// Records that are called neither viral nor cellular.
+    pub uncertain: RecordCount,
+    /// Records that are called cellular.
+    pub cellular: RecordCount,
+    /// Records without a verdict, whatever the reason.
+    pub not_judged: RecordCount,
+    /// Those of them of which no frame is open, or no codon can be read.
+    pub no_open_frame: u64,
+    /// Those of them that are shorter than a codon.
+    pub too_short: u64,
+    /// Those of them without a letter.
+    pub empty: u64,
+    /// Those of them that are shorter than was asked for.
+    pub below_min_length: RecordCount,
+}
+
+impl Counts {
+    /// Bases of records that were not left out.
+    #[must_use]
+    pub fn bases_computed(&self) -> u64 {
+        self.bases - self.below_min_length.bases
+    }
+
+    pub(super) fn add(&mut self, record: &JudgedRecord) {
+        let tally = &record.tally;
+        self.records += 1;
+        self.bases += record.length as u64;
+        self.chunks += tally.chunks;
+        self.chunks_classified += tally.classified;
+        self.chunks_by_nucleotides += tally.by_nucleotides;
+        self.chunks_viral += tally.viral;
+        self.frames += tally.frames;
+        let regions = record.regions.len() as u64;
+        let (called, counted) = match record.call {
+            Some(Call::Viral) => (&mut self.viral, &mut self.viral_regions),
+            Some(Call::Uncertain) => (&mut self.uncertain, &mut self.proviruses),
+            Some(Call::Cellular) => (&mut self.cellular, &mut self.proviruses),
+            None => (&mut self.not_judged, &mut self.proviruses),
+        };
+        called.add(record.length);
+        *counted += regions;
+        match record.status {
+            Status::NoOpenFrame => self.no_open_frame += 1,
+            Status::TooShort => self.too_short += 1,
+            Status::Empty => self.empty += 1,
+            Status::BelowMinLength => self.below_min_length.add(record.length),
+            Status::Classified | Status::ClassifiedNucleotide => {}
+        }
+    }
+}
