@@ -31,7 +31,8 @@ pub struct BenchOptions {
 }
 
 impl BenchOptions {
-    /// A model of this shape, with random weights, on these records: two rounds of 5 s of the model and 5 s of its products.
+    /// A model of this shape, with random weights, on these records: two rounds of 5 s of the model and 5 s
+    /// of its products.
     pub fn new(config: Esm2Config, load: Load) -> Self {
         let (token_budget, time) = (TokenBudget::Auto, Duration::from_secs(5));
         BenchOptions { config, load, token_budget, time, rounds: 2 }
@@ -42,8 +43,8 @@ impl BenchOptions {
         token_budget: impl Into<TokenBudget>,
         /// Sets how long the model runs, and then the products alone, in each round.
         time: Duration,
-        /// Sets the rounds. The products alone run after the model in each, as a card under sustained load clocks lower than in a
-        /// burst.
+        /// Sets the rounds. The products alone run after the model in each, as a card under sustained load
+        /// clocks lower than in a burst.
         rounds: usize,
     }
 }

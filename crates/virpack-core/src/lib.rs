@@ -1,7 +1,7 @@
 //! Packed language-model embeddings of biological sequences, and verdicts on them: virus or not.
 //!
-//! Embed a file. `virpack-mini` is built in; other models are named as in `virpack embed`, or are directories of weights
-//! ([`ModelSource`]).
+//! Embed a file. `virpack-mini` is built in; other models are named as in `virpack embed`, or are directories
+//! of weights ([`ModelSource`]).
 //!
 //! ```
 //! use virpack_core::{CancelToken, EmbedOptions, embed};
@@ -43,7 +43,8 @@
 //! | write embeddings of another origin | [`output`] |
 //! | learn what to do about an error | [`Hint`] |
 //!
-//! [`seq`] reads, tokenizes and packs; it needs neither a model nor a device. `examples/` has complete programs.
+//! [`seq`] reads, tokenizes and packs; it needs neither a model nor a device. `examples/` has complete
+//! programs.
 
 #![forbid(unsafe_code)]
 

@@ -34,8 +34,8 @@ pub struct MergeOptions {
 }
 
 impl MergeOptions {
-    /// All shards of one input, in any order, to `.npy`, `.parquet`, `.arrows`, `.safetensors` or `.h5`, in float32; `-` is
-    /// standard output, for `.npy` and `.arrows`.
+    /// All shards of one input, in any order, to `.npy`, `.parquet`, `.arrows`, `.safetensors` or `.h5`, in
+    /// float32; `-` is standard output, for `.npy` and `.arrows`.
     pub fn new(shards: Vec<PathBuf>, output: impl Into<PathBuf>) -> Self {
         let (format, dtype_out) = (None, OutputDtype::F32);
         MergeOptions { shards, output: output.into(), format, dtype_out, force: false }
@@ -61,7 +61,8 @@ impl MergeOptions {
 /// for shard in ["1/2", "2/2"] {
 ///     let shard: Shard = shard.parse()?;
 ///     let output = folder.path().join(format!("{}.shard", shard.number()));
-///     let options = EmbedOptions::new(vec!["../../examples/proteins.fasta".into()], "virpack-mini", &output);
+///     let inputs = vec!["../../examples/proteins.fasta".into()];
+///     let options = EmbedOptions::new(inputs, "virpack-mini", &output);
 ///     embed(&options.shard(shard), &CancelToken::new(), |_event| ())?;
 ///     shards.push(output);
 /// }

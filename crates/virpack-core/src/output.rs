@@ -316,7 +316,8 @@ impl EmbeddingWriter {
     ///
     /// # Errors
     ///
-    /// When a record was never delivered, more were delivered than read, or a file cannot be written or given its name.
+    /// When a record was never delivered, more were delivered than read, or a file cannot be written or given
+    /// its name.
     pub fn finish(self, records: u64) -> Result<Written, OutputError> {
         self.complete(records)?.publish(&Map::new())
     }
@@ -370,10 +371,11 @@ impl OutputOptions {
         residues: bool,
         /// Names the inputs, in the order of [`Row::source`]; with two or more the tables name the input.
         sources: Vec<String>,
-        /// Sets facts about the run, such as `("virpack.model", "esm2_t6_8M_UR50D")`; `virpack.version` is added.
+        /// Sets facts about the run, such as `("virpack.model", "esm2_t6_8M_UR50D")`; `virpack.version` is
+        /// added.
         metadata: Vec<(String, String)>,
-        /// Sets the most bytes of embeddings that wait in memory for an earlier record; what goes beyond waits in a temporary
-        /// file beside the output.
+        /// Sets the most bytes of embeddings that wait in memory for an earlier record; what goes beyond
+        /// waits in a temporary file beside the output.
         reorder_bytes: usize,
     }
 

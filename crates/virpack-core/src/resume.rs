@@ -57,7 +57,8 @@ const LARGEST_LIST: u64 = 64_000_000;
 /// use virpack_core::{CheckpointOptions, EmbedOptions};
 ///
 /// let kept = CheckpointOptions::default().records(1_000).every(Duration::from_secs(10)).resume(true);
-/// let options = EmbedOptions::new(vec!["proteins.fasta".into()], "virpack-mini", "emb.npy").checkpoint(kept);
+/// let options = EmbedOptions::new(vec!["proteins.fasta".into()], "virpack-mini", "emb.npy");
+/// let options = options.checkpoint(kept);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

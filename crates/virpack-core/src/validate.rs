@@ -65,17 +65,18 @@ impl ValidateOptions {
         lengths: impl Into<LengthOptions>,
         /// Sets the most tokens in a batch.
         token_budget: impl Into<TokenBudget>,
-        /// Sets the most records that are compared; more are sampled evenly over the input, the same ones each time.
+        /// Sets the most records that are compared; more are sampled evenly over the input, the same ones
+        /// each time.
         records: usize,
-        /// Sets the largest relative difference (L2 over L2) that passes between a record packed and alone; None: none, not in
-        /// a single bit.
+        /// Sets the largest relative difference (L2 over L2) that passes between a record packed and alone;
+        /// None: none, not in a single bit.
         packed_limit: impl Into<Option<f64>>,
         /// Sets the same between the precision and float32; None: what the precision allows ([`Limits::of`]).
         float32_limit: impl Into<Option<f64>>,
     }
 
-    /// Sets how the model is downloaded, and damaged settings in the cache a second time. Without, a named model comes from the
-    /// Hub of the environment.
+    /// Sets how the model is downloaded, and damaged settings in the cache a second time. Without, a named
+    /// model comes from the Hub of the environment.
     #[must_use]
     pub fn downloads(mut self, hub: HubOptions, progress: Arc<dyn DownloadProgress + Send + Sync>) -> Self {
         self.downloads = Some(Downloads { hub, progress });

@@ -5,7 +5,8 @@ use std::io::{self, ErrorKind};
 /// Bytes of [`Scores`] in a file.
 pub(super) const SCORES_BYTES: usize = 2 * size_of::<f32>();
 
-/// A score for each of the two classes: a classifier's, which add to 1, or the highest of several, which need not.
+/// A score for each of the two classes: a classifier's, which add to 1, or the highest of several, which need
+/// not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Scores {
     /// Of the class *others*: cellular.

@@ -11,9 +11,8 @@ use virpack_core::{DeviceChoice, DeviceOptions};
 use virpack_seq::frames::Pair;
 use virpack_seq::{Record, chunks, reader};
 
-#[path = "../../../virpack-seq/tests/it/support/naive.rs"]
-#[expect(dead_code, reason = "chunks are those of the library here")]
-mod naive;
+use crate::naive;
+
 mod resume;
 
 fn fixture(name: &str) -> PathBuf {

@@ -46,8 +46,8 @@ impl RunArguments {
         self.checkpoint.options()
     }
 
-    /// Runs, and ends the run at a signal to stop. None if the output was complete already, which is reported. An error names
-    /// the command that resumes from what is `saved`.
+    /// Runs, and ends the run at a signal to stop. None if the output was complete already, which is
+    /// reported. An error names the command that resumes from what is `saved`.
     pub(crate) fn run<T>(
         &self,
         run: impl FnOnce(&Watch, &Keeps, &CancelToken) -> Result<T, Error>,
