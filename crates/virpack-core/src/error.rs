@@ -8,7 +8,7 @@ use crate::devices::DeviceChoice;
 use crate::files::FileProblem;
 use crate::merge::{MergeError, MergeProblem};
 use crate::output::{OutputDtype, OutputError};
-use crate::resume::{FolderProblem, ResumeError, Saved};
+use crate::resume::{FolderProblem, ResumeError, SavedWork};
 use virpack_device::{DeviceError, Dtype as DeviceDtype, Unavailable};
 use virpack_model::{HoldsModelError, ModelError};
 use virpack_seq::{Shard, shown_path};
@@ -110,7 +110,7 @@ pub enum Error {
     })]
     Interrupted {
         /// What need not be computed again; None where that is nothing.
-        kept: Option<Saved>,
+        kept: Option<SavedWork>,
     },
     /// A thread could not be started.
     #[error("cannot start the {thread} thread: {source}")]

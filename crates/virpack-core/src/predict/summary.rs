@@ -11,7 +11,7 @@ use virpack_seq::{Input, InputChecksum, InputRemark, PackStats};
 use super::join::{Join, RunningTower};
 use super::tables::Tables;
 use super::verdict::{ChunkTally, Status};
-use crate::output::Repeated;
+use crate::output::RepeatedIds;
 use crate::report;
 use crate::runner::DeviceTally;
 
@@ -139,7 +139,7 @@ pub struct Predicted {
     /// What of that an earlier run had scored.
     pub before: Before,
     /// Ids that more than one record has: each record has rows of its own, in input order.
-    pub repeated: Repeated,
+    pub repeated: RepeatedIds,
     /// The ids of the first viral records.
     pub first_viral: Vec<Arc<str>>,
     /// What was read, and what came again.
