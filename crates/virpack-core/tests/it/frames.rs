@@ -7,9 +7,6 @@ use std::path::{Path, PathBuf};
 use virpack_core::{FramesOptions, frames};
 use virpack_seq::{Record, reader};
 
-#[path = "../../../virpack-seq/tests/it/support/naive.rs"]
-mod naive;
-
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/frames")
 }
@@ -47,8 +44,8 @@ fn hand_made_cases_are_those_of_the_python_script() {
 /// The two files of a record's frames: nucleotides and proteins.
 fn naive_files(id: &str, sequence: &str, size: usize) -> (String, String) {
     let (mut nucleotides, mut proteins) = (String::new(), String::new());
-    for (i, chunk) in naive::chunks(sequence.len(), size).into_iter().enumerate() {
-        for (frame, nucleotide, protein) in naive::frames(&sequence[chunk]) {
+    for (i, chunk) in crate::naive::chunks(sequence.len(), size).into_iter().enumerate() {
+        for (frame, nucleotide, protein) in crate::naive::frames(&sequence[chunk]) {
             nucleotides += &format!(">{id}_chunk_{}{frame}\n{nucleotide}\n", i + 1);
             proteins += &format!(">{id}_chunk_{}{frame}\n{protein}\n", i + 1);
         }

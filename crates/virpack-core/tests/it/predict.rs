@@ -10,9 +10,6 @@ use virpack_core::predict::{Compat, PredictOptions, Predicted, Rule, predict};
 use virpack_core::{DeviceChoice, DeviceOptions};
 use virpack_seq::{Record, chunks, reader};
 
-#[path = "../../../virpack-seq/tests/it/support/naive.rs"]
-#[expect(dead_code, reason = "chunks are those of the library here")]
-mod naive;
 mod resume;
 
 fn fixture(name: &str) -> PathBuf {
@@ -273,11 +270,14 @@ fn tables_agree_with_each_other() {
                 assert_eq!(frame[..2], own[..2]);
                 let [start, end] = [3, 4].map(|i| frame[i].parse::<usize>().unwrap());
                 let codons = &sequence[start - 1..end];
-                let strand =
-                    if frame[5] == "-" { naive::reverse_complement(codons) } else { codons.to_owned() };
-                let expected = naive::frames(&sequence[chunk.clone()]);
+                let strand = if frame[5] == "-" {
+                    crate::naive::reverse_complement(codons)
+                } else {
+                    codons.to_owned()
+                };
+                let expected = crate::naive::frames(&sequence[chunk.clone()]);
                 let peptide = &expected.iter().find(|(name, ..)| *name == frame[2]).unwrap().2;
-                assert_eq!(&naive::protein(&strand), peptide);
+                assert_eq!(&crate::naive::protein(&strand), peptide);
                 assert_eq!(frame[6] == "virus", frame[8].parse::<f32>().unwrap() > frame[7].parse().unwrap());
             }
             classified += usize::from(open > 0);
@@ -450,7 +450,7 @@ proptest! {
             }
             prop_assert_eq!(&row[1 + several], &letters.len().to_string());
             let open = chunks(letters.len(), 300.try_into().unwrap())
-                .map(|chunk| naive::frames(&letters[chunk]).len())
+                .map(|chunk| crate::naive::frames(&letters[chunk]).len())
                 .collect::<Vec<_>>();
             prop_assert_eq!(&row[2 + several], &open.len().to_string());
             let read = chunks(letters.len(), 300.try_into().unwrap()).map(|chunk| alone && has_codon(&letters[chunk]));
