@@ -89,7 +89,7 @@ pub use identity::IdentityDifference;
 pub use merge::{MergeError, MergeOptions, merge};
 pub use options::{LengthOptions, ModelSource, ParseTokenBudgetError, TokenBudget};
 pub use progress::{ChunkProgress, DeviceProgress, Progress};
-pub use resume::{CheckpointOptions, FolderError, ResumeError, Resumed, Saved, Unit};
+pub use resume::{CheckpointOptions, FolderError, ResumeError, ResumeSummary, SavedWork, Unit};
 pub use runner::{AsyncInferenceRunner, BatchRows, DeviceEvent, DeviceTally, RunnerItem, RunnerOptions};
 pub use virpack_device as device;
 pub use virpack_model as model;

@@ -11,7 +11,7 @@ use virpack_seq::Input;
 
 use crate::Error;
 use crate::options::setters;
-use crate::output::{self, Entry, Facts, OutputDtype, OutputFormat, OutputOptions, Written};
+use crate::output::{self, Entry, Facts, OutputDtype, OutputFormat, OutputOptions, OutputSummary};
 pub use error::MergeError;
 pub(crate) use error::MergeProblem;
 use shard::OpenShard;
@@ -75,7 +75,7 @@ impl MergeOptions {
 ///
 /// [`Error::Merge`] where they are not, or one of them is not as it was written, and what goes wrong with the output; it
 /// then does not exist.
-pub fn merge(options: &MergeOptions) -> Result<Written, Error> {
+pub fn merge(options: &MergeOptions) -> Result<OutputSummary, Error> {
     let mut shards: Vec<OpenShard> =
         options.shards.iter().map(|path| OpenShard::open(path)).collect::<Result<_, _>>()?;
     shards.sort_by_key(|shard| shard.facts.shard.number());

@@ -20,7 +20,7 @@ use crate::identity::Identity;
 use crate::memory;
 use crate::options::{Downloads, FoundModel, LengthOptions, ModelSource, TokenBudget, setters};
 use crate::output::{self, OutputDtype, OutputError, OutputFormat, OutputOptions, is_stdout};
-use crate::resume::{CheckpointOptions, ResumeDir, Saved, Session, pipe};
+use crate::resume::{CheckpointOptions, ResumeDir, SavedWork, Session, pipe};
 
 /// What to embed, with what, to where.
 ///
@@ -175,7 +175,7 @@ impl EmbedOptions {
 
     /// What an unfinished run of this output has kept; None where it has finished nothing.
     #[must_use]
-    pub fn saved(&self) -> Option<Saved> {
+    pub fn saved(&self) -> Option<SavedWork> {
         ResumeDir::beside(&self.output).saved()
     }
 

@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::files::NewDirectory;
 use crate::options::{Downloads, ModelSource, TokenBudget, setters};
 use crate::output::{OutputError, check_all, check_apart, check_stdout_apart, is_stdout};
-use crate::resume::{CheckpointOptions, ResumeDir, Saved, Session};
+use crate::resume::{CheckpointOptions, ResumeDir, SavedWork, Session};
 
 /// What to judge, with what, to where.
 ///
@@ -218,7 +218,7 @@ impl PredictOptions {
 
     /// What an unfinished run into this directory has kept; None where it has finished nothing.
     #[must_use]
-    pub fn saved(&self) -> Option<Saved> {
+    pub fn saved(&self) -> Option<SavedWork> {
         ResumeDir::inside(&self.output).saved()
     }
 

@@ -12,7 +12,7 @@ use super::counts::{Counts, EarlierCounts};
 use super::encoder_runner::{DeviceWork, EncoderRunner};
 use super::pairing::PairingStage;
 use super::tables::Tables;
-use crate::output::Repeated;
+use crate::output::RepeatedIds;
 use crate::report;
 
 /// A part of the work; all go on at once.
@@ -51,7 +51,7 @@ pub struct PredictSummary {
     /// What of that an earlier run had scored.
     pub before: EarlierCounts,
     /// Ids that more than one record has: each record has rows of its own, in input order.
-    pub repeated: Repeated,
+    pub repeated: RepeatedIds,
     /// The ids of the first viral records.
     pub first_viral: Vec<Arc<str>>,
     /// What was read, and what came again.

@@ -19,7 +19,7 @@ use super::track::{Draw, Points, Track};
 use super::verdict::{ChunkTally, ScoredChunk, ScoredFrame};
 use crate::Error;
 use crate::files::{PendingDirectory, StagedFiles, clear};
-use crate::output::{OutputError, Repeated, TextFile, TextTable, Twice, about, is_stdout};
+use crate::output::{DuplicateFinder, OutputError, RepeatedIds, TextFile, TextTable, about, is_stdout};
 
 /// Viral records whose ids a run tells.
 const FIRST_VIRAL: usize = 8;
@@ -39,7 +39,7 @@ pub(super) struct Tables<'a> {
     pub(super) counts: Counts,
     /// The ids of the first viral records.
     pub(super) first_viral: Vec<Arc<str>>,
-    ids: Twice,
+    ids: DuplicateFinder,
 }
 
 /// The files of the directory beside the table of records.
@@ -87,7 +87,7 @@ impl<'a> Tables<'a> {
             record: None,
             counts: Counts::default(),
             first_viral: Vec::new(),
-            ids: Twice::default(),
+            ids: DuplicateFinder::default(),
             sources,
         })
     }
@@ -104,7 +104,7 @@ impl<'a> Tables<'a> {
     }
 
     /// Ids that came twice so far.
-    pub(super) fn repeated(&self) -> Repeated {
+    pub(super) fn repeated(&self) -> RepeatedIds {
         self.ids.repeated()
     }
 
