@@ -24,7 +24,7 @@ use std::process::ExitCode;
 /// What `virpack` and its help say first.
 const ABOUT: &str = "\
 Find viruses in contigs and reads, and embed proteins and nucleotides with language models.
-MakeManifest with `virpack predict contigs.fasta -o verdicts` or `virpack embed proteins.fasta -o emb.npy`:
+Begin with `virpack predict contigs.fasta -o verdicts` or `virpack embed proteins.fasta -o emb.npy`:
 the built-in model needs no download.";
 
 /// The command line.
