@@ -31,7 +31,8 @@ pub struct BenchOptions {
 }
 
 impl BenchOptions {
-    /// A model of this shape, with random weights, on these records: two rounds of 5 s of the model and 5 s of its products.
+    /// A model of this shape, with random weights, on these records: two rounds of 5 s of the model and 5 s
+    /// of its products.
     pub fn new(config: Esm2Config, load: Load) -> Self {
         let (token_budget, time) = (TokenBudget::Auto, Duration::from_secs(5));
         BenchOptions { config, load, token_budget, time, rounds: 2 }
@@ -42,8 +43,8 @@ impl BenchOptions {
         token_budget: impl Into<TokenBudget>,
         /// Sets how long the model runs, and then the products alone, in each round.
         time: Duration,
-        /// Sets the rounds. The products alone run after the model in each, as a card under sustained load clocks lower than in a
-        /// burst.
+        /// Sets the rounds. The products alone run after the model in each, as a card under sustained load
+        /// clocks lower than in a burst.
         rounds: usize,
     }
 }
@@ -91,7 +92,7 @@ pub struct BenchReport {
 
 /// A share that cannot be: what it was measured from did not go on alike.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Unsteady;
+pub struct UnsteadyError;
 
 /// Most that a share of the time may pass the whole by, for the readings of two clocks.
 const CLOCKS: f64 = 0.01;
@@ -101,13 +102,13 @@ impl BenchReport {
     ///
     /// # Errors
     ///
-    /// [`Unsteady`] where one of them is over 1: the model holds these products and more.
-    pub fn shares(&self) -> Result<[f64; 2], Unsteady> {
+    /// [`UnsteadyError`] where one of them is over 1: the model holds these products and more.
+    pub fn shares(&self) -> Result<[f64; 2], UnsteadyError> {
         let mean = self.mean();
         let share = mean.tokens_per_second / mean.ceiling;
         let is_share = |share: f64, most: f64| share.is_finite() && share <= most;
         let holds = is_share(share, 1.0) && is_share(mean.busy, 1.0 + CLOCKS);
-        if holds { Ok([share, mean.busy.min(1.0)]) } else { Err(Unsteady) }
+        if holds { Ok([share, mean.busy.min(1.0)]) } else { Err(UnsteadyError) }
     }
 
     /// The mean over the rounds.
@@ -309,9 +310,9 @@ mod tests {
         };
         assert_eq!(report(80.0, 0.5).shares(), Ok([0.8, 0.5]));
         assert_eq!(report(80.0, 1.005).shares(), Ok([0.8, 1.0]), "two clocks");
-        assert_eq!(report(168.7, 0.9).shares(), Err(Unsteady));
-        assert_eq!(report(80.0, 1.2).shares(), Err(Unsteady));
-        assert_eq!(report(f64::NAN, 0.5).shares(), Err(Unsteady));
+        assert_eq!(report(168.7, 0.9).shares(), Err(UnsteadyError));
+        assert_eq!(report(80.0, 1.2).shares(), Err(UnsteadyError));
+        assert_eq!(report(f64::NAN, 0.5).shares(), Err(UnsteadyError));
     }
 
     #[test]

@@ -93,7 +93,8 @@ pub fn embed_on<B: Device + 'static>(
     output.finish(&model, &loader, &runner, &Times { loading, elapsed: start.elapsed() })
 }
 
-/// Embeds records by the CPU, in memory; for small inputs and for tests. The options' inputs and output are not used.
+/// Embeds records by the CPU, in memory; for small inputs and for tests. The options' inputs and output are
+/// not used.
 ///
 /// ```
 /// use virpack_core::seq::Records;

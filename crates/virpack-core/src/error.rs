@@ -8,7 +8,7 @@ use crate::devices::DeviceChoice;
 use crate::files::FileProblem;
 use crate::merge::{MergeError, MergeProblem};
 use crate::output::{OutputDtype, OutputError};
-use crate::resume::{FolderProblem, ResumeError, Saved};
+use crate::resume::{FolderProblem, ResumeError, SavedWork};
 use virpack_device::{DeviceError, Dtype as DeviceDtype, Unavailable};
 use virpack_model::{HoldsModelError, ModelError};
 use virpack_seq::{Shard, ThreadError, shown_path};
@@ -118,7 +118,7 @@ pub enum Error {
     })]
     Interrupted {
         /// What need not be computed again; None where that is nothing.
-        kept: Option<Saved>,
+        kept: Option<SavedWork>,
     },
     /// A thread did not start, or panicked.
     #[error(transparent)]

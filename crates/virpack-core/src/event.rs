@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use crate::progress::Progress;
-use crate::resume::Resumed;
+use crate::resume::ResumeSummary;
 use crate::runner::DeviceEvent;
 
 /// What a run of [`embed`](crate::embed::embed) or [`predict`](crate::predict::predict) reports while it goes on.
@@ -34,7 +34,7 @@ pub enum Event {
         budgets: Vec<ModelBudget>,
     },
     /// From here on what is finished is kept, and the run can be interrupted without losing it.
-    Kept(Resumed),
+    Kept(ResumeSummary),
     /// A device ran out of memory, or was given up.
     Device(DeviceEvent),
     /// How far the run is.

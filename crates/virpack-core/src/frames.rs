@@ -71,7 +71,8 @@ pub struct FramesSummary {
 /// use virpack_core::{FramesOptions, frames};
 ///
 /// # let folder = tempfile::tempdir()?;
-/// let options = FramesOptions::new(vec!["../../examples/contigs.fasta".into()], folder.path().join("contigs"));
+/// let inputs = vec!["../../examples/contigs.fasta".into()];
+/// let options = FramesOptions::new(inputs, folder.path().join("contigs"));
 /// let summary = frames(&options, |_progress| ())?;
 /// assert_eq!(summary.records, 5);
 /// assert!(folder.path().join("contigs_protein.faa").exists());
@@ -120,8 +121,8 @@ fn how_far(records: &Records) -> Progress {
 }
 
 impl FramesOptions {
-    /// Chunks of 500 bases by the standard genetic code. `inputs` are FASTA, FASTQ or BAM of nucleotides, plain or compressed;
-    /// `prefix` is the beginning of both files' names, or `-` for standard output.
+    /// Chunks of 500 bases by the standard genetic code. `inputs` are FASTA, FASTQ or BAM of nucleotides,
+    /// plain or compressed; `prefix` is the beginning of both files' names, or `-` for standard output.
     pub fn new(inputs: Vec<Input>, prefix: impl Into<PathBuf>) -> Self {
         FramesOptions {
             inputs,

@@ -1,7 +1,7 @@
 //! Packed language-model embeddings of biological sequences, and verdicts on them: virus or not.
 //!
-//! Embed a file. `virpack-mini` is built in; other models are named as in `virpack embed`, or are directories of weights
-//! ([`ModelSource`]).
+//! Embed a file. `virpack-mini` is built in; other models are named as in `virpack embed`, or are directories
+//! of weights ([`ModelSource`]).
 //!
 //! ```
 //! use virpack_core::{CancelToken, EmbedOptions, embed};
@@ -43,7 +43,8 @@
 //! | write embeddings of another origin | [`output`] |
 //! | learn what to do about an error | [`Hint`] |
 //!
-//! [`seq`] reads, tokenizes and packs; it needs neither a model nor a device. `examples/` has complete programs.
+//! [`seq`] reads, tokenizes and packs; it needs neither a model nor a device. `examples/` has complete
+//! programs.
 
 #![forbid(unsafe_code)]
 
@@ -90,7 +91,7 @@ pub use identity::IdentityDifference;
 pub use merge::{MergeError, MergeOptions, merge};
 pub use options::{LengthOptions, ModelSource, ParseTokenBudgetError, TokenBudget};
 pub use progress::{ChunkProgress, DeviceProgress, Progress};
-pub use resume::{CheckpointOptions, FolderError, ResumeError, Resumed, Saved, Unit};
+pub use resume::{CheckpointOptions, FolderError, ResumeError, ResumeSummary, SavedWork, Unit};
 pub use runner::{AsyncInferenceRunner, BatchRows, DeviceEvent, DeviceTally, RunnerItem, RunnerOptions};
 pub use virpack_device as device;
 pub use virpack_model as model;

@@ -11,7 +11,7 @@ use virpack_seq::Input;
 
 use crate::Error;
 use crate::options::setters;
-use crate::output::{self, Entry, Facts, OutputDtype, OutputFormat, OutputOptions, Written};
+use crate::output::{self, Entry, Facts, OutputDtype, OutputFormat, OutputOptions, OutputSummary};
 pub use error::MergeError;
 pub(crate) use error::MergeProblem;
 use shard::OpenShard;
@@ -34,8 +34,8 @@ pub struct MergeOptions {
 }
 
 impl MergeOptions {
-    /// All shards of one input, in any order, to `.npy`, `.parquet`, `.arrows`, `.safetensors` or `.h5`, in float32; `-` is
-    /// standard output, for `.npy` and `.arrows`.
+    /// All shards of one input, in any order, to `.npy`, `.parquet`, `.arrows`, `.safetensors` or `.h5`, in
+    /// float32; `-` is standard output, for `.npy` and `.arrows`.
     pub fn new(shards: Vec<PathBuf>, output: impl Into<PathBuf>) -> Self {
         let (format, dtype_out) = (None, OutputDtype::F32);
         MergeOptions { shards, output: output.into(), format, dtype_out, force: false }
@@ -61,7 +61,8 @@ impl MergeOptions {
 /// for shard in ["1/2", "2/2"] {
 ///     let shard: Shard = shard.parse()?;
 ///     let output = folder.path().join(format!("{}.shard", shard.number()));
-///     let options = EmbedOptions::new(vec!["../../examples/proteins.fasta".into()], "virpack-mini", &output);
+///     let inputs = vec!["../../examples/proteins.fasta".into()];
+///     let options = EmbedOptions::new(inputs, "virpack-mini", &output);
 ///     embed(&options.shard(shard), &CancelToken::new(), |_event| ())?;
 ///     shards.push(output);
 /// }
@@ -74,7 +75,7 @@ impl MergeOptions {
 ///
 /// [`Error::Merge`] where they are not, or one of them is not as it was written, and what goes wrong with the output; it
 /// then does not exist.
-pub fn merge(options: &MergeOptions) -> Result<Written, Error> {
+pub fn merge(options: &MergeOptions) -> Result<OutputSummary, Error> {
     let mut shards: Vec<OpenShard> =
         options.shards.iter().map(|path| OpenShard::open(path)).collect::<Result<_, _>>()?;
     shards.sort_by_key(|shard| shard.facts.shard.number());

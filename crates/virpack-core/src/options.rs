@@ -9,8 +9,8 @@ pub use model::ModelSource;
 pub(crate) use model::{Downloads, FoundModel};
 pub use token_budget::{ParseTokenBudgetError, TokenBudget};
 
-/// Methods of options that set one field and return the options. Each takes what becomes the field's type, such as
-/// `impl Into<Option<usize>>`: a number, or an `Option` of one.
+/// Methods of options that set one field and return the options. Each takes what becomes the field's type,
+/// such as `impl Into<Option<usize>>`: a number, or an `Option` of one.
 macro_rules! setters {
     ($($(#[$doc:meta])* $field:ident: $type:ty,)*) => {$(
         $(#[$doc])*

@@ -87,8 +87,8 @@ use names::beside;
 pub(crate) use names::{check, check_all, check_apart_from_models, check_stdout_apart, names, report_path};
 #[doc(hidden)]
 pub use names::{check_apart, check_free};
-pub(crate) use noted::Twice;
-pub use noted::{Noted, Repeated};
+pub(crate) use noted::DuplicateFinder;
+pub use noted::{NotedRecords, RepeatedIds};
 use order::Order;
 pub(crate) use order::{EarlierRows, Turn};
 pub(crate) use shard::{
@@ -146,7 +146,7 @@ impl Default for OutputOptions {
 /// What a finished run has written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Written {
+pub struct OutputSummary {
     /// Records with an embedding.
     pub rows: u64,
     /// Records with a reason instead.
@@ -154,13 +154,13 @@ pub struct Written {
     /// The id of the first of them, and the reason.
     pub first_skipped: Option<(Arc<str>, SkipReason)>,
     /// Records of which only the beginning was embedded.
-    pub truncated: Noted,
+    pub truncated: NotedRecords,
     /// Records with letters that the model does not know, and these letters.
-    pub unknown: Noted,
+    pub unknown: NotedRecords,
     /// Records with gap characters, and these.
-    pub gaps: Noted,
+    pub gaps: NotedRecords,
     /// Ids that came twice.
-    pub repeated: Repeated,
+    pub repeated: RepeatedIds,
     /// Every file written, the asked one first.
     pub files: Vec<PathBuf>,
     /// Bytes of the most embeddings that ever waited in memory.
@@ -213,8 +213,8 @@ pub struct EmbeddingWriter {
 struct Sink {
     table: Box<dyn Table>,
     skipped: Option<TextTable>,
-    ids: Twice,
-    written: Written,
+    ids: DuplicateFinder,
+    written: OutputSummary,
 }
 
 /// Opens an output of embeddings of width `hidden` (at least 1) under a temporary name.
@@ -266,7 +266,8 @@ pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<Embe
     };
     let shard = options.shard.as_ref().map_or(Shard::ALL, |facts| facts.shard);
     let order = Order::new(hidden, options.reorder_bytes, path, shard);
-    let sink = Sink { table, skipped: None, ids: Twice::default(), written: Written::default() };
+    let sink =
+        Sink { table, skipped: None, ids: DuplicateFinder::default(), written: OutputSummary::default() };
     let skipped_path = (!is_stdout(path)).then(|| beside(path, "skipped.tsv"));
     let path = path.to_path_buf();
     Ok(EmbeddingWriter { hidden, options, path, skipped_path, format, order, sink })
@@ -316,8 +317,9 @@ impl EmbeddingWriter {
     ///
     /// # Errors
     ///
-    /// When a record was never delivered, more were delivered than read, or a file cannot be written or given its name.
-    pub fn finish(self, records: u64) -> Result<Written, OutputError> {
+    /// When a record was never delivered, more were delivered than read, or a file cannot be written or given
+    /// its name.
+    pub fn finish(self, records: u64) -> Result<OutputSummary, OutputError> {
         self.complete(records)?.publish(&Map::new())
     }
 
@@ -370,10 +372,11 @@ impl OutputOptions {
         residues: bool,
         /// Names the inputs, in the order of [`Row::source`]; with two or more the tables name the input.
         sources: Vec<String>,
-        /// Sets facts about the run, such as `("virpack.model", "esm2_t6_8M_UR50D")`; `virpack.version` is added.
+        /// Sets facts about the run, such as `("virpack.model", "esm2_t6_8M_UR50D")`; `virpack.version` is
+        /// added.
         metadata: Vec<(String, String)>,
-        /// Sets the most bytes of embeddings that wait in memory for an earlier record; what goes beyond waits in a temporary
-        /// file beside the output.
+        /// Sets the most bytes of embeddings that wait in memory for an earlier record; what goes beyond
+        /// waits in a temporary file beside the output.
         reorder_bytes: usize,
     }
 
@@ -410,7 +413,7 @@ impl Sink {
     }
 
     fn row(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError> {
-        let Written { rows, truncated, unknown, gaps, .. } = &mut self.written;
+        let OutputSummary { rows, truncated, unknown, gaps, .. } = &mut self.written;
         *rows += 1;
         truncated.add(row, u64::from(row.truncated));
         unknown.add(row, row.unknown.into());

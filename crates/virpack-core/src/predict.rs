@@ -1,9 +1,10 @@
 //! Nucleotide sequences to a verdict, virus or not, in one pass: all of what VirNucPro does.
 //!
-//! Records are cut into chunks, chunks into open reading frames; a frame's nucleotides go to one model, its protein
-//! to another, both packed; where the two embeddings of a frame meet, the classifier scores it. Chunks without an open
-//! frame may have a classifier of their own, of both strands' nucleotides alone, which VirNucPro has not. Scores become
-//! verdicts on chunks and records, in input order; they alone are kept while a run goes on, for another to resume from.
+//! Records are cut into chunks, chunks into open reading frames; a frame's nucleotides go to one model, its
+//! protein to another, both packed; where the two embeddings of a frame meet, the classifier scores it.
+//! Chunks without an open frame may have a classifier of their own, of both strands' nucleotides alone, which
+//! VirNucPro has not. Scores become verdicts on chunks and records, in input order; they alone are kept while
+//! a run goes on, for another to resume from.
 
 mod bundle;
 mod chunk_scores;

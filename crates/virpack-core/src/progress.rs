@@ -120,7 +120,8 @@ mod tests {
             let tallies = vec![DeviceTally { computed: done, ..DeviceTally::default() }];
             ModelProgress { model: None, tokens, cost, token_budget: 1, tallies }
         };
-        // Of a genome with few open frames the proteins fill their first batch late: they are little of the work.
+        // Of a genome with few open frames the proteins fill their first batch late: they are little of the
+        // work.
         let done = computed(&[model(10.0, 9_000, 4_500), model(1.0, 1_000, 0)]);
         assert!((done - 45_000.0 / 91_000.0).abs() < 1e-9, "{done}");
         assert_eq!(computed(&[model(1.0, 0, 0)]), 1.0);

@@ -57,7 +57,8 @@ const LARGEST_LIST: u64 = 64_000_000;
 /// use virpack_core::{CheckpointOptions, EmbedOptions};
 ///
 /// let kept = CheckpointOptions::default().records(1_000).every(Duration::from_secs(10)).resume(true);
-/// let options = EmbedOptions::new(vec!["proteins.fasta".into()], "virpack-mini", "emb.npy").checkpoint(kept);
+/// let options = EmbedOptions::new(vec!["proteins.fasta".into()], "virpack-mini", "emb.npy");
+/// let options = options.checkpoint(kept);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -96,7 +97,7 @@ pub enum Unit {
 
 /// What an unfinished run has finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Saved {
+pub struct SavedWork {
     /// Records or chunks that need not be computed again.
     pub finished: u64,
     /// What they are.
@@ -109,9 +110,9 @@ pub struct Saved {
 
 /// What was found when a run began to keep what it finishes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resumed {
+pub struct ResumeSummary {
     /// What is not computed again.
-    pub saved: Saved,
+    pub saved: SavedWork,
     /// Parts that were not as they were written, and what is wrong with each; what was in them is computed again.
     pub torn: Vec<(PathBuf, String)>,
 }
@@ -127,7 +128,7 @@ impl Unit {
     }
 }
 
-impl Saved {
+impl SavedWork {
     /// Whether anything is kept.
     #[must_use]
     pub fn is_some(&self) -> bool {
@@ -135,7 +136,7 @@ impl Saved {
     }
 }
 
-impl std::fmt::Display for Saved {
+impl std::fmt::Display for SavedWork {
     /// What is kept, without where.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} finished {}", self.finished, self.unit.as_str())?;

@@ -39,8 +39,8 @@ pub struct RunnerOptions {
 }
 
 impl RunnerOptions {
-    /// Means of the hidden states after `layer` layers, from 0 (the embeddings) to the model's number of layers, of records
-    /// that fit whole.
+    /// Means of the hidden states after `layer` layers, from 0 (the embeddings) to the model's number of
+    /// layers, of records that fit whole.
     pub fn new(layer: usize) -> Self {
         let cancel = CancelToken::new();
         RunnerOptions { pool: Some(Pool::Mean), layer, window_overlap: 0, device_timeout: None, cancel }
@@ -49,12 +49,14 @@ impl RunnerOptions {
     setters! {
         /// Sets how a sequence's rows become one; None: they all come back.
         pool: impl Into<Option<Pool>>,
-        /// Sets the tokens that neighbouring windows of a long record share: residues, or 0 where tokens merge letters, so that
-        /// no token of one window is one of another.
+        /// Sets the tokens that neighbouring windows of a long record share: residues, or 0 where tokens
+        /// merge letters, so that no token of one window is one of another.
         window_overlap: usize,
-        /// Sets how long a device may hold a batch without giving one back before it is given up; None: for ever.
+        /// Sets how long a device may hold a batch without giving one back before it is given up; None: for
+        /// ever.
         device_timeout: impl Into<Option<Duration>>,
-        /// Sets what ends the results: once it is cancelled, the batches in flight are finished and no other is begun.
+        /// Sets what ends the results: once it is cancelled, the batches in flight are finished and no other
+        /// is begun.
         cancel: CancelToken,
     }
 }

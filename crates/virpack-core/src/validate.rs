@@ -65,17 +65,18 @@ impl ValidateOptions {
         lengths: impl Into<LengthOptions>,
         /// Sets the most tokens in a batch.
         token_budget: impl Into<TokenBudget>,
-        /// Sets the most records that are compared; more are sampled evenly over the input, the same ones each time.
+        /// Sets the most records that are compared; more are sampled evenly over the input, the same ones
+        /// each time.
         records: usize,
-        /// Sets the largest relative difference (L2 over L2) that passes between a record packed and alone; None: none, not in
-        /// a single bit.
+        /// Sets the largest relative difference (L2 over L2) that passes between a record packed and alone;
+        /// None: none, not in a single bit.
         packed_limit: impl Into<Option<f64>>,
         /// Sets the same between the precision and float32; None: what the precision allows ([`Limits::of`]).
         float32_limit: impl Into<Option<f64>>,
     }
 
-    /// Sets how the model is downloaded, and damaged settings in the cache a second time. Without, a named model comes from the
-    /// Hub of the environment.
+    /// Sets how the model is downloaded, and damaged settings in the cache a second time. Without, a named
+    /// model comes from the Hub of the environment.
     #[must_use]
     pub fn downloads(mut self, hub: HubOptions, progress: Arc<dyn DownloadProgress + Send + Sync>) -> Self {
         self.downloads = Some(Downloads { hub, progress });
@@ -115,7 +116,7 @@ impl Limits {
 
 /// One record's differences.
 #[derive(Clone, Debug)]
-pub struct Compared {
+pub struct ComparedRecord {
     /// The record's id.
     pub id: String,
     /// Its residues.
@@ -136,14 +137,14 @@ pub struct Validation {
     /// Records in the input.
     pub records: u64,
     /// Each compared record, in the input's order.
-    pub compared: Vec<Compared>,
+    pub compared: Vec<ComparedRecord>,
     /// What passes.
     pub limits: Limits,
 }
 
 impl Validation {
     /// The records that do not pass.
-    pub fn failed(&self) -> impl Iterator<Item = &Compared> {
+    pub fn failed(&self) -> impl Iterator<Item = &ComparedRecord> {
         self.compared.iter().filter(|c| c.worst(&self.limits) > 1.0)
     }
 
@@ -153,14 +154,14 @@ impl Validation {
     }
 
     /// The records, the worst first.
-    pub fn worst(&self) -> Vec<&Compared> {
-        let mut all: Vec<&Compared> = self.compared.iter().collect();
+    pub fn worst(&self) -> Vec<&ComparedRecord> {
+        let mut all: Vec<&ComparedRecord> = self.compared.iter().collect();
         all.sort_by(|a, b| b.worst(&self.limits).total_cmp(&a.worst(&self.limits)));
         all
     }
 }
 
-impl Compared {
+impl ComparedRecord {
     /// The larger of its relative differences, in units of what passes.
     fn worst(&self, limits: &Limits) -> f64 {
         let float32 = self.float32.as_ref().map_or(0.0, |d| d.relative / limits.float32);
@@ -205,7 +206,7 @@ pub fn validate(options: &ValidateOptions) -> Result<Validation, Error> {
         _ => Some(float32(options, &model, lengths, &sample)?),
     };
     let default = Limits::of(dtype);
-    let compare = |i: usize| Compared {
+    let compare = |i: usize| ComparedRecord {
         id: sample.ids[found.alone[i].0.record as usize].clone(),
         length: found.alone[i].0.length,
         packed: Difference::between(&found.packed[i].1, &found.alone[i].1),
@@ -224,13 +225,13 @@ pub fn validate(options: &ValidateOptions) -> Result<Validation, Error> {
 }
 
 /// The sample's rows and embeddings, in order.
-type Embedded = Vec<(Row, Vec<f32>)>;
+type EmbeddedRows = Vec<(Row, Vec<f32>)>;
 
 struct SampleRun {
     device: String,
     token_budget: usize,
-    packed: Embedded,
-    alone: Embedded,
+    packed: EmbeddedRows,
+    alone: EmbeddedRows,
 }
 
 /// The same device in float32.
@@ -253,7 +254,7 @@ fn run<B: Device + 'static>(
 ) -> Result<SampleRun, Error> {
     let weights = Weights::at(model)?;
     let devices = LoadedModel::load_on_all(vec![backend], &weights, lengths, false, options.token_budget)?;
-    let embed = |packing: bool| -> Result<Embedded, Error> {
+    let embed = |packing: bool| -> Result<EmbeddedRows, Error> {
         let options = EmbedOptions::new(options.inputs.clone(), model.clone(), "-").packing(packing);
         collect(&devices, sample.records()?, &options)
     };

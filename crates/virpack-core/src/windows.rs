@@ -23,12 +23,12 @@ pub(crate) struct WindowJoiner {
     /// Tokens before those that are pooled.
     skip_first: usize,
     overlap: usize,
-    records: HashMap<u64, Joined>,
+    records: HashMap<u64, PartialRecord>,
 }
 
 /// One record, as far as it has come.
 #[derive(Debug)]
-struct Joined {
+struct PartialRecord {
     /// Windows still to come.
     missing: u32,
     /// Residues pooled so far.
@@ -54,7 +54,7 @@ impl WindowJoiner {
     pub(crate) fn add(&mut self, index: &SequenceIndex, rows: &[f32]) -> Option<(Row, Vec<f32>)> {
         let (cls, residues) = (&rows[..self.hidden], &rows[self.skip_first * self.hidden..]);
         let start = if self.pool == Pool::Max { f64::NEG_INFINITY } else { 0.0 };
-        let joined = self.records.entry(index.number).or_insert_with(|| Joined {
+        let joined = self.records.entry(index.number).or_insert_with(|| PartialRecord {
             missing: index.window.count,
             residues: 0,
             total: vec![start; self.hidden],
@@ -97,7 +97,7 @@ impl WindowJoiner {
     }
 }
 
-impl Joined {
+impl PartialRecord {
     /// Part `number` of the record: rows that no other part covers.
     fn pool(&mut self, pool: Pool, hidden: usize, number: u32, rows: &[f32]) {
         let mut sum = vec![if pool == Pool::Max { f64::NEG_INFINITY } else { 0.0 }; hidden];

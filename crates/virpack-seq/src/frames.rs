@@ -244,7 +244,8 @@ pub struct FrameLoader {
 /// let frames = create_frame_loader(records, encoders, FrameOptions::new(500.try_into()?))?;
 /// let [FrameItem::Record(record), FrameItem::Chunk(chunk), FrameItem::End] = &frames.items().recv()??[..] else { panic!() };
 /// assert_eq!((&*record.id, chunk.bases.clone(), chunk.frames.len()), ("r", 0..6, 6));
-/// let Some(LoaderItem::Batch(batch)) = frames.batches().protein.as_ref().unwrap().receive().transpose()? else { panic!() };
+/// let proteins = frames.batches().protein.as_ref().unwrap();
+/// let Some(LoaderItem::Batch(batch)) = proteins.receive().transpose()? else { panic!() };
 /// // MA, W, G, GH, A, P: the second G and the second A are there already.
 /// assert!(batch.len() < 7);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -2,13 +2,13 @@
 
 use crate::log::LogArguments;
 use crate::text::{count, grouped};
-use virpack_core::output::{Noted, Repeated, Written};
+use virpack_core::output::{NotedRecords, OutputSummary, RepeatedIds};
 use virpack_seq::shown_id;
 
 /// Warns of truncated records, unknown letters, gap characters and ids that came twice; `max_length` is the largest length,
 /// where it is known.
-pub(crate) fn warn_of_records(log: LogArguments, written: &Written, max_length: Option<usize>) {
-    let Written { truncated, unknown, gaps, repeated, .. } = written;
+pub(crate) fn warn_of_records(log: LogArguments, written: &OutputSummary, max_length: Option<usize>) {
+    let OutputSummary { truncated, unknown, gaps, repeated, .. } = written;
     if let Some((records, first)) = named(truncated, ["is", "are"]) {
         let to = max_length.map_or_else(String::new, |most| format!(" to {} letters", grouped(most as u64)));
         log.warn(format_args!(
@@ -31,7 +31,7 @@ pub(crate) fn warn_of_records(log: LogArguments, written: &Written, max_length: 
 }
 
 /// Warns of ids that came twice.
-pub(crate) fn warn_of_ids(log: LogArguments, repeated: &Repeated) {
+pub(crate) fn warn_of_ids(log: LogArguments, repeated: &RepeatedIds) {
     let Some(first) = &repeated.first else { return };
     let at_least = if repeated.at_least { "at least " } else { "" };
     let ids = count(repeated.ids, "id comes", "ids come");
@@ -42,7 +42,7 @@ pub(crate) fn warn_of_ids(log: LogArguments, repeated: &Repeated) {
 }
 
 /// How many records, with the verb that suits, and the first one's id; None where there is none.
-fn named(noted: &Noted, [one, many]: [&str; 2]) -> Option<(String, String)> {
+fn named(noted: &NotedRecords, [one, many]: [&str; 2]) -> Option<(String, String)> {
     let first = shown_id(noted.first.as_ref()?).into_owned();
     let records = count(noted.records, &format!("record {one}"), &format!("records {many}"));
     Some((records, first))

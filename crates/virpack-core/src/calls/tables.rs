@@ -16,7 +16,7 @@ use super::score_text::ScoreText;
 use super::scores::Scores;
 use super::track::{Draw, Points, Track};
 use crate::files::{PendingDirectory, PendingFile, clear};
-use crate::output::{OutputError, Repeated, TextFile, TextTable, Twice, is_stdout};
+use crate::output::{DuplicateFinder, OutputError, RepeatedIds, TextFile, TextTable, is_stdout};
 use crate::verdict::{Call, Region};
 
 /// What stands where there is no verdict.
@@ -31,7 +31,7 @@ pub(crate) struct CallTables {
     others: Option<SideFiles>,
     pub(crate) counts: Counts,
     pub(crate) best: BestRecords,
-    ids: Twice,
+    ids: DuplicateFinder,
 }
 
 /// The files beside the table of records.
@@ -75,7 +75,7 @@ impl CallTables {
             others,
             counts: Counts::default(),
             best: BestRecords::default(),
-            ids: Twice::default(),
+            ids: DuplicateFinder::default(),
             sources,
         })
     }
@@ -86,7 +86,7 @@ impl CallTables {
     }
 
     /// Ids that came twice so far.
-    pub(crate) fn repeated(&self) -> Repeated {
+    pub(crate) fn repeated(&self) -> RepeatedIds {
         self.ids.repeated()
     }
 

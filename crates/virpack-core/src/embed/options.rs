@@ -20,7 +20,7 @@ use crate::identity::Identity;
 use crate::memory;
 use crate::options::{Downloads, FoundModel, LengthOptions, ModelSource, TokenBudget, setters};
 use crate::output::{self, OutputDtype, OutputError, OutputFormat, OutputOptions, is_stdout};
-use crate::resume::{CheckpointOptions, ResumeDir, Saved, Session, pipe};
+use crate::resume::{CheckpointOptions, ResumeDir, SavedWork, Session, pipe};
 
 /// What to embed, with what, to where.
 ///
@@ -55,9 +55,9 @@ pub struct EmbedOptions {
 }
 
 impl EmbedOptions {
-    /// Mean embeddings of the last layer, as `virpack embed` makes them without further options. `inputs` are FASTA, FASTQ or
-    /// BAM, plain or compressed; `output` is `.npy`, `.parquet`, `.arrows`, `.safetensors` or `.h5`, or `-` for standard output
-    /// (`.npy` and `.arrows`).
+    /// Mean embeddings of the last layer, as `virpack embed` makes them without further options. `inputs` are
+    /// FASTA, FASTQ or BAM, plain or compressed; `output` is `.npy`, `.parquet`, `.arrows`, `.safetensors` or
+    /// `.h5`, or `-` for standard output (`.npy` and `.arrows`).
     pub fn new(inputs: Vec<Input>, model: impl Into<ModelSource>, output: impl Into<PathBuf>) -> Self {
         EmbedOptions {
             inputs,
@@ -106,7 +106,8 @@ impl EmbedOptions {
         packing: bool,
         /// Sets what runs the model.
         device: DeviceOptions,
-        /// Sets how long a device may hold a batch without giving one back before it is given up; None: for ever.
+        /// Sets how long a device may hold a batch without giving one back before it is given up; None: for
+        /// ever.
         device_timeout: impl Into<Option<Duration>>,
         /// Embeds every N-th record only, into a `.shard`; None: all.
         shard: impl Into<Option<Shard>>,
@@ -116,8 +117,8 @@ impl EmbedOptions {
         force: bool,
     }
 
-    /// Sets how the model is downloaded, and damaged files of the cache a second time. Without, a named model comes from the
-    /// Hub of the environment, and a damaged file ends the run.
+    /// Sets how the model is downloaded, and damaged files of the cache a second time. Without, a named model
+    /// comes from the Hub of the environment, and a damaged file ends the run.
     #[must_use]
     pub fn downloads(mut self, hub: HubOptions, progress: Arc<dyn DownloadProgress + Send + Sync>) -> Self {
         self.downloads = Some(Downloads { hub, progress });
@@ -155,7 +156,8 @@ impl EmbedOptions {
         Ok(())
     }
 
-    /// Finds the model, and downloads it where it must be. Reports which built-in one the inputs' letters choose.
+    /// Finds the model, and downloads it where it must be. Reports which built-in one the inputs' letters
+    /// choose.
     pub(super) fn find_model(&self, on_event: &mut impl FnMut(Event)) -> Result<FoundModel, Error> {
         let Some(model) = self.model.built_in(&self.inputs, self.limits)? else {
             return Ok(self.model.find(self.downloads.as_ref())?);
@@ -173,7 +175,7 @@ impl EmbedOptions {
 
     /// What an unfinished run of this output has kept; None where it has finished nothing.
     #[must_use]
-    pub fn saved(&self) -> Option<Saved> {
+    pub fn saved(&self) -> Option<SavedWork> {
         ResumeDir::beside(&self.output).saved()
     }
 

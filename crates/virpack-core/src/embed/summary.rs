@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use virpack_seq::{AsyncDataLoader, Input, InputChecksum, InputRemark, LengthCounts, PackStats};
 
-use crate::output::Written;
+use crate::output::OutputSummary;
 use crate::runner::DeviceTally;
 
 /// What a run has done.
 #[derive(Clone, Debug)]
 pub struct EmbedSummary {
     /// Rows, skipped records and files.
-    pub written: Written,
+    pub written: OutputSummary,
     /// Most residues, or bases, in a sequence.
     pub max_length: usize,
     /// How many records were truncated, cut into windows or skipped.
@@ -43,7 +43,7 @@ impl EmbedSummary {
         loader: &AsyncDataLoader,
         max_length: usize,
         inputs: Vec<(Input, Option<InputChecksum>)>,
-        written: Written,
+        written: OutputSummary,
         elapsed: Duration,
         devices: Vec<(String, DeviceTally)>,
         resumed: u64,

@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What this process has begun and neither named, kept nor removed.
-static BEGUN: Mutex<Begun> = Mutex::new(Begun { temporary: Vec::new(), directories: Vec::new() });
+static BEGUN: Mutex<UnfinishedOutputs> =
+    Mutex::new(UnfinishedOutputs { temporary: Vec::new(), directories: Vec::new() });
 
-struct Begun {
+struct UnfinishedOutputs {
     /// Files, and directories of files, under temporary names.
     temporary: Vec<PathBuf>,
     /// Directories that were made for outputs, the innermost first.
     directories: Vec<PathBuf>,
 }
 
-fn begun() -> MutexGuard<'static, Begun> {
+fn begun() -> MutexGuard<'static, UnfinishedOutputs> {
     BEGUN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -14,7 +14,8 @@ use super::directory_of;
 pub struct FileError(pub(crate) FileProblem);
 
 impl FileError {
-    /// Returns whether there is no room for what waits for standard output, in the directory of temporary files.
+    /// Returns whether there is no room for what waits for standard output, in the directory of temporary
+    /// files.
     #[must_use]
     pub fn is_scratch(&self) -> bool {
         matches!(self.0, FileProblem::Scratch { .. })
@@ -100,7 +101,9 @@ impl Hint for FileProblem {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             FileProblem::NotADirectory { .. } => "name a directory, one that exists or one to be made".into(),
-            FileProblem::Directory { source, .. } | FileProblem::Write { source, .. } => remedy(source).into(),
+            FileProblem::Directory { source, .. } | FileProblem::Write { source, .. } => {
+                remedy(source).into()
+            }
             FileProblem::Name { .. } => {
                 "shorten it: temporary files and tables beside it have longer names; 200 letters fit nearly everywhere"
                     .into()

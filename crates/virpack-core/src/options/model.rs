@@ -10,7 +10,8 @@ use virpack_model::hub::{DownloadProgress, HubOptions, Refetch};
 use virpack_model::{mini, resolve};
 use virpack_seq::{Input, ReadLimits};
 
-/// Where a run's model comes from. A run finds it after its own checks, so that a mistyped file does not cost a download.
+/// Where a run's model comes from. A run finds it after its own checks, so that a mistyped file does not cost
+/// a download.
 ///
 /// ```
 /// use std::path::Path;
@@ -22,8 +23,9 @@ use virpack_seq::{Input, ReadLimits};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ModelSource {
-    /// A directory or file of weights, a model known by name, or `ORG/REPO` on the Hugging Face Hub, which is downloaded
-    /// unless it is in the cache. `virpack-mini` is the built-in model that reads what the first records hold.
+    /// A directory or file of weights, a model known by name, or `ORG/REPO` on the Hugging Face Hub, which is
+    /// downloaded unless it is in the cache. `virpack-mini` is the built-in model that reads what the first
+    /// records hold.
     Named(String),
     /// A directory or file of weights, on disk or in memory.
     At(Location),
@@ -45,8 +47,8 @@ pub(crate) struct FoundModel {
 }
 
 impl ModelSource {
-    /// Finds the model, and downloads it where it must be. One of the two built-in models is chosen by the letters of
-    /// `inputs`.
+    /// Finds the model, and downloads it where it must be. One of the two built-in models is chosen by the
+    /// letters of `inputs`.
     pub(crate) fn find(&self, downloads: Option<&Downloads>) -> Result<FoundModel, ModelError> {
         let name = self.to_string();
         let location = match (self, downloads) {

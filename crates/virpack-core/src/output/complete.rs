@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use super::names::{check_all, names_beside, report_path};
-use super::{OutputError, OutputFormat, OutputOptions, Written, about};
+use super::{OutputError, OutputFormat, OutputOptions, OutputSummary, about};
 use crate::files::{FileError, FileProblem, StagedFiles};
 
 /// An output that is whole on disk and has no name yet; made by
@@ -15,7 +15,7 @@ use crate::files::{FileError, FileProblem, StagedFiles};
 pub(crate) struct CompleteOutput {
     /// None: all went to standard output.
     pub(super) whole: Option<StagedFiles>,
-    pub(super) written: Written,
+    pub(super) written: OutputSummary,
     pub(super) path: PathBuf,
     pub(super) format: OutputFormat,
     pub(super) options: OutputOptions,
@@ -23,7 +23,7 @@ pub(crate) struct CompleteOutput {
 
 impl CompleteOutput {
     /// What the files hold; `OUT.run.json` is not among them yet.
-    pub(crate) fn written(&self) -> &Written {
+    pub(crate) fn written(&self) -> &OutputSummary {
         &self.written
     }
 
@@ -43,7 +43,7 @@ impl CompleteOutput {
     ///
     /// When `OUT.run.json` cannot be written or a file not be renamed. Nothing then stands under the asked name; files
     /// that are whole are kept, and the error says where.
-    pub(crate) fn publish(self, facts: &Map<String, Value>) -> Result<Written, OutputError> {
+    pub(crate) fn publish(self, facts: &Map<String, Value>) -> Result<OutputSummary, OutputError> {
         let CompleteOutput { whole, mut written, path, format, options } = self;
         let Some(mut whole) = whole else { return Ok(written) };
         let mut all = facts.clone();

@@ -169,8 +169,8 @@ fn first_of<'a>(
 ///
 /// # Errors
 ///
-/// [`OutputError::NotAFile`], [`OutputError::Exists`], [`OutputError::File`] where the system takes no such name, and
-/// where its directory cannot be read.
+/// [`OutputError::NotAFile`], [`OutputError::Exists`], [`OutputError::File`] where the system takes no such
+/// name, and where its directory cannot be read.
 pub fn check_free(path: &Path, force: bool) -> Result<(), OutputError> {
     let what = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => Some("a directory"),

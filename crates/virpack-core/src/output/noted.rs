@@ -11,7 +11,7 @@ const MOST_IDS: usize = 7 << 20;
 
 /// Records that have something in common, such as unknown letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Noted {
+pub struct NotedRecords {
     /// How many records.
     pub records: u64,
     /// How many letters of them all.
@@ -20,7 +20,7 @@ pub struct Noted {
     pub first: Option<Arc<str>>,
 }
 
-impl Noted {
+impl NotedRecords {
     /// Takes a record with so many of the letters; none, and it is not counted.
     pub(super) fn add(&mut self, row: &Row, letters: u64) {
         if letters > 0 {
@@ -33,7 +33,7 @@ impl Noted {
 
 /// Ids that more than one record has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Repeated {
+pub struct RepeatedIds {
     /// How many ids.
     pub ids: u64,
     /// The first id that came again.
@@ -47,7 +47,7 @@ pub struct Repeated {
 /// It remembers a 64-bit hash of each id, and no more than [`MOST_IDS`] of them. Two ids of one hash would be told as one that
 /// came twice, which changes the message and nothing else: among a million ids that happens once in 37 million runs.
 #[derive(Debug)]
-pub(crate) struct Twice {
+pub(crate) struct DuplicateFinder {
     seen: HashSet<u64>,
     again: HashSet<u64>,
     most: usize,
@@ -55,13 +55,19 @@ pub(crate) struct Twice {
     at_least: bool,
 }
 
-impl Default for Twice {
+impl Default for DuplicateFinder {
     fn default() -> Self {
-        Twice { seen: HashSet::new(), again: HashSet::new(), most: MOST_IDS, first: None, at_least: false }
+        DuplicateFinder {
+            seen: HashSet::new(),
+            again: HashSet::new(),
+            most: MOST_IDS,
+            first: None,
+            at_least: false,
+        }
     }
 }
 
-impl Twice {
+impl DuplicateFinder {
     /// Takes the next record's id.
     pub(crate) fn add(&mut self, id: &Arc<str>) {
         let mut hasher = DefaultHasher::new();
@@ -78,8 +84,8 @@ impl Twice {
     }
 
     /// What came again.
-    pub(crate) fn repeated(&self) -> Repeated {
-        Repeated { ids: self.again.len() as u64, first: self.first.clone(), at_least: self.at_least }
+    pub(crate) fn repeated(&self) -> RepeatedIds {
+        RepeatedIds { ids: self.again.len() as u64, first: self.first.clone(), at_least: self.at_least }
     }
 }
 
@@ -87,8 +93,8 @@ impl Twice {
 mod tests {
     use super::*;
 
-    fn repeated(ids: &[&str], most: usize) -> Repeated {
-        let mut twice = Twice { most, ..Twice::default() };
+    fn repeated(ids: &[&str], most: usize) -> RepeatedIds {
+        let mut twice = DuplicateFinder { most, ..DuplicateFinder::default() };
         ids.iter().for_each(|id| twice.add(&Arc::from(*id)));
         twice.repeated()
     }
@@ -97,7 +103,7 @@ mod tests {
     fn an_id_that_comes_again_counts_once_and_the_first_is_named() {
         let found = repeated(&["a", "b", "c", "b", "a", "b", ""], 100);
         assert_eq!((found.ids, found.first.as_deref(), found.at_least), (2, Some("b"), false));
-        assert_eq!(repeated(&["a", "b"], 100), Repeated::default());
+        assert_eq!(repeated(&["a", "b"], 100), RepeatedIds::default());
     }
 
     #[test]

@@ -22,13 +22,13 @@ pub(super) struct Safetensors {
     layout: Layout,
     shard_bytes: u64,
     rows: u64,
-    closed: Vec<Closed>,
+    closed: Vec<ClosedShard>,
     open: Shard,
     bytes: Vec<u8>,
 }
 
 /// A file that is whole.
-struct Closed {
+struct ClosedShard {
     pending: PendingFile,
     /// Bytes of its tensors.
     bytes: u64,
@@ -97,16 +97,16 @@ impl Table for Safetensors {
 fn close(
     mut shard: Shard,
     layout: &Layout,
-    before: &[Closed],
+    before: &[ClosedShard],
     end: u64,
     table: &str,
-) -> Result<Closed, OutputError> {
+) -> Result<ClosedShard, OutputError> {
     let bytes = shard.bytes();
     if !layout.residues {
         let first = before.last().map_or(0, |closed| closed.end);
         shard.tensor(table, layout, end - first, bytes);
     }
-    Ok(Closed { pending: shard.finish()?, bytes, end })
+    Ok(ClosedShard { pending: shard.finish()?, bytes, end })
 }
 
 /// The tensor of a row of the output.

@@ -100,7 +100,7 @@ fn npy_holds_rows_in_input_order_with_ids_and_skipped_records_beside_it() {
         "2\t\"tr|Ω,\"\"x\"\"|é\"\t10\tTrue\t0\t3\n",
     ];
     assert_eq!(files["emb.v1.npy.records.tsv"], expected.concat().as_bytes());
-    let first = |noted: &Noted| (noted.records, noted.letters, noted.first.clone());
+    let first = |noted: &NotedRecords| (noted.records, noted.letters, noted.first.clone());
     assert_eq!(first(&written.unknown), (1, 2, Some("same".into())));
     assert_eq!(first(&written.gaps), (2, 5, Some("same".into())));
     assert_eq!(written.truncated.first.as_deref(), Some("tr|Ω,\"x\"|é"));

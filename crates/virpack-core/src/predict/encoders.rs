@@ -70,7 +70,8 @@ impl EncoderFiles {
         self.named().flat_map(named).collect()
     }
 
-    /// All files of the models, and the classifiers', each behind what it is here; those of one kind are next to each other.
+    /// All files of the models, and the classifiers', each behind what it is here; those of one kind are next
+    /// to each other.
     pub(super) fn files(&self, classifiers: &Classifiers) -> Vec<(String, Location)> {
         let both = [Some(&classifiers.frames), classifiers.nucleotides.as_ref()];
         let both = ["classifier", "nucleotide classifier"].into_iter().zip(both);
@@ -98,8 +99,8 @@ impl EncoderFiles {
 }
 
 impl<B: Device + 'static> Encoders<B> {
-    /// Reads the models onto their devices, and takes the memory of their batches, which have at most as many tokens as
-    /// those of the run that this one resumes had, for each model that takes part.
+    /// Reads the models onto their devices, and takes the memory of their batches, which have at most as many
+    /// tokens as those of the run that this one resumes had, for each model that takes part.
     pub(super) fn load(
         files: EncoderFiles,
         devices: Pair<Vec<Arc<B>>>,

@@ -1,4 +1,5 @@
-//! The scores of chunks: those that an earlier run has kept, and those of this one, for another run to resume from.
+//! The scores of chunks: those that an earlier run has kept, and those of this one, for another run to resume
+//! from.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -55,8 +56,8 @@ impl KeptScores {
         self.session.is_kept() && self.since.elapsed() >= self.every
     }
 
-    /// Keeps the embeddings of chunks that have no scores yet, each with its model and the number of its sequence, in the
-    /// place of those that were kept before.
+    /// Keeps the embeddings of chunks that have no scores yet, each with its model and the number of its
+    /// sequence, in the place of those that were kept before.
     pub(super) fn keep_embeddings<'a>(
         &mut self,
         embeddings: impl Iterator<Item = (Alphabet, u64, &'a Arc<[f32]>)>,

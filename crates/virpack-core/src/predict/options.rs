@@ -22,7 +22,7 @@ use crate::event::Event;
 use crate::files::NewDirectory;
 use crate::options::{Downloads, ModelSource, TokenBudget, setters};
 use crate::output::{OutputError, check_all, check_apart, check_stdout_apart, is_stdout};
-use crate::resume::{CheckpointOptions, ResumeDir, Saved, Session};
+use crate::resume::{CheckpointOptions, ResumeDir, SavedWork, Session};
 use crate::verdict::RecordCalibration;
 
 /// What to judge, with what, to where.
@@ -67,9 +67,9 @@ pub struct PredictOptions {
 }
 
 impl PredictOptions {
-    /// What `virpack predict` does without further options. `inputs` are FASTA, FASTQ or BAM of nucleotides, plain or
-    /// compressed; `models` are DNABERT-S and ESM-2, `classifier` scores open frames. `output` is the directory of the tables;
-    /// `-` sends `sequences.tsv` alone to standard output, row by row.
+    /// What `virpack predict` does without further options. `inputs` are FASTA, FASTQ or BAM of nucleotides,
+    /// plain or compressed; `models` are DNABERT-S and ESM-2, `classifier` scores open frames. `output` is
+    /// the directory of the tables; `-` sends `sequences.tsv` alone to standard output, row by row.
     pub fn new<M: Into<ModelSource>>(
         inputs: Vec<Input>,
         models: [M; 2],
@@ -104,8 +104,8 @@ impl PredictOptions {
         }
     }
 
-    /// As [`PredictOptions::new`], with the name and the models of a bundle, and those of its classifiers that are for chunks of
-    /// about `length` bases, which are then cut.
+    /// As [`PredictOptions::new`], with the name and the models of a bundle, and those of its classifiers
+    /// that are for chunks of about `length` bases, which are then cut.
     pub fn with_bundle(
         inputs: Vec<Input>,
         bundle: &Bundle,
@@ -130,8 +130,8 @@ impl PredictOptions {
         name: impl Into<Option<String>>,
         /// Sets the classifier of open frames.
         classifier: impl Into<Location>,
-        /// Sets the classifier of chunks without an open frame, which takes the nucleotide model's vectors alone; None: they
-        /// have no verdict, as in VirNucPro.
+        /// Sets the classifier of chunks without an open frame, which takes the nucleotide model's vectors
+        /// alone; None: they have no verdict, as in VirNucPro.
         nucleotide_classifier: impl Into<Option<Location>>,
         /// Sets the bases of a chunk; None: what the classifier was trained on, else [`DEFAULT_LENGTH`].
         length: impl Into<Option<NonZeroUsize>>,
@@ -143,14 +143,16 @@ impl PredictOptions {
         protein_model: impl Into<ModelSource>,
         /// Sets what runs the models.
         device: DeviceOptions,
-        /// Sets how long a device may hold a batch before it is given up, where another is left; None: for ever.
+        /// Sets how long a device may hold a batch before it is given up, where another is left; None: for
+        /// ever.
         device_timeout: impl Into<Option<Duration>>,
         /// Sets the most tokens in a batch of either model.
         token_budget: impl Into<TokenBudget>,
-        /// Sets the sequences collected before packing, and within which identical ones are computed once; None: 2,000, or more
-        /// where the token budget is large.
+        /// Sets the sequences collected before packing, and within which identical ones are computed once;
+        /// None: 2,000, or more where the token budget is large.
         buffer_size: impl Into<Option<usize>>,
-        /// Sets the most bytes of records in progress, by [`virpack_seq::frames::weight`], unless one record alone has more.
+        /// Sets the most bytes of records in progress, by [`virpack_seq::frames::weight`], unless one record
+        /// alone has more.
         most_waiting: u64,
         /// Sets how the scores of records are calibrated, for chunks of the lengths that it knows; None: they
         /// are not, and `fdr` is not known.
@@ -169,8 +171,8 @@ impl PredictOptions {
         force: bool,
     }
 
-    /// Sets how the models are downloaded, and damaged files of the cache a second time. Without, named models come from the
-    /// Hub of the environment, and a damaged file ends the run.
+    /// Sets how the models are downloaded, and damaged files of the cache a second time. Without, named
+    /// models come from the Hub of the environment, and a damaged file ends the run.
     #[must_use]
     pub fn downloads(mut self, hub: HubOptions, progress: Arc<dyn DownloadProgress + Send + Sync>) -> Self {
         self.downloads = Some(Downloads { hub, progress });
@@ -225,7 +227,7 @@ impl PredictOptions {
 
     /// What an unfinished run into this directory has kept; None where it has finished nothing.
     #[must_use]
-    pub fn saved(&self) -> Option<Saved> {
+    pub fn saved(&self) -> Option<SavedWork> {
         ResumeDir::inside(&self.output).saved()
     }
 

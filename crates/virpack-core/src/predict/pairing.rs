@@ -37,7 +37,8 @@ pub(super) enum ScoredItem {
     End,
 }
 
-/// Takes embeddings from both models as they come, scores what has all of its own, and gives what is done in input order.
+/// Takes embeddings from both models as they come, scores what has all of its own, and gives what is done in
+/// input order.
 pub(super) struct PairingStage<'a> {
     // First: the models' threads end when the loader does, and their runners wait for them.
     loader: FrameLoader,
@@ -94,8 +95,8 @@ impl<'a> PairingStage<'a> {
         }
     }
 
-    /// What is done next; waits for it, and reports meanwhile how far the run is. Nothing at the end, and nothing once `cancel`
-    /// is cancelled and what the devices held is scored.
+    /// What is done next; waits for it, and reports meanwhile how far the run is. Nothing at the end, and
+    /// nothing once `cancel` is cancelled and what the devices held is scored.
     pub(super) fn next(
         &mut self,
         cancel: &CancelToken,

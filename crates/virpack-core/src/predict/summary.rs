@@ -13,7 +13,7 @@ use super::encoder_runner::{DeviceWork, EncoderRunner};
 use super::pairing::PairingStage;
 use super::tables::Tables;
 use crate::calls::{Counts, NotedRecord};
-use crate::output::Repeated;
+use crate::output::RepeatedIds;
 use crate::report;
 
 /// A part of the work; all go on at once.
@@ -52,7 +52,7 @@ pub struct PredictSummary {
     /// What of that an earlier run had scored.
     pub before: EarlierCounts,
     /// Ids that more than one record has: each record has rows of its own, in input order.
-    pub repeated: Repeated,
+    pub repeated: RepeatedIds,
     /// The viral records of the highest scores, the best first.
     pub best_viral: Vec<NotedRecord>,
     /// The uncertain records nearest to viral, the best first.

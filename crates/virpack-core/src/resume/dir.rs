@@ -9,9 +9,9 @@ use virpack_seq::{Input, ReadProgress};
 
 use super::complete::CompleteRun;
 use super::earlier_parts::{EarlierParts, read_all};
-use super::log::{Begin, Log, Logging};
+use super::log::{Log, Logging, MakeManifest};
 use super::manifest::{Manifest, Part};
-use super::{CheckpointOptions, FolderProblem, Parts, ResumeError, Resumed, RunId, Saved, Unit};
+use super::{CheckpointOptions, FolderProblem, Parts, ResumeError, ResumeSummary, RunId, SavedWork, Unit};
 use crate::Error;
 use crate::files::{FileProblem, NewDirectory, PendingFile, cleanup, remove_leftovers};
 use crate::identity::{Identity, IdentityDifference};
@@ -31,7 +31,7 @@ pub(crate) struct ResumeDir {
 }
 
 /// What an earlier run has left, before anything is done about it.
-pub(crate) struct Found {
+pub(crate) struct ExistingRun {
     place: ResumeDir,
     options: CheckpointOptions,
     manifest: Option<Manifest>,
@@ -41,7 +41,7 @@ pub(crate) struct Found {
 
 /// What an earlier run has kept.
 #[derive(Default)]
-pub(crate) struct Earlier {
+pub(crate) struct EarlierRun {
     /// What it has finished.
     pub(crate) kept: Option<EarlierParts>,
     /// What it had computed and not finished.
@@ -76,10 +76,10 @@ impl ResumeDir {
     }
 
     /// What an unfinished run has kept there; None where it has finished nothing.
-    pub(crate) fn saved(&self) -> Option<Saved> {
+    pub(crate) fn saved(&self) -> Option<SavedWork> {
         self.check_own().ok()?;
         let manifest = Manifest::read(&self.folder).ok()??;
-        Some(self.saved_in(&manifest)).filter(Saved::is_some)
+        Some(self.saved_in(&manifest)).filter(SavedWork::is_some)
     }
 
     /// Refuses a folder that is a link or another user's: what is in it, and what it leads to, is not this run's.
@@ -137,9 +137,9 @@ impl ResumeDir {
         Ok(())
     }
 
-    fn saved_in(&self, manifest: &Manifest) -> Saved {
+    fn saved_in(&self, manifest: &Manifest) -> SavedWork {
         let under_way = manifest.under_way.as_ref().map_or(0, |part| part.entries);
-        Saved { finished: manifest.entries(), unit: self.unit, under_way, folder: self.folder.clone() }
+        SavedWork { finished: manifest.entries(), unit: self.unit, under_way, folder: self.folder.clone() }
     }
 }
 
@@ -149,22 +149,22 @@ pub(crate) fn pipe(inputs: &[Input]) -> Option<&Input> {
     inputs.iter().find(|input| !is_file(input))
 }
 
-impl Found {
+impl ExistingRun {
     /// Looks at what stands there, unless nothing is to be kept of a run over `inputs`: nobody wants it, or one of them is
     /// a pipe.
     ///
     /// # Errors
     ///
-    /// As [`Found::look`], and where a pipe was to be gone on with.
+    /// As [`ExistingRun::look`], and where a pipe was to be gone on with.
     pub(crate) fn of(
         inputs: &[Input],
         place: ResumeDir,
         options: Option<CheckpointOptions>,
         replace: bool,
-    ) -> Result<Option<Found>, ResumeError> {
+    ) -> Result<Option<ExistingRun>, ResumeError> {
         let Some(options) = options else { return Ok(None) };
         match pipe(inputs) {
-            None => Found::look(place, options, replace).map(Some),
+            None => ExistingRun::look(place, options, replace).map(Some),
             Some(_) if !options.resume => Ok(None),
             Some(input) => Err(ResumeError::Pipe { input: input.to_string() }),
         }
@@ -175,10 +175,10 @@ impl Found {
     /// # Errors
     ///
     /// Where there are parts of an earlier run, neither to go on with nor to be replaced.
-    fn look(place: ResumeDir, options: CheckpointOptions, replace: bool) -> Result<Found, ResumeError> {
+    fn look(place: ResumeDir, options: CheckpointOptions, replace: bool) -> Result<ExistingRun, ResumeError> {
         place.check_own()?;
         if replace && !options.resume {
-            return Ok(Found { place, options, manifest: None, complete: None });
+            return Ok(ExistingRun { place, options, manifest: None, complete: None });
         }
         let manifest = Manifest::read(&place.folder)?;
         if manifest.is_none() {
@@ -191,7 +191,7 @@ impl Found {
             _ => {
                 let is_looked_for = options.resume && !replace && manifest.is_none();
                 let complete = is_looked_for.then(|| CompleteRun::read(&place.report)).flatten();
-                Ok(Found { place, options, manifest, complete })
+                Ok(ExistingRun { place, options, manifest, complete })
             }
         }
     }
@@ -214,7 +214,7 @@ impl Found {
     /// Makes the folder this process's, and takes out of it and from beside the output what a killed one has begun.
     /// `names` are all that an output may have.
     pub(crate) fn take(self, names: &[PathBuf]) -> Result<Checkpoint, Error> {
-        let Found { place, options, manifest, .. } = self;
+        let ExistingRun { place, options, manifest, .. } = self;
         let folder = &place.folder;
         let failed = |source| OutputError::from(FileProblem::Directory { directory: folder.clone(), source });
         let made = NewDirectory::make(folder).map_err(failed)?;
@@ -260,7 +260,7 @@ impl Checkpoint {
         identity: impl FnOnce() -> Result<Identity, Error> + Send + 'static,
         token_budgets: Vec<usize>,
         reading: Arc<ReadProgress>,
-    ) -> Result<(Parts, Earlier, Resumed), Error> {
+    ) -> Result<(Parts, EarlierRun, ResumeSummary), Error> {
         let folder = self.place.folder.clone();
         let unchanged = Arc::clone(&reading);
         let identity = move || {
@@ -271,7 +271,7 @@ impl Checkpoint {
         };
         let run = self.manifest.as_ref().map_or_else(RunId::new, |manifest| manifest.run);
         let (mut kept, mut under_way, mut torn) = (None, Vec::new(), Vec::new());
-        let begin: Begin = match &mut self.manifest {
+        let begin: MakeManifest = match &mut self.manifest {
             None => Box::new(move || Ok(Manifest::new(run, identity()?, token_budgets))),
             Some(manifest) => {
                 refuse(identity()?.differences(&manifest.identity), &folder)?;
@@ -300,7 +300,7 @@ impl Checkpoint {
             self.remove_unlisted()?;
         }
         let done = kept.as_ref().map(|kept| kept.done().clone()).unwrap_or_default();
-        let saved = Saved {
+        let saved = SavedWork {
             finished: done.len(),
             unit: self.place.unit,
             under_way: under_way.len() as u64,
@@ -309,7 +309,7 @@ impl Checkpoint {
         let numbers = self.manifest.iter().flat_map(Manifest::numbers);
         let next = numbers.max().unwrap_or(0) + 1;
         let log = Log::start(Logging { folder, run, options: self.options, done, next, reading }, begin)?;
-        Ok((Parts::new(log, self), Earlier { kept, under_way }, Resumed { saved, torn }))
+        Ok((Parts::new(log, self), EarlierRun { kept, under_way }, ResumeSummary { saved, torn }))
     }
 
     /// Notes that all is done and that the output's files are about to get their names: whoever goes on from here finds
@@ -319,8 +319,8 @@ impl Checkpoint {
     }
 
     /// What `manifest` lists; None where that is nothing.
-    pub(super) fn saved(&self, manifest: &Manifest) -> Option<Saved> {
-        Some(self.place.saved_in(manifest)).filter(Saved::is_some)
+    pub(super) fn saved(&self, manifest: &Manifest) -> Option<SavedWork> {
+        Some(self.place.saved_in(manifest)).filter(SavedWork::is_some)
     }
 
     /// Removes the parts: the output has them all.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use virpack_seq::{Hint, shown_path};
 
-use super::Saved;
+use super::SavedWork;
 use super::complete::lines;
 use crate::identity::IdentityDifference;
 
@@ -19,7 +19,7 @@ pub enum ResumeError {
     )]
     Unfinished {
         /// What is there.
-        saved: Saved,
+        saved: SavedWork,
     },
     /// The parts are of a run that makes other rows.
     #[error("{} holds parts of another run:\n  {}", shown_path(folder), lines(differences))]

@@ -57,7 +57,7 @@ pub(super) struct Logging {
 }
 
 /// What the first manifest begins as, once it is known.
-pub(super) type Begin = Box<dyn FnOnce() -> Result<Manifest, Error> + Send>;
+pub(super) type MakeManifest = Box<dyn FnOnce() -> Result<Manifest, Error> + Send>;
 
 /// A part that has all its entries and is not on disk yet.
 struct WrittenPart {
@@ -69,7 +69,7 @@ struct WrittenPart {
 
 impl Log {
     /// Starts the threads; `begin` gives the manifest that parts are added to, and may take a while.
-    pub(super) fn start(logging: Logging, begin: Begin) -> Result<Log, Error> {
+    pub(super) fn start(logging: Logging, begin: MakeManifest) -> Result<Log, Error> {
         let (to, from) = bounded(AHEAD);
         let (close, closing) = bounded(CLOSING);
         let (folder, reading) = (logging.folder.clone(), Arc::clone(&logging.reading));
@@ -261,7 +261,7 @@ impl WrittenPart {
 
 /// The list of parts, which begins with the first of them: until then nobody waits for it.
 struct Listing {
-    begin: Option<Begin>,
+    begin: Option<MakeManifest>,
     manifest: Option<Manifest>,
 }
 
@@ -279,7 +279,7 @@ impl Listing {
 fn make_whole(
     closing: &Receiver<WrittenPart>,
     folder: &Path,
-    begin: Begin,
+    begin: MakeManifest,
     reading: &ReadProgress,
 ) -> Result<Listing, Error> {
     let mut listing = Listing { begin: Some(begin), manifest: None };

@@ -5,7 +5,7 @@ use virpack_seq::{Input, InputChecksum};
 use super::dir::Checkpoint;
 use super::log::Log;
 use super::manifest::Manifest;
-use super::{Entries, Saved};
+use super::{Entries, SavedWork};
 use crate::Error;
 use crate::identity::Identity;
 
@@ -38,7 +38,7 @@ impl Parts {
     }
 
     /// Makes all that is finished safe, as the run ends before its input; None where nothing is.
-    pub(crate) fn interrupt(self) -> Result<Option<Saved>, Error> {
+    pub(crate) fn interrupt(self) -> Result<Option<SavedWork>, Error> {
         let manifest = self.log.close()?;
         Ok(self.checkpoint.saved(&manifest))
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use virpack_seq::{IndexSet, Input, InputChecksum, ReadProgress};
 
-use super::dir::Found;
+use super::dir::ExistingRun;
 use super::{
     Checkpoint, CheckpointOptions, CompleteParts, CompleteRun, EarlierParts, Entries, Parts, ResumeDir,
-    ResumeError, Resumed,
+    ResumeError, ResumeSummary,
 };
 use crate::Error;
 use crate::identity::{Identity, PendingIdentity};
@@ -28,7 +28,7 @@ enum SessionStage {
     /// Nothing is kept.
     Off,
     /// The folder was looked at.
-    Found(Found),
+    Found(ExistingRun),
     /// The folder is this run's.
     Taken(Checkpoint),
     /// What is finished goes into parts.
@@ -52,7 +52,7 @@ impl Session {
         replace: bool,
     ) -> Result<Self, ResumeError> {
         let found = match dir {
-            Some(dir) => Found::of(inputs, dir, options, replace)?,
+            Some(dir) => ExistingRun::of(inputs, dir, options, replace)?,
             None => None,
         };
         let stage = found.map_or(SessionStage::Off, SessionStage::Found);
@@ -110,7 +110,7 @@ impl Session {
         identity: PendingIdentity,
         token_budgets: Vec<usize>,
         reading: Arc<ReadProgress>,
-    ) -> Result<Option<Resumed>, Error> {
+    ) -> Result<Option<ResumeSummary>, Error> {
         let SessionStage::Taken(checkpoint) = std::mem::replace(&mut self.stage, SessionStage::Off) else {
             return Ok(None);
         };

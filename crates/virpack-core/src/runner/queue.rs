@@ -47,11 +47,11 @@ struct DeviceState {
 pub(super) struct Ticket(u64);
 
 /// A batch and its ticket.
-pub(super) type Held = (Ticket, Arc<PackedBatch>);
+pub(super) type TicketedBatch = (Ticket, Arc<PackedBatch>);
 
 /// What a device is to do next.
 pub(super) enum Work {
-    Batch(Held),
+    Batch(TicketedBatch),
     Skipped(Vec<SkippedRecord>),
     /// Nothing is there now, or comes any more but what other devices may give back: finish what is in flight first.
     Drain,
@@ -148,7 +148,7 @@ impl Queue {
     }
 
     /// The same batch in parts; none where it is no longer on its device.
-    pub(super) fn split(&self, (ticket, batch): Held, tokens: usize) -> VecDeque<Held> {
+    pub(super) fn split(&self, (ticket, batch): TicketedBatch, tokens: usize) -> VecDeque<TicketedBatch> {
         let mut state = self.state();
         let Some((device, _)) = state.held.remove(&ticket) else { return VecDeque::new() };
         let parts = Arc::unwrap_or_clone(batch).split(tokens);
@@ -217,7 +217,7 @@ impl State {
         self.stopped || !self.devices[device].running
     }
 
-    fn hold(&mut self, device: usize, batch: Arc<PackedBatch>) -> Held {
+    fn hold(&mut self, device: usize, batch: Arc<PackedBatch>) -> TicketedBatch {
         if !self.held.values().any(|(d, _)| *d == device) {
             self.devices[device].moved = Instant::now();
         }

@@ -10,7 +10,7 @@ use crossbeam_channel::Sender;
 use virpack_device::{Backend, DeviceError};
 use virpack_seq::{PackedBatch, SequenceIndex};
 
-use super::queue::{Held, Queue, Work};
+use super::queue::{Queue, TicketedBatch, Work};
 use super::tally::Tally;
 use super::{BatchRows, DeviceEvent, IN_FLIGHT, RunnerItem, RunnerOptions};
 use crate::Error;
@@ -58,14 +58,14 @@ pub(super) struct Worker<'a, B: Backend, M: ?Sized> {
     pub(super) shared: &'a Shared,
     pub(super) send: &'a Results,
     pub(super) tally: &'a Tally,
-    pub(super) in_flight: VecDeque<Submitted<B>>,
+    pub(super) in_flight: VecDeque<SubmittedBatch<B>>,
     /// Most tokens that the device had room for; no limit before it ran out.
     pub(super) most_tokens: usize,
 }
 
 /// A batch on the device.
-pub(super) struct Submitted<B: Backend> {
-    held: Held,
+pub(super) struct SubmittedBatch<B: Backend> {
+    held: TicketedBatch,
     rows: Rows<B::Pending>,
 }
 
@@ -93,7 +93,7 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
     }
 
     /// Gives a batch to the device, in parts where it has no room for the whole, and hands on what is done.
-    fn run_batch(&mut self, held: Held) -> Result<(), Stop> {
+    fn run_batch(&mut self, held: TicketedBatch) -> Result<(), Stop> {
         let mut parts = VecDeque::from([held]);
         while let Some(part) = parts.pop_front() {
             if part.1.total_tokens() > self.most_tokens && part.1.len() > 1 {
@@ -109,7 +109,7 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
                         // A device without a clock of its own computes while it is given the batch.
                         self.tally.compute(&part.1);
                     }
-                    self.in_flight.push_back(Submitted { held: part, rows });
+                    self.in_flight.push_back(SubmittedBatch { held: part, rows });
                 }
                 Err(error @ DeviceError::OutOfMemory { .. }) if part.1.len() > 1 => {
                     self.tally.withdraw(&part.1);
@@ -185,8 +185,8 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
     }
 
     /// Waits for a batch's results; None where the device was given up meanwhile and the batch is another's.
-    fn finish(&mut self, submitted: Submitted<B>) -> Result<Option<BatchRows>, Stop> {
-        let Submitted { held: (ticket, batch), rows } = submitted;
+    fn finish(&mut self, submitted: SubmittedBatch<B>) -> Result<Option<BatchRows>, Stop> {
+        let SubmittedBatch { held: (ticket, batch), rows } = submitted;
         let wait = |pending| self.backend.wait(pending).map_err(|error| name_records(error, &batch));
         let rows = match rows {
             Rows::Pooled(pooled) => Rows::Pooled(wait(pooled)?),

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use virpack_core::{FramesOptions, frames};
 use virpack_seq::{Record, reader};
 
-#[path = "../../../virpack-seq/tests/it/support/naive.rs"]
-mod naive;
+use crate::naive;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/frames")

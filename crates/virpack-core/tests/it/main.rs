@@ -12,6 +12,8 @@ mod faults;
 mod floors;
 mod frames;
 mod hub_damage;
+#[path = "../../../virpack-seq/tests/it/support/naive.rs"]
+mod naive;
 #[path = "support/parts.rs"]
 mod parts;
 mod predict;

@@ -13,10 +13,9 @@ use virpack_core::{DeviceChoice, DeviceOptions};
 use virpack_seq::frames::Pair;
 use virpack_seq::{Record, chunks, reader};
 
+use crate::naive;
+
 mod calls;
-#[path = "../../../virpack-seq/tests/it/support/naive.rs"]
-#[expect(dead_code, reason = "chunks are those of the library here")]
-mod naive;
 mod resume;
 
 fn fixture(name: &str) -> PathBuf {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use virpack_core::device::Dtype;
-use virpack_core::validate::{Compared, Difference, Limits, ValidateOptions, Validation, validate};
+use virpack_core::validate::{ComparedRecord, Difference, Limits, ValidateOptions, Validation, validate};
 use virpack_core::{DeviceChoice, DeviceOptions};
 use virpack_seq::LengthPolicy;
 
@@ -37,18 +37,18 @@ fn the_cpu_is_valid() {
 }
 
 /// A record with differences of this size.
-fn compared(id: &str, packed: f64, float32: Option<f64>) -> Compared {
+fn compared(id: &str, packed: f64, float32: Option<f64>) -> ComparedRecord {
     let difference =
         |relative| Difference { max_abs: relative, relative, cosine: 1.0, same_bits: relative == 0.0 };
     let (packed, float32) = (difference(packed), float32.map(difference));
-    Compared { id: id.to_owned(), length: 9, packed, float32 }
+    ComparedRecord { id: id.to_owned(), length: 9, packed, float32 }
 }
 
-fn found(compared: Vec<Compared>, limits: Limits) -> Validation {
+fn found(compared: Vec<ComparedRecord>, limits: Limits) -> Validation {
     Validation { device: String::new(), token_budget: 1_024, records: 4, compared, limits }
 }
 
-fn ids(found: Vec<&Compared>) -> Vec<String> {
+fn ids(found: Vec<&ComparedRecord>) -> Vec<String> {
     found.iter().map(|c| c.id.clone()).collect()
 }
 

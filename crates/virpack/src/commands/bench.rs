@@ -11,7 +11,7 @@ use clocks::{Clocks, Reading};
 use std::io::Write;
 use std::time::Duration;
 use virpack_core::TokenBudget;
-use virpack_core::bench::{BenchOptions, BenchReport, Phase, Round, Unsteady, bench};
+use virpack_core::bench::{BenchOptions, BenchReport, Phase, Round, UnsteadyError, bench};
 use virpack_core::device::Device;
 use virpack_core::for_devices;
 use virpack_core::model::hub::HubOptions;
@@ -124,7 +124,7 @@ fn table(
             100.0 * share,
             100.0 * busy,
         )?,
-        Err(Unsteady) => writeln!(
+        Err(UnsteadyError) => writeln!(
             out,
             "mean     {rate:>10} tokens/s, {sequences}sequences/s; the products alone {ceiling} tokens/s\n\
              unsteady: a model cannot be faster than the products that are part of it, nor a device busy for longer than it \

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use virpack_core::CancelToken;
-use virpack_core::{CheckpointOptions, ResumeError, Resumed, Saved, Unit};
+use virpack_core::{CheckpointOptions, ResumeError, ResumeSummary, SavedWork, Unit};
 use virpack_seq::{InputError, SeqError, shown_path};
 
 /// How often what is finished is made safe, and whether a run goes on where another one ended.
@@ -60,10 +60,10 @@ impl Keeps {
     }
 
     /// Notes that the run keeps what it finishes from here on, and says from what it goes on.
-    pub(crate) fn begin(&self, watch: &Watch, resumed: &Resumed) {
+    pub(crate) fn begin(&self, watch: &Watch, resumed: &ResumeSummary) {
         self.now.store(true, Ordering::SeqCst);
-        let Resumed { saved, torn } = resumed;
-        let Saved { finished, unit, under_way, .. } = *saved;
+        let ResumeSummary { saved, torn } = resumed;
+        let SavedWork { finished, unit, under_way, .. } = *saved;
         for (part, reason) in torn {
             watch.warn(format_args!("{}: {reason}: what was in it is computed again", shown_path(part)));
         }
@@ -88,7 +88,7 @@ impl Keeps {
         &self,
         log: LogArguments,
         result: Result<T, virpack_core::Error>,
-        saved: impl FnOnce() -> Option<Saved>,
+        saved: impl FnOnce() -> Option<SavedWork>,
     ) -> Result<Option<T>, Failure> {
         match result {
             Ok(done) => Ok(Some(done)),

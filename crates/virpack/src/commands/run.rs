@@ -8,7 +8,7 @@ use crate::values::parse_positive;
 use crate::watch::Watch;
 use clap::Args;
 use std::time::Duration;
-use virpack_core::{CancelToken, CheckpointOptions, DeviceOptions, Error, Saved};
+use virpack_core::{CancelToken, CheckpointOptions, DeviceOptions, Error, SavedWork};
 
 /// What runs the models of a run, and how long it is waited for.
 #[derive(Debug, Args)]
@@ -46,12 +46,12 @@ impl RunArguments {
         self.checkpoint.options()
     }
 
-    /// Runs, and ends the run at a signal to stop. None if the output was complete already, which is reported. An error names
-    /// the command that resumes from what is `saved`.
+    /// Runs, and ends the run at a signal to stop. None if the output was complete already, which is
+    /// reported. An error names the command that resumes from what is `saved`.
     pub(crate) fn run<T>(
         &self,
         run: impl FnOnce(&Watch, &Keeps, &CancelToken) -> Result<T, Error>,
-        saved: impl FnOnce() -> Option<Saved>,
+        saved: impl FnOnce() -> Option<SavedWork>,
     ) -> Result<Option<T>, Failure> {
         let (keeps, cancel) = (self.checkpoint.keeps(), CancelToken::new());
         keeps.heed_signals(self.log, &cancel);

@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use virpack_core::TokenBudget;
 use virpack_core::model::hub::HubOptions;
-use virpack_core::validate::{Compared, Difference, ValidateOptions, Validation, validate};
+use virpack_core::validate::{ComparedRecord, Difference, ValidateOptions, Validation, validate};
 
 /// What `virpack validate` takes.
 #[derive(Debug, Args)]
@@ -108,7 +108,7 @@ fn table(out: &mut impl Write, found: &Validation, worst: usize) -> std::io::Res
     writeln!(out, "\npacked = alone: the same bits in {} of {}", grouped(same as u64), grouped(all as u64))?;
     writeln!(out, "\n{:24} {:>8}  packed against alone   against float32", "worst records", "residues")?;
     for compared in found.worst().iter().take(worst) {
-        let Compared { id, length, packed, float32 } = compared;
+        let ComparedRecord { id, length, packed, float32 } = compared;
         let float32 = float32.map_or_else(|| "-".to_owned(), |d| format!("{:.2e}", d.relative));
         let id = virpack_seq::shown_id(id);
         writeln!(out, "{id:24} {:>8}  {:20.2e}   {float32:>15}", grouped(*length), packed.relative)?;
@@ -137,7 +137,7 @@ fn line(
 
 fn json(out: &mut impl Write, found: &Validation) -> std::io::Result<()> {
     let difference = |d: &Difference| serde_json::json!({ "max_abs": d.max_abs, "relative": d.relative, "cosine": d.cosine, "same_bits": d.same_bits });
-    let record = |c: &Compared| {
+    let record = |c: &ComparedRecord| {
         serde_json::json!({
             "id": c.id,
             "length": c.length,

@@ -1,5 +1,5 @@
-//! What each command prints and returns: `TRYCMD=overwrite cargo test -p virpack --test it snapshots` writes the
-//! snapshots anew.
+//! What each command prints and returns: `TRYCMD=overwrite cargo test -p virpack --test it snapshots` writes
+//! the snapshots again.
 
 use crate::support::{MODEL, PROTEINS, Place};
 use serde_json::Value;

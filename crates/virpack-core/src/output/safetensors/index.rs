@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Closed, Layout, name, part};
+use super::{ClosedShard, Layout, name, part};
 use crate::files::{PendingFile, directory_of};
 use crate::output::{OutputError, about};
 
@@ -49,13 +49,17 @@ pub(in crate::output) fn older(target: &Path) -> Vec<PathBuf> {
 }
 
 /// Makes the index of files that have their names, or will.
-pub(super) fn index(target: &Path, layout: &Layout, shards: &[Closed]) -> Result<PendingFile, OutputError> {
+pub(super) fn index(
+    target: &Path,
+    layout: &Layout,
+    shards: &[ClosedShard],
+) -> Result<PendingFile, OutputError> {
     let (pending, file) = PendingFile::create(&index_path(target))?;
     write(file, layout, shards).map_err(OutputError::write(pending.target()))?;
     Ok(pending)
 }
 
-fn write(file: File, layout: &Layout, shards: &[Closed]) -> io::Result<()> {
+fn write(file: File, layout: &Layout, shards: &[ClosedShard]) -> io::Result<()> {
     let mut out = BufWriter::new(file);
     let mut metadata = about::object(&layout.about);
     metadata.insert("total_size".to_owned(), shards.iter().map(|shard| shard.bytes).sum::<u64>().into());

@@ -24,7 +24,7 @@ fn options(format: OutputFormat, dtype: OutputDtype, residues: bool) -> OutputOp
 }
 
 /// Writes records in an order of their own: the last ones first.
-fn write(path: &Path, hidden: usize, options: OutputOptions, records: &Records) -> Written {
+fn write(path: &Path, hidden: usize, options: OutputOptions, records: &Records) -> OutputSummary {
     let mut out = create(path, hidden, options).unwrap();
     for (i, (id, values)) in records.iter().enumerate().rev() {
         out.write(row(i as u64, id), values).unwrap();
@@ -118,7 +118,13 @@ fn read_parquet_values(path: &Path, residues: bool) -> Records {
     rows.collect()
 }
 
-fn read(written: &Written, path: &Path, format: OutputFormat, hidden: usize, residues: bool) -> Records {
+fn read(
+    written: &OutputSummary,
+    path: &Path,
+    format: OutputFormat,
+    hidden: usize,
+    residues: bool,
+) -> Records {
     match format {
         OutputFormat::Npy => {
             let bytes = fs::read(path).unwrap();
