@@ -182,7 +182,7 @@ impl SegmentModel {
 
     /// Returns the log-likelihood ratio of each chunk, in nats; 0 without a verdict.
     ///
-    /// Chunks of a record overlap where its length is not a multiple of theirs. Each counts by the share of its bases that
+    /// Chunks of a record overlap where its length is not a multiple of the chunk length. Each counts by the share of its bases that
     /// is its own, half of an overlap being.
     fn evidence(&self, chunks: &[ChunkEvidence], kind: RegionKind) -> Vec<f32> {
         let shift = match kind {
