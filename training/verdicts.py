@@ -161,13 +161,14 @@ def recall_and_alarms(records, calls):
     return [w[calls & (records.viral == v)].sum() / w[records.viral == v].sum() for v in (1, 0)]
 
 
-def difference(new, old, labels, keys):
+def difference(new, old, labels, keys, w):
     """AUROC and recall at 1 % false positives, new less old, with 95 % intervals over the same resampled keys."""
-    drawn = [
-        metrics.measure(new, labels, w)[[0, 2]] - metrics.measure(old, labels, w)[[0, 2]]
-        for w in metrics.resampled(labels, keys, 400)
-    ]
-    here = metrics.measure(new, labels)[[0, 2]] - metrics.measure(old, labels)[[0, 2]]
+
+    def less(times=1):
+        return metrics.measure(new, labels, w * times)[[0, 2]] - metrics.measure(old, labels, w * times)[[0, 2]]
+
+    drawn = [less(times) for times in metrics.resampled(labels, keys, 400)]
+    here = less()
     return here, np.nanpercentile(drawn, 2.5, 0), np.nanpercentile(drawn, 97.5, 0)
 
 
@@ -179,11 +180,10 @@ def tables(length, chunks, meta, found):
     points = ["", "| record | " + " | ".join(f"{name}: recall, false positives" for name in THRESHOLDS) + " | `viral_fraction` ≥ 0.5 |"]
     points.append("| --- " * (len(THRESHOLDS) + 2) + "|")
     for kb, size in sizes_in(length).items():
-        most = 2 if kb < 10 else 1
-        records = as_set(records_of(chunks, meta, [size], most))
-        scores = score(found, records)
-        a, b = metrics.measure(scores, records.viral), metrics.measure(records.fraction, records.viral)
-        here, low, high = difference(scores, records.fraction, records.viral, records.key)
+        records = as_set(records_of(chunks, meta, [size], 3 if kb < 10 else 1))
+        scores, w = score(found, records), weights(records)
+        a, b = (metrics.measure(s, records.viral, w) for s in (scores, records.fraction))
+        here, low, high = difference(scores, records.fraction, records.viral, records.key, w)
         counts = [f"{(records.viral == v).sum()} ({len(np.unique(records.key[records.viral == v]))})" for v in (1, 0)]
         shown = [f"{here[i]:+.3f} ({low[i]:+.3f} to {high[i]:+.3f})" for i in (0, 1)]
         lines.append(f"| {kb} kb | {' / '.join(counts)} | {a[0]:.3f} | {b[0]:.3f} | {shown[0]} | {a[2]:.3f} | {b[2]:.3f} | {shown[1]} |")

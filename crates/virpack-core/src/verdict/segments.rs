@@ -182,8 +182,8 @@ impl SegmentModel {
 
     /// Returns the log-likelihood ratio of each chunk, in nats; 0 without a verdict.
     ///
-    /// Chunks of a record overlap where its length is not a multiple of theirs. Each counts by the share of its bases that
-    /// is its own, half of an overlap being.
+    /// Chunks of a record overlap where its length is not a multiple of the chunk length. A chunk counts by the share of its
+    /// bases that belong to it; half of an overlap belongs to each of two neighbours.
     fn evidence(&self, chunks: &[ChunkEvidence], kind: RegionKind) -> Vec<f32> {
         let shift = match kind {
             RegionKind::Provirus => self.shift(chunks),
