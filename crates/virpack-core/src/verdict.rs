@@ -1,11 +1,13 @@
 //! One score and one call for a record out of the scores of its chunks, and the viral regions of a record.
 //!
-//! Everything here is a pure function of what `chunks.tsv` holds: the bases of each chunk and the highest `score_other` and
-//! `score_virus` of its frames or strands. A finished run can therefore be judged again without computing it again.
+//! Everything here is a pure function of what `chunks.tsv` holds: the bases of each chunk and the highest
+//! `score_other` and `score_virus` of its frames or strands. A finished run can therefore be judged again
+//! without computing it again.
 //!
 //! - [`Evidence`] adds up the chunks of one record.
-//! - [`RecordCalibration`] turns evidence into a `virus_score`, and a score into an expected share of false calls; it is
-//!   read from a data file of the model. [`uncalibrated_score`] is the same rule for classifiers without such a file.
+//! - [`RecordCalibration`] turns evidence into a `virus_score`, and a score into an expected share of false
+//!   calls; it is read from a data file of the model. [`uncalibrated_score`] is the same rule for classifiers
+//!   without such a file.
 //! - [`CallThresholds`] turns a score into a [`Call`].
 //! - [`segments`] finds regions along a record.
 

@@ -24,8 +24,8 @@ impl RecordScore {
     }
 }
 
-/// Returns the score of a record where there is no calibration: the mean log-odds `x` as odds, `1 / (1 + exp(-x))`; none
-/// without a classified chunk.
+/// Returns the score of a record where there is no calibration: the mean log-odds `x` as odds, `1 / (1 +
+/// exp(-x))`; none without a classified chunk.
 #[must_use]
 pub fn uncalibrated_score(evidence: &Evidence) -> Option<RecordScore> {
     evidence.mean().map(|mean| RecordScore::of(mean, evidence.classified()))
@@ -40,9 +40,10 @@ pub struct RecordCalibration {
 
 /// The calibration for one chunk length.
 ///
-/// Platt's logistic (1999), with coefficients that depend on the number `n` of classified chunks: with `x` the mean of their
-/// clipped log-odds, in nats, `virus_score = 1 / (1 + exp(-(a(n) + b(n) x)))`. `a` and `b` are linear in `ln n` between knots
-/// and level outside them. It was fitted with viral and cellular records weighing a half each.
+/// Platt's logistic (1999), with coefficients that depend on the number `n` of classified chunks: with `x`
+/// the mean of their clipped log-odds, in nats, `virus_score = 1 / (1 + exp(-(a(n) + b(n) x)))`. `a` and `b`
+/// are linear in `ln n` between knots and level outside them. It was fitted with viral and cellular records
+/// weighing a half each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LengthCalibration {
     /// Classified chunks at the knots, rising.
@@ -58,8 +59,8 @@ impl RecordCalibration {
     ///
     /// # Errors
     ///
-    /// [`CalibrationError`] for text that is not JSON, for missing and for unknown members, and for numbers that give a score
-    /// which falls with the evidence.
+    /// [`CalibrationError`] for text that is not JSON, for missing and for unknown members, and for numbers
+    /// that give a score which falls with the evidence.
     pub fn parse(text: &str) -> Result<Self, CalibrationError> {
         let mut facts = Facts::parse(text)?;
         let model = facts.text("model")?;
@@ -123,18 +124,18 @@ impl LengthCalibration {
         Some(RecordScore::of(mixed(&self.intercept) + mixed(&self.slope) * mean, evidence.classified()))
     }
 
-    /// Returns the expected share of false calls among records that score at least as much as this one and have as many
-    /// classified chunks, where `prevalence` of such records are viral.
+    /// Returns the expected share of false calls among records that score at least as much as this one and
+    /// have as many classified chunks, where `prevalence` of such records are viral.
     ///
-    /// `(1 - π) C / ((1 - π) C + π V)`, with `C` and `V` the shares of held-out cellular and viral records that score as much.
-    /// It depends on this record and on `prevalence` alone.
+    /// `(1 - π) C / ((1 - π) C + π V)`, with `C` and `V` the shares of held-out cellular and viral records
+    /// that score as much. It depends on this record and on `prevalence` alone.
     #[must_use]
     pub fn fdr(&self, record: &RecordScore, prevalence: Prevalence) -> f64 {
         expected_false(self.curves.ratio(record.logit, &self.weights(record.classified)), prevalence)
     }
 
-    /// Returns the shares `[viral, cellular]` of held-out records with so many classified chunks that score at least `score`:
-    /// recall and false positive rate of a threshold.
+    /// Returns the shares `[viral, cellular]` of held-out records with so many classified chunks that score
+    /// at least `score`: recall and false positive rate of a threshold.
     #[must_use]
     pub fn shares(&self, score: f64, classified: u64) -> [f64; 2] {
         self.curves.shares((score / (1.0 - score)).ln(), &self.weights(classified))

@@ -27,7 +27,8 @@ impl Prevalence {
     }
 }
 
-/// For each knot the survival curves of both classes: the share of records that reach each of a list of scores.
+/// For each knot the survival curves of both classes: the share of records that reach each of a list of
+/// scores.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Curves {
     /// `ln(score / (1 - score))` of the scores, rising.
@@ -74,7 +75,8 @@ impl Curves {
         Ok(curves)
     }
 
-    /// Returns the shares `[viral, cellular]` of records that score at least `logit`, mixed over knots by `weights`.
+    /// Returns the shares `[viral, cellular]` of records that score at least `logit`, mixed over knots by
+    /// `weights`.
     pub(super) fn shares(&self, logit: f64, weights: &[f64]) -> [f64; 2] {
         [&self.viral, &self.cellular].map(|rows| {
             rows.iter()
@@ -87,8 +89,8 @@ impl Curves {
 
     /// Returns the share of cellular records that reach `logit`, for each viral record that does.
     ///
-    /// It never rises with `logit`: the ratio of two straight lines does not turn between two points of the curves, and a mean
-    /// over knots of falling numbers falls.
+    /// It never rises with `logit`: the ratio of two straight lines does not turn between two points of the
+    /// curves, and a mean over knots of falling numbers falls.
     pub(super) fn ratio(&self, logit: f64, weights: &[f64]) -> f64 {
         let pairs = self.viral.iter().zip(&self.cellular).zip(weights).filter(|(_, weight)| **weight > 0.0);
         pairs
@@ -110,7 +112,8 @@ impl Curves {
     }
 }
 
-/// Returns the expected share of false calls where the cellular records that reach a score are `ratio` for each viral one.
+/// Returns the expected share of false calls where the cellular records that reach a score are `ratio` for
+/// each viral one.
 pub(super) fn expected_false(ratio: f64, prevalence: Prevalence) -> f64 {
     let [viral, cellular] = [prevalence.share(), (1.0 - prevalence.share()) * ratio];
     cellular / (viral + cellular)

@@ -2,7 +2,8 @@
 
 /// The most that one chunk counts, in nats: its log-odds are clipped to ± this.
 ///
-/// 3 nats are a `score_virus` of 0.95. Without a limit one chunk that the model is wrong about decides a record.
+/// 3 nats are a `score_virus` of 0.95. Without a limit one chunk that the model is wrong about decides a
+/// record.
 pub const CLIP: f64 = 3.0;
 
 /// Units of [`Evidence::sum`] in a nat. Sums of integers do not depend on their order.

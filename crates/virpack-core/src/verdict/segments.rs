@@ -1,9 +1,10 @@
 //! Regions along a record: a chain of two states over its chunks.
 //!
-//! Each base is *cell* or *virus*. The state changes at a rate per base ([`SegmentModel::enter`], [`SegmentModel::leave`]), and a
-//! chunk is evidence for one of them: its calibrated log-likelihood ratio. Forward-backward (L. R. Rabiner, *A tutorial on
-//! hidden Markov models*, Proc. IEEE 77, 1989) gives the probability of *virus* at each chunk given all chunks. A region is a
-//! run of chunks whose probability is at least a half.
+//! Each base is *cell* or *virus*. The state changes at a rate per base ([`SegmentModel::enter`],
+//! [`SegmentModel::leave`]), and a chunk is evidence for one of them: its calibrated log-likelihood ratio.
+//! Forward-backward (L. R. Rabiner, *A tutorial on hidden Markov models*, Proc. IEEE 77, 1989) gives the
+//! probability of *virus* at each chunk given all chunks. A region is a run of chunks whose probability is at
+//! least a half.
 
 use std::ops::Range;
 
@@ -22,7 +23,8 @@ pub struct ChunkEvidence {
 }
 
 impl ChunkEvidence {
-    /// Returns the evidence of a chunk: its bases, from 0, and its highest scores `[other, virus]`, if it has a verdict.
+    /// Returns the evidence of a chunk: its bases, from 0, and its highest scores `[other, virus]`, if it has
+    /// a verdict.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -84,8 +86,8 @@ pub struct Region {
 
 /// What the log-odds of a usual cellular genome are, and how far a record's own are trusted instead.
 ///
-/// Some genomes look more viral than others throughout. In a cellular record with enough chunks a share of the difference
-/// between its own median and the usual one is taken away from every chunk.
+/// Some genomes look more viral than others throughout. In a cellular record with enough chunks a share of
+/// the difference between its own median and the usual one is taken away from every chunk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Background {
     /// The usual median, in nats.
@@ -96,7 +98,8 @@ pub struct Background {
     pub least_chunks: usize,
 }
 
-/// How regions are found. The log-likelihood ratio of a chunk is `offset + slope x`, clipped to ± `limit`, with `x` its log-odds.
+/// How regions are found. The log-likelihood ratio of a chunk is `offset + slope x`, clipped to ± `limit`,
+/// with `x` its log-odds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SegmentModel {
     /// In nats.
@@ -127,8 +130,8 @@ pub struct Segments {
 }
 
 impl Default for SegmentModel {
-    /// For classifiers without a fit: chunk scores are taken as they are, a chunk counting for half of what it says, since
-    /// neighbours repeat each other.
+    /// For classifiers without a fit: chunk scores are taken as they are, a chunk counting for half of what
+    /// it says, since neighbours repeat each other.
     fn default() -> Self {
         SegmentModel {
             offset: 0.0,
@@ -173,7 +176,7 @@ impl SegmentModel {
             || !(0.0..=1.0).contains(&model.background.share)
         {
             return Err(facts.error(
-                "`slope` and `limit` must be more than 0, `enter` and `leave` between 0 and 1, `share` 0 to 1",
+                "`slope` and `limit` must be more than 0, `enter` and `leave` within 0 to 1, `share` 0 to 1",
             ));
         }
         facts.finish()?;
@@ -182,8 +185,8 @@ impl SegmentModel {
 
     /// Returns the log-likelihood ratio of each chunk, in nats; 0 without a verdict.
     ///
-    /// Chunks of a record overlap where its length is not a multiple of the chunk length. A chunk counts by the share of its
-    /// bases that belong to it; half of an overlap belongs to each of two neighbours.
+    /// Chunks of a record overlap where its length is not a multiple of the chunk length. A chunk counts by
+    /// the share of its bases that belong to it; half of an overlap belongs to each of two neighbours.
     fn evidence(&self, chunks: &[ChunkEvidence], kind: RegionKind) -> Vec<f32> {
         let shift = match kind {
             RegionKind::Provirus => self.shift(chunks),

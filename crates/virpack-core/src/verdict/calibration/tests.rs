@@ -116,7 +116,8 @@ fn malformed_files_are_refused_with_their_place() {
 proptest! {
     #[test]
     fn more_evidence_is_a_higher_score_and_a_lower_share_of_false_calls(
-        chunks in 1_usize..200, low in 0.001_f32..0.999, high in 0.001_f32..0.999, share in 0.0001_f64..0.9999,
+        chunks in 1_usize..200, low in 0.001_f32..0.999, high in 0.001_f32..0.999,
+        share in 0.0001_f64..0.9999,
         length in prop::sample::select(vec![300_usize, 500]),
     ) {
         let (low, high) = (low.min(high), low.max(high));
