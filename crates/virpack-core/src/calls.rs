@@ -10,6 +10,7 @@ mod counts;
 mod files;
 mod judged;
 mod options;
+mod plots;
 mod proviruses;
 mod score_text;
 mod scores;

@@ -52,6 +52,9 @@ pub use summary::PredictSummary;
 /// Bases of a chunk where neither the options nor the classifier say.
 pub const DEFAULT_LENGTH: NonZeroUsize = NonZeroUsize::new(500).expect("it is not 0");
 
+/// Records that are drawn at most, where the options do not say.
+pub const DEFAULT_MAX_PLOTS: usize = 100;
+
 /// Judges every record of the inputs.
 ///
 /// `on_event` is called when lengths and devices are known, as records are done, and when something happens that a user

@@ -7,6 +7,7 @@ use virpack_seq::Record;
 
 use super::chunk::{ChunkTally, ScoredChunk, Status};
 use super::options::CallOptions;
+use super::score_text::decimal;
 use super::scoring::RecordScoring;
 use crate::verdict::{Call, ChunkEvidence, Evidence, RecordScore, Region, RegionKind, Segments, segments};
 
@@ -77,13 +78,18 @@ pub(crate) fn judge(
     let RecordFacts { index, id, description, source, length, is_left_out } = facts;
     let status = if is_left_out { Status::BelowMinLength } else { tally.status(length) };
     let score = scoring.score(&evidence);
-    let call = score.map(|score| options.thresholds.call(score.score));
+    let call = score.map(|score| options.thresholds.call(as_written(score.score)));
     let fdr = score.and_then(|score| scoring.fdr(&score, options.prevalence));
     let regions = match call {
         Some(call) if chunks.len() > 1 => regions(&chunks, call, scoring).regions,
         _ => Vec::new(),
     };
     JudgedRecord { index, id, description, source, length, chunks, tally, status, score, call, fdr, regions }
+}
+
+/// A score as tables have it: a call can be made again from them.
+fn as_written(score: f64) -> f64 {
+    decimal(Some(score)).parse().unwrap_or(score)
 }
 
 /// Finds the viral regions of a viral record, and candidate proviruses in any other.
@@ -161,6 +167,17 @@ mod tests {
         assert_eq!(call(0.8, CallThresholds::STRICT), (Call::Uncertain, true));
         assert_eq!(call(0.6, CallThresholds::RELAXED), (Call::Viral, true));
         assert_eq!(call(0.2, CallThresholds::RELAXED), (Call::Cellular, true));
+    }
+
+    #[test]
+    fn a_call_is_made_on_the_score_that_tables_have() {
+        for (virus, written, call) in
+            [(0.699_96, "0.7000", Call::Viral), (0.699_94, "0.6999", Call::Uncertain)]
+        {
+            let record = judged(&[Some(virus)], &CallOptions::default());
+            assert_eq!(decimal(record.score.map(|score| score.score)), written);
+            assert_eq!(record.call, Some(call));
+        }
     }
 
     #[test]

@@ -4,6 +4,14 @@ use std::fmt;
 
 use super::scores::Scores;
 
+/// What is written where there is no verdict.
+pub(super) const NONE: &str = "NA";
+
+/// A number for people: four decimals.
+pub(super) fn decimal(value: Option<f64>) -> String {
+    value.map_or(NONE.to_owned(), |value| format!("{value:.4}"))
+}
+
 /// The shortest decimal that gives the same float32, as NumPy writes it: `0.5`, `1.0`, `1e-04`, `3.3e-20`.
 ///
 /// `str(numpy.float32(x))` is what VirNucPro's files hold: positional from 0.0001 up to 1e16, else with an exponent

@@ -2,7 +2,6 @@
 //! output gets the table of records alone.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use virpack_seq::Input;
 
@@ -11,16 +10,14 @@ use super::counts::Counts;
 use super::files::CallFiles;
 use super::judged::JudgedRecord;
 use super::options::CallOptions;
+use super::plots::{Plots, is_plot};
 use super::proviruses::{Proviruses, write_fasta};
-use super::score_text::ScoreText;
+use super::score_text::{NONE, ScoreText, decimal};
 use super::scores::Scores;
-use super::track::{Draw, Points, Track};
+use super::track::Draw;
 use crate::files::{PendingDirectory, PendingFile, clear};
 use crate::output::{DuplicateFinder, OutputError, RepeatedIds, TextFile, TextTable, is_stdout};
 use crate::verdict::{Call, Region};
-
-/// What stands where there is no verdict.
-const NONE: &str = "NA";
 
 /// The files that follow from scores, on their way into their directory.
 pub(crate) struct CallTables {
@@ -41,7 +38,7 @@ struct SideFiles {
     regions: TextTable,
     viral: TextFile,
     proviruses: Proviruses,
-    draw: Option<(Draw, PendingDirectory)>,
+    plots: Option<Plots>,
 }
 
 /// Files that are whole and have no names yet.
@@ -52,12 +49,13 @@ pub(crate) struct CompleteCalls {
 }
 
 impl CallTables {
-    /// Opens all files in `directory` under temporary names, or one to standard output where that is `-`.
+    /// Opens all files in `directory` under temporary names, or one to standard output where that is `-`;
+    /// `draw` draws so many records at most.
     pub(crate) fn create(
         directory: &Path,
         inputs: &[Input],
         options: CallOptions,
-        draw: Option<Draw>,
+        draw: Option<(Draw, usize)>,
     ) -> Result<Self, OutputError> {
         let names = inputs.iter().map(ToString::to_string);
         let sources: Vec<String> = if inputs.len() > 1 { names.collect() } else { Vec::new() };
@@ -118,21 +116,22 @@ impl CallTables {
 
     /// The files that stand there in the end, and the directory of plots.
     pub(crate) fn names(&self) -> Vec<PathBuf> {
-        let Some(SideFiles { files, draw, .. }) = &self.others else { return Vec::new() };
-        let plots = draw.as_ref().map(|_| files.plots.clone());
+        let Some(SideFiles { files, plots, .. }) = &self.others else { return Vec::new() };
+        let plots = plots.as_ref().map(|_| files.plots.clone());
         files.all().into_iter().map(Path::to_owned).chain(plots).collect()
     }
 
     /// Makes all files whole. None where all went to standard output.
     pub(crate) fn complete(self) -> Result<Option<CompleteCalls>, OutputError> {
         let sequences = self.sequences.finish()?;
-        let Some(SideFiles { files, regions, viral, proviruses, draw, .. }) = self.others else {
+        let Some(SideFiles { files, regions, viral, proviruses, plots, .. }) = self.others else {
             return Ok(None);
         };
         let proviruses = proviruses.finish()?;
+        let plots = plots.map(|plots| plots.finish(&files.plots)).transpose()?;
         let whole = [sequences, regions.finish()?, viral.finish()?].into_iter().chain(proviruses);
         let whole = whole.flatten().collect();
-        Ok(Some(CompleteCalls { whole, plots: draw.map(|(_, plots)| plots), files }))
+        Ok(Some(CompleteCalls { whole, plots, files }))
     }
 }
 
@@ -141,9 +140,9 @@ impl SideFiles {
         files: CallFiles,
         has_sources: bool,
         options: CallOptions,
-        draw: Option<Draw>,
+        draw: Option<(Draw, usize)>,
     ) -> Result<Self, OutputError> {
-        let plots = |draw| Ok::<_, OutputError>((draw, PendingDirectory::create(&files.plots)?));
+        let plots = |(draw, most)| Plots::create(&files.plots, draw, most);
         Ok(SideFiles {
             regions: table(
                 &files.regions,
@@ -152,7 +151,7 @@ impl SideFiles {
             )?,
             viral: TextFile::create(&files.viral)?,
             proviruses: Proviruses::create(&files)?,
-            draw: draw.map(plots).transpose()?,
+            plots: draw.map(plots).transpose()?,
             options,
             files,
         })
@@ -166,23 +165,10 @@ impl SideFiles {
             let row = own.iter().cloned().chain(region_columns(record, number, region, &self.options));
             self.regions.line(&row.collect::<Vec<_>>())?;
         }
-        self.proviruses.add(record, letters)?;
-        self.plot(record)
-    }
-
-    fn plot(&self, record: &JudgedRecord) -> Result<(), OutputError> {
-        let Some((draw, plots)) = self.draw.as_ref().filter(|_| record.chunks.len() > 1) else {
-            return Ok(());
-        };
-        let mut points = Points::default();
-        for (chunk, highest) in record.chunks.iter().filter_map(|chunk| Some((chunk, chunk.highest()?))) {
-            points.add(&chunk.bases, highest.virus);
+        if let Some(plots) = &mut self.plots {
+            plots.add(record);
         }
-        let (id, length, regions) = (Arc::clone(&record.id), record.length, record.regions.clone());
-        let name = plot_name(record);
-        let text = draw(&Track { id, length, points: points.finish(), regions })
-            .map_err(|source| OutputError::Draw { path: self.files.plots.join(&name), source })?;
-        Ok(plots.write(&name, &text)?)
+        self.proviruses.add(record, letters)
     }
 }
 
@@ -224,11 +210,6 @@ pub(crate) fn score_columns(highest: Option<Scores>) -> [String; 2] {
     both.map_or([NONE; 2].map(str::to_owned), |both| both.map(|score| score.to_string()))
 }
 
-/// A number for people: four decimals.
-fn decimal(value: Option<f64>) -> String {
-    value.map_or(NONE.to_owned(), |value| format!("{value:.4}"))
-}
-
 fn region_columns(record: &JudgedRecord, number: u64, region: &Region, options: &CallOptions) -> [String; 9] {
     let judged = record.chunks_of(region).iter().filter_map(|chunk| chunk.highest());
     let (count, sum) =
@@ -245,19 +226,6 @@ fn region_columns(record: &JudgedRecord, number: u64, region: &Region, options: 
         decimal(Some(sum / count)),
         record.index.to_string(),
     ]
-}
-
-/// Whether a file has a name that [`plot_name`] gives.
-fn is_plot(name: &str) -> bool {
-    let number = name.split_once('_').map_or("", |(number, _)| number);
-    number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit()) && name.ends_with(".svg")
-}
-
-/// The place of a record, and so much of its id as any file system takes.
-fn plot_name(record: &JudgedRecord) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
-    let id: String = record.id.chars().take(60).map(plain).collect();
-    format!("{:06}_{id}.svg", record.index + 1)
 }
 
 #[cfg(test)]

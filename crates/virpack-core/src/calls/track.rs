@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::verdict::Region;
+use crate::verdict::{Call, Region};
 
 /// Points of a track at most: more cannot be told apart in a picture.
 const MOST_POINTS: usize = 2_048;
@@ -15,6 +15,12 @@ pub struct Track {
     pub id: Arc<str>,
     /// Its bases.
     pub length: usize,
+    /// What it is called.
+    pub call: Call,
+    /// Its `virus_score`.
+    pub score: f64,
+    /// Chunks that a point stands for, at most: more than one in a long record.
+    pub chunks_in_point: u32,
     /// The highest `score_virus` of each chunk that has one; of neighbouring chunks together in a long record.
     pub points: Vec<(Range<usize>, f32)>,
     /// Its regions, the highest score first.
@@ -54,8 +60,9 @@ impl Points {
         self.last = 1;
     }
 
-    pub(super) fn finish(self) -> Vec<(Range<usize>, f32)> {
-        self.points
+    /// How many chunks a point stands for at most, and the points.
+    pub(super) fn finish(self) -> (u32, Vec<(Range<usize>, f32)>) {
+        (1 << self.halvings, self.points)
     }
 }
 
@@ -70,7 +77,8 @@ mod tests {
             for i in 0..chunks {
                 points.add(&(10 * i..10 * i + 10), if i == chunks / 3 { 0.9 } else { 0.1 });
             }
-            let points = points.finish();
+            let (chunks_in_point, points) = points.finish();
+            assert!(points.len() * chunks_in_point as usize >= chunks);
             assert!(
                 points.len() <= MOST_POINTS && (chunks == 0 || points.len() > chunks.min(MOST_POINTS) / 2)
             );

@@ -22,7 +22,8 @@ impl PredictOptions {
         identity.set("least score of a viral chunk", least);
         identity.set("prevalence", self.calls.prevalence.share());
         identity.set("VirNucPro's files", self.compat.map_or("none", Compat::as_str));
-        identity.set("pictures", if self.plot.is_some() { "drawn" } else { "none" });
+        let pictures = self.plot.map_or("none".to_owned(), |_| format!("at most {}", self.max_plots));
+        identity.set("pictures", pictures);
         if self.inputs.len() > 1 {
             for (i, input) in (1..).zip(&self.inputs) {
                 identity.set(format!("name of input {i}"), input);

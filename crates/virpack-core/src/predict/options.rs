@@ -14,7 +14,7 @@ use virpack_seq::{GeneticCode, Input, ReadLimits, ReadOptions, Records, reader};
 
 use super::classifiers::Classifiers;
 use super::files::Files;
-use super::{Bundle, Compat, DEFAULT_LENGTH};
+use super::{Bundle, Compat, DEFAULT_LENGTH, DEFAULT_MAX_PLOTS};
 use crate::Error;
 use crate::calls::{CallOptions, Draw, RecordScoring};
 use crate::devices::DeviceOptions;
@@ -62,6 +62,7 @@ pub struct PredictOptions {
     pub(super) calls: CallOptions,
     pub(super) compat: Option<Compat>,
     pub(super) plot: Option<Draw>,
+    pub(super) max_plots: usize,
     pub(super) checkpoint: Option<CheckpointOptions>,
     pub(super) force: bool,
 }
@@ -99,6 +100,7 @@ impl PredictOptions {
             calls: CallOptions::default(),
             compat: None,
             plot: None,
+            max_plots: DEFAULT_MAX_PLOTS,
             checkpoint: Some(CheckpointOptions::default()),
             force: false,
         }
@@ -163,8 +165,10 @@ impl PredictOptions {
         calls: CallOptions,
         /// Writes VirNucPro's two files, too, with these columns; None: does not.
         compat: impl Into<Option<Compat>>,
-        /// Draws the score along each record of several chunks, into `plots/`.
+        /// Draws the score along viral and uncertain records of several chunks, into `plots/`.
         plot: Option<Draw>,
+        /// Sets the most records that are drawn: the best; [`DEFAULT_MAX_PLOTS`] by default.
+        max_plots: usize,
         /// Keeps scores in `DIR/run.partial` during the run, if the inputs are files; None: does not.
         checkpoint: impl Into<Option<CheckpointOptions>>,
         /// Replaces tables that exist, and the parts of an unfinished run.

@@ -56,7 +56,8 @@ impl<'a> Tables<'a> {
     /// Opens all tables under temporary names, or one to standard output; chunks have so many bases.
     pub(super) fn create(options: &'a PredictOptions, chunk_length: usize) -> Result<Self, Error> {
         let has_files = !is_stdout(&options.output);
-        let calls = CallTables::create(&options.output, &options.inputs, options.calls, options.plot)?;
+        let draw = options.plot.map(|draw| (draw, options.max_plots));
+        let calls = CallTables::create(&options.output, &options.inputs, options.calls, draw)?;
         Ok(Tables {
             options,
             scoring: options.scoring(chunk_length),

@@ -254,6 +254,15 @@ fn however_it_is_packed_the_rows_are_the_same() {
 
 #[test]
 fn tables_agree_with_each_other() {
+    // The numbers of the records that have pictures.
+    let plots = |output: &Path| {
+        let names = std::fs::read_dir(output.join("plots")).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut numbers: Vec<usize> = names.map(|name| name[..6].parse().unwrap()).collect();
+        numbers.sort_unstable();
+        numbers
+    };
+    let mut drawn = Vec::new();
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("out");
     let draw = |track: &Track| Ok(format!("{} {}", track.id, track.points.len()));
@@ -305,8 +314,12 @@ fn tables_agree_with_each_other() {
             assert!((row[7].parse::<f64>().unwrap() - score).abs() <= 6e-5, "{row:?} {score}");
             assert_eq!(row[6], format!("{:.4}", called as f64 / classified as f64));
             let call = ["cellular", "uncertain", "viral"];
-            assert_eq!(row[8], call[usize::from(score >= 0.3) + usize::from(score >= 0.7)], "{score}");
+            let written: f64 = row[7].parse().unwrap();
+            assert_eq!(row[8], call[usize::from(written >= 0.3) + usize::from(written >= 0.7)], "{row:?}");
             assert_eq!(row[9], if row[8] == "viral" { "True" } else { "False" });
+        }
+        if ["viral", "uncertain"].contains(&&*row[8]) && row[3] != "1" {
+            drawn.push(record.index as usize + 1);
         }
         if row[9] == "True" {
             let letters = std::str::from_utf8(&record.sequence).unwrap();
@@ -318,9 +331,20 @@ fn tables_agree_with_each_other() {
     let highest = std::fs::read_to_string(output.join("prediction_results_highestscore.csv")).unwrap();
     assert!(highest.starts_with("Modified_ID\tIs_Virus\tmax_score_0\tmax_score_1\n\"a\"\"quote_chunk_1\"\t"));
     assert_eq!(std::fs::read_to_string(output.join("plots/000001_genome.svg")).unwrap(), "genome 11");
-    assert_eq!(std::fs::read_to_string(output.join("plots/000005_closed.svg")).unwrap(), "closed 0");
-    // A record of one chunk has no picture.
-    assert_eq!(std::fs::read_dir(output.join("plots")).unwrap().count(), 7);
+    // A record of one chunk has no picture, nor has one that is cellular or not judged.
+    drawn.sort();
+    assert_eq!(plots(&output), drawn);
+    let fewer = output.with_file_name("fewer");
+    run(&options.output(&fewer).max_plots(2));
+    assert_eq!(plots(&fewer).len(), 2);
+    let best: f64 = rows(&fewer.join("sequences.tsv"))
+        .iter()
+        .filter(|row| row[3] != "1" && row[7] != "NA")
+        .map(|row| row[7].parse().unwrap())
+        .fold(0.0, f64::max);
+    let is_best = |row: &Vec<String>| row[3] != "1" && row[7] == format!("{best:.4}");
+    let first = rows(&fewer.join("sequences.tsv")).iter().position(is_best).unwrap();
+    assert!(plots(&fewer).contains(&(first + 1)), "{best}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use virpack_core::model::hub::HubOptions;
-use virpack_core::predict::{Compat, PredictOptions, predict};
+use virpack_core::predict::{Compat, DEFAULT_MAX_PLOTS, PredictOptions, predict};
 use virpack_core::{Event, ModelBudget, TokenBudget};
 use virpack_seq::frames::FrameCounters;
 use virpack_seq::{GeneticCode, Input, shown_id};
@@ -49,9 +49,14 @@ pub(crate) struct Arguments {
     #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     output: PathBuf,
 
-    /// Draw the score along each record of several chunks, into DIR/plots
+    /// Draw the score along viral and uncertain records of several chunks, into DIR/plots
     #[arg(long, help_heading = "Output")]
     plot: bool,
+
+    /// Records that are drawn at most, the best first: viral ones, then uncertain ones, by their score
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_PLOTS, value_parser = parse_whole)]
+    #[arg(requires = "plot", help_heading = "Output")]
+    max_plots: usize,
 
     /// Write VirNucPro's two files, too, with the columns of this one [default with --preset: virnucpro;
     /// without: neither file]
@@ -151,6 +156,7 @@ fn options(arguments: &Arguments) -> Result<(PredictOptions, String), Failure> {
         .min_length(arguments.min_length)
         .calls(calls)
         .compat(compat)
+        .max_plots(arguments.max_plots)
         .plot(arguments.plot.then_some(plot::track::draw))
         .checkpoint(arguments.run.checkpoint())
         .force(arguments.force);

@@ -1,0 +1,80 @@
+//! The pictures of a run: the best viral and uncertain records, a bounded number of them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::judged::JudgedRecord;
+use super::track::{Draw, Points, Track};
+use crate::files::PendingDirectory;
+use crate::output::OutputError;
+use crate::verdict::Call;
+
+/// The pictures of a run on their way into their directory.
+///
+/// Which records are the best is known when all are judged: the tracks of the best so far are kept, some 50
+/// KB each at most.
+pub(super) struct Plots {
+    draw: Draw,
+    most: usize,
+    /// The best first, of equal ones that which came first.
+    kept: Vec<KeptTrack>,
+    directory: PendingDirectory,
+}
+
+struct KeptTrack {
+    rank: (bool, f64),
+    name: String,
+    track: Track,
+}
+
+impl Plots {
+    /// Begins a directory that is named `target` in the end and has at most so many pictures.
+    pub(super) fn create(target: &Path, draw: Draw, most: usize) -> Result<Self, OutputError> {
+        Ok(Plots { draw, most, kept: Vec::new(), directory: PendingDirectory::create(target)? })
+    }
+
+    /// Takes a record of several chunks that is viral or uncertain, if it is among the best.
+    pub(super) fn add(&mut self, record: &JudgedRecord) {
+        let (Some(score), Some(call)) = (record.score, record.call) else { return };
+        if call == Call::Cellular || record.chunks.len() < 2 {
+            return;
+        }
+        let rank = (call == Call::Viral, score.logit);
+        let place = self.kept.partition_point(|kept| kept.rank >= rank);
+        if place == self.most {
+            return;
+        }
+        let mut points = Points::default();
+        for (chunk, highest) in record.chunks.iter().filter_map(|chunk| Some((chunk, chunk.highest()?))) {
+            points.add(&chunk.bases, highest.virus);
+        }
+        let (id, length, regions) = (Arc::clone(&record.id), record.length, record.regions.clone());
+        let (chunks_in_point, points) = points.finish();
+        let track = Track { id, length, call, score: score.score, chunks_in_point, points, regions };
+        self.kept.insert(place, KeptTrack { rank, name: name(record), track });
+        self.kept.truncate(self.most);
+    }
+
+    /// Draws what was kept.
+    pub(super) fn finish(self, target: &Path) -> Result<PendingDirectory, OutputError> {
+        for KeptTrack { name, track, .. } in &self.kept {
+            let text =
+                (self.draw)(track).map_err(|source| OutputError::Draw { path: target.join(name), source })?;
+            self.directory.write(name, &text)?;
+        }
+        Ok(self.directory)
+    }
+}
+
+/// Whether a file has a name that [`name`] gives.
+pub(super) fn is_plot(name: &str) -> bool {
+    let number = name.split_once('_').map_or("", |(number, _)| number);
+    number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit()) && name.ends_with(".svg")
+}
+
+/// The place of a record, and so much of its id as any file system takes.
+fn name(record: &JudgedRecord) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+    let id: String = record.id.chars().take(60).map(plain).collect();
+    format!("{:06}_{id}.svg", record.index + 1)
+}
