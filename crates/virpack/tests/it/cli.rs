@@ -38,12 +38,24 @@ fn the_first_command_gives_the_verdicts_that_readme_shows() {
     let ran = place.run(&["predict", input.to_str().unwrap(), "-o", "verdicts", "--force"]);
     ran.succeeds(&["with virpack-mini (built in)"]);
     let table = place.read("verdicts/sequences.tsv");
-    let columns = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let mut shown = block("```text\n").lines();
     let said = shown.next().unwrap();
     assert!(ran.stderr.lines().any(|line| line == said), "{ran:#?}");
-    let rows: Vec<_> = table.lines().map(|line| columns(line)[..7].to_vec()).collect();
-    assert_eq!(rows, shown.map(columns).collect::<Vec<_>>());
+    // The columns that `cut` takes: numbers and ranges.
+    let taken = block("```sh\n").lines().nth(1).unwrap().split(' ').nth(2).unwrap().split(',');
+    let taken: Vec<usize> = taken
+        .flat_map(|range| {
+            let (from, to) = range.split_once('-').unwrap_or((range, range));
+            from.parse().unwrap()..=to.parse().unwrap()
+        })
+        .collect();
+    let columns = |line: &str| {
+        let cells: Vec<_> = line.split('\t').collect();
+        taken.iter().map(|number| cells[number - 1].to_owned()).collect::<Vec<_>>()
+    };
+    let rows: Vec<_> = table.lines().map(columns).collect();
+    assert_eq!(rows, shown.map(words).collect::<Vec<_>>());
     let told = std::fs::read_to_string(root.join("docs/tables.md")).unwrap();
     for table in ["sequences", "chunks", "frames", "regions"] {
         let table = place.read(&format!("verdicts/{table}.tsv"));
@@ -183,7 +195,11 @@ fn predict_without_a_model_runs_the_one_it_holds() {
     let ran = place.run(&["predict", "in.fa", "-o", "out/a"]);
     ran.succeeds(&[", with virpack-mini (built in), chunks of 500 bases\n"]);
     assert!(ran.stderr.starts_with("on CPU, "), "{ran:#?}");
-    assert_eq!(ran.stderr.lines().count(), 4, "one line opens a run, three end it: {ran:#?}");
+    let said: Vec<&str> = ran.stderr.lines().collect();
+    assert!(said[1].contains(" of 3 sequences ") && said[1].contains(" viral (virpack-mini); "), "{ran:#?}");
+    let ends = ["open: out/a/sequences.tsv", "6 chunks, "];
+    let last = &said[said.len() - 2..];
+    assert!(last.iter().zip(ends).all(|(line, begin)| line.starts_with(begin)), "{ran:#?}");
     assert_eq!(ran.stdout, "");
     let named = place.run(&["predict", "in.fa", "-o", "out/b", "--model", "virpack-mini"]);
     named.succeeds(&[", with virpack-mini (built in), chunks of 500 bases\n"]);

@@ -68,7 +68,7 @@ fn headers_are_one_line_in_every_output() {
         }
         let text = place.read(&format!("out/{name}"));
         is_plain(&text);
-        assert_eq!(lines(&text).len(), text.lines().count(), "{name}");
+        assert!(text.is_empty() || lines(&text).len() == text.lines().count(), "{name}");
         if name.starts_with("x_") {
             assert_eq!(2 * starts(&text), lines(&text).len(), "{name}");
             assert!(text.starts_with(">cr\\rid_chunk_1"), "{text}");
