@@ -1,8 +1,8 @@
 //! What follows from the scores of a record's chunks: its score and call, its regions, and all files that
 //! tell of them.
 //!
-//! Nothing here is computed by a model. A record comes with its scored chunks, is judged ([`judge`]), and its
-//! rows are written ([`CallTables`]), so that a finished run could be judged again from its tables.
+//! Nothing here is computed by a model. A record comes with its scored chunks, is judged, and its rows are
+//! written, so that a finished run could be judged again from its tables.
 
 mod best;
 mod chunk;

@@ -47,8 +47,8 @@ pub fn to_safetensors(from: &Path) -> Result<Vec<u8>, ModelError> {
     Ok(with_sorted_header(bytes))
 }
 
-/// Sorts the entries of the header, which [`serialize`] writes in the random order of a [`HashMap`], so that the same
-/// classifier is always the same bytes. Sorting moves bytes of the header and changes no offset.
+/// Sorts the entries of the header, which [`serialize`] writes in the random order of a [`HashMap`], so that
+/// the same classifier is always the same bytes. Sorting moves bytes of the header and changes no offset.
 fn with_sorted_header(mut bytes: Vec<u8>) -> Vec<u8> {
     const LENGTH: usize = size_of::<u64>();
     let length = u64::from_le_bytes(bytes[..LENGTH].try_into().expect("the length of the header"));
@@ -68,8 +68,8 @@ mod tests {
     fn the_same_classifier_is_always_the_same_bytes() {
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/predict/300_model.pth");
         let first = to_safetensors(&from).unwrap();
-        // Each map of the standard library has an order of its own: those of twenty maps of two entries agree by chance
-        // once in a million times.
+        // Each map of the standard library has an order of its own: those of twenty maps of two entries agree
+        // by chance once in a million times.
         assert!((0..20).all(|_| to_safetensors(&from).unwrap() == first));
         let (_, header) = safetensors::SafeTensors::read_metadata(&first).unwrap();
         assert_eq!(header.metadata().as_ref().unwrap()[CHUNK_LENGTH], "300");

@@ -45,7 +45,8 @@ pub(crate) struct Arguments {
     #[command(flatten, next_help_heading = "Input")]
     limits: LimitArguments,
 
-    /// The directory of the tables; it is made where it is missing. `-` sends sequences.tsv alone to standard output, row by row
+    /// The directory of the tables; it is made where it is missing. `-` sends sequences.tsv alone to standard
+    /// output, row by row
     #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     output: PathBuf,
 
