@@ -6,9 +6,7 @@ Writes to GENOMES `made_SPLIT.fasta` and `made_SPLIT.tsv` (record, start, end, w
 there, `masked` looks like a prophage of the host's own and counts neither as right nor as wrong) for `validation` and `test`.
 `--split` is the file that records.py keeps.
 """
-import argparse
 import collections
-import pathlib
 import random
 
 import numpy as np
@@ -22,7 +20,6 @@ SPACING = 180_000  # bases of host for each phage
 SHORTEST_HOST = 60_000
 INSERT = (8_000, 50_000)
 MARGIN = 5_000  # bases between a phage and a masked place, or the end of its host
-NAMES = {d.VALIDATION: "validation", d.TEST: "test"}
 
 
 def phages(records, component, where, extra, split, rng):
@@ -84,15 +81,9 @@ def made(record, places, supply, rng):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=pathlib.Path, required=True)
-    parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--split", type=pathlib.Path)
-    args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    records, component, where, masked, extra = r.prepared(args.data, args.split)
+    out, (records, component, where, masked, extra) = r.started(__doc__)
     letters = np.frombuffer(b"TCAGN", np.uint8)
-    for split, name in NAMES.items():
+    for split, name in r.NAMES.items():
         rng = random.Random(f"{d.SEED} proviruses {name}")
         supply = phages(records, component, where, extra, split, rng)
         hosts = [
@@ -104,7 +95,7 @@ def main():
         ]  # fmt: skip
         rng.shuffle(hosts)
         left, counts = MOST_HOST, collections.Counter()
-        with open(args.out / f"made_{name}.fasta", "w") as fasta, open(args.out / f"made_{name}.tsv", "w") as table:
+        with open(out / f"made_{name}.fasta", "w") as fasta, open(out / f"made_{name}.tsv", "w") as table:
             table.write("record\tstart\tend\twhat\n")
             for n, i in enumerate(hosts):
                 record = records[i]

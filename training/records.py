@@ -54,6 +54,8 @@ EXTRA = [
 ]
 VIRAL = {"plant virus", "human virus", "phage", "refseq virus", "other virus", "viral gene"}
 SLICES = 170  # of bacteria, at most
+# What files are named after.
+NAMES = {d.VALIDATION: "validation", d.TEST: "test"}
 
 
 def extra_records(data):
@@ -108,18 +110,22 @@ def drawn(candidates, split):
     return out
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def started(description):
+    """The folder to write to, which is made, and the data that `prepared` gives, by the arguments of the command line."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--split", type=pathlib.Path)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    records, component, where, masked, extra = prepared(args.data, args.split)
+    return args.out, prepared(args.data, args.split)
+
+
+def main():
+    out, (records, component, where, masked, extra) = started(__doc__)
     sources, candidates = list(records), collections.defaultdict(list)
-    names = {d.VALIDATION: "validation", d.TEST: "test"}
     for i, record in enumerate(records):
-        split = names.get(where[component[record.key]])
+        split = NAMES.get(where[component[record.key]])
         if split:
             for start, end in stretches(record, masked.get(i)):
                 candidates[split, record.group].append((component[record.key], i, start, end))
@@ -139,11 +145,11 @@ def main():
                 candidates[split, record.group].append((record.key, len(sources), start, end))
         sources.append(record)
     letters = np.array(list("TCAG"))
-    with open(args.out / "records.tsv", "w") as table:
+    with open(out / "records.tsv", "w") as table:
         table.write("id\tsplit\tgroup\tviral\tkey\tbases\torigin\n")
         for split in MOST:
             rows = drawn(candidates, split)
-            with open(args.out / f"{split}.fasta", "w") as fasta:
+            with open(out / f"{split}.fasta", "w") as fasta:
                 for n, (key, i, start, end) in enumerate(rows):
                     record, name = sources[i], f"{split[0]}{n:05}"
                     viral = int(record.group in VIRAL)

@@ -22,3 +22,20 @@ macro_rules! setters {
     )*};
 }
 pub(crate) use setters;
+
+/// A method of options that sets how models are downloaded.
+macro_rules! downloads_setter {
+    ($(#[$doc:meta])*) => {
+        $(#[$doc])*
+        #[must_use]
+        pub fn downloads(
+            mut self,
+            hub: virpack_model::hub::HubOptions,
+            progress: std::sync::Arc<dyn virpack_model::hub::DownloadProgress + Send + Sync>,
+        ) -> Self {
+            self.downloads = Some($crate::options::Downloads { hub, progress });
+            self
+        }
+    };
+}
+pub(crate) use downloads_setter;

@@ -15,12 +15,12 @@ use crate::devices::{DeviceOptions, only};
 use crate::embed::{EmbedOptions, collect};
 use crate::for_devices;
 use crate::loaded_model::LoadedModel;
-use crate::options::{Downloads, LengthOptions, ModelSource, TokenBudget, setters};
+use crate::options::{Downloads, LengthOptions, ModelSource, TokenBudget, downloads_setter, setters};
 use crate::row::Row;
 use sample::Sample;
 use virpack_model::Location;
 use virpack_model::ModelConfig;
-use virpack_model::hub::{DownloadProgress, HubOptions, load_again};
+use virpack_model::hub::load_again;
 use virpack_model::weights::Weights;
 
 /// What to validate, and what passes.
@@ -75,12 +75,9 @@ impl ValidateOptions {
         float32_limit: impl Into<Option<f64>>,
     }
 
-    /// Sets how the model is downloaded, and damaged settings in the cache a second time. Without, a named
-    /// model comes from the Hub of the environment.
-    #[must_use]
-    pub fn downloads(mut self, hub: HubOptions, progress: Arc<dyn DownloadProgress + Send + Sync>) -> Self {
-        self.downloads = Some(Downloads { hub, progress });
-        self
+    downloads_setter! {
+        /// Sets how the model is downloaded, and damaged settings in the cache a second time. Without, a
+        /// named model comes from the Hub of the environment.
     }
 
     /// Finds the model, and the lengths that go through.

@@ -4,12 +4,12 @@
 //! `score_other` and `score_virus` of its frames or strands. A finished run can therefore be judged again
 //! without computing it again.
 //!
-//! - [`Evidence`] adds up the chunks of one record.
+//! - `Evidence` adds up the chunks of one record.
 //! - [`RecordCalibration`] turns evidence into a `virus_score`, and a score into an expected share of false
-//!   calls; it is read from a data file of the model. [`uncalibrated_score`] is the same rule for classifiers
+//!   calls; it is read from a data file of the model. `uncalibrated_score` is the same rule for classifiers
 //!   without such a file.
 //! - [`CallThresholds`] turns a score into a [`Call`].
-//! - [`segments`] finds regions along a record.
+//! - `segments` finds each [`Region`] of a record.
 
 mod calibration;
 mod call;
@@ -18,12 +18,14 @@ mod evidence;
 mod facts;
 mod segments;
 
-pub use calibration::{LengthCalibration, RecordCalibration, RecordScore, uncalibrated_score};
+pub use calibration::RecordCalibration;
+pub(crate) use calibration::{LengthCalibration, RecordScore, uncalibrated_score};
 pub use call::{Call, CallThresholds};
 pub use curves::Prevalence;
-pub use evidence::{CLIP, Evidence, log_odds};
+pub(crate) use evidence::Evidence;
 pub use facts::CalibrationError;
-pub use segments::{Background, ChunkEvidence, Region, RegionKind, SegmentModel, Segments, segments};
+pub(crate) use segments::{ChunkEvidence, SegmentModel, Segments, segments};
+pub use segments::{Region, RegionKind};
 
 #[cfg(test)]
 mod golden;

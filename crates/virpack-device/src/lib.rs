@@ -52,7 +52,7 @@
 //! | write a model | [`Backend`], [`Linear`], [`Attention`], [`Epilogue`] |
 //! | run on the CPU, or a GPU | [`Cpu`], [`Cuda`] |
 //! | turn rows of tokens into one row for each sequence | [`Pool`] |
-//! | know what a model takes on a device | [`Device::footprint`], [`ModelShape`], [`available_memory`] |
+//! | predict the memory that a model needs on a device | [`Device::footprint`], [`ModelShape`], [`available_memory`] |
 //! | add a device | implement [`Backend`] and [`Device`]; the program of tests `conformance` compares it with float64 |
 //! | read a file of weights in place | [`MappedFile`] |
 

@@ -7,6 +7,7 @@ use virpack_seq::Record;
 
 use super::chunk::{ChunkTally, ScoredChunk, Status};
 use super::options::CallOptions;
+use super::scores::Scores;
 use super::score_text::decimal;
 use super::scoring::RecordScoring;
 use crate::verdict::{Call, ChunkEvidence, Evidence, RecordScore, Region, RegionKind, Segments, segments};
@@ -70,11 +71,8 @@ pub(crate) fn judge(
     scoring: &RecordScoring,
 ) -> JudgedRecord {
     let mut tally = ChunkTally::default();
-    let mut evidence = Evidence::default();
-    for chunk in &chunks {
-        tally.add(chunk, options);
-        evidence.add(chunk.highest().map(|highest| highest.both()));
-    }
+    chunks.iter().for_each(|chunk| tally.add(chunk, options));
+    let evidence: Evidence = chunks.iter().map(|chunk| chunk.highest().map(Scores::both)).collect();
     let RecordFacts { index, id, description, source, length, is_left_out } = facts;
     let status = if is_left_out { Status::BelowMinLength } else { tally.status(length) };
     let score = scoring.score(&evidence);
@@ -95,8 +93,7 @@ fn as_written(score: f64) -> f64 {
 /// Finds the viral regions of a viral record, and candidate proviruses in any other.
 fn regions(chunks: &[ScoredChunk], call: Call, scoring: &RecordScoring) -> Segments {
     let kind = if call == Call::Viral { RegionKind::Viral } else { RegionKind::Provirus };
-    let evidence =
-        |chunk: &ScoredChunk| ChunkEvidence::new(&chunk.bases, chunk.highest().map(|highest| highest.both()));
+    let evidence = |chunk: &ScoredChunk| ChunkEvidence::new(&chunk.bases, chunk.highest().map(Scores::both));
     let evidence: Vec<_> = chunks.iter().map(evidence).collect();
     segments(&evidence, kind, &scoring.segments())
 }
@@ -123,7 +120,6 @@ pub(super) fn provirus_name(id: &str, bases: &Range<usize>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calls::Scores;
     use crate::verdict::CallThresholds;
 
     fn facts(length: usize, is_left_out: bool) -> RecordFacts {

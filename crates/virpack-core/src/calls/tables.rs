@@ -178,7 +178,7 @@ impl CompleteCalls {
     pub(crate) fn publish_plots(&mut self, replace: bool) -> Result<(), OutputError> {
         match self.plots.take() {
             Some(plots) => plots.publish(is_plot)?,
-            // Pictures of another run must not stand beside these tables.
+            // Remove the plots of another run: they do not belong to these tables.
             None if replace => clear(&self.files.plots, is_plot)?,
             None => {}
         }

@@ -1,11 +1,9 @@
 //! What a run of `embed` is asked for.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use virpack_device::{Pool, available_memory};
-use virpack_model::hub::{DownloadProgress, HubOptions};
 use virpack_model::weights::Weights;
 use virpack_model::{ChecksumThread, Location, ModelConfig};
 use virpack_seq::{
@@ -18,7 +16,9 @@ use crate::devices::DeviceOptions;
 use crate::event::Event;
 use crate::identity::Identity;
 use crate::memory;
-use crate::options::{Downloads, FoundModel, LengthOptions, ModelSource, TokenBudget, setters};
+use crate::options::{
+    Downloads, FoundModel, LengthOptions, ModelSource, TokenBudget, downloads_setter, setters,
+};
 use crate::output::{self, OutputDtype, OutputError, OutputFormat, OutputOptions, is_stdout};
 use crate::resume::{CheckpointOptions, ResumeDir, SavedWork, Session, pipe};
 
@@ -117,12 +117,9 @@ impl EmbedOptions {
         force: bool,
     }
 
-    /// Sets how the model is downloaded, and damaged files of the cache a second time. Without, a named model
-    /// comes from the Hub of the environment, and a damaged file ends the run.
-    #[must_use]
-    pub fn downloads(mut self, hub: HubOptions, progress: Arc<dyn DownloadProgress + Send + Sync>) -> Self {
-        self.downloads = Some(Downloads { hub, progress });
-        self
+    downloads_setter! {
+        /// Sets how the model is downloaded, and damaged files of the cache a second time. Without, a named
+        /// model comes from the Hub of the environment, and a damaged file ends the run.
     }
 
     /// Checks all that needs no model: the inputs are there, the output's name is free, its format can hold what is

@@ -2,13 +2,11 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use virpack_device::available_memory;
 use virpack_model::ChecksumThread;
 use virpack_model::Location;
-use virpack_model::hub::{DownloadProgress, HubOptions};
 use virpack_seq::frames::{FrameOptions, Pair};
 use virpack_seq::{GeneticCode, Input, ReadLimits, ReadOptions, Records, reader};
 
@@ -20,7 +18,7 @@ use crate::calls::{CallOptions, Draw, RecordScoring};
 use crate::devices::DeviceOptions;
 use crate::event::Event;
 use crate::files::NewDirectory;
-use crate::options::{Downloads, ModelSource, TokenBudget, setters};
+use crate::options::{Downloads, ModelSource, TokenBudget, downloads_setter, setters};
 use crate::output::{OutputError, check_all, check_apart, check_stdout_apart, is_stdout};
 use crate::resume::{CheckpointOptions, ResumeDir, SavedWork, Session};
 use crate::verdict::RecordCalibration;
@@ -175,12 +173,9 @@ impl PredictOptions {
         force: bool,
     }
 
-    /// Sets how the models are downloaded, and damaged files of the cache a second time. Without, named
-    /// models come from the Hub of the environment, and a damaged file ends the run.
-    #[must_use]
-    pub fn downloads(mut self, hub: HubOptions, progress: Arc<dyn DownloadProgress + Send + Sync>) -> Self {
-        self.downloads = Some(Downloads { hub, progress });
-        self
+    downloads_setter! {
+        /// Sets how the models are downloaded, and damaged files of the cache a second time. Without, named
+        /// models come from the Hub of the environment, and a damaged file ends the run.
     }
 
     /// Finds the models, and downloads them where it must be.

@@ -42,7 +42,7 @@ struct ScoreTables {
 pub(super) struct CompleteTables {
     whole: StagedFiles,
     calls: CompleteCalls,
-    /// Files of another run that must not stand beside these.
+    /// Files of another run, which are removed: they do not belong to these tables.
     stale: Vec<PathBuf>,
 }
 

@@ -9,7 +9,7 @@ use super::segments::SegmentModel;
 
 /// The score of a record.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RecordScore {
+pub(crate) struct RecordScore {
     /// `virus_score`, 0 to 1.
     pub score: f64,
     /// `ln(score / (1 - score))`, which tells scores near 1 apart.
@@ -27,7 +27,7 @@ impl RecordScore {
 /// Returns the score of a record where there is no calibration: the mean log-odds `x` as odds, `1 / (1 +
 /// exp(-x))`; none without a classified chunk.
 #[must_use]
-pub fn uncalibrated_score(evidence: &Evidence) -> Option<RecordScore> {
+pub(crate) fn uncalibrated_score(evidence: &Evidence) -> Option<RecordScore> {
     evidence.mean().map(|mean| RecordScore::of(mean, evidence.classified()))
 }
 
@@ -45,7 +45,7 @@ pub struct RecordCalibration {
 /// are linear in `ln n` between knots and level outside them. It was fitted with viral and cellular records
 /// weighing a half each.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LengthCalibration {
+pub(crate) struct LengthCalibration {
     /// Classified chunks at the knots, rising.
     chunks: Vec<f64>,
     intercept: Vec<f64>,
@@ -90,7 +90,7 @@ impl RecordCalibration {
 
     /// Returns the calibration for chunks of so many bases, if it was fitted for such chunks.
     #[must_use]
-    pub fn for_length(&self, length: usize) -> Option<&LengthCalibration> {
+    pub(crate) fn for_length(&self, length: usize) -> Option<&LengthCalibration> {
         self.lengths.get(&length)
     }
 }
@@ -116,7 +116,7 @@ impl LengthCalibration {
 
     /// Returns the score of a record; none without a classified chunk.
     #[must_use]
-    pub fn score(&self, evidence: &Evidence) -> Option<RecordScore> {
+    pub(crate) fn score(&self, evidence: &Evidence) -> Option<RecordScore> {
         let mean = evidence.mean()?;
         let weights = self.weights(evidence.classified());
         let mixed =
@@ -130,20 +130,20 @@ impl LengthCalibration {
     /// `(1 - π) C / ((1 - π) C + π V)`, with `C` and `V` the shares of held-out cellular and viral records
     /// that score as much. It depends on this record and on `prevalence` alone.
     #[must_use]
-    pub fn fdr(&self, record: &RecordScore, prevalence: Prevalence) -> f64 {
+    pub(crate) fn fdr(&self, record: &RecordScore, prevalence: Prevalence) -> f64 {
         expected_false(self.curves.ratio(record.logit, &self.weights(record.classified)), prevalence)
     }
 
     /// Returns the shares `[viral, cellular]` of held-out records with so many classified chunks that score
     /// at least `score`: recall and false positive rate of a threshold.
-    #[must_use]
-    pub fn shares(&self, score: f64, classified: u64) -> [f64; 2] {
+    #[cfg(test)]
+    pub(crate) fn shares(&self, score: f64, classified: u64) -> [f64; 2] {
         self.curves.shares((score / (1.0 - score)).ln(), &self.weights(classified))
     }
 
     /// Returns how regions are found with this model.
     #[must_use]
-    pub fn segments(&self) -> &SegmentModel {
+    pub(crate) fn segments(&self) -> &SegmentModel {
         &self.segments
     }
 

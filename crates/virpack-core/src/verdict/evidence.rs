@@ -4,7 +4,7 @@
 ///
 /// 3 nats are a `score_virus` of 0.95. Without a limit one chunk that the model is wrong about decides a
 /// record.
-pub const CLIP: f64 = 3.0;
+pub(super) const CLIP: f64 = 3.0;
 
 /// Units of [`Evidence::sum`] in a nat. Sums of integers do not depend on their order.
 const UNITS: f64 = (1_u64 << 32) as f64;
@@ -12,14 +12,8 @@ const UNITS: f64 = (1_u64 << 32) as f64;
 /// Returns `ln(virus / other)` of a chunk's highest scores `[other, virus]`, in nats, clipped to ± [`CLIP`].
 ///
 /// 0 where both scores are 0.
-///
-/// ```
-/// use virpack_core::verdict::log_odds;
-/// assert!((log_odds([0.25, 0.75]) - 3_f64.ln()).abs() < 1e-12);
-/// assert_eq!(log_odds([0.0, 1.0]), 3.0);
-/// ```
 #[must_use]
-pub fn log_odds([other, virus]: [f32; 2]) -> f64 {
+pub(super) fn log_odds([other, virus]: [f32; 2]) -> f64 {
     let odds = f64::from(virus).ln() - f64::from(other).ln();
     // Both are 0: the difference is not a number.
     if odds.is_nan() { 0.0 } else { odds.clamp(-CLIP, CLIP) }
@@ -29,14 +23,14 @@ pub fn log_odds([other, virus]: [f32; 2]) -> f64 {
 ///
 /// Chunks may come in any order: the sum is exact in units of 2^-32 nat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Evidence {
+pub(crate) struct Evidence {
     classified: u64,
     sum: i128,
 }
 
 impl Evidence {
     /// Adds a chunk's highest scores `[other, virus]`; nothing for a chunk without a verdict.
-    pub fn add(&mut self, highest: Option<[f32; 2]>) {
+    pub(crate) fn add(&mut self, highest: Option<[f32; 2]>) {
         let Some(highest) = highest else { return };
         self.classified += 1;
         #[expect(clippy::cast_possible_truncation, reason = "3 nats are 2^34 units")]
@@ -46,13 +40,13 @@ impl Evidence {
 
     /// Returns the number of chunks with a verdict.
     #[must_use]
-    pub fn classified(&self) -> u64 {
+    pub(crate) fn classified(&self) -> u64 {
         self.classified
     }
 
     /// Returns the mean log-odds of the chunks with a verdict, in nats; none if there is no such chunk.
     #[must_use]
-    pub fn mean(&self) -> Option<f64> {
+    pub(crate) fn mean(&self) -> Option<f64> {
         (self.classified > 0).then(|| self.sum as f64 / UNITS / self.classified as f64)
     }
 }
@@ -77,7 +71,9 @@ mod tests {
         assert_eq!(log_odds([0.0, 0.0]), 0.0);
         assert_eq!(log_odds([1.0, 0.0]), -CLIP);
         assert_eq!(log_odds([0.001, 0.999]), CLIP);
+        assert_eq!(log_odds([0.0, 1.0]), 3.0);
         assert!((log_odds([0.2, 0.8]) - 4_f64.ln()).abs() < 1e-6);
+        assert!((log_odds([0.25, 0.75]) - 3_f64.ln()).abs() < 1e-12);
         // The highest scores may be those of two frames, and need not add up to 1.
         assert!((log_odds([0.9, 0.9])).abs() < 1e-12);
     }

@@ -13,7 +13,7 @@ use super::facts::{CalibrationError, Facts};
 
 /// A chunk of a record: 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ChunkEvidence {
+pub(crate) struct ChunkEvidence {
     /// Its first base, from 0.
     start: u64,
     /// Bases.
@@ -30,7 +30,7 @@ impl ChunkEvidence {
         clippy::cast_possible_truncation,
         reason = "clipped log-odds need no more digits than scores have"
     )]
-    pub fn new(bases: &Range<usize>, highest: Option<[f32; 2]>) -> Self {
+    pub(crate) fn new(bases: &Range<usize>, highest: Option<[f32; 2]>) -> Self {
         ChunkEvidence {
             start: bases.start as u64,
             length: u32::try_from(bases.len()).unwrap_or(u32::MAX),
@@ -89,7 +89,7 @@ pub struct Region {
 /// Some genomes look more viral than others throughout. In a cellular record with enough chunks a share of
 /// the difference between its own median and the usual one is taken away from every chunk.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Background {
+pub(crate) struct Background {
     /// The usual median, in nats.
     pub median: f64,
     /// The share of the difference that is taken away, 0 to 1.
@@ -101,7 +101,7 @@ pub struct Background {
 /// How regions are found. The log-likelihood ratio of a chunk is `offset + slope x`, clipped to ± `limit`,
 /// with `x` its log-odds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SegmentModel {
+pub(crate) struct SegmentModel {
     /// In nats.
     pub offset: f64,
     /// Nats of log-likelihood ratio in a nat of log-odds.
@@ -122,7 +122,7 @@ pub struct SegmentModel {
 
 /// The regions of a record, and each chunk's probability of *virus*.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Segments {
+pub(crate) struct Segments {
     /// Of each chunk, in order, 0 to 1.
     pub posterior: Vec<f32>,
     /// The highest score first.
@@ -258,7 +258,7 @@ fn ln_1p_exp(x: f64) -> f64 {
 ///
 /// Time and memory grow with the number of chunks: some 30 bytes each while it runs, beside the chunks.
 #[must_use]
-pub fn segments(chunks: &[ChunkEvidence], kind: RegionKind, model: &SegmentModel) -> Segments {
+pub(crate) fn segments(chunks: &[ChunkEvidence], kind: RegionKind, model: &SegmentModel) -> Segments {
     let ratios = model.evidence(chunks, kind);
     let posterior = posteriors(chunks, &ratios, model.rates(kind));
     let mut regions = Vec::new();
