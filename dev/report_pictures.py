@@ -68,7 +68,11 @@ def score_histogram(records, n=50):
     return plot
 
 
-def length_ticks(low, high):
+def in_bases(n):
+    return f"{n // 10**6:,} Mb" if n >= 10**6 else f"{n // 1000} kb" if n >= 1000 else f"{n}"
+
+
+def length_ticks(low, high, label=in_bases):
     ticks = []
     many = high - low > 3
     for k in range(math.floor(low), math.ceil(high) + 1):
@@ -76,8 +80,7 @@ def length_ticks(low, high):
             value = m * 10**k
             at = 100 * (math.log10(value) - low) / (high - low)
             if -0.01 <= at <= 100.01:
-                label = f"{value // 10**6:,} Mb" if value >= 10**6 else f"{value // 1000} kb" if value >= 1000 else f"{value}"
-                ticks.append({"at": round(at, 2), "label": label})
+                ticks.append({"at": round(at, 2), "label": label(value)})
     return ticks
 
 

@@ -293,6 +293,18 @@ def report(directory):
     return context
 
 
+def write_tables(directory, out):
+    """The table that a run of the finished program will have, for the browser test."""
+    _, records = read_run(directory)
+    out.mkdir(exist_ok=True)
+    with open(out / "sequences.tsv", "w", newline="") as file:
+        rows = csv.writer(file, delimiter="\t", lineterminator="\n")
+        rows.writerow(["sequence_id", "description", "length", "virus_score", "call"])
+        for r in records:
+            na = r["score"] is None
+            rows.writerow([r["id"], r["description"], r["length"], "NA" if na else f"{r['score']:.4f}", "NA" if na else r["call"]])
+
+
 def comparison(directories):
     runs = []
     for directory in directories:
@@ -315,6 +327,8 @@ def main():
     name, context = ("report.html", report(directories[0])) if len(directories) == 1 else ("compare.html", comparison(directories))
     page = environment().render_template(name, **context)
     Path(out).write_text(page)
+    if len(directories) == 1:
+        write_tables(directories[0], Path(out).with_suffix(".tables"))
     print(f"{out}: {len(page.encode()):,} bytes", file=sys.stderr)
 
 

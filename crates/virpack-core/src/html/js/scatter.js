@@ -22,10 +22,11 @@ function scatter(records) {
     pen.scale(ratio, ratio);
     const style = getComputedStyle(document.documentElement);
     const radius = records.count > 20000 ? 1.25 : records.count > 2000 ? 2 : 3.5;
-    pen.globalAlpha = records.count > 20000 ? 0.5 : 0.75;
+    pen.globalAlpha = records.count > 20000 ? 0.3 : 0.75;
     for (const [letter, name] of [["c", "cellular"], ["u", "uncertain"], ["v", "viral"]]) {
       pen.fillStyle = style.getPropertyValue(`--${name}`);
       pen.beginPath();
+      let inPath = 0;
       for (let i = 0; i < records.count; i += 1) {
         if (records.score[i] < 0 || records.callOf(i) !== letter) continue;
         const x = ((Math.log10(Math.max(1, records.length[i])) - low) / (high - low)) * width;
@@ -34,6 +35,13 @@ function scatter(records) {
         ys[i] = y;
         pen.moveTo(x + radius, y);
         pen.arc(x, y, radius, 0, 2 * Math.PI);
+        // Dots of one path do not add up; those of several show where they are many.
+        inPath += 1;
+        if (inPath === 500) {
+          pen.fill();
+          pen.beginPath();
+          inPath = 0;
+        }
       }
       pen.fill();
     }
