@@ -28,6 +28,7 @@ SCRIPTS = ["data.js", "line.js", "scatter.js", "table.js", "main.js"]
 VIRAL, UNCERTAIN, PREVALENCE = 0.7, 0.5, 0.1
 DETAILED = 200
 TABLE_RECORDS = 100_000
+MOST_DATA = 3_400_000
 CALLS = ["viral", "uncertain", "cellular", "unjudged"]
 
 
@@ -49,13 +50,12 @@ def assets(data=None, script=True):
     text = "".join((HTML / "js" / name).read_text() for name in SCRIPTS)
     code = '\n(() => {\n"use strict";\n' + text + "})();\n" if script else None
     sha = lambda text: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() if text else None
-    packed = json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode() if data else None
     return {
         "style": style,
         "style_hash": sha(style),
         "script": code,
         "script_hash": sha(code),
-        "data": base64.b64encode(gzip.compress(packed, 9, mtime=0)).decode() if packed else None,
+        "data": data,
     }
 
 
@@ -192,21 +192,35 @@ def expectation(run):
 
 
 def block(records, totals, calibrated):
-    """The data block: what the script needs of all records."""
+    """The data block of as many records as fit, packed; first the descriptions go, then the records with the lowest scores."""
+    ranked = best_first(records)
+    described, kept = len(records), min(len(records), TABLE_RECORDS)
+    while True:
+        text = json.dumps(contents(records, ranked, totals, calibrated, kept, described), separators=(",", ":"), ensure_ascii=False)
+        packed = base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+        if len(packed) < MOST_DATA:
+            return packed
+        if described > DETAILED:
+            described = DETAILED
+        else:
+            kept = min(kept - 1, int(kept * 0.95 * MOST_DATA / len(packed)))
+
+
+def contents(records, ranked, totals, calibrated, count, described):
+    """What the script needs: of all records the histogram, of the best `count` a row, of the best `described` the description."""
     histogram = {"records": [0] * 1001, "bases": [0] * 1001}
     for record in records:
         if record["score"] is not None:
             bin_ = round(record["score"] * 10000) // 10
             histogram["records"][bin_] += 1
             histogram["bases"][bin_] += record["length"]
-    kept = records
-    if len(records) > TABLE_RECORDS:
-        kept = sorted(best_first(records)[:TABLE_RECORDS], key=lambda r: r["record"])
+    kept = records if count == len(records) else sorted(ranked[:count], key=lambda r: r["record"])
+    with_text = {r["record"] for r in ranked[:described]}
     letter = {"viral": "v", "uncertain": "u", "cellular": "c", "unjudged": "-"}
     whole = lambda x: -1 if x is None else round(x * 10000)
     sources = sorted({r["source"] for r in kept if r["source"]})
     rows = {
-        "ids": "\n".join(r["id"] for r in kept), "descriptions": "\n".join(r["description"][:80] for r in kept),
+        "ids": "\n".join(r["id"] for r in kept), "descriptions": "\n".join(r["description"][:80] if r["record"] in with_text else "" for r in kept),
         "record": None if len(kept) == len(records) else [r["record"] for r in kept],
         "length": [r["length"] for r in kept], "score": [whole(r["score"]) for r in kept],
         "viral": [r["viral"] for r in kept], "classified": [r["classified"] for r in kept],

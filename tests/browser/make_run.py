@@ -1,8 +1,9 @@
 """Writes the tables of a run that never was: N records of made-up scores, some with ids meant to break the page.
 
-    python3 tests/browser/make_run.py DIRECTORY [N] [SEED]
+    python3 tests/browser/make_run.py DIRECTORY [N] [hashes]
 
-The numbers are drawn with a fixed seed, so that the same command writes the same bytes.
+With `hashes` ids are 60 random letters, which no compression makes shorter than 30 bytes. The numbers are drawn with a fixed seed, so
+that the same command writes the same bytes.
 """
 
 import json
@@ -25,11 +26,12 @@ def logistic(x):
     return 1 / (1 + math.exp(-x))
 
 
-def records(n, random_):
+def records(n, hashes, random_):
     """Id, description, length and the mean log-odds of each record."""
     for i in range(n):
         place = i - n // 2
-        name, description = HOSTILE[place] if 0 <= place < len(HOSTILE) else (f"k141_{random_.randrange(10 * n)}", "")
+        plain = f"{random_.getrandbits(240):060x}" if hashes else f"k141_{random_.randrange(10 * n)}"
+        name, description = HOSTILE[place] if 0 <= place < len(HOSTILE) else (plain, "")
         viral = random_.random() < 0.04 or bool(0 <= place < len(HOSTILE))
         length = min(200_000, max(300, int(random_.lognormvariate(7.2, 0.9))))
         if i % 997 == 5:
@@ -45,15 +47,15 @@ def cell(text):
 
 
 def main():
-    directory, n, seed = Path(sys.argv[1]), int((sys.argv[2:] or [100_000])[0]), int((sys.argv[3:] or [1])[0])
+    directory, n = Path(sys.argv[1]), int((sys.argv[2:] or [100_000])[0])
     directory.mkdir(parents=True, exist_ok=True)
-    random_ = random.Random(seed)
+    random_ = random.Random(1)
     counts = dict.fromkeys(["records", "bases", "chunks", "chunks_classified", "chunks_viral", "chunks_by_nucleotides", "frames", "too_short", "empty"], 0)
     with (directory / "sequences.tsv").open("w") as sequences, (directory / "chunks.tsv").open("w") as chunks, (directory / "frames.tsv").open("w") as frames:
         sequences.write("sequence_id\tdescription\tlength\tchunks\tchunks_classified\tchunks_viral\tviral_fraction\tis_virus\tmax_score_other\tmax_score_virus\tstatus\n")
         chunks.write("sequence_id\tchunk\tstart\tend\tframes\tis_virus\tmax_score_other\tmax_score_virus\tstatus\trecord\n")
         frames.write("sequence_id\tchunk\tframe\tstart\tend\tstrand\tprediction\tscore_other\tscore_virus\trecord\n")
-        for index, (name, description, length, mean) in enumerate(records(n, random_)):
+        for index, (name, description, length, mean) in enumerate(records(n, "hashes" in sys.argv, random_)):
             shown = cell(name)
             number = 0 if length < 3 else max(1, math.ceil(length / CHUNK))
             viral = 0
