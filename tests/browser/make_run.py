@@ -32,14 +32,18 @@ def records(n, hashes, random_):
         place = i - n // 2
         plain = f"{random_.getrandbits(240):060x}" if hashes else f"k141_{random_.randrange(10 * n)}"
         name, description = HOSTILE[place] if 0 <= place < len(HOSTILE) else (plain, "")
-        viral = random_.random() < 0.04 or bool(0 <= place < len(HOSTILE))
+        viral = random_.random() < 0.04
         length = min(200_000, max(300, int(random_.lognormvariate(7.2, 0.9))))
         if i % 997 == 5:
             length = i % 2  # empty, or a single base
         if i % 1009 == 7:
             length = 400_000
+        mean = random_.gauss(1.4 if viral else -1.5, 0.8)
+        if 0 <= place < len(HOSTILE):
+            # The best of all, so that they have rows and tracks without script; the last one is binned.
+            length, mean = (500_000 if place + 1 == len(HOSTILE) else 40_000 + place), 9.0
         description = description or f"flag={random_.randrange(2)} multi={random_.lognormvariate(1, 1):.4f} len={length}"
-        yield name, description, length, random_.gauss(1.4 if viral else -1.5, 0.8)
+        yield name, description, length, mean
 
 
 def cell(text):

@@ -20,4 +20,11 @@ async function begin() {
   document.documentElement.dataset.ready = "";
 }
 
+/** Opens the track that the address names; browsers before 2025 do not. */
+function reveal() {
+  document.getElementById(decodeURIComponent(location.hash.slice(1)))?.closest("details")?.setAttribute("open", "");
+}
+
+addEventListener("hashchange", reveal);
+reveal();
 begin();
