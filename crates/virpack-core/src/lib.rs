@@ -16,6 +16,7 @@ mod files;
 pub mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod html;
 mod identity;
 mod loaded_model;
 pub mod memory;
