@@ -1,24 +1,16 @@
 #!/usr/bin/env bash
-# Makes reports of the README's example, of 100,000 records and of ids that hardly compress, and opens them in a browser.
+# Makes reports of 7 and of 100,000 records, some with ids meant to break a page, and of ids that hardly compress, and opens them in
+# a browser with a comparison and a page of `embed`. A test of virpack-core writes the pages.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-out=target/browser
-virpack=${VIRPACK:-target/install/bin/virpack}
-mkdir -p "$out"
+export VIRPACK_BROWSER_PAGES="$PWD/target/browser"
+rm -rf "$VIRPACK_BROWSER_PAGES"
 
-python3 -m venv "$out/python"
-python=$out/python/bin/python
-"$python" -m pip install --quiet --disable-pip-version-check minijinja==3.1.0 numpy
+# With all crates, as other tests are built: for one alone dependencies have other features, and would be built again.
+cargo test --workspace --lib --locked --quiet write_pages_for_the_browser -- --ignored
 npm --prefix tests/browser ci --silent --no-audit --no-fund
 
-"$virpack" predict examples/metagenome.fasta -o "$out/example" --quiet --force
-"$virpack" embed examples/proteins.fasta -o "$out/proteins.npy" --quiet --force
-"$python" tests/browser/make_run.py "$out/many"
-"$python" tests/browser/make_run.py "$out/hashes" 100000 hashes
-for run in example many hashes; do "$python" dev/report_preview.py "$out/$run.html" "$out/$run"; done
-"$python" dev/report_preview.py "$out/compare.html" "$out/example" "$out/many"
-"$python" dev/embed_preview.py "$out/embed.html" "$out/proteins.npy"
-
+cd "$VIRPACK_BROWSER_PAGES"
 pages=()
-for run in example many hashes; do pages+=("$PWD/$out/$run.html=$PWD/$out/$run.tables"); done
-npm --prefix tests/browser test --silent -- "${pages[@]}" "$PWD/$out/compare.html" "$PWD/$out/embed.html"
+for name in few many abridged; do pages+=("$PWD/$name.html=$PWD/$name.json"); done
+npm --prefix ../../tests/browser test --silent -- "${pages[@]}" "$PWD/compare.html" "$PWD/embed.html"

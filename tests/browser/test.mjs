@@ -1,14 +1,14 @@
 // Opens reports in a headless browser and uses them as a reader would.
 //
-//     npm test -- [--screenshots DIRECTORY] REPORT=TABLES... PAGE...
+//     npm test -- [--screenshots DIRECTORY] REPORT=EXPECTED... PAGE...
 //
-// REPORT is a report.html and TABLES the directory of its tables, against which its numbers are checked. PAGE is one without script:
+// REPORT is a report.html and EXPECTED the JSON of what it must show. PAGE is one without script:
 // a comparison, or that of `embed`. CHROMIUM names the browser.
 import assert from "node:assert/strict";
 import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { chromium } from "playwright-core";
-import { expected } from "./tables.mjs";
+import { expected } from "./expected.mjs";
 
 const MOST_BYTES = 5_000_000;
 const SIZES = { desktop: { width: 1280, height: 900 }, phone: { width: 390, height: 844 } };
@@ -109,7 +109,7 @@ async function turns(page, want) {
   assert.deepEqual(await ids(page), first);
 }
 
-/** What the page says before any script has run, with the numbers of the tables. */
+/** What the page says before any script has run, with the numbers of the records. */
 async function reads(browser, file, want) {
   const { page, faults, close } = await open(browser, file, { javaScriptEnabled: false });
   for (const [call, count] of Object.entries(want.calls)) {
@@ -206,15 +206,15 @@ async function main() {
   assert(rest.length, "name a page");
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
   for (const [n, pair] of rest.entries()) {
-    const [file, tables] = pair.split("=");
-    if (!tables) {
+    const [file, json] = pair.split("=");
+    if (!json) {
       await still(browser, file, directory, `page${n + 1}`);
       continue;
     }
     const bytes = statSync(file).size;
     assert(bytes < MOST_BYTES, `${file} has ${bytes} bytes, more than ${MOST_BYTES}`);
     assert(!/\b(?:src|href)="?https?:(?!\/\/(?:doi|arxiv)\.org)/.test(readFileSync(file, "utf8")), "the page names another site");
-    const want = expected(tables);
+    const want = expected(json);
     const { page, faults, seconds, close } = await open(browser, file);
     await harmless(page, 2, /^$/);
     if (/the table holds/.test(await found(page))) {

@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(labels(&length_ticks(2.5, 3.5, in_bases)), ["500", "1 kb", "2 kb"]);
         assert_eq!(labels(&position_ticks(10_000)), ["1", "2 kb", "4 kb", "6 kb", "8 kb", "10 kb"]);
         assert_eq!(labels(&position_ticks(2)), ["1", "1", "2"]);
-        assert_eq!(labels(&value_ticks(-0.3, 0.31)), ["−0.3", "−0.2", "−0.1", "0.0", "0.1", "0.2", "0.3"]);
+        assert_eq!(labels(&value_ticks(-0.3, 0.25)), ["−0.3", "−0.2", "−0.1", "0.0", "0.1", "0.2"]);
         assert_eq!(position_ticks(0).len(), 1);
     }
 

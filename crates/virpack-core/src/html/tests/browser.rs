@@ -23,6 +23,7 @@ fn write_pages_for_the_browser() {
         write_expected(&folder.join(format!("{name}.json")), count, ids);
     }
     fs::write(folder.join("compare.html"), comparison()).unwrap();
+    fs::write(folder.join("embed.html"), embeddings()).unwrap();
 }
 
 /// What the page must show, out of the records alone.
@@ -66,4 +67,20 @@ fn comparison() -> String {
         one("three", Some("../report.html")),
     ];
     compare_page("0.1.0", &runs).unwrap()
+}
+
+/// The page of 5,000 rows whose ids are those of records, hostile ones among them, some twice.
+fn embeddings() -> String {
+    let mut builder = EmbedPageBuilder::new(8);
+    for (i, record) in (0u32..).zip(records(5_000, Ids::Plain)) {
+        let value = |j: u16| (i as f32 * 0.7 + f32::from(j)).sin() * f32::from(8 - j) + record.length as f32 * 1e-4;
+        builder.add(&record.id, record.length, &(0..8).map(value).collect::<Vec<_>>());
+    }
+    let run = json!({
+        "virpack": "0.1.0", "output": "out/<b>proteins</b>.npy", "counts": {"records": 5_000, "tokens": 1_500_000, "truncated": 3},
+        "model": {"name": "virpack-mini/peptide", "sha256": "0f".repeat(32)}, "seconds": {"all": 3.2},
+        "devices": [{"device": "CPU, 2 threads, AVX-512"}],
+        "options": {"pool": "mean", "layer": 4, "long_records": "truncate", "max_length": 20_000},
+    });
+    builder.finish(run.as_object().unwrap()).unwrap()
 }
