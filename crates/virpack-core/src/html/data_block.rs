@@ -15,6 +15,8 @@ use super::summary::Count;
 /// What a data block is made of.
 pub(super) struct Contents<'a> {
     pub(super) totals: Count,
+    /// What the run calls viral: its threshold need not be one of the slider's.
+    pub(super) called: Count,
     pub(super) viral: f64,
     pub(super) uncertain: f64,
     pub(super) plots: &'a Plots,
@@ -60,7 +62,7 @@ macro_rules! json {
 
 impl Contents<'_> {
     fn json(&self, rows: &Rows) -> String {
-        let Contents { totals, viral, uncertain, plots, .. } = self;
+        let Contents { totals, called, viral, uncertain, plots, .. } = self;
         let rates = |rates: &Rates| {
             let five = |shares: &[f64]| shares.iter().map(|x| (x * 1e5).round() / 1e5).collect::<Vec<_>>();
             format!(
@@ -70,8 +72,8 @@ impl Contents<'_> {
             )
         };
         let head = format!(
-            r#""totals":{{"records":{},"bases":{}}},"thresholds":{{"viral":{viral},"uncertain":{uncertain}}}"#,
-            totals.records, totals.bases
+            r#""totals":{{"records":{},"bases":{}}},"viral":{{"records":{},"bases":{}}},"thresholds":{{"viral":{viral},"uncertain":{uncertain}}}"#,
+            totals.records, totals.bases, called.records, called.bases
         );
         format!(
             r#"{{{head},"histogram":{{"records":{},"bases":{}}},"rates":{},"rows":{}}}"#,

@@ -131,7 +131,8 @@ impl EmbedPageBuilder {
             other => other,
         };
         let layer = facts.find("options.layer").map_or("last".to_owned(), Json::to_string);
-        let duplicates = context! { ids => self.ids.value(self.ids.repeated.len()), rows => self.vectors.value(self.vectors.later as usize) };
+        let (ids, vectors) = (self.ids.repeated.len() as u64, self.vectors.later);
+        let duplicates = context! { ids => self.ids.value(ids), rows => self.vectors.value(vectors) };
         let context = context! {
             virpack => facts.needed_text("virpack")?, finished => facts.text("finished"),
             title => file_name(facts.needed_text("output")?), rows => self.rows, width => self.width,
@@ -259,7 +260,7 @@ impl Repeated {
         }
     }
 
-    fn value(&self, total: usize) -> Value {
+    fn value(&self, total: u64) -> Value {
         context! { total => total, first => self.first.clone() }
     }
 }

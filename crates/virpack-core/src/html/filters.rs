@@ -18,7 +18,7 @@ pub(super) fn thousands(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -44,7 +44,7 @@ pub(super) fn percent(share: f64) -> String {
         _ if value < 0.01 => "< 0.01".to_owned(),
         _ if value > 99.9 => "> 99.9".to_owned(),
         _ if value < 0.095 => format!("{value:.2}"),
-        _ if value < 10.0 || value > 99.0 => {
+        _ if !(10.0..=99.0).contains(&value) => {
             let text = format!("{value:.1}");
             text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
         }

@@ -35,7 +35,7 @@ pub struct PageOptions {
     pub uncertain: f64,
     /// The share of viruses that false discovery rates are for; None: the model is not calibrated, and there are none.
     pub prevalence: Option<f64>,
-    /// Most records with a spark, and most with a track: the best.
+    /// Most records with a spark, and most with a track: the best, at least one.
     pub detailed: usize,
     /// The run directory as the user named it; None: `output` of `run.json`.
     pub directory: Option<String>,
@@ -102,7 +102,7 @@ struct Chunks {
 impl PageBuilder {
     /// Begins a page without records.
     pub fn new(options: PageOptions) -> Self {
-        let most = options.detailed;
+        let most = options.detailed.max(1);
         PageBuilder {
             options,
             rows: Rows::new(),
@@ -169,6 +169,7 @@ impl PageBuilder {
         let most = (MOST_BYTES - MOST_BYTES / 100).saturating_sub(bytes);
         let contents = Contents {
             totals: summary.total(),
+            called: summary.calls[0],
             viral: self.options.viral,
             uncertain: self.options.uncertain,
             plots: &self.plots,

@@ -131,7 +131,7 @@ mod tests {
         // Along (3, 4, 0) / 5 with a spread of 10, along (4, -3, 0) / 5 of 3, along the third of 1; far from 0.
         let row = |i: usize| {
             let angle = i as f64 * 2.399_963;
-            let (a, b, c) = (10.0 * angle.sin(), 3.0 * (angle * 1.618).cos(), (angle * 2.718).sin());
+            let (a, b, c) = (10.0 * angle.sin(), 3.0 * (angle * 1.618).cos(), (angle * 2.3).sin());
             [(0.6 * a + 0.8 * b + 50.0) as f32, (0.8 * a - 0.6 * b) as f32, c as f32]
         };
         let rows: Vec<[f32; 3]> = (0..2_000).map(row).collect();

@@ -86,6 +86,8 @@ fn the_data_block_has_every_record_and_the_histogram_of_all() {
         assert_eq!(above, all.iter().filter(reached).count() as u64, "at {line}");
     }
     assert_eq!(data["totals"]["records"], count);
+    let viral: Vec<u64> = all.iter().filter(|r| r.call == Some(PageCall::Viral)).map(|r| r.length).collect();
+    assert_eq!(data["viral"], json!({"records": viral.len(), "bases": viral.iter().sum::<u64>()}));
     assert_eq!(data["rates"]["recall"].as_array().unwrap().len(), 1_001);
 }
 

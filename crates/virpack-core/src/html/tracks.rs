@@ -210,7 +210,7 @@ mod tests {
         ];
         let mut chunks = chunks(&[Some(1.0), None]);
         chunks[0].frames = &frames;
-        let regions = [PageRegion { bases: 0..500, kind: RegionKind::Viral, score: 3.14159 }];
+        let regions = [PageRegion { bases: 0..500, kind: RegionKind::Viral, score: 3.456 }];
         let record = PageRecord {
             id: "a",
             length: 1_000,
@@ -235,7 +235,7 @@ mod tests {
         let region = track.get_attr("regions").unwrap().get_item(&Value::from(0)).unwrap();
         let place =
             ["x", "width", "start", "end", "score"].map(|name| region.get_attr(name).unwrap().to_string());
-        assert_eq!(place, ["0.0", "500.0", "1", "500", "3.14"]);
+        assert_eq!(place, ["0.0", "500.0", "1", "500", "3.46"]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ class Records {
     this.histogram = data.histogram;
     this.rates = data.rates;
     this.totals = data.totals;
+    this.called = data.viral;
     this.start = { viral: Math.round(data.thresholds.viral * 1000), uncertain: Math.round(data.thresholds.uncertain * 1000) };
     this.line = this.start.viral;
     this.words = null;
@@ -34,8 +35,9 @@ class Records {
     return score >= this.start.uncertain * 10 ? "u" : "c";
   }
 
-  /** Records and bases with a score at or above the line, of the whole run. */
+  /** Records and bases with a score at or above the line, of the whole run; at its own threshold, which may have more digits, its calls. */
   above(line) {
+    if (line === this.start.viral) return this.called;
     let records = 0;
     let bases = 0;
     for (let bin = line; bin < this.histogram.records.length; bin += 1) {

@@ -73,7 +73,8 @@ fn comparison() -> String {
 fn embeddings() -> String {
     let mut builder = EmbedPageBuilder::new(8);
     for (i, record) in (0u32..).zip(records(5_000, Ids::Plain)) {
-        let value = |j: u16| (i as f32 * 0.7 + f32::from(j)).sin() * f32::from(8 - j) + record.length as f32 * 1e-4;
+        let value =
+            |j: u16| (i as f32 * 0.7 + f32::from(j)).sin() * f32::from(8 - j) + record.length as f32 * 1e-4;
         builder.add(&record.id, record.length, &(0..8).map(value).collect::<Vec<_>>());
     }
     let run = json!({

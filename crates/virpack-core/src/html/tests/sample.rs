@@ -61,7 +61,7 @@ impl Sample {
             call: self.call,
             status,
             score: self.score,
-            fdr: self.score.map(|score| fdr(score)),
+            fdr: self.score.map(fdr),
             chunks: &chunks,
             chunks_classified: chunks.len() as u64,
             chunks_viral: count(|chunk| chunk.score >= 0.5),
