@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::devices::DeviceChoice;
 use crate::files::FileError;
+use crate::html::HtmlError;
 use crate::merge::MergeError;
 use crate::output::{OutputDtype, OutputError};
 use crate::resume::{ResumeError, Saved};
@@ -83,6 +84,9 @@ pub enum Error {
     /// Shards cannot be joined.
     #[error(transparent)]
     Merge(#[from] MergeError),
+    /// A page of HTML cannot be made.
+    #[error(transparent)]
+    Html(#[from] HtmlError),
     /// A shard of what cannot be read again.
     #[error("a shard is of inputs that can be read again, and {input} is a pipe")]
     ShardOfPipe {

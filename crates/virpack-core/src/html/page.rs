@@ -138,11 +138,11 @@ impl PageBuilder {
         }
         let rank = Rank::new(record.score, record.length, index);
         self.detailed.add(rank, || Detailed::new(index, record));
-        if place(record.call) < 2 && record.chunks.len() > 1 {
+        if place(record.call) < 2 && record.score.is_some() && record.chunks.len() > 1 {
             self.tracks.add(rank, || track(index, record));
         }
         for region in record.regions.iter().filter(|region| region.kind == RegionKind::Provirus) {
-            let length = region.bases.end - region.bases.start;
+            let length = region.bases.end.saturating_sub(region.bases.start);
             let rank = Rank::new(Some(region.score), length, self.proviruses.total);
             self.proviruses.add(rank, || provirus(record, region));
         }
@@ -306,6 +306,6 @@ fn provirus(record: &PageRecord<'_>, region: &super::PageRegion) -> Value {
     context! {
         id => cut(record.id, ID_LETTERS), start => bases.start + 1, end => bases.end,
         score => super::axis::two(region.score), x => share(bases.start),
-        width => share(bases.end - bases.start).max(1.5),
+        width => share(bases.end.saturating_sub(bases.start)).max(1.5),
     }
 }

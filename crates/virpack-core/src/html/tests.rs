@@ -164,10 +164,14 @@ fn a_run_without_records_or_rates_has_a_page() {
 #[test]
 fn a_score_that_is_not_a_number_is_missing() {
     let mut builder = PageBuilder::new(PageOptions::new(0.7, 0.5));
+    let chunk =
+        PageChunk { bases: 0..500, scores: Some([f32::NAN; 2]), posterior: Some(f32::NAN), frames: &[] };
     builder.add(&PageRecord {
         id: "a",
         score: Some(f64::NAN),
         fdr: Some(f64::INFINITY),
+        call: Some(PageCall::Viral),
+        chunks: &[chunk.clone(), chunk],
         ..PageRecord::default()
     });
     let data = data(&builder.finish(run().as_object().unwrap(), None).unwrap().html);
