@@ -40,6 +40,8 @@ pub struct EmbedPageBuilder {
     step: u64,
     ids: Repeated,
     vectors: Repeated,
+    /// Rows among which duplicates are looked for at most.
+    most_compared: u64,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,7 @@ impl EmbedPageBuilder {
             step: 1,
             ids: Repeated::default(),
             vectors: Repeated::default(),
+            most_compared: MOST_COMPARED,
         }
     }
 
@@ -111,7 +114,7 @@ impl EmbedPageBuilder {
     }
 
     fn is_compared(&self) -> bool {
-        self.rows <= MOST_COMPARED
+        self.rows <= self.most_compared
     }
 
     /// Makes the page of the run that `run`, its `run.json`, describes.
@@ -145,7 +148,7 @@ impl EmbedPageBuilder {
             run => context! { seconds => facts.needed_number("seconds.all")?, devices => devices },
             long_records => facts.text("options.long_records"), max_length => max_length,
             lengths => self.lengths(max_length), norms => self.norms(), pca => self.pca(),
-            duplicates => self.is_compared().then_some(duplicates), most_compared => MOST_COMPARED,
+            duplicates => self.is_compared().then_some(duplicates), most_compared => self.most_compared,
         };
         render("embed.html", Data::NoScript, context)
     }
@@ -330,6 +333,18 @@ mod tests {
             "{page}"
         );
         assert!(page.contains("1 row holds values that are not finite"));
+    }
+
+    #[test]
+    fn duplicates_among_too_many_rows_are_not_counted() {
+        let mut page = EmbedPageBuilder { most_compared: 5, ..EmbedPageBuilder::new(3) };
+        for i in [0, 0, 1, 2, 3, 4] {
+            let (id, length, row) = row(i);
+            page.add(&id, length, &row);
+        }
+        assert_eq!(page.ids.seen.len(), 4, "hashes are kept of the first rows only");
+        let page = page.finish(run().as_object().unwrap()).unwrap();
+        assert!(page.contains("Not looked for: the output has more than 5 rows."), "{page}");
     }
 
     #[test]
