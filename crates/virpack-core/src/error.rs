@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::devices::DeviceChoice;
 use crate::files::FileProblem;
+use crate::html::HtmlError;
 use crate::merge::{MergeError, MergeProblem};
 use crate::output::{OutputDtype, OutputError};
 use crate::resume::{FolderProblem, ResumeError, SavedWork};
@@ -91,6 +92,9 @@ pub enum Error {
     /// Shards cannot be joined.
     #[error(transparent)]
     Merge(#[from] MergeError),
+    /// A page of HTML cannot be made.
+    #[error(transparent)]
+    Html(#[from] HtmlError),
     /// A shard of what cannot be read again.
     #[error("a shard is of inputs that can be read again, and {input} is a pipe")]
     ShardOfPipe {

@@ -61,6 +61,7 @@ mod files;
 mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod html;
 mod identity;
 mod loaded_model;
 #[doc(hidden)]

@@ -16,6 +16,7 @@ impl Hint for Error {
             Error::Output(error) => return error.hint(),
             Error::Resume(error) => return error.hint(),
             Error::Merge(error) => return error.hint(),
+            Error::Html(error) => return error.hint(),
             Error::NucleotideClassifierWidth { .. } => {
                 "a nucleotide classifier scores chunks without an open frame, by the nucleotide model alone".into()
             }

@@ -1,0 +1,125 @@
+//! What a page is told about a record.
+
+use std::ops::Range;
+
+/// A record of the run, with everything that a page may show of it.
+#[derive(Clone, Debug, Default)]
+pub struct PageRecord<'a> {
+    /// Its id. Pages show the first 1,000 letters.
+    pub id: &'a str,
+    /// The rest of its header.
+    pub description: &'a str,
+    /// The input that it comes from, where there are several.
+    pub source: Option<&'a str>,
+    /// Its bases.
+    pub length: u64,
+    /// What it is called; None: it is not judged.
+    pub call: Option<PageCall>,
+    /// The word in the column `status` of `sequences.tsv`.
+    pub status: &'a str,
+    /// Its `virus_score`, from 0 to 1; None: it is not judged.
+    pub score: Option<f64>,
+    /// The expected share of false calls among records with at least its score.
+    pub fdr: Option<f64>,
+    /// All its chunks, in their order.
+    pub chunks: &'a [PageChunk<'a>],
+    /// Chunks with a verdict.
+    pub chunks_classified: u64,
+    /// Chunks that are viral.
+    pub chunks_viral: u64,
+    /// Chunks whose verdict comes from their nucleotides alone.
+    pub by_nucleotides: u64,
+    /// Its regions, in any order.
+    pub regions: &'a [PageRegion],
+}
+
+/// The verdict on a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageCall {
+    /// Its score reaches the least score of a viral record.
+    Viral,
+    /// Its score is between the two thresholds.
+    Uncertain,
+    /// Its score is below both thresholds.
+    Cellular,
+}
+
+/// The words of the four calls, in the order of a stack.
+pub(super) const CALLS: [&str; 4] = ["viral", "uncertain", "cellular", "unjudged"];
+
+/// The place of a call in [`CALLS`].
+pub(super) fn place(call: Option<PageCall>) -> usize {
+    call.map_or(3, |call| call as usize)
+}
+
+/// A chunk of a record.
+#[derive(Clone, Debug)]
+pub struct PageChunk<'a> {
+    /// Its bases in the record, from 0.
+    pub bases: Range<u64>,
+    /// The highest scores *other* and *virus* of the chunk; None: it has no verdict.
+    pub scores: Option<[f32; 2]>,
+    /// The probability that it lies in a viral region, by the hidden Markov model.
+    pub posterior: Option<f32>,
+    /// Its open frames.
+    pub frames: &'a [PageFrame],
+}
+
+impl PageChunk<'_> {
+    /// The share of *virus* in both scores.
+    pub(super) fn score(&self) -> Option<f64> {
+        let [other, virus] = self.scores.map(|scores| scores.map(f64::from))?;
+        Some(if other + virus > 0.0 { virus / (other + virus) } else { 0.5 })
+    }
+}
+
+/// An open frame of a chunk.
+#[derive(Clone, Debug)]
+pub struct PageFrame {
+    /// 0 to 5: F1, F2, F3, R1, R2, R3.
+    pub frame: u8,
+    /// Its bases in the record, from 0.
+    pub bases: Range<u64>,
+    /// Its score *virus*, from 0 to 1.
+    pub score: f32,
+}
+
+/// A region of a record that scores like a virus.
+#[derive(Clone, Debug)]
+pub struct PageRegion {
+    /// Its bases in the record, from 0.
+    pub bases: Range<u64>,
+    /// Whether the record is viral, or a cellular one with a candidate provirus.
+    pub kind: RegionKind,
+    /// Its score; higher is better.
+    pub score: f64,
+}
+
+/// What a region lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegionKind {
+    /// A viral record.
+    Viral,
+    /// A record that is not viral as a whole.
+    Provirus,
+}
+
+impl RegionKind {
+    /// The word in `regions.tsv`.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            RegionKind::Viral => "viral",
+            RegionKind::Provirus => "provirus",
+        }
+    }
+}
+
+/// Returns the first `most` letters of `text`, with … where there are more, and a space for each line end.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    let mut letters = text.chars().map(|c| if c == '\n' || c == '\r' { ' ' } else { c });
+    let mut text: String = letters.by_ref().take(most).collect();
+    if letters.next().is_some() {
+        text.push('…');
+    }
+    text
+}
