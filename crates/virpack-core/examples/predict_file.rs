@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let built_in = Bundle::open(&mini::location())?;
     let options = PredictOptions::with_bundle(vec![input.as_str().into()], &built_in, None, directory);
     let predicted = predict(&options, &CancelToken::new(), |_event| ())?;
-    let counts = &predicted.counts;
+    let counts = &predicted.calls.counts;
     println!(
         "{} of {} records are viral: see {directory}/sequences.tsv",
         counts.viral.records, counts.records

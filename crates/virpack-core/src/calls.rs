@@ -2,21 +2,28 @@
 //! tell of them.
 //!
 //! Nothing here is computed by a model. A record comes with its scored chunks, is judged, and its rows are
-//! written, so that a finished run could be judged again from its tables.
+//! written, so that a finished run can be judged again from its tables.
 
 mod best;
 mod chunk;
+mod chunk_table;
 mod counts;
+mod external_sort;
 mod files;
 mod judged;
 mod options;
+mod outputs;
+mod page;
 mod plots;
 mod proviruses;
 mod score_text;
 mod scores;
 mod scoring;
+mod summary;
+mod table;
 mod tables;
 mod track;
+mod virnucpro;
 
 pub use best::NotedRecord;
 pub use chunk::Status;
@@ -25,8 +32,15 @@ pub use counts::{Counts, RecordCount};
 pub(crate) use files::CallFiles;
 pub(crate) use judged::{RecordFacts, judge};
 pub use options::CallOptions;
+pub(crate) use outputs::CallOutputs;
 pub(crate) use score_text::ScoreText;
-pub(crate) use scores::{SCORES_BYTES, Scores};
+pub(crate) use scores::Scores;
 pub(crate) use scoring::RecordScoring;
-pub(crate) use tables::{CallTables, CompleteCalls, record_columns, score_columns, table, truth};
-pub use track::{Draw, Track};
+pub use summary::CallSummary;
+pub(crate) use table::{record_columns, table};
+pub(crate) use tables::{CallTables, CompleteCalls};
+pub use track::{Draw, DrawError, Track};
+pub use virnucpro::Compat;
+
+/// The most records that are drawn, unless asked otherwise.
+pub const DEFAULT_MAX_PLOTS: usize = 100;

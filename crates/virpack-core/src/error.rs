@@ -9,6 +9,7 @@ use crate::files::FileProblem;
 use crate::html::HtmlError;
 use crate::merge::{MergeError, MergeProblem};
 use crate::output::{OutputDtype, OutputError};
+use crate::report::ReportError;
 use crate::resume::{FolderProblem, ResumeError, SavedWork};
 use virpack_device::{DeviceError, Dtype as DeviceDtype, Unavailable};
 use virpack_model::{HoldsModelError, ModelError};
@@ -92,6 +93,9 @@ pub enum Error {
     /// Shards cannot be joined.
     #[error(transparent)]
     Merge(#[from] MergeError),
+    /// A finished run cannot be judged again.
+    #[error(transparent)]
+    Report(#[from] ReportError),
     /// A page of HTML cannot be made.
     #[error(transparent)]
     Html(#[from] HtmlError),

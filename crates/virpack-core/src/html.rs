@@ -1,12 +1,15 @@
-//! Pages of HTML that show runs: `report.html` of `predict`, a comparison of runs, the page of `embed`, and a file for MultiQC.
+//! Pages of HTML that show runs: `report.html` of `predict`, a comparison of runs, the page of `embed`, and a
+//! file for MultiQC.
 //!
-//! A page is one file without any other: style, script and data are in it, and its Content-Security-Policy allows nothing else.
-//! Templates are in `html/`, and `html/CONTRACT.md` lists what they take. Text of the input is escaped wherever it goes.
+//! A page is one file without any other: style, script and data are in it, and its Content-Security-Policy
+//! allows nothing else. Templates are in `html/`, and `html/CONTRACT.md` lists what they take. Text of the
+//! input is escaped wherever it goes.
 //!
 //! ```
 //! use virpack_core::html::{PageBuilder, PageCall, PageOptions, PageRecord, Rates};
 //! # let run = serde_json::json!({
-//! #     "virpack": "0.1.0", "output": "soil", "inputs": [{"path": "soil.fasta"}], "seconds": {"all": 1.0}, "devices": [],
+//! #     "virpack": "0.1.0", "output": "soil", "inputs": [{"path": "soil.fasta"}],
+//! #     "seconds": {"all": 1.0}, "devices": [],
 //! #     "models": {"name": "virpack-mini", "protein": "a", "nucleotide": "b", "files": []},
 //! #     "options": {"length": 500, "genetic_code": 1},
 //! # });

@@ -28,7 +28,7 @@
 //! let inputs = vec!["../../examples/contigs.fasta".into()];
 //! let options = PredictOptions::with_bundle(inputs, &built_in, None, &output);
 //! let predicted = predict(&options, &CancelToken::new(), |_event| ())?;
-//! assert_eq!(predicted.counts.records, 5);
+//! assert_eq!(predicted.calls.counts.records, 5);
 //! assert!(output.join("sequences.tsv").exists());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -71,9 +71,10 @@ mod options;
 pub mod output;
 pub mod predict;
 mod progress;
-mod report;
+pub mod report;
 mod resume;
 mod row;
+mod run_json;
 mod runner;
 #[doc(hidden)]
 pub mod synthetic;

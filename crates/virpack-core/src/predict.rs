@@ -12,7 +12,6 @@ mod classifiers;
 mod earlier_counts;
 mod encoder_runner;
 mod encoders;
-mod external_sort;
 mod files;
 mod identity;
 mod judges;
@@ -21,9 +20,8 @@ mod options;
 mod output;
 mod pairing;
 mod pending_items;
-mod reference;
-mod report;
 mod reporter;
+mod run_json;
 mod summary;
 mod tables;
 mod vectors;
@@ -42,18 +40,15 @@ use crate::event::Event;
 use crate::for_devices;
 pub use bundle::Bundle;
 pub use earlier_counts::EarlierCounts;
+pub(crate) use files::Files;
 use judges::Judges;
 pub use options::PredictOptions;
 use output::PredictOutput;
 use pairing::PairingStage;
-pub use reference::Compat;
 pub use summary::PredictSummary;
 
 /// Bases of a chunk where neither the options nor the classifier say.
 pub const DEFAULT_LENGTH: NonZeroUsize = NonZeroUsize::new(500).expect("it is not 0");
-
-/// Records that are drawn at most, where the options do not say.
-pub const DEFAULT_MAX_PLOTS: usize = 100;
 
 /// Judges every record of the inputs.
 ///

@@ -1,85 +1,173 @@
-//! `run.json`: what was done, to be done again. What all commands say of a run, in one form.
+//! A finished run of `predict`, judged again without computing it: all files that follow from its scores are
+//! made out of `frames.tsv`, `chunks.tsv` and what `sequences.tsv` says of records.
+//!
+//! They are the files that a run of `predict` with the same options writes, to the last byte.
+//!
+//! ```
+//! use virpack_core::CancelToken;
+//! use virpack_core::model::mini;
+//! use virpack_core::predict::{Bundle, PredictOptions, predict};
+//! use virpack_core::report::{FinishedRun, ReportOptions, report};
+//! use virpack_core::verdict::CallThresholds;
+//!
+//! # let folder = tempfile::tempdir()?;
+//! let directory = folder.path().join("verdicts");
+//! let built_in = Bundle::open(&mini::location())?;
+//! let inputs = vec!["../../examples/contigs.fasta".into()];
+//! let options = PredictOptions::with_bundle(inputs, &built_in, None, &directory);
+//! predict(&options, &CancelToken::new(), |_event| ())?;
+//!
+//! let run = FinishedRun::open(&directory)?;
+//! let options = ReportOptions::of(&run).calls(run.calls().thresholds(CallThresholds::STRICT));
+//! let judged = report(&run, &options)?;
+//! assert_eq!(judged.calls.counts.records, 5);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
-use std::path::Path;
-use std::time::Duration;
+mod comparison;
+mod error;
+mod evidence;
+mod letters;
+mod options;
+mod run;
+mod table;
 
-use serde_json::{Map, Value, json};
-use virpack_seq::reader::ReadProgress;
-use virpack_seq::{Input, InputChecksum, PackStats};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use crate::runner::DeviceTally;
-use virpack_model::FileChecksum;
+use serde_json::{Map, Value};
 
-/// The report of a run from these inputs to this output, with what is its command's own.
-pub(crate) fn of<const N: usize>(
-    inputs: &[(Input, Option<InputChecksum>)],
-    output: &Path,
-    own: [(&str, Value); N],
-) -> Map<String, Value> {
-    let common = [
-        ("virpack", env!("CARGO_PKG_VERSION").into()),
-        ("inputs", self::inputs(inputs)),
-        ("output", output.display().to_string().into()),
-    ];
-    common.into_iter().chain(own).map(|(key, value)| (key.to_owned(), value)).collect()
+use crate::Error;
+use crate::calls::{CallOutputs, CallSummary, CallTables, RecordFacts, judge};
+use crate::files::StagedFiles;
+use crate::html::Summary;
+use crate::identity::Identity;
+use crate::output::{OutputError, about};
+use crate::predict::Files;
+use crate::resume::{Remake, describe};
+pub use comparison::compare;
+pub use error::ReportError;
+use evidence::EvidenceTables;
+use letters::Letters;
+pub use options::ReportOptions;
+pub use run::FinishedRun;
+
+/// What was made.
+#[derive(Clone, Debug)]
+pub struct ReportSummary {
+    /// What was called what.
+    pub calls: CallSummary,
+    /// Every file of the run, and the directory of plots.
+    pub files: Vec<PathBuf>,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// What `run.json` says.
+    pub run_json: Map<String, Value>,
+    /// The numbers that a comparison of runs shows.
+    pub page: Summary,
 }
 
-/// The inputs, as they were named, with sizes and checksums of those read to their end.
-pub(crate) fn read(inputs: &[Input], progress: &ReadProgress) -> Vec<(Input, Option<InputChecksum>)> {
-    let checksums = progress.checksums();
-    let checksum = |i: usize| checksums.iter().find(|sum| sum.source as usize == i).cloned();
-    inputs.iter().enumerate().map(|(i, input)| (input.clone(), checksum(i))).collect()
+/// What becomes of `viral.fna` and `proviruses.fna`.
+enum Sequences {
+    /// They are of the same calls, and stay.
+    Stay,
+    /// They are written again.
+    Read(Box<Letters>),
+    /// They would be of other calls, and go.
+    Go,
 }
 
-fn inputs(inputs: &[(Input, Option<InputChecksum>)]) -> Value {
-    let input = |(input, checksum): &(Input, Option<InputChecksum>)| {
-        json!({
-            "path": input.to_string(),
-            "bytes": checksum.as_ref().map(|sum| sum.bytes),
-            "sha256": checksum.as_ref().map(|sum| &sum.sha256),
-        })
+/// Judges a finished run again, and replaces all files that follow from its scores. Nothing else is changed:
+/// a run that is killed meanwhile leaves a directory that can be judged again.
+///
+/// # Errors
+///
+/// [`ReportError`] where a table or an input is not as the run has left it; [`crate::ResumeError`] where
+/// another process writes into the directory; what keeps files from being written.
+pub fn report(run: &FinishedRun, options: &ReportOptions) -> Result<ReportSummary, Error> {
+    let start = Instant::now();
+    options.calls.check()?;
+    let (files, outputs) = (Files::in_directory(&run.directory), options.outputs());
+    let remake = Remake::take(&run.directory, &files.begun())?;
+    let mut sequences = Sequences::of(run, options, &files, remake.is_torn())?;
+    let mut evidence = EvidenceTables::open(&files, &run.inputs)?;
+    let has_letters = matches!(sequences, Sequences::Read(_));
+    let mut tables = CallTables::create(&run.directory, &run.inputs, &outputs, &run.scoring, has_letters)?;
+    while let Some((facts, chunks)) = evidence.next()? {
+        let letters = sequences.next(&facts)?;
+        tables.add(&judge(facts, chunks, &outputs.calls, &run.scoring), letters)?;
+    }
+    let mut names = tables.names();
+    names.extend([files.frames.clone(), files.run_json.clone()]);
+    let letters = files.calls.letters().map(Path::to_path_buf);
+    let stale = match sequences {
+        Sequences::Read(letters) => {
+            letters.finish()?;
+            None
+        }
+        Sequences::Stay => {
+            names.extend(letters);
+            None
+        }
+        Sequences::Go => Some(letters),
     };
-    inputs.iter().map(input).collect()
+    names.sort();
+    let calls = tables.summary();
+    let identity = run.identity().map(|mut identity| {
+        outputs.identify(&run.scoring, &mut identity);
+        identity
+    });
+    let run_json = told(run, &outputs, &calls, identity.as_ref(), &names);
+    let Some(mut complete) = tables.complete(&run_json)? else {
+        return Err(run::of_standard_output());
+    };
+    complete.stale.extend(stale.into_iter().flatten());
+    let page = complete.page.clone();
+    let main = about::write(&files.run_json, &run_json)?;
+    remake.publish(identity.unwrap_or_default(), || {
+        complete.publish_plots(true)?;
+        let sides = std::mem::take(&mut complete.whole);
+        Ok(StagedFiles { main, sides }.publish_over(&complete.stale).map_err(OutputError::from)?)
+    })?;
+    Ok(ReportSummary { calls, files: names, elapsed: start.elapsed(), run_json, page })
 }
 
-/// The files of a model.
-pub(crate) fn files(files: &[FileChecksum]) -> Value {
-    let file = |file: &FileChecksum| json!({ "path": file.location.to_string(), "bytes": file.bytes, "sha256": file.sha256 });
-    files.iter().map(file).collect()
+/// What `run.json` says behind these calls.
+fn told(
+    run: &FinishedRun,
+    outputs: &CallOutputs,
+    calls: &CallSummary,
+    identity: Option<&Identity>,
+    names: &[PathBuf],
+) -> Map<String, Value> {
+    let mut facts = run.facts.clone();
+    let mut part = |name: &str, tell: &dyn Fn(&mut Map<String, Value>)| {
+        facts.get_mut(name).and_then(Value::as_object_mut).into_iter().for_each(tell);
+    };
+    part("options", &|options| outputs.tell(options));
+    part("counts", &|counts| calls.tell(counts));
+    describe(&mut facts, identity, names);
+    facts
 }
 
-/// How well a model's batches were filled.
-pub(crate) fn packing(stats: &PackStats) -> Value {
-    json!({
-        "batches": stats.batches,
-        "sequences": stats.sequences,
-        "token_budget": stats.token_budget,
-        "efficiency": (stats.batches > 0).then(|| stats.efficiency()),
-    })
-}
+impl Sequences {
+    /// What becomes of them; `is_torn` where they may be of other calls than `run.json` says.
+    fn of(run: &FinishedRun, options: &ReportOptions, files: &Files, is_torn: bool) -> Result<Self, Error> {
+        let are_there = files.calls.letters().iter().all(|path| path.exists());
+        if !is_torn && are_there && run.calls().thresholds == options.calls.thresholds {
+            return Ok(Sequences::Stay);
+        }
+        if !options.sequences {
+            return Ok(Sequences::Go);
+        }
+        Ok(Sequences::Read(Box::new(Letters::open(run, options.limits)?)))
+    }
 
-/// What a device has done in the time that the run took, and what its bits depend on.
-pub(crate) fn device(
-    name: &str,
-    tally: &DeviceTally,
-    token_budget: usize,
-    elapsed: Duration,
-    computed_by: &[String],
-) -> Value {
-    json!({
-        "device": name,
-        "tokens": tally.tokens,
-        "sequences": tally.sequences,
-        "batches": tally.batches,
-        "token_budget": token_budget,
-        "packing_efficiency": tally.packing_efficiency(token_budget),
-        "tokens_per_second": rate(tally.tokens, elapsed),
-        "computed_by": computed_by,
-        "busy": (tally.busy.as_secs_f64() / elapsed.as_secs_f64().max(1e-9)).min(1.0),
-    })
-}
-
-/// So many a second.
-pub(crate) fn rate(count: u64, elapsed: Duration) -> f64 {
-    count as f64 / elapsed.as_secs_f64().max(1e-9)
+    /// The letters of the next record, where they are needed.
+    fn next(&mut self, facts: &RecordFacts) -> Result<&[u8], Error> {
+        match self {
+            Sequences::Read(letters) => letters.next(facts),
+            Sequences::Stay | Sequences::Go => Ok(&[]),
+        }
+    }
 }

@@ -21,13 +21,14 @@ mod log;
 mod manifest;
 mod part_entry;
 mod parts;
+mod remake;
 mod run_id;
 mod session;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use complete::{CompleteRun, describe};
+pub(crate) use complete::{CompleteRun, describe, recorded_identity};
 use dir::Checkpoint;
 pub(crate) use dir::{ResumeDir, pipe};
 pub(crate) use earlier_parts::EarlierParts;
@@ -36,6 +37,7 @@ pub use error::{FolderError, ResumeError};
 pub(crate) use manifest::Manifest;
 pub(crate) use part_entry::{Entries, HandOn};
 use parts::{CompleteParts, Parts};
+pub(crate) use remake::Remake;
 use run_id::RunId;
 pub(crate) use session::Session;
 

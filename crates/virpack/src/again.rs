@@ -1,4 +1,4 @@
-//! The command that goes on where this one ended.
+//! The command that is running, and the one that goes on where it ended.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -11,6 +11,12 @@ pub(crate) fn with_resume(arguments: impl Iterator<Item = OsString>) -> String {
         words.insert(words.len().min(2), "--resume".to_owned());
     }
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// The command of `arguments` as a shell takes it.
+pub(crate) fn command(arguments: impl Iterator<Item = OsString>) -> String {
+    let words = arguments.map(|word| quoted(&word.to_string_lossy()).into_owned());
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn quoted(word: &str) -> Cow<'_, str> {
@@ -33,6 +39,8 @@ mod tests {
             r"virpack embed --resume 'a b.fa' -o 'it'\''s.npy'"
         );
         assert_eq!(said(&["virpack", "embed", "--resume", "--", "x"]), "virpack embed --resume -- x");
+        let plain = ["virpack", "predict", "a b.fa"].into_iter().map(OsString::from);
+        assert_eq!(command(plain), "virpack predict 'a b.fa'");
         assert_eq!(said(&["virpack", "embed", ""]), "virpack embed --resume ''");
     }
 }

@@ -1,6 +1,8 @@
 //! The commands, one a file.
 
 pub(crate) mod bench;
+mod call_summary;
+mod calls;
 pub(crate) mod checkpoint;
 pub(crate) mod completions;
 pub(crate) mod device;
@@ -15,6 +17,7 @@ pub(crate) mod models;
 pub(crate) mod output;
 pub(crate) mod pack;
 pub(crate) mod predict;
+pub(crate) mod report;
 mod run;
 pub(crate) mod stdout;
 pub(crate) mod validate;

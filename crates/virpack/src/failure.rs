@@ -117,6 +117,12 @@ impl From<virpack_core::model::ModelError> for Failure {
 }
 
 impl Failure {
+    /// Whether a complete run has only other calls or other files than what was asked for.
+    pub(crate) fn is_other_calls(&self) -> bool {
+        use virpack_core::{Error, ResumeError};
+        matches!(self, Failure::Virpack(Error::Resume(ResumeError::OtherCalls { .. })))
+    }
+
     /// Says it on stderr and gives the exit code.
     pub(crate) fn report(self, log: LogFormat) -> ExitCode {
         if let Failure::Stdout(error) = &self

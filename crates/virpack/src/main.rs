@@ -40,18 +40,29 @@ const PREDICT_EXAMPLES: &str = "Examples:
   virpack predict contigs.fasta -o verdicts --min-length 1000
   virpack predict genome.fasta -o proviruses --strict --plot";
 
+/// What stands below the help of `report`.
+const REPORT_EXAMPLES: &str = "Examples:
+  virpack report verdicts --strict --plot
+  virpack report monday tuesday --comparison both.html";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Find viruses: a verdict and scores for each contig or read
     ///
-    /// Begin with `virpack predict contigs.fasta -o verdicts`, then read verdicts/sequences.tsv. The built-in model needs no
-    /// download; `--preset virnucpro-500` runs VirNucPro.
+    /// Begin with `virpack predict contigs.fasta -o verdicts`, then read verdicts/sequences.tsv. The built-in
+    /// model needs no download; `--preset virnucpro-500` runs VirNucPro.
     #[command(arg_required_else_help = true, after_help = PREDICT_EXAMPLES)]
     Predict(commands::predict::Arguments),
+    /// Look at finished runs of `predict` in another way, without computing them again
+    ///
+    /// Makes all files that follow from a run's scores again: the report, the tables of sequences and
+    /// regions, the FASTA files, the plots. What is not given stays as the run had it.
+    #[command(arg_required_else_help = true, after_help = REPORT_EXAMPLES)]
+    Report(commands::report::Arguments),
     /// Embed proteins or nucleotides with ESM-2, DNABERT-S or the built-in model
     ///
-    /// Begin with `virpack embed proteins.fasta -o embeddings.parquet`: one row for each record, in input order. `--model
-    /// esm2_t33_650M_UR50D` downloads a published model.
+    /// Begin with `virpack embed proteins.fasta -o embeddings.parquet`: one row for each record, in input
+    /// order. `--model esm2_t33_650M_UR50D` downloads a published model.
     #[command(arg_required_else_help = true)]
     Embed(commands::embed::Arguments),
     /// Merge the shards of one input into one output
@@ -101,6 +112,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Embed(arguments) => commands::embed::run(arguments),
         Command::Merge(arguments) => commands::merge::run(arguments),
         Command::Predict(arguments) => commands::predict::run(arguments),
+        Command::Report(arguments) => commands::report::run(arguments),
         Command::Frames(arguments) => commands::frames::run(arguments),
         Command::Pack(arguments) => commands::pack::run(arguments),
         Command::Validate(arguments) => commands::validate::run(arguments),

@@ -1,5 +1,6 @@
 //! The picture of a packing plan: how long the sequences are, and how full the batches.
 
+mod overview;
 pub(crate) mod track;
 
 use std::io::Write;

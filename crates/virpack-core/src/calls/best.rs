@@ -44,8 +44,9 @@ impl BestRecords {
         if place == most {
             return;
         }
-        let (id, chunks) = (Arc::clone(&record.id), record.tally.chunks);
-        let noted = NotedRecord { id, length: record.length, chunks, score: score.score, logit: score.logit };
+        let (id, chunks) = (Arc::clone(&record.facts.id), record.tally.chunks);
+        let noted =
+            NotedRecord { id, length: record.facts.length, chunks, score: score.score, logit: score.logit };
         list.insert(place, noted);
         list.truncate(most);
     }

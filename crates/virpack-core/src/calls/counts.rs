@@ -69,7 +69,7 @@ impl Counts {
     pub(super) fn add(&mut self, record: &JudgedRecord) {
         let tally = &record.tally;
         self.records += 1;
-        self.bases += record.length as u64;
+        self.bases += record.facts.length as u64;
         self.chunks += tally.chunks;
         self.chunks_classified += tally.classified;
         self.chunks_by_nucleotides += tally.by_nucleotides;
@@ -82,13 +82,13 @@ impl Counts {
             Some(Call::Cellular) => (&mut self.cellular, &mut self.proviruses),
             None => (&mut self.not_judged, &mut self.proviruses),
         };
-        called.add(record.length);
+        called.add(record.facts.length);
         *counted += regions;
         match record.status {
             Status::NoOpenFrame => self.no_open_frame += 1,
             Status::TooShort => self.too_short += 1,
             Status::Empty => self.empty += 1,
-            Status::BelowMinLength => self.below_min_length.add(record.length),
+            Status::BelowMinLength => self.below_min_length.add(record.facts.length),
             Status::Classified | Status::ClassifiedNucleotide => {}
         }
     }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::external_sort::spill_path;
+
 /// The files that follow from scores, in the directory of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct CallFiles {
@@ -11,6 +13,13 @@ pub(crate) struct CallFiles {
     pub(super) provirus_letters: PathBuf,
     pub(super) provirus_bed: PathBuf,
     pub(super) provirus_gff: PathBuf,
+    pub(crate) chunks: PathBuf,
+    pub(super) results: PathBuf,
+    pub(super) highest: PathBuf,
+    /// How scores are calibrated; it is there where they are.
+    pub(crate) calibration: PathBuf,
+    pub(super) page: PathBuf,
+    pub(super) multiqc: PathBuf,
     /// A directory.
     pub(crate) plots: PathBuf,
 }
@@ -25,14 +34,41 @@ impl CallFiles {
             provirus_letters: file("proviruses.fna"),
             provirus_bed: file("proviruses.bed"),
             provirus_gff: file("proviruses.gff3"),
+            chunks: file("chunks.tsv"),
+            results: file("prediction_results.txt"),
+            highest: file("prediction_results_highestscore.csv"),
+            calibration: file("record_calibration.json"),
+            page: file("report.html"),
+            multiqc: file("virpack_mqc.json"),
             plots: file("plots"),
         }
     }
 
+    /// Those of sequences.
+    pub(crate) fn letters(&self) -> [&Path; 2] {
+        [&self.viral, &self.provirus_letters].map(PathBuf::as_path)
+    }
+
+    /// VirNucPro's two.
+    pub(crate) fn virnucpro(&self) -> [&Path; 2] {
+        [&self.results, &self.highest].map(PathBuf::as_path)
+    }
+
+    /// Those that every run has.
+    pub(super) fn usual(&self) -> [&Path; 7] {
+        let CallFiles { sequences, regions, provirus_bed, provirus_gff, chunks, page, multiqc, .. } = self;
+        [sequences, regions, provirus_bed, provirus_gff, chunks, page, multiqc].map(PathBuf::as_path)
+    }
+
     /// All but the directory of plots.
-    pub(crate) fn all(&self) -> [&Path; 6] {
-        let CallFiles { sequences, regions, viral, provirus_letters, provirus_bed, provirus_gff, plots: _ } =
-            self;
-        [sequences, regions, viral, provirus_letters, provirus_bed, provirus_gff].map(PathBuf::as_path)
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Path> {
+        let some = self.letters().into_iter().chain(self.virnucpro()).chain([&*self.calibration]);
+        self.usual().into_iter().chain(some)
+    }
+
+    /// All that may be begun under temporary names.
+    pub(crate) fn begun(&self) -> Vec<PathBuf> {
+        let others = [self.plots.clone(), spill_path(&self.highest)];
+        self.all().map(Path::to_path_buf).chain(others).collect()
     }
 }

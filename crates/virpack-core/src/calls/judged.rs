@@ -1,14 +1,15 @@
 //! A record with all that follows from its chunks.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use virpack_seq::Record;
+use virpack_seq::{Record, escaped};
 
 use super::chunk::{ChunkTally, ScoredChunk, Status};
 use super::options::CallOptions;
-use super::scores::Scores;
 use super::score_text::decimal;
+use super::scores::Scores;
 use super::scoring::RecordScoring;
 use crate::verdict::{Call, ChunkEvidence, Evidence, RecordScore, Region, RegionKind, Segments, segments};
 
@@ -17,8 +18,9 @@ use crate::verdict::{Call, ChunkEvidence, Evidence, RecordScore, Region, RegionK
 pub(crate) struct RecordFacts {
     /// Its place over all inputs, from 0: its row in `sequences.tsv`.
     pub(crate) index: u64,
+    /// As tables have it: control characters are escaped.
     pub(crate) id: Arc<str>,
-    /// The rest of its header.
+    /// The rest of its header, in the same way.
     pub(crate) description: String,
     /// Its input, from 0.
     pub(crate) source: u32,
@@ -33,8 +35,11 @@ impl RecordFacts {
     pub(crate) fn of(record: &Record, min_length: usize) -> Self {
         RecordFacts {
             index: record.index,
-            id: Arc::clone(&record.id),
-            description: record.description.clone(),
+            id: match escaped(&record.id) {
+                Cow::Borrowed(_) => Arc::clone(&record.id),
+                Cow::Owned(id) => id.into(),
+            },
+            description: escaped(&record.description).into_owned(),
             source: record.source,
             length: record.sequence.len(),
             is_left_out: record.sequence.len() < min_length,
@@ -45,11 +50,7 @@ impl RecordFacts {
 /// A record with all that follows from its chunks.
 #[derive(Clone, Debug)]
 pub(crate) struct JudgedRecord {
-    pub(crate) index: u64,
-    pub(crate) id: Arc<str>,
-    pub(crate) description: String,
-    pub(crate) source: u32,
-    pub(crate) length: usize,
+    pub(crate) facts: RecordFacts,
     /// All its chunks, in order.
     pub(crate) chunks: Vec<ScoredChunk>,
     pub(crate) tally: ChunkTally,
@@ -61,6 +62,8 @@ pub(crate) struct JudgedRecord {
     pub(crate) fdr: Option<f64>,
     /// The highest score first; none in a record of one chunk.
     pub(crate) regions: Vec<Region>,
+    /// The probability that each chunk is viral, given all; empty in a record of one chunk.
+    pub(crate) posterior: Vec<f32>,
 }
 
 /// Judges a record by all its chunks.
@@ -73,16 +76,15 @@ pub(crate) fn judge(
     let mut tally = ChunkTally::default();
     chunks.iter().for_each(|chunk| tally.add(chunk, options));
     let evidence: Evidence = chunks.iter().map(|chunk| chunk.highest().map(Scores::both)).collect();
-    let RecordFacts { index, id, description, source, length, is_left_out } = facts;
-    let status = if is_left_out { Status::BelowMinLength } else { tally.status(length) };
+    let status = if facts.is_left_out { Status::BelowMinLength } else { tally.status(facts.length) };
     let score = scoring.score(&evidence);
     let call = score.map(|score| options.thresholds.call(as_written(score.score)));
     let fdr = score.and_then(|score| scoring.fdr(&score, options.prevalence));
-    let regions = match call {
-        Some(call) if chunks.len() > 1 => regions(&chunks, call, scoring).regions,
-        _ => Vec::new(),
+    let Segments { regions, posterior } = match call {
+        Some(call) if chunks.len() > 1 => regions(&chunks, call, scoring),
+        _ => Segments::default(),
     };
-    JudgedRecord { index, id, description, source, length, chunks, tally, status, score, call, fdr, regions }
+    JudgedRecord { facts, chunks, tally, status, score, call, fdr, regions, posterior }
 }
 
 /// A score as tables have it: a call can be made again from them.
@@ -99,6 +101,11 @@ fn regions(chunks: &[ScoredChunk], call: Call, scoring: &RecordScoring) -> Segme
 }
 
 impl JudgedRecord {
+    /// Its `virus_score` as tables have it.
+    pub(super) fn written_score(&self) -> Option<f64> {
+        self.score.map(|score| as_written(score.score))
+    }
+
     /// The chunks of a region.
     pub(super) fn chunks_of(&self, region: &Region) -> &[ScoredChunk] {
         let first = self.chunks.partition_point(|chunk| chunk.bases.start < region.bases.start);
@@ -187,7 +194,7 @@ mod tests {
         let region = &record.regions[0];
         assert_eq!((region.bases.clone(), region.kind), (50_000..70_000, RegionKind::Provirus));
         assert_eq!(record.chunks_of(region).len(), 40);
-        assert_eq!(provirus_name(&record.id, &region.bases), "r|provirus_50001_70000");
+        assert_eq!(provirus_name(&record.facts.id, &region.bases), "r|provirus_50001_70000");
         assert_eq!(record.proviruses().count(), 1);
         let viral = judged(&[Some(0.9); 20], &CallOptions::default());
         assert_eq!((viral.regions[0].kind, viral.regions[0].bases.clone()), (RegionKind::Viral, 0..10_000));

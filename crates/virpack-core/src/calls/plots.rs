@@ -4,10 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::judged::JudgedRecord;
-use super::track::{Draw, Points, Track};
+use super::track::{Draw, DrawError, Points, Track};
 use crate::files::PendingDirectory;
 use crate::output::OutputError;
 use crate::verdict::Call;
+
+/// The picture of all records that are drawn.
+const OVERVIEW: &str = "overview.svg";
 
 /// The pictures of a run on their way into their directory.
 ///
@@ -48,7 +51,8 @@ impl Plots {
         for (chunk, highest) in record.chunks.iter().filter_map(|chunk| Some((chunk, chunk.highest()?))) {
             points.add(&chunk.bases, highest.virus);
         }
-        let (id, length, regions) = (Arc::clone(&record.id), record.length, record.regions.clone());
+        let (id, length, regions) =
+            (Arc::clone(&record.facts.id), record.facts.length, record.regions.clone());
         let (chunks_in_point, points) = points.finish();
         let track = Track { id, length, call, score: score.score, chunks_in_point, points, regions };
         self.kept.insert(place, KeptTrack { rank, name: name(record), track });
@@ -57,17 +61,26 @@ impl Plots {
 
     /// Draws what was kept.
     pub(super) fn finish(self, target: &Path) -> Result<PendingDirectory, OutputError> {
+        let write = |name: &str, text: Result<String, DrawError>| {
+            let text = text.map_err(|source| OutputError::Draw { path: target.join(name), source })?;
+            Ok::<_, OutputError>(self.directory.write(name, &text)?)
+        };
         for KeptTrack { name, track, .. } in &self.kept {
-            let text =
-                (self.draw)(track).map_err(|source| OutputError::Draw { path: target.join(name), source })?;
-            self.directory.write(name, &text)?;
+            write(name, (self.draw.track)(track))?;
+        }
+        let tracks: Vec<_> = self.kept.iter().map(|kept| &kept.track).collect();
+        if !tracks.is_empty() {
+            write(OVERVIEW, (self.draw.overview)(&tracks))?;
         }
         Ok(self.directory)
     }
 }
 
-/// Whether a file has a name that [`name`] gives.
+/// Whether a file has a name that [`name`] gives, or that of the overview.
 pub(super) fn is_plot(name: &str) -> bool {
+    if name == OVERVIEW {
+        return true;
+    }
     let number = name.split_once('_').map_or("", |(number, _)| number);
     number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit()) && name.ends_with(".svg")
 }
@@ -75,6 +88,6 @@ pub(super) fn is_plot(name: &str) -> bool {
 /// The place of a record, and so much of its id as any file system takes.
 fn name(record: &JudgedRecord) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
-    let id: String = record.id.chars().take(60).map(plain).collect();
-    format!("{:06}_{id}.svg", record.index + 1)
+    let id: String = record.facts.id.chars().take(60).map(plain).collect();
+    format!("{:06}_{id}.svg", record.facts.index + 1)
 }

@@ -12,26 +12,28 @@ use crate::output::{OutputError, TextFile};
 
 /// The three files on their way.
 pub(super) struct Proviruses {
-    letters: TextFile,
+    /// None: those that are there are of the same calls.
+    letters: Option<TextFile>,
     bed: TextFile,
     gff: TextFile,
 }
 
 impl Proviruses {
-    pub(super) fn create(files: &CallFiles) -> Result<Self, OutputError> {
+    pub(super) fn create(files: &CallFiles, has_letters: bool) -> Result<Self, OutputError> {
         let mut gff = TextFile::create(&files.provirus_gff)?;
         gff.write(&[b"##gff-version 3\n"])?;
-        let [letters, bed] =
-            [&files.provirus_letters, &files.provirus_bed].map(|path| TextFile::create(path));
-        Ok(Proviruses { letters: letters?, bed: bed?, gff })
+        let letters = has_letters.then(|| TextFile::create(&files.provirus_letters)).transpose()?;
+        Ok(Proviruses { letters, bed: TextFile::create(&files.provirus_bed)?, gff })
     }
 
     /// Writes the candidate proviruses of a record with these letters.
     pub(super) fn add(&mut self, record: &JudgedRecord, letters: &[u8]) -> Result<(), OutputError> {
         for (number, region) in (1..).zip(record.proviruses()) {
-            let (id, bases) = (&*record.id, region.bases.clone());
+            let (id, bases) = (&*record.facts.id, region.bases.clone());
             let name = provirus_name(id, &bases);
-            write_fasta(&mut self.letters, &name, &record.description, &letters[bases.clone()])?;
+            if let Some(file) = &mut self.letters {
+                write_fasta(file, &name, &record.facts.description, &letters[bases.clone()])?;
+            }
             let share = (1_000.0 * region.mean_posterior).round();
             let (chromosome, own) = (bed_name(id), escaped(&name));
             let bed = format!("{chromosome}\t{}\t{}\t{own}\t{share}\t.\n", bases.start, bases.end);
@@ -42,7 +44,7 @@ impl Proviruses {
                 bases.start + 1,
                 bases.end,
                 region.score,
-                record.index,
+                record.facts.index,
                 gff_escaped(&name),
             );
             self.gff.write(&[gff.as_bytes()])?;
@@ -51,7 +53,8 @@ impl Proviruses {
     }
 
     pub(super) fn finish(self) -> Result<[Option<PendingFile>; 3], OutputError> {
-        Ok([self.letters.finish()?, self.bed.finish()?, self.gff.finish()?])
+        let letters = self.letters.map(TextFile::finish).transpose()?.flatten();
+        Ok([letters, self.bed.finish()?, self.gff.finish()?])
     }
 }
 

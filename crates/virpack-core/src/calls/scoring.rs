@@ -7,8 +7,8 @@ use crate::verdict::{
 /// How the records of a run are scored.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordScoring {
-    /// The name of the model, and its calibration for chunks of the run's length.
-    fitted: Option<(String, LengthCalibration)>,
+    /// The calibration of the model, and that for chunks of the run's length.
+    fitted: Option<(RecordCalibration, LengthCalibration)>,
 }
 
 impl RecordScoring {
@@ -16,14 +16,14 @@ impl RecordScoring {
     pub(crate) fn new(calibration: Option<&RecordCalibration>, chunk_length: usize) -> Self {
         let fitted = calibration.and_then(|calibration| {
             let fitted = calibration.for_length(chunk_length)?.clone();
-            Some((calibration.model().to_owned(), fitted))
+            Some((calibration.clone(), fitted))
         });
         RecordScoring { fitted }
     }
 
-    /// The name of the model whose records it was fitted on.
-    pub(crate) fn model(&self) -> Option<&str> {
-        self.fitted.as_ref().map(|(model, _)| model.as_str())
+    /// The calibration of the model, where there is one for such chunks.
+    pub(crate) fn calibration(&self) -> Option<&RecordCalibration> {
+        self.fitted.as_ref().map(|(calibration, _)| calibration)
     }
 
     pub(super) fn score(&self, evidence: &Evidence) -> Option<RecordScore> {
@@ -36,6 +36,22 @@ impl RecordScoring {
     /// None where nothing was fitted.
     pub(super) fn fdr(&self, score: &RecordScore, prevalence: Prevalence) -> Option<f64> {
         self.fitted.as_ref().map(|(_, fitted)| fitted.fdr(score, prevalence))
+    }
+
+    /// Adds what each knot of the calibration counts for a record.
+    pub(super) fn add_knots(&self, score: &RecordScore, knots: &mut Vec<f64>) {
+        let Some((_, fitted)) = &self.fitted else { return };
+        let own = fitted.weights(score.classified);
+        knots.resize(own.len(), 0.0);
+        knots.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
+    }
+
+    /// The mean shares `[viral, cellular]` of held-out records that score at least `least`, over records
+    /// whose knots were added up; none reach it where nothing was fitted.
+    pub(super) fn shares(&self, least: f64, knots: &[f64]) -> [f64; 2] {
+        let records: f64 = knots.iter().sum();
+        let weights: Vec<f64> = knots.iter().map(|knot| knot / records.max(1.0)).collect();
+        self.fitted.as_ref().map_or([0.0; 2], |(_, fitted)| fitted.shares(least, &weights))
     }
 
     pub(super) fn segments(&self) -> SegmentModel {

@@ -3,21 +3,29 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
 use virpack_seq::Input;
 
 use super::best::BestRecords;
+use super::chunk_table::ChunkTable;
 use super::counts::Counts;
 use super::files::CallFiles;
 use super::judged::JudgedRecord;
 use super::options::CallOptions;
+use super::outputs::CallOutputs;
+use super::page::CallPage;
 use super::plots::{Plots, is_plot};
 use super::proviruses::{Proviruses, write_fasta};
-use super::score_text::{NONE, ScoreText, decimal};
-use super::scores::Scores;
-use super::track::Draw;
+use super::score_text::{NONE, decimal};
+use super::scoring::RecordScoring;
+use super::summary::CallSummary;
+use super::table::{record_columns, table, truth};
+use super::virnucpro::VirNucProFiles;
+use crate::Error;
 use crate::files::{PendingDirectory, PendingFile, clear};
-use crate::output::{DuplicateFinder, OutputError, RepeatedIds, TextFile, TextTable, is_stdout};
-use crate::verdict::{Call, Region};
+use crate::html;
+use crate::output::{DuplicateFinder, OutputError, TextFile, TextTable, is_stdout};
+use crate::verdict::{Call, RecordCalibration, Region};
 
 /// The files that follow from scores, on their way into their directory.
 pub(crate) struct CallTables {
@@ -26,8 +34,8 @@ pub(crate) struct CallTables {
     sequences: TextTable,
     /// None: `sequences` is standard output, and there are no others.
     others: Option<SideFiles>,
-    pub(crate) counts: Counts,
-    pub(crate) best: BestRecords,
+    counts: Counts,
+    best: BestRecords,
     ids: DuplicateFinder,
 }
 
@@ -35,41 +43,49 @@ pub(crate) struct CallTables {
 struct SideFiles {
     files: CallFiles,
     options: CallOptions,
+    chunks: ChunkTable,
     regions: TextTable,
-    viral: TextFile,
+    /// None: those that are there are of the same calls, or are removed.
+    viral: Option<TextFile>,
     proviruses: Proviruses,
+    virnucpro: Option<VirNucProFiles>,
+    calibration: Option<RecordCalibration>,
+    page: CallPage,
     plots: Option<Plots>,
 }
 
 /// Files that are whole and have no names yet.
 pub(crate) struct CompleteCalls {
     pub(crate) whole: Vec<PendingFile>,
+    /// Files of other calls, which are removed.
+    pub(crate) stale: Vec<PathBuf>,
+    /// What the page says.
+    pub(crate) page: html::Summary,
     plots: Option<PendingDirectory>,
     files: CallFiles,
 }
 
 impl CallTables {
-    /// Opens all files in `directory` under temporary names, or one to standard output where that is `-`;
-    /// `draw` draws so many records at most.
+    /// Opens all files in `directory` under temporary names, or one to standard output where that is `-`.
+    /// Those of sequences are made where there are letters of them.
     pub(crate) fn create(
         directory: &Path,
         inputs: &[Input],
-        options: CallOptions,
-        draw: Option<(Draw, usize)>,
+        outputs: &CallOutputs,
+        scoring: &RecordScoring,
+        has_letters: bool,
     ) -> Result<Self, OutputError> {
         let names = inputs.iter().map(ToString::to_string);
         let sources: Vec<String> = if inputs.len() > 1 { names.collect() } else { Vec::new() };
         let has_sources = !sources.is_empty();
         let files = (!is_stdout(directory)).then(|| CallFiles::in_directory(directory));
-        let others = files.map(|files| SideFiles::create(files, has_sources, options, draw)).transpose()?;
+        let create = |files| SideFiles::create(files, has_sources, outputs, scoring, has_letters);
+        let others = files.map(create).transpose()?;
         let path = others.as_ref().map_or(directory, |others| &others.files.sequences);
+        const COLUMNS: &str = "sequence_id source description length chunks chunks_classified chunks_viral \
+            viral_fraction virus_score call is_virus fdr max_score_other max_score_virus status";
         Ok(CallTables {
-            sequences: table(
-                path,
-                has_sources,
-                "sequence_id source description length chunks chunks_classified chunks_viral viral_fraction \
-                 virus_score call is_virus fdr max_score_other max_score_virus status",
-            )?,
+            sequences: table(path, has_sources, COLUMNS)?,
             others,
             counts: Counts::default(),
             best: BestRecords::default(),
@@ -83,20 +99,25 @@ impl CallTables {
         &self.sources
     }
 
-    /// Ids that came twice so far.
-    pub(crate) fn repeated(&self) -> RepeatedIds {
-        self.ids.repeated()
+    /// What was called what so far.
+    pub(crate) fn summary(&self) -> CallSummary {
+        CallSummary {
+            counts: self.counts,
+            repeated: self.ids.repeated(),
+            best_viral: self.best.viral.clone(),
+            best_uncertain: self.best.uncertain.clone(),
+        }
     }
 
-    /// Writes the rows and sequences of a record with these letters.
+    /// Writes the rows of a record, and its sequences out of its `letters`.
     pub(crate) fn add(&mut self, record: &JudgedRecord, letters: &[u8]) -> Result<(), OutputError> {
-        self.ids.add(&record.id);
+        self.ids.add(&record.facts.id);
         self.counts.add(record);
         self.best.add(record);
-        let own = record_columns(&record.id, record.source, &self.sources);
+        let facts = &record.facts;
         let tally = &record.tally;
-        let mut row = own.clone();
-        row.extend([record.description.clone(), record.length.to_string()]);
+        let mut row = record_columns(&facts.id, facts.source, &self.sources);
+        row.extend([facts.description.clone(), facts.length.to_string()]);
         row.extend([tally.chunks, tally.classified, tally.viral].map(|count| count.to_string()));
         row.extend([tally.fraction(), record.score.map(|score| score.score)].map(decimal));
         row.push(record.call.map_or(NONE, Call::as_str).to_owned());
@@ -106,7 +127,7 @@ impl CallTables {
         row.extend([0, 1].map(|class| decimal(highest.map(|both| both[class]))));
         row.push(record.status.as_str().to_owned());
         self.sequences.line(&row)?;
-        self.others.as_mut().map_or(Ok(()), |others| others.add(record, own, letters))
+        self.others.as_mut().map_or(Ok(()), |others| others.add(record, &self.sources, letters))
     }
 
     /// Hands on to a reader of standard output the rows that are written so far.
@@ -116,22 +137,16 @@ impl CallTables {
 
     /// The files that stand there in the end, and the directory of plots.
     pub(crate) fn names(&self) -> Vec<PathBuf> {
-        let Some(SideFiles { files, plots, .. }) = &self.others else { return Vec::new() };
-        let plots = plots.as_ref().map(|_| files.plots.clone());
-        files.all().into_iter().map(Path::to_owned).chain(plots).collect()
+        self.others.as_ref().map(SideFiles::names).unwrap_or_default()
     }
 
-    /// Makes all files whole. None where all went to standard output.
-    pub(crate) fn complete(self) -> Result<Option<CompleteCalls>, OutputError> {
+    /// Makes all files of the run that `run` describes whole. None where all went to standard output.
+    pub(crate) fn complete(self, run: &Map<String, Value>) -> Result<Option<CompleteCalls>, Error> {
         let sequences = self.sequences.finish()?;
-        let Some(SideFiles { files, regions, viral, proviruses, plots, .. }) = self.others else {
-            return Ok(None);
-        };
-        let proviruses = proviruses.finish()?;
-        let plots = plots.map(|plots| plots.finish(&files.plots)).transpose()?;
-        let whole = [sequences, regions.finish()?, viral.finish()?].into_iter().chain(proviruses);
-        let whole = whole.flatten().collect();
-        Ok(Some(CompleteCalls { whole, plots, files }))
+        let Some(others) = self.others else { return Ok(None) };
+        let mut complete = others.complete(run)?;
+        complete.whole.extend(sequences);
+        Ok(Some(complete))
     }
 }
 
@@ -139,36 +154,86 @@ impl SideFiles {
     fn create(
         files: CallFiles,
         has_sources: bool,
-        options: CallOptions,
-        draw: Option<(Draw, usize)>,
+        outputs: &CallOutputs,
+        scoring: &RecordScoring,
+        has_letters: bool,
     ) -> Result<Self, OutputError> {
-        let plots = |(draw, most)| Plots::create(&files.plots, draw, most);
+        const COLUMNS: &str =
+            "sequence_id source region kind start end chunks chunks_viral score mean_score_virus record";
+        let CallOutputs { calls, compat, draw } = *outputs;
+        let plots = draw.map(|(draw, most)| Plots::create(&files.plots, draw, most)).transpose()?;
         Ok(SideFiles {
-            regions: table(
-                &files.regions,
-                has_sources,
-                "sequence_id source region kind start end chunks chunks_viral score mean_score_virus record",
-            )?,
-            viral: TextFile::create(&files.viral)?,
-            proviruses: Proviruses::create(&files)?,
-            plots: draw.map(plots).transpose()?,
-            options,
+            chunks: ChunkTable::create(&files.chunks, has_sources)?,
+            regions: table(&files.regions, has_sources, COLUMNS)?,
+            viral: has_letters.then(|| TextFile::create(&files.viral)).transpose()?,
+            proviruses: Proviruses::create(&files, has_letters)?,
+            virnucpro: compat.map(|compat| VirNucProFiles::create(&files, compat)).transpose()?,
+            calibration: scoring.calibration().cloned(),
+            page: CallPage::new(&calls, scoring),
+            plots,
+            options: calls,
             files,
         })
     }
 
-    fn add(&mut self, record: &JudgedRecord, own: Vec<String>, letters: &[u8]) -> Result<(), OutputError> {
-        if record.call == Some(Call::Viral) {
-            write_fasta(&mut self.viral, &record.id, &record.description, letters)?;
+    fn add(&mut self, record: &JudgedRecord, sources: &[String], letters: &[u8]) -> Result<(), OutputError> {
+        let facts = &record.facts;
+        self.chunks.add(record, sources, &self.options)?;
+        if let Some(viral) = self.viral.as_mut().filter(|_| record.call == Some(Call::Viral)) {
+            write_fasta(viral, &facts.id, &facts.description, letters)?;
         }
         for (number, region) in (1_u64..).zip(&record.regions) {
-            let row = own.iter().cloned().chain(region_columns(record, number, region, &self.options));
-            self.regions.line(&row.collect::<Vec<_>>())?;
+            let mut row = record_columns(&facts.id, facts.source, sources);
+            row.extend(region_columns(record, number, region, &self.options));
+            self.regions.line(&row)?;
         }
+        self.proviruses.add(record, letters)?;
+        self.virnucpro.as_mut().map_or(Ok(()), |files| files.add(record))?;
+        self.page.add(record, sources.get(facts.source as usize).map(String::as_str));
         if let Some(plots) = &mut self.plots {
             plots.add(record);
         }
-        self.proviruses.add(record, letters)
+        Ok(())
+    }
+
+    fn names(&self) -> Vec<PathBuf> {
+        let is_there = |is_there: bool, paths: &[&Path]| {
+            is_there.then(|| paths.iter().map(|path| path.to_path_buf()).collect())
+        };
+        let files = &self.files;
+        let some = [
+            is_there(true, &files.usual()),
+            is_there(self.viral.is_some(), &files.letters()),
+            is_there(self.virnucpro.is_some(), &files.virnucpro()),
+            is_there(self.calibration.is_some(), &[&files.calibration]),
+            is_there(self.plots.is_some(), &[&files.plots]),
+        ];
+        some.into_iter().flatten().flat_map(|paths: Vec<_>| paths).collect()
+    }
+
+    fn complete(self, run: &Map<String, Value>) -> Result<CompleteCalls, Error> {
+        let SideFiles {
+            files, chunks, regions, viral, proviruses, virnucpro, calibration, page, plots, ..
+        } = self;
+        let mut stale = Vec::new();
+        let mut whole: Vec<PendingFile> =
+            [chunks.finish()?, regions.finish()?].into_iter().flatten().collect();
+        whole.extend(viral.map(TextFile::finish).transpose()?.flatten());
+        whole.extend(proviruses.finish()?.into_iter().flatten());
+        match virnucpro {
+            Some(virnucpro) => whole.extend(virnucpro.finish()?),
+            None => stale.extend(files.virnucpro().map(Path::to_path_buf)),
+        }
+        match calibration {
+            Some(calibration) => whole.extend(text(&files.calibration, calibration.text())?),
+            None => stale.push(files.calibration.clone()),
+        }
+        let summary = page.summary();
+        let page = page.finish(run)?;
+        whole.extend(text(&files.page, &page.html)?);
+        whole.extend(text(&files.multiqc, &page.multiqc)?);
+        let plots = plots.map(|plots| plots.finish(&files.plots)).transpose()?;
+        Ok(CompleteCalls { whole, stale, page: summary, plots, files })
     }
 }
 
@@ -186,28 +251,11 @@ impl CompleteCalls {
     }
 }
 
-/// Opens a table with these columns, without `source` unless there are several inputs.
-pub(crate) fn table(path: &Path, has_sources: bool, columns: &str) -> Result<TextTable, OutputError> {
-    let columns = columns.split(' ').filter(|column| *column != "source" || has_sources);
-    let mut table = TextTable::create(path)?;
-    table.line(&columns.collect::<Vec<_>>())?;
-    Ok(table)
-}
-
-/// The first columns of every row of a record.
-pub(crate) fn record_columns(id: &str, source: u32, sources: &[String]) -> Vec<String> {
-    [Some(id.to_owned()), sources.get(source as usize).cloned()].into_iter().flatten().collect()
-}
-
-/// As VirNucPro's own files say it.
-pub(crate) fn truth(verdict: Option<bool>) -> &'static str {
-    verdict.map_or(NONE, |verdict| if verdict { "True" } else { "False" })
-}
-
-/// The exact scores, other and virus.
-pub(crate) fn score_columns(highest: Option<Scores>) -> [String; 2] {
-    let both = highest.map(ScoreText::both);
-    both.map_or([NONE; 2].map(str::to_owned), |both| both.map(|score| score.to_string()))
+/// Makes a file of text that is known as a whole.
+fn text(path: &Path, text: &str) -> Result<Option<PendingFile>, OutputError> {
+    let mut file = TextFile::create(path)?;
+    file.write(&[text.as_bytes()])?;
+    file.finish()
 }
 
 fn region_columns(record: &JudgedRecord, number: u64, region: &Region, options: &CallOptions) -> [String; 9] {
@@ -224,7 +272,7 @@ fn region_columns(record: &JudgedRecord, number: u64, region: &Region, options: 
         viral.to_string(),
         decimal(Some(region.score)),
         decimal(Some(sum / count)),
-        record.index.to_string(),
+        record.facts.index.to_string(),
     ]
 }
 

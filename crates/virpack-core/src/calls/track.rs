@@ -27,8 +27,17 @@ pub struct Track {
     pub regions: Vec<Region>,
 }
 
-/// Draws a track as SVG.
-pub type Draw = fn(&Track) -> Result<String, Box<dyn std::error::Error + Send + Sync>>;
+/// What draws, as SVG.
+#[derive(Clone, Copy, Debug)]
+pub struct Draw {
+    /// Draws the score along one record.
+    pub track: fn(&Track) -> Result<String, DrawError>,
+    /// Draws those of several records below each other, the best first.
+    pub overview: fn(&[&Track]) -> Result<String, DrawError>,
+}
+
+/// Why a picture could not be drawn.
+pub type DrawError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The points of a track, as they come.
 #[derive(Debug, Default)]

@@ -75,7 +75,7 @@ impl<B: Device + 'static> EmbedModel<B> {
         };
         if let Some(complete) = session.complete_run() {
             let rows = of_rows(&hashing.finish()?, options.hash_files(weights)?)?()?;
-            return Err(complete.end(&options.of_output(rows)).into());
+            return Err(complete.end(&options.of_output(rows), |_| false).into());
         }
         let is_named = session.is_kept() || options.shard.is_some();
         let files = is_named.then(|| options.hash_files(weights)).transpose()?;

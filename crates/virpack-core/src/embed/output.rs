@@ -124,7 +124,7 @@ impl<'a> EmbedOutput<'a> {
         times: &Times,
     ) -> Result<EmbedSummary, Error> {
         let (options, resumed) = (self.options, self.session.finished().len());
-        let read = crate::report::read(loader.inputs(), loader.progress());
+        let read = crate::run_json::read(loader.inputs(), loader.progress());
         let complete = self.writer.complete(loader.progress().records())?;
         // Without parts there is nothing to save from a name that is taken, and publishing looks for itself.
         let is_kept = self.session.is_kept();

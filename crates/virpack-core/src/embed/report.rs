@@ -9,7 +9,7 @@ use virpack_seq::{LengthPolicy, LongRecords};
 use super::model::EmbedModel;
 use super::{EmbedOptions, EmbedSummary};
 use crate::Error;
-use crate::report::{self, rate};
+use crate::run_json::{self, rate};
 use virpack_model::sha256_of_all;
 
 /// The report of a run whose files are complete; `loading` is the time before its first record.
@@ -22,13 +22,13 @@ pub(super) fn of<B: Device + 'static>(
     let model = json!({
         "name": loaded.name,
         "sha256": sha256_of_all(&loaded.checksums),
-        "files": report::files(&loaded.checksums),
+        "files": run_json::files(&loaded.checksums),
     });
     let packing = summary.packing.as_ref();
     let token_budget = packing.map_or(0, |packing| packing.token_budget);
     let devices = summary.devices.iter().zip(loaded.computed_by());
     let devices = devices.map(|((name, tally), computed_by)| {
-        report::device(name, tally, token_budget, summary.elapsed, &computed_by)
+        run_json::device(name, tally, token_budget, summary.elapsed, &computed_by)
     });
     let names: Vec<&str> = summary.devices.iter().map(|(name, _)| &**name).collect();
     let own = [
@@ -39,9 +39,9 @@ pub(super) fn of<B: Device + 'static>(
         ("counts", counts(summary)),
         ("seconds", seconds(summary, loading)),
         ("rates", rates(summary)),
-        ("packing", packing.map(report::packing).into()),
+        ("packing", packing.map(run_json::packing).into()),
     ];
-    Ok(report::of(&summary.inputs, &options.output, own))
+    Ok(run_json::of(&summary.inputs, &options.output, own))
 }
 
 fn asked(options: &EmbedOptions, lengths: LengthPolicy, layer: usize) -> Value {

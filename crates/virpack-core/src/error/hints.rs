@@ -17,6 +17,7 @@ impl Hint for Error {
             Error::Resume(error) => return error.hint(),
             Error::Merge(error) => return error.hint(),
             Error::Html(error) => return error.hint(),
+            Error::Report(error) => return error.hint(),
             Error::NucleotideClassifierWidth { .. } => {
                 "a nucleotide classifier scores chunks without an open frame, by the nucleotide model alone".into()
             }

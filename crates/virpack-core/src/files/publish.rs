@@ -14,13 +14,32 @@ pub(crate) struct StagedFiles {
     pub(crate) sides: Vec<PendingFile>,
 }
 
+/// What becomes of older files of these names.
+#[derive(Clone, Copy, PartialEq)]
+enum Older {
+    /// They are an error.
+    Refused,
+    /// The main file goes before the others change.
+    Removed,
+    /// Each stands until the new one takes its name.
+    Replaced,
+}
+
 impl StagedFiles {
     /// Names the side files and then the main file, so that the asked name appears only when everything
     /// is there. With `replace`, older files give way and those of `stale` are removed.
     ///
     /// When a name cannot be given the files that have none are kept: they may be a night's work.
     pub(crate) fn publish(mut self, replace: bool, stale: &[PathBuf]) -> Result<(), FileProblem> {
-        let result = self.name_all(replace, stale);
+        let older = if replace { Older::Removed } else { Older::Refused };
+        let result = self.name_all(older, stale);
+        result.map_err(|(path, source)| FileProblem::Publish { path, kept: self.keep(), source })
+    }
+
+    /// The same over files of a complete run: the older main file stands until the new one takes its name.
+    /// The caller has noted that the files change.
+    pub(crate) fn publish_over(mut self, stale: &[PathBuf]) -> Result<(), FileProblem> {
+        let result = self.name_all(Older::Replaced, stale);
         result.map_err(|(path, source)| FileProblem::Publish { path, kept: self.keep(), source })
     }
 
@@ -36,23 +55,23 @@ impl StagedFiles {
         kept.collect()
     }
 
-    fn name_all(&mut self, replace: bool, stale: &[PathBuf]) -> Result<(), (PathBuf, io::Error)> {
+    fn name_all(&mut self, older: Older, stale: &[PathBuf]) -> Result<(), (PathBuf, io::Error)> {
         let at = |path: &Path| {
             let path = path.to_path_buf();
             move |error| (path, error)
         };
-        if !replace {
+        if older == Older::Refused {
             for pending in self.sides.iter().chain([&self.main]) {
                 absent(pending.target()).map_err(at(pending.target()))?;
             }
-        } else if !self.sides.is_empty() {
+        } else if older == Older::Removed && !self.sides.is_empty() {
             // An older main file must not stand beside newer tables, however short the moment.
             remove(self.main.target()).map_err(at(self.main.target()))?;
         }
         for pending in &mut self.sides {
             pending.publish().map_err(at(pending.target()))?;
         }
-        for path in stale.iter().filter(|_| replace) {
+        for path in stale.iter().filter(|_| older != Older::Refused) {
             remove(path).map_err(at(path))?;
         }
         self.main.publish().map_err(at(self.main.target()))?;

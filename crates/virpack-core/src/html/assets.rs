@@ -73,7 +73,8 @@ fn assets(data: Data<'_>) -> Value {
         Data::Block(data) => (Some(SCRIPT), Some(data)),
     };
     context! {
-        style => STYLE, style_hash => hash(STYLE), script => script, script_hash => script.map(hash), data => data,
+        style => STYLE, style_hash => hash(STYLE), script => script, script_hash => script.map(hash),
+        data => data,
     }
 }
 

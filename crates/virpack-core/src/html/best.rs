@@ -3,8 +3,8 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
 
-/// A place in the order of a page: by score, of equal ones the longer first, then in the order of the input. Records without a
-/// score are last. The best is the least.
+/// A place in the order of a page: by score, of equal ones the longer first, then in the order of the input.
+/// Records without a score are last. The best is the least.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rank {
     score: f64,

@@ -29,13 +29,15 @@ pub(super) fn histogram(bars: &[Bar], x_ticks: Vec<Value>, cut: Option<f64>) -> 
     let shape = |(i, bar): (usize, &Bar)| {
         let height = counts.height(bar.records);
         context! {
-            x => two(i as f64 * width + 0.1), width => two(width - 0.2), y => two(100.0 - height), height => two(height),
+            x => two(i as f64 * width + 0.1), width => two(width - 0.2), y => two(100.0 - height),
+            height => two(height),
             records => bar.records, bases => bar.bases, from => bar.from.as_str(), to => bar.to.as_str(),
         }
     };
     let shapes: Vec<Value> = bars.iter().enumerate().map(shape).collect();
     context! {
-        bars => shapes, y_ticks => counts.ticks(), x_ticks => x_ticks, logarithmic => counts.logarithmic, cut => cut,
+        bars => shapes, y_ticks => counts.ticks(), x_ticks => x_ticks, logarithmic => counts.logarithmic,
+        cut => cut,
     }
 }
 
@@ -135,7 +137,8 @@ impl Plots {
         let dots: Vec<Value> = self.dots.iter().map(dot).collect();
         let tiles = if self.judged > MOST_DOTS { self.tiles(across) } else { Vec::new() };
         context! {
-            x_min => low, x_max => high, dots => dots, tiles => tiles, x_ticks => length_ticks(low, high, in_bases),
+            x_min => low, x_max => high, dots => dots, tiles => tiles,
+            x_ticks => length_ticks(low, high, in_bases),
             y_ticks => score_ticks(true),
         }
     }

@@ -59,8 +59,8 @@ fn texts<T: Into<Value>>(set: BTreeSet<T>) -> Vec<Value> {
     set.into_iter().map(Into::into).collect()
 }
 
-/// Returns a path as a link that no browser takes for an address elsewhere: letters with a meaning in links are escaped, and the
-/// first name is not a scheme.
+/// Returns a path as a link that no browser takes for an address elsewhere: letters with a meaning in links
+/// are escaped, and the first name is not a scheme.
 fn relative(path: &str) -> String {
     let mut link = String::from(if path.starts_with(['/', '.']) { "" } else { "./" });
     for byte in path.bytes() {
@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn runs_that_differ_are_reported() {
         let run = json!({
-            "virpack": "0.1.0", "inputs": [{"path": "a/<b>.fa"}], "models": {"name": "virpack-mini"}, "options": {"length": 500},
+            "virpack": "0.1.0", "inputs": [{"path": "a/<b>.fa"}], "models": {"name": "virpack-mini"},
+            "options": {"length": 500},
         });
         let best = Some(BestRecord { id: "<i>best</i>".into(), score: 0.98765, length: 1_500 });
         let summary = Summary { calls: [Count { records: 1, bases: 1_500 }; 4], best };

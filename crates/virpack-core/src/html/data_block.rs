@@ -26,8 +26,8 @@ pub(super) struct Contents<'a> {
     pub(super) sources: &'a [String],
 }
 
-/// Returns the block of as many rows as fit into `most` bytes. Descriptions of all but the `detailed` best leave first, then the
-/// rows with the lowest scores.
+/// Returns the block of as many rows as fit into `most` bytes. Descriptions of all but the `detailed` best
+/// leave first, then the rows with the lowest scores.
 pub(super) fn pack(contents: &Contents<'_>, mut rows: Rows, detailed: usize, most: usize) -> String {
     rows.keep(MOST_ROWS);
     let mut is_described = true;
@@ -71,9 +71,11 @@ impl Contents<'_> {
                 json!(five(&rates.recall))
             )
         };
+        let count = |count: &Count| format!(r#"{{"records":{},"bases":{}}}"#, count.records, count.bases);
         let head = format!(
-            r#""totals":{{"records":{},"bases":{}}},"viral":{{"records":{},"bases":{}}},"thresholds":{{"viral":{viral},"uncertain":{uncertain}}}"#,
-            totals.records, totals.bases, called.records, called.bases
+            r#""totals":{},"viral":{},"thresholds":{{"viral":{viral},"uncertain":{uncertain}}}"#,
+            count(totals),
+            count(called)
         );
         format!(
             r#"{{{head},"histogram":{{"records":{},"bases":{}}},"rates":{},"rows":{}}}"#,

@@ -26,7 +26,8 @@ const IDS: usize = 10;
 
 /// Collects what a page shows of the rows of an output.
 ///
-/// Memory is bounded by the number of different lengths, a sample of the rows, and hashes of the first 5,000,000.
+/// Memory is bounded by the number of different lengths, a sample of the rows, and hashes of the first
+/// 5,000,000.
 #[derive(Debug)]
 pub struct EmbedPageBuilder {
     width: usize,
@@ -199,7 +200,8 @@ impl EmbedPageBuilder {
         let dot = |(one, place): (&Sampled, &[f64; 2])| {
             let bucket = fifths.iter().filter(|edge| one.length > **edge).count();
             context! {
-                x => two(at(place[0], limits[0])), y => two(100.0 - at(place[1], limits[1])), id => one.id.as_str(),
+                x => two(at(place[0], limits[0])), y => two(100.0 - at(place[1], limits[1])),
+                id => one.id.as_str(),
                 length => one.length, bucket => bucket,
             }
         };
@@ -214,7 +216,8 @@ impl EmbedPageBuilder {
             context! { at => two(100.0 - at), ..tick }
         });
         Some(context! {
-            dots => dots, x_ticks => value_ticks(limits[0].0, limits[0].1), y_ticks => upwards.collect::<Vec<_>>(),
+            dots => dots, x_ticks => value_ticks(limits[0].0, limits[0].1),
+            y_ticks => upwards.collect::<Vec<_>>(),
             explained => found.explained.to_vec(), buckets => buckets,
         })
     }
@@ -275,8 +278,10 @@ mod tests {
 
     fn run() -> Json {
         json!({
-            "virpack": "0.1.0", "output": "out/<b>proteins</b>.npy", "counts": {"records": 100, "tokens": 9_000, "truncated": 1},
-            "model": {"name": "esm2", "sha256": "0f".repeat(32)}, "devices": [{"device": "CPU"}], "seconds": {"all": 3.0},
+            "virpack": "0.1.0", "output": "out/<b>proteins</b>.npy",
+            "counts": {"records": 100, "tokens": 9_000, "truncated": 1},
+            "model": {"name": "esm2", "sha256": "0f".repeat(32)}, "devices": [{"device": "CPU"}],
+            "seconds": {"all": 3.0},
             "options": {"pool": "mean", "layer": 4, "long_records": "truncate", "max_length": 150},
         })
     }

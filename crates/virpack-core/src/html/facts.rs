@@ -84,12 +84,15 @@ impl<'a> Facts<'a> {
         };
         let file = |file: &Json| {
             let text = |name: &str| file[name].as_str().unwrap_or("not known").to_owned();
-            context! { name => text("path"), bytes => file["bytes"].as_u64().unwrap_or(0), sha256 => text("sha256") }
+            let bytes = file["bytes"].as_u64().unwrap_or(0);
+            context! { name => text("path"), bytes => bytes, sha256 => text("sha256") }
         };
         let files: Vec<Value> = self.list("models.files").iter().map(file).collect();
         Ok(context! {
-            name => name, kind => kind, calibrated => is_calibrated, chunk_length => self.needed_count("options.length")?,
-            protein => self.needed_text("models.protein")?, nucleotide => self.needed_text("models.nucleotide")?,
+            name => name, kind => kind, calibrated => is_calibrated,
+            chunk_length => self.needed_count("options.length")?,
+            protein => self.needed_text("models.protein")?,
+            nucleotide => self.needed_text("models.nucleotide")?,
             files => files,
         })
     }
@@ -100,7 +103,8 @@ impl<'a> Facts<'a> {
             let text = |name: &str| device[name].as_str().unwrap_or("not known").to_owned();
             let number = |name: &str| device[name].as_f64().unwrap_or(0.0);
             context! {
-                name => text("device"), model => text("model"), tokens_per_second => number("tokens_per_second"),
+                name => text("device"), model => text("model"),
+                tokens_per_second => number("tokens_per_second"),
                 packing => number("packing_efficiency"),
             }
         };

@@ -11,7 +11,8 @@ use super::summary::Summary;
 /// The colours of the page for a light background.
 const COLOURS: [&str; 4] = ["#c4491a", "#dfa21b", "#2d6ca6", "#b3b7bc"];
 
-/// Returns custom content for MultiQC 1.35. It joins the maps of files with one id, so that `data` is not a list.
+/// Returns custom content for MultiQC 1.35. It joins the maps of files with one id, so that `data` is not a
+/// list.
 pub(super) fn file(facts: Facts<'_>, options: &PageOptions, summary: &Summary) -> Result<String, HtmlError> {
     let category = |(call, colour): (&str, &str)| {
         let name = if call == "unjudged" { "not judged" } else { call };
@@ -31,7 +32,8 @@ pub(super) fn file(facts: Facts<'_>, options: &PageOptions, summary: &Summary) -
         ),
         "plot_type": "bargraph",
         "pconfig": {
-            "id": "virpack_calls_plot", "title": "virpack: calls", "ylab": "Records", "cpswitch_counts_label": "Records",
+            "id": "virpack_calls_plot", "title": "virpack: calls", "ylab": "Records",
+            "cpswitch_counts_label": "Records",
         },
         "categories": categories,
         "data": {sample(facts, options): counts},

@@ -33,7 +33,8 @@ pub struct PageOptions {
     pub viral: f64,
     /// The least score of an uncertain record.
     pub uncertain: f64,
-    /// The share of viruses that false discovery rates are for; None: the model is not calibrated, and there are none.
+    /// The share of viruses that false discovery rates are for; None: the model is not calibrated, and there
+    /// are none.
     pub prevalence: Option<f64>,
     /// Most records with a spark, and most with a track: the best, at least one.
     pub detailed: usize,
@@ -59,7 +60,8 @@ pub struct Page {
 
 /// Collects what a page shows of a run's records.
 ///
-/// Memory is bounded, whatever the number of records: at most 200,000 rows of the table, and the best records' pictures.
+/// Memory is bounded, whatever the number of records: at most 200,000 rows of the table, and the best
+/// records' pictures.
 #[derive(Debug)]
 pub struct PageBuilder {
     options: PageOptions,
@@ -118,7 +120,8 @@ impl PageBuilder {
         }
     }
 
-    /// Takes the next record of the input. A score or false discovery rate that is not finite is taken as missing.
+    /// Takes the next record of the input. A score or false discovery rate that is not finite is taken as
+    /// missing.
     pub fn add(&mut self, record: &PageRecord<'_>) {
         let finite = |x: Option<f64>| x.filter(|x| x.is_finite());
         let record = &PageRecord { score: finite(record.score), fdr: finite(record.fdr), ..record.clone() };
@@ -156,7 +159,8 @@ impl PageBuilder {
         }
     }
 
-    /// Makes the page of the run that `run`, its `run.json`, describes. `rates` are those of its model, where they were measured.
+    /// Makes the page of the run that `run`, its `run.json`, describes. `rates` are those of its model, where
+    /// they were measured.
     ///
     /// # Errors
     /// `run` lacks what every run has.
@@ -212,12 +216,16 @@ impl PageBuilder {
         let total = summary.total();
         let directory = options.directory.as_deref().or(facts.text("output")).unwrap_or(".");
         Ok(context! {
-            title => facts.title(), virpack => facts.needed_text("virpack")?, finished => facts.text("finished"),
+            title => facts.title(), virpack => facts.needed_text("virpack")?,
+            finished => facts.text("finished"),
             command => facts.text("command"), directory => directory, inputs => facts.input_files(),
-            records => total.records, bases => total.bases, model => facts.model(options.prevalence.is_some())?,
+            records => total.records, bases => total.bases,
+            model => facts.model(options.prevalence.is_some())?,
             thresholds => context! { viral => options.viral, uncertain => options.uncertain },
-            prevalence => options.prevalence, has_fdr => options.prevalence.is_some(), summary => summary.stack(),
-            expectation => rates.map(|rates| rates.expectation(options.viral)), histogram => self.plots.histogram(),
+            prevalence => options.prevalence, has_fdr => options.prevalence.is_some(),
+            summary => summary.stack(),
+            expectation => rates.map(|rates| rates.expectation(options.viral)),
+            histogram => self.plots.histogram(),
             scatter => self.plots.scatter(), rows => rows,
             tracks => context! { total => self.tracks.total, shown => tracks },
             proviruses => context! { total => self.proviruses.total, shown => proviruses },

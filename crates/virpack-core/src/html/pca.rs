@@ -14,8 +14,8 @@ pub(super) struct Components {
     pub(super) explained: [f64; 2],
 }
 
-/// Returns the components of `rows`, all of one width and finite; None if they do not vary. The place that is farthest from 0 is
-/// positive along both, so that the same rows give the same picture.
+/// Returns the components of `rows`, all of one width and finite; None if they do not vary. The place that is
+/// farthest from 0 is positive along both, so that the same rows give the same picture.
 ///
 /// This is orthogonal iteration: the covariance is never made, as it would have `width^2` values.
 pub(super) fn components(rows: &[&[f32]]) -> Option<Components> {
@@ -99,7 +99,8 @@ fn back(rows: &[Vec<f64>], places: &[[f64; BLOCK]], width: usize) -> Vec<[f64; B
     sums
 }
 
-/// Makes the columns orthogonal and of length 1, the first ones first; one that depends on those before it becomes 0.
+/// Makes the columns orthogonal and of length 1, the first ones first; one that depends on those before it
+/// becomes 0.
 fn orthonormal(mut columns: Vec<[f64; BLOCK]>) -> Vec<[f64; BLOCK]> {
     let dot =
         |columns: &[[f64; BLOCK]], a: usize, b: usize| columns.iter().map(|row| row[a] * row[b]).sum::<f64>();
@@ -128,7 +129,8 @@ mod tests {
 
     #[test]
     fn the_components_of_a_cloud_with_known_axes_are_found() {
-        // Along (3, 4, 0) / 5 with a spread of 10, along (4, -3, 0) / 5 of 3, along the third of 1; far from 0.
+        // Along (3, 4, 0) / 5 with a spread of 10, along (4, -3, 0) / 5 of 3, along the third of 1; far from
+        // 0.
         let row = |i: usize| {
             let angle = i as f64 * 2.399_963;
             let (a, b, c) = (10.0 * angle.sin(), 3.0 * (angle * 1.618).cos(), (angle * 2.3).sin());

@@ -4,7 +4,8 @@ use minijinja::{Value, context};
 
 use super::charts::SCORES;
 
-/// The mean false positive rate and recall over the judged records of a run, each at its own length, by threshold.
+/// The mean false positive rate and recall over the judged records of a run, each at its own length, by
+/// threshold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rates {
     /// Shares of cellular records with a score of at least 0, 0.001, ..., 1.

@@ -50,8 +50,9 @@ impl Row {
     }
 }
 
-/// Returns a score in whole ten-thousandths. It is rounded down, so that it reaches a threshold if and only if the score does;
-/// the smallest number added is for scores that have no binary fraction, such as a float32 0.7.
+/// Returns a score in whole ten-thousandths. It is rounded down, so that it reaches a threshold if and only
+/// if the score does; the smallest number added is for scores that have no binary fraction, such as a float32
+/// 0.7.
 pub(super) fn whole(score: f64) -> i64 {
     ((score * 10_000.0 + 1e-3).floor() as i64).clamp(0, 10_000)
 }

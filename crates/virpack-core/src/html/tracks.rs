@@ -64,8 +64,10 @@ pub(super) fn track(index: u64, record: &PageRecord<'_>) -> Track {
     let frames: Vec<Value> =
         frames.iter().map(|(class, d)| context! { class => format!("s{class}"), d => d.as_str() }).collect();
     let value = context! {
-        record => index, id => id, description => description, call => CALLS[place(record.call)], score => record.score,
-        length => record.length, chunks_viral => record.chunks_viral, chunks_classified => record.chunks_classified,
+        record => index, id => id, description => description, call => CALLS[place(record.call)],
+        score => record.score,
+        length => record.length, chunks_viral => record.chunks_viral,
+        chunks_classified => record.chunks_classified,
         raw => raw, smooth => smooth, band => band, binned => if per > 1 { per } else { 0 },
         regions_more => record.regions.len() - regions.len(), regions => regions, frames => frames,
         ticks => position_ticks(record.length),
@@ -95,7 +97,8 @@ impl Along {
         let (start, end) = (region.bases.start as f64, region.bases.end as f64);
         context! {
             x => tenths(self.x(start)), width => tenths(self.x(end - start)), start => region.bases.start + 1,
-            end => region.bases.end, kind => region.kind.word(), score => (region.score * 100.0).round() / 100.0,
+            end => region.bases.end, kind => region.kind.word(),
+            score => (region.score * 100.0).round() / 100.0,
         }
     }
 
@@ -134,7 +137,8 @@ impl Along {
         paths
     }
 
-    /// Paths of the open frames in a box 60 high, by class of score: arrows, or bars of the means of a long record's frames.
+    /// Paths of the open frames in a box 60 high, by class of score: arrows, or bars of the means of a long
+    /// record's frames.
     fn frames(&self, chunks: &[PageChunk<'_>], binned: bool) -> BTreeMap<u8, String> {
         let mut paths: BTreeMap<u8, String> = BTreeMap::new();
         let frames = chunks.iter().flat_map(|chunk| chunk.frames).filter(|frame| frame.frame < 6);

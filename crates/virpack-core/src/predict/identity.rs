@@ -7,23 +7,14 @@ use virpack_device::Dtype;
 use virpack_model::{ChecksumThread, FileChecksum, sha256_of_all};
 use virpack_seq::frames::FrameOptions;
 
-use super::{Compat, PredictOptions};
+use super::PredictOptions;
 use crate::identity::{Identity, PendingIdentity};
 
 impl PredictOptions {
     /// All that shapes the tables, from what shapes the scores in them.
     pub(super) fn of_tables(&self, scores: Identity, chunk_length: usize) -> Identity {
         let mut identity = scores;
-        let scoring = self.scoring(chunk_length);
-        identity.set("calibration", scoring.model().unwrap_or("none"));
-        identity.set("least score of a viral record", self.calls.thresholds.viral());
-        identity.set("least score of an uncertain record", self.calls.thresholds.cellular());
-        let least = self.calls.min_chunk_score.map_or("none".to_owned(), |least| least.to_string());
-        identity.set("least score of a viral chunk", least);
-        identity.set("prevalence", self.calls.prevalence.share());
-        identity.set("VirNucPro's files", self.compat.map_or("none", Compat::as_str));
-        let pictures = self.plot.map_or("none".to_owned(), |_| format!("at most {}", self.max_plots));
-        identity.set("pictures", pictures);
+        self.outputs().identify(&self.scoring(chunk_length), &mut identity);
         if self.inputs.len() > 1 {
             for (i, input) in (1..).zip(&self.inputs) {
                 identity.set(format!("name of input {i}"), input);

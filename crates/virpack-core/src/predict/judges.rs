@@ -13,6 +13,7 @@ use super::files::Files;
 use super::kept_scores::KeptScores;
 use super::{PredictOptions, identity};
 use crate::Error;
+use crate::calls::CallOutputs;
 use crate::cancel::CancelToken;
 use crate::event::{Event, ModelBudget};
 use crate::identity::Identity;
@@ -76,7 +77,8 @@ impl<B: Device + 'static> Judges<B> {
         let of_scores = |files: &[FileChecksum]| identity::of_scores(options, &frames, &kinds, files, dtype);
         if let Some(complete) = session.complete_run() {
             let scores = identity::with_inputs(of_scores(&hashing.finish()?), options.hash_inputs()?)()?;
-            return Err(complete.end(&options.of_tables(scores, frames.length.get())).into());
+            let identity = options.of_tables(scores, frames.length.get());
+            return Err(complete.end(&identity, CallOutputs::shapes_files_alone).into());
         }
         let encoders = Encoders::load(encoders, devices.clone(), options, &frames, session.token_budgets())?;
         let files = hashing.finish()?;

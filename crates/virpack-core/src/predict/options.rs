@@ -12,9 +12,9 @@ use virpack_seq::{GeneticCode, Input, ReadLimits, ReadOptions, Records, reader};
 
 use super::classifiers::Classifiers;
 use super::files::Files;
-use super::{Bundle, Compat, DEFAULT_LENGTH, DEFAULT_MAX_PLOTS};
+use super::{Bundle, DEFAULT_LENGTH};
 use crate::Error;
-use crate::calls::{CallOptions, Draw, RecordScoring};
+use crate::calls::{CallOptions, CallOutputs, Compat, DEFAULT_MAX_PLOTS, Draw, RecordScoring};
 use crate::devices::DeviceOptions;
 use crate::event::Event;
 use crate::files::NewDirectory;
@@ -63,6 +63,7 @@ pub struct PredictOptions {
     pub(super) max_plots: usize,
     pub(super) checkpoint: Option<CheckpointOptions>,
     pub(super) force: bool,
+    pub(super) command: Option<String>,
 }
 
 impl PredictOptions {
@@ -101,6 +102,7 @@ impl PredictOptions {
             max_plots: DEFAULT_MAX_PLOTS,
             checkpoint: Some(CheckpointOptions::default()),
             force: false,
+            command: None,
         }
     }
 
@@ -163,7 +165,8 @@ impl PredictOptions {
         calls: CallOptions,
         /// Writes VirNucPro's two files, too, with these columns; None: does not.
         compat: impl Into<Option<Compat>>,
-        /// Draws the score along viral and uncertain records of several chunks, into `plots/`.
+        /// Draws the score along viral and uncertain records of several chunks, into `plots/`, and one
+        /// picture of all of them.
         plot: Option<Draw>,
         /// Sets the most records that are drawn: the best; [`DEFAULT_MAX_PLOTS`] by default.
         max_plots: usize,
@@ -171,6 +174,8 @@ impl PredictOptions {
         checkpoint: impl Into<Option<CheckpointOptions>>,
         /// Replaces tables that exist, and the parts of an unfinished run.
         force: bool,
+        /// Sets the command line that `run.json` and the page name.
+        command: impl Into<Option<String>>,
     }
 
     downloads_setter! {
@@ -184,8 +189,8 @@ impl PredictOptions {
         models.try_map(|model| Ok(model.find(self.downloads.as_ref())?.location))
     }
 
-    /// Checks all that needs no model: the inputs are there, the classifiers are some, the tables' names are free, shares
-    /// are shares.
+    /// Checks all that needs no model: the inputs are there, the classifiers are some, the tables' names are
+    /// free, shares are shares.
     ///
     /// # Errors
     ///
@@ -234,6 +239,12 @@ impl PredictOptions {
     pub(super) fn session(&self) -> Result<Session, Error> {
         let dir = (!is_stdout(&self.output)).then(|| ResumeDir::inside(&self.output));
         Ok(Session::open(dir, &self.inputs, self.checkpoint, self.force)?)
+    }
+
+    /// What is made of judged records.
+    pub(crate) fn outputs(&self) -> CallOutputs {
+        let draw = self.plot.map(|draw| (draw, self.max_plots));
+        CallOutputs { calls: self.calls, compat: self.compat, draw }
     }
 
     /// How records are scored by chunks of so many bases.

@@ -11,7 +11,7 @@ use super::judges::Judges;
 use super::kept_scores::KeptScores;
 use super::pairing::{PairingStage, ScoredItem};
 use super::tables::Tables;
-use super::{PredictOptions, PredictSummary, identity, report};
+use super::{PredictOptions, PredictSummary, identity, run_json};
 use crate::Error;
 use crate::event::Event;
 use crate::files::NewDirectory;
@@ -73,7 +73,7 @@ impl<'a> PredictOutput<'a> {
     ) -> Result<PredictSummary, Error> {
         let (options, replace) = (self.options, self.replace);
         let mut predicted = PredictSummary::new(&pairing, &self.tables, self.writing, elapsed);
-        let report = report::of(options, &judges.frames, &judges.device_names(), &predicted, &judges.files);
+        let report = run_json::of(options, &judges.frames, &judges.device_names(), &predicted, &judges.files);
         predicted.report = report;
         let session = pairing.finish();
         let names = Files::in_directory(&options.output);

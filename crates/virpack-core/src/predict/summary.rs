@@ -12,9 +12,8 @@ use super::earlier_counts::EarlierCounts;
 use super::encoder_runner::{DeviceWork, EncoderRunner};
 use super::pairing::PairingStage;
 use super::tables::Tables;
-use crate::calls::{Counts, NotedRecord};
-use crate::output::RepeatedIds;
-use crate::report;
+use crate::calls::CallSummary;
+use crate::run_json;
 
 /// A part of the work; all go on at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +46,10 @@ impl Stage {
 /// What a run has done.
 #[derive(Clone, Debug)]
 pub struct PredictSummary {
-    /// Records, chunks and frames.
-    pub counts: Counts,
+    /// What was called what.
+    pub calls: CallSummary,
     /// What of that an earlier run had scored.
     pub before: EarlierCounts,
-    /// Ids that more than one record has: each record has rows of its own, in input order.
-    pub repeated: RepeatedIds,
-    /// The viral records of the highest scores, the best first.
-    pub best_viral: Vec<NotedRecord>,
-    /// The uncertain records nearest to viral, the best first.
-    pub best_uncertain: Vec<NotedRecord>,
     /// What was read, and what came again.
     pub frames: FrameCounters,
     /// The first record with a letter that stands for no nucleotide.
@@ -96,11 +89,8 @@ impl PredictSummary {
             .map(|runner| runner.as_ref().map_or(Duration::ZERO, EncoderRunner::busy));
         let inputs = loader.inputs();
         PredictSummary {
-            counts: tables.calls.counts,
+            calls: tables.calls.summary(),
             before: pairing.before(),
-            repeated: tables.calls.repeated(),
-            best_viral: tables.calls.best.viral.clone(),
-            best_uncertain: tables.calls.best.uncertain.clone(),
             frames,
             first_odd: loader.first_odd(),
             packing: loader.batches().as_ref().map(|batches| batches.as_ref()?.stats()),
@@ -115,7 +105,7 @@ impl PredictSummary {
                 (Stage::Writing, writing),
             ],
             devices: pairing.runners().present().flat_map(EncoderRunner::devices).collect(),
-            inputs: report::read(inputs, loader.progress()),
+            inputs: run_json::read(inputs, loader.progress()),
             remarks: loader.progress().remarks_on(inputs),
             report: Map::new(),
         }

@@ -19,25 +19,36 @@ pub(crate) struct CompleteRun {
 }
 
 impl CompleteRun {
-    /// Reads the report of an output; None where there is none, a file of it is missing, or it does not say what it is of,
-    /// as that of a run which kept nothing does not.
+    /// Reads the report of an output; None where there is none, a file of it is missing, or it does not say
+    /// what it is of, as that of a run which kept nothing does not.
     pub(super) fn read(report: &Path) -> Option<CompleteRun> {
         let value: Value = serde_json::from_slice(&read_small(report, LARGEST_LIST).ok()?).ok()?;
-        let identity = Identity::of_json(value.get(RUN)?)?;
+        let identity = recorded_identity(value.as_object()?)?;
         let file = |name: &Value| Some(report.with_file_name(name.as_str()?));
         let mut files = value.get(FILES)?.as_array()?.iter().map(file);
         let is_whole = files.all(|file| file.is_some_and(|file| file.exists()));
         is_whole.then(|| CompleteRun { report: report.to_path_buf(), identity })
     }
 
-    /// What ends a run of that identity: there is nothing left to do, or the output is another run's.
-    pub(crate) fn end(&self, identity: &Identity) -> ResumeError {
+    /// What ends a run of that identity: there is nothing left to do, or only files that are made out of what
+    /// was computed, or the output is another run's. `shapes_files_alone` says of a name whether it changes
+    /// nothing that was computed.
+    pub(crate) fn end(&self, identity: &Identity, shapes_files_alone: fn(&str) -> bool) -> ResumeError {
         let report = self.report.clone();
-        match identity.differences(&self.identity) {
-            differences if differences.is_empty() => ResumeError::Complete { report },
-            differences => ResumeError::AnotherOutput { report, differences },
+        let differences = identity.differences(&self.identity);
+        if differences.is_empty() {
+            ResumeError::Complete { report }
+        } else if differences.iter().all(|difference| shapes_files_alone(&difference.name)) {
+            ResumeError::OtherCalls { report, differences }
+        } else {
+            ResumeError::AnotherOutput { report, differences }
         }
     }
+}
+
+/// The identity that [`describe`] has added to a report; None where there is none.
+pub(crate) fn recorded_identity(report: &Map<String, Value>) -> Option<Identity> {
+    Identity::of_json(report.get(RUN)?)
 }
 
 /// Adds to a report what [`CompleteRun`] reads: the run's identity if it is known, and the names of the
@@ -77,9 +88,13 @@ mod tests {
         assert!(CompleteRun::read(&report).is_none(), "a file is missing");
         fs::write(&file, "").unwrap();
         let complete = CompleteRun::read(&report).unwrap();
-        assert!(matches!(complete.end(&identity), ResumeError::Complete { .. }));
+        let end = |identity: &Identity| complete.end(identity, |name| name == "prevalence");
+        assert!(matches!(end(&identity), ResumeError::Complete { .. }));
+        let mut looser = identity.clone();
+        looser.set("prevalence", 0.5);
+        assert!(matches!(end(&looser), ResumeError::OtherCalls { .. }));
         identity.set("length", 500);
-        let end = complete.end(&identity);
+        let end = end(&identity);
         assert!(end.to_string().contains("length: 300 there, 500 here"), "{end}");
         assert!(end.hint().unwrap().contains("let it be replaced"), "{end:?}");
         write(None);

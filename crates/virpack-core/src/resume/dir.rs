@@ -196,6 +196,21 @@ impl ExistingRun {
         }
     }
 
+    /// Looks at the directory of a complete output, of which files are to be made again.
+    ///
+    /// # Errors
+    ///
+    /// Where an unfinished run has kept something there.
+    pub(super) fn to_remake(place: ResumeDir) -> Result<ExistingRun, ResumeError> {
+        let existing = ExistingRun::look(place, CheckpointOptions::default().resume(true), false)?;
+        match &existing.manifest {
+            Some(manifest) if !manifest.publishing || manifest.numbers().next().is_some() => {
+                Err(ResumeError::Unfinished { saved: existing.place.saved_in(manifest) })
+            }
+            _ => Ok(existing),
+        }
+    }
+
     /// Most tokens in a batch of each model of the earlier run, where there was one.
     pub(crate) fn token_budgets(&self) -> Option<&[usize]> {
         self.manifest.as_ref().map(|manifest| &manifest.token_budgets[..])

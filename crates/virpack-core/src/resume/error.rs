@@ -43,6 +43,18 @@ pub enum ResumeError {
         /// What differs.
         differences: Vec<IdentityDifference>,
     },
+    /// The output is whole, of the same scores, and calls other records viral or has other files.
+    #[error(
+        "{} describes a run of the same scores, which is complete:\n  {}",
+        shown_path(report),
+        lines(differences)
+    )]
+    OtherCalls {
+        /// The report of the run that made it.
+        report: PathBuf,
+        /// What differs.
+        differences: Vec<IdentityDifference>,
+    },
     /// The directory of parts is not one of this run alone.
     #[error(transparent)]
     Folder(FolderError),
@@ -79,6 +91,7 @@ impl Hint for ResumeError {
                 "the same inputs, model and options resume it; a run that replaces it starts again"
             }
             ResumeError::AnotherOutput { .. } => "choose another name, or let it be replaced",
+            ResumeError::OtherCalls { .. } => "judge it again: nothing has to be computed for that",
             ResumeError::Folder(error) => return error.hint(),
             ResumeError::Manifest { .. } => {
                 "what is finished cannot be known without it: start again, and let it be replaced"

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use sha2::{Digest, Sha256};
+use virpack_seq::reader::hex;
+
 use super::curves::{Curves, Prevalence, expected_false};
 use super::evidence::{CLIP, Evidence};
 use super::facts::{CalibrationError, Facts};
@@ -34,6 +37,8 @@ pub(crate) fn uncalibrated_score(evidence: &Evidence) -> Option<RecordScore> {
 /// The calibration of a model's records, for each chunk length that it was fitted for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordCalibration {
+    /// The file.
+    text: String,
     model: String,
     lengths: BTreeMap<usize, LengthCalibration>,
 }
@@ -79,13 +84,25 @@ impl RecordCalibration {
         }
         by_length.finish()?;
         facts.finish()?;
-        Ok(RecordCalibration { model, lengths })
+        Ok(RecordCalibration { text: text.to_owned(), model, lengths })
     }
 
     /// Returns the name of the model that it was fitted for.
     #[must_use]
     pub fn model(&self) -> &str {
         &self.model
+    }
+
+    /// Returns the text that it was read from.
+    #[must_use]
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the SHA-256 of its text, in hexadecimal digits.
+    #[must_use]
+    pub(crate) fn sha256(&self) -> String {
+        hex(&Sha256::digest(&self.text))
     }
 
     /// Returns the calibration for chunks of so many bases, if it was fitted for such chunks.
@@ -134,11 +151,11 @@ impl LengthCalibration {
         expected_false(self.curves.ratio(record.logit, &self.weights(record.classified)), prevalence)
     }
 
-    /// Returns the shares `[viral, cellular]` of held-out records with so many classified chunks that score
-    /// at least `score`: recall and false positive rate of a threshold.
-    #[cfg(test)]
-    pub(crate) fn shares(&self, score: f64, classified: u64) -> [f64; 2] {
-        self.curves.shares((score / (1.0 - score)).ln(), &self.weights(classified))
+    /// Returns the shares `[viral, cellular]` of held-out records that score at least `score`, recall and
+    /// false positive rate of a threshold, mixed over knots by `weights`.
+    #[must_use]
+    pub(crate) fn shares(&self, score: f64, weights: &[f64]) -> [f64; 2] {
+        self.curves.shares((score / (1.0 - score)).ln(), weights)
     }
 
     /// Returns how regions are found with this model.
@@ -147,8 +164,10 @@ impl LengthCalibration {
         &self.segments
     }
 
-    /// What each knot counts for records with so many classified chunks: linear in the logarithm.
-    fn weights(&self, classified: u64) -> Vec<f64> {
+    /// Returns what each knot counts for records with so many classified chunks, together 1: linear in the
+    /// logarithm.
+    #[must_use]
+    pub(crate) fn weights(&self, classified: u64) -> Vec<f64> {
         let chunks = classified as f64;
         let mut weights = vec![0.0; self.chunks.len()];
         let after = self.chunks.partition_point(|&knot| knot <= chunks);

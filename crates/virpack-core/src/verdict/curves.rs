@@ -77,7 +77,6 @@ impl Curves {
 
     /// Returns the shares `[viral, cellular]` of records that score at least `logit`, mixed over knots by
     /// `weights`.
-    #[cfg(test)]
     pub(super) fn shares(&self, logit: f64, weights: &[f64]) -> [f64; 2] {
         [&self.viral, &self.cellular].map(|rows| {
             rows.iter()

@@ -18,5 +18,6 @@ mod naive;
 mod parts;
 mod predict;
 mod releases;
+mod report;
 mod same_bits;
 mod validate;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use virpack_core::CancelToken;
-use virpack_core::calls::{CallOptions, Track};
+use virpack_core::calls::{CallOptions, Compat, Draw};
 use virpack_core::model::{Location, MemoryFile};
-use virpack_core::predict::{Compat, PredictOptions, PredictSummary, predict};
+use virpack_core::predict::{PredictOptions, PredictSummary, predict};
 use virpack_core::verdict::CallThresholds;
 use virpack_core::{DeviceChoice, DeviceOptions};
 use virpack_seq::frames::Pair;
@@ -67,13 +67,13 @@ fn scores_and_verdicts_are_those_of_plain_pytorch() {
     let output = directory.path().join("made/out");
     let predicted = run(&options(&[fixture("predict/input.fa")], &output));
     assert_eq!(compare(&output, &fixture("predict")), 28);
-    assert_eq!((predicted.counts.records, predicted.counts.frames), (13, 28));
-    assert_eq!(predicted.counts.not_judged.records, 4);
+    assert_eq!((predicted.calls.counts.records, predicted.calls.counts.frames), (13, 28));
+    assert_eq!(predicted.calls.counts.not_judged.records, 4);
     // One record comes twice.
     assert_eq!(predicted.frames.repeated, Pair { nucleotide: 1, protein: 1 });
-    assert_eq!(predicted.files.len(), 11);
+    assert_eq!(predicted.files.len(), 13);
     assert!(predicted.files.iter().all(|file| file.is_file()));
-    assert_eq!(std::fs::read_dir(&output).unwrap().count(), 11);
+    assert_eq!(std::fs::read_dir(&output).unwrap().count(), 13);
 }
 
 /// The rows of chunks that have no open frame.
@@ -106,7 +106,10 @@ fn chunks_without_a_frame_are_scored_as_plain_pytorch_scores_them() {
         assert_eq!(row[5] == "True", ours[1] >= ours[0]);
     }
     assert_eq!(golden.next(), None);
-    assert_eq!((predicted.counts.chunks_by_nucleotides, predicted.counts.not_judged.records), (7, 3));
+    assert_eq!(
+        (predicted.calls.counts.chunks_by_nucleotides, predicted.calls.counts.not_judged.records),
+        (7, 3)
+    );
     let status = |id: &str| {
         rows(&output.join("sequences.tsv")).into_iter().find(|row| row[0] == id).unwrap().pop().unwrap()
     };
@@ -258,6 +261,7 @@ fn tables_agree_with_each_other() {
     let plots = |output: &Path| {
         let names = std::fs::read_dir(output.join("plots")).unwrap();
         let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names = names.filter(|name| name != "overview.svg");
         let mut numbers: Vec<usize> = names.map(|name| name[..6].parse().unwrap()).collect();
         numbers.sort_unstable();
         numbers
@@ -265,7 +269,10 @@ fn tables_agree_with_each_other() {
     let mut drawn = Vec::new();
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("out");
-    let draw = |track: &Track| Ok(format!("{} {}", track.id, track.points.len()));
+    let draw = Draw {
+        track: |track| Ok(format!("{} {}", track.id, track.points.len())),
+        overview: |tracks| Ok(tracks.len().to_string()),
+    };
     let options = options(&[fixture("predict/input.fa")], &output).compat(Compat::Broad).plot(Some(draw));
     run(&options);
     let [sequences, chunk_rows, frames] =
@@ -334,6 +341,7 @@ fn tables_agree_with_each_other() {
     // A record of one chunk has no picture, nor has one that is cellular or not judged.
     drawn.sort();
     assert_eq!(plots(&output), drawn);
+    assert_eq!(std::fs::read_to_string(output.join("plots/overview.svg")).unwrap(), drawn.len().to_string());
     let fewer = output.with_file_name("fewer");
     run(&options.output(&fewer).max_plots(2));
     assert_eq!(plots(&fewer).len(), 2);
@@ -352,7 +360,7 @@ fn options_say_what_is_viral() {
     let directory = tempfile::tempdir().unwrap();
     let verdicts = |name: &str, calls: CallOptions| {
         let output = directory.path().join(name);
-        let counts = run(&options(&[fixture("predict/input.fa")], &output).calls(calls)).counts;
+        let counts = run(&options(&[fixture("predict/input.fa")], &output).calls(calls)).calls.counts;
         // VirNucPro's own file knows no other rule.
         compare(&output, &fixture("predict"));
         (counts.chunks_viral, counts.viral.records, counts.uncertain.records, counts.cellular.records)
@@ -375,7 +383,7 @@ fn no_records_make_tables_of_headers() {
     let [input, output] = ["empty.fa", "out"].map(|name| directory.path().join(name));
     std::fs::write(&input, "").unwrap();
     let predicted = run(&options(std::slice::from_ref(&input), &output));
-    assert_eq!((predicted.counts.records, predicted.remarks.len()), (0, 1));
+    assert_eq!((predicted.calls.counts.records, predicted.remarks.len()), (0, 1));
     for table in ["frames.tsv", "chunks.tsv", "sequences.tsv", "regions.tsv", "prediction_results.txt"] {
         let text = std::fs::read_to_string(output.join(table)).unwrap();
         assert!(text.lines().count() == 1 && text.contains('\t'), "{table}: {text}");
@@ -491,7 +499,7 @@ proptest! {
         let all = files.iter().enumerate().flat_map(|(i, records)| records.iter().map(move |record| (i, record)));
         let all: Vec<_> = all.collect();
         prop_assert_eq!(table.len(), all.len());
-        prop_assert_eq!(predicted.counts.records as usize, all.len());
+        prop_assert_eq!(predicted.calls.counts.records as usize, all.len());
         let several = usize::from(files.len() > 1);
         for (row, (file, (header, letters))) in table.iter().zip(&all) {
             let id = header.split([' ', '\t']).find(|word| !word.is_empty()).unwrap_or_default();
@@ -518,7 +526,7 @@ proptest! {
             prop_assert_eq!(&row[13 + several], status);
         }
         let chunk_rows = rows(&output.join("chunks.tsv"));
-        prop_assert_eq!(chunk_rows.len() as u64, predicted.counts.chunks);
-        prop_assert_eq!(rows(&output.join("frames.tsv")).len() as u64, predicted.counts.frames);
+        prop_assert_eq!(chunk_rows.len() as u64, predicted.calls.counts.chunks);
+        prop_assert_eq!(rows(&output.join("frames.tsv")).len() as u64, predicted.calls.counts.frames);
     }
 }

@@ -1,28 +1,29 @@
 //! `virpack predict`.
 
-mod calls;
 mod models;
-mod summary;
 
+use super::call_summary::{call_lines, work_line};
+use super::calls::{CallArguments, CallFileArguments};
 use super::checkpoint::Keeps;
 use super::events;
 use super::limits::LimitArguments;
 use super::run::{RunArguments, RunDeviceArguments};
+use crate::again;
 use crate::failure::Failure;
 use crate::noted::warn_of_ids;
-use crate::plot;
 use crate::text::count;
 use crate::values::{parse_code, parse_count, parse_length, parse_whole};
 use crate::watch::{DownloadBar, Watch};
-use calls::CallArguments;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use models::ModelArguments;
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use virpack_core::calls::{CallOptions, Compat};
 use virpack_core::model::hub::HubOptions;
-use virpack_core::predict::{Compat, DEFAULT_MAX_PLOTS, PredictOptions, predict};
+use virpack_core::predict::{PredictOptions, predict};
+use virpack_core::report::{FinishedRun, ReportOptions};
 use virpack_core::{Event, ModelBudget, TokenBudget};
 use virpack_seq::frames::FrameCounters;
 use virpack_seq::{GeneticCode, Input, shown_id};
@@ -50,20 +51,8 @@ pub(crate) struct Arguments {
     #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     output: PathBuf,
 
-    /// Draw the score along viral and uncertain records of several chunks, into DIR/plots
-    #[arg(long, help_heading = "Output")]
-    plot: bool,
-
-    /// Records that are drawn at most, the best first: viral ones, then uncertain ones, by their score
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_PLOTS, value_parser = parse_whole)]
-    #[arg(requires = "plot", help_heading = "Output")]
-    max_plots: usize,
-
-    /// Write VirNucPro's two files, too, with the columns of this one [default with --preset: virnucpro;
-    /// without: neither file]
-    #[arg(long, value_enum, value_name = "WHOSE", num_args = 0..=1)]
-    #[arg(default_missing_value = "virnucpro", help_heading = "Output")]
-    compat: Option<Columns>,
+    #[command(flatten, next_help_heading = "Output")]
+    files: CallFileArguments,
 
     /// Replace tables that exist, and what is kept of an unfinished run
     #[arg(long, help_heading = "Output")]
@@ -96,15 +85,6 @@ pub(crate) struct Arguments {
     pub(crate) run: RunArguments,
 }
 
-/// The layouts of VirNucPro's second file.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Columns {
-    /// Modified_ID, Is_Virus
-    Virnucpro,
-    /// The rewrite's: max_score_0 and max_score_1 too
-    Broad,
-}
-
 /// Judges, with progress, a summary and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let log = arguments.run.log;
@@ -114,6 +94,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         |watch, keeps, cancel| predict(&options, cancel, |event| show(watch, keeps, &opening, event)),
         || options.saved(),
     );
+    if ended.as_ref().is_err_and(Failure::is_other_calls) {
+        return judge_again(arguments);
+    }
     let Some(predicted) = ended? else { return Ok(()) };
     for remark in &predicted.remarks {
         log.warn(remark);
@@ -127,24 +110,42 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
              {first}: they count as bases, and no codon with one is read; is a file damaged?"
         ));
     }
-    warn_of_ids(log, &predicted.repeated);
-    let summary = summary::summary(&predicted, &arguments.models.name(), &arguments.output);
-    log.summary(summary, &predicted.report);
+    warn_of_ids(log, &predicted.calls.repeated);
+    let mut lines =
+        call_lines(&predicted.calls, &arguments.models.name(), &predicted.files, &arguments.output);
+    lines += &work_line(&predicted);
+    log.summary(lines, &predicted.report);
     Ok(())
+}
+
+/// Makes the files of a complete run again, with what is asked for now: only they are other ones.
+fn judge_again(arguments: &Arguments) -> Result<(), Failure> {
+    let run = FinishedRun::open(&arguments.output)?;
+    let options = ReportOptions::of(&run)
+        .calls(arguments.calls.options(CallOptions::default())?)
+        .compat(arguments.compat())
+        .plot(arguments.files.draw())
+        .max_plots(arguments.files.max_plots())
+        .limits(arguments.limits.limits());
+    arguments.run.log.info("the run is complete: its files are made again from its scores");
+    super::report::again(&run, &options, arguments.run.log)?;
+    Ok(())
+}
+
+impl Arguments {
+    /// Whose columns VirNucPro's files have, if they are written.
+    fn compat(&self) -> Option<Compat> {
+        self.files.compat().or_else(|| self.models.is_virnucpro().then_some(Compat::VirNucPro))
+    }
 }
 
 /// What was asked for, and the classifier's file.
 fn options(arguments: &Arguments) -> Result<(PredictOptions, String), Failure> {
     let inputs = arguments.inputs.iter().cloned().map(Input::from).collect();
-    let calls = arguments.calls.options()?;
+    let calls = arguments.calls.options(CallOptions::default())?;
     if looks_like_file(&arguments.output) {
         return Err(Failure::OutputLooksLikeFile { path: arguments.output.clone() });
     }
-    let compat = match arguments.compat {
-        Some(Columns::Virnucpro) => Some(Compat::VirNucPro),
-        Some(Columns::Broad) => Some(Compat::Broad),
-        None => arguments.models.is_virnucpro().then_some(Compat::VirNucPro),
-    };
     let (options, classifier) = arguments.models.options(inputs, arguments.length, &arguments.output)?;
     let options = options
         .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(arguments.run.log)))
@@ -156,9 +157,10 @@ fn options(arguments: &Arguments) -> Result<(PredictOptions, String), Failure> {
         .buffer_size(arguments.buffer_size.map(NonZeroUsize::get))
         .min_length(arguments.min_length)
         .calls(calls)
-        .compat(compat)
-        .max_plots(arguments.max_plots)
-        .plot(arguments.plot.then_some(plot::track::draw))
+        .compat(arguments.compat())
+        .max_plots(arguments.files.max_plots())
+        .plot(arguments.files.draw())
+        .command(again::command(std::env::args_os()))
         .checkpoint(arguments.run.checkpoint())
         .force(arguments.force);
     Ok((options, classifier))

@@ -1,4 +1,5 @@
-//! Hints with the names of options, where the libraries' neutral ones are of less help; all others are the libraries'.
+//! Hints with the names of options, where the libraries' neutral ones are of less help; all others are the
+//! libraries'.
 
 use crate::failure::Failure;
 use crate::text::megabytes;
@@ -10,6 +11,7 @@ use virpack_core::device::{DeviceError, Remedy, Unavailable};
 use virpack_core::model::hub::HubError;
 use virpack_core::model::{ModelError, mini};
 use virpack_core::output::OutputError;
+use virpack_core::report::ReportError;
 use virpack_core::{Error, Hint};
 use virpack_seq::{InputError, SeqError};
 
@@ -32,6 +34,11 @@ pub(super) fn of(error: &Error) -> Words<'_> {
             "--model names a directory with the models peptide/ and nucleotide/ and their classifiers, \
              classifier_500.safetensors and nucleotide_classifier_500.safetensors; single models are named by \
              --protein-model and --nucleotide-model, with --classifier"
+                .into()
+        }
+        Error::Report(ReportError::Input { .. }) => {
+            "put the input back and run this where `virpack predict` was run, or leave the FASTA files out \
+             with --no-fasta"
                 .into()
         }
         Error::CpuDtype { auto: true, .. } => {
@@ -186,6 +193,7 @@ fn of_resume(error: &ResumeError) -> Words<'_> {
             "with the same inputs, model and options --resume resumes it; --force without it starts again"
         }
         ResumeError::AnotherOutput { .. } => REPLACE,
+        ResumeError::OtherCalls { .. } => "`virpack report` makes its files again, without computing",
         ResumeError::Manifest { .. } => {
             "what is finished cannot be known without it: start again with --force"
         }

@@ -2,7 +2,7 @@
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use virpack_core::calls::Track;
+use virpack_core::calls::{Draw, DrawError, Track};
 use virpack_seq::shown_id;
 
 use super::{FILL, INK, PlotError, lines, register};
@@ -16,8 +16,11 @@ const SIZE: (u32, u32) = (960, 340);
 const TOP: u32 = 56;
 const REGION: RGBColor = RGBColor(214, 39, 40);
 
+/// Draws tracks.
+pub(crate) const DRAW: Draw = Draw { track: draw, overview: super::overview::draw };
+
 /// Draws a track as SVG.
-pub(crate) fn draw(track: &Track) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+fn draw(track: &Track) -> Result<String, DrawError> {
     register();
     let mut text = String::new();
     picture(track, &mut text)?;
@@ -85,7 +88,7 @@ fn chart(area: &Area<'_>, track: &Track) -> Result<(), PlotError> {
     Ok(())
 }
 
-fn failed(error: DrawingAreaErrorKind<std::io::Error>) -> PlotError {
+pub(super) fn failed(error: DrawingAreaErrorKind<std::io::Error>) -> PlotError {
     PlotError::Draw(error.to_string())
 }
 

@@ -184,7 +184,7 @@ fn the_best_records_are_named_in_short() {
         "2 of 2 sequences are viral (virpack-mini); 0 uncertain, 0 cellular\nbest:\n  0.",
         "  (no id), 1,350 bases, 3 chunks\n",
         &format!("  {}…, 1,350 bases, 3 chunks\n", &long[..59]),
-        "open: out/a/sequences.tsv, out/a/viral.fna",
+        "open: out/a/report.html, out/a/sequences.tsv, out/a/viral.fna",
     ]);
 }
 
@@ -197,7 +197,7 @@ fn predict_without_a_model_runs_the_one_it_holds() {
     assert!(ran.stderr.starts_with("on CPU, "), "{ran:#?}");
     let said: Vec<&str> = ran.stderr.lines().collect();
     assert!(said[1].contains(" of 3 sequences ") && said[1].contains(" viral (virpack-mini); "), "{ran:#?}");
-    let ends = ["open: out/a/sequences.tsv", "6 chunks, "];
+    let ends = ["open: out/a/report.html, out/a/sequences.tsv", "6 chunks, "];
     let last = &said[said.len() - 2..];
     assert!(last.iter().zip(ends).all(|(line, begin)| line.starts_with(begin)), "{ran:#?}");
     assert_eq!(ran.stdout, "");

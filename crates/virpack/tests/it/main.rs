@@ -11,6 +11,7 @@ mod docs;
 mod library_words;
 mod msrv;
 #[cfg(unix)]
+mod report;
 mod resume;
 #[cfg(unix)]
 mod stdout;

@@ -28,7 +28,8 @@ fn arguments<'a>(model: &'a str, name: &'a str) -> Vec<&'a str> {
 fn outputs(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let name = |entry: &std::fs::DirEntry| entry.file_name().into_string().unwrap();
-    let files = entries.filter(|entry| !name(entry).ends_with("run.json"));
+    let tells_times = |name: &str| name.ends_with("run.json") || name == "report.html";
+    let files = entries.filter(|entry| !tells_times(&name(entry)));
     files.map(|entry| (name(&entry), std::fs::read(entry.path()).unwrap_or_default())).collect()
 }
 

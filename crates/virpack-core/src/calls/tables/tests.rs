@@ -1,6 +1,7 @@
 use super::*;
 use crate::calls::chunk::ScoredChunk;
 use crate::calls::judged::{RecordFacts, judge};
+use crate::calls::scores::Scores;
 use crate::calls::scoring::RecordScoring;
 
 /// A record of chunks of 500 bases without calibration: all cellular but for those of `viral`.
@@ -15,6 +16,21 @@ fn judged(index: u64, id: &str, description: &str, viral: std::ops::Range<usize>
     let letters = (0..100_000).map(|i: usize| b"ACGT"[i * 7 / 5 % 4]).collect();
     let chunks = (0..200).map(chunk).collect();
     (judge(facts, chunks, &CallOptions::default(), &RecordScoring::new(None, 500)), letters)
+}
+
+/// The files of a run without calibration, VirNucPro's or pictures.
+fn create(directory: &Path, inputs: &[Input]) -> CallTables {
+    let (outputs, scoring) = (CallOutputs::default(), RecordScoring::new(None, 500));
+    CallTables::create(directory, inputs, &outputs, &scoring, true).unwrap()
+}
+
+/// As little of `run.json` as a page takes.
+fn run() -> Map<String, Value> {
+    let run = serde_json::json!({
+        "virpack": "0", "models": {"name": "m", "protein": "p", "nucleotide": "n"}, "seconds": {"all": 1.0},
+        "options": {"length": 500, "genetic_code": 1},
+    });
+    run.as_object().unwrap().clone()
 }
 
 /// What an id and a description may hold.
@@ -33,7 +49,7 @@ const HOSTILE: [(&str, &str); 8] = [
 fn whatever_an_id_holds_a_row_is_a_row_in_every_file() {
     let directory = tempfile::tempdir().unwrap();
     let inputs = [Input::from("one.fa"), Input::from("two.fa")];
-    let mut tables = CallTables::create(directory.path(), &inputs, CallOptions::default(), None).unwrap();
+    let mut tables = create(directory.path(), &inputs);
     for (index, (id, description)) in (0..).zip(HOSTILE) {
         let (record, letters) = judged(index, id, description, 50..90);
         assert_eq!((record.call, record.regions.len()), (Some(Call::Cellular), 1));
@@ -42,8 +58,8 @@ fn whatever_an_id_holds_a_row_is_a_row_in_every_file() {
         assert_eq!(viral.call, Some(Call::Viral));
         tables.add(&viral, &letters).unwrap();
     }
-    assert_eq!(tables.names().len(), 6);
-    tables.complete().unwrap().unwrap().whole.into_iter().for_each(|mut file| file.publish().unwrap());
+    assert_eq!(tables.names().len(), 9);
+    tables.complete(&run()).unwrap().unwrap().whole.into_iter().for_each(|mut file| file.publish().unwrap());
     let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
     let is_plain = |text: &str| {
         let odd = |c: char| (c.is_control() && !"\t\n".contains(c)) || "\u{2028}\u{202e}".contains(c);
@@ -51,6 +67,7 @@ fn whatever_an_id_holds_a_row_is_a_row_in_every_file() {
     };
     for (name, columns, lines) in [
         ("sequences.tsv", 15, 17),
+        ("chunks.tsv", 11, 3_201),
         ("regions.tsv", 11, 17),
         ("proviruses.bed", 6, 8),
         ("proviruses.gff3", 9, 9),
@@ -92,7 +109,7 @@ fn whatever_an_id_holds_a_row_is_a_row_in_every_file() {
 #[test]
 fn the_best_are_named_the_first_of_equal_ones_first() {
     let directory = tempfile::tempdir().unwrap();
-    let mut tables = CallTables::create(directory.path(), &[], CallOptions::default(), None).unwrap();
+    let mut tables = create(directory.path(), &[]);
     for (index, viral) in [120, 200, 150, 200, 110, 180, 160, 170, 190, 20].into_iter().enumerate() {
         let (record, letters) = judged(index as u64, &format!("r{index}"), "", 0..viral);
         tables.add(&record, &letters).unwrap();

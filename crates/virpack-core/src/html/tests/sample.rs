@@ -1,4 +1,5 @@
-//! Records of made-up scores, some with ids that are meant to break a page. The same call gives the same records.
+//! Records of made-up scores, some with ids that are meant to break a page. The same call gives the same
+//! records.
 
 use std::ops::Range;
 
@@ -111,7 +112,8 @@ fn hostile(place: usize) -> (String, String) {
     (texts[place].0.to_owned(), texts[place].1.to_owned())
 }
 
-/// A run's records: five hostile ones in the middle, the best of all, so that they have rows and tracks without script.
+/// A run's records: five hostile ones in the middle, the best of all, so that they have rows and tracks
+/// without script.
 pub(super) fn records(count: u64, ids: Ids) -> impl Iterator<Item = Sample> {
     let mut random = Random(1);
     (0..count).map(move |i| record(i, count, ids, &mut random))
@@ -204,15 +206,26 @@ pub(super) fn page(count: u64, ids: Ids) -> Page {
 
 /// A `run.json`.
 pub(super) fn run() -> Value {
-    let device = |model: &str, speed: f64| json!({"device": "CPU, 2 threads, AVX-512", "model": model, "packing_efficiency": 0.97, "tokens_per_second": speed});
+    let device = |model: &str, speed: f64| {
+        json!({
+            "device": "CPU, 2 threads, AVX-512", "model": model, "packing_efficiency": 0.97,
+            "tokens_per_second": speed,
+        })
+    };
     let file = |path: &str| json!({"path": path, "bytes": 1_000_000, "sha256": "0f".repeat(32)});
     json!({
         "counts": {"odd_letters": 12, "records_with_odd_letters": 2},
         "devices": [device("nucleotide", 32_375.4), device("protein", 19_273.3)],
-        "inputs": [{"bytes": 123_456_789, "path": "a folder/<i>made up</i> & \"quoted\".fasta", "sha256": "ab".repeat(32)}],
+        "inputs": [{
+            "bytes": 123_456_789, "path": "a folder/<i>made up</i> & \"quoted\".fasta",
+            "sha256": "ab".repeat(32),
+        }],
         "models": {
             "name": "virpack-mini",
-            "files": [file("virpack-mini/classifier_500.safetensors"), file("virpack-mini/peptide/model.safetensors")],
+            "files": [
+                file("virpack-mini/classifier_500.safetensors"),
+                file("virpack-mini/peptide/model.safetensors"),
+            ],
             "protein": "virpack-mini/peptide",
             "nucleotide": "virpack-mini/nucleotide",
         },

@@ -70,7 +70,7 @@ fn the_share_of_false_calls_follows_bayes() {
     let mini = mini();
     let fitted = mini.for_length(500).expect("fitted");
     let record = fitted.score(&evidence(4, 0.9)).expect("classified");
-    let [viral, cellular] = fitted.shares(record.score, 4);
+    let [viral, cellular] = fitted.shares(record.score, &fitted.weights(4));
     assert!(viral > cellular && cellular > 0.0);
     for share in [0.001, 0.1, 0.5] {
         let prevalence = Prevalence::new(share).expect("between 0 and 1");

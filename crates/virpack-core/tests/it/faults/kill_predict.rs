@@ -15,8 +15,9 @@ use super::faulty::{Fault, Faulty};
 use super::{first_records, shared};
 use virpack_core::CancelToken;
 use virpack_core::CheckpointOptions;
+use virpack_core::calls::Compat;
 use virpack_core::model::Location;
-use virpack_core::predict::{Compat, PredictOptions, predict_on};
+use virpack_core::predict::{PredictOptions, predict_on};
 use virpack_seq::frames::{EncoderInput, FrameItem, FrameOptions, Pair, create_frame_loader};
 use virpack_seq::{
     Alphabet, BpeTokenizer, CollatorOptions, EsmTokenizer, GreedyPacker, IndexSet, LoaderItem, PackerOptions,
@@ -194,12 +195,12 @@ fn expected(place: &Path, models: &[PathBuf; 4], Kept { chunks, embeddings }: Ke
     })
 }
 
-/// The tables by name.
+/// The files by name, but those that tell times.
 fn tables(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
     let mut tables: Vec<_> = entries
-        .filter(|path| name(path) != "run.json")
+        .filter(|path| !["run.json", "report.html"].contains(&&*name(path)))
         .map(|path| (name(&path), fs::read(&path).unwrap()))
         .collect();
     tables.sort();

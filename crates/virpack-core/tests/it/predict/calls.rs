@@ -5,11 +5,13 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use virpack_core::calls::Counts;
 use virpack_core::model::mini;
 use virpack_core::predict::{Bundle, PredictOptions};
 use virpack_core::{CheckpointOptions, DeviceChoice, DeviceOptions};
-use virpack_seq::{Record, reader};
+use virpack_seq::Record;
+use virpack_seq::reader::{self, hex};
 
 use super::{fixture, rows, run};
 
@@ -47,7 +49,12 @@ fn fdr_is_known_where_the_model_was_calibrated() {
         }
         let report = std::fs::read_to_string(output.join("run.json")).unwrap();
         let report: serde_json::Value = serde_json::from_str(&report).unwrap();
-        assert_eq!(report["models"]["calibration"] == "virpack-mini", is_known);
+        assert_eq!(report["models"]["calibration"]["model"] == "virpack-mini", is_known);
+        let calibration = std::fs::read(output.join("record_calibration.json"));
+        let sum = calibration.ok().map(|text| hex(&Sha256::digest(text)));
+        assert_eq!(report["models"]["calibration"]["sha256"].as_str(), sum.as_deref());
+        let page = std::fs::read_to_string(output.join("report.html")).unwrap();
+        assert_eq!(page.contains("has no rates measured"), !is_known);
         assert_eq!(report["options"]["length"], length);
         assert_eq!([&report["options"]["min_score"], &report["options"]["prevalence"]], [0.7, 0.1]);
     }
@@ -79,11 +86,11 @@ fn shorter_records_are_left_out() {
     for table in ["chunks.tsv", "frames.tsv"] {
         assert!(!rows_of(table).is_empty() && rows_of(table).iter().all(|row| row[0] == "long"), "{table}");
     }
-    let Counts { records, bases, chunks, not_judged, below_min_length, empty, .. } = predicted.counts;
+    let Counts { records, bases, chunks, not_judged, below_min_length, empty, .. } = predicted.calls.counts;
     assert_eq!((records, bases, chunks, empty), (4, 898, 1, 0));
     assert_eq!((not_judged, below_min_length.records, below_min_length.bases), (below_min_length, 3, 598));
     assert!(with_all.tokens.nucleotide > predicted.tokens.nucleotide, "they are not computed");
-    assert_eq!(with_all.counts.empty, 1);
+    assert_eq!(with_all.calls.counts.empty, 1);
 }
 
 #[test]
@@ -91,7 +98,7 @@ fn without_any_verdict_the_tables_are_whole() {
     let directory = tempfile::tempdir().unwrap();
     let [input, output] = ["in.fa", "out"].map(|name| directory.path().join(name));
     std::fs::write(&input, format!(">a\n{}\n>b\nAC\n>c\n", "N".repeat(1_700))).unwrap();
-    let counts = run(&super::options(&[input], &output)).counts;
+    let counts = run(&super::options(&[input], &output)).calls.counts;
     assert_eq!((counts.not_judged.records, counts.not_judged.bases), (3, 1_702));
     assert_eq!(counts.viral.records + counts.uncertain.records + counts.cellular.records, 0);
     for row in rows(&output.join("sequences.tsv")) {
@@ -108,10 +115,10 @@ fn virnucpros_files_are_written_when_asked_for_and_go_with_the_run_that_had_them
     let options = super::options(&[fixture("predict/input.fa")], &output);
     let names = ["prediction_results.txt", "prediction_results_highestscore.csv"];
     let are_there = || names.map(|name| output.join(name).exists());
-    assert_eq!(run(&options).files.iter().filter(|file| file.exists()).count(), 11);
+    assert_eq!(run(&options).files.iter().filter(|file| file.exists()).count(), 13);
     assert_eq!(are_there(), [true; 2]);
     let predicted = run(&options.compat(None).force(true));
-    assert_eq!((predicted.files.len(), are_there()), (9, [false; 2]));
+    assert_eq!((predicted.files.len(), are_there()), (11, [false; 2]));
 }
 
 /// Phage lambda is the first thing that people try.
@@ -122,10 +129,10 @@ fn lambda_is_viral() {
     for length in [300, 500] {
         let output = directory.path().join(length.to_string());
         let predicted = run(&built_in(lambda.clone(), length, &output));
-        assert_eq!(predicted.counts.viral.records, 1, "chunks of {length}");
+        assert_eq!(predicted.calls.counts.viral.records, 1, "chunks of {length}");
         let row = &rows(&output.join("sequences.tsv"))[0];
         assert_eq!((&*row[8], &*row[9]), ("viral", "True"));
-        let best = &predicted.best_viral[0];
+        let best = &predicted.calls.best_viral[0];
         assert_eq!((best.length, format!("{:.4}", best.score)), (48_502, row[7].clone()));
         assert!(rows(&output.join("regions.tsv")).iter().all(|row| row[2] == "viral"));
         assert!(std::fs::read_to_string(output.join("viral.fna")).unwrap().len() > 48_502);
@@ -144,7 +151,7 @@ fn a_bacterial_genome_has_few_candidate_proviruses() {
     // Nothing in the first megabase is worth a look, something in the second is.
     let parts = [letters(0..1_000_000), letters(1_150_000..1_300_000)];
     std::fs::write(&input, format!(">first x\n{}\n>second x y\n{}\n", parts[0], parts[1])).unwrap();
-    let counts = run(&built_in(input, 500, &output)).counts;
+    let counts = run(&built_in(input, 500, &output)).calls.counts;
     assert_eq!((counts.cellular.records, counts.viral_regions), (2, 0));
     let regions = rows(&output.join("regions.tsv"));
     let of = |id: &str| regions.iter().filter(|row| row[0] == id).count();

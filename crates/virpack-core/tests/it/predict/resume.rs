@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use virpack_core::Error;
-use virpack_core::calls::CallOptions;
-use virpack_core::predict::{Compat, PredictOptions, PredictSummary, predict};
+use virpack_core::calls::{CallOptions, Compat, Draw};
+use virpack_core::predict::{PredictOptions, PredictSummary, predict};
 use virpack_core::verdict::{CallThresholds, Prevalence};
 use virpack_core::{CancelToken, Event};
 use virpack_core::{CheckpointOptions, ResumeError, Unit};
@@ -18,11 +18,11 @@ use virpack_seq::frames::Pair;
 use super::fixture;
 use crate::parts;
 
-/// Every file of a directory but the times that a run took, by name.
+/// Every file of a directory but those that tell times, by name.
 fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
-    let tables = entries.filter(|path| name(path) != "run.json");
+    let tables = entries.filter(|path| !["run.json", "report.html"].contains(&&*name(path)));
     tables.map(|path| (name(&path), std::fs::read(&path).unwrap_or_default())).collect()
 }
 
@@ -84,7 +84,7 @@ proptest! {
             .checkpoint(CheckpointOptions::default().records(chunks).every(Duration::MAX).resume(true));
         let whole = predict(&options, &CancelToken::new(), |_| ()).unwrap();
         let undisturbed = files(&output);
-        prop_assert_eq!(undisturbed.len(), 10);
+        prop_assert_eq!(undisturbed.len(), 11);
         std::fs::remove_dir_all(&output).unwrap();
 
         let (mut kept, mut sound) = (0, true);
@@ -110,7 +110,7 @@ proptest! {
         if !output.join("run.json").exists() {
             let last = predict(&options, &CancelToken::new(), |_| ()).unwrap();
             prop_assert!(last.before.chunks == kept || !sound);
-            prop_assert_eq!(last.counts, whole.counts);
+            prop_assert_eq!(last.calls.counts, whole.calls.counts);
             prop_assert!(last.before.chunks == 0 || !sound || total(last.tokens) < total(whole.tokens));
         }
         prop_assert_eq!(files(&output), undisturbed);
@@ -197,7 +197,10 @@ fn what_shapes_the_tables_alone_may_change() {
                 .prevalence(Prevalence::new(0.5).unwrap()),
         )
         .compat(Compat::Broad)
-        .plot(Some(|track| Ok(track.id.to_string())));
+        .plot(Some(Draw {
+            track: |track| Ok(track.id.to_string()),
+            overview: |tracks| Ok(tracks.len().to_string()),
+        }));
     let (result, resumed) = run_until(&options, u64::MAX);
     assert!(resumed > 0 && result.unwrap().before.chunks == resumed);
     let [gone_on, undisturbed] = ["out", "undisturbed"].map(|name| directory.path().join(name));
@@ -233,6 +236,7 @@ fn force_starts_anew_and_removes_what_a_dead_process_has_begun() {
         "proviruses.fna",
         "proviruses.gff3",
         "viral.fna",
+        "virpack_mqc.json",
     ];
     assert_eq!(names, tables);
     assert_eq!(files(&out).into_keys().next().unwrap(), ".frames.tsv.tmp-1", "it is another's");

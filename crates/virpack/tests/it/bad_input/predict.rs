@@ -23,7 +23,7 @@ fn predict_with_nothing_to_pack_says_so() {
     let said = [
         "0 of 1 sequence is viral (",
         "; 0 uncertain, 0 cellular, 1 without a verdict (1 without an open frame)\n",
-        "open: out/p/sequences.tsv\n",
+        "open: out/p/report.html, out/p/sequences.tsv\n",
     ];
     predict(&place, &["in.fa", "-o", "out/p"]).succeeds(&said);
     let report: serde_json::Value = serde_json::from_str(&place.read("out/p/run.json")).unwrap();
@@ -91,7 +91,7 @@ fn two_contigs_of_one_id_have_rows_of_their_own() {
     let plots = std::fs::read_dir(place.path("out/run/plots")).unwrap();
     let mut names: Vec<_> = plots.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["000001_c.svg", "000002_other.svg", "000003_c.svg", "000004_c.svg"]);
+    assert_eq!(names, ["000001_c.svg", "000002_other.svg", "000003_c.svg", "000004_c.svg", "overview.svg"]);
     let report: serde_json::Value = serde_json::from_str(&place.read("out/run/run.json")).unwrap();
     assert_eq!(report["counts"]["repeated_ids"], 1);
 }
@@ -105,7 +105,7 @@ fn predict_says_what_it_takes_and_what_became_of_it() {
         "chunks of 300 bases",
         " of 4 sequences are viral (",
         ", 3 without a verdict (1 without an open frame, 1 too short, 1 empty)\n",
-        "\nopen: out/run/sequences.tsv",
+        "\nopen: out/run/report.html, out/run/sequences.tsv",
         "\n4 chunks, ",
     ]);
     let table = place.read("out/run/sequences.tsv");
@@ -163,7 +163,8 @@ fn predict_refuses_what_is_no_nucleotide_and_no_classifier() {
 fn a_directory_may_be_called_like_a_file_and_compat_needs_no_value() {
     let place = Place::new();
     place.write("in.fa", ">a\nATGGCCGCC\n").write("run.tsv/mine", "");
-    predict(&place, &["in.fa", "-o", "run.tsv", "--compat"]).succeeds(&["open: run.tsv/sequences.tsv"]);
+    predict(&place, &["in.fa", "-o", "run.tsv", "--compat"])
+        .succeeds(&["open: run.tsv/report.html, run.tsv/sequences.tsv"]);
     assert!(place.read("run.tsv/prediction_results.txt").contains("a_chunk_1F1\t"));
     let highest = place.read("run.tsv/prediction_results_highestscore.csv");
     assert!(highest.starts_with("Modified_ID\tIs_Virus\n"), "{highest}");

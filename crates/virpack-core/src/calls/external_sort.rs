@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use crate::calls::{SCORES_BYTES, Scores};
+use super::scores::{SCORES_BYTES, Scores};
 use crate::files::PendingFile;
 use crate::output::OutputError;
 

@@ -1,16 +1,16 @@
-//! The lines at the end of `virpack predict`.
+//! The lines at the end of `virpack predict` and `virpack report`.
 
 use crate::commands::stdout::shown;
 use crate::text::{count, grouped, short};
 use std::fmt::Write;
-use std::path::Path;
-use virpack_core::calls::{Counts, NotedRecord};
+use std::path::{Path, PathBuf};
+use virpack_core::calls::{CallSummary, Counts, NotedRecord};
 use virpack_core::predict::PredictSummary;
 use virpack_seq::shown_id;
 
-/// The lines at the end of a run with the model of that name.
-pub(super) fn summary(predicted: &PredictSummary, model: &str, output: &Path) -> String {
-    let counts = &predicted.counts;
+/// What was called what by the model of that name, and which of the `written` files to open.
+pub(super) fn call_lines(calls: &CallSummary, model: &str, written: &[PathBuf], output: &Path) -> String {
+    let counts = &calls.counts;
     let mut text = format!(
         "{} of {} {} viral ({model}); {} uncertain, {} cellular{}",
         grouped(counts.viral.records),
@@ -20,14 +20,13 @@ pub(super) fn summary(predicted: &PredictSummary, model: &str, output: &Path) ->
         grouped(counts.cellular.records),
         not_judged(counts),
     );
-    named(&mut text, "best", &predicted.best_viral);
-    named(&mut text, "uncertain, nearest to viral", &predicted.best_uncertain);
+    named(&mut text, "best", &calls.best_viral);
+    named(&mut text, "uncertain, nearest to viral", &calls.best_uncertain);
     if counts.proviruses > 0 {
         let candidates = count(counts.proviruses, "candidate provirus", "candidate proviruses");
         _ = write!(text, "\n{candidates} in other sequences");
     }
-    files(&mut text, predicted, output);
-    time(&mut text, predicted);
+    files(&mut text, counts, written, output);
     text
 }
 
@@ -58,24 +57,24 @@ fn named(text: &mut String, which: &str, records: &[NotedRecord]) {
 }
 
 /// Which files to open.
-fn files(text: &mut String, predicted: &PredictSummary, output: &Path) {
-    if predicted.files.is_empty() {
-        return;
-    }
-    let counts = &predicted.counts;
+fn files(text: &mut String, counts: &Counts, written: &[PathBuf], output: &Path) {
     let files = [
+        (true, "report.html"),
         (true, "sequences.tsv"),
         (counts.viral.records > 0, "viral.fna"),
         (counts.proviruses > 0, "proviruses.fna"),
         (counts.proviruses + counts.viral_regions > 0, "regions.tsv"),
     ];
-    let files = files.into_iter().filter(|(is_worth_it, _)| *is_worth_it);
-    let files: Vec<_> = files.map(|(_, name)| shown(&output.join(name))).collect();
-    _ = write!(text, "\nopen: {}", files.join(", "));
+    let files = files.into_iter().filter(|(is_worth_it, _)| *is_worth_it).map(|(_, name)| output.join(name));
+    let files: Vec<_> = files.filter(|file| written.contains(file)).map(|file| shown(&file)).collect();
+    if !files.is_empty() {
+        _ = write!(text, "\nopen: {}", files.join(", "));
+    }
 }
 
-fn time(text: &mut String, predicted: &PredictSummary) {
-    let (counts, before) = (&predicted.counts, &predicted.before);
+/// How much was computed, and how fast.
+pub(super) fn work_line(predicted: &PredictSummary) -> String {
+    let (counts, before) = (&predicted.calls.counts, &predicted.before);
     let seconds = predicted.elapsed.as_secs_f64();
     let rate = |n: u64| short(n as f64 / seconds.max(1e-9));
     let alone = match counts.chunks_by_nucleotides {
@@ -86,12 +85,11 @@ fn time(text: &mut String, predicted: &PredictSummary) {
         0 => String::new(),
         n => format!(" ({} finished before)", grouped(n)),
     };
-    _ = write!(
-        text,
+    format!(
         "\n{}{resumed}, {}{alone} in {seconds:.1} s ({}bases/s, {}chunks/s)",
         count(counts.chunks, "chunk", "chunks"),
         count(counts.frames, "open frame", "open frames"),
         rate(counts.bases_computed().saturating_sub(before.bases)),
         rate(counts.chunks - before.chunks),
-    );
+    )
 }

@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 
-use virpack_seq::{Record, escaped};
+use virpack_seq::escaped;
 
+use super::chunk::ScoredChunk;
 use super::external_sort::ExternalSort;
-use super::files::Files;
-use crate::calls::{ScoreText, ScoredChunk};
+use super::files::CallFiles;
+use super::judged::JudgedRecord;
+use super::score_text::ScoreText;
 use crate::files::PendingFile;
 use crate::output::{OutputError, TextFile};
 
@@ -21,8 +23,13 @@ pub enum Compat {
 }
 
 impl Compat {
+    /// That of this word.
+    pub(crate) fn named(word: &str) -> Option<Self> {
+        [Compat::VirNucPro, Compat::Broad].into_iter().find(|compat| compat.as_str() == word)
+    }
+
     /// Whose they are, in a word.
-    pub(super) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Compat::VirNucPro => "virnucpro",
             Compat::Broad => "broad",
@@ -31,15 +38,15 @@ impl Compat {
 }
 
 /// `prediction_results.txt` and `prediction_results_highestscore.csv` on their way.
-pub(super) struct Reference {
+pub(super) struct VirNucProFiles {
     frames: TextFile,
     chunks: TextFile,
     sorted: ExternalSort,
     compat: Compat,
 }
 
-impl Reference {
-    pub(super) fn create(files: &Files, compat: Compat) -> Result<Self, OutputError> {
+impl VirNucProFiles {
+    pub(super) fn create(files: &CallFiles, compat: Compat) -> Result<Self, OutputError> {
         let sorted = ExternalSort::new(&files.highest);
         let (mut frames, mut chunks) = (TextFile::create(&files.results)?, TextFile::create(&files.highest)?);
         frames.write(&[b"Sequence_ID\tPrediction\tscore1\tscore2\n"])?;
@@ -47,18 +54,18 @@ impl Reference {
             Compat::VirNucPro => b"Modified_ID\tIs_Virus\n" as &[u8],
             Compat::Broad => b"Modified_ID\tIs_Virus\tmax_score_0\tmax_score_1\n",
         }])?;
-        Ok(Reference { frames, chunks, sorted, compat })
+        Ok(VirNucProFiles { frames, chunks, sorted, compat })
     }
 
-    /// Writes the frames of the chunk of that number, from 1. VirNucPro leaves chunks without any out of both files.
-    pub(super) fn chunk(
-        &mut self,
-        record: &Record,
-        number: u64,
-        chunk: &ScoredChunk,
-    ) -> Result<(), OutputError> {
+    /// Writes the chunks of a record. VirNucPro leaves chunks without an open frame out of both files.
+    pub(super) fn add(&mut self, record: &JudgedRecord) -> Result<(), OutputError> {
+        let mut chunks = (1_u64..).zip(&record.chunks);
+        chunks.try_for_each(|(number, chunk)| self.chunk(&record.facts.id, number, chunk))
+    }
+
+    fn chunk(&mut self, id: &str, number: u64, chunk: &ScoredChunk) -> Result<(), OutputError> {
         let Some(highest) = chunk.highest_of_frames() else { return Ok(()) };
-        let id = format!("{}_chunk_{number}", escaped(&record.id));
+        let id = format!("{}_chunk_{number}", escaped(id));
         for frame in &chunk.frames {
             let [other, virus] = ScoreText::both(frame.scores);
             let (name, label) = (frame.frame.as_str(), frame.scores.label());
@@ -71,7 +78,7 @@ impl Reference {
     /// Writes the chunks, sorted by id, a row each. VirNucPro takes chunks of one id for one, and so records whose ids come
     /// twice: here each record keeps its rows, in input order.
     pub(super) fn finish(self) -> Result<Vec<PendingFile>, OutputError> {
-        let Reference { frames, mut chunks, sorted, compat } = self;
+        let VirNucProFiles { frames, mut chunks, sorted, compat } = self;
         sorted.finish(|id, highest| {
             let verdict = if highest.is_viral() { "True" } else { "False" };
             let [other, virus] = ScoreText::both(highest);

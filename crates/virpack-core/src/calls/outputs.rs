@@ -1,0 +1,85 @@
+//! What is made of judged records, and what tells it from what another run makes.
+
+use serde_json::{Map, Value, json};
+
+use super::options::CallOptions;
+use super::scoring::RecordScoring;
+use super::track::Draw;
+use super::virnucpro::Compat;
+use crate::identity::Identity;
+use crate::verdict::RecordCalibration;
+
+/// The names of what shapes files, and no score: [`CallOutputs::identify`] sets them all.
+const NAMES: [&str; 6] = [
+    "least score of a viral record",
+    "least score of an uncertain record",
+    "least score of a viral chunk",
+    "prevalence",
+    "VirNucPro's files",
+    "pictures",
+];
+
+/// What is called viral, and which files tell of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CallOutputs {
+    pub(crate) calls: CallOptions,
+    /// Whose columns VirNucPro's two files have; None: they are not written.
+    pub(crate) compat: Option<Compat>,
+    /// What draws pictures, and of how many records at most; None: there are none.
+    pub(crate) draw: Option<(Draw, usize)>,
+}
+
+impl CallOutputs {
+    /// Adds what shapes the files to what shapes the scores. A model's calibration is its own, as its scores
+    /// are.
+    pub(crate) fn identify(&self, scoring: &RecordScoring, identity: &mut Identity) {
+        let CallOutputs { calls, compat, draw } = self;
+        let none = || "none".to_owned();
+        let calibration = |own: &RecordCalibration| format!("{}, SHA-256 {}", own.model(), own.sha256());
+        identity.set("calibration", scoring.calibration().map_or_else(none, calibration));
+        let values = [
+            calls.thresholds.viral().to_string(),
+            calls.thresholds.cellular().to_string(),
+            calls.min_chunk_score.map_or_else(none, |least| least.to_string()),
+            calls.prevalence.share().to_string(),
+            compat.map_or("none", Compat::as_str).to_owned(),
+            draw.map_or_else(none, |(_, most)| format!("at most {most}")),
+        ];
+        NAMES.into_iter().zip(values).for_each(|(name, value)| identity.set(name, value));
+    }
+
+    /// Whether a run with another value of that name makes other files out of the same scores.
+    pub(crate) fn shapes_files_alone(name: &str) -> bool {
+        NAMES.contains(&name)
+    }
+
+    /// Puts them into the options of `run.json`.
+    pub(crate) fn tell(&self, options: &mut Map<String, Value>) {
+        let CallOutputs { calls, compat, draw } = self;
+        let own = [
+            ("min_score", json!(calls.thresholds.viral())),
+            ("min_score_uncertain", json!(calls.thresholds.cellular())),
+            ("min_chunk_score", json!(calls.min_chunk_score)),
+            ("prevalence", json!(calls.prevalence.share())),
+            ("compat", json!(compat.map(Compat::as_str))),
+            ("max_plots", json!(draw.map(|(_, most)| most))),
+        ];
+        options.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_set_and_known() {
+        let mut identity = Identity::default();
+        CallOutputs::default().identify(&RecordScoring::new(None, 500), &mut identity);
+        let names = identity.to_json();
+        let names: Vec<_> = names.as_object().unwrap().keys().collect();
+        let own = names.iter().filter(|name| CallOutputs::shapes_files_alone(name));
+        assert_eq!((own.count(), names.len()), (NAMES.len(), NAMES.len() + 1));
+        assert!(!CallOutputs::shapes_files_alone("calibration"));
+    }
+}

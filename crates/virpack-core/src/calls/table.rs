@@ -1,0 +1,31 @@
+//! What the tables of records, chunks, frames and regions have in common.
+
+use std::path::Path;
+
+use super::score_text::{NONE, ScoreText};
+use super::scores::Scores;
+use crate::output::{OutputError, TextTable};
+
+/// Opens a table with these columns, without `source` unless there are several inputs.
+pub(crate) fn table(path: &Path, has_sources: bool, columns: &str) -> Result<TextTable, OutputError> {
+    let columns = columns.split_whitespace().filter(|column| *column != "source" || has_sources);
+    let mut table = TextTable::create(path)?;
+    table.line(&columns.collect::<Vec<_>>())?;
+    Ok(table)
+}
+
+/// The first columns of every row of a record.
+pub(crate) fn record_columns(id: &str, source: u32, sources: &[String]) -> Vec<String> {
+    [Some(id.to_owned()), sources.get(source as usize).cloned()].into_iter().flatten().collect()
+}
+
+/// As VirNucPro's own files say it.
+pub(super) fn truth(verdict: Option<bool>) -> &'static str {
+    verdict.map_or(NONE, |verdict| if verdict { "True" } else { "False" })
+}
+
+/// The exact scores, other and virus.
+pub(super) fn score_columns(highest: Option<Scores>) -> [String; 2] {
+    let both = highest.map(ScoreText::both);
+    both.map_or([NONE; 2].map(str::to_owned), |both| both.map(|score| score.to_string()))
+}

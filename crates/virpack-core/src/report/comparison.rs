@@ -1,0 +1,62 @@
+//! A page that compares finished runs.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::{FinishedRun, ReportSummary};
+use crate::Error;
+use crate::files::PendingFile;
+use crate::html::{ComparedRun, compare_page};
+use crate::output::{OutputError, TextFile};
+
+/// Writes a page that compares runs, with links to their reports, in place of an older one.
+///
+/// # Errors
+///
+/// What keeps the page from being written.
+pub fn compare(page: &Path, runs: &[(FinishedRun, ReportSummary)]) -> Result<(), Error> {
+    let shown: Vec<_> = runs
+        .iter()
+        .map(|(run, _)| (run.directory.display().to_string(), link(page, &run.directory)))
+        .collect();
+    let compared = runs.iter().zip(&shown).map(|((_, judged), (name, href))| ComparedRun {
+        name,
+        href: href.as_deref(),
+        run: &judged.run_json,
+        viral: judged.run_json["options"]["min_score"].as_f64().unwrap_or_default(),
+        summary: &judged.page,
+    });
+    let text = compare_page(env!("CARGO_PKG_VERSION"), &compared.collect::<Vec<_>>())?;
+    let mut file = TextFile::create(page)?;
+    file.write(&[text.as_bytes()])?;
+    let mut pending: Option<PendingFile> = file.finish()?;
+    let published = pending.as_mut().map_or(Ok(()), PendingFile::publish);
+    Ok(published.map_err(OutputError::write(page))?)
+}
+
+/// The way from a page to the report of a run in a directory; None where that is not text.
+fn link(page: &Path, directory: &Path) -> Option<String> {
+    let full = |path: &Path| std::path::absolute(path).and_then(|path| path.canonicalize().or(Ok(path))).ok();
+    let from = full(page.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+    let to = full(directory)?;
+    let common = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
+    let up = from.components().skip(common).map(|_| Component::ParentDir);
+    let way: PathBuf = up.chain(to.components().skip(common)).collect();
+    way.join("report.html").to_str().map(|way| way.replace('\\', "/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_leads_from_the_page_to_the_report() {
+        let folder = tempfile::tempdir().unwrap();
+        let [page, one, deep] = ["a/page.html", "a/one", "b/c/two"].map(|name| folder.path().join(name));
+        for directory in [&one, &deep] {
+            std::fs::create_dir_all(directory).unwrap();
+        }
+        assert_eq!(link(&page, &one).unwrap(), "one/report.html");
+        assert_eq!(link(&page, &deep).unwrap(), "../b/c/two/report.html");
+        assert_eq!(link(Path::new("page.html"), Path::new(".")).unwrap(), "report.html");
+    }
+}

@@ -1,0 +1,57 @@
+//! Why a finished run cannot be judged again.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use virpack_seq::{Hint, shown_path};
+
+/// Why a finished run cannot be judged again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// No `run.json` of `predict` is in the directory.
+    #[error(
+        "{} is not the directory of a complete run: {} {problem}",
+        shown_path(directory),
+        shown_path(file)
+    )]
+    NoRun {
+        /// The directory.
+        directory: PathBuf,
+        /// `run.json`, or the calibration that it names.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A table that is not as the run has written it.
+    #[error("{}, line {line}: {problem}", shown_path(path))]
+    Table {
+        /// The table.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An input that is not what the run has read.
+    #[error("the files of sequences are made out of the inputs, and {input} {problem}")]
+    Input {
+        /// The input, as `run.json` names it.
+        input: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl Hint for ReportError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(match self {
+            ReportError::NoRun { .. } => "name a directory that a run of `predict` has completed",
+            ReportError::Table { .. } => "the tables were changed after the run: run `predict` again",
+            ReportError::Input { .. } => {
+                "put the input back, in the directory that the run was started in, or leave out the files of \
+                 sequences"
+            }
+        }))
+    }
+}

@@ -1,0 +1,128 @@
+//! The scores of a finished run, record by record, out of its tables.
+
+use virpack_seq::{Frame, Input};
+
+use super::ReportError;
+use super::table::Table;
+use crate::calls::{RecordFacts, ScoredChunk, ScoredFrame, Status};
+use crate::predict::Files;
+
+// Places in the lists of columns below.
+const ID: usize = 0;
+const DESCRIPTION: usize = 1;
+const LENGTH: usize = 2;
+const CHUNKS: usize = 3;
+const STATUS: usize = 4;
+
+const CHUNK: usize = 0;
+const START: usize = 1;
+const END: usize = 2;
+const FRAMES: usize = 3;
+const FRAME: usize = 3;
+const OTHER: usize = 4;
+const CHUNK_STATUS: usize = 6;
+const CHUNK_RECORD: usize = 7;
+const FRAME_RECORD: usize = 6;
+
+/// The tables of a finished run, which are read in step.
+pub(super) struct EvidenceTables {
+    /// The inputs by name, where there are several.
+    sources: Vec<String>,
+    source: Option<Table<1>>,
+    sequences: Table<5>,
+    chunks: Table<8>,
+    frames: Table<7>,
+    /// Records so far.
+    records: u64,
+}
+
+impl EvidenceTables {
+    pub(super) fn open(files: &Files, inputs: &[Input]) -> Result<Self, ReportError> {
+        let sequences = &files.calls.sequences;
+        let has_sources = inputs.len() > 1;
+        Ok(EvidenceTables {
+            sources: inputs.iter().map(ToString::to_string).collect(),
+            source: has_sources.then(|| Table::open(sequences, ["source"])).transpose()?,
+            sequences: Table::open(sequences, ["sequence_id", "description", "length", "chunks", "status"])?,
+            chunks: Table::open(
+                &files.calls.chunks,
+                ["chunk", "start", "end", "frames", "max_score_other", "max_score_virus", "status", "record"],
+            )?,
+            frames: Table::open(
+                &files.frames,
+                ["chunk", "start", "end", "frame", "score_other", "score_virus", "record"],
+            )?,
+            records: 0,
+        })
+    }
+
+    /// The next record and its chunks; None behind the last one.
+    pub(super) fn next(&mut self) -> Result<Option<(RecordFacts, Vec<ScoredChunk>)>, ReportError> {
+        if !self.sequences.next()? {
+            self.chunks.expect_end()?;
+            self.frames.expect_end()?;
+            return Ok(None);
+        }
+        let (row, index) = (&self.sequences, self.records);
+        let facts = RecordFacts {
+            index,
+            id: row.text(ID).into(),
+            description: row.text(DESCRIPTION).to_owned(),
+            source: match &mut self.source {
+                None => 0,
+                Some(table) => source(table, &self.sources)?,
+            },
+            length: row.number(LENGTH)?,
+            is_left_out: row.text(STATUS) == Status::BelowMinLength.as_str(),
+        };
+        let count: u64 = row.number(CHUNKS)?;
+        let chunks = (1..=count).map(|number| self.chunk(index, number)).collect::<Result<_, _>>()?;
+        self.records += 1;
+        Ok(Some((facts, chunks)))
+    }
+
+    /// The next chunk, which must be that of this number, from 1, of this record.
+    fn chunk(&mut self, record: u64, number: u64) -> Result<ScoredChunk, ReportError> {
+        let row = &mut self.chunks;
+        row.expect_next()?;
+        row.expect(CHUNK_RECORD, record)?;
+        row.expect(CHUNK, number)?;
+        let bases = row.number::<usize>(START)?.wrapping_sub(1)..row.number(END)?;
+        if bases.start > bases.end {
+            return Err(row.wrong("the chunk ends before it starts".to_owned()));
+        }
+        let count: u64 = row.number(FRAMES)?;
+        let by_nucleotides = row.text(CHUNK_STATUS) == Status::ClassifiedNucleotide.as_str();
+        let strands = by_nucleotides.then(|| row.scores(OTHER)).transpose()?;
+        let frames = (0..count).map(|_| frame(&mut self.frames, record, number)).collect::<Result<_, _>>()?;
+        let chunk = ScoredChunk { bases, frames, strands };
+        let fits = match chunk.highest() {
+            None => self.chunks.text(OTHER) == "NA",
+            Some(highest) => self.chunks.scores(OTHER)? == highest,
+        };
+        if fits {
+            Ok(chunk)
+        } else {
+            Err(self.chunks.wrong("the scores are not those of frames.tsv".to_owned()))
+        }
+    }
+}
+
+/// The input of the next row of `sequences.tsv`.
+fn source(table: &mut Table<1>, sources: &[String]) -> Result<u32, ReportError> {
+    table.expect_next()?;
+    let place = sources.iter().position(|source| *source == table.text(0));
+    let place = place.and_then(|place| u32::try_from(place).ok());
+    place.ok_or_else(|| table.wrong(format!("{:?} is no input of the run", table.text(0))))
+}
+
+/// The next frame, which must be of this chunk of this record.
+fn frame(row: &mut Table<7>, record: u64, chunk: u64) -> Result<ScoredFrame, ReportError> {
+    row.expect_next()?;
+    row.expect(FRAME_RECORD, record)?;
+    row.expect(CHUNK, chunk)?;
+    let frame = Frame::ALL.into_iter().find(|frame| frame.as_str() == row.text(FRAME));
+    let frame = frame.ok_or_else(|| row.wrong(format!("{:?} is no reading frame", row.text(FRAME))))?;
+    let codons = row.number::<usize>(START)?.wrapping_sub(1)..row.number(END)?;
+    Ok(ScoredFrame { frame, codons, scores: row.scores(OTHER)? })
+}

@@ -1,0 +1,76 @@
+//! The letters of a finished run's records, out of its inputs.
+
+use std::collections::VecDeque;
+
+use virpack_seq::reader::{ReadOptions, open_with};
+use virpack_seq::{Input, ReadLimits, Record, Records, escaped};
+
+use super::{FinishedRun, ReportError};
+use crate::Error;
+use crate::calls::RecordFacts;
+
+/// The records of the inputs again, which must be what the run has read.
+pub(super) struct Letters {
+    records: Records,
+    record: Record,
+    inputs: Vec<Input>,
+    /// Sizes and sums of the inputs, as the run has read them.
+    expected: VecDeque<(u64, String)>,
+}
+
+impl Letters {
+    /// Opens the inputs of a run.
+    pub(super) fn open(run: &FinishedRun, limits: ReadLimits) -> Result<Self, Error> {
+        let mut expected = VecDeque::new();
+        for (input, checksum) in run.inputs.iter().zip(run.checksums()) {
+            let wrong =
+                |problem: &str| ReportError::Input { input: input.to_string(), problem: problem.to_owned() };
+            let Input::Path(path) = input else { return Err(wrong("cannot be read twice").into()) };
+            let (bytes, sum) = checksum.ok_or_else(|| wrong("was not read to its end"))?;
+            match path.metadata() {
+                Ok(metadata) if metadata.is_file() && metadata.len() == bytes => {}
+                Ok(metadata) if metadata.is_file() => {
+                    return Err(wrong(&format!("has {} bytes now, and had {bytes}", metadata.len())).into());
+                }
+                Ok(_) => return Err(wrong("cannot be read twice").into()),
+                Err(error) => return Err(wrong(&format!("cannot be read: {error}")).into()),
+            }
+            expected.push_back((bytes, sum.to_owned()));
+        }
+        let records = open_with(&run.inputs, ReadOptions::default().limits(limits).checksums(true))?;
+        Ok(Letters { records, record: Record::default(), inputs: run.inputs.clone(), expected })
+    }
+
+    /// The letters of the next record, which must be this one.
+    pub(super) fn next(&mut self, facts: &RecordFacts) -> Result<&[u8], Error> {
+        let is_there = self.records.read(&mut self.record)?;
+        let Record { id, sequence, .. } = &self.record;
+        if !is_there || escaped(id) != *facts.id || sequence.len() != facts.length {
+            return Err(self.changed(facts.source as usize).into());
+        }
+        Ok(sequence)
+    }
+
+    /// Checks that the inputs were read to their end, and are those of the run.
+    pub(super) fn finish(mut self) -> Result<(), Error> {
+        if self.records.read(&mut self.record)? {
+            return Err(self.changed(self.record.source as usize).into());
+        }
+        let read = self.records.progress().checksums();
+        for (i, (bytes, sum)) in self.expected.iter().enumerate() {
+            let own = read.iter().find(|own| own.source as usize == i);
+            if own.is_none_or(|own| (own.bytes, &own.sha256) != (*bytes, sum)) {
+                return Err(self.changed(i).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn changed(&self, input: usize) -> ReportError {
+        let input = self.inputs.get(input).map(ToString::to_string).unwrap_or_default();
+        ReportError::Input {
+            input,
+            problem: "is not what the run has read: its contents have changed".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! How a finished run is judged again.
+
+use virpack_device::available_memory;
+use virpack_seq::ReadLimits;
+
+use super::FinishedRun;
+use crate::calls::{CallOptions, CallOutputs, Compat, DEFAULT_MAX_PLOTS, Draw};
+use crate::options::setters;
+
+/// How a finished run is judged again.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ReportOptions {
+    pub(super) calls: CallOptions,
+    pub(super) compat: Option<Compat>,
+    pub(super) plot: Option<Draw>,
+    pub(super) max_plots: usize,
+    pub(super) sequences: bool,
+    pub(super) limits: ReadLimits,
+}
+
+impl ReportOptions {
+    /// As the run has judged, without pictures.
+    #[must_use]
+    pub fn of(run: &FinishedRun) -> Self {
+        ReportOptions {
+            calls: run.calls(),
+            compat: run.compat(),
+            plot: None,
+            max_plots: run.max_plots().unwrap_or(DEFAULT_MAX_PLOTS),
+            sequences: true,
+            limits: ReadLimits::fitting(available_memory()),
+        }
+    }
+
+    setters! {
+        /// Sets what is called viral.
+        calls: CallOptions,
+        /// Writes VirNucPro's two files, with these columns; None: removes them.
+        compat: impl Into<Option<Compat>>,
+        /// Draws the score along viral and uncertain records of several chunks, into `plots/`; without,
+        /// pictures of the run are removed.
+        plot: impl Into<Option<Draw>>,
+        /// Sets the most records that are drawn: the best.
+        max_plots: usize,
+        /// Reads the inputs again where the files of sequences, `viral.fna` and `proviruses.fna`, change;
+        /// without, they are then removed.
+        sequences: bool,
+        /// Sets the largest record and the largest header of the inputs.
+        limits: ReadLimits,
+    }
+
+    pub(super) fn outputs(&self) -> CallOutputs {
+        let draw = self.plot.map(|draw| (draw, self.max_plots));
+        CallOutputs { calls: self.calls, compat: self.compat, draw }
+    }
+}

@@ -1,0 +1,175 @@
+//! A finished run of `predict`, by its `run.json`.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use virpack_seq::{Input, read_small};
+
+use super::ReportError;
+use crate::Error;
+use crate::calls::{CallFiles, CallOptions, Compat, RecordScoring};
+use crate::identity::Identity;
+use crate::output::{OutputError, is_stdout};
+use crate::predict::Files;
+use crate::resume::recorded_identity;
+use crate::verdict::{CallThresholds, Prevalence, RecordCalibration};
+
+/// Most bytes of `run.json`, and of a calibration.
+const LARGEST: u64 = 64_000_000;
+
+/// A finished run of `predict`, by its `run.json`.
+#[derive(Clone, Debug)]
+pub struct FinishedRun {
+    pub(super) directory: PathBuf,
+    pub(super) facts: Map<String, Value>,
+    pub(super) inputs: Vec<Input>,
+    pub(super) scoring: RecordScoring,
+    calls: CallOptions,
+    compat: Option<Compat>,
+    max_plots: Option<usize>,
+}
+
+impl FinishedRun {
+    /// Reads what the run in a directory was.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::NoRun`].
+    pub fn open(directory: impl Into<PathBuf>) -> Result<Self, Error> {
+        let directory = directory.into();
+        if is_stdout(&directory) {
+            return Err(of_standard_output());
+        }
+        let path = Files::in_directory(&directory).run_json;
+        let wrong = |problem: String| ReportError::NoRun {
+            directory: directory.clone(),
+            file: path.clone(),
+            problem,
+        };
+        let text = read_small(&path, LARGEST).map_err(|error| wrong(cannot_be_read(&error)))?;
+        let Ok(Value::Object(facts)) = serde_json::from_slice(&text) else {
+            return Err(wrong("holds no JSON object".to_owned()).into());
+        };
+        let reader = Facts { facts: &facts };
+        let own = reader.read().ok_or_else(|| wrong("lacks what `predict` writes".to_owned()))?;
+        let calibration = calibration(&directory, &facts)?;
+        let scoring = RecordScoring::new(calibration.as_ref(), own.length);
+        let Own { inputs, calls, compat, max_plots, length: _ } = own;
+        Ok(FinishedRun { directory, inputs, scoring, calls, compat, max_plots, facts })
+    }
+
+    /// Its directory, as it was named.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// What its models are called together, or its classifier.
+    #[must_use]
+    pub fn model(&self) -> String {
+        let text = |name: &str| self.facts.get("models")?.get(name)?.as_str();
+        text("name").or_else(|| text("classifier")).unwrap_or_default().to_owned()
+    }
+
+    /// What it calls viral.
+    #[must_use]
+    pub fn calls(&self) -> CallOptions {
+        self.calls
+    }
+
+    /// Whose columns VirNucPro's two files have, if it has written them.
+    #[must_use]
+    pub fn compat(&self) -> Option<Compat> {
+        self.compat
+    }
+
+    /// The most pictures that it draws, if it has drawn any.
+    #[must_use]
+    pub fn max_plots(&self) -> Option<usize> {
+        self.max_plots
+    }
+
+    /// All that shapes its files, if it was kept.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        recorded_identity(&self.facts)
+    }
+
+    /// The sizes and sums of its inputs, where they are known.
+    pub(super) fn checksums(&self) -> impl Iterator<Item = Option<(u64, &str)>> {
+        let inputs = self.facts.get("inputs").and_then(Value::as_array).into_iter().flatten();
+        inputs.map(|input| Some((input["bytes"].as_u64()?, input["sha256"].as_str()?)))
+    }
+}
+
+/// Standard output cannot be read again.
+pub(super) fn of_standard_output() -> Error {
+    OutputError::NotToStdout { option: "report", reason: "what was written there cannot be read again" }
+        .into()
+}
+
+/// What is taken from `run.json`.
+struct Own {
+    inputs: Vec<Input>,
+    length: usize,
+    calls: CallOptions,
+    compat: Option<Compat>,
+    max_plots: Option<usize>,
+}
+
+struct Facts<'a> {
+    facts: &'a Map<String, Value>,
+}
+
+impl Facts<'_> {
+    fn option(&self, name: &str) -> Option<&Value> {
+        self.facts.get("options")?.get(name)
+    }
+
+    fn number(&self, name: &str) -> Option<f64> {
+        self.option(name)?.as_f64()
+    }
+
+    /// Everything; None where something is missing.
+    fn read(&self) -> Option<Own> {
+        let inputs = self.facts.get("inputs")?.as_array()?;
+        let inputs = inputs.iter().map(|input| Some(Input::from(input.get("path")?.as_str()?)));
+        let thresholds = CallThresholds::at(self.number("min_score")?)?;
+        let prevalence = Prevalence::new(self.number("prevalence")?)?;
+        #[expect(clippy::cast_possible_truncation, reason = "it was written from a float32")]
+        let min_chunk_score = self.number("min_chunk_score").map(|score| score as f32);
+        let calls = CallOptions::default().thresholds(thresholds).prevalence(prevalence);
+        Some(Own {
+            inputs: inputs.collect::<Option<_>>()?,
+            length: usize::try_from(self.option("length")?.as_u64()?).ok()?,
+            calls: calls.min_chunk_score(min_chunk_score),
+            compat: self.option("compat")?.as_str().and_then(Compat::named),
+            max_plots: self.option("max_plots")?.as_u64().and_then(|most| usize::try_from(most).ok()),
+        })
+    }
+}
+
+/// The calibration of a run, if it has one.
+fn calibration(directory: &Path, facts: &Map<String, Value>) -> Result<Option<RecordCalibration>, Error> {
+    let expected = &facts["models"]["calibration"];
+    if expected.is_null() {
+        return Ok(None);
+    }
+    let file = CallFiles::in_directory(directory).calibration;
+    let wrong =
+        |problem| ReportError::NoRun { directory: directory.to_path_buf(), file: file.clone(), problem };
+    let text = read_small(&file, LARGEST).map_err(|error| wrong(cannot_be_read(&error)))?;
+    let calibration = RecordCalibration::parse(&String::from_utf8_lossy(&text));
+    let calibration = calibration.map_err(|error| wrong(format!("is damaged: {error}")))?;
+    match expected["sha256"].as_str() {
+        Some(sum) if sum == calibration.sha256() => Ok(Some(calibration)),
+        _ => Err(wrong("is not the one that the run has used".to_owned()).into()),
+    }
+}
+
+fn cannot_be_read(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "is not there".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    }
+}

@@ -1,0 +1,97 @@
+//! `run.json`: what was done, to be done again. What all commands say of a run, in one form.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Map, Value, json};
+use virpack_seq::reader::ReadProgress;
+use virpack_seq::{Input, InputChecksum, PackStats};
+
+use crate::runner::DeviceTally;
+use virpack_model::FileChecksum;
+
+/// The report of a run from these inputs to this output, with what is its command's own.
+pub(crate) fn of<const N: usize>(
+    inputs: &[(Input, Option<InputChecksum>)],
+    output: &Path,
+    own: [(&str, Value); N],
+) -> Map<String, Value> {
+    let common = [
+        ("virpack", env!("CARGO_PKG_VERSION").into()),
+        ("inputs", self::inputs(inputs)),
+        ("output", output.display().to_string().into()),
+        ("finished", humantime::format_rfc3339_seconds(SystemTime::now()).to_string().into()),
+        ("memory", peak_memory().into()),
+    ];
+    common.into_iter().chain(own).map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// The inputs, as they were named, with sizes and checksums of those read to their end.
+pub(crate) fn read(inputs: &[Input], progress: &ReadProgress) -> Vec<(Input, Option<InputChecksum>)> {
+    let checksums = progress.checksums();
+    let checksum = |i: usize| checksums.iter().find(|sum| sum.source as usize == i).cloned();
+    inputs.iter().enumerate().map(|(i, input)| (input.clone(), checksum(i))).collect()
+}
+
+/// The most memory that the process has had, in bytes; None where the system does not say, as Linux does.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix("kB")?;
+    kilobytes.trim().parse::<u64>().ok()?.checked_mul(1_024)
+}
+
+fn inputs(inputs: &[(Input, Option<InputChecksum>)]) -> Value {
+    let input = |(input, checksum): &(Input, Option<InputChecksum>)| {
+        json!({
+            "path": input.to_string(),
+            "bytes": checksum.as_ref().map(|sum| sum.bytes),
+            "sha256": checksum.as_ref().map(|sum| &sum.sha256),
+        })
+    };
+    inputs.iter().map(input).collect()
+}
+
+/// The files of a model.
+pub(crate) fn files(files: &[FileChecksum]) -> Value {
+    let file = |file: &FileChecksum| {
+        let path = file.location.to_string();
+        json!({ "path": path, "bytes": file.bytes, "sha256": file.sha256 })
+    };
+    files.iter().map(file).collect()
+}
+
+/// How well a model's batches were filled.
+pub(crate) fn packing(stats: &PackStats) -> Value {
+    json!({
+        "batches": stats.batches,
+        "sequences": stats.sequences,
+        "token_budget": stats.token_budget,
+        "efficiency": (stats.batches > 0).then(|| stats.efficiency()),
+    })
+}
+
+/// What a device has done in the time that the run took, and what its bits depend on.
+pub(crate) fn device(
+    name: &str,
+    tally: &DeviceTally,
+    token_budget: usize,
+    elapsed: Duration,
+    computed_by: &[String],
+) -> Value {
+    json!({
+        "device": name,
+        "tokens": tally.tokens,
+        "sequences": tally.sequences,
+        "batches": tally.batches,
+        "token_budget": token_budget,
+        "packing_efficiency": tally.packing_efficiency(token_budget),
+        "tokens_per_second": rate(tally.tokens, elapsed),
+        "computed_by": computed_by,
+        "busy": (tally.busy.as_secs_f64() / elapsed.as_secs_f64().max(1e-9)).min(1.0),
+    })
+}
+
+/// So many a second.
+pub(crate) fn rate(count: u64, elapsed: Duration) -> f64 {
+    count as f64 / elapsed.as_secs_f64().max(1e-9)
+}

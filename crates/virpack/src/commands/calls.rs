@@ -1,0 +1,108 @@
+//! What `virpack predict` and `virpack report` call viral, and the files that tell of it.
+
+use crate::failure::Failure;
+use crate::plot;
+use crate::values::{parse_prevalence, parse_whole};
+use clap::{Args, ValueEnum};
+use virpack_core::Error;
+use virpack_core::calls::{CallOptions, Compat, DEFAULT_MAX_PLOTS, Draw};
+use virpack_core::verdict::{CallThresholds, Prevalence};
+
+/// What is called viral.
+#[derive(Debug, Args)]
+pub(crate) struct CallArguments {
+    /// The least virus_score, 0 to 1, of a viral record; below 0.3 it is cellular, between them uncertain
+    /// [default: 0.7]
+    #[arg(long, value_name = "S", conflicts_with_all = ["strict", "relaxed"])]
+    min_score: Option<f64>,
+
+    /// Few false calls: the same as --min-score 0.9
+    #[arg(long, conflicts_with = "relaxed")]
+    strict: bool,
+
+    /// Most viruses: the same as --min-score 0.5
+    #[arg(long)]
+    relaxed: bool,
+
+    /// The share of viral records that you expect; fdr, the expected share of false calls, follows from it
+    /// [default: 0.1]
+    #[arg(long, value_name = "P", value_parser = parse_prevalence)]
+    prevalence: Option<Prevalence>,
+
+    /// The least score_virus, 0 to 1, that a viral chunk reaches beside its score_other; it changes no call
+    /// of a record [default: none, as in VirNucPro]
+    #[arg(long, value_name = "S")]
+    min_chunk_score: Option<f32>,
+}
+
+/// Files beside the tables.
+#[derive(Debug, Args)]
+pub(crate) struct CallFileArguments {
+    /// Draw the score along viral and uncertain records of several chunks, into DIR/plots
+    #[arg(long)]
+    pub(crate) plot: bool,
+
+    /// Records that are drawn at most, the best first: viral ones, then uncertain ones, by their score
+    /// [default: 100]
+    #[arg(long, value_name = "N", value_parser = parse_whole, requires = "plot")]
+    pub(crate) max_plots: Option<usize>,
+
+    /// Write VirNucPro's two files, too, with the columns of this one [default with --preset: virnucpro;
+    /// without: neither file]
+    #[arg(long, value_enum, value_name = "WHOSE", num_args = 0..=1, default_missing_value = "virnucpro")]
+    compat: Option<Columns>,
+}
+
+/// The layouts of VirNucPro's second file.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Columns {
+    /// Modified_ID, Is_Virus
+    Virnucpro,
+    /// The rewrite's: max_score_0 and max_score_1 too
+    Broad,
+}
+
+impl CallArguments {
+    /// What was asked for; what was not is as in `base`.
+    pub(crate) fn options(&self, base: CallOptions) -> Result<CallOptions, Failure> {
+        let thresholds = match self.min_score {
+            Some(given) => {
+                Some(CallThresholds::at(given).ok_or(Error::NoShare { option: "min_score", given })?)
+            }
+            None if self.strict => Some(CallThresholds::STRICT),
+            None if self.relaxed => Some(CallThresholds::RELAXED),
+            None => None,
+        };
+        let mut options = base;
+        if let Some(thresholds) = thresholds {
+            options = options.thresholds(thresholds);
+        }
+        if let Some(prevalence) = self.prevalence {
+            options = options.prevalence(prevalence);
+        }
+        if let Some(least) = self.min_chunk_score {
+            options = options.min_chunk_score(least);
+        }
+        Ok(options)
+    }
+}
+
+impl CallFileArguments {
+    /// Whose columns VirNucPro's files have, if they are asked for.
+    pub(crate) fn compat(&self) -> Option<Compat> {
+        self.compat.map(|columns| match columns {
+            Columns::Virnucpro => Compat::VirNucPro,
+            Columns::Broad => Compat::Broad,
+        })
+    }
+
+    /// What draws, if pictures are asked for.
+    pub(crate) fn draw(&self) -> Option<Draw> {
+        self.plot.then_some(plot::track::DRAW)
+    }
+
+    /// The most records that are drawn.
+    pub(crate) fn max_plots(&self) -> usize {
+        self.max_plots.unwrap_or(DEFAULT_MAX_PLOTS)
+    }
+}

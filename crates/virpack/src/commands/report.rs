@@ -1,0 +1,86 @@
+//! `virpack report`.
+
+use super::call_summary::call_lines;
+use super::calls::{CallArguments, CallFileArguments};
+use super::limits::LimitArguments;
+use super::stdout::shown;
+use crate::failure::Failure;
+use crate::log::LogArguments;
+use crate::noted::warn_of_ids;
+use crate::plot;
+use crate::text::count;
+use clap::Args;
+use std::path::PathBuf;
+use virpack_core::report::{FinishedRun, ReportOptions, ReportSummary, compare, report};
+
+/// What `virpack report` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Directories that `virpack predict` has written; several are compared on one page, too
+    #[arg(required = true, value_name = "DIR")]
+    directories: Vec<PathBuf>,
+
+    #[command(flatten, next_help_heading = "Output")]
+    files: CallFileArguments,
+
+    /// Do not read the inputs again: viral.fna and proviruses.fna are removed where they would change
+    #[arg(long, help_heading = "Output")]
+    no_fasta: bool,
+
+    /// The page that compares several directories; it replaces an older one
+    #[arg(long, value_name = "FILE", default_value = "comparison.html", help_heading = "Output")]
+    comparison: PathBuf,
+
+    #[command(flatten, next_help_heading = "Calls")]
+    calls: CallArguments,
+
+    #[command(flatten, next_help_heading = "Input")]
+    limits: LimitArguments,
+
+    /// No summary; only warnings and errors
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Judges each directory again, with a summary on stderr.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let log = LogArguments::lines(arguments.quiet);
+    super::clean_up_when_interrupted();
+    let mut judged = Vec::new();
+    for directory in &arguments.directories {
+        let run = FinishedRun::open(directory)?;
+        let draws = arguments.files.plot || run.max_plots().is_some();
+        let mut options = ReportOptions::of(&run)
+            .calls(arguments.calls.options(run.calls())?)
+            .compat(arguments.files.compat().or(run.compat()))
+            .plot(draws.then_some(plot::track::DRAW))
+            .sequences(!arguments.no_fasta)
+            .limits(arguments.limits.limits());
+        if let Some(most) = arguments.files.max_plots {
+            options = options.max_plots(most);
+        }
+        let summary = again(&run, &options, log)?;
+        judged.push((run, summary));
+    }
+    if judged.len() > 1 {
+        compare(&arguments.comparison, &judged)?;
+        let runs = count(judged.len() as u64, "run", "runs");
+        log.info(format_args!("{runs} compared: open {}", shown(&arguments.comparison)));
+    }
+    Ok(())
+}
+
+/// Judges a finished run again, with a summary.
+pub(super) fn again(
+    run: &FinishedRun,
+    options: &ReportOptions,
+    log: LogArguments,
+) -> Result<ReportSummary, Failure> {
+    let judged = report(run, options)?;
+    warn_of_ids(log, &judged.calls.repeated);
+    let mut lines = call_lines(&judged.calls, &run.model(), &judged.files, run.directory());
+    let chunks = count(judged.calls.counts.chunks, "chunk", "chunks");
+    lines += &format!("\n{chunks} judged again in {:.1} s", judged.elapsed.as_secs_f64());
+    log.summary(lines, &judged.run_json);
+    Ok(judged)
+}

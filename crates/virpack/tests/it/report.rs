@@ -1,0 +1,75 @@
+//! `virpack report`: finished runs, looked at in another way.
+
+use super::support::Place;
+
+/// Two records of several chunks: the model is sure of neither.
+fn contigs() -> String {
+    let gene = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATCCTGAAAGGTGCA".repeat(30);
+    let other = "GATTACAGGCATGAGCCACCGCGCCCGGCCTTTTATTTTCTTAAA".repeat(40);
+    format!(">gene one\n{gene}\n>other\n{other}\n")
+}
+
+#[test]
+fn a_run_is_judged_again_and_compared() {
+    let place = Place::new();
+    place.write("in.fa", contigs());
+    place.run(&["predict", "in.fa", "-o", "out/a"]).succeeds(&[]);
+    let [before, frames] = ["sequences.tsv", "frames.tsv"].map(|name| place.read(&format!("out/a/{name}")));
+    place.run(&["report", "out/a", "--min-score", "0", "--plot"]).succeeds(&[
+        "2 of 2 sequences are viral (virpack-mini)",
+        "out/a/report.html",
+        " chunks judged again in ",
+    ]);
+    assert_eq!(place.read("out/a/viral.fna").matches('>').count(), 2);
+    assert!(place.path("out/a/plots/overview.svg").exists());
+    // What is not given stays: the threshold, and that there are pictures.
+    place.run(&["report", "out/a", "--prevalence", "0.5"]).succeeds(&["2 of 2 sequences are viral"]);
+    assert!(place.path("out/a/plots/000001_gene.svg").exists());
+    assert_eq!(place.read("out/a/frames.tsv"), frames);
+    let report: serde_json::Value = serde_json::from_str(&place.read("out/a/run.json")).unwrap();
+    assert_eq!([&report["options"]["min_score"], &report["options"]["prevalence"]], [0.0, 0.5]);
+    assert!(report["command"].as_str().unwrap().ends_with("predict in.fa -o out/a"), "{report}");
+    let back = place.run(&["predict", "in.fa", "-o", "out/a", "--resume"]);
+    back.succeeds(&["the run is complete: its files are made again from its scores"]);
+    assert_eq!(place.read("out/a/sequences.tsv"), before);
+    assert!(!place.path("out/a/plots/000001_gene.svg").exists());
+
+    place.run(&["predict", "in.fa", "-o", "out/b", "--strict"]).succeeds(&[]);
+    place
+        .run(&["report", "out/a", "out/b", "--comparison", "out/both.html"])
+        .succeeds(&["2 runs compared: open out/both.html"]);
+    assert!(place.read("out/both.html").contains("b&#x2f;report.html"));
+    let quiet = place.run(&["report", "out/a", "-q"]);
+    quiet.succeeds(&[]);
+    assert_eq!((&*quiet.stdout, &*quiet.stderr), ("", ""));
+}
+
+#[test]
+fn what_keeps_a_run_from_being_judged_again_is_said() {
+    let place = Place::new();
+    place.write("in.fa", contigs());
+    place.run(&["predict", "in.fa", "-o", "out/a"]).succeeds(&[]);
+    let report = |more: &[&str]| place.run(&[&["report", "out/a"], more].concat());
+    place.run(&["report", "out"]).is_refused(&[
+        "out is not the directory of a complete run: out/run.json is not there",
+        "hint: name a directory that a run of `predict` has completed",
+    ]);
+    report(&["--min-score", "1.5"]).is_refused(&["--min-score must be between 0 and 1, and is 1.5"]);
+    place.write("in.fa", contigs().replace("GATTACA", "CATTACA"));
+    let before = place.read("out/a/sequences.tsv");
+    report(&["--relaxed"]).is_refused(&["and in.fa is not what the run has read", "--no-fasta"]);
+    std::fs::remove_file(place.path("in.fa")).unwrap();
+    report(&["--relaxed"]).is_refused(&["and in.fa cannot be read: ", "--no-fasta"]);
+    assert_eq!(place.read("out/a/sequences.tsv"), before);
+    // The same calls need no letters.
+    report(&["--plot"]).succeeds(&[]);
+    assert!(place.path("out/a/viral.fna").exists());
+    report(&["--relaxed", "--no-fasta"]).succeeds(&[]);
+    assert!(!place.path("out/a/viral.fna").exists() && !place.path("out/a/proviruses.fna").exists());
+    let chunks = place.read("out/a/chunks.tsv");
+    place.write(
+        "out/a/chunks.tsv",
+        chunks.lines().take(2).map(|line| format!("{line}\n")).collect::<String>(),
+    );
+    report(&["--strict"]).is_refused(&["out/a/chunks.tsv, line ", "rows are missing at the end", "hint: "]);
+}
