@@ -13,7 +13,7 @@ use crate::html::{
 };
 use crate::verdict::{Call, RegionKind};
 
-/// The page of a run on its way.
+/// The page of a run that is being made.
 pub(super) struct CallPage {
     builder: PageBuilder,
     scoring: RecordScoring,
