@@ -8,7 +8,7 @@ use super::table::{record_columns, score_columns, table, truth};
 use crate::files::PendingFile;
 use crate::output::{OutputError, TextTable};
 
-/// `chunks.tsv` on its way.
+/// `chunks.tsv`, as it is written.
 pub(super) struct ChunkTable(TextTable);
 
 impl ChunkTable {
