@@ -6,7 +6,8 @@
 //! input is escaped wherever it goes.
 //!
 //! ```
-//! use virpack_core::html::{PageBuilder, PageCall, PageOptions, PageRecord, Rates};
+//! use virpack_core::html::{PageBuilder, PageOptions, PageRecord, Rates};
+//! use virpack_core::verdict::Call;
 //! # let run = serde_json::json!({
 //! #     "virpack": "0.1.0", "output": "soil", "inputs": [{"path": "soil.fasta"}],
 //! #     "seconds": {"all": 1.0}, "devices": [],
@@ -19,7 +20,7 @@
 //!     id: "contig_1",
 //!     length: 4_200,
 //!     status: "classified",
-//!     call: Some(PageCall::Viral),
+//!     call: Some(Call::Viral),
 //!     score: Some(0.93),
 //!     fdr: Some(0.02),
 //!     ..PageRecord::default()
@@ -55,9 +56,11 @@ use std::borrow::Cow;
 
 pub use compare::{ComparedRun, compare_page};
 pub use embed_page::EmbedPageBuilder;
+#[doc(hidden)]
+pub use filters::grouped;
 pub use page::{Page, PageBuilder, PageOptions};
 pub use rates::Rates;
-pub use record::{PageCall, PageChunk, PageFrame, PageRecord, PageRegion, RegionKind};
+pub use record::{PageChunk, PageFrame, PageRecord, PageRegion};
 pub use summary::{BestRecord, Count, Summary};
 use virpack_seq::Hint;
 

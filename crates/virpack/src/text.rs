@@ -2,25 +2,13 @@
 
 use std::fmt::Display;
 use std::io::Write;
+pub(crate) use virpack_core::html::grouped;
 use virpack_seq::{PackStats, escaped_lines};
 
 /// Says a line on stderr, without what steers a terminal. If it cannot be written (`2>/dev/full`, a closed pipe) the run
 /// continues.
 pub(crate) fn say(line: impl Display) {
     let _ = writeln!(std::io::stderr(), "{}", escaped_lines(&line.to_string()));
-}
-
-/// `1234567` as `1,234,567`.
-pub(crate) fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// `n` of `one`, with the plural where it is not 1.

@@ -8,10 +8,9 @@ use super::options::CallOptions;
 use super::scores::Scores;
 use super::scoring::RecordScoring;
 use crate::html::{
-    self, HtmlError, Page, PageBuilder, PageCall, PageChunk, PageFrame, PageOptions, PageRecord, PageRegion,
-    Rates, Summary,
+    HtmlError, Page, PageBuilder, PageChunk, PageFrame, PageOptions, PageRecord, PageRegion, Rates, Summary,
 };
-use crate::verdict::{Call, RegionKind};
+use crate::verdict::{Call, Region};
 
 /// The page of a run that is being made.
 pub(super) struct CallPage {
@@ -46,12 +45,9 @@ impl CallPage {
             frames: frames.get(i).map_or(&[], Vec::as_slice),
         };
         let chunks: Vec<_> = record.chunks.iter().enumerate().map(chunk).collect();
-        let region = |region: &crate::verdict::Region| PageRegion {
+        let region = |region: &Region| PageRegion {
             bases: region.bases.start as u64..region.bases.end as u64,
-            kind: match region.kind {
-                RegionKind::Viral => html::RegionKind::Viral,
-                RegionKind::Provirus => html::RegionKind::Provirus,
-            },
+            kind: region.kind,
             score: region.score,
         };
         let regions: Vec<_> = record.regions.iter().map(region).collect();
@@ -60,11 +56,7 @@ impl CallPage {
             description: &record.facts.description,
             source,
             length: record.facts.length as u64,
-            call: record.call.map(|call| match call {
-                Call::Viral => PageCall::Viral,
-                Call::Uncertain => PageCall::Uncertain,
-                Call::Cellular => PageCall::Cellular,
-            }),
+            call: record.call,
             status: record.status.as_str(),
             score: record.written_score(),
             fdr: record.fdr,
@@ -84,9 +76,11 @@ impl CallPage {
     /// Makes the page of the run that `run` describes.
     pub(super) fn finish(self, run: &Map<String, Value>) -> Result<Page, HtmlError> {
         let CallPage { builder, scoring, knots } = self;
-        let rates = (!knots.is_empty()).then(|| {
+        let judged: f64 = knots.iter().sum();
+        let weights: Vec<f64> = knots.iter().map(|knot| knot / judged).collect();
+        let rates = (!weights.is_empty()).then(|| {
             Rates::new(|least| {
-                let [viral, cellular] = scoring.shares(least, &knots);
+                let [viral, cellular] = scoring.shares(least, &weights);
                 (cellular, viral)
             })
         });

@@ -46,12 +46,10 @@ impl RecordScoring {
         knots.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
     }
 
-    /// The mean shares `[viral, cellular]` of held-out records that score at least `least`, over records
-    /// whose knots were added up; none reach it where nothing was fitted.
-    pub(super) fn shares(&self, least: f64, knots: &[f64]) -> [f64; 2] {
-        let records: f64 = knots.iter().sum();
-        let weights: Vec<f64> = knots.iter().map(|knot| knot / records.max(1.0)).collect();
-        self.fitted.as_ref().map_or([0.0; 2], |(_, fitted)| fitted.shares(least, &weights))
+    /// The shares `[viral, cellular]` of held-out records that score at least `least`, mixed over knots by
+    /// `weights`; none reach it where nothing was fitted.
+    pub(super) fn shares(&self, least: f64, weights: &[f64]) -> [f64; 2] {
+        self.fitted.as_ref().map_or([0.0; 2], |(_, fitted)| fitted.shares(least, weights))
     }
 
     pub(super) fn segments(&self) -> SegmentModel {

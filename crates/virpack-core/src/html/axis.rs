@@ -2,7 +2,7 @@
 
 use minijinja::{Value, context};
 
-use super::filters::thousands;
+use super::filters::grouped;
 
 /// Returns `x` with at most two decimals.
 pub(super) fn two(x: f64) -> f64 {
@@ -53,7 +53,7 @@ impl Counts {
 
     pub(super) fn ticks(&self) -> Vec<Value> {
         let zero = mark(100.0, "0".to_owned());
-        let others = self.marks.iter().map(|count| mark(100.0 - self.height(*count), thousands(*count)));
+        let others = self.marks.iter().map(|count| mark(100.0 - self.height(*count), grouped(*count)));
         std::iter::once(zero).chain(others).collect()
     }
 }
@@ -78,7 +78,7 @@ pub(super) fn length_ticks(low: f64, high: f64, label: fn(u64) -> String) -> Vec
 /// Returns a round number of bases with its unit.
 pub(super) fn in_bases(count: u64) -> String {
     match count {
-        1_000_000.. => format!("{} Mb", thousands(count / 1_000_000)),
+        1_000_000.. => format!("{} Mb", grouped(count / 1_000_000)),
         1_000.. => format!("{} kb", count / 1_000),
         _ => count.to_string(),
     }
@@ -93,7 +93,7 @@ pub(super) fn position_ticks(length: u64) -> Vec<Value> {
         0 => "1".to_owned(),
         _ if step >= 100_000 => format!("{} Mb", base as f64 / 1e6),
         _ if step >= 500 => format!("{} kb", base as f64 / 1e3),
-        _ => thousands(base),
+        _ => grouped(base),
     };
     let places = (0..=length / step).map(|k| k * step);
     places.map(|base| mark(100.0 * base as f64 / length.max(1) as f64, label(base))).collect()

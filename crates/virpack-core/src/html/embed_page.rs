@@ -11,7 +11,7 @@ use super::assets::{Data, render};
 use super::axis::{length_ticks, two, value_ticks};
 use super::charts::{BARS, Bar, histogram};
 use super::facts::{Facts, file_name};
-use super::filters::thousands;
+use super::filters::grouped;
 use super::pca::components;
 use super::record::cut;
 use super::tracks::ID_LETTERS;
@@ -161,12 +161,12 @@ impl EmbedPageBuilder {
         let [low, high] = ends.map(|end| end.map_or(2.0, |(length, _)| log(*length)));
         let (low, high) = (low - 0.05, high + 0.05);
         let values = self.lengths.iter().map(|(length, count)| (log(*length), *count));
-        let bars = bars(values, low, high, |edge| thousands(10f64.powf(edge).round() as u64));
+        let bars = bars(values, low, high, |edge| grouped(10f64.powf(edge).round() as u64));
         let at = cut
             .map(log)
             .filter(|cut| (low..high).contains(cut))
             .map(|cut| two(100.0 * (cut - low) / (high - low)));
-        histogram(&bars, length_ticks(low, high, thousands), at)
+        histogram(&bars, length_ticks(low, high, grouped), at)
     }
 
     /// The histogram of norms.
@@ -207,10 +207,10 @@ impl EmbedPageBuilder {
         };
         let dots: Vec<Value> = self.sample.iter().zip(&found.places).map(dot).collect();
         let between =
-            fifths.windows(2).map(|edges| format!("{} to {}", thousands(edges[0] + 1), thousands(edges[1])));
-        let mut buckets = vec![format!("to {}", thousands(fifths[0]))];
+            fifths.windows(2).map(|edges| format!("{} to {}", grouped(edges[0] + 1), grouped(edges[1])));
+        let mut buckets = vec![format!("to {}", grouped(fifths[0]))];
         buckets.extend(between);
-        buckets.push(format!("from {}", thousands(fifths[3] + 1)));
+        buckets.push(format!("from {}", grouped(fifths[3] + 1)));
         let upwards = value_ticks(limits[1].0, limits[1].1).into_iter().map(|tick| {
             let at = f64::try_from(tick.get_attr("at").unwrap_or_default()).unwrap_or(0.0);
             context! { at => two(100.0 - at), ..tick }

@@ -4,7 +4,7 @@ use minijinja::Environment;
 
 /// Adds all filters to an environment.
 pub(super) fn add(env: &mut Environment<'_>) {
-    env.add_filter("thousands", thousands);
+    env.add_filter("thousands", grouped);
     env.add_filter("counted", |count: u64, noun: String| counted(count, &noun));
     env.add_filter("score", |score: f64| format!("{score:.3}"));
     env.add_filter("percent", percent);
@@ -14,7 +14,8 @@ pub(super) fn add(env: &mut Environment<'_>) {
 }
 
 /// Returns a count with commas: `1,234,567`.
-pub(super) fn thousands(count: u64) -> String {
+#[must_use]
+pub fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -31,8 +32,8 @@ pub(super) fn counted(count: u64, noun: &str) -> String {
     let before_y = noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'i', 'o', 'u']));
     match (count, before_y) {
         (1, _) => format!("1 {noun}"),
-        (_, Some(stem)) => format!("{} {stem}ies", thousands(count)),
-        (_, None) => format!("{} {noun}s", thousands(count)),
+        (_, Some(stem)) => format!("{} {stem}ies", grouped(count)),
+        (_, None) => format!("{} {noun}s", grouped(count)),
     }
 }
 
@@ -87,7 +88,7 @@ mod tests {
 
     #[test]
     fn counts_have_commas_and_a_noun() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(counted(1, "entry"), "1 entry");
         assert_eq!(counted(2, "entry"), "2 entries");
         assert_eq!(counted(0, "day"), "0 days");

@@ -11,11 +11,12 @@ use super::charts::Plots;
 use super::data_block::{Contents, pack};
 use super::facts::Facts;
 use super::rates::Rates;
-use super::record::{CALLS, PageRecord, RegionKind, cut, place};
+use super::record::{CALLS, PageRecord, cut, place};
 use super::rows::{Row, Rows, evidence, whole};
 use super::summary::{BestRecord, Count, Summary};
 use super::tracks::{DESCRIPTION_LETTERS, ID_LETTERS, Track, spark, track};
 use super::{HtmlError, multiqc};
+use crate::verdict::RegionKind;
 
 /// Bytes of a page at most.
 const MOST_BYTES: usize = 5_000_000;

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::verdict::{Call, RegionKind};
+
 /// A record of the run, with everything that a page may show of it.
 #[derive(Clone, Debug, Default)]
 pub struct PageRecord<'a> {
@@ -14,7 +16,7 @@ pub struct PageRecord<'a> {
     /// Its bases.
     pub length: u64,
     /// What it is called; None: it is not judged.
-    pub call: Option<PageCall>,
+    pub call: Option<Call>,
     /// The word in the column `status` of `sequences.tsv`.
     pub status: &'a str,
     /// Its `virus_score`, from 0 to 1; None: it is not judged.
@@ -33,22 +35,11 @@ pub struct PageRecord<'a> {
     pub regions: &'a [PageRegion],
 }
 
-/// The verdict on a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PageCall {
-    /// Its score reaches the least score of a viral record.
-    Viral,
-    /// Its score is between the two thresholds.
-    Uncertain,
-    /// Its score is below both thresholds.
-    Cellular,
-}
-
 /// The words of the four calls, in the order of a stack.
 pub(super) const CALLS: [&str; 4] = ["viral", "uncertain", "cellular", "unjudged"];
 
 /// The place of a call in [`CALLS`].
-pub(super) fn place(call: Option<PageCall>) -> usize {
+pub(super) fn place(call: Option<Call>) -> usize {
     call.map_or(3, |call| call as usize)
 }
 
@@ -93,25 +84,6 @@ pub struct PageRegion {
     pub kind: RegionKind,
     /// Its score; higher is better.
     pub score: f64,
-}
-
-/// What a region lies in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RegionKind {
-    /// A viral record.
-    Viral,
-    /// A record that is not viral as a whole.
-    Provirus,
-}
-
-impl RegionKind {
-    /// The word in `regions.tsv`.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            RegionKind::Viral => "viral",
-            RegionKind::Provirus => "provirus",
-        }
-    }
 }
 
 /// Returns the first `most` letters of `text`, with … where there are more, and a space for each line end.

@@ -5,6 +5,7 @@ mod sample;
 
 use std::io::Read as _;
 
+use crate::verdict::{Call, RegionKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -86,7 +87,7 @@ fn the_data_block_has_every_record_and_the_histogram_of_all() {
         assert_eq!(above, all.iter().filter(reached).count() as u64, "at {line}");
     }
     assert_eq!(data["totals"]["records"], count);
-    let viral: Vec<u64> = all.iter().filter(|r| r.call == Some(PageCall::Viral)).map(|r| r.length).collect();
+    let viral: Vec<u64> = all.iter().filter(|r| r.call == Some(Call::Viral)).map(|r| r.length).collect();
     assert_eq!(data["viral"], json!({"records": viral.len(), "bases": viral.iter().sum::<u64>()}));
     assert_eq!(data["rates"]["recall"].as_array().unwrap().len(), 1_001);
 }
@@ -130,7 +131,7 @@ fn headers_of_a_megabyte_do_not_make_the_page_long() {
             id: &long,
             description: &long,
             length: 1_000,
-            call: Some(PageCall::Viral),
+            call: Some(Call::Viral),
             status: "classified",
             score: Some(0.9),
             chunks: &chunks,
@@ -170,7 +171,7 @@ fn a_score_that_is_not_a_number_is_missing() {
         id: "a",
         score: Some(f64::NAN),
         fdr: Some(f64::INFINITY),
-        call: Some(PageCall::Viral),
+        call: Some(Call::Viral),
         chunks: &[chunk.clone(), chunk],
         ..PageRecord::default()
     });
@@ -184,7 +185,7 @@ fn numbers_read_as_people_write_them() {
     let record = PageRecord {
         id: "a",
         length: 1_234_567,
-        call: Some(PageCall::Viral),
+        call: Some(Call::Viral),
         status: "classified",
         score: Some(0.91),
         ..PageRecord::default()

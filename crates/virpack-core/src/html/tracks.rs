@@ -97,7 +97,7 @@ impl Along {
         let (start, end) = (region.bases.start as f64, region.bases.end as f64);
         context! {
             x => tenths(self.x(start)), width => tenths(self.x(end - start)), start => region.bases.start + 1,
-            end => region.bases.end, kind => region.kind.word(),
+            end => region.bases.end, kind => region.kind.as_str(),
             score => (region.score * 100.0).round() / 100.0,
         }
     }
@@ -183,8 +183,9 @@ fn write(path: &mut String, part: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{PageFrame, RegionKind};
+    use super::super::record::PageFrame;
     use super::*;
+    use crate::verdict::RegionKind;
 
     fn chunks(scores: &[Option<f32>]) -> Vec<PageChunk<'static>> {
         let chunk = |(i, score): (u64, &Option<f32>)| PageChunk {

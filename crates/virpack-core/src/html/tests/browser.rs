@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::sample::{Ids, VIRAL, page, records, run};
 use crate::html::*;
+use crate::verdict::Call;
 
 /// The folder that the pages are written to.
 const FOLDER: &str = "VIRPACK_BROWSER_PAGES";
@@ -38,9 +39,9 @@ fn write_expected(path: &Path, count: u64, ids: Ids) {
         "scores": all.iter().map(|record| record.score).collect::<Vec<_>>(),
         "lengths": all.iter().map(|record| record.length).collect::<Vec<_>>(),
         "calls": {
-            "viral": called(Some(PageCall::Viral)),
-            "uncertain": called(Some(PageCall::Uncertain)),
-            "cellular": called(Some(PageCall::Cellular)),
+            "viral": called(Some(Call::Viral)),
+            "uncertain": called(Some(Call::Uncertain)),
+            "cellular": called(Some(Call::Cellular)),
             "unjudged": called(None),
         },
     });

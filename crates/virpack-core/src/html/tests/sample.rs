@@ -6,6 +6,7 @@ use std::ops::Range;
 use serde_json::{Value, json};
 
 use crate::html::*;
+use crate::verdict::{Call, RegionKind};
 
 pub(super) const VIRAL: f64 = 0.7;
 pub(super) const UNCERTAIN: f64 = 0.5;
@@ -26,7 +27,7 @@ pub(super) struct Sample {
     pub(super) description: String,
     pub(super) length: u64,
     pub(super) score: Option<f64>,
-    pub(super) call: Option<PageCall>,
+    pub(super) call: Option<Call>,
     chunks: Vec<Chunk>,
     regions: Vec<PageRegion>,
 }
@@ -146,9 +147,9 @@ fn record(i: u64, count: u64, ids: Ids, random: &mut Random) -> Sample {
     let mean = chunks.iter().map(odds).sum::<f64>() / chunks.len() as f64;
     let score = (!chunks.is_empty()).then(|| (logistic(mean) * 10_000.0).round() / 10_000.0);
     let call = score.map(|score| match score {
-        VIRAL.. => PageCall::Viral,
-        UNCERTAIN.. => PageCall::Uncertain,
-        _ => PageCall::Cellular,
+        VIRAL.. => Call::Viral,
+        UNCERTAIN.. => Call::Uncertain,
+        _ => Call::Cellular,
     });
     let regions = regions(&chunks, call);
     Sample { id, description, length, score, call, chunks, regions }
@@ -171,8 +172,8 @@ fn chunks(length: u64, mean: f64, random: &mut Random) -> Vec<Chunk> {
 }
 
 /// Three viral chunks and more in a row.
-fn regions(chunks: &[Chunk], call: Option<PageCall>) -> Vec<PageRegion> {
-    let kind = if call == Some(PageCall::Viral) { RegionKind::Viral } else { RegionKind::Provirus };
+fn regions(chunks: &[Chunk], call: Option<Call>) -> Vec<PageRegion> {
+    let kind = if call == Some(Call::Viral) { RegionKind::Viral } else { RegionKind::Provirus };
     let runs = chunks.chunk_by(|a, b| (a.score >= 0.5) == (b.score >= 0.5));
     let viral = runs.filter(|run| run.len() >= 3 && run[0].score >= 0.5);
     viral
