@@ -37,7 +37,7 @@ pub(crate) use score_text::ScoreText;
 pub(crate) use scores::Scores;
 pub(crate) use scoring::RecordScoring;
 pub use summary::CallSummary;
-pub(crate) use table::{record_columns, table};
+pub(crate) use table::{record_columns, source_names, table};
 pub(crate) use tables::{CallTables, CompleteCalls};
 pub use track::{Draw, DrawError, Track};
 pub use virnucpro::Compat;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use virpack_seq::Input;
+
 use super::score_text::{NONE, ScoreText};
 use super::scores::Scores;
 use crate::output::{OutputError, TextTable};
@@ -12,6 +14,11 @@ pub(crate) fn table(path: &Path, has_sources: bool, columns: &str) -> Result<Tex
     let mut table = TextTable::create(path)?;
     table.line(&columns.collect::<Vec<_>>())?;
     Ok(table)
+}
+
+/// The inputs by name, where there are several: what the column `source` holds.
+pub(crate) fn source_names(inputs: &[Input]) -> Vec<String> {
+    if inputs.len() > 1 { inputs.iter().map(ToString::to_string).collect() } else { Vec::new() }
 }
 
 /// The first columns of every row of a record.

@@ -19,7 +19,7 @@ use super::proviruses::{Proviruses, write_fasta};
 use super::score_text::{NONE, decimal};
 use super::scoring::RecordScoring;
 use super::summary::CallSummary;
-use super::table::{record_columns, table, truth};
+use super::table::{record_columns, source_names, table, truth};
 use super::virnucpro::VirNucProFiles;
 use crate::Error;
 use crate::files::{PendingDirectory, PendingFile, clear};
@@ -75,8 +75,7 @@ impl CallTables {
         scoring: &RecordScoring,
         has_letters: bool,
     ) -> Result<Self, OutputError> {
-        let names = inputs.iter().map(ToString::to_string);
-        let sources: Vec<String> = if inputs.len() > 1 { names.collect() } else { Vec::new() };
+        let sources = source_names(inputs);
         let has_sources = !sources.is_empty();
         let files = (!is_stdout(directory)).then(|| CallFiles::in_directory(directory));
         let create = |files| SideFiles::create(files, has_sources, outputs, scoring, has_letters);

@@ -30,16 +30,18 @@ impl StagedFiles {
     /// is there. With `replace`, older files give way and those of `stale` are removed.
     ///
     /// When a name cannot be given the files that have none are kept: they may be a night's work.
-    pub(crate) fn publish(mut self, replace: bool, stale: &[PathBuf]) -> Result<(), FileProblem> {
-        let older = if replace { Older::Removed } else { Older::Refused };
-        let result = self.name_all(older, stale);
-        result.map_err(|(path, source)| FileProblem::Publish { path, kept: self.keep(), source })
+    pub(crate) fn publish(self, replace: bool, stale: &[PathBuf]) -> Result<(), FileProblem> {
+        self.publish_as(if replace { Older::Removed } else { Older::Refused }, stale)
     }
 
     /// The same over files of a complete run: the older main file stands until the new one takes its name.
     /// The caller has noted that the files change.
-    pub(crate) fn publish_over(mut self, stale: &[PathBuf]) -> Result<(), FileProblem> {
-        let result = self.name_all(Older::Replaced, stale);
+    pub(crate) fn publish_over(self, stale: &[PathBuf]) -> Result<(), FileProblem> {
+        self.publish_as(Older::Replaced, stale)
+    }
+
+    fn publish_as(mut self, older: Older, stale: &[PathBuf]) -> Result<(), FileProblem> {
+        let result = self.name_all(older, stale);
         result.map_err(|(path, source)| FileProblem::Publish { path, kept: self.keep(), source })
     }
 

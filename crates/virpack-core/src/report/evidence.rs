@@ -4,7 +4,7 @@ use virpack_seq::{Frame, Input};
 
 use super::ReportError;
 use super::table::Table;
-use crate::calls::{RecordFacts, ScoredChunk, ScoredFrame, Status};
+use crate::calls::{RecordFacts, ScoredChunk, ScoredFrame, Status, source_names};
 use crate::predict::Files;
 
 // Places in the lists of columns below.
@@ -13,6 +13,7 @@ const DESCRIPTION: usize = 1;
 const LENGTH: usize = 2;
 const CHUNKS: usize = 3;
 const STATUS: usize = 4;
+const SOURCE: usize = 5;
 
 const CHUNK: usize = 0;
 const START: usize = 1;
@@ -28,8 +29,7 @@ const FRAME_RECORD: usize = 6;
 pub(super) struct EvidenceTables {
     /// The inputs by name, where there are several.
     sources: Vec<String>,
-    source: Option<Table<1>>,
-    sequences: Table<5>,
+    sequences: Table<6>,
     chunks: Table<8>,
     frames: Table<7>,
     /// Records so far.
@@ -38,12 +38,15 @@ pub(super) struct EvidenceTables {
 
 impl EvidenceTables {
     pub(super) fn open(files: &Files, inputs: &[Input]) -> Result<Self, ReportError> {
-        let sequences = &files.calls.sequences;
-        let has_sources = inputs.len() > 1;
+        let sources = source_names(inputs);
+        // The column is there with several inputs alone; without, nothing is taken from it.
+        let source = if sources.is_empty() { "sequence_id" } else { "source" };
         Ok(EvidenceTables {
-            sources: inputs.iter().map(ToString::to_string).collect(),
-            source: has_sources.then(|| Table::open(sequences, ["source"])).transpose()?,
-            sequences: Table::open(sequences, ["sequence_id", "description", "length", "chunks", "status"])?,
+            sources,
+            sequences: Table::open(
+                &files.calls.sequences,
+                ["sequence_id", "description", "length", "chunks", "status", source],
+            )?,
             chunks: Table::open(
                 &files.calls.chunks,
                 ["chunk", "start", "end", "frames", "max_score_other", "max_score_virus", "status", "record"],
@@ -68,10 +71,7 @@ impl EvidenceTables {
             index,
             id: row.text(ID).into(),
             description: row.text(DESCRIPTION).to_owned(),
-            source: match &mut self.source {
-                None => 0,
-                Some(table) => source(table, &self.sources)?,
-            },
+            source: source(row, &self.sources)?,
             length: row.number(LENGTH)?,
             is_left_out: row.text(STATUS) == Status::BelowMinLength.as_str(),
         };
@@ -108,12 +108,14 @@ impl EvidenceTables {
     }
 }
 
-/// The input of the next row of `sequences.tsv`.
-fn source(table: &mut Table<1>, sources: &[String]) -> Result<u32, ReportError> {
-    table.expect_next()?;
-    let place = sources.iter().position(|source| *source == table.text(0));
+/// The input of a row of `sequences.tsv`; the first where there is one.
+fn source(row: &Table<6>, sources: &[String]) -> Result<u32, ReportError> {
+    if sources.is_empty() {
+        return Ok(0);
+    }
+    let place = sources.iter().position(|source| source == row.text(SOURCE));
     let place = place.and_then(|place| u32::try_from(place).ok());
-    place.ok_or_else(|| table.wrong(format!("{:?} is no input of the run", table.text(0))))
+    place.ok_or_else(|| row.wrong(format!("{:?} is no input of the run", row.text(SOURCE))))
 }
 
 /// The next frame, which must be of this chunk of this record.

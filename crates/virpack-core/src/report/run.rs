@@ -51,12 +51,38 @@ impl FinishedRun {
         let Ok(Value::Object(facts)) = serde_json::from_slice(&text) else {
             return Err(wrong("holds no JSON object".to_owned()).into());
         };
-        let reader = Facts { facts: &facts };
-        let own = reader.read().ok_or_else(|| wrong("lacks what `predict` writes".to_owned()))?;
         let calibration = calibration(&directory, &facts)?;
-        let scoring = RecordScoring::new(calibration.as_ref(), own.length);
-        let Own { inputs, calls, compat, max_plots, length: _ } = own;
-        Ok(FinishedRun { directory, inputs, scoring, calls, compat, max_plots, facts })
+        let run = FinishedRun::of(directory.clone(), facts, calibration.as_ref());
+        Ok(run.ok_or_else(|| wrong("lacks what `predict` writes".to_owned()))?)
+    }
+
+    /// The run that `run.json` describes; None where something is missing.
+    fn of(
+        directory: PathBuf,
+        facts: Map<String, Value>,
+        calibration: Option<&RecordCalibration>,
+    ) -> Option<Self> {
+        let inputs = facts.get("inputs")?.as_array()?;
+        let inputs = inputs.iter().map(|input| Some(Input::from(input.get("path")?.as_str()?)));
+        facts.get("models").filter(|models| models.is_object())?;
+        let options = facts.get("options")?;
+        let number = |name: &str| options.get(name)?.as_f64();
+        let length = usize::try_from(options.get("length")?.as_u64()?).ok()?;
+        #[expect(clippy::cast_possible_truncation, reason = "it was written from a float32")]
+        let min_chunk_score = number("min_chunk_score").map(|score| score as f32);
+        let calls = CallOptions::default()
+            .thresholds(CallThresholds::at(number("min_score")?)?)
+            .prevalence(Prevalence::new(number("prevalence")?)?)
+            .min_chunk_score(min_chunk_score);
+        Some(FinishedRun {
+            inputs: inputs.collect::<Option<_>>()?,
+            scoring: RecordScoring::new(calibration, length),
+            calls,
+            compat: options.get("compat")?.as_str().and_then(Compat::named),
+            max_plots: options.get("max_plots")?.as_u64().and_then(|most| usize::try_from(most).ok()),
+            directory,
+            facts,
+        })
     }
 
     /// Its directory, as it was named.
@@ -108,53 +134,10 @@ pub(super) fn of_standard_output() -> Error {
         .into()
 }
 
-/// What is taken from `run.json`.
-struct Own {
-    inputs: Vec<Input>,
-    length: usize,
-    calls: CallOptions,
-    compat: Option<Compat>,
-    max_plots: Option<usize>,
-}
-
-struct Facts<'a> {
-    facts: &'a Map<String, Value>,
-}
-
-impl Facts<'_> {
-    fn option(&self, name: &str) -> Option<&Value> {
-        self.facts.get("options")?.get(name)
-    }
-
-    fn number(&self, name: &str) -> Option<f64> {
-        self.option(name)?.as_f64()
-    }
-
-    /// Everything; None where something is missing.
-    fn read(&self) -> Option<Own> {
-        let inputs = self.facts.get("inputs")?.as_array()?;
-        let inputs = inputs.iter().map(|input| Some(Input::from(input.get("path")?.as_str()?)));
-        let thresholds = CallThresholds::at(self.number("min_score")?)?;
-        let prevalence = Prevalence::new(self.number("prevalence")?)?;
-        #[expect(clippy::cast_possible_truncation, reason = "it was written from a float32")]
-        let min_chunk_score = self.number("min_chunk_score").map(|score| score as f32);
-        let calls = CallOptions::default().thresholds(thresholds).prevalence(prevalence);
-        Some(Own {
-            inputs: inputs.collect::<Option<_>>()?,
-            length: usize::try_from(self.option("length")?.as_u64()?).ok()?,
-            calls: calls.min_chunk_score(min_chunk_score),
-            compat: self.option("compat")?.as_str().and_then(Compat::named),
-            max_plots: self.option("max_plots")?.as_u64().and_then(|most| usize::try_from(most).ok()),
-        })
-    }
-}
-
 /// The calibration of a run, if it has one.
 fn calibration(directory: &Path, facts: &Map<String, Value>) -> Result<Option<RecordCalibration>, Error> {
-    let expected = &facts["models"]["calibration"];
-    if expected.is_null() {
-        return Ok(None);
-    }
+    let expected = facts.get("models").and_then(|models| models.get("calibration"));
+    let Some(expected) = expected.filter(|expected| !expected.is_null()) else { return Ok(None) };
     let file = CallFiles::in_directory(directory).calibration;
     let wrong =
         |problem| ReportError::NoRun { directory: directory.to_path_buf(), file: file.clone(), problem };

@@ -245,6 +245,8 @@ fn tables_that_were_changed_are_refused_with_their_line() {
     assert!(error.contains("belongs to no record"), "{error}");
     let error = changed("run.json", &|_| "{}".to_owned());
     assert!(error.contains("run.json lacks what `predict` writes"), "{error}");
+    let error = changed("run.json", &|text| text.replacen("\"models\"", "\"others\"", 1));
+    assert!(error.contains("run.json lacks what `predict` writes"), "{error}");
     let error = changed("record_calibration.json", &|text| text.replacen("0.0", "0.00", 1));
     assert!(error.contains("is not the one that the run has used"), "{error}");
     let error = report_error(again(folder.path(), |options| options));
