@@ -10,7 +10,7 @@ use super::ReportError;
 use crate::Error;
 use crate::calls::{CallFiles, CallOptions, Compat, RecordScoring};
 use crate::identity::Identity;
-use crate::output::{OutputError, is_stdout};
+use crate::output::is_stdout;
 use crate::predict::Files;
 use crate::resume::recorded_identity;
 use crate::verdict::{CallThresholds, Prevalence, RecordCalibration};
@@ -130,8 +130,8 @@ impl FinishedRun {
 
 /// Standard output cannot be read again.
 pub(super) fn of_standard_output() -> Error {
-    OutputError::NotToStdout { option: "report", reason: "what was written there cannot be read again" }
-        .into()
+    let problem = "is standard output, which cannot be read again".to_owned();
+    ReportError::NoRun { directory: "-".into(), file: "-".into(), problem }.into()
 }
 
 /// The calibration of a run, if it has one.

@@ -54,6 +54,7 @@ fn what_keeps_a_run_from_being_judged_again_is_said() {
         "out is not the directory of a complete run: out/run.json is not there",
         "hint: name a directory that a run of `predict` has completed",
     ]);
+    place.run(&["report", "-"]).is_refused(&["- is standard output, which cannot be read again", "hint: "]);
     report(&["--min-score", "1.5"]).is_refused(&["--min-score must be between 0 and 1, and is 1.5"]);
     place.write("in.fa", contigs().replace("GATTACA", "CATTACA"));
     let before = place.read("out/a/sequences.tsv");
