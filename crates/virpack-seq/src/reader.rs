@@ -12,6 +12,7 @@ mod foreign;
 mod gzip;
 mod limits;
 mod lines;
+mod memory;
 mod parser;
 mod remarks;
 mod source;
@@ -38,6 +39,7 @@ use crate::input::Input;
 use crate::record::Record;
 use crate::shard::Shard;
 pub(crate) use blocks::{Block, Blocks};
+use memory::MemoryBlocks;
 pub(crate) use parser::Parser;
 use source::Source;
 
@@ -237,6 +239,36 @@ impl Records {
             blocks: Blocks::of(source, Arc::clone(&inputs), Arc::clone(&progress)),
             parser: Parser::new(inputs, progress),
         })
+    }
+
+    /// Records that are in memory, or that `records` makes as they are asked for, on another thread where a
+    /// loader reads them. Their places count from 0, whatever they say themselves. `name` is in errors, with
+    /// the record's number from 1 as its line.
+    ///
+    /// Letters are taken and refused as those of FASTA are; an id may be any text.
+    ///
+    /// ```
+    /// use virpack_seq::{Record, Records};
+    ///
+    /// let given = ["MKTLLV", "MK"].map(|letters| Record::new("same id", letters));
+    /// let mut records = Records::from_records("sequences", given);
+    /// let mut record = Record::default();
+    /// assert!(records.read(&mut record)? && records.read(&mut record)?);
+    /// assert_eq!((record.index, &*record.id, &record.sequence[..]), (1, "same id", &b"MK"[..]));
+    /// assert!(!records.read(&mut record)?);
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
+    pub fn from_records(
+        name: impl Into<PathBuf>,
+        records: impl IntoIterator<Item = Record, IntoIter: Send + 'static>,
+    ) -> Records {
+        let inputs: Arc<[Input]> = [Input::Path(name.into())].into();
+        let progress = Arc::new(ReadProgress::default());
+        let blocks = MemoryBlocks::new(records.into_iter());
+        Records {
+            blocks: Blocks::in_memory(blocks, Arc::clone(&inputs), Arc::clone(&progress)),
+            parser: Parser::new(inputs, progress),
+        }
     }
 
     /// Fills `record` with the next record; `false` at the end of the last input.

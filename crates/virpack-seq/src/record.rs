@@ -27,6 +27,20 @@ pub struct Record {
     pub sequence: Vec<u8>,
 }
 
+impl Record {
+    /// A record in memory, with its id and its letters, for
+    /// [`Records::from_records`](crate::Records::from_records).
+    ///
+    /// ```
+    /// use virpack_seq::Record;
+    ///
+    /// assert_eq!(Record::new("P1", "MKTLLV").sequence.len(), 6);
+    /// ```
+    pub fn new(id: impl Into<Arc<str>>, sequence: impl Into<Vec<u8>>) -> Record {
+        Record { id: id.into(), sequence: sequence.into(), ..Record::default() }
+    }
+}
+
 /// A record that got no tokens, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedRecord {

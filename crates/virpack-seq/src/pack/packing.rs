@@ -55,6 +55,20 @@ impl Packing {
     pub fn starts(&self) -> &[u32] {
         &self.starts
     }
+
+    /// [`Packing::order`] and [`Packing::starts`], without a copy.
+    ///
+    /// ```
+    /// use virpack_seq::{GreedyPacker, PackerOptions};
+    ///
+    /// let packing = GreedyPacker::new(PackerOptions::new(100, 60))?.pack(&[50, 60, 40])?;
+    /// assert_eq!(packing.into_arrays(), (vec![1, 2, 0], vec![0, 2, 3]));
+    /// # Ok::<(), virpack_seq::SeqError>(())
+    /// ```
+    #[must_use]
+    pub fn into_arrays(self) -> (Vec<u32>, Vec<u32>) {
+        (self.order, self.starts)
+    }
 }
 
 impl<'a> IntoIterator for &'a Packing {

@@ -11,15 +11,17 @@ use memchr::{memchr, memchr_iter, memrchr_iter};
 use super::ReadProgress;
 use super::fastq::{self, ScanResult};
 use super::gzip::Trailing;
+use super::memory::MemoryBlocks;
 use super::parser::Format;
 use super::remarks::Remark;
 use super::source::{DECODER_MEMORY, Source, needs_memory};
 use super::{bam, foreign};
 use crate::error::{BamProblem, Change, ForeignFormat, InputError, SeqError};
 use crate::input::Input;
+use crate::record::Record;
 
 /// Bytes of a block, if its records allow: small enough to stay in a core's own cache on its way.
-const BLOCK_SIZE: usize = 256 << 10;
+pub(super) const BLOCK_SIZE: usize = 256 << 10;
 
 /// The mark that some editors put before UTF-8 text.
 const BOM: &[u8] = b"\xEF\xBB\xBF";
@@ -32,13 +34,20 @@ const LONGEST_COMMENT: usize = 64 << 10;
 
 /// Whole records of one input.
 pub(crate) struct Block {
-    /// The text. FASTA ends with a blank line, see [`Format::seal`].
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) format: Format,
+    pub(super) content: Content,
     /// Which input it comes from, from 0.
     pub(crate) source: u32,
-    /// The line of the first byte in that input, from 1; of BAM the record's number.
+    /// The line of the first byte in that input, from 1; of BAM, and of records in memory, the record's
+    /// number.
     pub(crate) line: u64,
+}
+
+/// What a block holds.
+pub(super) enum Content {
+    /// Text, or records of BAM. FASTA ends with a blank line, see [`Format::seal`].
+    Bytes(Vec<u8>, Format),
+    /// Records that were in memory.
+    Records(Vec<Record>),
 }
 
 /// The blocks of all inputs, in order.
@@ -47,21 +56,35 @@ pub(crate) struct Blocks {
     progress: Arc<ReadProgress>,
     next: usize,
     cutter: Option<Cutter>,
+    /// Records that are in memory, instead of inputs.
+    memory: Option<MemoryBlocks>,
 }
 
 impl Blocks {
     pub(super) fn new(inputs: Arc<[Input]>, progress: Arc<ReadProgress>) -> Self {
-        Blocks { inputs, progress, next: 0, cutter: None }
+        Blocks { inputs, progress, next: 0, cutter: None, memory: None }
+    }
+
+    /// The blocks of records that are in memory.
+    pub(super) fn in_memory(
+        records: MemoryBlocks,
+        inputs: Arc<[Input]>,
+        progress: Arc<ReadProgress>,
+    ) -> Self {
+        Blocks { memory: Some(records), ..Blocks::new(inputs, progress) }
     }
 
     /// The blocks of the one input that `source` reads.
     pub(super) fn of(source: Source, inputs: Arc<[Input]>, progress: Arc<ReadProgress>) -> Self {
         let cutter = inputs.first().map(|input| Cutter::new(source, input.clone(), 0, Arc::clone(&progress)));
-        Blocks { inputs, progress, next: 1, cutter }
+        Blocks { next: 1, cutter, ..Blocks::new(inputs, progress) }
     }
 
     /// The next block; `None` at the end of the last input and after an error.
     pub(crate) fn next(&mut self) -> Result<Option<Block>, SeqError> {
+        if let Some(memory) = &mut self.memory {
+            return Ok(memory.next(&self.progress));
+        }
         loop {
             if self.cutter.is_none() {
                 let Some(input) = self.inputs.get(self.next) else { return Ok(None) };
@@ -435,7 +458,7 @@ impl Cutter {
         self.whole = 0;
         self.begun = self.progress.bytes();
         format.seal(&mut bytes);
-        Block { bytes, format, source: self.number, line }
+        Block { content: Content::Bytes(bytes, format), source: self.number, line }
     }
 
     fn failed(&self, source: std::io::Error) -> InputError {

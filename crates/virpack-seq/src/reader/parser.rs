@@ -8,8 +8,10 @@ use memchr::{memchr, memchr_iter, memchr2, memrchr};
 use needletail::parser::{FastaReader, FastqReader, FastxReader};
 
 use super::bam::BamReads;
+use super::blocks::Content;
 use super::fastq::{self, FastqFault, ScanResult};
 use super::lines::{self, Comments, Stray, looks_like_sequence};
+use super::memory::MemoryReader;
 use super::remarks::Remark;
 use super::suspect::suspect;
 use super::{Block, ReadProgress};
@@ -56,6 +58,7 @@ enum BlockReader {
         line: u64,
     },
     Bam(BamReads),
+    Memory(MemoryReader),
 }
 
 /// Turns blocks into records and counts them.
@@ -117,11 +120,18 @@ impl Parser {
         }
         self.source = block.source;
         self.line = block.line;
-        self.format = block.format;
+        let (bytes, format) = match block.content {
+            Content::Bytes(bytes, format) => (bytes, format),
+            Content::Records(records) => {
+                self.reader = Some(BlockReader::Memory(MemoryReader::new(records, self.line)));
+                return;
+            }
+        };
+        self.format = format;
         // One byte more than the block, or needletail would look for room to read on.
-        let capacity = block.bytes.len() + 3;
-        let bytes = Cursor::new(block.bytes);
-        self.reader = Some(match block.format {
+        let capacity = bytes.len() + 3;
+        let bytes = Cursor::new(bytes);
+        self.reader = Some(match format {
             Format::Fasta => BlockReader::Text(Box::new(FastaReader::with_capacity(bytes, capacity))),
             Format::Fastq => BlockReader::Text(Box::new(FastqReader::with_capacity(bytes, capacity))),
             Format::FastqOdd => BlockReader::Odd { text: bytes.into_inner(), at: 0, line: self.line },
@@ -157,6 +167,13 @@ impl Parser {
                 Ok(true) => Ok(Some(Comments::default())),
                 Ok(false) => Ok(None),
                 Err(problem) => Err(Fault::Bam(problem)),
+            },
+            Some(BlockReader::Memory(records)) => match records.read(record) {
+                // Of letters in memory the place is the record's number.
+                Some(letters) => {
+                    fill(record, Format::Fasta, &letters).map(Some).map_err(Fault::in_first_line)
+                }
+                None => Ok(None),
             },
             Some(BlockReader::Text(reader)) => match reader.next() {
                 Some(Ok(parsed)) => {
@@ -274,6 +291,16 @@ enum Fault {
         byte: u8,
         suspect: Suspect,
     },
+}
+
+impl Fault {
+    /// The fault at the place of the record, whichever of its lines has it.
+    fn in_first_line(self) -> Fault {
+        match self {
+            Fault::Stray { byte, suspect, .. } => Fault::Stray { line: 0, byte, suspect },
+            other => other,
+        }
+    }
 }
 
 /// Puts a header of at most `limit` bytes, without its first byte, into `record`.

@@ -9,6 +9,7 @@ mod formats;
 mod frame_loader;
 mod frames;
 mod limits;
+mod memory;
 mod pack;
 mod reader;
 mod stray;
