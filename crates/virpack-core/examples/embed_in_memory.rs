@@ -1,27 +1,35 @@
-//! Embeds sequences that are in memory, on the CPU, without a file.
+//! Loads a model once and embeds sequences that are in memory, without a file: as often as they come, such as
+//! in a server.
 //!
-//! `cargo run --release -p virpack-core --example embed_in_memory`
+//! `cargo run --release -p virpack-core --example embed_in_memory [MODEL]`
 
-use virpack_core::seq::Records;
-use virpack_core::{EmbedOptions, embed_records};
+use std::num::NonZeroUsize;
+
+use virpack_core::seq::{Record, Records};
+use virpack_core::{CancelToken, Embedder, EmbedderOptions};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let model = std::env::args().nth(1).unwrap_or("virpack-mini/peptide".to_owned());
+    let embedder = Embedder::new(EmbedderOptions::new(model), |_event| ())?;
+    println!("{} on {}: {} values", embedder.model(), embedder.devices().join(", "), embedder.hidden_size());
+
+    // A call with all that there is.
     let proteins = [
         ("ubiquitin", "MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTLSDYNIQKESTLHLVLRLRGG"),
         ("short", "MKTLLV"),
     ];
-    let fasta: String = proteins.iter().map(|(id, letters)| format!(">{id}\n{letters}\n")).collect();
-    let records = Records::from_reader("proteins", std::io::Cursor::new(fasta))?;
-    // Nothing is read and nothing is written, so that there are no inputs and no output to name.
-    let options = EmbedOptions::new(Vec::new(), "virpack-mini/peptide", "");
-    for (row, embedding) in embed_records(records, &options)? {
-        println!(
-            "{}\t{} residues\t{} values\t{:?} ...",
-            row.id,
-            row.length,
-            embedding.len(),
-            &embedding[..3]
-        );
+    let records = proteins.map(|(id, letters)| Record::new(id, letters));
+    for (row, values) in embedder.embed(Records::from_records("proteins", records))?.iter() {
+        println!("{}\t{} residues\t{:?} ...", row.id, row.length, &values[..3]);
+    }
+
+    // Any number of records, in bounded memory: they are made as they are read.
+    let repeats = (1..=5_000).map(|n| Record::new(format!("repeat_{n}"), "MK".repeat(1 + n % 200)));
+    let thousand = NonZeroUsize::new(1_000).ok_or("1,000 is 0")?;
+    let records = Records::from_records("repeats", repeats);
+    for embeddings in embedder.stream(records, thousand, &CancelToken::new())? {
+        let embeddings = embeddings?;
+        println!("{} rows from {} on", embeddings.rows.len(), embeddings.rows[0].id);
     }
     Ok(())
 }

@@ -4,25 +4,23 @@ mod identity;
 mod model;
 mod options;
 mod output;
-mod pipeline;
 mod report;
 mod summary;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
 use virpack_device::{Cpu, Device};
-use virpack_model::ModelConfig;
-use virpack_model::weights::Weights;
 use virpack_seq::Records;
 
 use crate::Error;
 use crate::cancel::CancelToken;
+use crate::embedder::{self, Embedder, EmbeddingStream, WarmModel, for_model};
 use crate::event::Event;
 use crate::for_devices;
-use crate::loaded_model::LoadedModel;
 use crate::output::Row;
-use crate::runner::{BatchRows, RunnerItem};
+use crate::resume::Session;
 use model::EmbedModel;
 pub use options::EmbedOptions;
 use output::{EmbedOutput, Times};
@@ -30,8 +28,8 @@ pub use summary::EmbedSummary;
 
 /// Embeds every record of the inputs into the output.
 ///
-/// `on_event` is called when the device is ready, after each batch, and when something happens that a user should know.
-/// Once `cancel` is cancelled, the batches in flight are finished and kept.
+/// `on_event` is called when the device is ready, after each batch, and when something happens that a user
+/// should know. Once `cancel` is cancelled, the batches in flight are finished and kept.
 ///
 /// ```
 /// use virpack_core::{CancelToken, EmbedOptions, Event, embed};
@@ -52,14 +50,15 @@ pub use summary::EmbedSummary;
 ///
 /// # Errors
 ///
-/// Returns the first failure; no partial output is left behind. [`Error::Interrupted`] of a run that was cancelled.
+/// Returns the first failure; no partial output is left behind. [`Error::Interrupted`] of a run that was
+/// cancelled.
 pub fn embed(
     options: &EmbedOptions,
     cancel: &CancelToken,
     on_event: impl FnMut(Event),
 ) -> Result<EmbedSummary, Error> {
     options.check()?;
-    for_devices!(options.device.open_all()?, |devices| embed_on(devices, options, cancel, on_event))
+    for_devices!(options.embedder.device.open_all()?, |devices| embed_on(devices, options, cancel, on_event))
 }
 
 /// [`embed`] on devices that are ready, at least one.
@@ -77,12 +76,98 @@ pub fn embed_on<B: Device + 'static>(
     let begun = Instant::now();
     let records = options.open_inputs()?;
     let session = options.session()?;
-    let mut model = EmbedModel::load(&backends, model, options, &session, &mut on_event)?;
+    let model = EmbedModel::load(&backends, &model, options, &session, &mut on_event)?;
     drop(backends);
+    run(model, records, session, begun, options, cancel, on_event)
+}
+
+impl Embedder {
+    /// As [`embed`](crate::embed), by this model: what `options` say of a model and of what it does is left
+    /// aside.
+    ///
+    /// ```
+    /// use virpack_core::{CancelToken, EmbedOptions, Embedder, EmbedderOptions};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let embedder = Embedder::new(EmbedderOptions::new("virpack-mini/peptide"), |_event| ())?;
+    /// let inputs = vec!["../../examples/proteins.fasta".into()];
+    /// let options = EmbedOptions::new(inputs, embedder.model(), folder.path().join("proteins.parquet"));
+    /// assert_eq!(embedder.write(&options, &CancelToken::new(), |_event| ())?.written.rows, 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`embed`](crate::embed).
+    pub fn write(
+        &self,
+        options: &EmbedOptions,
+        cancel: &CancelToken,
+        on_event: impl FnMut(Event),
+    ) -> Result<EmbedSummary, Error> {
+        let options = options.clone().embedder(self.options().clone());
+        options.check()?;
+        let begun = Instant::now();
+        let (records, session) = (options.open_inputs()?, options.session()?);
+        for_model!(self.any_model(), |warm| {
+            let model = EmbedModel::of_warm(Arc::clone(warm), &options, &session)?;
+            run(model, records, session, begun, &options, cancel, on_event)
+        })
+    }
+
+    /// As [`Embedder::write`], of `records` instead of the inputs that `options` name: they are in memory, so
+    /// that nothing is kept of an unfinished run.
+    ///
+    /// ```
+    /// use virpack_core::seq::{Record, Records};
+    /// use virpack_core::{CancelToken, EmbedOptions, Embedder, EmbedderOptions};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let embedder = Embedder::new(EmbedderOptions::new("virpack-mini/peptide"), |_event| ())?;
+    /// let records = Records::from_records("sequences", [Record::new("p", "MKTLLV")]);
+    /// let options = EmbedOptions::new(Vec::new(), embedder.model(), folder.path().join("p.npy"));
+    /// let summary = embedder.write_records(records, &options, &CancelToken::new(), |_event| ())?;
+    /// assert_eq!(summary.written.rows, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Embedder::write`].
+    pub fn write_records(
+        &self,
+        records: Records,
+        options: &EmbedOptions,
+        cancel: &CancelToken,
+        on_event: impl FnMut(Event),
+    ) -> Result<EmbedSummary, Error> {
+        let options = options.clone().embedder(self.options().clone());
+        let options = options.inputs(records.inputs().to_vec()).checkpoint(None);
+        options.check_output()?;
+        let (begun, session) = (Instant::now(), options.session()?);
+        for_model!(self.any_model(), |warm| {
+            let model = EmbedModel::of_warm(Arc::clone(warm), &options, &session)?;
+            run(model, records, session, begun, &options, cancel, on_event)
+        })
+    }
+}
+
+/// Runs records through a model and writes what it gives.
+fn run<B: Device + 'static>(
+    mut model: EmbedModel<B>,
+    records: Records,
+    session: Session,
+    begun: Instant,
+    options: &EmbedOptions,
+    cancel: &CancelToken,
+    mut on_event: impl FnMut(Event),
+) -> Result<EmbedSummary, Error> {
     let mut output = EmbedOutput::create(options, &mut model, session, records.progress(), &mut on_event)?;
     let (loading, start) = (begun.elapsed(), Instant::now());
-    let loader = pipeline::loader(options, &model.devices, model.token_budget, records, output.finished())?;
-    let mut runner = pipeline::runner(options, &model.devices, &loader, cancel)?;
+    let EmbedModel { warm, token_budget, .. } = model;
+    let loader =
+        embedder::loader(&options.embedder, &warm.devices, token_budget, records, output.finished())?;
+    let mut runner = embedder::runner(&options.embedder, &warm.devices, &loader, cancel)?;
     while let Some(item) = runner.next() {
         output.write(item?, &mut on_event)?;
         on_event(output.progress(&loader, &runner));
@@ -90,7 +175,7 @@ pub fn embed_on<B: Device + 'static>(
     if cancel.is_cancelled() {
         return Err(output.interrupt());
     }
-    output.finish(&model, &loader, &runner, &Times { loading, elapsed: start.elapsed() })
+    output.finish(&warm, &loader, &runner, &Times { loading, elapsed: start.elapsed() })
 }
 
 /// Embeds records by the CPU, in memory; for small inputs and for tests. The options' inputs and output are
@@ -112,28 +197,10 @@ pub fn embed_on<B: Device + 'static>(
 ///
 /// As [`embed`].
 pub fn embed_records(records: Records, options: &EmbedOptions) -> Result<Vec<(Row, Vec<f32>)>, Error> {
-    let cpu = Arc::new(Cpu::new(options.device.threads)?);
-    let weights = Weights::at(&options.find_model(&mut |_| ())?.location)?;
-    let lengths = options.lengths.up_to(ModelConfig::of(&weights)?.max_length());
-    let devices = LoadedModel::load_on_all(vec![cpu], &weights, lengths, false, options.token_budget)?;
-    collect(&devices, records, options)
-}
-
-/// The records with their embeddings, in memory and in the input's order.
-pub(crate) fn collect<B: Device + 'static>(
-    devices: &[LoadedModel<B>],
-    records: Records,
-    options: &EmbedOptions,
-) -> Result<Vec<(Row, Vec<f32>)>, Error> {
-    let hidden = devices[0].model.config.hidden();
-    let token_budget = LoadedModel::smallest_budget(devices);
-    let loader = pipeline::loader(options, devices, token_budget, records, Arc::default())?;
-    let mut all = Vec::new();
-    for item in pipeline::runner(options, devices, &loader, &CancelToken::new())? {
-        if let RunnerItem::Rows(BatchRows::Embeddings { rows, values }) = item? {
-            all.extend(rows.into_iter().zip(values.chunks_exact(hidden).map(<[f32]>::to_vec)));
-        }
-    }
-    all.sort_by_key(|(row, _)| row.record);
-    Ok(all)
+    let cpu = Arc::new(Cpu::new(options.embedder.device.threads)?);
+    let found = options.find_model(&mut |_| ())?;
+    let warm = WarmModel::load(&[cpu], &found, &options.embedder, &mut |_| ())?;
+    let (options, cancel) = (&options.embedder, CancelToken::new());
+    let all = EmbeddingStream::start(&warm.devices, records, options, NonZeroUsize::MAX, &cancel)?.all()?;
+    Ok(all.iter().map(|(row, values)| (row.clone(), values.to_vec())).collect())
 }

@@ -35,7 +35,7 @@
 //!
 //! | to | see |
 //! | --- | --- |
-//! | embed records that are in memory | [`embed_records`] |
+//! | load a model once and embed records in memory | [`Embedder`] |
 //! | choose a GPU, a precision or threads | [`DeviceOptions`] |
 //! | stop a run from outside, and resume it | [`CancelToken`], [`CheckpointOptions`] |
 //! | follow a run | [`Event`], [`Progress`] |
@@ -55,6 +55,7 @@ mod cancel;
 mod convert;
 mod devices;
 mod embed;
+mod embedder;
 mod error;
 mod event;
 mod files;
@@ -86,6 +87,7 @@ pub use cancel::CancelToken;
 pub use convert::convert_classifier;
 pub use devices::{DeviceChoice, DeviceOptions, Devices, only};
 pub use embed::{EmbedOptions, EmbedSummary, embed, embed_on, embed_records};
+pub use embedder::{Embedder, EmbedderOptions, EmbeddingStream, Embeddings};
 pub use error::Error;
 pub use event::{Event, ModelBudget};
 pub use frames::{FrameKind, FramesOptions, FramesSummary, frames};

@@ -10,22 +10,24 @@ pub(crate) use model::{Downloads, FoundModel};
 pub use token_budget::{ParseTokenBudgetError, TokenBudget};
 
 /// Methods of options that set one field and return the options. Each takes what becomes the field's type,
-/// such as `impl Into<Option<usize>>`: a number, or an `Option` of one.
+/// such as `impl Into<Option<usize>>`: a number, or an `Option` of one. `field in part` is a field of the
+/// field `part`.
 macro_rules! setters {
-    ($($(#[$doc:meta])* $field:ident: $type:ty,)*) => {$(
+    ($($(#[$doc:meta])* $field:ident $(in $part:ident)?: $type:ty,)*) => {$(
         $(#[$doc])*
         #[must_use]
         pub fn $field(mut self, $field: $type) -> Self {
-            self.$field = $field.into();
+            self.$($part.)?$field = $field.into();
             self
         }
     )*};
 }
 pub(crate) use setters;
 
-/// A method of options that sets how models are downloaded.
+/// A method of options that sets how models are downloaded; `in part:` where the field is one of the field
+/// `part`.
 macro_rules! downloads_setter {
-    ($(#[$doc:meta])*) => {
+    ($(in $part:ident:)? $(#[$doc:meta])*) => {
         $(#[$doc])*
         #[must_use]
         pub fn downloads(
@@ -33,7 +35,7 @@ macro_rules! downloads_setter {
             hub: virpack_model::hub::HubOptions,
             progress: std::sync::Arc<dyn virpack_model::hub::DownloadProgress + Send + Sync>,
         ) -> Self {
-            self.downloads = Some($crate::options::Downloads { hub, progress });
+            self.$($part.)?downloads = Some($crate::options::Downloads { hub, progress });
             self
         }
     };

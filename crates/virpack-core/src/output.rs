@@ -10,31 +10,36 @@
 //! | `.safetensors` | a tensor `embeddings`, `[n, hidden]` | the table of records |
 //! | `.h5` | datasets `embeddings`, `[n, hidden]`, `ids`, `lengths`, `truncated`, `unknown`, `gaps`, `sources` and `source` (with several inputs) | |
 //!
-//! `OUT.run.json` (`emb.npy.run.json`) holds the facts about the run that a file carries as well, where its format has room for them
-//! ([`OutputOptions::metadata`], under `metadata`), and what the run reports. It is a JSON object.
+//! `OUT.run.json` (`emb.npy.run.json`) holds the facts about the run that a file carries as well, where its
+//! format has room for them ([`OutputOptions::metadata`], under `metadata`), and what the run reports. It is
+//! a JSON object.
 //!
-//! The table of records is `OUT.records.tsv` (`emb.npy.records.tsv`): a header, then a line a row of the file, with the columns
-//! `row` (from 0), `id`, `source` (with several inputs), `length` (of the whole record), `truncated` (`True` where only its
-//! beginning was embedded), `unknown` (letters that the model does not know) and `gaps` (`-` and `.`); the last two count what
-//! was embedded. Ids may come twice: `row` is what names a record.
+//! The table of records is `OUT.records.tsv` (`emb.npy.records.tsv`): a header, then a line a row of the
+//! file, with the columns `row` (from 0), `id`, `source` (with several inputs), `length` (of the whole
+//! record), `truncated` (`True` where only its beginning was embedded), `unknown` (letters that the model
+//! does not know) and `gaps` (`-` and `.`); the last two count what was embedded. Ids may come twice: `row`
+//! is what names a record.
 //!
-//! The name `-` is standard output. An `.npy` waits in a file without a name in `TMPDIR` until the number of rows is known. A
-//! stream of Arrow's IPC format is written in batches, each as it fills. virpack then writes no table and no `run.json`.
+//! The name `-` is standard output. An `.npy` waits in a file without a name in `TMPDIR` until the number of
+//! rows is known. A stream of Arrow's IPC format is written in batches, each as it fills. virpack then writes
+//! no table and no `run.json`.
 //!
-//! Where every residue keeps its row ([`OutputOptions::residues`]) there is a table `[residues, hidden]` for each
-//! record: a list of lists in `.parquet` and `.arrows`, a tensor in `.safetensors`, a group in `.h5` (`records/NUMBER`, with a dataset
-//! `embeddings`). Tensors and groups are named by their record's row in the file, in twelve digits (`000000000042`),
-//! by the row of its id in the table of records: ids may come twice, have any length and hold any letter, and no list of
-//! names taken has to be kept.
+//! Where every residue keeps its row ([`OutputOptions::residues`]) there is a table `[residues, hidden]` for
+//! each record: a list of lists in `.parquet` and `.arrows`, a tensor in `.safetensors`, a group in `.h5`
+//! (`records/NUMBER`, with a dataset `embeddings`). Tensors and groups are named by their record's row in the
+//! file, in twelve digits (`000000000042`), by the row of its id in the table of records: ids may come twice,
+//! have any length and hold any letter, and no list of names taken has to be kept.
 //!
-//! Past 5 GB, or where a table for each record fills the megabyte that a header may have (some 10,000 records),
-//! `.safetensors` is cut into `STEM-00001-of-00003.safetensors` and so on, with the index `STEM.safetensors.index.json`,
-//! as Hugging Face lays models out. A table that is cut has a tensor `embeddings.00001` in the first shard, and so on.
+//! Past 5 GB, or where a table for each record fills the megabyte that a header may have (some 10,000
+//! records), `.safetensors` is cut into `STEM-00001-of-00003.safetensors` and so on, with the index
+//! `STEM.safetensors.index.json`, as Hugging Face lays models out. A table that is cut has a tensor
+//! `embeddings.00001` in the first shard, and so on.
 //!
 //! Records without an embedding stand in `OUT.skipped.tsv`, which exists only when there is one: columns
 //! `record` (place over all inputs, from 0), `source`, `line` (of the header, from 1), `id`, `length`,
-//! `reason`. In the text tables a control character inside a name is escaped (`\t`, `\n`, `\r`, `\x01`, `\u2028`), and a cell that
-//! holds `"` stands within quotes, as in CSV: a row is one line to whatever reads it.
+//! `reason`. In the text tables a control character inside a name is escaped (`\t`, `\n`, `\r`, `\x01`,
+//! `\u2028`), and a cell that holds `"` stands within quotes, as in CSV: a row is one line to whatever reads
+//! it.
 //!
 //! Everything is written under temporary names (`.emb.npy.tmp-PID`) in the output's directory and renamed
 //! when it is whole, the side files first. A symbolic link under the asked name is replaced, not followed.
@@ -89,8 +94,7 @@ pub(crate) use names::{check, check_all, check_apart_from_models, check_stdout_a
 pub use names::{check_apart, check_free};
 pub(crate) use noted::DuplicateFinder;
 pub use noted::{NotedRecords, RepeatedIds};
-use order::Order;
-pub(crate) use order::{EarlierRows, Turn};
+pub(crate) use order::{EarlierRows, Order, Turn};
 pub(crate) use shard::{
     ANY_MAGIC as ANY_SHARD_MAGIC, END as SHARD_END, MAGIC as SHARD_MAGIC, SUM as SHARD_SUM,
 };
@@ -126,8 +130,8 @@ pub struct OutputOptions {
 }
 
 impl Default for OutputOptions {
-    /// One row of float32 a record, one input without a name, nothing replaced, 64 MiB of waiting embeddings, shards of
-    /// 5 GB.
+    /// One row of float32 a record, one input without a name, nothing replaced, 64 MiB of waiting embeddings,
+    /// shards of 5 GB.
     fn default() -> Self {
         OutputOptions {
             force: false,
@@ -184,14 +188,15 @@ struct Layout {
 
 /// One format's writer: rows come in the order of the input.
 trait Table: Send {
-    /// Writes a record; `values` is `[hidden]`, or `[residues, hidden]`, `source` the name of the record's input.
+    /// Writes a record; `values` is `[hidden]`, or `[residues, hidden]`, `source` the name of the record's
+    /// input.
     fn write(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError>;
     /// Writes a record that has no row, where the format has a place for it; false where it has none.
     fn skip(&mut self, _: &SkippedRecord) -> Result<bool, OutputError> {
         Ok(false)
     }
-    /// Makes the files whole on disk, now that `records` records were read; they have no names yet. None where all went to
-    /// standard output.
+    /// Makes the files whole on disk, now that `records` records were read; they have no names yet. None
+    /// where all went to standard output.
     fn finish(self: Box<Self>, records: u64) -> Result<Option<StagedFiles>, OutputError>;
 }
 
@@ -273,8 +278,8 @@ pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<Embe
     Ok(EmbeddingWriter { hidden, options, path, skipped_path, format, order, sink })
 }
 
-/// Removes the temporary files of every output that this process has begun and not finished, for a process that
-/// is about to end without running destructors, such as one that was interrupted.
+/// Removes the temporary files of every output that this process has begun and not finished, for a process
+/// that is about to end without running destructors, such as one that was interrupted.
 ///
 /// Afterwards no output can be begun or finished: whoever tries waits for ever. End the process.
 #[doc(hidden)]
@@ -283,8 +288,8 @@ pub fn abandon_all() {
 }
 
 impl EmbeddingWriter {
-    /// Takes the embedding of one record, `[hidden]`, or `[residues, hidden]` where every residue keeps its row; records
-    /// may come in any order.
+    /// Takes the embedding of one record, `[hidden]`, or `[residues, hidden]` where every residue keeps its
+    /// row; records may come in any order.
     ///
     /// # Errors
     ///
@@ -323,8 +328,8 @@ impl EmbeddingWriter {
         self.complete(records)?.publish(&Map::new())
     }
 
-    /// Makes the files whole on disk, once each of the `records` records read has its row or its reason. They have no
-    /// names yet.
+    /// Makes the files whole on disk, once each of the `records` records read has its row or its reason. They
+    /// have no names yet.
     ///
     /// # Errors
     ///

@@ -1,18 +1,21 @@
-//! Proof on a user's own records and weights: the same bits packed and alone, and how near they are to float32.
+//! Proof on a user's own records and weights: the same bits packed and alone, and how near they are to
+//! float32.
 
 mod difference;
 mod sample;
 
 pub use difference::Difference;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use virpack_device::{Device, Dtype, available_memory};
 use virpack_seq::{Input, LengthPolicy, ReadLimits, ReadOptions, Records, SeqError, reader};
 
 use crate::Error;
+use crate::cancel::CancelToken;
 use crate::devices::{DeviceOptions, only};
-use crate::embed::{EmbedOptions, collect};
+use crate::embedder::{EmbedderOptions, EmbeddingStream};
 use crate::for_devices;
 use crate::loaded_model::LoadedModel;
 use crate::options::{Downloads, LengthOptions, ModelSource, TokenBudget, downloads_setter, setters};
@@ -100,8 +103,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What a precision allows: ten roundings (2^-11 in float16, 2^-8 in bfloat16) against float32, as short records of
-    /// the 8M model have six; packing changes nothing.
+    /// What a precision allows: ten roundings (2^-11 in float16, 2^-8 in bfloat16) against float32, as short
+    /// records of the 8M model have six; packing changes nothing.
     pub fn of(dtype: Dtype) -> Limits {
         match dtype {
             Dtype::F32 | Dtype::F32Strict => Limits { packed: 0.0, float32: 1e-5 },
@@ -120,7 +123,8 @@ pub struct ComparedRecord {
     pub length: u64,
     /// Packed with others against alone.
     pub packed: Difference,
-    /// Packed with others against float32, alone; None where the precision is float32 on the reference's device.
+    /// Packed with others against float32, alone; None where the precision is float32 on the reference's
+    /// device.
     pub float32: Option<Difference>,
 }
 
@@ -184,8 +188,8 @@ impl ComparedRecord {
 ///
 /// # Errors
 ///
-/// Everything that can go wrong in reading, loading and running; records that differ too much are no error but in
-/// [`Validation::failed`].
+/// Everything that can go wrong in reading, loading and running; records that differ too much are no error
+/// but in [`Validation::failed`].
 pub fn validate(options: &ValidateOptions) -> Result<Validation, Error> {
     reader::open(&options.inputs)?;
     let (model, lengths) = options.find_model()?;
@@ -252,8 +256,10 @@ fn run<B: Device + 'static>(
     let weights = Weights::at(model)?;
     let devices = LoadedModel::load_on_all(vec![backend], &weights, lengths, false, options.token_budget)?;
     let embed = |packing: bool| -> Result<EmbeddedRows, Error> {
-        let options = EmbedOptions::new(options.inputs.clone(), model.clone(), "-").packing(packing);
-        collect(&devices, sample.records()?, &options)
+        let options = EmbedderOptions::new(model.clone()).packing(packing);
+        let (records, cancel) = (sample.records()?, CancelToken::new());
+        let all = EmbeddingStream::start(&devices, records, &options, NonZeroUsize::MAX, &cancel)?.all()?;
+        Ok(all.iter().map(|(row, values)| (row.clone(), values.to_vec())).collect())
     };
     let (device, token_budget) = (devices[0].backend.name(), devices[0].token_budget);
     Ok(SampleRun { device, token_budget, packed: embed(true)?, alone: embed(false)? })

@@ -6,28 +6,29 @@ use virpack_seq::{Input, LengthPolicy, LongRecords};
 
 use super::EmbedOptions;
 use crate::Error;
+use crate::embedder::ModelChecksums;
 use crate::identity::{Identity, PendingIdentity};
 use crate::output::Facts;
 
-/// All that shapes the rows of a run: its options, its model, of weights with this checksum, its precision, and the inputs
-/// and other files of the model. Hashing `files` may take a while.
+/// All that shapes the rows of a run: its options, its precision, its model, of files with these checksums,
+/// and the inputs. Hashing `inputs` may take a while.
 pub(super) fn of_rows(
     options: &EmbedOptions,
     config: &ModelConfig,
     lengths: LengthPolicy,
-    sha256: &str,
     dtype: Dtype,
-    files: ChecksumThread,
+    model: &ModelChecksums,
+    inputs: ChecksumThread,
 ) -> Result<PendingIdentity, Error> {
     let auto = |number: Option<usize>| number.map_or("auto".to_owned(), |number| number.to_string());
     let LengthPolicy { max_length, min_length, long_records } = lengths;
     let mut identity = Identity::default();
     options.shard.iter().for_each(|shard| identity.set("shard", shard));
     identity.set("virpack", env!("CARGO_PKG_VERSION"));
-    identity.set("model", sha256);
+    identity.set("model", model.sha256());
     identity.set("dtype", dtype);
-    identity.set("pooling", options.pool_name());
-    identity.set("layer", options.layer_of(config)?);
+    identity.set("pooling", options.embedder.pool_name());
+    identity.set("layer", options.embedder.layer_of(config)?);
     identity.set("largest length", max_length);
     identity.set("smallest length", min_length);
     let long_records = match long_records {
@@ -37,11 +38,15 @@ pub(super) fn of_rows(
         LongRecords::Error => "error".to_owned(),
     };
     identity.set("long records", long_records);
-    identity.set("token budget", auto(options.token_budget.tokens()));
-    identity.set("buffer size", auto(options.buffer_size));
-    identity.set("packing", if options.packing { "on" } else { "off" });
-    let inputs = options.inputs.iter().map(Input::to_string).collect::<Vec<_>>();
-    Ok(Box::new(move || Ok(identity.with_files(&inputs, &files.finish()?))))
+    identity.set("token budget", auto(options.embedder.token_budget.tokens()));
+    identity.set("buffer size", auto(options.embedder.buffer_size));
+    identity.set("packing", if options.embedder.packing { "on" } else { "off" });
+    let names = options.inputs.iter().map(Input::to_string).collect::<Vec<_>>();
+    let beside = model.beside.clone();
+    Ok(Box::new(move || {
+        let files: Vec<_> = inputs.finish()?.into_iter().chain(beside).collect();
+        Ok(identity.with_files(&names, &files))
+    }))
 }
 
 /// What a shard says at its beginning; None where no shard is written.
@@ -55,7 +60,7 @@ pub(super) fn of_shard(
         shard: options.shard?,
         identity: rows.without("shard"),
         hidden: config.hidden(),
-        residues: options.pool.is_none(),
+        residues: options.embedder.pool.is_none(),
         sources: options.inputs.iter().map(Input::to_string).collect(),
         about,
     })

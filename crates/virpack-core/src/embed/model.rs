@@ -1,34 +1,34 @@
-//! A run's model: loaded, and what its files and the run are.
+//! A run's model, and what the run is.
 
 use std::sync::Arc;
-use virpack_device::Device;
+use virpack_device::{Device, Dtype};
 
-use virpack_model::hub::load_again;
-use virpack_model::weights::Weights;
-use virpack_model::{ChecksumThread, FileChecksum, ModelConfig, sha256_of_all};
+use virpack_model::{ChecksumThread, ModelConfig};
 use virpack_seq::LengthPolicy;
 
 use super::{EmbedOptions, identity};
 use crate::Error;
+use crate::embedder::{ModelChecksums, OpenedModel, WarmModel};
 use crate::event::Event;
 use crate::identity::PendingIdentity;
-use crate::loaded_model::LoadedModel;
-use crate::options::{Downloads, FoundModel, TokenBudget};
-use crate::resume::Session;
+use crate::options::{FoundModel, TokenBudget};
+use crate::resume::{CompleteRun, Session};
 
 /// A run's model on its devices.
 pub(super) struct EmbedModel<B: Device> {
-    /// What it is called.
-    pub(super) name: String,
-    pub(super) config: ModelConfig,
-    pub(super) lengths: LengthPolicy,
-    /// Of its weights.
-    pub(super) checksums: Vec<FileChecksum>,
+    pub(super) warm: Arc<WarmModel<B>>,
     /// All that shapes the rows, if the run has a name for others to compare.
     pub(super) identity: Option<PendingIdentity>,
-    pub(super) devices: Vec<LoadedModel<B>>,
-    /// Most tokens in a batch, on any of them.
+    /// Most tokens in a batch, on any of its devices.
     pub(super) token_budget: usize,
+}
+
+/// Who asks for the identity of a run's rows, and of which model.
+struct RowsOf<'a> {
+    options: &'a EmbedOptions,
+    config: &'a ModelConfig,
+    lengths: LengthPolicy,
+    dtype: Dtype,
 }
 
 impl<B: Device + 'static> EmbedModel<B> {
@@ -39,58 +39,82 @@ impl<B: Device + 'static> EmbedModel<B> {
     /// What keeps the model from being loaded; that the output of the run is complete already.
     pub(super) fn load(
         backends: &[Arc<B>],
-        model: FoundModel,
+        found: &FoundModel,
         options: &EmbedOptions,
         session: &Session,
         on_event: &mut impl FnMut(Event),
     ) -> Result<Self, Error> {
-        let mut is_told = false;
-        let refetch = options.downloads.as_ref().map(Downloads::refetch);
-        load_again(refetch.as_ref(), &[&model.location], || {
-            let weights = Weights::at(&model.location)?;
-            let config = ModelConfig::of(&weights)?;
-            if !std::mem::replace(&mut is_told, true) {
-                weights.notes().into_iter().map(Event::Weights).for_each(&mut *on_event);
+        let dtype = backends.first().expect("there is a device").dtype();
+        let earlier = session.token_budgets().first().copied();
+        let asked = earlier.map_or(options.embedder.token_budget, TokenBudget::Tokens);
+        let warm = OpenedModel::with(found, &options.embedder, on_event, |opened| {
+            options.check_apart(opened.files())?;
+            let checksums = opened.hash()?;
+            if let Some(complete) = session.complete_run() {
+                let of = RowsOf { options, config: &opened.config, lengths: opened.lengths, dtype };
+                return Err(of.end(complete, &checksums.finish()?)?);
             }
-            Self::load_once(&model.name, &weights, config, backends, options, session)
-        })
+            // They are hashed while the model is loaded.
+            let inputs = hash_inputs(options, session)?;
+            let warm = opened.load(backends, options.embedder.pool.is_none(), asked, checksums)?;
+            Ok((warm, inputs))
+        });
+        let (warm, inputs) = warm?;
+        EmbedModel::of(Arc::new(warm), options, session, inputs)
     }
 
-    fn load_once(
-        name: &str,
-        weights: &Weights,
-        config: ModelConfig,
-        backends: &[Arc<B>],
+    /// The model of a run, which is loaded already.
+    ///
+    /// # Errors
+    ///
+    /// That the output of the run is complete already, or would replace a file of the model.
+    pub(super) fn of_warm(
+        warm: Arc<WarmModel<B>>,
         options: &EmbedOptions,
         session: &Session,
     ) -> Result<Self, Error> {
-        let lengths = options.lengths.up_to(config.max_length());
-        options.check_lengths(&lengths)?;
-        options.layer_of(&config)?;
-        options.check_apart(weights)?;
-        let hashing = ChecksumThread::start(weights.files().map(|(file, _)| file.clone()).collect())?;
-        let dtype = backends.first().expect("there is a device").dtype();
-        let of_rows = |checksums: &[FileChecksum], files| {
-            identity::of_rows(options, &config, lengths, &sha256_of_all(checksums), dtype, files)
-        };
+        options.check_apart(warm.files())?;
         if let Some(complete) = session.complete_run() {
-            let rows = of_rows(&hashing.finish()?, options.hash_files(weights)?)?()?;
-            return Err(complete.end(&options.of_output(rows), |_| false).into());
+            return Err(RowsOf::model(options, &warm).end(complete, &warm.checksums)?);
         }
-        let is_named = session.is_kept() || options.shard.is_some();
-        let files = is_named.then(|| options.hash_files(weights)).transpose()?;
-        let earlier = session.token_budgets().first().copied();
-        let asked = earlier.map_or(options.token_budget, TokenBudget::Tokens);
-        let devices =
-            LoadedModel::load_on_all(backends.to_vec(), weights, lengths, options.pool.is_none(), asked)?;
-        let token_budget = earlier.unwrap_or_else(|| LoadedModel::smallest_budget(&devices));
-        let checksums = hashing.finish()?;
-        let identity = files.map(|files| of_rows(&checksums, files)).transpose()?;
-        Ok(EmbedModel { name: name.to_owned(), config, lengths, checksums, identity, devices, token_budget })
+        let inputs = hash_inputs(options, session)?;
+        EmbedModel::of(warm, options, session, inputs)
     }
 
-    /// What each device's bits depend on.
-    pub(super) fn computed_by(&self) -> Vec<Vec<String>> {
-        self.devices.iter().map(|device| device.backend.computed_by()).collect()
+    fn of(
+        warm: Arc<WarmModel<B>>,
+        options: &EmbedOptions,
+        session: &Session,
+        inputs: Option<ChecksumThread>,
+    ) -> Result<Self, Error> {
+        let rows = RowsOf::model(options, &warm);
+        let identity = inputs.map(|inputs| rows.identity(&warm.checksums, inputs));
+        let earlier = session.token_budgets().first().copied();
+        let token_budget = earlier.unwrap_or_else(|| warm.token_budget());
+        let identity = identity.transpose()?;
+        Ok(EmbedModel { warm, identity, token_budget })
     }
+}
+
+impl<'a> RowsOf<'a> {
+    fn model<B: Device>(options: &'a EmbedOptions, warm: &'a WarmModel<B>) -> Self {
+        let dtype = warm.devices[0].backend.dtype();
+        RowsOf { options, config: &warm.config, lengths: warm.lengths, dtype }
+    }
+
+    fn identity(&self, model: &ModelChecksums, inputs: ChecksumThread) -> Result<PendingIdentity, Error> {
+        identity::of_rows(self.options, self.config, self.lengths, self.dtype, model, inputs)
+    }
+
+    /// Why a run ends before it begins whose output is complete.
+    fn end(&self, complete: &CompleteRun, model: &ModelChecksums) -> Result<Error, Error> {
+        let rows = self.identity(model, self.options.hash_inputs()?)?()?;
+        Ok(complete.end(&self.options.of_output(rows), |_| false).into())
+    }
+}
+
+/// Begins to hash the inputs, if the run has a name for others to compare.
+fn hash_inputs(options: &EmbedOptions, session: &Session) -> Result<Option<ChecksumThread>, Error> {
+    let is_named = session.is_kept() || options.shard.is_some();
+    is_named.then(|| options.hash_inputs()).transpose()
 }

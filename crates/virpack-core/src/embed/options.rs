@@ -4,21 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use virpack_device::{Pool, available_memory};
-use virpack_model::weights::Weights;
 use virpack_model::{ChecksumThread, Location, ModelConfig};
-use virpack_seq::{
-    CollatorOptions, GreedyPacker, Input, LengthPolicy, LongRecords, PackerOptions, ReadLimits, ReadOptions,
-    Records, Shard, VarlenCollator,
-};
+use virpack_seq::{Input, ReadLimits, ReadOptions, Records, Shard};
 
 use crate::Error;
 use crate::devices::DeviceOptions;
+use crate::embedder::EmbedderOptions;
 use crate::event::Event;
 use crate::identity::Identity;
-use crate::memory;
-use crate::options::{
-    Downloads, FoundModel, LengthOptions, ModelSource, TokenBudget, downloads_setter, setters,
-};
+use crate::options::{FoundModel, LengthOptions, ModelSource, TokenBudget, downloads_setter, setters};
 use crate::output::{self, OutputDtype, OutputError, OutputFormat, OutputOptions, is_stdout};
 use crate::resume::{CheckpointOptions, ResumeDir, SavedWork, Session, pipe};
 
@@ -35,20 +29,12 @@ use crate::resume::{CheckpointOptions, ResumeDir, SavedWork, Session, pipe};
 #[non_exhaustive]
 pub struct EmbedOptions {
     pub(crate) inputs: Vec<Input>,
-    pub(crate) model: ModelSource,
-    pub(crate) downloads: Option<Downloads>,
+    /// The model, and what it does with a record.
+    pub(crate) embedder: EmbedderOptions,
     pub(crate) output: PathBuf,
     pub(crate) format: Option<OutputFormat>,
     pub(crate) dtype_out: OutputDtype,
-    pub(crate) pool: Option<Pool>,
-    pub(crate) layer: Option<i64>,
     pub(crate) limits: ReadLimits,
-    pub(crate) lengths: LengthOptions,
-    pub(crate) token_budget: TokenBudget,
-    pub(crate) buffer_size: Option<usize>,
-    pub(crate) packing: bool,
-    pub(crate) device: DeviceOptions,
-    pub(crate) device_timeout: Option<Duration>,
     pub(crate) shard: Option<Shard>,
     pub(crate) checkpoint: Option<CheckpointOptions>,
     pub(crate) force: bool,
@@ -61,20 +47,11 @@ impl EmbedOptions {
     pub fn new(inputs: Vec<Input>, model: impl Into<ModelSource>, output: impl Into<PathBuf>) -> Self {
         EmbedOptions {
             inputs,
-            model: model.into(),
-            downloads: None,
+            embedder: EmbedderOptions::new(model),
             output: output.into(),
             format: None,
             dtype_out: OutputDtype::F32,
-            pool: Some(Pool::Mean),
-            layer: None,
             limits: ReadLimits::fitting(available_memory()),
-            lengths: LengthOptions::default(),
-            token_budget: TokenBudget::Auto,
-            buffer_size: None,
-            packing: true,
-            device: DeviceOptions::default(),
-            device_timeout: None,
             shard: None,
             checkpoint: Some(CheckpointOptions::default()),
             force: false,
@@ -82,6 +59,8 @@ impl EmbedOptions {
     }
 
     setters! {
+        /// Sets the model, and what it does with a record.
+        embedder: EmbedderOptions,
         /// Sets the inputs.
         inputs: Vec<Input>,
         /// Sets the output.
@@ -91,24 +70,24 @@ impl EmbedOptions {
         /// Sets the type of the values.
         dtype_out: OutputDtype,
         /// Sets how a record's rows become one; None: every residue keeps its own.
-        pool: impl Into<Option<Pool>>,
+        pool in embedder: impl Into<Option<Pool>>,
         /// Sets after which layer, as fair-esm counts them; negative from the end. None: the last.
-        layer: impl Into<Option<i64>>,
+        layer in embedder: impl Into<Option<i64>>,
         /// Sets the largest record and the largest header of the inputs.
         limits: ReadLimits,
         /// Sets which lengths go through.
-        lengths: impl Into<LengthOptions>,
+        lengths in embedder: impl Into<LengthOptions>,
         /// Sets the most tokens in a batch.
-        token_budget: impl Into<TokenBudget>,
+        token_budget in embedder: impl Into<TokenBudget>,
         /// Sets the records collected before packing; None: 2,000, or more where the token budget is large.
-        buffer_size: impl Into<Option<usize>>,
+        buffer_size in embedder: impl Into<Option<usize>>,
         /// Packs several records into a batch, or one.
-        packing: bool,
+        packing in embedder: bool,
         /// Sets what runs the model.
-        device: DeviceOptions,
+        device in embedder: DeviceOptions,
         /// Sets how long a device may hold a batch without giving one back before it is given up; None: for
         /// ever.
-        device_timeout: impl Into<Option<Duration>>,
+        device_timeout in embedder: impl Into<Option<Duration>>,
         /// Embeds every N-th record only, into a `.shard`; None: all.
         shard: impl Into<Option<Shard>>,
         /// Keeps what is finished in `OUT.partial` during the run, if the inputs are files; None: does not.
@@ -118,24 +97,25 @@ impl EmbedOptions {
     }
 
     downloads_setter! {
+        in embedder:
         /// Sets how the model is downloaded, and damaged files of the cache a second time. Without, a named
         /// model comes from the Hub of the environment, and a damaged file ends the run.
     }
 
-    /// Checks all that needs no model: the inputs are there, the output's name is free, its format can hold what is
-    /// asked for, lengths and token budget fit together.
+    /// Checks all that needs no model: the inputs are there, the output's name is free, its format can hold
+    /// what is asked for, lengths and token budget fit together.
     ///
     /// # Errors
     ///
     /// The first of them that is not so.
     pub fn check(&self) -> Result<(), Error> {
         virpack_seq::reader::open(&self.inputs)?;
-        // The model's own largest length is known later.
-        let lengths = self.lengths.up_to(LengthPolicy::default().max_length);
-        self.check_lengths(&lengths)?;
-        if self.pool.is_none() && matches!(lengths.long_records, LongRecords::Window { .. }) {
-            return Err(Error::ResidueWindows);
-        }
+        self.check_output()
+    }
+
+    /// Checks the same, but for the inputs.
+    pub(super) fn check_output(&self) -> Result<(), Error> {
+        self.embedder.check()?;
         self.check_stdout()?;
         self.check_shard()?;
         let replace = self.session()?.replaces();
@@ -144,29 +124,19 @@ impl EmbedOptions {
         Ok(())
     }
 
-    /// Checks that lengths and token budget fit together.
-    pub(super) fn check_lengths(&self, lengths: &LengthPolicy) -> Result<(), Error> {
-        lengths.check()?;
-        if let TokenBudget::Tokens(token_budget) = self.token_budget {
-            GreedyPacker::new(PackerOptions::new(token_budget, lengths.max_tokens()))?;
-        }
-        Ok(())
-    }
-
     /// Finds the model, and downloads it where it must be. Reports which built-in one the inputs' letters
     /// choose.
     pub(super) fn find_model(&self, on_event: &mut impl FnMut(Event)) -> Result<FoundModel, Error> {
-        let Some(model) = self.model.built_in(&self.inputs, self.limits)? else {
-            return Ok(self.model.find(self.downloads.as_ref())?);
+        let Some(model) = self.embedder.model.built_in(&self.inputs, self.limits)? else {
+            return self.embedder.find_model();
         };
         on_event(Event::BuiltInModel { model });
         Ok(ModelSource::from(model).find(None)?)
     }
 
-    /// Checks that no file of the output is one of the model's.
-    pub(super) fn check_apart(&self, weights: &Weights) -> Result<(), Error> {
+    /// Checks that no file of the output is one of the model's `files`.
+    pub(super) fn check_apart(&self, files: Vec<Location>) -> Result<(), Error> {
         let names = output::names(&self.output, &self.writing(Vec::new(), false))?;
-        let files = weights.files().map(|(file, _)| file.clone()).chain(weights.beside());
         Ok(output::check_apart_from_models(names.iter().map(PathBuf::as_path), files)?)
     }
 
@@ -176,17 +146,6 @@ impl EmbedOptions {
         ResumeDir::beside(&self.output).saved()
     }
 
-    pub(super) fn layer_of(&self, config: &ModelConfig) -> Result<usize, Error> {
-        let layers = config.layers() as i64;
-        let asked = self.layer.unwrap_or(layers);
-        // fair-esm counts 0 (the embeddings) to the number of layers, and -1 is the last.
-        let layer = if asked < 0 { asked + layers + 1 } else { asked };
-        if !(0..=layers).contains(&layer) {
-            return Err(Error::NoLayer { layer: asked, layers: config.layers() });
-        }
-        Ok(layer as usize)
-    }
-
     /// What a file says of the run it comes from.
     pub(super) fn about(
         &self,
@@ -194,19 +153,14 @@ impl EmbedOptions {
         config: &ModelConfig,
         sha256: &str,
     ) -> Result<Vec<(String, String)>, Error> {
-        let layer = self.layer_of(config)?.to_string();
-        let facts =
-            [("model", model), ("model_sha256", sha256), ("pool", self.pool_name()), ("layer", &*layer)];
+        let layer = self.embedder.layer_of(config)?.to_string();
+        let facts = [
+            ("model", model),
+            ("model_sha256", sha256),
+            ("pool", self.embedder.pool_name()),
+            ("layer", &*layer),
+        ];
         Ok(facts.map(|(name, value)| (format!("virpack.{name}"), value.to_owned())).to_vec())
-    }
-
-    pub(super) fn pool_name(&self) -> &'static str {
-        match self.pool {
-            Some(Pool::Mean) => "mean",
-            Some(Pool::Cls) => "cls",
-            Some(Pool::Max) => "max",
-            None => "none",
-        }
     }
 
     pub(super) fn writing(&self, metadata: Vec<(String, String)>, replace: bool) -> OutputOptions {
@@ -214,22 +168,11 @@ impl EmbedOptions {
             force: self.force || replace,
             format: self.format,
             dtype: self.dtype_out,
-            residues: self.pool.is_none(),
+            residues: self.embedder.pool.is_none(),
             sources: self.inputs.iter().map(Input::to_string).collect(),
             metadata,
             ..OutputOptions::default()
         }
-    }
-
-    pub(super) fn collator(
-        &self,
-        token_budget: usize,
-        lengths: &LengthPolicy,
-    ) -> Result<VarlenCollator, Error> {
-        let packer = GreedyPacker::new(PackerOptions::new(token_budget, lengths.max_tokens()))?;
-        let buffer_size = self.buffer_size.unwrap_or_else(|| memory::buffer_size(token_budget));
-        let options = CollatorOptions::default().buffer_size(buffer_size).enable_packing(self.packing);
-        Ok(VarlenCollator::new(packer, options)?)
     }
 
     /// Opens the inputs.
@@ -248,10 +191,10 @@ impl EmbedOptions {
         identity
     }
 
-    /// Begins to hash the inputs, and a model's files that are no weights.
-    pub(super) fn hash_files(&self, weights: &Weights) -> Result<ChecksumThread, Error> {
+    /// Begins to hash the inputs.
+    pub(super) fn hash_inputs(&self) -> Result<ChecksumThread, Error> {
         let inputs = self.inputs.iter().map(|input| Location::Disk(input.path().to_owned()));
-        Ok(ChecksumThread::start(inputs.chain(weights.beside()).collect())?)
+        Ok(ChecksumThread::start(inputs.collect())?)
     }
 
     /// What an earlier run has left; nothing is kept of what goes to standard output.

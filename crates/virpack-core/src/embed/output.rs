@@ -5,17 +5,16 @@ use std::time::Duration;
 use virpack_device::Device;
 
 use serde_json::{Map, Value};
-use virpack_model::sha256_of_all;
 use virpack_seq::{AsyncDataLoader, IndexSet, ReadProgress};
 
 use super::model::EmbedModel;
 use super::summary::EmbedSummary;
 use super::{EmbedOptions, identity, report};
 use crate::Error;
+use crate::embedder::{self, WarmModel};
 use crate::event::Event;
 use crate::identity::{Identity, PendingIdentity};
 use crate::output::{self, EmbeddingWriter, OutputError, Turn, encode};
-use crate::progress::{ModelProgress, Progress};
 use crate::resume::{Entries, HandOn, Session, describe};
 use crate::runner::{AsyncInferenceRunner, BatchRows, RunnerItem};
 
@@ -41,8 +40,8 @@ pub(super) struct Times {
 }
 
 impl<'a> EmbedOutput<'a> {
-    /// Creates the output, and begins to keep what is finished. The rows that an earlier run has finished are written in
-    /// their turn.
+    /// Creates the output, and begins to keep what is finished. The rows that an earlier run has finished are
+    /// written in their turn.
     pub(super) fn create<B: Device + 'static>(
         options: &'a EmbedOptions,
         model: &mut EmbedModel<B>,
@@ -50,7 +49,8 @@ impl<'a> EmbedOutput<'a> {
         reading: Arc<ReadProgress>,
         on_event: &mut impl FnMut(Event),
     ) -> Result<Self, Error> {
-        let about = options.about(&model.name, &model.config, &sha256_of_all(&model.checksums))?;
+        let warm = Arc::clone(&model.warm);
+        let about = options.about(&warm.name, &warm.config, &warm.checksums.sha256())?;
         let mut layout = options.writing(about.clone(), session.replaces());
         let (mut pending, mut shard) = (model.identity.take(), None);
         if options.shard.is_some()
@@ -58,18 +58,18 @@ impl<'a> EmbedOutput<'a> {
         {
             // A shard says at its beginning what it is of.
             let rows = identity()?;
-            layout.shard = identity::of_shard(options, &model.config, &rows, about);
+            layout.shard = identity::of_shard(options, &warm.config, &rows, about);
             shard = Some(rows.clone());
             pending = Some(Box::new(|| Ok(rows)) as PendingIdentity);
         }
         session.take(&output::names(&options.output, &layout)?)?;
-        let (hidden, token_budget) = (model.config.hidden(), model.token_budget);
+        let (hidden, token_budget) = (warm.config.hidden(), model.token_budget);
         let mut writer = output::create(&options.output, hidden, layout)?;
         let begin = |identity| session.begin(identity, vec![token_budget], reading);
         let resumed = pending.map(begin).transpose()?.flatten();
         session.take_earlier().into_iter().for_each(|earlier| writer.go_on_from(earlier));
         let records = resumed.as_ref().map_or(0, |resumed| resumed.saved.finished);
-        let devices = model.devices.iter().flat_map(|device| device.events());
+        let devices = warm.devices.iter().flat_map(|device| device.events());
         devices.chain(resumed.map(Event::Kept)).for_each(on_event);
         Ok(EmbedOutput { options, writer, session, shard, hidden, token_budget, records })
     }
@@ -102,11 +102,7 @@ impl<'a> EmbedOutput<'a> {
 
     /// How far the run is.
     pub(super) fn progress(&self, loader: &AsyncDataLoader, runner: &AsyncInferenceRunner) -> Event {
-        let (counters, tallies) = (loader.counters(), runner.tallies());
-        let tokens = counters.tokens - counters.tokens_done;
-        let model =
-            ModelProgress { model: None, tokens, cost: 1.0, token_budget: self.token_budget, tallies };
-        Event::Progress(Progress::new(loader.progress(), self.records, &[model]))
+        embedder::progress(loader, runner, self.token_budget, self.records)
     }
 
     /// Makes all that is finished safe, as the run ends before its input.
@@ -118,7 +114,7 @@ impl<'a> EmbedOutput<'a> {
     /// Completes the output, once each record read has its row or its reason, and gives it its name.
     pub(super) fn finish<B: Device + 'static>(
         self,
-        model: &EmbedModel<B>,
+        model: &WarmModel<B>,
         loader: &AsyncDataLoader,
         runner: &AsyncInferenceRunner,
         times: &Times,
@@ -129,7 +125,8 @@ impl<'a> EmbedOutput<'a> {
         // Without parts there is nothing to save from a name that is taken, and publishing looks for itself.
         let is_kept = self.session.is_kept();
         if is_kept && let Err(taken) = complete.check_names() {
-            // Another process has taken a name. What is finished stays for a run that resumes, the open part too.
+            // Another process has taken a name. What is finished stays for a run that resumes, the open part
+            // too.
             drop(complete);
             return Err(self.session.end_with(taken.into()));
         }

@@ -6,23 +6,22 @@ use virpack_device::Device;
 use serde_json::{Map, Value, json};
 use virpack_seq::{LengthPolicy, LongRecords};
 
-use super::model::EmbedModel;
 use super::{EmbedOptions, EmbedSummary};
 use crate::Error;
+use crate::embedder::WarmModel;
 use crate::run_json::{self, rate};
-use virpack_model::sha256_of_all;
 
 /// The report of a run whose files are complete; `loading` is the time before its first record.
 pub(super) fn of<B: Device + 'static>(
     options: &EmbedOptions,
-    loaded: &EmbedModel<B>,
+    loaded: &WarmModel<B>,
     loading: Duration,
     summary: &EmbedSummary,
 ) -> Result<Map<String, Value>, Error> {
     let model = json!({
         "name": loaded.name,
-        "sha256": sha256_of_all(&loaded.checksums),
-        "files": run_json::files(&loaded.checksums),
+        "sha256": loaded.checksums.sha256(),
+        "files": run_json::files(&loaded.checksums.weights),
     });
     let packing = summary.packing.as_ref();
     let token_budget = packing.map_or(0, |packing| packing.token_budget);
@@ -33,7 +32,7 @@ pub(super) fn of<B: Device + 'static>(
     let names: Vec<&str> = summary.devices.iter().map(|(name, _)| &**name).collect();
     let own = [
         ("model", model),
-        ("options", asked(options, loaded.lengths, options.layer_of(&loaded.config)?)),
+        ("options", asked(options, loaded.lengths, options.embedder.layer_of(&loaded.config)?)),
         ("device", names.join("; ").into()),
         ("devices", devices.collect()),
         ("counts", counts(summary)),
@@ -54,15 +53,15 @@ fn asked(options: &EmbedOptions, lengths: LengthPolicy, layer: usize) -> Value {
     json!({
         "format": options.format.map(|format| format.ending()),
         "dtype_out": options.dtype_out.to_string(),
-        "pool": options.pool_name(),
+        "pool": options.embedder.pool_name(),
         "layer": layer,
         "max_length": lengths.max_length,
         "min_length": lengths.min_length,
         "long_records": long_records,
         "window_overlap": overlap,
-        "token_budget": options.token_budget.tokens(),
-        "buffer_size": options.buffer_size,
-        "packing": options.packing,
+        "token_budget": options.embedder.token_budget.tokens(),
+        "buffer_size": options.embedder.buffer_size,
+        "packing": options.embedder.packing,
         "shard": options.shard.map(|shard| shard.to_string()),
     })
 }

@@ -9,7 +9,7 @@ use super::row_store::{RowStore, Slots};
 use super::{Entry, OutputError, Row};
 
 /// Holds what comes early until everything before it has come.
-pub(super) struct Order {
+pub(crate) struct Order {
     next: u64,
     /// From one record to the next.
     step: u64,
@@ -23,7 +23,8 @@ pub(super) struct Order {
 pub(crate) trait EarlierRows: Send {
     /// Whether a record is there.
     fn has(&self, record: u64) -> bool;
-    /// The row or the reason of a record that is there, `[rows, hidden]`; callers ask for each once, in rising order.
+    /// The row or the reason of a record that is there, `[rows, hidden]`; callers ask for each once, in
+    /// rising order.
     fn take(&mut self, record: u64, hidden: usize) -> Result<Entry, OutputError>;
 }
 
@@ -46,7 +47,7 @@ pub(crate) enum Turn<'a> {
 
 impl Order {
     /// Starts at the first record of `shard`; at most `bytes` bytes of waiting embeddings are held in memory.
-    pub(super) fn new(hidden: usize, bytes: usize, output: &Path, shard: Shard) -> Order {
+    pub(crate) fn new(hidden: usize, bytes: usize, output: &Path, shard: Shard) -> Order {
         let store = RowStore::new(hidden, bytes, output);
         Order {
             next: shard.first(),
@@ -64,7 +65,7 @@ impl Order {
     }
 
     /// Takes one result and hands on, in order, all those whose turn has come.
-    pub(super) fn deliver(
+    pub(crate) fn deliver(
         &mut self,
         turn: Turn<'_>,
         mut hand_on: impl FnMut(Turn<'_>) -> Result<(), OutputError>,
@@ -130,7 +131,7 @@ impl Order {
     }
 
     /// Checks that each of the shard's records among the first `records` was handed on, and no other.
-    pub(super) fn finish(&self, records: u64) -> Result<(), OutputError> {
+    pub(crate) fn finish(&self, records: u64) -> Result<(), OutputError> {
         if self.next < records {
             let waiting = self.waiting.keys().filter(|&&record| record < records).count() as u64;
             let delivered = self.next / self.step + waiting;

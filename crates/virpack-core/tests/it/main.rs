@@ -7,6 +7,7 @@
 mod changed;
 mod dnabert_s;
 mod embed;
+mod embedder;
 mod esm2;
 mod faults;
 mod floors;

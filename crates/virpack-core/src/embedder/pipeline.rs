@@ -1,19 +1,21 @@
-//! What runs between the inputs of a run and its output: the loader and the runner.
+//! What runs between records and their embeddings: the loader and the runner.
 
 use std::sync::Arc;
 
 use virpack_device::Device;
 use virpack_seq::{AsyncDataLoader, IndexSet, LoaderOptions, LongRecords, Records};
 
-use super::EmbedOptions;
+use super::EmbedderOptions;
 use crate::Error;
 use crate::cancel::CancelToken;
+use crate::event::Event;
 use crate::loaded_model::LoadedModel;
+use crate::progress::{ModelProgress, Progress};
 use crate::runner::{AsyncInferenceRunner, RunnerOptions};
 
 /// Starts to read, tokenize and pack `records`, for a model on `devices`; those `finished` are not run.
-pub(super) fn loader<B: Device>(
-    options: &EmbedOptions,
+pub(crate) fn loader<B: Device>(
+    options: &EmbedderOptions,
     devices: &[LoadedModel<B>],
     token_budget: usize,
     records: Records,
@@ -30,8 +32,8 @@ pub(super) fn loader<B: Device>(
 }
 
 /// Starts to run what `loader` gives on `devices`, and to pool it.
-pub(super) fn runner<B: Device + 'static>(
-    options: &EmbedOptions,
+pub(crate) fn runner<B: Device + 'static>(
+    options: &EmbedderOptions,
     devices: &[LoadedModel<B>],
     loader: &AsyncDataLoader,
     cancel: &CancelToken,
@@ -48,4 +50,17 @@ pub(super) fn runner<B: Device + 'static>(
         .cancel(cancel.clone());
     let on = |device: &LoadedModel<B>| (Arc::clone(&device.backend), Arc::clone(&device.model.encoder));
     AsyncInferenceRunner::new(devices.iter().map(on).collect(), loader.clone(), running)
+}
+
+/// How far a run is that has done `records` records.
+pub(crate) fn progress(
+    loader: &AsyncDataLoader,
+    runner: &AsyncInferenceRunner,
+    token_budget: usize,
+    records: u64,
+) -> Event {
+    let (counters, tallies) = (loader.counters(), runner.tallies());
+    let tokens = counters.tokens - counters.tokens_done;
+    let model = ModelProgress { model: None, tokens, cost: 1.0, token_budget, tallies };
+    Event::Progress(Progress::new(loader.progress(), records, &[model]))
 }

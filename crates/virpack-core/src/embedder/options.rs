@@ -1,0 +1,137 @@
+//! What a model is to do with records, wherever they come from and their embeddings go.
+
+use std::time::Duration;
+
+use virpack_device::Pool;
+use virpack_model::ModelConfig;
+use virpack_seq::{CollatorOptions, GreedyPacker, LengthPolicy, LongRecords, PackerOptions, VarlenCollator};
+
+use crate::Error;
+use crate::devices::DeviceOptions;
+use crate::memory;
+use crate::options::{
+    Downloads, FoundModel, LengthOptions, ModelSource, TokenBudget, downloads_setter, setters,
+};
+
+/// Which model embeds, on what, and what it makes of a record.
+///
+/// ```
+/// use virpack_core::EmbedderOptions;
+/// use virpack_core::device::Pool;
+///
+/// let options = EmbedderOptions::new("esm2_t33_650M_UR50D").pool(Pool::Cls).layer(-2);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EmbedderOptions {
+    pub(crate) model: ModelSource,
+    pub(crate) downloads: Option<Downloads>,
+    pub(crate) pool: Option<Pool>,
+    pub(crate) layer: Option<i64>,
+    pub(crate) lengths: LengthOptions,
+    pub(crate) token_budget: TokenBudget,
+    pub(crate) buffer_size: Option<usize>,
+    pub(crate) packing: bool,
+    pub(crate) device: DeviceOptions,
+    pub(crate) device_timeout: Option<Duration>,
+}
+
+impl EmbedderOptions {
+    /// Mean embeddings of the last layer, as `virpack embed` makes them without further options.
+    pub fn new(model: impl Into<ModelSource>) -> Self {
+        EmbedderOptions {
+            model: model.into(),
+            downloads: None,
+            pool: Some(Pool::Mean),
+            layer: None,
+            lengths: LengthOptions::default(),
+            token_budget: TokenBudget::Auto,
+            buffer_size: None,
+            packing: true,
+            device: DeviceOptions::default(),
+            device_timeout: None,
+        }
+    }
+
+    setters! {
+        /// Sets how a record's rows become one; None: every residue keeps its own.
+        pool: impl Into<Option<Pool>>,
+        /// Sets after which layer, as fair-esm counts them; negative from the end. None: the last.
+        layer: impl Into<Option<i64>>,
+        /// Sets which lengths go through.
+        lengths: impl Into<LengthOptions>,
+        /// Sets the most tokens in a batch.
+        token_budget: impl Into<TokenBudget>,
+        /// Sets the records collected before packing; None: 2,000, or more where the token budget is large.
+        buffer_size: impl Into<Option<usize>>,
+        /// Packs several records into a batch, or one.
+        packing: bool,
+        /// Sets what runs the model.
+        device: DeviceOptions,
+        /// Sets how long a device may hold a batch without giving one back before it is given up; None: for
+        /// ever.
+        device_timeout: impl Into<Option<Duration>>,
+    }
+
+    downloads_setter! {
+        /// Sets how the model is downloaded, and damaged files of the cache a second time. Without, a named
+        /// model comes from the Hub of the environment, and a damaged file is an error.
+    }
+
+    /// Checks all that needs no model: lengths and token budget fit together.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        // The model's own largest length is known later.
+        let lengths = self.lengths.up_to(LengthPolicy::default().max_length);
+        self.check_lengths(&lengths)?;
+        if self.pool.is_none() && matches!(lengths.long_records, LongRecords::Window { .. }) {
+            return Err(Error::ResidueWindows);
+        }
+        Ok(())
+    }
+
+    /// Checks that lengths and token budget fit together.
+    pub(super) fn check_lengths(&self, lengths: &LengthPolicy) -> Result<(), Error> {
+        lengths.check()?;
+        if let TokenBudget::Tokens(token_budget) = self.token_budget {
+            GreedyPacker::new(PackerOptions::new(token_budget, lengths.max_tokens()))?;
+        }
+        Ok(())
+    }
+
+    /// Finds the model, and downloads it where it must be.
+    pub(crate) fn find_model(&self) -> Result<FoundModel, Error> {
+        Ok(self.model.find(self.downloads.as_ref())?)
+    }
+
+    /// The layer that is asked for, counted from the embeddings.
+    pub(crate) fn layer_of(&self, config: &ModelConfig) -> Result<usize, Error> {
+        let layers = config.layers() as i64;
+        let asked = self.layer.unwrap_or(layers);
+        // fair-esm counts 0 (the embeddings) to the number of layers, and -1 is the last.
+        let layer = if asked < 0 { asked + layers + 1 } else { asked };
+        if !(0..=layers).contains(&layer) {
+            return Err(Error::NoLayer { layer: asked, layers: config.layers() });
+        }
+        Ok(layer as usize)
+    }
+
+    pub(crate) fn pool_name(&self) -> &'static str {
+        match self.pool {
+            Some(Pool::Mean) => "mean",
+            Some(Pool::Cls) => "cls",
+            Some(Pool::Max) => "max",
+            None => "none",
+        }
+    }
+
+    pub(super) fn collator(
+        &self,
+        token_budget: usize,
+        lengths: &LengthPolicy,
+    ) -> Result<VarlenCollator, Error> {
+        let packer = GreedyPacker::new(PackerOptions::new(token_budget, lengths.max_tokens()))?;
+        let buffer_size = self.buffer_size.unwrap_or_else(|| memory::buffer_size(token_budget));
+        let options = CollatorOptions::default().buffer_size(buffer_size).enable_packing(self.packing);
+        Ok(VarlenCollator::new(packer, options)?)
+    }
+}

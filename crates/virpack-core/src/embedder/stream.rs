@@ -1,0 +1,172 @@
+//! Records through a warm model, in the records' order and in bounded memory.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use virpack_device::Device;
+use virpack_seq::{AsyncDataLoader, Records, Shard};
+
+use super::rows::Pieces;
+use super::{EmbedderOptions, Embeddings, pipeline};
+use crate::Error;
+use crate::cancel::CancelToken;
+use crate::event::Event;
+use crate::loaded_model::LoadedModel;
+use crate::output::{Order, Turn};
+use crate::runner::{AsyncInferenceRunner, BatchRows, RunnerItem};
+
+/// Most bytes of embeddings that wait in memory for an earlier record; what goes beyond waits in a temporary
+/// file.
+const WAITING_BYTES: usize = 64 << 20;
+
+/// Embeddings of a stream of records, a piece at a time; made by
+/// [`Embedder::stream`](super::Embedder::stream).
+///
+/// Every record comes out exactly once, with its row or among the skipped. After an error nothing more comes.
+/// Dropped, it ends the threads that read and run.
+pub struct EmbeddingStream {
+    loader: AsyncDataLoader,
+    /// None at the end.
+    runner: Option<AsyncInferenceRunner>,
+    order: Order,
+    pieces: Pieces,
+    /// What ended the stream, until all pieces before it are taken.
+    error: Option<Error>,
+    empty: Embeddings,
+    token_budget: usize,
+    /// Records done.
+    records: u64,
+    cancel: CancelToken,
+    on_event: Box<dyn FnMut(Event) + Send>,
+}
+
+impl EmbeddingStream {
+    /// Starts to run `records` through a model on `devices`.
+    pub(crate) fn start<B: Device + 'static>(
+        devices: &[LoadedModel<B>],
+        records: Records,
+        options: &EmbedderOptions,
+        rows: NonZeroUsize,
+        cancel: &CancelToken,
+    ) -> Result<Self, Error> {
+        let (hidden, is_residues) = (devices[0].model.config.hidden(), options.pool.is_none());
+        let token_budget = LoadedModel::smallest_budget(devices);
+        let loader = pipeline::loader(options, devices, token_budget, records, Arc::default())?;
+        let runner = pipeline::runner(options, devices, &loader, cancel)?;
+        Ok(EmbeddingStream {
+            loader,
+            runner: Some(runner),
+            // What waits on disk has no output that it could lie beside.
+            order: Order::new(hidden, WAITING_BYTES, Path::new("-"), Shard::ALL),
+            pieces: Pieces::new(hidden, is_residues, rows.get()),
+            error: None,
+            empty: Embeddings::empty(hidden, is_residues),
+            token_budget,
+            records: 0,
+            cancel: cancel.clone(),
+            on_event: Box::new(|_| ()),
+        })
+    }
+
+    /// Calls `on_event` after each batch, and when something happens that a user should know.
+    #[must_use]
+    pub fn on_event(mut self, on_event: impl FnMut(Event) + Send + 'static) -> Self {
+        self.on_event = Box::new(on_event);
+        self
+    }
+
+    /// All that is still to come, in one.
+    ///
+    /// # Errors
+    ///
+    /// The first that comes.
+    pub fn all(&mut self) -> Result<Embeddings, Error> {
+        let mut all = self.empty.clone();
+        for piece in self.by_ref() {
+            let piece = piece?;
+            if all.rows.is_empty() && all.skipped.is_empty() {
+                // The common case, one piece: nothing is copied.
+                all = piece;
+                continue;
+            }
+            let Embeddings { rows, values, residues, skipped, .. } = piece;
+            all.rows.extend(rows);
+            all.values.extend(values);
+            all.skipped.extend(skipped);
+            if let (Some(all), Some(residues)) = (&mut all.residues, residues) {
+                all.extend(residues);
+            }
+        }
+        Ok(all)
+    }
+
+    /// What was passed over in the inputs so far, and which held nothing.
+    pub fn remarks(&self) -> Vec<virpack_seq::InputRemark> {
+        self.loader.progress().remarks_on(self.loader.inputs())
+    }
+
+    /// Takes what the runner yields; None at its end.
+    fn take(&mut self, item: Option<Result<RunnerItem, Error>>) -> Result<(), Error> {
+        let Some(item) = item else { return self.end() };
+        let rows = match item? {
+            RunnerItem::Device(event) => {
+                (self.on_event)(event.into());
+                return Ok(());
+            }
+            RunnerItem::Rows(rows) => rows,
+        };
+        let (order, pieces) = (&mut self.order, &mut self.pieces);
+        let mut deliver = |turn| {
+            self.records += 1;
+            order.deliver(turn, |turn| {
+                pieces.push(turn);
+                Ok(())
+            })
+        };
+        if let BatchRows::Skipped(skipped) = &rows {
+            skipped.iter().try_for_each(|record| deliver(Turn::Skipped(record)))?;
+        }
+        rows.rows(self.empty.hidden).try_for_each(|(row, values)| deliver(Turn::Row(row, values)))?;
+        if let Some(runner) = &self.runner {
+            (self.on_event)(pipeline::progress(&self.loader, runner, self.token_budget, self.records));
+        }
+        Ok(())
+    }
+
+    /// Checks that every record that was read has come.
+    fn end(&mut self) -> Result<(), Error> {
+        self.runner = None;
+        if self.cancel.is_cancelled() {
+            return Err(Error::Interrupted { kept: None });
+        }
+        self.order.finish(self.loader.progress().records())?;
+        self.pieces.cut();
+        Ok(())
+    }
+}
+
+impl Iterator for EmbeddingStream {
+    type Item = Result<Embeddings, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(piece) = self.pieces.pop() {
+                return Some(Ok(piece));
+            }
+            if let Some(error) = self.error.take() {
+                return Some(Err(error));
+            }
+            let item = self.runner.as_mut()?.next();
+            if let Err(error) = self.take(item) {
+                (self.runner, self.error) = (None, Some(error));
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for EmbeddingStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EmbeddingStream").field("records", &self.records).finish_non_exhaustive()
+    }
+}
