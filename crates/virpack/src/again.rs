@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 
 /// The command of `arguments`, the program and what it was given, with `--resume`, as a shell takes it.
-pub(crate) fn with_resume(arguments: impl Iterator<Item = OsString>) -> String {
-    let mut words: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+pub(crate) fn with_resume(arguments: &[OsString]) -> String {
+    let mut words: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     if !words.iter().any(|word| word == "--resume") {
         // Behind the command's name: what stands behind `--` are inputs.
         words.insert(words.len().min(2), "--resume".to_owned());
@@ -14,8 +14,8 @@ pub(crate) fn with_resume(arguments: impl Iterator<Item = OsString>) -> String {
 }
 
 /// The command of `arguments` as a shell takes it.
-pub(crate) fn command(arguments: impl Iterator<Item = OsString>) -> String {
-    let words = arguments.map(|word| quoted(&word.to_string_lossy()).into_owned());
+pub(crate) fn command(arguments: &[OsString]) -> String {
+    let words = arguments.iter().map(|word| quoted(&word.to_string_lossy()).into_owned());
     words.collect::<Vec<_>>().join(" ")
 }
 
@@ -33,14 +33,14 @@ mod tests {
 
     #[test]
     fn a_shell_takes_it_as_it_was_given() {
-        let said = |words: &[&str]| with_resume(words.iter().map(OsString::from));
+        let said = |words: &[&str]| with_resume(&words.iter().map(OsString::from).collect::<Vec<_>>());
         assert_eq!(
             said(&["virpack", "embed", "a b.fa", "-o", "it's.npy"]),
             r"virpack embed --resume 'a b.fa' -o 'it'\''s.npy'"
         );
         assert_eq!(said(&["virpack", "embed", "--resume", "--", "x"]), "virpack embed --resume -- x");
-        let plain = ["virpack", "predict", "a b.fa"].into_iter().map(OsString::from);
-        assert_eq!(command(plain), "virpack predict 'a b.fa'");
+        let plain = ["virpack", "predict", "a b.fa"].map(OsString::from);
+        assert_eq!(command(&plain), "virpack predict 'a b.fa'");
         assert_eq!(said(&["virpack", "embed", ""]), "virpack embed --resume ''");
     }
 }

@@ -18,7 +18,7 @@ pub(crate) mod output;
 pub(crate) mod pack;
 pub(crate) mod predict;
 pub(crate) mod report;
-mod run;
+pub(crate) mod run;
 pub(crate) mod stdout;
 pub(crate) mod validate;
 
@@ -29,7 +29,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use virpack_core::CancelToken;
 
-/// Ctrl-C or a signal to stop then removes what a run has begun: without a handler its temporary files would stay.
+/// Ctrl-C or a signal to stop then removes what a run has begun: without a handler its temporary files would
+/// stay.
 pub(crate) fn clean_up_when_interrupted() {
     on_stop(|| {
         virpack_core::output::abandon_all();
@@ -37,8 +38,8 @@ pub(crate) fn clean_up_when_interrupted() {
     });
 }
 
-/// As [`clean_up_when_interrupted`], but once `keeps` is set the first time cancels the run: what is under way is finished and
-/// kept.
+/// As [`clean_up_when_interrupted`], but once `keeps` is set the first time cancels the run: what is under
+/// way is finished and kept.
 pub(crate) fn stop_when_interrupted(log: LogArguments, cancel: CancelToken, keeps: Arc<AtomicBool>) {
     on_stop(move || {
         if keeps.load(Ordering::SeqCst) && !cancel.is_cancelled() {

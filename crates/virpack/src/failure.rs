@@ -2,7 +2,6 @@
 
 use crate::log::LogFormat;
 use crate::messages;
-use std::process::ExitCode;
 use virpack_seq::shown_path;
 
 /// Exit code for a fault of the input or the options.
@@ -124,17 +123,17 @@ impl Failure {
     }
 
     /// Says it on stderr and gives the exit code.
-    pub(crate) fn report(self, log: LogFormat) -> ExitCode {
+    pub(crate) fn report(self, log: LogFormat) -> u8 {
         if let Failure::Stdout(error) = &self
             && error.kind() == std::io::ErrorKind::BrokenPipe
         {
             // Whoever read us has seen enough, as `head` has.
-            return ExitCode::SUCCESS;
+            return 0;
         }
         if let Failure::Virpack(virpack_core::Error::Output(error)) = &self
             && error.is_closed_pipe()
         {
-            return ExitCode::from(CLOSED_PIPE);
+            return CLOSED_PIPE;
         }
         let error = match &self {
             Failure::Virpack(error) => Some(error),
@@ -147,6 +146,6 @@ impl Failure {
             _ => USER,
         };
         log.error(messages::of_failure(&self), code);
-        ExitCode::from(code)
+        code
     }
 }

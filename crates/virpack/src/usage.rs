@@ -7,10 +7,9 @@ use crate::values::WrongValue;
 use clap::error::ContextKind;
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
-use std::process::ExitCode;
 
-/// Lets every option take a number below 0, so that the option's own parser says what it may be: clap would take `-1` for an
-/// option, and advise to name it as an input.
+/// Lets every option take a number below 0, so that the option's own parser says what it may be: clap would
+/// take `-1` for an option, and advise to name it as an input.
 pub(crate) fn taking_negative_numbers(command: clap::Command) -> clap::Command {
     command.mut_subcommands(|command| {
         command.mut_args(|argument| {
@@ -21,24 +20,24 @@ pub(crate) fn taking_negative_numbers(command: clap::Command) -> clap::Command {
 }
 
 /// Says what clap found, as the command line asks for it, and gives the exit code.
-pub(crate) fn report(error: &clap::Error, arguments: impl Iterator<Item = OsString>) -> ExitCode {
+pub(crate) fn report(error: &clap::Error, arguments: &[OsString]) -> u8 {
     // Help and the version go to stdout and are no failure.
     if !error.use_stderr() {
         let _ = error.print();
-        return ExitCode::SUCCESS;
+        return 0;
     }
     match asks_for_json(arguments) {
         true => LogFormat::Json.error(message(error), USER),
         false => drop(error.print()),
     }
-    ExitCode::from(USER)
+    USER
 }
 
 /// Whether `--log-format json` stands anywhere before `--`, be the rest understood or not.
-fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
-    let words: Vec<_> = arguments.take_while(|word| word != "--").collect();
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    let words: Vec<_> = arguments.iter().take_while(|word| *word != "--").collect();
     let two = [OsStr::new("--log-format"), OsStr::new("json")];
-    words.iter().any(|word| word == "--log-format=json") || words.windows(2).any(|pair| pair == two)
+    words.iter().any(|word| *word == "--log-format=json") || words.windows(2).any(|pair| pair == two)
 }
 
 /// What clap found, or one of our parsers of values with its hint.
@@ -53,7 +52,8 @@ fn message(error: &clap::Error) -> Message {
     }
 }
 
-/// The first paragraph of clap's text, and as its hint the tips that follow, else the next one: the usage, where it is said.
+/// The first paragraph of clap's text, and as its hint the tips that follow, else the next one: the usage,
+/// where it is said.
 fn of_clap(text: &str) -> Message {
     let text = text.strip_prefix("error: ").unwrap_or(text);
     let mut paragraphs = text.split("\n\n").map(str::trim);
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn json_is_asked_for_anywhere_but_among_inputs() {
-        let asks = |line: &str| asks_for_json(line.split(' ').map(OsString::from));
+        let asks = |line: &str| asks_for_json(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
         assert!(asks("virpack embed --log-format json --bogus") && asks("virpack --log-format=json"));
         for line in
             ["virpack embed --log-format", "virpack --log-format text json", "virpack -- --log-format json"]

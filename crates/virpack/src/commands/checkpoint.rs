@@ -7,6 +7,7 @@ use crate::text::count;
 use crate::values::parse_positive;
 use crate::watch::Watch;
 use clap::Args;
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -53,8 +54,8 @@ impl CheckpointArguments {
 }
 
 impl Keeps {
-    /// Ctrl-C or a signal to stop from here on: the first one cancels the run where the run keeps what it finishes; else, and
-    /// the second time, the run ends at once.
+    /// Ctrl-C or a signal to stop from here on: the first one cancels the run where the run keeps what it
+    /// finishes; else, and the second time, the run ends at once.
     pub(crate) fn heed_signals(&self, log: LogArguments, cancel: &CancelToken) {
         super::stop_when_interrupted(log, cancel.clone(), Arc::clone(&self.now));
     }
@@ -82,11 +83,12 @@ impl Keeps {
         }
     }
 
-    /// What a run has done; None where all was done already, which is said. Where it has failed, the command that goes on
-    /// from what it has `saved`.
+    /// What a run has done; None where all was done already, which is said. Where it has failed, the command
+    /// that resumes from what it has `saved`, made of the `command_line`.
     pub(crate) fn end<T>(
         &self,
         log: LogArguments,
+        command_line: &[OsString],
         result: Result<T, virpack_core::Error>,
         saved: impl FnOnce() -> Option<SavedWork>,
     ) -> Result<Option<T>, Failure> {
@@ -101,7 +103,7 @@ impl Keeps {
                 Err(error.into())
             }
             Err(error) if self.now.load(Ordering::SeqCst) && saved().is_some() => {
-                let command = again::with_resume(std::env::args_os());
+                let command = again::with_resume(command_line);
                 Err(Failure::Resumable { error: Box::new(error), command })
             }
             Err(error) => Err(error.into()),

@@ -160,7 +160,7 @@ fn options(arguments: &Arguments) -> Result<(PredictOptions, String), Failure> {
         .compat(arguments.compat())
         .max_plots(arguments.files.max_plots())
         .plot(arguments.files.draw())
-        .command(again::command(std::env::args_os()))
+        .command(again::command(&arguments.run.command_line))
         .checkpoint(arguments.run.checkpoint())
         .force(arguments.force);
     Ok((options, classifier))

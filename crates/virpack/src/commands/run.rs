@@ -7,6 +7,7 @@ use crate::log::LogArguments;
 use crate::values::parse_positive;
 use crate::watch::Watch;
 use clap::Args;
+use std::ffi::OsString;
 use std::time::Duration;
 use virpack_core::{CancelToken, CheckpointOptions, DeviceOptions, Error, SavedWork};
 
@@ -29,6 +30,10 @@ pub(crate) struct RunArguments {
 
     #[command(flatten)]
     pub(crate) log: LogArguments,
+
+    /// The whole command line, the program's name first.
+    #[arg(skip)]
+    pub(crate) command_line: Vec<OsString>,
 }
 
 impl RunDeviceArguments {
@@ -58,6 +63,6 @@ impl RunArguments {
         let watch = Watch::new(self.log);
         let result = run(&watch, &keeps, &cancel);
         watch.finish();
-        keeps.end(self.log, result, saved)
+        keeps.end(self.log, &self.command_line, result, saved)
     }
 }

@@ -1,0 +1,148 @@
+//! The program `virpack` as a function: [`run`] takes a command line and returns the exit code.
+//!
+//! The binary of that name is this function and nothing else, so that another package can bring the same
+//! program. Programs in Rust that embed or predict depend on `virpack-core` instead.
+
+#![forbid(unsafe_code)]
+
+mod again;
+mod commands;
+mod failure;
+mod log;
+mod messages;
+mod noted;
+mod panics;
+mod plot;
+mod signals;
+mod text;
+mod usage;
+mod values;
+mod watch;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use commands::run::RunArguments;
+use failure::Failure;
+use log::LogFormat;
+use std::ffi::OsString;
+
+/// What `virpack` and its help say first.
+const ABOUT: &str = "\
+Find viruses in contigs and reads, and embed proteins and nucleotides with language models.
+Begin with `virpack predict contigs.fasta -o verdicts` or `virpack embed proteins.fasta -o emb.npy`:
+the built-in model needs no download.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "virpack", version, about = ABOUT, arg_required_else_help = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What stands below the help of `predict`.
+const PREDICT_EXAMPLES: &str = "Examples:
+  virpack predict contigs.fasta -o verdicts --min-length 1000
+  virpack predict genome.fasta -o proviruses --strict --plot";
+
+/// What stands below the help of `report`.
+const REPORT_EXAMPLES: &str = "Examples:
+  virpack report verdicts --strict --plot
+  virpack report monday tuesday --comparison both.html";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Find viruses: a verdict and scores for each contig or read
+    ///
+    /// Begin with `virpack predict contigs.fasta -o verdicts`, then read verdicts/sequences.tsv. The built-in
+    /// model needs no download; `--preset virnucpro-500` runs VirNucPro.
+    #[command(arg_required_else_help = true, after_help = PREDICT_EXAMPLES)]
+    Predict(commands::predict::Arguments),
+    /// Look at finished runs of `predict` in another way, without computing them again
+    ///
+    /// Makes all files that follow from a run's scores again: the report, the tables of sequences and
+    /// regions, the FASTA files, the plots. What is not given stays as the run had it.
+    #[command(arg_required_else_help = true, after_help = REPORT_EXAMPLES)]
+    Report(commands::report::Arguments),
+    /// Embed proteins or nucleotides with ESM-2, DNABERT-S or the built-in model
+    ///
+    /// Begin with `virpack embed proteins.fasta -o embeddings.parquet`: one row for each record, in input
+    /// order. `--model esm2_t33_650M_UR50D` downloads a published model.
+    #[command(arg_required_else_help = true)]
+    Embed(commands::embed::Arguments),
+    /// Merge the shards of one input into one output
+    Merge(commands::merge::Arguments),
+    /// Write the chunks of nucleotides and their open reading frames
+    Frames(commands::frames::Arguments),
+    /// Plan the packing of FASTA or FASTQ files, without running a model
+    Pack(commands::pack::Arguments),
+    /// Check on your data that packed results match unpacked ones, and reduced precision float32
+    Validate(commands::validate::Arguments),
+    /// Measure the speed of the engine here, without weights or inputs
+    Bench(commands::bench::Arguments),
+    /// List known models, show their size and memory, convert classifiers
+    Models(commands::models::Arguments),
+    /// List the devices that virpack can use here
+    Devices,
+    /// Print completions for a shell
+    Completions(commands::completions::Arguments),
+}
+
+/// Runs a command line, the program's name first, and returns the exit code: 0 if the command has done what
+/// was asked, 1 for a fault of the input or the options, 2 for a fault of virpack's, 130 if it was
+/// interrupted, 141 if its output was closed.
+///
+/// Results go to standard output and to files, messages to standard error. It is for a process that runs one
+/// command: a signal to stop ends the process, and a second command in it has the handlers of the first.
+///
+/// ```
+/// assert_eq!(virpack::run(["virpack", "--version"].map(Into::into)), 0);
+/// assert_eq!(virpack::run(["virpack", "embed", "--no-such-option"].map(Into::into)), 1);
+/// ```
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let line: Vec<OsString> = arguments.into_iter().collect();
+    let matches = usage::taking_negative_numbers(Arguments::command()).try_get_matches_from(&line);
+    let mut arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
+        Ok(arguments) => arguments,
+        Err(error) => return usage::report(&error, &line),
+    };
+    let log = match arguments.command.of_run() {
+        Some(run) => {
+            run.command_line = line;
+            run.log.format
+        }
+        None => LogFormat::Text,
+    };
+    match panics::caught(log, || run_command(&arguments.command)) {
+        Ok(Ok(())) => 0,
+        Ok(Err(failure)) => failure.report(log),
+        // Our fault, which must not leave with a code of its own.
+        Err(_) => failure::OURS,
+    }
+}
+
+impl Command {
+    /// The options of a run that can be resumed; None of a command that has no such run.
+    fn of_run(&mut self) -> Option<&mut RunArguments> {
+        match self {
+            Command::Embed(arguments) => Some(&mut arguments.run),
+            Command::Predict(arguments) => Some(&mut arguments.run),
+            _ => None,
+        }
+    }
+}
+
+fn run_command(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Embed(arguments) => commands::embed::run(arguments),
+        Command::Merge(arguments) => commands::merge::run(arguments),
+        Command::Predict(arguments) => commands::predict::run(arguments),
+        Command::Report(arguments) => commands::report::run(arguments),
+        Command::Frames(arguments) => commands::frames::run(arguments),
+        Command::Pack(arguments) => commands::pack::run(arguments),
+        Command::Validate(arguments) => commands::validate::run(arguments),
+        Command::Bench(arguments) => commands::bench::run(arguments),
+        Command::Models(arguments) => commands::models::run(arguments),
+        Command::Devices => commands::devices::run(),
+        Command::Completions(arguments) => commands::completions::run(arguments),
+    }
+}
