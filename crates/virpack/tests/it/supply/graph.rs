@@ -16,7 +16,7 @@ pub(crate) struct Package {
     /// An SPDX expression.
     pub(crate) licence: Option<String>,
     pub(crate) folder: PathBuf,
-    /// Whether code of it is in the binary, rather than in what builds or tests it.
+    /// Whether code of it is in the binary or the wheel, rather than in what builds or tests it.
     pub(crate) is_linked: bool,
 }
 
@@ -65,8 +65,10 @@ fn linked(json: &Value) -> HashSet<&str> {
     let nodes = json["resolve"]["nodes"].as_array().unwrap();
     let nodes: HashMap<&str, &Value> =
         nodes.iter().map(|node| (node["id"].as_str().unwrap(), node)).collect();
-    let first = packages.iter().find(|package| package["name"] == "virpack").unwrap();
-    let (mut found, mut next) = (HashSet::new(), vec![first["id"].as_str().unwrap()]);
+    // The program, and the wheel, which has the same notices.
+    let first = |name: &str| packages.iter().find(|package| package["name"] == name).unwrap()["id"].as_str();
+    let (mut found, mut next) =
+        (HashSet::new(), ["virpack", "virpack-python"].map(|n| first(n).unwrap()).to_vec());
     while let Some(id) = next.pop() {
         if macros.contains(id) || !found.insert(id) {
             continue;

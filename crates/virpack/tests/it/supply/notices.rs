@@ -16,7 +16,8 @@ const OTHERS: [&str; 5] = ["APACHE", "UNLICENSE", "ZLIB", "BSL", "0BSD"];
 /// The notices of these crates.
 pub(crate) fn of(packages: &[Package]) -> String {
     let mut text =
-        "The binary `virpack` contains the crates below, under these licences; their texts follow.\n\
+        "The binary `virpack` and the Python wheel contain the crates below, under these licences; \
+         their texts follow.\n\
                     dev/notices.sh writes this file; it holds for x86-64 Linux.\n\n"
             .to_owned();
     // By their words: line ends and widths differ between crates.

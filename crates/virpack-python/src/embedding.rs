@@ -1,0 +1,246 @@
+//! The warm model, and embeddings as arrays.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use numpy::ndarray::Array2;
+use numpy::{IntoPyArray, PyArray1, PyArray2};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use virpack_core::seq::{Alphabet, InputRemark};
+use virpack_core::{EmbedSummary, Embedder, Embeddings, embed};
+
+use crate::error::Outcome;
+use crate::handle::Handle;
+use crate::options::{EmbedderArguments, OutputArguments};
+use crate::run::{Keeps, Reporter, Run};
+use crate::source::{Opening, Source};
+
+/// Adds this file's names to the module.
+pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Engine>()?;
+    module.add_class::<Pieces>()?;
+    module.add_class::<Rows>()?;
+    module.add_function(wrap_pyfunction!(embed_files, module)?)
+}
+
+/// A record that has no embedding: its place, its line or number, its id, its length, and why.
+type Skipped = (u64, u64, String, u64, &'static str);
+
+/// A run that has written a file: `run.json` as text, the files, rows, skipped records, and lines that a user
+/// should see.
+type Written = (String, Vec<PathBuf>, u64, u64, Vec<String>);
+
+/// A model that is loaded once.
+#[pyclass(frozen)]
+pub(crate) struct Engine {
+    embedder: Handle<Embedder>,
+}
+
+/// Embeddings, a piece at a time.
+#[pyclass(frozen)]
+struct Pieces {
+    run: Handle<Run<Piece>>,
+}
+
+/// What comes of a stream.
+enum Piece {
+    Embeddings(Embeddings),
+    /// What was passed over in the inputs; the last that comes.
+    Remarks(Vec<InputRemark>),
+}
+
+/// Embeddings as Python takes them over.
+#[pyclass(frozen, get_all)]
+struct Rows {
+    /// Whose they are, `[records]`.
+    ids: Py<PyList>,
+    /// `[records, hidden]`, or `[residues.sum(), hidden]`.
+    values: Py<PyArray2<f32>>,
+    /// Rows of values of each record, where every residue keeps its own, `[records]`.
+    residues: Option<Py<PyArray1<i64>>>,
+    /// The record's place in the source, `[records]`.
+    records: Py<PyArray1<i64>>,
+    lengths: Py<PyArray1<i64>>,
+    truncated: Py<PyArray1<bool>>,
+    unknown: Py<PyArray1<i64>>,
+    skipped: Vec<Skipped>,
+}
+
+#[pymethods]
+impl Engine {
+    /// Loads a model.
+    #[new]
+    fn new(py: Python<'_>, options: EmbedderArguments, hook: Option<Py<PyAny>>) -> Outcome<Self> {
+        let options = options.options()?;
+        let load = move |reporter: &mut Reporter<Embedder>, _: &_| {
+            let embedder = Embedder::new(options, |event| reporter.event(event))?;
+            reporter.item(embedder);
+            Ok(())
+        };
+        let mut run = Run::start(None, hook, Keeps::Nothing, load)?;
+        let embedder = run.next(py)?.expect("an embedder comes before the end");
+        Ok(Engine { embedder: Handle::new(embedder) })
+    }
+
+    #[getter]
+    fn hidden_size(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.embedder.get(py)?.hidden_size())
+    }
+
+    #[getter]
+    fn max_length(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.embedder.get(py)?.max_length())
+    }
+
+    #[getter]
+    fn token_budget(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.embedder.get(py)?.token_budget())
+    }
+
+    /// `protein`, `nucleotide`, or nothing where the model takes any letters.
+    #[getter]
+    fn alphabet(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
+        Ok(self.embedder.get(py)?.alphabet().map(|alphabet| match alphabet {
+            Alphabet::Proteins => "protein",
+            Alphabet::Nucleotides => "nucleotide",
+        }))
+    }
+
+    #[getter]
+    fn devices(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        Ok(self.embedder.get(py)?.devices())
+    }
+
+    #[getter]
+    fn sha256(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.embedder.get(py)?.sha256())
+    }
+
+    /// Embeds the records of a source: all in one piece, or `rows` rows of values at a time.
+    fn stream(
+        &self,
+        py: Python<'_>,
+        source: Source<'_>,
+        rows: Option<NonZeroUsize>,
+        hook: Option<Py<PyAny>>,
+    ) -> Outcome<Pieces> {
+        let embedder = self.embedder.get(py)?.clone();
+        let (opening, feed) = source.split();
+        let work = move |reporter: &mut Reporter<Piece>, cancel: &_| {
+            let mut events = reporter.clone();
+            let stream = embedder.stream(opening.open()?, rows.unwrap_or(NonZeroUsize::MAX), cancel)?;
+            let mut stream = stream.on_event(move |event| events.event(event));
+            if rows.is_none() {
+                reporter.item(Piece::Embeddings(stream.all()?));
+            }
+            for piece in stream.by_ref() {
+                if !reporter.item(Piece::Embeddings(piece?)) {
+                    return Ok(());
+                }
+            }
+            reporter.item(Piece::Remarks(stream.remarks()));
+            Ok(())
+        };
+        Ok(Pieces { run: Handle::new(Run::start(feed, hook, Keeps::Nothing, work)?) })
+    }
+
+    /// Writes the embeddings of a source to a file.
+    fn write(
+        &self,
+        py: Python<'_>,
+        source: Source<'_>,
+        output: OutputArguments,
+        hook: Option<Py<PyAny>>,
+    ) -> Outcome<Written> {
+        let embedder = self.embedder.get(py)?.clone();
+        let (opening, feed) = source.split();
+        let options = output.options(embedder.options().clone(), Vec::new())?;
+        let work = move |reporter: &mut Reporter<EmbedSummary>, cancel: &_| {
+            let summary = match opening {
+                Opening::Files(inputs) => {
+                    embedder.write(&options.inputs(inputs), cancel, |event| reporter.event(event))
+                }
+                given => {
+                    embedder.write_records(given.open()?, &options, cancel, |event| reporter.event(event))
+                }
+            };
+            reporter.item(summary?);
+            Ok(())
+        };
+        written(py, &mut Run::start(feed, hook, Keeps::Output, work)?)
+    }
+}
+
+/// Writes the embeddings of files to a file, as the command does: what can be refused is refused before a
+/// model is loaded.
+#[pyfunction]
+fn embed_files(
+    py: Python<'_>,
+    paths: Vec<PathBuf>,
+    embedder: EmbedderArguments,
+    output: OutputArguments,
+    hook: Option<Py<PyAny>>,
+) -> Outcome<Written> {
+    let inputs = paths.into_iter().map(Into::into).collect();
+    let options = output.options(embedder.options()?, inputs)?;
+    let work = move |reporter: &mut Reporter<EmbedSummary>, cancel: &_| {
+        let summary = embed(&options, cancel, |event| reporter.event(event))?;
+        reporter.item(summary);
+        Ok(())
+    };
+    written(py, &mut Run::start(None, hook, Keeps::Output, work)?)
+}
+
+/// What a run that writes a file has done.
+fn written(py: Python<'_>, run: &mut Run<EmbedSummary>) -> Outcome<Written> {
+    let summary = run.next(py)?.expect("a summary comes before the end");
+    // Whatever comes behind it.
+    run.next(py)?;
+    let report = serde_json::Value::Object(summary.report).to_string();
+    let remarks = summary.remarks.iter().map(ToString::to_string).collect();
+    let counts = summary.written;
+    Ok((report, counts.files, counts.rows, counts.skipped, remarks))
+}
+
+#[pymethods]
+impl Pieces {
+    fn __iter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    /// The next piece, or lines of what was passed over in the inputs, which is the last that comes.
+    fn __next__(&self, py: Python<'_>) -> Outcome<Option<Py<PyAny>>> {
+        let piece = self.run.get(py)?.next(py)?;
+        let Some(piece) = piece else { return Ok(None) };
+        Ok(Some(match piece {
+            Piece::Embeddings(embeddings) => rows(py, embeddings)?.into_any(),
+            Piece::Remarks(remarks) => {
+                let lines = remarks.iter().map(ToString::to_string);
+                PyList::new(py, lines.collect::<Vec<_>>())?.into_any().unbind()
+            }
+        }))
+    }
+}
+
+/// Hands embeddings over to Python; the values are not copied.
+fn rows(py: Python<'_>, embeddings: Embeddings) -> Outcome<Py<Rows>> {
+    let Embeddings { hidden, rows, values, residues, skipped, .. } = embeddings;
+    let values = Array2::from_shape_vec((values.len() / hidden.max(1), hidden), values);
+    let values = values.expect("values are whole rows").into_pyarray(py).unbind();
+    let array = |numbers: Vec<i64>| numbers.into_pyarray(py).unbind();
+    let truncated: Vec<bool> = rows.iter().map(|row| row.truncated).collect();
+    let skipped = skipped.into_iter();
+    let rows = Rows {
+        ids: PyList::new(py, rows.iter().map(|row| &*row.id))?.unbind(),
+        values,
+        residues: residues.map(|counts| array(counts.into_iter().map(|count| count as i64).collect())),
+        records: array(rows.iter().map(|row| row.record as i64).collect()),
+        lengths: array(rows.iter().map(|row| row.length as i64).collect()),
+        truncated: truncated.into_pyarray(py).unbind(),
+        unknown: array(rows.iter().map(|row| row.unknown.into()).collect()),
+        skipped: skipped.map(|s| (s.record, s.line, s.id.to_string(), s.length, s.reason.as_str())).collect(),
+    };
+    Ok(Py::new(py, rows)?)
+}

@@ -1,0 +1,171 @@
+//! Errors of the crates as the exceptions of `python/virpack/_errors.py`.
+
+use std::fmt::Display;
+
+use pyo3::exceptions::PyImportError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use virpack_core::device::DeviceError;
+use virpack_core::model::ModelError;
+use virpack_core::seq::SeqError;
+use virpack_core::{Error, Hint};
+
+/// What a function of the module can fail with.
+pub(crate) enum Failure {
+    /// An exception that Python raised, or that is Python's own.
+    Python(PyErr),
+    /// An error of reading, tokenizing or packing.
+    Seq(SeqError),
+    /// Any other error of the crates.
+    Core(Error),
+}
+
+/// What a function of the module returns.
+pub(crate) type Outcome<T> = Result<T, Failure>;
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Self {
+        Failure::Python(error)
+    }
+}
+
+impl From<SeqError> for Failure {
+    fn from(error: SeqError) -> Self {
+        Failure::Seq(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Seq(error) => Failure::Seq(error),
+            error => Failure::Core(error),
+        }
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Self {
+        Failure::Core(error.into())
+    }
+}
+
+impl From<Failure> for PyErr {
+    fn from(failure: Failure) -> PyErr {
+        Python::attach(|py| match failure {
+            Failure::Python(error) => error,
+            Failure::Seq(error) => raised(py, seq_class(&error), &error, seq_facts(py, &error)),
+            Failure::Core(error) => {
+                let code = PyDict::new(py);
+                let code = code.set_item("exit_code", exit_code(&error)).map(|()| code);
+                raised(py, core_class(&error), &error, code)
+            }
+        })
+    }
+}
+
+/// The exception `InputError` for what Python gave and no crate has an error for.
+pub(crate) fn input_error(message: &str, hint: Option<&str>) -> PyErr {
+    Python::attach(|py| created(py, "InputError", message, hint, Ok(PyDict::new(py))))
+}
+
+/// The exception of class `name` that says what `error` says; `facts` become its attributes.
+fn raised(
+    py: Python<'_>,
+    name: &str,
+    error: &(impl Hint + Display),
+    facts: PyResult<Bound<'_, PyDict>>,
+) -> PyErr {
+    created(py, name, &error.to_string(), error.hint().as_deref(), facts)
+}
+
+fn created(
+    py: Python<'_>,
+    name: &str,
+    message: &str,
+    hint: Option<&str>,
+    facts: PyResult<Bound<'_, PyDict>>,
+) -> PyErr {
+    let create = || py.import("virpack._errors")?.getattr(name)?.call((message, hint), Some(&facts?));
+    match create() {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(cause) => PyImportError::new_err(format!("virpack._errors is not usable ({cause}): {message}")),
+    }
+}
+
+/// The class for an error of reading, tokenizing or packing.
+fn seq_class(error: &SeqError) -> &'static str {
+    match error {
+        SeqError::NotEnoughMemory { .. } => "OutOfMemory",
+        SeqError::Tokenizer { .. } => "ModelError",
+        SeqError::Thread(_) => "Error",
+        _ => "InputError",
+    }
+}
+
+/// The class for any other error.
+fn core_class(error: &Error) -> &'static str {
+    match error {
+        Error::Seq(error) | Error::Model(ModelError::Seq(error)) => seq_class(error),
+        Error::Device(error) | Error::Model(ModelError::Device(error)) => device_class(error),
+        Error::Unavailable { .. } | Error::CpuDtype { .. } | Error::OneDevice { .. } | Error::Hung { .. } => {
+            "DeviceError"
+        }
+        Error::Model(_)
+        | Error::NucleotideClassifierWidth { .. }
+        | Error::ClassifierLengths { .. }
+        | Error::NoBundle { .. }
+        | Error::Calibration { .. }
+        | Error::WrongModel { .. }
+        | Error::NotFinite { .. }
+        | Error::NoLayer { .. } => "ModelError",
+        Error::ResidueWindows | Error::NoShare { .. } | Error::ShardOfPipe { .. } | Error::Merge(_) => {
+            "InputError"
+        }
+        Error::Output(_) | Error::Resume(_) | Error::ShardName { .. } | Error::ShardDtype { .. } => {
+            "OutputError"
+        }
+        _ => "Error",
+    }
+}
+
+/// The class for an error of a device.
+fn device_class(error: &DeviceError) -> &'static str {
+    match error {
+        DeviceError::OutOfMemory { .. } => "OutOfMemory",
+        _ => "DeviceError",
+    }
+}
+
+/// The exit code that the command has for an error.
+fn exit_code(error: &Error) -> u8 {
+    match error {
+        Error::Interrupted { .. } => 130,
+        error if error.is_fault() => 2,
+        _ => 1,
+    }
+}
+
+/// The facts of an error that a program may want as values.
+fn seq_facts<'py>(py: Python<'py>, error: &SeqError) -> PyResult<Bound<'py, PyDict>> {
+    let facts = PyDict::new(py);
+    match error {
+        SeqError::LengthOutOfRange { position, tokens, longest } => {
+            facts.set_item("position", position)?;
+            facts.set_item("tokens", tokens)?;
+            facts.set_item("longest", longest)?;
+        }
+        SeqError::OverBudget { id, tokens, token_budget } => {
+            facts.set_item("id", &**id)?;
+            facts.set_item("tokens", tokens)?;
+            facts.set_item("token_budget", token_budget)?;
+        }
+        SeqError::NotEnoughMemory { available, needed, .. } => {
+            facts.set_item("available", available)?;
+            facts.set_item("needed", needed)?;
+        }
+        _ => {}
+    }
+    Ok(facts)
+}

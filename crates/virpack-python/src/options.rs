@@ -1,0 +1,151 @@
+//! Options by the names that Python has for them; `_options.py` has checked their words.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+use virpack_core::device::{Dtype, Pool};
+use virpack_core::model::hub::HubOptions;
+use virpack_core::output::{OutputDtype, OutputFormat};
+use virpack_core::seq::{Input, LongRecords, Shard};
+use virpack_core::{
+    CheckpointOptions, DeviceChoice, DeviceOptions, EmbedOptions, EmbedderOptions, LengthOptions, TokenBudget,
+};
+
+use crate::error::input_error;
+
+/// What runs a model.
+#[derive(Clone, FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct DeviceArguments {
+    device: String,
+    dtype: Option<String>,
+    threads: Option<usize>,
+    device_timeout: Option<u64>,
+}
+
+/// Which model embeds, and what it makes of a record.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct EmbedderArguments {
+    model: String,
+    runs_on: DeviceArguments,
+    pool: Option<String>,
+    layer: Option<i64>,
+    max_length: Option<usize>,
+    min_length: usize,
+    long_records: String,
+    window_overlap: Option<usize>,
+    token_budget: Option<usize>,
+    buffer_size: Option<usize>,
+    packing: bool,
+}
+
+/// Where embeddings are written, and how.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct OutputArguments {
+    output: PathBuf,
+    format: Option<String>,
+    dtype_out: String,
+    resume: bool,
+    checkpoint: bool,
+    shard: Option<String>,
+    force: bool,
+}
+
+impl DeviceArguments {
+    pub(crate) fn options(&self) -> PyResult<DeviceOptions> {
+        let device: DeviceChoice = self.device.parse().map_err(|problem: String| {
+            input_error(&format!("device is {:?}: {problem}", self.device), None)
+        })?;
+        let dtype = self.dtype.as_deref().map(|name| match name {
+            "float32-strict" => Dtype::F32Strict,
+            "float16" => Dtype::F16,
+            "bfloat16" => Dtype::Bf16,
+            _ => Dtype::F32,
+        });
+        let threads = self.threads.map(|threads| non_zero("threads", threads)).transpose()?;
+        Ok(DeviceOptions::default().device(device).dtype(dtype).threads(threads))
+    }
+
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.device_timeout.map(Duration::from_secs)
+    }
+}
+
+impl EmbedderArguments {
+    pub(crate) fn options(&self) -> PyResult<EmbedderOptions> {
+        let pool = self.pool.as_deref().map(|name| match name {
+            "cls" => Pool::Cls,
+            "max" => Pool::Max,
+            _ => Pool::Mean,
+        });
+        // Every model takes more than twice the default.
+        let overlap = LongRecords::DEFAULT_OVERLAP.min(self.max_length.unwrap_or(usize::MAX) / 2);
+        let long_records = match &*self.long_records {
+            "window" => LongRecords::Window { overlap: self.window_overlap.unwrap_or(overlap) },
+            "skip" => LongRecords::Skip,
+            "error" => LongRecords::Error,
+            _ => LongRecords::Truncate,
+        };
+        let lengths = LengthOptions::default().max_length(self.max_length).min_length(self.min_length);
+        let buffer_size = self.buffer_size.map(|records| non_zero("buffer_size", records)).transpose()?;
+        Ok(EmbedderOptions::new(&*self.model)
+            .downloads(HubOptions::from_env(), std::sync::Arc::new(()))
+            .device(self.runs_on.options()?)
+            .device_timeout(self.runs_on.timeout())
+            .pool(pool)
+            .layer(self.layer)
+            .lengths(lengths.long_records(long_records))
+            .token_budget(token_budget(self.token_budget))
+            .buffer_size(buffer_size.map(NonZeroUsize::get))
+            .packing(self.packing))
+    }
+}
+
+impl OutputArguments {
+    /// A run of `embedder` over `inputs` into the output.
+    pub(crate) fn options(&self, embedder: EmbedderOptions, inputs: Vec<Input>) -> PyResult<EmbedOptions> {
+        let format = self.format.as_deref().map(|name| match name {
+            "parquet" => OutputFormat::Parquet,
+            "arrow" => OutputFormat::Arrow,
+            "safetensors" => OutputFormat::Safetensors,
+            "h5" => OutputFormat::H5,
+            _ => OutputFormat::Npy,
+        });
+        let dtype = match &*self.dtype_out {
+            "float16" => OutputDtype::F16,
+            "bfloat16" => OutputDtype::Bf16,
+            _ => OutputDtype::F32,
+        };
+        let checkpoint = self.checkpoint.then(|| CheckpointOptions::default().resume(self.resume));
+        // The model's name is that of `embedder`.
+        Ok(EmbedOptions::new(inputs, "", &self.output)
+            .embedder(embedder)
+            .format(format)
+            .dtype_out(dtype)
+            .checkpoint(checkpoint)
+            .shard(self.shard.as_deref().map(shard).transpose()?)
+            .force(self.force))
+    }
+}
+
+/// The number of tokens, or what fits.
+pub(crate) fn token_budget(tokens: Option<usize>) -> TokenBudget {
+    tokens.map_or(TokenBudget::Auto, TokenBudget::Tokens)
+}
+
+/// A number that must be at least 1.
+pub(crate) fn non_zero(name: &str, number: usize) -> PyResult<NonZeroUsize> {
+    NonZeroUsize::new(number)
+        .ok_or_else(|| input_error(&format!("{name} is 0"), Some("it must be at least 1")))
+}
+
+fn shard(text: &str) -> PyResult<Shard> {
+    let parsed = text.parse::<Shard>();
+    parsed
+        .map_err(|problem| input_error(&format!("shard is {text:?}: {problem}"), Some("give it as \"2/8\"")))
+}

@@ -1,0 +1,140 @@
+//! Verdicts: virus or not.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+use virpack_core::calls::{CallOptions, Compat};
+use virpack_core::model::hub::HubOptions;
+use virpack_core::model::{Location, mini};
+use virpack_core::predict::{Bundle, PredictOptions, PredictSummary, predict};
+use virpack_core::seq::{GeneticCode, Input};
+use virpack_core::verdict::{CallThresholds, Prevalence};
+use virpack_core::{CheckpointOptions, Error};
+
+use crate::error::{Outcome, input_error};
+use crate::options::{DeviceArguments, non_zero, token_budget};
+use crate::run::{Keeps, Reporter, Run};
+
+/// The models of VirNucPro: the nucleotides', and the proteins'.
+const VIRNUCPRO: [&str; 2] = ["zhihan1996/DNABERT-S", "esm2_t36_3B_UR50D"];
+
+/// Adds this file's names to the module.
+pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(predict_files, module)?)
+}
+
+/// What judges, and how.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct PredictArguments {
+    output: PathBuf,
+    /// A directory of two models with their classifiers; None: virpack-mini.
+    model: Option<PathBuf>,
+    /// What the pipeline is called.
+    name: Option<String>,
+    classifier: Option<PathBuf>,
+    nucleotide_classifier: Option<PathBuf>,
+    protein_model: Option<String>,
+    nucleotide_model: Option<String>,
+    runs_on: DeviceArguments,
+    length: Option<usize>,
+    min_length: usize,
+    genetic_code: u8,
+    min_score: Option<f64>,
+    prevalence: f64,
+    min_chunk_score: Option<f32>,
+    compat: Option<String>,
+    token_budget: Option<usize>,
+    buffer_size: Option<usize>,
+    resume: bool,
+    checkpoint: bool,
+    force: bool,
+}
+
+impl PredictArguments {
+    fn options(&self, inputs: Vec<Input>) -> Outcome<PredictOptions> {
+        let length = self.length.map(|length| non_zero("length", length)).transpose()?;
+        let buffer_size = self.buffer_size.map(|size| non_zero("buffer_size", size)).transpose()?;
+        let code = GeneticCode::ncbi(self.genetic_code)?;
+        let thresholds = match self.min_score {
+            Some(given) => CallThresholds::at(given).ok_or(Error::NoShare { option: "min_score", given })?,
+            None => CallThresholds::DEFAULT,
+        };
+        let prevalence = Prevalence::new(self.prevalence).ok_or_else(|| {
+            input_error(
+                &format!("prevalence is {}", self.prevalence),
+                Some("it must be more than 0 and less than 1"),
+            )
+        })?;
+        let calls = CallOptions::default().thresholds(thresholds).prevalence(prevalence);
+        let compat = self.compat.as_deref().map(|columns| match columns {
+            "broad" => Compat::Broad,
+            _ => Compat::VirNucPro,
+        });
+        let checkpoint = self.checkpoint.then(|| CheckpointOptions::default().resume(self.resume));
+        Ok(self
+            .models(inputs, length)?
+            .downloads(HubOptions::from_env(), Arc::new(()))
+            .device(self.runs_on.options()?)
+            .device_timeout(self.runs_on.timeout())
+            .min_length(self.min_length)
+            .genetic_code(code)
+            .calls(calls.min_chunk_score(self.min_chunk_score))
+            .compat(compat)
+            .token_budget(token_budget(self.token_budget))
+            .buffer_size(buffer_size.map(NonZeroUsize::get))
+            .checkpoint(checkpoint)
+            .force(self.force))
+    }
+
+    /// The models and classifiers: those of a directory, or each by its name.
+    fn models(&self, inputs: Vec<Input>, length: Option<NonZeroUsize>) -> Outcome<PredictOptions> {
+        let Some(classifier) = &self.classifier else {
+            let bundle = match &self.model {
+                Some(path) => Bundle::open(&Location::from(Path::new(path)))?,
+                None => Bundle::open(&mini::location())?,
+            };
+            return Ok(PredictOptions::with_bundle(inputs, &bundle, length, &self.output));
+        };
+        let [nucleotide, protein] = VIRNUCPRO;
+        let models = [
+            self.nucleotide_model.as_deref().unwrap_or(nucleotide),
+            self.protein_model.as_deref().unwrap_or(protein),
+        ];
+        let classifier = Location::Disk(classifier.clone());
+        Ok(PredictOptions::new(inputs, models, classifier, &self.output)
+            .name(self.name.clone())
+            .length(length)
+            .nucleotide_classifier(self.nucleotide_classifier.clone().map(Location::Disk)))
+    }
+}
+
+/// Judges every record of files, and writes the tables. A run that is interrupted is waited for if it `keeps`
+/// what is finished. Returns `run.json` as text, the files, the number of records, and lines that a user
+/// should see.
+#[pyfunction]
+fn predict_files(
+    py: Python<'_>,
+    paths: Vec<PathBuf>,
+    options: PredictArguments,
+    keeps: bool,
+    hook: Option<Py<PyAny>>,
+) -> Outcome<(String, Vec<PathBuf>, u64, Vec<String>)> {
+    let options = options.options(paths.into_iter().map(Into::into).collect())?;
+    let work = move |reporter: &mut Reporter<PredictSummary>, cancel: &_| {
+        let summary = predict(&options, cancel, |event| reporter.event(event))?;
+        reporter.item(summary);
+        Ok(())
+    };
+    let keeps = if keeps { Keeps::Output } else { Keeps::Nothing };
+    let mut run = Run::start(None, hook, keeps, work)?;
+    let summary = run.next(py)?.expect("a summary comes before the end");
+    // Whatever comes behind it.
+    run.next(py)?;
+    let report = serde_json::Value::Object(summary.report).to_string();
+    let remarks = summary.remarks.iter().map(ToString::to_string).collect();
+    Ok((report, summary.files, summary.calls.counts.records, remarks))
+}

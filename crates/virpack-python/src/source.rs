@@ -1,0 +1,125 @@
+//! Where records come from: files, or Python, a block at a time.
+
+use std::path::PathBuf;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use numpy::PyReadonlyArray1;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyIterator, PyList, PyString};
+
+use virpack_core::device::available_memory;
+use virpack_core::seq::{Input, ReadLimits, ReadOptions, Record, Records, SeqError, reader};
+
+/// What records in memory are called in errors.
+const NAME: &str = "sequences";
+
+/// Files, or an iterator of blocks of records, as `_blocks.py` makes them.
+#[derive(FromPyObject)]
+pub(crate) enum Source<'py> {
+    #[pyo3(transparent)]
+    Files(Vec<PathBuf>),
+    #[pyo3(transparent)]
+    Blocks(Bound<'py, PyIterator>),
+}
+
+/// Where records come from, to be opened by the thread that reads them.
+pub(crate) enum Opening {
+    Files(Vec<Input>),
+    Given(Receiver<Vec<Record>>),
+}
+
+/// Blocks of records on their way from Python.
+pub(crate) struct Feed {
+    blocks: Py<PyIterator>,
+    to: Sender<Vec<Record>>,
+    /// The block that was made last.
+    block: Option<Vec<Record>>,
+    /// The reader is gone.
+    is_over: bool,
+}
+
+impl Source<'_> {
+    /// What the reader opens, and what Python must give it meanwhile.
+    pub(crate) fn split(self) -> (Opening, Option<Feed>) {
+        match self {
+            Source::Files(paths) => (Opening::Files(paths.into_iter().map(Input::from).collect()), None),
+            Source::Blocks(blocks) => {
+                let (to, from) = bounded(2);
+                (
+                    Opening::Given(from),
+                    Some(Feed { blocks: blocks.unbind(), to, block: None, is_over: false }),
+                )
+            }
+        }
+    }
+}
+
+impl Opening {
+    pub(crate) fn open(self) -> Result<Records, SeqError> {
+        match self {
+            Opening::Files(inputs) => {
+                let reading = ReadOptions::default().limits(ReadLimits::fitting(available_memory()));
+                reader::open_with(&inputs, reading)
+            }
+            Opening::Given(blocks) => Ok(Records::from_records(NAME, blocks.into_iter().flatten())),
+        }
+    }
+}
+
+impl Feed {
+    /// Has Python make a block, unless one waits; false at the end.
+    pub(crate) fn fill(&mut self, py: Python<'_>) -> PyResult<bool> {
+        if self.is_over {
+            return Ok(false);
+        }
+        while self.block.is_none() {
+            let Some(block) = self.blocks.bind(py).clone().next() else { return Ok(false) };
+            let records = records(&block?)?;
+            self.block = (!records.is_empty()).then_some(records);
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn to(&self) -> &Sender<Vec<Record>> {
+        &self.to
+    }
+
+    /// Sends the block that waits by `send`, which says whether anyone takes it.
+    pub(crate) fn give(&mut self, send: impl FnOnce(Vec<Record>) -> bool) {
+        // A reader that is gone leaves its reason with the run.
+        self.is_over = !send(self.block.take().unwrap_or_default());
+    }
+}
+
+/// The records of a block: ids and sequences, or ids and the letters of all with the offsets between them.
+fn records(block: &Bound<'_, PyAny>) -> PyResult<Vec<Record>> {
+    if let Ok((ids, sequences)) = block.extract::<(Bound<'_, PyList>, Bound<'_, PyList>)>() {
+        let pairs = ids.iter().zip(sequences.iter());
+        return pairs.map(|(id, sequence)| Ok(Record::new(text(&id)?, letters(&sequence)?))).collect();
+    }
+    let (ids, letters, offsets): (Bound<'_, PyList>, PyReadonlyArray1<'_, u8>, PyReadonlyArray1<'_, i64>) =
+        block.extract()?;
+    let (letters, offsets) = (letters.as_slice()?, offsets.as_slice()?);
+    let bounds = offsets.windows(2).zip(ids.iter());
+    let record = |(bounds, id): (&[i64], Bound<'_, PyAny>)| {
+        let [start, end] = [bounds[0], bounds[1]].map(|bound| usize::try_from(bound).unwrap_or(usize::MAX));
+        let own = letters.get(start..end);
+        let own = own.ok_or_else(|| PyValueError::new_err("offsets beyond the letters of a column"))?;
+        Ok(Record::new(text(&id)?, own))
+    };
+    bounds.map(record).collect()
+}
+
+fn text(id: &Bound<'_, PyAny>) -> PyResult<String> {
+    Ok(id.cast::<PyString>()?.to_string_lossy().into_owned())
+}
+
+fn letters(sequence: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    if let Ok(bytes) = sequence.cast::<PyBytes>() {
+        return Ok(bytes.as_bytes().to_vec());
+    }
+    let text = sequence.cast::<PyString>().map_err(|_| PyTypeError::new_err("a sequence is str or bytes"))?;
+    // What is no letter is refused where it is read, with its place.
+    Ok(text.to_string_lossy().into_owned().into_bytes())
+}

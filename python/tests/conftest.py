@@ -1,0 +1,31 @@
+"""What several test files use."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+RESIDUES = "LAGVSERTIDPKQNFYMHWC"
+
+
+@pytest.fixture
+def fasta(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a FASTA file of random proteins of these lengths; ids are `p0`, `p1`, …"""
+
+    def write(lengths: list[int], name: str = "proteins.fasta", seed: int = 7) -> Path:
+        letters = random.Random(seed)
+        path = tmp_path / name
+        with path.open("w") as out:
+            for place, length in enumerate(lengths):
+                out.write(f">p{place} of {length}\n{''.join(letters.choices(RESIDUES, k=length))}\n")
+        return path
+
+    return write
+
+
+def records(lengths: list[int]) -> list[dict[str, str]]:
+    """Records of these lengths, as virnucpro's collator takes them."""
+    return [{"id": f"p{place}", "sequence": "M" * length} for place, length in enumerate(lengths)]

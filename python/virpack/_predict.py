@@ -1,0 +1,342 @@
+"""Verdicts: which records are viral."""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from virpack import _options, _virpack
+from virpack._embeddings import Summary
+from virpack._errors import InputError
+from virpack._run import ProgressCallback, hook, logger
+from virpack._blocks import as_source
+
+if TYPE_CHECKING:
+    import pandas as _pd
+    import polars as _pl
+
+# The published pipelines: the bases of a chunk, by name.
+_PRESETS = {"virnucpro-500": 500, "virnucpro-300": 300}
+
+# The types of columns that are not text.
+_INTEGERS = {
+    "length", "chunks", "chunks_classified", "chunks_viral", "chunk", "start", "end", "region", "record", "frames",
+}
+_FLOATS = {
+    "viral_fraction", "virus_score", "fdr", "max_score_other", "max_score_virus", "score", "score_other", "score_virus",
+    "mean_score_virus",
+}
+_FLAGS = {"is_virus"}
+_WORDS = {"True": True, "False": False}
+
+Path_ = str | os.PathLike[str]
+
+Table = dict[str, npt.NDArray[Any]]
+"""A table by columns: int64, float64 (NaN where nothing is known), or objects (str; True, False or None for flags)."""
+
+
+class Verdicts:
+    """Verdicts on records, and the scores that they come from: the tables of ``virpack predict`` as columns.
+
+    Attributes
+    ----------
+    records : dict of arrays [n]
+        A row for each record: ``sequence_id``, ``virus_score``, ``call`` (``viral``, ``uncertain``, ``cellular``), ``fdr``, …
+    chunks : dict of arrays
+        A row for each chunk of a record.
+    frames : dict of arrays
+        A row for each open reading frame.
+    regions : dict of arrays
+        A row for each run of viral chunks.
+    report : dict
+        What ``run.json`` says.
+    """
+
+    def __init__(self, directory: Path_, report: dict[str, Any]) -> None:
+        directory = Path(directory)
+        self.records = _table(directory / "sequences.tsv")
+        self.chunks = _table(directory / "chunks.tsv")
+        self.frames = _table(directory / "frames.tsv")
+        self.regions = _table(directory / "regions.tsv")
+        self.report = report
+
+    def __len__(self) -> int:
+        return len(self.records["sequence_id"])
+
+    def __repr__(self) -> str:
+        calls = [f"{int((self.records['call'] == call).sum())} {call}" for call in ("viral", "uncertain", "cellular")]
+        return f"Verdicts({len(self)} records: {', '.join(calls)})"
+
+    def to_pandas(self, table: str = "records") -> _pd.DataFrame:
+        """A table as a data frame: ``records``, ``chunks``, ``frames`` or ``regions``."""
+        found: _pd.DataFrame = _frame("pandas", self._named(table))
+        return found
+
+    def to_polars(self, table: str = "records") -> _pl.DataFrame:
+        """A table as a data frame: ``records``, ``chunks``, ``frames`` or ``regions``."""
+        columns = {n: c.tolist() if c.dtype == object else c for n, c in self._named(table).items()}
+        found: _pl.DataFrame = _frame("polars", columns)
+        return found
+
+    def _named(self, table: str) -> Table:
+        _options.choice("table", table, ("records", "chunks", "frames", "regions"))
+        found: Table = getattr(self, table)
+        return found
+
+
+@overload
+def predict(
+    source: Path_ | Iterable[Any],
+    output: None = None,
+    *,
+    model: Path_ | None = ...,
+    preset: str | None = ...,
+    classifier: Path_ | None = ...,
+    nucleotide_classifier: Path_ | None = ...,
+    protein_model: Path_ | None = ...,
+    nucleotide_model: Path_ | None = ...,
+    length: int | None = ...,
+    min_length: int = ...,
+    genetic_code: int = ...,
+    min_score: float | None = ...,
+    prevalence: float = ...,
+    min_chunk_score: float | None = ...,
+    device: str = ...,
+    dtype: str | None = ...,
+    threads: int | None = ...,
+    device_timeout: int | None = ...,
+    token_budget: int | None = ...,
+    buffer_size: int | None = ...,
+    progress: ProgressCallback | None = ...,
+) -> Verdicts: ...
+@overload
+def predict(
+    source: Path_ | Iterable[Any],
+    output: Path_,
+    *,
+    model: Path_ | None = ...,
+    preset: str | None = ...,
+    classifier: Path_ | None = ...,
+    nucleotide_classifier: Path_ | None = ...,
+    protein_model: Path_ | None = ...,
+    nucleotide_model: Path_ | None = ...,
+    length: int | None = ...,
+    min_length: int = ...,
+    genetic_code: int = ...,
+    min_score: float | None = ...,
+    prevalence: float = ...,
+    min_chunk_score: float | None = ...,
+    compat: str | None = ...,
+    device: str = ...,
+    dtype: str | None = ...,
+    threads: int | None = ...,
+    device_timeout: int | None = ...,
+    token_budget: int | None = ...,
+    buffer_size: int | None = ...,
+    resume: bool = ...,
+    checkpoint: bool = ...,
+    force: bool = ...,
+    progress: ProgressCallback | None = ...,
+) -> Summary: ...
+def predict(
+    source: Path_ | Iterable[Any],
+    output: Path_ | None = None,
+    *,
+    model: Path_ | None = None,
+    preset: str | None = None,
+    classifier: Path_ | None = None,
+    nucleotide_classifier: Path_ | None = None,
+    protein_model: Path_ | None = None,
+    nucleotide_model: Path_ | None = None,
+    length: int | None = None,
+    min_length: int = 0,
+    genetic_code: int = 1,
+    min_score: float | None = None,
+    prevalence: float = 0.1,
+    min_chunk_score: float | None = None,
+    compat: str | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    threads: int | None = None,
+    device_timeout: int | None = None,
+    token_budget: int | None = None,
+    buffer_size: int | None = None,
+    resume: bool = False,
+    checkpoint: bool = True,
+    force: bool = False,
+    progress: ProgressCallback | None = None,
+) -> Verdicts | Summary:
+    """Find viruses: a verdict and scores for each contig or read, as ``virpack predict`` gives them.
+
+    Parameters
+    ----------
+    source
+        A path, or several, of FASTA, FASTQ or BAM of nucleotides; or sequences, as `virpack.embed` takes them.
+    output
+        A directory for the tables instead of returning them; it is made where it is missing.
+    model
+        A directory of two models with their classifiers; None: virpack-mini, which is built in.
+    preset
+        ``virnucpro-500`` or ``virnucpro-300``: the published pipeline, with the classifier from the working directory, or
+        `classifier`.
+    classifier, nucleotide_classifier, protein_model, nucleotide_model
+        A classifier of your own, and the models that it takes.
+    length
+        Bases of a chunk; None: what the classifier was trained on.
+    min_length
+        Records of fewer bases have a row and are not computed.
+    genetic_code
+        NCBI's number.
+    min_score
+        The least ``virus_score``, 0 to 1, of a viral record; None: 0.7.
+    prevalence
+        The share of viral records that you expect, from which ``fdr`` follows.
+    min_chunk_score
+        The least score of a viral chunk beside its other one; None: none.
+    compat
+        With an output: write VirNucPro's two files too, with the columns of ``virnucpro`` or ``broad``.
+    device, dtype, threads, device_timeout, token_budget, buffer_size
+        As those of `virpack.embed`.
+    resume, checkpoint, force
+        With an output: continue an unfinished run; keep what is finished during a run; replace tables that exist.
+    progress
+        Called with a `Progress` several times a second. What it raises ends the run.
+
+    Returns
+    -------
+    Verdicts
+        Without `output`: the tables as columns.
+    Summary
+        With `output`: the files, and what ``run.json`` says.
+
+    Raises
+    ------
+    InputError, ModelError, DeviceError, OutOfMemory, OutputError
+        Each an `Error` with ``hint`` and ``exit_code``.
+
+    Examples
+    --------
+    >>> import virpack
+    >>> verdicts = virpack.predict([("contig", "ATGGCTAGC" * 60)])
+    >>> verdicts.records["length"]
+    array([540])
+    """
+    if (model is not None) + (preset is not None or classifier is not None) > 1:
+        raise InputError("model is given with a preset or a classifier", "a model's directory has its classifiers")
+    _options.choice("compat", compat, ("virnucpro", "broad"), optional=True)
+    options: dict[str, Any] = {
+        "model": _text(model),
+        "name": preset,
+        "classifier": _classifier(preset, classifier),
+        "nucleotide_classifier": _text(nucleotide_classifier),
+        "protein_model": _text(protein_model),
+        "nucleotide_model": _text(nucleotide_model),
+        "runs_on": _options.runs_on(device, dtype, threads, device_timeout),
+        "length": length,
+        "min_length": min_length,
+        "genetic_code": genetic_code,
+        "min_score": min_score,
+        "prevalence": prevalence,
+        "min_chunk_score": min_chunk_score,
+        "compat": compat if compat is not None or preset is None else "virnucpro",
+        "token_budget": token_budget,
+        "buffer_size": buffer_size,
+        "resume": resume,
+        "checkpoint": checkpoint,
+        "force": force,
+    }
+    others = (nucleotide_classifier, protein_model, nucleotide_model)
+    if options["classifier"] is None and any(other is not None for other in others):
+        raise InputError("a model is given without its classifier", "name the classifier that it was trained with")
+    # A run that is interrupted may still end in it.
+    with tempfile.TemporaryDirectory(prefix="virpack-", ignore_cleanup_errors=True) as scratch:
+        paths = _files(source, Path(scratch))
+        if output is not None:
+            options["output"] = os.fspath(output)
+            return _summary(_virpack.predict_files(paths, options, True, hook(progress)))
+        if resume or force:
+            raise InputError("resume and force are for an output", "name one with output=")
+        directory = Path(scratch, "verdicts")
+        options.update(output=os.fspath(directory), checkpoint=False)
+        written = _virpack.predict_files(paths, options, False, hook(progress))
+        return Verdicts(directory, _summary(written).report)
+
+
+def _files(source: Any, scratch: Path) -> list[str]:
+    """The files of a source; sequences are written to one, as the run reads files alone."""
+    found = as_source(source)
+    if isinstance(found, list):
+        return found
+    path = scratch / "sequences.fasta"
+    with path.open("wb") as file:
+        for block in found:
+            ids: list[str] = block[0]
+            sequences: list[str | bytes]
+            if len(block) == 3:
+                column, offsets = block[1].tobytes(), block[2].tolist()
+                sequences = [column[begin:end] for begin, end in zip(offsets, offsets[1:])]
+            else:
+                sequences = block[1]
+            for id, sequence in zip(ids, sequences):
+                if "\n" in id or "\r" in id:
+                    raise InputError(f"the id {id!r} goes over several lines")
+                letters = sequence.encode() if isinstance(sequence, str) else sequence
+                file.write(b">%s\n%s\n" % (id.encode(), b"".join(letters.split())))
+    return [os.fspath(path)]
+
+
+def _classifier(preset: str | None, classifier: Path_ | None) -> str | None:
+    if preset is not None:
+        _options.choice("preset", preset, tuple(_PRESETS))
+    if classifier is not None or preset is None:
+        return _text(classifier)
+    names = [f"{_PRESETS[preset]}_model.{ending}" for ending in ("pth", "safetensors")]
+    found = next((name for name in names if os.path.exists(name)), None)
+    if found is None:
+        raise InputError(
+            f"{preset} needs {names[0]}, which is not in the working directory", "name the classifier's file"
+        )
+    return found
+
+
+def _summary(written: tuple[str, list[Any], int, list[str]]) -> Summary:
+    report, files, records, remarks = written
+    for remark in remarks:
+        logger.warning(remark)
+    return Summary(report, [os.fspath(file) for file in files], records, 0)
+
+
+def _text(path: Path_ | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
+def _table(path: Path) -> Table:
+    """The columns of a table."""
+    with path.open(newline="", encoding="utf-8") as file:
+        names, *rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+    columns = zip(*rows) if rows else [()] * len(names)
+    return {name: _array(name, column) for name, column in zip(names, columns)}
+
+
+def _array(name: str, column: tuple[str, ...]) -> npt.NDArray[Any]:
+    if name in _FLAGS:
+        return np.array([_WORDS.get(value) for value in column], dtype=object)
+    if name in _INTEGERS and "NA" not in column:
+        return np.array([int(value) for value in column], dtype=np.int64)
+    if name in _FLOATS or name in _INTEGERS:
+        return np.array([np.nan if value == "NA" else float(value) for value in column], dtype=np.float64)
+    return np.array(column, dtype=object)
+
+
+def _frame(package: str, columns: Any) -> Any:
+    try:
+        return __import__(package).DataFrame(columns)
+    except ImportError as error:
+        raise ImportError(f"Verdicts.to_{package} needs {package}: pip install {package}") from error

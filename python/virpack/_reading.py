@@ -1,0 +1,151 @@
+"""Files to records and open frames, one after the other."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from virpack import _virpack
+from virpack._source import path_list
+
+_logger = logging.getLogger("virpack")
+
+
+class Record(NamedTuple):
+    """One sequence of an input.
+
+    Attributes
+    ----------
+    id : str
+        The first word of the header.
+    description : str
+        The rest of the header.
+    sequence : str
+        Letters as they are in the file, without line ends.
+    record_index : int
+        The record's place over all inputs, from 0.
+    source : str
+        The input's path.
+    line : int
+        The line of the header in that input, from 1; in BAM the record's number.
+    """
+
+    id: str
+    description: str
+    sequence: str
+    record_index: int
+    source: str
+    line: int
+
+
+class OpenFrame(NamedTuple):
+    """A reading frame of a chunk that holds no stop codon.
+
+    Attributes
+    ----------
+    id : str
+        The record's id.
+    record_index : int
+        The record's place over all inputs, from 0.
+    chunk : int
+        The chunk's number in its record, from 1.
+    start : int
+        The chunk's first base in its record, from 0.
+    frame : str
+        ``F1`` to ``R3``.
+    nucleotides : str
+        The bases in reading direction, capitals, U as T.
+    protein : str
+        What they stand for.
+    """
+
+    id: str
+    record_index: int
+    chunk: int
+    start: int
+    frame: str
+    nucleotides: str
+    protein: str
+
+
+class _Remarking(Protocol):
+    def remarks(self) -> list[str]: ...
+
+
+def log_remarks(reader: _Remarking) -> None:
+    """Warns of what a reader passed over."""
+    for remark in reader.remarks():
+        _logger.warning("%s", remark)
+
+
+def read(*paths: str | os.PathLike[str], shard: tuple[int, int] | None = None) -> Iterator[Record]:
+    """Read FASTA, FASTQ or BAM, plain or compressed, record by record in bounded memory.
+
+    Parameters
+    ----------
+    *paths
+        Files, which are read one after the other. Each is opened before the first record, so that a mistyped name fails at
+        once.
+    shard : (int, int), optional
+        ``(i, n)``: only every ``n``-th record, from record ``i``, which counts from 0.
+
+    Yields
+    ------
+    Record
+
+    Raises
+    ------
+    InputError
+        A file that is missing or damaged, with its place, after all records before it.
+
+    Examples
+    --------
+    >>> import virpack
+    >>> for record in virpack.read("examples/proteins.fasta"):
+    ...     print(record.id, len(record.sequence))
+    """
+    return _records(_virpack.Reader(path_list(paths), shard or (0, 1)))
+
+
+def _records(reader: _virpack.Reader) -> Iterator[Record]:
+    yield from map(Record._make, reader)
+    log_remarks(reader)
+
+
+def frames(
+    *paths: str | os.PathLike[str],
+    length: int = 500,
+    genetic_code: int = 1,
+    shard: tuple[int, int] | None = None,
+) -> Iterator[OpenFrame]:
+    """Cut nucleotide records into chunks and find the open reading frames of each, as VirNucPro does.
+
+    Parameters
+    ----------
+    *paths
+        Files of nucleotides, as in `read`.
+    length
+        Bases of a chunk. Chunks of one record overlap so that all have this length.
+    genetic_code
+        NCBI's number of the genetic code.
+    shard : (int, int), optional
+        As in `read`.
+
+    Yields
+    ------
+    OpenFrame
+        In input order: record by record, chunk by chunk, frame by frame.
+
+    Raises
+    ------
+    InputError
+        Also for a record that holds a protein.
+    """
+    return _frames(_virpack.Frames(path_list(paths), length, genetic_code, shard or (0, 1)))
+
+
+def _frames(reader: _virpack.Frames) -> Iterator[OpenFrame]:
+    yield from map(OpenFrame._make, reader)
+    log_remarks(reader)
