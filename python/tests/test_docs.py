@@ -1,0 +1,29 @@
+"""The Python in docs/python.md runs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BLOCKS = [part.split("```")[0] for part in (ROOT / "docs/python.md").read_text().split("```python\n")[1:]]
+
+
+def test_the_page_has_its_blocks() -> None:
+    assert len(BLOCKS) == 7
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_block_runs(
+    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if "virpack.torch" in block:
+        pytest.importorskip("torch")
+    # What a block writes does not end in the repository.
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "docs/python.md", "exec"), {})
+    if "efficiency" in block:
+        assert capsys.readouterr().out == "[1 3] 100\n[2 0 4] 100\n1.0\n"

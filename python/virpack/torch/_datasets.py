@@ -1,0 +1,196 @@
+"""Datasets for ``torch.utils.data.DataLoader``."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset
+
+from virpack import _virpack
+from virpack._errors import InputError
+from virpack._reading import log_remarks, read
+from virpack._source import Source, path_list, paths_of, records_of
+from virpack.torch._batch import pinned
+from virpack.torch._sharding import Shard, Sharded
+
+_logger = logging.getLogger("virpack")
+
+# Records in memory that go to Rust in one call.
+_RECORDS_A_CALL = 512
+
+
+class PackedDataset(IterableDataset[dict[str, Any]]):
+    """Packed batches of token ids, made by Rust threads from files or from sequences in memory.
+
+    Use it by itself, or as ``DataLoader(dataset, batch_size=None, num_workers=k)``. All workers of all ranks of torch.distributed
+    together give each record once. One iteration in one process already reads, tokenizes and packs on threads of its own, so
+    that workers pay only where one processor core cannot keep up.
+
+    Parameters
+    ----------
+    source
+        A path, a list of ``pathlib.Path``, or sequences: text, (id, text), mappings with ``id`` and ``sequence``, Biopython
+        records, or a column of pyarrow, polars or pandas. A string is a path; strings in a list are sequences.
+    model
+        Whose tokens: ``esm2`` for every ESM-2 model, or a model's name or directory.
+    token_budget
+        Most tokens in a batch.
+    buffer_size
+        Records that are collected before they are packed.
+    ids_dtype
+        ``int64`` or ``int32``.
+    pin_memory
+        Whether tensors are in page-locked memory; without a card they are not.
+    shard : (int, int), optional
+        ``(i, n)``: only every ``n``-th record, from record ``i``, which counts from 0.
+    max_length
+        Most residues of a record; a longer one is truncated. None: the model's limit.
+
+    Attributes
+    ----------
+    skipped : list of (int, str, str)
+        Place, id and reason of each record without tokens, of the last iteration in this process.
+
+    Yields
+    ------
+    dict
+        ``input_ids`` [t]; ``cu_seqlens`` int32 [n + 1]; ``max_seqlen`` int; ``sequence_ids`` list of str [n]; ``num_sequences`` int;
+        ``record_index`` int64 [n], places in the input from 0; ``lengths`` int64 [n], residues before truncation; ``truncated`` bool
+        [n]; ``token_budget`` int.
+
+    Raises
+    ------
+    InputError
+        When the dataset is made, for options that do not fit each other; during iteration, for a damaged input.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        model: str = "esm2",
+        *,
+        token_budget: int = 4096,
+        buffer_size: int = 2000,
+        ids_dtype: str = "int64",
+        pin_memory: bool = False,
+        shard: Shard | None = None,
+        max_length: int | None = None,
+    ) -> None:
+        super().__init__()
+        if ids_dtype not in ("int64", "int32"):
+            raise InputError(f"ids_dtype is {ids_dtype!r}", "it must be int64 or int32")
+        self.source = source
+        self.model = model
+        self.token_budget = token_budget
+        self.pin_memory = pin_memory
+        self.skipped: list[tuple[int, str, str]] = []
+        tokenizer = _virpack.Tokenizer(model)
+        self._options: _virpack._BatchOptions = {
+            "token_budget": token_budget,
+            "buffer_size": buffer_size,
+            "max_length": tokenizer.max_length if max_length is None else max_length,
+            "wide": ids_dtype == "int64",
+        }
+        self._sharded = Sharded(shard)
+        # A budget that cannot hold the longest record is an error here, and not in a worker.
+        _virpack.Collator(tokenizer, self._options)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        self.skipped = []
+        shard = self._sharded.shard()
+        paths = paths_of(self.source)
+        tokenizer = _virpack.Tokenizer(self.model)
+        if paths is not None:
+            batches = self._of_files(_virpack.Loader(paths, tokenizer, self._options, 4, shard))
+        else:
+            batches = self._of_records(_virpack.Collator(tokenizer, self._options), shard)
+        return self._finished(batches)
+
+    def _finished(self, batches: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        for batch in batches:
+            tensors = _as_tensors(batch)
+            yield pinned(tensors) if self.pin_memory else tensors
+        if self.skipped:
+            (_, record_id, reason), others = self.skipped[0], len(self.skipped) - 1
+            _logger.warning("record %s is skipped (%s), and %d others", record_id, reason, others)
+
+    def _of_files(self, loader: _virpack.Loader) -> Iterator[dict[str, Any]]:
+        for batch in loader:
+            self.skipped += loader.take_skipped()
+            yield batch
+        self.skipped += loader.take_skipped()
+        log_remarks(loader)
+
+    def _of_records(self, collator: _virpack.Collator, shard: Shard) -> Iterator[dict[str, Any]]:
+        number, of = shard
+        assert not isinstance(self.source, (str, os.PathLike))
+        numbered = itertools.islice(enumerate(records_of(self.source)), number, None, of)
+        while records := list(itertools.islice(numbered, _RECORDS_A_CALL)):
+            ids = [record_id for _, (record_id, _) in records]
+            collator.push(ids, [text for _, (_, text) in records], [place for place, _ in records])
+            self.skipped += collator.take_skipped()
+            while (batch := collator.pop()) is not None:
+                yield batch
+        yield from collator.flush()
+
+
+def _as_tensors(batch: dict[str, Any]) -> dict[str, Any]:
+    """The arrays of a batch as tensors of the same memory."""
+    return {
+        key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in batch.items()
+    }
+
+
+class SequenceDataset(IterableDataset[dict[str, Any]]):
+    """Records of files as virnucpro's collator takes them.
+
+    Records, and not files, are dealt to the workers of a DataLoader and to the ranks of torch.distributed: one file keeps all of
+    them busy, and each record comes once.
+
+    Parameters
+    ----------
+    fasta_files
+        FASTA, FASTQ or BAM files, plain or compressed.
+    max_length
+        Most residues of a record.
+    shard : (int, int), optional
+        As in `PackedDataset`.
+
+    Yields
+    ------
+    dict
+        ``id``, ``sequence`` and ``file`` (the file's name); ``truncated=True`` where the sequence is a beginning.
+    """
+
+    def __init__(
+        self,
+        fasta_files: Union[str, "os.PathLike[str]", Iterable[Union[str, "os.PathLike[str]"]]],
+        max_length: int = 1024,
+        *,
+        shard: Shard | None = None,
+    ) -> None:
+        super().__init__()
+        if max_length < 1:
+            raise InputError(f"max_length is {max_length}", "it must be at least 1")
+        self.files = path_list(fasta_files)
+        self.max_length = max_length
+        self._sharded = Sharded(shard)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        names = {path: Path(path).name for path in self.files}
+        for record in read(*self.files, shard=self._sharded.shard()):
+            item: dict[str, Any] = {
+                "id": record.id,
+                "sequence": record.sequence[: self.max_length],
+                "file": names.get(record.source, record.source),
+            }
+            if len(record.sequence) > self.max_length:
+                item["truncated"] = True
+            yield item
