@@ -93,9 +93,20 @@ def test_skipped_records_have_their_place_and_reason(embedder: virpack.Embedder,
     assert embeddings.lengths.tolist() == [10, 2, 240, 1500]
     messages = [record.message for record in caplog.records]
     assert messages == [
-        "1 records are truncated, the first is long",
-        "1 records are skipped, the first is empty (empty)",
+        "1 record is truncated, the first is long",
+        "1 record is skipped, the first is empty (empty)",
     ]
+
+
+def test_a_report_goes_beside_the_output(embedder: virpack.Embedder, fasta: Path, tmp_path: Path) -> None:
+    output = tmp_path / "emb.npy"
+    page = f"{output}.report.html"
+    assert page in virpack.embed(fasta, output=output, report=True).files
+    assert " of 192 values" in Path(page).read_text()
+    assert page not in embedder.write(fasta, output, force=True).files and not Path(page).exists()
+    assert page in embedder.write(fasta, output, force=True, report=True).files
+    with pytest.raises(virpack.InputError, match="are for an output"):
+        virpack.embed(fasta, report=True)
 
 
 class SeqRecord:

@@ -68,6 +68,7 @@ def embed(
     resume: bool = ...,
     checkpoint: bool = ...,
     shard: str | None = ...,
+    report: bool = ...,
     force: bool = ...,
     progress: ProgressCallback | None = ...,
 ) -> Summary: ...
@@ -95,6 +96,7 @@ def embed(
     resume: bool = False,
     checkpoint: bool = True,
     shard: str | None = None,
+    report: bool = False,
     force: bool = False,
     progress: ProgressCallback | None = None,
 ) -> Embeddings | Summary:
@@ -144,10 +146,11 @@ def embed(
         Records collected before packing; None: 2,000, or more where the token budget is large.
     packing
         Whether several records share a batch.
-    format, dtype_out, resume, checkpoint, shard, force
+    format, dtype_out, resume, checkpoint, shard, report, force
         For `output`, as the options of ``virpack embed``: the format, whatever the name ends in (``npy``, ``parquet``,
         ``arrow``, ``safetensors``, ``h5``); the type of the values in the file; continue an unfinished run of the same
-        files; keep what is finished during a run of files; every N-th record only, ``"I/N"``; replace an output that exists.
+        files; keep what is finished during a run of files; every N-th record only, ``"I/N"``; a page about the
+        rows, ``OUTPUT.report.html``; replace an output that exists.
     progress
         Called with a `Progress` several times a second. What it raises ends the run.
 
@@ -187,12 +190,19 @@ def embed(
         packing=packing,
     )
     if output is None:
-        if resume or shard is not None or force or format is not None or dtype_out != "float32":
-            raise InputError("format, dtype_out, resume, shard and force are for an output", "name one with output=")
+        if resume or shard is not None or report or force or format is not None or dtype_out != "float32":
+            raise InputError("format, dtype_out, resume, shard, report and force are for an output", "name one with output=")
         found = as_source(source, ids)
         return _all(_virpack.Engine(options, hook(progress)), found, progress)
     written = _options.output(
-        output, format=format, dtype_out=dtype_out, resume=resume, checkpoint=checkpoint, shard=shard, force=force
+        output,
+        format=format,
+        dtype_out=dtype_out,
+        resume=resume,
+        checkpoint=checkpoint,
+        shard=shard,
+        report=report,
+        force=force,
     )
     found = as_source(source, ids)
     if isinstance(found, list):
@@ -344,12 +354,20 @@ token_budget, buffer_size, packing
         resume: bool = False,
         checkpoint: bool = True,
         shard: str | None = None,
+        report: bool = False,
         force: bool = False,
         progress: ProgressCallback | None = None,
     ) -> Summary:
         """Write the embeddings of a source to a file, as `virpack.embed` does with an output."""
         written = _options.output(
-            output, format=format, dtype_out=dtype_out, resume=resume, checkpoint=checkpoint, shard=shard, force=force
+            output,
+            format=format,
+            dtype_out=dtype_out,
+            resume=resume,
+            checkpoint=checkpoint,
+            shard=shard,
+            report=report,
+            force=force,
         )
         return _write(self._open(), as_source(source, ids), written, progress)
 
@@ -419,10 +437,14 @@ def _warn(embeddings: Embeddings) -> None:
     truncated = embeddings.truncated.nonzero()[0]
     if len(truncated):
         first = embeddings.ids[truncated[0]]
-        logger.warning("%d records are truncated, the first is %s", len(truncated), first)
+        logger.warning("%s truncated, the first is %s", _records_are(len(truncated)), first)
     if embeddings.skipped:
         first = embeddings.skipped[0]
-        logger.warning("%d records are skipped, the first is %s (%s)", len(embeddings.skipped), first.id, first.reason)
+        logger.warning("%s skipped, the first is %s (%s)", _records_are(len(embeddings.skipped)), first.id, first.reason)
+
+
+def _records_are(count: int) -> str:
+    return "1 record is" if count == 1 else f"{count:,} records are"
 
 
 def _write(engine: _virpack.Engine, source: Any, output: dict[str, Any], progress: ProgressCallback | None) -> Summary:
@@ -434,5 +456,5 @@ def _summary(written: tuple[str, list[Any], int, int, list[str]]) -> Summary:
     for remark in remarks:
         logger.warning(remark)
     if skipped:
-        logger.warning("%d records are skipped", skipped)
+        logger.warning("%s skipped", _records_are(skipped))
     return Summary(report, [os.fspath(file) for file in files], rows, skipped)

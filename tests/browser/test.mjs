@@ -2,7 +2,7 @@
 //
 //     npm test -- [--screenshots DIRECTORY] REPORT=EXPECTED... PAGE...
 //
-// REPORT is a report.html and EXPECTED the JSON of what it must show. PAGE is one without script:
+// REPORT is a report.html and EXPECTED the JSON of what it must show, or the run's sequences.tsv. PAGE is one without script:
 // a comparison, or that of `embed`. CHROMIUM names the browser.
 import assert from "node:assert/strict";
 import { readFileSync, statSync } from "node:fs";

@@ -20,6 +20,8 @@
 //! does not know) and `gaps` (`-` and `.`); the last two count what was embedded. Ids may come twice: `row`
 //! is what names a record.
 //!
+//! `OUT.report.html` is a page about the rows, where a run of `embed` is asked for it.
+//!
 //! The name `-` is standard output. An `.npy` waits in a file without a name in `TMPDIR` until the number of
 //! rows is known. A stream of Arrow's IPC format is written in batches, each as it fills. virpack then writes
 //! no table and no `run.json`.
@@ -70,6 +72,7 @@ mod names;
 mod noted;
 mod npy;
 mod order;
+mod page;
 mod parquet;
 mod records;
 mod row_store;
@@ -95,6 +98,7 @@ pub use names::{check_apart, check_free};
 pub(crate) use noted::DuplicateFinder;
 pub use noted::{NotedRecords, RepeatedIds};
 pub(crate) use order::{EarlierRows, Order, Turn};
+use page::PageOfRows;
 pub(crate) use shard::{
     ANY_MAGIC as ANY_SHARD_MAGIC, END as SHARD_END, MAGIC as SHARD_MAGIC, SUM as SHARD_SUM,
 };
@@ -124,6 +128,8 @@ pub struct OutputOptions {
     pub(crate) metadata: Vec<(String, String)>,
     /// What a `.shard` says of itself, and so the records that come; None: all come, and none is written.
     pub(crate) shard: Option<Facts>,
+    /// Whether there is a page about the rows.
+    pub(crate) page: bool,
     pub(crate) reorder_bytes: usize,
     /// Most bytes of values in one `.safetensors` file, but for a record that has more alone.
     pub(crate) shard_bytes: u64,
@@ -141,6 +147,7 @@ impl Default for OutputOptions {
             sources: vec![String::new()],
             metadata: Vec::new(),
             shard: None,
+            page: false,
             reorder_bytes: 64 << 20,
             shard_bytes: 5_000_000_000,
         }
@@ -219,6 +226,7 @@ struct Sink {
     table: Box<dyn Table>,
     skipped: Option<TextTable>,
     ids: DuplicateFinder,
+    page: Option<PageOfRows>,
     written: OutputSummary,
 }
 
@@ -271,8 +279,13 @@ pub fn create(path: &Path, hidden: usize, options: OutputOptions) -> Result<Embe
     };
     let shard = options.shard.as_ref().map_or(Shard::ALL, |facts| facts.shard);
     let order = Order::new(hidden, options.reorder_bytes, path, shard);
-    let sink =
-        Sink { table, skipped: None, ids: DuplicateFinder::default(), written: OutputSummary::default() };
+    let sink = Sink {
+        table,
+        skipped: None,
+        ids: DuplicateFinder::default(),
+        page: options.page.then(|| PageOfRows::new(hidden)),
+        written: OutputSummary::default(),
+    };
     let skipped_path = (!is_stdout(path)).then(|| beside(path, "skipped.tsv"));
     let path = path.to_path_buf();
     Ok(EmbeddingWriter { hidden, options, path, skipped_path, format, order, sink })
@@ -338,7 +351,7 @@ impl EmbeddingWriter {
         let sources = &self.options.sources;
         self.order.rest(|turn| self.sink.turn(turn, sources, self.skipped_path.as_deref()))?;
         self.order.finish(records)?;
-        let Sink { table, skipped, ids, mut written } = self.sink;
+        let Sink { table, skipped, ids, page, mut written } = self.sink;
         written.repeated = ids.repeated();
         let mut whole = table.finish(records)?;
         if let Some(whole) = &mut whole {
@@ -347,7 +360,8 @@ impl EmbeddingWriter {
             written.files = files.map(|file| file.target().into()).collect();
         }
         (written.peak_waiting_memory, written.peak_waiting_disk) = self.order.peak_bytes();
-        Ok(CompleteOutput { whole, written, path: self.path, format: self.format, options: self.options })
+        let EmbeddingWriter { path, format, options, .. } = self;
+        Ok(CompleteOutput { whole, written, page, path, format, options })
     }
 
     fn deliver(&mut self, source: u32, id: &str, turn: Turn<'_>) -> Result<(), OutputError> {
@@ -424,6 +438,9 @@ impl Sink {
         unknown.add(row, row.unknown.into());
         gaps.add(row, row.gaps.into());
         self.ids.add(&row.id);
+        if let Some(page) = &mut self.page {
+            page.add(row, values);
+        }
         self.table.write(row, source, values)
     }
 

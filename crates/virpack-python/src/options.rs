@@ -53,6 +53,7 @@ pub(crate) struct OutputArguments {
     resume: bool,
     checkpoint: bool,
     shard: Option<String>,
+    report: bool,
     force: bool,
 }
 
@@ -129,6 +130,7 @@ impl OutputArguments {
             .dtype_out(dtype)
             .checkpoint(checkpoint)
             .shard(self.shard.as_deref().map(shard).transpose()?)
+            .report(self.report)
             .force(self.force))
     }
 }

@@ -37,6 +37,7 @@ pub struct EmbedOptions {
     pub(crate) limits: ReadLimits,
     pub(crate) shard: Option<Shard>,
     pub(crate) checkpoint: Option<CheckpointOptions>,
+    pub(crate) report: bool,
     pub(crate) force: bool,
 }
 
@@ -54,6 +55,7 @@ impl EmbedOptions {
             limits: ReadLimits::fitting(available_memory()),
             shard: None,
             checkpoint: Some(CheckpointOptions::default()),
+            report: false,
             force: false,
         }
     }
@@ -92,6 +94,8 @@ impl EmbedOptions {
         shard: impl Into<Option<Shard>>,
         /// Keeps what is finished in `OUT.partial` during the run, if the inputs are files; None: does not.
         checkpoint: impl Into<Option<CheckpointOptions>>,
+        /// Writes `OUT.report.html` too: lengths, norms, duplicates and a plot of principal components.
+        report: bool,
         /// Replaces an output that exists, and the parts of an unfinished run.
         force: bool,
     }
@@ -118,6 +122,7 @@ impl EmbedOptions {
         self.embedder.check()?;
         self.check_stdout()?;
         self.check_shard()?;
+        self.check_report()?;
         let replace = self.session()?.replaces();
         let options = self.writing(Vec::new(), replace);
         output::check(&self.output, &options, &self.inputs)?;
@@ -171,6 +176,7 @@ impl EmbedOptions {
             residues: self.embedder.pool.is_none(),
             sources: self.inputs.iter().map(Input::to_string).collect(),
             metadata,
+            page: self.report,
             ..OutputOptions::default()
         }
     }
@@ -212,9 +218,20 @@ impl EmbedOptions {
         let (option, reason) = match self.shard {
             _ if resumes => ("resume", "nothing is kept of a run to standard output"),
             Some(_) => ("shard", "a shard is a file, which a merge reads"),
+            None if self.report => ("report", "it is a file beside the output"),
             None => return Ok(()),
         };
         Err(OutputError::NotToStdout { option, reason }.into())
+    }
+
+    /// Checks that a report is asked for of an output that has one.
+    fn check_report(&self) -> Result<(), Error> {
+        let reason = match self.report {
+            true if self.embedder.pool.is_none() => "a record has a row for each residue",
+            true if self.shard.is_some() => "a shard has only some of the rows",
+            _ => return Ok(()),
+        };
+        Err(OutputError::NoReport { reason }.into())
     }
 
     /// Checks that a shard is written where one is asked for, and only there.

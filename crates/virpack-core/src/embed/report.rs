@@ -62,6 +62,7 @@ fn asked(options: &EmbedOptions, lengths: LengthPolicy, layer: usize) -> Value {
         "token_budget": options.embedder.token_budget.tokens(),
         "buffer_size": options.embedder.buffer_size,
         "packing": options.embedder.packing,
+        "report": options.report,
         "shard": options.shard.map(|shard| shard.to_string()),
     })
 }

@@ -32,6 +32,7 @@ const IDS: usize = 10;
 pub struct EmbedPageBuilder {
     width: usize,
     rows: u64,
+    truncated: u64,
     lengths: BTreeMap<u64, u64>,
     /// Finite norms, by all but the last eight bits of a float32: to one part in 30,000.
     norms: BTreeMap<u32, u64>,
@@ -69,6 +70,7 @@ impl EmbedPageBuilder {
         EmbedPageBuilder {
             width,
             rows: 0,
+            truncated: 0,
             lengths: BTreeMap::new(),
             norms: BTreeMap::new(),
             not_finite: 0,
@@ -80,10 +82,12 @@ impl EmbedPageBuilder {
         }
     }
 
-    /// Takes the next row of the output: its record's id and length, and its values `[width]`.
-    pub fn add(&mut self, id: &str, length: u64, row: &[f32]) {
+    /// Takes the next row of the output: its record's id and length, whether only the record's beginning was
+    /// embedded, and the values `[width]`.
+    pub fn add(&mut self, id: &str, length: u64, truncated: bool, row: &[f32]) {
         let index = self.rows;
         self.rows += 1;
+        self.truncated += u64::from(truncated);
         *self.lengths.entry(length).or_default() += 1;
         let norm = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
         if norm.is_finite() {
@@ -140,8 +144,8 @@ impl EmbedPageBuilder {
         let context = context! {
             virpack => facts.needed_text("virpack")?, finished => facts.text("finished"),
             title => file_name(facts.needed_text("output")?), rows => self.rows, width => self.width,
-            records => facts.needed_count("counts.records")?, tokens => facts.needed_count("counts.tokens")?,
-            truncated => facts.count("counts.truncated").unwrap_or(0),
+            letters => self.lengths.iter().map(|(length, count)| length * count).sum::<u64>(),
+            truncated => self.truncated,
             model => context! {
                 name => facts.needed_text("model.name")?, layer => layer, pool => pool,
                 sha256 => facts.text("model.sha256").unwrap_or("not known"),
@@ -279,7 +283,6 @@ mod tests {
     fn run() -> Json {
         json!({
             "virpack": "0.1.0", "output": "out/<b>proteins</b>.npy",
-            "counts": {"records": 100, "tokens": 9_000, "truncated": 1},
             "model": {"name": "esm2", "sha256": "0f".repeat(32)}, "devices": [{"device": "CPU"}],
             "seconds": {"all": 3.0},
             "options": {"pool": "mean", "layer": 4, "long_records": "truncate", "max_length": 150},
@@ -288,7 +291,7 @@ mod tests {
 
     fn page(rows: impl Iterator<Item = (String, u64, Vec<f32>)>) -> String {
         let mut page = EmbedPageBuilder::new(3);
-        rows.for_each(|(id, length, row)| page.add(&id, length, &row));
+        rows.for_each(|(id, length, row)| page.add(&id, length, length > 148, &row));
         page.finish(run().as_object().unwrap()).unwrap()
     }
 
@@ -345,7 +348,7 @@ mod tests {
         let mut page = EmbedPageBuilder { most_compared: 5, ..EmbedPageBuilder::new(3) };
         for i in [0, 0, 1, 2, 3, 4] {
             let (id, length, row) = row(i);
-            page.add(&id, length, &row);
+            page.add(&id, length, false, &row);
         }
         assert_eq!(page.ids.seen.len(), 4, "hashes are kept of the first rows only");
         let page = page.finish(run().as_object().unwrap()).unwrap();

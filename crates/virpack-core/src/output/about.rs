@@ -15,9 +15,14 @@ pub(super) fn object(about: &[(String, String)]) -> Map<String, Value> {
 
 /// Makes `target`, a JSON object; it has no name yet.
 pub(crate) fn write(target: &Path, facts: &Map<String, Value>) -> Result<PendingFile, OutputError> {
-    let (pending, mut file) = PendingFile::create(target)?;
     let text = serde_json::to_string_pretty(facts).expect("keys are texts, and nothing in it fails");
-    let written = file.write_all((text + "\n").as_bytes()).and_then(|()| file.sync_all());
+    write_text(target, &(text + "\n"))
+}
+
+/// Makes `target`, a text; it has no name yet.
+pub(super) fn write_text(target: &Path, text: &str) -> Result<PendingFile, OutputError> {
+    let (pending, mut file) = PendingFile::create(target)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     written.map_err(OutputError::write(target))?;
     Ok(pending)
 }

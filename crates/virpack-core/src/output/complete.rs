@@ -1,12 +1,13 @@
 //! An output on its way from being whole to having its name.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::names::{check_all, names_beside, report_path};
+use super::names::{check_all, names_beside, page_path, report_path};
+use super::page::PageOfRows;
 use super::{OutputError, OutputFormat, OutputOptions, OutputSummary, about};
-use crate::files::{FileError, FileProblem, StagedFiles};
+use crate::files::{FileError, FileProblem, PendingFile, StagedFiles};
 
 /// An output that is whole on disk and has no name yet; made by
 /// [`EmbeddingWriter::complete`](super::EmbeddingWriter::complete).
@@ -16,13 +17,14 @@ pub(crate) struct CompleteOutput {
     /// None: all went to standard output.
     pub(super) whole: Option<StagedFiles>,
     pub(super) written: OutputSummary,
+    pub(super) page: Option<PageOfRows>,
     pub(super) path: PathBuf,
     pub(super) format: OutputFormat,
     pub(super) options: OutputOptions,
 }
 
 impl CompleteOutput {
-    /// What the files hold; `OUT.run.json` is not among them yet.
+    /// What the files hold; `OUT.run.json` and `OUT.report.html` are not among them yet.
     pub(crate) fn written(&self) -> &OutputSummary {
         &self.written
     }
@@ -32,38 +34,53 @@ impl CompleteOutput {
         if self.whole.is_none() {
             return Ok(());
         }
-        let report = report_path(&self.path);
-        let files = self.written.files.iter().chain([&report]).map(PathBuf::as_path);
+        let page = self.page.is_some().then(|| page_path(&self.path));
+        let later = [Some(report_path(&self.path)), page];
+        let files = self.written.files.iter().chain(later.iter().flatten()).map(PathBuf::as_path);
         check_all(files, self.options.force)
     }
 
-    /// Gives the files their names, and `OUT.run.json` these facts; nothing is left to do for standard output.
+    /// Gives the files their names, and `OUT.run.json` these facts, which `OUT.report.html` shows too; nothing is left to do for
+    /// standard output.
     ///
     /// # Errors
     ///
-    /// When `OUT.run.json` cannot be written or a file not be renamed. Nothing then stands under the asked name; files
+    /// When one of these two cannot be written or a file not be renamed. Nothing then stands under the asked name; files
     /// that are whole are kept, and the error says where.
     pub(crate) fn publish(self, facts: &Map<String, Value>) -> Result<OutputSummary, OutputError> {
-        let CompleteOutput { whole, mut written, path, format, options } = self;
+        let CompleteOutput { whole, mut written, page, path, format, options } = self;
         let Some(mut whole) = whole else { return Ok(written) };
         let mut all = facts.clone();
         all.insert("metadata".to_owned(), about::object(&options.about()).into());
-        let report = report_path(&path);
-        match about::write(&report, &all) {
-            Ok(side) => whole.sides.push(side),
-            // A night's work is not thrown away for want of room for its description.
-            Err(OutputError::File(FileError(
-                FileProblem::Directory { source, .. } | FileProblem::Write { source, .. },
-            ))) => {
-                return Err(FileProblem::Publish { path: report, kept: whole.keep(), source }.into());
-            }
-            Err(error) => return Err(error),
+        if let Some(page) = page {
+            let target = page_path(&path);
+            whole = add(whole, &target, page.write(&target, &all))?;
+            written.files.push(target);
         }
-        written.files.push(report);
+        let target = report_path(&path);
+        whole = add(whole, &target, about::write(&target, &all))?;
+        written.files.push(target);
         let mut stale = names_beside(&path, format);
         stale.push(path);
         stale.retain(|name| !written.files.contains(name));
         whole.publish(options.force, &stale)?;
         Ok(written)
     }
+}
+
+/// Adds a side file that describes the others, made at the very end.
+fn add(
+    mut whole: StagedFiles,
+    target: &Path,
+    side: Result<PendingFile, OutputError>,
+) -> Result<StagedFiles, OutputError> {
+    match side {
+        Ok(side) => whole.sides.push(side),
+        // A night's work is not thrown away for want of room for its description.
+        Err(OutputError::File(FileError(
+            FileProblem::Directory { source, .. } | FileProblem::Write { source, .. },
+        ))) => return Err(FileProblem::Publish { path: target.into(), kept: whole.keep(), source }.into()),
+        Err(error) => return Err(error),
+    }
+    Ok(whole)
 }

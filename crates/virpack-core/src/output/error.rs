@@ -8,6 +8,7 @@ use virpack_seq::{Hint, shown_id, shown_path};
 
 use super::{OutputDtype, OutputFormat};
 use crate::files::{FileError, FileProblem};
+use crate::html::HtmlError;
 
 /// What can go wrong between an embedding and its file, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -110,11 +111,21 @@ pub enum OutputError {
     /// An option that asks for more than standard output takes.
     #[error("{option} does not go with standard output: {reason}")]
     NotToStdout {
-        /// The option's name: `resume`, `shard` or `plot`.
+        /// The option's name: `resume`, `shard`, `report` or `plot`.
         option: &'static str,
         /// Why not.
         reason: &'static str,
     },
+    /// A report about rows that are not one a record, or not all of a run.
+    #[error("there is no report of this output: {reason}")]
+    NoReport {
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The report could not be made.
+    #[doc(hidden)]
+    #[error("cannot make the report: {0}")]
+    Report(#[from] HtmlError),
     /// Two files of which one can go to standard output.
     #[error("standard output takes one of the two files")]
     WhichFrames,
@@ -256,6 +267,7 @@ impl Hint for OutputError {
             }
             OutputError::Exists { .. } => "choose another name, or let it be replaced".into(),
             OutputError::NotToStdout { .. } => "leave it out, or name a file or directory".into(),
+            OutputError::NoReport { .. } => "leave it out".into(),
             OutputError::WhichFrames => "name the kind: nucleotide or protein".into(),
             OutputError::KindOfFiles { .. } => "leave it out, or write to standard output".into(),
             OutputError::Stdout { source } => match source.kind() {
@@ -267,6 +279,7 @@ impl Hint for OutputError {
             OutputError::Part { .. } => "resume the run, which checks every part".into(),
             OutputError::Draw { .. }
             | OutputError::Encode { .. }
+            | OutputError::Report(_)
             | OutputError::Width { .. }
             | OutputError::UnknownSource { .. }
             | OutputError::Duplicate { .. }

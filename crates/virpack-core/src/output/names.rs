@@ -86,7 +86,7 @@ pub(super) fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
     if format.has_record_table() {
         names.push(beside(path, "records.tsv"));
     }
-    names.push(report_path(path));
+    names.extend([report_path(path), page_path(path)]);
     if format == OutputFormat::Safetensors {
         names.extend(safetensors::older(path));
     }
@@ -96,6 +96,11 @@ pub(super) fn names_beside(path: &Path, format: OutputFormat) -> Vec<PathBuf> {
 /// `OUT.run.json`.
 pub(crate) fn report_path(path: &Path) -> PathBuf {
     beside(path, "run.json")
+}
+
+/// `OUT.report.html`.
+pub(super) fn page_path(path: &Path) -> PathBuf {
+    beside(path, "report.html")
 }
 
 /// A file beside an output, whose whole name it carries: `emb.npy` and `emb.h5` have files of their own.

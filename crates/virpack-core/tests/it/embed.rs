@@ -183,9 +183,58 @@ fn residues_and_windows_do_not_go_together() {
     assert!(matches!(error, virpack_core::Error::ResidueWindows), "{error}");
 }
 
+#[test]
+fn the_report_counts_all_rows_and_goes_with_the_output() {
+    let directory = tempfile::tempdir().unwrap();
+    let input = directory.path().join("input.fa");
+    std::fs::write(&input, ">one\nMKTAYI\n>two\nMKTAYI\n>empty\n\n>long\nMKTAYIAKQRLLVGG\n").unwrap();
+    let output = directory.path().join("emb.npy");
+    let options = EmbedOptions::new(vec![input.into()], &model(), &output)
+        .lengths(LengthPolicy { max_length: 10, ..LengthPolicy::default() })
+        .device(on_cpu(1))
+        .force(true);
+    let page = directory.path().join("emb.npy.report.html");
+    let summary = embed(&options.clone().report(true), &CancelToken::new(), |_| ()).unwrap();
+    assert!(summary.written.files.contains(&page), "{:?}", summary.written.files);
+    let text = std::fs::read_to_string(&page).unwrap();
+    for words in [
+        "3 rows of 48 values",
+        "27 residues or bases in all",
+        "1 record (33 %) is truncated",
+        "1 row equals an earlier one to the last bit",
+        "<code>two</code>",
+        "first two principal components",
+    ] {
+        assert!(text.to_lowercase().contains(&words.to_lowercase()), "{words}: {text}");
+    }
+    // A page of an older run would describe other rows.
+    embed(&options, &CancelToken::new(), |_| ()).unwrap();
+    assert!(output.exists() && !page.exists());
+}
+
+#[test]
+fn a_report_is_of_one_row_a_record_in_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = |name: &str| {
+        let output = if name == "-" { name.into() } else { directory.path().join(name) };
+        EmbedOptions::new(vec![model().join("config.json").into()], &model(), output).report(true)
+    };
+    let shard = options("emb.shard").shard("1/2".parse::<virpack_seq::Shard>().unwrap());
+    for (options, expected) in [
+        (
+            options("emb.h5").pool(None),
+            "there is no report of this output: a record has a row for each residue",
+        ),
+        (shard, "there is no report of this output: a shard has only some of the rows"),
+        (options("-"), "report does not go with standard output: it is a file beside the output"),
+    ] {
+        assert!(options.check().unwrap_err().to_string().contains(expected), "{expected}");
+    }
+}
+
 // --- runs that are stopped and go on ---
 
-/// Every file in a directory but the inputs and the times that a run took, by name.
+/// Every file in a directory but the inputs and what depends on the time, by name.
 fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let outputs = entries.filter(|path| {
@@ -193,7 +242,18 @@ fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
         !name.ends_with(".fa") && !name.ends_with(".run.json")
     });
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
-    outputs.map(|path| (name(&path), std::fs::read(&path).unwrap_or_default())).collect()
+    let text = |path: &Path| {
+        let bytes = std::fs::read(path).unwrap_or_default();
+        if !path.to_str().unwrap().ends_with(".report.html") {
+            return bytes;
+        }
+        let page = String::from_utf8(bytes).unwrap();
+        let marks = ["<time ", "<dt>Time</dt>", "from a run of "];
+        let timed = |line: &&str| marks.iter().any(|mark| line.contains(mark));
+        assert_eq!(page.lines().filter(timed).count(), marks.len());
+        page.lines().filter(|line| !timed(line)).collect::<Vec<_>>().join("\n").into_bytes()
+    };
+    outputs.map(|path| (name(&path), text(&path))).collect()
 }
 
 /// A run that is told to stop when it has told of so many batches; how many records it went on from.
@@ -240,10 +300,12 @@ proptest! {
             .packing(packing)
             .token_budget(lengths.max_tokens() + room)
             .device(on_cpu(2))
-            .checkpoint(CheckpointOptions::default().records(records).every(Duration::MAX).resume(true));
+            .checkpoint(CheckpointOptions::default().records(records).every(Duration::MAX).resume(true))
+            .report(true);
         embed(&options, &CancelToken::new(), |_| ()).unwrap();
         let undisturbed = files(directory.path());
         prop_assert!(!undisturbed.contains_key("emb.npy.partial"));
+        prop_assert!(undisturbed.contains_key("emb.npy.report.html"));
         std::fs::remove_file(directory.path().join("emb.npy.run.json")).unwrap();
         undisturbed.keys().for_each(|name| std::fs::remove_file(directory.path().join(name)).unwrap());
 

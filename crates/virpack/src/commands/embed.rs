@@ -59,6 +59,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, value_name = "WHAT", hide_possible_values = true)]
     include: Option<Include>,
 
+    /// Also write FILE.report.html, a page about the rows: lengths and cuts, norms, duplicates, principal components
+    #[arg(long)]
+    report: bool,
+
     #[command(flatten)]
     device: RunDeviceArguments,
 
@@ -136,6 +140,7 @@ fn options(arguments: &Arguments) -> Result<EmbedOptions, Failure> {
         .device_timeout(arguments.device.timeout())
         .shard(arguments.shard)
         .checkpoint(arguments.run.checkpoint())
+        .report(arguments.report)
         .force(arguments.force))
 }
 
