@@ -8,16 +8,22 @@ import numpy.typing as npt
 
 __all__ = [
     "Collator",
+    "Engine",
     "Frames",
     "Loader",
+    "Pieces",
     "Reader",
+    "Rows",
     "Tokenizer",
     "__version__",
     "calculate_token_budget",
+    "embed_files",
     "fit_token_budget",
     "free_memory",
+    "main",
     "pack_lengths",
     "pack_records",
+    "predict_files",
 ]
 
 __version__: str
