@@ -40,13 +40,13 @@ impl CompleteOutput {
         check_all(files, self.options.force)
     }
 
-    /// Gives the files their names, and `OUT.run.json` these facts, which `OUT.report.html` shows too; nothing is left to do for
-    /// standard output.
+    /// Gives the files their names, and `OUT.run.json` these facts, which `OUT.report.html` shows too; nothing
+    /// is left to do for standard output.
     ///
     /// # Errors
     ///
-    /// When one of these two cannot be written or a file not be renamed. Nothing then stands under the asked name; files
-    /// that are whole are kept, and the error says where.
+    /// When one of these two cannot be written or a file not be renamed. Nothing then stands under the asked
+    /// name; files that are whole are kept, and the error says where.
     pub(crate) fn publish(self, facts: &Map<String, Value>) -> Result<OutputSummary, OutputError> {
         let CompleteOutput { whole, mut written, page, path, format, options } = self;
         let Some(mut whole) = whole else { return Ok(written) };

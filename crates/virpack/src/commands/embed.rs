@@ -59,7 +59,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, value_name = "WHAT", hide_possible_values = true)]
     include: Option<Include>,
 
-    /// Also write FILE.report.html, a page about the rows: lengths and cuts, norms, duplicates, principal components
+    /// Also write FILE.report.html, a page about the rows: lengths and cuts, norms, duplicates, principal
+    /// components
     #[arg(long)]
     report: bool,
 
