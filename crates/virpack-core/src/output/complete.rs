@@ -40,8 +40,8 @@ impl CompleteOutput {
         check_all(files, self.options.force)
     }
 
-    /// Gives the files their names, and `OUT.run.json` these facts, which `OUT.report.html` shows too; nothing
-    /// is left to do for standard output.
+    /// Gives the files their names, and `OUT.run.json` these facts, which `OUT.report.html` shows too. Of
+    /// standard output nothing is left to do.
     ///
     /// # Errors
     ///
