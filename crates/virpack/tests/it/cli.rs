@@ -1,14 +1,15 @@
 //! What each command prints and returns: `TRYCMD=overwrite cargo test -p virpack --test it snapshots` writes
 //! the snapshots again.
 
-use crate::support::{MODEL, PROTEINS, Place};
+use crate::support::{MODEL, PROTEINS, Place, program};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 
 #[test]
 fn snapshots() {
-    trycmd::TestCases::new().case("tests/cmd/*.toml");
+    let program = trycmd::schema::Bin::Path(program().into());
+    trycmd::TestCases::new().register_bin("virpack", program).case("tests/cmd/*.toml");
 }
 
 #[test]

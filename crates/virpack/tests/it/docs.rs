@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::support::program;
+
 /// The line above a block that is parsed and not run.
 const NOT_RUN: &str = "<!-- not run: ";
 /// clap's last line where a command line cannot be parsed.
@@ -80,7 +82,7 @@ impl Shell {
         let shell = Shell { folder };
         fs::create_dir(shell.path("bin")).unwrap();
         fs::create_dir(shell.path("work")).unwrap();
-        let program = env!("CARGO_BIN_EXE_virpack");
+        let program = program();
         shell.script("virpack", &format!("exec '{program}' \"$@\""));
         // `.ci/run` builds, installs nothing, and runs README's own cargo commands.
         let cargo = format!(
@@ -181,7 +183,7 @@ fn every_command_that_is_not_run_is_parsed() {
         fs::remove_file(shell.path("bin/cargo")).unwrap();
         // An input that is not there ends each run before it begins.
         fs::remove_dir_all(shell.path("work/examples")).unwrap();
-        let program = env!("CARGO_BIN_EXE_virpack");
+        let program = program();
         let log = shell.path("log");
         let log = log.display();
         shell

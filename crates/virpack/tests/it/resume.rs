@@ -3,7 +3,7 @@
 mod leftovers;
 mod predict;
 
-use crate::support::{MODEL, Place, Ran};
+use crate::support::{MODEL, Place, Ran, program};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -186,7 +186,7 @@ fn a_disk_that_fills_leaves_the_parts() {
         // 17,778 rows of 192 bytes are 6,667 blocks of 512.
         let line = format!(
             "ulimit -f 4000; {trap} exec {} {}",
-            env!("CARGO_BIN_EXE_virpack"),
+            program(),
             arguments(MODEL, "out/emb.npy").join(" ")
         );
         let ran = run_line(&place, &line);

@@ -11,6 +11,12 @@ pub(crate) const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examp
 /// Four proteins.
 pub(crate) const PROTEINS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/proteins.fasta");
 
+/// The program that the tests run: the one that is built with them, or the one that `VIRPACK` names, such as
+/// a wheel's.
+pub(crate) fn program() -> String {
+    std::env::var("VIRPACK").unwrap_or_else(|_| env!("CARGO_BIN_EXE_virpack").to_owned())
+}
+
 /// A directory of inputs, and `out/` in it for outputs; gone at the end.
 pub(crate) struct Place(tempfile::TempDir);
 
@@ -55,7 +61,7 @@ impl Place {
 
     /// `virpack` in this directory, off the network and with an empty cache of models.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_virpack"));
+        let mut command = Command::new(program());
         command.args(arguments).current_dir(self.0.path());
         command.env("HF_HOME", self.path("cache")).env("HF_HUB_OFFLINE", "1");
         for variable in ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN", "HF_ENDPOINT"] {

@@ -2,14 +2,14 @@
 
 use super::TWO;
 use super::signals::wait_for_outputs;
-use crate::support::{MODEL, Place, Ran};
+use crate::support::{MODEL, Place, Ran, program};
 use std::io::Write;
 
 /// `virpack embed` of many proteins in a mount namespace of its own, where `out` is a tmpfs with these options, and what
 /// it left there; None where the system gives no such namespace.
 #[cfg(target_os = "linux")]
 fn embed_on_tmpfs(place: &Place, options: &str, output: &str) -> Option<(Ran, String)> {
-    let program = env!("CARGO_BIN_EXE_virpack");
+    let program = program();
     let script = format!(
         "mount -t tmpfs -o {options} none out || exit 77; \
          {program} embed in.fa -m {MODEL} -o {output} --device cpu -q; code=$?; ls -A out > left; exit $code"
@@ -73,7 +73,7 @@ fn predict_on_a_disk_that_fills_leaves_nothing() {
     let command = format!(
         "ulimit -f 8; trap '' XFSZ; exec {} predict in.fa -o out/p --device cpu --quiet --nucleotide-model {} \
          --protein-model {} --classifier {}",
-        env!("CARGO_BIN_EXE_virpack"),
+        program(),
         fixture("dnabert_tiny/8"),
         MODEL,
         fixture("predict/300_model.pth"),

@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{outputs, run_line, said_command, signal, started_into};
-use crate::support::{Place, Ran};
+use crate::support::{Place, Ran, program};
 
 /// The files of the library's tests.
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures");
@@ -180,7 +180,7 @@ fn a_disk_that_fills_leaves_the_parts() {
     place.write("input.fa", contigs(1_500));
     let (whole, _) = undisturbed(&place);
     let arguments = arguments().join(" ");
-    let line = format!("ulimit -f 100; trap '' XFSZ; exec {} {arguments}", env!("CARGO_BIN_EXE_virpack"));
+    let line = format!("ulimit -f 100; trap '' XFSZ; exec {} {arguments}", program());
     let ran = run_line(&place, &line);
     assert!(ran.code == Some(1) && ran.stderr.contains("error: cannot write out/v/"), "{ran:#?}");
     assert_eq!(outputs(&place.path("out/v")).into_keys().collect::<Vec<_>>(), ["run.partial"]);
