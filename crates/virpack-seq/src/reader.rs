@@ -18,6 +18,7 @@ mod remarks;
 mod source;
 mod stdin;
 mod suspect;
+mod unique_ids;
 
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -79,6 +80,8 @@ pub struct ReadOptions {
     pub limits: ReadLimits,
     /// [`ReadProgress::checksums`] are those of the inputs.
     pub checksums: bool,
+    /// A record whose id came before, in any of the inputs, gets a number behind it.
+    pub unique_ids: bool,
 }
 
 impl ReadOptions {
@@ -93,6 +96,27 @@ impl ReadOptions {
     #[must_use]
     pub fn checksums(mut self, checksums: bool) -> Self {
         self.checksums = checksums;
+        self
+    }
+
+    /// Makes ids unique: `r, r, r` become `r, r_1, r_2`, and names that records already have are left out.
+    ///
+    /// ```
+    /// use virpack_seq::{ReadOptions, Record, reader};
+    ///
+    /// let path = std::env::temp_dir().join("virpack-doc-unique-ids.fasta");
+    /// std::fs::write(&path, ">read1\nACGT\n>read1_1\nACGT\n>read1 mate\nACGT\n")?;
+    /// let mut records = reader::open_with(&[path.into()], ReadOptions::default().unique_ids(true))?;
+    /// let (mut record, mut ids) = (Record::default(), Vec::new());
+    /// while records.read(&mut record)? {
+    ///     ids.push(record.id.to_string());
+    /// }
+    /// assert_eq!(ids, ["read1", "read1_1", "read1_2"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn unique_ids(mut self, unique_ids: bool) -> Self {
+        self.unique_ids = unique_ids;
         self
     }
 }
@@ -114,9 +138,13 @@ impl ReadOptions {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn open_with(inputs: &[Input], options: ReadOptions) -> Result<Records, SeqError> {
-    let ReadOptions { limits, checksums } = options;
+    let ReadOptions { limits, checksums, unique_ids } = options;
     let checksums = checksums.then(Checksums::default);
-    open_counted(inputs, ReadProgress { limits, checksums, ..ReadProgress::default() })
+    let mut records = open_counted(inputs, ReadProgress { limits, checksums, ..ReadProgress::default() })?;
+    if unique_ids {
+        records.parser.make_ids_unique();
+    }
+    Ok(records)
 }
 
 /// Records at the beginning of some inputs, to look at before they are read.
@@ -154,7 +182,7 @@ pub struct Look {
 pub fn look(inputs: &[Input], limits: ReadLimits) -> Result<Option<Look>, SeqError> {
     let files: Vec<Input> = inputs.iter().filter(|&input| *input != Input::Stdin).cloned().collect();
     if !files.is_empty() || inputs.is_empty() {
-        let records = open_with(&files, ReadOptions { limits, checksums: false })?;
+        let records = open_with(&files, ReadOptions::default().limits(limits))?;
         return Ok((!records.is_pipe()).then_some(Look { records, is_part: false }));
     }
     let (bytes, is_part) = looked_at().map_err(|source| Input::Stdin.cannot_open(source))?;

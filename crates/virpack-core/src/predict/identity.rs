@@ -15,6 +15,9 @@ impl PredictOptions {
     pub(super) fn of_tables(&self, scores: Identity, chunk_length: usize) -> Identity {
         let mut identity = scores;
         self.outputs().identify(&self.scoring(chunk_length), &mut identity);
+        if self.unique_ids {
+            identity.set("ids", "made unique");
+        }
         if self.inputs.len() > 1 {
             for (i, input) in (1..).zip(&self.inputs) {
                 identity.set(format!("name of input {i}"), input);

@@ -57,6 +57,7 @@ pub struct PredictOptions {
     pub(super) most_waiting: u64,
     pub(super) calibration: Option<RecordCalibration>,
     pub(super) min_length: usize,
+    pub(super) unique_ids: bool,
     pub(super) calls: CallOptions,
     pub(super) compat: Option<Compat>,
     pub(super) plot: Option<Draw>,
@@ -96,6 +97,7 @@ impl PredictOptions {
             most_waiting: FrameOptions::new(DEFAULT_LENGTH).most_waiting,
             calibration: None,
             min_length: 0,
+            unique_ids: false,
             calls: CallOptions::default(),
             compat: None,
             plot: None,
@@ -161,6 +163,9 @@ impl PredictOptions {
         calibration: impl Into<Option<RecordCalibration>>,
         /// Sets the least bases of a record: shorter ones have a row and are not computed.
         min_length: usize,
+        /// Makes ids unique: a record whose id came before, in any input, gets a number behind it, as by
+        /// [`ReadOptions::unique_ids`].
+        unique_ids: bool,
         /// Sets what is called viral.
         calls: CallOptions,
         /// Writes VirNucPro's two files, too, with these columns; None: does not.
@@ -254,7 +259,8 @@ impl PredictOptions {
 
     /// Opens the inputs.
     pub(super) fn open_inputs(&self) -> Result<Records, Error> {
-        Ok(reader::open_with(&self.inputs, ReadOptions::default().limits(self.limits).checksums(true))?)
+        let options = ReadOptions::default().limits(self.limits).checksums(true).unique_ids(self.unique_ids);
+        Ok(reader::open_with(&self.inputs, options)?)
     }
 
     /// Begins to hash the inputs.

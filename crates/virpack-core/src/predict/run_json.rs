@@ -32,6 +32,7 @@ pub(super) fn of(
         ("length", json!(frames.length)),
         ("genetic_code", json!(options.genetic_code.number())),
         ("min_length", json!(options.min_length)),
+        ("unique_ids", json!(options.unique_ids)),
         ("token_budget", json!(options.token_budget.tokens())),
         ("buffer_size", json!(options.buffer_size)),
     ];

@@ -37,7 +37,8 @@ impl Letters {
             }
             expected.push_back((bytes, sum.to_owned()));
         }
-        let records = open_with(&run.inputs, ReadOptions::default().limits(limits).checksums(true))?;
+        let options = ReadOptions::default().limits(limits).checksums(true).unique_ids(run.unique_ids());
+        let records = open_with(&run.inputs, options)?;
         Ok(Letters { records, record: Record::default(), inputs: run.inputs.clone(), expected })
     }
 

@@ -28,6 +28,7 @@ pub struct FinishedRun {
     calls: CallOptions,
     compat: Option<Compat>,
     max_plots: Option<usize>,
+    unique_ids: bool,
 }
 
 impl FinishedRun {
@@ -80,6 +81,7 @@ impl FinishedRun {
             calls,
             compat: options.get("compat")?.as_str().and_then(Compat::named),
             max_plots: options.get("max_plots")?.as_u64().and_then(|most| usize::try_from(most).ok()),
+            unique_ids: options.get("unique_ids").and_then(Value::as_bool).unwrap_or(false),
             directory,
             facts,
         })
@@ -114,6 +116,11 @@ impl FinishedRun {
     #[must_use]
     pub fn max_plots(&self) -> Option<usize> {
         self.max_plots
+    }
+
+    /// Whether it has numbered ids that came again.
+    pub(super) fn unique_ids(&self) -> bool {
+        self.unique_ids
     }
 
     /// All that shapes its files, if it was kept.

@@ -14,6 +14,7 @@ use super::lines::{self, Comments, Stray, looks_like_sequence};
 use super::memory::MemoryReader;
 use super::remarks::Remark;
 use super::suspect::suspect;
+use super::unique_ids::UniqueIds;
 use super::{Block, ReadProgress};
 use crate::error::{BamProblem, Change, InputError, SeqError, Suspect};
 use crate::input::Input;
@@ -77,6 +78,8 @@ pub(crate) struct Parser {
     failed: bool,
     /// Which records come out; the others are only counted.
     shard: Shard,
+    /// None: ids stay as they are.
+    unique_ids: Option<UniqueIds>,
 }
 
 impl Parser {
@@ -92,7 +95,13 @@ impl Parser {
             records: 0,
             failed: false,
             shard: Shard::ALL,
+            unique_ids: None,
         }
+    }
+
+    /// From here on a record whose id came before gets a number behind it.
+    pub(super) fn make_ids_unique(&mut self) {
+        self.unique_ids = Some(UniqueIds::default());
     }
 
     /// From here on only the records of a shard come out.
@@ -206,6 +215,10 @@ impl Parser {
                     None => self.describe(fault, record),
                 });
             }
+        }
+        if let Some(id) = self.unique_ids.as_mut().and_then(|ids| ids.number(&record.id)) {
+            record.id = id;
+            self.progress.remark(self.source, Remark::NumberedIds { records: 1 });
         }
         record.index = self.index;
         record.source = self.source;

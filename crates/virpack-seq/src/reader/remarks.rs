@@ -29,6 +29,12 @@ pub enum Remark {
         /// The line it ends, from 1.
         line: u64,
     },
+    /// Records whose id came before, which have a number behind it
+    /// ([`ReadOptions::unique_ids`](super::ReadOptions::unique_ids)).
+    NumberedIds {
+        /// How many.
+        records: u64,
+    },
 }
 
 /// A [`Remark`] and the input it is about, as one line for people.
@@ -63,6 +69,12 @@ impl fmt::Display for InputRemark {
                 "{input}: gzip data follow BGZF data whose last block is missing: the first of the joined files may be truncated"
             ),
             Remark::EndMark { line } => write!(f, "{input}:{line}: a Ctrl-Z at the end of the file ignored"),
+            Remark::NumberedIds { records: 1 } => {
+                write!(f, "{input}: the id of a record came before and is numbered")
+            }
+            Remark::NumberedIds { records } => {
+                write!(f, "{input}: the ids of {records} records came before and are numbered")
+            }
         }
     }
 }
@@ -83,6 +95,10 @@ impl Remarks {
                 }
                 (Remark::Alignments(seen), Remark::Alignments(more)) => {
                     seen.add(more);
+                    return;
+                }
+                (Remark::NumberedIds { records }, Remark::NumberedIds { records: more }) => {
+                    *records += more;
                     return;
                 }
                 _ => {}

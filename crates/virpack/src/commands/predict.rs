@@ -39,6 +39,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value = "0", value_parser = parse_whole, help_heading = "Input")]
     min_length: usize,
 
+    /// Number ids that come again: `r, r, r` become `r, r_1, r_2`, and no name is given twice. It takes some
+    /// 50 bytes of memory for each different id
+    #[arg(long, help_heading = "Input")]
+    unique_ids: bool,
+
     /// NCBI's number of the genetic code
     #[arg(long, value_name = "N", default_value = "1", value_parser = parse_code, help_heading = "Input")]
     genetic_code: GeneticCode,
@@ -156,6 +161,7 @@ fn options(arguments: &Arguments) -> Result<(PredictOptions, String), Failure> {
         .token_budget(arguments.token_budget)
         .buffer_size(arguments.buffer_size.map(NonZeroUsize::get))
         .min_length(arguments.min_length)
+        .unique_ids(arguments.unique_ids)
         .calls(calls)
         .compat(arguments.compat())
         .max_plots(arguments.files.max_plots())

@@ -8,6 +8,7 @@ mod bad_input;
 mod cli;
 #[cfg(unix)]
 mod docs;
+mod drop_in;
 mod library_words;
 mod msrv;
 #[cfg(unix)]

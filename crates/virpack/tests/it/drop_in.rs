@@ -1,0 +1,57 @@
+//! What pipelines of VirNucPro expect: unique ids, tables without rows.
+
+use crate::support::Place;
+
+const GENE: &str = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATCCTGAAAGGTGCA";
+
+/// BAM without a read, as bgzip divides it: the header, and the block that ends every file.
+const EMPTY_BAM: [&[u8]; 2] = [
+    b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0\x34\0\x01\x17\0\xe8\xffBAM\x01\x0b\0\0\0@HD\tVN:1.0\n\0\0\0\0\x52\xfd\xf4\xbf\x17\0\0\0",
+    b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0\x1b\0\x03\0\0\0\0\0\0\0\0\0",
+];
+
+fn first_columns(table: &str) -> Vec<&str> {
+    table.lines().skip(1).map(|line| line.split('\t').next().unwrap()).collect()
+}
+
+#[test]
+fn ids_that_come_again_are_numbered_in_every_file_and_in_report() {
+    let place = Place::new();
+    place.write("one.fa", format!(">read1\n{GENE}\n>read1_1\n{GENE}\n>read1 mate\n{GENE}\n"));
+    place.write("two.fa", format!(">read1\n{GENE}\n"));
+    let run = ["predict", "one.fa", "two.fa", "-o", "out/a", "--compat", "broad"];
+    place.run(&[&run[..], &["--unique-ids"]].concat()).succeeds(&[
+        "warning: one.fa: the id of a record came before and is numbered",
+        "warning: two.fa: the id of a record came before and is numbered",
+    ]);
+    let ids = ["read1", "read1_1", "read1_2", "read1_3"];
+    assert_eq!(first_columns(&place.read("out/a/sequences.tsv")), ids);
+    let highest = place.read("out/a/prediction_results_highestscore.csv");
+    let chunks = ["read1_1_chunk_1", "read1_2_chunk_1", "read1_3_chunk_1", "read1_chunk_1"];
+    assert_eq!(first_columns(&highest), chunks);
+    // The inputs are read again: records have the same names.
+    place.run(&["report", "out/a", "--min-score", "0"]).succeeds(&["4 of 4 sequences are viral"]);
+    assert!(place.read("out/a/viral.fna").contains(">read1_2 mate\n"), "{}", place.read("out/a/viral.fna"));
+    let report: serde_json::Value = serde_json::from_str(&place.read("out/a/run.json")).unwrap();
+    assert_eq!(report["options"]["unique_ids"], true);
+    let other = place.run(&[&run[..], &["--resume"]].concat());
+    other.is_refused(&["ids: made unique there, nothing here"]);
+}
+
+#[test]
+fn an_input_without_records_gives_tables_without_rows() {
+    let place = Place::new();
+    place.write("empty.bam", EMPTY_BAM.concat()).write("empty.fasta", "");
+    for input in ["empty.bam", "empty.fasta"] {
+        let output = format!("out/{}", &input[6..]);
+        let run = ["predict", input, "-o", &output, "--compat", "broad"];
+        place.run(&run).succeeds(&[&format!("warning: {input}: empty, no records")]);
+        for (table, header) in [
+            ("prediction_results.txt", "Sequence_ID\tPrediction\tscore1\tscore2\n"),
+            ("prediction_results_highestscore.csv", "Modified_ID\tIs_Virus\tmax_score_0\tmax_score_1\n"),
+        ] {
+            assert_eq!(place.read(&format!("{output}/{table}")), header, "{input}");
+        }
+        assert_eq!(place.read(&format!("{output}/sequences.tsv")).lines().count(), 1, "{input}");
+    }
+}
