@@ -7,6 +7,7 @@
 mod best;
 mod chunk;
 mod chunk_table;
+mod contigs;
 mod counts;
 mod external_sort;
 mod files;

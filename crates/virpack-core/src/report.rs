@@ -86,8 +86,8 @@ enum Sequences {
 /// another process writes into the directory; what keeps files from being written.
 pub fn report(run: &FinishedRun, options: &ReportOptions) -> Result<ReportSummary, Error> {
     let start = Instant::now();
-    options.calls.check()?;
     let (files, outputs) = (Files::in_directory(&run.directory), options.outputs());
+    outputs.check()?;
     let remake = Remake::take(&run.directory, &files.begun())?;
     let mut sequences = Sequences::of(run, options, &files, remake.is_torn())?;
     let mut evidence = EvidenceTables::open(&files, &run.inputs)?;

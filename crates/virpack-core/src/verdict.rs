@@ -9,10 +9,12 @@
 //!   calls; it is read from a data file of the model. `uncalibrated_score` is the same rule for classifiers
 //!   without such a file.
 //! - [`CallThresholds`] turns a score into a [`Call`].
+//! - [`ContigRule`] calls a record as viral-pipelines does, beside all that.
 //! - `segments` finds each [`Region`] of a record.
 
 mod calibration;
 mod call;
+mod contig;
 mod curves;
 mod evidence;
 mod facts;
@@ -21,6 +23,8 @@ mod segments;
 pub use calibration::RecordCalibration;
 pub(crate) use calibration::{LengthCalibration, RecordScore, uncalibrated_score};
 pub use call::{Call, CallThresholds};
+pub(crate) use contig::ContigCall;
+pub use contig::ContigRule;
 pub use curves::Prevalence;
 pub(crate) use evidence::Evidence;
 pub use facts::CalibrationError;

@@ -1,28 +1,83 @@
-//! Chunks by their ids, in the order of these as strings, in bounded memory.
+//! Values by their keys, in the order of these as strings, in bounded memory.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::scores::{SCORES_BYTES, Scores};
 use crate::files::PendingFile;
 use crate::output::OutputError;
 
-/// Bytes of ids and scores in memory.
+/// Bytes of keys and values in memory.
 const IN_MEMORY: usize = 64 << 20;
 
-/// An id and its highest scores.
-type SortedEntry = (Box<str>, Scores);
+/// A key and its value.
+type SortedEntry<V> = (Box<str>, V);
 
-/// Collects ids with scores and gives them back sorted; those of one id, which are of several records, stay in the order in
-/// which they came. What memory does not hold lies sorted in temporary files beside the output.
-pub(super) struct ExternalSort {
+/// What is sorted by a key.
+pub(super) trait SortedValue: Sized {
+    /// Its bytes beside its own size.
+    fn heap_bytes(&self) -> usize;
+
+    /// Writes what [`SortedValue::read`] reads.
+    fn write(&self, out: &mut impl Write) -> io::Result<()>;
+
+    fn read(file: &mut impl Read) -> io::Result<Self>;
+}
+
+impl SortedValue for Scores {
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(&self.to_le_bytes())
+    }
+
+    fn read(file: &mut impl Read) -> io::Result<Self> {
+        let mut scores = [0; SCORES_BYTES];
+        file.read_exact(&mut scores)?;
+        Ok(Scores::from_le_bytes(scores))
+    }
+}
+
+impl SortedValue for Box<str> {
+    fn heap_bytes(&self) -> usize {
+        self.len()
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        write_text(out, self)
+    }
+
+    fn read(file: &mut impl Read) -> io::Result<Self> {
+        read_text(file)
+    }
+}
+
+fn write_text(out: &mut impl Write, text: &str) -> io::Result<()> {
+    out.write_all(&(text.len() as u64).to_le_bytes())?;
+    out.write_all(text.as_bytes())
+}
+
+fn read_text(file: &mut impl Read) -> io::Result<Box<str>> {
+    let mut length = [0; 8];
+    file.read_exact(&mut length)?;
+    let mut text = vec![0; u64::from_le_bytes(length) as usize];
+    file.read_exact(&mut text)?;
+    let text = String::from_utf8(text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok(text.into())
+}
+
+/// Collects values with keys and gives them back sorted; those of one key stay in the order in which they
+/// came. What memory does not hold lies sorted in temporary files beside the output.
+pub(super) struct ExternalSort<V> {
     target: PathBuf,
     in_memory: usize,
-    entries: Vec<SortedEntry>,
+    entries: Vec<SortedEntry<V>>,
     bytes: usize,
     runs: Vec<SortedRun>,
 }
@@ -33,8 +88,8 @@ struct SortedRun {
     file: BufReader<File>,
 }
 
-impl ExternalSort {
-    /// For ids that go into the file `target` in the end.
+impl<V: SortedValue> ExternalSort<V> {
+    /// For values that go into the file `target` in the end.
     pub(super) fn new(target: &Path) -> Self {
         ExternalSort {
             target: target.to_owned(),
@@ -45,9 +100,9 @@ impl ExternalSort {
         }
     }
 
-    pub(super) fn push(&mut self, id: String, scores: Scores) -> Result<(), OutputError> {
-        self.bytes += size_of::<SortedEntry>() + id.len();
-        self.entries.push((id.into(), scores));
+    pub(super) fn push(&mut self, key: String, value: V) -> Result<(), OutputError> {
+        self.bytes += size_of::<SortedEntry<V>>() + key.len() + value.heap_bytes();
+        self.entries.push((key.into(), value));
         if self.bytes > self.in_memory {
             let run = self.spill().map_err(OutputError::write(&self.target))?;
             self.runs.push(run?);
@@ -64,10 +119,9 @@ impl ExternalSort {
             Err(error) => return Ok(Err(error.into())),
         };
         let mut out = BufWriter::with_capacity(1 << 16, &file);
-        for (id, scores) in self.entries.drain(..) {
-            out.write_all(&(id.len() as u64).to_le_bytes())?;
-            out.write_all(id.as_bytes())?;
-            out.write_all(&scores.to_le_bytes())?;
+        for (key, value) in self.entries.drain(..) {
+            write_text(&mut out, &key)?;
+            value.write(&mut out)?;
         }
         out.flush()?;
         drop(out);
@@ -79,7 +133,7 @@ impl ExternalSort {
     /// Hands on all of them, in order.
     pub(super) fn finish(
         mut self,
-        mut each: impl FnMut(&str, Scores) -> Result<(), OutputError>,
+        mut each: impl FnMut(&str, V) -> Result<(), OutputError>,
     ) -> Result<(), OutputError> {
         self.entries.sort_by(|a, b| a.0.cmp(&b.0));
         let failed = OutputError::write(&self.target);
@@ -89,15 +143,15 @@ impl ExternalSort {
             |run: usize| if run == last { Ok(rest.next()) } else { self.runs[run].next() }.map_err(&failed);
         let mut heads = BinaryHeap::new();
         for run in 0..=last {
-            heads.extend(next(run)?.map(|(id, scores)| Reverse((id, run, Bits(scores)))));
+            heads.extend(next(run)?.map(|(key, value)| Reverse((key, run, Unordered(value)))));
         }
         while let Some(mut head) = heads.peek_mut() {
             let Reverse((_, run, _)) = *head;
-            let Reverse((id, _, Bits(scores))) = match next(run)? {
-                Some((id, scores)) => std::mem::replace(&mut *head, Reverse((id, run, Bits(scores)))),
+            let Reverse((key, _, Unordered(value))) = match next(run)? {
+                Some((key, value)) => std::mem::replace(&mut *head, Reverse((key, run, Unordered(value)))),
                 None => PeekMut::pop(head),
             };
-            each(&id, scores)?;
+            each(&key, value)?;
         }
         Ok(())
     }
@@ -110,42 +164,35 @@ pub(super) fn spill_path(target: &Path) -> PathBuf {
     target.with_file_name(name)
 }
 
-/// Scores that take no part in the order.
-struct Bits(Scores);
+/// A value that takes no part in the order.
+struct Unordered<V>(V);
 
-impl PartialEq for Bits {
+impl<V> PartialEq for Unordered<V> {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Eq for Bits {}
+impl<V> Eq for Unordered<V> {}
 
-impl PartialOrd for Bits {
+impl<V> PartialOrd for Unordered<V> {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Bits {
+impl<V> Ord for Unordered<V> {
     fn cmp(&self, _: &Self) -> std::cmp::Ordering {
         std::cmp::Ordering::Equal
     }
 }
 
 impl SortedRun {
-    fn next(&mut self) -> io::Result<Option<SortedEntry>> {
-        let mut length = [0; 8];
-        match self.file.read_exact(&mut length) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            result => result?,
+    fn next<V: SortedValue>(&mut self) -> io::Result<Option<SortedEntry<V>>> {
+        if self.file.fill_buf()?.is_empty() {
+            return Ok(None);
         }
-        let mut id = vec![0; u64::from_le_bytes(length) as usize];
-        self.file.read_exact(&mut id)?;
-        let mut scores = [0; SCORES_BYTES];
-        self.file.read_exact(&mut scores)?;
-        let id = String::from_utf8(id).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        Ok(Some((id.into(), Scores::from_le_bytes(scores))))
+        Ok(Some((read_text(&mut self.file)?, V::read(&mut self.file)?)))
     }
 }
 
@@ -161,23 +208,35 @@ mod tests {
             entries in prop::collection::vec(("[a-c_é\"0-9]{0,4}", 0u8..5, 0u8..5), 0..200),
             in_memory in prop::sample::select(vec![1, 100, 1_000, 1 << 20]),
         ) {
-            let directory = tempfile::tempdir().unwrap();
-            let mut sorted = ExternalSort::new(&directory.path().join("out.csv"));
-            sorted.in_memory = in_memory;
-            let mut expected = Vec::new();
-            for (id, others, virus) in entries {
-                let scores = Scores { other: f32::from(others), virus: f32::from(virus) };
-                expected.push((id.clone(), scores));
-                sorted.push(id, scores).unwrap();
-            }
-            let mut found = Vec::new();
-            sorted.finish(|id, scores| {
-                found.push((id.to_owned(), scores));
-                Ok(())
-            }).unwrap();
-            expected.sort_by(|a, b| a.0.cmp(&b.0));
-            prop_assert_eq!(found, expected);
-            prop_assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+            let scores = |&(_, others, virus): &(String, u8, u8)| {
+                Scores { other: f32::from(others), virus: f32::from(virus) }
+            };
+            let keys = entries.iter().map(|entry| entry.0.clone());
+            check(keys.clone().zip(entries.iter().map(scores)).collect(), in_memory)?;
+            let rows = entries.iter().map(|(_, others, virus)| "é".repeat((others * virus).into()).into());
+            check::<Box<str>>(keys.zip(rows).collect(), in_memory)?;
         }
+    }
+
+    fn check<V: SortedValue + Clone + PartialEq + std::fmt::Debug>(
+        entries: Vec<(String, V)>,
+        in_memory: usize,
+    ) -> Result<(), TestCaseError> {
+        let directory = tempfile::tempdir().unwrap();
+        let mut sorted = ExternalSort::new(&directory.path().join("out.csv"));
+        sorted.in_memory = in_memory;
+        let mut expected = entries.clone();
+        entries.into_iter().for_each(|(key, value)| sorted.push(key, value).unwrap());
+        let mut found = Vec::new();
+        sorted
+            .finish(|key, value| {
+                found.push((key.to_owned(), value));
+                Ok(())
+            })
+            .unwrap();
+        expected.sort_by(|a, b| a.0.cmp(&b.0));
+        prop_assert_eq!(found, expected);
+        prop_assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+        Ok(())
     }
 }

@@ -16,6 +16,7 @@ pub(crate) struct CallFiles {
     pub(crate) chunks: PathBuf,
     pub(super) results: PathBuf,
     pub(super) highest: PathBuf,
+    pub(super) contigs: PathBuf,
     /// How scores are calibrated; it is there where they are.
     pub(crate) calibration: PathBuf,
     pub(super) page: PathBuf,
@@ -37,6 +38,7 @@ impl CallFiles {
             chunks: file("chunks.tsv"),
             results: file("prediction_results.txt"),
             highest: file("prediction_results_highestscore.csv"),
+            contigs: file("contigs.tsv"),
             calibration: file("record_calibration.json"),
             page: file("report.html"),
             multiqc: file("virpack_mqc.json"),
@@ -62,13 +64,14 @@ impl CallFiles {
 
     /// All but the directory of plots.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Path> {
-        let some = self.letters().into_iter().chain(self.virnucpro()).chain([&*self.calibration]);
+        let some =
+            self.letters().into_iter().chain(self.virnucpro()).chain([&*self.contigs, &*self.calibration]);
         self.usual().into_iter().chain(some)
     }
 
     /// All that may be begun under temporary names.
     pub(crate) fn begun(&self) -> Vec<PathBuf> {
-        let others = [self.plots.clone(), spill_path(&self.highest)];
+        let others = [self.plots.clone(), spill_path(&self.highest), spill_path(&self.contigs)];
         self.all().map(Path::to_path_buf).chain(others).collect()
     }
 }

@@ -34,7 +34,7 @@ impl CallOptions {
     }
 
     /// Checks that shares are shares.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub(super) fn check(&self) -> Result<(), Error> {
         let given = self.min_chunk_score.map_or(0.0, f64::from);
         if (0.0..=1.0).contains(&given) {
             Ok(())

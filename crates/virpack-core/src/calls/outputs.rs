@@ -6,16 +6,18 @@ use super::options::CallOptions;
 use super::scoring::RecordScoring;
 use super::track::Draw;
 use super::virnucpro::Compat;
+use crate::Error;
 use crate::identity::Identity;
-use crate::verdict::RecordCalibration;
+use crate::verdict::{ContigRule, RecordCalibration};
 
 /// The names of what shapes files, and no score: [`CallOutputs::identify`] sets them all.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     "least score of a viral record",
     "least score of an uncertain record",
     "least score of a viral chunk",
     "prevalence",
     "VirNucPro's files",
+    "contigs",
     "pictures",
 ];
 
@@ -25,6 +27,8 @@ pub(crate) struct CallOutputs {
     pub(crate) calls: CallOptions,
     /// Whose columns VirNucPro's two files have; None: they are not written.
     pub(crate) compat: Option<Compat>,
+    /// By which rule contigs are called; None: they are not.
+    pub(crate) contigs: Option<ContigRule>,
     /// What draws pictures, and of how many records at most; None: there are none.
     pub(crate) draw: Option<(Draw, usize)>,
 }
@@ -33,7 +37,7 @@ impl CallOutputs {
     /// Adds what shapes the files to what shapes the scores. A model's calibration is its own, as its scores
     /// are.
     pub(crate) fn identify(&self, scoring: &RecordScoring, identity: &mut Identity) {
-        let CallOutputs { calls, compat, draw } = self;
+        let CallOutputs { calls, compat, contigs, draw } = self;
         let none = || "none".to_owned();
         let calibration = |own: &RecordCalibration| format!("{}, SHA-256 {}", own.model(), own.sha256());
         identity.set("calibration", scoring.calibration().map_or_else(none, calibration));
@@ -43,9 +47,19 @@ impl CallOutputs {
             calls.min_chunk_score.map_or_else(none, |least| least.to_string()),
             calls.prevalence.share().to_string(),
             compat.map_or("none", Compat::as_str).to_owned(),
+            contigs.map_or_else(none, |rule| {
+                let ContigRule { min_chunks, min_viral, min_nonviral } = rule;
+                format!("at least {min_chunks} chunks, {min_viral} viral, {min_nonviral} not viral")
+            }),
             draw.map_or_else(none, |(_, most)| format!("at most {most}")),
         ];
         NAMES.into_iter().zip(values).for_each(|(name, value)| identity.set(name, value));
+    }
+
+    /// Checks that shares are shares.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.calls.check()?;
+        self.contigs.map_or(Ok(()), |rule| rule.check())
     }
 
     /// Whether a run with another value of that name makes other files out of the same scores.
@@ -55,13 +69,21 @@ impl CallOutputs {
 
     /// Puts them into the options of `run.json`.
     pub(crate) fn tell(&self, options: &mut Map<String, Value>) {
-        let CallOutputs { calls, compat, draw } = self;
+        let CallOutputs { calls, compat, contigs, draw } = self;
+        let contigs = contigs.map(|rule| {
+            json!({
+                "min_chunks": rule.min_chunks,
+                "min_viral": rule.min_viral,
+                "min_nonviral": rule.min_nonviral,
+            })
+        });
         let own = [
             ("min_score", json!(calls.thresholds.viral())),
             ("min_score_uncertain", json!(calls.thresholds.cellular())),
             ("min_chunk_score", json!(calls.min_chunk_score)),
             ("prevalence", json!(calls.prevalence.share())),
             ("compat", json!(compat.map(Compat::as_str))),
+            ("contigs", json!(contigs)),
             ("max_plots", json!(draw.map(|(_, most)| most))),
         ];
         options.extend(own.map(|(name, value)| (name.to_owned(), value)));

@@ -24,6 +24,11 @@ impl ScoreText {
     pub(crate) fn both(scores: Scores) -> [Self; 2] {
         [ScoreText(scores.other), ScoreText(scores.virus)]
     }
+
+    /// The number that a reader of the text has, in float64.
+    pub(super) fn parsed(self) -> f64 {
+        self.to_string().parse().unwrap_or_else(|_| f64::from(self.0))
+    }
 }
 
 impl fmt::Display for ScoreText {

@@ -8,6 +8,7 @@ use virpack_seq::Input;
 
 use super::best::BestRecords;
 use super::chunk_table::ChunkTable;
+use super::contigs::ContigTable;
 use super::counts::Counts;
 use super::files::CallFiles;
 use super::judged::JudgedRecord;
@@ -49,6 +50,7 @@ struct SideFiles {
     viral: Option<TextFile>,
     proviruses: Proviruses,
     virnucpro: Option<VirNucProFiles>,
+    contigs: Option<ContigTable>,
     calibration: Option<RecordCalibration>,
     page: CallPage,
     plots: Option<Plots>,
@@ -159,7 +161,7 @@ impl SideFiles {
     ) -> Result<Self, OutputError> {
         const COLUMNS: &str =
             "sequence_id source region kind start end chunks chunks_viral score mean_score_virus record";
-        let CallOutputs { calls, compat, draw } = *outputs;
+        let CallOutputs { calls, compat, contigs, draw } = *outputs;
         let plots = draw.map(|(draw, most)| Plots::create(&files.plots, draw, most)).transpose()?;
         Ok(SideFiles {
             chunks: ChunkTable::create(&files.chunks, has_sources)?,
@@ -167,6 +169,7 @@ impl SideFiles {
             viral: has_letters.then(|| TextFile::create(&files.viral)).transpose()?,
             proviruses: Proviruses::create(&files, has_letters)?,
             virnucpro: compat.map(|compat| VirNucProFiles::create(&files, compat)).transpose()?,
+            contigs: contigs.map(|rule| ContigTable::create(&files, rule)).transpose()?,
             calibration: scoring.calibration().cloned(),
             page: CallPage::new(&calls, scoring),
             plots,
@@ -188,6 +191,7 @@ impl SideFiles {
         }
         self.proviruses.add(record, letters)?;
         self.virnucpro.as_mut().map_or(Ok(()), |files| files.add(record))?;
+        self.contigs.as_mut().map_or(Ok(()), |contigs| contigs.add(record))?;
         self.page.add(record, sources.get(facts.source as usize).map(String::as_str));
         if let Some(plots) = &mut self.plots {
             plots.add(record);
@@ -204,6 +208,7 @@ impl SideFiles {
             is_there(true, &files.usual()),
             is_there(self.viral.is_some(), &files.letters()),
             is_there(self.virnucpro.is_some(), &files.virnucpro()),
+            is_there(self.contigs.is_some(), &[&files.contigs]),
             is_there(self.calibration.is_some(), &[&files.calibration]),
             is_there(self.plots.is_some(), &[&files.plots]),
         ];
@@ -212,7 +217,17 @@ impl SideFiles {
 
     fn complete(self, run: &Map<String, Value>) -> Result<CompleteCalls, Error> {
         let SideFiles {
-            files, chunks, regions, viral, proviruses, virnucpro, calibration, page, plots, ..
+            files,
+            chunks,
+            regions,
+            viral,
+            proviruses,
+            virnucpro,
+            contigs,
+            calibration,
+            page,
+            plots,
+            ..
         } = self;
         let mut stale = Vec::new();
         let mut whole: Vec<PendingFile> =
@@ -222,6 +237,10 @@ impl SideFiles {
         match virnucpro {
             Some(virnucpro) => whole.extend(virnucpro.finish()?),
             None => stale.extend(files.virnucpro().map(Path::to_path_buf)),
+        }
+        match contigs {
+            Some(contigs) => whole.extend(contigs.finish()?),
+            None => stale.push(files.contigs.clone()),
         }
         match calibration {
             Some(calibration) => whole.extend(text(&files.calibration, calibration.text())?),

@@ -9,6 +9,7 @@ use super::external_sort::ExternalSort;
 use super::files::CallFiles;
 use super::judged::JudgedRecord;
 use super::score_text::ScoreText;
+use super::scores::Scores;
 use crate::files::PendingFile;
 use crate::output::{OutputError, TextFile};
 
@@ -41,7 +42,7 @@ impl Compat {
 pub(super) struct VirNucProFiles {
     frames: TextFile,
     chunks: TextFile,
-    sorted: ExternalSort,
+    sorted: ExternalSort<Scores>,
     compat: Compat,
 }
 

@@ -21,7 +21,7 @@ use crate::files::NewDirectory;
 use crate::options::{Downloads, ModelSource, TokenBudget, downloads_setter, setters};
 use crate::output::{OutputError, check_all, check_apart, check_stdout_apart, is_stdout};
 use crate::resume::{CheckpointOptions, ResumeDir, SavedWork, Session};
-use crate::verdict::RecordCalibration;
+use crate::verdict::{ContigRule, RecordCalibration};
 
 /// What to judge, with what, to where.
 ///
@@ -60,6 +60,7 @@ pub struct PredictOptions {
     pub(super) unique_ids: bool,
     pub(super) calls: CallOptions,
     pub(super) compat: Option<Compat>,
+    pub(super) contigs: Option<ContigRule>,
     pub(super) plot: Option<Draw>,
     pub(super) max_plots: usize,
     pub(super) checkpoint: Option<CheckpointOptions>,
@@ -100,6 +101,7 @@ impl PredictOptions {
             unique_ids: false,
             calls: CallOptions::default(),
             compat: None,
+            contigs: None,
             plot: None,
             max_plots: DEFAULT_MAX_PLOTS,
             checkpoint: Some(CheckpointOptions::default()),
@@ -170,6 +172,8 @@ impl PredictOptions {
         calls: CallOptions,
         /// Writes VirNucPro's two files, too, with these columns; None: does not.
         compat: impl Into<Option<Compat>>,
+        /// Writes `contigs.tsv`, too, the calls of viral-pipelines by this rule; None: does not.
+        contigs: impl Into<Option<ContigRule>>,
         /// Draws the score along viral and uncertain records of several chunks, into `plots/`, and one
         /// picture of all of them.
         plot: Option<Draw>,
@@ -201,7 +205,7 @@ impl PredictOptions {
     ///
     /// The first of them that is not so.
     pub fn check(&self) -> Result<(), Error> {
-        self.calls.check()?;
+        self.outputs().check()?;
         reader::open(&self.inputs)?;
         Classifiers::open(self)?;
         if is_stdout(&self.output) {
@@ -229,6 +233,7 @@ impl PredictOptions {
         let (option, reason) = match self.plot {
             _ if resumes => ("resume", "nothing is kept of a run to standard output"),
             Some(_) => ("plot", "plots are files"),
+            None if self.contigs.is_some() => ("contigs", "contigs.tsv is a file"),
             None => return Ok(check_stdout_apart(&self.inputs)?),
         };
         Err(OutputError::NotToStdout { option, reason }.into())
@@ -249,7 +254,7 @@ impl PredictOptions {
     /// What is made of judged records.
     pub(crate) fn outputs(&self) -> CallOutputs {
         let draw = self.plot.map(|draw| (draw, self.max_plots));
-        CallOutputs { calls: self.calls, compat: self.compat, draw }
+        CallOutputs { calls: self.calls, compat: self.compat, contigs: self.contigs, draw }
     }
 
     /// How records are scored by chunks of so many bases.

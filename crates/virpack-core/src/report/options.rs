@@ -6,6 +6,7 @@ use virpack_seq::ReadLimits;
 use super::FinishedRun;
 use crate::calls::{CallOptions, CallOutputs, Compat, DEFAULT_MAX_PLOTS, Draw};
 use crate::options::setters;
+use crate::verdict::ContigRule;
 
 /// How a finished run is judged again.
 #[derive(Clone, Debug)]
@@ -13,6 +14,7 @@ use crate::options::setters;
 pub struct ReportOptions {
     pub(super) calls: CallOptions,
     pub(super) compat: Option<Compat>,
+    pub(super) contigs: Option<ContigRule>,
     pub(super) plot: Option<Draw>,
     pub(super) max_plots: usize,
     pub(super) sequences: bool,
@@ -26,6 +28,7 @@ impl ReportOptions {
         ReportOptions {
             calls: run.calls(),
             compat: run.compat(),
+            contigs: run.contigs(),
             plot: None,
             max_plots: run.max_plots().unwrap_or(DEFAULT_MAX_PLOTS),
             sequences: true,
@@ -38,6 +41,8 @@ impl ReportOptions {
         calls: CallOptions,
         /// Writes VirNucPro's two files, with these columns; None: removes them.
         compat: impl Into<Option<Compat>>,
+        /// Writes `contigs.tsv`, the calls of viral-pipelines by this rule; None: removes it.
+        contigs: impl Into<Option<ContigRule>>,
         /// Draws the score along viral and uncertain records of several chunks, into `plots/`; without,
         /// pictures of the run are removed.
         plot: impl Into<Option<Draw>>,
@@ -52,6 +57,6 @@ impl ReportOptions {
 
     pub(super) fn outputs(&self) -> CallOutputs {
         let draw = self.plot.map(|draw| (draw, self.max_plots));
-        CallOutputs { calls: self.calls, compat: self.compat, draw }
+        CallOutputs { calls: self.calls, compat: self.compat, contigs: self.contigs, draw }
     }
 }

@@ -13,7 +13,7 @@ use crate::identity::Identity;
 use crate::output::is_stdout;
 use crate::predict::Files;
 use crate::resume::recorded_identity;
-use crate::verdict::{CallThresholds, Prevalence, RecordCalibration};
+use crate::verdict::{CallThresholds, ContigRule, Prevalence, RecordCalibration};
 
 /// Most bytes of `run.json`, and of a calibration.
 const LARGEST: u64 = 64_000_000;
@@ -27,6 +27,7 @@ pub struct FinishedRun {
     pub(super) scoring: RecordScoring,
     calls: CallOptions,
     compat: Option<Compat>,
+    contigs: Option<ContigRule>,
     max_plots: Option<usize>,
     unique_ids: bool,
 }
@@ -80,6 +81,7 @@ impl FinishedRun {
             scoring: RecordScoring::new(calibration, length),
             calls,
             compat: options.get("compat")?.as_str().and_then(Compat::named),
+            contigs: options.get("contigs").and_then(contig_rule),
             max_plots: options.get("max_plots")?.as_u64().and_then(|most| usize::try_from(most).ok()),
             unique_ids: options.get("unique_ids").and_then(Value::as_bool).unwrap_or(false),
             directory,
@@ -112,6 +114,12 @@ impl FinishedRun {
         self.compat
     }
 
+    /// By which rule it calls contigs, if it has written `contigs.tsv`.
+    #[must_use]
+    pub fn contigs(&self) -> Option<ContigRule> {
+        self.contigs
+    }
+
     /// The most pictures that it draws, if it has drawn any.
     #[must_use]
     pub fn max_plots(&self) -> Option<usize> {
@@ -133,6 +141,13 @@ impl FinishedRun {
         let inputs = self.facts.get("inputs").and_then(Value::as_array).into_iter().flatten();
         inputs.map(|input| Some((input["bytes"].as_u64()?, input["sha256"].as_str()?)))
     }
+}
+
+/// The rule for contigs that `run.json` names.
+fn contig_rule(named: &Value) -> Option<ContigRule> {
+    let share = |name: &str| named.get(name)?.as_f64();
+    let rule = ContigRule::default().min_chunks(named.get("min_chunks")?.as_u64()?);
+    Some(rule.min_viral(share("min_viral")?).min_nonviral(share("min_nonviral")?))
 }
 
 /// Standard output cannot be read again.

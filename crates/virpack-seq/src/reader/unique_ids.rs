@@ -1,8 +1,8 @@
 //! Makes ids unique: a record whose id came before gets a number behind it.
 //!
-//! The rule is that of `_ensure_unique_fasta_ids` in broadinstitute/virnucpro-cuda (`virnucpro.py` at commit 064cb73).
-//! There a record of a name that was made for an earlier one (`r, r, r_1`) gets that name a second time; here such a
-//! name counts as taken, so that ids are always unique.
+//! The rule is that of `_ensure_unique_fasta_ids` in broadinstitute/virnucpro-cuda (`virnucpro.py` at commit
+//! 064cb73). There a record of a name that was made for an earlier one (`r, r, r_1`) gets that name a second
+//! time; here such a name counts as taken, so that ids are always unique.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 /// Numbers ids that come again: `r, r, r` become `r, r_1, r_2`.
 ///
-/// It remembers 128 bits of hash and a number for each different id, 24 bytes in a table that doubles. Two ids of one
-/// hash would be numbered as one id; among a thousand million ids that happens once in 10^20 inputs.
+/// It remembers 128 bits of hash and a number for each different id, 24 bytes in a table that doubles. Two
+/// ids of one hash would be numbered as one id: among a thousand million ids that happens once in 10^20
+/// inputs.
 #[derive(Debug, Default)]
 pub(super) struct UniqueIds {
     /// The last number given to records of each id.
@@ -64,7 +65,7 @@ mod tests {
         ids.iter().map(|id| unique.number(id).map_or_else(|| (*id).to_owned(), |id| id.to_string())).collect()
     }
 
-    /// The published rule, with names in place of hashes: what was seen, what was given, the next free number.
+    /// The published rule, with names in place of hashes: what was seen, what was given, the next number.
     fn published(ids: &[&str]) -> Vec<String> {
         let (mut seen, mut given) = (HashMap::new(), HashSet::new());
         let mut names = Vec::new();

@@ -61,6 +61,7 @@ fn files(text: &mut String, counts: &Counts, written: &[PathBuf], output: &Path)
     let files = [
         (true, "report.html"),
         (true, "sequences.tsv"),
+        (true, "contigs.tsv"),
         (counts.viral.records > 0, "viral.fna"),
         (counts.proviruses > 0, "proviruses.fna"),
         (counts.proviruses + counts.viral_regions > 0, "regions.tsv"),

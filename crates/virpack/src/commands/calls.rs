@@ -6,7 +6,7 @@ use crate::values::{parse_prevalence, parse_whole};
 use clap::{Args, ValueEnum};
 use virpack_core::Error;
 use virpack_core::calls::{CallOptions, Compat, DEFAULT_MAX_PLOTS, Draw};
-use virpack_core::verdict::{CallThresholds, Prevalence};
+use virpack_core::verdict::{CallThresholds, ContigRule, Prevalence};
 
 /// What is called viral.
 #[derive(Debug, Args)]
@@ -51,6 +51,23 @@ pub(crate) struct CallFileArguments {
     /// without: neither file]
     #[arg(long, value_enum, value_name = "WHOSE", num_args = 0..=1, default_missing_value = "virnucpro")]
     compat: Option<Columns>,
+
+    /// Write contigs.tsv, too: the calls and tiers of viral-pipelines' task classify_virnucpro_contigs
+    #[arg(long)]
+    contigs: bool,
+
+    /// With --contigs: chunks below which a contig falls a tier [default: 5]
+    #[arg(long, value_name = "N", requires = "contigs")]
+    contig_min_chunks: Option<u64>,
+
+    /// With --contigs: the least share of confident viral chunks of a viral contig of more than low
+    /// confidence [default: 0.1]
+    #[arg(long, value_name = "P", requires = "contigs")]
+    contig_min_viral: Option<f64>,
+
+    /// With --contigs: the same of confident chunks that are not viral [default: 0.1]
+    #[arg(long, value_name = "P", requires = "contigs")]
+    contig_min_nonviral: Option<f64>,
 }
 
 /// The layouts of VirNucPro's second file.
@@ -93,6 +110,16 @@ impl CallFileArguments {
         self.compat.map(|columns| match columns {
             Columns::Virnucpro => Compat::VirNucPro,
             Columns::Broad => Compat::Broad,
+        })
+    }
+
+    /// By which rule contigs are called, if that is asked for.
+    pub(crate) fn contigs(&self) -> Option<ContigRule> {
+        let default = ContigRule::default();
+        self.contigs.then(|| {
+            let rule = self.contig_min_chunks.map_or(default, |least| default.min_chunks(least));
+            let rule = self.contig_min_viral.map_or(rule, |least| rule.min_viral(least));
+            self.contig_min_nonviral.map_or(rule, |least| rule.min_nonviral(least))
         })
     }
 

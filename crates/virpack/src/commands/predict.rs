@@ -129,6 +129,7 @@ fn judge_again(arguments: &Arguments) -> Result<(), Failure> {
     let options = ReportOptions::of(&run)
         .calls(arguments.calls.options(CallOptions::default())?)
         .compat(arguments.compat())
+        .contigs(arguments.files.contigs())
         .plot(arguments.files.draw())
         .max_plots(arguments.files.max_plots())
         .limits(arguments.limits.limits());
@@ -164,6 +165,7 @@ fn options(arguments: &Arguments) -> Result<(PredictOptions, String), Failure> {
         .unique_ids(arguments.unique_ids)
         .calls(calls)
         .compat(arguments.compat())
+        .contigs(arguments.files.contigs())
         .max_plots(arguments.files.max_plots())
         .plot(arguments.files.draw())
         .command(again::command(&arguments.run.command_line))

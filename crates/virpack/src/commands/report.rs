@@ -53,6 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let mut options = ReportOptions::of(&run)
             .calls(arguments.calls.options(run.calls())?)
             .compat(arguments.files.compat().or(run.compat()))
+            .contigs(arguments.files.contigs().or(run.contigs()))
             .plot(draws.then_some(plot::track::DRAW))
             .sequences(!arguments.no_fasta)
             .limits(arguments.limits.limits());

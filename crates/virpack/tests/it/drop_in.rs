@@ -6,7 +6,8 @@ const GENE: &str = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATCCTGAAAGGTGCA";
 
 /// BAM without a read, as bgzip divides it: the header, and the block that ends every file.
 const EMPTY_BAM: [&[u8]; 2] = [
-    b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0\x34\0\x01\x17\0\xe8\xffBAM\x01\x0b\0\0\0@HD\tVN:1.0\n\0\0\0\0\x52\xfd\xf4\xbf\x17\0\0\0",
+    b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0\x34\0\x01\x17\0\xe8\xff\
+      BAM\x01\x0b\0\0\0@HD\tVN:1.0\n\0\0\0\0\x52\xfd\xf4\xbf\x17\0\0\0",
     b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0\x1b\0\x03\0\0\0\0\0\0\0\0\0",
 ];
 
@@ -44,7 +45,7 @@ fn an_input_without_records_gives_tables_without_rows() {
     place.write("empty.bam", EMPTY_BAM.concat()).write("empty.fasta", "");
     for input in ["empty.bam", "empty.fasta"] {
         let output = format!("out/{}", &input[6..]);
-        let run = ["predict", input, "-o", &output, "--compat", "broad"];
+        let run = ["predict", input, "-o", &output, "--compat", "broad", "--contigs"];
         place.run(&run).succeeds(&[&format!("warning: {input}: empty, no records")]);
         for (table, header) in [
             ("prediction_results.txt", "Sequence_ID\tPrediction\tscore1\tscore2\n"),
@@ -52,6 +53,34 @@ fn an_input_without_records_gives_tables_without_rows() {
         ] {
             assert_eq!(place.read(&format!("{output}/{table}")), header, "{input}");
         }
-        assert_eq!(place.read(&format!("{output}/sequences.tsv")).lines().count(), 1, "{input}");
+        for table in ["sequences.tsv", "contigs.tsv"] {
+            assert_eq!(place.read(&format!("{output}/{table}")).lines().count(), 1, "{input} {table}");
+        }
     }
+}
+
+#[test]
+fn contigs_are_called_by_predict_and_by_report() {
+    let place = Place::new();
+    place.write("in.fa", format!(">b2\n{0}\n>b10\n{0}\n>none\nNNNN\n", GENE.repeat(80)));
+    place.run(&["predict", "in.fa", "-o", "out/a", "--contigs"]).succeeds(&["out/a/contigs.tsv"]);
+    place.run(&["predict", "in.fa", "-o", "out/b"]).succeeds(&[]);
+    assert!(!place.path("out/b/contigs.tsv").exists());
+    place.run(&["report", "out/b", "--contigs"]).succeeds(&["out/b/contigs.tsv"]);
+    let contigs = place.read("out/a/contigs.tsv");
+    assert_eq!(first_columns(&contigs), ["b2", "b10"]);
+    assert_eq!(place.read("out/b/contigs.tsv"), contigs);
+    // What is not asked for again stays; what is given changes tiers alone.
+    place.run(&["report", "out/b", "--strict"]).succeeds(&["out/b/contigs.tsv"]);
+    assert_eq!(place.read("out/b/contigs.tsv"), contigs);
+    place.run(&["report", "out/b", "--contigs", "--contig-min-chunks", "100"]).succeeds(&[]);
+    assert!(
+        place.read("out/b/contigs.tsv").lines().skip(1).all(|row| row.split('\t').nth(2) == Some("review"))
+    );
+    place
+        .run(&["predict", "in.fa", "-o", "out/c", "--contigs", "--contig-min-viral", "1.5"])
+        .is_refused(&["--contig-min-viral must be between 0 and 1, and is 1.5"]);
+    place
+        .run(&["predict", "in.fa", "-o", "-", "--contigs"])
+        .is_refused(&["--contigs does not go with -o -: contigs.tsv is a file"]);
 }
