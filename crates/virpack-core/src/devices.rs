@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use virpack_device::{Cpu, Cuda, CudaOptions, Dtype};
+use virpack_device::{Cpu, Cuda, CudaOptions, Dtype, Unavailable};
 
 use crate::Error;
 use crate::options::setters;
@@ -40,6 +40,21 @@ pub enum Devices {
     Cpu(Vec<Arc<Cpu>>),
     /// NVIDIA GPUs.
     Cuda(Vec<Arc<Cuda>>),
+}
+
+/// A card that [`DeviceChoice::Auto`] does not take.
+#[derive(Clone, Debug)]
+pub struct LeftOutCard {
+    /// Its number, as `nvidia-smi` counts.
+    pub ordinal: usize,
+    /// Why it cannot be used.
+    pub why: Unavailable,
+}
+
+impl fmt::Display for LeftOutCard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cuda:{} is left out: {}", self.ordinal, self.why)
+    }
 }
 
 /// Runs an expression with devices of whatever kind [`Devices`] holds. A new kind is registered here, in `Devices` and in
@@ -101,6 +116,12 @@ impl DeviceOptions {
     /// [`Error::Unavailable`] where a device that was asked for cannot be used: another one is never taken instead.
     /// [`Error::CpuDtype`] for 16 bits on a CPU.
     pub fn open_all(&self) -> Result<Devices, Error> {
+        self.open_all_noting(|_| ())
+    }
+
+    /// As [`DeviceOptions::open_all`]; cards that [`DeviceChoice::Auto`] does not take are handed to
+    /// `left_out`.
+    pub(crate) fn open_all_noting(&self, left_out: impl FnMut(LeftOutCard)) -> Result<Devices, Error> {
         match &self.device {
             DeviceChoice::Cpu => self.cpu(),
             DeviceChoice::Cuda(ordinals) => self.cuda(ordinals),
@@ -111,8 +132,8 @@ impl DeviceOptions {
             },
             DeviceChoice::Auto => {
                 let count = Cuda::count().unwrap_or(0);
-                match (0..count).find_map(|ordinal| self.cuda(&[ordinal]).ok()) {
-                    Some(device) => Ok(device),
+                match first_usable(count, |ordinal| self.card(ordinal), left_out) {
+                    Some(card) => Ok(Devices::Cuda(vec![card])),
                     None => self.cpu(),
                 }
             }
@@ -128,14 +149,32 @@ impl DeviceOptions {
         }
     }
 
+    fn card(&self, ordinal: usize) -> Result<Arc<Cuda>, Unavailable> {
+        Cuda::new(ordinal, CudaOptions::new(self.dtype.unwrap_or_default())).map(Arc::new)
+    }
+
     fn cuda(&self, ordinals: &[usize]) -> Result<Devices, Error> {
-        let options = CudaOptions::new(self.dtype.unwrap_or_default());
         let open = |&ordinal: &usize| {
             let unavailable = |why| Error::Unavailable { device: DeviceChoice::Cuda(vec![ordinal]), why };
-            Cuda::new(ordinal, options).map(Arc::new).map_err(unavailable)
+            self.card(ordinal).map_err(unavailable)
         };
         Ok(Devices::Cuda(ordinals.iter().map(open).collect::<Result<_, _>>()?))
     }
+}
+
+/// The first of so many cards that opens; those before it are handed to `left_out`.
+fn first_usable<T>(
+    count: usize,
+    open: impl Fn(usize) -> Result<T, Unavailable>,
+    mut left_out: impl FnMut(LeftOutCard),
+) -> Option<T> {
+    (0..count).find_map(|ordinal| match open(ordinal) {
+        Ok(card) => Some(card),
+        Err(why) => {
+            left_out(LeftOutCard { ordinal, why });
+            None
+        }
+    })
 }
 
 impl FromStr for DeviceChoice {
@@ -177,6 +216,7 @@ impl fmt::Display for DeviceChoice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use virpack_device::Remedy;
     use virpack_seq::Hint;
 
     #[test]
@@ -189,6 +229,26 @@ mod tests {
         for wrong in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "CPU", "cuda0", "cuda:0,", "cuda:1,1"] {
             assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn cards_before_the_first_usable_one_are_told() {
+        let taken = |count, usable: Option<usize>| {
+            let mut left_out = Vec::new();
+            let open = |ordinal| {
+                let too_old = || Unavailable { reason: "too old".to_owned(), remedy: Remedy::UseCpu };
+                (Some(ordinal) == usable).then_some(ordinal).ok_or_else(too_old)
+            };
+            let taken = first_usable(count, open, |LeftOutCard { ordinal, why }| {
+                left_out.push(format!("{ordinal} {why}"));
+            });
+            (taken, left_out)
+        };
+        assert_eq!(taken(0, None), (None, vec![]));
+        assert_eq!(taken(3, Some(0)), (Some(0), vec![]));
+        let [first, second] = ["0 too old", "1 too old"].map(str::to_owned);
+        assert_eq!(taken(3, Some(1)), (Some(1), vec![first.clone()]));
+        assert_eq!(taken(2, None), (None, vec![first, second]));
     }
 
     #[test]

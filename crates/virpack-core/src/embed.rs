@@ -55,10 +55,11 @@ pub use summary::EmbedSummary;
 pub fn embed(
     options: &EmbedOptions,
     cancel: &CancelToken,
-    on_event: impl FnMut(Event),
+    mut on_event: impl FnMut(Event),
 ) -> Result<EmbedSummary, Error> {
     options.check()?;
-    for_devices!(options.embedder.device.open_all()?, |devices| embed_on(devices, options, cancel, on_event))
+    let devices = options.embedder.device.open_all_noting(|card| on_event(Event::LeftOut(card)))?;
+    for_devices!(devices, |devices| embed_on(devices, options, cancel, on_event))
 }
 
 /// [`embed`] on devices that are ready, at least one.

@@ -86,7 +86,8 @@ impl Embedder {
     /// or does not fit.
     pub fn new(options: EmbedderOptions, mut on_event: impl FnMut(Event)) -> Result<Embedder, Error> {
         options.check()?;
-        let model = for_devices!(options.device.open_all()?, |devices| {
+        let devices = options.device.open_all_noting(|card| on_event(Event::LeftOut(card)))?;
+        let model = for_devices!(devices, |devices| {
             let found = options.find_model()?;
             let warm = WarmModel::load(&devices, &found, &options, &mut on_event)?;
             warm.devices.iter().flat_map(|device| device.events()).for_each(on_event);

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use crate::devices::LeftOutCard;
 use crate::progress::Progress;
 use crate::resume::ResumeSummary;
 use crate::runner::DeviceEvent;
@@ -15,6 +16,8 @@ pub enum Event {
         /// The model's name.
         model: &'static str,
     },
+    /// A card that is not taken where the run is left to choose the device; before anything is loaded.
+    LeftOut(LeftOutCard),
     /// A sentence about a model's weights; before they are loaded.
     Weights(String),
     /// The length of the chunks that `predict` cuts; before anything is read.

@@ -85,7 +85,7 @@ mod windows;
 
 pub use cancel::CancelToken;
 pub use convert::convert_classifier;
-pub use devices::{DeviceChoice, DeviceOptions, Devices, only};
+pub use devices::{DeviceChoice, DeviceOptions, Devices, LeftOutCard, only};
 pub use embed::{EmbedOptions, EmbedSummary, embed, embed_on, embed_records};
 pub use embedder::{Embedder, EmbedderOptions, EmbeddingStream, Embeddings};
 pub use error::Error;

@@ -61,10 +61,11 @@ pub const DEFAULT_LENGTH: NonZeroUsize = NonZeroUsize::new(500).expect("it is no
 pub fn predict(
     options: &PredictOptions,
     cancel: &CancelToken,
-    on_event: impl FnMut(Event),
+    mut on_event: impl FnMut(Event),
 ) -> Result<PredictSummary, Error> {
     options.check()?;
-    for_devices!(options.device.open_all()?, |devices| {
+    let devices = options.device.open_all_noting(|card| on_event(Event::LeftOut(card)))?;
+    for_devices!(devices, |devices| {
         let nucleotide = devices.iter().map(beside).collect::<Result<_, _>>()?;
         predict_on(Pair { nucleotide, protein: devices }, options, cancel, on_event)
     })

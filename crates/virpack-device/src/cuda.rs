@@ -1,4 +1,5 @@
-//! The CUDA backend: NVIDIA GPUs of compute capability 8.0 and up, in float16, bfloat16 or float32.
+//! The CUDA backend: NVIDIA GPUs of compute capability 7.5 and up, in float16, bfloat16 (8.0 and up) or
+//! float32.
 //!
 //! Products are cuBLASLt's, or on 9.0 own ones where more follows; everything else is in `kernels/*.cu`. All of a batch runs in the order of one stream, so
 //! that calls return at once and several batches may be in flight; results come back on a second stream.
@@ -22,6 +23,7 @@ mod packed;
 mod pairs;
 mod rotary;
 mod row_scales;
+mod target;
 mod tensor_map;
 mod transfer;
 mod upload;
@@ -159,6 +161,13 @@ impl Cuda {
     pub fn new(ordinal: usize, options: CudaOptions) -> Result<Cuda, Unavailable> {
         libraries::open()?;
         let card = Card::open(ordinal)?;
+        if card.target.is_turing() && options.dtype == Dtype::Bf16 {
+            let capability = target::shown(card.target.capability);
+            return Err(Unavailable {
+                reason: format!("{}: compute capability {capability} has no bfloat16", card.name),
+                remedy: Remedy::ChangeDtype,
+            });
+        }
         let products = Products::new(&card, options.dtype).map_err(|e| Unavailable {
             reason: format!("{} cannot be used: {e}", card.name),
             remedy: Remedy::CheckMemory,
@@ -169,7 +178,7 @@ impl Cuda {
             rotary: rotary::RotaryTables::default(),
             arena: Arena::new(Arc::clone(&card)),
             pinned: Arc::default(),
-            bulk_copies: card.capability == 90 && tensor_map::available(),
+            bulk_copies: card.target.capability == 90 && tensor_map::available(),
             card,
             options,
             plan: Mutex::default(),
@@ -209,15 +218,24 @@ impl Cuda {
     /// and what was chosen for each product so far.
     fn bits_depend_on(&self) -> Vec<String> {
         let mut lines = vec![
-            format!("compute capability {}.{}", self.card.capability / 10, self.card.capability % 10),
+            format!("compute capability {}", target::shown(self.card.capability)),
             format!("{} multiprocessors", self.card.processors),
         ];
+        lines.extend(self.translated());
         lines.extend(libraries::versions());
         if self.has_pairs() {
             lines.push("float32 products: three float16 products on the tensor cores".into());
         }
         lines.extend(self.products.chosen());
         lines
+    }
+
+    /// What is said of kernels that are an older card's.
+    fn translated(&self) -> Option<String> {
+        let target = self.card.target;
+        target
+            .translated
+            .then(|| format!("kernels of compute capability {}", target::shown(target.capability)))
     }
 
     /// The card's compute capability: 90 for 9.0.

@@ -100,6 +100,10 @@ pub enum Remedy {
     CheckMemory,
     /// The card is too old.
     UseCpu,
+    /// The card has no such precision.
+    ChangeDtype,
+    /// A variable of the environment asks for what the card cannot do.
+    CheckEnvironment,
 }
 
 impl Remedy {
@@ -121,6 +125,8 @@ impl Remedy {
             Remedy::CheckCards => "see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES",
             Remedy::CheckMemory => "see `nvidia-smi`: another program may hold the card's memory",
             Remedy::UseCpu => "run on the CPU",
+            Remedy::ChangeDtype => "compute in float16 or float32",
+            Remedy::CheckEnvironment => "unset the variable",
         }
     }
 }

@@ -13,6 +13,7 @@ pub(crate) fn tell(py: Python<'_>, hook: Option<&Py<PyAny>>, event: Event) -> Py
             Some(hook) => hook.call1(py, ("progress", facts(py, &progress)?)).map(drop),
             None => Ok(()),
         },
+        Event::LeftOut(card) => log(py, hook, "warning", &card.to_string()),
         Event::BuiltInModel { model } => info(format!("model {model}")),
         Event::Weights(note) => info(note),
         Event::ChunkLength { length, asked, trained } => match (asked, trained) {

@@ -10,6 +10,7 @@ use crate::text::grouped;
 use std::fmt::Display;
 use virpack_core::DeviceEvent;
 use virpack_core::Hint;
+use virpack_core::LeftOutCard;
 use virpack_core::device::Unavailable;
 use virpack_seq::EfficiencyWarning;
 
@@ -61,6 +62,11 @@ pub(crate) fn of_warning(warning: &EfficiencyWarning) -> Message {
 /// What is said of a device that cannot be used.
 pub(crate) fn of_unavailable(why: &Unavailable) -> Message {
     Message::new(why.to_string(), hints::of_unavailable(why))
+}
+
+/// What is said of a card that is not taken: one line.
+pub(crate) fn of_left_out(card: &LeftOutCard) -> Message {
+    card.to_string().into()
 }
 
 /// What is said of a device that lacks room or is given up.
@@ -136,6 +142,14 @@ mod tests {
     fn the_neutral_hint_is_what_is_left() {
         let error = Error::from(SeqError::BudgetTooLarge { token_budget: 9 });
         assert_eq!(of(&error).hints, [error.hint().unwrap()]);
+    }
+
+    #[test]
+    fn a_card_that_is_left_out_is_one_line() {
+        let reason = "Tesla P4 has compute capability 6.1, and 7.5 is the least".to_owned();
+        let card = LeftOutCard { ordinal: 1, why: Unavailable { reason, remedy: Remedy::UseCpu } };
+        let line = "cuda:1 is left out: Tesla P4 has compute capability 6.1, and 7.5 is the least";
+        assert_eq!(of_left_out(&card).text(), line);
     }
 
     #[test]

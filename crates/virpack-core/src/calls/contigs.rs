@@ -41,8 +41,8 @@ impl ContigTable {
     }
 }
 
-/// The highest scores of a record's chunks with an open frame, `[other, virus]`, as VirNucPro's table has them: to as many
-/// digits, and sorted by the chunks' names.
+/// The highest scores of a record's chunks with an open frame, `[other, virus]`, as VirNucPro's table has
+/// them: to as many digits, and sorted by the chunks' names.
 fn chunk_scores(record: &JudgedRecord) -> Vec<[f64; 2]> {
     let chunks = (1_u64..).zip(&record.chunks);
     let mut named: Vec<_> = chunks
@@ -72,8 +72,8 @@ fn row(id: &str, own: &ContigCall) -> String {
     )
 }
 
-/// A text that sorts as the task sorts ids: numbers in them by their value, letters whatever their case. Ids that are equal so
-/// are in their own order.
+/// A text that sorts as the task sorts ids: numbers in them by their value, letters whatever their case. Ids
+/// that are equal so are in their own order.
 fn natural_key(id: &str) -> String {
     let mut key = String::with_capacity(2 * id.len() + 16);
     let mut rest = id;

@@ -1,8 +1,8 @@
 //! The rule by which viral-pipelines calls a contig out of VirNucPro's scores of its chunks.
 //!
 //! It is that of the task `classify_virnucpro_contigs` in broadinstitute/viral-pipelines
-//! (`pipes/WDL/tasks/tasks_metagenomics.wdl`, commit 0bb49f6). Sums are added in the order in which NumPy adds them, so that
-//! a value at a threshold falls on the same side.
+//! (`pipes/WDL/tasks/tasks_metagenomics.wdl`, commit 0bb49f6). Sums are added in the order in which NumPy
+//! adds them, so that a value at a threshold falls on the same side.
 
 use crate::Error;
 use crate::options::setters;

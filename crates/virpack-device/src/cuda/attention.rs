@@ -79,7 +79,8 @@ impl Cuda {
         if !rotated && self.attend_on_hopper(task, &out)? {
             return Ok(out);
         }
-        let form = Form::find(width, packed.longest, self.kernels.shared_limit);
+        let limit = self.kernels.shared_limit;
+        let form = Form::find(width, packed.longest, limit, self.card.target.is_turing());
         match form.filter(|_| !self.options.dtype.is_float32()) {
             Some(form) => {
                 let frequencies = &attention.rotary_frequencies;
@@ -100,7 +101,7 @@ impl Cuda {
 
     /// Attention by the kernels for 9.0: false where there are none for this card, dtype or width.
     fn attend_on_hopper(&self, task: Task<'_>, out: &CudaTensor) -> Result<bool, DeviceError> {
-        let usable = self.card.capability == 90 && self.bulk_copies && self.options.dtype.bytes() == 2;
+        let usable = self.bulk_copies && self.options.dtype.bytes() == 2;
         let parts = [task.packed.long, task.packed.short];
         let parts: Vec<Part> = parts.into_iter().filter(|part| part.count > 0).collect();
         let forms = parts.iter().map(|part| HopperForm::find(task.width, part.longest));

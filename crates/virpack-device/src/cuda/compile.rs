@@ -23,21 +23,13 @@ fn options(source: &KernelSource, dtype: Dtype, architecture: &str) -> Vec<Strin
     options
 }
 
-/// The architecture that kernels are compiled for on a card: with the features of that card alone where there are any.
-pub(super) fn architecture(capability: u32) -> String {
-    match capability {
-        90 => "sm_90a".into(),
-        other => format!("sm_{other}"),
-    }
-}
-
-/// Machine code for `source`, from the cache or from NVRTC.
-pub(super) fn machine_code(
-    source: &KernelSource,
-    dtype: Dtype,
-    architecture: &str,
-) -> Result<Vec<u8>, DeviceError> {
+/// Code for `source` that the driver loads: machine code, from the cache or from NVRTC, or for a `compute_..`
+/// architecture PTX, which the driver translates.
+pub(super) fn code(source: &KernelSource, dtype: Dtype, architecture: &str) -> Result<Vec<u8>, DeviceError> {
     let options = options(source, dtype, architecture);
+    if is_ptx(architecture) {
+        return compile(source, &options, architecture);
+    }
     let path = cache_folder().map(|folder| folder.join(cache_name(source, &options)));
     if let Some(code) =
         path.as_deref().and_then(|p| fs::read(p).ok()).filter(|code| code.starts_with(b"\x7fELF"))
@@ -61,11 +53,20 @@ pub(super) fn compile_for(
     compile(source, &options(source, dtype, architecture), architecture)
 }
 
-fn compile(source: &KernelSource, options: &[String], architecture: &str) -> Result<Vec<u8>, DeviceError> {
-    let call = |call, result| match result {
+/// Whether what is compiled for an architecture is text that ends with zero, and no machine code.
+fn is_ptx(architecture: &str) -> bool {
+    architecture.starts_with("compute_")
+}
+
+/// A compiler call's result as ours.
+fn check(call: &'static str, result: sys::nvrtcResult) -> Result<(), DeviceError> {
+    match result {
         sys::nvrtcResult::NVRTC_SUCCESS => Ok(()),
         other => Err(DeviceError::Call { call, reason: format!("{other:?}") }),
-    };
+    }
+}
+
+fn compile(source: &KernelSource, options: &[String], architecture: &str) -> Result<Vec<u8>, DeviceError> {
     let c = |text: &str| CString::new(text).expect("sources and options hold no zero byte");
     let text = c(&format!("{COMMON}\n#line 1 \"{}\"\n{}", source.file, source.parts.concat()));
     let name = c(source.file);
@@ -76,21 +77,39 @@ fn compile(source: &KernelSource, options: &[String], architecture: &str) -> Res
     unsafe {
         let created =
             sys::nvrtcCreateProgram(&mut program, text.as_ptr(), name.as_ptr(), 0, ptr::null(), ptr::null());
-        call("nvrtcCreateProgram", created)?;
+        check("nvrtcCreateProgram", created)?;
         let compiled = sys::nvrtcCompileProgram(program, pointers.len() as c_int, pointers.as_ptr());
         let code = if compiled == sys::nvrtcResult::NVRTC_SUCCESS {
-            let mut len = 0;
-            let sized = call("nvrtcGetCUBINSize", sys::nvrtcGetCUBINSize(program, &mut len));
-            let mut code = vec![0u8; len];
-            sized
-                .and_then(|()| call("nvrtcGetCUBIN", sys::nvrtcGetCUBIN(program, code.as_mut_ptr().cast())))
-                .map(|()| code)
+            output_of(program, is_ptx(architecture))
         } else {
             let (file, architecture) = (source.file, architecture.to_owned());
             Err(DeviceError::Kernel { file, architecture, log: log_of(program) })
         };
         sys::nvrtcDestroyProgram(&mut program);
         code
+    }
+}
+
+/// What was compiled: PTX, or machine code.
+///
+/// # Safety
+///
+/// `program` is live, and was compiled for an architecture of that kind.
+unsafe fn output_of(program: sys::nvrtcProgram, ptx: bool) -> Result<Vec<u8>, DeviceError> {
+    let mut len = 0;
+    // SAFETY: the caller's promise; the size is asked for before the buffer is filled.
+    unsafe {
+        if ptx {
+            check("nvrtcGetPTXSize", sys::nvrtcGetPTXSize(program, &mut len))?;
+            let mut text = vec![0u8; len];
+            check("nvrtcGetPTX", sys::nvrtcGetPTX(program, text.as_mut_ptr().cast()))?;
+            Ok(text)
+        } else {
+            check("nvrtcGetCUBINSize", sys::nvrtcGetCUBINSize(program, &mut len))?;
+            let mut code = vec![0u8; len];
+            check("nvrtcGetCUBIN", sys::nvrtcGetCUBIN(program, code.as_mut_ptr().cast()))?;
+            Ok(code)
+        }
     }
 }
 

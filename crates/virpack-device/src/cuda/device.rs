@@ -25,7 +25,8 @@ fn plan(model: &ModelShape, token_budget: usize, sequences: usize, rows: bool) -
 
 impl Device for Cuda {
     fn name(&self) -> String {
-        format!("cuda:{} {}, {}", self.card.ordinal, self.card.name, self.options.dtype)
+        let older = self.translated().map(|kernels| format!(", {kernels}")).unwrap_or_default();
+        format!("cuda:{} {}, {}{older}", self.card.ordinal, self.card.name, self.options.dtype)
     }
 
     fn dtype(&self) -> Dtype {

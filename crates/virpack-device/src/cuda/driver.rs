@@ -1,5 +1,6 @@
 //! The card: context, streams, events, pinned memory; thin, typed and released on drop.
 
+use super::target::{self, Target};
 use crate::relock::Relock;
 use crate::{DeviceError, Remedy, Unavailable};
 use cudarc::driver::sys;
@@ -18,6 +19,8 @@ pub(super) struct Card {
     pub(super) name: String,
     /// Compute capability: 90 for 9.0.
     pub(super) capability: u32,
+    /// What its kernels are compiled for.
+    pub(super) target: Target,
     /// Multiprocessors.
     pub(super) processors: usize,
     /// Uploads and kernels, in order.
@@ -81,13 +84,15 @@ impl Card {
                 remedy: Remedy::CheckCards,
             });
         }
-        let card = Self::retain(ordinal as c_int).map_err(refused)?;
-        if card.capability < 80 {
+        let mut card = Self::retain(ordinal as c_int).map_err(refused)?;
+        if card.capability < target::OLDEST {
+            let [own, least] = [card.capability, target::OLDEST].map(target::shown);
             return Err(Unavailable {
-                reason: format!("{} has compute capability {}, 80 is the least", card.name, card.capability),
+                reason: format!("{} has compute capability {own}, and {least} is the least", card.name),
                 remedy: Remedy::UseCpu,
             });
         }
+        card.target = Target::of_card(card.capability)?;
         Ok(Arc::new(card))
     }
 
@@ -120,7 +125,8 @@ impl Card {
         let (capability, processors) = ((major * 10 + minor) as u32, processors as usize);
         let (compute, download) = (Stream(compute), Stream(download));
         let ordinal = ordinal as usize;
-        Ok(Card { context, device, ordinal, name, capability, processors, compute, download })
+        let target = Target { capability, translated: false };
+        Ok(Card { context, device, ordinal, name, capability, target, processors, compute, download })
     }
 
     /// Makes the card current on this thread.

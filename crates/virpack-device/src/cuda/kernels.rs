@@ -15,9 +15,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 // An argument of four bytes is read from where one of eight begins.
 const _: () = assert!(cfg!(target_endian = "little"));
 
-/// The most shared memory a block may ask for on every card from 8.6 up; 8.0 and 9.0 give more, see `new`.
-const SHARED_EVERYWHERE: i32 = 99 << 10;
-
 /// A card's kernels, compiled and loaded as they are first used.
 #[derive(Debug)]
 pub(super) struct Kernels {
@@ -113,13 +110,7 @@ pub(super) use arguments;
 
 impl Kernels {
     pub(super) fn new(card: Arc<Card>, dtype: Dtype) -> Kernels {
-        let shared_limit = match card.capability {
-            80 | 87 => 163 << 10,
-            90.. => 227 << 10,
-            _ => SHARED_EVERYWHERE as usize,
-        };
-        // 12.x consumer cards have as much as 8.6.
-        let shared_limit = if card.capability >= 120 { SHARED_EVERYWHERE as usize } else { shared_limit };
+        let shared_limit = card.target.shared_limit();
         Kernels { card, dtype, shared_limit, modules: Mutex::default() }
     }
 
@@ -185,9 +176,9 @@ impl Kernels {
     }
 
     fn load(&self, source: &KernelSource) -> Result<Module, DeviceError> {
-        let code = compile::machine_code(source, self.dtype, &compile::architecture(self.card.capability))?;
+        let code = compile::code(source, self.dtype, &self.card.target.architecture())?;
         let mut handle = ptr::null_mut();
-        // SAFETY: a whole ELF image made for this card; the driver copies it.
+        // SAFETY: a whole ELF image made for this card, or PTX that ends with zero; the driver copies it.
         check("cuModuleLoadData", unsafe { sys::cuModuleLoadData(&mut handle, code.as_ptr().cast()) })?;
         Ok(Module { handle, functions: HashMap::new() })
     }

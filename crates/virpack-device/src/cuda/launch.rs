@@ -19,11 +19,15 @@ use crate::{DeviceError, Dtype, Unavailable};
 
 /// Every source that a card of this architecture uses for activations of `dtype`.
 fn sources(dtype: Dtype, architecture: &str) -> Vec<KernelSource> {
-    let hopper = architecture == compile::architecture(90);
+    let hopper = architecture == "sm_90a";
+    let turing = architecture.ends_with("_75");
+    if turing && dtype == Dtype::Bf16 {
+        return Vec::new();
+    }
     let (float32, any) = (dtype.is_float32(), attention_any::source());
     let mut all = vec![elementwise::source(), norm::source(), pool::source(), rotary::source(), any];
     if !float32 {
-        all.extend(attention::sources());
+        all.extend(attention::sources(turing));
     }
     if hopper && float32 {
         all.push(pairs::source());
@@ -36,8 +40,8 @@ fn sources(dtype: Dtype, architecture: &str) -> Vec<KernelSource> {
 }
 
 impl Cuda {
-    /// Compiles all kernels for an architecture, `sm_80` and up, on a machine with or without a card. Returns
-    /// how many sources were compiled.
+    /// Compiles all kernels for an architecture, `sm_75` and up, or to what a driver translates
+    /// (`compute_75`), on a machine with or without a card. Returns how many sources were compiled.
     ///
     /// # Errors
     ///

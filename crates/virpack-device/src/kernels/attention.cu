@@ -7,8 +7,8 @@
 // sums in float32, the weights handed to the second product in registers. A block takes one item (rows of one
 // sequence) and HEADS heads and holds `capacity` keys and values of each. A sequence that fits is
 // copied and rotated once, and its groups of ROWS rows are shared out among the warps with no wait between
-// them; a longer one runs through them in chunks, the next ones copied while one is worked on. mma.sync
-// m16n8k16, so sm_80 and up. Limits: WIDTH 16, 24 (padded to 32 with zeros), 32, 64 or 128; capacity a
+// them; a longer one runs through them in chunks, the next ones copied while one is worked on (before sm_80:
+// before). mma.sync m16n8k16, or on sm_75 m16n8k8. Limits: WIDTH 16, 24 (padded to 32 with zeros), 32, 64 or 128; capacity a
 // multiple of 16, and of CHUNK (at least two of them) where longer sequences come.
 
 // ROTATED values, 8 or 16 bytes.
@@ -73,8 +73,8 @@ __device__ __forceinline__ void load_keys_async(const Block &b, int first, int r
         for (int i = threadIdx.x; i < padded * VECTORS; i += THREADS) {
             int r = i / VECTORS, vector = i % VECTORS;
             const T *source = from + (u64)min(r, count - 1) * pitch + vector * 8;
-            copy_async(b.keys + swizzled(at + r, vector), source, r < count);
-            copy_async(b.values + swizzled(at + r, vector), source + b.hidden, r < count);
+            copy_two_async(b.keys + swizzled(at + r, vector), source, b.values + swizzled(at + r, vector),
+                           source + b.hidden, r < count);
         }
 #else
         // A thread keeps its vector; its rows are a multiple of 8 apart, so that the swizzle stays the same
@@ -87,8 +87,7 @@ __device__ __forceinline__ void load_keys_async(const Block &b, int first, int r
              r += apart, keys += apart * DEPTH, values += apart * DEPTH, source += apart * pitch) {
             // Past the end nothing is read, but the address must be one.
             const T *safe = r < count ? source : from;
-            copy_async(keys, safe, r < count);
-            copy_async(values, safe + b.hidden, r < count);
+            copy_two_async(keys, safe, values, safe + b.hidden, r < count);
         }
 #endif
     }

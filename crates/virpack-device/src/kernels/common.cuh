@@ -45,16 +45,32 @@ __device__ __forceinline__ T from_float(float x) {
 #endif
 }
 
+// Two values to float16, the first one low.
+__device__ __forceinline__ u32 two_halves(float first, float second) {
+    u32 r;
+#if __CUDA_ARCH__ < 800
+    asm("{.reg .b16 a, b;\n"
+        "cvt.rn.f16.f32 a, %1;\n"
+        "cvt.rn.f16.f32 b, %2;\n"
+        "mov.b32 %0, {a, b};}"
+        : "=r"(r)
+        : "f"(first), "f"(second));
+#else
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(second), "f"(first));
+#endif
+    return r;
+}
+
 #if DTYPE != 0
 // Two values to 32 bits, the first one low.
 __device__ __forceinline__ u32 pack(float low, float high) {
-    u32 r;
 #if DTYPE == 1
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+    return two_halves(low, high);
 #else
+    u32 r;
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
-#endif
     return r;
+#endif
 }
 
 __device__ __forceinline__ void unpack(u32 r, float &low, float &high) {

@@ -15,12 +15,6 @@ struct Pairs {
     u32 high, low;
 };
 
-__device__ __forceinline__ u32 two_halves(float first, float second) {
-    u32 r;
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(second), "f"(first));
-    return r;
-}
-
 __device__ __forceinline__ void from_halves(u32 halves, float &first, float &second) {
     asm("{.reg .b16 a, b;\n"
         "mov.b32 {a, b}, %2;\n"

@@ -10,6 +10,7 @@ use crate::watch::Watch;
 pub(crate) fn show(watch: &Watch, keeps: &Keeps, event: Event) -> Option<Event> {
     match event {
         Event::Progress(progress) => watch.update(progress),
+        Event::LeftOut(card) => watch.warn(messages::of_left_out(&card)),
         Event::Weights(note) => watch.info(note),
         Event::Kept(resumed) => keeps.begin(watch, &resumed),
         Event::Device(event) => watch.warn(messages::of_device_event(&event)),

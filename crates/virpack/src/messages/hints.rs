@@ -100,6 +100,7 @@ pub(super) fn of_unavailable(why: &Unavailable) -> Words<'_> {
     match why.remedy {
         Remedy::InstallDriver => Some("install the NVIDIA driver, or run with --device cpu".into()),
         Remedy::UseCpu => Some("run with --device cpu".into()),
+        Remedy::ChangeDtype => Some("compute with --dtype f16 or f32".into()),
         _ => why.hint(),
     }
 }

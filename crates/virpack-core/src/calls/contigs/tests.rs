@@ -39,7 +39,8 @@ impl SplitMix {
 fn contigs() -> Vec<JudgedRecord> {
     let mut random = SplitMix(19);
     let contig = |number: u64| {
-        let most = [6, 40, 300][usize::from(number % 9 == 0) + usize::from(number % 3 == 0)];
+        let longer = [9, 3].into_iter().filter(|by| number.is_multiple_of(*by)).count();
+        let most = [6, 40, 300][longer];
         let count = 1 + random.below(most);
         let (kind, mixed) = (random.below(5), random.below(2) == 1);
         let chunks = (0..count as usize).map(|i| {

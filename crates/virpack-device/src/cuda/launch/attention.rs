@@ -22,12 +22,20 @@ pub(in crate::cuda) struct Form {
     tiles: usize,
     /// Keys a softmax step.
     step: usize,
+    /// Keys of one chunk of a long sequence.
+    chunk: usize,
     /// Keys a block has room for; 0: as many as the longest sequence has.
     capacity: usize,
 }
 
 const fn form(width: usize, heads: usize, threads: usize, blocks: usize, tiles: usize, step: usize) -> Form {
-    Form { width, heads, threads, blocks, tiles, step, capacity: 0 }
+    // 8 KB of keys.
+    let chunk = match width {
+        0..=16 => 256,
+        17..=32 => 128,
+        _ => 64,
+    };
+    Form { width, heads, threads, blocks, tiles, step, chunk, capacity: 0 }
 }
 
 /// The forms for batches of short sequences, the fastest of those tried (dev/cuda.md): several heads a block, so that
@@ -50,16 +58,21 @@ const LONG_FORMS: [Form; 5] = [
 ];
 
 const fn long(form: Form) -> Form {
-    Form { capacity: 4 * chunk(form.width), ..form }
+    Form { capacity: 4 * form.chunk, ..form }
 }
 
-/// Keys of one chunk of a long sequence: 8 KB of keys.
-const fn chunk(width: usize) -> usize {
-    match width {
-        0..=16 => 256,
-        17..=32 => 128,
-        _ => 64,
-    }
+/// The forms for compute capability 7.5, whose processors have 64 KB of shared memory and 1,024 threads: two
+/// chunks of 4 KB of keys, so that a processor holds two blocks of eight warps (heads of 128: one).
+const TURING_FORMS: [Form; 5] = [
+    turing(form(16, 1, 256, 3, 1, 32), 128),
+    turing(form(24, 1, 256, 2, 1, 64), 64),
+    turing(form(32, 1, 256, 2, 1, 64), 64),
+    turing(form(64, 1, 256, 2, 1, 32), 32),
+    turing(form(128, 1, 256, 1, 1, 32), 32),
+];
+
+const fn turing(form: Form, chunk: usize) -> Form {
+    Form { chunk, capacity: 2 * chunk, ..form }
 }
 
 /// Values of a row of a head in shared memory.
@@ -69,9 +82,12 @@ pub(super) const fn depth(width: usize) -> usize {
 
 impl Form {
     /// The form for heads of `width` and a batch whose longest sequence has `longest` tokens, within `limit` bytes of
-    /// shared memory.
-    pub(in crate::cuda) fn find(width: usize, longest: usize, limit: usize) -> Option<Form> {
+    /// shared memory; `turing`: on compute capability 7.5.
+    pub(in crate::cuda) fn find(width: usize, longest: usize, limit: usize, turing: bool) -> Option<Form> {
         let fits = |form: &Form| form.width == width && form.shared(form.capacity(longest, limit)) <= limit;
+        if turing {
+            return TURING_FORMS.into_iter().find(fits);
+        }
         let short = SHORT_FORMS.into_iter().filter(|_| longest <= SHORT);
         short.chain(LONG_FORMS).find(fits)
     }
@@ -90,7 +106,7 @@ impl Form {
             ("TILES", self.tiles),
             ("STEP", self.step),
             ("DEPTH", depth(self.width)),
-            ("CHUNK", chunk(self.width)),
+            ("CHUNK", self.chunk),
             ("ALIBI", alibi.into()),
         ])
     }
@@ -107,7 +123,7 @@ impl Form {
     /// Keys that a block has room for: as many as the longest sequence has, or chunks of 64 keys of 64 values (or
     /// as many bytes) within `limit` bytes.
     fn capacity(self, longest: usize, limit: usize) -> usize {
-        let chunk = chunk(self.width);
+        let chunk = self.chunk;
         match self.capacity {
             0 => longest.next_multiple_of(16),
             wanted => (2..=wanted / chunk)
@@ -119,9 +135,10 @@ impl Form {
     }
 }
 
-/// Every form of the matrix-unit kernel.
-pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
-    let forms = SHORT_FORMS.into_iter().chain(LONG_FORMS);
+/// Every form of the matrix-unit kernel; `turing`: on compute capability 7.5.
+pub(super) fn sources(turing: bool) -> impl Iterator<Item = KernelSource> {
+    let others = SHORT_FORMS.into_iter().chain(LONG_FORMS).filter(move |_| !turing);
+    let forms = TURING_FORMS.into_iter().filter(move |_| turing).chain(others);
     forms.flat_map(|form| [false, true].map(|alibi| form.source(alibi)))
 }
 
@@ -149,5 +166,24 @@ impl Cuda {
         ];
         // SAFETY: shapes as checked by `attend`; shared memory as the kernel's header lays it out.
         unsafe { self.kernels.launch(&form.source(task.has_alibi()), "attention", grid, &arguments) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_blocks_fit_a_processor_of_7_5() {
+        const LIMIT: usize = 64 << 10;
+        for form in TURING_FORMS {
+            assert!(form.threads * form.blocks <= 1024 && form.blocks * form.shared(form.capacity) <= LIMIT);
+            // Sums are in the same order whether a sequence fits or goes in chunks.
+            assert_eq!((form.chunk % form.step, form.capacity % form.chunk), (0, 0));
+            for longest in [1, 50, 192, 193, 8192] {
+                let found = Form::find(form.width, longest, LIMIT, true).expect("a form for every length");
+                assert_eq!((found.width, found.capacity(longest, LIMIT)), (form.width, form.capacity));
+            }
+        }
     }
 }
