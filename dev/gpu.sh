@@ -6,7 +6,7 @@
 #         GENOMES=plant_viruses.fasta.gz GOLDEN=directory TINY=directory dev/gpu.sh [step ...]
 #
 # `virpack` and EXAMPLES (cuda_attention, product_bench, same_bits) are release builds, `conformance` the test of virpack-device.
-# Steps: conformance bits sanitize golden precision files budget predict; without any, all of them. `bits` takes real
+# Steps: conformance older bits sanitize golden precision files budget predict; without any, all of them. `bits` takes real
 # weights too where BITS names their directory, and all cards that DEVICES names (cuda:0). `golden` needs GOLDEN and TINY,
 # directories of models of nucleotides with golden.json. SIZES (3B 650M) and PEPTIDES
 # (orf records a run, 20000) may be set. Models are made in SCRATCH (/tmp/virpack-gpu).
@@ -19,6 +19,15 @@ seconds() { local begin; begin=$(date +%s.%N); "$@"; echo "$(date +%s.%N) $begin
 
 # A test for each theme and precision (`cuda_f16::attention`). Without the variable they would be skipped where there is no card.
 conformance() { VIRPACK_REQUIRE_CUDA=1 timeout 300 "$CONFORMANCE" cuda_ | tail -80; }
+
+# The kernels of older cards, which the driver translates: conformance, packed and alone, and speed beside each other. NVRTC must not be
+# newer than the driver's CUDA version.
+older() {
+    local arch
+    for arch in 75 80; do VIRPACK_CUDA_ARCH=$arch conformance; done
+    VIRPACK_CUDA_ARCH=75 timeout 120 "$EXAMPLES/same_bits" 650M "${DEVICES:-cuda:0}" f16 1000 60 || echo 'older: NOT the same'
+    for arch in 80 75 75 80; do VIRPACK_CUDA_ARCH=$arch "$VIRPACK" bench --shape 650M --load orf --seconds 4 --rounds 1; done
+}
 
 # Rows and bits that differ between packed, packed otherwise, from back to front, alone, and on one card or several.
 # Records of 1 to 1,022 residues: 2,000 of them where the model takes seconds for so many; of those, the last number alone.
@@ -83,6 +92,6 @@ predict() {
         --classifier "$SCRATCH/500_random.safetensors" -o "$SCRATCH/verdicts" --force
 }
 
-for name in "${@:-conformance bits sanitize golden precision files budget predict}"; do
+for name in "${@:-conformance older bits sanitize golden precision files budget predict}"; do
     for name in $name; do step "$name"; "$name"; done
 done

@@ -1,4 +1,5 @@
-//! What kernels are compiled for on a card: the card itself, or an older one whose code the driver translates.
+//! What kernels are compiled for on a card: the card itself, or an older one whose code the driver
+//! translates.
 
 use crate::{Remedy, Unavailable};
 
