@@ -8,7 +8,7 @@ use virpack_core::calls::{CallOptions, Compat, Draw};
 use virpack_core::model::mini;
 use virpack_core::predict::{Bundle, PredictOptions, predict};
 use virpack_core::report::{FinishedRun, ReportError, ReportOptions, ReportSummary, compare, report};
-use virpack_core::verdict::{CallThresholds, Prevalence};
+use virpack_core::verdict::{CallThresholds, ContigRule, Prevalence};
 use virpack_core::{
     CancelToken, CheckpointOptions, DeviceChoice, DeviceOptions, Error, Event, Hint, ResumeError,
 };
@@ -115,12 +115,14 @@ fn judged_again_the_files_are_those_of_a_run_with_the_same_options() {
     let inputs = inputs(folder.path());
     let [plain, other] = ["plain/out", "other/out"].map(|name| folder.path().join(name));
     run(&options(&inputs, plain.clone()));
-    run(&options(&inputs, other.clone()).calls(strict()).compat(Compat::Broad).plot(Some(DRAW)).max_plots(3));
+    let rule = ContigRule::default().min_chunks(2).min_viral(0.25);
+    let with_all = options(&inputs, other.clone()).calls(strict()).compat(Compat::Broad).contigs(rule);
+    run(&with_all.plot(Some(DRAW)).max_plots(3));
     let [as_plain, as_other] = [&plain, &other].map(|directory| (files(directory), told(directory)));
     assert_ne!(as_plain.0["sequences.tsv"], as_other.0["sequences.tsv"]);
     assert_ne!(as_plain.0["chunks.tsv"], as_other.0["chunks.tsv"]);
     assert_eq!(as_plain.0["frames.tsv"], as_other.0["frames.tsv"]);
-    assert!(as_other.0.contains_key("plots/overview.svg"));
+    assert!(as_other.0.contains_key("plots/overview.svg") && as_other.0.contains_key("contigs.tsv"));
 
     // With nothing else asked for, not a byte changes.
     for (directory, draw) in [(&plain, None), (&other, Some(DRAW))] {
@@ -129,15 +131,16 @@ fn judged_again_the_files_are_those_of_a_run_with_the_same_options() {
         assert_same(&all_files(directory), &before);
         assert!(judged.files.iter().all(|file| file.exists()));
     }
-    let judged =
-        again(&plain, |options| options.calls(strict()).compat(Compat::Broad).plot(Some(DRAW)).max_plots(3));
+    let judged = again(&plain, |options| {
+        options.calls(strict()).compat(Compat::Broad).contigs(rule).plot(Some(DRAW)).max_plots(3)
+    });
     assert_same(&files(&plain), &as_other.0);
     assert_eq!(told(&plain), as_other.1);
     let counts = &as_other.1[1];
     assert_eq!(counts["viral"]["records"], judged.unwrap().calls.counts.viral.records);
     let page = fs::read_to_string(plain.join("report.html")).unwrap();
     assert_ne!(page, fs::read_to_string(other.join("report.html")).unwrap(), "they are of two runs");
-    again(&other, |options| options.calls(CallOptions::default()).compat(None)).unwrap();
+    again(&other, |options| options.calls(CallOptions::default()).compat(None).contigs(None)).unwrap();
     assert_same(&files(&other), &as_plain.0);
     assert_eq!(told(&other), as_plain.1);
 }
