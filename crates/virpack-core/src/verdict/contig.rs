@@ -205,6 +205,18 @@ mod tests {
         assert_eq!((all.weighted_delta, all.viral_share, all.call), (0.0, 0.0, "Ambiguous"));
     }
 
+    /// The right side is `(numpy.arange(1, n + 1) * 0.1).sum()` (NumPy 2.4).
+    #[test]
+    fn sums_are_added_in_the_order_of_numpy() {
+        let values = |n: u32| (1..=n).map(|i| f64::from(i) * 0.1).collect::<Vec<_>>();
+        let cases =
+            [(7, 2.8000000000000003), (10, 5.5), (15, 12.0), (130, 851.5), (300, 4515.0), (1000, 50050.0)];
+        for (n, expected) in cases {
+            assert_eq!(sum(&values(n)), expected, "{n}");
+        }
+        assert!(cases.iter().any(|(n, expected)| values(*n).iter().sum::<f64>() != *expected));
+    }
+
     #[test]
     fn shares_are_from_0_to_1() {
         let rule = ContigRule::default();
