@@ -44,7 +44,9 @@ fn a_name_that_is_taken_while_the_run_goes_on_loses_nothing() {
     let number = arguments.iter().position(|word| *word == "--checkpoint-records").unwrap() + 1;
     arguments[number] = "1000000";
     let mut child = place.command(&arguments).stderr(Stdio::piped()).spawn().unwrap();
-    while !place.path("out/emb.npy.partial/lock").exists() {
+    // Its first checks are behind it when it has begun the output.
+    let begun = place.path(&format!("out/.emb.npy.tmp-{}", child.id()));
+    while !begun.exists() {
         assert!(child.try_wait().unwrap().is_none(), "it is over");
         std::thread::sleep(Duration::from_millis(1));
     }
