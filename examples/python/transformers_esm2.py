@@ -58,7 +58,8 @@ def rows_of_virpack(model_path: Path, fasta: Path) -> torch.Tensor:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "rows.npy"
         command = ["virpack", "embed", str(fasta), "--model", str(model_path), "-o", str(output), "--quiet"]
-        subprocess.run(command, check=True)
+        # As the other side: in float32, on the CPU.
+        subprocess.run([*command, "--device", "cpu"], check=True)
         return torch.from_numpy(np.load(output))
 
 

@@ -34,7 +34,8 @@ def test_a_loader_gives_packed_batches_and_loses_nothing(
 ) -> None:
     dataset = vt.SequenceDataset([fasta([300] * 100)])
     collator = vt.VarlenCollator(enable_packing=enable_packing, buffer_size=40)
-    loader = vt.create_async_dataloader(dataset, collator, batch_size=batch_size)
+    # Without a budget it would be that of the machine's card.
+    loader = vt.create_async_dataloader(dataset, collator, batch_size=batch_size, token_budget=4096)
     for _ in range(2):
         batches = list(loader)
         assert all(len(batch["input_ids"]) <= 4096 for batch in batches)
