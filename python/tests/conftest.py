@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+# What runs the tests in the background may have them ignore SIGINT, and every process that they start: tests of Ctrl-C would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 RESIDUES = "LAGVSERTIDPKQNFYMHWC"
 
