@@ -9,20 +9,7 @@ use virpack_seq::{
     VarlenCollator,
 };
 
-/// All records, and the error that ended them.
-fn read(mut records: Records) -> (Vec<Record>, Option<SeqError>) {
-    let (mut all, mut record) = (Vec::new(), Record::default());
-    loop {
-        match records.read(&mut record) {
-            Ok(true) => all.push(record.clone()),
-            Ok(false) => return (all, None),
-            Err(error) => {
-                assert!(!records.read(&mut record).unwrap(), "after an error comes the end");
-                return (all, Some(error));
-            }
-        }
-    }
-}
+use crate::support::read;
 
 /// Everything that a loader makes of records.
 fn packed(records: Records) -> (Vec<PackedBatch>, Vec<SkippedRecord>) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use virpack_seq::reader::{self, Remark};
 use virpack_seq::{Hint, Input, InputError, ReadOptions, Record, SeqError};
 
+use crate::support;
 use crate::support::codecs::{CODECS, gzip};
 
 /// A file in a directory that goes away with the test.
@@ -26,18 +27,7 @@ impl Files {
 /// All records, and the error that ended them.
 fn read(paths: &[&Path]) -> (Vec<Record>, Option<SeqError>) {
     let inputs: Vec<Input> = paths.iter().map(|path| path.to_path_buf().into()).collect();
-    let mut records = reader::open(&inputs).unwrap();
-    let (mut all, mut record) = (Vec::new(), Record::default());
-    loop {
-        match records.read(&mut record) {
-            Ok(true) => all.push(record.clone()),
-            Ok(false) => return (all, None),
-            Err(error) => {
-                assert!(!records.read(&mut record).unwrap(), "after an error comes the end");
-                return (all, Some(error));
-            }
-        }
-    }
+    support::read(reader::open(&inputs).unwrap())
 }
 
 fn read_bytes(bytes: impl AsRef<[u8]>) -> (Vec<Record>, Option<SeqError>) {
