@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from virpack import _options, _virpack
 from virpack._embeddings import Embeddings, Summary
 from virpack._errors import Error, InputError
-from virpack._run import ProgressCallback, hook, logger
+from virpack._run import ProgressCallback, hook, logger, warn
 from virpack._source import Source
 from virpack._blocks import as_source
 
@@ -425,8 +425,7 @@ def _all(engine: _virpack.Engine, source: Any, progress: ProgressCallback | None
 def _pieces(stream: _virpack.Pieces) -> Iterator[Embeddings]:
     for piece in stream:
         if isinstance(piece, list):
-            for remark in piece:
-                logger.warning(remark)
+            warn(piece)
         else:
             embeddings = Embeddings(piece)
             _warn(embeddings)
@@ -453,8 +452,7 @@ def _write(engine: _virpack.Engine, source: Any, output: dict[str, Any], progres
 
 def _summary(written: tuple[str, list[Any], int, int, list[str]]) -> Summary:
     report, files, rows, skipped, remarks = written
-    for remark in remarks:
-        logger.warning(remark)
+    warn(remarks)
     if skipped:
         logger.warning("%s skipped", _records_are(skipped))
     return Summary(report, [os.fspath(file) for file in files], rows, skipped)

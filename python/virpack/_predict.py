@@ -15,7 +15,7 @@ import numpy.typing as npt
 from virpack import _options, _virpack
 from virpack._embeddings import Summary
 from virpack._errors import InputError
-from virpack._run import ProgressCallback, hook, logger
+from virpack._run import ProgressCallback, hook, warn
 from virpack._blocks import as_source
 
 if TYPE_CHECKING:
@@ -308,8 +308,7 @@ def _classifier(preset: str | None, classifier: Path_ | None) -> str | None:
 
 def _summary(written: tuple[str, list[Any], int, list[str]]) -> Summary:
     report, files, records, remarks = written
-    for remark in remarks:
-        logger.warning(remark)
+    warn(remarks)
     return Summary(report, [os.fspath(file) for file in files], records, 0)
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from virpack import _virpack
+from virpack._run import warn
 from virpack._source import path_list
-
-_logger = logging.getLogger("virpack")
 
 
 class Record(NamedTuple):
@@ -70,16 +68,6 @@ class OpenFrame(NamedTuple):
     protein: str
 
 
-class _Remarking(Protocol):
-    def remarks(self) -> list[str]: ...
-
-
-def log_remarks(reader: _Remarking) -> None:
-    """Warns of what a reader passed over."""
-    for remark in reader.remarks():
-        _logger.warning("%s", remark)
-
-
 def read(*paths: str | os.PathLike[str], shard: tuple[int, int] | None = None) -> Iterator[Record]:
     """Read FASTA, FASTQ or BAM, plain or compressed, record by record in bounded memory.
 
@@ -111,7 +99,7 @@ def read(*paths: str | os.PathLike[str], shard: tuple[int, int] | None = None) -
 
 def _records(reader: _virpack.Reader) -> Iterator[Record]:
     yield from map(Record._make, reader)
-    log_remarks(reader)
+    warn(reader.remarks())
 
 
 def frames(
@@ -148,4 +136,4 @@ def frames(
 
 def _frames(reader: _virpack.Frames) -> Iterator[OpenFrame]:
     yield from map(OpenFrame._make, reader)
-    log_remarks(reader)
+    warn(reader.remarks())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,12 @@ class Progress:
 
 
 ProgressCallback = Callable[[Progress], object]
+
+
+def warn(remarks: Iterable[str]) -> None:
+    """Warns of what a reader passed over."""
+    for remark in remarks:
+        logger.warning("%s", remark)
 
 
 def hook(progress: ProgressCallback | None) -> Callable[[str, Any], None]:

@@ -195,9 +195,7 @@ fn embed_files(
 
 /// What a run that writes a file has done.
 fn written(py: Python<'_>, run: &mut Run<EmbedSummary>) -> Outcome<Written> {
-    let summary = run.next(py)?.expect("a summary comes before the end");
-    // Whatever comes behind it.
-    run.next(py)?;
+    let summary = run.only(py)?;
     let report = serde_json::Value::Object(summary.report).to_string();
     let remarks = summary.remarks.iter().map(ToString::to_string).collect();
     let counts = summary.written;

@@ -130,10 +130,7 @@ fn predict_files(
         Ok(())
     };
     let keeps = if keeps { Keeps::Output } else { Keeps::Nothing };
-    let mut run = Run::start(None, hook, keeps, work)?;
-    let summary = run.next(py)?.expect("a summary comes before the end");
-    // Whatever comes behind it.
-    run.next(py)?;
+    let summary = Run::start(None, hook, keeps, work)?.only(py)?;
     let report = serde_json::Value::Object(summary.report).to_string();
     let remarks = summary.remarks.iter().map(ToString::to_string).collect();
     Ok((report, summary.files, summary.calls.counts.records, remarks))

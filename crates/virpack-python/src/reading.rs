@@ -7,14 +7,13 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use virpack_core::device::available_memory;
 use virpack_core::seq::{
-    GeneticCode, Input, ReadLimits, ReadOptions, Record, Records, SeqError, Shard, Translator, chunks,
-    expect_nucleotides, reader,
+    GeneticCode, Input, Record, Records, SeqError, Shard, Translator, chunks, expect_nucleotides,
 };
 
 use crate::error::{Failure, Outcome, input_error};
 use crate::handle::Handle;
+use crate::source::open_files;
 
 /// Letters that are read before the interpreter gets them, so that short records go over by the hundred.
 const LETTERS_AT_A_TIME: usize = 1 << 17;
@@ -28,8 +27,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// The records of some files, of one shard of them.
 pub(crate) fn open(paths: Vec<PathBuf>, shard: Shard) -> Result<Records, SeqError> {
     let inputs: Vec<Input> = paths.into_iter().map(Input::from).collect();
-    let options = ReadOptions::default().limits(ReadLimits::fitting(available_memory()));
-    Ok(reader::open_with(&inputs, options)?.shard(shard))
+    Ok(open_files(&inputs)?.shard(shard))
 }
 
 /// Shard `number`, from 0, of `of`.

@@ -137,6 +137,18 @@ impl<T: Send + 'static> Run<T> {
         result
     }
 
+    /// The one item of work that gives one, once all has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`Run::next`].
+    pub(crate) fn only(&mut self, py: Python<'_>) -> Outcome<T> {
+        let item = self.next(py)?.expect("work that ends well has given its item");
+        // Events may come behind it.
+        self.next(py)?;
+        Ok(item)
+    }
+
     fn wait(&mut self, py: Python<'_>) -> Outcome<Option<T>> {
         loop {
             if let Some(feed) = &mut self.feed

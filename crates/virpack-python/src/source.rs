@@ -55,13 +55,15 @@ impl Source<'_> {
     }
 }
 
+/// The records of files, of a size that fits the memory.
+pub(crate) fn open_files(inputs: &[Input]) -> Result<Records, SeqError> {
+    reader::open_with(inputs, ReadOptions::default().limits(ReadLimits::fitting(available_memory())))
+}
+
 impl Opening {
     pub(crate) fn open(self) -> Result<Records, SeqError> {
         match self {
-            Opening::Files(inputs) => {
-                let reading = ReadOptions::default().limits(ReadLimits::fitting(available_memory()));
-                reader::open_with(&inputs, reading)
-            }
+            Opening::Files(inputs) => open_files(&inputs),
             Opening::Given(blocks) => Ok(Records::from_records(NAME, blocks.into_iter().flatten())),
         }
     }

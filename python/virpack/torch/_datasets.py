@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,12 +14,11 @@ from torch.utils.data import IterableDataset
 
 from virpack import _virpack
 from virpack._errors import InputError
-from virpack._reading import log_remarks, read
+from virpack._reading import read
+from virpack._run import logger, warn
 from virpack._source import Source, path_list, paths_of, records_of
 from virpack.torch._batch import pinned
 from virpack.torch._sharding import Shard, Sharded
-
-_logger = logging.getLogger("virpack")
 
 # Records in memory that go to Rust in one call.
 _RECORDS_A_CALL = 512
@@ -119,14 +117,14 @@ class PackedDataset(IterableDataset[dict[str, Any]]):
             yield pinned(tensors) if self.pin_memory else tensors
         if self.skipped:
             (_, record_id, reason), others = self.skipped[0], len(self.skipped) - 1
-            _logger.warning("record %s is skipped (%s), and %d others", record_id, reason, others)
+            logger.warning("record %s is skipped (%s), and %d others", record_id, reason, others)
 
     def _of_files(self, loader: _virpack.Loader) -> Iterator[dict[str, Any]]:
         for batch in loader:
             self.skipped += loader.take_skipped()
             yield batch
         self.skipped += loader.take_skipped()
-        log_remarks(loader)
+        warn(loader.remarks())
 
     def _of_records(self, collator: _virpack.Collator, shard: Shard) -> Iterator[dict[str, Any]]:
         number, of = shard
