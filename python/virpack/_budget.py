@@ -15,7 +15,7 @@ def calculate_token_budget(
 ) -> int:
     """Calculate the largest token budget for a model on a device.
 
-    It follows from the memory that is free now and from what the model takes there, which the device states.
+    The device reports its free memory and the memory that the model needs.
 
     Parameters
     ----------

@@ -214,7 +214,7 @@ class Embedder:
     """A model that is loaded once and embeds as often as it is asked to.
 
     A call after the first reads no file of the model. It is a context manager, may be shared by threads, and is pickled as
-    its arguments: whoever unpickles it loads the model. After a fork it raises; make it in the process that uses it.
+    its arguments: unpickling it loads the model. After a fork it raises: make it in the process that uses it.
 
     Parameters
     ----------

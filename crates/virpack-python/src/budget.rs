@@ -21,8 +21,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(free_memory, module)?)
 }
 
-/// The largest token budget for `model` on `device`, from the device's free memory and what the model takes
-/// there.
+/// Returns the largest token budget whose batches fit the device's free memory beside the model.
 #[pyfunction]
 fn calculate_token_budget(
     py: Python<'_>,
