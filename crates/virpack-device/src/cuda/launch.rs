@@ -16,6 +16,7 @@ mod rotary;
 use super::kernel_source::KernelSource;
 use super::{Cuda, compile, libraries};
 use crate::{DeviceError, Dtype, Unavailable};
+use rayon::prelude::*;
 
 /// Every source that a card of this architecture uses for activations of `dtype`.
 fn sources(dtype: Dtype, architecture: &str) -> Vec<KernelSource> {
@@ -61,13 +62,12 @@ impl Cuda {
         if let Err(missing) = libraries::open_compiler() {
             return Ok(Err(missing));
         }
-        let mut count = 0;
-        for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
-            for source in sources(dtype, architecture) {
-                compile::compile_for(&source, dtype, architecture)?;
-                count += 1;
-            }
-        }
-        Ok(Ok(count))
+        let all: Vec<(Dtype, KernelSource)> = [Dtype::F32, Dtype::F16, Dtype::Bf16]
+            .into_iter()
+            .flat_map(|dtype| sources(dtype, architecture).into_iter().map(move |source| (dtype, source)))
+            .collect();
+        all.par_iter()
+            .try_for_each(|(dtype, source)| compile::compile_for(source, *dtype, architecture).map(|_| ()))?;
+        Ok(Ok(all.len()))
     }
 }
