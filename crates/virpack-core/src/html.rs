@@ -4,33 +4,6 @@
 //! A page is one file without any other: style, script and data are in it, and its Content-Security-Policy
 //! allows nothing else. Templates are in `html/`, and `html/CONTRACT.md` lists what they take. Text of the
 //! input is escaped wherever it goes.
-//!
-//! ```
-//! use virpack_core::html::{PageBuilder, PageOptions, PageRecord, Rates};
-//! use virpack_core::verdict::Call;
-//! # let run = serde_json::json!({
-//! #     "virpack": "0.1.0", "output": "soil", "inputs": [{"path": "soil.fasta"}],
-//! #     "seconds": {"all": 1.0}, "devices": [],
-//! #     "models": {"name": "virpack-mini", "protein": "a", "nucleotide": "b", "files": []},
-//! #     "options": {"length": 500, "genetic_code": 1},
-//! # });
-//! # let run = run.as_object().expect("an object");
-//! let mut page = PageBuilder::new(PageOptions { prevalence: Some(0.1), ..PageOptions::new(0.7, 0.5) });
-//! page.add(&PageRecord {
-//!     id: "contig_1",
-//!     length: 4_200,
-//!     status: "classified",
-//!     call: Some(Call::Viral),
-//!     score: Some(0.93),
-//!     fdr: Some(0.02),
-//!     ..PageRecord::default()
-//! });
-//! // `run` is the object of run.json, the closure a model's calibration.
-//! let rates = Rates::new(|threshold| (0.1 * (1.0 - threshold), 1.0 - 0.3 * threshold));
-//! let page = page.finish(run, Some(&rates))?;
-//! assert!(page.html.contains("contig_1") && page.multiqc.contains("virpack_calls"));
-//! # Ok::<(), virpack_core::html::HtmlError>(())
-//! ```
 
 mod assets;
 mod axis;
@@ -54,14 +27,14 @@ mod tracks;
 
 use std::borrow::Cow;
 
-pub use compare::{ComparedRun, compare_page};
-pub use embed_page::EmbedPageBuilder;
+pub(crate) use compare::{ComparedRun, compare_page};
+pub(crate) use embed_page::EmbedPageBuilder;
 #[doc(hidden)]
 pub use filters::grouped;
-pub use page::{Page, PageBuilder, PageOptions};
-pub use rates::Rates;
-pub use record::{PageChunk, PageFrame, PageRecord, PageRegion};
-pub use summary::{BestRecord, Count, Summary};
+pub(crate) use page::{Page, PageBuilder, PageOptions};
+pub(crate) use rates::Rates;
+pub(crate) use record::{PageChunk, PageFrame, PageRecord, PageRegion};
+pub(crate) use summary::Summary;
 use virpack_seq::Hint;
 
 /// What can go wrong when a page is made.

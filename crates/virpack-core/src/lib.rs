@@ -62,7 +62,7 @@ mod files;
 mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod html;
+mod html;
 mod identity;
 mod loaded_model;
 #[doc(hidden)]
@@ -91,6 +91,9 @@ pub use embedder::{Embedder, EmbedderOptions, EmbeddingStream, Embeddings};
 pub use error::Error;
 pub use event::{Event, ModelBudget};
 pub use frames::{FrameKind, FramesOptions, FramesSummary, frames};
+pub use html::HtmlError;
+#[doc(hidden)]
+pub use html::grouped;
 pub use identity::IdentityDifference;
 pub use merge::{MergeError, MergeOptions, merge};
 pub use options::{LengthOptions, ModelSource, ParseTokenBudgetError, TokenBudget};

@@ -64,7 +64,7 @@ pub struct ReportSummary {
     /// What `run.json` says.
     pub run_json: Map<String, Value>,
     /// The numbers that a comparison of runs shows.
-    pub page: Summary,
+    pub(crate) page: Summary,
 }
 
 /// What becomes of `viral.fna` and `proviruses.fna`.

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
-pub(crate) use virpack_core::html::grouped;
+pub(crate) use virpack_core::grouped;
 use virpack_seq::{PackStats, escaped_lines};
 
 /// Says a line on stderr, without what steers a terminal. If it cannot be written (`2>/dev/full`, a closed pipe) the run

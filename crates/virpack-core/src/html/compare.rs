@@ -12,24 +12,24 @@ use super::summary::Summary;
 
 /// A run among others.
 #[derive(Clone, Debug)]
-pub struct ComparedRun<'a> {
+pub(crate) struct ComparedRun<'a> {
     /// The name of its directory.
-    pub name: &'a str,
+    pub(crate) name: &'a str,
     /// The path of its `report.html` from the comparison, with `/`; None: there is none.
-    pub href: Option<&'a str>,
+    pub(crate) href: Option<&'a str>,
     /// Its `run.json`.
-    pub run: &'a Map<String, Json>,
+    pub(crate) run: &'a Map<String, Json>,
     /// The least score of a viral record.
-    pub viral: f64,
+    pub(crate) viral: f64,
     /// Its numbers.
-    pub summary: &'a Summary,
+    pub(crate) summary: &'a Summary,
 }
 
 /// Returns the page that compares runs, in the order given.
 ///
 /// # Errors
 /// The `run.json` of one lacks what every run has.
-pub fn compare_page(version: &str, runs: &[ComparedRun<'_>]) -> Result<String, HtmlError> {
+pub(crate) fn compare_page(version: &str, runs: &[ComparedRun<'_>]) -> Result<String, HtmlError> {
     let (mut models, mut lines) = (BTreeSet::new(), BTreeSet::new());
     let mut values = Vec::new();
     for run in runs {

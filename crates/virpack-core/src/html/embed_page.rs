@@ -29,7 +29,7 @@ const IDS: usize = 10;
 /// Memory is bounded by the number of different lengths, a sample of the rows, and hashes of the first
 /// 5,000,000.
 #[derive(Debug)]
-pub struct EmbedPageBuilder {
+pub(crate) struct EmbedPageBuilder {
     width: usize,
     rows: u64,
     truncated: u64,
@@ -66,7 +66,7 @@ struct Repeated {
 
 impl EmbedPageBuilder {
     /// Begins a page of rows of `width` values.
-    pub fn new(width: usize) -> Self {
+    pub(crate) fn new(width: usize) -> Self {
         EmbedPageBuilder {
             width,
             rows: 0,
@@ -84,7 +84,7 @@ impl EmbedPageBuilder {
 
     /// Takes the next row of the output: its record's id and length, whether only the record's beginning was
     /// embedded, and the values `[width]`.
-    pub fn add(&mut self, id: &str, length: u64, truncated: bool, row: &[f32]) {
+    pub(crate) fn add(&mut self, id: &str, length: u64, truncated: bool, row: &[f32]) {
         let index = self.rows;
         self.rows += 1;
         self.truncated += u64::from(truncated);
@@ -126,7 +126,7 @@ impl EmbedPageBuilder {
     ///
     /// # Errors
     /// `run` lacks what every run of `embed` has.
-    pub fn finish(self, run: &Map<String, Json>) -> Result<String, HtmlError> {
+    pub(crate) fn finish(self, run: &Map<String, Json>) -> Result<String, HtmlError> {
         let facts = Facts(run);
         let max_length = facts.count("options.max_length");
         let devices = facts.find("devices").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);

@@ -29,34 +29,34 @@ const IDS: usize = 10;
 
 /// How a run judges, and how much a page shows.
 #[derive(Clone, Debug)]
-pub struct PageOptions {
+pub(crate) struct PageOptions {
     /// The least score of a viral record.
-    pub viral: f64,
+    pub(crate) viral: f64,
     /// The least score of an uncertain record.
-    pub uncertain: f64,
+    pub(crate) uncertain: f64,
     /// The share of viruses that false discovery rates are for; None: the model is not calibrated, and there
     /// are none.
-    pub prevalence: Option<f64>,
+    pub(crate) prevalence: Option<f64>,
     /// Most records with a spark, and most with a track: the best, at least one.
-    pub detailed: usize,
+    pub(crate) detailed: usize,
     /// The run directory as the user named it; None: `output` of `run.json`.
-    pub directory: Option<String>,
+    pub(crate) directory: Option<String>,
 }
 
 impl PageOptions {
     /// The default is a page of an uncalibrated model with 200 records in detail.
-    pub fn new(viral: f64, uncertain: f64) -> Self {
+    pub(crate) fn new(viral: f64, uncertain: f64) -> Self {
         PageOptions { viral, uncertain, prevalence: None, detailed: 200, directory: None }
     }
 }
 
 /// The two files that show a run.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub(crate) struct Page {
     /// `report.html`.
-    pub html: String,
+    pub(crate) html: String,
     /// `virpack_mqc.json`.
-    pub multiqc: String,
+    pub(crate) multiqc: String,
 }
 
 /// Collects what a page shows of a run's records.
@@ -64,7 +64,7 @@ pub struct Page {
 /// Memory is bounded, whatever the number of records: at most 200,000 rows of the table, and the best
 /// records' pictures.
 #[derive(Debug)]
-pub struct PageBuilder {
+pub(crate) struct PageBuilder {
     options: PageOptions,
     rows: Rows,
     plots: Plots,
@@ -104,7 +104,7 @@ struct Chunks {
 
 impl PageBuilder {
     /// Begins a page without records.
-    pub fn new(options: PageOptions) -> Self {
+    pub(crate) fn new(options: PageOptions) -> Self {
         let most = options.detailed.max(1);
         PageBuilder {
             options,
@@ -123,7 +123,7 @@ impl PageBuilder {
 
     /// Takes the next record of the input. A score or false discovery rate that is not finite is taken as
     /// missing.
-    pub fn add(&mut self, record: &PageRecord<'_>) {
+    pub(crate) fn add(&mut self, record: &PageRecord<'_>) {
         let finite = |x: Option<f64>| x.filter(|x| x.is_finite());
         let record = &PageRecord { score: finite(record.score), fdr: finite(record.fdr), ..record.clone() };
         let index = self.rows.total;
@@ -153,7 +153,7 @@ impl PageBuilder {
     }
 
     /// The numbers of the records so far.
-    pub fn summary(&self) -> Summary {
+    pub(crate) fn summary(&self) -> Summary {
         Summary {
             calls: self.calls,
             best: self.detailed.kept().next().and_then(|record| record.best.clone()),
@@ -165,7 +165,7 @@ impl PageBuilder {
     ///
     /// # Errors
     /// `run` lacks what every run has.
-    pub fn finish(self, run: &Map<String, Json>, rates: Option<&Rates>) -> Result<Page, HtmlError> {
+    pub(crate) fn finish(self, run: &Map<String, Json>, rates: Option<&Rates>) -> Result<Page, HtmlError> {
         let facts = Facts(run);
         let summary = self.summary();
         let context = self.context(facts, &summary, rates)?;

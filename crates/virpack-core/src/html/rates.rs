@@ -7,7 +7,7 @@ use super::charts::SCORES;
 /// The mean false positive rate and recall over the judged records of a run, each at its own length, by
 /// threshold.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rates {
+pub(crate) struct Rates {
     /// Shares of cellular records with a score of at least 0, 0.001, ..., 1.
     pub(super) false_positive: Vec<f64>,
     /// Shares of viral records with such a score.
@@ -16,7 +16,7 @@ pub struct Rates {
 
 impl Rates {
     /// Asks `at` for false positive rate and recall at each of the thresholds 0, 0.001, ..., 1.
-    pub fn new(at: impl Fn(f64) -> (f64, f64)) -> Self {
+    pub(crate) fn new(at: impl Fn(f64) -> (f64, f64)) -> Self {
         let (false_positive, recall) = (0..SCORES).map(|i| at(i as f64 / (SCORES - 1) as f64)).unzip();
         Rates { false_positive, recall }
     }

@@ -6,33 +6,33 @@ use crate::verdict::{Call, RegionKind};
 
 /// A record of the run, with everything that a page may show of it.
 #[derive(Clone, Debug, Default)]
-pub struct PageRecord<'a> {
+pub(crate) struct PageRecord<'a> {
     /// Its id. Pages show the first 1,000 letters.
-    pub id: &'a str,
+    pub(crate) id: &'a str,
     /// The rest of its header.
-    pub description: &'a str,
+    pub(crate) description: &'a str,
     /// The input that it comes from, where there are several.
-    pub source: Option<&'a str>,
+    pub(crate) source: Option<&'a str>,
     /// Its bases.
-    pub length: u64,
+    pub(crate) length: u64,
     /// What it is called; None: it is not judged.
-    pub call: Option<Call>,
+    pub(crate) call: Option<Call>,
     /// The word in the column `status` of `sequences.tsv`.
-    pub status: &'a str,
+    pub(crate) status: &'a str,
     /// Its `virus_score`, from 0 to 1; None: it is not judged.
-    pub score: Option<f64>,
+    pub(crate) score: Option<f64>,
     /// The expected share of false calls among records with at least its score.
-    pub fdr: Option<f64>,
+    pub(crate) fdr: Option<f64>,
     /// All its chunks, in their order.
-    pub chunks: &'a [PageChunk<'a>],
+    pub(crate) chunks: &'a [PageChunk<'a>],
     /// Chunks with a verdict.
-    pub chunks_classified: u64,
+    pub(crate) chunks_classified: u64,
     /// Chunks that are viral.
-    pub chunks_viral: u64,
+    pub(crate) chunks_viral: u64,
     /// Chunks whose verdict comes from their nucleotides alone.
-    pub by_nucleotides: u64,
+    pub(crate) by_nucleotides: u64,
     /// Its regions, in any order.
-    pub regions: &'a [PageRegion],
+    pub(crate) regions: &'a [PageRegion],
 }
 
 /// The words of the four calls, in the order of a stack.
@@ -45,15 +45,15 @@ pub(super) fn place(call: Option<Call>) -> usize {
 
 /// A chunk of a record.
 #[derive(Clone, Debug)]
-pub struct PageChunk<'a> {
+pub(crate) struct PageChunk<'a> {
     /// Its bases in the record, from 0.
-    pub bases: Range<u64>,
+    pub(crate) bases: Range<u64>,
     /// The highest scores *other* and *virus* of the chunk; None: it has no verdict.
-    pub scores: Option<[f32; 2]>,
+    pub(crate) scores: Option<[f32; 2]>,
     /// The probability that it lies in a viral region, by the hidden Markov model.
-    pub posterior: Option<f32>,
+    pub(crate) posterior: Option<f32>,
     /// Its open frames.
-    pub frames: &'a [PageFrame],
+    pub(crate) frames: &'a [PageFrame],
 }
 
 impl PageChunk<'_> {
@@ -66,24 +66,24 @@ impl PageChunk<'_> {
 
 /// An open frame of a chunk.
 #[derive(Clone, Debug)]
-pub struct PageFrame {
+pub(crate) struct PageFrame {
     /// 0 to 5: F1, F2, F3, R1, R2, R3.
-    pub frame: u8,
+    pub(crate) frame: u8,
     /// Its bases in the record, from 0.
-    pub bases: Range<u64>,
+    pub(crate) bases: Range<u64>,
     /// Its score *virus*, from 0 to 1.
-    pub score: f32,
+    pub(crate) score: f32,
 }
 
 /// A region of a record that scores like a virus.
 #[derive(Clone, Debug)]
-pub struct PageRegion {
+pub(crate) struct PageRegion {
     /// Its bases in the record, from 0.
-    pub bases: Range<u64>,
+    pub(crate) bases: Range<u64>,
     /// Whether the record is viral, or a cellular one with a candidate provirus.
-    pub kind: RegionKind,
+    pub(crate) kind: RegionKind,
     /// Its score; higher is better.
-    pub score: f64,
+    pub(crate) score: f64,
 }
 
 /// Returns the first `most` letters of `text`, with … where there are more, and a space for each line end.

@@ -6,36 +6,36 @@ use super::record::CALLS;
 
 /// Records and bases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
+pub(crate) struct Count {
     /// Records.
-    pub records: u64,
+    pub(crate) records: u64,
     /// Their bases.
-    pub bases: u64,
+    pub(crate) bases: u64,
 }
 
 /// The record with the highest score.
 #[derive(Clone, Debug, PartialEq)]
-pub struct BestRecord {
+pub(crate) struct BestRecord {
     /// Its id.
-    pub id: String,
+    pub(crate) id: String,
     /// Its `virus_score`.
-    pub score: f64,
+    pub(crate) score: f64,
     /// Its bases.
-    pub length: u64,
+    pub(crate) length: u64,
 }
 
 /// What a run found, in numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Viral, uncertain, cellular and not judged records.
-    pub calls: [Count; 4],
+    pub(crate) calls: [Count; 4],
     /// The best of the judged records.
-    pub best: Option<BestRecord>,
+    pub(crate) best: Option<BestRecord>,
 }
 
 impl Summary {
     /// All records.
-    pub fn total(&self) -> Count {
+    pub(crate) fn total(&self) -> Count {
         let sum = |of: fn(&Count) -> u64| self.calls.iter().map(of).sum();
         Count { records: sum(|count| count.records), bases: sum(|count| count.bases) }
     }
