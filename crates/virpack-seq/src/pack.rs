@@ -324,7 +324,7 @@ impl GreedyPacker {
                 }
             }
         };
-        workspace.group(batches, packing);
+        workspace.group(lengths, batches, packing);
         Ok(())
     }
 

@@ -8,10 +8,9 @@ use super::{BatchPlacer, Packing};
 /// Sequences of equal length that one batch took at once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
-    batch: u32,
-    /// The first of them, a place in the sorted order.
-    start: u32,
-    count: u32,
+    /// Their batch, and from [`PackWorkspace::group`] on the slot of the first of them in the packing.
+    pub(super) place: u32,
+    pub(super) count: u32,
 }
 
 /// Buffers that packing uses again.
@@ -26,25 +25,20 @@ pub struct PackWorkspace {
 impl PackWorkspace {
     /// Places all groups of the sorted order; gives the number of batches.
     pub(super) fn place(&mut self, mut placer: impl BatchPlacer) -> usize {
-        let mut start = 0;
         for &Group { length, count } in self.sorter.groups() {
-            placer.place(length, count, |batch, count| {
-                self.runs.push(Run { batch, start, count });
-                start += count;
-            });
+            placer.place(length, count, |batch, count| self.runs.push(Run { place: batch, count }));
         }
         placer.batches()
     }
 
     /// Brings the runs of each batch together.
-    pub(super) fn group(&mut self, batches: usize, packing: &mut Packing) {
-        let order = self.sorter.order();
+    pub(super) fn group(&mut self, lengths: &[u32], batches: usize, packing: &mut Packing) {
         packing.starts.clear();
         packing.starts.resize(batches + 1, 0);
         // `starts[b]` is first the size of batch `b - 1`, then the place where batch `b - 1` goes on, and in
         // the end, each batch having moved its mark over itself, where batch `b` begins.
         for run in &self.runs {
-            packing.starts[run.batch as usize + 1] += run.count;
+            packing.starts[run.place as usize + 1] += run.count;
         }
         let mut sum = 0;
         for start in &mut packing.starts[1..] {
@@ -52,19 +46,12 @@ impl PackWorkspace {
             *start = sum;
             sum += size;
         }
-        packing.order.resize(order.len(), 0);
-        for run in &self.runs {
-            let (from, count) = (run.start as usize, run.count as usize);
-            let mark = &mut packing.starts[run.batch as usize + 1];
-            let to = *mark as usize;
+        for run in &mut self.runs {
+            let mark = &mut packing.starts[run.place as usize + 1];
+            run.place = *mark;
             *mark += run.count;
-            if count < 8 {
-                // Most runs late in a packing are short: a loop beats the call of `memcpy`.
-                let slots = packing.order[to..to + count].iter_mut();
-                slots.zip(&order[from..]).for_each(|(slot, &position)| *slot = position);
-            } else {
-                packing.order[to..to + count].copy_from_slice(&order[from..from + count]);
-            }
         }
+        packing.order.resize(lengths.len(), 0);
+        self.sorter.scatter(lengths, &self.runs, &mut packing.order);
     }
 }
