@@ -76,7 +76,7 @@ fn relative(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::html::{BestRecord, Count};
+    use crate::html::summary::{BestRecord, Count};
     use serde_json::json;
 
     #[test]

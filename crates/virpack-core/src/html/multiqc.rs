@@ -60,7 +60,7 @@ fn sample(facts: Facts<'_>, options: &PageOptions) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::html::Count;
+    use crate::html::summary::Count;
     use serde_json::Value;
 
     #[test]

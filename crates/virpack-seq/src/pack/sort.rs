@@ -77,7 +77,7 @@ impl Sorter {
         &self.groups
     }
 
-    /// Writes each position of `lengths` to its slot in `order`, `[n]`; `runs` are those of all groups, in order.
+    /// Writes each position of `lengths` to its slot in `order`, `[n]`; `runs` are all groups', in order.
     pub(super) fn scatter(&mut self, lengths: &[u32], runs: &[Run], order: &mut [u32]) {
         let mut run = 0;
         for Part { positions, groups, by } in &self.parts {
