@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use virpack_device::{Cpu, Cuda, CudaOptions, Dtype, Unavailable};
+use virpack_device::{Cpu, Cuda, CudaOptions, Dtype, Remedy, Unavailable};
 
 use crate::Error;
 use crate::options::setters;
@@ -45,15 +45,17 @@ pub enum Devices {
 /// A card that [`DeviceChoice::Auto`] does not take.
 #[derive(Clone, Debug)]
 pub struct LeftOutCard {
-    /// Its number, as `nvidia-smi` counts.
-    pub ordinal: usize,
+    /// Its number, as `nvidia-smi` counts; None for all cards, where the driver shows none of them.
+    pub ordinal: Option<usize>,
     /// Why it cannot be used.
     pub why: Unavailable,
 }
 
 impl fmt::Display for LeftOutCard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cuda:{} is left out: {}", self.ordinal, self.why)
+        let device = DeviceChoice::Cuda(Vec::from_iter(self.ordinal));
+        let name = self.ordinal.map_or("cuda".to_owned(), |_| device.to_string());
+        write!(f, "{name} is left out: {}", self.why)
     }
 }
 
@@ -102,7 +104,16 @@ impl DeviceOptions {
     ///
     /// As [`DeviceOptions::open_all`]; [`Error::OneDevice`] where several are meant.
     pub fn open(&self) -> Result<Devices, Error> {
-        let ready = self.open_all()?;
+        self.open_noting(|_| ())
+    }
+
+    /// As [`DeviceOptions::open`]; cards that [`DeviceChoice::Auto`] does not take are handed to `left_out`.
+    ///
+    /// # Errors
+    ///
+    /// As [`DeviceOptions::open`].
+    pub fn open_noting(&self, left_out: impl FnMut(LeftOutCard)) -> Result<Devices, Error> {
+        let ready = self.open_all_noting(left_out)?;
         match for_devices!(&ready, |devices| devices.len()) {
             1 => Ok(ready),
             _ => Err(Error::OneDevice { device: self.device.clone() }),
@@ -121,7 +132,7 @@ impl DeviceOptions {
 
     /// As [`DeviceOptions::open_all`]; cards that [`DeviceChoice::Auto`] does not take are handed to
     /// `left_out`.
-    pub(crate) fn open_all_noting(&self, left_out: impl FnMut(LeftOutCard)) -> Result<Devices, Error> {
+    pub(crate) fn open_all_noting(&self, mut left_out: impl FnMut(LeftOutCard)) -> Result<Devices, Error> {
         match &self.device {
             DeviceChoice::Cpu => self.cpu(),
             DeviceChoice::Cuda(ordinals) => self.cuda(ordinals),
@@ -131,7 +142,13 @@ impl DeviceOptions {
                 _ => self.cuda(&[0]),
             },
             DeviceChoice::Auto => {
-                let count = Cuda::count().unwrap_or(0);
+                let count = Cuda::count().unwrap_or_else(|why| {
+                    // A machine without the driver has no card that could be left out.
+                    if why.remedy != Remedy::InstallDriver {
+                        left_out(LeftOutCard { ordinal: None, why });
+                    }
+                    0
+                });
                 match first_usable(count, |ordinal| self.card(ordinal), left_out) {
                     Some(card) => Ok(Devices::Cuda(vec![card])),
                     None => self.cpu(),
@@ -171,7 +188,7 @@ fn first_usable<T>(
     (0..count).find_map(|ordinal| match open(ordinal) {
         Ok(card) => Some(card),
         Err(why) => {
-            left_out(LeftOutCard { ordinal, why });
+            left_out(LeftOutCard { ordinal: Some(ordinal), why });
             None
         }
     })
@@ -216,7 +233,6 @@ impl fmt::Display for DeviceChoice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use virpack_device::Remedy;
     use virpack_seq::Hint;
 
     #[test]
@@ -240,13 +256,13 @@ mod tests {
                 (Some(ordinal) == usable).then_some(ordinal).ok_or_else(too_old)
             };
             let taken = first_usable(count, open, |LeftOutCard { ordinal, why }| {
-                left_out.push(format!("{ordinal} {why}"));
+                left_out.push(format!("{ordinal:?} {why}"));
             });
             (taken, left_out)
         };
         assert_eq!(taken(0, None), (None, vec![]));
         assert_eq!(taken(3, Some(0)), (Some(0), vec![]));
-        let [first, second] = ["0 too old", "1 too old"].map(str::to_owned);
+        let [first, second] = ["Some(0) too old", "Some(1) too old"].map(str::to_owned);
         assert_eq!(taken(3, Some(1)), (Some(1), vec![first.clone()]));
         assert_eq!(taken(2, None), (None, vec![first, second]));
     }

@@ -16,6 +16,7 @@ use crate::Error;
 use crate::cancel::CancelToken;
 use crate::devices::{DeviceOptions, only};
 use crate::embedder::{EmbedderOptions, EmbeddingStream};
+use crate::event::Event;
 use crate::for_devices;
 use crate::loaded_model::LoadedModel;
 use crate::options::{Downloads, LengthOptions, ModelSource, TokenBudget, downloads_setter, setters};
@@ -181,7 +182,7 @@ impl ComparedRecord {
 /// use virpack_core::validate::{ValidateOptions, validate};
 ///
 /// let inputs = vec!["../../examples/proteins.fasta".into()];
-/// let found = validate(&ValidateOptions::new(inputs, "virpack-mini/peptide"))?;
+/// let found = validate(&ValidateOptions::new(inputs, "virpack-mini/peptide"), |_event| ())?;
 /// assert_eq!(found.failed().count(), 0);
 /// # Ok::<(), virpack_core::Error>(())
 /// ```
@@ -190,18 +191,19 @@ impl ComparedRecord {
 ///
 /// Everything that can go wrong in reading, loading and running; records that differ too much are no error
 /// but in [`Validation::failed`].
-pub fn validate(options: &ValidateOptions) -> Result<Validation, Error> {
+pub fn validate(options: &ValidateOptions, mut on_event: impl FnMut(Event)) -> Result<Validation, Error> {
     reader::open(&options.inputs)?;
     let (model, lengths) = options.find_model()?;
     let reading = ReadOptions::default().limits(options.limits);
     let records = reader::open_with(&options.inputs, reading)?;
     let sample = Sample::take(records, options.records)?;
-    let (found, dtype) = for_devices!(options.device.open()?, |devices| {
-        let device = only(devices);
-        // What is called float32 on a CPU is strict.
-        let dtype = if device.is_reference() { Dtype::F32Strict } else { device.dtype() };
-        (run(device, options, &model, lengths, &sample)?, dtype)
-    });
+    let (found, dtype) =
+        for_devices!(options.device.open_noting(|card| on_event(Event::LeftOut(card)))?, |devices| {
+            let device = only(devices);
+            // What is called float32 on a CPU is strict.
+            let dtype = if device.is_reference() { Dtype::F32Strict } else { device.dtype() };
+            (run(device, options, &model, lengths, &sample)?, dtype)
+        });
     let reference = match dtype {
         Dtype::F32Strict => None,
         _ => Some(float32(options, &model, lengths, &sample)?),

@@ -188,11 +188,11 @@ impl Cuda {
         })
     }
 
-    /// How many cards the driver shows, usable or not.
+    /// How many cards the driver shows, usable or not: 0 where it finds none.
     ///
     /// # Errors
     ///
-    /// With the reason and a hint where the driver or a library is missing.
+    /// With the reason and a hint where the driver is missing or refuses.
     ///
     /// ```
     /// use virpack_device::{Cuda, CudaOptions, Dtype};
@@ -205,7 +205,7 @@ impl Cuda {
     /// # Ok::<(), virpack_device::Unavailable>(())
     /// ```
     pub fn count() -> Result<usize, Unavailable> {
-        libraries::open()?;
+        libraries::open_driver()?;
         Card::count()
     }
 

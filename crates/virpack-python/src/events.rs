@@ -13,7 +13,10 @@ pub(crate) fn tell(py: Python<'_>, hook: Option<&Py<PyAny>>, event: Event) -> Py
             Some(hook) => hook.call1(py, ("progress", facts(py, &progress)?)).map(drop),
             None => Ok(()),
         },
-        Event::LeftOut(card) => log(py, hook, "warning", &card.to_string()),
+        Event::LeftOut(card) => {
+            let hint = card.why.hint().map_or(String::new(), |hint| format!("; {hint}"));
+            log(py, hook, "warning", &format!("{card}{hint}"))
+        }
         Event::BuiltInModel { model } => info(format!("model {model}")),
         Event::Weights(note) => info(note),
         Event::ChunkLength { length, asked, trained } => match (asked, trained) {

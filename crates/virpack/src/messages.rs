@@ -11,7 +11,7 @@ use std::fmt::Display;
 use virpack_core::DeviceEvent;
 use virpack_core::Hint;
 use virpack_core::LeftOutCard;
-use virpack_core::device::Unavailable;
+use virpack_core::device::{Remedy, Unavailable};
 use virpack_seq::EfficiencyWarning;
 
 /// What happened, and what to do about it.
@@ -64,9 +64,10 @@ pub(crate) fn of_unavailable(why: &Unavailable) -> Message {
     Message::new(why.to_string(), hints::of_unavailable(why))
 }
 
-/// What is said of a card that is not taken: one line.
+/// What is said of a card that is not taken: with a hint where it could be.
 pub(crate) fn of_left_out(card: &LeftOutCard) -> Message {
-    card.to_string().into()
+    let hint = (card.why.remedy != Remedy::UseCpu).then(|| hints::of_unavailable(&card.why)).flatten();
+    Message::new(card.to_string(), hint)
 }
 
 /// What is said of a device that lacks room or is given up.
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
     use virpack_core::Error;
     use virpack_core::ResumeError;
-    use virpack_core::device::{DeviceError, Remedy};
+    use virpack_core::device::DeviceError;
     use virpack_core::model::ModelError;
     use virpack_seq::SeqError;
 
@@ -145,11 +146,15 @@ mod tests {
     }
 
     #[test]
-    fn a_card_that_is_left_out_is_one_line() {
+    fn a_card_that_is_left_out_has_a_hint_where_it_could_be_used() {
         let reason = "Tesla P4 has compute capability 6.1, and 7.5 is the least".to_owned();
-        let card = LeftOutCard { ordinal: 1, why: Unavailable { reason, remedy: Remedy::UseCpu } };
+        let card = LeftOutCard { ordinal: Some(1), why: Unavailable { reason, remedy: Remedy::UseCpu } };
         let line = "cuda:1 is left out: Tesla P4 has compute capability 6.1, and 7.5 is the least";
         assert_eq!(of_left_out(&card).text(), line);
+        let why = Unavailable { reason: "the NVIDIA driver refused".into(), remedy: Remedy::CheckDriver };
+        let hint = why.hint().unwrap();
+        let line = format!("cuda is left out: the NVIDIA driver refused\nhint: {hint}");
+        assert_eq!(of_left_out(&LeftOutCard { ordinal: None, why }).text(), line);
     }
 
     #[test]

@@ -22,7 +22,7 @@ fn options(folder: &Path) -> ValidateOptions {
 #[test]
 fn the_cpu_is_valid() {
     let folder = tempfile::tempdir().unwrap();
-    let found = validate(&options(folder.path())).unwrap();
+    let found = validate(&options(folder.path()), |_| ()).unwrap();
     assert_eq!(found.records, 300);
     assert_eq!(found.failed().count(), 0);
     assert_eq!(found.same_bits(), found.compared.len());

@@ -64,12 +64,15 @@ fn refused(error: DeviceError) -> Unavailable {
 }
 
 impl Card {
-    /// Cards that the driver shows; the libraries are open.
+    /// Cards that the driver shows; the driver is open.
     pub(super) fn count() -> Result<usize, Unavailable> {
         let mut count: c_int = 0;
         // SAFETY: plain calls with pointers to locals.
         unsafe {
-            check("cuInit", sys::cuInit(0)).map_err(refused)?;
+            match sys::cuInit(0) {
+                sys::CUresult::CUDA_ERROR_NO_DEVICE => return Ok(0),
+                result => check("cuInit", result).map_err(refused)?,
+            }
             check("cuDeviceGetCount", sys::cuDeviceGetCount(&mut count)).map_err(refused)?;
         }
         Ok(count as usize)

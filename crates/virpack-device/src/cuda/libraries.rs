@@ -44,12 +44,18 @@ const TOOLS: [Wanted; 2] = [
     },
 ];
 
+/// Opens the driver, once.
+pub(super) fn open_driver() -> Result<(), Unavailable> {
+    static OPENED: OnceLock<Result<(), Unavailable>> = OnceLock::new();
+    OPENED.get_or_init(|| open_one(&DRIVER, &[])).clone()
+}
+
 /// Opens the driver, cuBLASLt and NVRTC, once.
 pub(super) fn open() -> Result<(), Unavailable> {
     static OPENED: OnceLock<Result<(), Unavailable>> = OnceLock::new();
     OPENED
         .get_or_init(|| {
-            open_one(&DRIVER, &[])?;
+            open_driver()?;
             let folders = folders();
             TOOLS.iter().try_for_each(|wanted| open_one(wanted, &folders))
         })

@@ -4,6 +4,8 @@ mod clocks;
 
 use super::device::DeviceArguments;
 use crate::failure::Failure;
+use crate::log::LogArguments;
+use crate::messages;
 use crate::text::{bytes, grouped, say, short};
 use crate::values::{parse_count, parse_seconds};
 use clap::Args;
@@ -61,7 +63,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         .token_budget(arguments.token_budget)
         .time(Duration::from_secs_f64(arguments.seconds))
         .rounds(arguments.rounds.get());
-    let (report, clocks) = for_devices!(arguments.device.options().open()?, |devices| {
+    let left_out = |card| LogArguments::lines(false).warn(messages::of_left_out(&card));
+    let (report, clocks) = for_devices!(arguments.device.options().open_noting(left_out)?, |devices| {
         let device = only(devices);
         let mut clocks = Device::ordinal(&*device).map(Clocks::start);
         let report =

@@ -17,6 +17,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         cpu.instructions()
     )?;
     match Cuda::count() {
+        Ok(0) => Ok(writeln!(out, "cuda    none: the driver shows no card")?),
         Ok(count) => (0..count).try_for_each(|ordinal| card(&mut out, ordinal)),
         Err(why) => Ok(writeln!(out, "cuda    none: {}", indented(&why))?),
     }

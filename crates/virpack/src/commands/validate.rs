@@ -4,6 +4,7 @@ use super::device::DeviceArguments;
 use super::input::Inputs;
 use crate::failure::Failure;
 use crate::log::LogArguments;
+use crate::messages;
 use crate::text::{count, grouped};
 use crate::values::{parse_count, parse_limit, parse_whole};
 use crate::watch::DownloadBar;
@@ -11,9 +12,9 @@ use clap::Args;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use virpack_core::TokenBudget;
 use virpack_core::model::hub::HubOptions;
 use virpack_core::validate::{ComparedRecord, Difference, ValidateOptions, Validation, validate};
+use virpack_core::{Event, TokenBudget};
 
 /// What `virpack validate` takes.
 #[derive(Debug, Args)]
@@ -65,7 +66,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         .records(arguments.records.get())
         .packed_limit(arguments.max_packed)
         .float32_limit(arguments.max_float32);
-    let found = validate(&options)?;
+    let found = validate(&options, |event| {
+        if let Event::LeftOut(card) = event {
+            LogArguments::lines(false).warn(messages::of_left_out(&card));
+        }
+    })?;
     if arguments.max_float32.is_some() && found.compared.iter().all(|compared| compared.float32.is_none()) {
         let precision = "the precision is float32, and nothing is compared with it";
         LogArguments::lines(false).warn(format_args!("--max-float32 does nothing: {precision}"));

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod bad_input;
+#[cfg(target_os = "linux")]
+mod cards;
 mod cli;
 #[cfg(unix)]
 mod docs;
