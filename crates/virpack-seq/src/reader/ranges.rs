@@ -10,10 +10,9 @@ use super::checksum::Checksums;
 use super::file_state::FileState;
 use super::parser::Parser;
 use super::source::Source;
-use super::{ReadProgress, Records};
+use super::{ReadLimits, ReadProgress, Records};
 use crate::error::{InputError, SeqError};
 use crate::input::Input;
-use crate::reader::ReadLimits;
 
 /// Records that follow each other in one input, as bytes of its file; made by [`cut`](super::cut).
 #[derive(Clone, Debug, PartialEq, Eq)]

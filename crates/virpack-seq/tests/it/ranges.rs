@@ -1,4 +1,5 @@
-//! Ranges of inputs: together they give the records of the whole, each once and in order, and read no byte twice.
+//! Ranges of inputs: together they give the records of the whole, each once and in order, and read no byte
+//! twice.
 
 use std::path::{Path, PathBuf};
 

@@ -11,6 +11,7 @@ mod docs;
 mod drop_in;
 mod library_words;
 mod msrv;
+mod plan;
 #[cfg(unix)]
 mod report;
 mod resume;
