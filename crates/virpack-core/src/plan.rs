@@ -1,4 +1,5 @@
-//! Runs that many machines share: a plan of parts, each part made anywhere, and a commit that checks them all.
+//! Runs that many machines share: a plan of parts, each part made anywhere, and a commit that checks them
+//! all.
 //!
 //! [`plan`] reads the inputs once and divides them into parts: ranges of bytes that begin at a record (FASTA
 //! and FASTQ), or whole files (compressed, BAM). A plan is a directory:
@@ -11,10 +12,10 @@
 //! | `_parts/000017.json` | what part 17 is: the plan's name, rows, skipped records, size, SHA-256 |
 //! | `manifest.json` | once all parts are there: what they are together |
 //!
-//! [`Plan::embed_part`] makes a part by a warm model. Its bytes follow from the plan alone, and from the kind of
-//! device (docs/reproducibility.md): it is written aside, synced and renamed, then its `_parts` file is. A part
-//! that is there is left. [`commit`] checks every part against the plan and writes `manifest.json`, or joins
-//! the parts into one file.
+//! [`Plan::embed_part`] makes a part by a warm model. Its bytes follow from the plan alone, and from the kind
+//! of device (docs/reproducibility.md): it is written aside, synced and renamed, then its `_parts` file is. A
+//! part that is there is left. [`commit`] checks every part against the plan and writes `manifest.json`, or
+//! joins the parts into one file.
 
 mod commit;
 mod error;
@@ -114,7 +115,8 @@ impl PlanOptions {
     }
 }
 
-/// Reads the inputs once and writes the plan of their parts. Where the same plan is there already, it is left.
+/// Reads the inputs once and writes the plan of their parts. Where the same plan is there already, it is
+/// left.
 ///
 /// Tokens are counted as the letters that the model reads of a record and its two special tokens; a tokenizer
 /// that merges letters makes fewer. `on_event` gets what a user should know of the model.
@@ -141,8 +143,9 @@ impl PlanOptions {
 ///
 /// # Errors
 ///
-/// Options that do not fit together, a model that cannot be found or read, an input that is not a file, what is
-/// wrong with a record, [`PlanError`] where another plan is there, and what keeps the files from being written.
+/// Options that do not fit together, a model that cannot be found or read, an input that is not a file, what
+/// is wrong with a record, [`PlanError`] where another plan is there, and what keeps the files from being
+/// written.
 pub fn plan(options: &PlanOptions, mut on_event: impl FnMut(Event)) -> Result<Plan, Error> {
     options.embedder.check()?;
     if options.dtype_out == OutputDtype::Bf16 {

@@ -10,4 +10,4 @@ virpack=${VIRPACK:-virpack}
 
 "$virpack" plan "$input" -o "$plan" "$@"
 array=$(sbatch --parsable --array="1-$jobs" "$here/part.sbatch" "$plan" "$jobs")
-sbatch --dependency="afterok:$array" "$here/commit.sbatch" "$plan" "$output"
+sbatch --dependency="afterok:$array" --kill-on-invalid-dep=yes "$here/commit.sbatch" "$plan" "$output"

@@ -82,8 +82,8 @@ pub struct CommitSummary {
     pub joined: Option<OutputSummary>,
 }
 
-/// Checks that every part of a plan is there with all its bytes, removes what stopped runs have left beside them,
-/// and writes the manifest. Where the options name a file, joins the parts to it: the file that
+/// Checks that every part of a plan is there with all its bytes, removes what stopped runs have left beside
+/// them, and writes the manifest. Where the options name a file, joins the parts to it: the file that
 /// [`embed`](crate::embed) would have written.
 ///
 /// # Errors

@@ -56,8 +56,8 @@ impl Plan {
         self.parts().iter().filter(is_missing).map(|part| part.number).collect()
     }
 
-    /// What a part is that is there with all its bytes; None where it must be made. What is torn, or of another
-    /// plan, must be.
+    /// What a part is that is there with all its bytes; None where it must be made. What is torn, or of
+    /// another plan, must be.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Plan {
         let path = self.part_path(number);
         let mut out = PartWriter::create(&path, self.facts.model.hidden, &self.layout())?;
         let (mut rows, mut skipped) = (0, Vec::new());
-        while let Some(piece) = stream.next() {
+        for piece in stream.by_ref() {
             let piece = piece?;
             for (row, values) in piece.iter() {
                 out.write(row, values)?;

@@ -35,7 +35,8 @@ impl PartReport {
     pub(super) fn to_json(&self) -> Map<String, Value> {
         let skipped = self.skipped.iter().map(|skipped| {
             let SkippedRecord { record, line, ref id, length, reason, .. } = *skipped;
-            json!({ "record": record, "line": line, "id": &**id, "length": length, "reason": reason.as_str() })
+            let (id, reason) = (&**id, reason.as_str());
+            json!({ "record": record, "line": line, "id": id, "length": length, "reason": reason })
         });
         let report = json!({
             "part": self.number,

@@ -53,8 +53,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`PlanError`](super::PlanError) where there is none, it is not as it was written, or another version of
-    /// virpack has made it.
+    /// [`PlanError`](super::PlanError) where there is none, it is not as it was written, or another version
+    /// of virpack has made it.
     pub fn open(directory: impl Into<PathBuf>) -> Result<Plan, Error> {
         Ok(Plan::read(&directory.into())?)
     }

@@ -19,8 +19,8 @@ pub(crate) struct Arguments {
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 
-    /// Also join the parts to one file, as `virpack embed -o FILE` would have written it: .npy, .parquet, .arrows,
-    /// .safetensors or .h5; `-` is standard output
+    /// Also join the parts to one file, as `virpack embed -o FILE` would have written it: .npy, .parquet,
+    /// .arrows, .safetensors or .h5; `-` is standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -60,7 +60,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     if committed.kinds > 1 {
         log.warn(format_args!(
-            "the parts come from {} kinds of devices, whose values differ in their last digits: the manifest names them",
+            "the parts come from {} kinds of devices, whose values differ in their last digits; the manifest \
+             names them",
             committed.kinds
         ));
     }

@@ -43,13 +43,13 @@ const NOT_OF_PARTS: [&str; 20] = [
 /// Which parts of which plan.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PartArguments {
-    /// Make parts of the plan that `virpack plan -o DIR` has written, instead of an output; the plan says what is embedded, and
-    /// how
+    /// Make parts of the plan that `virpack plan -o DIR` has written, instead of an output; the plan says
+    /// what is embedded, and how
     #[arg(long, value_name = "DIR", conflicts_with_all = NOT_OF_PARTS)]
     plan: Option<PathBuf>,
 
-    /// Which parts: numbers and ranges (3,7-9), or every N-th from number I on (I/N), as in an array of N jobs [default:
-    /// all that are missing]
+    /// Which parts: numbers and ranges (3,7-9), or every N-th from number I on (I/N), as in an array of N
+    /// jobs [default: all that are missing]
     #[arg(long, value_name = "PARTS")]
     part: Option<PartChoice>,
 }

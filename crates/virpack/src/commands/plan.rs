@@ -20,10 +20,13 @@ use virpack_seq::shown_path;
 
 /// What `virpack plan` takes.
 #[derive(Debug, Args)]
+#[command(mut_arg("inputs", |inputs| {
+    inputs.help("Files of FASTA, FASTQ or BAM, plain or compressed (gzip, zstd, bzip2, xz)")
+}))]
 pub(crate) struct Arguments {
     /// A directory or file of weights, a name (esm2_t33_650M_UR50D), or ORG/REPO on the Hugging Face Hub
-    /// (zhihan1996/DNABERT-S, for nucleotides) [default: virpack-mini, built in: its protein or its nucleotide model, chosen by
-    /// the first records]
+    /// (zhihan1996/DNABERT-S, for nucleotides) [default: virpack-mini, built in: its protein or its
+    /// nucleotide model, chosen by the first records]
     #[arg(long, short, value_name = "MODEL")]
     model: Option<String>,
 
@@ -31,8 +34,8 @@ pub(crate) struct Arguments {
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
 
-    /// Most tokens of a part: 50M take 2 minutes at 400,000 tokens/s, and little is lost with a machine. A record of more is a
-    /// part of its own, and so is each file that is compressed or BAM
+    /// Most tokens of a part: 50M take 2 minutes at 400,000 tokens/s, and little is lost with a machine. A
+    /// record of more is a part of its own, and so is each file that is compressed or BAM
     #[arg(long, value_name = "N", default_value = "50M", value_parser = parse_tokens)]
     part_tokens: u64,
 
@@ -42,13 +45,14 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     rows: RowArguments,
 
-    /// Precision of weights and activations; sums are always float32 [default: f16 on a GPU, f32 on a CPU; all parts must have
-    /// been computed in one]
+    /// Precision of weights and activations; sums are always float32 [default: f16 on a GPU, f32 on a CPU;
+    /// all parts must have been computed in one]
     #[arg(long, value_enum, value_name = "DTYPE")]
     dtype: Option<Precision>,
 
     /// Precision of the values in the files: f32 or f16
-    #[arg(long, value_enum, value_name = "DTYPE", default_value_t = DtypeOut::F32, hide_possible_values = true)]
+    #[arg(long, value_enum, value_name = "DTYPE", default_value_t = DtypeOut::F32)]
+    #[arg(hide_possible_values = true)]
     dtype_out: DtypeOut,
 
     /// No summary; only warnings and errors

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 fn proteins(records: usize) -> String {
     let letters = "MKTAYIAKJRLL-GGTSPEDW.NCFV".repeat(5);
     let residues = |i: usize| if i % 9 == 4 { "" } else { &letters[i % 26..][..1 + i * 31 % 90] };
-    let wrapped = |i: usize| match residues(i).split_at_checked(40).filter(|_| i % 2 == 0) {
+    let wrapped = |i: usize| match residues(i).split_at_checked(40).filter(|_| i.is_multiple_of(2)) {
         Some((first, rest)) => format!("{first}\n{rest}"),
         None => residues(i).to_owned(),
     };
@@ -26,7 +26,7 @@ fn reads(records: usize) -> String {
     let read = |i: usize| {
         let residues = &letters[i % 24..][..2 + i * 31 % 90];
         let quality = "@".repeat(residues.len());
-        match residues.split_at_checked(10).filter(|_| i % 3 == 0) {
+        match residues.split_at_checked(10).filter(|_| i.is_multiple_of(3)) {
             Some((first, rest)) => format!("@r{i}\n{first}\n{rest}\n+\n{quality}\n"),
             None => format!("@r{i}\n{residues}\n+\n{quality}\n"),
         }
