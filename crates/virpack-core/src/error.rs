@@ -9,6 +9,7 @@ use crate::files::FileProblem;
 use crate::html::HtmlError;
 use crate::merge::{MergeError, MergeProblem};
 use crate::output::{OutputDtype, OutputError};
+use crate::plan::{PlanError, PlanProblem};
 use crate::report::ReportError;
 use crate::resume::{FolderProblem, ResumeError, SavedWork};
 use virpack_device::{DeviceError, Dtype as DeviceDtype, Unavailable};
@@ -93,6 +94,9 @@ pub enum Error {
     /// Shards cannot be joined.
     #[error(transparent)]
     Merge(#[from] MergeError),
+    /// A plan, or its parts, are not as they must be.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// A finished run cannot be judged again.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -213,6 +217,12 @@ impl HoldsModelError for Error {
 impl From<MergeProblem> for Error {
     fn from(problem: MergeProblem) -> Error {
         Error::Merge(problem.into())
+    }
+}
+
+impl From<PlanProblem> for Error {
+    fn from(problem: PlanProblem) -> Error {
+        Error::Plan(problem.into())
     }
 }
 

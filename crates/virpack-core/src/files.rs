@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::FileError;
 pub(crate) use error::FileProblem;
-pub(crate) use hashing::HashingReader;
+pub(crate) use hashing::{HashingReader, sha256_of};
 pub(crate) use pending_dir::{NewDirectory, PendingDirectory, clear};
 pub(crate) use pending_file::{PendingFile, remove_leftovers};
 pub(crate) use publish::{StagedFiles, absent};

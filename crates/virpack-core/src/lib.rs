@@ -70,6 +70,7 @@ pub mod memory;
 mod merge;
 mod options;
 pub mod output;
+pub mod plan;
 pub mod predict;
 mod progress;
 pub mod report;

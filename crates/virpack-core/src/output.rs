@@ -74,6 +74,8 @@ mod npy;
 mod order;
 mod page;
 mod parquet;
+mod part;
+mod part_rows;
 mod records;
 mod row_store;
 mod safetensors;
@@ -99,6 +101,8 @@ pub(crate) use noted::DuplicateFinder;
 pub use noted::{NotedRecords, RepeatedIds};
 pub(crate) use order::{EarlierRows, Order, Turn};
 use page::PageOfRows;
+pub(crate) use part::PartWriter;
+pub(crate) use part_rows::PartRows;
 pub(crate) use shard::{
     ANY_MAGIC as ANY_SHARD_MAGIC, END as SHARD_END, MAGIC as SHARD_MAGIC, SUM as SHARD_SUM,
 };

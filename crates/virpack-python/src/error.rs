@@ -120,9 +120,11 @@ fn core_class(error: &Error) -> &'static str {
         | Error::WrongModel { .. }
         | Error::NotFinite { .. }
         | Error::NoLayer { .. } => "ModelError",
-        Error::ResidueWindows | Error::NoShare { .. } | Error::ShardOfPipe { .. } | Error::Merge(_) => {
-            "InputError"
-        }
+        Error::ResidueWindows
+        | Error::NoShare { .. }
+        | Error::ShardOfPipe { .. }
+        | Error::Merge(_)
+        | Error::Plan(_) => "InputError",
         Error::Output(_) | Error::Resume(_) | Error::ShardName { .. } | Error::ShardDtype { .. } => {
             "OutputError"
         }

@@ -6,6 +6,7 @@
 mod bam;
 mod blocks;
 mod checksum;
+mod cuts;
 mod fastq;
 mod file_state;
 mod foreign;
@@ -14,6 +15,7 @@ mod limits;
 mod lines;
 mod memory;
 mod parser;
+mod ranges;
 mod remarks;
 mod source;
 mod stdin;
@@ -28,8 +30,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub use bam::Alignments;
 use checksum::Checksums;
 pub use checksum::{InputChecksum, hex};
+pub use cuts::{Cut, cut};
 use file_state::{FileState, InputStates};
 pub use limits::ReadLimits;
+pub use ranges::{CutInput, RecordRange, open_range};
 use remarks::Remarks;
 pub use remarks::{InputRemark, Remark};
 use stdin::looked_at;
@@ -352,6 +356,11 @@ impl Records {
     pub fn shard(mut self, shard: Shard) -> Records {
         self.parser.take_shard(shard);
         self
+    }
+
+    /// The number of the next record over all inputs, from 0.
+    pub fn next_index(&self) -> u64 {
+        self.parser.index()
     }
 
     /// The counters of this stream, to be read from any thread while it runs.

@@ -35,6 +35,9 @@ pub(crate) enum Failure {
     /// An option that would do nothing.
     #[error("--window-overlap does nothing without windows")]
     OverlapWithoutWindows,
+    /// Parts of no plan.
+    #[error("--part names parts of a plan, and no plan is named")]
+    PartWithoutPlan,
     /// A model that means nothing without its classifier.
     #[error("{option} needs the classifier that the models were trained with")]
     WithoutClassifier {

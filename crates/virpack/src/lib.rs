@@ -69,6 +69,15 @@ enum Command {
     /// order. `--model esm2_t33_650M_UR50D` downloads a published model.
     #[command(arg_required_else_help = true)]
     Embed(commands::embed::Arguments),
+    /// Divide an input into parts that many machines embed
+    ///
+    /// Then `virpack embed --plan DIR` makes them, on any machine that sees DIR and the input, and `virpack
+    /// commit DIR` checks that all of them are there.
+    #[command(arg_required_else_help = true)]
+    Plan(commands::plan::Arguments),
+    /// Check the parts of a plan, and join them
+    #[command(arg_required_else_help = true)]
+    Commit(commands::commit::Arguments),
     /// Merge the shards of one input into one output
     Merge(commands::merge::Arguments),
     /// Write the chunks of nucleotides and their open reading frames
@@ -134,6 +143,8 @@ impl Command {
 fn run_command(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Embed(arguments) => commands::embed::run(arguments),
+        Command::Plan(arguments) => commands::plan::run(arguments),
+        Command::Commit(arguments) => commands::commit::run(arguments),
         Command::Merge(arguments) => commands::merge::run(arguments),
         Command::Predict(arguments) => commands::predict::run(arguments),
         Command::Report(arguments) => commands::report::run(arguments),

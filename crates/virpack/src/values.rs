@@ -59,6 +59,23 @@ pub(crate) fn parse_seconds(text: &str) -> Result<f64, String> {
     seconds.ok_or_else(|| "expected seconds, 0.01 to 3600".to_owned())
 }
 
+/// A number of tokens, with a decimal unit or without.
+pub(crate) fn parse_tokens(text: &str) -> Result<u64, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.to_ascii_lowercase().as_str() {
+        "" => 1,
+        "k" => 1_000,
+        "m" => 1_000_000,
+        "g" => 1_000_000_000,
+        _ => 0,
+    };
+    let tokens = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    tokens
+        .filter(|tokens| *tokens > 0)
+        .ok_or_else(|| "expected a number of tokens, as 50M or 400000".to_owned())
+}
+
 /// A number of bytes, with a decimal unit or without.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim();
@@ -80,7 +97,17 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_size;
+    use super::{parse_size, parse_tokens};
+
+    #[test]
+    fn tokens_have_decimal_units() {
+        for (text, tokens) in [("7", 7), ("50M", 50_000_000), ("3k", 3_000), ("2G", 2_000_000_000)] {
+            assert_eq!(parse_tokens(text), Ok(tokens), "{text}");
+        }
+        for text in ["", "0", "M", "0M", "1.5M", "-1", "5 M", "99999999999G", "5MB"] {
+            assert!(parse_tokens(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_have_decimal_units() {

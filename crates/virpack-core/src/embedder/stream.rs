@@ -35,6 +35,8 @@ pub struct EmbeddingStream {
     error: Option<Error>,
     empty: Embeddings,
     token_budget: usize,
+    /// The place of the first record.
+    first: u64,
     /// Records done.
     records: u64,
     cancel: CancelToken,
@@ -52,17 +54,19 @@ impl EmbeddingStream {
     ) -> Result<Self, Error> {
         let (hidden, is_residues) = (devices[0].model.config.hidden(), options.pool.is_none());
         let token_budget = LoadedModel::smallest_budget(devices);
+        let first = records.next_index();
         let loader = pipeline::loader(options, devices, token_budget, records, Arc::default())?;
         let runner = pipeline::runner(options, devices, &loader, cancel)?;
         Ok(EmbeddingStream {
             loader,
             runner: Some(runner),
             // What waits on disk has no output that it could lie beside.
-            order: Order::new(hidden, WAITING_BYTES, Path::new("-"), Shard::ALL),
+            order: Order::new(hidden, WAITING_BYTES, Path::new("-"), Shard::ALL).starting_at(first),
             pieces: Pieces::new(hidden, is_residues, rows.get()),
             error: None,
             empty: Embeddings::empty(hidden, is_residues),
             token_budget,
+            first,
             records: 0,
             cancel: cancel.clone(),
             on_event: Box::new(|_| ()),
@@ -99,6 +103,11 @@ impl EmbeddingStream {
             }
         }
         Ok(all)
+    }
+
+    /// Tokens of the batches so far, special ones included.
+    pub(crate) fn tokens(&self) -> u64 {
+        self.loader.counters().tokens
     }
 
     /// What was passed over in the inputs so far, and which held nothing.
@@ -140,7 +149,7 @@ impl EmbeddingStream {
         if self.cancel.is_cancelled() {
             return Err(Error::Interrupted { kept: None });
         }
-        self.order.finish(self.loader.progress().records())?;
+        self.order.finish(self.first + self.loader.progress().records())?;
         self.pieces.cut();
         Ok(())
     }

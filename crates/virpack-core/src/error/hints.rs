@@ -16,6 +16,7 @@ impl Hint for Error {
             Error::Output(error) => return error.hint(),
             Error::Resume(error) => return error.hint(),
             Error::Merge(error) => return error.hint(),
+            Error::Plan(error) => return error.hint(),
             Error::Html(error) => return error.hint(),
             Error::Report(error) => return error.hint(),
             Error::NucleotideClassifierWidth { .. } => {

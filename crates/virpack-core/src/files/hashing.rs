@@ -3,6 +3,23 @@
 use std::io::{self, Read};
 
 use sha2::{Digest, Sha256};
+use virpack_seq::reader::hex;
+
+/// Bytes that are read at once.
+const PIECE: usize = 256 << 10;
+
+/// The SHA-256 of all that comes out of a reader, in hexadecimal digits.
+pub(crate) fn sha256_of(from: &mut impl Read) -> io::Result<String> {
+    let (mut sum, mut piece) = (Sha256::new(), vec![0; PIECE]);
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => return Ok(hex(&sum.finalize())),
+            Ok(bytes) => sum.update(&piece[..bytes]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
 
 /// A reader, and the sum of what has come out of it.
 pub(crate) struct HashingReader<R> {

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::cleanup::{begin, end, remove_begun};
-use super::{FileProblem, directory_of};
+use super::{FileProblem, absent, directory_of, sync_directory};
 use virpack_model::guarded;
 
 /// A file that is written under a temporary name beside its destination.
@@ -67,6 +67,22 @@ impl PendingFile {
         end(&self.temporary, || fs::rename(&self.temporary, &self.target))?;
         self.keep = true;
         Ok(())
+    }
+
+    /// Gives the file, which the caller has synced, its name if no file has it; whether it was given. Of
+    /// several processes that try, one succeeds, where the file system has links.
+    pub(crate) fn publish_new(mut self) -> io::Result<bool> {
+        match fs::hard_link(&self.temporary, &self.target) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+            Err(_) => match absent(&self.target) {
+                Ok(()) => self.publish()?,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+                Err(error) => return Err(error),
+            },
+        }
+        sync_directory(&directory_of(&self.target));
+        Ok(true)
     }
 
     /// Keeps the file under its temporary name: it is whole, but could not be published.
@@ -132,6 +148,19 @@ mod tests {
         drop(pending);
         assert_eq!(fs::read(&target).unwrap(), b"whole");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_name_is_given_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("manifest.json");
+        for (text, is_first) in [("one", true), ("two", false)] {
+            let (pending, mut file) = PendingFile::create(&target).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            assert_eq!(pending.publish_new().unwrap(), is_first);
+        }
+        assert_eq!(fs::read(&target).unwrap(), b"one");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file is left");
     }
 
     #[cfg(unix)]

@@ -149,6 +149,14 @@ pub enum OutputError {
         /// What the system said.
         source: io::Error,
     },
+    /// A part of a plan could not be read back.
+    #[error("cannot read the rows of {}: {source}", shown_path(path))]
+    Rows {
+        /// The part.
+        path: PathBuf,
+        /// What the decoder said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The encoder of a format refused a row.
     #[doc(hidden)]
     #[error("cannot encode {}: {source}", shown_path(path))]
@@ -277,6 +285,7 @@ impl Hint for OutputError {
                 _ => "look at what reads it, or name a file".into(),
             },
             OutputError::Part { .. } => "resume the run, which checks every part".into(),
+            OutputError::Rows { .. } => "leave the part as it was written, or make it again".into(),
             OutputError::Draw { .. }
             | OutputError::Encode { .. }
             | OutputError::Report(_)

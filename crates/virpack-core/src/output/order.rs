@@ -59,6 +59,11 @@ impl Order {
         }
     }
 
+    /// As it is, where the first record to come is this one.
+    pub(crate) fn starting_at(self, first: u64) -> Order {
+        Order { next: first, ..self }
+    }
+
     /// Takes the records of an earlier run in their turn.
     pub(super) fn go_on_from(&mut self, earlier: Box<dyn EarlierRows>) {
         self.earlier = Some(earlier);

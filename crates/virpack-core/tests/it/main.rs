@@ -17,6 +17,7 @@ mod hub_damage;
 mod naive;
 #[path = "support/parts.rs"]
 mod parts;
+mod plan;
 mod predict;
 mod releases;
 mod report;

@@ -194,4 +194,8 @@ impl Backend for Cpu {
         let table = self.rotary_table(width, packed, attention)?;
         self.attend(&qkv, packed, attention, Some(&table))
     }
+
+    fn computed_by(&self) -> Vec<String> {
+        vec![format!("CPU, {}", self.instructions())]
+    }
 }

@@ -59,6 +59,7 @@ impl Hint for InputError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             InputError::Directory { .. } => "name the files in it".into(),
+            InputError::NoFile { .. } => "write it to a file first".into(),
             InputError::StdinTwice { .. } => "it can be read only once".into(),
             InputError::Read { .. } => return None,
             InputError::Changed { change, .. } => return change.hint(),

@@ -19,6 +19,12 @@ pub enum InputError {
         /// The input as it was named.
         path: PathBuf,
     },
+    /// An input of which parts are to be read is not a file.
+    #[error("{} is not a file, and only parts of files can be read", shown_path(path))]
+    NoFile {
+        /// The input as it was named.
+        path: PathBuf,
+    },
     /// Standard input was named more than once.
     #[error("standard input (-) is named {times} times")]
     StdinTwice {

@@ -1,6 +1,7 @@
 //! Cuts inputs into blocks of whole records, so that parsing can run on another thread and a record is
 //! handed on as soon as it is known to be whole.
 
+mod range;
 mod size;
 
 use std::io::{ErrorKind, Read};
@@ -40,6 +41,8 @@ pub(crate) struct Block {
     /// The line of the first byte in that input, from 1; of BAM, and of records in memory, the record's
     /// number.
     pub(crate) line: u64,
+    /// Of text, the bytes before it in that input, decompressed.
+    pub(super) offset: u64,
 }
 
 /// What a block holds.
@@ -130,6 +133,9 @@ struct Cutter {
     format: Option<Format>,
     /// The line of the first byte of `text`.
     line: u64,
+    /// Bytes of the input before `text`, decompressed.
+    offset: u64,
+    inside: bool,
     ended: bool,
     error: Option<std::io::Error>,
     /// Bytes of all files that were read before the first of `text` was.
@@ -152,6 +158,8 @@ impl Cutter {
             odd: false,
             format: None,
             line: 1,
+            offset: 0,
+            inside: false,
             ended: false,
             error: None,
         }
@@ -241,7 +249,7 @@ impl Cutter {
 
     /// Drops the mark (Ctrl-Z) that programs of DOS put behind a text.
     fn drop_end_mark(&mut self) {
-        if self.format == Some(Format::Bam) || self.text.starts_with(bam::MAGIC) {
+        if self.source.ends_inside || self.format == Some(Format::Bam) || self.text.starts_with(bam::MAGIC) {
             return;
         }
         if let [text @ .., 0x1A] = self.text.trim_ascii_end() {
@@ -254,6 +262,9 @@ impl Cutter {
 
     /// Skips blank lines and comments before the first record and reads the format off its first byte.
     fn find_format(&mut self) -> Result<(), InputError> {
+        if self.inside && self.find_format_inside() {
+            return Ok(());
+        }
         // A pipe may give a byte order mark, or the line that stands in the error, in pieces.
         if !self.ended && self.text.len() < BOM.len() && BOM.starts_with(&self.text) {
             return Ok(());
@@ -436,6 +447,7 @@ impl Cutter {
     /// Drops the first bytes of the text.
     fn skip(&mut self, bytes: usize) {
         self.line += memchr_iter(b'\n', &self.text[..bytes]).count() as u64;
+        self.offset += bytes as u64;
         self.text.drain(..bytes);
         if bytes > 0 {
             self.begun = self.progress.bytes();
@@ -449,7 +461,8 @@ impl Cutter {
         rest.extend_from_slice(&self.text[end..]);
         let mut bytes = std::mem::replace(&mut self.text, rest);
         bytes.truncate(end);
-        let line = self.line;
+        let (line, offset) = (self.line, self.offset);
+        self.offset += end as u64;
         self.line += match format {
             Format::Bam => bam::count(&bytes),
             Format::Fasta | Format::Fastq | Format::FastqOdd => memchr_iter(b'\n', &bytes).count() as u64,
@@ -458,7 +471,7 @@ impl Cutter {
         self.whole = 0;
         self.begun = self.progress.bytes();
         format.seal(&mut bytes);
-        Block { content: Content::Bytes(bytes, format), source: self.number, line }
+        Block { content: Content::Bytes(bytes, format), source: self.number, line, offset }
     }
 
     fn failed(&self, source: std::io::Error) -> InputError {

@@ -18,7 +18,7 @@ use crate::input::Input;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileState {
     pub(super) bytes: u64,
-    modified: Option<SystemTime>,
+    pub(super) modified: Option<SystemTime>,
     /// Device and inode, where there are such.
     place: Option<(u64, u64)>,
 }
@@ -51,7 +51,12 @@ impl FileState {
         Ok(state)
     }
 
-    fn change_to(&self, now: &FileState) -> Option<Change> {
+    /// The same file where it had `bytes` bytes and was last `modified` then.
+    pub(super) fn as_of(self, bytes: u64, modified: Option<SystemTime>) -> FileState {
+        FileState { bytes, modified, ..self }
+    }
+
+    pub(super) fn change_to(&self, now: &FileState) -> Option<Change> {
         if self.place != now.place {
             Some(Change::Replaced { from: self.bytes, to: now.bytes })
         } else if self.bytes != now.bytes {
@@ -142,11 +147,18 @@ pub(super) struct WatchedFile {
     file: Arc<File>,
     begun: FileState,
     input: Input,
+    /// Bytes that are to be read of it.
+    expected: u64,
 }
 
 impl WatchedFile {
     pub(super) fn new(file: Arc<File>, begun: FileState, input: Input) -> Self {
-        WatchedFile { file, begun, input }
+        WatchedFile { file, begun, input, expected: begun.bytes }
+    }
+
+    /// As it is, where so many bytes of it are to be read.
+    pub(super) fn expecting(self, bytes: u64) -> Self {
+        WatchedFile { expected: bytes, ..self }
     }
 
     /// What has happened to the open file, and to its name.
@@ -159,7 +171,7 @@ impl WatchedFile {
     /// As [`WatchedFile::change`], now that so many bytes were `read` to the end; notes it where
     /// there is none.
     pub(super) fn change_at_end(&self, read: u64, source: u32, states: &InputStates) -> Option<Change> {
-        let FileState { bytes, .. } = self.begun;
+        let bytes = self.expected;
         // Files without a size are made up by the system as they are read.
         let is_short = bytes > 0 && read != bytes;
         let change = self.change().or(is_short.then_some(Change::Read { read, bytes }));

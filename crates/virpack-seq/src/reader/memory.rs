@@ -29,7 +29,12 @@ impl MemoryBlocks {
         }
         let line = self.number;
         self.number += records.len() as u64;
-        (!records.is_empty()).then_some(Block { content: Content::Records(records), source: 0, line })
+        (!records.is_empty()).then_some(Block {
+            content: Content::Records(records),
+            source: 0,
+            line,
+            offset: 0,
+        })
     }
 }
 

@@ -71,6 +71,9 @@ pub(crate) struct Parser {
     source: u32,
     /// The line of the block's first byte.
     line: u64,
+    /// Bytes of the input before the block, and before the last record; of text, decompressed.
+    block_offset: u64,
+    offset: u64,
     /// Number of the next record over all inputs, from 0.
     index: u64,
     /// Records of this input so far.
@@ -91,6 +94,8 @@ impl Parser {
             format: Format::Fasta,
             source: 0,
             line: 1,
+            block_offset: 0,
+            offset: 0,
             index: 0,
             records: 0,
             failed: false,
@@ -107,6 +112,27 @@ impl Parser {
     /// From here on only the records of a shard come out.
     pub(super) fn take_shard(&mut self, shard: Shard) {
         self.shard = shard;
+    }
+
+    /// From here on records are those of input `source`, of which `before` came before the next one, number
+    /// `index` over all inputs.
+    pub(super) fn begin_at(&mut self, source: u32, before: u64, index: u64) {
+        (self.source, self.records, self.index) = (source, before, index);
+    }
+
+    /// The number of the next record over all inputs, from 0.
+    pub(super) fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// Whether the block is of BAM.
+    pub(super) fn is_bam(&self) -> bool {
+        self.format == Format::Bam
+    }
+
+    /// Bytes of its input before the last record, of text, decompressed.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
     }
 
     pub(crate) fn progress(&self) -> &Arc<ReadProgress> {
@@ -129,6 +155,7 @@ impl Parser {
         }
         self.source = block.source;
         self.line = block.line;
+        self.block_offset = block.offset;
         let (bytes, format) = match block.content {
             Content::Bytes(bytes, format) => (bytes, format),
             Content::Records(records) => {
@@ -166,6 +193,7 @@ impl Parser {
             Some(BlockReader::Odd { text, at, .. }) if *at == text.len() => Ok(None),
             Some(BlockReader::Odd { text, at, line }) => {
                 record.line = *line;
+                self.offset = self.block_offset + *at as u64;
                 fill_odd(record, &text[*at..], limit).map(|end| {
                     *line += memchr_iter(b'\n', &text[*at..*at + end]).count() as u64;
                     *at += end;
@@ -187,6 +215,7 @@ impl Parser {
             Some(BlockReader::Text(reader)) => match reader.next() {
                 Some(Ok(parsed)) => {
                     record.line = self.line + parsed.start_line_number() - 1;
+                    self.offset = self.block_offset + parsed.position().byte();
                     let format = self.format;
                     fill_header(record, parsed.id(), limit)
                         .and_then(|()| fill(record, format, parsed.raw_seq()))

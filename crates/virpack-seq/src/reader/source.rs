@@ -1,7 +1,9 @@
 //! The decompressed bytes of one input.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use liblzma::stream::Stream;
@@ -31,6 +33,8 @@ pub(super) struct Source {
     pub(super) codec: Option<&'static str>,
     /// Whether bytes come when they come.
     pub(super) is_pipe: bool,
+    /// Whether the file goes on behind what is read of it.
+    pub(super) ends_inside: bool,
     /// Of gzip, what is missing of BGZF.
     ends: Option<Arc<BgzfEnds>>,
     /// None for what is not a file with a name.
@@ -69,6 +73,37 @@ impl Source {
         Ok(Source { watched, ..source })
     }
 
+    /// Opens these bytes of a file. What comes of them goes through `tap` first.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the file from being opened; that it has changed.
+    pub(super) fn open_range(
+        path: &Path,
+        number: u32,
+        bytes: Range<u64>,
+        progress: Arc<ReadProgress>,
+        tap: impl FnOnce(Box<dyn Read + Send>) -> Box<dyn Read + Send>,
+    ) -> Result<Source, SeqError> {
+        let input = Input::Path(path.to_owned());
+        let cannot_open = |source| input.cannot_open(source);
+        let file = Arc::new(File::open(path).map_err(cannot_open)?);
+        let mut watched = None;
+        let mut ends_inside = false;
+        if let Some(begun) = progress.states.begun(number) {
+            let open = WatchedFile::new(Arc::clone(&file), begun, input.clone());
+            if let Some(change) = open.change() {
+                return Err(InputError::Changed { path: path.to_owned(), change }.into());
+            }
+            ends_inside = bytes.end < begun.bytes;
+            watched = Some(open.expecting(bytes.end - bytes.start));
+        }
+        (&*file).seek(SeekFrom::Start(bytes.start)).map_err(cannot_open)?;
+        let inner: Box<dyn Read + Send> = Box::new(file.take(bytes.end - bytes.start));
+        let source = Source::from_read(tap(inner), number, false, progress).map_err(cannot_open)?;
+        Ok(Source { watched, ends_inside, ..source })
+    }
+
     /// Finds out the compression of what `inner` gives from its first bytes.
     pub(super) fn from_read(
         inner: Box<dyn Read + Send>,
@@ -94,7 +129,17 @@ impl Source {
             }
             Some(codec) => decoder(codec, BufReader::with_capacity(READ_SIZE, raw))?,
         };
-        Ok(Source { reader, codec, is_pipe, ends, watched: None, number, progress, begun })
+        Ok(Source {
+            reader,
+            codec,
+            is_pipe,
+            ends_inside: false,
+            ends,
+            watched: None,
+            number,
+            progress,
+            begun,
+        })
     }
 
     /// What has happened to the file since the run began.

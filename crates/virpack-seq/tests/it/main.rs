@@ -11,6 +11,7 @@ mod frames;
 mod limits;
 mod memory;
 mod pack;
+mod ranges;
 mod reader;
 mod stray;
 mod support;

@@ -24,7 +24,7 @@ pub(crate) struct DeviceArguments {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Precision {
+pub(super) enum Precision {
     /// float32; on compute capability 9.0 computed on the tensor cores with the accuracy of float32
     F32,
     /// float32 by ordinary instructions, without TF32: the reference
@@ -37,12 +37,18 @@ enum Precision {
 
 impl DeviceArguments {
     pub(crate) fn options(&self) -> DeviceOptions {
-        let dtype = self.dtype.map(|precision| match precision {
+        let dtype = self.dtype.map(Dtype::from);
+        DeviceOptions::default().device(self.device.clone()).dtype(dtype).threads(self.threads)
+    }
+}
+
+impl From<Precision> for Dtype {
+    fn from(precision: Precision) -> Dtype {
+        match precision {
             Precision::F32 => Dtype::F32,
             Precision::F32Strict => Dtype::F32Strict,
             Precision::F16 => Dtype::F16,
             Precision::Bf16 => Dtype::Bf16,
-        });
-        DeviceOptions::default().device(self.device.clone()).dtype(dtype).threads(self.threads)
+        }
     }
 }

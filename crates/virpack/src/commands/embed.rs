@@ -2,8 +2,9 @@
 
 use super::checkpoint::Keeps;
 use super::events;
-use super::input::Inputs;
+use super::input::{BufferArguments, Inputs};
 use super::output::OutputArguments;
+use super::parts::{self, PartArguments};
 use super::run::{RunArguments, RunDeviceArguments};
 use super::stdout::{refuse_terminal, shown};
 use crate::failure::Failure;
@@ -14,8 +15,7 @@ use crate::text::{count, grouped, packing, short};
 use crate::watch::{DownloadBar, Watch};
 use clap::{Args, ValueEnum};
 use std::cell::Cell;
-use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use virpack_core::device::Pool;
 use virpack_core::model::hub::HubOptions;
@@ -26,6 +26,10 @@ use virpack_seq::{Shard, shown_id, shown_path};
 
 /// What `virpack embed` takes.
 #[derive(Debug, Args)]
+#[command(override_usage = "virpack embed [OPTIONS] --output <FILE> <INPUT>...
+       virpack embed [OPTIONS] --plan <DIR> [--part <PARTS>]")]
+#[command(mut_arg("inputs", |inputs| inputs.required(false).required_unless_present("plan")))]
+#[command(mut_arg("path", |output| output.required(false).required_unless_present("plan")))]
 pub(crate) struct Arguments {
     /// A directory or file of weights, a name (esm2_t33_650M_UR50D), or ORG/REPO on the Hugging Face Hub
     /// (zhihan1996/DNABERT-S, for nucleotides) [default: virpack-mini, built in: its protein or its nucleotide model, chosen by
@@ -37,23 +41,21 @@ pub(crate) struct Arguments {
     output: OutputArguments,
 
     #[command(flatten)]
-    inputs: Inputs,
+    pub(super) inputs: Inputs,
 
-    /// How a record's residues become one embedding, if they do
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = Pooling::Mean)]
-    pool: Pooling,
+    #[command(flatten)]
+    pub(super) buffer: BufferArguments,
 
-    /// After which layer, from 0 (the embeddings); negative from the end [default: the last]
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    layer: Option<i64>,
+    #[command(flatten)]
+    rows: RowArguments,
 
     /// Most tokens in a batch; `auto` is what fits the device's free memory, at most where more brings no speed
     #[arg(long, value_name = "N", default_value = "auto")]
-    token_budget: TokenBudget,
+    pub(super) token_budget: TokenBudget,
 
     /// One record a batch
     #[arg(long)]
-    no_packing: bool,
+    pub(super) no_packing: bool,
 
     /// What else the file should hold; contacts are refused, with the reason
     #[arg(long, value_enum, value_name = "WHAT", hide_possible_values = true)]
@@ -65,7 +67,10 @@ pub(crate) struct Arguments {
     report: bool,
 
     #[command(flatten)]
-    device: RunDeviceArguments,
+    pub(super) device: RunDeviceArguments,
+
+    #[command(flatten)]
+    parts: PartArguments,
 
     /// Only every N-th record, from number I on, into a .shard for `virpack merge`
     #[arg(long, value_name = "I/N")]
@@ -77,6 +82,18 @@ pub(crate) struct Arguments {
     /// Replace an output that exists, and what is kept of an unfinished run
     #[arg(long)]
     force: bool,
+}
+
+/// What a record's row is made of.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct RowArguments {
+    /// How a record's residues become one embedding, if they do
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Pooling::Mean)]
+    pool: Pooling,
+
+    /// After which layer, from 0 (the embeddings); negative from the end [default: the last]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(super) layer: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -97,12 +114,26 @@ enum Include {
     Contacts,
 }
 
+impl RowArguments {
+    pub(super) fn pool(self) -> Option<Pool> {
+        match self.pool {
+            Pooling::Mean => Some(Pool::Mean),
+            Pooling::Cls => Some(Pool::Cls),
+            Pooling::Max => Some(Pool::Max),
+            Pooling::None => None,
+        }
+    }
+}
+
 /// Embeds, with progress, a summary and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(plan) = arguments.parts.plan() {
+        return parts::run(&plan?, arguments);
+    }
     if let Some(Include::Contacts) = arguments.include {
         return Err(Failure::Contacts);
     }
-    refuse_terminal(&arguments.output.path)?;
+    refuse_terminal(arguments.output.path())?;
     let log = arguments.run.log;
     let (options, chosen) = (options(arguments)?, Cell::new(None));
     let ended = arguments.run.run(
@@ -113,29 +144,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     warn(log, &summary);
     warn_of_records(log, &summary.written, Some(summary.max_length));
     // Of several files the index.
-    let output = summary.written.files.first().unwrap_or(&arguments.output.path);
+    let output = summary.written.files.first().map_or(arguments.output.path(), PathBuf::as_path);
     log.summary(line(&summary, output), &summary.report);
     Ok(())
 }
 
 fn options(arguments: &Arguments) -> Result<EmbedOptions, Failure> {
     let model = arguments.model.as_deref().unwrap_or(mini::NAME);
-    let pool = match arguments.pool {
-        Pooling::Mean => Some(Pool::Mean),
-        Pooling::Cls => Some(Pool::Cls),
-        Pooling::Max => Some(Pool::Max),
-        Pooling::None => None,
-    };
-    Ok(EmbedOptions::new(arguments.inputs.inputs(), model, &arguments.output.path)
+    Ok(EmbedOptions::new(arguments.inputs.inputs(), model, arguments.output.path())
         .limits(arguments.inputs.limits.limits())
         .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(arguments.run.log)))
         .format(arguments.output.format())
         .dtype_out(arguments.output.dtype())
-        .pool(pool)
-        .layer(arguments.layer)
+        .pool(arguments.rows.pool())
+        .layer(arguments.rows.layer)
         .lengths(arguments.inputs.lengths()?)
         .token_budget(arguments.token_budget)
-        .buffer_size(arguments.inputs.buffer_size.map(NonZeroUsize::get))
+        .buffer_size(arguments.buffer.records())
         .packing(!arguments.no_packing)
         .device(arguments.device.options())
         .device_timeout(arguments.device.timeout())
@@ -146,7 +171,7 @@ fn options(arguments: &Arguments) -> Result<EmbedOptions, Failure> {
 }
 
 /// Shows what a run reports; `chosen` is the built-in model, where the inputs' letters choose it.
-fn show(watch: &Watch, keeps: &Keeps, chosen: &Cell<Option<&'static str>>, event: Event) {
+pub(super) fn show(watch: &Watch, keeps: &Keeps, chosen: &Cell<Option<&'static str>>, event: Event) {
     match events::show(watch, keeps, event) {
         Some(Event::BuiltInModel { model }) => chosen.set(Some(model)),
         Some(Event::Ready { device, budgets }) => {

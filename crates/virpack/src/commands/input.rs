@@ -1,4 +1,4 @@
-//! Options that say what is read, packed and cut; shared by `embed` and `pack`.
+//! Options that say what is read, packed and cut; shared by `embed`, `pack` and `plan`.
 
 use super::limits::LimitArguments;
 use crate::failure::Failure;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use virpack_core::LengthOptions;
 use virpack_seq::{Input, LongRecords};
 
-/// Inputs, lengths and packing.
+/// Inputs and lengths.
 #[derive(Debug, Args)]
 pub(crate) struct Inputs {
     /// FASTA, FASTQ or BAM, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
@@ -34,10 +34,20 @@ pub(crate) struct Inputs {
     /// Residues that neighbouring windows share, with --long-records window [default: 128, at most half of --max-length]
     #[arg(long, value_name = "N", value_parser = parse_whole)]
     window_overlap: Option<usize>,
+}
 
+/// How many records wait to be packed.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct BufferArguments {
     /// Records collected before packing [default: 2000, or more where the token budget is large]
     #[arg(long, value_name = "N", value_parser = parse_count)]
-    pub(crate) buffer_size: Option<NonZeroUsize>,
+    buffer_size: Option<NonZeroUsize>,
+}
+
+impl BufferArguments {
+    pub(crate) fn records(self) -> Option<usize> {
+        self.buffer_size.map(NonZeroUsize::get)
+    }
 }
 
 /// The policies for long records.

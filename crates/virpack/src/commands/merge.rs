@@ -31,8 +31,8 @@ pub(crate) struct Arguments {
 
 /// Joins, with a summary line on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    refuse_terminal(&arguments.output.path)?;
-    let options = MergeOptions::new(arguments.shards.clone(), &arguments.output.path)
+    refuse_terminal(arguments.output.path())?;
+    let options = MergeOptions::new(arguments.shards.clone(), arguments.output.path())
         .format(arguments.output.format())
         .dtype_out(arguments.output.dtype())
         .force(arguments.force);
@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let written = merge(&options)?;
     let log = LogArguments::lines(arguments.quiet);
     warn_of_records(log, &written, None);
-    let output = written.files.first().unwrap_or(&arguments.output.path);
+    let output = written.files.first().map_or(arguments.output.path(), PathBuf::as_path);
     let skipped = match written.skipped {
         0 => String::new(),
         n => format!(", {} skipped", count(n, "record", "records")),

@@ -1,7 +1,7 @@
 //! Options that say what is written; shared by `embed` and `merge`.
 
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use virpack_core::output::{OutputDtype, OutputFormat};
 
 /// The output's name, format and type.
@@ -9,8 +9,8 @@ use virpack_core::output::{OutputDtype, OutputFormat};
 pub(crate) struct OutputArguments {
     /// The file of embeddings: .npy, .parquet, .arrows, .safetensors or .h5; `-` is standard output, which gets .npy or, with
     /// `--format arrow`, a stream in batches, and has no tables or run.json beside it
-    #[arg(long = "output", short = 'o', value_name = "FILE")]
-    pub(crate) path: PathBuf,
+    #[arg(long = "output", short = 'o', value_name = "FILE", required = true)]
+    path: Option<PathBuf>,
 
     /// The format, whatever the name ends in
     #[arg(long = "format", value_enum, value_name = "FORMAT")]
@@ -22,7 +22,7 @@ pub(crate) struct OutputArguments {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     Npy,
     Parquet,
     Arrow,
@@ -31,7 +31,7 @@ enum Format {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum DtypeOut {
+pub(super) enum DtypeOut {
     /// float32
     F32,
     /// float16: half the bytes, values up to 65,504
@@ -41,18 +41,35 @@ enum DtypeOut {
 }
 
 impl OutputArguments {
+    /// The output's name; standard output where a command goes without one.
+    pub(crate) fn path(&self) -> &Path {
+        self.path.as_deref().unwrap_or(Path::new("-"))
+    }
+
     pub(crate) fn format(&self) -> Option<OutputFormat> {
-        self.file_format.map(|format| match format {
+        self.file_format.map(OutputFormat::from)
+    }
+
+    pub(crate) fn dtype(&self) -> OutputDtype {
+        self.dtype_out.into()
+    }
+}
+
+impl From<Format> for OutputFormat {
+    fn from(format: Format) -> OutputFormat {
+        match format {
             Format::Npy => OutputFormat::Npy,
             Format::Parquet => OutputFormat::Parquet,
             Format::Arrow => OutputFormat::Arrow,
             Format::Safetensors => OutputFormat::Safetensors,
             Format::H5 => OutputFormat::H5,
-        })
+        }
     }
+}
 
-    pub(crate) fn dtype(&self) -> OutputDtype {
-        match self.dtype_out {
+impl From<DtypeOut> for OutputDtype {
+    fn from(dtype: DtypeOut) -> OutputDtype {
+        match dtype {
             DtypeOut::F32 => OutputDtype::F32,
             DtypeOut::F16 => OutputDtype::F16,
             DtypeOut::Bf16 => OutputDtype::Bf16,

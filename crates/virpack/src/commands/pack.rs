@@ -1,6 +1,6 @@
 //! `virpack pack`.
 
-use super::input::Inputs;
+use super::input::{BufferArguments, Inputs};
 use crate::failure::Failure;
 use crate::messages;
 use crate::plot;
@@ -8,7 +8,6 @@ use crate::text::{grouped, say, short};
 use crate::values::parse_whole;
 use clap::{Args, ValueEnum};
 use std::io::Write;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,6 +24,9 @@ use virpack_seq::{
 pub(crate) struct Arguments {
     #[command(flatten)]
     inputs: Inputs,
+
+    #[command(flatten)]
+    buffer: BufferArguments,
 
     /// Most tokens in a batch, special tokens included
     #[arg(long, value_name = "N", default_value_t = CPU_TOKEN_BUDGET, value_parser = parse_whole)]
@@ -85,8 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Choice::Nf => Algorithm::NextFit,
     };
     let packer = PackerOptions::new(arguments.token_budget, lengths.max_tokens()).algorithm(algorithm);
-    let buffer_size =
-        arguments.inputs.buffer_size.map_or(CollatorOptions::default().buffer_size, NonZeroUsize::get);
+    let buffer_size = arguments.buffer.records().unwrap_or(CollatorOptions::default().buffer_size);
     let planner = Planner::new(packer, CollatorOptions::default().buffer_size(buffer_size))?;
     let progress = records.progress();
     let (plan, counts) = plan_records(records, &tokenizer, &lengths, planner)?;

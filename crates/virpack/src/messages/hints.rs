@@ -11,9 +11,10 @@ use virpack_core::device::{DeviceError, Remedy, Unavailable};
 use virpack_core::model::hub::HubError;
 use virpack_core::model::{ModelError, mini};
 use virpack_core::output::OutputError;
+use virpack_core::plan::PlanError;
 use virpack_core::report::ReportError;
 use virpack_core::{Error, Hint};
-use virpack_seq::{InputError, SeqError};
+use virpack_seq::{InputError, SeqError, shown_path};
 
 type Words<'a> = Option<Cow<'a, str>>;
 
@@ -27,6 +28,7 @@ pub(super) fn of(error: &Error) -> Words<'_> {
         Error::Output(error) => return of_output(error),
         Error::Resume(error) => return of_resume(error),
         Error::Merge(error) => return of_merge(error),
+        Error::Plan(error) => return of_plan(error),
         Error::NucleotideClassifierWidth { .. } => {
             "--nucleotide-classifier scores chunks without an open frame, by the nucleotide model alone".into()
         }
@@ -205,6 +207,19 @@ fn of_resume(error: &ResumeError) -> Words<'_> {
     }))
 }
 
+fn of_plan(error: &PlanError) -> Words<'_> {
+    if error.is_no_plan() {
+        return Some("`virpack plan INPUT... -o DIR` makes one".into());
+    }
+    match (error.directory(), error.parts()) {
+        (Some(directory), Some(parts)) => {
+            let directory = shown_path(directory);
+            Some(format!("`virpack embed --plan {directory} --part {parts}` makes them again").into())
+        }
+        _ => error.hint(),
+    }
+}
+
 fn of_merge(error: &MergeError) -> Words<'_> {
     if error.is_no_shard() {
         return Some("a shard is what `virpack embed --shard I/N -o NAME.shard` writes".into());
@@ -219,6 +234,7 @@ fn of_merge(error: &MergeError) -> Words<'_> {
 pub(super) fn of_own(failure: &Failure) -> Option<&'static str> {
     Some(match failure {
         Failure::OverlapWithoutWindows => "add --long-records window",
+        Failure::PartWithoutPlan => "name the plan with --plan",
         Failure::WithoutClassifier { .. } => "name it with --classifier",
         Failure::NoPublishedClassifier { .. } => {
             "it comes with VirNucPro (github.com/Li-Jing-1997/VirNucPro): put it here, or name it with --classifier"

@@ -1,0 +1,255 @@
+//! Runs that many machines share: a plan of parts, each part made anywhere, and a commit that checks them
+//! all.
+//!
+//! [`plan`] reads the inputs once and divides them into parts: ranges of bytes that begin at a record (FASTA
+//! and FASTQ), or whole files (compressed, BAM). A plan is a directory:
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `plan.json` | what the parts are of: inputs, model, options, version; its SHA-256 is the plan's name |
+//! | `plan.jsonl` | a line for each part: its number, file, bytes, first record, records, tokens, SHA-256 |
+//! | `part-000017.parquet` | the rows of part 17 |
+//! | `_parts/000017.json` | what part 17 is: the plan's name, rows, skipped records, size, SHA-256 |
+//! | `manifest.json` | once all parts are there: what they are together |
+//!
+//! [`Plan::embed_part`] makes a part by a warm model. Its bytes follow from the plan alone, and from the kind
+//! of device (docs/reproducibility.md): it is written aside, synced and renamed, then its `_parts` file is. A
+//! part that is there is left. [`commit`] checks every part against the plan and writes `manifest.json`, or
+//! joins the parts into one file.
+
+mod commit;
+mod error;
+mod facts;
+mod join;
+mod part;
+mod part_report;
+mod part_state;
+mod planned;
+
+use std::path::{Path, PathBuf};
+
+use virpack_device::{Dtype, available_memory};
+use virpack_model::{FileChecksum, Location};
+use virpack_seq::{Input, LengthPolicy, LongRecords, ReadLimits, Record, reader};
+
+use crate::Error;
+use crate::embedder::{EmbedderOptions, ModelChecksums, OpenedModel};
+use crate::event::Event;
+use crate::files::NewDirectory;
+use crate::options::{FoundModel, LengthOptions, ModelSource, downloads_setter, setters};
+use crate::output::OutputDtype;
+use virpack_device::Pool;
+
+pub use commit::{CommitOptions, CommitSummary, commit};
+pub use error::PlanError;
+pub(crate) use error::PlanProblem;
+use facts::{PlanFacts, PlannedInput, PlannedModel, RowOptions};
+pub use part::PartSummary;
+pub use planned::{Plan, PlannedPart};
+
+/// What to embed, with what, in parts of which size, and where the plan is kept.
+///
+/// ```
+/// use virpack_core::plan::PlanOptions;
+///
+/// let options = PlanOptions::new(vec!["proteins.fasta".into()], "esm2_t33_650M_UR50D", "plan");
+/// let options = options.part_tokens(20_000_000_u64).layer(-2);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PlanOptions {
+    inputs: Vec<Input>,
+    embedder: EmbedderOptions,
+    dtype: Option<Dtype>,
+    dtype_out: OutputDtype,
+    limits: ReadLimits,
+    part_tokens: u64,
+    directory: PathBuf,
+}
+
+impl PlanOptions {
+    /// Parts of 50 million tokens, of mean embeddings of the last layer. `inputs` are files.
+    pub fn new(inputs: Vec<Input>, model: impl Into<ModelSource>, directory: impl Into<PathBuf>) -> Self {
+        PlanOptions {
+            inputs,
+            embedder: EmbedderOptions::new(model),
+            dtype: None,
+            dtype_out: OutputDtype::F32,
+            limits: ReadLimits::fitting(available_memory()),
+            part_tokens: 50_000_000,
+            directory: directory.into(),
+        }
+    }
+
+    setters! {
+        /// Sets how a record's rows become one; None: every residue keeps its own.
+        pool in embedder: impl Into<Option<Pool>>,
+        /// Sets after which layer, as fair-esm counts them; negative from the end. None: the last.
+        layer in embedder: impl Into<Option<i64>>,
+        /// Sets which lengths go through.
+        lengths in embedder: impl Into<LengthOptions>,
+        /// Sets the precision of weights and activations; None: what the device of a part computes in unless
+        /// it is asked otherwise. [`commit`] refuses parts of two precisions.
+        dtype: impl Into<Option<Dtype>>,
+        /// Sets the type of the values in the files: float32 or float16.
+        dtype_out: OutputDtype,
+        /// Sets the largest record and the largest header of the inputs.
+        limits: ReadLimits,
+        /// Sets the most tokens of a part. A record of more is a part of its own, as is a file that cannot be
+        /// divided.
+        part_tokens: impl Into<u64>,
+    }
+
+    downloads_setter! {
+        in embedder:
+        /// Sets how the model is downloaded, and damaged files of the cache a second time.
+    }
+
+    /// Finds the model, and reports which built-in one the inputs' letters choose.
+    fn find_model(&self, on_event: &mut impl FnMut(Event)) -> Result<FoundModel, Error> {
+        let Some(model) = self.embedder.model.built_in(&self.inputs, self.limits)? else {
+            return self.embedder.find_model();
+        };
+        on_event(Event::BuiltInModel { model });
+        Ok(ModelSource::from(model).find(None)?)
+    }
+}
+
+/// Reads the inputs once and writes the plan of their parts. Where the same plan is there already, it is
+/// left.
+///
+/// Tokens are counted as the letters that the model reads of a record and its two special tokens; a tokenizer
+/// that merges letters makes fewer. `on_event` gets what a user should know of the model.
+///
+/// ```
+/// use virpack_core::plan::{CommitOptions, PlanOptions, commit, plan};
+/// use virpack_core::seq::ReadLimits;
+/// use virpack_core::{CancelToken, Embedder};
+///
+/// # let folder = tempfile::tempdir()?;
+/// let directory = folder.path().join("plan");
+/// let inputs = vec!["../../examples/proteins.fasta".into()];
+/// let options = PlanOptions::new(inputs, "virpack-mini", &directory).part_tokens(400_u64);
+/// let plan = plan(&options, |_event| ())?;
+/// let embedder = Embedder::new(plan.embedder_options(), |_event| ())?;
+/// for part in plan.parts() {
+///     let limits = ReadLimits::default();
+///     plan.embed_part(&embedder, part.number, limits, &CancelToken::new(), |_event| ())?;
+/// }
+/// let committed = commit(&CommitOptions::new(&directory))?;
+/// assert_eq!((committed.parts, committed.rows), (plan.parts().len() as u64, 4));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// Options that do not fit together, a model that cannot be found or read, an input that is not a file, what
+/// is wrong with a record, [`PlanError`] where another plan is there, and what keeps the files from being
+/// written.
+pub fn plan(options: &PlanOptions, mut on_event: impl FnMut(Event)) -> Result<Plan, Error> {
+    options.embedder.check()?;
+    if options.dtype_out == OutputDtype::Bf16 {
+        return Err(PlanProblem::NoBf16.into());
+    }
+    let directory = NewDirectory::create(&options.directory)?;
+    let found = options.find_model(&mut on_event)?;
+    let model = ReadModel::read(&found, &options.embedder, &mut on_event)?;
+    let mut parts = Vec::new();
+    let weigh = |record: &Record| tokens(&model.lengths, record.sequence.len() as u64);
+    let each = |range| parts.push(PlannedPart { number: parts.len() as u64 + 1, range });
+    let cut = reader::cut(&options.inputs, options.limits, options.part_tokens, weigh, each)?;
+    let inputs = options.inputs.iter().zip(cut.inputs).map(|(input, cut)| PlannedInput::of(input, cut));
+    let facts = PlanFacts {
+        inputs: inputs.collect::<Result<_, _>>()?,
+        options: RowOptions {
+            pool: options.embedder.pool,
+            layer: model.layer,
+            dtype: options.dtype,
+            dtype_out: options.dtype_out,
+            lengths: model.lengths,
+        },
+        model: model.facts,
+        part_tokens: options.part_tokens,
+        records: cut.records,
+        tokens: cut.weight,
+        remarks: cut.remarks.iter().map(ToString::to_string).collect(),
+    };
+    let plan = Plan::write(&options.directory, facts, parts)?;
+    directory.keep();
+    Ok(plan)
+}
+
+/// What a plan needs of a model.
+struct ReadModel {
+    facts: PlannedModel,
+    layer: usize,
+    lengths: LengthPolicy,
+}
+
+impl ReadModel {
+    fn read(
+        found: &FoundModel,
+        options: &EmbedderOptions,
+        on_event: &mut impl FnMut(Event),
+    ) -> Result<ReadModel, Error> {
+        OpenedModel::with(found, options, on_event, |opened| {
+            let checksums = opened.hash()?.finish()?;
+            let facts = PlannedModel {
+                name: found.name.clone(),
+                path: match &found.location {
+                    // Of a name, the cache's files are found by the name.
+                    Location::Disk(_) if Path::new(&found.name).exists() => {
+                        Some(facts::absolute(Path::new(&found.name))?)
+                    }
+                    _ => None,
+                },
+                sha256: checksums.sha256(),
+                beside: beside(&checksums),
+                hidden: opened.config.hidden(),
+            };
+            Ok(ReadModel { facts, layer: options.layer_of(&opened.config)?, lengths: opened.lengths })
+        })
+    }
+}
+
+/// Names, sizes and sums of the files beside a model's weights.
+fn beside(checksums: &ModelChecksums) -> Vec<(String, String)> {
+    let name = |file: &FileChecksum| {
+        let path = file.location.path();
+        path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    };
+    checksums.beside.iter().map(|file| (name(file), file.size_and_sha256())).collect()
+}
+
+/// How much a record weighs in a part: its tokens, and 1 where it has none, so that no part has records
+/// without end.
+fn tokens(lengths: &LengthPolicy, letters: u64) -> u64 {
+    let (most, least) = (lengths.max_length as u64, (lengths.min_length as u64).max(1));
+    match lengths.long_records {
+        _ if letters < least => 1,
+        _ if letters <= most => letters + 2,
+        LongRecords::Skip => 1,
+        LongRecords::Window { overlap } => {
+            let overlap = overlap as u64;
+            let windows = 1 + (letters - most).div_ceil(most.saturating_sub(overlap).max(1));
+            letters + (windows - 1) * overlap + 2 * windows
+        }
+        LongRecords::Truncate | LongRecords::Error => most + 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_weighs_what_the_model_reads_of_it() {
+        let lengths = |long_records| LengthPolicy { max_length: 10, min_length: 3, long_records };
+        let truncate = lengths(LongRecords::Truncate);
+        assert_eq!([0, 2, 3, 10, 11, 99].map(|letters| tokens(&truncate, letters)), [1, 1, 5, 12, 12, 12]);
+        let windows = lengths(LongRecords::Window { overlap: 4 });
+        // 0..10, 6..16, 12..17: 25 letters of 17, and two special tokens for each window.
+        assert_eq!([10, 11, 16, 17].map(|letters| tokens(&windows, letters)), [12, 19, 24, 31]);
+        assert_eq!(tokens(&lengths(LongRecords::Skip), 11), 1);
+    }
+}

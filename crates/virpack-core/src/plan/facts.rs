@@ -1,0 +1,275 @@
+//! What the parts of a plan are of, as `plan.json` has it.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Map, Value, json};
+use virpack_device::{Dtype, Pool};
+use virpack_seq::reader::CutInput;
+use virpack_seq::{Input, LengthPolicy, LongRecords};
+
+use super::PlanProblem;
+use crate::output::OutputDtype;
+
+/// The format of `plan.json` and `plan.jsonl`.
+const FORMAT: u64 = 1;
+
+/// What the parts of a plan are of.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct PlanFacts {
+    pub(super) inputs: Vec<PlannedInput>,
+    pub(super) model: PlannedModel,
+    pub(super) options: RowOptions,
+    /// Most tokens of a part.
+    pub(super) part_tokens: u64,
+    /// Records of all inputs.
+    pub(super) records: u64,
+    /// Their tokens, as far as letters tell.
+    pub(super) tokens: u64,
+    /// What was passed over in the inputs, for people.
+    pub(super) remarks: Vec<String>,
+}
+
+/// An input as it was planned.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct PlannedInput {
+    /// As the user named it; rows have it where there are several.
+    pub(super) name: String,
+    /// The same from the root.
+    pub(super) path: PathBuf,
+    pub(super) cut: CutInput,
+}
+
+/// The model of a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct PlannedModel {
+    /// As the user named it, or the built-in one that was chosen.
+    pub(super) name: String,
+    /// The same from the root where it is a path.
+    pub(super) path: Option<PathBuf>,
+    /// SHA-256 of its weights.
+    pub(super) sha256: String,
+    /// Name, size and SHA-256 of each file beside them.
+    pub(super) beside: Vec<(String, String)>,
+    /// Values of a row.
+    pub(super) hidden: usize,
+}
+
+/// What shapes rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct RowOptions {
+    pub(super) pool: Option<Pool>,
+    /// From 0, the embeddings.
+    pub(super) layer: usize,
+    /// None: what the device computes in.
+    pub(super) dtype: Option<Dtype>,
+    pub(super) dtype_out: OutputDtype,
+    pub(super) lengths: LengthPolicy,
+}
+
+/// Names in `plan.json` and what they stand for.
+const POOLS: [(&str, Option<Pool>); 4] =
+    [("mean", Some(Pool::Mean)), ("cls", Some(Pool::Cls)), ("max", Some(Pool::Max)), ("none", None)];
+const DTYPES: [Dtype; 4] = [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::F32Strict];
+const DTYPES_OUT: [OutputDtype; 2] = [OutputDtype::F32, OutputDtype::F16];
+
+impl PlanFacts {
+    /// The facts as JSON, with the number of parts and the SHA-256 of their list.
+    pub(super) fn to_json(&self, parts: u64, parts_sha256: &str) -> Map<String, Value> {
+        let facts = json!({
+            "format": FORMAT,
+            "virpack": env!("CARGO_PKG_VERSION"),
+            "inputs": self.inputs_json(),
+            "model": self.model.to_json(),
+            "options": self.options.to_json(),
+            "part_tokens": self.part_tokens,
+            "records": self.records,
+            "tokens": self.tokens,
+            "remarks": self.remarks,
+            "parts": parts,
+            "parts_sha256": parts_sha256,
+        });
+        let Value::Object(facts) = facts else { unreachable!("it was written as an object") };
+        facts
+    }
+
+    /// The inputs, each with its size and SHA-256.
+    pub(super) fn inputs_json(&self) -> Value {
+        self.inputs.iter().map(PlannedInput::to_json).collect()
+    }
+
+    /// Reads what [`PlanFacts::to_json`] gave; None for anything else. With the number of parts and the
+    /// SHA-256 of their list.
+    pub(super) fn of_json(value: &Value) -> Option<(PlanFacts, u64, String)> {
+        let number = |name| value.get(name)?.as_u64();
+        let inputs = value.get("inputs")?.as_array()?.iter().map(PlannedInput::of_json);
+        let facts = PlanFacts {
+            inputs: inputs.collect::<Option<_>>()?,
+            model: PlannedModel::of_json(value.get("model")?)?,
+            options: RowOptions::of_json(value.get("options")?)?,
+            part_tokens: number("part_tokens")?,
+            records: number("records")?,
+            tokens: number("tokens")?,
+            remarks: value.get("remarks")?.as_array()?.iter().map(text).collect::<Option<_>>()?,
+        };
+        (number("format")? == FORMAT).then_some(())?;
+        Some((facts, number("parts")?, text(value.get("parts_sha256")?)?))
+    }
+
+    /// What a file says of the run that it comes from.
+    pub(super) fn about(&self) -> Vec<(String, String)> {
+        let layer = self.options.layer.to_string();
+        let facts = [
+            ("model", &*self.model.name),
+            ("model_sha256", &self.model.sha256),
+            ("pool", self.options.pool_name()),
+            ("layer", &layer),
+        ];
+        facts.map(|(name, value)| (format!("virpack.{name}"), value.to_owned())).to_vec()
+    }
+
+    /// The inputs as the user named them.
+    pub(super) fn sources(&self) -> Vec<String> {
+        self.inputs.iter().map(|input| input.name.clone()).collect()
+    }
+}
+
+impl PlannedInput {
+    pub(super) fn of(input: &Input, cut: CutInput) -> Result<PlannedInput, PlanProblem> {
+        let path = absolute(input.path())?;
+        Ok(PlannedInput { name: input.to_string(), path, cut })
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "name": self.name,
+            "path": self.path.to_string_lossy(),
+            "bytes": self.cut.bytes,
+            "modified": self.cut.modified.and_then(shown_time),
+            "sha256": self.cut.sha256,
+        })
+    }
+
+    fn of_json(value: &Value) -> Option<PlannedInput> {
+        let modified = match value.get("modified")? {
+            Value::Null => None,
+            time => Some(humantime::parse_rfc3339(time.as_str()?).ok()?),
+        };
+        Some(PlannedInput {
+            name: text(value.get("name")?)?,
+            path: text(value.get("path")?)?.into(),
+            cut: CutInput {
+                bytes: value.get("bytes")?.as_u64()?,
+                modified,
+                sha256: text(value.get("sha256")?)?,
+            },
+        })
+    }
+}
+
+impl PlannedModel {
+    pub(super) fn to_json(&self) -> Value {
+        let beside = self.beside.iter().map(|(name, sum)| (name.clone(), Value::from(&**sum)));
+        json!({
+            "name": self.name,
+            "path": self.path.as_ref().map(|path| path.to_string_lossy()),
+            "sha256": self.sha256,
+            "beside": Value::Object(beside.collect()),
+            "hidden": self.hidden,
+        })
+    }
+
+    fn of_json(value: &Value) -> Option<PlannedModel> {
+        let path = match value.get("path")? {
+            Value::Null => None,
+            path => Some(path.as_str()?.into()),
+        };
+        let beside = value.get("beside")?.as_object()?;
+        Some(PlannedModel {
+            name: text(value.get("name")?)?,
+            path,
+            sha256: text(value.get("sha256")?)?,
+            beside: beside
+                .iter()
+                .map(|(name, sum)| Some((name.clone(), text(sum)?)))
+                .collect::<Option<_>>()?,
+            hidden: usize::try_from(value.get("hidden")?.as_u64()?).ok().filter(|hidden| *hidden > 0)?,
+        })
+    }
+}
+
+impl RowOptions {
+    pub(super) fn pool_name(&self) -> &'static str {
+        POOLS.iter().find(|(_, pool)| *pool == self.pool).map_or("", |(name, _)| name)
+    }
+
+    pub(super) fn to_json(self) -> Value {
+        let (long_records, overlap) = match self.lengths.long_records {
+            LongRecords::Truncate => ("truncate", None),
+            LongRecords::Window { overlap } => ("window", Some(overlap)),
+            LongRecords::Skip => ("skip", None),
+            LongRecords::Error => ("error", None),
+        };
+        json!({
+            "pool": self.pool_name(),
+            "layer": self.layer,
+            "dtype": self.dtype.map(|dtype| dtype.to_string()),
+            "dtype_out": self.dtype_out.to_string(),
+            "max_length": self.lengths.max_length,
+            "min_length": self.lengths.min_length,
+            "long_records": long_records,
+            "window_overlap": overlap,
+        })
+    }
+
+    fn of_json(value: &Value) -> Option<RowOptions> {
+        let number = |name| usize::try_from(value.get(name)?.as_u64()?).ok();
+        let name = |name| value.get(name)?.as_str();
+        let pool = name("pool")?;
+        let long_records = match name("long_records")? {
+            "truncate" => LongRecords::Truncate,
+            "window" => LongRecords::Window { overlap: number("window_overlap")? },
+            "skip" => LongRecords::Skip,
+            "error" => LongRecords::Error,
+            _ => return None,
+        };
+        let dtype = match value.get("dtype")? {
+            Value::Null => None,
+            dtype => Some(DTYPES.into_iter().find(|known| dtype.as_str() == Some(&known.to_string()))?),
+        };
+        let dtype_out = name("dtype_out")?;
+        Some(RowOptions {
+            pool: POOLS.iter().find(|(known, _)| *known == pool)?.1,
+            layer: number("layer")?,
+            dtype,
+            dtype_out: DTYPES_OUT.into_iter().find(|known| known.to_string() == dtype_out)?,
+            lengths: LengthPolicy {
+                max_length: number("max_length")?,
+                min_length: number("min_length")?,
+                long_records,
+            },
+        })
+    }
+}
+
+/// A path from the root.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, PlanProblem> {
+    let failed = |source| PlanProblem::Read { path: path.into(), source };
+    let absolute = std::path::absolute(path).map_err(failed)?;
+    match absolute.to_str() {
+        Some(_) => Ok(absolute),
+        None => Err(PlanProblem::Name { path: absolute }),
+    }
+}
+
+/// A text of JSON.
+pub(super) fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+/// A time as RFC 3339 with nanoseconds; None for one that it has no year for.
+fn shown_time(time: SystemTime) -> Option<String> {
+    let year_10000 = Duration::from_secs(253_402_300_800);
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    (since < year_10000).then(|| humantime::format_rfc3339_nanos(time).to_string())
+}

@@ -1,0 +1,176 @@
+//! A part, made by a warm model: its file, then what it is.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use virpack_device::Device;
+use virpack_model::size_and_sha256;
+use virpack_seq::ReadLimits;
+use virpack_seq::reader::{self, Change};
+
+use super::part_report::PartReport;
+use super::part_state::Look;
+use super::planned::{PlannedPart, json_text, publish, write_aside};
+use super::{Plan, PlanProblem};
+use crate::Error;
+use crate::cancel::CancelToken;
+use crate::embedder::{Embedder, for_model};
+use crate::event::Event;
+use crate::files::{FileProblem, sha256_of};
+use crate::output::{OutputOptions, PartWriter};
+
+/// Rows that come from a model at once.
+const ROWS: NonZeroUsize = NonZeroUsize::new(256).expect("it is not 0");
+
+/// What a part has become.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PartSummary {
+    /// Its number, from 1.
+    pub number: u64,
+    /// Its file.
+    pub path: PathBuf,
+    /// Whether it was there and was left.
+    pub was_there: bool,
+    /// Its records.
+    pub records: u64,
+    /// Records with an embedding.
+    pub rows: u64,
+    /// Records with a reason instead.
+    pub skipped: u64,
+    /// Tokens that were computed for it, special ones included.
+    pub tokens: u64,
+    /// SHA-256 of its file, in hexadecimal digits.
+    pub sha256: String,
+    /// How long it took now.
+    pub elapsed: Duration,
+}
+
+impl Plan {
+    /// The parts that are not there yet, by their files' sizes.
+    #[must_use]
+    pub fn missing(&self) -> Vec<u64> {
+        let is_missing = |part: &&PlannedPart| self.state(part, Look::Size).is_err();
+        self.parts().iter().filter(is_missing).map(|part| part.number).collect()
+    }
+
+    /// What a part is that is there with all its bytes; None where it must be made. What is torn, or of
+    /// another plan, must be.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError`](super::PlanError) where the plan has no such part.
+    pub fn part_that_is_there(&self, number: u64) -> Result<Option<PartSummary>, Error> {
+        let report = self.state(self.part(number)?, Look::Bytes).ok();
+        Ok(report.map(|report| self.summary(&report, true, Duration::ZERO)))
+    }
+
+    /// Makes a part by the plan's model, whatever stands there: two processes that make it at once write the
+    /// same bytes. Once `cancel` is cancelled, nothing is left of it.
+    ///
+    /// Only the part's own bytes are read of the inputs. [`plan`](super::plan) has an example.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError`](super::PlanError) for a model or options that are not the plan's; an input that has
+    /// changed since the plan was made, at once where its size or time tells, else at the end;
+    /// [`Error::Interrupted`]; and as [`embed`](crate::embed).
+    pub fn embed_part(
+        &self,
+        embedder: &Embedder,
+        number: u64,
+        limits: ReadLimits,
+        cancel: &CancelToken,
+        mut on_event: impl FnMut(Event),
+    ) -> Result<PartSummary, Error> {
+        let (begun, part) = (Instant::now(), self.part(number)?);
+        self.check(embedder)?;
+        let (inputs, range) = (self.inputs(), &part.range);
+        let planned = &self.facts.inputs[range.source as usize].cut;
+        let records = reader::open_range(&inputs, range, planned, limits).map_err(PlanProblem::of_opening)?;
+        let reading = records.progress();
+        let (to, events) = channel();
+        let mut stream = embedder.stream(records, ROWS, cancel)?.on_event(move |event| {
+            // Nothing takes it once the part has failed.
+            let _ = to.send(event);
+        });
+        let path = self.part_path(number);
+        let mut out = PartWriter::create(&path, self.facts.model.hidden, &self.layout())?;
+        let (mut rows, mut skipped) = (0, Vec::new());
+        for piece in stream.by_ref() {
+            let piece = piece?;
+            for (row, values) in piece.iter() {
+                out.write(row, values)?;
+                rows += 1;
+            }
+            skipped.extend(piece.skipped);
+            events.try_iter().for_each(&mut on_event);
+        }
+        let tokens = stream.tokens();
+        drop(stream);
+        events.try_iter().for_each(&mut on_event);
+        let pending = out.finish()?;
+        let read = reading.checksums().pop();
+        let is_planned = read.as_ref().is_some_and(|read| read.sha256 == range.sha256);
+        if !is_planned || reading.records() != range.records {
+            let hashed = size_and_sha256(range.bytes.end - range.bytes.start, &range.sha256);
+            let read = read.map_or_else(String::new, |read| size_and_sha256(read.bytes, &read.sha256));
+            let change = Change::Content { hashed, read };
+            let path = inputs[range.source as usize].path().into();
+            return Err(PlanProblem::Changed { path, change }.into());
+        }
+        let failed = |source| FileProblem::Write { path: path.clone(), source };
+        let mut file = std::fs::File::open(pending.temporary()).map_err(failed)?;
+        let bytes = file.metadata().map_err(failed)?.len();
+        let (dtype, computed_by) = for_model!(embedder.any_model(), |warm| {
+            (warm.devices[0].backend.dtype(), warm.computed_by())
+        });
+        let mut computed_by = computed_by;
+        computed_by.sort();
+        computed_by.dedup();
+        let report = PartReport {
+            number,
+            plan: self.name.clone(),
+            bytes,
+            sha256: sha256_of(&mut file).map_err(failed)?,
+            records: range.records,
+            rows,
+            tokens,
+            dtype: dtype.to_string(),
+            computed_by,
+            skipped,
+        };
+        // What says what the part is comes last: without it the part is made again.
+        let said = write_aside(&self.report_path(number), json_text(report.to_json()).as_bytes())?;
+        publish(pending)?;
+        publish(said)?;
+        Ok(self.summary(&report, false, begun.elapsed()))
+    }
+
+    /// How the file of a part is laid out.
+    pub(super) fn layout(&self) -> OutputOptions {
+        OutputOptions {
+            dtype: self.facts.options.dtype_out,
+            residues: self.facts.options.pool.is_none(),
+            sources: self.facts.sources(),
+            metadata: self.facts.about(),
+            ..OutputOptions::default()
+        }
+    }
+
+    fn summary(&self, report: &PartReport, was_there: bool, elapsed: Duration) -> PartSummary {
+        PartSummary {
+            number: report.number,
+            path: self.part_path(report.number),
+            was_there,
+            records: report.records,
+            rows: report.rows,
+            skipped: report.skipped.len() as u64,
+            tokens: report.tokens,
+            sha256: report.sha256.clone(),
+            elapsed,
+        }
+    }
+}

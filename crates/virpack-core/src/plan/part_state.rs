@@ -1,0 +1,97 @@
+//! Whether a part is there and as it must be.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use virpack_model::guarded;
+use virpack_seq::shown_path;
+
+use super::Plan;
+use super::part_report::PartReport;
+use super::planned::PlannedPart;
+use crate::files::sha256_of;
+
+/// Most bytes of what says what a part is: each skipped record has a hundred.
+const LARGEST: u64 = 2_000_000_000;
+
+/// How closely a part is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Its size alone: it had its name only when it was whole.
+    Size,
+    /// All of its bytes.
+    Bytes,
+}
+
+/// What is wrong with a part.
+#[derive(Debug)]
+pub(crate) enum PartProblem {
+    /// It was not made, or a file of it is gone.
+    Missing,
+    /// It is not as it was written.
+    Torn(String),
+    /// It is of another plan, or was computed otherwise than the others.
+    Foreign(String),
+    /// A file of it cannot be read.
+    Unreadable(String),
+}
+
+impl fmt::Display for PartProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PartProblem::Missing => f.write_str("missing"),
+            PartProblem::Torn(what) => write!(f, "torn: {what}"),
+            PartProblem::Foreign(what) => write!(f, "foreign: {what}"),
+            PartProblem::Unreadable(what) => write!(f, "cannot be read: {what}"),
+        }
+    }
+}
+
+impl Plan {
+    /// What a part is, once it is there and as it was written.
+    pub(super) fn state(&self, part: &PlannedPart, look: Look) -> Result<PartReport, PartProblem> {
+        let (path, report_path) = (self.part_path(part.number), self.report_path(part.number));
+        let unreadable = |path: &Path, error: &io::Error| match error.kind() {
+            ErrorKind::NotFound => PartProblem::Missing,
+            _ => PartProblem::Unreadable(format!("{}: {error}", shown_path(path))),
+        };
+        let written =
+            guarded::read_linked(&report_path, LARGEST).map_err(|error| unreadable(&report_path, &error))?;
+        let Some(report) = PartReport::of_json(&written, part.range.source) else {
+            return Err(PartProblem::Torn(format!("{} is not as it was written", shown_path(&report_path))));
+        };
+        if report.plan != self.name {
+            return Err(PartProblem::Foreign(format!("it is of another plan, {}", report.plan)));
+        }
+        if report.number != part.number || report.records != part.range.records {
+            let PartReport { number, records, .. } = report;
+            let what = format!("{} is of part {number}, of {records} records", shown_path(&report_path));
+            return Err(PartProblem::Foreign(what));
+        }
+        let skipped = report.skipped.len() as u64;
+        if report.rows + skipped != report.records {
+            let what = format!("{} rows and {skipped} skipped of {} records", report.rows, report.records);
+            return Err(PartProblem::Torn(what));
+        }
+        let mut file = guarded::open_linked(&path).map_err(|error| unreadable(&path, &error))?;
+        let bytes = file.metadata().map_err(|error| unreadable(&path, &error))?.len();
+        if bytes != report.bytes {
+            let what =
+                format!("{} has {bytes} bytes, and was written with {}", shown_path(&path), report.bytes);
+            return Err(PartProblem::Torn(what));
+        }
+        if look == Look::Bytes {
+            let found = sha256_of(&mut file).map_err(|error| unreadable(&path, &error))?;
+            if found != report.sha256 {
+                let what = format!(
+                    "{} has SHA-256 {found}, and was written with {}",
+                    shown_path(&path),
+                    report.sha256
+                );
+                return Err(PartProblem::Torn(what));
+            }
+        }
+        Ok(report)
+    }
+}

@@ -1,0 +1,341 @@
+//! A plan that is there: its files, its parts, and who may make them.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use virpack_device::{Device, Dtype};
+use virpack_model::guarded;
+use virpack_seq::Input;
+use virpack_seq::reader::{RecordRange, hex};
+
+use super::facts::{PlanFacts, text};
+use super::{PlanProblem, beside};
+use crate::Error;
+use crate::embedder::{Embedder, EmbedderOptions, for_model};
+use crate::files::{FileProblem, NewDirectory, PendingFile, absent, directory_of, sync_directory};
+use crate::options::ModelSource;
+
+/// The names of a plan's files.
+const FACTS: &str = "plan.json";
+const PARTS: &str = "plan.jsonl";
+const MANIFEST: &str = "manifest.json";
+/// The folder of what each part is.
+const REPORTS: &str = "_parts";
+
+/// Most bytes of a file of a plan: millions of parts have room in it.
+const LARGEST: u64 = 2_000_000_000;
+
+/// A plan: what is to be embedded, and the parts that it is divided into. Made by [`plan`](super::plan), and
+/// opened wherever parts are made.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(super) directory: PathBuf,
+    pub(super) facts: PlanFacts,
+    pub(super) parts: Vec<PlannedPart>,
+    /// SHA-256 of `plan.json`.
+    pub(super) name: String,
+    was_there: bool,
+}
+
+/// A part of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedPart {
+    /// Its number, from 1.
+    pub number: u64,
+    /// Its records, as bytes of an input; the weight is tokens.
+    pub range: RecordRange,
+}
+
+impl Plan {
+    /// Opens the plan in a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError`](super::PlanError) where there is none, it is not as it was written, or another version
+    /// of virpack has made it.
+    pub fn open(directory: impl Into<PathBuf>) -> Result<Plan, Error> {
+        Ok(Plan::read(&directory.into())?)
+    }
+
+    fn read(directory: &Path) -> Result<Plan, PlanProblem> {
+        let facts_path = directory.join(FACTS);
+        let written = read_file(&facts_path, directory)?;
+        let path = facts_path.clone();
+        let damaged = |what| PlanProblem::Damaged { path: path.clone(), what };
+        let value: Value = serde_json::from_slice(&written).map_err(|_| damaged("it is not JSON"))?;
+        match value.get("virpack").and_then(Value::as_str) {
+            Some(env!("CARGO_PKG_VERSION")) => {}
+            Some(found) => return Err(PlanProblem::Version { path: facts_path, found: found.to_owned() }),
+            None => return Err(damaged("it is not a plan")),
+        }
+        let read = PlanFacts::of_json(&value);
+        let (facts, parts, sha256) = read.ok_or_else(|| damaged("it lacks what a plan has"))?;
+        let path = directory.join(PARTS);
+        let lines = read_file(&path, directory)?;
+        let damaged = |what| PlanProblem::Damaged { path: path.clone(), what };
+        if hex(&Sha256::digest(&lines)) != sha256 {
+            return Err(damaged("it is not the list that plan.json was written with"));
+        }
+        let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let parsed: Option<Vec<PlannedPart>> = lines.map(PlannedPart::of_line).collect();
+        let all = parsed.ok_or_else(|| damaged("it lacks what a list of parts has"))?;
+        if all.len() as u64 != parts || !are_contiguous(&all, &facts) {
+            return Err(damaged("its parts are not all records, each once and in order"));
+        }
+        let name = hex(&Sha256::digest(&written));
+        Ok(Plan { directory: directory.to_owned(), facts, parts: all, name, was_there: false })
+    }
+
+    /// Writes the plan of these parts, and leaves it where it is there.
+    pub(super) fn write(directory: &Path, facts: PlanFacts, parts: Vec<PlannedPart>) -> Result<Plan, Error> {
+        let lines: String = parts.iter().map(|part| part.line(&facts) + "\n").collect();
+        let sha256 = hex(&Sha256::digest(&lines));
+        let facts = facts.to_json(parts.len() as u64, &sha256);
+        let path = directory.join(FACTS);
+        if path.symlink_metadata().is_ok() {
+            return Plan::expect(directory, &facts);
+        }
+        NewDirectory::create(&directory.join(REPORTS))?.keep();
+        write_aside(&directory.join(PARTS), lines.as_bytes())?
+            .publish()
+            .map_err(FileProblem::write(&path))?;
+        let mut written = write_aside(&path, json_text(facts).as_bytes())?;
+        // The list has its name before what makes it a plan.
+        absent(&path).and_then(|()| written.publish()).map_err(FileProblem::write(&path))?;
+        sync_directory(directory);
+        Ok(Plan::read(directory)?)
+    }
+
+    /// Opens the plan that is there, which must have these facts.
+    fn expect(directory: &Path, facts: &Map<String, Value>) -> Result<Plan, Error> {
+        let written = read_file(&directory.join(FACTS), directory)?;
+        let there: Value = serde_json::from_slice(&written).unwrap_or_default();
+        let differs = |(name, value): &(&String, &Value)| there.get(name.as_str()) != Some(*value);
+        if let Some((name, _)) = facts.iter().find(differs) {
+            let what = name.replace('_', " ");
+            return Err(PlanProblem::Another { directory: directory.into(), what }.into());
+        }
+        Ok(Plan { was_there: true, ..Plan::read(directory)? })
+    }
+
+    /// Whether the plan was there already when it was made.
+    #[must_use]
+    pub fn was_there(&self) -> bool {
+        self.was_there
+    }
+
+    /// The parts, in the order of their records.
+    #[must_use]
+    pub fn parts(&self) -> &[PlannedPart] {
+        &self.parts
+    }
+
+    /// Records of all inputs.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.facts.records
+    }
+
+    /// Tokens of all inputs, as far as their letters tell.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        self.facts.tokens
+    }
+
+    /// The model's name.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.facts.model.name
+    }
+
+    /// What was passed over in the inputs, a sentence each.
+    #[must_use]
+    pub fn remarks(&self) -> &[String] {
+        &self.facts.remarks
+    }
+
+    /// The precision that parts are to be computed in; None where it is left to the device.
+    #[must_use]
+    pub fn dtype(&self) -> Option<Dtype> {
+        self.facts.options.dtype
+    }
+
+    /// What an [`Embedder`] that makes parts must be made with. How the model is downloaded, devices and the
+    /// sizes of batches are free: rows do not depend on them. The precision is [`Plan::dtype`].
+    #[must_use]
+    pub fn embedder_options(&self) -> EmbedderOptions {
+        let (model, options) = (&self.facts.model, &self.facts.options);
+        let source = match &model.path {
+            Some(path) => ModelSource::from(path),
+            None => ModelSource::from(&*model.name),
+        };
+        EmbedderOptions::new(source).pool(options.pool).layer(options.layer as i64).lengths(options.lengths)
+    }
+
+    /// Checks that a model is the plan's, and does what the plan asks for.
+    pub(super) fn check(&self, embedder: &Embedder) -> Result<(), Error> {
+        let (model, options, given) = (&self.facts.model, &self.facts.options, embedder.options());
+        let (sha256, mut files, layer, lengths, dtype) = for_model!(embedder.any_model(), |warm| {
+            let layer = given.layer_of(&warm.config)?;
+            let dtype = warm.devices[0].backend.dtype();
+            (warm.checksums.sha256(), beside(&warm.checksums), layer, warm.lengths, dtype)
+        });
+        files.sort();
+        let mut planned = model.beside.clone();
+        planned.sort();
+        let names = |files: &[(String, String)]| {
+            files.iter().map(|(name, sum)| format!("{name} ({sum})")).collect::<Vec<_>>().join(", ")
+        };
+        let lengths_of = |lengths| format!("{lengths:?}");
+        let pairs = [
+            (format!("SHA-256 of the weights of {}", model.name), sha256, model.sha256.clone()),
+            (format!("configuration of {}", model.name), names(&files), names(&planned)),
+            ("pooling".into(), given.pool_name().into(), options.pool_name().into()),
+            ("layer".into(), layer.to_string(), options.layer.to_string()),
+            ("length policy".into(), lengths_of(lengths), lengths_of(options.lengths)),
+            ("precision".into(), dtype.to_string(), options.dtype.unwrap_or(dtype).to_string()),
+        ];
+        match pairs.into_iter().find(|(_, found, planned)| found != planned) {
+            None => Ok(()),
+            Some((what, found, planned)) => Err(PlanProblem::NotPlanned { what, found, planned }.into()),
+        }
+    }
+
+    /// The part of this number.
+    pub(super) fn part(&self, number: u64) -> Result<&PlannedPart, PlanProblem> {
+        let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        let part = place.and_then(|place| self.parts.get(place));
+        part.ok_or(PlanProblem::NoPart { number, parts: self.parts.len() as u64 })
+    }
+
+    /// The inputs, as the user named them in messages, with their paths from the root.
+    pub(super) fn inputs(&self) -> Vec<Input> {
+        self.facts.inputs.iter().map(|input| Input::Path(input.path.clone())).collect()
+    }
+
+    /// The file of a part.
+    pub(super) fn part_path(&self, number: u64) -> PathBuf {
+        self.directory.join(part_name(number))
+    }
+
+    /// The file that says what a part is.
+    pub(super) fn report_path(&self, number: u64) -> PathBuf {
+        self.directory.join(REPORTS).join(format!("{number:06}.json"))
+    }
+
+    /// The folder of these.
+    pub(super) fn reports(&self) -> PathBuf {
+        self.directory.join(REPORTS)
+    }
+
+    pub(super) fn manifest_path(&self) -> PathBuf {
+        self.directory.join(MANIFEST)
+    }
+}
+
+/// The name of a part's file.
+pub(super) fn part_name(number: u64) -> String {
+    format!("part-{number:06}.parquet")
+}
+
+/// The number of a part whose file has this name; None for other names.
+pub(super) fn number_of(name: &str) -> Option<u64> {
+    let number = name.strip_prefix("part-")?.strip_suffix(".parquet")?.parse().ok()?;
+    (part_name(number) == name).then_some(number)
+}
+
+/// Whether a file of a plan has this name, in its directory or in the folder of what parts are.
+pub(super) fn is_own(name: &str) -> bool {
+    let is_report = |number: &str| number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit());
+    [FACTS, PARTS, MANIFEST].contains(&name)
+        || number_of(name).is_some()
+        || name.strip_suffix(".json").is_some_and(is_report)
+}
+
+impl PlannedPart {
+    /// The line of `plan.jsonl`.
+    fn line(&self, facts: &PlanFacts) -> String {
+        let RecordRange { source, ref bytes, line, record, before, records, weight, ref sha256 } = self.range;
+        let file = facts.inputs.get(source as usize).map(|input| &*input.name);
+        let value = json!({
+            "part": self.number,
+            "input": source,
+            "file": file,
+            "bytes": [bytes.start, bytes.end],
+            "line": line,
+            "record": record,
+            "before": before,
+            "records": records,
+            "tokens": weight,
+            "sha256": sha256,
+        });
+        value.to_string()
+    }
+
+    fn of_line(line: &[u8]) -> Option<PlannedPart> {
+        let value: Value = serde_json::from_slice(line).ok()?;
+        let number = |name| value.get(name)?.as_u64();
+        let bytes = value.get("bytes")?.as_array()?;
+        let [start, end] = bytes.iter().map(Value::as_u64).collect::<Option<Vec<_>>>()?[..] else {
+            return None;
+        };
+        Some(PlannedPart {
+            number: number("part")?,
+            range: RecordRange {
+                source: u32::try_from(number("input")?).ok()?,
+                bytes: start..end,
+                line: number("line")?,
+                record: number("record")?,
+                before: number("before")?,
+                records: number("records")?,
+                weight: number("tokens")?,
+                sha256: text(value.get("sha256")?)?,
+            },
+        })
+    }
+}
+
+/// Whether parts are all records, each once and in order, in inputs that the plan has.
+fn are_contiguous(parts: &[PlannedPart], facts: &PlanFacts) -> bool {
+    let mut next = 0;
+    for (number, part) in (1..).zip(parts) {
+        let range = &part.range;
+        let is_there = (range.source as usize) < facts.inputs.len();
+        if part.number != number || range.record != next || !is_there || range.bytes.start > range.bytes.end {
+            return false;
+        }
+        next += range.records;
+    }
+    next == facts.records
+}
+
+fn read_file(path: &Path, directory: &Path) -> Result<Vec<u8>, PlanProblem> {
+    guarded::read_linked(path, LARGEST).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => PlanProblem::NoPlan { directory: directory.into() },
+        _ => PlanProblem::Read { path: path.into(), source },
+    })
+}
+
+/// Writes a whole file under a temporary name, synced.
+pub(super) fn write_aside(path: &Path, bytes: &[u8]) -> Result<PendingFile, FileProblem> {
+    let (pending, mut file) = PendingFile::create(path)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    written.map_err(FileProblem::write(path))?;
+    Ok(pending)
+}
+
+/// Gives a file that is whole its name; an older one gives way.
+pub(super) fn publish(mut pending: PendingFile) -> Result<(), FileProblem> {
+    let target = pending.target().to_path_buf();
+    pending.publish().map_err(FileProblem::write(&target))?;
+    sync_directory(&directory_of(&target));
+    Ok(())
+}
+
+/// A JSON object as a text that ends with a line end.
+pub(super) fn json_text(object: Map<String, Value>) -> String {
+    // Keys are texts, and nothing in it fails.
+    format!("{:#}\n", Value::Object(object))
+}

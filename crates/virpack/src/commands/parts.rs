@@ -1,0 +1,253 @@
+//! `virpack embed --plan`: the parts of a plan that this process makes.
+
+use super::embed::{self, show};
+use crate::failure::Failure;
+use crate::text::{count, short};
+use crate::watch::DownloadBar;
+use clap::Args;
+use serde_json::{Map, Value};
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use virpack_core::model::hub::HubOptions;
+use virpack_core::plan::{PartSummary, Plan};
+use virpack_core::{Embedder, Error};
+use virpack_seq::{Shard, shown_path};
+
+/// Options that a plan has already, or that a part has no use for.
+const NOT_OF_PARTS: [&str; 20] = [
+    "inputs",
+    "path",
+    "file_format",
+    "dtype_out",
+    "model",
+    "pool",
+    "layer",
+    "max_length",
+    "min_length",
+    "long_records",
+    "window_overlap",
+    "dtype",
+    "include",
+    "report",
+    "shard",
+    "force",
+    "resume",
+    "no_checkpoint",
+    "checkpoint_records",
+    "checkpoint_seconds",
+];
+
+/// Which parts of which plan.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PartArguments {
+    /// Make parts of the plan that `virpack plan -o DIR` has written, instead of an output; the plan says
+    /// what is embedded, and how
+    #[arg(long, value_name = "DIR", conflicts_with_all = NOT_OF_PARTS)]
+    plan: Option<PathBuf>,
+
+    /// Which parts: numbers and ranges (3,7-9), or every N-th from number I on (I/N), as in an array of N
+    /// jobs [default: all that are missing]
+    #[arg(long, value_name = "PARTS")]
+    part: Option<PartChoice>,
+}
+
+/// Which parts are to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum PartChoice {
+    /// First and last of each range.
+    Numbers(Vec<(u64, u64)>),
+    /// Those of these that are missing.
+    Every(Shard),
+}
+
+impl FromStr for PartChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "expected numbers from 1 and ranges, as 3,7-9, or I/N with I from 1 to N".to_owned();
+        if text.contains('/') {
+            return text.parse().map(PartChoice::Every).map_err(|_| wrong());
+        }
+        let number = |text: &str| text.parse().ok().filter(|number: &u64| *number > 0).ok_or_else(wrong);
+        let range = |text: &str| match text.split_once('-') {
+            None => number(text).map(|number| (number, number)),
+            Some((first, last)) => match (number(first)?, number(last)?) {
+                (first, last) if first <= last => Ok((first, last)),
+                _ => Err(wrong()),
+            },
+        };
+        text.split(',').map(range).collect::<Result<_, _>>().map(PartChoice::Numbers)
+    }
+}
+
+/// Parts of a plan: those to be made, and how many of those asked for are there.
+pub(super) struct Parts {
+    plan: Plan,
+    to_make: Vec<u64>,
+    there: Vec<PartSummary>,
+    /// Parts that were asked for and are there, by their sizes alone.
+    left: u64,
+}
+
+impl PartArguments {
+    /// The parts that are asked for; None where no plan is.
+    pub(super) fn plan(&self) -> Option<Result<Parts, Failure>> {
+        let Some(directory) = &self.plan else {
+            // clap does not ask for what the inputs conflict with.
+            return self.part.as_ref().map(|_| Err(Failure::PartWithoutPlan));
+        };
+        Some(
+            Plan::open(directory).and_then(|plan| Parts::of(plan, self.part.as_ref())).map_err(Failure::from),
+        )
+    }
+}
+
+impl Parts {
+    fn of(plan: Plan, choice: Option<&PartChoice>) -> Result<Parts, Error> {
+        let (mut to_make, mut there) = (Vec::new(), Vec::new());
+        let asked = match choice {
+            Some(PartChoice::Numbers(ranges)) => {
+                // What is asked for by its number is looked at whole: it may be what a commit has named.
+                for number in ranges.iter().flat_map(|(first, last)| *first..=*last) {
+                    match plan.part_that_is_there(number)? {
+                        Some(part) => there.push(part),
+                        None if to_make.contains(&number) => {}
+                        None => to_make.push(number),
+                    }
+                }
+                there.len() + to_make.len()
+            }
+            other => {
+                let shard = match other {
+                    Some(PartChoice::Every(shard)) => *shard,
+                    _ => Shard::ALL,
+                };
+                let is_asked = |number: &u64| shard.contains(number - 1);
+                to_make = plan.missing().into_iter().filter(is_asked).collect();
+                plan.parts().iter().filter(|part| is_asked(&part.number)).count()
+            }
+        };
+        let left = (asked - to_make.len()) as u64;
+        Ok(Parts { plan, to_make, there, left })
+    }
+}
+
+/// Makes parts, with progress and a line for each on stderr.
+pub(super) fn run(parts: &Parts, arguments: &embed::Arguments) -> Result<(), Failure> {
+    let Parts { plan, to_make, there, left } = parts;
+    let (log, begun) = (arguments.run.log, Instant::now());
+    for part in there {
+        log.info(format_args!("part {} is there: {}", part.number, shown_path(&part.path)));
+    }
+    if to_make.is_empty() {
+        log.info(format_args!("nothing to make: {} there", count(*left, "part is", "parts are")));
+        return Ok(());
+    }
+    let options = plan
+        .embedder_options()
+        .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(log)))
+        .token_budget(arguments.token_budget)
+        .buffer_size(arguments.buffer.records())
+        .packing(!arguments.no_packing)
+        .device(arguments.device.options().dtype(plan.dtype()))
+        .device_timeout(arguments.device.timeout());
+    let limits = arguments.inputs.limits.limits();
+    let ended = arguments.run.run(
+        |watch, keeps, cancel| {
+            let chosen = Cell::new(None);
+            let embedder = Embedder::new(options, |event| show(watch, keeps, &chosen, event))?;
+            let mut made = Made::default();
+            for &number in to_make {
+                let each = |event| show(watch, keeps, &chosen, event);
+                let part = plan.embed_part(&embedder, number, limits, cancel, each)?;
+                watch.info(line(&part, plan.parts().len()));
+                made.add(&part);
+            }
+            Ok(made)
+        },
+        || None,
+    );
+    let Some(made) = ended? else { return Ok(()) };
+    log.summary(made.line(*left, begun.elapsed()), &made.report(*left, begun.elapsed()));
+    Ok(())
+}
+
+/// What was made.
+#[derive(Default)]
+struct Made {
+    parts: u64,
+    rows: u64,
+    skipped: u64,
+    tokens: u64,
+}
+
+impl Made {
+    fn add(&mut self, part: &PartSummary) {
+        self.parts += 1;
+        self.rows += part.rows;
+        self.skipped += part.skipped;
+        self.tokens += part.tokens;
+    }
+
+    fn line(&self, left: u64, elapsed: Duration) -> String {
+        let (seconds, left) = (
+            elapsed.as_secs_f64(),
+            match left {
+                0 => String::new(),
+                n => format!(", {} there", count(n, "was", "were")),
+            },
+        );
+        format!(
+            "{} made{left}: {}, {} in {seconds:.1} s ({}tokens/s)",
+            count(self.parts, "part", "parts"),
+            count(self.rows, "row", "rows"),
+            count(self.tokens, "token", "tokens"),
+            short(self.tokens as f64 / seconds.max(1e-9)),
+        )
+    }
+
+    fn report(&self, left: u64, elapsed: Duration) -> Map<String, Value> {
+        let numbers = [
+            ("parts", self.parts),
+            ("parts_there", left),
+            ("rows", self.rows),
+            ("skipped", self.skipped),
+            ("tokens", self.tokens),
+        ];
+        let numbers = numbers.into_iter().map(|(name, number)| (name.to_owned(), Value::from(number)));
+        numbers.chain([("seconds".to_owned(), elapsed.as_secs_f64().into())]).collect()
+    }
+}
+
+/// The line of a part.
+fn line(part: &PartSummary, parts: usize) -> String {
+    let skipped = match part.skipped {
+        0 => String::new(),
+        n => format!(", {} skipped", count(n, "record", "records")),
+    };
+    format!(
+        "part {} of {parts}: {}{skipped}, {} in {:.1} s: {}",
+        part.number,
+        count(part.rows, "row", "rows"),
+        count(part.tokens, "token", "tokens"),
+        part.elapsed.as_secs_f64(),
+        shown_path(&part.path),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_numbers_ranges_or_a_share() {
+        assert_eq!("3,7-9".parse(), Ok(PartChoice::Numbers(vec![(3, 3), (7, 9)])));
+        assert_eq!("2/8".parse(), Ok(PartChoice::Every(Shard::new(2, 8).unwrap())));
+        for text in ["", "0", "9-7", "3,", "a", "0/8", "9/8", "1-2/3", "-1", "1--2"] {
+            assert!(text.parse::<PartChoice>().is_err(), "{text}");
+        }
+    }
+}
