@@ -1,4 +1,4 @@
-//! What is said of cards that `--device auto` cannot use: by a driver of ours, which the loader finds first.
+//! What is said of cards that `--device auto` cannot use. The loader finds a made-up driver first.
 
 use crate::support::{Place, Ran};
 use std::process::Command;
