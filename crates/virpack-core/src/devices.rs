@@ -36,7 +36,7 @@ pub struct DeviceOptions {
 /// Devices that are ready, at least one, all of one kind. [`for_devices!`](crate::for_devices) runs what is written for any kind.
 #[derive(Debug)]
 pub enum Devices {
-    /// The CPU, in float32.
+    /// The CPU, in float32 or bfloat16.
     Cpu(Vec<Arc<Cpu>>),
     /// NVIDIA GPUs.
     Cuda(Vec<Arc<Cuda>>),
@@ -125,7 +125,7 @@ impl DeviceOptions {
     /// # Errors
     ///
     /// [`Error::Unavailable`] where a device that was asked for cannot be used: another one is never taken instead.
-    /// [`Error::CpuDtype`] for 16 bits on a CPU.
+    /// [`Error::CpuDtype`] for float16 on a CPU.
     pub fn open_all(&self) -> Result<Devices, Error> {
         self.open_all_noting(|_| ())
     }
@@ -162,7 +162,10 @@ impl DeviceOptions {
             None | Some(Dtype::F32 | Dtype::F32Strict) => {
                 Ok(Devices::Cpu(vec![Arc::new(Cpu::new(self.threads)?)]))
             }
-            Some(dtype) => Err(Error::CpuDtype { dtype, auto: self.device == DeviceChoice::Auto }),
+            Some(Dtype::Bf16) => Ok(Devices::Cpu(vec![Arc::new(Cpu::bf16(self.threads)?)])),
+            Some(dtype @ Dtype::F16) => {
+                Err(Error::CpuDtype { dtype, auto: self.device == DeviceChoice::Auto })
+            }
         }
     }
 
@@ -233,6 +236,7 @@ impl fmt::Display for DeviceChoice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use virpack_device::Device;
     use virpack_seq::Hint;
 
     #[test]
@@ -268,11 +272,17 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_has_one_precision() {
-        for dtype in [Dtype::F16, Dtype::Bf16] {
-            let options = DeviceOptions::default().device(DeviceChoice::Cpu).dtype(dtype);
-            assert!(matches!(options.open(), Err(Error::CpuDtype { auto: false, .. })));
+    fn a_cpu_has_two_precisions() {
+        let open = |dtype| DeviceOptions::default().device(DeviceChoice::Cpu).dtype(dtype).open();
+        for (asked, given) in
+            [(None, Dtype::F32), (Some(Dtype::F32), Dtype::F32), (Some(Dtype::Bf16), Dtype::Bf16)]
+        {
+            let Devices::Cpu(cpus) = open(asked).unwrap() else { panic!("a CPU was asked for") };
+            assert_eq!(cpus[0].dtype(), given);
         }
+        let error = open(Some(Dtype::F16)).unwrap_err();
+        assert!(matches!(error, Error::CpuDtype { auto: false, .. }));
+        assert!(error.hint().is_some_and(|hint| hint.contains("bfloat16")), "{error:?}");
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub enum Error {
         why: Unavailable,
     },
     /// A precision that the CPU does not compute in.
-    #[error("the CPU computes in float32, not in {dtype}")]
+    #[error("the CPU computes in float32 or bfloat16, not in {dtype}")]
     CpuDtype {
         /// What was asked for.
         dtype: DeviceDtype,

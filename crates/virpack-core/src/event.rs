@@ -6,6 +6,7 @@ use crate::devices::LeftOutCard;
 use crate::progress::Progress;
 use crate::resume::ResumeSummary;
 use crate::runner::DeviceEvent;
+use virpack_device::Dtype;
 
 /// What a run of [`embed`](crate::embed::embed) or [`predict`](crate::predict::predict) reports while it goes on.
 #[derive(Clone, Debug)]
@@ -31,7 +32,7 @@ pub enum Event {
     },
     /// A device is ready, or all devices of `predict` are; before the first batch.
     Ready {
-        /// The device, for people.
+        /// The device, for people, and the precision that would be faster on this machine.
         device: String,
         /// The token budget of each model that takes part.
         budgets: Vec<ModelBudget>,
@@ -53,8 +54,31 @@ pub struct ModelBudget {
     pub tokens: usize,
 }
 
+impl Event {
+    /// A device is ready.
+    pub(crate) fn ready(name: String, faster: Option<Dtype>, budgets: Vec<ModelBudget>) -> Event {
+        let faster = faster.map_or_else(String::new, |dtype| format!(" ({dtype} is faster here)"));
+        Event::Ready { device: name + &faster, budgets }
+    }
+}
+
 impl From<DeviceEvent> for Event {
     fn from(event: DeviceEvent) -> Event {
         Event::Device(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_faster_precision_is_named_beside_the_device() {
+        let device = |faster| match Event::ready("CPU, 2 threads".to_owned(), faster, Vec::new()) {
+            Event::Ready { device, .. } => device,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(device(None), "CPU, 2 threads");
+        assert_eq!(device(Some(Dtype::Bf16)), "CPU, 2 threads (bfloat16 is faster here)");
     }
 }

@@ -75,7 +75,7 @@ impl<B: Device> LoadedModel<B> {
         let halved = DeviceEvent::Halved { token_budget, reason, hint: None };
         let halved = (token_budget < self.asked).then_some(halved);
         let budgets = vec![ModelBudget { model: None, tokens: token_budget }];
-        let ready = Event::Ready { device: self.backend.name(), budgets };
+        let ready = Event::ready(self.backend.name(), self.backend.faster_dtype(), budgets);
         [ready].into_iter().chain(halved.map(Event::Device))
     }
 

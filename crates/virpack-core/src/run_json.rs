@@ -8,6 +8,7 @@ use virpack_seq::reader::ReadProgress;
 use virpack_seq::{Input, InputChecksum, PackStats};
 
 use crate::runner::DeviceTally;
+use virpack_device::Work;
 use virpack_model::FileChecksum;
 
 /// The report of a run from these inputs to this output, with what is its command's own.
@@ -77,6 +78,7 @@ pub(crate) fn device(
     token_budget: usize,
     elapsed: Duration,
     computed_by: &[String],
+    work: Option<Work>,
 ) -> Value {
     json!({
         "device": name,
@@ -87,8 +89,17 @@ pub(crate) fn device(
         "packing_efficiency": tally.packing_efficiency(token_budget),
         "tokens_per_second": rate(tally.tokens, elapsed),
         "computed_by": computed_by,
+        "work": work.map(shares),
         "busy": (tally.busy.as_secs_f64() / elapsed.as_secs_f64().max(1e-9)).min(1.0),
     })
+}
+
+/// The share of each kind of work in a device's time since it was opened, for all models that it runs.
+fn shares(work: Work) -> Value {
+    let Work { products, attention, rest } = work;
+    let all = (products + attention + rest).as_secs_f64().max(1e-9);
+    let share = |part: Duration| part.as_secs_f64() / all;
+    json!({ "products": share(products), "attention": share(attention), "rest": share(rest) })
 }
 
 /// So many a second.

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
-use virpack_device::{Backend, Pool};
+use virpack_device::{Backend, Pool, Work};
 use virpack_seq::{AsyncDataLoader, Hint, SkippedRecord, ThreadError};
 
 use crate::Error;
@@ -152,9 +152,12 @@ pub struct AsyncInferenceRunner {
     workers: Vec<Option<JoinHandle<()>>>,
     tallies: Arc<[Tally]>,
     looked: Instant,
-    /// What each device's results depend on, as far as it is chosen by now.
-    computed_by: Box<dyn Fn() -> Vec<Vec<String>> + Send + Sync>,
+    /// What each device's results depend on, as far as it is chosen by now, and what its time went to.
+    accounts: Box<dyn Fn() -> Vec<Account> + Send + Sync>,
 }
+
+/// What a device's results depend on, and what its time went to.
+type Account = (Vec<String>, Option<Work>);
 
 /// Batches submitted to a device before the first one's results are waited for.
 pub(crate) const IN_FLIGHT: usize = 2;
@@ -191,9 +194,10 @@ impl AsyncInferenceRunner {
         let (send, results) = bounded(IN_FLIGHT * devices.len());
         let (results, looked) = (Some(results), Instant::now());
         let backends: Vec<Arc<B>> = devices.iter().map(|(backend, _)| Arc::clone(backend)).collect();
-        let computed_by = Box::new(move || backends.iter().map(|backend| backend.computed_by()).collect());
+        let account = |backend: &Arc<B>| (backend.computed_by(), backend.work());
+        let accounts = Box::new(move || backends.iter().map(account).collect());
         let workers = Vec::new();
-        let mut runner = AsyncInferenceRunner { results, shared, workers, tallies, looked, computed_by };
+        let mut runner = AsyncInferenceRunner { results, shared, workers, tallies, looked, accounts };
         for (device, (backend, model)) in devices.into_iter().enumerate() {
             let (shared, tallies) = (Arc::clone(&runner.shared), Arc::clone(&runner.tallies));
             let send = send.clone();
@@ -237,7 +241,12 @@ impl AsyncInferenceRunner {
     /// What each device's bits depend on beside record, weights and precision, a line each: its kind, its libraries, and
     /// what was chosen among their ways.
     pub fn computed_by(&self) -> Vec<Vec<String>> {
-        (self.computed_by)()
+        (self.accounts)().into_iter().map(|(computed_by, _)| computed_by).collect()
+    }
+
+    /// What each device's time went to since it was opened, where it keeps account.
+    pub fn work(&self) -> Vec<Option<Work>> {
+        (self.accounts)().into_iter().map(|(_, work)| work).collect()
     }
 
     /// Gives up devices that hang: the first as what to yield.

@@ -28,6 +28,17 @@ pub fn rotary_frequencies(width: usize) -> Vec<f32> {
     (0..width / 2).map(|i| 1.0 / (10_000f64.powf(f64::from((2 * i) as f32 / width as f32)) as f32)).collect()
 }
 
+/// What a backend's time went to, where it keeps account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Products with weights, and what is done to their results on the way.
+    pub products: Duration,
+    /// Attention.
+    pub attention: Duration,
+    /// All else: embedding, norms, conversions, pooling.
+    pub rest: Duration,
+}
+
 /// A layer norm's parameters, both `[width]`: on the host as `LayerNorm<Vec<f32>>`.
 #[derive(Clone, Debug)]
 pub struct LayerNorm<V> {
@@ -349,6 +360,20 @@ pub trait Backend: Send + Sync {
     /// its libraries and what was chosen among their ways.
     fn computed_by(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What the time of all batches so far went to, where the backend keeps account.
+    ///
+    /// ```
+    /// use virpack_device::{Backend, Cpu};
+    ///
+    /// let cpu = Cpu::new(None)?;
+    /// cpu.gelu(cpu.tensor(1, 2, &[1.0, -1.0])?)?;
+    /// assert!(cpu.work().is_some_and(|work| work.products.is_zero() && !work.rest.is_zero()));
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
+    fn work(&self) -> Option<Work> {
+        None
     }
 
     /// From here on batches have at most `tokens` tokens: memory held for larger ones is given back. No tensor of

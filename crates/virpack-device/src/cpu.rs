@@ -1,30 +1,38 @@
-//! The CPU backend: float32 on all cores, instructions chosen at run time.
+//! The CPU backend: float32 or bfloat16 on all cores, instructions chosen at run time.
 
 mod attention;
 mod backend;
+mod bf16;
+mod bf16_backend;
 mod buffers;
+mod clock;
 mod device;
 mod gemm;
 mod linear;
+mod lines;
 mod math;
 mod norm;
 mod pool;
 mod rotary;
 mod tiles;
 
+pub use bf16::Bf16Instructions;
 pub use buffers::CpuTensor;
 pub use device::CPU_TOKEN_BUDGET;
 pub use linear::CpuMatrix;
 
 use crate::{Attention, DeviceError, shapes};
 use attention::HeadTask;
+use bf16::Kernel;
 use buffers::Buffers;
-use linear::OnTile;
+use clock::{Clock, Kind};
+use linear::{OnTile, RowMajor};
 use pulp::Arch;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use rotary::{RotaryTable, RotaryTables};
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::Arc;
 use tiles::SharedRows;
 
@@ -34,13 +42,19 @@ const ROWS: usize = 64;
 /// Most threads of a backend: beyond any machine's cores.
 const MOST_THREADS: usize = 4096;
 
-/// The CPU: float32, every core, AVX-512 or AVX2 where the processor has them.
+/// The CPU: float32 or bfloat16, every core, AVX-512 or AVX2 where the processor has them.
+///
+/// In bfloat16 the weights of products, what products read and what attention reads are bfloat16; sums,
+/// norms, softmax and the residual stream are float32.
 #[derive(Debug)]
 pub struct Cpu {
     arch: Arch,
+    /// How bfloat16 values are multiplied; None in a float32 backend.
+    bf16: Option<Kernel>,
     threads: ThreadPool,
     buffers: Buffers,
     rotary: RotaryTables,
+    clock: Clock,
 }
 
 /// A batch on the CPU.
@@ -55,6 +69,13 @@ impl CpuPacked {
         self.cu_seqlens.windows(2).map(|bounds| bounds[1] - bounds[0])
     }
 
+    /// The tokens of each sequence, the longest first.
+    fn longest_first(&self) -> Vec<Range<usize>> {
+        let mut sequences: Vec<_> = self.cu_seqlens.windows(2).map(|w| w[0]..w[1]).collect();
+        sequences.sort_by_key(|s| std::cmp::Reverse(s.len()));
+        sequences
+    }
+
     /// `(hidden, head width)` of the batch's queries, keys and values.
     fn check_qkv(&self, qkv: &CpuTensor, heads: usize) -> Result<(usize, usize), DeviceError> {
         shapes::qkv([qkv.rows, qkv.columns], self.input_ids.len(), heads, None)
@@ -62,7 +83,7 @@ impl CpuPacked {
 }
 
 impl Cpu {
-    /// A CPU backend with its own threads: `threads` of them, or one a core.
+    /// A CPU backend in float32 with its own threads: `threads` of them, or one a core.
     ///
     /// # Errors
     ///
@@ -76,6 +97,50 @@ impl Cpu {
     /// # Ok::<(), virpack_device::DeviceError>(())
     /// ```
     pub fn new(threads: Option<NonZeroUsize>) -> Result<Cpu, DeviceError> {
+        Cpu::with(threads, None)
+    }
+
+    /// The same in bfloat16, by [`Bf16Instructions::fastest`].
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses the threads.
+    ///
+    /// ```
+    /// use virpack_device::{Cpu, Device, Dtype};
+    ///
+    /// assert_eq!(Cpu::bf16(None)?.dtype(), Dtype::Bf16);
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
+    pub fn bf16(threads: Option<NonZeroUsize>) -> Result<Cpu, DeviceError> {
+        Cpu::with(threads, Some(Bf16Instructions::fastest()))
+    }
+
+    /// The same by instructions of the caller's choice, to compare them.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Instructions`] where this machine does not have them; when the system refuses the
+    /// threads.
+    ///
+    /// ```
+    /// use virpack_device::{Bf16Instructions, Cpu, Device};
+    ///
+    /// let cpu = Cpu::bf16_by(None, Bf16Instructions::Widened)?;
+    /// assert!(cpu.name().ends_with("bfloat16"));
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
+    pub fn bf16_by(
+        threads: Option<NonZeroUsize>,
+        instructions: Bf16Instructions,
+    ) -> Result<Cpu, DeviceError> {
+        if !instructions.is_available() {
+            return Err(DeviceError::Instructions { instructions: instructions.to_string() });
+        }
+        Cpu::with(threads, Some(instructions))
+    }
+
+    fn with(threads: Option<NonZeroUsize>, bf16: Option<Bf16Instructions>) -> Result<Cpu, DeviceError> {
         let count = threads.map_or(0, NonZeroUsize::get);
         if count > MOST_THREADS {
             // The system would start so many for minutes before it refuses one.
@@ -87,7 +152,10 @@ impl Cpu {
             .thread_name(|i| format!("cpu-{i}"))
             .build()
             .map_err(|e| DeviceError::Threads { threads: count, reason: e.to_string() })?;
-        Ok(Cpu { arch: Arch::new(), threads, buffers: Buffers::default(), rotary: RotaryTables::default() })
+        let arch = Arch::new();
+        let bf16 = bf16.map(|instructions| Kernel::new(arch, instructions));
+        let (buffers, rotary, clock) = Default::default();
+        Ok(Cpu { arch, bf16, threads, buffers, rotary, clock })
     }
 
     /// Threads that compute.
@@ -136,7 +204,20 @@ impl Cpu {
         Ok(tensor)
     }
 
-    /// The instructions in use: `AVX-512`, `AVX2`, `NEON` or `scalar`.
+    /// How bfloat16 values are multiplied; None in a float32 backend.
+    ///
+    /// ```
+    /// use virpack_device::{Bf16Instructions, Cpu};
+    ///
+    /// assert_eq!(Cpu::new(None)?.bf16_instructions(), None);
+    /// assert_eq!(Cpu::bf16(None)?.bf16_instructions(), Some(Bf16Instructions::fastest()));
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
+    pub fn bf16_instructions(&self) -> Option<Bf16Instructions> {
+        self.bf16.map(Kernel::instructions)
+    }
+
+    /// The instructions of float32 arithmetic: `AVX-512`, `AVX2`, `NEON` or `scalar`.
     pub fn instructions(&self) -> &'static str {
         match format!("{:?}", self.arch) {
             name if name.starts_with("V4") => "AVX-512",
@@ -149,19 +230,25 @@ impl Cpu {
     /// Runs `work` on each row of `out`, many rows a task.
     fn each_row(&self, out: &mut CpuTensor, work: impl Fn(usize, &mut [f32]) + Sync) {
         let columns = out.columns;
-        self.threads.install(|| {
-            out.values_mut().par_chunks_mut(ROWS * columns).enumerate().for_each(|(chunk, rows)| {
-                for (i, row) in rows.chunks_exact_mut(columns).enumerate() {
+        self.rows_of(out.values_mut(), columns, work);
+    }
+
+    /// Runs `work` on each row, `stride` values from row to row, many rows a task.
+    fn rows_of<T: Send>(&self, values: &mut [T], stride: usize, work: impl Fn(usize, &mut [T]) + Sync) {
+        let all = || {
+            values.par_chunks_mut(ROWS * stride).enumerate().for_each(|(chunk, rows)| {
+                for (i, row) in rows.chunks_exact_mut(stride).enumerate() {
                     work(chunk * ROWS + i, row);
                 }
             });
-        });
+        };
+        self.clock.time(Kind::Rest, || self.threads.install(all));
     }
 
     fn product_into(
         &self,
         x: &CpuTensor,
-        weight: &CpuMatrix,
+        weight: &RowMajor,
         bias: Option<&Vec<f32>>,
         then: OnTile,
         mut out: CpuTensor,
@@ -169,7 +256,8 @@ impl Cpu {
         let (weight_shape, out_shape) = ([weight.rows, weight.columns], [out.rows, out.columns]);
         shapes::linear([x.rows, x.columns], weight_shape, bias.map(Vec::len), out_shape)?;
         let bias = bias.map(Vec::as_slice);
-        self.threads.install(|| linear::linear(self.arch, self.threads(), x, weight, bias, then, &mut out));
+        let work = || linear::linear(self.arch, self.threads(), x, weight, bias, then, &mut out);
+        self.clock.time(Kind::Products, || self.threads.install(work));
         Ok(out)
     }
 
@@ -185,11 +273,10 @@ impl Cpu {
         shapes::slopes(attention.heads, attention.alibi_slopes.as_ref().map(Vec::len))?;
         let mut out = self.buffers.tensor(qkv.rows, hidden);
         let shared = SharedRows::new(out.values_mut(), hidden);
-        let mut sequences: Vec<_> = packed.cu_seqlens.windows(2).map(|w| w[0]..w[1]).collect();
-        sequences.sort_by_key(|s| std::cmp::Reverse(s.len()));
+        let sequences = packed.longest_first();
         let tasks: Vec<_> =
             sequences.iter().flat_map(|s| (0..attention.heads).map(move |h| (s.clone(), h))).collect();
-        self.threads.install(|| {
+        let all = || {
             tasks.into_par_iter().with_max_len(1).for_each(|(tokens, head)| {
                 let task = HeadTask {
                     qkv: qkv.values(),
@@ -203,7 +290,8 @@ impl Cpu {
                 };
                 attention::run(self.arch, task);
             });
-        });
+        };
+        self.clock.time(Kind::Attention, || self.threads.install(all));
         Ok(out)
     }
 

@@ -78,6 +78,11 @@ pub trait Device: Backend {
         self.dtype() == Dtype::F32Strict
     }
 
+    /// A precision of fewer digits in which this machine would be faster, where the device leaves one out.
+    fn faster_dtype(&self) -> Option<Dtype> {
+        None
+    }
+
     /// The device once more, for a second model at the same time, so that neither waits for the other; None where one
     /// serves both.
     ///

@@ -34,6 +34,12 @@ pub enum DeviceError {
         /// What the system said.
         reason: String,
     },
+    /// Instructions that this machine does not have.
+    #[error("this machine has no {instructions} for bfloat16")]
+    Instructions {
+        /// Those asked for.
+        instructions: String,
+    },
     /// The device has no room left.
     #[error("{op}: no room for {wanted} bytes on the device, {free} are free")]
     OutOfMemory {
@@ -166,6 +172,7 @@ impl DeviceError {
             DeviceError::OutOfMemory { .. } => {
                 Some("ask for smaller batches: a smaller token budget".into())
             }
+            DeviceError::Instructions { .. } => Some("let the machine choose the instructions".into()),
             DeviceError::NotFinite { .. } => Some("try bfloat16 or float32, which have a wider range".into()),
             DeviceError::Shape { .. }
             | DeviceError::TokenId { .. }

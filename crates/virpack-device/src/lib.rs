@@ -69,9 +69,10 @@ mod relock;
 mod shapes;
 
 pub use backend::{
-    Attention, Backend, Epilogue, HostLinear, LayerNorm, Linear, LinearOf, TokenDropout, rotary_frequencies,
+    Attention, Backend, Epilogue, HostLinear, LayerNorm, Linear, LinearOf, TokenDropout, Work,
+    rotary_frequencies,
 };
-pub use cpu::{CPU_TOKEN_BUDGET, Cpu, CpuMatrix, CpuPacked, CpuTensor};
+pub use cpu::{Bf16Instructions, CPU_TOKEN_BUDGET, Cpu, CpuMatrix, CpuPacked, CpuTensor};
 pub use cuda::{Cuda, CudaMatrix, CudaOptions, CudaPacked, CudaPending, CudaTensor, CudaVector};
 pub use device::{Device, ModelFootprint, ModelShape};
 pub use dtype::Dtype;

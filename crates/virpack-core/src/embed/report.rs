@@ -25,9 +25,9 @@ pub(super) fn of<B: Device + 'static>(
     });
     let packing = summary.packing.as_ref();
     let token_budget = packing.map_or(0, |packing| packing.token_budget);
-    let devices = summary.devices.iter().zip(loaded.computed_by());
-    let devices = devices.map(|((name, tally), computed_by)| {
-        run_json::device(name, tally, token_budget, summary.elapsed, &computed_by)
+    let devices = summary.devices.iter().zip(loaded.computed_by()).zip(loaded.work());
+    let devices = devices.map(|(((name, tally), computed_by), work)| {
+        run_json::device(name, tally, token_budget, summary.elapsed, &computed_by, work)
     });
     let names: Vec<&str> = summary.devices.iter().map(|(name, _)| &**name).collect();
     let own = [

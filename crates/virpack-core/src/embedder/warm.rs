@@ -1,7 +1,7 @@
 //! A model that is loaded once, with what its files are.
 
 use std::sync::Arc;
-use virpack_device::Device;
+use virpack_device::{Device, Work};
 
 use virpack_model::hub::load_again;
 use virpack_model::weights::Weights;
@@ -142,5 +142,10 @@ impl<B: Device + 'static> WarmModel<B> {
     /// What each device's bits depend on.
     pub(crate) fn computed_by(&self) -> Vec<Vec<String>> {
         self.devices.iter().map(|device| device.backend.computed_by()).collect()
+    }
+
+    /// What each device's time went to, where it keeps account.
+    pub(crate) fn work(&self) -> Vec<Option<Work>> {
+        self.devices.iter().map(|device| device.backend.work()).collect()
     }
 }

@@ -31,9 +31,9 @@ impl Hint for Error {
                     .into()
             }
             Error::CpuDtype { auto: true, .. } => {
-                "leave the precision out; the list of devices says why no GPU was taken".into()
+                "choose bfloat16 or name no precision; the list of devices says why no GPU is used".into()
             }
-            Error::CpuDtype { auto: false, .. } => "leave the precision out, or name a GPU".into(),
+            Error::CpuDtype { auto: false, .. } => "choose bfloat16, name no precision, or name a GPU".into(),
             Error::ShardOfPipe { .. } => "give files".into(),
             Error::ShardName { .. } => "name it NAME.shard; a merge joins all shards to any format".into(),
             Error::ShardDtype { .. } => "choose the type where the shards are merged".into(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::progress::ModelProgress;
 use crate::runner::{AsyncInferenceRunner, DeviceTally};
+use virpack_device::Work;
 
 /// A model that runs batches of frames.
 pub(super) struct EncoderRunner {
@@ -35,6 +36,8 @@ pub(super) struct DeviceWork {
     pub(super) tally: DeviceTally,
     /// What its bits depend on beside records, weights and precision, a line each.
     pub(super) computed_by: Vec<String>,
+    /// What its time went to, for both models where it runs both.
+    pub(super) work: Option<Work>,
 }
 
 impl EncoderRunner {
@@ -58,9 +61,10 @@ impl EncoderRunner {
     /// What each of its devices has done.
     pub(super) fn devices(&self) -> impl Iterator<Item = DeviceWork> {
         let &EncoderRunner { name: model, token_budget, .. } = self;
-        let done = self.runner.tallies().into_iter().zip(self.runner.computed_by());
-        let work =
-            move |(name, (tally, computed_by))| DeviceWork { model, name, token_budget, tally, computed_by };
-        self.device_names.iter().cloned().zip(done).map(work)
+        let accounts = self.runner.computed_by().into_iter().zip(self.runner.work());
+        let done = self.runner.tallies().into_iter().zip(accounts);
+        self.device_names.iter().cloned().zip(done).map(move |(name, (tally, (computed_by, work)))| {
+            DeviceWork { model, name, token_budget, tally, computed_by, work }
+        })
     }
 }

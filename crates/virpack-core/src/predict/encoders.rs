@@ -1,7 +1,7 @@
 //! The two models that embed frames: opened, checked against the classifier, put on their devices, started.
 
 use std::sync::Arc;
-use virpack_device::Device;
+use virpack_device::{Device, Dtype};
 
 use virpack_seq::frames::{EncoderInput, FrameLoader, FrameOptions, Pair};
 use virpack_seq::{
@@ -124,6 +124,11 @@ impl<B: Device + 'static> Encoders<B> {
     /// The devices, for people.
     pub(super) fn device_names(&self) -> Vec<String> {
         self.0.present().next_back().map(EncoderCopies::device_names).unwrap_or_default()
+    }
+
+    /// A precision that would be faster on this machine.
+    pub(super) fn faster_dtype(&self) -> Option<Dtype> {
+        self.0.present().flat_map(|copies| &copies.devices).find_map(|device| device.backend.faster_dtype())
     }
 
     /// Most tokens in a batch of each model that takes part.

@@ -1,7 +1,7 @@
 //! Models and classifiers: loaded, and what their files and the run are.
 
 use std::sync::Arc;
-use virpack_device::Device;
+use virpack_device::{Device, Dtype};
 
 use virpack_seq::Records;
 use virpack_seq::frames::{FrameLoader, FrameOptions, Pair, create_frame_loader};
@@ -89,6 +89,11 @@ impl<B: Device + 'static> Judges<B> {
     /// The devices, for people.
     pub(super) fn device_names(&self) -> String {
         self.encoders.device_names().join("; ")
+    }
+
+    /// A precision that would be faster on this machine.
+    pub(super) fn faster_dtype(&self) -> Option<Dtype> {
+        self.encoders.faster_dtype()
     }
 
     /// Most tokens in a batch of each model that takes part.

@@ -52,7 +52,7 @@ impl<'a> PredictOutput<'a> {
         let begin = |identity| session.begin(identity, tokens, reading);
         let resumed = identity.map(begin).transpose()?.flatten();
         let every = options.checkpoint.map_or(Duration::MAX, |checkpoint| checkpoint.every);
-        let ready = Event::Ready { device: judges.device_names(), budgets };
+        let ready = Event::ready(judges.device_names(), judges.faster_dtype(), budgets);
         [ready].into_iter().chain(resumed.map(Event::Kept)).for_each(on_event);
         let output = PredictOutput { options, tables, replace, writing: Duration::ZERO, directory };
         Ok((output, KeptScores::open(session, every)))

@@ -55,8 +55,8 @@ pub(super) fn of(
 }
 
 fn device(device: &DeviceWork, predicted: &PredictSummary) -> Value {
-    let DeviceWork { model, name, token_budget, tally, computed_by } = device;
-    let mut device = run_json::device(name, tally, *token_budget, predicted.elapsed, computed_by);
+    let DeviceWork { model, name, token_budget, tally, computed_by, work } = device;
+    let mut device = run_json::device(name, tally, *token_budget, predicted.elapsed, computed_by, *work);
     device["model"] = (*model).into();
     device
 }

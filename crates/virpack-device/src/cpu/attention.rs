@@ -33,7 +33,7 @@ pub(crate) struct HeadTask<'a> {
     pub(crate) rotary: Option<&'a RotaryTable>,
     pub(crate) alibi_slope: f32,
     /// `[tokens, hidden]`.
-    pub(crate) out: SharedRows,
+    pub(crate) out: SharedRows<f32>,
 }
 
 /// Working memory of a thread, kept between tasks.

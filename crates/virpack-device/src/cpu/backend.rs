@@ -1,12 +1,15 @@
 //! The primitives on the CPU.
 
-use super::linear::{Gated, MapGelu, OnTile};
+use super::clock::Kind;
+use super::linear::{Gated, MapGelu, OnTile, RowMajor, Weights};
 use super::norm::NormRow;
 use super::pool::pool_rows;
 use super::{Cpu, CpuMatrix, CpuPacked, CpuTensor};
 use crate::{
-    Attention, Backend, DeviceError, Epilogue, LayerNorm, LinearOf, Pool, PoolSpan, TokenDropout, shapes,
+    Attention, Backend, DeviceError, Epilogue, LayerNorm, LinearOf, Pool, PoolSpan, TokenDropout, Work,
+    shapes,
 };
+use rayon::prelude::*;
 
 impl Backend for Cpu {
     type Tensor = CpuTensor;
@@ -16,8 +19,15 @@ impl Backend for Cpu {
     type Pending = Vec<f32>;
 
     fn matrix(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<CpuMatrix, DeviceError> {
+        match self.bf16 {
+            None => self.table(rows, columns, values),
+            Some(_) => self.panels(rows, columns, &values),
+        }
+    }
+
+    fn table(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<CpuMatrix, DeviceError> {
         shapes::matrix(rows, columns, values.len())?;
-        Ok(CpuMatrix { rows, columns, values })
+        Ok(CpuMatrix(Weights::Rows(RowMajor { rows, columns, values })))
     }
 
     fn vector(&self, values: Vec<f32>) -> Result<Vec<f32>, DeviceError> {
@@ -41,6 +51,10 @@ impl Backend for Cpu {
         packed: &CpuPacked,
         dropout: Option<TokenDropout>,
     ) -> Result<CpuTensor, DeviceError> {
+        let Weights::Rows(table) = &table.0 else {
+            let given = format!("a bfloat16 matrix {:?}, for products", table.shape());
+            return Err(DeviceError::Shape { op: "embed", expected: "a table".to_owned(), given });
+        };
         packed.input_ids.iter().try_for_each(|&id| shapes::token_id(id, table.rows))?;
         let mut scales = vec![1.0f32; packed.input_ids.len()];
         for bounds in packed.cu_seqlens.windows(2) {
@@ -68,16 +82,29 @@ impl Backend for Cpu {
         weight: &CpuMatrix,
         bias: Option<&Vec<f32>>,
     ) -> Result<CpuTensor, DeviceError> {
-        self.product_into(x, weight, bias, OnTile::Nothing, self.buffers.tensor(x.rows, weight.rows))
+        match &weight.0 {
+            Weights::Rows(weight) => {
+                let out = self.buffers.tensor(x.rows, weight.rows);
+                self.product_into(x, weight, bias, OnTile::Nothing, out)
+            }
+            Weights::Panels(weight) => {
+                let out = self.buffers.bf16_tensor(x.rows, weight.outputs);
+                self.bf16_product_into(x, weight, bias, OnTile::Nothing, out)
+            }
+        }
     }
 
-    fn gelu(&self, mut x: CpuTensor) -> Result<CpuTensor, DeviceError> {
+    fn gelu(&self, x: CpuTensor) -> Result<CpuTensor, DeviceError> {
+        let mut x = self.wide(x);
         self.each_row(&mut x, |_, row| self.arch.dispatch(MapGelu(row)));
         Ok(x)
     }
 
     fn gated_gelu(&self, x: &CpuTensor) -> Result<CpuTensor, DeviceError> {
         let width = shapes::gated(x.columns)?;
+        if let Some(rows) = x.bf16() {
+            return Ok(self.bf16_gated(rows, x.rows, width));
+        }
         let mut out = self.buffers.tensor(x.rows, width);
         self.each_row(&mut out, |row, out| {
             let (gate, value) = x.values()[row * 2 * width..][..2 * width].split_at(width);
@@ -86,8 +113,9 @@ impl Backend for Cpu {
         Ok(out)
     }
 
-    fn add(&self, mut x: CpuTensor, y: &CpuTensor) -> Result<CpuTensor, DeviceError> {
+    fn add(&self, x: CpuTensor, y: &CpuTensor) -> Result<CpuTensor, DeviceError> {
         shapes::add([x.rows, x.columns], [y.rows, y.columns])?;
+        let mut x = self.wide(x);
         self.each_row(&mut x, |row, values| {
             for (o, v) in values.iter_mut().zip(&y.values()[row * y.columns..]) {
                 *o += v;
@@ -109,11 +137,12 @@ impl Backend for Cpu {
 
     fn rotary(
         &self,
-        mut qkv: CpuTensor,
+        qkv: CpuTensor,
         packed: &CpuPacked,
         attention: &Attention<Vec<f32>>,
     ) -> Result<CpuTensor, DeviceError> {
         let (hidden, width) = packed.check_qkv(&qkv, attention.heads)?;
+        let mut qkv = self.wide(qkv);
         let table = self.rotary_table(width, packed, attention)?;
         let mut positions = Vec::with_capacity(qkv.rows);
         packed.lengths().for_each(|length| positions.extend(0..length));
@@ -132,7 +161,10 @@ impl Backend for Cpu {
         packed: &CpuPacked,
         attention: &Attention<Vec<f32>>,
     ) -> Result<CpuTensor, DeviceError> {
-        self.attend(qkv, packed, attention, None)
+        match self.bf16 {
+            None => self.attend(qkv, packed, attention, None),
+            Some(kernel) => self.bf16_attend(kernel, qkv, packed, attention, None),
+        }
     }
 
     fn pool(
@@ -145,13 +177,17 @@ impl Backend for Cpu {
         let (n, shortest) = (packed.cu_seqlens.len() - 1, packed.lengths().min().unwrap_or(0));
         shapes::pool(x.rows, packed.input_ids.len(), shortest, pool, span)?;
         let mut out = vec![0.0; n * x.columns];
-        for (bounds, out) in packed.cu_seqlens.windows(2).zip(out.chunks_exact_mut(x.columns)) {
-            let rows = match pool {
-                Pool::Cls => bounds[0]..bounds[0] + 1,
-                Pool::Mean | Pool::Max => bounds[0] + span.skip_first..bounds[1] - span.skip_last,
-            };
-            pool_rows(x, rows, pool, out);
-        }
+        let all = || {
+            let sequences = packed.cu_seqlens.par_windows(2).zip(out.par_chunks_exact_mut(x.columns));
+            sequences.for_each(|(bounds, out)| {
+                let rows = match pool {
+                    Pool::Cls => bounds[0]..bounds[0] + 1,
+                    Pool::Mean | Pool::Max => bounds[0] + span.skip_first..bounds[1] - span.skip_last,
+                };
+                pool_rows(x, rows, pool, out);
+            });
+        };
+        self.clock.time(Kind::Rest, || self.threads.install(all));
         Ok(out)
     }
 
@@ -163,22 +199,34 @@ impl Backend for Cpu {
         Ok(pending)
     }
 
+    fn work(&self) -> Option<Work> {
+        Some(self.clock.read())
+    }
+
+    fn for_products(&self, x: CpuTensor) -> Result<CpuTensor, DeviceError> {
+        Ok(if self.bf16.is_some() { self.narrow(x) } else { x })
+    }
+
     fn linear(
         &self,
         x: &CpuTensor,
         layer: &LinearOf<Cpu>,
         then: Epilogue<'_, Cpu>,
     ) -> Result<CpuTensor, DeviceError> {
+        let bias = layer.bias.as_ref();
+        let weight = match &layer.weight.0 {
+            Weights::Rows(weight) => weight,
+            Weights::Panels(weight) => return self.bf16_linear(x, layer.norm.as_ref(), weight, bias, then),
+        };
         let normed = layer.norm.as_ref().map(|norm| self.layer_norm(x, norm)).transpose()?;
         let x = normed.as_ref().unwrap_or(x);
-        let (weight, bias) = (&layer.weight, layer.bias.as_ref());
         match then {
             Epilogue::Gelu => {
                 let out = self.buffers.tensor(x.rows, weight.rows);
                 self.product_into(x, weight, bias, OnTile::Gelu, out)
             }
             Epilogue::Add(residual) => self.product_into(x, weight, bias, OnTile::Add, residual),
-            other => other.apply(self, self.product(x, weight, bias)?),
+            other => other.apply(self, self.product(x, &layer.weight, bias)?),
         }
     }
 
@@ -192,7 +240,10 @@ impl Backend for Cpu {
         let qkv = self.linear(x, layer, Epilogue::None)?;
         let (_, width) = packed.check_qkv(&qkv, attention.heads)?;
         let table = self.rotary_table(width, packed, attention)?;
-        self.attend(&qkv, packed, attention, Some(&table))
+        match self.bf16 {
+            None => self.attend(&qkv, packed, attention, Some(&table)),
+            Some(kernel) => self.bf16_attend(kernel, &qkv, packed, attention, Some(&table)),
+        }
     }
 
     fn computed_by(&self) -> Vec<String> {

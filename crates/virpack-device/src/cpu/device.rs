@@ -1,6 +1,7 @@
 //! What the CPU is and what models take on it.
 
-use super::Cpu;
+use super::bf16::{self, attention};
+use super::{Bf16Instructions, Cpu};
 use crate::{Device, DeviceError, Dtype, ModelFootprint, ModelShape, available_memory};
 
 /// Most tokens in a batch on a CPU unless asked otherwise: more bring no speed there.
@@ -10,21 +11,59 @@ pub const CPU_TOKEN_BUDGET: usize = 4096;
 /// records that wait to be packed, batches, blocks of text, rows (dev/hostile.md).
 const CPU_SPARE: u64 = 24 << 20;
 
+impl Cpu {
+    /// The embedding table and two tensors are float32, the residual stream and the last norm's rows, whose
+    /// memory what is normed before products takes meanwhile. All else that grows with the model or the batch
+    /// is bfloat16.
+    fn bf16_footprint(&self, model: &ModelShape, longest: usize) -> ModelFootprint {
+        let values = size_of::<f32>() as u64;
+        let table = model.matrices.first().copied().unwrap_or(0);
+        let rows = |width: &usize| (bf16::memory(1 << 10, *width) as u64 * values) >> 10;
+        let (wide, rounded) = model.widths.split_at(model.widths.len().min(2));
+        let scratch = attention::scratch(longest, model.head_width) as u64;
+        let angles =
+            longest.checked_next_power_of_two().unwrap_or(usize::MAX).saturating_mul(model.head_width);
+        let workspace = scratch.saturating_mul(self.threads() as u64).saturating_add(angles as u64);
+        ModelFootprint {
+            weights: (table + model.vector_values) * values
+                + model.matrices.iter().skip(1).sum::<u64>() * Dtype::Bf16.bytes() as u64,
+            workspace: workspace.saturating_mul(values),
+            bytes_per_token: wide.iter().sum::<usize>() as u64 * values
+                + rounded.iter().map(rows).sum::<u64>(),
+            bytes_per_sequence: model.hidden as u64 * values,
+        }
+    }
+}
+
 impl Device for Cpu {
     fn name(&self) -> String {
-        format!("CPU, {} threads, {}", self.threads(), self.instructions())
+        let instructions = match self.bf16_instructions() {
+            None => self.instructions().to_owned(),
+            Some(Bf16Instructions::Widened) => format!("{}, bfloat16", self.instructions()),
+            Some(instructions) => format!("{instructions}, bfloat16"),
+        };
+        format!("CPU, {} threads, {instructions}", self.threads())
     }
 
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        if self.bf16_instructions().is_some() { Dtype::Bf16 } else { Dtype::F32 }
     }
 
     fn is_reference(&self) -> bool {
-        true
+        self.dtype() == Dtype::F32
+    }
+
+    /// bfloat16 where the processor multiplies it faster than float32.
+    fn faster_dtype(&self) -> Option<Dtype> {
+        let faster = self.dtype() == Dtype::F32 && Bf16Instructions::fastest() != Bf16Instructions::Widened;
+        faster.then_some(Dtype::Bf16)
     }
 
     fn footprint(&self, model: &ModelShape, longest: usize, _: bool) -> ModelFootprint {
         let values = size_of::<f32>() as u64;
+        if self.dtype() == Dtype::Bf16 {
+            return self.bf16_footprint(model, longest);
+        }
         ModelFootprint {
             weights: (model.matrices.iter().sum::<u64>() + model.vector_values) * values,
             workspace: self.workspace(&model.products, longest, model.head_width),

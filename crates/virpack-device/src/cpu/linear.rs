@@ -1,18 +1,46 @@
 //! Products with weights: the library's multiplication a tile, what follows while the tile is in cache.
 
+use super::bf16::panels::Panels;
 use super::buffers::CpuTensor;
 use super::gemm::multiply;
 use super::math::gelu;
-use super::tiles::{SharedRows, Tile, tiles};
+use super::tiles::{Cut, SharedRows, Tile, tiles};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-/// Weights on the CPU, `[rows, columns]` row-major as checkpoints have them.
+/// How products are cut: a tile's output stays in a core's second-level cache, and packing the weights again
+/// for each tile costs little.
+const CUT: Cut = Cut { rows: 256, columns: 16, tiles_a_thread: 2 };
+
+/// Weights on the CPU, `[rows, columns]`.
 #[derive(Debug)]
-pub struct CpuMatrix {
+pub struct CpuMatrix(pub(crate) Weights);
+
+/// A weight matrix as its products read it.
+#[derive(Debug)]
+pub(crate) enum Weights {
+    /// float32.
+    Rows(RowMajor),
+    /// bfloat16, for products alone.
+    Panels(Panels),
+}
+
+/// float32 weights, `[rows, columns]` row-major as checkpoints have them.
+#[derive(Debug)]
+pub(crate) struct RowMajor {
     pub(crate) rows: usize,
     pub(crate) columns: usize,
     pub(crate) values: Vec<f32>,
+}
+
+impl CpuMatrix {
+    /// `[rows, columns]`.
+    pub(crate) fn shape(&self) -> [usize; 2] {
+        match &self.0 {
+            Weights::Rows(rows) => [rows.rows, rows.columns],
+            Weights::Panels(panels) => [panels.outputs, panels.inputs],
+        }
+    }
 }
 
 /// What follows the product on each tile.
@@ -31,14 +59,14 @@ pub(crate) fn linear(
     arch: Arch,
     threads: usize,
     x: &CpuTensor,
-    weight: &CpuMatrix,
+    weight: &RowMajor,
     bias: Option<&[f32]>,
     then: OnTile,
     out: &mut CpuTensor,
 ) {
     let columns = out.columns;
     let shared = SharedRows::new(out.values_mut(), columns);
-    tiles(x.rows, weight.rows, threads).into_par_iter().for_each(|tile| {
+    tiles(x.rows, weight.rows, threads, CUT).into_par_iter().for_each(|tile| {
         // SAFETY: `out` is borrowed until every tile is done, and tiles do not overlap.
         unsafe { product(x, weight, &tile, shared, then) };
         for row in tile.rows.clone() {
@@ -55,7 +83,7 @@ pub(crate) fn linear(
 /// # Safety
 ///
 /// What `shared` was made of is borrowed, and no other thread works on this tile.
-unsafe fn product(x: &CpuTensor, weight: &CpuMatrix, tile: &Tile, shared: SharedRows, then: OnTile) {
+unsafe fn product(x: &CpuTensor, weight: &RowMajor, tile: &Tile, shared: SharedRows<f32>, then: OnTile) {
     let k = weight.columns;
     let left = &x.values()[tile.rows.start * k..tile.rows.end * k];
     let right = &weight.values[tile.columns.start * k..tile.columns.end * k];

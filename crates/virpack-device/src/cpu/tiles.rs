@@ -9,42 +9,56 @@ pub(crate) struct Tile {
     pub(crate) columns: Range<usize>,
 }
 
-/// Rows of a tile when there are enough: its output stays in a core's second-level cache, and packing the
-/// weights again for each tile costs little.
-const ROWS: usize = 256;
+/// How products are cut.
+#[derive(Clone, Copy)]
+pub(crate) struct Cut {
+    /// Rows of a tile when there are enough.
+    pub(crate) rows: usize,
+    /// What a tile's columns are a multiple of.
+    pub(crate) columns: usize,
+    /// Tiles that each of several threads should have at the least.
+    pub(crate) tiles_a_thread: usize,
+}
 
 /// Cuts `[rows, columns]` into tiles: by rows, and by columns too where rows alone would leave threads idle.
-pub(crate) fn tiles(rows: usize, columns: usize, threads: usize) -> Vec<Tile> {
-    let wanted = if threads == 1 { 1 } else { 2 * threads };
-    let row_tiles = rows.div_ceil(ROWS);
+pub(crate) fn tiles(rows: usize, columns: usize, threads: usize, cut: Cut) -> Vec<Tile> {
+    let wanted = if threads == 1 { 1 } else { cut.tiles_a_thread * threads };
+    let row_tiles = rows.div_ceil(cut.rows);
     let column_tiles = wanted.div_ceil(row_tiles.max(1)).clamp(1, columns.div_ceil(64).max(1));
-    let width = columns.div_ceil(column_tiles).next_multiple_of(16);
+    let width = columns.div_ceil(column_tiles).next_multiple_of(cut.columns);
     let mut tiles = Vec::with_capacity(row_tiles * column_tiles);
-    for r in (0..rows).step_by(ROWS) {
+    for r in (0..rows).step_by(cut.rows) {
         for c in (0..columns).step_by(width) {
-            tiles.push(Tile { rows: r..rows.min(r + ROWS), columns: c..columns.min(c + width) });
+            tiles.push(Tile { rows: r..rows.min(r + cut.rows), columns: c..columns.min(c + width) });
         }
     }
     tiles
 }
 
 /// A matrix that several threads write at once, each its own tile.
-#[derive(Clone, Copy)]
-pub(crate) struct SharedRows {
-    pointer: *mut f32,
+pub(crate) struct SharedRows<T> {
+    pointer: *mut T,
     rows: usize,
     columns: usize,
 }
 
+impl<T> Clone for SharedRows<T> {
+    fn clone(&self) -> SharedRows<T> {
+        *self
+    }
+}
+
+impl<T> Copy for SharedRows<T> {}
+
 // SAFETY: `SharedRows` is only a pointer and its bounds; every access goes through `row`, whose contract
 // keeps the ranges of different threads apart.
-unsafe impl Send for SharedRows {}
+unsafe impl<T: Send> Send for SharedRows<T> {}
 // SAFETY: as above.
-unsafe impl Sync for SharedRows {}
+unsafe impl<T: Send> Sync for SharedRows<T> {}
 
-impl SharedRows {
+impl<T> SharedRows<T> {
     /// Shares `values`, `[values.len() / columns, columns]`, for the time of the borrow.
-    pub(crate) fn new(values: &mut [f32], columns: usize) -> SharedRows {
+    pub(crate) fn new(values: &mut [T], columns: usize) -> SharedRows<T> {
         SharedRows { pointer: values.as_mut_ptr(), rows: values.len() / columns, columns }
     }
 
@@ -58,7 +72,7 @@ impl SharedRows {
     /// # Safety
     ///
     /// The slice `SharedRows` was made of is still borrowed, and no other thread holds an overlapping part.
-    pub(crate) unsafe fn row<'a>(self, row: usize, columns: Range<usize>) -> &'a mut [f32] {
+    pub(crate) unsafe fn row<'a>(self, row: usize, columns: Range<usize>) -> &'a mut [T] {
         assert!(row < self.rows && columns.start <= columns.end && columns.end <= self.columns);
         // SAFETY: inside the matrix by the assertion; alone by the caller's promise.
         unsafe {
@@ -74,13 +88,20 @@ impl SharedRows {
 mod tests {
     use super::*;
 
+    const CUTS: [Cut; 2] = [
+        Cut { rows: 256, columns: 16, tiles_a_thread: 2 },
+        Cut { rows: 128, columns: 32, tiles_a_thread: 4 },
+    ];
+
     #[test]
     fn tiles_cover_each_element_once() {
         for rows in [1, 7, 255, 256, 257, 4096] {
             for columns in [1, 16, 40, 64, 320, 1280] {
-                for threads in [1, 2, 3, 64] {
+                for (threads, cut) in
+                    [1, 2, 3, 64].into_iter().flat_map(|threads| CUTS.map(|cut| (threads, cut)))
+                {
                     let mut seen = vec![0u8; rows * columns];
-                    for tile in tiles(rows, columns, threads) {
+                    for tile in tiles(rows, columns, threads, cut) {
                         for r in tile.rows.clone() {
                             for c in tile.columns.clone() {
                                 seen[r * columns + c] += 1;
@@ -95,6 +116,6 @@ mod tests {
 
     #[test]
     fn few_rows_still_give_every_thread_work() {
-        assert!(tiles(50, 320, 2).len() >= 4);
+        assert!(tiles(50, 320, 2, CUTS[0]).len() >= 4);
     }
 }

@@ -1,5 +1,5 @@
-//! One body of checks for every backend, against plain float64 arithmetic in `reference.rs`: a test for each theme and backend,
-//! `cuda_f16::attention`, so that one failure does not hide the others.
+//! One body of checks for every backend, against plain float64 arithmetic in `reference.rs`: a test for each
+//! theme and backend, `cuda_f16::attention`, so that one failure does not hide the others.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -14,7 +14,9 @@ mod self_attention;
 use reference::Precision;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use virpack_device::{Cpu, Cuda, CudaOptions, Dtype, Remedy, Unavailable};
+use virpack_device::{
+    Bf16Instructions, Cpu, Cuda, CudaOptions, Device, DeviceError, Dtype, Remedy, Unavailable,
+};
 
 /// A module of tests for a backend, one for each theme: `$on` gives the backend to a check.
 macro_rules! tests_of {
@@ -54,6 +56,21 @@ macro_rules! conformance {
 }
 
 conformance!(cpu, on_cpus([1, 2, 5]));
+conformance!(
+    cpu_bf16_amx,
+    on_bf16_cpus(virpack_device::Bf16Instructions::Amx),
+    and self_attention::packed_bits_are_alone_bits
+);
+conformance!(
+    cpu_bf16_avx512,
+    on_bf16_cpus(virpack_device::Bf16Instructions::Avx512),
+    and self_attention::packed_bits_are_alone_bits
+);
+conformance!(
+    cpu_bf16_widened,
+    on_bf16_cpus(virpack_device::Bf16Instructions::Widened),
+    and self_attention::packed_bits_are_alone_bits
+);
 conformance!(cuda_f32, on_card(virpack_device::Dtype::F32), and rows::broken_rows_are_reported);
 conformance!(cuda_f32_strict, on_card(virpack_device::Dtype::F32Strict), and rows::broken_rows_are_reported);
 conformance!(
@@ -71,6 +88,23 @@ conformance!(
 fn on_cpus(threads: [usize; 3], check: impl Fn(&Cpu, Precision)) {
     for threads in threads {
         check(&Cpu::new(NonZeroUsize::new(threads)).unwrap(), Precision::F32);
+    }
+}
+
+/// Runs `check` on CPU backends of some numbers of threads in bfloat16. Where the machine lacks the
+/// instructions it is skipped.
+fn on_bf16_cpus(instructions: Bf16Instructions, check: impl Fn(&Cpu, Precision)) {
+    for threads in [2, 5] {
+        match Cpu::bf16_by(NonZeroUsize::new(threads), instructions) {
+            Ok(cpu) => {
+                println!("{}", cpu.name());
+                check(&cpu, Precision::BF16);
+            }
+            Err(DeviceError::Instructions { .. }) => {
+                return println!("SKIPPED, this machine has no {instructions}");
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::batches::{LENGTHS, TOLERANCE, back, batch, tensor};
 use crate::reference::{self, Matrix, Precision, Random, as_close};
-use virpack_device::{Attention, Backend, Epilogue, Linear, rotary_frequencies};
+use virpack_device::{Attention, Backend, Cpu, Epilogue, LayerNorm, Linear, rotary_frequencies};
 
 /// Queries, keys and values from normed rows, rotated, and what attention makes of them.
 pub(super) fn self_attention<B: Backend>(backend: &B, precision: Precision) {
@@ -24,7 +24,8 @@ pub(super) fn self_attention<B: Backend>(backend: &B, precision: Precision) {
         let tokens = *cu_seqlens.last().unwrap() as usize;
         let (x, mut w) = (random.matrix(tokens, inner), random.matrix(3 * hidden, inner));
         let b = random.matrix(1, 3 * hidden);
-        // By a power of two, so that every dtype still has the values: large scores are not what this is about.
+        // By a power of two, so that every dtype still has the values: large scores are not what this is
+        // about.
         w.values.iter_mut().for_each(|v| *v *= 0.125);
         let layer = Linear { norm: None, weight: w.values.clone(), bias: Some(b.values.clone()) };
         let layer = backend.linear_layer([3 * hidden, inner], layer, None).unwrap();
@@ -84,5 +85,50 @@ pub(super) fn packed_equals_alone<B: Backend>(backend: &B, precision: Precision)
             together[rows.start * hidden..rows.end * hidden].iter().map(|&v| v.into()).collect();
         // Alone the keys may be taken in other groups: one rounding of the result.
         as_close("packed against alone", &alone, &expected, &precision.all(&expected), TOLERANCE);
+    }
+}
+
+/// A layer's rows, bit for bit, whatever is packed beside a sequence: short and long ones, more than a block
+/// of keys.
+pub(super) fn packed_bits_are_alone_bits(cpu: &Cpu, precision: Precision) {
+    let mut random = Random::new(13, precision);
+    for (heads, hidden) in [(4, 64), (5, 160), (2, 128), (3, 72)] {
+        let lengths = [167, 3, 193, 31, 1, 400, 64, 168];
+        let attention =
+            Attention { heads, rotary_frequencies: rotary_frequencies(hidden / heads), alibi_slopes: None };
+        let mut layer = |outputs: usize, inputs: usize, normed: bool| {
+            let norm = LayerNorm { weight: vec![1.0; inputs], bias: vec![0.1; inputs], eps: 1e-5 };
+            let mut weight = random.matrix(outputs, inputs).values;
+            weight.iter_mut().for_each(|v| *v *= 0.125);
+            let bias = Some(random.matrix(1, outputs).values);
+            let layer = Linear { norm: normed.then_some(norm), weight, bias };
+            cpu.linear_layer([outputs, inputs], layer, None).unwrap()
+        };
+        let layers = [
+            layer(3 * hidden, hidden, true),
+            layer(hidden, hidden, false),
+            layer(4 * hidden, hidden, true),
+            layer(hidden, 4 * hidden, false),
+        ];
+        let forward = |x: &Matrix, packed: &_| {
+            let [qkv, output, up, down] = &layers;
+            let x = tensor(cpu, x);
+            let h = cpu.self_attention(&x, qkv, packed, &attention).unwrap();
+            let x = cpu.linear(&h, output, Epilogue::Add(x)).unwrap();
+            let h = cpu.linear(&x, up, Epilogue::Gelu).unwrap();
+            back(cpu, &cpu.linear(&h, down, Epilogue::Add(x)).unwrap())
+        };
+        let (_, cu_seqlens, packed) = batch(cpu, &lengths, &mut random);
+        let x = random.matrix(*cu_seqlens.last().unwrap() as usize, hidden);
+        let together = forward(&x, &packed);
+        for bounds in cu_seqlens.windows(2) {
+            let values = bounds[0] as usize * hidden..bounds[1] as usize * hidden;
+            let rows = (bounds[1] - bounds[0]) as usize;
+            let own = Matrix { rows, columns: hidden, values: x.values[values.clone()].to_vec() };
+            let packed = cpu.packed(&vec![0; rows], &[0, rows as i32], rows).unwrap();
+            let alone = forward(&own, &packed);
+            let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&alone), bits(&together[values]), "{rows} tokens of {hidden}, alone and packed");
+        }
     }
 }

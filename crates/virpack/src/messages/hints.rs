@@ -44,9 +44,11 @@ pub(super) fn of(error: &Error) -> Words<'_> {
                 .into()
         }
         Error::CpuDtype { auto: true, .. } => {
-            "leave --dtype out; `virpack devices` says why no GPU was taken".into()
+            "give --dtype bf16, or leave it out; `virpack devices` says why no GPU was taken".into()
         }
-        Error::CpuDtype { auto: false, .. } => "leave --dtype out, or name a GPU with --device".into(),
+        Error::CpuDtype { auto: false, .. } => {
+            "give --dtype bf16, leave it out, or name a GPU with --device".into()
+        }
         Error::ShardName { .. } => "name it NAME.shard; `virpack merge` joins all shards to any format".into(),
         Error::ShardDtype { .. } => "give --dtype-out to `virpack merge`".into(),
         Error::Hung { .. } => "see `nvidia-smi` and the system's log; --device-timeout sets the seconds".into(),

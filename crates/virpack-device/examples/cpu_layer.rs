@@ -1,0 +1,120 @@
+//! One layer of an ESM-2 on the CPU in float32 and in bfloat16: how fast it is, and where its time goes.
+//!
+//! ```text
+//! cargo run --release -p virpack-device --example cpu_layer -- [hidden,heads] [lengths] [threads] [seconds]
+//! ```
+//!
+//! 4,096 tokens in sequences of these lengths, random weights. A line each for float32 and every way that the
+//! machine has to multiply bfloat16 values.
+
+use std::num::NonZeroUsize;
+use std::time::Instant;
+use virpack_device::{
+    Attention, Backend, Bf16Instructions, Cpu, Device, DeviceError, Epilogue, LayerNorm, Linear, LinearOf,
+    rotary_frequencies,
+};
+
+/// Tokens of a batch.
+const TOKENS: usize = 4_096;
+
+/// A layer, and the rows that it begins with.
+struct Layer {
+    qkv: LinearOf<Cpu>,
+    output: LinearOf<Cpu>,
+    up: LinearOf<Cpu>,
+    down: LinearOf<Cpu>,
+    attention: Attention<Vec<f32>>,
+    x: Vec<f32>,
+    hidden: usize,
+}
+
+impl Layer {
+    fn new(cpu: &Cpu, hidden: usize, heads: usize) -> Result<Layer, DeviceError> {
+        let mut state = 1u32;
+        let mut random = |count: usize, spread: f32| -> Vec<f32> {
+            let mut next = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                ((state >> 8) as f32 / (1 << 23) as f32 - 1.0) * spread
+            };
+            (0..count).map(|_| next()).collect()
+        };
+        let mut linear = |outputs: usize, inputs: usize, normed: bool| {
+            let norm = LayerNorm { weight: vec![1.0; inputs], bias: vec![0.0; inputs], eps: 1e-5 };
+            let weight = random(outputs * inputs, (3.0 / inputs as f32).sqrt());
+            let layer = Linear { norm: normed.then_some(norm), weight, bias: Some(vec![0.0; outputs]) };
+            cpu.linear_layer([outputs, inputs], layer, None)
+        };
+        Ok(Layer {
+            qkv: linear(3 * hidden, hidden, true)?,
+            output: linear(hidden, hidden, false)?,
+            up: linear(4 * hidden, hidden, true)?,
+            down: linear(hidden, 4 * hidden, false)?,
+            attention: Attention {
+                heads,
+                rotary_frequencies: rotary_frequencies(hidden / heads),
+                alibi_slopes: None,
+            },
+            x: random(TOKENS * hidden, 1.0),
+            hidden,
+        })
+    }
+
+    fn forward(&self, cpu: &Cpu, packed: &<Cpu as Backend>::Packed) -> Result<(), DeviceError> {
+        let x = cpu.tensor(TOKENS, self.hidden, &self.x)?;
+        let h = cpu.self_attention(&x, &self.qkv, packed, &self.attention)?;
+        let x = cpu.linear(&h, &self.output, Epilogue::Add(x))?;
+        let h = cpu.linear(&x, &self.up, Epilogue::Gelu)?;
+        cpu.linear(&h, &self.down, Epilogue::Add(x))?;
+        Ok(())
+    }
+}
+
+fn main() -> Result<(), DeviceError> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let numbers = |place: usize, default: &str| -> Vec<usize> {
+        let text = arguments.get(place).map_or(default, String::as_str);
+        text.split(',').filter_map(|number| number.parse().ok()).collect()
+    };
+    let (shape, lengths) = (numbers(0, "640,20"), numbers(1, "167"));
+    let seconds: f64 = arguments.get(3).and_then(|text| text.parse().ok()).unwrap_or(1.0);
+    let mut cu_seqlens = vec![0i32];
+    for length in lengths.iter().cycle() {
+        let first = cu_seqlens[cu_seqlens.len() - 1];
+        cu_seqlens.push((first + *length as i32).min(TOKENS as i32));
+        if cu_seqlens[cu_seqlens.len() - 1] == TOKENS as i32 {
+            break;
+        }
+    }
+    for threads in numbers(2, "1,2") {
+        let threads = NonZeroUsize::new(threads);
+        let ways = Bf16Instructions::available().into_iter();
+        let bf16 = ways.map(|way| Cpu::bf16_by(threads, way)).collect::<Result<Vec<_>, _>>()?;
+        for cpu in std::iter::once(Cpu::new(threads)?).chain(bf16) {
+            let layer = Layer::new(&cpu, shape[0], shape[1])?;
+            let packed =
+                cpu.packed(&vec![5; TOKENS], &cu_seqlens, lengths.iter().copied().max().unwrap_or(1))?;
+            layer.forward(&cpu, &packed)?;
+            let before = cpu.work().unwrap_or_default();
+            let (begun, mut runs) = (Instant::now(), 0);
+            while begun.elapsed().as_secs_f64() < seconds {
+                layer.forward(&cpu, &packed)?;
+                runs += 1;
+            }
+            let elapsed = begun.elapsed().as_secs_f64() / f64::from(runs);
+            let work = cpu.work().unwrap_or_default();
+            let part = |now: std::time::Duration, then: std::time::Duration| {
+                1e3 * (now - then).as_secs_f64() / f64::from(runs)
+            };
+            println!(
+                "{:40} {:>9.0} tokens/s a layer; ms: {:.2} products, {:.2} attention, {:.2} rest, {:.2} all",
+                cpu.name(),
+                TOKENS as f64 / elapsed,
+                part(work.products, before.products),
+                part(work.attention, before.attention),
+                part(work.rest, before.rest),
+                1e3 * elapsed
+            );
+        }
+    }
+    Ok(())
+}

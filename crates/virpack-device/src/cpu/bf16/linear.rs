@@ -1,0 +1,139 @@
+//! Products with weights in bfloat16: blocks, and what follows each while its sums are in cache.
+
+use super::super::linear::OnTile;
+use super::super::math::gelu;
+use super::super::tiles::{Cut, SharedRows, Tile, tiles};
+use super::panels::Panels;
+use super::rows::narrow;
+use super::{BLOCK_ROWS, Kernel, PANEL, Rows};
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+/// Columns of a block.
+const COLUMNS: usize = 2 * PANEL;
+
+/// How a product is cut for the threads: a tile's rows stay in a core's second-level cache while all its
+/// weights pass by.
+const CUT: Cut = Cut { rows: 128, columns: COLUMNS, tiles_a_thread: 4 };
+
+/// Where a product's rows go.
+#[derive(Clone, Copy)]
+pub(crate) enum Target {
+    /// float32 rows: the product is added to them.
+    Add(SharedRows<f32>),
+    /// bfloat16 rows.
+    Write(SharedRows<u16>),
+}
+
+/// `x · weightᵀ + bias`, then `then`, into `target`, `[rows, outputs]`.
+///
+/// # Safety
+///
+/// What `target` is made of is borrowed until this returns, and nothing else reads or writes it.
+pub(crate) unsafe fn linear(
+    kernel: Kernel,
+    threads: usize,
+    (x, rows): (Rows, usize),
+    weight: &Panels,
+    bias: Option<&[f32]>,
+    then: OnTile,
+    target: Target,
+) {
+    tiles(rows, weight.outputs, threads, CUT).into_par_iter().with_max_len(1).for_each(|tile| {
+        // SAFETY: tiles do not overlap; the rest is the caller's promise.
+        unsafe { product(kernel, x, weight, bias, then, target, &tile) };
+    });
+}
+
+/// One tile: two panels at a time go past all its rows.
+///
+/// # Safety
+///
+/// As [`linear`]; no other thread works on this tile.
+unsafe fn product(
+    kernel: Kernel,
+    x: Rows,
+    weight: &Panels,
+    bias: Option<&[f32]>,
+    then: OnTile,
+    target: Target,
+    tile: &Tile,
+) {
+    let mut session = kernel.session();
+    let mut sums = Sums([0.0; BLOCK_ROWS * COLUMNS]);
+    for column in tile.columns.clone().step_by(COLUMNS) {
+        let columns = COLUMNS.min(tile.columns.end - column);
+        let panels = weight.panels(column / PANEL, columns.div_ceil(PANEL));
+        let mut added = [0.0; COLUMNS];
+        if let Some(bias) = bias {
+            added[..columns].copy_from_slice(&bias[column..column + columns]);
+        }
+        let mut weights = session.weights(panels, weight.pairs);
+        for row in tile.rows.clone().step_by(BLOCK_ROWS) {
+            let count = BLOCK_ROWS.min(tile.rows.end - row);
+            weights.multiply(x.from(row), count, &mut sums.0, COLUMNS);
+            let sums = &mut sums.0[..count * COLUMNS];
+            kernel.arch().dispatch(Finish { sums, bias: &added, then, target, row, column, columns });
+        }
+    }
+}
+
+/// A block's sums, at the beginning of a cache line.
+#[repr(align(64))]
+struct Sums([f32; BLOCK_ROWS * COLUMNS]);
+
+/// What follows a block's product. It is made in [`product`] alone, for rows and columns of its tile.
+struct Finish<'a> {
+    /// `[rows, COLUMNS]`.
+    sums: &'a mut [f32],
+    bias: &'a [f32; COLUMNS],
+    then: OnTile,
+    target: Target,
+    /// The first row.
+    row: usize,
+    /// The first column, and how many there are.
+    column: usize,
+    columns: usize,
+}
+
+impl WithSimd for Finish<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let columns = self.column..self.column + self.columns;
+        let (bias, _) = S::as_simd_f32s(self.bias);
+        for (i, sums) in self.sums.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate() {
+            for (sum, bias) in S::as_mut_simd_f32s(sums).0.iter_mut().zip(bias) {
+                let value = simd.add_f32s(*sum, *bias);
+                *sum = if self.then == OnTile::Gelu { gelu(simd, value) } else { value };
+            }
+            match self.target {
+                Target::Add(rows) => {
+                    // SAFETY: the part lies in the tile, which is this thread's alone while `product` runs.
+                    let out = unsafe { rows.row(self.row + i, columns.clone()) };
+                    match <&mut [f32; COLUMNS]>::try_from(&mut *out) {
+                        Ok(out) => add(sums, out),
+                        Err(_) => add(sums, out),
+                    }
+                }
+                Target::Write(rows) => {
+                    // SAFETY: as above.
+                    let out = unsafe { rows.row(self.row + i, columns.clone()) };
+                    match <&mut [u16; COLUMNS]>::try_from(&mut *out) {
+                        Ok(out) => narrow(sums, out),
+                        Err(_) => narrow(sums, out),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Adds to `out`.
+#[inline(always)]
+fn add(sums: &[f32], out: &mut [f32]) {
+    for (o, v) in out.iter_mut().zip(sums) {
+        *o += v;
+    }
+}

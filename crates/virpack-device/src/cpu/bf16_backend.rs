@@ -1,0 +1,187 @@
+//! The primitives on the CPU in bfloat16, as [`super::backend`] calls them.
+
+use super::bf16::attention::{self, HeadTask};
+use super::bf16::linear::{Target, linear};
+use super::bf16::panels::Panels;
+use super::bf16::rows::{GatedRow, NarrowRow, NormAndNarrow};
+use super::bf16::{Kernel, Rows, stride, widen};
+use super::clock::Kind;
+use super::linear::{OnTile, Weights};
+use super::norm::NormRow;
+use super::rotary::RotaryTable;
+use super::tiles::SharedRows;
+use super::{Cpu, CpuMatrix, CpuPacked, CpuTensor};
+use crate::{Attention, DeviceError, Epilogue, LayerNorm, shapes};
+use rayon::prelude::*;
+use std::cell::RefCell;
+
+thread_local! {
+    /// A row in float32 before it is rounded.
+    static ROW: RefCell<Vec<f32>> = RefCell::default();
+}
+
+impl Cpu {
+    /// Weights for products in bfloat16.
+    pub(super) fn panels(
+        &self,
+        rows: usize,
+        columns: usize,
+        values: &[f32],
+    ) -> Result<CpuMatrix, DeviceError> {
+        shapes::matrix(rows, columns, values.len())?;
+        let panels = self.threads.install(|| Panels::pack(rows, columns, values));
+        Ok(CpuMatrix(Weights::Panels(panels)))
+    }
+
+    /// The tensor in float32.
+    pub(super) fn wide(&self, x: CpuTensor) -> CpuTensor {
+        let Some(rows) = x.bf16() else { return x };
+        let mut out = self.buffers.tensor(x.rows, x.columns);
+        self.each_row(&mut out, |row, out| {
+            for (o, v) in out.iter_mut().zip(rows.part(row, 0, x.columns)) {
+                *o = widen(*v);
+            }
+        });
+        out
+    }
+
+    /// The tensor in bfloat16.
+    pub(super) fn narrow(&self, x: CpuTensor) -> CpuTensor {
+        if x.bf16().is_some() { x } else { self.rounded(&x) }
+    }
+
+    /// A float32 tensor in bfloat16.
+    fn rounded(&self, x: &CpuTensor) -> CpuTensor {
+        let values = x.values();
+        self.bf16_rows(x.rows, x.columns, |row, out| {
+            let x = &values[row * x.columns..][..x.columns];
+            self.arch.dispatch(NarrowRow { x, out });
+        })
+    }
+
+    /// A bfloat16 tensor whose rows `work` writes.
+    fn bf16_rows(&self, rows: usize, columns: usize, work: impl Fn(usize, &mut [u16]) + Sync) -> CpuTensor {
+        let mut out = self.buffers.bf16_tensor(rows, columns);
+        self.rows_of(out.bf16_mut(), stride(columns), |row, out| work(row, &mut out[..columns]));
+        out
+    }
+
+    /// What a product reads: `x`, normed where there is a norm; None where it is `x` as it is.
+    fn input(
+        &self,
+        x: &CpuTensor,
+        norm: Option<&LayerNorm<Vec<f32>>>,
+    ) -> Result<Option<CpuTensor>, DeviceError> {
+        let Some(LayerNorm { weight, bias, eps }) = norm else {
+            return Ok(x.bf16().is_none().then(|| self.rounded(x)));
+        };
+        shapes::layer_norm(x.columns, weight.len(), bias.len())?;
+        let values = x.values();
+        Ok(Some(self.bf16_rows(x.rows, x.columns, |row, out| {
+            ROW.with_borrow_mut(|wide| {
+                wide.resize(x.columns, 0.0);
+                let x = &values[row * x.columns..][..x.columns];
+                let norm = NormRow { x, weight, bias, eps: *eps, out: wide };
+                self.arch.dispatch(NormAndNarrow { norm, out });
+            });
+        })))
+    }
+
+    /// `gelu(gate) · value` of `[gate | value]`.
+    pub(super) fn bf16_gated(&self, x: Rows, rows: usize, width: usize) -> CpuTensor {
+        self.bf16_rows(rows, width, |row, out| {
+            self.arch.dispatch(GatedRow { x: x.part(row, 0, 2 * width), out });
+        })
+    }
+
+    /// A linear layer: what is not added to float32 is written in bfloat16.
+    pub(super) fn bf16_linear(
+        &self,
+        x: &CpuTensor,
+        norm: Option<&LayerNorm<Vec<f32>>>,
+        weight: &Panels,
+        bias: Option<&Vec<f32>>,
+        then: Epilogue<'_, Cpu>,
+    ) -> Result<CpuTensor, DeviceError> {
+        let input = self.input(x, norm)?;
+        let x = input.as_ref().unwrap_or(x);
+        let out = || self.buffers.bf16_tensor(x.rows, weight.outputs);
+        match then {
+            Epilogue::Gelu => self.bf16_product_into(x, weight, bias, OnTile::Gelu, out()),
+            Epilogue::Add(residual) => {
+                self.bf16_product_into(x, weight, bias, OnTile::Add, self.wide(residual))
+            }
+            other => other.apply(self, self.bf16_product_into(x, weight, bias, OnTile::Nothing, out())?),
+        }
+    }
+
+    /// A product into `out`: added to it, or in bfloat16.
+    pub(super) fn bf16_product_into(
+        &self,
+        x: &CpuTensor,
+        weight: &Panels,
+        bias: Option<&Vec<f32>>,
+        then: OnTile,
+        mut out: CpuTensor,
+    ) -> Result<CpuTensor, DeviceError> {
+        let (weight_shape, out_shape) = ([weight.outputs, weight.inputs], [out.rows, out.columns]);
+        shapes::linear([x.rows, x.columns], weight_shape, bias.map(Vec::len), out_shape)?;
+        let kernel = self.bf16.expect("weights are in bfloat16 where products are");
+        let rounded = x.bf16().is_none().then(|| self.rounded(x));
+        let input = rounded.as_ref().unwrap_or(x).bf16().expect("it was just rounded");
+        let columns = out.columns;
+        let target = match then {
+            OnTile::Add => Target::Add(SharedRows::new(out.values_mut(), columns)),
+            _ => Target::Write(SharedRows::new(out.bf16_mut(), stride(columns))),
+        };
+        let bias = bias.map(Vec::as_slice);
+        // SAFETY: `out` is this function's own until the product is done.
+        let work = || unsafe { linear(kernel, self.threads(), (input, x.rows), weight, bias, then, target) };
+        self.clock.time(Kind::Products, || self.threads.install(work));
+        Ok(out)
+    }
+
+    /// Every head of every sequence, the long sequences first so that no thread is left with one at the end.
+    pub(super) fn bf16_attend(
+        &self,
+        kernel: Kernel,
+        qkv: &CpuTensor,
+        packed: &CpuPacked,
+        attention: &Attention<Vec<f32>>,
+        rotary: Option<&RotaryTable>,
+    ) -> Result<CpuTensor, DeviceError> {
+        let (hidden, width) = packed.check_qkv(qkv, attention.heads)?;
+        shapes::slopes(attention.heads, attention.alibi_slopes.as_ref().map(Vec::len))?;
+        let rounded = qkv.bf16().is_none().then(|| self.rounded(qkv));
+        let rows = rounded.as_ref().unwrap_or(qkv).bf16().expect("it was just rounded");
+        let mut out = self.buffers.bf16_tensor(qkv.rows, hidden);
+        let shared = SharedRows::new(out.bf16_mut(), stride(hidden));
+        let mut tasks = Vec::new();
+        for tokens in packed.longest_first() {
+            for head in 0..attention.heads {
+                tasks.extend(attention::tasks(tokens.len()).map(|queries| (tokens.clone(), head, queries)));
+            }
+        }
+        let all = || {
+            tasks.into_par_iter().with_max_len(1).for_each(|(tokens, head, queries)| {
+                let alibi_slope = attention.alibi_slopes.as_ref().map_or(0.0, |slopes| slopes[head]);
+                let task = HeadTask {
+                    qkv: rows,
+                    hidden,
+                    head,
+                    width,
+                    tokens,
+                    queries,
+                    rotary,
+                    alibi_slope,
+                    out: shared,
+                };
+                // SAFETY: `out` is borrowed until all tasks are done, and each writes its own head and
+                // queries.
+                unsafe { attention::run(kernel, task) };
+            });
+        };
+        self.clock.time(Kind::Attention, || self.threads.install(all));
+        Ok(out)
+    }
+}
