@@ -1,11 +1,11 @@
 //! One layer of an ESM-2 on the CPU in float32 and in bfloat16: how fast it is, and where its time goes.
 //!
 //! ```text
-//! cargo run --release -p virpack-device --example cpu_layer -- [hidden,heads] [length,…] [threads,…] [seconds]
+//! cargo run --release -p virpack-device --example cpu_layer -- [hidden,heads] [lengths] [threads] [seconds]
 //! ```
 //!
-//! 4,096 tokens in sequences of these lengths, random weights. A line each for float32 and every way that the machine has to
-//! multiply bfloat16 values.
+//! 4,096 tokens in sequences of these lengths, random weights. A line each for float32 and every way that the
+//! machine has to multiply bfloat16 values.
 
 use std::num::NonZeroUsize;
 use std::time::Instant;

@@ -44,12 +44,12 @@ const MOST_THREADS: usize = 4096;
 
 /// The CPU: float32 or bfloat16, every core, AVX-512 or AVX2 where the processor has them.
 ///
-/// In bfloat16 the weights of products, what products read and what attention reads are bfloat16; sums, norms, softmax
-/// and the residual stream are float32.
+/// In bfloat16 the weights of products, what products read and what attention reads are bfloat16; sums,
+/// norms, softmax and the residual stream are float32.
 #[derive(Debug)]
 pub struct Cpu {
     arch: Arch,
-    /// How bfloat16 values are multiplied; None where all is float32.
+    /// How bfloat16 values are multiplied; None in float32.
     bf16: Option<Kernel>,
     threads: ThreadPool,
     buffers: Buffers,
@@ -120,7 +120,8 @@ impl Cpu {
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Instructions`] where this machine does not have them; when the system refuses the threads.
+    /// [`DeviceError::Instructions`] where this machine does not have them; when the system refuses the
+    /// threads.
     ///
     /// ```
     /// use virpack_device::{Bf16Instructions, Cpu, Device};
@@ -203,7 +204,7 @@ impl Cpu {
         Ok(tensor)
     }
 
-    /// How bfloat16 values are multiplied; None where all is float32.
+    /// How bfloat16 values are multiplied; None in float32.
     ///
     /// ```
     /// use virpack_device::{Bf16Instructions, Cpu};

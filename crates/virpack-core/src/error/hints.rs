@@ -30,9 +30,9 @@ impl Hint for Error {
                     .into()
             }
             Error::CpuDtype { auto: true, .. } => {
-                "choose bfloat16, or leave the precision out; the list of devices says why no GPU was taken".into()
+                "choose bfloat16, or none; the list of devices says why no GPU was taken".into()
             }
-            Error::CpuDtype { auto: false, .. } => "choose bfloat16, leave the precision out, or name a GPU".into(),
+            Error::CpuDtype { auto: false, .. } => "choose bfloat16 or none, or name a GPU".into(),
             Error::ShardOfPipe { .. } => "give files".into(),
             Error::ShardName { .. } => "name it NAME.shard; a merge joins all shards to any format".into(),
             Error::ShardDtype { .. } => "choose the type where the shards are merged".into(),

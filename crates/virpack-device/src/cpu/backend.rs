@@ -199,6 +199,10 @@ impl Backend for Cpu {
         Ok(pending)
     }
 
+    fn computed_by(&self) -> Vec<String> {
+        vec![self.arithmetic()]
+    }
+
     fn work(&self) -> Option<Work> {
         Some(self.clock.read())
     }

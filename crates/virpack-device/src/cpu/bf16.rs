@@ -1,11 +1,11 @@
 //! bfloat16 on the CPU: products and attention of bfloat16 values with float32 sums.
 //!
-//! Weights are packed once into one layout ([`panels`]) that all instruction sets read; activations are rows that are
-//! rounded as they are written. A product is made of blocks of up to [`BLOCK_ROWS`] rows by two panels
-//! ([`instructions`]), attention of the same blocks: queries by keys, then weights by values.
+//! Weights are packed once into one layout ([`panels`]) that all instruction sets read; activations are rows
+//! that are rounded as they are written. A product is made of blocks of up to [`BLOCK_ROWS`] rows by two
+//! panels ([`instructions`]), attention of the same blocks: queries by keys, then weights by values.
 //!
-//! Each sum goes over the inputs in one order, whatever rows share its block, so that a row's bits do not depend on its
-//! neighbours.
+//! Each sum goes over the inputs in one order, whatever rows share its block, so that a row's bits do not
+//! depend on its neighbours.
 
 pub(super) mod attention;
 mod instructions;
@@ -59,7 +59,8 @@ pub(crate) fn padded(columns: usize) -> usize {
     columns.next_multiple_of(INPUTS)
 }
 
-/// Values from row to row: an odd number of cache lines, so that rows do not meet in the same places of a cache.
+/// Values from row to row: an odd number of cache lines, so that rows do not meet in the same places of a
+/// cache.
 pub(crate) fn stride(columns: usize) -> usize {
     (columns.div_ceil(INPUTS) | 1) * INPUTS
 }

@@ -176,7 +176,8 @@ impl Cpu {
                     alibi_slope,
                     out: shared,
                 };
-                // SAFETY: `out` is borrowed until all tasks are done, and each writes its own head and queries.
+                // SAFETY: `out` is borrowed until all tasks are done, and each writes its own head and
+                // queries.
                 unsafe { attention::run(kernel, task) };
             });
         };

@@ -5,7 +5,8 @@ use super::lines::Lines;
 use crate::relock::Relock;
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// Activations on the CPU, `[rows, columns]`, float32 or bfloat16; its memory returns to the backend when dropped.
+/// Activations on the CPU, `[rows, columns]`, float32 or bfloat16; its memory returns to the backend when
+/// dropped.
 #[derive(Debug)]
 pub struct CpuTensor {
     pub(crate) rows: usize,
@@ -75,8 +76,8 @@ impl Buffers {
         self.give(rows, columns, Form::F32, rows * columns)
     }
 
-    /// The same in bfloat16. Columns that only products read are zeros, and rows that they read beyond the last may
-    /// hold anything.
+    /// The same in bfloat16. Columns that only products read are zeros, and rows that they read beyond the
+    /// last may hold anything.
     pub(crate) fn bf16_tensor(&self, rows: usize, columns: usize) -> CpuTensor {
         let needed = bf16::memory(rows, columns);
         let mut tensor = self.give(rows, columns, Form::Bf16, needed);

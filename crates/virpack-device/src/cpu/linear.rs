@@ -8,8 +8,8 @@ use super::tiles::{Cut, SharedRows, Tile, tiles};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-/// How products are cut: a tile's output stays in a core's second-level cache, and packing the weights again for each
-/// tile costs little.
+/// How products are cut: a tile's output stays in a core's second-level cache, and packing the weights again
+/// for each tile costs little.
 const CUT: Cut = Cut { rows: 256, columns: 16, tiles_a_thread: 2 };
 
 /// Weights on the CPU, `[rows, columns]`.

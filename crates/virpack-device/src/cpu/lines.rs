@@ -8,8 +8,8 @@ const LINE: usize = 64;
 /// float32 values of a line.
 const LINE_VALUES: usize = LINE / size_of::<f32>();
 
-/// Zeros at first, from the beginning of a cache line. The system gives the memory as it is first written, so that the
-/// thread that works on a part takes it.
+/// Zeros at first, from the beginning of a cache line. The system gives the memory as it is first written, so
+/// that the thread that works on a part takes it.
 #[derive(Debug)]
 pub(crate) struct Lines {
     /// `LINE_VALUES - 1` more than are asked for.

@@ -26,7 +26,8 @@ pub(crate) fn exp_nonpositive<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(p), exponent))
 }
 
-/// `2^x` for `x <= 0`, within 4e-6 of its value: enough for results in bfloat16. Arguments under -126 give `2^-126`.
+/// `2^x` for `x <= 0`, within 4e-6 of its value: enough for results in bfloat16. Arguments under -126 give
+/// `2^-126`.
 ///
 /// Reduced to `2^n · 2^r`, `|r| <= 1/2`, then the Taylor polynomial of degree 5.
 #[inline(always)]

@@ -56,9 +56,21 @@ macro_rules! conformance {
 }
 
 conformance!(cpu, on_cpus([1, 2, 5]));
-conformance!(cpu_bf16_amx, on_bf16_cpus(virpack_device::Bf16Instructions::Amx), and self_attention::packed_bits_are_alone_bits);
-conformance!(cpu_bf16_avx512, on_bf16_cpus(virpack_device::Bf16Instructions::Avx512), and self_attention::packed_bits_are_alone_bits);
-conformance!(cpu_bf16_widened, on_bf16_cpus(virpack_device::Bf16Instructions::Widened), and self_attention::packed_bits_are_alone_bits);
+conformance!(
+    cpu_bf16_amx,
+    on_bf16_cpus(virpack_device::Bf16Instructions::Amx),
+    and self_attention::packed_bits_are_alone_bits
+);
+conformance!(
+    cpu_bf16_avx512,
+    on_bf16_cpus(virpack_device::Bf16Instructions::Avx512),
+    and self_attention::packed_bits_are_alone_bits
+);
+conformance!(
+    cpu_bf16_widened,
+    on_bf16_cpus(virpack_device::Bf16Instructions::Widened),
+    and self_attention::packed_bits_are_alone_bits
+);
 conformance!(cuda_f32, on_card(virpack_device::Dtype::F32), and rows::broken_rows_are_reported);
 conformance!(cuda_f32_strict, on_card(virpack_device::Dtype::F32Strict), and rows::broken_rows_are_reported);
 conformance!(
@@ -79,8 +91,8 @@ fn on_cpus(threads: [usize; 3], check: impl Fn(&Cpu, Precision)) {
     }
 }
 
-/// Runs `check` on CPU backends of some numbers of threads in bfloat16. Where the machine lacks the instructions it is
-/// skipped.
+/// Runs `check` on CPU backends of some numbers of threads in bfloat16. Where the machine lacks the
+/// instructions it is skipped.
 fn on_bf16_cpus(instructions: Bf16Instructions, check: impl Fn(&Cpu, Precision)) {
     for threads in [2, 5] {
         match Cpu::bf16_by(NonZeroUsize::new(threads), instructions) {

@@ -87,7 +87,8 @@ pub(super) fn packed_equals_alone<B: Backend>(backend: &B, precision: Precision)
     }
 }
 
-/// A layer's rows, bit for bit, whatever is packed beside a sequence: short and long ones, more than a block of keys.
+/// A layer's rows, bit for bit, whatever is packed beside a sequence: short and long ones, more than a block
+/// of keys.
 pub(super) fn packed_bits_are_alone_bits(cpu: &Cpu, precision: Precision) {
     let mut random = Random::new(13, precision);
     for (heads, hidden) in [(4, 64), (5, 160), (2, 128), (3, 72)] {

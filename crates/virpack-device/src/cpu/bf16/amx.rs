@@ -1,6 +1,7 @@
 //! Blocks by AMX: tiles of 16 rows of 64 bytes, sums of 16 by 16.
 //!
-//! The kernel is written over [`TileUnit`], five instructions, so that the tests run it in plain Rust where there is no AMX.
+//! The kernel is written over [`TileUnit`], five instructions, so that the tests run it in plain Rust where
+//! there is no AMX.
 
 use super::{Block, INPUTS, PANEL};
 use std::arch::asm;
@@ -65,6 +66,19 @@ impl Drop for Tiles {
     }
 }
 
+/// A tile from memory.
+macro_rules! load {
+    ($tile:tt, $from:ident, $stride:ident) => {
+        asm!(
+            concat!("tileloadd ", $tile, ", [{} + {}*1]"),
+            in(reg) $from,
+            in(reg) $stride,
+            out($tile) _,
+            options(nostack)
+        )
+    };
+}
+
 /// The kernel's tiles: four of sums, two of rows, two of weights.
 impl TileUnit for Tiles {
     #[inline(always)]
@@ -87,16 +101,16 @@ impl TileUnit for Tiles {
         unsafe {
             match T {
                 4 => {
-                    asm!("tileloadd tmm4, [{} + {}*1]", in(reg) from, in(reg) stride, out("tmm4") _, options(nostack))
+                    load!("tmm4", from, stride)
                 }
                 5 => {
-                    asm!("tileloadd tmm5, [{} + {}*1]", in(reg) from, in(reg) stride, out("tmm5") _, options(nostack))
+                    load!("tmm5", from, stride)
                 }
                 6 => {
-                    asm!("tileloadd tmm6, [{} + {}*1]", in(reg) from, in(reg) stride, out("tmm6") _, options(nostack))
+                    load!("tmm6", from, stride)
                 }
                 7 => {
-                    asm!("tileloadd tmm7, [{} + {}*1]", in(reg) from, in(reg) stride, out("tmm7") _, options(nostack))
+                    load!("tmm7", from, stride)
                 }
                 _ => unreachable!("four tiles of factors"),
             }
@@ -163,7 +177,7 @@ fn system_saves_them() -> bool {
 fn process_may_use_them() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
     const XTILEDATA: libc::c_ulong = 18;
-    // SAFETY: a call that takes two numbers and touches no memory of ours.
+    // SAFETY: a call that takes two numbers and touches no memory of this process.
     unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA) == 0 }
 }
 
@@ -227,7 +241,8 @@ unsafe fn tile_block<const M: usize, const N: usize>(
     let (mut rows, mut weights) =
         (block.rows.values.as_ptr().cast::<u8>(), block.panels.as_ptr().cast::<u8>());
     for _ in 0..block.pairs / (INPUTS / 2) {
-        // SAFETY: 16 · M rows of the inputs that are left, and N panels of them, a tile each for so many inputs.
+        // SAFETY: 16 · M rows of the inputs that are left, and N panels of them, a tile each for so many
+        // inputs.
         unsafe {
             unit.load::<4>(rows, row_bytes);
             unit.load::<6>(weights, ROW);

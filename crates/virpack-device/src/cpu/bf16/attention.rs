@@ -1,22 +1,24 @@
 //! Varlen attention in bfloat16: one pass over the keys with a running softmax, made of the products' blocks.
 //!
-//! A task is some queries of one head of one sequence. Keys are packed as the weights of a product with queries, values
-//! as those of a product with what softmax makes of its sums. [`BLOCK_ROWS`] queries at a time meet [`KEYS`] keys at a
-//! time; scores, running maximum, sums and results are float32. Blocks of keys begin with the sequence, so that its
-//! bits do not depend on its neighbours.
+//! A task is some queries of one head of one sequence. Keys are packed as the weights of a product with
+//! queries, values as those of a product with what softmax makes of its sums. [`BLOCK_ROWS`] queries at a
+//! time meet [`KEYS`] keys at a time; scores, running maximum, sums and results are float32. Blocks of keys
+//! begin with the sequence, so that its bits do not depend on its neighbours.
 //!
-//! Online softmax: Milakov and Gimelshein (arXiv 1805.02867); blocking as in FlashAttention (arXiv 2205.14135).
+//! Online softmax: Milakov and Gimelshein (arXiv 1805.02867); blocking as in FlashAttention (arXiv
+//! 2205.14135).
 
 use super::super::lines::Lines;
 use super::super::math::exp2_nonpositive;
 use super::super::rotary::RotaryTable;
 use super::super::tiles::SharedRows;
-use super::{BLOCK_ROWS, INPUTS, Kernel, PANEL, Rows, Session, padded, round, stride, widen};
+use super::{BLOCK_ROWS, INPUTS, Kernel, PANEL, Rows, Session, padded, stride, widen};
 use pulp::{Simd, WithSimd};
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Keys in a block: all of a protein of two hundred residues, half of which would be a block that is nearly empty.
+/// Keys in a block: all of a protein of two hundred residues, half of which would be a block that is nearly
+/// empty.
 const KEYS: usize = 192;
 
 /// Scores from one query to the next, an odd number of cache lines.
@@ -86,7 +88,8 @@ thread_local! {
 ///
 /// # Safety
 ///
-/// What `task.out` is made of is borrowed, and no other thread reads or writes the task's queries of its head.
+/// What `task.out` is made of is borrowed, and no other thread reads or writes the task's queries of its
+/// head.
 pub(crate) unsafe fn run(kernel: Kernel, task: HeadTask) {
     SCRATCH.with_borrow_mut(|scratch| {
         let Scratch { queries, scores, weights, sums, added, row, .. } = scratch;
@@ -215,40 +218,80 @@ impl WithSimd for Gather<'_> {
         scratch.keys.at_least(key_words);
         scratch.values.at_least(value_words);
         scratch.queries.u16s_mut().fill(0);
-        let keys = &mut scratch.keys.u32s_mut()[..key_words];
-        // Only where something stays unwritten.
-        if whole > length || 2 * pairs > task.width {
-            keys.fill(0);
-        }
-        for position in 0..length {
-            let key = task.turned(position, 1, &mut scratch.row);
-            let panel = &mut keys[position / PANEL * PANEL * pairs..][..PANEL * pairs];
-            for (words, pair) in panel.as_chunks_mut::<PANEL>().0.iter_mut().zip(key.as_chunks::<2>().0) {
-                words[position % PANEL] = u32::from(round(pair[1])) << 16 | u32::from(round(pair[0]));
+        let Scratch { keys, queries, row, values, .. } = scratch;
+        for (panel, words) in keys.u32s_mut()[..key_words].chunks_exact_mut(PANEL * pairs).enumerate() {
+            let first = panel * PANEL;
+            let count = PANEL.min(length.saturating_sub(first));
+            // Queries come later; their memory has the rows of keys meanwhile.
+            let rows = queries.u16s_mut().chunks_exact_mut(stride(task.width)).take(PANEL);
+            for (i, out) in rows.enumerate() {
+                if i < count {
+                    super::rows::narrow(task.turned(first + i, 1, row), out);
+                } else {
+                    out.fill(0);
+                }
+            }
+            let rows = queries.u32s().chunks_exact(stride(task.width) / 2);
+            for (step, words) in words.as_chunks_mut::<{ PANEL * PANEL }>().0.iter_mut().enumerate() {
+                let mut square = [0; PANEL * PANEL];
+                for (square, row) in square.as_chunks_mut::<PANEL>().0.iter_mut().zip(rows.clone()) {
+                    square.copy_from_slice(&row[step * PANEL..][..PANEL]);
+                }
+                transpose(&square, words);
             }
         }
-        let values = &mut scratch.values.u32s_mut()[..value_words];
-        if whole > length || panels * PANEL > task.width {
-            values.fill(0);
-        }
+        let values = &mut values.u32s_mut()[..value_words];
         for block in (0..length).step_by(KEYS) {
             let pairs = task.key_pairs(block);
             let values = &mut values[block / 2 * panels * PANEL..][..pairs * panels * PANEL];
-            for first in (block..length.min(block + KEYS)).step_by(2) {
-                let low = task.part(first, 2);
-                let high = if first + 1 < length { task.part(first + 1, 2) } else { &[0; PANEL][..0] };
-                for (panel, low) in low.chunks(PANEL).enumerate() {
-                    let words = &mut values[(panel * pairs + (first - block) / 2) * PANEL..][..PANEL];
-                    for (word, low) in words.iter_mut().zip(low) {
-                        *word = u32::from(*low);
-                    }
-                    let high = high.get(panel * PANEL..).unwrap_or_default();
-                    for (word, high) in words.iter_mut().zip(high) {
-                        *word |= u32::from(*high) << 16;
-                    }
+            for pair in 0..pairs {
+                let [low, high] = [0, 1]
+                    .map(|half| block + 2 * pair + half)
+                    .map(|position| if position < length { task.part(position, 2) } else { &[] });
+                for panel in 0..panels {
+                    let words = &mut values[(panel * pairs + pair) * PANEL..].as_chunks_mut::<PANEL>().0[0];
+                    interleave(low, high, panel * PANEL, words);
                 }
             }
         }
+    }
+}
+
+/// A square of words, its rows as columns: every index of eight bits is rotated by four, bit by bit, in
+/// vectors.
+#[inline(always)]
+fn transpose(square: &[u32; PANEL * PANEL], out: &mut [u32; PANEL * PANEL]) {
+    let mut other = [0; PANEL * PANEL];
+    riffle(square, out);
+    riffle(out, &mut other);
+    riffle(&other, out);
+    riffle(out, &mut other);
+    *out = other;
+}
+
+/// Both halves, a word of each in turn.
+#[inline(always)]
+fn riffle(from: &[u32; PANEL * PANEL], to: &mut [u32; PANEL * PANEL]) {
+    let (low, high) = from.split_at(PANEL * PANEL / 2);
+    for ((to, low), high) in to.as_chunks_mut::<2>().0.iter_mut().zip(low).zip(high) {
+        *to = [*low, *high];
+    }
+}
+
+/// Words of two keys' values, [`PANEL`] columns from `first` on; a key without values has zeros.
+#[inline(always)]
+fn interleave(low: &[u16], high: &[u16], first: usize, words: &mut [u32; PANEL]) {
+    let of = |key: &[u16]| -> [u16; PANEL] {
+        let Some(values) = key.get(first..) else { return [0; PANEL] };
+        values.first_chunk().copied().unwrap_or_else(|| {
+            let mut part = [0; PANEL];
+            part[..values.len()].copy_from_slice(values);
+            part
+        })
+    };
+    let (low, high) = (of(low), of(high));
+    for ((word, low), high) in words.iter_mut().zip(low).zip(high) {
+        *word = u32::from(high) << 16 | u32::from(low);
     }
 }
 
@@ -294,7 +337,8 @@ impl WithSimd for Softmax<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Softmax { task, scratch, state, first, count, block, keys } = self;
         let whole = padded(keys);
-        // Exponentials are powers of two: scores are brought to the right scale in the subtraction of the maximum.
+        // Exponentials are powers of two: scores are brought to the right scale in the subtraction of the
+        // maximum.
         let scale = std::f32::consts::LOG2_E / (task.width as f32).sqrt();
         let rows = scratch.scores.f32s_mut().chunks_exact_mut(SCORES);
         let weights = scratch.weights.u16s_mut().chunks_exact_mut(WEIGHTS);

@@ -20,7 +20,8 @@ pub enum Bf16Instructions {
     Amx,
     /// AVX-512 BF16: Cooper Lake, Sapphire Rapids and later, Zen 4 and later.
     Avx512,
-    /// float32 arithmetic on values that are widened as they are read, with the instructions of [`crate::Cpu::instructions`].
+    /// float32 arithmetic on values that are widened as they are read, with the instructions of
+    /// [`crate::Cpu::instructions`].
     Widened,
 }
 
@@ -34,8 +35,8 @@ impl Bf16Instructions {
         Bf16Instructions::ALL.into_iter().filter(|way| way.is_available()).collect()
     }
 
-    /// The fastest of them. AVX-512 BF16 is twice as fast as float32 on AMD's processors, and half as fast on Intel's, which
-    /// have AMX beside it unless the system keeps it from them (`dev/cpu_bf16.md`).
+    /// The fastest of them. AVX-512 BF16 is twice as fast as float32 on AMD's processors, and half as fast on
+    /// Intel's, which have AMX beside it unless the system keeps it from them (`dev/cpu_bf16.md`).
     ///
     /// ```
     /// use virpack_device::Bf16Instructions;
@@ -155,7 +156,8 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// One panel or two, of so many pairs of inputs, to multiply rows by. What they are made of stays as it is meanwhile.
+    /// One panel or two, of so many pairs of inputs, to multiply rows by. What they are made of stays as it
+    /// is meanwhile.
     #[inline]
     pub(crate) fn weights<'a>(&'a mut self, panels: &'a [u32], pairs: usize) -> Multiplier<'a> {
         if self.kernel.instructions == Bf16Instructions::Widened {
@@ -173,8 +175,8 @@ pub(crate) struct Multiplier<'a> {
 }
 
 impl Multiplier<'_> {
-    /// The sums of `count` rows into `out`, with `stride` values from row to row. A multiple of [`PANEL`] rows is written, whatever
-    /// the last of them holds.
+    /// The sums of `count` rows into `out`, with `stride` values from row to row. A multiple of [`PANEL`]
+    /// rows is written, whatever the last of them holds.
     ///
     /// # Panics
     ///
@@ -191,7 +193,8 @@ impl Multiplier<'_> {
         assert!(stride >= width * PANEL && out.len() >= (rows - 1) * stride + width * PANEL);
         #[cfg(target_arch = "x86_64")]
         match (session.kernel.instructions, &mut session.tiles) {
-            // SAFETY: rows, panels and `out` are as long as the assertions say; the tiles are this thread's, configured.
+            // SAFETY: rows, panels and `out` are as long as the assertions say; the tiles are this thread's,
+            // configured.
             (Bf16Instructions::Amx, Some(tiles)) => {
                 return unsafe { super::amx::multiply(tiles, block, out, stride) };
             }

@@ -4,11 +4,12 @@ use super::super::lines::Lines;
 use super::{PANEL, padded, round};
 use rayon::prelude::*;
 
-/// Weights `[outputs, inputs]` in bfloat16: panels of [`PANEL`] outputs, in each the pairs of inputs one after the other,
-/// in each pair the outputs. What is missing from the last panel and the last inputs is zeros.
+/// Weights `[outputs, inputs]` in bfloat16: panels of [`PANEL`] outputs, in each the pairs of inputs one
+/// after the other, in each pair the outputs. What is missing from the last panel and the last inputs is
+/// zeros.
 ///
-/// `value(o, i)` is half `i % 2` of word `(o / PANEL · pairs + i / 2) · PANEL + o % PANEL`: the order of AMX and of
-/// `vdpbf16ps`.
+/// `value(o, i)` is half `i % 2` of word `(o / PANEL · pairs + i / 2) · PANEL + o % PANEL`: the order of AMX
+/// and of `vdpbf16ps`.
 #[derive(Debug)]
 pub(crate) struct Panels {
     pub(crate) outputs: usize,
@@ -18,7 +19,8 @@ pub(crate) struct Panels {
 }
 
 impl Panels {
-    /// Rounds and packs `values`, `[outputs, inputs]` row-major, on the threads of the pool that it is called in.
+    /// Rounds and packs `values`, `[outputs, inputs]` row-major, on the threads of the pool that it is called
+    /// in.
     pub(crate) fn pack(outputs: usize, inputs: usize, values: &[f32]) -> Panels {
         let pairs = padded(inputs) / 2;
         let mut words = Lines::zeroed(outputs.div_ceil(PANEL) * pairs * PANEL);

@@ -1,7 +1,7 @@
 //! Blocks by float32 arithmetic on values that are widened first, in vectors of any length.
 //!
-//! Two panels of weights are widened once for all rows that they meet ([`Wide::take`]), eight rows at a time beside them, so
-//! that the inner loop is one of float32: the weights in vectors, a row's value in all lanes.
+//! Two panels of weights are widened once for all rows that they meet ([`Wide::take`]), eight rows at a time
+//! beside them, so that the inner loop is one of float32: the weights in vectors, a row's value in all lanes.
 
 use super::super::lines::Lines;
 use super::{Block, PANEL, widen};
@@ -42,15 +42,17 @@ impl WithSimd for Take<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let pairs = self.panels.as_chunks::<PANEL>().0;
-        for (words, out) in pairs.iter().zip(self.out.as_chunks_mut::<{ 2 * PANEL }>().0) {
-            let (even, odd) = out.split_at_mut(PANEL);
-            for (out, word) in even.iter_mut().zip(words) {
-                *out = f32::from_bits(word << 16);
-            }
-            for (out, word) in odd.iter_mut().zip(words) {
-                *out = f32::from_bits(word & 0xffff_0000);
+    fn with_simd<S: Simd>(self, simd: S) {
+        // By the vector: left to itself the compiler scatters.
+        let of_pair = PANEL / S::F32_LANES;
+        let (words, _) = S::as_simd_u32s(self.panels);
+        let (out, _) = S::as_mut_simd_f32s(self.out);
+        let (low_half, high_half) = (simd.splat_u32s(16), simd.splat_u32s(0xffff_0000));
+        for (words, out) in words.chunks_exact(of_pair).zip(out.chunks_exact_mut(2 * of_pair)) {
+            let (even, odd) = out.split_at_mut(of_pair);
+            for ((word, even), odd) in words.iter().zip(even).zip(odd) {
+                *even = simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(*word, low_half));
+                *odd = simd.transmute_f32s_u32s(simd.and_u32s(*word, high_half));
             }
         }
     }
@@ -123,7 +125,8 @@ fn dot<S: Simd, const V: usize, const PANELS: usize, const ROWS: usize>(
         let mut weights = [simd.splat_f32s(0.0); V];
         for (v, weight) in weights.iter_mut().enumerate() {
             let place = v / of_panel * of_panel * inputs + input * of_panel + v % of_panel;
-            // SAFETY: at most (PANELS - 1) · of_panel · inputs + inputs · of_panel - 1, which is less than V · inputs.
+            // SAFETY: at most (PANELS - 1) · of_panel · inputs + inputs · of_panel - 1, which is less than V
+            // · inputs.
             *weight = unsafe { *vectors.get_unchecked(place) };
         }
         for (row, sums) in sums.iter_mut().enumerate() {
