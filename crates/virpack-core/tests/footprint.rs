@@ -14,7 +14,7 @@ use virpack_seq::{BudgetLimits, calculate_token_budget};
 /// Residues and special tokens of each sequence of a batch.
 const LENGTH: usize = 512;
 const THREADS: usize = 2;
-/// Set for the child: the kind of model, layers, width, heads, tokens of a batch.
+/// Set for the child: the kind of model, its precision, layers, width, heads, tokens of a batch.
 const SHAPE: &str = "VIRPACK_TEST_SHAPE";
 
 /// A model of some size, ESM-2 or DNABERT-S.
@@ -56,6 +56,12 @@ impl Config {
     }
 }
 
+/// The CPU in float32 (`f32`) or bfloat16.
+fn cpu(precision: &str) -> Cpu {
+    let threads = NonZeroUsize::new(THREADS);
+    if precision == "f32" { Cpu::new(threads).unwrap() } else { Cpu::bf16(threads).unwrap() }
+}
+
 /// The largest resident set of this process so far, bytes.
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -68,10 +74,11 @@ fn peak() -> u64 {
 fn child() {
     let Ok(shape) = std::env::var(SHAPE) else { return };
     let (kind, shape) = shape.split_once(' ').unwrap();
+    let (precision, shape) = shape.split_once(' ').unwrap();
     let shape: Vec<usize> = shape.split(' ').map(|n| n.parse().unwrap()).collect();
     let config = Config::new(kind, shape[0], shape[1], shape[2]);
     let baseline = peak();
-    let cpu = Cpu::new(NonZeroUsize::new(THREADS)).unwrap();
+    let cpu = cpu(precision);
     let model = config.build(&cpu);
     let ids: Vec<u16> = (0..shape[3]).map(|i| 4 + (i % 20) as u16).collect();
     let cu_seqlens: Vec<i32> = (0..=shape[3] / LENGTH).map(|i| (i * LENGTH) as i32).collect();
@@ -99,18 +106,18 @@ fn grown(shape: String) -> u64 {
 }
 
 #[track_caller]
-fn within_a_tenth(kind: &str, layers: usize, hidden: usize, tokens: usize) {
+fn within_a_tenth(kind: &str, precision: &str, layers: usize, hidden: usize, tokens: usize) {
     let heads = if kind == "esm2" { 20 } else { 12 };
-    let cpu = Cpu::new(NonZeroUsize::new(THREADS)).unwrap();
+    let cpu = cpu(precision);
     let footprint = cpu.footprint(&Config::new(kind, layers, hidden, heads).shape(), LENGTH, false);
     let footprint = memory::footprint(footprint, 0);
     let sequences = tokens / LENGTH;
     let predicted = footprint.bytes(tokens as u64, sequences as u64);
-    let grown = grown(format!("{kind} {layers} {hidden} {heads} {tokens}"));
+    let grown = grown(format!("{kind} {precision} {layers} {hidden} {heads} {tokens}"));
     let ratio = grown as f64 / predicted as f64;
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     println!(
-        "{kind} {layers} x {hidden}, {tokens} tokens: predicted {:.1} MB, grown {:.1} MB, ratio {ratio:.3}",
+        "{kind} {precision}, {layers} x {hidden}, {tokens}: {:.1} MB predicted, {:.1} grown, {ratio:.3}",
         megabytes(predicted),
         megabytes(grown)
     );
@@ -122,32 +129,47 @@ fn within_a_tenth(kind: &str, layers: usize, hidden: usize, tokens: usize) {
 
 #[test]
 fn the_8m_shape_with_4096_tokens() {
-    within_a_tenth("esm2", 6, 320, 4_096);
+    within_a_tenth("esm2", "f32", 6, 320, 4_096);
 }
 
 #[test]
 fn the_8m_shape_with_16384_tokens() {
-    within_a_tenth("esm2", 6, 320, 16_384);
+    within_a_tenth("esm2", "f32", 6, 320, 16_384);
 }
 
 #[test]
 fn the_35m_shape_with_4096_tokens() {
-    within_a_tenth("esm2", 12, 480, 4_096);
+    within_a_tenth("esm2", "f32", 12, 480, 4_096);
 }
 
 #[test]
 fn the_35m_shape_with_16384_tokens() {
-    within_a_tenth("esm2", 12, 480, 16_384);
+    within_a_tenth("esm2", "f32", 12, 480, 16_384);
 }
 
 /// Three layers as wide as the 650M model's: what the threads pack of the weights is larger there.
 #[test]
 fn the_650m_width_with_4096_tokens() {
-    within_a_tenth("esm2", 3, 1_280, 4_096);
+    within_a_tenth("esm2", "f32", 3, 1_280, 4_096);
 }
 
 /// Two layers of DNABERT-S.
 #[test]
 fn the_dnabert_s_width_with_4096_tokens() {
-    within_a_tenth("dnabert_s", 2, 768, 4_096);
+    within_a_tenth("dnabert_s", "f32", 2, 768, 4_096);
+}
+
+#[test]
+fn the_35m_shape_in_bfloat16() {
+    within_a_tenth("esm2", "bf16", 12, 480, 16_384);
+}
+
+#[test]
+fn the_650m_width_in_bfloat16() {
+    within_a_tenth("esm2", "bf16", 12, 1_280, 4_096);
+}
+
+#[test]
+fn the_dnabert_s_width_in_bfloat16() {
+    within_a_tenth("dnabert_s", "bf16", 6, 768, 4_096);
 }

@@ -49,7 +49,7 @@ const MOST_THREADS: usize = 4096;
 #[derive(Debug)]
 pub struct Cpu {
     arch: Arch,
-    /// How bfloat16 values are multiplied; None in a float32 backend.
+    /// How bfloat16 values are multiplied; None in float32.
     bf16: Option<Kernel>,
     threads: ThreadPool,
     buffers: Buffers,
@@ -204,7 +204,7 @@ impl Cpu {
         Ok(tensor)
     }
 
-    /// How bfloat16 values are multiplied; None in a float32 backend.
+    /// How bfloat16 values are multiplied; None in float32.
     ///
     /// ```
     /// use virpack_device::{Bf16Instructions, Cpu};

@@ -172,7 +172,7 @@ impl DeviceError {
             DeviceError::OutOfMemory { .. } => {
                 Some("ask for smaller batches: a smaller token budget".into())
             }
-            DeviceError::Instructions { .. } => Some("let the machine choose the instructions".into()),
+            DeviceError::Instructions { .. } => Some("leave the choice to the machine".into()),
             DeviceError::NotFinite { .. } => Some("try bfloat16 or float32, which have a wider range".into()),
             DeviceError::Shape { .. }
             | DeviceError::TokenId { .. }

@@ -247,6 +247,6 @@ impl Backend for Cpu {
     }
 
     fn computed_by(&self) -> Vec<String> {
-        vec![format!("CPU, {}", self.instructions())]
+        vec![format!("CPU, {}", self.arithmetic())]
     }
 }

@@ -12,6 +12,15 @@ pub const CPU_TOKEN_BUDGET: usize = 4096;
 const CPU_SPARE: u64 = 24 << 20;
 
 impl Cpu {
+    /// The instructions in use, and the precision where it is not float32.
+    pub(super) fn arithmetic(&self) -> String {
+        match self.bf16_instructions() {
+            None => self.instructions().to_owned(),
+            Some(Bf16Instructions::Widened) => format!("{}, bfloat16", self.instructions()),
+            Some(instructions) => format!("{instructions}, bfloat16"),
+        }
+    }
+
     /// The embedding table and two tensors are float32, the residual stream and the last norm's rows, whose
     /// memory what is normed before products takes meanwhile. All else that grows with the model or the batch
     /// is bfloat16.
@@ -37,12 +46,7 @@ impl Cpu {
 
 impl Device for Cpu {
     fn name(&self) -> String {
-        let instructions = match self.bf16_instructions() {
-            None => self.instructions().to_owned(),
-            Some(Bf16Instructions::Widened) => format!("{}, bfloat16", self.instructions()),
-            Some(instructions) => format!("{instructions}, bfloat16"),
-        };
-        format!("CPU, {} threads, {instructions}", self.threads())
+        format!("CPU, {} threads, {}", self.threads(), self.arithmetic())
     }
 
     fn dtype(&self) -> Dtype {

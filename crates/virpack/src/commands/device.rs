@@ -29,7 +29,7 @@ pub(super) enum Precision {
     F32,
     /// float32 by ordinary instructions, without TF32: the reference
     F32Strict,
-    /// float16
+    /// float16, on a GPU alone
     F16,
     /// bfloat16: the range of float32, three digits fewer than float16
     Bf16,

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::{messages, text};
 use std::io::Write;
-use virpack_core::device::{Cpu, Cuda, CudaOptions, Unavailable};
+use virpack_core::device::{Cpu, Cuda, CudaOptions, Device, Unavailable};
 
 /// Lists the devices on stdout.
 pub(crate) fn run() -> Result<(), Failure> {
@@ -12,9 +12,10 @@ pub(crate) fn run() -> Result<(), Failure> {
     let mut out = std::io::stdout();
     writeln!(
         out,
-        "cpu     {}, {} in float32, {memory} free",
+        "cpu     {}, {} in float32{}, {memory} free",
         text::count(cpu.threads() as u64, "thread", "threads"),
-        cpu.instructions()
+        cpu.instructions(),
+        cpu.faster_dtype().map_or_else(String::new, |dtype| format!(" (faster in {dtype})")),
     )?;
     match Cuda::count() {
         Ok(0) => Ok(writeln!(out, "cuda    none: the driver shows no card")?),

@@ -66,12 +66,15 @@ impl Drop for Tiles {
     }
 }
 
-/// A tile by its name, from `from` with `stride` bytes from row to row.
+/// A tile from memory.
 macro_rules! load {
     ($tile:tt, $from:ident, $stride:ident) => {
         asm!(
             concat!("tileloadd ", $tile, ", [{} + {}*1]"),
-            in(reg) $from, in(reg) $stride, out($tile) _, options(nostack)
+            in(reg) $from,
+            in(reg) $stride,
+            out($tile) _,
+            options(nostack)
         )
     };
 }
@@ -97,10 +100,18 @@ impl TileUnit for Tiles {
         // SAFETY: as above, and the caller's promise.
         unsafe {
             match T {
-                4 => load!("tmm4", from, stride),
-                5 => load!("tmm5", from, stride),
-                6 => load!("tmm6", from, stride),
-                7 => load!("tmm7", from, stride),
+                4 => {
+                    load!("tmm4", from, stride)
+                }
+                5 => {
+                    load!("tmm5", from, stride)
+                }
+                6 => {
+                    load!("tmm6", from, stride)
+                }
+                7 => {
+                    load!("tmm7", from, stride)
+                }
                 _ => unreachable!("four tiles of factors"),
             }
         }
@@ -166,7 +177,7 @@ fn system_saves_them() -> bool {
 fn process_may_use_them() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
     const XTILEDATA: libc::c_ulong = 18;
-    // SAFETY: a call that takes two numbers and reads and writes no memory.
+    // SAFETY: a call that takes two numbers and touches no memory of this process.
     unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA) == 0 }
 }
 

@@ -257,8 +257,8 @@ impl WithSimd for Gather<'_> {
     }
 }
 
-/// A square of words, its rows as columns: every index of eight bits is rotated by four, one at a time, by
-/// operations on vectors.
+/// A square of words, its rows as columns: every index of eight bits is rotated by four, bit by bit, in
+/// vectors.
 #[inline(always)]
 fn transpose(square: &[u32; PANEL * PANEL], out: &mut [u32; PANEL * PANEL]) {
     let mut other = [0; PANEL * PANEL];

@@ -101,39 +101,51 @@ impl WithSimd for Finish<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let columns = self.column..self.column + self.columns;
-        let (bias, _) = S::as_simd_f32s(self.bias);
-        for (i, sums) in self.sums.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate() {
-            for (sum, bias) in S::as_mut_simd_f32s(sums).0.iter_mut().zip(bias) {
-                let value = simd.add_f32s(*sum, *bias);
-                *sum = if self.then == OnTile::Gelu { gelu(simd, value) } else { value };
-            }
-            match self.target {
-                Target::Add(rows) => {
-                    // SAFETY: the part lies in the tile, which is this thread's alone while `product` runs.
-                    let out = unsafe { rows.row(self.row + i, columns.clone()) };
-                    match <&mut [f32; COLUMNS]>::try_from(&mut *out) {
-                        Ok(out) => add(sums, out),
-                        Err(_) => add(sums, out),
-                    }
-                }
-                Target::Write(rows) => {
-                    // SAFETY: as above.
-                    let out = unsafe { rows.row(self.row + i, columns.clone()) };
-                    match <&mut [u16; COLUMNS]>::try_from(&mut *out) {
-                        Ok(out) => narrow(sums, out),
-                        Err(_) => narrow(sums, out),
-                    }
-                }
-            }
+        match self.target {
+            Target::Add(rows) => self.add(simd, rows),
+            Target::Write(rows) if self.then == OnTile::Gelu => self.write::<S, true>(simd, rows),
+            Target::Write(rows) => self.write::<S, false>(simd, rows),
         }
     }
 }
 
-/// Adds to `out`.
-#[inline(always)]
-fn add(sums: &[f32], out: &mut [f32]) {
-    for (o, v) in out.iter_mut().zip(sums) {
-        *o += v;
+impl Finish<'_> {
+    /// Adds sums and bias to `rows`.
+    #[inline(always)]
+    fn add<S: Simd>(self, simd: S, rows: SharedRows<f32>) {
+        let (bias, _) = S::as_simd_f32s(self.bias);
+        for (i, sums) in self.sums.as_chunks::<COLUMNS>().0.iter().enumerate() {
+            // SAFETY: the part lies in the tile, which is this thread's alone while `product` runs.
+            let out = unsafe { rows.row(self.row + i, self.column..self.column + self.columns) };
+            if self.columns == COLUMNS {
+                let (sums, _) = S::as_simd_f32s(sums);
+                let (out, _) = S::as_mut_simd_f32s(out);
+                for ((out, sum), bias) in out.iter_mut().zip(sums).zip(bias) {
+                    *out = simd.add_f32s(*out, simd.add_f32s(*sum, *bias));
+                }
+            } else {
+                for ((out, sum), bias) in out.iter_mut().zip(sums).zip(self.bias) {
+                    *out += sum + bias;
+                }
+            }
+        }
+    }
+
+    /// Writes sums and bias to `rows`, after the exact GELU where `GELU`.
+    #[inline(always)]
+    fn write<S: Simd, const GELU: bool>(self, simd: S, rows: SharedRows<u16>) {
+        let (bias, _) = S::as_simd_f32s(self.bias);
+        for (i, sums) in self.sums.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate() {
+            for (sum, bias) in S::as_mut_simd_f32s(sums).0.iter_mut().zip(bias) {
+                let value = simd.add_f32s(*sum, *bias);
+                *sum = if GELU { gelu(simd, value) } else { value };
+            }
+            // SAFETY: as above.
+            let out = unsafe { rows.row(self.row + i, self.column..self.column + self.columns) };
+            match out.first_chunk_mut::<COLUMNS>() {
+                Some(out) => narrow(sums, out),
+                None => narrow(sums, out),
+            }
+        }
     }
 }
