@@ -106,3 +106,16 @@ fn shares(work: Work) -> Value {
 pub(crate) fn rate(count: u64, elapsed: Duration) -> f64 {
     count as f64 / elapsed.as_secs_f64().max(1e-9)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shares_of_a_devices_work_are_those_of_its_time() {
+        let seconds = Duration::from_secs;
+        let work = Work { products: seconds(6), attention: seconds(3), rest: seconds(1) };
+        assert_eq!(shares(work), json!({ "products": 0.6, "attention": 0.3, "rest": 0.1 }));
+        assert_eq!(shares(Work::default())["products"], 0.0, "before any batch");
+    }
+}

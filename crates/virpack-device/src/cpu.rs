@@ -227,6 +227,11 @@ impl Cpu {
         }
     }
 
+    /// Runs `work` on the backend's threads; its time is counted as `kind`.
+    fn on_threads<R: Send>(&self, kind: Kind, work: impl FnOnce() -> R + Send) -> R {
+        self.clock.time(kind, || self.threads.install(work))
+    }
+
     /// Runs `work` on each row of `out`, many rows a task.
     fn each_row(&self, out: &mut CpuTensor, work: impl Fn(usize, &mut [f32]) + Sync) {
         let columns = out.columns;
@@ -242,7 +247,7 @@ impl Cpu {
                 }
             });
         };
-        self.clock.time(Kind::Rest, || self.threads.install(all));
+        self.on_threads(Kind::Rest, all);
     }
 
     fn product_into(
@@ -257,7 +262,7 @@ impl Cpu {
         shapes::linear([x.rows, x.columns], weight_shape, bias.map(Vec::len), out_shape)?;
         let bias = bias.map(Vec::as_slice);
         let work = || linear::linear(self.arch, self.threads(), x, weight, bias, then, &mut out);
-        self.clock.time(Kind::Products, || self.threads.install(work));
+        self.on_threads(Kind::Products, work);
         Ok(out)
     }
 
@@ -291,7 +296,7 @@ impl Cpu {
                 attention::run(self.arch, task);
             });
         };
-        self.clock.time(Kind::Attention, || self.threads.install(all));
+        self.on_threads(Kind::Attention, all);
         Ok(out)
     }
 

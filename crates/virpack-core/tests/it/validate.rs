@@ -36,6 +36,20 @@ fn the_cpu_is_valid() {
     }
 }
 
+#[test]
+fn the_cpu_is_valid_in_bfloat16() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = DeviceOptions::default().device(DeviceChoice::Cpu).dtype(Dtype::Bf16);
+    let found = validate(&options(folder.path()).device(device), |_| ()).unwrap();
+    assert_eq!(found.limits, Limits::of(Dtype::Bf16));
+    assert_eq!(found.failed().count(), 0);
+    assert_eq!(found.same_bits(), found.compared.len(), "packed and alone");
+    // Another precision than the reference's, and near it.
+    let differences = found.compared.iter().map(|compared| compared.float32.unwrap().relative);
+    let largest = differences.fold(0.0, f64::max);
+    assert!((1e-5..2e-2).contains(&largest), "{largest}");
+}
+
 /// A record with differences of this size.
 fn compared(id: &str, packed: f64, float32: Option<f64>) -> ComparedRecord {
     let difference =

@@ -187,7 +187,7 @@ impl Backend for Cpu {
                 pool_rows(x, rows, pool, out);
             });
         };
-        self.clock.time(Kind::Rest, || self.threads.install(all));
+        self.on_threads(Kind::Rest, all);
         Ok(out)
     }
 

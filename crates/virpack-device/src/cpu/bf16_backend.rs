@@ -137,7 +137,7 @@ impl Cpu {
         let bias = bias.map(Vec::as_slice);
         // SAFETY: `out` is this function's own until the product is done.
         let work = || unsafe { linear(kernel, self.threads(), (input, x.rows), weight, bias, then, target) };
-        self.clock.time(Kind::Products, || self.threads.install(work));
+        self.on_threads(Kind::Products, work);
         Ok(out)
     }
 
@@ -181,7 +181,7 @@ impl Cpu {
                 unsafe { attention::run(kernel, task) };
             });
         };
-        self.clock.time(Kind::Attention, || self.threads.install(all));
+        self.on_threads(Kind::Attention, all);
         Ok(out)
     }
 }
