@@ -1,7 +1,7 @@
 //! A file that has its name only when it is whole.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::cleanup::{begin, end, remove_begun};
@@ -40,6 +40,14 @@ impl PendingFile {
         }
     }
 
+    /// Makes a file of these bytes, synced; it has no name yet.
+    pub(crate) fn whole(target: &Path, bytes: &[u8]) -> Result<PendingFile, FileProblem> {
+        let (pending, mut file) = PendingFile::create(target)?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        written.map_err(FileProblem::write(target))?;
+        Ok(pending)
+    }
+
     /// The name that a file gets at the end, from the one that [`PendingFile::create`] gives it until then; None for other names.
     pub(crate) fn target_of(name: &str) -> Option<&str> {
         let (target, process) = name.strip_prefix('.')?.rsplit_once(".tmp-")?;
@@ -66,6 +74,13 @@ impl PendingFile {
     pub(crate) fn publish(&mut self) -> io::Result<()> {
         end(&self.temporary, || fs::rename(&self.temporary, &self.target))?;
         self.keep = true;
+        Ok(())
+    }
+
+    /// As [`PendingFile::publish`]; the name outlasts a power cut.
+    pub(crate) fn publish_synced(mut self) -> Result<(), FileProblem> {
+        self.publish().map_err(FileProblem::write(&self.target))?;
+        sync_directory(&directory_of(&self.target));
         Ok(())
     }
 

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::about::write_text;
 use super::{OutputError, Row};
 use crate::files::PendingFile;
 use crate::html::EmbedPageBuilder;
@@ -25,6 +24,6 @@ impl PageOfRows {
 
     /// Makes `target`, the page of the run that `facts` describes; it has no name yet.
     pub(super) fn write(self, target: &Path, facts: &Map<String, Value>) -> Result<PendingFile, OutputError> {
-        write_text(target, &self.0.finish(facts)?)
+        Ok(PendingFile::whole(target, self.0.finish(facts)?.as_bytes())?)
     }
 }

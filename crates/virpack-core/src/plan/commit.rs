@@ -11,12 +11,12 @@ use virpack_model::guarded;
 
 use super::part_report::PartReport;
 use super::part_state::{Look, PartProblem};
-use super::planned::{is_own, json_text, number_of, part_name, write_aside};
+use super::planned::{is_own, number_of, part_name};
 use super::{Plan, PlanProblem, join};
 use crate::Error;
 use crate::files::{FileProblem, PendingFile};
 use crate::options::setters;
-use crate::output::{OutputDtype, OutputFormat, OutputSummary};
+use crate::output::{OutputDtype, OutputFormat, OutputSummary, about};
 
 /// Most parts that are hashed at once.
 const AT_ONCE: usize = 8;
@@ -188,8 +188,8 @@ fn kinds(reports: &[PartReport]) -> Vec<&Vec<String>> {
 /// Writes the manifest, if it is not there; whether it was.
 fn write_manifest(plan: &Plan, reports: &[PartReport]) -> Result<bool, Error> {
     let path = plan.manifest_path();
-    let text = json_text(manifest(plan, reports));
-    let written = write_aside(&path, text.as_bytes())?;
+    let text = about::text(&manifest(plan, reports));
+    let written = PendingFile::whole(&path, text.as_bytes())?;
     if written.publish_new().map_err(FileProblem::write(&path))? {
         return Ok(false);
     }

@@ -12,14 +12,14 @@ use virpack_seq::reader::{self, Change};
 
 use super::part_report::PartReport;
 use super::part_state::Look;
-use super::planned::{PlannedPart, json_text, publish, write_aside};
+use super::planned::PlannedPart;
 use super::{Plan, PlanProblem};
 use crate::Error;
 use crate::cancel::CancelToken;
 use crate::embedder::{Embedder, for_model};
 use crate::event::Event;
 use crate::files::{FileProblem, sha256_of};
-use crate::output::{OutputOptions, PartWriter};
+use crate::output::{OutputOptions, PartWriter, about};
 
 /// Rows that come from a model at once.
 const ROWS: NonZeroUsize = NonZeroUsize::new(256).expect("it is not 0");
@@ -143,9 +143,9 @@ impl Plan {
             skipped,
         };
         // What says what the part is comes last: without it the part is made again.
-        let said = write_aside(&self.report_path(number), json_text(report.to_json()).as_bytes())?;
-        publish(pending)?;
-        publish(said)?;
+        let said = about::write(&self.report_path(number), &report.to_json())?;
+        pending.publish_synced()?;
+        said.publish_synced()?;
         Ok(self.summary(&report, false, begun.elapsed()))
     }
 

@@ -1,6 +1,5 @@
 //! A plan that is there: its files, its parts, and who may make them.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -14,8 +13,9 @@ use super::facts::{PlanFacts, text};
 use super::{PlanProblem, beside};
 use crate::Error;
 use crate::embedder::{Embedder, EmbedderOptions, for_model};
-use crate::files::{FileProblem, NewDirectory, PendingFile, absent, directory_of, sync_directory};
+use crate::files::{FileProblem, NewDirectory, PendingFile, absent, sync_directory};
 use crate::options::ModelSource;
+use crate::output::about;
 
 /// The names of a plan's files.
 const FACTS: &str = "plan.json";
@@ -98,10 +98,8 @@ impl Plan {
             return Plan::expect(directory, &facts);
         }
         NewDirectory::create(&directory.join(REPORTS))?.keep();
-        write_aside(&directory.join(PARTS), lines.as_bytes())?
-            .publish()
-            .map_err(FileProblem::write(&path))?;
-        let mut written = write_aside(&path, json_text(facts).as_bytes())?;
+        PendingFile::whole(&directory.join(PARTS), lines.as_bytes())?.publish_synced()?;
+        let mut written = about::write(&path, &facts)?;
         // The list has its name before what makes it a plan.
         absent(&path).and_then(|()| written.publish()).map_err(FileProblem::write(&path))?;
         sync_directory(directory);
@@ -316,26 +314,4 @@ fn read_file(path: &Path, directory: &Path) -> Result<Vec<u8>, PlanProblem> {
         std::io::ErrorKind::NotFound => PlanProblem::NoPlan { directory: directory.into() },
         _ => PlanProblem::Read { path: path.into(), source },
     })
-}
-
-/// Writes a whole file under a temporary name, synced.
-pub(super) fn write_aside(path: &Path, bytes: &[u8]) -> Result<PendingFile, FileProblem> {
-    let (pending, mut file) = PendingFile::create(path)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    written.map_err(FileProblem::write(path))?;
-    Ok(pending)
-}
-
-/// Gives a file that is whole its name; an older one gives way.
-pub(super) fn publish(mut pending: PendingFile) -> Result<(), FileProblem> {
-    let target = pending.target().to_path_buf();
-    pending.publish().map_err(FileProblem::write(&target))?;
-    sync_directory(&directory_of(&target));
-    Ok(())
-}
-
-/// A JSON object as a text that ends with a line end.
-pub(super) fn json_text(object: Map<String, Value>) -> String {
-    // Keys are texts, and nothing in it fails.
-    format!("{:#}\n", Value::Object(object))
 }

@@ -1,6 +1,6 @@
 //! `manifest.json`: whose parts they are, and which of them are whole.
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use virpack_seq::reader::hex;
 
 use super::{FORMAT, LARGEST_LIST, ResumeError, RunId};
-use crate::files::{PendingFile, sync_directory};
+use crate::files::PendingFile;
 use crate::identity::Identity;
 use crate::output::OutputError;
 use virpack_model::guarded;
@@ -181,12 +181,8 @@ impl Manifest {
 
     /// Replaces the manifest of a folder: on disk, there is always the old one or the new one.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), OutputError> {
-        let path = Manifest::path(folder);
-        let (mut pending, mut file) = PendingFile::create(&path)?;
-        let written = file.write_all(self.to_json().to_string().as_bytes()).and_then(|()| file.sync_all());
-        written.and_then(|()| pending.publish()).map_err(OutputError::write(&path))?;
-        sync_directory(folder);
-        Ok(())
+        let text = self.to_json().to_string();
+        Ok(PendingFile::whole(&Manifest::path(folder), text.as_bytes())?.publish_synced()?)
     }
 }
 
