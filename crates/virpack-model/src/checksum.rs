@@ -56,13 +56,19 @@ pub fn sha256_of_all(files: &[FileChecksum]) -> String {
 
 /// A file's size and SHA-256.
 pub(crate) fn checksum(path: &Path) -> io::Result<(u64, String)> {
-    let (mut file, mut hasher, mut bytes) = (guarded::open_linked(path)?, Sha256::new(), 0);
-    let mut piece = vec![0; PIECE];
+    let mut hasher = Sha256::new();
+    let bytes = for_each_piece(&mut guarded::open_linked(path)?, |piece| hasher.update(piece))?;
+    Ok((bytes, hex(&hasher.finalize())))
+}
+
+/// Reads all that is left, piece by piece: gives its size, bytes.
+pub(crate) fn for_each_piece(from: &mut impl Read, mut work: impl FnMut(&[u8])) -> io::Result<u64> {
+    let (mut piece, mut bytes) = (vec![0; PIECE], 0);
     loop {
-        match file.read(&mut piece) {
-            Ok(0) => return Ok((bytes, hex(&hasher.finalize()))),
+        match from.read(&mut piece) {
+            Ok(0) => return Ok(bytes),
             Ok(count) => {
-                hasher.update(&piece[..count]);
+                work(&piece[..count]);
                 bytes += count as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -10,11 +10,12 @@ use sha2::{Digest, Sha256};
 use virpack_seq::ThreadError;
 use virpack_seq::reader::hex;
 
-use crate::checksum::{FileChecksum, checksum};
+use crate::checksum::FileChecksum;
 use crate::error::ModelError;
 use crate::guarded;
 use crate::hub::{Damage, WhyKept, damage_by_hash};
 use crate::location::Location;
+use crate::noted_sums::NotedSums;
 use crate::weights::torch::check_sums;
 
 /// Files that are hashed at once.
@@ -30,9 +31,23 @@ impl ChecksumThread {
     ///
     /// [`ModelError::Thread`] where the system starts none.
     pub fn start(files: Vec<Location>) -> Result<Self, ModelError> {
+        ChecksumThread::with(files, NotedSums::none())
+    }
+
+    /// The same for the files of a model, which are hashed at every load: the SHA-256 of a large one is kept in the user's
+    /// cache under its BLAKE3, which is computed of the same bytes each time, and faster.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChecksumThread::start`].
+    pub fn of_model(files: Vec<Location>) -> Result<Self, ModelError> {
+        ChecksumThread::with(files, NotedSums::of_user())
+    }
+
+    fn with(files: Vec<Location>, sums: NotedSums) -> Result<Self, ModelError> {
         let thread = std::thread::Builder::new().name("checksums".to_owned());
         let hash = move || {
-            let checksums = several(&files)?;
+            let checksums = several(&files, &sums)?;
             // All of them are named, so that one second download mends the model.
             let damaged =
                 checksums.iter().filter_map(|file| damage_by_hash(&file.location.path(), &file.sha256));
@@ -58,11 +73,11 @@ impl ChecksumThread {
 }
 
 /// Hashes several files at once: the shards of a model together are loaded faster than one core hashes them.
-fn several(files: &[Location]) -> Result<Vec<FileChecksum>, ModelError> {
+fn several(files: &[Location], sums: &NotedSums) -> Result<Vec<FileChecksum>, ModelError> {
     let (next, checksums) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     let work = || {
         while let Some((i, file)) = Some(next.fetch_add(1, Relaxed)).and_then(|i| Some((i, files.get(i)?))) {
-            let checksum = one(file.clone());
+            let checksum = one(file.clone(), sums);
             checksums.lock().unwrap_or_else(PoisonError::into_inner).insert(i, checksum);
         }
     };
@@ -76,23 +91,23 @@ fn several(files: &[Location]) -> Result<Vec<FileChecksum>, ModelError> {
     checksums.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }
 
-/// A file's checksum, and whether it keeps what it says of its own values.
-fn one(location: Location) -> Result<FileChecksum, ModelError> {
-    let checksum = match (&location, location.in_memory()) {
-        (_, Some(bytes)) => Ok((bytes.len() as u64, hex(&Sha256::digest(bytes)))),
-        (Location::Disk(path), None) => checksum(path),
-        (Location::Memory { .. }, None) => Err(io::ErrorKind::NotFound.into()),
-    };
+/// A file's checksum, and whether it keeps what it says of its own values. What was noted did.
+fn one(location: Location, sums: &NotedSums) -> Result<FileChecksum, ModelError> {
     let path = location.path();
-    let (bytes, sha256) = checksum.map_err(|source| ModelError::ReadModel { path: path.clone(), source })?;
+    let unread = |source| ModelError::ReadModel { path: path.clone(), source };
+    let Location::Disk(file) = &location else {
+        let bytes = location.in_memory().ok_or_else(|| unread(io::ErrorKind::NotFound.into()))?;
+        let (bytes, sha256) = (bytes.len() as u64, hex(&Sha256::digest(bytes)));
+        return Ok(FileChecksum { location, bytes, sha256 });
+    };
+    let hashed = sums.hash(file).map_err(unread)?;
     // A damaged file of the cache is downloaded again, whatever is wrong in it.
-    if let (Location::Disk(path), None) = (&location, damage_by_hash(&path, &sha256)) {
+    if !hashed.was_noted && damage_by_hash(file, &hashed.sha256).is_none() {
         let failed = |source| ModelError::Checkpoint { path: path.clone(), source };
-        let file = guarded::open_linked(path)
-            .map_err(|source| ModelError::ReadModel { path: path.clone(), source })?;
-        check_sums(file).map_err(failed)?;
+        check_sums(guarded::open_linked(file).map_err(unread)?).map_err(failed)?;
+        sums.note(&hashed);
     }
-    Ok(FileChecksum { location, bytes, sha256 })
+    Ok(FileChecksum { location, bytes: hashed.bytes, sha256: hashed.sha256 })
 }
 
 #[cfg(test)]
@@ -173,5 +188,28 @@ mod tests {
         let error = sum().unwrap_err();
         assert!(error.to_string().contains("damaged or cut short"), "{error}");
         assert!(error.hint().unwrap().starts_with("copy"), "{error:?}");
+        // Nor is it noted, so that it is refused every time.
+        let sums = NotedSums::at(folder.path().join("sums"), 1);
+        for _ in 0..2 {
+            one(Location::Disk(file.clone()), &sums).unwrap_err();
+        }
+        assert!(!folder.path().join("sums").exists());
+    }
+
+    #[test]
+    fn a_damaged_file_of_the_cache_is_found_by_its_note_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sums, blobs) = (NotedSums::at(folder.path().join("sums"), 1), folder.path().join("a/blobs"));
+        std::fs::create_dir_all(&blobs).unwrap();
+        let text = |name: &str| Location::Disk(blobs.join(name));
+        std::fs::write(text("abd").path(), "abd").unwrap();
+        let abd = one(text("abd"), &sums).unwrap();
+        assert!(sums.hash(&blobs.join("abd")).unwrap().was_noted);
+        // The same bytes under the name of others.
+        let blob = text(&hex(&Sha256::digest("abc")));
+        std::fs::write(blob.path(), "abd").unwrap();
+        let found = one(blob.clone(), &sums).unwrap();
+        assert_eq!(found.sha256, abd.sha256);
+        assert_eq!(damaged(&[blob])[0].found, abd.sha256);
     }
 }

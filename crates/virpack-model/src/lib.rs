@@ -67,6 +67,7 @@ mod layers;
 mod location;
 pub mod mini;
 mod model;
+mod noted_sums;
 pub mod published;
 mod resolve;
 mod tensor_source;

@@ -80,7 +80,7 @@ impl OpenedModel {
 
     /// Begins to hash its files.
     pub(crate) fn hash(&self) -> Result<PendingChecksums, Error> {
-        let thread = ChecksumThread::start(self.files())?;
+        let thread = ChecksumThread::of_model(self.files())?;
         Ok(PendingChecksums { thread, weights: self.weights.files().count() })
     }
 

@@ -72,7 +72,7 @@ impl<B: Device + 'static> Judges<B> {
         let (kinds, files): (Vec<_>, Vec<_>) = encoders.files(&classifiers).into_iter().unzip();
         let tables = Files::in_directory(&options.output);
         check_apart_from_models(tables.all(), files.iter().cloned())?;
-        let hashing = ChecksumThread::start(files)?;
+        let hashing = ChecksumThread::of_model(files)?;
         let dtype = devices.protein.first().expect("a model has a device").dtype();
         let of_scores = |files: &[FileChecksum]| identity::of_scores(options, &frames, &kinds, files, dtype);
         if let Some(complete) = session.complete_run() {
