@@ -34,8 +34,8 @@ impl ChecksumThread {
         ChecksumThread::with(files, NotedSums::none())
     }
 
-    /// The same for the files of a model, which are hashed at every load: the SHA-256 of a large one is kept in the user's
-    /// cache under its BLAKE3, which is computed of the same bytes each time, and faster.
+    /// The same for the files of a model, which are hashed at every load: the SHA-256 of a large one is kept
+    /// in the user's cache under its BLAKE3, which is computed from the same bytes each time, and faster.
     ///
     /// # Errors
     ///

@@ -1,9 +1,9 @@
 //! SHA-256 of large files that were hashed before, found by their BLAKE3.
 //!
-//! SHA-256 takes most of a second for each gigabyte, however many cores a machine has, and a model is loaded faster. BLAKE3
-//! (O'Connor, Aumasson, Neves, Wilcox-O'Hearn 2020) is some four times as fast. So the SHA-256 of a file is noted under its
-//! BLAKE3, and the next run hashes the same bytes by BLAKE3 alone. A note is found by what a file holds, never by a name, a
-//! path or a time.
+//! SHA-256 takes most of a second for each gigabyte, however many cores a machine has, and a model is loaded
+//! faster. BLAKE3 (O'Connor, Aumasson, Neves, Wilcox-O'Hearn 2020) is some four times as fast. So the
+//! SHA-256 of a file is noted under its BLAKE3, and the next run hashes the same bytes by BLAKE3 alone. A
+//! note is found by what a file holds, never by a name, a path or a time.
 
 use std::fs::{self, File};
 use std::io::{self, Seek};
@@ -21,7 +21,8 @@ const LARGE: u64 = 1 << 26;
 /// What a note may hold: 64 digits and a line's end.
 const LONGEST: u64 = 65;
 
-/// A folder of notes, a file each: its name is the size and the BLAKE3 of what was hashed, its text the SHA-256.
+/// A folder of notes, a file each: its name is the size and the BLAKE3 of what was hashed, its text the
+/// SHA-256.
 #[derive(Clone, Debug)]
 pub(crate) struct NotedSums {
     folder: Option<PathBuf>,
@@ -80,7 +81,7 @@ impl NotedSums {
         Ok(Hashed { bytes, sha256: hex(&sha256.finalize()), note, was_noted: false })
     }
 
-    /// Notes what a file of the cache's own was found to be. A cache that cannot be written costs time, nothing else.
+    /// Notes a file's SHA-256. A cache that cannot be written costs time, nothing else.
     pub(crate) fn note(&self, hashed: &Hashed) {
         let (Some(folder), Some(name)) = (&self.folder, &hashed.note) else { return };
         let write = || {

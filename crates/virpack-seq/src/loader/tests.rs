@@ -392,10 +392,13 @@ fn a_slow_source_does_not_hold_batches_back() {
 #[test]
 fn backpressure_bounds_what_is_read() {
     let loader = load(Generated::new(u64::MAX), LoaderOptions { prefetch: 2, ..options() });
-    thread::sleep(Duration::from_millis(100));
-    let first = loader.progress().bytes();
-    thread::sleep(Duration::from_millis(100));
-    assert_eq!(loader.progress().bytes(), first, "nobody takes batches, so nothing is read");
+    // On a busy machine what may be read takes longer.
+    let stands_still = |_| {
+        let before = loader.progress().bytes();
+        thread::sleep(Duration::from_millis(100));
+        before > 0 && loader.progress().bytes() == before
+    };
+    assert!((0..300).any(stands_still), "reading goes on, although no batch is taken");
 }
 
 #[test]
