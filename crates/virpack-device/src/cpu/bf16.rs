@@ -17,6 +17,8 @@ pub(super) mod rows;
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod widened;
 
 pub use instructions::Bf16Instructions;

@@ -57,10 +57,11 @@ impl Device for Cpu {
         self.dtype() == Dtype::F32
     }
 
-    /// bfloat16 where the processor multiplies it faster than float32.
+    /// bfloat16 where the processor was measured to multiply it faster than float32 (`dev/cpu_bf16.md`).
     fn faster_dtype(&self) -> Option<Dtype> {
-        let faster = self.dtype() == Dtype::F32 && Bf16Instructions::fastest() != Bf16Instructions::Widened;
-        faster.then_some(Dtype::Bf16)
+        let is_faster =
+            matches!(Bf16Instructions::fastest(), Bf16Instructions::Amx | Bf16Instructions::Avx512);
+        (self.dtype() == Dtype::F32 && is_faster).then_some(Dtype::Bf16)
     }
 
     fn footprint(&self, model: &ModelShape, longest: usize, _: bool) -> ModelFootprint {

@@ -67,6 +67,11 @@ conformance!(
     and self_attention::packed_bits_are_alone_bits
 );
 conformance!(
+    cpu_bf16_neon,
+    on_bf16_cpus(virpack_device::Bf16Instructions::Neon),
+    and self_attention::packed_bits_are_alone_bits
+);
+conformance!(
     cpu_bf16_widened,
     on_bf16_cpus(virpack_device::Bf16Instructions::Widened),
     and self_attention::packed_bits_are_alone_bits

@@ -20,6 +20,8 @@ pub enum Bf16Instructions {
     Amx,
     /// AVX-512 BF16: Cooper Lake, Sapphire Rapids and later, Zen 4 and later.
     Avx512,
+    /// NEON with BF16: Neoverse V1 and N2 and later, Apple's M2 and later.
+    Neon,
     /// float32 arithmetic on values that are widened as they are read, with the instructions of
     /// [`crate::Cpu::instructions`].
     Widened,
@@ -27,8 +29,8 @@ pub enum Bf16Instructions {
 
 impl Bf16Instructions {
     /// Every way.
-    pub const ALL: [Bf16Instructions; 3] =
-        [Bf16Instructions::Amx, Bf16Instructions::Avx512, Bf16Instructions::Widened];
+    pub const ALL: [Bf16Instructions; 4] =
+        [Bf16Instructions::Amx, Bf16Instructions::Avx512, Bf16Instructions::Neon, Bf16Instructions::Widened];
 
     /// The ways that this machine has.
     pub fn available() -> Vec<Bf16Instructions> {
@@ -50,6 +52,10 @@ impl Bf16Instructions {
         } else if Bf16Instructions::Avx512.is_available() && super::avx512::is_fast() {
             return Bf16Instructions::Avx512;
         }
+        #[cfg(target_arch = "aarch64")]
+        if Bf16Instructions::Neon.is_available() {
+            return Bf16Instructions::Neon;
+        }
         Bf16Instructions::Widened
     }
 
@@ -60,9 +66,11 @@ impl Bf16Instructions {
             Bf16Instructions::Amx => super::amx::is_available(),
             #[cfg(target_arch = "x86_64")]
             Bf16Instructions::Avx512 => super::avx512::is_available(),
-            #[cfg(not(target_arch = "x86_64"))]
-            Bf16Instructions::Amx | Bf16Instructions::Avx512 => false,
+            #[cfg(target_arch = "aarch64")]
+            Bf16Instructions::Neon => super::neon::is_available(),
             Bf16Instructions::Widened => true,
+            // Of other processors.
+            _ => false,
         }
     }
 }
@@ -72,6 +80,7 @@ impl fmt::Display for Bf16Instructions {
         f.write_str(match self {
             Bf16Instructions::Amx => "AMX",
             Bf16Instructions::Avx512 => "AVX-512 BF16",
+            Bf16Instructions::Neon => "NEON BF16",
             Bf16Instructions::Widened => "widened",
         })
     }
@@ -203,6 +212,12 @@ impl Multiplier<'_> {
                 return unsafe { super::avx512::multiply(block, out, stride) };
             }
             _ => {}
+        }
+        #[cfg(target_arch = "aarch64")]
+        if session.kernel.instructions == Bf16Instructions::Neon {
+            // SAFETY: rows, panels and `out` are as long as the assertions say; `Kernel::new` has seen that
+            // the processor has the instructions.
+            return unsafe { super::neon::multiply(block, out, stride) };
         }
         session.wide.multiply(session.kernel.arch, block, out, stride);
     }
