@@ -12,7 +12,7 @@ BLOCKS = [part.split("```")[0] for part in (ROOT / "docs/python.md").read_text()
 
 
 def test_the_page_has_its_blocks() -> None:
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 8
 
 
 @pytest.mark.parametrize("block", BLOCKS)
