@@ -1,7 +1,7 @@
 """virpack: pack, read and embed biological sequences, and find viruses among them.
 
 Names are loaded when they are first used, so that ``import virpack`` takes some milliseconds. ``virpack.torch``, which needs
-PyTorch, is imported by its own name.
+PyTorch, and ``virpack.ray``, which needs Ray, are imported by their own names.
 """
 
 from __future__ import annotations
