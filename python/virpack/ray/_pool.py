@@ -136,7 +136,11 @@ class Pool:
     def _step(self) -> None:
         """Wait for the next thing that happens, and act on it."""
         by_task = {actor.task: actor for actor in self._actors}
-        done, _ = ray.wait(list(by_task), num_returns=1, timeout=self._patience())
+        tasks = list(by_task)
+        done, _ = ray.wait(tasks, num_returns=1, timeout=self._patience())
+        if done:
+            # All that are done: a step costs what there are actors, and thousands may end parts in a second.
+            done, _ = ray.wait(tasks, num_returns=len(tasks), timeout=0)
         for task in done:
             self._settle(by_task[task])
         now = time.monotonic()
