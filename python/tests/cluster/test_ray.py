@@ -212,6 +212,32 @@ def test_a_cluster_that_cannot_load_the_model_is_reported(cluster: Any, proteins
     assert len(plan.missing()) == PARTS
 
 
+def test_an_input_that_machines_do_not_see_is_reported_before_any_part(
+    cluster: Any, fasta: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = fasta([40] * 20)
+    plan = virpack.plan(path, tmp_path / "plan", TINY, part_tokens=300)
+    path.rename(tmp_path / "elsewhere.fasta")
+    with pytest.raises(virpack.InputError, match=r"proteins.fasta: the input is not there on \S+"):
+        embed(plan)
+    (tmp_path / "elsewhere.fasta").rename(path)
+    assert embed(plan).rows == 20
+
+
+def test_a_part_that_cannot_be_written_is_tried_by_other_actors(
+    cluster: Any, fasta: Callable[..., Path], tmp_path: Path
+) -> None:
+    plan = virpack.plan(fasta([40] * 20), tmp_path / "plan", TINY, part_tokens=300)
+    # A directory stands in the place of the first part.
+    (tmp_path / "plan" / "part-000001.parquet").mkdir()
+    with pytest.raises(virpack.ray.PartsFailed) as failed:
+        embed(plan, tries=2)
+    [part] = failed.value.summary.failed
+    assert (part.number, part.tries) == (1, 2) and "part-000001.parquet" in part.reason
+    (tmp_path / "plan" / "part-000001.parquet").rmdir()
+    assert embed(plan).made == 1 and plan.commit().rows == 20
+
+
 def test_another_model_than_the_plans_is_refused(cluster: Any, fasta: Callable[..., Path], tmp_path: Path) -> None:
     model = tmp_path / "model"
     model.mkdir()

@@ -15,7 +15,7 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 
-from virpack._errors import DeviceError, Error
+from virpack._errors import Error
 from virpack._plan import Part, Plan
 from virpack._run import logger
 from virpack.ray._summary import FailedPart, Summary
@@ -211,12 +211,13 @@ class Pool:
                 raise error
             return
         number, actor.part = actor.part, None
-        self._put_back(number, actor.host, reason, hint, final=is_final(error))
-        if isinstance(error, DeviceError) or not isinstance(error, Error):
-            # What it would do to the next part is not known.
-            self._end(actor)
-        else:
+        final = is_final(error)
+        self._put_back(number, actor.host, reason, hint, final=final)
+        if final:
             self._occupy(actor)
+        else:
+            # The part is tried by another actor, and not by this one at once.
+            self._end(actor)
 
     def _lose(self, actor: _Actor, reason: str, *, counts: bool) -> None:
         """An actor is gone, or is given up."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,6 +62,7 @@ class EmbedPart:
                     f"{self.directory} has another plan on {socket.gethostname()} than where the run was begun",
                     "keep the plan on a disk that all machines share, under one path",
                 )
+            _expect_inputs(self.directory)
             self._opened = plan, plan.embedder(**self._options)
         return self._opened
 
@@ -84,6 +87,18 @@ class EmbedPart:
             for column, value in zip(columns.values(), (int(number), *row), strict=True):
                 column.append(value)
         return {name: np.array(column) for name, column in columns.items()}
+
+
+def _expect_inputs(directory: str) -> None:
+    """Check that this machine sees the inputs: one that does not would fail all parts that it is given, in no time."""
+    inputs = json.loads(Path(directory, "plan.json").read_bytes())["inputs"]
+    # A disk that is missing has none of them.
+    for path in {source["path"] for source in (*inputs[:1], *inputs[-1:])}:
+        if os.path.isabs(path) and not os.path.exists(path):
+            raise InputError(
+                f"{path}: the input is not there on {socket.gethostname()}",
+                "keep the inputs on a disk that all machines share, under the paths that they were planned with",
+            )
 
 
 def is_final(error: BaseException) -> bool:
