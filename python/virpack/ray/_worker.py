@@ -29,8 +29,8 @@ class EmbedPart:
     """Makes parts of a plan by a model that is loaded once.
 
     `embed` has one in each of its actors. It is also a class for Ray Data's ``map_batches``, with ``batch_size=1`` and the
-    rows of `part_rows`: then a part that fails comes back as a row with an ``error``, and Ray Data decides what is tried
-    again.
+    rows of `part_rows`: then a part with a bad record comes back as a row with an ``error``, and Ray Data decides what happens
+    after any other failure.
 
     Parameters
     ----------
