@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ BLOCKS = [part.split("```")[0] for part in (ROOT / "docs/python.md").read_text()
 
 
 def test_the_page_has_its_blocks() -> None:
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 8
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -27,3 +29,10 @@ def test_a_block_runs(
     exec(compile(block, "docs/python.md", "exec"), {})
     if "efficiency" in block:
         assert capsys.readouterr().out == "[1 3] 100\n[2 0 4] 100\n1.0\n"
+
+
+def test_the_tables_of_sizes_are_those_that_the_script_prints() -> None:
+    printed = subprocess.run([sys.executable, ROOT / "dev/scale.py"], check=True, capture_output=True, text=True).stdout
+    page = (ROOT / "docs/clusters.md").read_text()
+    tables = printed.strip().split("\n\n")
+    assert len(tables) == 2 and all(table in page for table in tables), "write them into docs/clusters.md again"

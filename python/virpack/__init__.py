@@ -1,7 +1,7 @@
 """virpack: pack, read and embed biological sequences, and find viruses among them.
 
 Names are loaded when they are first used, so that ``import virpack`` takes some milliseconds. ``virpack.torch``, which needs
-PyTorch, is imported by its own name.
+PyTorch, and ``virpack.ray``, which needs Ray, are imported by their own names.
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from virpack._greedy import GreedyPacker as GreedyPacker
     from virpack._packing import Packing as Packing
     from virpack._packing import pack_lengths as pack_lengths
+    from virpack._plan import Committed as Committed
+    from virpack._plan import Part as Part
+    from virpack._plan import Plan as Plan
+    from virpack._plan import PlannedPart as PlannedPart
+    from virpack._plan import plan as plan
     from virpack._predict import Verdicts as Verdicts
     from virpack._predict import predict as predict
     from virpack._reading import OpenFrame as OpenFrame
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
 
 # Which file each name is in.
 _PLACES = {
+    "Committed": "_plan",
     "DeviceError": "_errors",
     "Embedder": "_embed",
     "Embeddings": "_embeddings",
@@ -48,6 +54,9 @@ _PLACES = {
     "OutOfMemory": "_errors",
     "OutputError": "_errors",
     "Packing": "_packing",
+    "Part": "_plan",
+    "Plan": "_plan",
+    "PlannedPart": "_plan",
     "Progress": "_run",
     "Record": "_reading",
     "Skipped": "_embeddings",
@@ -57,6 +66,7 @@ _PLACES = {
     "embed": "_embed",
     "frames": "_reading",
     "pack_lengths": "_packing",
+    "plan": "_plan",
     "predict": "_predict",
     "read": "_reading",
 }

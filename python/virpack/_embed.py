@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 
@@ -264,7 +264,7 @@ token_budget, buffer_size, packing
         buffer_size: int | None = None,
         packing: bool = True,
     ) -> None:
-        self._arguments: dict[str, Any] = {
+        arguments: dict[str, Any] = {
             "pool": pool,
             "layer": layer,
             "device": device,
@@ -280,8 +280,16 @@ token_budget, buffer_size, packing
             "packing": packing,
         }
         self.model = os.fspath(model)
-        options = _options.embedder(model, **self._arguments)
+        self._made_by: tuple[Callable[..., Embedder], tuple[Any, ...]] = _restored, (self.model, arguments)
+        options = _options.embedder(model, **arguments)
         self._engine: _virpack.Engine | None = _virpack.Engine(options, hook(None))
+
+    @classmethod
+    def _of(cls, model: str, engine: _virpack.Engine, made_by: tuple[Callable[..., Embedder], tuple[Any, ...]]) -> Embedder:
+        """The embedder of a plan: an engine, and what makes it again when it is unpickled."""
+        found = cls.__new__(cls)
+        found.model, found._engine, found._made_by = model, engine, made_by
+        return found
 
     @property
     def hidden_size(self) -> int:
@@ -402,7 +410,7 @@ token_budget, buffer_size, packing
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self.model, self._arguments)
+        return self._made_by
 
     def __repr__(self) -> str:
         return f"Embedder({self.model!r}{', closed' if self._engine is None else ''})"

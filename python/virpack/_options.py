@@ -8,6 +8,9 @@ from typing import Any
 from virpack._errors import InputError
 
 DTYPES = ("float32", "float32-strict", "float16", "bfloat16")
+DTYPES_OUT = ("float32", "float16", "bfloat16")
+FORMATS = ("npy", "parquet", "arrow", "safetensors", "h5")
+POOLS = ("mean", "cls", "max")
 
 
 def choice(name: str, given: str | None, words: tuple[str, ...], optional: bool = False) -> str | None:
@@ -33,17 +36,22 @@ def runs_on(device: str, dtype: str | None, threads: int | None, device_timeout:
 def embedder(model: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
     """Which model embeds, and what it makes of a record."""
     device = {name: options.pop(name) for name in ("device", "dtype", "threads", "device_timeout")}
-    choice("pool", options["pool"], ("mean", "cls", "max"), optional=True)
+    rows(options)
+    return {"model": os.fspath(model), "runs_on": runs_on(**device), **options}
+
+
+def rows(options: dict[str, Any]) -> None:
+    """Checks what shapes rows."""
+    choice("pool", options["pool"], POOLS, optional=True)
     choice("long_records", options["long_records"], ("truncate", "window", "skip", "error"))
     if options["window_overlap"] is not None and options["long_records"] != "window":
         raise InputError("window_overlap is given, and long records are not cut into windows", 'long_records="window" does')
-    return {"model": os.fspath(model), "runs_on": runs_on(**device), **options}
 
 
 def output(path: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
     """Where embeddings are written, and how."""
-    choice("format", options["format"], ("npy", "parquet", "arrow", "safetensors", "h5"), optional=True)
-    choice("dtype_out", options["dtype_out"], ("float32", "float16", "bfloat16"))
+    choice("format", options["format"], FORMATS, optional=True)
+    choice("dtype_out", options["dtype_out"], DTYPES_OUT)
     if options["resume"] and not options["checkpoint"]:
         raise InputError("resume is given without checkpoint")
     if os.fspath(path) == "-":

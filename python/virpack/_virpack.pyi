@@ -12,17 +12,20 @@ __all__ = [
     "Frames",
     "Loader",
     "Pieces",
+    "Plan",
     "Reader",
     "Rows",
     "Tokenizer",
     "__version__",
     "calculate_token_budget",
+    "commit",
     "embed_files",
     "fit_token_budget",
     "free_memory",
     "main",
     "pack_lengths",
     "pack_records",
+    "plan_files",
     "predict_files",
 ]
 
@@ -152,6 +155,32 @@ def embed_files(
     output: dict[str, Any],
     hook: _Hook | None,
 ) -> _Written: ...
+@final
+class Plan:
+    def __new__(cls, directory: str) -> Plan: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def records(self) -> int: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def remarks(self) -> list[str]: ...
+    @property
+    def was_there(self) -> bool: ...
+    def parts(self) -> list[tuple[int, int, int, int, int, int, int]]: ...
+    def missing(self) -> list[int]: ...
+    def engine(self, given: dict[str, Any], hook: _Hook | None) -> Engine: ...
+    def embed(
+        self, engine: Engine, number: int, hook: _Hook | None
+    ) -> tuple[int, Any, bool, int, int, int, int, str, float]: ...
+
+def plan_files(paths: list[str], given: dict[str, Any], hook: _Hook | None) -> Plan: ...
+def commit(
+    given: dict[str, Any], hook: _Hook | None
+) -> tuple[Any, bool, int, int, int, int, int, int, list[Any]]: ...
 def predict_files(
     paths: list[str], options: dict[str, Any], keeps: bool, hook: _Hook | None
 ) -> tuple[str, list[Any], int, list[str]]: ...

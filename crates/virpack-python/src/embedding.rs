@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use virpack_core::seq::{Alphabet, InputRemark};
-use virpack_core::{EmbedSummary, Embedder, Embeddings, embed};
+use virpack_core::{EmbedSummary, Embedder, EmbedderOptions, Embeddings, embed};
 
 use crate::error::Outcome;
 use crate::handle::Handle;
@@ -73,15 +73,7 @@ impl Engine {
     /// Loads a model.
     #[new]
     fn new(py: Python<'_>, options: EmbedderArguments, hook: Option<Py<PyAny>>) -> Outcome<Self> {
-        let options = options.options()?;
-        let load = move |reporter: &mut Reporter<Embedder>, _: &_| {
-            let embedder = Embedder::new(options, |event| reporter.event(event))?;
-            reporter.item(embedder);
-            Ok(())
-        };
-        let mut run = Run::start(None, hook, Keeps::Nothing, load)?;
-        let embedder = run.next(py)?.expect("an embedder comes before the end");
-        Ok(Engine { embedder: Handle::new(embedder) })
+        Engine::load(py, options.options()?, hook)
     }
 
     #[getter]
@@ -126,7 +118,7 @@ impl Engine {
         rows: Option<NonZeroUsize>,
         hook: Option<Py<PyAny>>,
     ) -> Outcome<Pieces> {
-        let embedder = self.embedder.get(py)?.clone();
+        let embedder = self.embedder(py)?;
         let (opening, feed) = source.split();
         let work = move |reporter: &mut Reporter<Piece>, cancel: &_| {
             let mut events = reporter.clone();
@@ -154,7 +146,7 @@ impl Engine {
         output: OutputArguments,
         hook: Option<Py<PyAny>>,
     ) -> Outcome<Written> {
-        let embedder = self.embedder.get(py)?.clone();
+        let embedder = self.embedder(py)?;
         let (opening, feed) = source.split();
         let options = output.options(embedder.options().clone(), Vec::new())?;
         let work = move |reporter: &mut Reporter<EmbedSummary>, cancel: &_| {
@@ -170,6 +162,25 @@ impl Engine {
             Ok(())
         };
         written(py, &mut Run::start(feed, hook, Keeps::Output, work)?)
+    }
+}
+
+impl Engine {
+    /// Loads the model of these options.
+    pub(crate) fn load(py: Python<'_>, options: EmbedderOptions, hook: Option<Py<PyAny>>) -> Outcome<Self> {
+        let load = move |reporter: &mut Reporter<Embedder>, _: &_| {
+            let embedder = Embedder::new(options, |event| reporter.event(event))?;
+            reporter.item(embedder);
+            Ok(())
+        };
+        let mut run = Run::start(None, hook, Keeps::Nothing, load)?;
+        let embedder = run.next(py)?.expect("an embedder comes before the end");
+        Ok(Engine { embedder: Handle::new(embedder) })
+    }
+
+    /// The model, for work on another thread.
+    pub(crate) fn embedder(&self, py: Python<'_>) -> PyResult<Embedder> {
+        Ok(self.embedder.get(py)?.clone())
     }
 }
 

@@ -15,6 +15,7 @@ mod handle;
 mod loading;
 mod options;
 mod packing;
+mod planning;
 mod predicting;
 mod reading;
 mod records;
@@ -39,6 +40,7 @@ fn _virpack(module: &Bound<'_, PyModule>) -> PyResult<()> {
     tokenizing::add_to(module)?;
     loading::add_to(module)?;
     embedding::add_to(module)?;
+    planning::add_to(module)?;
     predicting::add_to(module)?;
     cli::add_to(module)
 }

@@ -62,12 +62,7 @@ impl DeviceArguments {
         let device: DeviceChoice = self.device.parse().map_err(|problem: String| {
             input_error(&format!("device is {:?}: {problem}", self.device), None)
         })?;
-        let dtype = self.dtype.as_deref().map(|name| match name {
-            "float32-strict" => Dtype::F32Strict,
-            "float16" => Dtype::F16,
-            "bfloat16" => Dtype::Bf16,
-            _ => Dtype::F32,
-        });
+        let dtype = self.dtype.as_deref().map(dtype);
         let threads = self.threads.map(|threads| non_zero("threads", threads)).transpose()?;
         Ok(DeviceOptions::default().device(device).dtype(dtype).threads(threads))
     }
@@ -79,20 +74,8 @@ impl DeviceArguments {
 
 impl EmbedderArguments {
     pub(crate) fn options(&self) -> PyResult<EmbedderOptions> {
-        let pool = self.pool.as_deref().map(|name| match name {
-            "cls" => Pool::Cls,
-            "max" => Pool::Max,
-            _ => Pool::Mean,
-        });
-        // Every model takes more than twice the default.
-        let overlap = LongRecords::DEFAULT_OVERLAP.min(self.max_length.unwrap_or(usize::MAX) / 2);
-        let long_records = match &*self.long_records {
-            "window" => LongRecords::Window { overlap: self.window_overlap.unwrap_or(overlap) },
-            "skip" => LongRecords::Skip,
-            "error" => LongRecords::Error,
-            _ => LongRecords::Truncate,
-        };
-        let lengths = LengthOptions::default().max_length(self.max_length).min_length(self.min_length);
+        let pool = self.pool.as_deref().map(pool);
+        let lengths = lengths(self.max_length, self.min_length, &self.long_records, self.window_overlap);
         let buffer_size = self.buffer_size.map(|records| non_zero("buffer_size", records)).transpose()?;
         Ok(EmbedderOptions::new(&*self.model)
             .downloads(HubOptions::from_env(), std::sync::Arc::new(()))
@@ -100,7 +83,7 @@ impl EmbedderArguments {
             .device_timeout(self.runs_on.timeout())
             .pool(pool)
             .layer(self.layer)
-            .lengths(lengths.long_records(long_records))
+            .lengths(lengths)
             .token_budget(token_budget(self.token_budget))
             .buffer_size(buffer_size.map(NonZeroUsize::get))
             .packing(self.packing))
@@ -110,29 +93,74 @@ impl EmbedderArguments {
 impl OutputArguments {
     /// A run of `embedder` over `inputs` into the output.
     pub(crate) fn options(&self, embedder: EmbedderOptions, inputs: Vec<Input>) -> PyResult<EmbedOptions> {
-        let format = self.format.as_deref().map(|name| match name {
-            "parquet" => OutputFormat::Parquet,
-            "arrow" => OutputFormat::Arrow,
-            "safetensors" => OutputFormat::Safetensors,
-            "h5" => OutputFormat::H5,
-            _ => OutputFormat::Npy,
-        });
-        let dtype = match &*self.dtype_out {
-            "float16" => OutputDtype::F16,
-            "bfloat16" => OutputDtype::Bf16,
-            _ => OutputDtype::F32,
-        };
         let checkpoint = self.checkpoint.then(|| CheckpointOptions::default().resume(self.resume));
         // The model's name is that of `embedder`.
         Ok(EmbedOptions::new(inputs, "", &self.output)
             .embedder(embedder)
-            .format(format)
-            .dtype_out(dtype)
+            .format(self.format.as_deref().map(format))
+            .dtype_out(dtype_out(&self.dtype_out))
             .checkpoint(checkpoint)
             .shard(self.shard.as_deref().map(shard).transpose()?)
             .report(self.report)
             .force(self.force))
     }
+}
+
+/// A precision of weights and activations.
+pub(crate) fn dtype(name: &str) -> Dtype {
+    match name {
+        "float32-strict" => Dtype::F32Strict,
+        "float16" => Dtype::F16,
+        "bfloat16" => Dtype::Bf16,
+        _ => Dtype::F32,
+    }
+}
+
+/// A type of values in a file.
+pub(crate) fn dtype_out(name: &str) -> OutputDtype {
+    match name {
+        "float16" => OutputDtype::F16,
+        "bfloat16" => OutputDtype::Bf16,
+        _ => OutputDtype::F32,
+    }
+}
+
+/// A file's format.
+pub(crate) fn format(name: &str) -> OutputFormat {
+    match name {
+        "parquet" => OutputFormat::Parquet,
+        "arrow" => OutputFormat::Arrow,
+        "safetensors" => OutputFormat::Safetensors,
+        "h5" => OutputFormat::H5,
+        _ => OutputFormat::Npy,
+    }
+}
+
+/// How a record's rows become one.
+pub(crate) fn pool(name: &str) -> Pool {
+    match name {
+        "cls" => Pool::Cls,
+        "max" => Pool::Max,
+        _ => Pool::Mean,
+    }
+}
+
+/// Which lengths go through.
+pub(crate) fn lengths(
+    max_length: Option<usize>,
+    min_length: usize,
+    long_records: &str,
+    window_overlap: Option<usize>,
+) -> LengthOptions {
+    // Every model takes more than twice the default.
+    let overlap = LongRecords::DEFAULT_OVERLAP.min(max_length.unwrap_or(usize::MAX) / 2);
+    let long_records = match long_records {
+        "window" => LongRecords::Window { overlap: window_overlap.unwrap_or(overlap) },
+        "skip" => LongRecords::Skip,
+        "error" => LongRecords::Error,
+        _ => LongRecords::Truncate,
+    };
+    LengthOptions::default().max_length(max_length).min_length(min_length).long_records(long_records)
 }
 
 /// The number of tokens, or what fits.

@@ -124,6 +124,12 @@ impl Plan {
         self.was_there
     }
 
+    /// The plan's name: the SHA-256 of `plan.json`, in hexadecimal digits. Every part has it in its report.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The parts, in the order of their records.
     #[must_use]
     pub fn parts(&self) -> &[PlannedPart] {

@@ -1,0 +1,100 @@
+"""Actors that fail at chosen moments. What a fault has done already is known by a file beside the plan."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import virpack
+from virpack.ray import EmbedPart
+
+
+def once(directory: str, what: str) -> bool:
+    """Whether this is the first time, of all processes."""
+    folder = Path(directory + ".faults")
+    folder.mkdir(exist_ok=True)
+    try:
+        (folder / what).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Killed(EmbedPart):
+    """Killed before a part is written, between its data and its name, between its name and its report, and before its answer."""
+
+    def make(self, number: int) -> virpack.Part:
+        self.open()
+        if number == 2 and once(self.directory, "before"):
+            kill()
+        if number == 4 and once(self.directory, "between"):
+            threading.Thread(target=self._kill_once_it_is_begun, args=(number,), daemon=True).start()
+        part = super().make(number)
+        if number == 6 and once(self.directory, "reportless"):
+            Path(self.directory, "_parts", f"{number:06}.json").unlink()
+            kill()
+        if number == 8 and once(self.directory, "after"):
+            kill()
+        return part
+
+    def _kill_once_it_is_begun(self, number: int) -> None:
+        while not any(Path(self.directory).glob(f".part-{number:06}.parquet.tmp-*")):
+            pass
+        kill()
+
+
+class Slow(EmbedPart):
+    """One of the actors takes ten times as long."""
+
+    is_slow: bool | None = None
+
+    def make(self, number: int) -> virpack.Part:
+        if self.is_slow is None:
+            self.is_slow = once(self.directory, f"slow-{os.getpid()}") and once(self.directory, "slow")
+        begun = time.monotonic()
+        part = super().make(number)
+        if self.is_slow:
+            time.sleep(9 * (time.monotonic() - begun) + 0.5)
+        return part
+
+
+class Hanging(EmbedPart):
+    """Part 3 is stopped, once, as by a debugger; part 5 never ends."""
+
+    def make(self, number: int) -> virpack.Part:
+        if number == 3 and once(self.directory, "stopped"):
+            os.kill(os.getpid(), signal.SIGSTOP)
+        while number == 5:
+            time.sleep(1)
+        return super().make(number)
+
+
+class Broken(EmbedPart):
+    """No model can be loaded."""
+
+    def ready(self) -> str:
+        raise virpack.DeviceError("this device is broken", "use another one", exit_code=1)
+
+
+class Stillborn(EmbedPart):
+    """The process ends while it loads the model."""
+
+    def ready(self) -> str:
+        kill()
+        raise AssertionError
+
+
+class Steady(EmbedPart):
+    """A part takes at least a moment, so that there is one to be killed in."""
+
+    def make(self, number: int) -> virpack.Part:
+        part = super().make(number)
+        time.sleep(0.2)
+        return part

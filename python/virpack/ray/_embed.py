@@ -1,0 +1,143 @@
+"""All missing parts of a plan, by a pool of actors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ray
+
+from virpack._errors import InputError
+from virpack._plan import Part, Plan
+from virpack.ray._pool import Pool
+from virpack.ray._summary import FailedPart, PartsFailed, Summary
+from virpack.ray._worker import EmbedPart
+
+
+def embed(
+    plan: str | os.PathLike[str] | Plan,
+    *,
+    concurrency: int | None = None,
+    num_gpus: float | None = None,
+    num_cpus: float = 1,
+    part_timeout: float | None = None,
+    tries: int = 3,
+    device: str | None = None,
+    threads: int | None = None,
+    device_timeout: int | None = None,
+    token_budget: int | None = None,
+    actor_options: Mapping[str, Any] | None = None,
+    worker: type[EmbedPart] = EmbedPart,
+    on_part: Callable[[Part | FailedPart], object] | None = None,
+) -> Summary:
+    """Make the parts of a plan that are missing, by a pool of actors that keep the model loaded.
+
+    The longest parts are made first. Only a line for each part goes through Ray: an actor reads its own bytes of the input and
+    writes its own file. A run that is started again makes only what is missing, and two runs at once do no harm: all of
+    them write the same bytes. Then `Plan.commit` checks every part.
+
+    A part is begun again on another actor where its actor died or did not answer in time, or for any error but of the input;
+    `tries` times, whereby lost machines do not count. The others go on.
+
+    Parameters
+    ----------
+    plan
+        The plan's directory, which all machines see under this path, or the plan.
+    concurrency
+        Most actors at once; None: as many as the cluster has room for now. Actors that have no room yet are asked for, so
+        that a cluster that grows by itself does. Once no part waits, actors are ended one by one.
+    num_gpus
+        Cards of an actor; 0.5 puts two on a card, for which `token_budget` must leave room. None: 1 where the cluster has
+        any, else 0.
+    num_cpus
+        Cores of an actor.
+    part_timeout
+        Seconds after which a part, or loading the model, has taken too long: its actor is killed. None: it is waited for.
+    tries
+        How often a part is begun at most.
+    device
+        As that of `virpack.embed`. None: ``cpu`` without cards, ``cuda:0`` with up to one, else ``cuda:all``: never the CPU
+        because a card fails.
+    threads
+        Threads that compute on a CPU; None: `num_cpus`.
+    device_timeout, token_budget
+        As those of `virpack.embed`.
+    actor_options
+        Further options of Ray for the actors, such as ``resources``, ``runtime_env`` or ``scheduling_strategy``.
+    worker
+        What actors are made of: `EmbedPart`, or a class derived from it.
+    on_part
+        Called with each part as it is made or has failed. What it raises ends the run.
+
+    Raises
+    ------
+    PartsFailed
+        Parts that could not be made, once all others are there; ``summary`` lists them.
+    InputError
+        No plan, or one of another version of virpack.
+    ModelError, DeviceError, OutOfMemory
+        No actor could load the model.
+
+    Examples
+    --------
+    >>> import virpack.ray
+    >>> summary = virpack.ray.embed("plan", concurrency=8, num_gpus=1, part_timeout=3600)  # doctest: +SKIP
+    """
+    if concurrency is not None and concurrency < 1:
+        raise InputError(f"concurrency is {concurrency}", "it must be at least 1")
+    if tries < 1:
+        raise InputError(f"tries is {tries}", "it must be at least 1")
+    opened = plan if isinstance(plan, Plan) else Plan(plan)
+    if not ray.is_initialized():
+        ray.init()
+    has = ray.cluster_resources()
+    gpus = (1 if has.get("GPU", 0) >= 1 else 0) if num_gpus is None else num_gpus
+    chosen = device if device is not None else _device(gpus)
+    options = {
+        "device": chosen,
+        "threads": max(1, int(num_cpus)) if threads is None and chosen == "cpu" else threads,
+        "device_timeout": device_timeout,
+        "token_budget": token_budget,
+    }
+    pool = Pool(
+        opened,
+        actor=ray.remote(worker).options(**{"num_gpus": gpus, "num_cpus": num_cpus, **(actor_options or {})}),
+        arguments=options,
+        asks=f"{gpus:g} GPU and {num_cpus:g} CPU",
+        most=concurrency or _room(has, gpus, num_cpus),
+        part_timeout=part_timeout,
+        tries=tries,
+        on_part=on_part,
+    )
+    summary = pool.run()
+    if summary.failed:
+        raise PartsFailed.of(summary)
+    return summary
+
+
+def part_rows(plan: str | os.PathLike[str] | Plan) -> list[dict[str, int]]:
+    """A row for each missing part of a plan, the longest first: what ``ray.data.from_items`` takes for `EmbedPart`.
+
+    Returns
+    -------
+    list of dict
+        ``part``, the number, ``records`` and ``tokens``.
+    """
+    opened = plan if isinstance(plan, Plan) else Plan(plan)
+    missing = set(opened.missing())
+    parts = sorted((part for part in opened.parts if part.number in missing), key=lambda part: (-part.tokens, part.number))
+    return [{"part": part.number, "records": part.records, "tokens": part.tokens} for part in parts]
+
+
+def _device(gpus: float) -> str:
+    """The device of an actor that has so many cards. Ray shows an actor its own cards alone."""
+    if gpus == 0:
+        return "cpu"
+    return "cuda:0" if gpus <= 1 else "cuda:all"
+
+
+def _room(has: Mapping[str, float], gpus: float, cpus: float) -> int:
+    """How many actors a cluster has room for."""
+    asked = {"GPU": gpus, "CPU": cpus}
+    return max(1, min((int(has.get(name, 0) / each) for name, each in asked.items() if each > 0), default=1))

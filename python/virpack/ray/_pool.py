@@ -1,0 +1,284 @@
+"""A pool of actors that makes parts: the longest first, begun again where an actor is lost, hangs or fails."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
+
+from virpack._errors import Error
+from virpack._plan import Part, Plan
+from virpack._run import logger
+from virpack.ray._summary import FailedPart, Summary
+from virpack.ray._worker import Place, is_final, told
+
+# Seconds between two warnings that no actor has a place.
+_WARN_EVERY = 60.0
+
+# Machines that one part may lose: more are the part's own doing.
+_MOST_LOST = 20
+
+
+@dataclass(eq=False)
+class _Actor:
+    """An actor, and what it does: `place` is known once it runs, `serves` once its model is loaded."""
+
+    handle: Any
+    task: Any
+    place: Place | None = None
+    serves: bool = False
+    part: int | None = None
+    since: float = 0.0
+
+    @property
+    def host(self) -> str:
+        return "a machine" if self.place is None else self.place.host
+
+
+class Pool:
+    """Makes the missing parts of a plan.
+
+    Parameters
+    ----------
+    actor
+        Makes an actor, by ``remote``.
+    arguments
+        Of the plan's embedder.
+    asks
+        What an actor takes of the cluster, for people.
+    most
+        Actors at once.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        actor: Any,
+        arguments: dict[str, Any],
+        asks: str,
+        most: int,
+        part_timeout: float | None,
+        tries: int,
+        on_part: Callable[[Part | FailedPart], object] | None,
+    ) -> None:
+        self._plan = plan
+        self._actor = actor
+        self._arguments = arguments
+        self._asks = asks
+        self._most = most
+        self._timeout = part_timeout
+        self._tries = tries
+        self._on_part = on_part
+        missing = set(plan.missing())
+        self._waiting = [(-part.tokens, part.number) for part in plan.parts if part.number in missing]
+        heapq.heapify(self._waiting)
+        self._tokens = {number: tokens for tokens, number in self._waiting}
+        self._actors: list[_Actor] = []
+        # How often each part was begun, and how many of these times its machine was lost.
+        self._begun: Counter[int] = Counter()
+        self._lost: Counter[int] = Counter()
+        self._again = 0
+        self._made: list[Part] = []
+        self._failed: list[FailedPart] = []
+        # Actors that were lost before they served, since the last that did serve.
+        self._stillborn = 0
+        self._warned = time.monotonic()
+
+    def run(self) -> Summary:
+        """Make all parts. No actor is left when this returns or raises."""
+        begun, there = time.monotonic(), len(self._plan.parts) - len(self._waiting)
+        with self._ending():
+            while self._waiting or any(actor.part is not None for actor in self._actors):
+                self._size()
+                self._step()
+        return Summary(
+            parts=len(self._plan.parts),
+            there=there,
+            made=len(self._made),
+            rows=sum(part.rows for part in self._made),
+            skipped=sum(part.skipped for part in self._made),
+            tokens=sum(part.tokens for part in self._made),
+            begun_again=self._again,
+            seconds=time.monotonic() - begun,
+            failed=sorted(self._failed, key=lambda part: part.number),
+        )
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            for actor in list(self._actors):
+                self._end(actor)
+
+    def _size(self) -> None:
+        """Ask for as many actors as there are parts for, and for no more."""
+        if not self._waiting:
+            for actor in [actor for actor in self._actors if actor.part is None]:
+                self._end(actor)
+        busy = sum(actor.part is not None for actor in self._actors)
+        for _ in range(min(self._most, len(self._waiting) + busy) - len(self._actors)):
+            # An actor has a working directory of its own.
+            directory = os.path.abspath(self._plan.directory)
+            handle = self._actor.remote(directory, self._plan.name, **self._arguments)
+            self._actors.append(_Actor(handle, handle.where.remote()))
+
+    def _step(self) -> None:
+        """Wait for the next thing that happens, and act on it."""
+        by_task = {actor.task: actor for actor in self._actors}
+        tasks = list(by_task)
+        done, _ = ray.wait(tasks, num_returns=1, timeout=self._patience())
+        if done:
+            # All that are done: a step costs what there are actors, and thousands may end parts in a second.
+            done, _ = ray.wait(tasks, num_returns=len(tasks), timeout=0)
+        for task in done:
+            self._settle(by_task[task])
+        now = time.monotonic()
+        for actor in [actor for actor in self._actors if self._is_late(actor, now)]:
+            self._lose(actor, f"it took longer than {self._timeout:g} s", counts=True)
+        if not any(actor.place for actor in self._actors) and now - self._warned > _WARN_EVERY:
+            self._warned = now
+            has = ray.cluster_resources()
+            logger.warning(
+                "no actor has a place yet: each asks for %s, and the cluster has %g GPU and %g CPU",
+                self._asks, has.get("GPU", 0), has.get("CPU", 0),
+            )
+
+    def _patience(self) -> float:
+        """Seconds until something is due."""
+        if self._timeout is None:
+            return _WARN_EVERY
+        ends = [actor.since + self._timeout for actor in self._actors if actor.place is not None]
+        return max(0.0, min([*ends, time.monotonic() + _WARN_EVERY]) - time.monotonic()) + 0.01
+
+    def _is_late(self, actor: _Actor, now: float) -> bool:
+        # An actor without a place waits for the cluster, which may take its time.
+        return self._timeout is not None and actor.place is not None and now - actor.since > self._timeout
+
+    def _settle(self, actor: _Actor) -> None:
+        """Take what an actor's task has given, and give it the next."""
+        try:
+            result = ray.get(actor.task)
+        except RayTaskError as error:
+            self._fail(actor, getattr(error, "cause", None) or error)
+            return
+        except RayError as error:
+            # The actor, its node, or the way to it is gone. Ray knows later than we do which of them.
+            counts = not isinstance(error, ActorUnavailableError) and not self._node_is_lost(actor)
+            self._lose(actor, _reason(error), counts=counts)
+            return
+        actor.since = time.monotonic()
+        if actor.place is None:
+            actor.place, actor.task = result, actor.handle.ready.remote()
+            return
+        if not actor.serves:
+            actor.serves, self._stillborn = True, 0
+            logger.info("an actor on %s: %s", actor.host, result)
+        elif actor.part is not None:
+            actor.part = None
+            self._made.append(result)
+            self._report(result)
+        self._occupy(actor)
+
+    def _occupy(self, actor: _Actor) -> None:
+        """Give an actor the longest part that waits, or end it."""
+        if not self._waiting:
+            self._end(actor)
+            return
+        _, number = heapq.heappop(self._waiting)
+        self._begun[number] += 1
+        actor.part, actor.since, actor.task = number, time.monotonic(), actor.handle.make.remote(number)
+
+    def _fail(self, actor: _Actor, error: BaseException) -> None:
+        """A method of an actor raised."""
+        reason, hint = told(error)
+        if actor.part is None:
+            # It cannot load the model, and neither would another there: the pool is smaller from here on.
+            self._end(actor)
+            self._most -= 1
+            logger.warning("an actor on %s cannot be used: %s", actor.host, reason)
+            if self._most == 0:
+                raise error
+            return
+        number, actor.part = actor.part, None
+        final = is_final(error)
+        self._put_back(number, actor.host, reason, hint, final=final)
+        if final:
+            self._occupy(actor)
+        else:
+            # The part is tried by another actor, and not by this one at once.
+            self._end(actor)
+
+    def _lose(self, actor: _Actor, reason: str, *, counts: bool) -> None:
+        """An actor is gone, or is given up."""
+        number, actor.part = actor.part, None
+        self._end(actor)
+        if number is not None:
+            self._lost[number] += not counts
+            self._put_back(number, actor.host, reason, None, final=False)
+            return
+        logger.warning("an actor on %s was lost before it had loaded the model: %s", actor.host, reason)
+        self._stillborn += counts
+        if self._stillborn < self._tries:
+            return
+        self._stillborn, self._most = 0, self._most - 1
+        if self._most == 0 or not any(actor.serves for actor in self._actors):
+            raise Error(
+                f"{self._tries} actors in a row were lost before they had loaded the model, the last on {actor.host}: {reason}",
+                "Ray's logs have more; is virpack installed on all machines, with memory for the model?",
+                exit_code=1,
+            )
+
+    def _put_back(self, number: int, host: str, reason: str, hint: str | None, *, final: bool) -> None:
+        """A part was not made: it waits again, or has failed."""
+        lost = self._lost[number]
+        if final or self._begun[number] - lost >= self._tries or lost >= _MOST_LOST:
+            failed = FailedPart(number, self._begun[number], reason, hint, host)
+            self._failed.append(failed)
+            self._report(failed)
+            return
+        logger.warning("part %d is begun again, on %s: %s", number, host, reason)
+        self._again += 1
+        heapq.heappush(self._waiting, (self._tokens[number], number))
+
+    def _report(self, part: Part | FailedPart) -> None:
+        settled = f"{len(self._made) + len(self._failed):,} of {len(self._tokens):,}"
+        if isinstance(part, Part):
+            logger.info("%s: part %d, %d rows in %.1f s", settled, part.number, part.rows, part.seconds)
+        else:
+            logger.warning("%s: part %d failed on %s: %s", settled, part.number, part.host, part.reason)
+        if self._on_part is not None:
+            self._on_part(part)
+
+    def _end(self, actor: _Actor) -> None:
+        if actor in self._actors:
+            self._actors.remove(actor)
+        # One that is gone cannot be killed.
+        with suppress(RayError, ValueError):
+            ray.kill(actor.handle)
+
+    def _node_is_lost(self, actor: _Actor) -> bool:
+        if actor.place is None:
+            return False
+        nodes = {node["NodeID"]: node["Alive"] for node in ray.nodes()}
+        return not nodes.get(actor.place.node, False)
+
+
+def _reason(error: RayError) -> str:
+    """What Ray says of an actor that is gone, without the guesses that follow."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+    lines = text.splitlines() or [type(error).__name__]
+    if "error raised in its creation" in lines[0]:
+        return lines[-1].strip()
+    said = next((line for line in lines if line.startswith("The actor is dead because")), lines[0])
+    return said.split(" Some common causes")[0].split(" There are some potential")[0].strip()
