@@ -68,6 +68,11 @@ impl Inputs {
         self.inputs.iter().cloned().map(Input::from).collect()
     }
 
+    /// Fewest letters of a record.
+    pub(crate) fn min_length(&self) -> usize {
+        self.min_length
+    }
+
     /// Which lengths go through; the model says the largest unless it was asked for.
     pub(crate) fn lengths(&self) -> Result<LengthOptions, Failure> {
         if self.window_overlap.is_some() && !matches!(self.long_records, Long::Window) {

@@ -14,6 +14,7 @@ mod drop_in;
 mod library_words;
 mod msrv;
 mod plan;
+mod plan_predict;
 #[cfg(unix)]
 mod report;
 mod resume;
