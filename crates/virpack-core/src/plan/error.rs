@@ -118,6 +118,12 @@ pub(crate) enum PlanProblem {
         /// The path.
         path: PathBuf,
     },
+    /// A URL with what lets its reader in.
+    #[error("{}: a plan names its inputs, and this URL holds a password or a signature", shown_path(path))]
+    Secret {
+        /// The URL without it.
+        path: PathBuf,
+    },
     /// A type of values that Parquet does not have.
     #[error("parts are Parquet files, which hold float32 or float16, not bfloat16")]
     NoBf16,
@@ -226,6 +232,9 @@ impl Hint for PlanProblem {
                 "put the file back as it was (a copy needs its time too: cp -p), or make a new plan".into()
             }
             PlanProblem::Name { .. } => "rename it".into(),
+            PlanProblem::Secret { .. } => {
+                "name it as s3://, gs:// or az://, whose credentials the environment holds".into()
+            }
             PlanProblem::NoBf16 => "choose float32 or float16".into(),
             PlanProblem::NoPart { .. } => return None,
             PlanProblem::Command { planned, .. } => format!("{planned} makes its parts").into(),

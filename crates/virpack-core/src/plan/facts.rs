@@ -49,7 +49,7 @@ pub(super) enum PlannedWork {
 pub(super) struct PlannedInput {
     /// As the user named it; rows have it where there are several.
     pub(super) name: String,
-    /// The same from the root.
+    /// The same from the root, or a URL.
     pub(super) path: PathBuf,
     pub(super) cut: CutInput,
 }
@@ -188,7 +188,13 @@ impl PlannedWork {
 
 impl PlannedInput {
     pub(super) fn of(input: &Input, cut: CutInput) -> Result<PlannedInput, PlanProblem> {
-        let path = absolute(input.path())?;
+        let path = match input {
+            Input::Object(url) if url.has_secret() => {
+                return Err(PlanProblem::Secret { path: url.shown().into() });
+            }
+            Input::Object(url) => url.shown().into(),
+            input => absolute(input.path())?,
+        };
         Ok(PlannedInput { name: input.to_string(), path, cut })
     }
 

@@ -274,7 +274,7 @@ impl Plan {
 
     /// The inputs, as the user named them in messages, with their paths from the root.
     pub(super) fn inputs(&self) -> Vec<Input> {
-        self.facts.inputs.iter().map(|input| Input::Path(input.path.clone())).collect()
+        self.facts.inputs.iter().map(|input| Input::from(input.path.clone())).collect()
     }
 
     /// The file of a part.

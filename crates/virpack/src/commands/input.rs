@@ -12,7 +12,8 @@ use virpack_seq::{Input, LongRecords};
 /// Inputs and lengths.
 #[derive(Debug, Args)]
 pub(crate) struct Inputs {
-    /// FASTA, FASTQ or BAM, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
+    /// FASTA, FASTQ or BAM, plain or compressed (gzip, zstd, bzip2, xz): files, URLs
+    /// (s3://, gs://, az://, https://), or `-` for stdin
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 

@@ -28,7 +28,8 @@ const NOT_OF_PREDICT: [&str; 6] =
 /// What `virpack plan` takes.
 #[derive(Debug, Args)]
 #[command(mut_arg("inputs", |inputs| {
-    inputs.help("Files of FASTA, FASTQ or BAM, plain or compressed (gzip, zstd, bzip2, xz)")
+    inputs.help("FASTA, FASTQ or BAM, plain or compressed (gzip, zstd, bzip2, xz): files, or URLs (s3://, gs://, az://, \
+        https://)")
 }))]
 #[command(mut_arg("model", |model| {
     let model = model.help_heading(None).display_order(0);

@@ -70,7 +70,8 @@ const NOT_OF_PARTS: [&str; 30] = [
        virpack predict [OPTIONS] --plan <DIR> [--part <PARTS>]")]
 #[command(mut_arg("plan", |plan| plan.conflicts_with_all(NOT_OF_PARTS)))]
 pub(crate) struct Arguments {
-    /// FASTA, FASTQ or BAM of nucleotides, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
+    /// FASTA, FASTQ or BAM of nucleotides, plain or compressed (gzip, zstd, bzip2, xz): files, URLs
+    /// (s3://, gs://, az://, https://), or `-` for stdin
     #[arg(required_unless_present = "plan", value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 

@@ -13,6 +13,7 @@ mod docs;
 mod drop_in;
 mod library_words;
 mod msrv;
+mod objects;
 mod plan;
 mod plan_predict;
 #[cfg(unix)]
