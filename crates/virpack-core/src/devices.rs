@@ -98,6 +98,11 @@ impl DeviceOptions {
         threads: impl Into<Option<NonZeroUsize>>,
     }
 
+    /// The precision that was asked for.
+    pub(crate) fn asked_dtype(&self) -> Option<Dtype> {
+        self.dtype
+    }
+
     /// Makes the one device ready.
     ///
     /// # Errors

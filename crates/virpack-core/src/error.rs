@@ -104,7 +104,7 @@ pub enum Error {
     #[error(transparent)]
     Html(#[from] HtmlError),
     /// A shard of what cannot be read again.
-    #[error("a shard is of inputs that can be read again, and {input} is a pipe")]
+    #[error("a shard is of files, and {input} is a pipe or a URL")]
     ShardOfPipe {
         /// The input.
         input: String,

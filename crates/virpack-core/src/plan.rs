@@ -8,23 +8,28 @@
 //! | --- | --- |
 //! | `plan.json` | what the parts are of: inputs, model, options, version; its SHA-256 is the plan's name |
 //! | `plan.jsonl` | a line for each part: its number, file, bytes, first record, records, tokens, SHA-256 |
-//! | `part-000017.parquet` | the rows of part 17 |
+//! | `part-000017.parquet` | the rows of part 17, or the scores of its chunks |
 //! | `_parts/000017.json` | what part 17 is: the plan's name, rows, skipped records, size, SHA-256 |
 //! | `manifest.json` | once all parts are there: what they are together |
 //!
-//! [`Plan::embed_part`] makes a part by a warm model. Its bytes follow from the plan alone, and from the kind
-//! of device (docs/reproducibility.md): it is written aside, synced and renamed, then its `_parts` file is. A
-//! part that is there is left. [`commit`] checks every part against the plan and writes `manifest.json`, or
-//! joins the parts into one file.
+//! [`Plan::embed_part`] makes a part by a warm model, [`Plan::predict_part`] by warm models and
+//! classifiers. Its bytes follow from the plan alone, and from the kind of device
+//! (docs/reproducibility.md): it is written aside, synced and renamed, then its `_parts` file is. A part
+//! that is there is left. [`commit`] checks every part against the plan and writes `manifest.json`, or
+//! joins the parts into one file, or into the tables of a run.
 
 mod commit;
 mod error;
 mod facts;
 mod join;
+mod join_scores;
+mod judges;
 mod part;
 mod part_report;
 mod part_state;
 mod planned;
+mod score_rows;
+mod score_table;
 
 use std::path::{Path, PathBuf};
 
@@ -38,12 +43,14 @@ use crate::event::Event;
 use crate::files::NewDirectory;
 use crate::options::{FoundModel, LengthOptions, ModelSource, downloads_setter, setters};
 use crate::output::OutputDtype;
+use crate::predict::PredictOptions;
 use virpack_device::Pool;
 
 pub use commit::{CommitOptions, CommitSummary, commit};
 pub use error::PlanError;
 pub(crate) use error::PlanProblem;
-use facts::{PlanFacts, PlannedInput, PlannedModel, RowOptions};
+use facts::{PlanFacts, PlannedInput, PlannedModel, PlannedWork, RowOptions};
+use judges::PlannedJudges;
 pub use part::PartSummary;
 pub use planned::{Plan, PlannedPart};
 
@@ -131,7 +138,7 @@ impl PlanOptions {
 /// let inputs = vec!["../../examples/proteins.fasta".into()];
 /// let options = PlanOptions::new(inputs, "virpack-mini", &directory).part_tokens(400_u64);
 /// let plan = plan(&options, |_event| ())?;
-/// let embedder = Embedder::new(plan.embedder_options(), |_event| ())?;
+/// let embedder = Embedder::new(plan.embedder_options()?, |_event| ())?;
 /// for part in plan.parts() {
 ///     let limits = ReadLimits::default();
 ///     plan.embed_part(&embedder, part.number, limits, &CancelToken::new(), |_event| ())?;
@@ -153,30 +160,97 @@ pub fn plan(options: &PlanOptions, mut on_event: impl FnMut(Event)) -> Result<Pl
     }
     let directory = NewDirectory::create(&options.directory)?;
     let found = options.find_model(&mut on_event)?;
-    let model = ReadModel::read(&found, &options.embedder, &mut on_event)?;
-    let mut parts = Vec::new();
-    let weigh = |record: &Record| tokens(&model.lengths, record.sequence.len() as u64);
-    let each = |range| parts.push(PlannedPart { number: parts.len() as u64 + 1, range });
-    let cut = reader::cut(&options.inputs, options.limits, options.part_tokens, weigh, each)?;
-    let inputs = options.inputs.iter().zip(cut.inputs).map(|(input, cut)| PlannedInput::of(input, cut));
-    let facts = PlanFacts {
-        inputs: inputs.collect::<Result<_, _>>()?,
-        options: RowOptions {
-            pool: options.embedder.pool,
-            layer: model.layer,
-            dtype: options.dtype,
-            dtype_out: options.dtype_out,
-            lengths: model.lengths,
-        },
-        model: model.facts,
-        part_tokens: options.part_tokens,
-        records: cut.records,
-        tokens: cut.weight,
-        remarks: cut.remarks.iter().map(ToString::to_string).collect(),
+    let ReadModel { facts, layer, lengths } = ReadModel::read(&found, &options.embedder, &mut on_event)?;
+    let rows = RowOptions {
+        pool: options.embedder.pool,
+        layer,
+        dtype: options.dtype,
+        dtype_out: options.dtype_out,
+        lengths,
     };
-    let plan = Plan::write(&options.directory, facts, parts)?;
+    let cut = CutOptions { inputs: &options.inputs, limits: options.limits, most: options.part_tokens };
+    let work = PlannedWork::Embed { model: facts, options: rows };
+    let plan = cut.plan(&options.directory, work, |letters| tokens(&lengths, letters))?;
     directory.keep();
     Ok(plan)
+}
+
+/// As [`plan`], for parts of `predict`: `options` are those of a run into the plan's directory. What
+/// shapes no score is left to [`commit`]: what is called viral, which files tell of it, whether ids are
+/// made unique.
+///
+/// A base counts as a token.
+///
+/// ```
+/// use virpack_core::model::mini;
+/// use virpack_core::plan::{CommitOptions, commit, plan_predict};
+/// use virpack_core::predict::{Bundle, PredictOptions, Predictor};
+/// use virpack_core::seq::ReadLimits;
+/// use virpack_core::CancelToken;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let [directory, tables] = ["plan", "verdicts"].map(|name| folder.path().join(name));
+/// let built_in = Bundle::open(&mini::location())?;
+/// let inputs = vec!["../../examples/contigs.fasta".into()];
+/// let options = PredictOptions::with_bundle(inputs, &built_in, None, &directory);
+/// let plan = plan_predict(&options, 5_000, |_event| ())?;
+/// let predictor = Predictor::new(plan.predict_options()?, |_event| ())?;
+/// for part in plan.parts() {
+///     let limits = ReadLimits::default();
+///     plan.predict_part(&predictor, part.number, limits, &CancelToken::new(), |_event| ())?;
+/// }
+/// let committed = commit(&CommitOptions::new(&directory).output(tables.clone()))?;
+/// assert_eq!(committed.predicted.unwrap().calls.counts.records, 5);
+/// assert!(tables.join("sequences.tsv").exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`plan`].
+pub fn plan_predict(
+    options: &PredictOptions,
+    part_tokens: u64,
+    mut on_event: impl FnMut(Event),
+) -> Result<Plan, Error> {
+    let directory = NewDirectory::create(&options.output)?;
+    let judges = PlannedJudges::of(options, options.judge_facts(&mut on_event)?)?;
+    let least = options.min_length as u64;
+    let cut = CutOptions { inputs: &options.inputs, limits: options.limits, most: part_tokens };
+    let work = PlannedWork::Predict(Box::new(judges));
+    let weigh = |letters: u64| if letters < least { 1 } else { letters.max(1) };
+    let plan = cut.plan(&options.output, work, weigh)?;
+    directory.keep();
+    Ok(plan)
+}
+
+/// What is divided, and how.
+struct CutOptions<'a> {
+    inputs: &'a [Input],
+    limits: ReadLimits,
+    /// Most tokens of a part.
+    most: u64,
+}
+
+impl CutOptions<'_> {
+    /// Divides the inputs, and writes the plan. A record of so many letters weighs what `weigh` says, in
+    /// tokens.
+    fn plan(self, directory: &Path, work: PlannedWork, weigh: impl Fn(u64) -> u64) -> Result<Plan, Error> {
+        let mut parts = Vec::new();
+        let weigh = |record: &Record| weigh(record.sequence.len() as u64);
+        let each = |range| parts.push(PlannedPart { number: parts.len() as u64 + 1, range });
+        let cut = reader::cut(self.inputs, self.limits, self.most, weigh, each)?;
+        let inputs = self.inputs.iter().zip(cut.inputs).map(|(input, cut)| PlannedInput::of(input, cut));
+        let facts = PlanFacts {
+            inputs: inputs.collect::<Result<_, _>>()?,
+            work,
+            part_tokens: self.most,
+            records: cut.records,
+            tokens: cut.weight,
+            remarks: cut.remarks.iter().map(ToString::to_string).collect(),
+        };
+        Plan::write(directory, facts, parts)
+    }
 }
 
 /// What a plan needs of a model.

@@ -4,30 +4,37 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use virpack_store::ObjectUrl;
+
 use crate::error::SeqError;
 
-/// A file or standard input.
+/// A file, standard input or an object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Input {
     /// Standard input, named `-`.
     Stdin,
     /// A file or a named pipe.
     Path(PathBuf),
+    /// An object by its URL: `s3://`, `gs://`, `az://`, `https://` or `http://`.
+    Object(ObjectUrl),
 }
 
 impl Input {
-    /// The path for messages: `<stdin>` for standard input.
+    /// The path for messages: `<stdin>` for standard input, and the URL of an object, without what may be
+    /// secret in it.
     ///
     /// ```
     /// use virpack_seq::Input;
     ///
     /// assert_eq!(Input::from("-").path().to_str(), Some("<stdin>"));
     /// assert_eq!(Input::from("a.fa").path().to_str(), Some("a.fa"));
+    /// assert_eq!(Input::from("https://host/a.fa?key=1").path().to_str(), Some("https://host/a.fa"));
     /// ```
     pub fn path(&self) -> &Path {
         match self {
             Input::Stdin => Path::new("<stdin>"),
             Input::Path(path) => path,
+            Input::Object(url) => url.shown(),
         }
     }
 
@@ -45,12 +52,19 @@ impl fmt::Display for Input {
 
 impl From<&str> for Input {
     fn from(name: &str) -> Self {
-        if name == "-" { Input::Stdin } else { Input::Path(name.into()) }
+        match ObjectUrl::parse(name) {
+            Some(url) => Input::Object(url),
+            None if name == "-" => Input::Stdin,
+            None => Input::Path(name.into()),
+        }
     }
 }
 
 impl From<PathBuf> for Input {
     fn from(path: PathBuf) -> Self {
-        if path == Path::new("-") { Input::Stdin } else { Input::Path(path) }
+        match path.to_str() {
+            Some(name) => name.into(),
+            None => Input::Path(path),
+        }
     }
 }

@@ -110,3 +110,4 @@ pub use slab::TokenSlab;
 pub use small_file::{read_at_most, read_small};
 pub use tokenize::{BpeTokenizer, EsmTokenizer, Tokenizer};
 pub use translate::{Frame, GeneticCode, OpenFrame, Translator};
+pub use virpack_store::ObjectUrl;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
+use virpack_seq::ObjectUrl;
 
 /// The command of `arguments`, the program and what it was given, with `--resume`, as a shell takes it.
 pub(crate) fn with_resume(arguments: &[OsString]) -> String {
@@ -19,7 +20,11 @@ pub(crate) fn command(arguments: &[OsString]) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
+/// A word as a shell takes it; of a URL without what may be secret in it.
 fn quoted(word: &str) -> Cow<'_, str> {
+    if let Some(url) = ObjectUrl::parse(word).filter(ObjectUrl::has_secret) {
+        return quoted(&url.to_string()).into_owned().into();
+    }
     let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
     match !word.is_empty() && word.chars().all(is_plain) {
         true => word.into(),

@@ -38,6 +38,14 @@ pub(crate) enum Failure {
     /// Parts of no plan.
     #[error("--part names parts of a plan, and no plan is named")]
     PartWithoutPlan,
+    /// An option that a plan has no use for.
+    #[error("{option} means nothing for a plan of `virpack {command}`")]
+    NotOfPlan {
+        /// The option.
+        option: &'static str,
+        /// The command that makes the plan's parts.
+        command: &'static str,
+    },
     /// A model that means nothing without its classifier.
     #[error("{option} needs the classifier that the models were trained with")]
     WithoutClassifier {

@@ -69,10 +69,10 @@ enum Command {
     /// order. `--model esm2_t33_650M_UR50D` downloads a published model.
     #[command(arg_required_else_help = true)]
     Embed(commands::embed::Arguments),
-    /// Divide an input into parts that many machines embed
+    /// Divide an input into parts that many machines compute
     ///
-    /// Then `virpack embed --plan DIR` makes them, on any machine that sees DIR and the input, and `virpack
-    /// commit DIR` checks that all of them are there.
+    /// Then `virpack embed --plan DIR` makes them (with --predict: `virpack predict --plan DIR`), on any
+    /// machine that sees DIR and the input, and `virpack commit DIR` checks that all of them are there.
     #[command(arg_required_else_help = true)]
     Plan(commands::plan::Arguments),
     /// Check the parts of a plan, and join them
@@ -114,6 +114,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(arguments) => arguments,
         Err(error) => return usage::report(&error, &line),
     };
+    if let Command::Commit(arguments) = &mut arguments.command {
+        arguments.command_line.clone_from(&line);
+    }
     let log = match arguments.command.of_run() {
         Some(run) => {
             run.command_line = line;

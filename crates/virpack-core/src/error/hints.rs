@@ -34,7 +34,7 @@ impl Hint for Error {
                 "choose bfloat16 or name no precision; the list of devices says why no GPU is used".into()
             }
             Error::CpuDtype { auto: false, .. } => "choose bfloat16, name no precision, or name a GPU".into(),
-            Error::ShardOfPipe { .. } => "give files".into(),
+            Error::ShardOfPipe { .. } => "give files; a plan divides what a URL names".into(),
             Error::ShardName { .. } => "name it NAME.shard; a merge joins all shards to any format".into(),
             Error::ShardDtype { .. } => "choose the type where the shards are merged".into(),
             Error::Thread(error) => return error.hint(),

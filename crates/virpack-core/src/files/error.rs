@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use virpack_seq::{Hint, shown_path};
+use virpack_seq::{Hint, ObjectUrl, shown_path};
 
 use super::directory_of;
 
@@ -35,6 +35,12 @@ pub(crate) enum FileProblem {
     #[error("{} is no directory", shown_path(path))]
     NotADirectory {
         /// The output as it was named.
+        path: PathBuf,
+    },
+    /// The URL of an object.
+    #[error("{} is a URL, and outputs are files", shown_path(path))]
+    Object {
+        /// The output, without what may be secret in it.
         path: PathBuf,
     },
     /// The output's directory does not exist, or cannot be written to.
@@ -82,6 +88,14 @@ pub(crate) enum FileProblem {
 }
 
 impl FileProblem {
+    /// Refuses the URL of an object, which would become a directory of that name.
+    pub(crate) fn refuse_url(path: &Path) -> Result<(), FileProblem> {
+        match path.to_str().and_then(ObjectUrl::parse) {
+            Some(url) => Err(FileProblem::Object { path: url.shown().into() }),
+            None => Ok(()),
+        }
+    }
+
     /// Wraps what the system said of a file that was to be made.
     pub(crate) fn make(path: &Path, source: io::Error) -> FileProblem {
         match source.kind() {
@@ -101,6 +115,7 @@ impl Hint for FileProblem {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             FileProblem::NotADirectory { .. } => "name a directory, one that exists or one to be made".into(),
+            FileProblem::Object { .. } => "write to a file or a directory, then copy it there".into(),
             FileProblem::Directory { source, .. } | FileProblem::Write { source, .. } => {
                 remedy(source).into()
             }

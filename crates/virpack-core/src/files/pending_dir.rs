@@ -10,6 +10,7 @@ use super::{FileProblem, PendingFile};
 
 /// Refuses what is there and no directory.
 fn expect_directory(path: &Path) -> Result<(), FileProblem> {
+    FileProblem::refuse_url(path)?;
     match path.metadata() {
         Ok(metadata) if !metadata.is_dir() => Err(FileProblem::NotADirectory { path: path.to_path_buf() }),
         Ok(_) => Ok(()),

@@ -22,6 +22,7 @@ pub(crate) struct PendingFile {
 impl PendingFile {
     /// Makes `.NAME.tmp-PID` in the directory of `target` and opens it.
     pub(crate) fn create(target: &Path) -> Result<(PendingFile, File), FileProblem> {
+        FileProblem::refuse_url(target)?;
         let directory = directory_of(target);
         let name = temporary_name(target, std::process::id());
         let mut attempt = 0;

@@ -118,7 +118,8 @@ impl<'a> Facts<'a> {
         Ok(context! {
             seconds => self.needed_number("seconds.all")?,
             bases_per_second => self.find("rates.bases_per_second").and_then(Json::as_f64).unwrap_or(0.0),
-            memory => self.count("memory"), genetic_code => self.needed_count("options.genetic_code")?,
+            parts => self.count("plan.parts"), memory => self.count("memory"),
+            genetic_code => self.needed_count("options.genetic_code")?,
             devices => devices, options => options,
         })
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use parquet::errors::ParquetError;
 use virpack_seq::{Hint, shown_id, shown_path};
 
 use super::{OutputDtype, OutputFormat};
@@ -237,6 +238,24 @@ impl OutputError {
     #[must_use]
     pub fn is_closed_pipe(&self) -> bool {
         matches!(self, OutputError::Stdout { source } if source.kind() == ErrorKind::BrokenPipe)
+    }
+
+    /// Wraps what the encoder of Parquet said while `path` was being written; what the system said stays
+    /// what it is.
+    pub(crate) fn encoding(path: &Path, error: ParquetError) -> OutputError {
+        let path = path.to_path_buf();
+        match error {
+            ParquetError::External(source) => match source.downcast::<io::Error>() {
+                Ok(source) => FileProblem::Write { path, source: *source }.into(),
+                Err(source) => OutputError::Encode { path, source },
+            },
+            other => OutputError::Encode { path, source: Box::new(other) },
+        }
+    }
+
+    /// Wraps what the decoder of Parquet said of the part at `path`.
+    pub(crate) fn decoding(path: &Path, error: ParquetError) -> OutputError {
+        OutputError::Rows { path: path.to_path_buf(), source: Box::new(error) }
     }
 
     /// Wraps what the system said while `path` was being written.

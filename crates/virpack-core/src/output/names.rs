@@ -28,6 +28,7 @@ pub(crate) fn check(
     if is_stdout(path) {
         return check_stdout(options, inputs);
     }
+    FileProblem::refuse_url(path)?;
     if let Some(what) = special_name(path) {
         return Err(OutputError::NotAFile { path: path.to_path_buf(), what });
     }
@@ -134,7 +135,7 @@ pub fn check_apart<'a>(
 ) -> Result<(), OutputError> {
     let files = inputs.iter().filter_map(|input| match input {
         Input::Path(path) => FileIdentity::of(path),
-        Input::Stdin => None,
+        Input::Stdin | Input::Object(_) => None,
     });
     match first_of(outputs, &files.collect::<Vec<_>>()) {
         Some((path, _)) => Err(OutputError::IsInput { path: path.to_path_buf() }),

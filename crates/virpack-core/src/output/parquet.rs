@@ -22,8 +22,8 @@ use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
 
 use super::{Layout, OutputDtype, OutputError, Row, Table, schema};
+use crate::files::PendingFile;
 use crate::files::StagedFiles;
-use crate::files::{FileProblem, PendingFile};
 
 /// Bytes of embeddings in a row group as float32, uncompressed: what the writer holds in memory, and one record more.
 const ROW_GROUP: usize = 16 << 20;
@@ -237,17 +237,8 @@ fn properties(layout: &Layout) -> Result<WriterProperties, ParquetError> {
     Ok(properties)
 }
 
-/// Wraps what the encoder said while `path` was being written; what the system said stays what it is.
+/// Wraps what the encoder said while `path` was being written.
 fn failed(path: &Path) -> impl Fn(ParquetError) -> OutputError {
     let path = path.to_path_buf();
-    move |error| {
-        let path = path.clone();
-        match error {
-            ParquetError::External(source) => match source.downcast::<std::io::Error>() {
-                Ok(source) => FileProblem::Write { path, source: *source }.into(),
-                Err(source) => OutputError::Encode { path, source },
-            },
-            other => OutputError::Encode { path, source: Box::new(other) },
-        }
-    }
+    move |error| OutputError::encoding(&path, error)
 }

@@ -167,5 +167,5 @@ fn too_many() -> ParquetError {
 /// Wraps what the decoder said of the file at `path`.
 fn failed(path: &Path) -> impl Fn(ParquetError) -> OutputError {
     let path = path.to_path_buf();
-    move |error| OutputError::Rows { path: path.clone(), source: Box::new(error) }
+    move |error| OutputError::decoding(&path, error)
 }

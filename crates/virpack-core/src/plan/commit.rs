@@ -7,16 +7,21 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::available_parallelism;
 
 use serde_json::{Map, Value, json};
+use virpack_device::available_memory;
 use virpack_model::guarded;
+use virpack_seq::ReadLimits;
 
 use super::part_report::PartReport;
 use super::part_state::{Look, PartProblem};
 use super::planned::{is_own, number_of, part_name};
-use super::{Plan, PlanProblem, join};
+use super::{Plan, PlanProblem, join, join_scores};
 use crate::Error;
+use crate::calls::{CallOptions, Compat, DEFAULT_MAX_PLOTS, Draw};
 use crate::files::{FileProblem, PendingFile};
 use crate::options::setters;
 use crate::output::{OutputDtype, OutputFormat, OutputSummary, about};
+use crate::predict::{PredictOptions, PredictSummary};
+use crate::verdict::ContigRule;
 
 /// Most parts that are hashed at once.
 const AT_ONCE: usize = 8;
@@ -36,24 +41,62 @@ pub struct CommitOptions {
     pub(super) format: Option<OutputFormat>,
     pub(super) dtype_out: Option<OutputDtype>,
     pub(super) force: bool,
+    pub(super) calls: CallOptions,
+    pub(super) compat: Option<Compat>,
+    pub(super) contigs: Option<ContigRule>,
+    pub(super) plot: Option<Draw>,
+    pub(super) max_plots: usize,
+    pub(super) unique_ids: bool,
+    pub(super) limits: ReadLimits,
+    pub(super) command: Option<String>,
 }
 
 impl CommitOptions {
     /// The plan in a directory, to a manifest beside its parts.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        let (output, format, dtype_out) = (None, None, None);
-        CommitOptions { directory: directory.into(), output, format, dtype_out, force: false }
+        CommitOptions {
+            directory: directory.into(),
+            output: None,
+            format: None,
+            dtype_out: None,
+            force: false,
+            calls: CallOptions::default(),
+            compat: None,
+            contigs: None,
+            plot: None,
+            max_plots: DEFAULT_MAX_PLOTS,
+            unique_ids: false,
+            limits: ReadLimits::fitting(available_memory()),
+            command: None,
+        }
     }
 
     setters! {
-        /// Sets the file that the parts are joined to as well; None: they stay as they are.
+        /// Sets the file that the parts are joined to as well, or, of `predict`, the directory of the tables;
+        /// None: they stay as they are.
         output: impl Into<Option<PathBuf>>,
-        /// Sets its format; None: what the name's ending says.
+        /// Sets its format; None: what the name's ending says. Of `embed` alone.
         format: impl Into<Option<OutputFormat>>,
-        /// Sets the type of its values; None: the parts'.
+        /// Sets the type of its values; None: the parts'. Of `embed` alone.
         dtype_out: impl Into<Option<OutputDtype>>,
-        /// Replaces a file that exists.
+        /// Replaces files that exist.
         force: bool,
+        /// Sets what is called viral. This and what follows is of `predict` alone.
+        calls: CallOptions,
+        /// Writes VirNucPro's two files, too, with these columns; None: as the plan was made.
+        compat: impl Into<Option<Compat>>,
+        /// Writes `contigs.tsv`, too, by this rule; None: does not.
+        contigs: impl Into<Option<ContigRule>>,
+        /// Draws the score along viral and uncertain records of several chunks.
+        plot: Option<Draw>,
+        /// Sets the most records that are drawn; [`DEFAULT_MAX_PLOTS`] by default.
+        max_plots: usize,
+        /// Makes ids unique, as [`PredictOptions::unique_ids`](crate::predict::PredictOptions::unique_ids).
+        unique_ids: bool,
+        /// Sets the largest record and the largest header of the inputs, which are read again.
+        limits: ReadLimits,
+        /// Sets the command line that `run.json` and the page name.
+        command: impl Into<Option<String>>,
     }
 }
 
@@ -78,13 +121,22 @@ pub struct CommitSummary {
     /// The kinds of devices that the parts come from, where these are several: values may differ in their
     /// last digits.
     pub kinds: u64,
-    /// What was written where the parts were joined.
+    /// What was written where the parts were joined to a file.
     pub joined: Option<OutputSummary>,
+    /// What was written where they were joined to the tables of a run.
+    pub predicted: Option<Box<PredictSummary>>,
+}
+
+/// What the parts are joined to.
+enum Output {
+    File(join::Joined),
+    Tables(Box<PredictOptions>),
 }
 
 /// Checks that every part of a plan is there with all its bytes, removes what stopped runs have left beside
 /// them, and writes the manifest. Where the options name a file, joins the parts to it: the file that
-/// [`embed`](crate::embed) would have written.
+/// [`embed`](crate::embed) would have written. Of a plan of `predict` they name a directory, and get the
+/// files that [`predict`](crate::predict::predict) would have written; the inputs are read again for it.
 ///
 /// # Errors
 ///
@@ -92,11 +144,22 @@ pub struct CommitSummary {
 /// manifest that is there; and what keeps a file from being written.
 pub fn commit(options: &CommitOptions) -> Result<CommitSummary, Error> {
     let plan = Plan::open(&options.directory)?;
-    let output = join::check(&plan, options)?;
+    let output = match (&options.output, plan.command()) {
+        (None, _) => None,
+        (Some(path), "predict") => Some(Output::Tables(Box::new(join_scores::check(&plan, path, options)?))),
+        (Some(path), _) => Some(Output::File(join::check(&plan, path, options)?)),
+    };
     let reports = check_parts(&plan)?;
     let removed = remove_leftovers(&plan)?;
     let was_there = write_manifest(&plan, &reports)?;
-    let joined = output.map(|output| join::join(&plan, &reports, output)).transpose()?;
+    let (mut joined, mut predicted) = (None, None);
+    match output {
+        Some(Output::File(file)) => joined = Some(join::join(&plan, &reports, file)?),
+        Some(Output::Tables(run)) => {
+            predicted = Some(Box::new(join_scores::join(&plan, &reports, &run)?));
+        }
+        None => (),
+    }
     let sum = |of: fn(&PartReport) -> u64| reports.iter().map(of).sum();
     Ok(CommitSummary {
         parts: reports.len() as u64,
@@ -108,6 +171,7 @@ pub fn commit(options: &CommitOptions) -> Result<CommitSummary, Error> {
         removed,
         kinds: kinds(&reports).len() as u64,
         joined,
+        predicted,
     })
 }
 
@@ -144,7 +208,8 @@ fn check_parts(plan: &Plan) -> Result<Vec<PartReport>, PlanProblem> {
     }
     if !problems.is_empty() {
         let parts = plan.parts().len() as u64;
-        return Err(PlanProblem::Parts { directory: plan.directory.clone(), problems, parts });
+        let (directory, command) = (plan.directory.clone(), plan.command());
+        return Err(PlanProblem::Parts { directory, command, problems, parts });
     }
     for entry in entries(&plan.directory)? {
         let name = entry.file_name();
@@ -178,7 +243,7 @@ fn entries(directory: &Path) -> Result<Vec<fs::DirEntry>, PlanProblem> {
 }
 
 /// What the bits of parts depend on, each once.
-fn kinds(reports: &[PartReport]) -> Vec<&Vec<String>> {
+pub(super) fn kinds(reports: &[PartReport]) -> Vec<&Vec<String>> {
     let mut kinds: Vec<_> = reports.iter().flat_map(|report| &report.computed_by).collect();
     kinds.sort();
     kinds.dedup();
@@ -218,8 +283,6 @@ fn manifest(plan: &Plan, reports: &[PartReport]) -> Map<String, Value> {
         "virpack": env!("CARGO_PKG_VERSION"),
         "plan": plan.name,
         "inputs": plan.facts.inputs_json(),
-        "model": plan.facts.model.to_json(),
-        "options": plan.facts.options.to_json(),
         "dtype": reports.first().map(|report| &report.dtype),
         "computed_by": kinds(reports),
         "records": sum(|report| report.records),
@@ -228,6 +291,7 @@ fn manifest(plan: &Plan, reports: &[PartReport]) -> Map<String, Value> {
         "tokens": sum(|report| report.tokens),
         "parts": reports.iter().map(part).collect::<Value>(),
     });
-    let Value::Object(manifest) = manifest else { unreachable!("it was written as an object") };
+    let Value::Object(mut manifest) = manifest else { unreachable!("it was written as an object") };
+    manifest.extend(plan.facts.work.to_json());
     manifest
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use virpack_seq::reader::Change;
-use virpack_seq::{Hint, InputError, SeqError, shown_path};
+use virpack_seq::{Hint, InputError, SeqError, shown_id, shown_path};
 
 use super::part_state::PartProblem;
 use crate::Error;
@@ -26,11 +26,23 @@ impl PlanError {
         }
     }
 
-    /// Returns the directory of the plan whose parts are missing or not as they must be.
+    /// Returns the directory of the plan whose parts are missing or not as they must be, or are another
+    /// command's.
     #[must_use]
     pub fn directory(&self) -> Option<&std::path::Path> {
         match &self.0 {
-            PlanProblem::Parts { directory, .. } => Some(directory),
+            PlanProblem::Parts { directory, .. } | PlanProblem::Command { directory, .. } => Some(directory),
+            _ => None,
+        }
+    }
+
+    /// Returns the command that makes the parts that are missing or not as they must be, or of a plan
+    /// that another command was asked to make parts of: `embed` or `predict`.
+    #[must_use]
+    pub fn command(&self) -> Option<&'static str> {
+        match &self.0 {
+            PlanProblem::Parts { command, .. } => Some(command),
+            PlanProblem::Command { planned, .. } => Some(planned),
             _ => None,
         }
     }
@@ -106,6 +118,12 @@ pub(crate) enum PlanProblem {
         /// The path.
         path: PathBuf,
     },
+    /// A URL with what lets its reader in.
+    #[error("{}: a plan names its inputs, and this URL holds a password or a signature", shown_path(path))]
+    Secret {
+        /// The URL without it.
+        path: PathBuf,
+    },
     /// A type of values that Parquet does not have.
     #[error("parts are Parquet files, which hold float32 or float16, not bfloat16")]
     NoBf16,
@@ -127,6 +145,44 @@ pub(crate) enum PlanProblem {
         /// What the plan has.
         planned: String,
     },
+    /// A plan whose parts another command makes.
+    #[error("{} has a plan of {planned}, not of {asked}", shown_path(directory))]
+    Command {
+        /// The plan's directory.
+        directory: PathBuf,
+        /// The command that makes its parts.
+        planned: &'static str,
+        /// The command that was to make them.
+        asked: &'static str,
+    },
+    /// An option of a commit that its plan has no use for.
+    #[error("{option} means nothing for a plan of {planned}")]
+    Option {
+        /// What was asked for.
+        option: &'static str,
+        /// The command that makes the plan's parts.
+        planned: &'static str,
+    },
+    /// A model that is on no disk.
+    #[error("{name} is in this process's memory alone, and a plan names files")]
+    InMemory {
+        /// What it is called.
+        name: String,
+    },
+    /// A record of an input that is not the one that was scored.
+    #[error(
+        "{}, line {line}: the input changed since the plan was made: record {} is not the one scored then",
+        shown_path(path),
+        shown_id(id)
+    )]
+    OtherRecord {
+        /// The input.
+        path: PathBuf,
+        /// The record's line, from 1.
+        line: u64,
+        /// Its id.
+        id: String,
+    },
     /// Parts that are missing or not as the plan has them.
     #[error(
         "{} of {parts} parts in {} cannot be committed:{}{}",
@@ -137,6 +193,8 @@ pub(crate) enum PlanProblem {
     Parts {
         /// The plan's directory.
         directory: PathBuf,
+        /// The command that makes parts.
+        command: &'static str,
         /// Their numbers, rising, and what is wrong with each.
         problems: Vec<(u64, PartProblem)>,
         /// How many parts the plan has.
@@ -170,12 +228,18 @@ impl Hint for PlanProblem {
             PlanProblem::Read { .. } => "check the path and its permissions".into(),
             PlanProblem::Damaged { .. } => "make the plan again, in another directory".into(),
             PlanProblem::Version { .. } => "use that version, or make the plan again with this one".into(),
-            PlanProblem::Changed { .. } => {
+            PlanProblem::Changed { .. } | PlanProblem::OtherRecord { .. } => {
                 "put the file back as it was (a copy needs its time too: cp -p), or make a new plan".into()
             }
             PlanProblem::Name { .. } => "rename it".into(),
+            PlanProblem::Secret { .. } => {
+                "name it as s3://, gs:// or az://, whose credentials the environment holds".into()
+            }
             PlanProblem::NoBf16 => "choose float32 or float16".into(),
             PlanProblem::NoPart { .. } => return None,
+            PlanProblem::Command { planned, .. } => format!("{planned} makes its parts").into(),
+            PlanProblem::Option { .. } => "leave it out".into(),
+            PlanProblem::InMemory { .. } => "write it to a directory, and name that".into(),
             PlanProblem::NotPlanned { .. } => {
                 "parts are made by the model and the options that the plan was made with".into()
             }

@@ -9,17 +9,17 @@ use virpack_seq::reader::CutInput;
 use virpack_seq::{Input, LengthPolicy, LongRecords};
 
 use super::PlanProblem;
+use super::judges::PlannedJudges;
 use crate::output::OutputDtype;
 
 /// The format of `plan.json` and `plan.jsonl`.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// What the parts of a plan are of.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct PlanFacts {
     pub(super) inputs: Vec<PlannedInput>,
-    pub(super) model: PlannedModel,
-    pub(super) options: RowOptions,
+    pub(super) work: PlannedWork,
     /// Most tokens of a part.
     pub(super) part_tokens: u64,
     /// Records of all inputs.
@@ -30,12 +30,26 @@ pub(super) struct PlanFacts {
     pub(super) remarks: Vec<String>,
 }
 
+/// What is made of records.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum PlannedWork {
+    /// Their embeddings.
+    Embed {
+        /// By this model.
+        model: PlannedModel,
+        /// As these say.
+        options: RowOptions,
+    },
+    /// The scores of their chunks.
+    Predict(Box<PlannedJudges>),
+}
+
 /// An input as it was planned.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct PlannedInput {
     /// As the user named it; rows have it where there are several.
     pub(super) name: String,
-    /// The same from the root.
+    /// The same from the root, or a URL.
     pub(super) path: PathBuf,
     pub(super) cut: CutInput,
 }
@@ -70,7 +84,7 @@ pub(super) struct RowOptions {
 /// Names in `plan.json` and what they stand for.
 const POOLS: [(&str, Option<Pool>); 4] =
     [("mean", Some(Pool::Mean)), ("cls", Some(Pool::Cls)), ("max", Some(Pool::Max)), ("none", None)];
-const DTYPES: [Dtype; 4] = [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::F32Strict];
+pub(super) const DTYPES: [Dtype; 4] = [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::F32Strict];
 const DTYPES_OUT: [OutputDtype; 2] = [OutputDtype::F32, OutputDtype::F16];
 
 impl PlanFacts {
@@ -80,8 +94,6 @@ impl PlanFacts {
             "format": FORMAT,
             "virpack": env!("CARGO_PKG_VERSION"),
             "inputs": self.inputs_json(),
-            "model": self.model.to_json(),
-            "options": self.options.to_json(),
             "part_tokens": self.part_tokens,
             "records": self.records,
             "tokens": self.tokens,
@@ -89,7 +101,8 @@ impl PlanFacts {
             "parts": parts,
             "parts_sha256": parts_sha256,
         });
-        let Value::Object(facts) = facts else { unreachable!("it was written as an object") };
+        let Value::Object(mut facts) = facts else { unreachable!("it was written as an object") };
+        facts.extend(self.work.to_json());
         facts
     }
 
@@ -105,8 +118,7 @@ impl PlanFacts {
         let inputs = value.get("inputs")?.as_array()?.iter().map(PlannedInput::of_json);
         let facts = PlanFacts {
             inputs: inputs.collect::<Option<_>>()?,
-            model: PlannedModel::of_json(value.get("model")?)?,
-            options: RowOptions::of_json(value.get("options")?)?,
+            work: PlannedWork::of_json(value)?,
             part_tokens: number("part_tokens")?,
             records: number("records")?,
             tokens: number("tokens")?,
@@ -116,27 +128,73 @@ impl PlanFacts {
         Some((facts, number("parts")?, text(value.get("parts_sha256")?)?))
     }
 
-    /// What a file says of the run that it comes from.
-    pub(super) fn about(&self) -> Vec<(String, String)> {
-        let layer = self.options.layer.to_string();
-        let facts = [
-            ("model", &*self.model.name),
-            ("model_sha256", &self.model.sha256),
-            ("pool", self.options.pool_name()),
-            ("layer", &layer),
-        ];
-        facts.map(|(name, value)| (format!("virpack.{name}"), value.to_owned())).to_vec()
-    }
-
     /// The inputs as the user named them.
     pub(super) fn sources(&self) -> Vec<String> {
         self.inputs.iter().map(|input| input.name.clone()).collect()
     }
 }
 
+impl PlannedWork {
+    /// The command that makes parts.
+    pub(super) fn command(&self) -> &'static str {
+        match self {
+            PlannedWork::Embed { .. } => "embed",
+            PlannedWork::Predict(_) => "predict",
+        }
+    }
+
+    /// Its members of `plan.json`, and of a manifest.
+    pub(super) fn to_json(&self) -> Map<String, Value> {
+        let mut facts = match self {
+            PlannedWork::Embed { model, options } => {
+                let pairs = [("model", model.to_json()), ("options", options.to_json())];
+                pairs.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+            }
+            PlannedWork::Predict(judges) => judges.to_json(),
+        };
+        facts.insert("command".to_owned(), self.command().into());
+        facts
+    }
+
+    fn of_json(plan: &Value) -> Option<PlannedWork> {
+        match plan.get("command")?.as_str()? {
+            "embed" => Some(PlannedWork::Embed {
+                model: PlannedModel::of_json(plan.get("model")?)?,
+                options: RowOptions::of_json(plan.get("options")?)?,
+            }),
+            "predict" => Some(PlannedWork::Predict(Box::new(PlannedJudges::of_json(plan)?))),
+            _ => None,
+        }
+    }
+
+    /// What a file says of the run that it comes from.
+    pub(super) fn about(&self) -> Vec<(String, String)> {
+        let layer;
+        let facts = match self {
+            PlannedWork::Embed { model, options } => {
+                layer = options.layer.to_string();
+                vec![
+                    ("model", &*model.name),
+                    ("model_sha256", &*model.sha256),
+                    ("pool", options.pool_name()),
+                    ("layer", &*layer),
+                ]
+            }
+            PlannedWork::Predict(judges) => vec![("model", judges.shown())],
+        };
+        facts.into_iter().map(|(name, value)| (format!("virpack.{name}"), value.to_owned())).collect()
+    }
+}
+
 impl PlannedInput {
     pub(super) fn of(input: &Input, cut: CutInput) -> Result<PlannedInput, PlanProblem> {
-        let path = absolute(input.path())?;
+        let path = match input {
+            Input::Object(url) if url.has_secret() => {
+                return Err(PlanProblem::Secret { path: url.shown().into() });
+            }
+            Input::Object(url) => url.shown().into(),
+            input => absolute(input.path())?,
+        };
         Ok(PlannedInput { name: input.to_string(), path, cut })
     }
 

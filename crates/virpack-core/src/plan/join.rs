@@ -1,6 +1,6 @@
 //! The parts of a plan, joined to the file that one run would have written.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use virpack_seq::Input;
 
@@ -16,26 +16,25 @@ pub(super) struct Joined {
     options: OutputOptions,
 }
 
-/// Checks that the file that is asked for can be written; None where none is.
-pub(super) fn check(plan: &Plan, options: &CommitOptions) -> Result<Option<Joined>, Error> {
-    let Some(path) = options.output.clone() else { return Ok(None) };
-    let parts = plan.facts.options.dtype_out;
+/// Checks that the file that is asked for can be written.
+pub(super) fn check(plan: &Plan, path: &Path, options: &CommitOptions) -> Result<Joined, Error> {
+    let parts = plan.rows()?.1.dtype_out;
     let dtype = options.dtype_out.unwrap_or(parts);
     if parts == OutputDtype::F16 && dtype != parts {
         return Err(PlanProblem::Narrow { asked: dtype.to_string() }.into());
     }
-    let layout = OutputOptions { force: options.force, format: options.format, dtype, ..plan.layout() };
+    let layout = OutputOptions { force: options.force, format: options.format, dtype, ..plan.layout()? };
     let own = plan.parts().iter().map(|part| Input::Path(plan.part_path(part.number)));
     let inputs: Vec<Input> = plan.inputs().into_iter().chain(own).collect();
-    output::check(&path, &layout, &inputs)?;
-    Ok(Some(Joined { path, options: layout }))
+    output::check(path, &layout, &inputs)?;
+    Ok(Joined { path: path.to_path_buf(), options: layout })
 }
 
 /// Joins parts that are as they were written, in the order of their records.
 pub(super) fn join(plan: &Plan, reports: &[PartReport], joined: Joined) -> Result<OutputSummary, Error> {
-    let hidden = plan.facts.model.hidden;
+    let hidden = plan.rows()?.0.hidden;
     let mut out = output::create(&joined.path, hidden, joined.options)?;
-    let layout = plan.layout();
+    let layout = plan.layout()?;
     for (part, report) in plan.parts().iter().zip(reports) {
         let range = &part.range;
         let mut skipped = report.skipped.iter().peekable();

@@ -2,24 +2,28 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use virpack_device::Device;
+use virpack_device::{Device, Dtype};
 use virpack_model::size_and_sha256;
-use virpack_seq::ReadLimits;
-use virpack_seq::reader::{self, Change};
+use virpack_seq::reader::{self, Change, ReadProgress};
+use virpack_seq::{ReadLimits, Record, Records, SkippedRecord};
 
-use super::part_report::PartReport;
+use super::part_report::{PartReport, ScoredCounts};
 use super::part_state::Look;
 use super::planned::PlannedPart;
+use super::score_table::ScoreTable;
 use super::{Plan, PlanProblem};
 use crate::Error;
+use crate::calls::ScoredChunk;
 use crate::cancel::CancelToken;
 use crate::embedder::{Embedder, for_model};
 use crate::event::Event;
-use crate::files::{FileProblem, sha256_of};
+use crate::files::{FileProblem, PendingFile, sha256_of};
 use crate::output::{OutputOptions, PartWriter, about};
+use crate::predict::{Predictor, ScoredItem};
 
 /// Rows that come from a model at once.
 const ROWS: NonZeroUsize = NonZeroUsize::new(256).expect("it is not 0");
@@ -36,7 +40,7 @@ pub struct PartSummary {
     pub was_there: bool,
     /// Its records.
     pub records: u64,
-    /// Records with an embedding.
+    /// Records with an embedding, or, of `predict`, with what can be scored of them: all.
     pub rows: u64,
     /// Records with a reason instead.
     pub skipped: u64,
@@ -46,6 +50,16 @@ pub struct PartSummary {
     pub sha256: String,
     /// How long it took now.
     pub elapsed: Duration,
+}
+
+/// What was made of a part, beside its file.
+struct Made {
+    dtype: Dtype,
+    computed_by: Vec<Vec<String>>,
+    rows: u64,
+    tokens: u64,
+    skipped: Vec<SkippedRecord>,
+    scored: Option<ScoredCounts>,
 }
 
 impl Plan {
@@ -87,17 +101,15 @@ impl Plan {
     ) -> Result<PartSummary, Error> {
         let (begun, part) = (Instant::now(), self.part(number)?);
         self.check(embedder)?;
-        let (inputs, range) = (self.inputs(), &part.range);
-        let planned = &self.facts.inputs[range.source as usize].cut;
-        let records = reader::open_range(&inputs, range, planned, limits).map_err(PlanProblem::of_opening)?;
+        let records = self.open_part(part, limits)?;
         let reading = records.progress();
         let (to, events) = channel();
         let mut stream = embedder.stream(records, ROWS, cancel)?.on_event(move |event| {
             // Nothing takes it once the part has failed.
             let _ = to.send(event);
         });
-        let path = self.part_path(number);
-        let mut out = PartWriter::create(&path, self.facts.model.hidden, &self.layout())?;
+        let hidden = self.rows()?.0.hidden;
+        let mut out = PartWriter::create(&self.part_path(number), hidden, &self.layout()?)?;
         let (mut rows, mut skipped) = (0, Vec::new());
         for piece in stream.by_ref() {
             let piece = piece?;
@@ -112,35 +124,105 @@ impl Plan {
         drop(stream);
         events.try_iter().for_each(&mut on_event);
         let pending = out.finish()?;
+        let (dtype, mut computed_by) = for_model!(embedder.any_model(), |warm| {
+            (warm.devices[0].backend.dtype(), warm.computed_by())
+        });
+        computed_by.sort();
+        computed_by.dedup();
+        let made = Made { dtype, computed_by, rows, tokens, skipped, scored: None };
+        self.end_part(part, &reading, pending, made, begun)
+    }
+
+    /// The same by the models and classifiers of a plan of `predict`.
+    ///
+    /// [`plan_predict`](super::plan_predict) has an example.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plan::embed_part`], and as [`predict`](crate::predict::predict).
+    pub fn predict_part(
+        &self,
+        predictor: &Predictor,
+        number: u64,
+        limits: ReadLimits,
+        cancel: &CancelToken,
+        on_event: impl FnMut(Event),
+    ) -> Result<PartSummary, Error> {
+        let (begun, part) = (Instant::now(), self.part(number)?);
+        self.check_predictor(predictor)?;
+        let records = self.open_part(part, limits)?;
+        let (sources, about) = (self.facts.sources(), self.facts.work.about());
+        let mut out = ScoreTable::create(&self.part_path(number), &sources, &about)?;
+        let mut open: Option<(Arc<Record>, Vec<ScoredChunk>)> = None;
+        let each = |item| match (item, &mut open) {
+            (ScoredItem::Record(record), open) => {
+                *open = Some((record, Vec::new()));
+                Ok(())
+            }
+            (ScoredItem::Chunk(chunk), Some((_, chunks))) => {
+                chunks.push(chunk);
+                Ok(())
+            }
+            (ScoredItem::End, open) => {
+                let whole = open.take();
+                whole.map_or(Ok(()), |(record, chunks)| Ok(out.write(&record, &chunks)?))
+            }
+            (ScoredItem::Chunk(_), None) => unreachable!("a chunk follows its record"),
+        };
+        let done = predictor.score(records, cancel, each, on_event)?;
+        let pending = out.finish()?;
+        let made = Made {
+            dtype: predictor.dtype(),
+            rows: part.range.records,
+            tokens: done.tokens.nucleotide + done.tokens.protein,
+            skipped: Vec::new(),
+            scored: Some(ScoredCounts::of(&done)),
+            computed_by: done.computed_by,
+        };
+        self.end_part(part, &done.reading, pending, made, begun)
+    }
+
+    /// Opens the records of a part.
+    fn open_part(&self, part: &PlannedPart, limits: ReadLimits) -> Result<Records, Error> {
+        let planned = &self.facts.inputs[part.range.source as usize].cut;
+        let opened = reader::open_range(&self.inputs(), &part.range, planned, limits);
+        opened.map_err(PlanProblem::of_opening)
+    }
+
+    /// Checks that what was read is what was planned, and gives a part its names.
+    fn end_part(
+        &self,
+        part: &PlannedPart,
+        reading: &ReadProgress,
+        pending: PendingFile,
+        made: Made,
+        begun: Instant,
+    ) -> Result<PartSummary, Error> {
+        let (number, range) = (part.number, &part.range);
         let read = reading.checksums().pop();
         let is_planned = read.as_ref().is_some_and(|read| read.sha256 == range.sha256);
         if !is_planned || reading.records() != range.records {
             let hashed = size_and_sha256(range.bytes.end - range.bytes.start, &range.sha256);
             let read = read.map_or_else(String::new, |read| size_and_sha256(read.bytes, &read.sha256));
             let change = Change::Content { hashed, read };
-            let path = inputs[range.source as usize].path().into();
+            let path = self.inputs()[range.source as usize].path().into();
             return Err(PlanProblem::Changed { path, change }.into());
         }
-        let failed = |source| FileProblem::Write { path: path.clone(), source };
-        let mut file = std::fs::File::open(pending.temporary()).map_err(failed)?;
-        let bytes = file.metadata().map_err(failed)?.len();
-        let (dtype, computed_by) = for_model!(embedder.any_model(), |warm| {
-            (warm.devices[0].backend.dtype(), warm.computed_by())
-        });
-        let mut computed_by = computed_by;
-        computed_by.sort();
-        computed_by.dedup();
+        let failed = FileProblem::write(&self.part_path(number));
+        let mut file = std::fs::File::open(pending.temporary()).map_err(&failed)?;
+        let bytes = file.metadata().map_err(&failed)?.len();
         let report = PartReport {
             number,
             plan: self.name.clone(),
             bytes,
-            sha256: sha256_of(&mut file).map_err(failed)?,
+            sha256: sha256_of(&mut file).map_err(&failed)?,
             records: range.records,
-            rows,
-            tokens,
-            dtype: dtype.to_string(),
-            computed_by,
-            skipped,
+            rows: made.rows,
+            tokens: made.tokens,
+            dtype: made.dtype.to_string(),
+            computed_by: made.computed_by,
+            skipped: made.skipped,
+            scored: made.scored,
         };
         // What says what the part is comes last: without it the part is made again.
         let said = about::write(&self.report_path(number), &report.to_json())?;
@@ -149,15 +231,16 @@ impl Plan {
         Ok(self.summary(&report, false, begun.elapsed()))
     }
 
-    /// How the file of a part is laid out.
-    pub(super) fn layout(&self) -> OutputOptions {
-        OutputOptions {
-            dtype: self.facts.options.dtype_out,
-            residues: self.facts.options.pool.is_none(),
+    /// How the file of a part of `embed` is laid out.
+    pub(super) fn layout(&self) -> Result<OutputOptions, PlanProblem> {
+        let (_, options) = self.rows()?;
+        Ok(OutputOptions {
+            dtype: options.dtype_out,
+            residues: options.pool.is_none(),
             sources: self.facts.sources(),
-            metadata: self.facts.about(),
+            metadata: self.facts.work.about(),
             ..OutputOptions::default()
-        }
+        })
     }
 
     fn summary(&self, report: &PartReport, was_there: bool, elapsed: Duration) -> PartSummary {

@@ -1,11 +1,14 @@
 //! What a part is, in the file beside it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use virpack_seq::frames::{FrameCounters, Pair};
 use virpack_seq::{SkipReason, SkippedRecord};
 
 use super::facts::text;
+use crate::predict::ScoredRecords;
 
 /// What a part is.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +30,18 @@ pub(super) struct PartReport {
     pub(super) computed_by: Vec<Vec<String>>,
     /// Records without a row; all are of the part's input.
     pub(super) skipped: Vec<SkippedRecord>,
+    /// What `predict` has counted in its records; None of `embed`.
+    pub(super) scored: Option<ScoredCounts>,
+}
+
+/// What `predict` has counted in the records of a part.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct ScoredCounts {
+    pub(super) frames: FrameCounters,
+    /// Tokens that were computed with each model.
+    pub(super) tokens: Pair<u64>,
+    /// The id of the first record with a letter that stands for no nucleotide.
+    pub(super) first_odd: Option<Arc<str>>,
 }
 
 const REASONS: [SkipReason; 3] = [SkipReason::Empty, SkipReason::TooShort, SkipReason::TooLong];
@@ -50,7 +65,8 @@ impl PartReport {
             "computed_by": self.computed_by,
             "skipped": skipped.collect::<Value>(),
         });
-        let Value::Object(report) = report else { unreachable!("it was written as an object") };
+        let Value::Object(mut report) = report else { unreachable!("it was written as an object") };
+        report.extend(self.scored.as_ref().map(|scored| ("scored".to_owned(), scored.to_json())));
         report
     }
 
@@ -84,6 +100,75 @@ impl PartReport {
             dtype: name("dtype")?,
             computed_by: computed_by.collect::<Option<_>>()?,
             skipped: skipped.collect::<Option<_>>()?,
+            scored: match value.get("scored") {
+                None => None,
+                Some(scored) => Some(ScoredCounts::of_json(scored)?),
+            },
+        })
+    }
+}
+
+impl ScoredCounts {
+    /// Of records that were scored, without the time that this took.
+    pub(super) fn of(done: &ScoredRecords) -> Self {
+        let frames = FrameCounters { busy: Duration::ZERO, ..done.frames };
+        ScoredCounts { frames, tokens: done.tokens, first_odd: done.first_odd.clone() }
+    }
+
+    /// Adds those of the part behind.
+    pub(super) fn add(&mut self, other: &ScoredCounts) {
+        let (sum, more) = (&mut self.frames, &other.frames);
+        sum.records += more.records;
+        sum.bases += more.bases;
+        sum.cut += more.cut;
+        sum.read += more.read;
+        sum.odd_letters += more.odd_letters;
+        sum.odd_records += more.odd_records;
+        sum.chunks += more.chunks;
+        sum.frames += more.frames;
+        sum.repeated.nucleotide += more.repeated.nucleotide;
+        sum.repeated.protein += more.repeated.protein;
+        self.tokens.nucleotide += other.tokens.nucleotide;
+        self.tokens.protein += other.tokens.protein;
+        self.first_odd = self.first_odd.take().or_else(|| other.first_odd.clone());
+    }
+
+    fn to_json(&self) -> Value {
+        let frames = &self.frames;
+        json!({
+            "bases": frames.bases,
+            "chunks": frames.chunks,
+            "frames": frames.frames,
+            "odd_letters": frames.odd_letters,
+            "records_with_odd_letters": frames.odd_records,
+            "first_record_with_odd_letters": self.first_odd.as_deref(),
+            "nucleotide_tokens": self.tokens.nucleotide,
+            "protein_tokens": self.tokens.protein,
+            "repeated_nucleotides": frames.repeated.nucleotide,
+            "repeated_peptides": frames.repeated.protein,
+        })
+    }
+
+    fn of_json(value: &Value) -> Option<Self> {
+        let number = |name| value.get(name)?.as_u64();
+        let both =
+            |nucleotide, protein| Some(Pair { nucleotide: number(nucleotide)?, protein: number(protein)? });
+        let first_odd = value.get("first_record_with_odd_letters")?;
+        let frames = FrameCounters {
+            bases: number("bases")?,
+            cut: number("bases")?,
+            read: number("bases")?,
+            chunks: number("chunks")?,
+            frames: number("frames")?,
+            odd_letters: number("odd_letters")?,
+            odd_records: number("records_with_odd_letters")?,
+            repeated: both("repeated_nucleotides", "repeated_peptides")?,
+            ..FrameCounters::default()
+        };
+        Some(ScoredCounts {
+            frames,
+            tokens: both("nucleotide_tokens", "protein_tokens")?,
+            first_odd: first_odd.as_str().map(Arc::from),
         })
     }
 }
@@ -105,6 +190,11 @@ mod tests {
             tokens: 9,
             dtype: "float32".into(),
             computed_by: vec![vec!["CPU, AVX2".into()], Vec::new()],
+            scored: Some(ScoredCounts {
+                frames: FrameCounters { bases: 9, cut: 9, read: 9, odd_letters: 2, ..Default::default() },
+                tokens: Pair { nucleotide: 4, protein: 5 },
+                first_odd: Some(Arc::from("r\"1")),
+            }),
             skipped: vec![SkippedRecord { record: 5, source: 2, line: 7, id, length: 4, reason }],
         };
         let text = Value::Object(report.to_json()).to_string();

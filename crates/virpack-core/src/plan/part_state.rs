@@ -69,6 +69,9 @@ impl Plan {
             let what = format!("{} is of part {number}, of {records} records", shown_path(&report_path));
             return Err(PartProblem::Foreign(what));
         }
+        if report.scored.is_some() != self.rows().is_err() {
+            return Err(PartProblem::Torn(format!("{} is of another command", shown_path(&report_path))));
+        }
         let skipped = report.skipped.len() as u64;
         if report.rows + skipped != report.records {
             let what = format!("{} rows and {skipped} skipped of {} records", report.rows, report.records);

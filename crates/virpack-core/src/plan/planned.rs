@@ -9,13 +9,15 @@ use virpack_model::guarded;
 use virpack_seq::Input;
 use virpack_seq::reader::{RecordRange, hex};
 
-use super::facts::{PlanFacts, text};
+use super::facts::{PlanFacts, PlannedModel, PlannedWork, RowOptions, text};
+use super::judges::{Names, PlannedJudges};
 use super::{PlanProblem, beside};
 use crate::Error;
 use crate::embedder::{Embedder, EmbedderOptions, for_model};
 use crate::files::{FileProblem, NewDirectory, PendingFile, absent, sync_directory};
 use crate::options::ModelSource;
 use crate::output::about;
+use crate::predict::{PredictOptions, Predictor};
 
 /// The names of a plan's files.
 const FACTS: &str = "plan.json";
@@ -27,8 +29,8 @@ const REPORTS: &str = "_parts";
 /// Most bytes of a file of a plan: millions of parts have room in it.
 const LARGEST: u64 = 2_000_000_000;
 
-/// A plan: what is to be embedded, and the parts that it is divided into. Made by [`plan`](super::plan), and
-/// opened wherever parts are made.
+/// A plan: what is to be made of which records, and the parts that they are divided into. Made by
+/// [`plan`](super::plan) and [`plan_predict`](super::plan_predict), and opened wherever parts are made.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(super) directory: PathBuf,
@@ -148,10 +150,19 @@ impl Plan {
         self.facts.tokens
     }
 
-    /// The model's name.
+    /// The name of the model, or of what judges.
     #[must_use]
     pub fn model(&self) -> &str {
-        &self.facts.model.name
+        match &self.facts.work {
+            PlannedWork::Embed { model, .. } => &model.name,
+            PlannedWork::Predict(judges) => judges.shown(),
+        }
+    }
+
+    /// The command that makes its parts: `embed`, or `predict`.
+    #[must_use]
+    pub fn command(&self) -> &'static str {
+        self.facts.work.command()
     }
 
     /// What was passed over in the inputs, a sentence each.
@@ -163,24 +174,61 @@ impl Plan {
     /// The precision that parts are to be computed in; None where it is left to the device.
     #[must_use]
     pub fn dtype(&self) -> Option<Dtype> {
-        self.facts.options.dtype
+        match &self.facts.work {
+            PlannedWork::Embed { options, .. } => options.dtype,
+            PlannedWork::Predict(judges) => judges.dtype,
+        }
+    }
+
+    /// The model and the options of a plan of `embed`.
+    pub(super) fn rows(&self) -> Result<(&PlannedModel, &RowOptions), PlanProblem> {
+        match &self.facts.work {
+            PlannedWork::Embed { model, options } => Ok((model, options)),
+            PlannedWork::Predict(_) => Err(self.of_another_command("embed")),
+        }
+    }
+
+    /// What judges in a plan of `predict`.
+    pub(super) fn judges(&self) -> Result<&PlannedJudges, PlanProblem> {
+        match &self.facts.work {
+            PlannedWork::Predict(judges) => Ok(judges),
+            PlannedWork::Embed { .. } => Err(self.of_another_command("predict")),
+        }
+    }
+
+    fn of_another_command(&self, asked: &'static str) -> PlanProblem {
+        PlanProblem::Command { directory: self.directory.clone(), planned: self.command(), asked }
     }
 
     /// What an [`Embedder`] that makes parts must be made with. How the model is downloaded, devices and the
     /// sizes of batches are free: rows do not depend on them. The precision is [`Plan::dtype`].
-    #[must_use]
-    pub fn embedder_options(&self) -> EmbedderOptions {
-        let (model, options) = (&self.facts.model, &self.facts.options);
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError`](super::PlanError) for a plan of `predict`.
+    pub fn embedder_options(&self) -> Result<EmbedderOptions, Error> {
+        let (model, options) = self.rows()?;
         let source = match &model.path {
             Some(path) => ModelSource::from(path),
             None => ModelSource::from(&*model.name),
         };
-        EmbedderOptions::new(source).pool(options.pool).layer(options.layer as i64).lengths(options.lengths)
+        let source = EmbedderOptions::new(source).pool(options.pool);
+        Ok(source.layer(options.layer as i64).lengths(options.lengths))
+    }
+
+    /// What a [`Predictor`] that makes parts must be made with. How models are downloaded, devices and token
+    /// budgets are free: scores do not depend on them. The precision is [`Plan::dtype`].
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError`](super::PlanError) for a plan of `embed`.
+    pub fn predict_options(&self) -> Result<PredictOptions, Error> {
+        Ok(self.judges()?.options(self.inputs(), Names::OfFiles, &self.directory))
     }
 
     /// Checks that a model is the plan's, and does what the plan asks for.
     pub(super) fn check(&self, embedder: &Embedder) -> Result<(), Error> {
-        let (model, options, given) = (&self.facts.model, &self.facts.options, embedder.options());
+        let ((model, options), given) = (self.rows()?, embedder.options());
         let (sha256, mut files, layer, lengths, dtype) = for_model!(embedder.any_model(), |warm| {
             let layer = given.layer_of(&warm.config)?;
             let dtype = warm.devices[0].backend.dtype();
@@ -207,6 +255,22 @@ impl Plan {
         }
     }
 
+    /// Checks that models and classifiers are the plan's, and compute as it asks for.
+    pub(super) fn check_predictor(&self, predictor: &Predictor) -> Result<(), PlanProblem> {
+        let judges = self.judges()?;
+        let said = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
+        if let Some(other) = predictor.identity().differences(&judges.identity).into_iter().next() {
+            let (found, planned) = (said(other.is), said(other.was));
+            return Err(PlanProblem::NotPlanned { what: other.name, found, planned });
+        }
+        let (found, planned) = (predictor.dtype(), judges.dtype.unwrap_or(predictor.dtype()));
+        if found != planned {
+            let (what, found, planned) = ("precision".to_owned(), found.to_string(), planned.to_string());
+            return Err(PlanProblem::NotPlanned { what, found, planned });
+        }
+        Ok(())
+    }
+
     /// The part of this number.
     pub(super) fn part(&self, number: u64) -> Result<&PlannedPart, PlanProblem> {
         let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
@@ -216,7 +280,7 @@ impl Plan {
 
     /// The inputs, as the user named them in messages, with their paths from the root.
     pub(super) fn inputs(&self) -> Vec<Input> {
-        self.facts.inputs.iter().map(|input| Input::Path(input.path.clone())).collect()
+        self.facts.inputs.iter().map(|input| Input::from(input.path.clone())).collect()
     }
 
     /// The file of a part.

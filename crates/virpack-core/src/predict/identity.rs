@@ -4,7 +4,7 @@
 //! resumes may change that, as nothing of it is in a part.
 
 use virpack_device::Dtype;
-use virpack_model::{ChecksumThread, FileChecksum, sha256_of_all};
+use virpack_model::{ChecksumThread, FileChecksum, sha256_of_all, size_and_sha256};
 use virpack_seq::frames::FrameOptions;
 
 use super::PredictOptions;
@@ -27,16 +27,9 @@ impl PredictOptions {
     }
 }
 
-/// All that shapes the scores but the inputs. `kinds` says what each of `files` is: a model's file, a classifier; those of
-/// one kind stand side by side.
-pub(super) fn of_scores(
-    options: &PredictOptions,
-    frames: &FrameOptions,
-    kinds: &[String],
-    files: &[FileChecksum],
-    dtype: Dtype,
-) -> Identity {
-    let auto = |number: Option<usize>| number.map_or("auto".to_owned(), |number| number.to_string());
+/// Models and classifiers, and how records are cut for them. `kinds` says what each of `files` is: a
+/// model's file, a classifier; those of one kind stand side by side.
+pub(super) fn of_judges(frames: &FrameOptions, kinds: &[String], files: &[FileChecksum]) -> Identity {
     let mut identity = Identity::default();
     identity.set("virpack", env!("CARGO_PKG_VERSION"));
     let mut files = files;
@@ -45,27 +38,42 @@ pub(super) fn of_scores(
         identity.set(&*kind[0], sha256_of_all(own));
         files = rest;
     }
-    identity.set("dtype", dtype);
     identity.set("length", frames.length);
-    if options.min_length > 0 {
-        identity.set("least bases of a record", options.min_length);
+    if frames.min_length > 0 {
+        identity.set("least bases of a record", frames.min_length);
     }
     identity.set("genetic code", frames.genetic_code.number());
+    identity
+}
+
+/// All that shapes the scores but the inputs, by these judges.
+pub(super) fn of_scores(options: &PredictOptions, judges: Identity, dtype: Dtype) -> Identity {
+    let auto = |number: Option<usize>| number.map_or("auto".to_owned(), |number| number.to_string());
+    let mut identity = judges;
+    identity.set("dtype", dtype);
     identity.set("token budget", auto(options.token_budget.tokens()));
     identity.set("buffer size", auto(options.buffer_size));
-    identity.set("bytes under way", frames.most_waiting);
+    identity.set("bytes under way", options.most_waiting);
     identity
 }
 
 /// With the inputs; hashing them may take a while.
-pub(super) fn with_inputs(mut identity: Identity, inputs: ChecksumThread) -> PendingIdentity {
+pub(super) fn with_inputs(identity: Identity, inputs: ChecksumThread) -> PendingIdentity {
     Box::new(move || {
         let checksums = inputs.finish()?;
-        let several = checksums.len() > 1;
-        for (i, input) in (1..).zip(&checksums) {
-            let name = if several { format!("input {i}") } else { "input".to_owned() };
-            identity.set(name, input.size_and_sha256());
-        }
-        Ok(identity)
+        Ok(with_sums(identity, checksums.iter().map(|input| (input.bytes, &*input.sha256))))
     })
+}
+
+/// With inputs of these sizes and SHA-256.
+pub(super) fn with_sums<'a>(
+    mut identity: Identity,
+    inputs: impl ExactSizeIterator<Item = (u64, &'a str)>,
+) -> Identity {
+    let several = inputs.len() > 1;
+    for (i, (bytes, sha256)) in (1..).zip(inputs) {
+        let name = if several { format!("input {i}") } else { "input".to_owned() };
+        identity.set(name, size_and_sha256(bytes, sha256));
+    }
+    identity
 }

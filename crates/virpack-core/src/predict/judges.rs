@@ -31,8 +31,12 @@ pub(super) struct Judges<B: Device> {
     pub(super) frames: FrameOptions,
     /// The files of models and classifiers.
     pub(super) files: Vec<FileChecksum>,
+    /// These files, and how records are cut.
+    pub(super) own_identity: Identity,
     /// All that shapes the scores but the inputs.
     pub(super) identity: Identity,
+    /// What is computed in.
+    pub(super) dtype: Dtype,
 }
 
 impl<B: Device + 'static> Judges<B> {
@@ -74,16 +78,18 @@ impl<B: Device + 'static> Judges<B> {
         check_apart_from_models(tables.all(), files.iter().cloned())?;
         let hashing = ChecksumThread::of_model(files)?;
         let dtype = devices.protein.first().expect("a model has a device").dtype();
-        let of_scores = |files: &[FileChecksum]| identity::of_scores(options, &frames, &kinds, files, dtype);
+        let of_judges = |files: &[FileChecksum]| identity::of_judges(&frames, &kinds, files);
         if let Some(complete) = session.complete_run() {
-            let scores = identity::with_inputs(of_scores(&hashing.finish()?), options.hash_inputs()?)()?;
+            let own = identity::of_scores(options, of_judges(&hashing.finish()?), dtype);
+            let scores = identity::with_inputs(own, options.hash_inputs()?)()?;
             let identity = options.of_tables(scores, frames.length.get());
             return Err(complete.end(&identity, CallOutputs::shapes_files_alone).into());
         }
         let encoders = Encoders::load(encoders, devices.clone(), options, &frames, session.token_budgets())?;
         let files = hashing.finish()?;
-        let identity = of_scores(&files);
-        Ok(Judges { classifiers, encoders, frames, files, identity })
+        let own_identity = of_judges(&files);
+        let identity = identity::of_scores(options, own_identity.clone(), dtype);
+        Ok(Judges { classifiers, encoders, frames, files, own_identity, identity, dtype })
     }
 
     /// The devices, for people.

@@ -39,27 +39,27 @@ use crate::verdict::{ContigRule, RecordCalibration};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PredictOptions {
-    pub(super) inputs: Vec<Input>,
-    pub(super) limits: ReadLimits,
-    pub(super) output: PathBuf,
-    pub(super) name: Option<String>,
-    pub(super) classifier: Location,
-    pub(super) nucleotide_classifier: Option<Location>,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) limits: ReadLimits,
+    pub(crate) output: PathBuf,
+    pub(crate) name: Option<String>,
+    pub(crate) classifier: Location,
+    pub(crate) nucleotide_classifier: Option<Location>,
     pub(super) length: Option<NonZeroUsize>,
-    pub(super) genetic_code: GeneticCode,
-    pub(super) nucleotide_model: ModelSource,
-    pub(super) protein_model: ModelSource,
+    pub(crate) genetic_code: GeneticCode,
+    pub(crate) nucleotide_model: ModelSource,
+    pub(crate) protein_model: ModelSource,
     pub(super) downloads: Option<Downloads>,
-    pub(super) device: DeviceOptions,
+    pub(crate) device: DeviceOptions,
     pub(super) device_timeout: Option<Duration>,
     pub(super) token_budget: TokenBudget,
     pub(super) buffer_size: Option<usize>,
     pub(super) most_waiting: u64,
-    pub(super) calibration: Option<RecordCalibration>,
-    pub(super) min_length: usize,
-    pub(super) unique_ids: bool,
+    pub(crate) calibration: Option<RecordCalibration>,
+    pub(crate) min_length: usize,
+    pub(crate) unique_ids: bool,
     pub(super) calls: CallOptions,
-    pub(super) compat: Option<Compat>,
+    pub(crate) compat: Option<Compat>,
     pub(super) contigs: Option<ContigRule>,
     pub(super) plot: Option<Draw>,
     pub(super) max_plots: usize,
@@ -212,13 +212,18 @@ impl PredictOptions {
             return self.check_stdout();
         }
         NewDirectory::check(&self.output)?;
-        let replace = self.force || self.session()?.replaces();
+        self.check_names(self.force || self.session()?.replaces(), &self.inputs)
+    }
+
+    /// Checks that the names of the tables are free, unless older ones are to be replaced, and not those
+    /// of `inputs`.
+    pub(super) fn check_names(&self, replace: bool, inputs: &[Input]) -> Result<(), Error> {
         if !self.output.exists() {
             return Ok(());
         }
         let files = Files::in_directory(&self.output);
         check_all(files.all(), replace)?;
-        check_apart(files.all(), &self.inputs)?;
+        check_apart(files.all(), inputs)?;
         match self.plot {
             Some(_) if !replace && files.calls.plots.exists() => {
                 Err(OutputError::Exists { path: files.calls.plots }.into())
@@ -228,7 +233,7 @@ impl PredictOptions {
     }
 
     /// Checks that nothing is asked for that standard output cannot give.
-    fn check_stdout(&self) -> Result<(), Error> {
+    pub(super) fn check_stdout(&self) -> Result<(), Error> {
         let resumes = self.checkpoint.is_some_and(|checkpoint| checkpoint.resume);
         let (option, reason) = match self.plot {
             _ if resumes => ("resume", "nothing is kept of a run to standard output"),

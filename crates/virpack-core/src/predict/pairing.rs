@@ -28,7 +28,7 @@ use crate::runner::{BatchRows, LOOK_EVERY, RunnerItem};
 const AT_ONCE: usize = 256;
 
 /// What is done, in input order.
-pub(super) enum ScoredItem {
+pub(crate) enum ScoredItem {
     /// A record; its chunks follow.
     Record(Arc<Record>),
     /// The next chunk of the record.

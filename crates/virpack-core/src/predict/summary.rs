@@ -97,18 +97,27 @@ impl PredictSummary {
             tokens: pairing.tokens(),
             files: tables.names(),
             elapsed,
-            stages: [
-                (Stage::Reading, frames.busy),
-                (Stage::Nucleotides, busy.nucleotide),
-                (Stage::Proteins, busy.protein),
-                (Stage::Scoring, pairing.scoring()),
-                (Stage::Writing, writing),
-            ],
+            stages: PredictSummary::stages_of(busy, [frames.busy, pairing.scoring()], writing),
             devices: pairing.runners().present().flat_map(EncoderRunner::devices).collect(),
             inputs: run_json::read(inputs, loader.progress()),
             remarks: loader.progress().remarks_on(inputs),
             report: Map::new(),
         }
+    }
+
+    /// The times of all stages: of both models, of reading and scoring, of writing.
+    pub(super) fn stages_of(
+        busy: Pair<Duration>,
+        [reading, scoring]: [Duration; 2],
+        writing: Duration,
+    ) -> [(Stage, Duration); 5] {
+        [
+            (Stage::Reading, reading),
+            (Stage::Nucleotides, busy.nucleotide),
+            (Stage::Proteins, busy.protein),
+            (Stage::Scoring, scoring),
+            (Stage::Writing, writing),
+        ]
     }
 
     /// The stage of the work that was longest at it, in words, and for how long. All stages work at once.

@@ -54,6 +54,17 @@ impl<'a> Tables<'a> {
         Ok(Tables { options, scoring, calls, frames, record: None })
     }
 
+    /// Writes a record with all its chunks.
+    pub(super) fn write_record(
+        &mut self,
+        record: Arc<Record>,
+        chunks: Vec<ScoredChunk>,
+    ) -> Result<(), OutputError> {
+        self.write(ScoredItem::Record(record))?;
+        chunks.into_iter().try_for_each(|chunk| self.write(ScoredItem::Chunk(chunk)))?;
+        self.write(ScoredItem::End)
+    }
+
     /// Writes what is done; gives the time that took.
     pub(super) fn write_all(&mut self, done: Vec<ScoredItem>) -> Result<Duration, OutputError> {
         let start = Instant::now();

@@ -25,8 +25,13 @@ impl Letters {
         for (input, checksum) in run.inputs.iter().zip(run.checksums()) {
             let wrong =
                 |problem: &str| ReportError::Input { input: input.to_string(), problem: problem.to_owned() };
-            let Input::Path(path) = input else { return Err(wrong("cannot be read twice").into()) };
+            if *input == Input::Stdin {
+                return Err(wrong("cannot be read twice").into());
+            }
             let (bytes, sum) = checksum.ok_or_else(|| wrong("was not read to its end"))?;
+            expected.push_back((bytes, sum.to_owned()));
+            // Of an object the sum tells, once it is read.
+            let Input::Path(path) = input else { continue };
             match path.metadata() {
                 Ok(metadata) if metadata.is_file() && metadata.len() == bytes => {}
                 Ok(metadata) if metadata.is_file() => {
@@ -35,7 +40,6 @@ impl Letters {
                 Ok(_) => return Err(wrong("cannot be read twice").into()),
                 Err(error) => return Err(wrong(&format!("cannot be read: {error}")).into()),
             }
-            expected.push_back((bytes, sum.to_owned()));
         }
         let options = ReadOptions::default().limits(limits).checksums(true).unique_ids(run.unique_ids());
         let records = open_with(&run.inputs, options)?;

@@ -75,6 +75,11 @@ impl ResumeDir {
         ResumeDir { folder, unit: Unit::Chunks, report }
     }
 
+    /// Whether the folder is there.
+    pub(crate) fn is_there(&self) -> bool {
+        self.folder.exists()
+    }
+
     /// What an unfinished run has kept there; None where it has finished nothing.
     pub(crate) fn saved(&self) -> Option<SavedWork> {
         self.check_own().ok()?;

@@ -73,9 +73,7 @@ pub enum ResumeError {
         folder: PathBuf,
     },
     /// Inputs that are gone once they were read.
-    #[error(
-        "a resumed run reads the inputs again from their beginning, and {input} is a pipe or standard input"
-    )]
+    #[error("a resumed run reads its inputs again from the beginning, and {input} is a pipe, stdin or a URL")]
     Pipe {
         /// The input.
         input: String,
@@ -99,7 +97,9 @@ impl Hint for ResumeError {
             ResumeError::Version { .. } => {
                 "resume with the version that made them, or start again, and let them be replaced"
             }
-            ResumeError::Pipe { .. } => "give files, or start again instead of resuming",
+            ResumeError::Pipe { .. } => {
+                "give files, or start again instead of resuming; a plan keeps its parts, whatever its inputs"
+            }
         }))
     }
 }

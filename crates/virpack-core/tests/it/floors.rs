@@ -12,11 +12,12 @@ use sources::sources;
 
 /// The crates with a picture, and what it leaves out: the crate's page, what only fuzz targets see, and errors that know
 /// every room.
-const CRATES: [(&str, &[&str]); 4] = [
+const CRATES: [(&str, &[&str]); 5] = [
     ("virpack-core", &["lib", "fuzzing", "error"]),
     ("virpack-model", &["lib", "fuzzing", "error"]),
     ("virpack-device", &["lib"]),
     ("virpack-seq", &["lib", "fuzzing"]),
+    ("virpack-store", &["lib"]),
 ];
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;

@@ -23,7 +23,7 @@ fn all_parts_together_read_the_input_once() {
     let folder = tempfile::tempdir().unwrap();
     let plan = planned(folder.path());
     assert!(plan.parts().len() > 5, "{}", plan.parts().len());
-    let embedder = Embedder::new(plan.embedder_options(), |_| ()).unwrap();
+    let embedder = Embedder::new(plan.embedder_options().unwrap(), |_| ()).unwrap();
     let (mut read, mut rows) = (0, 0);
     for part in plan.parts().iter().rev() {
         let mut bytes = 0;
@@ -54,8 +54,8 @@ fn a_part_is_made_with_the_options_of_the_plan_or_not_at_all() {
         plan.embed_part(&embedder, 1, limits, &cancel, |_| ()).unwrap_err()
     };
     for (options, said) in [
-        (plan.embedder_options().layer(0), "the layer is not the plan's: 0 here, 4 there"),
-        (plan.embedder_options().pool(None), "the pooling is not the plan's: none here, mean there"),
+        (plan.embedder_options().unwrap().layer(0), "the layer is not the plan's: 0 here, 4 there"),
+        (plan.embedder_options().unwrap().pool(None), "the pooling is not the plan's: none here, mean there"),
     ] {
         let error = made_with(options);
         assert!(matches!(error, Error::Plan(_)) && error.hint().is_some(), "{error:?}");
@@ -67,7 +67,7 @@ fn a_part_is_made_with_the_options_of_the_plan_or_not_at_all() {
 fn a_part_that_is_cancelled_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let plan = planned(folder.path());
-    let embedder = Embedder::new(plan.embedder_options(), |_| ()).unwrap();
+    let embedder = Embedder::new(plan.embedder_options().unwrap(), |_| ()).unwrap();
     let cancel = CancelToken::new();
     cancel.cancel();
     let error = plan.embed_part(&embedder, 1, ReadLimits::default(), &cancel, |_| ()).unwrap_err();

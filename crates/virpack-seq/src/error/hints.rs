@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use virpack_store::StoreError;
+
 use super::suspect::shown_byte;
 use super::{Hint, InputError, SeqError};
 use crate::escape::shown_path;
@@ -11,7 +13,10 @@ impl Hint for SeqError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             SeqError::Input(error) => return error.hint(),
-            SeqError::Open { .. } => "check the path and its permissions".into(),
+            SeqError::Open { source, .. } => match StoreError::of_io(source) {
+                Some(error) => return error.hint(),
+                None => "check the path and its permissions".into(),
+            },
             SeqError::NotNucleotides { .. } => {
                 "this takes DNA or RNA; proteins are for a model of proteins, in a run of their own".into()
             }
@@ -61,7 +66,7 @@ impl Hint for InputError {
             InputError::Directory { .. } => "name the files in it".into(),
             InputError::NoFile { .. } => "write it to a file first".into(),
             InputError::StdinTwice { .. } => "it can be read only once".into(),
-            InputError::Read { .. } => return None,
+            InputError::Read { source, .. } => return StoreError::of_io(source).and_then(StoreError::hint),
             InputError::Changed { change, .. } => return change.hint(),
             InputError::Damaged { codec, source, .. } => mend(codec, is_end(source)).into(),
             InputError::DecoderMemory { .. } => {

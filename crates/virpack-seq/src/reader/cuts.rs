@@ -93,7 +93,8 @@ fn one(
     let progress = ranges::progress(inputs, number, state, state.bytes, limits);
     let (to, pieces) = unbounded();
     let tap = |inner| Box::new(Tap { inner, to }) as Box<dyn Read + Send>;
-    let source = Source::open_range(path, number, whole.bytes.clone(), Arc::clone(&progress), tap)?;
+    let input = &inputs[number as usize];
+    let source = Source::open_range(input, number, whole.bytes.clone(), Arc::clone(&progress), tap)?;
     let is_text = source.codec.is_none();
     let Records { blocks, parser } =
         ranges::records(source, Arc::clone(inputs), &whole, Arc::clone(&progress));

@@ -1,7 +1,8 @@
 //! Whether an input is still the file that it was when the run began.
 //!
 //! A file that is being copied, truncated or replaced while it is read gives records that no file
-//! has, or none where there are some. Pipes and standard input are whatever comes out of them.
+//! has, or none where there are some. Pipes and standard input are whatever comes out of them. An object
+//! is told apart by its tag in place of device and inode.
 
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
@@ -9,6 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::SystemTime;
+
+use sha2::{Digest, Sha256};
+use virpack_store::{Object, ObjectState, StoreError};
 
 use super::stdin::stdin_file;
 use crate::error::{Change, InputError, SeqError};
@@ -19,7 +23,7 @@ use crate::input::Input;
 pub(super) struct FileState {
     pub(super) bytes: u64,
     pub(super) modified: Option<SystemTime>,
-    /// Device and inode, where there are such.
+    /// Device and inode, or the tag of an object, where there are such.
     place: Option<(u64, u64)>,
 }
 
@@ -30,7 +34,18 @@ impl FileState {
         metadata.is_file().then(|| FileState { bytes, modified, place: place(metadata) })
     }
 
-    /// Checks that an input can be read; its state if it is a regular file.
+    /// That of an object.
+    pub(super) fn of_object(object: &ObjectState) -> FileState {
+        let place = object.etag.as_ref().map(|etag| {
+            let sum = Sha256::digest(etag);
+            let half =
+                |from: usize| sum[from..].iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+            (half(0), half(8))
+        });
+        FileState { bytes: object.bytes, modified: object.modified, place }
+    }
+
+    /// Checks that an input can be read; its state if it is a regular file or an object.
     pub(super) fn probe(input: &Input) -> Result<Option<FileState>, SeqError> {
         let metadata = match input {
             Input::Stdin => match stdin_file() {
@@ -38,6 +53,10 @@ impl FileState {
                 None => return Ok(None),
             },
             Input::Path(path) => path.metadata(),
+            Input::Object(url) => {
+                let object = Object::open(url).map_err(|error| input.cannot_open(error.into_io()))?;
+                return Ok(Some(FileState::of_object(object.state())));
+            }
         }
         .map_err(|source| input.cannot_open(source))?;
         if metadata.is_dir() {
@@ -127,7 +146,13 @@ impl InputStates {
 
 impl InputState {
     fn change(&self) -> Option<Change> {
-        change_at(self.input.path(), &self.begun?)
+        let begun = self.begun?;
+        match &self.input {
+            Input::Object(url) => {
+                of_object_at(Object::open(url).map(|object| object.state().clone()), &begun)
+            }
+            input => change_at(input.path(), &begun),
+        }
     }
 }
 
@@ -142,9 +167,23 @@ fn change_at(path: &Path, begun: &FileState) -> Option<Change> {
     }
 }
 
+/// What has happened to an object that was looked at again; one that cannot be looked at has not changed.
+fn of_object_at(now: Result<ObjectState, StoreError>, begun: &FileState) -> Option<Change> {
+    match now {
+        Ok(now) => begun.change_to(&FileState::of_object(&now)),
+        Err(error) => matches!(error, StoreError::NoObject).then_some(Change::Gone),
+    }
+}
+
+/// What is open of a file or an object.
+pub(super) enum Open {
+    File(Arc<File>),
+    Object(Object),
+}
+
 /// A file that is being read.
 pub(super) struct WatchedFile {
-    file: Arc<File>,
+    open: Open,
     begun: FileState,
     input: Input,
     /// Bytes that are to be read of it.
@@ -152,8 +191,8 @@ pub(super) struct WatchedFile {
 }
 
 impl WatchedFile {
-    pub(super) fn new(file: Arc<File>, begun: FileState, input: Input) -> Self {
-        WatchedFile { file, begun, input, expected: begun.bytes }
+    pub(super) fn new(open: Open, begun: FileState, input: Input) -> Self {
+        WatchedFile { open, begun, input, expected: begun.bytes }
     }
 
     /// As it is, where so many bytes of it are to be read.
@@ -163,9 +202,14 @@ impl WatchedFile {
 
     /// What has happened to the open file, and to its name.
     pub(super) fn change(&self) -> Option<Change> {
-        let open = self.file.metadata().ok().and_then(|metadata| FileState::of(&metadata));
-        let written = open.and_then(|now| self.begun.change_to(&now));
-        written.or_else(|| change_at(self.input.path(), &self.begun))
+        match &self.open {
+            Open::File(file) => {
+                let open = file.metadata().ok().and_then(|metadata| FileState::of(&metadata));
+                let written = open.and_then(|now| self.begun.change_to(&now));
+                written.or_else(|| change_at(self.input.path(), &self.begun))
+            }
+            Open::Object(object) => of_object_at(object.state_now(), &self.begun),
+        }
     }
 
     /// As [`WatchedFile::change`], now that so many bytes were `read` to the end; notes it where

@@ -89,7 +89,7 @@ pub fn open_range(
     }
     let progress = progress(inputs, range.source, expected, range.bytes.end - range.bytes.start, limits);
     let opened =
-        Source::open_range(path, range.source, range.bytes.clone(), Arc::clone(&progress), |file| file)?;
+        Source::open_range(&input, range.source, range.bytes.clone(), Arc::clone(&progress), |file| file)?;
     Ok(records(opened, inputs.into(), range, progress))
 }
 
@@ -123,14 +123,16 @@ pub(super) fn progress(
     Arc::new(progress)
 }
 
-/// The path of an input that is a file, and the file's state.
+/// The path of an input that is a file or an object, and its state.
 ///
 /// # Errors
 ///
-/// One that cannot be opened, and one that is not a file: a pipe has no ranges.
+/// One that cannot be opened, and one that is neither: a pipe has no ranges.
 pub(super) fn file(input: &Input) -> Result<(&Path, FileState), SeqError> {
     let no_file = || InputError::NoFile { path: input.path().into() };
-    let Input::Path(path) = input else { return Err(no_file().into()) };
+    if *input == Input::Stdin {
+        return Err(no_file().into());
+    }
     let state = FileState::probe(input)?.ok_or_else(no_file)?;
-    Ok((path, state))
+    Ok((input.path(), state))
 }

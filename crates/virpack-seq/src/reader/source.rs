@@ -3,14 +3,14 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 use liblzma::stream::Stream;
+use virpack_store::Object;
 
 use super::ReadProgress;
 use super::checksum::InputHasher;
-use super::file_state::WatchedFile;
+use super::file_state::{FileState, Open, WatchedFile};
 use super::gzip::{BgzfEnds, Gzip};
 use super::stdin::{stdin, stdin_file};
 use crate::error::{Change, InputError, SeqError};
@@ -52,6 +52,11 @@ impl Source {
         let file = match input {
             Input::Stdin => stdin_file(),
             Input::Path(path) => Some(File::open(path).map_err(cannot_open)?),
+            Input::Object(url) => {
+                let object = Object::open(url).map_err(|error| cannot_open(error.into_io()))?;
+                let bytes = 0..object.state().bytes;
+                return Source::open_object(input, object, number, bytes, progress, |reader| reader);
+            }
         };
         let file = file.map(Arc::new);
         let is_pipe = file.as_ref().and_then(|file| file.metadata().ok()).is_none_or(|m| !m.is_file());
@@ -59,7 +64,7 @@ impl Source {
         let inner: Box<dyn Read + Send> = match (input, file) {
             (Input::Path(path), Some(file)) => {
                 if let Some(begun) = progress.states.begun(number) {
-                    let open = WatchedFile::new(Arc::clone(&file), begun, input.clone());
+                    let open = WatchedFile::new(Open::File(Arc::clone(&file)), begun, input.clone());
                     if let Some(change) = open.change() {
                         return Err(InputError::Changed { path: path.clone(), change }.into());
                     }
@@ -79,19 +84,23 @@ impl Source {
     ///
     /// What keeps the file from being opened; that it has changed.
     pub(super) fn open_range(
-        path: &Path,
+        input: &Input,
         number: u32,
         bytes: Range<u64>,
         progress: Arc<ReadProgress>,
         tap: impl FnOnce(Box<dyn Read + Send>) -> Box<dyn Read + Send>,
     ) -> Result<Source, SeqError> {
-        let input = Input::Path(path.to_owned());
         let cannot_open = |source| input.cannot_open(source);
+        if let Input::Object(url) = input {
+            let object = Object::open(url).map_err(|error| cannot_open(error.into_io()))?;
+            return Source::open_object(input, object, number, bytes, progress, tap);
+        }
+        let path = input.path();
         let file = Arc::new(File::open(path).map_err(cannot_open)?);
         let mut watched = None;
         let mut ends_inside = false;
         if let Some(begun) = progress.states.begun(number) {
-            let open = WatchedFile::new(Arc::clone(&file), begun, input.clone());
+            let open = WatchedFile::new(Open::File(Arc::clone(&file)), begun, input.clone());
             if let Some(change) = open.change() {
                 return Err(InputError::Changed { path: path.to_owned(), change }.into());
             }
@@ -102,6 +111,28 @@ impl Source {
         let inner: Box<dyn Read + Send> = Box::new(file.take(bytes.end - bytes.start));
         let source = Source::from_read(tap(inner), number, false, progress).map_err(cannot_open)?;
         Ok(Source { watched, ends_inside, ..source })
+    }
+
+    /// Opens these bytes of an object, in the same way.
+    fn open_object(
+        input: &Input,
+        object: Object,
+        number: u32,
+        bytes: Range<u64>,
+        progress: Arc<ReadProgress>,
+        tap: impl FnOnce(Box<dyn Read + Send>) -> Box<dyn Read + Send>,
+    ) -> Result<Source, SeqError> {
+        let now = FileState::of_object(object.state());
+        let begun = progress.states.begun(number).unwrap_or(now);
+        if let Some(change) = begun.change_to(&now) {
+            return Err(InputError::Changed { path: input.path().into(), change }.into());
+        }
+        let cannot_open = |source| input.cannot_open(source);
+        let inner = Box::new(object.reader(bytes.clone()).map_err(cannot_open)?);
+        let watched = WatchedFile::new(Open::Object(object), begun, input.clone());
+        let source = Source::from_read(tap(inner), number, false, progress).map_err(cannot_open)?;
+        let watched = Some(watched.expecting(bytes.end - bytes.start));
+        Ok(Source { watched, ends_inside: bytes.end < begun.bytes, ..source })
     }
 
     /// Finds out the compression of what `inner` gives from its first bytes.

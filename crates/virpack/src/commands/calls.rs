@@ -80,6 +80,17 @@ enum Columns {
 }
 
 impl CallArguments {
+    /// The options, and whether each was given.
+    pub(super) fn given(&self) -> [(&'static str, bool); 5] {
+        [
+            ("--min-score", self.min_score.is_some()),
+            ("--strict", self.strict),
+            ("--relaxed", self.relaxed),
+            ("--prevalence", self.prevalence.is_some()),
+            ("--min-chunk-score", self.min_chunk_score.is_some()),
+        ]
+    }
+
     /// What was asked for; what was not is as in `base`.
     pub(crate) fn options(&self, base: CallOptions) -> Result<CallOptions, Failure> {
         let thresholds = match self.min_score {
@@ -105,6 +116,11 @@ impl CallArguments {
 }
 
 impl CallFileArguments {
+    /// The options that others need, and whether each was given.
+    pub(super) fn given(&self) -> [(&'static str, bool); 3] {
+        [("--plot", self.plot), ("--compat", self.compat.is_some()), ("--contigs", self.contigs)]
+    }
+
     /// Whose columns VirNucPro's files have, if they are asked for.
     pub(crate) fn compat(&self) -> Option<Compat> {
         self.compat.map(|columns| match columns {

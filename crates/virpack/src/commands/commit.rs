@@ -1,15 +1,22 @@
 //! `virpack commit`.
 
+use super::call_summary::call_lines;
+use super::calls::{CallArguments, CallFileArguments};
+use super::limits::LimitArguments;
 use super::output::{DtypeOut, Format};
+use super::predict::{looks_like_file, warn};
 use super::stdout::{refuse_terminal, shown};
+use crate::again;
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::noted::warn_of_records;
 use crate::text::count;
 use clap::Args;
+use std::ffi::OsString;
 use std::path::PathBuf;
+use virpack_core::calls::CallOptions;
 use virpack_core::output::{OutputDtype, OutputFormat};
-use virpack_core::plan::{CommitOptions, commit};
+use virpack_core::plan::{CommitOptions, Plan, commit};
 use virpack_seq::shown_path;
 
 /// What `virpack commit` takes.
@@ -19,9 +26,10 @@ pub(crate) struct Arguments {
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 
-    /// Also join the parts to one file, as `virpack embed -o FILE` would have written it: .npy, .parquet,
-    /// .arrows, .safetensors or .h5; `-` is standard output
-    #[arg(long, short, value_name = "FILE")]
+    /// Also join the parts: to one file, as `virpack embed -o FILE` would have written it (.npy, .parquet,
+    /// .arrows, .safetensors or .h5), or to the directory of tables that `virpack predict -o DIR` would have
+    /// written, which reads the inputs again; `-` is standard output
+    #[arg(long, short, value_name = "FILE|DIR")]
     output: Option<PathBuf>,
 
     /// The file's format, whatever its name ends in
@@ -32,13 +40,30 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, value_name = "DTYPE", requires = "output")]
     dtype_out: Option<DtypeOut>,
 
-    /// Replace a file that exists
+    /// Replace files that exist
     #[arg(long, requires = "output")]
     force: bool,
 
     /// No summary; only warnings and errors
     #[arg(long, short)]
     quiet: bool,
+
+    /// Number ids that come again, as `virpack predict --unique-ids` does
+    #[arg(long, requires = "output", help_heading = "Tables of predict")]
+    unique_ids: bool,
+
+    #[command(flatten, next_help_heading = "Tables of predict")]
+    files: CallFileArguments,
+
+    #[command(flatten, next_help_heading = "Tables of predict")]
+    calls: CallArguments,
+
+    #[command(flatten, next_help_heading = "Tables of predict")]
+    limits: LimitArguments,
+
+    /// The whole command line, the program's name first.
+    #[arg(skip)]
+    pub(crate) command_line: Vec<OsString>,
 }
 
 /// Commits, with a summary line on stderr.
@@ -46,10 +71,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(path) = &arguments.output {
         refuse_terminal(path)?;
     }
+    let plan = Plan::open(&arguments.directory)?;
+    arguments.check(&plan)?;
     let options = CommitOptions::new(&arguments.directory)
         .output(arguments.output.clone())
         .format(arguments.format.map(OutputFormat::from))
         .dtype_out(arguments.dtype_out.map(OutputDtype::from))
+        .calls(arguments.calls.options(CallOptions::default())?)
+        .compat(arguments.files.compat())
+        .contigs(arguments.files.contigs())
+        .plot(arguments.files.draw())
+        .max_plots(arguments.files.max_plots())
+        .unique_ids(arguments.unique_ids)
+        .limits(arguments.limits.limits())
+        .command(again::command(&arguments.command_line))
         .force(arguments.force);
     super::clean_up_when_interrupted();
     let committed = commit(&options)?;
@@ -73,7 +108,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     log.info(format_args!(
         "{}{was_there}: {} of {}{skipped}",
         shown_path(&committed.manifest),
-        count(committed.rows, "row", "rows"),
+        if plan.command() == "predict" {
+            count(committed.records, "record", "records")
+        } else {
+            count(committed.rows, "row", "rows")
+        },
         count(committed.parts, "part", "parts"),
     ));
     if let (Some(joined), Some(asked)) = (&committed.joined, &arguments.output) {
@@ -81,5 +120,32 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let output = joined.files.first().unwrap_or(asked);
         log.info(format_args!("{}: {}", shown(output), count(joined.rows, "row", "rows")));
     }
+    if let (Some(predicted), Some(output)) = (&committed.predicted, &arguments.output) {
+        warn(log, predicted);
+        log.summary(call_lines(&predicted.calls, plan.model(), &predicted.files, output), &predicted.report);
+    }
     Ok(())
+}
+
+impl Arguments {
+    /// Checks that every option has a use for the plan.
+    fn check(&self, plan: &Plan) -> Result<(), Failure> {
+        let is_predict = plan.command() == "predict";
+        let of_embed = [("--format", self.format.is_some()), ("--dtype-out", self.dtype_out.is_some())];
+        let of_predict = [("--unique-ids", self.unique_ids)]
+            .into_iter()
+            .chain(self.files.given())
+            .chain(self.calls.given());
+        let mut unused =
+            of_embed.into_iter().filter(|_| is_predict).chain(of_predict.filter(|_| !is_predict));
+        if let Some((option, _)) = unused.find(|(_, is_given)| *is_given) {
+            return Err(Failure::NotOfPlan { option, command: plan.command() });
+        }
+        match &self.output {
+            Some(path) if is_predict && looks_like_file(path) => {
+                Err(Failure::OutputLooksLikeFile { path: path.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
 }

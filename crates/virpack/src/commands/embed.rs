@@ -4,7 +4,7 @@ use super::checkpoint::Keeps;
 use super::events;
 use super::input::{BufferArguments, Inputs};
 use super::output::OutputArguments;
-use super::parts::{self, PartArguments};
+use super::parts::PartArguments;
 use super::run::{RunArguments, RunDeviceArguments};
 use super::stdout::{refuse_terminal, shown};
 use crate::failure::Failure;
@@ -24,12 +24,37 @@ use virpack_core::{EmbedOptions, EmbedSummary, embed};
 use virpack_core::{Event, TokenBudget};
 use virpack_seq::{Shard, shown_id, shown_path};
 
+/// Options that a plan has already, or that a part has no use for.
+const NOT_OF_PARTS: [&str; 20] = [
+    "inputs",
+    "path",
+    "file_format",
+    "dtype_out",
+    "model",
+    "pool",
+    "layer",
+    "max_length",
+    "min_length",
+    "long_records",
+    "window_overlap",
+    "dtype",
+    "include",
+    "report",
+    "shard",
+    "force",
+    "resume",
+    "no_checkpoint",
+    "checkpoint_records",
+    "checkpoint_seconds",
+];
+
 /// What `virpack embed` takes.
 #[derive(Debug, Args)]
 #[command(override_usage = "virpack embed [OPTIONS] --output <FILE> <INPUT>...
        virpack embed [OPTIONS] --plan <DIR> [--part <PARTS>]")]
 #[command(mut_arg("inputs", |inputs| inputs.required(false).required_unless_present("plan")))]
 #[command(mut_arg("path", |output| output.required(false).required_unless_present("plan")))]
+#[command(mut_arg("plan", |plan| plan.conflicts_with_all(NOT_OF_PARTS)))]
 pub(crate) struct Arguments {
     /// A directory or file of weights, a name (esm2_t33_650M_UR50D), or ORG/REPO on the Hugging Face Hub
     /// (zhihan1996/DNABERT-S, for nucleotides) [default: virpack-mini, built in: its protein or its nucleotide model, chosen by
@@ -128,7 +153,7 @@ impl RowArguments {
 /// Embeds, with progress, a summary and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(plan) = arguments.parts.plan() {
-        return parts::run(&plan?, arguments);
+        return plan?.embed(arguments);
     }
     if let Some(Include::Contacts) = arguments.include {
         return Err(Failure::Contacts);

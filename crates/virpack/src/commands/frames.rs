@@ -15,7 +15,8 @@ use virpack_seq::{GeneticCode, Input, shown_path};
 /// What `virpack frames` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// FASTA, FASTQ or BAM of nucleotides, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
+    /// FASTA, FASTQ or BAM of nucleotides, plain or compressed (gzip, zstd, bzip2, xz): files, URLs
+    /// (s3://, gs://, az://, https://), or `-` for stdin
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 

@@ -12,7 +12,8 @@ use virpack_seq::{Input, LongRecords};
 /// Inputs and lengths.
 #[derive(Debug, Args)]
 pub(crate) struct Inputs {
-    /// FASTA, FASTQ or BAM, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
+    /// FASTA, FASTQ or BAM, plain or compressed (gzip, zstd, bzip2, xz): files, URLs
+    /// (s3://, gs://, az://, https://), or `-` for stdin
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 
@@ -66,6 +67,11 @@ enum Long {
 impl Inputs {
     pub(crate) fn inputs(&self) -> Vec<Input> {
         self.inputs.iter().cloned().map(Input::from).collect()
+    }
+
+    /// Fewest letters of a record.
+    pub(crate) fn min_length(&self) -> usize {
+        self.min_length
     }
 
     /// Which lengths go through; the model says the largest unless it was asked for.

@@ -1,10 +1,13 @@
-//! `virpack embed --plan`: the parts of a plan that this process makes.
+//! `virpack embed --plan` and `virpack predict --plan`: the parts of a plan that this process makes.
 
-use super::embed::{self, show};
+use super::checkpoint::Keeps;
+use super::run::RunArguments;
+use super::{embed, predict};
 use crate::failure::Failure;
 use crate::text::{count, short};
-use crate::watch::DownloadBar;
+use crate::watch::{DownloadBar, Watch};
 use clap::Args;
+use predict::Opening;
 use serde_json::{Map, Value};
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -13,39 +16,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use virpack_core::model::hub::HubOptions;
 use virpack_core::plan::{PartSummary, Plan};
-use virpack_core::{Embedder, Error};
+use virpack_core::predict::Predictor;
+use virpack_core::{CancelToken, Embedder, Error};
 use virpack_seq::{Shard, shown_path};
-
-/// Options that a plan has already, or that a part has no use for.
-const NOT_OF_PARTS: [&str; 20] = [
-    "inputs",
-    "path",
-    "file_format",
-    "dtype_out",
-    "model",
-    "pool",
-    "layer",
-    "max_length",
-    "min_length",
-    "long_records",
-    "window_overlap",
-    "dtype",
-    "include",
-    "report",
-    "shard",
-    "force",
-    "resume",
-    "no_checkpoint",
-    "checkpoint_records",
-    "checkpoint_seconds",
-];
 
 /// Which parts of which plan.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PartArguments {
     /// Make parts of the plan that `virpack plan -o DIR` has written, instead of an output; the plan says
-    /// what is embedded, and how
-    #[arg(long, value_name = "DIR", conflicts_with_all = NOT_OF_PARTS)]
+    /// what is computed, and how
+    #[arg(long, value_name = "DIR")]
     plan: Option<PathBuf>,
 
     /// Which parts: numbers and ranges (3,7-9), or every N-th from number I on (I/N), as in an array of N
@@ -135,49 +115,88 @@ impl Parts {
     }
 }
 
-/// Makes parts, with progress and a line for each on stderr.
-pub(super) fn run(parts: &Parts, arguments: &embed::Arguments) -> Result<(), Failure> {
-    let Parts { plan, to_make, there, left } = parts;
-    let (log, begun) = (arguments.run.log, Instant::now());
-    for part in there {
-        log.info(format_args!("part {} is there: {}", part.number, shown_path(&part.path)));
-    }
-    if to_make.is_empty() {
-        log.info(format_args!("nothing to make: {} there", count(*left, "part is", "parts are")));
-        return Ok(());
-    }
-    let options = plan
-        .embedder_options()
-        .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(log)))
-        .token_budget(arguments.token_budget)
-        .buffer_size(arguments.buffer.records())
-        .packing(!arguments.no_packing)
-        .device(arguments.device.options().dtype(plan.dtype()))
-        .device_timeout(arguments.device.timeout());
-    let limits = arguments.inputs.limits.limits();
-    let ended = arguments.run.run(
-        |watch, keeps, cancel| {
+impl Parts {
+    /// Makes parts of a plan of `embed`, with progress and a line for each on stderr.
+    pub(super) fn embed(&self, arguments: &embed::Arguments) -> Result<(), Failure> {
+        let options = self.plan.embedder_options()?;
+        let options = options
+            .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(arguments.run.log)))
+            .token_budget(arguments.token_budget)
+            .buffer_size(arguments.buffer.records())
+            .packing(!arguments.no_packing)
+            .device(arguments.device.options().dtype(self.plan.dtype()))
+            .device_timeout(arguments.device.timeout());
+        let limits = arguments.inputs.limits.limits();
+        self.make(&arguments.run, |watch, keeps, cancel, done| {
             let chosen = Cell::new(None);
-            let embedder = Embedder::new(options, |event| show(watch, keeps, &chosen, event))?;
-            let mut made = Made::default();
-            for &number in to_make {
-                let each = |event| show(watch, keeps, &chosen, event);
-                let part = plan.embed_part(&embedder, number, limits, cancel, each)?;
-                watch.info(line(&part, plan.parts().len()));
-                made.add(&part);
-            }
-            Ok(made)
-        },
-        || None,
-    );
-    let Some(made) = ended? else { return Ok(()) };
-    log.summary(made.line(*left, begun.elapsed()), &made.report(*left, begun.elapsed()));
-    Ok(())
+            let embedder = Embedder::new(options, |event| embed::show(watch, keeps, &chosen, event))?;
+            self.to_make.iter().try_for_each(|&number| {
+                let each = |event| embed::show(watch, keeps, &chosen, event);
+                done(&self.plan.embed_part(&embedder, number, limits, cancel, each)?);
+                Ok(())
+            })
+        })
+    }
+
+    /// The same of a plan of `predict`.
+    pub(super) fn predict(&self, arguments: &predict::Arguments) -> Result<(), Failure> {
+        let options = self.plan.predict_options()?;
+        let options = options
+            .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(arguments.run.log)))
+            .token_budget(arguments.token_budget)
+            .device(arguments.device.options().dtype(self.plan.dtype()))
+            .device_timeout(arguments.device.timeout());
+        let limits = arguments.limits.limits();
+        let opening = Opening::of(self.plan.model());
+        self.make(&arguments.run, |watch, keeps, cancel, done| {
+            let predictor = Predictor::new(options, |event| predict::show(watch, keeps, &opening, event))?;
+            self.to_make.iter().try_for_each(|&number| {
+                let each = |event| predict::show(watch, keeps, &opening, event);
+                done(&self.plan.predict_part(&predictor, number, limits, cancel, each)?);
+                Ok(())
+            })
+        })
+    }
+
+    /// Makes parts by `make`, which hands on each, unless there are none to make.
+    fn make(
+        &self,
+        run: &RunArguments,
+        make: impl FnOnce(&Watch, &Keeps, &CancelToken, &mut dyn FnMut(&PartSummary)) -> Result<(), Error>,
+    ) -> Result<(), Failure> {
+        let Parts { plan, to_make, there, left } = self;
+        let (log, begun) = (run.log, Instant::now());
+        for part in there {
+            log.info(format_args!("part {} is there: {}", part.number, shown_path(&part.path)));
+        }
+        if to_make.is_empty() {
+            log.info(format_args!("nothing to make: {} there", count(*left, "part is", "parts are")));
+            return Ok(());
+        }
+        let rows = if plan.command() == "predict" { ["record", "records"] } else { ["row", "rows"] };
+        let ended = run.run(
+            |watch, keeps, cancel| {
+                let mut made = Made { rows_are: rows, ..Made::default() };
+                let mut done = |part: &PartSummary| {
+                    watch.info(line(part, plan.parts().len(), rows));
+                    made.add(part);
+                };
+                make(watch, keeps, cancel, &mut done)?;
+                Ok(made)
+            },
+            || None,
+        );
+        let Some(made) = ended? else { return Ok(()) };
+        log.summary(made.line(*left, begun.elapsed()), &made.report(*left, begun.elapsed()));
+        Ok(())
+    }
 }
 
 /// What was made.
 #[derive(Default)]
 struct Made {
+    /// What one row is called, and several.
+    rows_are: [&'static str; 2],
     parts: u64,
     rows: u64,
     skipped: u64,
@@ -203,7 +222,7 @@ impl Made {
         format!(
             "{} made{left}: {}, {} in {seconds:.1} s ({}tokens/s)",
             count(self.parts, "part", "parts"),
-            count(self.rows, "row", "rows"),
+            count(self.rows, self.rows_are[0], self.rows_are[1]),
             count(self.tokens, "token", "tokens"),
             short(self.tokens as f64 / seconds.max(1e-9)),
         )
@@ -223,7 +242,7 @@ impl Made {
 }
 
 /// The line of a part.
-fn line(part: &PartSummary, parts: usize) -> String {
+fn line(part: &PartSummary, parts: usize, [row, rows]: [&str; 2]) -> String {
     let skipped = match part.skipped {
         0 => String::new(),
         n => format!(", {} skipped", count(n, "record", "records")),
@@ -231,7 +250,7 @@ fn line(part: &PartSummary, parts: usize) -> String {
     format!(
         "part {} of {parts}: {}{skipped}, {} in {:.1} s: {}",
         part.number,
-        count(part.rows, "row", "rows"),
+        count(part.rows, row, rows),
         count(part.tokens, "token", "tokens"),
         part.elapsed.as_secs_f64(),
         shown_path(&part.path),

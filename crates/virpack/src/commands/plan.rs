@@ -4,38 +4,61 @@ use super::device::Precision;
 use super::embed::RowArguments;
 use super::input::Inputs;
 use super::output::DtypeOut;
+use super::predict::models::ModelArguments;
+use super::predict::other_length;
 use crate::failure::Failure;
 use crate::log::LogArguments;
 use crate::text::{count, short};
-use crate::values::parse_tokens;
+use crate::values::{parse_code, parse_length, parse_tokens};
 use crate::watch::DownloadBar;
 use clap::Args;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use virpack_core::Event;
 use virpack_core::model::hub::HubOptions;
 use virpack_core::model::mini;
-use virpack_core::plan::{PlanOptions, plan};
-use virpack_seq::shown_path;
+use virpack_core::plan::{Plan, PlanOptions, plan, plan_predict};
+use virpack_core::{DeviceOptions, Event};
+use virpack_seq::{GeneticCode, shown_path};
+
+/// Options of `embed` that `predict` does not have.
+const NOT_OF_PREDICT: [&str; 6] =
+    ["pool", "layer", "max_length", "long_records", "window_overlap", "dtype_out"];
 
 /// What `virpack plan` takes.
 #[derive(Debug, Args)]
 #[command(mut_arg("inputs", |inputs| {
-    inputs.help("Files of FASTA, FASTQ or BAM, plain or compressed (gzip, zstd, bzip2, xz)")
+    inputs.help("FASTA, FASTQ or BAM, plain or compressed (gzip, zstd, bzip2, xz): files, or URLs (s3://, gs://, az://, \
+        https://)")
+}))]
+#[command(mut_arg("model", |model| {
+    let model = model.help_heading(None).display_order(0);
+    model.help("A directory or file of weights, a name (esm2_t33_650M_UR50D), or ORG/REPO on the Hugging \
+        Face Hub (zhihan1996/DNABERT-S, for nucleotides); with --predict what judges, as `virpack predict` \
+        takes it [default: virpack-mini, built in: its protein or its nucleotide model, chosen by the first \
+        records, or all of it]")
+}))]
+#[command(mut_arg("preset", |arg| arg.requires("predict")))]
+#[command(mut_arg("classifier", |arg| arg.requires("predict")))]
+#[command(mut_arg("nucleotide_classifier", |arg| arg.requires("predict")))]
+#[command(mut_arg("protein_model", |arg| arg.requires("predict")))]
+#[command(mut_arg("nucleotide_model", |arg| arg.requires("predict")))]
+#[command(mut_arg("min_length", |arg| {
+    arg.help("Fewest residues (or bases) of a record; shorter ones are left out")
 }))]
 pub(crate) struct Arguments {
-    /// A directory or file of weights, a name (esm2_t33_650M_UR50D), or ORG/REPO on the Hugging Face Hub
-    /// (zhihan1996/DNABERT-S, for nucleotides) [default: virpack-mini, built in: its protein or its
-    /// nucleotide model, chosen by the first records]
-    #[arg(long, short, value_name = "MODEL")]
-    model: Option<String>,
+    /// Plan parts of `virpack predict`, which then takes --plan DIR; `virpack commit DIR -o RUNDIR` makes its
+    /// tables
+    #[arg(long, conflicts_with_all = NOT_OF_PREDICT)]
+    predict: bool,
 
     /// The directory of the plan, where its parts will be too
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
 
     /// Most tokens of a part: 50M take 2 minutes at 400,000 tokens/s, and little is lost with a machine. A
-    /// record of more is a part of its own, and so is each file that is compressed or BAM
+    /// record of more is a part of its own, and so is each file that is compressed or BAM. With --predict a
+    /// base counts as a token
     #[arg(long, value_name = "N", default_value = "50M", value_parser = parse_tokens)]
     part_tokens: u64,
 
@@ -58,27 +81,26 @@ pub(crate) struct Arguments {
     /// No summary; only warnings and errors
     #[arg(long, short)]
     quiet: bool,
+
+    #[command(flatten, next_help_heading = "With --predict")]
+    judges: ModelArguments,
+
+    /// Bases of a chunk [default: what the classifier was trained on, 500 for virpack-mini]
+    #[arg(long, value_name = "N", value_parser = parse_length)]
+    #[arg(requires = "predict", help_heading = "With --predict")]
+    length: Option<NonZeroUsize>,
+
+    /// NCBI's number of the genetic code [default: 1]
+    #[arg(long, value_name = "N", value_parser = parse_code)]
+    #[arg(requires = "predict", help_heading = "With --predict")]
+    genetic_code: Option<GeneticCode>,
 }
 
 /// Plans, with a summary line on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let log = LogArguments::lines(arguments.quiet);
-    let model = arguments.model.as_deref().unwrap_or(mini::NAME);
-    let options = PlanOptions::new(arguments.inputs.inputs(), model, &arguments.output)
-        .limits(arguments.inputs.limits.limits())
-        .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(log)))
-        .pool(arguments.rows.pool())
-        .layer(arguments.rows.layer)
-        .lengths(arguments.inputs.lengths()?)
-        .dtype(arguments.dtype.map(Into::into))
-        .dtype_out(arguments.dtype_out.into())
-        .part_tokens(arguments.part_tokens);
     super::clean_up_when_interrupted();
-    let plan = plan(&options, |event| match event {
-        Event::Weights(note) => log.info(note),
-        Event::BuiltInModel { model } => log.info(format_args!("{model} reads these inputs (built in)")),
-        _ => (),
-    })?;
+    let plan = if arguments.predict { arguments.plan_predict(log)? } else { arguments.plan_embed(log)? };
     for remark in plan.remarks() {
         log.warn(remark);
     }
@@ -93,10 +115,56 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     ));
     if !plan.parts().is_empty() {
         log.info(format_args!(
-            "make them with: virpack embed --plan {} --part 1-{}",
+            "make them with: virpack {} --plan {} --part 1-{}",
+            plan.command(),
             shown_path(&arguments.output),
             plan.parts().len(),
         ));
     }
     Ok(())
+}
+
+impl Arguments {
+    fn plan_embed(&self, log: LogArguments) -> Result<Plan, Failure> {
+        let model = self.judges.model().unwrap_or(mini::NAME);
+        let options = PlanOptions::new(self.inputs.inputs(), model, &self.output)
+            .limits(self.inputs.limits.limits())
+            .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(log)))
+            .pool(self.rows.pool())
+            .layer(self.rows.layer)
+            .lengths(self.inputs.lengths()?)
+            .dtype(self.dtype.map(Into::into))
+            .dtype_out(self.dtype_out.into())
+            .part_tokens(self.part_tokens);
+        Ok(plan(&options, |event| show(log, event))?)
+    }
+
+    fn plan_predict(&self, log: LogArguments) -> Result<Plan, Failure> {
+        let inputs = self.inputs.inputs();
+        let (options, classifier) = self.judges.options(inputs, self.length, &self.output)?;
+        let options = options
+            .limits(self.inputs.limits.limits())
+            .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(log)))
+            .min_length(self.inputs.min_length())
+            .genetic_code(self.genetic_code.unwrap_or(GeneticCode::STANDARD))
+            .device(DeviceOptions::default().dtype(self.dtype.map(Into::into)))
+            .compat(self.judges.compat());
+        Ok(plan_predict(&options, self.part_tokens, |event| match event {
+            Event::ChunkLength { length, asked, trained } => {
+                if let Some(other) = other_length(&classifier, length, asked, trained) {
+                    log.warn(other);
+                }
+            }
+            event => show(log, event),
+        })?)
+    }
+}
+
+/// Shows what was found out about the model.
+fn show(log: LogArguments, event: Event) {
+    match event {
+        Event::Weights(note) => log.info(note),
+        Event::BuiltInModel { model } => log.info(format_args!("{model} reads these inputs (built in)")),
+        _ => (),
+    }
 }

@@ -1,15 +1,17 @@
 //! `virpack predict`.
 
-mod models;
+pub(super) mod models;
 
 use super::call_summary::{call_lines, work_line};
 use super::calls::{CallArguments, CallFileArguments};
 use super::checkpoint::Keeps;
 use super::events;
 use super::limits::LimitArguments;
+use super::parts::PartArguments;
 use super::run::{RunArguments, RunDeviceArguments};
 use crate::again;
 use crate::failure::Failure;
+use crate::log::LogArguments;
 use crate::noted::warn_of_ids;
 use crate::text::count;
 use crate::values::{parse_code, parse_count, parse_length, parse_whole};
@@ -22,17 +24,55 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use virpack_core::calls::{CallOptions, Compat};
 use virpack_core::model::hub::HubOptions;
-use virpack_core::predict::{PredictOptions, predict};
+use virpack_core::predict::{PredictOptions, PredictSummary, predict};
 use virpack_core::report::{FinishedRun, ReportOptions};
 use virpack_core::{Event, ModelBudget, TokenBudget};
 use virpack_seq::frames::FrameCounters;
 use virpack_seq::{GeneticCode, Input, shown_id};
 
+/// Options that a plan has already, or that a part has no use for.
+const NOT_OF_PARTS: [&str; 30] = [
+    "inputs",
+    "output",
+    "min_length",
+    "unique_ids",
+    "genetic_code",
+    "plot",
+    "max_plots",
+    "compat",
+    "contigs",
+    "contig_min_chunks",
+    "contig_min_viral",
+    "contig_min_nonviral",
+    "force",
+    "min_score",
+    "strict",
+    "relaxed",
+    "prevalence",
+    "min_chunk_score",
+    "model",
+    "preset",
+    "classifier",
+    "nucleotide_classifier",
+    "protein_model",
+    "nucleotide_model",
+    "length",
+    "dtype",
+    "buffer_size",
+    "resume",
+    "no_checkpoint",
+    "checkpoint_seconds",
+];
+
 /// What `virpack predict` takes.
 #[derive(Debug, Args)]
+#[command(override_usage = "virpack predict [OPTIONS] --output <DIR> <INPUT>...
+       virpack predict [OPTIONS] --plan <DIR> [--part <PARTS>]")]
+#[command(mut_arg("plan", |plan| plan.conflicts_with_all(NOT_OF_PARTS)))]
 pub(crate) struct Arguments {
-    /// FASTA, FASTQ or BAM of nucleotides, plain or compressed (gzip, zstd, bzip2, xz); `-` is stdin
-    #[arg(required = true, value_name = "INPUT")]
+    /// FASTA, FASTQ or BAM of nucleotides, plain or compressed (gzip, zstd, bzip2, xz): files, URLs
+    /// (s3://, gs://, az://, https://), or `-` for stdin
+    #[arg(required_unless_present = "plan", value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 
     /// Leave out records of fewer bases: they have a row, and are not computed
@@ -49,12 +89,12 @@ pub(crate) struct Arguments {
     genetic_code: GeneticCode,
 
     #[command(flatten, next_help_heading = "Input")]
-    limits: LimitArguments,
+    pub(super) limits: LimitArguments,
 
     /// The directory of the tables; it is made where it is missing. `-` sends sequences.tsv alone to standard
     /// output, row by row
-    #[arg(long, short, value_name = "DIR", help_heading = "Output")]
-    output: PathBuf,
+    #[arg(long, short, value_name = "DIR", help_heading = "Output", required_unless_present = "plan")]
+    output: Option<PathBuf>,
 
     #[command(flatten, next_help_heading = "Output")]
     files: CallFileArguments,
@@ -73,13 +113,16 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", value_parser = parse_length, help_heading = "Models")]
     length: Option<NonZeroUsize>,
 
+    #[command(flatten, next_help_heading = "Parts of a plan")]
+    parts: PartArguments,
+
     #[command(flatten, next_help_heading = "Speed and memory")]
-    device: RunDeviceArguments,
+    pub(super) device: RunDeviceArguments,
 
     /// Most tokens in a batch of either model; `auto` is what fits the device's free memory, at most where more brings
     /// no speed
     #[arg(long, value_name = "N", default_value = "auto", help_heading = "Speed and memory")]
-    token_budget: TokenBudget,
+    pub(super) token_budget: TokenBudget,
 
     /// Sequences collected before packing; identical ones among them are computed once [default: 2000, or more where
     /// batches are large]
@@ -92,6 +135,9 @@ pub(crate) struct Arguments {
 
 /// Judges, with progress, a summary and warnings on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(plan) = arguments.parts.plan() {
+        return plan?.predict(arguments);
+    }
     let log = arguments.run.log;
     let (options, classifier) = options(arguments)?;
     let opening = Opening { classifier, with: arguments.models.shown(), chunks: RefCell::default() };
@@ -103,6 +149,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return judge_again(arguments);
     }
     let Some(predicted) = ended? else { return Ok(()) };
+    warn(log, &predicted);
+    let mut lines =
+        call_lines(&predicted.calls, &arguments.models.name(), &predicted.files, arguments.output());
+    lines += &work_line(&predicted);
+    log.summary(lines, &predicted.report);
+    Ok(())
+}
+
+/// Warns of what was odd in the inputs.
+pub(super) fn warn(log: LogArguments, predicted: &PredictSummary) {
     for remark in &predicted.remarks {
         log.warn(remark);
     }
@@ -116,16 +172,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         ));
     }
     warn_of_ids(log, &predicted.calls.repeated);
-    let mut lines =
-        call_lines(&predicted.calls, &arguments.models.name(), &predicted.files, &arguments.output);
-    lines += &work_line(&predicted);
-    log.summary(lines, &predicted.report);
-    Ok(())
 }
 
 /// Makes the files of a complete run again, with what is asked for now: only they are other ones.
 fn judge_again(arguments: &Arguments) -> Result<(), Failure> {
-    let run = FinishedRun::open(&arguments.output)?;
+    let run = FinishedRun::open(arguments.output())?;
     let options = ReportOptions::of(&run)
         .calls(arguments.calls.options(CallOptions::default())?)
         .compat(arguments.compat())
@@ -139,9 +190,13 @@ fn judge_again(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 impl Arguments {
+    fn output(&self) -> &Path {
+        self.output.as_deref().unwrap_or(Path::new(""))
+    }
+
     /// Whose columns VirNucPro's files have, if they are written.
     fn compat(&self) -> Option<Compat> {
-        self.files.compat().or_else(|| self.models.is_virnucpro().then_some(Compat::VirNucPro))
+        self.files.compat().or_else(|| self.models.compat())
     }
 }
 
@@ -149,10 +204,10 @@ impl Arguments {
 fn options(arguments: &Arguments) -> Result<(PredictOptions, String), Failure> {
     let inputs = arguments.inputs.iter().cloned().map(Input::from).collect();
     let calls = arguments.calls.options(CallOptions::default())?;
-    if looks_like_file(&arguments.output) {
-        return Err(Failure::OutputLooksLikeFile { path: arguments.output.clone() });
+    if looks_like_file(arguments.output()) {
+        return Err(Failure::OutputLooksLikeFile { path: arguments.output().to_owned() });
     }
-    let (options, classifier) = arguments.models.options(inputs, arguments.length, &arguments.output)?;
+    let (options, classifier) = arguments.models.options(inputs, arguments.length, arguments.output())?;
     let options = options
         .downloads(HubOptions::from_env(), Arc::new(DownloadBar::new(arguments.run.log)))
         .limits(arguments.limits.limits())
@@ -175,7 +230,7 @@ fn options(arguments: &Arguments) -> Result<(PredictOptions, String), Failure> {
 }
 
 /// Whether a path has the ending of a file, and is no directory.
-fn looks_like_file(path: &Path) -> bool {
+pub(super) fn looks_like_file(path: &Path) -> bool {
     const ENDINGS: [&str; 16] = [
         "tsv", "csv", "txt", "json", "html", "fa", "fna", "fasta", "fq", "fastq", "gz", "bam", "bed", "gff3",
         "npy", "parquet",
@@ -185,7 +240,7 @@ fn looks_like_file(path: &Path) -> bool {
 }
 
 /// What the line that opens a run names.
-struct Opening {
+pub(super) struct Opening {
     classifier: String,
     /// The pipeline, or the classifier's file.
     with: String,
@@ -193,19 +248,23 @@ struct Opening {
     chunks: RefCell<String>,
 }
 
+impl Opening {
+    /// Of parts, which a model of this name judges.
+    pub(super) fn of(model: &str) -> Self {
+        Opening { classifier: model.to_owned(), with: model.to_owned(), chunks: RefCell::default() }
+    }
+}
+
 /// Shows what a run reports.
-fn show(watch: &Watch, keeps: &Keeps, opening: &Opening, event: Event) {
+pub(super) fn show(watch: &Watch, keeps: &Keeps, opening: &Opening, event: Event) {
     let file = &opening.classifier;
     match events::show(watch, keeps, event) {
         Some(Event::ChunkLength { length, asked, trained }) => {
-            let unknown = match (asked, trained) {
-                (Some(_), Some(trained)) if trained != length => {
-                    watch.warn(format_args!("chunks of {length} bases, but {file} was trained on {trained}"));
-                    ""
-                }
-                (None, None) => " (the classifier does not say what it was trained on)",
-                _ => "",
-            };
+            if let Some(other) = other_length(file, length, asked, trained) {
+                watch.warn(other);
+            }
+            let is_known = asked.is_some() || trained.is_some();
+            let unknown = if is_known { "" } else { " (the classifier does not say what it was trained on)" };
             opening.chunks.replace(format!("chunks of {length} bases{unknown}"));
         }
         Some(Event::Ready { device, budgets }) => {
@@ -217,6 +276,17 @@ fn show(watch: &Watch, keeps: &Keeps, opening: &Opening, event: Event) {
         }
         _ => (),
     }
+}
+
+/// The warning of chunks that are of another length than the classifier was trained on.
+pub(super) fn other_length(
+    classifier: &str,
+    length: NonZeroUsize,
+    asked: Option<NonZeroUsize>,
+    trained: Option<NonZeroUsize>,
+) -> Option<String> {
+    let trained = asked.and(trained).filter(|trained| *trained != length)?;
+    Some(format!("chunks of {length} bases, but {classifier} was trained on {trained}"))
 }
 
 /// What the classifier takes alone, and the option of the model that it leaves out.

@@ -21,10 +21,10 @@ pub(super) fn of(error: &Error) -> Option<String> {
                 .to_owned()
         }
         Error::ShardOfPipe { input } => {
-            format!("--shard deals out inputs that can be read again, and {input} is a pipe")
+            format!("--shard deals out files, and {input} is a pipe or a URL")
         }
         Error::Resume(ResumeError::Pipe { input }) => format!(
-            "--resume reads the inputs again from their beginning, and {input} is a pipe or standard input"
+            "--resume reads the inputs again from their beginning, and {input} is a pipe, stdin or a URL"
         ),
         Error::Output(OutputError::NoResidues { format }) => format!(
             ".{} holds one row a record, and --pool none gives each record as many rows as it has residues",

@@ -213,10 +213,13 @@ fn of_plan(error: &PlanError) -> Words<'_> {
     if error.is_no_plan() {
         return Some("`virpack plan INPUT... -o DIR` makes one".into());
     }
-    match (error.directory(), error.parts()) {
-        (Some(directory), Some(parts)) => {
+    match (error.directory(), error.command(), error.parts()) {
+        (Some(directory), Some(command), Some(parts)) => {
             let directory = shown_path(directory);
-            Some(format!("`virpack embed --plan {directory} --part {parts}` makes them again").into())
+            Some(format!("`virpack {command} --plan {directory} --part {parts}` makes them again").into())
+        }
+        (Some(directory), Some(command), None) => {
+            Some(format!("`virpack {command} --plan {}` makes its parts", shown_path(directory)).into())
         }
         _ => error.hint(),
     }
@@ -236,6 +239,7 @@ fn of_merge(error: &MergeError) -> Words<'_> {
 pub(super) fn of_own(failure: &Failure) -> Option<&'static str> {
     Some(match failure {
         Failure::OverlapWithoutWindows => "add --long-records window",
+        Failure::NotOfPlan { .. } => "leave it out",
         Failure::PartWithoutPlan => "name the plan with --plan",
         Failure::WithoutClassifier { .. } => "name it with --classifier",
         Failure::NoPublishedClassifier { .. } => {

@@ -13,7 +13,9 @@ mod docs;
 mod drop_in;
 mod library_words;
 mod msrv;
+mod objects;
 mod plan;
+mod plan_predict;
 #[cfg(unix)]
 mod report;
 mod resume;

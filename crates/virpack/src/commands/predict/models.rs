@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use clap::{Args, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use virpack_core::calls::Compat;
 use virpack_core::model::Location;
 use virpack_core::model::mini;
 use virpack_core::predict::{Bundle, PredictOptions};
@@ -126,9 +127,14 @@ impl ModelArguments {
         Ok((PredictOptions::with_bundle(inputs, &bundle, length, output), classifier.to_string()))
     }
 
-    /// Whether it is VirNucPro by its name.
-    pub(crate) fn is_virnucpro(&self) -> bool {
-        self.preset.is_some()
+    /// Whose columns VirNucPro's files have unless asked otherwise: its own, of VirNucPro by its name.
+    pub(crate) fn compat(&self) -> Option<Compat> {
+        self.preset.map(|_| Compat::VirNucPro)
+    }
+
+    /// What `--model` names.
+    pub(crate) fn model(&self) -> Option<&str> {
+        self.model.as_deref()
     }
 
     /// What judges, in a word.

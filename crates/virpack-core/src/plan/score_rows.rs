@@ -1,0 +1,193 @@
+//! The scores of a part of `predict`, read back from its Parquet file a row group at a time.
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::vec::IntoIter;
+
+use parquet::column::reader::get_typed_column_reader;
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use virpack_model::guarded;
+use virpack_seq::{Frame, Record};
+
+use crate::calls::{ScoredChunk, ScoredFrame, Scores};
+use crate::output::OutputError;
+
+/// The scores of a part.
+pub(super) struct ScoreRows {
+    path: PathBuf,
+    file: SerializedFileReader<File>,
+    has_sources: bool,
+    next_group: usize,
+    rows: IntoIter<Row>,
+    /// The first row that is not given yet.
+    first: Option<Row>,
+}
+
+/// The chunks of a record, and whether they are of this one.
+pub(super) enum RecordScores {
+    /// Its chunks.
+    Of(Vec<ScoredChunk>),
+    /// The part has another record here.
+    OfAnother,
+}
+
+#[derive(Clone)]
+struct Row {
+    record: u64,
+    id: ByteArray,
+    length: u64,
+    /// Its number, and its bases in the record.
+    chunk: Option<(u64, Range<usize>)>,
+    frame: Option<(Frame, Range<usize>)>,
+    scores: Option<Scores>,
+}
+
+impl ScoreRows {
+    /// Opens the file of a part of a plan that has several inputs, or one.
+    pub(super) fn open(path: &Path, has_sources: bool) -> Result<Self, OutputError> {
+        let file = guarded::open_linked(path).map_err(|source| OutputError::decoding(path, source.into()))?;
+        let file = SerializedFileReader::new(file).map_err(|error| OutputError::decoding(path, error))?;
+        let (path, rows) = (path.to_path_buf(), Vec::new().into_iter());
+        Ok(ScoreRows { path, file, has_sources, next_group: 0, rows, first: None })
+    }
+
+    /// The chunks of the next record, which `record` must be; its id may have a number behind it that the
+    /// part's has not.
+    pub(super) fn of(&mut self, record: &Record, is_numbered: bool) -> Result<RecordScores, OutputError> {
+        let mut chunks: Vec<ScoredChunk> = Vec::new();
+        let mut rows = 0;
+        while let Some(row) = self.next_of(record.index)? {
+            if !row.is_of(record, is_numbered) {
+                return Ok(RecordScores::OfAnother);
+            }
+            rows += 1;
+            let Some((number, bases)) = row.chunk else { continue };
+            if number as usize == chunks.len() + 1 {
+                chunks.push(ScoredChunk { bases, frames: Vec::new(), strands: None });
+            }
+            let Some(chunk) = chunks.last_mut().filter(|_| number > 0) else { return Err(self.odd()) };
+            match (row.frame, row.scores) {
+                (Some((frame, codons)), Some(scores)) => {
+                    chunk.frames.push(ScoredFrame { frame, codons, scores });
+                }
+                (None, scores) => chunk.strands = scores,
+                (Some(_), None) => return Err(self.odd()),
+            }
+        }
+        Ok(if rows > 0 { RecordScores::Of(chunks) } else { RecordScores::OfAnother })
+    }
+
+    /// Whether all rows are given.
+    pub(super) fn is_at_end(&mut self) -> Result<bool, OutputError> {
+        self.fill()?;
+        Ok(self.first.is_none())
+    }
+
+    /// The next row, if it is of the record of this number.
+    fn next_of(&mut self, record: u64) -> Result<Option<Row>, OutputError> {
+        self.fill()?;
+        Ok(self.first.take_if(|row| row.record == record))
+    }
+
+    /// Reads the next row, unless one waits.
+    fn fill(&mut self) -> Result<(), OutputError> {
+        while self.first.is_none() {
+            self.first = self.rows.next();
+            if self.first.is_none() {
+                if self.next_group == self.file.num_row_groups() {
+                    return Ok(());
+                }
+                let rows = self.read_group().map_err(|error| OutputError::decoding(&self.path, error))?;
+                self.rows = rows.into_iter();
+                self.next_group += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_group(&self) -> Result<Vec<Row>, ParquetError> {
+        let group = self.file.get_row_group(self.next_group)?;
+        let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
+        let behind = 2 + usize::from(self.has_sources);
+        let numbers = |place| column::<Int64Type>(&*group, place, rows);
+        let scores = |place| column::<FloatType>(&*group, place, rows);
+        let (records, ids) = (numbers(0)?, column::<ByteArrayType>(&*group, 1, rows)?);
+        let (lengths, chunks) = (numbers(behind)?, numbers(behind + 1)?);
+        let chunk_places = [numbers(behind + 2)?, numbers(behind + 3)?];
+        let frames = column::<ByteArrayType>(&*group, behind + 4, rows)?;
+        let frame_places = [numbers(behind + 5)?, numbers(behind + 6)?];
+        let scores = [scores(behind + 7)?, scores(behind + 8)?];
+        let range = |places: &[Vec<Option<i64>>; 2], i: usize| {
+            let start = usize::try_from(places[0][i]?).ok()?.checked_sub(1)?;
+            let end = usize::try_from(places[1][i]?).ok()?;
+            (start <= end).then_some(start..end)
+        };
+        let row = |i: usize| {
+            let chunk = match chunks[i] {
+                None => None,
+                Some(number) => Some((u64::try_from(number).ok()?, range(&chunk_places, i)?)),
+            };
+            let frame = match &frames[i] {
+                None => None,
+                Some(name) => {
+                    let frame = Frame::ALL.into_iter().find(|frame| frame.as_str().as_bytes() == name.data());
+                    Some((frame?, range(&frame_places, i)?))
+                }
+            };
+            let scores = scores[0][i].zip(scores[1][i]).map(|(other, virus)| Scores { other, virus });
+            Some(Row {
+                record: u64::try_from(records[i]?).ok()?,
+                id: ids[i].clone()?,
+                length: u64::try_from(lengths[i]?).ok()?,
+                chunk,
+                frame,
+                scores,
+            })
+        };
+        (0..rows).map(row).collect::<Option<_>>().ok_or_else(odd)
+    }
+
+    fn odd(&self) -> OutputError {
+        OutputError::decoding(&self.path, odd())
+    }
+}
+
+impl Row {
+    fn is_of(&self, record: &Record, is_numbered: bool) -> bool {
+        let rest = record.id.as_bytes().strip_prefix(self.id.data());
+        let is_id = rest.is_some_and(|rest| rest.is_empty() || is_numbered && rest.starts_with(b"_"));
+        is_id && self.length == record.sequence.len() as u64
+    }
+}
+
+/// A column: what each row has of it.
+fn column<T: DataType>(
+    group: &dyn RowGroupReader,
+    place: usize,
+    rows: usize,
+) -> Result<Vec<Option<T::T>>, ParquetError> {
+    let is_optional = group.metadata().column(place).column_descr().max_def_level() > 0;
+    let mut column = get_typed_column_reader::<T>(group.get_column_reader(place)?);
+    let (mut values, mut levels) = (Vec::with_capacity(rows), Vec::new());
+    let mut done = 0;
+    while done < rows {
+        let wanted = is_optional.then_some(&mut levels);
+        let (read, ..) = column.read_records(rows - done, wanted, None, &mut values)?;
+        if read == 0 {
+            return Err(odd());
+        }
+        done += read;
+    }
+    let mut values = values.into_iter();
+    if !is_optional {
+        return Ok(values.map(Some).collect());
+    }
+    Ok(levels.into_iter().map(|level| if level > 0 { values.next() } else { None }).collect())
+}
+
+fn odd() -> ParquetError {
+    ParquetError::General("its rows are not those of a part of predict".to_owned())
+}

@@ -1,0 +1,151 @@
+//! The directory of a run whose scores are there already, as those of a plan's parts are: records and
+//! their scored chunks go in, in input order, and the files that a run over all inputs writes come out.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+use virpack_device::Dtype;
+use virpack_model::FileChecksum;
+use virpack_seq::frames::{FrameCounters, Pair};
+use virpack_seq::reader::{CutInput, ReadProgress};
+use virpack_seq::{Input, Record};
+
+use super::files::Files;
+use super::tables::Tables;
+use super::{PredictOptions, PredictSummary, identity, run_json};
+use crate::Error;
+use crate::calls::ScoredChunk;
+use crate::files::NewDirectory;
+use crate::identity::Identity;
+use crate::output::is_stdout;
+use crate::resume::{Remake, ResumeDir, describe};
+use crate::run_json::read;
+
+/// The directory of a run, while records and their scored chunks go in.
+pub(crate) struct JoinedTables<'a> {
+    options: &'a PredictOptions,
+    length: NonZeroUsize,
+    tables: Tables<'a>,
+    begun: Instant,
+    /// None: standard output has none. The first takes its folder away when it ends.
+    remake: Option<Remake>,
+    directory: Option<NewDirectory>,
+    replace: bool,
+}
+
+/// What is known of the run from elsewhere.
+pub(crate) struct JoinedFacts<'a> {
+    /// The inputs as they were when they were scored.
+    pub(crate) inputs: Vec<&'a CutInput>,
+    /// How they were read again.
+    pub(crate) reading: &'a ReadProgress,
+    /// Models and classifiers, and how records were cut.
+    pub(crate) identity: Identity,
+    /// Their files.
+    pub(crate) files: Vec<FileChecksum>,
+    pub(crate) dtype: Dtype,
+    /// The kinds of devices that have computed, for people.
+    pub(crate) device: String,
+    pub(crate) frames: FrameCounters,
+    pub(crate) first_odd: Option<Arc<str>>,
+    pub(crate) tokens: Pair<u64>,
+    /// What `run.json` says of the plan.
+    pub(crate) plan: Value,
+}
+
+impl PredictOptions {
+    /// Checks that the tables can be made of what is scored already: their names are free, shares are
+    /// shares. `inputs` are the inputs' paths.
+    ///
+    /// # Errors
+    ///
+    /// The first of them that is not so.
+    pub(crate) fn check_joined(&self, inputs: &[Input]) -> Result<(), Error> {
+        self.outputs().check()?;
+        if is_stdout(&self.output) {
+            return self.check_stdout();
+        }
+        NewDirectory::check(&self.output)?;
+        // Whether one was killed as it named its files is known once the directory is taken.
+        let may_be_torn = ResumeDir::inside(&self.output).is_there();
+        self.check_names(self.force || may_be_torn, inputs)
+    }
+}
+
+impl<'a> JoinedTables<'a> {
+    /// Makes the directory where it is missing, takes it, and opens the tables; chunks have `length`
+    /// bases. `inputs` are the inputs' paths.
+    ///
+    /// # Errors
+    ///
+    /// A directory in use or with an unfinished run, and names that are taken.
+    pub(crate) fn create(
+        options: &'a PredictOptions,
+        length: NonZeroUsize,
+        inputs: &[Input],
+    ) -> Result<Self, Error> {
+        let (mut directory, mut remake, mut replace) = (None, None, options.force);
+        if !is_stdout(&options.output) {
+            directory = Some(NewDirectory::create(&options.output)?);
+            let taken = Remake::take(&options.output, &Files::in_directory(&options.output).begun())?;
+            replace |= taken.is_torn();
+            options.check_names(replace, inputs)?;
+            remake = Some(taken);
+        }
+        let tables = Tables::create(options, length.get())?;
+        Ok(JoinedTables { options, length, tables, begun: Instant::now(), remake, directory, replace })
+    }
+
+    /// Writes the next record with all its chunks.
+    pub(crate) fn write(&mut self, record: Arc<Record>, chunks: Vec<ScoredChunk>) -> Result<(), Error> {
+        Ok(self.tables.write_record(record, chunks)?)
+    }
+
+    /// Completes all tables and gives them their names, `run.json` last.
+    ///
+    /// # Errors
+    ///
+    /// What keeps a file from being written; a name that was taken meanwhile.
+    pub(crate) fn finish(self, facts: JoinedFacts<'_>) -> Result<PredictSummary, Error> {
+        let JoinedTables { options, length, tables, begun, remake, directory, replace } = self;
+        let JoinedFacts { inputs, reading, identity, files, dtype, device, plan, .. } = facts;
+        let mut joined = PredictSummary {
+            calls: tables.calls.summary(),
+            before: super::EarlierCounts::default(),
+            frames: facts.frames,
+            first_odd: facts.first_odd,
+            packing: Pair::default(),
+            tokens: facts.tokens,
+            files: tables.names(),
+            elapsed: begun.elapsed(),
+            stages: PredictSummary::stages_of(Pair::default(), [Duration::ZERO; 2], begun.elapsed()),
+            devices: Vec::new(),
+            inputs: read(&options.inputs, reading),
+            remarks: reading.remarks_on(&options.inputs),
+            report: Map::new(),
+        };
+        let mut report = run_json::of(options, &options.frames_of(length), &device, &joined, &files);
+        // The parts were computed elsewhere, in times that are not this process's.
+        report.insert("seconds".to_owned(), json!({ "all": joined.elapsed.as_secs_f64() }));
+        report.insert("rates".to_owned(), Value::Null);
+        report.insert("plan".to_owned(), plan);
+        joined.report = report;
+        let sums = inputs.into_iter().map(|input| (input.bytes, &*input.sha256));
+        let scores = identity::with_sums(identity::of_scores(options, identity, dtype), sums);
+        let identity = options.of_tables(scores, length.get());
+        describe(&mut joined.report, Some(&identity), &tables.names());
+        let Some(complete) = tables.complete(&joined.report)? else { return Ok(joined) };
+        let publish = || {
+            complete.publish(replace)?;
+            directory.into_iter().for_each(NewDirectory::keep);
+            Ok(())
+        };
+        match remake {
+            Some(remake) => remake.publish(identity, publish)?,
+            None => publish()?,
+        }
+        Ok(joined)
+    }
+}

@@ -1,0 +1,96 @@
+//! The HTTP client: ureq, for the requests of `object_store` too.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
+    HttpService,
+};
+use ureq::Agent;
+use ureq::http::Request;
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+
+/// Who asks, for the server's logs.
+const USER_AGENT: &str = concat!("virpack/", env!("CARGO_PKG_VERSION"));
+
+/// How long a server may be silent.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where a machine of a cloud asks for its credentials: nothing answers elsewhere.
+const METADATA: [&str; 3] = ["169.254.169.254", "metadata.google.internal", "metadata"];
+
+/// The client of this process, which keeps connections open.
+pub(crate) fn agent() -> &'static Agent {
+    static AGENT: OnceLock<Agent> = OnceLock::new();
+    AGENT.get_or_init(|| {
+        let tls = TlsConfig::builder().provider(TlsProvider::Rustls).root_certs(trusted()).build();
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .user_agent(USER_AGENT)
+            .http_status_as_error(false)
+            // Bytes as they are counted and hashed.
+            .accept_encoding("identity")
+            .timeout_connect(Some(TIMEOUT))
+            .timeout_recv_response(Some(TIMEOUT))
+            .timeout_per_read(Some(TIMEOUT));
+        config.build().into()
+    })
+}
+
+/// The certificates that are trusted: the system's, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR`
+/// name; where there are none, Mozilla's, which are part of the program.
+fn trusted() -> RootCerts {
+    let found = rustls_native_certs::load_native_certs();
+    let certificates: Vec<_> = found.certs.iter().map(|one| Certificate::from_der(one).to_owned()).collect();
+    if certificates.is_empty() { RootCerts::WebPki } else { RootCerts::new_with_certs(&certificates) }
+}
+
+/// What makes clients for `object_store`.
+#[derive(Debug)]
+pub(crate) struct Connector;
+
+#[derive(Debug)]
+struct Client;
+
+impl HttpConnector for Connector {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(Client))
+    }
+}
+
+#[async_trait]
+impl HttpService for Client {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes();
+        let is_metadata = parts.uri.host().is_some_and(|host| METADATA.contains(&host));
+        let connect = if is_metadata { Duration::from_secs(2) } else { TIMEOUT };
+        // It blocks: nothing else runs on the runtime of one request.
+        let sent = if body.is_empty() {
+            let request = agent().configure_request(Request::from_parts(parts, ()));
+            agent().run(request.timeout_connect(Some(connect)).build())
+        } else {
+            let request = agent().configure_request(Request::from_parts(parts, &body[..]));
+            agent().run(request.timeout_connect(Some(connect)).build())
+        };
+        let (parts, mut body) = sent.map_err(failed)?.into_parts();
+        let bytes = body.with_config().limit(u64::MAX).read_to_vec().map_err(failed)?;
+        let body = Full::new(Bytes::from(bytes)).map_err(|never| match never {});
+        Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)))
+    }
+}
+
+fn failed(error: ureq::Error) -> HttpError {
+    let kind = match &error {
+        ureq::Error::Timeout(_) => HttpErrorKind::Timeout,
+        ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => HttpErrorKind::Connect,
+        ureq::Error::Io(_) => HttpErrorKind::Interrupted,
+        _ => HttpErrorKind::Unknown,
+    };
+    HttpError::new(kind, error)
+}

@@ -1,0 +1,157 @@
+//! Why an object cannot be read.
+
+use std::borrow::Cow;
+use std::io;
+
+use crate::url::Scheme;
+
+/// Why an object cannot be read. It is shown beside the URL, which it does not repeat.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A URL without a bucket, a key or a host.
+    #[error("the URL is not complete")]
+    Url {
+        /// How it should look.
+        expected: &'static str,
+    },
+    /// The store knows no bucket, or no container, of that name.
+    #[error("there is no bucket or container {bucket}")]
+    NoBucket {
+        /// Its name.
+        bucket: String,
+    },
+    /// There is no object of that name.
+    #[error("there is no such object")]
+    NoObject,
+    /// The store does not accept the credentials, or there are none.
+    #[error("access is refused: {reason}")]
+    Refused {
+        /// What the store has said.
+        reason: String,
+        /// The variables that hold credentials.
+        variables: &'static str,
+    },
+    /// No server answers.
+    #[error("no answer: {reason}")]
+    Network {
+        /// What was wrong with the last attempt.
+        reason: String,
+    },
+    /// The object is another one than when it was first looked at.
+    #[error("the object has changed while it was read")]
+    Changed,
+    /// The server gives whole objects only.
+    #[error("the server sends no ranges of bytes")]
+    NoRanges,
+    /// Another answer of a store.
+    #[error("{reason}")]
+    Other {
+        /// What the store has said.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    /// Returns what to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(match self {
+            StoreError::Url { expected } => format!("write it as {expected}").into(),
+            StoreError::NoBucket { .. } => {
+                "check the name, and that the store is the one meant (endpoint, region)".into()
+            }
+            StoreError::NoObject => "check the name: letters count in their case".into(),
+            StoreError::Refused { variables, .. } => format!("check {variables}").into(),
+            StoreError::Network { .. } => {
+                "check the network, the host's name and, with a store of your own, its endpoint".into()
+            }
+            StoreError::Changed => "run again once nothing writes it any more".into(),
+            StoreError::NoRanges => "download it, and name the file".into(),
+            StoreError::Other { .. } => return None,
+        })
+    }
+
+    /// Whether another attempt may succeed.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, StoreError::Network { .. })
+    }
+
+    /// The error that a reader gives.
+    #[must_use]
+    pub fn into_io(self) -> io::Error {
+        let kind = match self {
+            StoreError::NoBucket { .. } | StoreError::NoObject => io::ErrorKind::NotFound,
+            StoreError::Refused { .. } => io::ErrorKind::PermissionDenied,
+            _ => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, self)
+    }
+
+    /// The error within one that a reader gave.
+    #[must_use]
+    pub fn of_io(error: &io::Error) -> Option<&StoreError> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// What an answer with this status and body means, from a store of this kind.
+    pub(crate) fn of_answer(status: u16, body: &str, scheme: Scheme, bucket: &str) -> StoreError {
+        let said =
+            said(body).map_or_else(|| format!("status {status}"), |said| format!("{said} (status {status})"));
+        let names_bucket = ["NoSuchBucket", "ContainerNotFound"].iter().any(|code| body.contains(code));
+        match status {
+            404 if names_bucket && scheme != Scheme::Http => {
+                StoreError::NoBucket { bucket: bucket.to_owned() }
+            }
+            404 | 410 => StoreError::NoObject,
+            401 | 403 | 407 => StoreError::Refused { reason: said, variables: variables(scheme) },
+            412 => StoreError::Changed,
+            _ => StoreError::Other { reason: format!("the server says: {said}") },
+        }
+    }
+}
+
+/// The variables that hold the credentials of a store.
+pub(crate) fn variables(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::S3 => {
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION; \
+             AWS_SKIP_SIGNATURE=true reads a public bucket without them, AWS_ENDPOINT_URL names a store of \
+             your own"
+        }
+        Scheme::Gcs => "GOOGLE_SERVICE_ACCOUNT or GOOGLE_APPLICATION_CREDENTIALS, the path of a key's JSON",
+        Scheme::Azure => {
+            "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or AZURE_STORAGE_SAS_TOKEN"
+        }
+        Scheme::Http => "that the link may be read without a login, and has not expired",
+    }
+}
+
+/// The sentence in an answer of a store, on one line; None where there is none.
+fn said(body: &str) -> Option<String> {
+    let within = |name: &str| {
+        let (_, rest) = body.split_once(&format!("<{name}>"))?;
+        Some(rest.split_once('<')?.0)
+    };
+    let message =
+        within("Message").filter(|message| !message.trim().is_empty()).or_else(|| within("Code"))?;
+    let line: String = message.lines().next()?.chars().filter(|c| !c.is_control()).take(200).collect();
+    Some(line.trim().to_owned()).filter(|line| !line.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_becomes_one_line() {
+        let of = |status, body: &str| StoreError::of_answer(status, body, Scheme::S3, "b").to_string();
+        let denied =
+            "<?xml?><Error><Code>InvalidAccessKeyId</Code><Message>No such key.\nMore</Message></Error>";
+        assert_eq!(of(403, denied), "access is refused: No such key. (status 403)");
+        assert_eq!(of(403, ""), "access is refused: status 403");
+        assert_eq!(of(404, "<Code>NoSuchBucket</Code>"), "there is no bucket or container b");
+        assert_eq!(of(404, "<html>"), "there is no such object");
+        assert_eq!(of(400, "<Code>Odd</Code>"), "the server says: Odd (status 400)");
+    }
+}

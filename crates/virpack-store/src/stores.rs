@@ -1,0 +1,121 @@
+//! The stores that `object_store` knows: which, with which credentials.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::client::ClientOptions;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::{BackoffConfig, Error, ObjectStore, RetryConfig};
+
+use crate::client::Connector;
+use crate::error::{StoreError, variables};
+use crate::url::Scheme;
+
+/// The store of a bucket, by the variables of the environment.
+pub(crate) fn open(scheme: Scheme, bucket: &str) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    let options = ClientOptions::new().with_allow_http(true);
+    let retry = RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: Duration::from_millis(200),
+            max_backoff: Duration::from_secs(8),
+            base: 2.0,
+        },
+        max_retries: 5,
+        retry_timeout: Duration::from_secs(60),
+    };
+    let store: Result<Arc<dyn ObjectStore>, Error> = match scheme {
+        Scheme::S3 => {
+            let builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_client_options(options);
+            builder.with_retry(retry).with_http_connector(Connector).build().map(|store| Arc::new(store) as _)
+        }
+        Scheme::Gcs => {
+            let builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
+            let builder = builder.with_client_options(options).with_retry(retry);
+            builder.with_http_connector(Connector).build().map(|store| Arc::new(store) as _)
+        }
+        Scheme::Azure => {
+            let builder = MicrosoftAzureBuilder::from_env().with_container_name(bucket);
+            let builder = builder.with_client_options(options).with_retry(retry);
+            builder.with_http_connector(Connector).build().map(|store| Arc::new(store) as _)
+        }
+        Scheme::Http => return Err(StoreError::Url { expected: "https://HOST/PATH" }),
+    };
+    store.map_err(|error| StoreError::Refused { reason: first_line(&error), variables: variables(scheme) })
+}
+
+/// What an error of a store means.
+pub(crate) fn failed(error: &Error, scheme: Scheme, bucket: &str) -> StoreError {
+    let reason = first_line(error);
+    match error {
+        Error::NotFound { .. } if is_of_bucket(error) => StoreError::NoBucket { bucket: bucket.to_owned() },
+        Error::NotFound { .. } => StoreError::NoObject,
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+            StoreError::Refused { reason, variables: variables(scheme) }
+        }
+        Error::Precondition { .. } | Error::NotModified { .. } => StoreError::Changed,
+        // Without credentials the machine is asked for its own, which most have not.
+        _ if is_network(error) && !has_credentials(scheme) => {
+            let reason = "no credentials are set, and this machine has none of its own".to_owned();
+            StoreError::Refused { reason, variables: variables(scheme) }
+        }
+        _ if is_network(error) => StoreError::Network { reason },
+        _ => StoreError::Other { reason },
+    }
+}
+
+fn is_network(error: &Error) -> bool {
+    causes(error).any(|cause| cause.is::<ureq::Error>())
+}
+
+/// Whether a variable says who asks, or that nothing is signed.
+fn has_credentials(scheme: Scheme) -> bool {
+    let names: &[&str] = match scheme {
+        Scheme::S3 => &[
+            "AWS_ACCESS_KEY_ID",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "AWS_SKIP_SIGNATURE",
+        ],
+        Scheme::Gcs => &[
+            "GOOGLE_SERVICE_ACCOUNT",
+            "GOOGLE_SERVICE_ACCOUNT_PATH",
+            "GOOGLE_SERVICE_ACCOUNT_KEY",
+            "GOOGLE_APPLICATION_CREDENTIALS",
+            "GOOGLE_SKIP_SIGNATURE",
+        ],
+        Scheme::Azure => &[
+            "AZURE_STORAGE_ACCOUNT_KEY",
+            "AZURE_STORAGE_ACCESS_KEY",
+            "AZURE_STORAGE_SAS_TOKEN",
+            "AZURE_CLIENT_ID",
+            "AZURE_FEDERATED_TOKEN_FILE",
+            "AZURE_SKIP_SIGNATURE",
+        ],
+        Scheme::Http => &[],
+    };
+    names.iter().any(|name| std::env::var_os(name).is_some())
+}
+
+fn is_of_bucket(error: &Error) -> bool {
+    let text = causes(error).map(ToString::to_string).collect::<String>();
+    ["NoSuchBucket", "ContainerNotFound", "bucket does not exist"].iter().any(|code| text.contains(code))
+}
+
+fn causes<'a>(error: &'a Error) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |error| error.source())
+}
+
+/// The innermost cause, which does not repeat the URL, on one line; a store's own sentence where it has one.
+fn first_line(error: &Error) -> String {
+    let all: Vec<_> = causes(error).map(ToString::to_string).collect();
+    let sentence = all.iter().find_map(|text| {
+        let (_, rest) = text.split_once("<Message>")?;
+        Some(rest.split_once('<')?.0.to_owned())
+    });
+    let text = sentence.or_else(|| all.last().cloned()).unwrap_or_default();
+    text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect()
+}
