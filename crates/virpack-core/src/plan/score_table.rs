@@ -28,6 +28,8 @@ pub(super) struct ScoreTable {
     pending: PendingFile,
     out: SerializedFileWriter<File>,
     rows: Columns,
+    /// Rows of a row group; a chunk's stay together.
+    group: usize,
     /// Inputs by name, where there are several.
     sources: Vec<ByteArray>,
 }
@@ -83,7 +85,7 @@ impl ScoreTable {
         let out = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties));
         let out = out.map_err(failed(path))?;
         let sources = sources.iter().map(|source| ByteArray::from(&**source)).collect();
-        Ok(ScoreTable { pending, out, rows: Columns::default(), sources })
+        Ok(ScoreTable { pending, out, rows: Columns::default(), group: ROW_GROUP, sources })
     }
 
     /// Writes a record with all its chunks.
@@ -111,7 +113,7 @@ impl ScoreTable {
                 self.rows.push_chunk(Some((number, chunk)));
                 self.rows.push_frame(None, chunk.strands);
             }
-            if self.rows.record.len() >= ROW_GROUP {
+            if self.rows.record.len() >= self.group {
                 self.close_group()?;
             }
         }
@@ -210,4 +212,80 @@ fn too_few_columns() -> ParquetError {
 fn failed(path: &Path) -> impl Fn(ParquetError) -> OutputError {
     let path = path.to_path_buf();
     move |error| OutputError::encoding(&path, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use virpack_seq::Frame;
+
+    use super::super::score_rows::{RecordScores, ScoreRows};
+    use super::*;
+
+    fn record(index: u64, id: &str, letters: usize) -> Record {
+        Record { index, id: id.into(), source: 1, sequence: vec![b'A'; letters], ..Record::default() }
+    }
+
+    fn scores(virus: f32) -> Scores {
+        Scores { other: 1e-38, virus }
+    }
+
+    fn chunk(number: usize, frames: &[Frame], strands: Option<Scores>) -> ScoredChunk {
+        let bases = 500 * number..500 * number + 500;
+        let frame = |&frame| {
+            let codons = bases.start + 1..bases.end - 1;
+            ScoredFrame { frame, codons, scores: scores(number as f32 + 0.1) }
+        };
+        ScoredChunk { frames: frames.iter().map(frame).collect(), bases: bases.clone(), strands }
+    }
+
+    #[test]
+    fn scores_are_read_as_they_were_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let all = [
+            (record(7, "empty", 0), Vec::new()),
+            (
+                record(8, "long é", 2_000),
+                vec![
+                    chunk(0, &[Frame::F1, Frame::R3], None),
+                    chunk(1, &[], Some(scores(f32::MIN_POSITIVE))),
+                    chunk(2, &[], None),
+                    chunk(3, &Frame::ALL, None),
+                ],
+            ),
+            (record(9, "", 500), vec![chunk(0, &[Frame::F2], None)]),
+        ];
+        for (group, sources) in
+            [(1, vec!["a".to_owned(), "b".to_owned()]), (3, Vec::new()), (1_000, Vec::new())]
+        {
+            let path = folder.path().join(format!("{group}.parquet"));
+            let mut table = ScoreTable::create(&path, &sources, &[]).unwrap();
+            table.group = group;
+            all.iter().for_each(|(record, chunks)| table.write(record, chunks).unwrap());
+            table.finish().unwrap().publish_synced().unwrap();
+            let mut rows = ScoreRows::open(&path, sources.len() > 1).unwrap();
+            for (record, chunks) in &all {
+                let RecordScores::Of(read) = rows.of(record, false).unwrap() else { panic!("{record:?}") };
+                assert_eq!(format!("{read:?}"), format!("{chunks:?}"));
+            }
+            assert!(rows.is_at_end().unwrap());
+            // Another record than the one that was scored.
+            for (other, is_numbered) in [
+                (record(7, "empty", 1), false),
+                (record(7, "empty_1", 0), false),
+                (record(8, "long é", 2_000), true),
+            ] {
+                let mut rows = ScoreRows::open(&path, sources.len() > 1).unwrap();
+                assert!(
+                    matches!(rows.of(&other, is_numbered).unwrap(), RecordScores::OfAnother),
+                    "{other:?}"
+                );
+            }
+            let mut rows = ScoreRows::open(&path, sources.len() > 1).unwrap();
+            assert!(matches!(rows.of(&record(7, "empty_1", 0), true).unwrap(), RecordScores::Of(_)));
+            assert!(!rows.is_at_end().unwrap());
+        }
+        assert!(
+            ScoreRows::open(&folder.path().join("3.parquet"), true).unwrap().of(&all[0].0, false).is_err()
+        );
+    }
 }
