@@ -7,7 +7,7 @@ from typing import Any
 
 from virpack._errors import InputError
 
-DTYPES = ("float32", "float32-strict", "float16", "bfloat16")
+DTYPES = ("float32", "float32-strict", "float16", "bfloat16", "int8")
 
 
 def choice(name: str, given: str | None, words: tuple[str, ...], optional: bool = False) -> str | None:

@@ -66,6 +66,7 @@ impl DeviceArguments {
             "float32-strict" => Dtype::F32Strict,
             "float16" => Dtype::F16,
             "bfloat16" => Dtype::Bf16,
+            "int8" => Dtype::Int8,
             _ => Dtype::F32,
         });
         let threads = self.threads.map(|threads| non_zero("threads", threads)).transpose()?;
