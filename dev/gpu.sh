@@ -38,6 +38,7 @@ bits() {
         timeout 120 "$EXAMPLES/same_bits" ${line/cards/${DEVICES:-cuda:0}} || echo "bits: $line: NOT the same"
     done <<< "${BITS:+$BITS cards f16 2000 200
 $BITS cards bf16 2000 200
+$BITS cards int8 2000 200
 $BITS cards f32 1000 100
 }35M cards f16 2000 100
 150M cards f16 2000 100
@@ -45,6 +46,7 @@ $BITS cards f32 1000 100
 150M cards f32 200 30
 650M cards f16 2000 100
 650M cards bf16 1000 60
+650M cards int8 1000 60
 650M cards f32 60 10
 3B cards f16 300 30
 3B cards bf16 300 20"

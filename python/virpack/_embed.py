@@ -126,8 +126,8 @@ def embed(
     device
         ``auto`` (the first usable GPU, else the CPU), ``cpu``, ``cuda:N``, several as ``cuda:0,2``, or ``cuda:all``.
     dtype
-        ``float32``, ``float32-strict``, ``float16`` or ``bfloat16``; None: float16 on a GPU, float32 on a CPU. Values
-        are returned in float32.
+        ``float32``, ``float32-strict``, ``float16``, ``bfloat16`` or ``int8`` (H100 and H200 alone); None: float16 on
+        a GPU, float32 on a CPU. Values are returned in float32.
     threads
         Threads that compute on a CPU; None: one for each core.
     device_timeout

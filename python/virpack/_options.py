@@ -7,7 +7,7 @@ from typing import Any
 
 from virpack._errors import InputError
 
-DTYPES = ("float32", "float32-strict", "float16", "bfloat16")
+DTYPES = ("float32", "float32-strict", "float16", "bfloat16", "int8")
 DTYPES_OUT = ("float32", "float16", "bfloat16")
 FORMATS = ("npy", "parquet", "arrow", "safetensors", "h5")
 POOLS = ("mean", "cls", "max")

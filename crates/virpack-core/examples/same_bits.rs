@@ -42,6 +42,7 @@ fn main() -> Result<ExitCode, Failure> {
         "f32-strict" => Dtype::F32Strict,
         "f16" => Dtype::F16,
         "bf16" => Dtype::Bf16,
+        "int8" => Dtype::Int8,
         other => return Err(format!("{other} is no precision").into()),
     };
     let device: DeviceChoice = devices.parse()?;

@@ -168,7 +168,7 @@ impl DeviceOptions {
                 Ok(Devices::Cpu(vec![Arc::new(Cpu::new(self.threads)?)]))
             }
             Some(Dtype::Bf16) => Ok(Devices::Cpu(vec![Arc::new(Cpu::bf16(self.threads)?)])),
-            Some(dtype @ Dtype::F16) => {
+            Some(dtype @ (Dtype::F16 | Dtype::Int8)) => {
                 Err(Error::CpuDtype { dtype, auto: self.device == DeviceChoice::Auto })
             }
         }
@@ -285,9 +285,12 @@ mod tests {
             let Devices::Cpu(cpus) = open(asked).unwrap() else { panic!("a CPU was asked for") };
             assert_eq!(cpus[0].dtype(), given);
         }
-        let error = open(Some(Dtype::F16)).unwrap_err();
-        assert!(matches!(error, Error::CpuDtype { auto: false, .. }));
-        assert!(error.hint().is_some_and(|hint| hint.contains("bfloat16")), "{error:?}");
+        for dtype in [Dtype::F16, Dtype::Int8] {
+            let error = open(Some(dtype)).unwrap_err();
+            assert!(matches!(error, Error::CpuDtype { auto: false, .. }));
+            assert!(error.hint().is_some_and(|hint| hint.contains("bfloat16")), "{error:?}");
+            assert!(error.to_string().ends_with(&format!("not in {dtype}")), "{error}");
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! shapes of ESM-2; and queries, keys and values with what follows them.
 //!
 //! ```text
-//! cargo run --release -p virpack-device --example product_bench -- [f16|bf16|f32|f32-strict] [tokens] [seconds] [hidden]
+//! cargo run --release -p virpack-device --example product_bench -- [f16|bf16|int8|f32|f32-strict] [tokens]
+//! [seconds] [hidden]
 //! ```
 
 use std::error::Error;
@@ -69,6 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "f32" => Dtype::F32,
         "f32-strict" => Dtype::F32Strict,
         "bf16" => Dtype::Bf16,
+        "int8" => Dtype::Int8,
         _ => Dtype::F16,
     };
     let tokens: usize = argument(1, "32768").parse()?;

@@ -398,6 +398,28 @@ pub trait Backend: Send + Sync {
         layer.upload(self, shape)
     }
 
+    /// Uploads a linear layer that a model's result follows more closely than others: as
+    /// [`Backend::linear_layer`]. A backend whose weights have fewer bits than its activations may leave this
+    /// one's in the activations' precision.
+    ///
+    /// ```
+    /// use virpack_device::{Backend, Cpu, Epilogue, HostLinear};
+    ///
+    /// let cpu = Cpu::new(None)?;
+    /// let layer = HostLinear { norm: None, weight: vec![1.0, 2.0], bias: Some(vec![0.5]) };
+    /// let layer = cpu.sensitive_layer([1, 2], layer, None)?;
+    /// assert_eq!(cpu.linear(&cpu.tensor(1, 2, &[3.0, 4.0])?, &layer, Epilogue::None)?.values(), [11.5]);
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
+    fn sensitive_layer(
+        &self,
+        shape: [usize; 2],
+        layer: HostLinear,
+        rotated_heads: Option<usize>,
+    ) -> Result<LinearOf<Self>, DeviceError> {
+        self.linear_layer(shape, layer, rotated_heads)
+    }
+
     /// The tensor as products read it: where several take it, it is brought into their form once.
     fn for_products(&self, x: Self::Tensor) -> Result<Self::Tensor, DeviceError> {
         Ok(x)

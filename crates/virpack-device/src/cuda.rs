@@ -9,11 +9,13 @@ mod arena;
 mod arena_plan;
 mod attention;
 mod backend;
+mod bytes;
 mod compile;
 mod cublas;
 mod device;
 mod driver;
 mod epilogue;
+mod forms;
 mod kernel_source;
 mod kernels;
 mod launch;
@@ -31,11 +33,12 @@ mod upload;
 pub use packed::CudaPacked;
 
 use crate::relock::Relock;
-use crate::{DeviceError, Dtype, Remedy, Unavailable};
+use crate::{DeviceError, Dtype, ModelShape, Remedy, Unavailable};
 use arena::{Arena, Block, Fixed};
 use arena_plan::{ArenaPlan, Blocks};
 use cublas::Products;
 use driver::{Card, Event, Pinned, PinnedPool};
+use forms::Form;
 use kernels::Kernels;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -90,8 +93,7 @@ pub struct CudaTensor {
     block: Block,
     rows: usize,
     columns: usize,
-    /// Whether its values are pairs of float16 (`pairs.rs`).
-    pairs: bool,
+    form: Form,
 }
 
 /// A weight matrix on the card, `[rows, columns]`.
@@ -100,10 +102,10 @@ pub struct CudaMatrix {
     memory: Fixed,
     rows: usize,
     columns: usize,
-    /// Whether a layer norm is folded in: then it is for normed products alone.
+    /// Whether a layer norm is folded in, or of bytes its bias: then it is for normed products alone.
     folded: bool,
-    /// Whether its values are pairs of float16: then it is for products alone.
-    pairs: bool,
+    /// Plain, or for products alone.
+    form: Form,
     /// The width of the heads whose queries and keys it gives in neighbours (`rotary.rs`): then it is for products that
     /// rotate alone.
     neighbours: Option<usize>,
@@ -168,6 +170,17 @@ impl Cuda {
                 remedy: Remedy::ChangeDtype,
             });
         }
+        let bulk_copies = card.target.capability == 90 && tensor_map::available();
+        if options.dtype == Dtype::Int8 && !bulk_copies {
+            let capability = target::shown(card.target.capability);
+            return Err(Unavailable {
+                reason: format!(
+                    "{}: int8 runs on compute capability 9.0 (H100, H200) alone, and this is {capability}",
+                    card.name
+                ),
+                remedy: Remedy::ChangeDtype,
+            });
+        }
         let products = Products::new(&card, options.dtype).map_err(|e| Unavailable {
             reason: format!("{} cannot be used: {e}", card.name),
             remedy: Remedy::CheckMemory,
@@ -178,7 +191,7 @@ impl Cuda {
             rotary: rotary::RotaryTables::default(),
             arena: Arena::new(Arc::clone(&card)),
             pinned: Arc::default(),
-            bulk_copies: card.target.capability == 90 && tensor_map::available(),
+            bulk_copies,
             card,
             options,
             plan: Mutex::default(),
@@ -223,6 +236,9 @@ impl Cuda {
         ];
         lines.extend(self.translated());
         lines.extend(libraries::versions());
+        if self.has_bytes() {
+            lines.push("int8 products: a scale a row, a scale an output, sums of whole numbers".into());
+        }
         if self.has_pairs() {
             lines.push("float32 products: three float16 products on the tensor cores".into());
         }
@@ -243,16 +259,25 @@ impl Cuda {
         self.card.capability
     }
 
-    /// Bytes of a model's weights on the card: matrices of so many values in the dtype, vectors in float32 and in the
-    /// dtype. The driver gives memory in pieces of 2 MB, which only smaller tensors share.
-    fn weight_bytes(&self, matrices: &[u64], vector_values: u64) -> u64 {
+    /// Bytes of a model's weights on the card: matrices in the dtype (int8: in bytes, but for the first,
+    /// which is the table of embeddings, and sensitive ones), vectors in float32 and in the dtype. The driver
+    /// gives memory in pieces of 2 MB, which only smaller tensors share.
+    fn weight_bytes(&self, model: &ModelShape) -> u64 {
         let value = self.options.dtype.bytes() as u64;
-        let matrix = |values: &u64| match values * value {
+        let weight = if self.has_bytes() { 1 } else { value };
+        let matrix = |(i, values): (usize, &u64)| match values * if i == 0 { value } else { weight } {
             small if small < PIECE / 2 => small,
             large => large.next_multiple_of(PIECE),
         };
-        let vectors = if self.options.dtype.is_float32() { 2 * value } else { 4 + value };
-        matrices.iter().map(matrix).sum::<u64>() + vector_values * vectors
+        // An int8 weight has a scale and a zero of two bytes for each value of its layer's bias.
+        let vectors = match self.options.dtype {
+            Dtype::Int8 => 4 + value + 4,
+            dtype if dtype.is_float32() => 2 * value,
+            _ => 4 + value,
+        };
+        model.matrices.iter().enumerate().map(matrix).sum::<u64>()
+            + model.sensitive_values * (value - weight)
+            + model.vector_values * vectors
     }
 
     /// The card's memory: bytes free and bytes in all.
@@ -295,6 +320,6 @@ impl Cuda {
     /// Fresh activations.
     fn tensor(&self, rows: usize, columns: usize) -> Result<CudaTensor, DeviceError> {
         let bytes = self.blocks().tensor(rows, columns, self.options.dtype);
-        Ok(CudaTensor { block: self.arena.take(bytes)?, rows, columns, pairs: false })
+        Ok(CudaTensor { block: self.arena.take(bytes)?, rows, columns, form: Form::Plain })
     }
 }

@@ -7,6 +7,8 @@ use crate::{Backend, DeviceError, Dtype, Unavailable};
 pub struct ModelShape {
     /// Values of each weight matrix as it is uploaded, the embedding table's included.
     pub matrices: Vec<u64>,
+    /// Values of those among them that [`Backend::sensitive_layer`] uploads.
+    pub sensitive_values: u64,
     /// Values of all vectors of parameters.
     pub vector_values: u64,
     /// Shapes of a layer's products, `[outputs, inputs]`.
@@ -104,6 +106,7 @@ pub trait Device: Backend {
     ///
     /// let model = ModelShape {
     ///     matrices: vec![33 * 320, 320 * 320],
+    ///     sensitive_values: 0,
     ///     vector_values: 320,
     ///     products: vec![[320, 320]],
     ///     widths: vec![320, 320],

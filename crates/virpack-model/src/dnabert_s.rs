@@ -178,6 +178,7 @@ impl DnabertConfig {
         let (hidden, intermediate) = (self.hidden, self.intermediate);
         ModelShape {
             matrices,
+            sensitive_values: 0,
             vector_values,
             products: self.products().to_vec(),
             widths: vec![hidden, hidden, intermediate.max(hidden), (2 * intermediate).max(3 * hidden)],

@@ -27,7 +27,7 @@ impl<B: Backend> Loader<'_, B> {
         inputs: usize,
     ) -> Result<Linear<B>, ModelError> {
         let bias = Some(self.biases(names, outputs)?);
-        self.upload(None, names, [outputs, inputs], bias, None)
+        self.upload(None, names, [outputs, inputs], bias)
     }
 
     /// A linear layer that has no bias.
@@ -37,7 +37,7 @@ impl<B: Backend> Loader<'_, B> {
         outputs: usize,
         inputs: usize,
     ) -> Result<Linear<B>, ModelError> {
-        self.upload(None, &[name], [outputs, inputs], None, None)
+        self.upload(None, &[name], [outputs, inputs], None)
     }
 
     /// Linear layers of one shape, stacked into one, after a layer norm.
@@ -49,19 +49,25 @@ impl<B: Backend> Loader<'_, B> {
         inputs: usize,
     ) -> Result<Linear<B>, ModelError> {
         let (norm, bias) = (self.norm_values(norm, inputs)?, self.biases(names, outputs)?);
-        self.upload(Some(norm), names, [outputs, inputs], Some(bias), None)
+        self.upload(Some(norm), names, [outputs, inputs], Some(bias))
     }
 
-    /// The same of queries, keys and values of so many heads with rotary positions.
+    /// The same of queries, keys and values, `hidden` wide each, of so many heads with rotary positions.
     pub(super) fn normed_qkv(
         &self,
         norm: &str,
         names: &[&str; 3],
-        hidden: usize,
-        heads: usize,
+        [hidden, heads]: [usize; 2],
+        is_sensitive: bool,
     ) -> Result<Linear<B>, ModelError> {
-        let (norm, bias) = (self.norm_values(norm, hidden)?, self.biases(names, hidden)?);
-        self.upload(Some(norm), names, [hidden, hidden], Some(bias), Some(heads))
+        let (norm, bias) = (self.norm_values(norm, hidden)?, Some(self.biases(names, hidden)?));
+        let layer = HostLinear { norm: Some(norm), weight: self.weights(names, hidden, hidden)?, bias };
+        let shape = [names.len() * hidden, hidden];
+        Ok(if is_sensitive {
+            self.backend.sensitive_layer(shape, layer, Some(heads))?
+        } else {
+            self.backend.linear_layer(shape, layer, Some(heads))?
+        })
     }
 
     /// Each layer is `[outputs, inputs]`.
@@ -71,10 +77,9 @@ impl<B: Backend> Loader<'_, B> {
         names: &[&str],
         [outputs, inputs]: [usize; 2],
         bias: Option<Vec<f32>>,
-        rotated_heads: Option<usize>,
     ) -> Result<Linear<B>, ModelError> {
         let layer = HostLinear { norm, weight: self.weights(names, outputs, inputs)?, bias };
-        Ok(self.backend.linear_layer([names.len() * outputs, inputs], layer, rotated_heads)?)
+        Ok(self.backend.linear_layer([names.len() * outputs, inputs], layer, None)?)
     }
 
     /// The table of token embeddings.

@@ -112,6 +112,7 @@ pub(crate) fn dtype(name: &str) -> Dtype {
         "float32-strict" => Dtype::F32Strict,
         "float16" => Dtype::F16,
         "bfloat16" => Dtype::Bf16,
+        "int8" => Dtype::Int8,
         _ => Dtype::F32,
     }
 }

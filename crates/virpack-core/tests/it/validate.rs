@@ -81,7 +81,7 @@ fn what_differs_too_much_is_named_the_worst_first() {
 
 #[test]
 fn a_single_bit_between_packed_and_alone_fails_in_every_precision() {
-    for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+    for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Int8] {
         let records = vec![compared("same", 0.0, None), compared("a bit", 1e-8, None)];
         let found = found(records, Limits::of(dtype));
         assert_eq!(ids(found.failed().collect()), ["a bit"], "{dtype}");

@@ -19,16 +19,15 @@ impl Backend for Cuda {
 
     fn matrix(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<CudaMatrix, DeviceError> {
         shapes::matrix(rows, columns, values.len())?;
-        if self.is_for_pairs(rows, columns) {
-            return self.matrix_of_pairs(rows, columns, &values);
+        if self.is_for_bytes(rows, columns) {
+            return self.matrix_of_bytes(rows, columns, &values);
         }
-        self.table(rows, columns, values)
+        self.matrix_of_words([rows, columns], &values)
     }
 
     fn table(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<CudaMatrix, DeviceError> {
         shapes::matrix(rows, columns, values.len())?;
-        let memory = self.fixed("matrix", &values)?;
-        Ok(CudaMatrix { memory, rows, columns, folded: false, pairs: false, neighbours: None })
+        self.matrix_of_values([rows, columns], &values)
     }
 
     fn vector(&self, values: Vec<f32>) -> Result<CudaVector, DeviceError> {
@@ -120,7 +119,7 @@ impl Backend for Cuda {
     }
 
     fn for_products(&self, x: CudaTensor) -> Result<CudaTensor, DeviceError> {
-        if self.are_for_pairs(x.columns) { self.split(x) } else { Ok(x) }
+        if self.are_for_pairs(x.columns) { self.split(x) } else { self.handed_on(x) }
     }
 
     fn linear_layer(
@@ -129,7 +128,16 @@ impl Backend for Cuda {
         layer: HostLinear,
         rotated_heads: Option<usize>,
     ) -> Result<LinearOf<Cuda>, DeviceError> {
-        self.upload_layer(shape, layer, rotated_heads)
+        self.upload_layer(shape, layer, rotated_heads, self.is_for_bytes(shape[0], shape[1]))
+    }
+
+    fn sensitive_layer(
+        &self,
+        shape: [usize; 2],
+        layer: HostLinear,
+        rotated_heads: Option<usize>,
+    ) -> Result<LinearOf<Cuda>, DeviceError> {
+        self.upload_layer(shape, layer, rotated_heads, false)
     }
 
     fn linear(

@@ -174,7 +174,7 @@ impl Plan {
         use sys::cublasLtMatmulDescAttributes_t as Attribute;
         let kind = match dtype {
             Dtype::F32 | Dtype::F32Strict => sys::cudaDataType_t::CUDA_R_32F,
-            Dtype::F16 => sys::cudaDataType_t::CUDA_R_16F,
+            Dtype::F16 | Dtype::Int8 => sys::cudaDataType_t::CUDA_R_16F,
             Dtype::Bf16 => sys::cudaDataType_t::CUDA_R_16BF,
         };
         let mut operation = ptr::null_mut();

@@ -48,7 +48,7 @@ impl Device for Cuda {
         const MANY: usize = 1 << 20;
         let bytes = |tokens, sequences| plan(model, tokens, sequences, rows).bytes(dtype) as u64;
         ModelFootprint {
-            weights: self.weight_bytes(&model.matrices, model.vector_values),
+            weights: self.weight_bytes(model),
             workspace: 0,
             bytes_per_token: bytes(MANY, 0).div_ceil(MANY as u64),
             bytes_per_sequence: (bytes(0, MANY) - bytes(0, 0)).div_ceil(MANY as u64),

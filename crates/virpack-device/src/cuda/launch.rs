@@ -10,7 +10,9 @@ mod norm;
 mod pairs;
 mod pool;
 mod product;
+mod product_bytes;
 mod product_pairs;
+mod quantize;
 mod rotary;
 
 use super::kernel_source::KernelSource;
@@ -24,6 +26,11 @@ fn sources(dtype: Dtype, architecture: &str) -> Vec<KernelSource> {
     let turing = architecture.ends_with("_75");
     if turing && dtype == Dtype::Bf16 {
         return Vec::new();
+    }
+    if dtype == Dtype::Int8 {
+        // Beside float16's own.
+        let all = || quantize::sources().chain(product_bytes::sources()).collect();
+        return if hopper { all() } else { Vec::new() };
     }
     let (float32, any) = (dtype.is_float32(), attention_any::source());
     let mut all = vec![elementwise::source(), norm::source(), pool::source(), rotary::source(), any];
@@ -62,7 +69,7 @@ impl Cuda {
         if let Err(missing) = libraries::open_compiler() {
             return Ok(Err(missing));
         }
-        let all: Vec<(Dtype, KernelSource)> = [Dtype::F32, Dtype::F16, Dtype::Bf16]
+        let all: Vec<(Dtype, KernelSource)> = [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Int8]
             .into_iter()
             .flat_map(|dtype| sources(dtype, architecture).into_iter().map(move |source| (dtype, source)))
             .collect();

@@ -2,6 +2,7 @@
 
 use super::cublas::{Operands, Shape};
 use super::epilogue::KernelEpilogue;
+use super::forms::Form;
 use super::packed::CudaPacked;
 use super::{Cuda, CudaMatrix, CudaTensor, CudaVector, ROW_STEP, rotary};
 use crate::{Attention, Backend, DeviceError, Epilogue, HostLinear, Linear, LinearOf, shapes};
@@ -24,7 +25,7 @@ impl Cuda {
         Err(DeviceError::shape("linear", text(normed), text(weight.folded)))
     }
 
-    /// The product by the library, or of pairs, to `y`: added to what is there where `residual`.
+    /// The product by the library, of pairs or of bytes, to `y`: added to what is there where `residual`.
     pub(super) fn product_into(
         &self,
         x: &CudaTensor,
@@ -33,8 +34,10 @@ impl Cuda {
         y: &CudaTensor,
         residual: bool,
     ) -> Result<(), DeviceError> {
-        if weight.pairs {
-            return self.pairs_product(x, weight, bias, y, residual);
+        match weight.form {
+            Form::Pairs => return self.pairs_product(x, weight, bias, y, residual),
+            Form::Bytes => return self.bytes_product(x, weight, bias, y, residual),
+            Form::Plain => {}
         }
         let x = self.plain(x)?;
         Self::check_product(&x, weight, bias, y, false)?;
@@ -79,28 +82,38 @@ impl Cuda {
     }
 
     /// Uploads a layer: its norm folded in where the own product takes it, its queries and keys in neighbours where a
-    /// product rotates them.
+    /// product rotates them, its weight as bytes where `is_bytes`.
     pub(super) fn upload_layer(
         &self,
         shape: [usize; 2],
         mut layer: HostLinear,
         rotated_heads: Option<usize>,
+        is_bytes: bool,
     ) -> Result<LinearOf<Cuda>, DeviceError> {
         let (width, [outputs, inputs]) = (layer.check(shape, rotated_heads)?, shape);
         let folds = layer.norm.is_some() && layer.bias.is_some() && self.has_product(outputs, inputs);
-        let rotates = folds || self.is_for_pairs(outputs, inputs);
+        let rotates = folds || is_bytes || self.is_for_pairs(outputs, inputs);
         let neighbours = width.filter(|width| rotates && rotary::is_for_products(*width));
         if let Some(width) = neighbours {
             rotary::to_neighbours(&mut layer.weight, inputs, width);
             layer.bias.iter_mut().for_each(|bias| rotary::to_neighbours(bias, 1, width));
         }
         let layer = match layer {
+            Linear { norm, weight, bias } if is_bytes => self.layer_of_bytes(norm, &weight, bias, shape)?,
             Linear { norm: Some(norm), weight, bias: Some(bias) } if folds => {
                 self.fold(norm, &weight, &bias)?
             }
-            plain => plain.upload(self, shape)?,
+            plain => self.plain_layer(plain, shape)?,
         };
         Ok(Linear { weight: CudaMatrix { neighbours, ..layer.weight }, ..layer })
+    }
+
+    /// A layer whose parts are as they are, the weight in the dtype or as pairs.
+    fn plain_layer(&self, layer: HostLinear, shape: [usize; 2]) -> Result<LinearOf<Cuda>, DeviceError> {
+        let Linear { norm, weight, bias } = layer;
+        let norm = norm.map(|norm| norm.upload(self)).transpose()?;
+        let weight = self.matrix_of_words(shape, &weight)?;
+        Ok(Linear { norm, weight, bias: bias.map(|bias| self.vector(bias)).transpose()? })
     }
 
     /// A linear layer by the product that is fastest for it.
@@ -111,13 +124,18 @@ impl Cuda {
         then: Epilogue<'_, Cuda>,
     ) -> Result<CudaTensor, DeviceError> {
         let Linear { norm, weight, bias } = layer;
+        if weight.form == Form::Bytes {
+            return self.bytes_linear(x, layer, then);
+        }
         if weight.folded {
             return self.folded_linear(x, layer, then);
         }
-        let normed = norm.as_ref().map(|norm| self.norm(x, norm, weight.pairs)).transpose()?;
+        let normed = norm.as_ref().map(|norm| self.norm(x, norm, weight.form == Form::Pairs)).transpose()?;
         let (x, bias) = (normed.as_ref().unwrap_or(x), bias.as_ref());
         match then {
-            Epilogue::Gelu if weight.pairs => self.pairs_fused(KernelEpilogue::Gelu, x, weight, bias, None),
+            Epilogue::Gelu if weight.form == Form::Pairs => {
+                self.pairs_fused(KernelEpilogue::Gelu, x, weight, bias, None)
+            }
             Epilogue::Gelu if bias.is_some() && self.has_product(weight.rows, weight.columns) => {
                 self.fused(KernelEpilogue::Gelu, x, layer, None)
             }
@@ -146,6 +164,6 @@ impl Cuda {
         let rotates = layer.weight.neighbours.is_none();
         let then = if rotates { Epilogue::None } else { Epilogue::Rotary(packed, attention) };
         let qkv = self.linear(x, layer, then)?;
-        self.attend(&qkv, packed, attention, rotates)
+        self.handed_on(self.attend(&qkv, packed, attention, rotates)?)
     }
 }

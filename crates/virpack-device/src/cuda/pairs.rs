@@ -1,29 +1,12 @@
 //! float32 on the tensor cores of compute capability 9.0: which values are pairs of float16 (kernels/pairs.cuh).
 //!
-//! Weights are pairs from their upload on. Of activations those are that one product or attention hands to the next;
-//! whatever else takes a tensor of pairs joins it first, and a product of float32 rows splits them first.
+//! Of activations those are that one product or attention hands to the next; a product of float32 rows splits
+//! them first.
 
 use super::arena::Fixed;
+use super::forms::{Either, Form};
 use super::{Cuda, CudaMatrix, CudaTensor};
 use crate::{DeviceError, Dtype};
-use std::ops::Deref;
-
-/// A tensor as it was given, or its other form.
-pub(super) enum Either<'a> {
-    Given(&'a CudaTensor),
-    Made(CudaTensor),
-}
-
-impl Deref for Either<'_> {
-    type Target = CudaTensor;
-
-    fn deref(&self) -> &CudaTensor {
-        match self {
-            Either::Given(x) => x,
-            Either::Made(x) => x,
-        }
-    }
-}
 
 impl Cuda {
     /// Whether float32 products of this card are of pairs.
@@ -53,32 +36,27 @@ impl Cuda {
         let memory = Fixed::new(&self.card, "matrix", size_of_val(values))?;
         // `exact` waits for the stream before it goes.
         self.copy("split", exact.pointer, memory.pointer, rows * columns, columns)?;
-        Ok(CudaMatrix { memory, rows, columns, folded: false, pairs: true, neighbours: None })
-    }
-
-    /// The tensor as float32 values.
-    pub(super) fn plain<'a>(&self, x: &'a CudaTensor) -> Result<Either<'a>, DeviceError> {
-        if x.pairs { self.other_form("join", x).map(Either::Made) } else { Ok(Either::Given(x)) }
-    }
-
-    /// The tensor itself as float32 values.
-    pub(super) fn joined(&self, x: CudaTensor) -> Result<CudaTensor, DeviceError> {
-        if x.pairs { self.other_form("join", &x) } else { Ok(x) }
+        Ok(CudaMatrix { memory, rows, columns, folded: false, form: Form::Pairs, neighbours: None })
     }
 
     /// The tensor itself as pairs.
     pub(super) fn split(&self, x: CudaTensor) -> Result<CudaTensor, DeviceError> {
-        if x.pairs { Ok(x) } else { self.other_form("split", &x) }
+        if x.form == Form::Pairs { Ok(x) } else { self.other_form("split", &x) }
     }
 
     /// The tensor as pairs.
     pub(super) fn as_pairs<'a>(&self, x: &'a CudaTensor) -> Result<Either<'a>, DeviceError> {
-        if x.pairs { Ok(Either::Given(x)) } else { self.other_form("split", x).map(Either::Made) }
+        if x.form == Form::Pairs {
+            return Ok(Either::Given(x));
+        }
+        self.other_form("split", x).map(Either::Made)
     }
 
-    fn other_form(&self, kernel: &'static str, x: &CudaTensor) -> Result<CudaTensor, DeviceError> {
+    /// Pairs of plain values by `split`, and plain values of pairs by `join`.
+    pub(super) fn other_form(&self, kernel: &'static str, x: &CudaTensor) -> Result<CudaTensor, DeviceError> {
         self.card.enter()?;
-        let other = CudaTensor { pairs: !x.pairs, ..self.tensor(x.rows, x.columns)? };
+        let form = if x.form == Form::Pairs { Form::Plain } else { Form::Pairs };
+        let other = CudaTensor { form, ..self.tensor(x.rows, x.columns)? };
         self.copy(kernel, x.block.pointer, other.block.pointer, x.rows * x.columns, x.columns)?;
         Ok(other)
     }

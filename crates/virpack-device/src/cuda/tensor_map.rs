@@ -10,8 +10,8 @@ use std::{mem, ptr};
 /// The driver's function, since CUDA 12.0.
 const ENCODE: &str = "cuTensorMapEncodeTiled";
 
-/// A row-major 16-bit matrix and the box of it that one copy brings to shared memory, swizzled by the bytes of its rows. A
-/// kernel takes it by value, as `const __grid_constant__ TensorMap`.
+/// A row-major matrix and the box of it that one copy brings to shared memory, swizzled by the bytes of its
+/// rows. A kernel takes it by value, as `const __grid_constant__ TensorMap`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TensorMap(sys::CUtensorMap);
 
@@ -28,9 +28,9 @@ impl TensorMap {
     pub(super) fn new(
         dtype: Dtype,
         pointer: u64,
-        (rows, columns): (usize, usize),
+        shape: (usize, usize),
         pitch: usize,
-        (box_rows, box_columns): (usize, usize),
+        boxed: (usize, usize),
     ) -> Result<TensorMap, DeviceError> {
         use sys::CUtensorMapDataType_enum::{
             CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
@@ -38,13 +38,35 @@ impl TensorMap {
         };
         let kind = match dtype {
             Dtype::F32 | Dtype::F32Strict => CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
-            Dtype::F16 => CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
+            Dtype::F16 | Dtype::Int8 => CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
             Dtype::Bf16 => CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
         };
+        TensorMap::of((kind, dtype.bytes()), pointer, shape, pitch, boxed)
+    }
+
+    /// The same of bytes, in boxes of 32, 64 or 128 columns.
+    pub(super) fn of_bytes(
+        pointer: u64,
+        shape: (usize, usize),
+        pitch: usize,
+        boxed: (usize, usize),
+    ) -> Result<TensorMap, DeviceError> {
+        let kind = sys::CUtensorMapDataType_enum::CU_TENSOR_MAP_DATA_TYPE_UINT8;
+        TensorMap::of((kind, 1), pointer, shape, pitch, boxed)
+    }
+
+    /// Of values of a kind and so many bytes.
+    fn of(
+        (kind, bytes): (sys::CUtensorMapDataType, usize),
+        pointer: u64,
+        (rows, columns): (usize, usize),
+        pitch: usize,
+        (box_rows, box_columns): (usize, usize),
+    ) -> Result<TensorMap, DeviceError> {
         // The fastest dimension first, everywhere.
-        let (sizes, pitches) = ([columns as u64, rows as u64], [(pitch * dtype.bytes()) as u64]);
+        let (sizes, pitches) = ([columns as u64, rows as u64], [(pitch * bytes) as u64]);
         let (boxes, every) = ([box_columns as u32, box_rows as u32], [1, 1]);
-        let swizzle = match box_columns * dtype.bytes() {
+        let swizzle = match box_columns * bytes {
             32 => sys::CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_32B,
             64 => sys::CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_64B,
             _ => sys::CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_128B,

@@ -1,8 +1,9 @@
 //! Parameters on their way to the card.
 
-use super::Cuda;
 use super::arena::Fixed;
 use super::driver::{Stream, check};
+use super::forms::Form;
+use super::{Cuda, CudaMatrix};
 use crate::DeviceError;
 use cudarc::driver::sys;
 
@@ -34,6 +35,28 @@ impl Cuda {
             return Ok(exact);
         }
         self.rounded(op, &exact, values.len())
+    }
+
+    /// A matrix of the dtype's values.
+    pub(super) fn matrix_of_values(
+        &self,
+        [rows, columns]: [usize; 2],
+        values: &[f32],
+    ) -> Result<CudaMatrix, DeviceError> {
+        let memory = self.fixed("matrix", values)?;
+        Ok(CudaMatrix { memory, rows, columns, folded: false, form: Form::Plain, neighbours: None })
+    }
+
+    /// A product's weight in the dtype, of pairs where products are of those.
+    pub(super) fn matrix_of_words(
+        &self,
+        [rows, columns]: [usize; 2],
+        values: &[f32],
+    ) -> Result<CudaMatrix, DeviceError> {
+        if self.is_for_pairs(rows, columns) {
+            return self.matrix_of_pairs(rows, columns, values);
+        }
+        self.matrix_of_values([rows, columns], values)
     }
 
     /// `len` float32 values in 16 bits.

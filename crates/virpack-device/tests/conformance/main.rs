@@ -89,6 +89,12 @@ conformance!(
     and rows::broken_rows_are_reported attention::attention_of_models
 );
 
+conformance!(
+    cuda_int8,
+    on_card(virpack_device::Dtype::Int8),
+    and rows::broken_rows_are_reported attention::attention_of_models
+);
+
 /// Runs `check` on CPU backends of these numbers of threads.
 fn on_cpus(threads: [usize; 3], check: impl Fn(&Cpu, Precision)) {
     for threads in threads {
@@ -119,12 +125,13 @@ type Card = OnceLock<Result<Mutex<Cuda>, Unavailable>>;
 /// Runs `check` on the card in `dtype`, one check at a time. Without a card it is skipped, or fails where
 /// `VIRPACK_REQUIRE_CUDA` is 1.
 fn on_card(dtype: Dtype, check: impl FnOnce(&Cuda, Precision)) {
-    static CARDS: [Card; 4] = [const { OnceLock::new() }; 4];
+    static CARDS: [Card; 5] = [const { OnceLock::new() }; 5];
     let (place, precision) = match dtype {
         Dtype::F32 => (0, Precision::F32),
         Dtype::F32Strict => (1, Precision::F32),
         Dtype::F16 => (2, Precision::F16),
         Dtype::Bf16 => (3, Precision::BF16),
+        Dtype::Int8 => (4, Precision::INT8),
     };
     match CARDS[place].get_or_init(|| Cuda::new(0, CudaOptions::new(dtype)).map(Mutex::new)) {
         Ok(cuda) => {

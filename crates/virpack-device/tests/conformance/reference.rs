@@ -21,13 +21,49 @@ pub(crate) struct Precision {
     pub(crate) name: &'static str,
     /// To the nearest number of the dtype.
     pub(crate) round: fn(f64) -> f64,
+    /// Whether operands of products are int8.
+    bytes: bool,
 }
 
 impl Precision {
-    pub(crate) const F32: Precision = Precision { name: "f32", round: |v| v };
-    pub(crate) const F16: Precision = Precision { name: "f16", round: |v| half::f16::from_f64(v).to_f64() };
+    pub(crate) const F32: Precision = Precision { name: "f32", round: |v| v, bytes: false };
+    pub(crate) const F16: Precision =
+        Precision { name: "f16", round: |v| half::f16::from_f64(v).to_f64(), bytes: false };
     pub(crate) const BF16: Precision =
-        Precision { name: "bf16", round: |v| half::bf16::from_f64(v).to_f64() };
+        Precision { name: "bf16", round: |v| half::bf16::from_f64(v).to_f64(), bytes: false };
+    pub(crate) const INT8: Precision = Precision { name: "int8", bytes: true, ..Precision::F16 };
+
+    /// A plain implementation's `x · wᵀ + bias`.
+    pub(crate) fn linear(self, x: &Matrix, w: &Matrix, bias: Option<&[f32]>) -> Vec<f64> {
+        if self.is_for_bytes(w.rows, w.columns) {
+            let scale_of_row = |largest: f64| largest / 127.0;
+            let x = in_int8(x, scale_of_row);
+            // Up to the next bfloat16.
+            let w = in_int8(w, |largest| {
+                let bits = (scale_of_row(largest) as f32).to_bits();
+                f32::from_bits((bits + 0xffff) & 0xffff_0000).into()
+            });
+            self.all(&linear(&x, &w, bias))
+        } else {
+            self.all(&linear(x, w, bias))
+        }
+    }
+
+    /// Whether a product of these sizes is of int8.
+    pub(crate) fn is_for_bytes(self, outputs: usize, inputs: usize) -> bool {
+        self.bytes && outputs.is_multiple_of(8) && inputs.is_multiple_of(16)
+    }
+
+    /// Rows as one product, or attention, hands them to the next.
+    pub(crate) fn handed_on(self, values: Vec<f64>, columns: usize) -> Vec<f64> {
+        if !self.bytes || !columns.is_multiple_of(16) {
+            return values;
+        }
+        let values = values.iter().map(|&v| v as f32).collect::<Vec<f32>>();
+        let rows =
+            in_int8(&Matrix { rows: values.len() / columns, columns, values }, |largest| largest / 127.0);
+        rows.values.iter().map(|&v| v.into()).collect()
+    }
 
     pub(crate) fn all(self, values: &[f64]) -> Vec<f64> {
         values.iter().map(|&v| (self.round)(v)).collect()
@@ -90,6 +126,27 @@ pub(crate) fn linear(x: &Matrix, w: &Matrix, bias: Option<&[f32]>) -> Vec<f64> {
         }
     }
     out
+}
+
+/// Rows that are whole numbers times what `scale` makes of a row's largest value, while they are turned.
+fn in_int8(x: &Matrix, scale: impl Fn(f64) -> f64) -> Matrix {
+    let block = [64, 32, 16].into_iter().find(|block| x.columns.is_multiple_of(*block)).unwrap();
+    let row = |row: &[f32]| {
+        let turned = turn(row.iter().map(|&v| v.into()).collect(), block);
+        let scale = scale(turned.iter().fold(0.0f64, |m, v| m.max(v.abs())));
+        let round = |v: &f64| if scale > 0.0 { (v / scale).round() * scale } else { 0.0 };
+        turn(turned.iter().map(round).collect(), block).into_iter().map(|v| v as f32).collect::<Vec<f32>>()
+    };
+    let values = x.values.chunks(x.columns).flat_map(row).collect();
+    Matrix { rows: x.rows, columns: x.columns, values }
+}
+
+/// Blocks of a row times the Hadamard matrix of their size, over the root of it: its own inverse.
+fn turn(row: Vec<f64>, block: usize) -> Vec<f64> {
+    let sign = |i: usize, j: usize| if (i & j).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
+    let turned = |of: &[f64], i: usize| of.iter().enumerate().map(|(j, v)| sign(i, j) * v).sum::<f64>();
+    let blocks = row.chunks(block);
+    blocks.flat_map(|of| (0..block).map(move |i| turned(of, i) / (block as f64).sqrt())).collect()
 }
 
 /// `x · Φ(x)`, the normal distribution's integral by Simpson's rule.

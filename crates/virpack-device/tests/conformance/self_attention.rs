@@ -38,7 +38,8 @@ pub(super) fn self_attention<B: Backend>(backend: &B, precision: Precision) {
         };
         let wide = |m: &Matrix| m.values.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
         let turned = reference::rotary(&matrix(&product), &cu_seqlens, heads);
-        let rounded = reference::rotary(&matrix(&precision.all(&product)), &cu_seqlens, heads);
+        let rounded =
+            reference::rotary(&matrix(&precision.linear(&x, &w, Some(&b.values))), &cu_seqlens, heads);
         let rounded = matrix(&precision.all(&wide(&rounded)));
         let name = format!("{} rotary, {heads} heads of {width} from {inner}", precision.name);
         let dx = tensor(backend, &x);
@@ -49,6 +50,7 @@ pub(super) fn self_attention<B: Backend>(backend: &B, precision: Precision) {
             let given = backend.self_attention(&dx, &layer, &packed, &plain).unwrap();
             let expected = reference::attention(&turned, &cu_seqlens, heads, &none, |v| v);
             let rounded = reference::attention(&rounded, &cu_seqlens, heads, &none, precision.round);
+            let rounded = precision.handed_on(rounded, hidden);
             as_close(&format!("{name}, attention"), &back(backend, &given), &expected, &rounded, 2e-5);
         }
     }

@@ -14,7 +14,7 @@ pub(crate) struct DeviceArguments {
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: DeviceChoice,
 
-    /// Precision of weights and activations; sums are always float32 [default: f16 on a GPU, f32 on a CPU]
+    /// Precision of weights and activations [default: f16 on a GPU, f32 on a CPU]
     #[arg(long, value_enum, value_name = "DTYPE")]
     dtype: Option<Precision>,
 
@@ -33,6 +33,9 @@ pub(super) enum Precision {
     F16,
     /// bfloat16: the range of float32, three digits fewer than float16
     Bf16,
+    /// int8 products, all else float16, on compute capability 9.0 alone: for searches and classifiers, not
+    /// for fine differences
+    Int8,
 }
 
 impl DeviceArguments {
@@ -49,6 +52,7 @@ impl From<Precision> for Dtype {
             Precision::F32Strict => Dtype::F32Strict,
             Precision::F16 => Dtype::F16,
             Precision::Bf16 => Dtype::Bf16,
+            Precision::Int8 => Dtype::Int8,
         }
     }
 }

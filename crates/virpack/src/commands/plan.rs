@@ -68,8 +68,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     rows: RowArguments,
 
-    /// Precision of weights and activations; sums are always float32 [default: f16 on a GPU, f32 on a CPU;
-    /// all parts must have been computed in one]
+    /// Precision of weights and activations [default: f16 on a GPU, f32 on a CPU; all parts must have been
+    /// computed in one]
     #[arg(long, value_enum, value_name = "DTYPE")]
     dtype: Option<Precision>,
 

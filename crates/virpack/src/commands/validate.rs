@@ -41,7 +41,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "X", value_parser = parse_limit)]
     max_packed: Option<f64>,
 
-    /// Largest relative difference that passes against float32 [default: 1e-2 in f16, 8e-2 in bf16]
+    /// Largest relative difference that passes against float32 [default: 1e-2 in f16, 8e-2 in bf16, 2e-1 in
+    /// int8]
     #[arg(long, value_name = "X", value_parser = parse_limit)]
     max_float32: Option<f64>,
 

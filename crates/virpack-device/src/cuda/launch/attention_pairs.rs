@@ -2,6 +2,7 @@
 
 use super::attention::depth;
 use crate::cuda::attention::Task;
+use crate::cuda::forms::Form;
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
 use crate::cuda::kernels::{Grid, arguments};
 use crate::cuda::rotary::WIDTHS;
@@ -40,7 +41,7 @@ impl Cuda {
         }
         let qkv = self.as_pairs(task.qkv)?;
         let packed = task.packed;
-        let out = CudaTensor { pairs: true, ..self.tensor(packed.tokens, task.hidden())? };
+        let out = CudaTensor { form: Form::Pairs, ..self.tensor(packed.tokens, task.hidden())? };
         let most_rows = packed.long.most_rows.max(packed.short.most_rows);
         let groups = most_rows.div_ceil(THREADS / 32 * 16);
         // Two steps of highs and lows of keys and of values.

@@ -1,5 +1,6 @@
 //! The launchers of `elementwise.cu`: embedding lookup, GELU, sums, conversions.
 
+use crate::cuda::forms::Form;
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
 use crate::cuda::kernels::{Grid, Kernels, arguments};
 use crate::cuda::packed::CudaPacked;
@@ -51,7 +52,7 @@ impl Cuda {
         dropout: Option<TokenDropout>,
     ) -> Result<CudaTensor, DeviceError> {
         shapes::token_id(packed.largest_id, table.rows)?;
-        if table.pairs || table.folded {
+        if table.form != Form::Plain || table.folded {
             return Err(DeviceError::shape("embed", "a table of `Backend::table`", "a weight of a product"));
         }
         self.card.enter()?;
@@ -89,13 +90,14 @@ impl Cuda {
         self.card.enter()?;
         let x = self.plain(x)?;
         let pairs = self.are_for_pairs(width);
-        let out = CudaTensor { pairs, ..self.tensor(x.rows, width)? };
+        let form = if pairs { Form::Pairs } else { Form::Plain };
+        let out = CudaTensor { form, ..self.tensor(x.rows, width)? };
         let count = x.rows * width;
         let arguments =
             arguments![x.block.pointer, out.block.pointer, count as u64, width as i32, i32::from(pairs)];
         // SAFETY: `x` holds two rows of `width` for each of `out`'s.
         unsafe { self.kernels.launch(&source(), "gated_gelu", self.by_vectors(count), &arguments)? };
-        Ok(out)
+        self.handed_on(out)
     }
 
     /// `x + y` in place of `x`, of float32 values where pairs are given.

@@ -4,6 +4,7 @@
 //! which the product's kernel measures and multiplies its sums by (`row_scales.rs`).
 
 use crate::cuda::arena::Fixed;
+use crate::cuda::forms::Form;
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
 use crate::cuda::kernels::{Grid, arguments};
 use crate::cuda::{Cuda, CudaMatrix, CudaTensor, CudaVector};
@@ -44,7 +45,8 @@ impl Cuda {
         let form = NORM_FORMS.into_iter().find(|form| form.0 >= vectors);
         let name = form.filter(|_| x.columns.is_multiple_of(self.vector_len())).map(|form| form.1);
         let pairs = pairs && name.is_some();
-        let out = CudaTensor { pairs, ..self.tensor(x.rows, x.columns)? };
+        let form = if pairs { Form::Pairs } else { Form::Plain };
+        let out = CudaTensor { form, ..self.tensor(x.rows, x.columns)? };
         let blocks = x.rows.div_ceil(THREADS as usize / 32);
         let grid = Grid { blocks: (blocks, 1), threads: THREADS, shared: 0 };
         let arguments = arguments![
@@ -91,7 +93,7 @@ impl Cuda {
             rows: outputs,
             columns: inputs,
             folded: true,
-            pairs: false,
+            form: Form::Plain,
             neighbours: None,
         };
         let rounded = self.rounded("linear_layer", &exact_bias, outputs)?;

@@ -19,12 +19,12 @@ struct ProductForm {
     normed: bool,
 }
 
-/// Rows of a block's tile (a cluster of two has `ROW_STEP`), inputs of a step, of both products.
+/// Rows of a block's tile (a cluster of two has `ROW_STEP`), and inputs of a step of 16-bit products.
 pub(super) const ROWS: usize = ROW_STEP / 2;
 pub(super) const STEP: usize = 64;
 
 /// Outputs of a tile, steps in a block's memory.
-const COLUMNS: [usize; 2] = [256, 240];
+pub(super) const COLUMNS: [usize; 2] = [256, 240];
 const STAGES: usize = 4;
 
 /// Tiles with their biases in memory at once: those that may be in flight, and the one before them.
@@ -33,10 +33,10 @@ const BIASES: usize = STAGES + 1;
 /// Two warpgroups that multiply and one that copies.
 const THREADS: u32 = 3 * WARPGROUP;
 
-/// What both products are compiled with, for a ring of so many stages.
-pub(super) fn ring_defines(stages: usize) -> [(&'static str, usize); 5] {
+/// What all products are compiled with, for a ring of so many stages of so many inputs.
+pub(super) fn ring_defines(step: usize, stages: usize) -> [(&'static str, usize); 5] {
     let (threads, warpgroup) = (THREADS as usize, WARPGROUP as usize);
-    [("ROWS", ROWS), ("STEP", STEP), ("STAGES", stages), ("THREADS", threads), ("WARPGROUP", warpgroup)]
+    [("ROWS", ROWS), ("STEP", step), ("STAGES", stages), ("THREADS", threads), ("WARPGROUP", warpgroup)]
 }
 
 impl ProductForm {
@@ -48,7 +48,7 @@ impl ProductForm {
         .with_large_shared()
         .define(self.then.defines())
         .define([("COLUMNS", self.columns), ("NORMED", self.normed.into()), ("BIASES", BIASES)])
-        .define(ring_defines(STAGES))
+        .define(ring_defines(STEP, STAGES))
     }
 
     /// Bytes of shared memory: the ring, half of the sums on their way out, biases of the tiles in flight, barriers.
@@ -59,7 +59,7 @@ impl ProductForm {
 }
 
 /// Outputs of a tile: those that leave the least of the last one empty.
-fn columns_for(outputs: usize) -> usize {
+pub(super) fn columns_for(outputs: usize) -> usize {
     let computed = |columns: &usize| outputs.next_multiple_of(*columns);
     COLUMNS.into_iter().min_by_key(computed).expect("there are two")
 }

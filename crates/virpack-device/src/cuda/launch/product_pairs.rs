@@ -2,6 +2,7 @@
 
 use super::product::{ROWS, STEP, ring_defines};
 use crate::cuda::epilogue::{ELEMENTWISE, KernelEpilogue, Rotation};
+use crate::cuda::forms::Form;
 use crate::cuda::kernel_source::{KernelSource, kernel_source};
 use crate::cuda::kernels::arguments;
 use crate::cuda::rotary::WIDTHS;
@@ -38,7 +39,7 @@ impl PairsForm {
         .with_large_shared()
         .define(self.then.defines())
         .define([("RESIDUAL", self.residual.into()), ("PAIRS_OUT", self.pairs.into()), ("COLUMNS", COLUMNS)])
-        .define(ring_defines(STAGES))
+        .define(ring_defines(STEP, STAGES))
     }
 }
 
@@ -71,7 +72,7 @@ impl Cuda {
         bias: Option<&CudaVector>,
         rotation: Option<Rotation>,
     ) -> Result<CudaTensor, DeviceError> {
-        let y = CudaTensor { pairs: true, ..self.tensor(x.rows, weight.rows)? };
+        let y = CudaTensor { form: Form::Pairs, ..self.tensor(x.rows, weight.rows)? };
         self.give_pairs(PairsForm { then, residual: false, pairs: true }, x, weight, bias, &y, rotation)?;
         Ok(y)
     }

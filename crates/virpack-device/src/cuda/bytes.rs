@@ -1,0 +1,170 @@
+//! int8 on compute capability 9.0: which values are bytes (kernels/quantize.cu), and what a layer does with
+//! them.
+//!
+//! A weight's rows have a scale each, from their upload on; so have an activation's, measured where they are
+//! made. No scale is of a batch, and sums are whole numbers: a row's bits depend on the row and the weight
+//! alone. A layer norm's weight is applied before its rows are measured, its bias goes into the layer's. Both
+//! operands are turned by the same matrix before they are rounded, so that no value stands out. Attention,
+//! the residual stream and all else are in float16.
+
+use super::arena::Fixed;
+use super::epilogue::KernelEpilogue;
+use super::forms::{Either, Form};
+use super::{Cuda, CudaMatrix, CudaTensor, CudaVector, ROW_STEP};
+use crate::{DeviceError, Dtype, Epilogue, LayerNorm, Linear, LinearOf};
+
+/// The widest rows that a block has registers for.
+const WIDEST: usize = 20_480;
+
+impl Cuda {
+    /// Whether products are of bytes: `Cuda::new` has seen that the card has them.
+    pub(super) fn has_bytes(&self) -> bool {
+        self.options.dtype == Dtype::Int8
+    }
+
+    /// Whether rows of so many values are bytes where a product reads them: of a multiple of 16, as bulk
+    /// copies ask for.
+    pub(super) fn are_for_bytes(&self, columns: usize) -> bool {
+        self.has_bytes() && columns.is_multiple_of(16) && (1..=WIDEST).contains(&columns)
+    }
+
+    /// Whether a weight of these sizes is bytes.
+    pub(super) fn is_for_bytes(&self, outputs: usize, inputs: usize) -> bool {
+        self.are_for_bytes(inputs) && outputs.is_multiple_of(8)
+    }
+
+    /// Uploads a weight as bytes, without a norm before it.
+    pub(super) fn matrix_of_bytes(
+        &self,
+        rows: usize,
+        columns: usize,
+        values: &[f32],
+    ) -> Result<CudaMatrix, DeviceError> {
+        let exact = self.fixed_f32("matrix", values)?;
+        self.weight_of_bytes(&exact, None, [rows, columns])
+    }
+
+    /// The layer with a weight of bytes, and its norm's bias in its own; sizes are checked.
+    pub(super) fn layer_of_bytes(
+        &self,
+        norm: Option<LayerNorm<Vec<f32>>>,
+        weight: &[f32],
+        bias: Option<Vec<f32>>,
+        shape: [usize; 2],
+    ) -> Result<LinearOf<Cuda>, DeviceError> {
+        let norm = norm.map(|norm| norm.upload(self)).transpose()?;
+        let exact = self.fixed_f32("linear_layer", weight)?;
+        let Some(bias) = bias.or_else(|| norm.is_some().then(|| vec![0.0; shape[0]])) else {
+            return Ok(Linear { norm, weight: self.weight_of_bytes(&exact, None, shape)?, bias: None });
+        };
+        let exact_bias = self.fixed_f32("linear_layer", &bias)?;
+        let share = norm.as_ref().map(|norm| (norm.bias.exact.pointer, exact_bias.pointer));
+        let weight = self.weight_of_bytes(&exact, share, shape)?;
+        let rounded = self.rounded("linear_layer", &exact_bias, bias.len())?;
+        let bias = Some(CudaVector { exact: exact_bias, rounded, len: bias.len() });
+        Ok(Linear { norm, weight, bias })
+    }
+
+    /// `share`: the addresses of a norm's bias, and of the layer's, which the weight's share of it is added
+    /// to.
+    fn weight_of_bytes(
+        &self,
+        exact: &Fixed,
+        share: Option<(u64, u64)>,
+        [rows, columns]: [usize; 2],
+    ) -> Result<CudaMatrix, DeviceError> {
+        let memory = Fixed::new(&self.card, "matrix", bytes_of_weight(rows, columns))?;
+        let form = Form::Bytes;
+        let weight = CudaMatrix { memory, rows, columns, folded: share.is_some(), form, neighbours: None };
+        self.quantize_weight(exact.pointer, share, &weight)?;
+        Ok(weight)
+    }
+
+    /// The tensor itself as bytes, where a product reads rows of its width so.
+    pub(super) fn handed_on(&self, x: CudaTensor) -> Result<CudaTensor, DeviceError> {
+        if x.form == Form::Bytes || !self.are_for_bytes(x.columns) {
+            return Ok(x);
+        }
+        let x = self.joined(x)?;
+        self.quantize(&x, None, &x)?;
+        Ok(CudaTensor { form: Form::Bytes, ..x })
+    }
+
+    /// The tensor's rows as bytes, normed first where there is a norm but for its bias.
+    fn as_bytes<'a>(
+        &self,
+        x: &'a CudaTensor,
+        norm: Option<&LayerNorm<CudaVector>>,
+    ) -> Result<Either<'a>, DeviceError> {
+        if x.form == Form::Bytes && norm.is_none() {
+            return Ok(Either::Given(x));
+        }
+        let x = self.plain(x)?;
+        let bytes = CudaTensor { form: Form::Bytes, ..self.tensor(x.rows, x.columns)? };
+        self.quantize(&x, norm, &bytes)?;
+        Ok(Either::Made(bytes))
+    }
+
+    /// `x · weightᵀ + bias` of a weight of bytes to `y`: added to what is there where `residual`.
+    pub(super) fn bytes_product(
+        &self,
+        x: &CudaTensor,
+        weight: &CudaMatrix,
+        bias: Option<&CudaVector>,
+        y: &CudaTensor,
+        residual: bool,
+    ) -> Result<(), DeviceError> {
+        Self::check_product(x, weight, bias, y, false)?;
+        let x = self.as_bytes(x, None)?;
+        self.product_of_bytes(KernelEpilogue::None, residual, &x, weight, bias, y, None)
+    }
+
+    /// A linear layer whose weight is bytes.
+    pub(super) fn bytes_linear(
+        &self,
+        x: &CudaTensor,
+        layer: &LinearOf<Cuda>,
+        then: Epilogue<'_, Cuda>,
+    ) -> Result<CudaTensor, DeviceError> {
+        let Linear { norm, weight, bias } = layer;
+        let given = [x.rows, x.columns];
+        let x = self.as_bytes(x, norm.as_ref())?;
+        let fused = |then, rotation| {
+            let y = self.tensor(given[0], weight.rows)?;
+            self.product_of_bytes(then, false, &x, weight, bias.as_ref(), &y, rotation).map(|()| y)
+        };
+        match then {
+            Epilogue::Gelu => self.handed_on(fused(KernelEpilogue::Gelu, None)?),
+            Epilogue::Add(residual) => {
+                let y = self.joined(residual)?;
+                self.product_of_bytes(KernelEpilogue::None, true, &x, weight, bias.as_ref(), &y, None)?;
+                Ok(y)
+            }
+            Epilogue::Rotary(packed, attention) => {
+                match self.rotation(given[0], weight, packed, attention)? {
+                    Some((then, rotation)) => fused(then, Some(rotation)),
+                    None => {
+                        Epilogue::Rotary(packed, attention).apply(self, fused(KernelEpilogue::None, None)?)
+                    }
+                }
+            }
+            Epilogue::None => fused(KernelEpilogue::None, None),
+        }
+    }
+}
+
+/// Where a weight's scales and the zeros that stand for a bias begin behind its values, in bytes.
+pub(super) fn after_values(rows: usize, columns: usize) -> [usize; 2] {
+    let scales = rows * columns;
+    [scales, scales + rows * size_of::<u16>()]
+}
+
+/// Bytes of a weight: its values, scales and zeros.
+fn bytes_of_weight(rows: usize, columns: usize) -> usize {
+    after_values(rows, columns)[1] + rows * size_of::<u16>()
+}
+
+/// Rows that a tensor has memory for.
+pub(super) fn padded(rows: usize) -> usize {
+    rows.next_multiple_of(ROW_STEP)
+}
