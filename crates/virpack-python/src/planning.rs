@@ -138,7 +138,7 @@ impl Plan {
         let buffer_size = given.buffer_size.map(|records| non_zero("buffer_size", records)).transpose()?;
         let options = self
             .plan
-            .embedder_options()
+            .embedder_options()?
             .downloads(HubOptions::from_env(), Arc::new(()))
             .device(given.runs_on.options()?.dtype(self.plan.dtype()))
             .device_timeout(given.runs_on.timeout())
