@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::vec::IntoIter;
 
+use parquet::basic::Type;
 use parquet::column::reader::get_typed_column_reader;
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int64Type};
 use parquet::errors::ParquetError;
@@ -14,6 +15,21 @@ use virpack_seq::{Frame, Record};
 
 use crate::calls::{ScoredChunk, ScoredFrame, Scores};
 use crate::output::OutputError;
+
+/// The columns but for `source`, which is the third where there are several inputs.
+const COLUMNS: [(&str, Type); 11] = [
+    ("record", Type::INT64),
+    ("id", Type::BYTE_ARRAY),
+    ("length", Type::INT64),
+    ("chunk", Type::INT64),
+    ("start", Type::INT64),
+    ("end", Type::INT64),
+    ("frame", Type::BYTE_ARRAY),
+    ("frame_start", Type::INT64),
+    ("frame_end", Type::INT64),
+    ("score_other", Type::FLOAT),
+    ("score_virus", Type::FLOAT),
+];
 
 /// The scores of a part.
 pub(super) struct ScoreRows {
@@ -50,6 +66,15 @@ impl ScoreRows {
     pub(super) fn open(path: &Path, has_sources: bool) -> Result<Self, OutputError> {
         let file = guarded::open_linked(path).map_err(|source| OutputError::decoding(path, source.into()))?;
         let file = SerializedFileReader::new(file).map_err(|error| OutputError::decoding(path, error))?;
+        // The decoder panics at a column of another type.
+        let columns = file.metadata().file_metadata().schema_descr().columns();
+        let found: Vec<_> = columns.iter().map(|column| (column.name(), column.physical_type())).collect();
+        let source = has_sources.then_some(("source", Type::BYTE_ARRAY));
+        let expected: Vec<_> =
+            COLUMNS[..2].iter().copied().chain(source).chain(COLUMNS[2..].iter().copied()).collect();
+        if found != expected {
+            return Err(OutputError::decoding(path, odd()));
+        }
         let (path, rows) = (path.to_path_buf(), Vec::new().into_iter());
         Ok(ScoreRows { path, file, has_sources, next_group: 0, rows, first: None })
     }

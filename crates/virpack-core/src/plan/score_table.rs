@@ -284,8 +284,8 @@ mod tests {
             assert!(matches!(rows.of(&record(7, "empty_1", 0), true).unwrap(), RecordScores::Of(_)));
             assert!(!rows.is_at_end().unwrap());
         }
-        assert!(
-            ScoreRows::open(&folder.path().join("3.parquet"), true).unwrap().of(&all[0].0, false).is_err()
-        );
+        for (name, has_sources) in [("3.parquet", true), ("1.parquet", false)] {
+            assert!(ScoreRows::open(&folder.path().join(name), has_sources).is_err());
+        }
     }
 }
