@@ -264,17 +264,17 @@ impl Cuda {
     /// gives memory in pieces of 2 MB, which only smaller tensors share.
     fn weight_bytes(&self, model: &ModelShape) -> u64 {
         let value = self.options.dtype.bytes() as u64;
-        let weight = if self.has_bytes() { 1 } else { value };
-        let matrix = |(i, values): (usize, &u64)| match values * if i == 0 { value } else { weight } {
+        let are_bytes = |&[outputs, inputs]: &[usize; 2]| self.is_for_bytes(outputs, inputs);
+        let weight = if model.products.iter().all(are_bytes) { 1 } else { value };
+        // Behind an int8 weight lie a scale and a zero of two bytes for each of its outputs.
+        let outputs = model.products.iter().map(|product| product[0] as u64).max().unwrap_or(0);
+        let behind = if self.has_bytes() { 4 * outputs } else { 0 };
+        let bytes = |i, values: &u64| if i == 0 { values * value } else { values * weight + behind };
+        let matrix = |(i, values): (usize, &u64)| match bytes(i, values) {
             small if small < PIECE / 2 => small,
             large => large.next_multiple_of(PIECE),
         };
-        // An int8 weight has a scale and a zero of two bytes for each value of its layer's bias.
-        let vectors = match self.options.dtype {
-            Dtype::Int8 => 4 + value + 4,
-            dtype if dtype.is_float32() => 2 * value,
-            _ => 4 + value,
-        };
+        let vectors = if self.options.dtype.is_float32() { 2 * value } else { 4 + value };
         model.matrices.iter().enumerate().map(matrix).sum::<u64>()
             + model.sensitive_values * (value - weight)
             + model.vector_values * vectors

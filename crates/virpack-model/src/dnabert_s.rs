@@ -75,6 +75,7 @@ impl<B: Backend> DnabertS<B> {
         let qkv = backend.linear(&x, &layer.qkv, Epilogue::None)?;
         let h = backend.attention(&qkv, packed, &self.attention)?;
         drop(qkv);
+        let h = backend.for_products(h)?;
         let x = backend.linear(&h, &layer.attention_output, Epilogue::Add(x))?;
         drop(h);
         backend.layer_norm(&x, &layer.attention_norm)

@@ -11,7 +11,7 @@ use super::arena::Fixed;
 use super::epilogue::KernelEpilogue;
 use super::forms::{Either, Form};
 use super::{Cuda, CudaMatrix, CudaTensor, CudaVector, ROW_STEP};
-use crate::{DeviceError, Dtype, Epilogue, LayerNorm, Linear, LinearOf};
+use crate::{DeviceError, Dtype, Epilogue, LayerNorm, Linear, LinearOf, shapes};
 
 /// The widest rows that a block has registers for.
 const WIDEST: usize = 20_480;
@@ -127,10 +127,14 @@ impl Cuda {
         then: Epilogue<'_, Cuda>,
     ) -> Result<CudaTensor, DeviceError> {
         let Linear { norm, weight, bias } = layer;
-        let given = [x.rows, x.columns];
-        let x = self.as_bytes(x, norm.as_ref())?;
+        let (rows, shape) = (x.rows, [weight.rows, weight.columns]);
+        shapes::linear([rows, x.columns], shape, bias.as_ref().map(|bias| bias.len), [rows, weight.rows])?;
+        // A norm whose bias is not in the layer's goes before as it is.
+        let (inside, before) = if weight.folded { (norm.as_ref(), None) } else { (None, norm.as_ref()) };
+        let normed = before.map(|norm| self.norm(x, norm, false)).transpose()?;
+        let x = self.as_bytes(normed.as_ref().unwrap_or(x), inside)?;
         let fused = |then, rotation| {
-            let y = self.tensor(given[0], weight.rows)?;
+            let y = self.tensor(rows, weight.rows)?;
             self.product_of_bytes(then, false, &x, weight, bias.as_ref(), &y, rotation).map(|()| y)
         };
         match then {
@@ -140,14 +144,10 @@ impl Cuda {
                 self.product_of_bytes(KernelEpilogue::None, true, &x, weight, bias.as_ref(), &y, None)?;
                 Ok(y)
             }
-            Epilogue::Rotary(packed, attention) => {
-                match self.rotation(given[0], weight, packed, attention)? {
-                    Some((then, rotation)) => fused(then, Some(rotation)),
-                    None => {
-                        Epilogue::Rotary(packed, attention).apply(self, fused(KernelEpilogue::None, None)?)
-                    }
-                }
-            }
+            Epilogue::Rotary(packed, attention) => match self.rotation(rows, weight, packed, attention)? {
+                Some((then, rotation)) => fused(then, Some(rotation)),
+                None => Epilogue::Rotary(packed, attention).apply(self, fused(KernelEpilogue::None, None)?),
+            },
             Epilogue::None => fused(KernelEpilogue::None, None),
         }
     }

@@ -102,8 +102,9 @@ impl Cuda {
         let Linear { norm, weight, bias } = layer;
         let bias = bias.as_ref().ok_or_else(|| DeviceError::shape("linear", "a bias", "none"))?;
         let normed = norm.as_ref().filter(|_| weight.folded).map(|norm| norm.eps);
+        let x = self.plain(x)?;
         let y = self.tensor(x.rows, weight.rows)?;
-        Self::check_product(x, weight, Some(bias), &y, normed.is_some())?;
+        Self::check_product(&x, weight, Some(bias), &y, normed.is_some())?;
         Self::check_rotation(weight, then)?;
         self.card.enter()?;
         let (rows, inputs, outputs) = (x.rows.next_multiple_of(ROW_STEP), x.columns, weight.rows);
