@@ -371,7 +371,7 @@ def test_a_run_to_a_file_resumes_and_is_not_replaced(fasta: Path, tmp_path: Path
     "options",
     [
         {"pool": "median"},
-        {"dtype": "int8"},
+        {"dtype": "int4"},
         {"long_records": "cut"},
         {"device": "tpu"},
         {"window_overlap": 3},
