@@ -217,6 +217,7 @@ fn commit(py: Python<'_>, given: CommitArguments, hook: Option<Py<PyAny>>) -> Ou
     };
     let committed = Run::start(None, hook, Keeps::Nothing, work)?.only(py)?;
     let CommitSummary { manifest, was_there, parts, records, rows, skipped, kinds, removed, .. } = committed;
-    let joined = committed.joined.map_or_else(Vec::new, |joined| joined.files);
+    let tables = committed.predicted.map(|predicted| predicted.files);
+    let joined = committed.joined.map(|joined| joined.files).or(tables).unwrap_or_default();
     Ok((manifest, was_there, parts, records, rows, skipped, kinds, removed, joined))
 }

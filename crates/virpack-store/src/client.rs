@@ -21,6 +21,9 @@ const USER_AGENT: &str = concat!("virpack/", env!("CARGO_PKG_VERSION"));
 /// How long a server may be silent.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Bytes of an answer, at most: those of a range are fewer.
+const LARGEST_ANSWER: u64 = 64 << 20;
+
 /// Where a machine of a cloud asks for its credentials: nothing answers elsewhere.
 const METADATA: [&str; 3] = ["169.254.169.254", "metadata.google.internal", "metadata"];
 
@@ -67,19 +70,27 @@ impl HttpConnector for Connector {
 impl HttpService for Client {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let (parts, body) = request.into_parts();
+        let is_range = parts.headers.contains_key("range");
         let body = body.collect().await?.to_bytes();
         let is_metadata = parts.uri.host().is_some_and(|host| METADATA.contains(&host));
         let connect = if is_metadata { Duration::from_secs(2) } else { TIMEOUT };
         // It blocks: nothing else runs on the runtime of one request.
-        let sent = if body.is_empty() {
-            let request = agent().configure_request(Request::from_parts(parts, ()));
-            agent().run(request.timeout_connect(Some(connect)).build())
-        } else {
-            let request = agent().configure_request(Request::from_parts(parts, &body[..]));
-            agent().run(request.timeout_connect(Some(connect)).build())
-        };
+        // Redirects are for `object_store` to judge: a session's token must not go to another host.
+        macro_rules! send {
+            ($body:expr) => {{
+                let request = agent().configure_request(Request::from_parts(parts, $body));
+                let request = request.max_redirects(0).max_redirects_will_error(false);
+                agent().run(request.timeout_connect(Some(connect)).build())
+            }};
+        }
+        let sent = if body.is_empty() { send!(()) } else { send!(&body[..]) };
         let (parts, mut body) = sent.map_err(failed)?.into_parts();
-        let bytes = body.with_config().limit(u64::MAX).read_to_vec().map_err(failed)?;
+        // The whole object in place of a range is refused for its status, and not read.
+        let is_whole = is_range && parts.status == 200;
+        let bytes = match is_whole {
+            true => Vec::new(),
+            false => body.with_config().limit(LARGEST_ANSWER).read_to_vec().map_err(failed)?,
+        };
         let body = Full::new(Bytes::from(bytes)).map_err(|never| match never {});
         Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)))
     }

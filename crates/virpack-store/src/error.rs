@@ -15,6 +15,9 @@ pub enum StoreError {
         /// How it should look.
         expected: &'static str,
     },
+    /// A key with an empty part, which stores have and virpack cannot ask for.
+    #[error("the key begins or ends with a slash, or has two in a row")]
+    Key,
     /// The store knows no bucket, or no container, of that name.
     #[error("there is no bucket or container {bucket}")]
     NoBucket {
@@ -58,6 +61,7 @@ impl StoreError {
     pub fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             StoreError::Url { expected } => format!("write it as {expected}").into(),
+            StoreError::Key => "download the object, and name the file".into(),
             StoreError::NoBucket { .. } => {
                 "check the name, and that the store is the one meant (endpoint, region)".into()
             }

@@ -69,14 +69,13 @@ impl Object {
 
     /// These bytes of it.
     pub(crate) fn range(&self, bytes: Range<u64>) -> Result<Bytes, StoreError> {
-        let etag = self.state.etag.as_deref();
         match &self.place {
-            Place::Http(url) => requests::range(url, bytes, etag),
+            Place::Http(url) => requests::range(url, bytes, &self.state),
             Place::Store { store, key, .. } => {
                 let wanted = bytes.end - bytes.start;
                 let options = GetOptions {
                     range: Some(GetRange::Bounded(bytes)),
-                    if_match: etag.map(str::to_owned),
+                    if_match: self.state.etag.clone(),
                     ..GetOptions::default()
                 };
                 let get = async { store.get_opts(key, options).await?.bytes().await };
@@ -99,7 +98,9 @@ impl Place {
             Scheme::Azure => "az://CONTAINER/KEY",
         };
         let (bucket, key) = url.bucket_and_key().ok_or(StoreError::Url { expected })?;
-        let key = Path::parse(key).map_err(|_| StoreError::Url { expected })?;
+        let parsed = Path::parse(key).map_err(|_| StoreError::Key)?;
+        // Slashes at the ends, which it drops, are part of a key.
+        let key = if parsed.as_ref() == key { parsed } else { return Err(StoreError::Key) };
         let (scheme, store) = (url.scheme(), stores::open(url.scheme(), bucket)?);
         Ok(Place::Store { store, key, scheme, bucket: bucket.to_owned() })
     }

@@ -43,8 +43,9 @@ pub(crate) fn state(url: &ObjectUrl) -> Result<ObjectState, StoreError> {
     })
 }
 
-/// Bytes of an object, which must be the one with this tag.
-pub(crate) fn range(url: &ObjectUrl, range: Range<u64>, etag: Option<&str>) -> Result<Bytes, StoreError> {
+/// Bytes of an object, which must be in the state that it had.
+pub(crate) fn range(url: &ObjectUrl, range: Range<u64>, begun: &ObjectState) -> Result<Bytes, StoreError> {
+    let etag = begun.etag.as_deref();
     again(|| {
         let mut response = get(url, Some(range.clone()), etag)?;
         match response.status().as_u16() {
@@ -58,8 +59,14 @@ pub(crate) fn range(url: &ObjectUrl, range: Range<u64>, etag: Option<&str>) -> R
             return Err(StoreError::Changed);
         }
         let whole = header("content-range").and_then(content_range);
-        if whole.is_none_or(|(first, _)| first != range.start) {
+        let Some((_, bytes)) = whole.filter(|(first, _)| *first == range.start) else {
             return Err(StoreError::NoRanges);
+        };
+        let modified = header("last-modified").and_then(time);
+        if bytes != begun.bytes
+            || modified.is_some() && begun.modified.is_some() && modified != begun.modified
+        {
+            return Err(StoreError::Changed);
         }
         let wanted = range.end - range.start;
         let body = response.body_mut().with_config().limit(wanted + 1).read_to_vec().map_err(network)?;
@@ -105,6 +112,15 @@ fn again<T>(mut request: impl FnMut() -> Result<T, StoreError>) -> Result<T, Sto
 fn network(error: ureq::Error) -> StoreError {
     match error {
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => StoreError::Url { expected: "https://HOST/PATH" },
+        // These name the URL that a redirect leads to, which may hold a signature.
+        ureq::Error::RequireHttpsOnly(_) => {
+            StoreError::Other { reason: "the server redirects to a URL without TLS".to_owned() }
+        }
+        ureq::Error::Protocol(_) | ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => {
+            StoreError::Other {
+                reason: "the answer is not HTTP, or its redirect leads to nothing".to_owned(),
+            }
+        }
         // Nothing of the URL is in these.
         other => StoreError::Network { reason: other.to_string() },
     }
@@ -132,6 +148,9 @@ fn time(header: &str) -> Option<SystemTime> {
     let month = MONTHS.iter().position(|name| *name == month)? as u64 + 1;
     let mut number = || words.next()?.parse::<u64>().ok();
     let (year, hour, minute, second) = (number()?, number()?, number()?, number()?);
+    if year > 9999 || day > 31 || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
     // Days of the civil calendar, whose years begin in March here.
     let year = if month < 3 { year.checked_sub(1)? } else { year };
     let months = (month + 9) % 12;
@@ -153,7 +172,8 @@ mod tests {
         assert_eq!(seconds("Thu, 01 Jan 1970 00:00:01 GMT"), Some(1));
         assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
         assert_eq!(seconds("Thu, 29 Feb 2024 12:00:00 GMT"), Some(1_709_208_000));
-        for odd in ["", "now", "Sun, 06 Nov", "Sun, 00 Foo 1994 08:49:37 GMT"] {
+        let far = "Thu, 01 Jan 18446744073709551615 00:00:00 GMT";
+        for odd in ["", "now", "Sun, 06 Nov", "Sun, 00 Foo 1994 08:49:37 GMT", far] {
             assert_eq!(seconds(odd), None, "{odd}");
         }
     }

@@ -55,6 +55,7 @@ pub(crate) fn failed(error: &Error, scheme: Scheme, bucket: &str) -> StoreError 
             StoreError::Refused { reason, variables: variables(scheme) }
         }
         Error::Precondition { .. } | Error::NotModified { .. } => StoreError::Changed,
+        _ if reason.contains("non-partial response") => StoreError::NoRanges,
         // Without credentials the machine is asked for its own, which most have not.
         _ if is_network(error) && !has_credentials(scheme) => {
             let reason = "no credentials are set, and this machine has none of its own".to_owned();

@@ -55,8 +55,12 @@ impl ObjectUrl {
                 let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
                 format!("{name}{host}{path}")
             }
-            // Every letter of a key may be part of its name.
-            _ => text.clone(),
+            // Every letter of a key may be part of its name; what goes before an `@` is none of a bucket's.
+            _ => {
+                let (bucket, key) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                let bucket = bucket.rsplit_once('@').map_or(bucket, |(_, bucket)| bucket);
+                format!("{name}{bucket}{key}")
+            }
         };
         Some(ObjectUrl { text, shown: shown.into(), scheme })
     }
@@ -85,7 +89,8 @@ impl ObjectUrl {
     /// Bucket or container, and key; None where one is missing.
     pub(crate) fn bucket_and_key(&self) -> Option<(&str, &str)> {
         let (bucket, key) = self.text.split_once("://")?.1.split_once('/')?;
-        (!bucket.is_empty() && !key.is_empty()).then_some((bucket, key))
+        // Names of buckets have neither `@` nor `:`; keys of access before a name do.
+        (!bucket.is_empty() && !key.is_empty() && !bucket.contains(['@', ':'])).then_some((bucket, key))
     }
 }
 
@@ -126,6 +131,8 @@ mod tests {
             ("https://h:8/a/b@c.fa".into(), "\"https://h:8/a/b@c.fa\"".into())
         );
         assert!(url.has_secret() && url.secret().contains("Signature"));
-        assert!(!ObjectUrl::parse("s3://b/k?x").unwrap().has_secret());
+        assert!(!ObjectUrl::parse("s3://b/k@x?x").unwrap().has_secret());
+        let url = ObjectUrl::parse("s3://key:secret@b/k").unwrap();
+        assert_eq!((url.to_string(), url.bucket_and_key()), ("s3://b/k".into(), None));
     }
 }

@@ -58,6 +58,33 @@ fn an_object_that_changes_is_not_read_on() {
 }
 
 #[test]
+fn an_object_without_a_tag_is_known_by_its_size_and_time() {
+    let server = Server::start();
+    server.put("/b/a.fa", "ACGTACGT");
+    server.state().untagged = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+    let object = Object::open(&url(&server, "/b/a.fa")).unwrap();
+    assert_eq!(read(&object, 2..5).unwrap(), b"GTA");
+    for (time, letters) in
+        [("Sun, 06 Nov 1994 08:49:38 GMT", "TTTTTTTT"), ("Sun, 06 Nov 1994 08:49:37 GMT", "ACGTACGTA")]
+    {
+        server.state().untagged = Some(time);
+        server.put("/b/a.fa", letters);
+        let error = read(&object, 2..5).unwrap_err();
+        assert!(matches!(StoreError::of_io(&error), Some(StoreError::Changed)), "{error:?}");
+    }
+}
+
+#[test]
+fn a_redirect_that_fails_is_not_shown() {
+    let server = Server::start();
+    for to in ["http://host:bad port/x?X-Amz-Signature=SECRET", "/again?X-Amz-Signature=SECRET"] {
+        server.state().redirects = Some(to.to_owned());
+        let error = Object::open(&url(&server, "/b/a.fa?X-Amz-Signature=SECRET")).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("SECRET"), "{error:?}");
+    }
+}
+
+#[test]
 fn what_keeps_an_object_from_being_read_is_one_line_with_a_hint() {
     let server = Server::start();
     server.put("/b/a.fa", "ACGT");
@@ -81,4 +108,6 @@ fn what_keeps_an_object_from_being_read_is_one_line_with_a_hint() {
         let error = Object::open(&ObjectUrl::parse(wrong).unwrap()).unwrap_err();
         assert_eq!(error.to_string(), "the URL is not complete");
     }
+    let key = "s3://bucket//a.fa";
+    assert!(matches!(Object::open(&ObjectUrl::parse(key).unwrap()), Err(StoreError::Key)));
 }

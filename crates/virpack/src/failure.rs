@@ -46,6 +46,12 @@ pub(crate) enum Failure {
         /// The command that makes the plan's parts.
         command: &'static str,
     },
+    /// An option of tables that are not asked for.
+    #[error("{option} is for the tables that -o DIR asks for")]
+    WithoutOutput {
+        /// The option.
+        option: &'static str,
+    },
     /// A model that means nothing without its classifier.
     #[error("{option} needs the classifier that the models were trained with")]
     WithoutClassifier {

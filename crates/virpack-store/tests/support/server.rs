@@ -25,6 +25,10 @@ pub(crate) struct State {
     pub(crate) refuses: bool,
     /// Whether ranges are passed over.
     pub(crate) sends_all: bool,
+    /// The time of all objects, which have no tag then.
+    pub(crate) untagged: Option<&'static str>,
+    /// Where every request is sent on to.
+    pub(crate) redirects: Option<String>,
     /// The object and the bytes of each `GET` that was answered in full.
     pub(crate) sent: Vec<(String, u64)>,
 }
@@ -94,6 +98,10 @@ fn answer(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         (status.to_owned(), String::new(), body.into_bytes())
     };
     let (status, more, body) = match state.objects.get(&path) {
+        _ if state.redirects.is_some() => {
+            let to = state.redirects.clone().unwrap_or_default();
+            ("302 Found".to_owned(), format!("Location: {to}\r\n"), Vec::new())
+        }
         _ if state.refuses => wrong("403 Forbidden", "InvalidAccessKeyId"),
         _ if fault == Some(Fault::Busy) => wrong("503 Slow Down", "SlowDown"),
         None if has_bucket => wrong("404 Not Found", "NoSuchKey"),
@@ -106,7 +114,10 @@ fn answer(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
                 let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
                 Some((first.parse::<usize>().ok()?, last.parse::<usize>().ok()?))
             });
-            let tag = format!("ETag: {}\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n", etag(bytes));
+            let tag = match state.untagged {
+                None => format!("ETag: {}\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n", etag(bytes)),
+                Some(modified) => format!("Last-Modified: {modified}\r\n"),
+            };
             match range {
                 Some((first, _)) if first >= bytes.len() => {
                     let range = format!("Content-Range: bytes */{}\r\n", bytes.len());

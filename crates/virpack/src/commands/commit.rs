@@ -141,6 +141,10 @@ impl Arguments {
         if let Some((option, _)) = unused.find(|(_, is_given)| *is_given) {
             return Err(Failure::NotOfPlan { option, command: plan.command() });
         }
+        let mut of_output = self.files.given().into_iter().chain(self.calls.given());
+        if let Some((option, _)) = of_output.find(|(_, is_given)| *is_given && self.output.is_none()) {
+            return Err(Failure::WithoutOutput { option });
+        }
         match &self.output {
             Some(path) if is_predict && looks_like_file(path) => {
                 Err(Failure::OutputLooksLikeFile { path: path.clone() })

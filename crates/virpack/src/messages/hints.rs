@@ -240,6 +240,7 @@ pub(super) fn of_own(failure: &Failure) -> Option<&'static str> {
     Some(match failure {
         Failure::OverlapWithoutWindows => "add --long-records window",
         Failure::NotOfPlan { .. } => "leave it out",
+        Failure::WithoutOutput { .. } => "name a directory with -o, or leave it out",
         Failure::PartWithoutPlan => "name the plan with --plan",
         Failure::WithoutClassifier { .. } => "name it with --classifier",
         Failure::NoPublishedClassifier { .. } => {

@@ -259,6 +259,8 @@ fn parts_are_made_by_the_command_and_the_models_of_the_plan() {
         let wrong = place.run(&["commit", plan, "-o", "out/x", option]);
         wrong.is_refused(&[&format!("{option_alone} means nothing for a plan of `virpack ")]);
     }
+    let wrong = place.run(&["commit", "out/plan", "--strict"]);
+    wrong.is_refused(&["--strict is for the tables that -o DIR asks for", "hint: name a directory with -o"]);
     for wrong in [&["a.fa"][..], &["-o", "x"], &["--strict"], &["--length", "300"], &["--buffer-size", "9"]] {
         let ran = place.make_scores(wrong);
         assert!(ran.code == Some(1) && ran.stderr.contains("'--plan <DIR>' cannot be used with"), "{ran:?}");
