@@ -74,6 +74,7 @@ mod npy;
 mod order;
 mod page;
 mod parquet;
+pub(crate) mod parquet_columns;
 mod part;
 mod part_rows;
 mod records;

@@ -3,7 +3,7 @@
 //! SHA-256 takes most of a second for each gigabyte, however many cores a machine has, and a model is loaded
 //! faster. BLAKE3 (O'Connor, Aumasson, Neves, Wilcox-O'Hearn 2020) is some four times as fast. So the
 //! SHA-256 of a file is noted under its BLAKE3, and the next run hashes the same bytes by BLAKE3 alone. A
-//! note is found by what a file holds, never by a name, a path or a time.
+//! note is keyed by the file's contents, never by its name, path or time.
 
 use std::fs::{self, File};
 use std::io::{self, Seek};

@@ -11,16 +11,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::data_type::{
-    BoolType, ByteArray, ByteArrayType, DataType, FixedLenByteArrayType, FloatType, Int64Type,
-};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, FixedLenByteArrayType, FloatType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
 
+use super::parquet_columns::{failed, required, too_few_columns};
 use super::{Layout, OutputDtype, OutputError, Row, Table, schema};
 use crate::files::PendingFile;
 use crate::files::StagedFiles;
@@ -82,17 +81,17 @@ impl Parquet {
         let Group { rows, source, counts, single, half } = &mut self.group;
         let mut out = self.out.next_row_group()?;
         let ids: Vec<_> = rows.iter().map(|row| ByteArray::from(&*row.id)).collect();
-        column::<ByteArrayType>(&mut out, &ids)?;
+        required::<ByteArrayType>(&mut out, &ids)?;
         if !self.layout.sources.is_empty() {
-            column::<ByteArrayType>(&mut out, source)?;
+            required::<ByteArrayType>(&mut out, source)?;
         }
         let lengths: Vec<_> = rows.iter().map(|row| row.length.cast_signed()).collect();
-        column::<Int64Type>(&mut out, &lengths)?;
+        required::<Int64Type>(&mut out, &lengths)?;
         let truncated: Vec<_> = rows.iter().map(|row| row.truncated).collect();
-        column::<BoolType>(&mut out, &truncated)?;
+        required::<BoolType>(&mut out, &truncated)?;
         let counts_of = |of: fn(&Row) -> u32| rows.iter().map(|row| i64::from(of(row))).collect::<Vec<_>>();
-        column::<Int64Type>(&mut out, &counts_of(|row| row.unknown))?;
-        column::<Int64Type>(&mut out, &counts_of(|row| row.gaps))?;
+        required::<Int64Type>(&mut out, &counts_of(|row| row.unknown))?;
+        required::<Int64Type>(&mut out, &counts_of(|row| row.gaps))?;
         let mut lists = out.next_column()?.ok_or_else(too_few_columns)?;
         let half = Bytes::from(std::mem::take(half));
         let (mut rows, mut values) = (0, 0);
@@ -173,20 +172,6 @@ impl Levels {
     }
 }
 
-/// Writes a column without lists.
-fn column<T: DataType>(
-    out: &mut SerializedRowGroupWriter<'_, File>,
-    values: &[T::T],
-) -> Result<(), ParquetError> {
-    let mut column = out.next_column()?.ok_or_else(too_few_columns)?;
-    column.typed::<T>().write_batch(values, None, None)?;
-    column.close()
-}
-
-fn too_few_columns() -> ParquetError {
-    ParquetError::General("the schema has fewer columns than the writer".to_owned())
-}
-
 /// The schema as Parquet knows it. Counts are signed numbers because many readers know no other.
 fn message_type(layout: &Layout) -> String {
     let source = if !layout.sources.is_empty() { "REQUIRED BYTE_ARRAY source (UTF8);" } else { "" };
@@ -235,10 +220,4 @@ fn properties(layout: &Layout) -> Result<WriterProperties, ParquetError> {
         .set_write_batch_size(BATCH)
         .build();
     Ok(properties)
-}
-
-/// Wraps what the encoder said while `path` was being written.
-fn failed(path: &Path) -> impl Fn(ParquetError) -> OutputError {
-    let path = path.to_path_buf();
-    move |error| OutputError::encoding(&path, error)
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int64Type};
+use parquet::data_type::{ByteArray, ByteArrayType, FloatType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -19,6 +19,7 @@ use virpack_seq::Record;
 use crate::calls::{ScoredChunk, ScoredFrame, Scores};
 use crate::files::{FileProblem, PendingFile};
 use crate::output::OutputError;
+use crate::output::parquet_columns::{failed, optional, required};
 
 /// Rows of a row group: some 10 MB in memory.
 const ROW_GROUP: usize = 1 << 17;
@@ -182,36 +183,6 @@ impl Columns {
         }
         out.close().map(drop)
     }
-}
-
-fn required<T: DataType>(
-    out: &mut SerializedRowGroupWriter<'_, File>,
-    values: &[T::T],
-) -> Result<(), ParquetError> {
-    let mut column = out.next_column()?.ok_or_else(too_few_columns)?;
-    column.typed::<T>().write_batch(values, None, None)?;
-    column.close()
-}
-
-fn optional<T: DataType>(
-    out: &mut SerializedRowGroupWriter<'_, File>,
-    values: Vec<Option<T::T>>,
-) -> Result<(), ParquetError> {
-    let levels: Vec<_> = values.iter().map(|value| i16::from(value.is_some())).collect();
-    let values: Vec<_> = values.into_iter().flatten().collect();
-    let mut column = out.next_column()?.ok_or_else(too_few_columns)?;
-    column.typed::<T>().write_batch(&values, Some(&levels), None)?;
-    column.close()
-}
-
-fn too_few_columns() -> ParquetError {
-    ParquetError::General("the schema has fewer columns than the writer".to_owned())
-}
-
-/// Wraps what the encoder said while `path` was being written.
-fn failed(path: &Path) -> impl Fn(ParquetError) -> OutputError {
-    let path = path.to_path_buf();
-    move |error| OutputError::encoding(&path, error)
 }
 
 #[cfg(test)]

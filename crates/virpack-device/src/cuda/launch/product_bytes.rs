@@ -58,7 +58,7 @@ pub(super) fn sources() -> impl Iterator<Item = KernelSource> {
 
 impl Cuda {
     /// The product of bytes and what follows, to `y`: added to what is there where `residual`.
-    #[expect(clippy::too_many_arguments, reason = "what a product is of, and what becomes of it")]
+    #[expect(clippy::too_many_arguments, reason = "operands, epilogue and output of one launch")]
     pub(in crate::cuda) fn product_of_bytes(
         &self,
         then: KernelEpilogue,
