@@ -13,7 +13,10 @@ use object_store::client::{
 };
 use ureq::Agent;
 use ureq::http::Request;
-use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use ureq::tls::{TlsConfig, TlsProvider};
+
+use crate::error::StoreError;
+use crate::trust::{NoCertificates, trusted_certificates};
 
 /// Who asks, for the server's logs.
 const USER_AGENT: &str = concat!("virpack/", env!("CARGO_PKG_VERSION"));
@@ -28,10 +31,11 @@ const LARGEST_ANSWER: u64 = 64 << 20;
 const METADATA: [&str; 3] = ["169.254.169.254", "metadata.google.internal", "metadata"];
 
 /// The client of this process, which keeps connections open.
-pub(crate) fn agent() -> &'static Agent {
-    static AGENT: OnceLock<Agent> = OnceLock::new();
-    AGENT.get_or_init(|| {
-        let tls = TlsConfig::builder().provider(TlsProvider::Rustls).root_certs(trusted()).build();
+pub(crate) fn agent() -> Result<&'static Agent, StoreError> {
+    static AGENT: OnceLock<Result<Agent, NoCertificates>> = OnceLock::new();
+    let agent = AGENT.get_or_init(|| {
+        let certificates = trusted_certificates()?;
+        let tls = TlsConfig::builder().provider(TlsProvider::Rustls).root_certs(certificates).build();
         let config = Agent::config_builder()
             .tls_config(tls)
             .user_agent(USER_AGENT)
@@ -41,28 +45,21 @@ pub(crate) fn agent() -> &'static Agent {
             .timeout_connect(Some(TIMEOUT))
             .timeout_recv_response(Some(TIMEOUT))
             .timeout_per_read(Some(TIMEOUT));
-        config.build().into()
-    })
-}
-
-/// The certificates that are trusted: the system's, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR`
-/// name; where there are none, Mozilla's, which are part of the program.
-fn trusted() -> RootCerts {
-    let found = rustls_native_certs::load_native_certs();
-    let certificates: Vec<_> = found.certs.iter().map(|one| Certificate::from_der(one).to_owned()).collect();
-    if certificates.is_empty() { RootCerts::WebPki } else { RootCerts::new_with_certs(&certificates) }
+        Ok(config.build().into())
+    });
+    agent.as_ref().map_err(|error| StoreError::NoCertificates(error.clone()))
 }
 
 /// What makes clients for `object_store`.
 #[derive(Debug)]
-pub(crate) struct Connector;
+pub(crate) struct Connector(pub(crate) &'static Agent);
 
 #[derive(Debug)]
-struct Client;
+struct Client(&'static Agent);
 
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Client))
+        Ok(HttpClient::new(Client(self.0)))
     }
 }
 
@@ -78,9 +75,9 @@ impl HttpService for Client {
         // Redirects are for `object_store` to judge: a session's token must not go to another host.
         macro_rules! send {
             ($body:expr) => {{
-                let request = agent().configure_request(Request::from_parts(parts, $body));
+                let request = self.0.configure_request(Request::from_parts(parts, $body));
                 let request = request.max_redirects(0).max_redirects_will_error(false);
-                agent().run(request.timeout_connect(Some(connect)).build())
+                self.0.run(request.timeout_connect(Some(connect)).build())
             }};
         }
         let sent = if body.is_empty() { send!(()) } else { send!(&body[..]) };

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 
+use crate::trust::{NO_CERTIFICATES_HINT, NoCertificates, UNTRUSTED_HINT};
 use crate::url::Scheme;
 
 /// Why an object cannot be read. It is shown beside the URL, which it does not repeat.
@@ -41,6 +42,15 @@ pub enum StoreError {
         /// What was wrong with the last attempt.
         reason: String,
     },
+    /// A server whose certificate no trusted authority signed.
+    #[error("the server's certificate is not trusted: {reason}")]
+    Certificate {
+        /// What its check said.
+        reason: String,
+    },
+    /// A variable that names no certificate.
+    #[error(transparent)]
+    NoCertificates(NoCertificates),
     /// The object is another one than when it was first looked at.
     #[error("the object has changed while it was read")]
     Changed,
@@ -70,6 +80,8 @@ impl StoreError {
             StoreError::Network { .. } => {
                 "check the network, the host's name and, with a store of your own, its endpoint".into()
             }
+            StoreError::Certificate { .. } => UNTRUSTED_HINT.into(),
+            StoreError::NoCertificates(_) => NO_CERTIFICATES_HINT.into(),
             StoreError::Changed => "run again once nothing writes it any more".into(),
             StoreError::NoRanges => "download it, and name the file".into(),
             StoreError::Other { .. } => return None,

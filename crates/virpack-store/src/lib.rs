@@ -14,10 +14,12 @@ mod object_reader;
 mod requests;
 mod state;
 mod stores;
+mod trust;
 mod url;
 
 pub use error::StoreError;
 pub use object::Object;
 pub use object_reader::ObjectReader;
 pub use state::ObjectState;
+pub use trust::{NO_CERTIFICATES_HINT, NoCertificates, UNTRUSTED_HINT, trusted_certificates, untrusted};
 pub use url::ObjectUrl;

@@ -10,6 +10,7 @@ use ureq::http::Response;
 use crate::client::agent;
 use crate::error::StoreError;
 use crate::state::ObjectState;
+use crate::trust::untrusted;
 use crate::url::{ObjectUrl, Scheme};
 
 /// Attempts of a request, and the time before the second; it doubles.
@@ -78,7 +79,7 @@ pub(crate) fn range(url: &ObjectUrl, range: Range<u64>, begun: &ObjectState) -> 
 }
 
 fn get(url: &ObjectUrl, range: Option<Range<u64>>, etag: Option<&str>) -> Result<Response<Body>, StoreError> {
-    let mut request = agent().get(url.secret());
+    let mut request = agent()?.get(url.secret());
     if let Some(Range { start, end }) = range {
         request = request.header("Range", format!("bytes={start}-{}", end - 1));
     }
@@ -110,6 +111,9 @@ fn again<T>(mut request: impl FnMut() -> Result<T, StoreError>) -> Result<T, Sto
 }
 
 fn network(error: ureq::Error) -> StoreError {
+    if let Some(reason) = untrusted(&error) {
+        return StoreError::Certificate { reason };
+    }
     match error {
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => StoreError::Url { expected: "https://HOST/PATH" },
         // These name the URL that a redirect leads to, which may hold a signature.

@@ -9,12 +9,14 @@ use object_store::client::ClientOptions;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::{BackoffConfig, Error, ObjectStore, RetryConfig};
 
-use crate::client::Connector;
+use crate::client::{Connector, agent};
 use crate::error::{StoreError, variables};
+use crate::trust::untrusted;
 use crate::url::Scheme;
 
 /// The store of a bucket, by the variables of the environment.
 pub(crate) fn open(scheme: Scheme, bucket: &str) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    let connector = Connector(agent()?);
     let options = ClientOptions::new().with_allow_http(true);
     let retry = RetryConfig {
         backoff: BackoffConfig {
@@ -28,17 +30,17 @@ pub(crate) fn open(scheme: Scheme, bucket: &str) -> Result<Arc<dyn ObjectStore>,
     let store: Result<Arc<dyn ObjectStore>, Error> = match scheme {
         Scheme::S3 => {
             let builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_client_options(options);
-            builder.with_retry(retry).with_http_connector(Connector).build().map(|store| Arc::new(store) as _)
+            builder.with_retry(retry).with_http_connector(connector).build().map(|store| Arc::new(store) as _)
         }
         Scheme::Gcs => {
             let builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
             let builder = builder.with_client_options(options).with_retry(retry);
-            builder.with_http_connector(Connector).build().map(|store| Arc::new(store) as _)
+            builder.with_http_connector(connector).build().map(|store| Arc::new(store) as _)
         }
         Scheme::Azure => {
             let builder = MicrosoftAzureBuilder::from_env().with_container_name(bucket);
             let builder = builder.with_client_options(options).with_retry(retry);
-            builder.with_http_connector(Connector).build().map(|store| Arc::new(store) as _)
+            builder.with_http_connector(connector).build().map(|store| Arc::new(store) as _)
         }
         Scheme::Http => return Err(StoreError::Url { expected: "https://HOST/PATH" }),
     };
@@ -61,7 +63,10 @@ pub(crate) fn failed(error: &Error, scheme: Scheme, bucket: &str) -> StoreError 
             let reason = "no credentials are set, and this machine has none of its own".to_owned();
             StoreError::Refused { reason, variables: variables(scheme) }
         }
-        _ if is_network(error) => StoreError::Network { reason },
+        _ if is_network(error) => {
+            let said = causes(error).find_map(|cause| untrusted(cause.downcast_ref()?));
+            said.map_or(StoreError::Network { reason }, |reason| StoreError::Certificate { reason })
+        }
         _ => StoreError::Other { reason },
     }
 }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use virpack_store::{NoCertificates, untrusted};
+
 /// What one try of a download can meet.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttemptError {
@@ -13,8 +15,8 @@ pub(super) enum AttemptError {
     Disk(io::Error),
     #[error("{0}")]
     Certificate(String),
-    #[error("no certificate could be read from {variable}: {reason}")]
-    NoCertificates { variable: &'static str, reason: String },
+    #[error(transparent)]
+    NoCertificates(#[from] NoCertificates),
     #[error("the address of the Hub cannot be used")]
     Endpoint,
     #[error("it redirects more than {most} times")]
@@ -77,12 +79,6 @@ impl From<io::Error> for AttemptError {
 
 impl From<ureq::Error> for AttemptError {
     fn from(error: ureq::Error) -> Self {
-        let text = error.to_string();
-        // The handshake's own errors come through the transport as text.
-        if text.contains("certificate") {
-            AttemptError::Certificate(text)
-        } else {
-            AttemptError::Network(error)
-        }
+        untrusted(&error).map_or(AttemptError::Network(error), AttemptError::Certificate)
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use ureq::http::{HeaderMap, Response, Uri};
-use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use ureq::tls::{TlsConfig, TlsProvider};
 use ureq::{Agent, Body};
+use virpack_store::trusted_certificates;
 
 use super::HubOptions;
 use super::attempt_error::AttemptError;
@@ -42,7 +43,8 @@ impl Answer {
 
 impl<'a> Client<'a> {
     pub(super) fn new(options: &'a HubOptions) -> Result<Self, AttemptError> {
-        let tls = TlsConfig::builder().provider(TlsProvider::Rustls).root_certs(trusted()?).build();
+        let tls =
+            TlsConfig::builder().provider(TlsProvider::Rustls).root_certs(trusted_certificates()?).build();
         let config = Agent::config_builder()
             .tls_config(tls)
             .user_agent(USER_AGENT)
@@ -92,26 +94,6 @@ impl<'a> Client<'a> {
             }
         }
         Err(AttemptError::Redirects { most: MOST_REDIRECTS })
-    }
-}
-
-/// The certificates that are trusted: those of `SSL_CERT_FILE` and `SSL_CERT_DIR` where one is set, else those of the
-/// system, else Mozilla's, which are part of the program.
-fn trusted() -> Result<RootCerts, AttemptError> {
-    let found = rustls_native_certs::load_native_certs();
-    let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().find(|name| std::env::var_os(name).is_some());
-    let certificates: Vec<_> =
-        found.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
-    match (certificates.is_empty(), named) {
-        (false, _) => Ok(RootCerts::new_with_certs(&certificates)),
-        (true, Some(variable)) => Err(AttemptError::NoCertificates {
-            variable,
-            reason: found
-                .errors
-                .first()
-                .map_or_else(|| "no certificate in it".to_owned(), ToString::to_string),
-        }),
-        (true, None) => Ok(RootCerts::WebPki),
     }
 }
 

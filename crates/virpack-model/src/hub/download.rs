@@ -257,7 +257,7 @@ fn failed(repository: &Repository, options: &HubOptions, file: &str, problem: At
             endpoint,
         },
         AttemptError::Certificate(reason) => HubError::Certificate { endpoint, reason },
-        AttemptError::NoCertificates { variable, reason } => HubError::NoCertificates { variable, reason },
+        AttemptError::NoCertificates(error) => HubError::NoCertificates(error),
         problem => HubError::Download {
             repository: id,
             file: file.to_owned(),

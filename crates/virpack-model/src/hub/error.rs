@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use virpack_seq::{Hint, shown_path};
+use virpack_store::{NO_CERTIFICATES_HINT, NoCertificates, UNTRUSTED_HINT};
 
 use crate::mini;
 use crate::published::{NUCLEOTIDE, PUBLISHED};
@@ -75,13 +76,8 @@ pub enum HubError {
         reason: String,
     },
     /// `SSL_CERT_FILE` or `SSL_CERT_DIR` without a certificate.
-    #[error("{variable} gives no certificate to trust: {reason}")]
-    NoCertificates {
-        /// The variable.
-        variable: &'static str,
-        /// What is wrong.
-        reason: String,
-    },
+    #[error(transparent)]
+    NoCertificates(NoCertificates),
     /// A download that the network or the disk broke off.
     #[error("{repository} is no local path, and its {file} cannot be downloaded from {endpoint}: {source}")]
     Download {
@@ -121,12 +117,8 @@ impl Hint for HubError {
             HubError::NoAccess { with_token: false, .. } => {
                 "check the name (no such local path either); for a private or gated repository set HF_TOKEN".into()
             }
-            HubError::Certificate { .. } => {
-                "where your institution looks into connections, set SSL_CERT_FILE to the PEM file of its certificate \
-                 authority (or SSL_CERT_DIR to a directory of such), as REQUESTS_CA_BUNDLE names it for Python"
-                    .into()
-            }
-            HubError::NoCertificates { .. } => "set it to a PEM file, or unset it".into(),
+            HubError::Certificate { .. } => UNTRUSTED_HINT.into(),
+            HubError::NoCertificates(_) => NO_CERTIFICATES_HINT.into(),
             HubError::Download { .. } => {
                 "run again to resume where it broke off, or fetch the files elsewhere and name their directory as the model"
                     .into()

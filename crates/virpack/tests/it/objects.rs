@@ -7,6 +7,9 @@ use std::fs;
 #[path = "../../../virpack-store/tests/support/server.rs"]
 mod server;
 
+#[path = "../../../virpack-store/tests/support/tls.rs"]
+mod tls;
+
 const CONTIGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/contigs.fasta");
 
 /// So many proteins.
@@ -132,4 +135,28 @@ fn what_keeps_an_object_from_being_read_is_one_line_with_a_hint() {
     let predict = ["predict", CONTIGS, "-o", "gs://b/dir"];
     place.with_store(&server, &predict).is_refused(&["gs://b/dir is a URL, and outputs are files"]);
     assert!(place.outputs().is_empty() && !place.path("s3:").exists());
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_is_said_at_once() {
+    let place = Place::new();
+    let url = format!("{}/p.fa", tls::server("404 Not Found\r\n"));
+    let embed = |input: &str, certificates: Option<&std::path::Path>| {
+        let mut command = place.command(&["embed", "--model", MODEL, input, "-o", "out/p.npy"]);
+        for variable in
+            ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"]
+        {
+            command.env_remove(variable);
+        }
+        command.envs(certificates.map(|path| ("SSL_CERT_FILE", path)));
+        Ran::of(command)
+    };
+    let untrusted = ["the server's certificate is not trusted", "set SSL_CERT_FILE to the PEM file"];
+    embed(&url, None).is_refused(&untrusted);
+    // The answer is heard: the authority is trusted.
+    embed(&url, Some(&tls::fixture("authority.pem"))).is_refused(&["there is no such object"]);
+    for input in [&url, "http://localhost:9/p.fa", "s3://bucket/p.fa"] {
+        let said = ["SSL_CERT_FILE gives no certificate to trust", "set it to a PEM file, or unset it"];
+        embed(input, Some("/no/such.pem".as_ref())).is_refused(&said);
+    }
 }
