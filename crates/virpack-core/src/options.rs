@@ -6,7 +6,7 @@ mod token_budget;
 
 pub use lengths::LengthOptions;
 pub use model::ModelSource;
-pub(crate) use model::{Downloads, FoundModel};
+pub(crate) use model::{Downloads, FoundModel, named};
 pub use token_budget::{ParseTokenBudgetError, TokenBudget};
 
 /// Methods of options that set one field and return the options. Each takes what becomes the field's type,

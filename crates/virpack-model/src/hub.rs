@@ -29,7 +29,7 @@ use crate::config::ModelKind;
 use crate::error::ModelError;
 use crate::guarded;
 use crate::location::{CONFIG, TOKENIZER};
-use crate::published::Published;
+use crate::published::{Published, full_name};
 use crate::weights;
 
 /// Most bytes of a reference in the cache, which holds the name of a commit.
@@ -64,19 +64,22 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Understands a published name (`esm2_t33_650M_UR50D`), `org/repo` or `org/repo@revision`; nothing for all else.
+    /// Understands a published name (`esm2_t33_650M_UR50D`, or short `650M`), `org/repo` or
+    /// `org/repo@revision`; nothing for all else.
     ///
     /// ```
     /// use virpack_model::hub::Repository;
     /// let repository = Repository::parse("esm2_t6_8M_UR50D").unwrap();
     /// assert_eq!(repository.id, "facebook/esm2_t6_8M_UR50D");
     /// assert_eq!(repository.revision, "main");
+    /// assert_eq!(Repository::parse("8M"), Some(repository));
     /// assert_eq!(Repository::parse("me/mine@v2").unwrap().revision, "v2");
     /// assert_eq!(Repository::parse("../models/mine"), None);
     /// ```
     #[must_use]
     pub fn parse(model: &str) -> Option<Self> {
         let (name, revision) = model.split_once('@').unwrap_or((model, "main"));
+        let name = full_name(name).unwrap_or(name);
         let id = match Published::find(name) {
             Some(published) => published.repository(),
             None => {

@@ -29,7 +29,60 @@ pub const PUBLISHED: [Published; 6] = [
 /// [`DnabertConfig::published`](crate::DnabertConfig::published).
 pub const NUCLEOTIDE: [&str; 2] = ["zhihan1996/DNABERT-S", "zhihan1996/DNABERT-2-117M"];
 
+/// Short names of the published models of nucleotides, in the order of [`NUCLEOTIDE`].
+const NUCLEOTIDE_SHORT: [&str; 2] = ["DNABERT-S", "DNABERT-2"];
+
+/// Returns the full name of a published model by a short one: `650M` or `esm2-650M` for ESM-2, `dnabert-s`
+/// or `dnabert-2`; case does not matter. None for any other name, full ones included.
+///
+/// ```
+/// use virpack_model::published::full_name;
+///
+/// assert_eq!(full_name("650M"), Some("esm2_t33_650M_UR50D"));
+/// assert_eq!(full_name("esm2-3b"), Some("esm2_t36_3B_UR50D"));
+/// assert_eq!(full_name("dnabert-s"), Some("zhihan1996/DNABERT-S"));
+/// assert_eq!(full_name("5M"), None);
+/// ```
+#[must_use]
+pub fn full_name(short: &str) -> Option<&'static str> {
+    let is = |name: &str| name.eq_ignore_ascii_case(short);
+    let protein = PUBLISHED.iter().find(|model| is(model.size()) || is(&model.short_name()));
+    let nucleotide = || NUCLEOTIDE.into_iter().zip(NUCLEOTIDE_SHORT).find(|(_, own)| is(own));
+    protein.map(|model| model.name).or_else(|| nucleotide().map(|(name, _)| name))
+}
+
+/// Returns the short name of a published model: `esm2-650M` for `esm2_t33_650M_UR50D`.
+///
+/// ```
+/// use virpack_model::published::{full_name, short_name};
+///
+/// assert_eq!(short_name("zhihan1996/DNABERT-S").as_deref(), Some("dnabert-s"));
+/// assert_eq!(short_name("esm2_t6_8M_UR50D").as_deref(), Some("esm2-8M"));
+/// assert_eq!(short_name("me/mine"), None);
+/// ```
+#[must_use]
+pub fn short_name(name: &str) -> Option<String> {
+    let nucleotide = || NUCLEOTIDE.into_iter().position(|own| own == name);
+    Published::find(name)
+        .map(Published::short_name)
+        .or_else(|| nucleotide().map(|i| NUCLEOTIDE_SHORT[i].to_ascii_lowercase()))
+}
+
 impl Published {
+    /// Returns its size, as its name has it: `650M`.
+    ///
+    /// ```
+    /// assert_eq!(virpack_model::published::PUBLISHED[3].size(), "650M");
+    /// ```
+    #[must_use]
+    pub fn size(&self) -> &'static str {
+        self.name.split('_').nth(2).unwrap_or(self.name)
+    }
+
+    fn short_name(&self) -> String {
+        format!("esm2-{}", self.size())
+    }
+
     /// The model of that name, with or without `facebook/` before it.
     ///
     /// ```

@@ -3,8 +3,9 @@
 use ureq::tls::{Certificate, RootCerts};
 
 /// What to do about a server whose certificate no trusted authority signed.
-pub const UNTRUSTED_HINT: &str = "where your institution looks into connections, set SSL_CERT_FILE to the PEM file of its certificate \
-     authority (or SSL_CERT_DIR to a directory of such), as REQUESTS_CA_BUNDLE names it for Python";
+pub const UNTRUSTED_HINT: &str = "where your institution looks into connections, set SSL_CERT_FILE to the \
+     PEM file of its certificate authority (or SSL_CERT_DIR to a directory of such), as REQUESTS_CA_BUNDLE \
+     names it for Python";
 
 /// What to do about [`NoCertificates`].
 pub const NO_CERTIFICATES_HINT: &str = "set it to a PEM file, or unset it";
@@ -19,8 +20,8 @@ pub struct NoCertificates {
     pub reason: String,
 }
 
-/// Returns the certificates that are trusted: those of `SSL_CERT_FILE` and `SSL_CERT_DIR` where one is set, else those
-/// of the system, else Mozilla's, which are part of the program.
+/// Returns the certificates that are trusted: those of `SSL_CERT_FILE` and `SSL_CERT_DIR` where one is set,
+/// else those of the system, else Mozilla's, which are part of the program.
 ///
 /// # Errors
 ///
@@ -40,7 +41,8 @@ pub fn trusted_certificates() -> Result<RootCerts, NoCertificates> {
     }
 }
 
-/// Returns what the handshake said of the server's certificate; None where the request failed for another reason.
+/// Returns what the handshake said of the server's certificate; None where the request failed for another
+/// reason.
 #[must_use]
 pub fn untrusted(error: &ureq::Error) -> Option<String> {
     // The handshake's own errors come through the transport as text.

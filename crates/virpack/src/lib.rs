@@ -7,6 +7,7 @@
 
 mod again;
 mod commands;
+mod examples;
 mod failure;
 mod log;
 mod messages;
@@ -31,23 +32,17 @@ Find viruses in contigs and reads, and embed proteins and nucleotides with langu
 Begin with `virpack predict contigs.fasta -o verdicts` or `virpack embed proteins.fasta -o emb.npy`:
 the built-in model needs no download.";
 
+/// The version, and the commit that it was built from where that is known.
+const VERSION: &str = env!("VIRPACK_VERSION");
+
 /// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "virpack", version, about = ABOUT, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "virpack", version = VERSION, about = ABOUT)]
+#[command(arg_required_else_help = true, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
-
-/// What stands below the help of `predict`.
-const PREDICT_EXAMPLES: &str = "Examples:
-  virpack predict contigs.fasta -o verdicts --min-length 1000
-  virpack predict genome.fasta -o proviruses --strict --plot";
-
-/// What stands below the help of `report`.
-const REPORT_EXAMPLES: &str = "Examples:
-  virpack report verdicts --strict --plot
-  virpack report monday tuesday --comparison both.html";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -55,44 +50,51 @@ enum Command {
     ///
     /// Begin with `virpack predict contigs.fasta -o verdicts`, then read verdicts/sequences.tsv. The built-in
     /// model needs no download; `--preset virnucpro-500` runs VirNucPro.
-    #[command(arg_required_else_help = true, after_help = PREDICT_EXAMPLES)]
+    #[command(arg_required_else_help = true, after_help = examples::PREDICT)]
     Predict(commands::predict::Arguments),
-    /// Look at finished runs of `predict` in another way, without computing them again
+    /// Apply other thresholds to finished `predict` runs, without computing them again
     ///
-    /// Makes all files that follow from a run's scores again: the report, the tables of sequences and
-    /// regions, the FASTA files, the plots. What is not given stays as the run had it.
-    #[command(arg_required_else_help = true, after_help = REPORT_EXAMPLES)]
+    /// Writes all files that follow from the scores of a run again: the report, the tables of sequences and
+    /// regions, the FASTA files, the plots. Options that are not given stay as they were in the run.
+    #[command(arg_required_else_help = true, after_help = examples::REPORT)]
     Report(commands::report::Arguments),
     /// Embed proteins or nucleotides with ESM-2, DNABERT-S or the built-in model
     ///
     /// Begin with `virpack embed proteins.fasta -o embeddings.parquet`: one row for each record, in input
     /// order. `--model esm2_t33_650M_UR50D` downloads a published model.
-    #[command(arg_required_else_help = true)]
+    #[command(arg_required_else_help = true, after_help = examples::EMBED)]
     Embed(commands::embed::Arguments),
     /// Divide an input into parts that many machines compute
     ///
-    /// Then `virpack embed --plan DIR` makes them (with --predict: `virpack predict --plan DIR`), on any
-    /// machine that sees DIR and the input, and `virpack commit DIR` checks that all of them are there.
-    #[command(arg_required_else_help = true)]
+    /// `virpack embed --plan DIR` (`virpack predict --plan DIR` after --predict) then computes parts, on any
+    /// machine that can read DIR and the input. `virpack commit DIR` checks that the parts are complete.
+    #[command(arg_required_else_help = true, after_help = examples::PLAN)]
     Plan(commands::plan::Arguments),
-    /// Check the parts of a plan, and join them
-    #[command(arg_required_else_help = true)]
+    /// Check the parts of a plan, and join them into one output
+    #[command(arg_required_else_help = true, after_help = examples::COMMIT)]
     Commit(commands::commit::Arguments),
     /// Merge the shards of one input into one output
+    #[command(after_help = examples::MERGE)]
     Merge(commands::merge::Arguments),
-    /// Write the chunks of nucleotides and their open reading frames
+    /// Write the chunks of nucleotide records and their open reading frames
+    #[command(after_help = examples::FRAMES)]
     Frames(commands::frames::Arguments),
     /// Plan the packing of FASTA or FASTQ files, without running a model
+    #[command(after_help = examples::PACK)]
     Pack(commands::pack::Arguments),
-    /// Check on your data that packed results match unpacked ones, and reduced precision float32
+    /// Check on your own data that packed results match unpacked ones, and reduced precision matches float32
+    #[command(after_help = examples::VALIDATE)]
     Validate(commands::validate::Arguments),
-    /// Measure the speed of the engine here, without weights or inputs
+    /// Measure the speed of the engine on this machine, without weights or inputs
+    #[command(after_help = examples::BENCH)]
     Bench(commands::bench::Arguments),
-    /// List known models, show their size and memory, convert classifiers
+    /// List models, show their size and memory, download them, convert classifiers
     Models(commands::models::Arguments),
-    /// List the devices that virpack can use here
-    Devices,
+    /// List the devices that virpack can use on this machine
+    #[command(after_help = examples::DEVICES)]
+    Devices(commands::devices::Arguments),
     /// Print completions for a shell
+    #[command(after_help = examples::COMPLETIONS)]
     Completions(commands::completions::Arguments),
 }
 
@@ -156,7 +158,7 @@ fn run_command(command: &Command) -> Result<(), Failure> {
         Command::Validate(arguments) => commands::validate::run(arguments),
         Command::Bench(arguments) => commands::bench::run(arguments),
         Command::Models(arguments) => commands::models::run(arguments),
-        Command::Devices => commands::devices::run(),
+        Command::Devices(arguments) => commands::devices::run(arguments),
         Command::Completions(arguments) => commands::completions::run(arguments),
     }
 }

@@ -3,11 +3,13 @@
 use crate::messages::Message;
 use crate::text::say;
 use crate::values::parse_positive;
+use clap::builder::styling::{Style, Styles};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 use std::fmt::Display;
+use std::io::Write;
 use std::time::{Duration, SystemTime};
-use virpack_seq::escaped_json;
+use virpack_seq::{escaped_json, escaped_lines};
 
 /// Seconds between lines of progress.
 const INTERVAL: u64 = 30;
@@ -15,15 +17,15 @@ const INTERVAL: u64 = 30;
 /// How a run tells what it does.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct LogArguments {
-    /// No progress, no summary; only warnings and errors
+    /// Print no progress and no summary; only warnings and errors
     #[arg(long, short)]
     pub(crate) quiet: bool,
 
-    /// What stderr gets
+    /// Format of the messages on standard error
     #[arg(long = "log-format", id = "log_format", value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(crate) format: LogFormat,
 
-    /// Seconds between lines of progress, where stderr is no terminal or gets JSON
+    /// Seconds between lines of progress, if standard error is not a terminal or gets JSON
     #[arg(long = "log-interval", value_name = "SECONDS", default_value_t = INTERVAL, value_parser = parse_positive)]
     interval: u64,
 }
@@ -31,10 +33,10 @@ pub(crate) struct LogArguments {
 /// What stderr gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// Lines for people, and on a terminal a bar
+    /// Lines for people, with a bar on a terminal
     #[default]
     Text,
-    /// A JSON object a line
+    /// One JSON object on each line
     Json,
 }
 
@@ -78,7 +80,7 @@ impl LogFormat {
     pub(crate) fn warn(self, message: impl Into<Message>) {
         let message = message.into();
         match self {
-            LogFormat::Text => say(format_args!("warning: {}", message.text())),
+            LogFormat::Text => say_labelled("warning", Styles::styled().get_invalid(), &message),
             LogFormat::Json => object("warning", fields(message)),
         }
     }
@@ -86,13 +88,26 @@ impl LogFormat {
     /// Says why a command failed.
     pub(crate) fn error(self, message: Message, exit_code: u8) {
         match self {
-            LogFormat::Text => say(format_args!("error: {}", message.text())),
+            LogFormat::Text => say_labelled("error", Styles::styled().get_error(), &message),
             LogFormat::Json => {
                 let mut fields = fields(message);
                 fields.insert("exit_code".to_owned(), exit_code.into());
                 object("error", fields);
             }
         }
+    }
+}
+
+/// Says on stderr what happened, with a label before it, and each hint on a line of its own. Labels have
+/// clap's colours where stderr is a terminal that shows colours.
+fn say_labelled(label: &str, style: &Style, message: &Message) {
+    let hints = Styles::styled();
+    let labels = [(label, style, &message.what)];
+    let hints = message.hints.iter().map(|hint| ("hint", hints.get_valid(), hint));
+    let mut stderr = anstream::stderr();
+    for (label, style, text) in labels.into_iter().chain(hints) {
+        // What cannot be said must not stop what is done.
+        let _ = writeln!(stderr, "{style}{label}:{style:#} {}", escaped_lines(text));
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use virpack_model::Location;
 use virpack_model::ModelError;
 use virpack_model::hub::{DownloadProgress, HubOptions, Refetch};
+use virpack_model::published::full_name;
 use virpack_model::{mini, resolve};
 use virpack_seq::{Input, ReadLimits};
 
@@ -23,9 +24,9 @@ use virpack_seq::{Input, ReadLimits};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ModelSource {
-    /// A directory or file of weights, a model known by name, or `ORG/REPO` on the Hugging Face Hub, which is
-    /// downloaded unless it is in the cache. `virpack-mini` is the built-in model that reads what the first
-    /// records hold.
+    /// A directory or file of weights, a model known by its name or its short name ([`full_name`]), or
+    /// `ORG/REPO` on the Hugging Face Hub, which is downloaded unless it is in the cache. `virpack-mini` is
+    /// the built-in model that reads what the first records hold.
     Named(String),
     /// A directory or file of weights, on disk or in memory.
     At(Location),
@@ -41,7 +42,7 @@ pub(crate) struct Downloads {
 /// A run's model, with its files on this machine.
 #[derive(Clone, Debug)]
 pub(crate) struct FoundModel {
-    /// The model as the user named it, or the built-in one that was chosen.
+    /// The model as the user named it (by its full name), or the built-in one that was chosen.
     pub(crate) name: String,
     pub(crate) location: Location,
 }
@@ -50,7 +51,10 @@ impl ModelSource {
     /// Finds the model, and downloads it where it must be. One of the two built-in models is chosen by the
     /// letters of `inputs`.
     pub(crate) fn find(&self, downloads: Option<&Downloads>) -> Result<FoundModel, ModelError> {
-        let name = self.to_string();
+        let name = match self {
+            ModelSource::Named(name) => named(name).to_owned(),
+            ModelSource::At(location) => location.to_string(),
+        };
         let location = match (self, downloads) {
             (ModelSource::At(location), _) => location.clone(),
             (ModelSource::Named(name), Some(Downloads { hub, progress })) => resolve(name, hub, &**progress)?,
@@ -73,6 +77,11 @@ impl ModelSource {
             _ => Ok(None),
         }
     }
+}
+
+/// Returns the full name of a model that is named by its short one. A path of that name is a path.
+pub(crate) fn named(name: &str) -> &str {
+    full_name(name).filter(|_| !Path::new(name).exists()).unwrap_or(name)
 }
 
 impl Downloads {

@@ -14,7 +14,7 @@ use super::facts::{DTYPES, absolute, text};
 use crate::calls::Compat;
 use crate::devices::DeviceOptions;
 use crate::identity::Identity;
-use crate::options::ModelSource;
+use crate::options::{ModelSource, named};
 use crate::predict::{JudgeFacts, PredictOptions};
 use crate::verdict::RecordCalibration;
 
@@ -176,7 +176,7 @@ impl PlannedSource {
             ModelSource::Named(name) if Path::new(name).exists() => {
                 PlannedSource::at(&Path::new(name).into())
             }
-            ModelSource::Named(name) => Ok(PlannedSource { name: name.clone(), path: None }),
+            ModelSource::Named(name) => Ok(PlannedSource { name: named(name).to_owned(), path: None }),
         }
     }
 

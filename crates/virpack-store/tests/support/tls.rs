@@ -1,4 +1,5 @@
-//! A server behind a certificate authority of an institution's own, on loopback (`fixtures/make_certificates.sh`).
+//! A server behind a certificate authority of an institution's own, on loopback
+//! (`fixtures/make_certificates.sh`).
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

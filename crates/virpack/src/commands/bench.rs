@@ -25,34 +25,35 @@ use virpack_core::synthetic::Load;
 /// What `virpack bench` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The published model whose shape is run: 8M, 35M, 150M, 650M, 3B or 15B
+    /// Published model whose shape to run: 8M, 35M, 150M, 650M, 3B or 15B
     #[arg(long, value_name = "SIZE", required_unless_present = "model", conflicts_with = "model")]
     shape: Option<String>,
 
-    /// The model whose shape is run, as in `virpack embed`; only its settings are read
+    /// Model whose shape to run, as in `virpack embed`; only its settings are read
     #[arg(long, short, value_name = "MODEL")]
     model: Option<String>,
 
-    /// The records: orf (165 residues, open frames of 500-base chunks), prot (as in UniProt) or reads (50 residues)
+    /// Lengths of the records: orf (165 residues, open frames of 500-base chunks), prot (as in UniProt) or
+    /// reads (50 residues)
     #[arg(long, value_name = "LOAD", default_value = "prot")]
     load: Load,
 
     #[command(flatten)]
     device: DeviceArguments,
 
-    /// Most tokens in a batch; `auto` as `virpack embed` takes it
+    /// Maximum number of tokens in a batch; `auto` as in `virpack embed`
     #[arg(long, value_name = "N", default_value = "auto")]
     token_budget: TokenBudget,
 
-    /// Seconds of the model, and of its products alone, in each round
+    /// Seconds to run the model, and then its products alone, in each round
     #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = parse_seconds)]
     seconds: f64,
 
-    /// Rounds: the model and its products alone take turns
+    /// Number of rounds, in which the model and its products alone take turns
     #[arg(long, value_name = "N", default_value = "2", value_parser = parse_count)]
     rounds: std::num::NonZeroUsize,
 
-    /// Everything as JSON
+    /// Print a JSON object instead of text
     #[arg(long)]
     json: bool,
 }
@@ -88,7 +89,7 @@ fn config(arguments: &Arguments) -> Result<Esm2Config, Failure> {
         };
     }
     let shape = arguments.shape.as_deref().unwrap_or_default();
-    let found = PUBLISHED.iter().find(|p| p.name.contains(&format!("_{shape}_")));
+    let found = PUBLISHED.iter().find(|model| model.size().eq_ignore_ascii_case(shape));
     found.map(|p| p.config()).ok_or_else(|| Failure::NoShape { shape: shape.to_owned() })
 }
 

@@ -11,26 +11,26 @@ use virpack_core::verdict::{CallThresholds, ContigRule, Prevalence};
 /// What is called viral.
 #[derive(Debug, Args)]
 pub(crate) struct CallArguments {
-    /// The least virus_score, 0 to 1, of a viral record; below 0.3 it is cellular, between them uncertain
-    /// [default: 0.7]
+    /// Minimum virus_score (0 to 1) of a viral record; a record below 0.3 is cellular, one between is
+    /// uncertain [default: 0.7]
     #[arg(long, value_name = "S", conflicts_with_all = ["strict", "relaxed"])]
     min_score: Option<f64>,
 
-    /// Few false calls: the same as --min-score 0.9
+    /// Make few false calls: the same as --min-score 0.9
     #[arg(long, conflicts_with = "relaxed")]
     strict: bool,
 
-    /// Most viruses: the same as --min-score 0.5
+    /// Find most viruses: the same as --min-score 0.5
     #[arg(long)]
     relaxed: bool,
 
-    /// The share of viral records that you expect; fdr, the expected share of false calls, follows from it
-    /// [default: 0.1]
+    /// Share of viral records that you expect in the input; the column fdr (expected share of false calls)
+    /// follows from it [default: 0.1]
     #[arg(long, value_name = "P", value_parser = parse_prevalence)]
     prevalence: Option<Prevalence>,
 
-    /// The least score_virus, 0 to 1, that a viral chunk reaches beside its score_other; it changes no call
-    /// of a record [default: none, as in VirNucPro]
+    /// Minimum score_virus (0 to 1) of a viral chunk, which must exceed its score_other in any case; does not
+    /// change the calls of records [default: none, as in VirNucPro]
     #[arg(long, value_name = "S")]
     min_chunk_score: Option<f32>,
 }
@@ -38,34 +38,33 @@ pub(crate) struct CallArguments {
 /// Files beside the tables.
 #[derive(Debug, Args)]
 pub(crate) struct CallFileArguments {
-    /// Draw the score along viral and uncertain records of several chunks, into DIR/plots
+    /// Plot the score along viral and uncertain records of several chunks, in DIR/plots
     #[arg(long)]
     pub(crate) plot: bool,
 
-    /// Records that are drawn at most, the best first: viral ones, then uncertain ones, by their score
-    /// [default: 100]
+    /// Maximum number of plots: viral records first, then uncertain ones, by score [default: 100]
     #[arg(long, value_name = "N", value_parser = parse_whole, requires = "plot")]
     pub(crate) max_plots: Option<usize>,
 
-    /// Write VirNucPro's two files, too, with the columns of this one [default with --preset: virnucpro;
-    /// without: neither file]
+    /// Also write VirNucPro's two files, with the columns of this version [default: virnucpro with --preset,
+    /// otherwise neither file]
     #[arg(long, value_enum, value_name = "WHOSE", num_args = 0..=1, default_missing_value = "virnucpro")]
     compat: Option<Columns>,
 
-    /// Write contigs.tsv, too: the calls and tiers of viral-pipelines' task classify_virnucpro_contigs
+    /// Also write contigs.tsv: the calls and tiers of the task classify_virnucpro_contigs of viral-pipelines
     #[arg(long)]
     contigs: bool,
 
-    /// With --contigs: chunks below which a contig falls a tier [default: 5]
+    /// With --contigs: a contig of fewer chunks falls by one tier [default: 5]
     #[arg(long, value_name = "N", requires = "contigs")]
     contig_min_chunks: Option<u64>,
 
-    /// With --contigs: the least share of confident viral chunks of a viral contig of more than low
-    /// confidence [default: 0.1]
+    /// With --contigs: minimum share of confident viral chunks in a viral contig of more than low confidence
+    /// [default: 0.1]
     #[arg(long, value_name = "P", requires = "contigs")]
     contig_min_viral: Option<f64>,
 
-    /// With --contigs: the same of confident chunks that are not viral [default: 0.1]
+    /// With --contigs: the same for confident chunks that are not viral [default: 0.1]
     #[arg(long, value_name = "P", requires = "contigs")]
     contig_min_nonviral: Option<f64>,
 }
@@ -75,7 +74,7 @@ pub(crate) struct CallFileArguments {
 enum Columns {
     /// Modified_ID, Is_Virus
     Virnucpro,
-    /// The rewrite's: max_score_0 and max_score_1 too
+    /// As virnucpro-broad writes it: max_score_0 and max_score_1, too
     Broad,
 }
 

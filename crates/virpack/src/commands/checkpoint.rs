@@ -18,19 +18,19 @@ use virpack_seq::{InputError, SeqError, shown_path};
 /// How often what is finished is made safe, and whether a run goes on where another one ended.
 #[derive(Debug, Args)]
 pub(crate) struct CheckpointArguments {
-    /// Go on where an earlier run with the same inputs and options ended; where there is none, start
+    /// Continue an unfinished run with the same inputs and options; start one if there is none
     #[arg(long)]
     resume: bool,
 
-    /// Finished records (in `predict`: chunks of records) are made safe when there are so many of them
+    /// Write a checkpoint after this many records (`predict`: chunks)
     #[arg(long, value_name = "N", default_value = "10000", value_parser = parse_positive)]
     checkpoint_records: u64,
 
-    /// Or after so many seconds
+    /// Write a checkpoint after this many seconds, if that comes first
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_positive)]
     checkpoint_seconds: u64,
 
-    /// Keep nothing until the output is whole
+    /// Write no checkpoints: an interrupted run starts from the beginning
     #[arg(long, conflicts_with = "resume")]
     no_checkpoint: bool,
 }

@@ -22,17 +22,17 @@ use virpack_seq::shown_path;
 /// What `virpack commit` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The directory of the plan and its parts
+    /// Directory of the plan and its parts
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 
-    /// Also join the parts: to one file, as `virpack embed -o FILE` would have written it (.npy, .parquet,
-    /// .arrows, .safetensors or .h5), or to the directory of tables that `virpack predict -o DIR` would have
-    /// written, which reads the inputs again; `-` is standard output
+    /// Also join the parts: into the file that `virpack embed -o FILE` would have written (.npy, .parquet,
+    /// .arrows, .safetensors or .h5), or into the directory that `virpack predict -o DIR` would have written,
+    /// for which the inputs are read again; `-` is standard output
     #[arg(long, short, value_name = "FILE|DIR")]
     output: Option<PathBuf>,
 
-    /// The file's format, whatever its name ends in
+    /// File format [default: by the ending of the file's name]
     #[arg(long, value_enum, value_name = "FORMAT", requires = "output")]
     format: Option<Format>,
 
@@ -40,15 +40,15 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, value_name = "DTYPE", requires = "output")]
     dtype_out: Option<DtypeOut>,
 
-    /// Replace files that exist
+    /// Replace existing files
     #[arg(long, requires = "output")]
     force: bool,
 
-    /// No summary; only warnings and errors
+    /// Print no summary; only warnings and errors
     #[arg(long, short)]
     quiet: bool,
 
-    /// Number ids that come again, as `virpack predict --unique-ids` does
+    /// Number repeated ids, as `virpack predict --unique-ids` does
     #[arg(long, requires = "output", help_heading = "Tables of predict")]
     unique_ids: bool,
 

@@ -9,8 +9,8 @@ use virpack_core::{DeviceChoice, DeviceOptions};
 /// Device and precision.
 #[derive(Debug, Args)]
 pub(crate) struct DeviceArguments {
-    /// What runs the model: `auto` (the first usable GPU, else the CPU), `cpu`, `cuda:N`, several as `cuda:0,2`, or
-    /// `cuda:all`
+    /// Where to run the model: `auto` (the first usable GPU, else the CPU), `cpu`, `cuda:N`, several GPUs as
+    /// `cuda:0,2`, or `cuda:all`
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: DeviceChoice,
 
@@ -18,23 +18,23 @@ pub(crate) struct DeviceArguments {
     #[arg(long, value_enum, value_name = "DTYPE")]
     dtype: Option<Precision>,
 
-    /// Threads that compute on a CPU [default: one a core]
+    /// Number of CPU threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = parse_count)]
     threads: Option<NonZeroUsize>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Precision {
-    /// float32; on compute capability 9.0 computed on the tensor cores with the accuracy of float32
+    /// float32; on compute capability 9.0 by the tensor cores, with the accuracy of float32
     F32,
     /// float32 by ordinary instructions, without TF32: the reference
     F32Strict,
-    /// float16, on a GPU alone
+    /// float16, on GPUs only
     F16,
-    /// bfloat16: the range of float32, three digits fewer than float16
+    /// bfloat16: the range of float32, with three bits less precision than float16
     Bf16,
-    /// int8 products, all else float16, on compute capability 9.0 alone: for searches and classifiers, not
-    /// for fine differences
+    /// int8 products, everything else in float16, on compute capability 9.0 only: for searches and
+    /// classifiers, not for small differences
     Int8,
 }
 

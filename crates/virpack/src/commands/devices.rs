@@ -1,47 +1,105 @@
 //! `virpack devices`.
 
 use crate::failure::Failure;
-use crate::{messages, text};
+use crate::messages::{self, Message};
+use crate::text;
+use clap::Args;
+use serde_json::{Value, json};
 use std::io::Write;
-use virpack_core::device::{Cpu, Cuda, CudaOptions, Device, Unavailable};
+use virpack_core::device::{Cpu, Cuda, CudaOptions, Device, Unavailable, available_memory};
 
-/// Lists the devices on stdout.
-pub(crate) fn run() -> Result<(), Failure> {
-    let cpu = Cpu::new(None).map_err(virpack_core::Error::from)?;
-    let memory = virpack_core::device::available_memory().map_or_else(|| "unknown".to_owned(), text::bytes);
-    let mut out = std::io::stdout();
-    writeln!(
-        out,
-        "cpu     {}, {} in float32{}, {memory} free",
-        text::count(cpu.threads() as u64, "thread", "threads"),
-        cpu.instructions(),
-        cpu.faster_dtype().map_or_else(String::new, |dtype| format!(" (faster in {dtype})")),
-    )?;
-    match Cuda::count() {
-        Ok(0) => Ok(writeln!(out, "cuda    none: the driver shows no card")?),
-        Ok(count) => (0..count).try_for_each(|ordinal| card(&mut out, ordinal)),
-        Err(why) => Ok(writeln!(out, "cuda    none: {}", indented(&why))?),
-    }
+/// What `virpack devices` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Print a JSON array of objects instead of lines
+    #[arg(long)]
+    json: bool,
 }
 
-fn card(out: &mut impl Write, ordinal: usize) -> Result<(), Failure> {
-    let name = format!("cuda:{ordinal}");
-    match Cuda::new(ordinal, CudaOptions::default()) {
-        Ok(cuda) => {
-            let (free, total) = cuda.memory().map_err(virpack_core::Error::from)?;
-            let (major, minor) = (cuda.capability() / 10, cuda.capability() % 10);
-            let (free, total) = (text::bytes(free as u64), text::bytes(total as u64));
-            let card = cuda.name();
-            writeln!(out, "{name:7} {card}, compute capability {major}.{minor}, {free} of {total} free")?;
+/// What is said of a device: a line for people, and the same as an object.
+struct Found {
+    name: String,
+    line: String,
+    json: Value,
+}
+
+/// Lists the devices on stdout.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let mut devices = vec![Found::cpu()?];
+    match Cuda::count() {
+        Ok(0) => devices.push(Found::missing("cuda", "none", &"the driver shows no card".into())),
+        Ok(count) => {
+            for ordinal in 0..count {
+                devices.push(Found::card(ordinal)?);
+            }
         }
-        Err(why) => writeln!(out, "{name:7} not usable: {}", indented(&why))?,
+        Err(why) => devices.push(Found::unavailable("cuda", "none", &why)),
+    }
+    let mut out = std::io::stdout();
+    if arguments.json {
+        let devices = devices.into_iter().map(|device| device.json).collect();
+        return Ok(writeln!(out, "{:#}", Value::Array(devices))?);
+    }
+    for Found { name, line, .. } in devices {
+        writeln!(out, "{name:7} {line}")?;
     }
     Ok(())
 }
 
-/// The reason, and each hint on a line under it.
-fn indented(why: &Unavailable) -> String {
-    let message = messages::of_unavailable(why);
-    let hints = message.hints.iter().map(|hint| format!("\n        hint: {hint}"));
-    [message.what.clone()].into_iter().chain(hints).collect()
+impl Found {
+    fn cpu() -> Result<Found, Failure> {
+        let cpu = Cpu::new(None).map_err(virpack_core::Error::from)?;
+        let (memory, faster) = (available_memory(), cpu.faster_dtype());
+        let line = format!(
+            "{}, {} in float32{}, {} free",
+            text::count(cpu.threads() as u64, "thread", "threads"),
+            cpu.instructions(),
+            faster.map_or_else(String::new, |dtype| format!(" (faster in {dtype})")),
+            memory.map_or_else(|| "unknown memory".to_owned(), text::bytes),
+        );
+        let json = json!({
+            "device": "cpu",
+            "usable": true,
+            "threads": cpu.threads(),
+            "instructions": cpu.instructions().to_string(),
+            "faster_dtype": faster.map(|dtype| dtype.to_string()),
+            "free_bytes": memory,
+        });
+        Ok(Found { name: "cpu".to_owned(), line, json })
+    }
+
+    fn card(ordinal: usize) -> Result<Found, Failure> {
+        let name = format!("cuda:{ordinal}");
+        let cuda = match Cuda::new(ordinal, CudaOptions::default()) {
+            Ok(cuda) => cuda,
+            Err(why) => return Ok(Found::unavailable(&name, "not usable", &why)),
+        };
+        let (free, total) = cuda.memory().map_err(virpack_core::Error::from)?;
+        let (free, total) = (free as u64, total as u64);
+        let capability = format!("{}.{}", cuda.capability() / 10, cuda.capability() % 10);
+        let card = cuda.name();
+        let [shown_free, shown_total] = [free, total].map(text::bytes);
+        let line = format!("{card}, compute capability {capability}, {shown_free} of {shown_total} free");
+        let json = json!({
+            "device": name,
+            "usable": true,
+            "card": card,
+            "compute_capability": capability,
+            "free_bytes": free,
+            "total_bytes": total,
+        });
+        Ok(Found { name, line, json })
+    }
+
+    fn unavailable(name: &str, state: &str, why: &Unavailable) -> Found {
+        Found::missing(name, state, &messages::of_unavailable(why))
+    }
+
+    /// A device that cannot be used: the reason, and each hint on a line under it.
+    fn missing(name: &str, state: &str, why: &Message) -> Found {
+        let hints = why.hints.iter().map(|hint| format!("\n        hint: {hint}"));
+        let line = [format!("{state}: {}", why.what)].into_iter().chain(hints).collect();
+        let json = json!({ "device": name, "usable": false, "reason": why.what, "hints": why.hints });
+        Found { name: name.to_owned(), line, json }
+    }
 }

@@ -56,81 +56,83 @@ const NOT_OF_PARTS: [&str; 20] = [
 #[command(mut_arg("path", |output| output.required(false).required_unless_present("plan")))]
 #[command(mut_arg("plan", |plan| plan.conflicts_with_all(NOT_OF_PARTS)))]
 pub(crate) struct Arguments {
-    /// A directory or file of weights, a name (esm2_t33_650M_UR50D), or ORG/REPO on the Hugging Face Hub
-    /// (zhihan1996/DNABERT-S, for nucleotides) [default: virpack-mini, built in: its protein or its nucleotide model, chosen by
-    /// the first records]
-    #[arg(long, short, value_name = "MODEL")]
+    /// A directory or file of weights, a name (650M, dnabert-s; see `virpack models list`), or ORG/REPO on
+    /// the Hugging Face Hub [default: virpack-mini, built in: its protein or its nucleotide model, by the
+    /// letters of the first records]
+    #[arg(long, short, value_name = "MODEL", help_heading = "Model")]
     model: Option<String>,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Output")]
     output: OutputArguments,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Input")]
     pub(super) inputs: Inputs,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Speed and memory")]
     pub(super) buffer: BufferArguments,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Model")]
     rows: RowArguments,
 
-    /// Most tokens in a batch; `auto` is what fits the device's free memory, at most where more brings no speed
-    #[arg(long, value_name = "N", default_value = "auto")]
+    /// Maximum number of tokens in a batch; `auto` fits the free memory of the device, up to where more
+    /// brings no speed
+    #[arg(long, value_name = "N", default_value = "auto", help_heading = "Speed and memory")]
     pub(super) token_budget: TokenBudget,
 
-    /// One record a batch
-    #[arg(long)]
+    /// Run each record in a batch of its own
+    #[arg(long, help_heading = "Speed and memory")]
     pub(super) no_packing: bool,
 
-    /// What else the file should hold; contacts are refused, with the reason
-    #[arg(long, value_enum, value_name = "WHAT", hide_possible_values = true)]
+    /// What else to write into the file; contacts are refused, with the reason
+    #[arg(long, value_enum, value_name = "WHAT", hide_possible_values = true, help_heading = "Output")]
     include: Option<Include>,
 
     /// Also write FILE.report.html, a page about the rows: lengths and cuts, norms, duplicates, principal
     /// components
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     report: bool,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Speed and memory")]
     pub(super) device: RunDeviceArguments,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Plans and shards")]
     parts: PartArguments,
 
-    /// Only every N-th record, from number I on, into a .shard for `virpack merge`
-    #[arg(long, value_name = "I/N")]
+    /// Embed only every N-th record, from number I on, into a .shard file for `virpack merge`
+    #[arg(long, value_name = "I/N", help_heading = "Plans and shards")]
     shard: Option<Shard>,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Resuming and messages")]
     pub(crate) run: RunArguments,
 
-    /// Replace an output that exists, and what is kept of an unfinished run
-    #[arg(long)]
+    /// Replace an existing output, and the checkpoint of an unfinished run
+    #[arg(long, help_heading = "Output")]
     force: bool,
 }
 
 /// What a record's row is made of.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct RowArguments {
-    /// How a record's residues become one embedding, if they do
+    /// How to pool the vectors of the residues into one for each record
     #[arg(long, value_enum, value_name = "HOW", default_value_t = Pooling::Mean)]
     pool: Pooling,
 
-    /// After which layer, from 0 (the embeddings); negative from the end [default: the last]
+    /// Layer to take the hidden states from: 0 is the token embeddings, negative numbers count from the end
+    /// [default: the last]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(super) layer: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Pooling {
-    /// The mean over the residues, without <cls> and <eos>; for DNABERT-S over all tokens
+    /// Mean over the residues, without <cls> and <eos>; for DNABERT-S over all tokens
     Mean,
-    /// The <cls> token
+    /// Vector of the <cls> token
     Cls,
-    /// The largest value of each dimension over the residues
+    /// Maximum of each dimension over the residues
     Max,
-    /// They do not: every residue keeps its own, [residues, hidden] for each record (of DNABERT-S every token); not for
-    /// .npy
+    /// No pooling: a vector for each residue (DNABERT-S: each token), [residues, hidden] for each record; not
+    /// for .npy
     None,
 }
 

@@ -20,31 +20,31 @@ pub(crate) struct Arguments {
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 
-    /// The beginning of both files' names: PREFIX_nucleotide.fa, PREFIX_protein.faa; `-` is standard output, for the one that
-    /// --kind names
+    /// Prefix of both files: PREFIX_nucleotide.fa and PREFIX_protein.faa; `-` writes the one that --kind
+    /// names to standard output
     #[arg(long, short, value_name = "PREFIX")]
     output: PathBuf,
 
-    /// Which of the two goes to standard output, with -o -
+    /// Which of the two to write to standard output, with -o -
     #[arg(long, value_enum, value_name = "KIND")]
     kind: Option<Kind>,
 
-    /// Bases of a chunk; classifiers are trained on 300 or 500
+    /// Chunk length in bases; classifiers are trained on 300 or 500
     #[arg(long, value_name = "N", default_value = "500", value_parser = parse_length)]
     length: NonZeroUsize,
 
-    /// NCBI's number of the genetic code
+    /// Genetic code, by NCBI's number
     #[arg(long, value_name = "N", default_value = "1", value_parser = parse_code)]
     genetic_code: GeneticCode,
 
     #[command(flatten)]
     limits: LimitArguments,
 
-    /// No progress, no summary; only warnings and errors
+    /// Print no progress and no summary; only warnings and errors
     #[arg(long, short)]
     quiet: bool,
 
-    /// Replace files that exist
+    /// Replace existing files
     #[arg(long)]
     force: bool,
 }

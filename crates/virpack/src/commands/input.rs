@@ -14,21 +14,21 @@ use virpack_seq::{Input, LongRecords};
 pub(crate) struct Inputs {
     /// FASTA, FASTQ or BAM, plain or compressed (gzip, zstd, bzip2, xz): files, URLs
     /// (s3://, gs://, az://, https://), or `-` for stdin
-    #[arg(required = true, value_name = "INPUT")]
+    #[arg(required = true, value_name = "INPUT", help_heading = None)]
     inputs: Vec<PathBuf>,
 
     #[command(flatten)]
     pub(crate) limits: LimitArguments,
 
-    /// Most residues (or bases) of a record that go through [default: 1022; 4000 for nucleotides]
+    /// Maximum record length in residues (or bases) [default: 1022; 4000 for nucleotides]
     #[arg(long, value_name = "N", value_parser = parse_whole)]
     max_length: Option<usize>,
 
-    /// Fewest residues of a record; shorter ones are left out and listed
+    /// Minimum record length in residues (or bases); shorter records are skipped and listed
     #[arg(long, value_name = "N", default_value = "0", value_parser = parse_whole)]
     min_length: usize,
 
-    /// What becomes of records over --max-length
+    /// What to do with records longer than --max-length
     #[arg(long, value_enum, value_name = "HOW", default_value_t = Long::Truncate)]
     long_records: Long,
 
@@ -40,7 +40,7 @@ pub(crate) struct Inputs {
 /// How many records wait to be packed.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct BufferArguments {
-    /// Records collected before packing [default: 2000, or more where the token budget is large]
+    /// Number of records to collect before packing [default: 2000, more for a large token budget]
     #[arg(long, value_name = "N", value_parser = parse_count)]
     buffer_size: Option<NonZeroUsize>,
 }
@@ -54,13 +54,13 @@ impl BufferArguments {
 /// The policies for long records.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Long {
-    /// Keep the beginning (N-terminal side), flagged in the output
+    /// Embed the beginning (N-terminal side), and flag the row
     Truncate,
-    /// Overlapping windows, averaged where they share tokens, so that the whole record counts
+    /// Embed the whole record in overlapping windows, averaged where they share tokens
     Window,
-    /// Leave them out and list them
+    /// Skip and list them
     Skip,
-    /// Stop at the first
+    /// Stop with an error at the first one
     Error,
 }
 

@@ -8,12 +8,13 @@ use virpack_seq::ReadLimits;
 /// The largest record and the largest header.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct LimitArguments {
-    /// Largest record, in bytes of the decompressed file: header, letters, quality values and line ends; 4GB, 500MB
-    /// [default: 4GB, a fourth of the free memory where that is less, and 500 times its compressed bytes over 100MB]
+    /// Maximum size of a record in the decompressed file (header, letters, quality values, line ends), such
+    /// as 500MB [default: 4GB, or a fourth of the free memory if that is less; over 100MB also at most 500
+    /// times its compressed size]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_record_size: Option<u64>,
 
-    /// Longest header line, in bytes
+    /// Maximum length of a header line, in bytes
     #[arg(long, value_name = "SIZE", default_value = "64MB", value_parser = parse_size)]
     max_header_size: u64,
 }

@@ -13,18 +13,18 @@ use virpack_core::{MergeOptions, merge};
 /// What `virpack merge` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// All shards of one input, as `virpack embed --shard I/N -o NAME.shard` writes them, in any order
+    /// All shards of one input, written by `virpack embed --shard I/N -o NAME.shard`, in any order
     #[arg(required = true, value_name = "SHARD")]
     shards: Vec<PathBuf>,
 
     #[command(flatten)]
     output: OutputArguments,
 
-    /// No summary; only errors
+    /// Print no summary; only errors
     #[arg(long, short)]
     quiet: bool,
 
-    /// Replace an output that exists
+    /// Replace an existing output
     #[arg(long)]
     force: bool,
 }

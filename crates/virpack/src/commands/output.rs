@@ -7,12 +7,12 @@ use virpack_core::output::{OutputDtype, OutputFormat};
 /// The output's name, format and type.
 #[derive(Debug, Args)]
 pub(crate) struct OutputArguments {
-    /// The file of embeddings: .npy, .parquet, .arrows, .safetensors or .h5; `-` is standard output, which gets .npy or, with
-    /// `--format arrow`, a stream in batches, and has no tables or run.json beside it
+    /// The file of embeddings: .npy, .parquet, .arrows, .safetensors or .h5; `-` writes .npy to standard
+    /// output (with `--format arrow`: a stream of batches), without tables or run.json beside it
     #[arg(long = "output", short = 'o', value_name = "FILE", required = true)]
     path: Option<PathBuf>,
 
-    /// The format, whatever the name ends in
+    /// File format [default: by the ending of the file's name]
     #[arg(long = "format", value_enum, value_name = "FORMAT")]
     file_format: Option<Format>,
 
@@ -36,7 +36,7 @@ pub(super) enum DtypeOut {
     F32,
     /// float16: half the bytes, values up to 65,504
     F16,
-    /// bfloat16, for .safetensors alone
+    /// bfloat16, for .safetensors only
     Bf16,
 }
 

@@ -28,28 +28,28 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     buffer: BufferArguments,
 
-    /// Most tokens in a batch, special tokens included
+    /// Maximum number of tokens in a batch, special tokens included
     #[arg(long, value_name = "N", default_value_t = CPU_TOKEN_BUDGET, value_parser = parse_whole)]
     token_budget: usize,
 
-    /// How sequences are packed
+    /// Packing algorithm
     #[arg(long, value_enum, default_value_t = Choice::Ffd)]
     algorithm: Choice,
 
-    /// The model to plan for, checked as `embed` would, never downloaded [default: any ESM-2 model, as all share one
-    /// alphabet; virpack-mini/nucleotide where the first records are nucleotides]
+    /// Model to plan for, as in `virpack embed`, never downloaded [default: any ESM-2 model, as all share one
+    /// alphabet; virpack-mini/nucleotide if the first records are nucleotides]
     #[arg(long, short, value_name = "MODEL")]
     model: Option<String>,
 
-    /// One JSON object instead of tables
+    /// Print a JSON object instead of tables
     #[arg(long)]
     json: bool,
 
-    /// Draws the lengths and the fill of the batches: .svg or .png
+    /// Plot the lengths and the fill of the batches, as .svg or .png
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 
-    /// Replaces a picture that exists, if it is no input
+    /// Replace an existing plot, unless it is an input
     #[arg(long, requires = "plot")]
     force: bool,
 }

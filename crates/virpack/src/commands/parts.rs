@@ -23,13 +23,13 @@ use virpack_seq::{Shard, shown_path};
 /// Which parts of which plan.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PartArguments {
-    /// Make parts of the plan that `virpack plan -o DIR` has written, instead of an output; the plan says
-    /// what is computed, and how
+    /// Compute parts of the plan that `virpack plan -o DIR` has written; inputs and options are those of the
+    /// plan
     #[arg(long, value_name = "DIR")]
     plan: Option<PathBuf>,
 
-    /// Which parts: numbers and ranges (3,7-9), or every N-th from number I on (I/N), as in an array of N
-    /// jobs [default: all that are missing]
+    /// Parts to compute: numbers and ranges (3,7-9), or every N-th part from number I on (I/N), for an array
+    /// of N jobs [default: all missing parts]
     #[arg(long, value_name = "PARTS")]
     part: Option<PartChoice>,
 }

@@ -33,10 +33,10 @@ const NOT_OF_PREDICT: [&str; 6] =
 }))]
 #[command(mut_arg("model", |model| {
     let model = model.help_heading(None).display_order(0);
-    model.help("A directory or file of weights, a name (esm2_t33_650M_UR50D), or ORG/REPO on the Hugging \
-        Face Hub (zhihan1996/DNABERT-S, for nucleotides); with --predict what judges, as `virpack predict` \
-        takes it [default: virpack-mini, built in: its protein or its nucleotide model, chosen by the first \
-        records, or all of it]")
+    model.help("A directory or file of weights, a name (650M, dnabert-s; see `virpack models list`), or \
+        ORG/REPO on the Hugging Face Hub; with --predict models and classifiers as in `virpack predict` \
+        [default: virpack-mini, built in: its protein or its nucleotide model by the letters of the first \
+        records; with --predict both]")
 }))]
 #[command(mut_arg("preset", |arg| arg.requires("predict")))]
 #[command(mut_arg("classifier", |arg| arg.requires("predict")))]
@@ -44,21 +44,19 @@ const NOT_OF_PREDICT: [&str; 6] =
 #[command(mut_arg("protein_model", |arg| arg.requires("predict")))]
 #[command(mut_arg("nucleotide_model", |arg| arg.requires("predict")))]
 #[command(mut_arg("min_length", |arg| {
-    arg.help("Fewest residues (or bases) of a record; shorter ones are left out")
+    arg.help("Minimum record length in residues (or bases); shorter records are skipped")
 }))]
 pub(crate) struct Arguments {
-    /// Plan parts of `virpack predict`, which then takes --plan DIR; `virpack commit DIR -o RUNDIR` makes its
-    /// tables
+    /// Plan parts of `virpack predict --plan DIR`, of which `virpack commit DIR -o RUNDIR` makes the tables
     #[arg(long, conflicts_with_all = NOT_OF_PREDICT)]
     predict: bool,
 
-    /// The directory of the plan, where its parts will be too
+    /// Directory for the plan and its parts
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
 
-    /// Most tokens of a part: 50M take 2 minutes at 400,000 tokens/s, and little is lost with a machine. A
-    /// record of more is a part of its own, and so is each file that is compressed or BAM. With --predict a
-    /// base counts as a token
+    /// Maximum number of tokens in a part: 50M take 2 minutes at 400,000 tokens/s. A larger record is a part
+    /// of its own, as is each compressed or BAM file. With --predict a base counts as a token
     #[arg(long, value_name = "N", default_value = "50M", value_parser = parse_tokens)]
     part_tokens: u64,
 
@@ -68,8 +66,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     rows: RowArguments,
 
-    /// Precision of weights and activations [default: f16 on a GPU, f32 on a CPU; all parts must have been
-    /// computed in one]
+    /// Precision of weights and activations, the same for all parts [default: f16 on a GPU, f32 on a CPU]
     #[arg(long, value_enum, value_name = "DTYPE")]
     dtype: Option<Precision>,
 
@@ -78,19 +75,19 @@ pub(crate) struct Arguments {
     #[arg(hide_possible_values = true)]
     dtype_out: DtypeOut,
 
-    /// No summary; only warnings and errors
+    /// Print no summary; only warnings and errors
     #[arg(long, short)]
     quiet: bool,
 
     #[command(flatten, next_help_heading = "With --predict")]
     judges: ModelArguments,
 
-    /// Bases of a chunk [default: what the classifier was trained on, 500 for virpack-mini]
+    /// Chunk length in bases [default: that of the training of the classifier, 500 for virpack-mini]
     #[arg(long, value_name = "N", value_parser = parse_length)]
     #[arg(requires = "predict", help_heading = "With --predict")]
     length: Option<NonZeroUsize>,
 
-    /// NCBI's number of the genetic code [default: 1]
+    /// Genetic code, by NCBI's number [default: 1]
     #[arg(long, value_name = "N", value_parser = parse_code)]
     #[arg(requires = "predict", help_heading = "With --predict")]
     genetic_code: Option<GeneticCode>,

@@ -75,31 +75,31 @@ pub(crate) struct Arguments {
     #[arg(required_unless_present = "plan", value_name = "INPUT")]
     inputs: Vec<PathBuf>,
 
-    /// Leave out records of fewer bases: they have a row, and are not computed
+    /// Minimum record length in bases; shorter records have a row with a reason, and no verdict
     #[arg(long, value_name = "N", default_value = "0", value_parser = parse_whole, help_heading = "Input")]
     min_length: usize,
 
-    /// Number ids that come again: `r, r, r` become `r, r_1, r_2`, and no name is given twice. It takes some
-    /// 50 bytes of memory for each different id
+    /// Number repeated ids: `r, r, r` become `r, r_1, r_2`, and no id is used twice. Takes some 50 bytes of
+    /// memory for each distinct id
     #[arg(long, help_heading = "Input")]
     unique_ids: bool,
 
-    /// NCBI's number of the genetic code
+    /// Genetic code, by NCBI's number
     #[arg(long, value_name = "N", default_value = "1", value_parser = parse_code, help_heading = "Input")]
     genetic_code: GeneticCode,
 
     #[command(flatten, next_help_heading = "Input")]
     pub(super) limits: LimitArguments,
 
-    /// The directory of the tables; it is made where it is missing. `-` sends sequences.tsv alone to standard
-    /// output, row by row
+    /// Directory for the tables, created if missing; `-` writes sequences.tsv alone to standard output, row
+    /// by row
     #[arg(long, short, value_name = "DIR", help_heading = "Output", required_unless_present = "plan")]
     output: Option<PathBuf>,
 
     #[command(flatten, next_help_heading = "Output")]
     files: CallFileArguments,
 
-    /// Replace tables that exist, and what is kept of an unfinished run
+    /// Replace existing tables, and the checkpoint of an unfinished run
     #[arg(long, help_heading = "Output")]
     force: bool,
 
@@ -109,7 +109,7 @@ pub(crate) struct Arguments {
     #[command(flatten, next_help_heading = "Models")]
     models: ModelArguments,
 
-    /// Bases of a chunk [default: what the classifier was trained on, 500 for virpack-mini]
+    /// Chunk length in bases [default: that of the training of the classifier, 500 for virpack-mini]
     #[arg(long, value_name = "N", value_parser = parse_length, help_heading = "Models")]
     length: Option<NonZeroUsize>,
 
@@ -119,13 +119,13 @@ pub(crate) struct Arguments {
     #[command(flatten, next_help_heading = "Speed and memory")]
     pub(super) device: RunDeviceArguments,
 
-    /// Most tokens in a batch of either model; `auto` is what fits the device's free memory, at most where more brings
-    /// no speed
+    /// Maximum number of tokens in a batch of either model; `auto` fits the free memory of the device, up to
+    /// where more brings no speed
     #[arg(long, value_name = "N", default_value = "auto", help_heading = "Speed and memory")]
     pub(super) token_budget: TokenBudget,
 
-    /// Sequences collected before packing; identical ones among them are computed once [default: 2000, or more where
-    /// batches are large]
+    /// Number of sequences to collect before packing; identical ones among them are computed once [default:
+    /// 2000, more for large batches]
     #[arg(long, value_name = "N", value_parser = parse_count, help_heading = "Speed and memory")]
     buffer_size: Option<NonZeroUsize>,
 

@@ -16,7 +16,7 @@ use virpack_core::report::{FinishedRun, ReportOptions, ReportSummary, compare, r
 /// What `virpack report` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Directories that `virpack predict` has written; several are compared on one page, too
+    /// Directories that `virpack predict` has written; several are also compared on one page
     #[arg(required = true, value_name = "DIR")]
     directories: Vec<PathBuf>,
 
@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     #[arg(long, help_heading = "Output")]
     no_fasta: bool,
 
-    /// The page that compares several directories; it replaces an older one
+    /// Page that compares several directories; an older one is replaced
     #[arg(long, value_name = "FILE", default_value = "comparison.html", help_heading = "Output")]
     comparison: PathBuf,
 
@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     #[command(flatten, next_help_heading = "Input")]
     limits: LimitArguments,
 
-    /// No summary; only warnings and errors
+    /// Print no summary; only warnings and errors
     #[arg(long, short)]
     quiet: bool,
 }

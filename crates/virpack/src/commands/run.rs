@@ -17,7 +17,7 @@ pub(crate) struct RunDeviceArguments {
     #[command(flatten)]
     device: DeviceArguments,
 
-    /// Seconds after which a device that gives no results is given up [default: it is waited for]
+    /// Give up on a device that returns nothing for this many seconds [default: wait forever]
     #[arg(long, value_name = "SECONDS", value_parser = parse_positive)]
     device_timeout: Option<u64>,
 }

@@ -19,7 +19,8 @@ use virpack_core::{Event, TokenBudget};
 /// What `virpack validate` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// A directory or file of weights, a name (esm2_t33_650M_UR50D), or ORG/REPO on the Hugging Face Hub
+    /// A directory or file of weights, a name (650M, dnabert-s; see `virpack models list`), or ORG/REPO on
+    /// the Hugging Face Hub
     #[arg(long, short, value_name = "MODEL")]
     model: String,
 
@@ -29,28 +30,29 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     device: DeviceArguments,
 
-    /// Most records that are compared; more are sampled evenly over the input, the same ones each time
+    /// Maximum number of records to compare; from a larger input the same evenly spaced records are taken
+    /// each time
     #[arg(long, value_name = "N", default_value = "200", value_parser = parse_count)]
     records: NonZeroUsize,
 
-    /// Most tokens in a batch; `auto` as `virpack embed` takes it
+    /// Maximum number of tokens in a batch; `auto` as in `virpack embed`
     #[arg(long, value_name = "N", default_value = "auto")]
     token_budget: TokenBudget,
 
-    /// Largest relative difference that passes between packed and alone [default: none, they must have the same bits]
+    /// Largest relative difference allowed between packed and alone [default: none, they must have the same
+    /// bits]
     #[arg(long, value_name = "X", value_parser = parse_limit)]
     max_packed: Option<f64>,
 
-    /// Largest relative difference that passes against float32 [default: 1e-2 in f16, 8e-2 in bf16, 2e-1 in
-    /// int8]
+    /// Largest relative difference allowed from float32 [default: 1e-2 in f16, 8e-2 in bf16, 2e-1 in int8]
     #[arg(long, value_name = "X", value_parser = parse_limit)]
     max_float32: Option<f64>,
 
-    /// Records that are listed, the worst first
+    /// Number of records to list, the worst first
     #[arg(long, value_name = "N", default_value = "5", value_parser = parse_whole)]
     worst: usize,
 
-    /// Everything as JSON
+    /// Print a JSON object instead of text
     #[arg(long)]
     json: bool,
 }

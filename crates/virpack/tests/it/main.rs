@@ -11,7 +11,10 @@ mod cli;
 #[cfg(unix)]
 mod docs;
 mod drop_in;
+#[path = "../../../virpack-model/tests/it/support/hub.rs"]
+mod hub;
 mod library_words;
+mod models;
 mod msrv;
 mod objects;
 mod plan;

@@ -16,30 +16,32 @@ const VIRNUCPRO: [&str; 2] = ["zhihan1996/DNABERT-S", "esm2_t36_3B_UR50D"];
 /// What judges.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArguments {
-    /// What judges: virpack-mini, which is built in, or a directory of two models with their classifiers
+    /// Models and classifiers: virpack-mini (built in), or a directory with two models and their classifiers
     /// [default: virpack-mini]
     #[arg(long, short, value_name = "MODEL", conflicts_with_all = ["preset", "classifier"])]
     model: Option<String>,
 
-    /// The published pipeline, VirNucPro: ESM-2 3B, DNABERT-S, and the classifier from the working directory or --classifier; it
-    /// downloads 11.8 GB, takes as much memory (half on a GPU), and some 1,000 times the work of virpack-mini
+    /// VirNucPro as published: ESM-2 3B, DNABERT-S, and its classifier from the working directory or
+    /// --classifier. Downloads 11.8 GB, needs as much memory (half on a GPU), and takes some 1,000 times the
+    /// work of virpack-mini
     #[arg(long, value_enum, value_name = "NAME")]
     preset: Option<Preset>,
 
-    /// The classifier: 300_model.pth or 500_model.pth of VirNucPro, a state dict, or safetensors
+    /// Classifier: 300_model.pth or 500_model.pth of VirNucPro, a state dict, or safetensors
     #[arg(long, value_name = "FILE")]
     classifier: Option<PathBuf>,
 
-    /// A classifier of the nucleotides' vectors alone, for chunks without an open frame [default: they have no verdict]
+    /// Classifier of nucleotide vectors alone, for chunks without an open frame [default: such chunks have no
+    /// verdict]
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
     nucleotide_classifier: Option<PathBuf>,
 
-    /// The model of the peptides, with --classifier or --preset: a directory or file of weights, a name, or ORG/REPO on the
-    /// Hugging Face Hub [default: esm2_t36_3B_UR50D]
+    /// Protein model, with --classifier or --preset: a directory or file of weights, a name (3B), or ORG/REPO
+    /// on the Hugging Face Hub [default: esm2_t36_3B_UR50D]
     #[arg(long, value_name = "MODEL", conflicts_with = "model")]
     protein_model: Option<String>,
 
-    /// The model of the nucleotides, named in the same way [default: zhihan1996/DNABERT-S]
+    /// Nucleotide model, named in the same way [default: zhihan1996/DNABERT-S]
     #[arg(long, value_name = "MODEL", conflicts_with = "model")]
     nucleotide_model: Option<String>,
 }

@@ -1,13 +1,10 @@
 //! Damaged weights in the Hub's cache: each command that embeds finds them, names them and downloads them again.
 
-#[path = "../../../../virpack-model/tests/it/support/hub.rs"]
-mod hub;
-
 use std::path::{Path, PathBuf};
 
 use super::TWO;
+use crate::hub::{REPO, Server};
 use crate::support::{MODEL, Place, Ran};
-use hub::{REPO, Server};
 
 /// Runs with the model by its name on the Hub.
 fn run(place: &Place, server: &Server, arguments: &[&str], stdin: &[u8]) -> Ran {

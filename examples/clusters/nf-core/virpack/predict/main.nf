@@ -17,7 +17,7 @@ process VIRPACK_PREDICT {
     tuple val(meta), path("${prefix}/viral.fna")         , emit: viral
     tuple val(meta), path("${prefix}/report.html")       , emit: report
     tuple val(meta), path("${prefix}/virpack_mqc.json")  , emit: multiqc
-    tuple val("${task.process}"), val('virpack'), eval("virpack --version | sed 's/virpack //'"), topic: versions, emit: versions_virpack
+    tuple val("${task.process}"), val('virpack'), eval("virpack --version | sed 's/virpack //; s/ .*//'"), topic: versions, emit: versions_virpack
 
     when:
     task.ext.when == null || task.ext.when

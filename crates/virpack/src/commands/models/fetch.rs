@@ -1,0 +1,29 @@
+//! `virpack models fetch`.
+
+use super::is_path;
+use crate::failure::Failure;
+use crate::log::LogArguments;
+use crate::watch::DownloadBar;
+use std::io::Write;
+use virpack_core::model::hub::HubOptions;
+use virpack_core::model::{mini, resolve};
+
+/// Downloads each model that is not in the cache, and writes a line for each: its name, a TAB, where its
+/// files are.
+pub(super) fn run(
+    out: &mut impl Write,
+    models: &[String],
+    hub: &HubOptions,
+    quiet: bool,
+) -> Result<(), Failure> {
+    let bar = DownloadBar::new(LogArguments::lines(quiet));
+    for model in models {
+        let is_built_in = model == mini::NAME || mini::MODELS.contains(&&**model);
+        let place = match is_built_in && !is_path(model) {
+            true => "built in".to_owned(),
+            false => resolve(model, hub, &bar)?.to_string(),
+        };
+        writeln!(out, "{model}\t{place}")?;
+    }
+    Ok(())
+}
