@@ -150,7 +150,7 @@ def test_the_callers_records_are_unchanged(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_no_batch_is_over_its_budget() -> None:
-    with pytest.raises(ValueError, match="record p0: 502 tokens are over the token budget of 100"):
+    with pytest.raises(ValueError, match="record p0: 502 tokens exceed the token budget of 100"):
         virpack.GreedyPacker(100).pack_sequences(records([500]))
     packed = virpack.GreedyPacker(1024).pack_sequences(records(LENGTHS.tolist()[:500]))
     assert max(sum(length + 2 for length in batch) for batch in shape(packed)) <= 1024

@@ -103,8 +103,8 @@ pub enum Error {
     /// A page of HTML cannot be made.
     #[error(transparent)]
     Html(#[from] HtmlError),
-    /// A shard of what cannot be read again.
-    #[error("a shard is of files, and {input} is a pipe or a URL")]
+    /// A shard of an input that cannot be read again.
+    #[error("a shard is read from files, and {input} is a pipe or a URL")]
     ShardOfPipe {
         /// The input.
         input: String,
@@ -144,7 +144,7 @@ pub enum Error {
         seconds: u64,
     },
     /// Several devices for what runs on one.
-    #[error("{device} is several devices, and this runs on one")]
+    #[error("{device} names several devices, and this command runs on one")]
     OneDevice {
         /// What was asked for.
         device: DeviceChoice,
@@ -181,7 +181,7 @@ pub enum Error {
         /// What it must be.
         wanted: &'static str,
     },
-    /// A share that is none.
+    /// A fraction outside 0 to 1.
     #[error("{option} must be between 0 and 1, and is {given}")]
     NoShare {
         /// The field's name in [`CallOptions`](crate::calls::CallOptions), or what it stands for.

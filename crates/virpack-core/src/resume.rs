@@ -1,17 +1,20 @@
-//! What a run has finished, kept on disk while it goes on, so that another one can go on from there.
+//! Checkpoints: what a run has finished, kept on disk so that a later run can resume.
 //!
-//! Beside the output (`embed`) or in its directory (`predict`) stands a folder with parts, each the rows of finished
-//! records or the scores of finished chunks as they came, and a manifest: what shapes them in this run, and the parts that
-//! are whole with their checksums. A part is written aside, synced and renamed before the manifest, itself replaced as a
-//! whole, speaks of it. To a part what is finished is a number and bytes: what they say is its command's own. Manifest and
-//! parts carry the run's number, so that a part of another run is not taken for one of this.
+//! The checkpoint folder lies beside the output (`embed`) or in its directory (`predict`). It holds parts
+//! and a manifest. A part holds the rows of finished records, or the scores of finished chunks, in the
+//! order in which they were finished. The manifest lists everything that shapes the results, and the
+//! complete parts with their checksums. A part is written to a temporary file, synced and renamed; only
+//! then is the manifest, which is replaced as one file, updated. To this room a part is a list of numbers
+//! with bytes: the command interprets the bytes. Manifest and parts carry the number of the run, so that a
+//! part of another run is never mistaken for one of this run.
 //!
-//! A run that goes on makes the same batches again, runs those that something needs which is in no whole part, and takes
-//! all else from the parts when its turn comes. The output is written anew, in input order, from its beginning: what a
-//! part holds, and how many there are, never shapes it. When it has its name the folder goes.
+//! A resumed run builds the same batches, runs those from which a complete part lacks something, and takes
+//! everything else from the parts when its turn comes. It writes the output again from the beginning, in
+//! input order: neither the content nor the number of the parts shapes it. The folder is removed once the
+//! output has its final name.
 //!
-//! What is computed and not finished, as a chunk needs embeddings of two models, is kept as well, in a part that the next
-//! one of its kind replaces.
+//! Results that are computed but not finished are kept as well, such as a chunk that still needs the
+//! embedding of the second model. They are in a part that the next part of its kind replaces.
 
 mod complete;
 mod dir;

@@ -1,8 +1,9 @@
 //! The CUDA backend: NVIDIA GPUs of compute capability 7.5 and up, in float16, bfloat16 (8.0 and up) or
 //! float32.
 //!
-//! Products are cuBLASLt's, or on 9.0 own ones where more follows; everything else is in `kernels/*.cu`. All of a batch runs in the order of one stream, so
-//! that calls return at once and several batches may be in flight; results come back on a second stream.
+//! Matrix products use cuBLASLt. On compute capability 9.0, fused kernels are used where an epilogue
+//! follows. Everything else is in `kernels/*.cu`. The work of a batch runs in the order of one stream, so
+//! that calls return at once and several batches may be in flight. Results come back on a second stream.
 
 mod algorithms;
 mod arena;
@@ -78,7 +79,7 @@ pub struct Cuda {
     options: CudaOptions,
     /// Whether the card and its driver have bulk tensor copies and what goes with them (9.0 alone).
     bulk_copies: bool,
-    /// What the arena is laid out for; nothing before `reserve`.
+    /// The batch sizes that the arena must hold; None before `reserve`.
     plan: Mutex<ArenaPlan>,
     blocks: Mutex<Blocks>,
     /// Room for the scales of a normed product's rows.

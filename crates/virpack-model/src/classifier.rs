@@ -30,7 +30,7 @@ const PUBLISHED_LENGTHS: [usize; 2] = [300, 500];
 #[non_exhaustive]
 pub enum ClassifierProblem {
     /// More or fewer linear layers than two.
-    #[error("{found} linear layers in it, not two")]
+    #[error("it has {found} linear layers, not two")]
     Linears {
         /// How many.
         found: usize,
@@ -45,7 +45,7 @@ pub enum ClassifierProblem {
         shapes: [Vec<usize>; 2],
     },
     /// More batch norms than one.
-    #[error("{found} batch norms in it, not one")]
+    #[error("it has {found} batch norms, not one")]
     Norms {
         /// How many.
         found: usize,
@@ -65,7 +65,7 @@ pub enum ClassifierProblem {
         class: String,
     },
     /// A bias or a statistic of another length than its layer.
-    #[error("{tensor} has not the {width} values of its layer")]
+    #[error("{tensor} must have {width} values, as its layer has")]
     Vector {
         /// The tensor.
         tensor: String,
@@ -84,7 +84,7 @@ pub enum ClassifierProblem {
     #[error("NaN or infinity in its weights")]
     NotFinite,
     /// A fact beside the tensors that is no number.
-    #[error("{name} in its metadata is {value:?}, no number above 0")]
+    #[error("{name} in its metadata is {value:?}, not a number above 0")]
     Metadata {
         /// The fact's name.
         name: &'static str,

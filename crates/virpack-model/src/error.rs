@@ -136,7 +136,8 @@ pub enum ModelError {
     },
     /// An adapter, whose values are added to those of a base model.
     #[error(
-        "{}: {found} is of an adapter (PEFT), whose weights are to be added to those of {}", shown_path(path), base.as_deref().unwrap_or("a base model")
+        "{}: {found} belongs to an adapter (PEFT), whose weights must be merged into those of {}",
+        shown_path(path), base.as_deref().unwrap_or("a base model")
     )]
     Adapter {
         /// The directory, file or repository.
@@ -173,7 +174,8 @@ pub enum ModelError {
     },
     /// Tensors that the model, by its settings, has no place for.
     #[error(
-        "{}: {}{} would not be read, and embeddings would lack what they do", shown_path(path), tensors.join(", "),
+        "{}: {}{} would not be used, and embeddings would be wrong without them",
+        shown_path(path), tensors.join(", "),
         if *more > 0 { format!(" and {more} more tensors") } else { String::new() }
     )]
     UnreadTensors {
@@ -197,7 +199,10 @@ pub enum ModelError {
     /// A tensor that the model needs and its files lack.
     #[error(
         "{}: no tensor {tensor} of shape {expected:?}{}", shown_path(path),
-        if there.is_empty() { ": it holds no tensor".to_owned() } else { format!("; the most alike there: {}", there.join(", ")) }
+        match &there[..] {
+            [] => ": it holds no tensor".to_owned(),
+            there => format!("; the most similar ones: {}", there.join(", ")),
+        }
     )]
     MissingTensor {
         /// The file or directory.
@@ -273,10 +278,8 @@ pub enum ModelError {
         /// Their own names.
         models: [&'static str; 2],
     },
-    /// Inputs that can be read once, where their letters must be known first.
-    #[error(
-        "what comes through a named pipe cannot be read twice, to see whether it is proteins or nucleotides"
-    )]
+    /// A pipe, from which the model cannot be chosen by the first records: it cannot replay them.
+    #[error("the input is a named pipe, which cannot be read twice to tell proteins from nucleotides")]
     AlphabetOfPipe,
     /// Letters that may be those of proteins or of nucleotides.
     #[error(
@@ -290,7 +293,7 @@ pub enum ModelError {
         letters: u64,
     },
     /// A file that holds no classifier, or one that virpack would run wrongly.
-    #[error("{}: no classifier that virpack runs: {problem}", shown_path(path))]
+    #[error("{}: not a classifier that virpack can run: {problem}", shown_path(path))]
     Classifier {
         /// The file.
         path: PathBuf,

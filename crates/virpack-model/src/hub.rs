@@ -138,7 +138,7 @@ pub(super) fn repository(model: &str) -> Result<Repository, HubError> {
 /// // Offline, a model that is not in the cache is an error at once.
 /// let options = HubOptions::new("/an/empty/cache").offline(true);
 /// let error = resolve("esm2_t6_8M_UR50D", &options, &()).unwrap_err();
-/// assert!(error.to_string().contains("is no local path and not in the cache /an/empty/cache"));
+/// assert!(error.to_string().contains("is neither a local path nor in the cache /an/empty/cache"));
 /// ```
 pub fn resolve(
     model: &str,

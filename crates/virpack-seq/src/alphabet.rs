@@ -85,7 +85,7 @@ fn path(record: &Record, inputs: &[Input]) -> PathBuf {
     inputs.get(record.source as usize).map(|input| input.path().into()).unwrap_or_default()
 }
 
-/// Fewest letters of what is plainly no protein.
+/// Fewest letters of a record that is plainly not a protein.
 const LEAST_LETTERS: u64 = 30;
 
 fn expect_protein(record: &Record, inputs: &[Input]) -> Result<(), SeqError> {
@@ -329,7 +329,7 @@ mod tests {
         {
             let error = check(protein).unwrap_err();
             let said = error.to_string();
-            assert!(said.starts_with("p.fasta:3: record r is no nucleotide sequence"), "{said}");
+            assert!(said.starts_with("p.fasta:3: record r is not a nucleotide sequence"), "{said}");
             assert!(error.hint().unwrap().contains("a model of proteins"), "{error:?}");
         }
     }
@@ -345,7 +345,7 @@ mod tests {
         for nucleotides in written {
             let error = check(&nucleotides).unwrap_err();
             let said = error.to_string();
-            assert!(said.starts_with("p.fasta:3: record r is no protein"), "{said}");
+            assert!(said.starts_with("p.fasta:3: record r looks like nucleotides, not a protein"), "{said}");
             assert!(error.hint().unwrap().contains("zhihan1996/DNABERT-S"), "{error:?}");
         }
         let repeats = ["A", "AT", "GGC", "AAT", "GAGAGS", "NNNN", "X"].map(|repeat| repeat.repeat(100));

@@ -47,8 +47,8 @@ pub enum SeqError {
     // --- letters: alphabet.rs, translate.rs ---
     /// A protein where nucleotides are wanted.
     #[error(
-        "{}:{line}: record {} is no nucleotide sequence: it holds {letter:?}, and {other} of its {letters} letters \
-         are none of A, C, G, T, U and N",
+        "{}:{line}: record {} is not a nucleotide sequence: it holds {letter:?}, and {other} of its \
+         {letters} letters are not A, C, G, T, U or N",
         shown_path(path),
         shown_id(id)
     )]
@@ -68,8 +68,8 @@ pub enum SeqError {
     },
     /// Nucleotides where a protein is wanted.
     #[error(
-        "{}:{line}: record {} is no protein: {bases} of its {letters} letters are A, C, G, T, U or N, and none stands for \
-         a residue alone",
+        "{}:{line}: record {} looks like nucleotides, not a protein: {bases} of its {letters} letters are \
+         A, C, G, T, U or N, and no letter occurs in proteins only",
         shown_path(path),
         shown_id(id)
     )]
@@ -107,7 +107,7 @@ pub enum SeqError {
     // --- lengths and the loader: long.rs, loader.rs ---
     /// A record over the largest length, where such records are errors.
     #[error(
-        "{}:{line}: record {}: {length} residues are over the largest length of {max_length}",
+        "{}:{line}: record {}: {length} residues exceed the maximum length of {max_length}",
         shown_path(path),
         shown_id(id)
     )]
@@ -132,7 +132,7 @@ pub enum SeqError {
         most: usize,
     },
     /// A largest length that lets nothing through.
-    #[error("a largest length of 0 residues accepts nothing")]
+    #[error("the maximum length must be at least 1 residue")]
     MaxLengthZero,
     /// A thread of the loader (`reading`, `tokenizing`, `collating` or `framing`) did not start, or panicked.
     #[error(transparent)]
@@ -148,7 +148,7 @@ pub enum SeqError {
         longest: usize,
     },
     /// A sequence longer than any batch reached the packer.
-    #[error("record {}: {tokens} tokens are over the token budget of {token_budget}", shown_id(id))]
+    #[error("record {}: {tokens} tokens exceed the token budget of {token_budget}", shown_id(id))]
     OverBudget {
         /// The record's id.
         id: Arc<str>,
@@ -189,7 +189,7 @@ pub enum SeqError {
     },
     /// A sequence whose attention alone costs more than a batch may reached the packer.
     #[error(
-        "record {}: {tokens} tokens, squared, are over the attention cost of {max_attention_cost}",
+        "record {}: {tokens} tokens, squared, exceed the attention cost of {max_attention_cost}",
         shown_id(id)
     )]
     OverAttentionCost {

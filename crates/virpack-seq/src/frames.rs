@@ -51,7 +51,7 @@ pub struct FrameOptions {
     pub min_length: usize,
     /// How codons are read.
     pub genetic_code: GeneticCode,
-    /// Different sequences after which a sequence that comes again is packed again.
+    /// How many distinct sequences the duplicate filter remembers.
     pub unique_window: usize,
     /// Most bytes of records that are not done yet, by [`weight`], unless one record alone has
     /// more. After half of them, done or not, all that waits leaves in batches as they are.

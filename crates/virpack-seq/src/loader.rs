@@ -51,8 +51,8 @@ pub struct LoaderOptions {
     pub prefetch: usize,
     /// The lengths that go through.
     pub lengths: LengthPolicy,
-    /// When no record came for so long and no batch waits, the best batch so far is released. Off by
-    /// default: with it, batches depend on time.
+    /// Emits a partial batch after this long without a new record, if no batch waits. Off by default: with
+    /// it, batches depend on time.
     pub max_wait: Option<Duration>,
     /// Threads that tokenize where tokens merge letters ([`Tokenizer::merges_letters`]); None: half
     /// of the cores, at most eight. What comes out does not depend on it.

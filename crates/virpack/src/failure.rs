@@ -36,10 +36,10 @@ pub(crate) enum Failure {
     #[error("--window-overlap does nothing without windows")]
     OverlapWithoutWindows,
     /// Parts of no plan.
-    #[error("--part names parts of a plan, and no plan is named")]
+    #[error("--part needs --plan")]
     PartWithoutPlan,
     /// An option that a plan has no use for.
-    #[error("{option} means nothing for a plan of `virpack {command}`")]
+    #[error("{option} does not apply to a plan of `virpack {command}`")]
     NotOfPlan {
         /// The option.
         option: &'static str,
@@ -47,7 +47,7 @@ pub(crate) enum Failure {
         command: &'static str,
     },
     /// An option of tables that are not asked for.
-    #[error("{option} is for the tables that -o DIR asks for")]
+    #[error("{option} applies to the tables of -o DIR only")]
     WithoutOutput {
         /// The option.
         option: &'static str,
@@ -67,7 +67,7 @@ pub(crate) enum Failure {
         file: std::path::PathBuf,
     },
     /// What is no model with its classifiers.
-    #[error("no directory {model:?}, and no name of models with their classifiers")]
+    #[error("{model:?} is neither a directory nor a name of models with classifiers")]
     NoSuchBundle {
         /// What was asked for.
         model: String,
@@ -79,7 +79,7 @@ pub(crate) enum Failure {
         path: std::path::PathBuf,
     },
     /// Records whose embeddings differ too much.
-    #[error("{failed} of {compared} records differ by more than passes")]
+    #[error("{failed} of {compared} records exceed the tolerance")]
     Differs {
         /// Records that do not pass.
         failed: usize,

@@ -25,7 +25,7 @@ const FILL: RGBColor = RGBColor(31, 119, 180);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlotError {
     /// The file's name ends neither in `.svg` nor in `.png`.
-    #[error("cannot draw {}: only .svg and .png are drawn", shown_path(.0))]
+    #[error("cannot draw {}: plots are .svg or .png", shown_path(.0))]
     Format(PathBuf),
     /// The picture could not be drawn.
     #[error("cannot draw: {0}")]

@@ -110,7 +110,7 @@ def test_what_takes_more_tokens_than_letters_comes_in_a_later_batch() -> None:
 @pytest.mark.parametrize("enable_packing", [True, False])
 def test_a_record_that_no_batch_holds_is_an_error(enable_packing: bool) -> None:
     collator = vt.VarlenCollator(max_tokens_per_batch=100, enable_packing=enable_packing)
-    with pytest.raises(ValueError, match="502 tokens are over the token budget of 100"):
+    with pytest.raises(ValueError, match="502 tokens exceed the token budget of 100"):
         collator(records([500]))
         collator.flush()
 

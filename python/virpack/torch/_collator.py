@@ -152,7 +152,7 @@ class VarlenCollator:
         fitting = int((boundaries <= self.max_tokens_per_batch).sum()) - 1
         if fitting == 0:
             raise InputError(
-                f"record {ids[0]}: {int(boundaries[1])} tokens are over the token budget of {self.max_tokens_per_batch}",
+                f"record {ids[0]}: {int(boundaries[1])} tokens exceed the token budget of {self.max_tokens_per_batch}",
                 "a larger token budget, or a smaller max_sequence_length",
             )
         if fitting < len(records):

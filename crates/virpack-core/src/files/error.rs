@@ -32,7 +32,7 @@ impl Hint for FileError {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileProblem {
     /// What should be a directory of outputs is a file.
-    #[error("{} is no directory", shown_path(path))]
+    #[error("{} is not a directory", shown_path(path))]
     NotADirectory {
         /// The output as it was named.
         path: PathBuf,
@@ -75,7 +75,7 @@ pub(crate) enum FileProblem {
         /// What the system said.
         source: io::Error,
     },
-    /// Of a result that is whole a file could not be given its name.
+    /// A complete output file could not be renamed into place.
     #[error("cannot put {} in its place: {source}", shown_path(path))]
     Publish {
         /// The file as it should have been named.

@@ -43,7 +43,7 @@ pub(crate) enum MergeProblem {
     #[error("no shards to join")]
     NoShards,
     /// A file that is no shard.
-    #[error("{}: no shard", shown_path(path))]
+    #[error("{}: not a shard", shown_path(path))]
     NoShard {
         /// The file.
         path: PathBuf,
@@ -72,7 +72,7 @@ pub(crate) enum MergeProblem {
     },
     /// Two shards of different runs.
     #[error(
-        "{} and {} are not of one run:\n  {}", shown_path(first), shown_path(second),
+        "{} and {} come from different runs:\n  {}", shown_path(first), shown_path(second),
         differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
     )]
     Different {
@@ -105,10 +105,7 @@ pub(crate) enum MergeProblem {
         of: u32,
     },
     /// A shard with records behind those that all shards together have.
-    #[error(
-        "{}: it has records behind the last of the {records} that all shards together have",
-        shown_path(path)
-    )]
+    #[error("{}: it has records beyond the {records} that all shards hold together", shown_path(path))]
     Longer {
         /// The shard.
         path: PathBuf,
@@ -116,10 +113,7 @@ pub(crate) enum MergeProblem {
         records: u64,
     },
     /// A shard of an input of another number of records.
-    #[error(
-        "{}: it is of an input of {total} records, and all shards together have {records}",
-        shown_path(path)
-    )]
+    #[error("{}: it was made from {total} records, but all shards together hold {records}", shown_path(path))]
     Records {
         /// The shard.
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! An output on its way from being whole to having its name.
+//! A finished output that has not been renamed yet.
 
 use std::path::{Path, PathBuf};
 

@@ -20,7 +20,7 @@ pub enum OutputError {
     File(FileError),
     /// No format has the ending of the asked name.
     #[error(
-        "{}: {} is no known output format", shown_path(path),
+        "{}: {} is not a known output format", shown_path(path),
         ending.as_ref().map_or_else(|| "a name without an ending".to_owned(), |ending| format!(".{ending}"))
     )]
     UnknownFormat {
@@ -47,7 +47,8 @@ pub enum OutputError {
     },
     /// A format that has one shape for all records was to hold a table of rows for each.
     #[error(
-        ".{} holds one row a record, and unpooled each record has as many rows as residues", format.ending()
+        ".{} holds one row for each record, and without pooling a record has a row for each residue",
+        format.ending()
     )]
     NoResidues {
         /// The format.
@@ -72,7 +73,7 @@ pub enum OutputError {
         dtype: OutputDtype,
     },
     /// A shard that is one of nothing.
-    #[error("{}: a shard of what?", shown_path(path))]
+    #[error("{}: a name that ends in .shard is for one shard of an input", shown_path(path))]
     NoShard {
         /// The output as it was named.
         path: PathBuf,
@@ -110,7 +111,7 @@ pub enum OutputError {
         path: PathBuf,
     },
     /// An option that asks for more than standard output takes.
-    #[error("{option} does not go with standard output: {reason}")]
+    #[error("{option} cannot be used with standard output: {reason}")]
     NotToStdout {
         /// The option's name: `resume`, `shard`, `report` or `plot`.
         option: &'static str,

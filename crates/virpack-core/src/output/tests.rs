@@ -292,9 +292,9 @@ fn destinations_that_cannot_work_are_refused_at_once() {
         (said, error.hint().unwrap().into_owned())
     };
     let (said, hint) = refused("emb.csv");
-    assert_eq!(said, "DIR/emb.csv: .csv is no known output format");
+    assert_eq!(said, "DIR/emb.csv: .csv is not a known output format");
     assert_eq!(hint, "use one of .npy, .parquet, .arrows, .safetensors, .h5");
-    assert_eq!(refused("emb").0, "DIR/emb: a name without an ending is no known output format");
+    assert_eq!(refused("emb").0, "DIR/emb: a name without an ending is not a known output format");
     assert!(refused("none/emb.npy").0.starts_with("cannot write into DIR/none: "));
     fs::create_dir(directory.path().join("dir.npy")).unwrap();
     assert_eq!(refused("dir.npy").0, "DIR/dir.npy is a directory, not a regular file");

@@ -156,7 +156,7 @@ pub(crate) enum PlanProblem {
         asked: &'static str,
     },
     /// An option of a commit that its plan has no use for.
-    #[error("{option} means nothing for a plan of {planned}")]
+    #[error("{option} does not apply to a plan of {planned}")]
     Option {
         /// What was asked for.
         option: &'static str,
@@ -201,13 +201,13 @@ pub(crate) enum PlanProblem {
         parts: u64,
     },
     /// A file with the name of a part that the plan does not have.
-    #[error("{}: the plan has no such part, and who reads all parts would read it", shown_path(path))]
+    #[error("{}: the plan has no such part, and a reader of all parts would read it", shown_path(path))]
     ForeignFile {
         /// The file.
         path: PathBuf,
     },
     /// A manifest of other parts.
-    #[error("{}: it is of other parts than those that are here", shown_path(path))]
+    #[error("{}: it belongs to other parts than those in the directory", shown_path(path))]
     OtherManifest {
         /// The manifest.
         path: PathBuf,

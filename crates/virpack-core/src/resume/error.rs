@@ -13,7 +13,7 @@ use crate::identity::IdentityDifference;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResumeError {
-    /// Parts of an unfinished run are there, and nobody has said what is to become of them.
+    /// An unfinished run exists, and neither resuming nor starting again was asked for.
     #[error(
         "{} holds {saved} of a run that was interrupted", shown_path(&saved.folder)
     )]
@@ -134,10 +134,7 @@ pub(crate) enum FolderProblem {
         folder: PathBuf,
     },
     /// A folder of parts that another user has made.
-    #[error(
-        "{} belongs to the user with the number {owner}, and this run to the one with the number {user}",
-        shown_path(folder)
-    )]
+    #[error("{} belongs to user {owner}, and this run to user {user}", shown_path(folder))]
     ForeignFolder {
         /// The folder of parts.
         folder: PathBuf,

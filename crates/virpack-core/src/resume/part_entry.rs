@@ -1,4 +1,4 @@
-//! What a part is made of: numbers, each with the bytes of what became of what has it.
+//! A part is a list of entries: the number of a record or chunk, and its encoded result.
 
 use std::io::{self, ErrorKind, Read};
 

@@ -194,5 +194,5 @@ fn shards_of_unlike_inputs_do_not_merge() {
     });
     let options = MergeOptions::new(shards.to_vec(), place.path().join("all.npy"));
     let message = merge(&options).unwrap_err().to_string();
-    assert!(message.contains("not of one run") && message.contains("input: "), "{message}");
+    assert!(message.contains("come from different runs") && message.contains("input: "), "{message}");
 }

@@ -226,7 +226,7 @@ fn a_report_is_of_one_row_a_record_in_a_file() {
             "there is no report of this output: a record has a row for each residue",
         ),
         (shard, "there is no report of this output: a shard has only some of the rows"),
-        (options("-"), "report does not go with standard output: it is a file beside the output"),
+        (options("-"), "report cannot be used with standard output: it is a file beside the output"),
     ] {
         assert!(options.check().unwrap_err().to_string().contains(expected), "{expected}");
     }

@@ -113,7 +113,7 @@ fn what_fails_leaves_nothing() {
     std::fs::write(&path, ">a\nGCC\n>p\nMKTLLVAGG\n").unwrap();
     let options = options(&[path], 300, directory.path().join("out"));
     let error = frames(&options, |_| ()).unwrap_err();
-    assert!(error.to_string().contains("in.fa:3: record p is no nucleotide sequence"), "{error}");
+    assert!(error.to_string().contains("in.fa:3: record p is not a nucleotide sequence"), "{error}");
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     std::fs::write(directory.path().join("out_protein.faa"), "mine").unwrap();
     let error = frames(&options, |_| ()).unwrap_err();

@@ -405,7 +405,7 @@ fn what_fails_leaves_nothing() {
     let output = directory.path().join("out");
     let options = options(&[input], &output);
     let error = predict(&options, &CancelToken::new(), |_| ()).unwrap_err();
-    assert!(error.to_string().contains("record p is no nucleotide sequence"), "{error}");
+    assert!(error.to_string().contains("record p is not a nucleotide sequence"), "{error}");
     assert!(!output.exists());
     std::fs::create_dir(&output).unwrap();
     std::fs::write(output.join("run.json"), "mine").unwrap();

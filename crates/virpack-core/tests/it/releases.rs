@@ -266,7 +266,7 @@ fn tensors_that_no_embedding_would_show_are_named() {
     let folder = copy("releases/4.57.6_float32");
     rename(folder.path(), "\"lm_head.dense.weight\"", "\"my_head.dense.weight\"");
     let message = refused(folder.path()).to_string();
-    assert!(message.contains("my_head.dense.weight would not be read"), "{message}");
+    assert!(message.contains("my_head.dense.weight would not be used"), "{message}");
     // A buffer inside the encoder, under a name that is not known.
     let folder = copy("releases/4.57.6_float32");
     rename(
@@ -275,7 +275,7 @@ fn tensors_that_no_embedding_would_show_are_named() {
         "layer.1.attention.self.rotary_embeddings.inv_frex",
     );
     let message = refused(folder.path()).to_string();
-    assert!(message.contains("rotary_embeddings.inv_frex would not be read"), "{message}");
+    assert!(message.contains("rotary_embeddings.inv_frex would not be used"), "{message}");
     // DNABERT-S likewise.
     let folder = copy("dnabert_tiny/8");
     let weights = Weights::open(folder.path()).unwrap();
@@ -288,7 +288,7 @@ fn names_that_do_not_fit_are_shown() {
     rename(folder.path(), "encoder.layer.0.output.dense.weight", "encoder.Layer.0.output.dense.weight");
     let message = refused(folder.path()).to_string();
     assert!(message.contains("no tensor encoder.layer.0.output.dense.weight"), "{message}");
-    assert!(message.contains("the most alike there: "), "{message}");
+    assert!(message.contains("the most similar ones: "), "{message}");
     assert!(message.contains("encoder.Layer.0.output.dense.weight"), "{message}");
 }
 

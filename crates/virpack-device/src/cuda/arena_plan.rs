@@ -1,4 +1,4 @@
-//! What the arena is laid out for.
+//! The batch sizes that the arena must hold.
 
 use super::{ROW_STEP, packed};
 use crate::Dtype;

@@ -1,4 +1,4 @@
-//! The layers of a classifier, found by their shapes: programs name them as they like.
+//! The layers of a classifier, found by their shapes, because layer names differ between programs.
 
 use super::ClassifierProblem;
 use crate::weights::{StoredModule, StoredTensor, TensorFile};

@@ -37,9 +37,9 @@ pub(super) enum AttemptError {
     TooLong { size: u64 },
     #[error("it sent less than {least} bytes in {seconds} s")]
     Slow { least: u64, seconds: u64 },
-    #[error("what came has the SHA-256 {found}, and the Hub promised {promised}")]
+    #[error("the downloaded file has the SHA-256 {found}, and the Hub announced {promised}")]
     Hash { found: String, promised: String },
-    #[error("what came is no whole safetensors file: {0}")]
+    #[error("the downloaded file is not a complete safetensors file: {0}")]
     Damaged(String),
 }
 

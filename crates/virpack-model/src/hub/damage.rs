@@ -60,7 +60,7 @@ impl fmt::Display for Damage {
         }
         match &self.kept {
             WhyKept::NotAsked => Ok(()),
-            WhyKept::Offline => write!(f, ", and HF_HUB_OFFLINE keeps off the network"),
+            WhyKept::Offline => write!(f, ", and HF_HUB_OFFLINE forbids downloads"),
             WhyKept::Failed(error) => write!(f, "; the second download failed: {error}"),
             WhyKept::DamagedAgain => write!(f, ", although it was just downloaded"),
         }

@@ -14,7 +14,10 @@ use crate::published::{NUCLEOTIDE, PUBLISHED};
 #[non_exhaustive]
 pub enum HubError {
     /// What is neither a path that exists nor a name of the Hub.
-    #[error("no model {model:?}: no file or directory {}, and no name of a model", shown_path(looked_for))]
+    #[error(
+        "no model {model:?}: no file or directory {}, and no model has that name",
+        shown_path(looked_for)
+    )]
     ModelNotFound {
         /// What was asked for.
         model: String,
@@ -23,8 +26,8 @@ pub enum HubError {
     },
     /// A model that is not in the cache while the network is switched off, or not asked.
     #[error(
-        "{repository} is no local path and not in the cache {}{}", shown_path(cache), if *offline {
-            ", and HF_HUB_OFFLINE keeps off the network"
+        "{repository} is neither a local path nor in the cache {}{}", shown_path(cache), if *offline {
+            ", and HF_HUB_OFFLINE forbids downloads"
         } else {
             ""
         }
@@ -38,7 +41,7 @@ pub enum HubError {
         offline: bool,
     },
     /// A model that is truncated or damaged in the cache while the network is switched off.
-    #[error("{problem}, and HF_HUB_OFFLINE keeps off the network")]
+    #[error("{problem}, and HF_HUB_OFFLINE forbids downloads")]
     DamagedOffline {
         /// The repository.
         repository: String,
@@ -79,7 +82,9 @@ pub enum HubError {
     #[error(transparent)]
     NoCertificates(NoCertificates),
     /// A download that the network or the disk broke off.
-    #[error("{repository} is no local path, and its {file} cannot be downloaded from {endpoint}: {source}")]
+    #[error(
+        "{repository} is not a local path, and its {file} cannot be downloaded from {endpoint}: {source}"
+    )]
     Download {
         /// The repository.
         repository: String,

@@ -24,7 +24,7 @@ use super::{FairEsmSettings, StoredTensor};
 #[non_exhaustive]
 pub enum CheckpointError {
     /// A file that begins like no checkpoint.
-    #[error("neither a zip archive nor a pickle, so no torch checkpoint")]
+    #[error("neither a zip archive nor a pickle, so not a torch checkpoint")]
     NotACheckpoint,
     /// A zip archive whose directory cannot be read, mostly because the file was cut short.
     #[error("damaged or cut short: {reason}")]
@@ -33,7 +33,7 @@ pub enum CheckpointError {
         reason: String,
     },
     /// A zip archive without an entry that every checkpoint has.
-    #[error("a zip archive without {entry}, so no torch checkpoint")]
+    #[error("a zip archive without {entry}, so not a torch checkpoint")]
     NoEntry {
         /// The entry.
         entry: &'static str,
@@ -54,7 +54,7 @@ pub enum CheckpointError {
         source: PickleError,
     },
     /// A pickle with neither a dict of tensors nor a module that holds some.
-    #[error("no dict of tensors in it, but {found}")]
+    #[error("it holds {found}, not a dict of tensors")]
     NoStateDict {
         /// What it holds instead: a Python class, or a kind of value.
         found: String,

@@ -260,7 +260,7 @@ fn an_unwritable_cache_is_an_error_at_once() {
     fs::write(&file, "").unwrap();
     let refused = resolve(REPO, &options_of(&server, &file.join("cache")), &()).unwrap_err();
     assert!(matches!(refused, ModelError::Hub(HubError::Download { .. })), "{refused}");
-    assert!(refused.to_string().contains(" is no local path, and its "), "{refused}");
+    assert!(refused.to_string().contains(" is not a local path, and its "), "{refused}");
 }
 
 #[test]

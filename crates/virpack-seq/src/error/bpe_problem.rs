@@ -9,7 +9,7 @@ use super::Hint;
 #[non_exhaustive]
 pub enum BpeProblem {
     /// Text that describes no tokenizer.
-    #[error("no tokenizer that can be read: {0}")]
+    #[error("not a readable tokenizer: {0}")]
     Unreadable(String),
     /// A setting under which tokens would be wrong or too many.
     #[error("{setting}, where {expected} was expected")]

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 /// use virpack_seq::{Hint, SeqError};
 ///
 /// let error = SeqError::MaxLengthZero;
-/// assert_eq!(error.to_string(), "a largest length of 0 residues accepts nothing");
+/// assert_eq!(error.to_string(), "the maximum length must be at least 1 residue");
 /// let error: &dyn Hint = &error;
 /// assert_eq!(error.hint().as_deref(), Some("the largest length must be at least 1"));
 /// ```

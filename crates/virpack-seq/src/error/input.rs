@@ -118,7 +118,7 @@ pub enum InputError {
     },
     /// Something else behind the gzip data of a file.
     #[error(
-        "{}: the gzip data end at byte {offset}, and what follows is no gzip: `{found}`",
+        "{}: the gzip data end at byte {offset}, and what follows is not gzip: `{found}`",
         shown_path(path)
     )]
     Trailing {

@@ -1,11 +1,11 @@
-//! How much may be under way.
+//! Limits the bytes in flight.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::loader::StopReason;
 use crate::relock::Relock;
 
-/// An amount that may be held at once; one that is larger alone may be held alone.
+/// Limits the bytes in flight. A single larger record is still admitted, alone.
 #[derive(Debug)]
 pub(super) struct Credit {
     limit: u64,

@@ -45,7 +45,7 @@ pub(super) struct FrameWorker {
     /// What goes with the next message.
     pending: Vec<FrameItem>,
     credit: Arc<Credit>,
-    /// Most bytes of records between two times that all which waits leaves.
+    /// Bytes of records after which pending batches are flushed.
     stretch: u64,
     /// Bytes of the records since the last time.
     since: u64,

@@ -269,7 +269,7 @@ fn an_error_comes_after_what_stands_before_it() {
     let first = frames.items().recv().unwrap().unwrap();
     assert!(matches!(&first[..], [FrameItem::Record(_), FrameItem::Chunk(_), FrameItem::End]));
     let error = frames.items().recv().unwrap().unwrap_err();
-    assert!(error.to_string().starts_with("in.fa:3: record p is no nucleotide sequence"), "{error}");
+    assert!(error.to_string().starts_with("in.fa:3: record p is not a nucleotide sequence"), "{error}");
     assert!(frames.items().recv().is_err());
 }
 

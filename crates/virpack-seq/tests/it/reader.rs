@@ -220,7 +220,7 @@ fn behind_gzip_padding_is_nothing_and_all_else_an_error() {
     let message = error.to_string();
     let end = whole.len();
     assert!(
-        message.contains(&format!("the gzip data end at byte {end}, and what follows is no gzip: `>c`")),
+        message.contains(&format!("the gzip data end at byte {end}, and what follows is not gzip: `>c`")),
         "{message}"
     );
     assert!(error.hint().unwrap().contains(&format!("head -c {end}")), "{error:?}");

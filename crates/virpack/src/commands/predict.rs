@@ -229,7 +229,7 @@ fn options(arguments: &Arguments) -> Result<(PredictOptions, String), Failure> {
     Ok((options, classifier))
 }
 
-/// Whether a path has the ending of a file, and is no directory.
+/// Whether a path has the ending of a file, and is not a directory.
 pub(super) fn looks_like_file(path: &Path) -> bool {
     const ENDINGS: [&str; 16] = [
         "tsv", "csv", "txt", "json", "html", "fa", "fna", "fasta", "fq", "fastq", "gz", "bam", "bed", "gff3",

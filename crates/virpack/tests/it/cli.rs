@@ -248,7 +248,7 @@ fn models_that_say_too_little_or_too_much_are_refused() {
     refused(&["--preset", "virnucpro-300"], &["needs 300_model.pth", "hint: it comes with VirNucPro"]);
     refused(&["--protein-model", "x"], &["--protein-model needs the classifier"]);
     refused(&["--nucleotide-classifier", "x"], &["--nucleotide-classifier needs the classifier"]);
-    refused(&["--model", "x"], &["no directory \"x\"", "hint: "]);
+    refused(&["--model", "x"], &["\"x\" is neither a directory nor a name", "hint: "]);
     refused(&["--model", "empty"], &["empty: no directory nucleotide", "hint: "]);
     refused(&["--model", "virpack-mini", "--preset", "virnucpro-300"], &["cannot be used with"]);
     assert!(place.outputs().is_empty());
@@ -310,7 +310,7 @@ fn embed_without_a_model_runs_the_one_that_reads_such_letters() {
     #[cfg(unix)]
     {
         assert!(std::process::Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success());
-        let asks = ["through a named pipe", "--model virpack-mini/peptide"];
+        let asks = ["the input is a named pipe", "--model virpack-mini/peptide"];
         place.run(&["embed", "pipe", "-o", "out/c.npy"]).is_refused(&asks);
     }
     place.run(&["validate", "in.fa", "--model", "virpack-mini"]).is_refused(&["virpack-mini is two models"]);

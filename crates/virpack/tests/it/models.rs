@@ -50,7 +50,7 @@ fn a_fetched_model_runs_offline() {
     // `Place` sets HF_HUB_OFFLINE.
     place.run(&["embed", "p.fa", "--model", REPO, "-o", "out/p.npy"]).succeeds(&["1 sequence"]);
     let offline = place.run(&["models", "fetch", "8M"]);
-    offline.is_refused(&["facebook/esm2_t6_8M_UR50D is no local path and not in the cache", "hint: "]);
+    offline.is_refused(&["facebook/esm2_t6_8M_UR50D is neither a local path nor in the cache", "hint: "]);
 }
 
 #[test]

@@ -222,7 +222,7 @@ fn a_commit_names_the_part_that_is_missing_torn_or_foreign() {
     assert!(path(".notes.tmp-7").exists() && path("notes").exists());
     place.commit(&[]).succeeds(&["manifest.json (it was there already)"]);
     fs::write(path("manifest.json"), "{}").unwrap();
-    place.commit(&[]).is_refused(&["manifest.json: it is of other parts"]);
+    place.commit(&[]).is_refused(&["manifest.json: it belongs to other parts"]);
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn options_of_the_plan_are_not_of_a_part() {
     place.make(&["--part", "2"]).is_refused(&["the plan has no part 2: its parts are 1 to 1"]);
     place.make(&["--part", "0"]).is_refused(&["expected numbers from 1 and ranges, as 3,7-9"]);
     let unplanned = place.run(&["embed", "a.fa", "-o", "x.npy", "--part", "1"]);
-    unplanned.is_refused(&["--part names parts of a plan", "hint: name the plan with --plan"]);
+    unplanned.is_refused(&["--part needs --plan", "hint: name the plan with --plan"]);
     place.run(&["embed", "--device", "cpu"]).is_refused(&["required arguments", "--output <FILE>"]);
     place.plan(&["a.fa", "--dtype-out", "bf16"]).is_refused(&["parts are Parquet files, which hold float32"]);
     let narrow = ["plan", "a.fa", "--model", MODEL, "-o", "out/narrow", "--dtype-out", "f16"];

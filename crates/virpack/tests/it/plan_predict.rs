@@ -257,10 +257,10 @@ fn parts_are_made_by_the_command_and_the_models_of_the_plan() {
     {
         let option_alone = option.split('=').next().unwrap();
         let wrong = place.run(&["commit", plan, "-o", "out/x", option]);
-        wrong.is_refused(&[&format!("{option_alone} means nothing for a plan of `virpack ")]);
+        wrong.is_refused(&[&format!("{option_alone} does not apply to a plan of `virpack ")]);
     }
     let wrong = place.run(&["commit", "out/plan", "--strict"]);
-    wrong.is_refused(&["--strict is for the tables that -o DIR asks for", "hint: name a directory with -o"]);
+    wrong.is_refused(&["--strict applies to the tables of -o DIR only", "hint: name a directory with -o"]);
     for wrong in [&["a.fa"][..], &["-o", "x"], &["--strict"], &["--length", "300"], &["--buffer-size", "9"]] {
         let ran = place.make_scores(wrong);
         assert!(ran.code == Some(1) && ran.stderr.contains("'--plan <DIR>' cannot be used with"), "{ran:?}");
@@ -271,5 +271,5 @@ fn parts_are_made_by_the_command_and_the_models_of_the_plan() {
     assert!(wrong.stderr.contains("--predict"), "{wrong:?}");
     place.write("p.fa", ">p\nMKTAYIAKQRELLEFQPWERTYMKTAYIAKQRELLEFQPWERTY\n");
     place.run(&["plan", "--predict", "p.fa", "-o", "out/p"]).succeeds(&[]);
-    place.run(&["predict", "--plan", "out/p"]).stops(&["p.fa:1: record p is no nucleotide sequence"]);
+    place.run(&["predict", "--plan", "out/p"]).stops(&["p.fa:1: record p is not a nucleotide sequence"]);
 }

@@ -317,7 +317,7 @@ fn shards_that_do_not_belong_together_are_refused() {
     refused(&THREE[..2], &["of 3 shards these are missing: 3", "hint: name all of them"]);
     let twice = [THREE[0], THREE[1], THREE[1], THREE[2]];
     refused(&twice, &["out/1.shard and out/1.shard are both shard 1/3"]);
-    refused(&[THREE[0], "input.fa"], &["input.fa: no shard", "hint: a shard is what"]);
+    refused(&[THREE[0], "input.fa"], &["input.fa: not a shard", "hint: a shard is what"]);
     refused(&[THREE[0], "absent.shard"], &["cannot read absent.shard: No such file"]);
     let good = std::fs::read(place.path("out/3.shard")).unwrap();
     for end in [good.len() - 1, good.len() / 2, 30] {
@@ -331,12 +331,12 @@ fn shards_that_do_not_belong_together_are_refused() {
         refused(&THREE, &["out/3.shard: ", "hint: "]);
     }
     make_shard(&place, "3/3", &["--force", "--pool", "max"]).succeeds(&[]);
-    refused(&THREE, &["are not of one run:", "pooling: mean there, max here"]);
+    refused(&THREE, &["come from different runs:", "pooling: mean there, max here"]);
     place.write("input.fa", proteins(61));
     make_shard(&place, "3/3", &["--force"]).succeeds(&[]);
-    refused(&THREE, &["are not of one run:", "input: ", " there, "]);
+    refused(&THREE, &["come from different runs:", "input: ", " there, "]);
     make_shard(&place, "3/4", &["--force"]).succeeds(&[]);
-    refused(&THREE, &["are not of one run:", "shards: 3 there, 4 here"]);
+    refused(&THREE, &["come from different runs:", "shards: 3 there, 4 here"]);
 }
 
 #[test]
@@ -348,8 +348,10 @@ fn a_shard_is_named_as_one() {
         "out/emb.npy would pass for all rows, and has those of shard 1/2",
         "hint: name it NAME.shard; `virpack merge` joins all shards to any format",
     ]);
-    run("out/a.shard", &[])
-        .is_refused(&["out/a.shard: a shard of what?", "hint: `virpack embed --shard I/N`"]);
+    run("out/a.shard", &[]).is_refused(&[
+        "out/a.shard: a name that ends in .shard is for one shard of an input",
+        "hint: `virpack embed --shard I/N`",
+    ]);
     run("out/a.shard", &["--shard", "1/2", "--dtype-out", "f16"]).is_refused(&["a shard holds float32"]);
     place.embed_stdin(&["-", "-o", "out/a.shard", "--shard", "1/2"], b">a\nMK\n").is_refused(&["is a pipe"]);
     for shard in ["0/2", "3/2", "1", "a/b", "1/0"] {

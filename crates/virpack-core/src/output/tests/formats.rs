@@ -167,7 +167,7 @@ fn formats_hold_what_they_have_a_place_for() {
     let error = refused("a.npy", OutputDtype::F32, true);
     assert_eq!(
         error.to_string(),
-        ".npy holds one row a record, and unpooled each record has as many rows as residues"
+        ".npy holds one row for each record, and without pooling a record has a row for each residue"
     );
     assert_eq!(error.hint().unwrap(), "use .parquet, .arrows, .safetensors or .h5, or another pooling");
     let error = refused("a.h5", OutputDtype::Bf16, false);

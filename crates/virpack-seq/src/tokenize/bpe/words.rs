@@ -47,8 +47,8 @@ impl Words {
         (vocabulary.len() == special + words).then_some(Words { ids, unknown })
     }
 
-    /// Appends the ids of `letters`, which are capitals; how many are unknown. Nothing is done, and
-    /// said, where there is anything that may be more, or less, than a letter.
+    /// Appends the ids of `letters`, which must be capitals, and returns how many are unknown. Returns
+    /// `None`, and appends nothing, if the input contains bytes that may be part of a multi-byte character.
     pub(super) fn tokenize(&self, letters: &[u8], tokens: &mut Vec<u16>) -> Option<u32> {
         let start = tokens.len();
         let (mut number, mut length, mut unknown) = (0, 0, 0);

@@ -339,7 +339,7 @@ fn a_record_of_ten_million_letters() {
     assert!(place.read("out/skip.npy.skipped.tsv").contains("\thuge\t10000000\ttoo_long\n"));
     std::fs::remove_dir_all(place.path("out")).unwrap();
     std::fs::create_dir(place.path("out")).unwrap();
-    let said = ["huge.fa:1: record huge: 10000000 residues are over the largest length of 1022", "hint: "];
+    let said = ["huge.fa:1: record huge: 10000000 residues exceed the maximum length of 1022", "hint: "];
     refused(&place, &["huge.fa", "--long-records", "error"], &said);
 }
 
@@ -402,15 +402,18 @@ fn a_record_of_the_other_kind_is_refused() {
     place.write("gene.fa", format!(">gene\n{gene}\n"));
     place.write("proteins.fa", format!(">p\n{peptide}\n>gene\n{gene}\n>q\n{peptide}\n"));
     place.write("genes.fa", format!("{}>p\n{peptide}\n", format!(">gene\n{gene}\n").repeat(1_000)));
-    let no_protein = ["record gene is no protein: 33 of its 33 letters", "--model virpack-mini/nucleotide"];
-    let no_gene = ["genes.fa:2001: record p is no nucleotide sequence: it holds 'E'", "hint: "];
+    let no_protein = [
+        "record gene looks like nucleotides, not a protein: 33 of its 33 letters",
+        "--model virpack-mini/nucleotide",
+    ];
+    let no_gene = ["genes.fa:2001: record p is not a nucleotide sequence: it holds 'E'", "hint: "];
     let embed = |more: &[&str]| place.run(&[&["embed", "-q", "-o", "out/x.npy"], more].concat());
     embed(&["proteins.fa"]).is_refused(&no_protein);
     embed(&["proteins.fa"]).is_refused(&["proteins.fa:3: "]);
     embed(&["genes.fa"]).is_refused(&no_gene);
     embed(&["gene.fa", "-m", MODEL]).is_refused(&no_protein);
     embed(&["proteins.fa", "-m", "virpack-mini/nucleotide"])
-        .is_refused(&["record p is no nucleotide sequence"]);
+        .is_refused(&["record p is not a nucleotide sequence"]);
     assert_eq!(place.outputs(), [""; 0]);
     place.run(&["validate", "gene.fa", "-m", MODEL]).is_refused(&no_protein);
     place.run(&["pack", "gene.fa", "-m", MODEL]).is_refused(&no_protein);
@@ -458,6 +461,6 @@ fn an_id_of_any_length_is_told_in_one_line() {
         let ran = place.embed(&[input, "-o", "out/x.npy", "--max-length", "5", "--long-records", "error"]);
         ran.is_refused(&[said]);
     };
-    too_long("huge.fa", &format!("huge.fa:1: record {first}…: 10 residues are over"));
-    too_long("none.fa", "none.fa:1: record (no id): 10 residues are over");
+    too_long("huge.fa", &format!("huge.fa:1: record {first}…: 10 residues exceed the maximum length"));
+    too_long("none.fa", "none.fa:1: record (no id): 10 residues exceed the maximum length");
 }

@@ -77,7 +77,7 @@ fn a_folder_of_parts_of_another_user_is_refused() {
         return eprintln!("skipped: only root can give a folder to another user");
     }
     chown(&folder, Some(65_534), None).unwrap();
-    embed(&place, &["--force"]).is_refused(&["belongs to the user with the number 65534", "hint: "]);
+    embed(&place, &["--force"]).is_refused(&["belongs to user 65534", "hint: "]);
     assert_eq!(place.read("out/emb.npy.partial/000001.part"), "theirs");
 }
 

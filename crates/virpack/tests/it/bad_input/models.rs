@@ -136,13 +136,17 @@ fn models_that_are_not_there() {
     with("two.fa").is_refused(&["two.fa: not a weights file by its name", "hint: "]);
     let settings = format!("{MODEL}/config.json");
     with(&settings).is_refused(&["config.json: no weight_map", "hint: name the directory"]);
-    with("someone/model").is_refused(&["someone/model is no local path", "HF_HUB_OFFLINE", "hint: "]);
+    with("someone/model").is_refused(&[
+        "someone/model is neither a local path nor in the cache",
+        "HF_HUB_OFFLINE",
+        "hint: ",
+    ]);
     assert_eq!(place.outputs(), [""; 0]);
     // Asked about only, the network is no matter.
     let mut info = place.command(&["models", "info", "someone/model"]);
     info.env_remove("HF_HUB_OFFLINE");
     let ran = Ran::of(info);
-    ran.is_refused(&["someone/model is no local path and not in the cache", "hint: check the name"]);
+    ran.is_refused(&["someone/model is neither a local path nor in the cache", "hint: check the name"]);
     assert!(!ran.stderr.contains("HF_HUB_OFFLINE"), "{ran:?}");
     place.run(&["pack", "two.fa", "-m", "esm2"]).is_refused(&["no model \"esm2\""]);
     place.run(&["pack", "two.fa", "-m", "esm2_t48_15B_UR50D"]).succeeds(&[]);

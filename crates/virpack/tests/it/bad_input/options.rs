@@ -34,7 +34,7 @@ fn lengths_that_no_machine_holds() {
             &["of free memory do not hold", "hint: ", "lower --max-length"],
         );
     }
-    refused(&place, &["two.fa", "--max-length", "0"], &["accepts nothing", "hint: "]);
+    refused(&place, &["two.fa", "--max-length", "0"], &["must be at least 1 residue", "hint: "]);
 }
 
 /// A number below 0 is the option's value, of which is said what it may be.

@@ -52,10 +52,10 @@ fn outputs_that_cannot_be_written() {
     out("nowhere/emb.npy")
         .is_refused(&["cannot write into nowhere: No such file", "hint: make the directory"]);
     out("two.fa/emb.npy").is_refused(&["two.fa", "hint: a part of the path is a file"]);
-    out("out").is_refused(&["out", "no known output format", "hint: use one of .npy, .parquet"]);
+    out("out").is_refused(&["out", "not a known output format", "hint: use one of .npy, .parquet"]);
     out("out/").is_refused(&["is the name of a directory", "hint: "]);
     out("out/emb.csv")
-        .is_refused(&["out/emb.csv: .csv is no known output format", "hint: use one of .npy, .parquet"]);
+        .is_refused(&["out/emb.csv: .csv is not a known output format", "hint: use one of .npy, .parquet"]);
     out("out/emb").is_refused(&["a name without an ending", "hint: use one of .npy, .parquet"]);
     out("/dev/stdout").is_refused(&["/dev/stdout is in a file system of devices", "hint: "]);
     out("/dev/null").is_refused(&["/dev/null", "hint: "]);
@@ -96,7 +96,7 @@ fn a_directory_that_takes_no_files_is_told_of_first() {
     };
     predict("/proc/x", &["cannot write into /proc/x"]);
     predict("/proc", &["cannot write into /proc"]);
-    predict("out/x/y", &["not in the cache"]);
+    predict("out/x/y", &["nor in the cache"]);
     assert_eq!(place.outputs(), [""; 0]);
     // What a file of its name keeps from being made.
     place.write("out/x.npy.partial", "mine").write("two.fa", TWO);

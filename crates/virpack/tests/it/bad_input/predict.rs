@@ -118,7 +118,7 @@ fn predict_says_what_it_takes_and_what_became_of_it() {
     assert_eq!(report["models"]["files"].as_array().unwrap().len(), 6);
     // Neither again nor into a file; with --force, and without pictures, those of the other run go.
     predict(&place, &["in.fa", "-o", "out/run"]).is_refused(&["frames.tsv exists", "--force"]);
-    predict(&place, &["in.fa", "-o", "in.fa"]).is_refused(&["in.fa is no directory", "hint: "]);
+    predict(&place, &["in.fa", "-o", "in.fa"]).is_refused(&["in.fa is not a directory", "hint: "]);
     let ran = predict(&place, &["in.fa", "-o", "out/run", "--force", "--length", "500", "--quiet"]);
     ran.succeeds(&["warning: chunks of 500 bases, but ", "was trained on 300"]);
     assert!(!place.path("out/run/plots").exists());
@@ -141,7 +141,7 @@ fn predict_refuses_what_is_no_nucleotide_and_no_classifier() {
     place.run(&["models", "convert", "/nosuch/x", "x.safetensors"]).is_refused(&["cannot read /nosuch/x: "]);
     place.write("in.fa", ">a\nGCC\n").write("no.pth", "no classifier").write("bad.safetensors", "{}");
     predict(&place, &[PROTEINS, "-o", "out/p", "--quiet"])
-        .is_refused(&["is no nucleotide sequence", "hint: "]);
+        .is_refused(&["is not a nucleotide sequence", "hint: "]);
     for file in ["no.pth", "bad.safetensors", "in.fa", "absent.pth"] {
         predict(&place, &["in.fa", "-o", "out/p", "--classifier", file]).is_refused(&[file]);
     }
