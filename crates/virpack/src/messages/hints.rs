@@ -68,7 +68,7 @@ fn of_model(error: &ModelError) -> Words<'_> {
         ModelError::Device(error) => of_device(error),
         ModelError::Seq(error) => of_seq(error),
         ModelError::Hub(HubError::NotCached { offline: false, .. }) => {
-            Some("check the name; `virpack embed` downloads a model when it first runs it".into())
+            Some("check the name; `virpack models fetch` downloads a model".into())
         }
         ModelError::Modules { .. } => {
             Some("name the weights file itself for the transformer alone, pooled by --pool".into())
