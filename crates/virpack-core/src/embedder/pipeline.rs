@@ -1,4 +1,4 @@
-//! What runs between records and their embeddings: the loader and the runner.
+//! Connects the loader and the runner, between records and their embeddings.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use crate::loaded_model::LoadedModel;
 use crate::progress::{ModelProgress, Progress};
 use crate::runner::{AsyncInferenceRunner, RunnerOptions};
 
-/// Starts to read, tokenize and pack `records`, for a model on `devices`; those `finished` are not run.
+/// Starts to read, tokenize and pack `records`, for a model on `devices`. The `finished` records are not
+/// run.
 pub(crate) fn loader<B: Device>(
     options: &EmbedderOptions,
     devices: &[LoadedModel<B>],
@@ -31,7 +32,7 @@ pub(crate) fn loader<B: Device>(
     )?)
 }
 
-/// Starts to run what `loader` gives on `devices`, and to pool it.
+/// Starts to run the batches of `loader` on `devices`, and to pool the results.
 pub(crate) fn runner<B: Device + 'static>(
     options: &EmbedderOptions,
     devices: &[LoadedModel<B>],
@@ -52,7 +53,7 @@ pub(crate) fn runner<B: Device + 'static>(
     AsyncInferenceRunner::new(devices.iter().map(on).collect(), loader.clone(), running)
 }
 
-/// How far a run is that has done `records` records.
+/// Returns the progress of a run that has finished `records` records.
 pub(crate) fn progress(
     loader: &AsyncDataLoader,
     runner: &AsyncInferenceRunner,

@@ -1,4 +1,4 @@
-//! How many records a run calls what, and its best record.
+//! The counts of a run's calls, and its best record.
 
 use minijinja::{Value, context};
 
@@ -40,7 +40,7 @@ impl Summary {
         Count { records: sum(|count| count.records), bases: sum(|count| count.bases) }
     }
 
-    /// The four parts of a stacked bar.
+    /// Returns the four parts of a stacked bar.
     pub(super) fn stack(&self) -> Vec<Value> {
         let total = self.total();
         let mut before = Count::default();
