@@ -280,7 +280,7 @@ def test_the_documentation_runs(cluster: Any, tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     for block in blocks:
-        exec(compile(block, "docs/clusters.md", "exec"), names)
+        exec(compile(block, "docs/howto/clusters.md", "exec"), names)
     assert names["summary"].rows == 4 and Path("ray_plan.parquet").stat().st_size > 0
     assert names["plan"].commit().rows == 4
 

@@ -57,11 +57,11 @@ fn the_first_command_gives_the_verdicts_that_readme_shows() {
     };
     let rows: Vec<_> = table.lines().map(columns).collect();
     assert_eq!(rows, shown.map(words).collect::<Vec<_>>());
-    let told = std::fs::read_to_string(root.join("docs/tables.md")).unwrap();
+    let told = std::fs::read_to_string(root.join("docs/reference/tables.md")).unwrap();
     for table in ["sequences", "chunks", "frames", "regions"] {
         let table = place.read(&format!("verdicts/{table}.tsv"));
         for column in table.lines().next().unwrap().split('\t') {
-            assert!(told.contains(&format!("`{column}`")), "docs/tables.md does not tell of {column}");
+            assert!(told.contains(&format!("`{column}`")), "tables.md does not tell of {column}");
         }
     }
 }
