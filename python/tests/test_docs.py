@@ -18,9 +18,7 @@ def test_the_page_has_its_blocks() -> None:
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_a_block_runs(
-    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_block_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     if "virpack.torch" in block:
         pytest.importorskip("torch")
     # What a block writes does not end in the repository.
