@@ -94,6 +94,9 @@ enum Command {
     Devices,
     /// Print completions for a shell
     Completions(commands::completions::Arguments),
+    /// Write the manual pages into a directory
+    #[command(hide = true)]
+    Man(commands::man::Arguments),
 }
 
 /// Runs a command line, the program's name first, and returns the exit code: 0 if the command has done what
@@ -158,5 +161,6 @@ fn run_command(command: &Command) -> Result<(), Failure> {
         Command::Models(arguments) => commands::models::run(arguments),
         Command::Devices => commands::devices::run(),
         Command::Completions(arguments) => commands::completions::run(arguments),
+        Command::Man(arguments) => commands::man::run(arguments),
     }
 }

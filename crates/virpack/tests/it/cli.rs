@@ -24,6 +24,21 @@ fn completions_for_every_shell() {
     }
 }
 
+#[test]
+fn manual_pages_of_every_command() {
+    let place = Place::new();
+    place.run(&["man", "pages"]).succeeds(&[]);
+    let page = place.read("pages/virpack-predict.1");
+    assert!(
+        page.starts_with(".ie") && page.contains(".TH virpack-predict 1") && page.contains("min\\-score")
+    );
+    for command in ["", "-embed", "-models-info", "-completions"] {
+        assert!(place.read(&format!("pages/virpack{command}.1")).contains(".SH NAME"), "{command}");
+    }
+    std::fs::write(place.path("file"), "").unwrap();
+    place.run(&["man", "file"]).is_refused(&["cannot write manual pages into file"]);
+}
+
 /// README's first command gives what README shows. Columns are compared, not the blanks between them.
 #[test]
 fn the_first_command_gives_the_verdicts_that_readme_shows() {
