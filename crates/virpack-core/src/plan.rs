@@ -14,8 +14,8 @@
 //!
 //! [`Plan::embed_part`] makes a part by a warm model, [`Plan::predict_part`] by warm models and
 //! classifiers. Its bytes follow from the plan alone, and from the kind of device
-//! (docs/reproducibility.md): it is written aside, synced and renamed, then its `_parts` file is. A part
-//! that is there is left. [`commit`] checks every part against the plan and writes `manifest.json`, or
+//! (docs/concepts/reproducibility.md): it is written aside, synced and renamed, then its `_parts` file is.
+//! A part that is there is left. [`commit`] checks every part against the plan and writes `manifest.json`, or
 //! joins the parts into one file, or into the tables of a run.
 
 mod commit;

@@ -115,6 +115,14 @@ pub(crate) enum Failure {
     /// Bytes that no terminal shows.
     #[error("embeddings are not text, and standard output is a terminal")]
     BinaryToTerminal,
+    /// The manual pages have no place.
+    #[error("cannot write manual pages into {}: {source}", shown_path(directory))]
+    ManualPages {
+        /// Where they were to go.
+        directory: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// Nothing more can be written to stdout.
     #[error("cannot write to stdout: {0}")]
     Stdout(#[from] std::io::Error),
