@@ -29,10 +29,13 @@ def commands(root: Path) -> str:
     if missing:
         raise SystemExit(f"{HELP} has no help of: {', '.join(missing)}; add help_{missing[0]}.toml")
     page = ["# Commands", "", "The help of every command, as `virpack COMMAND --help` prints it.", ""]
+    # In a smaller type, so that lines of 100 columns are not cut.
+    page += ['<div class="help" markdown>', ""]
     for name in ["", *order]:
         page += [f"## {('virpack ' + name).strip()}", "", "```text", helps[name], "```", ""]
         for below in sorted(other for other in helps if other.startswith(f"{name} ") and name):
             page += [f"### virpack {below}", "", "```text", helps[below], "```", ""]
+    page += ["</div>", ""]
     return "\n".join(page)
 
 
