@@ -1,9 +1,9 @@
 //! A card that computes nothing and takes the time that a real one would.
 //!
 //! It has a clock of its own, as a card has a stream: a batch begins when it is given or when the batch
-//! before it ends, and lasts as long as its tokens take. Whoever waits for it sleeps. A sleep that ends
-//! late costs nothing, as the next batch is on the card already, so that no core spins that the pipeline
-//! needs.
+//! before it ends, and lasts as long as its tokens take. A device's thread sleeps until then. A sleep that
+//! ends late costs nothing, as the next batch is on the card already, so that no core spins that the
+//! pipeline needs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

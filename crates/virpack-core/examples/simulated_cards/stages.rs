@@ -81,6 +81,8 @@ impl Watch {
             for (thread, (name, time)) in &look.threads {
                 let before = if look.at <= begin { *time } else { Duration::ZERO };
                 let entry = spent.entry(*thread).or_insert_with(|| (name.clone(), before, *time));
+                // A thread that begins has its parent's name for a moment.
+                entry.0.clone_from(name);
                 entry.1 = entry.1.max(before);
                 entry.2 = *time;
             }

@@ -152,7 +152,7 @@ impl Seek for WriteBehind {
 
 impl Drop for WriteBehind {
     fn drop(&mut self) {
-        // Its errors were returned, or nobody wants the file.
+        // Its errors were returned, or the file is not wanted.
         let _ = self.take_back();
     }
 }

@@ -1,6 +1,6 @@
-//! What is finished on its way into parts: written as they come by threads, each with an open part of its
-//! own, and made whole by another, so that neither the device nor whoever writes the output waits for a
-//! disk.
+//! What is finished goes into parts: threads write it as it comes, each into an open part of its own, and
+//! another one makes parts whole, so that neither the device nor the caller, which writes the output, waits
+//! for a disk.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

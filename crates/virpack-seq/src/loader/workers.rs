@@ -1,7 +1,7 @@
 //! The threads that read, tokenize, and put what is tokenized in order.
 //!
 //! A block of records goes to whichever tokenizing thread is free, and an empty place for its sequences to
-//! the thread that puts them in order. Where a record stands in the whole input is known only there: a
+//! the thread that puts them in order. A record's place in the whole input is known only there: a
 //! tokenizing thread counts its own.
 
 use std::num::NonZeroUsize;
@@ -45,20 +45,22 @@ pub(super) fn start(
     let credit = Arc::new(Credit::new(MOST_BYTES));
     let stopped = slabs.stopped().clone();
     let tokenizer: Arc<dyn Tokenizer> = tokenizer.into();
-    for _ in 0..threads {
-        let tokenizing = TokenizerWorker {
+    let mut spare: Vec<TokenizerWorker> = (0..threads)
+        .map(|_| TokenizerWorker {
             from: from.clone(),
             recycled: slabs.recycled().clone(),
             stopped: stopped.clone(),
             parser: parser.fork(),
             tokenizer: Arc::clone(&tokenizer),
             lengths: options.lengths,
-        };
-        spawn("tokenizing", move || tokenizing.run())?;
+        })
+        .collect();
+    if let Some(first) = spare.pop() {
+        spawn("tokenizing", move || first.run())?;
     }
     let ordering = OrderWorker { from: in_order, slabs, parser, credit: Arc::clone(&credit) };
     spawn("ordering", move || ordering.run())?;
-    let reading = ReaderWorker { blocks, to, to_order, credit, stopped };
+    let reading = ReaderWorker { blocks, to, to_order, credit, stopped, spare };
     spawn("reading", move || reading.run())
 }
 
@@ -120,6 +122,8 @@ struct ReaderWorker {
     to_order: Sender<Result<Turn, SeqError>>,
     credit: Arc<Credit>,
     stopped: Receiver<()>,
+    /// Tokenizing threads to start, one with each block: an input of a few records has one.
+    spare: Vec<TokenizerWorker>,
 }
 
 impl ReaderWorker {
@@ -133,11 +137,17 @@ impl ReaderWorker {
         }
     }
 
-    fn send(&self, block: Block) -> Result<(), StopReason> {
+    fn send(&mut self, block: Block) -> Result<(), StopReason> {
         let (to, from) = bounded(1);
         let bytes = block.bytes();
         self.credit.take(bytes)?;
         send(&self.to_order, &self.stopped, Ok(Turn { bytes, from }))?;
+        if self.to.len() > 0
+            && let Some(next) = self.spare.pop()
+        {
+            // Where the system gives no thread, those that there are do its work.
+            let _ = spawn("tokenizing", move || next.run());
+        }
         send(&self.to, &self.stopped, (block, to))
     }
 }
