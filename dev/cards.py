@@ -33,8 +33,10 @@ def embed(o, model, fasta, cards):
     """One run: tokens/s, the least busy share, seconds, the SHA-256 of rows and table."""
     out = os.path.join(o.scratch, "cards.npy")
     devices = "cuda:" + ",".join(str(card) for card in range(cards))
-    subprocess.run([o.virpack, "embed", fasta, "--model", model, "-o", out, "--force", "--device", devices, *o.more], check=True,
-                   stdout=subprocess.DEVNULL)
+    done = subprocess.run([o.virpack, "embed", fasta, "--model", model, "-o", out, "--force", "--device", devices, *o.more],
+                          capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"virpack embed on {devices} ended with {done.returncode}: {done.stderr}")
     run = json.load(open(out + ".run.json"))
     busy = min(device["busy"] for device in run["devices"])
     return run["rates"]["tokens_per_second"], busy, run["seconds"]["all"], digest(out) + digest(out + ".records.tsv")
