@@ -509,7 +509,7 @@ fn records_that_depend_on_those_before_them_have_one_thread() {
 fn a_block_over_all_limits_goes_alone() {
     // Two records of 40 MB each, between small ones.
     let long = "MKTLLVAGGX".repeat(4_000_000);
-    let text = format!(">a\nMK\n>b\n{long}\n>c\nMKT\n>d\n{long}\n>e\nM\n");
+    let text = format!(">0\nMK\n>1\n{long}\n>2\nMKT\n>3\n{long}\n>4\nM\n");
     let records = Records::from_reader("long", io::Cursor::new(text)).unwrap();
     let options = LoaderOptions { tokenizer_threads: NonZeroUsize::new(4), ..options() };
     let loader = create_async_dataloader(records, EsmTokenizer, collator(200), options).unwrap();
