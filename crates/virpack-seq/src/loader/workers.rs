@@ -142,7 +142,7 @@ impl ReaderWorker {
         let bytes = block.bytes();
         self.credit.take(bytes)?;
         send(&self.to_order, &self.stopped, Ok(Turn { bytes, from }))?;
-        if self.to.len() > 0
+        if !self.to.is_empty()
             && let Some(next) = self.spare.pop()
         {
             // Where the system gives no thread, those that there are do its work.
