@@ -261,6 +261,21 @@ pub enum InputError {
 }
 
 impl InputError {
+    /// The error of a record that was counted without the first `records` of its input.
+    pub(crate) fn behind(mut self, records: u64) -> Self {
+        if let InputError::HeaderTooLong { records: number, .. }
+        | InputError::Binary { record: number, .. }
+        | InputError::CarriageReturns { record: number, .. }
+        | InputError::QualityLength { record: number, .. }
+        | InputError::FastqLine { record: number, .. }
+        | InputError::StrayByte { record: number, .. }
+        | InputError::FastqTruncated { record: number, .. } = &mut self
+        {
+            *number = number.wrapping_add(records);
+        }
+        self
+    }
+
     /// The command that decompresses, to standard output, an input that takes too much memory to decompress
     /// here ([`InputError::DecoderMemory`]); None for other errors.
     ///
