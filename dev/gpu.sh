@@ -6,10 +6,11 @@
 #         GENOMES=plant_viruses.fasta.gz GOLDEN=directory TINY=directory dev/gpu.sh [step ...]
 #
 # `virpack` and EXAMPLES (cuda_attention, product_bench, same_bits) are release builds, `conformance` the test of virpack-device.
-# Steps: conformance older bits sanitize golden precision files budget predict; without any, all of them. `bits` takes real
+# Steps: conformance older bits sanitize golden precision files cards budget predict; without any, all of them. `bits` takes real
 # weights too where BITS names their directory, and all cards that DEVICES names (cuda:0). `golden` needs GOLDEN and TINY,
 # directories of models of nucleotides with golden.json. SIZES (3B 650M) and PEPTIDES
-# (orf records a run, 20000) may be set. Models are made in SCRATCH (/tmp/virpack-gpu).
+# (orf records a run, 20000) may be set. Models are made in SCRATCH (/tmp/virpack-gpu),
+# `cards` in CARDS (/dev/shm).
 set -u
 cd "$(dirname "$0")"
 SCRATCH=${SCRATCH:-/tmp/virpack-gpu} SIZES=${SIZES:-650M 3B} PEPTIDES=${PEPTIDES:-20000}
@@ -75,6 +76,14 @@ files() {
     done
 }
 
+# One file through 1, 2, 4 and 8 cards, as many as there are, with 8M, 650M and 3B, then as many processes as cards: the table of
+# BENCHMARKS.md.
+cards() {
+    # shellcheck disable=SC2086
+    python3 cards.py --virpack "$VIRPACK" --models "$SCRATCH" --scratch "${CARDS:-/dev/shm}/virpack-cards" ${CARD_OPTIONS:---processes}
+    rm -rf "${CARDS:-/dev/shm}/virpack-cards"
+}
+
 # The largest token budget there is room for, by asking for far too much; every row as with the usual one.
 budget() {
     local size=${SIZES%% *}
@@ -94,6 +103,6 @@ predict() {
         --classifier "$SCRATCH/500_random.safetensors" -o "$SCRATCH/verdicts" --force
 }
 
-for name in "${@:-conformance older bits sanitize golden precision files budget predict}"; do
+for name in "${@:-conformance older bits sanitize golden precision files cards budget predict}"; do
     for name in $name; do step "$name"; "$name"; done
 done

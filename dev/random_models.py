@@ -79,12 +79,15 @@ def classifier(out, nucleotide=768, peptide=2560, hidden=512):
 
 def proteins(out, load, count):
     rng = np.random.default_rng(0)
-    letters = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
-    lengths = np.where(rng.random(count) < .34, 166, 165) if load == "orf" else np.clip(np.exp(rng.normal(5.5, .65, count)), 30, 1022).astype(int)
-    text = "".join(letters[rng.integers(0, 20, int(lengths.sum()))])
-    ends = np.cumsum(lengths)
+    letters = np.frombuffer(b"ACDEFGHIKLMNPQRSTVWY", np.uint8)
     with open(os.path.join(out, f"{load}.fasta"), "w") as f:
-        f.writelines(f">s{i}\n{text[e - n:e]}\n" for i, (n, e) in enumerate(zip(lengths, ends)))
+        # Some ten million letters at a time: a file for many cards has thousands of millions.
+        for first in range(0, count, 1 << 16):
+            n = min(count - first, 1 << 16)
+            lengths = np.where(rng.random(n) < .34, 166, 165) if load == "orf" else np.clip(np.exp(rng.normal(5.5, .65, n)), 30, 1022).astype(int)
+            text = letters[rng.integers(0, 20, int(lengths.sum()), np.uint8)].tobytes().decode()
+            ends = np.cumsum(lengths).tolist()
+            f.write("".join(f">s{first + i}\n{text[e - m:e]}\n" for i, (m, e) in enumerate(zip(lengths.tolist(), ends))))
 
 
 def main():

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How long a plan takes on 1 to 10,000 cards, where machines are slow, late and taken away: the tables of docs/clusters.md.
+"""How long a plan takes on 1 to 10,000 cards, where machines are slow, late and taken away: the tables of docs/howto/clusters.md.
 
     python3 dev/scale.py                 # both tables
     python3 dev/scale.py --dollars 2.5   # another price of a card for an hour

@@ -39,7 +39,9 @@ def attention_of_each(batch: vt.Batch, query: torch.Tensor, key: torch.Tensor, v
 
 def main() -> None:
     if not torch.cuda.is_available():
-        sys.exit("varlen_attn runs on an NVIDIA GPU, and there is none\nhint: on a CPU, use virpack.torch.to_padded or block_mask")
+        sys.exit(
+            "varlen_attn runs on an NVIDIA GPU, and there is none\nhint: on a CPU, use virpack.torch.to_padded or block_mask"
+        )
     examples = Path(__file__).resolve().parent.parent
     fasta = Path(sys.argv[1]) if len(sys.argv) > 1 else examples / "proteins.fasta"
     table = torch.nn.Embedding(33, 3 * HEADS * WIDTH, device="cuda", dtype=torch.float16)
@@ -50,7 +52,9 @@ def main() -> None:
             packed = attention_of_packed(moved, query, key, value)
             alone = attention_of_each(moved, query, key, value)
             difference = float((packed - alone).abs().max())
-            print(f"{batch['num_sequences']} sequences, {len(batch['input_ids'])} tokens: the largest difference is {difference:.1e}")
+            print(
+                f"{batch['num_sequences']} sequences, {len(batch['input_ids'])} tokens: the largest difference is {difference:.1e}"
+            )
             if not difference < 1e-2:
                 sys.exit("packed rows differ from those of each sequence alone")
 

@@ -42,7 +42,9 @@ def main(parts: int) -> None:
         summary = virpack.ray.embed(plan, concurrency=2, num_gpus=0, worker=Nothing)
         cpu = time.process_time() - cpu
     assert summary.made == parts
-    print(f"{parts:,} parts in {summary.seconds:.1f} s: {parts / summary.seconds:,.0f} parts/s, {1000 * cpu / parts:.2f} ms of the driver each")
+    print(
+        f"{parts:,} parts in {summary.seconds:.1f} s: {parts / summary.seconds:,.0f} parts/s, {1000 * cpu / parts:.2f} ms of the driver each"
+    )
 
 
 if __name__ == "__main__":

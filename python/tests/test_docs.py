@@ -1,4 +1,4 @@
-"""The Python in docs/python.md runs."""
+"""The Python in docs/reference/python.md runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-BLOCKS = [part.split("```")[0] for part in (ROOT / "docs/python.md").read_text().split("```python\n")[1:]]
+BLOCKS = [part.split("```")[0] for part in (ROOT / "docs/reference/python.md").read_text().split("```python\n")[1:]]
 
 
 def test_the_page_has_its_blocks() -> None:
@@ -18,21 +18,19 @@ def test_the_page_has_its_blocks() -> None:
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_a_block_runs(
-    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_block_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     if "virpack.torch" in block:
         pytest.importorskip("torch")
     # What a block writes does not end in the repository.
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
-    exec(compile(block, "docs/python.md", "exec"), {})
+    exec(compile(block, "docs/reference/python.md", "exec"), {})
     if "efficiency" in block:
         assert capsys.readouterr().out == "[1 3] 100\n[2 0 4] 100\n1.0\n"
 
 
 def test_the_tables_of_sizes_are_those_that_the_script_prints() -> None:
     printed = subprocess.run([sys.executable, ROOT / "dev/scale.py"], check=True, capture_output=True, text=True).stdout
-    page = (ROOT / "docs/clusters.md").read_text()
+    page = (ROOT / "docs/howto/clusters.md").read_text()
     tables = printed.strip().split("\n\n")
-    assert len(tables) == 2 and all(table in page for table in tables), "write them into docs/clusters.md again"
+    assert len(tables) == 2 and all(table in page for table in tables), "write them into docs/howto/clusters.md again"

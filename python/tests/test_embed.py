@@ -148,8 +148,8 @@ def test_sources_of_other_packages(embedder: virpack.Embedder) -> None:
     found = []
     pa = pytest.importorskip("pyarrow")
     for kind in (pa.string(), pa.large_string(), pa.binary(), pa.dictionary(pa.int32(), pa.string())):
-        column = pa.array(letters, pa.string()).cast(kind) if kind != pa.binary() else pa.array(
-            [text.encode() for text in letters]
+        column = (
+            pa.array(letters, pa.string()).cast(kind) if kind != pa.binary() else pa.array([text.encode() for text in letters])
         )
         found.append(embedder.embed(column, ids))
         # A slice begins in the middle of the same buffers.

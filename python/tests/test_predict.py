@@ -46,7 +46,13 @@ def test_columns_are_those_of_the_commands_tables(tables: Path) -> None:
                 assert ["NA" if value is None else str(value) for value in values] == texts, table
             else:
                 assert [str(value) for value in values] == texts, (table, key)
-    assert verdicts.records["length"].dtype == np.int64 and verdicts.records["is_virus"].tolist() == [True, False, False, None, None]
+    assert verdicts.records["length"].dtype == np.int64 and verdicts.records["is_virus"].tolist() == [
+        True,
+        False,
+        False,
+        None,
+        None,
+    ]
     assert verdicts.report["counts"]["records"] == 5
 
 

@@ -1,4 +1,4 @@
-"""``dev/scale.py``, which docs/clusters.md takes its times from, where the result is known."""
+"""``dev/scale.py``, which docs/howto/clusters.md takes its times from, where the result is known."""
 
 from __future__ import annotations
 

@@ -317,9 +317,7 @@ token_budget, buffer_size, packing
     def sha256(self) -> str:
         return self._open().sha256
 
-    def embed(
-        self, source: Source, ids: Iterable[Any] | None = None, *, progress: ProgressCallback | None = None
-    ) -> Embeddings:
+    def embed(self, source: Source, ids: Iterable[Any] | None = None, *, progress: ProgressCallback | None = None) -> Embeddings:
         """Embed all records of a source, as `virpack.embed` does.
 
         Returns
@@ -406,9 +404,7 @@ token_budget, buffer_size, packing
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:

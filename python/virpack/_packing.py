@@ -60,9 +60,7 @@ class Packing(Sequence[npt.NDArray[np.uint32]]):
     def __getitem__(self, index: int) -> npt.NDArray[np.uint32]: ...
     @overload
     def __getitem__(self, index: slice) -> list[npt.NDArray[np.uint32]]: ...
-    def __getitem__(
-        self, index: int | slice
-    ) -> npt.NDArray[np.uint32] | list[npt.NDArray[np.uint32]]:
+    def __getitem__(self, index: int | slice) -> npt.NDArray[np.uint32] | list[npt.NDArray[np.uint32]]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):

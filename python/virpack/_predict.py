@@ -27,10 +27,26 @@ _PRESETS = {"virnucpro-500": 500, "virnucpro-300": 300}
 
 # The types of columns other than text.
 _INTEGERS = {
-    "length", "chunks", "chunks_classified", "chunks_viral", "chunk", "start", "end", "region", "record", "frames",
+    "length",
+    "chunks",
+    "chunks_classified",
+    "chunks_viral",
+    "chunk",
+    "start",
+    "end",
+    "region",
+    "record",
+    "frames",
 }
 _FLOATS = {
-    "viral_fraction", "virus_score", "fdr", "max_score_other", "max_score_virus", "score", "score_other", "score_virus",
+    "viral_fraction",
+    "virus_score",
+    "fdr",
+    "max_score_other",
+    "max_score_virus",
+    "score",
+    "score_other",
+    "score_virus",
     "mean_score_virus",
 }
 _FLAGS = {"is_virus"}
@@ -300,9 +316,7 @@ def _classifier(preset: str | None, classifier: Path_ | None) -> str | None:
     names = [f"{_PRESETS[preset]}_model.{ending}" for ending in ("pth", "safetensors")]
     found = next((name for name in names if os.path.exists(name)), None)
     if found is None:
-        raise InputError(
-            f"{preset} needs {names[0]}, which is not in the working directory", "name the classifier's file"
-        )
+        raise InputError(f"{preset} needs {names[0]}, which is not in the working directory", "name the classifier's file")
     return found
 
 

@@ -108,4 +108,13 @@ until_it_holds 180 has_ended "$array"
 [ "$(state "$array" | sort -u)" = COMPLETED ] || { squeue -t all >&2; tail -n 5 "$out"/jobs/*.log >&2; exit 1; }
 "$examples/../tests/clusters/readme_table.sh" "$out/verdicts/metagenome"
 [ -s "$out/verdicts/contigs/sequences.tsv" ]
+
+# The script of docs/howto/clusters.md, on a node that may have one processor.
+cp "$examples/contigs.fasta" .
+awk '/^## Slurm/ {on = 1} on && /^```/ {code = !code; if (!code) exit; next} on && code' "$examples/../docs/howto/clusters.md" |
+    sed 's/--cpus-per-task=8/--cpus-per-task=1/; s/--mem=16G/--mem=0/' >virpack.sbatch
+mkdir -p "$out/bin" && ln -sf "$VIRPACK" "$out/bin/virpack"
+job=$(PATH=$out/bin:$PATH sbatch --parsable virpack.sbatch)
+until_it_holds 60 has_ended "$job"
+[ "$(state "$job")" = COMPLETED ] && [ -s verdicts/sequences.tsv ] || { squeue -t all >&2; tail -n 5 virpack-*.log >&2; exit 1; }
 echo "Slurm's jobs made the file of one run, one of them queued again, and README's table"

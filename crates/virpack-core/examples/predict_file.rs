@@ -1,7 +1,8 @@
 //! Predicts which nucleotide sequences of a file are viral, with the built-in models and classifiers.
 //!
 //! `cargo run --release -p virpack-core --example predict_file -- INPUT DIRECTORY`, such as
-//! `examples/contigs.fasta verdicts`. The directory then has the tables that `docs/tables.md` describes.
+//! `examples/contigs.fasta verdicts`. The directory then has the tables that `docs/reference/tables.md`
+//! describes.
 
 use virpack_core::CancelToken;
 use virpack_core::model::mini;

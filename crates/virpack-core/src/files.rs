@@ -8,6 +8,7 @@ mod pending_dir;
 mod pending_file;
 mod publish;
 pub(crate) mod scratch;
+mod write_behind;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ pub(crate) use hashing::{HashingReader, sha256_of};
 pub(crate) use pending_dir::{NewDirectory, PendingDirectory, clear};
 pub(crate) use pending_file::{PendingFile, remove_leftovers};
 pub(crate) use publish::{StagedFiles, absent};
+pub(crate) use write_behind::WriteBehind;
 
 /// The directory that holds `path`.
 pub(crate) fn directory_of(path: &Path) -> PathBuf {

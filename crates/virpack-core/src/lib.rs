@@ -108,5 +108,5 @@ pub use virpack_seq::Hint;
 
 /// The Rust example of the documentation, compiled and run with the tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/library.md")]
+#[doc = include_str!("../../../docs/reference/library.md")]
 struct Library;

@@ -71,6 +71,7 @@ mod h5;
 mod names;
 mod noted;
 mod npy;
+mod number_hash;
 mod order;
 mod page;
 mod parquet;
@@ -314,7 +315,11 @@ impl EmbeddingWriter {
     /// When the embedding has another width, the record was delivered before or names an unknown input,
     /// a value is too large for the file's type, or the file cannot be written.
     pub fn write(&mut self, row: impl Into<Row>, embedding: &[f32]) -> Result<(), OutputError> {
-        let row = row.into();
+        self.write_row(&row.into(), embedding)
+    }
+
+    /// As [`EmbeddingWriter::write`], of a row that stays where it is.
+    pub(crate) fn write_row(&mut self, row: &Row, embedding: &[f32]) -> Result<(), OutputError> {
         let fits = match self.options.residues {
             true => !embedding.is_empty() && embedding.len().is_multiple_of(self.hidden),
             false => embedding.len() == self.hidden,
@@ -323,7 +328,7 @@ impl EmbeddingWriter {
             let (id, expected, given) = (row.id.to_string(), self.hidden, embedding.len());
             return Err(OutputError::Width { id, expected, given });
         }
-        self.deliver(row.source, &row.id, Turn::Row(&row, embedding))
+        self.deliver(row.source, &row.id, Turn::Row(row, embedding))
     }
 
     /// Takes a record that has no embedding, with the reason; records may come in any order.

@@ -13,10 +13,10 @@
 //! | `manifest.json` | once all parts exist: their report together |
 //!
 //! [`Plan::embed_part`] makes a part with a loaded model, [`Plan::predict_part`] with loaded models and
-//! classifiers. Its bytes depend only on the plan and on the kind of device (docs/reproducibility.md). The
-//! part is written to a temporary file, synced and renamed, and then its `_parts` file is. An existing part
-//! is left unchanged. [`commit`] checks every part against the plan and writes `manifest.json`, or joins
-//! the parts into one file, or into the tables of a run.
+//! classifiers. Its bytes depend only on the plan and on the kind of device
+//! (docs/concepts/reproducibility.md). The part is written to a temporary file, synced and renamed, and then
+//! its `_parts` file is. An existing part is left unchanged. [`commit`] checks every part against the plan
+//! and writes `manifest.json`, or joins the parts into one file, or into the tables of a run.
 
 mod commit;
 mod error;

@@ -17,7 +17,7 @@ pub enum Dtype {
     F32Strict,
     /// Products of int8, each row of activations and each row of a weight with a scale of its own, on compute
     /// capability 9.0; all else as in float16. For searches and classifiers: embeddings move by some 1.5 %
-    /// (docs/models.md).
+    /// (docs/reference/models.md).
     Int8,
 }
 

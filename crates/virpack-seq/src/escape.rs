@@ -69,7 +69,9 @@ fn is_odd(letter: char) -> bool {
 }
 
 fn escape(text: &str, write: impl Fn(char, &mut String)) -> Cow<'_, str> {
-    if !text.contains(is_odd) {
+    // Ids, the common case, cost a pass over bytes.
+    let is_plain = text.bytes().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'));
+    if is_plain || !text.contains(is_odd) {
         return text.into();
     }
     let mut out = String::with_capacity(text.len() + 16);

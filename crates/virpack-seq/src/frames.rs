@@ -5,7 +5,6 @@
 //! of their packed sequences. Identical sequences that occur near each other are packed once.
 
 mod counters;
-mod credit;
 mod pair;
 mod stream;
 mod unique_window;
@@ -21,14 +20,13 @@ use crate::collate::VarlenCollator;
 use crate::error::SeqError;
 use crate::index_set::IndexSet;
 use crate::input::Input;
-use crate::loader::{AsyncDataLoader, LoaderOptions, create_slab_loader};
+use crate::loader::{AsyncDataLoader, Credit, LoaderOptions, create_slab_loader};
 use crate::reader::{ReadProgress, Records};
 use crate::record::Record;
 use crate::tokenize::Tokenizer;
 use crate::translate::{Frame, GeneticCode};
 pub use counters::FrameCounters;
 use counters::SharedCounters;
-use credit::Credit;
 pub use pair::Pair;
 use stream::SequenceStream;
 use worker::FrameWorker;

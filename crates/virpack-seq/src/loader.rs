@@ -1,12 +1,11 @@
 //! Inputs to packed batches, ahead of whoever consumes them.
 //!
-//! Three threads: one reads, decompresses and cuts the text into blocks of complete records; one
-//! parses and tokenizes, with the help of others where tokens merge letters; one collates. Between
-//! them go blocks and slabs of many records over bounded queues, so that each runs at most a few
-//! steps ahead of the next.
+//! One thread reads, decompresses and cuts the text into blocks of complete records; several parse and
+//! tokenize, a block each; one puts what they make in order; one collates. Between them go blocks and slabs
+//! of many records over bounded queues, so that each runs at most a few steps ahead of the next.
 
 mod counters;
-mod parallel;
+mod credit;
 mod pipeline;
 mod queue;
 mod workers;
@@ -19,6 +18,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
 pub use counters::LoaderCounters;
+pub(crate) use credit::Credit;
 pub(crate) use pipeline::{SlabSender, create_slab_loader};
 pub(crate) use queue::StopReason;
 pub(crate) use workers::{guard, spawn};
@@ -54,8 +54,8 @@ pub struct LoaderOptions {
     /// Emits a partial batch after this long without a new record, if no batch waits. Off by default: with
     /// it, batches depend on time.
     pub max_wait: Option<Duration>,
-    /// Threads that tokenize where tokens merge letters ([`Tokenizer::merges_letters`]); None: half
-    /// of the cores, at most eight. What comes out does not depend on it.
+    /// Threads that parse and tokenize; None: half of the cores, at most eight. Where a record depends on
+    /// those before it (a shard, unique ids) there is one. What comes out does not depend on it.
     pub tokenizer_threads: Option<NonZeroUsize>,
     /// Records that are done: their sequences are not [needed](crate::SequenceIndex::needed). A
     /// batch of nothing else is made, as it shapes those after it, and not handed out.
@@ -96,7 +96,7 @@ impl LoaderOptions {
         self
     }
 
-    /// Tokenizes by this many threads where tokens merge letters.
+    /// Parses and tokenizes by this many threads.
     #[must_use]
     pub fn tokenizer_threads(mut self, tokenizer_threads: NonZeroUsize) -> Self {
         self.tokenizer_threads = Some(tokenizer_threads);

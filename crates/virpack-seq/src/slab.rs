@@ -105,16 +105,14 @@ impl TokenSlab {
         })
     }
 
-    /// Appends the contents of `other`, which is left empty.
-    pub(crate) fn append(&mut self, other: &mut TokenSlab) {
-        let start = self.tokens.len();
-        let whole = other.ends.last().copied().unwrap_or(0);
-        self.tokens.extend_from_slice(&other.tokens[..whole]);
-        self.ends.extend(other.ends.iter().map(|end| start + end));
-        self.index.append(&mut other.index);
-        self.skipped.append(&mut other.skipped);
-        self.counts += other.counts;
-        other.clear();
+    /// Adds `by` to the places of all records over all inputs, wrapping.
+    pub(crate) fn move_records(&mut self, by: u64) {
+        if by == 0 {
+            return;
+        }
+        let numbers = self.index.iter_mut().map(|index| &mut index.number);
+        let records = self.skipped.iter_mut().map(|skipped| &mut skipped.record);
+        numbers.chain(records).for_each(|record| *record = record.wrapping_add(by));
     }
 
     /// Empties the slab. Keeps its memory, unless a very large record has enlarged it.

@@ -13,6 +13,7 @@ mod events;
 pub(crate) mod frames;
 pub(crate) mod input;
 pub(crate) mod limits;
+pub(crate) mod man;
 pub(crate) mod merge;
 pub(crate) mod models;
 pub(crate) mod output;

@@ -115,6 +115,14 @@ pub(crate) enum Failure {
     /// Binary data that would go to a terminal.
     #[error("embeddings are not text, and standard output is a terminal")]
     BinaryToTerminal,
+    /// Manual pages that could not be written.
+    #[error("cannot write manual pages into {}: {source}", shown_path(directory))]
+    ManualPages {
+        /// Their directory.
+        directory: std::path::PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
     /// A write to stdout that failed.
     #[error("cannot write to stdout: {0}")]
     Stdout(#[from] std::io::Error),

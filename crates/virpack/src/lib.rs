@@ -96,6 +96,9 @@ enum Command {
     /// Print completions for a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions(commands::completions::Arguments),
+    /// Write the manual pages into a directory
+    #[command(hide = true)]
+    Man(commands::man::Arguments),
 }
 
 /// Runs a command line, the program's name first, and returns the exit code: 0 if the command succeeded, 1
@@ -161,5 +164,6 @@ fn run_command(command: &Command) -> Result<(), Failure> {
         Command::Models(arguments) => commands::models::run(arguments),
         Command::Devices(arguments) => commands::devices::run(arguments),
         Command::Completions(arguments) => commands::completions::run(arguments),
+        Command::Man(arguments) => commands::man::run(arguments),
     }
 }

@@ -6,7 +6,7 @@ version 1.0
 #
 #     import "virpack.wdl" as metagenomics
 #
-# docs/virnucpro.md has what differs. Try it, with virpack on PATH and no container:
+# docs/howto/virnucpro.md has what differs. Try it, with virpack on PATH and no container:
 #
 #     miniwdl run virpack.wdl reads_input=metagenome.fasta
 

@@ -86,9 +86,7 @@ def embed(plan: virpack.Plan, **options: Any) -> virpack.ray.Summary:
     return virpack.ray.embed(plan, **{"num_gpus": 0, "concurrency": 2, **options})
 
 
-def test_a_run_makes_all_parts_the_longest_first_and_a_second_none(
-    cluster: Any, proteins: Input, tmp_path: Path
-) -> None:
+def test_a_run_makes_all_parts_the_longest_first_and_a_second_none(cluster: Any, proteins: Input, tmp_path: Path) -> None:
     plan = proteins.plan(tmp_path / "plan")
     made: list[virpack.Part] = []
     summary = embed(plan.directory, concurrency=1, on_part=made.append)
@@ -103,9 +101,7 @@ def test_a_run_makes_all_parts_the_longest_first_and_a_second_none(
     assert str(again).startswith(f"0 of {PARTS} parts made, {PARTS} were there")
 
 
-def test_actors_that_are_killed_at_the_worst_moments_change_nothing(
-    cluster: Any, proteins: Input, tmp_path: Path
-) -> None:
+def test_actors_that_are_killed_at_the_worst_moments_change_nothing(cluster: Any, proteins: Input, tmp_path: Path) -> None:
     plan = proteins.plan(tmp_path / "plan")
     summary = embed(plan, worker=faults.Killed)
     assert {path.name for path in Path(plan.directory + ".faults").iterdir()} == {"before", "between", "reportless", "after"}
@@ -131,9 +127,7 @@ def test_a_node_that_is_killed_changes_nothing(cluster: Any, proteins: Input, tm
     proteins.holds(plan)
 
 
-def test_a_driver_that_is_killed_twice_computes_only_what_is_missing(
-    cluster: Any, proteins: Input, tmp_path: Path
-) -> None:
+def test_a_driver_that_is_killed_twice_computes_only_what_is_missing(cluster: Any, proteins: Input, tmp_path: Path) -> None:
     plan = proteins.plan(tmp_path / "plan")
     reports = Path(plan.directory, "_parts")
     script = tmp_path / "drive.py"
@@ -177,9 +171,7 @@ def test_a_part_that_hangs_is_tried_again_and_then_reported(cluster: Any, protei
     proteins.holds(plan)
 
 
-def test_a_bad_record_fails_its_part_and_the_others_are_made(
-    cluster: Any, fasta: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_bad_record_fails_its_part_and_the_others_are_made(cluster: Any, fasta: Callable[..., Path], tmp_path: Path) -> None:
     path = fasta([50] * 30 + [500] + [50] * 30)
     plan = virpack.plan(path, tmp_path / "plan", TINY, part_tokens=600, max_length=100, long_records="error")
     with pytest.raises(virpack.ray.PartsFailed) as failed:
@@ -193,9 +185,7 @@ def test_a_bad_record_fails_its_part_and_the_others_are_made(
 def test_two_drivers_at_once_do_no_harm(cluster: Any, proteins: Input, tmp_path: Path) -> None:
     plan = proteins.plan(tmp_path / "plan")
     command = [sys.executable, "-m", "virpack.ray", plan.directory, "--address", cluster.address, "--num-gpus", "0"]
-    drivers = [
-        subprocess.Popen([*command, "--concurrency", "1"], stderr=subprocess.PIPE, text=True) for _ in range(2)
-    ]
+    drivers = [subprocess.Popen([*command, "--concurrency", "1"], stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for driver in drivers:
         _, said = driver.communicate(timeout=120)
         assert driver.returncode == 0, said
@@ -224,9 +214,7 @@ def test_an_input_that_machines_do_not_see_is_reported_before_any_part(
     assert embed(plan).rows == 20
 
 
-def test_a_part_that_cannot_be_written_is_tried_by_other_actors(
-    cluster: Any, fasta: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_part_that_cannot_be_written_is_tried_by_other_actors(cluster: Any, fasta: Callable[..., Path], tmp_path: Path) -> None:
     plan = virpack.plan(fasta([40] * 20), tmp_path / "plan", TINY, part_tokens=300)
     # A directory stands in the place of the first part.
     (tmp_path / "plan" / "part-000001.parquet").mkdir()
@@ -280,7 +268,7 @@ def test_the_documentation_runs(cluster: Any, tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     for block in blocks:
-        exec(compile(block, "docs/clusters.md", "exec"), names)
+        exec(compile(block, "docs/howto/clusters.md", "exec"), names)
     assert names["summary"].rows == 4 and Path("ray_plan.parquet").stat().st_size > 0
     assert names["plan"].commit().rows == 4
 

@@ -83,8 +83,10 @@ def test_tokens_are_those_of_esm2() -> None:
     collator = vt.VarlenCollator()
     collator([{"id": "a", "sequence": "MK1"}, {"id": "b", "sequence": "<mask>L"}])
     batch = collator.flush()[0]
-    tokens = {name: batch["input_ids"][start:end].tolist() for name, start, end in zip(
-        batch["sequence_ids"], batch["cu_seqlens"], batch["cu_seqlens"][1:])}
+    tokens = {
+        name: batch["input_ids"][start:end].tolist()
+        for name, start, end in zip(batch["sequence_ids"], batch["cu_seqlens"], batch["cu_seqlens"][1:])
+    }
     assert tokens == {"a": [0, 20, 15, 3, 2], "b": [0, 32, 4, 2]}
 
 

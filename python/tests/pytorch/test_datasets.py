@@ -150,9 +150,7 @@ def test_an_iterator_in_a_fork_raises(fasta: Callable[..., Path]) -> None:
     assert next(batches)["num_sequences"] > 0
 
 
-def test_shards_and_ranks_and_workers_divide_records(
-    fasta: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shards_and_ranks_and_workers_divide_records(fasta: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     path = fasta(LENGTHS)
     seen: list[int] = []
     for part in range(2):

@@ -188,8 +188,15 @@ def esm2() -> Callable[[str], Any]:
     def make(attention: str) -> Any:
         torch.manual_seed(3)
         config = transformers.EsmConfig(
-            vocab_size=33, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
-            position_embedding_type="rotary", token_dropout=True, mask_token_id=32, pad_token_id=1,
+            vocab_size=33,
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=64,
+            position_embedding_type="rotary",
+            token_dropout=True,
+            mask_token_id=32,
+            pad_token_id=1,
         )
         return transformers.EsmModel._from_config(config, attn_implementation=attention, add_pooling_layer=False).eval()
 
@@ -204,17 +211,16 @@ def test_transformers_esm2_runs_on_our_batches(attention: str, esm2: Callable[[s
     # Layer 0 is the embedding, which depends on the token alone.
     sequences = proteins(4)
     of_layer = {
-        layer: torch.cat([r.embeddings for r in vt.AsyncInferenceRunner(model, "cpu", layer=layer).run(
-            vt.PackedDataset(sequences))])
+        layer: torch.cat(
+            [r.embeddings for r in vt.AsyncInferenceRunner(model, "cpu", layer=layer).run(vt.PackedDataset(sequences))]
+        )
         for layer in (0, 2, None)
     }
     assert torch.equal(of_layer[2], of_layer[None]) and not torch.allclose(of_layer[0], of_layer[2])
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-def test_a_packed_row_without_boundaries_is_wrong_and_therefore_refused(
-    attention: str, esm2: Callable[[str], Any]
-) -> None:
+def test_a_packed_row_without_boundaries_is_wrong_and_therefore_refused(attention: str, esm2: Callable[[str], Any]) -> None:
     model = esm2(attention)
 
     def naive(model: Any, batch: Any) -> Any:

@@ -151,7 +151,9 @@ class Pool:
             has = ray.cluster_resources()
             logger.warning(
                 "no actor has a place yet: each asks for %s, and the cluster has %g GPU and %g CPU",
-                self._asks, has.get("GPU", 0), has.get("CPU", 0),
+                self._asks,
+                has.get("GPU", 0),
+                has.get("CPU", 0),
             )
 
     def _patience(self) -> float:

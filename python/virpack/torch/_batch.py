@@ -101,7 +101,9 @@ def from_padded(batch: Batch, hidden: torch.Tensor) -> torch.Tensor:
     """
     rows, columns, shape = _places(batch)
     if tuple(hidden.shape[:2]) != shape:
-        raise InputError(f"hidden is of shape {tuple(hidden.shape)}; the batch is {shape[0]} sequences of up to {shape[1]} tokens")
+        raise InputError(
+            f"hidden is of shape {tuple(hidden.shape)}; the batch is {shape[0]} sequences of up to {shape[1]} tokens"
+        )
     return hidden[rows, columns]
 
 
@@ -207,8 +209,7 @@ def pool(batch: Batch, hidden: torch.Tensor, mode: str = "mean") -> torch.Tensor
 def to_device(batch: Batch, device: Any) -> dict[str, Any]:
     """A batch with its tensors on a device; from pinned memory they are copied while the caller continues."""
     return {
-        key: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
-        for key, value in batch.items()
+        key: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value for key, value in batch.items()
     }
 
 

@@ -141,9 +141,7 @@ class PackedDataset(IterableDataset[dict[str, Any]]):
 
 def _as_tensors(batch: dict[str, Any]) -> dict[str, Any]:
     """The arrays of a batch as tensors that share their memory."""
-    return {
-        key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in batch.items()
-    }
+    return {key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in batch.items()}
 
 
 class SequenceDataset(IterableDataset[dict[str, Any]]):

@@ -13,6 +13,9 @@ use crate::loaded_model::LoadedModel;
 use crate::progress::{ModelProgress, Progress};
 use crate::runner::{AsyncInferenceRunner, RunnerOptions};
 
+/// The batches that wait for each device, if there are several.
+const BATCHES_A_DEVICE: usize = 2;
+
 /// Starts to read, tokenize and pack `records`, for a model on `devices`. The `finished` records are not
 /// run.
 pub(crate) fn loader<B: Device>(
@@ -23,6 +26,9 @@ pub(crate) fn loader<B: Device>(
     finished: Arc<IndexSet>,
 ) -> Result<AsyncDataLoader, Error> {
     let loading = LoaderOptions::default().lengths(devices[0].lengths).done(finished);
+    // No device waits for the collator, whose batches come a buffer at a time.
+    let prefetch = loading.prefetch.max(BATCHES_A_DEVICE * devices.len());
+    let loading = loading.prefetch(prefetch);
     let tokenizer = Arc::clone(&devices[0].model.tokenizer);
     Ok(AsyncDataLoader::new(
         records,

@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::Row;
+use super::number_hash::NumberHash;
 
 /// Most ids that are remembered: as many as 75 MB of memory hold.
 const MOST_IDS: usize = 7 << 20;
@@ -48,8 +49,8 @@ pub struct RepeatedIds {
 /// came twice, which changes the message and nothing else: among a million ids that happens once in 37 million runs.
 #[derive(Debug)]
 pub(crate) struct DuplicateFinder {
-    seen: HashSet<u64>,
-    again: HashSet<u64>,
+    seen: HashSet<u64, NumberHash>,
+    again: HashSet<u64, NumberHash>,
     most: usize,
     first: Option<Arc<str>>,
     at_least: bool,
@@ -58,8 +59,8 @@ pub(crate) struct DuplicateFinder {
 impl Default for DuplicateFinder {
     fn default() -> Self {
         DuplicateFinder {
-            seen: HashSet::new(),
-            again: HashSet::new(),
+            seen: HashSet::default(),
+            again: HashSet::default(),
             most: MOST_IDS,
             first: None,
             at_least: false,
@@ -73,13 +74,16 @@ impl DuplicateFinder {
         let mut hasher = DefaultHasher::new();
         id.hash(&mut hasher);
         let hash = hasher.finish();
-        if self.seen.contains(&hash) {
+        let is_again = if self.seen.len() < self.most {
+            !self.seen.insert(hash)
+        } else {
+            let is_seen = self.seen.contains(&hash);
+            self.at_least |= !is_seen;
+            is_seen
+        };
+        if is_again {
             self.again.insert(hash);
             self.first.get_or_insert_with(|| Arc::clone(id));
-        } else if self.seen.len() < self.most {
-            self.seen.insert(hash);
-        } else {
-            self.at_least = true;
         }
     }
 

@@ -5,27 +5,25 @@
 //! when it is known. Standard output gets the bytes once it is: until then they are in a file without a name, in `TMPDIR`.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::destination::is_stdout;
 use super::records::RecordTable;
 use super::{Layout, OutputDtype, OutputError, Row, Table};
 use crate::files::PendingFile;
-use crate::files::StagedFiles;
 use crate::files::scratch;
+use crate::files::{StagedFiles, WriteBehind};
 
 /// Bytes of the header: room for two numbers of twenty digits, and data that begins at a multiple of 64.
 const HEADER: usize = 128;
-const BUFFER: usize = 1 << 20;
 
 /// A `.npy` file, being written.
 pub(super) struct Npy {
     place: Place,
-    out: BufWriter<File>,
+    out: WriteBehind,
     layout: Layout,
     rows: u64,
-    bytes: Vec<u8>,
 }
 
 /// What becomes of the file.
@@ -46,9 +44,9 @@ impl Npy {
             let (pending, file) = PendingFile::create(target)?;
             (Place::Named(pending, records), file)
         };
-        let mut out = BufWriter::with_capacity(BUFFER, file);
+        let mut out = WriteBehind::new(file);
         out.write_all(&header(0, &layout)).map_err(|error| place.failed(error))?;
-        Ok(Npy { place, out, layout, rows: 0, bytes: Vec::new() })
+        Ok(Npy { place, out, layout, rows: 0 })
     }
 }
 
@@ -67,10 +65,9 @@ impl Table for Npy {
         if let Place::Named(_, records) = &mut self.place {
             records.add(row, source)?;
         }
-        self.bytes.clear();
-        self.layout.dtype.encode(row, values, &mut self.bytes)?;
+        self.layout.dtype.encode(row, values, self.out.buffer())?;
         self.rows += 1;
-        self.out.write_all(&self.bytes).map_err(|error| self.place.failed(error))
+        self.out.added().map_err(|error| self.place.failed(error))
     }
 
     fn finish(self: Box<Self>, _: u64) -> Result<Option<StagedFiles>, OutputError> {
@@ -83,11 +80,12 @@ impl Table for Npy {
         fill_in().map_err(|error| place.failed(error))?;
         match place {
             Place::Named(pending, records) => {
-                out.get_ref().sync_all().map_err(OutputError::write(pending.target()))?;
+                let synced = out.file().and_then(|file| file.sync_all());
+                synced.map_err(OutputError::write(pending.target()))?;
                 let sides = records.finish()?.into_iter().collect();
                 Ok(Some(StagedFiles { main: pending, sides }))
             }
-            Place::Stdout => send(out.get_mut()).map(|()| None),
+            Place::Stdout => send(out.file().map_err(scratch::failed)?).map(|()| None),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use virpack_seq::{Shard, SkippedRecord};
 
+use super::number_hash::NumberHash;
 use super::row_store::{RowStore, Slots};
 use super::{Entry, OutputError, Row};
 
@@ -13,7 +14,7 @@ pub(crate) struct Order {
     next: u64,
     /// From one record to the next.
     step: u64,
-    waiting: HashMap<u64, WaitingRow>,
+    waiting: HashMap<u64, WaitingRow, NumberHash>,
     store: RowStore,
     hidden: usize,
     earlier: Option<Box<dyn EarlierRows>>,
@@ -52,7 +53,7 @@ impl Order {
         Order {
             next: shard.first(),
             step: shard.of().into(),
-            waiting: HashMap::new(),
+            waiting: HashMap::default(),
             store,
             hidden,
             earlier: None,

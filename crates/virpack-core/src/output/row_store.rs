@@ -13,11 +13,16 @@ use crate::files::scratch;
 
 /// Where a waiting record's rows lie; spent when they are taken.
 #[derive(Debug)]
-pub(super) struct Slots(Vec<Slot>);
+pub(super) enum Slots {
+    /// Of one row, the common case.
+    One(Slot),
+    /// Of several.
+    Many(Vec<Slot>),
+}
 
 /// Where a row lies.
 #[derive(Clone, Copy, Debug)]
-enum Slot {
+pub(super) enum Slot {
     Memory(usize),
     Disk(u64),
 }
@@ -66,7 +71,10 @@ impl RowStore {
 
     /// Puts a record's rows, `[n, hidden]`, away.
     pub(super) fn put(&mut self, rows: &[f32]) -> Result<Slots, OutputError> {
-        rows.chunks(self.hidden).map(|row| self.put_row(row)).collect::<Result<_, _>>().map(Slots)
+        if rows.len() == self.hidden {
+            return self.put_row(rows).map(Slots::One);
+        }
+        rows.chunks(self.hidden).map(|row| self.put_row(row)).collect::<Result<_, _>>().map(Slots::Many)
     }
 
     fn put_row(&mut self, embedding: &[f32]) -> Result<Slot, OutputError> {
@@ -92,20 +100,32 @@ impl RowStore {
     /// The rows, `[n, hidden]`, that were put into `slots`, which become free.
     pub(super) fn take(&mut self, slots: Slots) -> Result<&[f32], OutputError> {
         self.taken.clear();
-        for slot in slots.0 {
-            match slot {
-                Slot::Memory(slot) => {
-                    self.free_memory.push(slot);
-                    self.taken.extend_from_slice(&self.memory[slot]);
-                }
-                Slot::Disk(slot) => {
-                    self.free_disk.push(slot);
-                    let spill = self.spill.as_mut().expect("a slot on disk was written to the file");
-                    spill.read(slot, &mut self.taken).map_err(failed(&self.spill_path))?;
-                }
+        match slots {
+            Slots::One(Slot::Memory(slot)) => {
+                self.free_memory.push(slot);
+                // Nothing is put there before the caller lets go of it.
+                return Ok(&self.memory[slot]);
             }
+            Slots::One(slot) => self.take_row(slot)?,
+            Slots::Many(slots) => slots.into_iter().try_for_each(|slot| self.take_row(slot))?,
         }
         Ok(&self.taken)
+    }
+
+    /// Puts the row behind those that are taken.
+    fn take_row(&mut self, slot: Slot) -> Result<(), OutputError> {
+        match slot {
+            Slot::Memory(slot) => {
+                self.free_memory.push(slot);
+                self.taken.extend_from_slice(&self.memory[slot]);
+                Ok(())
+            }
+            Slot::Disk(slot) => {
+                self.free_disk.push(slot);
+                let spill = self.spill.as_mut().expect("a slot on disk was written to the file");
+                spill.read(slot, &mut self.taken).map_err(failed(&self.spill_path))
+            }
+        }
     }
 
     /// Bytes of the most embeddings that ever waited at once, in memory and on disk.
@@ -177,7 +197,7 @@ mod tests {
         for round in 0..3 {
             let rows: Vec<[f32; 2]> = (0..8).map(|i| [i as f32, round as f32]).collect();
             let slots: Vec<Slots> = rows.iter().map(|row| store.put(row).unwrap()).collect();
-            assert_eq!(slots.iter().filter(|slots| matches!(slots.0[..], [Slot::Disk(_)])).count(), 5);
+            assert_eq!(slots.iter().filter(|slots| matches!(slots, Slots::One(Slot::Disk(_)))).count(), 5);
             for (slot, row) in slots.into_iter().zip(&rows).rev() {
                 assert_eq!(store.take(slot).unwrap(), row);
             }

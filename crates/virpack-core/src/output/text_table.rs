@@ -27,6 +27,11 @@ impl TextTable {
         self.0.write(&[b"\n"])
     }
 
+    /// Writes a line whose columns are cells ([`cell`]) and which has its end.
+    pub(crate) fn whole_line(&mut self, line: &str) -> Result<(), OutputError> {
+        self.0.write(&[line.as_bytes()])
+    }
+
     /// Hands on to a reader of standard output the lines that are written so far.
     pub(crate) fn flush(&mut self) -> Result<(), OutputError> {
         self.0.flush()

@@ -1,5 +1,6 @@
 //! Where a run's verdicts go: into tables in a directory.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use virpack_device::Device;
@@ -49,7 +50,7 @@ impl<'a> PredictOutput<'a> {
         let budgets = judges.token_budgets();
         let tokens = budgets.iter().map(|budget| budget.tokens).collect();
         let identity = inputs.map(|inputs| identity::with_inputs(judges.identity.clone(), inputs));
-        let begin = |identity| session.begin(identity, tokens, reading);
+        let begin = |identity| session.begin(identity, tokens, reading, NonZeroUsize::MIN);
         let resumed = identity.map(begin).transpose()?.flatten();
         let every = options.checkpoint.map_or(Duration::MAX, |checkpoint| checkpoint.every);
         let ready = Event::ready(judges.device_names(), judges.faster_dtype(), budgets);

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Seek, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -270,7 +271,8 @@ impl ExistingRun {
 
 impl Checkpoint {
     /// Checks what is there, where a run resumes, and begins to keep what is finished. `identity` is this run's; it may
-    /// take a while to know. No part is listed once an input of `reading` has changed.
+    /// take a while to know. No part is listed once an input of `reading` has changed. `writers` threads
+    /// write parts.
     ///
     /// # Errors
     ///
@@ -280,6 +282,7 @@ impl Checkpoint {
         identity: impl FnOnce() -> Result<Identity, Error> + Send + 'static,
         token_budgets: Vec<usize>,
         reading: Arc<ReadProgress>,
+        writers: NonZeroUsize,
     ) -> Result<(Parts, EarlierRun, ResumeSummary), Error> {
         let folder = self.place.folder.clone();
         let unchanged = Arc::clone(&reading);
@@ -327,8 +330,8 @@ impl Checkpoint {
             folder: folder.clone(),
         };
         let numbers = self.manifest.iter().flat_map(Manifest::numbers);
-        let next = numbers.max().unwrap_or(0) + 1;
-        let log = Log::start(Logging { folder, run, options: self.options, done, next, reading }, begin)?;
+        let (next, options) = ((numbers.max().unwrap_or(0) + 1).into(), self.options);
+        let log = Log::start(Logging { folder, run, options, done, next, writers, reading }, begin)?;
         Ok((Parts::new(log, self), EarlierRun { kept, under_way }, ResumeSummary { saved, torn }))
     }
 

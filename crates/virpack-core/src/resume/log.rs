@@ -1,10 +1,13 @@
-//! What is finished on its way into parts: written as they come by one thread, made whole by another, so that neither
-//! the device nor whoever writes the output waits for a disk.
+//! What is finished goes into parts: threads write it as it comes, each into an open part of its own, and
+//! another one makes parts whole, so that neither the device nor the caller, which writes the output, waits
+//! for a disk.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -22,25 +25,39 @@ use crate::output::OutputError;
 
 /// Results that wait to be written.
 const AHEAD: usize = 1;
-/// Parts that wait to be made whole; a run that is killed loses them and the open one.
+/// Parts that wait to be made whole; a run that is killed loses them and the open ones.
 const CLOSING: usize = 4;
 const BUFFER: usize = 1 << 20;
 const WRITING: &str = "writing parts";
 
 /// Where what is finished goes, to be there when the run is killed.
 ///
-/// Dropped without [`Log::close`], it leaves the parts that are closed and not the open one.
+/// Dropped without [`Log::close`], it leaves the parts that are closed and not the open ones.
 pub(crate) struct Log {
     to: Option<Sender<Message>>,
-    thread: Option<JoinHandle<Result<Listing, Error>>>,
+    /// Those that write, and the one that lists; none once they have ended.
+    threads: Option<Threads>,
+    signals: Arc<Signals>,
+}
+
+/// What the threads and who feeds them tell each other.
+#[derive(Default)]
+struct Signals {
+    /// Open parts are kept when nothing more comes.
+    keep_open: AtomicBool,
+    /// A thread that writes has ended.
+    ended: AtomicBool,
+}
+
+struct Threads {
+    writers: Vec<JoinHandle<Result<(), Error>>>,
+    closer: JoinHandle<Result<Listing, Error>>,
 }
 
 enum Message {
     Finished(Box<dyn Entries>),
     /// Computed and not finished: all of it, in the place of what was before.
     UnderWay(Box<dyn Entries>),
-    /// Nothing more comes, and what has come is to be kept.
-    Close,
 }
 
 /// What the threads of a log need to know.
@@ -51,7 +68,9 @@ pub(super) struct Logging {
     /// Numbers that are in parts already.
     pub(super) done: Arc<IndexSet>,
     /// The number of the next part.
-    pub(super) next: u64,
+    pub(super) next: AtomicU64,
+    /// Threads that write: one hashes and writes some 600,000 rows of 320 values a second.
+    pub(super) writers: NonZeroUsize,
     /// The inputs, as they are read.
     pub(super) reading: Arc<ReadProgress>,
 }
@@ -74,14 +93,14 @@ impl Log {
         let (close, closing) = bounded(CLOSING);
         let (folder, reading) = (logging.folder.clone(), Arc::clone(&logging.reading));
         let closer = spawn("closing parts", move || make_whole(&closing, &folder, begin, &reading))?;
-        let thread = spawn(WRITING, move || {
-            let written = Writing { logging, open: None, close }.run(&from);
-            // It ends as its queue does. What it says is the cause of what the other one says.
-            let listing = join(closer)?;
-            written?;
-            Ok(listing)
-        })?;
-        Ok(Log { to: Some(to), thread: Some(thread) })
+        let (logging, signals) = (Arc::new(logging), Arc::new(Signals::default()));
+        let writers = (0..logging.writers.get()).map(|_| {
+            let (logging, close, from) = (Arc::clone(&logging), close.clone(), from.clone());
+            let writing = Writing { logging, open: None, close, signals: Arc::clone(&signals) };
+            spawn(WRITING, move || writing.run(&from).map_err(Error::from))
+        });
+        let writers = writers.collect::<Result<_, _>>()?;
+        Ok(Log { to: Some(to), threads: Some(Threads { writers, closer }), signals })
     }
 
     /// Takes results.
@@ -90,29 +109,36 @@ impl Log {
     }
 
     /// Takes what is computed and not finished, in the place of what was before, and closes the open part.
+    /// One thread writes then: what several have finished must not be listed later than this.
     pub(crate) fn keep_under_way(&mut self, entries: Box<dyn Entries>) -> Result<(), Error> {
         self.send(Message::UnderWay(entries))
     }
 
-    /// Makes the open part whole, and waits until all are.
-    pub(crate) fn close(mut self) -> Result<Manifest, Error> {
-        self.send(Message::Close)?;
+    /// Makes the open parts whole, and waits until all are.
+    pub(crate) fn close(self) -> Result<Manifest, Error> {
+        self.signals.keep_open.store(true, Ordering::Release);
         self.drop_open()
     }
 
-    /// Drops the open part, and waits until the others are whole.
+    /// Drops the open parts, unless they are kept, and waits until the others are whole.
     pub(crate) fn drop_open(mut self) -> Result<Manifest, Error> {
         self.end()?.manifest().cloned()
     }
 
     fn end(&mut self) -> Result<Listing, Error> {
         self.to = None;
-        self.thread.take().map_or_else(|| Err(panicked()), join)
+        let Threads { writers, closer } = self.threads.take().ok_or_else(panicked)?;
+        let written: Vec<_> = writers.into_iter().map(join).collect();
+        // It ends as its queue does. What it says is the cause of what the others say.
+        let listing = join(closer)?;
+        written.into_iter().collect::<Result<(), Error>>()?;
+        Ok(listing)
     }
 
     fn send(&mut self, message: Message) -> Result<(), Error> {
-        match self.to.as_ref().map(|to| to.send(message)) {
-            Some(Ok(())) => Ok(()),
+        match &self.to {
+            // Where one has failed the others would go on without it.
+            Some(to) if !self.signals.ended.load(Ordering::Acquire) && to.send(message).is_ok() => Ok(()),
             _ => self.end().and(Err(panicked())),
         }
     }
@@ -142,11 +168,12 @@ fn join<T>(thread: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
     thread.join().unwrap_or_else(|panic| Err(ThreadError::panicked(WRITING, &*panic).into()))
 }
 
-/// The thread that writes.
+/// A thread that writes.
 struct Writing {
-    logging: Logging,
+    logging: Arc<Logging>,
     open: Option<OpenPart>,
     close: Sender<WrittenPart>,
+    signals: Arc<Signals>,
 }
 
 /// The part that entries go into.
@@ -158,6 +185,12 @@ struct OpenPart {
     entries: u64,
     bytes: u64,
     since: Instant,
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.signals.ended.store(true, Ordering::Release);
+    }
 }
 
 impl Writing {
@@ -184,8 +217,10 @@ impl Writing {
                         return Ok(());
                     }
                 }
-                Ok(Message::Close) => return self.close_part().map(drop),
                 Err(RecvTimeoutError::Timeout) if self.close_part()? => (),
+                Err(RecvTimeoutError::Disconnected) if self.signals.keep_open.load(Ordering::Acquire) => {
+                    return self.close_part().map(drop);
+                }
                 Err(_) => return Ok(()),
             }
         }
@@ -199,7 +234,7 @@ impl Writing {
             }
             let open = match &mut self.open {
                 Some(open) => open,
-                none => none.insert(OpenPart::create(&mut self.logging)?),
+                none => none.insert(OpenPart::create(&self.logging)?),
             };
             open.entry(number, bytes)
         })
@@ -207,7 +242,7 @@ impl Writing {
 
     /// Writes and hands on what is under way; false where the other thread takes no more.
     fn write_under_way(&mut self, entries: &dyn Entries) -> Result<bool, OutputError> {
-        let mut open = OpenPart::create(&mut self.logging)?;
+        let mut open = OpenPart::create(&self.logging)?;
         entries.each(&mut |number, bytes| open.entry(number, bytes))?;
         Ok(self.close.send(open.finish(true)?).is_ok())
     }
@@ -220,9 +255,8 @@ impl Writing {
 }
 
 impl OpenPart {
-    fn create(logging: &mut Logging) -> Result<OpenPart, OutputError> {
-        let number = logging.next;
-        logging.next += 1;
+    fn create(logging: &Logging) -> Result<OpenPart, OutputError> {
+        let number = logging.next.fetch_add(1, Ordering::Relaxed);
         let (pending, file) = PendingFile::create(&Part::path(&logging.folder, number))?;
         let (out, sum) = (BufWriter::with_capacity(BUFFER, file), Sha256::new());
         let mut open = OpenPart { pending, out, sum, number, entries: 0, bytes: 0, since: Instant::now() };

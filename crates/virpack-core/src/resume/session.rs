@@ -1,5 +1,6 @@
 //! A run beside its output: what an earlier run of it has finished, and what this one keeps for a later one.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -99,8 +100,8 @@ impl Session {
         Ok(())
     }
 
-    /// Begins to keep what is finished, in the folder that was taken. Gives what is not computed again; None where nothing is
-    /// kept.
+    /// Begins to keep what is finished, in the folder that was taken, by `writers` threads: one where
+    /// [`Session::keep_under_way`] is called. Gives what is not computed again; None where nothing is kept.
     ///
     /// # Errors
     ///
@@ -110,11 +111,12 @@ impl Session {
         identity: PendingIdentity,
         token_budgets: Vec<usize>,
         reading: Arc<ReadProgress>,
+        writers: NonZeroUsize,
     ) -> Result<Option<ResumeSummary>, Error> {
         let SessionStage::Taken(checkpoint) = std::mem::replace(&mut self.stage, SessionStage::Off) else {
             return Ok(None);
         };
-        let (parts, earlier, resumed) = checkpoint.begin(identity, token_budgets, reading)?;
+        let (parts, earlier, resumed) = checkpoint.begin(identity, token_budgets, reading, writers)?;
         self.stage = SessionStage::Keeping(parts);
         self.finished = earlier.kept.as_ref().map(|kept| Arc::clone(kept.done())).unwrap_or_default();
         (self.earlier, self.under_way) = (earlier.kept, earlier.under_way);

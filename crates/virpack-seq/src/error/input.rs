@@ -262,6 +262,21 @@ pub enum InputError {
 }
 
 impl InputError {
+    /// Returns the error of a record that was counted without the first `records` of its input.
+    pub(crate) fn behind(mut self, records: u64) -> Self {
+        if let InputError::HeaderTooLong { records: number, .. }
+        | InputError::Binary { record: number, .. }
+        | InputError::CarriageReturns { record: number, .. }
+        | InputError::QualityLength { record: number, .. }
+        | InputError::FastqLine { record: number, .. }
+        | InputError::StrayByte { record: number, .. }
+        | InputError::FastqTruncated { record: number, .. } = &mut self
+        {
+            *number = number.wrapping_add(records);
+        }
+        self
+    }
+
     /// Returns the command that decompresses the input to standard output, for an input that needs too much
     /// memory to decompress here ([`InputError::DecoderMemory`]); None for other errors.
     ///

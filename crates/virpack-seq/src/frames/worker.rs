@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 
 use super::counters::SharedCounters;
-use super::credit::Credit;
 use super::stream::SequenceStream;
 use super::{AHEAD, Chunk, ChunkFrame, FrameItem, FrameOptions, Pair, weight};
 use crate::alphabet::{count_odd, expect_nucleotides};
 use crate::chunk::chunks;
 use crate::error::SeqError;
 use crate::index_set::IndexSet;
-use crate::loader::{StopReason, guard, spawn};
+use crate::loader::{Credit, StopReason, guard, spawn};
 use crate::reader::Records;
 use crate::record::Record;
 use crate::translate::Translator;

@@ -85,6 +85,11 @@ impl SlabSender {
         self.send_message(SlabMessage::Failed(error))
     }
 
+    /// Empty slabs, to be filled again.
+    pub(super) fn recycled(&self) -> &Receiver<TokenSlab> {
+        &self.recycled
+    }
+
     /// Disconnected when the last consumer is gone.
     pub(super) fn stopped(&self) -> &Receiver<()> {
         &self.stopped

@@ -109,6 +109,37 @@ impl Parser {
         self.unique_ids = Some(UniqueIds::default());
     }
 
+    /// Whether what comes of a record depends on those before it, so that one parser must read them all.
+    pub(crate) fn is_sequential(&self) -> bool {
+        self.shard != Shard::ALL || self.unique_ids.is_some()
+    }
+
+    /// A parser of blocks of the same inputs, which counts from here on for itself. The ids that must be
+    /// unique go with it.
+    pub(crate) fn fork(&mut self) -> Parser {
+        let mut parser = Parser::new(Arc::clone(&self.inputs), Arc::clone(&self.progress));
+        parser.begin_at(self.source, self.records, self.index);
+        (parser.shard, parser.unique_ids) = (self.shard, self.unique_ids.take());
+        parser
+    }
+
+    /// The number of the next record over all inputs, and of its input, from 0.
+    pub(crate) fn counts(&self) -> [u64; 2] {
+        [self.index, self.records]
+    }
+
+    /// Counts the records of a block that another parser has read; gives the numbers of the first, as
+    /// [`Parser::counts`].
+    pub(crate) fn pass(&mut self, source: u32, records: u64) -> [u64; 2] {
+        if source != self.source {
+            (self.source, self.records) = (source, 0);
+        }
+        let counts = self.counts();
+        self.index += records;
+        self.records += records;
+        counts
+    }
+
     /// From here on only the records of a shard come out.
     pub(super) fn take_shard(&mut self, shard: Shard) {
         self.shard = shard;

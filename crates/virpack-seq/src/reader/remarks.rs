@@ -89,7 +89,9 @@ impl Remarks {
         let mut all = self.0.relock();
         for (_, known) in all.iter_mut().filter(|(of, _)| *of == source) {
             match (known, &remark) {
-                (Remark::Comments { lines, .. }, Remark::Comments { lines: more, .. }) => {
+                (Remark::Comments { line, lines }, Remark::Comments { line: other, lines: more }) => {
+                    // Several threads may read the lines of one input.
+                    *line = (*line).min(*other);
                     *lines += more;
                     return;
                 }
@@ -107,7 +109,10 @@ impl Remarks {
         all.push((source, remark));
     }
 
+    /// All of them, in the order of the inputs.
     pub(super) fn all(&self) -> Vec<(u32, Remark)> {
-        self.0.relock().clone()
+        let mut all = self.0.relock().clone();
+        all.sort_by_key(|(source, _)| *source);
+        all
     }
 }

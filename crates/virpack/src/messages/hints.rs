@@ -258,6 +258,7 @@ pub(super) fn of_own(failure: &Failure) -> Option<&'static str> {
         Failure::NothingCompared { .. } => "give records with letters, within --min-length and --max-length",
         Failure::NoShape { .. } => "8M, 35M, 150M, 650M, 3B or 15B",
         Failure::BenchModel { .. } => "name an ESM-2 model, or a --shape of one",
+        Failure::ManualPages { .. } => "name a directory that can be written to",
         Failure::Contacts => "fair-esm's esm-extract --include contacts computes them",
         Failure::BinaryToTerminal => {
             "send them to a program or a file (virpack embed ... -o - | program), or name a file with -o"

@@ -24,6 +24,21 @@ fn completions_for_every_shell() {
     }
 }
 
+#[test]
+fn manual_pages_of_every_command() {
+    let place = Place::new();
+    place.run(&["man", "pages"]).succeeds(&[]);
+    let page = place.read("pages/virpack-predict.1");
+    assert!(
+        page.starts_with(".ie") && page.contains(".TH virpack-predict 1") && page.contains("min\\-score")
+    );
+    for command in ["", "-embed", "-models-info", "-completions"] {
+        assert!(place.read(&format!("pages/virpack{command}.1")).contains(".SH NAME"), "{command}");
+    }
+    std::fs::write(place.path("file"), "").unwrap();
+    place.run(&["man", "file"]).is_refused(&["cannot write manual pages into file"]);
+}
+
 /// README's first command gives what README shows. Columns are compared, not the blanks between them.
 #[test]
 fn the_first_command_gives_the_verdicts_that_readme_shows() {
@@ -57,11 +72,11 @@ fn the_first_command_gives_the_verdicts_that_readme_shows() {
     };
     let rows: Vec<_> = table.lines().map(columns).collect();
     assert_eq!(rows, shown.map(words).collect::<Vec<_>>());
-    let told = std::fs::read_to_string(root.join("docs/tables.md")).unwrap();
+    let told = std::fs::read_to_string(root.join("docs/reference/tables.md")).unwrap();
     for table in ["sequences", "chunks", "frames", "regions"] {
         let table = place.read(&format!("verdicts/{table}.tsv"));
         for column in table.lines().next().unwrap().split('\t') {
-            assert!(told.contains(&format!("`{column}`")), "docs/tables.md does not tell of {column}");
+            assert!(told.contains(&format!("`{column}`")), "tables.md does not tell of {column}");
         }
     }
 }

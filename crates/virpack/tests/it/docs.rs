@@ -1,5 +1,6 @@
-//! README and `docs/`: every command runs, every Python block runs, every link leads somewhere. `docs/style.md` has the
-//! rules for writing blocks.
+//! README and `docs/`: every command runs and prints what the page shows, every Python block runs, every link
+//! leads somewhere. `docs/style.md` has the rules for writing blocks. `DOCS=overwrite` writes what commands
+//! print into the pages.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +11,8 @@ use crate::support::program;
 
 /// The line above a block that is parsed and not run.
 const NOT_RUN: &str = "<!-- not run: ";
+/// The line above a block of text that the block before it prints.
+const PRINTED: &str = "<!-- printed by the block above -->";
 /// clap's last line where a command line cannot be parsed.
 const UNPARSED: &str = "For more information, try '--help'";
 
@@ -20,10 +23,16 @@ fn root() -> PathBuf {
 /// README and the pages of `docs/`, from the root.
 fn pages() -> Vec<String> {
     let mut pages = vec!["README.md".to_owned()];
-    for entry in fs::read_dir(root().join("docs")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if name.ends_with(".md") {
-            pages.push(format!("docs/{name}"));
+    let mut folders = vec!["docs".to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root().join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let path = format!("{folder}/{}", entry.file_name().into_string().unwrap());
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(path);
+            } else if path.ends_with(".md") {
+                pages.push(path);
+            }
         }
     }
     pages.sort();
@@ -40,6 +49,8 @@ struct Block {
     /// Of its fence, from 1.
     line: usize,
     runs: bool,
+    /// The block before it prints this.
+    printed: bool,
     text: String,
 }
 
@@ -52,7 +63,8 @@ fn blocks(page: &str) -> Vec<Block> {
             (Some(language), false) => {
                 let runs = !above.starts_with(NOT_RUN);
                 let language = language.trim().to_owned();
-                blocks.push(Block { language, line: number + 1, runs, text: String::new() });
+                let printed = above == PRINTED;
+                blocks.push(Block { language, line: number + 1, runs, printed, text: String::new() });
                 inside = true;
             }
             (Some(_), true) => inside = false,
@@ -61,7 +73,11 @@ fn blocks(page: &str) -> Vec<Block> {
                 text.push_str(line);
                 text.push('\n');
             }
-            (None, false) => above = line,
+            (None, false) => {
+                let is_indented = line.trim_start().starts_with("```");
+                assert!(!is_indented, "{page}:{}: an indented block, which nothing runs", number + 1);
+                above = line;
+            }
         }
         if line.starts_with("```") {
             above = "";
@@ -136,6 +152,7 @@ fn shown(output: &Output) -> String {
 fn every_command_of_the_documentation_runs() {
     for page in pages() {
         let shell = Shell::new();
+        let (mut printed, mut renewed) = (None, Vec::new());
         for block in blocks(&page).iter().filter(|block| block.runs) {
             let place = format!("{page}:{}", block.line);
             match &*block.language {
@@ -143,19 +160,68 @@ fn every_command_of_the_documentation_runs() {
                     let path = shell.with_all_commands();
                     let ran = shell.run("bash", &["-euo", "pipefail", "-c", &block.text], &path);
                     assert!(ran.status.success(), "{place}: {}", shown(&ran));
+                    printed = Some(String::from_utf8(ran.stdout).unwrap());
                 }
-                "python" => python(&shell, block, &place),
+                "python" => {
+                    printed = python(&shell, block, &place);
+                    // What follows may read what the block would have written.
+                    if printed.is_none() && std::env::var_os("DOCS_PYTHON").is_none() {
+                        eprintln!("{place}: and the blocks after it");
+                        break;
+                    }
+                }
+                "text" if block.printed => {
+                    // What a skipped block would have printed is not known.
+                    let Some(printed) = printed.as_deref() else { continue };
+                    if std::env::var("DOCS").is_ok_and(|word| word == "overwrite") {
+                        renewed.push((block.line, block.text.lines().count(), aligned(printed)));
+                    } else {
+                        assert_eq!(words(&block.text), words(printed), "{place}: DOCS=overwrite renews it");
+                    }
+                }
                 // The doctests of the library's crate.
-                "rust" => assert_eq!(page, "docs/library.md", "{place}: no doctest reads this"),
+                "rust" => assert_eq!(page, "docs/reference/library.md", "{place}: no doctest reads this"),
                 "text" => (),
                 other => panic!("{place}: a block of {other:?}, which nothing runs"),
             }
         }
+        rewrite(&page, &renewed);
     }
 }
 
-/// Runs a block that needs packages, where these are installed.
-fn python(shell: &Shell, block: &Block, place: &str) {
+/// The words of each line: columns are compared, not the blanks between them.
+fn words(text: &str) -> Vec<Vec<&str>> {
+    text.lines().map(|line| line.split_whitespace().collect()).collect()
+}
+
+/// A text whose lines have TABs, with columns of one width each.
+fn aligned(text: &str) -> String {
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.len()).max();
+    let mut aligned = String::new();
+    for row in &rows {
+        let cells = row.iter().enumerate().map(|(i, cell)| format!("{cell:0$}", width(i).unwrap_or(0)));
+        aligned.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        aligned.push('\n');
+    }
+    aligned
+}
+
+/// Puts texts into blocks of a page: each has the line of the block's fence, from 1, its lines so far, and
+/// the new text.
+fn rewrite(page: &str, renewed: &[(usize, usize, String)]) {
+    let text = text(page);
+    let mut lines: Vec<&str> = text.lines().collect();
+    for (fence, count, new) in renewed.iter().rev() {
+        lines.splice(*fence..fence + count, new.lines());
+    }
+    if !renewed.is_empty() {
+        fs::write(root().join(page), lines.join("\n") + "\n").unwrap();
+    }
+}
+
+/// Runs a block that needs packages, where these are installed, and returns what it prints.
+fn python(shell: &Shell, block: &Block, place: &str) -> Option<String> {
     let path = shell.with_all_commands();
     let python = std::env::var("DOCS_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let imports: Vec<_> =
@@ -169,10 +235,11 @@ fn python(shell: &Shell, block: &Block, place: &str) {
         let is_optional = is_optional || std::env::var_os("DOCS_PYTHON").is_none();
         assert!(is_optional, "{place}: {python} lacks a package");
         eprintln!("{place}: skipped, {python} lacks one of: {}", imports.join("; "));
-        return;
+        return None;
     }
     let ran = shell.run(&python, &["-c", &block.text], &path);
     assert!(ran.status.success(), "{place}: {}", shown(&ran));
+    Some(String::from_utf8(ran.stdout).unwrap())
 }
 
 /// Blocks that need a download, a card or another machine: no option in them is unknown. Only `virpack` can be run there.
@@ -195,6 +262,8 @@ fn every_command_that_is_not_run_is_parsed() {
                 "sh" => block.text.replace("exec virpack", "virpack").replace("--wrap 'virpack", "; virpack"),
                 // A script in a pipeline: its variables are the pipeline's.
                 "groovy" => commands_of_groovy(&block.text),
+                // No R in CI, and nothing that takes minutes.
+                "r" | "python" => continue,
                 other => panic!("{place}: a block of {other:?}, which nothing parses"),
             };
             let text = format!(
@@ -210,7 +279,7 @@ fn every_command_that_is_not_run_is_parsed() {
         assert!(!said.contains(UNPARSED) && !said.contains("panicked"), "{page}: {said}");
         let named = blocks(&page)
             .iter()
-            .filter(|block| !block.runs)
+            .filter(|block| !block.runs && ["sh", "groovy"].contains(&&*block.language))
             .map(|b| count_of_commands(&b.text))
             .sum::<usize>();
         let ran = said.lines().filter(|line| line.starts_with("virpack ")).count();
@@ -249,7 +318,7 @@ fn count_of_commands(text: &str) -> usize {
 
 #[test]
 fn every_link_leads_somewhere() {
-    let others = ["ARCHITECTURE.md", "CONTRIBUTING.md", "BENCHMARKS.md", "CHANGELOG.md"];
+    let others = ["ARCHITECTURE.md", "CONTRIBUTING.md", "BENCHMARKS.md", "CHANGELOG.md", "SECURITY.md"];
     let others =
         others.into_iter().chain(["crates/virpack-model/virpack-mini/README.md", "training/README.md"]);
     let pages = pages().into_iter().chain(others.map(str::to_owned));

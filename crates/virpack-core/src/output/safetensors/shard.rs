@@ -4,14 +4,13 @@
 //! back; where there are more, room is left before them for any header that may come, which may end in blanks.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::{Layout, OutputDtype};
-use crate::files::PendingFile;
+use crate::files::{PendingFile, WriteBehind};
 use crate::output::{OutputError, about};
 
 /// Most bytes of data that are held back.
@@ -22,12 +21,11 @@ const ROOM: usize = 1 << 20;
 const ABOUT: usize = 32 << 10;
 /// Most bytes of a tensor's entry: a name, two numbers for the shape and two for the place, of twenty digits each.
 const ENTRY: usize = 192;
-const BUFFER: usize = 1 << 20;
 
 /// A file, being written.
 pub(super) struct Shard {
     pending: PendingFile,
-    out: BufWriter<File>,
+    out: WriteBehind,
     /// The data, while they are few.
     held: Option<Vec<u8>>,
     bytes: u64,
@@ -47,7 +45,7 @@ impl Shard {
             return Err(OutputError::Encode { path: target.to_path_buf(), source });
         }
         let (pending, file) = PendingFile::create(target)?;
-        let out = BufWriter::with_capacity(BUFFER, file);
+        let out = WriteBehind::new(file);
         Ok(Shard { pending, out, held: Some(Vec::new()), bytes: 0, about, entries: String::new(), next: 0 })
     }
 
@@ -107,8 +105,7 @@ impl Shard {
             self.out.write_all(&(length as u64).to_le_bytes())?;
             self.out.write_all(header.as_bytes())?;
             self.out.write_all(self.held.as_deref().unwrap_or_default())?;
-            self.out.flush()?;
-            self.out.get_ref().sync_all()
+            self.out.file()?.sync_all()
         };
         fill_in().map_err(OutputError::write(self.pending.target()))?;
         Ok(self.pending)

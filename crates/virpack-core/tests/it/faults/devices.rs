@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use virpack_core::DeviceEvent;
 use virpack_core::Error;
 use virpack_core::device::Cpu;
-use virpack_core::{CancelToken, Event};
+use virpack_core::{CancelToken, CheckpointOptions, Event};
 use virpack_core::{EmbedOptions, embed_on};
 use virpack_seq::{LengthPolicy, LongRecords};
 
@@ -105,6 +105,45 @@ fn the_run_fails_when_no_device_is_left() {
     assert!(lost.len() <= 1);
     let (found, _) = run(200, &[Some((0, Fault::Hangs))]);
     assert!(matches!(found, Err(Error::Hung { device: 0, .. })), "{found:?}");
+}
+
+#[test]
+fn a_run_on_eight_devices_resumes_from_all_that_it_had_finished() {
+    // Four threads write their parts.
+    let folder = tempfile::tempdir().unwrap();
+    let keep = CheckpointOptions::default().records(5).resume(true);
+    let options = options(folder.path(), 600).checkpoint(keep);
+    let (mut finished, mut stops) = (0, 0);
+    loop {
+        let devices = (0..8).map(|_| Arc::new(Faulty::new(usize::MAX, |_, _| Fault::None))).collect();
+        let (cancel, mut batches, mut resumed) = (CancelToken::new(), 0, None);
+        let done = embed_on(devices, &options, &cancel, |event| match event {
+            Event::Kept(summary) => resumed = Some(summary),
+            Event::Progress(_) => {
+                batches += 1;
+                // The first batches are windows, of which a record has several: few records end with them.
+                if batches == 30 * (stops + 1) {
+                    cancel.cancel();
+                }
+            }
+            _ => (),
+        });
+        let resumed = resumed.unwrap();
+        assert_eq!((resumed.saved.finished, resumed.torn.len()), (finished, 0));
+        match done {
+            Err(Error::Interrupted { kept }) => {
+                let kept = kept.unwrap().finished;
+                assert!(kept >= finished, "{kept}");
+                (finished, stops) = (kept, stops + 1);
+            }
+            done => {
+                assert_eq!(done.unwrap().resumed, finished);
+                break;
+            }
+        }
+    }
+    assert!(stops > 1 && finished > 0, "{stops} stops, {finished} records");
+    is_right(&values(&folder.path().join("out.npy")), &expected(600));
 }
 
 proptest! {

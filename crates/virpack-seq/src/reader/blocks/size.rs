@@ -6,8 +6,18 @@ use super::super::bam;
 use super::super::fastq::{self, ScanResult};
 use super::super::parser::Format;
 use super::super::source::READ_SIZE;
-use super::{Cutter, SHOWN};
+use super::{Block, Content, Cutter, SHOWN};
 use crate::error::InputError;
+
+impl Block {
+    /// Bytes that it holds.
+    pub(crate) fn bytes(&self) -> u64 {
+        match &self.content {
+            Content::Bytes(bytes, _) => bytes.len() as u64,
+            Content::Records(records) => records.iter().map(|record| record.sequence.len() as u64).sum(),
+        }
+    }
+}
 
 impl Cutter {
     /// Most bytes of the record that `text` begins with.

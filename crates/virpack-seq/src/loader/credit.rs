@@ -2,12 +2,12 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::loader::StopReason;
+use super::queue::StopReason;
 use crate::relock::Relock;
 
 /// Limits the bytes in flight. A single larger record is still admitted, alone.
 #[derive(Debug)]
-pub(super) struct Credit {
+pub(crate) struct Credit {
     limit: u64,
     state: Mutex<CreditState>,
     changed: Condvar,
@@ -20,7 +20,7 @@ struct CreditState {
 }
 
 impl Credit {
-    pub(super) fn new(limit: u64) -> Self {
+    pub(crate) fn new(limit: u64) -> Self {
         Credit { limit, state: Mutex::default(), changed: Condvar::new() }
     }
 
@@ -33,7 +33,7 @@ impl Credit {
     }
 
     /// Takes an amount if there is room for it now.
-    pub(super) fn try_take(&self, amount: u64) -> bool {
+    pub(crate) fn try_take(&self, amount: u64) -> bool {
         let mut state = self.state();
         let room = self.has_room(&state, amount);
         state.held += if room { amount } else { 0 };
@@ -41,7 +41,7 @@ impl Credit {
     }
 
     /// Waits for room, and takes an amount.
-    pub(super) fn take(&self, amount: u64) -> Result<(), StopReason> {
+    pub(crate) fn take(&self, amount: u64) -> Result<(), StopReason> {
         let full = |state: &mut CreditState| !state.closed && !self.has_room(state, amount);
         let mut state = self.changed.wait_while(self.state(), full).unwrap_or_else(PoisonError::into_inner);
         if state.closed {
@@ -52,14 +52,14 @@ impl Credit {
     }
 
     /// Returns an amount.
-    pub(super) fn give(&self, amount: u64) {
+    pub(crate) fn give(&self, amount: u64) {
         let mut state = self.state();
         state.held = state.held.saturating_sub(amount);
         self.changed.notify_all();
     }
 
     /// Wakes all waiting threads: no amount will be returned any more.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.state().closed = true;
         self.changed.notify_all();
     }

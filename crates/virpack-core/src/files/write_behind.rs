@@ -1,0 +1,217 @@
+//! A file that is written behind the back of the thread that fills it.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+/// Bytes that are written at once.
+const BUFFER: usize = 256 << 10;
+/// Buffers that wait to be written.
+const AHEAD: usize = 4;
+
+/// A file whose bytes another thread writes, as copying them into the system's memory takes as long as
+/// making them.
+///
+/// The thread begins with the first full buffer, so that a small file has none. What the system says of a
+/// write comes with a later one, with [`flush`](Write::flush) at the latest. Dropped before that, the rest
+/// is left out.
+pub(crate) struct WriteBehind {
+    buffer: Vec<u8>,
+    file: Place,
+}
+
+/// Who has the file.
+enum Place {
+    Here(File),
+    Thread(Writing),
+    /// A write has failed, and its error was returned.
+    Lost,
+}
+
+/// The thread that has the file.
+struct Writing {
+    full: Sender<Vec<u8>>,
+    written: Receiver<Vec<u8>>,
+    thread: JoinHandle<io::Result<File>>,
+}
+
+impl WriteBehind {
+    /// Takes a file that is written at its place.
+    pub(crate) fn new(file: File) -> Self {
+        WriteBehind { buffer: Vec::new(), file: Place::Here(file) }
+    }
+
+    /// What is not handed on yet: bytes may be put behind it, if [`WriteBehind::added`] is called then.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Hands the buffer on where it is full.
+    pub(crate) fn added(&mut self) -> io::Result<()> {
+        if self.buffer.len() < BUFFER { Ok(()) } else { self.hand_on() }
+    }
+
+    /// The file, once all is written to it.
+    pub(crate) fn file(&mut self) -> io::Result<&mut File> {
+        self.flush()?;
+        match &mut self.file {
+            Place::Here(file) => Ok(file),
+            _ => Err(lost()),
+        }
+    }
+
+    fn hand_on(&mut self) -> io::Result<()> {
+        if let Place::Here(_) = self.file {
+            self.file = match std::mem::replace(&mut self.file, Place::Lost) {
+                Place::Here(file) => Writing::start(file).map_or_else(Place::Here, Place::Thread),
+                other => other,
+            };
+        }
+        match &mut self.file {
+            Place::Thread(writing) => {
+                let next = writing.written.try_recv().unwrap_or_default();
+                if writing.full.send(std::mem::replace(&mut self.buffer, next)).is_err() {
+                    // It has ended with an error.
+                    self.take_back()?;
+                    return Err(lost());
+                }
+                Ok(())
+            }
+            // The system gives no thread.
+            Place::Here(file) => {
+                let written = file.write_all(&self.buffer);
+                self.buffer.clear();
+                written
+            }
+            Place::Lost => Err(lost()),
+        }
+    }
+
+    /// Waits for the thread and takes the file from it.
+    fn take_back(&mut self) -> io::Result<()> {
+        match std::mem::replace(&mut self.file, Place::Lost) {
+            Place::Thread(writing) => self.file = Place::Here(writing.end()?),
+            other => self.file = other,
+        }
+        Ok(())
+    }
+}
+
+impl Writing {
+    /// Starts the thread; gives the file back where there is none.
+    fn start(file: File) -> Result<Writing, File> {
+        let (full, buffers) = bounded::<Vec<u8>>(AHEAD);
+        let (used, written) = bounded(AHEAD);
+        let Ok(second) = file.try_clone() else { return Err(file) };
+        let mut own = second;
+        let write = move || {
+            for mut buffer in buffers {
+                own.write_all(&buffer)?;
+                buffer.clear();
+                // Where enough are about, this one may go.
+                let _ = used.try_send(buffer);
+            }
+            Ok(own)
+        };
+        match std::thread::Builder::new().name("writing file".to_owned()).spawn(write) {
+            Ok(thread) => Ok(Writing { full, written, thread }),
+            Err(_) => Err(file),
+        }
+    }
+
+    /// Waits until all is written.
+    fn end(self) -> io::Result<File> {
+        drop(self.full);
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that writes panicked")))
+    }
+}
+
+impl Write for WriteBehind {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        self.added()?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.take_back()?;
+        let Place::Here(file) = &mut self.file else { return Err(lost()) };
+        let written = file.write_all(&self.buffer);
+        self.buffer.clear();
+        written
+    }
+}
+
+impl Seek for WriteBehind {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file()?.seek(to)
+    }
+}
+
+impl Drop for WriteBehind {
+    fn drop(&mut self) {
+        // Its errors were returned, or the file is not wanted.
+        let _ = self.take_back();
+    }
+}
+
+/// The error of a file of which a write has failed.
+fn lost() -> io::Error {
+    io::Error::other("an earlier write has failed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_any_sizes_are_written_in_order() {
+        let mut expected = Vec::new();
+        let mut out = WriteBehind::new(tempfile::tempfile().unwrap());
+        for (i, size) in
+            [0, 1, 7, BUFFER - 1, BUFFER, 3 * BUFFER + 5, 100, 2 * BUFFER].into_iter().enumerate()
+        {
+            let bytes = vec![i as u8; size];
+            out.write_all(&bytes).unwrap();
+            out.buffer().push(255);
+            out.added().unwrap();
+            expected.extend(bytes.into_iter().chain([255]));
+        }
+        assert!(matches!(out.file, Place::Thread(_)));
+        // The beginning is filled in, and the end goes on.
+        out.seek(SeekFrom::Start(0)).unwrap();
+        out.write_all(b"head").unwrap();
+        expected[..4].copy_from_slice(b"head");
+        out.seek(SeekFrom::End(0)).unwrap();
+        out.write_all(b"tail").unwrap();
+        expected.extend(b"tail");
+        assert_eq!(contents(&mut out), expected);
+    }
+
+    #[test]
+    fn a_small_file_has_no_thread() {
+        let mut out = WriteBehind::new(tempfile::tempfile().unwrap());
+        out.write_all(&[1; BUFFER - 1]).unwrap();
+        assert!(matches!(out.file, Place::Here(_)));
+        assert_eq!(contents(&mut out), [1; BUFFER - 1]);
+    }
+
+    #[test]
+    fn a_write_that_fails_is_reported_once_and_nothing_follows_it() {
+        // A file that is open for reading alone.
+        let mut out = WriteBehind::new(File::open("/dev/null").unwrap());
+        let end = (0..1_000).find_map(|_| out.write_all(&[0; BUFFER]).err()).unwrap();
+        assert_eq!(end.kind(), File::open("/dev/null").unwrap().write_all(&[0]).unwrap_err().kind());
+        assert_eq!(out.write_all(&[0; BUFFER]).unwrap_err().to_string(), lost().to_string());
+        assert!(out.flush().is_err());
+    }
+
+    fn contents(out: &mut WriteBehind) -> Vec<u8> {
+        let (mut contents, file) = (Vec::new(), out.file().unwrap());
+        file.rewind().unwrap();
+        io::Read::read_to_end(file, &mut contents).unwrap();
+        contents
+    }
+}
