@@ -49,14 +49,14 @@ pub enum Event {
 /// The most tokens in a batch of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelBudget {
-    /// The model, where a run has two: `nucleotide` or `protein`.
+    /// The model, if a run has two: `nucleotide` or `protein`.
     pub model: Option<&'static str>,
     /// The budget in tokens.
     pub tokens: usize,
 }
 
 impl Event {
-    /// A device is ready.
+    /// Returns the event that a device is ready.
     pub(crate) fn ready(name: String, faster: Option<Dtype>, budgets: Vec<ModelBudget>) -> Event {
         let faster = faster.map_or_else(String::new, |dtype| format!(" ({dtype} is faster here)"));
         Event::Ready { device: name + &faster, budgets }

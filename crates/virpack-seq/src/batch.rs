@@ -88,7 +88,7 @@ impl Window {
 }
 
 impl PackedBatch {
-    /// An empty batch with room for `tokens` tokens in `sequences` sequences.
+    /// Returns an empty batch with room for `tokens` tokens in `sequences` sequences.
     pub fn with_capacity(tokens: usize, sequences: usize) -> Self {
         let mut cu_seqlens = Vec::with_capacity(sequences + 1);
         cu_seqlens.push(0);
@@ -124,17 +124,17 @@ impl PackedBatch {
         self.index.push(index);
     }
 
-    /// Sequences in the batch.
+    /// Returns the number of sequences in the batch.
     pub fn len(&self) -> usize {
         self.index.len()
     }
 
-    /// Whether the batch holds no sequence.
+    /// Returns whether the batch is empty.
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
     }
 
-    /// Tokens in the batch, special tokens included.
+    /// Returns the tokens in the batch, special tokens included.
     pub fn total_tokens(&self) -> usize {
         self.input_ids.len()
     }
@@ -175,7 +175,7 @@ impl PackedBatch {
         parts
     }
 
-    /// The tokens of sequence `i`.
+    /// Returns the tokens of sequence `i`.
     ///
     /// ```
     /// use virpack_seq::{PackedBatch, SequenceIndex};

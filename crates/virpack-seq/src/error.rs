@@ -36,7 +36,7 @@ pub enum SeqError {
     Open {
         /// The input as it was named.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
 
@@ -100,7 +100,7 @@ pub enum SeqError {
     Tokenizer {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: BpeProblem,
     },
 

@@ -30,7 +30,7 @@ const LARGEST_ANSWER: u64 = 64 << 20;
 /// The addresses from which a cloud machine gets its credentials. Elsewhere they do not answer.
 const METADATA: [&str; 3] = ["169.254.169.254", "metadata.google.internal", "metadata"];
 
-/// The client of this process, which keeps connections open.
+/// Returns the client of this process, which keeps connections open.
 pub(crate) fn agent() -> Result<&'static Agent, StoreError> {
     static AGENT: OnceLock<Result<Agent, NoCertificates>> = OnceLock::new();
     let agent = AGENT.get_or_init(|| {

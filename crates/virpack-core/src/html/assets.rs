@@ -66,7 +66,8 @@ pub(super) fn render(name: &str, data: Data<'_>, context: Value) -> Result<Strin
     Ok(env.get_template(name)?.render(context! { assets, ..context })?)
 }
 
-/// The style and the script with the hashes that the page's Content-Security-Policy allows, and the data.
+/// Returns the style and the script with the hashes that the page's Content-Security-Policy allows, and the
+/// data.
 fn assets(data: Data<'_>) -> Value {
     let (script, data) = match data {
         Data::NoScript => (None, None),

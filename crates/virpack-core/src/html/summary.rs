@@ -34,7 +34,7 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// All records.
+    /// Returns the count of all records.
     pub(crate) fn total(&self) -> Count {
         let sum = |of: fn(&Count) -> u64| self.calls.iter().map(of).sum();
         Count { records: sum(|count| count.records), bases: sum(|count| count.bases) }

@@ -59,7 +59,7 @@ pub(crate) enum MergeProblem {
     Read {
         /// The shard.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A shard that was changed after it was written.

@@ -83,7 +83,7 @@ pub(crate) enum PlanProblem {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A file of a plan that was changed after it was written.

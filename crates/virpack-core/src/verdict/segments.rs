@@ -72,7 +72,7 @@ impl RegionKind {
 pub struct Region {
     /// Its bases, from 0: from the first base of its first chunk to the last base of its last chunk.
     pub bases: Range<usize>,
-    /// What it is.
+    /// The kind of the region.
     pub kind: RegionKind,
     /// Its chunks, those without a verdict included.
     pub chunks: u64,

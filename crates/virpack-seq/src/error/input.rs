@@ -40,7 +40,7 @@ pub enum InputError {
         line: u64,
         /// Complete records of this input before it.
         records: u64,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// An input that changed while it was read.
@@ -65,7 +65,7 @@ pub enum InputError {
         line: u64,
         /// Complete records of this input before the damage.
         records: u64,
-        /// What the decoder said.
+        /// The decoder's error.
         source: std::io::Error,
     },
     /// Compressed data that need too much memory to decompress.
@@ -169,7 +169,7 @@ pub enum InputError {
         path: PathBuf,
         /// The record's number in this input, from 1, counting alignments that are left out.
         record: u64,
-        /// What is wrong with it.
+        /// The problem.
         problem: BamProblem,
     },
     /// Bytes that are not text.

@@ -25,7 +25,7 @@ pub enum ThreadError {
     NotStarted {
         /// The task of the thread.
         thread: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A thread that panicked: a fault of virpack, or of a tokenizer that the caller supplied.

@@ -23,7 +23,7 @@ impl UniqueWindow {
         self.oldest
     }
 
-    /// Returns whether this window has room for so many more sequences, whose numbers must all be at least
+    /// Returns whether this window has room for `sequences` more, whose numbers must all be at least
     /// [`UniqueWindow::oldest`].
     pub(super) fn has_room(&self, sequences: usize) -> bool {
         self.known.len() + sequences <= self.window

@@ -110,7 +110,7 @@ const fn kinds() -> [u8; 256] {
     kinds
 }
 
-/// All words of `length` bases, by their numbers.
+/// Returns all words of `length` bases, by their numbers.
 fn words(length: usize) -> impl Iterator<Item = String> {
     let base = |number: usize, place: usize| char::from(BASES[number >> (2 * place) & 3]);
     (0..1 << (2 * length)).map(move |number| (0..length).rev().map(|place| base(number, place)).collect())
