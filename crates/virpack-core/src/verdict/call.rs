@@ -38,8 +38,7 @@ impl CallThresholds {
     /// Few false calls: `viral` at 0.9.
     pub const STRICT: Self = CallThresholds { viral: 0.9, cellular: 0.3 };
 
-    /// Returns the thresholds whose viral records score at least `viral`; None unless it is between 0 and
-    /// 1.
+    /// Returns the thresholds whose viral records score at least `viral`; None unless that is 0 to 1.
     ///
     /// The other threshold is that of [`CallThresholds::DEFAULT`], or `viral` if that is less.
     #[must_use]

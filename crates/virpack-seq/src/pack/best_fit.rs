@@ -14,8 +14,8 @@ pub(super) struct RoomQueue {
     open: Vec<OpenBatch>,
     roomy: Option<u32>,
     rooms: BitSet,
-    /// The earliest batch of each room: the root of a pairing heap (Fredman, Sedgewick, Sleator & Tarjan
-    /// 1986) stored in `child` and `sibling`, since a batch is in one queue only.
+    /// The earliest batch of each room: the root of a pairing heap (Fredman, Sedgewick, Sleator &
+    /// Tarjan 1986) stored in `child` and `sibling`, since a batch is in one queue only.
     earliest: Vec<u32>,
     child: Vec<u32>,
     sibling: Vec<u32>,
