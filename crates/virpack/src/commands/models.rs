@@ -95,7 +95,7 @@ fn row(out: &mut impl Write, name: &str, config: &ModelConfig, cached: &str) -> 
         "{name:<25} {:>6} {:>6} {:>5} {:>14}  {cached}",
         config.layers(),
         config.hidden(),
-        config.heads(),
+        config.heads().map_or_else(|| "-".to_owned(), |heads| heads.to_string()),
         grouped(config.parameters()),
     )
 }
@@ -118,11 +118,11 @@ fn bundle_info(out: &mut impl Write, bundle: &Bundle) -> Result<(), Failure> {
         let config = ModelConfig::of(&weights)?;
         writeln!(
             out,
-            "{:<12} {location}: {} layers, {} wide, {} heads, {} parameters ({})",
+            "{:<12} {location}: {} layers, {} wide, {}{} parameters ({})",
             config.family(),
             config.layers(),
             config.hidden(),
-            config.heads(),
+            config.heads().map_or_else(String::new, |heads| format!("{heads} heads, ")),
             grouped(config.parameters()),
             bytes(weights.files().map(|(_, size)| size).sum()),
         )?;
@@ -165,7 +165,12 @@ fn info(out: &mut impl Write, model: &str, hub: &HubOptions) -> Result<(), Failu
     writeln!(out, "model        {}", config.family())?;
     writeln!(out, "layers       {}", config.layers())?;
     writeln!(out, "hidden       {}", config.hidden())?;
-    writeln!(out, "heads        {} of {}", config.heads(), config.hidden() / config.heads())?;
+    if let Some(heads) = config.heads() {
+        writeln!(out, "heads        {heads} of {}", config.hidden() / heads)?;
+    }
+    if let ModelConfig::CodonConv(config) = &config {
+        writeln!(out, "window       {} codons, {} in a layer", config.embedding_window, config.window)?;
+    }
     writeln!(out, "feed-forward {}", config.intermediate())?;
     writeln!(out, "parameters   {}", grouped(config.parameters()))?;
     writeln!(
