@@ -37,8 +37,8 @@ pub enum Error {
     },
     /// A joint classifier without a convolutional codon model, or the other way round.
     #[error(
-        "{} {}, and the nucleotide model is {family}", shown_path(path),
-        if *is_joint { "takes the vectors of open frames" } else { "takes all six frames (virpack.features is joint)" }
+        "{} takes {}, and the nucleotide model is {family}", shown_path(path),
+        if *is_joint { "the vectors of open frames" } else { "all six frames (virpack.features is joint)" }
     )]
     ClassifierFeatures {
         /// The classifier's file.
@@ -55,8 +55,8 @@ pub enum Error {
         path: PathBuf,
         /// Features that it takes.
         width: usize,
-        /// Features that there are: twice the mean and largest values of the nucleotide model, the protein model's mean, and
-        /// four facts.
+        /// Features that there are: twice the mean and largest values of the nucleotide model, the protein
+        /// model's mean, and four facts.
         expected: usize,
     },
     /// A classifier of nucleotides alone beside a joint one.

@@ -203,9 +203,9 @@ pub trait Backend: Send + Sync {
         dropout: Option<TokenDropout>,
     ) -> Result<Self::Tensor, DeviceError>;
 
-    /// The sum of a row of `table` for each token of a window around a token, inside its sequence, and of `bias`
-    /// `[hidden]`: `[tokens, hidden]`. `table` is `[window · vocabulary, hidden]`, a table for each place of the window,
-    /// which has an odd number of them; the middle one is the token's own.
+    /// The sum of a row of `table` for each token of a window around a token, inside its sequence, and of
+    /// `bias` `[hidden]`: `[tokens, hidden]`. `table` is `[window · vocabulary, hidden]`, a table for each
+    /// place of the window, which has an odd number of them; the middle one is the token's own.
     ///
     /// ```
     /// use virpack_device::{Backend, Cpu};
@@ -225,8 +225,8 @@ pub trait Backend: Send + Sync {
         packed: &Self::Packed,
     ) -> Result<Self::Tensor, DeviceError>;
 
-    /// The rows of a window around each row of `x` `[tokens, columns]`, side by side, zeros for those outside its
-    /// sequence: `[tokens, window · columns]`. A window has an odd number of rows.
+    /// The rows of a window around each row of `x` `[tokens, columns]`, side by side, zeros for those outside
+    /// its sequence: `[tokens, window · columns]`. A window has an odd number of rows.
     ///
     /// ```
     /// use virpack_device::{Backend, Cpu};
@@ -332,7 +332,7 @@ pub trait Backend: Send + Sync {
         attention: &Attention<Self::Vector>,
     ) -> Result<Self::Tensor, DeviceError>;
 
-    /// One row a sequence: `[n, pool.width(hidden)]` float32, on its way to the host.
+    /// One row a sequence: `[n, pool.width(hidden)]` float32, to be waited for.
     fn pool(
         &self,
         x: &Self::Tensor,
@@ -449,7 +449,8 @@ pub trait Backend: Send + Sync {
     }
 
     /// A convolution: [`Backend::layer_norm`] of `x` `[tokens, columns]`, [`Backend::unfold`], then
-    /// [`Backend::linear`] of a layer `[outputs, window · columns]` without a norm of its own, and what follows it.
+    /// [`Backend::linear`] of a layer `[outputs, window · columns]` without a norm of its own, and what
+    /// follows it.
     ///
     /// ```
     /// use virpack_device::{Backend, Cpu, Epilogue, HostLinear, LayerNorm};
@@ -459,8 +460,8 @@ pub trait Backend: Send + Sync {
     /// let weight = vec![1.0, 0.0, 10.0, 0.0, 100.0, 0.0]; // the first columns of three rows
     /// let layer = cpu.linear_layer([1, 6], HostLinear { norm: None, weight, bias: None }, None)?;
     /// let packed = cpu.packed(&[0, 0, 0], &[0, 2, 3], 2)?;
-    /// let x = cpu.tensor(3, 2, &[3.0, 5.0, 5.0, 3.0, 3.0, 5.0])?; // -1, 1 and -1 after the norm, and their opposites
-    /// let y = cpu.window_linear(&x, &norm, &layer, &packed, 3, Epilogue::None)?;
+    /// let x = cpu.tensor(3, 2, &[3.0, 5.0, 5.0, 3.0, 3.0, 5.0])?; // -1, 1 and -1 after the norm, and their
+    /// opposites let y = cpu.window_linear(&x, &norm, &layer, &packed, 3, Epilogue::None)?;
     /// assert_eq!(y.values(), [90.0, 9.0, -10.0]);
     /// # Ok::<(), virpack_device::DeviceError>(())
     /// ```

@@ -17,7 +17,8 @@ pub struct ModelShape {
     pub widths: Vec<usize>,
     /// Width of a hidden state.
     pub hidden: usize,
-    /// Most values of a pooled row: more than `hidden` where a model is pooled by [`Pool::MeanMax`](crate::Pool).
+    /// Most values of a pooled row: more than `hidden` where a model is pooled by
+    /// [`Pool::MeanMax`](crate::Pool).
     pub pooled: usize,
     /// Width of an attention head.
     pub head_width: usize,

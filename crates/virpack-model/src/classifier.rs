@@ -22,10 +22,12 @@ pub const CHUNK_LENGTH: &str = "virpack.chunk_length";
 /// The name under which safetensors metadata keep what BatchNorm adds to a variance.
 pub const BATCH_NORM_EPS: &str = "virpack.batch_norm_eps";
 
-/// The name under which safetensors metadata keep which features a classifier takes; [`JOINT`] is the one value.
+/// The name under which safetensors metadata keep which features a classifier takes; [`JOINT`] is the one
+/// value.
 pub const FEATURES: &str = "virpack.features";
-/// The value of [`FEATURES`] of a classifier that takes all six frames of a chunk together: for each row the mean and then
-/// the largest values of the frames' vectors of a convolutional codon model, the vector of a protein, and four facts.
+/// The value of [`FEATURES`] of a classifier that takes all six frames of a chunk together: for each row the
+/// mean and then the largest values of the frames' vectors of a convolutional codon model, the vector of a
+/// protein, and four facts.
 pub const JOINT: &str = "joint";
 
 /// Lengths of chunks that the reference trains classifiers for, and names their files after.

@@ -10,8 +10,8 @@ use virpack_device::{Backend, DeviceError, Epilogue, ModelShape, Pool, PoolSpan}
 
 /// A convolutional encoder over tokens, of codons in virpack's own models, on a backend.
 ///
-/// The embedding is a convolution over the tokens themselves: a row of a table for each place of a window. A layer is
-/// `x + down(gelu(up(windows of norm(x))))`, and a norm follows the last one.
+/// The embedding is a convolution over the tokens themselves: a row of a table for each place of a window. A
+/// layer is `x + down(gelu(up(windows of norm(x))))`, and a norm follows the last one.
 pub struct CodonConv<B: Backend> {
     config: CodonConvConfig,
     /// A table for each place of the window, `[embedding_window · vocab, hidden]`.
@@ -130,8 +130,8 @@ impl<B: Backend> Encoder<B> for CodonConv<B> {
 impl CodonConvConfig {
     /// What a model of these settings holds.
     ///
-    /// Beside the residual stream live the normed rows, or what becomes of them, and the rows of a window side by side,
-    /// which a backend may do without.
+    /// Beside the residual stream live the normed rows, or what becomes of them, and the rows of a window
+    /// side by side, which a backend may do without.
     #[must_use]
     pub fn shape(&self) -> ModelShape {
         let table = [self.embedding_window * self.vocab, self.hidden];

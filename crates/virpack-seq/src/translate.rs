@@ -198,8 +198,8 @@ impl Translator {
         Some([&self.letters, &self.complement])
     }
 
-    /// The letters of the whole codons of all six frames, open or not, in the order of [`Frame::ALL`]: in reading
-    /// direction, capitals, U as T. Nothing where no codon can be read.
+    /// The letters of the whole codons of all six frames, open or not, in the order of [`Frame::ALL`]: in
+    /// reading direction, capitals, U as T. Nothing where no codon can be read.
     ///
     /// ```
     /// use virpack_seq::{GeneticCode, Translator};
@@ -218,8 +218,8 @@ impl Translator {
         }))
     }
 
-    /// The longest run of residues without a stop in any of the six frames; of equal ones that of the first frame, and
-    /// there the earlier one. Nothing where it has fewer than `at_least`.
+    /// The longest run of residues without a stop in any of the six frames; of equal ones that of the first
+    /// frame, and there the earlier one. Nothing where it has fewer than `at_least`.
     ///
     /// ```
     /// use virpack_seq::{GeneticCode, Translator};

@@ -66,8 +66,8 @@ pub(crate) struct ScoredChunk {
     /// Its bases in the record, from 0.
     pub(crate) bases: Range<usize>,
     pub(crate) frames: Vec<ScoredFrame>,
-    /// Its own scores where it has no open frame: the highest of its two strands by their nucleotides alone, or those of
-    /// its one row where a joint classifier takes all six frames.
+    /// Its own scores where it has no open frame: the highest of its two strands by their nucleotides alone,
+    /// or those of its one row where a joint classifier takes all six frames.
     pub(crate) whole: Option<Scores>,
 }
 

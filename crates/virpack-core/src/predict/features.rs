@@ -9,19 +9,21 @@ use virpack_seq::frames::{Chunk, ChunkReading, Pair, SixFrames, WholeChunk};
 use super::vectors::Vectors;
 use crate::Error;
 
-/// What two models read of a chunk, and how that becomes rows. A chunk has a row for each open frame; where it has none,
-/// rows of the whole chunk may take their place.
+/// What two models read of a chunk, and how that becomes rows. A chunk has a row for each open frame; where
+/// it has none, rows of the whole chunk may take their place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Features {
-    /// VirNucPro's: a frame's embeddings by the models that the classifier takes, one behind the other. With `strands`,
-    /// another classifier takes each strand of a chunk without an open frame by its nucleotides alone.
+    /// VirNucPro's: a frame's embeddings by the models that the classifier takes, one behind the other. With
+    /// `strands`, another classifier takes each strand of a chunk without an open frame by its nucleotides
+    /// alone.
     Frames { takes: Pair<bool>, strands: bool },
-    /// The codons of all six frames, their mean and then their largest values; an open frame's protein, or the longest
-    /// partial one; and what is known beside. The widths are those of the models' embeddings.
+    /// The codons of all six frames, their mean and then their largest values; an open frame's protein, or
+    /// the longest partial one; and what is known beside. The widths are those of the models' embeddings.
     Joint { widths: Pair<usize> },
 }
 
-/// Facts of a joint row: an open frame, a partial one, the share of frames that are open, the share of G and C.
+/// Facts of a joint row: an open frame, a partial one, the share of frames that are open, the share of G and
+/// C.
 const FACTS: usize = 4;
 
 /// The rows of chunks, for the classifiers.
@@ -34,7 +36,8 @@ pub(super) struct Rows {
 }
 
 impl Features {
-    /// What the classifier of open frames, and that of nucleotides where there is one, take of models of these settings.
+    /// What the classifier of open frames, and that of nucleotides where there is one, take of models of
+    /// these settings.
     ///
     /// # Errors
     ///

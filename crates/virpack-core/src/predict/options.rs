@@ -135,8 +135,8 @@ impl PredictOptions {
         output: impl Into<PathBuf>,
         /// Sets what models and classifiers are called together, where they have a name.
         name: impl Into<Option<String>>,
-        /// Sets the classifier of open frames; a joint one, which takes all six frames of a convolutional codon model, is of
-        /// chunks without an open frame, too.
+        /// Sets the classifier of open frames; a joint one, which takes all six frames of a convolutional
+        /// codon model, is of chunks without an open frame, too.
         classifier: impl Into<Location>,
         /// Sets the classifier of chunks without an open frame, which takes the nucleotide model's vectors
         /// alone; None: they have no verdict, as in VirNucPro.
@@ -145,7 +145,8 @@ impl PredictOptions {
         length: impl Into<Option<NonZeroUsize>>,
         /// Sets how codons are read.
         genetic_code: GeneticCode,
-        /// Sets the model of the nucleotides: DNABERT-S, or a convolutional codon model with its joint classifier.
+        /// Sets the model of the nucleotides: DNABERT-S, or a convolutional codon model with its joint
+        /// classifier.
         nucleotide_model: impl Into<ModelSource>,
         /// Sets the model of the proteins: ESM-2.
         protein_model: impl Into<ModelSource>,

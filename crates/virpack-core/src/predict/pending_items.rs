@@ -130,8 +130,8 @@ impl PendingItems {
         rows
     }
 
-    /// Gives chunks the next of the scores of frames and of whole chunks; hands back those that the classifiers have
-    /// scored, by their numbers among chunks.
+    /// Gives chunks the next of the scores of frames and of whole chunks; hands back those that the
+    /// classifiers have scored, by their numbers among chunks.
     pub(super) fn set_scores(
         &mut self,
         chunks: &[u64],

@@ -3,7 +3,7 @@
 use super::clock::Kind;
 use super::linear::{Gated, MapGelu, OnTile, RowMajor, Weights};
 use super::norm::NormRow;
-use super::pool::pool_rows;
+use super::pool::PoolRows;
 use super::{Cpu, CpuMatrix, CpuPacked, CpuTensor};
 use crate::{
     Attention, Backend, DeviceError, Epilogue, LayerNorm, LinearOf, Pool, PoolSpan, TokenDropout, Work,
@@ -201,7 +201,7 @@ impl Backend for Cpu {
                         bounds[0] + span.skip_first..bounds[1] - span.skip_last
                     }
                 };
-                pool_rows(x, rows, pool, out);
+                self.arch.dispatch(PoolRows::new(x, rows, pool, out));
             });
         };
         self.on_threads(Kind::Rest, all);

@@ -7,8 +7,8 @@
 /// into memory that its thread keeps. `gemm` blocks the inner dimension as finely or finer.
 pub(crate) const PACKED_INPUTS: usize = 512;
 
-/// The left factor of a product: rows of `inner` values, `stride` from the start of one to the start of the next. Rows
-/// overlap where `stride` is less than `inner`: windows of a convolution.
+/// The left factor of a product: rows of `inner` values, `stride` from the start of one to the start of the
+/// next. Rows overlap where `stride` is less than `inner`: windows of a convolution.
 #[derive(Clone, Copy)]
 pub(crate) struct Left<'a> {
     pub(crate) values: &'a [f32],

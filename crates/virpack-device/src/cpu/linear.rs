@@ -61,8 +61,8 @@ pub(super) struct Input<'a> {
     pub(super) stride: usize,
 }
 
-/// `x · weightᵀ + bias` into `out`, then what follows, by `tiles` of `out`, each with the first of the rows of `x` that
-/// it reads.
+/// `x · weightᵀ + bias` into `out`, then what follows, by `tiles` of `out`, each with the first of the rows
+/// of `x` that it reads.
 pub(super) fn linear(
     arch: Arch,
     tiles: Vec<(Tile, usize)>,

@@ -2,23 +2,44 @@
 
 use super::CpuTensor;
 use crate::Pool;
+use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// One sequence's rows to one row.
-pub(super) fn pool_rows(x: &CpuTensor, rows: Range<usize>, pool: Pool, out: &mut [f32]) {
-    let values = &x.values()[rows.start * x.columns..rows.end * x.columns];
-    match pool {
-        Pool::Cls => out.copy_from_slice(&values[..x.columns]),
-        Pool::Max => max(values, out),
-        Pool::Mean => mean(values, out),
-        Pool::MeanMax => {
-            let (means, largest) = out.split_at_mut(x.columns);
-            mean(values, means);
-            max(values, largest);
+pub(super) struct PoolRows<'a> {
+    values: &'a [f32],
+    columns: usize,
+    pool: Pool,
+    out: &'a mut [f32],
+}
+
+impl<'a> PoolRows<'a> {
+    pub(super) fn new(x: &'a CpuTensor, rows: Range<usize>, pool: Pool, out: &'a mut [f32]) -> Self {
+        let columns = x.columns;
+        PoolRows { values: &x.values()[rows.start * columns..rows.end * columns], columns, pool, out }
+    }
+}
+
+impl WithSimd for PoolRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let PoolRows { values, columns, pool, out } = self;
+        match pool {
+            Pool::Cls => out.copy_from_slice(&values[..columns]),
+            Pool::Max => max(values, out),
+            Pool::Mean => mean(values, out),
+            Pool::MeanMax => {
+                let (means, largest) = out.split_at_mut(columns);
+                mean(values, means);
+                max(values, largest);
+            }
         }
     }
 }
 
+#[inline(always)]
 fn max(values: &[f32], out: &mut [f32]) {
     out.copy_from_slice(&values[..out.len()]);
     for row in values.chunks_exact(out.len()) {
@@ -30,6 +51,7 @@ fn max(values: &[f32], out: &mut [f32]) {
 }
 
 /// Summed in float64, so that the mean of a long sequence loses no digits.
+#[inline(always)]
 fn mean(values: &[f32], out: &mut [f32]) {
     let mut sums = vec![0.0f64; out.len()];
     for row in values.chunks_exact(out.len()) {

@@ -44,7 +44,8 @@ impl CpuPacked {
     }
 }
 
-/// The tokens of the window around `token` inside `sequence`, and the place in the window of the first of them.
+/// The tokens of the window around `token` inside `sequence`, and the place in the window of the first of
+/// them.
 fn window_around(token: usize, sequence: &Range<usize>, window: usize) -> (Range<usize>, usize) {
     let half = window / 2;
     let first = token.saturating_sub(half).max(sequence.start);
@@ -101,8 +102,8 @@ impl Cpu {
         Ok(out)
     }
 
-    /// A convolution in float32: the rows of a window lie side by side in memory already, once zeros stand between the
-    /// sequences, so that the product reads rows that overlap.
+    /// A convolution in float32: the rows of a window lie side by side in memory already, once zeros stand
+    /// between the sequences, so that the product reads rows that overlap.
     pub(super) fn convolution(
         &self,
         x: &CpuTensor,

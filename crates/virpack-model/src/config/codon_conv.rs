@@ -30,13 +30,14 @@ pub struct CodonConvConfig {
 }
 
 impl CodonConvConfig {
-    /// The settings of the model that `weights` were opened from, in config.json beside them, checked against their
-    /// shapes.
+    /// The settings of the model that `weights` were opened from, in config.json beside them, checked against
+    /// their shapes.
     ///
     /// # Errors
     ///
-    /// [`ModelError::NoConfig`] without settings, [`ModelError::Json`], [`ModelError::BadSetting`] for unusable ones,
-    /// [`ModelError::UnsupportedModel`] for a model that virpack does not run, and those of [`Weights::check`].
+    /// [`ModelError::NoConfig`] without settings, [`ModelError::Json`], [`ModelError::BadSetting`] for
+    /// unusable ones, [`ModelError::UnsupportedModel`] for a model that virpack does not run, and those of
+    /// [`Weights::check`].
     pub fn of(weights: &Weights) -> Result<Self, ModelError> {
         let file = weights.directory().join(CONFIG);
         if !file.exists() {
@@ -100,7 +101,8 @@ impl CodonConvConfig {
         }
     }
 
-    /// Checks that `weights` have all tensors of this model, in their shapes, and beside them known heads alone.
+    /// Checks that `weights` have all tensors of this model, in their shapes, and beside them known heads
+    /// alone.
     ///
     /// # Errors
     ///
@@ -136,8 +138,8 @@ impl CodonConvConfig {
         tensors
     }
 
-    /// Shapes, `[outputs, inputs]`, of the weights that a layer multiplies with: those of the window's rows, side by side,
-    /// and those that follow.
+    /// Shapes, `[outputs, inputs]`, of the weights that a layer multiplies with: those of the window's rows,
+    /// side by side, and those that follow.
     #[must_use]
     pub fn products(&self) -> [[usize; 2]; 2] {
         [[self.intermediate, self.window * self.hidden], [self.hidden, self.intermediate]]

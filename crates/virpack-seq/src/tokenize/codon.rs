@@ -11,12 +11,13 @@ use crate::letters::{NO_BASE, TABLES};
 /// Bases of a word.
 const WORD: usize = 3;
 
-/// Ids of all words of one, two and three bases, by their numbers: two bits a base in the order of TCAG, the first the
-/// highest.
+/// Ids of all words of one, two and three bases, by their numbers: two bits a base in the order of TCAG, the
+/// first the highest.
 type Words = [Vec<u16>; WORD];
 
-/// The tokenizer of convolutional codon models: words of three bases from the first on, the last of which may be shorter,
-/// each a token. A word that holds any other letter is the unknown token. Nothing stands around a sequence.
+/// The tokenizer of convolutional codon models: words of three bases from the first on, the last of which may
+/// be shorter, each a token. A word that holds any other letter is the unknown token. Nothing stands around a
+/// sequence.
 ///
 /// Letters count in either case, and U as T.
 ///
@@ -34,8 +35,8 @@ type Words = [Vec<u16>; WORD];
 /// let tokenizer: CodonTokenizer = file.parse()?;
 /// let mut tokens = Vec::new();
 /// let counts = tokenizer.tokenize(b"atgNCAuu", usize::MAX, &mut tokens);
-/// assert_eq!(tokens.iter().map(|id| &*vocabulary[usize::from(*id)]).collect::<Vec<_>>(), ["ATG", "[UNK]", "TT"]);
-/// assert_eq!((counts.residues, counts.unknown), (3, 1));
+/// assert_eq!(tokens.iter().map(|id| &*vocabulary[usize::from(*id)]).collect::<Vec<_>>(), ["ATG", "[UNK]",
+/// "TT"]); assert_eq!((counts.residues, counts.unknown), (3, 1));
 /// # Ok::<(), virpack_seq::tokenize::BpeProblem>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -128,7 +129,8 @@ impl Tokenizer for CodonTokenizer {
 mod tests {
     use super::*;
 
-    /// As `training/` writes it: special tokens first, then all words, shorter ones first, in the order of TCAG.
+    /// As `training/` writes it: special tokens first, then all words, shorter ones first, in the order of
+    /// TCAG.
     fn file(unknown: &str, longest: usize) -> String {
         let words = (1..=longest).flat_map(|length| (0..1 << (2 * length)).map(move |n| word(n, length)));
         let special = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"].map(str::to_owned);

@@ -22,7 +22,8 @@ pub(super) fn source() -> KernelSource {
 }
 
 impl Cuda {
-    /// One float32 row of the pool's width for each sequence, and after them a word for each that is not 0 where the row is not finite.
+    /// One float32 row of the pool's width for each sequence, and after them a word for each that is not 0
+    /// where the row is not finite.
     pub(in crate::cuda) fn pool_rows(
         &self,
         x: &CudaTensor,

@@ -50,8 +50,8 @@ impl Cuda {
             vocabulary as i32,
             out.block.pointer
         ];
-        // SAFETY: every id is inside each place's table, the boundaries inside the batch, `bias` as long as a row, and
-        // `out` has the batch's rows.
+        // SAFETY: every id is inside each place's table, the boundaries inside the batch, `bias` as long as a
+        // row, and `out` has the batch's rows.
         unsafe { self.kernels.launch(&source(), "embed_window", grid(packed), &arguments)? };
         Ok(out)
     }
