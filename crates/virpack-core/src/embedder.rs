@@ -156,7 +156,7 @@ impl Embedder {
 
     /// Values of a row.
     pub fn hidden_size(&self) -> usize {
-        for_model!(&self.model, |model| model.config.hidden())
+        for_model!(&self.model, |model| self.options.width(&model.config))
     }
 
     /// Most residues, or bases, in a sequence.

@@ -7,6 +7,7 @@
 
 mod counters;
 mod pair;
+mod reading;
 mod stream;
 mod unique_window;
 mod worker;
@@ -29,6 +30,7 @@ use crate::translate::{Frame, GeneticCode};
 pub use counters::FrameCounters;
 use counters::SharedCounters;
 pub use pair::Pair;
+pub use reading::{ChunkReading, SHORTEST_PARTIAL, SixFrames, WholeChunk};
 use stream::SequenceStream;
 use worker::FrameWorker;
 
@@ -56,11 +58,8 @@ pub struct FrameOptions {
     pub most_waiting: u64,
     /// Most batches that wait for each model.
     pub prefetch: usize,
-    /// Which models read open frames.
-    pub frames: Pair<bool>,
-    /// Whether the nucleotide model reads chunks without an open frame: both strands, from
-    /// their first base.
-    pub whole_chunks: bool,
+    /// What the models read of a chunk.
+    pub reading: ChunkReading,
     /// Chunks that are done, by their numbers: a batch that nothing but such chunks needs is made,
     /// as it shapes those after it, and not handed out.
     pub done: Arc<IndexSet>,
@@ -79,8 +78,10 @@ impl FrameOptions {
             unique_window: 2_000,
             most_waiting: 256 << 20,
             prefetch: LoaderOptions::default().prefetch,
-            frames: Pair { nucleotide: true, protein: true },
-            whole_chunks: false,
+            reading: ChunkReading::OpenFrames {
+                frames: Pair { nucleotide: true, protein: true },
+                strands: false,
+            },
             done: Arc::default(),
             known: Pair::default(),
         }
@@ -121,17 +122,10 @@ impl FrameOptions {
         self
     }
 
-    /// Says which models read open frames.
+    /// Says what the models read of a chunk.
     #[must_use]
-    pub fn frames(mut self, frames: Pair<bool>) -> Self {
-        self.frames = frames;
-        self
-    }
-
-    /// Has the nucleotide model read chunks without an open frame.
-    #[must_use]
-    pub fn whole_chunks(mut self, whole_chunks: bool) -> Self {
-        self.whole_chunks = whole_chunks;
+    pub fn reading(mut self, reading: ChunkReading) -> Self {
+        self.reading = reading;
         self
     }
 
@@ -171,7 +165,7 @@ pub struct EncoderInput {
 }
 
 /// What there is, in input order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum FrameItem {
     /// A record; its chunks follow.
     Record(Arc<Record>),
@@ -182,7 +176,7 @@ pub enum FrameItem {
 }
 
 /// A chunk and its open frames.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Chunk {
     /// Its place among the chunks of all inputs, from 0.
     pub number: u64,
@@ -190,10 +184,8 @@ pub struct Chunk {
     pub bases: Range<usize>,
     /// Its open frames, in the order of [`Frame::ALL`].
     pub frames: Vec<ChunkFrame>,
-    /// The numbers of the chunk itself and of its reverse complement among the sequences of the
-    /// nucleotide model, where that reads chunks without an open frame, this is one, and it has a
-    /// codon that can be read.
-    pub strands: Option<[u64; 2]>,
+    /// What else is read of it, where it has a codon that can be read.
+    pub whole: WholeChunk,
     /// For each model: nothing from this chunk on has a sequence with a smaller number.
     pub oldest: Pair<u64>,
 }
