@@ -156,7 +156,7 @@ impl Embedder {
 
     /// Returns the number of values in a row.
     pub fn hidden_size(&self) -> usize {
-        for_model!(&self.model, |model| model.config.hidden())
+        for_model!(&self.model, |model| self.options.width(&model.config))
     }
 
     /// Returns the most residues, or bases, in a sequence.

@@ -35,6 +35,39 @@ pub enum Error {
         /// The width of the nucleotide model.
         nucleotide: usize,
     },
+    /// A joint classifier without a convolutional codon model, or the other way round.
+    #[error(
+        "{} takes {}, and the nucleotide model is {family}", shown_path(path),
+        if *is_joint { "the vectors of open frames" } else { "all six frames (virpack.features is joint)" }
+    )]
+    ClassifierFeatures {
+        /// The classifier's file.
+        path: PathBuf,
+        /// What the nucleotide model is.
+        family: &'static str,
+        /// Whether that model needs a joint classifier.
+        is_joint: bool,
+    },
+    /// A joint classifier that takes other features than the models give.
+    #[error("{} takes {width} features, but these models give {expected}", shown_path(path))]
+    JointClassifierWidth {
+        /// The classifier's file.
+        path: PathBuf,
+        /// Features that it takes.
+        width: usize,
+        /// Features that there are: twice the mean and largest values of the nucleotide model, the protein
+        /// model's mean, and four facts.
+        expected: usize,
+    },
+    /// A classifier of nucleotides alone beside a joint one.
+    #[error(
+        "{}: no chunk is left for it, as the joint classifier takes those without an open frame, too",
+        shown_path(path)
+    )]
+    ClassifierBeside {
+        /// The file of the classifier of nucleotides.
+        path: PathBuf,
+    },
     /// Two classifiers for chunks of different lengths.
     #[error(
         "{} was trained on chunks of {} bases, {} on chunks of {}",

@@ -278,7 +278,7 @@ impl ReadModel {
                 },
                 sha256: checksums.sha256(),
                 beside: beside(&checksums),
-                hidden: opened.config.hidden(),
+                hidden: options.width(&opened.config),
             };
             Ok(ReadModel { facts, layer: options.layer_of(&opened.config)?, lengths: opened.lengths })
         })

@@ -12,6 +12,7 @@ mod classifiers;
 mod earlier_counts;
 mod encoder_runner;
 mod encoders;
+mod features;
 mod files;
 mod identity;
 mod joined;
@@ -109,7 +110,7 @@ pub fn predict_on<B: Device + 'static>(
     let start = Instant::now();
     let loader = judges.loader(options, records, &scores)?;
     let runners = judges.runners(options, &loader, cancel)?;
-    let mut pairing = PairingStage::new(&judges.classifiers, runners, loader, scores);
+    let mut pairing = PairingStage::new(&judges.classifiers, judges.features, runners, loader, scores);
     while let Some(done) = pairing.next(cancel, &mut on_event)? {
         output.write(done)?;
         pairing.report(&mut on_event);

@@ -73,7 +73,8 @@ pub enum RunnerItem {
 /// Records that a runner has finished.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BatchRows {
-    /// Records with their embeddings, `[rows.len(), hidden]`; on one device in the order the batches were made.
+    /// Records with their embeddings, `[rows.len(), pool.width(hidden)]`; on one device in the order the
+    /// batches were made.
     Embeddings {
         /// Whose they are.
         rows: Vec<Row>,

@@ -2,7 +2,7 @@
 //! a record.
 //!
 //! Everything here is a pure function of `chunks.tsv`: the bases of each chunk and the highest
-//! `score_other` and `score_virus` of its frames or strands. A finished run can therefore be judged again
+//! `score_other` and `score_virus` of its frames, or its own. A finished run can therefore be judged again
 //! without computing it again.
 //!
 //! - `Evidence` adds up the chunks of one record.

@@ -35,7 +35,7 @@ struct PartialRecord {
     missing: u32,
     /// Residues pooled so far.
     residues: u64,
-    /// Sums, or largest values, `[hidden]`, of the parts before `next`.
+    /// Sums, or largest values, or both, of the parts before `next`.
     total: Vec<f64>,
     /// The first part that `total` lacks. Parts are the windows' own rows and the overlaps between them,
     /// from front to back.
@@ -57,11 +57,10 @@ impl WindowJoiner {
     /// complete.
     pub(crate) fn add(&mut self, index: &SequenceIndex, rows: &[f32]) -> Option<(Row, Vec<f32>)> {
         let (cls, residues) = (&rows[..self.hidden], &rows[self.skip_first * self.hidden..]);
-        let start = if self.pool == Pool::Max { f64::NEG_INFINITY } else { 0.0 };
         let joined = self.records.entry(index.number).or_insert_with(|| PartialRecord {
             missing: index.window.count,
             residues: 0,
-            total: vec![start; self.hidden],
+            total: nothing(self.pool, self.hidden),
             next: 0,
             early: BTreeMap::new(),
             waiting: HashMap::new(),
@@ -90,8 +89,10 @@ impl WindowJoiner {
             return None;
         }
         let joined = self.records.remove(&index.number)?;
-        let divisor = if self.pool == Pool::Max { 1.0 } else { joined.residues as f64 };
-        let embedding = joined.total.iter().map(|t| (t / divisor) as f32).collect();
+        let sums = sums(self.pool, self.hidden);
+        let divisor = |column| if column < sums { joined.residues as f64 } else { 1.0 };
+        let embedding = joined.total.iter().enumerate();
+        let embedding = embedding.map(|(column, total)| (total / divisor(column)) as f32).collect();
         Some((Row::from(index), embedding))
     }
 
@@ -104,14 +105,16 @@ impl WindowJoiner {
 impl PartialRecord {
     /// Adds part `number` of the record: rows that no other part covers.
     fn pool(&mut self, pool: Pool, hidden: usize, number: u32, rows: &[f32]) {
-        let mut sum = vec![if pool == Pool::Max { f64::NEG_INFINITY } else { 0.0 }; hidden];
+        let mut sum = nothing(pool, hidden);
+        let sums = sums(pool, hidden);
         for row in rows.chunks_exact(hidden) {
             self.residues += 1;
-            add(pool, &mut sum, row.iter().map(|v| f64::from(*v)));
+            // A row's values are added to the mean and, for both, also compared with the largest.
+            add(sums, &mut sum, row.iter().cycle().map(|v| f64::from(*v)));
         }
         self.early.insert(number, sum);
         while let Some(sum) = self.early.remove(&self.next) {
-            add(pool, &mut self.total, sum.into_iter());
+            add(sums, &mut self.total, sum.into_iter());
             self.next += 1;
         }
     }
@@ -133,11 +136,22 @@ impl PartialRecord {
     }
 }
 
-/// Adds values to sums, or keeps the larger ones.
-fn add(pool: Pool, sums: &mut [f64], values: impl Iterator<Item = f64>) {
-    for (sum, value) in sums.iter_mut().zip(values) {
+/// Returns how many columns of a row are sums; the others are largest values.
+fn sums(pool: Pool, hidden: usize) -> usize {
+    if pool == Pool::Max { 0 } else { hidden }
+}
+
+/// Returns the row of no residues.
+fn nothing(pool: Pool, hidden: usize) -> Vec<f64> {
+    let start = |column| if column < sums(pool, hidden) { 0.0 } else { f64::NEG_INFINITY };
+    (0..pool.width(hidden)).map(start).collect()
+}
+
+/// Adds values to the first `sums` columns, and keeps the larger ones in the others.
+fn add(sums: usize, row: &mut [f64], values: impl Iterator<Item = f64>) {
+    for (column, (sum, value)) in row.iter_mut().zip(values).enumerate() {
         // This form preserves NaN.
-        *sum = if pool != Pool::Max {
+        *sum = if column < sums {
             *sum + value
         } else if value > *sum || value.is_nan() {
             value

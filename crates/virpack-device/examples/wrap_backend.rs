@@ -122,6 +122,21 @@ impl<B: Backend> Backend for Counting<B> {
         Ok(Tensor { rows: packed.tokens, values })
     }
 
+    fn embed_window(
+        &self,
+        table: &Matrix<B>,
+        window: usize,
+        bias: &B::Vector,
+        packed: &Packed<B>,
+    ) -> Result<Tensor<B>, DeviceError> {
+        let values = self.backend.embed_window(&table.uploaded, window, bias, &packed.uploaded)?;
+        Ok(Tensor { rows: packed.tokens, values })
+    }
+
+    fn unfold(&self, x: &Tensor<B>, packed: &Packed<B>, window: usize) -> Result<Tensor<B>, DeviceError> {
+        Ok(Tensor { rows: x.rows, values: self.backend.unfold(&x.values, &packed.uploaded, window)? })
+    }
+
     fn product(
         &self,
         x: &Tensor<B>,

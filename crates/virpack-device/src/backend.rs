@@ -1,43 +1,10 @@
 //! What a device must be able to do so that every model runs on it.
 
 use crate::error::DeviceError;
+use crate::operations::{Attention, TokenDropout, Work};
 use crate::pool::{Pool, PoolSpan};
 use crate::shapes;
 use std::time::Duration;
-
-/// Token dropout as ESM-2 was trained with it: `<mask>` embeddings are zeroed and the others scaled by
-/// `(1 - train_ratio) / (1 - share of <mask>)`, the share counted over a sequence's tokens, special ones
-/// included.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TokenDropout {
-    /// The id of `<mask>`.
-    pub mask_token: u16,
-    /// The share of tokens replaced by `<mask>` in training (0.15 · 0.8 = 0.12 for ESM-2).
-    pub train_ratio: f32,
-}
-
-/// `1 / 10,000^(2i / width)` for each pair `i` of a head's `width` values, float32: the frequencies of rotary
-/// positions as models compute them that do not store them.
-///
-/// ```
-/// let frequencies = virpack_device::rotary_frequencies(64);
-/// assert_eq!((frequencies.len(), frequencies[0]), (32, 1.0));
-/// assert!((frequencies[16] - 0.01).abs() < 1e-9);
-/// ```
-pub fn rotary_frequencies(width: usize) -> Vec<f32> {
-    (0..width / 2).map(|i| 1.0 / (10_000f64.powf(f64::from((2 * i) as f32 / width as f32)) as f32)).collect()
-}
-
-/// What a backend's time went to, where it keeps account.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Work {
-    /// Products with weights, and what is done to their results on the way.
-    pub products: Duration,
-    /// Attention.
-    pub attention: Duration,
-    /// All else: embedding, norms, conversions, pooling.
-    pub rest: Duration,
-}
 
 /// A layer norm's parameters, both `[width]`: on the host as `LayerNorm<Vec<f32>>`.
 #[derive(Clone, Debug)]
@@ -168,18 +135,6 @@ impl HostLinear {
     }
 }
 
-/// The shape of a layer's attention.
-#[derive(Clone, Debug)]
-pub struct Attention<V> {
-    /// Attention heads; a head is `hidden / heads` wide.
-    pub heads: usize,
-    /// Rotary positions: radians a position for each pair of a head's values, `[hidden / heads / 2]`; empty
-    /// for models without.
-    pub rotary_frequencies: Vec<f32>,
-    /// ALiBi: `[heads]` slopes; `-slope · |i - j|` is added to every score. None for ESM-2.
-    pub alibi_slopes: Option<V>,
-}
-
 /// The primitives a model is written with.
 ///
 /// Tensors are row-major. `tokens` is the number of tokens in the batch, `n` the number of its sequences.
@@ -246,6 +201,47 @@ pub trait Backend: Send + Sync {
         table: &Self::Matrix,
         packed: &Self::Packed,
         dropout: Option<TokenDropout>,
+    ) -> Result<Self::Tensor, DeviceError>;
+
+    /// The sum of a row of `table` for each token of a window around a token, inside its sequence, and of
+    /// `bias` `[hidden]`: `[tokens, hidden]`. `table` is `[window · vocabulary, hidden]`, a table for each
+    /// place of the window, which has an odd number of them; the middle one is the token's own.
+    ///
+    /// ```
+    /// use virpack_device::{Backend, Cpu};
+    ///
+    /// let cpu = Cpu::new(None)?;
+    /// let table = cpu.table(6, 1, vec![1.0, 2.0, 10.0, 20.0, 100.0, 200.0])?; // before, own, after
+    /// let packed = cpu.packed(&[0, 1, 1], &[0, 2, 3], 2)?; // sequences of 2 tokens and of 1
+    /// let x = cpu.embed_window(&table, 3, &vec![0.5], &packed)?;
+    /// assert_eq!(x.values(), [210.5, 21.5, 20.5]);
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
+    fn embed_window(
+        &self,
+        table: &Self::Matrix,
+        window: usize,
+        bias: &Self::Vector,
+        packed: &Self::Packed,
+    ) -> Result<Self::Tensor, DeviceError>;
+
+    /// The rows of a window around each row of `x` `[tokens, columns]`, side by side, zeros for those outside
+    /// its sequence: `[tokens, window · columns]`. A window has an odd number of rows.
+    ///
+    /// ```
+    /// use virpack_device::{Backend, Cpu};
+    ///
+    /// let cpu = Cpu::new(None)?;
+    /// let packed = cpu.packed(&[0, 0, 0], &[0, 2, 3], 2)?; // sequences of 2 tokens and of 1
+    /// let y = cpu.unfold(&cpu.tensor(3, 1, &[1.0, 2.0, 3.0])?, &packed, 3)?;
+    /// assert_eq!(y.values(), [0.0, 1.0, 2.0, 1.0, 2.0, 0.0, 0.0, 3.0, 0.0]);
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
+    fn unfold(
+        &self,
+        x: &Self::Tensor,
+        packed: &Self::Packed,
+        window: usize,
     ) -> Result<Self::Tensor, DeviceError>;
 
     /// `x · weightᵀ + bias`: `x` `[tokens, in]`, `weight` `[out, in]`, `bias` `[out]`; gives `[tokens, out]`.
@@ -336,7 +332,7 @@ pub trait Backend: Send + Sync {
         attention: &Attention<Self::Vector>,
     ) -> Result<Self::Tensor, DeviceError>;
 
-    /// One row a sequence: `[n, hidden]` float32, on its way to the host.
+    /// One row a sequence: `[n, pool.width(hidden)]` float32, to be waited for.
     fn pool(
         &self,
         x: &Self::Tensor,
@@ -450,6 +446,38 @@ pub trait Backend: Send + Sync {
         let y = self.product(normed.as_ref().unwrap_or(x), &layer.weight, layer.bias.as_ref())?;
         drop(normed);
         then.apply(self, y)
+    }
+
+    /// A convolution: [`Backend::layer_norm`] of `x` `[tokens, columns]`, [`Backend::unfold`], then
+    /// [`Backend::linear`] of a layer `[outputs, window · columns]` without a norm of its own, and what
+    /// follows it.
+    ///
+    /// ```
+    /// use virpack_device::{Backend, Cpu, Epilogue, HostLinear, LayerNorm};
+    ///
+    /// let cpu = Cpu::new(None)?;
+    /// let norm = LayerNorm { weight: vec![1.0, 1.0], bias: vec![0.0, 0.0], eps: 0.0 }.upload(&cpu)?;
+    /// let weight = vec![1.0, 0.0, 10.0, 0.0, 100.0, 0.0]; // the first columns of three rows
+    /// let layer = cpu.linear_layer([1, 6], HostLinear { norm: None, weight, bias: None }, None)?;
+    /// let packed = cpu.packed(&[0, 0, 0], &[0, 2, 3], 2)?;
+    /// let x = cpu.tensor(3, 2, &[3.0, 5.0, 5.0, 3.0, 3.0, 5.0])?; // first column: -1, 1, -1 after the norm
+    /// let y = cpu.window_linear(&x, &norm, &layer, &packed, 3, Epilogue::None)?;
+    /// assert_eq!(y.values(), [90.0, 9.0, -10.0]);
+    /// # Ok::<(), virpack_device::DeviceError>(())
+    /// ```
+    fn window_linear(
+        &self,
+        x: &Self::Tensor,
+        norm: &LayerNorm<Self::Vector>,
+        layer: &LinearOf<Self>,
+        packed: &Self::Packed,
+        window: usize,
+        then: Epilogue<'_, Self>,
+    ) -> Result<Self::Tensor, DeviceError> {
+        let normed = self.layer_norm(x, norm)?;
+        let rows = self.unfold(&normed, packed, window)?;
+        drop(normed);
+        self.linear(&rows, layer, then)
     }
 
     /// [`Backend::linear`] to queries, keys and values with rotary positions, then [`Backend::attention`].

@@ -15,6 +15,7 @@ mod norm;
 mod pool;
 mod rotary;
 mod tiles;
+mod window;
 
 pub use bf16::Bf16Instructions;
 pub use buffers::CpuTensor;
@@ -26,7 +27,7 @@ use attention::HeadTask;
 use bf16::Kernel;
 use buffers::Buffers;
 use clock::{Clock, Kind};
-use linear::{OnTile, RowMajor};
+use linear::{Input, OnTile, RowMajor};
 use pulp::Arch;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -34,7 +35,7 @@ use rotary::{RotaryTable, RotaryTables};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
-use tiles::SharedRows;
+use tiles::{SharedRows, tiles};
 
 /// Rows a task of a row-by-row operation takes.
 const ROWS: usize = 64;
@@ -69,9 +70,14 @@ impl CpuPacked {
         self.cu_seqlens.windows(2).map(|bounds| bounds[1] - bounds[0])
     }
 
+    /// The tokens of each sequence.
+    fn sequences(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.cu_seqlens.windows(2).map(|w| w[0]..w[1])
+    }
+
     /// The tokens of each sequence, the longest first.
     fn longest_first(&self) -> Vec<Range<usize>> {
-        let mut sequences: Vec<_> = self.cu_seqlens.windows(2).map(|w| w[0]..w[1]).collect();
+        let mut sequences: Vec<_> = self.sequences().collect();
         sequences.sort_by_key(|s| std::cmp::Reverse(s.len()));
         sequences
     }
@@ -261,7 +267,10 @@ impl Cpu {
         let (weight_shape, out_shape) = ([weight.rows, weight.columns], [out.rows, out.columns]);
         shapes::linear([x.rows, x.columns], weight_shape, bias.map(Vec::len), out_shape)?;
         let bias = bias.map(Vec::as_slice);
-        let work = || linear::linear(self.arch, self.threads(), x, weight, bias, then, &mut out);
+        let tiles = tiles(x.rows, weight.rows, self.threads(), linear::CUT);
+        let tiles = tiles.into_iter().map(|tile| (tile.clone(), tile.rows.start)).collect();
+        let input = Input { values: x.values(), stride: x.columns };
+        let work = || linear::linear(self.arch, tiles, input, weight, bias, then, &mut out);
         self.on_threads(Kind::Products, work);
         Ok(out)
     }

@@ -17,6 +17,9 @@ pub struct ModelShape {
     pub widths: Vec<usize>,
     /// Width of a hidden state.
     pub hidden: usize,
+    /// Most values of a pooled row: more than `hidden` where a model is pooled by
+    /// [`Pool::MeanMax`](crate::Pool).
+    pub pooled: usize,
     /// Width of an attention head.
     pub head_width: usize,
 }
@@ -111,6 +114,7 @@ pub trait Device: Backend {
     ///     products: vec![[320, 320]],
     ///     widths: vec![320, 320],
     ///     hidden: 320,
+    ///     pooled: 320,
     ///     head_width: 16,
     /// };
     /// let footprint = Cpu::new(None)?.footprint(&model, 1024, false);

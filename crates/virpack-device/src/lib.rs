@@ -64,14 +64,12 @@ mod dtype;
 mod error;
 mod mapped;
 mod memory;
+mod operations;
 mod pool;
 mod relock;
 mod shapes;
 
-pub use backend::{
-    Attention, Backend, Epilogue, HostLinear, LayerNorm, Linear, LinearOf, TokenDropout, Work,
-    rotary_frequencies,
-};
+pub use backend::{Backend, Epilogue, HostLinear, LayerNorm, Linear, LinearOf};
 pub use cpu::{Bf16Instructions, CPU_TOKEN_BUDGET, Cpu, CpuMatrix, CpuPacked, CpuTensor};
 pub use cuda::{Cuda, CudaMatrix, CudaOptions, CudaPacked, CudaPending, CudaTensor, CudaVector};
 pub use device::{Device, ModelFootprint, ModelShape};
@@ -79,4 +77,5 @@ pub use dtype::Dtype;
 pub use error::{DeviceError, Remedy, Unavailable};
 pub use mapped::MappedFile;
 pub use memory::available_memory;
+pub use operations::{Attention, TokenDropout, Work, rotary_frequencies};
 pub use pool::{Pool, PoolSpan};

@@ -12,6 +12,7 @@
 /// for (pool, expected) in [(Pool::Mean, 2.0), (Pool::Max, 3.0), (Pool::Cls, 9.0)] {
 ///     assert_eq!(cpu.wait(cpu.pool(&x, &packed, pool, residues)?)?, [expected]);
 /// }
+/// assert_eq!(cpu.wait(cpu.pool(&x, &packed, Pool::MeanMax, residues)?)?, [2.0, 3.0]);
 /// # Ok::<(), virpack_device::DeviceError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +24,28 @@ pub enum Pool {
     Max = 1,
     /// The row of the first token.
     Cls = 2,
+    /// The mean, then the largest value: a row of twice as many columns.
+    MeanMax = 3,
 }
 
-/// Which tokens of a sequence [`Pool::Mean`] and [`Pool::Max`] see: all but the first `skip_first` and the
+impl Pool {
+    /// Values of a pooled row of hidden states of `columns` values.
+    ///
+    /// ```
+    /// use virpack_device::Pool;
+    ///
+    /// assert_eq!([Pool::Mean, Pool::MeanMax].map(|pool| pool.width(128)), [128, 256]);
+    /// ```
+    #[must_use]
+    pub fn width(self, columns: usize) -> usize {
+        match self {
+            Pool::Mean | Pool::Max | Pool::Cls => columns,
+            Pool::MeanMax => 2 * columns,
+        }
+    }
+}
+
+/// Which tokens of a sequence pools see, but for [`Pool::Cls`]: all but the first `skip_first` and the
 /// last `skip_last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolSpan {

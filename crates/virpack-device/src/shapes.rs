@@ -142,6 +142,31 @@ pub(crate) fn pool(
     })
 }
 
+/// A window has as many rows before its middle as behind it.
+pub(crate) fn window(op: &'static str, window: usize) -> Result<(), DeviceError> {
+    check(window % 2 == 1, op, || ("a window of an odd number of tokens".to_owned(), window.to_string()))
+}
+
+/// A table for each place of a window, all in one of `rows` rows, and a bias `[columns]`: the rows of each.
+pub(crate) fn window_table(
+    [rows, columns]: [usize; 2],
+    places: usize,
+    bias: usize,
+) -> Result<usize, DeviceError> {
+    window("embed_window", places)?;
+    check(rows.is_multiple_of(places) && bias == columns, "embed_window", || {
+        let expected = format!("{places} tables of one size, a bias of {columns}");
+        (expected, format!("{rows} rows, a bias of {bias}"))
+    })?;
+    Ok(rows / places)
+}
+
+/// A batch's rows are put side by side.
+pub(crate) fn unfold(rows: usize, tokens: usize, size: usize) -> Result<(), DeviceError> {
+    window("unfold", size)?;
+    check(rows == tokens, "unfold", || (format!("{tokens} rows"), format!("{rows} rows")))
+}
+
 /// Refuses, with what was expected and what is given, where it does not fit.
 fn check(fits: bool, op: &'static str, facts: impl FnOnce() -> (String, String)) -> Result<(), DeviceError> {
     if fits {
@@ -175,6 +200,8 @@ mod tests {
         ordered_heads(16, 16).unwrap();
         pool(5, 5, 3, Pool::Mean, PoolSpan { skip_first: 1, skip_last: 1 }).unwrap();
         pool(5, 5, 1, Pool::Cls, PoolSpan { skip_first: 1, skip_last: 1 }).unwrap();
+        assert_eq!(window_table([27, 8], 9, 8).unwrap(), 3);
+        unfold(5, 5, 3).unwrap();
     }
 
     #[test]
@@ -204,6 +231,15 @@ mod tests {
         let mean = |rows, shortest| {
             said(pool(rows, 5, shortest, Pool::Mean, PoolSpan { skip_first: 1, skip_last: 1 }))
         };
+        assert_eq!(
+            said(window_table([27, 8], 4, 8)),
+            "embed_window: expected a window of an odd number of tokens, given 4"
+        );
+        let tables = "embed_window: expected 5 tables of one size, a bias of 8, given";
+        assert_eq!(said(window_table([27, 8], 5, 8)), format!("{tables} 27 rows, a bias of 8"));
+        assert_eq!(said(window_table([25, 8], 5, 9)), format!("{tables} 25 rows, a bias of 9"));
+        assert_eq!(said(unfold(4, 5, 3)), "unfold: expected 5 rows, given 4 rows");
+        assert!(said(unfold(5, 5, 0)).ends_with("odd number of tokens, given 0"));
         let all = "pool: expected 5 rows, sequences of more than 2 tokens, given";
         assert_eq!(mean(5, 2), format!("{all} 5 rows, a sequence of 2"));
         assert_eq!(mean(4, 3), format!("{all} 4 rows, a sequence of 3"));

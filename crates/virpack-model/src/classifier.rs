@@ -22,6 +22,14 @@ pub const CHUNK_LENGTH: &str = "virpack.chunk_length";
 /// The name under which safetensors metadata keep what BatchNorm adds to a variance.
 pub const BATCH_NORM_EPS: &str = "virpack.batch_norm_eps";
 
+/// The name under which safetensors metadata keep which features a classifier takes; [`JOINT`] is the one
+/// value.
+pub const FEATURES: &str = "virpack.features";
+/// The value of [`FEATURES`] of a classifier that takes all six frames of a chunk together: for each row the
+/// mean and then the largest values of the frames' vectors of a convolutional codon model, the vector of a
+/// protein, and four facts.
+pub const JOINT: &str = "joint";
+
 /// Lengths of chunks that the reference trains classifiers for, and names their files after.
 const PUBLISHED_LENGTHS: [usize; 2] = [300, 500];
 
@@ -83,6 +91,12 @@ pub enum ClassifierProblem {
     /// Weights with NaN or infinity.
     #[error("NaN or infinity in its weights")]
     NotFinite,
+    /// Features that no run makes.
+    #[error("{FEATURES} in its metadata is {value:?}, not {JOINT:?}")]
+    Features {
+        /// What it is.
+        value: String,
+    },
     /// A fact beside the tensors that is no number.
     #[error("{name} in its metadata is {value:?}, not a number above 0")]
     Metadata {
@@ -117,6 +131,7 @@ pub struct Classifier {
     second_bias: [f32; CLASSES],
     input_width: usize,
     chunk_length: Option<usize>,
+    is_joint: bool,
 }
 
 impl Classifier {
@@ -169,6 +184,7 @@ impl Classifier {
             second_bias: [second_bias[0], second_bias[1]],
             input_width,
             chunk_length: facts.chunk_length,
+            is_joint: facts.is_joint,
             cpu,
         })
     }
@@ -195,6 +211,12 @@ impl Classifier {
     #[must_use]
     pub fn chunk_length(&self) -> Option<usize> {
         self.chunk_length
+    }
+
+    /// Whether its metadata say that it takes all six frames of a chunk together ([`JOINT`]).
+    #[must_use]
+    pub fn is_joint(&self) -> bool {
+        self.is_joint
     }
 
     /// The scores `[others, virus]` of each row of `features`, `[rows, input_width]`: softmax, so that they add to 1.
@@ -272,6 +294,7 @@ fn relu(x: f32) -> f32 {
 struct ClassifierFacts {
     eps: f64,
     chunk_length: Option<usize>,
+    is_joint: bool,
 }
 
 impl ClassifierFacts {
@@ -295,7 +318,14 @@ impl ClassifierFacts {
             }
             None => length_in_name(&file.path),
         };
-        Ok(ClassifierFacts { eps: eps.unwrap_or(DEFAULT_EPS), chunk_length })
+        let is_joint = match metadata.get(FEATURES) {
+            Some(value) if value != JOINT => {
+                let (path, value) = (file.path.clone(), value.clone());
+                return Err(ModelError::Classifier { path, problem: ClassifierProblem::Features { value } });
+            }
+            features => features.is_some(),
+        };
+        Ok(ClassifierFacts { eps: eps.unwrap_or(DEFAULT_EPS), chunk_length, is_joint })
     }
 }
 

@@ -1,5 +1,6 @@
 //! A model's settings, and the refusal of those that virpack would get wrong.
 
+mod codon_conv;
 mod dnabert_s;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use crate::weights::Weights;
 /// How the names end under which checkpoints store the rotary frequencies: with every layer (all alike), or once.
 /// transformers 5 holds them once and saves them for `encoder.layer.*`, with the asterisk.
 pub(super) const ROTARY_FREQUENCIES: &str = "rotary_embeddings.inv_freq";
+pub use codon_conv::CodonConvConfig;
 pub use dnabert_s::DnabertConfig;
 
 /// The families of models that virpack tells apart.
@@ -22,6 +24,8 @@ pub(crate) enum ModelKind {
     Esm2,
     /// DNABERT-S and DNABERT-2, nucleotide models of the MosaicBERT kind, with ALiBi.
     DnabertS,
+    /// Convolutions over codons, virpack's own.
+    CodonConv,
 }
 
 impl ModelKind {
@@ -29,6 +33,7 @@ impl ModelKind {
     pub(crate) fn of(config: &Value) -> Option<Self> {
         match config.get("model_type")?.as_str()? {
             "esm" => Some(Self::Esm2),
+            "codon_conv" => Some(Self::CodonConv),
             // MosaicBERT calls itself bert; only its ALiBi setting gives it away.
             "bert" if config.get("alibi_starting_size").is_some() => Some(Self::DnabertS),
             _ => None,
@@ -164,8 +169,8 @@ impl Esm2Config {
         if self.pad_token_id != 1 {
             return unsupported("pad_token_id", self.pad_token_id as usize, "1");
         }
-        if let Some((setting, given, supported)) =
-            wrong_size([self.layers, self.hidden, self.intermediate], self.heads)
+        if let Some((setting, given, supported)) = wrong_size([self.layers, self.hidden, self.intermediate])
+            .or_else(|| wrong_heads(self.hidden, self.heads))
         {
             return unsupported(setting, given, supported);
         }
@@ -272,9 +277,9 @@ impl Esm2Config {
     }
 }
 
-/// What of an encoder's sizes, layers, width and feed-forward width, and of its heads cannot be run: the setting, the number
+/// What of an encoder's sizes, layers, width and feed-forward width, cannot be run: the setting, the number
 /// given, and what could be.
-fn wrong_size(sizes: [usize; 3], heads: usize) -> Option<(&'static str, usize, &'static str)> {
+fn wrong_size(sizes: [usize; 3]) -> Option<(&'static str, usize, &'static str)> {
     let [layers, hidden, intermediate] = sizes;
     if sizes.contains(&0) {
         return Some(("a size", 0, "sizes above 0"));
@@ -284,6 +289,11 @@ fn wrong_size(sizes: [usize; 3], heads: usize) -> Option<(&'static str, usize, &
         let largest = layers.max(hidden).max(intermediate);
         return Some(("a size", largest, "up to 1,024 layers of a width up to 1,048,576"));
     }
+    None
+}
+
+/// The same of attention heads.
+fn wrong_heads(hidden: usize, heads: usize) -> Option<(&'static str, usize, &'static str)> {
     // Rotary positions turn pairs of a head's values.
     (heads == 0 || !hidden.is_multiple_of(2 * heads)).then_some((
         "num_attention_heads",

@@ -184,6 +184,7 @@ impl DnabertConfig {
             products: self.products().to_vec(),
             widths: vec![hidden, hidden, intermediate.max(hidden), (2 * intermediate).max(3 * hidden)],
             hidden,
+            pooled: hidden,
             head_width: hidden / self.heads,
         }
     }

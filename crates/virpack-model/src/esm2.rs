@@ -202,6 +202,7 @@ impl Esm2Config {
             products: self.products().to_vec(),
             widths: vec![self.hidden, self.hidden, self.intermediate.max(3 * self.hidden)],
             hidden: self.hidden,
+            pooled: self.hidden,
             head_width: self.hidden / self.heads,
         }
     }

@@ -191,7 +191,7 @@ fn snapshot(repository: &Repository, options: &HubOptions) -> PathBuf {
 /// Whether the model of this config.json is of no use without its tokenizer's file.
 fn needs_tokenizer(config: &Path) -> bool {
     // One that cannot be read is an error where the model is opened.
-    matches!(ModelKind::read(&config.into()), Ok(Some(ModelKind::DnabertS)))
+    matches!(ModelKind::read(&config.into()), Ok(Some(ModelKind::DnabertS | ModelKind::CodonConv)))
 }
 
 /// The commit and the names of files in an answer of the Hub, for a fuzz target.

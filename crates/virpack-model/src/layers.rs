@@ -82,6 +82,21 @@ impl<B: Backend> Loader<'_, B> {
         Ok(self.backend.linear_layer([names.len() * outputs, inputs], layer, None)?)
     }
 
+    /// The tables of token embeddings, one for each place of a window, under each other.
+    pub(super) fn tables(
+        &self,
+        name: &str,
+        [places, rows, columns]: [usize; 3],
+    ) -> Result<B::Matrix, ModelError> {
+        let values = self.tensors.read(&format!("{name}.weight"), &[places, rows, columns])?;
+        Ok(self.backend.table(places * rows, columns, values)?)
+    }
+
+    /// A vector of parameters.
+    pub(super) fn vector(&self, name: &str, width: usize) -> Result<B::Vector, ModelError> {
+        Ok(self.backend.vector(self.tensors.read(name, &[width])?)?)
+    }
+
     /// The table of token embeddings.
     pub(super) fn table(&self, name: &str, rows: usize, columns: usize) -> Result<B::Matrix, ModelError> {
         Ok(self.backend.table(rows, columns, self.weights(&[name], rows, columns)?)?)

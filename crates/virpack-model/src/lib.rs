@@ -53,6 +53,7 @@
 mod checksum;
 mod checksum_thread;
 pub mod classifier;
+mod codon_conv;
 mod config;
 mod dnabert_s;
 mod encoder;
@@ -77,7 +78,8 @@ pub mod weights;
 pub use checksum::{FileChecksum, sha256_of_all, size_and_sha256};
 #[doc(hidden)]
 pub use checksum_thread::ChecksumThread;
-pub use config::{DnabertConfig, Esm2Config};
+pub use codon_conv::CodonConv;
+pub use config::{CodonConvConfig, DnabertConfig, Esm2Config};
 pub use dnabert_s::DnabertS;
 pub use encoder::Encoder;
 pub use error::{HoldsModelError, ModelError};

@@ -1,12 +1,15 @@
 //! Any of the models, told apart by its config.json.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use virpack_device::{Backend, ModelShape};
-use virpack_seq::{BpeTokenizer, EsmTokenizer, SeqError, Tokenizer};
+use virpack_seq::tokenize::BpeProblem;
+use virpack_seq::{BpeTokenizer, CodonTokenizer, EsmTokenizer, SeqError, Tokenizer};
 
 use crate::ModelError;
-use crate::config::{DnabertConfig, Esm2Config, ModelKind};
+use crate::codon_conv::CodonConv;
+use crate::config::{CodonConvConfig, DnabertConfig, Esm2Config, ModelKind};
 use crate::dnabert_s::DnabertS;
 use crate::encoder::Encoder;
 use crate::esm2::Esm2;
@@ -20,6 +23,8 @@ pub enum ModelConfig {
     Esm2(Esm2Config),
     /// DNABERT-S or DNABERT-2.
     DnabertS(DnabertConfig),
+    /// Convolutions over codons.
+    CodonConv(CodonConvConfig),
 }
 
 impl ModelConfig {
@@ -27,7 +32,7 @@ impl ModelConfig {
     ///
     /// # Errors
     ///
-    /// Those of [`Esm2Config::of`] and [`DnabertConfig::of`].
+    /// Those of [`Esm2Config::of`], [`DnabertConfig::of`] and [`CodonConvConfig::of`].
     ///
     /// ```
     /// use virpack_model::weights::Weights;
@@ -41,6 +46,7 @@ impl ModelConfig {
     pub fn of(weights: &Weights) -> Result<Self, ModelError> {
         match ModelKind::read(&weights.directory().join(CONFIG))? {
             Some(ModelKind::DnabertS) => DnabertConfig::of(weights).map(Self::DnabertS),
+            Some(ModelKind::CodonConv) => CodonConvConfig::of(weights).map(Self::CodonConv),
             // What is neither is refused there, by its name.
             _ => Esm2Config::of(weights).map(Self::Esm2),
         }
@@ -52,6 +58,7 @@ impl ModelConfig {
         match self {
             Self::Esm2(_) => "ESM-2",
             Self::DnabertS(_) => "DNABERT-S",
+            Self::CodonConv(_) => "CodonConv",
         }
     }
 
@@ -61,6 +68,7 @@ impl ModelConfig {
         match self {
             Self::Esm2(config) => config.layers,
             Self::DnabertS(config) => config.layers,
+            Self::CodonConv(config) => config.layers,
         }
     }
 
@@ -70,15 +78,17 @@ impl ModelConfig {
         match self {
             Self::Esm2(config) => config.hidden,
             Self::DnabertS(config) => config.hidden,
+            Self::CodonConv(config) => config.hidden,
         }
     }
 
-    /// Attention heads in a layer.
+    /// Attention heads in a layer; None of a model without attention.
     #[must_use]
-    pub fn heads(&self) -> usize {
+    pub fn heads(&self) -> Option<usize> {
         match self {
-            Self::Esm2(config) => config.heads,
-            Self::DnabertS(config) => config.heads,
+            Self::Esm2(config) => Some(config.heads),
+            Self::DnabertS(config) => Some(config.heads),
+            Self::CodonConv(_) => None,
         }
     }
 
@@ -88,6 +98,7 @@ impl ModelConfig {
         match self {
             Self::Esm2(config) => config.intermediate,
             Self::DnabertS(config) => config.intermediate,
+            Self::CodonConv(config) => config.intermediate,
         }
     }
 
@@ -97,6 +108,7 @@ impl ModelConfig {
         match self {
             Self::Esm2(config) => config.parameters(),
             Self::DnabertS(config) => config.parameters(),
+            Self::CodonConv(config) => config.parameters(),
         }
     }
 
@@ -118,6 +130,7 @@ impl ModelConfig {
         match self {
             Self::Esm2(config) => config.shape(),
             Self::DnabertS(config) => config.shape(),
+            Self::CodonConv(config) => config.shape(),
         }
     }
 
@@ -127,6 +140,8 @@ impl ModelConfig {
         match self {
             Self::Esm2(_) => 1022,
             Self::DnabertS(_) => 4000,
+            // Whole codons: the parts of a longer record are read in the same frame.
+            Self::CodonConv(_) => 3000,
         }
     }
 
@@ -150,25 +165,37 @@ impl ModelConfig {
             Self::Esm2(_) => Arc::new(EsmTokenizer::new()),
             Self::DnabertS(config) => {
                 let file = directory.join(TOKENIZER);
-                let tokenizer = bpe(&file)?;
-                if tokenizer.vocabulary() > config.vocab {
-                    return Err(ModelError::UnsupportedModel {
-                        path: file.path(),
-                        setting: "the vocabulary",
-                        given: format!("of {} tokens", tokenizer.vocabulary()),
-                        supported: "it where it is no larger than config.json's vocab_size",
-                    });
-                }
+                let tokenizer: BpeTokenizer = read_tokenizer(&file)?;
+                check_vocabulary(&file, tokenizer.vocabulary(), config.vocab)?;
+                Arc::new(tokenizer)
+            }
+            Self::CodonConv(config) => {
+                let file = directory.join(TOKENIZER);
+                let tokenizer: CodonTokenizer = read_tokenizer(&file)?;
+                check_vocabulary(&file, tokenizer.vocabulary(), config.vocab)?;
                 Arc::new(tokenizer)
             }
         })
     }
 }
 
-fn bpe(file: &Location) -> Result<BpeTokenizer, ModelError> {
+fn read_tokenizer<T: FromStr<Err = BpeProblem>>(file: &Location) -> Result<T, ModelError> {
     let text = file.read_up_to(BpeTokenizer::LARGEST_FILE)?;
     let tokenizer = String::from_utf8_lossy(&text).parse();
     Ok(tokenizer.map_err(|problem| SeqError::Tokenizer { path: file.path(), problem })?)
+}
+
+/// Refuses a tokenizer with more tokens than a model has embeddings for.
+fn check_vocabulary(file: &Location, tokens: usize, embeddings: usize) -> Result<(), ModelError> {
+    if tokens <= embeddings {
+        return Ok(());
+    }
+    Err(ModelError::UnsupportedModel {
+        path: file.path(),
+        setting: "the vocabulary",
+        given: format!("of {tokens} tokens"),
+        supported: "it where it is no larger than config.json's vocab_size",
+    })
 }
 
 /// A model on a backend, of any kind, with what reads its input.
@@ -213,6 +240,7 @@ impl<B: Backend + 'static> Model<B> {
         let encoder: Arc<dyn Encoder<B>> = match &config {
             ModelConfig::Esm2(config) => Arc::new(Esm2::build(backend, config.clone(), weights)?),
             ModelConfig::DnabertS(config) => Arc::new(DnabertS::build(backend, config.clone(), weights)?),
+            ModelConfig::CodonConv(config) => Arc::new(CodonConv::build(backend, config.clone(), weights)?),
         };
         Ok(Self { config, encoder, tokenizer })
     }

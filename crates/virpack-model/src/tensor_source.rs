@@ -50,7 +50,7 @@ impl TensorSource for RandomTensors {
     fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
         let count = shape.iter().product();
         let (centre, spread) = match shape {
-            [_, inputs] => (0.0, (3.0 / *inputs as f32).sqrt()),
+            [_, inputs] | [_, _, inputs] => (0.0, (3.0 / *inputs as f32).sqrt()),
             _ if name.ends_with("weight") => (1.0, 0.1),
             _ => (0.0, 0.02),
         };

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use virpack_seq::frames::{EncoderInput, FrameOptions, Pair, create_frame_loader};
+use virpack_seq::frames::{ChunkReading, EncoderInput, FrameOptions, Pair, create_frame_loader};
 use virpack_seq::{
     BpeTokenizer, CollatorOptions, EsmTokenizer, GeneticCode, GreedyPacker, PackerOptions, Record, Tokenizer,
     Translator, VarlenCollator, chunks, reader,
@@ -84,7 +84,9 @@ fn load(path: &str) -> Result<u64, Box<dyn std::error::Error>> {
         nucleotide: encoder(Arc::new(BpeTokenizer::open(&words)?), CHUNK.get() + 2)?,
         protein: encoder(Arc::new(EsmTokenizer::new()), CHUNK.get() / 3 + 2)?,
     };
-    let options = FrameOptions::new(CHUNK).whole_chunks(true).most_waiting(u64::MAX);
+    let options = FrameOptions::new(CHUNK)
+        .reading(ChunkReading::OpenFrames { frames: Pair { nucleotide: true, protein: true }, strands: true })
+        .most_waiting(u64::MAX);
     let records = reader::open(&[path.into()])?;
     let loader = create_frame_loader(records, encoders, options)?;
     thread::scope(|scope| {

@@ -6,6 +6,7 @@
 
 mod counters;
 mod pair;
+mod reading;
 mod stream;
 mod unique_window;
 mod worker;
@@ -28,6 +29,7 @@ use crate::translate::{Frame, GeneticCode};
 pub use counters::FrameCounters;
 use counters::SharedCounters;
 pub use pair::Pair;
+pub use reading::{ChunkReading, SHORTEST_PARTIAL, SixFrames, WholeChunk};
 use stream::SequenceStream;
 use worker::FrameWorker;
 
@@ -55,11 +57,8 @@ pub struct FrameOptions {
     pub most_waiting: u64,
     /// The most batches that wait for each model.
     pub prefetch: usize,
-    /// Which models read open frames.
-    pub frames: Pair<bool>,
-    /// Whether the nucleotide model reads chunks without an open frame: both strands, from
-    /// their first base.
-    pub whole_chunks: bool,
+    /// What the models read of a chunk.
+    pub reading: ChunkReading,
     /// The numbers of finished chunks. A batch that only such chunks need is built, because it shapes the
     /// batches after it, but it is not handed out.
     pub done: Arc<IndexSet>,
@@ -78,8 +77,10 @@ impl FrameOptions {
             unique_window: 2_000,
             most_waiting: 256 << 20,
             prefetch: LoaderOptions::default().prefetch,
-            frames: Pair { nucleotide: true, protein: true },
-            whole_chunks: false,
+            reading: ChunkReading::OpenFrames {
+                frames: Pair { nucleotide: true, protein: true },
+                strands: false,
+            },
             done: Arc::default(),
             known: Pair::default(),
         }
@@ -120,17 +121,10 @@ impl FrameOptions {
         self
     }
 
-    /// Sets which models read open frames.
+    /// Sets what the models read of a chunk.
     #[must_use]
-    pub fn frames(mut self, frames: Pair<bool>) -> Self {
-        self.frames = frames;
-        self
-    }
-
-    /// Sets whether the nucleotide model reads chunks without an open frame.
-    #[must_use]
-    pub fn whole_chunks(mut self, whole_chunks: bool) -> Self {
-        self.whole_chunks = whole_chunks;
+    pub fn reading(mut self, reading: ChunkReading) -> Self {
+        self.reading = reading;
         self
     }
 
@@ -170,7 +164,7 @@ pub struct EncoderInput {
 }
 
 /// An item of the input, in input order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum FrameItem {
     /// A record; its chunks follow.
     Record(Arc<Record>),
@@ -181,7 +175,7 @@ pub enum FrameItem {
 }
 
 /// A chunk and its open frames.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Chunk {
     /// Its place among the chunks of all inputs, from 0.
     pub number: u64,
@@ -189,10 +183,8 @@ pub struct Chunk {
     pub bases: Range<usize>,
     /// Its open frames, in the order of [`Frame::ALL`].
     pub frames: Vec<ChunkFrame>,
-    /// The sequence numbers of the chunk and of its reverse complement in the nucleotide model. They are
-    /// present if that model reads chunks without an open frame, this chunk has none, and it has a codon
-    /// that can be translated.
-    pub strands: Option<[u64; 2]>,
+    /// What else is read of it, if it has a codon that can be translated.
+    pub whole: WholeChunk,
     /// For each model, the smallest sequence number that this chunk or any later one can have.
     pub oldest: Pair<u64>,
 }

@@ -183,11 +183,11 @@ impl LengthPolicy {
             let counts = tokenizer.tokenize(&record.sequence, usize::MAX, &mut scratch);
             let special = tokenizer.special_tokens();
             for number in 0..count {
-                let part = &scratch[1..][cut(number)];
+                let part = &scratch[usize::from(special.is_some())..][cut(number)];
                 let tokens = slab.tokens();
-                tokens.push(special.start);
+                tokens.extend(special.map(|special| special.start));
                 tokens.extend_from_slice(part);
-                tokens.push(special.end);
+                tokens.extend(special.map(|special| special.end));
                 slab.close(window(number, counts));
             }
             slab.scratch = scratch;
@@ -324,8 +324,8 @@ mod tests {
             TokenCounts { residues, unknown: 0, gaps: 0 }
         }
 
-        fn special_tokens(&self) -> SpecialTokens {
-            SpecialTokens { start: 0, end: 2, unknown: 1 }
+        fn special_tokens(&self) -> Option<SpecialTokens> {
+            Some(SpecialTokens { start: 0, end: 2, unknown: 1 })
         }
 
         fn merges_letters(&self) -> bool {

@@ -52,7 +52,7 @@
 //! | pack lengths, for an engine of your own | [`GreedyPacker`] |
 //! | pack tokenized sequences as they come | [`VarlenCollator`] |
 //! | read records one by one | [`reader::open`], [`Records`] |
-//! | turn letters into token ids | [`tokenize`]: [`EsmTokenizer`], [`BpeTokenizer`] |
+//! | turn letters into token ids | [`tokenize`]: [`EsmTokenizer`], [`BpeTokenizer`], [`CodonTokenizer`] |
 //! | truncate, window or skip long records | [`LengthPolicy`] |
 //! | do all of it on threads | [`create_async_dataloader`] |
 //! | find out what packing gains, without a model | [`Planner`] |
@@ -108,6 +108,6 @@ pub use slab::LengthCounts;
 #[doc(hidden)]
 pub use slab::TokenSlab;
 pub use small_file::{read_at_most, read_small};
-pub use tokenize::{BpeTokenizer, EsmTokenizer, Tokenizer};
+pub use tokenize::{BpeTokenizer, CodonTokenizer, EsmTokenizer, Tokenizer};
 pub use translate::{Frame, GeneticCode, OpenFrame, Translator};
 pub use virpack_store::ObjectUrl;

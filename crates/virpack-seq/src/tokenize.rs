@@ -1,6 +1,7 @@
 //! Turns letters into token ids.
 
 mod bpe;
+mod codon;
 pub mod esm;
 
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use crate::alphabet::Alphabet;
 pub use crate::error::BpeProblem;
 pub use bpe::BpeTokenizer;
+pub use codon::CodonTokenizer;
 pub use esm::EsmTokenizer;
 
 /// Turns the letters of a record into the token ids of one model.
@@ -37,7 +39,7 @@ pub trait Tokenizer: Send + Sync {
     fn length(&self, sequence: &[u8]) -> u64;
 
     /// Appends the start token, the tokens of the first `max_length` letters of `sequence` and the end
-    /// token to `tokens`, and returns their counts.
+    /// token, if the tokenizer has them, to `tokens`, and returns their counts.
     fn tokenize(&self, sequence: &[u8], max_length: usize, tokens: &mut Vec<u16>) -> TokenCounts;
 
     /// Returns the counts that `tokenize` has for the complete sequence, without its tokens. It is for a
@@ -53,15 +55,15 @@ pub trait Tokenizer: Send + Sync {
         self.tokenize(sequence, usize::MAX, &mut Vec::new())
     }
 
-    /// Returns the special tokens that frame every sequence.
+    /// Returns the special tokens that frame every sequence; None if a sequence has none around it.
     ///
     /// ```
     /// use virpack_seq::{EsmTokenizer, Tokenizer};
     ///
-    /// let special = EsmTokenizer::new().special_tokens();
+    /// let special = EsmTokenizer::new().special_tokens().expect("ESM-2 has some");
     /// assert_eq!((special.start, special.end, special.unknown), (0, 2, 3));
     /// ```
-    fn special_tokens(&self) -> SpecialTokens;
+    fn special_tokens(&self) -> Option<SpecialTokens>;
 
     /// Returns what the model reads, so that records of the other kind are refused; None: anything.
     fn alphabet(&self) -> Option<Alphabet> {
@@ -88,7 +90,7 @@ impl<T: Tokenizer + ?Sized> Tokenizer for Arc<T> {
         (**self).counts(sequence)
     }
 
-    fn special_tokens(&self) -> SpecialTokens {
+    fn special_tokens(&self) -> Option<SpecialTokens> {
         (**self).special_tokens()
     }
 

@@ -106,6 +106,8 @@ pub struct Translator {
     letters: Vec<u8>,
     complement: Vec<u8>,
     proteins: [Vec<u8>; 6],
+    /// The run without a stop that is read, and the longest so far.
+    runs: [Vec<u8>; 2],
 }
 
 /// Codon numbers: three bits a base.
@@ -135,6 +137,7 @@ impl Translator {
             letters: Vec::new(),
             complement: Vec::new(),
             proteins: Default::default(),
+            runs: Default::default(),
         }
     }
 
@@ -153,12 +156,10 @@ impl Translator {
         for (place, frame) in Frame::ALL.into_iter().enumerate() {
             let protein = &mut self.proteins[place];
             protein.clear();
-            let codons = &self.codons[frame.offset().min(self.codons.len())..];
             open[place] = if frame.is_reverse() {
-                let codons = &self.codons[..self.codons.len().saturating_sub(frame.offset())];
-                translate(codons.iter().rev().step_by(3), &self.reverse, protein)
+                translate(reverse_codons(&self.codons, frame), &self.reverse, protein)
             } else {
-                translate(codons.iter().step_by(3), &self.forward, protein)
+                translate(forward_codons(&self.codons, frame), &self.forward, protein)
             };
         }
         if open[..3].contains(&true) {
@@ -196,6 +197,52 @@ impl Translator {
         Some([&self.letters, &self.complement])
     }
 
+    /// The letters of the whole codons of all six frames, open or not, in the order of [`Frame::ALL`]: in
+    /// reading direction, capitals, U as T. Nothing where no codon can be read.
+    ///
+    /// ```
+    /// use virpack_seq::{GeneticCode, Translator};
+    ///
+    /// let mut translator = Translator::new(GeneticCode::STANDARD);
+    /// let six = translator.codons(b"atgta").expect("a codon of bases");
+    /// assert_eq!(six, [&b"ATG"[..], b"TGT", b"GTA", b"TAC", b"ACA", b"CAT"]);
+    /// assert_eq!(translator.codons(b"acnnnac"), None);
+    /// ```
+    pub fn codons(&mut self, chunk: &[u8]) -> Option<[&[u8]; 6]> {
+        let [letters, complement] = self.strands(chunk)?;
+        Some(Frame::ALL.map(|frame| {
+            let strand = if frame.is_reverse() { complement } else { letters };
+            let strand = &strand[frame.offset().min(strand.len())..];
+            &strand[..strand.len() / 3 * 3]
+        }))
+    }
+
+    /// The longest run of residues without a stop in any of the six frames; of equal ones that of the first
+    /// frame, and there the earlier one. Nothing where it has fewer than `at_least`.
+    ///
+    /// ```
+    /// use virpack_seq::{GeneticCode, Translator};
+    ///
+    /// let mut translator = Translator::new(GeneticCode::STANDARD);
+    /// let chunk = b"TAAATGGCCAAATAACTAATTAGTTAG"; // TAA ATG GCC AAA TAA CTA ATT AGT TAG
+    /// assert_eq!(translator.longest_run(chunk, 3), Some(&b"MAK"[..]));
+    /// assert_eq!(translator.longest_run(chunk, 9), None);
+    /// ```
+    pub fn longest_run(&mut self, chunk: &[u8], at_least: usize) -> Option<&[u8]> {
+        self.number(chunk);
+        let [run, longest] = &mut self.runs;
+        longest.clear();
+        for frame in Frame::ALL {
+            run.clear();
+            if frame.is_reverse() {
+                keep_longest(reverse_codons(&self.codons, frame), &self.reverse, run, longest);
+            } else {
+                keep_longest(forward_codons(&self.codons, frame), &self.forward, run, longest);
+            }
+        }
+        (longest.len() >= at_least.max(1)).then_some(longest)
+    }
+
     fn write_letters(&mut self, chunk: &[u8]) {
         self.letters.clear();
         self.letters.extend(chunk.iter().map(|&letter| TABLES.unified[letter as usize]));
@@ -219,6 +266,51 @@ impl Translator {
 
 fn number(bases: [u8; 3]) -> u16 {
     u16::from(bases[0]) << 6 | u16::from(bases[1]) << 3 | u16::from(bases[2])
+}
+
+/// Iterates over the codons of a frame of the chunk itself, in reading direction, given those at each base.
+fn forward_codons(codons: &[u16], frame: Frame) -> impl Iterator<Item = &u16> {
+    codons[frame.offset().min(codons.len())..].iter().step_by(3)
+}
+
+/// Iterates over the codons of a frame of the reverse complement in the same way.
+fn reverse_codons(codons: &[u16], frame: Frame) -> impl Iterator<Item = &u16> {
+    codons[..codons.len().saturating_sub(frame.offset())].iter().rev().step_by(3)
+}
+
+/// Puts the longest run without a stop into `longest`, if it is longer than the one there.
+fn keep_longest<'a>(
+    codons: impl Iterator<Item = &'a u16>,
+    residues: &[u8; CODONS],
+    run: &mut Vec<u8>,
+    longest: &mut Vec<u8>,
+) {
+    let mut end = |run: &mut Vec<u8>| {
+        if run.len() > longest.len() {
+            std::mem::swap(run, longest);
+        }
+        run.clear();
+    };
+    for &codon in codons {
+        match residues[codon as usize % CODONS] {
+            STOP => end(run),
+            NO_RESIDUE => {}
+            residue => run.push(residue),
+        }
+    }
+    end(run);
+}
+
+/// Returns the share of G and C among the bases of `letters`; 0 if there are no bases.
+pub(crate) fn gc_share(letters: &[u8]) -> f32 {
+    let (mut bases, mut strong) = (0u32, 0u32);
+    for &letter in letters {
+        let base = TABLES.base[usize::from(letter)];
+        bases += u32::from(base != NO_BASE);
+        // C and G have odd numbers.
+        strong += u32::from(base & 1);
+    }
+    if bases == 0 { 0.0 } else { strong as f32 / bases as f32 }
 }
 
 /// Translates codons up to the first stop, and returns whether there is no stop and at least one residue.

@@ -88,6 +88,14 @@ impl Backend for Card {
         Ok(Some(packed.clone()))
     }
 
+    fn embed_window(&self, _: &(), _: usize, _: &(), packed: &Batch) -> Result<Option<Batch>, DeviceError> {
+        Ok(Some(packed.clone()))
+    }
+
+    fn unfold(&self, _: &Option<Batch>, _: &Batch, _: usize) -> Result<Option<Batch>, DeviceError> {
+        Ok(None)
+    }
+
     fn product(&self, _: &Option<Batch>, _: &(), _: Option<&()>) -> Result<Option<Batch>, DeviceError> {
         Ok(None)
     }

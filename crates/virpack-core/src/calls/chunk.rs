@@ -67,8 +67,9 @@ pub(crate) struct ScoredChunk {
     /// Its bases in the record, from 0.
     pub(crate) bases: Range<usize>,
     pub(crate) frames: Vec<ScoredFrame>,
-    /// The highest scores of its two strands, from their nucleotides alone, if it has no open frame.
-    pub(crate) strands: Option<Scores>,
+    /// Its own scores if it has no open frame: the highest of its two strands from their nucleotides alone,
+    /// or those of its one row if a joint classifier takes all six frames.
+    pub(crate) whole: Option<Scores>,
 }
 
 impl ScoredChunk {
@@ -80,11 +81,11 @@ impl ScoredChunk {
     /// Returns the scores of its verdict: the highest of its frames, or else those of its nucleotides
     /// alone.
     pub(crate) fn highest(&self) -> Option<Scores> {
-        self.highest_of_frames().or(self.strands)
+        self.highest_of_frames().or(self.whole)
     }
 
     pub(crate) fn status(&self) -> Status {
-        Status::of(self.bases.len(), !self.frames.is_empty(), self.strands.is_some())
+        Status::of(self.bases.len(), !self.frames.is_empty(), self.whole.is_some())
     }
 }
 
@@ -108,7 +109,7 @@ impl ChunkTally {
         self.frames += chunk.frames.len() as u64;
         let Some(highest) = chunk.highest() else { return };
         self.classified += 1;
-        self.by_nucleotides += u64::from(chunk.strands.is_some());
+        self.by_nucleotides += u64::from(chunk.whole.is_some());
         self.viral += u64::from(options.is_viral(highest));
         self.highest = Some(self.highest.map_or(highest, |before| before.highest(highest)));
     }
@@ -128,13 +129,13 @@ impl ChunkTally {
 mod tests {
     use super::*;
 
-    fn chunk(frames: &[[f32; 2]], strands: Option<[f32; 2]>) -> ScoredChunk {
+    fn chunk(frames: &[[f32; 2]], whole: Option<[f32; 2]>) -> ScoredChunk {
         let frame = |&classes| {
             let scores = Scores::of_classes(classes);
             ScoredFrame { frame: Frame::F1, codons: 0..300, scores }
         };
-        let strands = strands.map(Scores::of_classes);
-        ScoredChunk { bases: 0..300, frames: frames.iter().map(frame).collect(), strands }
+        let whole = whole.map(Scores::of_classes);
+        ScoredChunk { bases: 0..300, frames: frames.iter().map(frame).collect(), whole }
     }
 
     #[test]

@@ -138,7 +138,7 @@ mod tests {
         let chunk = |(i, score): (usize, &Option<f32>)| ScoredChunk {
             bases: 500 * i..500 * i + 500,
             frames: Vec::new(),
-            strands: score.map(|virus| Scores { other: 1.0 - virus, virus }),
+            whole: score.map(|virus| Scores { other: 1.0 - virus, virus }),
         };
         scores.iter().enumerate().map(chunk).collect()
     }

@@ -59,7 +59,7 @@ pub(super) fn of_shard(
     Some(Facts {
         shard: options.shard?,
         identity: rows.without("shard"),
-        hidden: config.hidden(),
+        hidden: options.embedder.width(config),
         residues: options.embedder.pool.is_none(),
         sources: options.inputs.iter().map(Input::to_string).collect(),
         about,

@@ -64,7 +64,7 @@ impl<'a> EmbedOutput<'a> {
             pending = Some(Box::new(|| Ok(rows)) as PendingIdentity);
         }
         session.take(&output::names(&options.output, &layout)?)?;
-        let (hidden, token_budget) = (warm.config.hidden(), model.token_budget);
+        let (hidden, token_budget) = (options.embedder.width(&warm.config), model.token_budget);
         let mut writer = output::create(&options.output, hidden, layout)?;
         let writers = part_writers(warm.devices.len());
         let begin = |identity| session.begin(identity, vec![token_budget], reading, writers);

@@ -116,11 +116,17 @@ impl EmbedderOptions {
         Ok(layer as usize)
     }
 
+    /// Values of a row of a model of these settings.
+    pub(crate) fn width(&self, config: &ModelConfig) -> usize {
+        self.pool.unwrap_or(Pool::Mean).width(config.hidden())
+    }
+
     pub(crate) fn pool_name(&self) -> &'static str {
         match self.pool {
             Some(Pool::Mean) => "mean",
             Some(Pool::Cls) => "cls",
             Some(Pool::Max) => "max",
+            Some(Pool::MeanMax) => "mean-max",
             None => "none",
         }
     }

@@ -52,7 +52,7 @@ impl EmbeddingStream {
         rows: NonZeroUsize,
         cancel: &CancelToken,
     ) -> Result<Self, Error> {
-        let (hidden, is_residues) = (devices[0].model.config.hidden(), options.pool.is_none());
+        let (hidden, is_residues) = (options.width(&devices[0].model.config), options.pool.is_none());
         let token_budget = LoadedModel::smallest_budget(devices);
         let first = records.next_index();
         let loader = pipeline::loader(options, devices, token_budget, records, Arc::default())?;

@@ -22,6 +22,10 @@ impl Hint for Error {
             Error::NucleotideClassifierWidth { .. } => {
                 "a nucleotide classifier scores chunks without an open frame, by the nucleotide model alone".into()
             }
+            Error::ClassifierFeatures { .. } | Error::JointClassifierWidth { .. } => {
+                "name models and classifiers of one directory, as they were trained together".into()
+            }
+            Error::ClassifierBeside { .. } => "leave the nucleotide classifier out".into(),
             Error::Calibration { source, .. } => return source.hint(),
             Error::ClassifierLengths { .. } => "name two of one length".into(),
             Error::NoBundle { .. } => {

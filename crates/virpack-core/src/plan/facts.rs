@@ -82,8 +82,13 @@ pub(super) struct RowOptions {
 }
 
 /// The names of pools in `plan.json`.
-const POOLS: [(&str, Option<Pool>); 4] =
-    [("mean", Some(Pool::Mean)), ("cls", Some(Pool::Cls)), ("max", Some(Pool::Max)), ("none", None)];
+const POOLS: [(&str, Option<Pool>); 5] = [
+    ("mean", Some(Pool::Mean)),
+    ("cls", Some(Pool::Cls)),
+    ("max", Some(Pool::Max)),
+    ("mean-max", Some(Pool::MeanMax)),
+    ("none", None),
+];
 pub(super) const DTYPES: [Dtype; 5] = [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::F32Strict, Dtype::Int8];
 const DTYPES_OUT: [OutputDtype; 2] = [OutputDtype::F32, OutputDtype::F16];
 

@@ -91,14 +91,14 @@ impl ScoreRows {
             rows += 1;
             let Some((number, bases)) = row.chunk else { continue };
             if number as usize == chunks.len() + 1 {
-                chunks.push(ScoredChunk { bases, frames: Vec::new(), strands: None });
+                chunks.push(ScoredChunk { bases, frames: Vec::new(), whole: None });
             }
             let Some(chunk) = chunks.last_mut().filter(|_| number > 0) else { return Err(self.odd()) };
             match (row.frame, row.scores) {
                 (Some((frame, codons)), Some(scores)) => {
                     chunk.frames.push(ScoredFrame { frame, codons, scores });
                 }
-                (None, scores) => chunk.strands = scores,
+                (None, scores) => chunk.whole = scores,
                 (Some(_), None) => return Err(self.odd()),
             }
         }

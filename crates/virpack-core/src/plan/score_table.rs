@@ -112,7 +112,7 @@ impl ScoreTable {
             if chunk.frames.is_empty() {
                 begin(&mut self.rows);
                 self.rows.push_chunk(Some((number, chunk)));
-                self.rows.push_frame(None, chunk.strands);
+                self.rows.push_frame(None, chunk.whole);
             }
             if self.rows.record.len() >= self.group {
                 self.close_group()?;
@@ -200,13 +200,13 @@ mod tests {
         Scores { other: 1e-38, virus }
     }
 
-    fn chunk(number: usize, frames: &[Frame], strands: Option<Scores>) -> ScoredChunk {
+    fn chunk(number: usize, frames: &[Frame], whole: Option<Scores>) -> ScoredChunk {
         let bases = 500 * number..500 * number + 500;
         let frame = |&frame| {
             let codons = bases.start + 1..bases.end - 1;
             ScoredFrame { frame, codons, scores: scores(number as f32 + 0.1) }
         };
-        ScoredChunk { frames: frames.iter().map(frame).collect(), bases: bases.clone(), strands }
+        ScoredChunk { frames: frames.iter().map(frame).collect(), bases: bases.clone(), whole }
     }
 
     #[test]

@@ -18,7 +18,8 @@ const CALIBRATION: &str = "record_calibration.json";
 /// Both models of `virpack predict` and their classifiers in one directory, as `training/` exports them: `nucleotide/`
 /// and `peptide/` are directories of models, `classifier_N.safetensors` scores open frames of chunks of `N` bases, and
 /// `nucleotide_classifier_N.safetensors`, where it is there, chunks without any. `record_calibration.json`,
-/// where it is there, says how the scores of records are calibrated.
+/// where it is there, says how the scores of records are calibrated. Where the nucleotide model is a
+/// convolutional codon model, the classifiers are joint: each is of chunks without an open frame, too.
 ///
 /// ```
 /// use virpack_core::predict::Bundle;

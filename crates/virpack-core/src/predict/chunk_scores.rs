@@ -1,4 +1,4 @@
-//! The scores of a chunk's frames and strands.
+//! The scores of a chunk's frames, or of it as a whole.
 
 use std::io::{self, ErrorKind};
 
@@ -9,29 +9,29 @@ use crate::calls::Scores;
 pub(super) struct ChunkScores {
     /// Those of each open frame.
     pub(super) frames: Vec<Scores>,
-    /// The highest of its two strands, where these were scored.
-    pub(super) strands: Option<Scores>,
+    /// The highest of its two strands, or its own, where it has no open frame and was scored.
+    pub(super) whole: Option<Scores>,
 }
 
 impl ChunkScores {
     /// Whether there are none: the chunk has nothing that can be scored.
     pub(super) fn is_empty(&self) -> bool {
-        self.frames.is_empty() && self.strands.is_none()
+        self.frames.is_empty() && self.whole.is_none()
     }
 
-    /// Appends them to `bytes`: the frames' and then the strands'.
+    /// Appends them to `bytes`: the frames' and then the chunk's own.
     pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
-        bytes.extend(self.frames.iter().chain(&self.strands).flat_map(|scores| scores.to_le_bytes()));
+        bytes.extend(self.frames.iter().chain(&self.whole).flat_map(|scores| scores.to_le_bytes()));
     }
 
     /// Those of a chunk with so many frames.
-    pub(super) fn decode(bytes: &[u8], frames: usize, strands: bool) -> io::Result<Self> {
+    pub(super) fn decode(bytes: &[u8], frames: usize, whole: bool) -> io::Result<Self> {
         let (scores, rest) = bytes.as_chunks();
-        if scores.len() != frames + usize::from(strands) || !rest.is_empty() {
+        if scores.len() != frames + usize::from(whole) || !rest.is_empty() {
             return Err(ErrorKind::InvalidData.into());
         }
         let mut scores = scores.iter().copied().map(Scores::from_le_bytes);
-        Ok(ChunkScores { frames: scores.by_ref().take(frames).collect(), strands: scores.next() })
+        Ok(ChunkScores { frames: scores.by_ref().take(frames).collect(), whole: scores.next() })
     }
 }
 
@@ -41,17 +41,17 @@ mod tests {
 
     #[test]
     fn scores_come_back_for_a_chunk_of_that_shape_alone() {
-        let of = |frames: &[[f32; 2]], strands: Option<[f32; 2]>| ChunkScores {
+        let of = |frames: &[[f32; 2]], whole: Option<[f32; 2]>| ChunkScores {
             frames: frames.iter().copied().map(Scores::of_classes).collect(),
-            strands: strands.map(Scores::of_classes),
+            whole: whole.map(Scores::of_classes),
         };
         for scores in [of(&[], None), of(&[[0.25, 0.75], [1.0, 0.0]], None), of(&[], Some([1e-45, 0.5]))] {
             let mut bytes = Vec::new();
             scores.encode(&mut bytes);
-            let (frames, strands) = (scores.frames.len(), scores.strands.is_some());
-            assert_eq!(ChunkScores::decode(&bytes, frames, strands).unwrap(), scores);
-            assert!(ChunkScores::decode(&bytes, frames + 1, strands).is_err());
-            assert!(ChunkScores::decode(&[&bytes[..], &[0]].concat(), frames, strands).is_err());
+            let (frames, whole) = (scores.frames.len(), scores.whole.is_some());
+            assert_eq!(ChunkScores::decode(&bytes, frames, whole).unwrap(), scores);
+            assert!(ChunkScores::decode(&bytes, frames + 1, whole).is_err());
+            assert!(ChunkScores::decode(&[&bytes[..], &[0]].concat(), frames, whole).is_err());
         }
     }
 }

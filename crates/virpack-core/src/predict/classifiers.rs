@@ -3,19 +3,19 @@
 use virpack_seq::frames::Pair;
 
 use super::PredictOptions;
+use super::features::{Features, Rows};
 use crate::Error;
 use crate::calls::Scores;
-use virpack_model::classifier::{Classifier, Towers};
+use virpack_model::ModelConfig;
+use virpack_model::classifier::Classifier;
 
 /// The classifiers of a run.
 #[derive(Debug)]
 pub(super) struct Classifiers {
-    /// Of open frames.
+    /// Of open frames, and where it is joint of chunks without one.
     pub(super) frames: Classifier,
     /// Of the nucleotides of chunks without one.
     pub(super) nucleotides: Option<Classifier>,
-    /// Whose vectors of an open frame are taken.
-    takes: Pair<bool>,
 }
 
 impl Classifiers {
@@ -30,41 +30,20 @@ impl Classifiers {
             let paths = [frames.location().path(), other.location().path()];
             return Err(Error::ClassifierLengths { paths, lengths: [length, own] });
         }
-        Ok(Classifiers { frames, nucleotides, takes: Pair { nucleotide: true, protein: true } })
+        Ok(Classifiers { frames, nucleotides })
     }
 
-    /// Checks that they take what models of these widths give.
-    pub(super) fn check_widths(&mut self, widths: Pair<usize>) -> Result<(), Error> {
-        let Pair { nucleotide, protein } = widths;
-        let takes = self.frames.check_widths(nucleotide, protein)?;
-        self.takes = Pair { nucleotide: takes != Towers::Peptide, protein: takes != Towers::Nucleotide };
-        match &self.nucleotides {
-            Some(other) if other.input_width() != nucleotide => Err(Error::NucleotideClassifierWidth {
-                path: other.location().path(),
-                width: other.input_width(),
-                nucleotide,
-            }),
-            _ => Ok(()),
-        }
+    /// What they take of models of these settings.
+    pub(super) fn features(&self, configs: &Pair<ModelConfig>) -> Result<Features, Error> {
+        Features::of(configs, &self.frames, self.nucleotides.as_ref())
     }
 
-    /// Whose vectors of an open frame are taken.
-    pub(super) fn takes(&self) -> Pair<bool> {
-        self.takes
-    }
-
-    /// Which models take part.
-    pub(super) fn needs(&self) -> Pair<bool> {
-        Pair { nucleotide: self.takes.nucleotide || self.nucleotides.is_some(), ..self.takes }
-    }
-
-    /// The scores of frames and of strands.
-    pub(super) fn scores(&self, frames: &[f32], strands: &[f32]) -> Result<[Vec<Scores>; 2], Error> {
-        let scores = |classifier: &Classifier, features| -> Result<Vec<_>, Error> {
+    /// The scores of rows of frames, and of whole chunks.
+    pub(super) fn scores(&self, rows: &Rows) -> Result<[Vec<Scores>; 2], Error> {
+        let scores = |classifier: &Classifier, features: &[f32]| -> Result<Vec<_>, Error> {
             Ok(classifier.scores(features)?.into_iter().map(Scores::of_classes).collect())
         };
-        let of_strands =
-            self.nucleotides.as_ref().map(|classifier| scores(classifier, strands)).transpose()?;
-        Ok([scores(&self.frames, frames)?, of_strands.unwrap_or_default()])
+        let of_chunks = self.nucleotides.as_ref().unwrap_or(&self.frames);
+        Ok([scores(&self.frames, &rows.frames)?, scores(of_chunks, &rows.whole)?])
     }
 }

@@ -1,7 +1,7 @@
 //! The two models that embed frames: opened, checked against the classifier, put on their devices, started.
 
 use std::sync::Arc;
-use virpack_device::{Device, Dtype};
+use virpack_device::{Device, Dtype, Pool};
 
 use virpack_seq::frames::{EncoderInput, FrameLoader, FrameOptions, Pair};
 use virpack_seq::{
@@ -11,6 +11,7 @@ use virpack_seq::{
 use super::PredictOptions;
 use super::classifiers::Classifiers;
 use super::encoder_runner::EncoderRunner;
+use super::features::Features;
 use crate::Error;
 use crate::cancel::CancelToken;
 use crate::event::ModelBudget;
@@ -26,7 +27,10 @@ use virpack_model::weights::Weights;
 const NAMES: Pair<&str> = Pair { nucleotide: "nucleotide", protein: "protein" };
 
 /// The files of the models that take part, looked at and not yet read.
-pub(super) struct EncoderFiles(Pair<Option<Weights>>);
+pub(super) struct EncoderFiles {
+    weights: Pair<Option<Weights>>,
+    features: Features,
+}
 
 /// The models that take part, on their devices.
 pub(super) struct Encoders<B: Device>(Pair<Option<EncoderCopies<B>>>);
@@ -37,28 +41,38 @@ struct EncoderCopies<B: Device> {
     name: &'static str,
     devices: Vec<LoadedModel<B>>,
     lengths: LengthPolicy,
+    /// How its hidden states become embeddings.
+    pool: Pool,
     /// Most tokens in a batch of the run that this one resumes.
     earlier_budget: Option<usize>,
 }
 
 impl EncoderFiles {
     /// Opens both models and checks that the classifiers take what they give.
-    pub(super) fn open(models: &Pair<Location>, classifiers: &mut Classifiers) -> Result<Self, Error> {
+    pub(super) fn open(models: &Pair<Location>, classifiers: &Classifiers) -> Result<Self, Error> {
         let weights = models.as_ref().try_map(Weights::at)?;
         let configs = weights.as_ref().try_map(ModelConfig::of)?;
         let expected =
             Pair { nucleotide: ("nucleotide_model", "DNABERT-S"), protein: ("protein_model", "ESM-2") };
         configs.as_ref().zip(weights.as_ref()).zip(expected).try_map(
-            |((config, weights), (option, wanted))| match config.family() {
-                given if given != wanted => {
+            |((config, weights), (option, wanted))| match (config, config.family()) {
+                // virpack's own model of nucleotides.
+                (ModelConfig::CodonConv(_), _) if wanted == expected.nucleotide.1 => Ok(()),
+                (_, given) if given != wanted => {
                     Err(Error::WrongModel { path: weights.path().to_owned(), option, given, wanted })
                 }
                 _ => Ok(()),
             },
         )?;
-        classifiers.check_widths(configs.map(|config| config.hidden()))?;
-        let needed = weights.zip(classifiers.needs());
-        Ok(EncoderFiles(needed.map(|(weights, is_needed)| is_needed.then_some(weights))))
+        let features = classifiers.features(&configs)?;
+        let needed = weights.zip(features.needs());
+        let weights = needed.map(|(weights, is_needed)| is_needed.then_some(weights));
+        Ok(EncoderFiles { weights, features })
+    }
+
+    /// What the models read of a chunk, and how that becomes rows.
+    pub(super) fn features(&self) -> Features {
+        self.features
     }
 
     /// What a user should know of the weights, each behind the model's name.
@@ -92,7 +106,7 @@ impl EncoderFiles {
     /// The models that take part, each behind its name.
     fn named(&self) -> impl Iterator<Item = (&'static str, &Weights)> {
         NAMES
-            .zip(self.0.as_ref())
+            .zip(self.weights.as_ref())
             .into_iter()
             .filter_map(|(_, (name, weights))| Some((name, weights.as_ref()?)))
     }
@@ -109,14 +123,15 @@ impl<B: Device + 'static> Encoders<B> {
         earlier_budgets: &[usize],
     ) -> Result<Self, Error> {
         let mut earlier_budgets = earlier_budgets.iter().copied();
-        let each = files.0.zip(devices).zip(NAMES.zip(frames.longest()));
-        let load = |((weights, devices), (name, max_length))| {
+        let names = NAMES.zip(files.features.pools());
+        let each = files.weights.zip(devices).zip(names.zip(frames.longest()));
+        let load = |((weights, devices), ((name, pool), max_length))| {
             let Some(weights): Option<Weights> = weights else { return Ok(None) };
             let lengths = LengthPolicy { max_length, min_length: 1, long_records: LongRecords::Error };
             let earlier_budget = earlier_budgets.next();
             let asked = earlier_budget.map_or(options.token_budget, TokenBudget::Tokens);
             let devices = LoadedModel::load_on_all(devices, &weights, lengths, false, asked)?;
-            Ok::<_, Error>(Some(EncoderCopies { name, devices, lengths, earlier_budget }))
+            Ok::<_, Error>(Some(EncoderCopies { name, devices, lengths, pool, earlier_budget }))
         };
         Ok(Encoders(each.try_map(load)?))
     }
@@ -189,9 +204,11 @@ impl<B: Device + 'static> EncoderCopies<B> {
         cancel: &CancelToken,
     ) -> Result<EncoderRunner, Error> {
         let config = &self.devices[0].model.config;
-        let (layer, width) = (config.layers(), config.hidden());
-        let cost = (layer * width * (4 * width + 3 * config.intermediate())) as f64;
+        let (layer, width) = (config.layers(), self.pool.width(config.hidden()));
+        let multiplications = |[outputs, inputs]: &[usize; 2]| outputs * inputs;
+        let cost = (layer * config.shape().products.iter().map(multiplications).sum::<usize>()) as f64;
         let options = RunnerOptions::new(layer).device_timeout(options.device_timeout).cancel(cancel.clone());
+        let options = options.pool(self.pool);
         let on = |device: &LoadedModel<B>| (Arc::clone(&device.backend), Arc::clone(&device.model.encoder));
         let runner = AsyncInferenceRunner::new(self.devices.iter().map(on).collect(), batches, options)?;
         let (token_budget, device_names) = (self.token_budget(), self.device_names());

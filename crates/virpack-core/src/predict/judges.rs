@@ -9,6 +9,7 @@ use virpack_seq::frames::{FrameLoader, FrameOptions, Pair, create_frame_loader};
 use super::classifiers::Classifiers;
 use super::encoder_runner::EncoderRunner;
 use super::encoders::{EncoderFiles, Encoders};
+use super::features::Features;
 use super::files::Files;
 use super::kept_scores::KeptScores;
 use super::{PredictOptions, identity};
@@ -26,6 +27,8 @@ use virpack_model::{ChecksumThread, FileChecksum, Location};
 /// All that judges, ready to run.
 pub(super) struct Judges<B: Device> {
     pub(super) classifiers: Classifiers,
+    /// What the models read of a chunk, and how that becomes rows.
+    pub(super) features: Features,
     encoders: Encoders<B>,
     /// How records become frames.
     pub(super) frames: FrameOptions,
@@ -55,9 +58,9 @@ impl<B: Device + 'static> Judges<B> {
         let refetch = options.downloads.as_ref().map(Downloads::refetch);
         let mut is_told = false;
         load_again(refetch.as_ref(), &[&models.nucleotide, &models.protein], || {
-            let mut classifiers = Classifiers::open(options)?;
-            let encoders = EncoderFiles::open(models, &mut classifiers)?;
-            let (frames, event) = options.frames(&classifiers);
+            let classifiers = Classifiers::open(options)?;
+            let encoders = EncoderFiles::open(models, &classifiers)?;
+            let (frames, event) = options.frames(&classifiers, encoders.features());
             if !std::mem::replace(&mut is_told, true) {
                 encoders.notes().into_iter().map(Event::Weights).chain([event]).for_each(&mut *on_event);
             }
@@ -85,11 +88,12 @@ impl<B: Device + 'static> Judges<B> {
             let identity = options.of_tables(scores, frames.length.get());
             return Err(complete.end(&identity, CallOutputs::shapes_files_alone).into());
         }
+        let features = encoders.features();
         let encoders = Encoders::load(encoders, devices.clone(), options, &frames, session.token_budgets())?;
         let files = hashing.finish()?;
         let own_identity = of_judges(&files);
         let identity = identity::of_scores(options, own_identity.clone(), dtype);
-        Ok(Judges { classifiers, encoders, frames, files, own_identity, identity, dtype })
+        Ok(Judges { classifiers, features, encoders, frames, files, own_identity, identity, dtype })
     }
 
     /// The devices, for people.

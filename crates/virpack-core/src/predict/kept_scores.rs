@@ -9,6 +9,7 @@ use virpack_seq::frames::{Chunk, Pair};
 use virpack_seq::{Alphabet, IndexSet};
 
 use super::chunk_scores::ChunkScores;
+use super::features::whole_rows;
 use crate::Error;
 use crate::output::OutputError;
 use crate::resume::{EarlierParts, Entries, HandOn, Session};
@@ -76,9 +77,8 @@ impl KeptScores {
     /// The scores of a chunk that an earlier run has kept; each can be asked for once, in input order.
     pub(super) fn take(&mut self, chunk: &Chunk) -> Result<ChunkScores, OutputError> {
         let earlier = self.earlier.as_mut().expect("a chunk is done where an earlier run has it");
-        earlier.take(chunk.number, |bytes| {
-            ChunkScores::decode(bytes, chunk.frames.len(), chunk.strands.is_some())
-        })
+        earlier
+            .take(chunk.number, |bytes| ChunkScores::decode(bytes, chunk.frames.len(), whole_rows(chunk) > 0))
     }
 
     /// Keeps the scores of chunks, by their numbers.

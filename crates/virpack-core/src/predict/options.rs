@@ -11,6 +11,7 @@ use virpack_seq::frames::{FrameOptions, Pair};
 use virpack_seq::{GeneticCode, Input, ReadLimits, ReadOptions, Records, reader};
 
 use super::classifiers::Classifiers;
+use super::features::Features;
 use super::files::Files;
 use super::{Bundle, DEFAULT_LENGTH};
 use crate::Error;
@@ -134,7 +135,8 @@ impl PredictOptions {
         output: impl Into<PathBuf>,
         /// Sets what models and classifiers are called together, where they have a name.
         name: impl Into<Option<String>>,
-        /// Sets the classifier of open frames.
+        /// Sets the classifier of open frames; a joint one, which takes all six frames of a convolutional
+        /// codon model, is of chunks without an open frame, too.
         classifier: impl Into<Location>,
         /// Sets the classifier of chunks without an open frame, which takes the nucleotide model's vectors
         /// alone; None: they have no verdict, as in VirNucPro.
@@ -143,7 +145,8 @@ impl PredictOptions {
         length: impl Into<Option<NonZeroUsize>>,
         /// Sets how codons are read.
         genetic_code: GeneticCode,
-        /// Sets the model of the nucleotides: DNABERT-S.
+        /// Sets the model of the nucleotides: DNABERT-S, or a convolutional codon model with its joint
+        /// classifier.
         nucleotide_model: impl Into<ModelSource>,
         /// Sets the model of the proteins: ESM-2.
         protein_model: impl Into<ModelSource>,
@@ -280,7 +283,7 @@ impl PredictOptions {
     }
 
     /// How records become frames, and the event that says which length is taken.
-    pub(super) fn frames(&self, classifiers: &Classifiers) -> (FrameOptions, Event) {
+    pub(super) fn frames(&self, classifiers: &Classifiers, features: Features) -> (FrameOptions, Event) {
         let trained = classifiers.frames.chunk_length().and_then(NonZeroUsize::new);
         let length = self.length.or(trained).unwrap_or(DEFAULT_LENGTH);
         let event = Event::ChunkLength { length, asked: self.length, trained };
@@ -291,8 +294,7 @@ impl PredictOptions {
             .min_length(self.min_length)
             .most_waiting(self.most_waiting)
             .unique_window(unique_window)
-            .frames(classifiers.takes())
-            .whole_chunks(classifiers.nucleotides.is_some());
+            .reading(features.reading());
         (frames, event)
     }
 }

@@ -12,6 +12,7 @@ use super::chunk_scores::ChunkScores;
 use super::classifiers::Classifiers;
 use super::earlier_counts::EarlierCounts;
 use super::encoder_runner::EncoderRunner;
+use super::features::Features;
 use super::kept_scores::KeptScores;
 use super::pending_items::{ItemTurn, PendingItems};
 use super::reporter::Reporter;
@@ -77,12 +78,13 @@ struct RecordProgress {
 impl<'a> PairingStage<'a> {
     pub(super) fn new(
         classifiers: &'a Classifiers,
+        features: Features,
         runners: Pair<Option<EncoderRunner>>,
         loader: FrameLoader,
         mut scores: KeptScores,
     ) -> Self {
         let widths = runners.as_ref().map(|runner| runner.as_ref().map_or(0, |runner| runner.width));
-        let pending = PendingItems::new(classifiers.takes(), widths, scores.take_embeddings(), scores.done());
+        let pending = PendingItems::new(features, widths, scores.take_embeddings(), scores.done());
         PairingStage {
             loader,
             classifiers,
@@ -224,8 +226,7 @@ impl<'a> PairingStage<'a> {
     fn score(&mut self) -> Result<(), Error> {
         let start = Instant::now();
         for complete in self.pending.take_complete().chunks(AT_ONCE) {
-            let [frames, strands] = self.pending.features(complete);
-            let scores = self.classifiers.scores(&frames, &strands)?;
+            let scores = self.classifiers.scores(&self.pending.rows(complete))?;
             self.scores.keep(self.pending.set_scores(complete, scores))?;
         }
         self.tally.scoring += start.elapsed();
@@ -269,10 +270,10 @@ impl<'a> PairingStage<'a> {
 /// A chunk with its scores.
 fn scored(
     Chunk { bases, frames, .. }: Chunk,
-    ChunkScores { frames: scores, strands }: ChunkScores,
+    ChunkScores { frames: scores, whole }: ChunkScores,
 ) -> ScoredItem {
     let frames = frames.into_iter().zip(scores);
     let frames =
         frames.map(|(frame, scores)| ScoredFrame { frame: frame.frame, codons: frame.codons, scores });
-    ScoredItem::Chunk(ScoredChunk { bases, frames: frames.collect(), strands })
+    ScoredItem::Chunk(ScoredChunk { bases, frames: frames.collect(), whole })
 }

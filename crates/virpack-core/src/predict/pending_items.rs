@@ -7,14 +7,14 @@ use virpack_seq::frames::{Chunk, FrameItem, Pair};
 use virpack_seq::{Alphabet, IndexSet};
 
 use super::chunk_scores::ChunkScores;
+use super::features::{Features, Rows, whole_rows};
 use super::vectors::Vectors;
 use crate::calls::Scores;
 use crate::progress::ChunkProgress;
 
 /// Items in input order, from the first that is not written, and the embeddings that their chunks take.
 pub(super) struct PendingItems {
-    /// Whose embeddings of a frame are taken.
-    takes: Pair<bool>,
+    features: Features,
     vectors: Pair<Vectors>,
     items: VecDeque<PendingItem>,
     /// How many items came before the first that waits: those that wait are known by their numbers among all.
@@ -51,13 +51,13 @@ impl PendingItems {
     /// For models that give embeddings of these widths, where an earlier run has kept some, and the scores of chunks that
     /// are `done`.
     pub(super) fn new(
-        takes: Pair<bool>,
+        features: Features,
         widths: Pair<usize>,
         embeddings: Pair<HashMap<u64, Arc<[f32]>>>,
         done: Arc<IndexSet>,
     ) -> Self {
         PendingItems {
-            takes,
+            features,
             vectors: widths.zip(embeddings).map(|(width, earlier)| Vectors::new(width, earlier)),
             items: VecDeque::new(),
             written: 0,
@@ -90,7 +90,7 @@ impl PendingItems {
                 let is_missing = |&(alphabet, sequence): &(Alphabet, u64)| {
                     !self.vectors[alphabet].is_there(sequence, number)
                 };
-                missing = sequences(chunk, self.takes).filter(is_missing).count();
+                missing = self.features.sequences(chunk).filter(is_missing).count();
                 self.complete.extend((missing == 0).then_some(number));
             }
         }
@@ -121,33 +121,29 @@ impl PendingItems {
         std::mem::take(&mut self.complete)
     }
 
-    /// What the classifiers take of chunks: of their frames, and of their strands.
-    pub(super) fn features(&self, chunks: &[u64]) -> [Vec<f32>; 2] {
-        let (mut frames, mut strands) = (Vec::new(), Vec::new());
+    /// What the classifiers take of chunks.
+    pub(super) fn rows(&self, chunks: &[u64]) -> Rows {
+        let mut rows = Rows::default();
         for chunk in chunks.iter().filter_map(|number| self.chunk(*number)) {
-            let features = if chunk.strands.is_some() { &mut strands } else { &mut frames };
-            for (alphabet, sequence) in sequences(chunk, self.takes) {
-                features.extend_from_slice(self.vectors[alphabet].get(sequence).unwrap_or_default());
-            }
+            self.features.add_rows(chunk, &self.vectors, &mut rows);
         }
-        [frames, strands]
+        rows
     }
 
-    /// Gives chunks the next of the scores of frames and of strands; hands back those that the classifiers have scored, by
-    /// their numbers among chunks.
+    /// Gives chunks the next of the scores of frames and of whole chunks; hands back those that the
+    /// classifiers have scored, by their numbers among chunks.
     pub(super) fn set_scores(
         &mut self,
         chunks: &[u64],
-        [of_frames, of_strands]: [Vec<Scores>; 2],
+        [of_frames, of_chunks]: [Vec<Scores>; 2],
     ) -> Vec<(u64, ChunkScores)> {
-        let (mut of_frames, mut of_strands) = (of_frames.into_iter(), of_strands.into_iter());
+        let (mut of_frames, mut of_chunks) = (of_frames.into_iter(), of_chunks.into_iter());
         let mut scored = Vec::with_capacity(chunks.len());
         for number in chunks {
             let Some(chunk) = self.chunk(*number) else { continue };
             let frames: Vec<_> = of_frames.by_ref().take(chunk.frames.len()).collect();
-            let strands =
-                chunk.strands.and_then(|both| of_strands.by_ref().take(both.len()).reduce(Scores::highest));
-            let scores = ChunkScores { frames, strands };
+            let whole = of_chunks.by_ref().take(whole_rows(chunk)).reduce(Scores::highest);
+            let scores = ChunkScores { frames, whole };
             if !scores.is_empty() {
                 scored.push((chunk.number, scores.clone()));
             }
@@ -202,20 +198,10 @@ impl PendingItems {
     }
 }
 
-/// The sequences whose embeddings a chunk's scores take, each with its model, in the order in which a classifier takes
-/// them; `takes` says whose embeddings of a frame it does.
-fn sequences(chunk: &Chunk, takes: Pair<bool>) -> impl Iterator<Item = (Alphabet, u64)> {
-    let of_frames = chunk.frames.iter().flat_map(move |frame| {
-        let both = takes.zip(frame.sequences).into_iter();
-        both.filter_map(|(alphabet, (is_taken, sequence))| is_taken.then_some((alphabet, sequence)))
-    });
-    of_frames.chain(chunk.strands.into_iter().flatten().map(|number| (Alphabet::Nucleotides, number)))
-}
-
 #[cfg(test)]
 mod tests {
     use virpack_seq::Frame;
-    use virpack_seq::frames::ChunkFrame;
+    use virpack_seq::frames::{ChunkFrame, WholeChunk};
 
     use super::*;
 
@@ -225,13 +211,19 @@ mod tests {
             ChunkFrame { frame: Frame::F1, codons: 0..3, sequences }
         };
         let frames = sequences.iter().map(frame).collect();
-        FrameItem::Chunk(Chunk { number, bases: 0..3, frames, strands: None, oldest: Pair::default() })
+        FrameItem::Chunk(Chunk {
+            number,
+            bases: 0..3,
+            frames,
+            whole: WholeChunk::Nothing,
+            oldest: Pair::default(),
+        })
     }
 
     fn scored(waiting: &mut PendingItems) -> Vec<u64> {
         let complete = waiting.take_complete();
-        let [frames, strands] = waiting.features(&complete);
-        assert!(strands.is_empty());
+        let Rows { frames, whole } = waiting.rows(&complete);
+        assert!(whole.is_empty());
         // The classifier adds up.
         let sums = frames.chunks_exact(2).map(|both| Scores { other: both[0], virus: both[1] }).collect();
         waiting.set_scores(&complete, [sums, Vec::new()]).into_iter().map(|(number, _)| number).collect()
@@ -242,7 +234,8 @@ mod tests {
         let mut done = IndexSet::default();
         done.insert(2);
         let (takes, widths) = (Pair { nucleotide: true, protein: true }, Pair { nucleotide: 1, protein: 1 });
-        let mut waiting = PendingItems::new(takes, widths, Pair::default(), Arc::new(done));
+        let features = Features::Frames { takes, strands: false };
+        let mut waiting = PendingItems::new(features, widths, Pair::default(), Arc::new(done));
         // The second shares its protein with the first, the third is done, the fourth holds nothing.
         let sequences: [&[[u64; 2]]; 4] = [&[[0, 0], [1, 1]], &[[2, 1]], &[[3, 2]], &[]];
         (0..).zip(sequences).for_each(|(number, sequences)| waiting.admit(chunk(number, sequences)));

@@ -36,9 +36,9 @@ impl PredictOptions {
         let refetch = self.downloads.as_ref().map(Downloads::refetch);
         let mut is_told = false;
         load_again(refetch.as_ref(), &[&models.nucleotide, &models.protein], || {
-            let mut classifiers = Classifiers::open(self)?;
-            let encoders = EncoderFiles::open(&models, &mut classifiers)?;
-            let (frames, event) = self.frames(&classifiers);
+            let classifiers = Classifiers::open(self)?;
+            let encoders = EncoderFiles::open(&models, &classifiers)?;
+            let (frames, event) = self.frames(&classifiers, encoders.features());
             if !std::mem::replace(&mut is_told, true) {
                 encoders.notes().into_iter().map(Event::Weights).chain([event]).for_each(&mut *on_event);
             }

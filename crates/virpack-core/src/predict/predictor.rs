@@ -128,7 +128,7 @@ impl<B: Device + 'static> ScoreRecords for Judges<B> {
         let scores = KeptScores::open(off()?, Duration::MAX);
         let loader = self.loader(options, records, &scores)?;
         let runners = self.runners(options, &loader, cancel)?;
-        let mut pairing = PairingStage::new(&self.classifiers, runners, loader, scores);
+        let mut pairing = PairingStage::new(&self.classifiers, self.features, runners, loader, scores);
         while let Some(done) = pairing.next(cancel, &mut on_event)? {
             done.into_iter().try_for_each(&mut *each)?;
             pairing.report(&mut on_event);

@@ -93,9 +93,9 @@ impl EvidenceTables {
         }
         let count: u64 = row.number(FRAMES)?;
         let by_nucleotides = row.text(CHUNK_STATUS) == Status::ClassifiedNucleotide.as_str();
-        let strands = by_nucleotides.then(|| row.scores(OTHER)).transpose()?;
+        let whole = by_nucleotides.then(|| row.scores(OTHER)).transpose()?;
         let frames = (0..count).map(|_| frame(&mut self.frames, record, number)).collect::<Result<_, _>>()?;
-        let chunk = ScoredChunk { bases, frames, strands };
+        let chunk = ScoredChunk { bases, frames, whole };
         let fits = match chunk.highest() {
             None => self.chunks.text(OTHER) == "NA",
             Some(highest) => self.chunks.scores(OTHER)? == highest,

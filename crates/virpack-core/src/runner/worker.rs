@@ -206,7 +206,9 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
             Rows::Windows(pooled, rows) => self.join(&batch, &pooled, &rows),
             Rows::Residues(values) => self.residues(&batch, values),
         };
-        refuse_broken(&finished, self.model.hidden_size()).map_err(Stop::Run)?;
+        let hidden = self.model.hidden_size();
+        let width = self.shared.options.pool.map_or(hidden, |pool| pool.width(hidden));
+        refuse_broken(&finished, width).map_err(Stop::Run)?;
         self.tally.add(&batch);
         Ok(Some(finished))
     }
@@ -214,12 +216,13 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
     /// The sequences of a batch as they are pooled, but for windows, of which all `rows` are joined.
     fn join(&self, batch: &PackedBatch, pooled: &[f32], rows: &[f32]) -> BatchRows {
         let hidden = self.model.hidden_size();
+        let width = pooled.len() / batch.len().max(1);
         let (mut finished, mut values) = (Vec::with_capacity(batch.len()), Vec::new());
         let mut joiner = self.shared.joiner.lock().unwrap_or_else(PoisonError::into_inner);
         for (i, index) in batch.index.iter().enumerate() {
             if !is_window(index) {
                 finished.push(index.into());
-                values.extend_from_slice(&pooled[i * hidden..(i + 1) * hidden]);
+                values.extend_from_slice(&pooled[i * width..(i + 1) * width]);
                 continue;
             }
             // A record that an earlier run has finished: not all of its windows may come.
@@ -269,10 +272,10 @@ fn name_records(error: DeviceError, batch: &Arc<PackedBatch>) -> Stop {
 }
 
 /// An embedding with NaN or infinity is never handed on.
-fn refuse_broken(finished: &BatchRows, hidden: usize) -> Result<(), Error> {
+fn refuse_broken(finished: &BatchRows, width: usize) -> Result<(), Error> {
     let broken = |(row, values): (&Row, &[f32])| {
         (!values.iter().all(|value| value.is_finite())).then(|| row.id.to_string())
     };
-    let ids: Vec<String> = finished.rows(hidden).filter_map(broken).collect();
+    let ids: Vec<String> = finished.rows(width).filter_map(broken).collect();
     if ids.is_empty() { Ok(()) } else { Err(Error::NotFinite { ids }) }
 }

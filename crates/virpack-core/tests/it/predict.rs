@@ -16,6 +16,7 @@ use virpack_seq::{Record, chunks, reader};
 use crate::naive;
 
 mod calls;
+mod joint;
 mod resume;
 
 fn fixture(name: &str) -> PathBuf {

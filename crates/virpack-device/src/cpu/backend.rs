@@ -3,7 +3,7 @@
 use super::clock::Kind;
 use super::linear::{Gated, MapGelu, OnTile, RowMajor, Weights};
 use super::norm::NormRow;
-use super::pool::pool_rows;
+use super::pool::PoolRows;
 use super::{Cpu, CpuMatrix, CpuPacked, CpuTensor};
 use crate::{
     Attention, Backend, DeviceError, Epilogue, LayerNorm, LinearOf, Pool, PoolSpan, TokenDropout, Work,
@@ -74,6 +74,20 @@ impl Backend for Cpu {
             }
         });
         Ok(out)
+    }
+
+    fn embed_window(
+        &self,
+        table: &CpuMatrix,
+        window: usize,
+        bias: &Vec<f32>,
+        packed: &CpuPacked,
+    ) -> Result<CpuTensor, DeviceError> {
+        self.sum_windows(table, window, bias, packed)
+    }
+
+    fn unfold(&self, x: &CpuTensor, packed: &CpuPacked, window: usize) -> Result<CpuTensor, DeviceError> {
+        self.unfolded(x, packed, window)
     }
 
     fn product(
@@ -176,15 +190,18 @@ impl Backend for Cpu {
     ) -> Result<Vec<f32>, DeviceError> {
         let (n, shortest) = (packed.cu_seqlens.len() - 1, packed.lengths().min().unwrap_or(0));
         shapes::pool(x.rows, packed.input_ids.len(), shortest, pool, span)?;
-        let mut out = vec![0.0; n * x.columns];
+        let width = pool.width(x.columns);
+        let mut out = vec![0.0; n * width];
         let all = || {
-            let sequences = packed.cu_seqlens.par_windows(2).zip(out.par_chunks_exact_mut(x.columns));
+            let sequences = packed.cu_seqlens.par_windows(2).zip(out.par_chunks_exact_mut(width));
             sequences.for_each(|(bounds, out)| {
                 let rows = match pool {
                     Pool::Cls => bounds[0]..bounds[0] + 1,
-                    Pool::Mean | Pool::Max => bounds[0] + span.skip_first..bounds[1] - span.skip_last,
+                    Pool::Mean | Pool::Max | Pool::MeanMax => {
+                        bounds[0] + span.skip_first..bounds[1] - span.skip_last
+                    }
                 };
-                pool_rows(x, rows, pool, out);
+                self.arch.dispatch(PoolRows::new(x, rows, pool, out));
             });
         };
         self.on_threads(Kind::Rest, all);
@@ -227,6 +244,29 @@ impl Backend for Cpu {
             }
             Epilogue::Add(residual) => self.product_into(x, weight, bias, OnTile::Add, residual),
             other => other.apply(self, self.product(x, &layer.weight, bias)?),
+        }
+    }
+
+    fn window_linear(
+        &self,
+        x: &CpuTensor,
+        norm: &LayerNorm<Vec<f32>>,
+        layer: &LinearOf<Cpu>,
+        packed: &CpuPacked,
+        window: usize,
+        then: Epilogue<'_, Cpu>,
+    ) -> Result<CpuTensor, DeviceError> {
+        let weight = match &layer.weight.0 {
+            Weights::Rows(weight) if layer.norm.is_none() && x.bf16().is_none() => weight,
+            _ => return self.bf16_window_linear(x, norm, layer, packed, window, then),
+        };
+        let out = || self.buffers.tensor(x.rows, weight.rows);
+        let convolution =
+            |with| self.convolution(x, norm, (weight, layer.bias.as_ref()), packed, window, with);
+        match then {
+            Epilogue::Gelu => convolution((OnTile::Gelu, out())),
+            Epilogue::Add(residual) => convolution((OnTile::Add, residual)),
+            other => other.apply(self, convolution((OnTile::Nothing, out()))?),
         }
     }
 

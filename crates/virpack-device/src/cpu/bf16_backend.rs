@@ -11,7 +11,7 @@ use super::norm::NormRow;
 use super::rotary::RotaryTable;
 use super::tiles::SharedRows;
 use super::{Cpu, CpuMatrix, CpuPacked, CpuTensor};
-use crate::{Attention, DeviceError, Epilogue, LayerNorm, shapes};
+use crate::{Attention, Backend, DeviceError, Epilogue, LayerNorm, LinearOf, shapes};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -60,7 +60,12 @@ impl Cpu {
     }
 
     /// A bfloat16 tensor whose rows `work` writes.
-    fn bf16_rows(&self, rows: usize, columns: usize, work: impl Fn(usize, &mut [u16]) + Sync) -> CpuTensor {
+    pub(super) fn bf16_rows(
+        &self,
+        rows: usize,
+        columns: usize,
+        work: impl Fn(usize, &mut [u16]) + Sync,
+    ) -> CpuTensor {
         let mut out = self.buffers.bf16_tensor(rows, columns);
         self.rows_of(out.bf16_mut(), stride(columns), |row, out| work(row, &mut out[..columns]));
         out
@@ -113,6 +118,25 @@ impl Cpu {
             }
             other => other.apply(self, self.bf16_product_into(x, weight, bias, OnTile::Nothing, out())?),
         }
+    }
+
+    /// A convolution: the rows that are put side by side are rounded before.
+    pub(super) fn bf16_window_linear(
+        &self,
+        x: &CpuTensor,
+        norm: &LayerNorm<Vec<f32>>,
+        layer: &LinearOf<Cpu>,
+        packed: &CpuPacked,
+        window: usize,
+        then: Epilogue<'_, Cpu>,
+    ) -> Result<CpuTensor, DeviceError> {
+        let normed = match layer.weight.0 {
+            Weights::Panels(_) => self.input(x, Some(norm))?.expect("rows are normed"),
+            Weights::Rows(_) => self.layer_norm(x, norm)?,
+        };
+        let rows = self.unfold(&normed, packed, window)?;
+        drop(normed);
+        self.linear(&rows, layer, then)
     }
 
     /// A product into `out`: added to it, or in bfloat16.

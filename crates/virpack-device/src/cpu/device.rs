@@ -39,7 +39,7 @@ impl Cpu {
             workspace: workspace.saturating_mul(values),
             bytes_per_token: wide.iter().sum::<usize>() as u64 * values
                 + rounded.iter().map(rows).sum::<u64>(),
-            bytes_per_sequence: model.hidden as u64 * values,
+            bytes_per_sequence: model.pooled as u64 * values,
         }
     }
 }
@@ -73,7 +73,7 @@ impl Device for Cpu {
             weights: (model.matrices.iter().sum::<u64>() + model.vector_values) * values,
             workspace: self.workspace(&model.products, longest, model.head_width),
             bytes_per_token: model.widths.iter().sum::<usize>() as u64 * values,
-            bytes_per_sequence: model.hidden as u64 * values,
+            bytes_per_sequence: model.pooled as u64 * values,
         }
     }
 

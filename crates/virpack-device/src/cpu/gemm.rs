@@ -7,27 +7,32 @@
 /// into memory that its thread keeps. `gemm` blocks the inner dimension as finely or finer.
 pub(crate) const PACKED_INPUTS: usize = 512;
 
+/// The left factor of a product: rows of `inner` values, `stride` from the start of one to the start of the
+/// next. Rows overlap where `stride` is less than `inner`: windows of a convolution.
+#[derive(Clone, Copy)]
+pub(crate) struct Left<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) rows: usize,
+    pub(crate) inner: usize,
+    pub(crate) stride: usize,
+}
+
 /// `out (+)= left · rightᵀ`, all row-major: `left` `[rows, inner]`, `right` `[columns, inner]`, `out` with
 /// `stride` elements from row to row.
 ///
 /// # Safety
 ///
 /// `out` points to `rows` rows of `columns` elements, `stride` apart, that nobody else reads or writes.
-pub(crate) unsafe fn multiply(
-    left: &[f32],
-    right: &[f32],
-    inner: usize,
-    out: *mut f32,
-    stride: usize,
-    add: bool,
-) {
-    let (rows, columns) = (left.len() / inner, right.len() / inner);
-    assert!(left.len() == rows * inner && right.len() == columns * inner && columns <= stride);
+pub(crate) unsafe fn multiply(left: Left<'_>, right: &[f32], out: *mut f32, stride: usize, add: bool) {
+    let Left { values, rows, inner, stride: left_stride } = left;
+    let columns = right.len() / inner;
+    let needed = rows.checked_sub(1).map_or(0, |last| last * left_stride + inner);
+    assert!(values.len() >= needed && right.len() == columns * inner && columns <= stride);
     #[cfg(target_arch = "x86_64")]
     if let Some(instructions) = x86::instructions() {
         // SAFETY: the processor has these instructions, `left` and `right` hold what the assertion says,
         // and `out` is the caller's promise.
-        unsafe { x86::multiply(instructions, [rows, columns, inner], left, right, out, stride, add) };
+        unsafe { x86::multiply(instructions, left, columns, right, out, stride, add) };
         return;
     }
     // SAFETY: as above.
@@ -40,9 +45,9 @@ pub(crate) unsafe fn multiply(
             1,
             stride as isize,
             add,
-            left.as_ptr(),
+            values.as_ptr(),
             1,
-            inner as isize,
+            left_stride as isize,
             right.as_ptr(),
             inner as isize,
             1,
@@ -58,6 +63,7 @@ pub(crate) unsafe fn multiply(
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use super::Left;
     use private_gemm_x86::{Accum, DType, DstKind, IType, InstrSet};
     use std::ptr::{from_ref, null};
 
@@ -76,13 +82,14 @@ mod x86 {
     /// As for [`super::multiply`]; `instructions` are the processor's.
     pub(super) unsafe fn multiply(
         instructions: InstrSet,
-        [rows, columns, inner]: [usize; 3],
-        left: &[f32],
+        left: Left<'_>,
+        columns: usize,
         right: &[f32],
         out: *mut f32,
         stride: usize,
         add: bool,
     ) {
+        let Left { values, rows, inner, stride: left_stride } = left;
         let one = 1.0f32;
         // SAFETY: the caller's promise; null index, diagonal pointers mean "none" to the library.
         unsafe {
@@ -100,8 +107,8 @@ mod x86 {
                 null(),
                 DstKind::Full,
                 if add { Accum::Add } else { Accum::Replace },
-                left.as_ptr().cast(),
-                inner as isize,
+                values.as_ptr().cast(),
+                left_stride as isize,
                 1,
                 false,
                 null(),

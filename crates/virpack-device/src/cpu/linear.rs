@@ -2,15 +2,15 @@
 
 use super::bf16::panels::Panels;
 use super::buffers::CpuTensor;
-use super::gemm::multiply;
+use super::gemm::{Left, multiply};
 use super::math::gelu;
-use super::tiles::{Cut, SharedRows, Tile, tiles};
+use super::tiles::{Cut, SharedRows, Tile};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// How products are cut: a tile's output stays in a core's second-level cache, and packing the weights again
 /// for each tile costs little.
-const CUT: Cut = Cut { rows: 256, columns: 16, tiles_a_thread: 2 };
+pub(super) const CUT: Cut = Cut { rows: 256, columns: 16, tiles_a_thread: 2 };
 
 /// Weights on the CPU, `[rows, columns]`.
 #[derive(Debug)]
@@ -54,11 +54,19 @@ pub(crate) enum OnTile {
     Add,
 }
 
-/// `x · weightᵀ + bias` into `out`, then what follows.
-pub(crate) fn linear(
+/// What a product reads: rows as long as its weight's, `stride` values from row to row.
+#[derive(Clone, Copy)]
+pub(super) struct Input<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) stride: usize,
+}
+
+/// `x · weightᵀ + bias` into `out`, then what follows, by `tiles` of `out`, each with the first of the rows
+/// of `x` that it reads.
+pub(super) fn linear(
     arch: Arch,
-    threads: usize,
-    x: &CpuTensor,
+    tiles: Vec<(Tile, usize)>,
+    x: Input<'_>,
     weight: &RowMajor,
     bias: Option<&[f32]>,
     then: OnTile,
@@ -66,9 +74,9 @@ pub(crate) fn linear(
 ) {
     let columns = out.columns;
     let shared = SharedRows::new(out.values_mut(), columns);
-    tiles(x.rows, weight.rows, threads, CUT).into_par_iter().for_each(|tile| {
+    tiles.into_par_iter().for_each(|(tile, first)| {
         // SAFETY: `out` is borrowed until every tile is done, and tiles do not overlap.
-        unsafe { product(x, weight, &tile, shared, then) };
+        unsafe { product(x, first, weight, &tile, shared, then) };
         for row in tile.rows.clone() {
             // SAFETY: as above.
             let out = unsafe { shared.row(row, tile.columns.clone()) };
@@ -78,19 +86,26 @@ pub(crate) fn linear(
     });
 }
 
-/// One tile of `x · weightᵀ`, stored or added.
+/// One tile of `x · weightᵀ`, stored or added; it reads the rows of `x` from `first` on.
 ///
 /// # Safety
 ///
 /// What `shared` was made of is borrowed, and no other thread works on this tile.
-unsafe fn product(x: &CpuTensor, weight: &RowMajor, tile: &Tile, shared: SharedRows<f32>, then: OnTile) {
-    let k = weight.columns;
-    let left = &x.values()[tile.rows.start * k..tile.rows.end * k];
-    let right = &weight.values[tile.columns.start * k..tile.columns.end * k];
+unsafe fn product(
+    x: Input<'_>,
+    first: usize,
+    weight: &RowMajor,
+    tile: &Tile,
+    shared: SharedRows<f32>,
+    then: OnTile,
+) {
+    let inner = weight.columns;
+    let left = Left { values: &x.values[first * x.stride..], rows: tile.rows.len(), inner, stride: x.stride };
+    let right = &weight.values[tile.columns.start * inner..tile.columns.end * inner];
     // SAFETY: the first element of the tile, inside the matrix by `row`'s assertion.
-    let first = unsafe { shared.row(tile.rows.start, tile.columns.clone()) }.as_mut_ptr();
+    let out = unsafe { shared.row(tile.rows.start, tile.columns.clone()) }.as_mut_ptr();
     // SAFETY: the tile's rows and columns lie inside the matrix, `stride` apart, and are this thread's alone.
-    unsafe { multiply(left, right, k, first, shared.stride(), then == OnTile::Add) };
+    unsafe { multiply(left, right, out, shared.stride(), then == OnTile::Add) };
 }
 
 /// Bias and GELU on a part of a row.

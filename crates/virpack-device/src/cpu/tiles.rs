@@ -22,14 +22,27 @@ pub(crate) struct Cut {
 
 /// Cuts `[rows, columns]` into tiles: by rows, and by columns too where rows alone would leave threads idle.
 pub(crate) fn tiles(rows: usize, columns: usize, threads: usize, cut: Cut) -> Vec<Tile> {
+    tiles_of(std::iter::once(0..rows), columns, threads, cut)
+}
+
+/// The same, where no tile holds rows of two `parts`.
+pub(crate) fn tiles_of(
+    parts: impl Iterator<Item = Range<usize>>,
+    columns: usize,
+    threads: usize,
+    cut: Cut,
+) -> Vec<Tile> {
     let wanted = if threads == 1 { 1 } else { cut.tiles_a_thread * threads };
-    let row_tiles = rows.div_ceil(cut.rows);
+    let cut_rows =
+        |part: Range<usize>| part.clone().step_by(cut.rows).map(move |r| r..part.end.min(r + cut.rows));
+    let rows: Vec<Range<usize>> = parts.flat_map(cut_rows).collect();
+    let row_tiles = rows.len();
     let column_tiles = wanted.div_ceil(row_tiles.max(1)).clamp(1, columns.div_ceil(64).max(1));
     let width = columns.div_ceil(column_tiles).next_multiple_of(cut.columns);
     let mut tiles = Vec::with_capacity(row_tiles * column_tiles);
-    for r in (0..rows).step_by(cut.rows) {
+    for rows in rows {
         for c in (0..columns).step_by(width) {
-            tiles.push(Tile { rows: r..rows.min(r + cut.rows), columns: c..columns.min(c + width) });
+            tiles.push(Tile { rows: rows.clone(), columns: c..columns.min(c + width) });
         }
     }
     tiles
@@ -112,6 +125,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn no_tile_holds_rows_of_two_parts() {
+        let parts = [0..300, 300..301, 301..557];
+        let rows: Vec<_> =
+            tiles_of(parts.into_iter(), 64, 1, CUTS[0]).into_iter().map(|tile| tile.rows).collect();
+        assert_eq!(rows, [0..256, 256..300, 300..301, 301..557]);
     }
 
     #[test]

@@ -15,8 +15,10 @@ pub(super) struct ArenaPlan {
     pub(super) sequences: usize,
     /// Columns of the tensors that live at once, in any order; a narrower one takes the place of the next wider.
     pub(super) widths: Vec<usize>,
-    /// Columns of a pooled row.
+    /// Columns of a row that comes back.
     pub(super) hidden: usize,
+    /// Columns of a pooled row.
+    pub(super) pooled: usize,
     /// Whether all rows of a batch come back too (`Backend::read`), as windows of long records need.
     pub(super) rows: bool,
 }
@@ -44,7 +46,7 @@ impl ArenaPlan {
     pub(super) fn blocks(&self) -> Blocks {
         let mut widths = self.widths.clone();
         widths.sort_unstable();
-        let result = (self.sequences * (self.hidden + 1) * size_of::<f32>()).next_multiple_of(256);
+        let result = (self.sequences * (self.pooled + 1) * size_of::<f32>()).next_multiple_of(256);
         let rows = (self.token_budget * self.hidden * size_of::<f32>()).next_multiple_of(256);
         let upload = packed::most_bytes(self.token_budget, self.sequences).next_multiple_of(256);
         Blocks { token_budget: self.token_budget, widths, upload, result, rows }
@@ -82,6 +84,7 @@ mod tests {
             sequences: 300,
             widths: vec![64, 256, 64],
             hidden: 64,
+            pooled: 64,
             rows: false,
         };
         let blocks = plan.blocks();

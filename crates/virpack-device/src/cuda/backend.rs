@@ -48,6 +48,20 @@ impl Backend for Cuda {
         self.embed_rows(table, packed, dropout)
     }
 
+    fn embed_window(
+        &self,
+        table: &CudaMatrix,
+        window: usize,
+        bias: &CudaVector,
+        packed: &CudaPacked,
+    ) -> Result<CudaTensor, DeviceError> {
+        self.sum_windows(table, window, bias, packed)
+    }
+
+    fn unfold(&self, x: &CudaTensor, packed: &CudaPacked, window: usize) -> Result<CudaTensor, DeviceError> {
+        self.unfolded(x, packed, window)
+    }
+
     fn product(
         &self,
         x: &CudaTensor,
@@ -104,7 +118,7 @@ impl Backend for Cuda {
         pool: Pool,
         span: PoolSpan,
     ) -> Result<CudaPending, DeviceError> {
-        let (values, sequences) = (packed.n * x.columns, packed.n);
+        let (values, sequences) = (packed.n * pool.width(x.columns), packed.n);
         let out = self.pool_rows(x, packed, pool, span)?;
         let span = packed.begun.clone().zip(self.timed_point()?);
         self.send(out, values, sequences, span)

@@ -20,7 +20,8 @@ const CUDA_SPARE: u64 = 128 << 20;
 
 /// What `model` needs of the arena for batches of so many tokens and sequences.
 fn plan(model: &ModelShape, token_budget: usize, sequences: usize, rows: bool) -> ArenaPlan {
-    ArenaPlan { token_budget, sequences, widths: model.widths.clone(), hidden: model.hidden, rows }
+    let ModelShape { hidden, pooled, .. } = *model;
+    ArenaPlan { token_budget, sequences, widths: model.widths.clone(), hidden, pooled, rows }
 }
 
 impl Device for Cuda {

@@ -14,6 +14,7 @@ mod product_bytes;
 mod product_pairs;
 mod quantize;
 mod rotary;
+mod window;
 
 use super::kernel_source::KernelSource;
 use super::{Cuda, compile, libraries};
@@ -33,7 +34,8 @@ fn sources(dtype: Dtype, architecture: &str) -> Vec<KernelSource> {
         return if hopper { all() } else { Vec::new() };
     }
     let (float32, any) = (dtype.is_float32(), attention_any::source());
-    let mut all = vec![elementwise::source(), norm::source(), pool::source(), rotary::source(), any];
+    let mut all =
+        vec![elementwise::source(), norm::source(), pool::source(), rotary::source(), window::source(), any];
     if !float32 {
         all.extend(attention::sources(turing));
     }

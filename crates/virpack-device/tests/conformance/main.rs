@@ -10,6 +10,7 @@ mod products;
 mod reference;
 mod rows;
 mod self_attention;
+mod windows;
 
 use reference::Precision;
 use std::num::NonZeroUsize;
@@ -50,6 +51,10 @@ macro_rules! conformance {
             attention::broken_neighbours_change_nothing
             self_attention::self_attention
             self_attention::packed_equals_alone
+            windows::embed_window
+            windows::unfold
+            windows::window_linear
+            windows::a_window_sees_its_sequence_alone
             $($($file::$theme)+)?
         }
     };

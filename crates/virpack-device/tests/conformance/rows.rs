@@ -2,6 +2,7 @@
 
 use crate::batches::{LENGTHS, TOLERANCE, back, batch, tensor};
 use crate::reference::{self, Matrix, Precision, Random, as_close, close};
+use std::ops::Range;
 use virpack_device::{Backend, Cuda, LayerNorm, Pool, PoolSpan, TokenDropout};
 
 pub(super) fn embed<B: Backend>(backend: &B, precision: Precision) {
@@ -73,26 +74,30 @@ pub(super) fn pools<B: Backend>(backend: &B, precision: Precision) {
     let dx = tensor(backend, &x);
     let inner = PoolSpan { skip_first: 1, skip_last: 1 };
     let whole = PoolSpan { skip_first: 0, skip_last: 0 };
-    for (pool, span) in [(Pool::Mean, inner), (Pool::Mean, whole), (Pool::Max, inner), (Pool::Cls, inner)] {
-        let expected: Vec<f64> = cu_seqlens
-            .windows(2)
-            .flat_map(|w| {
-                let rows = match pool {
-                    Pool::Cls => w[0] as usize..w[0] as usize + 1,
-                    _ => w[0] as usize + span.skip_first..w[1] as usize - span.skip_last,
-                };
-                let x = &x;
-                (0..20)
-                    .map(move |c| {
-                        let column = rows.clone().map(|r| f64::from(x.row(r)[c]));
-                        match pool {
-                            Pool::Max => column.fold(f64::NEG_INFINITY, f64::max),
-                            _ => column.clone().sum::<f64>() / rows.len() as f64,
-                        }
-                    })
-                    .collect::<Vec<_>>()
-            })
-            .collect();
+    let rows_of = |pool: Pool, bounds: &[i32], span: PoolSpan| match pool {
+        Pool::Cls => bounds[0] as usize..bounds[0] as usize + 1,
+        _ => bounds[0] as usize + span.skip_first..bounds[1] as usize - span.skip_last,
+    };
+    let column = |pool: Pool, column: usize, rows: Range<usize>| {
+        let (values, count) = (rows.clone().map(|r| f64::from(x.row(r)[column])), rows.len() as f64);
+        if pool == Pool::Max { values.fold(f64::NEG_INFINITY, f64::max) } else { values.sum::<f64>() / count }
+    };
+    for (pool, span) in [
+        (Pool::Mean, inner),
+        (Pool::Mean, whole),
+        (Pool::Max, inner),
+        (Pool::Cls, inner),
+        (Pool::MeanMax, inner),
+        (Pool::MeanMax, whole),
+    ] {
+        let parts = if pool == Pool::MeanMax { vec![Pool::Mean, Pool::Max] } else { vec![pool] };
+        let mut expected = Vec::new();
+        for bounds in cu_seqlens.windows(2) {
+            for &part in &parts {
+                expected.extend((0..20).map(|c| column(part, c, rows_of(part, bounds, span))));
+            }
+        }
+        assert_eq!(expected.len(), lengths.len() * pool.width(20));
         let given = backend.wait(backend.pool(&dx, &packed, pool, span).unwrap()).unwrap();
         close(&format!("{pool:?} pool"), &given, &expected, TOLERANCE);
     }
@@ -107,7 +112,7 @@ pub(super) fn broken_rows_are_reported(cuda: &Cuda, _: Precision) {
     };
     let packed = cuda.packed(&[0; 6], &[0, 2, 3, 5, 6], 2).unwrap();
     let span = PoolSpan { skip_first: 0, skip_last: 0 };
-    for pool in [Pool::Mean, Pool::Max] {
+    for pool in [Pool::Mean, Pool::Max, Pool::MeanMax] {
         let pending = cuda.pool(&tensor(cuda, &x), &packed, pool, span).unwrap();
         let error = cuda.wait(pending).unwrap_err();
         assert!(

@@ -6,12 +6,13 @@ use std::path::Path;
 use safetensors::tensor::{TensorView, serialize};
 
 use super::layers::{DEFAULT_EPS, Layers};
-use super::{BATCH_NORM_EPS, CHUNK_LENGTH, ClassifierFacts};
+use super::{BATCH_NORM_EPS, CHUNK_LENGTH, ClassifierFacts, FEATURES, JOINT};
 use crate::ModelError;
 use crate::weights::{StoredDtype, TensorFile};
 
 /// The classifier in `from` as a safetensors file: its tensors under their own names in float32, and the length of its
-/// chunks and its batch norm's eps as metadata. [`Classifier::open`](super::Classifier::open) reads the same from both.
+/// chunks, its batch norm's eps and whether it is joint as metadata.
+/// [`Classifier::open`](super::Classifier::open) reads the same from both.
 ///
 /// # Errors
 ///
@@ -26,6 +27,9 @@ pub fn to_safetensors(from: &Path) -> Result<Vec<u8>, ModelError> {
     let mut metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     if let Some(length) = facts.chunk_length {
         metadata.insert(CHUNK_LENGTH.to_owned(), length.to_string());
+    }
+    if facts.is_joint {
+        metadata.insert(FEATURES.to_owned(), JOINT.to_owned());
     }
     if layers.norm.is_some() && facts.eps != DEFAULT_EPS {
         metadata.insert(BATCH_NORM_EPS.to_owned(), facts.eps.to_string());

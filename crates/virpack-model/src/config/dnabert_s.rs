@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{ModelKind, Settings, read_json, wrong_size};
+use super::{ModelKind, Settings, read_json, wrong_heads, wrong_size};
 use crate::ModelError;
 use crate::location::{CONFIG, Location};
 use crate::weights::Weights;
@@ -108,8 +108,8 @@ impl DnabertConfig {
         if self.token_types == 0 {
             return unsupported("type_vocab_size", 0, "at least 1");
         }
-        if let Some((setting, given, supported)) =
-            wrong_size([self.layers, self.hidden, self.intermediate], self.heads)
+        if let Some((setting, given, supported)) = wrong_size([self.layers, self.hidden, self.intermediate])
+            .or_else(|| wrong_heads(self.hidden, self.heads))
         {
             return unsupported(setting, given, supported);
         }

@@ -9,7 +9,10 @@ use crossbeam_channel::Sender;
 
 use super::counters::SharedCounters;
 use super::stream::SequenceStream;
-use super::{AHEAD, Chunk, ChunkFrame, FrameItem, FrameOptions, Pair, weight};
+use super::{
+    AHEAD, Chunk, ChunkFrame, ChunkReading, FrameItem, FrameOptions, Pair, SHORTEST_PARTIAL, SixFrames,
+    WholeChunk, weight,
+};
 use crate::alphabet::{count_odd, expect_nucleotides};
 use crate::chunk::chunks;
 use crate::error::SeqError;
@@ -17,7 +20,7 @@ use crate::index_set::IndexSet;
 use crate::loader::{Credit, StopReason, guard, spawn};
 use crate::reader::Records;
 use crate::record::Record;
-use crate::translate::Translator;
+use crate::translate::{Translator, gc_share};
 
 /// Sequences after which a slab is sent, and items after which a message is sent.
 const AT_ONCE: usize = 128;
@@ -36,10 +39,7 @@ pub(super) struct FrameWorker {
     length: std::num::NonZeroUsize,
     /// The fewest bases of a record that is cut.
     min_length: usize,
-    /// Which models read open frames.
-    frames: Pair<bool>,
-    /// Whether the nucleotide model reads chunks without an open frame.
-    whole_chunks: bool,
+    reading: ChunkReading,
     items: Sender<Result<Vec<FrameItem>, SeqError>>,
     /// The items of the next message.
     pending: Vec<FrameItem>,
@@ -78,8 +78,7 @@ impl FrameWorker {
             translator: Translator::new(options.genetic_code),
             length: options.length,
             min_length: options.min_length,
-            frames: options.frames,
-            whole_chunks: options.whole_chunks,
+            reading: options.reading,
             items,
             pending: Vec::new(),
             credit,
@@ -203,12 +202,31 @@ impl FrameWorker {
             Some(stream) => stream.begin_chunk(is_done, goes_on),
             None => Ok(0),
         })?;
-        let mut frames = Vec::new();
         self.number += 1;
+        let (frames, whole) = match self.reading {
+            ChunkReading::OpenFrames { frames: readers, strands } => {
+                let frames = self.open_frames(record, bases.clone(), readers);
+                let is_closed = frames.is_empty();
+                let whole = (strands && is_closed).then(|| self.strands(record, bases.clone())).flatten();
+                (frames, whole.map_or(WholeChunk::Nothing, WholeChunk::Strands))
+            }
+            ChunkReading::SixFrames => self.six_frames(record, bases.clone()),
+        };
+        self.counters.update(|counters| {
+            counters.chunks += 1;
+            counters.frames += frames.len() as u64;
+        });
+        self.pending.push(FrameItem::Chunk(Chunk { number, bases, frames, whole, oldest }));
+        Ok(())
+    }
+
+    /// The open frames of the chunk, with their numbers for the models that read them.
+    fn open_frames(&mut self, record: &Record, bases: Range<usize>, readers: Pair<bool>) -> Vec<ChunkFrame> {
+        let mut frames = Vec::new();
         for open in self.translator.frames(&record.sequence[bases.clone()]) {
             let codons = open.frame.codons(bases.len());
             let letters = Pair { nucleotide: open.nucleotides, protein: open.protein };
-            let readers = self.streams.as_mut().zip(self.frames);
+            let readers = self.streams.as_mut().zip(readers);
             let sequences = readers.zip(letters).map(|((stream, reads_frames), letters)| match stream {
                 Some(stream) if reads_frames => stream.number(record, letters),
                 _ => 0,
@@ -216,18 +234,40 @@ impl FrameWorker {
             let codons = bases.start + codons.start..bases.start + codons.end;
             frames.push(ChunkFrame { frame: open.frame, codons, sequences });
         }
-        let strands = self.strands(record, bases.clone(), frames.is_empty());
-        self.counters.update(|counters| {
-            counters.chunks += 1;
-            counters.frames += frames.len() as u64;
-        });
-        self.pending.push(FrameItem::Chunk(Chunk { number, bases, frames, strands, oldest }));
-        Ok(())
+        frames
     }
 
-    /// Returns the numbers of both strands of the chunk if it is `closed` and such chunks are read.
-    fn strands(&mut self, record: &Record, bases: Range<usize>, closed: bool) -> Option<[u64; 2]> {
-        let stream = self.streams.nucleotide.as_mut().filter(|_| self.whole_chunks && closed)?;
+    /// Returns the open frames of the chunk, and the codons of all six frames. An open frame has the number of
+    /// its codons.
+    fn six_frames(&mut self, record: &Record, bases: Range<usize>) -> (Vec<ChunkFrame>, WholeChunk) {
+        let letters = &record.sequence[bases.clone()];
+        let mut frames = self.open_frames(record, bases.clone(), Pair { nucleotide: false, protein: true });
+        let Some(six) = self.translator.codons(letters) else { return (frames, WholeChunk::Nothing) };
+        let nucleotides = self.streams.nucleotide.as_mut();
+        let codons = nucleotides.map_or_else(Vec::new, |stream| {
+            six.into_iter()
+                .filter(|codons| !codons.is_empty())
+                .map(|codons| stream.number(record, codons))
+                .collect()
+        });
+        for frame in &mut frames {
+            // Later frames are shorter: those without a codon are last on each strand.
+            let on_strand = codons.len() / 2;
+            let place = frame.frame.offset() + if frame.frame.is_reverse() { on_strand } else { 0 };
+            frame.sequences.nucleotide = codons.get(place).copied().unwrap_or(0);
+        }
+        let gc = gc_share(letters);
+        let proteins = self.streams.protein.as_mut().filter(|_| frames.is_empty());
+        let partial = proteins.and_then(|stream| {
+            let run = self.translator.longest_run(letters, SHORTEST_PARTIAL)?;
+            Some(stream.number(record, run))
+        });
+        (frames, WholeChunk::SixFrames(SixFrames { codons, partial, gc }))
+    }
+
+    /// Returns the numbers of both strands of the chunk.
+    fn strands(&mut self, record: &Record, bases: Range<usize>) -> Option<[u64; 2]> {
+        let stream = self.streams.nucleotide.as_mut()?;
         let strands = self.translator.strands(&record.sequence[bases])?;
         Some(strands.map(|letters| stream.number(record, letters)))
     }

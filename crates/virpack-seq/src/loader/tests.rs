@@ -207,7 +207,7 @@ impl Tokenizer for Fragile {
         EsmTokenizer.tokenize(sequence, max_length, tokens)
     }
 
-    fn special_tokens(&self) -> SpecialTokens {
+    fn special_tokens(&self) -> Option<SpecialTokens> {
         EsmTokenizer.special_tokens()
     }
 }
@@ -224,7 +224,7 @@ impl<T: Tokenizer> Tokenizer for Merging<T> {
         self.0.tokenize(sequence, max_length, tokens)
     }
 
-    fn special_tokens(&self) -> SpecialTokens {
+    fn special_tokens(&self) -> Option<SpecialTokens> {
         self.0.special_tokens()
     }
 

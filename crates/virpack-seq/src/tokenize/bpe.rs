@@ -198,8 +198,8 @@ impl Tokenizer for BpeTokenizer {
         TokenCounts { residues: sequence.len(), unknown, gaps: count_gaps(sequence) }
     }
 
-    fn special_tokens(&self) -> SpecialTokens {
-        self.special
+    fn special_tokens(&self) -> Option<SpecialTokens> {
+        Some(self.special)
     }
 
     fn alphabet(&self) -> Option<Alphabet> {

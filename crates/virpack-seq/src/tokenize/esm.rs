@@ -96,8 +96,8 @@ impl Tokenizer for EsmTokenizer {
         TokenCounts { residues, unknown, gaps }
     }
 
-    fn special_tokens(&self) -> SpecialTokens {
-        SpecialTokens { start: CLS, end: EOS, unknown: UNK }
+    fn special_tokens(&self) -> Option<SpecialTokens> {
+        Some(SpecialTokens { start: CLS, end: EOS, unknown: UNK })
     }
 
     fn alphabet(&self) -> Option<Alphabet> {

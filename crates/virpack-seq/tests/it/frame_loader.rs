@@ -6,7 +6,8 @@ use std::fmt::Write;
 use crossbeam_channel::RecvTimeoutError;
 use proptest::prelude::*;
 use virpack_seq::frames::{
-    Chunk, EncoderInput, FrameItem, FrameLoader, FrameOptions, Pair, create_frame_loader, weight,
+    Chunk, ChunkReading, EncoderInput, FrameItem, FrameLoader, FrameOptions, Pair, create_frame_loader,
+    weight,
 };
 use virpack_seq::{
     Alphabet, CollatorOptions, EsmTokenizer, GreedyPacker, IndexSet, LoaderItem, PackerOptions, Records,
@@ -205,10 +206,16 @@ proptest! {
         scattered in prop::collection::vec(any::<bool>(), 1..20),
         known in prop::collection::vec(any::<bool>(), 1..20),
         done_at_once: bool,
+        six_frames: bool,
     ) {
         let text: String = sequences.iter().map(|sequence| format!(">r\n{sequence}\n")).collect();
         let chunks_of_60 = FrameOptions::new(60.try_into().unwrap());
-        let options = chunks_of_60.unique_window(unique_window).most_waiting(most_waiting).whole_chunks(true);
+        let both = Pair { nucleotide: true, protein: true };
+        let reading = match six_frames {
+            true => ChunkReading::SixFrames,
+            false => ChunkReading::OpenFrames { frames: both, strands: true },
+        };
+        let options = chunks_of_60.unique_window(unique_window).most_waiting(most_waiting).reading(reading);
         let (chunks, all) = chunks_and_batches(loader_with(&text, buffer_size, options.clone()), true);
         let mut done = IndexSet::default();
         for number in 0..chunks.len() as u64 {
@@ -221,7 +228,7 @@ proptest! {
         for (number, chunk) in (0..).zip(&chunks) {
             prop_assert_eq!(number, chunk.number);
             if !done.contains(number) {
-                needed.nucleotide.extend(chunk.strands.iter().flatten().copied());
+                chunk.whole.sequences().for_each(|(alphabet, number)| _ = needed[alphabet].insert(number));
                 for frame in &chunk.frames {
                     needed.as_mut().zip(frame.sequences).map(|(needed, number)| needed.insert(number));
                 }

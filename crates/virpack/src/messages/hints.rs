@@ -32,6 +32,10 @@ pub(super) fn of(error: &Error) -> Words<'_> {
         Error::NucleotideClassifierWidth { .. } => {
             "--nucleotide-classifier scores chunks without an open frame, by the nucleotide model alone".into()
         }
+        Error::ClassifierFeatures { .. } | Error::JointClassifierWidth { .. } => {
+            "--model names a directory of models and classifiers that were trained together".into()
+        }
+        Error::ClassifierBeside { .. } => "leave --nucleotide-classifier out".into(),
         Error::NoBundle { .. } => {
             "--model names a directory with the models peptide/ and nucleotide/ and their classifiers, \
              classifier_500.safetensors and nucleotide_classifier_500.safetensors; single models are named by \

@@ -47,7 +47,7 @@ fn contigs() -> Vec<JudgedRecord> {
             let kind = if mixed { random.below(5) } else { kind };
             let scores = random.scores(kind);
             let frame = ScoredFrame { frame: virpack_seq::Frame::F1, codons: 0..498, scores };
-            ScoredChunk { bases: 500 * i..500 * i + 500, frames: vec![frame], strands: None }
+            ScoredChunk { bases: 500 * i..500 * i + 500, frames: vec![frame], whole: None }
         });
         let chunks = chunks.collect();
         let id = format!("NODE_{number}_length_{}_cov_{}.5", count * 500, random.below(1_000));
@@ -95,7 +95,7 @@ fn rows_are_in_natural_order() {
     let strands = |virus| {
         let scores = Scores { other: 1.0 - virus, virus };
         let frame = ScoredFrame { frame: virpack_seq::Frame::R2, codons: 0..498, scores };
-        vec![ScoredChunk { bases: 0..500, frames: vec![frame], strands: None }]
+        vec![ScoredChunk { bases: 0..500, frames: vec![frame], whole: None }]
     };
     let ids = ["b10", "B9", "b9x", "a", "b010", "10", "9", "b", "é1", "b9", "\"q\""];
     let records: Vec<_> = (0..).zip(ids).map(|(index, id)| record(index, id, strands(0.9))).collect();
@@ -108,7 +108,7 @@ fn rows_are_in_natural_order() {
 #[test]
 fn chunks_without_an_open_frame_do_not_count() {
     let scores = Scores { other: 0.1, virus: 0.9 };
-    let whole = ScoredChunk { bases: 0..500, frames: Vec::new(), strands: Some(scores) };
+    let whole = ScoredChunk { bases: 0..500, frames: Vec::new(), whole: Some(scores) };
     let records = [record(0, "a", vec![whole.clone(), whole])];
     assert_eq!(table(&records, ContigRule::default()), COLUMNS);
 }

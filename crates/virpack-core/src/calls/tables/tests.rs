@@ -8,8 +8,8 @@ use crate::calls::scoring::RecordScoring;
 fn judged(index: u64, id: &str, description: &str, viral: std::ops::Range<usize>) -> (JudgedRecord, Vec<u8>) {
     let chunk = |i: usize| {
         let virus = if viral.contains(&i) { 0.97 } else { 0.05 };
-        let strands = Some(Scores { other: 1.0 - virus, virus });
-        ScoredChunk { bases: 500 * i..500 * i + 500, frames: Vec::new(), strands }
+        let whole = Some(Scores { other: 1.0 - virus, virus });
+        ScoredChunk { bases: 500 * i..500 * i + 500, frames: Vec::new(), whole }
     };
     let (id, description) = (id.into(), description.to_owned());
     let facts = RecordFacts { index, id, description, source: 1, length: 100_000, is_left_out: false };

@@ -83,6 +83,8 @@ impl Backend for Faulty {
         fn matrix(rows: usize, columns: usize, values: Vec<f32>) -> Self::Matrix;
         fn vector(values: Vec<f32>) -> Self::Vector;
         fn embed(table: &Self::Matrix, packed: &Packed, dropout: Option<TokenDropout>) -> Self::Tensor;
+        fn embed_window(t: &Self::Matrix, size: usize, bias: &Self::Vector, packed: &Packed) -> Self::Tensor;
+        fn unfold(x: &Self::Tensor, packed: &Packed, window: usize) -> Self::Tensor;
         fn product(x: &Self::Tensor, weight: &Self::Matrix, bias: Option<&Self::Vector>) -> Self::Tensor;
         fn gelu(x: Self::Tensor) -> Self::Tensor;
         fn gated_gelu(x: &Self::Tensor) -> Self::Tensor;

@@ -18,7 +18,7 @@ use virpack_core::CheckpointOptions;
 use virpack_core::calls::Compat;
 use virpack_core::model::Location;
 use virpack_core::predict::{PredictOptions, predict_on};
-use virpack_seq::frames::{EncoderInput, FrameItem, FrameOptions, Pair, create_frame_loader};
+use virpack_seq::frames::{ChunkReading, EncoderInput, FrameItem, FrameOptions, Pair, create_frame_loader};
 use virpack_seq::{
     Alphabet, BpeTokenizer, CollatorOptions, EsmTokenizer, GreedyPacker, IndexSet, LoaderItem, PackerOptions,
     Tokenizer, VarlenCollator,
@@ -155,7 +155,7 @@ fn expected(place: &Path, models: &[PathBuf; 4], Kept { chunks, embeddings }: Ke
     let (done, known) = (Arc::new(chunks), embeddings.map(Arc::new));
     let frames = FrameOptions::new(300.try_into().unwrap())
         .unique_window(BUFFER_SIZE)
-        .whole_chunks(true)
+        .reading(ChunkReading::OpenFrames { frames: Pair { nucleotide: true, protein: true }, strands: true })
         .done(Arc::clone(&done))
         .known(known.clone());
     let tokenizers: Pair<Arc<dyn Tokenizer>> = Pair {
@@ -178,7 +178,7 @@ fn expected(place: &Path, models: &[PathBuf; 4], Kept { chunks, embeddings }: Ke
     for place in loader.items().iter().flat_map(Result::unwrap) {
         let FrameItem::Chunk(chunk) = place else { continue };
         if !done.contains(chunk.number) {
-            needed.nucleotide.extend(chunk.strands.into_iter().flatten());
+            chunk.whole.sequences().for_each(|(alphabet, number)| _ = needed[alphabet].insert(number));
             for frame in chunk.frames {
                 needed.as_mut().zip(frame.sequences).map(|(needed, number)| needed.insert(number));
             }

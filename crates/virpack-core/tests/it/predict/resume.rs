@@ -19,7 +19,7 @@ use super::fixture;
 use crate::parts;
 
 /// Every file of a directory but those that tell times, by name.
-fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
     let tables = entries.filter(|path| !["run.json", "report.html"].contains(&&*name(path)));
@@ -32,7 +32,7 @@ fn total(tokens: Pair<u64>) -> u64 {
 }
 
 /// A run that is told to stop when it has written so many records; how many chunks it went on from.
-fn run_until(options: &PredictOptions, records: u64) -> (Result<PredictSummary, Error>, u64) {
+pub(super) fn run_until(options: &PredictOptions, records: u64) -> (Result<PredictSummary, Error>, u64) {
     let cancel = CancelToken::new();
     if records == 0 {
         cancel.cancel();

@@ -17,11 +17,13 @@ pub(super) fn source() -> KernelSource {
         ("POOL_MEAN", Pool::Mean as usize),
         ("POOL_MAX", Pool::Max as usize),
         ("POOL_CLS", Pool::Cls as usize),
+        ("POOL_MEAN_MAX", Pool::MeanMax as usize),
     ])
 }
 
 impl Cuda {
-    /// One float32 row for each sequence, and after them a word for each that is not 0 where the row is not finite.
+    /// One float32 row of the pool's width for each sequence, and after them a word for each that is not 0
+    /// where the row is not finite.
     pub(in crate::cuda) fn pool_rows(
         &self,
         x: &CudaTensor,
@@ -32,7 +34,7 @@ impl Cuda {
         shapes::pool(x.rows, packed.tokens, packed.shortest, pool, span)?;
         self.card.enter()?;
         let x = self.plain(x)?;
-        let values = packed.n * x.columns;
+        let values = packed.n * pool.width(x.columns);
         let kind = self.blocks().result;
         let out = self.arena.take(Blocks::small((values + packed.n) * size_of::<f32>(), kind))?;
         let flags = out.pointer + (values * size_of::<f32>()) as u64;

@@ -258,7 +258,7 @@ fn dnabert_s_as_the_definition_has_it() {
     }
     let tokenizer = BpeTokenizer::open(&path).unwrap();
     assert_eq!(tokenizer.vocabulary(), 4096);
-    assert_eq!(tokenizer.special_tokens(), SpecialTokens { start: 1, end: 2, unknown: 0 });
+    assert_eq!(tokenizer.special_tokens(), Some(SpecialTokens { start: 1, end: 2, unknown: 0 }));
     let definition = Definition::of(&serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap());
     for (seed, length) in (1..40).zip((1..).step_by(13)) {
         let sequence = bases(length, seed);

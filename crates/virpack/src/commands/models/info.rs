@@ -54,10 +54,10 @@ impl Facts {
             let config = ModelConfig::of(&weights)?;
             let size: u64 = weights.files().map(|(_, size)| size).sum();
             let text = format!(
-                "{location}: {} layers, {} wide, {} heads, {} parameters ({})",
+                "{location}: {} layers, {} wide, {}{} parameters ({})",
                 config.layers(),
                 config.hidden(),
-                config.heads(),
+                config.heads().map_or_else(String::new, |heads| format!("{heads} heads, ")),
                 grouped(config.parameters()),
                 bytes(size),
             );
@@ -119,7 +119,15 @@ impl Facts {
             ("model", config.family().to_owned()),
             ("layers", config.layers().to_string()),
             ("hidden", config.hidden().to_string()),
-            ("heads", format!("{} of {}", config.heads(), config.hidden() / config.heads())),
+        ]);
+        if let Some(heads) = config.heads() {
+            lines.push(("heads", format!("{heads} of {}", config.hidden() / heads)));
+        }
+        if let ModelConfig::CodonConv(config) = &config {
+            let (first, later) = (config.embedding_window, config.window);
+            lines.push(("window", format!("{first} codons, {later} in a layer")));
+        }
+        lines.extend([
             ("feed-forward", config.intermediate().to_string()),
             ("parameters", grouped(config.parameters())),
             (

@@ -38,7 +38,7 @@ pub(super) fn run(out: &mut impl Write, hub: &HubOptions, json: bool) -> Result<
             short_name(name).unwrap_or_else(|| "-".to_owned()),
             config.layers(),
             config.hidden(),
-            config.heads(),
+            config.heads().map_or_else(|| "-".to_owned(), |heads| heads.to_string()),
             grouped(config.parameters()),
         )?;
     }
