@@ -237,8 +237,8 @@ impl FrameWorker {
         frames
     }
 
-    /// Returns the open frames of the chunk, and the codons of all six frames. An open frame has the number of
-    /// its codons.
+    /// Returns the open frames of the chunk, and the codons of all six frames. An open frame has the number
+    /// of its codons.
     fn six_frames(&mut self, record: &Record, bases: Range<usize>) -> (Vec<ChunkFrame>, WholeChunk) {
         let letters = &record.sequence[bases.clone()];
         let mut frames = self.open_frames(record, bases.clone(), Pair { nucleotide: false, protein: true });
