@@ -1,4 +1,4 @@
-//! The whole way from nucleotides to verdicts: as plain PyTorch has it, and a row for every record whatever it is.
+//! From nucleotides to verdicts: the results of plain PyTorch, and a row for every record.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -38,13 +38,13 @@ fn run(options: &PredictOptions) -> PredictSummary {
     predict(options, &CancelToken::new(), |_| ()).unwrap()
 }
 
-/// The rows of a table, its header left out.
+/// Returns the rows of a table without its header.
 fn rows(path: &Path) -> Vec<Vec<String>> {
     let text = std::fs::read_to_string(path).unwrap();
     text.lines().skip(1).map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }
 
-/// Names, labels equal; scores within 1e-4.
+/// Checks that names and labels are equal, and scores within 1e-4.
 fn compare(ours: &Path, golden: &Path) -> usize {
     let [ours_rows, golden_rows] = [ours, golden].map(|folder| rows(&folder.join("prediction_results.txt")));
     assert_eq!(ours_rows.len(), golden_rows.len());
@@ -61,7 +61,7 @@ fn compare(ours: &Path, golden: &Path) -> usize {
     ours_rows.len()
 }
 
-/// `dev/predict.py` has made the golden files.
+/// `dev/predict.py` made the golden files.
 #[test]
 fn scores_and_verdicts_are_those_of_plain_pytorch() {
     let directory = tempfile::tempdir().unwrap();
@@ -70,19 +70,19 @@ fn scores_and_verdicts_are_those_of_plain_pytorch() {
     assert_eq!(compare(&output, &fixture("predict")), 28);
     assert_eq!((predicted.calls.counts.records, predicted.calls.counts.frames), (13, 28));
     assert_eq!(predicted.calls.counts.not_judged.records, 4);
-    // One record comes twice.
+    // One record occurs twice.
     assert_eq!(predicted.frames.repeated, Pair { nucleotide: 1, protein: 1 });
     assert_eq!(predicted.files.len(), 13);
     assert!(predicted.files.iter().all(|file| file.is_file()));
     assert_eq!(std::fs::read_dir(&output).unwrap().count(), 13);
 }
 
-/// The rows of chunks that have no open frame.
+/// Returns the rows of chunks without an open frame.
 fn without_frames(output: &Path) -> Vec<Vec<String>> {
     rows(&output.join("chunks.tsv")).into_iter().filter(|row| row[4] == "0").collect()
 }
 
-/// `dev/predict.py` has made the golden files.
+/// `dev/predict.py` made the golden files.
 #[test]
 fn chunks_without_a_frame_are_scored_as_plain_pytorch_scores_them() {
     let directory = tempfile::tempdir().unwrap();
@@ -90,7 +90,7 @@ fn chunks_without_a_frame_are_scored_as_plain_pytorch_scores_them() {
     let alone = Some(fixture("predict/300_nucleotide_model.pth").into());
     let options = options(&[fixture("predict/input.fa")], &output).nucleotide_classifier(alone);
     let predicted = run(&options);
-    // VirNucPro's own files leave such chunks out.
+    // VirNucPro's own files leave out such chunks.
     assert_eq!(compare(&output, &fixture("predict")), 28);
     let golden = std::fs::read_to_string(fixture("predict/nucleotides.tsv")).unwrap();
     let mut golden = golden.lines().map(|line| line.split('\t').collect::<Vec<_>>());
@@ -120,7 +120,7 @@ fn chunks_without_a_frame_are_scored_as_plain_pytorch_scores_them() {
     assert!(report.contains("\"chunks_by_nucleotides\": 7") && report.contains("300_nucleotide_model.pth"));
 }
 
-/// A head may take one model's vectors or both; what it leaves out is not computed for it.
+/// A head may take one model's vectors or both. A model that it leaves out is not run.
 #[test]
 fn heads_of_one_model_beside_a_head_of_nucleotides() {
     let directory = tempfile::tempdir().unwrap();
@@ -139,7 +139,7 @@ fn heads_of_one_model_beside_a_head_of_nucleotides() {
         let (plain, tokens) = run(name, head, false);
         let (with, more) = run(&format!("{name}-with"), head, true);
         compare(&with, &plain);
-        // Whole chunks are read by one model whatever the frames are read by.
+        // One model reads complete chunks, whichever model reads the frames.
         assert_eq!(without_frames(&with), without_frames(&both.0), "{name}");
         assert_eq!(more.protein, tokens.protein);
         let [with, without] = [more, tokens].map(|tokens| tokens.nucleotide);
@@ -225,7 +225,7 @@ fn from_memory_it_is_as_from_a_disk() {
         let [a, b] = [&disk, &memory].map(|folder| std::fs::read_to_string(folder.join(table)).unwrap());
         assert_eq!(a, b, "{table}");
     }
-    // The same sizes and checksums, whatever the names.
+    // The same sizes and checksums, under any names.
     let sums = |folder: &Path| {
         let text = std::fs::read_to_string(folder.join("run.json")).unwrap();
         let mut lines: Vec<_> =
@@ -258,7 +258,7 @@ fn however_it_is_packed_the_rows_are_the_same() {
 
 #[test]
 fn tables_agree_with_each_other() {
-    // The numbers of the records that have pictures.
+    // The numbers of the records that have plots.
     let plots = |output: &Path| {
         let names = std::fs::read_dir(output.join("plots")).unwrap();
         let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -313,7 +313,7 @@ fn tables_agree_with_each_other() {
             assert_eq!(own[5] == "NA", open == 0);
         }
         assert_eq!([&row[4], &row[5]], [&classified.to_string(), &called.to_string()]);
-        // No calibration was made for the tiny models.
+        // The tiny models have no calibration.
         assert_eq!(row[10], "NA");
         if classified == 0 {
             assert!(row[6..13].iter().all(|cell| cell == "NA"), "{row:?}");
@@ -339,7 +339,7 @@ fn tables_agree_with_each_other() {
     let highest = std::fs::read_to_string(output.join("prediction_results_highestscore.csv")).unwrap();
     assert!(highest.starts_with("Modified_ID\tIs_Virus\tmax_score_0\tmax_score_1\n\"a\"\"quote_chunk_1\"\t"));
     assert_eq!(std::fs::read_to_string(output.join("plots/000001_genome.svg")).unwrap(), "genome 11");
-    // A record of one chunk has no picture, nor has one that is cellular or not judged.
+    // A record of one chunk has no plot, nor has one that is cellular or not judged.
     drawn.sort();
     assert_eq!(plots(&output), drawn);
     assert_eq!(std::fs::read_to_string(output.join("plots/overview.svg")).unwrap(), drawn.len().to_string());
@@ -362,7 +362,7 @@ fn options_say_what_is_viral() {
     let verdicts = |name: &str, calls: CallOptions| {
         let output = directory.path().join(name);
         let counts = run(&options(&[fixture("predict/input.fa")], &output).calls(calls)).calls.counts;
-        // VirNucPro's own file knows no other rule.
+        // VirNucPro's own file has no other rule.
         compare(&output, &fixture("predict"));
         (counts.chunks_viral, counts.viral.records, counts.uncertain.records, counts.cellular.records)
     };
@@ -457,13 +457,13 @@ fn letters() -> impl Strategy<Value = String> {
     ]
 }
 
-/// An id as a table has it.
+/// Returns an id as tables have it.
 fn cell(id: &str) -> String {
     let text = id.replace('\u{2028}', "\\u2028");
     if text.contains('"') { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
-/// Whether three bases stand beside each other.
+/// Returns whether three bases are adjacent.
 fn has_codon(letters: &str) -> bool {
     letters.as_bytes().windows(3).any(|codon| codon.iter().all(|base| b"ACGTUacgtu".contains(base)))
 }

@@ -1,5 +1,5 @@
-//! What each command prints and returns: `TRYCMD=overwrite cargo test -p virpack --test it snapshots` writes
-//! the snapshots again.
+//! The output and exit code of each command: `TRYCMD=overwrite cargo test -p virpack --test it snapshots`
+//! writes the snapshots again.
 
 use crate::support::{MODEL, PROTEINS, Place, program};
 use serde_json::Value;
@@ -39,7 +39,7 @@ fn manual_pages_of_every_command() {
     place.run(&["man", "file"]).is_refused(&["cannot write manual pages into file"]);
 }
 
-/// README's first command gives what README shows. Columns are compared, not the blanks between them.
+/// README's first command prints what README shows. Columns are compared, not the blanks between them.
 #[test]
 fn the_first_command_gives_the_verdicts_that_readme_shows() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -81,7 +81,7 @@ fn the_first_command_gives_the_verdicts_that_readme_shows() {
     }
 }
 
-/// What `virpack embed - ARGUMENTS` says: its input ends when it has said `awaited`.
+/// Returns what `virpack embed - ARGUMENTS` prints: its input ends when it has printed `awaited`.
 fn said_until(place: &Place, arguments: &[&str], awaited: &str) -> String {
     let fixed = ["embed", "-", "-m", MODEL, "--device", "cpu", "--log-interval", "1"];
     let mut command = place.command(&[&fixed, arguments].concat());
@@ -121,7 +121,7 @@ fn as_json_every_line_is_an_object() {
     assert_eq!(of("progress")[0]["done"], Value::Null, "nobody knows how long a pipe is");
     assert!(of("warning")[0]["message"].as_str().unwrap().starts_with("1 record skipped"), "{said}");
 
-    // The summary says what `run.json` does.
+    // The summary has the values of `run.json`.
     let summary = events.last().unwrap();
     let report: Value = serde_json::from_str(&place.read("out/emb.h5.run.json")).unwrap();
     for (key, value) in report.as_object().unwrap().iter().filter(|(key, _)| *key != "metadata") {
@@ -150,7 +150,7 @@ fn as_json_an_error_is_an_object_too() {
     assert!(!error["hint"].as_str().unwrap().is_empty() && ran.stdout.is_empty(), "{error}");
 }
 
-/// Whatever stands before or behind, and where the command knows no such option.
+/// Wherever the option is, and even if the command does not accept it.
 #[test]
 fn as_json_so_is_an_option_that_is_refused() {
     let place = Place::new();
@@ -177,7 +177,7 @@ fn as_json_so_is_an_option_that_is_refused() {
             "{ran:#?}"
         );
         assert!(error["hint"].as_str().unwrap().contains(hint) && ran.stdout.is_empty(), "{error}");
-        // Without, as ever.
+        // Without it, the format is the usual one.
         let plain: Vec<_> = arguments.iter().copied().filter(|word| !word.contains("json")).collect();
         assert!(place.run(&plain).stderr.starts_with("error: "), "{plain:?}");
     }
@@ -267,12 +267,12 @@ fn models_that_say_too_little_or_too_much_are_refused() {
     refused(&["--model", "empty"], &["empty: no directory nucleotide", "hint: "]);
     refused(&["--model", "virpack-mini", "--preset", "virnucpro-300"], &["cannot be used with"]);
     assert!(place.outputs().is_empty());
-    // A preset's classifier is looked for before anything is downloaded, and what it is is checked.
+    // A preset's classifier is searched for and checked before anything is downloaded.
     place.write("500_model.pth", "no classifier");
     refused(&["--preset", "virnucpro-500"], &["500_model.pth"]);
 }
 
-/// A command that is only named says what it is for and how it is called.
+/// A command without arguments prints what it does and how to call it.
 #[test]
 fn a_command_without_arguments_shows_its_help() {
     for (command, purpose) in [("predict", "Find viruses: "), ("embed", "Embed proteins or nucleotides ")] {
@@ -300,7 +300,7 @@ fn pack_without_a_model_plans_for_such_letters() {
     let peptides = tokens(&[PROTEINS]);
     assert_eq!(peptides, tokens(&[PROTEINS, "-m", MODEL]));
     assert_eq!(peptides.1, "");
-    // Standard input is looked at, and then read from its beginning.
+    // Standard input is examined, and then read from its beginning.
     let mut command = place.command(&["pack", "--json", "-"]);
     command.stdin(std::fs::File::open(place.path("in.fa")).unwrap());
     let ran = crate::support::Ran::of(command);

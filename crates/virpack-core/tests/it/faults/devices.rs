@@ -1,4 +1,4 @@
-//! Several devices, some of which fail or hang: nothing lost, nothing twice, every row right.
+//! Several devices, some of which fail or hang: no row is lost, duplicated or wrong.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use virpack_core::{CancelToken, CheckpointOptions, Event};
 use virpack_core::{EmbedOptions, embed_on};
 use virpack_seq::{LengthPolicy, LongRecords};
 
-/// Records of 3 to 62 residues, and every seventh of some 150.
+/// Records of 3 to 62 residues, and every seventh of about 150.
 fn options(folder: &Path, records: usize) -> EmbedOptions {
     let path = folder.join("records.fasta");
     let length = |i: usize| if i % 7 == 3 { 100 + i % 99 } else { 3 + i * 37 % 60 };
@@ -37,7 +37,7 @@ fn values(path: &Path) -> Vec<f32> {
     bytes[header..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
-/// What one good CPU makes of the same records.
+/// Returns the results of one CPU without faults for the same records.
 fn expected(records: usize) -> Vec<f32> {
     let folder = tempfile::tempdir().unwrap();
     let cpu = Arc::new(Cpu::new(None).unwrap());
@@ -45,7 +45,7 @@ fn expected(records: usize) -> Vec<f32> {
     values(&folder.path().join("out.npy"))
 }
 
-/// Devices, each with the batch from which on it has a fault, if it has.
+/// Devices, each with the batch from which on it has a fault, if it has one.
 fn run(records: usize, faults: &[Option<(usize, Fault)>]) -> (Result<Vec<f32>, Error>, Vec<usize>) {
     let folder = tempfile::tempdir().unwrap();
     let device = |fault: &Option<(usize, Fault)>| {
@@ -121,7 +121,7 @@ fn a_run_on_eight_devices_resumes_from_all_that_it_had_finished() {
             Event::Kept(summary) => resumed = Some(summary),
             Event::Progress(_) => {
                 batches += 1;
-                // The first batches are windows, of which a record has several: few records end with them.
+                // The first batches hold windows, of which a record has several: few records end with them.
                 if batches == 30 * (stops + 1) {
                     cancel.cancel();
                 }

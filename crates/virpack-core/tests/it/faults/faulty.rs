@@ -1,4 +1,4 @@
-//! A CPU with faults: no room for large batches, errors, hanging.
+//! A CPU with faults: no memory for large batches, errors, hanging.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,24 +8,24 @@ use virpack_core::device::{
     PoolSpan, TokenDropout,
 };
 
-/// What becomes of a batch.
+/// What happens to a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,
-    /// There is room for fewer tokens than it has.
+    /// There is memory for fewer tokens than it has.
     NoRoom,
-    /// The driver reports an error as the batch is given.
+    /// The driver reports an error when the batch is submitted.
     Refuses,
-    /// The driver reports an error as its results are waited for.
+    /// The driver reports an error when its results are awaited.
     Fails,
-    /// Its results never come.
+    /// Its results never arrive.
     Hangs,
 }
 
-/// The CPU, with what becomes of each batch by its number on this device, from 0, and its tokens.
+/// The CPU, with the fate of each batch by its number on this device, from 0, and its tokens.
 pub(crate) struct Faulty {
     cpu: Cpu,
-    /// Tokens that there is room for when a run begins.
+    /// Tokens that fit in memory when a run begins.
     room: usize,
     fault: Box<dyn Fn(usize, usize) -> Fault + Send + Sync>,
     run: AtomicUsize,
@@ -36,7 +36,7 @@ pub(crate) struct Faulty {
 /// A batch on the device, and its fate.
 pub(crate) struct Packed(<Cpu as Backend>::Packed, Fault);
 
-/// Results on their way, and their fate.
+/// Pending results, and their fate.
 pub(crate) struct Pending(<Cpu as Backend>::Pending, Fault);
 
 impl Deref for Packed {
@@ -63,7 +63,8 @@ fn broken() -> DeviceError {
     DeviceError::Call { call: "a test", reason: "the card fell off the bus".to_owned() }
 }
 
-/// Methods that are the CPU's own. A batch is one of its batches by `Deref`; fused products are those of the trait.
+/// Methods of the CPU itself. A batch is one of its batches by `Deref`; fused products are those of the
+/// trait.
 macro_rules! by_the_cpu {
     ($(fn $name:ident($($argument:ident: $type:ty),*) -> $output:ty;)*) => {
         $(fn $name(&self, $($argument: $type),*) -> Result<$output, DeviceError> {

@@ -1,5 +1,6 @@
-//! `predict` in a process that is killed at random moments and run again until it is done: the tables are those of an
-//! undisturbed run, and every batch that is run again holds a sequence that is needed and in no whole part.
+//! `predict` in a process that is killed at random moments and restarted until it has finished: the tables
+//! are those of an undisturbed run, and every batch that is run again has a needed sequence that is in no
+//! complete part.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -24,7 +25,7 @@ use virpack_seq::{
     Tokenizer, VarlenCollator,
 };
 
-/// Where a child works, and with what models; it does nothing without.
+/// Where a child works, and with which models; without it the child does nothing.
 const PLACE: &str = "VIRPACK_TEST_KILL_PREDICT_PLACE";
 const MODELS: &str = "VIRPACK_TEST_KILL_PREDICT_MODELS";
 
@@ -88,7 +89,7 @@ fn start(place: &Path, name: &str) -> Child {
     command.env(PLACE, place).env(MODELS, name).spawn().unwrap()
 }
 
-/// Where a child writes what batches it has begun with a model.
+/// The file in which a child records the batches that it has begun with a model.
 fn log(place: &Path, alphabet: Alphabet) -> PathBuf {
     place.join(format!("batches of {alphabet:?}"))
 }
@@ -101,7 +102,7 @@ fn begun(place: &Path) -> Pair<Vec<u64>> {
     })
 }
 
-/// What is in parts that the manifest lists.
+/// The contents of the parts that the manifest lists.
 #[derive(Default)]
 struct Kept {
     chunks: IndexSet,
@@ -130,7 +131,7 @@ impl Kept {
     }
 }
 
-/// The numbers of the entries of a part.
+/// Returns the numbers of the entries of a part.
 fn numbers(folder: &Path, part: &serde_json::Value) -> Vec<u64> {
     let bytes = fs::read(folder.join(format!("{:06}.part", part["part"].as_u64().unwrap()))).unwrap();
     assert_eq!(bytes.len() as u64, part["bytes"].as_u64().unwrap());
@@ -146,11 +147,11 @@ fn numbers(folder: &Path, part: &serde_json::Value) -> Vec<u64> {
 /// A batch that a run has to do.
 struct Batch {
     tokens: u64,
-    /// Sequences in it whose embeddings are kept, or nobody needs any more.
+    /// Sequences in it whose embeddings are kept, or are not needed any more.
     again: u64,
 }
 
-/// The batches for each model of a run that goes on from what is kept, by a loader of its own.
+/// Returns the batches for each model of a run that resumes from what is kept, built by a separate loader.
 fn expected(place: &Path, models: &[PathBuf; 4], Kept { chunks, embeddings }: Kept) -> Pair<Vec<Batch>> {
     let (done, known) = (Arc::new(chunks), embeddings.map(Arc::new));
     let frames = FrameOptions::new(300.try_into().unwrap())
@@ -195,7 +196,7 @@ fn expected(place: &Path, models: &[PathBuf; 4], Kept { chunks, embeddings }: Ke
     })
 }
 
-/// The files by name, but those that tell times.
+/// Returns the files by name, without those with times.
 fn tables(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -207,7 +208,7 @@ fn tables(folder: &Path) -> Vec<(String, Vec<u8>)> {
     tables
 }
 
-/// Kills `kills` times, each time after up to a `share` of what an undisturbed run takes.
+/// Kills `kills` times, each time after up to a `share` of the time of an undisturbed run.
 fn kill_and_go_on(text: &str, name: &str, kills: usize, share: f64) {
     let folder = tempfile::tempdir().unwrap();
     let (place, out, models) = (folder.path(), folder.path().join("out"), models(name));
@@ -228,7 +229,7 @@ fn kill_and_go_on(text: &str, name: &str, kills: usize, share: f64) {
         if i < kills {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             std::thread::sleep(whole.mul_f64(share * (random >> 33) as f64 / (1u64 << 31) as f64));
-            // It may be done by now.
+            // The run may have finished.
             let _ = child.kill();
         }
         let is_done = child.wait().unwrap().success();
@@ -240,7 +241,7 @@ fn kill_and_go_on(text: &str, name: &str, kills: usize, share: f64) {
             tokens += begun.iter().sum::<u64>();
             sequences += expected[..begun.len()].iter().map(|batch| batch.again).sum::<u64>();
         }
-        // It was killed when all was done but taking the folder away.
+        // It was killed when only the removal of the folder remained.
         let is_over = out.join("run.json").exists() && !partial.join("manifest.json").exists();
         if is_done || is_over {
             let _ = fs::remove_dir_all(&partial);
@@ -259,7 +260,7 @@ fn kill_and_go_on(text: &str, name: &str, kills: usize, share: f64) {
     );
 }
 
-/// FASTA of so many contigs of 1 to 900 bases.
+/// FASTA of this number of contigs of 1 to 900 bases.
 fn contigs(records: usize) -> String {
     let mut state = 5u64;
     let mut next = |below: usize| {
@@ -280,14 +281,14 @@ fn the_tiny_models() {
     kill_and_go_on(&contigs(400), "tiny", 4, 0.7);
 }
 
-/// What a run that is told to stop has computed is kept, to the last embedding.
+/// Everything that a stopped run has computed is kept, to the last embedding.
 #[test]
 fn told_to_stop_again_and_again_nothing_is_run_twice() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("input.fa"), contigs(300)).unwrap();
     let options = options(folder.path(), &models("tiny"));
     let out = folder.path().join("out");
-    // Tokens of the batches begun with each model; the run is told to stop as it begins its batch `last`.
+    // Tokens of the batches begun with each model; the run is stopped as it begins its batch `last`.
     let run = |devices: usize, last: usize| {
         let begun: Pair<Arc<Mutex<Vec<usize>>>> = Pair::default();
         let cancel = CancelToken::new();
@@ -321,7 +322,7 @@ fn told_to_stop_again_and_again_nothing_is_run_twice() {
             }
         }
         if devices > 1 {
-            // They come in the order in which the devices take them.
+            // They are in the order in which the devices take them.
             for tokens in [&mut together, &mut undisturbed] {
                 tokens.as_mut().map(|tokens| tokens.sort_unstable());
             }

@@ -1,4 +1,4 @@
-//! Runs that are stopped and go on: the tables are those of an undisturbed run, whatever was kept of it.
+//! Runs that are stopped and resumed: the tables are those of an undisturbed run, whatever was kept.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -18,7 +18,7 @@ use virpack_seq::frames::Pair;
 use super::fixture;
 use crate::parts;
 
-/// Every file of a directory but those that tell times, by name.
+/// Returns every file of a directory, by name, except those with times.
 pub(super) fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -26,12 +26,12 @@ pub(super) fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     tables.map(|path| (name(&path), std::fs::read(&path).unwrap_or_default())).collect()
 }
 
-/// Tokens of both models together.
+/// Returns the tokens of both models together.
 fn total(tokens: Pair<u64>) -> u64 {
     tokens.nucleotide + tokens.protein
 }
 
-/// A run that is told to stop when it has written so many records; how many chunks it went on from.
+/// Stops a run after a number of written records, and returns how many chunks it resumed from.
 pub(super) fn run_until(options: &PredictOptions, records: u64) -> (Result<PredictSummary, Error>, u64) {
     let cancel = CancelToken::new();
     if records == 0 {
@@ -46,7 +46,7 @@ pub(super) fn run_until(options: &PredictOptions, records: u64) -> (Result<Predi
     (result, resumed)
 }
 
-/// Records that share chunks and frames, some without an open frame, some without a letter.
+/// Records that share chunks and frames, some without an open frame, some without letters.
 fn records() -> impl Strategy<Value = Vec<String>> {
     let letters = prop_oneof![
         4 => "[ACGT]{20,310}",
@@ -93,7 +93,7 @@ proptest! {
             prop_assert!(resumed == kept || !sound && resumed < kept, "{} of {} kept", resumed, kept);
             match result {
                 Err(Error::Interrupted { kept: now }) => {
-                    // Where nothing is kept nothing is left.
+                    // Without checkpoints nothing remains.
                     prop_assert_eq!(output.join("run.partial").exists(), now.is_some());
                     kept = now.map_or(0, |saved| saved.finished);
                 }
@@ -117,7 +117,7 @@ proptest! {
     }
 }
 
-/// A run over the fixture that was stopped early, and its options.
+/// Returns a run over the fixture that was stopped early, and its options.
 fn stopped(directory: &Path) -> PredictOptions {
     let input = directory.join("input.fa");
     std::fs::copy(fixture("predict/input.fa"), &input).unwrap();
