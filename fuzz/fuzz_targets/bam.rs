@@ -1,5 +1,6 @@
-//! Any bytes behind the header of a BAM file, not compressed: the reader never panics; numbers rise; sequences hold letters of the
-//! format alone; an error is the last thing that comes; and the same bytes a few at a time give the same reads and error.
+//! Any bytes after the header of a BAM file, not compressed: the reader never panics; numbers are
+//! ascending; sequences hold only letters of the format; nothing follows an error; and the same bytes in
+//! small pieces give the same reads and error.
 
 #![no_main]
 
@@ -38,7 +39,7 @@ fn read(reader: impl Read + Send + 'static) -> (Vec<Record>, Option<String>) {
     }
 }
 
-/// Gives five bytes at a time.
+/// Returns five bytes at a time.
 struct Pieces(Cursor<Vec<u8>>);
 
 impl Read for Pieces {

@@ -1,6 +1,7 @@
-//! Any bytes as a sequence: ids stay in the alphabet, the frame stands, lengths and counts agree with each
-//! other and with a slow second reading, cutting to n letters gives the first n tokens, and every length
-//! policy covers each residue once or, in windows, at most twice. Nucleotides are refused.
+//! Any bytes as a sequence: ids stay in the alphabet, the frame of special tokens is complete, lengths and
+//! counts agree with each other and with a slow second reading, cutting to n letters gives the first n
+//! tokens, and every length policy covers each residue once or, in windows, at most twice. Nucleotides are
+//! refused.
 
 #![no_main]
 

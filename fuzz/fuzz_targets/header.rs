@@ -1,5 +1,6 @@
-//! Any bytes as headers: a record of FASTA that is written with what was read of it is read as the same record; in a text
-//! table its id and description are two cells of one line, and are as they were where they have no control character.
+//! Any bytes as headers: a record of FASTA that is read, written and read again is the same record; in a
+//! text table its id and description are two cells of one line, and are unchanged unless they have a
+//! control character.
 
 #![no_main]
 
@@ -21,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(cell.contains(breaks), *cell != found, "{cell:?} {found:?}");
         }
         let text = format!(">{} {}\n", record.id, record.description);
-        // Another one follows: a Ctrl-Z at the end of a file is not of its last record.
+        // Another record follows: a Ctrl-Z at the end of a file does not belong to its last record.
         let again = read([text.as_bytes(), &record.sequence, b"\n>end\n"].concat());
         assert_eq!(again.len(), 2, "{text:?}");
         assert_eq!((&again[0].id, &again[0].description), (&record.id, &record.description));
@@ -39,7 +40,7 @@ fn read(text: Vec<u8>) -> Vec<Record> {
     all
 }
 
-/// The cells of a line, as Python's `csv` has them with TABs.
+/// Returns the cells of a line, as Python's `csv` reads them with TABs.
 fn split(line: &str) -> Vec<String> {
     let (mut cells, mut cell, mut letters) = (Vec::new(), String::new(), line.chars().peekable());
     let (mut quoted, mut begins) = (false, true);

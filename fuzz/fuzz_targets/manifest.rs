@@ -1,5 +1,5 @@
-//! Any bytes as a checkpoint's manifest, with their own checksum and with the right one, and as what a shard says of itself: no
-//! panic, and what is written of what was read is read as the same.
+//! Any bytes as a checkpoint's manifest, with their own checksum and with the right one, and as the facts
+//! of a shard: no panic, and a manifest that is read, written and read again is the same.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any bytes, read as a pickle: no panic, no runaway memory, and every reference lands on a value.
+//! Any bytes, read as a pickle: no panic, no unbounded memory, and every reference leads to a value.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
-//! Any bytes as an input file, plain or compressed: the reader never panics; numbers count up without a gap
-//! and lines rise; sequences hold no blanks; an error is the last thing that comes; and the same bytes in
-//! small pieces, as from a pipe, give the same records and an error of the same kind. (Damaged compressed data
+//! Any bytes as an input file, plain or compressed: the reader never panics; numbers increase without a gap
+//! and lines are ascending; sequences hold no blanks; nothing follows an error; and the same bytes in small
+//! pieces, as from a pipe, give the same records and an error of the same kind. (Damaged compressed data
 //! may end sooner: a decoder keeps what it made in the call that fails.)
 
 #![no_main]
@@ -48,7 +48,7 @@ fn read(reader: impl Read + Send + 'static) -> (Vec<Record>, Option<String>) {
             }
             Err(error) => {
                 assert!(matches!(records.read(&mut record), Ok(false)), "an error is the last thing");
-                // The words of the message stay out: what a decoder says may depend on the pieces.
+                // The text of the message is left out: a decoder's message may depend on the pieces.
                 let kind = format!("{error:?}");
                 return (all, Some(kind.split([' ', '{']).next().unwrap_or_default().to_owned()));
             }
@@ -56,7 +56,7 @@ fn read(reader: impl Read + Send + 'static) -> (Vec<Record>, Option<String>) {
     }
 }
 
-/// Gives one to seven bytes at a time.
+/// Returns one to seven bytes at a time.
 struct Pieces(Cursor<Vec<u8>>, usize);
 
 impl Read for Pieces {

@@ -1,4 +1,4 @@
-"""What several test files use."""
+"""Functions that several test files use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-# What runs the tests in the background may have them ignore SIGINT, and every process that they start: tests of Ctrl-C would wait for ever.
+# A background job may make the tests, and every process that they start, ignore SIGINT: tests of Ctrl-C would wait
+# forever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 RESIDUES = "LAGVSERTIDPKQNFYMHWC"
@@ -31,5 +32,5 @@ def fasta(tmp_path: Path) -> Callable[..., Path]:
 
 
 def records(lengths: list[int]) -> list[dict[str, str]]:
-    """Records of these lengths, as virnucpro's collator takes them."""
+    """Records of these lengths, in the form of virnucpro's collator."""
     return [{"id": f"p{place}", "sequence": "M" * length} for place, length in enumerate(lengths)]

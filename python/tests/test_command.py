@@ -1,4 +1,4 @@
-"""The command that the wheel brings: the same program, started in no time."""
+"""The command that the wheel installs: the same program, which starts quickly."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
 
 
 def test_version_help_and_exit_codes() -> None:
-    # The commit follows where the wheel was built in a repository.
+    # The commit follows if the wheel was built in a repository.
     assert run("--version").stdout.split()[:2] == ["virpack", virpack.__version__]
     assert run("embed", "--help").stdout.startswith("Embed proteins or nucleotides")
     assert run("embed", "nowhere.fa", "-o", "x.npy").returncode == 1
@@ -55,7 +55,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     line = [SCRIPT, "embed", str(path), "-m", str(TINY), "--device", "cpu", "-o", str(tmp_path / "out.npy")]
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        # The line says that the run is under way, and its handlers are there.
+        # The line shows that the run is in progress and has its handlers.
         assert "tokens a batch" in process.stderr.readline()
         time.sleep(1.0)
         process.send_signal(signal.SIGINT)
@@ -76,7 +76,7 @@ def test_import_is_quick_and_loads_no_numpy() -> None:
         subprocess.run([sys.executable, "-c", code], check=True)
         return time.perf_counter() - begin
 
-    # The least of a few, as other programs run here too.
+    # The minimum of a few, because other programs also run here.
     assert min(took("import virpack") for _ in range(5)) - min(took("pass") for _ in range(5)) < 0.15
 
 

@@ -21,7 +21,7 @@ def test_the_page_has_its_blocks() -> None:
 def test_a_block_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     if "virpack.torch" in block:
         pytest.importorskip("torch")
-    # What a block writes does not end in the repository.
+    # A block does not write into the repository.
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     exec(compile(block, "docs/reference/python.md", "exec"), {})

@@ -1,4 +1,4 @@
-"""Embeddings: the bits of the command, of every kind of source, in every kind of result."""
+"""Embeddings: the same bits as the command, from every kind of source, in every kind of result."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_several_files(embedder: virpack.Embedder, fasta: Path) -> None:
     for paths in ([fasta, PROTEINS], [str(fasta), str(PROTEINS)], (path for path in [str(fasta), PROTEINS])):
         embeddings = embedder.embed(paths)
         assert len(embeddings) == 8 and embeddings.records.tolist() == [0, 1, 3, 4, 5, 6, 7, 8]
-    # A name that is not there is not taken for letters.
+    # A missing file is not taken for letters.
     with pytest.raises(virpack.InputError, match=r"cannot open .*nowhere\.fa"):
         embedder.embed(["nowhere.fa"])
     with pytest.raises(virpack.InputError, match="single sequence is given in a list"):
@@ -387,7 +387,7 @@ def test_a_run_to_a_file_resumes_and_is_not_replaced(fasta: Path, tmp_path: Path
 def test_options_that_are_refused(options) -> None:
     with pytest.raises(virpack.InputError) as caught:
         virpack.embed(["MK"], TINY, **{"device": "cpu", **options})
-    # What to do is said in words of Python, not of the command.
+    # The hint uses words of Python, not of the command.
     assert "--" not in str(caught.value)
 
 

@@ -1,4 +1,5 @@
-"""What ends a run from outside: Ctrl-C, exceptions of callbacks and of generators, a fork. Nothing hangs, no thread is lost."""
+"""Interruptions from outside: Ctrl-C, exceptions of callbacks and of generators, a fork. Nothing hangs, and no thread
+is lost."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ def threads() -> int:
 
 
 def settles(before: int) -> None:
-    """Waits until no more threads are left than there were."""
+    """Waits until there are no more threads than before."""
     for _ in range(400):
         if threads() <= before:
             return
@@ -66,7 +67,7 @@ def test_ctrl_c_ends_a_run_within_a_second(embedder: virpack.Embedder, after: fl
     assert time.monotonic() - sent < 1.0
     sender.join()
     settles(before)
-    # The model is as good as before.
+    # The model can still be used.
     assert len(embedder.embed(["MK"])) == 1
 
 

@@ -1,4 +1,4 @@
-"""Inputs by URL, from a server of S3 that checks signatures: moto's. Skipped where that is not installed."""
+"""Inputs by URL, from an S3 server that checks signatures: moto's. Skipped if it is not installed."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ KEYS = ["aws_access_key_id", "aws_secret_access_key"]
 
 @contextlib.contextmanager
 def store(checked: bool) -> Iterator[dict[str, str]]:
-    """Starts a server with a bucket `genomes`; gives the environment of a user who may read it. If it is `checked`, no
-    other may."""
-    # From that request on signatures are compared; those before make the user.
+    """Starts a server with a bucket `genomes`, and returns the environment of a user who may read it. If it is
+    `checked`, no other user may."""
+    # Signatures are compared from that request on; the earlier requests create the user.
     auth = {"INITIAL_NO_AUTH_ACTION_COUNT": "5"} if checked else {}
     line = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
     with subprocess.Popen(line, env=os.environ | auth, stderr=subprocess.PIPE, text=True) as server:
@@ -86,7 +86,7 @@ def test_an_object_of_a_bucket_is_read_by_those_who_may(tmp_path: Path) -> None:
 
 
 def test_a_signed_link_is_read_and_not_shown(tmp_path: Path) -> None:
-    # The server compares no signature of a link: it is a link with a secret to virpack all the same.
+    # The server does not compare the signature of a link, but for virpack it is a link with a secret nevertheless.
     with store(checked=False) as user:
         key = {name: user[name.upper()] for name in KEYS}
         s3 = boto3.client("s3", **key, endpoint_url=user["AWS_ENDPOINT_URL"], region_name="us-east-1")

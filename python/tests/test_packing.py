@@ -17,7 +17,7 @@ LENGTHS = np.random.default_rng(3).integers(3, 1024, 5_000, dtype=np.uint32)
 
 
 def textbook_best_fit(lengths: list[int], budget: int) -> list[list[int]]:
-    """Best-Fit Decreasing as books have it: the batch with the least room that still holds the length."""
+    """Best-Fit Decreasing as in textbooks: the batch with the least room that still holds the length."""
     batches: list[list[int]] = []
     room: list[int] = []
     for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
@@ -133,7 +133,7 @@ def shape(batches: list[list[dict[str, str]]]) -> list[list[int]]:
 
 
 def test_first_fit_looks_at_all_batches() -> None:
-    # 50, 28, 28 and 9 tokens: a packer that looks at the newest batch only makes three.
+    # 50, 28, 28 and 9 tokens: a packer that considers only the newest batch makes three.
     packed = virpack.GreedyPacker(63).pack_sequences(records([48, 26, 26, 7]))
     assert shape(packed) == [[48, 7], [26, 26]]
 

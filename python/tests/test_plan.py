@@ -1,4 +1,4 @@
-"""Plans: the parts, made by a warm model, are joined to the file of one run."""
+"""Plans: the parts, made by a loaded model, are joined into the file of one run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def plan(fasta: Callable[..., Path], tmp_path: Path) -> virpack.Plan:
 
 
 def whole(path: Path, output: Path, **options) -> list[bytes]:
-    """The file of one run, and what is beside it."""
+    """The file of one run, and the files beside it."""
     virpack.embed(path, TINY, device="cpu", output=output, **options)
     return [output.read_bytes(), output.with_name(output.name + ".records.tsv").read_bytes()]
 
@@ -119,7 +119,7 @@ def test_a_torn_part_is_made_again(plan: virpack.Plan) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(virpack.InputError, match=f"part {made.number}: torn"):
         plan.commit()
-    # Its size is right, so that only the bytes tell.
+    # Its size is right, so that only the bytes show it.
     assert plan.missing() == []
     assert not plan.embed(made.number).was_there
     assert plan.commit().parts == len(plan.parts)

@@ -1,4 +1,4 @@
-"""read, frames, token budgets, errors, and what importing costs."""
+"""read, frames, token budgets, errors, and the cost of an import."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONTIG = "ATGGCTAAACGT" * 10
 
 
 def in_a_fork(work: Callable[[], str]) -> str:
-    """What `work` gives in a child process; a child that hangs is killed."""
+    """The result of `work` in a child process; a child that hangs is killed."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -124,7 +124,7 @@ def test_an_iterator_that_crossed_a_fork_raises_and_does_not_hang(fasta: Callabl
     records: Iterator[object] = virpack.read(path)
     next(records)
     assert "is a fork of it" in in_a_fork(lambda: str([next(records) for _ in range(10_000)]))
-    # The parent reads on, and a child may begin an iteration of its own.
+    # The parent continues to read, and a child may begin its own iteration.
     assert len(list(records)) == 49_999
     assert in_a_fork(lambda: str(len(list(virpack.read(path))))) == "50000"
 

@@ -36,7 +36,7 @@ def test_an_array_waits_for_its_slowest_share_and_a_pool_for_one_part() -> None:
 
 
 def _slow(seed: int, machines: int) -> int:
-    """How many of the machines are slow, as `simulate` draws them."""
+    """The number of slow machines, as `simulate` draws them."""
     chance = random.Random(seed)
     return sum(bool((chance.lognormvariate(0, 0.0), chance.random() < 0.5)[1]) for _ in range(machines))
 

@@ -44,7 +44,7 @@ _modules = {
 }
 for _name, _names in _modules.items():
     sys.modules[_name] = _module(_name, **_names)
-# The module itself: a test that patches a name there patches what `create_async_dataloader` looks up.
+# The module itself: a test that replaces a name there changes what `create_async_dataloader` uses.
 sys.modules["virnucpro.data.dataloader_utils"] = _loader
 for _name in [*_modules, "virnucpro.data.dataloader_utils"]:
     _parent, _, _child = _name.rpartition(".")

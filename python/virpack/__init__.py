@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from virpack._reading import read as read
     from virpack._run import Progress as Progress
 
-# Which file each name is in.
+# The file of each name.
 _PLACES = {
     "Committed": "_plan",
     "DeviceError": "_errors",

@@ -1,4 +1,4 @@
-"""Where records come from: files by their paths, or sequences that Python holds."""
+"""The sources of records: files by their paths, or sequences from Python."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
         tuple[list[str], npt.NDArray[np.uint8], npt.NDArray[np.int64]],
     ]
 
-# Records that are handed over at once.
+# The number of records that are passed on at once.
 _BLOCK = 512
 
-# Stands where one of two iterables has ended.
+# Marks the end of one of two iterables.
 _ENDED = object()
 
 
 def as_source(source: Source, ids: Iterable[Any] | None = None) -> list[str] | Iterator[_Block]:
     """The paths of files, or an iterator of blocks of records.
 
-    A string is a path: a file is named far more often than one sequence is given.
+    A string is a path, because users name a file far more often than they pass one sequence.
     """
     if isinstance(source, (str, os.PathLike)):
         if ids is not None:
@@ -68,7 +68,7 @@ def _text_ids(ids: Iterable[Any]) -> Iterator[str]:
 
 
 def _paired(ids: Iterable[Any], sequences: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    """Each sequence with its id, where there is one for each."""
+    """Each sequence with its id, if there is one for each."""
     for number, (id, sequence) in enumerate(zip_longest(_text_ids(ids), sequences, fillvalue=_ENDED)):
         if id is _ENDED or sequence is _ENDED:
             raise _unequal(number, fewer_ids=id is _ENDED)
@@ -76,7 +76,7 @@ def _paired(ids: Iterable[Any], sequences: Iterable[Any]) -> Iterator[tuple[str,
 
 
 def _unequal(number: int, *, fewer_ids: bool) -> InputError:
-    """The error where ids and sequences do not end together, but one of them after ``number``."""
+    """The error if ids and sequences do not end together, but one of them after ``number``."""
     few, many = ("ids", "sequences") if fewer_ids else ("sequences", "ids")
     return InputError(f"there are {number} {few}, and more {many}", "give one id for each sequence")
 
@@ -98,7 +98,7 @@ def _record(number: int, record: Any) -> tuple[str, str | bytes]:
             raise InputError(f"record {number} has no sequence: its keys are {', '.join(map(repr, record))}")
         id, sequence = record.get("id", number), record["sequence"]
     elif hasattr(record, "seq"):
-        # Biopython's SeqRecord, and pyfaidx's and pysam's records, which have other names.
+        # Biopython's SeqRecord, and the records of pyfaidx and pysam, which use other names.
         id, sequence = getattr(record, "id", getattr(record, "name", number)), record.seq
     elif hasattr(record, "sequence"):
         id, sequence = getattr(record, "id", getattr(record, "name", number)), record.sequence
@@ -126,7 +126,7 @@ def _letters(id: str, sequence: Any) -> str | bytes:
 
 
 def _mapping(source: Mapping[Any, Any], ids: Iterable[Any] | None) -> Iterator[_Block]:
-    """A batch of columns, as `datasets` and Ray give it, or sequences by their ids."""
+    """A batch of columns, as `datasets` and Ray pass it, or sequences by their ids."""
     sequences = source.get("sequence")
     if sequences is None or isinstance(sequences, (str, bytes)):
         if ids is not None:
@@ -144,7 +144,7 @@ def _given(ids: Iterable[Any] | None, sequences: Any) -> Iterable[Any]:
 
 
 def _column(source: Any) -> Callable[[Iterable[Any] | None], Iterator[_Block]] | None:
-    """What reads a column of pyarrow, polars or pandas; None for anything else."""
+    """The reader of a column of pyarrow, polars or pandas; None for anything else."""
     package = type(source).__module__.partition(".")[0]
     kind = type(source).__name__
     if package == "pyarrow" and kind == "ChunkedArray":
@@ -180,7 +180,7 @@ def _table(source: Any, ids: Iterable[Any] | None) -> Iterator[_Block]:
 
 
 def _arrow(chunks: Any, ids: Iterable[Any] | None) -> Iterator[_Block]:
-    """Columns of Arrow: the letters are read where they are, in one buffer."""
+    """Columns of Arrow: the letters are read in place, from one buffer."""
     import numpy as np
     import pyarrow as pa
 

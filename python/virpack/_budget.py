@@ -1,4 +1,4 @@
-"""How many tokens a batch may hold."""
+"""Token budgets."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def calculate_token_budget(
     min_tokens
         The smallest budget; None for one that holds the longest sequence.
     max_tokens
-        The largest budget; None where more tokens bring no speed on the device.
+        The largest budget; None: up to where more tokens bring no speed on the device.
 
     Returns
     -------
     int
-        A multiple of 128 within the limits; the smallest budget where no multiple is.
+        A multiple of 128 within the limits, or the smallest budget if there is no such multiple.
 
     Raises
     ------

@@ -14,7 +14,7 @@ def main() -> int:
     int
         The exit code: 0, 1 for input and options, 2 for a fault of virpack, 130 if it was interrupted.
     """
-    # Python's own handler would wait for the command to return; the program has handlers of its own.
+    # Python's own handler would wait until the command returns; the program has its own handlers.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from virpack._virpack import main as run
 

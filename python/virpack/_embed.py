@@ -1,4 +1,4 @@
-"""Embeddings: of files and of sequences, all at once, as a stream, or into a file."""
+"""Embeddings of files and of sequences: all at once, as a stream, or into a file."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ def embed(
 ) -> Embeddings | Summary:
     """Embed every record of a source.
 
-    The values are those that ``virpack embed`` writes for the same records, to the bit. Other threads run meanwhile, and
-    Ctrl-C ends the run.
+    The values have the same bits as those that ``virpack embed`` writes for the same records. Other threads keep
+    running, and Ctrl-C ends the run.
 
     Parameters
     ----------
@@ -118,22 +118,23 @@ def embed(
     output
         A file to write instead of returning the values: ``.npy``, ``.parquet``, ``.arrows``, ``.safetensors`` or ``.h5``.
     ids
-        An id for each sequence, where the source has none; by default they are numbered from 0.
+        An id for each sequence, if the source has none; by default they are numbered from 0.
     pool
-        How a record's residues become one row: ``mean``, ``cls``, ``max``, or None: each residue keeps its row.
+        How the rows of a record's residues are pooled: ``mean``, ``cls``, ``max``, or None: each residue keeps its
+        row.
     layer
-        After which layer, from 0 (the embeddings); negative from the end. None: the last.
+        The layer, from 0 (the embeddings); negative numbers count from the end. None: the last.
     device
         ``auto`` (the first usable GPU, else the CPU), ``cpu``, ``cuda:N``, several as ``cuda:0,2``, or ``cuda:all``.
     dtype
-        ``float32``, ``float32-strict``, ``float16``, ``bfloat16`` or ``int8`` (H100 and H200 alone); None: float16 on
+        ``float32``, ``float32-strict``, ``float16``, ``bfloat16`` or ``int8`` (H100 and H200 only); None: float16 on
         a GPU, float32 on a CPU. Values are returned in float32.
     threads
         Threads that compute on a CPU; None: one for each core.
     device_timeout
-        Seconds after which a device that gives no results is given up; None: it is waited for.
+        Seconds after which a device that returns nothing is given up; None: the run waits forever.
     max_length
-        Most residues, or bases, of a record; None: 1,022, of a nucleotide model 4,000.
+        Most residues, or bases, of a record; None: 1,022, or 4,000 for a nucleotide model.
     min_length
         Fewest residues, or bases; shorter records are skipped.
     long_records
@@ -141,25 +142,25 @@ def embed(
     window_overlap
         Residues that neighbouring windows share, with ``long_records="window"``; None: 128, at most half of `max_length`.
     token_budget
-        Most tokens in a batch; None: what fits the device's memory.
+        Most tokens in a batch; None: as many as fit in the device's memory.
     buffer_size
-        Records collected before packing; None: 2,000, or more where the token budget is large.
+        Records collected before packing; None: 2,000, or more if the token budget is large.
     packing
         Whether several records share a batch.
     format, dtype_out, resume, checkpoint, shard, report, force
-        For `output`, as the options of ``virpack embed``: the format, whatever the name ends in (``npy``, ``parquet``,
-        ``arrow``, ``safetensors``, ``h5``); the type of the values in the file; continue an unfinished run of the same
-        files; keep what is finished during a run of files; every N-th record only, ``"I/N"``; a page about the
-        rows, ``OUTPUT.report.html``; replace an output that exists.
+        For `output`, like the options of ``virpack embed``: the format, whatever the extension of the name (``npy``,
+        ``parquet``, ``arrow``, ``safetensors``, ``h5``); the type of the values in the file; continue an unfinished
+        run of the same files; write checkpoints during a run of files; only every N-th record, ``"I/N"``; a page
+        about the rows, ``OUTPUT.report.html``; replace an existing output.
     progress
-        Called with a `Progress` several times a second. What it raises ends the run.
+        Called with a `Progress` several times a second. An exception that it raises ends the run.
 
     Returns
     -------
     Embeddings
         Without `output`: ids, and values float32 [n, hidden], in the order of the source.
     Summary
-        With `output`: the files, and what ``run.json`` says.
+        With `output`: the files, and the contents of ``run.json``.
 
     Raises
     ------
@@ -211,10 +212,11 @@ def embed(
 
 
 class Embedder:
-    """A model that is loaded once and embeds as often as it is asked to.
+    """A model that is loaded once and embeds any number of times.
 
-    A call after the first reads no file of the model. It is a context manager, may be shared by threads, and is pickled as
-    its arguments: unpickling it loads the model. After a fork it raises: make it in the process that uses it.
+    A call after the first reads no file of the model. An embedder is a context manager, and threads may share it. It
+    is pickled as its arguments: unpickling it loads the model. After a fork it raises an error: create it in the
+    process that uses it.
 
     Parameters
     ----------
@@ -226,17 +228,17 @@ token_budget, buffer_size, packing
     ----------
     model : str
     hidden_size : int
-        Values of a row.
+        Values in a row.
     max_length : int
         Most residues, or bases, in a sequence.
     token_budget : int
         Most tokens in a batch.
     alphabet : str or None
-        ``protein`` or ``nucleotide``; None where the model takes any letters.
+        ``protein`` or ``nucleotide``; None if the model takes any letters.
     device : str
         The devices, for people.
     sha256 : str
-        Of the weights, in hexadecimal digits.
+        The SHA-256 of the weights, in hexadecimal digits.
 
     Examples
     --------
@@ -286,7 +288,7 @@ token_budget, buffer_size, packing
 
     @classmethod
     def _of(cls, model: str, engine: _virpack.Engine, made_by: tuple[Callable[..., Embedder], tuple[Any, ...]]) -> Embedder:
-        """The embedder of a plan: an engine, and what makes it again when it is unpickled."""
+        """The embedder of a plan: an engine, and the function that makes it again after unpickling."""
         found = cls.__new__(cls)
         found.model, found._engine, found._made_by = model, engine, made_by
         return found
@@ -338,7 +340,7 @@ token_budget, buffer_size, packing
         Parameters
         ----------
         rows
-            Rows of values in each piece but the last; with ``pool=None`` at most so many, or one record.
+            Rows of values in each piece but the last; with ``pool=None`` at most this number, or one record.
 
         Returns
         -------
@@ -378,7 +380,7 @@ token_budget, buffer_size, packing
         return _write(self._open(), as_source(source, ids), written, progress)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Add the column ``embedding``, float32 [n, hidden], to a batch of columns with ``sequence``, and maybe ``id``.
+        """Add the column ``embedding``, float32 [n, hidden], to a batch with the column ``sequence`` and maybe ``id``.
 
         This fits ``datasets.Dataset.map(embedder, batched=True)`` and Ray's ``map_batches``.
         """
@@ -396,7 +398,7 @@ token_budget, buffer_size, packing
         return {**batch, "embedding": embeddings.values}
 
     def close(self) -> None:
-        """Give the model's memory back, once runs under way have ended."""
+        """Release the model's memory, after the runs in progress have ended."""
         self._engine = None
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Embeddings in memory, and what a run to a file has done."""
+"""Embeddings in memory, and the results of a run to a file."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ class Embeddings:
     values : float32 array [n, hidden]
         With ``pool=None`` the rows of all residues end to end, [residues, hidden].
     records : int64 array [n]
-        Each record's place in the source, from 0; it differs from the row where records were skipped.
+        Each record's place in the source, from 0; it differs from the row number if records were skipped.
     lengths : int64 array [n]
-        Residues, or bases, of each record, before any cut.
+        Residues, or bases, of each record, before truncation.
     truncated : bool array [n]
         Whether only the record's beginning was embedded.
     unknown : int64 array [n]
         Letters that the model does not know.
     residues : int64 array [n] or None
-        With ``pool=None`` how many rows of ``values`` each record has.
+        With ``pool=None``: the number of rows in ``values`` of each record.
     skipped : list of Skipped
         The records without an embedding, each with its reason.
     """
@@ -116,7 +116,7 @@ class Embeddings:
         Raises
         ------
         InputError
-            An id that comes twice: one of its rows would be lost.
+            An id that occurs twice: one of its rows would be lost.
         """
         found = dict(self)
         if len(found) < len(self):
@@ -177,18 +177,18 @@ class Embeddings:
 
 
 class Summary:
-    """What a run that wrote files has done.
+    """The results of a run that wrote files.
 
     Attributes
     ----------
     files : list of str
-        The files written, the asked one first.
+        The files written, the requested one first.
     rows : int
         Records with an embedding, or with a row.
     skipped : int
         Records without one.
     report : dict
-        What ``OUT.run.json`` says.
+        The contents of ``OUT.run.json``.
     """
 
     def __init__(self, report: str, files: list[str], rows: int, skipped: int) -> None:
@@ -203,7 +203,7 @@ class Summary:
 
 
 def _package(name: str, function: str) -> Any:
-    """A package that is not one of virpack's own requirements."""
+    """A package that virpack does not require."""
     try:
         return __import__(name)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""What virpack raises: each error with what to do about it, and the exit code that the command has for it."""
+"""The exceptions of virpack: each with a hint, and with the command's exit code for it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Error(Exception):
     message
         What happened, and where.
     hint
-        What to do about it; None where nothing is known.
+        What to do about it; None if there is no hint.
     **facts
-        What the message says as values, for programs: they become attributes.
+        The facts of the message as values, for programs: they become attributes.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Error(Exception):
         self.facts = facts
 
     def __getattr__(self, name: str) -> Any:
-        # Only for names that are not set: `facts` itself may be one of them while an error is unpickled.
+        # Only for names that are not set: `facts` itself may be missing while an error is unpickled.
         facts = self.__dict__.get("facts", {})
         if name in facts:
             return facts[name]
@@ -72,7 +72,7 @@ class DeviceError(Error, RuntimeError):
 
 
 class OutOfMemory(DeviceError, MemoryError):
-    """Memory that does not hold the model and its smallest batch."""
+    """Memory that cannot hold the model and its smallest batch."""
 
 
 class OutputError(Error, OSError):

@@ -1,4 +1,4 @@
-"""Records to batches, by the names of virnucpro."""
+"""Packs records into batches, with the names of virnucpro."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from virpack import _virpack
 
 _logger = logging.getLogger("virpack.packing")
 
-# Below this share of full tokens a packing is worth a look. One batch says nothing: it ends where the records end.
+# Below this share of full tokens a packing is worth a look. One batch shows nothing: it ends where the records end.
 _LOW_EFFICIENCY = 0.85
 _FEW_BATCHES = 10
 
@@ -55,8 +55,8 @@ class GreedyPacker:
     def pack_sequences(self, sequences: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
         """Pack records into batches; each record is in one batch.
 
-        A sequence takes two tokens more than it has letters. A record that is too long is in its batch as a copy, truncated and
-        with ``truncated=True``; the caller's records are never changed.
+        A sequence takes two tokens more than it has letters. A record that is too long is in its batch as a copy,
+        truncated and with ``truncated=True``. The caller's records are never changed.
 
         Parameters
         ----------
@@ -82,7 +82,7 @@ class GreedyPacker:
                 length,
                 self.max_sequence_length,
             )
-        # The last batch holds what remains.
+        # The last batch has the remaining records.
         capacity = (len(batches) - 1) * self.max_tokens_per_batch
         if len(batches) >= _FEW_BATCHES and tokens < _LOW_EFFICIENCY * capacity:
             _logger.warning(

@@ -1,4 +1,4 @@
-"""Options of runs: their words are checked here, and passed to Rust by these names."""
+"""Options of runs: their words are checked here, and passed to Rust under these names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ POOLS = ("mean", "cls", "max")
 
 
 def choice(name: str, given: str | None, words: tuple[str, ...], optional: bool = False) -> str | None:
-    """The word, if it is one of those."""
+    """The word, if it is one of the allowed ones."""
     if given is None and optional:
         return None
     if given not in words:
@@ -24,7 +24,7 @@ def choice(name: str, given: str | None, words: tuple[str, ...], optional: bool 
 
 
 def runs_on(device: str, dtype: str | None, threads: int | None, device_timeout: int | None) -> dict[str, Any]:
-    """What runs a model."""
+    """The device and the precision of a model."""
     return {
         "device": device,
         "dtype": choice("dtype", dtype, DTYPES, optional=True),
@@ -34,14 +34,14 @@ def runs_on(device: str, dtype: str | None, threads: int | None, device_timeout:
 
 
 def embedder(model: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
-    """Which model embeds, and what it makes of a record."""
+    """Which model embeds, and what it returns for a record."""
     device = {name: options.pop(name) for name in ("device", "dtype", "threads", "device_timeout")}
     rows(options)
     return {"model": os.fspath(model), "runs_on": runs_on(**device), **options}
 
 
 def rows(options: dict[str, Any]) -> None:
-    """Checks what shapes rows."""
+    """Checks the options that affect rows."""
     choice("pool", options["pool"], POOLS, optional=True)
     choice("long_records", options["long_records"], ("truncate", "window", "skip", "error"))
     if options["window_overlap"] is not None and options["long_records"] != "window":
@@ -49,7 +49,7 @@ def rows(options: dict[str, Any]) -> None:
 
 
 def output(path: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
-    """Where embeddings are written, and how."""
+    """Where embeddings are written, and in which format."""
     choice("format", options["format"], FORMATS, optional=True)
     choice("dtype_out", options["dtype_out"], DTYPES_OUT)
     if options["resume"] and not options["checkpoint"]:

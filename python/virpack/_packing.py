@@ -1,4 +1,4 @@
-"""Lengths to batches."""
+"""Packs lengths into batches."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Packing(Sequence[npt.NDArray[np.uint32]]):
     order : uint32 array [n]
         All positions, batch by batch.
     starts : uint32 array [batches + 1]
-        Where each batch begins in ``order``, from 0.
+        The start of each batch in ``order``, from 0.
     token_budget : int
         Most tokens in a batch.
     tokens : int
@@ -50,7 +50,7 @@ class Packing(Sequence[npt.NDArray[np.uint32]]):
 
     @property
     def efficiency(self) -> float:
-        """Tokens as a share of what the batches could hold, from 0 to 1; 1 where there is no batch."""
+        """Tokens as a share of what the batches can hold, from 0 to 1; 1 if there is no batch."""
         return self.tokens / (len(self) * self.token_budget) if len(self) else 1.0
 
     def __len__(self) -> int:
@@ -86,7 +86,7 @@ def pack_lengths(
 ) -> Packing:
     """Pack sequences of known lengths into batches under a token budget.
 
-    Other threads run meanwhile. The same lengths always give the same batches.
+    Other threads keep running. The same lengths always give the same batches.
 
     Parameters
     ----------
@@ -121,14 +121,14 @@ def pack_lengths(
 
 
 def _short(algorithm: str) -> str:
-    """The name that Rust has for an algorithm."""
+    """Rust's name of an algorithm."""
     if algorithm not in _ALGORITHMS:
         raise InputError(f"algorithm is {algorithm!r}", f"it must be one of {', '.join(_ALGORITHMS)}")
     return _ALGORITHMS[algorithm]
 
 
 def _as_uint32(lengths: npt.ArrayLike) -> npt.NDArray[np.uint32]:
-    """The lengths as Rust reads them; a value that uint32 does not hold is an error, not another value."""
+    """The lengths as Rust reads them; a value outside uint32 is an error, and never becomes another value."""
     array = np.asarray(lengths)
     if array.ndim != 1:
         raise ValueError(f"lengths must be an array of one dimension, not of {array.ndim}")

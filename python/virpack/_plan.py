@@ -1,4 +1,4 @@
-"""Plans: one input in parts that many processes and machines make, and what joins them."""
+"""Plans: one input in parts that many processes and machines make, and the commit that joins them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class PlannedPart:
     number : int
         From 1.
     source : int
-        The place of its file among the plan's inputs, from 0.
+        The number of its file among the plan's inputs, from 0.
     start, end : int
-        Its first byte, and the one behind its last.
+        Its first byte, and the byte after its last.
     first_record : int
-        The place of its first record among those of all inputs, from 0.
+        The place of its first record over all inputs, from 0.
     records : int
     tokens : int
-        As far as letters tell: a tokenizer that merges letters makes fewer.
+        Counted from letters: a tokenizer that merges letters makes fewer.
     """
 
     number: int
@@ -47,7 +47,7 @@ class PlannedPart:
 
 @dataclass(frozen=True)
 class Part:
-    """A part that is made.
+    """A part that was made.
 
     Attributes
     ----------
@@ -56,15 +56,15 @@ class Part:
     path : str
         Its Parquet file.
     was_there : bool
-        Whether it was made before, and was left.
+        Whether it existed before, and was left unchanged.
     records, rows, skipped : int
-        Its records; those with an embedding, and those with a reason instead.
+        Its records; those with an embedding; and those without, each with a reason.
     tokens : int
-        Tokens that were computed for it, special ones included.
+        Tokens computed for it, special tokens included.
     sha256 : str
-        Of the file, in hexadecimal digits.
+        The SHA-256 of the file, in hexadecimal digits.
     seconds : float
-        What it took now; 0 where it was there.
+        The time of this call; 0 if the part existed.
     """
 
     number: int
@@ -80,21 +80,21 @@ class Part:
 
 @dataclass(frozen=True)
 class Committed:
-    """A plan whose parts are all there and whole.
+    """A plan whose parts all exist and are complete.
 
     Attributes
     ----------
     manifest : str
         The file that lists them.
     was_there : bool
-        Whether the manifest was there already.
+        Whether the manifest existed before.
     parts, records, rows, skipped : int
     device_kinds : int
-        Kinds of devices that the parts come from. With more than one, values differ in their last digits.
+        The number of kinds of devices that made the parts. With more than one, values differ in their last digits.
     removed : int
         Temporary files of stopped jobs that were removed.
     files : list of str
-        The files that the parts were joined to, the asked one first; empty without an output.
+        The files into which the parts were joined, the requested one first; empty without an output.
     """
 
     manifest: str
@@ -125,18 +125,18 @@ def plan(
 ) -> Plan:
     """Divide files into parts that any process can make, as ``virpack plan`` does.
 
-    The files are read once. Where the directory has the same plan already, it is left.
+    The files are read once. If the directory already has the same plan, it is left unchanged.
 
     Parameters
     ----------
     source
         A path, or several, of FASTA, FASTQ or BAM. A file that is compressed, or BAM, is one part.
     directory
-        Where the plan and its parts are kept: on a disk that all machines share.
+        The directory of the plan and its parts, on a disk that all machines share.
     part_tokens
-        Most tokens of a part. A record of more is a part of its own.
+        Most tokens of a part. A larger record is a part of its own.
     dtype
-        The precision of all parts; None: what the devices compute in unless asked otherwise.
+        The precision of all parts; None: the default of the devices.
     dtype_out
         The type of the values in the files: ``float32`` or ``float16``.
     model, pool, layer, max_length, min_length, long_records, window_overlap
@@ -180,32 +180,32 @@ def plan(
 
 
 class Plan:
-    """A plan that is there: its parts, and who makes them.
+    """An existing plan: its parts, and the functions that make them.
 
     It is pickled as its directory.
 
     Parameters
     ----------
     directory
-        Where `virpack.plan`, or the command ``virpack plan``, has written it.
+        The directory that `virpack.plan`, or the command ``virpack plan``, has written.
 
     Attributes
     ----------
     directory : str
     name : str
-        The SHA-256 of ``plan.json``, which every part names.
+        The SHA-256 of ``plan.json``, which is in the report of every part.
     model : str
     records, tokens : int
-        Of all inputs; tokens as far as letters tell.
+        Of all inputs; tokens are counted from letters.
     was_there : bool
-        Whether `virpack.plan` has found it there.
+        Whether `virpack.plan` found an existing plan.
     parts : list of PlannedPart
         In the order of their records.
 
     Raises
     ------
     InputError
-        A directory without a plan, or with one that another version of virpack has made.
+        A directory without a plan, or with one that another version of virpack made.
     """
 
     def __init__(self, directory: Path_) -> None:
@@ -244,7 +244,7 @@ class Plan:
         return [PlannedPart(*part) for part in self._plan.parts()]
 
     def missing(self) -> list[int]:
-        """Return the numbers of the parts that are not there, by the sizes of their files."""
+        """Return the numbers of the missing parts, by the sizes of their files."""
         return self._plan.missing()
 
     def embedder(
@@ -257,7 +257,7 @@ class Plan:
         buffer_size: int | None = None,
         packing: bool = True,
     ) -> Embedder:
-        """Load the plan's model with the plan's options; what remains to be chosen does not change the rows' meaning.
+        """Load the plan's model with the plan's options. The other options do not change the meaning of the rows.
 
         Parameters
         ----------
@@ -278,25 +278,25 @@ class Plan:
         return Embedder._of(self.model, engine, (_embedder_of, (self.directory, arguments)))
 
     def embed(self, part: int, embedder: Embedder | None = None, *, progress: ProgressCallback | None = None) -> Part:
-        """Make a part, unless it is there and whole.
+        """Make a part, unless it exists and is complete.
 
-        Its bytes follow from the plan and the kind of device. A part that is interrupted leaves nothing.
+        Its bytes depend on the plan and the kind of device. An interrupted part leaves nothing.
 
         Parameters
         ----------
         part
             Its number, from 1.
         embedder
-            One of `Plan.embedder`, or any other of the same model and options. None: one that the plan loads with the
+            One of `Plan.embedder`, or any other of the same model and options. None: one that the plan loads for the
             first part, and keeps.
         progress
-            Called with a `Progress` several times a second. What it raises ends the part.
+            Called with a `Progress` several times a second. An exception that it raises ends the part.
 
         Raises
         ------
         InputError
-            A record at fault, with its line; an input that has changed since the plan was made; a model or options that are
-            not the plan's.
+            A record that is invalid, with its line; an input that has changed since the plan was made; a model or
+            options that differ from the plan's.
         ModelError, DeviceError, OutOfMemory, OutputError
         """
         if embedder is None:
@@ -314,23 +314,25 @@ class Plan:
         dtype_out: str | None = None,
         force: bool = False,
     ) -> Committed:
-        """Check that every part is there with all its bytes, and write ``manifest.json``, as ``virpack commit`` does.
+        """Check that every part exists with all its bytes, and write ``manifest.json``, as ``virpack commit`` does.
 
         Parameters
         ----------
         output
-            Also join the parts to this file, which is the one that `virpack.embed` writes of the same input.
+            Also join the parts into this file, which is equal to the one that `virpack.embed` writes for the same
+            input.
         format
-            The file's format, whatever its name ends in: ``npy``, ``parquet``, ``arrow``, ``safetensors`` or ``h5``.
+            The file's format, whatever the extension of its name: ``npy``, ``parquet``, ``arrow``, ``safetensors`` or
+            ``h5``.
         dtype_out
             The type of its values; None: that of the parts.
         force
-            Replace a file that exists.
+            Replace an existing file.
 
         Raises
         ------
         InputError
-            Parts that are missing, torn or of another plan: the message names them.
+            Parts that are missing, torn or from another plan: the message names them.
         OutputError
         """
         if output is None and (format is not None or dtype_out is not None or force):

@@ -1,4 +1,4 @@
-"""Verdicts: which records are viral."""
+"""Verdicts on records: viral or not."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     import pandas as _pd
     import polars as _pl
 
-# The published pipelines: the bases of a chunk, by name.
+# The published pipelines: the chunk length in bases, by name.
 _PRESETS = {"virnucpro-500": 500, "virnucpro-300": 300}
 
-# The types of columns that are not text.
+# The types of columns other than text.
 _INTEGERS = {
     "length",
     "chunks",
@@ -55,11 +55,11 @@ _WORDS = {"True": True, "False": False}
 Path_ = str | os.PathLike[str]
 
 Table = dict[str, npt.NDArray[Any]]
-"""A table by columns: int64, float64 (NaN where nothing is known), or objects (str; True, False or None for flags)."""
+"""A table by columns: int64, float64 (NaN for a missing value), or objects (str; True, False or None for flags)."""
 
 
 class Verdicts:
-    """Verdicts on records, and the scores that they come from: the tables of ``virpack predict`` as columns.
+    """Verdicts on records, and their scores: the tables of ``virpack predict`` as columns.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Verdicts:
     regions : dict of arrays
         A row for each run of viral chunks.
     report : dict
-        What ``run.json`` says.
+        The contents of ``run.json``.
     """
 
     def __init__(self, directory: Path_, report: dict[str, Any]) -> None:
@@ -196,7 +196,7 @@ def predict(
     source
         A path, or several, of FASTA, FASTQ or BAM of nucleotides; or sequences, as `virpack.embed` takes them.
     output
-        A directory for the tables instead of returning them; it is made where it is missing.
+        A directory for the tables instead of returning them; it is created if it is missing.
     model
         A directory of two models with their classifiers; None: virpack-mini, which is built in.
     preset
@@ -205,32 +205,32 @@ def predict(
     classifier, nucleotide_classifier, protein_model, nucleotide_model
         A classifier of your own, and the models that it takes.
     length
-        Bases of a chunk; None: what the classifier was trained on.
+        Bases of a chunk; None: the length in the training of the classifier.
     min_length
-        Records of fewer bases have a row and are not computed.
+        Shorter records have a row and are not computed.
     genetic_code
         NCBI's number.
     min_score
-        The least ``virus_score``, 0 to 1, of a viral record; None: 0.7.
+        The lowest ``virus_score``, 0 to 1, of a viral record; None: 0.7.
     prevalence
-        The share of viral records that you expect, from which ``fdr`` follows.
+        The share of viral records that you expect, on which ``fdr`` depends.
     min_chunk_score
-        The least score of a viral chunk beside its other one; None: none.
+        The lowest ``score_virus`` of a viral chunk, which must also reach its ``score_other``; None: no minimum.
     compat
         With an output: write VirNucPro's two files too, with the columns of ``virnucpro`` or ``broad``.
     device, dtype, threads, device_timeout, token_budget, buffer_size
         As those of `virpack.embed`.
     resume, checkpoint, force
-        With an output: continue an unfinished run; keep what is finished during a run; replace tables that exist.
+        With an output: continue an unfinished run; write checkpoints during a run; replace existing tables.
     progress
-        Called with a `Progress` several times a second. What it raises ends the run.
+        Called with a `Progress` several times a second. An exception that it raises ends the run.
 
     Returns
     -------
     Verdicts
         Without `output`: the tables as columns.
     Summary
-        With `output`: the files, and what ``run.json`` says.
+        With `output`: the files, and the contents of ``run.json``.
 
     Raises
     ------
@@ -271,7 +271,7 @@ def predict(
     others = (nucleotide_classifier, protein_model, nucleotide_model)
     if options["classifier"] is None and any(other is not None for other in others):
         raise InputError("a model is given without its classifier", "name the classifier that it was trained with")
-    # A run that is interrupted may still end in it.
+    # An interrupted run may still write its end there.
     with tempfile.TemporaryDirectory(prefix="virpack-", ignore_cleanup_errors=True) as scratch:
         paths = _files(source, Path(scratch))
         if output is not None:
@@ -286,7 +286,7 @@ def predict(
 
 
 def _files(source: Any, scratch: Path) -> list[str]:
-    """The files of a source; sequences are written to one, as the run reads files alone."""
+    """The files of a source; sequences are written to one, because the run only reads files."""
     found = as_source(source)
     if isinstance(found, list):
         return found

@@ -1,4 +1,4 @@
-"""Files to records and open frames, one after the other."""
+"""Reads records and open frames from files, one after the other."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Record(NamedTuple):
 
 
 class OpenFrame(NamedTuple):
-    """A reading frame of a chunk that holds no stop codon.
+    """A reading frame of a chunk without a stop codon.
 
     Attributes
     ----------
@@ -54,9 +54,9 @@ class OpenFrame(NamedTuple):
     frame : str
         ``F1`` to ``R3``.
     nucleotides : str
-        The bases in reading direction, capitals, U as T.
+        The bases in reading direction, in capitals, U as T.
     protein : str
-        What they stand for.
+        The protein that they encode.
     """
 
     id: str
@@ -74,8 +74,8 @@ def read(*paths: str | os.PathLike[str], shard: tuple[int, int] | None = None) -
     Parameters
     ----------
     *paths
-        Files, which are read one after the other. Each is opened before the first record, so that a mistyped name fails at
-        once.
+        Files, which are read one after the other. Each is opened before the first record, so that a mistyped name
+        fails immediately.
     shard : (int, int), optional
         ``(i, n)``: only every ``n``-th record, from record ``i``, which counts from 0.
 
@@ -129,7 +129,7 @@ def frames(
     Raises
     ------
     InputError
-        Also for a record that holds a protein.
+        As in `read`, and a record that holds a protein.
     """
     return _frames(_virpack.Frames(path_list(paths), length, genetic_code, shard or (0, 1)))
 

@@ -1,4 +1,4 @@
-"""What a run reports: to the logger ``virpack``, and to a callback of the caller."""
+"""Reports of runs: to the logger ``virpack``, and to a callback of the caller."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ logger = logging.getLogger("virpack")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes
     ----------
     records : int
-        Records that are done.
+        Finished records.
     tokens : int
         Tokens computed, special tokens included.
     chunks : int or None
@@ -25,9 +25,9 @@ class Progress:
     bytes : int
         Bytes read.
     total_bytes : int or None
-        Bytes of all inputs, where they are files.
+        Bytes of all inputs, if they are files.
     done : float or None
-        The share of the work that is done, from 0 to 1, where the inputs are files.
+        The finished share of the work, from 0 to 1, if the inputs are files.
     """
 
     records: int
@@ -42,13 +42,13 @@ ProgressCallback = Callable[[Progress], object]
 
 
 def warn(remarks: Iterable[str]) -> None:
-    """Warns of what a reader passed over."""
+    """Warns about what a reader passed over."""
     for remark in remarks:
         logger.warning("%s", remark)
 
 
 def hook(progress: ProgressCallback | None) -> Callable[[str, Any], None]:
-    """What the engine calls in the caller's thread; what `progress` raises ends the run."""
+    """The hook that the engine calls in the caller's thread; an exception of `progress` ends the run."""
 
     def tell(kind: str, what: Any) -> None:
         if kind != "progress":

@@ -1,4 +1,4 @@
-"""What virpack takes as input: paths, or sequences that are in memory."""
+"""The inputs of virpack: paths, or sequences in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Union
 
 from virpack._errors import InputError
 
-# What files of sequences are called; no sequence ends so.
+# The extensions of sequence files; no sequence ends with one.
 _ENDING = re.compile(r"\.(fa|fas|fasta|faa|fna|ffn|frn|fq|fastq|seq|txt|bam|sam|cram|gz|bgz|zst|bz2|xz)$", re.IGNORECASE)
 
 # A path, paths, or sequences: of text, of (id, text), of mappings or objects with an id and a sequence, or a column of text.
@@ -17,7 +17,7 @@ Source = Union[str, "os.PathLike[str]", Iterable[Any]]
 
 
 def paths_of(source: Source) -> list[str] | None:
-    """The paths that a source names; None where it holds sequences.
+    """The paths that a source names; None if it holds sequences.
 
     A string is a path, and so is everything that ``os.fspath`` takes. Strings in a list are sequences, unless the first
     looks like a file's name.
@@ -30,7 +30,7 @@ def paths_of(source: Source) -> list[str] | None:
 
 
 def is_path(item: Any) -> bool:
-    """Whether an item of a list is a path and not a sequence: by its type, by what it looks like, or as the file is there."""
+    """Whether an item of a list is a path: by its type, by its form, or because the file exists."""
     if isinstance(item, str):
         return item == "-" or "/" in item or _ENDING.search(item) is not None or _is_file(item)
     return isinstance(item, os.PathLike)
@@ -41,7 +41,7 @@ def _is_file(text: str) -> bool:
 
 
 def path_list(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[str]:
-    """Paths as strings, where nothing but paths makes sense."""
+    """Paths as strings, for functions that only take paths."""
     if isinstance(paths, (str, os.PathLike)):
         return [os.fspath(paths)]
     found = []
@@ -58,7 +58,7 @@ def records_of(source: Iterable[Any]) -> Iterator[tuple[str, str]]:
     Raises
     ------
     InputError
-        An item that is none of the forms above, with its place.
+        An item of another form than those above, with its place.
     """
     for place, item in enumerate(_items(source)):
         yield _record(place, item)
@@ -85,7 +85,7 @@ def _record(place: int, item: Any) -> tuple[str, str]:
         return str(item.get("id", place)), _text(place, item["sequence"])
     if isinstance(item, tuple) and len(item) == 2:
         return str(item[0]), _text(place, item[1])
-    # Records of virpack have `sequence`, those of Biopython `seq`.
+    # Records of virpack have `sequence`, those of Biopython have `seq`.
     sequence = getattr(item, "sequence", None)
     if sequence is None:
         sequence = getattr(item, "seq", None)

@@ -31,7 +31,7 @@ __all__ = [
 
 __version__: str
 
-# What is called for each event: its kind, and what it says.
+# The hook for each event: its kind, and its contents.
 _Hook = Callable[[str, Any], None]
 # Paths of files, or blocks of records.
 _Source = list[str] | Iterator[Any]

@@ -1,4 +1,4 @@
-//! ESM-2 on the CPU against what a user would run instead, in one run.
+//! Compares ESM-2 on the CPU with what a user would run instead, in one run.
 //!
 //! ```text
 //! cargo bench -p virpack-core --bench esm2_cpu -- [SIZES] [--peer SCRIPT] [--python PYTHON]
@@ -26,7 +26,7 @@ use virpack_seq::{
     VarlenCollator,
 };
 
-/// Name, layers, hidden, heads and sequences, as the peers' script has them.
+/// Name, layers, hidden, heads and sequences, in the format of the peers' script.
 const SIZES: [(&str, usize, usize, usize, usize); 4] = [
     ("8M", 6, 320, 20, 1200),
     ("35M", 12, 480, 20, 400),
@@ -74,7 +74,7 @@ fn run_peer(python: &Path, peer: &Path, size: &str) -> String {
     String::from_utf8(output.stdout).expect("the peer prints UTF-8")
 }
 
-/// Tokens a second, special tokens included.
+/// Tokens per second, special tokens included.
 fn rate(cpu: &Arc<Cpu>, shape: &(&str, usize, usize, usize, usize), load: &str) -> f64 {
     let &(_, layers, hidden, heads, sequences) = shape;
     let config = Esm2Config::published(layers, hidden, heads);
@@ -107,7 +107,7 @@ fn rate(cpu: &Arc<Cpu>, shape: &(&str, usize, usize, usize, usize), load: &str) 
     rate
 }
 
-/// The peers' lengths: `orf` 165 or 166 residues, `prot` log-normal (5.5, 0.65) within 30 and 1,022.
+/// The lengths of the peers: `orf` 165 or 166 residues, `prot` log-normal (5.5, 0.65) within 30 and 1,022.
 fn fasta(load: &str, sequences: usize) -> String {
     let mut state = 12_345u64;
     let mut uniform = move || {
@@ -121,7 +121,7 @@ fn fasta(load: &str, sequences: usize) -> String {
         let length = if load == "orf" {
             if uniform() < 0.34 { 166 } else { 165 }
         } else {
-            // Box and Muller.
+            // The Box-Muller transform.
             let normal = (-2.0 * (1.0 - uniform()).ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos();
             (5.5 + 0.65 * normal).exp().clamp(30.0, 1022.0) as usize
         };

@@ -1,4 +1,4 @@
-//! Embeds a file of sequences into a file of embeddings, and shows how far the run is.
+//! Embeds a file of sequences into a file of embeddings, and shows the progress.
 //!
 //! `cargo run --release -p virpack-core --example embed_file -- INPUT OUTPUT [MODEL]`, such as
 //! `examples/proteins.fasta emb.parquet`. Without MODEL the built-in one reads what the first records hold.

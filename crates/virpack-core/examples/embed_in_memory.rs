@@ -1,5 +1,5 @@
-//! Loads a model once and embeds sequences that are in memory, without a file: as often as they come, such as
-//! in a server.
+//! Loads a model once and embeds sequences in memory, without a file, any number of times, as a server
+//! does.
 //!
 //! `cargo run --release -p virpack-core --example embed_in_memory [MODEL]`
 
@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let embedder = Embedder::new(EmbedderOptions::new(model), |_event| ())?;
     println!("{} on {}: {} values", embedder.model(), embedder.devices().join(", "), embedder.hidden_size());
 
-    // A call with all that there is.
+    // One call with all records.
     let proteins = [
         ("ubiquitin", "MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTLSDYNIQKESTLHLVLRLRGG"),
         ("short", "MKTLLV"),
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{}\t{} residues\t{:?} ...", row.id, row.length, &values[..3]);
     }
 
-    // Any number of records, in bounded memory: they are made as they are read.
+    // Any number of records, in bounded memory: they are made while they are read.
     let repeats = (1..=5_000).map(|n| Record::new(format!("repeat_{n}"), "MK".repeat(1 + n % 200)));
     let thousand = NonZeroUsize::new(1_000).ok_or("1,000 is 0")?;
     let records = Records::from_records("repeats", repeats);

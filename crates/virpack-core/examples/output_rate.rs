@@ -1,4 +1,4 @@
-//! How fast embeddings get into a file, and what waits on the way.
+//! Measures how fast embeddings are written to a file, and how much waits in memory.
 //!
 //! `cargo run --release -p virpack-core --example output_rate -- OUT ROWS HIDDEN [REORDER_MIB]`: random
 //! embeddings of the spread of ESM-2's, shuffled within windows of 2,000 rows as a packer delivers them.
@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The next of a row of random numbers (xorshift64*, Vigna 2016).
+/// Returns the next random number (xorshift64*, Vigna 2016).
 fn next(state: &mut u64) -> u64 {
     *state ^= *state >> 12;
     *state ^= *state << 25;
@@ -65,13 +65,13 @@ fn next(state: &mut u64) -> u64 {
     state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16
 }
 
-/// About normal, with a standard deviation of 0.2.
+/// Nearly normal, with a standard deviation of 0.2.
 fn normal(state: &mut u64) -> f32 {
     let sum: f64 = (0..12).map(|_| next(state) as f64 / (1_u64 << 48) as f64).sum();
     (0.2 * (sum - 6.0)) as f32
 }
 
-/// The most memory this process has held, where the system says.
+/// Returns the peak memory of this process, if the system reports it.
 fn peak_memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM"));

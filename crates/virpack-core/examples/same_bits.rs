@@ -1,4 +1,4 @@
-//! Whether a record's embedding has the same bits whatever it is packed with.
+//! Checks that a record's embedding has the same bits in every packing.
 //!
 //!     same_bits MODEL DEVICES DTYPE RECORDS ALONE
 //!
@@ -110,7 +110,7 @@ impl Task {
                 compare(format!("on {} by itself", device.0.name()), &one);
             }
         }
-        // Evenly over the lengths.
+        // Evenly distributed lengths.
         let step = (self.records / self.alone.max(1)).max(1);
         let sample: Vec<String> = records.iter().step_by(step).take(self.alone).cloned().collect();
         compare("alone".into(), &all(budget, Some(1), &sample)?);
@@ -119,7 +119,7 @@ impl Task {
     }
 }
 
-/// Records of residues drawn by a fixed rule, of lengths that reach from 1 to 1,022.
+/// Returns records of residues drawn by a fixed rule, with lengths from 1 to 1,022.
 fn made_up(count: usize) -> Vec<String> {
     let mut state = 0x2545_f491_4f6c_dd1du64;
     let mut random = |below: usize| {

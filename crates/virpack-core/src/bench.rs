@@ -1,4 +1,4 @@
-//! How fast the whole engine is on a device, beside its matrix products alone.
+//! Measures how fast the engine is on a device, beside its matrix products alone.
 
 mod span;
 
@@ -19,7 +19,7 @@ use crate::synthetic::{Load, SyntheticFasta};
 use span::{Completion, Span};
 use virpack_model::{Esm2, Esm2Config, RandomTensors, TensorSource};
 
-/// What to measure.
+/// The options of a benchmark.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BenchOptions {
@@ -31,8 +31,8 @@ pub struct BenchOptions {
 }
 
 impl BenchOptions {
-    /// A model of this shape, with random weights, on these records: two rounds of 5 s of the model and 5 s
-    /// of its products.
+    /// Returns the options for a model of this shape, with random weights, on these records: two rounds,
+    /// each with 5 s of the model and 5 s of its products.
     pub fn new(config: Esm2Config, load: Load) -> Self {
         let (token_budget, time) = (TokenBudget::Auto, Duration::from_secs(5));
         BenchOptions { config, load, token_budget, time, rounds: 2 }
@@ -41,68 +41,70 @@ impl BenchOptions {
     setters! {
         /// Sets the most tokens in a batch.
         token_budget: impl Into<TokenBudget>,
-        /// Sets how long the model runs, and then the products alone, in each round.
+        /// Sets how long the model runs in each round, and then the products alone.
         time: Duration,
-        /// Sets the rounds. The products alone run after the model in each, as a card under sustained load
-        /// clocks lower than in a burst.
+        /// Sets the number of rounds. In each, the products alone run after the model, because a card under
+        /// sustained load has lower clocks than in a burst.
         rounds: usize,
     }
 }
 
-/// What is running, told as it begins.
+/// The phase of a benchmark, reported as it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The first batches: kernels are loaded and algorithms chosen.
+    /// The first batches: kernels are loaded and algorithms are chosen.
     WarmUp,
-    /// The whole engine, records in memory to embeddings on the host.
+    /// The complete engine, from records in memory to embeddings on the host.
     Model,
     /// The model's matrix products alone.
     Ceiling,
-    /// Nothing any more.
+    /// The benchmark has ended.
     End,
 }
 
-/// One round.
+/// The results of one round.
 #[derive(Clone, Copy, Debug)]
 pub struct Round {
-    /// Tokens a second, special ones included, from records in memory to embeddings on the host.
+    /// Tokens per second, special tokens included, from records in memory to embeddings on the host.
     pub tokens_per_second: f64,
-    /// Sequences a second.
+    /// Sequences per second.
     pub sequences_per_second: f64,
-    /// Share of the time that the device computed.
+    /// The share of the time in which the device computed.
     pub busy: f64,
-    /// Tokens a second if the model were its matrix products alone.
+    /// Tokens per second of the model's matrix products alone.
     pub ceiling: f64,
 }
 
-/// What was measured.
+/// The results of a benchmark.
 #[derive(Clone, Debug)]
 pub struct BenchReport {
     /// The device, for people.
     pub device: String,
     /// Most tokens in a batch.
     pub token_budget: usize,
-    /// From the model's building to its first batch's results, with weights in memory.
+    /// Time from the construction of the model, with its weights in memory, to the results of its first
+    /// batch.
     pub first_batch: Duration,
-    /// Bytes that the model was said to take, and that the device reports, where it does.
+    /// Bytes that the model was predicted to take, and those that the device reports, if it does.
     pub memory: (u64, Option<u64>),
-    /// Each round.
+    /// The results of each round.
     pub rounds: Vec<Round>,
 }
 
-/// A share that cannot be: what it was measured from did not go on alike.
+/// A share that is impossible, because the rate was not steady while it was measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnsteadyError;
 
-/// Most that a share of the time may pass the whole by, for the readings of two clocks.
+/// How far a share of the time may exceed 1, because it comes from the readings of two clocks.
 const CLOCKS: f64 = 0.01;
 
 impl BenchReport {
-    /// The model's rate as a share of its products' own, and the share of the time that the device was busy, 0 to 1.
+    /// Returns the model's rate as a share of that of its products, and the share of the time in which the
+    /// device was busy, 0 to 1.
     ///
     /// # Errors
     ///
-    /// [`UnsteadyError`] where one of them is over 1: the model holds these products and more.
+    /// [`UnsteadyError`] if one of them exceeds 1: the model contains these products and more.
     pub fn shares(&self) -> Result<[f64; 2], UnsteadyError> {
         let mean = self.mean();
         let share = mean.tokens_per_second / mean.ceiling;
@@ -111,7 +113,7 @@ impl BenchReport {
         if holds { Ok([share, mean.busy.min(1.0)]) } else { Err(UnsteadyError) }
     }
 
-    /// The mean over the rounds.
+    /// Returns the mean over the rounds.
     pub fn mean(&self) -> Round {
         let mean = |of: fn(&Round) -> f64| self.rounds.iter().map(of).sum::<f64>() / self.rounds.len() as f64;
         Round {
@@ -123,11 +125,11 @@ impl BenchReport {
     }
 }
 
-/// Runs a model of random weights on made-up records for some time, and its products alone.
+/// Runs a model of random weights on synthetic records, and then its products alone.
 ///
 /// # Errors
 ///
-/// What the device says.
+/// The errors of the device.
 pub fn bench<B: Device + 'static>(
     backend: Arc<B>,
     options: &BenchOptions,
@@ -183,19 +185,20 @@ impl<B: Device + 'static> Engine<B> {
         AsyncInferenceRunner::new(vec![device], loader, options)
     }
 
-    /// When the first batch's results are there, and how many tokens a second the next ones are.
+    /// Returns when the results of the first batch arrived, and the tokens per second of the next batches.
     fn warm_up(&self) -> Result<(Instant, f64), Error> {
         let (begun, completions, span) = self.complete(0.0)?;
         let first = completions.first().map_or(Duration::ZERO, |completion| completion.at);
         Ok((begun + first, span.rate(span.tokens)))
     }
 
-    /// Whole batches between two completions, of as many records as take `time` at `rate` tokens a second: all of them, as a
+    /// Measures complete batches between two completions. The records take `time` at `rate` tokens per
+    /// second, and all are run, because the longest records of a buffer come first.
     /// buffer's longest records come first.
     fn run(&self, time: Duration, rate: f64) -> Result<Round, Error> {
         let (_, _, mut span) = self.complete(rate * time.as_secs_f64())?;
         if 2 * span.elapsed < time {
-            // The first batches were no measure of those that come.
+            // The rate of the first batches does not predict that of the later ones.
             (_, _, span) = self.complete(span.rate(span.tokens) * time.as_secs_f64())?;
         }
         Ok(Round {
@@ -206,8 +209,8 @@ impl<B: Device + 'static> Engine<B> {
         })
     }
 
-    /// Runs records of some `tokens` tokens, and of as many batches more as there must be: when that began, each batch as it
-    /// was done, and what lies between two of them.
+    /// Runs records of about `tokens` tokens, and of the extra batches that are needed. Returns when the
+    /// run began, the completion of each batch, and the span between two completions.
     fn complete(&self, tokens: f64) -> Result<(Instant, Vec<Completion>, Span), Error> {
         let mut tokens = tokens as u64 + (2 + IN_FLIGHT as u64) * self.token_budget as u64;
         loop {
@@ -225,7 +228,7 @@ impl<B: Device + 'static> Engine<B> {
             }
             match Span::between(&completions) {
                 Some(span) => return Ok((begun, completions, span)),
-                // Few records may pack into fewer batches than were meant.
+                // A few records may pack into fewer batches than planned.
                 None => tokens *= 2,
             }
         }
@@ -239,7 +242,7 @@ struct Products<'a, B: Backend> {
     weights: Vec<B::Matrix>,
     packed: B::Packed,
     x: B::Tensor,
-    /// What the products read: `x`, and what the third of them makes of it.
+    /// The inputs of the products: `x`, and the result of the third product on it.
     inputs: [B::Tensor; 2],
     tokens: usize,
 }
@@ -277,14 +280,14 @@ impl<'a, B: Backend> Products<'a, B> {
         self.backend.wait(pending).map(|_| ())
     }
 
-    /// Tokens a second if the model were these alone.
+    /// Returns the tokens per second of these products alone.
     fn run(&self, time: Duration) -> Result<f64, Error> {
         self.layer()?;
         self.wait()?;
         let begin = Instant::now();
         let mut layers = 0;
         while begin.elapsed() < time {
-            // As many as one model has, so that waiting weighs as little as there.
+            // As many products as one model has, so that waiting has the same share as there.
             (0..self.config.layers).try_for_each(|_| self.layer())?;
             self.wait()?;
             layers += self.config.layers;

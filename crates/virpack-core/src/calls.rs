@@ -1,8 +1,8 @@
-//! What follows from the scores of a record's chunks: its score and call, its regions, and all files that
-//! tell of them.
+//! Derives everything that follows from the scores of a record's chunks: its score, call and regions, and
+//! all files that list them.
 //!
-//! Nothing here is computed by a model. A record comes with its scored chunks, is judged, and its rows are
-//! written, so that a finished run can be judged again from its tables.
+//! No model computes anything here. A record arrives with its scored chunks, is judged, and its rows are
+//! written. A finished run can therefore be judged again from its tables.
 
 mod best;
 mod chunk;
@@ -43,5 +43,5 @@ pub(crate) use tables::{CallTables, CompleteCalls};
 pub use track::{Draw, DrawError, Track};
 pub use virnucpro::Compat;
 
-/// The most records that are drawn, unless asked otherwise.
+/// The default of the most records that are drawn.
 pub const DEFAULT_MAX_PLOTS: usize = 100;

@@ -1,9 +1,9 @@
-//! Ends a run from outside.
+//! Cancels a run from outside.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Ends runs from another thread or a signal handler. Its clones share one state.
+/// Cancels runs from another thread or a signal handler. Its clones share one state.
 ///
 /// ```
 /// use virpack_core::CancelToken;
@@ -23,7 +23,8 @@ impl CancelToken {
         CancelToken::default()
     }
 
-    /// Ends the runs that have this token: their devices finish the batches in flight, and what is finished is kept.
+    /// Cancels the runs that have this token. Their devices finish the batches in flight, and finished work
+    /// is kept.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

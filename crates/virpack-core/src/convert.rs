@@ -1,4 +1,4 @@
-//! A classifier of torch as a safetensors file.
+//! Converts a classifier of torch to a safetensors file.
 
 use std::io::Write;
 use std::path::Path;
@@ -12,8 +12,8 @@ use crate::output::{self, OutputError};
 ///
 /// # Errors
 ///
-/// Those of [`to_safetensors`]; [`Error::Output`] where `to` exists (unless `force`), is not named `.safetensors`, or
-/// cannot be written.
+/// Those of [`to_safetensors`]; [`Error::Output`] if `to` exists (unless `force`), is not named
+/// `.safetensors`, or cannot be written.
 pub fn convert_classifier(from: &Path, to: &Path, force: bool) -> Result<(), Error> {
     let ending = to.extension().map(|ending| ending.to_string_lossy().into_owned());
     if ending.as_deref() != Some("safetensors") {

@@ -1,4 +1,4 @@
-//! A model that is loaded once and embeds as often as it is asked to.
+//! A model that is loaded once and embeds any number of times.
 
 mod options;
 mod pipeline;
@@ -22,11 +22,11 @@ pub use rows::Embeddings;
 pub use stream::EmbeddingStream;
 pub(crate) use warm::{ModelChecksums, OpenedModel, WarmModel};
 
-/// A model that is loaded once, on one or more devices, and embeds as often as it is asked to: a call after
-/// the first reads no file of the model, and gives the bits that [`embed`](crate::embed) writes for the same
+/// A model that is loaded once, on one or more devices, and embeds any number of times. A call after the
+/// first reads no file of the model, and returns the bits that [`embed`](crate::embed) writes for the same
 /// records.
 ///
-/// It may be shared by threads: calls of several threads share its devices.
+/// Threads may share it: calls of several threads share its devices.
 ///
 /// ```
 /// use virpack_core::seq::{Record, Records};
@@ -52,8 +52,8 @@ pub(crate) enum AnyModel {
     Cuda(Arc<WarmModel<Cuda>>),
 }
 
-/// Runs an expression with a model on devices of whatever kind [`AnyModel`] holds. A new kind is registered
-/// here, in `AnyModel` and where [`for_devices!`](crate::for_devices) says.
+/// Runs an expression with a model on the devices of any kind that [`AnyModel`] holds. Register a new kind
+/// here, in `AnyModel`, and where [`for_devices!`](crate::for_devices) says.
 macro_rules! for_model {
     ($model:expr, |$warm:ident| $work:expr) => {
         match $model {
@@ -77,13 +77,13 @@ impl From<WarmModel<Cuda>> for AnyModel {
 }
 
 impl Embedder {
-    /// Loads the model onto its devices, and takes the memory of its batches. `on_event` gets what a user
-    /// should know of the weights, and that the devices are ready.
+    /// Loads the model onto its devices, and allocates the memory of its batches. `on_event` receives what
+    /// a user should know about the weights, and that the devices are ready.
     ///
     /// # Errors
     ///
-    /// Options that do not fit together, a device that cannot be used, a model that cannot be found or read,
-    /// or does not fit.
+    /// If options contradict each other, a device cannot be used, or a model cannot be found, cannot be
+    /// read or does not fit.
     pub fn new(options: EmbedderOptions, mut on_event: impl FnMut(Event)) -> Result<Embedder, Error> {
         options.check()?;
         let devices = options.device.open_all_noting(|card| on_event(Event::LeftOut(card)))?;
@@ -110,13 +110,13 @@ impl Embedder {
     ///
     /// # Errors
     ///
-    /// What keeps a record from being read, or the model from being run.
+    /// If a record cannot be read, or the model cannot be run.
     pub fn embed(&self, records: Records) -> Result<Embeddings, Error> {
         self.stream(records, NonZeroUsize::MAX, &CancelToken::new())?.all()
     }
 
-    /// Embeds `records` of any number in bounded memory: embeddings come in the records' order, `rows` rows
-    /// of values at a time. Once `cancel` is cancelled, the batches in flight are finished and the stream
+    /// Embeds any number of `records` in bounded memory. Embeddings come in the records' order, `rows` rows
+    /// of values at a time. After `cancel` is cancelled, the batches in flight are finished and the stream
     /// ends with [`Error::Interrupted`].
     ///
     /// ```
@@ -137,7 +137,7 @@ impl Embedder {
     ///
     /// # Errors
     ///
-    /// Options of the reader that do not fit, or no threads.
+    /// If options of the reader contradict each other, or a thread does not start.
     pub fn stream(
         &self,
         records: Records,
@@ -149,50 +149,50 @@ impl Embedder {
         })
     }
 
-    /// The model's name: as it was given.
+    /// Returns the model's name, as the user gave it.
     pub fn model(&self) -> &str {
         for_model!(&self.model, |model| &model.name)
     }
 
-    /// Values of a row.
+    /// Returns the number of values in a row.
     pub fn hidden_size(&self) -> usize {
         for_model!(&self.model, |model| self.options.width(&model.config))
     }
 
-    /// Most residues, or bases, in a sequence.
+    /// Returns the most residues, or bases, in a sequence.
     pub fn max_length(&self) -> usize {
         for_model!(&self.model, |model| model.lengths.max_length)
     }
 
-    /// What the model reads; None where it takes any letters.
+    /// Returns what the model reads; None if it takes any letters.
     pub fn alphabet(&self) -> Option<Alphabet> {
         for_model!(&self.model, |model| model.devices[0].model.tokenizer.alphabet())
     }
 
-    /// Most tokens in a batch.
+    /// Returns the most tokens in a batch.
     pub fn token_budget(&self) -> usize {
         for_model!(&self.model, |model| model.token_budget())
     }
 
-    /// The devices, for people.
+    /// Returns the names of the devices, for people.
     pub fn devices(&self) -> Vec<String> {
         for_model!(&self.model, |model| {
-            // A backend may have another `name` of its own.
+            // A backend may have a `name` of its own.
             model.devices.iter().map(|device| Device::name(&*device.backend)).collect()
         })
     }
 
-    /// The SHA-256 of the weights, in hexadecimal digits.
+    /// Returns the SHA-256 of the weights, in hexadecimal digits.
     pub fn sha256(&self) -> String {
         for_model!(&self.model, |model| model.checksums.sha256())
     }
 
-    /// What it was made with.
+    /// Returns the options it was created with.
     pub fn options(&self) -> &EmbedderOptions {
         &self.options
     }
 
-    /// The model on its devices.
+    /// Returns the model on its devices.
     pub(crate) fn any_model(&self) -> &AnyModel {
         &self.model
     }

@@ -1,4 +1,4 @@
-//! What can go wrong between a model's name and an output file.
+//! The errors between a model's name and an output file.
 
 mod hints;
 
@@ -16,11 +16,11 @@ use virpack_device::{DeviceError, Dtype as DeviceDtype, Unavailable};
 use virpack_model::{HoldsModelError, ModelError};
 use virpack_seq::{Shard, ThreadError, shown_path};
 
-/// What can go wrong, with the facts to mend it.
+/// An error of a run, with the facts that are needed to correct it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A model could not be found, fetched or read.
+    /// A model that could not be found, fetched or read.
     #[error(transparent)]
     Model(#[from] ModelError),
 
@@ -30,9 +30,9 @@ pub enum Error {
     NucleotideClassifierWidth {
         /// The classifier's file.
         path: PathBuf,
-        /// Features that it takes.
+        /// The number of features that it takes.
         width: usize,
-        /// Width of the nucleotide model.
+        /// The width of the nucleotide model.
         nucleotide: usize,
     },
     /// A joint classifier without a convolutional codon model, or the other way round.
@@ -76,7 +76,7 @@ pub enum Error {
     ClassifierLengths {
         /// The files.
         paths: [PathBuf; 2],
-        /// Bases of the chunks of each.
+        /// Bases of a chunk for each file.
         lengths: [usize; 2],
     },
     /// A directory that lacks a model or all classifiers.
@@ -84,22 +84,22 @@ pub enum Error {
     NoBundle {
         /// The directory.
         path: PathBuf,
-        /// What is not there.
+        /// The missing file or kind of file.
         missing: String,
     },
-    /// A calibration of records that is none.
+    /// A file that is not a calibration of records.
     #[error("{}: {source}", shown_path(path))]
     Calibration {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         source: crate::verdict::CalibrationError,
     },
     // --- running: runner.rs, embed.rs ---
-    /// A device refused or failed.
+    /// A device that refused or failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// A device that was asked for and cannot be used.
+    /// A requested device that cannot be used.
     #[error("{device} cannot be used: {why}")]
     Unavailable {
         /// The device.
@@ -107,42 +107,42 @@ pub enum Error {
         /// The reason, and what to do about it.
         why: Unavailable,
     },
-    /// A precision that the CPU does not compute in.
+    /// A precision in which the CPU does not compute.
     #[error("the CPU computes in float32 or bfloat16, not in {dtype}")]
     CpuDtype {
-        /// What was asked for.
+        /// The requested precision.
         dtype: DeviceDtype,
-        /// Whether the CPU was taken for want of a GPU.
+        /// Whether the CPU was chosen because there is no GPU.
         auto: bool,
     },
-    /// The input could not be read, cut or packed.
+    /// An input that could not be read, cut or packed.
     #[error(transparent)]
     Seq(#[from] virpack_seq::SeqError),
-    /// The output could not be made or written.
+    /// An output that could not be created or written.
     #[error(transparent)]
     Output(#[from] OutputError),
-    /// A run cannot go on where another one ended.
+    /// A run that cannot be resumed.
     #[error(transparent)]
     Resume(#[from] ResumeError),
-    /// Shards cannot be joined.
+    /// Shards that cannot be merged.
     #[error(transparent)]
     Merge(#[from] MergeError),
-    /// A plan, or its parts, are not as they must be.
+    /// A plan or parts that are not valid.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// A finished run cannot be judged again.
+    /// A finished run that cannot be judged again.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// A page of HTML cannot be made.
+    /// A page of HTML that cannot be made.
     #[error(transparent)]
     Html(#[from] HtmlError),
-    /// A shard of an input that cannot be read again.
+    /// A shard of an input that cannot be read twice.
     #[error("a shard is read from files, and {input} is a pipe or a URL")]
     ShardOfPipe {
         /// The input.
         input: String,
     },
-    /// A shard under a name that is not a shard's.
+    /// A shard under the name of a complete output.
     #[error("{} would pass for all rows, and has those of shard {shard}", shown_path(path))]
     ShardName {
         /// The output as it was named.
@@ -150,56 +150,56 @@ pub enum Error {
         /// The shard.
         shard: Shard,
     },
-    /// A shard of another type than float32.
+    /// A shard of a type other than float32.
     #[error("a shard holds float32, not {dtype}")]
     ShardDtype {
-        /// What was asked for.
+        /// The requested type.
         dtype: OutputDtype,
     },
-    /// The run was told to stop.
+    /// A run that was interrupted.
     #[error("interrupted: {}", match kept {
         None => "nothing is kept".to_owned(),
         Some(saved) => format!("{saved} are kept in {}", shown_path(&saved.folder)),
     })]
     Interrupted {
-        /// What need not be computed again; None where that is nothing.
+        /// The work that need not be computed again; None if there is none.
         kept: Option<SavedWork>,
     },
-    /// A thread did not start, or panicked.
+    /// A thread that did not start, or panicked.
     #[error(transparent)]
     Thread(#[from] ThreadError),
-    /// A device that gave no results for too long.
+    /// A device that returned nothing for too long.
     #[error("device {device} held a batch for more than {seconds} s")]
     Hung {
-        /// Its place among the devices asked for.
+        /// Its number among the requested devices.
         device: usize,
-        /// Seconds it was waited for.
+        /// The seconds that the run waited.
         seconds: u64,
     },
-    /// Several devices for what runs on one.
+    /// Several devices for a command that runs on one.
     #[error("{device} names several devices, and this command runs on one")]
     OneDevice {
-        /// What was asked for.
+        /// The requested devices.
         device: DeviceChoice,
     },
-    /// Records of several windows of which some never came: a fault of virpack's.
+    /// Records of several windows, some of which were never returned: a fault of virpack.
     #[doc(hidden)]
     #[error("{records} records lack some of their windows")]
     WindowsMissing {
-        /// How many records.
+        /// The number of records.
         records: usize,
     },
-    /// Windows of records whose residues keep their rows.
+    /// Windows in combination with a row for every residue.
     #[error(
         "long records cannot be cut into windows where each residue has its row: a record's rows are written together, and \
          a record in windows can have any number of them"
     )]
     ResidueWindows,
-    /// Frames whose embeddings never came: a fault of virpack's.
+    /// Frames whose embeddings were never returned: a fault of virpack.
     #[doc(hidden)]
     #[error("{places} records, chunks or frames never had their embeddings")]
     EmbeddingsMissing {
-        /// How many.
+        /// The number of frames.
         places: usize,
     },
     /// A model of the wrong kind.
@@ -209,17 +209,17 @@ pub enum Error {
         path: PathBuf,
         /// The field of [`PredictOptions`](crate::predict::PredictOptions) that named it.
         option: &'static str,
-        /// What it is.
+        /// The kind that it is.
         given: &'static str,
-        /// What it must be.
+        /// The kind that it must be.
         wanted: &'static str,
     },
     /// A fraction outside 0 to 1.
     #[error("{option} must be between 0 and 1, and is {given}")]
     NoShare {
-        /// The field's name in [`CallOptions`](crate::calls::CallOptions), or what it stands for.
+        /// The name of the field in [`CallOptions`](crate::calls::CallOptions), or of the value.
         option: &'static str,
-        /// What was asked for.
+        /// The requested value.
         given: f64,
     },
     /// Embeddings with NaN or infinity.
@@ -231,9 +231,9 @@ pub enum Error {
     /// A layer that the model does not have.
     #[error("no layer {layer}: the model has {layers}")]
     NoLayer {
-        /// What was asked for.
+        /// The requested layer.
         layer: i64,
-        /// Layers of the model.
+        /// The number of layers of the model.
         layers: usize,
     },
 }
@@ -272,7 +272,7 @@ impl From<FileProblem> for Error {
 }
 
 impl Error {
-    /// Whether virpack is at fault, and neither the input nor the options.
+    /// Returns whether virpack is at fault, and not the input or the options.
     #[must_use]
     pub fn is_fault(&self) -> bool {
         matches!(
@@ -294,7 +294,7 @@ impl Error {
     }
 }
 
-/// The first few names and how many more.
+/// Lists the first few names, and counts the others.
 fn list(ids: &[String]) -> String {
     let shown = ids.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
     if ids.len() > 5 { format!("{shown} and {} more", ids.len() - 5) } else { shown }

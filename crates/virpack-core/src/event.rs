@@ -1,4 +1,4 @@
-//! What a run reports while it goes on.
+//! What a run reports while it is in progress.
 
 use std::num::NonZeroUsize;
 
@@ -8,16 +8,17 @@ use crate::resume::ResumeSummary;
 use crate::runner::DeviceEvent;
 use virpack_device::Dtype;
 
-/// What a run of [`embed`](crate::embed::embed) or [`predict`](crate::predict::predict) reports while it goes on.
+/// What a run of [`embed`](crate::embed::embed) or [`predict`](crate::predict::predict) reports while it is
+/// in progress.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// Which built-in model reads the inputs, where the run is left to choose it; before it is loaded.
+    /// The built-in model that reads the inputs, if the run chooses it; before it is loaded.
     BuiltInModel {
         /// The model's name.
         model: &'static str,
     },
-    /// A card that is not taken where the run is left to choose the device; before anything is loaded.
+    /// A card that the run does not use when it chooses the device itself; before anything is loaded.
     LeftOut(LeftOutCard),
     /// A sentence about a model's weights; before they are loaded.
     Weights(String),
@@ -25,37 +26,37 @@ pub enum Event {
     ChunkLength {
         /// Bases of a chunk.
         length: NonZeroUsize,
-        /// What was asked for.
+        /// The requested length.
         asked: Option<NonZeroUsize>,
-        /// What the classifier was trained on, where it says so.
+        /// The chunk length on which the classifier was trained, if it is known.
         trained: Option<NonZeroUsize>,
     },
     /// A device is ready, or all devices of `predict` are; before the first batch.
     Ready {
         /// The device, for people, and the precision that would be faster on this machine.
         device: String,
-        /// The token budget of each model that takes part.
+        /// The token budget of each model of the run.
         budgets: Vec<ModelBudget>,
     },
-    /// From here on what is finished is kept, and the run can be interrupted without losing it.
+    /// Finished work is kept from here on, and the run can be interrupted without losing it.
     Kept(ResumeSummary),
-    /// A device ran out of memory, or was given up.
+    /// A device ran out of memory, or the run gave it up.
     Device(DeviceEvent),
-    /// How far the run is.
+    /// The progress of the run.
     Progress(Progress),
 }
 
 /// The most tokens in a batch of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelBudget {
-    /// The model, where a run has two: `nucleotide` or `protein`.
+    /// The model, if a run has two: `nucleotide` or `protein`.
     pub model: Option<&'static str>,
-    /// Tokens.
+    /// The budget in tokens.
     pub tokens: usize,
 }
 
 impl Event {
-    /// A device is ready.
+    /// Returns the event that a device is ready.
     pub(crate) fn ready(name: String, faster: Option<Dtype>, budgets: Vec<ModelBudget>) -> Event {
         let faster = faster.map_or_else(String::new, |dtype| format!(" ({dtype} is faster here)"));
         Event::Ready { device: name + &faster, budgets }

@@ -1,4 +1,5 @@
-//! Nucleotide sequences to the chunks' open reading frames, as two FASTA files: what VirNucPro embeds.
+//! Writes the open reading frames of nucleotide sequences' chunks to two FASTA files, which VirNucPro
+//! embeds.
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -18,7 +19,7 @@ use crate::options::setters;
 use crate::output::{OutputError, TextFile, check_all, check_apart, check_stdout_apart, is_stdout};
 use crate::progress::Progress;
 
-/// What to cut into frames, and where they go.
+/// The inputs that are cut into frames, and the output.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FramesOptions {
@@ -31,16 +32,16 @@ pub struct FramesOptions {
     force: bool,
 }
 
-/// One of the two files.
+/// Selects one of the two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
-    /// Codons.
+    /// The codons.
     Nucleotide,
-    /// What they stand for.
+    /// The proteins that they encode.
     Protein,
 }
 
-/// What a run has found and written.
+/// The counts and files of a run.
 #[derive(Clone, Debug, Default)]
 pub struct FramesSummary {
     /// Records read.
@@ -51,18 +52,18 @@ pub struct FramesSummary {
     pub chunks: u64,
     /// Open frames of these.
     pub frames: u64,
-    /// Records without any.
+    /// Records without an open frame.
     pub without: u64,
-    /// The two files: nucleotides, proteins; none where one of them went to standard output.
+    /// The two files, nucleotides first; none if one of them went to standard output.
     pub files: Vec<PathBuf>,
-    /// From the first record to the finished files.
+    /// Time from the first record to the finished files.
     pub elapsed: Duration,
-    /// What was passed over in the inputs, and which held nothing.
+    /// What the reader passed over in the inputs, and which inputs were empty.
     pub remarks: Vec<InputRemark>,
 }
 
-/// Writes the open frames of every chunk of the inputs, in input order, two lines a frame: `PREFIX_nucleotide.fa`
-/// and `PREFIX_protein.faa`, or one of them to standard output, record by record.
+/// Writes the open frames of every chunk of the inputs, in input order, two lines for each frame: to
+/// `PREFIX_nucleotide.fa` and `PREFIX_protein.faa`, or one of the two to standard output, record by record.
 ///
 /// A frame is named after its record: `ID_chunk_NUMBER` and its own name, `F1` to `R3`. Chunks are those of
 /// [`chunks`], frames those of [`Translator::frames`]. `progress` is called after every thousandth record.
@@ -81,8 +82,8 @@ pub struct FramesSummary {
 ///
 /// # Errors
 ///
-/// Inputs that cannot be read or hold proteins, files that are there or cannot be written. Nothing then stands under
-/// the asked names.
+/// If an input cannot be read or holds proteins, or a file exists or cannot be written. No file then has
+/// the requested name.
 pub fn frames(options: &FramesOptions, mut progress: impl FnMut(Progress)) -> Result<FramesSummary, Error> {
     options.check()?;
     let reading = ReadOptions::default().limits(options.limits);
@@ -121,8 +122,9 @@ fn how_far(records: &Records) -> Progress {
 }
 
 impl FramesOptions {
-    /// Chunks of 500 bases by the standard genetic code. `inputs` are FASTA, FASTQ or BAM of nucleotides,
-    /// plain or compressed; `prefix` is the beginning of both files' names, or `-` for standard output.
+    /// Returns the options for chunks of 500 bases and the standard genetic code. `inputs` are FASTA, FASTQ
+    /// or BAM of nucleotides, plain or compressed. `prefix` is the beginning of both files' names, or `-`
+    /// for standard output.
     pub fn new(inputs: Vec<Input>, prefix: impl Into<PathBuf>) -> Self {
         FramesOptions {
             inputs,
@@ -140,20 +142,20 @@ impl FramesOptions {
         limits: ReadLimits,
         /// Sets the bases of a chunk.
         length: NonZeroUsize,
-        /// Sets how codons are read.
+        /// Sets the genetic code.
         genetic_code: GeneticCode,
-        /// Sets which of the two goes to standard output; None: both are files.
+        /// Sets which of the two files goes to standard output; None: both are files.
         kind: impl Into<Option<FrameKind>>,
         /// Replaces files that exist.
         force: bool,
     }
 
-    /// Checks that the inputs are there and the names of the two files free, or that one of the files is chosen for standard
-    /// output.
+    /// Checks that the inputs exist and the names of the two files are free, or that one of the files is
+    /// selected for standard output.
     ///
     /// # Errors
     ///
-    /// The first that is not so.
+    /// The first check that fails.
     pub fn check(&self) -> Result<(), Error> {
         reader::open(&self.inputs)?;
         match self.kind {
@@ -172,7 +174,7 @@ impl FramesOptions {
         is_stdout(&self.prefix)
     }
 
-    /// The two files.
+    /// Returns the paths of the two files.
     fn files(&self) -> Pair<PathBuf> {
         Pair { nucleotide: "_nucleotide.fa", protein: "_protein.faa" }.map(|ending| {
             let mut name = OsString::from(&self.prefix);
@@ -189,7 +191,7 @@ impl FramesSummary {
     }
 }
 
-/// The files that are being written.
+/// The writers of the files.
 struct FrameFiles(Pair<Option<TextFile>>);
 
 impl FrameFiles {
@@ -203,7 +205,7 @@ impl FrameFiles {
         Ok(FrameFiles(kinds.zip(options.files()).try_map(create)?))
     }
 
-    /// Writes one frame of the chunk of that number, from 1.
+    /// Writes one frame of chunk `number`, from 1.
     fn write(&mut self, id: &str, number: usize, frame: OpenFrame<'_>) -> Result<(), Error> {
         let (id, chunk) = (escaped(id), number.to_string());
         let name = frame.frame.as_str().as_bytes();
@@ -221,7 +223,7 @@ impl FrameFiles {
         let sides = nucleotide.into_iter().collect();
         match protein {
             Some(main) => Ok(StagedFiles { main, sides }.publish(force, &[])?),
-            // Standard output has it.
+            // One of the files went to standard output, and the other one is not written.
             None => Ok(()),
         }
     }

@@ -1,9 +1,9 @@
-//! Pages of HTML that show runs: `report.html` of `predict`, a comparison of runs, the page of `embed`, and a
-//! file for MultiQC.
+//! Pages of HTML that show runs: `report.html` of `predict`, a comparison of runs, the page of `embed`, and
+//! a file for MultiQC.
 //!
-//! A page is one file without any other: style, script and data are in it, and its Content-Security-Policy
-//! allows nothing else. Templates are in `html/`, and `html/CONTRACT.md` lists what they take. Text of the
-//! input is escaped wherever it goes.
+//! A page is one self-contained file with style, script and data, and its Content-Security-Policy allows
+//! nothing else. Templates are in `html/`, and `html/CONTRACT.md` lists their variables. Text of the input
+//! is escaped everywhere.
 
 mod assets;
 mod axis;
@@ -37,7 +37,7 @@ pub(crate) use record::{PageChunk, PageFrame, PageRecord, PageRegion};
 pub(crate) use summary::Summary;
 use virpack_seq::Hint;
 
-/// What can go wrong when a page is made.
+/// The errors of a page.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HtmlError {
@@ -47,10 +47,10 @@ pub enum HtmlError {
         /// The names that lead to it.
         path: &'static str,
     },
-    /// A template does not fit what it is given.
+    /// A template whose variables do not match its values.
     #[error("a template of a page: {0}")]
     Template(#[from] minijinja::Error),
-    /// The file for MultiQC could not be written as JSON.
+    /// The file for MultiQC that could not be written as JSON.
     #[error("a file for MultiQC: {0}")]
     Json(#[source] serde_json::Error),
 }

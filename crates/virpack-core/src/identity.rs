@@ -1,4 +1,4 @@
-//! All that shapes the rows of a run, by name, to tell whether another run would make the same.
+//! Everything that affects the rows of a run, by name, to decide whether another run makes the same rows.
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,22 @@ use virpack_seq::{Input, InputChecksum, InputError, SeqError};
 
 use virpack_model::{FileChecksum, size_and_sha256};
 
-/// Names and values of all that shapes a run's rows: inputs, model, options, version.
+/// Names and values of everything that affects a run's rows: inputs, model, options, version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity(BTreeMap<String, String>);
 
-/// Something that two runs do not share; None where one of them does not have it.
+/// A difference between two runs; None if one of them does not have the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityDifference {
-    /// What it is.
+    /// The name of the value.
     pub name: String,
-    /// What it was.
+    /// The earlier value.
     pub was: Option<String>,
-    /// What it is now.
+    /// The value now.
     pub is: Option<String>,
 }
 
-/// An identity that takes a while to know, as files are hashed.
+/// An identity that takes time to compute, because files are hashed.
 pub(crate) type PendingIdentity = Box<dyn FnOnce() -> Result<Identity, Error> + Send>;
 
 impl Identity {
@@ -33,7 +33,8 @@ impl Identity {
         self.0.insert(name.into(), value.to_string());
     }
 
-    /// With the sums of files: first the inputs, whose names shape rows where there are several, then others by their names.
+    /// Adds the checksums of files: first the inputs, whose names affect rows if there are several, then
+    /// other files by name.
     pub(crate) fn with_files(mut self, inputs: &[String], files: &[FileChecksum]) -> Identity {
         for (i, file) in files.iter().enumerate() {
             let sum = file.size_and_sha256();
@@ -48,11 +49,11 @@ impl Identity {
         self
     }
 
-    /// Checks that what was `read` of the inputs is what was hashed.
+    /// Checks that the bytes that were `read` of the inputs are those that were hashed.
     ///
     /// # Errors
     ///
-    /// [`InputError::Changed`], of the first that is not.
+    /// [`InputError::Changed`] for the first input that differs.
     pub(crate) fn check_read(&self, read: &[(Input, Option<InputChecksum>)]) -> Result<(), SeqError> {
         for (i, (input, checksum)) in (1..).zip(read) {
             let name = if read.len() > 1 { format!("input {i}") } else { "input".to_owned() };
@@ -68,14 +69,14 @@ impl Identity {
         Ok(())
     }
 
-    /// All but one.
+    /// Returns the identity without one value.
     pub(crate) fn without(&self, name: &str) -> Identity {
         let mut rest = self.clone();
         rest.0.remove(name);
         rest
     }
 
-    /// What is not as it was in `earlier`.
+    /// Returns the differences from `earlier`.
     pub(crate) fn differences(&self, earlier: &Identity) -> Vec<IdentityDifference> {
         let only_earlier = earlier.0.keys().filter(|name| !self.0.contains_key(*name));
         let names = self.0.keys().chain(only_earlier).cloned();
@@ -90,7 +91,7 @@ impl Identity {
         Value::Object(self.0.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect())
     }
 
-    /// Reads what [`Identity::to_json`] gave; None for anything else.
+    /// Parses what [`Identity::to_json`] returned; None for anything else.
     pub(crate) fn of_json(value: &Value) -> Option<Identity> {
         let all: &Map<String, Value> = value.as_object()?;
         let one = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));

@@ -1,6 +1,7 @@
-//! The shards of one input, joined to the output that a run over all of it would have written.
+//! Merges the shards of one input into the output that a run over the complete input writes.
 //!
-//! Record `i` is in shard `i mod N`, and each shard is in input order: they are read side by side, a record at a time.
+//! Record `i` is in shard `i mod N`, and each shard is in input order. The shards are read in parallel, one
+//! record at a time.
 
 mod error;
 mod shard;
@@ -16,7 +17,7 @@ pub use error::MergeError;
 pub(crate) use error::MergeProblem;
 use shard::OpenShard;
 
-/// Which shards to join, to what.
+/// The shards to merge, and the output.
 ///
 /// ```
 /// use virpack_core::MergeOptions;
@@ -34,15 +35,15 @@ pub struct MergeOptions {
 }
 
 impl MergeOptions {
-    /// All shards of one input, in any order, to `.npy`, `.parquet`, `.arrows`, `.safetensors` or `.h5`, in
-    /// float32; `-` is standard output, for `.npy` and `.arrows`.
+    /// Returns the options for all shards of one input, in any order, to `.npy`, `.parquet`, `.arrows`,
+    /// `.safetensors` or `.h5`, in float32; `-` is standard output, for `.npy` and `.arrows`.
     pub fn new(shards: Vec<PathBuf>, output: impl Into<PathBuf>) -> Self {
         let (format, dtype_out) = (None, OutputDtype::F32);
         MergeOptions { shards, output: output.into(), format, dtype_out, force: false }
     }
 
     setters! {
-        /// Sets the format; None: what the name's ending says.
+        /// Sets the format; None: by the extension of the name.
         format: impl Into<Option<OutputFormat>>,
         /// Sets the type of the values.
         dtype_out: OutputDtype,
@@ -51,7 +52,7 @@ impl MergeOptions {
     }
 }
 
-/// Joins shards, once it is known that they are of one input and complete.
+/// Merges shards, after checking that they belong to one input and are complete.
 ///
 /// ```
 /// use virpack_core::{CancelToken, EmbedOptions, MergeOptions, embed, merge, seq::Shard};
@@ -73,8 +74,8 @@ impl MergeOptions {
 ///
 /// # Errors
 ///
-/// [`Error::Merge`] where they are not, or one of them is not as it was written, and what goes wrong with the output; it
-/// then does not exist.
+/// [`Error::Merge`] if they do not, or if one of them has been changed; and the errors of the output. The
+/// output then does not exist.
 pub fn merge(options: &MergeOptions) -> Result<OutputSummary, Error> {
     let mut shards: Vec<OpenShard> =
         options.shards.iter().map(|path| OpenShard::open(path)).collect::<Result<_, _>>()?;
@@ -112,7 +113,7 @@ pub fn merge(options: &MergeOptions) -> Result<OutputSummary, Error> {
     Ok(out.finish(record)?)
 }
 
-/// Refuses shards that are not all of one run.
+/// Refuses shards that do not all belong to one run.
 fn check(shards: &[OpenShard]) -> Result<(), MergeProblem> {
     let Some(first) = shards.first() else { return Err(MergeProblem::NoShards) };
     let of = first.facts.shard.of();

@@ -9,7 +9,7 @@ pub use model::ModelSource;
 pub(crate) use model::{Downloads, FoundModel, named};
 pub use token_budget::{ParseTokenBudgetError, TokenBudget};
 
-/// Methods of options that set one field and return the options. Each takes what becomes the field's type,
+/// Defines methods that set one field and return the options. Each takes what converts to the field's type,
 /// such as `impl Into<Option<usize>>`: a number, or an `Option` of one. `field in part` is a field of the
 /// field `part`.
 macro_rules! setters {
@@ -24,7 +24,7 @@ macro_rules! setters {
 }
 pub(crate) use setters;
 
-/// A method of options that sets how models are downloaded; `in part:` where the field is one of the field
+/// Defines a method that sets how models are downloaded; `in part:` if the field is one of the field
 /// `part`.
 macro_rules! downloads_setter {
     ($(in $part:ident:)? $(#[$doc:meta])*) => {

@@ -1,22 +1,22 @@
-//! Runs that many machines share: a plan of parts, each part made anywhere, and a commit that checks them
-//! all.
+//! Runs that many machines share: a plan of parts, each of which any machine can make, and a commit that
+//! checks all of them.
 //!
-//! [`plan`] reads the inputs once and divides them into parts: ranges of bytes that begin at a record (FASTA
-//! and FASTQ), or whole files (compressed, BAM). A plan is a directory:
+//! [`plan`] reads the inputs once and divides them into parts: ranges of bytes that begin at a record
+//! (FASTA and FASTQ), or complete files (compressed, BAM). A plan is a directory:
 //!
-//! | file | what |
+//! | file | contents |
 //! | --- | --- |
-//! | `plan.json` | what the parts are of: inputs, model, options, version; its SHA-256 is the plan's name |
+//! | `plan.json` | what the parts are made from: inputs, model, options, version; its SHA-256 is the plan's name |
 //! | `plan.jsonl` | a line for each part: its number, file, bytes, first record, records, tokens, SHA-256 |
 //! | `part-000017.parquet` | the rows of part 17, or the scores of its chunks |
-//! | `_parts/000017.json` | what part 17 is: the plan's name, rows, skipped records, size, SHA-256 |
-//! | `manifest.json` | once all parts are there: what they are together |
+//! | `_parts/000017.json` | the report of part 17: the plan's name, rows, skipped records, size, SHA-256 |
+//! | `manifest.json` | once all parts exist: their report together |
 //!
-//! [`Plan::embed_part`] makes a part by a warm model, [`Plan::predict_part`] by warm models and
-//! classifiers. Its bytes follow from the plan alone, and from the kind of device
-//! (docs/concepts/reproducibility.md): it is written aside, synced and renamed, then its `_parts` file is.
-//! A part that is there is left. [`commit`] checks every part against the plan and writes `manifest.json`, or
-//! joins the parts into one file, or into the tables of a run.
+//! [`Plan::embed_part`] makes a part with a loaded model, [`Plan::predict_part`] with loaded models and
+//! classifiers. Its bytes depend only on the plan and on the kind of device
+//! (docs/concepts/reproducibility.md). The part is written to a temporary file, synced and renamed, and then
+//! its `_parts` file is. An existing part is left unchanged. [`commit`] checks every part against the plan
+//! and writes `manifest.json`, or joins the parts into one file, or into the tables of a run.
 
 mod commit;
 mod error;
@@ -54,7 +54,7 @@ use judges::PlannedJudges;
 pub use part::PartSummary;
 pub use planned::{Plan, PlannedPart};
 
-/// What to embed, with what, in parts of which size, and where the plan is kept.
+/// The inputs and the model of a plan, the size of its parts, and its directory.
 ///
 /// ```
 /// use virpack_core::plan::PlanOptions;
@@ -75,7 +75,8 @@ pub struct PlanOptions {
 }
 
 impl PlanOptions {
-    /// Parts of 50 million tokens, of mean embeddings of the last layer. `inputs` are files.
+    /// Returns the options for parts of 50 million tokens, with mean embeddings of the last layer. `inputs`
+    /// are files.
     pub fn new(inputs: Vec<Input>, model: impl Into<ModelSource>, directory: impl Into<PathBuf>) -> Self {
         PlanOptions {
             inputs,
@@ -89,30 +90,30 @@ impl PlanOptions {
     }
 
     setters! {
-        /// Sets how a record's rows become one; None: every residue keeps its own.
+        /// Sets how a record's rows are pooled to one; None: every residue keeps its row.
         pool in embedder: impl Into<Option<Pool>>,
-        /// Sets after which layer, as fair-esm counts them; negative from the end. None: the last.
+        /// Sets the layer, as fair-esm counts layers, negative from the end. None: the last.
         layer in embedder: impl Into<Option<i64>>,
-        /// Sets which lengths go through.
+        /// Sets which lengths are accepted.
         lengths in embedder: impl Into<LengthOptions>,
-        /// Sets the precision of weights and activations; None: what the device of a part computes in unless
-        /// it is asked otherwise. [`commit`] refuses parts of two precisions.
+        /// Sets the precision of weights and activations; None: the default of the device that makes a
+        /// part. [`commit`] refuses parts of two precisions.
         dtype: impl Into<Option<Dtype>>,
         /// Sets the type of the values in the files: float32 or float16.
         dtype_out: OutputDtype,
         /// Sets the largest record and the largest header of the inputs.
         limits: ReadLimits,
-        /// Sets the most tokens of a part. A record of more is a part of its own, as is a file that cannot be
-        /// divided.
+        /// Sets the most tokens of a part. A larger record is a part of its own, as is a file that cannot
+        /// be divided.
         part_tokens: impl Into<u64>,
     }
 
     downloads_setter! {
         in embedder:
-        /// Sets how the model is downloaded, and damaged files of the cache a second time.
+        /// Sets how the model is downloaded, and how damaged files of the cache are downloaded again.
     }
 
-    /// Finds the model, and reports which built-in one the inputs' letters choose.
+    /// Finds the model, and reports which built-in one the letters of the inputs select.
     fn find_model(&self, on_event: &mut impl FnMut(Event)) -> Result<FoundModel, Error> {
         let Some(model) = self.embedder.model.built_in(&self.inputs, self.limits)? else {
             return self.embedder.find_model();
@@ -122,11 +123,10 @@ impl PlanOptions {
     }
 }
 
-/// Reads the inputs once and writes the plan of their parts. Where the same plan is there already, it is
-/// left.
+/// Reads the inputs once and writes the plan of their parts. If the same plan exists, it is left unchanged.
 ///
-/// Tokens are counted as the letters that the model reads of a record and its two special tokens; a tokenizer
-/// that merges letters makes fewer. `on_event` gets what a user should know of the model.
+/// The tokens of a record are counted as its letters that the model reads, plus two special tokens; a
+/// tokenizer that merges letters makes fewer. `on_event` receives what a user should know about the model.
 ///
 /// ```
 /// use virpack_core::plan::{CommitOptions, PlanOptions, commit, plan};
@@ -150,9 +150,8 @@ impl PlanOptions {
 ///
 /// # Errors
 ///
-/// Options that do not fit together, a model that cannot be found or read, an input that is not a file, what
-/// is wrong with a record, [`PlanError`] where another plan is there, and what keeps the files from being
-/// written.
+/// If options contradict each other, a model cannot be found or read, an input is not a file, a record is
+/// invalid, another plan exists ([`PlanError`]), or a file cannot be written.
 pub fn plan(options: &PlanOptions, mut on_event: impl FnMut(Event)) -> Result<Plan, Error> {
     options.embedder.check()?;
     if options.dtype_out == OutputDtype::Bf16 {
@@ -175,9 +174,9 @@ pub fn plan(options: &PlanOptions, mut on_event: impl FnMut(Event)) -> Result<Pl
     Ok(plan)
 }
 
-/// As [`plan`], for parts of `predict`: `options` are those of a run into the plan's directory. What
-/// shapes no score is left to [`commit`]: what is called viral, which files tell of it, whether ids are
-/// made unique.
+/// Plans parts of `predict`, as [`plan`] does for `embed`. `options` are those of a run into the plan's
+/// directory. What does not affect scores is left to [`commit`]: what is called viral, which files list it,
+/// whether ids are made unique.
 ///
 /// A base counts as a token.
 ///
@@ -224,7 +223,7 @@ pub fn plan_predict(
     Ok(plan)
 }
 
-/// What is divided, and how.
+/// The inputs to divide, and the size of the parts.
 struct CutOptions<'a> {
     inputs: &'a [Input],
     limits: ReadLimits,
@@ -233,8 +232,8 @@ struct CutOptions<'a> {
 }
 
 impl CutOptions<'_> {
-    /// Divides the inputs, and writes the plan. A record of so many letters weighs what `weigh` says, in
-    /// tokens.
+    /// Divides the inputs, and writes the plan. `weigh` returns the tokens of a record with a number of
+    /// letters.
     fn plan(self, directory: &Path, work: PlannedWork, weigh: impl Fn(u64) -> u64) -> Result<Plan, Error> {
         let mut parts = Vec::new();
         let weigh = |record: &Record| weigh(record.sequence.len() as u64);
@@ -253,7 +252,7 @@ impl CutOptions<'_> {
     }
 }
 
-/// What a plan needs of a model.
+/// The facts of a model that a plan needs.
 struct ReadModel {
     facts: PlannedModel,
     layer: usize,
@@ -271,7 +270,7 @@ impl ReadModel {
             let facts = PlannedModel {
                 name: found.name.clone(),
                 path: match &found.location {
-                    // Of a name, the cache's files are found by the name.
+                    // A model known by its name: the name finds the files of the cache.
                     Location::Disk(_) if Path::new(&found.name).exists() => {
                         Some(facts::absolute(Path::new(&found.name))?)
                     }
@@ -286,7 +285,7 @@ impl ReadModel {
     }
 }
 
-/// Names, sizes and sums of the files beside a model's weights.
+/// Returns names, sizes and hashes of the files beside a model's weights.
 fn beside(checksums: &ModelChecksums) -> Vec<(String, String)> {
     let name = |file: &FileChecksum| {
         let path = file.location.path();
@@ -295,8 +294,8 @@ fn beside(checksums: &ModelChecksums) -> Vec<(String, String)> {
     checksums.beside.iter().map(|file| (name(file), file.size_and_sha256())).collect()
 }
 
-/// How much a record weighs in a part: its tokens, and 1 where it has none, so that no part has records
-/// without end.
+/// Returns the weight of a record in a part: its tokens, and 1 if it has none, so that no part has an
+/// unlimited number of records.
 fn tokens(lengths: &LengthPolicy, letters: u64) -> u64 {
     let (most, least) = (lengths.max_length as u64, (lengths.min_length as u64).max(1));
     match lengths.long_records {

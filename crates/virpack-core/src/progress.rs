@@ -1,42 +1,42 @@
-//! How far a run is.
+//! The progress of a run.
 
 use virpack_seq::frames::FrameCounters;
 use virpack_seq::reader::ReadProgress;
 
 use crate::runner::DeviceTally;
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     /// Bytes of the inputs read.
     pub bytes: u64,
-    /// Bytes of all inputs, where they are files.
+    /// Bytes of all inputs, if they are files.
     pub total_bytes: Option<u64>,
     /// Records written or skipped.
     pub records: u64,
-    /// Of a run that judges chunks, what is judged, whether or not it is its turn to be written.
+    /// For a run that judges chunks: the judged chunks, whether or not they are written yet.
     pub chunks: Option<ChunkProgress>,
-    /// The share of the work that is done, 0 to 1, where the inputs are files.
+    /// The finished share of the work, 0 to 1, if the inputs are files.
     pub done: Option<f64>,
-    /// What each device has done so far, one model after the other.
+    /// The work of each device so far, one model after the other.
     pub devices: Vec<DeviceProgress>,
 }
 
 /// Chunks that have their scores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChunkProgress {
-    /// How many.
+    /// The number of chunks.
     pub chunks: u64,
-    /// Bases in them; none counts twice.
+    /// Bases in them. Bases in an overlap count once.
     pub bases: u64,
 }
 
-/// What a device has done so far.
+/// The work of a device so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DeviceProgress {
-    /// Which model runs on it, where a run has two.
+    /// The model that runs on it, if the run has two.
     pub model: Option<&'static str>,
-    /// Its place among the model's devices, from 0.
+    /// Its number among the model's devices, from 0.
     pub device: usize,
     /// Most tokens in a batch.
     pub token_budget: usize,
@@ -46,20 +46,20 @@ pub struct DeviceProgress {
 
 /// A model at work.
 pub(crate) struct ModelProgress {
-    /// Its name, where a run has two.
+    /// Its name, if the run has two models.
     pub(crate) model: Option<&'static str>,
     /// Tokens read for it, those that wait included.
     pub(crate) tokens: u64,
-    /// Work of a token beside one of the other models: multiplications, but for attention.
+    /// The work for a token, relative to the other models: multiplications, without attention.
     pub(crate) cost: f64,
     /// Most tokens in a batch.
     pub(crate) token_budget: usize,
-    /// Its devices' work.
+    /// The work of its devices.
     pub(crate) tallies: Vec<DeviceTally>,
 }
 
 impl Progress {
-    /// The progress of a run that has done `records` records with these models.
+    /// Returns the progress of a run that has finished `records` records with these models.
     pub(crate) fn new(read: &ReadProgress, records: u64, models: &[ModelProgress]) -> Progress {
         let (bytes, total_bytes) = (read.bytes(), read.total_bytes());
         // The reader is ahead of the models.
@@ -69,7 +69,7 @@ impl Progress {
         Progress { bytes, total_bytes, records, chunks: None, done, devices }
     }
 
-    /// The same of a run that has judged `chunks`, and has read and cut what `frames` say.
+    /// Returns the progress of a run that has judged `chunks`; `frames` says what it has read and cut.
     pub(crate) fn of_chunks(
         read: &ReadProgress,
         records: u64,
@@ -79,7 +79,7 @@ impl Progress {
     ) -> Progress {
         let progress = Progress::new(read, records, models);
         let done = progress.total_bytes.map(|total| {
-            // How many bases come is known from how many bytes those have that are read; at the end it is known exactly.
+            // The number of bases is estimated from the bytes read so far. It is exact at the end.
             let share = (progress.bytes as f64 / total.max(1) as f64).clamp(1e-9, 1.0);
             let all = (frames.read as f64 / share).max(1.0);
             (frames.cut as f64 / all).min(1.0) * computed(models)
@@ -88,7 +88,8 @@ impl Progress {
     }
 }
 
-/// Of the work that is read, the share that is computed: a model of few tokens, or of cheap ones, weighs little.
+/// Returns the computed share of the work that was read. A model of few tokens, or of cheap ones, has
+/// little weight.
 fn computed(models: &[ModelProgress]) -> f64 {
     let sum = |tokens: fn(&ModelProgress) -> u64| {
         models.iter().map(|model| model.cost * tokens(model) as f64).sum::<f64>()
@@ -98,7 +99,8 @@ fn computed(models: &[ModelProgress]) -> f64 {
 }
 
 impl ModelProgress {
-    /// Tokens computed, those of batches under way by each device's pace: results are handed on up to two batches later.
+    /// Returns the tokens computed. Batches in flight count by each device's pace, because results arrive
+    /// up to two batches later.
     fn done(&self) -> u64 {
         self.tallies.iter().map(|tally| tally.computed).sum()
     }
@@ -120,8 +122,8 @@ mod tests {
             let tallies = vec![DeviceTally { computed: done, ..DeviceTally::default() }];
             ModelProgress { model: None, tokens, cost, token_budget: 1, tallies }
         };
-        // Of a genome with few open frames the proteins fill their first batch late: they are little of the
-        // work.
+        // The proteins of a genome with few open frames fill their first batch late, but they are a small
+        // part of the work.
         let done = computed(&[model(10.0, 9_000, 4_500), model(1.0, 1_000, 0)]);
         assert!((done - 45_000.0 / 91_000.0).abs() < 1e-9, "{done}");
         assert_eq!(computed(&[model(1.0, 0, 0)]), 1.0);

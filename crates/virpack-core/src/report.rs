@@ -1,7 +1,7 @@
-//! A finished run of `predict`, judged again without computing it: all files that follow from its scores are
-//! made out of `frames.tsv`, `chunks.tsv` and what `sequences.tsv` says of records.
+//! Judges a finished run of `predict` again without computing it: all files that are derived from its
+//! scores are made from `frames.tsv`, `chunks.tsv` and the facts of records in `sequences.tsv`.
 //!
-//! They are the files that a run of `predict` with the same options writes, to the last byte.
+//! They are equal, byte for byte, to the files of a run of `predict` with the same options.
 //!
 //! ```
 //! use virpack_core::CancelToken;
@@ -52,38 +52,38 @@ use letters::Letters;
 pub use options::ReportOptions;
 pub use run::FinishedRun;
 
-/// What was made.
+/// The results of a report.
 #[derive(Clone, Debug)]
 pub struct ReportSummary {
-    /// What was called what.
+    /// The summary of the calls.
     pub calls: CallSummary,
-    /// Every file of the run, and the directory of plots.
+    /// All files of the run, and the directory of plots.
     pub files: Vec<PathBuf>,
-    /// How long it took.
+    /// The time that it took.
     pub elapsed: Duration,
-    /// What `run.json` says.
+    /// The contents of `run.json`.
     pub run_json: Map<String, Value>,
-    /// The numbers that a comparison of runs shows.
+    /// The numbers for a comparison of runs.
     pub(crate) page: Summary,
 }
 
-/// What becomes of `viral.fna` and `proviruses.fna`.
+/// What happens to `viral.fna` and `proviruses.fna`.
 enum Sequences {
-    /// They are of the same calls, and stay.
+    /// They belong to the same calls, and stay.
     Stay,
     /// They are written again.
     Read(Box<Letters>),
-    /// They would be of other calls, and go.
+    /// They belong to other calls, and are removed.
     Go,
 }
 
-/// Judges a finished run again, and replaces all files that follow from its scores. Nothing else is changed:
-/// a run that is killed meanwhile leaves a directory that can be judged again.
+/// Judges a finished run again, and replaces all files that are derived from its scores. Nothing else
+/// changes: if the process is killed, the directory can still be judged again.
 ///
 /// # Errors
 ///
-/// [`ReportError`] where a table or an input is not as the run has left it; [`crate::ResumeError`] where
-/// another process writes into the directory; what keeps files from being written.
+/// [`ReportError`] if a table or an input has changed since the run; [`crate::ResumeError`] if another
+/// process writes into the directory; an error if a file cannot be written.
 pub fn report(run: &FinishedRun, options: &ReportOptions) -> Result<ReportSummary, Error> {
     let start = Instant::now();
     let (files, outputs) = (Files::in_directory(&run.directory), options.outputs());
@@ -132,7 +132,7 @@ pub fn report(run: &FinishedRun, options: &ReportOptions) -> Result<ReportSummar
     Ok(ReportSummary { calls, files: names, elapsed: start.elapsed(), run_json, page })
 }
 
-/// What `run.json` says behind these calls.
+/// Returns `run.json` after these calls.
 fn told(
     run: &FinishedRun,
     outputs: &CallOutputs,
@@ -151,7 +151,8 @@ fn told(
 }
 
 impl Sequences {
-    /// What becomes of them; `is_torn` where they may be of other calls than `run.json` says.
+    /// Decides what happens to them. `is_torn` says whether they may belong to other calls than those in
+    /// `run.json`.
     fn of(run: &FinishedRun, options: &ReportOptions, files: &Files, is_torn: bool) -> Result<Self, Error> {
         let are_there = files.calls.letters().iter().all(|path| path.exists());
         if !is_torn && are_there && run.calls().thresholds == options.calls.thresholds {
@@ -163,7 +164,7 @@ impl Sequences {
         Ok(Sequences::Read(Box::new(Letters::open(run, options.limits)?)))
     }
 
-    /// The letters of the next record, where they are needed.
+    /// Returns the letters of the next record, if they are needed.
     fn next(&mut self, facts: &RecordFacts) -> Result<&[u8], Error> {
         match self {
             Sequences::Read(letters) => letters.next(facts),

@@ -13,18 +13,19 @@ pub struct Row {
     pub source: u32,
     /// The record's full id.
     pub id: Arc<str>,
-    /// Residues (or bases) in the whole record, before any cut.
+    /// Residues (or bases) in the complete record, before truncation.
     pub length: u64,
     /// Whether only its beginning was embedded.
     pub truncated: bool,
-    /// Letters that the model does not know, in what was embedded of it.
+    /// Letters that the model does not know, in the embedded part.
     pub unknown: u32,
-    /// Gap characters (`-`, `.`) in what was embedded of it; they are not among the unknown letters.
+    /// Gap characters (`-`, `.`) in the embedded part. They are not among the unknown letters.
     pub gaps: u32,
 }
 
 impl From<&SequenceIndex> for Row {
-    /// The row of a record that is one sequence; the windows of a longer one must be joined before.
+    /// Returns the row of a record that is one sequence. The windows of a longer record must be joined
+    /// first.
     fn from(index: &SequenceIndex) -> Row {
         let SequenceIndex { number: record, source, length, truncated, unknown, gaps, .. } = *index;
         Row { record, source, id: Arc::clone(&index.id), length, truncated, unknown, gaps }

@@ -1,4 +1,4 @@
-//! `run.json`: what was done, to be done again. What all commands say of a run, in one form.
+//! Writes `run.json`: what a run did, in one form for all commands, so that it can be repeated.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -11,7 +11,7 @@ use crate::runner::DeviceTally;
 use virpack_device::Work;
 use virpack_model::FileChecksum;
 
-/// The report of a run from these inputs to this output, with what is its command's own.
+/// Returns the report of a run from these inputs to this output, with the members of its command.
 pub(crate) fn of<const N: usize>(
     inputs: &[(Input, Option<InputChecksum>)],
     output: &Path,
@@ -27,14 +27,15 @@ pub(crate) fn of<const N: usize>(
     common.into_iter().chain(own).map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-/// The inputs, as they were named, with sizes and checksums of those read to their end.
+/// Returns the inputs, as the user named them, with sizes and checksums of those that were read to their
+/// end.
 pub(crate) fn read(inputs: &[Input], progress: &ReadProgress) -> Vec<(Input, Option<InputChecksum>)> {
     let checksums = progress.checksums();
     let checksum = |i: usize| checksums.iter().find(|sum| sum.source as usize == i).cloned();
     inputs.iter().enumerate().map(|(i, input)| (input.clone(), checksum(i))).collect()
 }
 
-/// The most memory that the process has had, in bytes; None where the system does not say, as Linux does.
+/// Returns the peak memory of the process, in bytes; None if the system does not report it as Linux does.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix("kB")?;
@@ -52,7 +53,7 @@ fn inputs(inputs: &[(Input, Option<InputChecksum>)]) -> Value {
     inputs.iter().map(input).collect()
 }
 
-/// The files of a model.
+/// Returns the files of a model.
 pub(crate) fn files(files: &[FileChecksum]) -> Value {
     let file = |file: &FileChecksum| {
         let path = file.location.to_string();
@@ -61,7 +62,7 @@ pub(crate) fn files(files: &[FileChecksum]) -> Value {
     files.iter().map(file).collect()
 }
 
-/// How well a model's batches were filled.
+/// Returns how well a model's batches were filled.
 pub(crate) fn packing(stats: &PackStats) -> Value {
     json!({
         "batches": stats.batches,
@@ -71,7 +72,7 @@ pub(crate) fn packing(stats: &PackStats) -> Value {
     })
 }
 
-/// What a device has done in the time that the run took, and what its bits depend on.
+/// Returns the work of a device in the time of the run, and what its bits depend on.
 pub(crate) fn device(
     name: &str,
     tally: &DeviceTally,
@@ -94,7 +95,8 @@ pub(crate) fn device(
     })
 }
 
-/// The share of each kind of work in a device's time since it was opened, for all models that it runs.
+/// Returns the share of each kind of work in a device's time since it was opened, for all models that it
+/// runs.
 fn shares(work: Work) -> Value {
     let Work { products, attention, rest } = work;
     let all = (products + attention + rest).as_secs_f64().max(1e-9);
@@ -102,7 +104,7 @@ fn shares(work: Work) -> Value {
     json!({ "products": share(products), "attention": share(attention), "rest": share(rest) })
 }
 
-/// So many a second.
+/// Returns a count per second.
 pub(crate) fn rate(count: u64, elapsed: Duration) -> f64 {
     count as f64 / elapsed.as_secs_f64().max(1e-9)
 }

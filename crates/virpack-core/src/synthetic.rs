@@ -1,10 +1,10 @@
-//! Records made up on the spot, for measuring without input files.
+//! Synthetic records, for measurements without input files.
 
 use std::fmt;
 use std::io::{self, Read};
 use std::str::FromStr;
 
-/// How long made-up records are.
+/// The lengths of synthetic records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Load {
     /// 165 or 166 residues: open frames of 500-base chunks.
@@ -16,7 +16,7 @@ pub enum Load {
 }
 
 impl Load {
-    /// Fewest residues of a record.
+    /// Returns the fewest residues of a record.
     pub fn shortest(self) -> usize {
         match self {
             Load::Orf => 165,
@@ -54,22 +54,23 @@ impl FromStr for Load {
 pub struct SyntheticFasta {
     load: Load,
     state: u64,
-    /// Tokens still to be made, special ones included.
+    /// Tokens that remain to be made, special tokens included.
     left: u64,
     records: u64,
-    /// Text made and not yet read.
+    /// Text that was made and not yet read.
     text: Vec<u8>,
     read: usize,
 }
 
-/// Residues, so many that a random byte picks one with two shifts.
+/// Residues in such numbers that a random byte selects one with two shifts.
 const LETTERS: &[u8; 32] = b"ACDEFGHIKLMNPQRSTVWYALGVESRTIDPK";
 
-/// Records made at once.
+/// Records made at a time.
 const AT_ONCE: usize = 64;
 
 impl SyntheticFasta {
-    /// Records of `load`, as many as make `tokens` tokens, special ones included; other seeds give others.
+    /// Returns records of `load` with a total of `tokens` tokens, special tokens included. Another seed
+    /// gives other records.
     pub fn new(load: Load, tokens: u64, seed: u64) -> Self {
         SyntheticFasta { load, state: seed, left: tokens, records: 0, text: Vec::new(), read: 0 }
     }

@@ -1,5 +1,5 @@
-//! Proof on a user's own records and weights: the same bits packed and alone, and how near they are to
-//! float32.
+//! Validates a model on a user's own records and weights: packed and unpacked results must have the same
+//! bits, and be close to float32.
 
 mod difference;
 mod sample;
@@ -27,7 +27,7 @@ use virpack_model::ModelConfig;
 use virpack_model::hub::load_again;
 use virpack_model::weights::Weights;
 
-/// What to validate, and what passes.
+/// The records to validate, and the tolerances.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ValidateOptions {
@@ -44,7 +44,7 @@ pub struct ValidateOptions {
 }
 
 impl ValidateOptions {
-    /// Compares 200 records of the inputs: FASTA, FASTQ or BAM, plain or compressed.
+    /// Returns the options for 200 records of the inputs: FASTA, FASTQ or BAM, plain or compressed.
     pub fn new(inputs: Vec<Input>, model: impl Into<ModelSource>) -> Self {
         ValidateOptions {
             inputs,
@@ -65,26 +65,27 @@ impl ValidateOptions {
         limits: ReadLimits,
         /// Sets the device and the precision to validate.
         device: DeviceOptions,
-        /// Sets which lengths go through.
+        /// Sets which lengths are accepted.
         lengths: impl Into<LengthOptions>,
         /// Sets the most tokens in a batch.
         token_budget: impl Into<TokenBudget>,
-        /// Sets the most records that are compared; more are sampled evenly over the input, the same ones
-        /// each time.
+        /// Sets the most records that are compared. More are sampled evenly over the input, with the same
+        /// sample each time.
         records: usize,
-        /// Sets the largest relative difference (L2 over L2) that passes between a record packed and alone;
-        /// None: none, not in a single bit.
+        /// Sets the largest accepted relative difference (L2 over L2) between a record packed and unpacked;
+        /// None: the bits must be the same.
         packed_limit: impl Into<Option<f64>>,
-        /// Sets the same between the precision and float32; None: what the precision allows ([`Limits::of`]).
+        /// Sets the largest accepted relative difference between the precision and float32; None: the
+        /// default of the precision ([`Limits::of`]).
         float32_limit: impl Into<Option<f64>>,
     }
 
     downloads_setter! {
-        /// Sets how the model is downloaded, and damaged settings in the cache a second time. Without, a
-        /// named model comes from the Hub of the environment.
+        /// Sets how the model is downloaded, and how damaged settings in the cache are downloaded again.
+        /// Without it, a named model comes from the Hub of the environment.
     }
 
-    /// Finds the model, and the lengths that go through.
+    /// Finds the model, and the lengths that are accepted.
     fn find_model(&self) -> Result<(Location, LengthPolicy), Error> {
         let location = self.model.find(self.downloads.as_ref())?.location;
         let refetch = self.downloads.as_ref().map(Downloads::refetch);
@@ -94,19 +95,19 @@ impl ValidateOptions {
     }
 }
 
-/// The largest relative differences (L2 over L2) that pass.
+/// The largest accepted relative differences (L2 over L2).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Between a record packed and alone; 0: they must have the same bits.
+    /// Between a record packed and unpacked; 0: they must have the same bits.
     pub packed: f64,
     /// Between the precision and float32.
     pub float32: f64,
 }
 
 impl Limits {
-    /// What a precision allows: ten roundings (2^-11 in float16, 2^-8 in bfloat16) against float32, as short
-    /// records of the 8M model have six; in int8 three times what the worst of 1,000 proteins has with that
-    /// model (dev/cuda.md). Packing changes nothing.
+    /// Returns the limits for a precision: ten roundings (2^-11 in float16, 2^-8 in bfloat16) against
+    /// float32, where short records of the 8M model have six; in int8 three times the largest difference of
+    /// 1,000 proteins with that model (dev/cuda.md). Packing changes nothing.
     pub fn of(dtype: Dtype) -> Limits {
         match dtype {
             Dtype::F32 | Dtype::F32Strict => Limits { packed: 0.0, float32: 1e-5 },
@@ -117,21 +118,21 @@ impl Limits {
     }
 }
 
-/// One record's differences.
+/// The differences of one record.
 #[derive(Clone, Debug)]
 pub struct ComparedRecord {
     /// The record's id.
     pub id: String,
     /// Its residues.
     pub length: u64,
-    /// Packed with others against alone.
+    /// Packed with others, against unpacked.
     pub packed: Difference,
-    /// Packed with others against float32, alone; None where the precision is float32 on the reference's
+    /// Packed with others, against float32 unpacked; None if the precision is float32 on the reference
     /// device.
     pub float32: Option<Difference>,
 }
 
-/// What was found.
+/// The results of a validation.
 #[derive(Clone, Debug)]
 pub struct Validation {
     /// The device and its precision, for people.
@@ -140,24 +141,24 @@ pub struct Validation {
     pub token_budget: usize,
     /// Records in the input.
     pub records: u64,
-    /// Each compared record, in the input's order.
+    /// Each compared record, in input order.
     pub compared: Vec<ComparedRecord>,
-    /// What passes.
+    /// The accepted differences.
     pub limits: Limits,
 }
 
 impl Validation {
-    /// The records that do not pass.
+    /// Iterates over the records that exceed the limits.
     pub fn failed(&self) -> impl Iterator<Item = &ComparedRecord> {
         self.compared.iter().filter(|c| c.worst(&self.limits) > 1.0)
     }
 
-    /// How many records have the same bits packed and alone.
+    /// Returns how many records have the same bits packed and unpacked.
     pub fn same_bits(&self) -> usize {
         self.compared.iter().filter(|c| c.packed.same_bits).count()
     }
 
-    /// The records, the worst first.
+    /// Returns the records, the worst first.
     pub fn worst(&self) -> Vec<&ComparedRecord> {
         let mut all: Vec<&ComparedRecord> = self.compared.iter().collect();
         all.sort_by(|a, b| b.worst(&self.limits).total_cmp(&a.worst(&self.limits)));
@@ -166,7 +167,7 @@ impl Validation {
 }
 
 impl ComparedRecord {
-    /// The larger of its relative differences, in units of what passes.
+    /// Returns the larger of its relative differences, divided by its limit.
     fn worst(&self, limits: &Limits) -> f64 {
         let float32 = self.float32.as_ref().map_or(0.0, |d| d.relative / limits.float32);
         let packed = match limits.packed {
@@ -178,7 +179,7 @@ impl ComparedRecord {
     }
 }
 
-/// Compares sampled records packed against alone, and against float32 on the same kind of device.
+/// Compares sampled records packed and unpacked, and with float32 on the same kind of device.
 ///
 /// ```
 /// use virpack_core::validate::{ValidateOptions, validate};
@@ -191,8 +192,8 @@ impl ComparedRecord {
 ///
 /// # Errors
 ///
-/// Everything that can go wrong in reading, loading and running; records that differ too much are no error
-/// but in [`Validation::failed`].
+/// If records cannot be read, or the model cannot be loaded or run. Records that differ too much are not an
+/// error; [`Validation::failed`] returns them.
 pub fn validate(options: &ValidateOptions, mut on_event: impl FnMut(Event)) -> Result<Validation, Error> {
     reader::open(&options.inputs)?;
     let (model, lengths) = options.find_model()?;
@@ -202,7 +203,7 @@ pub fn validate(options: &ValidateOptions, mut on_event: impl FnMut(Event)) -> R
     let (found, dtype) =
         for_devices!(options.device.open_noting(|card| on_event(Event::LeftOut(card)))?, |devices| {
             let device = only(devices);
-            // What is called float32 on a CPU is strict.
+            // On a CPU, float32 means strict float32.
             let dtype = if device.is_reference() { Dtype::F32Strict } else { device.dtype() };
             (run(device, options, &model, lengths, &sample)?, dtype)
         });
@@ -229,7 +230,7 @@ pub fn validate(options: &ValidateOptions, mut on_event: impl FnMut(Event)) -> R
     })
 }
 
-/// The sample's rows and embeddings, in order.
+/// The rows and embeddings of the sample, in order.
 type EmbeddedRows = Vec<(Row, Vec<f32>)>;
 
 struct SampleRun {
@@ -239,7 +240,7 @@ struct SampleRun {
     alone: EmbeddedRows,
 }
 
-/// The same device in float32.
+/// Returns the same device in float32.
 fn float32(
     options: &ValidateOptions,
     model: &Location,

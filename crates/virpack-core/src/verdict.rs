@@ -1,6 +1,7 @@
-//! One score and one call for a record out of the scores of its chunks, and the viral regions of a record.
+//! Derives one score and one call of a record from the scores of its chunks, and finds the viral regions of
+//! a record.
 //!
-//! Everything here is a pure function of what `chunks.tsv` holds: the bases of each chunk and the highest
+//! Everything here is a pure function of `chunks.tsv`: the bases of each chunk and the highest
 //! `score_other` and `score_virus` of its frames, or its own. A finished run can therefore be judged again
 //! without computing it again.
 //!
@@ -9,7 +10,7 @@
 //!   calls; it is read from a data file of the model. `uncalibrated_score` is the same rule for classifiers
 //!   without such a file.
 //! - [`CallThresholds`] turns a score into a [`Call`].
-//! - [`ContigRule`] calls a record as viral-pipelines does, beside all that.
+//! - [`ContigRule`] calls a record as viral-pipelines does, independently of the others.
 //! - `segments` finds each [`Region`] of a record.
 
 mod calibration;

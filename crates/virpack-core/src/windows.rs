@@ -1,11 +1,13 @@
-//! The windows of a long record, joined to one embedding.
+//! Joins the windows of a long record into one embedding.
 //!
-//! Where two windows cover a residue its hidden states are averaged; then the record is pooled as a whole.
-//! Windows may come in any order, and are added up in their own: each window's rows become one sum, and so do those of
-//! each overlap, and a sum waits for those before it. So a record's last digits do not depend on which window came first.
-//! A record of any length takes `[overlap, hidden]` and two sums of `[hidden]` a window in flight.
+//! If two windows cover a residue, its hidden states are averaged. Then the record is pooled as a whole.
+//! Windows may arrive in any order, but are added in their own order: the rows of each window become one
+//! sum, as do those of each overlap, and a sum waits for those before it. The last digits of a record
+//! therefore do not depend on which window arrived first. A record of any length takes `[overlap, hidden]`
+//! and two sums of `[hidden]` for each window in flight.
 //!
-//! Where tokens merge letters no two windows share a token, and none is averaged: all tokens of all windows count alike.
+//! If tokens merge letters, no two windows share a token, and none is averaged: all tokens of all windows
+//! have the same weight.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -15,42 +17,44 @@ use virpack_seq::SequenceIndex;
 
 use crate::row::Row;
 
-/// Collects windows and gives back the embedding of each record whose windows have all come.
+/// Collects windows and returns the embedding of each record whose windows are complete.
 #[derive(Debug)]
 pub(crate) struct WindowJoiner {
     pool: Pool,
     hidden: usize,
-    /// Tokens before those that are pooled.
+    /// The number of tokens before those that are pooled.
     skip_first: usize,
     overlap: usize,
     records: HashMap<u64, PartialRecord>,
 }
 
-/// One record, as far as it has come.
+/// One record, as far as its windows have arrived.
 #[derive(Debug)]
 struct PartialRecord {
-    /// Windows still to come.
+    /// The number of missing windows.
     missing: u32,
     /// Residues pooled so far.
     residues: u64,
     /// Sums, or largest values, or both, of the parts before `next`.
     total: Vec<f64>,
-    /// The first part that `total` lacks: parts are a window's own rows and the overlaps between, from front to back.
+    /// The first part that `total` lacks. Parts are the windows' own rows and the overlaps between them,
+    /// from front to back.
     next: u32,
-    /// Sums of parts behind it that came early.
+    /// Sums of later parts that arrived early.
     early: BTreeMap<u32, Vec<f64>>,
-    /// Rows covered by two windows of which one has come, by the number of the later window.
+    /// Rows covered by two windows of which one has arrived, by the number of the later window.
     waiting: HashMap<u32, Vec<f32>>,
 }
 
 impl WindowJoiner {
-    /// For windows that share `overlap` tokens with their neighbours.
+    /// Returns a collector for windows that share `overlap` tokens with their neighbours.
     pub(crate) fn new(pool: Pool, hidden: usize, span: PoolSpan, overlap: usize) -> Self {
         WindowJoiner { pool, hidden, skip_first: span.skip_first, overlap, records: HashMap::new() }
     }
 
-    /// Adds a window: `rows` are the hidden states of its tokens, from the first, special or not, to the last that is
-    /// pooled, `[tokens, hidden]`. Gives the record's embedding when it was the last.
+    /// Adds a window. `rows` are the hidden states of its tokens, from the first, special or not, to the
+    /// last that is pooled, `[tokens, hidden]`. Returns the record's embedding if the record is then
+    /// complete.
     pub(crate) fn add(&mut self, index: &SequenceIndex, rows: &[f32]) -> Option<(Row, Vec<f32>)> {
         let (cls, residues) = (&rows[..self.hidden], &rows[self.skip_first * self.hidden..]);
         let joined = self.records.entry(index.number).or_insert_with(|| PartialRecord {
@@ -63,11 +67,11 @@ impl WindowJoiner {
         });
         joined.missing -= 1;
         if self.pool == Pool::Cls {
-            // No token stands for the whole record: the windows' own are averaged.
+            // No token represents the complete record, so those of the windows are averaged.
             joined.pool(self.pool, self.hidden, index.window.number, cls);
         } else {
             let number = index.window.number;
-            // Where windows share nothing there are no parts between them.
+            // If windows share nothing, there are no parts between them.
             let own = if self.overlap > 0 { 2 * number } else { number };
             let count = residues.len() / self.hidden;
             let shared_before = if number > 0 { self.overlap } else { 0 };
@@ -92,20 +96,20 @@ impl WindowJoiner {
         Some((Row::from(index), embedding))
     }
 
-    /// Records of which windows are still to come.
+    /// Returns the number of records with missing windows.
     pub(crate) fn waiting(&self) -> usize {
         self.records.len()
     }
 }
 
 impl PartialRecord {
-    /// Part `number` of the record: rows that no other part covers.
+    /// Adds part `number` of the record: rows that no other part covers.
     fn pool(&mut self, pool: Pool, hidden: usize, number: u32, rows: &[f32]) {
         let mut sum = nothing(pool, hidden);
         let sums = sums(pool, hidden);
         for row in rows.chunks_exact(hidden) {
             self.residues += 1;
-            // A row gives its values to the mean, and where both are asked for to the largest, too.
+            // A row's values are added to the mean and, for both, also compared with the largest.
             add(sums, &mut sum, row.iter().cycle().map(|v| f64::from(*v)));
         }
         self.early.insert(number, sum);
@@ -115,7 +119,8 @@ impl PartialRecord {
         }
     }
 
-    /// Rows at the join before window `later`: kept for the first of its two windows, averaged for the second.
+    /// Handles rows at the join before window `later`: they are kept for the first of its two windows,
+    /// averaged for the second.
     fn meet(&mut self, pool: Pool, hidden: usize, later: u32, rows: &[f32]) {
         match self.waiting.remove(&later) {
             None => {
@@ -131,12 +136,12 @@ impl PartialRecord {
     }
 }
 
-/// How many columns of a row are sums; the others are largest values.
+/// Returns how many columns of a row are sums; the others are largest values.
 fn sums(pool: Pool, hidden: usize) -> usize {
     if pool == Pool::Max { 0 } else { hidden }
 }
 
-/// The row of no residues.
+/// Returns the row of no residues.
 fn nothing(pool: Pool, hidden: usize) -> Vec<f64> {
     let start = |column| if column < sums(pool, hidden) { 0.0 } else { f64::NEG_INFINITY };
     (0..pool.width(hidden)).map(start).collect()
@@ -145,7 +150,7 @@ fn nothing(pool: Pool, hidden: usize) -> Vec<f64> {
 /// Adds values to the first `sums` columns, and keeps the larger ones in the others.
 fn add(sums: usize, row: &mut [f64], values: impl Iterator<Item = f64>) {
     for (column, (sum, value)) in row.iter_mut().zip(values).enumerate() {
-        // Written so that NaN stays NaN.
+        // This form preserves NaN.
         *sum = if column < sums {
             *sum + value
         } else if value > *sum || value.is_nan() {

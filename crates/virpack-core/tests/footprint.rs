@@ -1,4 +1,4 @@
-//! What a model is said to take on the CPU, against what it takes.
+//! Compares the predicted memory of a model on the CPU with the measured one.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![cfg(target_os = "linux")]
@@ -14,10 +14,10 @@ use virpack_seq::{BudgetLimits, calculate_token_budget};
 /// Residues and special tokens of each sequence of a batch.
 const LENGTH: usize = 512;
 const THREADS: usize = 2;
-/// Set for the child: the kind of model, its precision, layers, width, heads, tokens of a batch.
+/// Set for the child: the kind of model, its precision, layers, width, heads, and tokens of a batch.
 const SHAPE: &str = "VIRPACK_TEST_SHAPE";
 
-/// A model of some size, ESM-2 or DNABERT-S.
+/// A model of a given size, ESM-2 or DNABERT-S.
 enum Config {
     Esm2(Esm2Config),
     DnabertS(DnabertConfig),
@@ -62,14 +62,14 @@ fn cpu(precision: &str) -> Cpu {
     if precision == "f32" { Cpu::new(threads).unwrap() } else { Cpu::bf16(threads).unwrap() }
 }
 
-/// The largest resident set of this process so far, bytes.
+/// Returns the peak resident set of this process, in bytes.
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
-/// Not a test of its own: what the child process of the others does.
+/// Not a test of its own: the child process of the others runs it.
 #[test]
 fn child() {
     let Ok(shape) = std::env::var(SHAPE) else { return };
@@ -82,7 +82,8 @@ fn child() {
     let model = config.build(&cpu);
     let ids: Vec<u16> = (0..shape[3]).map(|i| 4 + (i % 20) as u16).collect();
     let cu_seqlens: Vec<i32> = (0..=shape[3] / LENGTH).map(|i| (i * LENGTH) as i32).collect();
-    // As the runner does, more than once, as buffers go round; in all layers alike, so that a few of them do.
+    // As the runner does, several times, because buffers are reused; all layers are equal, so a few of them
+    // suffice.
     for _ in 0..2 {
         let packed = cpu.packed(&ids, &cu_seqlens, LENGTH).unwrap();
         let hidden = model.forward(&cpu, &packed, model.layers().min(3)).unwrap();
@@ -92,7 +93,8 @@ fn child() {
     println!("grown {} baseline {baseline}", peak() - baseline);
 }
 
-/// Bytes by which a fresh process grows over building the model and running batches of it; `shape` as in [`SHAPE`].
+/// Returns the bytes by which a fresh process grows while it builds the model and runs batches; `shape` is
+/// as in [`SHAPE`].
 fn grown(shape: String) -> u64 {
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture"])
@@ -122,7 +124,7 @@ fn within_a_tenth(kind: &str, precision: &str, layers: usize, hidden: usize, tok
         megabytes(grown)
     );
     assert!((0.9..=1.1).contains(&ratio), "predicted {predicted}, grown {grown} bytes: {ratio:.3}");
-    // And the budget for this memory is this budget.
+    // The budget for this memory is this budget.
     let limits = BudgetLimits { min: 1_024, max: 1 << 20, shortest: LENGTH };
     assert_eq!(calculate_token_budget(predicted, &footprint, &limits).unwrap(), tokens);
 }
@@ -147,7 +149,7 @@ fn the_35m_shape_with_16384_tokens() {
     within_a_tenth("esm2", "f32", 12, 480, 16_384);
 }
 
-/// Three layers as wide as the 650M model's: what the threads pack of the weights is larger there.
+/// Three layers as wide as those of the 650M model: the threads pack more of the weights there.
 #[test]
 fn the_650m_width_with_4096_tokens() {
     within_a_tenth("esm2", "f32", 3, 1_280, 4_096);

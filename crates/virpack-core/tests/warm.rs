@@ -1,5 +1,5 @@
-//! A model that is loaded once takes no more memory after a thousand calls than after a hundred, and no more
-//! threads.
+//! A model that is loaded once takes no more memory and no more threads after a thousand calls than after a
+//! hundred.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![cfg(target_os = "linux")]
@@ -10,7 +10,7 @@ use std::path::Path;
 use virpack_core::seq::{Record, Records};
 use virpack_core::{DeviceChoice, DeviceOptions, Embedder, EmbedderOptions};
 
-/// A number of this process's `status`, such as kB of memory.
+/// Returns a number of this process's `status`, such as kB of memory.
 fn status(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();
@@ -31,10 +31,10 @@ fn memory_and_threads_are_the_same_after_a_thousand_calls() {
     let before = status("VmRSS:");
     (0..1_000).for_each(|_| call());
     let after = status("VmRSS:");
-    // A call starts five threads and makes batches, rows and values: 2 kB that one kept would be 2 MB, a
-    // stack far more.
+    // A call starts five threads and makes batches, rows and values. If one call kept 2 kB, that would be 2
+    // MB, and a stack far more.
     assert!(after < before + 2_000, "{before} kB after 100 calls, {after} kB after 1,100");
-    // A call's threads end by themselves, soon after it.
+    // The threads of a call end by themselves, soon after it.
     let begin = std::time::Instant::now();
     while status("Threads:") > 6 {
         assert!(begin.elapsed().as_secs() < 20, "{} threads are left", status("Threads:"));

@@ -1,4 +1,4 @@
-//! Token budgets for the memory at hand.
+//! Token budgets for the available memory.
 
 use pyo3::prelude::*;
 
@@ -53,7 +53,7 @@ fn calculate_token_budget(
     })
 }
 
-/// The largest token budget whose batches fit `memory` bytes beside `reserved` bytes.
+/// Returns the largest token budget whose batches fit in `memory` bytes beside `reserved` bytes.
 #[pyfunction]
 fn fit_token_budget(
     memory: u64,
@@ -68,7 +68,8 @@ fn fit_token_budget(
     virpack_core::seq::calculate_token_budget(memory, &footprint, &limits).map_err(Failure::from)
 }
 
-/// Bytes of the host's memory that are free for this process; None where the system does not say.
+/// Returns the bytes of the host's memory that are free for this process; None if the system does not
+/// report them.
 #[pyfunction]
 fn free_memory() -> Option<u64> {
     available_memory()

@@ -10,14 +10,14 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(main, module)?)
 }
 
-/// Runs a command line, the program's name first, and returns the exit code; for a process that does nothing
+/// Runs a command line, the program's name first, and returns the exit code. The process must do nothing
 /// else.
 #[pyfunction]
 fn main(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
     py.detach(|| {
         let code = virpack::run(arguments);
-        // No program of Rust's ends here, which would do it. A pipe that nothing reads has its exit code
-        // already.
+        // No Rust program ends here, so stdout is flushed here. A closed pipe has already determined the
+        // exit code.
         let _ = std::io::stdout().flush();
         code
     })

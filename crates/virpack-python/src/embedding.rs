@@ -1,4 +1,4 @@
-//! The warm model, and embeddings as arrays.
+//! Loaded models, and embeddings as arrays.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -25,40 +25,40 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(embed_files, module)?)
 }
 
-/// A record that has no embedding: its place, its line or number, its id, its length, and why.
+/// A record without an embedding: its place, its line or number, its id, its length, and the reason.
 type Skipped = (u64, u64, String, u64, &'static str);
 
-/// A run that has written a file: `run.json` as text, the files, rows, skipped records, and lines that a user
+/// A run that wrote a file: `run.json` as text, the files, rows, skipped records, and lines that a user
 /// should see.
 type Written = (String, Vec<PathBuf>, u64, u64, Vec<String>);
 
-/// A model that is loaded once.
+/// A model that is loaded once and embeds many times.
 #[pyclass(frozen)]
 pub(crate) struct Engine {
     embedder: Handle<Embedder>,
 }
 
-/// Embeddings, a piece at a time.
+/// A stream of embeddings, one piece at a time.
 #[pyclass(frozen)]
 struct Pieces {
     run: Handle<Run<Piece>>,
 }
 
-/// What comes of a stream.
+/// An item of a stream.
 enum Piece {
     Embeddings(Embeddings),
-    /// What was passed over in the inputs; the last that comes.
+    /// What the reader passed over in the inputs; the last item.
     Remarks(Vec<InputRemark>),
 }
 
-/// Embeddings as Python takes them over.
+/// Embeddings in the form that Python receives.
 #[pyclass(frozen, get_all)]
 struct Rows {
-    /// Whose they are, `[records]`.
+    /// The ids of the records, `[records]`.
     ids: Py<PyList>,
     /// `[records, hidden]`, or `[residues.sum(), hidden]`.
     values: Py<PyArray2<f32>>,
-    /// Rows of values of each record, where every residue keeps its own, `[records]`.
+    /// The rows of each record if every residue keeps its row, `[records]`.
     residues: Option<Py<PyArray1<i64>>>,
     /// The record's place in the source, `[records]`.
     records: Py<PyArray1<i64>>,
@@ -91,7 +91,7 @@ impl Engine {
         Ok(self.embedder.get(py)?.token_budget())
     }
 
-    /// `protein`, `nucleotide`, or nothing where the model takes any letters.
+    /// Returns `protein`, `nucleotide`, or None if the model takes any letters.
     #[getter]
     fn alphabet(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
         Ok(self.embedder.get(py)?.alphabet().map(|alphabet| match alphabet {
@@ -178,14 +178,14 @@ impl Engine {
         Ok(Engine { embedder: Handle::new(embedder) })
     }
 
-    /// The model, for work on another thread.
+    /// Returns the model, for work on another thread.
     pub(crate) fn embedder(&self, py: Python<'_>) -> PyResult<Embedder> {
         Ok(self.embedder.get(py)?.clone())
     }
 }
 
-/// Writes the embeddings of files to a file, as the command does: what can be refused is refused before a
-/// model is loaded.
+/// Writes the embeddings of files to a file, as the command does. Everything that can be refused is refused
+/// before a model is loaded.
 #[pyfunction]
 fn embed_files(
     py: Python<'_>,
@@ -204,7 +204,7 @@ fn embed_files(
     written(py, &mut Run::start(None, hook, Keeps::Output, work)?)
 }
 
-/// What a run that writes a file has done.
+/// Returns the results of a run that writes a file.
 fn written(py: Python<'_>, run: &mut Run<EmbedSummary>) -> Outcome<Written> {
     let summary = run.only(py)?;
     let report = serde_json::Value::Object(summary.report).to_string();
@@ -219,7 +219,7 @@ impl Pieces {
         this
     }
 
-    /// The next piece, or lines of what was passed over in the inputs, which is the last that comes.
+    /// Returns the next piece, or finally lines about what the reader passed over in the inputs.
     fn __next__(&self, py: Python<'_>) -> Outcome<Option<Py<PyAny>>> {
         let piece = self.run.get(py)?.next(py)?;
         let Some(piece) = piece else { return Ok(None) };
@@ -233,7 +233,7 @@ impl Pieces {
     }
 }
 
-/// Hands embeddings over to Python; the values are not copied.
+/// Passes embeddings to Python without copying the values.
 fn rows(py: Python<'_>, embeddings: Embeddings) -> Outcome<Py<Rows>> {
     let Embeddings { hidden, rows, values, residues, skipped, .. } = embeddings;
     let values = Array2::from_shape_vec((values.len() / hidden.max(1), hidden), values);

@@ -1,4 +1,4 @@
-//! Errors of the crates as the exceptions of `python/virpack/_errors.py`.
+//! Converts errors of the crates to the exceptions of `python/virpack/_errors.py`.
 
 use std::fmt::Display;
 
@@ -11,9 +11,9 @@ use virpack_core::model::ModelError;
 use virpack_core::seq::SeqError;
 use virpack_core::{Error, Hint};
 
-/// What a function of the module can fail with.
+/// The errors of a function of the module.
 pub(crate) enum Failure {
-    /// An exception that Python raised, or that is Python's own.
+    /// An exception that Python raised, or a built-in one.
     Python(PyErr),
     /// An error of reading, tokenizing or packing.
     Seq(SeqError),
@@ -65,12 +65,12 @@ impl From<Failure> for PyErr {
     }
 }
 
-/// The exception `InputError` for what Python gave and no crate has an error for.
+/// Returns the exception `InputError` for a value from Python for which no crate has an error.
 pub(crate) fn input_error(message: &str, hint: Option<&str>) -> PyErr {
     Python::attach(|py| created(py, "InputError", message, hint, Ok(PyDict::new(py))))
 }
 
-/// The exception of class `name` that says what `error` says; `facts` become its attributes.
+/// Returns an exception of class `name` with the message of `error`; `facts` become its attributes.
 fn raised(
     py: Python<'_>,
     name: &str,
@@ -94,7 +94,7 @@ fn created(
     }
 }
 
-/// The class for an error of reading, tokenizing or packing.
+/// Returns the class of an error of reading, tokenizing or packing.
 fn seq_class(error: &SeqError) -> &'static str {
     match error {
         SeqError::NotEnoughMemory { .. } => "OutOfMemory",
@@ -104,7 +104,7 @@ fn seq_class(error: &SeqError) -> &'static str {
     }
 }
 
-/// The class for any other error.
+/// Returns the class of any other error.
 fn core_class(error: &Error) -> &'static str {
     match error {
         Error::Seq(error) | Error::Model(ModelError::Seq(error)) => seq_class(error),
@@ -132,7 +132,7 @@ fn core_class(error: &Error) -> &'static str {
     }
 }
 
-/// The class for an error of a device.
+/// Returns the class of an error of a device.
 fn device_class(error: &DeviceError) -> &'static str {
     match error {
         DeviceError::OutOfMemory { .. } => "OutOfMemory",
@@ -140,7 +140,7 @@ fn device_class(error: &DeviceError) -> &'static str {
     }
 }
 
-/// The exit code that the command has for an error.
+/// Returns the exit code of the command for an error.
 fn exit_code(error: &Error) -> u8 {
     match error {
         Error::Interrupted { .. } => 130,
@@ -149,7 +149,7 @@ fn exit_code(error: &Error) -> u8 {
     }
 }
 
-/// The facts of an error that a program may want as values.
+/// Returns the facts of an error as values, for programs.
 fn seq_facts<'py>(py: Python<'py>, error: &SeqError) -> PyResult<Bound<'py, PyDict>> {
     let facts = PyDict::new(py);
     match error {

@@ -1,4 +1,4 @@
-//! What runs report, handed to Python: its logger, and the caller's progress.
+//! Passes reports of runs to Python's logger and to the caller's progress function.
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -56,12 +56,12 @@ pub(crate) fn tell(py: Python<'_>, hook: Option<&Py<PyAny>>, event: Event) -> Py
     }
 }
 
-/// Calls the hook with a line for the logger, of a level that it names.
+/// Calls the hook with a line for the logger, at the named level.
 pub(crate) fn log(py: Python<'_>, hook: Option<&Py<PyAny>>, level: &str, text: &str) -> PyResult<()> {
     hook.map_or(Ok(()), |hook| hook.call1(py, (level, text)).map(drop))
 }
 
-/// How far a run is, by name.
+/// Returns the progress of a run, by name.
 fn facts<'py>(py: Python<'py>, progress: &Progress) -> PyResult<Bound<'py, PyDict>> {
     let facts = PyDict::new(py);
     facts.set_item("records", progress.records)?;

@@ -1,4 +1,4 @@
-//! Rust state behind a Python object, which neither outlives its process nor stops Ctrl-C.
+//! Rust state behind a Python object. It is valid in one process only, and does not block Ctrl-C.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,9 +8,9 @@ use pyo3::sync::MutexExt;
 
 /// A value that belongs to one process, for one caller at a time.
 ///
-/// Threads and locks do not survive a fork: a child that used the value would wait for ever, and one that
-/// read on in the same file would take bytes from its parent. So a child gets an error, and lets the value go
-/// without touching it.
+/// Threads and locks do not survive a fork. A child that used the value would wait forever, and one that
+/// continued to read the same file would take bytes from its parent. So a child gets an error, and drops
+/// its reference without touching the value.
 pub(crate) struct Handle<T> {
     process: u32,
     value: Option<Mutex<T>>,
@@ -21,11 +21,11 @@ impl<T> Handle<T> {
         Handle { process: std::process::id(), value: Some(Mutex::new(value)) }
     }
 
-    /// The value; waits, without the interpreter, for a thread that has it.
+    /// Returns the value. If another thread has it, waits without holding the interpreter.
     ///
     /// # Errors
     ///
-    /// A `RuntimeError` in another process than the one that made the handle.
+    /// A `RuntimeError` in any process other than the one that made the handle.
     pub(crate) fn get(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, T>>
     where
         T: Send,

@@ -1,6 +1,6 @@
-//! The compiled part of the Python package `virpack`: a thin skin over the Rust crates.
+//! The compiled part of the Python package `virpack`: a thin layer over the Rust crates.
 //!
-//! Functions here take and give what NumPy and Python hold. Their names in Python, their defaults and their
+//! Functions here take and return NumPy and Python objects. Their names in Python, their defaults and their
 //! documentation are in `python/virpack/`; types are in `python/virpack/_virpack.pyi`. Every function that
 //! computes releases the interpreter.
 
@@ -45,11 +45,11 @@ fn _virpack(module: &Bound<'_, PyModule>) -> PyResult<()> {
     cli::add_to(module)
 }
 
-/// Checks that no other interpreter of this process has the module: its classes would be shared with that
-/// one.
+/// Checks that no other interpreter of this process has loaded the module, because its classes would be
+/// shared between them.
 fn refuse_a_second_interpreter(module: &Bound<'_, PyModule>) -> PyResult<()> {
     static FIRST: OnceLock<usize> = OnceLock::new();
-    // Each interpreter has its own.
+    // Each interpreter has its own modules.
     let modules = module.py().import("sys")?.getattr("modules")?.as_ptr() as usize;
     if *FIRST.get_or_init(|| modules) == modules {
         return Ok(());

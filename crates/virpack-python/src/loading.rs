@@ -1,4 +1,4 @@
-//! Files and sequences to packed batches.
+//! Turns files and sequences into packed batches.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::handle::Handle;
 use crate::reading::{open, shard};
 use crate::tokenizing::Tokenizer;
 
-/// How long a wait goes on before signals are looked at.
+/// How long a wait lasts before signals are checked.
 const SIGNALS_EVERY: Duration = Duration::from_millis(50);
 
 /// Adds this file's names to the module.
@@ -29,10 +29,10 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Collator>()
 }
 
-/// A record that got no tokens: its number, its id, and why.
+/// A record without tokens: its number, its id, and the reason.
 type Skipped = (u64, String, &'static str);
 
-/// How batches are made.
+/// The options of batches.
 #[derive(Clone, FromPyObject)]
 #[pyo3(from_item_all)]
 struct BatchOptions {
@@ -54,7 +54,7 @@ impl BatchOptions {
         VarlenCollator::new(packer, CollatorOptions::default().buffer_size(self.buffer_size))
     }
 
-    /// A batch as Python holds it.
+    /// Converts a batch to Python.
     fn batch<'py>(&self, py: Python<'py>, batch: PackedBatch) -> PyResult<Bound<'py, PyDict>> {
         let PackedBatch { input_ids, cu_seqlens, max_seqlen, index } = batch;
         let dict = PyDict::new(py);
@@ -84,7 +84,7 @@ fn skipped(record: &SkippedRecord) -> Skipped {
     (record.record, record.id.to_string(), record.reason.as_str())
 }
 
-/// Packed batches of files, made on threads of its own.
+/// Packed batches of files, prepared by threads.
 #[pyclass(frozen)]
 struct Loader {
     loading: Handle<Loading>,
@@ -133,12 +133,12 @@ impl Loader {
         }
     }
 
-    /// The records skipped since the last call.
+    /// Returns the records skipped since the last call.
     fn take_skipped(&self, py: Python<'_>) -> PyResult<Vec<Skipped>> {
         Ok(std::mem::take(&mut self.loading.get(py)?.skipped))
     }
 
-    /// What the reader passed over, as lines; complete when the iteration has ended.
+    /// Returns what the reader passed over, as lines. They are complete when the iteration has ended.
     fn remarks(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         let loading = self.loading.get(py)?;
         let remarks = loading.loader.progress().remarks_on(loading.loader.inputs());
@@ -146,7 +146,7 @@ impl Loader {
     }
 }
 
-/// Packed batches of sequences that Python holds, without a thread.
+/// Packed batches of sequences from Python, without a thread.
 #[pyclass(frozen)]
 struct Collator {
     collating: Handle<Collating>,
@@ -169,7 +169,7 @@ impl Collator {
         Ok(Collator { collating: Handle::new(collating), options, tokenizer })
     }
 
-    /// Takes records in: their ids and sequences, and their places in the input.
+    /// Adds records: their ids and sequences, and their places in the input.
     fn push(
         &self,
         py: Python<'_>,
@@ -196,13 +196,13 @@ impl Collator {
         Ok(())
     }
 
-    /// The next batch that is full; None where more records are needed.
+    /// Returns the next full batch; None if more records are needed.
     fn pop<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let batch = self.collating.get(py)?.collator.pop();
         batch.map(|batch| self.options.batch(py, batch)).transpose()
     }
 
-    /// All batches that remain.
+    /// Returns all remaining batches.
     fn flush<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
         let mut collating = self.collating.get(py)?;
         let collating = &mut *collating;
@@ -210,7 +210,7 @@ impl Collator {
         batches.into_iter().map(|batch| self.options.batch(py, batch)).collect()
     }
 
-    /// The records skipped since the last call.
+    /// Returns the records skipped since the last call.
     fn take_skipped(&self, py: Python<'_>) -> PyResult<Vec<Skipped>> {
         Ok(std::mem::take(&mut self.collating.get(py)?.skipped))
     }

@@ -1,4 +1,4 @@
-//! Options by the names that Python has for them; `_options.py` has checked their words.
+//! Converts options from Python. `_options.py` has checked their words.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use virpack_core::{
 
 use crate::error::input_error;
 
-/// What runs a model.
+/// The device and the precision of a model.
 #[derive(Clone, FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct DeviceArguments {
@@ -26,7 +26,7 @@ pub(crate) struct DeviceArguments {
     device_timeout: Option<u64>,
 }
 
-/// Which model embeds, and what it makes of a record.
+/// Which model embeds, and what it returns for a record.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct EmbedderArguments {
@@ -43,7 +43,7 @@ pub(crate) struct EmbedderArguments {
     packing: bool,
 }
 
-/// Where embeddings are written, and how.
+/// Where embeddings are written, and in which format.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct OutputArguments {
@@ -91,10 +91,10 @@ impl EmbedderArguments {
 }
 
 impl OutputArguments {
-    /// A run of `embedder` over `inputs` into the output.
+    /// Returns the options of a run of `embedder` over `inputs` into the output.
     pub(crate) fn options(&self, embedder: EmbedderOptions, inputs: Vec<Input>) -> PyResult<EmbedOptions> {
         let checkpoint = self.checkpoint.then(|| CheckpointOptions::default().resume(self.resume));
-        // The model's name is that of `embedder`.
+        // The model's name comes from `embedder`.
         Ok(EmbedOptions::new(inputs, "", &self.output)
             .embedder(embedder)
             .format(self.format.as_deref().map(format))
@@ -106,7 +106,7 @@ impl OutputArguments {
     }
 }
 
-/// A precision of weights and activations.
+/// Returns a precision of weights and activations.
 pub(crate) fn dtype(name: &str) -> Dtype {
     match name {
         "float32-strict" => Dtype::F32Strict,
@@ -117,7 +117,7 @@ pub(crate) fn dtype(name: &str) -> Dtype {
     }
 }
 
-/// A type of values in a file.
+/// Returns a type of values in a file.
 pub(crate) fn dtype_out(name: &str) -> OutputDtype {
     match name {
         "float16" => OutputDtype::F16,
@@ -126,7 +126,7 @@ pub(crate) fn dtype_out(name: &str) -> OutputDtype {
     }
 }
 
-/// A file's format.
+/// Returns the format of a file.
 pub(crate) fn format(name: &str) -> OutputFormat {
     match name {
         "parquet" => OutputFormat::Parquet,
@@ -137,7 +137,7 @@ pub(crate) fn format(name: &str) -> OutputFormat {
     }
 }
 
-/// How a record's rows become one.
+/// Returns how a record's rows are pooled to one.
 pub(crate) fn pool(name: &str) -> Pool {
     match name {
         "cls" => Pool::Cls,
@@ -146,14 +146,14 @@ pub(crate) fn pool(name: &str) -> Pool {
     }
 }
 
-/// Which lengths go through.
+/// Returns which lengths are accepted.
 pub(crate) fn lengths(
     max_length: Option<usize>,
     min_length: usize,
     long_records: &str,
     window_overlap: Option<usize>,
 ) -> LengthOptions {
-    // Every model takes more than twice the default.
+    // Every model's maximum length is more than twice the default overlap.
     let overlap = LongRecords::DEFAULT_OVERLAP.min(max_length.unwrap_or(usize::MAX) / 2);
     let long_records = match long_records {
         "window" => LongRecords::Window { overlap: window_overlap.unwrap_or(overlap) },
@@ -164,12 +164,12 @@ pub(crate) fn lengths(
     LengthOptions::default().max_length(max_length).min_length(min_length).long_records(long_records)
 }
 
-/// The number of tokens, or what fits.
+/// Returns the number of tokens, or as many as fit.
 pub(crate) fn token_budget(tokens: Option<usize>) -> TokenBudget {
     tokens.map_or(TokenBudget::Auto, TokenBudget::Tokens)
 }
 
-/// A number that must be at least 1.
+/// Checks a number that must be at least 1.
 pub(crate) fn non_zero(name: &str, number: usize) -> PyResult<NonZeroUsize> {
     NonZeroUsize::new(number)
         .ok_or_else(|| input_error(&format!("{name} is 0"), Some("it must be at least 1")))

@@ -1,4 +1,4 @@
-//! Lengths to batches.
+//! Packs lengths into batches.
 
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
@@ -12,7 +12,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(pack_lengths, module)?)
 }
 
-/// The order of positions `[n]`, where each batch begins in it, `[batches + 1]`, and the tokens of all.
+/// The order of positions `[n]`, the start of each batch in it, `[batches + 1]`, and the total of tokens.
 type PackingArrays<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u32>>, u64);
 
 /// Packs `lengths` (tokens), `[n]`; `algorithm` is `ffd`, `bfd`, `nfd` or `nf`.
@@ -37,7 +37,7 @@ fn pack_lengths<'py>(
     Ok((order.into_pyarray(py), starts.into_pyarray(py), tokens))
 }
 
-/// The algorithm of that short name, which `_packing.py` has checked.
+/// Returns the algorithm of that short name, which `_packing.py` has checked.
 fn algorithm_of(name: &str) -> PyResult<Algorithm> {
     let found = Algorithm::ALL.into_iter().find(|algorithm| algorithm.as_str() == name);
     found.ok_or_else(|| PyValueError::new_err(format!("there is no algorithm {name:?}")))

@@ -1,4 +1,4 @@
-//! Plans of parts: made, opened, their parts made by a warm model, and committed.
+//! Plans of parts: makes and opens plans, makes their parts with a loaded model, and commits them.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -23,25 +23,25 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(commit, module)?)
 }
 
-/// A part that is there: number, file, whether it was there before, records, rows, skipped records, tokens,
+/// An existing part: number, file, whether it existed before, records, rows, skipped records, tokens,
 /// SHA-256 and seconds.
 type Part = (u64, PathBuf, bool, u64, u64, u64, u64, String, f64);
 
-/// A part of a plan: number, place of its input, first byte and the one behind the last, first record,
+/// A part of a plan: number, number of its input, first byte and the byte after the last, first record,
 /// records, tokens.
 type Range = (u64, u32, u64, u64, u64, u64, u64);
 
-/// What was committed: manifest, whether it was there before, parts, records, rows, skipped records, kinds of
-/// devices, temporary files removed, files joined.
+/// The results of a commit: manifest, whether it existed before, parts, records, rows, skipped records,
+/// kinds of devices, temporary files removed, files joined.
 type Committed = (PathBuf, bool, u64, u64, u64, u64, u64, u64, Vec<PathBuf>);
 
-/// A plan that is there.
+/// An existing plan.
 #[pyclass(frozen)]
 struct Plan {
     plan: Arc<plan::Plan>,
 }
 
-/// What to plan.
+/// The options of a plan.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct PlanArguments {
@@ -58,7 +58,7 @@ struct PlanArguments {
     window_overlap: Option<usize>,
 }
 
-/// What makes parts.
+/// The options of the model that makes parts.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct EngineArguments {
@@ -68,7 +68,7 @@ struct EngineArguments {
     packing: bool,
 }
 
-/// Where a plan is committed to.
+/// The options of a commit.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct CommitArguments {
@@ -81,7 +81,7 @@ struct CommitArguments {
 
 #[pymethods]
 impl Plan {
-    /// Opens the plan of a directory.
+    /// Opens the plan in a directory.
     #[new]
     fn new(py: Python<'_>, directory: PathBuf) -> Outcome<Self> {
         Ok(Plan { plan: Arc::new(py.detach(|| plan::Plan::open(directory))?) })
@@ -112,13 +112,13 @@ impl Plan {
         self.plan.remarks()
     }
 
-    /// Whether the plan was there when it was to be made.
+    /// Returns whether the plan already existed when it was to be made.
     #[getter]
     fn was_there(&self) -> bool {
         self.plan.was_there()
     }
 
-    /// All parts, in the order of their records.
+    /// Returns all parts, in the order of their records.
     fn parts(&self) -> Vec<Range> {
         let range = |part: &plan::PlannedPart| {
             let range = &part.range;
@@ -128,12 +128,12 @@ impl Plan {
         self.plan.parts().iter().map(range).collect()
     }
 
-    /// Numbers of the parts that are not there, by the sizes of files.
+    /// Returns the numbers of the missing parts, by the sizes of files.
     fn missing(&self, py: Python<'_>) -> Vec<u64> {
         py.detach(|| self.plan.missing())
     }
 
-    /// Loads the plan's model as its parts need it.
+    /// Loads the plan's model with the options that its parts require.
     fn engine(&self, py: Python<'_>, given: EngineArguments, hook: Option<Py<PyAny>>) -> Outcome<Engine> {
         let buffer_size = given.buffer_size.map(|records| non_zero("buffer_size", records)).transpose()?;
         let options = self
@@ -148,7 +148,7 @@ impl Plan {
         Engine::load(py, options, hook)
     }
 
-    /// Makes a part, or finds it there with all its bytes.
+    /// Makes a part, unless it exists with all its bytes.
     fn embed(
         &self,
         py: Python<'_>,
@@ -202,8 +202,8 @@ fn plan_files(
     Ok(Plan { plan: Arc::new(plan) })
 }
 
-/// Checks that every part of a plan is there and whole, writes the manifest, and joins the parts if a file is
-/// named.
+/// Checks that every part of a plan exists and is complete, writes the manifest, and joins the parts if a
+/// file is named.
 #[pyfunction]
 fn commit(py: Python<'_>, given: CommitArguments, hook: Option<Py<PyAny>>) -> Outcome<Committed> {
     let options = CommitOptions::new(given.directory)

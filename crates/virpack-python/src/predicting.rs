@@ -1,4 +1,4 @@
-//! Verdicts: virus or not.
+//! Verdicts on records: viral or not.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::error::{Outcome, input_error};
 use crate::options::{DeviceArguments, non_zero, token_budget};
 use crate::run::{Keeps, Reporter, Run};
 
-/// The models of VirNucPro: the nucleotides', and the proteins'.
+/// The models of VirNucPro: the nucleotide model and the protein model.
 const VIRNUCPRO: [&str; 2] = ["zhihan1996/DNABERT-S", "esm2_t36_3B_UR50D"];
 
 /// Adds this file's names to the module.
@@ -26,14 +26,14 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(predict_files, module)?)
 }
 
-/// What judges, and how.
+/// The models, classifiers and options of a prediction.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct PredictArguments {
     output: PathBuf,
     /// A directory of two models with their classifiers; None: virpack-mini.
     model: Option<PathBuf>,
-    /// What the pipeline is called.
+    /// The name of the pipeline.
     name: Option<String>,
     classifier: Option<PathBuf>,
     nucleotide_classifier: Option<PathBuf>,
@@ -90,7 +90,7 @@ impl PredictArguments {
             .force(self.force))
     }
 
-    /// The models and classifiers: those of a directory, or each by its name.
+    /// Returns the models and classifiers: those of a directory, or each by its name.
     fn models(&self, inputs: Vec<Input>, length: Option<NonZeroUsize>) -> Outcome<PredictOptions> {
         let Some(classifier) = &self.classifier else {
             let bundle = match &self.model {
@@ -112,9 +112,8 @@ impl PredictArguments {
     }
 }
 
-/// Judges every record of files, and writes the tables. A run that is interrupted is waited for if it `keeps`
-/// what is finished. Returns `run.json` as text, the files, the number of records, and lines that a user
-/// should see.
+/// Judges every record of files, and writes the tables. An interrupted run that `keeps` finished work is
+/// awaited. Returns `run.json` as text, the files, the number of records, and lines that a user should see.
 #[pyfunction]
 fn predict_files(
     py: Python<'_>,

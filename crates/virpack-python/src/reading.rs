@@ -1,4 +1,4 @@
-//! Files to records, and to the open frames of nucleotides.
+//! Reads records from files, and the open frames of nucleotide records.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -15,7 +15,8 @@ use crate::error::{Failure, Outcome, input_error};
 use crate::handle::Handle;
 use crate::source::open_files;
 
-/// Letters that are read before the interpreter gets them, so that short records go over by the hundred.
+/// Letters that are read before the interpreter gets them, so that short records are passed on by the
+/// hundred.
 const LETTERS_AT_A_TIME: usize = 1 << 17;
 
 /// Adds this file's names to the module.
@@ -24,13 +25,13 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Frames>()
 }
 
-/// The records of some files, of one shard of them.
+/// Opens one shard of the records of some files.
 pub(crate) fn open(paths: Vec<PathBuf>, shard: Shard) -> Result<Records, SeqError> {
     let inputs: Vec<Input> = paths.into_iter().map(Input::from).collect();
     Ok(open_files(&inputs)?.shard(shard))
 }
 
-/// Shard `number`, from 0, of `of`.
+/// Returns shard `number`, from 0, of `of`.
 pub(crate) fn shard((number, of): (u32, u32)) -> PyResult<Shard> {
     let shard = number.checked_add(1).and_then(|number| Shard::new(number, of));
     shard.ok_or_else(|| {
@@ -38,12 +39,12 @@ pub(crate) fn shard((number, of): (u32, u32)) -> PyResult<Shard> {
     })
 }
 
-/// The remarks on what was read, as lines.
+/// Returns the remarks on what was read, as lines.
 pub(crate) fn remarks_of(records: &Records) -> Vec<String> {
     records.remarks().iter().map(ToString::to_string).collect()
 }
 
-/// What waits to be handed out, and the error after it.
+/// The items that wait to be returned, and the error after them.
 struct Ahead<T> {
     ready: VecDeque<T>,
     failure: Option<SeqError>,
@@ -54,7 +55,7 @@ impl<T> Ahead<T> {
         Ahead { ready: VecDeque::new(), failure: None }
     }
 
-    /// The next one; None at the end, or where `fill` has to be asked for more.
+    /// Returns the next item; None at the end, or if `fill` must be called for more.
     fn next(&mut self) -> Outcome<Option<T>> {
         match (self.ready.pop_front(), &self.failure) {
             (None, Some(_)) => Err(self.failure.take().map(Failure::Seq).expect("it was matched")),
@@ -115,13 +116,13 @@ impl Reader {
         Ok(Some((&*id, description, sequence, index, path.to_string_lossy(), line).into_pyobject(py)?))
     }
 
-    /// What the reader passed over, as lines; complete when the iteration has ended.
+    /// Returns what the reader passed over, as lines. They are complete when the iteration has ended.
     fn remarks(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         Ok(remarks_of(&self.0.get(py)?.records))
     }
 }
 
-/// Letters as text.
+/// Returns letters as text.
 fn str_of(letters: &[u8]) -> &str {
     std::str::from_utf8(letters).expect("the reader accepts ASCII letters and marks only")
 }
@@ -161,7 +162,7 @@ impl Framing {
         }
     }
 
-    /// Adds the frames of the next record; the letters read, None at the end.
+    /// Adds the frames of the next record, and returns the letters read; None at the end.
     fn one_record(&mut self) -> Result<Option<usize>, SeqError> {
         if !self.records.read(&mut self.record)? {
             return Ok(None);
@@ -208,7 +209,7 @@ impl Frames {
         while framing.ahead.ready.is_empty() && framing.ahead.failure.is_none() {
             let before = framing.records.progress().records();
             py.detach(|| framing.fill());
-            // A stretch of records without an open frame is not the end.
+            // A series of records without an open frame is not the end.
             if framing.ahead.ready.is_empty() && framing.records.progress().records() == before {
                 break;
             }
@@ -222,7 +223,7 @@ impl Frames {
         Ok(Some((&*id, record, chunk, start, name, nucleotides, protein).into_pyobject(py)?))
     }
 
-    /// What the reader passed over, as lines; complete when the iteration has ended.
+    /// Returns what the reader passed over, as lines. They are complete when the iteration has ended.
     fn remarks(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         Ok(remarks_of(&self.0.get(py)?.records))
     }

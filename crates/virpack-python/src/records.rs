@@ -1,4 +1,4 @@
-//! Records, dictionaries of Python, to batches.
+//! Packs records, which are Python dictionaries, into batches.
 
 use std::cmp::{Ordering, Reverse};
 
@@ -11,7 +11,7 @@ use virpack_core::seq::{GreedyPacker, PackerOptions, SeqError};
 
 use crate::error::Outcome;
 
-/// Tokens of a sequence beside its letters: one before and one behind.
+/// Tokens of a sequence beside its letters: one before and one after.
 const SPECIAL_TOKENS: u32 = 2;
 
 /// Adds this file's names to the module.
@@ -19,13 +19,13 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(pack_records, module)?)
 }
 
-/// Batches of records; the ids of those that were truncated, with their lengths before; and the tokens of all
-/// batches but the last.
+/// Batches of records; the ids of truncated records, with their lengths before truncation; and the tokens
+/// of all batches except the last.
 type PackedRecords<'py> = (Bound<'py, PyList>, Vec<(Py<PyAny>, usize)>, u64);
 
-/// Packs `records`, dictionaries with `id` and `sequence`, first fit by `(-length, id)`; a sequence counts
-/// two special tokens. A record of more than `longest` letters is in its batch as a copy, truncated and
-/// flagged.
+/// Packs `records`, dictionaries with `id` and `sequence`, first fit by `(-length, id)`. A sequence counts
+/// two special tokens. A record of more than `longest` letters is in its batch as a truncated and flagged
+/// copy.
 #[pyfunction]
 fn pack_records<'py>(
     records: &Bound<'py, PyList>,
@@ -77,18 +77,18 @@ fn pack_records<'py>(
     Ok((batches, cut, tokens))
 }
 
-/// What a record is sorted by, next to each other in memory: the objects of Python are scattered.
+/// The sort key of a record. Keys are adjacent in memory; Python's objects are scattered.
 #[derive(Clone, Copy)]
 struct Key {
     /// Letters that are packed.
     letters: u32,
     /// The record's place in the list.
     place: u32,
-    /// The first 16 bytes of its id, as [`beginning`] has them.
+    /// The first 16 bytes of its id, as [`beginning`] returns them.
     id: Option<u128>,
 }
 
-/// The first bytes of an id as a number that compares like them; None for an id that is not text.
+/// Returns the first bytes of an id as a number with the same order; None for an id that is not text.
 fn beginning(id: &Bound<'_, PyAny>) -> Option<u128> {
     let text = id.cast::<PyString>().ok()?.to_str().ok()?.as_bytes();
     let mut bytes = [0; 16];
@@ -97,7 +97,7 @@ fn beginning(id: &Bound<'_, PyAny>) -> Option<u128> {
     Some(u128::from_be_bytes(bytes))
 }
 
-/// Sorts by `(-letters, id)`, records of one length and id as they come.
+/// Sorts by `(-letters, id)`; records of equal length and id keep their order.
 fn sort(keys: &mut Vec<Key>, records: &Bound<'_, PyList>) -> PyResult<()> {
     by_length(keys);
     let mut failure = None;
@@ -113,7 +113,8 @@ fn sort(keys: &mut Vec<Key>, records: &Bound<'_, PyList>) -> PyResult<()> {
     failure.map_or(Ok(()), Err)
 }
 
-/// Orders by length, the longest first, and equal ones as they come: a counting sort where lengths are short.
+/// Sorts by length, the longest first, and keeps the order of equal ones: a counting sort if lengths are
+/// short.
 fn by_length(keys: &mut Vec<Key>) {
     let most = keys.iter().map(|key| key.letters as usize).max().unwrap_or(0);
     if most > 4 * keys.len() + 4096 {
@@ -141,7 +142,7 @@ fn id_of<'py>(record: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     item(record, intern!(record.py(), "id"))
 }
 
-/// `record[key]`; a dictionary is asked without its methods.
+/// Returns `record[key]`. A dictionary is read directly, without its methods.
 fn item<'py>(record: &Bound<'py, PyAny>, key: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
     match record.cast_exact::<PyDict>() {
         Ok(dict) => dict.get_item(key)?.ok_or_else(|| PyKeyError::new_err(key.clone().unbind())),
@@ -149,7 +150,7 @@ fn item<'py>(record: &Bound<'py, PyAny>, key: &Bound<'py, PyString>) -> PyResult
     }
 }
 
-/// A copy of a record with the first `longest` letters of its sequence.
+/// Returns a copy of a record with the first `longest` letters of its sequence.
 fn truncated<'py>(
     record: &Bound<'py, PyAny>,
     sequence: &Bound<'py, PyAny>,

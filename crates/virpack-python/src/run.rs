@@ -1,4 +1,4 @@
-//! Work on a thread of its own, while the interpreter feeds it, hears from it and heeds Ctrl-C.
+//! Runs work on a thread, while the interpreter feeds it, receives its reports and handles Ctrl-C.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -13,41 +13,41 @@ use crate::error::{Failure, Outcome};
 use crate::events;
 use crate::source::Feed;
 
-/// How long a wait goes on before signals are looked at.
+/// How long a wait lasts before signals are checked.
 const SIGNALS_EVERY: Duration = Duration::from_millis(50);
 
-/// How often progress is told.
+/// The interval of progress reports.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
-/// What the thread is called in errors.
+/// The name of the thread in errors.
 const THREAD: &str = "engine";
 
-/// What comes from the thread.
+/// A message from the thread.
 enum Message<T> {
     Event(Event),
     Item(T),
-    /// Nothing comes after it.
+    /// The end; nothing follows it.
     End(Result<(), Error>),
 }
 
-/// Work on a thread of its own that gives items.
+/// Work on a thread that returns items.
 pub(crate) struct Run<T> {
-    /// None once its end was heard.
+    /// None once its end was received.
     messages: Option<Receiver<Message<T>>>,
     cancel: CancelToken,
-    /// Records that Python still has to give.
+    /// Records that Python has yet to provide.
     feed: Option<Feed>,
-    /// Called with what kind of event it is, and what it says; None: nothing is told.
+    /// Called with the kind of each event and its text; None: nothing is reported.
     hook: Option<Py<PyAny>>,
     keeps: Keeps,
 }
 
-/// Whether a run that is interrupted has something to keep, so that it is waited for.
+/// Whether an interrupted run has work to keep, so that its end is awaited.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keeps {
-    /// What is finished is written, or removed, before the run returns.
+    /// Finished work is written, or removed, before the run returns.
     Output,
-    /// What it finishes is lost in any case: it ends by itself.
+    /// Finished work is lost in any case, so the run ends by itself.
     Nothing,
 }
 
@@ -55,19 +55,19 @@ pub(crate) enum Keeps {
 pub(crate) struct Reporter<T> {
     to: Sender<Message<T>>,
     told: Option<Instant>,
-    /// Progress that came too soon after the last one that was told.
+    /// Progress that followed too soon after the last report.
     held: Option<Event>,
 }
 
 impl<T> Clone for Reporter<T> {
-    /// One more, for another part of the work to tell of its events.
+    /// Returns another reporter, for a different part of the work.
     fn clone(&self) -> Self {
         Reporter { to: self.to.clone(), told: None, held: None }
     }
 }
 
 impl<T> Drop for Reporter<T> {
-    /// The last progress is always told.
+    /// The last progress is always reported.
     fn drop(&mut self) {
         if let Some(progress) = self.held.take() {
             let _ = self.to.send(Message::Event(progress));
@@ -76,7 +76,7 @@ impl<T> Drop for Reporter<T> {
 }
 
 impl<T> Reporter<T> {
-    /// Reports an event; progress now and then.
+    /// Reports an event; progress at intervals only.
     pub(crate) fn event(&mut self, event: Event) {
         if let Event::Progress(_) = event {
             if self.told.is_some_and(|told| told.elapsed() < PROGRESS_EVERY) {
@@ -89,7 +89,7 @@ impl<T> Reporter<T> {
         let _ = self.to.send(Message::Event(event));
     }
 
-    /// Hands an item over, waiting until it is asked for; false if the run is gone.
+    /// Passes an item on, after waiting until it is requested; false if the run is gone.
     pub(crate) fn item(&mut self, item: T) -> bool {
         self.to.send(Message::Item(item)).is_ok()
     }
@@ -110,7 +110,7 @@ impl<T: Send + 'static> Run<T> {
         keeps: Keeps,
         work: impl FnOnce(&mut Reporter<T>, &CancelToken) -> Result<(), Error> + Send + 'static,
     ) -> Outcome<Self> {
-        // One that is taken and one that waits: the slower side holds the other back.
+        // One item is taken and one waits: the slower side limits the other.
         let (to, messages) = bounded(1);
         let cancel = CancelToken::new();
         let mut reporter = Reporter { to, told: None, held: None };
@@ -124,11 +124,13 @@ impl<T: Send + 'static> Run<T> {
         Ok(Run { messages: Some(messages), cancel, feed, hook, keeps })
     }
 
-    /// The next item, and None at the end; meanwhile other threads of Python run, and Ctrl-C is heeded.
+    /// Returns the next item, and None at the end. Meanwhile other Python threads run, and Ctrl-C is
+    /// handled.
     ///
     /// # Errors
     ///
-    /// What ended the work; what a signal, the hook or the given records raised, which ends the work too.
+    /// The error that ended the work; or what a signal, the hook or the given records raised, which also
+    /// ends the work.
     pub(crate) fn next(&mut self, py: Python<'_>) -> Outcome<Option<T>> {
         let result = self.wait(py);
         if result.is_err() {
@@ -137,14 +139,14 @@ impl<T: Send + 'static> Run<T> {
         result
     }
 
-    /// The one item of work that gives one, once all has ended.
+    /// Returns the one item of work that returns one, after the work has ended.
     ///
     /// # Errors
     ///
     /// As [`Run::next`].
     pub(crate) fn only(&mut self, py: Python<'_>) -> Outcome<T> {
         let item = self.next(py)?.expect("work that ends well has given its item");
-        // Events may come behind it.
+        // Events may follow the item.
         self.next(py)?;
         Ok(item)
     }
@@ -170,10 +172,10 @@ impl<T: Send + 'static> Run<T> {
         }
     }
 
-    /// Ends the work. What it keeps is safe when this returns, unless a second signal comes.
+    /// Ends the work. Kept work is safe when this returns, unless a second signal arrives.
     fn stop(&mut self, py: Python<'_>) {
         self.cancel.cancel();
-        // Only now: the end of what was given would pass for the end of the input.
+        // The feed is dropped only now: its end would be taken for the end of the input.
         self.feed = None;
         let Some(messages) = self.messages.take() else { return };
         if self.keeps == Keeps::Nothing {
@@ -183,7 +185,7 @@ impl<T: Send + 'static> Run<T> {
             let heard = py.detach(|| messages.recv_timeout(SIGNALS_EVERY));
             match heard {
                 Ok(Message::End(Err(error @ Error::Interrupted { kept: Some(_) }))) => {
-                    // An exception is under way already.
+                    // Another exception is already being raised.
                     let _ = events::log(py, self.hook.as_ref(), "warning", &error.to_string());
                     return;
                 }
@@ -197,7 +199,7 @@ impl<T: Send + 'static> Run<T> {
     }
 }
 
-/// The next message, or None where none came for a while, or records were given away.
+/// Returns the next message; None if none arrived for a while, or if records were passed on.
 fn hear<T>(messages: &Receiver<Message<T>>, feed: Option<&mut Feed>) -> Option<Message<T>> {
     let Some(feed) = feed else {
         return match messages.recv_timeout(SIGNALS_EVERY) {
@@ -218,7 +220,7 @@ fn hear<T>(messages: &Receiver<Message<T>>, feed: Option<&mut Feed>) -> Option<M
     None
 }
 
-/// A thread that is gone without a word.
+/// Returns the error of a thread that ended without a message.
 fn ended() -> Error {
     ThreadError::panicked(THREAD, &"it ended").into()
 }

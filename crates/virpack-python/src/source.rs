@@ -1,4 +1,4 @@
-//! Where records come from: files, or Python, a block at a time.
+//! The sources of records: files, or Python, one block at a time.
 
 use std::path::PathBuf;
 
@@ -11,10 +11,10 @@ use pyo3::types::{PyBytes, PyIterator, PyList, PyString};
 use virpack_core::device::available_memory;
 use virpack_core::seq::{Input, ReadLimits, ReadOptions, Record, Records, SeqError, reader};
 
-/// What records in memory are called in errors.
+/// The name of records in memory in errors.
 const NAME: &str = "sequences";
 
-/// Files, or an iterator of blocks of records, as `_blocks.py` makes them.
+/// Files, or an iterator over blocks of records, as `_blocks.py` makes them.
 #[derive(FromPyObject)]
 pub(crate) enum Source<'py> {
     #[pyo3(transparent)]
@@ -23,24 +23,24 @@ pub(crate) enum Source<'py> {
     Blocks(Bound<'py, PyIterator>),
 }
 
-/// Where records come from, to be opened by the thread that reads them.
+/// A source of records, to be opened by the thread that reads it.
 pub(crate) enum Opening {
     Files(Vec<Input>),
     Given(Receiver<Vec<Record>>),
 }
 
-/// Blocks of records on their way from Python.
+/// Blocks of records that Python passes on.
 pub(crate) struct Feed {
     blocks: Py<PyIterator>,
     to: Sender<Vec<Record>>,
-    /// The block that was made last.
+    /// The last block that was made.
     block: Option<Vec<Record>>,
-    /// The reader is gone.
+    /// Whether the reader is gone.
     is_over: bool,
 }
 
 impl Source<'_> {
-    /// What the reader opens, and what Python must give it meanwhile.
+    /// Splits the source into what the reader opens and what Python must provide meanwhile.
     pub(crate) fn split(self) -> (Opening, Option<Feed>) {
         match self {
             Source::Files(paths) => (Opening::Files(paths.into_iter().map(Input::from).collect()), None),
@@ -55,7 +55,7 @@ impl Source<'_> {
     }
 }
 
-/// The records of files, of a size that fits the memory.
+/// Opens the records of files, with a size limit that fits the memory.
 pub(crate) fn open_files(inputs: &[Input]) -> Result<Records, SeqError> {
     reader::open_with(inputs, ReadOptions::default().limits(ReadLimits::fitting(available_memory())))
 }
@@ -70,7 +70,7 @@ impl Opening {
 }
 
 impl Feed {
-    /// Has Python make a block, unless one waits; false at the end.
+    /// Makes Python build a block, unless one waits; returns false at the end.
     pub(crate) fn fill(&mut self, py: Python<'_>) -> PyResult<bool> {
         if self.is_over {
             return Ok(false);
@@ -87,14 +87,14 @@ impl Feed {
         &self.to
     }
 
-    /// Sends the block that waits by `send`, which says whether anyone takes it.
+    /// Sends the waiting block by `send`, which returns whether it was taken.
     pub(crate) fn give(&mut self, send: impl FnOnce(Vec<Record>) -> bool) {
-        // A reader that is gone leaves its reason with the run.
+        // If the reader is gone, the run has the reason.
         self.is_over = !send(self.block.take().unwrap_or_default());
     }
 }
 
-/// The records of a block: ids and sequences, or ids and the letters of all with the offsets between them.
+/// Returns the records of a block: ids and sequences, or ids and the letters of all with their offsets.
 fn records(block: &Bound<'_, PyAny>) -> PyResult<Vec<Record>> {
     if let Ok((ids, sequences)) = block.extract::<(Bound<'_, PyList>, Bound<'_, PyList>)>() {
         let pairs = ids.iter().zip(sequences.iter());
@@ -122,6 +122,6 @@ fn letters(sequence: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
         return Ok(bytes.as_bytes().to_vec());
     }
     let text = sequence.cast::<PyString>().map_err(|_| PyTypeError::new_err("a sequence is str or bytes"))?;
-    // What is no letter is refused where it is read, with its place.
+    // Invalid letters are refused by the reader, with their place.
     Ok(text.to_string_lossy().into_owned().into_bytes())
 }

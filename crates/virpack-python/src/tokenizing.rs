@@ -1,4 +1,4 @@
-//! Letters to token ids.
+//! Turns letters into token ids.
 
 use std::sync::Arc;
 
@@ -28,12 +28,12 @@ pub(crate) struct Tokenizer {
     model: String,
 }
 
-/// Token ids `[t]` and where each sequence begins, `[n + 1]`.
+/// Token ids `[t]` and the start of each sequence, `[n + 1]`.
 type TokenArrays<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i32>>);
 
 #[pymethods]
 impl Tokenizer {
-    /// The tokenizer of `model`; `esm2` stands for every ESM-2 model, as they share one alphabet.
+    /// Loads the tokenizer of `model`; `esm2` means every ESM-2 model, as they share one alphabet.
     #[new]
     fn new(py: Python<'_>, model: String) -> Outcome<Self> {
         if model == "esm2" {
@@ -48,7 +48,7 @@ impl Tokenizer {
         Ok(Tokenizer { tokens, max_length: config.max_length(), model })
     }
 
-    /// Token ids of all sequences, end to end.
+    /// Returns the token ids of all sequences, end to end.
     fn encode<'py>(&self, py: Python<'py>, sequences: Vec<PyBackedStr>) -> TokenArrays<'py> {
         let (ids, starts) = py.detach(|| {
             let (mut ids, mut starts) = (Vec::new(), Vec::with_capacity(sequences.len() + 1));
@@ -62,7 +62,7 @@ impl Tokenizer {
         (ids.into_pyarray(py), starts.into_pyarray(py))
     }
 
-    /// Residues, or bases, of a sequence as limits count them.
+    /// Returns the residues, or bases, of a sequence as length limits count them.
     fn length(&self, sequence: &str) -> u64 {
         self.tokens.length(sequence.as_bytes())
     }

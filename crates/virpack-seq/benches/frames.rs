@@ -69,7 +69,7 @@ fn loader_rate(path: &str) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Takes all batches of a file and lets go of them; gives its chunks.
+/// Takes all batches of a file, discards them, and returns the number of chunks.
 fn load(path: &str) -> Result<u64, Box<dyn std::error::Error>> {
     let words =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../virpack-model/virpack-mini/nucleotide/tokenizer.json");

@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Prints the best rate of a stage, which says how many units it handled.
+/// Prints the best rate of a stage, which returns how many units it handled.
 fn rate(stage: &str, unit: &str, mut run: impl FnMut() -> u64) {
     let best = (0..RUNS)
         .map(|_| {

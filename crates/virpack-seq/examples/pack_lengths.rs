@@ -1,4 +1,4 @@
-//! Packs lengths for another engine: lengths come in, one a line; batches go out, one a line.
+//! Packs lengths for another engine: reads one length per line, and writes one batch per line.
 //!
 //! ```text
 //! printf '30\n60\n50\n40\n20\n' | cargo run -p virpack-seq --example pack_lengths -- 100

@@ -1,4 +1,4 @@
-//! Tells nucleotide sequences from proteins, and proteins from nucleotide sequences.
+//! Distinguishes nucleotide sequences from proteins.
 
 use std::path::PathBuf;
 
@@ -9,16 +9,16 @@ use crate::input::Input;
 use crate::letters::unified;
 use crate::record::Record;
 
-/// How a letter counts.
+/// How a letter counts when sequences are classified.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// A, C, G, T, U and N.
     Base,
-    /// Another of IUPAC's codes, which stand for residues too.
+    /// Another IUPAC code, which is also a residue.
     Ambiguous,
-    /// A letter that stands for residues alone.
+    /// A letter that only proteins use.
     Residue,
-    /// A gap, a digit; X, which masks both kinds.
+    /// A gap, a digit, or X, which masks both kinds.
     Other,
 }
 
@@ -40,7 +40,7 @@ const fn kinds() -> [Kind; 256] {
     kinds
 }
 
-/// What a model reads.
+/// The kind of letters that a model reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alphabet {
     /// Residues.
@@ -50,15 +50,15 @@ pub enum Alphabet {
 }
 
 impl Alphabet {
-    /// Checks that a record is not plainly of the other kind: its embedding would mean nothing, and
-    /// nothing would show that.
+    /// Checks that a record is not plainly of the other kind. Its embedding would mean nothing, and no
+    /// output would show that.
     ///
-    /// [`expect_nucleotides`] refuses what is not a nucleotide sequence. Not a protein is a record of
-    /// at least 30 letters, none of which stands for a residue alone, nine of ten for A, C, G, T, U
-    /// or N, and one of twenty for each of the four bases: proteins of two or three of these
-    /// letters are known (those that keep fish from freezing repeat A, A, T), none of all.
+    /// [`expect_nucleotides`] refuses what is not a nucleotide sequence. A record is refused as a protein
+    /// if it has at least 30 letters, none of them is a residue only, nine of ten are A, C, G, T, U or N,
+    /// and each of the four bases makes up at least one letter of twenty. Proteins of two or three of these
+    /// letters exist (antifreeze proteins of fish repeat A, A, T); none is known that has all four.
     ///
-    /// `inputs` give the path for the error.
+    /// The error takes the path from `inputs`.
     ///
     /// # Errors
     ///
@@ -80,16 +80,16 @@ impl Alphabet {
     }
 }
 
-/// The path that a record comes from.
+/// Returns the path of the record's input.
 fn path(record: &Record, inputs: &[Input]) -> PathBuf {
     inputs.get(record.source as usize).map(|input| input.path().into()).unwrap_or_default()
 }
 
-/// Fewest letters of a record that is plainly not a protein.
+/// The fewest letters of a record that can be refused as a protein.
 const LEAST_LETTERS: u64 = 30;
 
 fn expect_protein(record: &Record, inputs: &[Input]) -> Result<(), SeqError> {
-    // Most records end at their first letters.
+    // Most records end here, at their first letters.
     if first_residue(&record.sequence).is_some() {
         return Ok(());
     }
@@ -112,21 +112,21 @@ fn expect_protein(record: &Record, inputs: &[Input]) -> Result<(), SeqError> {
     })
 }
 
-/// Whether letters are so many, and so many of them bases, that chance makes no protein of them.
+/// Returns whether there are enough letters, and enough bases among them, that this is not a protein by
+/// chance.
 fn are_mostly_bases(bases: u64, letters: u64) -> bool {
     letters >= LEAST_LETTERS && 10 * bases >= 9 * letters
 }
 
-/// The place of the first letter that stands for a residue alone.
+/// Returns the position of the first letter that only proteins use.
 fn first_residue(sequence: &[u8]) -> Option<usize> {
     sequence.iter().position(|&letter| KINDS[letter as usize] == Kind::Residue)
 }
 
-/// Checks that a record holds nucleotides: a protein has letters that stand for no nucleotide, and
-/// fewer than half of its letters are bases. A few stray letters in a genome are
-/// accepted.
+/// Checks that a record holds nucleotides. A record is refused if it has letters that are not nucleotide
+/// codes and fewer than half of its letters are bases. A few stray letters in a genome are accepted.
 ///
-/// `inputs` give the path for the error.
+/// The error takes the path from `inputs`.
 ///
 /// # Errors
 ///
@@ -144,7 +144,7 @@ pub fn expect_nucleotides(record: &Record, inputs: &[Input]) -> Result<(), SeqEr
     if are_bases(&record.sequence) {
         return Ok(());
     }
-    // The name of a special token, `<mask>`, is a protein's.
+    // The name of a special token, such as `<mask>`, occurs in proteins only.
     let name = memchr(b'<', &record.sequence);
     let Some(place) = name.or_else(|| first_residue(&record.sequence)) else { return Ok(()) };
     let [bases, letters] = count_bases(&record.sequence);
@@ -161,7 +161,7 @@ pub fn expect_nucleotides(record: &Record, inputs: &[Input]) -> Result<(), SeqEr
     })
 }
 
-/// Whether all letters are bases; without an early end, so that it becomes vector code.
+/// Returns whether all letters are bases. It has no early exit, so that the compiler vectorizes the loop.
 fn are_bases(sequence: &[u8]) -> bool {
     let is_base = |letter: u8| {
         let lower = letter | 0x20;
@@ -175,7 +175,7 @@ fn are_bases(sequence: &[u8]) -> bool {
     sequence.iter().fold(true, |all, &letter| all & is_base(letter))
 }
 
-/// The letters of some records, to tell whether an input holds proteins or nucleotides.
+/// A sample of letters, which shows whether an input holds proteins or nucleotides.
 ///
 /// ```
 /// use virpack_seq::{Alphabet, AlphabetSample};
@@ -197,9 +197,9 @@ pub struct AlphabetSample {
 }
 
 impl AlphabetSample {
-    /// Looks at one more sequence. A letter that stands for a residue alone makes it a protein,
-    /// unless it is a stray one in what is plainly nucleotides: at least 30 letters, nine of ten
-    /// bases.
+    /// Adds a sequence to the sample. A letter that only proteins use makes it a protein, unless the
+    /// sequence is plainly nucleotides (at least 30 letters, nine of ten of them bases) and the letter is a
+    /// stray one.
     pub fn add(&mut self, sequence: &[u8]) {
         let [bases, letters] = count_bases(sequence);
         self.bases += bases;
@@ -207,7 +207,7 @@ impl AlphabetSample {
         self.has_protein |= !are_mostly_bases(bases, letters) && first_residue(sequence).is_some();
     }
 
-    /// Letters seen, gaps and X not counted.
+    /// Returns the number of letters seen, without gaps and X.
     ///
     /// ```
     /// let mut sample = virpack_seq::AlphabetSample::default();
@@ -218,7 +218,7 @@ impl AlphabetSample {
         self.letters
     }
 
-    /// Whether one of the sequences is a protein for certain.
+    /// Returns whether one of the sequences is certainly a protein.
     ///
     /// ```
     /// let mut sample = virpack_seq::AlphabetSample::default();
@@ -231,8 +231,8 @@ impl AlphabetSample {
         self.has_protein
     }
 
-    /// What the sequences are; `None` for under 30 letters without a residue's among them, and for
-    /// letters that both kinds may have, fewer than nine of ten bases.
+    /// Returns what the sequences are. `None` means that no letter is one that only proteins use, and that
+    /// there are fewer than 30 letters, or fewer than nine bases in ten letters.
     pub fn alphabet(&self) -> Option<Alphabet> {
         if self.has_protein {
             return Some(Alphabet::Proteins);
@@ -241,8 +241,8 @@ impl AlphabetSample {
     }
 }
 
-/// How many letters are bases (A, C, G, T, U, N), and how many are bases or residues at all: gaps,
-/// digits and X are neither.
+/// Returns how many letters are bases (A, C, G, T, U, N), and how many are bases or residues. Gaps, digits
+/// and X are neither.
 pub(crate) fn count_bases(sequence: &[u8]) -> [u64; 2] {
     sequence.iter().fold([0, 0], |[bases, letters], &letter| {
         let kind = KINDS[letter as usize];
@@ -250,7 +250,7 @@ pub(crate) fn count_bases(sequence: &[u8]) -> [u64; 2] {
     })
 }
 
-/// How many letters no code for nucleotides stands for.
+/// Returns how many letters are not nucleotide codes.
 pub(crate) fn count_odd(sequence: &[u8]) -> u64 {
     let is_odd = |letter: &&u8| matches!(KINDS[**letter as usize], Kind::Residue | Kind::Other);
     sequence.iter().filter(is_odd).count() as u64
@@ -290,25 +290,26 @@ mod tests {
         };
         let (proteins, nucleotides) = (Some(Alphabet::Proteins), Some(Alphabet::Nucleotides));
         let gene = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATC";
-        // Proteins that hold a letter of residues alone, most of their letters being bases' too.
+        // Proteins with a letter that only proteins use, though most of their letters are also codes of
+        // bases.
         for protein in
             ["MKTLLVAAAGG", "GAVLKSTAAGGT", "GATTACAE", "mktp", "AAAAAAAAAAAAAAF", "ACGTI", "NNNNZ"]
         {
             assert_eq!(told(&[protein]), proteins, "{protein}");
             assert_eq!(told(&[gene, protein]), proteins, "{protein}");
         }
-        // Under 30 letters, none of them a residue's alone.
+        // Under 30 letters, and none that only proteins use.
         for unclear in
             ["", "A", "GATTACA", "SKKGTGNAAVTKAATGKST", "MSTNKTGAAACTGGASMTKA", "XXXXX", "-----", &gene[..29]]
         {
             assert_eq!(told(&[unclear]), None, "{unclear}");
         }
-        // Many letters, a third of which no base has.
+        // Many letters, of which a third are not bases.
         assert_eq!(told(&["SKKGTGNAAVTKAATGKST"; 10]), None);
         for sure in [gene, &gene.to_lowercase(), &gene.replace('T', "U"), &format!("{gene}{gene}E")] {
             assert_eq!(told(&[sure]), nucleotides, "{sure}");
         }
-        // Reads: together they are many letters.
+        // Reads: each is short, but together they have enough letters.
         assert_eq!(told(&["GATTACA"; 5]), nucleotides);
     }
 
@@ -356,7 +357,7 @@ mod tests {
             &gene[..29],
             // A metallothionein: a third of it is cysteine.
             "MDPNCSCATGGSCTCTGSCKCKECKCTSCKKSCCSCCPMSCAKCAQGCICKGASEKCSCCA",
-            // What one residue among bases is taken for.
+            // One residue among bases is taken for a stray letter.
             &format!("{gene}E"),
         ]) {
             assert!(check(protein).is_ok(), "{protein}");

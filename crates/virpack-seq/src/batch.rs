@@ -1,4 +1,4 @@
-//! What the packer makes and a model eats: several sequences laid end to end.
+//! A packed batch: several sequences end to end, as the packer makes it and a model takes it.
 
 use std::sync::Arc;
 
@@ -9,46 +9,46 @@ use std::sync::Arc;
 pub struct PackedBatch {
     /// Token ids, `[total_tokens]`.
     pub input_ids: Vec<u16>,
-    /// Where each sequence begins in `input_ids`, `[n + 1]`: starts at 0, strictly increases, ends at
+    /// Start of each sequence in `input_ids`, `[n + 1]`: starts at 0, strictly increases, ends at
     /// `total_tokens`.
     pub cu_seqlens: Vec<i32>,
     /// Tokens in the longest sequence.
     pub max_seqlen: usize,
-    /// Where each sequence came from, `[n]`.
+    /// The origin of each sequence, `[n]`.
     pub index: Vec<SequenceIndex>,
 }
 
-/// Where a packed sequence came from: the record, and which part of it.
+/// The origin of a packed sequence: its record, and the part of it that was packed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SequenceIndex {
-    /// Its number, from 0: the record's place over all inputs, or, of a [frame
-    /// loader](crate::frames), the sequence's own.
+    /// The number of the sequence, from 0: the record's place over all inputs, or in a [frame
+    /// loader](crate::frames) the number of the sequence itself.
     pub number: u64,
-    /// Which input the record is in, from 0.
+    /// The number of the record's input, from 0.
     pub source: u32,
     /// The record's full id: the first word of its header.
     pub id: Arc<str>,
-    /// Residues (or bases) in the whole record, before any cut.
+    /// Residues (or bases) in the complete record, before truncation.
     pub length: u64,
-    /// Whether the record was cut to fit: what is packed is its beginning.
+    /// Whether the record was truncated: only its beginning is packed.
     pub truncated: bool,
-    /// Letters of the record that the alphabet does not know (they became `<unk>`), as far as it is
-    /// packed: those of all windows together, each once.
+    /// Letters of the record outside the alphabet (they became `<unk>`), in the part that is packed. A
+    /// letter in several windows counts once.
     pub unknown: u32,
-    /// Gap characters (`-`, `.`) of the record, counted in the same way; they are not among the
-    /// unknown letters.
+    /// Gap characters (`-`, `.`) of the record, counted in the same way. They are not among the unknown
+    /// letters.
     pub gaps: u32,
     /// Which window of the record this sequence is.
     pub window: Window,
-    /// Whether a consumer needs the sequence's result: false if it is in the loader's set of
-    /// finished numbers ([`LoaderOptions::done`](crate::LoaderOptions::done)). It is in a batch
-    /// then only because another sequence of the batch is needed.
+    /// Whether a consumer needs the sequence's result. It is false if the number is in the loader's set of
+    /// finished numbers ([`LoaderOptions::done`](crate::LoaderOptions::done)); the sequence is then in a
+    /// batch only because another sequence of that batch is needed.
     pub needed: bool,
 }
 
 impl SequenceIndex {
-    /// A record of `length` residues of the first input that is packed whole, nothing unknown in
-    /// it, and needed.
+    /// Returns the index of a needed record of the first input, `length` residues long, that is packed
+    /// complete and has no unknown letter.
     ///
     /// ```
     /// use virpack_seq::{SequenceIndex, Window};
@@ -83,12 +83,12 @@ pub struct Window {
 }
 
 impl Window {
-    /// The one window of a record that fits whole.
+    /// The one window of a record that fits in one sequence.
     pub const WHOLE: Window = Window { number: 0, count: 1, start: 0 };
 }
 
 impl PackedBatch {
-    /// An empty batch with room for `tokens` tokens in `sequences` sequences.
+    /// Returns an empty batch with room for `tokens` tokens in `sequences` sequences.
     pub fn with_capacity(tokens: usize, sequences: usize) -> Self {
         let mut cu_seqlens = Vec::with_capacity(sequences + 1);
         cu_seqlens.push(0);
@@ -100,11 +100,11 @@ impl PackedBatch {
         }
     }
 
-    /// Lays one more sequence at the end; `tokens` has its special tokens already.
+    /// Appends a sequence. `tokens` already has its special tokens.
     ///
     /// # Panics
     ///
-    /// When `tokens` is empty or the batch would pass `i32::MAX` tokens.
+    /// If `tokens` is empty or the batch would have more than `i32::MAX` tokens.
     ///
     /// ```
     /// use virpack_seq::{PackedBatch, SequenceIndex};
@@ -124,23 +124,23 @@ impl PackedBatch {
         self.index.push(index);
     }
 
-    /// Sequences in the batch.
+    /// Returns the number of sequences in the batch.
     pub fn len(&self) -> usize {
         self.index.len()
     }
 
-    /// Whether the batch holds no sequence.
+    /// Returns whether the batch is empty.
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
     }
 
-    /// Tokens in the batch, special tokens included.
+    /// Returns the tokens in the batch, special tokens included.
     pub fn total_tokens(&self) -> usize {
         self.input_ids.len()
     }
 
-    /// The same sequences in the same order, in batches of at most `tokens` tokens; a sequence that
-    /// is longer than that is a batch of its own.
+    /// Splits the batch into batches of at most `tokens` tokens, with the sequences in the same order. A
+    /// longer sequence is a batch of its own.
     ///
     /// ```
     /// use virpack_seq::*;
@@ -175,7 +175,7 @@ impl PackedBatch {
         parts
     }
 
-    /// The tokens of sequence `i`.
+    /// Returns the tokens of sequence `i`.
     ///
     /// ```
     /// use virpack_seq::{PackedBatch, SequenceIndex};

@@ -1,20 +1,20 @@
-//! How many tokens a batch may hold on the memory at hand.
+//! How many tokens a batch may hold in the available memory.
 
 use crate::error::SeqError;
 
 /// Token budgets are multiples of this, the width of a GEMM tile.
 const BUDGET_STEP: usize = 128;
 
-/// Memory that a model takes on a backend, bytes; both say it themselves, nothing here is guessed.
+/// Memory that a model takes on a backend, in bytes, as both report it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
     /// Weights.
     pub weights: u64,
-    /// Whatever else does not grow with the batch.
+    /// Everything else that does not grow with the batch.
     pub workspace: u64,
     /// Activations of one token of a batch.
     pub bytes_per_token: u64,
-    /// What one sequence of a batch takes beside its tokens (boundaries, its pooled row).
+    /// Memory of one sequence of a batch beside its tokens (boundaries, its pooled row).
     pub bytes_per_sequence: u64,
 }
 
@@ -34,21 +34,21 @@ impl Footprint {
     }
 }
 
-/// The token budgets that are allowed.
+/// The limits of a token budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetLimits {
-    /// The smallest: usually the longest sequence that may come, tokens.
+    /// The smallest budget, in tokens: usually the longest sequence that may occur.
     pub min: usize,
-    /// The largest, tokens.
+    /// The largest budget, in tokens.
     pub max: usize,
-    /// Tokens in the shortest sequence that may come: a batch has at most budget / shortest sequences.
+    /// Tokens in the shortest sequence that may occur: a batch has at most budget / shortest sequences.
     pub shortest: usize,
 }
 
-/// The largest token budget whose batches fit `memory` bytes beside the model.
+/// Returns the largest token budget whose batches fit in `memory` bytes beside the model.
 ///
-/// It is a multiple of 128 within the limits; only where none is, it is `limits.min` itself. Any
-/// batch under it keeps to `memory`, down to one that is all shortest sequences.
+/// It is a multiple of 128 within the limits, or `limits.min` if the limits contain no such multiple. Every
+/// batch under it fits, even one of shortest sequences only.
 ///
 /// ```
 /// use virpack_seq::{BudgetLimits, Footprint, calculate_token_budget};
@@ -61,8 +61,8 @@ pub struct BudgetLimits {
 ///
 /// # Errors
 ///
-/// [`SeqError::NotEnoughMemory`] when `limits.min` does not fit, saying how much it needs;
-/// [`SeqError::BudgetTooSmall`] when `limits.max` is below `limits.min`.
+/// [`SeqError::NotEnoughMemory`] with the bytes needed if `limits.min` does not fit;
+/// [`SeqError::BudgetTooSmall`] if `limits.max` is below `limits.min`.
 pub fn calculate_token_budget(
     memory: u64,
     footprint: &Footprint,
@@ -78,7 +78,7 @@ pub fn calculate_token_budget(
         let needed = needed(smallest);
         return Err(SeqError::NotEnoughMemory { available: memory, needed, smallest_budget: smallest });
     }
-    // The largest number of steps that fits, by halving: `fits` fit, `over` are too many.
+    // Bisects for the largest number of steps that fits: `fits` fit, `over` are too many.
     let (mut fits, mut over) = (0, limits.max / BUDGET_STEP + 1);
     while over - fits > 1 {
         let middle = fits + (over - fits) / 2;
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_footprint_decides() {
-        // The predecessor guessed 4,096 bytes a token for every model.
+        // The predecessor assumed 4,096 bytes for each token of every model.
         let light = Footprint { bytes_per_token: 6_144, bytes_per_sequence: 0, ..ESM2_3B };
         let heavy = calculate_token_budget(24_000_000_000, &ESM2_3B, &LIMITS).unwrap();
         assert!(calculate_token_budget(24_000_000_000, &light, &LIMITS).unwrap() > 9 * heavy);

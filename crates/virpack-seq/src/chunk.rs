@@ -1,16 +1,16 @@
-//! A record of any length as chunks of one length.
+//! Cuts a record of any length into chunks of one length.
 
 use std::iter::FusedIterator;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 
-/// The chunks that cover a record of `length` bases, each `size` bases long, as VirNucPro cuts them.
+/// Returns the chunks that cover a record of `length` bases, each `size` bases long, as VirNucPro cuts
+/// them.
 ///
-/// There are `k = ⌈length / size⌉`. What `k` chunks hold more than the record, `r = k · size -
-/// length` bases, is spread over the `k - 1` joins, where neighbouring chunks overlap: `⌊r / k⌋`
-/// bases at each, and one more at the first `r - ⌊r / k⌋ · (k - 1)` of them. Where the joins cannot
-/// take all of `r` the last chunk is shorter; a record shorter than `size` is one chunk, and an
-/// empty one none.
+/// There are `k = ⌈length / size⌉` chunks, which hold `r = k · size - length` bases more than the record.
+/// These are spread over the `k - 1` joins, where neighbouring chunks overlap: `⌊r / k⌋` bases at each
+/// join, and one more at the first `r - ⌊r / k⌋ · (k - 1)` joins. If the joins cannot take all of `r`, the
+/// last chunk is shorter. A record shorter than `size` is one chunk. An empty record has no chunks.
 ///
 /// ```
 /// use virpack_seq::chunks;
@@ -31,23 +31,23 @@ pub fn chunks(length: usize, size: NonZeroUsize) -> Chunks {
     Chunks { length, size, count, overlap, longer, number: 0, start: 0 }
 }
 
-/// The chunks of a record, in order; made by [`chunks`].
+/// The chunks of a record, in order. [`chunks`] makes it.
 #[derive(Clone, Debug)]
 pub struct Chunks {
     length: usize,
     size: usize,
     count: usize,
-    /// Bases that neighbours share at a join.
+    /// Bases that neighbouring chunks share at a join.
     overlap: usize,
-    /// Joins that share one base more, from the first.
+    /// The number of joins, from the first, that share one base more.
     longer: usize,
-    /// The next chunk, from 0, and where it starts.
+    /// The number of the next chunk, from 0, and its start.
     number: usize,
     start: usize,
 }
 
 impl Iterator for Chunks {
-    /// The chunk's bases, from 0.
+    /// The bases of a chunk, from 0.
     type Item = Range<usize>;
 
     fn next(&mut self) -> Option<Range<usize>> {

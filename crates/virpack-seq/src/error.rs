@@ -1,4 +1,4 @@
-//! What can go wrong between a file and a packed batch.
+//! The errors between a file and a packed batch.
 
 mod bam_problem;
 mod bpe_problem;
@@ -27,7 +27,7 @@ pub use thread::ThreadError;
 use crate::escape::shown_path;
 use crate::record::shown_id;
 
-/// What can go wrong between a file and a packed batch, with the facts to mend it.
+/// An error between a file and a packed batch, with the facts that are needed to correct it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SeqError {
@@ -36,7 +36,7 @@ pub enum SeqError {
     Open {
         /// The input as it was named.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
 
@@ -45,7 +45,7 @@ pub enum SeqError {
     Input(#[from] InputError),
 
     // --- letters: alphabet.rs, translate.rs ---
-    /// A protein where nucleotides are wanted.
+    /// A protein where nucleotides are expected.
     #[error(
         "{}:{line}: record {} is not a nucleotide sequence: it holds {letter:?}, and {other} of its \
          {letters} letters are not A, C, G, T, U or N",
@@ -59,14 +59,14 @@ pub enum SeqError {
         line: u64,
         /// The first word of its header.
         id: Arc<str>,
-        /// Its first letter that stands for no nucleotide.
+        /// Its first letter that is not a nucleotide code.
         letter: char,
-        /// Letters in it that are none of A, C, G, T, U and N.
+        /// Letters in it other than A, C, G, T, U and N.
         other: u64,
         /// Letters in it.
         letters: u64,
     },
-    /// Nucleotides where a protein is wanted.
+    /// Nucleotides where a protein is expected.
     #[error(
         "{}:{line}: record {} looks like nucleotides, not a protein: {bases} of its {letters} letters are \
          A, C, G, T, U or N, and no letter occurs in proteins only",
@@ -85,27 +85,27 @@ pub enum SeqError {
         /// Letters in it.
         letters: u64,
     },
-    /// A number that NCBI has given to no genetic code.
+    /// A number that is not a genetic code of NCBI.
     #[error("there is no genetic code {number}")]
     GeneticCode {
-        /// What was asked for.
+        /// The requested number.
         number: u8,
-        /// The numbers that there are.
+        /// The numbers of the known codes.
         known: String,
     },
 
     // --- tokenizing: tokenize/bpe.rs ---
-    /// A tokenizer's file that cannot be used.
+    /// A tokenizer file that cannot be used.
     #[error("{}: {problem}", shown_path(path))]
     Tokenizer {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: BpeProblem,
     },
 
-    // --- lengths and the loader: long.rs, loader.rs ---
-    /// A record over the largest length, where such records are errors.
+    // --- lengths and the loader: length_policy.rs, loader.rs ---
+    /// A record over the maximum length, under the policy that makes such records errors.
     #[error(
         "{}:{line}: record {}: {length} residues exceed the maximum length of {max_length}",
         shown_path(path),
@@ -120,18 +120,18 @@ pub enum SeqError {
         id: Arc<str>,
         /// Residues in the record.
         length: u64,
-        /// Most residues that go through.
+        /// The maximum length in residues.
         max_length: usize,
     },
-    /// Windows that overlap so much that a residue would lie in more than two.
+    /// Windows whose overlap is so large that a residue would be in more than two of them.
     #[error("windows cannot overlap by {overlap} residues")]
     WindowOverlap {
-        /// The overlap asked for, in residues.
+        /// The requested overlap, in residues.
         overlap: usize,
-        /// The most that works, in residues.
+        /// The largest overlap that is possible, in residues.
         most: usize,
     },
-    /// A largest length that lets nothing through.
+    /// A maximum length of 0, which accepts nothing.
     #[error("the maximum length must be at least 1 residue")]
     MaxLengthZero,
     /// A thread of the loader (`reading`, `tokenizing`, `collating` or `framing`) did not start, or panicked.
@@ -139,12 +139,12 @@ pub enum SeqError {
     Thread(#[from] ThreadError),
 
     // --- packing: pack.rs, collate.rs, budget.rs ---
-    /// A budget that cannot hold the longest sequence the options let through.
+    /// A budget that cannot hold the longest sequence that the options allow.
     #[error("a token budget of {token_budget} cannot hold a sequence of {longest} tokens")]
     BudgetTooSmall {
         /// Most tokens in a batch.
         token_budget: usize,
-        /// Tokens in the longest sequence that may come, special tokens included.
+        /// Tokens in the longest sequence that the options allow, special tokens included.
         longest: usize,
     },
     /// A sequence longer than any batch reached the packer.
@@ -157,37 +157,37 @@ pub enum SeqError {
         /// Most tokens in a batch.
         token_budget: usize,
     },
-    /// A budget whose tokens `cu_seqlens` (int32) could not count.
+    /// A budget whose tokens `cu_seqlens` (int32) cannot count.
     #[error("a token budget of {token_budget} is too large")]
     BudgetTooLarge {
         /// Most tokens in a batch.
         token_budget: usize,
     },
-    /// A limit on attention cost that the longest sequence alone passes.
+    /// A limit on attention cost that the longest sequence exceeds by itself.
     #[error("an attention cost of {max_attention_cost} cannot hold a sequence of {longest} tokens")]
     AttentionCostTooSmall {
         /// Largest sum of squared lengths in a batch, tokens².
         max_attention_cost: u64,
-        /// Tokens in the longest sequence that may come, special tokens included.
+        /// Tokens in the longest sequence that the options allow, special tokens included.
         longest: usize,
     },
-    /// An option that must be at least 1 is 0.
+    /// An option that is 0 and must be at least 1.
     #[error("{option} must be at least 1")]
     ZeroOption {
         /// The option's name.
         option: &'static str,
     },
-    /// A length that no batch can hold was given to the packer.
+    /// A length, given to the packer, that no batch can hold.
     #[error("length {position} is of {tokens} tokens")]
     LengthOutOfRange {
         /// Its place among the lengths, from 0.
         position: usize,
         /// The length, tokens.
         tokens: usize,
-        /// The longest sequence that a batch holds, tokens.
+        /// The longest sequence that a batch can hold, in tokens.
         longest: usize,
     },
-    /// A sequence whose attention alone costs more than a batch may reached the packer.
+    /// A sequence that reached the packer and alone exceeds the limit on attention cost.
     #[error(
         "record {}: {tokens} tokens, squared, exceed the attention cost of {max_attention_cost}",
         shown_id(id)
@@ -200,13 +200,13 @@ pub enum SeqError {
         /// Largest sum of squared lengths in a batch, tokens².
         max_attention_cost: u64,
     },
-    /// A sequence without any token, not even special ones, reached the packer.
+    /// A sequence without any token, not even a special one, that reached the packer.
     #[error("record {} has no tokens", shown_id(id))]
     NoTokens {
         /// The record's id.
         id: Arc<str>,
     },
-    /// Memory that does not hold the model and its smallest batch.
+    /// Memory that cannot hold the model and its smallest batch.
     #[error(
         "{} of free memory do not hold the model and a batch of {smallest_budget} tokens",
         megabytes(*available)

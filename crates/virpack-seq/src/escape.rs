@@ -1,13 +1,13 @@
-//! The one rule by which text from outside is written into tables, FASTA headers, pictures and messages.
+//! Escapes text from outside for tables, FASTA headers, plots and messages.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::Path;
 
-/// Text with every letter escaped that ends a line or a cell for some program, that steers a
-/// terminal, or that changes the order in which text is shown: control characters, line and
-/// paragraph separators, and directional embeddings, overrides and isolates. All other letters
-/// stay, backslashes too.
+/// Returns text with every character escaped that ends a line or a cell for some program, controls a
+/// terminal, or changes the order in which text is shown: control characters, line and paragraph
+/// separators, and directional embeddings, overrides and isolates. All other characters stay, backslashes
+/// too.
 ///
 /// ```
 /// use virpack_seq::escaped;
@@ -26,7 +26,7 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// The same for a message of several lines, whose line ends stay.
+/// Escapes a message of several lines as [`escaped`] does, but keeps its line ends.
 ///
 /// ```
 /// assert_eq!(virpack_seq::escaped_lines("two\nlines\r"), "two\nlines\\r");
@@ -39,8 +39,8 @@ pub fn escaped_lines(text: &str) -> Cow<'_, str> {
     text.split('\n').map(escaped).collect::<Vec<_>>().join("\n").into()
 }
 
-/// The same within JSON, as JSON escapes: what reads it gets the letters themselves. Outside
-/// strings JSON has no such letter.
+/// Escapes the same characters of JSON as JSON escapes, so that a parser returns the original characters.
+/// JSON has no such character outside strings.
 ///
 /// ```
 /// assert_eq!(virpack_seq::escaped_json("\"a\u{7f}\""), "\"a\\u007f\"");
@@ -50,7 +50,7 @@ pub fn escaped_json(json: &str) -> Cow<'_, str> {
     escape(json, |letter, out| _ = write!(out, "\\u{:04x}", u32::from(letter)))
 }
 
-/// A path as messages show it.
+/// Returns a path as messages show it.
 ///
 /// ```
 /// use std::path::Path;
@@ -62,7 +62,7 @@ pub fn shown_path(path: &Path) -> String {
     escaped(&path.to_string_lossy()).into_owned()
 }
 
-/// Whether a letter is escaped.
+/// Returns whether a character is escaped.
 fn is_odd(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
@@ -85,10 +85,10 @@ fn escape(text: &str, write: impl Fn(char, &mut String)) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
-    /// What Python's `str.splitlines` ends lines at:
+    /// The characters at which Python's `str.splitlines` ends lines:
     /// https://docs.python.org/3/library/stdtypes.html#str.splitlines
     const LINE_ENDS: &str = "\n\r\u{b}\u{c}\u{1c}\u{1d}\u{1e}\u{85}\u{2028}\u{2029}";
-    /// What changes the order of letters (CVE-2021-42574).
+    /// The characters that change the order of text (CVE-2021-42574).
     const ORDER: &str = "\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
 
     #[test]

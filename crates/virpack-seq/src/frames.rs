@@ -1,9 +1,8 @@
-//! Records to the open reading frames of their chunks, packed for two models at once.
+//! Turns records into the open reading frames of their chunks, packed for two models at once.
 //!
-//! One thread reads, cuts, translates and tokenizes; two more collate, one for the nucleotide model, one
-//! for the protein model. Beside the batches goes the list of what there is: records, chunks,
-//! frames, and which packed sequences are theirs. Identical sequences that come near each other are
-//! packed once.
+//! One thread reads, cuts, translates and tokenizes. Two more collate: one for the nucleotide model, one
+//! for the protein model. A list of items accompanies the batches: records, chunks, frames, and the numbers
+//! of their packed sequences. Identical sequences that occur near each other are packed once.
 
 mod counters;
 mod pair;
@@ -34,42 +33,42 @@ pub use reading::{ChunkReading, SHORTEST_PARTIAL, SixFrames, WholeChunk};
 use stream::SequenceStream;
 use worker::FrameWorker;
 
-/// Bytes of records that are read before they are cut: of a small input the whole size is known
-/// soon, and so how much of the work is done.
+/// Bytes of records that are read ahead of cutting. The size of a small input is then known early, and with
+/// it the finished fraction of the work.
 const AHEAD: u64 = 8 << 20;
 
 /// Bytes of a record and its items, measured on records of two bases: 480.
 const PER_RECORD: usize = 512;
 
-/// How records become frames.
+/// How records are cut into chunks and frames.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FrameOptions {
     /// Bases of a chunk.
     pub length: NonZeroUsize,
-    /// The least bases of a record that is cut: a shorter one has no chunk.
+    /// The fewest bases of a record that is cut. A shorter record has no chunk.
     pub min_length: usize,
-    /// How codons are read.
+    /// The genetic code that translates codons.
     pub genetic_code: GeneticCode,
     /// How many distinct sequences the duplicate filter remembers.
     pub unique_window: usize,
-    /// Most bytes of records that are not done yet, by [`weight`], unless one record alone has
-    /// more. After half of them, done or not, all that waits leaves in batches as they are.
+    /// The most bytes of unfinished records, by [`weight`]; a single larger record is admitted alone. After
+    /// each half of that, finished or not, all waiting sequences leave in batches as they are.
     pub most_waiting: u64,
-    /// Most batches that wait for each model.
+    /// The most batches that wait for each model.
     pub prefetch: usize,
     /// What the models read of a chunk.
     pub reading: ChunkReading,
-    /// Chunks that are done, by their numbers: a batch that nothing but such chunks needs is made,
-    /// as it shapes those after it, and not handed out.
+    /// The numbers of finished chunks. A batch that only such chunks need is built, because it shapes the
+    /// batches after it, but it is not handed out.
     pub done: Arc<IndexSet>,
-    /// For each model, the sequences whose results are there already, by their numbers: no chunk needs them.
+    /// For each model, the numbers of the sequences whose results exist already: no chunk needs them.
     pub known: Pair<Arc<IndexSet>>,
 }
 
 impl FrameOptions {
-    /// Chunks of `length` bases by the standard code, with 256 MB of records under way; both models
-    /// read open frames and nothing else.
+    /// Returns the options for chunks of `length` bases, the standard genetic code and 256 MB of records in
+    /// progress. Both models read open frames and nothing else.
     pub fn new(length: NonZeroUsize) -> Self {
         FrameOptions {
             length,
@@ -87,63 +86,63 @@ impl FrameOptions {
         }
     }
 
-    /// Cuts no record of fewer bases.
+    /// Sets the fewest bases of a record that is cut.
     #[must_use]
     pub fn min_length(mut self, min_length: usize) -> Self {
         self.min_length = min_length;
         self
     }
 
-    /// Reads codons by this code.
+    /// Sets the genetic code.
     #[must_use]
     pub fn genetic_code(mut self, genetic_code: GeneticCode) -> Self {
         self.genetic_code = genetic_code;
         self
     }
 
-    /// Remembers this many different sequences to find those that come again.
+    /// Sets how many distinct sequences the duplicate filter remembers.
     #[must_use]
     pub fn unique_window(mut self, unique_window: usize) -> Self {
         self.unique_window = unique_window;
         self
     }
 
-    /// Lets records of this many bytes be in progress.
+    /// Sets the most bytes of records in progress.
     #[must_use]
     pub fn most_waiting(mut self, most_waiting: u64) -> Self {
         self.most_waiting = most_waiting;
         self
     }
 
-    /// Lets this many batches wait for each model.
+    /// Sets the most batches that wait for each model.
     #[must_use]
     pub fn prefetch(mut self, prefetch: usize) -> Self {
         self.prefetch = prefetch;
         self
     }
 
-    /// Says what the models read of a chunk.
+    /// Sets what the models read of a chunk.
     #[must_use]
     pub fn reading(mut self, reading: ChunkReading) -> Self {
         self.reading = reading;
         self
     }
 
-    /// Marks chunks as done: no sequence is needed for them.
+    /// Sets the numbers of finished chunks: no sequence is needed for them.
     #[must_use]
     pub fn done(mut self, done: Arc<IndexSet>) -> Self {
         self.done = done;
         self
     }
 
-    /// Marks sequences as known, for each model: no chunk needs them.
+    /// Sets, for each model, the numbers of the sequences whose results exist already: no chunk needs them.
     #[must_use]
     pub fn known(mut self, known: Pair<Arc<IndexSet>>) -> Self {
         self.known = known;
         self
     }
 
-    /// Most letters in a sequence for each model.
+    /// Returns the most letters in a sequence for each model.
     ///
     /// ```
     /// use virpack_seq::frames::{FrameOptions, Pair};
@@ -156,22 +155,22 @@ impl FrameOptions {
     }
 }
 
-/// How one model wants its sequences.
+/// The tokenizer and the collator of one model.
 pub struct EncoderInput {
-    /// Letters to tokens.
+    /// Turns letters into tokens.
     pub tokenizer: Arc<dyn Tokenizer>,
-    /// Tokens to batches.
+    /// Turns tokens into batches.
     pub collator: VarlenCollator,
 }
 
-/// What there is, in input order.
+/// An item of the input, in input order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FrameItem {
     /// A record; its chunks follow.
     Record(Arc<Record>),
     /// The next chunk of the record.
     Chunk(Chunk),
-    /// The record is over.
+    /// The end of the record.
     End,
 }
 
@@ -184,9 +183,9 @@ pub struct Chunk {
     pub bases: Range<usize>,
     /// Its open frames, in the order of [`Frame::ALL`].
     pub frames: Vec<ChunkFrame>,
-    /// What else is read of it, where it has a codon that can be read.
+    /// What else is read of it, if it has a codon that can be translated.
     pub whole: WholeChunk,
-    /// For each model: nothing from this chunk on has a sequence with a smaller number.
+    /// For each model, the smallest sequence number that this chunk or any later one can have.
     pub oldest: Pair<u64>,
 }
 
@@ -197,17 +196,17 @@ pub struct ChunkFrame {
     pub frame: Frame,
     /// The bases of the record that its codons cover, from 0, on the record's own strand.
     pub codons: Range<usize>,
-    /// For each model, the number of its sequence: `number` in the index of that model's batches.
-    /// It means nothing for a model that does not read frames.
+    /// For each model, the number of its sequence: `number` in the index of that model's batches. It has no
+    /// meaning for a model that does not read frames.
     pub sequences: Pair<u64>,
 }
 
-/// Packed batches for two models, and what they are of.
+/// Packed batches for two models, and the records, chunks and frames that they come from.
 ///
-/// Each open frame of the input is in exactly one [`Chunk`], and each sequence number named there in
-/// exactly one batch of that model, or in none if no unfinished chunk needs it. Batches depend on the
-/// input and the options alone. The consumer must go on taking from all three, and report which
-/// records are done ([`FrameLoader::done`]): nothing else bounds how far the reading runs ahead.
+/// Each open frame of the input is in exactly one [`Chunk`]. Each sequence number named there is in exactly
+/// one batch of that model, or in none if no unfinished chunk needs it. Batches depend only on the input
+/// and the options. The consumer must keep taking from all three, and report finished records
+/// ([`FrameLoader::done`]): nothing else limits how far the reader runs ahead.
 pub struct FrameLoader {
     items: Receiver<Result<Vec<FrameItem>, SeqError>>,
     batches: Pair<Option<AsyncDataLoader>>,
@@ -217,11 +216,11 @@ pub struct FrameLoader {
     inputs: Arc<[Input]>,
 }
 
-/// Starts the threads. A model that is not there gets no batches, and its sequence numbers mean nothing.
+/// Starts the threads. A model that is absent gets no batches, and its sequence numbers have no meaning.
 ///
 /// # Errors
 ///
-/// A token budget that cannot hold the longest sequence of a chunk, or no threads.
+/// If a token budget cannot hold the longest sequence of a chunk, or a thread does not start.
 ///
 /// ```
 /// use virpack_seq::*;
@@ -275,45 +274,45 @@ pub fn create_frame_loader(
 }
 
 impl FrameLoader {
-    /// Records, chunks and frames as they come, in input order. An error comes after all that
-    /// stands before it, and is the last.
+    /// Returns the channel of records, chunks and frames, in input order. An error follows everything that
+    /// precedes it in the input, and is the last item.
     pub fn items(&self) -> &Receiver<Result<Vec<FrameItem>, SeqError>> {
         &self.items
     }
 
-    /// The batches for each model that is there.
+    /// Returns the batches of each model that is present.
     pub fn batches(&self) -> &Pair<Option<AsyncDataLoader>> {
         &self.batches
     }
 
-    /// Says that a record of that [`weight`] is done.
+    /// Reports that a record of that [`weight`] is finished.
     pub fn done(&self, weight: u64) {
         self.credit.give(weight);
     }
 
-    /// What was done so far.
+    /// Returns what has been counted so far.
     pub fn counters(&self) -> FrameCounters {
         self.counters.snapshot()
     }
 
-    /// The id of the first record with a letter that stands for no nucleotide.
+    /// Returns the id of the first record with a letter that is not a nucleotide code.
     pub fn first_odd(&self) -> Option<Arc<str>> {
         self.counters.first_odd()
     }
 
-    /// How far the reading is.
+    /// Returns how far the reader is.
     pub fn progress(&self) -> &Arc<ReadProgress> {
         &self.progress
     }
 
-    /// The inputs, as they were named.
+    /// Returns the inputs, as the user named them.
     pub fn inputs(&self) -> &[Input] {
         &self.inputs
     }
 }
 
-/// Bytes that a record takes until it is done: its letters, its header, and what any record takes,
-/// be it empty.
+/// Returns the bytes that a record takes until it is finished: its letters, its header, and a constant that
+/// even an empty record takes.
 ///
 /// ```
 /// use virpack_seq::{Record, frames::weight};

@@ -1,6 +1,6 @@
-//! Which records something holds for.
+//! A set of record numbers.
 
-/// Records by their places over all inputs: a bit each, up to the last of them.
+/// A set of record numbers over all inputs: one bit for each, up to the largest.
 ///
 /// ```
 /// let mut set = virpack_seq::IndexSet::default();
@@ -14,7 +14,7 @@ pub struct IndexSet {
 }
 
 impl IndexSet {
-    /// Puts a record in; whether it was not there.
+    /// Adds a record, and returns whether it is new.
     ///
     /// ```
     /// let mut set = virpack_seq::IndexSet::default();
@@ -32,7 +32,7 @@ impl IndexSet {
         is_new
     }
 
-    /// Whether a record is in it.
+    /// Returns whether a record is in the set.
     ///
     /// ```
     /// let mut set = virpack_seq::IndexSet::default();
@@ -44,7 +44,7 @@ impl IndexSet {
         self.words.get((record / 64) as usize).is_some_and(|word| word & (1 << (record % 64)) != 0)
     }
 
-    /// One more than the last record in it; 0 where it is empty.
+    /// Returns the largest record number plus one; 0 if the set is empty.
     ///
     /// ```
     /// let mut set = virpack_seq::IndexSet::default();
@@ -58,7 +58,7 @@ impl IndexSet {
         64 * (self.words.len() as u64).saturating_sub(1) + last
     }
 
-    /// Records in it.
+    /// Returns the number of records in the set.
     ///
     /// ```
     /// let mut set = virpack_seq::IndexSet::default();
@@ -70,7 +70,7 @@ impl IndexSet {
         self.len
     }
 
-    /// Whether no record is in it.
+    /// Returns whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0

@@ -1,4 +1,4 @@
-//! What a person names as an input.
+//! What the user names as an input.
 
 use std::fmt;
 use std::io;
@@ -20,8 +20,8 @@ pub enum Input {
 }
 
 impl Input {
-    /// The path for messages: `<stdin>` for standard input, and the URL of an object, without what may be
-    /// secret in it.
+    /// Returns the path for messages: `<stdin>` for standard input, and for an object its URL without parts
+    /// that may be secret.
     ///
     /// ```
     /// use virpack_seq::Input;
@@ -38,7 +38,7 @@ impl Input {
         }
     }
 
-    /// The error of an input that cannot be opened.
+    /// Returns the error of an input that cannot be opened.
     pub(crate) fn cannot_open(&self, source: io::Error) -> SeqError {
         SeqError::Open { path: self.path().into(), source }
     }

@@ -1,4 +1,4 @@
-//! What becomes of records longer (or shorter) than the model takes.
+//! What happens to records longer (or shorter) than the model takes.
 
 use std::sync::Arc;
 
@@ -9,44 +9,44 @@ use crate::record::{Record, SkipReason, SkippedRecord};
 use crate::slab::TokenSlab;
 use crate::tokenize::{TokenCounts, Tokenizer};
 
-/// What becomes of a record longer than the largest length.
+/// What happens to a record longer than the maximum length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LongRecords {
-    /// Its beginning (N-terminal side) is kept and flagged.
+    /// Keep its beginning (N-terminal side) and flag it.
     #[default]
     Truncate,
-    /// It becomes windows of the largest length, each with its own start and end token. The first starts
-    /// at residue 0, the last ends with the record and may be shorter. Where tokens merge letters, each
-    /// window is tokenized on its own.
+    /// Cut it into windows of the maximum length, each with its own start and end token. The first begins
+    /// at residue 0. The last ends with the record and may be shorter. If tokens merge letters, each window
+    /// is tokenized separately.
     Window {
-        /// Residues that a window shares with the one before it.
+        /// Residues that a window shares with the window before it.
         overlap: usize,
     },
-    /// It is left out, with a row in the table of skipped records.
+    /// Leave it out, with a row in the table of skipped records.
     Skip,
-    /// It ends the run.
+    /// End the run with an error.
     Error,
 }
 
 impl LongRecords {
-    /// Residues that windows share unless asked otherwise.
+    /// The default overlap of windows, in residues.
     pub const DEFAULT_OVERLAP: usize = 128;
 }
 
-/// The lengths that go through, and what becomes of longer records. Lengths are residues (or bases),
+/// The lengths that are accepted, and what happens to longer records. Lengths are in residues (or bases),
 /// without special tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LengthPolicy {
     /// Most residues in a sequence.
     pub max_length: usize,
-    /// Fewest residues in a record; shorter ones are left out.
+    /// Fewest residues in a record; shorter records are left out.
     pub min_length: usize,
-    /// What becomes of records over `max_length`.
+    /// What happens to records longer than `max_length`.
     pub long_records: LongRecords,
 }
 
 impl Default for LengthPolicy {
-    /// ESM-2's: 1022 residues at most, longer records truncated.
+    /// Returns the policy of ESM-2: at most 1,022 residues, longer records truncated.
     fn default() -> Self {
         LengthPolicy { max_length: 1022, min_length: 0, long_records: LongRecords::Truncate }
     }
@@ -57,8 +57,8 @@ impl LengthPolicy {
     ///
     /// # Errors
     ///
-    /// A largest length of 0, or windows that overlap by more than half of it: a residue would then lie
-    /// in more than two windows.
+    /// If the maximum length is 0, or windows overlap by more than half of it: a residue would then be in
+    /// more than two windows.
     ///
     /// ```
     /// use virpack_seq::{LengthPolicy, LongRecords};
@@ -82,8 +82,8 @@ impl LengthPolicy {
         }
     }
 
-    /// Most tokens in a sequence that this policy lets through, special tokens included; tokenizers that
-    /// merge letters stay well below.
+    /// Returns the most tokens in a sequence that this policy accepts, special tokens included. Tokenizers
+    /// that merge letters stay well below it.
     ///
     /// ```
     /// assert_eq!(virpack_seq::LengthPolicy::default().max_tokens(), 1_024);
@@ -92,15 +92,15 @@ impl LengthPolicy {
         self.max_length.saturating_add(2)
     }
 
-    /// Tokenizes a record into `slab`: as one sequence, several windows, or a row of the skipped.
+    /// Tokenizes a record into `slab`: as one sequence, as several windows, or as a skipped record.
     ///
-    /// Windows are cut between tokens, so that a window's start is a residue where a token is a letter.
-    /// `inputs` give the path for the error.
+    /// Windows are cut between tokens, so the start of a window counts residues if each token is a letter.
+    /// The error takes the path from `inputs`.
     ///
     /// # Errors
     ///
-    /// A record plainly of another kind than the model reads
-    /// ([`Alphabet::check`](crate::Alphabet::check)); one over the largest length under
+    /// If a record is plainly of another kind than the model reads
+    /// ([`Alphabet::check`](crate::Alphabet::check)), or exceeds the maximum length under
     /// [`LongRecords::Error`].
     #[doc(hidden)]
     pub fn apply(
@@ -249,7 +249,7 @@ mod tests {
         let (tokens, index) = slab.drain().next().unwrap();
         assert_eq!(tokens, [0, 4, 5, 6, 2]);
         assert!(index.truncated && index.length == 5 && index.window == Window::WHOLE);
-        // A special name is one residue; a final stop is none.
+        // A special name is one residue; a final stop is not a residue.
         for fits in ["<mask>LA", "LAG*"] {
             let mut slab = apply(policy(3, LongRecords::Truncate), fits);
             let (tokens, index) = slab.drain().next().unwrap();
@@ -343,7 +343,7 @@ mod tests {
         let truncated = apply(LongRecords::Truncate);
         assert_eq!(truncated.len(), 1);
         assert!(truncated[0].0 == [0, 12, 12, 2] && truncated[0].1.truncated);
-        // AAAA, then AAAA again from 1, ... each with tokens of its own.
+        // AAAA, then AAAA from letter 1, ... each tokenized separately.
         let windows = apply(LongRecords::Window { overlap: 1 });
         let tokens: Vec<_> = windows.iter().map(|(tokens, _)| tokens.as_slice()).collect();
         assert_eq!(tokens, [&[0, 12, 12, 2][..], &[0, 12, 11, 21, 2], &[0, 21, 31, 2]]);

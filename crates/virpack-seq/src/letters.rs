@@ -1,6 +1,6 @@
-//! Nucleotide letters: upper case, U as T, and what pairs with what.
+//! Nucleotide letters: upper case, U as T, and complements.
 
-/// A letter in upper case, U as T.
+/// Returns a letter in upper case, U as T.
 pub(crate) const fn unified(letter: u8) -> u8 {
     match letter.to_ascii_uppercase() {
         b'U' => b'T',
@@ -8,8 +8,8 @@ pub(crate) const fn unified(letter: u8) -> u8 {
     }
 }
 
-/// The number of a base in capitals, T, C, A, G from 0 as NCBI counts them; U is T. Bases that pair
-/// are two apart.
+/// Returns the number of an upper-case base, in NCBI's order T, C, A, G from 0; U is T. The numbers of
+/// complementary bases differ by two.
 pub(crate) const fn base_number(capital: u8) -> Option<u8> {
     match capital {
         b'T' | b'U' => Some(0),
@@ -20,16 +20,16 @@ pub(crate) const fn base_number(capital: u8) -> Option<u8> {
     }
 }
 
-/// The number that [`Tables::base`] has for what is not a base.
+/// The value in [`Tables::base`] for a byte that is not a base.
 pub(crate) const NO_BASE: u8 = 4;
 
-/// What each byte is, for loops over sequences.
+/// Properties of each byte, for loops over sequences.
 pub(crate) struct Tables {
     /// The letter in upper case, U as T.
     pub(crate) unified: [u8; 256],
     /// The base's number by [`base_number`], in either case; [`NO_BASE`] for all others.
     pub(crate) base: [u8; 256],
-    /// The unified letter on the other strand; letters beside A, C, G, T and U stay.
+    /// The unified letter on the other strand. Letters other than A, C, G, T and U are unchanged.
     pub(crate) complement: [u8; 256],
 }
 

@@ -1,9 +1,9 @@
-//! Packs sequences of unlike lengths into dense token batches, for any engine.
+//! Packs sequences of different lengths into dense token batches, for any engine.
 //!
-//! Models for proteins and nucleotides take a batch as tokens laid end to end, with the boundaries
-//! between sequences (`cu_seqlens`), so that nothing is padded. This crate decides which sequences
-//! share a batch, and reads, tokenizes and packs FASTA, FASTQ and BAM on threads of its own. It
-//! knows no model and no device.
+//! Models for proteins and nucleotides take a batch as tokens end to end, with the boundaries between
+//! sequences (`cu_seqlens`), so that nothing is padded. This crate decides which sequences share a batch.
+//! It reads, tokenizes and packs FASTA, FASTQ and BAM on its own threads. It is independent of models and
+//! devices.
 //!
 //! # Pack a list of lengths
 //!

@@ -1,10 +1,9 @@
-//! Lengths to batches: bin packing under a token budget, exact and in about linear time.
+//! Packs lengths into batches: bin packing under a token budget, exact and in nearly linear time.
 //!
-//! Lengths are small integers, so equal ones are placed as a run: the batch that takes the first of
-//! them goes on taking them until it holds no more, both for first fit and for best fit (SPFHP
-//! packs histograms the same way, arXiv 2107.02027). The result is what the textbook algorithm
-//! gives, batch by batch; the property tests in `tests/it/pack.rs` hold it against the textbook
-//! loops.
+//! Lengths are small integers, so equal ones are placed as a run: the batch that takes the first of them
+//! takes more until it is full. This holds for first fit and for best fit (SPFHP packs histograms the same
+//! way, arXiv 2107.02027). The result is that of the textbook algorithm, batch by batch; the property tests
+//! in `tests/it/pack.rs` compare it with the textbook loops.
 
 mod best_fit;
 mod bound;
@@ -34,23 +33,24 @@ pub(crate) use stats::{CloseReason, PackTally};
 
 /// Which batch a sequence goes to.
 ///
-/// *Room* is the longest sequence that a batch would still take; without [`PackerOptions::max_sequences`] and
-/// [`PackerOptions::max_attention_cost`] that is the token budget less the batch's tokens.
+/// *Room* is the longest sequence that a batch can still take. Without [`PackerOptions::max_sequences`] and
+/// [`PackerOptions::max_attention_cost`] that is the token budget minus the batch's tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// Longest first, each into the earliest batch with room for it.
     #[default]
     FirstFitDecreasing,
-    /// Longest first, each into the batch with the least room that still holds it, the earliest of equals.
+    /// Longest first, each into the batch with the least room that still holds it; among equals, the
+    /// earliest.
     BestFitDecreasing,
-    /// Longest first, each into the newest batch or a fresh one.
+    /// Longest first, each into the newest batch or a new one.
     NextFitDecreasing,
-    /// As they come, each into the newest batch or a fresh one.
+    /// In input order, each into the newest batch or a new one.
     NextFit,
 }
 
 impl Algorithm {
-    /// All of them, the default first.
+    /// All algorithms, the default first.
     pub const ALL: [Algorithm; 4] = [
         Algorithm::FirstFitDecreasing,
         Algorithm::BestFitDecreasing,
@@ -58,7 +58,7 @@ impl Algorithm {
         Algorithm::NextFit,
     ];
 
-    /// The short name: `ffd`, `bfd`, `nfd` or `nf`.
+    /// Returns the short name: `ffd`, `bfd`, `nfd` or `nf`.
     ///
     /// ```
     /// assert_eq!(virpack_seq::Algorithm::default().as_str(), "ffd");
@@ -73,25 +73,26 @@ impl Algorithm {
     }
 }
 
-/// What a [`GreedyPacker`] may put into a batch.
+/// The limits and the algorithm of a [`GreedyPacker`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PackerOptions {
     /// Most tokens in a batch, special tokens included.
     pub token_budget: usize,
-    /// The longest sequence that the long-record policy lets through, tokens, special tokens included.
+    /// The longest sequence that the length policy accepts, in tokens, special tokens included.
     pub longest: usize,
     /// Which batch a sequence goes to.
     pub algorithm: Algorithm,
     /// Most sequences in a batch; `None` for any number.
     pub max_sequences: Option<usize>,
-    /// Largest sum of squared lengths (tokens²) in a batch, so that batches take alike time in attention;
-    /// `None` for any.
+    /// Largest sum of squared lengths (tokens²) in a batch, so that batches take similar time in attention;
+    /// `None` for no limit.
     pub max_attention_cost: Option<u64>,
 }
 
 impl PackerOptions {
-    /// First-fit decreasing under `token_budget`, for sequences of at most `longest` tokens.
+    /// Returns the options of first-fit decreasing under `token_budget`, for sequences of at most `longest`
+    /// tokens.
     pub fn new(token_budget: usize, longest: usize) -> Self {
         PackerOptions {
             token_budget,
@@ -102,7 +103,7 @@ impl PackerOptions {
         }
     }
 
-    /// Packs by another algorithm.
+    /// Sets the algorithm.
     ///
     /// ```
     /// use virpack_seq::{Algorithm, GreedyPacker, PackerOptions};
@@ -118,7 +119,7 @@ impl PackerOptions {
         self
     }
 
-    /// Puts at most `sequences` sequences into a batch.
+    /// Sets the most sequences in a batch.
     ///
     /// ```
     /// use virpack_seq::{GreedyPacker, PackerOptions};
@@ -133,7 +134,7 @@ impl PackerOptions {
         self
     }
 
-    /// Keeps the sum of squared lengths of a batch at or under `cost` tokens².
+    /// Sets the largest sum of squared lengths of a batch, in tokens².
     ///
     /// ```
     /// use virpack_seq::{GreedyPacker, PackerOptions};
@@ -167,13 +168,13 @@ pub struct GreedyPacker {
 }
 
 impl GreedyPacker {
-    /// Checks that every sequence the policy lets through fits a batch alone.
+    /// Checks that every sequence that the policy accepts fits in a batch alone.
     ///
     /// # Errors
     ///
-    /// [`SeqError::BudgetTooSmall`] and [`SeqError::AttentionCostTooSmall`] when the longest
-    /// sequence does not fit, [`SeqError::BudgetTooLarge`] when `cu_seqlens` could not count the
-    /// tokens, and [`SeqError::ZeroOption`] for a `token_budget` or `max_sequences` of 0.
+    /// [`SeqError::BudgetTooSmall`] and [`SeqError::AttentionCostTooSmall`] if the longest sequence does
+    /// not fit, [`SeqError::BudgetTooLarge`] if `cu_seqlens` cannot count the tokens, and
+    /// [`SeqError::ZeroOption`] for a `token_budget` or `max_sequences` of 0.
     ///
     /// ```
     /// use virpack_seq::{GreedyPacker, PackerOptions, SeqError};
@@ -203,17 +204,18 @@ impl GreedyPacker {
         Ok(GreedyPacker { options, limits })
     }
 
-    /// The options it was built with.
+    /// Returns the options of the packer.
     pub fn options(&self) -> &PackerOptions {
         &self.options
     }
 
-    /// Most tokens in a batch.
+    /// Returns the most tokens in a batch.
     pub fn token_budget(&self) -> usize {
         self.options.token_budget
     }
 
-    /// The longest sequence that an empty batch takes, tokens: at least [`PackerOptions::longest`].
+    /// Returns the longest sequence that an empty batch takes, in tokens: at least
+    /// [`PackerOptions::longest`].
     ///
     /// ```
     /// use virpack_seq::{GreedyPacker, PackerOptions};
@@ -225,14 +227,14 @@ impl GreedyPacker {
         self.limits.longest() as usize
     }
 
-    /// The same limits with another algorithm.
+    /// Returns a packer with the same limits and another algorithm.
     #[must_use]
     pub(crate) fn with_algorithm(mut self, algorithm: Algorithm) -> Self {
         self.options.algorithm = algorithm;
         self
     }
 
-    /// The longest sequence that a batch of these `lengths` would still take, tokens.
+    /// Returns the longest sequence that a batch of these `lengths` can still take, in tokens.
     pub(crate) fn room(&self, lengths: impl Iterator<Item = u32>) -> u32 {
         let mut open = self.limits.fresh();
         for length in lengths {
@@ -261,7 +263,8 @@ impl GreedyPacker {
         Ok(packing)
     }
 
-    /// As [`GreedyPacker::pack`], into buffers that are used again: no allocation once they are large enough.
+    /// Packs as [`GreedyPacker::pack`] does, into reused buffers: nothing is allocated once they are large
+    /// enough.
     ///
     /// # Errors
     ///
@@ -287,8 +290,8 @@ impl GreedyPacker {
         self.pack_due_into(lengths, 0, workspace, packing)
     }
 
-    /// As [`GreedyPacker::pack_into`], but the first `due` lengths choose their batches before all others,
-    /// so that they stand in the batches that fill up.
+    /// Packs as [`GreedyPacker::pack_into`] does, but the first `due` lengths choose their batches before
+    /// all others, so that they are in the batches that fill up.
     pub(crate) fn pack_due_into(
         &self,
         lengths: &[u32],
@@ -328,7 +331,7 @@ impl GreedyPacker {
         Ok(())
     }
 
-    /// Statistics of `packing`, which must be this packer's for these `lengths`, in this order.
+    /// Returns the statistics of `packing`, which must be this packer's for these `lengths`, in this order.
     ///
     /// ```
     /// use virpack_seq::{GreedyPacker, PackerOptions};
@@ -349,10 +352,10 @@ impl GreedyPacker {
         tally.stats(None, true)
     }
 
-    /// The greatest length, after checking that every one fits an empty batch.
+    /// Returns the greatest length, after checking that each fits in an empty batch.
     fn check(&self, lengths: &[u32]) -> Result<u32, SeqError> {
         assert!(lengths.len() < u32::MAX as usize, "positions are counted in 32 bits");
-        // Two plain passes without a branch: they run as vector code.
+        // Two plain passes without a branch, which the compiler vectorizes.
         let longest = lengths.iter().fold(0, |most, &length| most.max(length));
         let shortest = lengths.iter().fold(u32::MAX, |least, &length| least.min(length));
         if longest <= self.limits.longest() && shortest > 0 {
@@ -370,8 +373,8 @@ impl GreedyPacker {
 
 /// Places runs of equal lengths into batches.
 trait BatchPlacer {
-    /// Offers `count` sequences of `length` tokens; says for each batch that takes some how many, through
-    /// `placed(batch, count)`, in the order they are placed.
+    /// Offers `count` sequences of `length` tokens. Calls `placed(batch, count)` for each batch that takes
+    /// some of them, in the order of placing.
     fn place(&mut self, length: u32, count: u32, placed: impl FnMut(u32, u32));
 
     /// Batches opened so far.

@@ -1,4 +1,4 @@
-//! What packing would do to an input, without a model and without tokens: lengths only.
+//! Plans the packing of an input from its lengths only, without a model.
 
 use std::sync::Arc;
 
@@ -11,29 +11,29 @@ use crate::record::Record;
 use crate::slab::{LengthCounts, TokenSlab};
 use crate::tokenize::Tokenizer;
 
-/// What packing does to an input under each algorithm.
+/// The result of packing an input by each algorithm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The packer that was asked for.
+    /// The requested packer.
     pub packer: PackerOptions,
-    /// The buffer that was asked for.
+    /// The requested buffer.
     pub collator: CollatorOptions,
-    /// Statistics of the algorithm that was asked for.
+    /// Statistics of the requested algorithm.
     pub stats: PackStats,
-    /// Batches of the algorithm that was asked for by their fill, `[101]`: `fill[p]` batches hold
-    /// at least `p` and less than `p + 1` percent of the token budget.
+    /// Batches of the requested algorithm by their fill, `[101]`: `fill[p]` batches hold at least `p` and
+    /// less than `p + 1` percent of the token budget.
     pub fill: Vec<u64>,
     /// Statistics of all algorithms, in the order of [`Algorithm::ALL`].
     pub algorithms: Vec<(Algorithm, PackStats)>,
     /// How many sequences there are of each length, tokens, special tokens included.
     pub lengths: LengthHistogram,
-    /// Sequences that were cut to fit.
+    /// Records that were truncated.
     pub truncated: u64,
 }
 
-/// Plans the packing of a stream of lengths: the same windows as
-/// [`VarlenCollator`](crate::VarlenCollator), for all algorithms at once, in memory that does not
-/// grow with the input.
+/// Plans the packing of a stream of lengths, with the same buffers as
+/// [`VarlenCollator`](crate::VarlenCollator), for all algorithms at once, in memory that does not grow with
+/// the input.
 ///
 /// ```
 /// use virpack_seq::{Algorithm, CollatorOptions, PackerOptions, Planner};
@@ -52,7 +52,7 @@ pub struct Plan {
 pub struct Planner {
     packer: PackerOptions,
     collator: CollatorOptions,
-    /// The chosen algorithm first.
+    /// One lane for each algorithm, the requested one first.
     lanes: Vec<Lane>,
     truncated: u64,
     received: usize,
@@ -60,7 +60,7 @@ pub struct Planner {
 }
 
 impl Planner {
-    /// A planner for `packer`'s limits and algorithm and `collator`'s windows.
+    /// Returns a planner for the limits and the algorithm of `packer` and the buffer of `collator`.
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl Planner {
         Ok(Planner { packer, collator, lanes, truncated: 0, received: 0, longest: chosen.longest() })
     }
 
-    /// Takes in a sequence of `length` tokens, special tokens included, and whether it was cut to
+    /// Adds a sequence of `length` tokens, special tokens included. `truncated` says whether it was cut to
     /// that length.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ impl Planner {
         Ok(())
     }
 
-    /// Packs what still waits and gives the plan.
+    /// Packs the sequences that still wait, and returns the plan.
     pub fn finish(mut self) -> Plan {
         self.lanes.iter_mut().for_each(|lane| lane.close(PackReason::Flush));
         let stats =
@@ -115,7 +115,7 @@ impl Planner {
     }
 }
 
-/// Reads all records and plans their packing: the plan, and what became of the records' lengths.
+/// Reads all records and plans their packing. Returns the plan, and the counts of the length policy.
 ///
 /// # Errors
 ///
@@ -152,7 +152,7 @@ pub fn plan_records(
     Ok((planner.finish(), counts))
 }
 
-/// One algorithm's windows.
+/// The buffer of one algorithm.
 #[derive(Clone, Debug)]
 struct Lane {
     algorithm: Algorithm,
@@ -196,7 +196,7 @@ mod tests {
     use crate::batch::SequenceIndex;
     use crate::collate::VarlenCollator;
 
-    /// A plan tells what the collator then does.
+    /// A plan predicts what the collator then does.
     #[test]
     fn as_the_collator_packs() {
         let lengths: Vec<u32> = (0u32..5_000).map(|i| 2 + i.wrapping_mul(2_654_435_761) % 300).collect();

@@ -10,25 +10,25 @@ const SHOWN_LETTERS: usize = 60;
 
 /// One input sequence and its place in the input.
 ///
-/// A reader fills the same record again and again, so that reading allocates only for the id.
+/// A reader refills one record, so that reading allocates only for the id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// The record's place over all inputs, from 0.
     pub index: u64,
-    /// Which input the record stands in, from 0.
+    /// The number of the record's input, from 0.
     pub source: u32,
     /// The line of its header in that input, from 1; in BAM the record's number.
     pub line: u64,
-    /// The first word of the header, whole.
+    /// The first word of the header, complete.
     pub id: Arc<str>,
     /// The rest of the header, without the blanks before it.
     pub description: String,
-    /// The letters as they stand in the file, line ends removed.
+    /// The letters as they are in the file, without line ends.
     pub sequence: Vec<u8>,
 }
 
 impl Record {
-    /// A record in memory, with its id and its letters, for
+    /// Returns a record in memory, with its id and its letters, for
     /// [`Records::from_records`](crate::Records::from_records).
     ///
     /// ```
@@ -41,12 +41,12 @@ impl Record {
     }
 }
 
-/// A record that got no tokens, and why.
+/// A record without tokens, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedRecord {
     /// The record's place over all inputs, from 0.
     pub record: u64,
-    /// Which input the record stands in, from 0.
+    /// The number of the record's input, from 0.
     pub source: u32,
     /// The line of its header in that input, from 1.
     pub line: u64,
@@ -54,7 +54,7 @@ pub struct SkippedRecord {
     pub id: Arc<str>,
     /// Residues (or bases) in the record.
     pub length: u64,
-    /// Why it was left out.
+    /// The reason.
     pub reason: SkipReason,
 }
 
@@ -64,14 +64,14 @@ pub struct SkippedRecord {
 pub enum SkipReason {
     /// A header without a sequence.
     Empty,
-    /// Shorter than the smallest length asked for.
+    /// Shorter than the minimum length.
     TooShort,
-    /// Longer than the largest length, under the policy that skips such records.
+    /// Longer than the maximum length, under the policy that skips such records.
     TooLong,
 }
 
 impl SkipReason {
-    /// The word that stands in the table of skipped records.
+    /// Returns the word in the table of skipped records.
     pub fn as_str(self) -> &'static str {
         match self {
             SkipReason::Empty => "empty",
@@ -81,8 +81,8 @@ impl SkipReason {
     }
 }
 
-/// An id as messages and tables for people show it: at most 60 letters, a mark where more follow,
-/// and `(no id)` where a header has none; escaped as by [`escaped`].
+/// Returns an id as messages and tables for people show it: at most 60 letters, a mark if more follow, and
+/// `(no id)` if the header has none; escaped as by [`escaped`].
 ///
 /// ```
 /// assert_eq!(virpack_seq::shown_id("sp|P69905"), "sp|P69905");

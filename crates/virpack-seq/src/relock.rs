@@ -1,10 +1,10 @@
-//! Locks of values that hold after every statement, so that a thread's panic does not spoil them.
+//! Locks values that are valid after every statement, so that a panic of one thread does not poison them.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks whether or not a thread has panicked with the lock.
+/// Locks a mutex even if a thread has panicked while it held the lock.
 pub(crate) trait Relock<T> {
-    /// The lock.
+    /// Returns the lock.
     fn relock(&self) -> MutexGuard<'_, T>;
 }
 

@@ -1,9 +1,9 @@
-//! Every N-th record, so that N machines share an input.
+//! Selects every N-th record, so that N machines share an input.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// One of the shards that the records of an input are dealt into, one after the other.
+/// One of the shards of an input. Records are dealt to the shards in turn.
 ///
 /// ```
 /// use virpack_seq::Shard;
@@ -23,7 +23,7 @@ impl Shard {
     /// All records.
     pub const ALL: Shard = Shard { of: 1, number: 1 };
 
-    /// Shard `number`, from 1, of `of`; None where there is no such shard.
+    /// Returns shard `number`, from 1, of `of`; None if there is no such shard.
     ///
     /// ```
     /// use virpack_seq::Shard;
@@ -36,19 +36,19 @@ impl Shard {
         (1..=of).contains(&number).then_some(Shard { of, number })
     }
 
-    /// Which of the shards it is, from 1.
+    /// Returns the number of the shard, from 1.
     #[must_use]
     pub fn number(self) -> u32 {
         self.number
     }
 
-    /// How many shards there are.
+    /// Returns how many shards there are.
     #[must_use]
     pub fn of(self) -> u32 {
         self.of
     }
 
-    /// Whether a record, by its place over all inputs, is in it.
+    /// Returns whether a record, by its place over all inputs, is in the shard.
     ///
     /// ```
     /// let shard = virpack_seq::Shard::new(2, 3).unwrap();
@@ -59,7 +59,7 @@ impl Shard {
         record % u64::from(self.of) == self.first()
     }
 
-    /// The place of the first record that is in it, where there are so many.
+    /// Returns the place of the first record in the shard, if the input has that many records.
     ///
     /// ```
     /// assert_eq!(virpack_seq::Shard::new(2, 3).unwrap().first(), 1);

@@ -1,29 +1,29 @@
-//! Tokenized sequences that one thread hands to another.
+//! Tokenized sequences that one thread passes to another.
 
 use crate::batch::SequenceIndex;
 use crate::record::SkippedRecord;
 
-/// Tokenized sequences end to end, with where each came from: many records in one allocation, because
-/// handing them on one by one would cost more than tokenizing them.
+/// Tokenized sequences end to end, with their origins. One allocation holds many records, because to pass
+/// them on one by one would take longer than to tokenize them.
 #[derive(Clone, Debug, Default)]
 pub struct TokenSlab {
     tokens: Vec<u16>,
     ends: Vec<usize>,
     index: Vec<SequenceIndex>,
-    /// Records that got no tokens.
+    /// Records without tokens.
     pub skipped: Vec<SkippedRecord>,
     /// Sums over the records of this slab.
     pub counts: LengthCounts,
-    /// Tokens of a record before it is cut into windows.
+    /// Tokens of a record before the record is cut into windows.
     pub(crate) scratch: Vec<u16>,
 }
 
-/// What became of records on their way through the length policy.
+/// How the length policy treated the records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LengthCounts {
     /// Records seen.
     pub records: u64,
-    /// Records cut to the largest length.
+    /// Records truncated to the maximum length.
     pub truncated: u64,
     /// Records cut into windows.
     pub windowed: u64,
@@ -35,7 +35,7 @@ pub struct LengthCounts {
     pub too_short: u64,
     /// Records left out because they hold no letter.
     pub empty: u64,
-    /// Letters outside the alphabet, in what is packed; those where windows overlap count once.
+    /// Letters outside the alphabet in what is packed. Letters in the overlap of windows count once.
     pub unknown: u64,
     /// Gap characters (`-`, `.`), counted in the same way.
     pub gaps: u64,
@@ -58,29 +58,29 @@ impl std::ops::AddAssign for LengthCounts {
 }
 
 impl TokenSlab {
-    /// Sequences in the slab.
+    /// Returns the number of sequences in the slab.
     pub fn len(&self) -> usize {
         self.index.len()
     }
 
-    /// Whether the slab holds no sequence.
+    /// Returns whether the slab is empty.
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
     }
 
-    /// Tokens in the slab, special tokens included.
+    /// Returns the tokens in the slab, special tokens included.
     pub fn total_tokens(&self) -> usize {
         self.tokens.len()
     }
 
-    /// The buffer that a sequence's tokens are appended to, before [`TokenSlab::close`].
+    /// Returns the buffer to which the tokens of a sequence are appended, before [`TokenSlab::close`].
     pub(crate) fn tokens(&mut self) -> &mut Vec<u16> {
         &mut self.tokens
     }
 
-    /// Ends a sequence: the tokens appended since the last one are its own.
+    /// Ends a sequence, which consists of the tokens appended since the last one.
     pub(crate) fn close(&mut self, index: SequenceIndex) {
-        // A record's windows all say the same of it.
+        // All windows of a record carry the same counts.
         if index.window.number == 0 {
             self.counts.unknown += u64::from(index.unknown);
             self.counts.gaps += u64::from(index.gaps);
@@ -89,12 +89,12 @@ impl TokenSlab {
         self.index.push(index);
     }
 
-    /// Where the sequences came from, in order.
+    /// Returns the origins of the sequences, in order.
     pub(crate) fn index_mut(&mut self) -> &mut [SequenceIndex] {
         &mut self.index
     }
 
-    /// Takes the sequences out, in order: tokens, special tokens included, and where they came from.
+    /// Drains the sequences, in order: tokens, special tokens included, and their origins.
     pub fn drain(&mut self) -> impl Iterator<Item = (&[u16], SequenceIndex)> {
         let mut start = 0;
         let tokens = &self.tokens[..];
@@ -105,7 +105,7 @@ impl TokenSlab {
         })
     }
 
-    /// Moves the places of all records by so many, over all inputs; wrapping.
+    /// Adds `by` to the places of all records over all inputs, wrapping.
     pub(crate) fn move_records(&mut self, by: u64) {
         if by == 0 {
             return;
@@ -115,7 +115,7 @@ impl TokenSlab {
         numbers.chain(records).for_each(|record| *record = record.wrapping_add(by));
     }
 
-    /// Empties the slab and keeps its memory, unless a huge record has blown it up.
+    /// Empties the slab. Keeps its memory, unless a very large record has enlarged it.
     pub fn clear(&mut self) {
         const KEPT: usize = 4 << 20;
         self.tokens.clear();

@@ -1,10 +1,10 @@
-//! Files that are read as a whole, as settings and lists are: up to a size that no such file has.
+//! Reads complete small files, such as settings and lists, up to a size that no such file has.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
-/// Reads a file of at most so many bytes.
+/// Reads a file of at most `most` bytes.
 ///
 /// ```
 /// let path = std::env::temp_dir().join("virpack-doc-small-file");
@@ -16,12 +16,13 @@ use std::path::Path;
 ///
 /// # Errors
 ///
-/// The system's; [`ErrorKind::FileTooLarge`] for a larger file, of which no more than that is read.
+/// The system's error; [`ErrorKind::FileTooLarge`] for a larger file, of which at most `most` + 1 bytes
+/// are read.
 pub fn read_small(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     read_at_most(File::open(path)?, most)
 }
 
-/// Reads all bytes of a file that is open, which has `most` of them at most.
+/// Reads all bytes of an open file, which has at most `most`.
 ///
 /// # Errors
 ///

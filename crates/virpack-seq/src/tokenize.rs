@@ -1,4 +1,4 @@
-//! Letters to token ids.
+//! Turns letters into token ids.
 
 mod bpe;
 mod codon;
@@ -14,10 +14,10 @@ pub use esm::EsmTokenizer;
 
 /// Turns the letters of a record into the token ids of one model.
 ///
-/// `length` counts what length limits count, `tokenize` appends ids to a buffer that its caller keeps,
-/// so that tokenizing need allocate nothing a record. A tokenizer of one token a letter (ESM-2) and one that
-/// merges letters (byte-pair encoding) both fit: the second gives at most as many tokens, never more, so
-/// that a limit on letters is one on tokens too.
+/// `length` counts what length limits count. `tokenize` appends ids to a buffer of its caller, so that
+/// tokenizing need not allocate for each record. A tokenizer with one token for each letter (ESM-2) and one
+/// that merges letters (byte-pair encoding) both fit this trait. The second gives at most as many tokens,
+/// so a limit on letters is also one on tokens.
 ///
 /// ```
 /// use virpack_seq::tokenize::{EsmTokenizer, Tokenizer};
@@ -28,8 +28,8 @@ pub use esm::EsmTokenizer;
 /// assert_eq!((counts.residues, counts.unknown), (3, 1));
 /// ```
 pub trait Tokenizer: Send + Sync {
-    /// Residues (or bases) in `sequence`, as length limits count them; special tokens that stand
-    /// literally in the text count as one.
+    /// Returns the residues (or bases) in `sequence`, as length limits count them. A special token that is
+    /// spelled out in the text counts as one.
     ///
     /// ```
     /// use virpack_seq::{EsmTokenizer, Tokenizer};
@@ -39,11 +39,11 @@ pub trait Tokenizer: Send + Sync {
     fn length(&self, sequence: &[u8]) -> u64;
 
     /// Appends the start token, the tokens of the first `max_length` letters of `sequence` and the end
-    /// token, where there are such, to `tokens`, and says what they were.
+    /// token, if the tokenizer has them, to `tokens`, and returns their counts.
     fn tokenize(&self, sequence: &[u8], max_length: usize, tokens: &mut Vec<u16>) -> TokenCounts;
 
-    /// What `tokenize` says of the whole sequence, without its tokens: for a record that is cut
-    /// into windows, which share letters.
+    /// Returns the counts that `tokenize` has for the complete sequence, without its tokens. It is for a
+    /// record that is cut into windows, which share letters.
     ///
     /// ```
     /// use virpack_seq::{EsmTokenizer, Tokenizer};
@@ -55,7 +55,7 @@ pub trait Tokenizer: Send + Sync {
         self.tokenize(sequence, usize::MAX, &mut Vec::new())
     }
 
-    /// The special tokens that frame every sequence; None where a sequence has none around it.
+    /// Returns the special tokens that frame every sequence; None if a sequence has none around it.
     ///
     /// ```
     /// use virpack_seq::{EsmTokenizer, Tokenizer};
@@ -65,13 +65,13 @@ pub trait Tokenizer: Send + Sync {
     /// ```
     fn special_tokens(&self) -> Option<SpecialTokens>;
 
-    /// What its model reads, so that records of the other kind are refused; None: anything.
+    /// Returns what the model reads, so that records of the other kind are refused; None: anything.
     fn alphabet(&self) -> Option<Alphabet> {
         None
     }
 
-    /// Whether a token may stand for several letters; a letter is then a byte of the sequence, and long
-    /// records are cut between letters before they are tokenized, not between tokens.
+    /// Returns whether a token may represent several letters. A letter is then a byte of the sequence, and
+    /// long records are cut between letters before they are tokenized, not between tokens.
     fn merges_letters(&self) -> bool {
         false
     }
@@ -103,25 +103,25 @@ impl<T: Tokenizer + ?Sized> Tokenizer for Arc<T> {
     }
 }
 
-/// What one call of [`Tokenizer::tokenize`] appended.
+/// The counts of one call of [`Tokenizer::tokenize`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenCounts {
     /// Tokens between the start and the end token.
     pub residues: usize,
-    /// How many of these are letters that the alphabet does not know; gap characters are not among them.
+    /// How many of these are letters outside the alphabet, without gap characters.
     pub unknown: u32,
-    /// How many of these are gap characters, `-` and `.`, whether or not the alphabet knows them:
-    /// no model was trained on aligned sequences.
+    /// How many of these are gap characters, `-` and `.`, whether or not the alphabet contains them: no
+    /// model was trained on aligned sequences.
     pub gaps: u32,
 }
 
-/// The special tokens that a model wants around every sequence, and the one for unknown letters.
+/// The special tokens around every sequence, and the token of unknown letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpecialTokens {
-    /// Stands before the first letter.
+    /// The token before the first letter.
     pub start: u16,
-    /// Stands after the last letter.
+    /// The token after the last letter.
     pub end: u16,
-    /// Stands for a letter that the alphabet does not know.
+    /// The token of a letter outside the alphabet.
     pub unknown: u16,
 }

@@ -1,4 +1,4 @@
-//! The open reading frames of a chunk: proteins and the nucleotides behind them.
+//! The open reading frames of a chunk: proteins and their nucleotides.
 
 mod code;
 
@@ -11,7 +11,7 @@ use crate::letters::{NO_BASE, TABLES};
 /// One of the six reading frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Frame {
-    /// The chunk as it stands, from its first base.
+    /// The chunk itself, from its first base.
     F1,
     /// From its second base.
     F2,
@@ -26,15 +26,15 @@ pub enum Frame {
 }
 
 impl Frame {
-    /// All six, in the order in which they are given.
+    /// All six frames, in the order of the results.
     pub const ALL: [Frame; 6] = [Frame::F1, Frame::F2, Frame::F3, Frame::R1, Frame::R2, Frame::R3];
 
-    /// `F1` to `R3`.
+    /// Returns the name, `F1` to `R3`.
     pub fn as_str(self) -> &'static str {
         ["F1", "F2", "F3", "R1", "R2", "R3"][self as usize]
     }
 
-    /// Whether it is read on the reverse complement.
+    /// Returns whether the frame is read on the reverse complement.
     ///
     /// ```
     /// use virpack_seq::Frame;
@@ -45,7 +45,7 @@ impl Frame {
         self >= Frame::R1
     }
 
-    /// Bases left out before its first codon: 0 to 2.
+    /// Returns the bases before its first codon: 0 to 2.
     ///
     /// ```
     /// use virpack_seq::Frame;
@@ -56,7 +56,7 @@ impl Frame {
         self as usize % 3
     }
 
-    /// The bases of a chunk of `length` bases that its codons cover, on the chunk's own strand.
+    /// Returns the bases of a chunk of `length` bases that its codons cover, on the chunk's own strand.
     ///
     /// ```
     /// use virpack_seq::Frame;
@@ -76,18 +76,17 @@ impl Frame {
 pub struct OpenFrame<'a> {
     /// Which one.
     pub frame: Frame,
-    /// The bases it is read from, in reading direction, capitals, U as T: three a residue from its
-    /// first codon on, and the one base after them, where there is one.
+    /// The bases that it is read from, in reading direction, in capitals, U as T: three for each residue
+    /// from its first codon on, and the one base after them if there is one.
     pub nucleotides: &'a [u8],
     /// Its residues, at least one.
     pub protein: &'a [u8],
 }
 
-/// Finds the reading frames of chunks that hold no stop codon, as VirNucPro does.
+/// Finds the reading frames of chunks without a stop codon, as VirNucPro does.
 ///
-/// Letters count in either case, and U as T. A codon with any other letter gives no residue. So
-/// after an ambiguous base a frame's nucleotides, which are as many as its residues ask for, end
-/// before its last codon.
+/// Letters count in either case, and U as T. A codon with any other letter gives no residue. A frame has as
+/// many nucleotides as its residues require, so after an ambiguous base they end before its last codon.
 ///
 /// ```
 /// use virpack_seq::{Frame, GeneticCode, Translator};
@@ -98,7 +97,7 @@ pub struct OpenFrame<'a> {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Translator {
-    /// The residue of each codon number, read forward and as its reverse complement.
+    /// The residue of each codon number, read forward and as the reverse complement.
     forward: Box<[u8; CODONS]>,
     reverse: Box<[u8; CODONS]>,
     /// The codon at each base of the chunk.
@@ -113,17 +112,17 @@ pub struct Translator {
 
 /// Codon numbers: three bits a base.
 const CODONS: usize = 1 << 9;
-/// What a codon gives that holds a letter beside A, C, G, T and U.
+/// The value for a codon with a letter other than A, C, G, T and U.
 const NO_RESIDUE: u8 = 0;
 const STOP: u8 = b'*';
 
 impl Translator {
-    /// A translator for one genetic code.
+    /// Returns a translator for one genetic code.
     pub fn new(code: GeneticCode) -> Self {
         let (mut forward, mut reverse) = (Box::new([NO_RESIDUE; CODONS]), Box::new([NO_RESIDUE; CODONS]));
         for codon in 0..4usize.pow(3) {
             let bases = [codon / 16, codon / 4 % 4, codon % 4];
-            // T and A, C and G pair: numbers two apart.
+            // T and A, and C and G, are complementary: their numbers differ by two.
             let other = [bases[2] ^ 2, bases[1] ^ 2, bases[0] ^ 2];
             let residue = code.residue(bases.map(|base| b"TCAG"[base]));
             let residue = residue.expect("it is made of bases");
@@ -142,7 +141,7 @@ impl Translator {
         }
     }
 
-    /// The open frames of a chunk, in the order of [`Frame::ALL`].
+    /// Iterates over the open frames of a chunk, in the order of [`Frame::ALL`].
     ///
     /// ```
     /// use virpack_seq::{GeneticCode, Translator};
@@ -178,8 +177,8 @@ impl Translator {
         })
     }
 
-    /// The chunk and its reverse complement, whole, capitals, U as T; nothing where it holds no
-    /// codon that can be read.
+    /// Returns the complete chunk and its reverse complement, in capitals, U as T; None if it has no codon
+    /// that can be translated.
     ///
     /// ```
     /// use virpack_seq::{GeneticCode, Translator};
@@ -269,17 +268,17 @@ fn number(bases: [u8; 3]) -> u16 {
     u16::from(bases[0]) << 6 | u16::from(bases[1]) << 3 | u16::from(bases[2])
 }
 
-/// The codons of a frame of the chunk itself, in reading direction, of those at each base.
+/// Iterates over the codons of a frame of the chunk itself, in reading direction, given those at each base.
 fn forward_codons(codons: &[u16], frame: Frame) -> impl Iterator<Item = &u16> {
     codons[frame.offset().min(codons.len())..].iter().step_by(3)
 }
 
-/// The same of a frame of the reverse complement.
+/// Iterates over the codons of a frame of the reverse complement in the same way.
 fn reverse_codons(codons: &[u16], frame: Frame) -> impl Iterator<Item = &u16> {
     codons[..codons.len().saturating_sub(frame.offset())].iter().rev().step_by(3)
 }
 
-/// Leaves the longest run without a stop in `longest`, where it is longer than what is there.
+/// Puts the longest run without a stop into `longest`, if it is longer than the one there.
 fn keep_longest<'a>(
     codons: impl Iterator<Item = &'a u16>,
     residues: &[u8; CODONS],
@@ -302,7 +301,7 @@ fn keep_longest<'a>(
     end(run);
 }
 
-/// The share of G and C among the bases of `letters`; 0 where there is none.
+/// Returns the share of G and C among the bases of `letters`; 0 if there are no bases.
 pub(crate) fn gc_share(letters: &[u8]) -> f32 {
     let (mut bases, mut strong) = (0u32, 0u32);
     for &letter in letters {
@@ -314,7 +313,7 @@ pub(crate) fn gc_share(letters: &[u8]) -> f32 {
     if bases == 0 { 0.0 } else { strong as f32 / bases as f32 }
 }
 
-/// Translates codons up to the first stop; whether there is none, and a residue.
+/// Translates codons up to the first stop, and returns whether there is no stop and at least one residue.
 fn translate<'a>(
     codons: impl Iterator<Item = &'a u16>,
     residues: &[u8; CODONS],

@@ -1,4 +1,4 @@
-//! The HTTP client: ureq, for the requests of `object_store` too.
+//! The HTTP client, ureq, which also makes the requests of `object_store`.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -18,19 +18,19 @@ use ureq::tls::{TlsConfig, TlsProvider};
 use crate::error::StoreError;
 use crate::trust::{NoCertificates, trusted_certificates};
 
-/// Who asks, for the server's logs.
+/// The name of the client in the server's logs.
 const USER_AGENT: &str = concat!("virpack/", env!("CARGO_PKG_VERSION"));
 
-/// How long a server may be silent.
+/// How long a server may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Bytes of an answer, at most: those of a range are fewer.
+/// The most bytes of an answer; a range has fewer.
 const LARGEST_ANSWER: u64 = 64 << 20;
 
-/// Where a machine of a cloud asks for its credentials: nothing answers elsewhere.
+/// The addresses from which a cloud machine gets its credentials. Elsewhere they do not answer.
 const METADATA: [&str; 3] = ["169.254.169.254", "metadata.google.internal", "metadata"];
 
-/// The client of this process, which keeps connections open.
+/// Returns the client of this process, which keeps connections open.
 pub(crate) fn agent() -> Result<&'static Agent, StoreError> {
     static AGENT: OnceLock<Result<Agent, NoCertificates>> = OnceLock::new();
     let agent = AGENT.get_or_init(|| {
@@ -40,7 +40,7 @@ pub(crate) fn agent() -> Result<&'static Agent, StoreError> {
             .tls_config(tls)
             .user_agent(USER_AGENT)
             .http_status_as_error(false)
-            // Bytes as they are counted and hashed.
+            // Bytes without a content encoding, because they are counted and hashed.
             .accept_encoding("identity")
             .timeout_connect(Some(TIMEOUT))
             .timeout_recv_response(Some(TIMEOUT))
@@ -50,7 +50,7 @@ pub(crate) fn agent() -> Result<&'static Agent, StoreError> {
     agent.as_ref().map_err(|error| StoreError::NoCertificates(error.clone()))
 }
 
-/// What makes clients for `object_store`.
+/// Makes clients for `object_store`.
 #[derive(Debug)]
 pub(crate) struct Connector(pub(crate) &'static Agent);
 
@@ -71,8 +71,8 @@ impl HttpService for Client {
         let body = body.collect().await?.to_bytes();
         let is_metadata = parts.uri.host().is_some_and(|host| METADATA.contains(&host));
         let connect = if is_metadata { Duration::from_secs(2) } else { TIMEOUT };
-        // It blocks: nothing else runs on the runtime of one request.
-        // Redirects are for `object_store` to judge: a session's token must not go to another host.
+        // It blocks: nothing else runs on the runtime of one request. `object_store` decides about
+        // redirects, because a session's token must not go to another host.
         macro_rules! send {
             ($body:expr) => {{
                 let request = self.0.configure_request(Request::from_parts(parts, $body));
@@ -82,7 +82,7 @@ impl HttpService for Client {
         }
         let sent = if body.is_empty() { send!(()) } else { send!(&body[..]) };
         let (parts, mut body) = sent.map_err(failed)?.into_parts();
-        // The whole object in place of a range is refused for its status, and not read.
+        // An answer with the complete object instead of a range is refused by its status, and not read.
         let is_whole = is_range && parts.status == 200;
         let bytes = match is_whole {
             true => Vec::new(),

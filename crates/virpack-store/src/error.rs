@@ -6,61 +6,61 @@ use std::io;
 use crate::trust::{NO_CERTIFICATES_HINT, NoCertificates, UNTRUSTED_HINT};
 use crate::url::Scheme;
 
-/// Why an object cannot be read. It is shown beside the URL, which it does not repeat.
+/// Why an object cannot be read. It is shown next to the URL, which it does not repeat.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// A URL without a bucket, a key or a host.
     #[error("the URL is not complete")]
     Url {
-        /// How it should look.
+        /// The form of a complete URL.
         expected: &'static str,
     },
-    /// A key with an empty part, which stores have and virpack cannot ask for.
+    /// A key with an empty part: stores allow it, but virpack cannot request it.
     #[error("the key begins or ends with a slash, or has two in a row")]
     Key,
-    /// The store knows no bucket, or no container, of that name.
+    /// A bucket or container that does not exist.
     #[error("there is no bucket or container {bucket}")]
     NoBucket {
         /// Its name.
         bucket: String,
     },
-    /// There is no object of that name.
+    /// An object that does not exist.
     #[error("there is no such object")]
     NoObject,
-    /// The store does not accept the credentials, or there are none.
+    /// Credentials that the store does not accept, or that are missing.
     #[error("access is refused: {reason}")]
     Refused {
-        /// What the store has said.
+        /// The message of the store.
         reason: String,
         /// The variables that hold credentials.
         variables: &'static str,
     },
-    /// No server answers.
+    /// A server that does not answer.
     #[error("no answer: {reason}")]
     Network {
-        /// What was wrong with the last attempt.
+        /// The problem of the last attempt.
         reason: String,
     },
     /// A server whose certificate no trusted authority signed.
     #[error("the server's certificate is not trusted: {reason}")]
     Certificate {
-        /// What its check said.
+        /// The result of the check.
         reason: String,
     },
-    /// A variable that names no certificate.
+    /// A variable that does not name a certificate.
     #[error(transparent)]
     NoCertificates(NoCertificates),
-    /// The object is another one than when it was first looked at.
+    /// An object that has changed since it was opened.
     #[error("the object has changed while it was read")]
     Changed,
-    /// The server gives whole objects only.
+    /// A server that returns only complete objects.
     #[error("the server sends no ranges of bytes")]
     NoRanges,
     /// Another answer of a store.
     #[error("{reason}")]
     Other {
-        /// What the store has said.
+        /// The message of the store.
         reason: String,
     },
 }
@@ -88,12 +88,12 @@ impl StoreError {
         })
     }
 
-    /// Whether another attempt may succeed.
+    /// Returns whether another attempt may succeed.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(self, StoreError::Network { .. })
     }
 
-    /// The error that a reader gives.
+    /// Returns the error as an `io::Error` of a reader.
     #[must_use]
     pub fn into_io(self) -> io::Error {
         let kind = match self {
@@ -104,13 +104,13 @@ impl StoreError {
         io::Error::new(kind, self)
     }
 
-    /// The error within one that a reader gave.
+    /// Returns the error in an `io::Error` of a reader.
     #[must_use]
     pub fn of_io(error: &io::Error) -> Option<&StoreError> {
         error.get_ref()?.downcast_ref()
     }
 
-    /// What an answer with this status and body means, from a store of this kind.
+    /// Returns the error for an answer with this status and body, from a store of this kind.
     pub(crate) fn of_answer(status: u16, body: &str, scheme: Scheme, bucket: &str) -> StoreError {
         let said =
             said(body).map_or_else(|| format!("status {status}"), |said| format!("{said} (status {status})"));
@@ -127,7 +127,7 @@ impl StoreError {
     }
 }
 
-/// The variables that hold the credentials of a store.
+/// Returns the variables that hold the credentials of a store.
 pub(crate) fn variables(scheme: Scheme) -> &'static str {
     match scheme {
         Scheme::S3 => {
@@ -143,7 +143,7 @@ pub(crate) fn variables(scheme: Scheme) -> &'static str {
     }
 }
 
-/// The sentence in an answer of a store, on one line; None where there is none.
+/// Returns the sentence in an answer of a store, on one line; None if there is none.
 fn said(body: &str) -> Option<String> {
     let within = |name: &str| {
         let (_, rest) = body.split_once(&format!("<{name}>"))?;

@@ -1,11 +1,12 @@
-//! Objects by URL: `s3://`, `gs://`, `az://`, `https://` and `http://`. Their size, and ranges of their bytes.
+//! Reads objects by URL: `s3://`, `gs://`, `az://`, `https://` and `http://`. It gives their size, and
+//! ranges of their bytes.
 //!
-//! Everything here blocks. Stores are asked through the `object_store` crate, whose requests go through
-//! ureq, the program's one HTTP client, so that there is one implementation of TLS; no asynchronous code
-//! leaves this crate.
+//! Everything here blocks. The `object_store` crate makes the requests to stores through ureq, the
+//! program's only HTTP client, so that there is one implementation of TLS. No asynchronous code leaves this
+//! crate.
 //!
-//! Credentials come from the usual variables of the environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`). No
-//! error and no `Debug` output holds one, nor the query of a URL, which may be a signature.
+//! Credentials come from the usual environment variables (`AWS_*`, `GOOGLE_*`, `AZURE_*`). No error and no
+//! `Debug` output contains one, nor the query of a URL, which may be a signature.
 
 mod client;
 mod error;

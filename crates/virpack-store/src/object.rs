@@ -15,14 +15,14 @@ use crate::state::ObjectState;
 use crate::url::{ObjectUrl, Scheme};
 use crate::{requests, stores};
 
-/// An object that was there when it was opened.
+/// An object that existed when it was opened.
 #[derive(Clone, Debug)]
 pub struct Object {
     place: Place,
     state: ObjectState,
 }
 
-/// Where an object is.
+/// The location of an object.
 #[derive(Clone, Debug)]
 enum Place {
     Store { store: Arc<dyn ObjectStore>, key: Path, scheme: Scheme, bucket: String },
@@ -30,44 +30,44 @@ enum Place {
 }
 
 impl Object {
-    /// Looks at an object.
+    /// Opens an object and reads its state.
     ///
     /// # Errors
     ///
-    /// What keeps it from being read.
+    /// If the object cannot be read.
     pub fn open(url: &ObjectUrl) -> Result<Object, StoreError> {
         let place = Place::of(url)?;
         let state = place.state()?;
         Ok(Object { place, state })
     }
 
-    /// What it was when it was opened.
+    /// Returns the state in which it was opened.
     #[must_use]
     pub fn state(&self) -> &ObjectState {
         &self.state
     }
 
-    /// What it is now.
+    /// Returns its state now.
     ///
     /// # Errors
     ///
-    /// As [`Object::open`].
+    /// Those of [`Object::open`].
     pub fn state_now(&self) -> Result<ObjectState, StoreError> {
         self.place.state()
     }
 
-    /// Reads these bytes of it, a few megabytes ahead.
+    /// Reads a range of its bytes, a few megabytes ahead.
     ///
     /// # Errors
     ///
-    /// What keeps a thread from being started. The reader gives [`StoreError`]s in `io::Error`s; one is
-    /// [`StoreError::Changed`] where the object is not what it was when it was opened.
+    /// If a thread does not start. The reader returns [`StoreError`]s in `io::Error`s; one is
+    /// [`StoreError::Changed`] if the object has changed since it was opened.
     pub fn reader(&self, bytes: Range<u64>) -> std::io::Result<ObjectReader> {
         let object = self.clone();
         ObjectReader::start(bytes, move |piece| object.range(piece))
     }
 
-    /// These bytes of it.
+    /// Returns a range of its bytes.
     pub(crate) fn range(&self, bytes: Range<u64>) -> Result<Bytes, StoreError> {
         match &self.place {
             Place::Http(url) => requests::range(url, bytes, &self.state),
@@ -99,7 +99,7 @@ impl Place {
         };
         let (bucket, key) = url.bucket_and_key().ok_or(StoreError::Url { expected })?;
         let parsed = Path::parse(key).map_err(|_| StoreError::Key)?;
-        // Slashes at the ends, which it drops, are part of a key.
+        // The path drops slashes at the ends, which are part of a key.
         let key = if parsed.as_ref() == key { parsed } else { return Err(StoreError::Key) };
         let (scheme, store) = (url.scheme(), stores::open(url.scheme(), bucket)?);
         Ok(Place::Store { store, key, scheme, bucket: bucket.to_owned() })
@@ -114,7 +114,8 @@ impl Place {
                     modified: Some(SystemTime::from(head.last_modified)),
                     etag: head.e_tag,
                 }),
-                // The answer to `HEAD` has no body that tells a missing bucket from a missing object.
+                // The answer to `HEAD` has no body that distinguishes a missing bucket from a missing
+                // object.
                 Err(StoreError::NoObject) => {
                     Err(self.wait(store.get_range(key, 0..1)).err().unwrap_or(StoreError::NoObject))
                 }

@@ -1,4 +1,4 @@
-//! Requests for objects that any web server has.
+//! Requests for objects on any web server.
 
 use bytes::Bytes;
 use std::ops::Range;
@@ -13,14 +13,15 @@ use crate::state::ObjectState;
 use crate::trust::untrusted;
 use crate::url::{ObjectUrl, Scheme};
 
-/// Attempts of a request, and the time before the second; it doubles.
+/// The attempts of a request, and the time before the second. It doubles for each one after.
 const ATTEMPTS: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
-/// Bytes of an answer that says what is wrong.
+/// The most bytes of an answer that describes an error.
 const LARGEST_ANSWER: u64 = 64 << 10;
 
-/// The state of an object. One byte is asked for: a link that is signed for reading refuses `HEAD`.
+/// Returns the state of an object. It requests one byte, because a link that is signed for reading refuses
+/// `HEAD`.
 pub(crate) fn state(url: &ObjectUrl) -> Result<ObjectState, StoreError> {
     again(|| {
         let mut response = get(url, Some(0..1), None)?;
@@ -33,7 +34,7 @@ pub(crate) fn state(url: &ObjectUrl) -> Result<ObjectState, StoreError> {
                 let bytes = range.ok_or(StoreError::NoRanges)?.1;
                 Ok(ObjectState { bytes, modified, etag })
             }
-            // An empty object has no range; its size is behind the star.
+            // An empty object has no range; its size follows the star.
             416 if header("content-range").is_some_and(|range| range.ends_with("/0")) => {
                 Ok(ObjectState { bytes: 0, modified, etag })
             }
@@ -44,7 +45,7 @@ pub(crate) fn state(url: &ObjectUrl) -> Result<ObjectState, StoreError> {
     })
 }
 
-/// Bytes of an object, which must be in the state that it had.
+/// Returns bytes of an object, which must be in its earlier state.
 pub(crate) fn range(url: &ObjectUrl, range: Range<u64>, begun: &ObjectState) -> Result<Bytes, StoreError> {
     let etag = begun.etag.as_deref();
     again(|| {
@@ -55,7 +56,7 @@ pub(crate) fn range(url: &ObjectUrl, range: Range<u64>, begun: &ObjectState) -> 
             status => return Err(of_answer(status, response.body_mut())),
         }
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-        // Servers that do not know `If-Match` send what they have.
+        // Servers without support for `If-Match` send what they have.
         if etag.is_some() && header("etag").is_some_and(|now| Some(now) != etag) {
             return Err(StoreError::Changed);
         }
@@ -95,7 +96,7 @@ fn get(url: &ObjectUrl, range: Option<Range<u64>>, etag: Option<&str>) -> Result
     }
 }
 
-/// Makes a request again while it may pass.
+/// Repeats a request as long as it may succeed.
 fn again<T>(mut request: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
     let mut wait = FIRST_WAIT;
     for _ in 1..ATTEMPTS {
@@ -116,7 +117,7 @@ fn network(error: ureq::Error) -> StoreError {
     }
     match error {
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => StoreError::Url { expected: "https://HOST/PATH" },
-        // These name the URL that a redirect leads to, which may hold a signature.
+        // These name the target of a redirect, which may contain a signature.
         ureq::Error::RequireHttpsOnly(_) => {
             StoreError::Other { reason: "the server redirects to a URL without TLS".to_owned() }
         }
@@ -125,7 +126,7 @@ fn network(error: ureq::Error) -> StoreError {
                 reason: "the answer is not HTTP, or its redirect leads to nothing".to_owned(),
             }
         }
-        // Nothing of the URL is in these.
+        // These contain nothing of the URL.
         other => StoreError::Network { reason: other.to_string() },
     }
 }
@@ -135,13 +136,13 @@ fn of_answer(status: u16, body: &mut Body) -> StoreError {
     StoreError::of_answer(status, &text, Scheme::Http, "")
 }
 
-/// The first byte that was sent, and the bytes of the whole, by `Content-Range: bytes 0-9/100`.
+/// Returns the first byte that was sent, and the size of the object, from `Content-Range: bytes 0-9/100`.
 fn content_range(header: &str) -> Option<(u64, u64)> {
     let (range, whole) = header.trim().strip_prefix("bytes ")?.split_once('/')?;
     Some((range.split_once('-')?.0.trim().parse().ok()?, whole.trim().parse().ok()?))
 }
 
-/// The time of `Last-Modified`.
+/// Returns the time of `Last-Modified`.
 fn time(header: &str) -> Option<SystemTime> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -155,7 +156,7 @@ fn time(header: &str) -> Option<SystemTime> {
     if year > 9999 || day > 31 || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
-    // Days of the civil calendar, whose years begin in March here.
+    // Days of the civil calendar, in years that begin in March.
     let year = if month < 3 { year.checked_sub(1)? } else { year };
     let months = (month + 9) % 12;
     let days =

@@ -1,14 +1,14 @@
-//! What an object is at a moment.
+//! The state of an object at one time.
 
 use std::time::SystemTime;
 
-/// What tells two states of an object apart.
+/// What distinguishes two states of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectState {
-    /// Its bytes.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// When it was last written, where the store says so.
+    /// The time of its last change, if the store reports it.
     pub modified: Option<SystemTime>,
-    /// The store's name of its content.
+    /// The store's identifier of its content.
     pub etag: Option<String>,
 }

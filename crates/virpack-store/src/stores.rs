@@ -1,4 +1,4 @@
-//! The stores that `object_store` knows: which, with which credentials.
+//! Opens the stores of `object_store`, with their credentials.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::error::{StoreError, variables};
 use crate::trust::untrusted;
 use crate::url::Scheme;
 
-/// The store of a bucket, by the variables of the environment.
+/// Returns the store of a bucket, configured by environment variables.
 pub(crate) fn open(scheme: Scheme, bucket: &str) -> Result<Arc<dyn ObjectStore>, StoreError> {
     let connector = Connector(agent()?);
     let options = ClientOptions::new().with_allow_http(true);
@@ -47,7 +47,7 @@ pub(crate) fn open(scheme: Scheme, bucket: &str) -> Result<Arc<dyn ObjectStore>,
     store.map_err(|error| StoreError::Refused { reason: first_line(&error), variables: variables(scheme) })
 }
 
-/// What an error of a store means.
+/// Converts an error of a store.
 pub(crate) fn failed(error: &Error, scheme: Scheme, bucket: &str) -> StoreError {
     let reason = first_line(error);
     match error {
@@ -58,7 +58,7 @@ pub(crate) fn failed(error: &Error, scheme: Scheme, bucket: &str) -> StoreError 
         }
         Error::Precondition { .. } | Error::NotModified { .. } => StoreError::Changed,
         _ if reason.contains("non-partial response") => StoreError::NoRanges,
-        // Without credentials the machine is asked for its own, which most have not.
+        // Without credentials the machine is asked for its own, which most machines lack.
         _ if is_network(error) && !has_credentials(scheme) => {
             let reason = "no credentials are set, and this machine has none of its own".to_owned();
             StoreError::Refused { reason, variables: variables(scheme) }
@@ -75,7 +75,7 @@ fn is_network(error: &Error) -> bool {
     causes(error).any(|cause| cause.is::<ureq::Error>())
 }
 
-/// Whether a variable says who asks, or that nothing is signed.
+/// Returns whether a variable has credentials, or requests unsigned access.
 fn has_credentials(scheme: Scheme) -> bool {
     let names: &[&str] = match scheme {
         Scheme::S3 => &[
@@ -115,7 +115,8 @@ fn causes<'a>(error: &'a Error) -> impl Iterator<Item = &'a (dyn std::error::Err
     std::iter::successors(Some(first), |error| error.source())
 }
 
-/// The innermost cause, which does not repeat the URL, on one line; a store's own sentence where it has one.
+/// Returns the innermost cause, which does not repeat the URL, on one line; the store's own sentence if it
+/// has one.
 fn first_line(error: &Error) -> String {
     let all: Vec<_> = causes(error).map(ToString::to_string).collect();
     let sentence = all.iter().find_map(|text| {

@@ -1,31 +1,31 @@
-//! Which certificates a server may show, for every connection of the program.
+//! The certificates that servers may show, for every connection of the program.
 
 use ureq::tls::{Certificate, RootCerts};
 
-/// What to do about a server whose certificate no trusted authority signed.
+/// The hint for a server whose certificate no trusted authority signed.
 pub const UNTRUSTED_HINT: &str = "where your institution looks into connections, set SSL_CERT_FILE to the \
      PEM file of its certificate authority (or SSL_CERT_DIR to a directory of such), as REQUESTS_CA_BUNDLE \
      names it for Python";
 
-/// What to do about [`NoCertificates`].
+/// The hint for [`NoCertificates`].
 pub const NO_CERTIFICATES_HINT: &str = "set it to a PEM file, or unset it";
 
-/// `SSL_CERT_FILE` or `SSL_CERT_DIR` names nothing that can be trusted.
+/// `SSL_CERT_FILE` or `SSL_CERT_DIR` does not name a certificate that can be trusted.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{variable} gives no certificate to trust: {reason}")]
 pub struct NoCertificates {
     /// The variable.
     pub variable: &'static str,
-    /// What is wrong with what it names.
+    /// The problem.
     pub reason: String,
 }
 
-/// Returns the certificates that are trusted: those of `SSL_CERT_FILE` and `SSL_CERT_DIR` where one is set,
-/// else those of the system, else Mozilla's, which are part of the program.
+/// Returns the trusted certificates: those of `SSL_CERT_FILE` and `SSL_CERT_DIR` if one is set, else those
+/// of the system, else Mozilla's, which are part of the program.
 ///
 /// # Errors
 ///
-/// [`NoCertificates`] where a variable is set and no certificate comes of it.
+/// [`NoCertificates`] if a variable is set but gives no certificate.
 pub fn trusted_certificates() -> Result<RootCerts, NoCertificates> {
     let found = rustls_native_certs::load_native_certs();
     let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().find(|name| std::env::var_os(name).is_some());
@@ -41,10 +41,10 @@ pub fn trusted_certificates() -> Result<RootCerts, NoCertificates> {
     }
 }
 
-/// Returns what the handshake said of the server's certificate; None where the request failed for another
-/// reason.
+/// Returns what the handshake reported about the server's certificate; None if the request failed for
+/// another reason.
 #[must_use]
 pub fn untrusted(error: &ureq::Error) -> Option<String> {
-    // The handshake's own errors come through the transport as text.
+    // The transport passes the errors of the handshake on as text.
     Some(error.to_string()).filter(|text| text.contains("certificate"))
 }

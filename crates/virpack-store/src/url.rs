@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The schemes of objects, each with what its URL names.
+/// The schemes of objects, each with the kind of its store.
 const SCHEMES: [(&str, Scheme); 5] = [
     ("s3://", Scheme::S3),
     ("gs://", Scheme::Gcs),
@@ -12,7 +12,7 @@ const SCHEMES: [(&str, Scheme); 5] = [
     ("http://", Scheme::Http),
 ];
 
-/// Who is asked for an object.
+/// The kind of store that has an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Scheme {
     S3,
@@ -23,7 +23,7 @@ pub(crate) enum Scheme {
 
 /// The URL of an object: `s3://BUCKET/KEY`, `gs://BUCKET/KEY`, `az://CONTAINER/KEY`, `https://HOST/PATH`.
 ///
-/// It is shown without user, password and query, which may let their reader in.
+/// It is displayed without user, password and query, which may grant access.
 ///
 /// ```
 /// use virpack_store::ObjectUrl;
@@ -41,7 +41,7 @@ pub struct ObjectUrl {
 }
 
 impl ObjectUrl {
-    /// The URL that a text is; None for what does not begin with a scheme of objects.
+    /// Parses a URL; None for text that does not begin with a scheme of objects.
     #[must_use]
     pub fn parse(text: &str) -> Option<ObjectUrl> {
         let begins = |name: &str| text.get(..name.len()).is_some_and(|own| own.eq_ignore_ascii_case(name));
@@ -55,7 +55,8 @@ impl ObjectUrl {
                 let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
                 format!("{name}{host}{path}")
             }
-            // Every letter of a key may be part of its name; what goes before an `@` is none of a bucket's.
+            // Every letter of a key may be part of its name. The part before an `@` does not belong to a
+            // bucket.
             _ => {
                 let (bucket, key) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
                 let bucket = bucket.rsplit_once('@').map_or(bucket, |(_, bucket)| bucket);
@@ -65,13 +66,13 @@ impl ObjectUrl {
         Some(ObjectUrl { text, shown: shown.into(), scheme })
     }
 
-    /// The URL as it is shown.
+    /// Returns the URL for display.
     #[must_use]
     pub fn shown(&self) -> &Path {
         &self.shown
     }
 
-    /// Whether it has a part that is not shown.
+    /// Returns whether it has a part that is not displayed.
     #[must_use]
     pub fn has_secret(&self) -> bool {
         self.shown != Path::new(&self.text)
@@ -81,15 +82,15 @@ impl ObjectUrl {
         self.scheme
     }
 
-    /// The whole URL, which must not be shown.
+    /// Returns the complete URL, which must not be displayed.
     pub(crate) fn secret(&self) -> &str {
         &self.text
     }
 
-    /// Bucket or container, and key; None where one is missing.
+    /// Returns bucket or container, and key; None if one is missing.
     pub(crate) fn bucket_and_key(&self) -> Option<(&str, &str)> {
         let (bucket, key) = self.text.split_once("://")?.1.split_once('/')?;
-        // Names of buckets have neither `@` nor `:`; keys of access before a name do.
+        // Names of buckets contain neither `@` nor `:`, which occur in access keys before a name.
         (!bucket.is_empty() && !key.is_empty() && !bucket.contains(['@', ':'])).then_some((bucket, key))
     }
 }

@@ -1,4 +1,4 @@
-//! Objects of a web server on loopback, which is busy, breaks off, changes and refuses.
+//! Objects on a web server on loopback that is busy, closes connections, changes and refuses.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 

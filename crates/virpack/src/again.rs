@@ -1,26 +1,26 @@
-//! The command that is running, and the one that goes on where it ended.
+//! The running command, and the command that resumes it.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
 use virpack_seq::ObjectUrl;
 
-/// The command of `arguments`, the program and what it was given, with `--resume`, as a shell takes it.
+/// Returns the command of `arguments`, the program and its arguments, with `--resume`, quoted for a shell.
 pub(crate) fn with_resume(arguments: &[OsString]) -> String {
     let mut words: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     if !words.iter().any(|word| word == "--resume") {
-        // Behind the command's name: what stands behind `--` are inputs.
+        // It follows the command's name, because words after `--` are inputs.
         words.insert(words.len().min(2), "--resume".to_owned());
     }
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// The command of `arguments` as a shell takes it.
+/// Returns the command of `arguments`, quoted for a shell.
 pub(crate) fn command(arguments: &[OsString]) -> String {
     let words = arguments.iter().map(|word| quoted(&word.to_string_lossy()).into_owned());
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// A word as a shell takes it; of a URL without what may be secret in it.
+/// Quotes a word for a shell; a URL without the parts that may be secret.
 fn quoted(word: &str) -> Cow<'_, str> {
     if let Some(url) = ObjectUrl::parse(word).filter(ObjectUrl::has_secret) {
         return quoted(&url.to_string()).into_owned().into();

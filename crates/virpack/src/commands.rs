@@ -1,4 +1,4 @@
-//! The commands, one a file.
+//! The commands, one file for each.
 
 pub(crate) mod bench;
 mod call_summary;
@@ -33,8 +33,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use virpack_core::CancelToken;
 
-/// Ctrl-C or a signal to stop then removes what a run has begun: without a handler its temporary files would
-/// stay.
+/// Makes Ctrl-C or a signal to stop remove what a run has begun: without a handler its temporary files
+/// would remain.
 pub(crate) fn clean_up_when_interrupted() {
     on_stop(|| {
         virpack_core::output::abandon_all();
@@ -42,8 +42,8 @@ pub(crate) fn clean_up_when_interrupted() {
     });
 }
 
-/// As [`clean_up_when_interrupted`], but once `keeps` is set the first time cancels the run: what is under
-/// way is finished and kept.
+/// As [`clean_up_when_interrupted`], but once `keeps` is set, the first signal cancels the run: work in
+/// progress is finished and kept.
 pub(crate) fn stop_when_interrupted(log: LogArguments, cancel: CancelToken, keeps: Arc<AtomicBool>) {
     on_stop(move || {
         if keeps.load(Ordering::SeqCst) && !cancel.is_cancelled() {

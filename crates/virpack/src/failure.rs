@@ -1,4 +1,4 @@
-//! What a failed command says and returns.
+//! The errors and exit codes of commands.
 
 use crate::log::LogFormat;
 use crate::messages;
@@ -6,39 +6,39 @@ use virpack_seq::shown_path;
 
 /// Exit code for a fault of the input or the options.
 pub(crate) const USER: u8 = 1;
-/// Exit code for a fault of virpack's.
+/// Exit code for a fault of virpack.
 pub(crate) const OURS: u8 = 2;
 
-/// Exit code of a run that was told to stop, by Ctrl-C or a signal.
+/// Exit code of a run that was interrupted, by Ctrl-C or a signal.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// Exit code of a run whose output nothing reads to its end: what shells say of a program that SIGPIPE ended.
+/// Exit code of a run whose output was closed: what shells report for a program that SIGPIPE ended.
 const CLOSED_PIPE: u8 = 141;
 
-/// Why a command failed. What to do about it is in [`messages`](crate::messages).
+/// Why a command failed. The hint is in [`messages`](crate::messages).
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// Something about the inputs, the model, the device or the output.
+    /// An error of the inputs, the model, the device or the output.
     #[error(transparent)]
     Virpack(#[from] virpack_core::Error),
-    /// The same, in a run that another one can go on from.
+    /// The same, in a run that can be resumed.
     #[error("{error}")]
     Resumable {
-        /// What went wrong.
+        /// The error.
         error: Box<virpack_core::Error>,
-        /// What goes on from there.
+        /// The command that resumes the run.
         command: String,
     },
-    /// The picture could not be drawn.
+    /// A plot that could not be drawn.
     #[error(transparent)]
     Plot(#[from] crate::plot::PlotError),
-    /// An option that would do nothing.
+    /// An option without effect.
     #[error("--window-overlap does nothing without windows")]
     OverlapWithoutWindows,
-    /// Parts of no plan.
+    /// Parts without a plan.
     #[error("--part needs --plan")]
     PartWithoutPlan,
-    /// An option that a plan has no use for.
+    /// An option that does not apply to a plan.
     #[error("{option} does not apply to a plan of `virpack {command}`")]
     NotOfPlan {
         /// The option.
@@ -46,13 +46,13 @@ pub(crate) enum Failure {
         /// The command that makes the plan's parts.
         command: &'static str,
     },
-    /// An option of tables that are not asked for.
+    /// An option of tables that are not requested.
     #[error("{option} applies to the tables of -o DIR only")]
     WithoutOutput {
         /// The option.
         option: &'static str,
     },
-    /// A model that means nothing without its classifier.
+    /// A model that needs its classifier.
     #[error("{option} needs the classifier that the models were trained with")]
     WithoutClassifier {
         /// The option.
@@ -66,64 +66,64 @@ pub(crate) enum Failure {
         /// The classifier's name.
         file: std::path::PathBuf,
     },
-    /// What is no model with its classifiers.
+    /// A value that does not name a model with classifiers.
     #[error("{model:?} is neither a directory nor a name of models with classifiers")]
     NoSuchBundle {
-        /// What was asked for.
+        /// The value.
         model: String,
     },
-    /// A file's name where a directory is meant.
+    /// The name of a file where a directory is expected.
     #[error("-o {} looks like a file, and `virpack predict` writes a directory of tables", shown_path(path))]
     OutputLooksLikeFile {
-        /// What was asked for.
+        /// The value.
         path: std::path::PathBuf,
     },
     /// Records whose embeddings differ too much.
     #[error("{failed} of {compared} records exceed the tolerance")]
     Differs {
-        /// Records that do not pass.
+        /// Records that exceed the tolerance.
         failed: usize,
         /// Records compared.
         compared: usize,
     },
-    /// A comparison of nothing proves nothing.
+    /// A comparison without records.
     #[error("none of {records} records could be compared")]
     NothingCompared {
         /// Records read.
         records: u64,
     },
-    /// A shape that no published model has.
+    /// A shape of no published model.
     #[error("no published model has the shape {shape:?}")]
     NoShape {
-        /// What was asked for.
+        /// The requested shape.
         shape: String,
     },
-    /// A model that the benchmark does not run.
+    /// A model that the benchmark does not support.
     #[error("{model} is a {family}, and `virpack bench` runs ESM-2")]
     BenchModel {
-        /// What was asked for.
+        /// The requested model.
         model: String,
-        /// What it is.
+        /// Its kind.
         family: &'static str,
     },
-    /// What virpack does not compute.
+    /// A result that virpack does not compute.
     #[error(
         "contacts come from the attention weights, [residues, residues] for every head of every layer, and virpack never \
          makes them: its attention runs in one pass that keeps a running sum"
     )]
     Contacts,
-    /// Bytes that no terminal shows.
+    /// Binary data that would go to a terminal.
     #[error("embeddings are not text, and standard output is a terminal")]
     BinaryToTerminal,
-    /// The manual pages have no place.
+    /// Manual pages that could not be written.
     #[error("cannot write manual pages into {}: {source}", shown_path(directory))]
     ManualPages {
-        /// Where they were to go.
+        /// Their directory.
         directory: std::path::PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Nothing more can be written to stdout.
+    /// A write to stdout that failed.
     #[error("cannot write to stdout: {0}")]
     Stdout(#[from] std::io::Error),
 }
@@ -141,18 +141,18 @@ impl From<virpack_core::model::ModelError> for Failure {
 }
 
 impl Failure {
-    /// Whether a complete run has only other calls or other files than what was asked for.
+    /// Returns whether a complete run differs from the requested one only in its calls or files.
     pub(crate) fn is_other_calls(&self) -> bool {
         use virpack_core::{Error, ResumeError};
         matches!(self, Failure::Virpack(Error::Resume(ResumeError::OtherCalls { .. })))
     }
 
-    /// Says it on stderr and gives the exit code.
+    /// Reports the failure on stderr and returns the exit code.
     pub(crate) fn report(self, log: LogFormat) -> u8 {
         if let Failure::Stdout(error) = &self
             && error.kind() == std::io::ErrorKind::BrokenPipe
         {
-            // Whoever read us has seen enough, as `head` has.
+            // The reader has closed the pipe, as `head` does.
             return 0;
         }
         if let Failure::Virpack(virpack_core::Error::Output(error)) = &self

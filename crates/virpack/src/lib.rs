@@ -1,7 +1,7 @@
 //! The program `virpack` as a function: [`run`] takes a command line and returns the exit code.
 //!
-//! The binary of that name is this function and nothing else, so that another package can bring the same
-//! program. Programs in Rust that embed or predict depend on `virpack-core` instead.
+//! The binary of that name only calls this function, so that another package can provide the same program.
+//! Programs in Rust that embed or predict depend on `virpack-core` instead.
 
 #![forbid(unsafe_code)]
 
@@ -26,13 +26,13 @@ use failure::Failure;
 use log::LogFormat;
 use std::ffi::OsString;
 
-/// What `virpack` and its help say first.
+/// The first lines of `virpack` and of its help.
 const ABOUT: &str = "\
 Find viruses in contigs and reads, and embed proteins and nucleotides with language models.
 Begin with `virpack predict contigs.fasta -o verdicts` or `virpack embed proteins.fasta -o emb.npy`:
 the built-in model needs no download.";
 
-/// The version, and the commit that it was built from where that is known.
+/// The version, and the commit of the build if it is known.
 const VERSION: &str = env!("VIRPACK_VERSION");
 
 /// The command line.
@@ -101,12 +101,13 @@ enum Command {
     Man(commands::man::Arguments),
 }
 
-/// Runs a command line, the program's name first, and returns the exit code: 0 if the command has done what
-/// was asked, 1 for a fault of the input or the options, 2 for a fault of virpack's, 130 if it was
-/// interrupted, 141 if its output was closed.
+/// Runs a command line, the program's name first, and returns the exit code: 0 if the command succeeded, 1
+/// for a fault of the input or the options, 2 for a fault of virpack, 130 if it was interrupted, 141 if its
+/// output was closed.
 ///
-/// Results go to standard output and to files, messages to standard error. It is for a process that runs one
-/// command: a signal to stop ends the process, and a second command in it has the handlers of the first.
+/// Results go to standard output and to files, messages to standard error. The function is for a process
+/// that runs one command: a signal to stop ends the process, and a second command in it has the handlers of
+/// the first.
 ///
 /// ```
 /// assert_eq!(virpack::run(["virpack", "--version"].map(Into::into)), 0);
@@ -132,13 +133,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     match panics::caught(log, || run_command(&arguments.command)) {
         Ok(Ok(())) => 0,
         Ok(Err(failure)) => failure.report(log),
-        // Our fault, which must not leave with a code of its own.
+        // A fault of virpack, which must not end with another exit code.
         Err(_) => failure::OURS,
     }
 }
 
 impl Command {
-    /// The options of a run that can be resumed; None of a command that has no such run.
+    /// Returns the options of a run that can be resumed; None for other commands.
     fn of_run(&mut self) -> Option<&mut RunArguments> {
         match self {
             Command::Embed(arguments) => Some(&mut arguments.run),

@@ -1,4 +1,4 @@
-//! What stderr gets: lines for people, or a JSON object a line for programs.
+//! Writes to stderr: lines for people, or one JSON object for each line for programs.
 
 use crate::messages::Message;
 use crate::text::say;
@@ -41,17 +41,17 @@ pub(crate) enum LogFormat {
 }
 
 impl LogArguments {
-    /// Lines for people, of a command that takes no more than `--quiet`.
+    /// Returns the options of a command that has only `--quiet`: lines for people.
     pub(crate) fn lines(quiet: bool) -> LogArguments {
         LogArguments { quiet, format: LogFormat::Text, interval: INTERVAL }
     }
 
-    /// Time between lines of progress.
+    /// Returns the time between lines of progress.
     pub(crate) fn interval(self) -> Duration {
         Duration::from_secs(self.interval)
     }
 
-    /// Says what is worth knowing, unless with `--quiet`.
+    /// Prints information, unless `--quiet` is given.
     pub(crate) fn info(self, message: impl Into<Message>) {
         match self.format {
             _ if self.quiet => (),
@@ -60,12 +60,13 @@ impl LogArguments {
         }
     }
 
-    /// Says what a user should look at.
+    /// Prints a warning.
     pub(crate) fn warn(self, message: impl Into<Message>) {
         self.format.warn(message);
     }
 
-    /// Says what was done, unless with `--quiet`: the `line` for people, or the `report` that is `run.json`.
+    /// Prints what was done, unless `--quiet` is given: the `line` for people, or the `report`, which is
+    /// `run.json`.
     pub(crate) fn summary(self, line: impl Display, report: &Map<String, Value>) {
         match self.format {
             _ if self.quiet => (),
@@ -76,7 +77,7 @@ impl LogArguments {
 }
 
 impl LogFormat {
-    /// Says what a user should look at.
+    /// Prints a warning.
     pub(crate) fn warn(self, message: impl Into<Message>) {
         let message = message.into();
         match self {
@@ -85,7 +86,7 @@ impl LogFormat {
         }
     }
 
-    /// Says why a command failed.
+    /// Prints why a command failed.
     pub(crate) fn error(self, message: Message, exit_code: u8) {
         match self {
             LogFormat::Text => say_labelled("error", Styles::styled().get_error(), &message),
@@ -98,20 +99,20 @@ impl LogFormat {
     }
 }
 
-/// Says on stderr what happened, with a label before it, and each hint on a line of its own. Labels have
-/// clap's colours where stderr is a terminal that shows colours.
+/// Prints to stderr what happened, after a label, and each hint on a separate line. Labels have clap's
+/// colours if stderr is a terminal with colours.
 fn say_labelled(label: &str, style: &Style, message: &Message) {
     let hints = Styles::styled();
     let labels = [(label, style, &message.what)];
     let hints = message.hints.iter().map(|hint| ("hint", hints.get_valid(), hint));
     let mut stderr = anstream::stderr();
     for (label, style, text) in labels.into_iter().chain(hints) {
-        // What cannot be said must not stop what is done.
+        // A message that cannot be written must not stop the run.
         let _ = writeln!(stderr, "{style}{label}:{style:#} {}", escaped_lines(text));
     }
 }
 
-/// Writes an object: what happened, when, and these fields.
+/// Writes an object: the event, the time, and these fields.
 pub(crate) fn object(event: &str, fields: Map<String, Value>) {
     let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let mut object = Map::new();
@@ -121,7 +122,7 @@ pub(crate) fn object(event: &str, fields: Map<String, Value>) {
     say(escaped_json(&Value::Object(object).to_string()));
 }
 
-/// A message, and its hints if it has some.
+/// Returns a message, and its hints if it has some.
 fn fields(message: Message) -> Map<String, Value> {
     let hint = (!message.hints.is_empty()).then(|| message.hints.join("; "));
     let fields = [("message", Some(message.what)), ("hint", hint)];

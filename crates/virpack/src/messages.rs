@@ -1,5 +1,5 @@
-//! What the program says of an error or a warning: what happened, and apart from it what to do, with the program's options
-//! by their names.
+//! The program's messages for errors and warnings: what happened, and separately what to do, with the names
+//! of the program's options.
 
 mod facts;
 mod hints;
@@ -19,18 +19,18 @@ use virpack_seq::EfficiencyWarning;
 pub(crate) struct Message {
     /// What happened, and where.
     pub(crate) what: String,
-    /// What to do about it: nothing, or a change that works, or several.
+    /// What to do about it: no hint, one change that works, or several.
     pub(crate) hints: Vec<String>,
 }
 
 impl Message {
-    /// The message with one more hint.
+    /// Returns the message with one more hint.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Message {
         self.hints.push(hint.into());
         self
     }
 
-    /// Lines for people: what happened, then a line for each hint.
+    /// Returns lines for people: what happened, then a line for each hint.
     pub(crate) fn text(&self) -> String {
         let hints = self.hints.iter().map(|hint| format!("\nhint: {hint}"));
         [self.what.clone()].into_iter().chain(hints).collect()
@@ -41,36 +41,36 @@ impl Message {
     }
 }
 
-/// A sentence without a hint.
+/// A message without a hint.
 impl<T: Display> From<T> for Message {
     fn from(what: T) -> Message {
         Message::new(what.to_string(), None::<String>)
     }
 }
 
-/// What is said of an error of the libraries.
+/// Returns the message for an error of the libraries.
 pub(crate) fn of(error: &virpack_core::Error) -> Message {
     let what = facts::of(error).unwrap_or_else(|| error.to_string());
     Message::new(what, hints::of(error))
 }
 
-/// What is said of batches far from full.
+/// Returns the message for batches that are far from full.
 pub(crate) fn of_warning(warning: &EfficiencyWarning) -> Message {
     Message::new(warning.to_string(), warning.hint())
 }
 
-/// What is said of a device that cannot be used.
+/// Returns the message for a device that cannot be used.
 pub(crate) fn of_unavailable(why: &Unavailable) -> Message {
     Message::new(why.to_string(), hints::of_unavailable(why))
 }
 
-/// What is said of a card that is not taken: with a hint where it could be.
+/// Returns the message for a card that is not used, with a hint if it could be.
 pub(crate) fn of_left_out(card: &LeftOutCard) -> Message {
     let hint = (card.why.remedy != Remedy::UseCpu).then(|| hints::of_unavailable(&card.why)).flatten();
     Message::new(card.to_string(), hint)
 }
 
-/// What is said of a device that lacks room or is given up.
+/// Returns the message for a device that lacks memory or was given up.
 pub(crate) fn of_device_event(event: &DeviceEvent) -> Message {
     match event {
         DeviceEvent::Lost { device, reason, hint } => {
@@ -85,7 +85,7 @@ pub(crate) fn of_device_event(event: &DeviceEvent) -> Message {
     }
 }
 
-/// What is said of a picture that is missing.
+/// Returns the message for a plot that is missing.
 pub(crate) fn of_plot(error: &PlotError) -> Message {
     let hint = match error {
         PlotError::Format(_) => Some("end the file's name in one of them".into()),
@@ -95,7 +95,7 @@ pub(crate) fn of_plot(error: &PlotError) -> Message {
     Message::new(error.to_string(), hint)
 }
 
-/// What is said of a command that failed.
+/// Returns the message for a failed command.
 pub(crate) fn of_failure(failure: &Failure) -> Message {
     match failure {
         Failure::Virpack(error) => of(error),
@@ -105,7 +105,7 @@ pub(crate) fn of_failure(failure: &Failure) -> Message {
     }
 }
 
-/// An option of the program, by the name that its value has in the libraries.
+/// Returns the option of the program for the name of its value in the libraries.
 fn flag(option: &str) -> String {
     format!("--{}", option.replace('_', "-"))
 }

@@ -1,12 +1,12 @@
-//! Warnings of what was altered, or may be taken for another: a line each, with the first record's id.
+//! Warnings about altered or ambiguous records: one line each, with the first record's id.
 
 use crate::log::LogArguments;
 use crate::text::{count, grouped};
 use virpack_core::output::{NotedRecords, OutputSummary, RepeatedIds};
 use virpack_seq::shown_id;
 
-/// Warns of truncated records, unknown letters, gap characters and ids that came twice; `max_length` is the largest length,
-/// where it is known.
+/// Warns about truncated records, unknown letters, gap characters and duplicate ids. `max_length` is the
+/// maximum length, if it is known.
 pub(crate) fn warn_of_records(log: LogArguments, written: &OutputSummary, max_length: Option<usize>) {
     let OutputSummary { truncated, unknown, gaps, repeated, .. } = written;
     if let Some((records, first)) = named(truncated, ["is", "are"]) {
@@ -30,7 +30,7 @@ pub(crate) fn warn_of_records(log: LogArguments, written: &OutputSummary, max_le
     warn_of_ids(log, repeated);
 }
 
-/// Warns of ids that came twice.
+/// Warns about duplicate ids.
 pub(crate) fn warn_of_ids(log: LogArguments, repeated: &RepeatedIds) {
     let Some(first) = &repeated.first else { return };
     let at_least = if repeated.at_least { "at least " } else { "" };
@@ -41,7 +41,8 @@ pub(crate) fn warn_of_ids(log: LogArguments, repeated: &RepeatedIds) {
     ));
 }
 
-/// How many records, with the verb that suits, and the first one's id; None where there is none.
+/// Returns the number of records, with the matching verb, and the id of the first one; None if there is
+/// none.
 fn named(noted: &NotedRecords, [one, many]: [&str; 2]) -> Option<(String, String)> {
     let first = shown_id(noted.first.as_ref()?).into_owned();
     let records = count(noted.records, &format!("record {one}"), &format!("records {many}"));

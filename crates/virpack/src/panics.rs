@@ -1,4 +1,4 @@
-//! Panics under `--log-format json`, told as everything else is.
+//! Reports panics as JSON under `--log-format json`, like all other errors.
 
 use crate::failure::OURS;
 use crate::log::LogFormat;
@@ -6,16 +6,16 @@ use crate::messages::Message;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
 use std::sync::{Mutex, PoisonError};
 
-/// What the last panic said.
+/// The message of the last panic.
 static LAST: Mutex<Option<String>> = Mutex::new(None);
 
-/// Runs `run`; where it panics, the standard hook has said so, or here it is the `error`.
+/// Runs `run`. A panic is reported by the standard hook, or here as the `error`.
 pub(crate) fn caught<T>(log: LogFormat, run: impl FnOnce() -> T) -> std::thread::Result<T> {
     let LogFormat::Json = log else { return catch_unwind(AssertUnwindSafe(run)) };
     set_hook(Box::new(move |panic| {
         let thread = std::thread::current();
         let message = message(thread.name(), panic);
-        // What another thread's panic ends is an error of its own, which does not tell the place.
+        // A panic of another thread ends in an error of its own, which lacks the place.
         if thread.name() != Some("main") {
             log.warn(&message);
         }
@@ -31,7 +31,7 @@ pub(crate) fn caught<T>(log: LogFormat, run: impl FnOnce() -> T) -> std::thread:
 
 /// `thread 'main' panicked at FILE:LINE:COLUMN: WHAT`.
 fn message(thread: Option<&str>, panic: &PanicHookInfo<'_>) -> String {
-    // The place ends its line.
+    // The line ends after the place.
     format!("thread '{}' {}", thread.unwrap_or("<unnamed>"), panic.to_string().replacen(":\n", ": ", 1))
 }
 

@@ -1,4 +1,4 @@
-//! The picture of a packing plan: how long the sequences are, and how full the batches.
+//! The plot of a packing plan: the lengths of sequences and the fill of batches.
 
 mod overview;
 pub(crate) mod track;
@@ -16,34 +16,34 @@ use virpack_core::output::{OutputError, check_free, write_file};
 use virpack_seq::{Plan, shown_path};
 
 const SIZE: (u32, u32) = (960, 720);
-/// Bars in the histogram of lengths at most.
+/// The most bars in the histogram of lengths.
 const LENGTH_BARS: u64 = 64;
 const INK: RGBColor = RGBColor(40, 40, 40);
 const FILL: RGBColor = RGBColor(31, 119, 180);
 
-/// Why there is no picture.
+/// Why a plot could not be drawn.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlotError {
-    /// The file's name ends neither in `.svg` nor in `.png`.
+    /// A file name that ends neither in `.svg` nor in `.png`.
     #[error("cannot draw {}: plots are .svg or .png", shown_path(.0))]
     Format(PathBuf),
-    /// The picture could not be drawn.
+    /// A plot that could not be drawn.
     #[error("cannot draw: {0}")]
     Draw(String),
-    /// The name is taken, or none of a file.
+    /// A name that exists, or that is not a file's.
     #[error(transparent)]
     Name(#[from] OutputError),
-    /// The file could not be written.
+    /// A file that could not be written.
     #[error("cannot draw {}: {source}", shown_path(path))]
     Write {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: OutputError,
     },
 }
 
-/// The two kinds of pictures.
+/// The two formats of plots.
 #[derive(Clone, Copy)]
 enum Kind {
     Svg,
@@ -51,7 +51,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// By the ending of the name.
+    /// Returns the format by the extension of the name.
     fn of(path: &Path) -> Result<Kind, PlotError> {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some(extension) if extension.eq_ignore_ascii_case("svg") => Ok(Kind::Svg),
@@ -61,16 +61,16 @@ impl Kind {
     }
 }
 
-/// Makes the font known.
+/// Registers the font.
 fn register() {
     static FONT: Once = Once::new();
     FONT.call_once(|| {
-        // Only a broken font is refused, and then drawing itself says so.
+        // Only a broken font is refused, and then drawing fails with an error of its own.
         let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
     });
 }
 
-/// Checks that a picture can be drawn into a file of this name, before there is anything to draw.
+/// Checks that a plot can be written to a file of this name, before there is anything to draw.
 pub(crate) fn check(path: &Path, force: bool) -> Result<(), PlotError> {
     Kind::of(path)?;
     Ok(check_free(path, force)?)
@@ -97,7 +97,7 @@ pub(crate) fn draw(plan: &Plan, path: &Path, force: bool) -> Result<(), PlotErro
         .map_err(|source| PlotError::Write { path: path.to_owned(), source })
 }
 
-/// The bytes of a PNG file.
+/// Returns the bytes of a PNG file.
 fn png(pixels: &[u8]) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, SIZE.0, SIZE.1);
@@ -135,7 +135,7 @@ fn panels<B: DrawingBackend>(plan: &Plan, area: &DrawingArea<B, Shift>) -> Resul
 /// One bar: from, to, height.
 type Bar = (u64, u64, u64);
 
-/// Sequences by length, in at most [`LENGTH_BARS`] bars of equal width.
+/// Returns sequences by length, in at most [`LENGTH_BARS`] bars of equal width.
 fn length_bars(plan: &Plan) -> Vec<Bar> {
     let width = (plan.lengths.longest() as u64 + 1).div_ceil(LENGTH_BARS);
     let mut bars: Vec<Bar> =
@@ -146,7 +146,7 @@ fn length_bars(plan: &Plan) -> Vec<Bar> {
     bars
 }
 
-/// Batches by whole percents of the budget, from the emptiest on (but at least the upper fifth).
+/// Returns batches by integer percents of the budget, from the emptiest on (but at least the upper fifth).
 fn fill_bars(plan: &Plan) -> Vec<Bar> {
     let first = plan.fill.iter().position(|&batches| batches > 0).unwrap_or(80).min(80);
     (first as u64..)
@@ -190,7 +190,7 @@ fn bars<B: DrawingBackend>(
     Ok(())
 }
 
-/// The lines and labels of all pictures.
+/// Sets the lines and labels that all plots share.
 fn lines<'m, 'a, 'b, X, Y, B>(mesh: &'m mut MeshStyle<'a, 'b, X, Y, B>) -> &'m mut MeshStyle<'a, 'b, X, Y, B>
 where
     X: Ranged,

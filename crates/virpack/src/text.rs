@@ -1,22 +1,22 @@
-//! Numbers and tables for people.
+//! Formats numbers and tables for people.
 
 use std::fmt::Display;
 use std::io::Write;
 pub(crate) use virpack_core::grouped;
 use virpack_seq::{PackStats, escaped_lines};
 
-/// Says a line on stderr, without what steers a terminal. If it cannot be written (`2>/dev/full`, a closed pipe) the run
-/// continues.
+/// Prints a line to stderr, without characters that control a terminal. If it cannot be written
+/// (`2>/dev/full`, a closed pipe), the run continues.
 pub(crate) fn say(line: impl Display) {
     let _ = writeln!(std::io::stderr(), "{}", escaped_lines(&line.to_string()));
 }
 
-/// `n` of `one`, with the plural where it is not 1.
+/// Returns `n` of `one`, with the plural unless it is 1.
 pub(crate) fn count(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(n), if n == 1 { one } else { many })
 }
 
-/// How well batches were filled.
+/// Returns how well batches were filled.
 pub(crate) fn packing(stats: Option<&PackStats>) -> String {
     match stats.filter(|stats| stats.batches > 0) {
         Some(stats) => format!("packing {:.1} %", 100.0 * stats.efficiency()),
@@ -24,12 +24,12 @@ pub(crate) fn packing(stats: Option<&PackStats>) -> String {
     }
 }
 
-/// Bytes in MB, with a tenth.
+/// Returns bytes in MB, with one decimal.
 pub(crate) fn megabytes(n: u64) -> String {
     format!("{:.1} MB", n as f64 / 1e6)
 }
 
-/// Bytes in the largest fitting unit: `2.6 GB`.
+/// Returns bytes in the largest fitting unit: `2.6 GB`.
 pub(crate) fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     let (mut value, mut unit) = (n as f64, 0);
@@ -40,7 +40,7 @@ pub(crate) fn bytes(n: u64) -> String {
     if unit == 0 { format!("{n} B") } else { format!("{} {}", three_digits(value), UNITS[unit]) }
 }
 
-/// A rate or size with three digits: `9.43 k`, `1.20 M`.
+/// Returns a rate or size with three digits: `9.43 k`, `1.20 M`.
 pub(crate) fn short(value: f64) -> String {
     match value {
         v if v >= 999.5e6 => format!("{} G", three_digits(v / 1e9)),

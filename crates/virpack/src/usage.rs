@@ -1,4 +1,4 @@
-//! What is said of options that a command does not take.
+//! Messages about options that a command does not accept.
 
 use crate::failure::USER;
 use crate::log::LogFormat;
@@ -8,8 +8,8 @@ use clap::error::ContextKind;
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
 
-/// Lets every option take a number below 0, so that the option's own parser says what it may be: clap would
-/// take `-1` for an option, and advise to name it as an input.
+/// Lets every option take a number below 0, so that the option's own parser reports what it may be. clap
+/// would take `-1` for an option, and advise to pass it as an input.
 pub(crate) fn taking_negative_numbers(command: clap::Command) -> clap::Command {
     command.mut_subcommands(|command| {
         command.mut_args(|argument| {
@@ -19,9 +19,9 @@ pub(crate) fn taking_negative_numbers(command: clap::Command) -> clap::Command {
     })
 }
 
-/// Says what clap found, as the command line asks for it, and gives the exit code.
+/// Reports what clap found, in the format that the command line requests, and returns the exit code.
 pub(crate) fn report(error: &clap::Error, arguments: &[OsString]) -> u8 {
-    // Help and the version go to stdout and are no failure.
+    // Help and the version go to stdout and are not failures.
     if !error.use_stderr() {
         let _ = error.print();
         return 0;
@@ -33,14 +33,14 @@ pub(crate) fn report(error: &clap::Error, arguments: &[OsString]) -> u8 {
     USER
 }
 
-/// Whether `--log-format json` stands anywhere before `--`, be the rest understood or not.
+/// Returns whether `--log-format json` is anywhere before `--`, even if the rest is not understood.
 fn asks_for_json(arguments: &[OsString]) -> bool {
     let words: Vec<_> = arguments.iter().take_while(|word| *word != "--").collect();
     let two = [OsStr::new("--log-format"), OsStr::new("json")];
     words.iter().any(|word| *word == "--log-format=json") || words.windows(2).any(|pair| pair == two)
 }
 
-/// What clap found, or one of our parsers of values with its hint.
+/// Returns the message of clap, or of one of our value parsers with its hint.
 fn message(error: &clap::Error) -> Message {
     let value = error.source().and_then(|source| source.downcast_ref::<WrongValue>());
     match (value, error.get(ContextKind::InvalidValue), error.get(ContextKind::InvalidArg)) {
@@ -52,8 +52,8 @@ fn message(error: &clap::Error) -> Message {
     }
 }
 
-/// The first paragraph of clap's text, and as its hint the tips that follow, else the next one: the usage,
-/// where it is said.
+/// Returns the first paragraph of clap's text. Its hint are the tips that follow, or else the next
+/// paragraph: the usage, if it is shown.
 fn of_clap(text: &str) -> Message {
     let text = text.strip_prefix("error: ").unwrap_or(text);
     let mut paragraphs = text.split("\n\n").map(str::trim);

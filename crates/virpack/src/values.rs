@@ -1,4 +1,4 @@
-//! What the values of options are read by, with what is said of a wrong one.
+//! Parses the values of options, and words the errors of wrong ones.
 
 use crate::messages::{self, Message};
 use std::num::NonZeroUsize;
@@ -6,60 +6,61 @@ use std::num::NonZeroUsize;
 use virpack_core::verdict::Prevalence;
 use virpack_seq::GeneticCode;
 
-/// The smallest limit of a record: formats are known by their first bytes.
+/// The smallest limit of a record: formats are recognised by their first bytes.
 const LEAST: u64 = 1_000;
 
-/// A number: clap's own messages speak of digits and types.
+/// Parses a number. clap's own messages mention digits and types.
 pub(crate) fn parse_whole(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| "expected a whole number, 0 or more".to_owned())
 }
 
-/// A number of at least one.
+/// Parses a number of at least 1.
 pub(crate) fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "expected a whole number, at least 1".to_owned())
 }
 
-/// The same of what is not counted in memory.
+/// Parses a number of at least 1 that does not count objects in memory.
 pub(crate) fn parse_positive(text: &str) -> Result<u64, String> {
     parse_count(text).map(|number| number.get() as u64)
 }
 
-/// A genetic code by NCBI's number.
+/// Parses a genetic code by NCBI's number.
 pub(crate) fn parse_code(text: &str) -> Result<GeneticCode, WrongValue> {
     let number = text.parse().map_err(|_| WrongValue("expected the number of a genetic code".into()))?;
     GeneticCode::ncbi(number).map_err(|error| WrongValue(messages::of(&error.into())))
 }
 
-/// What is said of a value that an option does not take, where there may be a hint.
+/// The message for a value that an option does not accept, perhaps with a hint.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.text())]
 pub(crate) struct WrongValue(pub(crate) Message);
 
-/// A chunk's length: one that holds a codon.
+/// Parses a chunk's length, which must hold a codon.
 pub(crate) fn parse_length(text: &str) -> Result<NonZeroUsize, String> {
     let length = text.parse().ok().filter(|length: &NonZeroUsize| length.get() >= 3);
     length.ok_or_else(|| "expected a number of bases, at least 3".to_owned())
 }
 
-/// A difference that something can be compared with.
+/// Parses a difference with which results can be compared.
 pub(crate) fn parse_limit(text: &str) -> Result<f64, String> {
     let limit = text.parse().ok().filter(|limit: &f64| limit.is_finite() && *limit > 0.0);
     limit.ok_or_else(|| "expected a number above 0".to_owned())
 }
 
-/// A share of viral records: with none or nothing else there is nothing to tell apart.
+/// Parses a share of viral records. It is more than 0 and less than 1, because otherwise all records are of
+/// one kind.
 pub(crate) fn parse_prevalence(text: &str) -> Result<Prevalence, String> {
     let prevalence = text.parse().ok().and_then(Prevalence::new);
     prevalence.ok_or_else(|| "expected a share of more than 0 and less than 1".to_owned())
 }
 
-/// Seconds of a measurement.
+/// Parses the seconds of a measurement.
 pub(crate) fn parse_seconds(text: &str) -> Result<f64, String> {
     let seconds = text.parse().ok().filter(|s| (0.01..=3600.0).contains(s));
     seconds.ok_or_else(|| "expected seconds, 0.01 to 3600".to_owned())
 }
 
-/// A number of tokens, with a decimal unit or without.
+/// Parses a number of tokens, with a decimal unit or without.
 pub(crate) fn parse_tokens(text: &str) -> Result<u64, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
@@ -76,7 +77,7 @@ pub(crate) fn parse_tokens(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "expected a number of tokens, as 50M or 400000".to_owned())
 }
 
-/// A number of bytes, with a decimal unit or without.
+/// Parses a number of bytes, with a decimal unit or without.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();

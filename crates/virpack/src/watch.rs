@@ -1,4 +1,4 @@
-//! A run to be watched: a bar on a terminal, a line now and then elsewhere.
+//! Shows the progress of a run: a bar on a terminal, lines at intervals elsewhere.
 
 mod download;
 mod meter;
@@ -20,10 +20,10 @@ use virpack_core::Progress;
 
 /// Steps of a bar.
 const STEPS: u64 = 1_000;
-/// How often a bar's clock moves.
+/// How often a bar's clock is updated.
 const TICK: Duration = Duration::from_millis(500);
 
-/// What is shown of a run.
+/// The display of a run.
 #[derive(Debug)]
 pub(crate) struct Watch {
     log: LogArguments,
@@ -33,7 +33,7 @@ pub(crate) struct Watch {
     lines: Option<Lines>,
 }
 
-/// A thread that writes a line now and then, whether anything is done or not.
+/// A thread that writes a line at intervals, whether or not there is progress.
 #[derive(Debug)]
 struct Lines {
     stop: Sender<()>,
@@ -41,23 +41,23 @@ struct Lines {
 }
 
 impl Watch {
-    /// Nothing to see yet; with `--quiet` for ever.
+    /// Returns a display that is empty until the run begins, and stays so with `--quiet`.
     pub(crate) fn new(log: LogArguments) -> Watch {
         let has_bar = !log.quiet && log.format == LogFormat::Text && std::io::stderr().is_terminal();
         let bar = if has_bar { ProgressBar::no_length() } else { ProgressBar::hidden() };
         let meter = Arc::new(Mutex::new(None));
-        // A system that gives no thread gets no lines.
+        // If the system starts no thread, there are no lines.
         let lines = (!log.quiet && !has_bar).then(|| Lines::start(log, Arc::clone(&meter)));
         Watch { log, bar, meter, lines: lines.and_then(Result::ok) }
     }
 
-    /// The run begins: models are loaded.
+    /// Begins the display: models are being loaded.
     pub(crate) fn begin(&self) {
         *self.meter.lock().unwrap_or_else(PoisonError::into_inner) = Some(Meter::new(Instant::now()));
         self.bar.reset_elapsed();
     }
 
-    /// Takes how far the run is.
+    /// Updates the progress of the run.
     pub(crate) fn update(&self, progress: Progress) {
         let now = Instant::now();
         let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,17 +84,17 @@ impl Watch {
         bar.set_message(format!("{}, {}{}", left(figures), records(figures), devices.collect::<String>()));
     }
 
-    /// Says what is worth knowing, above the bar.
+    /// Prints information, above the bar.
     pub(crate) fn info(&self, message: impl Into<Message>) {
         self.bar.suspend(|| self.log.info(message));
     }
 
-    /// Says what a user should look at, above the bar.
+    /// Prints a warning, above the bar.
     pub(crate) fn warn(&self, message: impl Into<Message>) {
         self.bar.suspend(|| self.log.warn(message));
     }
 
-    /// The run is over: takes the bar away.
+    /// Ends the display: removes the bar.
     pub(crate) fn finish(self) {
         self.bar.finish_and_clear();
         if let Some(Lines { stop, thread }) = self.lines {
@@ -122,7 +122,7 @@ impl Lines {
     }
 }
 
-/// A run in a line.
+/// Returns the progress as a line.
 fn line(figures: &Figures) -> String {
     let done = figures.progress.done.map_or_else(String::new, |done| format!("{:.1} %, ", 100.0 * done));
     let devices = figures.devices.iter().map(|device| format!("; {}", device_line(device)));
@@ -138,7 +138,7 @@ fn left(figures: &Figures) -> String {
 fn records(figures: &Figures) -> String {
     let records = count(figures.progress.records, "record", "records");
     match figures.chunks {
-        // A record of many chunks is done when all of them are.
+        // A record of many chunks is finished when all of its chunks are.
         Some(ChunkFigures { progress, bases_per_second, .. }) => {
             let chunks = count(progress.chunks, "chunk", "chunks");
             format!("{chunks}, {records}, {}bases/s", short(bases_per_second))
@@ -156,7 +156,7 @@ fn device_line(device: &DeviceFigures) -> String {
     format!("{model}device {}: {rate}tokens/s, {packing}busy {busy:.0} %", progress.device)
 }
 
-/// A run as an object.
+/// Returns the progress as an object.
 fn fields(figures: &Figures) -> Map<String, Value> {
     let progress = &figures.progress;
     let device = |device: &DeviceFigures| {

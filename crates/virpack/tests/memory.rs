@@ -1,4 +1,4 @@
-//! Memory stays where the model and one buffer put it, however long the input.
+//! Memory is determined by the model and one buffer, however long the input is.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![cfg(target_os = "linux")]
@@ -11,12 +11,13 @@ use std::path::Path;
 use std::time::Duration;
 use support::{Place, read_npy};
 
-/// The largest resident set of `virpack embed INPUT -o out/emb.npy` in bytes.
+/// Returns the peak resident set of `virpack embed INPUT -o out/emb.npy` in bytes.
 fn peak(place: &Place, input: &str, model: &str, more: &[&str]) -> u64 {
     peak_of(place, input, model, "out/emb.npy", more)
 }
 
-/// That of `virpack embed INPUT -o OUTPUT`: the kernel's own high-water mark, read until the process ends.
+/// Returns that of `virpack embed INPUT -o OUTPUT`: the kernel's own high-water mark, read until the
+/// process ends.
 fn peak_of(place: &Place, input: &str, model: &str, output: &str, more: &[&str]) -> u64 {
     let arguments = ["embed", input, "-m", model, "-o", output, "--threads", "2", "--force", "-q"];
     let mut child = place.command(&[&arguments, more].concat()).spawn().unwrap();
@@ -67,7 +68,8 @@ fn memory_does_not_grow_with_the_input() {
     few_and_many(1_000, 200_000);
 }
 
-/// Every residue's row of few records and of many, in every format that holds them, of a model's first layer.
+/// Rows of every residue, of few records and of many, in every format that holds them, from a model's first
+/// layer.
 fn residues(few: u32, many: u32) {
     for ending in ["parquet", "arrows", "safetensors", "h5"] {
         let place = Place::new();

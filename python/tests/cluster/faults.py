@@ -1,4 +1,4 @@
-"""Actors that fail at chosen moments. What a fault has done already is known by a file beside the plan."""
+"""Actors that fail at chosen moments. A file beside the plan records the faults that have occurred."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from virpack.ray import EmbedPart
 
 
 def once(directory: str, what: str) -> bool:
-    """Whether this is the first time, of all processes."""
+    """Whether this is the first time in all processes."""
     folder = Path(directory + ".faults")
     folder.mkdir(exist_ok=True)
     try:
@@ -28,7 +28,7 @@ def kill() -> None:
 
 
 class Killed(EmbedPart):
-    """Killed before a part is written, between its data and its name, between its name and its report, and before its answer."""
+    """Killed before a part is written, between data and name, between name and report, and before the answer."""
 
     def make(self, number: int) -> virpack.Part:
         self.open()
@@ -66,7 +66,7 @@ class Slow(EmbedPart):
 
 
 class Hanging(EmbedPart):
-    """Part 3 is stopped, once, as by a debugger; part 5 never ends."""
+    """Part 3 is stopped once, as by a debugger; part 5 never ends."""
 
     def make(self, number: int) -> virpack.Part:
         if number == 3 and once(self.directory, "stopped"):
@@ -92,7 +92,7 @@ class Stillborn(EmbedPart):
 
 
 class Steady(EmbedPart):
-    """A part takes at least a moment, so that there is one to be killed in."""
+    """A part takes at least a moment, so that it can be killed."""
 
     def make(self, number: int) -> virpack.Part:
         part = super().make(number)

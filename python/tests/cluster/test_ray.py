@@ -1,4 +1,4 @@
-"""``virpack.ray`` on a cluster of this machine: whatever is killed, the rows are those of one process, bit for bit."""
+"""``virpack.ray`` on a cluster of this machine: whatever is killed, rows have the bits of one process."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ NODE = {"num_cpus": 2, "object_store_memory": 80_000_000, "include_dashboard": F
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A cluster of one node with two cores; this process is a driver of it."""
-    # Actors cannot import what lies beside this file.
+    """A cluster of one node with two cores, whose driver is this process."""
+    # Actors cannot import files beside this one.
     ray.cloudpickle.register_pickle_by_value(faults)
     cluster = Cluster(initialize_head=True, head_node_args=NODE)
     ray.init(address=cluster.address, log_to_driver=False, logging_level="warning")
@@ -44,7 +44,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 class Input:
-    """10,000 records, and what one process makes of them."""
+    """10,000 records, and the result of one process."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "proteins.fasta"
@@ -106,7 +106,7 @@ def test_actors_that_are_killed_at_the_worst_moments_change_nothing(cluster: Any
     summary = embed(plan, worker=faults.Killed)
     assert {path.name for path in Path(plan.directory + ".faults").iterdir()} == {"before", "between", "reportless", "after"}
     assert summary.begun_again == 4 and summary.made == PARTS
-    # What was killed between its data and its name has left a temporary file, which the commit removes.
+    # A part killed between its data and its name leaves a temporary file, which the commit removes.
     assert proteins.holds(plan).removed >= 1
 
 
@@ -146,7 +146,7 @@ def test_a_driver_that_is_killed_twice_computes_only_what_is_missing(cluster: An
     there = PARTS - len(plan.missing())
     last = subprocess.run([sys.executable, str(script)], check=True, capture_output=True, text=True)
     made = int(last.stdout.split(" of ")[0])
-    # Actors of the second driver may have finished a part each after it was killed.
+    # Actors of the second driver may each have finished a part after it was killed.
     assert 0 < made <= PARTS - there
     proteins.holds(plan)
 
@@ -216,7 +216,7 @@ def test_an_input_that_machines_do_not_see_is_reported_before_any_part(
 
 def test_a_part_that_cannot_be_written_is_tried_by_other_actors(cluster: Any, fasta: Callable[..., Path], tmp_path: Path) -> None:
     plan = virpack.plan(fasta([40] * 20), tmp_path / "plan", TINY, part_tokens=300)
-    # A directory stands in the place of the first part.
+    # A directory has the name of the first part.
     (tmp_path / "plan" / "part-000001.parquet").mkdir()
     with pytest.raises(virpack.ray.PartsFailed) as failed:
         embed(plan, tries=2)

@@ -17,7 +17,7 @@ from conftest import records  # noqa: E402
 
 
 class Converter:
-    """A batch converter as fair-esm's: one token a letter, `J` two, padding 1."""
+    """A batch converter like fair-esm's: one token for each letter, `J` two, padding 1."""
 
     alphabet = SimpleNamespace(padding_idx=1)
 
@@ -34,7 +34,7 @@ def ids_of(batches: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def check(batch: dict[str, Any], budget: int) -> None:
-    """What holds for every batch."""
+    """Checks that apply to every batch."""
     boundaries = batch["cu_seqlens"].tolist()
     lengths = [end - start for start, end in zip(boundaries, boundaries[1:])]
     assert (batch["input_ids"].dtype, batch["cu_seqlens"].dtype) == (torch.int64, torch.int32)
@@ -100,7 +100,7 @@ def test_a_converter_of_the_users_is_called_and_its_padding_removed() -> None:
 
 def test_what_takes_more_tokens_than_letters_comes_in_a_later_batch() -> None:
     collator = vt.VarlenCollator(Converter(), max_tokens_per_batch=20, max_sequence_length=18)
-    # 6 letters each, which the packer counts as 8 tokens and the converter makes 14 of.
+    # 6 letters each, which the packer counts as 8 tokens, and of which the converter makes 14.
     given = [{"id": str(place), "sequence": "J" * 6} for place in range(9)]
     collator(given)
     batches = collator.flush()

@@ -39,7 +39,7 @@ def test_batches_of_a_file_have_every_record_once(fasta: Callable[..., Path]) ->
         assert batch["lengths"].tolist() == [LENGTHS[place] for place in batch["record_index"].tolist()]
         assert (boundaries[1:] - boundaries[:-1] - 2).tolist() == batch["lengths"].tolist()
         assert batch["num_sequences"] == len(batch["sequence_ids"]) and not batch["truncated"].any()
-    # The end aside, batches are full.
+    # Batches are full, except at the end.
     assert sum(len(batch["input_ids"]) for batch in batches) / (2048 * len(batches)) > 0.95
     assert [batch["sequence_ids"] for batch in dataset] == [batch["sequence_ids"] for batch in batches]
 
@@ -133,7 +133,7 @@ def test_pinned_memory_is_asked_of_a_card_only(fasta: Callable[..., Path]) -> No
 def test_workers_give_each_record_once(context: str, in_memory: bool, fasta: Callable[..., Path]) -> None:
     path = fasta(LENGTHS)
     dataset = vt.PackedDataset([tuple(r[::2][:2]) for r in virpack.read(path)] if in_memory else path)
-    # A dataset that was iterated here is as good as new there.
+    # A dataset that was iterated here also works there.
     assert sorted(places(dataset)) == list(range(1_000))
     loader = DataLoader(dataset, batch_size=None, num_workers=2, multiprocessing_context=context)
     assert sorted(places(loader)) == list(range(1_000))
@@ -159,7 +159,7 @@ def test_shards_and_ranks_and_workers_divide_records(fasta: Callable[..., Path],
             monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
             monkeypatch.setattr("torch.distributed.get_world_size", lambda: 3)
             dataset = vt.PackedDataset(path, shard=(part, 2))
-            # As a worker that is spawned gets it, where the process group is not.
+            # In the form that a spawned worker gets, without the process group.
             sent = pickle.dumps(dataset)
             monkeypatch.setattr("torch.distributed.is_initialized", lambda: False)
             loader = DataLoader(pickle.loads(sent), batch_size=None, num_workers=2)

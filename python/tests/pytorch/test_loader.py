@@ -92,7 +92,7 @@ def test_batches_are_made_ahead_and_not_without_bound() -> None:
     batches = iter(vt.create_async_dataloader(source(), collator, prefetch_factor=3))
     next(batches)
     time.sleep(0.5)
-    # One is taken, three wait, one is in the thread's hands.
+    # One is taken, three wait, and the thread holds one.
     assert 4 <= len(made) <= 6
 
 
@@ -119,7 +119,8 @@ def test_the_budget_goes_to_the_collator_and_its_packer(monkeypatch: pytest.Monk
     vt.create_async_dataloader([], collator, token_budget=2048)
     assert collator.packer is not None
     assert (collator.max_tokens_per_batch, collator.packer.max_tokens_per_batch) == (2048, 2048)
-    # Without a card the collator's own stays; with one it is calculated, by the name in the loader's module.
+    # Without a card the collator's own budget stays; with one it is calculated, by the function in the loader's
+    # module.
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     vt.create_async_dataloader([], collator)
     assert collator.max_tokens_per_batch == 2048

@@ -40,7 +40,7 @@ class Packed(torch.nn.Module):  # type: ignore[misc]
 
 
 class FairEsm(torch.nn.Module):  # type: ignore[misc]
-    """Takes padded rows and gives the representations of a layer, as fair-esm's ESM-2."""
+    """Takes padded rows and returns the representations of a layer, as fair-esm's ESM-2 does."""
 
     num_layers, padding_idx = 3, 1
 
@@ -208,7 +208,7 @@ def test_transformers_esm2_runs_on_our_batches(attention: str, esm2: Callable[[s
     model = esm2(attention)
     passed, details = vt.validate_packed_equivalence(model, None, proteins(20), "cpu")
     assert passed, details
-    # Layer 0 is the embedding, which depends on the token alone.
+    # Layer 0 is the embedding, which depends only on the token.
     sequences = proteins(4)
     of_layer = {
         layer: torch.cat(

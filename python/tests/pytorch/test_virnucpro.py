@@ -1,4 +1,4 @@
-"""What ten of virnucpro's own tests pin, and virpack does otherwise: each test here says the opposite of one there.
+"""Ten of virnucpro's own tests, in which virpack differs: each test here asserts the opposite of one there.
 
 virnucpro's other 32 tests of packing and collators pass by `virnucpro_shim.py`.
 """
@@ -22,7 +22,7 @@ def loader_of(collator: Any, path: Path, **options: Any) -> vt.AsyncDataLoader:
 
 
 def test_calculate_token_budget_no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There: 4096 whatever the machine. Here: from the host's free memory."""
+    """There: 4096 on every machine. Here: from the host's free memory."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     budgets = []
     for gigabytes in (16, 64):
@@ -32,7 +32,7 @@ def test_calculate_token_budget_no_cuda(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_calculate_token_budget_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There: 16384 is the ceiling. Here: there is none unless one is named."""
+    """There: 16384 is the maximum. Here: there is none unless one is given."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (16 * 2**30, 16 * 2**30))
     budget = vt.calculate_token_budget(0, 5.0, 2.0, bytes_per_token=4096)
@@ -40,7 +40,7 @@ def test_calculate_token_budget_with_cuda(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_stateful_collator_not_passed_to_dataloader_workers(fasta: Callable[..., Path]) -> None:
-    """There: the loader gives raw records. Here: packed batches, and the collator stays in this process."""
+    """There: the loader returns raw records. Here: packed batches, and the collator stays in this process."""
     collator = vt.VarlenCollator()
     loader = loader_of(collator, fasta([50] * 20))
     batches = list(loader)
@@ -49,7 +49,7 @@ def test_stateful_collator_not_passed_to_dataloader_workers(fasta: Callable[...,
 
 
 def test_pin_memory_disabled_for_stateful_collator(fasta: Callable[..., Path]) -> None:
-    """There: never pinned. Here: as asked."""
+    """There: never pinned. Here: as requested."""
     loader = loader_of(vt.VarlenCollator(), fasta([50] * 20), pin_memory=True)
     assert loader.pin_memory
     assert next(iter(loader))["input_ids"].is_pinned() == torch.cuda.is_available()
@@ -79,7 +79,7 @@ def test_collator_without_enable_packing_attribute_treated_as_stateless(fasta: C
 
 
 def test_runner_detects_main_process_collation() -> None:
-    """There: the runner asks how batches were made. Here: any iterable of batches is the same to it."""
+    """There: the runner asks how batches were made. Here: it accepts any iterable of batches."""
     batches = list(vt.PackedDataset(["MKT", "MKV"]))
     runner = vt.AsyncInferenceRunner(None, "cpu", forward=lambda model, batch: torch.ones(len(batch["input_ids"]), 2))
     assert [result.sequence_ids for result in runner.run(iter(batches))] == [batches[0]["sequence_ids"]]
@@ -87,7 +87,7 @@ def test_runner_detects_main_process_collation() -> None:
 
 @pytest.mark.parametrize("attribute", ["collator", "collate_fn"])
 def test_runner_get_collator_prefers_and_falls_back(attribute: str) -> None:
-    """There: the runner takes the loader's collator and flushes it. Here: it leaves both alone."""
+    """There: the runner takes the loader's collator and flushes it. Here: it uses neither."""
 
     class Loader:
         def __iter__(self) -> Any:

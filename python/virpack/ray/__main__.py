@@ -1,4 +1,4 @@
-"""``python -m virpack.ray PLAN``: all missing parts of a plan, on the Ray cluster that this process reaches."""
+"""``python -m virpack.ray PLAN``: makes all missing parts of a plan, on the Ray cluster that this process reaches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from virpack.ray._embed import embed
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; the exit code is 0, 1 where parts failed or the options do not fit, 2 for a fault of virpack."""
+    """Run the command line. The exit code is 0, 1 for failed parts or wrong options, 2 for a fault of virpack."""
     parser = argparse.ArgumentParser(
         prog="python -m virpack.ray",
         description="Makes the parts of a plan that are missing, on a Ray cluster. `virpack commit` then checks and joins them.",
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("virpack").setLevel(logging.INFO)
     try:
-        # An address that is None is looked for as Ray does.
+        # Without an address, Ray searches for one.
         ray.init(address=given.pop("address"), logging_level=logging.WARNING)
         print(embed(given.pop("plan"), **given), file=sys.stderr)
     except Error as error:

@@ -1,4 +1,4 @@
-"""All missing parts of a plan, by a pool of actors."""
+"""Makes all missing parts of a plan with a pool of actors."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ def embed(
     worker: type[EmbedPart] = EmbedPart,
     on_part: Callable[[Part | FailedPart], object] | None = None,
 ) -> Summary:
-    """Make the parts of a plan that are missing, by a pool of actors that keep the model loaded.
+    """Make the missing parts of a plan, with a pool of actors that keep the model loaded.
 
-    The longest parts are made first. Only a line for each part goes through Ray: an actor reads its own bytes of the input and
-    writes its own file. A run that is started again makes only what is missing, and two runs at once do no harm: all of
-    them write the same bytes. Then `Plan.commit` checks every part.
+    The longest parts are made first. Only a line for each part goes through Ray: an actor reads its own bytes of the
+    input and writes its own file. A restarted run makes only what is missing. Two runs at once do no harm, because
+    both write the same bytes. Afterwards `Plan.commit` checks every part.
 
-    A part is begun again on another actor where its actor died or did not answer in time, or for any error but of the input;
-    `tries` times, whereby lost machines do not count. The others go on.
+    A part is started again on another actor if its actor died or did not answer in time, or after any error that is
+    not of the input: up to `tries` times, not counting lost machines. The other parts continue.
 
     Parameters
     ----------
     plan
         The plan's directory, which all machines see under this path, or the plan.
     concurrency
-        Most actors at once; None: as many as the cluster has room for now. Actors that have no room yet are asked for, so
-        that a cluster that grows by itself does. Once no part waits, actors are ended one by one.
+        Most actors at once; None: as many as the cluster has room for now. Actors that have no room yet are
+        requested, so that a cluster with autoscaling grows. Once no part waits, actors are ended one by one.
     num_gpus
-        Cards of an actor; 0.5 puts two on a card, for which `token_budget` must leave room. None: 1 where the cluster has
-        any, else 0.
+        Cards of an actor; 0.5 puts two on a card, for which `token_budget` must leave room. None: 1 if the cluster
+        has any, else 0.
     num_cpus
         Cores of an actor.
     part_timeout
-        Seconds after which a part, or loading the model, has taken too long: its actor is killed. None: it is waited for.
+        Seconds after which a part, or loading the model, has taken too long: its actor is killed. None: no limit.
     tries
-        How often a part is begun at most.
+        The most times that a part is started.
     device
-        As that of `virpack.embed`. None: ``cpu`` without cards, ``cuda:0`` with up to one, else ``cuda:all``: never the CPU
-        because a card fails.
+        As that of `virpack.embed`. None: ``cpu`` without cards, ``cuda:0`` with up to one, else ``cuda:all``. The
+        failure of a card never leads to the CPU.
     threads
         Threads that compute on a CPU; None: `num_cpus`.
     device_timeout, token_budget
@@ -66,16 +66,16 @@ def embed(
     actor_options
         Further options of Ray for the actors, such as ``resources``, ``runtime_env`` or ``scheduling_strategy``.
     worker
-        What actors are made of: `EmbedPart`, or a class derived from it.
+        The class of the actors: `EmbedPart`, or a class derived from it.
     on_part
-        Called with each part as it is made or has failed. What it raises ends the run.
+        Called with each part when it is made or has failed. An exception that it raises ends the run.
 
     Raises
     ------
     PartsFailed
-        Parts that could not be made, once all others are there; ``summary`` lists them.
+        Parts that could not be made, after all others exist; ``summary`` lists them.
     InputError
-        No plan, or one of another version of virpack.
+        A directory without a plan, or with one of another version of virpack.
     ModelError, DeviceError, OutOfMemory
         No actor could load the model.
 
@@ -117,7 +117,7 @@ def embed(
 
 
 def part_rows(plan: str | os.PathLike[str] | Plan) -> list[dict[str, int]]:
-    """A row for each missing part of a plan, the longest first: what ``ray.data.from_items`` takes for `EmbedPart`.
+    """A row for each missing part of a plan, the longest first: the input of ``ray.data.from_items`` for `EmbedPart`.
 
     Returns
     -------
@@ -131,13 +131,13 @@ def part_rows(plan: str | os.PathLike[str] | Plan) -> list[dict[str, int]]:
 
 
 def _device(gpus: float) -> str:
-    """The device of an actor that has so many cards. Ray shows an actor its own cards alone."""
+    """The device of an actor with this number of cards. Ray shows an actor only its own cards."""
     if gpus == 0:
         return "cpu"
     return "cuda:0" if gpus <= 1 else "cuda:all"
 
 
 def _room(has: Mapping[str, float], gpus: float, cpus: float) -> int:
-    """How many actors a cluster has room for."""
+    """The number of actors that a cluster has room for."""
     asked = {"GPU": gpus, "CPU": cpus}
     return max(1, min((int(has.get(name, 0) / each) for name, each in asked.items() if each > 0), default=1))

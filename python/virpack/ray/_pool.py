@@ -1,4 +1,4 @@
-"""A pool of actors that makes parts: the longest first, begun again where an actor is lost, hangs or fails."""
+"""A pool of actors that makes parts: the longest first, started again if an actor is lost, hangs or fails."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from virpack.ray._worker import Place, is_final, told
 # Seconds between two warnings that no actor has a place.
 _WARN_EVERY = 60.0
 
-# Machines that one part may lose: more are the part's own doing.
+# The machines that one part may lose. If it loses more, the part is the cause.
 _MOST_LOST = 20
 
 
 @dataclass(eq=False)
 class _Actor:
-    """An actor, and what it does: `place` is known once it runs, `serves` once its model is loaded."""
+    """An actor, and its work: `place` is known once it runs, `serves` once its model is loaded."""
 
     handle: Any
     task: Any
@@ -50,13 +50,13 @@ class Pool:
     Parameters
     ----------
     actor
-        Makes an actor, by ``remote``.
+        The function that makes an actor, by ``remote``.
     arguments
-        Of the plan's embedder.
+        The arguments of the plan's embedder.
     asks
-        What an actor takes of the cluster, for people.
+        The resources of an actor, for people.
     most
-        Actors at once.
+        The most actors at once.
     """
 
     def __init__(
@@ -84,18 +84,18 @@ class Pool:
         heapq.heapify(self._waiting)
         self._tokens = {number: tokens for tokens, number in self._waiting}
         self._actors: list[_Actor] = []
-        # How often each part was begun, and how many of these times its machine was lost.
+        # How often each part was started, and how often its machine was lost.
         self._begun: Counter[int] = Counter()
         self._lost: Counter[int] = Counter()
         self._again = 0
         self._made: list[Part] = []
         self._failed: list[FailedPart] = []
-        # Actors that were lost before they served, since the last that did serve.
+        # Actors lost before they served, since the last one that did serve.
         self._stillborn = 0
         self._warned = time.monotonic()
 
     def run(self) -> Summary:
-        """Make all parts. No actor is left when this returns or raises."""
+        """Make all parts. No actor remains when this returns or raises."""
         begun, there = time.monotonic(), len(self._plan.parts) - len(self._waiting)
         with self._ending():
             while self._waiting or any(actor.part is not None for actor in self._actors):
@@ -122,24 +122,24 @@ class Pool:
                 self._end(actor)
 
     def _size(self) -> None:
-        """Ask for as many actors as there are parts for, and for no more."""
+        """Request as many actors as there are parts for, and no more."""
         if not self._waiting:
             for actor in [actor for actor in self._actors if actor.part is None]:
                 self._end(actor)
         busy = sum(actor.part is not None for actor in self._actors)
         for _ in range(min(self._most, len(self._waiting) + busy) - len(self._actors)):
-            # An actor has a working directory of its own.
+            # An actor has its own working directory.
             directory = os.path.abspath(self._plan.directory)
             handle = self._actor.remote(directory, self._plan.name, **self._arguments)
             self._actors.append(_Actor(handle, handle.where.remote()))
 
     def _step(self) -> None:
-        """Wait for the next thing that happens, and act on it."""
+        """Wait for the next event, and handle it."""
         by_task = {actor.task: actor for actor in self._actors}
         tasks = list(by_task)
         done, _ = ray.wait(tasks, num_returns=1, timeout=self._patience())
         if done:
-            # All that are done: a step costs what there are actors, and thousands may end parts in a second.
+            # All finished tasks: a step takes time for each actor, and thousands may finish parts in a second.
             done, _ = ray.wait(tasks, num_returns=len(tasks), timeout=0)
         for task in done:
             self._settle(by_task[task])
@@ -157,25 +157,25 @@ class Pool:
             )
 
     def _patience(self) -> float:
-        """Seconds until something is due."""
+        """Seconds until the next deadline."""
         if self._timeout is None:
             return _WARN_EVERY
         ends = [actor.since + self._timeout for actor in self._actors if actor.place is not None]
         return max(0.0, min([*ends, time.monotonic() + _WARN_EVERY]) - time.monotonic()) + 0.01
 
     def _is_late(self, actor: _Actor, now: float) -> bool:
-        # An actor without a place waits for the cluster, which may take its time.
+        # An actor without a place waits for the cluster, which may take any time.
         return self._timeout is not None and actor.place is not None and now - actor.since > self._timeout
 
     def _settle(self, actor: _Actor) -> None:
-        """Take what an actor's task has given, and give it the next."""
+        """Take the result of an actor's task, and give it the next."""
         try:
             result = ray.get(actor.task)
         except RayTaskError as error:
             self._fail(actor, getattr(error, "cause", None) or error)
             return
         except RayError as error:
-            # The actor, its node, or the way to it is gone. Ray knows later than we do which of them.
+            # The actor, its node, or the connection to it is lost. Ray learns later than we do which of them.
             counts = not isinstance(error, ActorUnavailableError) and not self._node_is_lost(actor)
             self._lose(actor, _reason(error), counts=counts)
             return
@@ -205,7 +205,7 @@ class Pool:
         """A method of an actor raised."""
         reason, hint = told(error)
         if actor.part is None:
-            # It cannot load the model, and neither would another there: the pool is smaller from here on.
+            # It cannot load the model, and neither could another there: the pool is smaller from here on.
             self._end(actor)
             self._most -= 1
             logger.warning("an actor on %s cannot be used: %s", actor.host, reason)
@@ -218,11 +218,11 @@ class Pool:
         if final:
             self._occupy(actor)
         else:
-            # The part is tried by another actor, and not by this one at once.
+            # Another actor tries the part, and not this one immediately.
             self._end(actor)
 
     def _lose(self, actor: _Actor, reason: str, *, counts: bool) -> None:
-        """An actor is gone, or is given up."""
+        """An actor is lost, or is given up."""
         number, actor.part = actor.part, None
         self._end(actor)
         if number is not None:
@@ -265,7 +265,7 @@ class Pool:
     def _end(self, actor: _Actor) -> None:
         if actor in self._actors:
             self._actors.remove(actor)
-        # One that is gone cannot be killed.
+        # An actor that is gone cannot be killed.
         with suppress(RayError, ValueError):
             ray.kill(actor.handle)
 
@@ -277,7 +277,7 @@ class Pool:
 
 
 def _reason(error: RayError) -> str:
-    """What Ray says of an actor that is gone, without the guesses that follow."""
+    """Ray's message about a lost actor, without the guesses that follow it."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
     lines = text.splitlines() or [type(error).__name__]
     if "error raised in its creation" in lines[0]:

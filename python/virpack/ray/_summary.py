@@ -1,4 +1,4 @@
-"""What a run over the parts of a plan has done."""
+"""The results of a run over the parts of a plan."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from virpack._errors import Error
 
-# Most failed parts that a message lists.
+# The most failed parts that a message lists.
 _LISTED = 10
 
 
@@ -20,9 +20,9 @@ class FailedPart:
     number : int
         From 1.
     tries : int
-        How often it was begun.
+        How often it was started.
     reason : str
-        What happened the last time, with the record and its line where one is at fault.
+        What happened the last time, with the record and its line if one is invalid.
     hint : str or None
         What to do about it.
     host : str
@@ -38,23 +38,23 @@ class FailedPart:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run over the parts of a plan has done.
+    """The results of a run over the parts of a plan.
 
     Attributes
     ----------
     parts : int
-        Of the plan.
+        The parts of the plan.
     there : int
-        Those that were there when the run began.
+        Those that existed when the run began.
     made : int
-        Those that are there since.
+        Those that this run made.
     rows, skipped, tokens : int
-        Of the parts made: records with an embedding, records without, tokens computed.
+        For the parts made: records with an embedding, records without, tokens computed.
     begun_again : int
-        How often a part was begun again, because its actor or node was lost, did not answer in time, or failed.
+        How often a part was started again, because its actor or node was lost, did not answer in time, or failed.
     seconds : float
     failed : list of FailedPart
-        By their numbers.
+        Ordered by their numbers.
     """
 
     parts: int

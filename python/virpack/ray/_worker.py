@@ -1,4 +1,4 @@
-"""What an actor holds: a plan, and its model kept warm."""
+"""The state of an actor: a plan, and its loaded model."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ class Place(NamedTuple):
 
 
 class EmbedPart:
-    """Makes parts of a plan by a model that is loaded once.
+    """Makes parts of a plan with a model that is loaded once.
 
-    `embed` has one in each of its actors. It is also a class for Ray Data's ``map_batches``, with ``batch_size=1`` and the
-    rows of `part_rows`: then a part with a bad record comes back as a row with an ``error``, and Ray Data decides what happens
-    after any other failure.
+    `embed` has one in each of its actors. It is also a class for Ray Data's ``map_batches``, with ``batch_size=1``
+    and the rows of `part_rows`. A part with an invalid record is then returned as a row with an ``error``, and Ray
+    Data decides what happens after any other failure.
 
     Parameters
     ----------
     directory
-        The plan's, as this machine sees it.
+        The directory of the plan, as this machine sees it.
     name
-        The plan's name; None: whatever plan lies there.
+        The plan's name; None: any plan in the directory.
     device, threads, device_timeout, token_budget, buffer_size, packing
         As those of `virpack.Plan.embedder`.
     """
 
     def __init__(self, directory: str, name: str | None = None, **options: Any) -> None:
-        # What may fail is done by `open`, whose errors reach the driver as they are.
+        # Everything that may fail is in `open`, whose errors reach the driver unchanged.
         self.directory = directory
         self._name = name
         self._options = options
@@ -54,7 +54,7 @@ class EmbedPart:
         return Place(ray.get_runtime_context().get_node_id(), socket.gethostname(), os.getpid())
 
     def open(self) -> tuple[Plan, Embedder]:
-        """Open the plan and load its model, the first time."""
+        """Open the plan and load its model, if this is the first call."""
         if self._opened is None:
             plan = Plan(self.directory)
             if self._name not in (None, plan.name):
@@ -71,12 +71,12 @@ class EmbedPart:
         return self.open()[1].device
 
     def make(self, number: int) -> Part:
-        """Make a part, unless it is there and whole."""
+        """Make a part, unless it exists and is complete."""
         plan, embedder = self.open()
         return plan.embed(number, embedder)
 
     def __call__(self, batch: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """Make the parts of a batch of Ray Data: a row for each, with its ``error``, which is empty where there is none."""
+        """Make the parts of a batch of Ray Data: a row for each, with its ``error``, empty if there is none."""
         columns: dict[str, list[Any]] = {name: [] for name in ("part", "rows", "skipped", "tokens", "seconds", "sha256", "error")}
         for number in batch["part"]:
             try:
@@ -90,9 +90,9 @@ class EmbedPart:
 
 
 def _expect_inputs(directory: str) -> None:
-    """Check that this machine sees the inputs: one that does not would fail all parts that it is given, in no time."""
+    """Check that this machine sees the inputs. A machine that does not would quickly fail all parts that it gets."""
     inputs = json.loads(Path(directory, "plan.json").read_bytes())["inputs"]
-    # A disk that is missing has none of them.
+    # A missing disk has none of them.
     for path in {source["path"] for source in (*inputs[:1], *inputs[-1:])}:
         if os.path.isabs(path) and not os.path.exists(path):
             raise InputError(
@@ -102,12 +102,12 @@ def _expect_inputs(directory: str) -> None:
 
 
 def is_final(error: BaseException) -> bool:
-    """Whether a part that failed so would fail again, wherever it is tried."""
+    """Whether a part that failed with this error would fail again, on any actor."""
     return isinstance(error, InputError)
 
 
 def told(error: BaseException) -> tuple[str, str | None]:
-    """What an error says, and what to do about it."""
+    """The message of an error, and its hint."""
     if isinstance(error, Error):
         return error.message, error.hint
     return f"{type(error).__name__}: {error}", None

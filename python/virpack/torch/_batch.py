@@ -1,4 +1,4 @@
-"""A packed batch in the forms that models take."""
+"""Converts a packed batch to the forms that models take."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from virpack._errors import InputError
 
-# What the datasets and the collator give: `input_ids [t]`, `cu_seqlens [n + 1]` and more.
+# The output of the datasets and the collator: `input_ids [t]`, `cu_seqlens [n + 1]` and more.
 Batch = Mapping[str, Any]
 
 
@@ -25,7 +25,7 @@ def _boundaries(batch: Union[Batch, torch.Tensor]) -> torch.Tensor:
 
 
 def _sequence_of_tokens(boundaries: torch.Tensor) -> torch.Tensor:
-    """Which sequence each token belongs to, int64 [t]."""
+    """The sequence of each token, int64 [t]."""
     lengths = boundaries[1:] - boundaries[:-1]
     return torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
 
@@ -55,7 +55,7 @@ def position_ids(batch: Union[Batch, torch.Tensor], *, start: int = 0) -> torch.
 
 
 def to_padded(batch: Batch, *, padding_idx: int = 1) -> dict[str, torch.Tensor]:
-    """Lay a packed batch out with a row for each sequence: what every attention implementation takes.
+    """Lay a packed batch out with a row for each sequence, which every attention implementation takes.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def _places(batch: Batch) -> tuple[torch.Tensor, torch.Tensor, tuple[int, int]]:
 
 
 def from_padded(batch: Batch, hidden: torch.Tensor) -> torch.Tensor:
-    """Take the rows of a packed batch out of what a model gave for its padded layout.
+    """Take the rows of a packed batch from a model's output for its padded layout.
 
     Parameters
     ----------
@@ -108,10 +108,10 @@ def from_padded(batch: Batch, hidden: torch.Tensor) -> torch.Tensor:
 
 
 def hf_kwargs(batch: Batch, model: Any = None, *, attn_implementation: str | None = None) -> dict[str, Any]:
-    """The arguments by which a transformers model takes a packed batch.
+    """The arguments with which a transformers model takes a packed batch.
 
-    transformers heeds the boundaries with flash attention only. With eager or SDPA attention it ignores them without a word,
-    and every sequence sees its neighbours: those are refused here.
+    transformers uses the boundaries with flash attention only. With eager or SDPA attention it silently ignores them,
+    and every sequence attends to its neighbours; these are refused here.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def hf_kwargs(batch: Batch, model: Any = None, *, attn_implementation: str | Non
     model
         A transformers model, whose ``config`` names its attention.
     attn_implementation
-        The name of the attention, where there is no model.
+        The name of the attention, if there is no model.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def hf_kwargs(batch: Batch, model: Any = None, *, attn_implementation: str | Non
 
 
 def block_mask(batch: Union[Batch, torch.Tensor]) -> torch.Tensor:
-    """Which tokens may see which: those of one sequence.
+    """Which tokens may attend to which: those of one sequence.
 
     It is for ``scaled_dot_product_attention``, where True means *may see*. It takes t² bytes.
 
@@ -214,7 +214,7 @@ def to_device(batch: Batch, device: Any) -> dict[str, Any]:
 
 
 def pinned(batch: Batch) -> dict[str, Any]:
-    """A batch with its tensors in page-locked memory, where there is a card; elsewhere the batch as it is."""
+    """A batch with its tensors in page-locked memory, if there is a card; otherwise the batch unchanged."""
     if not torch.cuda.is_available():
         return dict(batch)
     return {key: value.pin_memory() if isinstance(value, torch.Tensor) else value for key, value in batch.items()}

@@ -1,4 +1,4 @@
-"""The token budget of a model that is PyTorch's, by the name of virnucpro."""
+"""The token budget of a PyTorch model, with the name of virnucpro."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from virpack import _virpack
 
 _logger = logging.getLogger("virpack")
 
-# What one token of ESM-2 3B takes in activations: measured for virpack's kernels in float16, twice that in float32.
+# Activations of one token of ESM-2 3B: measured for virpack's kernels in float16, twice that in float32.
 _BYTES_PER_TOKEN = 61_440
 _BYTES_PER_TOKEN_FLOAT32 = 2 * _BYTES_PER_TOKEN
 
@@ -25,20 +25,20 @@ def calculate_token_budget(
 ) -> int:
     """Calculate a token budget from the memory that is free now.
 
-    `virpack.calculate_token_budget` does so for models that virpack runs, and knows what they take.
+    For models that virpack runs, use `virpack.calculate_token_budget`, which knows their memory use.
 
     Parameters
     ----------
     device_id
-        Number of the card. Without cards it is the host's memory that counts.
+        Number of the card. Without cards, the host's memory is used.
     model_memory_gb
-        What the model takes, in GB of 2^30 bytes.
+        Memory of the model, in GB of 2^30 bytes.
     safety_margin_gb
-        What stays free, in GB of 2^30 bytes.
+        Memory that stays free, in GB of 2^30 bytes.
     bytes_per_token
         Activations of one token; None for those of ESM-2 3B.
     min_tokens, max_tokens
-        The smallest and the largest budget; without a largest one there is no ceiling.
+        The smallest and the largest budget; None for the largest means no limit.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Records to packed batches in Python's hands, by the names of virnucpro."""
+"""Packs records into batches for Python, with the names of virnucpro."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ Record = Mapping[str, Any]
 
 
 class VarlenCollator:
-    """Collects records, packs a full buffer and gives back one batch a call.
+    """Collects records, packs a full buffer and returns one batch for each call.
 
-    It keeps records between calls. So it belongs to one process: a copy in a worker of a DataLoader, or in a child after a fork,
-    would lose or repeat what it holds, and raises instead. `create_async_dataloader` and `PackedDataset` take care of that.
+    It keeps records between calls, so it belongs to one process. A copy in a worker of a DataLoader, or in a child
+    after a fork, would lose or repeat its records, and raises an error instead. `create_async_dataloader` and
+    `PackedDataset` handle that.
 
     Parameters
     ----------
@@ -36,18 +37,18 @@ class VarlenCollator:
     buffer_size
         Records that are collected before they are packed.
     enable_packing
-        Whether records are packed. If not, each call gives a batch of what it gets, in its order; what passes the budget comes
-        with the next call, or from `flush`.
+        Whether records are packed. If not, each call returns a batch of its own records, in their order. Records that
+        exceed the budget are in the next call's batch, or in that of `flush`.
 
     Attributes
     ----------
     buffer : list of records
-        What waits to be packed.
+        Records that wait to be packed.
     packed_queue : list of lists of records
-        Batches that are packed and wait for their turn.
+        Packed batches that wait for their turn.
     packer : GreedyPacker or None
     skipped : list of (str, str)
-        Id and reason of each record that got no tokens.
+        Id and reason of each record without tokens.
     """
 
     def __init__(
@@ -75,18 +76,18 @@ class VarlenCollator:
         self._process = os.getpid()
 
     def __call__(self, batch: Union[Record, Sequence[Record]]) -> dict[str, Any]:
-        """Take records in, and give a batch back where one is ready.
+        """Add records, and return a batch if one is ready.
 
         Parameters
         ----------
         batch
-            A record with ``id`` and ``sequence``, or a list of them. An empty list asks for what is ready.
+            A record with ``id`` and ``sequence``, or a list of them. An empty list requests a batch that is ready.
 
         Returns
         -------
         dict
             ``input_ids`` int64 [t]; ``cu_seqlens`` int32 [n + 1]; ``max_seqlen`` int; ``sequence_ids`` list of str [n];
-            ``num_sequences`` int; ``truncated`` bool [n]; ``token_budget`` int. Empty where no batch is ready.
+            ``num_sequences`` int; ``truncated`` bool [n]; ``token_budget`` int. Empty if no batch is ready.
 
         Raises
         ------
@@ -107,12 +108,12 @@ class VarlenCollator:
         return self._returned(self._tokenize_and_pack(records)) if records else {}
 
     def flush(self) -> list[dict[str, Any]]:
-        """Give back all that remains.
+        """Return all remaining batches.
 
         Returns
         -------
         list of dict
-            Batches as a call gives them.
+            Batches as a call returns them.
         """
         self._check_process()
         batches = []
@@ -124,7 +125,7 @@ class VarlenCollator:
         return batches
 
     def reset(self) -> None:
-        """Forget all records that wait."""
+        """Discard all records that wait."""
         self.buffer, self.packed_queue = [], []
 
     def _pack_buffer(self) -> None:
@@ -133,7 +134,7 @@ class VarlenCollator:
         self.packed_queue.extend(batches)
 
     def _next(self) -> dict[str, Any]:
-        """The next batch of the queue; one of nothing but skipped records is passed over."""
+        """The next batch of the queue; a batch of skipped records only is passed over."""
         while self.packed_queue:
             if batch := self._tokenize_and_pack(self.packed_queue.pop(0)):
                 return self._returned(batch)
@@ -144,7 +145,7 @@ class VarlenCollator:
         return batch
 
     def _tokenize_and_pack(self, batch: Sequence[Record]) -> dict[str, Any]:
-        """The first records of ``batch`` that fit the budget; the others are put back into the buffer."""
+        """The first records of ``batch`` that fit the budget; the others return to the buffer."""
         records = [self._truncated(record) for record in batch if self._has_residues(record)]
         if not records:
             return {}
@@ -183,7 +184,7 @@ class VarlenCollator:
         return list(labels), padded[inside].to(torch.int64), boundaries
 
     def _truncated(self, record: Record) -> Record:
-        # With packing on, the packer has seen to it.
+        # With packing on, the packer has checked this.
         if self.enable_packing or len(record["sequence"]) <= self.max_sequence_length:
             return record
         _logger.warning(

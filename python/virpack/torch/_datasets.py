@@ -20,16 +20,16 @@ from virpack._source import Source, path_list, paths_of, records_of
 from virpack.torch._batch import pinned
 from virpack.torch._sharding import Shard, Sharded
 
-# Records in memory that go to Rust in one call.
+# Records in memory that are passed to Rust in one call.
 _RECORDS_A_CALL = 512
 
 
 class PackedDataset(IterableDataset[dict[str, Any]]):
     """Packed batches of token ids, made by Rust threads from files or from sequences in memory.
 
-    Use it by itself, or as ``DataLoader(dataset, batch_size=None, num_workers=k)``. All workers of all ranks of torch.distributed
-    together give each record once. One iteration in one process already reads, tokenizes and packs on threads of its own, so
-    that workers pay only where one processor core cannot keep up.
+    Use it by itself, or as ``DataLoader(dataset, batch_size=None, num_workers=k)``. All workers of all ranks of
+    torch.distributed together return each record once. One iteration in one process already reads, tokenizes and
+    packs on its own threads, so that workers help only if one processor core cannot keep up.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class PackedDataset(IterableDataset[dict[str, Any]]):
         A path, a list of ``pathlib.Path``, or sequences: text, (id, text), mappings with ``id`` and ``sequence``, Biopython
         records, or a column of pyarrow, polars or pandas. A string is a path; strings in a list are sequences.
     model
-        Whose tokens: ``esm2`` for every ESM-2 model, or a model's name or directory.
+        The tokens to make: ``esm2`` for every ESM-2 model, or a model's name or directory.
     token_budget
         Most tokens in a batch.
     buffer_size
@@ -66,7 +66,7 @@ class PackedDataset(IterableDataset[dict[str, Any]]):
     Raises
     ------
     InputError
-        When the dataset is made, for options that do not fit each other; during iteration, for a damaged input.
+        When the dataset is created, for options that contradict each other; during iteration, for a damaged input.
     """
 
     def __init__(
@@ -140,15 +140,15 @@ class PackedDataset(IterableDataset[dict[str, Any]]):
 
 
 def _as_tensors(batch: dict[str, Any]) -> dict[str, Any]:
-    """The arrays of a batch as tensors of the same memory."""
+    """The arrays of a batch as tensors that share their memory."""
     return {key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in batch.items()}
 
 
 class SequenceDataset(IterableDataset[dict[str, Any]]):
-    """Records of files as virnucpro's collator takes them.
+    """Records of files in the form of virnucpro's collator.
 
-    Records, and not files, are dealt to the workers of a DataLoader and to the ranks of torch.distributed: one file keeps all of
-    them busy, and each record comes once.
+    Records, and not files, are dealt to the workers of a DataLoader and to the ranks of torch.distributed: one file
+    keeps all of them busy, and each record occurs once.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ class SequenceDataset(IterableDataset[dict[str, Any]]):
     Yields
     ------
     dict
-        ``id``, ``sequence`` and ``file`` (the file's name); ``truncated=True`` where the sequence is a beginning.
+        ``id``, ``sequence`` and ``file`` (the file's name); ``truncated=True`` if the sequence is only a beginning.
     """
 
     def __init__(

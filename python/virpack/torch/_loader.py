@@ -1,4 +1,4 @@
-"""Batches ahead of the model, by the name of virnucpro."""
+"""Prepares batches ahead of the model, with the name of virnucpro."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from virpack.torch._collator import VarlenCollator
 
 _logger = logging.getLogger("virpack")
 
-# How long a thread waits before it looks whether it is to stop, in seconds.
+# How long a thread waits before it checks whether it must stop, in seconds.
 _LOOK_EVERY = 0.1
 
 
 class AsyncDataLoader:
-    """An iterable of batches that a thread prepares ahead; made by `create_async_dataloader`.
+    """An iterable of batches that a thread prepares ahead; `create_async_dataloader` makes it.
 
     Attributes
     ----------
     dataset : iterable of records
     collator : callable
-        What makes batches of records.
+        The function that makes batches of records.
     stats : dict
-        ``batches``, ``sequences``, ``tokens`` and ``efficiency`` (tokens as a share of the budgets) of what was handed out so far.
+        ``batches``, ``sequences``, ``tokens`` and ``efficiency`` (tokens as a share of the budgets) of all batches
+        returned so far.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class AsyncDataLoader:
             batch = self.collator(item)
             while batch:
                 yield batch
-                # What else is ready, and what passed the budget.
+                # Other batches that are ready, and records that exceeded the budget.
                 batch = self.collator([]) if isinstance(self.collator, VarlenCollator) else None
         flush = getattr(self.collator, "flush", None)
         if flush is not None:
@@ -98,7 +99,7 @@ class AsyncDataLoader:
 
 
 class _Iteration(Iterator[dict[str, Any]]):
-    """One pass over a loader: a thread makes batches, and puts what went wrong behind them."""
+    """One pass over a loader: a thread makes batches, and puts an error after them."""
 
     def __init__(self, loader: AsyncDataLoader) -> None:
         self._loader = loader
@@ -130,16 +131,16 @@ class _Iteration(Iterator[dict[str, Any]]):
         raise StopIteration
 
     def is_running(self) -> bool:
-        """Whether batches of this pass may still come, in this process."""
+        """Whether this pass may still return batches, in this process."""
         return self._process == os.getpid() and not self._is_over
 
     def close(self) -> None:
-        """Stop the thread; records that the collator holds are given up."""
+        """Stop the thread. Records in the collator are discarded."""
         if not self.is_running():
             return
         self._is_over = True
         self._stop.set()
-        # A source that gives nothing, such as a pipe, keeps the thread; it is a daemon.
+        # A source that returns nothing, such as a pipe, blocks the thread, which is a daemon.
         self._thread.join(timeout=1.0)
         if isinstance(self._loader.collator, VarlenCollator) and not self._thread.is_alive():
             self._loader.collator.reset()
@@ -185,7 +186,8 @@ def create_async_dataloader(
 ) -> AsyncDataLoader:
     """Make an iterable of packed batches that are prepared while the model runs.
 
-    One thread reads and collates, so that the collator is never copied and each record comes once, with packing on or off.
+    One thread reads and collates, so that the collator is never copied and each record occurs once, with packing on
+    or off.
 
     Parameters
     ----------
@@ -198,15 +200,15 @@ def create_async_dataloader(
     num_workers
         At least 1; no worker processes are started.
     prefetch_factor
-        Batches that wait for the model at most.
+        Most batches that wait for the model.
     pin_memory
         Whether tensors are in page-locked memory; without a card they are not.
     timeout
         Accepted and unused.
     token_budget
-        Most tokens in a batch. None: from the card's free memory, or the collator's own where there is no card.
+        Most tokens in a batch. None: from the card's free memory, or the collator's own budget if there is no card.
     device_id, model_memory_gb
-        For that calculation.
+        Values for that calculation.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A PyTorch model of the user's on packed batches, by the names of virnucpro."""
+"""Runs a PyTorch model of the user on packed batches, with the names of virnucpro."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from virpack.torch._batch import Batch, from_padded, hf_kwargs, pool, to_device,
 
 
 def check_numerical_stability(embeddings: torch.Tensor, context: str = "embeddings") -> None:
-    """Raise where a tensor holds values that are not finite.
+    """Raise an error if a tensor has values that are not finite.
 
     Parameters
     ----------
     embeddings : tensor, any shape
     context
-        What the tensor is, for the message.
+        The name of the tensor, for the message.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def check_numerical_stability(embeddings: torch.Tensor, context: str = "embeddin
 
 @dataclass
 class InferenceResult:
-    """What a runner gives for a batch.
+    """The results of a batch.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class InferenceResult:
     batch_idx : int
         The batch's number, from 0.
     record_index : int64 tensor [n], optional
-        Places of the records in the input, where the batch has them.
+        Places of the records in the input, if the batch has them.
     """
 
     sequence_ids: list[str]
@@ -60,7 +60,7 @@ class InferenceResult:
 
 
 class AsyncInferenceRunner:
-    """Runs a model over packed batches and pools each sequence, one batch ahead of what it gives back.
+    """Runs a model over packed batches and pools each sequence, one batch ahead of the one that it returns.
 
     Parameters
     ----------
@@ -68,13 +68,14 @@ class AsyncInferenceRunner:
         A model with ``forward_packed(input_ids, cu_seqlens, max_seqlen, repr_layers)``, one of transformers, or one of fair-esm. With
         flash attention, transformers' models run packed; otherwise transformers' and fair-esm's run on padded rows.
     device
-        Where the model is.
+        The device of the model.
     enable_streams
-        Whether a batch starts before the one before it has come back.
+        Whether a batch starts before the previous one has been returned.
     layer
-        Which layer's rows are pooled, 0 for the embeddings; None for the last.
+        The layer whose rows are pooled, 0 for the embeddings; None for the last.
     forward
-        ``forward(model, batch)``, in place of all that: gives rows [t, h], or [n, max_seqlen, h] for padded rows.
+        ``forward(model, batch)``, instead of the model's own: returns rows [t, h], or [n, max_seqlen, h] for padded
+        rows.
     checkpoint_dir
         Refused: the runner keeps nothing. ``virpack embed --resume`` does.
     """
@@ -115,7 +116,7 @@ class AsyncInferenceRunner:
         dataloader
             Any iterable of packed batches; empty ones are passed over.
         progress_callback
-            Gets a batch's number and its sequences.
+            Called with a batch's number and its number of sequences.
         force_restart
             Accepted and unused: there are no checkpoints.
 
@@ -146,8 +147,8 @@ class AsyncInferenceRunner:
         return self._finish(self._start(batch), None)
 
     def _start(self, batch: Batch) -> InferenceResult:
-        """Gives the device its work; the rows are still there."""
-        # Not `inference_mode`: what comes out may be the input of a classifier in training.
+        """Submits the work to the device; the rows are still there."""
+        # Not `inference_mode`: the output may be the input of a classifier in training.
         with torch.no_grad():
             moved = to_device(batch, self.device)
             rows = pool(moved, self.hidden(moved))
@@ -165,7 +166,7 @@ class AsyncInferenceRunner:
         return result
 
     def hidden(self, batch: Batch) -> torch.Tensor:
-        """The rows [t, h] that the model gives for the tokens of a packed batch on its device."""
+        """The rows [t, h] that the model returns for the tokens of a packed batch on its device."""
         if self.forward is not None:
             rows = self.forward(self.model, batch)
             return from_padded(batch, rows) if rows.dim() == 3 else rows
@@ -217,7 +218,7 @@ class AsyncInferenceRunner:
         raise InputError("the model does not state its number of layers", "give AsyncInferenceRunner the argument layer")
 
     def get_statistics(self) -> dict[str, Any]:
-        """Counts and rates of what was run so far.
+        """Counts and rates of the batches that were run so far.
 
         Returns
         -------

@@ -9,20 +9,20 @@ Shard = tuple[int, int]
 
 
 def rank_shard() -> Shard:
-    """Rank and number of ranks of torch.distributed; ``(0, 1)`` where it is not running."""
+    """Rank and number of ranks of torch.distributed; ``(0, 1)`` if it is not running."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1
 
 
 def within(outer: Shard, inner: Shard) -> Shard:
-    """The shard ``inner`` of the records that the shard ``outer`` has."""
+    """The shard ``inner`` of the records in the shard ``outer``."""
     (i, n), (j, m) = outer, inner
     return i + n * j, n * m
 
 
 class Sharded:
-    """What a dataset knows of its own process; it is kept when the dataset goes to a worker."""
+    """A dataset's facts about its own process, which are kept when the dataset is sent to a worker."""
 
     def __init__(self, shard: Shard | None) -> None:
         self._given = shard or (0, 1)

@@ -1,4 +1,4 @@
-"""Whether a model gives packed sequences the rows that it gives each of them alone."""
+"""Checks whether a model returns the same rows for packed sequences and for each of them alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def validate_packed_equivalence(
 ) -> tuple[bool, dict[str, Any]]:
     """Compare the rows of packed sequences with those of each sequence alone.
 
-    The model is left as it is: run it in float32. A cosine alone would miss a wrong scale, so that the largest difference decides.
+    The model is not changed: run it in float32. A cosine alone would miss a wrong scale, so the largest difference
+    decides.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ def validate_packed_equivalence(
     batch_converter
         As in `VarlenCollator`; None for virpack's tokens of ESM-2.
     sequences : list of (id, sequence)
-        An id may come more than once: every sequence has its own result.
+        An id may occur more than once: every sequence has its own result.
     threshold
         The largest difference allowed between two rows, as a share of the largest value of the row's sequence.
     token_budget
@@ -51,7 +52,7 @@ def validate_packed_equivalence(
         ``max_similarity``, cosines of mean rows; ``max_difference``; ``failed_sequences``, ids; ``num_sequences``.
     """
     runner = AsyncInferenceRunner(model, device, layer=layer, forward=forward)
-    # Ids are places, so that none is lost where two are equal.
+    # Ids are places, so that no sequence is lost if two ids are equal.
     records = [{"id": str(place), "sequence": sequence} for place, (_, sequence) in enumerate(sequences)]
     packed = _rows(runner, batch_converter, token_budget, records)
     results = []

@@ -1,13 +1,13 @@
-//! What a device did between two completions.
+//! Measures what a device did between two completions.
 
 use std::time::Duration;
 
 use crate::runner::IN_FLIGHT;
 
-/// A batch's results have come.
+/// The completion of a batch.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Completion {
-    /// When, since some moment before the first.
+    /// The time, since a moment before the first completion.
     pub(super) at: Duration,
     pub(super) tokens: u64,
     pub(super) sequences: u64,
@@ -15,7 +15,7 @@ pub(super) struct Completion {
     pub(super) busy: Duration,
 }
 
-/// Whole batches, and the time they took.
+/// Complete batches, and the time they took.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Span {
     pub(super) elapsed: Duration,
@@ -25,12 +25,13 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// From the first completion to the last one at which the device had as much in flight: the batches in between. None where
-    /// there is no such batch.
+    /// Returns the span from the first completion to the last one at which the device had as much in
+    /// flight: the batches in between. None if there is no such batch.
     ///
-    /// At every completion but the last ones another batch is in flight, and on a CPU is computed already. So many are at the
-    /// beginning as at the end, and the time is that of the batches that are counted. What comes when nothing is given any
-    /// more would count without its time.
+    /// At every completion but the last ones another batch is in flight, and on a CPU it is already
+    /// computed. The span has the same number of such batches at its beginning and at its end, so the time
+    /// is that of the batches that are counted. The completions after the last submission would count
+    /// without their time.
     pub(super) fn between(completions: &[Completion]) -> Option<Span> {
         let steady = completions.len().checked_sub(IN_FLIGHT - 1)?;
         let ([first, counted @ ..], Some(last)) = (&completions[..steady], completions[..steady].last())
@@ -46,7 +47,7 @@ impl Span {
         })
     }
 
-    /// So many a second.
+    /// Returns a count per second.
     pub(super) fn rate(&self, count: u64) -> f64 {
         count as f64 / self.elapsed.as_secs_f64()
     }
@@ -56,8 +57,8 @@ impl Span {
 mod tests {
     use super::*;
 
-    /// A device that computes a batch of 100 tokens in 10 ms as it is given, two in flight: the results of each come when the
-    /// next one is computed, and those of the last two at once.
+    /// A device that computes each batch of 100 tokens in 10 ms as it is submitted, with two in flight. The
+    /// results of each batch arrive when the next is computed, and those of the last two together.
     fn on_a_cpu(batches: u64) -> Vec<Completion> {
         let at = |batch: u64| Duration::from_millis(10 * (batch + 2).min(batches));
         let completion = |batch| Completion { at: at(batch), tokens: 100, sequences: 5, busy: at(batch) };
@@ -70,7 +71,7 @@ mod tests {
             let span = Span::between(&on_a_cpu(batches)).unwrap();
             assert!((span.rate(span.tokens) - 10_000.0).abs() < 1e-6, "{batches}: {span:?}");
             assert_eq!((span.sequences, span.busy), (5 * (batches - 2), span.elapsed));
-            // Counted to the end, as it once was, three batches would be twice as fast as they are.
+            // Counted to the end, three batches would appear twice as fast as they are.
             let completions = on_a_cpu(batches);
             let all = (completions.len() - 1) as f64 * 100.0;
             let elapsed = (completions[completions.len() - 1].at - completions[0].at).as_secs_f64();

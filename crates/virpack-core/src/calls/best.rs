@@ -1,16 +1,16 @@
-//! The records that a run names at its end.
+//! The records that the summary of a run names.
 
 use std::sync::Arc;
 
 use super::judged::JudgedRecord;
 use crate::verdict::Call;
 
-/// Viral records that are named.
+/// The number of viral records that are named.
 const MOST_VIRAL: usize = 5;
-/// Uncertain records that are named.
+/// The number of uncertain records that are named.
 const MOST_UNCERTAIN: usize = 3;
 
-/// A record that a run names.
+/// A record that the summary of a run names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NotedRecord {
     /// Its id.
@@ -21,11 +21,11 @@ pub struct NotedRecord {
     pub chunks: u64,
     /// Its `virus_score`.
     pub score: f64,
-    /// What orders them: scores near 1 differ in it.
+    /// The logit of the score, which orders them: it resolves scores near 1.
     logit: f64,
 }
 
-/// The best records so far, of those that came first where scores are equal.
+/// The best records so far. Of equal scores, the earlier record is better.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BestRecords {
     pub(crate) viral: Vec<NotedRecord>,

@@ -10,23 +10,23 @@ use super::scores::Scores;
 /// Whether a record or a chunk has a verdict, and why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It has a verdict, by its open frames.
+    /// It has a verdict, from its open frames.
     Classified,
-    /// It has a verdict, by its nucleotides alone: it has no open frame.
+    /// It has a verdict, from its nucleotides alone: it has no open frame.
     ClassifiedNucleotide,
-    /// It has none: every reading frame of it holds a stop codon, or no codon that can be read. Where there
-    /// is a classifier of nucleotides alone: none of its codons can be read.
+    /// It has no verdict: every reading frame has a stop codon, or no codon that can be translated. With a
+    /// classifier of nucleotides alone: none of its codons can be translated.
     NoOpenFrame,
-    /// It has none: it is shorter than a codon.
+    /// It has no verdict: it is shorter than a codon.
     TooShort,
-    /// It has none: it holds no letter.
+    /// It has no verdict: it has no letters.
     Empty,
-    /// It has none: the record is shorter than was asked for, and was not computed.
+    /// It has no verdict: the record is shorter than the requested minimum, and was not computed.
     BelowMinLength,
 }
 
 impl Status {
-    /// The word in the tables.
+    /// Returns the word in the tables.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,7 +39,8 @@ impl Status {
         }
     }
 
-    /// Of so many bases, and whether any frame of them, or any chunk as a whole, has scores.
+    /// Returns the status of `bases` bases, by whether any frame of them, or any chunk as a whole, has
+    /// scores.
     pub(crate) fn of(bases: usize, by_frames: bool, by_nucleotides: bool) -> Status {
         match bases {
             _ if by_frames => Status::Classified,
@@ -66,18 +67,19 @@ pub(crate) struct ScoredChunk {
     /// Its bases in the record, from 0.
     pub(crate) bases: Range<usize>,
     pub(crate) frames: Vec<ScoredFrame>,
-    /// Its own scores where it has no open frame: the highest of its two strands by their nucleotides alone,
-    /// or those of its one row where a joint classifier takes all six frames.
+    /// Its own scores if it has no open frame: the highest of its two strands from their nucleotides alone,
+    /// or those of its one row if a joint classifier takes all six frames.
     pub(crate) whole: Option<Scores>,
 }
 
 impl ScoredChunk {
-    /// The highest scores of its frames; none where it has no open frame.
+    /// Returns the highest scores of its frames; None if it has no open frame.
     pub(crate) fn highest_of_frames(&self) -> Option<Scores> {
         self.frames.iter().map(|frame| frame.scores).reduce(Scores::highest)
     }
 
-    /// The scores that its verdict rests on: the highest of its frames, else those of its nucleotides alone.
+    /// Returns the scores of its verdict: the highest of its frames, or else those of its nucleotides
+    /// alone.
     pub(crate) fn highest(&self) -> Option<Scores> {
         self.highest_of_frames().or(self.whole)
     }
@@ -87,12 +89,12 @@ impl ScoredChunk {
     }
 }
 
-/// The chunks of a record, counted.
+/// Counts of a record's chunks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ChunkTally {
     pub(crate) chunks: u64,
     pub(crate) classified: u64,
-    /// Those of the classified that are so by their nucleotides alone.
+    /// Classified chunks whose verdict comes from their nucleotides alone.
     pub(crate) by_nucleotides: u64,
     pub(crate) viral: u64,
     /// Open frames.
@@ -112,12 +114,12 @@ impl ChunkTally {
         self.highest = Some(self.highest.map_or(highest, |before| before.highest(highest)));
     }
 
-    /// The share of its classified chunks that are viral.
+    /// Returns the viral share of the classified chunks.
     pub(crate) fn fraction(&self) -> Option<f64> {
         (self.classified > 0).then(|| self.viral as f64 / self.classified as f64)
     }
 
-    /// What becomes of a record of so many bases.
+    /// Returns the status of a record of `bases` bases.
     pub(crate) fn status(&self, bases: usize) -> Status {
         Status::of(bases, self.classified > self.by_nucleotides, self.by_nucleotides > 0)
     }

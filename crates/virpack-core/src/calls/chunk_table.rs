@@ -1,4 +1,4 @@
-//! `chunks.tsv`: the scores of every chunk, exact, and what each is called.
+//! Writes `chunks.tsv`: the exact scores and the call of every chunk.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::table::{record_columns, score_columns, table, truth};
 use crate::files::PendingFile;
 use crate::output::{OutputError, TextTable};
 
-/// `chunks.tsv`, as it is written.
+/// The writer of `chunks.tsv`.
 pub(super) struct ChunkTable(TextTable);
 
 impl ChunkTable {

@@ -1,4 +1,4 @@
-//! `contigs.tsv`: what viral-pipelines calls each record, out of its chunks' scores.
+//! Writes `contigs.tsv`: the calls of viral-pipelines, from the scores of each record's chunks.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ use crate::verdict::{ContigCall, ContigRule};
 const COLUMNS: &str = "ID\tcall\ttier\tweighted_delta\tn_chunks\tn_confident_viral\tn_confident_nonviral\t\
     n_ambiguous\tviral_proportion\tnonviral_proportion\n";
 
-/// `contigs.tsv`, as it is written: its rows are sorted at the end.
+/// The writer of `contigs.tsv`, whose rows are sorted at the end.
 pub(super) struct ContigTable {
     rule: ContigRule,
     table: TextFile,
@@ -27,7 +27,8 @@ impl ContigTable {
         Ok(ContigTable { rule, table, sorted: ExternalSort::new(&files.contigs) })
     }
 
-    /// Takes a record. One without an open frame has no row, as it has none in VirNucPro's table of chunks.
+    /// Adds a record. A record without an open frame has no row here, as it has none in VirNucPro's table
+    /// of chunks.
     pub(super) fn add(&mut self, record: &JudgedRecord) -> Result<(), OutputError> {
         let Some(call) = self.rule.call(&chunk_scores(record)) else { return Ok(()) };
         let id = &record.facts.id;
@@ -41,8 +42,8 @@ impl ContigTable {
     }
 }
 
-/// The highest scores of a record's chunks with an open frame, `[other, virus]`, as VirNucPro's table has
-/// them: to as many digits, and sorted by the chunks' names.
+/// Returns the highest scores of a record's chunks with an open frame, `[other, virus]`, as in VirNucPro's
+/// table: with the same digits, and sorted by the names of the chunks.
 fn chunk_scores(record: &JudgedRecord) -> Vec<[f64; 2]> {
     let chunks = (1_u64..).zip(&record.chunks);
     let mut named: Vec<_> = chunks
@@ -56,7 +57,7 @@ fn chunk_scores(record: &JudgedRecord) -> Vec<[f64; 2]> {
 }
 
 fn row(id: &str, own: &ContigCall) -> String {
-    // Numbers with a point have one in any case, as Python writes them.
+    // Numbers with a decimal point always have one here, as Python writes them.
     format!(
         "{}\t{}\t{}\t{:?}\t{}\t{}\t{}\t{}\t{:?}\t{:?}\n",
         cell(id),
@@ -72,15 +73,15 @@ fn row(id: &str, own: &ContigCall) -> String {
     )
 }
 
-/// A text that sorts as the task sorts ids: numbers in them by their value, letters whatever their case. Ids
-/// that are equal so are in their own order.
+/// Returns a text that sorts as the task sorts ids: numbers in them by value, letters regardless of case.
+/// Ids that are equal in this order are sorted by their bytes.
 fn natural_key(id: &str) -> String {
     let mut key = String::with_capacity(2 * id.len() + 16);
     let mut rest = id;
     loop {
         let digits = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
         let (text, number) = rest.split_at(digits);
-        // Escaped ids hold no control character.
+        // Escaped ids contain no control character.
         key.extend([&*text.to_lowercase(), "\0"]);
         if number.is_empty() {
             key.extend(["\0", id]);

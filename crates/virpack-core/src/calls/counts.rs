@@ -1,4 +1,4 @@
-//! Records, chunks and frames, counted.
+//! Counts of records, chunks and frames.
 
 use super::chunk::Status;
 use super::judged::JudgedRecord;
@@ -20,7 +20,7 @@ impl RecordCount {
     }
 }
 
-/// Records, chunks and frames, counted as they were written.
+/// Counts of records, chunks and frames, as they were written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Records, each with its row.
@@ -31,7 +31,7 @@ pub struct Counts {
     pub chunks: u64,
     /// Chunks with a verdict.
     pub chunks_classified: u64,
-    /// Those of them that have it by their nucleotides alone.
+    /// Classified chunks whose verdict comes from their nucleotides alone.
     pub chunks_by_nucleotides: u64,
     /// Viral chunks.
     pub chunks_viral: u64,
@@ -41,26 +41,26 @@ pub struct Counts {
     pub proviruses: u64,
     /// Viral regions of viral records.
     pub viral_regions: u64,
-    /// Records that are called viral.
+    /// Records called viral.
     pub viral: RecordCount,
-    /// Records that are called neither viral nor cellular.
+    /// Records called neither viral nor cellular.
     pub uncertain: RecordCount,
-    /// Records that are called cellular.
+    /// Records called cellular.
     pub cellular: RecordCount,
-    /// Records without a verdict, whatever the reason.
+    /// Records without a verdict, for any reason.
     pub not_judged: RecordCount,
-    /// Those of them of which no frame is open, or no codon can be read.
+    /// Records without a verdict that have no open frame, or no codon that can be translated.
     pub no_open_frame: u64,
-    /// Those of them that are shorter than a codon.
+    /// Records without a verdict that are shorter than a codon.
     pub too_short: u64,
-    /// Those of them without a letter.
+    /// Records without a verdict that have no letters.
     pub empty: u64,
-    /// Those of them that are shorter than was asked for.
+    /// Records without a verdict that are shorter than the requested minimum.
     pub below_min_length: RecordCount,
 }
 
 impl Counts {
-    /// Bases of records that were not left out.
+    /// Returns the bases of records that were not left out.
     #[must_use]
     pub fn bases_computed(&self) -> u64 {
         self.bases - self.below_min_length.bases

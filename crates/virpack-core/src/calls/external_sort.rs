@@ -1,4 +1,4 @@
-//! Values by their keys, in the order of these as strings, in bounded memory.
+//! Sorts values by their keys, compared as strings, in bounded memory.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,15 +11,15 @@ use super::scores::{SCORES_BYTES, Scores};
 use crate::files::PendingFile;
 use crate::output::OutputError;
 
-/// Bytes of keys and values in memory.
+/// Bytes of keys and values that are kept in memory.
 const IN_MEMORY: usize = 64 << 20;
 
 /// A key and its value.
 type SortedEntry<V> = (Box<str>, V);
 
-/// What is sorted by a key.
+/// A value that is sorted by a key.
 pub(super) trait SortedValue: Sized {
-    /// Its bytes beside its own size.
+    /// Returns its bytes on the heap.
     fn heap_bytes(&self) -> usize;
 
     /// Writes what [`SortedValue::read`] reads.
@@ -72,8 +72,8 @@ fn read_text(file: &mut impl Read) -> io::Result<Box<str>> {
     Ok(text.into())
 }
 
-/// Collects values with keys and gives them back sorted; those of one key stay in the order in which they
-/// came. What memory does not hold lies sorted in temporary files beside the output.
+/// Collects values with keys and returns them sorted. Values with equal keys keep their order. Values that
+/// exceed the memory are in sorted temporary files beside the output.
 pub(super) struct ExternalSort<V> {
     target: PathBuf,
     in_memory: usize,
@@ -82,14 +82,14 @@ pub(super) struct ExternalSort<V> {
     runs: Vec<SortedRun>,
 }
 
-/// Sorted entries in a file, which goes with it.
+/// Sorted entries in a file, which is deleted with this value.
 struct SortedRun {
     _aside: PendingFile,
     file: BufReader<File>,
 }
 
 impl<V: SortedValue> ExternalSort<V> {
-    /// For values that go into the file `target` in the end.
+    /// Returns a sorter for values that finally go into the file `target`.
     pub(super) fn new(target: &Path) -> Self {
         ExternalSort {
             target: target.to_owned(),
@@ -130,7 +130,7 @@ impl<V: SortedValue> ExternalSort<V> {
         Ok(Ok(SortedRun { _aside: pending, file }))
     }
 
-    /// Hands on all of them, in order.
+    /// Passes all values on, in order.
     pub(super) fn finish(
         mut self,
         mut each: impl FnMut(&str, V) -> Result<(), OutputError>,
@@ -157,14 +157,14 @@ impl<V: SortedValue> ExternalSort<V> {
     }
 }
 
-/// What sorted entries would be named, beside the file they go into.
+/// Returns the name of the temporary files beside the file `target`.
 pub(super) fn spill_path(target: &Path) -> PathBuf {
     let mut name = target.file_name().unwrap_or_default().to_os_string();
     name.push(".sorting");
     target.with_file_name(name)
 }
 
-/// A value that takes no part in the order.
+/// A value that does not affect the order.
 struct Unordered<V>(V);
 
 impl<V> PartialEq for Unordered<V> {

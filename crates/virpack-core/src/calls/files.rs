@@ -1,10 +1,10 @@
-//! The names of the files that follow from scores.
+//! The names of the files that are derived from scores.
 
 use std::path::{Path, PathBuf};
 
 use super::external_sort::spill_path;
 
-/// The files that follow from scores, in the directory of a run.
+/// The files that are derived from scores, in the directory of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct CallFiles {
     pub(crate) sequences: PathBuf,
@@ -17,7 +17,7 @@ pub(crate) struct CallFiles {
     pub(super) results: PathBuf,
     pub(super) highest: PathBuf,
     pub(super) contigs: PathBuf,
-    /// How scores are calibrated; it is there where they are.
+    /// The calibration of scores; it exists if they are calibrated.
     pub(crate) calibration: PathBuf,
     pub(super) page: PathBuf,
     pub(super) multiqc: PathBuf,
@@ -46,30 +46,30 @@ impl CallFiles {
         }
     }
 
-    /// Those of sequences.
+    /// Returns the files of sequences.
     pub(crate) fn letters(&self) -> [&Path; 2] {
         [&self.viral, &self.provirus_letters].map(PathBuf::as_path)
     }
 
-    /// VirNucPro's two.
+    /// Returns the two files of VirNucPro.
     pub(crate) fn virnucpro(&self) -> [&Path; 2] {
         [&self.results, &self.highest].map(PathBuf::as_path)
     }
 
-    /// Those that every run has.
+    /// Returns the files that every run has.
     pub(super) fn usual(&self) -> [&Path; 7] {
         let CallFiles { sequences, regions, provirus_bed, provirus_gff, chunks, page, multiqc, .. } = self;
         [sequences, regions, provirus_bed, provirus_gff, chunks, page, multiqc].map(PathBuf::as_path)
     }
 
-    /// All but the directory of plots.
+    /// Iterates over all files, without the directory of plots.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Path> {
         let some =
             self.letters().into_iter().chain(self.virnucpro()).chain([&*self.contigs, &*self.calibration]);
         self.usual().into_iter().chain(some)
     }
 
-    /// All that may be begun under temporary names.
+    /// Returns everything that may exist under a temporary name.
     pub(crate) fn begun(&self) -> Vec<PathBuf> {
         let others = [self.plots.clone(), spill_path(&self.highest), spill_path(&self.contigs)];
         self.all().map(Path::to_path_buf).chain(others).collect()

@@ -1,4 +1,4 @@
-//! A record with all that follows from its chunks.
+//! A record with everything that is derived from its chunks.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -13,25 +13,25 @@ use super::scores::Scores;
 use super::scoring::RecordScoring;
 use crate::verdict::{Call, ChunkEvidence, Evidence, RecordScore, Region, RegionKind, Segments, segments};
 
-/// What is known of a record beside its letters.
+/// The facts of a record beside its letters.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordFacts {
     /// Its place over all inputs, from 0: its row in `sequences.tsv`.
     pub(crate) index: u64,
-    /// As tables have it: control characters are escaped.
+    /// The id as tables have it, with control characters escaped.
     pub(crate) id: Arc<str>,
-    /// The rest of its header, in the same way.
+    /// The rest of its header, escaped in the same way.
     pub(crate) description: String,
-    /// Its input, from 0.
+    /// The number of its input, from 0.
     pub(crate) source: u32,
     /// Its bases.
     pub(crate) length: usize,
-    /// Whether it was left out because it is shorter than was asked for.
+    /// Whether it was left out because it is shorter than the requested minimum.
     pub(crate) is_left_out: bool,
 }
 
 impl RecordFacts {
-    /// Of a record in a run that leaves out what is shorter than `min_length`.
+    /// Returns the facts of a record in a run that leaves out records shorter than `min_length`.
     pub(crate) fn of(record: &Record, min_length: usize) -> Self {
         RecordFacts {
             index: record.index,
@@ -47,7 +47,7 @@ impl RecordFacts {
     }
 }
 
-/// A record with all that follows from its chunks.
+/// A record with everything that is derived from its chunks.
 #[derive(Clone, Debug)]
 pub(crate) struct JudgedRecord {
     pub(crate) facts: RecordFacts,
@@ -55,14 +55,14 @@ pub(crate) struct JudgedRecord {
     pub(crate) chunks: Vec<ScoredChunk>,
     pub(crate) tally: ChunkTally,
     pub(crate) status: Status,
-    /// None, as those below, where no chunk has a verdict.
+    /// Its score. None, as for the fields below, if no chunk has a verdict.
     pub(crate) score: Option<RecordScore>,
     pub(crate) call: Option<Call>,
-    /// None also where the model has no calibration for such chunks.
+    /// Its false discovery rate. None also if the model has no calibration for such chunks.
     pub(crate) fdr: Option<f64>,
-    /// The highest score first; none in a record of one chunk.
+    /// Its regions, the highest score first; none in a record of one chunk.
     pub(crate) regions: Vec<Region>,
-    /// The probability that each chunk is viral, given all; empty in a record of one chunk.
+    /// The probability that each chunk is viral, given all chunks; empty in a record of one chunk.
     pub(crate) posterior: Vec<f32>,
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn judge(
     JudgedRecord { facts, chunks, tally, status, score, call, fdr, regions, posterior }
 }
 
-/// A score as tables have it: a call can be made again from them.
+/// Returns a score as tables have it, so that a call can be derived from the tables.
 fn as_written(score: f64) -> f64 {
     decimal(Some(score)).parse().unwrap_or(score)
 }
@@ -101,25 +101,25 @@ fn regions(chunks: &[ScoredChunk], call: Call, scoring: &RecordScoring) -> Segme
 }
 
 impl JudgedRecord {
-    /// Its `virus_score` as tables have it.
+    /// Returns its `virus_score` as tables have it.
     pub(super) fn written_score(&self) -> Option<f64> {
         self.score.map(|score| as_written(score.score))
     }
 
-    /// The chunks of a region.
+    /// Returns the chunks of a region.
     pub(super) fn chunks_of(&self, region: &Region) -> &[ScoredChunk] {
         let first = self.chunks.partition_point(|chunk| chunk.bases.start < region.bases.start);
         let behind = self.chunks.partition_point(|chunk| chunk.bases.end <= region.bases.end);
         &self.chunks[first..behind]
     }
 
-    /// Candidate proviruses in it, the highest score first.
+    /// Iterates over its candidate proviruses, the highest score first.
     pub(super) fn proviruses(&self) -> impl Iterator<Item = &Region> {
         self.regions.iter().filter(|region| region.kind == RegionKind::Provirus)
     }
 }
 
-/// The name of a candidate provirus: `id|provirus_start_end`, with bases from 1.
+/// Returns the name of a candidate provirus: `id|provirus_start_end`, with bases from 1.
 pub(super) fn provirus_name(id: &str, bases: &Range<usize>) -> String {
     format!("{id}|provirus_{}_{}", bases.start + 1, bases.end)
 }
@@ -133,7 +133,7 @@ mod tests {
         RecordFacts { index: 3, id: "r".into(), description: String::new(), source: 0, length, is_left_out }
     }
 
-    /// Chunks of 500 bases whose score of *virus* is this, if they have one.
+    /// Chunks of 500 bases with these scores of *virus*, or without a score.
     fn chunks(scores: &[Option<f32>]) -> Vec<ScoredChunk> {
         let chunk = |(i, score): (usize, &Option<f32>)| ScoredChunk {
             bases: 500 * i..500 * i + 500,

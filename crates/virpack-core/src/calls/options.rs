@@ -1,4 +1,4 @@
-//! What a call depends on beside the scores.
+//! The options on which a call depends, beside the scores.
 
 use crate::Error;
 use crate::options::setters;
@@ -6,7 +6,7 @@ use crate::verdict::{CallThresholds, Prevalence};
 
 use super::scores::Scores;
 
-/// What is called viral, and what share of records is expected to be.
+/// What is called viral, and which share of records is expected to be viral.
 ///
 /// ```
 /// use virpack_core::calls::CallOptions;
@@ -26,14 +26,15 @@ impl CallOptions {
     setters! {
         /// Sets the scores at which a record is called viral or cellular.
         thresholds: CallThresholds,
-        /// Sets the least `score_virus` that a viral chunk reaches with one of its frames, beside reaching
-        /// its highest `score_other`; None: none, as in VirNucPro. It changes counts of chunks, and no call.
+        /// Sets the lowest `score_virus` that a viral chunk must reach with one of its frames, in addition
+        /// to reaching its highest `score_other`; None: no minimum, as in VirNucPro. It changes counts of
+        /// chunks, and no call.
         min_chunk_score: impl Into<Option<f32>>,
-        /// Sets the share of viral records that is expected, on which `fdr` depends.
+        /// Sets the expected share of viral records, on which `fdr` depends.
         prevalence: Prevalence,
     }
 
-    /// Checks that shares are shares.
+    /// Checks that shares are between 0 and 1.
     pub(super) fn check(&self) -> Result<(), Error> {
         let given = self.min_chunk_score.map_or(0.0, f64::from);
         if (0.0..=1.0).contains(&given) {
@@ -43,7 +44,7 @@ impl CallOptions {
         }
     }
 
-    /// The verdict on a chunk with these highest scores.
+    /// Returns the verdict on a chunk with these highest scores.
     pub(crate) fn is_viral(&self, highest: Scores) -> bool {
         highest.is_viral() && self.min_chunk_score.is_none_or(|least| highest.virus >= least)
     }
@@ -58,7 +59,7 @@ mod tests {
         let plain = CallOptions::default();
         let is_viral = |options: CallOptions, other, virus| options.is_viral(Scores { other, virus });
         assert!(is_viral(plain, 0.5, 0.5));
-        // The highest scores may be those of two frames.
+        // The highest scores may come from two frames.
         assert!(is_viral(plain, 0.9, 0.95));
         assert!(!is_viral(plain, 0.95, 0.9));
         assert!(!is_viral(plain.min_chunk_score(0.96), 0.9, 0.95));

@@ -1,4 +1,4 @@
-//! What is made of judged records, and what tells it from what another run makes.
+//! What is derived from judged records, and how it is distinguished from that of another run.
 
 use serde_json::{Map, Value, json};
 
@@ -10,7 +10,7 @@ use crate::Error;
 use crate::identity::Identity;
 use crate::verdict::{ContigRule, RecordCalibration};
 
-/// The names of what shapes files, and no score: [`CallOutputs::identify`] sets them all.
+/// The names of the options that affect files but no score: [`CallOutputs::identify`] sets them all.
 const NAMES: [&str; 7] = [
     "least score of a viral record",
     "least score of an uncertain record",
@@ -21,21 +21,21 @@ const NAMES: [&str; 7] = [
     "pictures",
 ];
 
-/// What is called viral, and which files tell of it.
+/// What is called viral, and which files list it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CallOutputs {
     pub(crate) calls: CallOptions,
-    /// Whose columns VirNucPro's two files have; None: they are not written.
+    /// The columns of VirNucPro's two files; None: the files are not written.
     pub(crate) compat: Option<Compat>,
-    /// By which rule contigs are called; None: they are not.
+    /// The rule by which contigs are called; None: they are not called.
     pub(crate) contigs: Option<ContigRule>,
-    /// What draws pictures, and of how many records at most; None: there are none.
+    /// The plotting functions, and the most records that they draw; None: there are no plots.
     pub(crate) draw: Option<(Draw, usize)>,
 }
 
 impl CallOutputs {
-    /// Adds what shapes the files to what shapes the scores. A model's calibration is its own, as its scores
-    /// are.
+    /// Adds the options of files to those of scores. A model's calibration belongs to the model, as its
+    /// scores do.
     pub(crate) fn identify(&self, scoring: &RecordScoring, identity: &mut Identity) {
         let CallOutputs { calls, compat, contigs, draw } = self;
         let none = || "none".to_owned();
@@ -56,18 +56,18 @@ impl CallOutputs {
         NAMES.into_iter().zip(values).for_each(|(name, value)| identity.set(name, value));
     }
 
-    /// Checks that shares are shares.
+    /// Checks that shares are between 0 and 1.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.calls.check()?;
         self.contigs.map_or(Ok(()), |rule| rule.check())
     }
 
-    /// Whether a run with another value of that name makes other files out of the same scores.
+    /// Returns whether an option of that name changes files that are derived from the same scores.
     pub(crate) fn shapes_files_alone(name: &str) -> bool {
         NAMES.contains(&name)
     }
 
-    /// Puts them into the options of `run.json`.
+    /// Adds the options to those of `run.json`.
     pub(crate) fn tell(&self, options: &mut Map<String, Value>) {
         let CallOutputs { calls, compat, contigs, draw } = self;
         let contigs = contigs.map(|rule| {

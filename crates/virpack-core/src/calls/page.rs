@@ -1,4 +1,4 @@
-//! The page of a run, `report.html`, out of its judged records.
+//! Builds the page of a run, `report.html`, from its judged records.
 
 use serde_json::{Map, Value};
 
@@ -12,11 +12,11 @@ use crate::html::{
 };
 use crate::verdict::{Call, Region};
 
-/// The page of a run that is being made.
+/// The page of a run in progress.
 pub(super) struct CallPage {
     builder: PageBuilder,
     scoring: RecordScoring,
-    /// What each knot of the calibration counts, over all judged records.
+    /// The weight of each knot of the calibration, over all judged records.
     knots: Vec<f64>,
 }
 
@@ -28,13 +28,13 @@ impl CallPage {
         CallPage { builder: PageBuilder::new(page), scoring: scoring.clone(), knots: Vec::new() }
     }
 
-    /// Takes the next record, of the input of that name where there are several.
+    /// Adds the next record, with the name of its input if there are several.
     pub(super) fn add(&mut self, record: &JudgedRecord, source: Option<&str>) {
         if let Some(score) = record.score {
             self.scoring.add_knots(&score, &mut self.knots);
         }
         let frames: Vec<Vec<PageFrame>> = match record.call {
-            // The page draws the frames of no other record.
+            // The page draws the frames of these records only.
             Some(Call::Viral | Call::Uncertain) => record.chunks.iter().map(frames).collect(),
             _ => Vec::new(),
         };
@@ -68,12 +68,12 @@ impl CallPage {
         });
     }
 
-    /// The numbers of the records so far, and the best record.
+    /// Returns the counts of the records so far, and the best record.
     pub(super) fn summary(&self) -> Summary {
         self.builder.summary()
     }
 
-    /// Makes the page of the run that `run` describes.
+    /// Completes the page of the run that `run` describes.
     pub(super) fn finish(self, run: &Map<String, Value>) -> Result<Page, HtmlError> {
         let CallPage { builder, scoring, knots } = self;
         let judged: f64 = knots.iter().sum();

@@ -1,4 +1,4 @@
-//! The pictures of a run: the best viral and uncertain records, a bounded number of them.
+//! The plots of a run: the best viral and uncertain records, a limited number of them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use crate::files::PendingDirectory;
 use crate::output::OutputError;
 use crate::verdict::Call;
 
-/// The picture of all records that are drawn.
+/// The plot of all drawn records.
 const OVERVIEW: &str = "overview.svg";
 
-/// The pictures of a run on their way into their directory.
+/// The plots of a run in progress.
 ///
-/// Which records are the best is known when all are judged: the tracks of the best so far are kept, some 50
-/// KB each at most.
+/// The best records are known only after all are judged. The tracks of the best so far are kept, each with
+/// at most about 50 KB.
 pub(super) struct Plots {
     draw: Draw,
     most: usize,
-    /// The best first, of equal ones that which came first.
+    /// The best first; of equal ones, the earlier record first.
     kept: Vec<KeptTrack>,
     directory: PendingDirectory,
 }
@@ -31,12 +31,12 @@ struct KeptTrack {
 }
 
 impl Plots {
-    /// Begins a directory that is named `target` in the end and has at most so many pictures.
+    /// Begins a directory that is finally named `target` and has at most `most` plots.
     pub(super) fn create(target: &Path, draw: Draw, most: usize) -> Result<Self, OutputError> {
         Ok(Plots { draw, most, kept: Vec::new(), directory: PendingDirectory::create(target)? })
     }
 
-    /// Takes a record of several chunks that is viral or uncertain, if it is among the best.
+    /// Adds a record of several chunks that is viral or uncertain, if it is among the best.
     pub(super) fn add(&mut self, record: &JudgedRecord) {
         let (Some(score), Some(call)) = (record.score, record.call) else { return };
         if call == Call::Cellular || record.chunks.len() < 2 {
@@ -59,7 +59,7 @@ impl Plots {
         self.kept.truncate(self.most);
     }
 
-    /// Draws what was kept.
+    /// Draws the tracks that were kept.
     pub(super) fn finish(self, target: &Path) -> Result<PendingDirectory, OutputError> {
         let write = |name: &str, text: Result<String, DrawError>| {
             let text = text.map_err(|source| OutputError::Draw { path: target.join(name), source })?;
@@ -76,7 +76,7 @@ impl Plots {
     }
 }
 
-/// Whether a file has a name that [`name`] gives, or that of the overview.
+/// Returns whether a file has a name that [`name`] gives, or that of the overview.
 pub(super) fn is_plot(name: &str) -> bool {
     if name == OVERVIEW {
         return true;
@@ -85,7 +85,7 @@ pub(super) fn is_plot(name: &str) -> bool {
     number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit()) && name.ends_with(".svg")
 }
 
-/// The place of a record, and so much of its id as any file system takes.
+/// Returns a name from the place of a record and the part of its id that any file system accepts.
 fn name(record: &JudgedRecord) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
     let id: String = record.facts.id.chars().take(60).map(plain).collect();

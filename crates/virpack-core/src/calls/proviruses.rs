@@ -10,9 +10,9 @@ use super::judged::{JudgedRecord, provirus_name};
 use crate::files::PendingFile;
 use crate::output::{OutputError, TextFile};
 
-/// The three files on their way.
+/// The three files in progress.
 pub(super) struct Proviruses {
-    /// None: those that are there are of the same calls.
+    /// None: the existing file belongs to the same calls.
     letters: Option<TextFile>,
     bed: TextFile,
     gff: TextFile,
@@ -58,7 +58,7 @@ impl Proviruses {
     }
 }
 
-/// Letters as they came, in one line; the header is one line to every program, too.
+/// Writes letters unchanged, in one line. The header is one line for every program, too.
 pub(super) fn write_fasta(
     out: &mut TextFile,
     id: &str,
@@ -70,9 +70,9 @@ pub(super) fn write_fasta(
     out.write(&[b">", id.as_bytes(), blank, description.as_bytes(), b"\n", letters, b"\n"])
 }
 
-/// An id as the first column of BED, where a line that begins with `#` is a comment and `track` and `browser`
-/// are words of the format; such an id's first letter is written as a control character would be. A column is
-/// never empty.
+/// Returns an id for the first column of BED, in which a line that begins with `#` is a comment, and
+/// `track` and `browser` are words of the format. The first letter of such an id is escaped as a control
+/// character is. A column is never empty.
 fn bed_name(id: &str) -> Cow<'_, str> {
     match escaped(id) {
         id if id.is_empty() => ".".into(),
@@ -84,13 +84,13 @@ fn bed_name(id: &str) -> Cow<'_, str> {
     }
 }
 
-/// An id as the first column of GFF3.
+/// Returns an id for the first column of GFF3.
 fn gff_name(id: &str) -> String {
     if id.is_empty() { ".".to_owned() } else { gff_escaped(id) }
 }
 
-/// Text as GFF3 wants it: every byte that its first column may not hold is `%` and two hexadecimal digits,
-/// which the last column takes, too.
+/// Escapes text for GFF3: every byte that its first column may not hold becomes `%` and two hexadecimal
+/// digits, which the last column accepts, too.
 fn gff_escaped(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || b".:^*$@!+_?-|".contains(&byte) {

@@ -1,31 +1,32 @@
-//! Scores as text.
+//! Writes scores as text.
 
 use std::fmt;
 
 use super::scores::Scores;
 
-/// What is written where there is no verdict.
+/// The text for a missing verdict.
 pub(super) const NONE: &str = "NA";
 
-/// A number for people: four decimals.
+/// Returns a number for people: four decimals.
 pub(super) fn decimal(value: Option<f64>) -> String {
     value.map_or(NONE.to_owned(), |value| format!("{value:.4}"))
 }
 
-/// The shortest decimal that gives the same float32, as NumPy writes it: `0.5`, `1.0`, `1e-04`, `3.3e-20`.
+/// A score with the shortest decimal that gives the same float32, as NumPy writes it: `0.5`, `1.0`,
+/// `1e-04`, `3.3e-20`.
 ///
-/// `str(numpy.float32(x))` is what VirNucPro's files hold: positional from 0.0001 up to 1e16, else with an exponent
-/// of at least two digits.
+/// It is `str(numpy.float32(x))`, as in VirNucPro's files: positional from 0.0001 up to 1e16, otherwise
+/// with an exponent of at least two digits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScoreText(pub(crate) f32);
 
 impl ScoreText {
-    /// The score of others, and that of virus.
+    /// Returns the score of others, and that of virus.
     pub(crate) fn both(scores: Scores) -> [Self; 2] {
         [ScoreText(scores.other), ScoreText(scores.virus)]
     }
 
-    /// The number that a reader of the text has, in float64.
+    /// Returns the number that a reader of the text gets, in float64.
     pub(super) fn parsed(self) -> f64 {
         self.to_string().parse().unwrap_or_else(|_| f64::from(self.0))
     }
@@ -51,7 +52,7 @@ impl fmt::Display for ScoreText {
 mod tests {
     use super::*;
 
-    /// The right sides are what `str(numpy.float32(x))` gives (NumPy 2.4).
+    /// The expected values are those of `str(numpy.float32(x))` (NumPy 2.4).
     #[test]
     fn as_numpy_writes_them() {
         for (value, expected) in [

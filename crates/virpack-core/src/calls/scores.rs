@@ -1,45 +1,45 @@
-//! Scores of the two classes.
+//! The scores of the two classes.
 
 /// Bytes of [`Scores`] in a file.
 pub(crate) const SCORES_BYTES: usize = 2 * size_of::<f32>();
 
-/// A score for each of the two classes: a classifier's, which add to 1, or the highest of several, which need
-/// not.
+/// A score for each of the two classes: those of a classifier, which add up to 1, or the highest of
+/// several, which need not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Scores {
-    /// Of the class *others*: cellular.
+    /// The score of the class *others*: cellular.
     pub(crate) other: f32,
-    /// Of the class *virus*.
+    /// The score of the class *virus*.
     pub(crate) virus: f32,
 }
 
 impl Scores {
-    /// From a classifier's row, `[others, virus]`.
+    /// Returns the scores in a classifier's row, `[others, virus]`.
     pub(crate) fn of_classes([other, virus]: [f32; 2]) -> Self {
         Scores { other, virus }
     }
 
-    /// The higher of both for each class.
+    /// Returns the higher score of both for each class.
     pub(crate) fn highest(self, than: Scores) -> Self {
         Scores { other: self.other.max(than.other), virus: self.virus.max(than.virus) }
     }
 
-    /// VirNucPro's label of a frame with these scores.
+    /// Returns VirNucPro's label of a frame with these scores.
     pub(crate) fn label(self) -> &'static str {
         if self.virus > self.other { "virus" } else { "others" }
     }
 
-    /// VirNucPro's verdict on a chunk with these highest scores.
+    /// Returns VirNucPro's verdict on a chunk with these highest scores.
     pub(crate) fn is_viral(self) -> bool {
         self.virus >= self.other
     }
 
-    /// Both, `[other, virus]`.
+    /// Returns both, `[other, virus]`.
     pub(crate) fn both(self) -> [f32; 2] {
         [self.other, self.virus]
     }
 
-    /// Both as float32, little-endian, `other` first.
+    /// Returns both as float32, little-endian, `other` first.
     pub(crate) fn to_le_bytes(self) -> [u8; SCORES_BYTES] {
         let mut bytes = [0; SCORES_BYTES];
         let (other, virus) = bytes.split_at_mut(size_of::<f32>());
@@ -48,7 +48,7 @@ impl Scores {
         bytes
     }
 
-    /// The scores that [`Scores::to_le_bytes`] made bytes of.
+    /// Returns the scores that [`Scores::to_le_bytes`] wrote.
     pub(crate) fn from_le_bytes(bytes: [u8; SCORES_BYTES]) -> Self {
         let [a, b, c, d, e, f, g, h] = bytes;
         Scores { other: f32::from_le_bytes([a, b, c, d]), virus: f32::from_le_bytes([e, f, g, h]) }

@@ -1,4 +1,4 @@
-//! What was called what.
+//! The summary of a run's calls.
 
 use serde_json::{Map, Value, json};
 
@@ -6,21 +6,21 @@ use super::best::NotedRecord;
 use super::counts::{Counts, RecordCount};
 use crate::output::RepeatedIds;
 
-/// What was called what.
+/// The summary of a run's calls.
 #[derive(Clone, Debug)]
 pub struct CallSummary {
     /// Records, chunks and frames.
     pub counts: Counts,
-    /// Ids that more than one record has: each record has rows of its own, in input order.
+    /// Ids that occur in more than one record. Each of these records has its own rows, in input order.
     pub repeated: RepeatedIds,
-    /// The viral records of the highest scores, the best first.
+    /// The viral records with the highest scores, the best first.
     pub best_viral: Vec<NotedRecord>,
-    /// The uncertain records nearest to viral, the best first.
+    /// The uncertain records closest to viral, the best first.
     pub best_uncertain: Vec<NotedRecord>,
 }
 
 impl CallSummary {
-    /// Puts them into the counts of `run.json`.
+    /// Adds the counts to those of `run.json`.
     pub(crate) fn tell(&self, counts: &mut Map<String, Value>) {
         let records = |count: RecordCount| json!({ "records": count.records, "bases": count.bases });
         let own = &self.counts;

@@ -8,7 +8,7 @@ use super::score_text::{NONE, ScoreText};
 use super::scores::Scores;
 use crate::output::{OutputError, TextTable};
 
-/// Opens a table with these columns, without `source` unless there are several inputs.
+/// Opens a table with these columns, and with `source` only if there are several inputs.
 pub(crate) fn table(path: &Path, has_sources: bool, columns: &str) -> Result<TextTable, OutputError> {
     let columns = columns.split_whitespace().filter(|column| *column != "source" || has_sources);
     let mut table = TextTable::create(path)?;
@@ -16,22 +16,22 @@ pub(crate) fn table(path: &Path, has_sources: bool, columns: &str) -> Result<Tex
     Ok(table)
 }
 
-/// The inputs by name, where there are several: what the column `source` holds.
+/// Returns the names of the inputs for the column `source`, if there are several.
 pub(crate) fn source_names(inputs: &[Input]) -> Vec<String> {
     if inputs.len() > 1 { inputs.iter().map(ToString::to_string).collect() } else { Vec::new() }
 }
 
-/// The first columns of every row of a record.
+/// Returns the first columns of every row of a record.
 pub(crate) fn record_columns(id: &str, source: u32, sources: &[String]) -> Vec<String> {
     [Some(id.to_owned()), sources.get(source as usize).cloned()].into_iter().flatten().collect()
 }
 
-/// As VirNucPro's own files say it.
+/// Returns a verdict as VirNucPro's files have it.
 pub(super) fn truth(verdict: Option<bool>) -> &'static str {
     verdict.map_or(NONE, |verdict| if verdict { "True" } else { "False" })
 }
 
-/// The exact scores, other and virus.
+/// Returns the exact scores, other and virus.
 pub(super) fn score_columns(highest: Option<Scores>) -> [String; 2] {
     let both = highest.map(ScoreText::both);
     both.map_or([NONE; 2].map(str::to_owned), |both| both.map(|score| score.to_string()))

@@ -1,5 +1,5 @@
-//! The files that follow from scores: a judged record after the other goes in, in input order. Standard
-//! output gets the table of records alone.
+//! Writes the files that are derived from scores, from one judged record after another, in input order.
+//! Standard output gets only the table of records.
 
 use std::path::{Path, PathBuf};
 
@@ -28,12 +28,12 @@ use crate::html;
 use crate::output::{DuplicateFinder, OutputError, TextFile, TextTable, is_stdout};
 use crate::verdict::{Call, RecordCalibration, Region};
 
-/// The files that follow from scores, on their way into their directory.
+/// The files that are derived from scores, in progress.
 pub(crate) struct CallTables {
-    /// The inputs by name, where there are several.
+    /// The names of the inputs, if there are several.
     sources: Vec<String>,
     sequences: TextTable,
-    /// None: `sequences` is standard output, and there are no others.
+    /// None: `sequences` is standard output, and there are no other files.
     others: Option<SideFiles>,
     counts: Counts,
     best: BestRecords,
@@ -46,7 +46,7 @@ struct SideFiles {
     options: CallOptions,
     chunks: ChunkTable,
     regions: TextTable,
-    /// None: those that are there are of the same calls, or are removed.
+    /// None: the existing file belongs to the same calls, or is removed.
     viral: Option<TextFile>,
     proviruses: Proviruses,
     virnucpro: Option<VirNucProFiles>,
@@ -56,20 +56,20 @@ struct SideFiles {
     plots: Option<Plots>,
 }
 
-/// Files that are whole and have no names yet.
+/// Files that are complete and not yet named.
 pub(crate) struct CompleteCalls {
     pub(crate) whole: Vec<PendingFile>,
     /// Files of other calls, which are removed.
     pub(crate) stale: Vec<PathBuf>,
-    /// What the page says.
+    /// The numbers of the page.
     pub(crate) page: html::Summary,
     plots: Option<PendingDirectory>,
     files: CallFiles,
 }
 
 impl CallTables {
-    /// Opens all files in `directory` under temporary names, or one to standard output where that is `-`.
-    /// Those of sequences are made where there are letters of them.
+    /// Opens all files in `directory` under temporary names, or one to standard output if `directory` is
+    /// `-`. The files of sequences are written only if the letters are available.
     pub(crate) fn create(
         directory: &Path,
         inputs: &[Input],
@@ -95,12 +95,12 @@ impl CallTables {
         })
     }
 
-    /// The inputs by name, where there are several.
+    /// Returns the names of the inputs, if there are several.
     pub(crate) fn sources(&self) -> &[String] {
         &self.sources
     }
 
-    /// What was called what so far.
+    /// Returns the summary of the calls so far.
     pub(crate) fn summary(&self) -> CallSummary {
         CallSummary {
             counts: self.counts,
@@ -110,7 +110,7 @@ impl CallTables {
         }
     }
 
-    /// Writes the rows of a record, and its sequences out of its `letters`.
+    /// Writes the rows of a record, and its sequences from its `letters`.
     pub(crate) fn add(&mut self, record: &JudgedRecord, letters: &[u8]) -> Result<(), OutputError> {
         self.ids.add(&record.facts.id);
         self.counts.add(record);
@@ -131,17 +131,18 @@ impl CallTables {
         self.others.as_mut().map_or(Ok(()), |others| others.add(record, &self.sources, letters))
     }
 
-    /// Hands on to a reader of standard output the rows that are written so far.
+    /// Passes the rows that were written so far on to the reader of standard output.
     pub(crate) fn flush(&mut self) -> Result<(), OutputError> {
         self.sequences.flush()
     }
 
-    /// The files that stand there in the end, and the directory of plots.
+    /// Returns the final names of the files, and of the directory of plots.
     pub(crate) fn names(&self) -> Vec<PathBuf> {
         self.others.as_ref().map(SideFiles::names).unwrap_or_default()
     }
 
-    /// Makes all files of the run that `run` describes whole. None where all went to standard output.
+    /// Completes all files of the run that `run` describes. Returns None if everything went to standard
+    /// output.
     pub(crate) fn complete(self, run: &Map<String, Value>) -> Result<Option<CompleteCalls>, Error> {
         let sequences = self.sequences.finish()?;
         let Some(others) = self.others else { return Ok(None) };
@@ -256,8 +257,8 @@ impl SideFiles {
 }
 
 impl CompleteCalls {
-    /// Gives the plots their place, before the other files have theirs; with `replace`, those of another run
-    /// go.
+    /// Publishes the plots, before the other files get their names. With `replace`, the plots of another
+    /// run are removed.
     pub(crate) fn publish_plots(&mut self, replace: bool) -> Result<(), OutputError> {
         match self.plots.take() {
             Some(plots) => plots.publish(is_plot)?,
@@ -269,7 +270,7 @@ impl CompleteCalls {
     }
 }
 
-/// Makes a file of text that is known as a whole.
+/// Writes a file of text that is complete in memory.
 fn text(path: &Path, text: &str) -> Result<Option<PendingFile>, OutputError> {
     let mut file = TextFile::create(path)?;
     file.write(&[text.as_bytes()])?;

@@ -1,11 +1,11 @@
-//! The score along a record, to be drawn.
+//! The score along a record, for a plot.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::verdict::{Call, Region};
 
-/// Points of a track at most: more cannot be told apart in a picture.
+/// The most points of a track: a plot cannot resolve more.
 const MOST_POINTS: usize = 2_048;
 
 /// The score along a record of several chunks.
@@ -15,35 +15,36 @@ pub struct Track {
     pub id: Arc<str>,
     /// Its bases.
     pub length: usize,
-    /// What it is called.
+    /// Its call.
     pub call: Call,
     /// Its `virus_score`.
     pub score: f64,
-    /// Chunks that a point stands for, at most: more than one in a long record.
+    /// The most chunks in one point: more than one in a long record.
     pub chunks_in_point: u32,
-    /// The highest `score_virus` of each chunk that has one; of neighbouring chunks together in a long record.
+    /// The highest `score_virus` of each chunk that has one, or of neighbouring chunks together in a long
+    /// record.
     pub points: Vec<(Range<usize>, f32)>,
     /// Its regions, the highest score first.
     pub regions: Vec<Region>,
 }
 
-/// What draws, as SVG.
+/// The functions that draw SVG.
 #[derive(Clone, Copy, Debug)]
 pub struct Draw {
     /// Draws the score along one record.
     pub track: fn(&Track) -> Result<String, DrawError>,
-    /// Draws those of several records below each other, the best first.
+    /// Draws several tracks below each other, the best first.
     pub overview: fn(&[&Track]) -> Result<String, DrawError>,
 }
 
-/// Why a picture could not be drawn.
+/// The reason why a plot could not be drawn.
 pub type DrawError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The points of a track, as they come.
+/// Collects the points of a track.
 #[derive(Debug, Default)]
 pub(super) struct Points {
     points: Vec<(Range<usize>, f32)>,
-    /// Halvings so far: a point stands for up to `2^halvings` chunks.
+    /// Halvings so far: a point covers up to `2^halvings` chunks.
     halvings: u32,
     /// Chunks in the last point.
     last: u32,
@@ -69,7 +70,7 @@ impl Points {
         self.last = 1;
     }
 
-    /// How many chunks a point stands for at most, and the points.
+    /// Returns the most chunks in a point, and the points.
     pub(super) fn finish(self) -> (u32, Vec<(Range<usize>, f32)>) {
         (1 << self.halvings, self.points)
     }

@@ -1,4 +1,4 @@
-//! The two files that VirNucPro writes, as it lays them out.
+//! Writes VirNucPro's two files, in its layout.
 
 use std::borrow::Cow;
 
@@ -13,23 +13,23 @@ use super::scores::Scores;
 use crate::files::PendingFile;
 use crate::output::{OutputError, TextFile};
 
-/// Whose columns VirNucPro's file of chunks has.
+/// Which program's columns VirNucPro's file of chunks has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compat {
     /// VirNucPro's: `Modified_ID`, `Is_Virus`.
     #[default]
     VirNucPro,
-    /// The rewrite's (virnucpro-broad): `max_score_0` and `max_score_1` too.
+    /// Those of the rewrite (virnucpro-broad): with `max_score_0` and `max_score_1` too.
     Broad,
 }
 
 impl Compat {
-    /// That of this word.
+    /// Returns the layout of this name.
     pub(crate) fn named(word: &str) -> Option<Self> {
         [Compat::VirNucPro, Compat::Broad].into_iter().find(|compat| compat.as_str() == word)
     }
 
-    /// Whose they are, in a word.
+    /// Returns the name of the layout.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Compat::VirNucPro => "virnucpro",
@@ -38,7 +38,7 @@ impl Compat {
     }
 }
 
-/// `prediction_results.txt` and `prediction_results_highestscore.csv` on their way.
+/// The writers of `prediction_results.txt` and `prediction_results_highestscore.csv`.
 pub(super) struct VirNucProFiles {
     frames: TextFile,
     chunks: TextFile,
@@ -76,8 +76,8 @@ impl VirNucProFiles {
         self.sorted.push(id, highest)
     }
 
-    /// Writes the chunks, sorted by id, a row each. VirNucPro takes chunks of one id for one, and so records whose ids come
-    /// twice: here each record keeps its rows, in input order.
+    /// Writes the chunks, sorted by id, a row for each. VirNucPro treats chunks with equal ids as one, and
+    /// so merges records with duplicate ids. Here each record keeps its rows, in input order.
     pub(super) fn finish(self) -> Result<Vec<PendingFile>, OutputError> {
         let VirNucProFiles { frames, mut chunks, sorted, compat } = self;
         sorted.finish(|id, highest| {
@@ -93,7 +93,7 @@ impl VirNucProFiles {
     }
 }
 
-/// A field as pandas writes it: within quotes where it holds one.
+/// Returns a field as pandas writes it: in quotes if it contains a quote.
 fn quoted(id: &str) -> Cow<'_, str> {
     if id.contains('"') { format!("\"{}\"", id.replace('"', "\"\"")).into() } else { id.into() }
 }

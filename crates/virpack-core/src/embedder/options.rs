@@ -1,4 +1,4 @@
-//! What a model is to do with records, wherever they come from and their embeddings go.
+//! The options of a model that embeds records, independent of inputs and outputs.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::options::{
     Downloads, FoundModel, LengthOptions, ModelSource, TokenBudget, downloads_setter, setters,
 };
 
-/// Which model embeds, on what, and what it makes of a record.
+/// Which model embeds, on which devices, and what it returns for a record.
 ///
 /// ```
 /// use virpack_core::EmbedderOptions;
@@ -37,7 +37,8 @@ pub struct EmbedderOptions {
 }
 
 impl EmbedderOptions {
-    /// Mean embeddings of the last layer, as `virpack embed` makes them without further options.
+    /// Returns the options for mean embeddings of the last layer, as `virpack embed` computes them without
+    /// options.
     pub fn new(model: impl Into<ModelSource>) -> Self {
         EmbedderOptions {
             model: model.into(),
@@ -54,33 +55,33 @@ impl EmbedderOptions {
     }
 
     setters! {
-        /// Sets how a record's rows become one; None: every residue keeps its own.
+        /// Sets how a record's rows are pooled to one; None: every residue keeps its row.
         pool: impl Into<Option<Pool>>,
-        /// Sets after which layer, as fair-esm counts them; negative from the end. None: the last.
+        /// Sets the layer, as fair-esm counts layers, negative from the end. None: the last.
         layer: impl Into<Option<i64>>,
-        /// Sets which lengths go through.
+        /// Sets which lengths are accepted.
         lengths: impl Into<LengthOptions>,
         /// Sets the most tokens in a batch.
         token_budget: impl Into<TokenBudget>,
-        /// Sets the records collected before packing; None: 2,000, or more where the token budget is large.
+        /// Sets the records collected before packing; None: 2,000, or more if the token budget is large.
         buffer_size: impl Into<Option<usize>>,
-        /// Packs several records into a batch, or one.
+        /// Sets whether several records share a batch.
         packing: bool,
-        /// Sets what runs the model.
+        /// Sets the device that runs the model.
         device: DeviceOptions,
-        /// Sets how long a device may hold a batch without giving one back before it is given up; None: for
-        /// ever.
+        /// Sets how long a device may hold a batch without returning one before the run gives it up; None:
+        /// forever.
         device_timeout: impl Into<Option<Duration>>,
     }
 
     downloads_setter! {
-        /// Sets how the model is downloaded, and damaged files of the cache a second time. Without, a named
-        /// model comes from the Hub of the environment, and a damaged file is an error.
+        /// Sets how the model is downloaded, and how damaged files of the cache are downloaded again.
+        /// Without it, a named model comes from the Hub of the environment, and a damaged file is an error.
     }
 
-    /// Checks all that needs no model: lengths and token budget fit together.
+    /// Checks everything that does not depend on the model: lengths and token budget must fit together.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        // The model's own largest length is known later.
+        // The model's maximum length is known later.
         let lengths = self.lengths.up_to(LengthPolicy::default().max_length);
         self.check_lengths(&lengths)?;
         if self.pool.is_none() && matches!(lengths.long_records, LongRecords::Window { .. }) {
@@ -98,12 +99,12 @@ impl EmbedderOptions {
         Ok(())
     }
 
-    /// Finds the model, and downloads it where it must be.
+    /// Finds the model, and downloads it if necessary.
     pub(crate) fn find_model(&self) -> Result<FoundModel, Error> {
         Ok(self.model.find(self.downloads.as_ref())?)
     }
 
-    /// The layer that is asked for, counted from the embeddings.
+    /// Returns the requested layer, counted from the embeddings.
     pub(crate) fn layer_of(&self, config: &ModelConfig) -> Result<usize, Error> {
         let layers = config.layers() as i64;
         let asked = self.layer.unwrap_or(layers);

@@ -1,4 +1,4 @@
-//! What runs between records and their embeddings: the loader and the runner.
+//! Connects the loader and the runner, between records and their embeddings.
 
 use std::sync::Arc;
 
@@ -13,10 +13,11 @@ use crate::loaded_model::LoadedModel;
 use crate::progress::{ModelProgress, Progress};
 use crate::runner::{AsyncInferenceRunner, RunnerOptions};
 
-/// Batches that wait for each device, where there are several.
+/// The batches that wait for each device, if there are several.
 const BATCHES_A_DEVICE: usize = 2;
 
-/// Starts to read, tokenize and pack `records`, for a model on `devices`; those `finished` are not run.
+/// Starts to read, tokenize and pack `records`, for a model on `devices`. The `finished` records are not
+/// run.
 pub(crate) fn loader<B: Device>(
     options: &EmbedderOptions,
     devices: &[LoadedModel<B>],
@@ -37,7 +38,7 @@ pub(crate) fn loader<B: Device>(
     )?)
 }
 
-/// Starts to run what `loader` gives on `devices`, and to pool it.
+/// Starts to run the batches of `loader` on `devices`, and to pool the results.
 pub(crate) fn runner<B: Device + 'static>(
     options: &EmbedderOptions,
     devices: &[LoadedModel<B>],
@@ -58,7 +59,7 @@ pub(crate) fn runner<B: Device + 'static>(
     AsyncInferenceRunner::new(devices.iter().map(on).collect(), loader.clone(), running)
 }
 
-/// How far a run is that has done `records` records.
+/// Returns the progress of a run that has finished `records` records.
 pub(crate) fn progress(
     loader: &AsyncDataLoader,
     runner: &AsyncInferenceRunner,

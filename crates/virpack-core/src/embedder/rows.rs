@@ -7,19 +7,18 @@ use virpack_seq::SkippedRecord;
 use crate::output::Turn;
 use crate::row::Row;
 
-/// Embeddings of records, in the records' order.
+/// Embeddings of records, in the order of the records.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Embeddings {
-    /// Values of a row: the model's width.
+    /// Values in a row: the model's width.
     pub hidden: usize,
     /// The records that have an embedding.
     pub rows: Vec<Row>,
-    /// The values, row by row, `[rows.len(), hidden]`; where every residue keeps its row, `[residues.sum(),
-    /// hidden]`.
+    /// The values, row by row, `[rows.len(), hidden]`, or `[residues.sum(), hidden]` if every residue keeps
+    /// its row.
     pub values: Vec<f32>,
-    /// How many rows of values each record has, where every residue keeps its own; None where each record has
-    /// one.
+    /// The number of rows of each record if every residue keeps its row; None if each record has one row.
     pub residues: Option<Vec<usize>>,
     /// The records that have no embedding, with the reason.
     pub skipped: Vec<SkippedRecord>,
@@ -30,7 +29,7 @@ impl Embeddings {
         Embeddings { hidden, residues: is_residues.then(Vec::new), ..Embeddings::default() }
     }
 
-    /// The records with their values, `[hidden]`, or `[residues, hidden]`.
+    /// Iterates over the records with their values, `[hidden]` or `[residues, hidden]`.
     ///
     /// ```
     /// use virpack_core::seq::{Record, Records};
@@ -53,7 +52,7 @@ impl Embeddings {
         })
     }
 
-    /// Rows of values.
+    /// Returns the number of rows of values.
     fn value_rows(&self) -> usize {
         self.values.len() / self.hidden
     }
@@ -63,11 +62,11 @@ impl Embeddings {
     }
 }
 
-/// Embeddings that come in their records' order, cut into pieces of as many rows.
+/// Cuts embeddings, which come in the order of their records, into pieces of equal numbers of rows.
 pub(super) struct Pieces {
     /// Rows of values in a piece.
     rows: usize,
-    /// What has been cut.
+    /// The pieces that are cut.
     cut: VecDeque<Embeddings>,
     open: Embeddings,
 }
@@ -77,7 +76,7 @@ impl Pieces {
         Pieces { rows, cut: VecDeque::new(), open: Embeddings::empty(hidden, is_residues) }
     }
 
-    /// Takes the next record's embedding, or why it has none.
+    /// Adds the embedding of the next record, or the reason why it has none.
     pub(super) fn push(&mut self, turn: Turn<'_>) {
         let (row, values) = match turn {
             Turn::Row(row, values) => (row, values),
@@ -96,7 +95,7 @@ impl Pieces {
         }
     }
 
-    /// Ends the piece that is open.
+    /// Ends the open piece.
     pub(super) fn cut(&mut self) {
         let next = Embeddings::empty(self.open.hidden, self.open.residues.is_some());
         let piece = std::mem::replace(&mut self.open, next);
@@ -105,7 +104,7 @@ impl Pieces {
         }
     }
 
-    /// The next piece.
+    /// Returns the next piece.
     pub(super) fn pop(&mut self) -> Option<Embeddings> {
         self.cut.pop_front()
     }

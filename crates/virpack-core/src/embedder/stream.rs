@@ -1,4 +1,4 @@
-//! Records through a warm model, in the records' order and in bounded memory.
+//! Embeds records with a loaded model, in the records' order and in bounded memory.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -16,28 +16,28 @@ use crate::loaded_model::LoadedModel;
 use crate::output::{Order, Turn};
 use crate::runner::{AsyncInferenceRunner, BatchRows, RunnerItem};
 
-/// Most bytes of embeddings that wait in memory for an earlier record; what goes beyond waits in a temporary
+/// The most bytes of embeddings that wait in memory for an earlier record. The rest waits in a temporary
 /// file.
 const WAITING_BYTES: usize = 64 << 20;
 
-/// Embeddings of a stream of records, a piece at a time; made by
-/// [`Embedder::stream`](super::Embedder::stream).
+/// The embeddings of a stream of records, one piece at a time.
+/// [`Embedder::stream`](super::Embedder::stream) makes it.
 ///
-/// Every record comes out exactly once, with its row or among the skipped. After an error nothing more comes.
-/// Dropped, it ends the threads that read and run.
+/// Every record occurs exactly once, with its row or among the skipped records. Nothing follows an error.
+/// Dropping the stream ends the threads that read and run.
 pub struct EmbeddingStream {
     loader: AsyncDataLoader,
     /// None at the end.
     runner: Option<AsyncInferenceRunner>,
     order: Order,
     pieces: Pieces,
-    /// What ended the stream, until all pieces before it are taken.
+    /// The error that ended the stream, until all pieces before it are taken.
     error: Option<Error>,
     empty: Embeddings,
     token_budget: usize,
     /// The place of the first record.
     first: u64,
-    /// Records done.
+    /// The number of finished records.
     records: u64,
     cancel: CancelToken,
     on_event: Box<dyn FnMut(Event) + Send>,
@@ -60,7 +60,7 @@ impl EmbeddingStream {
         Ok(EmbeddingStream {
             loader,
             runner: Some(runner),
-            // What waits on disk has no output that it could lie beside.
+            // Rows that wait on disk have no output beside which they could be stored.
             order: Order::new(hidden, WAITING_BYTES, Path::new("-"), Shard::ALL).starting_at(first),
             pieces: Pieces::new(hidden, is_residues, rows.get()),
             error: None,
@@ -80,11 +80,11 @@ impl EmbeddingStream {
         self
     }
 
-    /// All that is still to come, in one.
+    /// Returns all remaining embeddings as one piece.
     ///
     /// # Errors
     ///
-    /// The first that comes.
+    /// The first error.
     pub fn all(&mut self) -> Result<Embeddings, Error> {
         let mut all = self.empty.clone();
         for piece in self.by_ref() {
@@ -105,17 +105,17 @@ impl EmbeddingStream {
         Ok(all)
     }
 
-    /// Tokens of the batches so far, special ones included.
+    /// Returns the tokens of the batches so far, special tokens included.
     pub(crate) fn tokens(&self) -> u64 {
         self.loader.counters().tokens
     }
 
-    /// What was passed over in the inputs so far, and which held nothing.
+    /// Returns what the reader has passed over in the inputs so far, and which inputs were empty.
     pub fn remarks(&self) -> Vec<virpack_seq::InputRemark> {
         self.loader.progress().remarks_on(self.loader.inputs())
     }
 
-    /// Takes what the runner yields; None at its end.
+    /// Takes an item of the runner; None at its end.
     fn take(&mut self, item: Option<Result<RunnerItem, Error>>) -> Result<(), Error> {
         let Some(item) = item else { return self.end() };
         let rows = match item? {
@@ -143,7 +143,7 @@ impl EmbeddingStream {
         Ok(())
     }
 
-    /// Checks that every record that was read has come.
+    /// Checks that every record that was read has been returned.
     fn end(&mut self) -> Result<(), Error> {
         self.runner = None;
         if self.cancel.is_cancelled() {

@@ -1,4 +1,4 @@
-//! A model that is loaded once, with what its files are.
+//! A loaded model, with the checksums of its files.
 
 use std::sync::Arc;
 use virpack_device::{Device, Work};
@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::loaded_model::LoadedModel;
 use crate::options::{Downloads, FoundModel, TokenBudget};
 
-/// A model whose files are open and looked at, and whose weights are not read yet.
+/// A model whose files are open and checked, and whose weights are not read yet.
 pub(crate) struct OpenedModel {
     name: String,
     weights: Weights,
@@ -22,36 +22,36 @@ pub(crate) struct OpenedModel {
     pub(crate) lengths: LengthPolicy,
 }
 
-/// A model on its devices. Once it is loaded, no file of it is needed.
+/// A model on its devices. Its files are not needed any more.
 pub(crate) struct WarmModel<B: Device> {
-    /// What it is called.
+    /// Its name.
     pub(crate) name: String,
     pub(crate) config: ModelConfig,
     pub(crate) lengths: LengthPolicy,
     pub(crate) checksums: ModelChecksums,
-    /// At least one.
+    /// The devices, at least one.
     pub(crate) devices: Vec<LoadedModel<B>>,
 }
 
 /// Checksums of a model's files.
 #[derive(Clone)]
 pub(crate) struct ModelChecksums {
-    /// Of its weights.
+    /// Those of its weights.
     pub(crate) weights: Vec<FileChecksum>,
-    /// Of the files that are read beside them.
+    /// Those of the other files that are read.
     pub(crate) beside: Vec<FileChecksum>,
 }
 
-/// Checksums that take a while.
+/// Checksums that are being computed.
 pub(crate) struct PendingChecksums {
     thread: ChecksumThread,
-    /// How many of the files are weights.
+    /// The number of files that are weights.
     weights: usize,
 }
 
 impl OpenedModel {
-    /// Opens a model, reports what is to be said of its weights, and does `work` with it, which reads it:
-    /// once more where damaged files are downloaded again.
+    /// Opens a model, reports what the user should know about its weights, and passes it to `work`, which
+    /// reads it. It runs `work` a second time if damaged files are downloaded again.
     pub(crate) fn with<T>(
         found: &FoundModel,
         options: &EmbedderOptions,
@@ -73,7 +73,7 @@ impl OpenedModel {
         })
     }
 
-    /// All of its files.
+    /// Returns all of its files.
     pub(crate) fn files(&self) -> Vec<Location> {
         self.weights.files().map(|(file, _)| file.clone()).chain(self.weights.beside()).collect()
     }
@@ -99,7 +99,7 @@ impl OpenedModel {
 }
 
 impl PendingChecksums {
-    /// Waits for them.
+    /// Waits for the checksums.
     pub(crate) fn finish(self) -> Result<ModelChecksums, Error> {
         let mut weights = self.thread.finish()?;
         let beside = weights.split_off(self.weights);
@@ -108,7 +108,7 @@ impl PendingChecksums {
 }
 
 impl ModelChecksums {
-    /// One for all weights.
+    /// Returns one hash for all weights.
     pub(crate) fn sha256(&self) -> String {
         sha256_of_all(&self.weights)
     }
@@ -128,23 +128,23 @@ impl<B: Device + 'static> WarmModel<B> {
         })
     }
 
-    /// Most tokens in a batch, on any of its devices.
+    /// Returns the most tokens in a batch, on any of its devices.
     pub(crate) fn token_budget(&self) -> usize {
         LoadedModel::smallest_budget(&self.devices)
     }
 
-    /// Its files, weights first.
+    /// Returns its files, weights first.
     pub(crate) fn files(&self) -> Vec<Location> {
         let ModelChecksums { weights, beside } = &self.checksums;
         weights.iter().chain(beside).map(|file| file.location.clone()).collect()
     }
 
-    /// What each device's bits depend on.
+    /// Returns what the bits of each device depend on.
     pub(crate) fn computed_by(&self) -> Vec<Vec<String>> {
         self.devices.iter().map(|device| device.backend.computed_by()).collect()
     }
 
-    /// What each device's time went to, where it keeps account.
+    /// Returns how each device spent its time, if it measures that.
     pub(crate) fn work(&self) -> Vec<Option<Work>> {
         self.devices.iter().map(|device| device.backend.work()).collect()
     }

@@ -1,4 +1,4 @@
-//! What a person can do about an error of a run.
+//! The hints of a run's errors.
 
 use std::borrow::Cow;
 

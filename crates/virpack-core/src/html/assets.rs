@@ -1,4 +1,4 @@
-//! The templates, the style and the script of all pages, and how a page is made of them.
+//! The templates, the style and the script of all pages, and how they are rendered.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use super::{HtmlError, filters};
 
 const STYLE: &str = concat!("\n", include_str!("style.css"));
 
-/// Strict, and without names in the page's own scope.
+/// In strict mode, and without names in the page's own scope.
 const SCRIPT: &str = concat!(
     "\n(() => {\n\"use strict\";\n",
     include_str!("js/data.js"),
@@ -44,7 +44,7 @@ const TEMPLATES: [(&str, &str); 16] = templates![
     "partials/unjudged.html",
 ];
 
-/// What the script of a page works on.
+/// The data of a page's script.
 pub(super) enum Data<'a> {
     /// A page without script.
     NoScript,
@@ -66,7 +66,8 @@ pub(super) fn render(name: &str, data: Data<'_>, context: Value) -> Result<Strin
     Ok(env.get_template(name)?.render(context! { assets, ..context })?)
 }
 
-/// The style and the script with the hashes that the page's Content-Security-Policy allows, and the data.
+/// Returns the style and the script with the hashes that the page's Content-Security-Policy allows, and the
+/// data.
 fn assets(data: Data<'_>) -> Value {
     let (script, data) = match data {
         Data::NoScript => (None, None),

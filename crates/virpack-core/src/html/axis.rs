@@ -1,4 +1,4 @@
-//! Axes: where the round marks are. Places are percentages of a plot.
+//! Axes: the positions of round marks. Positions are percentages of a plot.
 
 use minijinja::{Value, context};
 
@@ -20,7 +20,7 @@ pub(super) fn mark(at: f64, label: String) -> Value {
     context! { at => two(at), label => label }
 }
 
-/// The scale of a plot's counts.
+/// The scale of counts in a plot.
 pub(super) struct Counts {
     pub(super) logarithmic: bool,
     top: f64,
@@ -28,7 +28,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// A scale up to `most`, logarithmic if that is more than 200.
+    /// Returns a scale up to `most`, logarithmic if that is more than 200.
     pub(super) fn up_to(most: u64) -> Self {
         let most = most.max(1);
         if most > 200 {
@@ -45,7 +45,7 @@ impl Counts {
         }
     }
 
-    /// The height of a count.
+    /// Returns the height of a count.
     pub(super) fn height(&self, count: u64) -> f64 {
         let value = if self.logarithmic { ((count + 1) as f64).log10() } else { count as f64 };
         if count == 0 { 0.0 } else { 100.0 * value / self.top }
@@ -58,14 +58,14 @@ impl Counts {
     }
 }
 
-/// Marks of scores from 0 to 1.
+/// Returns marks of scores from 0 to 1.
 pub(super) fn score_ticks(downwards: bool) -> Vec<Value> {
     let labels = ["0", "0.2", "0.4", "0.6", "0.8", "1"];
     let place = |i: usize| if downwards { 100 - 20 * i } else { 20 * i };
     labels.iter().enumerate().map(|(i, label)| mark(place(i) as f64, (*label).to_owned())).collect()
 }
 
-/// Marks of a logarithmic axis between two logarithms to base 10.
+/// Returns marks of a logarithmic axis between two logarithms to base 10.
 pub(super) fn length_ticks(low: f64, high: f64, label: fn(u64) -> String) -> Vec<Value> {
     let steps: &[u64] = if high - low > 3.0 { &[1] } else { &[1, 2, 5] };
     let powers = (low.floor().max(0.0) as u32)..=(high.ceil().clamp(0.0, 18.0) as u32);
@@ -84,7 +84,7 @@ pub(super) fn in_bases(count: u64) -> String {
     }
 }
 
-/// Marks at round positions of a record; the first is position 1.
+/// Returns marks at round positions of a record; the first is position 1.
 pub(super) fn position_ticks(length: u64) -> Vec<Value> {
     let power = 10u64.pow(length.max(1).ilog10());
     let steps = [(power / 5).max(1), (power / 2).max(1), power, power.saturating_mul(2)];
@@ -99,7 +99,7 @@ pub(super) fn position_ticks(length: u64) -> Vec<Value> {
     places.map(|base| mark(100.0 * base as f64 / length.max(1) as f64, label(base))).collect()
 }
 
-/// About five round marks of a linear axis: values and labels.
+/// Returns about five round marks of a linear axis: values and labels.
 pub(super) fn value_ticks(low: f64, high: f64) -> Vec<Value> {
     let power = 10f64.powf((((high - low) / 4.0).max(f64::MIN_POSITIVE)).log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);

@@ -1,10 +1,10 @@
-//! The best of many, as they come.
+//! Keeps the best of many items, as they arrive.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
 
-/// A place in the order of a page: by score, of equal ones the longer first, then in the order of the input.
-/// Records without a score are last. The best is the least.
+/// The rank of an item on a page: by score; of equal scores, the longer first; then in input order. Records
+/// without a score are last. The best item has the smallest rank.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rank {
     score: f64,
@@ -39,12 +39,12 @@ impl PartialEq for Rank {
 
 impl Eq for Rank {}
 
-/// Keeps the `most` best of what it is given.
+/// Keeps the `most` best of the items that it receives.
 #[derive(Debug)]
 pub(super) struct Best<T> {
     most: usize,
     kept: BTreeMap<Rank, T>,
-    /// All that were given.
+    /// The number of items received.
     pub(super) total: u64,
 }
 
@@ -53,7 +53,7 @@ impl<T> Best<T> {
         Best { most, kept: BTreeMap::new(), total: 0 }
     }
 
-    /// Takes one more; `make` runs only if it is among the best so far.
+    /// Adds an item. `make` runs only if the item is among the best so far.
     pub(super) fn add(&mut self, rank: Rank, make: impl FnOnce() -> T) {
         self.total += 1;
         if self.kept.len() >= self.most && self.kept.last_key_value().is_none_or(|(worst, _)| rank >= *worst)
@@ -66,7 +66,7 @@ impl<T> Best<T> {
         }
     }
 
-    /// The best, best first.
+    /// Iterates over the best items, best first.
     pub(super) fn kept(&self) -> impl Iterator<Item = &T> {
         self.kept.values()
     }

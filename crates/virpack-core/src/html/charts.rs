@@ -11,10 +11,10 @@ use super::record::CALLS;
 pub(super) const SCORES: usize = 1_001;
 /// Bars of a histogram.
 pub(super) const BARS: usize = 50;
-/// Dots of the plot without script at most.
+/// The most dots of the plot without script.
 pub(super) const MOST_DOTS: usize = 2_000;
 
-/// A bar of a histogram: records, bases, and what it is from and to.
+/// A bar of a histogram: records, bases, and its bounds.
 pub(super) struct Bar {
     pub(super) records: u64,
     pub(super) bases: u64,
@@ -22,7 +22,7 @@ pub(super) struct Bar {
     pub(super) to: String,
 }
 
-/// A histogram of bars of one width, but for its marks across.
+/// Returns a histogram of bars of equal width, with `x_ticks` as the marks across.
 pub(super) fn histogram(bars: &[Bar], x_ticks: Vec<Value>, cut: Option<f64>) -> Value {
     let counts = Counts::up_to(bars.iter().map(|bar| bar.records).max().unwrap_or(0));
     let width = 100.0 / bars.len() as f64;
@@ -41,7 +41,7 @@ pub(super) fn histogram(bars: &[Bar], x_ticks: Vec<Value>, cut: Option<f64>) -> 
     }
 }
 
-/// Records and bases by score, and by length and score, in bins that do not depend on what follows.
+/// Counts records and bases by score, and by length and score, in bins that do not depend on later records.
 #[derive(Debug)]
 pub(super) struct Plots {
     /// Records with a score in each of the [`SCORES`] bins.
@@ -78,7 +78,7 @@ impl Plots {
         }
     }
 
-    /// Takes a judged record; `whole` is its score in ten-thousandths.
+    /// Adds a judged record; `whole` is its score in ten-thousandths.
     pub(super) fn add(
         &mut self,
         id: impl FnOnce() -> String,
@@ -103,11 +103,11 @@ impl Plots {
         *self.cells.entry(((log * 100.0) as u16, row, call as u8)).or_default() += 1;
     }
 
-    /// The histogram of scores.
+    /// Returns the histogram of scores.
     pub(super) fn histogram(&self) -> Value {
         let per = (SCORES - 1) / BARS;
         let bar = |i: usize| {
-            // The last bar holds the score 1 too.
+            // The last bar includes the score 1.
             let bins = i * per..if i + 1 == BARS { SCORES } else { (i + 1) * per };
             let edge = |i: usize| format!("{:.2}", i as f64 / BARS as f64);
             Bar {
@@ -121,7 +121,7 @@ impl Plots {
         histogram(&bars, score_ticks(false), None)
     }
 
-    /// Length against score: a dot for each record, or a circle for the records of a tile.
+    /// Returns length against score: a dot for each record, or a circle for the records of a tile.
     pub(super) fn scatter(&self) -> Value {
         let (low, high) = self.lengths.unwrap_or((2.5, 3.5));
         let pad = (0.05 * (high - low)).max(0.15);
@@ -143,7 +143,7 @@ impl Plots {
         }
     }
 
-    /// Circles, each for the records of one call in a tile 2 % wide and 2.5 % high.
+    /// Returns circles, each for the records of one call in a tile 2 % wide and 2.5 % high.
     fn tiles(&self, across: impl Fn(f64) -> f64) -> Vec<Value> {
         let mut tiles: BTreeMap<(u8, u8, u8), u64> = BTreeMap::new();
         for ((log, row, call), count) in &self.cells {

@@ -10,16 +10,16 @@ use super::assets::{Data, render};
 use super::facts::Facts;
 use super::summary::Summary;
 
-/// A run among others.
+/// A run in a comparison.
 #[derive(Clone, Debug)]
 pub(crate) struct ComparedRun<'a> {
     /// The name of its directory.
     pub(crate) name: &'a str,
-    /// The path of its `report.html` from the comparison, with `/`; None: there is none.
+    /// The path of its `report.html` from the comparison, with `/`; None if there is no report.
     pub(crate) href: Option<&'a str>,
     /// Its `run.json`.
     pub(crate) run: &'a Map<String, Json>,
-    /// The least score of a viral record.
+    /// The lowest score of a viral record.
     pub(crate) viral: f64,
     /// Its numbers.
     pub(crate) summary: &'a Summary,
@@ -28,7 +28,7 @@ pub(crate) struct ComparedRun<'a> {
 /// Returns the page that compares runs, in the order given.
 ///
 /// # Errors
-/// The `run.json` of one lacks what every run has.
+/// If the `run.json` of one lacks a value that every run has.
 pub(crate) fn compare_page(version: &str, runs: &[ComparedRun<'_>]) -> Result<String, HtmlError> {
     let (mut models, mut lines) = (BTreeSet::new(), BTreeSet::new());
     let mut values = Vec::new();
@@ -59,8 +59,8 @@ fn texts<T: Into<Value>>(set: BTreeSet<T>) -> Vec<Value> {
     set.into_iter().map(Into::into).collect()
 }
 
-/// Returns a path as a link that no browser takes for an address elsewhere: letters with a meaning in links
-/// are escaped, and the first name is not a scheme.
+/// Returns a path as a relative link that no browser takes for an absolute address: characters with a
+/// meaning in links are escaped, and the first name is not a scheme.
 fn relative(path: &str) -> String {
     let mut link = String::from(if path.starts_with(['/', '.']) { "" } else { "./" });
     for byte in path.bytes() {

@@ -1,4 +1,4 @@
-//! What the page's script works on: JSON, compressed with gzip, as base64.
+//! The data of the page's script: JSON, compressed with gzip, as base64.
 
 use std::io::Write as _;
 
@@ -12,10 +12,10 @@ use super::rates::Rates;
 use super::rows::{MOST_ROWS, Row, Rows};
 use super::summary::Count;
 
-/// What a data block is made of.
+/// The contents of a data block.
 pub(super) struct Contents<'a> {
     pub(super) totals: Count,
-    /// What the run calls viral: its threshold need not be one of the slider's.
+    /// The viral records at the run's threshold, which need not be one of the slider's.
     pub(super) called: Count,
     pub(super) viral: f64,
     pub(super) uncertain: f64,
@@ -26,8 +26,8 @@ pub(super) struct Contents<'a> {
     pub(super) sources: &'a [String],
 }
 
-/// Returns the block of as many rows as fit into `most` bytes. Descriptions of all but the `detailed` best
-/// leave first, then the rows with the lowest scores.
+/// Returns the block of as many rows as fit into `most` bytes. To make them fit, it drops first the
+/// descriptions of all but the `detailed` best rows, and then the rows with the lowest scores.
 pub(super) fn pack(contents: &Contents<'_>, mut rows: Rows, detailed: usize, most: usize) -> String {
     rows.keep(MOST_ROWS);
     let mut is_described = true;
@@ -53,7 +53,7 @@ fn packed(json: &str) -> String {
     STANDARD.encode(encoder.finish().expect("a vector takes all bytes"))
 }
 
-/// Text or a list of numbers as JSON.
+/// Converts text or a list of numbers to JSON.
 macro_rules! json {
     ($value:expr) => {
         serde_json::to_string(&$value).expect("text and numbers have a form in JSON")

@@ -1,4 +1,4 @@
-//! The page of a run of `embed`, made while its rows pass by.
+//! The page of a run of `embed`, built while its rows are written.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -16,18 +16,18 @@ use super::pca::components;
 use super::record::cut;
 use super::tracks::ID_LETTERS;
 
-/// Dots of the plot at most, and values of their rows together.
+/// The most dots of the plot, and the most values of their rows together.
 const MOST_DOTS: usize = 3_000;
 const MOST_VALUES: usize = 4_000_000;
-/// Rows among which duplicates are looked for at most: each takes up to 40 bytes.
+/// The most rows that are searched for duplicates: each takes up to 40 bytes.
 const MOST_COMPARED: u64 = 5_000_000;
-/// Ids of duplicates in the page at most.
+/// The most ids of duplicates on the page.
 const IDS: usize = 10;
 
 /// Collects what a page shows of the rows of an output.
 ///
-/// Memory is bounded by the number of different lengths, a sample of the rows, and hashes of the first
-/// 5,000,000.
+/// Memory is bounded by the number of distinct lengths, a sample of the rows, and hashes of the first
+/// 5,000,000 rows.
 #[derive(Debug)]
 pub(crate) struct EmbedPageBuilder {
     width: usize,
@@ -38,11 +38,11 @@ pub(crate) struct EmbedPageBuilder {
     norms: BTreeMap<u32, u64>,
     not_finite: u64,
     sample: Vec<Sampled>,
-    /// Every so many rows are in the sample.
+    /// The sample has every row whose number is a multiple of this.
     step: u64,
     ids: Repeated,
     vectors: Repeated,
-    /// Rows among which duplicates are looked for at most.
+    /// The most rows that are searched for duplicates.
     most_compared: u64,
 }
 
@@ -53,19 +53,19 @@ struct Sampled {
     row: Vec<f32>,
 }
 
-/// What occurs more than once.
+/// Counts items that occur more than once.
 #[derive(Debug, Default)]
 struct Repeated {
     seen: HashSet<u64>,
     repeated: HashSet<u64>,
-    /// Things equal to an earlier one.
+    /// Items equal to an earlier one.
     later: u64,
-    /// Ids of the first repetitions, each thing once.
+    /// Ids of the first repetitions, one for each item.
     first: Vec<String>,
 }
 
 impl EmbedPageBuilder {
-    /// Begins a page of rows of `width` values.
+    /// Returns the builder of a page for rows of `width` values.
     pub(crate) fn new(width: usize) -> Self {
         EmbedPageBuilder {
             width,
@@ -82,8 +82,8 @@ impl EmbedPageBuilder {
         }
     }
 
-    /// Takes the next row of the output: its record's id and length, whether only the record's beginning was
-    /// embedded, and the values `[width]`.
+    /// Adds the next row of the output: the id and the length of its record, whether only the record's
+    /// beginning was embedded, and the values `[width]`.
     pub(crate) fn add(&mut self, id: &str, length: u64, truncated: bool, row: &[f32]) {
         let index = self.rows;
         self.rows += 1;
@@ -102,7 +102,7 @@ impl EmbedPageBuilder {
         }
     }
 
-    /// Puts a row into the sample, if it is its turn; a sample that is full keeps every second row.
+    /// Adds a row to the sample, if it is selected. A full sample keeps every second row.
     fn take(&mut self, index: u64, id: &str, length: u64, row: &[f32]) {
         if !index.is_multiple_of(self.step) {
             return;
@@ -122,10 +122,10 @@ impl EmbedPageBuilder {
         self.rows <= self.most_compared
     }
 
-    /// Makes the page of the run that `run`, its `run.json`, describes.
+    /// Completes the page of the run that `run`, its `run.json`, describes.
     ///
     /// # Errors
-    /// `run` lacks what every run of `embed` has.
+    /// If `run` lacks a value that every run of `embed` has.
     pub(crate) fn finish(self, run: &Map<String, Json>) -> Result<String, HtmlError> {
         let facts = Facts(run);
         let max_length = facts.count("options.max_length");
@@ -158,7 +158,7 @@ impl EmbedPageBuilder {
         render("embed.html", Data::NoScript, context)
     }
 
-    /// The histogram of lengths over their logarithms.
+    /// Returns the histogram of lengths on a logarithmic axis.
     fn lengths(&self, cut: Option<u64>) -> Value {
         let log = |length: u64| (length.max(1) as f64).log10();
         let ends = [self.lengths.first_key_value(), self.lengths.last_key_value()];
@@ -173,7 +173,7 @@ impl EmbedPageBuilder {
         histogram(&bars, length_ticks(low, high, grouped), at)
     }
 
-    /// The histogram of norms.
+    /// Returns the histogram of norms.
     fn norms(&self) -> Value {
         let norm = |bits: u32| f64::from(f32::from_bits(bits << 8));
         let ends = [self.norms.first_key_value(), self.norms.last_key_value()];
@@ -186,7 +186,7 @@ impl EmbedPageBuilder {
         context! { not_finite => self.not_finite, ..histogram(&bars, value_ticks(low, high), None) }
     }
 
-    /// The first two components of the sample; none for fewer than three rows, or equal ones.
+    /// Returns the first two components of the sample; None for fewer than three rows, or equal rows.
     fn pca(&self) -> Option<Value> {
         if self.sample.len() < 3 {
             return None;
@@ -226,7 +226,7 @@ impl EmbedPageBuilder {
         })
     }
 
-    /// The lengths that a fifth, two, three and four fifths of the rows do not exceed.
+    /// Returns the lengths that a fifth, two, three and four fifths of the rows do not exceed.
     fn fifths(&self) -> [u64; 4] {
         [1, 2, 3, 4].map(|fifth| {
             let mut left = (self.rows * fifth).div_ceil(5);
@@ -239,7 +239,7 @@ impl EmbedPageBuilder {
     }
 }
 
-/// Bars of one width between `low` and `high` of values with their counts.
+/// Returns bars of equal width between `low` and `high`, for values with their counts.
 fn bars(
     values: impl Iterator<Item = (f64, u64)>,
     low: f64,

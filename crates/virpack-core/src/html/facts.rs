@@ -1,4 +1,4 @@
-//! What a page takes from `run.json`.
+//! The facts that a page takes from `run.json`.
 
 use minijinja::{Value, context};
 use serde_json::{Map, Value as Json};
@@ -10,7 +10,7 @@ use super::HtmlError;
 pub(super) struct Facts<'a>(pub(super) &'a Map<String, Json>);
 
 impl<'a> Facts<'a> {
-    /// The value at a path of names, unless it is missing or null.
+    /// Returns the value at a path of names, unless it is missing or null.
     pub(super) fn find(&self, path: &str) -> Option<&'a Json> {
         let mut names = path.split('.');
         let first = self.0.get(names.next()?)?;
@@ -41,7 +41,7 @@ impl<'a> Facts<'a> {
         self.find(path).and_then(Json::as_array).map_or(&[], Vec::as_slice)
     }
 
-    /// The names of the inputs.
+    /// Returns the names of the inputs.
     pub(super) fn inputs(&self) -> Vec<String> {
         let paths = self.list("inputs").iter().filter_map(|input| input["path"].as_str());
         paths
@@ -49,7 +49,7 @@ impl<'a> Facts<'a> {
             .collect()
     }
 
-    /// The inputs in a few words.
+    /// Returns the inputs in a few words.
     pub(super) fn title(&self) -> String {
         match self.inputs().as_slice() {
             [] => "no input".to_owned(),
@@ -58,7 +58,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Inputs, with size and hash where they are known.
+    /// Returns the inputs, with size and hash if these are known.
     pub(super) fn input_files(&self) -> Vec<Value> {
         let file = |(name, input): (String, &Json)| {
             context! { name => name, bytes => input["bytes"].as_u64(), sha256 => input["sha256"].as_str() }
@@ -66,7 +66,7 @@ impl<'a> Facts<'a> {
         self.inputs().into_iter().zip(self.list("inputs")).map(file).collect()
     }
 
-    /// What the model is called: its name, or that of its classifier's file.
+    /// Returns the name of the model, or of its classifier's file.
     pub(super) fn model_name(&self) -> Result<&'a str, HtmlError> {
         match self.text("models.name") {
             Some(name) => Ok(name),
@@ -74,7 +74,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// The models of `predict`.
+    /// Returns the models of `predict`.
     pub(super) fn model(&self, is_calibrated: bool) -> Result<Value, HtmlError> {
         let name = self.model_name()?;
         let kind = match name.to_lowercase() {
@@ -97,7 +97,7 @@ impl<'a> Facts<'a> {
         })
     }
 
-    /// Time, rates, devices and options.
+    /// Returns time, rates, devices and options.
     pub(super) fn run(&self) -> Result<Value, HtmlError> {
         let device = |device: &Json| {
             let text = |name: &str| device[name].as_str().unwrap_or("not known").to_owned();
@@ -125,7 +125,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// The last name of a path of either kind of system.
+/// Returns the last name of a Unix or Windows path.
 pub(super) fn file_name(path: &str) -> &str {
     path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(path)
 }

@@ -1,4 +1,4 @@
-//! The filters of the templates: how numbers read.
+//! The filters of the templates, which format numbers.
 
 use minijinja::Environment;
 
@@ -37,7 +37,7 @@ pub(super) fn counted(count: u64, noun: &str) -> String {
     }
 }
 
-/// Returns a share between 0 and 1 as percent, with as many digits as mean something.
+/// Returns a share between 0 and 1 as percent, with its significant digits.
 pub(super) fn percent(share: f64) -> String {
     let value = share * 100.0;
     let text = match value {

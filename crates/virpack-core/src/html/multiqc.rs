@@ -41,7 +41,8 @@ pub(super) fn file(facts: Facts<'_>, options: &PageOptions, summary: &Summary) -
     Ok(serde_json::to_string_pretty(&content).map_err(HtmlError::Json)? + "\n")
 }
 
-/// The input's file name without its extension, or with several inputs the name of the run directory.
+/// Returns the input's file name without its extension, or with several inputs the name of the run
+/// directory.
 fn sample(facts: Facts<'_>, options: &PageOptions) -> String {
     let inputs = facts.inputs();
     let name = match inputs.as_slice() {

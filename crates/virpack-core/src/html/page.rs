@@ -1,4 +1,4 @@
-//! The page of a run of `predict`, made while its records pass by.
+//! The page of a run of `predict`, built while its records are written.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -18,33 +18,33 @@ use super::tracks::{DESCRIPTION_LETTERS, ID_LETTERS, Track, spark, track};
 use super::{HtmlError, multiqc};
 use crate::verdict::RegionKind;
 
-/// Bytes of a page at most.
+/// The most bytes of a page.
 const MOST_BYTES: usize = 5_000_000;
-/// Bytes of the tracks at most.
+/// The most bytes of the tracks.
 const MOST_TRACKS: usize = 1_200_000;
-/// Candidate proviruses in the page at most.
+/// The most candidate proviruses on the page.
 const PROVIRUSES: usize = 100;
-/// Ids of records without a verdict in the page at most, for each reason.
+/// The most ids of records without a verdict on the page, for each reason.
 const IDS: usize = 10;
 
-/// How a run judges, and how much a page shows.
+/// How a run judges records, and how much a page shows.
 #[derive(Clone, Debug)]
 pub(crate) struct PageOptions {
-    /// The least score of a viral record.
+    /// The lowest score of a viral record.
     pub(crate) viral: f64,
-    /// The least score of an uncertain record.
+    /// The lowest score of an uncertain record.
     pub(crate) uncertain: f64,
-    /// The share of viruses that false discovery rates are for; None: the model is not calibrated, and there
-    /// are none.
+    /// The share of viruses for which false discovery rates are computed; None: the model is not
+    /// calibrated, and there are no such rates.
     pub(crate) prevalence: Option<f64>,
-    /// Most records with a spark, and most with a track: the best, at least one.
+    /// The most records with a spark, and the most with a track: the best ones, at least one.
     pub(crate) detailed: usize,
     /// The run directory as the user named it; None: `output` of `run.json`.
     pub(crate) directory: Option<String>,
 }
 
 impl PageOptions {
-    /// The default is a page of an uncalibrated model with 200 records in detail.
+    /// Returns the options of a page for an uncalibrated model, with 200 records in detail.
     pub(crate) fn new(viral: f64, uncertain: f64) -> Self {
         PageOptions { viral, uncertain, prevalence: None, detailed: 200, directory: None }
     }
@@ -61,8 +61,8 @@ pub(crate) struct Page {
 
 /// Collects what a page shows of a run's records.
 ///
-/// Memory is bounded, whatever the number of records: at most 200,000 rows of the table, and the best
-/// records' pictures.
+/// Memory is bounded, whatever the number of records: at most 200,000 rows of the table, and the pictures
+/// of the best records.
 #[derive(Debug)]
 pub(crate) struct PageBuilder {
     options: PageOptions,
@@ -78,7 +78,7 @@ pub(crate) struct PageBuilder {
     chunks: Chunks,
 }
 
-/// A record of the table in the page itself.
+/// A record in the table of the page itself.
 #[derive(Debug)]
 struct Detailed {
     index: u64,
@@ -103,7 +103,7 @@ struct Chunks {
 }
 
 impl PageBuilder {
-    /// Begins a page without records.
+    /// Returns the builder of a page without records.
     pub(crate) fn new(options: PageOptions) -> Self {
         let most = options.detailed.max(1);
         PageBuilder {
@@ -121,7 +121,7 @@ impl PageBuilder {
         }
     }
 
-    /// Takes the next record of the input. A score or false discovery rate that is not finite is taken as
+    /// Adds the next record of the input. A score or false discovery rate that is not finite counts as
     /// missing.
     pub(crate) fn add(&mut self, record: &PageRecord<'_>) {
         let finite = |x: Option<f64>| x.filter(|x| x.is_finite());
@@ -152,7 +152,7 @@ impl PageBuilder {
         }
     }
 
-    /// The numbers of the records so far.
+    /// Returns the numbers of the records so far.
     pub(crate) fn summary(&self) -> Summary {
         Summary {
             calls: self.calls,
@@ -160,16 +160,16 @@ impl PageBuilder {
         }
     }
 
-    /// Makes the page of the run that `run`, its `run.json`, describes. `rates` are those of its model, where
-    /// they were measured.
+    /// Completes the page of the run that `run`, its `run.json`, describes. `rates` are those of its model,
+    /// if they were measured.
     ///
     /// # Errors
-    /// `run` lacks what every run has.
+    /// If `run` lacks a value that every run has.
     pub(crate) fn finish(self, run: &Map<String, Json>, rates: Option<&Rates>) -> Result<Page, HtmlError> {
         let facts = Facts(run);
         let summary = self.summary();
         let context = self.context(facts, &summary, rates)?;
-        // What the page takes without data leaves the rest for it.
+        // The page without its data leaves the remaining bytes for them.
         let bytes = render("report.html", Data::Block("-"), context.clone())?.len();
         let most = (MOST_BYTES - MOST_BYTES / 100).saturating_sub(bytes);
         let contents = Contents {
@@ -187,7 +187,7 @@ impl PageBuilder {
         Ok(Page { html, multiqc: multiqc::file(facts, &self.options, &summary)? })
     }
 
-    /// The place of an input among those seen so far.
+    /// Returns the number of an input among those seen so far.
     fn source(&mut self, source: Option<&str>) -> usize {
         let Some(name) = source else { return 0 };
         if let Some(place) = self.source_places.get(name) {
@@ -238,7 +238,7 @@ impl PageBuilder {
         })
     }
 
-    /// The best tracks, as many as fit, and always one.
+    /// Returns the best tracks: as many as fit, and at least one.
     fn shown_tracks(&self) -> Vec<&Track> {
         let mut bytes = 0;
         let fits = |track: &&Track| {
@@ -249,7 +249,7 @@ impl PageBuilder {
         self.tracks.kept().take_while(fits).collect()
     }
 
-    /// Why records have no verdict, most records first.
+    /// Returns the reasons why records have no verdict, the most frequent first.
     fn unjudged(&self) -> Vec<Value> {
         let mut reasons: Vec<_> = self.reasons.iter().collect();
         reasons.sort_by_key(|(_, reason)| std::cmp::Reverse(reason.count.records));
@@ -308,7 +308,7 @@ impl Detailed {
     }
 }
 
-/// A candidate provirus and its place in its record.
+/// Returns a candidate provirus and its place in its record.
 fn provirus(record: &PageRecord<'_>, region: &super::PageRegion) -> Value {
     let share = |bases: u64| super::axis::two(100.0 * bases as f64 / record.length.max(1) as f64);
     let bases = &region.bases;

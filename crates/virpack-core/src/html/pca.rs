@@ -1,28 +1,28 @@
 //! The first two principal components of a sample of rows.
 
-/// Directions that are iterated together: two more than are needed, so that the second is found sooner.
+/// Directions that are iterated together: two more than needed, so that the second one converges sooner.
 const BLOCK: usize = 4;
-/// Iterations at most, and the relative change of the variances that ends them.
+/// The most iterations, and the relative change of the variances that ends them.
 const ITERATIONS: usize = 60;
 const SETTLED: f64 = 1e-7;
 
-/// Places of rows along the first two components.
+/// The positions of rows along the first two components.
 pub(super) struct Components {
-    /// A place for each row.
+    /// The position of each row.
     pub(super) places: Vec<[f64; 2]>,
     /// The components' shares of the variance.
     pub(super) explained: [f64; 2],
 }
 
-/// Returns the components of `rows`, all of one width and finite; None if they do not vary. The place that is
-/// farthest from 0 is positive along both, so that the same rows give the same picture.
+/// Returns the components of `rows`, all of one width and finite; None if they do not vary. The position
+/// farthest from 0 is positive along both, so that the same rows give the same plot.
 ///
-/// This is orthogonal iteration: the covariance is never made, as it would have `width^2` values.
+/// This is orthogonal iteration. It does not build the covariance, which would have `width^2` values.
 pub(super) fn components(rows: &[&[f32]]) -> Option<Components> {
     let centred = centred(rows)?;
     let total: f64 = centred.iter().flatten().map(|x| x * x).sum();
     let squares: f64 = rows.iter().flat_map(|row| row.iter()).map(|x| f64::from(*x).powi(2)).sum();
-    // Less is the rounding of the mean.
+    // A smaller variance is a rounding error of the mean.
     if !total.is_finite() || total <= 1e-20 * squares {
         return None;
     }
@@ -54,7 +54,7 @@ pub(super) fn components(rows: &[&[f32]]) -> Option<Components> {
     Some(Components { places, explained })
 }
 
-/// The rows without their mean.
+/// Returns the rows without their mean.
 fn centred(rows: &[&[f32]]) -> Option<Vec<Vec<f64>>> {
     let mut mean = vec![0.0; rows.first()?.len()];
     for row in rows {
@@ -66,13 +66,13 @@ fn centred(rows: &[&[f32]]) -> Option<Vec<Vec<f64>>> {
     Some(rows.iter().map(less).collect())
 }
 
-/// Directions to begin with: the same numbers each time, and no symmetry.
+/// Returns the first directions: the same numbers each time, without symmetry.
 fn beginning(width: usize) -> Vec<[f64; BLOCK]> {
     let value = |i: usize, axis: usize| ((i * BLOCK + axis + 1) as f64 * 12.9898).sin() * 43_758.545_3 % 1.0;
     orthonormal((0..width).map(|i| std::array::from_fn(|axis| value(i, axis))).collect())
 }
 
-/// `[rows, BLOCK]`: the rows along the directions `[width, BLOCK]`.
+/// Returns the rows along the directions `[width, BLOCK]`: `[rows, BLOCK]`.
 fn along(rows: &[Vec<f64>], directions: &[[f64; BLOCK]]) -> Vec<[f64; BLOCK]> {
     let place = |row: &Vec<f64>| {
         let mut sums = [0.0; BLOCK];
@@ -86,7 +86,7 @@ fn along(rows: &[Vec<f64>], directions: &[[f64; BLOCK]]) -> Vec<[f64; BLOCK]> {
     rows.iter().map(place).collect()
 }
 
-/// `[width, BLOCK]`: the rows' sum, each times its places.
+/// Returns the sum of the rows, each weighed by its positions: `[width, BLOCK]`.
 fn back(rows: &[Vec<f64>], places: &[[f64; BLOCK]], width: usize) -> Vec<[f64; BLOCK]> {
     let mut sums = vec![[0.0; BLOCK]; width];
     for (row, place) in rows.iter().zip(places) {
@@ -99,14 +99,14 @@ fn back(rows: &[Vec<f64>], places: &[[f64; BLOCK]], width: usize) -> Vec<[f64; B
     sums
 }
 
-/// Makes the columns orthogonal and of length 1, the first ones first; one that depends on those before it
-/// becomes 0.
+/// Makes the columns orthogonal and of length 1, the first ones first. A column that depends on those
+/// before it becomes 0.
 fn orthonormal(mut columns: Vec<[f64; BLOCK]>) -> Vec<[f64; BLOCK]> {
     let dot =
         |columns: &[[f64; BLOCK]], a: usize, b: usize| columns.iter().map(|row| row[a] * row[b]).sum::<f64>();
     for axis in 0..BLOCK {
         let whole = dot(&columns, axis, axis);
-        // Twice is enough for the rounding of the first time.
+        // The second pass removes the rounding errors of the first.
         for earlier in (0..axis).chain(0..axis) {
             let shared = dot(&columns, axis, earlier);
             columns.iter_mut().for_each(|row| row[axis] -= shared * row[earlier]);
@@ -118,7 +118,7 @@ fn orthonormal(mut columns: Vec<[f64; BLOCK]>) -> Vec<[f64; BLOCK]> {
     columns
 }
 
-/// Sums of squares along the first two directions.
+/// Returns the sums of squares along the first two directions.
 fn variances(places: &[[f64; BLOCK]]) -> [f64; 2] {
     [0, 1].map(|axis| places.iter().map(|place| place[axis] * place[axis]).sum())
 }
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_components_of_a_cloud_with_known_axes_are_found() {
-        // Along (3, 4, 0) / 5 with a spread of 10, along (4, -3, 0) / 5 of 3, along the third of 1; far from
+        // A spread of 10 along (3, 4, 0) / 5, of 3 along (4, -3, 0) / 5 and of 1 along the third; far from
         // 0.
         let row = |i: usize| {
             let angle = i as f64 * 2.399_963;

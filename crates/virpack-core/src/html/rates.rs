@@ -1,4 +1,4 @@
-//! How often the calls of a model are wrong, as measured on records that it was not trained on.
+//! How often the calls of a model are wrong, as measured on records outside its training data.
 
 use minijinja::{Value, context};
 
@@ -10,18 +10,18 @@ use super::charts::SCORES;
 pub(crate) struct Rates {
     /// Shares of cellular records with a score of at least 0, 0.001, ..., 1.
     pub(super) false_positive: Vec<f64>,
-    /// Shares of viral records with such a score.
+    /// Shares of viral records with a score of at least 0, 0.001, ..., 1.
     pub(super) recall: Vec<f64>,
 }
 
 impl Rates {
-    /// Asks `at` for false positive rate and recall at each of the thresholds 0, 0.001, ..., 1.
+    /// Calls `at` for the false positive rate and recall at each of the thresholds 0, 0.001, ..., 1.
     pub(crate) fn new(at: impl Fn(f64) -> (f64, f64)) -> Self {
         let (false_positive, recall) = (0..SCORES).map(|i| at(i as f64 / (SCORES - 1) as f64)).unzip();
         Rates { false_positive, recall }
     }
 
-    /// What to expect of the calls at a threshold.
+    /// Returns what to expect of the calls at a threshold.
     pub(super) fn expectation(&self, threshold: f64) -> Value {
         let at = |rates: &[f64]| {
             let place = threshold.clamp(0.0, 1.0) * (SCORES - 1) as f64;

@@ -1,4 +1,4 @@
-//! What a page is told about a record.
+//! The facts of a record that a page needs.
 
 use std::ops::Range;
 
@@ -11,11 +11,11 @@ pub(crate) struct PageRecord<'a> {
     pub(crate) id: &'a str,
     /// The rest of its header.
     pub(crate) description: &'a str,
-    /// The input that it comes from, where there are several.
+    /// The input that it comes from, if there are several.
     pub(crate) source: Option<&'a str>,
     /// Its bases.
     pub(crate) length: u64,
-    /// What it is called; None: it is not judged.
+    /// Its call; None: it is not judged.
     pub(crate) call: Option<Call>,
     /// The word in the column `status` of `sequences.tsv`.
     pub(crate) status: &'a str,
@@ -38,7 +38,7 @@ pub(crate) struct PageRecord<'a> {
 /// The words of the four calls, in the order of a stack.
 pub(super) const CALLS: [&str; 4] = ["viral", "uncertain", "cellular", "unjudged"];
 
-/// The place of a call in [`CALLS`].
+/// Returns the index of a call in [`CALLS`].
 pub(super) fn place(call: Option<Call>) -> usize {
     call.map_or(3, |call| call as usize)
 }
@@ -50,14 +50,14 @@ pub(crate) struct PageChunk<'a> {
     pub(crate) bases: Range<u64>,
     /// The highest scores *other* and *virus* of the chunk; None: it has no verdict.
     pub(crate) scores: Option<[f32; 2]>,
-    /// The probability that it lies in a viral region, by the hidden Markov model.
+    /// The probability that it is in a viral region, by the hidden Markov model.
     pub(crate) posterior: Option<f32>,
     /// Its open frames.
     pub(crate) frames: &'a [PageFrame],
 }
 
 impl PageChunk<'_> {
-    /// The share of *virus* in both scores.
+    /// Returns the share of *virus* in both scores.
     pub(super) fn score(&self) -> Option<f64> {
         let [other, virus] = self.scores.map(|scores| scores.map(f64::from))?;
         Some(if other + virus > 0.0 { virus / (other + virus) } else { 0.5 })

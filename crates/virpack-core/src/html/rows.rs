@@ -1,12 +1,12 @@
-//! The records of the page's table: a row for each, as long as they fit.
+//! The records of the page's table: one row for each, as long as the rows fit.
 
 use super::best::Rank;
 use super::record::{PageRecord, cut, place};
 use super::tracks::ID_LETTERS;
 
-/// Rows of the table at most.
+/// The most rows of the table.
 pub(super) const MOST_ROWS: usize = 100_000;
-/// Letters of a description in the table.
+/// The most letters of a description in the table.
 const DESCRIPTION: usize = 80;
 
 /// A record in the table.
@@ -17,7 +17,7 @@ pub(super) struct Row {
     pub(super) id: Box<str>,
     pub(super) description: Box<str>,
     pub(super) length: u64,
-    /// Ten-thousandths; -1 without a score.
+    /// The score in ten-thousandths; -1 without a score.
     pub(super) score: i64,
     pub(super) fdr: i64,
     pub(super) viral: u64,
@@ -30,7 +30,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// `source` is the place of the record's input.
+    /// `source` is the number of the record's input.
     pub(super) fn new(index: u64, record: &PageRecord<'_>, source: usize) -> Self {
         let letters: String = record.description.chars().take(DESCRIPTION).collect();
         Row {
@@ -51,13 +51,13 @@ impl Row {
 }
 
 /// Returns a score in whole ten-thousandths. It is rounded down, so that it reaches a threshold if and only
-/// if the score does; the smallest number added is for scores that have no binary fraction, such as a float32
+/// if the score does. A tiny number is added for scores without an exact binary fraction, such as a float32
 /// 0.7.
 pub(super) fn whole(score: f64) -> i64 {
     ((score * 10_000.0 + 1e-3).floor() as i64).clamp(0, 10_000)
 }
 
-/// What a record's chunks were judged by, as a word and a letter.
+/// Returns the evidence on which a record's chunks were judged, as a word and a letter.
 pub(super) fn evidence(record: &PageRecord<'_>) -> (&'static str, char) {
     match (record.chunks_classified, record.by_nucleotides) {
         (0, _) => ("–", '-'),

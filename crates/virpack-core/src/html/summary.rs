@@ -1,4 +1,4 @@
-//! How many records a run calls what, and its best record.
+//! The counts of a run's calls, and its best record.
 
 use minijinja::{Value, context};
 
@@ -34,13 +34,13 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// All records.
+    /// Returns the count of all records.
     pub(crate) fn total(&self) -> Count {
         let sum = |of: fn(&Count) -> u64| self.calls.iter().map(of).sum();
         Count { records: sum(|count| count.records), bases: sum(|count| count.bases) }
     }
 
-    /// The four parts of a stacked bar.
+    /// Returns the four parts of a stacked bar.
     pub(super) fn stack(&self) -> Vec<Value> {
         let total = self.total();
         let mut before = Count::default();

@@ -1,4 +1,4 @@
-//! Pages of runs that never were.
+//! Pages of synthetic runs.
 
 mod browser;
 mod sample;
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::*;
 use sample::{Ids, page, records, run};
 
-/// The text between two others, behind which nothing of the input can occur unescaped.
+/// Returns the text between two others, after which nothing of the input can occur unescaped.
 fn between<'a>(html: &'a str, before: &str, after: &str) -> &'a str {
     html.split_once(before).unwrap_or_else(|| panic!("no {before}")).1.split_once(after).unwrap().0
 }
@@ -103,7 +103,7 @@ fn a_page_of_100_000_records_of_random_ids_stays_below_its_limit() {
     assert_eq!(data["totals"]["records"], count);
     let kept = data["rows"]["score"].as_array().unwrap();
     assert!((60_000..count as usize).contains(&kept.len()), "{} rows", kept.len());
-    // The best stay.
+    // The best records are kept.
     let best = |scores: &mut dyn Iterator<Item = Option<i64>>| {
         let mut scores: Vec<_> = scores.flatten().collect();
         scores.sort_unstable();

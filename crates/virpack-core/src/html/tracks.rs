@@ -1,4 +1,4 @@
-//! The scores along a record: a spark in the table, and a track of a page.
+//! The scores along a record: a spark in the table, and a track on a page.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,17 +8,18 @@ use minijinja::{Value, context};
 use super::axis::{position_ticks, short};
 use super::record::{CALLS, PageChunk, PageRecord, PageRegion, cut, place};
 
-/// Points of a track at most.
+/// The most points of a track.
 const POINTS: usize = 300;
-/// Bars of a spark at most.
+/// The most bars of a spark.
 const SPARKS: usize = 60;
-/// Regions of a track at most.
+/// The most regions of a track.
 const REGIONS: usize = 20;
-/// Letters of an id and of a description in a page at most.
+/// The most letters of an id and of a description on a page.
 pub(super) const ID_LETTERS: usize = 1_000;
 pub(super) const DESCRIPTION_LETTERS: usize = 300;
 
-/// Returns the bars of a record's chunk scores in a box of 120 by 24, up for viral; None without scores.
+/// Returns the bars of a record's chunk scores in a box of 120 by 24, upwards for viral; None without
+/// scores.
 pub(super) fn spark(chunks: &[PageChunk<'_>]) -> Option<(String, String)> {
     let scores: Vec<f64> = chunks.iter().filter_map(PageChunk::score).collect();
     let bars = scores.len().min(SPARKS);
@@ -58,7 +59,7 @@ pub(super) fn track(index: u64, record: &PageRecord<'_>) -> Track {
     let (id, description) = (cut(record.id, ID_LETTERS), cut(record.description, DESCRIPTION_LETTERS));
     let paths = raw.len() + smooth.len() + band.as_ref().map_or(0, String::len);
     let paths = paths + frames.values().map(String::len).sum::<usize>();
-    // Escaped letters take five bytes and more.
+    // Escaped letters take at least five bytes.
     let texts = 6 * (id.len() * (3 + regions.len()) + description.len());
     let bytes = 3_000 + 300 * regions.len() + paths + texts;
     let frames: Vec<Value> =
@@ -102,7 +103,7 @@ impl Along {
         }
     }
 
-    /// The scores of chunks, or of `per` chunks together with their range.
+    /// Returns the scores of chunks, or of groups of `per` chunks with their range.
     fn scores(&self, chunks: &[PageChunk<'_>], per: usize) -> Paths {
         let y = |score: f64| short(131.0 - 130.0 * score);
         let mut paths = Paths { raw: String::new(), smooth: String::new(), band: None };
@@ -137,8 +138,8 @@ impl Along {
         paths
     }
 
-    /// Paths of the open frames in a box 60 high, by class of score: arrows, or bars of the means of a long
-    /// record's frames.
+    /// Returns the paths of the open frames in a box 60 high, by class of score: arrows, or for a long
+    /// record bars of the means of its frames.
     fn frames(&self, chunks: &[PageChunk<'_>], binned: bool) -> BTreeMap<u8, String> {
         let mut paths: BTreeMap<u8, String> = BTreeMap::new();
         let frames = chunks.iter().flat_map(|chunk| chunk.frames).filter(|frame| frame.frame < 6);

@@ -1,4 +1,4 @@
-//! Why shards cannot be joined.
+//! Why shards cannot be merged.
 
 use std::borrow::Cow;
 use std::io;
@@ -36,19 +36,19 @@ impl Hint for MergeError {
     }
 }
 
-/// Why shards cannot be merged, with the facts to mend it.
+/// The reason why shards cannot be merged, with the facts that are needed to correct it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MergeProblem {
-    /// None was named.
+    /// No shard was named.
     #[error("no shards to join")]
     NoShards,
-    /// A file that is no shard.
+    /// A file that is not a shard.
     #[error("{}: not a shard", shown_path(path))]
     NoShard {
         /// The file.
         path: PathBuf,
     },
-    /// A shard that another version of virpack has written.
+    /// A shard that another version of virpack wrote.
     #[error("{}: a shard in the format of another version of virpack", shown_path(path))]
     Version {
         /// The shard.
@@ -59,15 +59,15 @@ pub(crate) enum MergeProblem {
     Read {
         /// The shard.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A shard that is not as it was written.
+    /// A shard that was changed after it was written.
     #[error("{}: {what}", shown_path(path))]
     Damaged {
         /// The shard.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         what: &'static str,
     },
     /// Two shards of different runs.
@@ -76,11 +76,11 @@ pub(crate) enum MergeProblem {
         differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
     )]
     Different {
-        /// The first of them: `there`.
+        /// The first shard: `there`.
         first: PathBuf,
-        /// The second: `here`.
+        /// The second shard: `here`.
         second: PathBuf,
-        /// What differs.
+        /// The differences.
         differences: Vec<IdentityDifference>,
     },
     /// One shard named twice.
@@ -90,7 +90,7 @@ pub(crate) enum MergeProblem {
         first: PathBuf,
         /// The second.
         second: PathBuf,
-        /// Which they are.
+        /// The shard that both are.
         shard: Shard,
     },
     /// Shards that were not named.
@@ -99,20 +99,20 @@ pub(crate) enum MergeProblem {
         missing.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
     )]
     Missing {
-        /// Which, from 1.
+        /// Their numbers, from 1.
         missing: Vec<u32>,
-        /// How many there are in all.
+        /// The number of all shards.
         of: u32,
     },
-    /// A shard with records behind those that all shards together have.
+    /// A shard with more records than all shards together account for.
     #[error("{}: it has records beyond the {records} that all shards hold together", shown_path(path))]
     Longer {
         /// The shard.
         path: PathBuf,
-        /// Records that were read side by side.
+        /// Records that were read of all shards.
         records: u64,
     },
-    /// A shard of an input of another number of records.
+    /// A shard made from another number of records.
     #[error("{}: it was made from {total} records, but all shards together hold {records}", shown_path(path))]
     Records {
         /// The shard.

@@ -1,4 +1,4 @@
-//! A shard, being read.
+//! Reads a shard.
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek, Take};
@@ -14,21 +14,21 @@ use crate::output::{
 use virpack_model::guarded;
 
 const BUFFER: usize = 1 << 20;
-/// Most bytes of facts: thousands of inputs have room in it.
+/// The most bytes of facts: thousands of inputs fit.
 const FACTS: u64 = 64 << 20;
 
-/// A shard, being read from front to back.
+/// A shard that is read from front to back.
 pub(super) struct OpenShard {
     pub(super) path: PathBuf,
     pub(super) facts: Facts,
-    /// All but the sum at the end.
+    /// The file without the hash at its end.
     file: BufReader<HashingReader<Take<File>>>,
-    /// Bytes of entries still to come.
+    /// Bytes of the remaining entries.
     left: u64,
 }
 
 impl OpenShard {
-    /// Opens a shard and reads what it says of itself.
+    /// Opens a shard and reads its facts.
     pub(super) fn open(path: &Path) -> Result<OpenShard, MergeProblem> {
         let read = |source| MergeProblem::Read { path: path.to_path_buf(), source };
         let damaged = || MergeProblem::Damaged { path: path.to_path_buf(), what: "it is cut short" };
@@ -55,7 +55,7 @@ impl OpenShard {
         Ok(OpenShard { path: path.to_path_buf(), facts, file, left })
     }
 
-    /// What became of `record`, whose turn it is; None at the end.
+    /// Returns the entry of `record`, which is next; None at the end.
     pub(super) fn next(&mut self, record: u64) -> Result<Option<Entry>, MergeProblem> {
         let mut entries = (&mut self.file).take(self.left);
         let entry = Entry::read(&mut entries, self.facts.hidden);
@@ -70,7 +70,8 @@ impl OpenShard {
         }
     }
 
-    /// Checks that the shard has ended, that the whole input has `records` records, and that it is as it was written.
+    /// Checks that the shard has ended, that the complete input has `records` records, and that the shard
+    /// has not been changed.
     pub(super) fn finish(&mut self, records: u64) -> Result<(), MergeProblem> {
         let read = |source| MergeProblem::Read { path: self.path.clone(), source };
         if self.left > 0 {
@@ -90,7 +91,7 @@ impl OpenShard {
         }
     }
 
-    /// Whether an entry can be that of `record`.
+    /// Returns whether an entry can be that of `record`.
     fn fits(&self, entry: &Entry, record: u64) -> bool {
         let Facts { hidden, residues, ref sources, .. } = self.facts;
         let (source, has_its_rows) = match entry {

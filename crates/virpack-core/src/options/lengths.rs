@@ -1,10 +1,10 @@
-//! Which lengths go through, before the model is known.
+//! Which lengths are accepted, before the model is known.
 
 use virpack_seq::{LengthPolicy, LongRecords};
 
 use super::setters;
 
-/// Which lengths go through, where the largest may depend on the model.
+/// Which lengths are accepted. The maximum may depend on the model.
 ///
 /// ```
 /// use virpack_core::{LengthOptions, seq::LongRecords};
@@ -22,7 +22,7 @@ pub struct LengthOptions {
 }
 
 impl Default for LengthOptions {
-    /// All lengths up to the model's, longer records truncated.
+    /// Returns all lengths up to the model's maximum, longer records truncated.
     fn default() -> Self {
         LengthOptions { max_length: None, ..LengthPolicy::default().into() }
     }
@@ -36,7 +36,7 @@ impl From<LengthPolicy> for LengthOptions {
 
 impl LengthOptions {
     setters! {
-        /// Sets the most residues, or bases, in a sequence; None: the model's.
+        /// Sets the most residues, or bases, in a sequence; None: the model's maximum.
         max_length: impl Into<Option<usize>>,
         /// Sets the fewest residues, or bases, of a record; shorter ones are left out.
         min_length: usize,
@@ -44,7 +44,7 @@ impl LengthOptions {
         long_records: LongRecords,
     }
 
-    /// The lengths for a model that takes `longest` residues, or bases.
+    /// Returns the lengths for a model that takes `longest` residues, or bases.
     #[must_use]
     pub fn up_to(self, longest: usize) -> LengthPolicy {
         let LengthOptions { max_length, min_length, long_records } = self;

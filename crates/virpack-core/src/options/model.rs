@@ -1,4 +1,4 @@
-//! Where a run's model comes from.
+//! Where a run finds its model.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,8 @@ use virpack_model::published::full_name;
 use virpack_model::{mini, resolve};
 use virpack_seq::{Input, ReadLimits};
 
-/// Where a run's model comes from. A run finds it after its own checks, so that a mistyped file does not cost
-/// a download.
+/// Where a run finds its model. The run finds it after its own checks, so that a mistyped file name does
+/// not cost a download.
 ///
 /// ```
 /// use std::path::Path;
@@ -42,13 +42,13 @@ pub(crate) struct Downloads {
 /// A run's model, with its files on this machine.
 #[derive(Clone, Debug)]
 pub(crate) struct FoundModel {
-    /// The model as the user named it (by its full name), or the built-in one that was chosen.
+    /// The model as the user named it (by its full name), or the built-in one that was selected.
     pub(crate) name: String,
     pub(crate) location: Location,
 }
 
 impl ModelSource {
-    /// Finds the model, and downloads it where it must be. One of the two built-in models is chosen by the
+    /// Finds the model, and downloads it if necessary. One of the two built-in models is selected by the
     /// letters of `inputs`.
     pub(crate) fn find(&self, downloads: Option<&Downloads>) -> Result<FoundModel, ModelError> {
         let name = match self {
@@ -63,14 +63,15 @@ impl ModelSource {
         Ok(FoundModel { name, location })
     }
 
-    /// The built-in model that reads the first records of `inputs`; None where another model is meant.
+    /// Returns the built-in model that reads the first records of `inputs`; None if the user named another
+    /// model.
     pub(crate) fn built_in(
         &self,
         inputs: &[Input],
         limits: ReadLimits,
     ) -> Result<Option<&'static str>, ModelError> {
         match self {
-            // A path of that name is a path.
+            // If a path of that name exists, the name is that path.
             ModelSource::Named(name) if name == mini::NAME && !Path::new(name).exists() => {
                 mini::model_for(inputs, limits).map(Some)
             }
@@ -79,13 +80,14 @@ impl ModelSource {
     }
 }
 
-/// Returns the full name of a model that is named by its short one. A path of that name is a path.
+/// Returns the full name of a model with a short name. If a path of that name exists, the name is that
+/// path.
 pub(crate) fn named(name: &str) -> &str {
     full_name(name).filter(|_| !Path::new(name).exists()).unwrap_or(name)
 }
 
 impl Downloads {
-    /// What downloads damaged files of the cache again.
+    /// Returns what downloads damaged files of the cache again.
     pub(crate) fn refetch(&self) -> Refetch {
         Refetch::new(self.hub.clone(), Arc::clone(&self.progress))
     }

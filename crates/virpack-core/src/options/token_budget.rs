@@ -1,4 +1,4 @@
-//! How large batches may be.
+//! The size of batches.
 
 use std::str::FromStr;
 
@@ -13,20 +13,20 @@ use std::str::FromStr;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TokenBudget {
-    /// What fits the device's free memory, at most where more brings no speed.
+    /// As many as fit in the device's free memory, up to the size at which more brings no speed.
     #[default]
     Auto,
     /// This many tokens, special ones included.
     Tokens(usize),
 }
 
-/// A text that is not a token budget.
+/// Text that is not a token budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a number of tokens, or `auto`")]
 pub struct ParseTokenBudgetError;
 
 impl TokenBudget {
-    /// The tokens, where their number is given.
+    /// Returns the number of tokens, if it is given.
     pub(crate) fn tokens(self) -> Option<usize> {
         match self {
             TokenBudget::Auto => None,

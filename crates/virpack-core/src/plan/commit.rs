@@ -1,4 +1,4 @@
-//! All parts of a plan, checked, and then made one: by a manifest, or as one file.
+//! Checks all parts of a plan, and joins them: by a manifest, or as one file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,10 +23,10 @@ use crate::output::{OutputDtype, OutputFormat, OutputSummary, about};
 use crate::predict::{PredictOptions, PredictSummary};
 use crate::verdict::ContigRule;
 
-/// Most parts that are hashed at once.
+/// The most parts that are hashed at once.
 const AT_ONCE: usize = 8;
 
-/// Which plan to commit, and to what.
+/// The plan to commit, and its output.
 ///
 /// ```
 /// use virpack_core::plan::CommitOptions;
@@ -52,7 +52,7 @@ pub struct CommitOptions {
 }
 
 impl CommitOptions {
-    /// The plan in a directory, to a manifest beside its parts.
+    /// Returns the options for the plan in a directory, with a manifest beside its parts.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         CommitOptions {
             directory: directory.into(),
@@ -72,76 +72,77 @@ impl CommitOptions {
     }
 
     setters! {
-        /// Sets the file that the parts are joined to as well, or, of `predict`, the directory of the tables;
-        /// None: they stay as they are.
+        /// Sets the file into which the parts are also joined, or for `predict` the directory of the
+        /// tables; None: the parts are not joined.
         output: impl Into<Option<PathBuf>>,
-        /// Sets its format; None: what the name's ending says. Of `embed` alone.
+        /// Sets the format of the file; None: by the extension of the name. For `embed` only.
         format: impl Into<Option<OutputFormat>>,
-        /// Sets the type of its values; None: the parts'. Of `embed` alone.
+        /// Sets the type of its values; None: that of the parts. For `embed` only.
         dtype_out: impl Into<Option<OutputDtype>>,
         /// Replaces files that exist.
         force: bool,
-        /// Sets what is called viral. This and what follows is of `predict` alone.
+        /// Sets what is called viral. This and all options below are for `predict` only.
         calls: CallOptions,
-        /// Writes VirNucPro's two files, too, with these columns; None: as the plan was made.
+        /// Sets the columns of VirNucPro's two files, which are then written too; None: as the plan was
+        /// made.
         compat: impl Into<Option<Compat>>,
-        /// Writes `contigs.tsv`, too, by this rule; None: does not.
+        /// Sets the rule of `contigs.tsv`, which is then written too; None: it is not written.
         contigs: impl Into<Option<ContigRule>>,
         /// Draws the score along viral and uncertain records of several chunks.
         plot: Option<Draw>,
-        /// Sets the most records that are drawn; [`DEFAULT_MAX_PLOTS`] by default.
+        /// Sets the most records that are drawn; the default is [`DEFAULT_MAX_PLOTS`].
         max_plots: usize,
         /// Makes ids unique, as [`PredictOptions::unique_ids`](crate::predict::PredictOptions::unique_ids).
         unique_ids: bool,
         /// Sets the largest record and the largest header of the inputs, which are read again.
         limits: ReadLimits,
-        /// Sets the command line that `run.json` and the page name.
+        /// Sets the command line that `run.json` and the page show.
         command: impl Into<Option<String>>,
     }
 }
 
-/// What was committed.
+/// The results of a commit.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CommitSummary {
-    /// Parts.
+    /// The number of parts.
     pub parts: u64,
     /// Records of all inputs.
     pub records: u64,
     /// Records with an embedding.
     pub rows: u64,
-    /// Records with a reason instead.
+    /// Records without an embedding, each with a reason.
     pub skipped: u64,
     /// The manifest.
     pub manifest: PathBuf,
-    /// Whether the manifest was there already.
+    /// Whether the manifest existed before.
     pub was_there: bool,
     /// Temporary files of stopped runs that were removed.
     pub removed: u64,
-    /// The kinds of devices that the parts come from, where these are several: values may differ in their
+    /// The number of kinds of devices that made the parts: if there are several, values may differ in their
     /// last digits.
     pub kinds: u64,
-    /// What was written where the parts were joined to a file.
+    /// What was written, if the parts were joined to a file.
     pub joined: Option<OutputSummary>,
-    /// What was written where they were joined to the tables of a run.
+    /// What was written, if the parts were joined to the tables of a run.
     pub predicted: Option<Box<PredictSummary>>,
 }
 
-/// What the parts are joined to.
+/// The output into which the parts are joined.
 enum Output {
     File(join::Joined),
     Tables(Box<PredictOptions>),
 }
 
-/// Checks that every part of a plan is there with all its bytes, removes what stopped runs have left beside
-/// them, and writes the manifest. Where the options name a file, joins the parts to it: the file that
-/// [`embed`](crate::embed) would have written. Of a plan of `predict` they name a directory, and get the
-/// files that [`predict`](crate::predict::predict) would have written; the inputs are read again for it.
+/// Checks that every part of a plan exists with all its bytes, removes the leftovers of stopped runs beside
+/// them, and writes the manifest. If the options name a file, joins the parts into the file that
+/// [`embed`](crate::embed) would have written. For a plan of `predict` they name a directory, which gets
+/// the files that [`predict`](crate::predict::predict) would have written; the inputs are then read again.
 ///
 /// # Errors
 ///
-/// [`PlanError`](super::PlanError) that names the parts that are missing, torn or of another plan, or another
-/// manifest that is there; and what keeps a file from being written.
+/// [`PlanError`](super::PlanError) with the parts that are missing, torn or from another plan, or if
+/// another manifest exists; and an error if a file cannot be written.
 pub fn commit(options: &CommitOptions) -> Result<CommitSummary, Error> {
     let plan = Plan::open(&options.directory)?;
     let output = match (&options.output, plan.command()) {
@@ -175,7 +176,7 @@ pub fn commit(options: &CommitOptions) -> Result<CommitSummary, Error> {
     })
 }
 
-/// What all parts are, once each is there, and no other.
+/// Returns the reports of all parts, after checking that each part exists, and no others.
 fn check_parts(plan: &Plan) -> Result<Vec<PartReport>, PlanProblem> {
     let (next, states) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
@@ -186,7 +187,7 @@ fn check_parts(plan: &Plan) -> Result<Vec<PartReport>, PlanProblem> {
     };
     let threads = available_parallelism().map_or(1, usize::from).min(AT_ONCE).min(plan.parts().len());
     std::thread::scope(|scope| {
-        // Where the system starts no more threads, this one does their work.
+        // If the system starts no more threads, this thread does their work.
         for _ in 1..threads {
             let _ = std::thread::Builder::new().spawn_scoped(scope, work);
         }
@@ -221,7 +222,7 @@ fn check_parts(plan: &Plan) -> Result<Vec<PartReport>, PlanProblem> {
     Ok(reports)
 }
 
-/// Removes the temporary files of a plan's files; their number.
+/// Removes the temporary files of a plan's files, and returns their number.
 fn remove_leftovers(plan: &Plan) -> Result<u64, Error> {
     let mut removed = 0;
     for directory in [plan.directory.clone(), plan.reports()] {
@@ -242,7 +243,7 @@ fn entries(directory: &Path) -> Result<Vec<fs::DirEntry>, PlanProblem> {
     read().map_err(|source| PlanProblem::Read { path: directory.into(), source })
 }
 
-/// What the bits of parts depend on, each once.
+/// Returns what the bits of parts depend on, each kind once.
 pub(super) fn kinds(reports: &[PartReport]) -> Vec<&Vec<String>> {
     let mut kinds: Vec<_> = reports.iter().flat_map(|report| &report.computed_by).collect();
     kinds.sort();
@@ -250,7 +251,7 @@ pub(super) fn kinds(reports: &[PartReport]) -> Vec<&Vec<String>> {
     kinds
 }
 
-/// Writes the manifest, if it is not there; whether it was.
+/// Writes the manifest unless it exists, and returns whether it existed.
 fn write_manifest(plan: &Plan, reports: &[PartReport]) -> Result<bool, Error> {
     let path = plan.manifest_path();
     let text = about::text(&manifest(plan, reports));

@@ -1,4 +1,4 @@
-//! Why a plan cannot be made, its parts not be computed, or not be committed.
+//! The errors of plans, of their parts and of commits.
 
 use std::borrow::Cow;
 use std::io;
@@ -10,14 +10,13 @@ use virpack_seq::{Hint, InputError, SeqError, shown_id, shown_path};
 use super::part_state::PartProblem;
 use crate::Error;
 
-/// A plan, or its parts, are not as they must be.
+/// An error of a plan or of its parts.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct PlanError(#[from] PlanProblem);
 
 impl PlanError {
-    /// Returns the numbers of the parts that are missing or not as they must be, as `3,7-9`; None for another
-    /// problem.
+    /// Returns the numbers of the parts that are missing or invalid, as `3,7-9`; None for another problem.
     #[must_use]
     pub fn parts(&self) -> Option<String> {
         match &self.0 {
@@ -26,8 +25,7 @@ impl PlanError {
         }
     }
 
-    /// Returns the directory of the plan whose parts are missing or not as they must be, or are another
-    /// command's.
+    /// Returns the directory of the plan whose parts are missing or invalid, or belong to another command.
     #[must_use]
     pub fn directory(&self) -> Option<&std::path::Path> {
         match &self.0 {
@@ -36,8 +34,8 @@ impl PlanError {
         }
     }
 
-    /// Returns the command that makes the parts that are missing or not as they must be, or of a plan
-    /// that another command was asked to make parts of: `embed` or `predict`.
+    /// Returns the command, `embed` or `predict`, that makes the missing or invalid parts, or the parts of
+    /// a plan that another command was to make.
     #[must_use]
     pub fn command(&self) -> Option<&'static str> {
         match &self.0 {
@@ -60,10 +58,10 @@ impl Hint for PlanError {
     }
 }
 
-/// Most problems of parts that an error lists.
+/// The most problems of parts that an error lists.
 const LISTED: usize = 10;
 
-/// What is wrong, with the facts to mend it.
+/// The problem, with the facts that are needed to correct it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlanProblem {
     /// The directory has another plan.
@@ -74,7 +72,7 @@ pub(crate) enum PlanProblem {
         /// The first key of `plan.json` that differs.
         what: String,
     },
-    /// The directory has none.
+    /// The directory has no plan.
     #[error("{} has no plan", shown_path(directory))]
     NoPlan {
         /// The directory.
@@ -85,64 +83,64 @@ pub(crate) enum PlanProblem {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file of a plan is not as it was written.
+    /// A file of a plan that was changed after it was written.
     #[error("{}: {what}", shown_path(path))]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         what: &'static str,
     },
-    /// Another version of virpack has made the plan.
+    /// A plan that another version of virpack made.
     #[error("{}: made by virpack {found}, and this is {}", shown_path(path), env!("CARGO_PKG_VERSION"))]
     Version {
         /// The plan's file.
         path: PathBuf,
-        /// The version that has made it.
+        /// That version.
         found: String,
     },
-    /// An input is not what it was when the plan was made.
+    /// An input that changed after the plan was made.
     #[error("{}: the input changed since the plan was made: {change}", shown_path(path))]
     Changed {
         /// The input.
         path: PathBuf,
-        /// What has happened to it.
+        /// The change.
         change: Change,
     },
-    /// A path that JSON has no text for.
+    /// A path that JSON cannot represent.
     #[error("{}: a plan names files, and this name is not UTF-8", shown_path(path))]
     Name {
         /// The path.
         path: PathBuf,
     },
-    /// A URL with what lets its reader in.
+    /// A URL with credentials.
     #[error("{}: a plan names its inputs, and this URL holds a password or a signature", shown_path(path))]
     Secret {
-        /// The URL without it.
+        /// The URL without them.
         path: PathBuf,
     },
-    /// A type of values that Parquet does not have.
+    /// A type of values that Parquet files do not have.
     #[error("parts are Parquet files, which hold float32 or float16, not bfloat16")]
     NoBf16,
-    /// A part that the plan does not have.
+    /// A part number that the plan does not have.
     #[error("the plan has no part {number}: its parts are 1 to {parts}")]
     NoPart {
-        /// What was asked for.
+        /// The requested number.
         number: u64,
-        /// How many there are.
+        /// The number of parts.
         parts: u64,
     },
-    /// A model or options that are not the plan's.
+    /// A model or options that differ from the plan's.
     #[error("the {what} is not the plan's: {found} here, {planned} there")]
     NotPlanned {
-        /// What it is.
+        /// The name of the difference.
         what: String,
-        /// What it is here.
+        /// The value here.
         found: String,
-        /// What the plan has.
+        /// The value in the plan.
         planned: String,
     },
     /// A plan whose parts another command makes.
@@ -152,24 +150,24 @@ pub(crate) enum PlanProblem {
         directory: PathBuf,
         /// The command that makes its parts.
         planned: &'static str,
-        /// The command that was to make them.
+        /// The command that was asked to make them.
         asked: &'static str,
     },
-    /// An option of a commit that its plan has no use for.
+    /// An option of a commit that does not apply to the plan.
     #[error("{option} does not apply to a plan of {planned}")]
     Option {
-        /// What was asked for.
+        /// The option.
         option: &'static str,
         /// The command that makes the plan's parts.
         planned: &'static str,
     },
-    /// A model that is on no disk.
+    /// A model without files on disk.
     #[error("{name} is in this process's memory alone, and a plan names files")]
     InMemory {
-        /// What it is called.
+        /// The name of the model.
         name: String,
     },
-    /// A record of an input that is not the one that was scored.
+    /// A record of an input that differs from the record that was scored.
     #[error(
         "{}, line {line}: the input changed since the plan was made: record {} is not the one scored then",
         shown_path(path),
@@ -183,7 +181,7 @@ pub(crate) enum PlanProblem {
         /// Its id.
         id: String,
     },
-    /// Parts that are missing or not as the plan has them.
+    /// Parts that are missing or differ from the plan.
     #[error(
         "{} of {parts} parts in {} cannot be committed:{}{}",
         problems.len(), shown_path(directory),
@@ -195,9 +193,9 @@ pub(crate) enum PlanProblem {
         directory: PathBuf,
         /// The command that makes parts.
         command: &'static str,
-        /// Their numbers, rising, and what is wrong with each.
+        /// Their numbers, ascending, each with its problem.
         problems: Vec<(u64, PartProblem)>,
-        /// How many parts the plan has.
+        /// The number of parts in the plan.
         parts: u64,
     },
     /// A file with the name of a part that the plan does not have.
@@ -206,16 +204,16 @@ pub(crate) enum PlanProblem {
         /// The file.
         path: PathBuf,
     },
-    /// A manifest of other parts.
+    /// A manifest that belongs to other parts.
     #[error("{}: it belongs to other parts than those in the directory", shown_path(path))]
     OtherManifest {
         /// The manifest.
         path: PathBuf,
     },
-    /// Values that the parts do not have any more.
+    /// A type of values that the parts cannot give any more.
     #[error("the parts hold float16, and {asked} was asked for")]
     Narrow {
-        /// The type that was asked for.
+        /// The requested type.
         asked: String,
     },
 }
@@ -257,7 +255,7 @@ impl Hint for PlanProblem {
 }
 
 impl PlanProblem {
-    /// The error of an input that is opened: where it has changed, it has since the plan was made.
+    /// Returns the error of opening an input. A changed input is an error of the plan.
     pub(super) fn of_opening(error: SeqError) -> Error {
         match error {
             SeqError::Input(InputError::Changed { path, change }) => {
@@ -268,7 +266,7 @@ impl PlanProblem {
     }
 }
 
-/// Rising numbers as `3,7-9`.
+/// Writes ascending numbers as `3,7-9`.
 fn ranges(numbers: impl Iterator<Item = u64>) -> String {
     let mut all: Vec<(u64, u64)> = Vec::new();
     for number in numbers {

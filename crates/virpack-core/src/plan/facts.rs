@@ -1,4 +1,4 @@
-//! What the parts of a plan are of, as `plan.json` has it.
+//! The facts of a plan, as `plan.json` has them.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -15,41 +15,41 @@ use crate::output::OutputDtype;
 /// The format of `plan.json` and `plan.jsonl`.
 const FORMAT: u64 = 2;
 
-/// What the parts of a plan are of.
+/// The facts of a plan.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct PlanFacts {
     pub(super) inputs: Vec<PlannedInput>,
     pub(super) work: PlannedWork,
-    /// Most tokens of a part.
+    /// The most tokens of a part.
     pub(super) part_tokens: u64,
     /// Records of all inputs.
     pub(super) records: u64,
-    /// Their tokens, as far as letters tell.
+    /// The tokens of all inputs, as counted from letters.
     pub(super) tokens: u64,
-    /// What was passed over in the inputs, for people.
+    /// What the reader passed over in the inputs, for people.
     pub(super) remarks: Vec<String>,
 }
 
-/// What is made of records.
+/// The work of a plan.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum PlannedWork {
-    /// Their embeddings.
+    /// Embeddings of records.
     Embed {
-        /// By this model.
+        /// The model.
         model: PlannedModel,
-        /// As these say.
+        /// The options of rows.
         options: RowOptions,
     },
-    /// The scores of their chunks.
+    /// Scores of the records' chunks.
     Predict(Box<PlannedJudges>),
 }
 
 /// An input as it was planned.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct PlannedInput {
-    /// As the user named it; rows have it where there are several.
+    /// The name that the user gave; rows have it if there are several inputs.
     pub(super) name: String,
-    /// The same from the root, or a URL.
+    /// The absolute path, or a URL.
     pub(super) path: PathBuf,
     pub(super) cut: CutInput,
 }
@@ -57,31 +57,31 @@ pub(super) struct PlannedInput {
 /// The model of a plan.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct PlannedModel {
-    /// As the user named it, or the built-in one that was chosen.
+    /// The name that the user gave, or that of the built-in model that was selected.
     pub(super) name: String,
-    /// The same from the root where it is a path.
+    /// The absolute path, if the name is a path.
     pub(super) path: Option<PathBuf>,
     /// SHA-256 of its weights.
     pub(super) sha256: String,
     /// Name, size and SHA-256 of each file beside them.
     pub(super) beside: Vec<(String, String)>,
-    /// Values of a row.
+    /// The number of values in a row.
     pub(super) hidden: usize,
 }
 
-/// What shapes rows.
+/// The options that affect rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct RowOptions {
     pub(super) pool: Option<Pool>,
-    /// From 0, the embeddings.
+    /// The layer from 0, the embeddings.
     pub(super) layer: usize,
-    /// None: what the device computes in.
+    /// The precision. None: the device's default.
     pub(super) dtype: Option<Dtype>,
     pub(super) dtype_out: OutputDtype,
     pub(super) lengths: LengthPolicy,
 }
 
-/// Names in `plan.json` and what they stand for.
+/// The names of pools in `plan.json`.
 const POOLS: [(&str, Option<Pool>); 5] = [
     ("mean", Some(Pool::Mean)),
     ("cls", Some(Pool::Cls)),
@@ -93,7 +93,7 @@ pub(super) const DTYPES: [Dtype; 5] = [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtyp
 const DTYPES_OUT: [OutputDtype; 2] = [OutputDtype::F32, OutputDtype::F16];
 
 impl PlanFacts {
-    /// The facts as JSON, with the number of parts and the SHA-256 of their list.
+    /// Returns the facts as JSON, with the number of parts and the SHA-256 of their list.
     pub(super) fn to_json(&self, parts: u64, parts_sha256: &str) -> Map<String, Value> {
         let facts = json!({
             "format": FORMAT,
@@ -111,13 +111,13 @@ impl PlanFacts {
         facts
     }
 
-    /// The inputs, each with its size and SHA-256.
+    /// Returns the inputs, each with its size and SHA-256.
     pub(super) fn inputs_json(&self) -> Value {
         self.inputs.iter().map(PlannedInput::to_json).collect()
     }
 
-    /// Reads what [`PlanFacts::to_json`] gave; None for anything else. With the number of parts and the
-    /// SHA-256 of their list.
+    /// Parses what [`PlanFacts::to_json`] returned, together with the number of parts and the SHA-256 of
+    /// their list; None for anything else.
     pub(super) fn of_json(value: &Value) -> Option<(PlanFacts, u64, String)> {
         let number = |name| value.get(name)?.as_u64();
         let inputs = value.get("inputs")?.as_array()?.iter().map(PlannedInput::of_json);
@@ -133,14 +133,14 @@ impl PlanFacts {
         Some((facts, number("parts")?, text(value.get("parts_sha256")?)?))
     }
 
-    /// The inputs as the user named them.
+    /// Returns the inputs as the user named them.
     pub(super) fn sources(&self) -> Vec<String> {
         self.inputs.iter().map(|input| input.name.clone()).collect()
     }
 }
 
 impl PlannedWork {
-    /// The command that makes parts.
+    /// Returns the command that makes the parts.
     pub(super) fn command(&self) -> &'static str {
         match self {
             PlannedWork::Embed { .. } => "embed",
@@ -148,7 +148,7 @@ impl PlannedWork {
         }
     }
 
-    /// Its members of `plan.json`, and of a manifest.
+    /// Returns its members of `plan.json`, and of a manifest.
     pub(super) fn to_json(&self) -> Map<String, Value> {
         let mut facts = match self {
             PlannedWork::Embed { model, options } => {
@@ -172,7 +172,7 @@ impl PlannedWork {
         }
     }
 
-    /// What a file says of the run that it comes from.
+    /// Returns what a file records about its run.
     pub(super) fn about(&self) -> Vec<(String, String)> {
         let layer;
         let facts = match self {
@@ -315,7 +315,7 @@ impl RowOptions {
     }
 }
 
-/// A path from the root.
+/// Returns an absolute path.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf, PlanProblem> {
     let failed = |source| PlanProblem::Read { path: path.into(), source };
     let absolute = std::path::absolute(path).map_err(failed)?;
@@ -325,12 +325,12 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, PlanProblem> {
     }
 }
 
-/// A text of JSON.
+/// Returns a JSON string.
 pub(super) fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
-/// A time as RFC 3339 with nanoseconds; None for one that it has no year for.
+/// Returns a time as RFC 3339 with nanoseconds; None for a year that the format cannot express.
 fn shown_time(time: SystemTime) -> Option<String> {
     let year_10000 = Duration::from_secs(253_402_300_800);
     let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;

@@ -1,4 +1,4 @@
-//! The parts of a plan, joined to the file that one run would have written.
+//! Joins the parts of a plan into the file that one run would have written.
 
 use std::path::{Path, PathBuf};
 
@@ -10,13 +10,13 @@ use super::{Plan, PlanProblem};
 use crate::Error;
 use crate::output::{self, OutputDtype, OutputOptions, OutputSummary, PartRows};
 
-/// The file that parts are joined to.
+/// The file into which parts are joined.
 pub(super) struct Joined {
     path: PathBuf,
     options: OutputOptions,
 }
 
-/// Checks that the file that is asked for can be written.
+/// Checks that the requested file can be written.
 pub(super) fn check(plan: &Plan, path: &Path, options: &CommitOptions) -> Result<Joined, Error> {
     let parts = plan.rows()?.1.dtype_out;
     let dtype = options.dtype_out.unwrap_or(parts);
@@ -30,7 +30,7 @@ pub(super) fn check(plan: &Plan, path: &Path, options: &CommitOptions) -> Result
     Ok(Joined { path: path.to_path_buf(), options: layout })
 }
 
-/// Joins parts that are as they were written, in the order of their records.
+/// Joins checked parts, in the order of their records.
 pub(super) fn join(plan: &Plan, reports: &[PartReport], joined: Joined) -> Result<OutputSummary, Error> {
     let hidden = plan.rows()?.0.hidden;
     let mut out = output::create(&joined.path, hidden, joined.options)?;

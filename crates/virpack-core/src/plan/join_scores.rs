@@ -1,6 +1,6 @@
-//! The parts of a plan of `predict`, joined to the directory that one run would have written.
+//! Joins the parts of a plan of `predict` into the directory that one run would have written.
 //!
-//! Scores come out of the parts; ids, descriptions and letters come out of the inputs, which are read again.
+//! Scores come from the parts. Ids, descriptions and letters come from the inputs, which are read again.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::{Plan, PlanProblem};
 use crate::Error;
 use crate::predict::{JoinedFacts, JoinedTables, PredictOptions, PredictSummary};
 
-/// Checks that the tables that are asked for can be written; gives the options of the run that would have
+/// Checks that the requested tables can be written, and returns the options of the run that would have
 /// written them.
 pub(super) fn check(plan: &Plan, output: &Path, options: &CommitOptions) -> Result<PredictOptions, Error> {
     let judges = plan.judges()?;
@@ -45,7 +45,7 @@ pub(super) fn check(plan: &Plan, output: &Path, options: &CommitOptions) -> Resu
     Ok(run)
 }
 
-/// Joins parts that are as they were written, in the order of their records.
+/// Joins checked parts, in the order of their records.
 pub(super) fn join(
     plan: &Plan,
     reports: &[PartReport],
@@ -102,7 +102,7 @@ pub(super) fn join(
     })
 }
 
-/// Checks that the inputs are as they were, as far as size and time tell.
+/// Checks that the inputs are unchanged, by size and time.
 fn check_inputs(plan: &Plan, options: &CommitOptions) -> Result<(), Error> {
     let inputs = plan.inputs();
     let mut next = 0;
@@ -118,7 +118,7 @@ fn check_inputs(plan: &Plan, options: &CommitOptions) -> Result<(), Error> {
     Ok(())
 }
 
-/// The error of a record that was not scored.
+/// Returns the error of a record that was not scored.
 fn of_another(inputs: &[Input], record: &Record) -> PlanProblem {
     let path = inputs.get(record.source as usize).map(|input| input.path().into()).unwrap_or_default();
     PlanProblem::OtherRecord { path, line: record.line, id: record.id.to_string() }

@@ -1,5 +1,5 @@
-//! The models and classifiers of a plan of `predict`, and how records are cut for them, as `plan.json`
-//! has them.
+//! The models and classifiers of a plan of `predict`, and how records are cut for them, as `plan.json` has
+//! them.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use crate::options::{ModelSource, named};
 use crate::predict::{JudgeFacts, PredictOptions};
 use crate::verdict::RecordCalibration;
 
-/// What judges in a plan of `predict`, and how records are cut.
+/// The models and classifiers of a plan of `predict`, and how records are cut.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct PlannedJudges {
-    /// What all are called together, where they have a name.
+    /// The name of all of them together, if they have one.
     name: Option<String>,
     nucleotide_model: PlannedSource,
     protein_model: PlannedSource,
@@ -30,33 +30,33 @@ pub(super) struct PlannedJudges {
     calibration: Option<RecordCalibration>,
     /// Path, size and SHA-256 of each file.
     files: Vec<(String, u64, String)>,
-    /// The same files and how records are cut, for those who make parts to compare.
+    /// The same files and how records are cut, in a form that the makers of parts compare.
     pub(super) identity: Identity,
     /// Bases of a chunk.
     pub(super) length: NonZeroUsize,
     genetic_code: GeneticCode,
     min_length: usize,
-    /// None: what the device computes in.
+    /// The precision. None: the device's default.
     pub(super) dtype: Option<Dtype>,
-    /// Whose columns VirNucPro's files have unless a commit is asked otherwise.
+    /// The default columns of VirNucPro's files in a commit.
     pub(super) compat: Option<Compat>,
 }
 
-/// Where a model or a classifier is.
+/// The source of a model or a classifier.
 #[derive(Clone, Debug, PartialEq)]
 struct PlannedSource {
-    /// As the user named it.
+    /// The name that the user gave.
     name: String,
-    /// The same from the root where it is a path. None: it is known by its name, or built in.
+    /// The absolute path if the name is a path. None: it is known by its name, or built in.
     path: Option<PathBuf>,
 }
 
-/// Who reads the options of a plan.
+/// The purpose of a plan's options.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Names {
-    /// Files are opened: paths are those from the root.
+    /// To open files: paths are absolute.
     OfFiles,
-    /// Files are named in tables: as the user has named them.
+    /// To name files in tables: as the user named them.
     AsGiven,
 }
 
@@ -84,12 +84,12 @@ impl PlannedJudges {
         })
     }
 
-    /// What judges, in a word.
+    /// Returns the name of the models and classifiers.
     pub(super) fn shown(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.classifier.name)
     }
 
-    /// The files of models and classifiers.
+    /// Returns the files of models and classifiers.
     pub(super) fn files(&self) -> Vec<FileChecksum> {
         let files = self.files.iter().cloned();
         files
@@ -97,7 +97,7 @@ impl PlannedJudges {
             .collect()
     }
 
-    /// The options of a run with all of this.
+    /// Returns the options of a run with all of this.
     pub(super) fn options(&self, inputs: Vec<Input>, names: Names, output: &Path) -> PredictOptions {
         let models = [&self.nucleotide_model, &self.protein_model].map(|model| model.model(names));
         let nucleotide_classifier = self.nucleotide_classifier.as_ref().map(|own| own.location(names));
@@ -113,7 +113,7 @@ impl PlannedJudges {
             .checkpoint(None)
     }
 
-    /// The two members of `plan.json`.
+    /// Returns the two members of `plan.json`.
     pub(super) fn to_json(&self) -> Map<String, Value> {
         let file = |(path, bytes, sha256): &(String, u64, String)| {
             let (bytes, sha256) = (*bytes, &**sha256);
@@ -139,7 +139,7 @@ impl PlannedJudges {
         [("models".to_owned(), models), ("options".to_owned(), options)].into_iter().collect()
     }
 
-    /// Reads what [`PlannedJudges::to_json`] gave; None for anything else.
+    /// Parses what [`PlannedJudges::to_json`] returned; None for anything else.
     pub(super) fn of_json(plan: &Value) -> Option<PlannedJudges> {
         let (models, options) = (plan.get("models")?, plan.get("options")?);
         let file = |file: &Value| {
@@ -214,13 +214,13 @@ impl PlannedSource {
     }
 }
 
-/// A file of the built-in model, or a directory of it, by its name.
+/// Returns a file of the built-in model, or a directory of it, by its name.
 fn built_in(name: &str) -> Location {
     let inner = name.strip_prefix(mini::NAME).and_then(|rest| rest.strip_prefix('/'));
     mini::location().join(inner.unwrap_or(name))
 }
 
-/// A value that may be null; None where it is not what `read` takes.
+/// Reads a value that may be null; None if `read` does not accept it.
 fn some<T>(value: &Value, read: impl FnOnce(&Value) -> Option<T>) -> Option<Option<T>> {
     match value {
         Value::Null => Some(None),

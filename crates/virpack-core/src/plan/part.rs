@@ -1,4 +1,4 @@
-//! A part, made by a warm model: its file, then what it is.
+//! Makes a part with a loaded model: its file, then its report.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -25,10 +25,10 @@ use crate::files::{FileProblem, PendingFile, sha256_of};
 use crate::output::{OutputOptions, PartWriter, about};
 use crate::predict::{Predictor, ScoredItem};
 
-/// Rows that come from a model at once.
+/// Rows that a model returns at once.
 const ROWS: NonZeroUsize = NonZeroUsize::new(256).expect("it is not 0");
 
-/// What a part has become.
+/// The results of making a part.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PartSummary {
@@ -36,23 +36,23 @@ pub struct PartSummary {
     pub number: u64,
     /// Its file.
     pub path: PathBuf,
-    /// Whether it was there and was left.
+    /// Whether it existed and was left unchanged.
     pub was_there: bool,
     /// Its records.
     pub records: u64,
-    /// Records with an embedding, or, of `predict`, with what can be scored of them: all.
+    /// Records with an embedding; for `predict` all records, each with the scores that it can have.
     pub rows: u64,
-    /// Records with a reason instead.
+    /// Records without an embedding, each with a reason.
     pub skipped: u64,
-    /// Tokens that were computed for it, special ones included.
+    /// Tokens computed for it, special tokens included.
     pub tokens: u64,
     /// SHA-256 of its file, in hexadecimal digits.
     pub sha256: String,
-    /// How long it took now.
+    /// The time that this call took.
     pub elapsed: Duration,
 }
 
-/// What was made of a part, beside its file.
+/// What a part consists of, beside its file.
 struct Made {
     dtype: Dtype,
     computed_by: Vec<Vec<String>>,
@@ -63,34 +63,34 @@ struct Made {
 }
 
 impl Plan {
-    /// The parts that are not there yet, by their files' sizes.
+    /// Returns the parts that do not exist yet, by the sizes of their files.
     #[must_use]
     pub fn missing(&self) -> Vec<u64> {
         let is_missing = |part: &&PlannedPart| self.state(part, Look::Size).is_err();
         self.parts().iter().filter(is_missing).map(|part| part.number).collect()
     }
 
-    /// What a part is that is there with all its bytes; None where it must be made. What is torn, or of
-    /// another plan, must be.
+    /// Returns the report of a part that exists with all its bytes; None if it must be made. A part that is
+    /// torn or belongs to another plan must be made.
     ///
     /// # Errors
     ///
-    /// [`PlanError`](super::PlanError) where the plan has no such part.
+    /// [`PlanError`](super::PlanError) if the plan has no such part.
     pub fn part_that_is_there(&self, number: u64) -> Result<Option<PartSummary>, Error> {
         let report = self.state(self.part(number)?, Look::Bytes).ok();
         Ok(report.map(|report| self.summary(&report, true, Duration::ZERO)))
     }
 
-    /// Makes a part by the plan's model, whatever stands there: two processes that make it at once write the
-    /// same bytes. Once `cancel` is cancelled, nothing is left of it.
+    /// Makes a part with the plan's model, and replaces an existing one. Two processes that make it at once
+    /// write the same bytes. If `cancel` is cancelled, nothing of the part remains.
     ///
-    /// Only the part's own bytes are read of the inputs. [`plan`](super::plan) has an example.
+    /// Only the part's own bytes are read from the inputs. [`plan`](super::plan) has an example.
     ///
     /// # Errors
     ///
-    /// [`PlanError`](super::PlanError) for a model or options that are not the plan's; an input that has
-    /// changed since the plan was made, at once where its size or time tells, else at the end;
-    /// [`Error::Interrupted`]; and as [`embed`](crate::embed).
+    /// [`PlanError`](super::PlanError) for a model or options that differ from the plan's; an error for an
+    /// input that changed after the plan was made, at once if its size or time shows it, otherwise at the
+    /// end; [`Error::Interrupted`]; and the errors of [`embed`](crate::embed).
     pub fn embed_part(
         &self,
         embedder: &Embedder,
@@ -105,7 +105,7 @@ impl Plan {
         let reading = records.progress();
         let (to, events) = channel();
         let mut stream = embedder.stream(records, ROWS, cancel)?.on_event(move |event| {
-            // Nothing takes it once the part has failed.
+            // The receiver is gone once the part has failed.
             let _ = to.send(event);
         });
         let hidden = self.rows()?.0.hidden;
@@ -133,13 +133,13 @@ impl Plan {
         self.end_part(part, &reading, pending, made, begun)
     }
 
-    /// The same by the models and classifiers of a plan of `predict`.
+    /// Makes a part with the models and classifiers of a plan of `predict`, as [`Plan::embed_part`] does.
     ///
     /// [`plan_predict`](super::plan_predict) has an example.
     ///
     /// # Errors
     ///
-    /// As [`Plan::embed_part`], and as [`predict`](crate::predict::predict).
+    /// Those of [`Plan::embed_part`] and of [`predict`](crate::predict::predict).
     pub fn predict_part(
         &self,
         predictor: &Predictor,
@@ -189,7 +189,7 @@ impl Plan {
         opened.map_err(PlanProblem::of_opening)
     }
 
-    /// Checks that what was read is what was planned, and gives a part its names.
+    /// Checks that the records read are those that were planned, and gives a part its names.
     fn end_part(
         &self,
         part: &PlannedPart,
@@ -224,14 +224,14 @@ impl Plan {
             skipped: made.skipped,
             scored: made.scored,
         };
-        // What says what the part is comes last: without it the part is made again.
+        // The report is written last: without it the part is made again.
         let said = about::write(&self.report_path(number), &report.to_json())?;
         pending.publish_synced()?;
         said.publish_synced()?;
         Ok(self.summary(&report, false, begun.elapsed()))
     }
 
-    /// How the file of a part of `embed` is laid out.
+    /// Returns the layout of the file of a part of `embed`.
     pub(super) fn layout(&self) -> Result<OutputOptions, PlanProblem> {
         let (_, options) = self.rows()?;
         Ok(OutputOptions {

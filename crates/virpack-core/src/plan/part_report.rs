@@ -1,4 +1,4 @@
-//! What a part is, in the file beside it.
+//! The report of a part, in the file beside it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use virpack_seq::{SkipReason, SkippedRecord};
 use super::facts::text;
 use crate::predict::ScoredRecords;
 
-/// What a part is.
+/// The report of a part.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct PartReport {
     pub(super) number: u64,
@@ -22,25 +22,25 @@ pub(super) struct PartReport {
     /// Records of its range.
     pub(super) records: u64,
     pub(super) rows: u64,
-    /// Tokens that were computed.
+    /// Tokens computed.
     pub(super) tokens: u64,
     /// The precision.
     pub(super) dtype: String,
     /// What the bits depend on, for each device.
     pub(super) computed_by: Vec<Vec<String>>,
-    /// Records without a row; all are of the part's input.
+    /// Records without a row; all of them are in the part's input.
     pub(super) skipped: Vec<SkippedRecord>,
-    /// What `predict` has counted in its records; None of `embed`.
+    /// The counts of `predict` in its records; None for `embed`.
     pub(super) scored: Option<ScoredCounts>,
 }
 
-/// What `predict` has counted in the records of a part.
+/// The counts of `predict` in the records of a part.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ScoredCounts {
     pub(super) frames: FrameCounters,
-    /// Tokens that were computed with each model.
+    /// Tokens computed with each model.
     pub(super) tokens: Pair<u64>,
-    /// The id of the first record with a letter that stands for no nucleotide.
+    /// The id of the first record with a letter that is not a nucleotide code.
     pub(super) first_odd: Option<Arc<str>>,
 }
 
@@ -70,7 +70,7 @@ impl PartReport {
         report
     }
 
-    /// Reads what [`PartReport::to_json`] gave, of a part of input `source`; None for anything else.
+    /// Parses what [`PartReport::to_json`] returned, for a part of input `source`; None for anything else.
     pub(super) fn of_json(bytes: &[u8], source: u32) -> Option<PartReport> {
         let value: Value = serde_json::from_slice(bytes).ok()?;
         let number = |name| value.get(name)?.as_u64();
@@ -109,13 +109,13 @@ impl PartReport {
 }
 
 impl ScoredCounts {
-    /// Of records that were scored, without the time that this took.
+    /// Returns the counts of scored records, without the time that scoring took.
     pub(super) fn of(done: &ScoredRecords) -> Self {
         let frames = FrameCounters { busy: Duration::ZERO, ..done.frames };
         ScoredCounts { frames, tokens: done.tokens, first_odd: done.first_odd.clone() }
     }
 
-    /// Adds those of the part behind.
+    /// Adds the counts of a later part.
     pub(super) fn add(&mut self, other: &ScoredCounts) {
         let (sum, more) = (&mut self.frames, &other.frames);
         sum.records += more.records;

@@ -1,4 +1,4 @@
-//! Whether a part is there and as it must be.
+//! Checks whether a part exists and is valid.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -12,26 +12,26 @@ use super::part_report::PartReport;
 use super::planned::PlannedPart;
 use crate::files::sha256_of;
 
-/// Most bytes of what says what a part is: each skipped record has a hundred.
+/// The most bytes of a part's report: each skipped record takes about a hundred.
 const LARGEST: u64 = 2_000_000_000;
 
-/// How closely a part is looked at.
+/// How closely a part is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
-    /// Its size alone: it had its name only when it was whole.
+    /// By its size only: it got its name only when it was complete.
     Size,
-    /// All of its bytes.
+    /// By all of its bytes.
     Bytes,
 }
 
-/// What is wrong with a part.
+/// The problem of a part.
 #[derive(Debug)]
 pub(crate) enum PartProblem {
-    /// It was not made, or a file of it is gone.
+    /// It was not made, or one of its files is missing.
     Missing,
-    /// It is not as it was written.
+    /// It was changed after it was written.
     Torn(String),
-    /// It is of another plan, or was computed otherwise than the others.
+    /// It belongs to another plan, or was computed in another way than the others.
     Foreign(String),
     /// A file of it cannot be read.
     Unreadable(String),
@@ -49,7 +49,7 @@ impl fmt::Display for PartProblem {
 }
 
 impl Plan {
-    /// What a part is, once it is there and as it was written.
+    /// Returns the report of a part that exists and is valid.
     pub(super) fn state(&self, part: &PlannedPart, look: Look) -> Result<PartReport, PartProblem> {
         let (path, report_path) = (self.part_path(part.number), self.report_path(part.number));
         let unreadable = |path: &Path, error: &io::Error| match error.kind() {

@@ -1,4 +1,4 @@
-//! A plan that is there: its files, its parts, and who may make them.
+//! An existing plan: its files, its parts, and who may make them.
 
 use std::path::{Path, PathBuf};
 
@@ -23,14 +23,15 @@ use crate::predict::{PredictOptions, Predictor};
 const FACTS: &str = "plan.json";
 const PARTS: &str = "plan.jsonl";
 const MANIFEST: &str = "manifest.json";
-/// The folder of what each part is.
+/// The directory of the parts' reports.
 const REPORTS: &str = "_parts";
 
-/// Most bytes of a file of a plan: millions of parts have room in it.
+/// The most bytes of a file of a plan: millions of parts fit.
 const LARGEST: u64 = 2_000_000_000;
 
-/// A plan: what is to be made of which records, and the parts that they are divided into. Made by
-/// [`plan`](super::plan) and [`plan_predict`](super::plan_predict), and opened wherever parts are made.
+/// A plan: the work on the records of its inputs, and the parts into which they are divided.
+/// [`plan`](super::plan) and [`plan_predict`](super::plan_predict) make it, and every machine that makes
+/// parts opens it.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(super) directory: PathBuf,
@@ -46,7 +47,7 @@ pub struct Plan {
 pub struct PlannedPart {
     /// Its number, from 1.
     pub number: u64,
-    /// Its records, as bytes of an input; the weight is tokens.
+    /// Its records, as a range of bytes of an input; the weight is in tokens.
     pub range: RecordRange,
 }
 
@@ -55,8 +56,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`PlanError`](super::PlanError) where there is none, it is not as it was written, or another version
-    /// of virpack has made it.
+    /// [`PlanError`](super::PlanError) if there is no plan, it was changed, or another version of virpack
+    /// made it.
     pub fn open(directory: impl Into<PathBuf>) -> Result<Plan, Error> {
         Ok(Plan::read(&directory.into())?)
     }
@@ -90,7 +91,7 @@ impl Plan {
         Ok(Plan { directory: directory.to_owned(), facts, parts: all, name, was_there: false })
     }
 
-    /// Writes the plan of these parts, and leaves it where it is there.
+    /// Writes the plan of these parts, or leaves it unchanged if it exists.
     pub(super) fn write(directory: &Path, facts: PlanFacts, parts: Vec<PlannedPart>) -> Result<Plan, Error> {
         let lines: String = parts.iter().map(|part| part.line(&facts) + "\n").collect();
         let sha256 = hex(&Sha256::digest(&lines));
@@ -102,13 +103,13 @@ impl Plan {
         NewDirectory::create(&directory.join(REPORTS))?.keep();
         PendingFile::whole(&directory.join(PARTS), lines.as_bytes())?.publish_synced()?;
         let mut written = about::write(&path, &facts)?;
-        // The list has its name before what makes it a plan.
+        // The list is published before the file that makes it a plan.
         absent(&path).and_then(|()| written.publish()).map_err(FileProblem::write(&path))?;
         sync_directory(directory);
         Ok(Plan::read(directory)?)
     }
 
-    /// Opens the plan that is there, which must have these facts.
+    /// Opens the existing plan, which must have these facts.
     fn expect(directory: &Path, facts: &Map<String, Value>) -> Result<Plan, Error> {
         let written = read_file(&directory.join(FACTS), directory)?;
         let there: Value = serde_json::from_slice(&written).unwrap_or_default();
@@ -120,37 +121,38 @@ impl Plan {
         Ok(Plan { was_there: true, ..Plan::read(directory)? })
     }
 
-    /// Whether the plan was there already when it was made.
+    /// Returns whether the plan already existed when it was made.
     #[must_use]
     pub fn was_there(&self) -> bool {
         self.was_there
     }
 
-    /// The plan's name: the SHA-256 of `plan.json`, in hexadecimal digits. Every part has it in its report.
+    /// Returns the plan's name: the SHA-256 of `plan.json`, in hexadecimal digits. The report of every part
+    /// has it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The parts, in the order of their records.
+    /// Returns the parts, in the order of their records.
     #[must_use]
     pub fn parts(&self) -> &[PlannedPart] {
         &self.parts
     }
 
-    /// Records of all inputs.
+    /// Returns the records of all inputs.
     #[must_use]
     pub fn records(&self) -> u64 {
         self.facts.records
     }
 
-    /// Tokens of all inputs, as far as their letters tell.
+    /// Returns the tokens of all inputs, as counted from letters.
     #[must_use]
     pub fn tokens(&self) -> u64 {
         self.facts.tokens
     }
 
-    /// The name of the model, or of what judges.
+    /// Returns the name of the model, or of the models and classifiers.
     #[must_use]
     pub fn model(&self) -> &str {
         match &self.facts.work {
@@ -159,19 +161,19 @@ impl Plan {
         }
     }
 
-    /// The command that makes its parts: `embed`, or `predict`.
+    /// Returns the command that makes its parts: `embed`, or `predict`.
     #[must_use]
     pub fn command(&self) -> &'static str {
         self.facts.work.command()
     }
 
-    /// What was passed over in the inputs, a sentence each.
+    /// Returns what the reader passed over in the inputs, one sentence for each.
     #[must_use]
     pub fn remarks(&self) -> &[String] {
         &self.facts.remarks
     }
 
-    /// The precision that parts are to be computed in; None where it is left to the device.
+    /// Returns the precision in which parts must be computed; None if the device decides.
     #[must_use]
     pub fn dtype(&self) -> Option<Dtype> {
         match &self.facts.work {
@@ -180,7 +182,7 @@ impl Plan {
         }
     }
 
-    /// The model and the options of a plan of `embed`.
+    /// Returns the model and the options of a plan of `embed`.
     pub(super) fn rows(&self) -> Result<(&PlannedModel, &RowOptions), PlanProblem> {
         match &self.facts.work {
             PlannedWork::Embed { model, options } => Ok((model, options)),
@@ -188,7 +190,7 @@ impl Plan {
         }
     }
 
-    /// What judges in a plan of `predict`.
+    /// Returns the models and classifiers of a plan of `predict`.
     pub(super) fn judges(&self) -> Result<&PlannedJudges, PlanProblem> {
         match &self.facts.work {
             PlannedWork::Predict(judges) => Ok(judges),
@@ -200,8 +202,8 @@ impl Plan {
         PlanProblem::Command { directory: self.directory.clone(), planned: self.command(), asked }
     }
 
-    /// What an [`Embedder`] that makes parts must be made with. How the model is downloaded, devices and the
-    /// sizes of batches are free: rows do not depend on them. The precision is [`Plan::dtype`].
+    /// Returns the options that an [`Embedder`] for parts must have. Downloads, devices and the sizes of
+    /// batches are free, because rows do not depend on them. The precision is [`Plan::dtype`].
     ///
     /// # Errors
     ///
@@ -216,8 +218,8 @@ impl Plan {
         Ok(source.layer(options.layer as i64).lengths(options.lengths))
     }
 
-    /// What a [`Predictor`] that makes parts must be made with. How models are downloaded, devices and token
-    /// budgets are free: scores do not depend on them. The precision is [`Plan::dtype`].
+    /// Returns the options that a [`Predictor`] for parts must have. Downloads, devices and token budgets
+    /// are free, because scores do not depend on them. The precision is [`Plan::dtype`].
     ///
     /// # Errors
     ///
@@ -226,7 +228,7 @@ impl Plan {
         Ok(self.judges()?.options(self.inputs(), Names::OfFiles, &self.directory))
     }
 
-    /// Checks that a model is the plan's, and does what the plan asks for.
+    /// Checks that a model is the plan's, and computes what the plan requires.
     pub(super) fn check(&self, embedder: &Embedder) -> Result<(), Error> {
         let ((model, options), given) = (self.rows()?, embedder.options());
         let (sha256, mut files, layer, lengths, dtype) = for_model!(embedder.any_model(), |warm| {
@@ -255,7 +257,7 @@ impl Plan {
         }
     }
 
-    /// Checks that models and classifiers are the plan's, and compute as it asks for.
+    /// Checks that models and classifiers are the plan's, and compute what it requires.
     pub(super) fn check_predictor(&self, predictor: &Predictor) -> Result<(), PlanProblem> {
         let judges = self.judges()?;
         let said = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
@@ -271,29 +273,29 @@ impl Plan {
         Ok(())
     }
 
-    /// The part of this number.
+    /// Returns the part of this number.
     pub(super) fn part(&self, number: u64) -> Result<&PlannedPart, PlanProblem> {
         let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
         let part = place.and_then(|place| self.parts.get(place));
         part.ok_or(PlanProblem::NoPart { number, parts: self.parts.len() as u64 })
     }
 
-    /// The inputs, as the user named them in messages, with their paths from the root.
+    /// Returns the inputs with absolute paths, and with the user's names for messages.
     pub(super) fn inputs(&self) -> Vec<Input> {
         self.facts.inputs.iter().map(|input| Input::from(input.path.clone())).collect()
     }
 
-    /// The file of a part.
+    /// Returns the path of a part's file.
     pub(super) fn part_path(&self, number: u64) -> PathBuf {
         self.directory.join(part_name(number))
     }
 
-    /// The file that says what a part is.
+    /// Returns the path of a part's report.
     pub(super) fn report_path(&self, number: u64) -> PathBuf {
         self.directory.join(REPORTS).join(format!("{number:06}.json"))
     }
 
-    /// The folder of these.
+    /// Returns the directory of the reports.
     pub(super) fn reports(&self) -> PathBuf {
         self.directory.join(REPORTS)
     }
@@ -303,18 +305,18 @@ impl Plan {
     }
 }
 
-/// The name of a part's file.
+/// Returns the name of a part's file.
 pub(super) fn part_name(number: u64) -> String {
     format!("part-{number:06}.parquet")
 }
 
-/// The number of a part whose file has this name; None for other names.
+/// Returns the number of a part whose file has this name; None for other names.
 pub(super) fn number_of(name: &str) -> Option<u64> {
     let number = name.strip_prefix("part-")?.strip_suffix(".parquet")?.parse().ok()?;
     (part_name(number) == name).then_some(number)
 }
 
-/// Whether a file of a plan has this name, in its directory or in the folder of what parts are.
+/// Returns whether a file of a plan has this name, in its directory or in that of the reports.
 pub(super) fn is_own(name: &str) -> bool {
     let is_report = |number: &str| number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit());
     [FACTS, PARTS, MANIFEST].contains(&name)
@@ -323,7 +325,7 @@ pub(super) fn is_own(name: &str) -> bool {
 }
 
 impl PlannedPart {
-    /// The line of `plan.jsonl`.
+    /// Returns the line of `plan.jsonl`.
     fn line(&self, facts: &PlanFacts) -> String {
         let RecordRange { source, ref bytes, line, record, before, records, weight, ref sha256 } = self.range;
         let file = facts.inputs.get(source as usize).map(|input| &*input.name);
@@ -365,7 +367,7 @@ impl PlannedPart {
     }
 }
 
-/// Whether parts are all records, each once and in order, in inputs that the plan has.
+/// Returns whether the parts contain all records, each once and in order, in inputs of the plan.
 fn are_contiguous(parts: &[PlannedPart], facts: &PlanFacts) -> bool {
     let mut next = 0;
     for (number, part) in (1..).zip(parts) {

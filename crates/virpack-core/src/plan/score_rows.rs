@@ -1,4 +1,4 @@
-//! The scores of a part of `predict`, read back from its Parquet file a row group at a time.
+//! Reads the scores of a part of `predict` from its Parquet file, one row group at a time.
 
 use std::fs::File;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use virpack_seq::{Frame, Record};
 use crate::calls::{ScoredChunk, ScoredFrame, Scores};
 use crate::output::OutputError;
 
-/// The columns but for `source`, which is the third where there are several inputs.
+/// The columns without `source`, which is the third if there are several inputs.
 const COLUMNS: [(&str, Type); 11] = [
     ("record", Type::INT64),
     ("id", Type::BYTE_ARRAY),
@@ -38,11 +38,11 @@ pub(super) struct ScoreRows {
     has_sources: bool,
     next_group: usize,
     rows: IntoIter<Row>,
-    /// The first row that is not given yet.
+    /// The first row that was not returned yet.
     first: Option<Row>,
 }
 
-/// The chunks of a record, and whether they are of this one.
+/// The chunks of a record, or the finding that they belong to another record.
 pub(super) enum RecordScores {
     /// Its chunks.
     Of(Vec<ScoredChunk>),
@@ -62,7 +62,7 @@ struct Row {
 }
 
 impl ScoreRows {
-    /// Opens the file of a part of a plan that has several inputs, or one.
+    /// Opens the file of a part; `has_sources` says whether its plan has several inputs.
     pub(super) fn open(path: &Path, has_sources: bool) -> Result<Self, OutputError> {
         let file = guarded::open_linked(path).map_err(|source| OutputError::decoding(path, source.into()))?;
         let file = SerializedFileReader::new(file).map_err(|error| OutputError::decoding(path, error))?;
@@ -79,8 +79,8 @@ impl ScoreRows {
         Ok(ScoreRows { path, file, has_sources, next_group: 0, rows, first: None })
     }
 
-    /// The chunks of the next record, which `record` must be; its id may have a number behind it that the
-    /// part's has not.
+    /// Returns the chunks of the next record, which must be `record`. Its id may end with a number that the
+    /// id in the part lacks.
     pub(super) fn of(&mut self, record: &Record, is_numbered: bool) -> Result<RecordScores, OutputError> {
         let mut chunks: Vec<ScoredChunk> = Vec::new();
         let mut rows = 0;
@@ -105,13 +105,13 @@ impl ScoreRows {
         Ok(if rows > 0 { RecordScores::Of(chunks) } else { RecordScores::OfAnother })
     }
 
-    /// Whether all rows are given.
+    /// Returns whether all rows were returned.
     pub(super) fn is_at_end(&mut self) -> Result<bool, OutputError> {
         self.fill()?;
         Ok(self.first.is_none())
     }
 
-    /// The next row, if it is of the record of this number.
+    /// Returns the next row, if it belongs to the record of this number.
     fn next_of(&mut self, record: u64) -> Result<Option<Row>, OutputError> {
         self.fill()?;
         Ok(self.first.take_if(|row| row.record == record))
@@ -188,7 +188,7 @@ impl Row {
     }
 }
 
-/// A column: what each row has of it.
+/// Reads a column: its value in each row.
 fn column<T: DataType>(
     group: &dyn RowGroupReader,
     place: usize,

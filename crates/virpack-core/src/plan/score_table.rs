@@ -21,21 +21,21 @@ use crate::files::{FileProblem, PendingFile};
 use crate::output::OutputError;
 use crate::output::parquet_columns::{failed, optional, required};
 
-/// Rows of a row group: some 10 MB in memory.
+/// Rows of a row group: about 10 MB in memory.
 const ROW_GROUP: usize = 1 << 17;
 
-/// The file, being written.
+/// The file in progress.
 pub(super) struct ScoreTable {
     pending: PendingFile,
     out: SerializedFileWriter<File>,
     rows: Columns,
-    /// Rows of a row group; a chunk's stay together.
+    /// Rows of a row group. All rows of a chunk are in one group.
     group: usize,
-    /// Inputs by name, where there are several.
+    /// The names of the inputs, if there are several.
     sources: Vec<ByteArray>,
 }
 
-/// The rows of the group that is being filled, a column each.
+/// The rows of the group that is being filled, one vector for each column.
 #[derive(Default)]
 struct Columns {
     record: Vec<i64>,
@@ -130,7 +130,7 @@ impl ScoreTable {
         group.map_err(failed(self.pending.target()))
     }
 
-    /// Makes the file whole on disk; it has no name yet.
+    /// Completes the file on disk, still under its temporary name.
     pub(super) fn finish(mut self) -> Result<PendingFile, OutputError> {
         self.close_group()?;
         let ScoreTable { pending, out, .. } = self;
@@ -239,7 +239,7 @@ mod tests {
                 assert_eq!(format!("{read:?}"), format!("{chunks:?}"));
             }
             assert!(rows.is_at_end().unwrap());
-            // Another record than the one that was scored.
+            // A record other than the one that was scored.
             for (other, is_numbered) in [
                 (record(7, "empty", 1), false),
                 (record(7, "empty_1", 0), false),

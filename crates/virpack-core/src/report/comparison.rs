@@ -8,11 +8,11 @@ use crate::files::PendingFile;
 use crate::html::{ComparedRun, compare_page};
 use crate::output::{OutputError, TextFile};
 
-/// Writes a page that compares runs, with links to their reports, in place of an older one.
+/// Writes a page that compares runs, with links to their reports. It replaces an older page.
 ///
 /// # Errors
 ///
-/// What keeps the page from being written.
+/// If the page cannot be written.
 pub fn compare(page: &Path, runs: &[(FinishedRun, ReportSummary)]) -> Result<(), Error> {
     let shown: Vec<_> = runs
         .iter()
@@ -33,7 +33,7 @@ pub fn compare(page: &Path, runs: &[(FinishedRun, ReportSummary)]) -> Result<(),
     Ok(published.map_err(OutputError::write(page))?)
 }
 
-/// The way from a page to the report of a run in a directory; None where that is not text.
+/// Returns the path from a page to the report of a run in a directory; None if that is not UTF-8.
 fn link(page: &Path, directory: &Path) -> Option<String> {
     let full = |path: &Path| std::path::absolute(path).and_then(|path| path.canonicalize().or(Ok(path))).ok();
     let from = full(page.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;

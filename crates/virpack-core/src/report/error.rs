@@ -9,7 +9,7 @@ use virpack_seq::{Hint, shown_path};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
-    /// No `run.json` of `predict` is in the directory.
+    /// A directory without `run.json` of `predict`.
     #[error(
         "{} is not the directory of a complete run: {} {problem}",
         shown_path(directory),
@@ -20,25 +20,25 @@ pub enum ReportError {
         directory: PathBuf,
         /// `run.json`, or the calibration that it names.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// A table that is not as the run has written it.
+    /// A table that was changed after the run wrote it.
     #[error("{}, line {line}: {problem}", shown_path(path))]
     Table {
         /// The table.
         path: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// An input that is not what the run has read.
+    /// An input that differs from the one that the run read.
     #[error("the files of sequences are made out of the inputs, and {input} {problem}")]
     Input {
         /// The input, as `run.json` names it.
         input: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
 }

@@ -1,4 +1,4 @@
-//! The scores of a finished run, record by record, out of its tables.
+//! Reads the scores of a finished run from its tables, record by record.
 
 use virpack_seq::{Frame, Input};
 
@@ -7,7 +7,7 @@ use super::table::Table;
 use crate::calls::{RecordFacts, ScoredChunk, ScoredFrame, Status, source_names};
 use crate::predict::Files;
 
-// Places in the lists of columns below.
+// Indices into the lists of columns below.
 const ID: usize = 0;
 const DESCRIPTION: usize = 1;
 const LENGTH: usize = 2;
@@ -25,21 +25,21 @@ const CHUNK_STATUS: usize = 6;
 const CHUNK_RECORD: usize = 7;
 const FRAME_RECORD: usize = 6;
 
-/// The tables of a finished run, which are read in step.
+/// The tables of a finished run, which are read in parallel.
 pub(super) struct EvidenceTables {
-    /// The inputs by name, where there are several.
+    /// The names of the inputs, if there are several.
     sources: Vec<String>,
     sequences: Table<6>,
     chunks: Table<8>,
     frames: Table<7>,
-    /// Records so far.
+    /// The number of records so far.
     records: u64,
 }
 
 impl EvidenceTables {
     pub(super) fn open(files: &Files, inputs: &[Input]) -> Result<Self, ReportError> {
         let sources = source_names(inputs);
-        // The column is there with several inputs alone; without, nothing is taken from it.
+        // The column exists with several inputs only; otherwise nothing is read from it.
         let source = if sources.is_empty() { "sequence_id" } else { "source" };
         Ok(EvidenceTables {
             sources,
@@ -59,7 +59,7 @@ impl EvidenceTables {
         })
     }
 
-    /// The next record and its chunks; None behind the last one.
+    /// Returns the next record and its chunks; None after the last one.
     pub(super) fn next(&mut self) -> Result<Option<(RecordFacts, Vec<ScoredChunk>)>, ReportError> {
         if !self.sequences.next()? {
             self.chunks.expect_end()?;
@@ -81,7 +81,7 @@ impl EvidenceTables {
         Ok(Some((facts, chunks)))
     }
 
-    /// The next chunk, which must be that of this number, from 1, of this record.
+    /// Returns the next chunk, which must have this number, from 1, in this record.
     fn chunk(&mut self, record: u64, number: u64) -> Result<ScoredChunk, ReportError> {
         let row = &mut self.chunks;
         row.expect_next()?;
@@ -108,7 +108,7 @@ impl EvidenceTables {
     }
 }
 
-/// The input of a row of `sequences.tsv`; the first where there is one.
+/// Returns the number of the input in a row of `sequences.tsv`; 0 if there is one input.
 fn source(row: &Table<6>, sources: &[String]) -> Result<u32, ReportError> {
     if sources.is_empty() {
         return Ok(0);
@@ -118,7 +118,7 @@ fn source(row: &Table<6>, sources: &[String]) -> Result<u32, ReportError> {
     place.ok_or_else(|| row.wrong(format!("{:?} is no input of the run", row.text(SOURCE))))
 }
 
-/// The next frame, which must be of this chunk of this record.
+/// Returns the next frame, which must belong to this chunk of this record.
 fn frame(row: &mut Table<7>, record: u64, chunk: u64) -> Result<ScoredFrame, ReportError> {
     row.expect_next()?;
     row.expect(FRAME_RECORD, record)?;

@@ -1,4 +1,4 @@
-//! The letters of a finished run's records, out of its inputs.
+//! Reads the letters of a finished run's records from its inputs.
 
 use std::collections::VecDeque;
 
@@ -9,12 +9,12 @@ use super::{FinishedRun, ReportError};
 use crate::Error;
 use crate::calls::RecordFacts;
 
-/// The records of the inputs again, which must be what the run has read.
+/// Reads the records of the inputs again, which must be those that the run read.
 pub(super) struct Letters {
     records: Records,
     record: Record,
     inputs: Vec<Input>,
-    /// Sizes and sums of the inputs, as the run has read them.
+    /// The sizes and hashes of the inputs that the run read.
     expected: VecDeque<(u64, String)>,
 }
 
@@ -30,7 +30,7 @@ impl Letters {
             }
             let (bytes, sum) = checksum.ok_or_else(|| wrong("was not read to its end"))?;
             expected.push_back((bytes, sum.to_owned()));
-            // Of an object the sum tells, once it is read.
+            // An object is checked by its hash, after it was read.
             let Input::Path(path) = input else { continue };
             match path.metadata() {
                 Ok(metadata) if metadata.is_file() && metadata.len() == bytes => {}
@@ -46,7 +46,7 @@ impl Letters {
         Ok(Letters { records, record: Record::default(), inputs: run.inputs.clone(), expected })
     }
 
-    /// The letters of the next record, which must be this one.
+    /// Returns the letters of the next record, which must be this one.
     pub(super) fn next(&mut self, facts: &RecordFacts) -> Result<&[u8], Error> {
         let is_there = self.records.read(&mut self.record)?;
         let Record { id, sequence, .. } = &self.record;

@@ -1,4 +1,4 @@
-//! How a finished run is judged again.
+//! The options for judging a finished run again.
 
 use virpack_device::available_memory;
 use virpack_seq::ReadLimits;
@@ -8,7 +8,7 @@ use crate::calls::{CallOptions, CallOutputs, Compat, DEFAULT_MAX_PLOTS, Draw};
 use crate::options::setters;
 use crate::verdict::ContigRule;
 
-/// How a finished run is judged again.
+/// The options for judging a finished run again.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ReportOptions {
@@ -22,7 +22,7 @@ pub struct ReportOptions {
 }
 
 impl ReportOptions {
-    /// As the run has judged, without pictures.
+    /// Returns the options with which the run judged, without plots.
     #[must_use]
     pub fn of(run: &FinishedRun) -> Self {
         ReportOptions {
@@ -43,13 +43,13 @@ impl ReportOptions {
         compat: impl Into<Option<Compat>>,
         /// Writes `contigs.tsv`, the calls of viral-pipelines by this rule; None: removes it.
         contigs: impl Into<Option<ContigRule>>,
-        /// Draws the score along viral and uncertain records of several chunks, into `plots/`; without,
-        /// pictures of the run are removed.
+        /// Sets the function that draws the score along viral and uncertain records of several chunks, into
+        /// `plots/`. Without it, the run's plots are removed.
         plot: impl Into<Option<Draw>>,
-        /// Sets the most records that are drawn: the best.
+        /// Sets the most records that are drawn, the best first.
         max_plots: usize,
-        /// Reads the inputs again where the files of sequences, `viral.fna` and `proviruses.fna`, change;
-        /// without, they are then removed.
+        /// Sets whether the inputs are read again if the files of sequences, `viral.fna` and
+        /// `proviruses.fna`, change. Without it, these files are then removed.
         sequences: bool,
         /// Sets the largest record and the largest header of the inputs.
         limits: ReadLimits,

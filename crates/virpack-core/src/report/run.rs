@@ -1,4 +1,4 @@
-//! A finished run of `predict`, by its `run.json`.
+//! A finished run of `predict`, described by its `run.json`.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ use crate::predict::Files;
 use crate::resume::recorded_identity;
 use crate::verdict::{CallThresholds, ContigRule, Prevalence, RecordCalibration};
 
-/// Most bytes of `run.json`, and of a calibration.
+/// The most bytes of `run.json`, and of a calibration.
 const LARGEST: u64 = 64_000_000;
 
-/// A finished run of `predict`, by its `run.json`.
+/// A finished run of `predict`, described by its `run.json`.
 #[derive(Clone, Debug)]
 pub struct FinishedRun {
     pub(super) directory: PathBuf,
@@ -33,7 +33,7 @@ pub struct FinishedRun {
 }
 
 impl FinishedRun {
-    /// Reads what the run in a directory was.
+    /// Opens the run in a directory.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl FinishedRun {
         Ok(run.ok_or_else(|| wrong("lacks what `predict` writes".to_owned()))?)
     }
 
-    /// The run that `run.json` describes; None where something is missing.
+    /// Returns the run that `run.json` describes; None if a value is missing.
     fn of(
         directory: PathBuf,
         facts: Map<String, Value>,
@@ -89,74 +89,74 @@ impl FinishedRun {
         })
     }
 
-    /// Its directory, as it was named.
+    /// Returns its directory, as the user named it.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// What its models are called together, or its classifier.
+    /// Returns the common name of its models, or that of its classifier.
     #[must_use]
     pub fn model(&self) -> String {
         let text = |name: &str| self.facts.get("models")?.get(name)?.as_str();
         text("name").or_else(|| text("classifier")).unwrap_or_default().to_owned()
     }
 
-    /// What it calls viral.
+    /// Returns what it calls viral.
     #[must_use]
     pub fn calls(&self) -> CallOptions {
         self.calls
     }
 
-    /// Whose columns VirNucPro's two files have, if it has written them.
+    /// Returns the columns of VirNucPro's two files, if the run wrote them.
     #[must_use]
     pub fn compat(&self) -> Option<Compat> {
         self.compat
     }
 
-    /// By which rule it calls contigs, if it has written `contigs.tsv`.
+    /// Returns the rule by which it calls contigs, if it wrote `contigs.tsv`.
     #[must_use]
     pub fn contigs(&self) -> Option<ContigRule> {
         self.contigs
     }
 
-    /// The most pictures that it draws, if it has drawn any.
+    /// Returns the most plots that it draws, if it drew any.
     #[must_use]
     pub fn max_plots(&self) -> Option<usize> {
         self.max_plots
     }
 
-    /// Whether it has numbered ids that came again.
+    /// Returns whether it numbered duplicate ids.
     pub(super) fn unique_ids(&self) -> bool {
         self.unique_ids
     }
 
-    /// All that shapes its files, if it was kept.
+    /// Returns everything that affects its files, if that was kept.
     pub(super) fn identity(&self) -> Option<Identity> {
         recorded_identity(&self.facts)
     }
 
-    /// The sizes and sums of its inputs, where they are known.
+    /// Iterates over the sizes and hashes of its inputs, if they are known.
     pub(super) fn checksums(&self) -> impl Iterator<Item = Option<(u64, &str)>> {
         let inputs = self.facts.get("inputs").and_then(Value::as_array).into_iter().flatten();
         inputs.map(|input| Some((input["bytes"].as_u64()?, input["sha256"].as_str()?)))
     }
 }
 
-/// The rule for contigs that `run.json` names.
+/// Returns the rule for contigs in `run.json`.
 fn contig_rule(named: &Value) -> Option<ContigRule> {
     let share = |name: &str| named.get(name)?.as_f64();
     let rule = ContigRule::default().min_chunks(named.get("min_chunks")?.as_u64()?);
     Some(rule.min_viral(share("min_viral")?).min_nonviral(share("min_nonviral")?))
 }
 
-/// Standard output cannot be read again.
+/// Returns the error for standard output, which cannot be read again.
 pub(super) fn of_standard_output() -> Error {
     let problem = "is standard output, which cannot be read again".to_owned();
     ReportError::NoRun { directory: "-".into(), file: "-".into(), problem }.into()
 }
 
-/// The calibration of a run, if it has one.
+/// Returns the calibration of a run, if it has one.
 fn calibration(directory: &Path, facts: &Map<String, Value>) -> Result<Option<RecordCalibration>, Error> {
     let expected = facts.get("models").and_then(|models| models.get("calibration"));
     let Some(expected) = expected.filter(|expected| !expected.is_null()) else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! A table of a finished run, row by row.
+//! Reads a table of a finished run, row by row.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use csv::{Reader, ReaderBuilder, StringRecord};
 use super::ReportError;
 use crate::calls::Scores;
 
-/// A table of a finished run, of which `N` columns are wanted.
+/// A table of a finished run, from which `N` columns are read.
 pub(super) struct Table<const N: usize> {
     path: PathBuf,
     reader: Reader<File>,
@@ -33,12 +33,12 @@ impl<const N: usize> Table<N> {
         Ok(Table { path: path.to_path_buf(), reader, names, places, row: StringRecord::new() })
     }
 
-    /// Goes on to the next row; false behind the last one.
+    /// Moves to the next row, and returns whether there is one.
     pub(super) fn next(&mut self) -> Result<bool, ReportError> {
         self.reader.read_record(&mut self.row).map_err(|error| self.wrong(error.to_string()))
     }
 
-    /// Goes on to a row that must be there.
+    /// Moves to the next row, which must exist.
     pub(super) fn expect_next(&mut self) -> Result<(), ReportError> {
         match self.next()? {
             true => Ok(()),
@@ -54,12 +54,12 @@ impl<const N: usize> Table<N> {
         }
     }
 
-    /// A column of the row.
+    /// Returns a column of the row.
     pub(super) fn text(&self, column: usize) -> &str {
         self.row.get(self.places[column]).unwrap_or_default()
     }
 
-    /// A column of the row that holds a number.
+    /// Returns a column of the row that holds a number.
     pub(super) fn number<T: FromStr>(&self, column: usize) -> Result<T, ReportError> {
         let text = self.text(column);
         text.parse()
@@ -73,12 +73,12 @@ impl<const N: usize> Table<N> {
         if found == number { Ok(()) } else { Err(self.wrong(problem())) }
     }
 
-    /// Two columns of the row that hold scores, `score_other` first.
+    /// Returns two columns of the row that hold scores, `score_other` first.
     pub(super) fn scores(&self, other: usize) -> Result<Scores, ReportError> {
         Ok(Scores { other: self.number(other)?, virus: self.number(other + 1)? })
     }
 
-    /// An error in this row.
+    /// Returns an error in this row.
     pub(super) fn wrong(&self, problem: String) -> ReportError {
         let line = self.row.position().map_or_else(|| self.reader.position().line(), csv::Position::line);
         ReportError::Table { path: self.path.clone(), line, problem }

@@ -1,20 +1,20 @@
-//! How far two embeddings are apart.
+//! Measures the difference between two embeddings.
 
-/// How far an embedding is from its reference.
+/// The difference between an embedding and its reference.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Difference {
     /// The largest absolute difference of a value.
     pub max_abs: f64,
-    /// The length (L2) of the difference over that of the reference.
+    /// The length (L2) of the difference, relative to that of the reference.
     pub relative: f64,
-    /// The cosine of the angle between the two; blind to scale.
+    /// The cosine of the angle between the two, which is independent of scale.
     pub cosine: f64,
     /// Whether every value has the same bits.
     pub same_bits: bool,
 }
 
 impl Difference {
-    /// Of `values` against `reference`, which are of one length.
+    /// Returns the difference of `values` from `reference`, which have the same length.
     ///
     /// ```
     /// use virpack_core::validate::Difference;

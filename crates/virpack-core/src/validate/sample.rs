@@ -1,8 +1,8 @@
-//! Records sampled evenly over an input, the same ones each time.
+//! Samples records evenly over an input, with the same sample each time.
 
 use virpack_seq::{Record, Records, SeqError};
 
-/// The sampled records, in the input's order.
+/// The sampled records, in input order.
 #[derive(Debug)]
 pub(super) struct Sample {
     /// The records as FASTA.
@@ -14,7 +14,8 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// At most `most` of the records (reservoir sampling, algorithm R of Vitter 1985, with a fixed seed).
+    /// Samples at most `most` of the records (reservoir sampling, algorithm R of Vitter 1985, with a fixed
+    /// seed).
     pub(super) fn take(mut records: Records, most: usize) -> Result<Sample, SeqError> {
         let mut kept: Vec<Record> = Vec::new();
         let (mut record, mut seen, mut state) = (Record::default(), 0u64, 1u64);
@@ -27,7 +28,7 @@ impl Sample {
                 kept.push(record.clone());
                 continue;
             }
-            // Knuth's MMIX generator; its high bits.
+            // Knuth's MMIX generator, of which the high bits are used.
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let place = ((u128::from(state) * u128::from(seen)) >> 64) as usize;
             if let Some(slot) = kept.get_mut(place) {
@@ -37,7 +38,7 @@ impl Sample {
         kept.sort_by_key(|record| record.index);
         let mut fasta = Vec::new();
         for record in &kept {
-            // The id is for errors: the rows go by their place.
+            // The id is for error messages: the rows are matched by their place.
             for part in [b">", record.id.as_bytes(), b"\n", &record.sequence, b"\n"] {
                 fasta.extend_from_slice(part);
             }

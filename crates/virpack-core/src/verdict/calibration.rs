@@ -1,4 +1,4 @@
-//! From the evidence of a record to its score.
+//! Turns the evidence of a record into its score.
 
 use std::collections::BTreeMap;
 
@@ -15,9 +15,9 @@ use super::segments::SegmentModel;
 pub(crate) struct RecordScore {
     /// `virus_score`, 0 to 1.
     pub score: f64,
-    /// `ln(score / (1 - score))`, which tells scores near 1 apart.
+    /// `ln(score / (1 - score))`, which resolves scores near 1.
     pub logit: f64,
-    /// The chunks that it rests on.
+    /// The number of chunks that it is based on.
     pub classified: u64,
 }
 
@@ -27,8 +27,8 @@ impl RecordScore {
     }
 }
 
-/// Returns the score of a record where there is no calibration: the mean log-odds `x` as odds, `1 / (1 +
-/// exp(-x))`; none without a classified chunk.
+/// Returns the score of a record without a calibration: the mean log-odds `x` as odds, `1 / (1 + exp(-x))`;
+/// None without a classified chunk.
 #[must_use]
 pub(crate) fn uncalibrated_score(evidence: &Evidence) -> Option<RecordScore> {
     evidence.mean().map(|mean| RecordScore::of(mean, evidence.classified()))
@@ -37,7 +37,7 @@ pub(crate) fn uncalibrated_score(evidence: &Evidence) -> Option<RecordScore> {
 /// The calibration of a model's records, for each chunk length that it was fitted for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordCalibration {
-    /// The file.
+    /// The text of the file.
     text: String,
     model: String,
     lengths: BTreeMap<usize, LengthCalibration>,
@@ -45,13 +45,13 @@ pub struct RecordCalibration {
 
 /// The calibration for one chunk length.
 ///
-/// Platt's logistic (1999), with coefficients that depend on the number `n` of classified chunks: with `x`
-/// the mean of their clipped log-odds, in nats, `virus_score = 1 / (1 + exp(-(a(n) + b(n) x)))`. `a` and `b`
-/// are linear in `ln n` between knots and level outside them. It was fitted with viral and cellular records
-/// weighing a half each.
+/// It is Platt's logistic (1999), with coefficients that depend on the number `n` of classified chunks:
+/// with `x` the mean of their clipped log-odds, in nats, `virus_score = 1 / (1 + exp(-(a(n) + b(n) x)))`.
+/// `a` and `b` are linear in `ln n` between knots and constant outside them. It was fitted with a weight of
+/// one half each for viral and cellular records.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LengthCalibration {
-    /// Classified chunks at the knots, rising.
+    /// Classified chunks at the knots, ascending.
     chunks: Vec<f64>,
     intercept: Vec<f64>,
     slope: Vec<f64>,
@@ -65,7 +65,7 @@ impl RecordCalibration {
     /// # Errors
     ///
     /// [`CalibrationError`] for text that is not JSON, for missing and for unknown members, and for numbers
-    /// that give a score which falls with the evidence.
+    /// that give a score which decreases with the evidence.
     pub fn parse(text: &str) -> Result<Self, CalibrationError> {
         let mut facts = Facts::parse(text)?;
         let model = facts.text("model")?;
@@ -105,7 +105,7 @@ impl RecordCalibration {
         hex(&Sha256::digest(&self.text))
     }
 
-    /// Returns the calibration for chunks of so many bases, if it was fitted for such chunks.
+    /// Returns the calibration for chunks of this number of bases, if it was fitted for such chunks.
     #[must_use]
     pub(crate) fn for_length(&self, length: usize) -> Option<&LengthCalibration> {
         self.lengths.get(&length)
@@ -131,7 +131,7 @@ impl LengthCalibration {
         Ok(LengthCalibration { chunks, intercept, slope, curves, segments })
     }
 
-    /// Returns the score of a record; none without a classified chunk.
+    /// Returns the score of a record; None without a classified chunk.
     #[must_use]
     pub(crate) fn score(&self, evidence: &Evidence) -> Option<RecordScore> {
         let mean = evidence.mean()?;
@@ -144,8 +144,8 @@ impl LengthCalibration {
     /// Returns the expected share of false calls among records that score at least as much as this one and
     /// have as many classified chunks, where `prevalence` of such records are viral.
     ///
-    /// `(1 - π) C / ((1 - π) C + π V)`, with `C` and `V` the shares of held-out cellular and viral records
-    /// that score as much. It depends on this record and on `prevalence` alone.
+    /// It is `(1 - π) C / ((1 - π) C + π V)`, with `C` and `V` the shares of held-out cellular and viral
+    /// records that score as much. It depends only on this record and on `prevalence`.
     #[must_use]
     pub(crate) fn fdr(&self, record: &RecordScore, prevalence: Prevalence) -> f64 {
         expected_false(self.curves.ratio(record.logit, &self.weights(record.classified)), prevalence)
@@ -164,8 +164,8 @@ impl LengthCalibration {
         &self.segments
     }
 
-    /// Returns what each knot counts for records with so many classified chunks, together 1: linear in the
-    /// logarithm.
+    /// Returns the weight of each knot for records with this number of classified chunks. The weights add
+    /// up to 1 and are linear in the logarithm.
     #[must_use]
     pub(crate) fn weights(&self, classified: u64) -> Vec<f64> {
         let chunks = classified as f64;

@@ -1,11 +1,11 @@
-//! From a score to a call.
+//! Turns a score into a call.
 
-/// What a record is called.
+/// The call of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Call {
     /// Its score reaches the threshold of viral records.
     Viral,
-    /// Its score lies between both thresholds.
+    /// Its score is between both thresholds.
     Uncertain,
     /// Its score is below the threshold of cellular records.
     Cellular,
@@ -31,23 +31,23 @@ pub struct CallThresholds {
 }
 
 impl CallThresholds {
-    /// Finds most viruses: `viral` at 0.5.
+    /// The most sensitive: `viral` at 0.5.
     pub const RELAXED: Self = CallThresholds { viral: 0.5, cellular: 0.3 };
     /// The default: `viral` at 0.7.
     pub const DEFAULT: Self = CallThresholds { viral: 0.7, cellular: 0.3 };
     /// Few false calls: `viral` at 0.9.
     pub const STRICT: Self = CallThresholds { viral: 0.9, cellular: 0.3 };
 
-    /// Returns the thresholds whose viral records score at least `viral`; none unless it is 0 to 1.
+    /// Returns the thresholds whose viral records score at least `viral`; None unless that is 0 to 1.
     ///
-    /// The other threshold is that of [`CallThresholds::DEFAULT`], or `viral` where that is less.
+    /// The other threshold is that of [`CallThresholds::DEFAULT`], or `viral` if that is less.
     #[must_use]
     pub fn at(viral: f64) -> Option<Self> {
         let cellular = Self::DEFAULT.cellular.min(viral);
         (0.0..=1.0).contains(&viral).then_some(CallThresholds { viral, cellular })
     }
 
-    /// Returns the least score of a viral record.
+    /// Returns the lowest score of a viral record.
     #[must_use]
     pub fn viral(&self) -> f64 {
         self.viral

@@ -1,4 +1,4 @@
-//! The rule by which viral-pipelines calls a contig out of VirNucPro's scores of its chunks.
+//! The rule by which viral-pipelines calls a contig from VirNucPro's scores of its chunks.
 //!
 //! It is that of the task `classify_virnucpro_contigs` in broadinstitute/viral-pipelines
 //! (`pipes/WDL/tasks/tasks_metagenomics.wdl`, commit 0bb49f6). Sums are added in the order in which NumPy
@@ -7,12 +7,12 @@
 use crate::Error;
 use crate::options::setters;
 
-/// Deltas beyond which a contig is viral, or not viral.
+/// The delta beyond which a contig is viral, or not viral.
 const CALLED: f64 = 0.3;
-/// Deltas beyond which confidence is high.
+/// The delta beyond which confidence is high.
 const HIGH: f64 = 0.6;
 
-/// What viral-pipelines asks of a contig, beside its weighted delta.
+/// The requirements of viral-pipelines on a contig, beside its weighted delta.
 ///
 /// ```
 /// use virpack_core::verdict::ContigRule;
@@ -29,7 +29,7 @@ pub struct ContigRule {
 }
 
 impl Default for ContigRule {
-    /// 5 chunks, and a tenth of them confident: the defaults of the task.
+    /// Returns the defaults of the task: 5 chunks, and a tenth of them confident.
     fn default() -> Self {
         ContigRule { min_chunks: 5, min_viral: 0.1, min_nonviral: 0.1 }
     }
@@ -37,16 +37,16 @@ impl Default for ContigRule {
 
 impl ContigRule {
     setters! {
-        /// Sets the chunks below which a contig falls a tier.
+        /// Sets the number of chunks below which a contig drops by one tier.
         min_chunks: u64,
-        /// Sets the least share of confident viral chunks, among those that are not ambiguous, of a viral
+        /// Sets the lowest share of confident viral chunks, among those that are not ambiguous, for a viral
         /// contig of more than low confidence.
         min_viral: f64,
-        /// Sets the same of contigs that are not viral.
+        /// Sets the same share for contigs that are not viral.
         min_nonviral: f64,
     }
 
-    /// Checks that shares are shares.
+    /// Checks that shares are between 0 and 1.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let shares = [("contig_min_viral", self.min_viral), ("contig_min_nonviral", self.min_nonviral)];
         match shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
@@ -95,15 +95,15 @@ impl ContigRule {
     }
 }
 
-/// What a contig is called, and why.
+/// The call of a contig, with its reasons.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct ContigCall {
     pub(crate) call: &'static str,
     pub(crate) tier: &'static str,
-    /// To three decimals, as the shares.
+    /// Rounded to three decimals, as the shares are.
     pub(crate) weighted_delta: f64,
     pub(crate) chunks: u64,
-    /// Chunks that are viral beyond doubt, those that are not, and those that are both.
+    /// Chunks that are confidently viral, those that are confidently not, and those that are ambiguous.
     pub(crate) viral: u64,
     pub(crate) nonviral: u64,
     pub(crate) ambiguous: u64,
@@ -120,7 +120,7 @@ enum Tier {
 }
 
 impl Tier {
-    /// That of a contig of few chunks.
+    /// Returns the tier of a contig with few chunks.
     fn lower(self) -> Self {
         match self {
             Tier::High | Tier::Moderate => Tier::Low,
@@ -138,17 +138,17 @@ impl Tier {
     }
 }
 
-/// The mean of `virus - other`, weighed by the root of its size.
+/// Returns the mean of `virus - other`, weighted by the square root of its size.
 fn weighted_delta(chunks: &[[f64; 2]]) -> f64 {
     let deltas = chunks.iter().map(|[other, virus]| virus - other);
     let (weights, weighted): (Vec<f64>, Vec<f64>) =
         deltas.map(|delta| (delta.abs().sqrt(), delta * delta.abs().sqrt())).unzip();
     let total = sum(&weights);
-    // Without any weight all deltas are 0, and so is their mean.
+    // If all weights are 0, all deltas and their mean are 0.
     if total > 0.0 { sum(&weighted) / total } else { 0.0 }
 }
 
-/// The sum of values in NumPy's order (pairwise, in blocks of 128 with eight sums each).
+/// Returns the sum of values in NumPy's order (pairwise, in blocks of 128 with eight sums each).
 fn sum(values: &[f64]) -> f64 {
     const BLOCK: usize = 128;
     if values.len() < 8 {
@@ -168,7 +168,7 @@ fn sum(values: &[f64]) -> f64 {
     rest.iter().fold(((a + b) + (c + d)) + ((e + f) + (g + h)), |sum, value| sum + value)
 }
 
-/// To three decimals, as NumPy rounds.
+/// Rounds to three decimals, as NumPy does.
 fn rounded(value: f64) -> f64 {
     (value * 1000.0).round_ties_even() / 1000.0
 }
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!((all.weighted_delta, all.viral_share, all.call), (0.0, 0.0, "Ambiguous"));
     }
 
-    /// The right side is `(numpy.arange(1, n + 1) * 0.1).sum()` (NumPy 2.4).
+    /// The expected value is that of `(numpy.arange(1, n + 1) * 0.1).sum()` (NumPy 2.4).
     #[test]
     fn sums_are_added_in_the_order_of_numpy() {
         let values = |n: u32| (1..=n).map(|i| f64::from(i) * 0.1).collect::<Vec<_>>();

@@ -1,4 +1,4 @@
-//! How often records of either class reach a score: what an expected share of false calls rests on.
+//! How often records of either class reach a score, which determines the expected share of false calls.
 
 use super::facts::{CalibrationError, Facts};
 
@@ -7,14 +7,14 @@ use super::facts::{CalibrationError, Facts};
 pub struct Prevalence(f64);
 
 impl Default for Prevalence {
-    /// A tenth.
+    /// Returns a tenth.
     fn default() -> Self {
         Prevalence(0.1)
     }
 }
 
 impl Prevalence {
-    /// Returns this prevalence; none unless it is more than 0 and less than 1.
+    /// Returns this prevalence; None unless it is more than 0 and less than 1.
     #[must_use]
     pub fn new(share: f64) -> Option<Self> {
         (share > 0.0 && share < 1.0).then_some(Prevalence(share))
@@ -31,15 +31,15 @@ impl Prevalence {
 /// scores.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Curves {
-    /// `ln(score / (1 - score))` of the scores, rising.
+    /// `ln(score / (1 - score))` of the scores, ascending.
     logits: Vec<f64>,
-    /// A row a knot.
+    /// One row for each knot.
     viral: Vec<Vec<f64>>,
     cellular: Vec<Vec<f64>>,
 }
 
 impl Curves {
-    /// Takes `logit` and `survival` out of `facts`, for `knots` knots.
+    /// Removes `logit` and `survival` from `facts`, for `knots` knots.
     pub(super) fn take(facts: &mut Facts, knots: usize) -> Result<Self, CalibrationError> {
         let logits = facts.numbers("logit")?;
         if logits.len() < 2 || !logits.is_sorted_by(|a, b| a < b) {
@@ -66,7 +66,7 @@ impl Curves {
                         survival.error("the ratio of cellular to viral records must fall with the score")
                     );
                 }
-                // What the file's last digit lacks.
+                // Removes an increase in the last digit of the file.
                 least = least.min(*cellular / viral);
                 *cellular = least * viral;
             }
@@ -89,8 +89,8 @@ impl Curves {
 
     /// Returns the share of cellular records that reach `logit`, for each viral record that does.
     ///
-    /// It never rises with `logit`: the ratio of two straight lines does not turn between two points of the
-    /// curves, and a mean over knots of falling numbers falls.
+    /// It never increases with `logit`: the ratio of two straight lines is monotonic between two points of
+    /// the curves, and a mean over knots of decreasing numbers decreases.
     pub(super) fn ratio(&self, logit: f64, weights: &[f64]) -> f64 {
         let pairs = self.viral.iter().zip(&self.cellular).zip(weights).filter(|(_, weight)| **weight > 0.0);
         pairs
@@ -98,7 +98,7 @@ impl Curves {
             .sum()
     }
 
-    /// A straight line between points, level outside them.
+    /// Interpolates linearly between points; constant outside them.
     fn at(&self, row: &[f64], logit: f64) -> f64 {
         let after = self.logits.partition_point(|&l| l <= logit);
         match (after.checked_sub(1), row.get(after)) {
@@ -112,7 +112,7 @@ impl Curves {
     }
 }
 
-/// Returns the expected share of false calls where the cellular records that reach a score are `ratio` for
+/// Returns the expected share of false calls if the cellular records that reach a score are `ratio` for
 /// each viral one.
 pub(super) fn expected_false(ratio: f64, prevalence: Prevalence) -> f64 {
     let [viral, cellular] = [prevalence.share(), (1.0 - prevalence.share()) * ratio];

@@ -1,9 +1,9 @@
-//! What the chunks of a record say together.
+//! The combined evidence of a record's chunks.
 
 /// The most that one chunk counts, in nats: its log-odds are clipped to ± this.
 ///
-/// 3 nats are a `score_virus` of 0.95. Without a limit one chunk that the model is wrong about decides a
-/// record.
+/// 3 nats are a `score_virus` of 0.95. Without a limit, one chunk with a wrong score can decide the call of
+/// a record.
 pub(super) const CLIP: f64 = 3.0;
 
 /// Units of [`Evidence::sum`] in a nat. Sums of integers do not depend on their order.
@@ -15,7 +15,7 @@ const UNITS: f64 = (1_u64 << 32) as f64;
 #[must_use]
 pub(super) fn log_odds([other, virus]: [f32; 2]) -> f64 {
     let odds = f64::from(virus).ln() - f64::from(other).ln();
-    // Both are 0: the difference is not a number.
+    // If both are 0, the difference is not a number.
     if odds.is_nan() { 0.0 } else { odds.clamp(-CLIP, CLIP) }
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
-    /// Adds a chunk's highest scores `[other, virus]`; nothing for a chunk without a verdict.
+    /// Adds a chunk's highest scores `[other, virus]`. A chunk without a verdict adds nothing.
     pub(crate) fn add(&mut self, highest: Option<[f32; 2]>) {
         let Some(highest) = highest else { return };
         self.classified += 1;
@@ -44,7 +44,7 @@ impl Evidence {
         self.classified
     }
 
-    /// Returns the mean log-odds of the chunks with a verdict, in nats; none if there is no such chunk.
+    /// Returns the mean log-odds of the chunks with a verdict, in nats; None if there is no such chunk.
     #[must_use]
     pub(crate) fn mean(&self) -> Option<f64> {
         (self.classified > 0).then(|| self.sum as f64 / UNITS / self.classified as f64)
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(log_odds([0.0, 1.0]), 3.0);
         assert!((log_odds([0.2, 0.8]) - 4_f64.ln()).abs() < 1e-6);
         assert!((log_odds([0.25, 0.75]) - 3_f64.ln()).abs() < 1e-12);
-        // The highest scores may be those of two frames, and need not add up to 1.
+        // The highest scores may come from two frames, and need not add up to 1.
         assert!((log_odds([0.9, 0.9])).abs() < 1e-12);
     }
 

@@ -1,17 +1,17 @@
-//! Reading the data file of a calibration, strictly.
+//! Reads the data file of a calibration, strictly.
 
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-/// What is wrong with a calibration file.
+/// The problem of a calibration file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CalibrationError {
     /// The text is not JSON.
     #[error("the calibration of records is not JSON: {0}")]
     NotJson(String),
-    /// A value that must be there is missing, or one that is there must not be.
+    /// A value that is missing, or one that must not exist.
     #[error("the calibration of records, {place}: {what}")]
     Malformed {
         /// Names of members from the outermost, joined by dots.
@@ -27,7 +27,7 @@ impl virpack_seq::Hint for CalibrationError {
     }
 }
 
-/// A JSON object whose members are taken out one by one; what is left at the end is an error.
+/// A JSON object from which members are removed one by one. Members that remain at the end are an error.
 pub(super) struct Facts {
     place: String,
     members: Map<String, Value>,
@@ -59,42 +59,42 @@ impl Facts {
         self.members.remove(name).ok_or_else(|| malformed(&self.within(name), "it is missing"))
     }
 
-    /// Takes an object out.
+    /// Removes an object.
     pub(super) fn object(&mut self, name: &str) -> Result<Facts, CalibrationError> {
         Facts::of(self.value(name)?, self.within(name))
     }
 
-    /// Takes out a text that only people read.
+    /// Removes text that only people read.
     pub(super) fn text(&mut self, name: &str) -> Result<String, CalibrationError> {
         let value = self.value(name)?;
         value.as_str().map(str::to_owned).ok_or_else(|| malformed(&self.within(name), "a text is expected"))
     }
 
-    /// Takes a finite number out.
+    /// Removes a finite number.
     pub(super) fn number(&mut self, name: &str) -> Result<f64, CalibrationError> {
         let value = self.value(name)?;
         value.as_f64().ok_or_else(|| malformed(&self.within(name), "a number is expected"))
     }
 
-    /// Takes a list of numbers out.
+    /// Removes a list of numbers.
     pub(super) fn numbers(&mut self, name: &str) -> Result<Vec<f64>, CalibrationError> {
         let (value, place) = (self.value(name)?, self.within(name));
         numbers(&value).ok_or_else(|| malformed(&place, "a list of numbers is expected"))
     }
 
-    /// Takes a list of lists of numbers out.
+    /// Removes a list of lists of numbers.
     pub(super) fn rows(&mut self, name: &str) -> Result<Vec<Vec<f64>>, CalibrationError> {
         let (value, place) = (self.value(name)?, self.within(name));
         let rows = value.as_array().and_then(|rows| rows.iter().map(numbers).collect());
         rows.ok_or_else(|| malformed(&place, "a list of lists of numbers is expected"))
     }
 
-    /// Returns the names of the members that are left, in alphabetical order.
+    /// Returns the names of the remaining members, in alphabetical order.
     pub(super) fn names(&self) -> Vec<String> {
         self.members.keys().cloned().collect()
     }
 
-    /// Ends the object: every member must have been taken out.
+    /// Ends the object: every member must have been removed.
     pub(super) fn finish(self) -> Result<(), CalibrationError> {
         match self.members.keys().next() {
             Some(name) => Err(malformed(&self.within(name), "it is not known")),

@@ -1,4 +1,4 @@
-//! Held against the plain Python of `training/verdict_golden.py`.
+//! Comparison with the plain Python of `training/verdict_golden.py`.
 
 use std::num::NonZeroUsize;
 

@@ -1,4 +1,4 @@
-//! Regions along a record: a chain of two states over its chunks.
+//! Finds regions along a record with a chain of two states over its chunks.
 //!
 //! Each base is *cell* or *virus*. The state changes at a rate per base ([`SegmentModel::enter`],
 //! [`SegmentModel::leave`]), and a chunk is evidence for one of them: its calibrated log-likelihood ratio.
@@ -18,7 +18,7 @@ pub(crate) struct ChunkEvidence {
     start: u64,
     /// Bases.
     length: u32,
-    /// Log-odds in nats; not a number without a verdict.
+    /// Log-odds in nats; NaN without a verdict.
     log_odds: f32,
 }
 
@@ -47,7 +47,7 @@ impl ChunkEvidence {
     }
 }
 
-/// What the regions of a record are.
+/// The kind of a record's regions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RegionKind {
     /// Candidate proviruses: regions of a record that is called cellular or uncertain.
@@ -72,7 +72,7 @@ impl RegionKind {
 pub struct Region {
     /// Its bases, from 0: from the first base of its first chunk to the last base of its last chunk.
     pub bases: Range<usize>,
-    /// What it is.
+    /// The kind of the region.
     pub kind: RegionKind,
     /// Its chunks, those without a verdict included.
     pub chunks: u64,
@@ -84,17 +84,17 @@ pub struct Region {
     pub mean_posterior: f64,
 }
 
-/// What the log-odds of a usual cellular genome are, and how far a record's own are trusted instead.
+/// The log-odds of a typical cellular genome, and the weight of a record's own.
 ///
-/// Some genomes look more viral than others throughout. In a cellular record with enough chunks a share of
-/// the difference between its own median and the usual one is taken away from every chunk.
+/// Some genomes look more viral than others throughout. In a cellular record with enough chunks, a share of
+/// the difference between its own median and the typical one is subtracted from every chunk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Background {
-    /// The usual median, in nats.
+    /// The typical median, in nats.
     pub median: f64,
-    /// The share of the difference that is taken away, 0 to 1.
+    /// The share of the difference that is subtracted, 0 to 1.
     pub share: f64,
-    /// Classified chunks from which a record has a median of its own.
+    /// The fewest classified chunks for which a record's own median is used.
     pub least_chunks: usize,
 }
 
@@ -104,34 +104,35 @@ pub(crate) struct Background {
 pub(crate) struct SegmentModel {
     /// In nats.
     pub offset: f64,
-    /// Nats of log-likelihood ratio in a nat of log-odds.
+    /// Nats of log-likelihood ratio for each nat of log-odds.
     pub slope: f64,
     /// The most that a chunk counts, in nats.
     pub limit: f64,
-    /// Changes a base from a cellular record's host into a provirus; out of the virus in a viral record.
+    /// Rate per base of entering a provirus from its host, in a cellular record; of leaving the virus, in a
+    /// viral record.
     pub enter: f64,
-    /// Changes a base out of a provirus; into the virus in a viral record.
+    /// Rate per base of leaving a provirus; of entering the virus, in a viral record.
     pub leave: f64,
-    /// The least bases of a candidate provirus.
+    /// The fewest bases of a candidate provirus.
     pub least_bases: usize,
-    /// The least score of a candidate provirus, in nats.
+    /// The lowest score of a candidate provirus, in nats.
     pub least_score: f64,
-    /// The usual genome.
+    /// The typical genome.
     pub background: Background,
 }
 
 /// The regions of a record, and each chunk's probability of *virus*.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Segments {
-    /// Of each chunk, in order, 0 to 1.
+    /// The probability for each chunk, in order, 0 to 1.
     pub posterior: Vec<f32>,
-    /// The highest score first.
+    /// The regions, the highest score first.
     pub regions: Vec<Region>,
 }
 
 impl Default for SegmentModel {
-    /// For classifiers without a fit: chunk scores are taken as they are, a chunk counting for half of what
-    /// it says, since neighbours repeat each other.
+    /// Returns the model for classifiers without a fit: chunk scores are used unchanged, and each chunk
+    /// counts half, because neighbours are correlated.
     fn default() -> Self {
         SegmentModel {
             offset: 0.0,
@@ -147,7 +148,7 @@ impl Default for SegmentModel {
 }
 
 impl SegmentModel {
-    /// Takes all members out of `facts`.
+    /// Removes all members from `facts`.
     pub(super) fn take(mut facts: Facts) -> Result<Self, CalibrationError> {
         let whole =
             |value: f64| (value >= 0.0 && value.fract() == 0.0 && value < 1e15).then_some(value as usize);
@@ -185,7 +186,7 @@ impl SegmentModel {
 
     /// Returns the log-likelihood ratio of each chunk, in nats; 0 without a verdict.
     ///
-    /// Chunks of a record overlap where its length is not a multiple of the chunk length. A chunk counts by
+    /// Chunks of a record overlap if its length is not a multiple of the chunk length. A chunk counts by
     /// the share of its bases that belong to it; half of an overlap belongs to each of two neighbours.
     fn evidence(&self, chunks: &[ChunkEvidence], kind: RegionKind) -> Vec<f32> {
         let shift = match kind {
@@ -206,7 +207,7 @@ impl SegmentModel {
         chunks.iter().enumerate().map(ratio).collect()
     }
 
-    /// What is taken away from the log-odds of a cellular record's chunks.
+    /// Returns what is subtracted from the log-odds of a cellular record's chunks.
     fn shift(&self, chunks: &[ChunkEvidence]) -> f64 {
         let Background { median, share, least_chunks } = self.background;
         if share == 0.0 {
@@ -221,7 +222,7 @@ impl SegmentModel {
         share * (f64::from(*own) - median)
     }
 
-    /// Returns the rates from *cell* to *virus* and back, a base.
+    /// Returns the rates from *cell* to *virus* and back, per base.
     fn rates(&self, kind: RegionKind) -> [f64; 2] {
         match kind {
             RegionKind::Provirus => [self.enter, self.leave],
@@ -230,7 +231,7 @@ impl SegmentModel {
     }
 }
 
-/// The chances, as logarithms, of the state some bases further on.
+/// The log-probabilities of the state some bases later.
 struct Moves {
     /// From *cell* to *virus*, and to *cell*.
     into: f64,
@@ -241,7 +242,7 @@ struct Moves {
 }
 
 impl Moves {
-    /// A chain in continuous time, seen `bases` later.
+    /// Returns those of a continuous-time chain after `bases` bases.
     fn over(bases: f64, [enter, leave]: [f64; 2]) -> Self {
         let forgotten = -(-(enter + leave) * bases).exp_m1();
         let [into, out] = [enter, leave].map(|rate| rate / (enter + leave) * forgotten);
@@ -249,14 +250,15 @@ impl Moves {
     }
 }
 
-/// `ln(1 + exp(x))`.
+/// Returns `ln(1 + exp(x))`.
 fn ln_1p_exp(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
 
-/// Finds the regions of a record out of all its chunks, in order.
+/// Finds the regions of a record from all its chunks, in order.
 ///
-/// Time and memory grow with the number of chunks: some 30 bytes each while it runs, beside the chunks.
+/// Time and memory are proportional to the number of chunks: about 30 bytes each during the call, beside
+/// the chunks.
 #[must_use]
 pub(crate) fn segments(chunks: &[ChunkEvidence], kind: RegionKind, model: &SegmentModel) -> Segments {
     let ratios = model.evidence(chunks, kind);
@@ -275,7 +277,7 @@ pub(crate) fn segments(chunks: &[ChunkEvidence], kind: RegionKind, model: &Segme
     Segments { posterior, regions }
 }
 
-/// The probability of *virus* at each chunk. Odds are kept as logarithms: nothing overflows.
+/// Returns the probability of *virus* at each chunk. Odds are kept as logarithms, so nothing overflows.
 fn posteriors(chunks: &[ChunkEvidence], ratios: &[f32], rates: [f64; 2]) -> Vec<f32> {
     let moves = |i: usize| {
         let bases = chunks[i + 1].start.saturating_sub(chunks[i].start).max(1);
@@ -292,7 +294,7 @@ fn posteriors(chunks: &[ChunkEvidence], ratios: &[f32], rates: [f64; 2]) -> Vec<
         before += f64::from(*ratio);
         odds.push(before);
     }
-    // How much likelier the chunks after this one are given *virus*.
+    // The log-likelihood ratio of the chunks after this one, given *virus*.
     let mut after = 0.0;
     for i in (0..chunks.len().saturating_sub(1)).rev() {
         let Moves { into, cell, out, virus } = moves(i);
@@ -304,7 +306,7 @@ fn posteriors(chunks: &[ChunkEvidence], ratios: &[f32], rates: [f64; 2]) -> Vec<
     odds.into_iter().map(|odds| (1.0 / (1.0 + (-odds).exp())) as f32).collect()
 }
 
-/// A run of chunks as a region, if it is long and sure enough and holds a chunk with a verdict.
+/// Returns a run of chunks as a region, if it is long enough, scores enough and has a chunk with a verdict.
 fn region(
     chunks: &[ChunkEvidence],
     ratios: &[f32],

@@ -1,4 +1,5 @@
-//! Inputs that change during a run: nothing is published, and nothing is kept of what was not hashed.
+//! Inputs that change during a run: nothing is published, and nothing is kept of bytes that were not
+//! hashed.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -30,7 +31,7 @@ fn append(path: &Path) {
     File::options().append(true).open(path).unwrap().write_all(b">more\nACGT\n").unwrap();
 }
 
-/// Other letters in the last record; size and modification time stay.
+/// Changes letters in the last record; size and modification time stay.
 fn replace_a_letter(path: &Path) {
     let modified = path.metadata().unwrap().modified().unwrap();
     let mut bytes = fs::read(path).unwrap();
@@ -62,7 +63,7 @@ fn predict_options(input: &Path, output: &Path) -> PredictOptions {
     options.device(device())
 }
 
-/// How the input has changed.
+/// Returns how the input has changed.
 #[track_caller]
 fn change<T: std::fmt::Debug>(result: Result<T, Error>, input: &Path) -> Change {
     match result {
@@ -100,7 +101,7 @@ fn no_part_is_listed_once_the_input_has_changed() {
     let result = embed(&embed_options(&input, &output).lengths(lengths), &CancelToken::new(), |told| {
         if matches!(told, Event::Progress(_)) && then.is_none() && listed(&folder) > 0 {
             append(&input);
-            // A part that was being listed is.
+            // Only a part that was already being listed is there.
             std::thread::sleep(Duration::from_millis(300));
             then = Some(listed(&folder));
         }
@@ -128,9 +129,9 @@ fn what_was_read_is_what_was_hashed_or_nothing_is_published() {
         });
         let Change::Content { hashed, read } = change(result, &input) else { panic!("{shard:?}") };
         assert_ne!(hashed, read);
-        // What was kept would be of either.
+        // Kept parts would belong to either version.
         assert_eq!(names(place.path()), ["in.fa"]);
-        // The same without what keeps parts: what is written is what was read.
+        // The same without checkpoints: what is written is what was read.
         let checkpoint = None;
         if shard.is_none() {
             embed(&options.checkpoint(checkpoint), &CancelToken::new(), |_| ()).unwrap();

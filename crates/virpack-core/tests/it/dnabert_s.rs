@@ -1,4 +1,5 @@
-//! DNABERT-S against plain PyTorch on tiny random models, and against the published code where its output is at hand.
+//! Compares DNABERT-S with plain PyTorch on tiny random models, and with the published code if its output
+//! is available.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/dnabert_tiny").join(path)
 }
 
-/// The published model's output beside the repository, or nothing, said aloud.
+/// Returns the output of the published model beside the repository; None, with a message, if it is missing.
 fn published() -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden/dnabert_tiny_12h");
     if !path.exists() {
@@ -55,7 +56,7 @@ fn assert_close(name: &str, given: &[f32], expected: &[f32], limit: f32) {
     assert!(off <= limit, "{name}: off by {off:e}");
 }
 
-/// All hidden states of a batch, `[tokens, hidden]`, and where its sequences begin.
+/// Returns all hidden states of a batch, `[tokens, hidden]`, and the start of each sequence.
 fn forward(cpu: &Cpu, model: &DnabertS<Cpu>, batch: &[&[u16]], layer: usize) -> (Vec<f32>, Vec<i32>) {
     let (packed, cu_seqlens) = pack(cpu, batch);
     let hidden = model.forward(cpu, &packed, layer).unwrap();
@@ -219,7 +220,8 @@ fn long_records_are_cut_between_bases() {
     let cut = embedded(250, LongRecords::Truncate, &fasta);
     assert_eq!(cut[0].0, 700);
     assert_close("truncated", &cut[0].1, &whole(&long[..250]), 1e-5);
-    // Windows of 250 that share 50: from 0, 200, 400, each with tokens of its own, all tokens alike.
+    // Windows of 250 that share 50 begin at 0, 200, 400; each has its own tokens, and all tokens count
+    // alike.
     let tokenizer = BpeTokenizer::open(&fixture("12/tokenizer.json")).unwrap();
     let mut sums = vec![0.0f64; cut[0].1.len()];
     let mut count = 0.0;
@@ -248,7 +250,7 @@ fn a_model_is_known_by_its_settings() {
     assert_eq!((named.hidden(), named.layers(), named.max_length()), (768, 12, 4000));
     let Err(absent) = tokenizer_of("zhihan1996/DNABERT-S", &hub) else { panic!("nothing is cached") };
     assert!(matches!(absent, ModelError::Hub(HubError::NotCached { .. })), "{absent}");
-    // Without its tokenizer a model is of no use.
+    // Without its tokenizer a model cannot be used.
     let folder = tempfile::tempdir().unwrap();
     for file in ["config.json", "model.safetensors"] {
         std::fs::copy(fixture("8").join(file), folder.path().join(file)).unwrap();

@@ -1,4 +1,4 @@
-//! From a file of sequences to rows: each record once, in the order of the input, whatever its length.
+//! From a file of sequences to rows: each record once, in input order, at any length.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ fn model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/esm2_tiny")
 }
 
-/// Any sequence of the alphabet's letters, empty ones and unknown letters among them.
+/// Any sequence of the alphabet's letters, with empty ones and unknown letters.
 fn sequence() -> impl Strategy<Value = String> {
     let letter = prop::sample::select(&b"LAGVSERTIDPKQNFYMHWCBUZOXJ"[..]).prop_map(char::from);
     prop_oneof![
@@ -36,7 +36,7 @@ fn sequence() -> impl Strategy<Value = String> {
     ]
 }
 
-/// The records of one file among several, how long ones are treated, and how batches are made.
+/// The records of one of several files, the policy for long ones, and the options of batches.
 fn policy() -> impl Strategy<Value = LengthPolicy> {
     let long = |max_length: usize| {
         prop_oneof![
@@ -50,7 +50,7 @@ fn policy() -> impl Strategy<Value = LengthPolicy> {
     })
 }
 
-/// Float32 rows behind the header of a `.npy` file.
+/// Returns the float32 rows after the header of a `.npy` file.
 fn rows(path: &Path) -> Vec<Vec<f32>> {
     let bytes = std::fs::read(path).unwrap();
     let values: Vec<f32> =
@@ -58,7 +58,7 @@ fn rows(path: &Path) -> Vec<Vec<f32>> {
     values.chunks_exact(HIDDEN).map(<[f32]>::to_vec).collect()
 }
 
-/// A record's embedding when it is all there is; nothing where it is skipped.
+/// Returns a record's embedding from a run without other records; None if it is skipped.
 fn alone(sequence: &str, options: &EmbedOptions) -> Option<Vec<f32>> {
     let records = Records::from_reader("alone", std::io::Cursor::new(format!(">x\n{sequence}\n"))).unwrap();
     let mut all = embed_records(records, options).unwrap();
@@ -128,7 +128,7 @@ proptest! {
     }
 }
 
-/// Tensors of a `.safetensors` file in the order of their names, float32.
+/// Returns the tensors of a `.safetensors` file in the order of their names, float32.
 fn tensors(path: &Path) -> Vec<Vec<f32>> {
     let bytes = std::fs::read(path).unwrap();
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
@@ -232,9 +232,9 @@ fn a_report_is_of_one_row_a_record_in_a_file() {
     }
 }
 
-// --- runs that are stopped and go on ---
+// --- runs that are stopped and resumed ---
 
-/// Every file in a directory but the inputs and what depends on the time, by name.
+/// Returns every file in a directory, by name, except the inputs and files that depend on the time.
 fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let outputs = entries.filter(|path| {
@@ -256,7 +256,7 @@ fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     outputs.map(|path| (name(&path), text(&path))).collect()
 }
 
-/// A run that is told to stop when it has told of so many batches; how many records it went on from.
+/// Stops a run after a number of reported batches, and returns how many records it resumed from.
 fn run_until(options: &EmbedOptions, batches: usize) -> (Result<EmbedSummary, Error>, u64) {
     let cancel = CancelToken::new();
     let (mut told, mut resumed) = (0, 0);
@@ -332,7 +332,7 @@ proptest! {
     }
 }
 
-/// A run of 60 records that was stopped after its first batch, and its options.
+/// Returns a run of 60 records that was stopped after its first batch, and its options.
 fn stopped(directory: &Path) -> EmbedOptions {
     let input = directory.join("input.fa");
     let text: String =
@@ -381,12 +381,12 @@ fn another_run_is_refused_with_what_differs() {
     refused(with().inputs(vec![one.clone().into(), two.into()]), "input 2: nothing there, ");
     let error = with().inputs(vec!["-".into()]).check().unwrap_err();
     assert!(matches!(error, Error::Resume(ResumeError::Pipe { .. })), "{error}");
-    // Nobody has said what is to become of it.
+    // The caller has not chosen what happens to it.
     let unsaid = with().checkpoint(CheckpointOptions::default());
     let hint = refused(unsaid.clone(), " of a run that was interrupted");
     assert_eq!(hint, "resume it, or replace it and start again");
     assert_eq!(files(&directory.path().join("emb.npy.partial")), before, "it is left as it was");
-    // Its name does not matter where there is one.
+    // The name of an existing one does not matter.
     let elsewhere = directory.path().join("elsewhere.fa");
     std::fs::rename(&one, &elsewhere).unwrap();
     let (result, resumed) = run_until(&with().inputs(vec![elsewhere.into()]), usize::MAX);
@@ -400,7 +400,7 @@ fn force_starts_anew() {
     let forced = options.clone().checkpoint(CheckpointOptions::default()).force(true).pool(Pool::Max);
     assert_eq!(embed(&forced, &CancelToken::new(), |_| ()).unwrap().resumed, 0);
     assert!(!directory.path().join("emb.npy.partial").exists());
-    // Nothing is left to go on with, and the output is there.
+    // Nothing remains to resume, and the output exists.
     let error = embed(&options, &CancelToken::new(), |_| ()).unwrap_err();
     assert!(matches!(error, Error::Resume(ResumeError::AnotherOutput { .. })), "{error}");
     assert!(error.to_string().contains("pooling: max there, mean here"), "{error}");

@@ -1,5 +1,5 @@
-//! A model that is loaded once: the bits of a run to a file, in order, as often as it is asked, with nothing
-//! left behind.
+//! A model that is loaded once returns the bits of a run to a file, in order, in every call, and leaves
+//! nothing behind.
 
 use std::fmt::Write;
 use std::num::NonZeroUsize;
@@ -22,7 +22,7 @@ fn model() -> PathBuf {
 
 fn options() -> EmbedderOptions {
     let cpu = DeviceOptions::default().device(DeviceChoice::Cpu).threads(NonZeroUsize::new(2));
-    // Small batches, which come out of order.
+    // Small batches, which finish out of order.
     EmbedderOptions::new(&model()).device(cpu).token_budget(1_100).buffer_size(40)
 }
 
@@ -83,7 +83,7 @@ fn values_are_the_bytes_that_a_run_writes() {
         let from_memory = embedder.embed(records()).unwrap();
         assert!(bytes(&from_memory.values) == written[128..], "case {i}, of memory");
         assert_eq!(from_memory.rows, from_file.rows);
-        // The warm model writes that file too, and the table beside it.
+        // The loaded model also writes that file, and the table beside it.
         let again = folder.path().join(format!("{i}_again.npy"));
         let run = EmbedOptions::new(vec![input.clone().into()], "left aside", &again);
         let summary_again = embedder.write(&run, &CancelToken::new(), |_| ()).unwrap();
@@ -112,7 +112,7 @@ fn a_complete_output_is_not_computed_again_and_no_file_of_the_model_is_replaced(
     let resume = run.clone().checkpoint(virpack_core::CheckpointOptions::default().resume(true));
     let error = embedder.write(&resume, &CancelToken::new(), |_| ()).unwrap_err();
     assert!(matches!(error, Error::Resume(virpack_core::ResumeError::Complete { .. })), "{error}");
-    // As embed does: by the identity, which has the checksums of the model that is loaded.
+    // As `embed` does: by the identity, which has the checksums of the loaded model.
     let other = self::embedder(options().layer(0));
     let error = other.write(&resume, &CancelToken::new(), |_| ()).unwrap_err();
     assert!(error.to_string().contains("layer"), "{error}");
@@ -159,7 +159,7 @@ fn a_record_keeps_its_residues_together_and_their_mean_is_its_embedding() {
             assert!((mean - f64::from(*expected)).abs() < 1e-5, "{} of {}: {mean}, {expected}", i, row.id);
         }
     }
-    // A piece has at most as many rows of values, unless one record has more alone.
+    // A piece has at most this number of rows, unless a single record has more.
     for piece in embedder.stream(records(), rows(200), &CancelToken::new()).unwrap() {
         let piece = piece.unwrap();
         let residues: usize = piece.residues.as_ref().unwrap().iter().sum();
@@ -181,12 +181,12 @@ fn a_second_call_opens_no_file_of_the_model() {
     let first = embedder.embed(records()).unwrap();
     std::fs::remove_dir_all(&copy).unwrap();
     assert_eq!(embedder.embed(records()).unwrap(), first);
-    // And holds none open.
+    // It holds no file open.
     let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let open = open.filter_map(|file| std::fs::read_link(file.path()).ok());
     let held: Vec<PathBuf> = open.filter(|path| path.starts_with(&copy)).collect();
     assert!(held.is_empty(), "{held:?}");
-    // Nor is it mapped.
+    // It has no file mapped.
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     assert!(!maps.contains(copy.to_str().unwrap()));
 }
@@ -208,11 +208,11 @@ fn an_error_comes_after_what_was_before_it_and_ends_the_stream() {
     let place = matches!(&error, Error::Seq(SeqError::Input(InputError::StrayByte { record: 91, .. })));
     assert!(place, "{error}");
     assert!(stream.next().is_none());
-    // The model is as good as before.
+    // The model can still be used.
     assert_eq!(embedder.embed(Records::from_records("one", [Record::new("a", "MK")])).unwrap().rows.len(), 1);
 }
 
-/// Records without end, which count how many were asked for.
+/// An endless iterator of records that counts how many were requested.
 fn endless(made: &Arc<AtomicU64>) -> Records {
     let made = Arc::clone(made);
     let make = move |i: u64| {
@@ -234,11 +234,11 @@ fn a_stream_without_end_is_bounded_cancelled_and_dropped() {
     let end = stream.find_map(Result::err).unwrap();
     assert!(matches!(end, Error::Interrupted { kept: None }), "{end}");
     assert!(stream.next().is_none());
-    // Blocks, a buffer and a few batches are ahead of it.
+    // Blocks, a buffer and a few batches are read ahead.
     let ahead = made.load(Ordering::Relaxed);
     assert!(ahead < 30_000, "{ahead} records were read");
     drop(embedder.stream(endless(&made), rows(10), &CancelToken::new()).unwrap());
-    // A dropped stream's threads let their records go.
+    // The threads of a dropped stream release their records.
     let begin = std::time::Instant::now();
     while Arc::strong_count(&made) > 1 {
         drop(stream);

@@ -1,4 +1,4 @@
-//! ESM-2 against `transformers`, on tiny random models of every head width and on real weights.
+//! Compares ESM-2 with `transformers`, on tiny random models of every head width and on real weights.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl Golden {
     }
 }
 
-/// Largest difference, and the difference's length as a share of the expected one's.
+/// Returns the largest difference, and the length of the difference as a share of the expected vector's.
 fn difference(given: &[f32], expected: &[f32]) -> (f32, f32) {
     assert_eq!(given.len(), expected.len());
     let largest = given.iter().zip(expected).map(|(g, e)| (g - e).abs()).fold(0.0, f32::max);
@@ -114,7 +114,7 @@ fn every_head_width_gives_what_transformers_gives_alone_and_packed() {
     }
 }
 
-/// Real weights, or nothing and a word where they are absent.
+/// Returns real weights; None, with a message, if they are missing.
 fn real_weights() -> Option<PathBuf> {
     let path = root().join("../shared/models/esm2_t6_8M_finetuned");
     if !path.is_dir() {
@@ -129,7 +129,7 @@ fn embeddings(fasta: &str, options: &EmbedOptions) -> Vec<Vec<f32>> {
     embed_records(records, options).unwrap().into_iter().map(|(_, embedding)| embedding).collect()
 }
 
-/// Proteins of many lengths, some over the largest length.
+/// Proteins of many lengths, some over the maximum length.
 fn proteins() -> String {
     let mut state = 7u64;
     let mut next = |n: u64| {
@@ -194,7 +194,7 @@ fn windows_of_a_whole_record_cover_it() {
         (0..48).map(|c| (120.0 * part[0][c] + 120.0 * part[1][c] + 60.0 * part[2][c]) / 300.0).collect();
     let joined = windowed(120, 0);
     assert_close("windows", &joined[0], &expected, 2e-6, 2e-6);
-    // A window that holds the whole record changes nothing.
+    // A window that holds the complete record changes nothing.
     let whole = embeddings(&fasta, &base);
     assert_close("one window", &windowed(300, 100)[0], &whole[0], 2e-6, 2e-6);
     assert_close("short beside windows", &windowed(120, 60)[1], &whole[1], 2e-6, 2e-6);

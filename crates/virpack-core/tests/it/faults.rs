@@ -1,4 +1,4 @@
-//! Devices that run out of memory, fail or hang: nothing lost, nothing twice, every row right.
+//! Devices that run out of memory, fail or hang: no row is lost, duplicated or wrong.
 
 mod bench;
 mod devices;
@@ -10,7 +10,7 @@ mod progress;
 
 use std::path::{Path, PathBuf};
 
-/// A file of `../shared`; None, said aloud, where it is absent.
+/// Returns a file of `../shared`; None, with a message, if it is missing.
 fn shared(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(name);
     if !path.exists() {

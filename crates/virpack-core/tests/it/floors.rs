@@ -10,8 +10,8 @@ mod sources;
 
 use sources::sources;
 
-/// The crates with a picture, and what it leaves out: the crate's page, what only fuzz targets see, and errors that know
-/// every room.
+/// The crates with a picture, and what it leaves out: the crate's page, modules that only fuzz targets use,
+/// and errors that know every room.
 const CRATES: [(&str, &[&str]); 5] = [
     ("virpack-core", &["lib", "fuzzing", "error"]),
     ("virpack-model", &["lib", "fuzzing", "error"]),
@@ -22,13 +22,13 @@ const CRATES: [(&str, &[&str]); 5] = [
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
-/// The name that `text` begins with.
+/// Returns the name at the beginning of `text`.
 fn name(text: &str) -> &str {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     &text[..text.find(|c| !is_part(c)).unwrap_or(text.len())]
 }
 
-/// The names behind `crate::` in `text`, one or a list in braces.
+/// Returns the names after `crate::` in `text`, one or a list in braces.
 fn named(text: &str) -> Vec<&str> {
     let Some(list) = text.strip_prefix('{') else { return vec![name(text)] };
     let (mut depth, mut names) = (0, vec![name(list.trim_start())]);
@@ -62,7 +62,7 @@ fn re_exports(lib: &str) -> BTreeMap<String, String> {
     names.collect()
 }
 
-/// Which room of a crate each room takes names from.
+/// Returns the rooms of a crate from which each room takes names.
 fn arrows(name: &str, left_out: &[&str]) -> Arrows {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
     let room = |path: &Path| {
@@ -91,7 +91,7 @@ fn arrows(name: &str, left_out: &[&str]) -> Arrows {
     arrows
 }
 
-/// The rooms of a crate's picture from the top down, each with those that it takes names from.
+/// Returns the rooms of a crate's picture from top to bottom, each with those from which it takes names.
 fn picture(name: &str) -> Vec<(String, BTreeSet<String>)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ARCHITECTURE.md");
     let text = fs::read_to_string(path).unwrap();

@@ -1,4 +1,4 @@
-//! The two files of open frames: byte for byte what VirNucPro cuts.
+//! The two files of open frames equal, byte for byte, what VirNucPro cuts.
 
 use std::fmt::Write;
 use std::num::NonZeroUsize;
@@ -18,7 +18,7 @@ fn options(inputs: &[PathBuf], length: usize, prefix: PathBuf) -> FramesOptions 
     FramesOptions::new(inputs, prefix).length(NonZeroUsize::new(length).unwrap())
 }
 
-/// What stands under the two names, and how many records and frames there were.
+/// Returns the contents of the two files, and the numbers of records and frames.
 fn run(inputs: &[PathBuf], length: usize) -> (String, String, u64) {
     let directory = tempfile::tempdir().unwrap();
     let summary = frames(&options(inputs, length, directory.path().join("out")), |_| ()).unwrap();
@@ -29,7 +29,7 @@ fn run(inputs: &[PathBuf], length: usize) -> (String, String, u64) {
     (nucleotides, proteins, summary.records)
 }
 
-/// Hand-made cases through `dev/frames.py`.
+/// Hand-made cases, compared with `dev/frames.py`.
 #[test]
 fn hand_made_cases_are_those_of_the_python_script() {
     let cases = fixtures().join("cases.fa");
@@ -55,8 +55,8 @@ fn naive_files(id: &str, sequence: &str, size: usize) -> (String, String) {
     (nucleotides, proteins)
 }
 
-/// Real genomes against the naive implementation of `virpack-seq`, which takes its time: the beginning of each
-/// record, up to a million bases of a file. `dev/frames.py` compares whole files.
+/// Compares real genomes with the naive implementation of `virpack-seq`, which is slow: the beginning of
+/// each record, up to a million bases of a file. `dev/frames.py` compares complete files.
 #[test]
 fn real_genomes_are_cut_as_naively() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/nucleotide");

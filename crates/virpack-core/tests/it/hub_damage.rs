@@ -1,4 +1,4 @@
-//! Files of the Hub's cache that are damaged: found, named and downloaded again by the run that finds them.
+//! Damaged files in the Hub's cache: the run that finds them names them and downloads them again.
 
 #[path = "../../../virpack-model/tests/it/support/hub.rs"]
 mod hub;
@@ -19,7 +19,7 @@ use virpack_core::model::hub::{
 use virpack_core::{DeviceChoice, DeviceOptions};
 use virpack_core::{EmbedOptions, embed};
 
-/// What a progress bar is told: the damage, and the files that are downloaded.
+/// What a progress bar receives: the damage, and the files that are downloaded.
 #[derive(Default)]
 struct Told(Mutex<Vec<String>>);
 
@@ -34,7 +34,7 @@ impl DownloadProgress for Told {
     }
 }
 
-/// A model in a cache, and the Hub that it is from.
+/// A model in a cache, and its Hub.
 struct Cached {
     server: Server,
     cache: tempfile::TempDir,
@@ -45,7 +45,7 @@ struct Cached {
 }
 
 impl Cached {
-    /// Once the model is here, the Hub answers requests for its weights' bytes by `second`.
+    /// After the first download, the Hub answers requests for the bytes of the weights with `second`.
     fn new(second: impl Fn(Reply) -> Reply + Send + Sync + 'static) -> Self {
         let server = Server::new(move |request, reply| match request.is_body() && request.times > 1 {
             true => second(reply),
@@ -73,7 +73,8 @@ impl Cached {
         Refetch::new(options, Arc::clone(&self.told) as Arc<_>)
     }
 
-    /// Embeds one record, with damaged files downloaded from this Hub, if any; the file of embeddings.
+    /// Embeds one record, downloading damaged files from this Hub, if there is one; returns the file of
+    /// embeddings.
     fn embed(&self, downloads: Option<HubOptions>) -> Result<Vec<u8>, Error> {
         let folder = tempfile::tempdir().unwrap();
         let [input, output] = ["in.fa", "out.npy"].map(|name| folder.path().join(name));
@@ -88,7 +89,7 @@ impl Cached {
         ended.map(|_| fs::read(output).unwrap())
     }
 
-    /// What was told: the damage, then one download.
+    /// Returns what was reported: the damage, then one download.
     #[track_caller]
     fn assert_mended(&self, problem: &str) {
         let told = self.told.0.lock().unwrap();
@@ -111,7 +112,7 @@ fn a_flipped_bit_is_found_and_the_same_run_ends_right() {
     cached.damage(|bytes| flip_a_value(bytes));
     assert_eq!(cached.embed(Some(cached.options())).unwrap(), right);
     cached.assert_mended("the SHA-256 of model.safetensors is ");
-    // Nothing is downloaded where nothing is damaged.
+    // Without damage nothing is downloaded.
     assert_eq!(cached.embed(Some(cached.options())).unwrap(), right);
     assert_eq!(cached.told.0.lock().unwrap().len(), 2);
 }
@@ -192,7 +193,7 @@ fn a_model_is_loaded_twice_at_most() {
     let mut loads = 0;
     let error = load_again(Some(&refetch), &[&model], || {
         loads += 1;
-        // A disk that damages whatever is written to it.
+        // A disk that damages everything written to it.
         cached.damage(|bytes| flip_a_value(bytes));
         ended_with_damage(&cached)
     });
@@ -204,7 +205,7 @@ fn a_model_is_loaded_twice_at_most() {
     cached.assert_mended("the SHA-256 of model.safetensors is ");
 }
 
-/// Loads, and finds the damage.
+/// Loads a model, which finds the damage.
 fn ended_with_damage(cached: &Cached) -> Result<(), Error> {
     cached.embed(None).map(drop)
 }

@@ -1,6 +1,6 @@
-//! Tests of the public interface, in one program: a module a subject.
+//! Tests of the public interface, in one program: one module for each subject.
 //!
-//! `footprint.rs` is a program of its own: it compares the memory of its processes.
+//! `footprint.rs` is a separate program, because it compares the memory of its processes.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 

@@ -1,4 +1,4 @@
-//! Plans by the library: what is read for a part, and by whom a part may be made.
+//! Plans through the library: what is read for a part, and which models may make a part.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! One tiny ESM-2 as releases of transformers, adapters and training programs save it (`fixtures/make_releases.py`): what is
-//! embedded is what its loader computes, or the error says why not.
+//! One tiny ESM-2 as releases of transformers, adapters and training programs save it
+//! (`fixtures/make_releases.py`): either the embeddings are those of its loader, or the error says why not.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ fn golden() -> Value {
     serde_json::from_slice(&fs::read(fixture("releases/golden.json")).unwrap()).unwrap()
 }
 
-/// A directory with a copy of another's files.
+/// A directory with copies of another directory's files.
 fn copy(name: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for file in fs::read_dir(fixture(name)).unwrap() {
@@ -47,7 +47,8 @@ fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
     fs::write(path, json.to_string()).unwrap();
 }
 
-/// Embeds the sequences of golden.json with the model at `path`; gives the largest difference from `expected`.
+/// Embeds the sequences of golden.json with the model at `path`, and returns the largest difference from
+/// `expected`.
 fn difference(path: &Path, sequences: &Value, expected: &Value) -> f64 {
     let fasta: String =
         sequences.as_array().unwrap().iter().enumerate().fold(String::new(), |fasta, (i, letters)| {
@@ -86,7 +87,7 @@ fn the_frequencies_that_release_5_stores_are_read_and_not_computed() {
     let name = "encoder.layer.*.attention.self.rotary_embeddings.inv_freq";
     let stored = weights.read(name, &[2]).unwrap();
     drop(weights);
-    // The second frequency, of two, becomes another one: rows change.
+    // One of the two frequencies is changed, so rows change.
     let mut bytes = fs::read(&file).unwrap();
     let at = bytes
         .windows(8)
@@ -134,10 +135,10 @@ fn adapters_are_refused_beside_alone_and_inside_and_a_merged_model_is_not() {
         refused(&fixture("releases/lora_alone/adapter_model.safetensors")),
         ModelError::Adapter { .. }
     ));
-    // A file that is named is what is meant.
+    // A file that the user names is the one that is used.
     open(&fixture("releases/lora_beside/model.safetensors")).unwrap();
     open(&fixture("releases/lora_merged")).unwrap();
-    // Without its settings an adapter's file gives it away.
+    // Without its settings, an adapter is recognised by its file.
     let folder = copy("releases/lora_beside");
     fs::remove_file(folder.path().join("adapter_config.json")).unwrap();
     assert!(matches!(refused(folder.path()), ModelError::Adapter { .. }));
@@ -181,7 +182,7 @@ fn two_sets_of_weights_must_be_the_same_model() {
     let bin = folder.path().join("pytorch_model.bin");
     fs::copy(fixture("weights/bin/pytorch_model.bin"), &bin).unwrap();
     open(folder.path()).unwrap();
-    // Another training's, as where a run saved its weights beside those that it began with.
+    // Weights of another training, as a run saves them beside those that it began with.
     let mut bytes = fs::read(&bin).unwrap();
     let weights = Weights::open(&bin).unwrap();
     let last = weights.read("encoder.layer.1.output.dense.bias", &[8]).unwrap();
@@ -195,14 +196,14 @@ fn two_sets_of_weights_must_be_the_same_model() {
     assert!(message.contains(differs), "{message}");
     open(&bin).unwrap();
     open(&folder.path().join("model.safetensors")).unwrap();
-    // A pointer to the other set, or one that is not there, is not loaded by anybody.
+    // No loader uses a pointer to the other set, or one that is missing.
     fs::copy(fixture("releases/lfs/model.safetensors"), &bin).unwrap();
     open(folder.path()).unwrap();
     fs::remove_file(&bin).unwrap();
     fs::write(folder.path().join("pytorch_model.bin.index.json"), r#"{"weight_map":{"a":"absent.bin"}}"#)
         .unwrap();
     open(folder.path()).unwrap();
-    // One that cannot be read is told.
+    // One that cannot be read is reported.
     fs::write(&bin, b"PK damaged").unwrap();
     let notes = open(folder.path()).unwrap().notes();
     assert!(notes[0].contains("pytorch_model.bin beside it was not compared"), "{notes:?}");
@@ -243,7 +244,7 @@ fn settings_by_which_a_loader_makes_other_weights_are_refused() {
         edit(&folder.path().join("config.json"), |json| json[setting] = value.clone());
         let message = refused(folder.path()).to_string();
         assert!(message.contains(says), "{message}");
-        // DNABERT-S is code of its own; the other settings mean the same there.
+        // DNABERT-S has its own code; the other settings mean the same there.
         let folder = copy("dnabert_tiny/8");
         edit(&folder.path().join("config.json"), |json| json[setting] = value.clone());
         let config = DnabertConfig::of(&Weights::open(folder.path()).unwrap());
@@ -251,7 +252,7 @@ fn settings_by_which_a_loader_makes_other_weights_are_refused() {
     }
 }
 
-/// Writes a copy of a safetensors file whose header was changed; names must keep their length.
+/// Writes a copy of a safetensors file with a changed header; names must keep their length.
 fn rename(folder: &Path, from: &str, to: &str) {
     assert_eq!(from.len(), to.len());
     let file = folder.join("model.safetensors");
@@ -267,7 +268,7 @@ fn tensors_that_no_embedding_would_show_are_named() {
     rename(folder.path(), "\"lm_head.dense.weight\"", "\"my_head.dense.weight\"");
     let message = refused(folder.path()).to_string();
     assert!(message.contains("my_head.dense.weight would not be used"), "{message}");
-    // A buffer inside the encoder, under a name that is not known.
+    // A buffer inside the encoder, under an unknown name.
     let folder = copy("releases/4.57.6_float32");
     rename(
         folder.path(),
@@ -276,7 +277,7 @@ fn tensors_that_no_embedding_would_show_are_named() {
     );
     let message = refused(folder.path()).to_string();
     assert!(message.contains("rotary_embeddings.inv_frex would not be used"), "{message}");
-    // DNABERT-S likewise.
+    // The same for DNABERT-S.
     let folder = copy("dnabert_tiny/8");
     let weights = Weights::open(folder.path()).unwrap();
     DnabertConfig::of(&weights).unwrap();
@@ -331,7 +332,8 @@ fn modules_of_sentence_transformers_that_change_rows_are_refused() {
     }
 }
 
-/// Not a test: prints the largest difference for each directory beside the golden.json that `VIRPACK_RELEASES` names.
+/// Not a test: prints the largest difference for each directory beside the golden.json that
+/// `VIRPACK_RELEASES` names.
 #[test]
 #[ignore = "needs a folder of saved models"]
 fn a_folder_of_releases() {

@@ -18,8 +18,8 @@ const DRAW: Draw = Draw {
     overview: |tracks| Ok(tracks.iter().map(|track| &*track.id).collect::<Vec<_>>().join(" ")),
 };
 
-/// Two files: viral, cellular and odd records, some without a verdict, and a bacterial one of many chunks
-/// with a viral part.
+/// Two files: viral, cellular and unusual records, some without a verdict, and a bacterial one of many
+/// chunks with a viral part.
 fn inputs(folder: &Path) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let [first, second] = ["one.fa", "two.fa"].map(|name| folder.join(name));
@@ -48,7 +48,7 @@ fn run(options: &PredictOptions) {
     predict(options, &CancelToken::new(), |_| ()).unwrap();
 }
 
-/// Every file below a directory, by its path in it.
+/// Returns every file below a directory, by its path in it.
 fn all_files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(directory).unwrap() {
@@ -65,7 +65,7 @@ fn all_files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// Those that two runs share, whenever they were.
+/// Returns the files that two runs share, whatever their times.
 fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = all_files(directory);
     files.retain(|name, _| !["run.json", "report.html"].contains(&&**name));
@@ -82,7 +82,7 @@ fn assert_same(ours: &BTreeMap<String, Vec<u8>>, theirs: &BTreeMap<String, Vec<u
     }
 }
 
-/// The parts of `run.json` that follow from scores and options.
+/// The parts of `run.json` that are derived from scores and options.
 fn told(directory: &Path) -> [serde_json::Value; 4] {
     let text = fs::read_to_string(directory.join("run.json")).unwrap();
     let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -124,7 +124,7 @@ fn judged_again_the_files_are_those_of_a_run_with_the_same_options() {
     assert_eq!(as_plain.0["frames.tsv"], as_other.0["frames.tsv"]);
     assert!(as_other.0.contains_key("plots/overview.svg") && as_other.0.contains_key("contigs.tsv"));
 
-    // With nothing else asked for, not a byte changes.
+    // With the same options, no byte changes.
     for (directory, draw) in [(&plain, None), (&other, Some(DRAW))] {
         let before = all_files(directory);
         let judged = again(directory, |options| options.plot(draw)).unwrap();
@@ -264,19 +264,19 @@ fn what_was_cut_off_while_names_were_given_is_mended() {
     run(&options(&inputs, output.clone()));
     let relaxed =
         |options: ReportOptions| options.calls(CallOptions::default().thresholds(CallThresholds::RELAXED));
-    // Some files have their names when one cannot have its own.
+    // Some files already have their names when one cannot get its own.
     fs::remove_file(output.join("regions.tsv")).unwrap();
     fs::create_dir_all(output.join("regions.tsv/in the way")).unwrap();
     again(&output, relaxed).unwrap_err();
     assert!(output.join("run.json").exists() && output.join("run.partial").exists());
     fs::remove_dir_all(output.join("regions.tsv")).unwrap();
     for entry in fs::read_dir(&output).unwrap().map(Result::unwrap) {
-        // What was whole was kept.
+        // The complete files were kept.
         if entry.file_name().to_str().unwrap().contains(".tmp-") {
             fs::remove_file(entry.path()).unwrap();
         }
     }
-    // The options are those of before, and the sequences may not be.
+    // The options are the earlier ones, but the sequences may not be.
     fs::write(output.join("viral.fna"), "of other calls").unwrap();
     again(&output, |options| options).unwrap();
     let right = folder.path().join("right/out");

@@ -1,4 +1,4 @@
-//! A record's embedding has the same bits whatever it is packed with, and on any number of threads.
+//! A record's embedding has the same bits in every packing, and on any number of threads.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -9,7 +9,8 @@ use virpack_core::model::classifier::Classifier;
 use virpack_core::{EmbedOptions, embed_records};
 use virpack_seq::{Input, LengthPolicy, LongRecords, Records};
 
-/// Records of many lengths, a few longer than a batch of the smallest budget: their windows come from several batches.
+/// Records of many lengths, a few longer than a batch of the smallest budget, whose windows are in several
+/// batches.
 fn records() -> String {
     let letters = b"LAGVSERTIDPKQNFYMHWC";
     let length = |i: usize| if i % 20 == 19 { 700 } else { 1 + i * 37 % 180 };
@@ -19,7 +20,7 @@ fn records() -> String {
         .collect()
 }
 
-/// Each record's bits.
+/// Returns each record's bits.
 fn bits(model: &Path, fasta: &str, threads: usize, packing: bool, token_budget: usize) -> Vec<Vec<u32>> {
     let windows = LongRecords::Window { overlap: 50 };
     let options = EmbedOptions::new(vec![Input::Stdin], model, Path::new(""))
@@ -76,7 +77,7 @@ fn a_chunk_has_the_same_scores_whatever_others_it_is_scored_with() {
     }
 }
 
-/// The sizes of real models: several tiles, inputs beyond what is packed at a time.
+/// The sizes of real models: several tiles, and more inputs than are packed at a time.
 #[test]
 fn products_have_the_same_bits_on_any_number_of_threads() {
     let (rows, inputs, outputs) = (530, 1_300, 700);

@@ -1,4 +1,4 @@
-//! Validation passes what is right and names what is not.
+//! Validation passes correct records and names incorrect ones.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ fn the_cpu_is_valid() {
     assert_eq!(found.records, 300);
     assert_eq!(found.failed().count(), 0);
     assert_eq!(found.same_bits(), found.compared.len());
-    // Records below --min-length are left out, those with letters are named as in the input.
+    // Records below --min-length are left out; records with letters have the names of the input.
     assert!((40..=50).contains(&found.compared.len()), "{}", found.compared.len());
     for compared in &found.compared {
         let number: usize = compared.id.strip_prefix('s').unwrap().parse().unwrap();
@@ -44,7 +44,7 @@ fn the_cpu_is_valid_in_bfloat16() {
     assert_eq!(found.limits, Limits::of(Dtype::Bf16));
     assert_eq!(found.failed().count(), 0);
     assert_eq!(found.same_bits(), found.compared.len(), "packed and alone");
-    // Another precision than the reference's, and near it.
+    // A precision other than the reference's, with a small difference.
     let differences = found.compared.iter().map(|compared| compared.float32.unwrap().relative);
     let largest = differences.fold(0.0, f64::max);
     assert!((1e-5..2e-2).contains(&largest), "{largest}");

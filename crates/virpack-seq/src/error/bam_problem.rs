@@ -1,8 +1,8 @@
-//! What is wrong with a record of a BAM file.
+//! Problems of a record in a BAM file.
 
 use std::fmt;
 
-/// What is wrong with a record of a BAM file.
+/// A problem of a record in a BAM file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BamProblem {
@@ -14,12 +14,12 @@ pub enum BamProblem {
     SecondHeader,
     /// A name with control characters.
     Name,
-    /// Bases that are given as those of the reference.
+    /// Bases that are given only as equal to the reference.
     SameAsReference,
 }
 
 impl BamProblem {
-    /// What to do about it.
+    /// Returns what the user can do about it.
     pub(super) fn remedy(self) -> &'static str {
         match self {
             BamProblem::SecondHeader => "join BAM files by samtools cat, or give each as an input of its own",

@@ -1,4 +1,4 @@
-//! Why a tokenizer of byte pairs cannot be used.
+//! Problems of a byte-pair tokenizer.
 
 use std::borrow::Cow;
 
@@ -8,21 +8,21 @@ use super::Hint;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BpeProblem {
-    /// Text that describes no tokenizer.
+    /// Text that does not describe a tokenizer.
     #[error("not a readable tokenizer: {0}")]
     Unreadable(String),
-    /// A setting under which tokens would be wrong or too many.
+    /// A setting that would give wrong tokens or too many.
     #[error("{setting}, where {expected} was expected")]
     Setting {
-        /// What it is.
+        /// The setting.
         setting: String,
-        /// What it must be.
+        /// The value that it must have.
         expected: &'static str,
     },
 }
 
 impl Hint for BpeProblem {
-    /// Another copy of a file that is whole is no better.
+    /// Advises a new copy only for a file that cannot be read: a new copy has the same settings.
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(match self {
             BpeProblem::Unreadable(_) => "copy or download the model's tokenizer.json again",

@@ -1,47 +1,47 @@
-//! What has happened to an input since the run began.
+//! Changes of an input since the run began.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use super::Hint;
 
-/// What has happened to an input since the run began.
+/// A change of an input since the run began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
-    /// It has another size, in bytes.
+    /// Its size in bytes is different.
     Size {
-        /// What it was.
+        /// The earlier size.
         from: u64,
-        /// What it is.
+        /// The size now.
         to: u64,
     },
-    /// It has its size, in bytes, and another modification time.
+    /// Its size in bytes is the same, but its modification time is different.
     Written {
         /// Its size.
         bytes: u64,
     },
-    /// Another file has its name.
+    /// Its name now belongs to another file.
     Replaced {
-        /// Bytes that the file had.
+        /// The size of the earlier file, in bytes.
         from: u64,
-        /// Bytes of the file that has its name.
+        /// The size of the file that has its name now, in bytes.
         to: u64,
     },
-    /// No file has its name.
+    /// It does not exist any more.
     Gone,
-    /// Another number of bytes came out of it than it has.
+    /// The number of bytes read differs from its size.
     Read {
-        /// Bytes that came.
+        /// Bytes read.
         read: u64,
         /// Its size.
         bytes: u64,
     },
-    /// What was read is not what was hashed.
+    /// The bytes read are not those that were hashed.
     Content {
         /// Size and SHA-256 of what was hashed.
         hashed: String,
-        /// Those of what was read.
+        /// Size and SHA-256 of what was read.
         read: String,
     },
 }

@@ -1,9 +1,9 @@
-//! Whose fault an error is.
+//! Distinguishes faults of virpack from those of inputs and options.
 
 use super::SeqError;
 
 impl SeqError {
-    /// Whether this library is at fault, and neither the input nor the options.
+    /// Returns whether virpack is at fault, and not the input or the options.
     ///
     /// ```
     /// use virpack_seq::{SeqError, ThreadError};
@@ -14,7 +14,7 @@ impl SeqError {
     /// ```
     #[must_use]
     pub fn is_fault(&self) -> bool {
-        // What the options let through always fits a batch: the rest are checks of what packs.
+        // The options allow only sequences that fit a batch, so an error of the packer is a fault.
         match self {
             SeqError::Thread(error) => error.is_fault(),
             SeqError::OverBudget { .. }

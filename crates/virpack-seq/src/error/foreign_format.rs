@@ -1,13 +1,13 @@
-//! A format that is not read.
+//! Formats that virpack does not read.
 
 use std::fmt;
 
-/// A format that is not read, and what makes FASTA of it.
+/// A format that virpack does not read, and how to convert it to FASTA.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignFormat {
-    /// What it is, for people: `a tar file`.
+    /// The name of the format, for people: `a tar file`.
     pub name: &'static str,
-    /// What to do; `FILE` stands for the input.
+    /// What the user can do; `FILE` stands for the input.
     pub(crate) remedy: &'static str,
     /// The first file that an archive holds.
     pub(crate) member: Option<String>,
@@ -20,15 +20,16 @@ impl ForeignFormat {
         ForeignFormat { name, remedy, member: None }
     }
 
-    /// Whether it holds the tensors of a model, or embeddings.
+    /// Returns whether it holds the tensors of a model, or embeddings.
     #[must_use]
     pub fn holds_tensors(&self) -> bool {
         self.name == Self::SAFETENSORS
     }
 
-    /// What to do with `file`, which is compressed by `codec`.
+    /// Returns what the user can do with `file`, which is compressed by `codec`.
     ///
-    /// Commands that know compression take the file as it is, the others what a decompressor gives.
+    /// Commands that read the compression take the file as it is; the others take the output of a
+    /// decompressor.
     pub(super) fn remedy(&self, file: &str, codec: Option<&str>) -> String {
         let file = if file == "<stdin>" { "FILE".to_owned() } else { quoted(file) };
         let unpack = match codec {
@@ -39,7 +40,7 @@ impl ForeignFormat {
         };
         let member = self.member.as_deref().map_or_else(|| "MEMBER".to_owned(), quoted);
         let remedy = self.remedy.replace("MEMBER", &member);
-        // `tar` reads every compression, and samtools SAM inside gzip.
+        // `tar` reads every compression, and samtools reads SAM compressed with gzip.
         let takes = |codec: &str| self.remedy.starts_with("tar -") || (self.name == "SAM" && codec == "gzip");
         match codec {
             Some(codec) if remedy.contains("FILE") && !takes(codec) => {
@@ -60,7 +61,7 @@ impl fmt::Display for ForeignFormat {
     }
 }
 
-/// A name as a shell takes it.
+/// Quotes a name for a shell.
 fn quoted(name: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
     match !name.is_empty() && name.chars().all(is_plain) {

@@ -1,11 +1,11 @@
-//! What a person can do about an error, apart from what the error says.
+//! What the user can do about an error, apart from its message.
 
 use std::borrow::Cow;
 
-/// What a person can do about an error or a warning.
+/// What the user can do about an error or a warning.
 ///
-/// `Display` says what happened and where. The hint is apart from it, and names no option of any program: a program that
-/// has options puts their names in its place.
+/// `Display` says what happened and where. The hint is separate and names no option of a program, so that a
+/// program can put its own options in its place.
 ///
 /// ```
 /// use virpack_seq::{Hint, SeqError};
@@ -16,7 +16,7 @@ use std::borrow::Cow;
 /// assert_eq!(error.hint().as_deref(), Some("the largest length must be at least 1"));
 /// ```
 pub trait Hint {
-    /// A change that works, as a sentence without its full stop; None where there is none.
+    /// Returns a change that works, as a sentence without its full stop, or None if there is none.
     fn hint(&self) -> Option<Cow<'_, str>> {
         None
     }

@@ -1,4 +1,4 @@
-//! What errors say beside their facts: what to do, and how bytes are shown.
+//! Hints of errors, and how messages show bytes.
 
 use std::borrow::Cow;
 
@@ -102,13 +102,13 @@ impl Hint for InputError {
     }
 }
 
-/// Whether a decoder found its data to end, and not to be wrong.
+/// Returns whether the decoder reported that its data end too early, and not that they are wrong.
 pub(super) fn is_end(source: &std::io::Error) -> bool {
     source.kind() == std::io::ErrorKind::UnexpectedEof
 }
 
-/// What a person can do about compressed data that are not whole, or not alone: their decoders
-/// cannot tell which.
+/// Returns what the user can do about compressed data that are incomplete or followed by something else:
+/// the decoder cannot distinguish the two.
 pub(super) fn mend(codec: &str, is_end: bool) -> String {
     match (codec, is_end) {
         ("gzip", true) => "the file is incomplete; fetch or compress it again".to_owned(),
@@ -121,12 +121,12 @@ pub(super) fn mend(codec: &str, is_end: bool) -> String {
     }
 }
 
-/// How a line begins.
+/// Shows the first byte of a line.
 pub(super) fn shown_beginning(found: Option<u8>) -> String {
     found.map_or_else(|| "nothing".to_owned(), shown_byte)
 }
 
-/// What a person can do about a line that is not where FASTQ has it.
+/// Returns what the user can do about a line that is not where FASTQ requires it.
 pub(super) fn fastq_hint(found: Option<u8>) -> &'static str {
     match found {
         Some(b'>') => "give FASTA and FASTQ as inputs of their own: each file holds one format",
@@ -138,12 +138,12 @@ pub(super) fn fastq_hint(found: Option<u8>) -> &'static str {
     }
 }
 
-/// Bytes for people, in MB.
+/// Shows a number of bytes in MB.
 pub(super) fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
-/// A size for people, with three digits at least.
+/// Shows a size with at least three digits.
 pub(super) fn size(bytes: u64) -> String {
     let (unit, name) = match bytes {
         1_000_000_000.. => (1_000_000_000, "GB"),
@@ -157,19 +157,19 @@ pub(super) fn size(bytes: u64) -> String {
     format!("{:.2} {name}", bytes as f64 / unit as f64)
 }
 
-/// An id, where there is one.
+/// Shows an id in brackets, or nothing if it is empty.
 pub(super) fn in_brackets(id: &str) -> String {
     if id.is_empty() { String::new() } else { format!(" ({})", shown_id(id)) }
 }
 
-/// How well a record compresses, where it does so too well.
+/// Shows how well a record compresses, if that is the problem.
 pub(super) fn grown(compressed: Option<u64>) -> String {
     compressed.map_or_else(String::new, |bytes| {
         format!(", from at most {} of compressed data: no genome compresses so well", size(bytes))
     })
 }
 
-/// What a person can do about a record that is too large.
+/// Returns what the user can do about a record that is too large.
 pub(super) fn too_large(is_bomb: bool) -> &'static str {
     match is_bomb {
         true => "a larger limit on records reads it all the same, up to that size",

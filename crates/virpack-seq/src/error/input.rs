@@ -1,4 +1,4 @@
-//! What is wrong with an input.
+//! The errors of an input.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::{BamProblem, Change, ForeignFormat, Suspect};
 use crate::escape::shown_path;
 use crate::record::shown_id;
 
-/// What is wrong with an input, and where.
+/// An error of an input, and where it occurred.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
@@ -19,7 +19,7 @@ pub enum InputError {
         /// The input as it was named.
         path: PathBuf,
     },
-    /// An input of which parts are to be read is not a file.
+    /// An input that is not a file, of which parts were requested.
     #[error("{} is not a file, and only parts of files can be read", shown_path(path))]
     NoFile {
         /// The input as it was named.
@@ -31,24 +31,24 @@ pub enum InputError {
         /// How often it was named.
         times: usize,
     },
-    /// The system failed while an input was read.
+    /// A read that failed.
     #[error("{}:{line}: reading failed after {records} records: {source}", shown_path(path))]
     Read {
         /// The input as it was named.
         path: PathBuf,
-        /// The line that could not be read to its end, from 1.
+        /// The line that was being read, from 1.
         line: u64,
-        /// Whole records of this input before it.
+        /// Complete records of this input before it.
         records: u64,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// An input that changed before it was read to its end.
+    /// An input that changed while it was read.
     #[error("{}: the input changed while virpack read it: {change}", shown_path(path))]
     Changed {
         /// The input as it was named.
         path: PathBuf,
-        /// What has happened to it.
+        /// The change.
         change: Change,
     },
     /// Compressed data that end too early or are damaged.
@@ -61,14 +61,14 @@ pub enum InputError {
         path: PathBuf,
         /// The compression: `gzip`, `bzip2`, `xz` or `zstd`.
         codec: &'static str,
-        /// The line (decompressed) that could not be read to its end, from 1.
+        /// The line of the decompressed text that was being read, from 1.
         line: u64,
-        /// Whole records of this input before the damage.
+        /// Complete records of this input before the damage.
         records: u64,
-        /// What the decoder said.
+        /// The decoder's error.
         source: std::io::Error,
     },
-    /// Compressed data that take too much memory.
+    /// Compressed data that need too much memory to decompress.
     #[error(
         "{}: the {codec} data take more than {} of memory to decompress: they refer that far back",
         shown_path(path), size(*limit)
@@ -78,10 +78,10 @@ pub enum InputError {
         path: PathBuf,
         /// The compression: `xz` or `zstd`.
         codec: &'static str,
-        /// Most bytes that its decoder takes.
+        /// The largest memory of the decoder, in bytes.
         limit: u64,
     },
-    /// A record that is larger than records may be.
+    /// A record that exceeds the limit on records.
     #[error(
         "{}:{line}: record {}{} is larger than {}{}",
         shown_path(path), records + 1, in_brackets(id), size(*limit), grown(*compressed)
@@ -89,19 +89,19 @@ pub enum InputError {
     RecordTooLarge {
         /// The input as it was named.
         path: PathBuf,
-        /// The line of the record's header, from 1; of BAM the record's number.
+        /// The line of the record's header, from 1; in BAM the number of the record.
         line: u64,
-        /// Whole records of this input before it.
+        /// Complete records of this input before it.
         records: u64,
-        /// The first word of its header, as far as it is shown.
+        /// The first word of its header, as far as messages show it.
         id: Arc<str>,
-        /// Most bytes of a record.
+        /// The largest size of a record, in bytes.
         limit: u64,
-        /// Bytes of the compressed file that were read for it, at most, where the limit is a
-        /// multiple of them.
+        /// The bytes of the compressed file that were read for it, at most, if the limit is a multiple of
+        /// them.
         compressed: Option<u64>,
     },
-    /// A header that is longer than headers may be.
+    /// A header that exceeds the limit on headers.
     #[error(
         "{}:{line}: record {}: its header is longer than {}",
         shown_path(path), records + 1, size(*limit)
@@ -111,12 +111,12 @@ pub enum InputError {
         path: PathBuf,
         /// Its line, from 1.
         line: u64,
-        /// Whole records of this input before it.
+        /// Complete records of this input before it.
         records: u64,
-        /// Most bytes of a header.
+        /// The largest size of a header, in bytes.
         limit: u64,
     },
-    /// Something else behind the gzip data of a file.
+    /// Something other than gzip data after the gzip data of a file.
     #[error(
         "{}: the gzip data end at byte {offset}, and what follows is not gzip: `{found}`",
         shown_path(path)
@@ -124,9 +124,9 @@ pub enum InputError {
     Trailing {
         /// The input as it was named.
         path: PathBuf,
-        /// Where the data end, bytes of the file.
+        /// The end of the gzip data, in bytes of the file.
         offset: u64,
-        /// How what follows begins.
+        /// The beginning of what follows.
         found: String,
     },
     /// Text that is neither FASTA nor FASTQ.
@@ -142,12 +142,12 @@ pub enum InputError {
         /// The beginning of that line.
         found: String,
     },
-    /// A format that is not read.
+    /// A format that virpack does not read.
     #[error("{}: this is {format}, not FASTA, FASTQ or BAM", shown_path(path))]
     Foreign {
         /// The input as it was named.
         path: PathBuf,
-        /// What it is.
+        /// The format.
         format: ForeignFormat,
         /// The compression around it: `gzip`, `bzip2`, `xz` or `zstd`.
         codec: Option<&'static str>,
@@ -157,7 +157,7 @@ pub enum InputError {
     BamTruncated {
         /// The input as it was named.
         path: PathBuf,
-        /// The record that is not there, from 1.
+        /// The record that is missing, from 1.
         line: u64,
         /// Reads before it.
         records: u64,
@@ -167,12 +167,12 @@ pub enum InputError {
     Bam {
         /// The input as it was named.
         path: PathBuf,
-        /// The record's number in this input, alignments that are left out included, from 1.
+        /// The record's number in this input, from 1, counting alignments that are left out.
         record: u64,
-        /// What is wrong with it.
+        /// The problem.
         problem: BamProblem,
     },
-    /// Bytes that are no text.
+    /// Bytes that are not text.
     #[error("{}:{line}: binary data where text was expected (record {record})", shown_path(path))]
     Binary {
         /// The input as it was named.
@@ -182,7 +182,8 @@ pub enum InputError {
         /// The record's number in this input, from 1.
         record: u64,
     },
-    /// Lines that end with a carriage return alone, as on a Macintosh of old: all of them are one header.
+    /// Lines that end with a carriage return only, as on early Macintosh systems: the complete file is then
+    /// one header.
     #[error("{}:{line}: record {record}: its lines end with carriage returns alone", shown_path(path))]
     CarriageReturns {
         /// The input as it was named.
@@ -209,10 +210,10 @@ pub enum InputError {
         id: Arc<str>,
         /// Letters in its sequence.
         sequence: usize,
-        /// Quality values read for them, at least.
+        /// Quality values read for it, at least.
         quality: usize,
     },
-    /// A FASTQ record whose lines are not where they must be.
+    /// A FASTQ record whose lines are not where the format requires them.
     #[error(
         "{}:{line}: record {record}: a line that begins with `{expected}` was expected, this one begins with {}",
         shown_path(path), shown_beginning(*found)
@@ -224,12 +225,12 @@ pub enum InputError {
         line: u64,
         /// The record's number in this input, from 1.
         record: u64,
-        /// What the line must begin with: `@` or `+`.
+        /// The byte that the line must begin with: `@` or `+`.
         expected: char,
-        /// What it begins with; `None` where it is empty.
+        /// The byte that it begins with; `None` if it is empty.
         found: Option<u8>,
     },
-    /// A byte in a sequence that belongs to no sequence.
+    /// A byte in a sequence that cannot be a letter.
     #[error(
         "{}:{line}: record {record} ({}): {} belongs to no sequence: {suspect}",
         shown_path(path), shown_id(id), shown_byte(*byte)
@@ -245,7 +246,7 @@ pub enum InputError {
         id: Arc<str>,
         /// The byte.
         byte: u8,
-        /// What it probably comes from.
+        /// The probable cause.
         suspect: Suspect,
     },
     /// A FASTQ file that ends inside a record.
@@ -261,7 +262,7 @@ pub enum InputError {
 }
 
 impl InputError {
-    /// The error of a record that was counted without the first `records` of its input.
+    /// Returns the error of a record that was counted without the first `records` of its input.
     pub(crate) fn behind(mut self, records: u64) -> Self {
         if let InputError::HeaderTooLong { records: number, .. }
         | InputError::Binary { record: number, .. }
@@ -276,8 +277,8 @@ impl InputError {
         self
     }
 
-    /// The command that decompresses, to standard output, an input that takes too much memory to decompress
-    /// here ([`InputError::DecoderMemory`]); None for other errors.
+    /// Returns the command that decompresses the input to standard output, for an input that needs too much
+    /// memory to decompress here ([`InputError::DecoderMemory`]); None for other errors.
     ///
     /// ```
     /// use virpack_seq::InputError;

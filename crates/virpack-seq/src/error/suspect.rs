@@ -1,18 +1,18 @@
-//! What a byte that belongs to no sequence probably comes from.
+//! Probable causes of a byte in a sequence that cannot be a letter.
 
 use std::fmt;
 
-/// What a byte that belongs to no sequence probably comes from, and the remedy.
+/// The probable cause of a byte in a sequence that cannot be a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Suspect {
-    /// A header behind the letters of a line.
+    /// A header on the same line as the letters before it.
     GluedHeader,
-    /// A header behind blanks.
+    /// A header after blanks.
     IndentedHeader,
-    /// A record of FASTQ.
+    /// A FASTQ record.
     Fastq,
-    /// The number of a line, as in GenBank's and EMBL's format.
+    /// A line number, as in the formats of GenBank and EMBL.
     LineNumber,
     /// A comment, or an annotation of another format.
     Comment,
@@ -20,28 +20,28 @@ pub enum Suspect {
     EndOfEntry,
     /// HTML or XML.
     Markup,
-    /// A mark that a merge of versions left.
+    /// A mark of an unresolved merge conflict.
     Conflict,
     /// A byte order mark inside a file.
     ByteOrderMark,
-    /// A DOS mark for the end of a file, inside a file.
+    /// The DOS end-of-file mark, inside a file.
     EndMark,
     /// A control character.
     Control,
     /// A letter outside ASCII.
     NotAscii,
-    /// A sign for what is missing or a gap, in other formats.
+    /// A character for a missing letter or a gap in other formats.
     Missing,
     /// A blank inside the sequence line of a FASTQ record.
     Blank,
-    /// A table, or a quoted text.
+    /// A table, or quoted text.
     Table,
     /// None of these.
     Unknown,
 }
 
 impl Suspect {
-    /// What a person can do about it.
+    /// Returns what the user can do about it.
     pub fn hint(self) -> &'static str {
         match self {
             Suspect::GluedHeader => {
@@ -90,7 +90,7 @@ impl fmt::Display for Suspect {
     }
 }
 
-/// A byte as messages show it: printable ASCII as it is, all else by its number.
+/// Shows a byte: printable ASCII as it is, any other byte by its number.
 pub(super) fn shown_byte(byte: u8) -> String {
     match byte {
         b' ' => "a space".to_owned(),

@@ -1,4 +1,4 @@
-//! What can go wrong with a thread.
+//! The errors of threads.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -6,7 +6,7 @@ use std::io;
 
 use super::Hint;
 
-/// What can go wrong with a thread of any of virpack's crates.
+/// An error of a thread in any of virpack's crates.
 ///
 /// ```
 /// use virpack_seq::{Hint, ThreadError};
@@ -20,29 +20,29 @@ use super::Hint;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ThreadError {
-    /// The system started no thread.
+    /// A thread that the system did not start.
     #[error("cannot start the {thread} thread: {source}")]
     NotStarted {
-        /// What it was for.
+        /// The task of the thread.
         thread: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A thread panicked: a fault of virpack's, or of a tokenizer that was given to it.
+    /// A thread that panicked: a fault of virpack, or of a tokenizer that the caller supplied.
     #[error("the {thread} thread panicked{}", match message {
         Some(message) => format!(": {message}"),
         None => String::new(),
     })]
     Panicked {
-        /// What it was for.
+        /// The task of the thread.
         thread: &'static str,
-        /// What it said, where that is known.
+        /// The message of the panic, if it is known.
         message: Option<String>,
     },
 }
 
 impl ThreadError {
-    /// The error of a thread whose `JoinHandle` or `catch_unwind` gave `panic`.
+    /// Returns the error of a thread whose `JoinHandle` or `catch_unwind` gave `panic`.
     #[must_use]
     pub fn panicked(thread: &'static str, panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -50,7 +50,7 @@ impl ThreadError {
         ThreadError::Panicked { thread, message: text.map(str::to_owned) }
     }
 
-    /// Whether virpack is at fault, and not the machine.
+    /// Returns whether virpack is at fault, and not the machine.
     #[must_use]
     pub fn is_fault(&self) -> bool {
         matches!(self, ThreadError::Panicked { .. })

@@ -1,4 +1,4 @@
-//! What a frame loader counts while it runs.
+//! Counters of a running frame loader.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -6,20 +6,20 @@ use std::time::Duration;
 use super::Pair;
 use crate::relock::Relock;
 
-/// What a loader has done so far.
+/// What a loader has counted so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameCounters {
     /// Records read.
     pub records: u64,
     /// Bases in them.
     pub bases: u64,
-    /// Those of them whose chunks are on their way.
+    /// Bases of records whose chunks have been sent.
     pub cut: u64,
-    /// Bases in all records that are read, those included that wait to be cut.
+    /// Bases of all records that were read, those that wait to be cut included.
     pub read: u64,
-    /// Those of the bases that no code for nucleotides stands for: gaps and letters of residues.
+    /// Letters among these bases that are not nucleotide codes: gaps and letters of proteins.
     pub odd_letters: u64,
-    /// Records that hold some of these.
+    /// Records with such letters.
     pub odd_records: u64,
     /// Chunks of them.
     pub chunks: u64,
@@ -31,7 +31,7 @@ pub struct FrameCounters {
     pub busy: Duration,
 }
 
-/// The same, shared with the thread.
+/// The same counters, shared with the thread.
 #[derive(Debug, Default)]
 pub(super) struct SharedCounters {
     counters: Mutex<FrameCounters>,
@@ -47,7 +47,7 @@ impl SharedCounters {
         update(&mut self.counters.relock());
     }
 
-    /// The id of the first record with a letter that stands for no nucleotide.
+    /// Returns the id of the first record with a letter that is not a nucleotide code.
     pub(super) fn first_odd(&self) -> Option<Arc<str>> {
         self.first_odd.get().cloned()
     }

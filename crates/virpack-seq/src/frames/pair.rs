@@ -1,13 +1,12 @@
-//! One of a thing for each of the two models.
+//! A pair of values, one for each of the two models.
 
 use std::array;
 use std::ops::{Index, IndexMut};
 
 use crate::alphabet::Alphabet;
 
-/// One of a thing for each of the two models that read frames: the one of the nucleotide model, and
-/// the one of the protein model. An [`Alphabet`] chooses one of them, and both are visited with the
-/// nucleotide model's first.
+/// A pair of values, one for each of the two models that read frames. An [`Alphabet`] selects one of them.
+/// Iteration visits the nucleotide model's first.
 ///
 /// ```
 /// use virpack_seq::Alphabet;
@@ -22,24 +21,24 @@ use crate::alphabet::Alphabet;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pair<T> {
-    /// The nucleotide model's.
+    /// The value of the nucleotide model.
     pub nucleotide: T,
-    /// The protein model's.
+    /// The value of the protein model.
     pub protein: T,
 }
 
 impl Pair<Alphabet> {
-    /// What each of the two reads.
+    /// The kind of letters that each model reads.
     pub const ALPHABETS: Self = Pair { nucleotide: Alphabet::Nucleotides, protein: Alphabet::Proteins };
 }
 
 impl<T> Pair<T> {
-    /// Makes another one of each.
+    /// Maps both values.
     pub fn map<U>(self, mut each: impl FnMut(T) -> U) -> Pair<U> {
         Pair { nucleotide: each(self.nucleotide), protein: each(self.protein) }
     }
 
-    /// Makes another one of each, until that fails.
+    /// Maps both values, up to the first failure.
     ///
     /// # Errors
     ///
@@ -48,24 +47,24 @@ impl<T> Pair<T> {
         Ok(Pair { nucleotide: each(self.nucleotide)?, protein: each(self.protein)? })
     }
 
-    /// Puts each beside its own of another pair.
+    /// Pairs each value with that of another pair.
     pub fn zip<U>(self, other: Pair<U>) -> Pair<(T, U)> {
         Pair { nucleotide: (self.nucleotide, other.nucleotide), protein: (self.protein, other.protein) }
     }
 
-    /// Both by reference.
+    /// Returns references to both values.
     pub fn as_ref(&self) -> Pair<&T> {
         Pair { nucleotide: &self.nucleotide, protein: &self.protein }
     }
 
-    /// Both by mutable reference.
+    /// Returns mutable references to both values.
     pub fn as_mut(&mut self) -> Pair<&mut T> {
         Pair { nucleotide: &mut self.nucleotide, protein: &mut self.protein }
     }
 }
 
 impl<T> Pair<Option<T>> {
-    /// Those that are there.
+    /// Iterates over the values that are present.
     pub fn present(&self) -> impl DoubleEndedIterator<Item = &T> {
         [&self.nucleotide, &self.protein].into_iter().flatten()
     }

@@ -1,4 +1,4 @@
-//! The way of sequences to one model.
+//! Sends sequences to the collator of one model.
 
 use std::sync::Arc;
 
@@ -11,32 +11,33 @@ use crate::slab::TokenSlab;
 use crate::tokenize::Tokenizer;
 use crate::translate::Frame;
 
-/// The way to one model.
+/// The stream of sequences to one model.
 pub(super) struct SequenceStream {
     tokenizer: Arc<dyn Tokenizer>,
     sender: SlabSender,
     slab: TokenSlab,
     unique: UniqueWindow,
     repeated: u64,
-    /// Whether the chunk whose sequences come is not done.
+    /// Whether the chunk of the sequences that follow is unfinished.
     needs: bool,
-    /// Sequences that need not come, even where a chunk needs their results.
+    /// Numbers of sequences that need not be computed, even if a chunk needs their results.
     known: Arc<IndexSet>,
-    /// What waits until it is known who needs it; None where all is needed from here on.
+    /// Sequences held until it is known which are needed; None if all are needed from here on.
     held: Option<PendingSequences>,
 }
 
-/// The sequences of a window: behind a chunk that is done may come one that is not, and shares a
-/// sequence with it.
+/// The sequences of a window. A finished chunk may be followed by an unfinished one that shares a sequence
+/// with it.
 #[derive(Debug, Default)]
 struct PendingSequences {
     slabs: Vec<TokenSlab>,
-    /// Whether a chunk that is not done needs it, for each sequence of the window.
+    /// Whether an unfinished chunk needs it, for each sequence of the window.
     needed: Vec<bool>,
 }
 
 impl SequenceStream {
-    /// `known` are sequences that need not come; `resumes`: whether there are chunks that are done.
+    /// `known` are the numbers of sequences that need not be computed; `resumes` says whether there are
+    /// finished chunks.
     pub(super) fn new(
         tokenizer: Arc<dyn Tokenizer>,
         sender: SlabSender,
@@ -49,20 +50,20 @@ impl SequenceStream {
         SequenceStream { tokenizer, sender, slab, unique, repeated: 0, needs: true, known, held }
     }
 
-    /// Sequences in the open slab.
+    /// Returns how many sequences are in the open slab.
     pub(super) fn waiting(&self) -> usize {
         self.slab.len()
     }
 
-    /// Sequences that were packed already.
+    /// Returns how many sequences were duplicates of packed ones.
     pub(super) fn repeated(&self) -> u64 {
         self.repeated
     }
 
-    /// Makes room for the sequences of a chunk; gives the smallest number that one of them may
-    /// have. `goes_on`: whether chunks from this one on are done.
+    /// Makes room for the sequences of a chunk, and returns the smallest number that one of them may have.
+    /// `goes_on` says whether any chunk from this one on is finished.
     pub(super) fn begin_chunk(&mut self, is_done: bool, goes_on: bool) -> Result<u64, StopReason> {
-        // The frames of a chunk wait for each other: one window must hold their sequences.
+        // The frames of a chunk are joined together, so one window must hold their sequences.
         if !self.unique.has_room(Frame::ALL.len()) {
             self.end_window(goes_on)?;
         }
@@ -70,7 +71,7 @@ impl SequenceStream {
         Ok(self.unique.oldest())
     }
 
-    /// The number of a sequence, which is tokenized when it is new.
+    /// Returns the number of a sequence, and tokenizes the sequence if it is new.
     pub(super) fn number(&mut self, record: &Record, letters: &[u8]) -> u64 {
         let (number, new) = self.unique.number(letters);
         if new {
@@ -93,7 +94,7 @@ impl SequenceStream {
         number
     }
 
-    /// Sends on what there is, unless it is held.
+    /// Sends the open slab, unless it must be held.
     pub(super) fn send(&mut self) -> Result<(), StopReason> {
         if self.slab.is_empty() {
             return Ok(());
@@ -106,15 +107,15 @@ impl SequenceStream {
         Ok(())
     }
 
-    /// Sends everything on, to leave in batches at once.
+    /// Sends everything, to leave in batches at once.
     pub(super) fn send_all(&mut self, goes_on: bool) -> Result<(), StopReason> {
         self.end_window(goes_on)?;
         self.send()?;
         self.sender.flush()
     }
 
-    /// Nothing of this window comes again: what is held is sent on, now that it is known which of
-    /// it is needed.
+    /// Ends the window: none of its sequences can occur again. It is now known which are needed, so the
+    /// held ones are sent.
     fn end_window(&mut self, goes_on: bool) -> Result<(), StopReason> {
         if self.held.is_some() {
             self.send()?;

@@ -1,8 +1,8 @@
-//! Sequences that come again.
+//! Finds duplicate sequences.
 
 use std::collections::HashMap;
 
-/// Numbers sequences, the same number for those that are alike and come within one window.
+/// Numbers sequences. Equal sequences within one window have the same number.
 #[derive(Debug)]
 pub(super) struct UniqueWindow {
     window: usize,
@@ -13,29 +13,29 @@ pub(super) struct UniqueWindow {
 }
 
 impl UniqueWindow {
-    /// A window of `window` different sequences.
+    /// Returns a window of `window` distinct sequences.
     pub(super) fn new(window: usize) -> Self {
         UniqueWindow { window: window.max(1), known: HashMap::new(), next: 0, oldest: 0 }
     }
 
-    /// The smallest number that may come again.
+    /// Returns the smallest number that may occur again.
     pub(super) fn oldest(&self) -> u64 {
         self.oldest
     }
 
-    /// Whether as many sequences as must have numbers from [`UniqueWindow::oldest`] on together
-    /// have room in this window.
+    /// Returns whether this window has room for `sequences` more, whose numbers must all be at least
+    /// [`UniqueWindow::oldest`].
     pub(super) fn has_room(&self, sequences: usize) -> bool {
         self.known.len() + sequences <= self.window
     }
 
-    /// Begins a window: nothing before it comes again.
+    /// Begins a window: no earlier number occurs again.
     pub(super) fn begin(&mut self) {
         self.known.clear();
         self.oldest = self.next;
     }
 
-    /// The number of a sequence, and whether it has come for the first time.
+    /// Returns the number of a sequence, and whether it is new.
     pub(super) fn number(&mut self, letters: &[u8]) -> (u64, bool) {
         if let Some(&number) = self.known.get(letters) {
             return (number, false);
@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(number("b"), (1, true, 0));
         assert_eq!(number("a"), (0, false, 0));
         assert_eq!(number("c"), (2, true, 0));
-        // The window is full, whatever comes next.
+        // The window is full, whatever follows.
         assert_eq!(number("a"), (3, true, 3));
         assert_eq!(number("a"), (3, false, 3));
     }

@@ -1,4 +1,4 @@
-//! The thread that reads, cuts, translates and tokenizes.
+//! The thread that reads, cuts, translates and tokenizes records.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -22,39 +22,39 @@ use crate::reader::Records;
 use crate::record::Record;
 use crate::translate::{Translator, gc_share};
 
-/// Sequences in a slab that goes on, and items in a message.
+/// Sequences after which a slab is sent, and items after which a message is sent.
 const AT_ONCE: usize = 128;
 
-/// The thread's own.
+/// The state of the thread.
 pub(super) struct FrameWorker {
     records: Records,
-    /// Records that are read and not cut yet, and what came behind them.
+    /// Records that were read and not cut yet, and how the input ended, if it has.
     ahead: VecDeque<Record>,
     end: Option<Result<(), SeqError>>,
-    /// Bytes of these, and most of them.
+    /// Bytes of these records, and the most that they may have.
     ahead_bytes: u64,
     most_ahead: u64,
     streams: Pair<Option<SequenceStream>>,
     translator: Translator,
     length: std::num::NonZeroUsize,
-    /// The least bases of a record that is cut.
+    /// The fewest bases of a record that is cut.
     min_length: usize,
     reading: ChunkReading,
     items: Sender<Result<Vec<FrameItem>, SeqError>>,
-    /// What goes with the next message.
+    /// The items of the next message.
     pending: Vec<FrameItem>,
     credit: Arc<Credit>,
-    /// Bytes of records after which pending batches are flushed.
+    /// Bytes of records after which all waiting sequences are sent.
     stretch: u64,
-    /// Bytes of the records since the last time.
+    /// Bytes of records since they were last sent.
     since: u64,
     /// The number of the next chunk.
     number: u64,
-    /// Chunks that are done.
+    /// The numbers of finished chunks.
     done: Arc<IndexSet>,
     counters: Arc<SharedCounters>,
     started: Instant,
-    /// Time spent waiting for others.
+    /// Time spent waiting for other threads.
     waited: Duration,
 }
 
@@ -68,7 +68,7 @@ impl FrameWorker {
         counters: Arc<SharedCounters>,
     ) -> Self {
         FrameWorker {
-            // A pipe's records come when they come: none is kept waiting for the next one.
+            // Records of a pipe arrive at any time: none is held back to wait for the next.
             most_ahead: if records.is_pipe() { 0 } else { AHEAD.min(options.most_waiting / 8) },
             records,
             ahead: VecDeque::new(),
@@ -82,7 +82,7 @@ impl FrameWorker {
             items,
             pending: Vec::new(),
             credit,
-            // While one half is being done the other one is read.
+            // One half is read while the other one is computed.
             stretch: options.most_waiting / 2,
             since: 0,
             number: 0,
@@ -115,7 +115,7 @@ impl FrameWorker {
     fn records(&mut self) -> Result<(), StopReason> {
         while let Some(record) = self.next()? {
             let odd_letters = count_odd(&record.sequence);
-            // Without any there is no residue to look for.
+            // A record without odd letters cannot hold letters of proteins.
             if odd_letters > 0 {
                 expect_nucleotides(&record, self.records.inputs())?;
                 self.counters.add_odd(&record.id, odd_letters);
@@ -125,7 +125,7 @@ impl FrameWorker {
         Ok(())
     }
 
-    /// The next record, once those behind it are read as far as there is room for them.
+    /// Returns the next record, after reading as many records ahead as fit.
     fn next(&mut self) -> Result<Option<Record>, SeqError> {
         while self.end.is_none() && (self.ahead.is_empty() || self.ahead_bytes < self.most_ahead) {
             let mut record = Record::default();
@@ -144,7 +144,7 @@ impl FrameWorker {
                 self.ahead_bytes -= weight(&record);
                 Ok(Some(record))
             }
-            // What is wrong with the input is told once, behind all that stands before it.
+            // An error of the input is returned once, after all records before it.
             None => self.end.replace(Ok(())).unwrap_or(Ok(())).map(|()| None),
         }
     }
@@ -152,8 +152,9 @@ impl FrameWorker {
     fn record(&mut self, record: Arc<Record>) -> Result<(), StopReason> {
         let (bases, bytes) = (record.sequence.len() as u64, weight(&record));
         if self.since.saturating_add(bytes) > self.stretch {
-            // What waits for more of its kind must leave sometime, or nothing would ever be done.
-            // What was read says when, and not what is done by now: batches do not depend on time.
+            // Sequences that wait for others of their length must be sent at some point, or their records
+            // would never finish. The amount read decides when, not the amount finished: batches do not
+            // depend on time.
             self.send_all()?;
             self.since = 0;
         }
@@ -171,7 +172,7 @@ impl FrameWorker {
         let mut end = 0;
         let cut = if record.sequence.len() < self.min_length { 0 } else { record.sequence.len() };
         if cut == 0 {
-            // There is nothing left to do for these bases.
+            // These bases need no more work.
             self.counters.update(|counters| counters.cut += bases);
         }
         for chunk in chunks(cut, self.length) {
@@ -182,7 +183,7 @@ impl FrameWorker {
             self.send_when_full()?;
         }
         self.pending.push(FrameItem::End);
-        // A record without letters has no chunk.
+        // A record without letters has no chunk, so the check in the loop does not run for it.
         self.send_when_full()
     }
 
@@ -236,7 +237,8 @@ impl FrameWorker {
         frames
     }
 
-    /// The open frames of the chunk, and the codons of all six; an open frame has the number of its codons.
+    /// Returns the open frames of the chunk, and the codons of all six frames. An open frame has the number
+    /// of its codons.
     fn six_frames(&mut self, record: &Record, bases: Range<usize>) -> (Vec<ChunkFrame>, WholeChunk) {
         let letters = &record.sequence[bases.clone()];
         let mut frames = self.open_frames(record, bases.clone(), Pair { nucleotide: false, protein: true });
@@ -249,7 +251,7 @@ impl FrameWorker {
                 .collect()
         });
         for frame in &mut frames {
-            // Frames are shorter the later they begin: those without a codon are last on each strand.
+            // Later frames are shorter: those without a codon are last on each strand.
             let on_strand = codons.len() / 2;
             let place = frame.frame.offset() + if frame.frame.is_reverse() { on_strand } else { 0 };
             frame.sequences.nucleotide = codons.get(place).copied().unwrap_or(0);
@@ -263,21 +265,21 @@ impl FrameWorker {
         (frames, WholeChunk::SixFrames(SixFrames { codons, partial, gc }))
     }
 
-    /// The numbers of both strands of the chunk.
+    /// Returns the numbers of both strands of the chunk.
     fn strands(&mut self, record: &Record, bases: Range<usize>) -> Option<[u64; 2]> {
         let stream = self.streams.nucleotide.as_mut()?;
         let strands = self.translator.strands(&record.sequence[bases])?;
         Some(strands.map(|letters| stream.number(record, letters)))
     }
 
-    /// Sends on all there is; all batches that it makes leave at once, and nothing from here on is
-    /// one with it.
+    /// Sends all pending sequences and items. The resulting batches leave at once, and share no batch with
+    /// later sequences.
     fn send_all(&mut self) -> Result<(), StopReason> {
         let goes_on = self.number < self.done.end();
         self.send(|stream| stream.send_all(goes_on))
     }
 
-    /// Sends on what there is, by `send` to each model.
+    /// Sends pending items, and the sequences of each model by `send`.
     fn send(
         &mut self,
         send: impl Fn(&mut SequenceStream) -> Result<(), StopReason>,

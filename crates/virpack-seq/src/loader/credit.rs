@@ -32,7 +32,7 @@ impl Credit {
         state.held == 0 || state.held.saturating_add(amount) <= self.limit
     }
 
-    /// Takes an amount, where there is room for it now.
+    /// Takes an amount if there is room for it now.
     pub(crate) fn try_take(&self, amount: u64) -> bool {
         let mut state = self.state();
         let room = self.has_room(&state, amount);
@@ -40,7 +40,7 @@ impl Credit {
         room
     }
 
-    /// Takes an amount, once there is room.
+    /// Waits for room, and takes an amount.
     pub(crate) fn take(&self, amount: u64) -> Result<(), StopReason> {
         let full = |state: &mut CreditState| !state.closed && !self.has_room(state, amount);
         let mut state = self.changed.wait_while(self.state(), full).unwrap_or_else(PoisonError::into_inner);
@@ -51,14 +51,14 @@ impl Credit {
         Ok(())
     }
 
-    /// Gives an amount back.
+    /// Returns an amount.
     pub(crate) fn give(&self, amount: u64) {
         let mut state = self.state();
         state.held = state.held.saturating_sub(amount);
         self.changed.notify_all();
     }
 
-    /// Lets go of whoever waits: nobody will give anything back any more.
+    /// Wakes all waiting threads: no amount will be returned any more.
     pub(crate) fn close(&self) {
         self.state().closed = true;
         self.changed.notify_all();

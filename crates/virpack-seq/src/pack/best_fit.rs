@@ -1,22 +1,21 @@
-//! Best fit: the batch with the least room that is enough, found in a bitset over rooms.
+//! Best fit: finds the batch with the least sufficient room in a bitset over rooms.
 
 use super::BatchPlacer;
 use super::limits::{Limits, OpenBatch};
 
 const NONE: u32 = u32::MAX;
 
-/// OpenBatch batches by their room: a queue of batches for every room, and a bitset of the rooms
-/// that have one.
+/// Open batches by their room: a queue of batches for every room, and a bitset of the rooms that have one.
 ///
-/// Only rooms below the longest length have a queue. A fresh batch is opened only when no other has enough
-/// room, so at most one batch at a time has as much room as the longest length or more: the `roomy` one.
+/// Only rooms below the longest length have a queue. A batch is opened only if no other has enough room, so
+/// at most one batch at a time has at least as much room as the longest length: the `roomy` one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RoomQueue {
     open: Vec<OpenBatch>,
     roomy: Option<u32>,
     rooms: BitSet,
     /// The earliest batch of each room: the root of a pairing heap (Fredman, Sedgewick, Sleator &
-    /// Tarjan 1986) that lives in `child` and `sibling`, as a batch is in one queue only.
+    /// Tarjan 1986) stored in `child` and `sibling`, since a batch is in one queue only.
     earliest: Vec<u32>,
     child: Vec<u32>,
     sibling: Vec<u32>,
@@ -34,7 +33,7 @@ impl RoomQueue {
         }
     }
 
-    /// Takes out the batch with the least room of at least `length`, the earliest of equals.
+    /// Removes the batch with the least room of at least `length`; among equals, the earliest.
     fn pop(&mut self, length: u32) -> Option<u32> {
         let Some(room) = self.rooms.first_from(length as usize) else { return self.roomy.take() };
         let batch = self.earliest[room];
@@ -68,7 +67,7 @@ impl RoomQueue {
         first
     }
 
-    /// Melds the children of `root` in the two passes of a pairing heap; gives the new root.
+    /// Melds the children of `root` in the two passes of a pairing heap, and returns the new root.
     fn meld_children(&mut self, root: u32) -> u32 {
         let mut left = self.child[root as usize];
         let mut pairs = NONE;
@@ -95,7 +94,8 @@ impl RoomQueue {
     }
 }
 
-/// A set of numbers below `len` with its next greater number: one bit each, and one bit for every 64 of them.
+/// A set of numbers below `len` that finds the next greater member: one bit for each number, and one bit
+/// for every 64 of them.
 #[derive(Clone, Debug, Default)]
 struct BitSet {
     len: usize,
@@ -113,7 +113,7 @@ impl BitSet {
         self.words.resize(self.bits.len().div_ceil(64), 0);
     }
 
-    /// Puts `i` in; whether it was not in.
+    /// Adds `i`, and returns whether it is new.
     fn insert(&mut self, i: usize) -> bool {
         let new = self.bits[i / 64] & 1 << (i % 64) == 0;
         self.bits[i / 64] |= 1 << (i % 64);
@@ -128,7 +128,7 @@ impl BitSet {
         }
     }
 
-    /// The least member of at least `i`.
+    /// Returns the least member of at least `i`.
     fn first_from(&self, i: usize) -> Option<usize> {
         let here = self.bits.get(i / 64)? & u64::MAX << (i % 64);
         if here != 0 {
@@ -153,7 +153,7 @@ pub(super) struct BestFit<'a> {
 }
 
 impl<'a> BestFit<'a> {
-    /// For sequences of at most `longest` tokens.
+    /// Returns a placer for sequences of at most `longest` tokens.
     pub(super) fn new(limits: &'a Limits, queue: &'a mut RoomQueue, longest: u32) -> Self {
         queue.clear(longest);
         BestFit { limits, queue }
@@ -169,7 +169,7 @@ impl BatchPlacer for BestFit<'_> {
                 self.queue.sibling.push(NONE);
                 self.queue.open.len() as u32 - 1
             });
-            // After one sequence this batch is still the best for the next of the same length, if
+            // After it takes one sequence, this batch is still the best for the next of the same length, if
             // it has room: no other had less room and enough.
             let taken = self.queue.open[batch as usize].take(length, count);
             placed(batch, taken);

@@ -1,20 +1,20 @@
-//! The fewest batches that could do.
+//! A lower bound on the number of batches.
 
 use super::{LengthHistogram, PackerOptions};
 
-/// Parts into which a budget is cut at most when asking how many whole records it holds.
+/// The most parts into which a budget is divided to count how many complete records it holds.
 const MAX_PARTS: u64 = 1024;
 
-/// A number of batches that no packing of these lengths can go below.
+/// Returns a lower bound on the number of batches of these lengths.
 ///
-/// The largest of: the tokens over the budget; the sequences over `max_sequences`; the squared lengths over
-/// `max_attention_cost`; the bound L2 of Martello & Toth (*Knapsack Problems*, 1990, chapter 8), which counts
-/// sequences longer than half a budget; and the bounds of the rounding functions u(k) of Fekete & Schepers
-/// (*New classes of fast lower bounds for bin packing problems*, 2001), which count how many whole records a
-/// budget holds (24 of 168 tokens in 4,096, not 24.4).
+/// It is the largest of: the tokens over the budget; the sequences over `max_sequences`; the squared
+/// lengths over `max_attention_cost`; the bound L2 of Martello & Toth (*Knapsack Problems*, 1990, chapter
+/// 8), which counts sequences longer than half a budget; and the bounds of the rounding functions u(k) of
+/// Fekete & Schepers (*New classes of fast lower bounds for bin packing problems*, 2001), which count how
+/// many complete records a budget holds (24 of 168 tokens in 4,096, not 24.4).
 pub(super) fn lower_bound(histogram: &LengthHistogram, options: &PackerOptions) -> u64 {
     let budget = options.token_budget as u64;
-    // The table of all lengths may be long and sparse; the bounds go over it again and again.
+    // The table of all lengths may be long and sparse, and the bounds iterate over it many times.
     let lengths: Vec<(u64, u64)> = histogram.iter().collect();
     let mut bound = histogram.tokens().div_ceil(budget).max(half_bound(&lengths, budget));
     bound = bound.max(rounding_bound(&lengths, budget));
@@ -29,8 +29,9 @@ pub(super) fn lower_bound(histogram: &LengthHistogram, options: &PackerOptions) 
     bound
 }
 
-/// Martello & Toth's L2: sequences over half a budget stand in batches of their own; those of at least `a`
-/// tokens find room beside the ones of at most `budget - a`, or need batches more. The largest over all `a`.
+/// Martello & Toth's L2: each sequence over half a budget needs its own batch; those of at least `a` tokens
+/// fit beside the ones of at most `budget - a`, or need more batches. The result is the largest over all
+/// `a`.
 fn half_bound(lengths: &[(u64, u64)], budget: u64) -> u64 {
     let mut large = lengths.iter().copied().skip_while(|(length, _)| 2 * length <= budget).peekable();
     let apart: u64 = large.clone().map(|(_, count)| count).sum();
@@ -45,8 +46,8 @@ fn half_bound(lengths: &[(u64, u64)], budget: u64) -> u64 {
     bound
 }
 
-/// Fekete & Schepers' u(k), the largest over k: a length whose k + 1 fold is a whole number of budgets counts
-/// as it is, any other as the whole part of that, over k.
+/// Fekete & Schepers' u(k), the largest over k. A length counts as it is if k + 1 times it is a multiple of
+/// the budget. Any other length counts as ⌊(k + 1) · length / budget⌋ / k budgets.
 fn rounding_bound(lengths: &[(u64, u64)], budget: u64) -> u64 {
     let Some(&(shortest, _)) = lengths.first() else { return 0 };
     let budget = budget.max(1);

@@ -1,12 +1,12 @@
-//! First fit: the earliest batch with room, found in a tree of maxima.
+//! First fit: finds the earliest batch with room in a tree of maxima.
 
 use super::BatchPlacer;
 use super::limits::{Limits, OpenBatch};
 
-/// Entries that share one entry a level up: a row of it is one or two cache lines.
+/// Entries that share an entry one level up: a row of them is one or two cache lines.
 const FAN: usize = 16;
 
-/// The room of every batch, with the largest of every 16, of every 256, … above it.
+/// The room of every batch, with the largest of every 16, of every 256, … in the levels above.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RoomTree {
     open: Vec<OpenBatch>,
@@ -24,7 +24,7 @@ impl RoomTree {
         }
     }
 
-    /// The first batch from `at` on with room for `length` tokens.
+    /// Returns the first batch from `at` on with room for `length` tokens.
     fn find(&self, mut at: usize, length: u32) -> Option<usize> {
         let mut level = 0;
         loop {
@@ -62,7 +62,7 @@ impl RoomTree {
             let (below, above) = self.levels.split_at_mut(level);
             let above = &mut above[0];
             if above.is_empty() {
-                // The level below just outgrew one row: enter that row too.
+                // The level below has just outgrown one row: add an entry for that row too.
                 above.push(largest(&below[level - 1][..FAN]));
             }
             if at == above.len() {
@@ -116,7 +116,7 @@ impl BatchPlacer for FirstFit<'_> {
             placed(batch as u32, taken);
             self.tree.lower(batch, room);
             count -= taken;
-            // It took all it could of this length, and so did every batch before it.
+            // The batch took all it could of this length, and so did every batch before it.
             from = batch + 1;
         }
         while count > 0 {

@@ -28,22 +28,22 @@ impl LengthHistogram {
         self.tokens += length as u64;
     }
 
-    /// Sequences counted.
+    /// Returns the number of sequences.
     pub fn sequences(&self) -> u64 {
         self.sequences
     }
 
-    /// Tokens in all of them.
+    /// Returns the tokens in all sequences.
     pub fn tokens(&self) -> u64 {
         self.tokens
     }
 
-    /// Tokens in the longest; 0 when there is none.
+    /// Returns the tokens in the longest sequence; 0 if there is none.
     pub fn longest(&self) -> usize {
         self.counts.len().saturating_sub(1)
     }
 
-    /// Every length that occurs with its count, shortest first.
+    /// Iterates over every length that occurs, with its count, shortest first.
     ///
     /// ```
     /// let lengths: virpack_seq::LengthHistogram = [7, 3, 7].into_iter().collect();

@@ -1,15 +1,15 @@
-//! What a batch still takes, under all limits at once.
+//! What a batch can still take, under all limits at once.
 
 use super::PackerOptions;
 
-/// The limits of a batch, as the placing loops want them.
+/// The limits of a batch, in the form that the placing loops need.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     fresh: OpenBatch,
     longest: u32,
 }
 
-/// What one batch still takes.
+/// What one batch can still take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OpenBatch {
     tokens: u32,
@@ -17,7 +17,7 @@ pub(super) struct OpenBatch {
     cost: u64,
 }
 
-/// Stands for "no limit"; no batch of fewer than 2^31 tokens comes near it.
+/// Means "no limit"; no batch of fewer than 2^31 tokens reaches it.
 const NO_COST: u64 = u64::MAX;
 
 impl Limits {
@@ -27,19 +27,19 @@ impl Limits {
         Limits { fresh, longest: fresh.room() }
     }
 
-    /// An empty batch.
+    /// Returns an empty batch.
     pub(super) fn fresh(&self) -> OpenBatch {
         self.fresh
     }
 
-    /// The longest sequence that an empty batch takes.
+    /// Returns the longest sequence that an empty batch takes.
     pub(super) fn longest(&self) -> u32 {
         self.longest
     }
 }
 
 impl OpenBatch {
-    /// Takes as many as it can of `count` sequences of `length` tokens, and says how many.
+    /// Takes as many as possible of `count` sequences of `length` tokens, and returns their number.
     #[inline]
     pub(super) fn take(&mut self, length: u32, count: u32) -> u32 {
         let mut taken = count.min(self.sequences);
@@ -56,7 +56,7 @@ impl OpenBatch {
         taken
     }
 
-    /// The longest sequence that it takes; 0 when it is full.
+    /// Returns the longest sequence that it can take; 0 if it is full.
     #[inline]
     pub(super) fn room(&self) -> u32 {
         if self.sequences == 0 {
@@ -69,7 +69,7 @@ impl OpenBatch {
     }
 }
 
-/// Whether an option other than the token budget limits a batch.
+/// Returns whether an option other than the token budget limits a batch.
 pub(super) fn has_other_limits(options: &PackerOptions) -> bool {
     options.max_sequences.is_some() || options.max_attention_cost.is_some()
 }

@@ -1,4 +1,4 @@
-//! Next fit: only the newest batch is looked at.
+//! Next fit: considers only the newest batch.
 
 use super::BatchPlacer;
 use super::limits::{Limits, OpenBatch};

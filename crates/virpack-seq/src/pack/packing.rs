@@ -1,26 +1,26 @@
-//! Which sequences stand in which batch.
+//! Which sequences are in which batch.
 
-/// Batches of positions: every position once.
+/// Batches of positions. Every position occurs once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Packing {
     /// Positions, batch by batch, `[n]`.
     pub(super) order: Vec<u32>,
-    /// Where each batch begins in `order`, `[batches + 1]`; empty before the first packing.
+    /// Start of each batch in `order`, `[batches + 1]`; empty before the first packing.
     pub(super) starts: Vec<u32>,
 }
 
 impl Packing {
-    /// Batches.
+    /// Returns the number of batches.
     pub fn len(&self) -> usize {
         self.starts.len().saturating_sub(1)
     }
 
-    /// Whether there is no batch.
+    /// Returns whether there is no batch.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The positions in batch `i`.
+    /// Returns the positions in batch `i`.
     ///
     /// ```
     /// use virpack_seq::{GreedyPacker, PackerOptions};
@@ -33,12 +33,12 @@ impl Packing {
         &self.order[self.starts[i] as usize..self.starts[i + 1] as usize]
     }
 
-    /// The batches, in the order in which they were opened.
+    /// Iterates over the batches, in the order in which they were opened.
     pub fn iter(&self) -> Batches<'_> {
         Batches { packing: self, next: 0 }
     }
 
-    /// All positions, batch by batch, `[n]`.
+    /// Returns all positions, batch by batch, `[n]`.
     ///
     /// ```
     /// use virpack_seq::{GreedyPacker, PackerOptions};
@@ -51,12 +51,13 @@ impl Packing {
         &self.order
     }
 
-    /// Where each batch begins in [`Packing::order`], `[batches + 1]` (empty before the first packing).
+    /// Returns the start of each batch in [`Packing::order`], `[batches + 1]` (empty before the first
+    /// packing).
     pub fn starts(&self) -> &[u32] {
         &self.starts
     }
 
-    /// [`Packing::order`] and [`Packing::starts`], without a copy.
+    /// Returns [`Packing::order`] and [`Packing::starts`] without a copy.
     ///
     /// ```
     /// use virpack_seq::{GreedyPacker, PackerOptions};

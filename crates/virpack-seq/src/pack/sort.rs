@@ -1,31 +1,31 @@
-//! Longest first, ties by input order, in linear time where lengths are small.
+//! Sorts lengths: longest first, ties in input order, in linear time if lengths are small.
 
 use super::workspace::Run;
 use std::ops::Range;
 
-/// Sequences of equal length that stand together in the order.
+/// Sequences of equal length that are adjacent in the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Group {
     pub(super) length: u32,
     pub(super) count: u32,
 }
 
-/// Counts the sequences of each length in the order of placing, and says afterwards which ones they are.
+/// Counts the sequences of each length in the order of placing, and then assigns positions to them.
 ///
-/// The order itself is never written down: positions go from the input to their batch at once.
+/// The order itself is never stored: positions go from the input to their batch directly.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sorter {
     groups: Vec<Group>,
     parts: Vec<Part>,
     /// How often a length occurs, `[longest + 1]`.
     counts: Vec<u32>,
-    /// Length, turned over, above position: of parts by keys, one after the other.
+    /// The inverted length, above the position, for each part sorted by keys, one part after the other.
     keys: Vec<u64>,
-    /// Where the next sequence of a length goes, `[longest + 1]`.
+    /// The slot of the next sequence of each length, `[longest + 1]`.
     cursors: Vec<Cursor>,
 }
 
-/// Positions that are sorted by themselves.
+/// Positions that are sorted separately from the others.
 #[derive(Clone, Debug)]
 struct Part {
     positions: Range<usize>,
@@ -36,9 +36,9 @@ struct Part {
 /// How a part was sorted.
 #[derive(Clone, Copy, Debug)]
 enum By {
-    /// Not at all: as it came.
+    /// Not sorted: in input order.
     Input,
-    /// By counting lengths, the longest of which is this.
+    /// By counting; the longest length is `longest`.
     Count { longest: usize },
     /// By comparing keys, which begin here in [`Sorter::keys`].
     Keys { begin: usize },
@@ -51,12 +51,12 @@ struct Cursor {
     next_run: u32,
     /// The next sequence's slot in the packing.
     slot: u32,
-    /// How many more the run takes.
+    /// How many more sequences the run takes.
     left: u32,
 }
 
 impl Sorter {
-    /// Keeps `lengths` in the order they came.
+    /// Keeps `lengths` in input order.
     pub(super) fn keep(&mut self, lengths: &[u32]) {
         self.clear();
         for run in lengths.chunk_by(|a, b| a == b) {
@@ -65,19 +65,20 @@ impl Sorter {
         self.parts.push(Part { positions: 0..lengths.len(), groups: 0..self.groups.len(), by: By::Input });
     }
 
-    /// Puts the first `due` of `lengths`, longest first, before the rest, longest first.
+    /// Sorts the first `due` of `lengths`, longest first, before the rest, longest first.
     pub(super) fn sort(&mut self, lengths: &[u32], due: usize) {
         self.clear();
         self.sort_part(lengths, 0..due);
         self.sort_part(lengths, due..lengths.len());
     }
 
-    /// Groups of equal lengths, in order.
+    /// Returns the groups of equal lengths, in order.
     pub(super) fn groups(&self) -> &[Group] {
         &self.groups
     }
 
-    /// Writes each position of `lengths` to its slot in `order`, `[n]`; `runs` are all groups', in order.
+    /// Writes each position of `lengths` to its slot in `order`, `[n]`. `runs` are those of all groups, in
+    /// order.
     pub(super) fn scatter(&mut self, lengths: &[u32], runs: &[Run], order: &mut [u32]) {
         let mut run = 0;
         for Part { positions, groups, by } in &self.parts {
@@ -128,7 +129,7 @@ impl Sorter {
         let part = &lengths[positions.clone()];
         let Some(&longest) = part.iter().max() else { return };
         let (longest, first) = (longest as usize, self.groups.len());
-        // A table much longer than the input would cost more to clear than a comparison sort costs.
+        // A table much longer than the input takes more time to clear than a comparison sort takes.
         let by = if longest <= 4 * part.len() + 256 {
             self.count(part, longest);
             By::Count { longest }
@@ -140,7 +141,7 @@ impl Sorter {
         self.parts.push(Part { positions, groups: first..self.groups.len(), by });
     }
 
-    /// The groups of a counting sort.
+    /// Finds the groups by a counting sort.
     fn count(&mut self, lengths: &[u32], longest: usize) {
         self.counts.clear();
         self.counts.resize(longest + 1, 0);
@@ -152,7 +153,7 @@ impl Sorter {
         self.groups.extend(groups.map(|(length, &count)| Group { length: length as u32, count }));
     }
 
-    /// The groups of a comparison sort on keys that hold the length, turned over, above the position.
+    /// Finds the groups by a comparison sort on keys that hold the inverted length above the position.
     fn compare(&mut self, lengths: &[u32], begin: u32) {
         let first = self.keys.len();
         self.keys.extend((begin..).zip(lengths).map(|(i, &length)| u64::from(!length) << 32 | u64::from(i)));
@@ -184,7 +185,7 @@ fn in_order(
 mod tests {
     use crate::{Algorithm, GreedyPacker, PackWorkspace, PackerOptions, Packing};
 
-    /// One batch takes them all, so that the packing's order is the sorted one.
+    /// One batch takes all sequences, so the packing's order is the sorted one.
     #[test]
     fn parts_are_sorted_one_after_the_other_by_counting_or_by_keys() {
         let packer =

@@ -1,57 +1,58 @@
-//! How well a packing went, and why when it did not.
+//! How well a packing fills its batches, and why if it does not.
 
 use super::limits::has_other_limits;
 use super::warning::{EfficiencyLevel, EfficiencyReason, EfficiencyWarning};
 use super::{Algorithm, LengthHistogram, PackerOptions, lower_bound};
 
-/// Efficiency under which a warning is due.
+/// The efficiency below which there is a warning.
 const WARN_UNDER: f64 = 0.85;
-/// Efficiency under which the warning is an error-level message.
+/// The efficiency below which the warning has the level *error*.
 const ERROR_UNDER: f64 = 0.80;
-/// Batches under which an efficiency says little.
+/// The number of batches below which an efficiency is not informative.
 const FEWEST_BATCHES: u64 = 10;
-/// Budgets that a buffer should hold, so that its length mix fills them.
+/// The number of budgets that a buffer should hold, so that its mix of lengths fills them.
 const AMPLE_BUDGETS: f64 = 20.0;
 
-/// How well a packing went.
+/// How well a packing fills its batches.
 ///
-/// Asked for before the end of a stream, `lower_bound` and `padded_tokens` already count the
-/// sequences that still wait, the other fields do not.
+/// Before the end of a stream, `lower_bound` and `padded_tokens` already count the sequences that still
+/// wait. The other fields do not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PackStats {
     /// Sequences in batches.
     pub sequences: u64,
     /// Tokens in batches, special tokens included.
     pub tokens: u64,
-    /// Batches they fill.
+    /// Batches.
     pub batches: u64,
     /// Most tokens in a batch.
     pub token_budget: usize,
-    /// Batches that no packing of these lengths can go below: the largest of several bounds for bin
-    /// packing (Martello & Toth 1990; Fekete & Schepers 2001).
+    /// A lower bound on the batches of these lengths: the largest of several bounds for bin packing
+    /// (Martello & Toth 1990; Fekete & Schepers 2001).
     pub lower_bound: u64,
-    /// Tokens and padding together that the same sequences take in padded batches, in input order,
-    /// each as many sequences as keep sequences × longest at or under the token budget.
+    /// Tokens and padding that the same sequences take in padded batches, in input order, each batch with
+    /// as many sequences as keep sequences × longest at or under the token budget.
     pub padded_tokens: u64,
     /// Tokens in the longest sequence.
     pub longest: usize,
-    /// What is to be said when the batches are far from full.
+    /// The warning about batches that are far from full.
     pub warning: Option<EfficiencyWarning>,
 }
 
 impl PackStats {
-    /// The part of all batches that holds tokens, 0 to 1: tokens / (batches × token budget); 1
+    /// Returns the part of all batches that holds tokens, 0 to 1: tokens / (batches × token budget); 1
     /// without batches.
     pub fn efficiency(&self) -> f64 {
         filled(self.tokens, self.batches, self.token_budget)
     }
 
-    /// The efficiency of a packing into [`PackStats::lower_bound`] batches: none can have a greater one.
+    /// Returns the efficiency of a packing into [`PackStats::lower_bound`] batches, which no packing
+    /// exceeds.
     pub fn best_efficiency(&self) -> f64 {
         filled(self.tokens, self.lower_bound, self.token_budget)
     }
 
-    /// Padding tokens that padded batches of the same sequences would compute and these do not.
+    /// Returns the padding tokens that padded batches of the same sequences compute and these do not.
     ///
     /// ```
     /// use virpack_seq::{GreedyPacker, PackerOptions};
@@ -71,10 +72,11 @@ fn filled(tokens: u64, batches: u64, token_budget: usize) -> f64 {
     if batches == 0 { 1.0 } else { tokens as f64 / (batches as f64 * token_budget as f64) }
 }
 
-/// What the same sequences would take in padded batches.
+/// Counts what the same sequences take in padded batches.
 ///
 /// The padded batches are those of a runner without packing: sequences in input order, each padded to the
-/// longest of its batch, as many a batch as keep sequences × longest at or under the token budget.
+/// longest of its batch, with as many sequences in a batch as keep sequences × longest at or under the
+/// token budget.
 #[derive(Clone, Debug)]
 struct PaddedCount {
     token_budget: u64,
@@ -84,7 +86,7 @@ struct PaddedCount {
 }
 
 impl PaddedCount {
-    /// Counts padded batches of at most `token_budget` tokens, padding included.
+    /// Returns a counter of padded batches of at most `token_budget` tokens, padding included.
     fn new(token_budget: usize) -> Self {
         PaddedCount { token_budget: token_budget as u64, tokens: 0, sequences: 0, longest: 0 }
     }
@@ -103,13 +105,13 @@ impl PaddedCount {
         }
     }
 
-    /// Tokens and padding so far.
+    /// Returns the tokens and padding so far.
     fn tokens(&self) -> u64 {
         self.tokens + self.sequences * self.longest
     }
 }
 
-/// Counts what came and what became of it, for [`PackStats`].
+/// Counts sequences and batches for [`PackStats`].
 #[derive(Clone, Debug)]
 pub(crate) struct PackTally {
     options: PackerOptions,
@@ -118,7 +120,7 @@ pub(crate) struct PackTally {
     all: BatchTotals,
     /// Batches that a slow source released before they were full.
     released: BatchTotals,
-    /// Tokens in the emptiest batch of the input's end.
+    /// Tokens in the emptiest batch among those that the end of the input closed.
     last: Option<u64>,
 }
 
@@ -177,7 +179,8 @@ impl PackTally {
         }
     }
 
-    /// The statistics so far; `buffer_size` is the records packed at a time, `None` for all at once.
+    /// Returns the statistics so far. `buffer_size` is the number of records packed at a time, `None` for
+    /// all at once.
     pub(crate) fn stats(&self, buffer_size: Option<usize>, packing: bool) -> PackStats {
         let lower_bound = lower_bound(&self.lengths, &self.options);
         PackStats {
@@ -192,8 +195,8 @@ impl PackTally {
         }
     }
 
-    /// Never for the end of the input (the emptiest of its batches is left out), for batches that
-    /// were released early, or for a handful of batches.
+    /// Returns a warning, unless the batches are few. Batches closed by the end of the input count without
+    /// the emptiest, and batches that were released early do not count.
     fn warning(
         &self,
         lower_bound: u64,
@@ -248,7 +251,8 @@ mod tests {
     use super::*;
     use crate::error::Hint;
 
-    /// Statistics of `batches` batches of these lengths, and one more of the end.
+    /// Returns the statistics of `batches` batches of these lengths, and one more that the end of the input
+    /// closed.
     fn stats(
         options: PackerOptions,
         batch: &[u32],

@@ -1,18 +1,18 @@
-//! What is to be said about batches far from full.
+//! Warnings about batches that are far from full.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::error::Hint;
 
-/// Batches are far from full, and why.
+/// A warning that batches are far from full, with the reason.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EfficiencyWarning {
-    /// How loudly it is to be said.
+    /// The level of the warning.
     pub level: EfficiencyLevel,
     /// What keeps the batches from being full.
     pub reason: EfficiencyReason,
-    /// The efficiency, 0 to 1, without the batch that the input's end left under-filled.
+    /// The efficiency, 0 to 1, without the batch that the end of the input left underfilled.
     pub efficiency: f64,
     /// Most tokens in a batch.
     pub token_budget: usize,
@@ -20,7 +20,7 @@ pub struct EfficiencyWarning {
     pub longest: usize,
 }
 
-/// How loudly a low efficiency is to be said.
+/// The level of a warning about low efficiency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EfficiencyLevel {
     /// Under 85 %.
@@ -35,7 +35,7 @@ pub enum EfficiencyLevel {
 pub enum EfficiencyReason {
     /// Too few records are collected before packing.
     BufferTooSmall,
-    /// The token budget is so near the records' lengths that whole records cannot fill it.
+    /// The token budget is close to the records' lengths, so that complete records cannot fill it.
     BudgetNearLongest,
     /// The limit on sequences or on attention cost closes batches early.
     OtherLimits,

@@ -1,4 +1,4 @@
-//! From runs of equal lengths to batches.
+//! Turns runs of equal lengths into batches.
 
 use super::best_fit::RoomQueue;
 use super::first_fit::RoomTree;
@@ -8,12 +8,12 @@ use super::{BatchPlacer, Packing};
 /// Sequences of equal length that one batch took at once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
-    /// Their batch, and from [`PackWorkspace::group`] on the slot of the first of them in the packing.
+    /// Their batch; after [`PackWorkspace::group`], the slot of the first of them in the packing.
     pub(super) place: u32,
     pub(super) count: u32,
 }
 
-/// Buffers that packing uses again.
+/// Buffers that packing reuses.
 #[derive(Clone, Debug, Default)]
 pub struct PackWorkspace {
     pub(super) sorter: Sorter,
@@ -23,7 +23,7 @@ pub struct PackWorkspace {
 }
 
 impl PackWorkspace {
-    /// Places all groups of the sorted order; gives the number of batches.
+    /// Places all groups of the sorted order, and returns the number of batches.
     pub(super) fn place(&mut self, mut placer: impl BatchPlacer) -> usize {
         for &Group { length, count } in self.sorter.groups() {
             placer.place(length, count, |batch, count| self.runs.push(Run { place: batch, count }));
@@ -35,8 +35,8 @@ impl PackWorkspace {
     pub(super) fn group(&mut self, lengths: &[u32], batches: usize, packing: &mut Packing) {
         packing.starts.clear();
         packing.starts.resize(batches + 1, 0);
-        // `starts[b]` is first the size of batch `b - 1`, then the place where batch `b - 1` goes on, and in
-        // the end, each batch having moved its mark over itself, where batch `b` begins.
+        // `starts[b]` is first the size of batch `b - 1`, then the place where batch `b - 1` continues, and
+        // finally, after each batch has moved its mark past itself, the start of batch `b`.
         for run in &self.runs {
             packing.starts[run.place as usize + 1] += run.count;
         }

@@ -1,4 +1,5 @@
-//! Byte-pair encoding, as DNABERT-S and DNABERT-2 read nucleotides: letters merged to up to 4,096 tokens.
+//! Byte-pair encoding, as DNABERT-S and DNABERT-2 use it: runs of nucleotides become one of up to 4,096
+//! tokens.
 
 mod words;
 
@@ -17,33 +18,32 @@ use words::Words;
 
 /// The tokenizer in a `tokenizer.json` of Hugging Face, of the BPE kind.
 ///
-/// It agrees with `transformers` on every sequence of upper-case letters. It departs from it, on
-/// purpose, where that one loses bases: lower case (soft-masked) letters are upper-cased, and U
-/// counts as T. All other letters that the vocabulary lacks (N, the ambiguous bases) are one
-/// unknown token each, to both. Truncation and padding, which published copies of the file ask for,
-/// are turned off.
+/// It agrees with `transformers` on every sequence of upper-case letters. It differs on purpose where
+/// `transformers` loses bases: lower-case (soft-masked) letters are upper-cased, and U counts as T. Each
+/// other letter that the vocabulary lacks (N, the ambiguous bases) is one unknown token in both. Truncation
+/// and padding, which published copies of the file request, are turned off.
 #[derive(Clone, Debug)]
 pub struct BpeTokenizer {
     inner: tokenizers::Tokenizer,
-    /// The short way, for a vocabulary of nothing but words of bases.
+    /// The fast path, for a vocabulary that contains only words of bases.
     words: Option<Words>,
     special: SpecialTokens,
     vocabulary: usize,
-    /// Whether a letter, as the vocabulary has it, is a token by itself.
+    /// Whether a letter, in the case of the vocabulary, is a token by itself.
     known: Box<[bool; 256]>,
 }
 
 impl BpeTokenizer {
-    /// Most bytes of a `tokenizer.json`; those of large vocabularies have 35 MB.
+    /// The most bytes of a `tokenizer.json`; files of large vocabularies have 35 MB.
     pub const LARGEST_FILE: u64 = 100_000_000;
 
     /// Reads a `tokenizer.json`.
     ///
     /// # Errors
     ///
-    /// [`SeqError::Open`] for a file that cannot be read, [`SeqError::Tokenizer`] for one that is
-    /// no BPE tokenizer with a start, an end and an unknown token, or that could give more tokens
-    /// than letters.
+    /// [`SeqError::Open`] for a file that cannot be read. [`SeqError::Tokenizer`] for a file that is not a
+    /// BPE tokenizer with a start, an end and an unknown token, or that could give more tokens than
+    /// letters.
     pub fn open(path: &Path) -> Result<Self, SeqError> {
         let text = read_small(path, BpeTokenizer::LARGEST_FILE)
             .and_then(|text| String::from_utf8(text).map_err(|_| io::ErrorKind::InvalidData.into()))
@@ -55,9 +55,9 @@ impl BpeTokenizer {
 impl FromStr for BpeTokenizer {
     type Err = BpeProblem;
 
-    /// The tokenizer in the text of a `tokenizer.json`.
+    /// Returns the tokenizer in the text of a `tokenizer.json`.
     fn from_str(text: &str) -> Result<Self, BpeProblem> {
-        // The crate is written for files of its own: odd ones panic in it.
+        // The crate expects files that it wrote itself: unusual ones make it panic.
         let caught = std::panic::catch_unwind(|| BpeTokenizer::read(text));
         caught.unwrap_or_else(|_| Err(BpeProblem::Unreadable("the tokenizers crate panicked".to_owned())))
     }
@@ -80,11 +80,11 @@ impl BpeTokenizer {
         if model.byte_fallback {
             return refuse("byte fallback".to_owned(), "a token for unknown letters");
         }
-        // What rewrites text before it is cut could make many letters of one.
+        // A normalizer rewrites text before it is cut, and could make many letters of one.
         if inner.get_normalizer().is_some() {
             return refuse("a normalizer".to_owned(), "none");
         }
-        // The other kinds put letters in, or take some out.
+        // Pre-tokenizers of other kinds insert or remove letters.
         let keeps_letters = |cut: &PreTokenizerWrapper| match cut {
             PreTokenizerWrapper::Whitespace(_) | PreTokenizerWrapper::WhitespaceSplit(_) => true,
             PreTokenizerWrapper::Split(split) => split.behavior != SplitDelimiterBehavior::Removed,
@@ -114,14 +114,14 @@ impl BpeTokenizer {
         let [start, end, unknown] = [start, end, unknown].map(|id| id as u16);
         let words = Words::of(&inner, model, unknown);
         let is_known = |byte: usize| inner.token_to_id(&char::from(byte as u8).to_string()).is_some();
-        // Letters beyond ASCII have several bytes: each of these letters is unknown.
+        // Letters beyond ASCII have several bytes. Each such letter is unknown.
         let known = Box::new(std::array::from_fn(|byte| byte < 128 && is_known(byte)));
         Ok(BpeTokenizer { inner, words, special: SpecialTokens { start, end, unknown }, vocabulary, known })
     }
 }
 
-/// Refuses what the crate would panic on, or worse: it cuts a prefix off merged words unseen, and
-/// looks for the parts of a template without asking whether they are there.
+/// Refuses files on which the crate would panic or give wrong tokens: it removes a prefix of merged words
+/// without a check, and does not check that the parts of a template exist.
 fn refuse_odd(text: &str) -> Result<(), BpeProblem> {
     let json: Value =
         serde_json::from_str(text).map_err(|error| BpeProblem::Unreadable(error.to_string()))?;
@@ -146,22 +146,23 @@ fn refuse_odd(text: &str) -> Result<(), BpeProblem> {
 }
 
 impl BpeTokenizer {
-    /// Appends the ids of letters as the vocabulary has them; how many are unknown.
+    /// Appends the ids of letters in the case of the vocabulary, and returns how many are unknown.
     fn encode(&self, letters: &[u8], tokens: &mut Vec<u16>) -> u32 {
         let text = String::from_utf8_lossy(letters);
         let encoded = self.inner.encode_fast(text.as_ref(), false);
         let encoded = encoded.expect("a BPE with an unknown token encodes any text");
-        // The vocabulary fits 16 bits: checked when it was read.
+        // The vocabulary fits in 16 bits: this was checked when it was read.
         tokens.extend(encoded.get_ids().iter().map(|&id| id as u16));
         encoded.get_ids().iter().filter(|&&id| id == u32::from(self.special.unknown)).count() as u32
     }
 
-    /// Gap characters that are in the vocabulary, and so no unknown tokens.
+    /// Returns the number of gap characters that the vocabulary contains, which are not unknown tokens.
     fn known_gaps(&self, letters: &[u8]) -> u32 {
         letters.iter().filter(|&&letter| is_gap(letter) && self.known[usize::from(letter)]).count() as u32
     }
 
-    /// Rows that a model's table of embeddings needs: one more than the largest id, special tokens included.
+    /// Returns the rows that a model's embedding table needs: one more than the largest id, special tokens
+    /// included.
     pub fn vocabulary(&self) -> usize {
         self.vocabulary
     }
@@ -187,7 +188,8 @@ impl Tokenizer for BpeTokenizer {
     }
 
     fn counts(&self, sequence: &[u8]) -> TokenCounts {
-        // Letters are unknown one by one, whatever the others merge to: no tokens are needed to count them.
+        // Each letter is unknown by itself, however the others merge, so no tokens are needed to count
+        // them.
         let is_unknown = |letter: &&u8| {
             let is_letter = !(0x80..0xC0).contains(*letter) && !is_gap(**letter);
             is_letter && !self.known[usize::from(TABLES.unified[usize::from(**letter)])]

@@ -1,4 +1,4 @@
-//! The alphabet of ESM-2: 33 tokens, one a letter.
+//! The alphabet of ESM-2: 33 tokens, one for each letter.
 
 use memchr::memchr;
 
@@ -17,7 +17,7 @@ pub const CLS: u16 = 0;
 pub const PAD: u16 = 1;
 /// Id of `<eos>`, the end token.
 pub const EOS: u16 = 2;
-/// Id of `<unk>`, a letter outside the alphabet.
+/// Id of `<unk>`, the token of a letter outside the alphabet.
 pub const UNK: u16 = 3;
 /// Id of `.`, a gap; that of `-` is the next one.
 const DOT: u16 = 29;
@@ -41,27 +41,27 @@ const fn ids() -> [u16; 256] {
     ids
 }
 
-/// The tokenizer of every published ESM-2: `<cls>`, one token a letter, `<eos>`.
+/// The tokenizer of every published ESM-2: `<cls>`, one token for each letter, `<eos>`.
 ///
-/// The names of special tokens (`<mask>`, `<cls>`, `<pad>`, `<eos>`, `<unk>`, `<null_1>`; case counts)
-/// become their one id wherever they stand in a sequence, and are no unknown letters.
+/// The names of special tokens (`<mask>`, `<cls>`, `<pad>`, `<eos>`, `<unk>`, `<null_1>`, case-sensitive)
+/// become their single id wherever they occur in a sequence, and are not unknown letters.
 ///
 /// It agrees with `transformers.EsmTokenizer` (checked with 5.x) on every sequence of the alphabet's
-/// letters and special names. It departs from it, on purpose, where that one loses residues:
+/// letters and special names. It differs on purpose where `transformers` loses residues:
 ///
-/// - lower case (soft-masked) letters are upper-cased; `transformers` makes `<unk>` of them;
+/// - lower-case (soft-masked) letters are upper-cased; `transformers` makes them `<unk>`;
 /// - a run of unknown letters is one `<unk>` a letter, so that positions hold; `transformers` makes one
 ///   of the whole run (`MJJK` gives `[0, 20, 3, 15, 2]` there and `[0, 20, 3, 3, 15, 2]` here). `J` and a
 ///   `*` inside the sequence are unknown to both;
-/// - one `*` at the end (a translated stop codon) is dropped; `transformers` makes `<unk>` of it;
+/// - one `*` at the end (a translated stop codon) is dropped; `transformers` makes it `<unk>`;
 /// - a character outside ASCII is one `<unk>`.
 ///
-/// `fair-esm` raises `KeyError` on all of these; both leave spaces out, which here is the reader's work.
+/// `fair-esm` raises `KeyError` on all of these. Both leave out spaces, which is the reader's task here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EsmTokenizer;
 
 impl EsmTokenizer {
-    /// The tokenizer; it has no settings.
+    /// Returns the tokenizer, which has no settings.
     pub fn new() -> Self {
         EsmTokenizer
     }
@@ -80,7 +80,7 @@ impl Tokenizer for EsmTokenizer {
         let head = &letters[..letters.len().min(max_length)];
         tokens.extend(head.iter().map(|&letter| IDS[letter as usize]));
         let [mut unknown, mut gaps] = count_odd(&tokens[first..]);
-        // `<` and bytes above ASCII are unknown to the table, so that a sequence without unknown letters
+        // The table does not know `<` and bytes above ASCII, so that a sequence without unknown letters
         // never pays for the search of special names.
         if unknown > 0 && !is_plain(head) {
             tokens.truncate(first);
@@ -105,20 +105,20 @@ impl Tokenizer for EsmTokenizer {
     }
 }
 
-/// The sequence without the one `*` that a translated stop codon leaves at its end.
+/// Returns the sequence without the one `*` that a translated stop codon leaves at its end.
 fn without_stop(sequence: &[u8]) -> &[u8] {
     sequence.strip_suffix(b"*").unwrap_or(sequence)
 }
 
-/// Whether every byte is a symbol of its own.
+/// Returns whether every byte is a symbol by itself.
 fn is_plain(letters: &[u8]) -> bool {
     letters.is_ascii() && memchr(b'<', letters).is_none()
 }
 
 /// Counts `<unk>` and gap characters.
 fn count_odd(tokens: &[u16]) -> [u32; 2] {
-    // Most sequences have neither: the least and the greatest id of a letter tell, in lanes of 16
-    // bits with a sign, for which every processor has instructions.
+    // Most sequences have neither, as the least and the greatest id of a letter show. They are compared as
+    // signed numbers of 16 bits, for which every processor has vector instructions.
     let ends = |(least, most): (i16, i16), &token: &u16| (least.min(token as i16), most.max(token as i16));
     let (least, most) = tokens.iter().fold((i16::MAX, 0), ends);
     if least > UNK as i16 && most < DOT as i16 {
@@ -127,7 +127,7 @@ fn count_odd(tokens: &[u16]) -> [u32; 2] {
     [count(tokens, |token| token == UNK), count(tokens, |token| token.wrapping_sub(DOT) < 2)]
 }
 
-/// Counts tokens in lanes of 16 bits, which the compiler turns into vector code.
+/// Counts tokens in lanes of 16 bits, which the compiler vectorizes.
 fn count(tokens: &[u16], is_counted: impl Fn(u16) -> bool) -> u32 {
     tokens
         .chunks(1 << 15)
@@ -135,8 +135,8 @@ fn count(tokens: &[u16], is_counted: impl Fn(u16) -> bool) -> u32 {
         .sum()
 }
 
-/// The symbols of a sequence one by one, special names and characters outside ASCII as one each: the id,
-/// or `None` for a symbol that the alphabet does not know.
+/// Iterates over the symbols of a sequence, with special names and characters outside ASCII as one symbol
+/// each: the id, or `None` for a symbol outside the alphabet.
 struct Symbols<'a>(&'a [u8]);
 
 impl Iterator for Symbols<'_> {
@@ -154,7 +154,7 @@ impl Iterator for Symbols<'_> {
     }
 }
 
-/// The id and the length in bytes of the special name that `text` begins with.
+/// Returns the id and the length in bytes of the special name with which `text` begins.
 fn special(text: &[u8]) -> Option<(u16, usize)> {
     ALPHABET.iter().enumerate().find_map(|(id, name)| {
         (name.len() > 1 && text.starts_with(name.as_bytes())).then_some((id as u16, name.len()))
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(tokens(&plain.to_lowercase()), tokens(plain));
     }
 
-    /// The right sides are what `transformers.EsmTokenizer` 5.x gives.
+    /// The expected values are those of `transformers.EsmTokenizer` 5.x.
     #[test]
     fn odd_sequences_as_transformers_has_them() {
         for (sequence, expected) in [
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(tokens("*"), (vec![0, 2], 0));
         assert_eq!(tokens("M<mask>*"), (vec![0, 20, 32, 2], 0));
         assert_eq!(tokens("M\u{1F9EC}K"), (vec![0, 20, 3, 15, 2], 1));
-        // Case counts in a special name: this one is read letter by letter.
+        // Special names are case-sensitive: this one is read letter by letter.
         assert_eq!(tokens("<MASK>"), (vec![0, 3, 20, 5, 8, 15, 3, 2], 2));
     }
 

@@ -13,8 +13,8 @@ pub struct GeneticCode {
     residues: &'static [u8; 64],
 }
 
-/// Every code that NCBI has given a number (`gc.prt`, version 4.6; a codon that is a stop or a residue by its
-/// context, in 27, 28 and 31, is the residue).
+/// Every code that NCBI has numbered (`gc.prt`, version 4.6). A codon that is a stop or a residue depending
+/// on its context, in 27, 28 and 31, is the residue.
 const CODES: [GeneticCode; 27] = [
     code(1, b"FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG"),
     code(2, b"FFLLSSSSYY**CCWWLLLLPPPPHHQQRRRRIIMMTTTTNNKKSS**VVVVAAAADDEEGGGG"),
@@ -50,14 +50,14 @@ const fn code(number: u8, residues: &'static [u8; 64]) -> GeneticCode {
 }
 
 impl GeneticCode {
-    /// The standard code, number 1, which VirNucPro knows alone.
+    /// The standard code, number 1, the only one that VirNucPro has.
     pub const STANDARD: GeneticCode = CODES[0];
 
-    /// The code of NCBI's number.
+    /// Returns the code with this NCBI number.
     ///
     /// # Errors
     ///
-    /// [`SeqError::GeneticCode`] for a number that NCBI has not given.
+    /// [`SeqError::GeneticCode`] for a number without a code.
     ///
     /// ```
     /// use virpack_seq::GeneticCode;
@@ -76,12 +76,13 @@ impl GeneticCode {
         })
     }
 
-    /// NCBI's number.
+    /// Returns the NCBI number.
     pub fn number(self) -> u8 {
         self.number
     }
 
-    /// The residue of a codon in capitals, U as T; `*` is a stop, nothing a codon with any other letter.
+    /// Returns the residue of a codon in capitals, U as T; `*` is a stop. None for a codon with any other
+    /// letter.
     ///
     /// ```
     /// use virpack_seq::GeneticCode;

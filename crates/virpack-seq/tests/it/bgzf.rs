@@ -1,4 +1,4 @@
-//! BGZF (bgzip) says where it ends: a file that ends before is truncated, even between two blocks.
+//! BGZF (bgzip) marks its end: a file that ends before it is truncated, even between two blocks.
 
 use std::io::{Cursor, Write};
 
@@ -14,7 +14,7 @@ fn member(text: &[u8], extra: Option<&[u8]>) -> Vec<u8> {
     out.finish().unwrap()
 }
 
-/// A block of BGZF. Its size is not looked at: other readers find blocks by it, and this one by their ends.
+/// A block of BGZF. Its size is not checked: other readers find blocks by it, and this one by their ends.
 fn block(text: &str) -> Vec<u8> {
     member(text.as_bytes(), Some(&[b'B', b'C', 2, 0, 0xFF, 0]))
 }
@@ -23,7 +23,7 @@ fn plain(text: &str) -> Vec<u8> {
     member(text.as_bytes(), None)
 }
 
-/// Ids, remarks, and the error at the end.
+/// Returns ids, remarks, and the error at the end.
 fn read(members: &[Vec<u8>]) -> (Vec<String>, Vec<Remark>, Option<SeqError>) {
     let mut records = Records::from_reader("in.gz", Cursor::new(members.concat())).unwrap();
     let (mut record, mut ids) = (Record::default(), Vec::new());
@@ -47,13 +47,13 @@ fn bgzf_without_its_last_block_is_truncated() {
         let (ids, _, error) = read(&blocks);
         let error = error.unwrap();
         let message = error.to_string();
-        // Of FASTA the last record may go on.
+        // The last record of FASTA may continue.
         assert!(ids.len() <= 2 && ids[0] == "a", "{ids:?}");
         assert!(message.contains("the gzip data end too early, after "), "{message}");
         assert!(message.contains("the empty block is missing that ends every BGZF file"), "{message}");
         assert!(error.hint().unwrap().contains("the file is incomplete"), "{error:?}");
     }
-    // With nothing in it but its end, and with other extra fields beside.
+    // Only the end block, and other extra fields beside it.
     assert!(read(&[block("")]).2.is_none());
     let other = member(b">a\nAC\n", Some(&[b'X', b'Y', 1, 0, 7, b'B', b'C', 2, 0, 9, 0]));
     assert!(read(std::slice::from_ref(&other)).2.is_some());
@@ -67,7 +67,7 @@ fn joined_bgzf_files_end_as_the_last_one_does() {
     let (ids, remarks, error) = read(&[a.clone(), end.clone(), b.clone(), end.clone()]);
     assert!(error.is_none() && remarks.is_empty() && ids == ["a", "b"], "{error:?} {remarks:?}");
     assert!(read(&[a, end.clone(), b]).2.is_some());
-    // samtools cat leaves the end of the first out.
+    // `samtools cat` leaves out the end block of the first file.
     let [a, b] = [">a\nAC\n", ">b\nGT\n"].map(block);
     assert!(read(&[a, b, end]).2.is_none());
 }
@@ -76,7 +76,7 @@ fn joined_bgzf_files_end_as_the_last_one_does() {
 fn gzip_without_blocks_needs_no_end() {
     let [a, b] = [">a\nAC\n", ">b\nGT\n"].map(plain);
     assert!(read(&[a, b]).2.is_none());
-    // Another extra field, one that is cut, and one of another length.
+    // Another extra field, a truncated one, and one of another length.
     for extra in
         [&b"XY\x02\0\0\0"[..], b"BC", b"BC\x02\0\x01", b"BC\x04\0\0\0\0\0", b"XY\xFF\xFFBC\x02\0\0\0"]
     {

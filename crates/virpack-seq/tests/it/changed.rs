@@ -1,5 +1,5 @@
-//! Inputs that change while they are read: an error that says what happened, and no record of what
-//! was not there.
+//! Inputs that change while they are read: an error that says what happened, and no record that was not in
+//! the input.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -27,7 +27,7 @@ fn gzip(text: &[u8]) -> Vec<u8> {
     out.finish().unwrap()
 }
 
-/// Reads to the end or the error; gives the number of records, too.
+/// Reads to the end or the error, and also returns the number of records.
 fn rest(records: &mut Records) -> (usize, Option<SeqError>) {
     let (mut record, mut read) = (Record::default(), 0);
     loop {
@@ -39,7 +39,7 @@ fn rest(records: &mut Records) -> (usize, Option<SeqError>) {
     }
 }
 
-/// Reads one record, changes the file, and reads on; gives what has happened to it, and its message.
+/// Reads one record, changes the file, and continues; returns the change and its message.
 #[track_caller]
 fn changed(bytes: &[u8], change: impl FnOnce(&Path)) -> (Change, String) {
     let place = TempDir::new().unwrap();
@@ -83,7 +83,7 @@ fn a_file_that_grows() {
 #[test]
 fn a_file_that_is_cut() {
     for bytes in kinds() {
-        // At a record's end of FASTA, where nothing else would tell.
+        // At the end of a FASTA record, where nothing else would show it.
         let end = bytes.windows(2).rposition(|two| two == b"\n>").map_or(bytes.len() - 1000, |end| end + 1);
         let (change, _) = changed(&bytes, |path| {
             File::options().write(true).open(path).unwrap().set_len(end as u64).unwrap();
@@ -96,7 +96,7 @@ fn a_file_that_is_cut() {
 fn a_file_that_is_written_over_in_place() {
     for bytes in kinds() {
         let (change, message) = changed(&bytes, |path| {
-            // Garbage of the same size, where the reader is going to be.
+            // Garbage of the same size, in the part that is not read yet.
             let mut file = File::options().write(true).open(path).unwrap();
             std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(1_000_000)).unwrap();
             file.write_all(&[1; 1000]).unwrap();

@@ -1,4 +1,5 @@
-//! The collator's promises: every record once, limits kept, boundaries right, waiting and memory bounded.
+//! The guarantees of the collator: every record once, limits kept, boundaries right, waiting and memory
+//! bounded.
 
 use std::collections::HashSet;
 
@@ -14,12 +15,12 @@ fn index(record: u64, length: u32) -> SequenceIndex {
     SequenceIndex::new(record, record.to_string(), u64::from(length))
 }
 
-/// Tokens that tell their record.
+/// Returns tokens that identify their record.
 fn tokens(record: u64, length: u32) -> Vec<u16> {
     (0..u64::from(length)).map(|i| (record.wrapping_mul(31) + i) as u16).collect()
 }
 
-/// Looks at every batch that comes out.
+/// Checks every batch.
 struct Inspector {
     options: PackerOptions,
     seen: HashSet<u64>,
@@ -54,7 +55,7 @@ struct Case {
     packer: PackerOptions,
     collator: CollatorOptions,
     lengths: Vec<u32>,
-    /// Pops after every so many pushes.
+    /// Pops after a fixed number of pushes.
     pop_every: usize,
 }
 
@@ -91,7 +92,7 @@ fn collator(case: &Case) -> VarlenCollator {
     VarlenCollator::new(GreedyPacker::new(case.packer.clone()).unwrap(), case.collator.clone()).unwrap()
 }
 
-/// Streams a case through; gives all batches.
+/// Streams a case through the collator, and returns all batches.
 fn stream(case: &Case) -> Vec<PackedBatch> {
     let mut collator = collator(case);
     let mut inspector = Inspector::new(&case.packer);
@@ -105,7 +106,7 @@ fn stream(case: &Case) -> Vec<PackedBatch> {
                 inspector.inspect(&batch);
                 batches.push(batch);
             }
-            // All of the windows that are over for so long have left.
+            // All batches of older buffers have left.
             let over = closed.saturating_sub(max_windows) * buffer_size;
             assert!((0..over as u64).all(|record| inspector.seen.contains(&record)), "waited too long");
         }
@@ -187,7 +188,7 @@ proptest! {
     }
 }
 
-/// Random records of changing mixes through the default collator: ids, tokens, bounds.
+/// Sends random records of changing mixes through the default collator: ids, tokens, bounds.
 fn many(records: u64) {
     let packer = PackerOptions::new(2_048, 256);
     let mut collator =
@@ -235,7 +236,7 @@ fn fifty_million_records() {
     many(50_000_000);
 }
 
-/// Efficiency of a stream and the best that whole records allow.
+/// Returns the efficiency of a stream, and the best one that complete records allow.
 fn efficiency(lengths: &[u32], budget: usize) -> (f64, f64) {
     let longest = lengths.iter().copied().max().unwrap() as usize;
     let packer = GreedyPacker::new(PackerOptions::new(budget, longest)).unwrap();
@@ -307,7 +308,7 @@ fn what_cannot_be_packed_is_refused_and_leaves_no_trace() {
     assert!(matches!(error.unwrap_err(), SeqError::ZeroOption { option: "buffer_size" }));
 }
 
-/// The predecessor's flush gave up after 50 rounds.
+/// The flush of the predecessor gave up after 50 rounds.
 #[test]
 fn flush_drains_everything() {
     let packer = GreedyPacker::new(PackerOptions::new(10, 10)).unwrap();
@@ -320,7 +321,7 @@ fn flush_drains_everything() {
     assert_eq!(collator.counters().waiting, 0);
 }
 
-/// A record too long to stand beside the others is always the last to be placed; it must leave all the same.
+/// A record that is too long to share a batch is always placed last; it must leave nevertheless.
 #[test]
 fn a_record_that_always_comes_last_leaves() {
     let packer = GreedyPacker::new(PackerOptions::new(1_000, 500)).unwrap();

@@ -1,4 +1,5 @@
-//! BAM is read as `samtools fasta` reads it; other formats are named, with what makes FASTA of them.
+//! BAM is read as `samtools fasta` reads it; other formats are named, with the command that converts them
+//! to FASTA.
 
 use std::io::{Cursor, Read};
 
@@ -7,10 +8,10 @@ use virpack_seq::{Hint, InputError, Record, Records, SeqError};
 
 use crate::support::codecs::{CODECS, bgzf, gzip};
 
-/// Made by `dev/bam.py --fixture`: a record of each kind.
+/// A fixture of `dev/bam.py --fixture`: a record of each kind.
 const BAM: &[u8] = include_bytes!("../fixtures/reads.bam");
 
-/// What `samtools fasta` (1.16) gives of it, and the read without letters, which that leaves out.
+/// The output of `samtools fasta` (1.16) for it, and the read without letters, which samtools leaves out:
 /// `number/id/letters`.
 const READS: [&str; 11] = [
     "1/forward/AACTAAGTGCTATCAACTAG",
@@ -60,7 +61,7 @@ fn plain() -> Vec<u8> {
     plain
 }
 
-/// The places of all records in the decompressed fixture, and its end.
+/// Returns the positions of all records in the decompressed fixture, and its end.
 fn places(plain: &[u8]) -> Vec<usize> {
     let number = |at: usize| u32::from_le_bytes(plain[at..at + 4].try_into().unwrap()) as usize;
     let mut at = 8 + number(4);
@@ -89,13 +90,13 @@ fn a_read_of_bam_is_what_samtools_makes_of_it() {
         "1 secondary and 1 supplementary alignments are left out: their reads have records of their own; 1 read has lost \
          bases to hard clips: take them from the file before alignment"
     );
-    // BGZF or not, whole or in pieces.
+    // BGZF or not, complete or in pieces.
     assert_eq!(read(plain()).0, READS);
     assert_eq!(read_from(Pieces(Cursor::new(BAM.to_vec()))).0, READS);
     assert_eq!(read_from(Pieces(Cursor::new(plain()))).0, READS);
 }
 
-/// Gives three bytes at a time.
+/// Returns three bytes at a time.
 struct Pieces(Cursor<Vec<u8>>);
 
 impl Read for Pieces {
@@ -115,7 +116,7 @@ fn a_bam_file_without_reads_is_empty() {
 
 #[test]
 fn truncated_bam_is_an_error_wherever_it_ends() {
-    // Without the last block, as a job leaves it that was killed between two of them.
+    // Without the last block, as a job leaves it that is killed between two of them.
     assert!(BAM.ends_with(&END));
     let (reads, _, error) = read(&BAM[..BAM.len() - END.len()]);
     assert_eq!(reads, READS, "whole reads come first");
@@ -131,14 +132,14 @@ fn truncated_bam_is_an_error_wherever_it_ends() {
     for end in 20..BAM.len() - END.len() {
         let (reads, _, error) = read(&BAM[..end]);
         assert_eq!(reads, READS[..reads.len()]);
-        // samtools ends a block behind the header.
+        // samtools ends a block after the header.
         let is_damaged = matches!(error, Some(SeqError::Input(InputError::Damaged { codec: "gzip", .. })));
         assert!(
             is_damaged || matches!(error, Some(SeqError::Input(InputError::BamTruncated { line: 1, .. }))),
             "{end}: {error:?}"
         );
     }
-    // Inside a record, or the header, of a stream that is whole.
+    // Inside a record, or the header, of a complete stream.
     let (plain, places) = (plain(), places(&plain()));
     for end in 5..plain.len() {
         let (reads, _, error) = read(&plain[..end]);
@@ -181,14 +182,14 @@ fn damaged_bam_is_an_error_with_the_record() {
     );
 }
 
-/// Says what `bytes` are, and what to do.
+/// Returns the name of the format of `bytes`, and what to do.
 fn foreign(bytes: impl AsRef<[u8]>) -> String {
     let bytes = bytes.as_ref();
     let (reads, _, error) = read(bytes);
     assert!(reads.is_empty(), "{reads:?}");
     let error = error.unwrap_or_else(|| panic!("{:?} passes", String::from_utf8_lossy(bytes)));
     assert!(matches!(error, SeqError::Input(InputError::Foreign { .. })), "{error:?}");
-    // As it comes from a pipe.
+    // As from a pipe.
     assert_eq!(read_from(Pieces(Cursor::new(bytes.to_vec()))).2.unwrap().to_string(), error.to_string());
     format!("{error}\nhint: {}", error.hint().unwrap())
 }
@@ -272,7 +273,7 @@ fn other_formats_are_named_with_the_command_that_makes_fasta_of_them() {
         let (what, hint) = said.split_once("\nhint: ").unwrap();
         assert!(what.contains(name) && what.contains("not FASTA, FASTQ or BAM"), "{said}");
         assert!(hint.contains(command), "{said}");
-        // Compressed it is the same thing, and the command decompresses it first unless it does so itself.
+        // Compressed, it is the same format; the command decompresses it first unless it does so itself.
         let unpacked = command.replace("reads", "unpacked");
         for (codec, compress) in CODECS {
             let said = foreign(compress(bytes));
@@ -335,7 +336,7 @@ fn compressed_twice_is_said_so() {
             );
             assert!(said.contains(&format!("hint: {codec} -dc reads")), "{inner} inside {codec}: {said}");
         }
-        // BAM is BGZF, and read where nothing is around it.
+        // BAM is BGZF, and is read if nothing surrounds it.
         let said = foreign(compress(BAM));
         assert!(said.contains("compressed twice, by gzip inside"), "BAM inside {codec}: {said}");
     }

@@ -1,4 +1,4 @@
-//! Frames on their way to two models: each exactly once, whatever bounds the way.
+//! Frames for two models: each is sent exactly once, whatever limits the loader has.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt::Write;
@@ -20,7 +20,7 @@ fn encoder(buffer_size: usize) -> Option<EncoderInput> {
     let packer = GreedyPacker::new(PackerOptions::new(200, 62)).unwrap();
     let options = CollatorOptions::default().buffer_size(buffer_size);
     let collator = VarlenCollator::new(packer, options).unwrap();
-    // Any tokenizer will do for nucleotides too: one token a letter.
+    // Any tokenizer works for nucleotides too: one token for each letter.
     Some(EncoderInput { tokenizer: std::sync::Arc::new(EsmTokenizer::new()), collator })
 }
 
@@ -35,14 +35,14 @@ fn loader_with(text: &str, buffer_size: usize, options: FrameOptions) -> FrameLo
     create_frame_loader(records, encoders, options).unwrap()
 }
 
-/// What comes from a loader.
+/// The output of a loader.
 enum Came {
     Items(Vec<FrameItem>),
     Sequence(Alphabet, u64, Vec<u16>),
 }
 
-/// The items that are done, with the letters of their frames, in the order in which they could be
-/// written. A record is said to be done when its last sequence has come.
+/// Returns the finished items, with the letters of their frames, in the order in which they could be
+/// written. A record is reported as done when its last sequence has arrived.
 fn take_all(loader: FrameLoader) -> Vec<(FrameItem, Vec<Pair<Vec<u16>>>)> {
     let (send, came) = std::sync::mpsc::channel();
     let mut threads = Vec::new();
@@ -114,7 +114,7 @@ proptest! {
 
     #[test]
     fn every_frame_has_its_sequences_and_memory_its_bounds(
-        // Few letters, so that sequences come again.
+        // Few letters, so that duplicates occur.
         sequences in prop::collection::vec("[ACG]{0,4}|([ACG]{3}){0,30}|[ACGTN]{0,200}|(GCC){10,60}", 0..40),
         buffer_size in 1..30usize,
         unique_window in 1..40usize,
@@ -149,8 +149,8 @@ proptest! {
 /// A batch as the numbers of its sequences, each with whether it is needed.
 type Numbers = Vec<(u64, bool)>;
 
-/// All chunks, and the batches for each model. Records are done when `done_at_once` says so: as
-/// they are read, or a while later.
+/// Returns all chunks, and the batches for each model. Records are reported as done as `done_at_once` says:
+/// when they are read, or later.
 fn chunks_and_batches(frames: FrameLoader, done_at_once: bool) -> (Vec<Chunk>, Pair<Vec<Numbers>>) {
     let threads = frames.batches().clone().map(|batches| {
         let batches = batches.unwrap();
@@ -263,7 +263,7 @@ fn what_comes_again_is_packed_once_and_counted() {
             .map(|loaded| if let LoaderItem::Batch(batch) = loaded.unwrap() { batch.len() } else { 0 })
             .sum::<usize>()
     });
-    // GCCGCC, CCGC and its like, and on the other strand: F1 AA, F2 P, F3 R, R1 GG, R2 A, R3 R.
+    // GCCGCC, CCGC and similar, and on the other strand: F1 AA, F2 P, F3 R, R1 GG, R2 A, R3 R.
     assert_eq!(packed, Pair { nucleotide: 6, protein: 5 });
     let counters = frames.counters();
     assert_eq!((counters.records, counters.chunks, counters.frames), (10, 10, 60));
@@ -300,7 +300,7 @@ fn threads_end_when_nobody_listens() {
         let batches = frames.batches().nucleotide.clone().unwrap();
         frames.items().recv().unwrap().unwrap();
         drop(frames);
-        // The batches that were made come, and then the end.
+        // The finished batches arrive, and then the end.
         assert!(batches.count() < 10_000);
     }
 }

@@ -1,5 +1,5 @@
-//! Chunks and open frames against a second implementation, written from the description of
-//! VirNucPro's behaviour alone and as naively as it reads.
+//! Compares chunks and open frames with a second, naive implementation, written only from the description
+//! of VirNucPro's behaviour.
 
 use std::num::NonZeroUsize;
 
@@ -21,7 +21,7 @@ fn sequence(longest: usize) -> impl Strategy<Value = String> {
 fn ours(sequence: &str, code: GeneticCode) -> Vec<(String, String, String)> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let mut translator = Translator::new(code);
-    // What an earlier chunk has left must not show.
+    // Data from an earlier chunk must not appear.
     drop(translator.frames(b"GCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCTGCT"));
     let frames = translator.frames(sequence.as_bytes());
     frames.map(|f| (f.frame.as_str().to_owned(), text(f.nucleotides), text(f.protein))).collect()
@@ -35,7 +35,7 @@ proptest! {
         let ours: Vec<_> = chunks(length, NonZeroUsize::new(size).unwrap()).collect();
         prop_assert_eq!(&ours, &naive::chunks(length, size));
         prop_assert_eq!(chunks(length, NonZeroUsize::new(size).unwrap()).len(), ours.len());
-        // Nothing is left out, and nothing is longer than asked for.
+        // Nothing is left out, and nothing is longer than requested.
         prop_assert_eq!(ours.first().map_or(0, |chunk| chunk.start), 0);
         prop_assert_eq!(ours.last().map_or(0, |chunk| chunk.end), length);
         prop_assert!(ours.windows(2).all(|pair| pair[0].end >= pair[1].start && pair[0].start < pair[1].start));
@@ -81,7 +81,7 @@ fn every_code_reads_every_codon() {
     assert_eq!((0..=255).filter(|&number| GeneticCode::ncbi(number).is_ok()).count(), 27);
 }
 
-/// What sets the codes apart, as NCBI's page lists it.
+/// The differences between the codes, as NCBI's page lists them.
 #[test]
 fn codes_differ_where_they_should() {
     for (number, codon, residue) in [

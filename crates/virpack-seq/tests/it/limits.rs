@@ -7,7 +7,7 @@ use virpack_seq::{Hint, InputError, ReadLimits, Record, Records, SeqError};
 
 const SMALL: ReadLimits = ReadLimits::new(2_000_000, 5_000);
 
-/// Ids and lengths, and the error at the end.
+/// Returns ids and lengths, and the error at the end.
 fn read(text: impl Read + Send + 'static, limits: ReadLimits) -> (Vec<(String, usize)>, Option<SeqError>) {
     let mut records = Records::from_reader_within("in", text, limits).unwrap();
     let (mut record, mut all) = (Record::default(), Vec::new());
@@ -26,7 +26,8 @@ fn gzip(text: &[u8]) -> Vec<u8> {
     out.finish().unwrap()
 }
 
-/// A record of exactly so many bytes, in FASTA of one line and of several, FASTQ of four lines and of more.
+/// Returns a record of an exact size in bytes, in FASTA of one line and of several, and FASTQ of four lines
+/// and of more.
 fn of_size(kind: usize, id: &str, bytes: usize) -> Vec<u8> {
     let (mark, fixed) = if kind < 2 { (">", id.len() + 3) } else { ("@", id.len() + 3 + 4) };
     let mut text = format!("{mark}{id}\n").into_bytes();
@@ -40,7 +41,7 @@ fn of_size(kind: usize, id: &str, bytes: usize) -> Vec<u8> {
             }
         }
         _ => {
-            // Whatever is left over goes into the line of the `+`.
+            // The remaining bytes go into the line of the `+`.
             let letters = (bytes - fixed) / 2 - 2;
             let mut sequence = vec![b'A'; letters];
             let mut values = vec![b'I'; letters];
@@ -94,7 +95,7 @@ fn the_largest_record_is_read_and_a_byte_more_is_not() {
 fn the_longest_header_is_read_and_a_byte_more_is_not() {
     for (mark, rest) in [(">", "\nACGT\n"), ("@", "\nACGT\n+\nIIII\n"), ("@", "\nAC\nGT\n+\nII\nII\n")] {
         for end in ["", "\r"] {
-            // Within a block, and of more than one.
+            // Within a block, and over several blocks.
             for most in [5_000usize, 600_000] {
                 let limits = SMALL.header(most as u64);
                 let text = |bytes| {
@@ -137,13 +138,13 @@ fn a_record_that_has_no_end_is_refused_in_every_format() {
         let message = error.unwrap().to_string();
         assert!(records.is_empty() && message.contains("record 1 (a) is larger than 2 MB"), "{message}");
     }
-    // Of blank lines alone, which are not kept before a record.
+    // Only blank lines, which are not kept before a record.
     let (_, error) = read(Cursor::new(">a\n").chain(std::io::repeat(b'\n')), SMALL);
     assert!(
         matches!(error, Some(SeqError::Input(InputError::RecordTooLarge { limit: 2_000_000, .. }))),
         "{error:?}"
     );
-    // A read of BAM that claims more than there may be, and a header.
+    // A read of BAM that claims more than the limit, and a header.
     let bam = |text: &[u8]| Cursor::new(text.to_vec()).chain(std::io::repeat(1));
     let header = *b"BAM\x01\0\0\0\0\0\0\0\0";
     let size = 1_500_000_000u32.to_le_bytes();

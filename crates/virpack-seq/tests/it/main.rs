@@ -1,4 +1,4 @@
-//! Tests of the public interface, in one program: a module a subject.
+//! Tests of the public interface, in one program: one module for each subject.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 

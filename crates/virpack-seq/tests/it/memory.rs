@@ -1,4 +1,4 @@
-//! Records in memory: read, refused and packed as those of a file are.
+//! Records in memory are read, refused and packed like those of a file.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use virpack_seq::{
 
 use crate::support::read;
 
-/// Everything that a loader makes of records.
+/// Returns everything that a loader makes of records.
 fn packed(records: Records) -> (Vec<PackedBatch>, Vec<SkippedRecord>) {
     let lengths = LengthPolicy { max_length: 60, min_length: 2, long_records: LongRecords::Truncate };
     let packer = GreedyPacker::new(PackerOptions::new(400, lengths.max_tokens())).unwrap();

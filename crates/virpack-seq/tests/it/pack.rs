@@ -1,4 +1,4 @@
-//! The packer against the textbook: same batches as the plain O(n·m) loops, under all limits.
+//! Compares the packer with the textbook: the same batches as the plain O(n·m) loops, under all limits.
 
 use proptest::prelude::*;
 use virpack_seq::{Algorithm, GreedyPacker, Hint, PackWorkspace, PackerOptions, Packing, SeqError};
@@ -18,7 +18,7 @@ impl Plain {
             && options.max_attention_cost.is_none_or(|most| self.cost + length * length <= most)
     }
 
-    /// The longest sequence that it would still take.
+    /// Returns the longest sequence that it can still take.
     fn room(&self, options: &PackerOptions) -> u64 {
         (0..=options.token_budget as u64)
             .rev()
@@ -96,7 +96,7 @@ proptest! {
 
     #[test]
     fn long_lengths_too(lengths in prop::collection::vec(1u32..2_000_000, 0..40)) {
-        // Few lengths, far apart: the comparison sort.
+        // Few lengths, far apart, which the comparison sort handles.
         let mut workspace = PackWorkspace::default();
         for algorithm in [Algorithm::FirstFitDecreasing, Algorithm::NextFitDecreasing] {
             check(&lengths, PackerOptions::new(2_000_000, 2_000_000).algorithm(algorithm), &mut workspace);
@@ -111,7 +111,7 @@ proptest! {
     }
 }
 
-/// The fewest batches, by trying all.
+/// Returns the fewest batches, by trying all packings.
 fn optimum(lengths: &[u32], batches: &mut Vec<u32>, budget: u32) -> u64 {
     let Some((&length, rest)) = lengths.split_first() else { return batches.len() as u64 };
     batches.push(length);

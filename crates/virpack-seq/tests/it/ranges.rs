@@ -1,5 +1,5 @@
-//! Ranges of inputs: together they give the records of the whole, each once and in order, and read no byte
-//! twice.
+//! Ranges of inputs: together they give the records of the complete input, each once and in order, and read
+//! no byte twice.
 
 use std::path::{Path, PathBuf};
 
@@ -21,13 +21,13 @@ fn cut(inputs: &[Input], most: u64) -> Result<(Cut, Vec<RecordRange>), SeqError>
     Ok((cut, ranges))
 }
 
-/// All that a record says of itself and of its place.
+/// Returns all facts of a record and of its place.
 fn shown(record: &Record) -> String {
     let Record { id, description, sequence, index, source, line, .. } = record;
     format!("{index} {source}:{line} {id}|{description}|{}", String::from_utf8_lossy(sequence))
 }
 
-/// Checks that the ranges of files give what the files do, and are no heavier than `most`.
+/// Checks that the ranges of files give the same records as the files, and are no heavier than `most`.
 fn check(paths: &[PathBuf], most: u64) -> (Cut, Vec<RecordRange>) {
     let inputs: Vec<Input> = paths.iter().map(|path| path.clone().into()).collect();
     let (whole, error) = support::read(reader::open(&inputs).unwrap());
@@ -87,7 +87,7 @@ fn sequence() -> impl Strategy<Value = String> {
     "[ACGT]{0,30}"
 }
 
-/// The lines of a text, of at most so many letters.
+/// The lines of a text, each of limited length.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let lines = text.as_bytes().chunks(width).map(|line| String::from_utf8_lossy(line).into_owned());
     if text.is_empty() { vec![String::new()] } else { lines.collect() }
@@ -101,7 +101,7 @@ fn fasta_record() -> impl Strategy<Value = Vec<String>> {
     })
 }
 
-/// A FASTQ record, in four lines or wrapped, of which quality lines may begin with any mark.
+/// A FASTQ record, in four lines or wrapped, whose quality lines may begin with any mark.
 fn fastq_record() -> impl Strategy<Value = Vec<String>> {
     let record = (header(), sequence(), prop::option::of(1..12usize), 0..3usize);
     let qualities = prop::collection::vec(prop::sample::select(b"@+>I;".to_vec()), 30..=30);
@@ -155,7 +155,7 @@ fn ranges_of_large_files_are_the_files() {
             _ => format!("@q{i} x\nACGTACGT\n+q{i}\n@IIIIII{}\n", i % 10),
         };
     }
-    // One record is larger than several blocks, and than a range may be.
+    // One record is larger than several blocks, and than the limit of a range.
     fastq += &format!("@long\n{}\n+\n{}\n@last\nA\n+\n@\n", "A".repeat(900_000), "@".repeat(900_000));
     let paths = [write(folder.path(), "a.fa", &fasta), write(folder.path(), "b.fq", &fastq)];
     let (_, ranges) = check(&paths, 20_000);
@@ -190,7 +190,7 @@ fn a_fault_is_at_its_line_in_a_range_as_in_the_file() {
     let path = write(folder.path(), "a.fa", ">a\nMK\n>b\nMK\n>c\nMK\n");
     let inputs = [path.clone().into()];
     let (cut, ranges) = cut(&inputs, 2).unwrap();
-    // What the plan cannot know: the file changes, and keeps its size and time.
+    // A change that the plan cannot know: the file changes, and keeps its size and time.
     std::fs::write(&path, ">a\nMK\n>b\nMK\n>c\nM!\n").unwrap();
     let file = std::fs::File::options().write(true).open(&path).unwrap();
     file.set_modified(cut.inputs[0].modified.unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Good, odd and bad inputs: what comes out, in which order, and what the errors say.
+//! Good, unusual and bad inputs: the records, their order, and the errors.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use virpack_seq::{Hint, Input, InputError, ReadOptions, Record, SeqError};
 use crate::support;
 use crate::support::codecs::{CODECS, gzip};
 
-/// A file in a directory that goes away with the test.
+/// A file in a directory that is deleted with the test.
 struct Files(tempfile::TempDir);
 
 impl Files {
@@ -24,7 +24,7 @@ impl Files {
     }
 }
 
-/// All records, and the error that ended them.
+/// Returns all records, and the error that ended them.
 fn read(paths: &[&Path]) -> (Vec<Record>, Option<SeqError>) {
     let inputs: Vec<Input> = paths.iter().map(|path| path.to_path_buf().into()).collect();
     support::read(reader::open(&inputs).unwrap())
@@ -60,7 +60,7 @@ fn fasta_in_all_its_shapes() {
 
 #[test]
 fn carriage_returns_alone_end_no_line() {
-    // Records behind the header of one whose lines end otherwise, at a join of files.
+    // Records after the header of a record with other line ends, at a join of files.
     for text in [">a\rMKT\r>b\nMK\n", ">a\rMKTAYIAKQR\nMK\n", "@a\rAC\nGT\n+\nII\n"] {
         let (records, error) = read_bytes(text);
         assert!(records.is_empty(), "{text}");
@@ -75,7 +75,7 @@ fn carriage_returns_alone_end_no_line() {
     let message = error.to_string();
     assert!(message.ends_with(":3: record 2: its lines end with carriage returns alone"), "{message}");
     assert!(error.hint().unwrap().starts_with("tr '\\r' '\\n'"), "{error:?}");
-    // One in a header is a header's.
+    // A carriage return in a header belongs to the header.
     assert_eq!(good(">a\rb\nMK\n"), ["a\rb//1/MK"]);
 }
 
@@ -93,10 +93,10 @@ fn headers_without_a_sequence_are_records() {
 fn fastq_in_all_its_shapes() {
     assert_eq!(good("@a x\nACGT\n+\nIIII\n@b\nAC\n+b\nII"), ["a/x/1/ACGT", "b//5/AC"]);
     assert_eq!(good("@a\r\nACGT\r\n+\r\nII@I\r\n"), ["a//1/ACGT"]);
-    // Over several lines, as in the first days; their qualities may begin with `@` and `+`.
+    // Over several lines, as in early FASTQ; the qualities may begin with `@` and `+`.
     let wrapped = "@a x\nACGT\nAC\n+a x\n@III\n+I\n@b\nA\n+\nI\n\n@c\nAC\r\nG\r\n+\r\n@b\r\n@\r\n";
     assert_eq!(good(wrapped), ["a/x/1/ACGTAC", "b//7/A", "c//12/ACG"]);
-    // A quality line may begin with `@`; blank lines stand between and after records.
+    // A quality line may begin with `@`; there are blank lines between and after records.
     assert_eq!(good("\n@a\nAC\n+\n@I\n\n\r\n@b\nA\n+\nI\n\n\n"), ["a//2/AC", "b//8/A"]);
 }
 
@@ -236,7 +236,7 @@ fn damaged_gzip_is_an_error() {
     assert!(matches!(read_bytes(&bytes).1, Some(SeqError::Input(InputError::Damaged { codec: "gzip", .. }))));
 }
 
-/// Found by fuzzing: the damage behind a faulty record came as a second error.
+/// Found by fuzzing: the damage after an invalid record was returned as a second error.
 #[test]
 fn one_error_ends_the_stream() {
     let mut text = b">a\nM\0K\n".to_vec();
@@ -251,7 +251,7 @@ fn one_error_ends_the_stream() {
     }
 }
 
-/// Found by fuzzing: what a pipe gave first decided what the error was.
+/// Found by fuzzing: the first bytes of a pipe decided which error was returned.
 #[test]
 fn a_byte_at_a_time_gives_the_same_errors() {
     struct Bytes(Vec<u8>, usize);
@@ -403,7 +403,7 @@ fn a_pipe_hands_on_records_before_it_ends() {
         move || {
             let mut pipe = std::fs::OpenOptions::new().write(true).open(path).unwrap();
             pipe.write_all(b"@a\nAC\n+\nII\n@b\nAC\n+\nII\n").unwrap();
-            // Held open until both records are through.
+            // Held open until both records are read.
             wait.recv().unwrap();
         }
     });
@@ -418,7 +418,7 @@ fn a_pipe_hands_on_records_before_it_ends() {
     writer.join().unwrap();
 }
 
-/// The real proteins, when the shared data lie beside the repository.
+/// Returns the real proteins, if the shared data is beside the repository.
 #[test]
 fn twenty_thousand_proteins() {
     let path =

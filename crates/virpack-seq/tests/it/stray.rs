@@ -1,4 +1,4 @@
-//! Bytes that belong to no sequence: where they stand, what is said of them, and that no row is made of them.
+//! Bytes that belong to no sequence: their place, their message, and that no row is made of them.
 
 use std::io::Cursor;
 
@@ -6,14 +6,14 @@ use proptest::prelude::*;
 use virpack_seq::reader::{Remark, Suspect};
 use virpack_seq::{Hint, InputError, Record, Records, SeqError};
 
-/// The id and letters of every record, what was remarked, and the error that ended them.
+/// Returns the id and letters of every record, the remarks, and the error that ended them.
 type Read = (Vec<(String, String)>, Vec<Remark>, Option<SeqError>);
 
 fn read(bytes: &[u8]) -> Read {
     read_from(Cursor::new(bytes.to_vec()))
 }
 
-/// Gives one to seven bytes at a time.
+/// Returns one to seven bytes at a time.
 struct Pieces(Cursor<Vec<u8>>, usize);
 
 impl std::io::Read for Pieces {
@@ -40,7 +40,7 @@ fn read_from(reader: impl std::io::Read + Send + 'static) -> Read {
     (all, records.remarks().into_iter().map(|remark| remark.remark).collect(), error)
 }
 
-/// Each text, the line at fault, the byte and the suspect.
+/// Each text, its invalid line, the byte and the suspect.
 const STRAY: &[(&[u8], u64, u8, Suspect)] = &[
     (b">a\nMKT>b\nMKV\n", 2, b'>', Suspect::GluedHeader),
     (b">a\nMKT\nLLV>b x\nMKV\n", 3, b'>', Suspect::GluedHeader),
@@ -142,7 +142,7 @@ fn formats_that_meet_in_one_file_are_told() {
     let error = error.unwrap();
     assert!(error.to_string().contains("begins with `>`"), "{error}");
     assert!(error.hint().unwrap().contains("FASTA and FASTQ"), "{error:?}");
-    // Without a line end between them the qualities are too many.
+    // Without a line end between them, there are too many qualities.
     let (rows, _, error) = read(b"@r\nAC\n+\nII>a\nACGT\n");
     assert!(
         rows.is_empty() && matches!(error, Some(SeqError::Input(InputError::QualityLength { line: 1, .. }))),
@@ -165,7 +165,7 @@ fn what_is_harmless_is_read_and_listed() {
         (b">a\nMKTLLV\n>b\nMKV\x1A\n\n", vec![Remark::EndMark { line: 4 }]),
         (b"@a\nMKTLLV\n+\nIIIIII\n@b\nMKV\n+\nIII\n\x1A\n", vec![Remark::EndMark { line: 9 }]),
         (b"@a\nMKTLLV\n+\nIIIIII\n@b\nMKV\n+\nIII\x1A", vec![Remark::EndMark { line: 8 }]),
-        // Only odd to look at.
+        // These are unusual but valid.
         (b">a\nM K\tT \n\n L L V\n>b\nMKV", vec![]),
         (b"\n\xEF\xBB\xBF"[1..].as_ref(), vec![Remark::Empty]),
         (b"\x1A", vec![Remark::EndMark { line: 1 }, Remark::Empty]),
@@ -181,12 +181,12 @@ fn what_is_harmless_is_read_and_listed() {
     assert_eq!(read(masked).0, [row("a", "M<mask>K<cls>mkt*-.X")]);
 }
 
-/// What the rules say of a FASTA text, read line by line in the plainest way: rows, or the line at fault.
+/// Reads a FASTA text by the rules, line by line, in the simplest way: rows, or the invalid line.
 ///
-/// Lines end with LF or CRLF. A line that begins with `>` is a header, one that begins with `;` a
-/// comment, all others hold letters, `*`, `-`, `.` and blanks; blanks, blank lines and comments may
-/// come before the first header. `None`: the rules leave it open (bytes of other formats at the
-/// beginning; carriage returns and NUL in headers, which may end a run).
+/// Lines end with LF or CRLF. A line that begins with `>` is a header, one that begins with `;` is a
+/// comment. All others hold letters, `*`, `-`, `.` and blanks. Blanks, blank lines and comments may precede
+/// the first header. `None`: the rules do not decide (bytes of other formats at the beginning; carriage
+/// returns and NUL in headers, which may end a run).
 fn oracle(bytes: &[u8]) -> Option<Result<Vec<(String, String)>, u64>> {
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let text = match text.trim_ascii_end() {
@@ -241,13 +241,13 @@ fn fasta() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// FASTQ with its rows; sequences and qualities go over one line or several, of unlike lengths.
+/// FASTQ with its rows; sequences and qualities take one line or several, of different lengths.
 fn fastq() -> impl Strategy<Value = (Vec<u8>, Vec<(String, String)>)> {
     let record = ("[a-z0-9]{1,6}", "[ACGTN]{0,20}", 1..21usize, 1..21usize, "[!-~]{20}");
     proptest::collection::vec(record, 1..5).prop_map(|records| {
         let (mut text, mut rows) = (String::new(), Vec::new());
         for (id, letters, width, other, qualities) in records {
-            // The qualities of a sequence in one line stand in one line.
+            // The qualities of a sequence in one line are in one line.
             let other = if letters.len() <= width { 20 } else { other };
             let wrapped = |text: &str, width: usize| {
                 let lines = text.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).unwrap());
@@ -261,7 +261,7 @@ fn fastq() -> impl Strategy<Value = (Vec<u8>, Vec<(String, String)>)> {
     })
 }
 
-/// A byte replaced, inserted or deleted; those that mean something come more often.
+/// A byte that is replaced, inserted or deleted; bytes with a meaning are more frequent.
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let byte =
         prop_oneof![any::<u8>(), proptest::sample::select(&b">@;+ \t\r\n*-.<\x1A\0\xEF0123456789"[..])];
@@ -281,7 +281,7 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Cases of the property below; `VIRPACK_CASES` asks for more.
+/// Cases of the property below; `VIRPACK_CASES` sets more.
 fn cases() -> u32 {
     std::env::var("VIRPACK_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(10_000)
 }
@@ -298,22 +298,22 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Either the rows are those of the right reading, or the run ends with the line at fault.
+    /// Either the rows are right, or the run ends with the invalid line.
     #[test]
     fn one_damaged_byte_makes_no_wrong_row(text in damaged()) {
         let (rows, _, error) = read(&text);
-        // Nothing depends on the pieces that a pipe gives.
+        // Nothing depends on the pieces that a pipe returns.
         let pieces = read_from(Pieces(Cursor::new(text.clone()), 0));
         prop_assert_eq!(&rows, &pieces.0);
         prop_assert_eq!(error.as_ref().map(ToString::to_string), pieces.2.map(|error| error.to_string()));
         if text.trim_ascii_start().starts_with(b"@") {
-            // FASTQ has no plain rules for damage; a row has the letters of lines that stand there.
+            // FASTQ has no simple rules for damage; a row has the letters of lines in the input.
             return Ok(());
         }
         match (oracle(&text), error) {
             (Some(Ok(right)), None) => prop_assert_eq!(rows, right),
             (Some(Err(line)), Some(SeqError::Input(InputError::StrayByte { line: said, .. }))) => prop_assert_eq!(said, line),
-            // No FASTA any more, or a header whose carriage returns may hide lines.
+            // Not FASTA any more, or a header whose carriage returns may hide lines.
             (None, Some(_)) => {}
             (None, None) => {
                 // A carriage return within a header that hides nothing.

@@ -1,4 +1,4 @@
-//! What several subjects share.
+//! Functions that several subjects share.
 
 pub(crate) mod codecs;
 pub(crate) mod naive;
@@ -6,7 +6,7 @@ pub(crate) mod workload;
 
 use virpack_seq::{Record, Records, SeqError};
 
-/// All records, and the error that ended them.
+/// Returns all records, and the error that ended them.
 pub(crate) fn read(mut records: Records) -> (Vec<Record>, Option<SeqError>) {
     let (mut all, mut record) = (Vec::new(), Record::default());
     loop {

@@ -1,11 +1,11 @@
-//! A server of objects on loopback, of a bucket as S3 has it and of any web server.
+//! A server of objects on loopback, in the form of an S3 bucket and of any web server.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What is wrong with an answer.
+/// The fault of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The server is busy.
@@ -14,26 +14,26 @@ pub(crate) enum Fault {
     Torn,
 }
 
-/// What the server has and has been asked.
+/// The contents of the server, and the requests that it received.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     /// By `/BUCKET/KEY`.
     pub(crate) objects: BTreeMap<String, Vec<u8>>,
-    /// What is wrong with the next answers to `GET`.
+    /// The faults of the next answers to `GET`.
     pub(crate) faults: VecDeque<Fault>,
     /// Whether every request is refused.
     pub(crate) refuses: bool,
-    /// Whether ranges are passed over.
+    /// Whether ranges are ignored.
     pub(crate) sends_all: bool,
-    /// The time of all objects, which have no tag then.
+    /// The time of all objects, which then have no tag.
     pub(crate) untagged: Option<&'static str>,
-    /// Where every request is sent on to.
+    /// The target to which every request is redirected.
     pub(crate) redirects: Option<String>,
     /// The object and the bytes of each `GET` that was answered in full.
     pub(crate) sent: Vec<(String, u64)>,
 }
 
-/// The server; it ends with the process.
+/// The server, which ends with the process.
 pub(crate) struct Server {
     address: String,
     state: Arc<Mutex<State>>,
@@ -48,7 +48,7 @@ impl Server {
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let state = Arc::clone(&of_thread);
-                // A client may go in the middle of an answer.
+                // A client may disconnect in the middle of an answer.
                 std::thread::spawn(move || _ = answer(stream, &state));
             }
         });
@@ -70,7 +70,7 @@ impl Server {
     }
 }
 
-/// The tag of some content.
+/// Returns the tag of a content.
 fn etag(bytes: &[u8]) -> String {
     let sum = bytes.iter().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
     format!("\"{sum:x}\"")
@@ -146,6 +146,7 @@ fn answer(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         (&stream).write_all(&body[..sent])?;
     }
     stream.shutdown(std::net::Shutdown::Write)?;
-    // What the client still sends is read, or it would see the connection reset.
+    // The rest of the client's request is read, because otherwise the client would see the connection
+    // reset.
     std::io::copy(&mut (&stream).take(1 << 20), &mut std::io::sink()).map(drop)
 }

@@ -1,5 +1,4 @@
-//! A server behind a certificate authority of an institution's own, on loopback
-//! (`fixtures/make_certificates.sh`).
+//! A server with an institution's own certificate authority, on loopback (`fixtures/make_certificates.sh`).
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -15,7 +14,7 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tls").join(name)
 }
 
-/// A server that answers everything with `head`, over TLS; gives its address.
+/// Starts a server that answers everything with `head`, over TLS, and returns its address.
 pub(crate) fn server(head: &'static str) -> String {
     let chain = CertificateDer::pem_file_iter(fixture("server.pem")).unwrap().map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_file(fixture("server.key")).unwrap();
@@ -29,7 +28,7 @@ pub(crate) fn server(head: &'static str) -> String {
             let mut connection = ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut tls = Stream::new(&mut connection, &mut stream);
             let mut request = [0; 4096];
-            // A client that does not trust the certificate hangs up.
+            // A client that does not trust the certificate disconnects.
             if tls.read(&mut request).is_ok() {
                 let _sent = tls.write_all(
                     format!("HTTP/1.1 {head}Content-Length: 0\r\nConnection: close\r\n\r\n").as_bytes(),

@@ -58,7 +58,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Measures, with a line a phase on stderr and the result on stdout.
+/// Measures, with a line for each phase on stderr and the result on stdout.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = BenchOptions::new(config(arguments)?, arguments.load)
         .token_budget(arguments.token_budget)
@@ -181,7 +181,7 @@ fn json(
 }
 
 impl Clocks {
-    /// A phase begins.
+    /// Reports that a phase begins.
     fn enter(&mut self, phase: Phase) {
         match phase {
             Phase::WarmUp => say("building the model and warming up"),

@@ -1,4 +1,4 @@
-//! The lines at the end of `virpack predict` and `virpack report`.
+//! The summary lines of `virpack predict` and `virpack report`.
 
 use crate::commands::stdout::shown;
 use crate::text::{count, grouped, short};
@@ -8,7 +8,7 @@ use virpack_core::calls::{CallSummary, Counts, NotedRecord};
 use virpack_core::predict::PredictSummary;
 use virpack_seq::shown_id;
 
-/// What was called what by the model of that name, and which of the `written` files to open.
+/// Returns the calls of the model of that name, and which of the `written` files to open.
 pub(super) fn call_lines(calls: &CallSummary, model: &str, written: &[PathBuf], output: &Path) -> String {
     let counts = &calls.counts;
     let mut text = format!(
@@ -30,7 +30,7 @@ pub(super) fn call_lines(calls: &CallSummary, model: &str, written: &[PathBuf], 
     text
 }
 
-/// How many records have no verdict, and why.
+/// Returns how many records have no verdict, and why.
 fn not_judged(counts: &Counts) -> String {
     let reasons = [
         (counts.below_min_length.records, "below the least length"),
@@ -56,7 +56,7 @@ fn named(text: &mut String, which: &str, records: &[NotedRecord]) {
     }
 }
 
-/// Which files to open.
+/// Adds which files to open.
 fn files(text: &mut String, counts: &Counts, written: &[PathBuf], output: &Path) {
     let files = [
         (true, "report.html"),
@@ -73,7 +73,7 @@ fn files(text: &mut String, counts: &Counts, written: &[PathBuf], output: &Path)
     }
 }
 
-/// How much was computed, and how fast.
+/// Returns how much was computed, and how fast.
 pub(super) fn work_line(predicted: &PredictSummary) -> String {
     let (counts, before) = (&predicted.calls.counts, &predicted.before);
     let seconds = predicted.elapsed.as_secs_f64();

@@ -1,4 +1,4 @@
-//! What `virpack predict` and `virpack report` call viral, and the files that tell of it.
+//! What `virpack predict` and `virpack report` call viral, and the files that list it.
 
 use crate::failure::Failure;
 use crate::plot;
@@ -79,7 +79,7 @@ enum Columns {
 }
 
 impl CallArguments {
-    /// The options, and whether each was given.
+    /// Returns the options, and whether each was given.
     pub(super) fn given(&self) -> [(&'static str, bool); 5] {
         [
             ("--min-score", self.min_score.is_some()),
@@ -90,7 +90,7 @@ impl CallArguments {
         ]
     }
 
-    /// What was asked for; what was not is as in `base`.
+    /// Returns the given options; the others are those of `base`.
     pub(crate) fn options(&self, base: CallOptions) -> Result<CallOptions, Failure> {
         let thresholds = match self.min_score {
             Some(given) => {
@@ -115,12 +115,12 @@ impl CallArguments {
 }
 
 impl CallFileArguments {
-    /// The options that others need, and whether each was given.
+    /// Returns the options that need others, and whether each was given.
     pub(super) fn given(&self) -> [(&'static str, bool); 3] {
         [("--plot", self.plot), ("--compat", self.compat.is_some()), ("--contigs", self.contigs)]
     }
 
-    /// Whose columns VirNucPro's files have, if they are asked for.
+    /// Returns the columns of VirNucPro's files, if the files are requested.
     pub(crate) fn compat(&self) -> Option<Compat> {
         self.compat.map(|columns| match columns {
             Columns::Virnucpro => Compat::VirNucPro,
@@ -128,7 +128,7 @@ impl CallFileArguments {
         })
     }
 
-    /// By which rule contigs are called, if that is asked for.
+    /// Returns the rule by which contigs are called, if that is requested.
     pub(crate) fn contigs(&self) -> Option<ContigRule> {
         let default = ContigRule::default();
         self.contigs.then(|| {
@@ -138,12 +138,12 @@ impl CallFileArguments {
         })
     }
 
-    /// What draws, if pictures are asked for.
+    /// Returns the plotting functions, if plots are requested.
     pub(crate) fn draw(&self) -> Option<Draw> {
         self.plot.then_some(plot::track::DRAW)
     }
 
-    /// The most records that are drawn.
+    /// Returns the most records that are drawn.
     pub(crate) fn max_plots(&self) -> usize {
         self.max_plots.unwrap_or(DEFAULT_MAX_PLOTS)
     }

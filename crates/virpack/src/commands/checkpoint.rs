@@ -1,4 +1,4 @@
-//! Options of runs that keep what they finish.
+//! The options of runs with checkpoints.
 
 use crate::again;
 use crate::failure::Failure;
@@ -35,7 +35,7 @@ pub(crate) struct CheckpointArguments {
     no_checkpoint: bool,
 }
 
-/// Whether a run keeps what it finishes by now, so that another one can go on from there.
+/// Whether a run already keeps finished work, so that another run can resume from it.
 pub(crate) struct Keeps {
     now: Arc<AtomicBool>,
     resume: bool,
@@ -54,13 +54,13 @@ impl CheckpointArguments {
 }
 
 impl Keeps {
-    /// Ctrl-C or a signal to stop from here on: the first one cancels the run where the run keeps what it
-    /// finishes; else, and the second time, the run ends at once.
+    /// Handles Ctrl-C and signals to stop from here on. The first one cancels the run if the run keeps
+    /// finished work; otherwise, and at the second one, the run ends at once.
     pub(crate) fn heed_signals(&self, log: LogArguments, cancel: &CancelToken) {
         super::stop_when_interrupted(log, cancel.clone(), Arc::clone(&self.now));
     }
 
-    /// Notes that the run keeps what it finishes from here on, and says from what it goes on.
+    /// Notes that the run keeps finished work from here on, and reports what it resumes from.
     pub(crate) fn begin(&self, watch: &Watch, resumed: &ResumeSummary) {
         self.now.store(true, Ordering::SeqCst);
         let ResumeSummary { saved, torn } = resumed;
@@ -83,8 +83,8 @@ impl Keeps {
         }
     }
 
-    /// What a run has done; None where all was done already, which is said. Where it has failed, the command
-    /// that resumes from what it has `saved`, made of the `command_line`.
+    /// Returns the results of a run; None if the output was already complete, which is reported. If the run
+    /// failed, the error has the command that resumes from the `saved` work, made from the `command_line`.
     pub(crate) fn end<T>(
         &self,
         log: LogArguments,
@@ -98,7 +98,7 @@ impl Keeps {
                 log.info(complete);
                 Ok(None)
             }
-            // What is kept is of the input as it was: to resume would be refused.
+            // The checkpoint belongs to the unchanged input: to resume would be refused.
             Err(error @ virpack_core::Error::Seq(SeqError::Input(InputError::Changed { .. }))) => {
                 Err(error.into())
             }

@@ -61,7 +61,7 @@ pub(crate) struct Arguments {
     #[command(flatten, next_help_heading = "Tables of predict")]
     limits: LimitArguments,
 
-    /// The whole command line, the program's name first.
+    /// The complete command line, the program's name first.
     #[arg(skip)]
     pub(crate) command_line: Vec<OsString>,
 }
@@ -128,7 +128,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 impl Arguments {
-    /// Checks that every option has a use for the plan.
+    /// Checks that every option applies to the plan.
     fn check(&self, plan: &Plan) -> Result<(), Failure> {
         let is_predict = plan.command() == "predict";
         let of_embed = [("--format", self.format.is_some()), ("--dtype-out", self.dtype_out.is_some())];

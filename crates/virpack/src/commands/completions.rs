@@ -22,8 +22,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(std::io::Write::write_all(&mut std::io::stdout(), &script)?)
 }
 
-/// Returns the command with the values that a shell may offer for options that take others, too. Where none
-/// of them fits, shells offer files.
+/// Returns the command with the values that a shell may offer for options that also take others. If none of
+/// them matches, shells offer files.
 fn with_values(command: Command) -> Command {
     let is_predict = command.get_name() == "predict";
     command.mut_subcommands(with_values).mut_args(|argument| {

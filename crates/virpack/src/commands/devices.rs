@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// What is said of a device: a line for people, and the same as an object.
+/// The description of a device: a line for people, and the same as an object.
 struct Found {
     name: String,
     line: String,
@@ -95,7 +95,7 @@ impl Found {
         Found::missing(name, state, &messages::of_unavailable(why))
     }
 
-    /// A device that cannot be used: the reason, and each hint on a line under it.
+    /// Describes a device that cannot be used: the reason, and each hint on a line under it.
     fn missing(name: &str, state: &str, why: &Message) -> Found {
         let hints = why.hints.iter().map(|hint| format!("\n        hint: {hint}"));
         let line = [format!("{state}: {}", why.what)].into_iter().chain(hints).collect();

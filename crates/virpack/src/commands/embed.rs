@@ -24,7 +24,7 @@ use virpack_core::{EmbedOptions, EmbedSummary, embed};
 use virpack_core::{Event, TokenBudget};
 use virpack_seq::{Shard, shown_id, shown_path};
 
-/// Options that a plan has already, or that a part has no use for.
+/// Options that a plan already contains, or that do not apply to parts.
 const NOT_OF_PARTS: [&str; 20] = [
     "inputs",
     "path",
@@ -170,7 +170,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Some(summary) = ended? else { return Ok(()) };
     warn(log, &summary);
     warn_of_records(log, &summary.written, Some(summary.max_length));
-    // Of several files the index.
+    // With several files, the index is named.
     let output = summary.written.files.first().map_or(arguments.output.path(), PathBuf::as_path);
     log.summary(line(&summary, output), &summary.report);
     Ok(())
@@ -197,7 +197,7 @@ fn options(arguments: &Arguments) -> Result<EmbedOptions, Failure> {
         .force(arguments.force))
 }
 
-/// Shows what a run reports; `chosen` is the built-in model, where the inputs' letters choose it.
+/// Shows what a run reports; `chosen` is the built-in model, if the letters of the inputs select it.
 pub(super) fn show(watch: &Watch, keeps: &Keeps, chosen: &Cell<Option<&'static str>>, event: Event) {
     match events::show(watch, keeps, event) {
         Some(Event::BuiltInModel { model }) => chosen.set(Some(model)),
@@ -233,7 +233,7 @@ fn warn(log: LogArguments, summary: &EmbedSummary) {
     }
 }
 
-/// The one line at the end.
+/// Returns the summary line.
 fn line(summary: &EmbedSummary, output: &Path) -> String {
     let rate = summary.tokens as f64 / summary.elapsed.as_secs_f64().max(1e-9);
     let lengths = &summary.lengths;

@@ -1,4 +1,4 @@
-//! What runs report while they go on, shown on stderr.
+//! Shows what runs report while they are in progress, on stderr.
 
 use virpack_core::Event;
 
@@ -6,7 +6,7 @@ use super::checkpoint::Keeps;
 use crate::messages;
 use crate::watch::Watch;
 
-/// Shows an event that all commands show alike, and gives back any other.
+/// Shows an event that all commands show in the same way, and returns any other.
 pub(crate) fn show(watch: &Watch, keeps: &Keeps, event: Event) -> Option<Event> {
     match event {
         Event::Progress(progress) => watch.update(progress),

@@ -83,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The one line at the end.
+/// Returns the summary line.
 fn line(summary: &FramesSummary) -> String {
     let files: Vec<String> = summary.files.iter().map(|file| shown_path(file)).collect();
     let files = if files.is_empty() { vec!["standard output".to_owned()] } else { files };

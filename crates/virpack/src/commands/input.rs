@@ -69,17 +69,17 @@ impl Inputs {
         self.inputs.iter().cloned().map(Input::from).collect()
     }
 
-    /// Fewest letters of a record.
+    /// Returns the fewest letters of a record.
     pub(crate) fn min_length(&self) -> usize {
         self.min_length
     }
 
-    /// Which lengths go through; the model says the largest unless it was asked for.
+    /// Returns which lengths are accepted. The model determines the maximum unless the option is given.
     pub(crate) fn lengths(&self) -> Result<LengthOptions, Failure> {
         if self.window_overlap.is_some() && !matches!(self.long_records, Long::Window) {
             return Err(Failure::OverlapWithoutWindows);
         }
-        // Every model takes more than twice the default.
+        // Every model's maximum length is more than twice the default overlap.
         let overlap = LongRecords::DEFAULT_OVERLAP.min(self.max_length.unwrap_or(usize::MAX) / 2);
         let long_records = match self.long_records {
             Long::Truncate => LongRecords::Truncate,

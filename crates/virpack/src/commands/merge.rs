@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     force: bool,
 }
 
-/// Joins, with a summary line on stderr.
+/// Merges, with a summary line on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     refuse_terminal(arguments.output.path())?;
     let options = MergeOptions::new(arguments.shards.clone(), arguments.output.path())

@@ -72,12 +72,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Returns where the files of a published model are in the cache; None where they are not.
+/// Returns where the files of a published model are in the cache; None if they are not there.
 fn cached(model: &str, hub: &HubOptions) -> Option<PathBuf> {
     hub::cached(&Repository::parse(model)?, hub)
 }
 
-/// Returns whether a path of that name is meant, and no model of the Hub.
+/// Returns whether the name is a path, and not a model of the Hub.
 fn is_path(model: &str) -> bool {
     Path::new(model).exists()
 }

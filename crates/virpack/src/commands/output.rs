@@ -41,7 +41,7 @@ pub(super) enum DtypeOut {
 }
 
 impl OutputArguments {
-    /// The output's name; standard output where a command goes without one.
+    /// Returns the output's name; standard output for a command that needs no name.
     pub(crate) fn path(&self) -> &Path {
         self.path.as_deref().unwrap_or(Path::new("-"))
     }

@@ -69,7 +69,7 @@ enum Choice {
 /// Plans the packing and writes it to stdout.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let start = Instant::now();
-    // A mistyped option before an input is read.
+    // A mistyped option is reported before an input is read.
     arguments.inputs.lengths()?;
     if let Some(path) = &arguments.plot {
         plot::check(path, arguments.force)?;
@@ -105,7 +105,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json { json(out, &plan, &counts, seconds) } else { tables(out, &plan, &counts, seconds) }
 }
 
-/// Those of the model that was named, else of one that reads such inputs: nucleotides are said aloud.
+/// Returns the tokenizer and the lengths of the named model, or of a model that reads such inputs. If the
+/// choice is a nucleotide model, it is reported.
 fn tokenizer_and_lengths(
     arguments: &Arguments,
     inputs: &[Input],
@@ -120,7 +121,7 @@ fn tokenizer_and_lengths(
                 ));
                 model
             }
-            // Of a pipe, nucleotides are refused as they come.
+            // Nucleotides from a pipe are refused while they are read.
             Ok(_) | Err(virpack_core::model::ModelError::AlphabetOfPipe) => {
                 return Ok((
                     Arc::new(EsmTokenizer::new()),
@@ -199,7 +200,7 @@ fn tables(out: &mut impl Write, plan: &Plan, counts: &LengthCounts, seconds: f64
     Ok(())
 }
 
-/// Twelve bars at most, each a power of two wide at least.
+/// Draws at most twelve bars, each at least a power of two wide.
 fn histogram(out: &mut impl Write, lengths: &LengthHistogram) -> Result<(), Failure> {
     let width = (lengths.longest() as u64 / 12 + 1).next_power_of_two();
     let mut bars = vec![0u64; lengths.longest() / width as usize + 1];

@@ -63,20 +63,20 @@ impl FromStr for PartChoice {
     }
 }
 
-/// Parts of a plan: those to be made, and how many of those asked for are there.
+/// Parts of a plan: those to make, and how many of the requested ones exist.
 pub(super) struct Parts {
     plan: Plan,
     to_make: Vec<u64>,
     there: Vec<PartSummary>,
-    /// Parts that were asked for and are there, by their sizes alone.
+    /// Requested parts that exist, by their sizes alone.
     left: u64,
 }
 
 impl PartArguments {
-    /// The parts that are asked for; None where no plan is.
+    /// Returns the requested parts; None without a plan.
     pub(super) fn plan(&self) -> Option<Result<Parts, Failure>> {
         let Some(directory) = &self.plan else {
-            // clap does not ask for what the inputs conflict with.
+            // clap does not require an option that conflicts with the inputs.
             return self.part.as_ref().map(|_| Err(Failure::PartWithoutPlan));
         };
         Some(
@@ -90,7 +90,7 @@ impl Parts {
         let (mut to_make, mut there) = (Vec::new(), Vec::new());
         let asked = match choice {
             Some(PartChoice::Numbers(ranges)) => {
-                // What is asked for by its number is looked at whole: it may be what a commit has named.
+                // A part requested by number is checked completely, because a commit may have named it.
                 for number in ranges.iter().flat_map(|(first, last)| *first..=*last) {
                     match plan.part_that_is_there(number)? {
                         Some(part) => there.push(part),
@@ -138,7 +138,7 @@ impl Parts {
         })
     }
 
-    /// The same of a plan of `predict`.
+    /// Makes parts of a plan of `predict` in the same way.
     pub(super) fn predict(&self, arguments: &predict::Arguments) -> Result<(), Failure> {
         let options = self.plan.predict_options()?;
         let options = options
@@ -158,7 +158,7 @@ impl Parts {
         })
     }
 
-    /// Makes parts by `make`, which hands on each, unless there are none to make.
+    /// Makes parts with `make`, which passes each on, unless there are none to make.
     fn make(
         &self,
         run: &RunArguments,
@@ -192,10 +192,10 @@ impl Parts {
     }
 }
 
-/// What was made.
+/// The parts that were made.
 #[derive(Default)]
 struct Made {
-    /// What one row is called, and several.
+    /// The noun for one row, and for several.
     rows_are: [&'static str; 2],
     parts: u64,
     rows: u64,
@@ -241,7 +241,7 @@ impl Made {
     }
 }
 
-/// The line of a part.
+/// Returns the line of a part.
 fn line(part: &PartSummary, parts: usize, [row, rows]: [&str; 2]) -> String {
     let skipped = match part.skipped {
         0 => String::new(),

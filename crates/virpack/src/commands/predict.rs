@@ -30,7 +30,7 @@ use virpack_core::{Event, ModelBudget, TokenBudget};
 use virpack_seq::frames::FrameCounters;
 use virpack_seq::{GeneticCode, Input, shown_id};
 
-/// Options that a plan has already, or that a part has no use for.
+/// Options that a plan already contains, or that do not apply to parts.
 const NOT_OF_PARTS: [&str; 30] = [
     "inputs",
     "output",
@@ -157,7 +157,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Warns of what was odd in the inputs.
+/// Warns about unusual inputs.
 pub(super) fn warn(log: LogArguments, predicted: &PredictSummary) {
     for remark in &predicted.remarks {
         log.warn(remark);
@@ -174,7 +174,7 @@ pub(super) fn warn(log: LogArguments, predicted: &PredictSummary) {
     warn_of_ids(log, &predicted.calls.repeated);
 }
 
-/// Makes the files of a complete run again, with what is asked for now: only they are other ones.
+/// Writes the files of a complete run again, with the requested options: only those files would differ.
 fn judge_again(arguments: &Arguments) -> Result<(), Failure> {
     let run = FinishedRun::open(arguments.output())?;
     let options = ReportOptions::of(&run)
@@ -194,13 +194,13 @@ impl Arguments {
         self.output.as_deref().unwrap_or(Path::new(""))
     }
 
-    /// Whose columns VirNucPro's files have, if they are written.
+    /// Returns the columns of VirNucPro's files, if these are written.
     fn compat(&self) -> Option<Compat> {
         self.files.compat().or_else(|| self.models.compat())
     }
 }
 
-/// What was asked for, and the classifier's file.
+/// Returns the requested options, and the classifier's file.
 fn options(arguments: &Arguments) -> Result<(PredictOptions, String), Failure> {
     let inputs = arguments.inputs.iter().cloned().map(Input::from).collect();
     let calls = arguments.calls.options(CallOptions::default())?;
@@ -229,7 +229,7 @@ fn options(arguments: &Arguments) -> Result<(PredictOptions, String), Failure> {
     Ok((options, classifier))
 }
 
-/// Whether a path has the ending of a file, and is not a directory.
+/// Returns whether a path has the extension of a file, and is not a directory.
 pub(super) fn looks_like_file(path: &Path) -> bool {
     const ENDINGS: [&str; 16] = [
         "tsv", "csv", "txt", "json", "html", "fa", "fna", "fasta", "fq", "fastq", "gz", "bam", "bed", "gff3",
@@ -239,17 +239,17 @@ pub(super) fn looks_like_file(path: &Path) -> bool {
     ending.is_some_and(|ending| ENDINGS.contains(&ending.to_ascii_lowercase().as_str())) && !path.exists()
 }
 
-/// What the line that opens a run names.
+/// The names in the line that opens a run.
 pub(super) struct Opening {
     classifier: String,
     /// The pipeline, or the classifier's file.
     with: String,
-    /// Their length, known before the device is.
+    /// Their length, which is known before the device is.
     chunks: RefCell<String>,
 }
 
 impl Opening {
-    /// Of parts, which a model of this name judges.
+    /// Returns the opening for parts that a model of this name judges.
     pub(super) fn of(model: &str) -> Self {
         Opening { classifier: model.to_owned(), with: model.to_owned(), chunks: RefCell::default() }
     }
@@ -278,7 +278,7 @@ pub(super) fn show(watch: &Watch, keeps: &Keeps, opening: &Opening, event: Event
     }
 }
 
-/// The warning of chunks that are of another length than the classifier was trained on.
+/// Returns the warning about chunks of another length than in the training of the classifier.
 pub(super) fn other_length(
     classifier: &str,
     length: NonZeroUsize,
@@ -289,7 +289,7 @@ pub(super) fn other_length(
     Some(format!("chunks of {length} bases, but {classifier} was trained on {trained}"))
 }
 
-/// What the classifier takes alone, and the option of the model that it leaves out.
+/// Returns the only input of the classifier, and the option of the model that it leaves out.
 fn left_out(budgets: &[ModelBudget]) -> Option<(&'static str, &'static str)> {
     match budgets {
         [ModelBudget { model: Some("protein"), .. }] => Some(("the peptides' vectors", "--nucleotide-model")),

@@ -1,4 +1,4 @@
-//! Options that `embed` and `predict` share, and what both do around a run.
+//! Options that `embed` and `predict` share, and what both do before and after a run.
 
 use super::checkpoint::{CheckpointArguments, Keeps};
 use super::device::DeviceArguments;
@@ -31,7 +31,7 @@ pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) log: LogArguments,
 
-    /// The whole command line, the program's name first.
+    /// The complete command line, the program's name first.
     #[arg(skip)]
     pub(crate) command_line: Vec<OsString>,
 }
@@ -51,8 +51,8 @@ impl RunArguments {
         self.checkpoint.options()
     }
 
-    /// Runs, and ends the run at a signal to stop. None if the output was complete already, which is
-    /// reported. An error names the command that resumes from what is `saved`.
+    /// Runs, and ends the run at a signal to stop. Returns None if the output was already complete, which
+    /// is reported. An error names the command that resumes from the `saved` work.
     pub(crate) fn run<T>(
         &self,
         run: impl FnOnce(&Watch, &Keeps, &CancelToken) -> Result<T, Error>,

@@ -57,7 +57,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Compares and says what it found; records that differ too much are a failure.
+/// Compares and reports the result; records that differ too much are a failure.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let bar = Arc::new(DownloadBar::new(LogArguments::lines(false)));
     let options = ValidateOptions::new(arguments.inputs.inputs(), &*arguments.model)
@@ -126,7 +126,7 @@ fn table(out: &mut impl Write, found: &Validation, worst: usize) -> std::io::Res
     writeln!(out, "\n{verdict}")
 }
 
-/// The largest of each kind of difference.
+/// Adds the largest of each kind of difference.
 fn line(
     out: &mut impl Write,
     name: &str,

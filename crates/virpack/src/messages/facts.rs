@@ -1,4 +1,4 @@
-//! Errors of the libraries whose facts are options of the program.
+//! Errors of the libraries whose facts name options of the program.
 
 use super::flag;
 use virpack_core::Error;
@@ -6,7 +6,7 @@ use virpack_core::ResumeError;
 use virpack_core::output::OutputError;
 use virpack_seq::shown_path;
 
-/// What happened, with the names of options; None where the library's own words have no option in them.
+/// Returns what happened, with the names of options; None if the library's message names no option.
 pub(super) fn of(error: &Error) -> Option<String> {
     Some(match error {
         Error::NoShare { option, given } => {

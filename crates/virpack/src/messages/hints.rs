@@ -1,5 +1,5 @@
-//! Hints with the names of options, where the libraries' neutral ones are of less help; all others are the
-//! libraries'.
+//! Hints with the names of options, for cases in which the libraries' neutral hints help less. All others
+//! are the libraries'.
 
 use crate::failure::Failure;
 use crate::text::megabytes;
@@ -18,7 +18,7 @@ use virpack_seq::{InputError, SeqError, shown_path};
 
 type Words<'a> = Option<Cow<'a, str>>;
 
-/// What to do about an error of a run.
+/// Returns what to do about an error of a run.
 pub(super) fn of(error: &Error) -> Words<'_> {
     let words: Cow<'_, str> = match error {
         Error::Model(error) => return of_model(error),
@@ -98,12 +98,12 @@ fn of_device(error: &DeviceError) -> Words<'_> {
     }
 }
 
-/// What to do about a device without room.
+/// Returns what to do about a device without enough memory.
 pub(super) fn smaller_batches() -> &'static str {
     "ask for smaller batches with --token-budget"
 }
 
-/// What to do about a device that cannot be used.
+/// Returns what to do about a device that cannot be used.
 pub(super) fn of_unavailable(why: &Unavailable) -> Words<'_> {
     match why.remedy {
         Remedy::InstallDriver => Some("install the NVIDIA driver, or run with --device cpu".into()),
@@ -165,7 +165,7 @@ fn of_input(error: &InputError) -> Words<'_> {
     Some(words)
 }
 
-/// What to do about an output.
+/// Returns what to do about an output.
 pub(super) fn of_output(error: &OutputError) -> Words<'_> {
     Some(Cow::Borrowed(match error {
         OutputError::File(error) if error.is_scratch() => {
@@ -239,7 +239,7 @@ fn of_merge(error: &MergeError) -> Words<'_> {
     }
 }
 
-/// What to do about a failure that only the program knows.
+/// Returns what to do about a failure that only the program has.
 pub(super) fn of_own(failure: &Failure) -> Option<&'static str> {
     Some(match failure {
         Failure::OverlapWithoutWindows => "add --long-records window",

@@ -1,4 +1,4 @@
-//! The picture of all records that are drawn: a strip for each, coloured by its score from base to base.
+//! The plot of all drawn records: a strip for each, coloured by its score along the bases.
 
 use plotters::prelude::*;
 use virpack_core::calls::{DrawError, Track};
@@ -13,10 +13,10 @@ const WIDTH: u32 = 960;
 /// Pixels above the first strip, and of each strip with the space below it.
 const TOP: i32 = 70;
 const ROW: i32 = 22;
-/// Where strips begin and end.
+/// The left and right ends of strips.
 const LEFT: i32 = 420;
 const RIGHT: i32 = 930;
-/// Letters of an id that have room.
+/// The most letters of an id that fit.
 const ID_LETTERS: usize = 26;
 
 /// Draws tracks below each other, as SVG.
@@ -59,7 +59,7 @@ fn picture(tracks: &[&Track], text: &mut String) -> Result<(), PlotError> {
     area.present().map_err(failed)
 }
 
-/// A record's chunks as boxes in the colours of their scores; gaps have no verdict.
+/// Draws a record's chunks as boxes in the colours of their scores. Gaps have no verdict.
 fn strip(
     area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
     track: &Track,
@@ -71,7 +71,7 @@ fn strip(
         let x = LEFT + (share * f64::from(RIGHT - LEFT)).round() as i32;
         x
     };
-    // Where several points share a pixel column the highest of them is seen.
+    // If several points share a pixel column, the highest of them is drawn.
     let mut columns: Vec<Option<f32>> = vec![None; (RIGHT - LEFT) as usize];
     for (bases, score) in &track.points {
         let first = place(bases.start) - LEFT;
@@ -100,14 +100,14 @@ fn strip(
     area.draw(&Rectangle::new([(LEFT - 1, y - 1), (RIGHT + 1, y + 15)], edge.stroke_width(1))).map_err(failed)
 }
 
-/// A score as one of 51 shades.
+/// Returns a score as one of 51 shades.
 fn shade(score: f32) -> u8 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 50")]
     let shade = (score.clamp(0.0, 1.0) * 50.0).round() as u8;
     shade
 }
 
-/// From blue over light grey to red.
+/// Returns a colour from blue over light grey to red.
 fn colour(score: f32) -> RGBColor {
     const STOPS: [[f32; 3]; 3] = [[31.0, 119.0, 180.0], [235.0, 235.0, 235.0], [214.0, 39.0, 40.0]];
     let (from, share) = if score < 0.5 { (0, score * 2.0) } else { (1, score * 2.0 - 1.0) };
@@ -147,7 +147,7 @@ mod tests {
         let text = draw(&tracks.iter().collect::<Vec<_>>()).unwrap();
         assert!(text.starts_with("<svg") && text.ends_with("</svg>\n"), "{text}");
         assert!(text.contains("the best 3 records") && text.contains("a&lt;b&gt;&amp;a&lt;b"), "{text}");
-        // Frames of strips, one each.
+        // One frame for each strip.
         assert_eq!(text.matches("fill=\"none\"").count(), 3, "{text}");
         for (score, expected) in [(0.0, (31, 119, 180)), (0.5, (235, 235, 235)), (1.0, (214, 39, 40))] {
             assert_eq!(colour(score), RGBColor(expected.0, expected.1, expected.2));

@@ -1,4 +1,4 @@
-//! The picture of a record: its score from base to base, and its regions.
+//! The plot of a record: its score along the bases, and its regions.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -8,7 +8,7 @@ use virpack_seq::shown_id;
 use super::{FILL, INK, PlotError, lines, register};
 use crate::text::{count, grouped};
 
-/// What is drawn on.
+/// The drawing area.
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 const SIZE: (u32, u32) = (960, 340);
@@ -44,7 +44,7 @@ fn picture(track: &Track, text: &mut String) -> Result<(), PlotError> {
     area.present().map_err(failed)
 }
 
-/// A sample of each thing that is drawn, and what it is.
+/// Draws a sample of each element, with its name.
 fn legend(area: &Area<'_>, chunks_in_point: u32) -> Result<(), PlotError> {
     let point = match chunks_in_point {
         1 => "a chunk".to_owned(),
@@ -80,7 +80,7 @@ fn chart(area: &Area<'_>, track: &Track) -> Result<(), PlotError> {
     chart.draw_series(regions).map_err(failed)?;
     let middle = PathElement::new([(1, 0.5), (track.length.max(2), 0.5)], INK.mix(0.6).stroke_width(1));
     chart.draw_series([middle]).map_err(failed)?;
-    // A chunk is a line over its bases: where there is none, it has no verdict.
+    // A chunk is a line over its bases. A gap has no verdict.
     let points = track.points.iter().map(|(bases, score)| {
         PathElement::new([(bases.start + 1, *score), (bases.end, *score)], FILL.stroke_width(2))
     });

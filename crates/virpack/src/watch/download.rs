@@ -1,4 +1,4 @@
-//! Bars of downloads on stderr; where stderr is no terminal, nothing is drawn.
+//! Bars of downloads on stderr. If stderr is not a terminal, nothing is drawn.
 
 use crate::log::{LogArguments, LogFormat};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,7 +16,7 @@ pub(crate) struct DownloadBar {
 }
 
 impl DownloadBar {
-    /// Bars, where lines for people are asked for.
+    /// Returns the bars, for lines for people.
     pub(crate) fn new(log: LogArguments) -> Self {
         let quiet = log.quiet || log.format != LogFormat::Text;
         DownloadBar { log, quiet, bar: Mutex::new(ProgressBar::hidden()) }

@@ -1,41 +1,41 @@
-//! Rates out of how far a run was, and when.
+//! Computes rates from the progress of a run over time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use virpack_core::{ChunkProgress, DeviceProgress, Progress};
 
-/// The time over which rates are taken.
+/// The time over which rates are computed.
 const WINDOW: Duration = Duration::from_secs(30);
-/// The least time between two states that are kept.
+/// The shortest time between two states that are kept.
 const STEP: Duration = Duration::from_secs(1);
 
-/// A run's states over the last half minute.
+/// The states of a run over the last half minute.
 #[derive(Debug)]
 pub(super) struct Meter {
     start: Instant,
-    /// The oldest one first; the first one is as old as the window, or the start.
+    /// The oldest state first, which is as old as the window, or the start.
     kept: VecDeque<(Instant, Progress)>,
     latest: Progress,
-    /// When that was so.
+    /// The time of the latest state.
     latest_at: Instant,
     /// The longest time between two states.
     gap: Duration,
 }
 
-/// A run, now.
+/// The figures of a run at one time.
 #[derive(Debug)]
 pub(super) struct Figures {
     pub(super) elapsed: Duration,
     pub(super) progress: Progress,
     pub(super) records_per_second: f64,
-    /// Of a run that judges chunks.
+    /// The figures of a run that judges chunks.
     pub(super) chunks: Option<ChunkFigures>,
-    /// What is left at the run's own pace so far; None if nothing is done yet.
+    /// The remaining time, at the run's own pace so far; None if nothing is finished yet.
     pub(super) left: Option<Duration>,
     pub(super) devices: Vec<DeviceFigures>,
 }
 
-/// Chunks that have their scores, and how fast they get them.
+/// The chunks that have their scores, and their rate.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ChunkFigures {
     pub(super) progress: ChunkProgress,
@@ -48,19 +48,19 @@ pub(super) struct ChunkFigures {
 pub(super) struct DeviceFigures {
     pub(super) progress: DeviceProgress,
     pub(super) tokens_per_second: f64,
-    /// The share of the time that it computed, 0 to 1.
+    /// The share of the time in which it computed, 0 to 1.
     pub(super) busy: f64,
 }
 
 impl Meter {
-    /// Nothing done yet.
+    /// Returns a meter without progress.
     pub(super) fn new(start: Instant) -> Meter {
         let nothing = Progress::default();
         let kept = VecDeque::from([(start, nothing.clone())]);
         Meter { start, kept, latest: nothing, latest_at: start, gap: Duration::ZERO }
     }
 
-    /// Takes the state at `now`.
+    /// Adds the state at `now`.
     pub(super) fn add(&mut self, now: Instant, progress: Progress) {
         self.latest = progress;
         self.gap = self.gap.max(now.duration_since(self.latest_at));
@@ -73,15 +73,15 @@ impl Meter {
         }
     }
 
-    /// What is left at `now`: at the pace until the latest state, of which `done` is the share of the work, and less as time
-    /// goes by since, until the next one is overdue.
+    /// Returns the remaining time at `now`: at the pace until the latest state, at which `done` is the
+    /// share of the work, minus the time since that state, until the next one is overdue.
     fn left(&self, now: Instant, done: f64) -> Duration {
         let taken = self.latest_at.duration_since(self.start);
         let since = now.duration_since(self.latest_at).min(self.gap);
         taken.mul_f64((1.0 - done) / done).saturating_sub(since)
     }
 
-    /// What can be said at `now`.
+    /// Returns the figures at `now`.
     pub(super) fn figures(&self, now: Instant) -> Figures {
         let elapsed = now.duration_since(self.start);
         let (since, before) = self.kept.front().expect("the start, or a later state, is kept");
@@ -143,7 +143,7 @@ mod tests {
         let at = |second| start + Duration::from_secs(second);
         let mut meter = Meter::new(start);
         assert_eq!(meter.figures(at(5)).left, None);
-        // A thousand tokens a second, and two from the 50th on.
+        // A thousand tokens per second, and two thousand from the 50th second on.
         for second in 1..=100u64 {
             let tokens = 1_000 * second + 1_000 * second.saturating_sub(50);
             meter.add(at(second), state(second, tokens));
@@ -158,7 +158,7 @@ mod tests {
         assert!((chunks.chunks_per_second - 2.0).abs() < 0.02, "{figures:?}");
         assert!((chunks.bases_per_second - 600.0).abs() < 6.0, "{figures:?}");
         assert_eq!(figures.left, Some(Duration::from_secs(100)));
-        // Nothing more comes: the rate goes down.
+        // No more progress: the rate decreases.
         assert!(meter.figures(at(130)).devices[0].tokens_per_second < 1_100.0);
     }
 
@@ -171,7 +171,7 @@ mod tests {
         meter.add(at(6), state(0.1));
         meter.add(at(10), state(0.25));
         let left = |second| meter.figures(at(second)).left.unwrap().as_secs();
-        // A state that is some seconds old is no slower pace.
+        // The age of a state does not count as a slower pace.
         assert_eq!([10, 12, 14, 15, 60].map(left), [30, 28, 26, 25, 24]);
         let mut meter = Meter::new(start);
         meter.add(at(10), state(1.0));

@@ -1,5 +1,5 @@
-//! What a person in a hurry does wrong: each time a message with the place and a way out, exit code 1, and
-//! nothing left behind.
+//! Common mistakes of users: each gives a message with the place and a remedy, and exit code 1, and leaves
+//! nothing behind.
 
 mod changing;
 mod compression;

@@ -1,9 +1,10 @@
-//! What is said of cards that `--device auto` cannot use. The loader finds a made-up driver first.
+//! The messages about cards that `--device auto` cannot use. The loader finds an imitation of the driver
+//! first.
 
 use crate::support::{Place, Ran};
 use std::process::Command;
 
-/// A library with as much of the driver as is called before a card is opened.
+/// A library with the functions of the driver that are called before a card is opened.
 fn driver(place: &Place, result_of_init: u32) {
     let code = format!(
         "int cuInit(unsigned flags) {{ return {result_of_init}; }}\n\
@@ -19,7 +20,7 @@ fn driver(place: &Place, result_of_init: u32) {
 fn with_driver(place: &Place, arguments: &[&str]) -> Ran {
     let mut command = place.command(arguments);
     command.env("LD_LIBRARY_PATH", place.path("driver"));
-    // No environment of Python, in which cuBLASLt may be.
+    // Without a Python environment, which may contain cuBLASLt.
     for variable in ["CUDA_HOME", "CONDA_PREFIX", "VIRTUAL_ENV", "PATH"] {
         command.env_remove(variable);
     }

@@ -1,4 +1,4 @@
-//! What pipelines of VirNucPro expect: unique ids, tables without rows.
+//! What pipelines of VirNucPro expect: unique ids, and tables without rows.
 
 use crate::support::Place;
 
@@ -70,7 +70,7 @@ fn contigs_are_called_by_predict_and_by_report() {
     let contigs = place.read("out/a/contigs.tsv");
     assert_eq!(first_columns(&contigs), ["b2", "b10"]);
     assert_eq!(place.read("out/b/contigs.tsv"), contigs);
-    // What is not asked for again stays; what is given changes tiers alone.
+    // Options that are not given stay; the given ones change tiers only.
     place.run(&["report", "out/b", "--strict"]).succeeds(&["out/b/contigs.tsv"]);
     assert_eq!(place.read("out/b/contigs.tsv"), contigs);
     place.run(&["report", "out/b", "--contigs", "--contig-min-chunks", "100"]).succeeds(&[]);

@@ -1,5 +1,5 @@
-//! The libraries name no option of this program, and keep hints apart from what errors say: `virpack_core::Hint` gives them,
-//! and `src/messages` puts options into them.
+//! The libraries name no option of this program, and keep hints separate from messages:
+//! `virpack_core::Hint` returns them, and `src/messages` adds options.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use sources::sources;
 
 const LIBRARIES: [&str; 4] = ["virpack-seq", "virpack-device", "virpack-model", "virpack-core"];
 
-/// Options of other programs, in commands that hints give and in what a compiler is called with.
+/// Options of other programs, in commands of hints and in the arguments of a compiler.
 const OF_OTHERS: [&str; 9] = [
     "samtools fasta FILE > reads.fasta (with --reference",
     "pod5 convert fast5 FILE --output",
@@ -71,7 +71,8 @@ fn options_and_hints_are_found() {
     assert_eq!(hints, [false, true, false, false, false, true], "{strings:?}");
 }
 
-/// Whether a string holds `--` and a letter as a word begins, outside the commands of other programs.
+/// Returns whether a string has `--` and a letter at the beginning of a word, outside the commands of other
+/// programs.
 fn has_option(string: &str) -> bool {
     let own = OF_OTHERS.iter().fold(string.to_owned(), |text, command| text.replace(command, ""));
     own.match_indices("--").any(|(at, _)| {
@@ -81,12 +82,13 @@ fn has_option(string: &str) -> bool {
     })
 }
 
-/// Whether a line of a string is a hint's.
+/// Returns whether a line of a string belongs to a hint.
 fn has_hint(string: &str) -> bool {
     string.lines().any(|line| line.starts_with("hint:"))
 }
 
-/// The strings of a source before its tests, without comments; lines that `\` joins are joined, and `\n` is a line's end.
+/// Returns the strings of a source before its tests, without comments. Lines joined by `\` are joined, and
+/// `\n` is the end of a line.
 fn strings_of(source: &str) -> Vec<String> {
     let mut rest = &source[..source.find("mod tests {").unwrap_or(source.len())];
     let mut strings = Vec::new();
@@ -111,7 +113,7 @@ fn strings_of(source: &str) -> Vec<String> {
         } else if rest.starts_with("'\"'") {
             rest = &rest[3..];
         } else if rest.starts_with("'\\") {
-            // A character that is escaped, which may be a quote.
+            // An escaped character, which may be a quote.
             rest = &rest[3..];
         } else {
             rest = &rest[1..];
@@ -120,7 +122,7 @@ fn strings_of(source: &str) -> Vec<String> {
     strings
 }
 
-/// Where a string that begins `text` ends: the place of its last quote.
+/// Returns the end of a string that begins `text`: the place of its last quote.
 fn end_of(text: &str) -> usize {
     let mut escaped = false;
     let end = text.char_indices().skip(1).find(|(_, c)| {
@@ -131,7 +133,7 @@ fn end_of(text: &str) -> usize {
     end.unwrap().0
 }
 
-/// A string's content as it is printed, as far as lines go.
+/// Returns a string's content as it is printed, as far as lines matter.
 fn joined(content: &str) -> String {
     let mut pieces = content.split("\\\n");
     let first = pieces.next().unwrap().to_owned();

@@ -1,6 +1,6 @@
-//! Tests of the program from outside, in one program: a module a subject.
+//! Tests of the program from outside, in one program: one module for each subject.
 //!
-//! `memory.rs` is a program of its own: it measures what runs take, and no other may run beside them.
+//! `memory.rs` is a separate program: it measures memory, and no other test may run beside it.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 

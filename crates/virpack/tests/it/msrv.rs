@@ -1,4 +1,4 @@
-//! The minimum Rust version that Cargo.toml states is one that every dependency takes.
+//! The minimum Rust version in Cargo.toml is sufficient for every dependency.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Inputs by URL: what is made of an object is what is made of the file.
+//! Inputs by URL: an object gives the same results as the file.
 
 use crate::support::{MODEL, PROTEINS, Place, Ran};
 use server::{Fault, Server};
@@ -12,7 +12,7 @@ mod tls;
 
 const CONTIGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/contigs.fasta");
 
-/// So many proteins.
+/// Returns this number of proteins.
 fn proteins(records: usize) -> String {
     let letters = "MKTAYIAKJRLLGGTSPEDWNCFV".repeat(5);
     (0..records).map(|i| format!(">p{i}\n{}\n", &letters[i % 24..][..1 + i * 31 % 90])).collect()
@@ -80,7 +80,7 @@ fn parts_of_a_plan_read_their_own_bytes_of_an_object() {
     assert_eq!(sent(), text.len() as u64, "parts read the input once, all together");
     store(&["commit", "out/plan", "-o", "out/joined.npy"]).succeeds(&[]);
     place.expect_same_file("out/whole.npy", "out/joined.npy");
-    // Another object of that name.
+    // Another object with that name.
     fs::remove_file(place.path("out/plan/_parts/000002.json")).unwrap();
     server.put("/bucket/a.fa", text.replacen(">p1\n", ">q1\n", 1));
     let changed = ["s3://bucket/a.fa", "the input changed since the plan was made"];
@@ -153,7 +153,7 @@ fn a_certificate_that_is_not_trusted_is_said_at_once() {
     };
     let untrusted = ["the server's certificate is not trusted", "set SSL_CERT_FILE to the PEM file"];
     embed(&url, None).is_refused(&untrusted);
-    // The answer is heard: the authority is trusted.
+    // The answer is accepted, because the authority is trusted.
     embed(&url, Some(&tls::fixture("authority.pem"))).is_refused(&["there is no such object"]);
     for input in [&url, "http://localhost:9/p.fa", "s3://bucket/p.fa"] {
         let said = ["SSL_CERT_FILE gives no certificate to trust", "set it to a PEM file, or unset it"];

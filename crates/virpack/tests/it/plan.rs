@@ -1,4 +1,4 @@
-//! Plans: their parts, made and made again by processes that are killed, and what a commit makes of them.
+//! Plans: their parts, made and made again by processes that are killed, and the results of a commit.
 
 use crate::support::{MODEL, PROTEINS, Place, Ran};
 use flate2::Compression;
@@ -9,7 +9,7 @@ use std::io::Write;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-/// FASTA of so many proteins of 1 to 90 residues, every ninth empty, some wrapped.
+/// FASTA of this number of proteins of 1 to 90 residues, every ninth empty, some wrapped.
 fn proteins(records: usize) -> String {
     let letters = "MKTAYIAKJRLL-GGTSPEDW.NCFV".repeat(5);
     let residues = |i: usize| if i % 9 == 4 { "" } else { &letters[i % 26..][..1 + i * 31 % 90] };
@@ -20,7 +20,7 @@ fn proteins(records: usize) -> String {
     (0..records).map(|i| format!(">p{i} > @\n{}\n", wrapped(i))).collect()
 }
 
-/// The same as FASTQ, whose qualities begin with `@`, some wrapped.
+/// The same as FASTQ, with qualities that begin with `@`, some wrapped.
 fn reads(records: usize) -> String {
     let letters = "MKTAYIAKJRLLGGTSPEDWNCFV".repeat(5);
     let read = |i: usize| {
@@ -132,7 +132,7 @@ fn killed_at_random_moments_parts_are_those_of_an_undisturbed_run() {
     };
     let mut kills = 0;
     while kills < 20 {
-        // Something is always missing: a part, what says what it is, or both.
+        // Something is always missing: a part, its report, or both.
         for number in 1..=whole.len() {
             let what = random(6);
             if what == 0 || what == 1 {
@@ -175,7 +175,7 @@ fn a_commit_names_the_part_that_is_missing_torn_or_foreign() {
         let ran = place.commit(&[]);
         ran.is_refused(&["error: 1 of ", &format!("\n  part 3: {problem}"), hint]);
         assert!(!path("manifest.json").exists());
-        // As asked for by its number, it is made again.
+        // A part requested by its number is made again.
         place.make(&["--part", "3"]).succeeds(&["part 3 of "]);
         assert_eq!(fs::read(&third).unwrap(), whole);
         assert_eq!(fs::read_to_string(&said).unwrap(), what);
@@ -202,7 +202,7 @@ fn a_commit_names_the_part_that_is_missing_torn_or_foreign() {
     fs::write(&said, what.replace("\"float32\"", "\"float16\"")).unwrap();
     place.commit(&[]).is_refused(&["part 3: foreign: computed in float16, and part 1 in float32"]);
     fs::write(&said, &what).unwrap();
-    // A part of another plan, of the same records.
+    // A part of another plan for the same records.
     let other =
         ["plan", "--model", MODEL, "-o", "out/other", "a.fa", "--part-tokens", "1500", "--layer", "0"];
     place.run(&other).succeeds(&[]);
@@ -214,7 +214,7 @@ fn a_commit_names_the_part_that_is_missing_torn_or_foreign() {
     fs::copy(&third, path("part-000099.parquet")).unwrap();
     place.commit(&[]).is_refused(&["out/plan/part-000099.parquet: the plan has no such part"]);
     fs::remove_file(path("part-000099.parquet")).unwrap();
-    // What stopped runs have left goes, and nothing else.
+    // The leftovers of stopped runs are removed, and nothing else.
     for name in [".part-000003.parquet.tmp-7", "_parts/.000003.json.tmp-7-1", ".notes.tmp-7", "notes"] {
         fs::write(path(name), "").unwrap();
     }
@@ -271,7 +271,7 @@ fn what_has_changed_since_the_plan_is_refused() {
         .set_modified(SystemTime::UNIX_EPOCH)
         .unwrap();
     place.make(&[]).is_refused(&[said, "its modification time moved"]);
-    // Of bytes that change, and nothing else, only the parts that have them.
+    // When bytes change, only the parts with these bytes change.
     place.write("a.fa", text.replacen(">p1 > @\n", ">p1 > #\n", 1));
     set_back();
     place.make(&["--part", "1"]).is_refused(&[said, "SHA-256"]);

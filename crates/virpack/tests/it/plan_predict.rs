@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 /// Viral and bacterial letters.
 const KNOWN: &str = include_str!("../../../../examples/metagenome.fasta");
 
-/// Records of 80 to some 20,000 bases, all different, and odd ones: empty, short, with gaps, with ids that
-/// come again.
+/// Records of 80 to about 20,000 bases, all different, and unusual ones: empty, short, with gaps, with
+/// duplicate ids.
 fn contigs(records: usize) -> String {
     let known: Vec<u8> = KNOWN.lines().filter(|line| !line.starts_with('>')).flat_map(str::bytes).collect();
     let mut random = 7_u64;
@@ -60,7 +60,7 @@ impl Place {
         files
     }
 
-    /// Checks that a committed directory is that of a run, but for times.
+    /// Checks that a committed directory equals that of a run, except for times.
     #[track_caller]
     fn expect_same(&self, committed: &str, run: &str) {
         let [mut ours, mut theirs] = [committed, run].map(|directory| self.files(directory));
@@ -77,11 +77,11 @@ impl Place {
             assert_eq!(our[name], their[name], "{name}");
         }
         for (name, theirs) in their["options"].as_object().unwrap() {
-            // The sizes of batches are each part's own.
+            // The sizes of batches differ between parts.
             assert!(our["options"][name] == *theirs || name == "token_budget", "{name}");
         }
         for (name, theirs) in their["counts"].as_object().unwrap() {
-            // A sequence that comes again in another part is computed again.
+            // A sequence that occurs again in another part is computed again.
             let depends_on_parts = name.ends_with("_tokens") || name.starts_with("repeated_");
             assert!(our["counts"][name] == *theirs || depends_on_parts, "{name}: {theirs}");
         }
@@ -112,14 +112,14 @@ fn a_plan_of_predict_that_is_joined_is_the_directory_of_one_run() {
     let commit = |output: &str, arguments: &[&str]| {
         place.run(&[&["commit", "out/plan", "-o", output], arguments].concat())
     };
-    // Of several inputs, MultiQC's file has the directory's name.
+    // With several inputs, MultiQC's file has the directory's name.
     let (whole, joined) = ("out/whole/run", "out/joined/run");
     run(whole, &[]);
     commit(joined, &[]).succeeds(&["out/plan/manifest.json: 431 records of ", " viral (virpack-mini)"]);
     let chunks = place.read("out/joined/run/chunks.tsv").lines().count() - 1;
     assert!(chunks > 2_500, "{chunks} chunks");
     place.expect_same(joined, whole);
-    // What was committed is a run as any other.
+    // The committed directory is a run like any other.
     let again = ["predict", "--min-length", "30", "--device", "cpu", "-o", joined, "--resume"];
     place.run(&[&again[..], &inputs].concat()).succeeds(&["complete"]);
     let other = ["--strict", "--compat", "broad", "--contigs", "--plot", "--max-plots", "3"];

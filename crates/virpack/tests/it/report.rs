@@ -1,8 +1,8 @@
-//! `virpack report`: finished runs, looked at in another way.
+//! `virpack report`: finished runs with other options.
 
 use super::support::Place;
 
-/// Two records of several chunks: the model is sure of neither.
+/// Two records of several chunks: the model is certain of neither.
 fn contigs() -> String {
     let gene = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATCCTGAAAGGTGCA".repeat(30);
     let other = "GATTACAGGCATGAGCCACCGCGCCCGGCCTTTTATTTTCTTAAA".repeat(40);
@@ -22,7 +22,7 @@ fn a_run_is_judged_again_and_compared() {
     ]);
     assert_eq!(place.read("out/a/viral.fna").matches('>').count(), 2);
     assert!(place.path("out/a/plots/overview.svg").exists());
-    // What is not given stays: the threshold, and that there are pictures.
+    // Options that are not given stay: the threshold, and that there are plots.
     place.run(&["report", "out/a", "--prevalence", "0.5"]).succeeds(&["2 of 2 sequences are viral"]);
     assert!(place.path("out/a/plots/000001_gene.svg").exists());
     assert_eq!(place.read("out/a/frames.tsv"), frames);

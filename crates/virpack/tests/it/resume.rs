@@ -1,4 +1,5 @@
-//! Runs that end before their input does, and the command that goes on: interrupted, out of disk, with damaged parts.
+//! Runs that end before their input does, and the command that resumes them: interrupted, out of disk
+//! space, with damaged parts.
 
 mod leftovers;
 mod predict;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// FASTA of so many proteins of 1 to 90 residues, every ninth empty.
+/// FASTA of this number of proteins of 1 to 90 residues, every ninth empty.
 fn proteins(records: usize) -> String {
     let letters = "MKTAYIAKJRLL-GGTSPEDW.NCFV".repeat(5);
     let residues = |i: usize| if i % 9 == 4 { "" } else { &letters[i % 26..][..1 + i * 31 % 90] };
@@ -19,12 +20,12 @@ fn proteins(records: usize) -> String {
 /// The arguments of a run on the CPU into `out/NAME`, with many small parts.
 fn arguments<'a>(model: &'a str, name: &'a str) -> Vec<&'a str> {
     let fixed = ["embed", "input.fa", "--device", "cpu", "--threads", "2", "--model", model, "-o", name];
-    // The real model takes its time.
+    // The real model is slow.
     let records = if model == MODEL { "500" } else { "20" };
     [&fixed[..], &["--checkpoint-records", records]].concat()
 }
 
-/// Everything in `out/` by name, but for the times that a run took; of a directory that it is one.
+/// Returns everything in `out/` by name, without the times of a run; for a directory only that it is one.
 fn outputs(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let name = |entry: &std::fs::DirEntry| entry.file_name().into_string().unwrap();
@@ -33,7 +34,7 @@ fn outputs(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     files.map(|entry| (name(&entry), std::fs::read(entry.path()).unwrap_or_default())).collect()
 }
 
-/// What an undisturbed run leaves, which is taken away again.
+/// Returns the files of an undisturbed run, which are then removed.
 fn undisturbed(place: &Place, model: &str, name: &str) -> BTreeMap<String, Vec<u8>> {
     place.run(&arguments(model, name)).succeeds(&[]);
     let whole = outputs(&place.path("out"));
@@ -62,17 +63,17 @@ fn started_into(place: &Place, arguments: &[&str], partial: &Path) -> Child {
 }
 
 fn signal(child: &Child, signal: &str) {
-    // The run may be over by now.
+    // The run may have ended.
     let _ = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
 }
 
-/// The command that a run has said goes on.
+/// Returns the command that resumes, as the run printed it.
 fn said_command(ran: &Ran) -> String {
     let line = ran.stderr.lines().find_map(|line| line.strip_prefix("hint: go on with: "));
     line.unwrap_or_else(|| panic!("no command in {ran:#?}")).to_owned()
 }
 
-/// Runs a command as a person would who copies it.
+/// Runs a command as a user does who copies it.
 fn run_line(place: &Place, line: &str) -> Ran {
     let mut shell = Command::new("sh");
     shell.args(["-c", line]).current_dir(place.path("")).env("CUDA_VISIBLE_DEVICES", "");
@@ -140,7 +141,7 @@ fn where_nothing_is_to_be_resumed_the_run_starts() {
     place.write("input.fa", proteins(30));
     let again = [&arguments(MODEL, "out/emb.npy")[..], &["--resume"]].concat();
     place.run(&again).succeeds(&["nothing to resume: starting from the beginning", "27 sequences, "]);
-    // A script that starts it again and again is told that it is done.
+    // A script that starts it repeatedly is informed that the output is complete.
     place.run(&again).succeeds(&["the output is complete already: out/emb.npy.run.json describes this run"]);
     place.run(&[&again[..], &["--pool", "max"]].concat()).is_refused(&[
         "out/emb.npy.run.json describes another run, which is complete:",
@@ -175,13 +176,13 @@ fn a_run_that_another_one_has_is_left_alone() {
     assert!(child.wait().unwrap().success());
 }
 
-/// A file-size limit stands for a disk that fills: a write fails part of the way.
+/// A file-size limit acts like a disk that fills: a write fails in the middle.
 #[test]
 fn a_disk_that_fills_leaves_the_parts() {
     let place = Place::new();
     place.write("input.fa", proteins(20_000));
     let whole = undisturbed(&place, MODEL, "out/emb.npy");
-    // Ignored, as some shells leave it, or not: the signal ends no run, and the write fails.
+    // The signal is ignored, as some shells leave it, or not: it ends no run, and the write fails.
     let limited = |trap: &str| {
         // 17,778 rows of 192 bytes are 6,667 blocks of 512.
         let line = format!(
@@ -190,7 +191,7 @@ fn a_disk_that_fills_leaves_the_parts() {
             arguments(MODEL, "out/emb.npy").join(" ")
         );
         let ran = run_line(&place, &line);
-        // On a slow disk a part may grow over it first.
+        // On a slow disk a part may exceed it first.
         ran.is_refused(&["cannot write out/emb.npy", "hint: go on with: "]);
         assert_eq!(place.outputs(), ["emb.npy.partial"]);
         ran
@@ -255,7 +256,7 @@ fn shards_make_what_a_run_over_all_makes() {
         .succeeds(&["out/emb.npy: 444 sequences of 3 shards, 56 records skipped"]);
     let joined = outputs(&place.path("out"));
     for (name, bytes) in &whole {
-        // Batches are others, and so is the last bit of some values.
+        // Batches differ, and so does the last bit of some values.
         assert!(&joined[name] == bytes || name == "emb.npy", "{name}");
     }
     let values = |bytes: &[u8]| -> Vec<f32> {
@@ -277,7 +278,8 @@ fn shards_make_what_a_run_over_all_makes() {
     assert!(place.read("out/one.safetensors.records.tsv").ends_with("gaps\n0\ta\t3\tFalse\t0\t0\n"));
 }
 
-/// What another version has left is called that, and neither read as if it were this one's nor called damaged.
+/// A checkpoint of another version is reported as such; it is neither read as the current format nor called
+/// damaged.
 #[test]
 fn parts_and_shards_of_another_format_are_refused() {
     let place = Place::new();
@@ -380,7 +382,8 @@ fn a_shard_goes_on_where_it_was_stopped() {
 
 // --- the real 8M model ---
 
-/// The real model and `records` real proteins as `input.fa`; None, said aloud, where they are not there.
+/// Returns the real model and `records` real proteins as `input.fa`; None, with a message, if they are
+/// missing.
 fn real(records: usize) -> Option<(Place, String)> {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let model = shared.join("models/esm2_t6_8M_finetuned");
@@ -431,7 +434,7 @@ fn the_real_model_is_told_to_stop_at_twenty_moments() {
     }
 }
 
-/// A disk of so many bytes that is gone with the value; None, said aloud, where none can be made.
+/// A disk of limited size that is removed with the value; None, with a message, if none can be made.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {

@@ -1,4 +1,4 @@
-//! `-o -`: standard output gets the bytes of the file, and nothing else; nothing is left anywhere.
+//! `-o -`: standard output gets the bytes of the file, and nothing else; nothing is left elsewhere.
 
 use crate::support::{MODEL, PROTEINS, Place, Ran};
 use std::fs::{File, OpenOptions};
@@ -29,7 +29,7 @@ fn leaves_nothing(place: &Place) {
     assert!(!place.path("-").exists());
 }
 
-/// Its bytes, where it succeeds and says each of `said` on stderr.
+/// Returns its bytes, after checking that it succeeds and prints each of `said` on stderr.
 #[track_caller]
 fn bytes(place: &Place, arguments: &[&str], said: &[&str]) -> Vec<u8> {
     let Output { status, stdout, stderr } = run(place, arguments);
@@ -65,7 +65,8 @@ fn embeddings_are_those_of_the_file() {
     assert_eq!(json, quiet.stdout);
 }
 
-/// The rows that wait for others lie in `TMPDIR` where memory does not hold them; shards are joined to standard output too.
+/// Rows that wait for others are in `TMPDIR` if memory cannot hold them; shards are also merged to standard
+/// output.
 #[test]
 fn shards_are_merged_to_standard_output() {
     let place = Place::new();
@@ -113,7 +114,7 @@ fn verdicts_are_those_of_the_table() {
     let said = ["on CPU, ", "1 of 5 sequences is viral (virpack-mini); "];
     let table = bytes(&place, &[&predict[..], &["-"]].concat(), &said);
     assert_eq!(String::from_utf8(table).unwrap(), place.read("tables/sequences.tsv"));
-    // An input that turns bad ends the run as ever.
+    // An input that becomes invalid ends the run as usual.
     let many = format!("{}>bad\nACGT7\n", ">good\nGCCGCCGCCGCCGCCGCC\n".repeat(3));
     place.write("bad.fa", many);
     Ran::from(run(&place, &["predict", "bad.fa", "-o", "-"])).stops(&["error: bad.fa:8: ", "`7`"]);
@@ -133,7 +134,7 @@ fn what_standard_output_cannot_give_is_refused() {
     }
     refused(&to(&["--pool", "none"]), &[".npy holds one row", "hint: use .parquet, .arrows"]);
     refused(&to(&["--format", "arrow", "--dtype-out", "bf16"]), &[".arrows has no bfloat16", "hint: "]);
-    // A run that fails sends no beginning of an array.
+    // A failed run sends no beginning of an array.
     refused(&embed(&["in.fa", "-o", "-"]), &["in.fa:4: ", "`7`"]);
     let predict = |more| ["predict", "dna.fa", "-o", "-", more];
     refused(&predict("--resume"), &["--resume does not go with -o -", "hint: "]);
@@ -191,7 +192,7 @@ fn a_full_disk_behind_standard_output_is_an_error() {
 #[test]
 fn a_terminal_gets_no_bytes() {
     let place = Place::new();
-    // The side of a terminal that a program has open is one as well.
+    // A program's side of a terminal is also a terminal.
     let terminal = || OpenOptions::new().read(true).write(true).open("/dev/ptmx");
     let Ok(first) = terminal() else { return eprintln!("skipped: no terminals here") };
     drop(first);
@@ -250,7 +251,7 @@ fn an_interrupted_stream_is_not_taken_for_a_complete_one() {
     }
 }
 
-/// What waits for the number of rows has no name that a killed run could leave.
+/// The file of rows that wait for their number has no name that a killed run could leave.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_killed_run_leaves_no_rows_behind() {

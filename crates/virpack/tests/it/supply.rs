@@ -1,7 +1,8 @@
-//! The crates that virpack is built from: where they come from, their licences, and the notices that go with the binary.
+//! The crates from which virpack is built: their sources, their licences, and the notices that are
+//! distributed with the binary.
 //!
-//! The licences and sources that are allowed are those of `deny.toml`, which `cargo deny check` reads too. `dev/notices.sh`
-//! writes NOTICES.txt again.
+//! `deny.toml` lists the allowed licences and sources, and `cargo deny check` reads it too.
+//! `dev/notices.sh` writes NOTICES.txt again.
 
 mod graph;
 mod notices;
@@ -17,7 +18,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The strings of a list in deny.toml, between `NAME = [` and `]`.
+/// Returns the strings of a list in deny.toml, between `NAME = [` and `]`.
 fn listed(name: &str) -> BTreeSet<String> {
     let text = std::fs::read_to_string(root().join("deny.toml")).unwrap();
     let (_, list) =
@@ -36,7 +37,7 @@ fn every_crate_comes_from_a_registry_that_is_allowed() {
     for source in &sources {
         assert!(allowed.iter().any(|allowed| allowed == source), "{source} is not allowed by deny.toml");
     }
-    // A registry's crate has a checksum, without which its bytes are not known.
+    // A crate from a registry has a checksum, which identifies its bytes.
     assert_eq!(lock.matches("\nchecksum = \"").count(), sources.len());
 }
 

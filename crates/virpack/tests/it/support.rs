@@ -1,4 +1,4 @@
-//! A directory to run `virpack` in, and what it said.
+//! A directory in which `virpack` runs, and the results of runs.
 
 #![allow(dead_code, reason = "the test of memory uses a part of this")]
 
@@ -17,10 +17,10 @@ pub(crate) fn program() -> String {
     std::env::var("VIRPACK").unwrap_or_else(|_| env!("CARGO_BIN_EXE_virpack").to_owned())
 }
 
-/// A directory of inputs, and `out/` in it for outputs; gone at the end.
+/// A directory of inputs, with `out/` in it for outputs; deleted at the end.
 pub(crate) struct Place(tempfile::TempDir);
 
-/// What a run left on its way out.
+/// The results of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -59,7 +59,7 @@ impl Place {
         names
     }
 
-    /// `virpack` in this directory, off the network and with an empty cache of models.
+    /// `virpack` in this directory, without network and with an empty cache of models.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
         command.args(arguments).current_dir(self.0.path());
@@ -67,7 +67,7 @@ impl Place {
         for variable in ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN", "HF_ENDPOINT"] {
             command.env_remove(variable);
         }
-        // What is tested is the same with and without a GPU.
+        // The tests are the same with and without a GPU.
         command.env("CUDA_VISIBLE_DEVICES", "");
         command.stdin(Stdio::null());
         command
@@ -92,7 +92,7 @@ impl Place {
         let mut command = self.command(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // What does not want its input closes it.
+        // A program that does not read its input closes it.
         let _ = child.stdin.take().unwrap().write_all(input);
         Ran::from(child.wait_with_output().unwrap())
     }
@@ -103,15 +103,15 @@ impl Ran {
         Ran::from(command.output().unwrap())
     }
 
-    /// Succeeded, saying each of `said` on stderr.
+    /// Checks that it succeeded and printed each of `said` on stderr.
     #[track_caller]
     pub(crate) fn succeeds(&self, said: &[&str]) {
         assert_eq!(self.code, Some(0), "{self:#?}");
         self.says(said);
     }
 
-    /// Ended with exit code 1, an `error:` that says each of `said`, before it at most the line that names the device,
-    /// and nothing on stdout.
+    /// Checks that it ended with exit code 1, printed an `error:` with each of `said`, before it at most
+    /// the line that names the device, and nothing on stdout.
     #[track_caller]
     pub(crate) fn is_refused(&self, said: &[&str]) {
         assert_eq!(self.code, Some(1), "{self:#?}");

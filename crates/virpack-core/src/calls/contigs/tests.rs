@@ -1,4 +1,4 @@
-//! Against the published task, run by `dev/contigs.py`.
+//! Comparison with the published task, as `dev/contigs.py` ran it.
 
 use super::*;
 use crate::calls::chunk::{ScoredChunk, ScoredFrame};
@@ -63,7 +63,7 @@ fn record(index: u64, id: &str, chunks: Vec<ScoredChunk>) -> JudgedRecord {
     judge(facts, chunks, &CallOptions::default(), &RecordScoring::new(None, 500))
 }
 
-/// The table of records in this order.
+/// Returns the table of records in this order.
 fn table<'a>(records: impl IntoIterator<Item = &'a JudgedRecord>, rule: ContigRule) -> String {
     let directory = tempfile::tempdir().unwrap();
     let files = CallFiles::in_directory(directory.path());
@@ -82,7 +82,7 @@ fn a_thousand_contigs_are_called_as_the_published_task_calls_them() {
         (default, include_str!("../../../../../fixtures/contigs/default.tsv")),
         (other, include_str!("../../../../../fixtures/contigs/other.tsv")),
     ] {
-        // The order of the input is not that of the table.
+        // The order of the input differs from that of the table.
         let found = table(contigs.iter().rev(), rule);
         let rows = found.lines().zip(expected.lines());
         rows.for_each(|(found, expected)| assert_eq!(found, expected));

@@ -24,7 +24,7 @@ fn create(directory: &Path, inputs: &[Input]) -> CallTables {
     CallTables::create(directory, inputs, &outputs, &scoring, true).unwrap()
 }
 
-/// As little of `run.json` as a page takes.
+/// The members of `run.json` that a page needs.
 fn run() -> Map<String, Value> {
     let run = serde_json::json!({
         "virpack": "0", "models": {"name": "m", "protein": "p", "nucleotide": "n"}, "seconds": {"all": 1.0},

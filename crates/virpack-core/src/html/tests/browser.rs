@@ -1,4 +1,4 @@
-//! Pages for the browser test, with what it must find in them: `tests/browser/run.sh` calls this.
+//! Writes pages for the browser test, with the expected contents: `tests/browser/run.sh` calls this.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ fn write_pages_for_the_browser() {
     fs::write(folder.join("embed.html"), embeddings()).unwrap();
 }
 
-/// What the page must show, out of the records alone.
+/// Writes what the page must show, derived from the records alone.
 fn write_expected(path: &Path, count: u64, ids: Ids) {
     let all: Vec<_> = records(count, ids).collect();
     let descriptions = all.iter().map(|record| record.description.chars().take(80).collect::<String>());
@@ -70,7 +70,7 @@ fn comparison() -> String {
     compare_page("0.1.0", &runs).unwrap()
 }
 
-/// The page of 5,000 rows whose ids are those of records, hostile ones among them, some twice.
+/// Returns the page of 5,000 rows whose ids are those of records, some of them hostile, some duplicate.
 fn embeddings() -> String {
     let mut builder = EmbedPageBuilder::new(8);
     for (i, record) in (0u32..).zip(records(5_000, Ids::Plain)) {

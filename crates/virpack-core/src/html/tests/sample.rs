@@ -1,5 +1,5 @@
-//! Records of made-up scores, some with ids that are meant to break a page. The same call gives the same
-//! records.
+//! Records with synthetic scores, some with ids that are meant to break a page. The same call returns the
+//! same records.
 
 use std::ops::Range;
 
@@ -12,12 +12,12 @@ pub(super) const VIRAL: f64 = 0.7;
 pub(super) const UNCERTAIN: f64 = 0.5;
 const CHUNK: u64 = 500;
 
-/// What plain ids are.
+/// The kind of the ids that are not hostile.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Ids {
-    /// Those of an assembler.
+    /// Ids of an assembler.
     Plain,
-    /// 60 letters of which no compression makes less than 30 bytes.
+    /// 60 letters that no compression reduces below 30 bytes.
     Random,
 }
 
@@ -100,7 +100,7 @@ fn logistic(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// Ids and descriptions that would be markup, attributes, templates, JSON, links or formulas.
+/// Ids and descriptions that look like markup, attributes, templates, JSON, links or formulas.
 fn hostile(place: usize) -> (String, String) {
     let long = format!("=HYPERLINK(1){}", "x".repeat(300));
     let texts: [(&str, &str); 5] = [
@@ -113,8 +113,8 @@ fn hostile(place: usize) -> (String, String) {
     (texts[place].0.to_owned(), texts[place].1.to_owned())
 }
 
-/// A run's records: five hostile ones in the middle, the best of all, so that they have rows and tracks
-/// without script.
+/// Returns a run's records: five hostile ones in the middle, which score best, so that they have rows and
+/// tracks without script.
 pub(super) fn records(count: u64, ids: Ids) -> impl Iterator<Item = Sample> {
     let mut random = Random(1);
     (0..count).map(move |i| record(i, count, ids, &mut random))
@@ -195,7 +195,7 @@ fn fdr(score: f64) -> f64 {
     wrong / (wrong + right)
 }
 
-/// The page of so many records.
+/// Returns the page of `count` records.
 pub(super) fn page(count: u64, ids: Ids) -> Page {
     let mut page =
         PageBuilder::new(PageOptions { prevalence: Some(0.1), ..PageOptions::new(VIRAL, UNCERTAIN) });

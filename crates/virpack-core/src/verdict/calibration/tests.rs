@@ -44,7 +44,7 @@ fn without_a_fit_the_score_is_the_mean_log_odds_as_odds() {
     let score = |chunks| uncalibrated_score(&chunks).expect("classified").score;
     assert!((score(evidence(3, 0.75)) - 0.75).abs() < 1e-6);
     assert!((score(evidence(40, 0.75)) - 0.75).abs() < 1e-6);
-    // Of odds of 3 and 1/3 the mean is even.
+    // Odds of 3 and 1/3 have an even mean.
     let both: Evidence = [Some([0.25, 0.75]), Some([0.75, 0.25])].into_iter().collect();
     assert!((score(both) - 0.5).abs() < 1e-6);
 }
@@ -131,7 +131,7 @@ proptest! {
         let [of_below, of_above] = [below, above].map(|record| fitted.fdr(&record, prevalence));
         prop_assert!(of_above <= of_below + 1e-12, "{} {}", of_below, of_above);
         prop_assert!((0.0..=1.0).contains(&of_above));
-        // Rarer viruses are more false calls.
+        // Rarer viruses mean more false calls.
         let rarer = Prevalence::new(share / 2.0).expect("between 0 and 1");
         prop_assert!(fitted.fdr(&above, rarer) >= of_above);
     }

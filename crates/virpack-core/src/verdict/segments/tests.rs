@@ -79,7 +79,7 @@ fn a_genome_that_looks_viral_throughout_has_no_proviruses_with_its_own_backgroun
     let own = SegmentModel { background, ..model() };
     assert!(!segments(&record(&odds), RegionKind::Provirus, &model()).regions.is_empty());
     assert_eq!(segments(&record(&odds), RegionKind::Provirus, &own).regions, []);
-    // A short record has no background of its own, and a viral record none.
+    // A short record has no background of its own, and a viral record has none.
     assert!(!segments(&record(&odds[..99]), RegionKind::Provirus, &own).regions.is_empty());
     assert!(!segments(&record(&odds), RegionKind::Viral, &own).regions.is_empty());
 }
@@ -102,7 +102,7 @@ proptest! {
         last in 1_usize..=LENGTH,
     ) {
         let mut chunks = record(&odds);
-        // The last chunk is moved back over the one before it.
+        // The last chunk is shifted back over the one before it.
         if let Some(chunk) = chunks.last_mut() {
             chunk.start = (chunk.start + last as u64).saturating_sub(LENGTH as u64);
         }

@@ -1,4 +1,4 @@
-//! `bench` on a device whose every batch takes a known time.
+//! `bench` on a device whose batches take a known time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,8 @@ fn a_device_is_as_fast_as_it_is() {
     let report = bench(Arc::new(device), &options, |_| ()).unwrap();
     let most = TOKENS as f64 / BATCH.as_secs_f64();
     for round in &report.rounds {
-        // Each batch takes at least so long, and none holds more: counted with batches in flight it was half again as fast.
+        // Each batch takes at least this time, and none holds more. With batches in flight counted, the
+        // rate was half as high again.
         assert!(round.tokens_per_second <= most && round.tokens_per_second > 0.3 * most, "{round:?}, {most}");
         assert!(round.busy <= 1.01, "{round:?}");
     }

@@ -1,5 +1,5 @@
-//! A process that is killed at random moments and run again until it is done: the files are those of an undisturbed run,
-//! and no batch of a whole part is run again.
+//! A process that is killed at random moments and restarted until it has finished: the files are those of
+//! an undisturbed run, and no batch of a complete part is run again.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -14,14 +14,14 @@ use virpack_core::CancelToken;
 use virpack_core::CheckpointOptions;
 use virpack_core::{EmbedOptions, embed_on};
 
-/// Where a child works, with what model, in what format; it does nothing without.
+/// Where a child works, with which model and format; without it the child does nothing.
 const PLACE: &str = "VIRPACK_TEST_KILL_PLACE";
 const MODEL: &str = "VIRPACK_TEST_KILL_MODEL";
 const FORMAT: &str = "VIRPACK_TEST_KILL_FORMAT";
 
-/// What a run has begun and which records were in whole parts before it.
+/// What a run has begun, and which records were in complete parts before it.
 struct Run {
-    /// Tokens of the batches it began, in order.
+    /// Tokens of the batches that it began, in order.
     batches: Vec<u64>,
     kept: u64,
 }
@@ -65,7 +65,7 @@ fn kept_tokens(folder: &Path) -> u64 {
         let mut rest = &bytes[32..];
         while !rest.is_empty() {
             let long = |at: usize| u64::from_le_bytes(rest[at..at + 8].try_into().unwrap());
-            // A number and bytes, in which the record's length stands second.
+            // A number and bytes, in which the record's length is the second value.
             tokens += long(24).min(1022) + 2;
             rest = &rest[16 + long(8) as usize..];
         }
@@ -73,7 +73,7 @@ fn kept_tokens(folder: &Path) -> u64 {
     tokens
 }
 
-/// The files of an output by name, but for the times that a run took.
+/// Returns the files of an output by name, without the times of a run.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -83,7 +83,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// Kills `kills` times, each time after up to a `share` of what an undisturbed run takes.
+/// Kills `kills` times, each time after up to a `share` of the time of an undisturbed run.
 fn kill_and_go_on(text: &str, model: &Path, format: &str, kills: usize, share: f64) {
     let folder = tempfile::tempdir().unwrap();
     let (place, out) = (folder.path(), folder.path().join("out"));
@@ -112,12 +112,12 @@ fn kill_and_go_on(text: &str, model: &Path, format: &str, kills: usize, share: f
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let moment = (random >> 33) as f64 / (1u64 << 31) as f64;
             std::thread::sleep(whole.mul_f64(share * moment));
-            // It may be done by now.
+            // The run may have finished.
             let _ = child.kill();
         }
         let is_done = child.wait().unwrap().success();
         runs.push(Run { batches: batches(), kept });
-        // It was killed when all was done but taking the folder away.
+        // It was killed when only the removal of the folder remained.
         let is_over = output.exists() && !partial.join("manifest.json").exists();
         if is_done || is_over {
             let _ = fs::remove_dir_all(&partial);
@@ -130,7 +130,7 @@ fn kill_and_go_on(text: &str, model: &Path, format: &str, kills: usize, share: f
     let last = runs.last().unwrap();
     assert_eq!(last.batches.iter().sum::<u64>() + last.kept, total, "seed {seed}");
     for pair in runs.windows(2) {
-        // Batches come in order: what was kept is the first of them, and the next run begins behind it.
+        // Batches are in order: those kept are the first ones, and the next run begins after them.
         let mut left = pair[1].kept - pair[0].kept;
         let mut rest = &pair[0].batches[..];
         while left > 0 {

@@ -1,4 +1,4 @@
-//! A device that runs out of memory: batches are halved, every row is there and right.
+//! A device that runs out of memory: batches are halved, and every row exists and is right.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn options(folder: &Path, output: &str) -> EmbedOptions {
         .device(DeviceOptions::default().device(DeviceChoice::Cpu))
 }
 
-/// Room for `room` tokens when a run begins, and for `later` once `batches` batches have come.
+/// Has room for `room` tokens when a run begins, and for `later` after `batches` batches.
 fn scarce(room: usize, later: usize, batches: usize) -> Arc<Faulty> {
     let fault = move |batch, tokens| match batch >= batches && tokens > later {
         true => Fault::NoRoom,
@@ -44,8 +44,8 @@ fn values(path: &Path) -> Vec<f32> {
     bytes[header..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
-/// Embeds on `device`: the budgets it tells of fall to one that there is room for and no further than needed, and every
-/// row equals that of a roomy device.
+/// Embeds on `device`: the reported budgets fall to one that fits and no further than necessary, and every
+/// row equals that of a device with enough memory.
 #[track_caller]
 fn every_row_is_right(device: Arc<Faulty>, lengths: LengthPolicy) {
     let folder = tempfile::tempdir().unwrap();

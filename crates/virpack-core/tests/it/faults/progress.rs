@@ -1,4 +1,4 @@
-//! How far `predict` is, told while the first record waits.
+//! The progress of `predict`, reported while the first record waits.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -12,13 +12,13 @@ use virpack_core::predict::{PredictOptions, predict_on};
 use virpack_core::{CancelToken, Event};
 use virpack_seq::frames::Pair;
 
-/// Most time between two events: they come every quarter of a second where the machine is not busy.
+/// The longest time between two events: they occur every quarter of a second if the machine is not busy.
 const MOST: Duration = Duration::from_millis(900);
 
 #[test]
 fn it_is_told_in_steady_intervals_and_never_less_while_the_first_record_waits() {
     let place = tempfile::tempdir().unwrap();
-    // One record of many chunks: no row of records is done before all of them are.
+    // One record of many chunks: no record has a row before all of them are finished.
     let bases: String = (0..30_000u32)
         .map(|i| char::from(b"ACGT"[(i.wrapping_mul(2_654_435_761) >> 29) as usize % 4]))
         .collect();
@@ -41,7 +41,7 @@ fn it_is_told_in_steady_intervals_and_never_less_while_the_first_record_waits() 
     .length(NonZeroUsize::new(300))
     .token_budget(1_024)
     .buffer_size(100);
-    // The first batch takes two seconds, in which no batch is done.
+    // The first batch takes two seconds, in which no batch is finished.
     let slow = |first: u64| {
         let device = Faulty::new(usize::MAX, move |batch, _| {
             std::thread::sleep(Duration::from_millis(if batch == 0 { first } else { 60 }));

@@ -1,4 +1,4 @@
-//! Calls, regions and what is left out, with the built-in model where its calibration counts.
+//! Calls, regions and skipped records, with the built-in model, whose calibration counts.
 
 use std::fmt::Write;
 use std::num::NonZeroUsize;
@@ -22,7 +22,7 @@ fn built_in(input: PathBuf, length: usize, output: &Path) -> PredictOptions {
     options.device(DeviceOptions::default().device(DeviceChoice::Cpu)).checkpoint(None::<CheckpointOptions>)
 }
 
-/// A file of `../shared`, where it is there.
+/// Returns a file of `../shared`, if it exists.
 fn shared(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/nucleotide").join(name);
     if !path.exists() {
@@ -65,7 +65,7 @@ fn shorter_records_are_left_out() {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("out");
     let input = directory.path().join("in.fa");
-    // Of 299, 300 and 0 bases: the second is no shorter than 300.
+    // Records of 299, 300 and 0 bases: the second is not shorter than 300.
     let [short, long] = [299, 300].map(|n| "ATGGCCAAAGAACTGCGTTTCGACG".repeat(12)[..n].to_owned());
     std::fs::write(&input, format!(">short\n{short}\n>long x\n{long}\n>empty\n>short2\n{short}\n")).unwrap();
     let all = super::options(std::slice::from_ref(&input), &directory.path().join("all"));
@@ -121,7 +121,7 @@ fn virnucpros_files_are_written_when_asked_for_and_go_with_the_run_that_had_them
     assert_eq!((predicted.files.len(), are_there()), (11, [false; 2]));
 }
 
-/// Phage lambda is the first thing that people try.
+/// Phage lambda is the first sequence that people try.
 #[test]
 fn lambda_is_viral() {
     let Some(lambda) = shared("lambda_phage.fa.gz") else { return };
@@ -139,7 +139,7 @@ fn lambda_is_viral() {
     }
 }
 
-/// Of 350 runs of viral chunks few are worth a look.
+/// Of 350 runs of viral chunks, few deserve attention.
 #[test]
 fn a_bacterial_genome_has_few_candidate_proviruses() {
     let Some(genome) = shared("ecoli_536.fna.gz") else { return };
@@ -148,7 +148,7 @@ fn a_bacterial_genome_has_few_candidate_proviruses() {
     let mut record = Record::default();
     assert!(reader::open(&[genome.into()]).unwrap().read(&mut record).unwrap());
     let letters = |bases: Range<usize>| std::str::from_utf8(&record.sequence[bases]).unwrap();
-    // Nothing in the first megabase is worth a look, something in the second is.
+    // Nothing in the first megabase deserves attention; something in the second does.
     let parts = [letters(0..1_000_000), letters(1_150_000..1_300_000)];
     std::fs::write(&input, format!(">first x\n{}\n>second x y\n{}\n", parts[0], parts[1])).unwrap();
     let counts = run(&built_in(input, 500, &output)).calls.counts;

@@ -1,8 +1,8 @@
-//! Parts of unfinished runs, and what may happen to them.
+//! Changes parts of unfinished runs.
 
 use std::path::Path;
 
-/// Does something to a part that is whole, where there is one.
+/// Changes a complete part, if there is one.
 pub(super) fn damage(folder: &Path, how: usize, place: usize) {
     let entries = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
     let mut parts: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "part")).collect();

@@ -1,4 +1,5 @@
-//! BPE against the plain definition, on a small vocabulary and, where it is at hand, on DNABERT-S's.
+//! Compares BPE with the plain definition, on a small vocabulary and, if it is available, on that of
+//! DNABERT-S.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::time::Instant;
 use super::*;
 use crate::error::Hint;
 
-/// Every place in a file of JSON, as the keys and numbers that lead there.
+/// Collects every place in a JSON file, as the keys and numbers that lead there.
 fn places(value: &serde_json::Value, path: &str, all: &mut Vec<String>) {
     all.push(path.to_owned());
     match value {
@@ -23,7 +24,7 @@ fn places(value: &serde_json::Value, path: &str, all: &mut Vec<String>) {
     }
 }
 
-/// Each place with each odd value in turn: an error, or a tokenizer that works.
+/// Each place with each unusual value in turn gives an error, or a tokenizer that works.
 #[test]
 fn odd_files_are_errors_or_tokenizers() {
     let good = small();
@@ -74,7 +75,7 @@ fn odd_files_are_errors_or_tokenizers() {
     assert!(refused > 100 && read > 50, "{refused} refused, {read} read");
 }
 
-/// A tokenizer as DNABERT-S's is written, with merges of its own.
+/// A tokenizer in the form of DNABERT-S's, with its own merges.
 fn small() -> serde_json::Value {
     let merges = ["A A", "T T", "T G", "C A", "AA A", "TG CA", "C AA", "G TG", "AAA AAA", "TT A"];
     let mut vocabulary: Vec<String> =
@@ -118,7 +119,8 @@ fn tokens(tokenizer: &BpeTokenizer, sequence: &[u8]) -> (Vec<u16>, u32) {
     (tokens, counts.unknown)
 }
 
-/// The definition: of all neighbours that merge, those of the earliest merge, from the left, until none does.
+/// The definition: among all neighbours that merge, merge those of the earliest merge, from the left, until
+/// none is left.
 struct Definition {
     ids: HashMap<String, u16>,
     ranks: HashMap<(String, String), usize>,
@@ -151,7 +153,7 @@ impl Definition {
     }
 }
 
-/// Bases in which repeats are common, as in genomes.
+/// Bases with many repeats, as in genomes.
 fn bases(length: usize, mut state: u64) -> String {
     let mut next = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -174,7 +176,7 @@ fn as_the_definition_has_it() {
         let sequence = bases(length, seed);
         assert_eq!(tokens(&tokenizer, sequence.as_bytes()), (definition.tokens(&sequence), 0), "{sequence}");
     }
-    // Neither the truncation to 4 tokens nor the padding to 12 that the file asks for.
+    // The truncation to 4 tokens and the padding to 12, which the file requests, are not applied.
     assert_eq!(tokens(&tokenizer, b"ACGTACGTACGT").0.len(), 14);
     assert_eq!(tokens(&tokenizer, b"").0, [1, 2]);
 }
@@ -198,9 +200,9 @@ fn case_rna_and_unknown_letters() {
     let plain = tokens(&tokenizer, b"ACGTTGCAAAT");
     assert_eq!(tokens(&tokenizer, b"acgttgcaaat"), plain);
     assert_eq!(tokens(&tokenizer, b"ACGUUGCAAAu"), plain);
-    // N is one unknown token a letter, and nothing merges over it.
+    // Each N is one unknown token, and nothing merges across it.
     assert_eq!(tokens(&tokenizer, b"ANNA"), (vec![1, 5, 0, 0, 5, 2], 2));
-    // A gap is counted apart.
+    // A gap is counted separately.
     assert_eq!(tokens(&tokenizer, b"A-*A"), (vec![1, 5, 0, 0, 5, 2], 1));
     assert_eq!(tokens(&tokenizer, "A\u{e9}A".as_bytes()), (vec![1, 5, 0, 5, 2], 1));
     assert_eq!(tokens(&tokenizer, b"A\xffA").0, [1, 5, 0, 5, 2]);
@@ -271,13 +273,13 @@ fn dnabert_s_as_the_definition_has_it() {
     eprintln!("{:.2} M tokens/s, {:.2} M bases/s", all.len() as f64 / seconds / 1e6, 1.0 / seconds);
 }
 
-/// As `training/` writes it: all words of up to `longest` bases, and nothing else.
+/// A tokenizer as `training/` writes it: only words, all those of up to `longest` bases.
 fn of_words(longest: u32) -> serde_json::Value {
     let mut json = small();
     let mut vocabulary: Vec<String> = ["[UNK]", "[CLS]", "[SEP]"].map(String::from).to_vec();
     for length in 1..=longest {
         for number in 0..4usize.pow(length) {
-            // In another order than that of the letters.
+            // The order differs from that of the letters.
             let base = |place| char::from(b"TCAG"[number / 4usize.pow(place) % 4]);
             vocabulary.push((0..length).rev().map(base).collect());
         }

@@ -1,28 +1,28 @@
-//! Words of bases: the tokenizers whose tokens are all runs of up to so many bases, cut from the left.
+//! Words of bases: tokenizers whose tokens are all runs of up to N bases, cut from the left.
 //!
-//! `tokenizers` gives the same at some thousandth of the speed: it copies, hashes and allocates
-//! every word, where a word's letters are its number.
+//! `tokenizers` gives the same result at about a thousandth of the speed: it copies, hashes and allocates
+//! every word. Here the letters of a word are its number.
 
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::split::SplitPattern;
 use tokenizers::{SplitDelimiterBehavior, Tokenizer};
 
-/// Longest words: 4^8 would not fit ids of 16 bits.
+/// The longest word: 4^8 words would not fit in ids of 16 bits.
 const LONGEST: usize = 7;
 
-/// The ids of all words of one to so many bases.
+/// The ids of all words of one base to N bases.
 #[derive(Clone, Debug)]
 pub(super) struct Words {
-    /// Of the words of one base, of two, and so on, each by its number: two bits a base, the first
-    /// the highest.
+    /// The ids of the words of one base, of two, and so on. The index is the word's number: two bits for
+    /// each base, the first base in the highest bits.
     ids: Vec<Vec<u16>>,
     unknown: u16,
 }
 
 impl Words {
-    /// The words of a tokenizer that has nothing else: a split by `[ACGT]{1,N}`, words that are
-    /// tokens as they stand, and special tokens in brackets.
+    /// Returns the words of a tokenizer that contains nothing else: a split by `[ACGT]{1,N}`, words that
+    /// are tokens unchanged, and special tokens in brackets.
     pub(super) fn of(tokenizer: &Tokenizer, model: &BPE, unknown: u16) -> Option<Self> {
         let Some(PreTokenizerWrapper::Split(split)) = tokenizer.get_pre_tokenizer() else { return None };
         let SplitPattern::Regex(pattern) = &split.pattern else { return None };
@@ -40,7 +40,7 @@ impl Words {
         let ids: Option<Vec<Vec<u16>>> =
             (1..=longest).map(|length| words(length).map(|word| id(&word)).collect()).collect();
         let ids = ids?;
-        // What is no word is in brackets, where no letter of a sequence meets it.
+        // Every token that is not a word is in brackets, so that no letter of a sequence matches it.
         let vocabulary = tokenizer.get_vocab(true);
         let special = vocabulary.keys().filter(|token| token.starts_with('[')).count();
         let words: usize = ids.iter().map(Vec::len).sum();
@@ -86,9 +86,9 @@ impl Words {
 
 /// The bases, by their numbers.
 const BASES: [u8; 4] = *b"ACGT";
-/// A letter or a gap that is no base.
+/// A letter or a gap that is not a base.
 const OTHER: u8 = 4;
-/// Anything else: brackets may begin a special token, bytes above ASCII are parts of characters.
+/// Any other byte: brackets may begin a special token, and bytes above ASCII are parts of characters.
 const REFUSED: u8 = 5;
 
 static KINDS: [u8; 256] = kinds();
@@ -110,7 +110,7 @@ const fn kinds() -> [u8; 256] {
     kinds
 }
 
-/// All words of so many bases, by their numbers.
+/// Returns all words of `length` bases, by their numbers.
 fn words(length: usize) -> impl Iterator<Item = String> {
     let base = |number: usize, place: usize| char::from(BASES[number >> (2 * place) & 3]);
     (0..1 << (2 * length)).map(move |number| (0..length).rev().map(|place| base(number, place)).collect())

@@ -1,11 +1,11 @@
-//! Every compression that is read.
+//! All compressions that are read.
 
 use std::io::Write;
 
 /// Compresses a text.
 pub(crate) type Compress = fn(&[u8]) -> Vec<u8>;
 
-/// Each compression under the name that errors give it.
+/// Returns each compression, with its name in errors.
 pub(crate) const CODECS: [(&str, Compress); 4] =
     [("gzip", gzip), ("bzip2", bzip2), ("xz", xz), ("zstd", zstd)];
 
@@ -31,7 +31,7 @@ pub(crate) fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).unwrap()
 }
 
-/// BGZF, as bgzip and samtools write it: gzip in blocks that tell their size, here of `block`
+/// Returns BGZF, as bgzip and samtools write it: gzip in blocks that have their size, here of `block`
 /// bytes, and an empty one at the end.
 pub(crate) fn bgzf(bytes: &[u8], block: usize) -> Vec<u8> {
     let mut all = Vec::new();

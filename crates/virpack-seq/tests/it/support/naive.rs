@@ -1,8 +1,8 @@
-//! Chunks and open frames as they are described, letter by letter and list by list.
+//! Chunks and open frames, implemented as they are described, letter by letter and list by list.
 
 use std::ops::Range;
 
-/// The chunks of a record: as many as cover it, their surplus dealt out over the joins.
+/// Returns the chunks of a record: as many as cover it, with the surplus spread over the joins.
 pub(crate) fn chunks(length: usize, size: usize) -> Vec<Range<usize>> {
     let count = length.div_ceil(size);
     if count == 0 {
@@ -58,7 +58,7 @@ pub(crate) fn reverse_complement(sequence: &str) -> String {
     sequence.chars().rev().map(pair).collect()
 }
 
-/// The residues of whole codons, stops included; what is no codon gives none.
+/// Returns the residues of complete codons, stops included. An invalid codon gives no residue.
 pub(crate) fn protein(sequence: &str) -> String {
     let letters: Vec<char> = sequence.chars().collect();
     let codons = letters.chunks_exact(3).map(String::from_iter);
@@ -68,7 +68,7 @@ pub(crate) fn protein(sequence: &str) -> String {
         .collect()
 }
 
-/// The open frames of a chunk of ASCII letters: name, nucleotides, protein.
+/// Returns the open frames of a chunk of ASCII letters: name, nucleotides, protein.
 pub(crate) fn frames(chunk: &str) -> Vec<(String, String, String)> {
     let forward = chunk.to_ascii_uppercase().replace('U', "T");
     let reverse = reverse_complement(&forward);

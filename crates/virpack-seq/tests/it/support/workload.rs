@@ -43,8 +43,8 @@ pub(crate) fn proteins(from: u32, n: usize) -> Vec<u32> {
     (0..n).map(|_| from + random.below(2) as u32 + 2).collect()
 }
 
-/// Tokens of the 20,000 UniProt records beside the repository, cut at 1,022 residues; `None`, said
-/// aloud, where they are absent.
+/// Returns the tokens of the 20,000 UniProt records beside the repository, truncated at 1,022 residues;
+/// `None`, with a message, if they are missing.
 pub(crate) fn uniprot_20k() -> Option<Vec<u32>> {
     let path: PathBuf =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/proteins/uniprot_20k.fasta.gz");

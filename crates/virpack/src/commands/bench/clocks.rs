@@ -1,4 +1,4 @@
-//! The card's clock and power while it works, as `nvidia-smi` reads them.
+//! Reads the card's clock and power during the benchmark, from `nvidia-smi`.
 
 use std::fmt;
 use std::io::{BufRead, BufReader};
@@ -21,14 +21,14 @@ impl fmt::Display for Reading {
     }
 }
 
-/// Sums over two phases, and which of them is on.
+/// Sums over two phases, and the current phase.
 #[derive(Debug, Default)]
 struct Sums {
     phase: Option<usize>,
     sums: [(u32, Reading); 2],
 }
 
-/// Readings, five a second; none where there is no `nvidia-smi`.
+/// Readings, five per second; none without `nvidia-smi`.
 #[derive(Debug)]
 pub(super) struct Clocks {
     reader: Option<(Child, JoinHandle<()>)>,
@@ -52,7 +52,7 @@ impl Clocks {
             let read = move || lines.map_while(Result::ok).for_each(|l| add(&to, &l));
             match std::thread::Builder::new().spawn(read) {
                 Ok(thread) => Some((child, thread)),
-                // Where the system gives no thread there are no clocks.
+                // If the system starts no thread, there are no readings.
                 Err(_) => {
                     let _ = child.kill().and_then(|()| child.wait());
                     None
@@ -62,12 +62,12 @@ impl Clocks {
         Clocks { reader, sums }
     }
 
-    /// From here on readings belong to this phase, or to none.
+    /// Assigns the following readings to this phase, or to none.
     pub(super) fn mark(&mut self, phase: Option<usize>) {
         self.sums.lock().unwrap_or_else(PoisonError::into_inner).phase = phase;
     }
 
-    /// The means of both phases, where there were readings.
+    /// Returns the means of both phases, if there were readings.
     pub(super) fn finish(mut self) -> Option<[Reading; 2]> {
         let (mut child, thread) = self.reader.take()?;
         let _ = child.kill();

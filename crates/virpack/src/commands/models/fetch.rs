@@ -8,8 +8,8 @@ use std::io::Write;
 use virpack_core::model::hub::HubOptions;
 use virpack_core::model::{mini, resolve};
 
-/// Downloads each model that is not in the cache, and writes a line for each: its name, a TAB, where its
-/// files are.
+/// Downloads each model that is not in the cache, and writes a line for each: its name, a TAB, and the
+/// location of its files.
 pub(super) fn run(
     out: &mut impl Write,
     models: &[String],

@@ -14,7 +14,7 @@ use virpack_core::model::weights::Weights;
 use virpack_core::model::{Location, ModelConfig, config_of, local, mini};
 use virpack_core::predict::Bundle;
 
-/// Writes what is known of a model, or of a bundle of two with their classifiers.
+/// Describes a model, or a bundle of two models with their classifiers.
 pub(super) fn run(out: &mut impl Write, model: &str, hub: &HubOptions, json: bool) -> Result<(), Failure> {
     let facts = match bundle(model)? {
         Some(bundle) => Facts::of_bundle(&bundle)?,
@@ -29,13 +29,13 @@ pub(super) fn run(out: &mut impl Write, model: &str, hub: &HubOptions, json: boo
     Ok(())
 }
 
-/// What is said of a model: lines for people, and the same as an object.
+/// The description of a model: lines for people, and the same as an object.
 struct Facts {
     lines: Vec<(&'static str, String)>,
     json: Value,
 }
 
-/// The two models with their classifiers that `model` means; None where it means one model.
+/// Returns the two models with their classifiers that `model` names; None if it names one model.
 fn bundle(model: &str) -> Result<Option<Bundle>, Failure> {
     let location = match is_path(model) {
         true => Location::from(Path::new(model)),

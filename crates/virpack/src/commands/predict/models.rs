@@ -1,4 +1,4 @@
-//! Which models and classifiers `virpack predict` runs.
+//! The models and classifiers of `virpack predict`.
 
 use crate::failure::Failure;
 use clap::{Args, ValueEnum};
@@ -10,7 +10,7 @@ use virpack_core::model::mini;
 use virpack_core::predict::{Bundle, PredictOptions};
 use virpack_seq::{Input, escaped, shown_path};
 
-/// The models of VirNucPro: the nucleotides', and the peptides'.
+/// The models of VirNucPro: the nucleotide model and the protein model.
 const VIRNUCPRO: [&str; 2] = ["zhihan1996/DNABERT-S", "esm2_t36_3B_UR50D"];
 
 /// What judges.
@@ -65,7 +65,7 @@ impl Preset {
         }
     }
 
-    /// Its classifier, in the working directory.
+    /// Returns its classifier, in the working directory.
     fn classifier(self) -> Result<PathBuf, Failure> {
         let length = match self {
             Preset::Virnucpro500 => 500,
@@ -81,7 +81,8 @@ impl Preset {
 }
 
 impl ModelArguments {
-    /// What was chosen, checked but for what a download would bring, and the classifier's file.
+    /// Returns the selected models, checked as far as possible without a download, and the classifier's
+    /// file.
     pub(crate) fn options(
         &self,
         inputs: Vec<Input>,
@@ -129,17 +130,17 @@ impl ModelArguments {
         Ok((PredictOptions::with_bundle(inputs, &bundle, length, output), classifier.to_string()))
     }
 
-    /// Whose columns VirNucPro's files have unless asked otherwise: its own, of VirNucPro by its name.
+    /// Returns the default columns of VirNucPro's files: VirNucPro's if it is run by its name.
     pub(crate) fn compat(&self) -> Option<Compat> {
         self.preset.map(|_| Compat::VirNucPro)
     }
 
-    /// What `--model` names.
+    /// Returns the value of `--model`.
     pub(crate) fn model(&self) -> Option<&str> {
         self.model.as_deref()
     }
 
-    /// What judges, in a word.
+    /// Returns the name of the models.
     pub(crate) fn name(&self) -> String {
         match (&self.classifier, self.preset, &self.model) {
             (_, Some(preset), _) => preset.name().to_owned(),
@@ -149,7 +150,7 @@ impl ModelArguments {
         }
     }
 
-    /// What runs, as the opening line names it.
+    /// Returns the models for the opening line.
     pub(crate) fn shown(&self) -> String {
         match (&self.classifier, self.preset, &self.model) {
             (Some(file), None, _) => file.display().to_string(),

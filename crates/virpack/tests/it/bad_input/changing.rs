@@ -1,4 +1,4 @@
-//! Inputs that another program still writes.
+//! Inputs that another program is still writing.
 
 use std::fs::File;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! Compressed inputs, whole and damaged.
+//! Compressed inputs, complete and damaged.
 
 use super::{TWO, refused};
 use crate::support::Place;
@@ -52,7 +52,7 @@ fn truncated_and_damaged_compression() {
     }
 }
 
-/// A decoder cannot tell damage from what was joined to its data: the hint names both.
+/// A decoder cannot distinguish damage from data appended to its own: the hint names both.
 #[test]
 fn text_behind_compressed_data() {
     let place = Place::new();
@@ -81,7 +81,7 @@ fn every_compression_by_content_from_files_and_stdin() {
     let members = [gzip(&TWO[..20]), gzip(&TWO[20..])].concat();
     let zstd = zstd::encode_all(TWO, 3).unwrap();
     for (i, bytes) in [gzip(TWO), members, zstd, bzip2(TWO), xz(TWO)].iter().enumerate() {
-        // A wrong ending says nothing.
+        // A wrong extension has no effect.
         place.write("input.txt", bytes);
         let output = format!("out/{i}.npy");
         place.embed(&["input.txt", "-o", &output]).succeeds(&["2 sequences"]);

@@ -15,7 +15,7 @@ fn run(place: &Place, server: &Server, arguments: &[&str], stdin: &[u8]) -> Ran 
     Ran::of(command)
 }
 
-/// Flips a bit of the last value of the weights; the file in the cache.
+/// Flips a bit of the last value of the weights, and returns the file in the cache.
 fn damage(place: &Place) -> PathBuf {
     let blobs = place.path("cache/hub/models--tiny--esm2/blobs");
     let names = std::fs::read_dir(blobs).unwrap().map(|entry| entry.unwrap().path());
@@ -26,7 +26,7 @@ fn damage(place: &Place) -> PathBuf {
     blob
 }
 
-/// The run ended right after one warning that names the file.
+/// Checks that the run succeeded after one warning that names the file.
 #[track_caller]
 fn assert_mended(ran: &Ran, blob: &Path) {
     ran.succeeds(&["is damaged, and is downloaded again: the SHA-256 of model.safetensors is "]);
@@ -43,7 +43,7 @@ fn a_damaged_file_of_the_cache_is_downloaded_again_by_the_run_that_finds_it() {
     let embed = |output: &str| run(&place, &server, &["embed", "-", "--model", REPO, "-o", output], TWO);
     embed("out/first.npy").succeeds(&[]);
     let blob = damage(&place);
-    // Standard input comes once: the second load loses none of it.
+    // Standard input can be read once: the second load loses none of it.
     assert_mended(&embed("out/second.npy"), &blob);
     let [first, second] =
         ["first", "second"].map(|name| std::fs::read(place.path(&format!("out/{name}.npy"))));

@@ -1,12 +1,12 @@
-//! Disks that fill, take nothing or lose a directory.
+//! Disks that fill, accept nothing or lose a directory.
 
 use super::TWO;
 use super::signals::wait_for_outputs;
 use crate::support::{MODEL, Place, Ran, program};
 use std::io::Write;
 
-/// `virpack embed` of many proteins in a mount namespace of its own, where `out` is a tmpfs with these options, and what
-/// it left there; None where the system gives no such namespace.
+/// Runs `virpack embed` on many proteins in a separate mount namespace, in which `out` is a tmpfs with
+/// these options, and returns what it left there; None if the system does not allow such a namespace.
 #[cfg(target_os = "linux")]
 fn embed_on_tmpfs(place: &Place, options: &str, output: &str) -> Option<(Ran, String)> {
     let program = program();
@@ -28,7 +28,7 @@ fn embed_on_tmpfs(place: &Place, options: &str, output: &str) -> Option<(Ran, St
 #[test]
 fn a_disk_that_fills_and_one_that_is_read_only() {
     let place = Place::new();
-    // Different ones, as what is the same takes little room in .parquet.
+    // Different proteins, because equal ones take little space in .parquet.
     let letter = |i: u32, j: u32| {
         let hash = i.wrapping_mul(2_654_435_761).rotate_left(5 * j);
         char::from(b"ACDEFGHIKLMNPQRSTVWY"[hash as usize % 20])
@@ -38,7 +38,7 @@ fn a_disk_that_fills_and_one_that_is_read_only() {
     for ending in ["npy", "parquet", "safetensors", "h5"] {
         let output = format!("out/emb.{ending}");
         let Some((ran, left)) = embed_on_tmpfs(&place, "size=200k", &output) else { return };
-        // The output itself, or the first part of what is kept beside it.
+        // The output itself, or the first part of the checkpoint.
         let said = format!("cannot write {output}");
         ran.is_refused(&[&said, ": No space left on device", "hint: the disk is full: free some space"]);
         assert_eq!(left, "");
@@ -64,7 +64,7 @@ fn an_output_directory_that_vanishes() {
     ]);
 }
 
-/// A file-size limit stands for a disk that fills: a write fails part of the way.
+/// A file-size limit acts like a disk that fills: a write fails in the middle.
 #[test]
 fn predict_on_a_disk_that_fills_leaves_nothing() {
     let place = Place::new();

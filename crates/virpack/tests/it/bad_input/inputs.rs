@@ -1,4 +1,4 @@
-//! Inputs that are missing, empty, damaged or no sequences.
+//! Inputs that are missing, empty, damaged or not sequences.
 
 use super::compression::gzip;
 #[cfg(unix)]
@@ -11,7 +11,7 @@ fn a_missing_file() {
     let place = Place::new();
     place.write("two.fa", TWO);
     refused(&place, &["absent.fa"], &["cannot open absent.fa: No such file", "hint: check the path"]);
-    // The others are not read first.
+    // The other inputs are not read first.
     refused(&place, &["two.fa", "absent.fa"], &["cannot open absent.fa"]);
 }
 
@@ -37,14 +37,14 @@ fn a_file_without_permission() {
     }
 }
 
-/// It opens, and the first read fails.
+/// It can be opened, and the first read fails.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_that_cannot_be_read() {
     refused(&Place::new(), &["/proc/self/mem"], &["/proc/self/mem:1: reading failed after 0 records"]);
 }
 
-/// The ids in the table beside an output, with their inputs where there are several.
+/// Returns the ids in the table beside an output, with their inputs if there are several.
 fn ids(place: &Place, output: &str) -> Vec<String> {
     let text = place.read(&format!("{output}.records.tsv"));
     let several = text.starts_with("row\tid\tsource\t");
@@ -63,7 +63,7 @@ fn an_empty_file_is_zero_rows_and_a_warning() {
     assert_eq!(read_npy(&place.path("out/a.npy")), (0, 48, vec![]));
     assert_eq!(place.read("out/a.npy.records.tsv"), "row\tid\tlength\ttruncated\tunknown\tgaps\n");
     place.embed(&["blank.fa", "-o", "out/b.parquet", "-q"]).succeeds(&["warning: blank.fa: empty"]);
-    // One of several.
+    // One of several inputs.
     place
         .embed(&["none.fa", "two.fa", "-o", "out/c.npy"])
         .succeeds(&["warning: none.fa: empty", "2 sequences"]);
@@ -82,7 +82,7 @@ fn an_empty_file_is_zero_rows_and_a_warning() {
             "c.npy.run.json"
         ]
     );
-    // Nothing on standard input, and an empty file compressed.
+    // Empty standard input, and a compressed empty file.
     place.embed_stdin(&["-", "-o", "out/d.npy"], b"").succeeds(&["warning: <stdin>: empty"]);
     place.write("none.fa.gz", gzip(b""));
     place.embed(&["none.fa.gz", "-o", "out/e.npy"]).succeeds(&["warning: none.fa.gz: empty"]);
@@ -113,7 +113,7 @@ fn a_header_without_a_sequence_is_listed() {
                     1\thole.fa\t3\tb\t0\tempty\n3\thole.fa\t6\td\t0\tempty\n\
                     4\thole.fa\t8\te\t0\tempty\n5\thole.fa\t10\t\t0\tempty\n";
     assert_eq!(place.read("out/emb.npy.skipped.tsv"), expected);
-    // Also when only they are there, and with other reasons.
+    // Also if there are no other records, and with other reasons.
     place.write("all.fa", ">a\n>b\n");
     place.embed(&["all.fa", "-o", "out/all.parquet"]).succeeds(&["2 records skipped", "0 sequences"]);
     let lengths = ["--min-length", "5", "--max-length", "8", "--long-records", "skip"];
@@ -174,7 +174,7 @@ fn fastq_over_several_lines() {
     assert_eq!(read_npy(&place.path("out/wrapped.npy")), read_npy(&place.path("out/plain.npy")));
 }
 
-/// Without a model the letters say which one reads them, of a pipe by its first block, or the run asks.
+/// Without a model, the letters select the model, for a pipe by its first block, or the run asks.
 #[test]
 fn the_letters_choose_the_model_or_the_run_asks() {
     let place = Place::new();
@@ -191,7 +191,7 @@ fn the_letters_choose_the_model_or_the_run_asks() {
     }
     let named = ["embed", "doubt.fa", "-o", "out/b.npy", "--model", "virpack-mini/peptide"];
     place.run(&named).succeeds(&["1 sequence"]);
-    // A pipe longer than what is looked at, plain and compressed.
+    // A pipe longer than the part that is examined, plain and compressed.
     let text: String = (0..3000).map(|i| format!(">r{i}\nATGGCCAAAGAACTGCGTTTCGACGTTCAGATC\n")).collect();
     place.write("genes.fa", &text);
     let model = said("virpack-mini/nucleotide");
@@ -204,7 +204,7 @@ fn the_letters_choose_the_model_or_the_run_asks() {
     place.run_stdin(&["embed", "-", "-o", "out/c.npy"], b">p\nSKKGTGN\n").is_refused(&asks[..1]);
 }
 
-/// A warning each, with the first record's id; counts of what was embedded, each letter once.
+/// Each has a warning with the first record's id; counts are of what was embedded, each letter once.
 #[test]
 fn what_is_altered_is_named_and_has_its_columns() {
     let place = Place::new();
@@ -225,19 +225,19 @@ fn what_is_altered_is_named_and_has_its_columns() {
         "3\tboth\t3\tFalse\t1\t1\n4\tlong\t12\tTrue\t0\t0\n",
     ];
     assert_eq!(place.read("out/emb.npy.records.tsv"), expected.concat());
-    // In windows, of which neighbours share letters.
+    // In windows, whose neighbours share letters.
     let windows =
         ["--max-length", "8", "--long-records", "window", "--window-overlap", "4", "-o", "out/w.npy"];
     place.embed(&[&["odd.fa"], &windows[..]].concat()).succeeds(&["4 unknown letters, 5 gaps\n"]);
     assert!(place.read("out/w.npy.records.tsv").ends_with("\n4\tlong\t12\tFalse\t1\t1\n"));
-    // Nothing is said of records of which nothing is to be said.
+    // There is no message about unremarkable records.
     place.write("two.fa", TWO);
     let ran = place.embed(&["two.fa", "-o", "out/two.npy"]);
     ran.succeeds(&["0 truncated, 0 unknown letters\n"]);
     assert!(!ran.stderr.contains("warning"), "{ran:#?}");
 }
 
-/// Two outputs of one stem have tables of their own.
+/// Two outputs with one stem have their own tables.
 #[test]
 fn tables_beside_an_output_are_its_own() {
     let place = Place::new();
@@ -249,7 +249,8 @@ fn tables_beside_an_output_are_its_own() {
     assert_eq!(ids(&place, "out/x.safetensors"), ["b"]);
 }
 
-/// An id may begin with a quotation mark or hold control characters: whatever reads tables finds a row a record.
+/// An id may begin with a quotation mark or hold control characters: every reader of tables finds one row
+/// for each record.
 #[test]
 fn a_table_has_a_row_a_record_whatever_ids_hold() {
     let place = Place::new();
@@ -289,10 +290,10 @@ fn binary_junk() {
     .collect();
     place.write("junk.fa", [b"\x00", &junk[..]].concat());
     refused(&place, &["junk.fa"], &["junk.fa:1: binary data", "hint: "]);
-    // Behind a good beginning the record is named.
+    // After a valid beginning, the record is named.
     place.write("later.fa", [TWO, b">c\n", &junk].concat());
     refused(&place, &["later.fa"], &["later.fa:", "binary data", "record 3", "hint: "]);
-    // What people have lying about: a program, a picture, an archive, an array.
+    // Files that users often have: a program, a picture, an archive, an array.
     for (name, magic) in
         [("elf", &b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0"[..]), ("png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")]
     {
@@ -308,7 +309,7 @@ fn binary_junk() {
     }
 }
 
-/// Every command that reads names the format, and how to make FASTA of it.
+/// Every command that reads names the format, and how to convert it to FASTA.
 #[test]
 fn another_format_is_named_by_every_command() {
     let place = Place::new();
@@ -370,16 +371,16 @@ fn several_inputs_name_their_source_and_ids_may_repeat() {
     for column in 0..3 * 48 {
         assert!((values[column] - values[4 * 48 + column]).abs() < 1e-5);
     }
-    // One input alone is not named.
+    // A single input is not named.
     place.embed(&["one.fa", "-o", "out/one.npy"]).succeeds(&[]);
     assert_eq!(ids(&place, "out/one.npy"), ["x", "x", "y"]);
-    // An error in the second says so, with lines counted anew.
+    // An error in the second input names it, with lines counted from its beginning.
     let place = Place::new();
     place.write("one.fa", ">x\nMKT\n").write("bad.fq", "@x\nMKTAY\n+\nII\n");
     refused(&place, &["one.fa", "bad.fq"], &["bad.fq:1: record 1 (x)"]);
 }
 
-/// Names are bytes, on Linux at least.
+/// File names are bytes, at least on Linux.
 #[cfg(target_os = "linux")]
 #[test]
 fn names_that_are_no_utf_8() {
@@ -394,7 +395,8 @@ fn names_that_are_no_utf_8() {
     assert!(place.path(".").join(names[1]).exists());
 }
 
-/// By name or by the first records, a model reads one kind; the other would get vectors that mean nothing.
+/// By name or by the first records, a model reads one kind; records of the other kind would get meaningless
+/// vectors.
 #[test]
 fn a_record_of_the_other_kind_is_refused() {
     let place = Place::new();
@@ -417,7 +419,7 @@ fn a_record_of_the_other_kind_is_refused() {
     assert_eq!(place.outputs(), [""; 0]);
     place.run(&["validate", "gene.fa", "-m", MODEL]).is_refused(&no_protein);
     place.run(&["pack", "gene.fa", "-m", MODEL]).is_refused(&no_protein);
-    // Sure is what is long enough.
+    // Only a long enough record is certain.
     place.write("short.fa", format!(">p\n{peptide}\n>cut\n{}\n", &gene[..29]));
     embed(&["short.fa"]).succeeds(&[]);
 }
@@ -449,7 +451,7 @@ fn validate_proves_something() {
     }
 }
 
-/// An id may be a whole genome where the line end behind it was lost.
+/// An id may be a complete genome if the line end after it was lost.
 #[test]
 fn an_id_of_any_length_is_told_in_one_line() {
     let place = Place::new();

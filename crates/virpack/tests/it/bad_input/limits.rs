@@ -1,4 +1,4 @@
-//! Records, headers, settings and lists that are too large to be any.
+//! Records, headers, settings and lists that are too large to be valid.
 
 use std::fs::File;
 
@@ -60,7 +60,7 @@ fn settings_and_manifests_have_a_largest_size() {
         std::fs::create_dir_all(place.path(name).parent().unwrap()).unwrap();
         File::create(place.path(name)).unwrap().set_len(bytes).unwrap();
     };
-    // All zeros, and no more room on disk than that.
+    // All zeros, which take no more space on disk than that.
     std::fs::create_dir(place.path("model")).unwrap();
     for file in ["config.json", "model.safetensors"] {
         std::fs::copy(format!("{MODEL}/{file}"), place.path(&format!("model/{file}"))).unwrap();

@@ -1,4 +1,5 @@
-//! Links, pipes and other users' files under names that virpack uses, as in a folder that several can write to.
+//! Links, pipes and other users' files under names that virpack uses, as in a folder to which several users
+//! can write.
 
 use std::fs;
 use std::io::Read;
@@ -11,10 +12,10 @@ use super::TWO;
 use crate::support::{MODEL, Place, Ran};
 
 const CLASSIFIER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/predict/300_model.pth");
-/// What a run may take; one that waits for the other end of a pipe takes for ever.
+/// The longest time of a run; one that waits for the other end of a pipe never ends.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Runs, and fails if that does not end.
+/// Runs, and fails if the run does not end.
 fn ends(place: &Place, arguments: &[&str]) -> Ran {
     let mut command = place.command(arguments);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -100,7 +101,7 @@ fn a_lock_that_is_a_link_or_a_pipe_is_refused() {
         assert!(!place.path("missing").exists());
         fs::remove_file(&lock).unwrap();
     }
-    // What is not a number names no process.
+    // Text that is not a number names no process.
     place.write("out/emb.npy.partial/lock", b"\xff\xfe\x00 no text");
     embed(&place, &[]).succeeds(&["2 sequences"]);
     assert_eq!(place.outputs(), ["emb.npy", "emb.npy.records.tsv", "emb.npy.run.json"]);

@@ -5,7 +5,7 @@ use crate::support::{MODEL, Place, Ran};
 
 type Tensors = serde_json::Map<String, serde_json::Value>;
 
-/// The example model in `model/`, its safetensors header changed by `change` and its values as they were.
+/// The example model in `model/`, with its safetensors header changed by `change` and its values unchanged.
 fn damaged_model(change: impl FnOnce(&mut Tensors)) -> Place {
     let place = Place::new();
     place.write("two.fa", TWO);
@@ -62,7 +62,7 @@ fn weights_without_settings() {
 
 #[test]
 fn a_missing_tensor() {
-    // Under another name, so that the file stays whole.
+    // Under another name, so that the file stays complete.
     let place = damaged_model(|tensors| {
         let tensor = tensors.iter().find(|(name, _)| name.ends_with(TENSOR)).unwrap().0.clone();
         let value = tensors.remove(&tensor).unwrap();
@@ -142,7 +142,7 @@ fn models_that_are_not_there() {
         "hint: ",
     ]);
     assert_eq!(place.outputs(), [""; 0]);
-    // Asked about only, the network is no matter.
+    // A query of the model does not need the network.
     let mut info = place.command(&["models", "info", "someone/model"]);
     info.env_remove("HF_HUB_OFFLINE");
     let ran = Ran::of(info);

@@ -1,4 +1,4 @@
-//! Options that fit neither each other nor the machine.
+//! Options that contradict each other or the machine.
 
 use super::{TWO, refused};
 use crate::support::Place;
@@ -12,7 +12,7 @@ fn budgets_that_cannot_hold_a_sequence() {
         "hint: the smallest budget that works is 1024",
     ];
     refused(&place, &["two.fa", "--token-budget", "1023"], &said);
-    // At the start: before the model is looked for.
+    // At the start: before the model is searched for.
     let early = ["embed", "two.fa", "-o", "out/emb.npy", "-m", "none", "--token-budget"];
     place.run(&[&early[..], &["1023"]].concat()).is_refused(&said);
     refused(&place, &["two.fa", "--token-budget", "0"], &["hint: the smallest budget that works is 1024"]);
@@ -37,7 +37,7 @@ fn lengths_that_no_machine_holds() {
     refused(&place, &["two.fa", "--max-length", "0"], &["must be at least 1 residue", "hint: "]);
 }
 
-/// A number below 0 is the option's value, of which is said what it may be.
+/// A number below 0 is the option's value, and the message says what it may be.
 #[test]
 fn negative_numbers() {
     let place = Place::new();
@@ -70,7 +70,7 @@ fn negative_numbers() {
     place.run(&validate).is_refused(&["'-1' for", "0 or more"]);
     place.run(&["bench", "--shape", "8M", "--seconds", "-1"]).is_refused(&["'-1' for", "expected"]);
     assert_eq!(place.outputs(), [""; 0]);
-    // An option's name is none.
+    // The name of an option is not a value.
     place.run(&["embed", "two.fa", "-o", "--force"]).is_refused(&["a value is required for '--output"]);
 }
 

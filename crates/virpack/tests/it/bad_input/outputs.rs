@@ -1,9 +1,10 @@
-//! Outputs that exist, are inputs too, or cannot be written.
+//! Outputs that exist, are also inputs, or cannot be written.
 
 use super::TWO;
 use crate::support::{MODEL, PROTEINS, Place, Ran};
 
-/// Runs as nobody where the tests are root's, whom no permission keeps out; nothing where that cannot be done.
+/// Runs as an unprivileged user if the tests run as root, who ignores permissions; None if that is not
+/// possible.
 #[cfg(unix)]
 pub(super) fn unprivileged(place: &Place, arguments: &[&str]) -> Option<Ran> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -28,12 +29,12 @@ fn an_output_that_exists() {
     place.write("two.fa", TWO).write("out/emb.npy", "mine");
     let again = ["two.fa", "-o", "out/emb.npy"];
     place.embed(&again).is_refused(&["out/emb.npy exists", "--force"]);
-    // Before anything is looked for on the network.
+    // Before any request to the network.
     place.run(&["embed", "two.fa", "-o", "out/emb.npy", "-m", "esm2_t48_15B_UR50D"]).is_refused(&["exists"]);
     assert_eq!((place.read("out/emb.npy").as_str(), place.outputs().len()), ("mine", 1));
     place.embed(&[&again[..], &["--force"]].concat()).succeeds(&["2 sequences"]);
     assert_eq!(place.outputs(), ["emb.npy", "emb.npy.records.tsv", "emb.npy.run.json"]);
-    // A failed run leaves what was there.
+    // A failed run leaves existing files unchanged.
     let before = std::fs::read(place.path("out/emb.npy")).unwrap();
     place.write("bad.fa", "no fasta");
     place.embed(&["bad.fa", "-o", "out/emb.npy", "--force"]).is_refused(&["bad.fa:1: "]);
@@ -62,7 +63,7 @@ fn outputs_that_cannot_be_written() {
     assert_eq!(place.outputs(), [""; 0]);
 }
 
-/// Known before anything is computed, though the name itself may be one that the system takes.
+/// This is known before anything is computed, even though the system may accept the name itself.
 #[cfg(unix)]
 #[test]
 fn names_that_are_too_long() {
@@ -83,7 +84,7 @@ fn names_that_are_too_long() {
     place.embed(&["two.fa", "-o", &format!("out/{}.npy", "n".repeat(196))]).succeeds(&["2 sequences"]);
 }
 
-/// No download before it is known that there is room for what comes of it.
+/// Nothing is downloaded before there is known to be room for its output.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_directory_that_takes_no_files_is_told_of_first() {
@@ -98,7 +99,7 @@ fn a_directory_that_takes_no_files_is_told_of_first() {
     predict("/proc", &["cannot write into /proc"]);
     predict("out/x/y", &["nor in the cache"]);
     assert_eq!(place.outputs(), [""; 0]);
-    // What a file of its name keeps from being made.
+    // Something that prevents a file of its name.
     place.write("out/x.npy.partial", "mine").write("two.fa", TWO);
     place
         .embed(&["two.fa", "-o", "out/x.npy"])
@@ -127,7 +128,7 @@ fn pictures_of_unknown_kind() {
     assert_eq!(place.outputs(), [""; 0]);
 }
 
-/// What cannot be said is no reason to fail, and no panic.
+/// A message that cannot be written is not a reason to fail, and does not panic.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_stderr_that_takes_nothing() {
@@ -164,7 +165,7 @@ fn an_input_is_never_replaced() {
     }
 }
 
-/// Whoever reads stdout may stop early.
+/// The reader of stdout may stop early.
 #[cfg(unix)]
 #[test]
 fn a_closed_stdout_is_no_failure() {

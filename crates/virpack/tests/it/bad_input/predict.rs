@@ -1,4 +1,4 @@
-//! What `virpack predict` refuses and says.
+//! Errors and messages of `virpack predict`.
 
 use crate::support::{MODEL, PROTEINS, Place, Ran};
 
@@ -36,7 +36,7 @@ fn predict_with_nothing_to_pack_says_so() {
 #[test]
 fn two_contigs_of_one_id_have_rows_of_their_own() {
     let place = Place::new();
-    // Of 700 bases each, in three chunks; the second one's letters differ, and so do its scores.
+    // Of 700 bases each, in three chunks; the letters of the second one differ, and so do its scores.
     let [first, second] = ["GCC", "GCTGGA"].map(|letters| letters.repeat(700)[..700].to_owned());
     place.write("one.fa", format!(">c\n{first}\n>other\n{first}\n>c\n{second}\n"));
     place.write("two.fa", format!(">c\n{second}\n"));
@@ -57,7 +57,7 @@ fn two_contigs_of_one_id_have_rows_of_their_own() {
     assert_eq!(records, ["c one.fa", "other one.fa", "c one.fa", "c two.fa"]);
     let chunks = rows("chunks.tsv");
     assert_eq!(chunks.iter().map(|row| &*row[2]).collect::<Vec<_>>(), ["1", "2", "3"].repeat(4));
-    // Each of them names the record's row in sequences.tsv, in its last column.
+    // Each row names the record's row in sequences.tsv, in its last column.
     for (table, least) in [("chunks.tsv", 12), ("frames.tsv", 12), ("regions.tsv", 1)] {
         let rows = rows(table);
         assert!(rows.len() >= least, "{table}");
@@ -71,8 +71,8 @@ fn two_contigs_of_one_id_have_rows_of_their_own() {
     }
     let of_chunks_tsv: Vec<_> = chunks.iter().map(|row| row.last().unwrap().as_str()).collect();
     assert_eq!(of_chunks_tsv, ["0", "0", "0", "1", "1", "1", "2", "2", "2", "3", "3", "3"]);
-    // VirNucPro's table of chunks has as many rows as there are chunks with frames, those of one id in input order, each
-    // with the scores of its own record.
+    // VirNucPro's table of chunks has a row for each chunk with frames, equal ids in input order, each with
+    // the scores of its own record.
     let highest = rows("prediction_results_highestscore.csv");
     let of_chunks = |record: &str, number: &str| -> Vec<[String; 2]> {
         let own = chunks.iter().filter(|row| row[0] == record && row[2] == number && row[5] != "0");
@@ -116,7 +116,8 @@ fn predict_says_what_it_takes_and_what_became_of_it() {
     assert_eq!(report["counts"]["records"], 4);
     assert_eq!(report["inputs"][0]["bytes"], std::fs::metadata(place.path("in.fa")).unwrap().len());
     assert_eq!(report["models"]["files"].as_array().unwrap().len(), 6);
-    // Neither again nor into a file; with --force, and without pictures, those of the other run go.
+    // Neither a second time nor into a file; with --force and without plots, those of the other run are
+    // removed.
     predict(&place, &["in.fa", "-o", "out/run"]).is_refused(&["frames.tsv exists", "--force"]);
     predict(&place, &["in.fa", "-o", "in.fa"]).is_refused(&["in.fa is not a directory", "hint: "]);
     let ran = predict(&place, &["in.fa", "-o", "out/run", "--force", "--length", "500", "--quiet"]);
@@ -128,7 +129,7 @@ fn predict_says_what_it_takes_and_what_became_of_it() {
 fn predict_says_which_model_takes_no_part() {
     let place = Place::new();
     place.write("in.fa", b">a\nATGGCCGCC\n");
-    // As wide as the tiny DNABERT's vectors.
+    // As wide as the vectors of the tiny DNABERT.
     let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures");
     let classifier = format!("{fixtures}/classifier/500_model.pth");
     let ran = predict(&place, &["in.fa", "-o", "out/p", "--classifier", &classifier, "--quiet"]);

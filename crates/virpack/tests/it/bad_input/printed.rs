@@ -1,10 +1,12 @@
-//! Ids and names that steer terminals or end lines: they are escaped in messages, tables, FASTA and pictures.
+//! Ids and names that control terminals or end lines: they are escaped in messages, tables, FASTA and
+//! plots.
 
 use std::path::Path;
 
 use crate::support::{Place, Ran};
 
-/// Headers with what ends a line for Python's text mode or `str.splitlines`, steers a terminal, or turns the order of letters.
+/// Headers with characters that end a line for Python's text mode or `str.splitlines`, control a terminal,
+/// or change the order of letters.
 const HEADERS: [&str; 5] = [
     "cr\rid ACGT\rforged",
     "ff\u{b}\u{c}id a\u{1c}b\u{1d}c\u{1e}>d",
@@ -13,7 +15,7 @@ const HEADERS: [&str; 5] = [
     "bidi\u{202e}\u{2066}id \u{202a}\u{2069}",
 ];
 
-/// FASTA of 700 bases behind each header.
+/// Returns FASTA with 700 bases after each header.
 fn input() -> String {
     let mut state = 7_u32;
     let mut base = || {
@@ -26,7 +28,7 @@ fn input() -> String {
         .collect()
 }
 
-/// The lines of a text as Python's `str.splitlines` has them.
+/// Returns the lines of a text as Python's `str.splitlines` does.
 fn lines(text: &str) -> Vec<&str> {
     text.trim_end_matches('\n')
         .split(['\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}'])
@@ -76,7 +78,7 @@ fn headers_are_one_line_in_every_output() {
         read += 1;
     }
     assert!(read >= 10 + HEADERS.len(), "{read} files: {:?}", place.outputs());
-    // One rule: what names a record in a table names it in FASTA.
+    // One rule: a record has the same name in a table and in FASTA.
     let table = place.read("out/sequences.tsv");
     let ids: Vec<&str> = table.lines().skip(1).map(|line| line.split('\t').next().unwrap()).collect();
     let names: Vec<&str> =
@@ -101,7 +103,7 @@ fn messages_steer_no_terminal_and_forge_no_line() {
     assert!(ran.stderr.contains("esc\\x1b[2J"), "{ran:#?}");
     message(&place.embed(&[&format!("missing-{name}"), "-o", "out/emb.npy"]));
     message(&place.run(&["embed", PROTEINS_OF_TWO, "-o", &format!("out/{name}.npy")]));
-    // JSON has the letters themselves, escaped as JSON escapes.
+    // JSON has the letters themselves, as JSON escapes.
     let ran = place.embed(&[name, "-o", "out/emb.npy", "--log-format", "json"]);
     is_plain(&ran.stderr);
     assert!(Path::new(&place.path("out")).read_dir().unwrap().next().is_none(), "{:?}", place.outputs());

@@ -1,10 +1,10 @@
-//! Runs that are told to stop.
+//! Runs that are stopped by signals.
 
 use super::TWO;
 use super::predict::predict_command;
 use crate::support::{MODEL, Place};
 
-/// Waits for files in `out/`, then.
+/// Waits for files in `out/`, and then runs.
 pub(super) fn wait_for_outputs(place: &Place, files: usize) {
     for _ in 0..3_000 {
         if place.outputs().len() >= files {
@@ -15,7 +15,7 @@ pub(super) fn wait_for_outputs(place: &Place, files: usize) {
     panic!("{files} files were not begun: {:?}", place.outputs());
 }
 
-/// Ctrl-C, and the signals of a job's end.
+/// Ctrl-C, and the signals at the end of a job.
 #[test]
 fn an_interrupted_run_leaves_nothing() {
     use std::process::{Command, Stdio};
@@ -23,7 +23,7 @@ fn an_interrupted_run_leaves_nothing() {
         let place = Place::new();
         let mut command = place.command(&["embed", "--model", MODEL, "-", "-o", "out/emb.npy"]);
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-        // It waits for input with its files begun.
+        // It waits for input after beginning its files.
         wait_for_outputs(&place, 2);
         assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
         assert_eq!(child.wait().unwrap().code(), Some(130));
@@ -31,7 +31,7 @@ fn an_interrupted_run_leaves_nothing() {
     }
 }
 
-/// As `nohup` asks for.
+/// As `nohup` requires.
 #[test]
 fn a_run_outlives_its_terminal() {
     use std::process::{Command, Stdio};
@@ -54,7 +54,7 @@ fn an_interrupted_prediction_leaves_no_directory() {
     let place = Place::new();
     let mut child = predict_command(&place, &["-", "-o", "out/new/p"]).stdin(Stdio::piped()).spawn().unwrap();
     wait_for_outputs(&place, 1);
-    // It waits for input with its tables begun.
+    // It waits for input after beginning its tables.
     while place.path("out/new/p").read_dir().map_or(0, Iterator::count) < 7 {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }

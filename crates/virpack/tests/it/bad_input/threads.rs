@@ -1,19 +1,20 @@
-//! A system that gives no more threads: `ulimit -u`, a container's limit of processes.
+//! A system that starts no more threads: `ulimit -u`, or a container's limit of processes.
 //!
-//! Threads with a stack of 4 GB are refused where the address space has a limit, for every user: this needs no right and is
-//! the same error of the same call.
+//! Threads with a stack of 4 GB are refused if the address space is limited, for every user. This needs no
+//! privileges and gives the same error of the same call.
 
 use std::collections::BTreeSet;
 
 use super::TWO;
 use crate::support::{MODEL, Place, Ran};
 
-/// Bytes of a thread's stack: more than all that the threads keep beside it, and less than a machine's memory.
+/// Bytes of a thread's stack: more than everything else that the threads need, and less than a machine's
+/// memory.
 const STACK: u64 = 4 << 30;
-/// Bytes for that: the library of matrix products takes 0.6 GB of addresses for each thread.
+/// Bytes for everything else: the library of matrix products takes 0.6 GB of addresses for each thread.
 const BESIDE: u64 = 3 << 30;
 
-/// Runs with room for about so many threads beside the first one.
+/// Runs with room for about this number of threads beside the first one.
 fn run(place: &Place, threads: u64, arguments: &[&str]) -> Ran {
     let kilobytes = (threads * STACK + BESIDE) / 1024;
     let line = format!("ulimit -v {kilobytes} && exec \"$0\" \"$@\"");
@@ -21,7 +22,7 @@ fn run(place: &Place, threads: u64, arguments: &[&str]) -> Ran {
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", &line]).arg(virpack.get_program()).args(virpack.get_args());
     shell.current_dir(place.path("")).env("CUDA_VISIBLE_DEVICES", "");
-    // Threads keep no address space for memory of their own.
+    // Threads reserve no address space for their own memory.
     shell.env("RUST_MIN_STACK", STACK.to_string()).env("MALLOC_ARENA_MAX", "1");
     Ran::of(shell)
 }
@@ -50,11 +51,12 @@ fn refused_threads_are_errors_and_no_panics() {
             let error = ran.stderr.lines().find_map(|line| line.strip_prefix("error: "));
             refused.push(error.unwrap_or_else(|| panic!("{threads}: {ran:#?}")).to_owned());
         }
-        // The first threads are those of the CPU; then come those that load, read, pack and run. Which of these is refused
-        // depends on which of the others have ended by then.
+        // The first threads are those of the CPU, followed by those that load, read, pack and run. Which of
+        // these is refused depends on which of the others have ended.
         let kinds: BTreeSet<_> = refused.iter().collect();
         assert!(kinds.len() >= 3, "{refused:#?}");
-        // The CPU's are two, or the one of a classifier: on a busy machine that one's stack may not be free again in time.
+        // The CPU has two threads, or one for a classifier: on a busy machine its stack may not be free
+        // again in time.
         let of_cpu = ["cannot start 2 threads: ", "cannot start 1 thread: "];
         let is_of_cpu = |error: &String| of_cpu.iter().any(|text| error.starts_with(text));
         assert!(refused.iter().any(is_of_cpu), "{refused:#?}");

@@ -1,4 +1,4 @@
-//! What a killed run has left beside a complete output, and what a run leaves that loses its name.
+//! What a killed run leaves beside a complete output, and what a run leaves that loses its name.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{arguments, outputs, proteins, run_line, said_command, undisturbed};
 use crate::support::{MODEL, Place, Ran};
 
-/// As a run leaves it that is killed once its output is complete, between the manifest and the last part.
+/// The state after a run is killed with its output complete, between the manifest and the last part.
 #[test]
 fn parts_behind_a_complete_output_are_removed() {
     let place = Place::new();
@@ -22,19 +22,21 @@ fn parts_behind_a_complete_output_are_removed() {
         assert_eq!(ran.code, Some(if *arguments == resumed { 0 } else { 1 }), "{ran:#?}");
         assert_eq!(place.outputs(), files);
     }
-    // A run that was killed before its first part: its lock leads the next one to what it has begun beside the output.
+    // A run that was killed before its first part: its lock leads the next run to what it has begun beside
+    // the output.
     place.write("out/emb.npy.partial/lock", "123").write("out/.emb.npy.tmp-123", "rows");
     place.run(&plain).is_refused(&["out/emb.npy exists"]);
     assert_eq!(place.read("out/emb.npy.partial/lock"), "123");
     place.run(&[&plain[..], &["--force"]].concat()).succeeds(&[]);
     assert_eq!(place.outputs(), files);
-    // What is not a part stays, and so does the folder.
+    // Files other than parts stay, and so does the folder.
     place.write("out/emb.npy.partial/lock", "123").write("out/emb.npy.partial/notes.txt", "mine");
     place.run(&resumed).succeeds(&["complete already"]);
     assert_eq!(place.read("out/emb.npy.partial/notes.txt"), "mine");
 }
 
-/// Another program takes the output's name: no part is closed by then, and what is finished is all in the open one.
+/// Another program takes the output's name: no part is closed yet, and all finished work is in the open
+/// one.
 #[test]
 fn a_name_that_is_taken_while_the_run_goes_on_loses_nothing() {
     let place = Place::new();
@@ -44,7 +46,7 @@ fn a_name_that_is_taken_while_the_run_goes_on_loses_nothing() {
     let number = arguments.iter().position(|word| *word == "--checkpoint-records").unwrap() + 1;
     arguments[number] = "1000000";
     let mut child = place.command(&arguments).stderr(Stdio::piped()).spawn().unwrap();
-    // Its first checks are behind it when it has begun the output.
+    // A run that has begun the output has passed its first checks.
     let begun = place.path(&format!("out/.emb.npy.tmp-{}", child.id()));
     while !begun.exists() {
         assert!(child.try_wait().unwrap().is_none(), "it is over");

@@ -10,7 +10,7 @@ use crate::support::{Place, Ran, program};
 /// The files of the library's tests.
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures");
 
-/// FASTA of so many contigs of 1 to 1,500 bases, some of them alike, some without an open frame.
+/// FASTA of this number of contigs of 1 to 1,500 bases, some of them equal, some without an open frame.
 fn contigs(records: usize) -> String {
     let mut state = 7u64;
     let mut next = |below: usize| {
@@ -67,7 +67,7 @@ fn started(place: &Place) -> Child {
     started_into(place, &arguments, &place.path("out/v/run.partial"))
 }
 
-/// The tables of an undisturbed run, which are taken away again, and the time that it took.
+/// Returns the tables of an undisturbed run, which are then removed, and its time.
 fn undisturbed(place: &Place) -> (BTreeMap<String, Vec<u8>>, Duration) {
     let begin = Instant::now();
     run_with(place, &["--no-checkpoint"])
@@ -130,14 +130,14 @@ fn killed_again_and_again_it_makes_the_same_tables() {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let mut child = place.command(&arguments).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(time.mul_f64(0.7 * (random >> 33) as f64 / (1u64 << 31) as f64));
-        // It may be done by now.
+        // The run may have finished.
         let _ = child.kill();
         if child.wait().unwrap().success() {
             break;
         }
         killed += 1;
     }
-    // One that was killed when all was done but taking the folder away.
+    // A run that was killed when only the removal of the folder remained.
     if !place.path("out/v/run.json").exists() || place.path("out/v/run.partial").exists() {
         place.run(&arguments).succeeds(&[]);
     }
@@ -152,7 +152,7 @@ fn damaged_parts_are_named_and_redone() {
     let mut child = started(&place);
     child.kill().unwrap();
     child.wait().unwrap();
-    // What a killed run has begun is there until the next one comes; what is another's stays.
+    // What a killed run has begun stays until the next run; what belongs to another run stays.
     let begun = |name: &String| name.starts_with('.') && name.contains(".tmp-");
     assert!(outputs(&place.path("out/v")).keys().any(begun));
     place.write("out/v/.frames.tsv.tmp-1", "");
@@ -173,7 +173,7 @@ fn damaged_parts_are_named_and_redone() {
     assert!(tables["chunks.tsv"] != whole["chunks.tsv"] && tables.len() == whole.len());
 }
 
-/// A file-size limit stands for a disk that fills.
+/// A file-size limit acts like a disk that fills.
 #[test]
 fn a_disk_that_fills_leaves_the_parts() {
     let place = Place::new();

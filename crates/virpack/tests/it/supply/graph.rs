@@ -1,4 +1,4 @@
-//! What `cargo metadata` says of the crates.
+//! The crates in the output of `cargo metadata`.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -6,28 +6,30 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// The platform of the graph: crates of others need not be downloaded.
+/// The platform of the graph, so that crates of other platforms need not be downloaded.
 const PLATFORM: &str = "x86_64-unknown-linux-gnu";
 
-/// A crate that is not virpack's.
+/// A crate that does not belong to virpack.
 pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) version: String,
     /// An SPDX expression.
     pub(crate) licence: Option<String>,
     pub(crate) folder: PathBuf,
-    /// Whether code of it is in the binary or the wheel, rather than in what builds or tests it.
+    /// Whether its code is in the binary or the wheel, and not only in the build or the tests.
     pub(crate) is_linked: bool,
 }
 
-/// All crates of others, by name and version; None, with a line, where cargo cannot tell without a network.
+/// Returns all crates that do not belong to virpack, by name and version; None, with a message, if cargo
+/// cannot list them without a network.
 pub(crate) fn packages(root: &Path) -> Option<Vec<Package>> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["metadata", "--locked", "--offline", "--format-version", "1", "--filter-platform", PLATFORM]);
     let output = cargo.current_dir(root).output().unwrap();
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        // Anything else is a failure: a lock that is out of date, an option that is gone.
+        // Anything else is a failure, such as an outdated lock file or an option that does not exist any
+        // more.
         assert!(said.contains("--offline") || said.contains("download"), "{said}");
         eprintln!("skipped: crates of {PLATFORM} are not downloaded: {said}");
         return None;
@@ -49,7 +51,7 @@ pub(crate) fn packages(root: &Path) -> Option<Vec<Package>> {
     Some(all)
 }
 
-/// The ids of what virpack needs at run time: neither build scripts' crates, nor tests', nor macros.
+/// Returns the ids of virpack's run-time dependencies, without those of build scripts, tests and macros.
 fn linked(json: &Value) -> HashSet<&str> {
     let packages = json["packages"].as_array().unwrap();
     let is_macro = |package: &Value| {

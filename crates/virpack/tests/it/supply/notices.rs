@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 
 use super::Package;
 
-/// What files of licences are called.
+/// The names of licence files.
 const NAMES: [&str; 6] = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE", "COPYRIGHT"];
 
-/// In the names of files whose licence is a choice beside MIT.
+/// Parts of the names of licence files that are alternatives to MIT.
 const OTHERS: [&str; 5] = ["APACHE", "UNLICENSE", "ZLIB", "BSL", "0BSD"];
 
-/// The notices of these crates.
+/// Returns the notices of these crates.
 pub(crate) fn of(packages: &[Package]) -> String {
     let mut text =
         "The binary `virpack` and the Python wheel contain the crates below, under these licences; \
          their texts follow.\n\
                     dev/notices.sh writes this file; it holds for x86-64 Linux.\n\n"
             .to_owned();
-    // By their words: line ends and widths differ between crates.
+    // Texts are compared by their words: line ends and widths differ between crates.
     let mut texts: BTreeMap<String, (String, Vec<String>)> = BTreeMap::new();
     for Package { name, version, licence, folder, .. } in packages {
         writeln!(text, "{name} {version}: {}", licence.as_deref().unwrap_or("see its text")).unwrap();
@@ -43,7 +43,7 @@ pub(crate) fn of(packages: &[Package]) -> String {
     text
 }
 
-/// The files of licences of a crate, and of the C library that it may bring in a folder.
+/// Returns the licence files of a crate, and of the C library that it may have in a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = |folder: &Path| {
         let mut all: Vec<PathBuf> =
@@ -56,7 +56,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     for folder in folders {
         let licences = entries(&folder).into_iter().filter(|path| path.is_file() && is_licence(path));
         let mut own: Vec<PathBuf> = licences.collect();
-        // Of licences that are a choice one is enough: MIT, where it has a file, and for zstd the BSD licence.
+        // One of several alternative licences is enough: MIT if it has a file, and for zstd the BSD
+        // licence.
         if own.iter().any(|path| upper(path).contains("MIT")) {
             own.retain(|path| !OTHERS.iter().any(|other| upper(path).contains(other)));
         }

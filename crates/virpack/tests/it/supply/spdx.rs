@@ -1,9 +1,9 @@
-//! Whether a licence expression can be met.
+//! Checks whether a licence expression can be met.
 
 use std::collections::BTreeSet;
 
-/// Whether an SPDX expression of `OR`, `AND`, `WITH` and parentheses (and the old `/` for `OR`) is met by licences that are
-/// allowed.
+/// Returns whether the allowed licences meet an SPDX expression of `OR`, `AND`, `WITH` and parentheses (and
+/// the old `/` for `OR`).
 pub(crate) fn is_allowed(expression: &str, allowed: &BTreeSet<String>) -> bool {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let mut words = spaced.split_whitespace().peekable();
@@ -36,7 +36,7 @@ fn one(words: &mut Words<'_>, allowed: &BTreeSet<String>) -> bool {
             result && words.next() == Some(")")
         }
         Some(licence) => match words.next_if_eq(&"WITH") {
-            // An exception is a licence of its own.
+            // A licence with an exception is listed separately.
             Some(_) => {
                 words.next().is_some_and(|exception| allowed.contains(&format!("{licence} WITH {exception}")))
             }
