@@ -5,7 +5,8 @@ set -euo pipefail
 out=$1 version=$2
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
-export HOME=$place/home
+# A home without settings; the toolchain stays where it is.
+export CARGO_HOME=${CARGO_HOME:-$HOME/.cargo} RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup} HOME=$place/home
 mkdir -p "$HOME"
 answers() {
     said=$(env -u VIRTUAL_ENV -u PYTHONPATH "${@:2}" --version)
@@ -51,21 +52,25 @@ EOF
 mkdir "$place/source" "$place/crates"
 tar -xzf "$out/virpack-$version-source.tar.gz" -C "$place/source"
 for crate in "$out/crates"/*.crate; do tar -xzf "$crate" -C "$place/crates"; done
+# The crates as they will be on crates.io, each taken from its own file.
+{
+    printf '[patch.crates-io]\n'
+    for crate in "$place/crates"/*; do
+        crate=${crate##*/}
+        printf '%s = { path = "%s" }\n' "${crate%-"$version"}" "$place/crates/$crate"
+    done
+} >"$place/patch.toml"
 if [ -n "${DRY_RUN:-}" ]; then
     cargo metadata --locked --format-version 1 --manifest-path "$place/source/virpack-$version/Cargo.toml" >"$place/metadata.json"
     echo 'the source archive: its manifest and lock file agree; not compiled in a dry run'
-    echo "the crates: $(find "$place/crates" -mindepth 1 -maxdepth 1 | wc -l) unpacked; not compiled in a dry run"
+    cargo metadata --config "$place/patch.toml" --format-version 1 --manifest-path "$place/crates/virpack-$version/Cargo.toml" >"$place/metadata.json"
+    for crate in "$place/crates"/*; do
+        grep -q "path+file://$crate#" "$place/metadata.json" || { echo "no crate asks for ${crate##*/}" >&2; exit 1; }
+    done
+    echo "the crates: $(find "$place/crates" -mindepth 1 -maxdepth 1 | wc -l) ask for each other; not compiled in a dry run"
 else
     cargo install --quiet --locked --path "$place/source/virpack-$version/crates/virpack" --root "$place/installed"
     answers 'the source archive' "$place/installed/bin/virpack"
-    # The crates as they will be on crates.io, each taken from its own file.
-    {
-        printf '[patch.crates-io]\n'
-        for crate in "$place/crates"/*; do
-            crate=${crate##*/}
-            printf '%s = { path = "%s" }\n' "${crate%-"$version"}" "$place/crates/$crate"
-        done
-    } >"$place/patch.toml"
     cargo install --quiet --config "$place/patch.toml" --path "$place/crates/virpack-$version" --root "$place/from-crates"
     answers 'the crates' "$place/from-crates/bin/virpack"
 fi

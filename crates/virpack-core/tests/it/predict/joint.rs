@@ -270,7 +270,7 @@ fn a_run_that_is_stopped_and_resumed_writes_the_same_files() {
     let [whole, stopped] = ["whole", "stopped"].map(|name| folder.path().join(name));
     let options = |output: &Path| {
         let every = CheckpointOptions::default().every(std::time::Duration::ZERO).resume(output.exists());
-        options(&[input.clone()], &bundle, output).checkpoint(every).token_budget(1_024)
+        options(std::slice::from_ref(&input), &bundle, output).checkpoint(every).token_budget(1_024)
     };
     run(&options(&whole));
     let mut resumed = 0;
