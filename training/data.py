@@ -9,6 +9,7 @@ import collections
 import itertools
 import json
 import pathlib
+import pickle
 import random
 import re
 import time
@@ -331,6 +332,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--split", type=pathlib.Path, help="a file to keep the prophage-like places in, for records.py")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     began = time.time()
@@ -338,17 +340,8 @@ def main():
     def say(*words):
         print(f"[{time.time() - began:6.1f} s]", *words, flush=True)
 
-    all_records, fixed = records(args.data)
-    say(f"{len(all_records)} records, {sum(len(r.bases) for r in all_records) / 1e6:.1f} Mb")
     counts = collections.Counter()
-    component = same_viruses(all_records)
-    where = split(all_records, component, fixed)
-    say(f"{len(component)} keys, {len(set(component.values()))} components")
-    extra = [row for row in sources.records(args.data, fasta) if row[1].bases.size]
-    all_records += together(all_records, extra, component, where, counts, say)
-    proteins = phage_proteins(args.data)
-    masked = prophage_like(all_records, proteins)
-    say(f"prophage-like places in {len(masked)} records")
+    all_records, component, where, masked, proteins = prepared(args.data, args.split, counts, say)
     chosen = {}
     for length in LENGTHS:
         candidates = collections.defaultdict(list)
@@ -423,6 +416,28 @@ def main():
     (args.out / "facts.json").write_text(json.dumps(facts))
     table(shards, chosen, counts)
     say(f"{sum(p.stat().st_size for p in args.out.iterdir()) / 2**20:.1f} MiB in {args.out}")
+
+
+def prepared(data, kept, counts, say):
+    """Records, their components, the split of each component, prophage-like places, proteins of phages.
+
+    `kept`: a file to keep the masks in, or to take them from.
+    """
+    all_records, fixed = records(data)
+    say(f"{len(all_records)} records, {sum(len(r.bases) for r in all_records) / 1e6:.1f} Mb")
+    component = same_viruses(all_records)
+    where = split(all_records, component, fixed)
+    say(f"{len(component)} keys, {len(set(component.values()))} components")
+    all_records += together(all_records, sources.records(data, fasta), component, where, counts, say)
+    proteins = phage_proteins(data)
+    if kept and kept.exists():
+        masked = pickle.loads(kept.read_bytes())
+    else:
+        masked = prophage_like(all_records, proteins)
+        if kept:
+            kept.write_bytes(pickle.dumps(masked))
+    say(f"prophage-like places in {len(masked)} records")
+    return all_records, component, where, masked, proteins
 
 
 def together(first, extra, component, where, counts, say):

@@ -83,6 +83,7 @@ def main():
     for length in (500, 300):
         areas = [train.validate(exported, data, length, split) for split in (shards.VALIDATION, shards.DEVELOPMENT)]
         log(f"exported, float16, {length} bases: AUROC of validation {areas[0]:.4f}, of development groups {areas[1]:.4f}")
+        log(f"called viral at {length} bases: {train.called(exported, data, length)}")
     log("done")
 
 

@@ -116,7 +116,7 @@ class Esm2(nn.Module):
     def pool(x, ids):
         """The mean over residues."""
         inner = (ids != seq.PAD) & (ids != seq.CLS) & (ids != seq.EOS)
-        return (x.float() * inner[..., None]).sum(1) / inner.sum(1, keepdim=True)
+        return (x.float() * inner[..., None]).sum(1) / inner.sum(1, keepdim=True).clamp(min=1)
 
     def mean(self, ids):
         return self.pool(self(ids), ids)

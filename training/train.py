@@ -232,6 +232,17 @@ def validate(model, data, length, split=shards.VALIDATION):
     return metrics.measure(found[:, 1] / found.sum(1), viral, shares(data, viral, group))[0]
 
 
+def called(model, data, length):
+    """The share called viral of each group that validates or that choices are made by."""
+    parts = []
+    for split in (shards.VALIDATION, shards.DEVELOPMENT):
+        bases, _, group = data.held[length, split]
+        found, _ = m.scores(model, bases, length, data.device)
+        is_viral = found[:, 1] >= found[:, 0]
+        parts += [f"{data.facts['groups'][g]} {is_viral[group == g].mean():.3f}" for g in sorted(set(group.tolist()))]
+    return ", ".join(parts)
+
+
 def calibrate(model, data, length, log):
     """Platt scaling of chunks' verdicts on the validation chunks, folded into the last layer."""
     bases, viral, group = data.held[length, shards.VALIDATION]
