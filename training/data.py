@@ -443,22 +443,25 @@ def prepared(data, kept, counts, say):
 def together(first, extra, component, where, counts, say):
     """The records of `extra` that stay; `component` and `where` are told of them."""
     extra_component = same_viruses([record for _, record in extra])
-    role_of = sources.roles(extra, extra_component)
-    extra = [(role_of[extra_component[record.key]], record) for _, record in extra]
-    held = [sketch(r, SKETCH) for r in first if GROUPS[r.group][0] and where[component[r.key]] in (VALIDATION, TEST)]
-    held, near, size = np.unique(np.concatenate(held)), collections.Counter(), collections.Counter()
+    viruses = [(where[component[r.key]], sketch(r, SKETCH)) for r in first if GROUPS[r.group][0]]
+    shared, size = collections.Counter(), collections.Counter()
+    sets = {role: np.unique(np.concatenate([s for w, s in viruses if (w == TRAIN) == (role == TRAIN)])) for role in (TRAIN, TEST)}
     for _, record in extra:
         if GROUPS[record.group][0]:
             own = sketch(record, SKETCH)
-            near[record.key] += int(seq.contained(held, own).sum())
             size[record.key] += len(own)
-    same = {key for key, n in near.items() if n >= max(3, SAME_VIRUS * size[key])}
+            for role, hashes in sets.items():
+                shared[role, record.key] += int(seq.contained(hashes, own).sum())
+    # Of viruses of the older splits: those that validated or tested go, those that trained train.
+    same, trained = ({key for key in size if shared[role, key] >= max(3, SAME_VIRUS * size[key])} for role in (TEST, TRAIN))
+    extra = sources.roles(extra, extra_component, {extra_component[key] for key in trained})
     known = [(where[component[record.key]], record) for record in first]
     kin = sources.relatives(known + extra, lambda group: bool(GROUPS[group][0]), RESIDUE_K, RESIDUE_ONE_IN)
     out = []
     for role, record in extra:
-        # What is held out and trained on nowhere may be kin of the older held-out viruses.
-        gone = "a held-out virus" if record.key in same and role != WHOLE else "kin of a family held out" if record.key in kin else None
+        gone = "kin of a family held out" if record.key in kin or role == PROPHAGE else None
+        # What is held out whole may be kin of the older held-out viruses.
+        gone = "a held-out virus" if record.key in same and role != WHOLE else gone
         counts["extra", record.group, gone or "records kept"] += 1
         if not gone:
             component[record.key] = extra_component[record.key]

@@ -8,7 +8,7 @@ import shards
 CHUNK = 500
 OTHERS_BASE = 3
 MUTATED = 0.05  # at most, of a chunk's bases
-MADE_UP = 0.04  # of a batch
+MADE_UP = 0.03  # of a batch
 
 
 class Data:

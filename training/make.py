@@ -1,6 +1,6 @@
 """virpack-mini from shards to files, in one command.
 
-    python3 training/make.py --data SHARDS --out OUTDIR [--minutes 4] [--teacher-minutes 3] [--small]
+    python3 training/make.py --data SHARDS --out OUTDIR [--minutes 4] [--teacher-minutes 2] [--compile] [--small]
 
 Trains a larger model of the same kind, then the one that is shipped, which learns from it and from the labels. Writes
 OUTDIR/{peptide,nucleotide}/ (ordinary model directories), OUTDIR/classifier_{500,300}.safetensors and OUTDIR/log.txt.
@@ -31,6 +31,9 @@ def arguments():
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--teacher-minutes", type=float, default=0.0, help="0: no teacher")
+    parser.add_argument("--teacher", type=pathlib.Path, help="a teacher.pt of another run")
+    parser.add_argument("--only-teacher", action="store_true")
+    parser.add_argument("--compile", action="store_true", help="with torch.compile")
     parser.add_argument("--teacher-steps", type=int, default=2_500)
     parser.add_argument("--development", action="store_true", help="train on the development groups too, as the shipped model was")
     parser.add_argument("--first-groups", action="store_true", help="train on the ten groups of the first version only")
@@ -70,13 +73,23 @@ def main():
         big = m.Mini(dataclasses.replace(m.SMALL, codon_hidden=32) if args.small else m.TEACHER).to(device)
         log(f"teacher: {big.sizes}, {sum(p.numel() for p in big.parameters()):,} parameters")
         own = dataclasses.replace(settings, steps=args.teacher_steps, minutes=args.teacher_minutes, peak=6e-4)
-        teacher = train.classify(big, data, own, log)
+        teacher = train.classify(big, data, own, log, compiled=args.compile)
+        torch.save({"sizes": dataclasses.asdict(big.sizes), "weights": teacher.state_dict()}, args.out / "teacher.pt")
+        for length in (500, 300):
+            log(f"teacher, {length} bases: AUROC of development groups {train.validate(teacher, data, length, shards.DEVELOPMENT):.4f}")
+    if args.teacher:
+        kept = torch.load(args.teacher, map_location=device)
+        teacher = m.Mini(m.Sizes(**kept["sizes"])).to(device)
+        teacher.load_state_dict(kept["weights"])
+        teacher.eval()
+    if args.only_teacher:
+        return
     sizes = m.SMALL if args.small else m.Sizes(**args.sizes)
     model = m.Mini(sizes).to(device)
     nucleotide, peptide = model.parameters_of_towers()
     log(f"{sizes}: {nucleotide:,} parameters of the codon tower, {peptide:,} of the peptide tower")
     log(f"{sizes.flops() / 1e6:.0f} MFLOP a chunk of 500 of plant viruses; {settings}")
-    model = train.classify(model, data, settings, log, teacher)
+    model = train.classify(model, data, settings, log, teacher, args.compile)
     files.export(model, args.out)
     # What is shipped is float16: say what that costs.
     exported = files.load(args.out, device)

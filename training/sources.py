@@ -55,7 +55,7 @@ ROWS = [
     ("cellular/transposons", r"^at", "plant transposon", DEVELOPMENT, r"(.*)", 99),
     ("cellular/transposons", "", "transposon", None, r"(.*)", 99),
     ("cellular/rrna_lsu", FUNGI_AND_ARCHAEA, "rRNA of fungi and archaea", WHOLE, r"(.*)", 99),
-    ("cellular/rrna_lsu", "", "rRNA", None, r"(.*)", 99),
+    ("cellular/rrna_lsu", "", "rRNA", TRAIN, r"(.*)", 99),
 ]  # fmt: skip
 VALIDATES = 0.12
 MANY_VALIDATE = {"more phage": 0.35, "retrovirus": 0.25, "animal virus": 0.25, "more bacteria": 0.2}
@@ -82,17 +82,21 @@ def records(data, fasta):
     return out
 
 
-def roles(extra, component):
-    """The split of each component: what a row says, or a draw of VALIDATION with its group's share."""
-    out = {}
+def roles(extra, component, trained):
+    """The role of each record: what its row says, or a draw of VALIDATION with its group's share.
+
+    Records of a component that is held out whole, but of rows that are not, have none: they are neither trained on nor
+    looked at. `trained`: components that are viruses of older training data; they do not validate.
+    """
+    strictest = {}
     for role, record in extra:
         here = component[record.key]
         if role is None:
-            share = MANY_VALIDATE.get(record.group, VALIDATES)
+            share = 0 if here in trained else MANY_VALIDATE.get(record.group, VALIDATES)
             role = VALIDATION if random.Random(f"{SEED} {here}").random() < share else TRAIN
-        # A virus of two groups is where the stricter of them is.
-        out[here] = max(out.get(here, TRAIN), role)
-    return out
+        strictest[here] = max(strictest.get(here, TRAIN), role)
+    of_record = [(strictest[component[record.key]], role, record) for role, record in extra]
+    return [(PROPHAGE if where == WHOLE and role != WHOLE else where, record) for where, role, record in of_record]
 
 
 def kmers_of(record, k, one_in):

@@ -20,11 +20,12 @@ import sequences as seq
 import shards
 
 CLIP = 1.0
+WARM = 6
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    steps: int = 3_000
+    steps: int = 4_000
     batch: int = 1_024
     minutes: float = 5.0
     peak: float = 1e-3
@@ -109,7 +110,19 @@ class Losses(torch.nn.Module):
         self.origin = m.Head(sizes.peptide_hidden, sizes.head)
 
 
-def step_of(model, extra, data, length, settings, teacher, hardness):
+class Compiled:
+    """A model's two towers, as they are or by torch.compile; sizes never change, so that each length compiles once."""
+
+    def __init__(self, model, compiled):
+        self.model = model
+        self.codons, self.peptides = model.codons, model.peptides
+        if compiled:
+            # What does not compile runs as it is.
+            torch._dynamo.config.suppress_errors = True
+            self.codons, self.peptides = (torch.compile(f, dynamic=False) for f in (model.codons, model.peptides))
+
+
+def step_of(model, towers, extra, data, length, settings, teacher, hardness):
     """Losses of one batch: verdicts, masked tokens, proteins."""
     bases, viral, group = data.chunks(settings.batch, length)
     few = int(settings.made_up * settings.batch)
@@ -122,9 +135,9 @@ def step_of(model, extra, data, length, settings, teacher, hardness):
     words, hidden = blur(data, rows.words, rows.words == f.OUTSIDE, f.UNKNOWN, settings.noise)
     ids, hidden_residues = blur(data, peptides, peptides < 4, seq.MASK, settings.noise)
     with torch.autocast(bases.device.type, torch.bfloat16, enabled=bases.is_cuda):
-        vector, x = model.codons(words)
+        vector, x = towers.codons(words, length % 3 != 2)
         has = torch.cat((rows.has, torch.ones_like(origin, dtype=torch.bool)))
-        y, z = model.peptides(ids, has)
+        y, z = towers.peptides(ids, has)
         # The masked codons of two frames of six: enough to learn from, and a third of the work.
         x = x.unflatten(0, (len(bases), 6))[:, ::3]
         masked = masked_loss(extra.codons(x), rows.words[:, ::3].clamp(max=f.UNKNOWN), hidden[:, ::3])
@@ -135,9 +148,9 @@ def step_of(model, extra, data, length, settings, teacher, hardness):
     target = viral
     if teacher is not None:
         with torch.no_grad(), torch.autocast(bases.device.type, torch.bfloat16, enabled=bases.is_cuda):
-            big, _ = teacher.codons(rows.words)
+            big, _ = teacher.codons(rows.words, length % 3 != 2)
             own, _ = teacher.peptides(rows.ids, rows.has)
-            soft = torch.sigmoid(teacher.margin(length, big, own, rows.facts))
+            soft = torch.sigmoid(teacher.model.margin(length, big, own, rows.facts))
         target = torch.lerp(viral, soft, settings.soft)
     loss = F.binary_cross_entropy_with_logits(margin, target, reduction="none")
     weight = torch.ones_like(loss)
@@ -152,28 +165,34 @@ def step_of(model, extra, data, length, settings, teacher, hardness):
     return verdicts, masked, origins
 
 
-def classify(model, data, settings, log, teacher=None):
+def classify(model, data, settings, log, teacher=None, compiled=False):
     """Trains; returns the average of the weights that was best on the validation chunks, calibrated."""
     device = data.device
     extra = Losses(model.sizes).to(device)
+    towers = Compiled(model, compiled)
+    teacher = teacher and Compiled(teacher, compiled)
     optimizer, parameters = optimizer_of([model, extra], settings.decay)
-    schedule = Schedule(settings.steps, settings.peak, settings.minutes)
+    schedule = None
     average, best = copy.deepcopy(model).eval(), (-1.0, None)
     hardness = torch.full((len(data.facts["groups"]),), 0.5, device=device)
-    sums, step, each = torch.zeros(3, device=device), 0, max(1, min(500, settings.steps // 4))
-    going = schedule.going(optimizer, step)
+    sums, step, each = torch.zeros(3, device=device), 0, max(1, min(1_000, settings.steps // 4))
+    going = True
     while going:
         model.train()
+        if step == WARM or schedule is None:
+            # The first steps compile: the minutes begin after them.
+            schedule = Schedule(settings.steps, settings.peak, settings.minutes)
+            schedule.going(optimizer, step)
+            log(f"step {step} begins")
         length = 300 if step % 3 == 0 else 500
-        losses = step_of(model, extra, data, length, settings, teacher, hardness)
+        losses = step_of(model, towers, extra, data, length, settings, teacher, hardness)
         optimizer.zero_grad(set_to_none=True)
         (losses[0] + settings.masked * losses[1] + settings.proteins * losses[2]).backward()
         torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         optimizer.step()
         keep = min(0.998, (step + 1) / (step + 10))
         with torch.no_grad():
-            for old, new in zip(average.parameters(), model.parameters()):
-                old.lerp_(new, 1 - keep)
+            torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - keep)
         sums += torch.stack(losses).detach()
         step += 1
         going = schedule.going(optimizer, step)

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# The shipped model from shards and records, on one card:
+#
+#     training/final.sh SHARDS RECORDS OUT [BEFORE.npz]
+#
+# A teacher first; then two students at once, one with it and one without; the better on the validation chunks is OUT/model.
+set -euo pipefail
+data=$1 records=$2 out=$3 before=${4:-}
+here=$(dirname "$0")
+mkdir -p "$out"
+make() { python3 "$here/make.py" --data "$data" --development --compile "$@"; }
+make --out "$out/teacher" --teacher-minutes "${TEACHER:-1.6}" --only-teacher
+make --out "$out/taught" --teacher "$out/teacher/teacher.pt" --minutes "${STUDENT:-2.6}" > "$out/taught.txt" 2>&1 &
+make --out "$out/plain" --minutes "${STUDENT:-2.6}" > "$out/plain.txt" 2>&1 &
+wait
+best=$(python3 - "$out" <<'PY'
+import pathlib, re, sys
+areas = {}
+for name in ("taught", "plain"):
+    log = pathlib.Path(sys.argv[1], name, "log.txt").read_text()
+    areas[name] = sum(map(float, re.findall(r"exported, float16.*?validation ([0-9.]+)", log)))
+print(max(areas, key=areas.get))
+PY
+)
+echo "kept: $best"
+cp -r "$out/$best" "$out/model"
+python3 "$here/score_records.py" --model "$out/model" --records "$records" --out "$out/runs" &
+python3 "$here/evaluate.py" --model "$out/model" --data "$data" --out "$out/model/evaluation" --whole ${before:+--before "$before"}
+wait
+python3 "$here/golden.py" --model "$out/model" --data "$data" --out "$out/model/golden.json"
