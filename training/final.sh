@@ -27,4 +27,4 @@ cp -r "$out/$best" "$out/model"
 python3 "$here/score_records.py" --model "$out/model" --records "$records" --out "$out/runs" &
 python3 "$here/evaluate.py" --model "$out/model" --data "$data" --out "$out/model/evaluation" --whole ${before:+--before "$before"}
 wait
-python3 "$here/golden.py" --model "$out/model" --data "$data" --out "$out/model/golden.json"
+python3 "$here/scores_golden.py" --model "$out/model" --data "$data" --out "$out/model/golden.json"

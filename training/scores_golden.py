@@ -1,6 +1,6 @@
 """Scores of some 200 chunks by PyTorch, for the Rust code to be held against.
 
-    python3 training/golden.py --model OUTDIR --data SHARDS --out golden.json
+    python3 training/scores_golden.py --model OUTDIR --data SHARDS --out golden.json
 
 In float32, from the exported files. Chunks of held-out sequence at 500 and 300 bases; as many with other letters in them, or shorter.
 """
