@@ -23,7 +23,7 @@ def six(bases):
     residue = torch.from_numpy(seq.CODON).to(bases.device).long()
     codes = bases.long()
     reverse = torch.where(codes > 3, codes, codes ^ 2).flip(1)
-    words, residues = [], []
+    words, residues, width = [], [], max(1, length // 3)
     for strand in codes, reverse:
         for offset in range(3):
             codons = max(0, (length - offset) // 3)
@@ -32,8 +32,8 @@ def six(bases):
             codon = (triples[..., 0] & 3) * 16 + (triples[..., 1] & 3) * 4 + (triples[..., 2] & 3)
             word = torch.where(known, codon, UNKNOWN)
             own = torch.where(known, residue[codon], NONE)
-            words.append(F.pad(word, (0, length // 3 - codons), value=OUTSIDE))
-            residues.append(F.pad(own, (0, length // 3 - codons), value=NONE))
+            words.append(F.pad(word, (0, width - codons), value=OUTSIDE))
+            residues.append(F.pad(own, (0, width - codons), value=NONE))
     return torch.stack(words, 1), torch.stack(residues, 1)
 
 
