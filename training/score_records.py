@@ -2,7 +2,7 @@
 
     python3 training/score_records.py --model OUTDIR --records RECORDS --out RUNS
 
-Writes RUNS/SPLIT_LENGTH/chunks.tsv for each SPLIT.fasta of RECORDS and LENGTH 500 and 300: what
+Writes RUNS/SPLIT_LENGTH/chunks.tsv for each SPLIT.fasta (or .fasta.gz) of RECORDS and LENGTH 500 and 300: what
 `virpack predict RECORDS/SPLIT.fasta --length LENGTH -o RUNS/SPLIT_LENGTH` gives within rounding, without virpack.
 """
 import argparse
@@ -44,9 +44,9 @@ def main():
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.backends.cuda.matmul.allow_tf32 = False
     model = files.load(args.model, device)
-    for path in sorted(args.records.glob("*.fasta")):
+    for path in sorted(args.records.glob("*.fasta*")):
         for length in (500, 300):
-            folder = args.out / f"{path.stem}_{length}"
+            folder = args.out / f"{path.name.split('.')[0]}_{length}"
             folder.mkdir(parents=True, exist_ok=True)
             owners, scores = scored(model, path, length, device)
             with open(folder / "chunks.tsv", "w") as table:
