@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The shipped model from shards and records, on one card:
+# The shipped model from shards and records, on one card or two:
 #
 #     training/final.sh SHARDS RECORDS OUT [BEFORE.npz]
 #
@@ -9,9 +9,13 @@ data=$1 records=$2 out=$3 before=${4:-}
 here=$(dirname "$0")
 mkdir -p "$out"
 make() { python3 "$here/make.py" --data "$data" --development --compile "$@"; }
+# Of two cards one trains the student without a teacher from the first minute on.
+cards=$(python3 -c 'import torch; print(torch.cuda.device_count())')
+plain() { CUDA_VISIBLE_DEVICES=$((cards > 1)) make --out "$out/plain" --minutes "${STUDENT:-2.6}" > "$out/plain.txt" 2>&1; }
+((cards < 2)) || plain &
 make --out "$out/teacher" --teacher-minutes "${TEACHER:-1.6}" --only-teacher
 make --out "$out/taught" --teacher "$out/teacher/teacher.pt" --minutes "${STUDENT:-2.6}" > "$out/taught.txt" 2>&1 &
-make --out "$out/plain" --minutes "${STUDENT:-2.6}" > "$out/plain.txt" 2>&1 &
+((cards > 1)) || plain &
 wait
 best=$(python3 - "$out" <<'PY'
 import pathlib, re, sys
