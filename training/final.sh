@@ -8,7 +8,10 @@ set -euo pipefail
 data=$1 records=$2 out=$3 before=${4:-}
 here=$(dirname "$0")
 mkdir -p "$out"
-make() { python3 "$here/make.py" --data "$data" --development --compile "$@"; }
+make() {
+    local command=(python3 "$here/make.py" --data "$data" --development "$@")
+    "${command[@]}" --compile || "${command[@]}"
+}
 # Of two cards one trains the student without a teacher from the first minute on.
 cards=$(python3 -c 'import torch; print(torch.cuda.device_count())')
 plain() { CUDA_VISIBLE_DEVICES=$((cards > 1)) make --out "$out/plain" --minutes "${STUDENT:-2.6}" > "$out/plain.txt" 2>&1; }

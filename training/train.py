@@ -25,7 +25,7 @@ WARM = 6
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    steps: int = 4_000
+    steps: int = 5_000
     batch: int = 1_024
     minutes: float = 5.0
     peak: float = 1e-3
@@ -117,6 +117,8 @@ class Compiled:
         self.model = model
         self.codons, self.peptides = model.codons, model.peptides
         if compiled:
+            import torch._dynamo
+
             # What does not compile runs as it is.
             torch._dynamo.config.suppress_errors = True
             self.codons, self.peptides = (torch.compile(f, dynamic=False) for f in (model.codons, model.peptides))
