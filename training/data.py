@@ -21,6 +21,7 @@ import sources
 from sources import DEVELOPMENT, PROPHAGE, SEED, TEST, TRAIN, VALIDATION, WHOLE, Record
 
 SPLITS = ["train", "validation", "test", "prophage-like", "whole groups", "development"]
+SPLIT_ORDER = TRAIN, VALIDATION, TEST, WHOLE, DEVELOPMENT, PROPHAGE
 SHARE = {TEST: 0.20, VALIDATION: 0.07}
 # Group: class, share of its class in training, most chunks in training.
 GROUPS = {
@@ -414,7 +415,7 @@ def main():
         "counts": {" | ".join(map(str, key)): n for key, n in sorted(counts.items(), key=str)},
     }  # fmt: skip
     (args.out / "facts.json").write_text(json.dumps(facts))
-    table(shards, chosen, counts)
+    table(chosen, counts)
     say(f"{sum(p.stat().st_size for p in args.out.iterdir()) / 2**20:.1f} MiB in {args.out}")
 
 
@@ -517,12 +518,13 @@ def write_proteins(args, phages, shards, counts, say):
     )
 
 
-def table(shards, chosen, counts):
-    """The counts, as README.md shows them."""
-    print("\n| group | class | " + " | ".join(f"{s} {n}" for n in LENGTHS for s in SPLITS[n != 500 :]) + " | keys train / val / test | near-duplicates removed | prophage-like of all |")
-    print("| --- " * 12 + "|")
+def table(chosen, counts):
+    """The counts at 500 bases, as the model's card shows them."""
+    names = [SPLITS[s] for s in SPLIT_ORDER]
+    print("\n| group | class | " + " | ".join(names) + " | keys train / validation / test | near-duplicates removed | prophage-like of all |")
+    print("| --- " * (5 + len(names)) + "|")
     for group, (viral, _, _) in GROUPS.items():
-        cells = [len(chosen[n, group, s]) for n in LENGTHS for s in range(n != 500, 4)]
+        cells = [len(chosen[500, group, s]) for s in SPLIT_ORDER]
         keys = [len({c[0] for c in chosen[500, group, s]}) for s in (TRAIN, VALIDATION, TEST)]
         print(
             f"| {group} | {'viral' if viral else 'cellular'} | {' | '.join(map(str, cells))} | {' / '.join(map(str, keys))} "
