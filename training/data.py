@@ -18,6 +18,8 @@ import numpy as np
 
 import sequences as seq
 import sources
+from proteins import RESIDUE_K, RESIDUE_ONE_IN, phage_proteins, write_proteins
+from sequences import fasta
 from sources import DEVELOPMENT, PROPHAGE, SEED, TEST, TRAIN, VALIDATION, WHOLE, Record
 
 SPLITS = ["train", "validation", "test", "prophage-like", "whole groups", "development"]
@@ -71,13 +73,10 @@ K, ONE_IN, MOST_CONTAINED = 21, 4, 0.10
 # Viruses that share this much of the smaller one's sketch (one 21-mer in 16) are one virus.
 SKETCH, SAME_VIRUS = 16, 0.10
 # Prophages: residue 9-mers (one in 2) that a chunk's six frames share with phage proteins, or 21-mers with phages.
-RESIDUE_K, RESIDUE_ONE_IN, PROPHAGE_KMERS = 9, 2, 6
+PROPHAGE_KMERS = 6
 PROPHAGE_NUCLEOTIDES = 0.20
 PROPHAGE_WINDOW, PROPHAGE_SHARE = 20_000, 0.15
 NEWER_PROKARYOTES = "more bacteria", "prokaryote gene", "far prokaryote"
-# Proteins that share so many residue 9-mers (one in 2) with held-out chunks are left out.
-PROTEIN_KMERS = 3
-
 # Of the viruses of people only the genus is certain enough to split by; which are held out is fixed here.
 GENERA = [
     ("ebola", "Ebolavirus", TRAIN), ("EBOV", "Ebolavirus", TRAIN), ("G5012", "Ebolavirus", TRAIN),
@@ -96,23 +95,6 @@ def stem(name):
     noise = {"alphasatellite", "betasatellite", "satellite", "rna", "dna", "virus", "associated", "strain"}
     kept = [w for w in words if w not in noise and not re.fullmatch(r"[a-z]?\d*|[ivx]+|alpha|beta|gamma|delta", w)]
     return " ".join(kept[:3]) or " ".join(words)
-
-
-def fasta(path):
-    """Header and letters of each record."""
-    import gzip
-
-    header, lines = None, []
-    with (gzip.open if str(path).endswith(".gz") else open)(path, "rb") as file:
-        for line in file:
-            if line.startswith(b">"):
-                if header is not None:
-                    yield header, b"".join(lines)
-                header, lines = line[1:].decode(errors="replace").strip(), []
-            else:
-                lines.append(line.strip())
-    if header is not None:
-        yield header, b"".join(lines)
 
 
 def records(data):
@@ -242,13 +224,6 @@ def cut(record, length):
     odd = np.concatenate(([0], np.cumsum(record.bases == seq.OTHER)))
     starts = [a for a, b in places if b - a == length and odd[b] == odd[a]]
     return np.array(starts, np.int64), len(places)
-
-
-def phage_proteins(data):
-    out = []
-    for header, letters in fasta(data / "training/phage_proteomes.faa.gz"):
-        out.append(seq.RESIDUE[np.frombuffer(letters.rstrip(b"*"), np.uint8)])
-    return out
 
 
 def prophage_like(all_records, proteins):
@@ -408,7 +383,7 @@ def main():
             start=np.array([row[5] for row in rows], np.uint32),
         )
     say("chunks written; proteins")
-    write_proteins(args, proteins, shards, counts, say)
+    write_proteins(args, proteins, shards, counts)
     facts = {
         "seed": SEED, "groups": NAMES, "classes": [GROUPS[n][0] for n in NAMES], "splits": SPLITS,
         "weights": [GROUPS[n][1] for n in NAMES], "keys": keys, "records": [r.name for r in all_records],
@@ -487,35 +462,6 @@ def check(bases):
             if (ids != seq.STOP).all()
         ]
         assert plain == here, (plain, here)
-
-
-def write_proteins(args, phages, shards, counts, say):
-    """UniProt's and the phages' proteins without those close to held-out chunks, as ESM-2 ids one after another."""
-    held = []
-    for bases, _, which in shards.values():
-        for part in np.array_split(bases[which != TRAIN], 40):
-            held += [seq.residue_kmers(ids, RESIDUE_K, RESIDUE_ONE_IN) for ids in seq.translations(part)]
-    held = np.unique(np.concatenate(held))
-    uniprot = list(fasta(args.data / "proteins/uniprot_20k.fasta.gz"))
-    viral = [1] * len(phages) + [int(bool(re.search("virus|phage|viridae", h.split("OS=")[-1]))) for h, _ in uniprot]
-    proteins = phages + [seq.RESIDUE[np.frombuffer(letters, np.uint8)] for _, letters in uniprot]
-    kept = []
-    for i, protein in enumerate(proteins):
-        name = "phage proteome" if i < len(phages) else "UniProt viral" if viral[i] else "UniProt cellular"
-        if len(protein) < 30:
-            counts["proteins", name, "shorter than 30"] += 1
-        elif seq.contained(held, seq.residue_kmers(protein, RESIDUE_K, RESIDUE_ONE_IN)).sum() >= PROTEIN_KMERS:
-            counts["proteins", name, "near held-out chunks"] += 1
-        else:
-            counts["proteins", name, "kept"] += 1
-            kept.append(i)
-    np.savez_compressed(
-        args.out / "proteins.npz",
-        residues=np.concatenate([proteins[i] for i in kept]),
-        lengths=np.array([len(proteins[i]) for i in kept], np.uint32),
-        viral=np.array([viral[i] for i in kept], np.uint8),
-        phage=np.array([i < len(phages) for i in kept]),
-    )
 
 
 def table(chosen, counts):
