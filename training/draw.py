@@ -1,4 +1,4 @@
-"""What training draws: windows of chunks by weight, changed a little, sequences that are nobody's, proteins."""
+"""What training draws: windows of chunks by weight, changed a little, made-up sequences, proteins."""
 import numpy as np
 import torch
 
@@ -83,7 +83,7 @@ class Data:
         return torch.where(self.uniform(count, length) < rate, other, bases), self.viral[chosen], self.group[chosen]
 
     def made_up(self, bases):
-        """Of each sequence one that is nobody's with the same bases: shuffled, read backwards, or a part of it repeated."""
+        """Of each sequence one that nothing alive has, with the same bases: shuffled, read backwards, or a part of it repeated."""
         count, length = bases.shape
         places = torch.arange(length, device=self.device).expand(count, -1)
         shuffled = self.uniform(count, length).argsort(1)
