@@ -19,7 +19,7 @@ import sequences as seq
 
 
 def scored(model, path, length, device):
-    """Id and scores (others, virus) of every chunk of a FASTA file, in order."""
+    """Id and scores (others, virus) of every chunk of a FASTA file, in order; starts from 0."""
     owners, pieces = [], []
     for header, letters in d.fasta(path):
         bases = seq.encode(letters)
@@ -52,7 +52,7 @@ def main():
             with open(folder / "chunks.tsv", "w") as table:
                 table.write("sequence_id\tstart\tend\tis_virus\tmax_score_other\tmax_score_virus\n")
                 for (name, start, end), (other, virus) in zip(owners, scores):
-                    table.write(f"{name}\t{start}\t{end}\t{virus >= other}\t{other:.9g}\t{virus:.9g}\n")
+                    table.write(f"{name}\t{start + 1}\t{end}\t{virus >= other}\t{other:.9g}\t{virus:.9g}\n")
             print(f"{folder.name}: {len(owners)} chunks", flush=True)
 
 
