@@ -2,7 +2,7 @@
 
     python3 training/make.py --data SHARDS --out OUTDIR [--minutes 4] [--teacher-minutes 2] [--compile] [--small]
 
-Trains a larger model of the same kind, then the one that is shipped, which learns from it and from the labels. Writes
+Trains the model that is shipped; with `--teacher-minutes` a larger one of the same kind before it, from which it learns too. Writes
 OUTDIR/{peptide,nucleotide}/ (ordinary model directories), OUTDIR/classifier_{500,300}.safetensors and OUTDIR/log.txt.
 `--small`: a tiny model, few steps, to see on any machine that all of it works. What else can be set is there for the
 ablations of notes.md.

@@ -3,7 +3,7 @@
 #
 #     training/run.sh DATA OUT
 #
-# Shards go to OUT/shards, records to OUT/records, the model to OUT/model, the numbers to OUT/model/evaluation. Training wants a GPU; the
+# With TAUGHT=1 final.sh trains a teacher and its student too. Shards go to OUT/shards, records to OUT/records, the model to OUT/model, the numbers to OUT/model/evaluation. Training wants a GPU; the
 # rest does not.
 set -euo pipefail
 data=$1 out=$2
