@@ -9,6 +9,7 @@ import collections
 import itertools
 import json
 import pathlib
+import pickle
 import random
 import re
 import time
@@ -16,26 +17,54 @@ import time
 import numpy as np
 
 import sequences as seq
+import sources
+from proteins import RESIDUE_K, RESIDUE_ONE_IN, phage_proteins, write_proteins
+from sequences import fasta
+from sources import DEVELOPMENT, PROPHAGE, SEED, TEST, TRAIN, VALIDATION, WHOLE, Record
 
-SEED = 2026
-TRAIN, VALIDATION, TEST, PROPHAGE = range(4)
-SPLITS = ["train", "validation", "test", "prophage-like"]
+SPLITS = ["train", "validation", "test", "prophage-like", "whole groups", "development"]
+SPLIT_ORDER = TRAIN, VALIDATION, TEST, WHOLE, DEVELOPMENT, PROPHAGE
 SHARE = {TEST: 0.20, VALIDATION: 0.07}
 # Group: class, share of its class in training, most chunks in training.
 GROUPS = {
-    "plant virus": (1, 0.35, 60_000),
-    "human virus": (1, 0.10, 20_000),
-    "phage": (1, 0.35, 60_000),
-    "refseq virus": (1, 0.20, 60_000),
-    "bacteria": (0, 0.35, 60_000),
-    "archaea": (0, 0.10, 15_000),
-    "human": (0, 0.22, 25_000),
-    "fungi": (0, 0.10, 15_000),
-    "protozoa": (0, 0.08, 12_000),
-    "refseq cell": (0, 0.15, 60_000),
+    "plant virus": (1, 0.22, 34_000),
+    "human virus": (1, 0.05, 20_000),
+    "phage": (1, 0.22, 20_000),
+    "refseq virus": (1, 0.12, 10_000),
+    "bacteria": (0, 0.17, 26_000),
+    "archaea": (0, 0.06, 9_000),
+    "human": (0, 0.09, 10_000),
+    "fungi": (0, 0.05, 7_000),
+    "protozoa": (0, 0.05, 6_000),
+    "refseq cell": (0, 0.08, 10_000),
+    # Groups of training/extra; the ten above keep the split that they have had from the first version on.
+    "viral gene": (1, 0.25, 26_000),
+    "more phage": (1, 0.08, 5_000),
+    "animal virus": (1, 0.07, 5_000),
+    "retrovirus": (1, 0.03, 2_000),
+    "CRESS virus": (1, 0.04, 2_000),
+    "more bacteria": (0, 0.12, 20_000),
+    "prokaryote gene": (0, 0.12, 14_000),
+    "mRNA": (0, 0.09, 9_000),
+    "more human": (0, 0.05, 5_000),
+    "plant": (0, 0.06, 2_500),
+    "organelle": (0, 0.05, 3_000),
+    "transposon": (0, 0.04, 5_000),
+    "plant transposon": (0, 0.03, 3_000),
+    "rRNA": (0, 0.05, 5_000),
+    "mitovirus and narnavirus": (1, 0.0, 0),
+    "bornavirus": (1, 0.0, 0),
+    "hepadnavirus": (1, 0.0, 0),
+    "lentivirus": (1, 0.0, 0),
+    "far prokaryote": (0, 0.0, 0),
+    "fly": (0, 0.0, 0),
+    "fly transposon": (0, 0.0, 0),
+    "fungal mitochondrion": (0, 0.0, 0),
+    "rRNA of fungi and archaea": (0, 0.0, 0),
 }
 NAMES = list(GROUPS)
-MOST_HELD_OUT = {TEST: 3_000, VALIDATION: 800, PROPHAGE: 3_000}
+FIRST = NAMES[:10]  # the groups that are split by `split`
+MOST_HELD_OUT = {TEST: 3_000, VALIDATION: 800, PROPHAGE: 3_000, WHOLE: 1_500, DEVELOPMENT: 1_500}
 LENGTHS = (500, 300)
 REGION = 500_000
 
@@ -44,12 +73,10 @@ K, ONE_IN, MOST_CONTAINED = 21, 4, 0.10
 # Viruses that share this much of the smaller one's sketch (one 21-mer in 16) are one virus.
 SKETCH, SAME_VIRUS = 16, 0.10
 # Prophages: residue 9-mers (one in 2) that a chunk's six frames share with phage proteins, or 21-mers with phages.
-RESIDUE_K, RESIDUE_ONE_IN, PROPHAGE_KMERS = 9, 2, 6
+PROPHAGE_KMERS = 6
 PROPHAGE_NUCLEOTIDES = 0.20
 PROPHAGE_WINDOW, PROPHAGE_SHARE = 20_000, 0.15
-# Proteins that share so many residue 9-mers (one in 2) with held-out chunks are left out.
-PROTEIN_KMERS = 3
-
+NEWER_PROKARYOTES = "more bacteria", "prokaryote gene", "far prokaryote"
 # Of the viruses of people only the genus is certain enough to split by; which are held out is fixed here.
 GENERA = [
     ("ebola", "Ebolavirus", TRAIN), ("EBOV", "Ebolavirus", TRAIN), ("G5012", "Ebolavirus", TRAIN),
@@ -61,9 +88,6 @@ GENERA = [
 ]  # fmt: skip
 ARCHAEAL_ASSEMBLIES = {"GCF_000016385", "GCF_000145295"}
 
-Record = collections.namedtuple("Record", "group key name bases")
-
-
 def stem(name):
     """A virus's name without what tells relatives apart: bracketed parts, numbers, single letters, kinds of satellite."""
     name = re.sub(r"\(.*?\)|\[.*?\]", " ", name)
@@ -71,23 +95,6 @@ def stem(name):
     noise = {"alphasatellite", "betasatellite", "satellite", "rna", "dna", "virus", "associated", "strain"}
     kept = [w for w in words if w not in noise and not re.fullmatch(r"[a-z]?\d*|[ivx]+|alpha|beta|gamma|delta", w)]
     return " ".join(kept[:3]) or " ".join(words)
-
-
-def fasta(path):
-    """Header and letters of each record."""
-    import gzip
-
-    header, lines = None, []
-    with (gzip.open if str(path).endswith(".gz") else open)(path, "rb") as file:
-        for line in file:
-            if line.startswith(b">"):
-                if header is not None:
-                    yield header, b"".join(lines)
-                header, lines = line[1:].decode(errors="replace").strip(), []
-            else:
-                lines.append(line.strip())
-    if header is not None:
-        yield header, b"".join(lines)
 
 
 def records(data):
@@ -183,7 +190,7 @@ def same_viruses(all_records):
     by_accession = {}
     for key in keys:
         group, _, accession = key.partition(":")
-        if group in ("phage", "refseq virus"):
+        if group in ("phage", "refseq virus", "more phage"):
             parent[find(key)] = find(by_accession.setdefault(accession, key))
     return {key: find(key) for key in parent}
 
@@ -195,7 +202,7 @@ def split(all_records, component, fixed):
         size[component[record.key]] += len(record.bases)
         groups[record.group].add(component[record.key])
     chosen = {component[key]: where for key, where in fixed.items()}
-    for group in NAMES:
+    for group in FIRST:
         own = sorted(groups[group] - set(chosen))
         random.Random(f"{SEED} {group}").shuffle(own)
         total = sum(size[c] for c in groups[group])
@@ -219,22 +226,17 @@ def cut(record, length):
     return np.array(starts, np.int64), len(places)
 
 
-def phage_proteins(data):
-    out = []
-    for header, letters in fasta(data / "training/phage_proteomes.faa.gz"):
-        out.append(seq.RESIDUE[np.frombuffer(letters.rstrip(b"*"), np.uint8)])
-    return out
-
-
 def prophage_like(all_records, proteins):
     """For each record of prokaryotes, which places of it look like a phage: a list of (start, end)."""
     proteome = np.unique(np.concatenate([seq.residue_kmers(p, RESIDUE_K, RESIDUE_ONE_IN) for p in proteins]))
-    phages = [sketch(r, ONE_IN) for r in all_records if r.group in ("phage", "refseq virus")]
-    phages = np.unique(np.concatenate(phages))
-    masked = {}
+    first = np.unique(np.concatenate([sketch(r, ONE_IN) for r in all_records if r.group in ("phage", "refseq virus")]))
+    # The newer phages flag places of newer genomes only: the older held-out chunks stay what they were.
+    newer = [first] + [sketch(r, ONE_IN) for r in all_records if r.group in ("more phage", "viral gene")]
+    newer, masked = np.unique(np.concatenate(newer)), {}
     for i, record in enumerate(all_records):
-        if record.group not in ("bacteria", "archaea", "refseq cell"):
+        if record.group not in ("bacteria", "archaea", "refseq cell", *NEWER_PROKARYOTES):
             continue
+        phages = newer if record.group in NEWER_PROKARYOTES else first
         step, size = 500, len(record.bases)
         residues, nucleotides, sampled = (np.zeros(size // step + 1, np.int64) for _ in range(3))
         for frame, ids in enumerate(seq.translations(record.bases[None])):
@@ -306,6 +308,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--split", type=pathlib.Path, help="a file to keep the prophage-like places in, for records.py")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     began = time.time()
@@ -313,22 +316,14 @@ def main():
     def say(*words):
         print(f"[{time.time() - began:6.1f} s]", *words, flush=True)
 
-    all_records, fixed = records(args.data)
-    say(f"{len(all_records)} records, {sum(len(r.bases) for r in all_records) / 1e6:.1f} Mb")
-    component = same_viruses(all_records)
-    where = split(all_records, component, fixed)
-    say(f"{len(component)} keys, {len(set(component.values()))} components")
-    proteins = phage_proteins(args.data)
-    masked = prophage_like(all_records, proteins)
-    say(f"prophage-like places in {len(masked)} records")
-
     counts = collections.Counter()
+    all_records, component, where, masked, proteins = prepared(args.data, args.split, counts, say)
     chosen = {}
     for length in LENGTHS:
         candidates = collections.defaultdict(list)
         for i, record in enumerate(all_records):
             split_of = where[component[record.key]]
-            if split_of == TRAIN and length != LENGTHS[0]:
+            if split_of == TRAIN and length != LENGTHS[0] or split_of == PROPHAGE:
                 continue
             starts, cut_in_all = cut(record, length)
             # Fragments shorter than a chunk are chunks of their own in predict; the trainer takes whole ones only.
@@ -339,7 +334,7 @@ def main():
                     (component[record.key], i, start, split_of)
                 )
         for group, (_, _, most) in GROUPS.items():
-            for which in (TRAIN, VALIDATION, TEST, PROPHAGE):
+            for which in range(len(SPLITS)):
                 own = candidates[group, which]
                 counts[length, group, f"{SPLITS[which]} before caps"] = len(own)
                 if which == PROPHAGE:  # told of, never trained on: only those of held-out genomes are scored
@@ -351,16 +346,17 @@ def main():
 
     held = []
     for i, record in enumerate(all_records):
-        if where[component[record.key]] != TRAIN:
+        if where[component[record.key]] in (VALIDATION, TEST, WHOLE):
             held.append(sketch(record, ONE_IN))
     held = np.unique(np.concatenate(held))
     say(f"{len(held)} held-out k-mers")
     for group, (_, _, most) in GROUPS.items():
-        own = chosen[LENGTHS[0], group, TRAIN]
-        bases = (all_records[i].bases[start : start + LENGTHS[0]] for _, i, start, _ in own)
-        kept = [chunk for chunk, share in zip(own, shares_held(bases, held)) if share < MOST_CONTAINED]
-        counts[LENGTHS[0], group, "near-duplicates removed"] = len(own) - len(kept)
-        chosen[LENGTHS[0], group, TRAIN] = take(kept, most, random.Random(f"{SEED} {group} last"))
+        for which in (TRAIN, DEVELOPMENT):  # the latter is trained on in the end
+            own = chosen[LENGTHS[0], group, which]
+            bases = (all_records[i].bases[start : start + LENGTHS[0]] for _, i, start, _ in own)
+            kept = [chunk for chunk, share in zip(own, shares_held(bases, held)) if share < MOST_CONTAINED]
+            counts[LENGTHS[0], group, "near-duplicates removed"] += len(own) - len(kept)
+            chosen[LENGTHS[0], group, which] = take(kept, most, random.Random(f"{SEED} {group} last"))
 
     keys = sorted({component[r.key] for r in all_records})
     number = {key: n for n, key in enumerate(keys)}
@@ -387,15 +383,72 @@ def main():
             start=np.array([row[5] for row in rows], np.uint32),
         )
     say("chunks written; proteins")
-    write_proteins(args, proteins, shards, counts, say)
+    write_proteins(args, proteins, shards, counts)
     facts = {
         "seed": SEED, "groups": NAMES, "classes": [GROUPS[n][0] for n in NAMES], "splits": SPLITS,
         "weights": [GROUPS[n][1] for n in NAMES], "keys": keys, "records": [r.name for r in all_records],
         "counts": {" | ".join(map(str, key)): n for key, n in sorted(counts.items(), key=str)},
     }  # fmt: skip
     (args.out / "facts.json").write_text(json.dumps(facts))
-    table(shards, chosen, counts)
+    table(chosen, counts)
     say(f"{sum(p.stat().st_size for p in args.out.iterdir()) / 2**20:.1f} MiB in {args.out}")
+
+
+def prepared(data, kept, counts, say):
+    """Records, their components, the split of each component, prophage-like places, proteins of phages.
+
+    `kept`: a file to keep the masks in, or to take them from.
+    """
+    all_records, fixed = records(data)
+    say(f"{len(all_records)} records, {sum(len(r.bases) for r in all_records) / 1e6:.1f} Mb")
+    component = same_viruses(all_records)
+    where = split(all_records, component, fixed)
+    say(f"{len(component)} keys, {len(set(component.values()))} components")
+    all_records += together(all_records, sources.records(data, fasta), component, where, counts, say)
+    proteins = phage_proteins(data)
+    if kept and kept.exists():
+        masked = pickle.loads(kept.read_bytes())
+    else:
+        masked = prophage_like(all_records, proteins)
+        if kept:
+            kept.write_bytes(pickle.dumps(masked))
+    say(f"prophage-like places in {len(masked)} records")
+    return all_records, component, where, masked, proteins
+
+
+def together(first, extra, component, where, counts, say):
+    """The records of `extra` that stay; `component` and `where` are told of them."""
+    extra_component = same_viruses([record for _, record in extra])
+    viruses = [(where[component[r.key]], sketch(r, SKETCH)) for r in first if GROUPS[r.group][0]]
+    shared, size = collections.Counter(), collections.Counter()
+    sets = {role: np.unique(np.concatenate([s for w, s in viruses if (w == TRAIN) == (role == TRAIN)])) for role in (TRAIN, TEST)}
+    for _, record in extra:
+        if GROUPS[record.group][0]:
+            own = sketch(record, SKETCH)
+            size[record.key] += len(own)
+            for role, hashes in sets.items():
+                shared[role, record.key] += int(seq.contained(hashes, own).sum())
+    # Of viruses of the older splits: those that validated or tested go, those that trained train.
+    same, trained = ({key for key in size if shared[role, key] >= max(3, SAME_VIRUS * size[key])} for role in (TEST, TRAIN))
+    extra = sources.roles(extra, extra_component, {extra_component[key] for key in trained})
+    known = [(where[component[record.key]], record) for record in first]
+    kin = sources.relatives(known + extra, lambda group: bool(GROUPS[group][0]), RESIDUE_K, RESIDUE_ONE_IN)
+    out = []
+    for role, record in extra:
+        gone = "kin of a family held out" if record.key in kin or role == PROPHAGE else None
+        # What is held out whole may be kin of the older held-out viruses.
+        gone = "a held-out virus" if record.key in same and role != WHOLE else gone
+        counts["extra", record.group, gone or "records kept"] += 1
+        if not gone:
+            component[record.key] = extra_component[record.key]
+            where[extra_component[record.key]] = role
+            out.append(record)
+    for role, record in known:
+        if role == TRAIN and record.key in kin:
+            counts["first", record.group, "kin of a family held out"] += 1
+            where[component[record.key]] = PROPHAGE  # no split: left out
+    say(f"{len(out)} records more, {sum(len(r.bases) for r in out) / 1e6:.1f} Mb; {len(same)} keys are held-out viruses, {len(kin)} kin of families held out")
+    return out
 
 
 def check(bases):
@@ -411,41 +464,13 @@ def check(bases):
         assert plain == here, (plain, here)
 
 
-def write_proteins(args, phages, shards, counts, say):
-    """UniProt's and the phages' proteins without those close to held-out chunks, as ESM-2 ids one after another."""
-    held = []
-    for bases, _, which in shards.values():
-        for part in np.array_split(bases[which != TRAIN], 40):
-            held += [seq.residue_kmers(ids, RESIDUE_K, RESIDUE_ONE_IN) for ids in seq.translations(part)]
-    held = np.unique(np.concatenate(held))
-    uniprot = list(fasta(args.data / "proteins/uniprot_20k.fasta.gz"))
-    viral = [1] * len(phages) + [int(bool(re.search("virus|phage|viridae", h.split("OS=")[-1]))) for h, _ in uniprot]
-    proteins = phages + [seq.RESIDUE[np.frombuffer(letters, np.uint8)] for _, letters in uniprot]
-    kept = []
-    for i, protein in enumerate(proteins):
-        name = "phage proteome" if i < len(phages) else "UniProt viral" if viral[i] else "UniProt cellular"
-        if len(protein) < 30:
-            counts["proteins", name, "shorter than 30"] += 1
-        elif seq.contained(held, seq.residue_kmers(protein, RESIDUE_K, RESIDUE_ONE_IN)).sum() >= PROTEIN_KMERS:
-            counts["proteins", name, "near held-out chunks"] += 1
-        else:
-            counts["proteins", name, "kept"] += 1
-            kept.append(i)
-    np.savez_compressed(
-        args.out / "proteins.npz",
-        residues=np.concatenate([proteins[i] for i in kept]),
-        lengths=np.array([len(proteins[i]) for i in kept], np.uint32),
-        viral=np.array([viral[i] for i in kept], np.uint8),
-        phage=np.array([i < len(phages) for i in kept]),
-    )
-
-
-def table(shards, chosen, counts):
-    """The counts, as README.md shows them."""
-    print("\n| group | class | " + " | ".join(f"{s} {n}" for n in LENGTHS for s in SPLITS[n != 500 :]) + " | keys train / val / test | near-duplicates removed | prophage-like of all |")
-    print("| --- " * 12 + "|")
+def table(chosen, counts):
+    """The counts at 500 bases, as the model's card shows them."""
+    names = [SPLITS[s] for s in SPLIT_ORDER]
+    print("\n| group | class | " + " | ".join(names) + " | keys train / validation / test | near-duplicates removed | prophage-like of all |")
+    print("| --- " * (5 + len(names)) + "|")
     for group, (viral, _, _) in GROUPS.items():
-        cells = [len(chosen[n, group, s]) for n in LENGTHS for s in range(n != 500, 4)]
+        cells = [len(chosen[500, group, s]) for s in SPLIT_ORDER]
         keys = [len({c[0] for c in chosen[500, group, s]}) for s in (TRAIN, VALIDATION, TEST)]
         print(
             f"| {group} | {'viral' if viral else 'cellular'} | {' | '.join(map(str, cells))} | {' / '.join(map(str, keys))} "

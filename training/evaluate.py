@@ -1,8 +1,9 @@
 """The numbers of the model card, from exported files and the held-out chunks.
 
-    python3 training/evaluate.py --model OUTDIR --data SHARDS --out FOLDER [--baseline BASELINE.npz]
+    python3 training/evaluate.py --model OUTDIR --data SHARDS --out FOLDER [--baseline BASELINE.npz] [--before SCORES.npz]
 
-Writes to FOLDER: `metrics.md` (also printed), `calibration.svg` and `calibration.tsv`, and for each length
+`--before`: scores of an earlier model on the same shards, as `chosen_LENGTH` (rows of chunks_LENGTH.npz) and `scores_LENGTH`
+(others, virus), to print beside. Writes to FOLDER: `metrics.md` (also printed), `calibration.svg` and `calibration.tsv`, and for each length
 `held_out_LENGTH.fasta` (each chunk a record, so that `virpack predict` cuts it into itself) with `scores_LENGTH.tsv`
 beside it, which that run is to be compared with.
 """
@@ -12,6 +13,7 @@ import pathlib
 import numpy as np
 import torch
 
+import files
 import metrics
 import model as m
 import shards
@@ -73,46 +75,96 @@ def compare(scores, baseline, labels, keys, rounds=200):
     return difference(), np.percentile(drawn, 2.5), np.percentile(drawn, 97.5)
 
 
+def beside(name, chosen, score, before, labels, keys):
+    """A row of a table: three numbers of this model and, where there is one, of the earlier model."""
+    cells = [f"{labels[chosen].sum()} / {(1 - labels[chosen]).sum()}"]
+    for own in (score, before):
+        if own is not None:
+            cells += [metrics.show(*v) for v in zip(*metrics.bootstrap(own[chosen], labels[chosen], keys[chosen]))]
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def heading(before):
+    names = list(metrics.NAMES) + ([f"before: {name}" for name in metrics.NAMES] if before is not None else [])
+    return ["| chunks | viral / cellular | " + " | ".join(names) + " |", "| --- " * (len(names) + 2) + "|"]
+
+
+def called(group, score, before, facts, labels):
+    """Of each group the share called viral."""
+    lines = ["| group | class | chunks | called viral |" + (" before |" if before is not None else "")]
+    lines.append("| --- " * (4 + (before is not None)) + "|")
+    for g in sorted(set(group.tolist())):
+        own = group == g
+        cells = [f"{(x[own] >= 0.5).mean():.1%}" for x in (score, before) if x is not None]
+        kind = "viral" if labels[own][0] else "cellular"
+        lines.append(f"| {facts['groups'][g]} | {kind} | {own.sum()} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def one_number(both):
+    """Above a half where the verdict is viral."""
+    return both[:, 1] / both.sum(1)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=pathlib.Path, required=True)
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--baseline", type=pathlib.Path)
+    parser.add_argument("--before", type=pathlib.Path)
+    parser.add_argument("--whole", action="store_true", help="the whole groups held out too: to be looked at once")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # Scores to hold another program's against: no tf32.
     torch.backends.cuda.matmul.allow_tf32 = False
-    model, facts = m.load(args.model, device), shards.facts(args.data)
+    model, facts = files.load(args.model, device), shards.facts(args.data)
+    earlier = np.load(args.before) if args.before else None
     lines, curves = [], {}
+
+    def scored(chunks, splits, length):
+        chosen = np.flatnonzero(np.isin(chunks["split"], splits))
+        both, had = m.scores(model, chunks["bases"][chosen], length, device)
+        old = None
+        if earlier is not None:
+            rows = np.zeros((len(chunks["split"]), 2))
+            rows[earlier[f"chosen_{length}"]] = earlier[f"scores_{length}"]
+            old = one_number(np.maximum(rows[chosen], 1e-9))
+        labels = chunks["viral"][chosen].astype(int)
+        return chosen, both, had, one_number(both), old, labels, chunks["group"][chosen], chunks["key"][chosen]
+
     for length in (500, 300):
         chunks = shards.load(args.data, length)
-        chosen = np.flatnonzero(chunks["split"] == shards.TEST)
-        both, had = m.scores(model, chunks["bases"][chosen], length, device)
-        # One number of the two highest scores: above a half where the reference's verdict is viral.
-        score = both[:, 1] / both.sum(1)
-        labels, keys = chunks["viral"][chosen].astype(int), chunks["key"][chosen]
+        chosen, both, had, score, old, labels, group, keys = scored(chunks, [shards.TEST], length)
         lines += [f"## {length} bases, {len(chosen)} held-out chunks, {had.mean():.1%} with an open frame", ""]
-        lines += [metrics.table(score, labels, chunks["group"][chosen], keys, facts["groups"]), ""]
-        for name, own in ("with an open frame", had), ("without (nucleotides alone)", ~had):
-            values = map(metrics.show, *metrics.bootstrap(score[own], labels[own], keys[own]))
-            lines.append(f"{name}, {own.sum()} chunks: " + ", ".join(f"{n} {v}" for n, v in zip(metrics.NAMES, values)) + "  ")
-        viral = score >= 0.5
-        lines.append(f"Called viral: {viral[labels == 1].mean():.1%} of viral chunks, {viral[labels == 0].mean():.1%} of cellular ones.")
+        prokaryote = np.isin(group, [facts["groups"].index(n) for n in ("bacteria", "archaea")])
+        sets = [
+            ("all", labels >= 0), ("all viruses against prokaryotes", (labels == 1) | prokaryote),
+            ("with an open frame", had), ("without an open frame", ~had),
+        ]  # fmt: skip
+        lines += [*heading(old), *(beside(n, own, score, old, labels, keys) for n, own in sets), ""]
+        lines += [*called(group, score, old, facts, labels), ""]
+        lines += [metrics.table(score, labels, group, keys, facts["groups"]), ""]
         if args.baseline:
             four = np.load(args.baseline)[f"scores_{length}"].astype(float)
             own = metrics.show(*(v[0] for v in metrics.bootstrap(four, labels, keys)))
             value, low, high = compare(score, four, labels, keys)
             lines.append(f"\n4-mer logistic regression: AUROC {own}; virpack-mini is {value:+.3f} ({low:+.3f} to {high:+.3f}).")
-        prophage = np.flatnonzero(chunks["split"] == shards.PROPHAGE)
-        if len(prophage):
-            own = m.scores(model, chunks["bases"][prophage], length, device)[0]
-            called = (own[:, 1] >= own[:, 0]).mean()
-            lines.append(f"\nOf {len(prophage)} prophage-like chunks of held-out prokaryotes, in no number above, {called:.1%} are called viral.")
+        if (chunks["split"] == shards.PROPHAGE).any():
+            prophage = scored(chunks, [shards.PROPHAGE], length)[3]
+            lines.append(f"\nOf {len(prophage)} prophage-like chunks of held-out prokaryotes, in no number above, {(prophage >= 0.5).mean():.1%} are called viral.")
         lines.append("")
         curves[length] = calibration(score, labels)
         write_scores(args.out, length, chunks, chosen, facts, both, had)
+        if args.whole:
+            _, _, had, score, old, labels, group, keys = scored(chunks, [shards.WHOLE], length)
+            lines += [f"### Whole groups held out, {length} bases", "", *heading(old)]
+            sets = [("all", labels >= 0), ("with an open frame", had), ("without an open frame", ~had)]
+            sets += [(f"{facts['groups'][g]} against all cells", (group == g) | (labels == 0)) for g in sorted(set(group[labels == 1].tolist()))]
+            sets += [(f"all viruses against {facts['groups'][g]}", (group == g) | (labels == 1)) for g in sorted(set(group[labels == 0].tolist()))]
+            lines += [beside(n, own, score, old, labels, keys) for n, own in sets]
+            lines += ["", *called(group, score, old, facts, labels), ""]
     text = "\n".join(lines)
     print(text)
     (args.out / "metrics.md").write_text(text + "\n")

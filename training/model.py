@@ -1,48 +1,45 @@
 """The two towers and the heads, in plain PyTorch, with the parameter names of the files that they are written to.
 
-`Esm2` is Hugging Face's EsmModel (rotary positions, pre-norm, token dropout, no pooler); `MosaicBert` is DNABERT-S's
-kind (ALiBi, gated GELU, norms after each step); `Head` is VirNucPro's classifier.
+`Esm2` is Hugging Face's EsmModel (rotary positions, pre-norm, token dropout, no pooler); `CodonConv` reads the codons of a
+frame by convolutions; `Head` is VirNucPro's classifier over both and four facts about the chunk.
 """
 import dataclasses
-import json
-import math
-import pathlib
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+import reading as f
 import sequences as seq
-
-# [UNK] [CLS] [SEP] [PAD] [MASK], then all words of one to six bases, shorter ones first, in the order of TCAG.
-WORD = 6
-N_UNK, N_CLS, N_SEP, N_PAD, N_MASK = range(5)
-WORD_START = [None, *(5 + sum(4**i for i in range(1, n)) for n in range(1, WORD + 2))]
-N_VOCABULARY = WORD_START[WORD + 1]
 
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    peptide_layers: int = 4
-    peptide_hidden: int = 192
-    peptide_heads: int = 6
-    nucleotide_layers: int = 3
-    nucleotide_hidden: int = 128
-    nucleotide_heads: int = 4
-    nucleotide_intermediate: int = 256
+    peptide_layers: int = 2
+    peptide_hidden: int = 128
+    peptide_heads: int = 4
+    codon_layers: int = 2
+    codon_hidden: int = 112
+    codon_intermediate: int = 112
+    embedding_window: int = 9
+    window: int = 5
     head: int = 256
 
-    def flops(self, length=500, open_frames=0.74, without=0.28):
-        """Multiplications and additions of a chunk: a frame has a peptide and its nucleotides, a chunk without one its own."""
-        tokens, words = length // 3 + 1, math.ceil(length / WORD) + 2
-        d, n = self.peptide_hidden, self.nucleotide_hidden
+    def features(self):
+        return 4 * self.codon_hidden + self.peptide_hidden + f.FACTS
+
+    def flops(self, length=500, open_frames=0.74, partial=0.28 * 0.45):
+        """Multiplications and additions of a chunk as plant viruses have them: six frames of codons, one peptide or less."""
+        tokens = length // 3
+        d, c = self.peptide_hidden, self.codon_hidden
         peptide = self.peptide_layers * (24 * d * d + 4 * tokens * d)
-        nucleotide = self.nucleotide_layers * (8 * n * n + 6 * n * self.nucleotide_intermediate + 4 * words * n)
-        head = 2 * self.head * (d + n)
-        return open_frames * (tokens * peptide + head) + (open_frames + without) * words * nucleotide
+        layer = 2 * self.codon_intermediate * c * (self.window + 1)
+        codons = self.codon_layers * layer + 2 * self.embedding_window * c / 2
+        return 6 * tokens * codons + (open_frames + partial) * tokens * peptide + 2 * self.head * self.features()
 
 
-SMALL = Sizes(2, 32, 2, 1, 32, 2, 64, 32)
+SMALL = Sizes(2, 32, 2, 1, 16, 16, 5, 3, 32)
+TEACHER = Sizes(4, 192, 6, 3, 192, 192, 9, 5, 512)
 
 
 def heads_of(x, heads):
@@ -119,7 +116,7 @@ class Esm2(nn.Module):
     def pool(x, ids):
         """The mean over residues."""
         inner = (ids != seq.PAD) & (ids != seq.CLS) & (ids != seq.EOS)
-        return (x.float() * inner[..., None]).sum(1) / inner.sum(1, keepdim=True)
+        return (x.float() * inner[..., None]).sum(1) / inner.sum(1, keepdim=True).clamp(min=1)
 
     def mean(self, ids):
         return self.pool(self(ids), ids)
@@ -136,82 +133,76 @@ class Esm2(nn.Module):
         }  # fmt: skip
 
 
-class MosaicLayer(nn.Module):
-    def __init__(self, hidden, heads, intermediate, dropout):
+class CodonLayer(nn.Module):
+    def __init__(self, hidden, intermediate, window):
         super().__init__()
-        self.heads, self.rate = heads, dropout
-        norm = lambda: nn.LayerNorm(hidden, 1e-12)  # noqa: E731
-        output = nn.ModuleDict({"dense": nn.Linear(hidden, hidden), "LayerNorm": norm()})
-        self.attention = nn.ModuleDict(
-            {"self": nn.ModuleDict({"Wqkv": nn.Linear(hidden, 3 * hidden)}), "output": output}
-        )
-        self.mlp = nn.ModuleDict(
+        self.window = window
+        self.LayerNorm = nn.LayerNorm(hidden, 1e-5)
+        self.intermediate = nn.ModuleDict({"dense": nn.Linear(window * hidden, intermediate)})
+        self.output = nn.ModuleDict({"dense": nn.Linear(intermediate, hidden)})
+
+    def forward(self, x, here):
+        h = normed(self.LayerNorm, x)
+        h = unfold(h if here is None else h * here, self.window)
+        return x + self.output["dense"](F.gelu(self.intermediate["dense"](h)))
+
+
+def normed(norm, x):
+    """A LayerNorm that reads and writes the type of `x`: half the bytes of autocast's, the same sums in float32."""
+    with torch.autocast(x.device.type, enabled=False):
+        return F.layer_norm(x, norm.normalized_shape, norm.weight.to(x.dtype), norm.bias.to(x.dtype), norm.eps)
+
+
+def unfold(x, window):
+    """`[n, tokens, hidden]` to `[n, tokens, window * hidden]`: each token with those about it, zeros outside."""
+    reach = window // 2
+    padded = F.pad(x, (0, 0, reach, reach))
+    return torch.cat([padded[:, k : k + x.shape[1]] for k in range(window)], -1)
+
+
+class CodonConv(nn.Module):
+    """Words `[n, codons]` (`frames.words`) to hidden states; the embedding is itself a convolution over the codons about."""
+
+    def __init__(self, layers, hidden, intermediate, embedding_window, window):
+        super().__init__()
+        self.settings = (layers, hidden, intermediate, embedding_window, window)
+        # Codons in the order of TCAG, then any word with another letter.
+        self.table = nn.Parameter(torch.zeros(embedding_window, f.WORDS, hidden))
+        self.bias = nn.Parameter(torch.zeros(hidden))
+        self.encoder = nn.ModuleDict(
             {
-                "gated_layers": nn.Linear(hidden, 2 * intermediate, bias=False),
-                "wo": nn.Linear(intermediate, hidden),
-                "layernorm": norm(),
+                "layer": nn.ModuleList(CodonLayer(hidden, intermediate, window) for _ in range(layers)),
+                "emb_layer_norm_after": nn.LayerNorm(hidden, 1e-5),
             }
         )
 
-    def drop(self, x):
-        return F.dropout(x, self.rate, self.training)
-
-    def forward(self, x, bias):
-        q, k, v = (heads_of(y, self.heads) for y in self.attention["self"]["Wqkv"](x).chunk(3, -1))
-        h = F.scaled_dot_product_attention(q, k, v, bias.to(q.dtype))
-        output = self.attention["output"]
-        x = output["LayerNorm"](x + self.drop(output["dense"](h.transpose(1, 2).flatten(2))))
-        gate, value = self.mlp["gated_layers"](x).chunk(2, -1)
-        return self.mlp["layernorm"](x + self.drop(self.mlp["wo"](F.gelu(gate) * value)))
-
-
-class MosaicBert(nn.Module):
-    """Ids `[n, tokens]`, padded, to hidden states."""
-
-    def __init__(self, layers, hidden, heads, intermediate, dropout=0.1):
-        super().__init__()
-        assert heads & (heads - 1) == 0, "ALiBi's slopes are those of a power of two"
-        self.settings = (layers, hidden, heads, intermediate)
-        self.embeddings = nn.ModuleDict(
-            {
-                "word_embeddings": nn.Embedding(N_VOCABULARY, hidden),
-                "token_type_embeddings": nn.Embedding(2, hidden),
-                "LayerNorm": nn.LayerNorm(hidden, 1e-12),
-            }
-        )
-        own = (MosaicLayer(hidden, heads, intermediate, dropout) for _ in range(layers))
-        self.encoder = nn.ModuleDict({"layer": nn.ModuleList(own)})
-        slopes = torch.tensor([2 ** (-8 * (i + 1) / heads) for i in range(heads)])
-        self.register_buffer("slopes", slopes, persistent=False)
-
-    def forward(self, ids):
-        types = self.embeddings["token_type_embeddings"].weight[0]
-        x = self.embeddings["LayerNorm"](self.embeddings["word_embeddings"](ids) + types)
-        places = torch.arange(ids.shape[1], device=ids.device)
-        bias = -self.slopes[:, None, None] * (places[:, None] - places).abs()
-        bias = bias.masked_fill((ids == N_PAD)[:, None, None, :], -1e4)
+    def forward(self, words, ragged=True):
+        """`ragged`: some sequences end before others."""
+        kind = torch.bfloat16 if torch.is_autocast_enabled() else torch.float32
+        # A product of ones and zeros: a gather's gradient is slow on a card.
+        hot = (words[..., None] == torch.arange(f.WORDS, device=words.device)).to(kind)
+        x = F.linear(unfold(hot, len(self.table)), self.table.flatten(0, 1).t(), self.bias)
+        here = (words != f.OUTSIDE)[..., None].to(x.dtype) if ragged else None
         for layer in self.encoder["layer"]:
-            x = layer(x, bias)
-        return x
+            x = layer(x, here)
+        return normed(self.encoder["emb_layer_norm_after"], x)
 
     @staticmethod
-    def pool(x, ids):
-        """The mean over all tokens, [CLS] and [SEP] included."""
-        here = ids != N_PAD
-        return (x.float() * here[..., None]).sum(1) / here.sum(1, keepdim=True)
-
-    def mean(self, ids):
-        return self.pool(self(ids), ids)
+    def pool(x, words, ragged=True):
+        """The mean and the maximum over codons: `[n, 2 hidden]`; zeros where there is none."""
+        if not ragged:
+            return torch.cat((x.mean(1, dtype=torch.float32), x.amax(1).float()), 1)
+        here = (words != f.OUTSIDE)[..., None]
+        count = here.sum(1)
+        mean = (x * here).sum(1, dtype=torch.float32) / count.clamp(min=1)
+        return torch.cat((mean, x.masked_fill(~here, -1e4).amax(1).float() * (count > 0)), 1)
 
     def config(self):
-        layers, hidden, heads, intermediate = self.settings
+        layers, hidden, intermediate, embedding_window, window = self.settings
         return {
-            "architectures": ["BertModel"], "model_type": "bert", "alibi_starting_size": 512,
-            "vocab_size": N_VOCABULARY, "hidden_size": hidden, "num_hidden_layers": layers,
-            "num_attention_heads": heads, "intermediate_size": intermediate, "hidden_act": "gelu",
-            "layer_norm_eps": 1e-12, "type_vocab_size": 2, "max_position_embeddings": 512,
-            "pad_token_id": N_PAD, "attention_probs_dropout_prob": 0.0, "hidden_dropout_prob": 0.0,
-            "initializer_range": 0.02, "torch_dtype": "float16",
+            "architectures": ["CodonConv"], "model_type": "codon_conv", "vocab_size": f.N_VOCABULARY,
+            "hidden_size": hidden, "embedding_window": embedding_window, "num_hidden_layers": layers, "window": window,
+            "intermediate_size": intermediate, "layer_norm_eps": 1e-5, "pad_token_id": 3, "torch_dtype": "float16",
         }  # fmt: skip
 
 
@@ -236,177 +227,83 @@ class Head(nn.Module):
 
 
 class Mini(nn.Module):
-    """Both towers, and for each length of chunks a head for open frames and one for chunks without any."""
+    """Both towers, and for each length of chunks a head over both and four facts."""
 
     def __init__(self, sizes: Sizes, lengths=(500, 300)):
         super().__init__()
         s = self.sizes = sizes
         self.peptide = Esm2(s.peptide_layers, s.peptide_hidden, s.peptide_heads)
-        self.nucleotide = MosaicBert(
-            s.nucleotide_layers, s.nucleotide_hidden, s.nucleotide_heads, s.nucleotide_intermediate
+        self.nucleotide = CodonConv(
+            s.codon_layers, s.codon_hidden, s.codon_intermediate, s.embedding_window, s.window
         )
-        both = s.nucleotide_hidden + s.peptide_hidden
-        self.frames = nn.ModuleDict({str(n): Head(both, s.head) for n in lengths})
-        self.alone = nn.ModuleDict({str(n): Head(s.nucleotide_hidden, s.head) for n in lengths})
+        self.heads = nn.ModuleDict({str(n): Head(s.features(), s.head) for n in lengths})
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.Embedding)):
                 nn.init.normal_(module.weight, std=0.02)
                 if getattr(module, "bias", None) is not None:
                     nn.init.zeros_(module.bias)
+        for layer in self.nucleotide.encoder["layer"]:
+            nn.init.normal_(layer.intermediate["dense"].weight, std=(s.window * s.codon_hidden) ** -0.5)
+        nn.init.normal_(self.nucleotide.table, std=s.embedding_window**-0.5)
 
     def parameters_of_towers(self):
         return [sum(p.numel() for p in tower.parameters()) for tower in (self.nucleotide, self.peptide)]
 
+    def codons(self, words, ragged=True):
+        """Six frames `[n, 6, codons]` to a chunk's vector `[n, 4 hidden]`, and the hidden states of all frames."""
+        n = len(words)
+        flat = words.flatten(0, 1)
+        x = self.nucleotide(flat, ragged)
+        pooled = self.nucleotide.pool(x, flat, ragged).view(n, 6, -1)
+        if not ragged:
+            return torch.cat((pooled.mean(1), pooled.amax(1)), 1), x
+        has = (words != f.OUTSIDE).any(2)[..., None]
+        mean = (pooled * has).sum(1) / has.sum(1).clamp(min=1)
+        highest = pooled.masked_fill(~has, -1e4).amax(1) * has.any(1)
+        return torch.cat((mean, highest), 1), x
 
-def words(bases):
-    """Ids `[n, words + 2]` of whole sequences of one length `[n, length]`: [CLS], words of six bases, the rest, [SEP]."""
-    n, length = bases.shape
-    whole = length // WORD
-    powers = torch.tensor([4**i for i in range(WORD - 1, -1, -1)], device=bases.device)
-    ids = (bases[:, : whole * WORD].long().view(n, whole, WORD) * powers).sum(2) + WORD_START[WORD]
-    parts = [torch.full((n, 1), N_CLS, device=bases.device), ids]
-    rest = length - whole * WORD
-    if rest:
-        last = (bases[:, whole * WORD :].long() * powers[WORD - rest :]).sum(1, keepdim=True)
-        parts.append(last + WORD_START[rest])
-    return torch.cat([*parts, torch.full((n, 1), N_SEP, device=bases.device)], 1)
+    def peptides(self, ids, has):
+        """Vectors of peptides (zeros where a row has none), and the hidden states."""
+        x = self.peptide(ids)
+        return self.peptide.pool(x, ids) * has[:, None], x
 
-
-def pad_to(ids, width, value):
-    return F.pad(ids, (0, width - ids.shape[1]), value=value)
-
-
-def open_frames(bases, codon):
-    """Of chunks `[n, length]`: (chunk, number from F1 to R3, peptide ids, nucleotide ids) of every open frame.
-
-    `codon`: ESM-2's id of each codon, on the device.
-    """
-    n, length = bases.shape
-    peptides, nucleotides, chunks, numbers = [], [], [], []
-    # Multiples of 8, as attention kernels like them; padding changes nothing.
-    width, word_width = (-(-n // 8) * 8 for n in (length // 3 + 2, math.ceil(length / WORD) + 2))
-    for strand, whole in enumerate((bases, (bases ^ 2).flip(1))):
-        for offset in range(3):
-            codons = (length - offset) // 3
-            triples = whole[:, offset : offset + 3 * codons].long().view(n, codons, 3)
-            ids = codon[triples[..., 0] * 16 + triples[..., 1] * 4 + triples[..., 2]].long()
-            chosen = (ids != seq.STOP).all(1).nonzero()[:, 0]
-            ids = F.pad(F.pad(ids[chosen], (1, 0), value=seq.CLS), (0, 1), value=seq.EOS)
-            peptides.append(pad_to(ids, width, seq.PAD))
-            # One base beyond the last codon, where there is one.
-            own = whole[chosen, offset : min(length, offset + 3 * codons + 1)]
-            nucleotides.append(pad_to(words(own), word_width, N_PAD))
-            chunks.append(chosen)
-            numbers.append(torch.full_like(chosen, 3 * strand + offset))
-    return torch.cat(chunks), torch.cat(numbers), torch.cat(peptides), torch.cat(nucleotides)
-
-
-def tokenizer_json():
-    """The nucleotide tower's tokenizer: bases are cut into words of six, each a token; other letters are unknown."""
-    letters = "TCAG"
-    vocabulary = {name: i for i, name in enumerate(("[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"))}
-    level = [""]
-    for _ in range(WORD):
-        level = [word + letter for word in level for letter in letters]
-        for word in level:
-            vocabulary[word] = len(vocabulary)
-    special = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    template = lambda name, kind: {name: {"id": kind, "type_id": 0}}  # noqa: E731
-    single = [template("SpecialToken", "[CLS]"), template("Sequence", "A"), template("SpecialToken", "[SEP]")]
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [{"id": i, "content": name, **special} for name, i in list(vocabulary.items())[:5]],
-        "normalizer": None,
-        "pre_tokenizer": {
-            "type": "Split",
-            "pattern": {"Regex": "[ACGT]{1,%d}" % WORD},
-            "behavior": "Isolated",
-            "invert": False,
-        },
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": single,
-            "pair": [*single, {"Sequence": {"id": "B", "type_id": 1}}, {"SpecialToken": {"id": "[SEP]", "type_id": 1}}],
-            "special_tokens": {
-                name: {"id": name, "ids": [vocabulary[name]], "tokens": [name]} for name in ("[CLS]", "[SEP]")
-            },
-        },
-        "decoder": None,
-        "model": {
-            "type": "BPE", "dropout": None, "unk_token": "[UNK]", "continuing_subword_prefix": None,
-            "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": True,
-            "vocab": vocabulary, "merges": [],
-        },
-    }  # fmt: skip
-
-
-def export(model, out):
-    """Two model directories in float16, and four classifiers in float32 as `virpack models convert` writes them."""
-    from safetensors.torch import save_file
-
-    out = pathlib.Path(out)
-    for name, tower in ("peptide", model.peptide), ("nucleotide", model.nucleotide):
-        folder = out / name
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps(tower.config(), indent=1) + "\n")
-        tensors = {key: value.half().contiguous().cpu() for key, value in tower.state_dict().items()}
-        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    (out / "nucleotide/tokenizer.json").write_text(json.dumps(tokenizer_json(), indent=0) + "\n")
-    for kind, heads in ("classifier", model.frames), ("nucleotide_classifier", model.alone):
-        for length, head in heads.items():
-            tensors = {k: v.float().contiguous().cpu() for k, v in head.state_dict().items() if "tracked" not in k}
-            facts = {"format": "pt", "virpack.chunk_length": length}
-            save_file(tensors, out / f"{kind}_{length}.safetensors", facts)
-
-
-def load(folder, device="cpu"):
-    """The model in exported files, as float32."""
-    from safetensors.torch import load_file
-
-    folder = pathlib.Path(folder)
-    p, n = (json.loads((folder / name / "config.json").read_text()) for name in ("peptide", "nucleotide"))
-    heads = {path.stem: load_file(path) for path in sorted(folder.glob("*classifier_*.safetensors"))}
-    sizes = Sizes(
-        p["num_hidden_layers"], p["hidden_size"], p["num_attention_heads"], n["num_hidden_layers"], n["hidden_size"],
-        n["num_attention_heads"], n["intermediate_size"], len(next(iter(heads.values()))["hidden_layer.bias"]),
-    )  # fmt: skip
-    model = Mini(sizes)
-    for name in ("peptide", "nucleotide"):
-        tensors = {k: v.float() for k, v in load_file(folder / name / "model.safetensors").items()}
-        getattr(model, name).load_state_dict(tensors)
-    for stem, tensors in heads.items():
-        kind, length = stem.rsplit("_", 1)
-        own = (model.frames if kind == "classifier" else model.alone)[length]
-        own.load_state_dict(tensors, strict=False)
-    return model.eval().to(device)
+    def margin(self, length, chunk, peptide, facts):
+        return self.heads[str(length)].margin(torch.cat((chunk, peptide, facts), 1))
 
 
 @torch.no_grad()
 def scores(model, bases, length, device):
-    """Per chunk `[others, virus]`, the highest of its frames, or of its two strands where it has none; and whether it
-    had a frame."""
-    codon = torch.from_numpy(seq.CODON).to(device)
+    """Per chunk `[others, virus]`, the highest of its rows, and whether it had an open frame.
+
+    `bases` `[n, letters]` of one length; `length` names the head.
+    """
     out, classified = [], []
     batch = 64 if str(device) == "cpu" else 1024  # what a cache holds, and what a card needs
     for part in torch.from_numpy(bases).split(batch):
         part = part.to(device)
+        margin, chunk, had = rows_of(model, part, length)
+        both = torch.stack((torch.sigmoid(-margin), torch.sigmoid(margin)), 1)
         highest = torch.zeros(len(part), 2, device=device)
-        chunks, _, peptides, nucleotides = open_frames(part, codon)
-        had = torch.zeros(len(part), dtype=torch.bool, device=device)
-        if len(chunks):
-            x = torch.cat((model.nucleotide.mean(nucleotides), model.peptide.mean(peptides)), 1)
-            margin = model.frames[str(length)].margin(x)
-            both = torch.stack((torch.sigmoid(-margin), torch.sigmoid(margin)), 1)
-            highest.scatter_reduce_(0, chunks[:, None].expand(-1, 2), both, "amax")
-            had[chunks] = True
-        left = (~had).nonzero()[:, 0]
-        if len(left):
-            for strand in part[left], (part[left] ^ 2).flip(1):
-                margin = model.alone[str(length)].margin(model.nucleotide.mean(words(strand)))
-                both = torch.stack((torch.sigmoid(-margin), torch.sigmoid(margin)), 1)
-                highest[left] = torch.maximum(highest[left], both)
+        highest.scatter_reduce_(0, chunk[:, None].expand(-1, 2), both, "amax")
         out.append(highest.cpu())
         classified.append(had.cpu())
     return torch.cat(out).numpy(), torch.cat(classified).numpy()
+
+
+def rows_of(model, bases, length):
+    """Margin and chunk of every row, open frames first, and which chunks had an open frame."""
+    words, residues = f.six(bases)
+    is_open = f.open_frames(residues)
+    vectors, _ = model.codons(words)
+    had = is_open.any(1)
+    chunk, frame = is_open.nonzero().t()
+    left = (~had).nonzero()[:, 0]
+    ids = torch.cat((f.as_ids(residues[chunk, frame]), f.longest_run(residues[left])))
+    chunk = torch.cat((chunk, left))
+    has = (ids != seq.PAD).sum(1) > 2
+    peptide = torch.zeros(len(ids), model.sizes.peptide_hidden, device=bases.device)
+    if has.any():
+        peptide[has] = model.peptide.mean(ids[has])
+    facts = f.facts(bases, is_open)[chunk]
+    facts[:, 1] = (has & ~had[chunk]).float()
+    return model.margin(length, vectors[chunk], peptide, facts), chunk, had

@@ -4,7 +4,7 @@
 
 Writes to GENOMES `made_SPLIT.fasta` and `made_SPLIT.tsv` (record, start, end, what: from 0, the end excluded; `phage` was put
 there, `masked` looks like a prophage of the host's own and counts neither as right nor as wrong) for `validation` and `test`.
-`--split` is the file that records.py keeps.
+`--split` is the file that data.py keeps.
 """
 import collections
 import random
@@ -22,21 +22,13 @@ INSERT = (8_000, 50_000)
 MARGIN = 5_000  # bases between a phage and a masked place, or the end of its host
 
 
-def phages(records, component, where, extra, split, rng):
+def phages(records, component, where, split, rng):
     """Phages by key: whole genomes, or the fragments of one genome after another, on a random strand."""
     pieces = collections.defaultdict(list)
     for record in records:
         key = component[record.key]
-        if record.group == "phage" and where[key] == split:
+        if record.group in ("phage", "more phage") and where[key] == split:
             pieces[record.key].append(record.bases)
-    if split == d.VALIDATION:
-        read = [d.sketch(x, d.ONE_IN) for x in records if where[component[x.key]] != d.VALIDATION]
-        read = np.unique(np.concatenate(read))
-        for _, record in extra:
-            if record.group == "phage":
-                hashes = seq.kmers(record.bases, d.K, d.ONE_IN)
-                if seq.contained(read, hashes).mean() < d.MOST_CONTAINED:
-                    pieces[record.key].append(record.bases)
     out = []
     for key, own in sorted(pieces.items()):
         bases = np.concatenate(own)
@@ -81,11 +73,11 @@ def made(record, places, supply, rng):
 
 
 def main():
-    out, (records, component, where, masked, extra) = r.started(__doc__)
+    out, (records, component, where, masked) = r.started(__doc__)
     letters = np.frombuffer(b"TCAGN", np.uint8)
-    for split, name in r.NAMES.items():
+    for split, name in ((d.VALIDATION, "validation"), (d.TEST, "test")):
         rng = random.Random(f"{d.SEED} proviruses {name}")
-        supply = phages(records, component, where, extra, split, rng)
+        supply = phages(records, component, where, split, rng)
         hosts = [
             i for i, record in enumerate(records)
             if record.group == "bacteria" and where[component[record.key]] == split

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# From the data to exported files, their numbers and the baseline's:
+# From the data to exported files, their numbers and the score of a record:
 #
 #     training/run.sh DATA OUT
 #
-# Shards go to OUT/shards, the model to OUT/model, the numbers to OUT/model/evaluation. The classifier and its training want
-# a GPU; the rest does not.
+# With TAUGHT=1 final.sh trains a teacher and its student too. Shards go to OUT/shards, records to OUT/records, the model to OUT/model, the numbers to OUT/model/evaluation. Training wants a GPU; the
+# rest does not.
 set -euo pipefail
 data=$1 out=$2
 here=$(dirname "$0")
-python3 "$here/data.py" --data "$data" --out "$out/shards"
-python3 "$here/baseline.py" --data "$out/shards" --out "$out/baseline.npz"
-python3 "$here/make.py" --data "$out/shards" --out "$out/model" --minutes 5.3 --compile
-python3 "$here/evaluate.py" --model "$out/model" --data "$out/shards" --out "$out/model/evaluation" --baseline "$out/baseline.npz"
+mkdir -p "$out"
+python3 "$here/data.py" --data "$data" --out "$out/shards" --split "$out/masks.pickle"
+python3 "$here/records.py" --data "$data" --out "$out/records" --split "$out/masks.pickle"
+"$here/final.sh" "$out/shards" "$out/records" "$out"
+python3 "$here/verdicts.py" --records "$out/records" --runs "$out/runs" --out "$out/model" --test

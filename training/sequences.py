@@ -3,6 +3,7 @@
 A base is its place in "TCAG" (0-3; 255: anything else), so that a codon's number is its place in the genetic code as
 `dev/frames.py` writes it, and the complement of `b` is `b ^ 2`.
 """
+import gzip
 import pathlib
 import sys
 
@@ -26,6 +27,21 @@ for _id, _letter in enumerate(ALPHABET):
 # ESM-2 id of each of the 64 codons; 0 (no residue's id) for a stop.
 STOP = 0
 CODON = np.array([STOP if letter == "*" else ALPHABET.index(letter) for letter in reference.RESIDUES], np.uint8)
+
+
+def fasta(path):
+    """Header and letters of each record."""
+    header, lines = None, []
+    with (gzip.open if str(path).endswith(".gz") else open)(path, "rb") as file:
+        for line in file:
+            if line.startswith(b">"):
+                if header is not None:
+                    yield header, b"".join(lines)
+                header, lines = line[1:].decode(errors="replace").strip(), []
+            else:
+                lines.append(line.strip())
+    if header is not None:
+        yield header, b"".join(lines)
 
 
 def encode(letters: bytes) -> np.ndarray:

@@ -5,8 +5,7 @@ import pathlib
 import numpy as np
 
 import sequences as seq
-
-TRAIN, VALIDATION, TEST, PROPHAGE = range(4)
+from sources import DEVELOPMENT, PROPHAGE, TEST, TRAIN, VALIDATION, WHOLE  # noqa: F401
 
 
 def load(folder, length):

@@ -1,9 +1,10 @@
-"""Masked-language pretraining of both towers, then the classifier end to end.
+"""The classifier, both towers and the head at once.
 
 Called by make.py. The number of steps is fixed; where the machine is too slow for the minutes allowed, fewer are
 taken in proportion, and the log says how many.
 """
 import copy
+import dataclasses
 import math
 import time
 
@@ -11,111 +12,33 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+import draw
 import metrics
 import model as m
+import reading as f
 import sequences as seq
 import shards
 
 CLIP = 1.0
-CHUNK = 500
-WINDOW = 166  # residues: the frame of a chunk of 500
-MASKED = 0.15
+WARM = 6
 
 
-class Data:
-    """Everything that training draws from, on the device."""
-
-    def __init__(self, folder, device, rng, small):
-        chunks, facts = shards.load(folder, 500), shards.facts(folder)
-        self.device, self.rng = device, rng
-        train = np.flatnonzero(chunks["split"] == shards.TRAIN)
-        weights = shards.weights(chunks, facts)[train]
-        if small:
-            kept = np.random.default_rng(0).choice(len(train), min(4_000, len(train)), replace=False)
-            train, weights = train[kept], weights[kept]
-        # Chunks side by side in one record are one stretch, from which any window is drawn.
-        order = np.lexsort((chunks["start"][train], chunks["record"][train]))
-        train, weights = train[order], weights[order]
-        record, start = (chunks[name][train].astype(np.int64) for name in ("record", "start"))
-        breaks = np.flatnonzero((np.diff(record) != 0) | (np.diff(start) != CHUNK)) + 1
-        stretch = np.searchsorted(breaks, np.arange(len(train)), side="right")
-        edges = np.concatenate(([0], breaks, [len(train)])) * CHUNK
-        self.bases = torch.from_numpy(chunks["bases"][train].reshape(-1)).to(device)
-        self.first, self.last = (torch.from_numpy(edges[stretch + i]).to(device) for i in (0, 1))
-        self.viral = torch.from_numpy(chunks["viral"][train].astype(np.float32)).to(device)
-        self.weights = torch.from_numpy(np.cumsum(weights / weights.sum())).to(device)
-        proteins = shards.proteins(folder)
-        self.residues = torch.from_numpy(proteins["residues"]).to(device)
-        lengths = proteins["lengths"].astype(np.int64)
-        self.ends = torch.from_numpy(np.cumsum(lengths)).to(device)
-        self.starts = self.ends - torch.from_numpy(lengths).to(device)
-        self.protein_viral = torch.from_numpy(proteins["viral"].astype(np.float32)).to(device)
-        # Long proteins more often, but not in proportion: phages and viruses to a half.
-        share = np.sqrt(np.minimum(lengths, 1_000))
-        for label in (0, 1):
-            own = proteins["viral"] == label
-            share[own] /= 2 * share[own].sum()
-        self.shares = torch.from_numpy(np.cumsum(share)).to(device)
-        self.codon = torch.from_numpy(seq.CODON).to(device)
-        self.validation = {}
-        for length in (500, 300):
-            own = chunks if length == 500 else shards.load(folder, 300)
-            chosen = np.flatnonzero(own["split"] == shards.VALIDATION)
-            chosen = chosen[:: max(1, len(chosen) // 300)] if small else chosen
-            self.validation[length] = own["bases"][chosen], own["viral"][chosen].astype(int)
-
-    def draw(self, cumulative, count):
-        u = torch.rand(count, device=self.device, generator=self.rng, dtype=torch.float64) * cumulative[-1]
-        return torch.searchsorted(cumulative, u).clamp(max=len(cumulative) - 1)
-
-    def uniform(self, *shape):
-        return torch.rand(*shape, device=self.device, generator=self.rng)
-
-    def chunks(self, count, length):
-        """Random windows of `length` bases about chunks, of either strand."""
-        chosen = self.draw(self.weights, count)
-        # A window about the chunk, at most half a chunk away from it, within its stretch.
-        start = chosen * CHUNK + ((self.uniform(count) - 0.5) * CHUNK).long() + (CHUNK - length) // 2
-        start = torch.minimum(torch.maximum(start, self.first[chosen]), self.last[chosen] - length)
-        bases = self.bases[start[:, None] + torch.arange(length, device=self.device)]
-        flipped = (bases ^ 2).flip(1)
-        return torch.where(self.uniform(count, 1) < 0.5, bases, flipped), self.viral[chosen]
-
-    def proteins(self, count, window):
-        """Random windows of proteins as ids, padded, and whether they are viral."""
-        chosen = self.draw(self.shares, count)
-        first, last = self.starts[chosen], self.ends[chosen]
-        room = (last - first - window).clamp(min=0) + 1
-        start = first + (self.uniform(count) * room).long()
-        places = start[:, None] + torch.arange(window, device=self.device)
-        ids = self.residues[places.clamp(max=len(self.residues) - 1)].long()
-        length = (last - start).clamp(max=window)
-        ids = ids.masked_fill(places >= last[:, None], seq.PAD)
-        out = torch.full((count, -(-(window + 2) // 8) * 8), seq.PAD, device=self.device)
-        out[:, 0], out[:, 1 : window + 1] = seq.CLS, ids
-        out[torch.arange(count, device=self.device), length + 1] = seq.EOS
-        return out, self.protein_viral[chosen]
-
-
-def hide(data, ids, special, mask, vocabulary, first):
-    """BERT's masking: of 15 % of the tokens 80 % are masked, 10 % are others."""
-    u, kind = data.uniform(*ids.shape), data.uniform(*ids.shape)
-    chosen = (u < MASKED) & ~special
-    other = (first + data.uniform(*ids.shape) * (vocabulary - first)).long()
-    hidden = torch.where(chosen & (kind < 0.8), mask, ids)
-    return torch.where(chosen & (kind >= 0.9), other, hidden), chosen
-
-
-def blur(data, ids, special, mask, most):
-    """Masks tokens, of each sequence another share of at most `most`: nothing to learn a chunk by heart from."""
-    share = data.uniform(len(ids), 1) * most
-    return torch.where((data.uniform(*ids.shape) < share) & ~special, mask, ids)
-
-
-def masked_loss(x, head, table, ids, chosen):
-    """Cross entropy of the hidden tokens, the output tied to the embeddings."""
-    h = F.layer_norm(F.gelu(head(x[chosen])), (x.shape[-1],))
-    return F.cross_entropy((h @ table.t()).float(), ids[chosen])
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    steps: int = 5_000
+    batch: int = 1_024
+    minutes: float = 5.0
+    peak: float = 1e-3
+    decay: float = 0.05
+    noise: float = 0.20  # most of a sequence's codons and residues that are masked
+    masked: float = 0.10  # weight of the loss of masked codons and residues
+    proteins: float = 0.25  # weight of the loss of proteins by origin
+    robust: float = 0.0  # how much harder groups count for more
+    made_up: float = draw.MADE_UP
+    partial: bool = True
+    codons: bool = True
+    facts: bool = True
+    soft: float = 0.7  # what a teacher's verdict counts beside the label
 
 
 class Schedule:
@@ -141,118 +64,147 @@ def optimizer_of(modules, decay):
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
-    fused = parameters[0].is_cuda
-    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=fused), parameters
+    fused = {"fused": True} if parameters[0].is_cuda else {}
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), **fused), parameters
 
 
-def towers_of(model, compiled):
-    """The towers' forward passes (peptides, nucleotides), one kernel where PyTorch would launch several."""
-    towers = model.peptide, model.nucleotide
-    return [torch.compile(tower, dynamic=True) for tower in towers] if compiled else towers
+class Rows:
+    """One row a chunk: an open frame drawn at random, or the longest partial frame, or no peptide. Sizes never change."""
+
+    def __init__(self, data, bases, settings):
+        self.words, residues = f.six(bases)
+        is_open = f.open_frames(residues)
+        had = is_open.any(1)
+        frame = (data.uniform(*is_open.shape) * is_open).argmax(1)
+        ids = f.as_ids(residues[torch.arange(len(bases), device=bases.device), frame])
+        partial = f.longest_run(residues)
+        if not settings.partial:
+            partial = torch.where(partial == seq.CLS, seq.CLS, seq.PAD)
+        self.ids = torch.where(had[:, None], ids, partial)
+        self.has = (self.ids != seq.PAD).sum(1) > 2
+        self.facts = f.facts(bases, is_open)
+        self.facts[:, 1] = (self.has & ~had).float()
+        if not settings.facts:
+            self.facts = torch.zeros_like(self.facts)
 
 
-def pretrain(model, towers, data, steps, batch, minutes, log):
-    """Both towers at once: proteins and open frames for the peptides', chunks for the nucleotides'."""
+def blur(data, ids, special, mask, most):
+    """Masks tokens, of each sequence another share of at most `most`; which."""
+    share = data.uniform(len(ids), *[1] * (ids.dim() - 1)) * most
+    chosen = (data.uniform(*ids.shape) < share) & ~special
+    return torch.where(chosen, mask, ids), chosen
+
+
+def masked_loss(logits, ids, chosen):
+    loss = F.cross_entropy(logits.float().flatten(0, -2), ids.flatten(), reduction="none")
+    return (loss * chosen.flatten()).sum() / chosen.sum().clamp(min=1)
+
+
+class Losses(torch.nn.Module):
+    """What training adds to a model and throws away: heads for masked tokens and for proteins by origin."""
+
+    def __init__(self, sizes):
+        super().__init__()
+        self.residues = torch.nn.Linear(sizes.peptide_hidden, len(seq.ALPHABET))
+        self.codons = torch.nn.Linear(sizes.codon_hidden, f.WORDS)
+        self.origin = m.Head(sizes.peptide_hidden, sizes.head)
+
+
+class Compiled:
+    """A model's two towers, as they are or by torch.compile; sizes never change, so that each length compiles once."""
+
+    def __init__(self, model, compiled):
+        self.model = model
+        self.codons, self.peptides = model.codons, model.peptides
+        if compiled:
+            import torch._dynamo
+
+            # What does not compile runs as it is.
+            torch._dynamo.config.suppress_errors = True
+            self.codons, self.peptides = (torch.compile(f, dynamic=False) for f in (model.codons, model.peptides))
+
+
+def step_of(model, towers, extra, data, length, settings, teacher, hardness):
+    """Losses of one batch: verdicts, masked tokens, proteins."""
+    bases, viral, group = data.chunks(settings.batch, length)
+    few = int(settings.made_up * settings.batch)
+    if few:
+        bases = torch.cat((data.made_up(bases[:few]), bases[few:]))
+        viral = torch.cat((torch.zeros_like(viral[:few]), viral[few:]))
+    rows = Rows(data, bases, settings)
+    proteins, origin = data.proteins(settings.batch // 8, length // 3)
+    peptides = torch.cat((rows.ids, f.as_ids(proteins)))
+    words, hidden = blur(data, rows.words, rows.words == f.OUTSIDE, f.UNKNOWN, settings.noise)
+    ids, hidden_residues = blur(data, peptides, peptides < 4, seq.MASK, settings.noise)
+    with torch.autocast(bases.device.type, torch.bfloat16, enabled=bases.is_cuda):
+        vector, x = towers.codons(words, length % 3 != 2)
+        has = torch.cat((rows.has, torch.ones_like(origin, dtype=torch.bool)))
+        y, z = towers.peptides(ids, has)
+        # The masked codons of two frames of six: enough to learn from, and a third of the work.
+        x = x.unflatten(0, (len(bases), 6))[:, ::3]
+        masked = masked_loss(extra.codons(x), rows.words[:, ::3].clamp(max=f.UNKNOWN), hidden[:, ::3])
+        masked = masked + masked_loss(extra.residues(z), peptides, hidden_residues)
+    if not settings.codons:
+        vector = vector * 0
+    margin = model.margin(length, vector, y[: len(bases)], rows.facts)
+    target = viral
+    if teacher is not None:
+        with torch.no_grad(), torch.autocast(bases.device.type, torch.bfloat16, enabled=bases.is_cuda):
+            big, _ = teacher.codons(rows.words, length % 3 != 2)
+            own, _ = teacher.peptides(rows.ids, rows.has)
+            soft = torch.sigmoid(teacher.model.margin(length, big, own, rows.facts))
+        target = torch.lerp(viral, soft, settings.soft)
+    loss = F.binary_cross_entropy_with_logits(margin, target, reduction="none")
+    weight = torch.ones_like(loss)
+    if settings.robust:
+        with torch.no_grad():
+            total, count = (torch.zeros_like(hardness).index_add_(0, group[few:], v[few:]) for v in (loss, weight))
+            hardness.copy_(torch.where(count > 0, hardness.lerp(total / count.clamp(min=1), 0.02), hardness))
+            weight = hardness[group] ** settings.robust
+            weight = weight / weight.mean()
+    verdicts = (loss * weight).mean()
+    origins = F.binary_cross_entropy_with_logits(extra.origin.margin(y[len(bases) :]), origin)
+    return verdicts, masked, origins
+
+
+def classify(model, data, settings, log, teacher=None, compiled=False):
+    """Trains; returns the average of the weights that was best on the validation chunks, calibrated."""
     device = data.device
-    heads = [torch.nn.Linear(w, w).to(device) for w in (model.sizes.peptide_hidden, model.sizes.nucleotide_hidden)]
-    optimizer, parameters = optimizer_of([model.peptide, model.nucleotide, *heads], 0.01)
-    schedule = Schedule(steps, 1e-3, minutes)
-    model.train()
-    sums, step, each = torch.zeros(2, device=device), 0, max(1, min(500, steps // 8))
-    while schedule.going(optimizer, step):
-        length = 500 if step % 2 else 300
-        bases, _ = data.chunks(batch, length)
-        peptides = data.proteins(batch, length // 3)[0]
-        # A frame's padding may be wider by a few than a protein's window.
-        frames = m.open_frames(bases, data.codon)[2][: batch // 2]
-        width = max(peptides.shape[1], frames.shape[1])
-        peptides = torch.cat([m.pad_to(ids, width, seq.PAD) for ids in (peptides, frames)])
-        special = (peptides == seq.PAD) | (peptides == seq.CLS) | (peptides == seq.EOS)
-        words = m.words(bases)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            hidden, chosen = hide(data, peptides, special, seq.MASK, 24, 4)
-            first = masked_loss(
-                towers[0](hidden), heads[0], model.peptide.embeddings["word_embeddings"].weight, peptides, chosen
-            )
-            hidden, chosen = hide(data, words, words < 5, m.N_MASK, m.N_VOCABULARY, m.WORD_START[m.WORD])
-            table = model.nucleotide.embeddings["word_embeddings"].weight
-            second = masked_loss(towers[1](hidden), heads[1], table, words, chosen)
-        optimizer.zero_grad(set_to_none=True)
-        (first + 0.3 * second).backward()
-        torch.nn.utils.clip_grad_norm_(parameters, CLIP)
-        optimizer.step()
-        sums += torch.stack((first.detach(), second.detach()))
-        step += 1
-        if step % each == 0:
-            a, b = (sums / each).tolist()
-            log(f"pretraining, step {step}: loss of residues {a:.3f}, of words {b:.3f}")
-            sums.zero_()
-
-
-def frame_losses(model, towers, data, bases, viral, length, noise):
-    """Losses of the frames' verdicts, of the nucleotides alone and of the peptides alone."""
-    chunks, _, peptides, nucleotides = m.open_frames(bases, data.codon)
-    had = torch.zeros(len(bases), dtype=torch.bool, device=data.device)
-    had[chunks] = True
-    # Chunks without a frame, and some with one, by their bases alone; predict begins at the first base, here any of
-    # six is taken, which makes six of one.
-    phase = int(data.uniform(1) * m.WORD)
-    left = (~had | (data.uniform(len(bases)) < 0.3)).nonzero()[:, 0]
-    words = m.words(bases[left][:, phase:])
-    width = max(words.shape[1], nucleotides.shape[1])
-    words = torch.cat([m.pad_to(ids, width, m.N_PAD) for ids in (nucleotides, words)])
-    words = blur(data, words, words < 5, m.N_MASK, noise)
-    x = model.nucleotide.pool(towers[1](words), words)
-    of_frames, of_chunks = x[: len(chunks)], x[len(chunks) :]
-    target = viral[chunks]
-    # A chunk counts once, however many frames it has.
-    share = 1 / torch.bincount(chunks, minlength=len(bases))[chunks].float()
-    peptides = blur(data, peptides, peptides < 4, seq.MASK, noise)
-    y = model.peptide.pool(towers[0](peptides), peptides)
-    margin = model.frames[str(length)].margin(torch.cat((of_frames, y), 1))
-    frames = F.binary_cross_entropy_with_logits(margin, target, share, reduction="sum") / share.sum()
-    alone = model.alone[str(length)].margin(of_chunks)
-    alone = F.binary_cross_entropy_with_logits(alone, viral[left])
-    return frames, alone, (y, target)
-
-
-def classify(model, towers, data, steps, batch, minutes, noise, log):
-    """The classifier and both towers; returns the average of the weights that was best on the validation chunks."""
-    device = data.device
-    # A head on peptides alone, for the proteins of phages whose genomes are not there; it is not kept.
-    extra = m.Head(model.sizes.peptide_hidden, model.sizes.head).to(device)
-    optimizer, parameters = optimizer_of([model, extra], 0.05)
-    schedule = Schedule(steps, 6e-4, minutes)
+    extra = Losses(model.sizes).to(device)
+    towers = Compiled(model, compiled)
+    teacher = teacher and Compiled(teacher, compiled)
+    optimizer, parameters = optimizer_of([model, extra], settings.decay)
+    schedule = None
     average, best = copy.deepcopy(model).eval(), (-1.0, None)
-    sums, step, each = torch.zeros(3, device=device), 0, max(1, min(500, steps // 4))
-    going = schedule.going(optimizer, step)
+    hardness = torch.full((len(data.facts["groups"]),), 0.5, device=device)
+    sums, step, each = torch.zeros(3, device=device), 0, max(1, min(1_000, settings.steps // 4))
+    going = True
     while going:
         model.train()
+        if step == WARM or schedule is None:
+            # The first steps compile: the minutes begin after them.
+            schedule = Schedule(settings.steps, settings.peak, settings.minutes)
+            schedule.going(optimizer, step)
+            log(f"step {step} begins")
         length = 300 if step % 3 == 0 else 500
-        bases, viral = data.chunks(batch, length)
-        proteins, protein_viral = data.proteins(batch // 4, length // 3)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            frames, alone, (y, target) = frame_losses(model, towers, data, bases, viral, length, noise)
-            own = extra.margin(torch.cat((y, model.peptide.pool(towers[0](proteins), proteins))))
-            peptides = F.binary_cross_entropy_with_logits(own, torch.cat((target, protein_viral)))
+        losses = step_of(model, towers, extra, data, length, settings, teacher, hardness)
         optimizer.zero_grad(set_to_none=True)
-        (frames + alone + 0.5 * peptides).backward()
+        (losses[0] + settings.masked * losses[1] + settings.proteins * losses[2]).backward()
         torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         optimizer.step()
-        keep = min(0.999, (step + 1) / (step + 10))
+        keep = min(0.998, (step + 1) / (step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - keep)
-            for old, new in zip(average.buffers(), model.buffers()):
-                old.lerp_(new, 1 - keep) if new.is_floating_point() else old.copy_(new)
-        sums += torch.stack((frames, alone, peptides)).detach()
+        sums += torch.stack(losses).detach()
         step += 1
         going = schedule.going(optimizer, step)
         if step % each == 0 or not going:
+            settle(average, data, settings)
             areas = [validate(average, data, n) for n in (500, 300)]
             a, b, c = (sums / ((step - 1) % each + 1)).tolist()
             sums.zero_()
             log(
-                f"classifier, step {step}: loss of frames {a:.3f}, alone {b:.3f}, peptides {c:.3f}; "
+                f"step {step}: loss of verdicts {a:.3f}, masked {b:.3f}, origins {c:.3f}; "
                 f"validation AUROC {areas[0]:.4f} at 500, {areas[1]:.4f} at 300"
             )
             if sum(areas) > best[0]:
@@ -263,57 +215,79 @@ def classify(model, towers, data, steps, batch, minutes, noise, log):
     return average
 
 
-def validate(model, data, length):
-    bases, viral = data.validation[length]
-    scores, _ = m.scores(model, bases, length, data.device)
-    return metrics.measure(scores[:, 1] / scores.sum(1), viral)[0]
-
-
 @torch.no_grad()
-def margins(model, data, length):
-    """Margins of validation frames and of chunks without one, with labels: `{head: (margins, labels)}`."""
-    bases, viral = data.validation[length]
-    bases, viral = torch.from_numpy(bases).to(data.device), torch.from_numpy(viral).float().to(data.device)
-    frames, alone = [], []
-    for part, labels in zip(bases.split(1024), viral.split(1024)):
-        chunks, _, peptides, nucleotides = m.open_frames(part, data.codon)
-        x = torch.cat((model.nucleotide.mean(nucleotides), model.peptide.mean(peptides)), 1)
-        frames.append((model.frames[str(length)].margin(x), labels[chunks]))
-        left = torch.ones(len(part), dtype=torch.bool, device=data.device)
-        left[chunks] = False
-        own = model.alone[str(length)].margin(model.nucleotide.mean(m.words(part[left])))
-        alone.append((own, labels[left]))
-    return {"frames": [torch.cat(x) for x in zip(*frames)], "alone": [torch.cat(x) for x in zip(*alone)]}
+def settle(average, data, settings, batches=20):
+    """The heads' running statistics are those of the averaged weights, on chunks as they are scored."""
+    norms = [head.bn1 for head in average.heads.values()]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    for n in range(batches * len(norms)):
+        length = (500, 300)[n % 2]
+        rows = Rows(data, data.chunks(settings.batch, length)[0], settings)
+        with torch.autocast(rows.words.device.type, torch.bfloat16, enabled=rows.words.is_cuda):
+            vector, peptide = average.codons(rows.words)[0], average.peptides(rows.ids, rows.has)[0]
+        vector = vector if settings.codons else vector * 0
+        average.margin(length, vector, peptide, rows.facts)
+    for norm in norms:
+        norm.momentum = 0.1
+    average.eval()
+
+
+def shares(data, viral, group):
+    """Each chunk's weight: both classes a half, within a class each group its share in training."""
+    weight = np.zeros(len(viral))
+    for label in (0, 1):
+        own = sorted(set(group[viral == label].tolist()))
+        total = sum(data.facts["weights"][g] for g in own)
+        for g in own:
+            weight[group == g] = 0.5 * data.facts["weights"][g] / total / (group == g).sum()
+    return weight
+
+
+def validate(model, data, length, split=shards.VALIDATION):
+    """Area under the curve, groups by their shares."""
+    bases, viral, group = data.held[length, split]
+    found, _ = m.scores(model, bases, length, data.device)
+    return metrics.measure(found[:, 1] / found.sum(1), viral, shares(data, viral, group))[0]
+
+
+def called(model, data, length):
+    """The share called viral of each group that validates or that choices are made by."""
+    parts = []
+    for split in (shards.VALIDATION, shards.DEVELOPMENT):
+        bases, _, group = data.held[length, split]
+        found, _ = m.scores(model, bases, length, data.device)
+        is_viral = found[:, 1] >= found[:, 0]
+        parts += [f"{data.facts['groups'][g]} {is_viral[group == g].mean():.3f}" for g in sorted(set(group.tolist()))]
+    return ", ".join(parts)
 
 
 def calibrate(model, data, length, log):
-    """Platt scaling on the validation chunks, folded into the last layers.
+    """Platt scaling of chunks' verdicts on the validation chunks, folded into the last layer."""
+    bases, viral, group = data.held[length, shards.VALIDATION]
+    found, _ = m.scores(model, bases, length, data.device)
+    # The margin of a chunk: of its highest scores, as a record takes them.
+    margin = torch.from_numpy(np.log(np.maximum(found[:, 1], 1e-9)) - np.log(np.maximum(found[:, 0], 1e-9)))
+    weight, labels = torch.from_numpy(shares(data, viral, group)), torch.from_numpy(viral).double()
+    scale, shift = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (1.0, 0.0))
+    optimizer = torch.optim.LBFGS([scale, shift], max_iter=50, line_search_fn="strong_wolfe")
 
-    Both classes weigh a half over all chunks, not for each head: that a chunk has an open frame says something too.
-    """
-    share = data.validation[length][1].mean()
-    for name, (margin, labels) in margins(model, data, length).items():
-        if not 0 < labels.mean() < 1:
-            continue
-        weight = torch.where(labels > 0, 0.5 / share, 0.5 / (1 - share))
-        scale, shift = torch.ones((), requires_grad=True), torch.zeros((), requires_grad=True)
-        margin, labels, weight = margin.cpu(), labels.cpu(), weight.cpu()
-        optimizer = torch.optim.LBFGS([scale, shift], max_iter=50, line_search_fn="strong_wolfe")
+    def loss():
+        optimizer.zero_grad()
+        value = F.binary_cross_entropy_with_logits(scale * margin + shift, labels, weight, reduction="sum")
+        value.backward()
+        return value
 
-        def loss():
-            optimizer.zero_grad()
-            value = F.binary_cross_entropy_with_logits(scale * margin + shift, labels, weight)
-            value.backward()
-            return value
-
-        optimizer.step(loss)
-        scale, shift = scale.item(), shift.item()
-        if not 0.2 < scale < 5:
-            log(f"calibration at {length}, {name}: {scale:.3g} is no scale to trust, left as it was")
-            continue
-        head = getattr(model, name)[str(length)].output_layer
-        with torch.no_grad():
-            head.weight.mul_(scale)
-            head.bias.mul_(scale)
-            head.bias[1] += shift
-        log(f"calibration at {length}, {name}: margin · {scale:.3f} + {shift:+.3f}")
+    optimizer.step(loss)
+    scale, shift = scale.item(), shift.item()
+    if not 0.2 < scale < 5:
+        log(f"calibration at {length}: {scale:.3g} is no scale to trust, left as it was")
+        return
+    head = model.heads[str(length)].output_layer
+    with torch.no_grad():
+        head.weight.mul_(scale)
+        head.bias.mul_(scale)
+        head.bias[1] += shift
+    log(f"calibration at {length}: margin · {scale:.3f} + {shift:+.3f}")

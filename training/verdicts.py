@@ -3,7 +3,7 @@
     python3 training/verdicts.py --records RECORDS --runs RUNS --out FOLDER [--test]
 
 RECORDS is what records.py made; RUNS holds the directories of `virpack predict RECORDS/SPLIT.fasta --length N -o RUNS/SPLIT_N`
-for N 500 and 300. Fits on `validation`; writes FOLDER/record_calibration.json. With `--test` it prints the tables of `test` and
+for N 500 and 300, or what score_records.py made. Fits on `validation`; writes FOLDER/record_calibration.json. With `--test` it prints the tables of `test` and
 `new` as Markdown and writes FOLDER/record_calibration.svg.
 
 The score: x is the mean over classified chunks of ln(score_virus / score_other), clipped to +-3; virus_score is
@@ -29,8 +29,8 @@ LOGITS = [-8, -6, -5, -4, -3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 2.5, 
 FIT = [1, 2, 3, 4, 6, 8, 10, 13, 16, 20, 33]  # chunks of the records that are fitted, beside long records:
 POOLED, MOST_POOLED = 20_000, 50_000  # bases of stretches of one virus or genome together
 RIDGE = 1e-4
-# The share of each group in its class; data.py's for those that it knows.
-SHARE = {name: row[1] for name, row in d.GROUPS.items()} | {"other virus": 0.20, "viral gene": 0.10}
+# The share of each group in its class.
+SHARE = {name: row[1] for name, row in d.GROUPS.items()}
 KILOBASES = (1, 2, 3, 5, 10)
 THRESHOLDS = {"relaxed": 0.5, "default": 0.7, "strict": 0.9}  # those of crates/virpack-core/src/verdict/call.rs
 
@@ -237,7 +237,7 @@ def main():
     facts = {
         "model": "virpack-mini",
         "made_by": "training/verdicts.py, on records of training/records.py (seed 2026)",
-        "fitted_on": "validation records and sequence that no training has read; both classes weigh a half",
+        "fitted_on": "validation records; both classes weigh a half",
         "clip": CLIP,
         "lengths": lengths,
     }
@@ -266,7 +266,7 @@ def pretty(value, indent=0):
 
 
 def new_kinds(length, chunks, meta, found):
-    """Records of 1 kb of kinds of cells that no training has read: the shares called viral."""
+    """Records of 1 kb of the whole groups held out: the shares called viral."""
     records = as_set(records_of(chunks, meta, [sizes_in(length)[1]], 3))
     scores = score(found, records)
     lines = [f"| 1 kb of kinds never seen, chunks of {length} | records | " + " | ".join(THRESHOLDS) + " | `viral_fraction` ≥ 0.5 |"]

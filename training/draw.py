@@ -1,0 +1,103 @@
+"""What training draws: windows of chunks by weight, changed a little, made-up sequences, proteins."""
+import numpy as np
+import torch
+
+import sequences as seq
+import shards
+
+CHUNK = 500
+OTHERS_BASE = 3
+MUTATED = 0.05  # at most, of a chunk's bases
+MADE_UP = 0.03  # of a batch
+
+
+class Data:
+    """Everything that training draws from, on the device."""
+
+    def __init__(self, folder, device, rng, development=False, without=(), only=None, small=False):
+        chunks, facts = shards.load(folder, CHUNK), shards.facts(folder)
+        self.device, self.rng, self.facts = device, rng, facts
+        if development:
+            chunks["split"][chunks["split"] == shards.DEVELOPMENT] = shards.TRAIN
+        gone = [n for n, name in enumerate(facts["groups"]) if name in without or (only is not None and n >= only)]
+        chunks["split"][(chunks["split"] == shards.TRAIN) & np.isin(chunks["group"], gone)] = shards.PROPHAGE
+        train = np.flatnonzero(chunks["split"] == shards.TRAIN)
+        weights = shards.weights(chunks, facts)[train]
+        if small:
+            kept = np.random.default_rng(0).choice(len(train), min(4_000, len(train)), replace=False)
+            train, weights = train[kept], weights[kept]
+        # Chunks side by side in one record are one stretch, from which any window is drawn.
+        order = np.lexsort((chunks["start"][train], chunks["record"][train]))
+        train, weights = train[order], weights[order]
+        record, start = (chunks[name][train].astype(np.int64) for name in ("record", "start"))
+        breaks = np.flatnonzero((np.diff(record) != 0) | (np.diff(start) != CHUNK)) + 1
+        stretch = np.searchsorted(breaks, np.arange(len(train)), side="right")
+        edges = np.concatenate(([0], breaks, [len(train)])) * CHUNK
+        self.bases = torch.from_numpy(chunks["bases"][train].reshape(-1)).to(device)
+        self.first, self.last = (torch.from_numpy(edges[stretch + i]).to(device) for i in (0, 1))
+        self.viral = torch.from_numpy(chunks["viral"][train].astype(np.float32)).to(device)
+        self.group = torch.from_numpy(chunks["group"][train].astype(np.int64)).to(device)
+        self.weights = torch.from_numpy(np.cumsum(weights / weights.sum())).to(device)
+        proteins = shards.proteins(folder)
+        self.residues = torch.from_numpy(proteins["residues"]).to(device)
+        lengths = proteins["lengths"].astype(np.int64)
+        self.ends = torch.from_numpy(np.cumsum(lengths)).to(device)
+        self.starts = self.ends - torch.from_numpy(lengths).to(device)
+        self.protein_viral = torch.from_numpy(proteins["viral"].astype(np.float32)).to(device)
+        # Long proteins more often, but not in proportion: phages and viruses to a half.
+        share = np.sqrt(np.minimum(lengths, 1_000))
+        for label in (0, 1):
+            own = proteins["viral"] == label
+            share[own] /= 2 * share[own].sum()
+        self.shares = torch.from_numpy(np.cumsum(share)).to(device)
+        self.held = {}
+        for length in (500, 300):
+            own = shards.load(folder, length)
+            for split in (shards.VALIDATION, shards.DEVELOPMENT):
+                chosen = np.flatnonzero(own["split"] == split)
+                if small:
+                    chosen = chosen[:: max(1, len(chosen) // 300)]
+                self.held[length, split] = own["bases"][chosen], own["viral"][chosen].astype(int), own["group"][chosen]
+
+    def __len__(self):
+        return len(self.first)
+
+    def draw(self, cumulative, count):
+        u = torch.rand(count, device=self.device, generator=self.rng, dtype=torch.float64) * cumulative[-1]
+        return torch.searchsorted(cumulative, u).clamp(max=len(cumulative) - 1)
+
+    def uniform(self, *shape):
+        return torch.rand(*shape, device=self.device, generator=self.rng)
+
+    def chunks(self, count, length):
+        """Random windows of `length` bases about chunks, of either strand, some bases changed: bases, viral, group."""
+        chosen = self.draw(self.weights, count)
+        # A window about the chunk, at most half a chunk away from it, within its stretch.
+        start = chosen * CHUNK + ((self.uniform(count) - 0.5) * CHUNK).long() + (CHUNK - length) // 2
+        start = torch.minimum(torch.maximum(start, self.first[chosen]), self.last[chosen] - length)
+        bases = self.bases[start[:, None] + torch.arange(length, device=self.device)]
+        bases = torch.where(self.uniform(count, 1) < 0.5, bases, (bases ^ 2).flip(1))
+        # Of half the chunks up to MUTATED of the bases become others.
+        rate = (self.uniform(count, 1) - 0.5).clamp(min=0) * 2 * MUTATED
+        other = (bases + 1 + (self.uniform(count, length) * OTHERS_BASE).to(torch.uint8)) & 3
+        return torch.where(self.uniform(count, length) < rate, other, bases), self.viral[chosen], self.group[chosen]
+
+    def made_up(self, bases):
+        """Of each sequence one that nothing alive has, with the same bases: shuffled, read backwards, or a part of it repeated."""
+        count, length = bases.shape
+        places = torch.arange(length, device=self.device).expand(count, -1)
+        shuffled = self.uniform(count, length).argsort(1)
+        period = (2 + self.uniform(count, 1) ** 2 * 60).long()
+        kind = self.uniform(count, 1)
+        places = torch.where(kind < 0.4, length - 1 - places, torch.where(kind < 0.7, shuffled, places % period))
+        return bases.gather(1, places)
+
+    def proteins(self, count, window):
+        """Random windows of proteins as residues `[count, window]`, padded, and whether they are viral."""
+        chosen = self.draw(self.shares, count)
+        first, last = self.starts[chosen], self.ends[chosen]
+        room = (last - first - window).clamp(min=0) + 1
+        start = first + (self.uniform(count) * room).long()
+        places = start[:, None] + torch.arange(window, device=self.device)
+        ids = self.residues[places.clamp(max=len(self.residues) - 1)].long()
+        return ids.masked_fill(places >= last[:, None], seq.PAD), self.protein_viral[chosen]
