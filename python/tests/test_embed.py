@@ -74,7 +74,7 @@ def test_values_are_the_bytes_of_the_commands_file(fasta: Path, tmp_path: Path, 
 
 def test_the_built_in_model_is_the_default_and_needs_no_file() -> None:
     embeddings = virpack.embed(PROTEINS)
-    assert embeddings.values.shape == (4, 192)
+    assert embeddings.values.shape == (4, 128)
     assert embeddings.ids[1] == "sp|P01308|INS_HUMAN"
 
 
@@ -102,7 +102,7 @@ def test_a_report_goes_beside_the_output(embedder: virpack.Embedder, fasta: Path
     output = tmp_path / "emb.npy"
     page = f"{output}.report.html"
     assert page in virpack.embed(fasta, output=output, report=True).files
-    assert " of 192 values" in Path(page).read_text()
+    assert " of 128 values" in Path(page).read_text()
     assert page not in embedder.write(fasta, output, force=True).files and not Path(page).exists()
     assert page in embedder.write(fasta, output, force=True, report=True).files
     with pytest.raises(virpack.InputError, match="are for an output"):

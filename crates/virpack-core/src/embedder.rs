@@ -104,7 +104,7 @@ impl Embedder {
     ///
     /// let embedder = Embedder::new(EmbedderOptions::new("virpack-mini/peptide"), |_event| ())?;
     /// let embeddings = embedder.embed(reader::open(&["../../examples/proteins.fasta".into()])?)?;
-    /// assert_eq!((embeddings.rows.len(), embeddings.hidden), (4, 192));
+    /// assert_eq!((embeddings.rows.len(), embeddings.hidden), (4, 128));
     /// # Ok::<(), virpack_core::Error>(())
     /// ```
     ///

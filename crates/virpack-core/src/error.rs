@@ -35,18 +35,16 @@ pub enum Error {
         /// The width of the nucleotide model.
         nucleotide: usize,
     },
-    /// A joint classifier without a convolutional codon model, or the other way round.
+    /// A joint classifier without a convolutional codon model.
     #[error(
-        "{} takes {}, and the nucleotide model is {family}", shown_path(path),
-        if *is_joint { "the vectors of open frames" } else { "all six frames (virpack.features is joint)" }
+        "{} takes all six frames (virpack.features is joint), and the nucleotide model is {family}",
+        shown_path(path)
     )]
     ClassifierFeatures {
         /// The classifier's file.
         path: PathBuf,
         /// What the nucleotide model is.
         family: &'static str,
-        /// Whether that model needs a joint classifier.
-        is_joint: bool,
     },
     /// A joint classifier that takes other features than the models give.
     #[error("{} takes {width} features, but these models give {expected}", shown_path(path))]

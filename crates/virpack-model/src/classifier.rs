@@ -268,9 +268,9 @@ impl Classifier {
     /// use virpack_model::mini;
     ///
     /// let classifier = Classifier::at(&mini::location().join("classifier_500.safetensors"))?;
-    /// assert_eq!(classifier.check_widths(128, 192)?, Towers::Both);
-    /// let error = classifier.check_widths(768, 192).unwrap_err();
-    /// assert!(error.to_string().contains("320"), "{error}");
+    /// assert_eq!(classifier.check_widths(452, 128)?, Towers::Both);
+    /// let error = classifier.check_widths(768, 128).unwrap_err();
+    /// assert!(error.to_string().contains("580"), "{error}");
     /// # Ok::<(), virpack_model::ModelError>(())
     /// ```
     pub fn check_widths(&self, nucleotide: usize, peptide: usize) -> Result<Towers, ModelError> {

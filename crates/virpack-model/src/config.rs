@@ -111,9 +111,9 @@ impl Esm2Config {
     /// use virpack_model::{Esm2Config, mini};
     ///
     /// let peptide = Esm2Config::of(&Weights::at(&mini::location().join("peptide"))?)?;
-    /// assert_eq!((peptide.layers, peptide.hidden, peptide.heads), (4, 192, 6));
+    /// assert_eq!((peptide.layers, peptide.hidden, peptide.heads), (2, 128, 4));
     /// let nucleotide = Esm2Config::of(&Weights::at(&mini::location().join("nucleotide"))?).unwrap_err();
-    /// assert!(nucleotide.to_string().contains("bert with ALiBi"));
+    /// assert!(nucleotide.to_string().contains("codon_conv"));
     /// # Ok::<(), virpack_model::ModelError>(())
     /// ```
     pub fn of(weights: &Weights) -> Result<Self, ModelError> {

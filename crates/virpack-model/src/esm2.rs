@@ -46,7 +46,7 @@ impl<B: Backend> Esm2<B> {
     /// use virpack_model::{Esm2, mini};
     ///
     /// let weights = Weights::at(&mini::location().join("peptide"))?;
-    /// assert_eq!(Esm2::load(&Cpu::new(None)?, &weights)?.config().hidden, 192);
+    /// assert_eq!(Esm2::load(&Cpu::new(None)?, &weights)?.config().hidden, 128);
     /// # Ok::<(), virpack_model::ModelError>(())
     /// ```
     pub fn load(backend: &B, weights: &Weights) -> Result<Self, ModelError> {

@@ -27,7 +27,7 @@
 //! let packed = cpu.packed(&input_ids, &cu_seqlens, 12)?; // the longest has 12 tokens
 //!
 //! let layers = model.encoder.layers();
-//! let hidden = model.encoder.forward(&cpu, &packed, layers)?; // [18 tokens, 192]
+//! let hidden = model.encoder.forward(&cpu, &packed, layers)?; // [18 tokens, 128]
 //! let means = cpu.wait(cpu.pool(&hidden, &packed, Pool::Mean, model.encoder.span())?)?;
 //! assert_eq!(means.len(), 2 * model.encoder.hidden_size());
 //! # Ok::<(), virpack_model::ModelError>(())

@@ -26,7 +26,7 @@ macro_rules! file {
     };
 }
 
-static FILES: [MemoryFile; 10] = [
+static FILES: [MemoryFile; 8] = [
     file!("peptide/config.json"),
     file!("peptide/model.safetensors"),
     file!("nucleotide/config.json"),
@@ -34,8 +34,6 @@ static FILES: [MemoryFile; 10] = [
     file!("nucleotide/tokenizer.json"),
     file!("classifier_300.safetensors"),
     file!("classifier_500.safetensors"),
-    file!("nucleotide_classifier_300.safetensors"),
-    file!("nucleotide_classifier_500.safetensors"),
     file!("record_calibration.json"),
 ];
 

@@ -40,7 +40,7 @@ impl ModelConfig {
     ///
     /// let weights = Weights::at(&mini::location().join("nucleotide"))?;
     /// let config = ModelConfig::of(&weights)?;
-    /// assert_eq!((config.family(), config.layers(), config.hidden()), ("DNABERT-S", 3, 128));
+    /// assert_eq!((config.family(), config.layers(), config.hidden()), ("CodonConv", 2, 112));
     /// # Ok::<(), virpack_model::ModelError>(())
     /// ```
     pub fn of(weights: &Weights) -> Result<Self, ModelError> {
@@ -157,7 +157,7 @@ impl ModelConfig {
     ///
     /// let weights = Weights::at(&mini::location().join("nucleotide"))?;
     /// let tokenizer = ModelConfig::of(&weights)?.tokenizer(&weights.directory())?;
-    /// assert!(tokenizer.merges_letters()); // byte-pair encoding
+    /// assert!(tokenizer.merges_letters()); // words of three bases
     /// # Ok::<(), virpack_model::ModelError>(())
     /// ```
     pub fn tokenizer(&self, directory: &Location) -> Result<Arc<dyn Tokenizer>, ModelError> {
@@ -231,7 +231,7 @@ impl<B: Backend + 'static> Model<B> {
     ///
     /// let weights = Weights::at(&mini::location().join("peptide"))?;
     /// let model = Model::load(&Cpu::new(None)?, &weights)?;
-    /// assert_eq!((model.encoder.layers(), model.encoder.hidden_size()), (4, 192));
+    /// assert_eq!((model.encoder.layers(), model.encoder.hidden_size()), (2, 128));
     /// # Ok::<(), virpack_model::ModelError>(())
     /// ```
     pub fn load(backend: &B, weights: &Weights) -> Result<Self, ModelError> {

@@ -104,8 +104,8 @@ impl Weights {
     /// use virpack_model::weights::Weights;
     ///
     /// let weights = Weights::at(&mini::location().join("peptide"))?;
-    /// let words = weights.read("embeddings.word_embeddings.weight", &[33, 192])?;
-    /// assert_eq!(words.len(), 33 * 192);
+    /// let words = weights.read("embeddings.word_embeddings.weight", &[33, 128])?;
+    /// assert_eq!(words.len(), 33 * 128);
     /// assert!(weights.read("embeddings.word_embeddings.weight", &[33, 320]).is_err());
     /// # Ok::<(), virpack_model::ModelError>(())
     /// ```
@@ -246,7 +246,7 @@ impl Weights {
     ///
     /// let weights = Weights::at(&mini::location().join("peptide"))?;
     /// assert_eq!(weights.dtype("embeddings.word_embeddings.weight"), Some(StoredDtype::F16));
-    /// assert_eq!(weights.shape("embeddings.word_embeddings.weight"), Some(&[33, 192][..]));
+    /// assert_eq!(weights.shape("embeddings.word_embeddings.weight"), Some(&[33, 128][..]));
     /// # Ok::<(), virpack_model::ModelError>(())
     /// ```
     #[must_use]
@@ -271,9 +271,9 @@ impl Weights {
     /// use virpack_model::weights::Weights;
     ///
     /// let weights = Weights::at(&mini::location().join("peptide"))?;
-    /// weights.check([("encoder.emb_layer_norm_after.bias", &[192][..])])?;
-    /// let error = weights.check([("pooler.dense.weight", &[192, 192][..])]).unwrap_err();
-    /// assert!(error.to_string().contains("no tensor pooler.dense.weight of shape [192, 192]"));
+    /// weights.check([("encoder.emb_layer_norm_after.bias", &[128][..])])?;
+    /// let error = weights.check([("pooler.dense.weight", &[128, 128][..])]).unwrap_err();
+    /// assert!(error.to_string().contains("no tensor pooler.dense.weight of shape [128, 128]"));
     /// # Ok::<(), virpack_model::ModelError>(())
     /// ```
     pub fn check<'a>(

@@ -224,9 +224,9 @@ impl Translator {
     /// use virpack_seq::{GeneticCode, Translator};
     ///
     /// let mut translator = Translator::new(GeneticCode::STANDARD);
-    /// let chunk = b"TAAATGGCCAAATAACTAATTAGTTAG"; // TAA ATG GCC AAA TAA CTA ATT AGT TAG
-    /// assert_eq!(translator.longest_run(chunk, 3), Some(&b"MAK"[..]));
-    /// assert_eq!(translator.longest_run(chunk, 9), None);
+    /// assert_eq!(translator.longest_run(b"ATGGCCAAACTG", 4), Some(&b"MAKL"[..])); // R1 has four, too: QFGH
+    /// assert_eq!(translator.longest_run(b"TAAATAA", 2), Some(&b"LF"[..])); // F1 and F2 have a stop
+    /// assert_eq!(translator.longest_run(b"ATGGCCAAACTG", 5), None);
     /// ```
     pub fn longest_run(&mut self, chunk: &[u8], at_least: usize) -> Option<&[u8]> {
         self.number(chunk);

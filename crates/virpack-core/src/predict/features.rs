@@ -48,12 +48,11 @@ impl Features {
         nucleotides: Option<&Classifier>,
     ) -> Result<Self, Error> {
         let widths = configs.as_ref().map(ModelConfig::hidden);
-        let is_joint = matches!(configs.nucleotide, ModelConfig::CodonConv(_));
-        if is_joint != frames.is_joint() {
-            let (path, family) = (frames.location().path(), configs.nucleotide.family());
-            return Err(Error::ClassifierFeatures { path, family, is_joint });
-        }
-        if is_joint {
+        if frames.is_joint() {
+            if !matches!(configs.nucleotide, ModelConfig::CodonConv(_)) {
+                let (path, family) = (frames.location().path(), configs.nucleotide.family());
+                return Err(Error::ClassifierFeatures { path, family });
+            }
             let widths = Pair { nucleotide: Pool::MeanMax.width(widths.nucleotide), ..widths };
             let (width, expected) = (frames.input_width(), joint_width(widths));
             return match nucleotides {

@@ -54,7 +54,7 @@ fn a_part_is_made_with_the_options_of_the_plan_or_not_at_all() {
         plan.embed_part(&embedder, 1, limits, &cancel, |_| ()).unwrap_err()
     };
     for (options, said) in [
-        (plan.embedder_options().unwrap().layer(0), "the layer is not the plan's: 0 here, 4 there"),
+        (plan.embedder_options().unwrap().layer(0), "the layer is not the plan's: 0 here, 2 there"),
         (plan.embedder_options().unwrap().pool(None), "the pooling is not the plan's: none here, mean there"),
     ] {
         let error = made_with(options);

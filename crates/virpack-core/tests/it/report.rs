@@ -250,7 +250,7 @@ fn tables_that_were_changed_are_refused_with_their_line() {
     assert!(error.contains("run.json lacks what `predict` writes"), "{error}");
     let error = changed("run.json", &|text| text.replacen("\"models\"", "\"others\"", 1));
     assert!(error.contains("run.json lacks what `predict` writes"), "{error}");
-    let error = changed("record_calibration.json", &|text| text.replacen("0.0", "0.00", 1));
+    let error = changed("record_calibration.json", &|text| text.replacen('{', "{ ", 1));
     assert!(error.contains("is not the one that the run has used"), "{error}");
     let error = report_error(again(folder.path(), |options| options));
     assert!(matches!(error, ReportError::NoRun { .. }) && error.hint().is_some(), "{error}");

@@ -168,7 +168,7 @@ mod tests {
         let refused = |text: &str| text.parse::<CodonTokenizer>().unwrap_err().to_string();
         assert!(refused(&file("[UNK]", 2)).starts_with("no id of 16 bits for \"TTT\""));
         assert!(refused(&file("[NO]", 3)).contains("\"[NO]\""));
-        assert!(refused("{").starts_with("no tokenizer that can be read"));
+        assert!(refused("{").starts_with("not a readable tokenizer"));
         let large = file("[UNK]", 3).replace("\"GGG\":88", "\"GGG\":65535");
         assert!(refused(&large).contains("\"GGG\""));
     }

@@ -225,12 +225,11 @@ fn predict_without_a_model_runs_the_one_it_holds() {
     assert_eq!(last, ["classified", "classified_nucleotide", "no_open_frame"]);
     let report: serde_json::Value = serde_json::from_str(&place.read("out/a/run.json")).unwrap();
     assert_eq!(report["models"]["name"], "virpack-mini");
-    assert_eq!(
-        report["models"]["nucleotide_classifier"],
-        "virpack-mini/nucleotide_classifier_500.safetensors"
-    );
+    // One classifier scores chunks with and without an open frame.
+    assert_eq!(report["models"]["classifier"], "virpack-mini/classifier_500.safetensors");
+    assert!(report["models"]["nucleotide_classifier"].is_null(), "{report}");
     let files = report["models"]["files"].as_array().unwrap();
-    assert!(files.len() == 7 && files.iter().all(|file| file["sha256"].as_str().unwrap().len() == 64));
+    assert!(files.len() == 6 && files.iter().all(|file| file["sha256"].as_str().unwrap().len() == 64));
 }
 
 #[test]
@@ -314,7 +313,7 @@ fn embed_without_a_model_runs_the_one_that_reads_such_letters() {
     let place = Place::new();
     place.write("in.fa", contigs());
     for (input, model, columns) in
-        [("in.fa", "virpack-mini/nucleotide", 128), (crate::support::PROTEINS, "virpack-mini/peptide", 192)]
+        [("in.fa", "virpack-mini/nucleotide", 112), (crate::support::PROTEINS, "virpack-mini/peptide", 128)]
     {
         let ran = place.run(&["embed", input, "-o", "out/a.npy", "--force"]);
         ran.succeeds(&[&format!("tokens a batch, with {model} (built in, for ")]);

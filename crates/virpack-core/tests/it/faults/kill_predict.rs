@@ -21,8 +21,8 @@ use virpack_core::model::Location;
 use virpack_core::predict::{PredictOptions, predict_on};
 use virpack_seq::frames::{ChunkReading, EncoderInput, FrameItem, FrameOptions, Pair, create_frame_loader};
 use virpack_seq::{
-    Alphabet, BpeTokenizer, CollatorOptions, EsmTokenizer, GreedyPacker, IndexSet, LoaderItem, PackerOptions,
-    Tokenizer, VarlenCollator,
+    Alphabet, BpeTokenizer, CodonTokenizer, CollatorOptions, EsmTokenizer, GreedyPacker, IndexSet,
+    LoaderItem, PackerOptions, Tokenizer, VarlenCollator,
 };
 
 /// Where a child works, and with which models; without it the child does nothing.
@@ -46,6 +46,7 @@ fn models(name: &str) -> [PathBuf; 4] {
             "../virpack-model/virpack-mini/nucleotide",
             "../virpack-model/virpack-mini/peptide",
             "../virpack-model/virpack-mini/classifier_300.safetensors",
+            // It has none: its classifier is joint.
             "../virpack-model/virpack-mini/nucleotide_classifier_300.safetensors",
         ],
     };
@@ -56,7 +57,7 @@ fn options(place: &Path, models: &[PathBuf; 4]) -> PredictOptions {
     let [nucleotide, protein, classifier, alone] = models;
     let inputs = vec![place.join("input.fa").into()];
     PredictOptions::new(inputs, [nucleotide, protein], &**classifier, place.join("out"))
-        .nucleotide_classifier(Location::from(&**alone))
+        .nucleotide_classifier(alone.exists().then(|| Location::from(&**alone)))
         .length(NonZeroUsize::new(300))
         .checkpoint(CheckpointOptions::default().records(50).every(Duration::from_secs(1)).resume(true))
         .compat(Compat::VirNucPro)
@@ -154,13 +155,23 @@ struct Batch {
 /// Returns the batches for each model of a run that resumes from what is kept, built by a separate loader.
 fn expected(place: &Path, models: &[PathBuf; 4], Kept { chunks, embeddings }: Kept) -> Pair<Vec<Batch>> {
     let (done, known) = (Arc::new(chunks), embeddings.map(Arc::new));
+    let is_joint = !models[3].exists();
+    let both = Pair { nucleotide: true, protein: true };
+    let reading = match is_joint {
+        true => ChunkReading::SixFrames,
+        false => ChunkReading::OpenFrames { frames: both, strands: true },
+    };
     let frames = FrameOptions::new(300.try_into().unwrap())
         .unique_window(BUFFER_SIZE)
-        .reading(ChunkReading::OpenFrames { frames: Pair { nucleotide: true, protein: true }, strands: true })
+        .reading(reading)
         .done(Arc::clone(&done))
         .known(known.clone());
+    let file = models[0].join("tokenizer.json");
     let tokenizers: Pair<Arc<dyn Tokenizer>> = Pair {
-        nucleotide: Arc::new(BpeTokenizer::open(&models[0].join("tokenizer.json")).unwrap()),
+        nucleotide: match is_joint {
+            true => Arc::new(fs::read_to_string(&file).unwrap().parse::<CodonTokenizer>().unwrap()),
+            false => Arc::new(BpeTokenizer::open(&file).unwrap()),
+        },
         protein: Arc::new(EsmTokenizer::new()),
     };
     let encoders = tokenizers.zip(frames.longest()).map(|(tokenizer, longest)| {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorView;
@@ -82,9 +83,19 @@ fn write_bundle(folder: &Path) -> Bundle {
 }
 
 fn options(inputs: &[PathBuf], bundle: &Bundle, output: &Path) -> PredictOptions {
+    options_for(inputs, bundle, None, output)
+}
+
+/// The same for chunks of so many bases.
+fn options_for(
+    inputs: &[PathBuf],
+    bundle: &Bundle,
+    length: Option<NonZeroUsize>,
+    output: &Path,
+) -> PredictOptions {
     let inputs = inputs.iter().cloned().map(Into::into).collect();
     let device = DeviceOptions::default().device(DeviceChoice::Cpu);
-    PredictOptions::with_bundle(inputs, bundle, None, output).device(device)
+    PredictOptions::with_bundle(inputs, bundle, length, output).device(device)
 }
 
 /// Records of all kinds: open, closed with a long run and without, unknown letters, and next to nothing.
@@ -166,8 +177,8 @@ fn partial(frames: &[String]) -> Option<String> {
     (best.len() >= 40).then_some(best)
 }
 
-/// What the definition says of a chunk: its highest scores, and how many of its frames are open; None where no codon can
-/// be read. Counts what kind of chunk it is.
+/// What the definition says of a chunk: its highest scores, and how many of its frames are open; None where
+/// no codon can be read. Counts what kind of chunk it is.
 fn expected(
     chunk: &str,
     models: &Pair<Vectors>,
@@ -297,7 +308,7 @@ fn models_and_classifiers_of_two_kinds_are_refused() {
     };
     let options = options(&[input], &bundle, &output);
     let said = refused(options.clone().classifier(fixture("predict/300_model.pth")));
-    assert!(said.contains("takes the vectors of open frames") && said.contains("CodonConv"), "{said}");
+    assert!(said.contains("300_model.pth takes "), "{said}");
     let dnabert = Location::from(&*fixture("dnabert_tiny/8"));
     let said = refused(options.clone().nucleotide_model(dnabert));
     assert!(said.contains("takes all six frames") && said.contains("DNABERT-S"), "{said}");
@@ -312,4 +323,40 @@ fn models_and_classifiers_of_two_kinds_are_refused() {
     write_classifier(&odd, 4 * CODONS + PROTEIN + 4, &[("virpack.features", "all")]);
     let said = refused(options.classifier(odd));
     assert!(said.contains("virpack.features in its metadata is \"all\""), "{said}");
+}
+
+/// `training/` has made the golden file, by PyTorch in float32.
+#[test]
+fn the_built_in_model_scores_as_it_was_trained() {
+    let golden: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(fixture("mini/golden.json")).unwrap()).unwrap();
+    let bundle = Bundle::open(&virpack_core::model::mini::location()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (mut compared, mut unread) = (0, 0);
+    for length in bundle.lengths() {
+        let all = golden.as_array().unwrap().iter();
+        let chunks: Vec<_> = all.filter(|chunk| chunk["length"].as_u64() == Some(*length as u64)).collect();
+        let text: String =
+            chunks.iter().map(|chunk| format!(">c\n{}\n", chunk["sequence"].as_str().unwrap())).collect();
+        let [input, output] = ["in.fa", "out"].map(|name| folder.path().join(format!("{length}_{name}")));
+        std::fs::write(&input, text).unwrap();
+        run(&options_for(&[input], &bundle, NonZeroUsize::new(*length), &output));
+        let table = rows(&output.join("chunks.tsv"));
+        assert_eq!(table.len(), chunks.len());
+        for (row, chunk) in table.iter().zip(chunks) {
+            assert_eq!(row[4], chunk["open_frames"].to_string());
+            if row[6] == "NA" {
+                // A row of unknown words alone, which a run does not score.
+                unread += 1;
+                continue;
+            }
+            let expected =
+                [&chunk["score_others"], &chunk["score_virus"]].map(|score| score.as_f64().unwrap());
+            let given = [&row[6], &row[7]].map(|score| score.parse::<f64>().unwrap());
+            assert!(given.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-3), "{row:?} {expected:?}");
+            assert_eq!(row[5] == "True", expected[1] >= expected[0]);
+            compared += 1;
+        }
+    }
+    assert!(compared > 150 && unread < 10, "{compared} compared, {unread} not");
 }
