@@ -96,7 +96,7 @@ impl LoaderOptions {
         self
     }
 
-    /// Parses and tokenizes by this many threads.
+    /// Parses and tokenizes by this many threads, at most 64.
     #[must_use]
     pub fn tokenizer_threads(mut self, tokenizer_threads: NonZeroUsize) -> Self {
         self.tokenizer_threads = Some(tokenizer_threads);

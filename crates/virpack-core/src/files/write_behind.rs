@@ -82,11 +82,19 @@ impl WriteBehind {
             // The system gives no thread.
             Place::Here(file) => {
                 let written = file.write_all(&self.buffer);
-                self.buffer.clear();
-                written
+                self.end_of(written)
             }
             Place::Lost => Err(lost()),
         }
+    }
+
+    /// Empties the buffer after it was `written`. Nothing may follow bytes that are missing.
+    fn end_of(&mut self, written: io::Result<()>) -> io::Result<()> {
+        self.buffer.clear();
+        if written.is_err() {
+            self.file = Place::Lost;
+        }
+        written
     }
 
     /// Waits for the thread and takes the file from it.
@@ -110,8 +118,10 @@ impl Writing {
             for mut buffer in buffers {
                 own.write_all(&buffer)?;
                 buffer.clear();
-                // Where enough are about, this one may go.
-                let _ = used.try_send(buffer);
+                // If there are enough, or it has grown with a large row, this one is dropped.
+                if buffer.capacity() <= 2 * BUFFER {
+                    let _ = used.try_send(buffer);
+                }
             }
             Ok(own)
         };
@@ -130,17 +140,19 @@ impl Writing {
 
 impl Write for WriteBehind {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.buffer.extend_from_slice(bytes);
+        // A large slice goes piece by piece, so that no buffer grows with it.
+        let most = BUFFER.saturating_sub(self.buffer.len()).max(1);
+        let part = &bytes[..bytes.len().min(most)];
+        self.buffer.extend_from_slice(part);
         self.added()?;
-        Ok(bytes.len())
+        Ok(part.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.take_back()?;
         let Place::Here(file) = &mut self.file else { return Err(lost()) };
         let written = file.write_all(&self.buffer);
-        self.buffer.clear();
-        written
+        self.end_of(written)
     }
 }
 
@@ -206,6 +218,21 @@ mod tests {
         assert_eq!(end.kind(), File::open("/dev/null").unwrap().write_all(&[0]).unwrap_err().kind());
         assert_eq!(out.write_all(&[0; BUFFER]).unwrap_err().to_string(), lost().to_string());
         assert!(out.flush().is_err());
+        // Nor where there is no thread.
+        let mut out = WriteBehind::new(File::open("/dev/null").unwrap());
+        out.write_all(&[0]).unwrap();
+        assert!(out.flush().is_err());
+        out.write_all(&[0]).unwrap();
+        assert_eq!(out.flush().unwrap_err().to_string(), lost().to_string());
+    }
+
+    #[test]
+    fn a_large_slice_goes_in_buffers_of_one_size() {
+        let mut out = WriteBehind::new(tempfile::tempfile().unwrap());
+        assert_eq!(out.write(&vec![3; 5 * BUFFER]).unwrap(), BUFFER);
+        out.write_all(&vec![3; 4 * BUFFER]).unwrap();
+        assert!(out.buffer().capacity() <= 2 * BUFFER, "{}", out.buffer().capacity());
+        assert_eq!(contents(&mut out), vec![3; 5 * BUFFER]);
     }
 
     fn contents(out: &mut WriteBehind) -> Vec<u8> {

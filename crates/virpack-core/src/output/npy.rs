@@ -62,10 +62,14 @@ impl Place {
 
 impl Table for Npy {
     fn write(&mut self, row: &Row, source: &str, values: &[f32]) -> Result<(), OutputError> {
-        if let Place::Named(_, records) = &mut self.place {
-            records.add(row, source)?;
-        }
+        let start = self.out.buffer().len();
         self.layout.dtype.encode(row, values, self.out.buffer())?;
+        if let Place::Named(_, records) = &mut self.place
+            && let Err(error) = records.add(row, source)
+        {
+            self.out.buffer().truncate(start);
+            return Err(error);
+        }
         self.rows += 1;
         self.out.added().map_err(|error| self.place.failed(error))
     }

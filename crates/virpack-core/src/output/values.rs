@@ -59,7 +59,11 @@ impl OutputDtype {
                 }
             }
         }
-        if fits { Ok(()) } else { Err(self.overflow(row, values)) }
+        if !fits {
+            bytes.truncate(start);
+            return Err(self.overflow(row, values));
+        }
+        Ok(())
     }
 
     fn overflow(self, row: &Row, values: &[f32]) -> OutputError {

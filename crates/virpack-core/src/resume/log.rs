@@ -320,7 +320,9 @@ fn make_whole(
     while let Ok(first) = closing.recv() {
         let manifest = listing.manifest()?;
         let mut replaced = Vec::new();
-        for written in std::iter::once(first).chain(closing.try_iter()) {
+        // Those that wait now. While one is synced the next arrives, and the manifest must not wait for ever.
+        let waiting = closing.len();
+        for written in std::iter::once(first).chain(closing.try_iter().take(waiting)) {
             let (failed, is_under_way) = (OutputError::write(written.pending.target()), written.is_under_way);
             let part = written.make_whole().map_err(failed)?;
             match is_under_way {

@@ -4,7 +4,6 @@
 //! the thread that puts them in order. A record's place in the whole input is known only there: a
 //! tokenizing thread counts its own.
 
-use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -29,6 +28,8 @@ const MOST_BYTES: u64 = 32 << 20;
 
 /// More tokenizing threads would only wait: four take 600 million letters a second.
 const MOST_THREADS: usize = 8;
+/// Threads that an option may ask for.
+const MOST_ASKED: usize = 64;
 
 /// Starts the threads that fill slabs. They are never joined: each ends by itself when its input
 /// ends or no consumer is left.
@@ -68,7 +69,7 @@ pub(super) fn start(
 fn threads(options: &LoaderOptions) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let half = || (cores() / 2).clamp(1, MOST_THREADS);
-    options.tokenizer_threads.map_or_else(half, NonZeroUsize::get)
+    options.tokenizer_threads.map_or_else(half, |threads| threads.get().min(MOST_ASKED))
 }
 
 pub(crate) fn spawn(
@@ -173,9 +174,12 @@ impl TokenizerWorker {
             };
             let mut slab = self.recycled.try_recv().unwrap_or_default();
             let source = block.source;
-            self.parser.feed(block);
-            let before = self.parser.counts();
-            let result = guard("tokenizing", || self.tokenize(&mut record, &mut slab));
+            let mut before = self.parser.counts();
+            let result = guard("tokenizing", || {
+                self.parser.feed(block);
+                before = self.parser.counts();
+                self.tokenize(&mut record, &mut slab)
+            });
             let records = self.parser.counts()[0] - before[0];
             // Where it is not waited for, the stream has ended.
             let _ = to.send(Tokenized { slab, source, before, records, error: result.err() });
@@ -209,7 +213,9 @@ impl OrderWorker {
             };
             // A thread sends a block's sequences, or its error, in any case.
             let WaitOutcome::Message(done) = receive(&turn.from, self.slabs.stopped(), None)? else {
-                return Ok(());
+                // It ended without either: that is not the end of the input.
+                let ended = ThreadError::Panicked { thread: "tokenizing", message: None };
+                return self.slabs.fail(ended.into());
             };
             self.credit.give(turn.bytes);
             let Tokenized { mut slab, source, before, records, error } = done;
