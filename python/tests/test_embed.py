@@ -223,7 +223,7 @@ def test_several_files(embedder: virpack.Embedder, fasta: Path) -> None:
         (b"MK", "the source is bytes"),
         (["MK", "MK1"], r"sequences:2: record 2 \(1\): `1` belongs to no sequence"),
         ([("x", "MK\u00e9")], r"record 1 \(x\)"),
-        (["ACGT" * 50], "is no protein"),
+        (["ACGT" * 50], "looks like nucleotides, not a protein"),
     ],
 )
 def test_sources_that_are_refused(embedder: virpack.Embedder, source, said: str) -> None:

@@ -47,7 +47,7 @@ def test_columns_are_those_of_the_commands_tables(tables: Path) -> None:
             else:
                 assert [str(value) for value in values] == texts, (table, key)
     assert verdicts.records["length"].dtype == np.int64 and verdicts.records["is_virus"].tolist() == [
-        True,
+        False,
         False,
         False,
         None,
@@ -113,7 +113,7 @@ def test_options_that_are_refused(options, said: str, tmp_path: Path, monkeypatc
 
 
 def test_proteins_are_refused() -> None:
-    with pytest.raises(virpack.InputError, match="is no nucleotide sequence"):
+    with pytest.raises(virpack.InputError, match="is not a nucleotide sequence"):
         virpack.predict([("p", "MKTLLVWWWPPP" * 30)], device="cpu")
 
 

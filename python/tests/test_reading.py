@@ -109,7 +109,7 @@ def test_a_long_stretch_without_open_frames_is_not_the_end(tmp_path: Path) -> No
 
 
 def test_frames_refuse_proteins_and_wrong_options(fasta: Callable[..., Path]) -> None:
-    with pytest.raises(virpack.InputError, match="p0 is no nucleotide sequence"):
+    with pytest.raises(virpack.InputError, match="p0 is not a nucleotide sequence"):
         list(virpack.frames(fasta([300])))
     with pytest.raises(virpack.InputError, match="chunk of 0 bases"):
         virpack.frames(fasta([300]), length=0)

@@ -260,7 +260,7 @@ def test_ctrl_c_ends_a_driver_and_keeps_finished_parts(cluster: Any, proteins: I
 
 def test_the_documentation_runs(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray.data", exc_type=ImportError)
-    page = (ROOT / "docs" / "clusters.md").read_text()
+    page = (ROOT / "docs" / "howto" / "clusters.md").read_text()
     blocks = [block.split("```")[0] for block in page.split("```python\n")[1:]]
     blocks = [block for block in blocks if "virpack.ray" in block]
     assert len(blocks) == 2
