@@ -217,7 +217,7 @@ fn what_is_no_classifier_is_refused_by_what_it_is() {
         "{silu}"
     );
     let other = error(&fixture("../weights/safetensors/model.safetensors"));
-    assert!(other.to_string().contains("no classifier that virpack runs"), "{other}");
+    assert!(other.to_string().contains("not a classifier that virpack can run"), "{other}");
     assert!(other.hint().unwrap().contains("Linear to 2 classes"), "{other:?}");
 
     let [a, z] = [("a.weight", &[3, 4][..], vec![0.5; 12]), ("z.weight", &[2, 3][..], vec![0.5; 6])];
@@ -225,17 +225,17 @@ fn what_is_no_classifier_is_refused_by_what_it_is() {
     write(&path, &[a.clone(), z.clone()], &[]);
     assert!(Classifier::open(&path).is_ok());
     for (tensors, says) in [
-        (vec![a.clone()], "1 linear layers in it, not two"),
+        (vec![a.clone()], "it has 1 linear layers, not two"),
         (vec![a.clone(), norm("z.weight", &[3, 3])], "shapes [3, 4] and [3, 3]"),
         (vec![a.clone(), norm("z.weight", &[2, 4])], "shapes [3, 4] and [2, 4]"),
         (vec![norm("a.weight", &[0, 4]), norm("z.weight", &[2, 0])], "shapes [0, 4] and [2, 0]"),
-        (vec![a.clone(), z.clone(), norm("a.bias", &[4])], "a.bias has not the 3 values"),
-        (vec![a.clone(), z.clone(), norm("z.bias", &[3])], "z.bias has not the 2 values"),
+        (vec![a.clone(), z.clone(), norm("a.bias", &[4])], "a.bias must have 3 values"),
+        (vec![a.clone(), z.clone(), norm("z.bias", &[3])], "z.bias must have 2 values"),
         // Without running statistics a batch norm is one of the batch at hand.
         (vec![a.clone(), z.clone(), norm("n.weight", &[3])], "neither Linear nor BatchNorm1d"),
         (
             vec![a.clone(), z.clone(), norm("n.running_mean", &[3]), norm("n.running_var", &[4])],
-            "n.running_var has not the 3 values",
+            "n.running_var must have 3 values",
         ),
         (vec![a.clone(), ("z.weight", &[2, 3], vec![f32::NAN; 6])], "NaN or infinity in its weights"),
         (

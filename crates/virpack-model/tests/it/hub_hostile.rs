@@ -186,7 +186,7 @@ fn bodies_of_other_bytes_get_no_name() {
         }
         reply
     };
-    fails("no whole safetensors file", lying);
+    fails("not a complete safetensors file", lying);
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn lists_that_are_none_are_refused() {
     fails("its list of files cannot be read: no commit", list(r#"{"sha":"../../x","siblings":[]}"#));
     fails("no weights here", list(r#"{"sha":"abc","siblings":[{"rfilename":"config.json"}]}"#));
     fails(
-        "is of an adapter (PEFT)",
+        "belongs to an adapter (PEFT)",
         list(
             r#"{"sha":"abc","siblings":[{"rfilename":"adapter_config.json"},{"rfilename":"model.safetensors"}]}"#,
         ),
