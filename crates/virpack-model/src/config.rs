@@ -307,6 +307,17 @@ fn read_json(location: &Location) -> Result<Value, ModelError> {
     json.map_err(|source| ModelError::Json { path: location.path(), source })
 }
 
+/// Returns where the config.json beside `weights` is; an error if there is none.
+fn config_beside(weights: &Weights) -> Result<Location, ModelError> {
+    let directory = weights.directory();
+    let file = directory.join(CONFIG);
+    if file.exists() {
+        Ok(file)
+    } else {
+        Err(ModelError::NoConfig { path: directory.path(), in_checkpoint: false })
+    }
+}
+
 /// A config.json on its way to a config.
 struct Settings<'a> {
     path: &'a Path,
@@ -329,6 +340,15 @@ impl Settings<'_> {
             pad_token_id: id("pad_token_id", 1)?,
             max_positions: self.number("max_position_embeddings", Some(1026))?,
         })
+    }
+
+    /// Refuses activations other than the exact GELU, which every model here has between its two products.
+    fn refuse_other_activations(&self) -> Result<(), ModelError> {
+        if self.get("hidden_act").is_some_and(|act| act != "gelu") {
+            let given = self.given("hidden_act");
+            return Err(self.unsupported("hidden_act", given, "\"gelu\" (erf)"));
+        }
+        Ok(())
     }
 
     /// Refuses settings by which a loader makes other weights than the files hold, or runs code of the model's own.
@@ -379,10 +399,7 @@ impl Settings<'_> {
                 return Err(self.unsupported(setting, "true".to_owned(), "false"));
             }
         }
-        if self.get("hidden_act").is_some_and(|act| act != "gelu") {
-            let given = self.given("hidden_act");
-            return Err(self.unsupported("hidden_act", given, "\"gelu\" (erf)"));
-        }
+        self.refuse_other_activations()?;
         let rope = self.get("rope_parameters").or_else(|| self.get("rope_scaling"));
         let theta = rope.and_then(|rope| rope.get("rope_theta")).or_else(|| self.get("rope_theta"));
         if theta.is_some_and(|theta| theta.as_f64() != Some(10_000.0)) {

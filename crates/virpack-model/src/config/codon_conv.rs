@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{ModelKind, Settings, read_json, wrong_size};
+use super::{ModelKind, Settings, config_beside, read_json, wrong_size};
 use crate::ModelError;
-use crate::location::{CONFIG, Location};
+use crate::location::Location;
 use crate::weights::Weights;
 
 /// The widest window, in tokens: far above any that pays.
@@ -39,11 +39,7 @@ impl CodonConvConfig {
     /// unusable ones, [`ModelError::UnsupportedModel`] for a model that virpack does not run, and those of
     /// [`Weights::check`].
     pub fn of(weights: &Weights) -> Result<Self, ModelError> {
-        let file = weights.directory().join(CONFIG);
-        if !file.exists() {
-            return Err(ModelError::NoConfig { path: weights.directory().path(), in_checkpoint: false });
-        }
-        let config = Self::at(&file)?;
+        let config = Self::at(&config_beside(weights)?)?;
         config.check(weights)?;
         Ok(config)
     }
@@ -65,10 +61,7 @@ impl CodonConvConfig {
             return Err(settings.unsupported("model_type", given, "\"codon_conv\""));
         }
         settings.refuse_other_weights()?;
-        if settings.get("hidden_act").is_some_and(|act| act != "gelu") {
-            let given = settings.given("hidden_act");
-            return Err(settings.unsupported("hidden_act", given, "\"gelu\" (erf)"));
-        }
+        settings.refuse_other_activations()?;
         let config = Self {
             layers: settings.number("num_hidden_layers", None)?,
             hidden: settings.number("hidden_size", None)?,
