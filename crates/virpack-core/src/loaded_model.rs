@@ -59,7 +59,7 @@ impl<B: Device + 'static> LoadedModel<B> {
         all_rows: bool,
         token_budget: TokenBudget,
     ) -> Result<Self, Error> {
-        let shape = ModelConfig::of(weights)?.shape();
+        let shape = ModelConfig::of(weights)?.shape_in(weights);
         let asked = memory::token_budget(&*backend, &shape, &lengths, all_rows, token_budget)?;
         let model = Model::load(&*backend, weights)?;
         let token_budget = memory::reserve(&*backend, &shape, &lengths, all_rows, asked)?;

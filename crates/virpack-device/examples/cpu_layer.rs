@@ -4,8 +4,8 @@
 //! cargo run --release -p virpack-device --example cpu_layer -- [hidden,heads] [lengths] [threads] [seconds]
 //! ```
 //!
-//! 4,096 tokens in sequences of these lengths, random weights. A line each for float32 and every way that the
-//! machine has to multiply bfloat16 values.
+//! 4,096 tokens in sequences of these lengths, random weights. A line each for float32, for float32 with
+//! weights that 16 bits hold exactly, and for every way that the machine has to multiply bfloat16 values.
 
 use std::num::NonZeroUsize;
 use std::time::Instant;
@@ -29,12 +29,14 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(cpu: &Cpu, hidden: usize, heads: usize) -> Result<Layer, DeviceError> {
+    /// A layer of random weights; with `halves` they are rounded to 16 bits.
+    fn new(cpu: &Cpu, hidden: usize, heads: usize, halves: bool) -> Result<Layer, DeviceError> {
+        let bits = if halves { 0xffff_0000 } else { u32::MAX };
         let mut state = 1u32;
         let mut random = |count: usize, spread: f32| -> Vec<f32> {
             let mut next = || {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                ((state >> 8) as f32 / (1 << 23) as f32 - 1.0) * spread
+                f32::from_bits((((state >> 8) as f32 / (1 << 23) as f32 - 1.0) * spread).to_bits() & bits)
             };
             (0..count).map(|_| next()).collect()
         };
@@ -89,8 +91,10 @@ fn main() -> Result<(), DeviceError> {
         let threads = NonZeroUsize::new(threads);
         let ways = Bf16Instructions::available().into_iter();
         let bf16 = ways.map(|way| Cpu::bf16_by(threads, way)).collect::<Result<Vec<_>, _>>()?;
-        for cpu in std::iter::once(Cpu::new(threads)?).chain(bf16) {
-            let layer = Layer::new(&cpu, shape[0], shape[1])?;
+        let float32 = [(Cpu::new(threads)?, false), (Cpu::new(threads)?, true)];
+        for (cpu, halves) in float32.into_iter().chain(bf16.into_iter().map(|cpu| (cpu, false))) {
+            let layer = Layer::new(&cpu, shape[0], shape[1], halves)?;
+            let name = if halves { format!("{}, weights in 16 bits", cpu.name()) } else { cpu.name() };
             let packed =
                 cpu.packed(&vec![5; TOKENS], &cu_seqlens, lengths.iter().copied().max().unwrap_or(1))?;
             layer.forward(&cpu, &packed)?;
@@ -106,8 +110,8 @@ fn main() -> Result<(), DeviceError> {
                 1e3 * (now - then).as_secs_f64() / f64::from(runs)
             };
             println!(
-                "{:40} {:>9.0} tokens/s a layer; ms: {:.2} products, {:.2} attention, {:.2} rest, {:.2} all",
-                cpu.name(),
+                "{name:48} {:>9.0} tokens/s a layer; ms: {:.2} products, {:.2} attention, \
+                 {:.2} rest, {:.2} all",
                 TOKENS as f64 / elapsed,
                 part(work.products, before.products),
                 part(work.attention, before.attention),

@@ -7,6 +7,7 @@ mod bf16_backend;
 mod buffers;
 mod clock;
 mod device;
+mod exact;
 mod gemm;
 mod linear;
 mod lines;

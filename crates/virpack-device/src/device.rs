@@ -22,6 +22,8 @@ pub struct ModelShape {
     pub pooled: usize,
     /// Width of an attention head.
     pub head_width: usize,
+    /// Whether all matrices are stored in 16 bits, so that a device may keep them so.
+    pub stored_in_16_bits: bool,
 }
 
 impl ModelShape {
@@ -116,6 +118,7 @@ pub trait Device: Backend {
     ///     hidden: 320,
     ///     pooled: 320,
     ///     head_width: 16,
+    ///     stored_in_16_bits: false,
     /// };
     /// let footprint = Cpu::new(None)?.footprint(&model, 1024, false);
     /// assert_eq!(footprint.weights, (33 * 320 + 320 * 320 + 320) * 4);

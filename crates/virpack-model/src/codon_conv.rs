@@ -146,6 +146,7 @@ impl CodonConvConfig {
             hidden: self.hidden,
             pooled: Pool::MeanMax.width(self.hidden),
             head_width: 0,
+            stored_in_16_bits: false,
         }
     }
 }

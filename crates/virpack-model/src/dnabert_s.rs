@@ -186,6 +186,7 @@ impl DnabertConfig {
             hidden,
             pooled: hidden,
             head_width: hidden / self.heads,
+            stored_in_16_bits: false,
         }
     }
 }

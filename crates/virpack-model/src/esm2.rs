@@ -204,6 +204,7 @@ impl Esm2Config {
             hidden: self.hidden,
             pooled: self.hidden,
             head_width: self.hidden / self.heads,
+            stored_in_16_bits: false,
         }
     }
 }

@@ -134,6 +134,25 @@ impl ModelConfig {
         }
     }
 
+    /// Returns what it holds, as `weights` store it.
+    ///
+    /// ```
+    /// use virpack_device::{Cpu, Device};
+    /// use virpack_model::weights::Weights;
+    /// use virpack_model::{ModelConfig, mini};
+    ///
+    /// // The peptide encoder is stored in float16, and stays so in memory.
+    /// let weights = Weights::at(&mini::location().join("peptide"))?;
+    /// let config = ModelConfig::of(&weights)?;
+    /// let bytes = |shape| Cpu::new(None).map(|cpu| cpu.footprint(&shape, 1024, false).weights);
+    /// assert!(bytes(config.shape_in(&weights))? < bytes(config.shape())? * 6 / 10);
+    /// # Ok::<(), virpack_model::ModelError>(())
+    /// ```
+    #[must_use]
+    pub fn shape_in(&self, weights: &Weights) -> ModelShape {
+        ModelShape { stored_in_16_bits: weights.are_in_16_bits(), ..self.shape() }
+    }
+
     /// Most residues, or bases, of a record that go through unless asked otherwise.
     #[must_use]
     pub fn max_length(&self) -> usize {

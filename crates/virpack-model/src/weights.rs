@@ -254,6 +254,12 @@ impl Weights {
         self.tensors.get(name).map(|place| place.stored.dtype)
     }
 
+    /// Returns whether every matrix is stored in float16 or bfloat16.
+    pub(crate) fn are_in_16_bits(&self) -> bool {
+        let mut matrices = self.tensors.values().filter(|place| place.stored.shape.len() > 1);
+        matrices.all(|place| matches!(place.stored.dtype, StoredDtype::F16 | StoredDtype::BF16))
+    }
+
     /// Bytes of all tensors' values as stored, heads and buffers included.
     #[must_use]
     pub fn bytes(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! The primitives on the CPU.
 
 use super::clock::Kind;
+use super::exact::ExactValues;
 use super::linear::{Gated, MapGelu, OnTile, RowMajor, Weights};
 use super::norm::NormRow;
 use super::pool::PoolRows;
@@ -20,14 +21,18 @@ impl Backend for Cpu {
 
     fn matrix(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<CpuMatrix, DeviceError> {
         match self.bf16 {
-            None => self.table(rows, columns, values),
+            None => {
+                shapes::matrix(rows, columns, values.len())?;
+                let values = ExactValues::new(values);
+                Ok(CpuMatrix(Weights::Rows(RowMajor { rows, columns, values })))
+            }
             Some(_) => self.panels(rows, columns, &values),
         }
     }
 
     fn table(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<CpuMatrix, DeviceError> {
         shapes::matrix(rows, columns, values.len())?;
-        Ok(CpuMatrix(Weights::Rows(RowMajor { rows, columns, values })))
+        Ok(CpuMatrix(Weights::Rows(RowMajor { rows, columns, values: ExactValues::F32(values) })))
     }
 
     fn vector(&self, values: Vec<f32>) -> Result<Vec<f32>, DeviceError> {
@@ -51,10 +56,7 @@ impl Backend for Cpu {
         packed: &CpuPacked,
         dropout: Option<TokenDropout>,
     ) -> Result<CpuTensor, DeviceError> {
-        let Weights::Rows(table) = &table.0 else {
-            let given = format!("a bfloat16 matrix {:?}, for products", table.shape());
-            return Err(DeviceError::Shape { op: "embed", expected: "a table".to_owned(), given });
-        };
+        let (table, rows) = table.table("embed")?;
         packed.input_ids.iter().try_for_each(|&id| shapes::token_id(id, table.rows))?;
         let mut scales = vec![1.0f32; packed.input_ids.len()];
         for bounds in packed.cu_seqlens.windows(2) {
@@ -69,7 +71,7 @@ impl Backend for Cpu {
         let mut out = self.buffers.tensor(packed.input_ids.len(), table.columns);
         self.each_row(&mut out, |row, values| {
             let id = usize::from(packed.input_ids[row]);
-            for (o, v) in values.iter_mut().zip(&table.values[id * table.columns..]) {
+            for (o, v) in values.iter_mut().zip(&rows[id * table.columns..]) {
                 *o = v * scales[row];
             }
         });

@@ -69,8 +69,11 @@ impl Device for Cpu {
         if self.dtype() == Dtype::Bf16 {
             return self.bf16_footprint(model, longest);
         }
+        let table = model.matrices.first().copied().unwrap_or(0);
+        let products = model.matrices.iter().skip(1).sum::<u64>();
+        let of_a_product = if model.stored_in_16_bits { size_of::<u16>() as u64 } else { values };
         ModelFootprint {
-            weights: (model.matrices.iter().sum::<u64>() + model.vector_values) * values,
+            weights: (table + model.vector_values) * values + products * of_a_product,
             workspace: self.workspace(&model.products, longest, model.head_width),
             bytes_per_token: model.widths.iter().sum::<usize>() as u64 * values,
             bytes_per_sequence: model.pooled as u64 * values,

@@ -2,11 +2,24 @@
 
 use super::bf16::panels::Panels;
 use super::buffers::CpuTensor;
+use super::exact::ExactValues;
 use super::gemm::{Left, multiply};
 use super::math::gelu;
 use super::tiles::{Cut, SharedRows, Tile};
+use crate::DeviceError;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
+use std::cell::RefCell;
+
+/// Outputs whose weights are widened to float32 at a time, if they are kept in 16 bits: they stay in a
+/// core's second-level cache. A thread's scratch is no larger than what the product's library packs of a
+/// whole layer.
+const WIDENED_OUTPUTS: usize = 128;
+
+thread_local! {
+    /// Weights that a thread has widened.
+    static WIDENED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
 
 /// How products are cut: a tile's output stays in a core's second-level cache, and packing the weights again
 /// for each tile costs little.
@@ -30,7 +43,7 @@ pub(crate) enum Weights {
 pub(crate) struct RowMajor {
     pub(crate) rows: usize,
     pub(crate) columns: usize,
-    pub(crate) values: Vec<f32>,
+    pub(crate) values: ExactValues,
 }
 
 impl CpuMatrix {
@@ -40,6 +53,21 @@ impl CpuMatrix {
             Weights::Rows(rows) => [rows.rows, rows.columns],
             Weights::Panels(panels) => [panels.outputs, panels.inputs],
         }
+    }
+
+    /// Returns a table to look rows up in, and its values.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Shape`] for a matrix that was uploaded for products.
+    pub(crate) fn table(&self, op: &'static str) -> Result<(&RowMajor, &[f32]), DeviceError> {
+        if let Weights::Rows(rows) = &self.0
+            && let Some(values) = rows.values.as_f32()
+        {
+            return Ok((rows, values));
+        }
+        let given = format!("a 16-bit matrix {:?}, for products", self.shape());
+        Err(DeviceError::Shape { op, expected: "a table".to_owned(), given })
     }
 }
 
@@ -101,11 +129,19 @@ unsafe fn product(
 ) {
     let inner = weight.columns;
     let left = Left { values: &x.values[first * x.stride..], rows: tile.rows.len(), inner, stride: x.stride };
-    let right = &weight.values[tile.columns.start * inner..tile.columns.end * inner];
-    // SAFETY: the first element of the tile, inside the matrix by `row`'s assertion.
-    let out = unsafe { shared.row(tile.rows.start, tile.columns.clone()) }.as_mut_ptr();
-    // SAFETY: the tile's rows and columns lie inside the matrix, `stride` apart, and are this thread's alone.
-    unsafe { multiply(left, right, out, shared.stride(), then == OnTile::Add) };
+    let outputs = tile.columns.clone();
+    let width = if weight.values.as_f32().is_some() { outputs.len() } else { WIDENED_OUTPUTS };
+    WIDENED.with_borrow_mut(|scratch| {
+        for start in outputs.clone().step_by(width.max(1)) {
+            let part = start..outputs.end.min(start + width);
+            let right = weight.values.widened(part.start * inner..part.end * inner, scratch);
+            // SAFETY: the first element of this part of the tile, inside the matrix by `row`'s assertion.
+            let out = unsafe { shared.row(tile.rows.start, part) }.as_mut_ptr();
+            // SAFETY: the tile's rows and columns lie inside the matrix, `stride` apart, and are this
+            // thread's alone.
+            unsafe { multiply(left, right, out, shared.stride(), then == OnTile::Add) };
+        }
+    });
 }
 
 /// Bias and GELU on a part of a row.
@@ -179,5 +215,40 @@ impl WithSimd for Gated<'_> {
         let last =
             simd.mul_f32s(gelu(simd, simd.partial_load_f32s(gate_tail)), simd.partial_load_f32s(value_tail));
         simd.partial_store_f32s(out_tail, last);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Backend, Cpu, Linear};
+    use std::num::NonZeroUsize;
+
+    /// Values that bfloat16 holds, or with `step` 2^-10 float16 alone.
+    fn values(count: usize, step: f32) -> Vec<f32> {
+        (0..count).map(|i| (i * 7_919 % 255) as f32 - 127.0).map(|v| v + step).collect()
+    }
+
+    #[test]
+    fn weights_in_16_bits_change_no_bit_of_a_product() {
+        for (rows, inputs, outputs) in [(300, 320, 960), (257, 1280, 330), (5, 48, 16), (1, 33, 1)] {
+            let x = values(rows * inputs, 0.1);
+            for (step, threads) in [(0.0, 1), (0.25, 2), (0.0, 3)] {
+                let cpu = Cpu::new(NonZeroUsize::new(threads)).unwrap();
+                let x = cpu.tensor(rows, inputs, &x).unwrap();
+                let weight = values(outputs * inputs, step);
+                let halves = cpu.matrix(outputs, inputs, weight.clone()).unwrap();
+                assert!(halves.table("embed").is_err(), "kept in float32");
+                let whole = cpu.table(outputs, inputs, weight).unwrap();
+                let bias = Some(vec![0.5; outputs]);
+                let [halves, whole] = [halves, whole].map(|weight| {
+                    let layer = Linear { norm: None, weight, bias: bias.clone() };
+                    let residual = cpu.tensor(rows, outputs, &vec![0.25; rows * outputs]).unwrap();
+                    let gelu = cpu.linear(&x, &layer, crate::Epilogue::Gelu).unwrap();
+                    let added = cpu.linear(&x, &layer, crate::Epilogue::Add(residual)).unwrap();
+                    [gelu, added].map(|y| y.values().iter().map(|v| v.to_bits()).collect::<Vec<_>>())
+                });
+                assert!(halves == whole, "{rows} x {inputs} x {outputs}, step {step}, {threads} threads");
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Windows of tokens: their embedding, their rows side by side, and convolutions without a copy of them.
 
-use super::linear::{self, Input, OnTile, RowMajor, Weights};
+use super::linear::{self, Input, OnTile, RowMajor};
 use super::norm::NormRow;
 use super::tiles::tiles_of;
 use super::{Cpu, CpuMatrix, CpuPacked, CpuTensor};
@@ -61,18 +61,16 @@ impl Cpu {
         bias: &[f32],
         packed: &CpuPacked,
     ) -> Result<CpuTensor, DeviceError> {
-        let Weights::Rows(table) = &table.0 else {
-            return Err(DeviceError::shape("embed_window", "a table", "a bfloat16 matrix, for products"));
-        };
+        let (table, values) = table.table("embed_window")?;
         let vocabulary = shapes::window_table([table.rows, table.columns], window, bias.len())?;
         packed.input_ids.iter().try_for_each(|&id| shapes::token_id(id, vocabulary))?;
         let mut out = self.buffers.tensor(packed.input_ids.len(), table.columns);
         self.each_row(&mut out, |token, out| {
             let (tokens, place) = window_around(token, &packed.sequence_of(token), window);
             let ids = packed.input_ids[tokens].iter().map(|&id| usize::from(id));
-            let rows = ids.zip(place..).map(|(id, place)| {
-                &table.values[(place * vocabulary + id) * table.columns..][..table.columns]
-            });
+            let rows = ids
+                .zip(place..)
+                .map(|(id, place)| &values[(place * vocabulary + id) * table.columns..][..table.columns]);
             self.arch.dispatch(SumRows { bias, rows, out });
         });
         Ok(out)
