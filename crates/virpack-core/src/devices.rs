@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn cards_before_the_first_usable_one_are_told() {
+    fn cards_before_the_first_usable_one_are_reported() {
         let taken = |count, usable: Option<usize>| {
             let mut left_out = Vec::new();
             let open = |ordinal| {

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_note_is_hashed() {
+    fn a_file_with_an_invalid_note_is_hashed() {
         let (_folder, file, sums) = abc();
         let hashed = sums.hash(&file).unwrap();
         sums.note(&hashed);

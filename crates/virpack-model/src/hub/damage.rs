@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_a_snapshot_says_what_it_is() {
+    fn a_file_of_a_snapshot_has_its_repository_and_name() {
         let cache = tempfile::tempdir().unwrap();
         let cache = cache.path().canonicalize().unwrap();
         let snapshot = cache.join("models--me--my-model/snapshots/0123abcd");

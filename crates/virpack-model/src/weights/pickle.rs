@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dict_filled_after_it_was_memoized_is_full_wherever_it_stands() {
+    fn a_dict_filled_after_it_was_memoized_is_full_at_every_place() {
         // d = {}; [d, d] with d["a"] = 1 set in between
         let pickle = Pickle::parse(b"\x80\x02]q\x00}q\x01X\x01\x00\x00\x00aK\x01sah\x01a.").unwrap();
         let elements = pickle.elements(pickle.root());

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cut_anywhere_is_an_error_that_says_so() {
+    fn a_file_cut_at_any_byte_is_reported_as_truncated() {
         let whole = file(GOOD, &[0; 8]);
         for cut in 0..whole.len() {
             match error(&whole[..cut]) {

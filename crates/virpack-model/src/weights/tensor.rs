@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn tensors_of_many_pieces_are_read_whole() {
+    fn tensors_of_many_pieces_are_read_completely() {
         let n = PIECE * 2 + 3;
         let bytes: Vec<u8> = (0..n).flat_map(|v| f16::from_f32((v % 1000) as f32).to_le_bytes()).collect();
         let values = read(Dtype::F16, &bytes, &[n], &[1], 0);

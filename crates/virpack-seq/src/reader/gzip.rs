@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_gzip_is_told_of_with_its_place() {
+    fn data_after_gzip_are_reported_with_their_place() {
         let member = gzip(b"first");
         for (behind, found) in [(&b">b x\nMKV\n"[..], ">b x"), (b"\0\0\x01junk", "\\u{1}junk")] {
             let error = read(&[&member[..], behind].concat()).unwrap_err();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_too_early_says_so() {
+    fn a_file_that_ends_too_early_is_reported() {
         let bytes = [gzip(b"first"), gzip(b"second")].concat();
         let second = gzip(b"first").len();
         for kept in (1..bytes.len()).filter(|kept| *kept != second) {

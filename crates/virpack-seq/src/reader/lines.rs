@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn special_names_are_whole_or_stray() {
+    fn special_names_are_complete_or_stray() {
         let whole = "M<mask>K<null_1><unk>";
         assert_eq!(lines(whole).unwrap().0, whole);
         assert_eq!(lines("M<ma\nsk>K").unwrap().0, "M<mask>K");

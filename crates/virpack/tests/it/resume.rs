@@ -96,7 +96,7 @@ fn interrupted_and_gone_on_with(place: &Place, model: &str, name: &str, how: &st
 }
 
 #[test]
-fn an_interrupted_run_says_what_goes_on() {
+fn an_interrupted_run_names_the_command_that_resumes_it() {
     let place = Place::new();
     place.write("input.fa", proteins(20_000));
     interrupted_and_gone_on_with(&place, MODEL, "out/it's.npy", "-INT");
@@ -364,7 +364,7 @@ fn a_shard_is_named_as_one() {
 }
 
 #[test]
-fn a_shard_goes_on_where_it_was_stopped() {
+fn a_stopped_shard_resumes() {
     let place = Place::new();
     place.write("input.fa", proteins(20_000));
     let with = |shard| [&arguments(MODEL, "out/1.shard")[..], &["--shard", shard]].concat();
@@ -404,7 +404,7 @@ fn real(records: usize) -> Option<(Place, String)> {
 /// `cargo test --release -p virpack --test it -- --ignored --nocapture real`
 #[test]
 #[ignore = "needs ../shared, and takes minutes"]
-fn the_real_model_is_told_to_stop_at_twenty_moments() {
+fn the_real_model_is_interrupted_at_twenty_moments() {
     let Some((place, model)) = real(150) else { return };
     for name in ["out/emb.npy", "out/emb.parquet"] {
         let begin = Instant::now();

@@ -79,7 +79,7 @@ fn undisturbed(place: &Place) -> (BTreeMap<String, Vec<u8>>, Duration) {
 }
 
 #[test]
-fn interrupted_it_says_what_goes_on() {
+fn an_interrupted_prediction_names_the_command_that_resumes_it() {
     let place = Place::new();
     place.write("input.fa", contigs(1_500));
     let (whole, _) = undisturbed(&place);
