@@ -95,7 +95,7 @@ fn an_interrupted_prediction_names_the_command_that_resumes_it() {
         run_with(&place, &[]).is_refused(&[
             "out/v/run.partial holds ",
             " embeddings for more of a run that was interrupted",
-            "hint: go on with --resume, or start again with --force",
+            "hint: continue with --resume, or start again with --force",
         ]);
         run_with(&place, &["--resume", "--genetic-code", "11"])
             .is_refused(&["holds parts of another run:", "genetic code: 1 there, 11 here"]);
