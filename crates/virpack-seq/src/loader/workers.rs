@@ -1,7 +1,7 @@
 //! The threads that read, tokenize, and put what is tokenized in order.
 //!
 //! A block of records goes to whichever tokenizing thread is free, and an empty place for its sequences to
-//! the thread that puts them in order. A record's place in the complete input is known only there: a
+//! the thread that puts them in order. A record's place in the whole input is known only there: a
 //! tokenizing thread counts its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -65,7 +65,7 @@ pub(super) fn start(
     spawn("reading", move || reading.run())
 }
 
-/// Threads that tokenize: half of the cores, because reading, collating and the model need the others.
+/// Threads that tokenize: half of the cores, as reading, collating and the model want theirs.
 fn threads(options: &LoaderOptions) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let half = || (cores() / 2).clamp(1, MOST_THREADS);
@@ -78,7 +78,7 @@ pub(crate) fn spawn(
 ) -> Result<(), SeqError> {
     std::thread::Builder::new()
         .name(format!("virpack-{worker}"))
-        // Errors were sent to the consumers: what is left means only that all of them are gone.
+        // Errors were sent to the consumers: what is left says only that all of them are gone.
         .spawn(move || drop(body()))
         .map(drop)
         .map_err(|source| ThreadError::NotStarted { thread: worker, source }.into())
@@ -230,7 +230,7 @@ impl OrderWorker {
     }
 }
 
-/// Returns the error of a record that was counted without the first `records` of its input.
+/// The error of a record that was counted without the first `records` of its input.
 fn behind(error: SeqError, records: u64) -> SeqError {
     match error {
         SeqError::Input(error) => error.behind(records).into(),
