@@ -1,7 +1,8 @@
 // Takes screenshots of the documentation site, or draws the pictures that it shows.
 //
 //     node dev/site/shots.mjs site DIRECTORY PAGE...     each page of target/site/html: light, dark, and as wide as a phone
-//     node dev/site/shots.mjs report REPORT.html OUT.png    the beginning of a report, for docs/images/
+//     node dev/site/shots.mjs page FILE.html OUT.png [WIDTHxHEIGHT] [light|dark]    the beginning of one page, for docs/images/
+//     node dev/site/shots.mjs body FILE.html OUT.png     a page as large as what it holds
 //
 // CHROMIUM names the browser. playwright-core is that of tests/browser: `npm --prefix tests/browser ci` installs it.
 import { createRequire } from "node:module";
@@ -39,10 +40,15 @@ if (kind === "site") {
       await page.context().close();
     }
   }
-} else if (kind === "report") {
-  const page = await open(first, { viewport: { width: 1100, height: 760 }, colorScheme: "light" });
-  await page.screenshot({ path: rest[0] });
+} else if (kind === "page") {
+  const [out, size = "1100x760", colorScheme = "light"] = rest;
+  const [width, height] = size.split("x").map(Number);
+  const page = await open(first, { viewport: { width, height }, colorScheme });
+  await page.screenshot({ path: out });
+} else if (kind === "body") {
+  const page = await open(first, { viewport: { width: 1100, height: 760 } });
+  await page.locator("body").screenshot({ path: rest[0] });
 } else {
-  throw new Error("first argument: site or report");
+  throw new Error("first argument: site, page or body");
 }
 await browser.close();

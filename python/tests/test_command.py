@@ -61,7 +61,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
         assert process.wait(60) == 130, said
-    assert "go on with:" in said and "--resume" in said and str(tmp_path / "out.npy") in said
+    assert "resume with:" in said and "--resume" in said and str(tmp_path / "out.npy") in said
     assert "Traceback" not in said
 
 

@@ -83,7 +83,7 @@ macro_rules! for_devices {
     };
 }
 
-/// The device of [`DeviceOptions::open`].
+/// Returns the device of [`DeviceOptions::open`].
 pub fn only<D>(mut devices: Vec<Arc<D>>) -> Arc<D> {
     devices.pop().expect("`open` gives one device")
 }
@@ -98,7 +98,7 @@ impl DeviceOptions {
         threads: impl Into<Option<NonZeroUsize>>,
     }
 
-    /// The precision that was asked for.
+    /// Returns the precision that was asked for.
     pub(crate) fn asked_dtype(&self) -> Option<Dtype> {
         self.dtype
     }
@@ -187,7 +187,7 @@ impl DeviceOptions {
     }
 }
 
-/// The first of so many cards that opens; those before it are handed to `left_out`.
+/// Returns the first of these cards that opens; those before it are handed to `left_out`.
 fn first_usable<T>(
     count: usize,
     open: impl Fn(usize) -> Result<T, Unavailable>,
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn cards_before_the_first_usable_one_are_told() {
+    fn cards_before_the_first_usable_one_are_reported() {
         let taken = |count, usable: Option<usize>| {
             let mut left_out = Vec::new();
             let open = |ordinal| {

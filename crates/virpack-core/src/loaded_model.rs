@@ -68,7 +68,7 @@ impl<B: Device + 'static> LoadedModel<B> {
 }
 
 impl<B: Device> LoadedModel<B> {
-    /// What a user should know of the device before the first batch.
+    /// Returns what a user should know of the device before the first batch.
     pub(crate) fn events(&self) -> impl Iterator<Item = Event> {
         let token_budget = self.token_budget;
         let reason = format!("no room for batches of {} tokens", self.asked);
@@ -79,7 +79,7 @@ impl<B: Device> LoadedModel<B> {
         [ready].into_iter().chain(halved.map(Event::Device))
     }
 
-    /// The smallest token budget: all devices get batches of it.
+    /// Returns the smallest token budget: all devices get batches of it.
     pub(crate) fn smallest_budget(devices: &[Self]) -> usize {
         devices.iter().map(|device| device.token_budget).min().unwrap_or(0)
     }

@@ -17,8 +17,8 @@ pub(crate) fn buffer_size(token_budget: usize) -> usize {
 /// Most values of a batch whose rows all come back: a handful of such batches wait in memory, 128 MiB each.
 const MOST_VALUES: usize = 1 << 25;
 
-/// The token budget for a model on a device: `asked`, or what fits the free memory and helps. With `all_rows` every
-/// token's row comes back, and not only those of windows.
+/// Returns the token budget for a model on a device: `asked`, or what fits the free memory and helps. With
+/// `all_rows` every token's row comes back, and not only those of windows.
 ///
 /// # Errors
 ///
@@ -46,7 +46,8 @@ pub fn token_budget<B: Device>(
     Ok(if all_rows { budget.min((MOST_VALUES / model.hidden.max(1)).max(longest)) } else { budget })
 }
 
-/// What a model takes on a device, with `spare` bytes for the rest of the process: what [`calculate_token_budget`] takes.
+/// Returns what a model takes on a device, with `spare` bytes for the rest of the process: what
+/// [`calculate_token_budget`] takes.
 pub fn footprint(model: ModelFootprint, spare: u64) -> Footprint {
     let ModelFootprint { weights, workspace, bytes_per_token, bytes_per_sequence } = model;
     Footprint { weights, workspace: workspace.saturating_add(spare), bytes_per_token, bytes_per_sequence }

@@ -1,4 +1,4 @@
-//! Batches through a model on one or several devices, ahead of whoever takes the results.
+//! Runs batches through a model on one or more devices, ahead of the caller that takes the results.
 
 mod queue;
 mod tally;
@@ -40,7 +40,7 @@ pub struct RunnerOptions {
 
 impl RunnerOptions {
     /// Means of the hidden states after `layer` layers, from 0 (the embeddings) to the model's number of
-    /// layers, of records that fit whole.
+    /// layers, of records that fit without windows.
     pub fn new(layer: usize) -> Self {
         let cancel = CancelToken::new();
         RunnerOptions { pool: Some(Pool::Mean), layer, window_overlap: 0, device_timeout: None, cancel }
@@ -81,7 +81,7 @@ pub enum BatchRows {
         /// The values, row by row.
         values: Vec<f32>,
     },
-    /// Records with a row for each residue, or token that stands for several, where they are not pooled.
+    /// Records with a row for each residue, or for each token of several letters, where they are not pooled.
     Residues {
         /// Whose they are.
         rows: Vec<Row>,
@@ -101,7 +101,7 @@ pub enum DeviceEvent {
     Halved {
         /// The most tokens in a batch from here on.
         token_budget: usize,
-        /// What the device said.
+        /// The device's error.
         reason: String,
         /// What a person can do about it.
         hint: Option<String>,
@@ -124,7 +124,8 @@ impl DeviceEvent {
 }
 
 impl BatchRows {
-    /// The records that have an embedding, each with its values: `[hidden]`, or `[residues, hidden]`.
+    /// Returns the records that have an embedding, each with its values: `[hidden]`, or `[residues,
+    /// hidden]`.
     pub(crate) fn rows(&self, hidden: usize) -> impl Iterator<Item = (&Row, &[f32])> {
         let (rows, values, residues) = match self {
             BatchRows::Embeddings { rows, values } => (&rows[..], &values[..], None),
@@ -140,7 +141,7 @@ impl BatchRows {
     }
 }
 
-/// Batches through a model on one or several devices, ahead of whoever takes the results.
+/// Runs batches through a model on one or more devices, ahead of the caller that takes the results.
 ///
 /// A thread a device takes batches from the one loader, keeps `IN_FLIGHT` of them on the device and hands the results
 /// on. Every record of the loader comes out exactly once; a record of several windows when its last window is done. A
@@ -234,18 +235,18 @@ impl AsyncInferenceRunner {
         }
     }
 
-    /// What each device has done so far.
+    /// Returns what each device has done so far.
     pub fn tallies(&self) -> Vec<DeviceTally> {
         self.tallies.iter().map(Tally::read).collect()
     }
 
-    /// What each device's bits depend on beside record, weights and precision, a line each: its kind, its libraries, and
-    /// what was chosen among their ways.
+    /// Returns what each device's bits depend on beside record, weights and precision, a line each: its
+    /// kind, its libraries, and what was chosen among their ways.
     pub fn computed_by(&self) -> Vec<Vec<String>> {
         (self.accounts)().into_iter().map(|(computed_by, _)| computed_by).collect()
     }
 
-    /// What each device's time went to since it was opened, where it keeps account.
+    /// Returns what each device's time went to since it was opened, where it keeps account.
     pub fn work(&self) -> Vec<Option<Work>> {
         (self.accounts)().into_iter().map(|(_, work)| work).collect()
     }
@@ -259,7 +260,7 @@ impl AsyncInferenceRunner {
         }
         self.looked = Instant::now();
         if since > timeout / 2 {
-            // Nobody took results for so long, and the devices had to wait: that is no fault of theirs.
+            // The caller took no results for that time, and the devices had to wait: the fault is not theirs.
             self.shared.queue.all_moved();
             return None;
         }

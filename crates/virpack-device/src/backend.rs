@@ -49,7 +49,8 @@ pub enum Epilogue<'a, B: Backend + ?Sized> {
 }
 
 impl<B: Backend + ?Sized> Epilogue<'_, B> {
-    /// The epilogue by the backend's own primitives, on a product's result `[tokens, outputs]`: its definition.
+    /// Returns the epilogue by the backend's own primitives, on a product's result `[tokens, outputs]`: its
+    /// definition.
     ///
     /// # Errors
     ///
@@ -74,11 +75,11 @@ impl<B: Backend + ?Sized> Epilogue<'_, B> {
 }
 
 impl LayerNorm<Vec<f32>> {
-    /// The norm on a backend.
+    /// Returns the norm on a backend.
     ///
     /// # Errors
     ///
-    /// What the backend says.
+    /// The backend's error.
     ///
     /// ```
     /// use virpack_device::{Backend, Cpu, LayerNorm};
@@ -100,7 +101,7 @@ impl HostLinear {
     ///
     /// # Errors
     ///
-    /// What the backend says.
+    /// The backend's error.
     ///
     /// ```
     /// use virpack_device::{Backend, Cpu, Epilogue, HostLinear};
@@ -203,9 +204,9 @@ pub trait Backend: Send + Sync {
         dropout: Option<TokenDropout>,
     ) -> Result<Self::Tensor, DeviceError>;
 
-    /// The sum of a row of `table` for each token of a window around a token, inside its sequence, and of
-    /// `bias` `[hidden]`: `[tokens, hidden]`. `table` is `[window · vocabulary, hidden]`, a table for each
-    /// place of the window, which has an odd number of them; the middle one is the token's own.
+    /// Returns the sum of a row of `table` for each token of a window around a token, inside its sequence,
+    /// and of `bias` `[hidden]`: `[tokens, hidden]`. `table` is `[window · vocabulary, hidden]`, a table
+    /// for each place of the window, which has an odd number of them; the middle one is the token's own.
     ///
     /// ```
     /// use virpack_device::{Backend, Cpu};
@@ -225,8 +226,8 @@ pub trait Backend: Send + Sync {
         packed: &Self::Packed,
     ) -> Result<Self::Tensor, DeviceError>;
 
-    /// The rows of a window around each row of `x` `[tokens, columns]`, side by side, zeros for those outside
-    /// its sequence: `[tokens, window · columns]`. A window has an odd number of rows.
+    /// Returns the rows of a window around each row of `x` `[tokens, columns]`, side by side, zeros for
+    /// those outside its sequence: `[tokens, window · columns]`. A window has an odd number of rows.
     ///
     /// ```
     /// use virpack_device::{Backend, Cpu};
@@ -252,7 +253,7 @@ pub trait Backend: Send + Sync {
         bias: Option<&Self::Vector>,
     ) -> Result<Self::Tensor, DeviceError>;
 
-    /// The exact GELU, `x · (1 + erf(x / √2)) / 2`, element by element.
+    /// Returns the exact GELU, `x · (1 + erf(x / √2)) / 2`, element by element.
     ///
     /// ```
     /// use virpack_device::{Backend, Cpu};
@@ -341,7 +342,7 @@ pub trait Backend: Send + Sync {
         span: PoolSpan,
     ) -> Result<Self::Pending, DeviceError>;
 
-    /// All rows, `[tokens, columns]` float32, on their way to the host.
+    /// Starts a copy of all rows, `[tokens, columns]` float32, to the host.
     fn read(&self, x: &Self::Tensor) -> Result<Self::Pending, DeviceError>;
 
     /// Waits for values to arrive.
@@ -352,13 +353,13 @@ pub trait Backend: Send + Sync {
         None
     }
 
-    /// What a result's bits depend on beside record, weights and precision, a line each, for `run.json`: the kind of device,
-    /// its libraries and what was chosen among their ways.
+    /// Returns what a result's bits depend on beside record, weights and precision, a line each, for
+    /// `run.json`: the kind of device, its libraries and what was chosen among their ways.
     fn computed_by(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// What the time of all batches so far went to, where the backend keeps account.
+    /// Returns what the time of all batches so far went to, where the backend keeps account.
     ///
     /// ```
     /// use virpack_device::{Backend, Cpu};
@@ -381,7 +382,7 @@ pub trait Backend: Send + Sync {
 
     /// Uploads a linear layer `[outputs, inputs]`, as the backend's products like it.
     ///
-    /// `rotated_heads`: it gives the queries, keys and values of so many heads, `[3 · hidden, inputs]`, to
+    /// `rotated_heads`: it gives the queries, keys and values of that many heads, `[3 · hidden, inputs]`, to
     /// [`Backend::self_attention`] alone. A backend may order the rows of a head's queries and keys as its rotation likes
     /// them: attention is the same where both are ordered alike.
     fn linear_layer(
@@ -416,13 +417,13 @@ pub trait Backend: Send + Sync {
         self.linear_layer(shape, layer, rotated_heads)
     }
 
-    /// The tensor as products read it: where several take it, it is brought into their form once.
+    /// Returns the tensor as products read it: where several take it, it is brought into their form once.
     fn for_products(&self, x: Self::Tensor) -> Result<Self::Tensor, DeviceError> {
         Ok(x)
     }
 
-    /// A linear layer, from [`Backend::layer_norm`] where it has a norm to what follows its product. All fused products
-    /// are ways of this one method.
+    /// Returns a linear layer, from [`Backend::layer_norm`] where it has a norm to what follows its
+    /// product. All fused products are ways of this one method.
     ///
     /// ```
     /// use virpack_device::{Backend, Cpu, Epilogue, HostLinear, LayerNorm};
@@ -448,7 +449,7 @@ pub trait Backend: Send + Sync {
         then.apply(self, y)
     }
 
-    /// A convolution: [`Backend::layer_norm`] of `x` `[tokens, columns]`, [`Backend::unfold`], then
+    /// Returns a convolution: [`Backend::layer_norm`] of `x` `[tokens, columns]`, [`Backend::unfold`], then
     /// [`Backend::linear`] of a layer `[outputs, window · columns]` without a norm of its own, and what
     /// follows it.
     ///

@@ -71,12 +71,12 @@ impl CpuPacked {
         self.cu_seqlens.windows(2).map(|bounds| bounds[1] - bounds[0])
     }
 
-    /// The tokens of each sequence.
+    /// Returns the tokens of each sequence.
     fn sequences(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         self.cu_seqlens.windows(2).map(|w| w[0]..w[1])
     }
 
-    /// The tokens of each sequence, the longest first.
+    /// Returns the tokens of each sequence, the longest first.
     fn longest_first(&self) -> Vec<Range<usize>> {
         let mut sequences: Vec<_> = self.sequences().collect();
         sequences.sort_by_key(|s| std::cmp::Reverse(s.len()));
@@ -90,7 +90,7 @@ impl CpuPacked {
 }
 
 impl Cpu {
-    /// A CPU backend in float32 with its own threads: `threads` of them, or one a core.
+    /// Returns a CPU backend in float32 with its own threads: `threads` of them, or one a core.
     ///
     /// # Errors
     ///
@@ -107,7 +107,7 @@ impl Cpu {
         Cpu::with(threads, None)
     }
 
-    /// The same in bfloat16, by [`Bf16Instructions::fastest`].
+    /// Returns the same in bfloat16, by [`Bf16Instructions::fastest`].
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl Cpu {
         Cpu::with(threads, Some(Bf16Instructions::fastest()))
     }
 
-    /// The same by instructions of the caller's choice, to compare them.
+    /// Returns the same by instructions of the caller's choice, to compare them.
     ///
     /// # Errors
     ///
@@ -150,7 +150,7 @@ impl Cpu {
     fn with(threads: Option<NonZeroUsize>, bf16: Option<Bf16Instructions>) -> Result<Cpu, DeviceError> {
         let count = threads.map_or(0, NonZeroUsize::get);
         if count > MOST_THREADS {
-            // The system would start so many for minutes before it refuses one.
+            // The system would start threads for minutes before it refuses one.
             let reason = format!("the most is {MOST_THREADS}");
             return Err(DeviceError::Threads { threads: count, reason });
         }
@@ -192,7 +192,7 @@ impl Cpu {
     ///
     /// # Errors
     ///
-    /// When they are not so many.
+    /// If there are more or fewer.
     ///
     /// ```
     /// use virpack_device::{Backend, Cpu};
@@ -224,7 +224,7 @@ impl Cpu {
         self.bf16.map(Kernel::instructions)
     }
 
-    /// The instructions of float32 arithmetic: `AVX-512`, `AVX2`, `NEON` or `scalar`.
+    /// Returns the instructions of float32 arithmetic: `AVX-512`, `AVX2`, `NEON` or `scalar`.
     pub fn instructions(&self) -> &'static str {
         match format!("{:?}", self.arch) {
             name if name.starts_with("V4") => "AVX-512",

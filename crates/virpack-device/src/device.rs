@@ -67,12 +67,13 @@ pub struct ModelFootprint {
     pub bytes_per_sequence: u64,
 }
 
-/// A backend that tells what it is and what models take on it. All that a run knows of a device is this.
+/// A backend that states its name and the memory that models take on it. A run knows only this about a
+/// device.
 pub trait Device: Backend {
-    /// The device, for people.
+    /// Returns the device, for people.
     fn name(&self) -> String;
 
-    /// The precision it computes in.
+    /// Returns the precision it computes in.
     fn dtype(&self) -> Dtype;
 
     /// Its number, as `nvidia-smi` counts; None for what it does not list.
@@ -80,18 +81,19 @@ pub trait Device: Backend {
         None
     }
 
-    /// Whether its results are what others are compared with: float32 by ordinary instructions.
+    /// Returns whether its results are what others are compared with: float32 by ordinary instructions.
     fn is_reference(&self) -> bool {
         self.dtype() == Dtype::F32Strict
     }
 
-    /// A precision of fewer digits in which this machine would be faster, where the device leaves one out.
+    /// Returns a precision of fewer digits in which this machine would be faster, where the device leaves
+    /// one out.
     fn faster_dtype(&self) -> Option<Dtype> {
         None
     }
 
-    /// The device once more, for a second model at the same time, so that neither waits for the other; None where one
-    /// serves both.
+    /// Returns the device once more, for a second model at the same time, so that neither waits for the
+    /// other; None where one serves both.
     ///
     /// # Errors
     ///
@@ -103,8 +105,8 @@ pub trait Device: Backend {
         Ok(None)
     }
 
-    /// What a model takes, with sequences of up to `longest` tokens. `rows`: whether all rows of a batch come
-    /// back too, as windows of long records need.
+    /// Returns what a model takes, with sequences of up to `longest` tokens. `rows`: whether all rows of a
+    /// batch come back too, as windows of long records need.
     ///
     /// ```
     /// use virpack_device::{Cpu, Device, ModelShape};
@@ -131,7 +133,7 @@ pub trait Device: Backend {
     ///
     /// # Errors
     ///
-    /// What the device says.
+    /// The device's error.
     fn free(&self) -> Result<Option<u64>, DeviceError>;
 
     /// Bytes of that memory that reader, queues and writer take.

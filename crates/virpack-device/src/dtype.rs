@@ -37,12 +37,12 @@ impl Dtype {
         }
     }
 
-    /// Whether values are float32, however they are computed.
+    /// Returns whether values are float32, however they are computed.
     pub(crate) fn is_float32(self) -> bool {
         matches!(self, Dtype::F32 | Dtype::F32Strict)
     }
 
-    /// What kernels are compiled with: `kernels/common.cuh`.
+    /// Returns what kernels are compiled with: `kernels/common.cuh`.
     pub(crate) fn code(self) -> u8 {
         match self {
             Dtype::F32 | Dtype::F32Strict => 0,

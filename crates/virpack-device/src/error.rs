@@ -31,7 +31,7 @@ pub enum DeviceError {
     Threads {
         /// Threads asked for.
         threads: usize,
-        /// What the system said.
+        /// The system's message.
         reason: String,
     },
     /// Instructions that this machine does not have.
@@ -55,7 +55,7 @@ pub enum DeviceError {
     Call {
         /// The function.
         call: &'static str,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
     /// A kernel did not compile for this device.
@@ -65,7 +65,7 @@ pub enum DeviceError {
         file: &'static str,
         /// The device's architecture.
         architecture: String,
-        /// What the compiler said.
+        /// The compiler's message.
         log: String,
     },
     /// Values that are NaN or infinite: the model left the range of the dtype.
@@ -113,7 +113,7 @@ pub enum Remedy {
 }
 
 impl Remedy {
-    /// What a person can do.
+    /// Returns what a person can do.
     #[must_use]
     pub fn hint(self) -> &'static str {
         match self {
@@ -138,7 +138,7 @@ impl Remedy {
 }
 
 impl Unavailable {
-    /// What a person can do about it.
+    /// Returns what a person can do about it.
     ///
     /// ```
     /// use virpack_device::{Remedy, Unavailable};
@@ -154,7 +154,7 @@ impl Unavailable {
 }
 
 impl DeviceError {
-    /// What a person can do about it; None where there is nothing.
+    /// Returns what a person can do about it; None where there is nothing.
     ///
     /// ```
     /// let error = virpack_device::DeviceError::OutOfMemory { op: "upload", wanted: 9, free: 1 };
@@ -181,7 +181,7 @@ impl DeviceError {
         }
     }
 
-    /// Whether virpack is at fault, and neither the device nor the options.
+    /// Returns whether virpack is at fault, and neither the device nor the options.
     ///
     /// ```
     /// use virpack_device::DeviceError;

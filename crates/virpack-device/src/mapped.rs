@@ -35,20 +35,20 @@ pub struct MappedFile {
 }
 
 impl MappedFile {
-    /// Maps the whole file at `path`.
+    /// Maps the file at `path`.
     ///
     /// # Errors
     ///
-    /// What the system says of a file that cannot be opened or mapped.
+    /// The system's error for a file that cannot be opened or mapped.
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::of(&File::open(path)?, path)
     }
 
-    /// Maps the whole of `file`, which was opened at `path`.
+    /// Maps `file`, which was opened at `path`.
     ///
     /// # Errors
     ///
-    /// What the system says of a file that cannot be mapped.
+    /// The system's error for a file that cannot be mapped.
     pub fn of(file: &File, path: &Path) -> io::Result<Self> {
         if file.metadata()?.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
@@ -73,13 +73,13 @@ impl MappedFile {
         self.map.len()
     }
 
-    /// Whether the file had no bytes when it was opened.
+    /// Returns whether the file had no bytes when it was opened.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.map.is_empty()
     }
 
-    /// The bytes in `range`, or nothing where it reaches beyond the file.
+    /// Returns the bytes in `range`, or nothing where it reaches beyond the file.
     #[must_use]
     pub fn bytes(&self, range: Range<usize>) -> Option<&[u8]> {
         self.map.get(range)

@@ -55,8 +55,8 @@ const V1: Version = Version {
 };
 const V2: Version = Version { limit: "memory.max", used: "memory.current", reclaimable: "inactive_file " };
 
-/// The least that `path` and the groups above it leave. Within a container `path` may name a group of the
-/// host that is not mounted: then the groups above it that are, at least the root, still count.
+/// Returns the least that `path` and the groups above it leave. Within a container `path` may name a group
+/// of the host that is not mounted: then the groups above it that are, at least the root, still count.
 fn group_and_parents(mounted: &Path, path: &str, version: &Version) -> Option<u64> {
     let group = mounted.join(path.trim_start_matches('/'));
     group
@@ -66,17 +66,17 @@ fn group_and_parents(mounted: &Path, path: &str, version: &Version) -> Option<u6
         .min()
 }
 
-/// What a group leaves; `None` where it has no limit.
+/// Returns what a group leaves; `None` where it has no limit.
 fn left(group: &Path, version: &Version) -> Option<u64> {
     let number = |name: &str| fs::read_to_string(group.join(name)).ok()?.trim().parse::<u64>().ok();
-    let limit = number(version.limit)?; // "max" is no number, and no limit
+    let limit = number(version.limit)?; // "max" is not a number, and means no limit
     let used = number(version.used)?;
     let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
     let reclaimable = field(&stat, version.reclaimable).unwrap_or(0);
     Some(limit.saturating_sub(used.saturating_sub(reclaimable)))
 }
 
-/// The number after `name` at the beginning of a line.
+/// Returns the number after `name` at the beginning of a line.
 fn field(text: &str, name: &str) -> Option<u64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
     rest.split_whitespace().next()?.parse().ok()

@@ -1,4 +1,4 @@
-//! What operations are told beside their operands, and the time that they took.
+//! Parameters of operations beside their operands, and the time that they took.
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Locks whether or not a thread has panicked with the lock.
 pub(crate) trait Relock<T> {
-    /// The lock.
+    /// Returns the lock.
     fn relock(&self) -> MutexGuard<'_, T>;
 }
 

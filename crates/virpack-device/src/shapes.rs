@@ -1,8 +1,8 @@
-//! What every backend asks of the shapes that it is given, said in the same words.
+//! Checks of shapes, with the same messages for every backend.
 
 use crate::{DeviceError, Pool, PoolSpan};
 
-/// A matrix has `rows · columns` values.
+/// Checks that a matrix has `rows · columns` values.
 pub(crate) fn matrix(rows: usize, columns: usize, values: usize) -> Result<(), DeviceError> {
     check(values == rows * columns, "matrix", || (format!("{rows} x {columns} values"), values.to_string()))
 }
@@ -45,14 +45,14 @@ pub(crate) fn layer_norm(columns: usize, weight: usize, bias: usize) -> Result<(
     })
 }
 
-/// A tensor `[rows, columns]` has as many values.
+/// Checks that a tensor `[rows, columns]` has as many values.
 pub(crate) fn tensor(rows: usize, columns: usize, values: usize) -> Result<(), DeviceError> {
     check(rows.checked_mul(columns) == Some(values), "tensor", || {
         (format!("[{rows}, {columns}] values"), format!("{values}"))
     })
 }
 
-/// A token's id has a row in the embedding table.
+/// Checks that a token's id has a row in the embedding table.
 pub(crate) fn token_id(id: u16, vocabulary: usize) -> Result<(), DeviceError> {
     if usize::from(id) < vocabulary { Ok(()) } else { Err(DeviceError::TokenId { id, vocabulary }) }
 }
@@ -127,7 +127,7 @@ pub(crate) fn ordered_heads(ordered: usize, head_width: usize) -> Result<(), Dev
     })
 }
 
-/// A batch's rows are pooled, and every sequence has a token that is not skipped.
+/// Checks that a batch's rows are pooled, and that every sequence has a token that is not skipped.
 pub(crate) fn pool(
     rows: usize,
     tokens: usize,
@@ -142,7 +142,7 @@ pub(crate) fn pool(
     })
 }
 
-/// A window has as many rows before its middle as behind it.
+/// Checks that a window has as many rows before its middle as after it.
 pub(crate) fn window(op: &'static str, window: usize) -> Result<(), DeviceError> {
     check(window % 2 == 1, op, || ("a window of an odd number of tokens".to_owned(), window.to_string()))
 }
@@ -161,7 +161,7 @@ pub(crate) fn window_table(
     Ok(rows / places)
 }
 
-/// A batch's rows are put side by side.
+/// Checks that a batch's rows are put side by side.
 pub(crate) fn unfold(rows: usize, tokens: usize, size: usize) -> Result<(), DeviceError> {
     window("unfold", size)?;
     check(rows == tokens, "unfold", || (format!("{tokens} rows"), format!("{rows} rows")))

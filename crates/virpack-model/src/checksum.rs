@@ -54,7 +54,7 @@ pub fn sha256_of_all(files: &[FileChecksum]) -> String {
     hex(&hasher.finalize())
 }
 
-/// A file's size and SHA-256.
+/// Returns a file's size and SHA-256.
 pub(crate) fn checksum(path: &Path) -> io::Result<(u64, String)> {
     let mut hasher = Sha256::new();
     let bytes = for_each_piece(&mut guarded::open_linked(path)?, |piece| hasher.update(piece))?;
@@ -77,7 +77,7 @@ pub(crate) fn for_each_piece(from: &mut impl Read, mut work: impl FnMut(&[u8])) 
     }
 }
 
-/// Whether a name in the cache, which is a file's ETag, is its SHA-256.
+/// Returns whether a name in the cache, which is a file's ETag, is its SHA-256.
 pub(crate) fn is_sha256(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -34,8 +34,9 @@ impl ChecksumThread {
         ChecksumThread::with(files, NotedSums::none())
     }
 
-    /// The same for the files of a model, which are hashed at every load: the SHA-256 of a large one is kept
-    /// in the user's cache under its BLAKE3, which is computed from the same bytes each time, and faster.
+    /// Returns the same for the files of a model, which are hashed at every load: the SHA-256 of a large
+    /// one is kept in the user's cache under its BLAKE3, which is computed from the same bytes each time,
+    /// and faster.
     ///
     /// # Errors
     ///
@@ -91,7 +92,8 @@ fn several(files: &[Location], sums: &NotedSums) -> Result<Vec<FileChecksum>, Mo
     checksums.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }
 
-/// A file's checksum, and whether it keeps what it says of its own values. What was noted did.
+/// Returns a file's checksum, and whether its values are as its header states. A noted file was checked
+/// before.
 fn one(location: Location, sums: &NotedSums) -> Result<FileChecksum, ModelError> {
     let path = location.path();
     let unread = |source| ModelError::ReadModel { path: path.clone(), source };
@@ -161,7 +163,7 @@ mod tests {
         std::fs::write(files[1].path(), "").unwrap();
         assert_eq!(sum().unwrap()[0].sha256, abc);
         assert_eq!(damaged(&files), []);
-        // The sum is of the bytes, whatever the name says.
+        // The sum is of the bytes, whatever its name is.
         files.iter().for_each(|file| std::fs::write(file.path(), "abd").unwrap());
         let error = sum().unwrap_err();
         let message = error.to_string();

@@ -80,7 +80,7 @@ pub enum ClassifierProblem {
         /// How many values it should have.
         width: usize,
     },
-    /// A tensor of numbers that are no weights.
+    /// A tensor of numbers that are not weights.
     #[error("{tensor} holds {dtype} values, not F32, F16, BF16 or F64")]
     Dtype {
         /// The tensor.
@@ -97,12 +97,12 @@ pub enum ClassifierProblem {
         /// What it is.
         value: String,
     },
-    /// A fact beside the tensors that is no number.
+    /// Metadata that should be a number and is not.
     #[error("{name} in its metadata is {value:?}, not a number above 0")]
     Metadata {
         /// The fact's name.
         name: &'static str,
-        /// What stands there.
+        /// The value found.
         value: String,
     },
 }
@@ -135,8 +135,8 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Opens a classifier: a `.pth` of torch (a whole module, whatever its class, or a state dict, whatever its
-    /// names), or `.safetensors` of the same tensors. No code of the file is run.
+    /// Opens a classifier: a `.pth` of torch (a complete module, whatever its class, or a state dict,
+    /// whatever its names), or `.safetensors` of the same tensors. No code of the file is run.
     ///
     /// ```no_run
     /// use virpack_model::classifier::{Classifier, Towers};
@@ -189,7 +189,7 @@ impl Classifier {
         })
     }
 
-    /// The file it was opened from.
+    /// Returns the file it was opened from.
     #[must_use]
     pub fn location(&self) -> &Location {
         &self.location
@@ -213,19 +213,20 @@ impl Classifier {
         self.chunk_length
     }
 
-    /// Whether its metadata say that it takes all six frames of a chunk together ([`JOINT`]).
+    /// Returns whether its metadata say that it takes all six frames of a chunk together ([`JOINT`]).
     #[must_use]
     pub fn is_joint(&self) -> bool {
         self.is_joint
     }
 
-    /// The scores `[others, virus]` of each row of `features`, `[rows, input_width]`: softmax, so that they add to 1.
+    /// Returns the scores `[others, virus]` of each row of `features`, `[rows, input_width]`: softmax, so
+    /// that they add to 1.
     ///
     /// A row's scores do not depend on the rows beside it. The hidden layer takes `rows · hidden · 4` bytes.
     ///
     /// # Errors
     ///
-    /// Features that are no whole rows.
+    /// Features whose count is not a multiple of a row.
     ///
     /// ```
     /// use virpack_model::classifier::Classifier;
@@ -256,12 +257,13 @@ impl Classifier {
         [(1.0 / (1.0 + margin.exp())) as f32, (1.0 / (1.0 + (-margin).exp())) as f32]
     }
 
-    /// Whose vectors it takes, given the widths of the two models; where they are alike and one is enough, the
+    /// Whose vectors it takes, given the widths of the two models; if they are equal and one is enough, the
     /// peptide model's.
     ///
     /// # Errors
     ///
-    /// [`ModelError::ClassifierWidths`], which says what would fit, where it takes neither both nor one of them.
+    /// [`ModelError::ClassifierWidths`], which names what would fit, if it takes neither both nor one of
+    /// them.
     ///
     /// ```
     /// use virpack_model::classifier::{Classifier, Towers};
@@ -285,12 +287,12 @@ impl Classifier {
     }
 }
 
-/// The largest of 0 and `x`, NaN where `x` is: what is broken must be seen.
+/// Returns the largest of 0 and `x`, NaN where `x` is: what is broken must be seen.
 fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
 }
 
-/// What a file says of its classifier beside the weights.
+/// The metadata of a classifier beside the weights.
 struct ClassifierFacts {
     eps: f64,
     chunk_length: Option<usize>,
@@ -329,7 +331,7 @@ impl ClassifierFacts {
     }
 }
 
-/// A published length that the file's name has as a number of its own, where it is the only one.
+/// Returns the published length that the file's name contains as a separate number, if it has only one.
 fn length_in_name(path: &Path) -> Option<usize> {
     let stem = path.file_stem()?.to_string_lossy();
     let numbers = stem.split(|c: char| !c.is_ascii_digit());
@@ -361,7 +363,7 @@ fn read_or(file: &TensorFile, tensor: Option<&StoredTensor>, default: f32, width
     tensor.map_or_else(|| vec![default; width], |tensor| file.read(tensor))
 }
 
-/// What would fit a classifier of `width` features better than models of these widths.
+/// Returns what would fit a classifier of `width` features better than models of these widths.
 pub(crate) fn fitting(width: usize, nucleotide: usize, peptide: usize) -> String {
     let published = |hidden: usize| match PUBLISHED.iter().find(|model| model.hidden == hidden) {
         Some(model) => format!(" ({})", model.name),

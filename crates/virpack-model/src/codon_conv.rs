@@ -34,7 +34,7 @@ impl<B: Backend> CodonConv<B> {
     ///
     /// # Errors
     ///
-    /// As [`CodonConvConfig::of`] and [`Weights::read`], and what the backend says.
+    /// As [`CodonConvConfig::of`] and [`Weights::read`], and the errors of the backend.
     pub fn load(backend: &B, weights: &Weights) -> Result<Self, ModelError> {
         Self::build(backend, CodonConvConfig::of(weights)?, weights)
     }
@@ -81,7 +81,7 @@ impl<B: Backend> CodonConv<B> {
         })
     }
 
-    /// The model's settings.
+    /// Returns the model's settings.
     pub fn config(&self) -> &CodonConvConfig {
         &self.config
     }
@@ -110,7 +110,7 @@ impl<B: Backend> Encoder<B> for CodonConv<B> {
         self.layers.len()
     }
 
-    /// All tokens: no special ones stand around them.
+    /// Returns the span of all tokens: there are no special ones around them.
     fn span(&self) -> PoolSpan {
         PoolSpan { skip_first: 0, skip_last: 0 }
     }
@@ -128,7 +128,7 @@ impl<B: Backend> Encoder<B> for CodonConv<B> {
 }
 
 impl CodonConvConfig {
-    /// What a model of these settings holds.
+    /// Returns what a model of these settings holds.
     ///
     /// Beside the residual stream live the normed rows, or what becomes of them, and the rows of a window
     /// side by side, which a backend may do without.
@@ -183,7 +183,7 @@ mod tests {
         x.iter().map(of).collect()
     }
 
-    /// A row times a weight, and its bias.
+    /// Returns a row times a weight, and its bias.
     fn linear(row: &[f64], name: &str, outputs: usize) -> Vec<f64> {
         let weight = read(&format!("{name}.weight"), &[outputs, row.len()]);
         let bias = read(&format!("{name}.bias"), &[outputs]);
@@ -191,7 +191,7 @@ mod tests {
         weight.chunks(row.len()).zip(bias).map(|(weight, bias)| dot(weight) + bias).collect()
     }
 
-    /// The integral of the normal distribution by Simpson's rule.
+    /// Returns the integral of the normal distribution by Simpson's rule.
     fn gelu(x: f64) -> f64 {
         let steps = 400;
         let h = x / f64::from(steps);

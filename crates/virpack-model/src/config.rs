@@ -17,7 +17,7 @@ pub(super) const ROTARY_FREQUENCIES: &str = "rotary_embeddings.inv_freq";
 pub use codon_conv::CodonConvConfig;
 pub use dnabert_s::DnabertConfig;
 
-/// The families of models that virpack tells apart.
+/// The families of models that virpack distinguishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ModelKind {
     /// ESM-2, a protein model with rotary positions.
@@ -29,7 +29,7 @@ pub(crate) enum ModelKind {
 }
 
 impl ModelKind {
-    /// The kind of model in `config`, a parsed config.json, or nothing for all other kinds.
+    /// Returns the kind of model in `config`, a parsed config.json, or nothing for all other kinds.
     pub(crate) fn of(config: &Value) -> Option<Self> {
         match config.get("model_type")?.as_str()? {
             "esm" => Some(Self::Esm2),
@@ -40,7 +40,7 @@ impl ModelKind {
         }
     }
 
-    /// The kind of model in the config.json at `location`, where there is one.
+    /// Returns the kind of model in the config.json at `location`, where there is one.
     pub(super) fn read(location: &Location) -> Result<Option<Self>, ModelError> {
         if location.exists() { Ok(Self::of(&read_json(location)?)) } else { Ok(None) }
     }
@@ -72,7 +72,7 @@ pub struct Esm2Config {
 }
 
 impl Esm2Config {
-    /// The settings that all published ESM-2 models share, with these sizes.
+    /// Returns the settings that all published ESM-2 models share, with these sizes.
     ///
     /// ```
     /// use virpack_model::Esm2Config;
@@ -96,7 +96,7 @@ impl Esm2Config {
         }
     }
 
-    /// The settings of the model that `weights` were opened from, checked against their shapes.
+    /// Returns the settings of the model that `weights` were opened from, checked against their shapes.
     ///
     /// They come from config.json in the directory of the weights, or from the checkpoint itself where it is
     /// fair-esm's and there is no config.json.
@@ -126,7 +126,7 @@ impl Esm2Config {
                 in_checkpoint: weights.is_checkpoint(),
             })?;
             let published = Self::published(settings.layers, settings.hidden, settings.heads);
-            // fair-esm builds four times the width; a checkpoint of another width says so by its tensors.
+            // fair-esm builds four times the width; a checkpoint of another width shows it in its tensors.
             let intermediate = weights.shape("encoder.layer.0.intermediate.dense.bias");
             let intermediate = intermediate.and_then(|shape| shape.first().copied());
             let config = Self {
@@ -269,7 +269,7 @@ impl Esm2Config {
         [[3 * hidden, hidden], [hidden, hidden], [intermediate, hidden], [hidden, intermediate]]
     }
 
-    /// How many parameters the encoder has, without any head.
+    /// Returns how many parameters the encoder has, without any head.
     #[must_use]
     pub fn parameters(&self) -> u64 {
         let tensors = self.tensors();
@@ -292,7 +292,7 @@ fn wrong_size(sizes: [usize; 3]) -> Option<(&'static str, usize, &'static str)> 
     None
 }
 
-/// The same of attention heads.
+/// Returns the same of attention heads.
 fn wrong_heads(hidden: usize, heads: usize) -> Option<(&'static str, usize, &'static str)> {
     // Rotary positions turn pairs of a head's values.
     (heads == 0 || !hidden.is_multiple_of(2 * heads)).then_some((
@@ -414,7 +414,7 @@ impl Settings<'_> {
         Ok(())
     }
 
-    /// A setting that is there and not null.
+    /// Returns a setting that is there and not null.
     fn get(&self, setting: &str) -> Option<&Value> {
         self.json.get(setting).filter(|value| !value.is_null())
     }

@@ -36,7 +36,7 @@ impl<B: Backend> DnabertS<B> {
     ///
     /// # Errors
     ///
-    /// As [`DnabertConfig::of`] and [`Weights::read`], and what the backend says.
+    /// As [`DnabertConfig::of`] and [`Weights::read`], and the errors of the backend.
     pub fn load(backend: &B, weights: &Weights) -> Result<Self, ModelError> {
         Self::build(backend, DnabertConfig::of(weights)?, weights)
     }
@@ -59,7 +59,7 @@ impl<B: Backend> DnabertS<B> {
         })
     }
 
-    /// The model's settings.
+    /// Returns the model's settings.
     pub fn config(&self) -> &DnabertConfig {
         &self.config
     }
@@ -103,7 +103,7 @@ impl<B: Backend> Encoder<B> for DnabertS<B> {
         self.layers.len()
     }
 
-    /// All tokens, both special ones included, as the model was trained.
+    /// Returns all tokens, both special ones included, as the model was trained.
     fn span(&self) -> PoolSpan {
         PoolSpan { skip_first: 0, skip_last: 0 }
     }
@@ -120,8 +120,9 @@ impl<B: Backend> Encoder<B> for DnabertS<B> {
     }
 }
 
-/// The slopes of ALiBi for so many heads: `2^(-8 i / heads)`, `i` from 1, where that is a power of two; else those of
-/// the next lower power, then every second one of the next higher (Press et al. 2022, "Train short, test long").
+/// Returns the slopes of ALiBi for that many heads: `2^(-8 i / heads)`, `i` from 1, where that is a power
+/// of two; else those of the next lower power, then every second one of the next higher (Press et al. 2022,
+/// "Train short, test long").
 fn alibi_slopes(heads: usize) -> Vec<f32> {
     let of_power = |power: usize| (1..=power).map(move |i| (-8.0 * i as f64 / power as f64).exp2() as f32);
     let higher = heads.next_power_of_two();
@@ -132,7 +133,7 @@ fn alibi_slopes(heads: usize) -> Vec<f32> {
     of_power(lower).chain(of_power(higher).step_by(2).take(heads - lower)).collect()
 }
 
-/// A packed batch has one token type, so its embedding is added once, here.
+/// Adds the embedding of the only token type of a packed batch, once.
 fn token_embeddings<B: Backend>(
     loader: &Loader<'_, B>,
     config: &DnabertConfig,
@@ -165,7 +166,7 @@ fn layer<B: Backend>(
 }
 
 impl DnabertConfig {
-    /// What a model of these settings holds.
+    /// Returns what a model of these settings holds.
     ///
     /// Of a layer's tensors the residual stream and its next version (or the attention's output) live at
     /// once, both `hidden` wide, beside the queries, keys and values (`3 · hidden`), or gates and values (`2

@@ -18,7 +18,7 @@ pub trait Encoder<B: Backend>: Send + Sync {
     ///
     /// # Errors
     ///
-    /// What the backend says.
+    /// The backend's error.
     ///
     /// ```
     /// use virpack_device::{Backend, Cpu};

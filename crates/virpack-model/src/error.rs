@@ -24,7 +24,7 @@ pub enum ModelError {
     ReadModel {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         source: std::io::Error,
     },
     /// A directory without weights in any form that virpack reads.
@@ -53,7 +53,7 @@ pub enum ModelError {
         /// The file.
         path: PathBuf,
     },
-    /// A weights file shorter than its own header says.
+    /// A weights file shorter than its own header states.
     #[error("{}: cut short: its header promises {promised} bytes, the file has {found}", shown_path(path))]
     Truncated {
         /// The file.
@@ -68,7 +68,7 @@ pub enum ModelError {
     Safetensors {
         /// The file.
         path: PathBuf,
-        /// What the header's check said.
+        /// The message of the header's check.
         source: safetensors::SafeTensorError,
     },
     /// Files in the Hub's cache that are not what their names there say.
@@ -87,7 +87,7 @@ pub enum ModelError {
     Json {
         /// The file.
         path: PathBuf,
-        /// What the parser said, with line and column.
+        /// The message of the parser, with line and column.
         source: serde_json::Error,
     },
     /// A shard's index without a `weight_map`, or one that names a file outside its directory.
@@ -113,7 +113,7 @@ pub enum ModelError {
         /// The second one's name in its file.
         second: String,
     },
-    /// An index that says that a tensor is in a shard where it is not.
+    /// An index that names the wrong shard for a tensor.
     #[error("{}: names the shard {shard} for the tensor {tensor}, which is not in it", shown_path(path))]
     IndexedTensor {
         /// The index.
@@ -131,7 +131,7 @@ pub enum ModelError {
     LfsPointer {
         /// The file.
         path: PathBuf,
-        /// Bytes of what it points to, where it says so.
+        /// Bytes of what it points to, if it states it.
         bytes: Option<u64>,
     },
     /// An adapter, whose values are added to those of a base model.
@@ -144,7 +144,7 @@ pub enum ModelError {
         path: PathBuf,
         /// The file or tensor that gives it away.
         found: String,
-        /// The model that it is for, where it says so.
+        /// The model that it is for, if it states it.
         base: Option<String>,
     },
     /// A directory of sentence-transformers of which virpack would run another part than it means.
@@ -226,7 +226,7 @@ pub enum ModelError {
         /// The shape it has.
         given: Vec<usize>,
     },
-    /// A tensor of numbers that are no weights, such as integers or 8-bit floats.
+    /// A tensor of numbers that are not weights, such as integers or 8-bit floats.
     #[error("{}: tensor {tensor} holds {dtype} values, expected F32, F16, BF16 or F64", shown_path(path))]
     TensorDtype {
         /// The file that holds it.
@@ -255,7 +255,7 @@ pub enum ModelError {
         path: PathBuf,
         /// The setting's name there.
         setting: &'static str,
-        /// What stands there, as JSON, or `missing`.
+        /// The value found, as JSON, or `missing`.
         given: String,
     },
     /// A model that virpack would run wrongly, and therefore not at all.
@@ -328,7 +328,7 @@ pub enum ModelError {
 }
 
 impl ModelError {
-    /// Whether virpack is at fault, and neither the model nor the machine.
+    /// Returns whether virpack is at fault, and neither the model nor the machine.
     #[must_use]
     pub fn is_fault(&self) -> bool {
         match self {
@@ -342,7 +342,7 @@ impl ModelError {
 
 /// An error that may be one of a model.
 pub trait HoldsModelError: From<ModelError> {
-    /// The model's error, or the error itself.
+    /// Returns the model's error, or the error itself.
     ///
     /// # Errors
     ///

@@ -38,7 +38,7 @@ impl<B: Backend> Esm2<B> {
     ///
     /// # Errors
     ///
-    /// As [`Esm2Config::of`] and [`Weights::read`], and what the backend says.
+    /// As [`Esm2Config::of`] and [`Weights::read`], and the errors of the backend.
     ///
     /// ```
     /// use virpack_device::Cpu;
@@ -81,7 +81,7 @@ impl<B: Backend> Esm2<B> {
         })
     }
 
-    /// The model's settings.
+    /// Returns the model's settings.
     pub fn config(&self) -> &Esm2Config {
         &self.config
     }
@@ -135,8 +135,9 @@ impl<B: Backend> Encoder<B> for Esm2<B> {
     }
 }
 
-/// Whether embeddings follow a layer's queries, keys and values more closely than its other products: rounded
-/// to eight bits, those of the second half of the layers make a third of the error's variance (dev/cuda.md).
+/// Returns whether embeddings follow a layer's queries, keys and values more closely than its other
+/// products: rounded to eight bits, those of the second half of the layers make a third of the error's
+/// variance (dev/cuda.md).
 fn is_sensitive(layer: usize, config: &Esm2Config) -> bool {
     2 * layer >= config.layers
 }
@@ -167,14 +168,15 @@ fn layer<B: Backend>(
     })
 }
 
-/// The published checkpoints store their rotary frequencies, rounded to float16 as in training: up to
-/// 4e-4 from the formula, which moves embeddings by 1e-3. fair-esm and transformers use what is stored.
+/// Returns the frequencies of the published checkpoints, which store them, rounded to float16 as in
+/// training: up to 4e-4 from the formula, which moves embeddings by 1e-3. fair-esm and transformers use
+/// what is stored.
 fn attention<B: Backend>(
     loader: &Loader<'_, B>,
     config: &Esm2Config,
 ) -> Result<Attention<B::Vector>, ModelError> {
     let width = config.hidden / config.heads;
-    // `Esm2Config::check` has seen that they are all alike.
+    // `Esm2Config::check` has checked that all are equal.
     let stored = loader.tensors.ending(ROTARY_FREQUENCIES).into_iter().next();
     let frequencies = stored.map(|name| loader.tensors.read(name, &[width / 2])).transpose()?;
     let rotary_frequencies = frequencies.unwrap_or_else(|| rotary_frequencies(width));
@@ -182,7 +184,7 @@ fn attention<B: Backend>(
 }
 
 impl Esm2Config {
-    /// What a model of these settings holds.
+    /// Returns what a model of these settings holds.
     ///
     /// Of a layer's tensors the residual stream and the normed rows (where a backend has any) live at once,
     /// both `hidden` wide, beside either the queries, keys and values (`3 · hidden`; the attention's output

@@ -7,7 +7,7 @@ pub use crate::weights::pickle::Pickle;
 pub use crate::weights::safetensors::tensors as safetensors;
 pub use crate::weights::torch::checkpoint;
 
-/// The commit and the names of files in the Hub's answer about a repository.
+/// Returns the commit and the names of files in the Hub's answer about a repository.
 #[must_use]
 pub fn hub_list(text: &[u8]) -> Option<(String, Vec<String>)> {
     hub::listed(text)

@@ -22,12 +22,12 @@ pub fn open_linked(path: &Path) -> io::Result<File> {
     regular(options(true).read(true).open(path), path)
 }
 
-/// All bytes of a regular file of at most `most`; a link is refused.
+/// Returns all bytes of a regular file of at most `most`; a link is refused.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     read_at_most(open(path)?, most)
 }
 
-/// All bytes of a regular file of at most `most`, or of one that a link points to.
+/// Returns all bytes of a regular file of at most `most`, or of one that a link points to.
 pub fn read_linked(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     read_at_most(open_linked(path)?, most)
 }
@@ -47,14 +47,14 @@ pub fn one_name(file: File) -> io::Result<File> {
     }
 }
 
-/// What a lock holds: the number of the process that wrote it, None for anything else.
+/// Returns what a lock holds: the number of the process that wrote it, None for anything else.
 pub fn process_in(lock: &mut File) -> io::Result<Option<u32>> {
     let mut text = Vec::new();
     lock.take(LONGEST_LOCK).read_to_end(&mut text)?;
     Ok(std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()))
 }
 
-/// Whether an entry of a folder is a regular file; a link is not one.
+/// Returns whether an entry of a folder is a regular file; a link is not one.
 pub fn is_regular(entry: &fs::DirEntry) -> bool {
     entry.file_type().is_ok_and(|kind| kind.is_file())
 }
@@ -106,7 +106,7 @@ fn names_of(_: &Metadata) -> u64 {
     1
 }
 
-/// A file's owner; None where the system has no such number.
+/// Returns a file's owner; None where the system has no such number.
 #[cfg(unix)]
 pub fn owner(metadata: &Metadata) -> Option<u32> {
     Some(std::os::unix::fs::MetadataExt::uid(metadata))
@@ -124,19 +124,19 @@ type Numbers = (u64, u64);
 #[cfg(not(unix))]
 type Numbers = std::path::PathBuf;
 
-/// What tells a file from all others, whatever its names.
+/// The identity of a file, whatever its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileIdentity(Numbers);
 
 impl FileIdentity {
-    /// Of the file under a name, links followed; None where there is none.
+    /// Returns that of the file under a name, links followed; None if it does not exist.
     #[cfg(unix)]
     pub fn of(path: &Path) -> Option<FileIdentity> {
         use std::os::unix::fs::MetadataExt;
         fs::metadata(path).ok().map(|metadata| FileIdentity((metadata.dev(), metadata.ino())))
     }
 
-    /// Of the file under a name, links followed; None where there is none.
+    /// Returns that of the file under a name, links followed; None if it does not exist.
     #[cfg(not(unix))]
     pub fn of(path: &Path) -> Option<FileIdentity> {
         path.canonicalize().ok().map(FileIdentity)

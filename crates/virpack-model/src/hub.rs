@@ -35,19 +35,19 @@ use crate::weights;
 /// Most bytes of a reference in the cache, which holds the name of a commit.
 const LARGEST_REFERENCE: u64 = 4096;
 
-/// Told how a download goes on.
+/// Receives the progress of a download.
 pub trait DownloadProgress {
     /// A file begins: its name, all its bytes, and those of them that an earlier, broken download left.
     fn start(&self, file: &str, bytes: u64, done: u64);
     /// So many bytes more have come.
     fn advance(&self, bytes: u64);
-    /// The file is whole, or its download broke off.
+    /// The file is complete, or its download broke off.
     fn finish(&self);
-    /// A file of the cache is damaged or truncated, as `problem` says, and is downloaded again.
+    /// A file of the cache is damaged or truncated, as `problem` states, and is downloaded again.
     fn damaged(&self, _file: &Path, _problem: &str) {}
 }
 
-/// Tells nobody.
+/// Reports nothing.
 impl DownloadProgress for () {
     fn start(&self, _file: &str, _bytes: u64, _done: u64) {}
     fn advance(&self, _bytes: u64) {}
@@ -100,8 +100,8 @@ impl Repository {
     }
 }
 
-/// The directory or file that `model` means where it is on this machine; nothing for a name whose files are not
-/// in the cache.
+/// Returns the directory or file that `model` means where it is on this machine; nothing for a name whose
+/// files are not in the cache.
 ///
 /// # Errors
 ///
@@ -114,16 +114,16 @@ pub fn local(model: &str, options: &HubOptions) -> Result<Option<PathBuf>, Model
     Ok(cached(&repository(model)?, options))
 }
 
-/// What `model`, which is no path, means on the Hub.
+/// Returns what `model`, which is not a path, means on the Hub.
 pub(super) fn repository(model: &str) -> Result<Repository, HubError> {
     let not_found = || HubError::ModelNotFound { model: model.to_owned(), looked_for: model.into() };
     Repository::parse(model).ok_or_else(not_found)
 }
 
-/// The directory or file that `model` means, downloaded first where it must be.
+/// Returns the directory or file that `model` means, downloaded first where it must be.
 ///
-/// A path that exists is taken as it is. All else is a name: its files come from the cache where they are whole,
-/// without asking the network whether there are newer ones, and are downloaded otherwise.
+/// A path that exists is taken as it is. All else is a name: its files come from the cache if they are
+/// complete there, without asking the network whether there are newer ones, and are downloaded otherwise.
 ///
 /// # Errors
 ///
@@ -160,7 +160,7 @@ pub fn resolve(
     download::download(&repository, options, progress)
 }
 
-/// The directory in the cache that holds the repository's config and all its weights, or nothing.
+/// Returns the directory in the cache that holds the repository's config and all its weights, or nothing.
 ///
 /// ```
 /// use virpack_model::hub::{HubOptions, Repository, cached};
@@ -177,7 +177,7 @@ pub fn cached(repository: &Repository, options: &HubOptions) -> Option<PathBuf> 
     (config.exists() && weights::are_whole(&snapshot) && has_tokenizer()).then_some(snapshot)
 }
 
-/// The directory in the cache that holds the repository's files, if it has any.
+/// Returns the directory in the cache that holds the repository's files, if it has any.
 fn snapshot(repository: &Repository, options: &HubOptions) -> PathBuf {
     let folder = RepositoryDir::of(&options.cache, &repository.id).path;
     let reference = folder.join("refs").join(&repository.revision);
@@ -188,13 +188,13 @@ fn snapshot(repository: &Repository, options: &HubOptions) -> PathBuf {
     folder.join("snapshots").join(commit)
 }
 
-/// Whether the model of this config.json is of no use without its tokenizer's file.
+/// Returns whether the model of this config.json is of no use without its tokenizer's file.
 fn needs_tokenizer(config: &Path) -> bool {
     // One that cannot be read is an error where the model is opened.
     matches!(ModelKind::read(&config.into()), Ok(Some(ModelKind::DnabertS | ModelKind::CodonConv)))
 }
 
-/// The commit and the names of files in an answer of the Hub, for a fuzz target.
+/// Returns the commit and the names of files in an answer of the Hub, for a fuzz target.
 pub(crate) fn listed(text: &[u8]) -> Option<(String, Vec<String>)> {
     download::listed(text).ok()
 }

@@ -30,7 +30,7 @@ impl<B: Backend> Loader<'_, B> {
         self.upload(None, names, [outputs, inputs], bias)
     }
 
-    /// A linear layer that has no bias.
+    /// Returns a linear layer that has no bias.
     pub(super) fn linear_without_bias(
         &self,
         name: &str,
@@ -52,7 +52,7 @@ impl<B: Backend> Loader<'_, B> {
         self.upload(Some(norm), names, [outputs, inputs], Some(bias))
     }
 
-    /// The same of queries, keys and values, `hidden` wide each, of so many heads with rotary positions.
+    /// The same of queries, keys and values, `hidden` wide each, of that many heads with rotary positions.
     pub(super) fn normed_qkv(
         &self,
         norm: &str,
@@ -92,12 +92,12 @@ impl<B: Backend> Loader<'_, B> {
         Ok(self.backend.table(places * rows, columns, values)?)
     }
 
-    /// A vector of parameters.
+    /// Returns a vector of parameters.
     pub(super) fn vector(&self, name: &str, width: usize) -> Result<B::Vector, ModelError> {
         Ok(self.backend.vector(self.tensors.read(name, &[width])?)?)
     }
 
-    /// The table of token embeddings.
+    /// Returns the table of token embeddings.
     pub(super) fn table(&self, name: &str, rows: usize, columns: usize) -> Result<B::Matrix, ModelError> {
         Ok(self.backend.table(rows, columns, self.weights(&[name], rows, columns)?)?)
     }

@@ -55,7 +55,7 @@ pub enum Location {
 /// A file in memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct MemoryFile {
-    /// Its path; `/` stands between directories.
+    /// Its path; directories are separated by `/`.
     pub path: &'static str,
     /// What is in it.
     pub bytes: &'static [u8],
@@ -69,13 +69,13 @@ pub(crate) enum Bytes {
 }
 
 impl Location {
-    /// A file or directory among files in memory.
+    /// Returns a file or directory among files in memory.
     #[must_use]
     pub fn memory(files: &'static [MemoryFile], path: &str) -> Self {
         Location::Memory { files, path: path.to_owned() }
     }
 
-    /// What is called `name` in this directory.
+    /// Returns what is called `name` in this directory.
     #[must_use]
     pub fn join(&self, name: &str) -> Self {
         match self {
@@ -84,7 +84,7 @@ impl Location {
         }
     }
 
-    /// The directory that it is in.
+    /// Returns the directory that it is in.
     ///
     /// ```
     /// use virpack_model::mini;
@@ -111,7 +111,7 @@ impl Location {
         }
     }
 
-    /// Whether there is a file or a directory.
+    /// Returns whether there is a file or a directory.
     #[must_use]
     pub fn exists(&self) -> bool {
         match self {
@@ -124,7 +124,7 @@ impl Location {
     ///
     /// # Errors
     ///
-    /// [`ModelError::ReadModel`] where there is none.
+    /// [`ModelError::ReadModel`] if it does not exist.
     ///
     /// ```
     /// use virpack_model::mini;
@@ -142,7 +142,7 @@ impl Location {
         }
     }
 
-    /// Whether there is a directory.
+    /// Returns whether there is a directory.
     #[must_use]
     pub fn is_directory(&self) -> bool {
         match self {
@@ -151,7 +151,7 @@ impl Location {
         }
     }
 
-    /// The names in the directory, in alphabetical order; those that are no UTF-8 are left out.
+    /// Returns the names in the directory, in alphabetical order; those that are not UTF-8 are left out.
     ///
     /// # Errors
     ///
@@ -178,7 +178,7 @@ impl Location {
         Ok(names)
     }
 
-    /// All bytes of a file of settings, which has 10 MB at most.
+    /// Returns all bytes of a file of settings, which has 10 MB at most.
     ///
     /// # Errors
     ///
@@ -193,7 +193,7 @@ impl Location {
         self.read_up_to(LARGEST_SETTINGS)
     }
 
-    /// All bytes of the file, which has so many at most.
+    /// Returns all bytes of the file, which has `most` bytes at most.
     pub(crate) fn read_up_to(&self, most: u64) -> Result<Cow<'static, [u8]>, ModelError> {
         match self {
             Location::Disk(path) => {
@@ -205,7 +205,7 @@ impl Location {
         }
     }
 
-    /// The file's bytes, mapped where they are on disk.
+    /// Returns the file's bytes, mapped where they are on disk.
     pub(crate) fn open(&self) -> Result<Bytes, ModelError> {
         match self {
             Location::Disk(path) => {
@@ -218,7 +218,7 @@ impl Location {
         }
     }
 
-    /// The bytes of a file in memory.
+    /// Returns the bytes of a file in memory.
     pub(crate) fn in_memory(&self) -> Option<&'static [u8]> {
         let Location::Memory { files, path } = self else { return None };
         files.iter().find(|file| file.path == path).map(|file| file.bytes)
@@ -228,7 +228,7 @@ impl Location {
         self.in_memory().ok_or_else(|| self.failed(io::ErrorKind::NotFound.into()))
     }
 
-    /// The paths of files in memory that are in this directory, from here on.
+    /// Returns the paths of files in memory that are in this directory, from here on.
     fn below(&self) -> impl Iterator<Item = &'static str> {
         let (files, path) = match self {
             Location::Disk(_) => (&[][..], ""),

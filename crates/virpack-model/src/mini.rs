@@ -1,6 +1,6 @@
 //! The model that is part of the program: a small one, so that the first command on a machine gives an answer.
 //!
-//! `virpack-mini/README.md` says what it was trained on, how good it is, and what it is not for.
+//! `virpack-mini/README.md` states what it was trained on, how good it is, and what it is not for.
 
 use virpack_seq::{Alphabet, AlphabetSample, Input, ReadLimits, Record, reader};
 
@@ -37,7 +37,7 @@ static FILES: [MemoryFile; 8] = [
     file!("record_calibration.json"),
 ];
 
-/// All of it: both models with their classifiers, as `predict` takes them together.
+/// Returns all of it: both models with their classifiers, as `predict` takes them together.
 ///
 /// ```
 /// let names = virpack_model::mini::location().names()?;
@@ -54,8 +54,8 @@ pub(super) fn model(name: &str) -> Option<Location> {
     MODELS.contains(&name).then(|| Location::memory(&FILES, name))
 }
 
-/// The one of its [`MODELS`] that reads what the inputs hold, by the letters of their first records
-/// ([`AlphabetSample`]); the peptides' where there is no record.
+/// Returns the one of its [`MODELS`] that reads what the inputs hold, by the letters of their first records
+/// ([`AlphabetSample`]); the peptides' if there is no record.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Any of the models, told apart by its config.json.
+//! Any of the models, chosen by its config.json.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub enum ModelConfig {
 }
 
 impl ModelConfig {
-    /// The settings of the model that `weights` were opened from, checked against their shapes.
+    /// Returns the settings of the model that `weights` were opened from, checked against their shapes.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl ModelConfig {
         }
     }
 
-    /// What the model is called, for people.
+    /// Returns what the model is called, for people.
     #[must_use]
     pub fn family(&self) -> &'static str {
         match self {
@@ -62,7 +62,7 @@ impl ModelConfig {
         }
     }
 
-    /// How many layers it has.
+    /// Returns how many layers it has.
     #[must_use]
     pub fn layers(&self) -> usize {
         match self {
@@ -102,7 +102,7 @@ impl ModelConfig {
         }
     }
 
-    /// How many parameters the encoder has, without any head.
+    /// Returns how many parameters the encoder has, without any head.
     #[must_use]
     pub fn parameters(&self) -> u64 {
         match self {
@@ -112,7 +112,7 @@ impl ModelConfig {
         }
     }
 
-    /// What it holds, for a device to say what that takes.
+    /// Returns what it holds, for a device to say what that takes.
     ///
     /// ```
     /// use virpack_device::{Cpu, Device};
@@ -153,7 +153,7 @@ impl ModelConfig {
         ModelShape { stored_in_16_bits: weights.are_in_16_bits(), ..self.shape() }
     }
 
-    /// Most residues, or bases, of a record that go through unless asked otherwise.
+    /// Returns the most residues, or bases, of a record that go through unless asked otherwise.
     #[must_use]
     pub fn max_length(&self) -> usize {
         match self {

@@ -93,14 +93,14 @@ impl NotedSums {
         let _: io::Result<()> = write();
     }
 
-    /// Whether a file of this size was ever noted: only then is BLAKE3 worth its time.
+    /// Returns whether a file of this size was ever noted: only then is BLAKE3 worth its time.
     fn has_size(&self, bytes: u64) -> bool {
         let entries = self.folder.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
         let beginning = format!("{bytes}-");
         entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with(&beginning))
     }
 
-    /// The SHA-256 under this name; anything else that stands there is no note.
+    /// Returns the SHA-256 under this name; any other content is ignored.
     fn noted(&self, name: &str) -> Option<String> {
         let text = guarded::read(&self.folder.as_ref()?.join(name), LONGEST).ok()?;
         let sha256 = String::from_utf8(text).ok()?.trim_end().to_ascii_lowercase();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_note_is_hashed() {
+    fn a_file_with_an_invalid_note_is_hashed() {
         let (_folder, file, sums) = abc();
         let hashed = sums.hash(&file).unwrap();
         sums.note(&hashed);

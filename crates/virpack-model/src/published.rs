@@ -83,7 +83,7 @@ impl Published {
         format!("esm2-{}", self.size())
     }
 
-    /// The model of that name, with or without `facebook/` before it.
+    /// Returns the model of that name, with or without `facebook/` before it.
     ///
     /// ```
     /// use virpack_model::published::Published;

@@ -14,7 +14,7 @@ use crate::model::ModelConfig;
 use crate::published::{NUCLEOTIDE, Published};
 use crate::weights::Weights;
 
-/// Where `model` is: a path as it stands, a model that is part of the program ([`MODELS`](mini::MODELS)), or
+/// Where `model` is: a path, a model that is part of the program ([`MODELS`](mini::MODELS)), or
 /// a name, whose files are in the cache or nowhere here.
 ///
 /// ```
@@ -65,8 +65,9 @@ pub fn resolve(
     }
 }
 
-/// The settings of the model that `model` means, without downloading anything: of its weights where they are
-/// on this machine (checked as [`ModelConfig::of`] does), else of the published model of that name.
+/// Returns the settings of the model that `model` means, without downloading anything: of its weights where
+/// they are on this machine (checked as [`ModelConfig::of`] does), else of the published model of that
+/// name.
 ///
 /// ```
 /// use virpack_model::{config_of, hub::HubOptions};
@@ -95,8 +96,8 @@ pub fn config_of(model: &str, hub: &HubOptions) -> Result<ModelConfig, ModelErro
     }
 }
 
-/// The tokenizer of the model that `model` means, without downloading anything: ESM-2's is part of virpack,
-/// others are read from where the model is on this machine.
+/// Returns the tokenizer of the model that `model` means, without downloading anything: ESM-2's is part of
+/// virpack, others are read from where the model is on this machine.
 ///
 /// # Errors
 ///

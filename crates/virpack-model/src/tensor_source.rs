@@ -22,7 +22,7 @@ pub trait TensorSource {
     /// ```
     fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError>;
 
-    /// The names of tensors that end so.
+    /// Returns the names of tensors that end so.
     fn ending(&self, end: &str) -> Vec<&str>;
 }
 

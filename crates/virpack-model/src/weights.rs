@@ -29,7 +29,7 @@ use crate::ModelError;
 use crate::location::{CONFIG, Location, TOKENIZER};
 use wrappers::Wrappers;
 
-/// Layer and head counts, which no tensor's shape tells, out of a fair-esm checkpoint.
+/// Layer and head counts, which no tensor's shape shows, from a fair-esm checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FairEsmSettings {
     /// How many layers it has.
@@ -68,7 +68,7 @@ pub struct Weights {
     notes: Vec<String>,
 }
 
-/// Where a tensor lies.
+/// The place of a tensor.
 #[derive(Debug)]
 struct TensorLocation {
     file: usize,
@@ -150,8 +150,8 @@ impl Weights {
         Ok(weights)
     }
 
-    /// What a user should know of these weights, a sentence each: names that were changed, tensors that no embedding
-    /// needs.
+    /// Returns what a user should know of these weights, a sentence each: names that were changed, tensors
+    /// that no embedding needs.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let heads: BTreeSet<_> = self.tensors.keys().filter_map(|name| unread::harmless(name)).collect();
@@ -160,7 +160,7 @@ impl Weights {
         self.notes.iter().cloned().chain(heads).collect()
     }
 
-    /// The names that end so, in alphabetical order.
+    /// Returns the names that end so, in alphabetical order.
     pub(crate) fn ending(&self, end: &str) -> Vec<&str> {
         self.names().filter(|name| name.ends_with(end)).collect()
     }
@@ -184,7 +184,8 @@ impl Weights {
         }
     }
 
-    /// The names in the files that are most like `name`: those that end as it does, for the longest.
+    /// Returns the names in the files that are most like `name`: those that end as it does, for the
+    /// longest.
     fn like(&self, name: &str) -> Vec<String> {
         let alike =
             |other: &str| name.bytes().rev().zip(other.bytes().rev()).take_while(|(a, b)| a == b).count();
@@ -193,13 +194,13 @@ impl Weights {
         names.into_iter().take(3).map(str::to_owned).collect()
     }
 
-    /// The path that was opened.
+    /// Returns the path that was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The directory that holds the weights files, where config.json would be.
+    /// Returns the directory that holds the weights files, where config.json would be.
     #[must_use]
     pub fn directory(&self) -> Location {
         self.files.first().map_or_else(|| self.location.clone(), |file| file.location.parent())
@@ -211,34 +212,34 @@ impl Weights {
         self.fair_esm
     }
 
-    /// Whether the weights are a torch checkpoint, in which settings may stand.
+    /// Returns whether the weights are a torch checkpoint, which may hold settings.
     pub(crate) fn is_checkpoint(&self) -> bool {
         self.files.iter().any(|file| !file.is_safetensors())
     }
 
-    /// The weights files, one or all shards, with their sizes in bytes.
+    /// Returns the weights files, one or all shards, with their sizes in bytes.
     pub fn files(&self) -> impl Iterator<Item = (&Location, u64)> {
         self.files.iter().map(|file| (&file.location, file.len()))
     }
 
-    /// The files in the weights' directory that virpack reads beside them.
+    /// Returns the files in the weights' directory that virpack reads beside them.
     pub fn beside(&self) -> impl Iterator<Item = Location> {
         let beside = [CONFIG, TOKENIZER].map(|name| self.directory().join(name));
         beside.into_iter().filter(|file| file.exists() && !file.is_directory())
     }
 
-    /// All tensors' names in alphabetical order, heads and buffers included.
+    /// Returns all tensors' names in alphabetical order, heads and buffers included.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// A tensor's shape, or nothing where the model has no such tensor.
+    /// Returns a tensor's shape, or nothing where the model has no such tensor.
     #[must_use]
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.tensors.get(name).map(|place| place.stored.shape.as_slice())
     }
 
-    /// What a tensor's values are stored as, or nothing where the model has no such tensor.
+    /// Returns what a tensor's values are stored as, or nothing where the model has no such tensor.
     ///
     /// ```
     /// use virpack_model::mini;
@@ -297,7 +298,7 @@ impl Weights {
     /// # Errors
     ///
     /// [`ModelError::MissingTensor`], [`ModelError::TensorShape`] where the tensor has not `expected`'s shape, or
-    /// [`ModelError::TensorDtype`] where its values are no floats of 16, 32 or 64 bits.
+    /// [`ModelError::TensorDtype`] if its values are not floats of 16, 32 or 64 bits.
     pub fn read(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
         let place = self.place(name, expected)?;
         Ok(self.files[place.file].read(&place.stored))

@@ -262,7 +262,7 @@ mod tests {
     use crate::error::Hint;
 
     #[test]
-    fn gaps_digits_and_x_are_no_letters() {
+    fn gaps_digits_and_x_are_not_letters() {
         assert_eq!(count_bases(b"acgu-MK"), [4, 6]);
         assert_eq!(count_bases(b"x1*X."), [0, 0]);
     }
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_letters_are_those_of_no_nucleotide() {
+    fn odd_letters_are_those_that_are_not_nucleotides() {
         assert_eq!(count_odd(b"acgtunRYSWKMBDHV"), 0);
         assert_eq!(count_odd(b"AC-GT*1>bEX@"), 7);
     }
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn proteins_are_told_from_nucleotides() {
+    fn proteins_are_recognised_beside_nucleotides() {
         for nucleotides in
             ["", "ACGT", "acgu", "NNNN", "XXXX", "RYSWKMBDHV", "AC-GT*1", "ACGTACGTIE", "A\u{e9}C"]
         {
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn nucleotides_are_told_from_proteins() {
+    fn nucleotides_are_recognised_beside_proteins() {
         let check = |sequence: &str| {
             let record = Record { line: 3, id: "r".into(), sequence: sequence.into(), ..Record::default() };
             Alphabet::Proteins.check(&record, &["p.fasta".into()])

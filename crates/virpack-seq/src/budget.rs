@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn too_little_memory_says_what_is_needed() {
+    fn too_little_memory_is_reported_with_what_is_needed() {
         let error = calculate_token_budget(1_000, &ESM2_3B, &LIMITS).unwrap_err();
         let SeqError::NotEnoughMemory { available: 1_000, needed, smallest_budget: 1_024 } = error else {
             panic!("{error}")

@@ -1,4 +1,4 @@
-//! Inputs to packed batches, ahead of whoever consumes them.
+//! Turns inputs into packed batches, ahead of their consumers.
 //!
 //! One thread reads, decompresses and cuts the text into blocks of complete records; several parse and
 //! tokenize, a block each; one puts what they make in order; one collates. Between them go blocks and slabs
@@ -184,7 +184,7 @@ pub fn create_async_dataloader(
 }
 
 impl AsyncDataLoader {
-    /// The same as [`create_async_dataloader`].
+    /// Returns the same as [`create_async_dataloader`].
     ///
     /// # Errors
     ///
@@ -198,7 +198,7 @@ impl AsyncDataLoader {
         create_async_dataloader(records, tokenizer, collator, options)
     }
 
-    /// A loader of what comes through `queue`; its threads end when `stop` goes.
+    /// Returns a loader of what comes through `queue`; its threads end when `stop` goes.
     fn new_empty(
         queue: Receiver<Result<LoaderItem, SeqError>>,
         stop: Sender<()>,
@@ -214,7 +214,7 @@ impl AsyncDataLoader {
         AsyncDataLoader { queue, shared: Arc::new(shared) }
     }
 
-    /// The next batch or skipped records, from any thread; waits for it. `None` at the end.
+    /// Returns the next batch or skipped records, from any thread; waits for it. `None` at the end.
     ///
     /// # Errors
     ///
@@ -247,7 +247,7 @@ impl AsyncDataLoader {
         }
     }
 
-    /// As [`AsyncDataLoader::receive`], waiting for so long at most: pending where nothing has come by then.
+    /// As [`AsyncDataLoader::receive`], but waits for that time at most: pending if nothing has come by then.
     ///
     /// # Errors
     ///
@@ -276,7 +276,7 @@ impl AsyncDataLoader {
         }
     }
 
-    /// What the loader has done so far; to be read at any time.
+    /// Returns what the loader has done so far; to be read at any time.
     ///
     /// ```
     /// use virpack_seq::*;
@@ -311,12 +311,12 @@ impl AsyncDataLoader {
         self.shared.stats.get().cloned()
     }
 
-    /// How far the reading is.
+    /// Returns how far the reading is.
     pub fn progress(&self) -> &Arc<ReadProgress> {
         &self.shared.progress
     }
 
-    /// The inputs, as they were named; `source` in a batch's index counts in them.
+    /// Returns the inputs, as they were named; `source` in a batch's index counts in them.
     pub fn inputs(&self) -> &[Input] {
         &self.shared.inputs
     }

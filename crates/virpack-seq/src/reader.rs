@@ -1,7 +1,7 @@
 //! FASTA, FASTQ and BAM, plain or compressed, from files and pipes, in bounded memory.
 //!
 //! Format and compression are known by content, never by name. Why `needletail` parses, and how its
-//! limits are met, stands in `dev/reader.md`.
+//! limits are met, is in `dev/reader.md`.
 
 mod bam;
 mod blocks;
@@ -220,7 +220,8 @@ pub struct Records {
 }
 
 impl Records {
-    /// The records in what `reader` gives, compressed or not, up to the default limits; `name` is in errors.
+    /// Returns the records in what `reader` gives, compressed or not, up to the default limits; `name` is
+    /// in errors.
     ///
     /// # Errors
     ///
@@ -306,13 +307,13 @@ impl Records {
     /// Fills `record` with the next record; `false` at the end of the last input.
     ///
     /// Spaces, tabs, line ends and comment lines (`;`) are taken out of the sequence; header bytes
-    /// that are no UTF-8 become `U+FFFD`. A header without letters is a record with an empty
+    /// that are not UTF-8 become `U+FFFD`. A header without letters is a record with an empty
     /// sequence. A FASTQ record may go over several lines.
     ///
     /// # Errors
     ///
     /// A byte in a sequence other than letters, `*`, `-`, `.` and the names of special tokens such
-    /// as `<mask>`; else what is wrong with the input, once, after all whole records before it;
+    /// as `<mask>`; else what is wrong with the input, once, after all complete records before it;
     /// then `false`.
     ///
     /// ```
@@ -358,28 +359,28 @@ impl Records {
         self
     }
 
-    /// The number of the next record over all inputs, from 0.
+    /// Returns the number of the next record over all inputs, from 0.
     pub fn next_index(&self) -> u64 {
         self.parser.index()
     }
 
-    /// The counters of this stream, to be read from any thread while it runs.
+    /// Returns the counters of this stream, to be read from any thread while it runs.
     pub fn progress(&self) -> Arc<ReadProgress> {
         Arc::clone(self.parser.progress())
     }
 
-    /// Whether an input is a pipe or a terminal, whose bytes come when they come.
+    /// Returns whether an input is a pipe or a terminal, whose bytes come when they come.
     #[doc(hidden)]
     pub fn is_pipe(&self) -> bool {
         self.parser.progress().total_bytes.is_none()
     }
 
-    /// The inputs, as they were named; [`Record::source`] counts in them.
+    /// Returns the inputs, as they were named; [`Record::source`] counts in them.
     pub fn inputs(&self) -> &Arc<[Input]> {
         self.parser.inputs()
     }
 
-    /// What was passed over so far, and which inputs held no record.
+    /// Returns what was passed over so far, and which inputs held no record.
     ///
     /// ```
     /// use virpack_seq::{Record, Records};
@@ -412,12 +413,12 @@ pub struct ReadProgress {
 }
 
 impl ReadProgress {
-    /// Bytes read of all inputs, as they lie on disk (compressed).
+    /// Bytes read of all inputs, as they are on disk (compressed).
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
     }
 
-    /// Bytes of all inputs as they lie on disk, unless one of them is a pipe.
+    /// Bytes of all inputs as they are on disk, unless one of them is a pipe.
     pub fn total_bytes(&self) -> Option<u64> {
         self.total_bytes
     }
@@ -427,7 +428,7 @@ impl ReadProgress {
         self.records.load(Relaxed)
     }
 
-    /// What was passed over so far, and which of the `inputs` held no record.
+    /// Returns what was passed over so far, and which of the `inputs` held no record.
     pub fn remarks_on(&self, inputs: &[Input]) -> Vec<InputRemark> {
         let remarks = self.remarks.all().into_iter();
         remarks

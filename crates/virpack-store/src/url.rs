@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buckets_and_keys_are_told_apart() {
+    fn buckets_and_keys_are_separated() {
         let parts = |text| ObjectUrl::parse(text).unwrap().bucket_and_key().map(|(a, b)| format!("{a} {b}"));
         assert_eq!(parts("s3://b/a/b.fa?x").as_deref(), Some("b a/b.fa?x"));
         assert_eq!(parts("GS://b/k").as_deref(), Some("b k"));

@@ -49,6 +49,10 @@ pub(crate) const COMPLETIONS: &str = "Examples:
   virpack completions bash > ~/.local/share/bash-completion/completions/virpack
   virpack completions zsh > ~/.zfunc/_virpack";
 
+pub(crate) const MODELS_LIST: &str = "Examples:
+  virpack models list
+  virpack models list --json";
+
 pub(crate) const MODELS_INFO: &str = "Examples:
   virpack models info 650M
   virpack models info models/mine --json";

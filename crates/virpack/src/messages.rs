@@ -99,7 +99,7 @@ pub(crate) fn of_plot(error: &PlotError) -> Message {
 pub(crate) fn of_failure(failure: &Failure) -> Message {
     match failure {
         Failure::Virpack(error) => of(error),
-        Failure::Resumable { error, command } => of(error).hint(format!("go on with: {command}")),
+        Failure::Resumable { error, command } => of(error).hint(format!("resume with: {command}")),
         Failure::Plot(error) => of_plot(error),
         own => Message::new(own.to_string(), hints::of_own(own)),
     }

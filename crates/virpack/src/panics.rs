@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_caught_and_its_place_told() {
+    fn a_panic_is_caught_and_its_place_reported() {
         assert!(caught(LogFormat::Json, || 7).is_ok_and(|n| n == 7));
         let panicked = catch_unwind(|| panic!("no {}", 7)).is_err();
         let said = LAST.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();

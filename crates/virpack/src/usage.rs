@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parser_of_ours_gives_its_own_hint() {
+    fn virpacks_parsers_give_their_own_hints() {
         let code = clap::Arg::new("code").long("code").value_name("N").value_parser(parse_code);
         let error = clap::Command::new("x").arg(code).try_get_matches_from(["x", "--code", "7"]).unwrap_err();
         let said = message(&error);

@@ -81,7 +81,8 @@ impl Watch {
         }
         bar.set_position((figures.progress.done.unwrap_or(0.0) * STEPS as f64) as u64);
         let devices = figures.devices.iter().map(|device| format!("\n  {}", device_line(device)));
-        bar.set_message(format!("{}, {}{}", left(figures), records(figures), devices.collect::<String>()));
+        // No line is wider than 80 columns, which many terminals have.
+        bar.set_message(format!("{}\n  {}{}", left(figures), records(figures), devices.collect::<String>()));
     }
 
     /// Prints information, above the bar.

@@ -10,8 +10,8 @@ use crate::embedder::ModelChecksums;
 use crate::identity::{Identity, PendingIdentity};
 use crate::output::Facts;
 
-/// All that shapes the rows of a run: its options, its precision, its model, of files with these checksums,
-/// and the inputs. Hashing `inputs` may take a while.
+/// Returns all that shapes the rows of a run: its options, its precision, its model, of files with these
+/// checksums, and the inputs. Hashing `inputs` may take a while.
 pub(super) fn of_rows(
     options: &EmbedOptions,
     config: &ModelConfig,
@@ -49,7 +49,7 @@ pub(super) fn of_rows(
     }))
 }
 
-/// What a shard says at its beginning; None where no shard is written.
+/// Returns the facts at the beginning of a shard; None if no shard is written.
 pub(super) fn of_shard(
     options: &EmbedOptions,
     config: &ModelConfig,

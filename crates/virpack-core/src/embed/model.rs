@@ -23,7 +23,7 @@ pub(super) struct EmbedModel<B: Device> {
     pub(super) token_budget: usize,
 }
 
-/// Who asks for the identity of a run's rows, and of which model.
+/// The caller of a run's identity, and the model.
 struct RowsOf<'a> {
     options: &'a EmbedOptions,
     config: &'a ModelConfig,
@@ -63,7 +63,7 @@ impl<B: Device + 'static> EmbedModel<B> {
         EmbedModel::of(Arc::new(warm), options, session, inputs)
     }
 
-    /// The model of a run, which is loaded already.
+    /// Returns the model of a run, which is loaded already.
     ///
     /// # Errors
     ///

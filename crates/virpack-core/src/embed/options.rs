@@ -67,7 +67,7 @@ impl EmbedOptions {
         inputs: Vec<Input>,
         /// Sets the output.
         output: impl Into<PathBuf>,
-        /// Sets the format; None: what the name's ending says.
+        /// Sets the format; None: by the name's ending.
         format: impl Into<Option<OutputFormat>>,
         /// Sets the type of the values.
         dtype_out: OutputDtype,
@@ -145,13 +145,13 @@ impl EmbedOptions {
         Ok(output::check_apart_from_models(names.iter().map(PathBuf::as_path), files)?)
     }
 
-    /// What an unfinished run of this output has kept; None where it has finished nothing.
+    /// Returns what an unfinished run of this output has kept; None where it has finished nothing.
     #[must_use]
     pub fn saved(&self) -> Option<SavedWork> {
         ResumeDir::beside(&self.output).saved()
     }
 
-    /// What a file says of the run it comes from.
+    /// Returns the facts about its run that a file states.
     pub(super) fn about(
         &self,
         model: &str,
@@ -188,7 +188,7 @@ impl EmbedOptions {
         Ok(records.shard(self.shard.unwrap_or(Shard::ALL)))
     }
 
-    /// All that shapes an output, from what shapes its rows.
+    /// Returns all that shapes an output, from what shapes its rows.
     pub(super) fn of_output(&self, rows: Identity) -> Identity {
         let mut identity = rows;
         identity.set("values", self.dtype_out);
@@ -203,7 +203,7 @@ impl EmbedOptions {
         Ok(ChecksumThread::start(inputs.collect())?)
     }
 
-    /// What an earlier run has left; nothing is kept of what goes to standard output.
+    /// Returns what an earlier run has left; nothing is kept of what goes to standard output.
     pub(super) fn session(&self) -> Result<Session, Error> {
         let dir = (!is_stdout(&self.output)).then(|| ResumeDir::beside(&self.output));
         Ok(Session::open(dir, &self.inputs, self.checkpoint, self.force)?)

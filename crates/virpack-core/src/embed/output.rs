@@ -24,7 +24,7 @@ pub(super) struct EmbedOutput<'a> {
     options: &'a EmbedOptions,
     writer: EmbeddingWriter,
     session: Session,
-    /// What a shard says at its beginning that it is of.
+    /// The facts at the beginning of a shard.
     shard: Option<Identity>,
     hidden: usize,
     token_budget: usize,
@@ -57,7 +57,7 @@ impl<'a> EmbedOutput<'a> {
         if options.shard.is_some()
             && let Some(identity) = pending.take()
         {
-            // A shard says at its beginning what it is of.
+            // A shard begins with the facts about its run.
             let rows = identity()?;
             layout.shard = identity::of_shard(options, &warm.config, &rows, about);
             shard = Some(rows.clone());
@@ -76,7 +76,7 @@ impl<'a> EmbedOutput<'a> {
         Ok(EmbedOutput { options, writer, session, shard, hidden, token_budget, records })
     }
 
-    /// The records that an earlier run has finished.
+    /// Returns the records that an earlier run has finished.
     pub(super) fn finished(&self) -> Arc<IndexSet> {
         self.session.finished()
     }
@@ -102,7 +102,7 @@ impl<'a> EmbedOutput<'a> {
         self.session.keep(RowEntries { rows, hidden: self.hidden })
     }
 
-    /// How far the run is.
+    /// Returns how far the run is.
     pub(super) fn progress(&self, loader: &AsyncDataLoader, runner: &AsyncInferenceRunner) -> Event {
         embedder::progress(loader, runner, self.token_budget, self.records)
     }
@@ -144,7 +144,7 @@ impl<'a> EmbedOutput<'a> {
         let identity = session.identity().map(|rows| options.of_output(rows.clone()));
         describe(&mut report, identity.as_ref(), &summary.written.files);
         if is_kept {
-            // Behind that, what stands there is this run's.
+            // After that, the file there is this run's.
             complete.check_names()?;
         }
         summary.written = session.publish(|| complete.publish(&report))?;

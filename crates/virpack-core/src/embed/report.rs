@@ -1,4 +1,4 @@
-//! What `OUT.run.json` says of a run of `embed`.
+//! The facts about a run of `embed` in `OUT.run.json`.
 
 use std::time::Duration;
 use virpack_device::Device;
@@ -11,7 +11,7 @@ use crate::Error;
 use crate::embedder::WarmModel;
 use crate::run_json::{self, rate};
 
-/// The report of a run whose files are complete; `loading` is the time before its first record.
+/// Returns the report of a run whose files are complete; `loading` is the time before its first record.
 pub(super) fn of<B: Device + 'static>(
     options: &EmbedOptions,
     loaded: &WarmModel<B>,

@@ -33,12 +33,13 @@ pub struct EmbedSummary {
     pub inputs: Vec<(Input, Option<InputChecksum>)>,
     /// What was passed over in the inputs, and which held nothing.
     pub remarks: Vec<InputRemark>,
-    /// What `OUT.run.json` says.
+    /// The contents of `OUT.run.json`.
     pub report: Map<String, Value>,
 }
 
 impl EmbedSummary {
-    /// What a run has done that has read `inputs` to their ends, and written this; without its report.
+    /// Returns what a run has done that has read `inputs` to their ends, and written this; without its
+    /// report.
     pub(super) fn new(
         loader: &AsyncDataLoader,
         max_length: usize,
@@ -65,7 +66,7 @@ impl EmbedSummary {
         }
     }
 
-    /// The share of the time that the devices computed.
+    /// Returns the share of the time that the devices computed.
     pub fn busy(&self) -> f64 {
         let busy: f64 = self.devices.iter().map(|(_, tally)| tally.busy.as_secs_f64()).sum();
         busy / self.devices.len() as f64 / self.elapsed.as_secs_f64().max(1e-9)

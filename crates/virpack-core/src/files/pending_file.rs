@@ -152,7 +152,7 @@ mod tests {
     use virpack_seq::Hint;
 
     #[test]
-    fn a_file_appears_whole_or_not_at_all() {
+    fn a_file_appears_complete_or_not_at_all() {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("emb.npy");
         let (mut pending, mut file) = PendingFile::create(&target).unwrap();
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_temporary_name_tells_its_target() {
+    fn a_temporary_name_contains_its_target() {
         for (name, target) in
             [(".a.npy.tmp-12", Some("a.npy")), (".a.tmp-1-20", Some("a")), (".a.tmp-1-b", None)]
         {

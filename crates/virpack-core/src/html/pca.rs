@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_one_line_or_one_point_are_no_trouble() {
+    fn rows_on_one_line_or_one_point_have_components() {
         let rows = [[1.0f32], [2.0], [4.0]];
         let views: Vec<&[f32]> = rows.iter().map(|row| &row[..]).collect();
         let found = components(&views).unwrap();

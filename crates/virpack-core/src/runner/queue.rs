@@ -77,7 +77,7 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What `device` is to do next; `empty`: whether it has nothing in flight.
+    /// Returns what `device` is to do next; `empty`: whether it has nothing in flight.
     pub(super) fn next(&self, device: usize, empty: bool) -> Work {
         {
             let mut state = self.state();
@@ -90,11 +90,11 @@ impl Queue {
             if let Some(batch) = state.returned.pop_front() {
                 return Work::Batch(state.hold(device, batch));
             }
-            // From here to `hold` a batch is on no device: nobody may think that all is done.
+            // From here to `hold` a batch is on no device: no worker may take the run for complete.
             state.taking += 1;
         }
         let polled = match self.loader.poll() {
-            // Not for ever: the run may be told to stop.
+            // Not for ever, because the run may be cancelled.
             Poll::Pending if empty => self.loader.receive_within(LOOK_EVERY),
             polled => polled,
         };
@@ -147,7 +147,7 @@ impl Queue {
         true
     }
 
-    /// The same batch in parts; none where it is no longer on its device.
+    /// Returns the same batch in parts; none where it is no longer on its device.
     pub(super) fn split(&self, (ticket, batch): TicketedBatch, tokens: usize) -> VecDeque<TicketedBatch> {
         let mut state = self.state();
         let Some((device, _)) = state.held.remove(&ticket) else { return VecDeque::new() };
@@ -155,8 +155,8 @@ impl Queue {
         parts.into_iter().map(|part| state.hold(device, Arc::new(part))).collect()
     }
 
-    /// A device works no longer: what it held goes to the others. Gives how many devices are left; None where it had
-    /// been given up already.
+    /// Removes a device that works no longer: its batches go to the others. Gives how many devices are
+    /// left; None where it had been given up already.
     pub(super) fn leave(&self, device: usize) -> Option<usize> {
         let mut state = self.state();
         if !std::mem::take(&mut state.devices[device].running) {
@@ -212,7 +212,7 @@ impl Queue {
 }
 
 impl State {
-    /// Whether `device` gets nothing more.
+    /// Returns whether `device` gets nothing more.
     fn is_over(&self, device: usize) -> bool {
         self.stopped || !self.devices[device].running
     }

@@ -22,7 +22,8 @@ pub struct DeviceTally {
 }
 
 impl DeviceTally {
-    /// The part of its batches that held tokens, 0 to 1, where `token_budget` is the most in one; None without a batch.
+    /// Returns the part of its batches that held tokens, 0 to 1, where `token_budget` is the most in one;
+    /// None without a batch.
     ///
     /// ```
     /// let tally = virpack_core::DeviceTally { tokens: 150, batches: 2, ..Default::default() };

@@ -80,7 +80,7 @@ enum Rows<T> {
 }
 
 impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
-    /// Until nothing is left to do, or nobody takes results any more.
+    /// Works until nothing is left to do, or the caller takes no more results.
     pub(super) fn run(&mut self) -> Result<(), Stop> {
         loop {
             match self.shared.queue.next(self.device, self.in_flight.is_empty()) {
@@ -92,7 +92,8 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
         }
     }
 
-    /// Gives a batch to the device, in parts where it has no room for the whole, and hands on what is done.
+    /// Gives a batch to the device, in parts if it has no room for the complete batch, and hands on what is
+    /// done.
     fn run_batch(&mut self, held: TicketedBatch) -> Result<(), Stop> {
         let mut parts = VecDeque::from([held]);
         while let Some(part) = parts.pop_front() {
@@ -125,7 +126,7 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
         Ok(())
     }
 
-    /// The device has no room for `batch`: from here on it gets half of its tokens at most.
+    /// Halves `batch`, for which the device has no room: from here on it gets half of its tokens at most.
     fn halve(&mut self, batch: &PackedBatch, error: &DeviceError) -> Result<(), Stop> {
         self.drain()?;
         self.most_tokens = (batch.total_tokens() / 2).max(batch.max_seqlen);
@@ -152,7 +153,7 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
 
     fn hand_on(&self, item: RunnerItem) -> Result<(), Stop> {
         self.send.send(Some(Ok(item))).map_err(|_| Stop::NobodyListens)?;
-        // The wait for whoever takes results was not the device's.
+        // The wait for the caller was not the device's time.
         self.shared.queue.moved(self.device);
         Ok(())
     }
@@ -168,7 +169,7 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
         result
     }
 
-    /// What comes back of a batch, on its way.
+    /// Submits a batch, and returns its rows, which are not computed yet.
     fn submit(&mut self, batch: &PackedBatch) -> Result<Rows<B::Pending>, DeviceError> {
         let packed = self.backend.packed(&batch.input_ids, &batch.cu_seqlens, batch.max_seqlen)?;
         let hidden = self.model.forward(self.backend, &packed, self.shared.options.layer)?;
@@ -213,7 +214,8 @@ impl<B: Backend, M: Encoder<B> + ?Sized> Worker<'_, B, M> {
         Ok(Some(finished))
     }
 
-    /// The sequences of a batch as they are pooled, but for windows, of which all `rows` are joined.
+    /// Returns the sequences of a batch as they are pooled, but for windows, of which all `rows` are
+    /// joined.
     fn join(&self, batch: &PackedBatch, pooled: &[f32], rows: &[f32]) -> BatchRows {
         let hidden = self.model.hidden_size();
         let width = pooled.len() / batch.len().max(1);
@@ -271,7 +273,7 @@ fn name_records(error: DeviceError, batch: &Arc<PackedBatch>) -> Stop {
     }
 }
 
-/// An embedding with NaN or infinity is never handed on.
+/// Refuses an embedding with NaN or infinity, which is never handed on.
 fn refuse_broken(finished: &BatchRows, width: usize) -> Result<(), Error> {
     let broken = |(row, values): (&Row, &[f32])| {
         (!values.iter().all(|value| value.is_finite())).then(|| row.id.to_string())

@@ -148,7 +148,7 @@ fn as_the_published_code_gives_it() {
 }
 
 #[test]
-fn what_is_no_mosaic_bert_is_refused() {
+fn other_models_than_mosaic_bert_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     for file in ["config.json", "model.safetensors"] {
         std::fs::copy(fixture("8").join(file), folder.path().join(file)).unwrap();
@@ -193,7 +193,7 @@ fn embedded(max_length: usize, long_records: LongRecords, fasta: &str) -> Vec<(u
 }
 
 #[test]
-fn records_are_embedded_whole_and_in_any_case() {
+fn records_are_embedded_completely_and_in_any_case() {
     let golden: Vec<_> = lines(&fixture("golden.json")).into_iter().filter(|g| g["heads"] == 12).collect();
     let mut fasta = String::new();
     for line in &golden {

@@ -394,7 +394,7 @@ fn another_run_is_refused_with_what_differs() {
 }
 
 #[test]
-fn force_starts_anew() {
+fn force_starts_again() {
     let directory = tempfile::tempdir().unwrap();
     let options = stopped(directory.path());
     let forced = options.clone().checkpoint(CheckpointOptions::default()).force(true).pool(Pool::Max);
@@ -411,7 +411,7 @@ fn force_starts_anew() {
 }
 
 #[test]
-fn a_damaged_manifest_is_no_reason_to_start_anew_unasked() {
+fn a_damaged_manifest_starts_a_new_run_only_on_request() {
     let directory = tempfile::tempdir().unwrap();
     let options = stopped(directory.path());
     let manifest = directory.path().join("emb.npy.partial/manifest.json");

@@ -175,7 +175,7 @@ fn a_record_has_one_embedding_however_it_is_packed_and_from_either_file() {
 }
 
 #[test]
-fn windows_of_a_whole_record_cover_it() {
+fn windows_cover_the_complete_record() {
     use virpack_seq::{LengthPolicy, LongRecords};
     let residues: String = (0..300).map(|i| b"ACDEFGHIKLMNPQRSTVWY"[i * 7 % 20] as char).collect();
     let fasta = format!(">long\n{residues}\n>short\nMKT\n");

@@ -101,7 +101,7 @@ fn the_frequencies_that_release_5_stores_are_read_and_not_computed() {
 }
 
 #[test]
-fn what_training_programs_put_before_names_is_taken_off_and_told() {
+fn prefixes_of_training_programs_are_removed_and_reported() {
     let wrappers = [
         ("module", "module."),
         ("orig_mod", "_orig_mod."),
@@ -145,7 +145,7 @@ fn adapters_are_refused_beside_alone_and_inside_and_a_merged_model_is_not() {
 }
 
 #[test]
-fn pointers_of_git_lfs_are_called_so_wherever_they_stand() {
+fn pointers_of_git_lfs_are_named_in_every_file() {
     let pointer = fs::read(fixture("releases/lfs/model.safetensors")).unwrap();
     let is_pointer = |error: ModelError| {
         let message = error.to_string();

@@ -146,7 +146,7 @@ fn judged_again_the_files_are_those_of_a_run_with_the_same_options() {
 }
 
 #[test]
-fn a_complete_run_with_other_calls_is_told_from_another_run() {
+fn a_complete_run_with_other_calls_differs_from_another_run() {
     let folder = tempfile::tempdir().unwrap();
     let inputs = inputs(folder.path());
     let output = folder.path().join("out");

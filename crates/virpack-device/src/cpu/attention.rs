@@ -59,7 +59,7 @@ thread_local! {
 
 /// Runs one task with this thread's scratch.
 pub(crate) fn run(arch: Arch, task: HeadTask) {
-    // The borrow stands outside the dispatch: a closure inside would be compiled without the processor's
+    // The borrow is outside the dispatch: a closure inside would be compiled without the processor's
     // instructions.
     SCRATCH.with_borrow_mut(|scratch| arch.dispatch(WithScratch { task, scratch }));
 }
@@ -234,7 +234,7 @@ fn add_alibi<S: Simd>(
     }
 }
 
-/// The lanes of one vector.
+/// Returns the lanes of one vector.
 #[inline(always)]
 fn bytemuck_lanes<S: Simd>(vector: &mut S::f32s) -> &mut [f32] {
     pulp::bytemuck::cast_slice_mut(std::slice::from_mut(vector))

@@ -44,7 +44,7 @@ pub(crate) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// The rows from `row` on.
+    /// Returns the rows from `row` on.
     pub(crate) fn from(self, row: usize) -> Rows<'a> {
         Rows { values: &self.values[row * self.stride..], stride: self.stride }
     }
@@ -56,7 +56,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The inputs of a product as its rows have them: the rest are zeros.
+/// Returns the inputs in a row of a product that has `columns` of them: the rest are zeros.
 pub(crate) fn padded(columns: usize) -> usize {
     columns.next_multiple_of(INPUTS)
 }
@@ -81,7 +81,7 @@ pub(crate) fn round(value: f32) -> u16 {
     (if value.is_nan() { quiet } else { rounded }) as u16
 }
 
-/// The same value in float32.
+/// Returns the same value in float32.
 #[inline(always)]
 pub(crate) fn widen(value: u16) -> f32 {
     f32::from_bits(u32::from(value) << 16)

@@ -33,7 +33,7 @@ impl Cpu {
         Ok(CpuMatrix(Weights::Panels(panels)))
     }
 
-    /// The tensor in float32.
+    /// Returns the tensor in float32.
     pub(super) fn wide(&self, x: CpuTensor) -> CpuTensor {
         let Some(rows) = x.bf16() else { return x };
         let mut out = self.buffers.tensor(x.rows, x.columns);
@@ -45,12 +45,12 @@ impl Cpu {
         out
     }
 
-    /// The tensor in bfloat16.
+    /// Returns the tensor in bfloat16.
     pub(super) fn narrow(&self, x: CpuTensor) -> CpuTensor {
         if x.bf16().is_some() { x } else { self.rounded(&x) }
     }
 
-    /// A float32 tensor in bfloat16.
+    /// Returns a float32 tensor in bfloat16.
     fn rounded(&self, x: &CpuTensor) -> CpuTensor {
         let values = x.values();
         self.bf16_rows(x.rows, x.columns, |row, out| {
@@ -59,7 +59,7 @@ impl Cpu {
         })
     }
 
-    /// A bfloat16 tensor whose rows `work` writes.
+    /// Returns a bfloat16 tensor whose rows `work` writes.
     pub(super) fn bf16_rows(
         &self,
         rows: usize,
@@ -71,7 +71,7 @@ impl Cpu {
         out
     }
 
-    /// What a product reads: `x`, normed where there is a norm; None where it is `x` as it is.
+    /// Returns what a product reads: `x`, normed where there is a norm; None where it is `x` as it is.
     fn input(
         &self,
         x: &CpuTensor,
@@ -99,7 +99,7 @@ impl Cpu {
         })
     }
 
-    /// A linear layer: what is not added to float32 is written in bfloat16.
+    /// Returns a linear layer: what is not added to float32 is written in bfloat16.
     pub(super) fn bf16_linear(
         &self,
         x: &CpuTensor,
@@ -120,7 +120,7 @@ impl Cpu {
         }
     }
 
-    /// A convolution: the rows that are put side by side are rounded before.
+    /// Returns a convolution: the rows that are put side by side are rounded before.
     pub(super) fn bf16_window_linear(
         &self,
         x: &CpuTensor,
@@ -139,7 +139,7 @@ impl Cpu {
         self.linear(&rows, layer, then)
     }
 
-    /// A product into `out`: added to it, or in bfloat16.
+    /// Returns a product into `out`: added to it, or in bfloat16.
     pub(super) fn bf16_product_into(
         &self,
         x: &CpuTensor,

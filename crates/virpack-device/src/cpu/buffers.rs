@@ -39,19 +39,19 @@ impl CpuTensor {
         }
     }
 
-    /// The values of a float32 tensor.
+    /// Returns the values of a float32 tensor.
     pub(crate) fn values_mut(&mut self) -> &mut [f32] {
         assert!(self.form == Form::F32, "a bfloat16 tensor is written as such");
         &mut self.lines.f32s_mut()[..self.rows * self.columns]
     }
 
-    /// The rows of a bfloat16 tensor; None for float32.
+    /// Returns the rows of a bfloat16 tensor; None for float32.
     pub(crate) fn bf16(&self) -> Option<bf16::Rows<'_>> {
         let rows = bf16::Rows { values: self.lines.u16s(), stride: bf16::stride(self.columns) };
         (self.form == Form::Bf16).then_some(rows)
     }
 
-    /// The values of a bfloat16 tensor, [`bf16::stride`] from row to row.
+    /// Returns the values of a bfloat16 tensor, [`bf16::stride`] from row to row.
     pub(crate) fn bf16_mut(&mut self) -> &mut [u16] {
         assert!(self.form == Form::Bf16, "a float32 tensor is written as such");
         &mut self.lines.u16s_mut()[..self.rows * bf16::stride(self.columns)]
@@ -71,13 +71,14 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    /// A float32 tensor whose values are whatever its memory held before: the caller writes every one.
+    /// Returns a float32 tensor whose values are whatever its memory held before: the caller writes every
+    /// one.
     pub(crate) fn tensor(&self, rows: usize, columns: usize) -> CpuTensor {
         self.give(rows, columns, Form::F32, rows * columns)
     }
 
-    /// The same in bfloat16. Columns that only products read are zeros, and rows that they read beyond the
-    /// last may hold anything.
+    /// Returns the same in bfloat16. Columns that only products read are zeros, and rows that they read
+    /// beyond the last may hold anything.
     pub(crate) fn bf16_tensor(&self, rows: usize, columns: usize) -> CpuTensor {
         let needed = bf16::memory(rows, columns);
         let mut tensor = self.give(rows, columns, Form::Bf16, needed);
@@ -89,7 +90,7 @@ impl Buffers {
         tensor
     }
 
-    /// An idle buffer serves when it is large enough and less than twice too large, so that a batch a little
+    /// Returns an idle buffer if one is large enough and less than twice too large, so that a batch a little
     /// longer than the last replaces its buffers instead of adding to them.
     fn give(&self, rows: usize, columns: usize, form: Form, needed: usize) -> CpuTensor {
         let mut idle = self.idle.relock();

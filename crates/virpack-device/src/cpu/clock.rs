@@ -26,7 +26,7 @@ impl Clock {
         done
     }
 
-    /// The time of each kind of work.
+    /// Returns the time of each kind of work.
     pub(crate) fn read(&self) -> Work {
         let [products, attention, rest] =
             [0, 1, 2].map(|kind| Duration::from_nanos(self.0[kind].load(Ordering::Relaxed)));

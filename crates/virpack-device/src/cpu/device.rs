@@ -12,7 +12,7 @@ pub const CPU_TOKEN_BUDGET: usize = 4096;
 const CPU_SPARE: u64 = 24 << 20;
 
 impl Cpu {
-    /// The instructions in use, and the precision where it is not float32.
+    /// Returns the instructions in use, and the precision where it is not float32.
     pub(super) fn arithmetic(&self) -> String {
         match self.bf16_instructions() {
             None => self.instructions().to_owned(),
@@ -21,9 +21,9 @@ impl Cpu {
         }
     }
 
-    /// The embedding table and two tensors are float32, the residual stream and the last norm's rows, whose
-    /// memory what is normed before products takes meanwhile. All else that grows with the model or the batch
-    /// is bfloat16.
+    /// Returns the footprint: the embedding table and two tensors are float32, the residual stream and the
+    /// last norm's rows, whose memory what is normed before products takes meanwhile. All else that grows
+    /// with the model or the batch is bfloat16.
     fn bf16_footprint(&self, model: &ModelShape, longest: usize) -> ModelFootprint {
         let values = size_of::<f32>() as u64;
         let table = model.matrices.first().copied().unwrap_or(0);

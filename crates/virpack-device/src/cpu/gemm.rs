@@ -22,7 +22,7 @@ pub(crate) struct Left<'a> {
 ///
 /// # Safety
 ///
-/// `out` points to `rows` rows of `columns` elements, `stride` apart, that nobody else reads or writes.
+/// `out` points to `rows` rows of `columns` elements, `stride` apart, that no other thread reads or writes.
 pub(crate) unsafe fn multiply(left: Left<'_>, right: &[f32], out: *mut f32, stride: usize, add: bool) {
     let Left { values, rows, inner, stride: left_stride } = left;
     let columns = right.len() / inner;

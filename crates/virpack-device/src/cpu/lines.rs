@@ -53,7 +53,7 @@ impl Lines {
         &mut self.memory[self.start..][..values]
     }
 
-    /// The same memory as pairs of bfloat16 values.
+    /// Returns the same memory as pairs of bfloat16 values.
     pub(crate) fn u32s(&self) -> &[u32] {
         cast_slice(self.f32s())
     }
@@ -62,7 +62,7 @@ impl Lines {
         cast_slice_mut(self.f32s_mut())
     }
 
-    /// The same memory as bfloat16 values, twice as many.
+    /// Returns the same memory as bfloat16 values, twice as many.
     pub(crate) fn u16s(&self) -> &[u16] {
         cast_slice(self.f32s())
     }

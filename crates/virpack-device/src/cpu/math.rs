@@ -21,7 +21,7 @@ pub(crate) fn exp_nonpositive<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         p = simd.mul_add_e_f32s(p, r, simd.splat_f32s(c));
     }
-    // n stands in the low bits of `shifted`; moved into the exponent it multiplies by 2^n.
+    // n is in the low bits of `shifted`; moved into the exponent it multiplies by 2^n.
     let exponent = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
     simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(p), exponent))
 }
@@ -62,7 +62,7 @@ const LN_ERFC: [f32; 10] = [
     -1.241_363_5e-6,
 ];
 
-/// The exact GELU, `x · erfc(-x / √2) / 2`, within 1e-7 of its own scale.
+/// Returns the exact GELU, `x · erfc(-x / √2) / 2`, within 1e-7 of its own scale.
 ///
 /// For negative `x` the complementary error function is used as it is, so the tail keeps its relative
 /// accuracy and goes to zero.

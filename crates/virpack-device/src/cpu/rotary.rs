@@ -47,7 +47,7 @@ impl RotaryTable {
 pub(crate) struct RotaryTables(Mutex<Vec<Arc<RotaryTable>>>);
 
 impl RotaryTables {
-    /// A table of these frequencies that reaches at least `positions`.
+    /// Returns a table of these frequencies that reaches at least `positions`.
     pub(crate) fn get(&self, frequencies: &[f32], positions: usize) -> Arc<RotaryTable> {
         let mut tables = self.0.relock();
         let place = tables.iter().position(|t| t.frequencies == frequencies);

@@ -25,7 +25,7 @@ pub(crate) fn tiles(rows: usize, columns: usize, threads: usize, cut: Cut) -> Ve
     tiles_of(std::iter::once(0..rows), columns, threads, cut)
 }
 
-/// The same, where no tile holds rows of two `parts`.
+/// Returns the same, where no tile holds rows of two `parts`.
 pub(crate) fn tiles_of(
     parts: impl Iterator<Item = Range<usize>>,
     columns: usize,
@@ -80,7 +80,7 @@ impl<T> SharedRows<T> {
         self.columns
     }
 
-    /// A part of one row.
+    /// Returns a part of one row.
     ///
     /// # Safety
     ///

@@ -37,15 +37,15 @@ impl<'a, I: Iterator<Item = &'a [f32]>> WithSimd for SumRows<'a, I> {
 }
 
 impl CpuPacked {
-    /// The tokens of a token's sequence.
+    /// Returns the tokens of a token's sequence.
     fn sequence_of(&self, token: usize) -> Range<usize> {
         let next = self.cu_seqlens.partition_point(|&start| start <= token);
         self.cu_seqlens[next - 1]..self.cu_seqlens[next]
     }
 }
 
-/// The tokens of the window around `token` inside `sequence`, and the place in the window of the first of
-/// them.
+/// Returns the tokens of the window around `token` inside `sequence`, and the place in the window of the
+/// first of them.
 fn window_around(token: usize, sequence: &Range<usize>, window: usize) -> (Range<usize>, usize) {
     let half = window / 2;
     let first = token.saturating_sub(half).max(sequence.start);
@@ -53,7 +53,7 @@ fn window_around(token: usize, sequence: &Range<usize>, window: usize) -> (Range
 }
 
 impl Cpu {
-    /// The sum of a row of a table for each token of a window, and of `bias`.
+    /// Returns the sum of a row of a table for each token of a window, and of `bias`.
     pub(super) fn sum_windows(
         &self,
         table: &CpuMatrix,
@@ -76,7 +76,7 @@ impl Cpu {
         Ok(out)
     }
 
-    /// The rows of each window side by side, in the precision of `x`.
+    /// Returns the rows of each window side by side, in the precision of `x`.
     pub(super) fn unfolded(
         &self,
         x: &CpuTensor,
@@ -100,8 +100,8 @@ impl Cpu {
         Ok(out)
     }
 
-    /// A convolution in float32: the rows of a window lie side by side in memory already, once zeros stand
-    /// between the sequences, so that the product reads rows that overlap.
+    /// Returns a convolution in float32: the rows of a window lie side by side in memory already, once
+    /// zeros are between the sequences, so that the product reads rows that overlap.
     pub(super) fn convolution(
         &self,
         x: &CpuTensor,
@@ -127,7 +127,7 @@ impl Cpu {
         Ok(out)
     }
 
-    /// The rows of `x`, normed, with `gap` rows of zeros before each sequence and after the last:
+    /// Returns the rows of `x`, normed, with `gap` rows of zeros before each sequence and after the last:
     /// `[tokens + gap · (n + 1), columns]`.
     fn normed_between_zeros(
         &self,
@@ -157,7 +157,7 @@ impl Cpu {
 }
 
 impl CpuPacked {
-    /// How many sequences come before a token's own.
+    /// Returns how many sequences come before a token's own.
     fn place_of(&self, token: usize) -> usize {
         self.cu_seqlens.partition_point(|&start| start <= token) - 1
     }

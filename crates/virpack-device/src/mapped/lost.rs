@@ -1,7 +1,8 @@
-//! What the process says when a mapped file loses its end: a line that names the file, instead of the system's "Bus error".
+//! Reports when a mapped file loses its end: a line that names the file, instead of the system's "Bus error".
 //!
-//! Reading a page that a truncated file does not have any more raises SIGBUS, and there is nothing to read instead. The
-//! handler says so and ends the process; for any other address it leaves the signal to the handler that was there before.
+//! Reading a page that a truncated file does not have any more raises SIGBUS, and there is nothing to read
+//! instead. The handler reports it and ends the process; for any other address it leaves the signal to the
+//! handler that was there before.
 
 use std::ffi::{c_int, c_void};
 use std::path::Path;
@@ -55,7 +56,7 @@ impl Drop for Watch {
     }
 }
 
-/// A path without control characters.
+/// Returns a path without control characters.
 fn shown(path: &Path) -> String {
     let text = path.display().to_string();
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()

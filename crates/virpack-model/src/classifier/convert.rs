@@ -10,8 +10,8 @@ use super::{BATCH_NORM_EPS, CHUNK_LENGTH, ClassifierFacts, FEATURES, JOINT};
 use crate::ModelError;
 use crate::weights::{StoredDtype, TensorFile};
 
-/// The classifier in `from` as a safetensors file: its tensors under their own names in float32, and the length of its
-/// chunks, its batch norm's eps and whether it is joint as metadata.
+/// Returns the classifier in `from` as a safetensors file: its tensors under their own names in float32,
+/// and the length of its chunks, its batch norm's eps and whether it is joint as metadata.
 /// [`Classifier::open`](super::Classifier::open) reads the same from both.
 ///
 /// # Errors

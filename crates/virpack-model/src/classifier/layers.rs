@@ -43,12 +43,12 @@ pub(super) struct BatchNorm<'a> {
     pub(super) bias: Option<&'a StoredTensor>,
     pub(super) mean: &'a StoredTensor,
     pub(super) variance: &'a StoredTensor,
-    /// Where a whole model says it.
+    /// Where a complete saved model states it.
     pub(super) eps: Option<f64>,
 }
 
 impl<'a> Layers<'a> {
-    /// Finds the layers, or says why they are not those of a classifier.
+    /// Finds the layers, or reports why they are not those of a classifier.
     pub(super) fn find(file: &'a TensorFile) -> Result<Self, ClassifierProblem> {
         file.modules.iter().try_for_each(check_module)?;
         let (mut linears, mut norms) = (Vec::new(), Vec::new());
@@ -147,7 +147,7 @@ impl<'a> LayerTensors<'a> {
     }
 }
 
-/// The tensors layer by layer, without BatchNorm's count of batches.
+/// Returns the tensors layer by layer, without BatchNorm's count of batches.
 fn groups(tensors: &[StoredTensor]) -> Vec<LayerTensors<'_>> {
     let mut groups: Vec<LayerTensors<'_>> = Vec::new();
     for tensor in tensors {

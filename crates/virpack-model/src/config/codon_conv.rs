@@ -30,8 +30,8 @@ pub struct CodonConvConfig {
 }
 
 impl CodonConvConfig {
-    /// The settings of the model that `weights` were opened from, in config.json beside them, checked against
-    /// their shapes.
+    /// Returns the settings of the model that `weights` were opened from, in config.json beside them,
+    /// checked against their shapes.
     ///
     /// # Errors
     ///
@@ -138,7 +138,7 @@ impl CodonConvConfig {
         [[self.intermediate, self.window * self.hidden], [self.hidden, self.intermediate]]
     }
 
-    /// How many parameters the encoder has, without any head.
+    /// Returns how many parameters the encoder has, without any head.
     #[must_use]
     pub fn parameters(&self) -> u64 {
         let tensors = self.tensors();

@@ -27,7 +27,7 @@ pub struct DnabertConfig {
 }
 
 impl DnabertConfig {
-    /// The settings that DNABERT-S and DNABERT-2 share: 117 M parameters.
+    /// Returns the settings that DNABERT-S and DNABERT-2 share: 117 M parameters.
     #[must_use]
     pub fn published() -> Self {
         Self {
@@ -41,8 +41,8 @@ impl DnabertConfig {
         }
     }
 
-    /// The settings of the model that `weights` were opened from, in config.json beside them, checked against their
-    /// shapes.
+    /// Returns the settings of the model that `weights` were opened from, in config.json beside them,
+    /// checked against their shapes.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl DnabertConfig {
         [[3 * hidden, hidden], [hidden, hidden], [2 * intermediate, hidden], [hidden, intermediate]]
     }
 
-    /// How many parameters the encoder has, without any head.
+    /// Returns how many parameters the encoder has, without any head.
     #[must_use]
     pub fn parameters(&self) -> u64 {
         let tensors = self.tensors();

@@ -44,7 +44,7 @@ pub(super) enum AttemptError {
 }
 
 impl AttemptError {
-    /// Whether the same request may succeed a little later.
+    /// Returns whether the same request may succeed a little later.
     pub(super) fn is_passing(&self) -> bool {
         match self {
             AttemptError::Status(code) => *code >= 500 || *code == 429 || *code == 408 || *code == 416,

@@ -19,17 +19,17 @@ impl RepositoryDir {
         Self { path: cache.join(&name), locks: cache.join(".locks").join(name) }
     }
 
-    /// The bytes of a file, by its ETag.
+    /// Returns the bytes of a file, by its ETag.
     pub(super) fn blob(&self, etag: &str) -> PathBuf {
         self.path.join("blobs").join(etag)
     }
 
-    /// What a broken download left of it, as `huggingface_hub` calls it too.
+    /// Returns what a broken download left of it, as `huggingface_hub` calls it too.
     pub(super) fn part(&self, etag: &str) -> PathBuf {
         self.path.join("blobs").join(format!("{etag}.incomplete"))
     }
 
-    /// A commit's files.
+    /// Returns a commit's files.
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
         self.path.join("snapshots").join(commit)
     }

@@ -22,7 +22,7 @@ pub(super) struct Client<'a> {
     agent: Agent,
 }
 
-/// The answer after all redirects, and what the Hub said on the way to it.
+/// The answer after all redirects, and the headers of the answers before it.
 pub(super) struct Answer {
     pub(super) response: Response<Body>,
     /// The headers of each answer, the Hub's own first.
@@ -30,12 +30,12 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// A header, from the first answer that has it.
+    /// Returns a header, from the first answer that has it.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find_map(|headers| headers.get(name)?.to_str().ok())
     }
 
-    /// A header of the last answer.
+    /// Returns a header of the last answer.
     pub(super) fn last(&self, name: &str) -> Option<&str> {
         self.response.headers().get(name)?.to_str().ok()
     }
@@ -59,7 +59,8 @@ impl<'a> Client<'a> {
         Ok(Self { options, agent: config.build().into() })
     }
 
-    /// Asks for `path` of the Hub, from byte `from` to `to` where there are such; gives what is no redirect.
+    /// Asks for `path` of the Hub, from byte `from` to `to` if it has them; returns the first answer that
+    /// is not a redirect.
     pub(super) fn get(&self, path: &str, range: Option<(u64, Option<u64>)>) -> Result<Answer, AttemptError> {
         let hub: Uri = self.options.endpoint.parse().map_err(|_| AttemptError::Endpoint)?;
         let mut url: Uri =
@@ -97,7 +98,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Whether both are one server: scheme, host and port.
+/// Returns whether both are one server: scheme, host and port.
 fn is_same_host(hub: &Uri, url: &Uri) -> bool {
     let port = |uri: &Uri| uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
     let host = |uri: &Uri| uri.host().map(str::to_ascii_lowercase);
@@ -122,7 +123,7 @@ fn join(base: &Uri, place: &str) -> Option<Uri> {
     whole.split('#').next()?.parse().ok().filter(|uri: &Uri| uri.host().is_some())
 }
 
-/// Bytes of a whole file by `Content-Range: bytes 0-9/100`, and the first one sent.
+/// Returns the bytes of the complete file by `Content-Range: bytes 0-9/100`, and the first one sent.
 pub(super) fn content_range(header: &str) -> Option<(u64, u64)> {
     let (range, whole) = header.trim().strip_prefix("bytes ")?.split_once('/')?;
     Some((range.split_once('-')?.0.trim().parse().ok()?, whole.trim().parse().ok()?))

@@ -97,8 +97,8 @@ impl fmt::Debug for Refetch {
 }
 
 impl Refetch {
-    /// Downloads from the Hub of `options` into the cache that the damaged file is in; `progress` is told the file and
-    /// what is wrong with it first.
+    /// Downloads from the Hub of `options` into the cache that the damaged file is in; `progress` receives
+    /// the file and what is wrong with it first.
     #[must_use]
     pub fn new(options: HubOptions, progress: Arc<dyn DownloadProgress + Send + Sync>) -> Self {
         Refetch { options, progress }
@@ -145,7 +145,7 @@ pub fn load_again<T, E: HoldsModelError>(
     })
 }
 
-/// The damage of the models' files if it may be the cause of an error, else the error itself.
+/// Returns the damage of the models' files if it may be the cause of an error, else the error itself.
 fn found_in(error: ModelError, models: &[&Location]) -> ModelError {
     let may_be_damage = matches!(
         error,
@@ -173,7 +173,7 @@ fn found_in(error: ModelError, models: &[&Location]) -> ModelError {
     }
 }
 
-/// The SHA-256 that a file in the Hub's cache should have: the cache names large files by it.
+/// Returns the SHA-256 that a file in the Hub's cache should have: the cache names large files by it.
 fn promised(path: &Path) -> Option<(PathBuf, String)> {
     let blob = path.canonicalize().ok()?;
     let name = blob.file_name()?.to_str()?.to_owned();
@@ -181,21 +181,21 @@ fn promised(path: &Path) -> Option<(PathBuf, String)> {
     (is_blob && is_sha256(&name)).then_some((blob, name))
 }
 
-/// A file in the Hub's cache, compared by its hash with its name there; None for one that is right, or not
-/// there.
+/// Returns a file in the Hub's cache, compared by its hash with its name there; None for one that is right,
+/// or not there.
 pub(crate) fn damage_by_hash(path: &Path, sha256: &str) -> Option<DamagedFile> {
     let (blob, promised) = promised(path)?;
     let is_right = promised.eq_ignore_ascii_case(sha256);
     (!is_right).then(|| DamagedFile { path: path.to_owned(), blob, found: sha256.to_owned() })
 }
 
-/// Those of the files that the Hub's cache has damaged; the others are not read.
+/// Returns those of the files that the Hub's cache has damaged; the others are not read.
 pub(crate) fn damaged(files: &[Location]) -> Vec<DamagedFile> {
     let paths = files.iter().map(Location::path).filter(|path| promised(path).is_some());
     paths.filter_map(|path| damage_by_hash(&path, &checksum(&path).ok()?.1)).collect()
 }
 
-/// The cache, the repository with its commit, and the name in it, of a file in a snapshot.
+/// Returns the cache, the repository with its commit, and the name in it, of a file in a snapshot.
 fn place(file: &Path) -> Option<(PathBuf, Repository, String)> {
     let snapshot = file.parent()?.canonicalize().ok()?;
     let (snapshots, revision) = (snapshot.parent()?, snapshot.file_name()?.to_str()?);
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_a_snapshot_says_what_it_is() {
+    fn a_file_of_a_snapshot_has_its_repository_and_name() {
         let cache = tempfile::tempdir().unwrap();
         let cache = cache.path().canonicalize().unwrap();
         let snapshot = cache.join("models--me--my-model/snapshots/0123abcd");

@@ -1,7 +1,7 @@
 //! Fetching a repository's files into the cache: the Hub's protocol, and what keeps a wrong byte out of the cache.
 //!
-//! A file comes into `blobs/ETAG.incomplete`, is taken up there after a break, is hashed whole and compared with what the
-//! Hub promised, and only then gets its name.
+//! A file comes into `blobs/ETAG.incomplete`, is resumed there after a break, is hashed completely and
+//! compared with what the Hub promised, and only then gets its name.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -35,7 +35,7 @@ pub(super) fn download(
     progress: &dyn DownloadProgress,
 ) -> Result<PathBuf, ModelError> {
     let hub = Hub::new(repository, options, progress)?;
-    // Not retried: where there is no network, waiting only keeps the message back.
+    // Not retried: where there is no network, waiting only delays the message.
     let (commit, names) = hub.list().map_err(|problem| hub.failed(CONFIG, problem))?;
     if names.iter().any(|name| name == weights::adapters::SETTINGS) {
         let path = PathBuf::from(&repository.id);
@@ -83,14 +83,14 @@ struct Hub<'a> {
     folder: RepositoryDir,
 }
 
-/// What the Hub says of a file.
+/// The facts about a file in the Hub's answer.
 pub(super) struct FileFacts {
     pub(super) etag: String,
     pub(super) size: u64,
 }
 
 impl FileFacts {
-    /// The SHA-256 that the file must have, where the Hub names it.
+    /// Returns the SHA-256 that the file must have, where the Hub names it.
     fn sha256(&self) -> Option<&str> {
         Some(&*self.etag).filter(|etag| is_sha256(etag))
     }
@@ -107,7 +107,7 @@ impl<'a> Hub<'a> {
         Ok(Hub { repository, options, progress, client, folder })
     }
 
-    /// The commit that the revision is, and the names of its files.
+    /// Returns the commit that the revision is, and the names of its files.
     fn list(&self) -> Result<(String, Vec<String>), AttemptError> {
         let revision = percent_encoded(&self.repository.revision);
         let answer =
@@ -267,7 +267,7 @@ fn failed(repository: &Repository, options: &HubOptions, file: &str, problem: At
     }
 }
 
-/// The commit and the names of files in the Hub's list of a repository.
+/// Returns the commit and the names of files in the Hub's list of a repository.
 pub(super) fn listed(text: &[u8]) -> Result<(String, Vec<String>), AttemptError> {
     let json: serde_json::Value =
         serde_json::from_slice(text).map_err(|error| AttemptError::List(error.to_string()))?;
@@ -281,7 +281,7 @@ pub(super) fn listed(text: &[u8]) -> Result<(String, Vec<String>), AttemptError>
     Ok((commit.to_owned(), names))
 }
 
-/// What the Hub says of a file, whose ETag becomes a name in the cache.
+/// Returns the facts about a file in the Hub's answer, whose ETag becomes a name in the cache.
 pub(super) fn facts(answer: &Answer) -> Result<FileFacts, AttemptError> {
     let etag = answer.header("x-linked-etag").or_else(|| answer.header("etag")).unwrap_or_default();
     let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
@@ -297,7 +297,7 @@ pub(super) fn facts(answer: &Answer) -> Result<FileFacts, AttemptError> {
     Ok(FileFacts { etag, size: size.ok_or(AttemptError::Header("Content-Range"))? })
 }
 
-/// Compares a whole file with what the Hub says of it: by its SHA-256, else by size and its own consistency.
+/// Compares a complete file with the Hub's facts: by its SHA-256, else by size and its own consistency.
 fn checked(path: &Path, name: &str, facts: &FileFacts, sha256: Option<String>) -> Result<(), AttemptError> {
     if length(path) != Some(facts.size) {
         return Err(AttemptError::Ended { found: length(path).unwrap_or(0), size: facts.size });
@@ -318,7 +318,7 @@ fn checked(path: &Path, name: &str, facts: &FileFacts, sha256: Option<String>) -
     Ok(())
 }
 
-/// What is wrong with a file of the cache, for people.
+/// Returns what is wrong with a file of the cache, for people.
 fn damage(name: &str, problem: &AttemptError) -> String {
     match problem {
         AttemptError::Ended { found, size } => format!("{name} has {found} bytes there instead of {size}"),
@@ -327,7 +327,7 @@ fn damage(name: &str, problem: &AttemptError) -> String {
     }
 }
 
-/// An error of a body's reader: the network's, of which the client's own are inside.
+/// Returns an error of a body's reader: the network's, of which the client's own are inside.
 fn read_failed(error: io::Error) -> AttemptError {
     match error.downcast::<ureq::Error>() {
         Ok(error) => error.into(),
@@ -339,7 +339,7 @@ fn is_commit(text: &str) -> bool {
     !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// A part of a path in a URL.
+/// Returns a part of a path in a URL.
 fn percent_encoded(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     text.bytes().map(|b| if is_plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()

@@ -75,7 +75,7 @@ pub enum HubError {
     Certificate {
         /// The Hub that was asked.
         endpoint: String,
-        /// What its check said.
+        /// The message of its check.
         reason: String,
     },
     /// `SSL_CERT_FILE` or `SSL_CERT_DIR` without a certificate.

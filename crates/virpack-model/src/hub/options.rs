@@ -57,7 +57,8 @@ const RETRIES: usize = 5;
 const SECONDS: u64 = 60;
 
 impl HubOptions {
-    /// The Hub and a cache, whatever the environment says: without a token, on the network.
+    /// Returns options for the Hub and a cache, without the environment's settings: without a token, on the
+    /// network.
     #[must_use]
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         HubOptions {
@@ -82,7 +83,7 @@ impl HubOptions {
         HubOptions { token, ..self }
     }
 
-    /// Whether the network is left alone.
+    /// Returns whether the network is left alone.
     #[must_use]
     pub fn offline(self, offline: bool) -> Self {
         HubOptions { offline, ..self }
@@ -150,7 +151,7 @@ impl HubOptions {
 }
 
 impl HubOptions {
-    /// The Hub's address as it may be printed, without a name and password in it.
+    /// Returns the Hub's address as it may be printed, without a name and password in it.
     pub(crate) fn shown_endpoint(&self) -> String {
         match self.credentials() {
             None => self.endpoint.clone(),
@@ -158,7 +159,7 @@ impl HubOptions {
         }
     }
 
-    /// A message, in which the address may stand, without them.
+    /// Returns a message, which may contain the address, without them.
     pub(super) fn without_password(&self, message: &str) -> String {
         match self.credentials() {
             None => message.to_owned(),

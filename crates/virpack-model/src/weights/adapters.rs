@@ -79,7 +79,7 @@ pub(super) fn refuse_tensor(path: PathBuf, name: &str) -> Result<(), ModelError>
     if is_adapter { Err(refused(path, name.into(), None)) } else { Ok(()) }
 }
 
-/// A repository or a directory whose adapter makes other weights than its files hold.
+/// Returns a repository or a directory whose adapter makes other weights than its files hold.
 pub(crate) fn refused(path: PathBuf, found: PathBuf, base: Option<String>) -> ModelError {
     let found = found.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     ModelError::Adapter { path, found, base }

@@ -34,14 +34,14 @@ impl Weights {
         Ok(())
     }
 
-    /// The first tensor of the encoder that is another one in `other`.
+    /// Returns the first tensor of the encoder that is another one in `other`.
     fn difference(&self, other: &Weights) -> Option<String> {
         let is_read = |name: &&String| unread::harmless(name).is_none();
         let names = self.tensors.keys().chain(other.tensors.keys()).filter(is_read);
         names.into_iter().find(|name| self.ends(name) != other.ends(name)).cloned()
     }
 
-    /// A tensor's shape with the bits of its first and last values.
+    /// Returns a tensor's shape with the bits of its first and last values.
     fn ends(&self, name: &str) -> Option<(&[usize], Vec<u32>)> {
         let place = self.tensors.get(name)?;
         Some((&place.stored.shape, self.files[place.file].ends(&place.stored)))

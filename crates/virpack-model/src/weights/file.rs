@@ -18,13 +18,13 @@ pub(crate) struct TensorFile {
     bytes: Bytes,
     /// In the order of the file: for safetensors by place, for a checkpoint as it was saved.
     pub(crate) tensors: Vec<StoredTensor>,
-    /// Where a whole model was saved: its modules.
+    /// The modules, if a complete model was saved.
     pub(crate) modules: Vec<StoredModule>,
     pub(super) fair_esm: Option<FairEsmSettings>,
 }
 
 impl TensorFile {
-    /// Opens a file and checks what it says of its tensors; none is read yet.
+    /// Opens a file and checks its list of tensors; none is read yet.
     pub(crate) fn open(location: Location) -> Result<Self, ModelError> {
         let path = location.path();
         let opened = location.open()?;
@@ -50,12 +50,12 @@ impl TensorFile {
         tensor.read(&self.bytes)
     }
 
-    /// The first and last values of one tensor of this file, as bits.
+    /// Returns the first and last values of one tensor of this file, as bits.
     pub(super) fn ends(&self, tensor: &StoredTensor) -> Vec<u32> {
         tensor.ends(&self.bytes)
     }
 
-    /// The facts that a safetensors file carries beside its tensors.
+    /// Returns the facts that a safetensors file carries beside its tensors.
     pub(crate) fn metadata(&self) -> Result<HashMap<String, String>, ModelError> {
         if self.is_safetensors() {
             safetensors::metadata(whole(&self.bytes), &self.path)

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// Prefixes under which a whole encoder may stand: a head's model in Hugging Face layout has the encoder as its
+/// Prefixes that a complete encoder may have: a head's model in Hugging Face layout has the encoder as its
 /// `esm` (or, for MosaicBERT, `bert`).
 const HEAD_PREFIXES: [&str; 2] = ["esm.", "bert."];
 
@@ -16,7 +16,7 @@ const FAIR_ESM_MODEL: [(&str, &str); 8] = [
     ("emb_layer_norm_before.", "embeddings.layer_norm."),
     ("emb_layer_norm_after.", "encoder.emb_layer_norm_after."),
     ("lm_head.weight", "lm_head.decoder.weight"),
-    // The rest is named alike; it stands here so that a fair-esm prefix is taken off it.
+    // The rest has the same names; it is listed so that a fair-esm prefix is removed.
     ("lm_head.", "lm_head."),
     ("contact_head.", "contact_head."),
     ("embed_out", "embed_out"),
@@ -35,9 +35,9 @@ const FAIR_ESM_LAYER: [(&str, &str); 9] = [
     ("final_layer_norm.", "LayerNorm."),
 ];
 
-/// The name of a tensor in Hugging Face's bare encoder, given its name in a file.
+/// Returns the name of a tensor in Hugging Face's bare encoder, given its name in a file.
 ///
-/// Names of heads (`lm_head.…`, `classifier.…`) and names that are none of ours stay as they are.
+/// Names of heads (`lm_head.…`, `classifier.…`) and unknown names stay as they are.
 pub(super) fn canonical(name: &str) -> Cow<'_, str> {
     let name = encoder_name(name);
     // TensorFlow's names for a layer norm's parameters, which transformers 5 writes again.

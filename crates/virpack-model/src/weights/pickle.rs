@@ -2,7 +2,7 @@
 //!
 //! A pickle is a program for a small stack machine whose only dangerous instructions are those that name a Python
 //! callable and call it. This machine runs the rest and records the calls: `os.system("…")` becomes an
-//! [`Node::Object`] that says so. Who reads the result decides which callables mean something (for tensors,
+//! [`Node::Object`] that records it. The caller decides which callables mean something (for tensors,
 //! `torch.rs`); all others stay inert.
 //!
 //! Values live in one flat list and refer to each other by [`Id`], so that shared and even circular values cost
@@ -67,13 +67,13 @@ pub enum Node<'a> {
     Bool(bool),
     /// An integer of at most 64 bits.
     Int(i64),
-    /// A longer integer, little-endian in two's complement or as decimal text; nobody's business here.
+    /// A longer integer, little-endian in two's complement or as decimal text; not needed here.
     Long(&'a [u8]),
     /// A float.
     Float(f64),
     /// A string.
     Str(&'a str),
-    /// Bytes, or a string that is no UTF-8 (Python's lone surrogates).
+    /// Bytes, or a string that is not UTF-8 (Python's lone surrogates).
     Bytes(&'a [u8]),
     /// A list.
     List(Vec<Id>),
@@ -105,7 +105,7 @@ pub enum Node<'a> {
     Persistent(Id),
 }
 
-/// One whole pickle.
+/// One complete pickle.
 #[derive(Debug, Clone)]
 pub struct Pickle<'a> {
     nodes: Vec<Node<'a>>,
@@ -125,7 +125,7 @@ impl<'a> Pickle<'a> {
         machine::run(input)
     }
 
-    /// The value that unpickling returns.
+    /// Returns the value that unpickling returns.
     #[must_use]
     pub fn root(&self) -> Id {
         self.root
@@ -137,13 +137,13 @@ impl<'a> Pickle<'a> {
         self.bytes
     }
 
-    /// Whether it took no bytes: never, a pickle has at least an end.
+    /// Returns whether it took no bytes: never, a pickle has at least an end.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
-    /// A value.
+    /// Returns a value.
     ///
     /// # Panics
     ///
@@ -153,12 +153,12 @@ impl<'a> Pickle<'a> {
         &self.nodes[id.0 as usize]
     }
 
-    /// All values, in the order in which they were made.
+    /// Returns all values, in the order in which they were made.
     pub fn ids(&self) -> impl Iterator<Item = Id> + use<> {
         (0..self.nodes.len() as u32).map(Id)
     }
 
-    /// The items of a dict, or none for anything else.
+    /// Returns the items of a dict, or none for anything else.
     #[must_use]
     pub fn items(&self, id: Id) -> &[(Id, Id)] {
         match self.node(id) {
@@ -167,7 +167,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// The elements of a tuple or list, or none for anything else.
+    /// Returns the elements of a tuple or list, or none for anything else.
     #[must_use]
     pub fn elements(&self, id: Id) -> &[Id] {
         match self.node(id) {
@@ -176,7 +176,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// The text of a string.
+    /// Returns the text of a string.
     #[must_use]
     pub fn str(&self, id: Id) -> Option<&'a str> {
         match self.node(id) {
@@ -185,14 +185,14 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// The last value under `key` in a dict.
+    /// Returns the last value under `key` in a dict.
     #[must_use]
     pub fn get(&self, dict: Id, key: &str) -> Option<Id> {
         let mut items = self.items(dict).iter().rev();
         items.find(|(name, _)| self.str(*name) == Some(key)).map(|(_, value)| *value)
     }
 
-    /// The attribute of an object such as `argparse.Namespace`, or the value in a dict.
+    /// Returns the attribute of an object such as `argparse.Namespace`, or the value in a dict.
     #[must_use]
     pub fn attribute(&self, id: Id, name: &str) -> Option<Id> {
         match self.node(id) {
@@ -205,7 +205,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// The arguments of an object that calling `module.name` would have made.
+    /// Returns the arguments of an object that calling `module.name` would have made.
     #[must_use]
     pub fn call(&self, id: Id) -> Option<(&'a str, &'a str, &[Id])> {
         let Node::Object { callable, args, .. } = self.node(id) else { return None };
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dict_filled_after_it_was_memoized_is_full_wherever_it_stands() {
+    fn a_dict_filled_after_it_was_memoized_is_full_at_every_place() {
         // d = {}; [d, d] with d["a"] = 1 set in between
         let pickle = Pickle::parse(b"\x80\x02]q\x00}q\x01X\x01\x00\x00\x00aK\x01sah\x01a.").unwrap();
         let elements = pickle.elements(pickle.root());

@@ -9,16 +9,17 @@ use safetensors::tensor::Metadata;
 use super::tensor::{StoredTensor, contiguous_strides};
 use crate::ModelError;
 
-/// Bytes of the header's length, which stands first in the file.
+/// Bytes of the header's length, the first field of the file.
 const LENGTH_BYTES: usize = 8;
 
-/// Finds the tensors in a whole safetensors file; `path` is for messages only.
+/// Finds the tensors in a complete safetensors file; `path` is for messages only.
 ///
 /// Every tensor returned lies within `file`, and together they fill it.
 ///
 /// # Errors
 ///
-/// [`ModelError::Truncated`] for a file shorter than its header says, [`ModelError::Safetensors`] for any other damage.
+/// [`ModelError::Truncated`] for a file shorter than its header states, [`ModelError::Safetensors`] for any
+/// other damage.
 pub fn tensors(file: &[u8], path: &Path) -> Result<Vec<StoredTensor>, ModelError> {
     let (header_bytes, metadata) = header(file, path)?;
     let data = LENGTH_BYTES + header_bytes;
@@ -38,7 +39,8 @@ pub fn tensors(file: &[u8], path: &Path) -> Result<Vec<StoredTensor>, ModelError
     Ok(tensors)
 }
 
-/// The facts that a whole safetensors file carries beside its tensors; `path` is for messages only.
+/// Returns the metadata that a complete safetensors file carries beside its tensors; `path` is for messages
+/// only.
 ///
 /// # Errors
 ///
@@ -56,8 +58,8 @@ fn header(file: &[u8], path: &Path) -> Result<(usize, Metadata), ModelError> {
     })
 }
 
-/// The file's length by its own header, where enough of it can be read: the header's length, then the end of the
-/// last tensor. A header too large to be one is not taken at its word.
+/// Returns the file's length by its own header, where enough of it can be read: the header's length, then
+/// the end of the last tensor. A header too large to be one is not taken at its word.
 fn promised_bytes(file: &[u8]) -> Option<u64> {
     let length = file.get(..LENGTH_BYTES)?.try_into().ok()?;
     let header_end = u64::from_le_bytes(length).checked_add(LENGTH_BYTES as u64)?;
@@ -94,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cut_anywhere_is_an_error_that_says_so() {
+    fn a_file_cut_at_any_byte_is_reported_as_truncated() {
         let whole = file(GOOD, &[0; 8]);
         for cut in 0..whole.len() {
             match error(&whole[..cut]) {

@@ -16,7 +16,7 @@ pub(crate) const NAMES: [&str; 4] = [
     "pytorch_model.bin.index.json",
 ];
 
-/// The index that names the weights at `location`, where one does.
+/// Returns the index that names the weights at `location`, where one does.
 pub(super) fn index(location: &Location) -> Option<Location> {
     let is_index = |path: &Path| path.extension().is_some_and(|kind| kind == "json");
     if !location.is_directory() {
@@ -26,7 +26,8 @@ pub(super) fn index(location: &Location) -> Option<Location> {
     best.filter(|file| is_index(&file.path()))
 }
 
-/// The weights files at `location`: the file itself, all shards of an index, or the best of a directory.
+/// Returns the weights files at `location`: the file itself, all shards of an index, or the best of a
+/// directory.
 pub(crate) fn find(location: &Location) -> Result<Vec<Location>, ModelError> {
     location.check()?;
     let path = location.path();
@@ -93,7 +94,7 @@ fn weight_map(index: &Location) -> Result<Option<serde_json::Map<String, serde_j
     Ok(json.get("weight_map").and_then(serde_json::Value::as_object).cloned())
 }
 
-/// The shards that an index names, each once, in the directory of the index.
+/// Returns the shards that an index names, each once, in the directory of the index.
 pub(crate) fn shards(index: &Location) -> Result<Vec<Location>, ModelError> {
     let refused = |shard| ModelError::ShardIndex { path: index.path(), shard };
     let map = weight_map(index)?.filter(|map| !map.is_empty()).ok_or_else(|| refused(None))?;
@@ -109,7 +110,8 @@ pub(crate) fn shards(index: &Location) -> Result<Vec<Location>, ModelError> {
     Ok(files.into_iter().map(|name| index.parent().join(name)).collect())
 }
 
-/// Whether a directory has weights in Hugging Face layout, with all shards of its index, none of them truncated.
+/// Returns whether a directory has weights in Hugging Face layout, with all shards of its index, none of
+/// them truncated.
 pub(crate) fn are_whole(directory: &Path) -> bool {
     let best = NAMES.iter().map(|name| directory.join(name)).find(|file| file.exists());
     best.is_some_and(|file| match file.extension().and_then(OsStr::to_str) {
@@ -118,13 +120,14 @@ pub(crate) fn are_whole(directory: &Path) -> bool {
     })
 }
 
-/// What is wrong with the first damaged weights file of a directory.
+/// Returns what is wrong with the first damaged weights file of a directory.
 pub(crate) fn damage(directory: &Path) -> Option<ModelError> {
     let files = find(&directory.into()).unwrap_or_default();
     files.into_iter().filter(Location::exists).find_map(|file| TensorFile::open(file).err())
 }
 
-/// Whether a file is as long as its own header says; of a checkpoint, whether its directory, at its end, is there.
+/// Returns whether a file is as long as its own header states; for a checkpoint, whether the directory at
+/// its end exists.
 fn is_whole(file: &Location) -> bool {
     file.exists() && TensorFile::open(file.clone()).is_ok()
 }

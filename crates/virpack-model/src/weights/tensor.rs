@@ -1,4 +1,4 @@
-//! One tensor as it lies in a mapped file, and its way to f32.
+//! One tensor in a mapped file, and its conversion to f32.
 
 use std::ops::Range;
 
@@ -30,13 +30,13 @@ pub struct StoredTensor {
 }
 
 impl StoredTensor {
-    /// How many values it has.
+    /// Returns how many values it has.
     #[must_use]
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Whether it has no value.
+    /// Returns whether it has no value.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -48,7 +48,7 @@ impl StoredTensor {
         self.len() * self.dtype.bitsize() / 8
     }
 
-    /// Whether its values are floats that virpack converts: F32, F16, BF16, F64.
+    /// Returns whether its values are floats that virpack converts: F32, F16, BF16, F64.
     #[must_use]
     pub fn is_float(&self) -> bool {
         matches!(self.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F64)
@@ -58,7 +58,7 @@ impl StoredTensor {
     ///
     /// # Panics
     ///
-    /// Where `storage` is not within `file` or the values are no floats: callers check both.
+    /// Where `storage` is not within `file` or the values are not floats: callers check both.
     pub(super) fn read(&self, file: &Bytes) -> Vec<f32> {
         let mut values = Vec::with_capacity(self.len());
         if self.is_contiguous() {
@@ -79,7 +79,8 @@ impl StoredTensor {
         values
     }
 
-    /// The first and last few hundred values as bits of f32, or of all bytes where they are no floats.
+    /// Returns the first and last few hundred values as bits of f32, or of all bytes if they are not
+    /// floats.
     pub(super) fn ends(&self, file: &Bytes) -> Vec<u32> {
         const VALUES: usize = 512;
         if !self.is_float() {
@@ -107,7 +108,7 @@ impl StoredTensor {
         values.into_iter().map(f32::to_bits).collect()
     }
 
-    /// Whether the values lie in C order without gaps.
+    /// Returns whether the values lie in C order without gaps.
     fn is_contiguous(&self) -> bool {
         self.strides == contiguous_strides(&self.shape) || self.len() <= 1
     }
@@ -130,7 +131,8 @@ impl StoredTensor {
     }
 }
 
-/// The strides of a tensor in C order without gaps; zero-sized and one-sized dimensions as torch writes them.
+/// Returns the strides of a tensor in C order without gaps; zero-sized and one-sized dimensions as torch
+/// writes them.
 pub(super) fn contiguous_strides(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1usize; shape.len()];
     for dimension in (1..shape.len()).rev() {
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn tensors_of_many_pieces_are_read_whole() {
+    fn tensors_of_many_pieces_are_read_completely() {
         let n = PIECE * 2 + 3;
         let bytes: Vec<u8> = (0..n).flat_map(|v| f16::from_f32((v % 1000) as f32).to_le_bytes()).collect();
         let values = read(Dtype::F16, &bytes, &[n], &[1], 0);

@@ -29,7 +29,7 @@ pub enum CheckpointError {
     /// A zip archive whose directory cannot be read, mostly because the file was cut short.
     #[error("damaged or cut short: {reason}")]
     Archive {
-        /// What the zip reader said.
+        /// The zip reader's message.
         reason: String,
     },
     /// A zip archive without an entry that every checkpoint has.
@@ -97,7 +97,7 @@ impl Hint for TensorProblem {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TensorProblem {
-    /// Its type of storage is none that torch names, or its arguments are not those that torch writes.
+    /// Its type of storage is unknown to torch, or its arguments are not those that torch writes.
     #[error("described in a way that virpack does not know")]
     Unknown,
     /// Its storage is not in the file.
@@ -114,13 +114,13 @@ pub enum TensorProblem {
 pub struct Checkpoint {
     /// All tensors of its state dict.
     pub tensors: Vec<StoredTensor>,
-    /// Its modules, each after the one that holds it, where a whole model was saved instead of a state dict.
+    /// Its modules, each after the one that holds it, if a complete model was saved instead of a state dict.
     pub modules: Vec<StoredModule>,
     /// Layer and head counts, where it is fair-esm's.
     pub fair_esm: Option<FairEsmSettings>,
 }
 
-/// One module of a model that was saved whole: what its pickle says of it, for nothing of it is run.
+/// One module of a model that was saved as a whole: what its pickle states, because no code is run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredModule {
     /// Its place in the model, as the names of tensors have it: `head.norm`; empty for the whole model.
@@ -133,16 +133,16 @@ pub struct StoredModule {
     pub children: usize,
 }
 
-/// Where each storage lies in the file, by its key.
+/// The place of each storage in the file, by its key.
 type Storages = HashMap<String, Range<usize>>;
 
-/// Reads what a whole checkpoint file describes; its values stay where they are.
+/// Reads what a complete checkpoint file describes; its values stay where they are.
 ///
 /// Every tensor returned lies within `file`.
 ///
 /// # Errors
 ///
-/// [`CheckpointError`] for what is no checkpoint, is damaged, or holds no dict of tensors.
+/// [`CheckpointError`] for a file that is not a checkpoint, is damaged, or holds no dict of tensors.
 pub fn checkpoint(file: &[u8]) -> Result<Checkpoint, CheckpointError> {
     match file {
         [b'P', b'K', ..] => {
@@ -199,7 +199,7 @@ fn state_dict_tensors(
 ) -> Result<Vec<StoredTensor>, CheckpointError> {
     let mut tensors = Vec::new();
     for (name, value) in pickle.items(state_dict) {
-        // What is no tensor, whatever it would have run, is nobody's weights and stays inert.
+        // An object that is not a tensor, whatever it would have run, holds no weights and stays inert.
         if let Some(name) = pickle.str(*name)
             && rebuild::is_tensor(pickle, *value)
         {

@@ -20,7 +20,7 @@ const HARMLESS: [&str; 13] = [
     "version",
 ];
 
-/// The known head or table that `name`, a canonical one, belongs to.
+/// Returns the known head or table that `name`, a canonical one, belongs to.
 pub(super) fn harmless(name: &str) -> Option<&'static str> {
     let found = HARMLESS.iter().find(|start| name.starts_with(**start))?;
     Some(found.trim_end_matches('.'))

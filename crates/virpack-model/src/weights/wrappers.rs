@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-/// Modules that stand anywhere among others and hold one: of torch.compile, FSDP, activation checkpoints, Fabric.
+/// Modules that may be anywhere among others and hold one: of torch.compile, FSDP, activation checkpoints,
+/// Fabric.
 const ANYWHERE: [&str; 4] =
     ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"];
 
@@ -12,7 +13,7 @@ const ANCHORS: [&str; 2] = ["embeddings.word_embeddings.weight", "embed_tokens.w
 /// The place of an encoder in models that have names of their own (`names.rs`); no wrappers.
 const OWN: [&str; 4] = ["esm.", "bert.", "encoder.sentence_encoder.", "encoder."];
 
-/// What stands before the names of all tensors of a model.
+/// The prefix of the names of all tensors of a model.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Wrappers {
     /// The modules of [`ANYWHERE`] that were met.
@@ -33,7 +34,7 @@ impl Wrappers {
             (prefix.is_empty() || prefix.ends_with('.')).then(|| prefix.to_owned())
         });
         let encoder = encoder.filter(|prefix| !OWN.contains(&&**prefix)).unwrap_or_default();
-        // With a head the encoder's place in the model is no part of what all names share.
+        // With a head the encoder's place in the model is not part of the prefix that all names share.
         let model = OWN.iter().filter_map(|own| encoder.strip_suffix(own));
         let prefix = std::iter::once(&*encoder)
             .chain(model)
@@ -41,7 +42,7 @@ impl Wrappers {
         Self { prefix: prefix.unwrap_or_default().to_owned(), modules }
     }
 
-    /// A tensor's name without them.
+    /// Returns a tensor's name without them.
     pub(super) fn strip<'a>(&self, name: &'a str) -> Cow<'a, str> {
         match without_modules(name, &self.modules) {
             Cow::Borrowed(name) => Cow::Borrowed(name.strip_prefix(&*self.prefix).unwrap_or(name)),
@@ -49,7 +50,7 @@ impl Wrappers {
         }
     }
 
-    /// What was taken off, for people; nothing where nothing was.
+    /// Returns what was taken off, for people; nothing where nothing was.
     pub(super) fn note(&self) -> Option<String> {
         let modules = self.modules.iter().map(|module| format!("{module}."));
         let all: Vec<_> = modules.chain([self.prefix.clone()]).filter(|part| !part.is_empty()).collect();

@@ -88,7 +88,7 @@ fn one_models_vectors_are_enough() {
 }
 
 #[test]
-fn widths_are_checked_and_what_fits_is_said() {
+fn widths_are_checked_and_the_fitting_models_are_named() {
     let classifier = Classifier::open(&fixture("500_model.pth")).unwrap();
     assert_eq!(classifier.check_widths(24, 40).unwrap(), Towers::Both);
     let error = classifier.check_widths(24, 320).unwrap_err();
@@ -203,7 +203,7 @@ fn full_size_is_as_exact() {
 }
 
 #[test]
-fn what_is_no_classifier_is_refused_by_what_it_is() {
+fn files_that_are_not_classifiers_are_refused_with_their_kind() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     let problem = |path: &Path| match error(path) {

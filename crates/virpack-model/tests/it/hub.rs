@@ -191,7 +191,7 @@ fn a_server_that_ignores_ranges_cannot_spoil_the_file() {
 }
 
 #[test]
-fn the_token_is_sent_and_its_lack_is_an_error_that_says_so() {
+fn the_token_is_sent_and_a_missing_one_is_reported() {
     let server = server("safetensors", |request, reply| match request.token.as_str() {
         "Bearer hf_abc" => reply,
         _ => Reply::status("401 Unauthorized"),
@@ -236,7 +236,7 @@ fn what_the_hub_lacks_is_named() {
 }
 
 #[test]
-fn without_a_network_the_error_says_what_was_tried() {
+fn without_a_network_the_error_names_what_was_tried() {
     // a port that was free a moment ago, and that no server answers
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let cache = tempfile::tempdir().unwrap();

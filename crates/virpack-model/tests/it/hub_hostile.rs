@@ -215,7 +215,7 @@ fn servers_that_keep_one_waiting_are_given_up() {
 }
 
 #[test]
-fn lists_that_are_none_are_refused() {
+fn invalid_lists_of_files_are_refused() {
     fails("its list of files cannot be read", list("<html>"));
     fails("its list of files cannot be read: no commit", list("{}"));
     fails("its list of files cannot be read: no commit", list(r#"{"sha":"../../x","siblings":[]}"#));
@@ -229,7 +229,7 @@ fn lists_that_are_none_are_refused() {
 }
 
 #[test]
-fn what_is_no_http_is_an_error() {
+fn an_answer_that_is_not_http_is_an_error() {
     for bytes in [&b""[..], b"\0\x01\x02 garbage\r\n\r\n", b"SSH-2.0-OpenSSH_9.6\r\n"] {
         fails("cannot be downloaded", move |_, mut reply| {
             reply.status = "";

@@ -91,7 +91,7 @@ fn the_real_safetensors_and_bin_hold_the_same_model() {
 }
 
 #[test]
-fn dnabert_s_is_told_apart_and_its_weights_open() {
+fn dnabert_s_is_recognised_and_its_weights_open() {
     let Some(path) = shared("golden/dnabert_tiny_12h") else { return };
     let weights = Weights::open(&path).unwrap();
     let message = Esm2Config::of(&weights).unwrap_err().to_string();

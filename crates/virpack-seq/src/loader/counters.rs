@@ -24,7 +24,7 @@ pub struct LoaderCounters {
 }
 
 impl LoaderCounters {
-    /// Adds the counts of a slab. Each slab is added whole, so that no counter is updated for each record.
+    /// Adds the counts of a slab. A slab is added at once, so that no counter is updated for each record.
     pub(super) fn add_slab(&mut self, slab: &TokenSlab) {
         self.lengths += slab.counts;
         self.sequences += slab.len() as u64;

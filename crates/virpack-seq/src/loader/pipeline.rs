@@ -36,7 +36,7 @@ pub(crate) struct SlabSender {
     counters: Arc<Mutex<LoaderCounters>>,
 }
 
-/// A loader of what is sent to the [`SlabSender`]; `records` are what it comes from.
+/// Returns a loader of what is sent to the [`SlabSender`]; `records` are what it comes from.
 pub(crate) fn create_slab_loader(
     records: &Records,
     collator: VarlenCollator,
@@ -64,7 +64,7 @@ pub(crate) fn create_slab_loader(
 }
 
 impl SlabSender {
-    /// An empty slab.
+    /// Returns an empty slab.
     pub(crate) fn slab(&self) -> TokenSlab {
         self.recycled.try_recv().unwrap_or_default()
     }

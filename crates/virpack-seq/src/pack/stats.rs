@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_and_a_handful_of_batches_are_no_reason_to_warn() {
+    fn the_end_and_a_handful_of_batches_cause_no_warning() {
         let options = || PackerOptions::new(100, 100);
         assert_eq!(reason(&stats(options(), &[60], 9, 0, None)), None);
         assert!(reason(&stats(options(), &[60], 10, 0, None)).is_some());
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn released_batches_are_no_reason_to_warn() {
+    fn released_batches_cause_no_warning() {
         let mut tally = PackTally::new(&PackerOptions::new(100, 100));
         for _ in 0..1_000 {
             tally.receive(10);

@@ -2,7 +2,7 @@
 //!
 //! The text that is cut into blocks is what the BGZF blocks hold, as they are members of gzip. Of
 //! each read there is one record: secondary and supplementary alignments repeat it and are left
-//! out, counted and told.
+//! out, counted and reported.
 
 use std::fmt;
 
@@ -32,7 +32,7 @@ mod flag {
     pub(super) const SUPPLEMENTARY: u16 = 0x800;
 }
 
-/// The bytes of the header; None while there are too few of them to know.
+/// Returns the bytes of the header; None while there are too few of them to know.
 pub(super) fn header(text: &[u8]) -> Result<Option<usize>, BamProblem> {
     let Some(length) = number(text, MAGIC.len()) else { return Ok(None) };
     let mut at = after(MAGIC.len() + 4, length)?;
@@ -49,7 +49,7 @@ pub(super) fn header(text: &[u8]) -> Result<Option<usize>, BamProblem> {
     Ok((at <= text.len()).then_some(at))
 }
 
-/// The bytes of the record that `text` begins with, its length included; None while there are too
+/// Returns the bytes of the record that `text` begins with, its length included; None while there are too
 /// few of them to know.
 pub(super) fn record_size(text: &[u8]) -> Result<Option<usize>, BamProblem> {
     if text.starts_with(MAGIC) {
@@ -71,7 +71,7 @@ pub(super) fn record_size(text: &[u8]) -> Result<Option<usize>, BamProblem> {
     Ok(Some(4 + size))
 }
 
-/// The number of whole records in a block.
+/// Returns the number of complete records in a block.
 pub(super) fn count(mut block: &[u8]) -> u64 {
     let mut records = 0;
     while let Ok(Some(size)) = record_size(block)
@@ -87,12 +87,12 @@ fn number(text: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
 }
 
-/// The place behind so many bytes; the format's lengths are signed.
+/// Returns the place `length` bytes after `at`; the format's lengths are signed.
 fn after(at: usize, length: u32) -> Result<usize, BamProblem> {
     i32::try_from(length).map_err(|_| BamProblem::Header).map(|length| at + length as usize)
 }
 
-/// What a BAM file holds beside reads as they were, to be told.
+/// What a BAM file holds beside unchanged reads, to be reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Alignments {
@@ -100,7 +100,7 @@ pub struct Alignments {
     pub secondary: u64,
     /// Supplementary alignments, left out: each is a part of a read that has another record.
     pub supplementary: u64,
-    /// Reads of which the aligner has cut bases off (hard clips): they are shorter than they were.
+    /// Reads that the aligner has cut (hard clips): they are shorter than they were.
     pub clipped: u64,
 }
 

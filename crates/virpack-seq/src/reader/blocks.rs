@@ -1,5 +1,5 @@
-//! Cuts inputs into blocks of whole records, so that parsing can run on another thread and a record is
-//! handed on as soon as it is known to be whole.
+//! Cuts inputs into blocks of complete records, so that parsing can run on another thread and a record is
+//! handed on as soon as it is known to be complete.
 
 mod range;
 mod size;
@@ -27,7 +27,7 @@ pub(super) const BLOCK_SIZE: usize = 256 << 10;
 /// The mark that some editors put before UTF-8 text.
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
-/// Most bytes of a line that stand in an error.
+/// The most bytes of a line that an error shows.
 const SHOWN: usize = 40;
 
 /// Most bytes of a comment before the first record.
@@ -68,7 +68,7 @@ impl Blocks {
         Blocks { inputs, progress, next: 0, cutter: None, memory: None }
     }
 
-    /// The blocks of records that are in memory.
+    /// Returns the blocks of records that are in memory.
     pub(super) fn in_memory(
         records: MemoryBlocks,
         inputs: Arc<[Input]>,
@@ -77,13 +77,13 @@ impl Blocks {
         Blocks { memory: Some(records), ..Blocks::new(inputs, progress) }
     }
 
-    /// The blocks of the one input that `source` reads.
+    /// Returns the blocks of the one input that `source` reads.
     pub(super) fn of(source: Source, inputs: Arc<[Input]>, progress: Arc<ReadProgress>) -> Self {
         let cutter = inputs.first().map(|input| Cutter::new(source, input.clone(), 0, Arc::clone(&progress)));
         Blocks { next: 1, cutter, ..Blocks::new(inputs, progress) }
     }
 
-    /// The next block; `None` at the end of the last input and after an error.
+    /// Returns the next block; `None` at the end of the last input and after an error.
     pub(crate) fn next(&mut self) -> Result<Option<Block>, SeqError> {
         if let Some(memory) = &mut self.memory {
             return Ok(memory.next(&self.progress));
@@ -122,7 +122,7 @@ struct Cutter {
     text: Vec<u8>,
     /// Bytes of `text` already searched for the end of a record.
     searched: usize,
-    /// End of the last whole record found in `text`.
+    /// End of the last complete record found in `text`.
     whole: usize,
     /// Lines since the beginning of the FASTQ record that the search is in.
     phase: u8,
@@ -199,7 +199,7 @@ impl Cutter {
         }
     }
 
-    /// Reads more text. An error waits until the whole records before it are handed on.
+    /// Reads more text. An error waits until the complete records before it are handed on.
     fn fill(&mut self) {
         let held = self.text.len();
         // A record longer than a block doubles it, so that the work stays linear.
@@ -265,7 +265,7 @@ impl Cutter {
         if self.inside && self.find_format_inside() {
             return Ok(());
         }
-        // A pipe may give a byte order mark, or the line that stands in the error, in pieces.
+        // A pipe may give a byte order mark, or the line that the error shows, in pieces.
         if !self.ended && self.text.len() < BOM.len() && BOM.starts_with(&self.text) {
             return Ok(());
         }
@@ -291,7 +291,7 @@ impl Cutter {
             Some(_) if self.text.starts_with(bam::MAGIC) => self.skip_bam_header()?,
             // A comment whose end is still to come, or a mark that may be all there is.
             Some(b';' | 0x1A) if !self.ended && self.text.len() < LONGEST_COMMENT => None,
-            // What could not be read on is told as that: so little may be the beginning of anything.
+            // A failed read is reported as such: so few bytes may be the beginning of anything.
             Some(_) if (!self.ended || self.error.is_some()) && self.text.len() < foreign::ENOUGH => None,
             Some(_) => return Err(self.not_sequences()),
         };
@@ -349,7 +349,7 @@ impl Cutter {
         InputError::NotSequences { path, line: self.line, found }
     }
 
-    /// Finds the end of the last whole record in what is newly read.
+    /// Finds the end of the last complete record in what is newly read.
     fn search(&mut self, format: Format) -> Result<(), InputError> {
         match format {
             Format::Fasta => {
@@ -411,7 +411,7 @@ impl Cutter {
         }
     }
 
-    /// The block of odd FASTQ records that follow each other, or of what follows the last whole
+    /// Returns the block of odd FASTQ records that follow each other, or of what follows the last complete
     /// record at the end of the input.
     fn last_or_odd(&mut self, format: Format) -> Option<Block> {
         let ended = self.ended && self.error.is_none();

@@ -1,4 +1,4 @@
-//! What an input was, byte by byte as it lies on disk.
+//! The identity of an input, by its bytes on disk.
 
 use std::sync::Mutex;
 
@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::relock::Relock;
 
-/// Size and SHA-256 of an input, as it lies on disk (compressed).
+/// Size and SHA-256 of an input, as it is on disk (compressed).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputChecksum {
     /// Which input, from 0.

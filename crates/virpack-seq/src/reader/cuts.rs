@@ -1,7 +1,8 @@
 //! Where the records of inputs can be divided: ranges of bytes that begin at a record.
 //!
-//! The reader itself says where a record begins, so that a range gives the records that it has in the whole
-//! file. It runs on a thread of its own and hashes the file; the caller's thread parses and hashes ranges.
+//! The reader itself decides where a record begins, so that a range gives the records that it has in the
+//! complete file. It runs on a thread of its own and hashes the file; the caller's thread parses and hashes
+//! ranges.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -257,7 +258,7 @@ impl Pieces {
         }
     }
 
-    /// The SHA-256 of what was hashed since the last call, in hexadecimal digits.
+    /// Returns the SHA-256 of what was hashed since the last call, in hexadecimal digits.
     fn end(&mut self) -> String {
         hex(&self.hasher.finalize_reset())
     }

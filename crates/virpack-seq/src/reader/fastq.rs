@@ -6,12 +6,12 @@ use memchr::memchr;
 
 use super::lines::{Stray, copy_line};
 
-/// What stands at the beginning of a text.
+/// The beginning of a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ScanResult {
-    /// The text ends before that can be told, and more may come.
+    /// The text ends before that is known, and more may come.
     More,
-    /// A whole record.
+    /// A complete record.
     Record {
         /// Bytes of the record.
         end: usize,
@@ -41,7 +41,7 @@ pub(super) enum FastqFault {
     Ends,
 }
 
-/// Whether a line may be number `phase` (from 0) of a record in four plain lines, whose sequence
+/// Returns whether a line may be number `phase` (from 0) of a record in four plain lines, whose sequence
 /// line has `letters` bytes.
 pub(super) fn is_plain(phase: u8, line: &[u8], letters: usize) -> bool {
     match phase {
@@ -52,7 +52,7 @@ pub(super) fn is_plain(phase: u8, line: &[u8], letters: usize) -> bool {
     }
 }
 
-/// Whether the record that `text` begins with is for certain not one of four plain lines.
+/// Returns whether the record that `text` begins with is for certain not one of four plain lines.
 pub(super) fn is_odd(text: &[u8]) -> bool {
     let mut lines = Lines { text, at: 0, number: 0, ended: false };
     let mut letters = 0;
@@ -67,7 +67,7 @@ pub(super) fn is_odd(text: &[u8]) -> bool {
     false
 }
 
-/// A line without the carriage return before its end.
+/// Returns a line without the carriage return before its end.
 pub(super) fn without_return(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
@@ -76,8 +76,8 @@ pub(super) fn without_return(line: &[u8]) -> &[u8] {
 /// `text` if `ended`.
 ///
 /// The sequence may go over several lines, up to one that begins with `+`. The quality values then
-/// go on until they are as many as letters, since their lines may begin with `@` or `+`; those of a
-/// sequence in one line stand in one line.
+/// continue until they are as many as letters, since their lines may begin with `@` or `+`; those of a
+/// sequence in one line are in one line.
 pub(super) fn scan(text: &[u8], ended: bool, letters: &mut Vec<u8>) -> ScanResult {
     letters.clear();
     let mut lines = Lines { text, at: 0, number: 0, ended };
@@ -132,7 +132,7 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// The next whole line, without its end.
+    /// Returns the next complete line, without its end.
     fn next(&mut self) -> Option<Range<usize>> {
         let rest = &self.text[self.at..];
         let (length, end) = match memchr(b'\n', rest) {
@@ -150,7 +150,7 @@ impl Lines<'_> {
         ScanResult::Record { end: self.at, header: header.start + 1..header.end }
     }
 
-    /// A fault in the last line.
+    /// Returns a fault in the last line.
     fn fault(&self, fault: FastqFault) -> ScanResult {
         ScanResult::Fault { end: self.at, line: self.number.saturating_sub(1), fault }
     }

@@ -2,7 +2,7 @@
 //!
 //! A file that is being copied, truncated or replaced while it is read gives records that no file
 //! has, or none where there are some. Pipes and standard input are whatever comes out of them. An object
-//! is told apart by its tag in place of device and inode.
+//! is identified by its tag in place of device and inode.
 
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
@@ -18,7 +18,7 @@ use super::stdin::stdin_file;
 use crate::error::{Change, InputError, SeqError};
 use crate::input::Input;
 
-/// What tells two states of a file apart.
+/// The state of a file, to notice changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileState {
     pub(super) bytes: u64,
@@ -70,7 +70,7 @@ impl FileState {
         Ok(state)
     }
 
-    /// The same file where it had `bytes` bytes and was last `modified` then.
+    /// Returns the same file where it had `bytes` bytes and was last `modified` then.
     pub(super) fn as_of(self, bytes: u64, modified: Option<SystemTime>) -> FileState {
         FileState { bytes, modified, ..self }
     }
@@ -119,12 +119,12 @@ impl InputStates {
         self.0.push(InputState { input: input.clone(), begun, is_read: AtomicBool::new(false) });
     }
 
-    /// An input that is a file, as it was.
+    /// Returns an input that is a file, as it was.
     pub(super) fn begun(&self, source: u32) -> Option<FileState> {
         self.0.get(source as usize)?.begun
     }
 
-    /// What has happened to an input that is not read to its end yet.
+    /// Returns what has happened to an input that is not read to its end yet.
     pub(super) fn change(&self, source: u32) -> Option<Change> {
         self.0.get(source as usize).filter(|state| !state.is_read.load(Relaxed))?.change()
     }
@@ -156,7 +156,7 @@ impl InputState {
     }
 }
 
-/// What has happened to the file at a path; what cannot be looked at has not changed.
+/// Returns what has happened to the file at a path; what cannot be looked at has not changed.
 fn change_at(path: &Path, begun: &FileState) -> Option<Change> {
     match path.metadata() {
         Ok(metadata) => match FileState::of(&metadata) {
@@ -167,7 +167,8 @@ fn change_at(path: &Path, begun: &FileState) -> Option<Change> {
     }
 }
 
-/// What has happened to an object that was looked at again; one that cannot be looked at has not changed.
+/// Returns what has happened to an object that was looked at again; one that cannot be looked at has not
+/// changed.
 fn of_object_at(now: Result<ObjectState, StoreError>, begun: &FileState) -> Option<Change> {
     match now {
         Ok(now) => begun.change_to(&FileState::of_object(&now)),
@@ -195,12 +196,12 @@ impl WatchedFile {
         WatchedFile { open, begun, input, expected: begun.bytes }
     }
 
-    /// As it is, where so many bytes of it are to be read.
+    /// Returns the present state, if that many bytes are to be read.
     pub(super) fn expecting(self, bytes: u64) -> Self {
         WatchedFile { expected: bytes, ..self }
     }
 
-    /// What has happened to the open file, and to its name.
+    /// Returns what has happened to the open file, and to its name.
     pub(super) fn change(&self) -> Option<Change> {
         match &self.open {
             Open::File(file) => {
@@ -212,7 +213,7 @@ impl WatchedFile {
         }
     }
 
-    /// As [`WatchedFile::change`], now that so many bytes were `read` to the end; notes it where
+    /// As [`WatchedFile::change`], now that `read` bytes were read to the end; notes it where
     /// there is none.
     pub(super) fn change_at_end(&self, read: u64, source: u32, states: &InputStates) -> Option<Change> {
         let bytes = self.expected;

@@ -11,12 +11,13 @@ use crate::error::ForeignFormat;
 /// Bytes that are enough to know any format by: a header of tar.
 pub(super) const ENOUGH: usize = 512;
 
-/// The bytes that are enough for [`disguised`]: four tell SAM and NBRF/PIR, twelve UTF-32 from safetensors.
+/// Returns the bytes that are enough for [`disguised`]: four tell SAM and NBRF/PIR, twelve UTF-32 from
+/// safetensors.
 pub(super) fn needed(text: &[u8]) -> usize {
     if text.get(1) == Some(&0) { 12 } else { 4 }
 }
 
-/// The format of a text that begins like FASTA or FASTQ and is neither.
+/// Returns the format of a text that begins like FASTA or FASTQ and is neither.
 ///
 /// `text` begins at the first byte after blanks, and has [`needed`] bytes or ends.
 pub(super) fn disguised(text: &[u8]) -> Option<ForeignFormat> {
@@ -28,7 +29,7 @@ pub(super) fn disguised(text: &[u8]) -> Option<ForeignFormat> {
     }
 }
 
-/// The format of a text that begins with neither `>` nor `@`; the more of it there is, up to
+/// Returns the format of a text that begins with neither `>` nor `@`; the more of it there is, up to
 /// [`ENOUGH`] bytes, the surer.
 pub(super) fn identify(text: &[u8]) -> Option<ForeignFormat> {
     archives::identify(text).or_else(|| text::identify(text))

@@ -1,4 +1,4 @@
-//! The members of a gzip file, and what stands behind the last one.
+//! The members of a gzip file, and the bytes after the last one.
 
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind, Read};
@@ -10,7 +10,7 @@ use flate2::bufread::GzDecoder;
 /// What every member begins with.
 const MAGIC: u8 = 0x1F;
 
-/// Most bytes of what is no gzip that stand in an error.
+/// The most bytes of other data that an error shows.
 const SHOWN: usize = 40;
 
 /// Reads on over the members of a file put together from several, as `gzip` does: zeros behind one
@@ -35,12 +35,12 @@ pub(super) struct BgzfEnds {
 }
 
 impl BgzfEnds {
-    /// Whether the data end without the empty block.
+    /// Returns whether the data end without the empty block.
     pub(super) fn is_missing(&self) -> bool {
         self.is_open.load(Relaxed)
     }
 
-    /// Whether plain gzip followed blocks without the empty one.
+    /// Returns whether plain gzip followed blocks without the empty one.
     pub(super) fn was_missing(&self) -> bool {
         self.was_open.load(Relaxed)
     }
@@ -51,7 +51,7 @@ impl BgzfEnds {
     }
 }
 
-/// Whether the extra field of a member says the size of its block.
+/// Returns whether the extra field of a member states the size of its block.
 fn is_block(mut extra: &[u8]) -> bool {
     while let [a, b, low, high, rest @ ..] = extra {
         let length = usize::from(u16::from_le_bytes([*low, *high]));
@@ -78,7 +78,7 @@ impl<R: BufRead> Gzip<R> {
         Gzip { member, is_empty: true, ends: Arc::default() }
     }
 
-    /// What is missing of BGZF, from now on.
+    /// Returns what is missing of BGZF, from now on.
     pub(super) fn ends(&self) -> Arc<BgzfEnds> {
         Arc::clone(&self.ends)
     }
@@ -111,9 +111,9 @@ struct Position<R> {
 }
 
 impl<R: BufRead> Position<R> {
-    /// Whether another member follows the one that has ended.
+    /// Returns whether another member follows the one that has ended.
     fn next_member(&mut self) -> io::Result<bool> {
-        // Of the member, as what is found may stand behind padding.
+        // Of the member, because padding may precede what is found.
         let offset = self.offset;
         loop {
             let bytes = match self.fill_buf() {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_gzip_is_told_of_with_its_place() {
+    fn data_after_gzip_are_reported_with_their_place() {
         let member = gzip(b"first");
         for (behind, found) in [(&b">b x\nMKV\n"[..], ">b x"), (b"\0\0\x01junk", "\\u{1}junk")] {
             let error = read(&[&member[..], behind].concat()).unwrap_err();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_too_early_says_so() {
+    fn a_file_that_ends_too_early_is_reported() {
         let bytes = [gzip(b"first"), gzip(b"second")].concat();
         let second = gzip(b"first").len();
         for kept in (1..bytes.len()).filter(|kept| *kept != second) {

@@ -49,8 +49,8 @@ impl ReadLimits {
         self
     }
 
-    /// The default in so many bytes of free memory: records that do not fit are refused, before the
-    /// system ends the process.
+    /// Returns the default for that many bytes of free memory: records that do not fit are refused, before
+    /// the system ends the process.
     ///
     /// ```
     /// use virpack_seq::ReadLimits;
@@ -65,7 +65,7 @@ impl ReadLimits {
         ReadLimits { record: default.record.min(fits), ..default }
     }
 
-    /// Most bytes of a record of which so many compressed ones were read.
+    /// Returns the most bytes of a record, given its compressed bytes read so far.
     pub(super) fn largest_record(&self, compressed: Option<u64>) -> u64 {
         match (self.expansion, compressed) {
             (Some(expansion), Some(compressed)) => {

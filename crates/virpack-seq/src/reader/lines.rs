@@ -1,4 +1,4 @@
-//! What may stand in a sequence, and the letters of a record's lines.
+//! The bytes that a sequence may hold, and the letters of a record's lines.
 
 use memchr::memchr_iter;
 
@@ -10,7 +10,7 @@ const BEGINNING: usize = 256;
 /// A byte that belongs to no sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stray {
-    /// Where it stands, bytes from the beginning of the record's lines.
+    /// Its place, in bytes from the beginning of the record's lines.
     pub(super) offset: usize,
 }
 
@@ -40,7 +40,7 @@ pub(super) fn copy_lines(text: &[u8], letters: &mut Vec<u8>) -> Result<Comments,
 }
 
 /// Appends the letters of `line`, the sequence line of a FASTQ record. Blanks may end it, and
-/// nothing else may stand in it that has no quality value.
+/// it may hold nothing else without a quality value.
 pub(super) fn copy_line(line: &[u8], letters: &mut Vec<u8>) -> Result<(), Stray> {
     let line = line.trim_ascii_end();
     if !are_letters(line) && !are_allowed(line) {
@@ -102,7 +102,7 @@ struct SpecialNames {
 }
 
 impl SpecialNames {
-    /// Whether the byte at `place` belongs to a name; places must grow from call to call.
+    /// Returns whether the byte at `place` belongs to a name; places must grow from call to call.
     fn cover(&mut self, letters: &[u8], place: usize) -> bool {
         if place >= self.end && letters[place] == b'<' {
             let names = ALPHABET.iter().filter(|name| name.len() > 1);
@@ -113,7 +113,7 @@ impl SpecialNames {
     }
 }
 
-/// Whether there is nothing but letters. Capitals, the common case, take the cheaper pass.
+/// Returns whether there is nothing but letters. Capitals, the common case, take the cheaper pass.
 fn are_letters(text: &[u8]) -> bool {
     are_capitals(text) || greatest(text, |byte| (byte | 0x20).wrapping_sub(b'a')) < 26
 }
@@ -122,7 +122,7 @@ fn are_capitals(text: &[u8]) -> bool {
     greatest(text, |byte| byte.wrapping_sub(b'A')) < 26
 }
 
-/// The greatest of the values of all bytes; without an early end and in pieces of one size, so that
+/// Returns the greatest of the values of all bytes; without an early end and in pieces of one size, so that
 /// it becomes vector code.
 fn greatest(text: &[u8], value: impl Fn(u8) -> u8) -> u8 {
     let Some(last) = text.last_chunk() else {
@@ -140,7 +140,7 @@ fn greatest(text: &[u8], value: impl Fn(u8) -> u8) -> u8 {
     most.into_iter().fold(0, u8::max)
 }
 
-/// Whether every byte may stand in a sequence by itself.
+/// Returns whether a sequence may hold every byte by itself.
 fn are_allowed(text: &[u8]) -> bool {
     text.iter().fold(true, |all, &byte| all & is_allowed(byte))
 }
@@ -149,7 +149,8 @@ fn is_allowed(byte: u8) -> bool {
     ((byte | 0x20).wrapping_sub(b'a') < 26) | (byte == b'*') | (byte == b'-') | (byte == b'.')
 }
 
-/// Whether `text` could be a line of a sequence, and looks like one: it is long, or has no lower case.
+/// Returns whether `text` could be a line of a sequence, and looks like one: it is long, or has no lower
+/// case.
 pub(super) fn looks_like_sequence(text: &[u8]) -> bool {
     !text.is_empty() && are_allowed(text) && (text.len() >= 10 || !text.iter().any(u8::is_ascii_lowercase))
 }
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn special_names_are_whole_or_stray() {
+    fn special_names_are_complete_or_stray() {
         let whole = "M<mask>K<null_1><unk>";
         assert_eq!(lines(whole).unwrap().0, whole);
         assert_eq!(lines("M<ma\nsk>K").unwrap().0, "M<mask>K");

@@ -16,7 +16,7 @@ impl MemoryBlocks {
         MemoryBlocks { records: Box::new(records), number: 1 }
     }
 
-    /// The next block; `None` at the end.
+    /// Returns the next block; `None` at the end.
     pub(super) fn next(&mut self, progress: &ReadProgress) -> Option<Block> {
         let (mut records, mut bytes) = (Vec::new(), 0);
         while bytes < BLOCK_SIZE

@@ -1,4 +1,4 @@
-//! Blocks of whole records to records, by needletail.
+//! Parses blocks of complete records, by needletail.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -109,13 +109,14 @@ impl Parser {
         self.unique_ids = Some(UniqueIds::default());
     }
 
-    /// Whether what comes of a record depends on those before it, so that one parser must read them all.
+    /// Returns whether what comes of a record depends on those before it, so that one parser must read them
+    /// all.
     pub(crate) fn is_sequential(&self) -> bool {
         self.shard != Shard::ALL || self.unique_ids.is_some()
     }
 
-    /// A parser of blocks of the same inputs, which counts from here on for itself. The ids that must be
-    /// unique go with it.
+    /// Returns a parser of blocks of the same inputs, which counts from here on for itself. The ids that
+    /// must be unique go with it.
     pub(crate) fn fork(&mut self) -> Parser {
         let mut parser = Parser::new(Arc::clone(&self.inputs), Arc::clone(&self.progress));
         parser.begin_at(self.source, self.records, self.index);
@@ -123,7 +124,7 @@ impl Parser {
         parser
     }
 
-    /// The number of the next record over all inputs, and of its input, from 0.
+    /// Returns the number of the next record over all inputs, and of its input, from 0.
     pub(crate) fn counts(&self) -> [u64; 2] {
         [self.index, self.records]
     }
@@ -151,12 +152,12 @@ impl Parser {
         (self.source, self.records, self.index) = (source, before, index);
     }
 
-    /// The number of the next record over all inputs, from 0.
+    /// Returns the number of the next record over all inputs, from 0.
     pub(super) fn index(&self) -> u64 {
         self.index
     }
 
-    /// Whether the block is of BAM.
+    /// Returns whether the block is of BAM.
     pub(super) fn is_bam(&self) -> bool {
         self.format == Format::Bam
     }
@@ -174,12 +175,12 @@ impl Parser {
         &self.inputs
     }
 
-    /// Whether `read` gave an error: nothing comes after it.
+    /// Returns whether `read` gave an error: nothing comes after it.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed
     }
 
-    /// Takes the next block, once `read` has said `false`.
+    /// Takes the next block, once `read` has returned `false`.
     pub(crate) fn feed(&mut self, block: Block) {
         if block.source != self.source {
             self.records = 0;
@@ -288,7 +289,7 @@ impl Parser {
         Ok(true)
     }
 
-    /// Leaves a block that is read, and tells what was seen in it.
+    /// Leaves a block that is read, and reports what was found in it.
     fn end(&mut self) {
         if let Some(BlockReader::Bam(reads)) = self.reader.take()
             && !reads.seen.is_nothing()
@@ -367,7 +368,7 @@ enum Fault {
 }
 
 impl Fault {
-    /// The fault at the place of the record, whichever of its lines has it.
+    /// Returns the fault at the place of the record, whichever of its lines has it.
     fn in_first_line(self) -> Fault {
         match self {
             Fault::Stray { byte, suspect, .. } => Fault::Stray { line: 0, byte, suspect },
@@ -391,7 +392,7 @@ fn fill_header(record: &mut Record, header: &[u8], limit: u64) -> Result<(), Fau
     if memchr2(b'\r', 0, header).is_none() {
         return Ok(());
     }
-    // Records that end their lines with carriage returns alone lie in what looks like a header.
+    // Records that end their lines with carriage returns alone are in what looks like a header.
     let hides_a_line = |line: &[u8]| line.starts_with(b">") || looks_like_sequence(line.trim_ascii());
     match header.contains(&0) {
         true => Err(Fault::Binary),
@@ -400,7 +401,7 @@ fn fill_header(record: &mut Record, header: &[u8], limit: u64) -> Result<(), Fau
     }
 }
 
-/// Puts the letters of `lines`, which follow a record's header, into `record`; tells its comment lines.
+/// Puts the letters of `lines`, which follow a record's header, into `record`; reports its comment lines.
 fn fill(record: &mut Record, format: Format, lines: &[u8]) -> Result<Comments, Fault> {
     record.sequence.clear();
     let result = match format {
@@ -443,13 +444,15 @@ fn fill_odd(record: &mut Record, text: &[u8], limit: u64) -> Result<usize, Fault
     }
 }
 
-/// The fault of the byte at `place` of the line that `text` begins with; `line` is that line's number.
+/// Returns the fault of the byte at `place` of the line that `text` begins with; `line` is that line's
+/// number.
 fn stray(text: &[u8], place: usize, line: u64) -> Fault {
     let text = &text[..memchr(b'\n', text).unwrap_or(text.len())];
     Fault::Stray { line, byte: text[place], suspect: suspect(text, place) }
 }
 
-/// A header's text. The check comes first because `from_utf8_lossy` goes byte by byte even over ASCII.
+/// Returns a header's text. The check comes first because `from_utf8_lossy` goes byte by byte even over
+/// ASCII.
 fn text(bytes: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }

@@ -19,7 +19,7 @@ use crate::input::Input;
 pub struct RecordRange {
     /// Which input, from 0.
     pub source: u32,
-    /// The bytes of the file as it lies on disk. They begin at a record, or with the file, and end where the
+    /// The bytes of the file as it is on disk. They begin at a record, or with the file, and end where the
     /// next range begins, or with the file.
     pub bytes: Range<u64>,
     /// The line of the first byte in the file, from 1; of BAM, and of compressed files, 1.
@@ -39,17 +39,17 @@ pub struct RecordRange {
 /// What an input was when it was cut, for readers of its ranges to compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CutInput {
-    /// Its bytes, as it lies on disk.
+    /// Its bytes, as it is on disk.
     pub bytes: u64,
-    /// When it was last modified, where the system says so.
+    /// When it was last modified, if the system knows it.
     pub modified: Option<SystemTime>,
     /// Its SHA-256 in hexadecimal digits, as `sha256sum` prints it.
     pub sha256: String,
 }
 
-/// Opens the records of `range`, one of the ranges of `inputs`, the file `number` of which was as `cut` says.
-/// No other byte of the inputs is read. Records have the places, and errors the lines, that they have where
-/// all inputs are read.
+/// Opens the records of `range`, one of the ranges of `inputs`, the file `number` of which was as `cut`
+/// states. No other byte of the inputs is read. Records have the places, and errors the lines, that they
+/// have where all inputs are read.
 ///
 /// [`ReadProgress::checksums`] has the checksum of the range, once it is read to its end: it must be that of
 /// `range`.
@@ -93,7 +93,7 @@ pub fn open_range(
     Ok(records(opened, inputs.into(), range, progress))
 }
 
-/// The records of an opened source, placed as those of `range`.
+/// Returns the records of an opened source, placed as those of `range`.
 pub(super) fn records(
     source: Source,
     inputs: Arc<[Input]>,
@@ -107,7 +107,7 @@ pub(super) fn records(
     Records { blocks, parser }
 }
 
-/// The counters of records that are read of one input, which was in this state.
+/// Returns the counters of records that are read of one input, which was in this state.
 pub(super) fn progress(
     inputs: &[Input],
     source: u32,
@@ -123,7 +123,7 @@ pub(super) fn progress(
     Arc::new(progress)
 }
 
-/// The path of an input that is a file or an object, and its state.
+/// Returns the path of an input that is a file or an object, and its state.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What a reader passes over and tells: nothing of it belongs to a record.
+//! What a reader skips and reports: nothing of it belongs to a record.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -109,7 +109,7 @@ impl Remarks {
         all.push((source, remark));
     }
 
-    /// All of them, in the order of the inputs.
+    /// Returns all of them, in the order of the inputs.
     pub(super) fn all(&self) -> Vec<(u32, Remark)> {
         let mut all = self.0.relock().clone();
         all.sort_by_key(|(source, _)| *source);

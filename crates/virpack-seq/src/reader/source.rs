@@ -33,7 +33,7 @@ pub(super) struct Source {
     pub(super) codec: Option<&'static str>,
     /// Whether bytes come when they come.
     pub(super) is_pipe: bool,
-    /// Whether the file goes on behind what is read of it.
+    /// Whether the file continues after the part that is read.
     pub(super) ends_inside: bool,
     /// Of gzip, what is missing of BGZF.
     ends: Option<Arc<BgzfEnds>>,
@@ -173,23 +173,23 @@ impl Source {
         })
     }
 
-    /// What has happened to the file since the run began.
+    /// Returns what has happened to the file since the run began.
     pub(super) fn change(&self) -> Option<Change> {
         self.watched.as_ref()?.change()
     }
 
-    /// The same, at its end.
+    /// Returns the same, at its end.
     pub(super) fn change_at_end(&self) -> Option<Change> {
         let read = self.progress.bytes() - self.begun;
         self.watched.as_ref()?.change_at_end(read, self.number, &self.progress.states)
     }
 
-    /// Whether the file ends as BGZF must, if it is BGZF: by an empty block.
+    /// Returns whether the file ends as BGZF must, if it is BGZF: by an empty block.
     pub(super) fn has_its_end(&self) -> bool {
         self.ends.as_ref().is_none_or(|ends| !ends.is_missing())
     }
 
-    /// Whether plain gzip follows BGZF that does not end so.
+    /// Returns whether plain gzip follows BGZF that does not end so.
     pub(super) fn missed_an_end(&self) -> bool {
         self.ends.as_ref().is_some_and(|ends| ends.was_missing())
     }
@@ -205,7 +205,7 @@ impl Read for Source {
     }
 }
 
-/// The compression that a file's first bytes tell.
+/// Returns the compression that a file's first bytes tell.
 fn codec(magic: &[u8]) -> Option<&'static str> {
     match magic {
         [0x1F, 0x8B, ..] => Some("gzip"),
@@ -217,7 +217,8 @@ fn codec(magic: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The decoder of a compression; each reads on over the members of a file put together from several.
+/// Returns the decoder of a compression; each reads on over the members of a file put together from
+/// several.
 fn decoder(codec: &str, raw: impl io::BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     Ok(match codec {
         "bzip2" => Box::new(bzip2::bufread::MultiBzDecoder::new(raw)),
@@ -233,7 +234,7 @@ fn decoder(codec: &str, raw: impl io::BufRead + Send + 'static) -> io::Result<Bo
     })
 }
 
-/// Whether a decoder failed because it would take more than [`DECODER_MEMORY`].
+/// Returns whether a decoder failed because it would take more than [`DECODER_MEMORY`].
 pub(super) fn needs_memory(error: &io::Error) -> bool {
     let Some(inner) = error.get_ref() else { return false };
     match inner.downcast_ref::<liblzma::stream::Error>() {

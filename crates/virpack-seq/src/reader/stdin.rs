@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use crate::relock::Relock;
 
-/// Standard input as a file, which tells a redirected file from a pipe.
+/// Standard input as a file, which distinguishes a redirected file from a pipe.
 #[cfg(unix)]
 pub(super) fn stdin_file() -> Option<File> {
     use std::os::fd::AsFd;
@@ -25,7 +25,7 @@ const LOOK: u64 = 64 << 10;
 /// What was looked at of standard input, which the process has but one of, and whether more may follow.
 static LOOKED_AT: Mutex<Option<(Vec<u8>, bool)>> = Mutex::new(None);
 
-/// The first bytes of standard input, kept for [`stdin`], and whether more may follow.
+/// Returns the first bytes of standard input, kept for [`stdin`], and whether more may follow.
 pub(super) fn looked_at() -> io::Result<(Vec<u8>, bool)> {
     let mut kept = LOOKED_AT.relock();
     if kept.is_none() {

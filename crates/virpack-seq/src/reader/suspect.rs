@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_in_files_is_named() {
+    fn common_contents_of_files_are_named() {
         for (line, suspect) in [
             ("MKT>b a header", Suspect::GluedHeader),
             ("  >b a header", Suspect::IndentedHeader),

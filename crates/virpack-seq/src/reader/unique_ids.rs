@@ -20,7 +20,7 @@ pub(super) struct UniqueIds {
 }
 
 impl UniqueIds {
-    /// The id of the next record, where it is another than its own.
+    /// Returns the id of the next record, where it is another than its own.
     pub(super) fn number(&mut self, id: &str) -> Option<Arc<str>> {
         let key = hash(id);
         let Some(&last) = self.last.get(&key) else {
@@ -65,7 +65,8 @@ mod tests {
         ids.iter().map(|id| unique.number(id).map_or_else(|| (*id).to_owned(), |id| id.to_string())).collect()
     }
 
-    /// The published rule, with names in place of hashes: what was seen, what was given, the next number.
+    /// Returns the published rule, with names in place of hashes: what was seen, what was given, the next
+    /// number.
     fn published(ids: &[&str]) -> Vec<String> {
         let (mut seen, mut given) = (HashMap::new(), HashSet::new());
         let mut names = Vec::new();

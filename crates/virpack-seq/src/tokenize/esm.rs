@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_utf8_are_unknown() {
+    fn bytes_that_are_not_utf8_are_unknown() {
         let mut tokens = Vec::new();
         let counts = EsmTokenizer.tokenize(b"M\xff\xffK\x80", usize::MAX, &mut tokens);
         assert_eq!((tokens, counts.unknown), (vec![0, 20, 3, 3, 15, 3, 2], 3));

@@ -86,7 +86,7 @@ fn gzip_without_blocks_needs_no_end() {
 }
 
 #[test]
-fn plain_gzip_behind_bgzf_is_read_and_a_missing_block_between_them_told() {
+fn plain_gzip_after_bgzf_is_read_and_a_missing_block_between_them_reported() {
     let [a, b] = [">a\nAC\n", ">b\nGT\n"];
     let (ids, remarks, error) = read(&[block(a), block(""), plain(b)]);
     assert!(error.is_none() && remarks.is_empty() && ids == ["a", "b"], "{error:?} {remarks:?}");

@@ -324,7 +324,7 @@ fn archives_are_named_with_their_first_file() {
 }
 
 #[test]
-fn compressed_twice_is_said_so() {
+fn a_file_compressed_twice_is_reported() {
     let said = foreign(gzip(&gzip(b">a\nACGT\n")));
     assert!(said.contains("compressed twice, by gzip inside"), "{said}");
     for (codec, compress) in CODECS {

@@ -197,7 +197,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
-    fn batches_are_the_same_again_and_those_that_nobody_needs_are_left_out(
+    fn batches_are_the_same_again_and_those_not_needed_are_left_out(
         sequences in prop::collection::vec("[ACG]{0,4}|([ACG]{3}){0,30}|[ACGTN]{0,200}|(GCC){10,60}", 1..40),
         buffer_size in 1..30usize,
         unique_window in 1..40usize,
@@ -271,7 +271,7 @@ fn what_comes_again_is_packed_once_and_counted() {
 }
 
 #[test]
-fn an_error_comes_after_what_stands_before_it() {
+fn an_error_comes_after_the_records_before_it() {
     let frames = loader(">a\nGCC\n>p\nMKTLLVAGG\n", 10, 10, 1 << 20);
     let first = frames.items().recv().unwrap().unwrap();
     assert!(matches!(&first[..], [FrameItem::Record(_), FrameItem::Chunk(_), FrameItem::End]));
@@ -293,7 +293,7 @@ fn records_without_letters_are_bounded_too() {
 }
 
 #[test]
-fn threads_end_when_nobody_listens() {
+fn threads_end_when_the_consumer_is_gone() {
     let text = format!(">a\n{}\n", "GCC".repeat(50)).repeat(2_000);
     for most_waiting in [100, 1 << 30] {
         let frames = loader(&text, 10, 10, most_waiting);

@@ -48,7 +48,7 @@ proptest! {
     }
 
     #[test]
-    fn codons_are_where_they_are_said_to_be(sequence in sequence(80)) {
+    fn codons_are_at_the_stated_places(sequence in sequence(80)) {
         let upper = sequence.to_ascii_uppercase().replace('U', "T");
         for (frame, _, protein) in ours(&sequence, GeneticCode::STANDARD) {
             let frame = Frame::ALL.into_iter().find(|f| f.as_str() == frame).unwrap();

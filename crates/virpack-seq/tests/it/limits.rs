@@ -179,7 +179,7 @@ fn a_record_that_compresses_too_well_is_refused() {
 }
 
 #[test]
-fn decoders_take_so_much_memory_and_no_more() {
+fn decoders_stay_within_their_memory_limit() {
     let text = b">a\nACGT\n".repeat(1000);
     let xz = |dictionary: u32| {
         let mut options = liblzma::stream::LzmaOptions::new_preset(1).unwrap();

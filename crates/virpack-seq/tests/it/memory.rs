@@ -63,7 +63,7 @@ fn more_than_a_block_comes_in_order_whatever_places_the_records_name() {
 }
 
 #[test]
-fn ids_may_be_any_text_and_blanks_are_no_letters() {
+fn ids_may_be_any_text_and_blanks_are_not_letters() {
     let ids = ["", "a b", ">x", "two\nlines", "\u{1b}[2J", "same", "same"];
     let given = ids.map(|id| Record::new(id, " MK\nTL\r\nLV\n"));
     let (all, error) = read(Records::from_records("sequences", given));
@@ -73,7 +73,7 @@ fn ids_may_be_any_text_and_blanks_are_no_letters() {
 }
 
 #[test]
-fn a_byte_that_is_no_letter_is_refused_with_the_records_number_and_id() {
+fn a_byte_that_is_not_a_letter_is_refused_with_the_records_number_and_id() {
     let given = ["MK", "MKT", "MK\nT1", "MK"].map(|letters| Record::new("p", letters));
     let (all, error) = read(Records::from_records("sequences", given));
     assert_eq!(all.len(), 2);

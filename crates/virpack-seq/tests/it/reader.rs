@@ -188,7 +188,7 @@ fn compression_is_known_by_content_and_members_are_read_on() {
 }
 
 #[test]
-fn truncated_compression_delivers_what_is_whole_first() {
+fn truncated_compression_delivers_the_complete_records_first() {
     let text = noise(6000);
     for (codec, compress) in CODECS {
         let whole = compress(text.as_bytes());
@@ -314,7 +314,7 @@ fn several_inputs_are_one_stream() {
 }
 
 #[test]
-fn what_is_no_sequence_file_is_said_so() {
+fn other_files_than_sequences_are_reported() {
     let (records, error) = read_bytes("\nDear reader,\nthis is a letter\n");
     assert!(records.is_empty());
     let error = error.unwrap();

@@ -123,7 +123,7 @@ fn the_message_names_file_line_record_byte_and_remedy() {
 }
 
 #[test]
-fn formats_that_meet_in_one_file_are_told() {
+fn formats_that_meet_in_one_file_are_reported() {
     let (rows, _, error) = read(b"@r\nAC\n+\nII\n>a\nACGT\n");
     assert_eq!(rows.len(), 1);
     assert!(

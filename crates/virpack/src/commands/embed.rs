@@ -83,8 +83,8 @@ pub(crate) struct Arguments {
     #[arg(long, help_heading = "Speed and memory")]
     pub(super) no_packing: bool,
 
-    /// What else to write into the file; contacts are refused, with the reason
-    #[arg(long, value_enum, value_name = "WHAT", hide_possible_values = true, help_heading = "Output")]
+    /// Accepted from users of fair-esm, and refused with the reason
+    #[arg(long, value_enum, value_name = "WHAT", hide = true)]
     include: Option<Include>,
 
     /// Also write FILE.report.html, a page about the rows: lengths and cuts, norms, duplicates, principal

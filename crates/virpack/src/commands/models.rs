@@ -21,6 +21,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List the models known by name
+    #[command(after_help = examples::MODELS_LIST)]
     List {
         /// Print a JSON array of objects instead of a table
         #[arg(long)]
@@ -48,13 +49,13 @@ enum Command {
     /// Convert a torch classifier (.pth) to safetensors, which is safe to load
     #[command(after_help = examples::MODELS_CONVERT)]
     Convert {
-        /// The classifier: a whole module or a state dict saved by torch, or safetensors
+        /// The classifier: a complete model or a state dict saved by torch, or safetensors
         #[arg(value_name = "IN")]
         input: PathBuf,
         /// The file to write
         #[arg(value_name = "OUT.safetensors")]
         output: PathBuf,
-        /// Replace an output that exists
+        /// Replace an existing output
         #[arg(long)]
         force: bool,
     },

@@ -198,7 +198,7 @@ const REPLACE: &str = "choose another name, or replace it with --force";
 
 fn of_resume(error: &ResumeError) -> Words<'_> {
     Some(Cow::Borrowed(match error {
-        ResumeError::Unfinished { .. } => "go on with --resume, or start again with --force",
+        ResumeError::Unfinished { .. } => "continue with --resume, or start again with --force",
         ResumeError::AnotherRun { .. } => {
             "with the same inputs, model and options --resume resumes it; --force without it starts again"
         }
@@ -207,7 +207,7 @@ fn of_resume(error: &ResumeError) -> Words<'_> {
         ResumeError::Manifest { .. } => {
             "what is finished cannot be known without it: start again with --force"
         }
-        ResumeError::Version { .. } => "go on with the version that made them, or start again with --force",
+        ResumeError::Version { .. } => "resume with the version that made them, or start again with --force",
         ResumeError::Pipe { .. } => "give files, or leave --resume out and start again",
         neutral => return neutral.hint(),
     }))

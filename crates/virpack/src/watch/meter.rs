@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_of_the_last_half_minute_and_the_time_left_of_the_whole_run() {
+    fn rates_are_of_the_last_half_minute_and_the_time_left_of_the_run() {
         let start = Instant::now();
         let at = |second| start + Duration::from_secs(second);
         let mut meter = Meter::new(start);

@@ -99,7 +99,7 @@ fn said_until(place: &Place, arguments: &[&str], awaited: &str) -> String {
 }
 
 #[test]
-fn where_stderr_is_no_terminal_a_line_comes_now_and_then() {
+fn if_stderr_is_not_a_terminal_progress_is_lines_at_intervals() {
     let place = Place::new();
     let said = said_until(&place, &["-o", "out/emb.npy"], " elapsed, ");
     let line = said.lines().find(|line| line.contains(" elapsed, ")).unwrap();

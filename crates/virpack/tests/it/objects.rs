@@ -138,7 +138,7 @@ fn what_keeps_an_object_from_being_read_is_one_line_with_a_hint() {
 }
 
 #[test]
-fn a_certificate_that_is_not_trusted_is_said_at_once() {
+fn a_certificate_that_is_not_trusted_is_reported_at_once() {
     let place = Place::new();
     let url = format!("{}/p.fa", tls::server("404 Not Found\r\n"));
     let embed = |input: &str, certificates: Option<&std::path::Path>| {

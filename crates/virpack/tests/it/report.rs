@@ -45,7 +45,7 @@ fn a_run_is_judged_again_and_compared() {
 }
 
 #[test]
-fn what_keeps_a_run_from_being_judged_again_is_said() {
+fn the_reason_that_a_run_cannot_be_judged_again_is_reported() {
     let place = Place::new();
     place.write("in.fa", contigs());
     place.run(&["predict", "in.fa", "-o", "out/a"]).succeeds(&[]);

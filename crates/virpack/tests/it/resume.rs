@@ -69,7 +69,7 @@ fn signal(child: &Child, signal: &str) {
 
 /// Returns the command that resumes, as the run printed it.
 fn said_command(ran: &Ran) -> String {
-    let line = ran.stderr.lines().find_map(|line| line.strip_prefix("hint: go on with: "));
+    let line = ran.stderr.lines().find_map(|line| line.strip_prefix("hint: resume with: "));
     line.unwrap_or_else(|| panic!("no command in {ran:#?}")).to_owned()
 }
 
@@ -96,7 +96,7 @@ fn interrupted_and_gone_on_with(place: &Place, model: &str, name: &str, how: &st
 }
 
 #[test]
-fn an_interrupted_run_says_what_goes_on() {
+fn an_interrupted_run_names_the_command_that_resumes_it() {
     let place = Place::new();
     place.write("input.fa", proteins(20_000));
     interrupted_and_gone_on_with(&place, MODEL, "out/it's.npy", "-INT");
@@ -192,7 +192,7 @@ fn a_disk_that_fills_leaves_the_parts() {
         );
         let ran = run_line(&place, &line);
         // On a slow disk a part may exceed it first.
-        ran.is_refused(&["cannot write out/emb.npy", "hint: go on with: "]);
+        ran.is_refused(&["cannot write out/emb.npy", "hint: resume with: "]);
         assert_eq!(place.outputs(), ["emb.npy.partial"]);
         ran
     };
@@ -202,7 +202,7 @@ fn a_disk_that_fills_leaves_the_parts() {
     place.run(&arguments(MODEL, "out/emb.npy")).is_refused(&[
         "out/emb.npy.partial holds ",
         " finished records of a run that was interrupted",
-        "hint: go on with --resume, or start again with --force",
+        "hint: continue with --resume, or start again with --force",
     ]);
     let ran = run_line(&place, &said_command(&ran));
     ran.succeeds(&["resuming: ", " finished before)"]);
@@ -294,7 +294,7 @@ fn parts_and_shards_of_another_format_are_refused() {
     let again = |option: &str| place.run(&[&arguments(MODEL, "out/emb.npy")[..], &[option]].concat());
     again("--resume").is_refused(&[
         "out/emb.npy.partial holds parts in the format of another version of virpack",
-        "hint: go on with the version that made them, or start again with --force",
+        "hint: resume with the version that made them, or start again with --force",
     ]);
     again("--force").succeeds(&[" sequences, "]);
     let text = [&b"virpack shard 1\n"[..], &[0; 100]].concat();
@@ -364,7 +364,7 @@ fn a_shard_is_named_as_one() {
 }
 
 #[test]
-fn a_shard_goes_on_where_it_was_stopped() {
+fn a_stopped_shard_resumes() {
     let place = Place::new();
     place.write("input.fa", proteins(20_000));
     let with = |shard| [&arguments(MODEL, "out/1.shard")[..], &["--shard", shard]].concat();
@@ -404,7 +404,7 @@ fn real(records: usize) -> Option<(Place, String)> {
 /// `cargo test --release -p virpack --test it -- --ignored --nocapture real`
 #[test]
 #[ignore = "needs ../shared, and takes minutes"]
-fn the_real_model_is_told_to_stop_at_twenty_moments() {
+fn the_real_model_is_interrupted_at_twenty_moments() {
     let Some((place, model)) = real(150) else { return };
     for name in ["out/emb.npy", "out/emb.parquet"] {
         let begin = Instant::now();
@@ -471,7 +471,7 @@ fn the_real_model_on_a_full_disk() {
         // Room for two thirds of the output, or of the parts.
         let Some(disk) = SmallDisk::mount(place.path("out"), bytes) else { return };
         let ran = place.run(&arguments(&model, name));
-        ran.is_refused(&["No space left on device", "hint: go on with: "]);
+        ran.is_refused(&["No space left on device", "hint: resume with: "]);
         let kept = place.run(&[&arguments(&model, name)[..], &["--resume"]].concat());
         assert!(kept.code == Some(1) && kept.stderr.contains("No space left on device"), "{kept:#?}");
         disk.grow(4 * bytes);

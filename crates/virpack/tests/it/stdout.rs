@@ -121,7 +121,7 @@ fn verdicts_are_those_of_the_table() {
 }
 
 #[test]
-fn what_standard_output_cannot_give_is_refused() {
+fn options_that_standard_output_cannot_serve_are_refused() {
     let place = Place::new();
     place.write("in.fa", ">a\nMKV\n>b\nMK7\n").write("dna.fa", ">a\nGCCGCC\n");
     let refused = |arguments: &[&str], said: &[&str]| Ran::from(run(&place, arguments)).is_refused(said);

@@ -16,7 +16,7 @@ use virpack_seq::frames::Pair;
 const MOST: Duration = Duration::from_millis(900);
 
 #[test]
-fn it_is_told_in_steady_intervals_and_never_less_while_the_first_record_waits() {
+fn it_is_reported_at_steady_intervals_and_never_falls_while_the_first_record_waits() {
     let place = tempfile::tempdir().unwrap();
     // One record of many chunks: no record has a row before all of them are finished.
     let bases: String = (0..30_000u32)

@@ -94,7 +94,7 @@ fn shorter_records_are_left_out() {
 }
 
 #[test]
-fn without_any_verdict_the_tables_are_whole() {
+fn without_any_verdict_the_tables_are_complete() {
     let directory = tempfile::tempdir().unwrap();
     let [input, output] = ["in.fa", "out"].map(|name| directory.path().join(name));
     std::fs::write(&input, format!(">a\n{}\n>b\nAC\n>c\n", "N".repeat(1_700))).unwrap();

@@ -213,7 +213,7 @@ fn what_shapes_the_tables_alone_may_change() {
 }
 
 #[test]
-fn force_starts_anew_and_removes_what_a_dead_process_has_begun() {
+fn force_starts_again_and_removes_the_files_of_a_dead_process() {
     let directory = tempfile::tempdir().unwrap();
     let options = stopped(directory.path());
     let out = directory.path().join("out");

@@ -146,7 +146,8 @@ impl TileUnit for Tiles {
     }
 }
 
-/// Whether the processor has the units, the system saves their registers, and lets this process use them.
+/// Returns whether the processor has the units, the system saves their registers, and lets this process use
+/// them.
 pub(super) fn is_available() -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
     *AVAILABLE.get_or_init(|| processor_has_them() && system_saves_them() && process_may_use_them())
@@ -219,7 +220,7 @@ unsafe fn multiply_on(unit: &mut impl TileUnit, block: Block, out: &mut [f32], s
 ///
 /// # Safety
 ///
-/// As `Multiplier::multiply` asserts, for so many tiles.
+/// As `Multiplier::multiply` asserts, for that many tiles.
 #[inline(always)]
 unsafe fn tile_block<const M: usize, const N: usize>(
     unit: &mut impl TileUnit,
@@ -241,7 +242,7 @@ unsafe fn tile_block<const M: usize, const N: usize>(
     let (mut rows, mut weights) =
         (block.rows.values.as_ptr().cast::<u8>(), block.panels.as_ptr().cast::<u8>());
     for _ in 0..block.pairs / (INPUTS / 2) {
-        // SAFETY: 16 · M rows of the inputs that are left, and N panels of them, a tile each for so many
+        // SAFETY: 16 · M rows of the inputs that are left, and N panels of them, a tile each for that many
         // inputs.
         unsafe {
             unit.load::<4>(rows, row_bytes);

@@ -48,7 +48,7 @@ pub(crate) struct HeadTask<'a> {
     pub(crate) out: SharedRows<u16>,
 }
 
-/// The queries of a sequence of `length` tokens, a range for each task.
+/// Returns the queries of a sequence of `length` tokens, a range for each task.
 pub(crate) fn tasks(length: usize) -> impl Iterator<Item = Range<usize>> {
     (0..length).step_by(QUERIES).map(move |first| first..length.min(first + QUERIES))
 }
@@ -182,7 +182,7 @@ impl HeadTask<'_> {
         self.qkv.part(self.tokens.start + position, column, self.width)
     }
 
-    /// A query or a key with rotary positions, as words of two values.
+    /// Returns a query or a key with rotary positions, as words of two values.
     #[inline(always)]
     fn turned<'r>(&self, position: usize, which: usize, row: &'r mut [f32]) -> &'r [f32] {
         let (wide, turned) = row.split_at_mut(self.width);

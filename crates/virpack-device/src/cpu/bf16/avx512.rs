@@ -13,7 +13,7 @@ pub(super) fn is_available() -> bool {
     is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16")
 }
 
-/// Whether they are faster than float32: on AMD's processors.
+/// Returns whether they are faster than float32: on AMD's processors.
 pub(super) fn is_fast() -> bool {
     let vendor = __cpuid(0);
     [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).concat() == b"AuthenticAMD"

@@ -32,13 +32,14 @@ impl Bf16Instructions {
     pub const ALL: [Bf16Instructions; 4] =
         [Bf16Instructions::Amx, Bf16Instructions::Avx512, Bf16Instructions::Neon, Bf16Instructions::Widened];
 
-    /// The ways that this machine has.
+    /// Returns the ways that this machine has.
     pub fn available() -> Vec<Bf16Instructions> {
         Bf16Instructions::ALL.into_iter().filter(|way| way.is_available()).collect()
     }
 
-    /// The fastest of them. AVX-512 BF16 is twice as fast as float32 on AMD's processors, and half as fast on
-    /// Intel's, which have AMX beside it unless the system keeps it from them (`dev/cpu_bf16.md`).
+    /// Returns the fastest of them. AVX-512 BF16 is twice as fast as float32 on AMD's processors, and half
+    /// as fast on Intel's, which have AMX beside it unless the system keeps it from them
+    /// (`dev/cpu_bf16.md`).
     ///
     /// ```
     /// use virpack_device::Bf16Instructions;
@@ -59,7 +60,7 @@ impl Bf16Instructions {
         Bf16Instructions::Widened
     }
 
-    /// Whether processor and system have them.
+    /// Returns whether processor and system have them.
     pub fn is_available(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -165,7 +166,7 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// One panel or two, of so many pairs of inputs, to multiply rows by. What they are made of stays as it
+    /// One panel or two, of that many pairs of inputs, to multiply rows by. What they are made of stays as it
     /// is meanwhile.
     #[inline]
     pub(crate) fn weights<'a>(&'a mut self, panels: &'a [u32], pairs: usize) -> Multiplier<'a> {

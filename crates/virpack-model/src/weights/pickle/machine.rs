@@ -30,7 +30,7 @@ pub(super) fn run(input: &[u8]) -> Result<Pickle<'_>, PickleError> {
 struct Machine<'a> {
     input: &'a [u8],
     at: usize,
-    /// The instruction being run and where it stands, for errors.
+    /// The instruction being run and its place, for errors.
     opcode: u8,
     opcode_at: usize,
     nodes: Vec<Node<'a>>,
@@ -55,7 +55,7 @@ impl<'a> Machine<'a> {
             }
             MARK => self.marks.push(self.stack.len()),
             POP => match self.marks.last() {
-                // Python's own reader takes a mark off where nothing lies on it.
+                // Python's own reader removes a mark that has nothing above it.
                 Some(mark) if *mark == self.stack.len() => {
                     self.marks.pop();
                 }
@@ -194,7 +194,7 @@ impl<'a> Machine<'a> {
         let container = self.top()?;
         match (&mut self.nodes[container.0 as usize], into_dict) {
             (Node::List(elements) | Node::Set(elements), false) => elements.extend(values),
-            // Lists of a class of their own: kept inert, and nobody reads them.
+            // Lists of a class of their own: kept inert, and never read.
             (Node::Object { .. }, false) => {}
             (Node::Dict(items) | Node::Object { items, .. }, true) => items.extend(pairs),
             _ => return Err(operand),
@@ -261,7 +261,8 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// What a call makes: an empty dict for `collections.OrderedDict()`, an inert object for all else.
+    /// Returns what a call makes: an empty dict for `collections.OrderedDict()`, an inert object for all
+    /// else.
     fn called(&self, callable: Id, args: Id) -> Node<'a> {
         let ordered_dict = Node::Global { module: "collections", name: "OrderedDict" };
         let no_args = matches!(&self.nodes[args.0 as usize], Node::Tuple(args) if args.is_empty());
@@ -330,7 +331,7 @@ impl<'a> Machine<'a> {
         Ok(self.take(N)?.try_into().expect("take gives as many bytes as it was asked for"))
     }
 
-    /// A little-endian unsigned number of `width` bytes.
+    /// Returns a little-endian unsigned number of `width` bytes.
     fn length(&mut self, width: usize) -> Result<usize, PickleError> {
         let mut bytes = [0; 8];
         bytes[..width].copy_from_slice(self.take(width)?);
@@ -345,7 +346,7 @@ impl<'a> Machine<'a> {
         Ok(bytes)
     }
 
-    /// The bytes before the next line feed, which is taken too.
+    /// Returns the bytes before the next line feed, which is taken too.
     fn line(&mut self) -> Result<&'a [u8], PickleError> {
         let rest = &self.input[self.at..];
         let length = rest.iter().position(|byte| *byte == b'\n');
@@ -367,7 +368,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// A little-endian two's-complement integer of any length.
+/// Returns a little-endian two's-complement integer of any length.
 fn long(bytes: &[u8]) -> Node<'_> {
     if bytes.len() > 8 {
         return Node::Long(bytes);
@@ -378,8 +379,8 @@ fn long(bytes: &[u8]) -> Node<'_> {
     Node::Int(i64::from_le_bytes(wide))
 }
 
-/// A string where the bytes are UTF-8. Lone surrogates, which Python lets through, are not: no name has them, and
-/// replacing them would need a copy, which a hostile file could ask for again and again.
+/// Returns a string where the bytes are UTF-8. Lone surrogates, which Python lets through, are not: no name
+/// has them, and replacing them would need a copy, which a hostile file could ask for again and again.
 fn str_or_bytes(bytes: &[u8]) -> Node<'_> {
     std::str::from_utf8(bytes).map_or(Node::Bytes(bytes), Node::Str)
 }

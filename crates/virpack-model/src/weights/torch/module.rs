@@ -17,7 +17,7 @@ pub(super) const MOST_PLACES: usize = 1 << 20;
 /// Most bytes of a name, for the same reason: names add up on the way down.
 const LONGEST_NAME: usize = 512;
 
-/// Whether calling and building what stands there would have made a module.
+/// Returns whether calling and building this object would have made a module.
 pub(super) fn is_module(pickle: &Pickle<'_>, id: Id) -> bool {
     let has = |part| {
         let dict = pickle.attribute(id, part);
@@ -26,7 +26,7 @@ pub(super) fn is_module(pickle: &Pickle<'_>, id: Id) -> bool {
     matches!(pickle.node(id), Node::Object { .. }) && has("_parameters") && has("_modules")
 }
 
-/// The class of an object: `torch.nn.modules.linear.Linear`.
+/// Returns the class of an object: `torch.nn.modules.linear.Linear`.
 pub(super) fn class(pickle: &Pickle<'_>, id: Id) -> Option<String> {
     let Node::Object { callable, .. } = pickle.node(id) else { return None };
     let class = match pickle.node(*callable) {
@@ -42,9 +42,9 @@ pub(super) fn class(pickle: &Pickle<'_>, id: Id) -> Option<String> {
     }
 }
 
-/// All tensors of the model at `root`, in the order of its `state_dict()`, and all its modules.
+/// Returns all tensors of the model at `root`, in the order of its `state_dict()`, and all its modules.
 ///
-/// A module that stands in several places is named after one of them.
+/// A module that is in several places is named after one of them.
 pub(super) fn contents(
     pickle: &Pickle<'_>,
     root: Id,

@@ -8,18 +8,18 @@ use crate::weights::pickle::{Id, Node, Pickle};
 use crate::weights::tensor::contiguous_strides;
 
 /// Most values of a tensor that repeats its own by strides of 0, as `expand` leaves them in small buffers. Above it,
-/// the shape is no model's: a hostile file of a few bytes could ask for all memory.
+/// the shape is not a model's: a hostile file of a few bytes could ask for all memory.
 const MAX_REPEATED: usize = 1 << 24;
 
 /// Most wrappers around one tensor: a parameter of a subclass has two.
 const MAX_WRAPPERS: usize = 4;
 
-/// Whether calling what stands there would have made a tensor.
+/// Returns whether calling this object would have made a tensor.
 pub(super) fn is_tensor(pickle: &Pickle<'_>, id: Id) -> bool {
     unwrapped(pickle, id).is_some()
 }
 
-/// The arguments of the innermost `_rebuild_tensor…`: storage, offset, size, strides, …
+/// Returns the arguments of the innermost `_rebuild_tensor…`: storage, offset, size, strides, …
 fn unwrapped<'p>(pickle: &'p Pickle<'_>, mut id: Id) -> Option<&'p [Id]> {
     for _ in 0..MAX_WRAPPERS {
         let (module, name, args) = pickle.call(id)?;
@@ -34,8 +34,8 @@ fn unwrapped<'p>(pickle: &'p Pickle<'_>, mut id: Id) -> Option<&'p [Id]> {
     None
 }
 
-/// The type of values and the key of a storage, given its persistent identifier
-/// `("storage", torch.FloatStorage, key, device, values)`, with `None` after them in the old format.
+/// Returns the type of values and the key of a storage, given its persistent identifier `("storage",
+/// torch.FloatStorage, key, device, values)`, with `None` after them in the old format.
 pub(super) fn storage<'a>(pickle: &Pickle<'a>, identifier: Id) -> Option<(Dtype, &'a str)> {
     let [tag, class, key, _device, _values, view @ ..] = pickle.elements(identifier) else { return None };
     // The old format could name a part of another storage; nothing has written that since torch 0.4.
@@ -61,7 +61,7 @@ pub(super) fn storage<'a>(pickle: &Pickle<'a>, identifier: Id) -> Option<(Dtype,
     Some((dtype, pickle.str(*key)?))
 }
 
-/// The tensor that stands there, with every value checked to lie in its storage.
+/// Returns the tensor of this object; every value is checked to be in its storage.
 pub(super) fn tensor(
     pickle: &Pickle<'_>,
     id: Id,

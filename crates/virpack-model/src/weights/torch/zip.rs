@@ -14,7 +14,7 @@ pub(super) fn open(file: &[u8]) -> Result<(&[u8], Storages), CheckpointError> {
     let mut storages = Storages::new();
     for index in 0..archive.len() {
         let entry = archive.by_index_raw(index).map_err(damaged)?;
-        // Everything stands in one folder, named after the file that was first written.
+        // Everything is in one folder, named after the file that was first written.
         let full_name = entry.name().map_err(damaged)?;
         let Some((_, name)) = full_name.split_once('/') else { continue };
         let key = name.strip_prefix("data/");

@@ -20,7 +20,7 @@ impl Block {
 }
 
 impl Cutter {
-    /// Most bytes of the record that `text` begins with.
+    /// Returns the most bytes of the record that `text` begins with.
     pub(super) fn largest_record(&self) -> u64 {
         let compressed = self.source.codec.map(|_| self.compressed());
         self.progress.limits.largest_record(compressed)
@@ -31,7 +31,7 @@ impl Cutter {
         self.progress.bytes() - self.begun
     }
 
-    /// Whether the record that `text` begins with is whole, and larger than records may be.
+    /// Returns whether the record that `text` begins with is complete, and larger than records may be.
     pub(super) fn first_is_too_large(&self, format: Format) -> bool {
         let limit = self.largest_record();
         if self.text.len() as u64 <= limit {

@@ -64,7 +64,7 @@ const SIGNATURES: &[(&[u8], &str, &str)] = &[
     ),
 ];
 
-/// A binary format, or text in UTF-16 or UTF-32.
+/// Returns a binary format, or text in UTF-16 or UTF-32.
 pub(super) fn identify(text: &[u8]) -> Option<ForeignFormat> {
     if let Some((_, name, remedy)) = SIGNATURES.iter().find(|(signature, ..)| text.starts_with(signature)) {
         return Some(ForeignFormat::new(name, remedy));
@@ -95,7 +95,7 @@ pub(super) fn utf16(text: &[u8]) -> ForeignFormat {
     ForeignFormat::new(name, remedy)
 }
 
-/// A zip archive; documents of Office are such.
+/// Returns a zip archive; documents of Office are such.
 fn zip(text: &[u8]) -> ForeignFormat {
     let holds = |name: &[u8]| memmem::find(text, name).is_some();
     let member = first_of_zip(text);
@@ -132,7 +132,7 @@ fn excel() -> ForeignFormat {
     )
 }
 
-/// The name in the first local header of a zip archive.
+/// Returns the name in the first local header of a zip archive.
 fn first_of_zip(text: &[u8]) -> Option<String> {
     let length = u16::from_le_bytes([*text.get(26)?, *text.get(27)?]) as usize;
     let name = text.get(30..30 + length).filter(|name| !name.is_empty())?;
@@ -147,7 +147,7 @@ pub(super) fn safetensors(text: &[u8]) -> Option<ForeignFormat> {
     ))
 }
 
-/// A tar file, by the checksum of its first header: the oldest have no signature.
+/// Returns a tar file, by the checksum of its first header: the oldest have no signature.
 fn tar(text: &[u8]) -> Option<ForeignFormat> {
     let header = text.get(..512)?;
     let field = std::str::from_utf8(&header[148..156]).ok()?;

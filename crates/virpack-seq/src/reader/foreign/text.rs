@@ -63,7 +63,7 @@ const TABLE: ForeignFormat = ForeignFormat::new(
     "awk -F'\\t' '{ print \">\" $1; print $2 }' FILE > sequences.fasta, where ids and sequences are columns 1 and 2",
 );
 
-/// A SAM file that begins with a header, which begins as FASTQ does.
+/// Returns a SAM file that begins with a header, which begins as FASTQ does.
 pub(super) fn sam_header(text: &[u8]) -> Option<ForeignFormat> {
     let is_header =
         [b"@HD\t", b"@SQ\t", b"@RG\t", b"@PG\t", b"@CO\t"].iter().any(|tag| text.starts_with(*tag));
@@ -80,7 +80,7 @@ pub(super) fn pir(text: &[u8]) -> Option<ForeignFormat> {
     ))
 }
 
-/// The format of a text by its first lines.
+/// Returns the format of a text by its first lines.
 pub(super) fn identify(text: &[u8]) -> Option<ForeignFormat> {
     let begins = |beginning: &str| {
         text.get(..beginning.len()).is_some_and(|text| text.eq_ignore_ascii_case(beginning.as_bytes()))
@@ -131,7 +131,7 @@ fn is_phylip(line: &str) -> bool {
     words.len() == 2 && words.iter().all(|word| word.parse::<u32>().is_ok())
 }
 
-/// What has TAB between its columns.
+/// Returns what has TAB between its columns.
 fn of_row(line: &str) -> Option<ForeignFormat> {
     let columns: Vec<&str> = line.split('\t').collect();
     let number = |i: usize| columns.get(i).is_some_and(|column| column.trim_end().parse::<u64>().is_ok());

@@ -90,7 +90,7 @@ fn an_empty_file_is_zero_rows_and_a_warning() {
 }
 
 #[test]
-fn text_that_is_no_fasta() {
+fn text_that_is_not_fasta() {
     let place = Place::new();
     place.write("letter.txt", "\n\nDear colleague,\nhere are the sequences\n");
     place.write("table.csv", "id,sequence\na,MKV\n").write("bare.txt", "MKTAYIAKQR\n");
@@ -383,7 +383,7 @@ fn several_inputs_name_their_source_and_ids_may_repeat() {
 /// File names are bytes, at least on Linux.
 #[cfg(target_os = "linux")]
 #[test]
-fn names_that_are_no_utf_8() {
+fn names_that_are_not_utf_8() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let place = Place::new();
@@ -425,7 +425,7 @@ fn a_record_of_the_other_kind_is_refused() {
 }
 
 #[test]
-fn letters_of_no_nucleotide_are_told_of() {
+fn letters_that_are_not_nucleotides_are_reported() {
     let place = Place::new();
     let gene = "ATGGCCAAAGAACTGCGTTTCGACGTTCAGATC".repeat(20);
     place.write("gaps.fa", format!(">a\n{gene}\n{gene}\n--{}\n", "I".repeat(9)));
@@ -453,7 +453,7 @@ fn validate_proves_something() {
 
 /// An id may be a complete genome if the line end after it was lost.
 #[test]
-fn an_id_of_any_length_is_told_in_one_line() {
+fn an_id_of_any_length_is_reported_in_one_line() {
     let place = Place::new();
     let first = "i".repeat(59);
     place

@@ -82,7 +82,7 @@ fn a_misshapen_tensor() {
 }
 
 #[test]
-fn weights_that_are_no_numbers() {
+fn weights_that_are_not_numbers() {
     let place = damaged_model(|_| ());
     let mut bytes = std::fs::read(place.path("model/model.safetensors")).unwrap();
     let end = bytes.len();

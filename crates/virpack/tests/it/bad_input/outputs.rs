@@ -87,7 +87,7 @@ fn names_that_are_too_long() {
 /// Nothing is downloaded before there is known to be room for its output.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_directory_that_takes_no_files_is_told_of_first() {
+fn a_directory_that_takes_no_files_is_reported_first() {
     let place = Place::new();
     place.write("in.fa", ">a\nGCC\n");
     let classifier = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/predict/300_model.pth");
@@ -168,7 +168,7 @@ fn an_input_is_never_replaced() {
 /// The reader of stdout may stop early.
 #[cfg(unix)]
 #[test]
-fn a_closed_stdout_is_no_failure() {
+fn a_closed_stdout_is_not_a_failure() {
     use std::process::Stdio;
     let place = Place::new();
     let mut child = place.command(&["completions", "bash"]).stdout(Stdio::piped()).spawn().unwrap();

@@ -17,7 +17,7 @@ pub(super) fn predict_command(place: &Place, arguments: &[&str]) -> std::process
 }
 
 #[test]
-fn predict_with_nothing_to_pack_says_so() {
+fn predict_with_nothing_to_pack_reports_it() {
     let place = Place::new();
     place.write("in.fa", ">n\nNNNN\n");
     let said = [
@@ -97,7 +97,7 @@ fn two_contigs_of_one_id_have_rows_of_their_own() {
 }
 
 #[test]
-fn predict_says_what_it_takes_and_what_became_of_it() {
+fn predict_reports_its_input_and_its_results() {
     let place = Place::new();
     place.write("in.fa", format!(">v x y\n{}\n>n\nNNNN\n>t\nAC\n>e\n", "GCC".repeat(150)));
     let ran = predict(&place, &["in.fa", "-o", "out/run", "--plot"]);
@@ -126,7 +126,7 @@ fn predict_says_what_it_takes_and_what_became_of_it() {
 }
 
 #[test]
-fn predict_says_which_model_takes_no_part() {
+fn predict_names_the_model_that_takes_no_part() {
     let place = Place::new();
     place.write("in.fa", b">a\nATGGCCGCC\n");
     // As wide as the vectors of the tiny DNABERT.
@@ -137,7 +137,7 @@ fn predict_says_which_model_takes_no_part() {
 }
 
 #[test]
-fn predict_refuses_what_is_no_nucleotide_and_no_classifier() {
+fn predict_refuses_other_inputs_than_nucleotides_and_other_files_than_classifiers() {
     let place = Place::new();
     place.run(&["models", "convert", "/nosuch/x", "x.safetensors"]).is_refused(&["cannot read /nosuch/x: "]);
     place.write("in.fa", ">a\nGCC\n").write("no.pth", "no classifier").write("bad.safetensors", "{}");

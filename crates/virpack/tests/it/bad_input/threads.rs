@@ -28,7 +28,7 @@ fn run(place: &Place, threads: u64, arguments: &[&str]) -> Ran {
 }
 
 #[test]
-fn refused_threads_are_errors_and_no_panics() {
+fn refused_threads_are_errors_and_not_panics() {
     let place = Place::new();
     let fixture = |name: &str| format!("{}/../../fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
     place.write("two.fa", TWO).write("in.fa", format!(">a\n{}\n", "GCC".repeat(300)));

@@ -38,7 +38,7 @@ fn parts_behind_a_complete_output_are_removed() {
 /// Another program takes the output's name: no part is closed yet, and all finished work is in the open
 /// one.
 #[test]
-fn a_name_that_is_taken_while_the_run_goes_on_loses_nothing() {
+fn an_output_name_taken_during_the_run_loses_nothing() {
     let place = Place::new();
     place.write("input.fa", proteins(20_000));
     let whole = undisturbed(&place, MODEL, "out/emb.npy");

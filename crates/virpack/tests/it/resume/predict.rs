@@ -79,7 +79,7 @@ fn undisturbed(place: &Place) -> (BTreeMap<String, Vec<u8>>, Duration) {
 }
 
 #[test]
-fn interrupted_it_says_what_goes_on() {
+fn an_interrupted_prediction_names_the_command_that_resumes_it() {
     let place = Place::new();
     place.write("input.fa", contigs(1_500));
     let (whole, _) = undisturbed(&place);
@@ -95,7 +95,7 @@ fn interrupted_it_says_what_goes_on() {
         run_with(&place, &[]).is_refused(&[
             "out/v/run.partial holds ",
             " embeddings for more of a run that was interrupted",
-            "hint: go on with --resume, or start again with --force",
+            "hint: continue with --resume, or start again with --force",
         ]);
         run_with(&place, &["--resume", "--genetic-code", "11"])
             .is_refused(&["holds parts of another run:", "genetic code: 1 there, 11 here"]);
