@@ -9,12 +9,26 @@ CHUNK = 500
 OTHERS_BASE = 3
 MUTATED = 0.05  # at most, of a chunk's bases
 MADE_UP = 0.03  # of a batch
+# Windows about a chunk that a teacher scores, in bases from the chunk, and how far from them a student's begin at most.
+SHIFTS = -150, 0, 150
+JITTER = 75
+FOLDS = 4
+# Of the chunks drawn, the share whose TGG become TGA, as tryptophan is written where the genetic code is 4: all, organelles.
+CODE_4 = 0.02, 0.30
+
+
+def folds(key):
+    """The fold of each virus or genome: a hash of its number."""
+    return (key.astype(np.uint64) * np.uint64(2654435761) >> np.uint64(8)) % np.uint64(FOLDS)
 
 
 class Data:
     """Everything that training draws from, on the device."""
 
-    def __init__(self, folder, device, rng, development=False, without=(), only=None, small=False):
+    def __init__(self, folder, device, rng, development=False, without=(), only=None, small=False, more=None, fold=None, code_4=False):
+        """`more`: group: by what its share of the draws is multiplied; `fold`: the one that is not drawn from;
+        `code_4`: whether some chunks are written in genetic code 4.
+        """
         chunks, facts = shards.load(folder, CHUNK), shards.facts(folder)
         self.device, self.rng, self.facts = device, rng, facts
         if development:
@@ -35,9 +49,21 @@ class Data:
         edges = np.concatenate(([0], breaks, [len(train)])) * CHUNK
         self.bases = torch.from_numpy(chunks["bases"][train].reshape(-1)).to(device)
         self.first, self.last = (torch.from_numpy(edges[stretch + i]).to(device) for i in (0, 1))
+        self.record, self.place = record, start
+        group, viral, fold_of = chunks["group"][train], chunks["viral"][train], folds(chunks["key"][train])
+        for name, times in (more or {}).items():
+            weights[group == facts["groups"].index(name)] *= times
+        if fold is not None:
+            weights[fold_of == fold] = 0
+        for label in (0, 1):
+            weights[viral == label] *= 0.5 / weights[viral == label].sum()
+        self.fold, self.probabilities = fold_of, weights
+        self.soft = None
+        organelle = facts["groups"].index("organelle")
+        self.code_4 = code_4 and torch.from_numpy(np.where(group == organelle, CODE_4[1], CODE_4[0])).to(device)
         self.viral = torch.from_numpy(chunks["viral"][train].astype(np.float32)).to(device)
         self.group = torch.from_numpy(chunks["group"][train].astype(np.int64)).to(device)
-        self.weights = torch.from_numpy(np.cumsum(weights / weights.sum())).to(device)
+        self.weights = torch.from_numpy(np.cumsum(weights)).to(device)
         proteins = shards.proteins(folder)
         self.residues = torch.from_numpy(proteins["residues"]).to(device)
         lengths = proteins["lengths"].astype(np.int64)
@@ -69,18 +95,39 @@ class Data:
     def uniform(self, *shape):
         return torch.rand(*shape, device=self.device, generator=self.rng)
 
+    def window(self, chosen, shift, length):
+        """Where windows of `length` bases begin, `shift` away from the middle of chunks, within their stretches."""
+        start = chosen * CHUNK + shift + (CHUNK - length) // 2
+        return torch.minimum(torch.maximum(start, self.first[chosen]), self.last[chosen] - length)
+
+    def at(self, start, length):
+        return self.bases[start[:, None] + torch.arange(length, device=self.device)]
+
     def chunks(self, count, length):
-        """Random windows of `length` bases about chunks, of either strand, some bases changed: bases, viral, group."""
+        """Random windows of `length` bases about chunks, of either strand, some bases changed.
+
+        Bases, viral, group, and what a teacher says (`self.soft`: length: probabilities `[chunks, shifts]`), or the label.
+        """
         chosen = self.draw(self.weights, count)
-        # A window about the chunk, at most half a chunk away from it, within its stretch.
-        start = chosen * CHUNK + ((self.uniform(count) - 0.5) * CHUNK).long() + (CHUNK - length) // 2
-        start = torch.minimum(torch.maximum(start, self.first[chosen]), self.last[chosen] - length)
-        bases = self.bases[start[:, None] + torch.arange(length, device=self.device)]
+        viral = self.viral[chosen]
+        if self.soft is None:
+            # A window about the chunk, at most half a chunk away from it, within its stretch.
+            soft, shift = viral, ((self.uniform(count) - 0.5) * CHUNK).long()
+        else:
+            number = (self.uniform(count) * len(SHIFTS)).long()
+            soft = self.soft[length][chosen, number]
+            shift = torch.tensor(SHIFTS, device=self.device)[number] + ((self.uniform(count) - 0.5) * 2 * JITTER).long()
+        bases = self.at(self.window(chosen, shift, length), length)
         bases = torch.where(self.uniform(count, 1) < 0.5, bases, (bases ^ 2).flip(1))
+        if self.code_4 is not False:
+            tgg = (bases[:, :-2] == 0) & (bases[:, 1:-1] == 3) & (bases[:, 2:] == 3)
+            tgg &= (self.uniform(count) < self.code_4[chosen])[:, None]
+            bases[:, 2:] = torch.where(tgg, 2, bases[:, 2:])
         # Of half the chunks up to MUTATED of the bases become others.
         rate = (self.uniform(count, 1) - 0.5).clamp(min=0) * 2 * MUTATED
         other = (bases + 1 + (self.uniform(count, length) * OTHERS_BASE).to(torch.uint8)) & 3
-        return torch.where(self.uniform(count, length) < rate, other, bases), self.viral[chosen], self.group[chosen]
+        bases = torch.where(self.uniform(count, length) < rate, other, bases)
+        return bases, viral, self.group[chosen], soft
 
     def made_up(self, bases):
         """Of each sequence one that nothing alive has, with the same bases: shuffled, read backwards, or a part of it repeated."""
