@@ -60,8 +60,8 @@ impl Measured {
 
 impl Products {
     /// The algorithm for a shape: its reference for few rows, or the fastest with the same bits, which is measured once
-    /// for batches of about one size. Smaller ones that come later take the reference: a trial stops the card for
-    /// tens of milliseconds in the middle of a run, and they are the last of a file.
+    /// for batches of about one size. Smaller ones that come later take the reference: a trial stops the card
+    /// for tens of milliseconds in the middle of a run, and they are the last of a file.
     ///
     /// # Safety
     ///
