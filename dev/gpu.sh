@@ -6,11 +6,11 @@
 #         GENOMES=plant_viruses.fasta.gz GOLDEN=directory TINY=directory dev/gpu.sh [step ...]
 #
 # `virpack` and EXAMPLES (cuda_attention, product_bench, same_bits) are release builds, `conformance` the test of virpack-device.
-# Steps: conformance older bits sanitize golden precision files cards budget predict; without any, all of them. `bits` takes real
-# weights too where BITS names their directory, and all cards that DEVICES names (cuda:0). `golden` needs GOLDEN and TINY,
-# directories of models of nucleotides with golden.json. SIZES (3B 650M) and PEPTIDES
-# (orf records a run, 20000) may be set. Models are made in SCRATCH (/tmp/virpack-gpu),
-# `cards` in CARDS (/dev/shm).
+# Steps: conformance older bits killed sanitize golden precision files cards budget predict; without any, all of them, and `sizes`
+# where PEER names the peer's script (esm2_gpu.py). `bits` and `killed` take real weights too where BITS names their directory, and
+# all cards that DEVICES names (cuda:0). `golden` needs GOLDEN and TINY, directories of models of nucleotides with golden.json.
+# SIZES (3B 650M), PEPTIDES (orf records a run, 20000) and KILLED (what killed.py takes) may be set. Models are made in SCRATCH
+# (/tmp/virpack-gpu), `cards` in CARDS (/dev/shm).
 set -u
 cd "$(dirname "$0")"
 SCRATCH=${SCRATCH:-/tmp/virpack-gpu} SIZES=${SIZES:-650M 3B} PEPTIDES=${PEPTIDES:-20000}
@@ -52,6 +52,16 @@ $BITS cards f32 1000 100
 3B cards f16 300 30
 3B cards bf16 300 20"
 }
+
+# The same bits again from a run that was killed in the middle and resumed; as many records as take some seconds.
+killed() {
+    # shellcheck disable=SC2086
+    timeout 500 python3 killed.py --virpack "$VIRPACK" --scratch "$SCRATCH/killed" --device "${DEVICES:-cuda:0}" \
+        ${BITS:+$BITS:40000:f16,f32,bf16} ${KILLED:-150M:6000 650M:2000 3B:400} || echo 'killed: NOT the same'
+}
+
+# Every published size beside the peer: the table of BENCHMARKS.md.
+sizes() { python3 sizes.py --virpack "$VIRPACK" --peer "$PEER"; }
 
 # A form of each kernel: the whole suite is hours under the sanitizer.
 sanitize() {
@@ -103,6 +113,6 @@ predict() {
         --classifier "$SCRATCH/500_random.safetensors" -o "$SCRATCH/verdicts" --force
 }
 
-for name in "${@:-conformance older bits sanitize golden precision files cards budget predict}"; do
+for name in "${@:-conformance older bits killed sanitize golden precision files cards budget predict ${PEER:+sizes}}"; do
     for name in $name; do step "$name"; "$name"; done
 done

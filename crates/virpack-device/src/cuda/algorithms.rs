@@ -49,13 +49,19 @@ struct Measured {
 impl Measured {
     /// Whether it was measured for about so many rows.
     fn is_near(&self, rows: usize) -> bool {
-        rows <= 2 * self.rows && self.rows <= 2 * rows
+        !self.is_for_fewer(rows) && self.rows <= 2 * rows
+    }
+
+    /// Whether it was measured for so many fewer rows that it says little.
+    fn is_for_fewer(&self, rows: usize) -> bool {
+        rows > 2 * self.rows
     }
 }
 
 impl Products {
     /// The algorithm for a shape: its reference for few rows, or the fastest with the same bits, which is measured once
-    /// for batches of about one size.
+    /// for batches of about one size. Smaller ones that come later take the reference: a trial stops the card
+    /// for tens of milliseconds in the middle of a run, and they are the last of a file.
     ///
     /// # Safety
     ///
@@ -74,7 +80,7 @@ impl Products {
             None => Chosen { reference: self.reference(state.handle, shape)?, measured: None },
         };
         let is_worth = shape.rows >= ROWS_WORTH_MEASURING && libraries::times_events();
-        if is_worth && !chosen.measured.is_some_and(|m| m.is_near(shape.rows)) {
+        if is_worth && chosen.measured.is_none_or(|m| m.is_for_fewer(shape.rows)) {
             // SAFETY: the caller's promise.
             let measured =
                 unsafe { self.fastest(kernels, state.handle, plan, &chosen.reference, shape, operands)? };
@@ -294,5 +300,20 @@ impl fmt::Display for Chosen {
             Some(m) => write!(f, ", computed by {} ({} of {} alike)", m.algorithm.shown(), m.alike, m.tried),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn smaller_batches_are_not_measured_again() {
+        // SAFETY: plain integers.
+        let algorithm: Algorithm = unsafe { mem::zeroed() };
+        let measured = Measured { rows: 50_688, algorithm, tried: 1, alike: 1 };
+        let about = |rows| (measured.is_near(rows), measured.is_for_fewer(rows));
+        let expected = [(true, false), (true, false), (true, false), (false, false), (false, true)];
+        assert_eq!([50_688, 25_344, 101_376, 10_240, 101_632].map(about), expected);
     }
 }

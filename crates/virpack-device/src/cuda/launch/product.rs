@@ -43,7 +43,8 @@ impl ProductForm {
     /// What it is compiled from.
     fn source(self) -> KernelSource {
         kernel_source!(
-            "product.cu" after "bulk.cuh", "wgmma.cuh", "hopper.cuh", "product_tiles.cuh", "row_scales.cuh"
+            "product.cu" after "bulk.cuh", "wgmma.cuh", "hopper.cuh", "product_tiles.cuh",
+            "product_results.cuh", "row_scales.cuh"
         )
         .with_large_shared()
         .define(self.then.defines())

@@ -29,11 +29,14 @@ const STAGES: usize = 4;
 impl BytesForm {
     /// What it is compiled from.
     fn source(self) -> KernelSource {
-        kernel_source!("product_bytes.cu" after "bulk.cuh", "wgmma.cuh", "hopper.cuh", "product_tiles.cuh")
-            .with_large_shared()
-            .define(self.then.defines())
-            .define([("RESIDUAL", self.residual.into()), ("COLUMNS", self.columns)])
-            .define(ring_defines(STEP, STAGES))
+        kernel_source!(
+            "product_bytes.cu" after "bulk.cuh", "wgmma.cuh", "hopper.cuh", "product_tiles.cuh",
+            "product_results.cuh"
+        )
+        .with_large_shared()
+        .define(self.then.defines())
+        .define([("RESIDUAL", self.residual.into()), ("COLUMNS", self.columns)])
+        .define(ring_defines(STEP, STAGES))
     }
 
     /// Bytes of shared memory: the ring, half of the results on their way out, scales and biases of two

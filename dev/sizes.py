@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Every published size beside packed ESM-2 under torch.compile, in turns on one GPU: the table of BENCHMARKS.md.
+
+    python3 dev/sizes.py --virpack PATH --peer ../shared/peers/esm2_gpu.py [--sizes 8M,...] [--loads orf,prot,reads] [--seconds 2]
+
+For each size the peer (its method `compiled`: FlashAttention-3 and bfloat16 where fa3_fwd is installed, else float16) compiles
+once and takes every load; then `virpack bench` takes the same loads, in float16 and, with --bf16, in bfloat16. Prints rates in
+thousand tokens a second, their ratio, and virpack's share of the rate of its own bare products. --compile-only fills PyTorch's
+cache of compiled code, so that the run after it spends its time on measuring. --no-peer SIZES leaves the peer out.
+"""
+import argparse, importlib.util, re, subprocess, sys
+import numpy as np, torch
+
+# Layers, hidden size, heads; sequences of the load `orf` for about two seconds of the peer on an H200.
+SIZES = {"8M": (6, 320, 20, 40000), "35M": (12, 480, 20, 30000), "150M": (30, 640, 20, 12000),
+         "650M": (33, 1280, 20, 4000), "3B": (36, 2560, 40, 1200), "15B": (48, 5120, 40, 250)}
+BUDGET = 32768
+
+
+def load_peer(path):
+    spec = importlib.util.spec_from_file_location("peer", path)
+    peer = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(peer)
+    return peer
+
+
+@torch.no_grad()
+def peer_rates(peer, size, loads, compile_only):
+    """Tokens a second of each load."""
+    layers, hidden, heads, count = SIZES[size]
+    rng = np.random.default_rng(0)
+    torch.manual_seed(0)
+    with torch.device("cuda"):
+        model = peer.esm.model.esm2.ESM2(num_layers=layers, embed_dim=hidden, attention_heads=heads, alphabet="ESM-1b",
+                                         token_dropout=True).eval()
+    attend, dtype = (peer.fa2, torch.float16) if peer.fa3 is None else (peer.fa3_, torch.bfloat16)
+    model = model.to(dtype)
+    compiled = torch.compile(peer.Packed(model, attend), dynamic=True)
+    width = hidden // heads
+    angles = torch.arange(1024).float()[:, None] / (10000 ** (torch.arange(0, width, 2).float() / width))
+    angles = torch.cat([angles, angles], -1).cuda()
+    tables, rates = (angles.cos(), angles.sin()), {}
+    for load in loads:
+        records = peer.sequences(load, count // 2 if load == "prot" else count, rng)
+        batches = list(peer.batches(records, BUDGET, model.alphabet))
+        peer.run_packed(compiled, batches[:3], tables)
+        if not compile_only:
+            seconds = peer.clock(lambda: peer.run_packed(compiled, batches, tables))
+            rates[load] = sum(len(s) + 2 for _, s in records) / seconds
+    del model, compiled
+    torch._dynamo.reset()
+    torch.cuda.empty_cache()
+    return rates
+
+
+def virpack_rate(o, size, load, dtype):
+    """Tokens a second of the model and of its bare products."""
+    command = [o.virpack, "bench", "--shape", size, "--load", load, "--dtype", dtype, "--seconds", str(o.seconds), "--rounds", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    text = done.stdout + done.stderr
+    found = re.search(r"^mean +([\d,]+) tokens/s.*?own rate \(([\d,]+) tokens/s\)", text, re.M)
+    if done.returncode != 0 or not found:
+        sys.exit(f"sizes: {' '.join(command)} ended with {done.returncode}:\n{text}")
+    return [int(number.replace(",", "")) for number in found.groups()]
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("--virpack"); a.add_argument("--peer", required=True)
+    a.add_argument("--sizes", default=",".join(SIZES)); a.add_argument("--loads", default="orf,prot,reads")
+    a.add_argument("--seconds", type=float, default=2); a.add_argument("--bf16", action="store_true")
+    a.add_argument("--compile-only", action="store_true"); a.add_argument("--no-peer", default="")
+    o = a.parse_args()
+    peer, loads = load_peer(o.peer), o.loads.split(",")
+    print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, {'FlashAttention-3, bfloat16' if peer.fa3 else 'FlashAttention-2, float16'}")
+    for size in o.sizes.split(","):
+        rates = {} if size in o.no_peer.split(",") else peer_rates(peer, size, loads, o.compile_only)
+        for load in [] if o.compile_only else loads:
+            cells = [f"{rates[load] / 1e3:,.1f}" if load in rates else "-"]
+            for dtype in ("f16", "bf16") if o.bf16 else ("f16",):
+                own, products = virpack_rate(o, size, load, dtype)
+                ratio = f"{own / rates[load]:.2f} x" if load in rates else "-"
+                cells += [f"{own / 1e3:,.1f}", ratio, f"{own / products:.1%}"]
+            print("|", " | ".join([size, load, *cells]), "|", flush=True)
+
+
+if __name__ == "__main__":
+    main()
