@@ -3,7 +3,7 @@
     python3 training/choose.py --data SHARDS --lambda LAMBDA.fasta.gz MODEL...
 
 Prints of each the area under the curve of the validation chunks at 500 and 300 bases, and lambda's mean clipped log-odds; the last line is
-the one with the highest sum of areas among those to which lambda is at least as viral as LEAST says at both lengths.
+the one with the highest sum of areas among those to which lambda is at least as viral as LEAST says at both lengths, or that there is none.
 """
 import argparse
 import pathlib
@@ -45,7 +45,8 @@ def main():
         short_of = max(LEAST[n] - viral[n] for n in LEAST)
         found.append((max(0.0, short_of), -sum(areas.values()), str(folder)))
         print(f"{folder}: validation {areas[500]:.4f} {areas[300]:.4f}, lambda {viral[500]:.3f} {viral[300]:.3f}", flush=True)
-    print(min(found)[2])
+    enough = [row for row in found if row[0] == 0]
+    print(min(enough)[2] if enough else f"none of {len(found)} models has lambda at {LEAST}")
 
 
 if __name__ == "__main__":
