@@ -8,7 +8,7 @@ once and takes every load; then `virpack bench` takes the same loads, in float16
 thousand tokens a second, their ratio, and virpack's share of the rate of its own bare products. --compile-only fills PyTorch's
 cache of compiled code, so that the run after it spends its time on measuring. --no-peer SIZES leaves the peer out.
 """
-import argparse, importlib.util, re, subprocess, sys
+import argparse, gc, importlib.util, re, subprocess, sys
 import numpy as np, torch
 
 # Layers, hidden size, heads; sequences of the load `orf` for about two seconds of the peer on an H200.
@@ -47,9 +47,6 @@ def peer_rates(peer, size, loads, compile_only):
         if not compile_only:
             seconds = peer.clock(lambda: peer.run_packed(compiled, batches, tables))
             rates[load] = sum(len(s) + 2 for _, s in records) / seconds
-    del model, compiled
-    torch._dynamo.reset()
-    torch.cuda.empty_cache()
     return rates
 
 
@@ -75,6 +72,10 @@ def main():
     print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, {'FlashAttention-3, bfloat16' if peer.fa3 else 'FlashAttention-2, float16'}")
     for size in o.sizes.split(","):
         rates = {} if size in o.no_peer.split(",") else peer_rates(peer, size, loads, o.compile_only)
+        # The peer's weights are let go before virpack asks how much memory is free.
+        torch._dynamo.reset()
+        gc.collect()
+        torch.cuda.empty_cache()
         for load in [] if o.compile_only else loads:
             cells = [f"{rates[load] / 1e3:,.1f}" if load in rates else "-"]
             for dtype in ("f16", "bf16") if o.bf16 else ("f16",):
