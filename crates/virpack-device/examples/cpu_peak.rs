@@ -1,11 +1,12 @@
-//! How fast the processor's cores multiply and add float32 values in registers, by threads: what products could reach.
+//! How fast the processor's cores multiply and add float32 values in registers, by threads: what products
+//! could reach.
 //!
 //! ```text
 //! cargo run --release -p virpack-device --example cpu_peak -- [threads] [seconds]
 //! ```
 //!
-//! No memory is read, so that a share of linear below 1 is due to the machine alone: to threads that share a core, or to
-//! cores that slow down where many of them work.
+//! No memory is read, so that a share of linear below 1 is due to the machine alone: to threads that share a
+//! core, or to cores that slow down where many of them work.
 
 use pulp::{Arch, Simd, WithSimd};
 use std::hint::black_box;

@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use super::bf16::widen;
 
-/// Values that are converted and compared at a time: a matrix that needs float32 is known by its first pieces.
+/// Values that are converted and compared at a time: a matrix that needs float32 is known by its first
+/// pieces.
 const PIECE: usize = 1 << 12;
 
 /// float32 values, in 16 bits if every one of them is exact there.
