@@ -1,5 +1,5 @@
-//! Files that appear whole or not at all, on a disk or in a store, with what takes care of them: temporary names, publishing,
-//! cleaning up, opening what others may have planted, sums of what is read.
+//! Files that appear whole or not at all, on a disk or in a store, with what takes care of them: temporary
+//! names, publishing, cleaning up, opening what others may have planted, sums of what is read.
 
 pub(crate) mod cleanup;
 mod error;

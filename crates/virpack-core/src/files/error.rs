@@ -161,7 +161,7 @@ impl Hint for FileProblem {
                     .into()
             }
             FileProblem::Object { why: Unwritten::Disk, .. } => {
-                "write to a disk and copy it there; or make a plan there, whose parts are written there".into()
+                "write to a disk and copy it there; or make a plan there and keep the parts".into()
             }
             FileProblem::Staging { .. } => "set TMPDIR to a directory with room for it".into(),
             FileProblem::Directory { source, .. } | FileProblem::Write { source, .. } => {

@@ -19,8 +19,8 @@ pub(crate) fn url_of(path: &Path) -> Option<ObjectUrl> {
     if cfg!(windows) { ObjectUrl::parse(&text.replace('\\', "/")) } else { ObjectUrl::parse(text) }
 }
 
-/// Returns the URL of an object that can be written; None for the path of a file. A URL is refused that is not
-/// of a store, or that holds a key, which messages would show.
+/// Returns the URL of an object that can be written; None for the path of a file. A URL is refused that is
+/// not of a store, or that holds a key, which messages would show.
 pub(crate) fn store_of(path: &Path) -> Result<Option<ObjectUrl>, FileProblem> {
     let Some(url) = url_of(path) else { return Ok(None) };
     let why = match (url.is_of_store(), url.has_secret()) {
