@@ -228,6 +228,11 @@ class Plan:
         return self._plan.model
 
     @property
+    def inputs(self) -> list[str]:
+        """The absolute path or the URL of each input."""
+        return [os.fspath(path) for path in self._plan.inputs]
+
+    @property
     def records(self) -> int:
         return self._plan.records
 

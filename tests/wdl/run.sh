@@ -34,8 +34,14 @@ holds "$both"/virnucpro_scores/0/metagenome.virnucpro.tgz "$both"/contig_classif
 holds "$both"/virnucpro_scores/1/reads.virnucpro.tgz "$both"/contig_classifications/1/reads.contigs_classified.tsv "$reads" reads \
     --length 300 --contigs
 
+# README's table, from the chunks of README's first command.
+run "$wdl" reads_input=examples/metagenome.fasta expected_length=500 --dir "$out/readme/."
+mkdir "$out/table"
+cp "$out/readme/out/sequences/0/metagenome.virpack.tsv" "$out/table/sequences.tsv"
+tests/clusters/readme_table.sh "$out/table"
+
 # A workflow of VirNucPro's tasks.
 run tests/wdl/drop_in.wdl reads_input=examples/contigs.fasta --dir "$out/drop_in/."
 holds "$out"/drop_in/out/virnuc_pro_scores/contigs.virnucpro.tgz "$out"/drop_in/out/virnucpro_contigs_classified/contigs.contigs_classified.tsv \
     examples/contigs.fasta contigs --length 500 --contigs --contig-min-chunks 2 --contig-min-viral 0.2 --contig-min-nonviral 0.2
-echo 'three workflow runs gave the files of virpack'
+echo "four workflow runs gave the files of virpack and README's table"

@@ -1,11 +1,12 @@
-//! Files that appear whole or not at all, with what takes care of them: temporary names, publishing, cleaning up, opening what others
-//! may have planted, sums of what is read.
+//! Files that appear whole or not at all, on a disk or in a store, with what takes care of them: temporary
+//! names, publishing, cleaning up, opening what others may have planted, sums of what is read.
 
 pub(crate) mod cleanup;
 mod error;
 mod hashing;
 mod pending_dir;
 mod pending_file;
+pub(crate) mod place;
 mod publish;
 pub(crate) mod scratch;
 mod write_behind;
@@ -31,6 +32,9 @@ pub(crate) fn directory_of(path: &Path) -> PathBuf {
 
 /// Makes renames in `directory` outlast a power cut, where the file system can.
 pub(crate) fn sync_directory(directory: &Path) {
+    if place::url_of(directory).is_some() {
+        return;
+    }
     // Windows and some network file systems cannot sync a directory; the files themselves are synced.
     let _ = File::open(directory).and_then(|directory| directory.sync_all());
 }

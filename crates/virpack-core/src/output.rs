@@ -90,6 +90,7 @@ mod values;
 
 pub(crate) use complete::CompleteOutput;
 #[doc(hidden)]
+pub(crate) use destination::is_object;
 pub use destination::is_stdout;
 pub(crate) use entry::{Entry, encode};
 pub use error::OutputError;

@@ -157,7 +157,7 @@ pub fn plan(options: &PlanOptions, mut on_event: impl FnMut(Event)) -> Result<Pl
     if options.dtype_out == OutputDtype::Bf16 {
         return Err(PlanProblem::NoBf16.into());
     }
-    let directory = NewDirectory::create(&options.directory)?;
+    let directory = NewDirectory::of_plan(&options.directory)?;
     let found = options.find_model(&mut on_event)?;
     let ReadModel { facts, layer, lengths } = ReadModel::read(&found, &options.embedder, &mut on_event)?;
     let rows = RowOptions {
@@ -212,7 +212,7 @@ pub fn plan_predict(
     part_tokens: u64,
     mut on_event: impl FnMut(Event),
 ) -> Result<Plan, Error> {
-    let directory = NewDirectory::create(&options.output)?;
+    let directory = NewDirectory::of_plan(&options.output)?;
     let judges = PlannedJudges::of(options, options.judge_facts(&mut on_event)?)?;
     let least = options.min_length as u64;
     let cut = CutOptions { inputs: &options.inputs, limits: options.limits, most: part_tokens };

@@ -107,6 +107,12 @@ impl Plan {
         self.plan.tokens()
     }
 
+    /// Returns the absolute path or the URL of each input.
+    #[getter]
+    fn inputs(&self) -> Vec<&std::path::Path> {
+        self.plan.input_paths().collect()
+    }
+
     #[getter]
     fn remarks(&self) -> &[String] {
         self.plan.remarks()

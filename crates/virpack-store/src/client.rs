@@ -24,6 +24,9 @@ const USER_AGENT: &str = concat!("virpack/", env!("CARGO_PKG_VERSION"));
 /// How long a server may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a request's body may take: a piece of 16 MiB at 55 kB/s.
+const SENDING: Duration = Duration::from_secs(300);
+
 /// The most bytes of an answer; a range has fewer.
 const LARGEST_ANSWER: u64 = 64 << 20;
 
@@ -43,6 +46,7 @@ pub(crate) fn agent() -> Result<&'static Agent, StoreError> {
             // Bytes without a content encoding, because they are counted and hashed.
             .accept_encoding("identity")
             .timeout_connect(Some(TIMEOUT))
+            .timeout_send_body(Some(SENDING))
             .timeout_recv_response(Some(TIMEOUT))
             .timeout_per_read(Some(TIMEOUT));
         Ok(config.build().into())

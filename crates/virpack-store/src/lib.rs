@@ -1,5 +1,5 @@
 //! Reads objects by URL: `s3://`, `gs://`, `az://`, `https://` and `http://`. It gives their size, and
-//! ranges of their bytes.
+//! ranges of their bytes. It writes objects of stores, which appear whole or not at all.
 //!
 //! Everything here blocks. The `object_store` crate makes the requests to stores through ureq, the
 //! program's only HTTP client, so that there is one implementation of TLS. No asynchronous code leaves this
@@ -10,6 +10,7 @@
 
 mod client;
 mod error;
+mod key;
 mod object;
 mod object_reader;
 mod requests;
@@ -17,6 +18,7 @@ mod state;
 mod stores;
 mod trust;
 mod url;
+mod written;
 
 pub use error::StoreError;
 pub use object::Object;
@@ -24,3 +26,4 @@ pub use object_reader::ObjectReader;
 pub use state::ObjectState;
 pub use trust::{NO_CERTIFICATES_HINT, NoCertificates, UNTRUSTED_HINT, trusted_certificates, untrusted};
 pub use url::ObjectUrl;
+pub use written::{WrittenObject, names_below};

@@ -7,6 +7,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::client::ClientOptions;
 use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::multipart::MultipartStore;
 use object_store::{BackoffConfig, Error, ObjectStore, RetryConfig};
 
 use crate::client::{Connector, agent};
@@ -14,8 +15,13 @@ use crate::error::{StoreError, variables};
 use crate::trust::untrusted;
 use crate::url::Scheme;
 
+/// A store that is read and written.
+pub(crate) trait Store: ObjectStore + MultipartStore {}
+
+impl<T: ObjectStore + MultipartStore> Store for T {}
+
 /// Returns the store of a bucket, configured by environment variables.
-pub(crate) fn open(scheme: Scheme, bucket: &str) -> Result<Arc<dyn ObjectStore>, StoreError> {
+pub(crate) fn open(scheme: Scheme, bucket: &str) -> Result<Arc<dyn Store>, StoreError> {
     let connector = Connector(agent()?);
     let options = ClientOptions::new().with_allow_http(true);
     let retry = RetryConfig {
@@ -27,7 +33,7 @@ pub(crate) fn open(scheme: Scheme, bucket: &str) -> Result<Arc<dyn ObjectStore>,
         max_retries: 5,
         retry_timeout: Duration::from_secs(60),
     };
-    let store: Result<Arc<dyn ObjectStore>, Error> = match scheme {
+    let store: Result<Arc<dyn Store>, Error> = match scheme {
         Scheme::S3 => {
             let builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_client_options(options);
             builder.with_retry(retry).with_http_connector(connector).build().map(|store| Arc::new(store) as _)

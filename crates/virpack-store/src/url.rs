@@ -87,6 +87,26 @@ impl ObjectUrl {
         &self.text
     }
 
+    /// Returns the URL of an object with this name below this one, as of a folder.
+    #[must_use]
+    pub fn join(&self, name: &str) -> ObjectUrl {
+        let text = format!("{}/{name}", self.text.trim_end_matches('/'));
+        ObjectUrl::parse(&text).unwrap_or_else(|| self.clone())
+    }
+
+    /// Returns whether it is that of an object in a store, which can be written; others are read only.
+    #[must_use]
+    pub fn is_of_store(&self) -> bool {
+        self.scheme != Scheme::Http
+    }
+
+    /// Returns bucket or container, and the beginning of keys, which may be empty; None without a bucket.
+    pub(crate) fn bucket_and_folder(&self) -> Option<(&str, &str)> {
+        let (_, rest) = self.text.split_once("://")?;
+        let (bucket, folder) = rest.split_once('/').unwrap_or((rest, ""));
+        (!bucket.is_empty() && !bucket.contains(['@', ':'])).then_some((bucket, folder))
+    }
+
     /// Returns bucket or container, and key; None if one is missing.
     pub(crate) fn bucket_and_key(&self) -> Option<(&str, &str)> {
         let (bucket, key) = self.text.split_once("://")?.1.split_once('/')?;
@@ -118,6 +138,11 @@ mod tests {
         assert_eq!(parts("GS://b/k").as_deref(), Some("b k"));
         for wrong in ["s3://b", "s3://b/", "az:///k"] {
             assert_eq!(parts(wrong), None, "{wrong}");
+        }
+        for (folder, below) in
+            [("s3://b", "s3://b/n"), ("s3://b/d/", "s3://b/d/n"), ("gs://b/d/e", "gs://b/d/e/n")]
+        {
+            assert_eq!(ObjectUrl::parse(folder).unwrap().join("n").to_string(), below);
         }
         for other in ["s3:/b/k", "ftp://b/k", "é", "-", "file:///x"] {
             assert!(ObjectUrl::parse(other).is_none(), "{other}");

@@ -16,11 +16,11 @@ pub(crate) const EMBED: &str = "Examples:
 
 pub(crate) const PLAN: &str = "Examples:
   virpack plan proteins.fasta -m 650M -o plan
-  virpack plan s3://bucket/contigs.fna --predict -o plan --part-tokens 200M";
+  virpack plan s3://bucket/contigs.fna --predict -o s3://bucket/plan --part-tokens 200M";
 
 pub(crate) const COMMIT: &str = "Examples:
   virpack commit plan
-  virpack commit plan -o embeddings.parquet";
+  virpack commit s3://bucket/plan -o embeddings.parquet";
 
 pub(crate) const MERGE: &str = "Examples:
   virpack merge part1.shard part2.shard -o embeddings.npy";

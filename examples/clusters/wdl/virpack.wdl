@@ -64,6 +64,7 @@ workflow virpack {
     Array[File] virnucpro_scores = classify_virnucpro.virnuc_pro_scores
     Array[File] contig_classifications = classify_virnucpro_contigs.contig_classifications
     Array[File] reports = classify_virnucpro.report
+    Array[File] sequences = classify_virnucpro.sequences
   }
 }
 
@@ -177,6 +178,7 @@ task classify_virnucpro {
     cp virpack/prediction_results.txt "~{basename}.virnucpro.tsv"
     cp virpack/prediction_results_highestscore.csv "~{basename}.virnucpro_highestscore.csv"
     cp virpack/report.html "~{basename}.virpack.html"
+    cp virpack/sequences.tsv "~{basename}.virpack.tsv"
 
     # The two files of VirNucPro, and the tables that `virpack report` judges again.
     rm -rf virpack/plots virpack/prediction_results* virpack/report.html
@@ -186,6 +188,7 @@ task classify_virnucpro {
   output {
     File virnuc_pro_scores = "~{basename}.virnucpro.tgz"
     File report = "~{basename}.virpack.html"
+    File sequences = "~{basename}.virpack.tsv"
   }
 
   # The attributes of four platforms: GCP (acceleratorType), Terra (gpuType), DNAnexus (dx_instance_type), Azure (vm_size).

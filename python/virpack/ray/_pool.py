@@ -128,8 +128,8 @@ class Pool:
                 self._end(actor)
         busy = sum(actor.part is not None for actor in self._actors)
         for _ in range(min(self._most, len(self._waiting) + busy) - len(self._actors)):
-            # An actor has its own working directory.
-            directory = os.path.abspath(self._plan.directory)
+            # An actor has its own working directory, and a URL is the same for all.
+            directory = self._plan.directory if "://" in self._plan.directory else os.path.abspath(self._plan.directory)
             handle = self._actor.remote(directory, self._plan.name, **self._arguments)
             self._actors.append(_Actor(handle, handle.where.remote()))
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,7 +60,7 @@ class EmbedPart:
                     f"{self.directory} has another plan on {socket.gethostname()} than where the run was begun",
                     "keep the plan on a disk that all machines share, under one path",
                 )
-            _expect_inputs(self.directory)
+            _expect_inputs(plan.inputs)
             self._opened = plan, plan.embedder(**self._options)
         return self._opened
 
@@ -89,11 +87,10 @@ class EmbedPart:
         return {name: np.array(column) for name, column in columns.items()}
 
 
-def _expect_inputs(directory: str) -> None:
+def _expect_inputs(inputs: list[str]) -> None:
     """Check that this machine sees the inputs. A machine that does not would quickly fail all parts that it gets."""
-    inputs = json.loads(Path(directory, "plan.json").read_bytes())["inputs"]
     # A missing disk has none of them.
-    for path in {source["path"] for source in (*inputs[:1], *inputs[-1:])}:
+    for path in {*inputs[:1], *inputs[-1:]}:
         if os.path.isabs(path) and not os.path.exists(path):
             raise InputError(
                 f"{path}: the input is not there on {socket.gethostname()}",

@@ -13,7 +13,7 @@ use crate::embedder::EmbedderOptions;
 use crate::event::Event;
 use crate::identity::Identity;
 use crate::options::{FoundModel, LengthOptions, ModelSource, TokenBudget, downloads_setter, setters};
-use crate::output::{self, OutputDtype, OutputError, OutputFormat, OutputOptions, is_stdout};
+use crate::output::{self, OutputDtype, OutputError, OutputFormat, OutputOptions, is_object, is_stdout};
 use crate::resume::{CheckpointOptions, ResumeDir, SavedWork, Session, pipe};
 
 /// What to embed, with what, to where.
@@ -121,6 +121,7 @@ impl EmbedOptions {
     pub(super) fn check_output(&self) -> Result<(), Error> {
         self.embedder.check()?;
         self.check_stdout()?;
+        self.check_store()?;
         self.check_shard()?;
         self.check_report()?;
         let replace = self.session()?.replaces();
@@ -203,10 +204,25 @@ impl EmbedOptions {
         Ok(ChecksumThread::start(inputs.collect())?)
     }
 
-    /// Returns what an earlier run has left; nothing is kept of what goes to standard output.
+    /// Returns what an earlier run has left; nothing is kept of what goes to standard output or to a store.
     pub(super) fn session(&self) -> Result<Session, Error> {
-        let dir = (!is_stdout(&self.output)).then(|| ResumeDir::beside(&self.output));
+        let has_dir = !is_stdout(&self.output) && !is_object(&self.output);
+        let dir = has_dir.then(|| ResumeDir::beside(&self.output));
         Ok(Session::open(dir, &self.inputs, self.checkpoint, self.force)?)
+    }
+
+    /// Checks that nothing is asked for that a store cannot give.
+    fn check_store(&self) -> Result<(), Error> {
+        if !is_object(&self.output) {
+            return Ok(());
+        }
+        let resumes = self.checkpoint.is_some_and(|checkpoint| checkpoint.resume);
+        let (option, reason) = match self.shard {
+            _ if resumes => ("resume", "a checkpoint is appended to, and an object cannot be"),
+            Some(_) => ("shard", "a shard is a file, which a merge reads"),
+            None => return Ok(()),
+        };
+        Err(OutputError::NotToStore { option, reason }.into())
     }
 
     /// Checks that nothing is asked for that standard output cannot give.

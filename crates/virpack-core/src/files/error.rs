@@ -1,12 +1,14 @@
 //! What can go wrong with a file that is written.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use virpack_seq::{Hint, ObjectUrl, shown_path};
+use virpack_seq::{Hint, shown_path};
+use virpack_store::StoreError;
 
-use super::directory_of;
+use super::{directory_of, place};
 
 /// A file or directory of an output cannot be made, written or given its name.
 #[derive(Debug, thiserror::Error)]
@@ -37,11 +39,23 @@ pub(crate) enum FileProblem {
         /// The output as it was named.
         path: PathBuf,
     },
-    /// The URL of an object.
-    #[error("{} is a URL, and outputs are files", shown_path(path))]
+    /// The URL of an object where virpack writes none.
+    #[error("{} is a URL{why}", shown_path(path))]
     Object {
         /// The output, without what may be secret in it.
         path: PathBuf,
+        /// Why virpack does not write there.
+        why: Unwritten,
+    },
+    /// There is no room for an object until it is uploaded.
+    #[error("cannot keep {} in {} until it is uploaded: {source}", shown_path(target), shown_path(directory))]
+    Staging {
+        /// The object.
+        target: PathBuf,
+        /// Where temporary files go.
+        directory: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// The output's directory does not exist, or cannot be written to.
     #[error("cannot write into {}: {source}", shown_path(directory))]
@@ -87,11 +101,35 @@ pub(crate) enum FileProblem {
     },
 }
 
+/// Why virpack does not write to a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unwritten {
+    /// It is not in a store.
+    Web,
+    /// It holds a key, which would be shown and written down.
+    Key,
+    /// The output consists of files that are renamed or appended to.
+    Disk,
+}
+
+impl fmt::Display for Unwritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unwritten::Web => " that cannot be written to",
+            Unwritten::Key => " that holds a key",
+            Unwritten::Disk => ", and this output is written on a disk",
+        })
+    }
+}
+
 impl FileProblem {
     /// Refuses the URL of an object, which would become a directory of that name.
     pub(crate) fn refuse_url(path: &Path) -> Result<(), FileProblem> {
-        match path.to_str().and_then(ObjectUrl::parse) {
-            Some(url) => Err(FileProblem::Object { path: url.shown().into() }),
+        match place::url_of(path) {
+            Some(url) => {
+                let why = if url.is_of_store() { Unwritten::Disk } else { Unwritten::Web };
+                Err(FileProblem::Object { path: url.shown().into(), why })
+            }
             None => Ok(()),
         }
     }
@@ -115,9 +153,19 @@ impl Hint for FileProblem {
     fn hint(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             FileProblem::NotADirectory { .. } => "name a directory, one that exists or one to be made".into(),
-            FileProblem::Object { .. } => "write to a file or a directory, then copy it there".into(),
+            FileProblem::Object { why: Unwritten::Key, .. } => {
+                "leave it out: the environment holds the credentials of s3://, gs:// and az://".into()
+            }
+            FileProblem::Object { why: Unwritten::Web, .. } => {
+                "name a file or a directory; a plan and its parts also go to s3://BUCKET/DIR, gs:// or az://"
+                    .into()
+            }
+            FileProblem::Object { why: Unwritten::Disk, .. } => {
+                "write to a disk and copy it there; or make a plan there and keep the parts".into()
+            }
+            FileProblem::Staging { .. } => "set TMPDIR to a directory with room for it".into(),
             FileProblem::Directory { source, .. } | FileProblem::Write { source, .. } => {
-                remedy(source).into()
+                return remedy_of_store(source).or_else(|| Some(remedy(source).into()));
             }
             FileProblem::Name { .. } => {
                 "shorten it: temporary files and tables beside it have longer names; 200 letters fit nearly everywhere"
@@ -139,6 +187,18 @@ fn place_of(kept: &[PathBuf]) -> String {
     }
     let kept: Vec<_> = kept.iter().map(|kept| shown_path(kept)).collect();
     format!("nothing is lost, the whole result is kept in {}", kept.join(", "))
+}
+
+/// What a person can do about a failed write to a store; None on a disk.
+fn remedy_of_store(error: &io::Error) -> Option<Cow<'_, str>> {
+    let error = StoreError::of_io(error)?;
+    let hint = error.hint()?;
+    Some(match error {
+        StoreError::Refused { .. } => {
+            format!("the credentials may not write there, or are wrong: {hint}").into()
+        }
+        _ => hint,
+    })
 }
 
 /// What a person can do about a failed write.

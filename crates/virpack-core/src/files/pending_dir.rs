@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::cleanup::{begin, begin_directories, end, end_directories, remove_empty};
 use super::pending_file::temporary_name;
-use super::{FileProblem, PendingFile};
+use super::{FileProblem, PendingFile, place};
 
 /// Refuses what is there and no directory.
 fn expect_directory(path: &Path) -> Result<(), FileProblem> {
-    FileProblem::refuse_url(path)?;
     match path.metadata() {
         Ok(metadata) if !metadata.is_dir() => Err(FileProblem::NotADirectory { path: path.to_path_buf() }),
         Ok(_) => Ok(()),
@@ -29,15 +28,29 @@ pub(crate) struct NewDirectory {
 impl NewDirectory {
     /// Checks that a directory is there, or can be made, and takes files; leaves nothing there.
     pub(crate) fn check(path: &Path) -> Result<(), FileProblem> {
+        FileProblem::refuse_url(path)?;
         let _made = NewDirectory::create(path)?;
         PendingFile::create(&path.join("check")).map(drop)
     }
 
     /// Makes the directory, and those above it, where it is missing.
     pub(crate) fn create(path: &Path) -> Result<Self, FileProblem> {
+        FileProblem::refuse_url(path)?;
         expect_directory(path)?;
         let failed = |source| FileProblem::Directory { directory: path.to_path_buf(), source };
         NewDirectory::make(path).map_err(failed)
+    }
+
+    /// Makes the directory of a plan. A folder of a store needs no making; it is asked whether it accepts an
+    /// object.
+    pub(crate) fn of_plan(path: &Path) -> Result<Self, FileProblem> {
+        match place::store_of(path)? {
+            None => NewDirectory::create(path),
+            Some(_) => {
+                place::check(&place::join(path, "plan.json"))?;
+                Ok(NewDirectory { made: Vec::new() })
+            }
+        }
     }
 
     /// The same, whatever may stand there.

@@ -5,24 +5,40 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::cleanup::{begin, end, remove_begun};
+use super::place::{self, Waiting};
 use super::{FileProblem, absent, directory_of, sync_directory};
 use virpack_model::guarded;
+use virpack_seq::ObjectUrl;
 
 /// A file that is written under a temporary name beside its destination.
 ///
 /// [`publish`](PendingFile::publish) renames it, which on one file system is atomic; dropped before that, it
-/// is removed. So nothing half-written ever stands under the asked name.
+/// is removed. So nothing half-written ever stands under the asked name. An object of a store waits in a file
+/// without a name, and is uploaded as a whole.
 #[derive(Debug)]
 pub(crate) struct PendingFile {
     target: PathBuf,
-    temporary: PathBuf,
-    keep: bool,
+    aside: Aside,
+}
+
+/// Where a file is until it has its name.
+#[derive(Debug)]
+enum Aside {
+    /// Beside its destination, under this name.
+    Temporary(PathBuf),
+    /// To be uploaded.
+    Object(Waiting),
+    /// It has its name, or is kept under the temporary one.
+    Ended,
 }
 
 impl PendingFile {
     /// Makes `.NAME.tmp-PID` in the directory of `target` and opens it.
     pub(crate) fn create(target: &Path) -> Result<(PendingFile, File), FileProblem> {
-        FileProblem::refuse_url(target)?;
+        if place::store_of(target)?.is_some() {
+            let (waiting, file) = Waiting::file(target)?;
+            return Ok((PendingFile { target: target.to_path_buf(), aside: Aside::Object(waiting) }, file));
+        }
         let directory = directory_of(target);
         let name = temporary_name(target, std::process::id());
         let mut attempt = 0;
@@ -33,7 +49,8 @@ impl PendingFile {
             let open = || OpenOptions::new().read(true).write(true).create_new(true).open(&temporary);
             match begin(&temporary, open) {
                 Ok(file) => {
-                    return Ok((PendingFile { target: target.to_path_buf(), temporary, keep: false }, file));
+                    let aside = Aside::Temporary(temporary);
+                    return Ok((PendingFile { target: target.to_path_buf(), aside }, file));
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < 1000 => attempt += 1,
                 Err(source) => return Err(FileProblem::make(target, source)),
@@ -43,6 +60,10 @@ impl PendingFile {
 
     /// Makes a file of these bytes, synced; it has no name yet.
     pub(crate) fn whole(target: &Path, bytes: &[u8]) -> Result<PendingFile, FileProblem> {
+        if place::store_of(target)?.is_some() {
+            let aside = Aside::Object(Waiting::Bytes(bytes.to_vec()));
+            return Ok(PendingFile { target: target.to_path_buf(), aside });
+        }
         let (pending, mut file) = PendingFile::create(target)?;
         let written = file.write_all(bytes).and_then(|()| file.sync_all());
         written.map_err(FileProblem::write(target))?;
@@ -66,15 +87,23 @@ impl PendingFile {
         &self.target
     }
 
-    /// Where the file stands until it has its name.
-    pub(crate) fn temporary(&self) -> &Path {
-        &self.temporary
+    /// Opens the file, which has no name yet, to read it from its beginning.
+    pub(crate) fn open(&self) -> io::Result<File> {
+        match &self.aside {
+            Aside::Temporary(path) => File::open(path),
+            Aside::Object(waiting) => waiting.open(),
+            Aside::Ended => Err(ErrorKind::NotFound.into()),
+        }
     }
 
     /// Gives the file, which the caller has synced, its name; an older file of that name is replaced.
     pub(crate) fn publish(&mut self) -> io::Result<()> {
-        end(&self.temporary, || fs::rename(&self.temporary, &self.target))?;
-        self.keep = true;
+        match &mut self.aside {
+            Aside::Temporary(temporary) => end(temporary, || fs::rename(&temporary, &self.target))?,
+            Aside::Object(waiting) => waiting.publish(&url_of(&self.target)?)?,
+            Aside::Ended => {}
+        }
+        self.aside = Aside::Ended;
         Ok(())
     }
 
@@ -88,7 +117,18 @@ impl PendingFile {
     /// Gives the file, which the caller has synced, its name if no file has it; whether it was given. Of
     /// several processes that try, one succeeds, where the file system has links.
     pub(crate) fn publish_new(mut self) -> io::Result<bool> {
-        match fs::hard_link(&self.temporary, &self.target) {
+        let temporary = match &self.aside {
+            Aside::Temporary(temporary) => temporary,
+            Aside::Ended => return Ok(false),
+            Aside::Object(_) => {
+                let url = url_of(&self.target)?;
+                let Aside::Object(waiting) = std::mem::replace(&mut self.aside, Aside::Ended) else {
+                    return Ok(false);
+                };
+                return waiting.publish_new(&url);
+            }
+        };
+        match fs::hard_link(temporary, &self.target) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
             Err(_) => match absent(&self.target) {
@@ -101,21 +141,33 @@ impl PendingFile {
         Ok(true)
     }
 
-    /// Keeps the file under its temporary name: it is whole, but could not be published.
-    pub(crate) fn keep(mut self) {
-        let _ = end(&self.temporary, || Ok(()));
-        self.keep = true;
+    /// Keeps the file under its temporary name: it is whole, but could not be published. Returns that name;
+    /// None if the file has its own, or could not be kept.
+    pub(crate) fn keep(mut self) -> Option<PathBuf> {
+        match std::mem::replace(&mut self.aside, Aside::Ended) {
+            Aside::Temporary(temporary) => {
+                let _ = end(&temporary, || Ok(()));
+                temporary.exists().then_some(temporary)
+            }
+            Aside::Object(waiting) => waiting.keep(&self.target).ok(),
+            Aside::Ended => None,
+        }
     }
 }
 
 impl Drop for PendingFile {
     fn drop(&mut self) {
-        if !self.keep {
-            let _ = end(&self.temporary, || Ok(()));
+        if let Aside::Temporary(temporary) = &self.aside {
+            let _ = end(temporary, || Ok(()));
             // A destructor has nobody to tell; the name shows what the file is.
-            let _ = fs::remove_file(&self.temporary);
+            let _ = fs::remove_file(temporary);
         }
     }
+}
+
+/// Returns the URL of a target that waits for its upload.
+fn url_of(target: &Path) -> io::Result<ObjectUrl> {
+    place::url_of(target).ok_or_else(|| io::Error::other("it is not the URL of an object"))
 }
 
 pub(super) fn temporary_name(target: &Path, process: u32) -> String {

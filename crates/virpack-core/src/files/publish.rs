@@ -1,9 +1,9 @@
 //! The files of one run get their names together, the main file last.
 
-use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::place::{self, remove};
 use super::{FileProblem, PendingFile, directory_of, sync_directory};
 
 /// The files of one run, each whole and synced, none with its name yet.
@@ -47,14 +47,7 @@ impl StagedFiles {
 
     /// Leaves the files that have no names where they are, and says where.
     pub(crate) fn keep(self) -> Vec<PathBuf> {
-        let unnamed =
-            self.sides.into_iter().chain([self.main]).filter(|pending| pending.temporary().exists());
-        let kept = unnamed.map(|pending| {
-            let temporary = pending.temporary().to_path_buf();
-            pending.keep();
-            temporary
-        });
-        kept.collect()
+        self.sides.into_iter().chain([self.main]).filter_map(PendingFile::keep).collect()
     }
 
     fn name_all(&mut self, older: Older, stale: &[PathBuf]) -> Result<(), (PathBuf, io::Error)> {
@@ -84,16 +77,8 @@ impl StagedFiles {
 
 /// Fails when something stands under `path`, a dangling link included.
 pub(crate) fn absent(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(_) => Err(io::Error::new(ErrorKind::AlreadyExists, "a file of that name exists")),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    match place::exists(path)? {
+        true => Err(io::Error::new(ErrorKind::AlreadyExists, "a file of that name exists")),
+        false => Ok(()),
     }
 }

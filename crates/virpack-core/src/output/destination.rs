@@ -5,7 +5,7 @@ use std::io::{self, Stdout, Write};
 use std::path::Path;
 
 use super::OutputError;
-use crate::files::PendingFile;
+use crate::files::{PendingFile, place};
 
 /// The name of standard output.
 pub(super) const STDOUT: &str = "-";
@@ -14,6 +14,11 @@ pub(super) const STDOUT: &str = "-";
 #[must_use]
 pub fn is_stdout(path: &Path) -> bool {
     path == Path::new(STDOUT)
+}
+
+/// Whether an output of this name is an object in a store.
+pub(crate) fn is_object(path: &Path) -> bool {
+    place::url_of(path).is_some()
 }
 
 /// A file that is written aside, or standard output.

@@ -118,6 +118,14 @@ pub enum OutputError {
         /// Why not.
         reason: &'static str,
     },
+    /// An option that asks for more than a store takes.
+    #[error("{option} cannot be used with an output in a store: {reason}")]
+    NotToStore {
+        /// The option's name: `resume` or `shard`.
+        option: &'static str,
+        /// Why not.
+        reason: &'static str,
+    },
     /// A report about rows that are not one a record, or not all of a run.
     #[error("there is no report of this output: {reason}")]
     NoReport {
@@ -295,6 +303,9 @@ impl Hint for OutputError {
             }
             OutputError::Exists { .. } => "choose another name, or let it be replaced".into(),
             OutputError::NotToStdout { .. } => "leave it out, or name a file or directory".into(),
+            OutputError::NotToStore { .. } => {
+                "make a plan there instead: each of its parts that is complete is kept".into()
+            }
             OutputError::NoReport { .. } => "leave it out".into(),
             OutputError::WhichFrames => "name the kind: nucleotide or protein".into(),
             OutputError::KindOfFiles { .. } => "leave it out, or write to standard output".into(),

@@ -9,7 +9,7 @@ use virpack_seq::Input;
 use super::format::special_name;
 use super::{OutputError, OutputFormat, OutputOptions, is_stdout, row_store, safetensors};
 use crate::files::{FileProblem, PendingFile, directory_of};
-use crate::files::{absent, scratch};
+use crate::files::{absent, place, scratch};
 use virpack_model::Location;
 use virpack_model::guarded::FileIdentity;
 
@@ -28,7 +28,7 @@ pub(crate) fn check(
     if is_stdout(path) {
         return check_stdout(options, inputs);
     }
-    FileProblem::refuse_url(path)?;
+    let url = place::store_of(path)?;
     if let Some(what) = special_name(path) {
         return Err(OutputError::NotAFile { path: path.to_path_buf(), what });
     }
@@ -39,6 +39,9 @@ pub(crate) fn check(
     let of_output = |error: OutputError| error.of_output(path);
     check_all(names(), options.force).map_err(of_output)?;
     check_apart(names(), inputs)?;
+    if url.is_some() {
+        place::check(path)?;
+    }
     PendingFile::create(&longest(path, format)).map(|_| format).map_err(|error| of_output(error.into()))
 }
 
@@ -119,6 +122,9 @@ pub(crate) fn check_all<'a>(
 ) -> Result<(), OutputError> {
     files.try_for_each(|file| {
         check_free(file, force)?;
+        if place::url_of(file).is_some() {
+            return Ok(());
+        }
         let directory = directory_of(file);
         directory.metadata().map(drop).map_err(|source| FileProblem::Directory { directory, source }.into())
     })
@@ -133,6 +139,12 @@ pub fn check_apart<'a>(
     outputs: impl IntoIterator<Item = &'a Path>,
     inputs: &[Input],
 ) -> Result<(), OutputError> {
+    let outputs: Vec<_> = outputs.into_iter().collect();
+    // Two URLs are the same object if they are the same text.
+    let is_url = |path: &&&Path| place::url_of(path).is_some();
+    if let Some(path) = outputs.iter().filter(is_url).find(|path| inputs.iter().any(|i| i.path() == **path)) {
+        return Err(OutputError::IsInput { path: path.to_path_buf() });
+    }
     let files = inputs.iter().filter_map(|input| match input {
         Input::Path(path) => FileIdentity::of(path),
         Input::Stdin | Input::Object(_) => None,

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::vec::IntoIter;
 
+use super::{OutputDtype, OutputError, OutputOptions, Row};
+use crate::files::place;
 use half::f16;
 use parquet::column::reader::get_typed_column_reader;
 use parquet::data_type::{
@@ -11,9 +13,6 @@ use parquet::data_type::{
 };
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
-use virpack_model::guarded;
-
-use super::{OutputDtype, OutputError, OutputOptions, Row};
 
 /// The rows of a part.
 pub(crate) struct PartRows {
@@ -46,7 +45,7 @@ impl PartRows {
         source: u32,
         options: &OutputOptions,
     ) -> Result<Self, OutputError> {
-        let file = guarded::open_linked(path).map_err(|source| failed(path)(source.into()))?;
+        let file = place::fetch(path).map_err(|source| failed(path)(source.into()))?;
         Ok(PartRows {
             path: path.to_path_buf(),
             file: SerializedFileReader::new(file).map_err(failed(path))?,

@@ -2,9 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::thread::available_parallelism;
 
 use serde_json::{Map, Value, json};
 use virpack_device::available_memory;
@@ -17,14 +14,11 @@ use super::planned::{is_own, number_of, part_name};
 use super::{Plan, PlanProblem, join, join_scores};
 use crate::Error;
 use crate::calls::{CallOptions, Compat, DEFAULT_MAX_PLOTS, Draw};
-use crate::files::{FileProblem, PendingFile};
+use crate::files::{FileProblem, PendingFile, place};
 use crate::options::setters;
 use crate::output::{OutputDtype, OutputFormat, OutputSummary, about};
 use crate::predict::{PredictOptions, PredictSummary};
 use crate::verdict::ContigRule;
-
-/// The most parts that are hashed at once.
-const AT_ONCE: usize = 8;
 
 /// The plan to commit, and its output.
 ///
@@ -178,25 +172,8 @@ pub fn commit(options: &CommitOptions) -> Result<CommitSummary, Error> {
 
 /// Returns the reports of all parts, after checking that each part exists, and no others.
 fn check_parts(plan: &Plan) -> Result<Vec<PartReport>, PlanProblem> {
-    let (next, states) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let work = || {
-        while let Some(part) = plan.parts().get(next.fetch_add(1, Relaxed)) {
-            let state = plan.state(part, Look::Bytes);
-            states.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((part.number, state));
-        }
-    };
-    let threads = available_parallelism().map_or(1, usize::from).min(AT_ONCE).min(plan.parts().len());
-    std::thread::scope(|scope| {
-        // If the system starts no more threads, this thread does their work.
-        for _ in 1..threads {
-            let _ = std::thread::Builder::new().spawn_scoped(scope, work);
-        }
-        work();
-    });
-    let mut states = states.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    states.sort_by_key(|(number, _)| *number);
     let (mut reports, mut problems) = (Vec::<PartReport>::new(), Vec::new());
-    for (number, state) in states {
+    for (number, state) in plan.states(Look::Bytes) {
         match (state, reports.first()) {
             (Ok(report), Some(first)) if report.dtype != first.dtype => {
                 let what =
@@ -212,11 +189,10 @@ fn check_parts(plan: &Plan) -> Result<Vec<PartReport>, PlanProblem> {
         let (directory, command) = (plan.directory.clone(), plan.command());
         return Err(PlanProblem::Parts { directory, command, problems, parts });
     }
-    for entry in entries(&plan.directory)? {
-        let name = entry.file_name();
-        let number = name.to_str().and_then(number_of);
-        if number.is_some_and(|number| plan.part(number).is_err()) {
-            return Err(PlanProblem::ForeignFile { path: entry.path() });
+    let names = place::names(&plan.directory);
+    for name in names.map_err(|source| PlanProblem::Read { path: plan.directory.clone(), source })? {
+        if number_of(&name).is_some_and(|number| plan.part(number).is_err()) {
+            return Err(PlanProblem::ForeignFile { path: place::join(&plan.directory, &name) });
         }
     }
     Ok(reports)
@@ -226,6 +202,10 @@ fn check_parts(plan: &Plan) -> Result<Vec<PartReport>, PlanProblem> {
 fn remove_leftovers(plan: &Plan) -> Result<u64, Error> {
     let mut removed = 0;
     for directory in [plan.directory.clone(), plan.reports()] {
+        // A store has no temporary files.
+        if place::url_of(&directory).is_some() {
+            break;
+        }
         for entry in entries(&directory)? {
             let name = entry.file_name();
             let target = name.to_str().and_then(PendingFile::target_of);
@@ -259,7 +239,7 @@ fn write_manifest(plan: &Plan, reports: &[PartReport]) -> Result<bool, Error> {
     if written.publish_new().map_err(FileProblem::write(&path))? {
         return Ok(false);
     }
-    let there = guarded::read(&path, text.len() as u64 + 1);
+    let there = place::read(&path, text.len() as u64 + 1);
     let there = there.map_err(|source| PlanProblem::Read { path: path.clone(), source })?;
     if there != text.as_bytes() {
         return Err(PlanProblem::OtherManifest { path }.into());

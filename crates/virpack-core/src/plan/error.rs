@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use virpack_seq::reader::Change;
 use virpack_seq::{Hint, InputError, SeqError, shown_id, shown_path};
+use virpack_store::StoreError;
 
 use super::part_state::PartProblem;
 use crate::Error;
@@ -223,7 +224,10 @@ impl Hint for PlanProblem {
         Some(match self {
             PlanProblem::Another { .. } => "choose another directory, or remove this one".into(),
             PlanProblem::NoPlan { .. } => "make a plan there first".into(),
-            PlanProblem::Read { .. } => "check the path and its permissions".into(),
+            PlanProblem::Read { source, .. } => match StoreError::of_io(source) {
+                Some(error) => return error.hint(),
+                None => "check the path and its permissions".into(),
+            },
             PlanProblem::Damaged { .. } => "make the plan again, in another directory".into(),
             PlanProblem::Version { .. } => "use that version, or make the plan again with this one".into(),
             PlanProblem::Changed { .. } | PlanProblem::OtherRecord { .. } => {

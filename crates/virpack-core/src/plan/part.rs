@@ -21,7 +21,7 @@ use crate::calls::ScoredChunk;
 use crate::cancel::CancelToken;
 use crate::embedder::{Embedder, for_model};
 use crate::event::Event;
-use crate::files::{FileProblem, PendingFile, sha256_of};
+use crate::files::{FileProblem, PendingFile, place, sha256_of};
 use crate::output::{OutputOptions, PartWriter, about};
 use crate::predict::{Predictor, ScoredItem};
 
@@ -66,8 +66,8 @@ impl Plan {
     /// Returns the parts that do not exist yet, by the sizes of their files.
     #[must_use]
     pub fn missing(&self) -> Vec<u64> {
-        let is_missing = |part: &&PlannedPart| self.state(part, Look::Size).is_err();
-        self.parts().iter().filter(is_missing).map(|part| part.number).collect()
+        let states = self.states(Look::Size).into_iter();
+        states.filter(|(_, state)| state.is_err()).map(|(number, _)| number).collect()
     }
 
     /// Returns the report of a part that exists with all its bytes; None if it must be made. A part that is
@@ -101,6 +101,7 @@ impl Plan {
     ) -> Result<PartSummary, Error> {
         let (begun, part) = (Instant::now(), self.part(number)?);
         self.check(embedder)?;
+        place::check(&self.part_path(number))?;
         let records = self.open_part(part, limits)?;
         let reading = records.progress();
         let (to, events) = channel();
@@ -150,6 +151,7 @@ impl Plan {
     ) -> Result<PartSummary, Error> {
         let (begun, part) = (Instant::now(), self.part(number)?);
         self.check_predictor(predictor)?;
+        place::check(&self.part_path(number))?;
         let records = self.open_part(part, limits)?;
         let (sources, about) = (self.facts.sources(), self.facts.work.about());
         let mut out = ScoreTable::create(&self.part_path(number), &sources, &about)?;
@@ -209,7 +211,7 @@ impl Plan {
             return Err(PlanProblem::Changed { path, change }.into());
         }
         let failed = FileProblem::write(&self.part_path(number));
-        let mut file = std::fs::File::open(pending.temporary()).map_err(&failed)?;
+        let mut file = pending.open().map_err(&failed)?;
         let bytes = file.metadata().map_err(&failed)?.len();
         let report = PartReport {
             number,

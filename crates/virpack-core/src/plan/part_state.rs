@@ -3,17 +3,22 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::thread::available_parallelism;
 
-use virpack_model::guarded;
 use virpack_seq::shown_path;
 
 use super::Plan;
 use super::part_report::PartReport;
 use super::planned::PlannedPart;
-use crate::files::sha256_of;
+use crate::files::{place, sha256_of};
 
 /// The most bytes of a part's report: each skipped record takes about a hundred.
 const LARGEST: u64 = 2_000_000_000;
+
+/// The most parts that are looked at once.
+const AT_ONCE: usize = 8;
 
 /// How closely a part is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +54,32 @@ impl fmt::Display for PartProblem {
 }
 
 impl Plan {
+    /// Returns the state of every part, in order, several at once.
+    pub(super) fn states(&self, look: Look) -> Vec<(u64, Result<PartReport, PartProblem>)> {
+        let (next, states) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let work = || {
+            while let Some(part) = self.parts().get(next.fetch_add(1, Relaxed)) {
+                let state = self.state(part, look);
+                states.lock().unwrap_or_else(PoisonError::into_inner).push((part.number, state));
+            }
+        };
+        // A disk needs a thread for each core; a store, which answers late, more.
+        let cores = match place::url_of(&self.directory) {
+            None => available_parallelism().map_or(1, usize::from).min(AT_ONCE),
+            Some(_) => AT_ONCE,
+        };
+        std::thread::scope(|scope| {
+            // If the system starts no more threads, this thread does their work.
+            for _ in 1..cores.min(self.parts().len()) {
+                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+            }
+            work();
+        });
+        let mut states = states.into_inner().unwrap_or_else(PoisonError::into_inner);
+        states.sort_by_key(|(number, _)| *number);
+        states
+    }
+
     /// Returns the report of a part that exists and is valid.
     pub(super) fn state(&self, part: &PlannedPart, look: Look) -> Result<PartReport, PartProblem> {
         let (path, report_path) = (self.part_path(part.number), self.report_path(part.number));
@@ -56,8 +87,7 @@ impl Plan {
             ErrorKind::NotFound => PartProblem::Missing,
             _ => PartProblem::Unreadable(format!("{}: {error}", shown_path(path))),
         };
-        let written =
-            guarded::read_linked(&report_path, LARGEST).map_err(|error| unreadable(&report_path, &error))?;
+        let written = place::read(&report_path, LARGEST).map_err(|error| unreadable(&report_path, &error))?;
         let Some(report) = PartReport::of_json(&written, part.range.source) else {
             return Err(PartProblem::Torn(format!("{} is not as it was written", shown_path(&report_path))));
         };
@@ -77,8 +107,7 @@ impl Plan {
             let what = format!("{} rows and {skipped} skipped of {} records", report.rows, report.records);
             return Err(PartProblem::Torn(what));
         }
-        let mut file = guarded::open_linked(&path).map_err(|error| unreadable(&path, &error))?;
-        let bytes = file.metadata().map_err(|error| unreadable(&path, &error))?.len();
+        let (bytes, mut file) = place::open(&path).map_err(|error| unreadable(&path, &error))?;
         if bytes != report.bytes {
             let what =
                 format!("{} has {bytes} bytes, and was written with {}", shown_path(&path), report.bytes);

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use virpack_device::{Device, Dtype};
-use virpack_model::guarded;
 use virpack_seq::Input;
 use virpack_seq::reader::{RecordRange, hex};
+use virpack_store::StoreError;
 
 use super::facts::{PlanFacts, PlannedModel, PlannedWork, RowOptions, text};
 use super::judges::{Names, PlannedJudges};
 use super::{PlanProblem, beside};
 use crate::Error;
 use crate::embedder::{Embedder, EmbedderOptions, for_model};
-use crate::files::{FileProblem, NewDirectory, PendingFile, absent, sync_directory};
+use crate::files::{FileProblem, NewDirectory, PendingFile, place};
 use crate::options::ModelSource;
 use crate::output::about;
 use crate::predict::{PredictOptions, Predictor};
@@ -59,11 +59,13 @@ impl Plan {
     /// [`PlanError`](super::PlanError) if there is no plan, it was changed, or another version of virpack
     /// made it.
     pub fn open(directory: impl Into<PathBuf>) -> Result<Plan, Error> {
-        Ok(Plan::read(&directory.into())?)
+        let directory = directory.into();
+        place::store_of(&directory)?;
+        Ok(Plan::read(&directory)?)
     }
 
     fn read(directory: &Path) -> Result<Plan, PlanProblem> {
-        let facts_path = directory.join(FACTS);
+        let facts_path = place::join(directory, FACTS);
         let written = read_file(&facts_path, directory)?;
         let path = facts_path.clone();
         let damaged = |what| PlanProblem::Damaged { path: path.clone(), what };
@@ -75,7 +77,7 @@ impl Plan {
         }
         let read = PlanFacts::of_json(&value);
         let (facts, parts, sha256) = read.ok_or_else(|| damaged("it lacks what a plan has"))?;
-        let path = directory.join(PARTS);
+        let path = place::join(directory, PARTS);
         let lines = read_file(&path, directory)?;
         let damaged = |what| PlanProblem::Damaged { path: path.clone(), what };
         if hex(&Sha256::digest(&lines)) != sha256 {
@@ -96,22 +98,24 @@ impl Plan {
         let lines: String = parts.iter().map(|part| part.line(&facts) + "\n").collect();
         let sha256 = hex(&Sha256::digest(&lines));
         let facts = facts.to_json(parts.len() as u64, &sha256);
-        let path = directory.join(FACTS);
-        if path.symlink_metadata().is_ok() {
+        let path = place::join(directory, FACTS);
+        if place::exists(&path).map_err(|source| PlanProblem::Read { path: path.clone(), source })? {
             return Plan::expect(directory, &facts);
         }
-        NewDirectory::create(&directory.join(REPORTS))?.keep();
-        PendingFile::whole(&directory.join(PARTS), lines.as_bytes())?.publish_synced()?;
-        let mut written = about::write(&path, &facts)?;
-        // The list is published before the file that makes it a plan.
-        absent(&path).and_then(|()| written.publish()).map_err(FileProblem::write(&path))?;
-        sync_directory(directory);
-        Ok(Plan::read(directory)?)
+        NewDirectory::of_plan(&place::join(directory, REPORTS))?.keep();
+        PendingFile::whole(&place::join(directory, PARTS), lines.as_bytes())?.publish_synced()?;
+        // The list is published before the file that makes it a plan. Of two plans that are made at once, one
+        // gets the name.
+        let written = about::write(&path, &facts)?;
+        match written.publish_new().map_err(FileProblem::write(&path))? {
+            true => Ok(Plan::read(directory)?),
+            false => Plan::expect(directory, &facts),
+        }
     }
 
     /// Opens the existing plan, which must have these facts.
     fn expect(directory: &Path, facts: &Map<String, Value>) -> Result<Plan, Error> {
-        let written = read_file(&directory.join(FACTS), directory)?;
+        let written = read_file(&place::join(directory, FACTS), directory)?;
         let there: Value = serde_json::from_slice(&written).unwrap_or_default();
         let differs = |(name, value): &(&String, &Value)| there.get(name.as_str()) != Some(*value);
         if let Some((name, _)) = facts.iter().find(differs) {
@@ -165,6 +169,11 @@ impl Plan {
     #[must_use]
     pub fn command(&self) -> &'static str {
         self.facts.work.command()
+    }
+
+    /// Returns the absolute path or the URL of each input.
+    pub fn input_paths(&self) -> impl Iterator<Item = &Path> {
+        self.facts.inputs.iter().map(|input| &*input.path)
     }
 
     /// Returns what the reader passed over in the inputs, one sentence for each.
@@ -287,21 +296,21 @@ impl Plan {
 
     /// Returns the path of a part's file.
     pub(super) fn part_path(&self, number: u64) -> PathBuf {
-        self.directory.join(part_name(number))
+        place::join(&self.directory, &part_name(number))
     }
 
     /// Returns the path of a part's report.
     pub(super) fn report_path(&self, number: u64) -> PathBuf {
-        self.directory.join(REPORTS).join(format!("{number:06}.json"))
+        place::join(&self.reports(), &format!("{number:06}.json"))
     }
 
     /// Returns the directory of the reports.
     pub(super) fn reports(&self) -> PathBuf {
-        self.directory.join(REPORTS)
+        place::join(&self.directory, REPORTS)
     }
 
     pub(super) fn manifest_path(&self) -> PathBuf {
-        self.directory.join(MANIFEST)
+        place::join(&self.directory, MANIFEST)
     }
 }
 
@@ -382,8 +391,11 @@ fn are_contiguous(parts: &[PlannedPart], facts: &PlanFacts) -> bool {
 }
 
 fn read_file(path: &Path, directory: &Path) -> Result<Vec<u8>, PlanProblem> {
-    guarded::read_linked(path, LARGEST).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => PlanProblem::NoPlan { directory: directory.into() },
+    place::read(path, LARGEST).map_err(|source| match (source.kind(), StoreError::of_io(&source)) {
+        (_, Some(error)) if !matches!(error, StoreError::NoObject) => {
+            PlanProblem::Read { path: path.into(), source }
+        }
+        (std::io::ErrorKind::NotFound, _) => PlanProblem::NoPlan { directory: directory.into() },
         _ => PlanProblem::Read { path: path.into(), source },
     })
 }

@@ -10,10 +10,10 @@ use parquet::column::reader::get_typed_column_reader;
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
-use virpack_model::guarded;
 use virpack_seq::{Frame, Record};
 
 use crate::calls::{ScoredChunk, ScoredFrame, Scores};
+use crate::files::place;
 use crate::output::OutputError;
 
 /// The columns without `source`, which is the third if there are several inputs.
@@ -64,7 +64,7 @@ struct Row {
 impl ScoreRows {
     /// Opens the file of a part; `has_sources` says whether its plan has several inputs.
     pub(super) fn open(path: &Path, has_sources: bool) -> Result<Self, OutputError> {
-        let file = guarded::open_linked(path).map_err(|source| OutputError::decoding(path, source.into()))?;
+        let file = place::fetch(path).map_err(|source| OutputError::decoding(path, source.into()))?;
         let file = SerializedFileReader::new(file).map_err(|error| OutputError::decoding(path, error))?;
         // The decoder panics at a column of another type.
         let columns = file.metadata().file_metadata().schema_descr().columns();

@@ -22,7 +22,7 @@ use virpack_seq::shown_path;
 /// What `virpack commit` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Directory of the plan and its parts
+    /// Directory of the plan and its parts, or its URL
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 

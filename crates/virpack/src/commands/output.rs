@@ -7,8 +7,9 @@ use virpack_core::output::{OutputDtype, OutputFormat};
 /// The output's name, format and type.
 #[derive(Debug, Args)]
 pub(crate) struct OutputArguments {
-    /// The file of embeddings: .npy, .parquet, .arrows, .safetensors or .h5; `-` writes .npy to standard
-    /// output (with `--format arrow`: a stream of batches), without tables or run.json beside it
+    /// The file of embeddings: .npy, .parquet, .arrows, .safetensors or .h5, or its URL in a store (s3://,
+    /// gs://, az://); `-` writes .npy to standard output (with `--format arrow`: a stream of batches), without
+    /// tables or run.json beside it
     #[arg(long = "output", short = 'o', value_name = "FILE", required = true)]
     path: Option<PathBuf>,
 

@@ -23,8 +23,8 @@ use virpack_seq::{Shard, shown_path};
 /// Which parts of which plan.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PartArguments {
-    /// Compute parts of the plan that `virpack plan -o DIR` has written; inputs and options are those of the
-    /// plan
+    /// Compute parts of the plan that `virpack plan -o DIR` has written, in a directory or at a URL; inputs
+    /// and options are those of the plan
     #[arg(long, value_name = "DIR")]
     plan: Option<PathBuf>,
 

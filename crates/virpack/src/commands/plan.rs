@@ -51,7 +51,7 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with_all = NOT_OF_PREDICT)]
     predict: bool,
 
-    /// Directory for the plan and its parts
+    /// Directory for the plan and its parts, or the URL of one in a store (s3://, gs://, az://)
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
 

@@ -33,6 +33,9 @@ pub(super) fn of(error: &Error) -> Option<String> {
         Error::Output(OutputError::NotToStdout { option, reason }) => {
             format!("{} does not go with -o -: {reason}", flag(option))
         }
+        Error::Output(OutputError::NotToStore { option, reason }) => {
+            format!("{} does not go with an output in a store: {reason}", flag(option))
+        }
         Error::Output(OutputError::WhichFrames) => "-o - takes one of the two files".to_owned(),
         Error::Output(OutputError::KindOfFiles { prefix }) => {
             format!("--kind chooses what goes to standard output, and {} names files", shown_path(prefix))

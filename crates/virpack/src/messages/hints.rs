@@ -180,6 +180,9 @@ pub(super) fn of_output(error: &OutputError) -> Words<'_> {
         OutputError::Overflow { .. } => "write float32 (leave --dtype-out out), or bfloat16 to .safetensors",
         OutputError::Exists { .. } => REPLACE,
         OutputError::NotToStdout { .. } => "leave it out, or name a file or directory with -o",
+        OutputError::NotToStore { .. } => {
+            "`virpack plan INPUT... -o s3://BUCKET/DIR` keeps each part that is complete"
+        }
         OutputError::NoReport { .. } => "leave --report out",
         OutputError::WhichFrames => "add --kind nucleotide or --kind protein",
         OutputError::KindOfFiles { .. } => "leave it out, or use -o -",

@@ -126,14 +126,26 @@ fn what_keeps_an_object_from_being_read_is_one_line_with_a_hint() {
     let signed = format!("{}/b/p.fa?X-Amz-Signature=very-secret", server.url());
     let plan = ["plan", "--model", MODEL, &signed, "-o", "out/plan"];
     place.with_store(&server, &plan).is_refused(&["/b/p.fa: a plan names its inputs, and this URL holds a "]);
-    for output in ["s3://b/x.npy", "https://me:very-secret@h/x.npy"] {
+    for output in ["https://me:very-secret@h/x.npy", "http://h/x.npy"] {
         let arguments = ["embed", "--model", MODEL, PROTEINS, "-o", output];
         place
             .with_store(&server, &arguments)
-            .is_refused(&["x.npy is a URL, and outputs are files", "hint: "]);
+            .is_refused(&["x.npy is a URL that cannot be written to", "hint: "]);
+    }
+    let keyed = ["embed", "--model", MODEL, PROTEINS, "-o", "s3://me:very-secret@b/x.npy"];
+    place.with_store(&server, &keyed).is_refused(&["s3://b/x.npy is a URL that holds a key", "hint: "]);
+    for option in [["--resume", "--quiet"], ["--shard", "1/2"]] {
+        let embed = ["embed", "--model", MODEL, PROTEINS, "-o", "s3://b/x.shard", option[0], option[1]];
+        place.with_store(&server, &embed).is_refused(&[
+            option[0],
+            "does not go with an output in a store",
+            "hint: `virpack plan",
+        ]);
     }
     let predict = ["predict", CONTIGS, "-o", "gs://b/dir"];
-    place.with_store(&server, &predict).is_refused(&["gs://b/dir is a URL, and outputs are files"]);
+    place
+        .with_store(&server, &predict)
+        .is_refused(&["gs://b/dir is a URL, and this output is written on a disk", "hint: "]);
     assert!(place.outputs().is_empty() && !place.path("s3:").exists());
 }
 
