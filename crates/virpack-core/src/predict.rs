@@ -10,6 +10,7 @@ mod bundle;
 mod chunk_scores;
 mod classifiers;
 mod earlier_counts;
+mod embedding;
 mod encoder_runner;
 mod encoders;
 mod features;
@@ -26,6 +27,7 @@ mod planned;
 mod predictor;
 mod reporter;
 mod run_json;
+mod scorers;
 mod summary;
 mod tables;
 mod vectors;
@@ -110,7 +112,7 @@ pub fn predict_on<B: Device + 'static>(
     let start = Instant::now();
     let loader = judges.loader(options, records, &scores)?;
     let runners = judges.runners(options, &loader, cancel)?;
-    let mut pairing = PairingStage::new(&judges.classifiers, judges.features, runners, loader, scores);
+    let mut pairing = PairingStage::start(&judges.classifiers, judges.features, runners, loader, scores)?;
     while let Some(done) = pairing.next(cancel, &mut on_event)? {
         output.write(done)?;
         pairing.report(&mut on_event);
