@@ -113,8 +113,16 @@ pub fn predict_on<B: Device + 'static>(
     let loader = judges.loader(options, records, &scores)?;
     let runners = judges.runners(options, &loader, cancel)?;
     let mut pairing = PairingStage::start(&judges.classifiers, judges.features, runners, loader, scores)?;
-    while let Some(done) = pairing.next(cancel, &mut on_event)? {
-        output.write(done)?;
+    loop {
+        match pairing.next(cancel, &mut on_event) {
+            Ok(Some(done)) => {
+                if let Err(error) = output.write(done) {
+                    return Err(pairing.end_with(error));
+                }
+            }
+            Ok(None) => break,
+            Err(error) => return Err(pairing.end_with(error)),
+        }
         pairing.report(&mut on_event);
     }
     pairing.report(&mut on_event);

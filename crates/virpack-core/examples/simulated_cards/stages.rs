@@ -13,13 +13,15 @@ const EVERY: Duration = Duration::from_millis(50);
 
 /// The stages of a run, in the order of a record's path, with the names of their threads as Linux shortens
 /// them.
-const STAGES: [(&str, &str); 9] = [
+const STAGES: [(&str, &str); 11] = [
     ("reading", "virpack-reading"),
-    ("cutting", "virpack-framing"),
+    ("translating, tokenizing", "virpack-framing"),
+    ("numbering", "virpack-numberi"),
     ("parsing, tokenizing", "virpack-tokeniz"),
     ("their order", "virpack-orderin"),
     ("collating, packing", "virpack-collati"),
     ("devices' threads", "device "),
+    ("scoring", "scoring"),
     ("order, rows", MAIN),
     ("writing the file", "writing file"),
     ("writing parts", "writing parts"),

@@ -179,6 +179,11 @@ impl PairingStage {
         kept.map_or_else(|error| error, |()| self.finish().interrupt())
     }
 
+    /// Makes all that is finished safe, as the run ends with `error`, and gives that back.
+    pub(super) fn end_with(self, error: Error) -> Error {
+        self.finish().end_with(error)
+    }
+
     /// Whether both models have given all their results.
     fn is_computed(&self) -> bool {
         self.runners.present().all(|runner| runner.is_over)
