@@ -14,7 +14,7 @@ use super::queue::StopReason;
 use super::{LoaderOptions, SlabSender};
 use crate::error::{SeqError, ThreadError};
 use crate::length_policy::LengthPolicy;
-use crate::reader::{Block, Blocks, Parser, Records};
+use crate::reader::{Block, Blocks, Parser, ReadProgress, Records, Remark};
 use crate::record::Record;
 use crate::slab::TokenSlab;
 use crate::tokenize::Tokenizer;
@@ -37,6 +37,7 @@ pub(super) fn start(
     options: &LoaderOptions,
     slabs: SlabSender,
 ) -> Result<(), SeqError> {
+    let progress = records.progress();
     let (blocks, mut parser) = records.split();
     let threads = if parser.is_sequential() { 1 } else { threads(options) };
     let credit = Arc::new(Credit::new(MOST_BYTES));
@@ -55,7 +56,7 @@ pub(super) fn start(
     let (tasks, in_order) = in_order("tokenizing", workers, slabs.stopped())?;
     let ordering = OrderWorker { from: in_order, slabs, parser, credit: Arc::clone(&credit) };
     spawn("ordering", move || ordering.run())?;
-    let reading = ReaderWorker { blocks, tasks, credit };
+    let reading = ReaderWorker { blocks, tasks, progress, credit };
     spawn("reading", move || reading.run())
 }
 
@@ -95,28 +96,42 @@ struct Tokenized {
     before: [u64; 2],
     /// Records of the block.
     records: u64,
+    remarks: Vec<(u32, Remark)>,
     /// What ended it early; the sequences before are in the slab.
     error: Option<SeqError>,
+}
+
+/// What the reading thread says between blocks.
+enum ReadNote {
+    /// Remarks on what it read since the last block.
+    Remarks(Vec<(u32, Remark)>),
+    /// The error that ends the input.
+    Failed(SeqError),
 }
 
 /// Reads, decompresses, cuts into blocks.
 struct ReaderWorker {
     blocks: Blocks,
-    /// Takes blocks, and the error that ends them.
-    tasks: TaskSender<Block, Tokenized, SeqError>,
+    tasks: TaskSender<Block, Tokenized, ReadNote>,
+    progress: Arc<ReadProgress>,
     credit: Arc<Credit>,
 }
 
 impl ReaderWorker {
     fn run(mut self) -> Result<(), StopReason> {
         loop {
-            match guard("reading", || self.blocks.next()) {
+            let next = guard("reading", || self.blocks.next());
+            match self.progress.take_ahead() {
+                none if none.is_empty() => {}
+                remarks => self.tasks.note(ReadNote::Remarks(remarks))?,
+            }
+            match next {
                 Ok(Some(block)) => {
                     self.credit.take(block.bytes())?;
                     self.tasks.task(block)?;
                 }
                 Ok(None) => return Ok(()),
-                Err(error) => return self.tasks.note(error),
+                Err(error) => return self.tasks.note(ReadNote::Failed(error)),
             }
         }
     }
@@ -143,7 +158,8 @@ impl TokenizerWorker {
             self.tokenize(&mut slab)
         });
         let records = self.parser.counts()[0] - before[0];
-        Tokenized { slab, source, bytes, before, records, error: result.err() }
+        let remarks = self.parser.take_remarks();
+        Tokenized { slab, source, bytes, before, records, remarks, error: result.err() }
     }
 
     fn tokenize(&mut self, slab: &mut TokenSlab) -> Result<(), SeqError> {
@@ -156,7 +172,7 @@ impl TokenizerWorker {
 
 /// Puts slabs in the order of their blocks, and gives their records their places.
 struct OrderWorker {
-    from: InOrder<Tokenized, SeqError>,
+    from: InOrder<Tokenized, ReadNote>,
     slabs: SlabSender,
     /// Counts the records of all blocks.
     parser: Parser,
@@ -168,13 +184,20 @@ impl OrderWorker {
         loop {
             let done = match self.from.next() {
                 Ok(Some(Turn::Done(done))) => done,
-                Ok(Some(Turn::Note(error))) => return self.slabs.fail(self.parser.locate(error)),
+                Ok(Some(Turn::Note(ReadNote::Remarks(remarks)))) => {
+                    self.parser.progress().tell(remarks);
+                    continue;
+                }
+                Ok(Some(Turn::Note(ReadNote::Failed(error)))) => {
+                    return self.slabs.fail(self.parser.locate(error));
+                }
                 Ok(None) => return Ok(()),
                 Err(StopReason::Failed(error)) => return self.slabs.fail(error),
                 Err(gone) => return Err(gone),
             };
-            let Tokenized { mut slab, source, bytes, before, records, error } = done;
+            let Tokenized { mut slab, source, bytes, before, records, remarks, error } = done;
             self.credit.give(bytes);
+            self.parser.progress().tell(remarks);
             let place = self.parser.pass(source, records);
             slab.move_records(place[0].wrapping_sub(before[0]));
             // What is complete is sent on, even if an error came after it.
