@@ -45,6 +45,9 @@ pub(crate) enum Turn<D, N> {
     Note(N),
 }
 
+/// Both ends: where tasks go in, and where results come out.
+type Ends<T, D, N> = (TaskSender<T, D, N>, InOrder<D, N>);
+
 /// A task, and the place of its result.
 type Task<T, D> = (T, Sender<D>);
 
@@ -67,7 +70,7 @@ pub(crate) fn in_order<T, D, N, W>(
     thread: &'static str,
     workers: Vec<W>,
     stopped: &Receiver<()>,
-) -> Result<(TaskSender<T, D, N>, InOrder<D, N>), SeqError>
+) -> Result<Ends<T, D, N>, SeqError>
 where
     T: Send + 'static,
     D: Send + 'static,
