@@ -170,7 +170,9 @@ fn run<B: Device + 'static>(
         embedder::loader(&options.embedder, &warm.devices, token_budget, records, output.finished())?;
     let mut runner = embedder::runner(&options.embedder, &warm.devices, &loader, cancel)?;
     while let Some(item) = runner.next() {
-        output.write(item?, &mut on_event)?;
+        if let Err(error) = item.and_then(|item| output.write(item, &mut on_event)) {
+            return Err(output.end_with(error));
+        }
         on_event(output.progress(&loader, &runner));
     }
     if cancel.is_cancelled() {

@@ -292,6 +292,20 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Returns whether what a run finished before this error may be of use to a run that resumes: not if
+    /// inputs must be changed first, and not if virpack is at fault.
+    pub(crate) fn can_resume(&self) -> bool {
+        use virpack_seq::{InputError, SeqError};
+        match self {
+            Error::Seq(SeqError::Open { .. } | SeqError::Input(InputError::Read { .. })) => true,
+            Error::Seq(SeqError::Thread(_)) => !self.is_fault(),
+            Error::Seq(_) => false,
+            _ => !self.is_fault(),
+        }
+    }
+}
+
 /// Lists the first few names, and counts the others.
 fn list(ids: &[String]) -> String {
     let shown = ids.iter().take(5).cloned().collect::<Vec<_>>().join(", ");

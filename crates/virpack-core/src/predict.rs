@@ -10,6 +10,7 @@ mod bundle;
 mod chunk_scores;
 mod classifiers;
 mod earlier_counts;
+mod embedding;
 mod encoder_runner;
 mod encoders;
 mod features;
@@ -26,6 +27,7 @@ mod planned;
 mod predictor;
 mod reporter;
 mod run_json;
+mod scorers;
 mod summary;
 mod tables;
 mod vectors;
@@ -110,9 +112,17 @@ pub fn predict_on<B: Device + 'static>(
     let start = Instant::now();
     let loader = judges.loader(options, records, &scores)?;
     let runners = judges.runners(options, &loader, cancel)?;
-    let mut pairing = PairingStage::new(&judges.classifiers, judges.features, runners, loader, scores);
-    while let Some(done) = pairing.next(cancel, &mut on_event)? {
-        output.write(done)?;
+    let mut pairing = PairingStage::start(&judges.classifiers, judges.features, runners, loader, scores)?;
+    loop {
+        match pairing.next(cancel, &mut on_event) {
+            Ok(Some(done)) => {
+                if let Err(error) = output.write(done) {
+                    return Err(pairing.end_with(error));
+                }
+            }
+            Ok(None) => break,
+            Err(error) => return Err(pairing.end_with(error)),
+        }
         pairing.report(&mut on_event);
     }
     pairing.report(&mut on_event);

@@ -8,7 +8,9 @@ use std::process::Command;
 
 use virpack_core::device::{Backend, Cpu, Device, ModelShape, Pool};
 use virpack_core::memory;
-use virpack_core::model::{DnabertConfig, DnabertS, Encoder, Esm2, Esm2Config, RandomTensors};
+use virpack_core::model::{
+    CodonConv, CodonConvConfig, DnabertConfig, DnabertS, Encoder, Esm2, Esm2Config, RandomTensors,
+};
 use virpack_seq::{BudgetLimits, calculate_token_budget};
 
 /// Residues and special tokens of each sequence of a batch.
@@ -17,16 +19,26 @@ const THREADS: usize = 2;
 /// Set for the child: the kind of model, its precision, layers, width, heads, and tokens of a batch.
 const SHAPE: &str = "VIRPACK_TEST_SHAPE";
 
-/// A model of a given size, ESM-2 or DNABERT-S.
+/// A model of a given size.
 enum Config {
     Esm2(Esm2Config),
     DnabertS(DnabertConfig),
+    CodonConv(CodonConvConfig),
 }
 
 impl Config {
     fn new(kind: &str, layers: usize, hidden: usize, heads: usize) -> Self {
         match kind {
             "esm2" => Config::Esm2(Esm2Config::published(layers, hidden, heads)),
+            "codon_conv" => Config::CodonConv(CodonConvConfig {
+                layers,
+                hidden,
+                intermediate: hidden,
+                embedding_window: 9,
+                window: 5,
+                vocab: 89,
+                layer_norm_eps: 1e-5,
+            }),
             _ => {
                 let intermediate = 4 * hidden;
                 Config::DnabertS(DnabertConfig {
@@ -44,6 +56,7 @@ impl Config {
         match self {
             Config::Esm2(config) => config.shape(),
             Config::DnabertS(config) => config.shape(),
+            Config::CodonConv(config) => config.shape(),
         }
     }
 
@@ -52,6 +65,7 @@ impl Config {
         match self {
             Config::Esm2(config) => Box::new(Esm2::build(cpu, config, &tensors).unwrap()),
             Config::DnabertS(config) => Box::new(DnabertS::build(cpu, config, &tensors).unwrap()),
+            Config::CodonConv(config) => Box::new(CodonConv::build(cpu, config, &tensors).unwrap()),
         }
     }
 }
@@ -174,4 +188,15 @@ fn the_650m_width_in_bfloat16() {
 #[test]
 fn the_dnabert_s_width_in_bfloat16() {
     within_a_tenth("dnabert_s", "bf16", 2, 768, 4_096);
+}
+
+/// The built-in codon model's layers, four times as wide.
+#[test]
+fn a_codon_model_with_16384_tokens() {
+    within_a_tenth("codon_conv", "f32", 2, 448, 16_384);
+}
+
+#[test]
+fn a_codon_model_in_bfloat16() {
+    within_a_tenth("codon_conv", "bf16", 2, 448, 16_384);
 }

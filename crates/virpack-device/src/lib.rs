@@ -55,6 +55,7 @@
 //! | predict the memory that a model needs on a device | [`Device::footprint`], [`ModelShape`], [`available_memory`] |
 //! | add a device | implement [`Backend`] and [`Device`]; the program of tests `conformance` compares it with float64 |
 //! | read a file of weights in place | [`MappedFile`] |
+//! | keep a file that may be lost | [`user_cache`] |
 
 mod backend;
 mod cpu;
@@ -68,6 +69,7 @@ mod operations;
 mod pool;
 mod relock;
 mod shapes;
+mod user_cache;
 
 pub use backend::{Backend, Epilogue, HostLinear, LayerNorm, Linear, LinearOf};
 pub use cpu::{Bf16Instructions, CPU_TOKEN_BUDGET, Cpu, CpuMatrix, CpuPacked, CpuTensor};
@@ -79,3 +81,4 @@ pub use mapped::MappedFile;
 pub use memory::available_memory;
 pub use operations::{Attention, TokenDropout, Work, rotary_frequencies};
 pub use pool::{Pool, PoolSpan};
+pub use user_cache::user_cache;

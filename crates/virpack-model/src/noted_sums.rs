@@ -10,6 +10,7 @@ use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use virpack_device::user_cache;
 use virpack_seq::reader::hex;
 
 use crate::checksum::{for_each_piece, is_sha256};
@@ -43,9 +44,7 @@ pub(crate) struct Hashed {
 impl NotedSums {
     /// In the user's cache, `virpack/sums`; without one nothing is noted.
     pub(crate) fn of_user() -> NotedSums {
-        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-        NotedSums { folder: cache.map(|cache| cache.join("virpack/sums")), large: LARGE }
+        NotedSums { folder: user_cache().map(|cache| cache.join("sums")), large: LARGE }
     }
 
     /// No notes.

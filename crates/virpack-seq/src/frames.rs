@@ -1,37 +1,45 @@
 //! Turns records into the open reading frames of their chunks, packed for two models at once.
 //!
-//! One thread reads, cuts, translates and tokenizes. Two more collate: one for the nucleotide model, one
-//! for the protein model. A list of items accompanies the batches: records, chunks, frames, and the numbers
-//! of their packed sequences. Identical sequences that occur near each other are packed once.
+//! One thread reads and cuts, several translate and tokenize, and one numbers what they make, in input order.
+//! Two more collate: one for the nucleotide model, one for the protein model. A list of items accompanies
+//! the batches: records, chunks, frames, and the numbers of their packed sequences. Identical sequences that
+//! occur near each other are packed once.
 
 mod counters;
+mod frame_reader;
+mod framer;
+mod numbering;
 mod pair;
 mod reading;
+mod run_sequences;
 mod stream;
 mod unique_window;
-mod worker;
 
+use std::hash::RandomState;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::collate::VarlenCollator;
 use crate::error::SeqError;
 use crate::index_set::IndexSet;
 use crate::input::Input;
-use crate::loader::{AsyncDataLoader, Credit, LoaderOptions, create_slab_loader};
+use crate::loader::{AsyncDataLoader, Credit, LoaderOptions, create_slab_loader, half_of_cores, in_order};
 use crate::reader::{ReadProgress, Records};
 use crate::record::Record;
 use crate::tokenize::Tokenizer;
 use crate::translate::{Frame, GeneticCode};
 pub use counters::FrameCounters;
 use counters::SharedCounters;
+use frame_reader::FrameReader;
+use framer::Framer;
+use numbering::Numbering;
 pub use pair::Pair;
 pub use reading::{ChunkReading, SHORTEST_PARTIAL, SixFrames, WholeChunk};
 use stream::SequenceStream;
-use worker::FrameWorker;
 
 /// Bytes of records that are read ahead of cutting. The size of a small input is then known early, and with
 /// it the finished fraction of the work.
@@ -57,6 +65,9 @@ pub struct FrameOptions {
     pub most_waiting: u64,
     /// The most batches that wait for each model.
     pub prefetch: usize,
+    /// Threads that translate and tokenize; None: half of the cores, at most eight. The results do not
+    /// depend on it.
+    pub threads: Option<NonZeroUsize>,
     /// What the models read of a chunk.
     pub reading: ChunkReading,
     /// The numbers of finished chunks. A batch that only such chunks need is built, because it shapes the
@@ -77,6 +88,7 @@ impl FrameOptions {
             unique_window: 2_000,
             most_waiting: 256 << 20,
             prefetch: LoaderOptions::default().prefetch,
+            threads: None,
             reading: ChunkReading::OpenFrames {
                 frames: Pair { nucleotide: true, protein: true },
                 strands: false,
@@ -118,6 +130,13 @@ impl FrameOptions {
     #[must_use]
     pub fn prefetch(mut self, prefetch: usize) -> Self {
         self.prefetch = prefetch;
+        self
+    }
+
+    /// Sets the number of threads that translate and tokenize.
+    #[must_use]
+    pub fn threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = Some(threads);
         self
     }
 
@@ -214,6 +233,8 @@ pub struct FrameLoader {
     counters: Arc<SharedCounters>,
     progress: Arc<ReadProgress>,
     inputs: Arc<[Input]>,
+    /// Nothing is sent here: the threads stop when it is dropped.
+    _stop: Sender<()>,
 }
 
 /// Starts the threads. A model that is absent gets no batches, and its sequence numbers have no meaning.
@@ -244,7 +265,7 @@ pub fn create_frame_loader(
     encoders: Pair<Option<EncoderInput>>,
     options: FrameOptions,
 ) -> Result<FrameLoader, SeqError> {
-    let (mut streams, mut batches) = (Pair::default(), Pair::default());
+    let (mut streams, mut batches, mut tokenizers) = (Pair::default(), Pair::default(), Pair::default());
     for (alphabet, encoder) in encoders {
         let Some(EncoderInput { tokenizer, collator }) = encoder else { continue };
         let longest = options.longest()[alphabet] + 2;
@@ -255,11 +276,11 @@ pub fn create_frame_loader(
         let (sender, loader) = create_slab_loader(&records, collator, &loader)?;
         let known = Arc::clone(&options.known[alphabet]);
         let resumes = !options.done.is_empty();
-        streams[alphabet] =
-            Some(SequenceStream::new(tokenizer, sender, options.unique_window, known, resumes));
-        batches[alphabet] = Some(loader);
+        streams[alphabet] = Some(SequenceStream::new(sender, options.unique_window, known, resumes));
+        (batches[alphabet], tokenizers[alphabet]) = (Some(loader), Some(tokenizer));
     }
     let (send, items) = unbounded();
+    let (stop, stopped) = bounded(0);
     let loader = FrameLoader {
         items,
         batches,
@@ -267,9 +288,30 @@ pub fn create_frame_loader(
         counters: Arc::default(),
         progress: records.progress(),
         inputs: Arc::clone(records.inputs()),
+        _stop: stop,
     };
-    let (credit, counters) = (Arc::clone(&loader.credit), Arc::clone(&loader.counters));
-    FrameWorker::new(records, streams, &options, send, credit, counters).start()?;
+    let counters = &loader.counters;
+    let threads = options.threads.unwrap_or_else(half_of_cores).get();
+    let (hasher, (recycle, recycled)) = (RandomState::new(), bounded(2 * threads));
+    let worker = |_| {
+        let (recycled, counters) = (recycled.clone(), Arc::clone(counters));
+        let mut framer = Framer::new(tokenizers.clone(), &options, hasher.clone(), recycled, counters);
+        move |task| framer.run(task)
+    };
+    let (tasks, runs) = in_order("framing", (0..threads).map(worker).collect(), &stopped)?;
+    let numbering = Numbering {
+        runs,
+        streams,
+        items: send,
+        recycled: recycle,
+        done: Arc::clone(&options.done),
+        counters: Arc::clone(counters),
+        record: Arc::default(),
+        number: 0,
+        busy: Duration::ZERO,
+    };
+    numbering.start()?;
+    FrameReader::new(records, &options, tasks, Arc::clone(&loader.credit), Arc::clone(counters)).start()?;
     Ok(loader)
 }
 

@@ -6,6 +6,7 @@
 
 mod counters;
 mod credit;
+mod in_order;
 mod pipeline;
 mod queue;
 mod workers;
@@ -19,6 +20,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
 pub use counters::LoaderCounters;
 pub(crate) use credit::Credit;
+pub(crate) use in_order::{InOrder, TaskSender, Turn, half_of_cores, in_order};
 pub(crate) use pipeline::{SlabSender, create_slab_loader};
 pub(crate) use queue::StopReason;
 pub(crate) use workers::{guard, spawn};

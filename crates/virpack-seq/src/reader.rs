@@ -328,13 +328,19 @@ impl Records {
     /// ```
     pub fn read(&mut self, record: &mut Record) -> Result<bool, SeqError> {
         loop {
-            if self.parser.read(record)? {
+            let read = self.parser.read(record);
+            let remarks = self.parser.take_remarks();
+            self.parser.progress().tell(remarks);
+            if read? {
                 return Ok(true);
             }
             if self.parser.has_failed() {
                 return Ok(false);
             }
-            match self.blocks.next().map_err(|error| self.parser.locate(error))? {
+            let next = self.blocks.next();
+            let progress = self.parser.progress();
+            progress.tell(progress.take_ahead());
+            match next.map_err(|error| self.parser.locate(error))? {
                 Some(block) => self.parser.feed(block),
                 None => return Ok(false),
             }
@@ -407,6 +413,8 @@ pub struct ReadProgress {
     records: AtomicU64,
     total_bytes: Option<u64>,
     remarks: Remarks,
+    /// Remarks on blocks whose turn has not come.
+    remarks_ahead: Remarks,
     checksums: Option<Checksums>,
     states: InputStates,
     limits: ReadLimits,
@@ -461,7 +469,18 @@ impl ReadProgress {
         self.records.fetch_add(1, Relaxed);
     }
 
-    fn remark(&self, source: u32, remark: Remark) {
-        self.remarks.add(source, remark);
+    /// Notes a remark of the thread that reads blocks, which [`ReadProgress::take_ahead`] gives.
+    fn remark_ahead(&self, source: u32, remark: Remark) {
+        self.remarks_ahead.add(source, remark);
+    }
+
+    /// Returns the remarks on the blocks that were read since the last call.
+    pub(crate) fn take_ahead(&self) -> Vec<(u32, Remark)> {
+        self.remarks_ahead.take()
+    }
+
+    /// Takes remarks in the order of the inputs: none on what follows an error.
+    pub(crate) fn tell(&self, remarks: Vec<(u32, Remark)>) {
+        remarks.into_iter().for_each(|(source, remark)| self.remarks.add(source, remark));
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Batch(Arc<(Vec<u16>, Vec<i32>)>);
 /// The rows of a batch, and when they are there.
 pub(crate) struct Pending {
     batch: Batch,
+    /// Values of a row.
+    width: usize,
     due: Instant,
     takes: Duration,
 }
@@ -53,11 +55,11 @@ impl Card {
 
     /// A sequence's row: numbers that follow from its tokens alone, so that the files of runs can be
     /// compared.
-    fn row(&self, tokens: &[u16], values: &mut Vec<f32>) {
+    fn row(width: usize, tokens: &[u16], values: &mut Vec<f32>) {
         let mut state = tokens.iter().fold(0x9e37_79b9_7f4a_7c15_u64, |state, &token| {
             (state ^ u64::from(token)).wrapping_mul(0x0000_0100_0000_01b3)
         });
-        values.extend((0..self.hidden).map(|_| {
+        values.extend((0..width).map(|_| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             // 24 bits: a number from -1 to 1.
             (state >> 40) as f32 / 8_388_608.0 - 1.0
@@ -129,11 +131,17 @@ impl Backend for Card {
         Ok(None)
     }
 
-    fn pool(&self, _: &Option<Batch>, packed: &Batch, _: Pool, _: PoolSpan) -> Result<Pending, DeviceError> {
+    fn pool(
+        &self,
+        _: &Option<Batch>,
+        packed: &Batch,
+        pool: Pool,
+        _: PoolSpan,
+    ) -> Result<Pending, DeviceError> {
         let takes = Duration::from_secs_f64(packed.0.0.len() as f64 / self.rate);
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         clock.free = clock.free.max(Instant::now()) + takes;
-        Ok(Pending { batch: packed.clone(), due: clock.free, takes })
+        Ok(Pending { batch: packed.clone(), width: pool.width(self.hidden), due: clock.free, takes })
     }
 
     /// All rows are what windows and `--pool none` ask for, which no simulation has.
@@ -145,9 +153,9 @@ impl Backend for Card {
         std::thread::sleep(pending.due.saturating_duration_since(Instant::now()));
         self.clock.lock().unwrap_or_else(PoisonError::into_inner).busy += pending.takes;
         let (ids, cu_seqlens) = &*pending.batch.0;
-        let mut values = Vec::with_capacity((cu_seqlens.len() - 1) * self.hidden);
+        let mut values = Vec::with_capacity((cu_seqlens.len() - 1) * pending.width);
         for bounds in cu_seqlens.windows(2) {
-            self.row(&ids[bounds[0] as usize..bounds[1] as usize], &mut values);
+            Self::row(pending.width, &ids[bounds[0] as usize..bounds[1] as usize], &mut values);
         }
         Ok(values)
     }

@@ -5,6 +5,8 @@
 //! cargo run --release -p virpack-core --example simulated_cards -- [--model 8M|650M|3B] [--cards 1,2,4,8]
 //!     [--seconds 5 | --tokens 200M] [--rate 20M] [--load orf|prot|reads] [--folder DIR] [--format npy]
 //!     [--dtype-out f32|f16] [--gzip] [--no-checkpoint]
+//! cargo run --release -p virpack-core --example simulated_cards -- --predict FASTA [--rate 110M]
+//!     [--folder DIR] [--no-checkpoint]
 //! ```
 //!
 //! The input is a file of made-up proteins, the output a file of rows as wide as the model's, with its
@@ -13,12 +15,16 @@
 //! `--tokens`; their outputs must then have the same bytes. DIR (a folder for temporary files) should lie
 //! in memory, or the disk is measured: it takes input, rows and parts.
 //!
+//! With `--predict` it is all that `virpack predict` does with the built-in model but the models' arithmetic
+//! (`prediction.rs`).
+//!
 //! Prints a row for each number of cards: tokens a second from the first record to the last row, the ratio
 //! to the first number, the cards' busy share, and each stage's busiest thread. What is close to 100 % is
 //! full.
 
 mod card;
 mod model;
+mod prediction;
 mod stages;
 
 use std::error::Error;
@@ -56,6 +62,8 @@ struct Task {
     dtype_out: OutputDtype,
     gzip: bool,
     checkpoint: bool,
+    /// The input of `virpack predict`, which is then what is run.
+    predict: Option<PathBuf>,
 }
 
 /// What a number of cards did.
@@ -75,6 +83,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let task = Task::parse(std::env::args().skip(1))?;
     fs::create_dir_all(&task.folder)?;
     let scratch = tempfile::tempdir_in(&task.folder)?;
+    if let Some(input) = &task.predict {
+        prediction::run(input, task.model.1, task.checkpoint, scratch.path())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let model = model::create(scratch.path(), task.model.2)?;
     let cores = std::thread::available_parallelism()?;
     let (name, rate, hidden, budget) = task.model;
@@ -105,11 +117,7 @@ impl Run {
     }
 
     fn line(&self, first: f64) -> String {
-        let stage = |stage: &Stage| {
-            let of = if stage.threads > 1 { format!(" ({:.1})", stage.cores) } else { String::new() };
-            format!("{} {:.0} %{of}", stage.name, 100.0 * stage.busiest)
-        };
-        let stages: Vec<String> = self.stages.iter().map(stage).collect();
+        let stages: Vec<String> = self.stages.iter().map(ToString::to_string).collect();
         format!(
             "{}\t{:.2}\t{:.2} x\t{:.1} %\t{:.2}\t{:.2}\t{}",
             self.cards,
@@ -136,6 +144,7 @@ impl Task {
             dtype_out: OutputDtype::F32,
             gzip: false,
             checkpoint: true,
+            predict: None,
         };
         let mut rate = None;
         while let Some(option) = arguments.next() {
@@ -160,6 +169,7 @@ impl Task {
                         other => return Err(format!("{other} is not f32 or f16").into()),
                     }
                 }
+                "--predict" => task.predict = Some(value()?.into()),
                 "--gzip" => task.gzip = true,
                 "--no-checkpoint" => task.checkpoint = false,
                 other => {
@@ -167,7 +177,8 @@ impl Task {
                 }
             }
         }
-        task.model.1 = rate.unwrap_or(task.model.1);
+        let usual = if task.predict.is_some() { prediction::RATE } else { task.model.1 };
+        task.model.1 = rate.unwrap_or(usual);
         if task.cards.is_empty() || task.cards.contains(&0) {
             return Err("--cards takes numbers from 1 up".into());
         }

@@ -1,6 +1,7 @@
 //! What each thread of the process does: its time on a processor, as Linux counts it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,12 +13,15 @@ const EVERY: Duration = Duration::from_millis(50);
 
 /// The stages of a run, in the order of a record's path, with the names of their threads as Linux shortens
 /// them.
-const STAGES: [(&str, &str); 8] = [
+const STAGES: [(&str, &str); 11] = [
     ("reading", "virpack-reading"),
+    ("translating, tokenizing", "virpack-framing"),
+    ("numbering", "virpack-numberi"),
     ("parsing, tokenizing", "virpack-tokeniz"),
     ("their order", "virpack-orderin"),
     ("collating, packing", "virpack-collati"),
     ("devices' threads", "device "),
+    ("scoring", "scoring"),
     ("order, rows", MAIN),
     ("writing the file", "writing file"),
     ("writing parts", "writing parts"),
@@ -102,6 +106,13 @@ impl Watch {
             }
         };
         STAGES.into_iter().map(stage).filter(|stage| stage.threads > 0).collect()
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:.0} %", self.name, 100.0 * self.busiest)?;
+        if self.threads > 1 { write!(f, " ({:.1})", self.cores) } else { Ok(()) }
     }
 }
 

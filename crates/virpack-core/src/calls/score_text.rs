@@ -18,11 +18,11 @@ pub(super) fn decimal(value: Option<f64>) -> String {
 /// It is `str(numpy.float32(x))`, as in VirNucPro's files: positional from 0.0001 up to 1e16, otherwise
 /// with an exponent of at least two digits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ScoreText(pub(crate) f32);
+pub(super) struct ScoreText(pub(super) f32);
 
 impl ScoreText {
     /// Returns the score of others, and that of virus.
-    pub(crate) fn both(scores: Scores) -> [Self; 2] {
+    pub(super) fn both(scores: Scores) -> [Self; 2] {
         [ScoreText(scores.other), ScoreText(scores.virus)]
     }
 
@@ -37,9 +37,9 @@ impl fmt::Display for ScoreText {
         let ScoreText(value) = *self;
         let size = f64::from(value.abs());
         if !value.is_finite() || value == 0.0 || (1e-4..1e16).contains(&size) {
-            let text = value.to_string();
-            let whole = value.is_finite() && !text.contains('.');
-            return write!(f, "{text}{}", if whole { ".0" } else { "" });
+            // A number without a fraction has no point.
+            let is_whole = value.is_finite() && value.fract() == 0.0;
+            return write!(f, "{value}{}", if is_whole { ".0" } else { "" });
         }
         let text = format!("{value:e}");
         let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));

@@ -1,12 +1,13 @@
 //! What the tables of records, chunks, frames and regions have in common.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use virpack_seq::Input;
 
 use super::score_text::{NONE, ScoreText};
 use super::scores::Scores;
-use crate::output::{OutputError, TextTable};
+use crate::output::{OutputError, TextTable, cell};
 
 /// Opens a table with these columns, and with `source` only if there are several inputs.
 pub(crate) fn table(path: &Path, has_sources: bool, columns: &str) -> Result<TextTable, OutputError> {
@@ -26,13 +27,26 @@ pub(crate) fn record_columns(id: &str, source: u32, sources: &[String]) -> Vec<S
     [Some(id.to_owned()), sources.get(source as usize).cloned()].into_iter().flatten().collect()
 }
 
+/// Puts the first cells of every row of a record into `line`, in place of what is there.
+pub(crate) fn begin_line(line: &mut String, id: &str, source: u32, sources: &[String]) {
+    line.clear();
+    line.push_str(&cell(id));
+    if let Some(source) = sources.get(source as usize) {
+        line.push('\t');
+        line.push_str(&cell(source));
+    }
+}
+
 /// Returns a verdict as VirNucPro's files have it.
 pub(super) fn truth(verdict: Option<bool>) -> &'static str {
     verdict.map_or(NONE, |verdict| if verdict { "True" } else { "False" })
 }
 
-/// Returns the exact scores, other and virus.
-pub(super) fn score_columns(highest: Option<Scores>) -> [String; 2] {
-    let both = highest.map(ScoreText::both);
-    both.map_or([NONE; 2].map(str::to_owned), |both| both.map(|score| score.to_string()))
+/// Puts the exact scores, other and virus, behind a line, each with a TAB before it.
+pub(crate) fn add_scores(line: &mut String, scores: Option<Scores>) {
+    let written = match scores.map(ScoreText::both) {
+        Some([other, virus]) => write!(line, "\t{other}\t{virus}"),
+        None => write!(line, "\t{NONE}\t{NONE}"),
+    };
+    written.expect("a string takes any text");
 }

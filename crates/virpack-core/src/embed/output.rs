@@ -113,6 +113,12 @@ impl<'a> EmbedOutput<'a> {
         self.session.interrupt()
     }
 
+    /// Makes all that is finished safe, as the run ends with `error`, and gives that back.
+    pub(super) fn end_with(self, error: Error) -> Error {
+        drop(self.writer);
+        self.session.end_with(error)
+    }
+
     /// Completes the output, once each record read has its row or its reason, and gives it its name.
     pub(super) fn finish<B: Device + 'static>(
         self,

@@ -4,9 +4,9 @@ use virpack_device::Pool;
 use virpack_model::ModelConfig;
 use virpack_model::classifier::{Classifier, Towers};
 use virpack_seq::Alphabet;
-use virpack_seq::frames::{Chunk, ChunkReading, Pair, SixFrames, WholeChunk};
+use virpack_seq::frames::{Chunk, ChunkReading, Pair, WholeChunk};
 
-use super::vectors::Vectors;
+use super::embedding::Embedding;
 use crate::Error;
 
 /// What two models read of a chunk, and how that becomes rows. A chunk has a row for each open frame; where
@@ -33,6 +33,56 @@ pub(super) struct Rows {
     pub(super) frames: Vec<f32>,
     /// Of chunks without one.
     pub(super) whole: Vec<f32>,
+}
+
+impl Rows {
+    /// Removes all rows, and keeps their memory.
+    pub(super) fn clear(&mut self) {
+        self.frames.clear();
+        self.whole.clear();
+    }
+}
+
+/// What the rows of a chunk take beside its embeddings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ChunkFacts {
+    /// How many embeddings it has.
+    pub(super) embeddings: usize,
+    /// Its open frames.
+    pub(super) frames: usize,
+    pub(super) whole: WholeFacts,
+}
+
+/// What else is read of a chunk: [`WholeChunk`] without its sequences.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum WholeFacts {
+    Nothing,
+    Strands,
+    SixFrames { codons: usize, is_partial: bool, gc: f32 },
+}
+
+impl WholeFacts {
+    /// Returns those of a chunk.
+    pub(super) fn of(chunk: &Chunk) -> Self {
+        match &chunk.whole {
+            WholeChunk::Nothing => WholeFacts::Nothing,
+            WholeChunk::Strands(_) => WholeFacts::Strands,
+            WholeChunk::SixFrames(six) => WholeFacts::SixFrames {
+                codons: six.codons.len(),
+                is_partial: six.partial.is_some(),
+                gc: six.gc,
+            },
+        }
+    }
+
+    /// Returns how many rows are of the whole chunk, which has so many open frames.
+    pub(super) fn rows(self, frames: usize) -> usize {
+        match self {
+            WholeFacts::Nothing => 0,
+            WholeFacts::Strands => 2,
+            WholeFacts::SixFrames { .. } => usize::from(frames == 0),
+        }
+    }
 }
 
 impl Features {
@@ -116,30 +166,24 @@ impl Features {
         of_frames.chain(chunk.whole.sequences())
     }
 
-    /// Appends the rows of a chunk whose embeddings are all there.
-    pub(super) fn add_rows(self, chunk: &Chunk, vectors: &Pair<Vectors>, rows: &mut Rows) {
-        match (self, &chunk.whole) {
-            (Features::Joint { widths }, WholeChunk::SixFrames(six)) => {
-                joint_rows(widths, chunk, six, vectors, rows);
+    /// Appends the rows of a chunk, given its embeddings in the order of [`Features::sequences`].
+    pub(super) fn add_rows(self, facts: &ChunkFacts, embeddings: &[Embedding], rows: &mut Rows) {
+        let rows = if facts.frames == 0 { &mut rows.whole } else { &mut rows.frames };
+        match (self, facts.whole) {
+            (Features::Joint { widths }, WholeFacts::SixFrames { codons, is_partial, gc }) => {
+                let (proteins, others) = embeddings.split_at(facts.frames);
+                let (codons, partial) = others.split_at(codons);
+                let partial = if is_partial { partial.first() } else { None };
+                joint_rows(widths, codons, JointProteins { open: proteins, partial }, gc, rows);
             }
-            _ => {
-                let is_closed = chunk.frames.is_empty();
-                let rows = if is_closed { &mut rows.whole } else { &mut rows.frames };
-                for (alphabet, sequence) in self.sequences(chunk) {
-                    rows.extend_from_slice(vectors[alphabet].get(sequence).unwrap_or_default());
-                }
-            }
+            _ => embeddings.iter().for_each(|embedding| rows.extend_from_slice(embedding)),
         }
     }
 }
 
 /// How many rows of a chunk are of it as a whole.
 pub(super) fn whole_rows(chunk: &Chunk) -> usize {
-    match &chunk.whole {
-        WholeChunk::Nothing => 0,
-        WholeChunk::Strands(both) => both.len(),
-        WholeChunk::SixFrames(_) => usize::from(chunk.frames.is_empty()),
-    }
+    WholeFacts::of(chunk).rows(chunk.frames.len())
 }
 
 /// Values of a joint row, for embeddings of these widths.
@@ -147,47 +191,59 @@ fn joint_width(widths: Pair<usize>) -> usize {
     2 * widths.nucleotide + widths.protein + FACTS
 }
 
-fn joint_rows(widths: Pair<usize>, chunk: &Chunk, six: &SixFrames, vectors: &Pair<Vectors>, rows: &mut Rows) {
-    let frames = six.codons.iter().filter_map(|number| vectors.nucleotide.get(*number));
-    let of_chunk = mean_and_largest(widths.nucleotide, frames);
-    let is_open = !chunk.frames.is_empty();
-    let proteins: Vec<Option<u64>> = match is_open {
-        true => chunk.frames.iter().map(|frame| Some(frame.sequences.protein)).collect(),
-        false => vec![six.partial],
-    };
-    let to = if is_open { &mut rows.frames } else { &mut rows.whole };
-    for number in proteins {
-        to.extend_from_slice(&of_chunk);
-        let start = to.len();
-        to.extend_from_slice(number.and_then(|number| vectors.protein.get(number)).unwrap_or_default());
-        to.resize(start + widths.protein, 0.0);
-        let is_partial = !is_open && number.is_some();
-        to.extend([f32::from(is_open), f32::from(is_partial), chunk.frames.len() as f32 / 6.0, six.gc]);
+/// The proteins of a joint row.
+struct JointProteins<'a> {
+    /// Of open frames.
+    open: &'a [Embedding],
+    /// Of a chunk without one.
+    partial: Option<&'a Embedding>,
+}
+
+fn joint_rows(
+    widths: Pair<usize>,
+    codons: &[Embedding],
+    JointProteins { open, partial }: JointProteins<'_>,
+    gc: f32,
+    rows: &mut Vec<f32>,
+) {
+    let row = joint_width(widths);
+    let is_open = !open.is_empty();
+    let first = rows.len();
+    rows.resize(first + row * open.len().max(1), 0.0);
+    let (own, others) = rows[first..].split_at_mut(row);
+    let of_chunk = 2 * widths.nucleotide;
+    add_mean_and_largest(codons, &mut own[..of_chunk]);
+    for other in others.chunks_exact_mut(row) {
+        other[..of_chunk].copy_from_slice(&own[..of_chunk]);
+    }
+    let is_partial = f32::from(!is_open && partial.is_some());
+    let facts = [f32::from(is_open), is_partial, open.len() as f32 / 6.0, gc];
+    for (number, own) in rows[first..].chunks_exact_mut(row).enumerate() {
+        let protein = if is_open { open.get(number) } else { partial };
+        if let Some(protein) = protein {
+            own[of_chunk..row - FACTS].copy_from_slice(protein);
+        }
+        own[row - FACTS..].copy_from_slice(&facts);
     }
 }
 
-/// The mean of embeddings, then their largest values; zeros where there is none.
-fn mean_and_largest<'a>(width: usize, embeddings: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
-    let mut both = vec![0.0; 2 * width];
-    let (mean, largest) = both.split_at_mut(width);
-    let mut count = 0;
-    for embedding in embeddings {
-        for ((sum, most), value) in mean.iter_mut().zip(&mut *largest).zip(embedding) {
-            *sum += value;
-            *most = if count == 0 { *value } else { most.max(*value) };
-        }
-        count += 1;
+/// Writes the mean of embeddings over zeros, then their largest values; zeros stay where there is none.
+fn add_mean_and_largest(embeddings: &[Embedding], to: &mut [f32]) {
+    let (mean, largest) = to.split_at_mut(to.len() / 2);
+    if let Some(first) = embeddings.first() {
+        largest.copy_from_slice(first);
     }
-    mean.iter_mut().for_each(|sum| *sum /= count.max(1) as f32);
-    both
+    for embedding in embeddings {
+        mean.iter_mut().zip(&**embedding).for_each(|(sum, value)| *sum += value);
+        largest.iter_mut().zip(&**embedding).for_each(|(most, value)| *most = most.max(*value));
+    }
+    mean.iter_mut().for_each(|sum| *sum /= embeddings.len().max(1) as f32);
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use virpack_seq::Frame;
-    use virpack_seq::frames::ChunkFrame;
+    use virpack_seq::frames::{ChunkFrame, SixFrames};
 
     use super::*;
 
@@ -204,15 +260,21 @@ mod tests {
     }
 
     fn rows(features: Features, chunk: &Chunk) -> Rows {
-        let mut vectors = Pair { nucleotide: 2, protein: 3 }.map(|width| Vectors::new(width, HashMap::new()));
-        for (number, value) in [(0, [1.0, -1.0]), (1, [3.0, -3.0]), (2, [2.0, -5.0])] {
-            assert_eq!(vectors.nucleotide.put(number, &value).count(), 0);
-        }
-        for number in 0..2u8 {
-            assert_eq!(vectors.protein.put(number.into(), &[f32::from(number) + 0.5; 3]).count(), 0);
-        }
+        let nucleotides = [[1.0, -1.0], [3.0, -3.0], [2.0, -5.0]];
+        let embedding = |(alphabet, number)| -> Embedding {
+            match alphabet {
+                Alphabet::Nucleotides => nucleotides[number as usize].to_vec().into(),
+                Alphabet::Proteins => vec![number as f32 + 0.5; 3].into(),
+            }
+        };
+        let embeddings: Vec<_> = features.sequences(chunk).map(embedding).collect();
+        let (frames, whole) = (chunk.frames.len(), WholeFacts::of(chunk));
         let mut rows = Rows::default();
-        features.add_rows(chunk, &vectors, &mut rows);
+        features.add_rows(
+            &ChunkFacts { embeddings: embeddings.len(), frames, whole },
+            &embeddings,
+            &mut rows,
+        );
         rows
     }
 

@@ -9,6 +9,7 @@ use virpack_seq::frames::{Chunk, Pair};
 use virpack_seq::{Alphabet, IndexSet};
 
 use super::chunk_scores::ChunkScores;
+use super::embedding::Embedding;
 use super::features::whole_rows;
 use crate::Error;
 use crate::output::OutputError;
@@ -19,7 +20,7 @@ pub(super) struct KeptScores {
     session: Session,
     earlier: Option<EarlierParts>,
     /// Embeddings that an earlier run has kept, for each model, by the numbers of their sequences.
-    embeddings: Pair<HashMap<u64, Arc<[f32]>>>,
+    embeddings: Pair<HashMap<u64, Embedding>>,
     /// How often embeddings are kept, and when they were last.
     every: Duration,
     since: Instant,
@@ -30,9 +31,10 @@ impl KeptScores {
     pub(super) fn open(mut session: Session, every: Duration) -> Self {
         let mut embeddings: Pair<HashMap<_, _>> = Pair::default();
         for (key, bytes) in session.take_under_way() {
-            let values = bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
+            let values: Vec<f32> =
+                bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
             let (alphabet, number) = from_key(key);
-            embeddings[alphabet].insert(number, values);
+            embeddings[alphabet].insert(number, values.into());
         }
         let earlier = session.take_earlier();
         KeptScores { session, earlier, embeddings, every, since: Instant::now() }
@@ -48,7 +50,7 @@ impl KeptScores {
     }
 
     /// These embeddings.
-    pub(super) fn take_embeddings(&mut self) -> Pair<HashMap<u64, Arc<[f32]>>> {
+    pub(super) fn take_embeddings(&mut self) -> Pair<HashMap<u64, Embedding>> {
         std::mem::take(&mut self.embeddings)
     }
 
@@ -61,10 +63,10 @@ impl KeptScores {
     /// sequence, in the place of those that were kept before.
     pub(super) fn keep_embeddings<'a>(
         &mut self,
-        embeddings: impl Iterator<Item = (Alphabet, u64, &'a Arc<[f32]>)>,
+        embeddings: impl Iterator<Item = (Alphabet, u64, &'a Embedding)>,
     ) -> Result<(), Error> {
         self.since = Instant::now();
-        let entry = |(alphabet, number, own): (_, _, &Arc<_>)| (key(alphabet, number), Arc::clone(own));
+        let entry = |(alphabet, number, own): (_, _, &Embedding)| (key(alphabet, number), own.clone());
         let all: Vec<_> = embeddings.map(entry).collect();
         if all.is_empty() { Ok(()) } else { self.session.keep_under_way(Embeddings(all)) }
     }
@@ -118,7 +120,7 @@ impl Entries for ScoredChunks {
 }
 
 /// Embeddings, each with its [`key`].
-struct Embeddings(Vec<(u64, Arc<[f32]>)>);
+struct Embeddings(Vec<(u64, Embedding)>);
 
 impl Entries for Embeddings {
     fn each(&self, hand_on: &mut HandOn<'_>) -> Result<(), OutputError> {

@@ -69,7 +69,7 @@ impl<'a> PredictOutput<'a> {
     pub(super) fn finish<B: Device + 'static>(
         self,
         judges: &Judges<B>,
-        pairing: PairingStage<'_>,
+        pairing: PairingStage,
         elapsed: Duration,
     ) -> Result<PredictSummary, Error> {
         let (options, replace) = (self.options, self.replace);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Select, never};
 use virpack_seq::frames::{Chunk, FrameItem, FrameLoader, Pair, weight};
@@ -16,6 +16,7 @@ use super::features::Features;
 use super::kept_scores::KeptScores;
 use super::pending_items::{ItemTurn, PendingItems};
 use super::reporter::Reporter;
+use super::scorers::{ScoredTask, Scorers};
 use crate::Error;
 use crate::calls::{ScoredChunk, ScoredFrame};
 use crate::cancel::CancelToken;
@@ -25,8 +26,11 @@ use crate::progress::Progress;
 use crate::resume::Session;
 use crate::runner::{BatchRows, LOOK_EVERY, RunnerItem};
 
-/// Chunks that are scored at once, and items that are written at once.
+/// Items that are written at once.
 const AT_ONCE: usize = 256;
+
+/// Chunks that are scored at once: their rows stay in a core's cache.
+const SCORED_AT_ONCE: usize = 64;
 
 /// What is done, in input order.
 pub(crate) enum ScoredItem {
@@ -38,12 +42,12 @@ pub(crate) enum ScoredItem {
     End,
 }
 
-/// Takes embeddings from both models as they come, scores what has all of its own, and gives what is done in
-/// input order.
-pub(super) struct PairingStage<'a> {
+/// Takes embeddings from both models as they come, has scored what has all of its own, and gives what is done
+/// in input order.
+pub(super) struct PairingStage {
     // First: the models' threads end when the loader does, and their runners wait for them.
     loader: FrameLoader,
-    classifiers: &'a Classifiers,
+    scorers: Scorers,
     runners: Pair<Option<EncoderRunner>>,
     pending: PendingItems,
     scores: KeptScores,
@@ -61,8 +65,6 @@ struct PairingTally {
     records: u64,
     /// What an earlier run has scored of what is done.
     before: EarlierCounts,
-    /// Time spent on scores.
-    scoring: Duration,
 }
 
 /// The record whose chunks come.
@@ -75,26 +77,31 @@ struct RecordProgress {
     before: u64,
 }
 
-impl<'a> PairingStage<'a> {
-    pub(super) fn new(
-        classifiers: &'a Classifiers,
+impl PairingStage {
+    /// Takes frames from `loader` and embeddings from `runners`, and starts the threads that score.
+    ///
+    /// # Errors
+    ///
+    /// If the system starts no thread.
+    pub(super) fn start(
+        classifiers: &Arc<Classifiers>,
         features: Features,
         runners: Pair<Option<EncoderRunner>>,
         loader: FrameLoader,
         mut scores: KeptScores,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let widths = runners.as_ref().map(|runner| runner.as_ref().map_or(0, |runner| runner.width));
         let pending = PendingItems::new(features, widths, scores.take_embeddings(), scores.done());
-        PairingStage {
+        Ok(PairingStage {
             loader,
-            classifiers,
+            scorers: Scorers::start(classifiers, features)?,
             runners,
             pending,
             scores,
             reporter: Reporter::new(),
             tally: PairingTally::default(),
             is_read: false,
-        }
+        })
     }
 
     /// What is done next; waits for it, and reports meanwhile how far the run is. Nothing at the end, and
@@ -116,7 +123,7 @@ impl<'a> PairingStage<'a> {
             }
             match self.take_done()? {
                 done if !done.is_empty() => return Ok(Some(done)),
-                _ if !self.is_read || !self.is_computed() => self.receive()?,
+                _ if !self.is_read || !self.is_computed() || self.scorers.is_waiting() => self.receive()?,
                 _ if self.pending.len() == 0 => return Ok(None),
                 _ => return Err(Error::EmbeddingsMissing { places: self.pending.len() }),
             }
@@ -156,9 +163,9 @@ impl<'a> PairingStage<'a> {
         self.tally.before
     }
 
-    /// Time spent on scores.
+    /// Time that the busiest of the threads that score was at work.
     pub(super) fn scoring(&self) -> Duration {
-        self.tally.scoring
+        self.scorers.busy()
     }
 
     /// The session that keeps the scores, now that the models have nothing more to do.
@@ -170,6 +177,11 @@ impl<'a> PairingStage<'a> {
     pub(super) fn interrupt(mut self) -> Error {
         let kept = self.scores.keep_embeddings(self.pending.embeddings());
         kept.map_or_else(|error| error, |()| self.finish().interrupt())
+    }
+
+    /// Makes all that is finished safe, as the run ends with `error`, and gives that back.
+    pub(super) fn end_with(self, error: Error) -> Error {
+        self.finish().end_with(error)
     }
 
     /// Whether both models have given all their results.
@@ -185,15 +197,22 @@ impl<'a> PairingStage<'a> {
         while let Ok(items) = self.loader.items().try_recv() {
             items?.into_iter().for_each(|item| self.pending.admit(item));
         }
-        self.score()
+        self.score()?;
+        while self.scorers.is_waiting() {
+            let scored = self.scorers.receive()?;
+            self.take_scores(scored)?;
+        }
+        Ok(())
     }
 
-    /// Takes whatever comes first, from the reading side or from a model, and scores what that completes.
+    /// Takes what comes first, from the reading side, a model or a thread that scores. Sends what that
+    /// completes to be scored.
     fn receive(&mut self) -> Result<(), Error> {
         let (none, nothing) = (never(), never());
         let items = if self.is_read { &none } else { self.loader.items() };
         let mut select = Select::new();
         select.recv(items);
+        select.recv(self.scorers.queue());
         for encoder in self.runners.present() {
             select.recv(encoder.runner.queue().unwrap_or(&nothing));
         }
@@ -211,7 +230,7 @@ impl<'a> PairingStage<'a> {
                     BatchRows::Skipped(_) | BatchRows::Residues { .. },
                 )))) => {}
                 Poll::Ready(Some(Ok(RunnerItem::Rows(BatchRows::Embeddings { rows, values })))) => {
-                    self.pending.put(alphabet, rows.iter().map(|row| row.record), &values);
+                    self.pending.put(alphabet, rows.iter().map(|row| row.record), values);
                 }
                 Poll::Ready(Some(Ok(RunnerItem::Device(event)))) => self.reporter.note(event),
                 Poll::Ready(Some(Err(error))) => return Err(error),
@@ -219,18 +238,21 @@ impl<'a> PairingStage<'a> {
                 Poll::Pending => {}
             }
         }
+        while let Some(scored) = self.scorers.poll()? {
+            self.take_scores(scored)?;
+        }
         self.score()
     }
 
-    /// Scores the chunks that have all they need, whatever came before them: what is scored is kept.
+    /// Has the chunks scored that have all they need, whatever came before them.
     fn score(&mut self) -> Result<(), Error> {
-        let start = Instant::now();
-        for complete in self.pending.take_complete().chunks(AT_ONCE) {
-            let scores = self.classifiers.scores(&self.pending.rows(complete))?;
-            self.scores.keep(self.pending.set_scores(complete, scores))?;
-        }
-        self.tally.scoring += start.elapsed();
-        Ok(())
+        let complete = self.pending.take_complete();
+        complete.chunks(SCORED_AT_ONCE).try_for_each(|chunks| self.scorers.send(self.pending.task(chunks)))
+    }
+
+    /// Takes the scores of chunks; what is scored is kept.
+    fn take_scores(&mut self, ScoredTask { items, scores, .. }: ScoredTask) -> Result<(), Error> {
+        self.scores.keep(self.pending.set_scores(&items, scores))
     }
 
     /// The first items, as far as their turn has come.

@@ -7,9 +7,10 @@ use virpack_seq::frames::{Chunk, FrameItem, Pair};
 use virpack_seq::{Alphabet, IndexSet};
 
 use super::chunk_scores::ChunkScores;
-use super::features::{Features, Rows, whole_rows};
+use super::embedding::Embedding;
+use super::features::{ChunkFacts, Features, WholeFacts};
+use super::scorers::ScoringTask;
 use super::vectors::Vectors;
-use crate::calls::Scores;
 use crate::progress::ChunkProgress;
 
 /// Items in input order, from the first that is not written, and the embeddings that their chunks take.
@@ -53,7 +54,7 @@ impl PendingItems {
     pub(super) fn new(
         features: Features,
         widths: Pair<usize>,
-        embeddings: Pair<HashMap<u64, Arc<[f32]>>>,
+        embeddings: Pair<HashMap<u64, Embedding>>,
         done: Arc<IndexSet>,
     ) -> Self {
         PendingItems {
@@ -98,9 +99,9 @@ impl PendingItems {
     }
 
     /// Takes the embeddings of a model, `[sequences, width]`, with the numbers of their sequences.
-    pub(super) fn put(&mut self, alphabet: Alphabet, sequences: impl Iterator<Item = u64>, values: &[f32]) {
+    pub(super) fn put(&mut self, alphabet: Alphabet, sequences: impl Iterator<Item = u64>, values: Vec<f32>) {
         let vectors = &mut self.vectors[alphabet];
-        for (sequence, embedding) in sequences.zip(values.chunks_exact(vectors.width())) {
+        for (sequence, embedding) in sequences.zip(Embedding::of_rows(values, vectors.width())) {
             for number in vectors.put(sequence, embedding) {
                 let waits = &mut self.items[(number - self.written) as usize];
                 waits.missing -= 1;
@@ -110,7 +111,7 @@ impl PendingItems {
     }
 
     /// All embeddings that chunks may still take, each with its model and the number of its sequence.
-    pub(super) fn embeddings(&self) -> impl Iterator<Item = (Alphabet, u64, &Arc<[f32]>)> {
+    pub(super) fn embeddings(&self) -> impl Iterator<Item = (Alphabet, u64, &Embedding)> {
         self.vectors.as_ref().into_iter().flat_map(|(alphabet, vectors)| {
             vectors.all().map(move |(number, embedding)| (alphabet, number, embedding))
         })
@@ -122,28 +123,27 @@ impl PendingItems {
     }
 
     /// What the classifiers take of chunks.
-    pub(super) fn rows(&self, chunks: &[u64]) -> Rows {
-        let mut rows = Rows::default();
-        for chunk in chunks.iter().filter_map(|number| self.chunk(*number)) {
-            self.features.add_rows(chunk, &self.vectors, &mut rows);
+    pub(super) fn task(&self, chunks: &[u64]) -> ScoringTask {
+        let mut task = ScoringTask::default();
+        for (&number, chunk) in chunks.iter().filter_map(|number| Some((number, self.chunk(*number)?))) {
+            let before = task.embeddings.len();
+            let sequences = self.features.sequences(chunk);
+            task.embeddings.extend(sequences.map(|(alphabet, sequence)| {
+                self.vectors[alphabet].get(sequence).expect("a complete chunk has all embeddings").clone()
+            }));
+            let (frames, whole) = (chunk.frames.len(), WholeFacts::of(chunk));
+            task.items.push(number);
+            task.facts.push(ChunkFacts { embeddings: task.embeddings.len() - before, frames, whole });
         }
-        rows
+        task
     }
 
-    /// Gives chunks the next of the scores of frames and of whole chunks; hands back those that the
-    /// classifiers have scored, by their numbers among chunks.
-    pub(super) fn set_scores(
-        &mut self,
-        chunks: &[u64],
-        [of_frames, of_chunks]: [Vec<Scores>; 2],
-    ) -> Vec<(u64, ChunkScores)> {
-        let (mut of_frames, mut of_chunks) = (of_frames.into_iter(), of_chunks.into_iter());
-        let mut scored = Vec::with_capacity(chunks.len());
-        for number in chunks {
+    /// Gives chunks their scores; hands back those that the classifiers have scored, by their numbers among
+    /// chunks.
+    pub(super) fn set_scores(&mut self, items: &[u64], scores: Vec<ChunkScores>) -> Vec<(u64, ChunkScores)> {
+        let mut scored = Vec::with_capacity(items.len());
+        for (number, scores) in items.iter().zip(scores) {
             let Some(chunk) = self.chunk(*number) else { continue };
-            let frames: Vec<_> = of_frames.by_ref().take(chunk.frames.len()).collect();
-            let whole = of_chunks.by_ref().take(whole_rows(chunk)).reduce(Scores::highest);
-            let scores = ChunkScores { frames, whole };
             if !scores.is_empty() {
                 scored.push((chunk.number, scores.clone()));
             }
@@ -204,6 +204,7 @@ mod tests {
     use virpack_seq::frames::{ChunkFrame, WholeChunk};
 
     use super::*;
+    use crate::calls::Scores;
 
     fn chunk(number: u64, sequences: &[[u64; 2]]) -> FrameItem {
         let frame = |&[nucleotide, protein]: &[u64; 2]| {
@@ -221,12 +222,17 @@ mod tests {
     }
 
     fn scored(waiting: &mut PendingItems) -> Vec<u64> {
-        let complete = waiting.take_complete();
-        let Rows { frames, whole } = waiting.rows(&complete);
-        assert!(whole.is_empty());
-        // The classifier adds up.
-        let sums = frames.chunks_exact(2).map(|both| Scores { other: both[0], virus: both[1] }).collect();
-        waiting.set_scores(&complete, [sums, Vec::new()]).into_iter().map(|(number, _)| number).collect()
+        let ScoringTask { items, facts, embeddings } = waiting.task(&waiting.complete.clone());
+        assert_eq!(waiting.take_complete(), items);
+        let mut embeddings = embeddings.into_iter();
+        let mut next = || embeddings.next().unwrap()[0];
+        let mut scores = |facts: &ChunkFacts| {
+            assert_eq!((facts.embeddings, facts.whole.rows(facts.frames)), (2 * facts.frames, 0));
+            let frames = (0..facts.frames).map(|_| Scores { other: next(), virus: next() }).collect();
+            ChunkScores { frames, whole: None }
+        };
+        let scores = facts.iter().map(&mut scores).collect();
+        waiting.set_scores(&items, scores).into_iter().map(|(number, _)| number).collect()
     }
 
     #[test]
@@ -240,12 +246,12 @@ mod tests {
         let sequences: [&[[u64; 2]]; 4] = [&[[0, 0], [1, 1]], &[[2, 1]], &[[3, 2]], &[]];
         (0..).zip(sequences).for_each(|(number, sequences)| waiting.admit(chunk(number, sequences)));
         assert_eq!(scored(&mut waiting), [0; 0], "nothing is in it to be kept");
-        waiting.put(Alphabet::Proteins, [1, 2].into_iter(), &[10.0, 20.0]);
-        waiting.put(Alphabet::Nucleotides, [2, 1].into_iter(), &[2.0, 1.0]);
+        waiting.put(Alphabet::Proteins, [1, 2].into_iter(), vec![10.0, 20.0]);
+        waiting.put(Alphabet::Nucleotides, [2, 1].into_iter(), vec![2.0, 1.0]);
         assert_eq!(scored(&mut waiting), [1], "whatever came before it");
         assert!(waiting.pop().is_none(), "it is not its turn");
-        waiting.put(Alphabet::Nucleotides, [0, 3].into_iter(), &[0.5, 3.0]);
-        waiting.put(Alphabet::Proteins, [0].into_iter(), &[5.0]);
+        waiting.put(Alphabet::Nucleotides, [0, 3].into_iter(), vec![0.5, 3.0]);
+        waiting.put(Alphabet::Proteins, [0].into_iter(), vec![5.0]);
         assert_eq!(scored(&mut waiting), [0]);
         let mut turns = Vec::new();
         while let Some(turn) = waiting.pop() {

@@ -128,7 +128,7 @@ impl<B: Device + 'static> ScoreRecords for Judges<B> {
         let scores = KeptScores::open(off()?, Duration::MAX);
         let loader = self.loader(options, records, &scores)?;
         let runners = self.runners(options, &loader, cancel)?;
-        let mut pairing = PairingStage::new(&self.classifiers, self.features, runners, loader, scores);
+        let mut pairing = PairingStage::start(&self.classifiers, self.features, runners, loader, scores)?;
         while let Some(done) = pairing.next(cancel, &mut on_event)? {
             done.into_iter().try_for_each(&mut *each)?;
             pairing.report(&mut on_event);
@@ -153,7 +153,7 @@ fn off() -> Result<Session, Error> {
 }
 
 /// What the bits depend on, for each device with both models.
-fn computed_by(pairing: &PairingStage<'_>) -> Vec<Vec<String>> {
+fn computed_by(pairing: &PairingStage) -> Vec<Vec<String>> {
     let mut devices: Vec<Vec<String>> = Vec::new();
     for runner in pairing.runners().present() {
         for (i, own) in runner.runner.computed_by().into_iter().enumerate() {

@@ -76,7 +76,7 @@ pub struct PredictSummary {
 
 impl PredictSummary {
     pub(super) fn new(
-        pairing: &PairingStage<'_>,
+        pairing: &PairingStage,
         tables: &Tables<'_>,
         writing: Duration,
         elapsed: Duration,

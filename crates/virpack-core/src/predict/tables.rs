@@ -1,5 +1,6 @@
 //! The tables of a run: what is done goes in, in input order. Standard output gets that of the records alone.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,8 +13,7 @@ use super::files::Files;
 use super::pairing::ScoredItem;
 use crate::Error;
 use crate::calls::{
-    CallTables, CompleteCalls, RecordFacts, RecordScoring, ScoreText, ScoredChunk, ScoredFrame, judge,
-    record_columns, table,
+    CallTables, CompleteCalls, RecordFacts, RecordScoring, ScoredChunk, add_scores, begin_line, judge, table,
 };
 use crate::files::StagedFiles;
 use crate::output::{OutputError, TextTable, about, is_stdout};
@@ -26,6 +26,8 @@ pub(super) struct Tables<'a> {
     pub(super) calls: CallTables,
     /// `frames.tsv`. None: `calls` go to standard output, and this nowhere.
     frames: Option<TextTable>,
+    /// The memory of its lines.
+    line: String,
     record: Option<OpenRecord>,
 }
 
@@ -51,7 +53,7 @@ impl<'a> Tables<'a> {
         let frames =
             || table(&Files::in_directory(&options.output).frames, options.inputs.len() > 1, COLUMNS);
         let frames = (!is_stdout(&options.output)).then(frames).transpose()?;
-        Ok(Tables { options, scoring, calls, frames, record: None })
+        Ok(Tables { options, scoring, calls, frames, line: String::new(), record: None })
     }
 
     /// Writes a record with all its chunks.
@@ -91,7 +93,8 @@ impl<'a> Tables<'a> {
             ScoredItem::Chunk(chunk) => {
                 let OpenRecord { record, chunks } = self.record.as_mut().expect("a chunk follows its record");
                 if let Some(frames) = &mut self.frames {
-                    write_frames(frames, record, self.calls.sources(), chunks.len() + 1, &chunk)?;
+                    let (line, sources, number) = (&mut self.line, self.calls.sources(), chunks.len() + 1);
+                    write_frames(frames, line, record, sources, (number, &chunk))?;
                 }
                 chunks.push(chunk);
             }
@@ -123,36 +126,29 @@ impl CompleteTables {
     }
 }
 
-/// Writes the frames of a chunk: that of this number in its record, from 1.
+/// Writes the frames of a chunk: that of this number in its record, from 1. Uses the memory of `line`.
 fn write_frames(
     table: &mut TextTable,
+    line: &mut String,
     record: &Record,
     sources: &[String],
-    number: usize,
-    chunk: &ScoredChunk,
+    (number, chunk): (usize, &ScoredChunk),
 ) -> Result<(), OutputError> {
-    let mut row = record_columns(&record.id, record.source, sources);
-    row.push(number.to_string());
-    let first = row.len();
+    if chunk.frames.is_empty() {
+        return Ok(());
+    }
+    begin_line(line, &record.id, record.source, sources);
+    let first = line.len();
     for frame in &chunk.frames {
-        row.truncate(first);
-        row.extend(frame_columns(frame));
-        row.push(record.index.to_string());
-        table.line(&row)?;
+        let strand = if frame.frame.is_reverse() { "-" } else { "+" };
+        let (name, start, end) = (frame.frame.as_str(), frame.codons.start + 1, frame.codons.end);
+        let label = frame.scores.label();
+        line.truncate(first);
+        write!(line, "\t{number}\t{name}\t{start}\t{end}\t{strand}\t{label}")
+            .expect("a string takes any text");
+        add_scores(line, Some(frame.scores));
+        writeln!(line, "\t{}", record.index).expect("a string takes any text");
+        table.whole_line(line)?;
     }
     Ok(())
-}
-
-fn frame_columns(frame: &ScoredFrame) -> [String; 7] {
-    let strand = if frame.frame.is_reverse() { "-" } else { "+" };
-    let [other, virus] = ScoreText::both(frame.scores).map(|score| score.to_string());
-    [
-        frame.frame.as_str().to_owned(),
-        (frame.codons.start + 1).to_string(),
-        frame.codons.end.to_string(),
-        strand.to_owned(),
-        frame.scores.label().to_owned(),
-        other,
-        virus,
-    ]
 }

@@ -1,7 +1,8 @@
 //! Embeddings that wait for those of the other model, and chunks that wait for embeddings.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+
+use super::embedding::Embedding;
 
 /// Embeddings by the numbers of their sequences, from the oldest that may still be asked for.
 #[derive(Debug)]
@@ -10,7 +11,7 @@ pub(super) struct Vectors {
     oldest: u64,
     slots: VecDeque<VectorSlot>,
     /// Those that an earlier run has computed and nobody has asked for yet.
-    earlier: HashMap<u64, Arc<[f32]>>,
+    earlier: HashMap<u64, Embedding>,
 }
 
 /// What is known of a sequence.
@@ -20,12 +21,12 @@ enum VectorSlot {
     Nothing,
     /// Chunks wait for its embedding: one, and seldom others.
     Awaited(u64, Vec<u64>),
-    There(Arc<[f32]>),
+    There(Embedding),
 }
 
 impl Vectors {
     /// For embeddings of `width` values, with those that an earlier run has computed.
-    pub(super) fn new(width: usize, earlier: HashMap<u64, Arc<[f32]>>) -> Self {
+    pub(super) fn new(width: usize, earlier: HashMap<u64, Embedding>) -> Self {
         Vectors { width, oldest: 0, slots: VecDeque::new(), earlier }
     }
 
@@ -34,10 +35,10 @@ impl Vectors {
     }
 
     /// Keeps the embedding of a sequence; gives the chunks that have waited for it, as often as they have asked.
-    pub(super) fn put(&mut self, number: u64, embedding: &[f32]) -> impl Iterator<Item = u64> + use<> {
+    pub(super) fn put(&mut self, number: u64, embedding: Embedding) -> impl Iterator<Item = u64> + use<> {
         self.take_earlier(number);
         // Nobody asks for what is older: its chunks are written.
-        let slot = self.slot(number).map(|slot| std::mem::replace(slot, VectorSlot::There(embedding.into())));
+        let slot = self.slot(number).map(|slot| std::mem::replace(slot, VectorSlot::There(embedding)));
         let (first, others) = match slot {
             Some(VectorSlot::Awaited(first, others)) => (Some(first), others),
             _ => (None, Vec::new()),
@@ -62,7 +63,7 @@ impl Vectors {
     }
 
     /// The embedding of a sequence, once it has come.
-    pub(super) fn get(&self, number: u64) -> Option<&[f32]> {
+    pub(super) fn get(&self, number: u64) -> Option<&Embedding> {
         match self.slots.get(number.checked_sub(self.oldest)? as usize)? {
             VectorSlot::There(embedding) => Some(embedding),
             _ => None,
@@ -79,7 +80,7 @@ impl Vectors {
     }
 
     /// All embeddings that may still be asked for, with the numbers of their sequences.
-    pub(super) fn all(&self) -> impl Iterator<Item = (u64, &Arc<[f32]>)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (u64, &Embedding)> {
         let there = (self.oldest..).zip(&self.slots).filter_map(|(number, slot)| match slot {
             VectorSlot::There(embedding) => Some((number, embedding)),
             _ => None,
@@ -87,7 +88,7 @@ impl Vectors {
         there.chain(self.earlier.iter().map(|(number, embedding)| (*number, embedding)))
     }
 
-    fn take_earlier(&mut self, number: u64) -> Option<Arc<[f32]>> {
+    fn take_earlier(&mut self, number: u64) -> Option<Embedding> {
         // Mostly there are none, and nothing is to be looked up.
         if self.earlier.is_empty() { None } else { self.earlier.remove(&number) }
     }
@@ -105,19 +106,23 @@ impl Vectors {
 mod tests {
     use super::*;
 
+    fn one(value: f32) -> Embedding {
+        vec![value].into()
+    }
+
     #[test]
     fn whoever_waits_is_named_when_it_comes() {
-        let earlier = HashMap::from([(6, [6.0].into()), (7, [7.0].into())]);
+        let earlier = HashMap::from([(6, one(6.0)), (7, one(7.0))]);
         let mut vectors = Vectors::new(1, earlier);
         assert!(!vectors.is_there(3, 10) && !vectors.is_there(3, 11) && !vectors.is_there(3, 10));
-        assert_eq!((vectors.get(3), vectors.get(9)), (None, None));
-        assert_eq!(vectors.put(3, &[0.5]).collect::<Vec<_>>(), [10, 11, 10]);
+        assert!(vectors.get(3).is_none() && vectors.get(9).is_none());
+        assert_eq!(vectors.put(3, one(0.5)).collect::<Vec<_>>(), [10, 11, 10]);
         assert!(vectors.is_there(3, 12));
-        assert_eq!(vectors.get(3), Some(&[0.5][..]));
-        assert_eq!(vectors.put(5, &[1.0]).count(), 0);
+        assert_eq!(vectors.get(3).map(|own| own[0]), Some(0.5));
+        assert_eq!(vectors.put(5, one(1.0)).count(), 0);
         vectors.forget(5);
-        assert_eq!((vectors.get(3), vectors.get(5)), (None, Some(&[1.0][..])));
-        assert_eq!(vectors.put(3, &[0.5]).count(), 0);
+        assert_eq!([3, 5].map(|number| vectors.get(number).map(|own| own[0])), [None, Some(1.0)]);
+        assert_eq!(vectors.put(3, one(0.5)).count(), 0);
         assert!(vectors.is_there(6, 13));
         let all = |vectors: &Vectors| {
             let mut all: Vec<_> = vectors.all().map(|(number, embedding)| (number, embedding[0])).collect();

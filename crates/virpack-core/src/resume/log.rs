@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use sha2::{Digest, Sha256};
 use virpack_seq::reader::hex;
 use virpack_seq::{IndexSet, ReadProgress, ThreadError};
@@ -28,6 +28,8 @@ const AHEAD: usize = 1;
 /// Parts that wait to be made whole; a run that is killed loses them and the open ones.
 const CLOSING: usize = 4;
 const BUFFER: usize = 1 << 20;
+/// How long a part that is old enough waits at least if as many as [`CLOSING`] are being made whole.
+const RETRY: Duration = Duration::from_millis(100);
 const WRITING: &str = "writing parts";
 
 /// Where what is finished goes, to be there when the run is killed.
@@ -35,6 +37,8 @@ const WRITING: &str = "writing parts";
 /// Dropped without [`Log::close`], it leaves the parts that are closed and not the open ones.
 pub(crate) struct Log {
     to: Option<Sender<Message>>,
+    /// Threads that write.
+    writers: NonZeroUsize,
     /// Those that write, and the one that lists; none once they have ended.
     threads: Option<Threads>,
     signals: Arc<Signals>,
@@ -90,17 +94,21 @@ impl Log {
     /// Starts the threads; `begin` gives the manifest that parts are added to, and may take a while.
     pub(super) fn start(logging: Logging, begin: MakeManifest) -> Result<Log, Error> {
         let (to, from) = bounded(AHEAD);
-        let (close, closing) = bounded(CLOSING);
+        let (close, closing) = unbounded();
+        let (give, places) = bounded(CLOSING);
+        (0..CLOSING).for_each(|_| _ = give.try_send(Place));
         let (folder, reading) = (logging.folder.clone(), Arc::clone(&logging.reading));
-        let closer = spawn("closing parts", move || make_whole(&closing, &folder, begin, &reading))?;
+        let closer = spawn("closing parts", move || make_whole(&closing, &give, &folder, begin, &reading))?;
+        let count = logging.writers;
         let (logging, signals) = (Arc::new(logging), Arc::new(Signals::default()));
-        let writers = (0..logging.writers.get()).map(|_| {
+        let writers = (0..count.get()).map(|_| {
             let (logging, close, from) = (Arc::clone(&logging), close.clone(), from.clone());
-            let writing = Writing { logging, open: None, close, signals: Arc::clone(&signals) };
+            let (places, signals) = (places.clone(), Arc::clone(&signals));
+            let writing = Writing { logging, open: None, due: None, close, places, signals };
             spawn(WRITING, move || writing.run(&from).map_err(Error::from))
         });
         let writers = writers.collect::<Result<_, _>>()?;
-        Ok(Log { to: Some(to), threads: Some(Threads { writers, closer }), signals })
+        Ok(Log { to: Some(to), writers: count, threads: Some(Threads { writers, closer }), signals })
     }
 
     /// Takes results.
@@ -109,8 +117,12 @@ impl Log {
     }
 
     /// Takes what is computed and not finished, in the place of what was before, and closes the open part.
-    /// One thread writes then: what several have finished must not be listed later than this.
+    ///
+    /// # Panics
+    ///
+    /// If several threads write: what they have finished could be listed later than this.
     pub(crate) fn keep_under_way(&mut self, entries: Box<dyn Entries>) -> Result<(), Error> {
+        assert_eq!(self.writers, NonZeroUsize::MIN, "one thread writes what is computed and not finished");
         self.send(Message::UnderWay(entries))
     }
 
@@ -172,9 +184,17 @@ fn join<T>(thread: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
 struct Writing {
     logging: Arc<Logging>,
     open: Option<OpenPart>,
+    /// When the open part is old enough to be closed.
+    due: Option<Instant>,
     close: Sender<WrittenPart>,
+    /// A part is closed only with one of these, so that no thread waits for a disk, or for the inputs'
+    /// checksums, which are known before the first part is listed.
+    places: Receiver<Place>,
     signals: Arc<Signals>,
 }
+
+/// Room for a part among those that are made whole.
+struct Place;
 
 /// The part that entries go into.
 struct OpenPart {
@@ -184,7 +204,6 @@ struct OpenPart {
     number: u64,
     entries: u64,
     bytes: u64,
-    since: Instant,
 }
 
 impl Drop for Writing {
@@ -196,32 +215,26 @@ impl Drop for Writing {
 impl Writing {
     fn run(mut self, from: &Receiver<Message>) -> Result<(), OutputError> {
         loop {
-            let every = self.logging.options.every;
-            let due = self.open.as_ref().and_then(|open| open.since.checked_add(every));
-            let message = match due {
+            let message = match self.due {
                 Some(due) => from.recv_deadline(due),
                 None => from.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
-            match message {
+            let goes_on = match message {
                 Ok(Message::Finished(finished)) => {
                     self.write(&*finished)?;
                     let is_full = |open: &OpenPart| open.entries >= self.logging.options.records;
                     // A disk that is slow makes parts larger, and not the run slower.
-                    let is_due = self.open.as_ref().is_some_and(is_full) && !self.close.is_full();
-                    if is_due && !self.close_part()? {
-                        return Ok(());
-                    }
+                    !self.open.as_ref().is_some_and(is_full) || self.close_part_if_room()?
                 }
-                Ok(Message::UnderWay(entries)) => {
-                    if !self.close_part()? || !self.write_under_way(&*entries)? {
-                        return Ok(());
-                    }
+                Ok(Message::UnderWay(entries)) => self.close_part()? && self.write_under_way(&*entries)?,
+                Err(RecvTimeoutError::Timeout) => self.close_part_if_room()?,
+                Err(RecvTimeoutError::Disconnected) => {
+                    let is_kept = self.signals.keep_open.load(Ordering::Acquire);
+                    return if is_kept { self.close_part().map(drop) } else { Ok(()) };
                 }
-                Err(RecvTimeoutError::Timeout) if self.close_part()? => (),
-                Err(RecvTimeoutError::Disconnected) if self.signals.keep_open.load(Ordering::Acquire) => {
-                    return self.close_part().map(drop);
-                }
-                Err(_) => return Ok(()),
+            };
+            if !goes_on {
+                return Ok(());
             }
         }
     }
@@ -234,7 +247,10 @@ impl Writing {
             }
             let open = match &mut self.open {
                 Some(open) => open,
-                none => none.insert(OpenPart::create(&self.logging)?),
+                none => {
+                    self.due = Instant::now().checked_add(self.logging.options.every);
+                    none.insert(OpenPart::create(&self.logging)?)
+                }
             };
             open.entry(number, bytes)
         })
@@ -242,15 +258,42 @@ impl Writing {
 
     /// Writes and hands on what is under way; false where the other thread takes no more.
     fn write_under_way(&mut self, entries: &dyn Entries) -> Result<bool, OutputError> {
+        let Ok(place) = self.places.recv() else { return Ok(false) };
         let mut open = OpenPart::create(&self.logging)?;
         entries.each(&mut |number, bytes| open.entry(number, bytes))?;
-        Ok(self.close.send(open.finish(true)?).is_ok())
+        self.hand_on(open.finish(true)?, place)
     }
 
-    /// Hands the open part on; false where the other thread takes no more, and will say why.
+    /// Hands the open part on if there is room for it, or else tries again later; false where the other
+    /// thread takes no more.
+    fn close_part_if_room(&mut self) -> Result<bool, OutputError> {
+        match self.places.try_recv() {
+            Ok(place) => self.close_part_in(place),
+            Err(error) => {
+                self.due = Some(Instant::now() + RETRY);
+                Ok(!error.is_disconnected())
+            }
+        }
+    }
+
+    /// Hands the open part on once there is room for it; false where the other thread takes no more, and will
+    /// say why.
     fn close_part(&mut self) -> Result<bool, OutputError> {
+        if self.open.is_none() {
+            return Ok(true);
+        }
+        let Ok(place) = self.places.recv() else { return Ok(false) };
+        self.close_part_in(place)
+    }
+
+    fn close_part_in(&mut self, place: Place) -> Result<bool, OutputError> {
+        self.due = None;
         let Some(open) = self.open.take() else { return Ok(true) };
-        Ok(self.close.send(open.finish(false)?).is_ok())
+        self.hand_on(open.finish(false)?, place)
+    }
+
+    fn hand_on(&self, part: WrittenPart, _place: Place) -> Result<bool, OutputError> {
+        Ok(self.close.send(part).is_ok())
     }
 }
 
@@ -259,7 +302,7 @@ impl OpenPart {
         let number = logging.next.fetch_add(1, Ordering::Relaxed);
         let (pending, file) = PendingFile::create(&Part::path(&logging.folder, number))?;
         let (out, sum) = (BufWriter::with_capacity(BUFFER, file), Sha256::new());
-        let mut open = OpenPart { pending, out, sum, number, entries: 0, bytes: 0, since: Instant::now() };
+        let mut open = OpenPart { pending, out, sum, number, entries: 0, bytes: 0 };
         open.write(&logging.run.head())?;
         Ok(open)
     }
@@ -277,7 +320,7 @@ impl OpenPart {
     }
 
     fn finish(self, is_under_way: bool) -> Result<WrittenPart, OutputError> {
-        let OpenPart { pending, out, sum, number, entries, bytes, .. } = self;
+        let OpenPart { pending, out, sum, number, entries, bytes } = self;
         let file = out.into_inner().map_err(|error| error.into_error());
         let file = file.map_err(OutputError::write(pending.target()))?;
         let part = Part { number, entries, bytes, sha256: hex(&sum.finalize()) };
@@ -312,6 +355,7 @@ impl Listing {
 /// as what is in them may be of what was not hashed.
 fn make_whole(
     closing: &Receiver<WrittenPart>,
+    places: &Sender<Place>,
     folder: &Path,
     begin: MakeManifest,
     reading: &ReadProgress,
@@ -323,6 +367,8 @@ fn make_whole(
         // Those that wait now. While one is synced the next arrives, and the manifest must not wait for ever.
         let waiting = closing.len();
         for written in std::iter::once(first).chain(closing.try_iter().take(waiting)) {
+            // Its place is free: as many as there are places may wait beside it.
+            let _ = places.try_send(Place);
             let (failed, is_under_way) = (OutputError::write(written.pending.target()), written.is_under_way);
             let part = written.make_whole().map_err(failed)?;
             match is_under_way {
@@ -341,3 +387,6 @@ fn make_whole(
     }
     Ok(listing)
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,12 +163,16 @@ impl Session {
         kept.map_or_else(|error| error, |kept| Error::Interrupted { kept })
     }
 
-    /// Makes what is finished safe, as the run ends with `error` behind its input.
+    /// Makes what is finished safe, as the run ends with `error`, and gives that back. `error` is the first
+    /// failure: another one, of the parts themselves, is not reported. After an error that no run can resume
+    /// from, the open parts are dropped.
     pub(crate) fn end_with(self, error: Error) -> Error {
-        match self.stage {
-            SessionStage::Keeping(parts) => parts.interrupt().map_or_else(|other| other, |_| error),
-            _ => error,
+        if let SessionStage::Keeping(parts) = self.stage
+            && error.can_resume()
+        {
+            let _ = parts.interrupt();
         }
+        error
     }
 
     /// Ends the parts, as the output is complete.

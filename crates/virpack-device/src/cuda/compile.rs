@@ -2,11 +2,11 @@
 
 use super::kernel_source::KernelSource;
 use super::packed::Item;
-use crate::{DeviceError, Dtype};
+use crate::{DeviceError, Dtype, user_cache};
 use cudarc::nvrtc::sys;
 use std::ffi::{CStr, CString, c_char, c_int};
-use std::path::{Path, PathBuf};
-use std::{env, fs, process, ptr};
+use std::path::Path;
+use std::{fs, process, ptr};
 
 /// What every source begins with.
 const COMMON: &str = include_str!("../kernels/common.cuh");
@@ -30,7 +30,7 @@ pub(super) fn code(source: &KernelSource, dtype: Dtype, architecture: &str) -> R
     if is_ptx(architecture) {
         return compile(source, &options, architecture);
     }
-    let path = cache_folder().map(|folder| folder.join(cache_name(source, &options)));
+    let path = user_cache().map(|folder| folder.join("kernels").join(cache_name(source, &options)));
     if let Some(code) =
         path.as_deref().and_then(|p| fs::read(p).ok()).filter(|code| code.starts_with(b"\x7fELF"))
     {
@@ -143,12 +143,6 @@ fn cache_name(source: &KernelSource, options: &[String]) -> String {
         hash = (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
     }
     format!("{}-{hash:032x}.cubin", source.file.trim_end_matches(".cu"))
-}
-
-fn cache_folder() -> Option<PathBuf> {
-    let set = |name| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
-    Some(base.join("virpack").join("kernels"))
 }
 
 /// Writes beside and renames, so that no reader ever sees half a file.

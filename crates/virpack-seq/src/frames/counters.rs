@@ -27,7 +27,7 @@ pub struct FrameCounters {
     pub frames: u64,
     /// For each model, frames and chunks whose sequence was packed already.
     pub repeated: Pair<u64>,
-    /// Time spent reading, cutting, translating and tokenizing.
+    /// Time that the busiest of the threads that read, cut, translate, tokenize and number was at work.
     pub busy: Duration,
 }
 
@@ -43,8 +43,26 @@ impl SharedCounters {
         *self.counters.relock()
     }
 
-    pub(super) fn update(&self, update: impl FnOnce(&mut FrameCounters)) {
-        update(&mut self.counters.relock());
+    /// Counts the letters of a record that was read.
+    pub(super) fn add_read(&self, letters: u64) {
+        self.counters.relock().read += letters;
+    }
+
+    /// Adds the records, bases, chunks and frames of a run; `repeated` are those of all runs.
+    pub(super) fn add(&self, run: &FrameCounters, repeated: Pair<u64>) {
+        let mut counters = self.counters.relock();
+        counters.records += run.records;
+        counters.bases += run.bases;
+        counters.cut += run.cut;
+        counters.chunks += run.chunks;
+        counters.frames += run.frames;
+        counters.repeated = repeated;
+    }
+
+    /// Takes the time that one of the threads was at work so far.
+    pub(super) fn add_busy(&self, busy: Duration) {
+        let mut counters = self.counters.relock();
+        counters.busy = counters.busy.max(busy);
     }
 
     /// Returns the id of the first record with a letter that is not a nucleotide code.
@@ -55,9 +73,8 @@ impl SharedCounters {
     /// Counts a record with such letters.
     pub(super) fn add_odd(&self, id: &Arc<str>, letters: u64) {
         self.first_odd.get_or_init(|| Arc::clone(id));
-        self.update(|counters| {
-            counters.odd_letters += letters;
-            counters.odd_records += 1;
-        });
+        let mut counters = self.counters.relock();
+        counters.odd_letters += letters;
+        counters.odd_records += 1;
     }
 }

@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
+use super::run_sequences::RunSequence;
 use super::unique_window::UniqueWindow;
 use crate::batch::SequenceIndex;
 use crate::index_set::IndexSet;
 use crate::loader::{SlabSender, StopReason};
 use crate::record::Record;
 use crate::slab::TokenSlab;
-use crate::tokenize::Tokenizer;
 use crate::translate::Frame;
 
 /// The stream of sequences to one model.
 pub(super) struct SequenceStream {
-    tokenizer: Arc<dyn Tokenizer>,
     sender: SlabSender,
     slab: TokenSlab,
     unique: UniqueWindow,
@@ -38,21 +37,10 @@ struct PendingSequences {
 impl SequenceStream {
     /// `known` are the numbers of sequences that need not be computed; `resumes` says whether there are
     /// finished chunks.
-    pub(super) fn new(
-        tokenizer: Arc<dyn Tokenizer>,
-        sender: SlabSender,
-        window: usize,
-        known: Arc<IndexSet>,
-        resumes: bool,
-    ) -> Self {
+    pub(super) fn new(sender: SlabSender, window: usize, known: Arc<IndexSet>, resumes: bool) -> Self {
         let (slab, unique) = (sender.slab(), UniqueWindow::new(window));
         let held = (resumes || !known.is_empty()).then(PendingSequences::default);
-        SequenceStream { tokenizer, sender, slab, unique, repeated: 0, needs: true, known, held }
-    }
-
-    /// Returns how many sequences are in the open slab.
-    pub(super) fn waiting(&self) -> usize {
-        self.slab.len()
+        SequenceStream { sender, slab, unique, repeated: 0, needs: true, known, held }
     }
 
     /// Returns how many sequences were duplicates of packed ones.
@@ -71,16 +59,16 @@ impl SequenceStream {
         Ok(self.unique.oldest())
     }
 
-    /// Returns the number of a sequence, and tokenizes the sequence if it is new.
-    pub(super) fn number(&mut self, record: &Record, letters: &[u8]) -> u64 {
-        let (number, new) = self.unique.number(letters);
+    /// Returns the number of a sequence, and takes the sequence if it is new.
+    pub(super) fn number(&mut self, record: &Record, sequence: &RunSequence<'_>) -> u64 {
+        let (number, new) = self.unique.number(sequence.letters, sequence.hash);
         if new {
-            let counts = self.tokenizer.tokenize(letters, usize::MAX, self.slab.tokens());
+            self.slab.tokens().extend_from_slice(sequence.tokens);
             self.slab.close(SequenceIndex {
                 source: record.source,
-                unknown: counts.unknown,
-                gaps: counts.gaps,
-                ..SequenceIndex::new(number, Arc::clone(&record.id), letters.len() as u64)
+                unknown: sequence.counts.unknown,
+                gaps: sequence.counts.gaps,
+                ..SequenceIndex::new(number, Arc::clone(&record.id), sequence.letters.len() as u64)
             });
             self.slab.counts.records += 1;
         } else {

@@ -1,20 +1,20 @@
 //! The threads that read, tokenize, and put what is tokenized in order.
 //!
-//! A block of records goes to whichever tokenizing thread is free, and an empty place for its sequences to
-//! the thread that puts them in order. A record's place in the whole input is known only there: a
-//! tokenizing thread counts its own.
+//! A block of records is a task ([`in_order`]). A record's place in the whole input is known only to the
+//! thread that puts results in order: a tokenizing thread counts its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::Receiver;
 
 use super::credit::Credit;
-use super::queue::{StopReason, WaitOutcome, receive, send};
+use super::in_order::{InOrder, TaskSender, Turn, half_of_cores, in_order};
+use super::queue::StopReason;
 use super::{LoaderOptions, SlabSender};
 use crate::error::{SeqError, ThreadError};
 use crate::length_policy::LengthPolicy;
-use crate::reader::{Block, Blocks, Parser, Records};
+use crate::reader::{Block, Blocks, Parser, ReadProgress, Records, Remark};
 use crate::record::Record;
 use crate::slab::TokenSlab;
 use crate::tokenize::Tokenizer;
@@ -26,8 +26,6 @@ pub(super) const AHEAD: usize = 4;
 /// Bytes of all blocks that are read and not in order yet; a larger one is alone.
 const MOST_BYTES: u64 = 32 << 20;
 
-/// More tokenizing threads would only wait: four take 600 million letters a second.
-const MOST_THREADS: usize = 8;
 /// Threads that an option may ask for.
 const MOST_ASKED: usize = 64;
 
@@ -39,37 +37,32 @@ pub(super) fn start(
     options: &LoaderOptions,
     slabs: SlabSender,
 ) -> Result<(), SeqError> {
+    let progress = records.progress();
     let (blocks, mut parser) = records.split();
     let threads = if parser.is_sequential() { 1 } else { threads(options) };
-    let (to, from) = bounded(AHEAD.max(threads));
-    let (to_order, in_order) = bounded(AHEAD + threads);
     let credit = Arc::new(Credit::new(MOST_BYTES));
-    let stopped = slabs.stopped().clone();
     let tokenizer: Arc<dyn Tokenizer> = tokenizer.into();
-    let mut spare: Vec<TokenizerWorker> = (0..threads)
-        .map(|_| TokenizerWorker {
-            from: from.clone(),
+    let worker = |_| {
+        let mut worker = TokenizerWorker {
             recycled: slabs.recycled().clone(),
-            stopped: stopped.clone(),
             parser: parser.fork(),
             tokenizer: Arc::clone(&tokenizer),
             lengths: options.lengths,
-        })
-        .collect();
-    if let Some(first) = spare.pop() {
-        spawn("tokenizing", move || first.run())?;
-    }
+            record: Record::default(),
+        };
+        move |block| worker.block(block)
+    };
+    let workers = (0..threads).map(worker).collect();
+    let (tasks, in_order) = in_order("tokenizing", workers, slabs.stopped())?;
     let ordering = OrderWorker { from: in_order, slabs, parser, credit: Arc::clone(&credit) };
     spawn("ordering", move || ordering.run())?;
-    let reading = ReaderWorker { blocks, to, to_order, credit, stopped, spare };
+    let reading = ReaderWorker { blocks, tasks, progress, credit };
     spawn("reading", move || reading.run())
 }
 
-/// Threads that tokenize: half of the cores, as reading, collating and the model want theirs.
+/// Returns the number of threads that tokenize.
 fn threads(options: &LoaderOptions) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let half = || (cores() / 2).clamp(1, MOST_THREADS);
-    options.tokenizer_threads.map_or_else(half, |threads| threads.get().min(MOST_ASKED))
+    options.tokenizer_threads.map_or_else(|| half_of_cores().get(), |threads| threads.get().min(MOST_ASKED))
 }
 
 pub(crate) fn spawn(
@@ -93,102 +86,85 @@ pub(crate) fn guard<T, E: From<SeqError>>(
         .unwrap_or_else(|panic| Err(SeqError::from(ThreadError::panicked(worker, &*panic)).into()))
 }
 
-/// A block to tokenize, and where its sequences are waited for.
-type Task = (Block, Sender<Tokenized>);
-
-/// The place of a block's sequences among those of all blocks.
-struct Turn {
-    /// Bytes of the block.
-    bytes: u64,
-    /// Where its sequences come.
-    from: Receiver<Tokenized>,
-}
-
 /// A block, tokenized.
 struct Tokenized {
     slab: TokenSlab,
     source: u32,
+    /// Bytes of the block.
+    bytes: u64,
     /// Records that the thread counted before, of all inputs and of this one.
     before: [u64; 2],
     /// Records of the block.
     records: u64,
+    remarks: Vec<(u32, Remark)>,
     /// What ended it early; the sequences before are in the slab.
     error: Option<SeqError>,
+}
+
+/// What the reading thread says between blocks.
+enum ReadNote {
+    /// Remarks on what it read since the last block.
+    Remarks(Vec<(u32, Remark)>),
+    /// The error that ends the input.
+    Failed(SeqError),
 }
 
 /// Reads, decompresses, cuts into blocks.
 struct ReaderWorker {
     blocks: Blocks,
-    to: Sender<Task>,
-    to_order: Sender<Result<Turn, SeqError>>,
+    tasks: TaskSender<Block, Tokenized, ReadNote>,
+    progress: Arc<ReadProgress>,
     credit: Arc<Credit>,
-    stopped: Receiver<()>,
-    /// Tokenizing threads to start, one with each block: an input of a few records has one.
-    spare: Vec<TokenizerWorker>,
 }
 
 impl ReaderWorker {
     fn run(mut self) -> Result<(), StopReason> {
         loop {
-            match guard("reading", || self.blocks.next()) {
-                Ok(Some(block)) => self.send(block)?,
+            let next = guard("reading", || self.blocks.next());
+            match self.progress.take_ahead() {
+                none if none.is_empty() => {}
+                remarks => self.tasks.note(ReadNote::Remarks(remarks))?,
+            }
+            match next {
+                Ok(Some(block)) => {
+                    self.credit.take(block.bytes())?;
+                    self.tasks.task(block)?;
+                }
                 Ok(None) => return Ok(()),
-                Err(error) => return send(&self.to_order, &self.stopped, Err(error)),
+                Err(error) => return self.tasks.note(ReadNote::Failed(error)),
             }
         }
-    }
-
-    fn send(&mut self, block: Block) -> Result<(), StopReason> {
-        let (to, from) = bounded(1);
-        let bytes = block.bytes();
-        self.credit.take(bytes)?;
-        send(&self.to_order, &self.stopped, Ok(Turn { bytes, from }))?;
-        if !self.to.is_empty()
-            && let Some(next) = self.spare.pop()
-        {
-            // Where the system gives no thread, those that there are do its work.
-            let _ = spawn("tokenizing", move || next.run());
-        }
-        send(&self.to, &self.stopped, (block, to))
     }
 }
 
 /// Parses blocks and tokenizes their records, a slab a block.
 struct TokenizerWorker {
-    from: Receiver<Task>,
     /// Empty slabs, to be filled again.
     recycled: Receiver<TokenSlab>,
-    stopped: Receiver<()>,
     parser: Parser,
     tokenizer: Arc<dyn Tokenizer>,
     lengths: LengthPolicy,
+    record: Record,
 }
 
 impl TokenizerWorker {
-    fn run(mut self) -> Result<(), StopReason> {
-        let mut record = Record::default();
-        loop {
-            let (block, to) = match receive(&self.from, &self.stopped, None)? {
-                WaitOutcome::Message(task) => task,
-                WaitOutcome::Late | WaitOutcome::End => return Ok(()),
-            };
-            let mut slab = self.recycled.try_recv().unwrap_or_default();
-            let source = block.source;
-            let mut before = self.parser.counts();
-            let result = guard("tokenizing", || {
-                self.parser.feed(block);
-                before = self.parser.counts();
-                self.tokenize(&mut record, &mut slab)
-            });
-            let records = self.parser.counts()[0] - before[0];
-            // Where it is not waited for, the stream has ended.
-            let _ = to.send(Tokenized { slab, source, before, records, error: result.err() });
-        }
+    fn block(&mut self, block: Block) -> Tokenized {
+        let mut slab = self.recycled.try_recv().unwrap_or_default();
+        let (source, bytes) = (block.source, block.bytes());
+        let mut before = self.parser.counts();
+        let result = guard("tokenizing", || {
+            self.parser.feed(block);
+            before = self.parser.counts();
+            self.tokenize(&mut slab)
+        });
+        let records = self.parser.counts()[0] - before[0];
+        let remarks = self.parser.take_remarks();
+        Tokenized { slab, source, bytes, before, records, remarks, error: result.err() }
     }
 
-    fn tokenize(&mut self, record: &mut Record, slab: &mut TokenSlab) -> Result<(), SeqError> {
-        while self.parser.read(record)? {
-            self.lengths.apply(&*self.tokenizer, record, self.parser.inputs(), slab)?;
+    fn tokenize(&mut self, slab: &mut TokenSlab) -> Result<(), SeqError> {
+        while self.parser.read(&mut self.record)? {
+            self.lengths.apply(&*self.tokenizer, &self.record, self.parser.inputs(), slab)?;
         }
         Ok(())
     }
@@ -196,7 +172,7 @@ impl TokenizerWorker {
 
 /// Puts slabs in the order of their blocks, and gives their records their places.
 struct OrderWorker {
-    from: Receiver<Result<Turn, SeqError>>,
+    from: InOrder<Tokenized, ReadNote>,
     slabs: SlabSender,
     /// Counts the records of all blocks.
     parser: Parser,
@@ -206,19 +182,22 @@ struct OrderWorker {
 impl OrderWorker {
     fn run(mut self) -> Result<(), StopReason> {
         loop {
-            let turn = match receive(&self.from, self.slabs.stopped(), None)? {
-                WaitOutcome::Message(Ok(turn)) => turn,
-                WaitOutcome::Message(Err(error)) => return self.slabs.fail(self.parser.locate(error)),
-                WaitOutcome::Late | WaitOutcome::End => return Ok(()),
+            let done = match self.from.next() {
+                Ok(Some(Turn::Done(done))) => done,
+                Ok(Some(Turn::Note(ReadNote::Remarks(remarks)))) => {
+                    self.parser.progress().tell(remarks);
+                    continue;
+                }
+                Ok(Some(Turn::Note(ReadNote::Failed(error)))) => {
+                    return self.slabs.fail(self.parser.locate(error));
+                }
+                Ok(None) => return Ok(()),
+                Err(StopReason::Failed(error)) => return self.slabs.fail(error),
+                Err(gone) => return Err(gone),
             };
-            // A thread sends a block's sequences, or its error, in any case.
-            let WaitOutcome::Message(done) = receive(&turn.from, self.slabs.stopped(), None)? else {
-                // It ended without either: that is not the end of the input.
-                let ended = ThreadError::Panicked { thread: "tokenizing", message: None };
-                return self.slabs.fail(ended.into());
-            };
-            self.credit.give(turn.bytes);
-            let Tokenized { mut slab, source, before, records, error } = done;
+            let Tokenized { mut slab, source, bytes, before, records, remarks, error } = done;
+            self.credit.give(bytes);
+            self.parser.progress().tell(remarks);
             let place = self.parser.pass(source, records);
             slab.move_records(place[0].wrapping_sub(before[0]));
             // What is complete is sent on, even if an error came after it.

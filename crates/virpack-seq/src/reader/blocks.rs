@@ -184,7 +184,7 @@ impl Cutter {
                     }
                 }
                 None if self.ended && self.error.is_none() => {
-                    self.progress.remark(self.number, Remark::Empty)
+                    self.progress.remark_ahead(self.number, Remark::Empty)
                 }
                 None => {}
             }
@@ -236,7 +236,7 @@ impl Cutter {
                     None => self.drop_end_mark(),
                 }
                 if self.source.missed_an_end() {
-                    self.progress.remark(self.number, Remark::NoBgzfEnd);
+                    self.progress.remark_ahead(self.number, Remark::NoBgzfEnd);
                 }
             }
             Ok(_) => {}
@@ -256,7 +256,7 @@ impl Cutter {
             let (end, lines) = (text.len(), memchr_iter(b'\n', text).count() as u64);
             self.text.truncate(end);
             self.searched = self.searched.min(end);
-            self.progress.remark(self.number, Remark::EndMark { line: self.line + lines });
+            self.progress.remark_ahead(self.number, Remark::EndMark { line: self.line + lines });
         }
     }
 
@@ -274,7 +274,7 @@ impl Cutter {
         self.skip(bom + blank);
         let line = |text: &[u8], ended: bool| memchr(b'\n', text).or(ended.then_some(text.len()));
         while let (Some(b';'), Some(length)) = (self.text.first(), line(&self.text, self.ended)) {
-            self.progress.remark(self.number, Remark::Comments { line: self.line, lines: 1 });
+            self.progress.remark_ahead(self.number, Remark::Comments { line: self.line, lines: 1 });
             let blank = self.text[length..].iter().take_while(|b| b.is_ascii_whitespace()).count();
             self.skip(length + blank);
         }
@@ -319,7 +319,7 @@ impl Cutter {
             return Err(self.bam_truncated());
         }
         if self.line == 1 {
-            self.progress.remark(self.number, Remark::Empty);
+            self.progress.remark_ahead(self.number, Remark::Empty);
         }
         Ok(None)
     }

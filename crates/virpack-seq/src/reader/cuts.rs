@@ -112,6 +112,7 @@ fn one(
     };
     cutter.end(&checksum.sha256, &mut add);
     cut.inputs.push(CutInput { bytes: state.bytes, modified: state.modified, sha256: checksum.sha256 });
+    progress.tell(progress.take_ahead());
     cut.remarks.extend(progress.remarks_on(inputs));
     Ok(())
 }
@@ -141,6 +142,8 @@ fn on_two_threads(
             while parser.read(&mut record)? {
                 each(&parser, &record);
             }
+            let remarks = parser.take_remarks();
+            parser.progress().tell(remarks);
         }
         Ok(())
     };

@@ -83,6 +83,8 @@ pub(crate) struct Parser {
     shard: Shard,
     /// None: ids stay as they are.
     unique_ids: Option<UniqueIds>,
+    /// Remarks on what was read, which are not told yet.
+    remarks: Vec<(u32, Remark)>,
 }
 
 impl Parser {
@@ -101,6 +103,7 @@ impl Parser {
             failed: false,
             shard: Shard::ALL,
             unique_ids: None,
+            remarks: Vec::new(),
         }
     }
 
@@ -265,7 +268,7 @@ impl Parser {
             }
             Ok(Some(comments)) if comments.lines > 0 => {
                 let line = record.line + 1 + comments.first;
-                self.progress.remark(self.source, Remark::Comments { line, lines: comments.lines });
+                self.remarks.push((self.source, Remark::Comments { line, lines: comments.lines }));
             }
             Ok(Some(_)) => {}
             Err(fault) => {
@@ -279,7 +282,7 @@ impl Parser {
         }
         if let Some(id) = self.unique_ids.as_mut().and_then(|ids| ids.number(&record.id)) {
             record.id = id;
-            self.progress.remark(self.source, Remark::NumberedIds { records: 1 });
+            self.remarks.push((self.source, Remark::NumberedIds { records: 1 }));
         }
         record.index = self.index;
         record.source = self.source;
@@ -289,12 +292,17 @@ impl Parser {
         Ok(true)
     }
 
-    /// Leaves a block that is read, and reports what was found in it.
+    /// Returns the remarks on what was read since the last call: who reads in order tells them.
+    pub(crate) fn take_remarks(&mut self) -> Vec<(u32, Remark)> {
+        std::mem::take(&mut self.remarks)
+    }
+
+    /// Leaves a block that is read, and notes what was found in it.
     fn end(&mut self) {
         if let Some(BlockReader::Bam(reads)) = self.reader.take()
             && !reads.seen.is_nothing()
         {
-            self.progress.remark(self.source, Remark::Alignments(reads.seen));
+            self.remarks.push((self.source, Remark::Alignments(reads.seen)));
         }
     }
 

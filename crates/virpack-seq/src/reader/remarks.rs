@@ -37,6 +37,20 @@ pub enum Remark {
     },
 }
 
+impl Remark {
+    /// Returns its place among the remarks on an input.
+    fn kind(&self) -> u8 {
+        match self {
+            Remark::NoBgzfEnd => 0,
+            Remark::Comments { .. } => 1,
+            Remark::EndMark { .. } => 2,
+            Remark::Empty => 3,
+            Remark::Alignments(_) => 4,
+            Remark::NumberedIds { .. } => 5,
+        }
+    }
+}
+
 /// A [`Remark`] and the input it is about, as one line for people.
 ///
 /// ```
@@ -109,10 +123,16 @@ impl Remarks {
         all.push((source, remark));
     }
 
-    /// Returns all of them, in the order of the inputs.
+    /// Takes all of them out, in the order in which they came.
+    pub(super) fn take(&self) -> Vec<(u32, Remark)> {
+        std::mem::take(&mut self.0.relock())
+    }
+
+    /// Returns all of them, in the order of the inputs, and of the kinds of remarks: several threads may have made
+    /// them.
     pub(super) fn all(&self) -> Vec<(u32, Remark)> {
         let mut all = self.0.relock().clone();
-        all.sort_by_key(|(source, _)| *source);
+        all.sort_by_key(|(source, remark)| (*source, remark.kind()));
         all
     }
 }

@@ -6,14 +6,20 @@ use serde_json::Value;
 
 use super::{Alphabet, SpecialTokens, TokenCounts, Tokenizer};
 use crate::error::BpeProblem;
-use crate::letters::{NO_BASE, TABLES};
+use crate::letters::TABLES;
 
 /// Bases of a word.
 const WORD: usize = 3;
 
-/// Ids of all words of one, two and three bases, by their numbers: two bits a base in the order of TCAG, the
-/// first the highest.
+/// Ids of all words of one, two and three letters, by their numbers: three bits a letter, those of
+/// [`TABLES`], the first the highest.
 type Words = [Vec<u16>; WORD];
+
+/// Letters that a number of three bits may have: four bases, and what is none.
+const LETTERS: usize = 8;
+
+/// What a word has that holds any other letter; no vocabulary has this id.
+const ODD: u16 = u16::MAX;
 
 /// The tokenizer of convolutional codon models: words of three bases from the first on, the last of which may
 /// be shorter, each a token. A word that holds any other letter is the unknown token. Nothing stands around a
@@ -55,7 +61,7 @@ impl FromStr for CodonTokenizer {
             serde_json::from_str(text).map_err(|error| BpeProblem::Unreadable(error.to_string()))?;
         let id = |word: &str| {
             let id = json.pointer("/model/vocab").and_then(|words| words.get(word)?.as_u64());
-            id.and_then(|id| u16::try_from(id).ok()).filter(|id| *id < u16::MAX).ok_or_else(|| {
+            id.and_then(|id| u16::try_from(id).ok()).filter(|id| *id < ODD).ok_or_else(|| {
                 let setting = format!("no id of 16 bits for {word:?} in the vocabulary");
                 BpeProblem::Setting { setting, expected: "all words of one to three bases, and [UNK]" }
             })
@@ -64,10 +70,13 @@ impl FromStr for CodonTokenizer {
         let unknown = id(unknown)?;
         let mut words = Words::default();
         for (ids, length) in words.iter_mut().zip(1..) {
-            *ids =
-                (0..1 << (2 * length)).map(|number| id(&word(number, length))).collect::<Result<_, _>>()?;
+            *ids = vec![ODD; LETTERS.pow(length as u32)];
+            for word in (0..1 << (2 * length)).map(|number| word(number, length)) {
+                ids[number(word.as_bytes())] = id(&word)?;
+            }
         }
-        let largest = words.iter().flatten().copied().chain([unknown]).max().unwrap_or(0);
+        let known = words.iter().flatten().copied().filter(|id| *id != ODD);
+        let largest = known.chain([unknown]).max().unwrap_or(0);
         Ok(CodonTokenizer { words, unknown, vocabulary: usize::from(largest) + 1 })
     }
 }
@@ -83,15 +92,11 @@ impl CodonTokenizer {
     pub fn vocabulary(&self) -> usize {
         self.vocabulary
     }
+}
 
-    /// The token of one to three letters; None where one of them is no base.
-    fn token(&self, letters: &[u8]) -> Option<u16> {
-        let bases = letters.iter().map(|&letter| TABLES.base[usize::from(letter)]);
-        let number = bases.fold((0, false), |(number, odd), base| {
-            (number << 2 | usize::from(base & 3), odd | (base == NO_BASE))
-        });
-        (!number.1).then(|| self.words[letters.len() - 1][number.0])
-    }
+/// The number of a word of one to three letters.
+fn number(letters: &[u8]) -> usize {
+    letters.iter().fold(0, |number, &letter| number << 3 | usize::from(TABLES.base[usize::from(letter)]))
 }
 
 impl Tokenizer for CodonTokenizer {
@@ -101,13 +106,23 @@ impl Tokenizer for CodonTokenizer {
 
     fn tokenize(&self, sequence: &[u8], max_length: usize, tokens: &mut Vec<u16>) -> TokenCounts {
         let first = tokens.len();
+        let letters = &sequence[..sequence.len().min(max_length)];
+        let (codons, rest) = letters.as_chunks::<WORD>();
+        let whole: &[u16; LETTERS.pow(WORD as u32)] =
+            self.words[WORD - 1][..].try_into().expect("its length");
+        tokens.extend(codons.iter().map(|codon| whole[number(codon) % whole.len()]));
+        if !rest.is_empty() {
+            tokens.push(self.words[rest.len() - 1][number(rest)]);
+        }
         let (mut unknown, mut gaps) = (0, 0);
-        for letters in sequence[..sequence.len().min(max_length)].chunks(WORD) {
-            tokens.push(self.token(letters).unwrap_or_else(|| {
-                let is_gap = letters.iter().any(|letter| matches!(letter, b'-' | b'.'));
-                *(if is_gap { &mut gaps } else { &mut unknown }) += 1;
-                self.unknown
-            }));
+        if tokens[first..].contains(&ODD) {
+            for (token, letters) in tokens[first..].iter_mut().zip(letters.chunks(WORD)) {
+                if *token == ODD {
+                    let is_gap = letters.iter().any(|letter| matches!(letter, b'-' | b'.'));
+                    *(if is_gap { &mut gaps } else { &mut unknown }) += 1;
+                    *token = self.unknown;
+                }
+            }
         }
         TokenCounts { residues: tokens.len() - first, unknown, gaps }
     }

@@ -146,6 +146,30 @@ fn a_run_on_eight_devices_resumes_from_all_that_it_had_finished() {
     is_right(&values(&folder.path().join("out.npy")), &expected(600));
 }
 
+#[test]
+fn what_was_finished_before_the_last_device_was_lost_is_kept() {
+    // No part is full, and four threads have one open.
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path(), 600).checkpoint(CheckpointOptions::default().resume(true));
+    let run = |fault: fn(usize, usize) -> Fault| {
+        let devices = (0..8).map(|_| Arc::new(Faulty::new(usize::MAX, fault))).collect();
+        let mut resumed = None;
+        let done = embed_on(devices, &options, &CancelToken::new(), |event| {
+            if let Event::Kept(summary) = event {
+                resumed = Some(summary.saved.finished);
+            }
+        });
+        (done, resumed.unwrap())
+    };
+    let (done, resumed) = run(|batch, _| if batch < 12 { Fault::None } else { Fault::Fails });
+    assert!(matches!(done, Err(Error::Device(_))), "{done:?}");
+    assert_eq!(resumed, 0);
+    let (done, resumed) = run(|_, _| Fault::None);
+    assert!(resumed > 0, "nothing was kept");
+    assert_eq!(done.unwrap().resumed, resumed);
+    is_right(&values(&folder.path().join("out.npy")), &expected(600));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
     #[test]
