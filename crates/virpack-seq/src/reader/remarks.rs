@@ -128,8 +128,8 @@ impl Remarks {
         std::mem::take(&mut self.0.relock())
     }
 
-    /// Returns all of them, in the order of the inputs, and of the kinds of remarks: several threads may have made
-    /// them.
+    /// Returns all of them, in the order of the inputs, and of the kinds of remarks: several threads may have
+    /// made them.
     pub(super) fn all(&self) -> Vec<(u32, Remark)> {
         let mut all = self.0.relock().clone();
         all.sort_by_key(|(source, remark)| (*source, remark.kind()));
