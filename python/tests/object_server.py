@@ -76,7 +76,11 @@ def store(checked: bool) -> Iterator[Store]:
     with subprocess.Popen(line, env=os.environ | auth, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert server.stderr is not None
-            said = next(line for line in server.stderr if "Running on http" in line)
+            lines: list[str] = []
+            while not (lines and "Running on http" in lines[-1]):
+                lines.append(server.stderr.readline())
+                assert lines[-1], f"the server ended: {''.join(lines)}"
+            said = lines[-1]
             # A full pipe would stop the server.
             threading.Thread(target=server.stderr.read, daemon=True).start()
             yield Store(said.split("Running on ")[1].split()[0])

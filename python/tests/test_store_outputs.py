@@ -74,6 +74,10 @@ def test_a_plan_in_a_bucket_gives_the_files_of_one_on_a_disk(tmp_path: Path, pro
         again = ["embed", proteins, "-m", TINY, "--device", "cpu", "-o", "s3://genomes/run/whole.parquet"]
         assert "replace it with --force" in refused(user, *again)
         ok(user, *again, "--force")
+        shard = tmp_path / "one.shard"
+        ok(user, "embed", proteins, "-m", TINY, "--device", "cpu", "--shard", "1/1", "-o", shard)
+        ok(user, "merge", shard, "-o", "s3://genomes/run/merged.parquet")
+        assert server.objects("run/merged.parquet")[""] == whole.read_bytes()
         own = "s3://genomes/run/plan/part-000001.parquet"
         assert "input" in refused(user, "commit", PLAN, "-o", own, "--force")
 
