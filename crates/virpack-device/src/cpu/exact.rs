@@ -41,6 +41,20 @@ impl ExactValues {
         }
     }
 
+    /// Returns a copy of all values in float32.
+    pub(crate) fn to_f32(&self) -> Vec<f32> {
+        let (count, mut scratch) = (self.len(), Vec::new());
+        self.widened(0..count, &mut scratch).to_vec()
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            ExactValues::F32(values) => values.len(),
+            ExactValues::Bf16(values) => values.len(),
+            ExactValues::F16(values) => values.len(),
+        }
+    }
+
     /// Returns a range of the values in float32, in `scratch` if they are kept in 16 bits.
     pub(crate) fn widened<'a>(&'a self, range: Range<usize>, scratch: &'a mut Vec<f32>) -> &'a [f32] {
         scratch.clear();

@@ -9,6 +9,7 @@ use super::tiles::{Cut, SharedRows, Tile};
 use crate::DeviceError;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 /// Outputs whose weights are widened to float32 at a time, if they are kept in 16 bits: they stay in a
@@ -59,15 +60,15 @@ impl CpuMatrix {
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Shape`] for a matrix that was uploaded for products.
-    pub(crate) fn table(&self, op: &'static str) -> Result<(&RowMajor, &[f32]), DeviceError> {
-        if let Weights::Rows(rows) = &self.0
-            && let Some(values) = rows.values.as_f32()
-        {
-            return Ok((rows, values));
-        }
-        let given = format!("a 16-bit matrix {:?}, for products", self.shape());
-        Err(DeviceError::Shape { op, expected: "a table".to_owned(), given })
+    /// [`DeviceError::Shape`] for a bfloat16 matrix, which is laid out for products.
+    pub(crate) fn table(&self, op: &'static str) -> Result<(&RowMajor, Cow<'_, [f32]>), DeviceError> {
+        let Weights::Rows(rows) = &self.0 else {
+            let given = format!("a bfloat16 matrix {:?}, for products", self.shape());
+            return Err(DeviceError::Shape { op, expected: "a table".to_owned(), given });
+        };
+        // A table is in float32, unless a wrapper of this backend has uploaded it by `matrix`.
+        let values = rows.values.as_f32().map_or_else(|| rows.values.to_f32().into(), Cow::from);
+        Ok((rows, values))
     }
 }
 
@@ -220,6 +221,7 @@ impl WithSimd for Gated<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::Weights;
     use crate::{Backend, Cpu, Linear};
     use std::num::NonZeroUsize;
 
@@ -237,7 +239,9 @@ mod tests {
                 let x = cpu.tensor(rows, inputs, &x).unwrap();
                 let weight = values(outputs * inputs, step);
                 let halves = cpu.matrix(outputs, inputs, weight.clone()).unwrap();
-                assert!(halves.table("embed").is_err(), "kept in float32");
+                let Weights::Rows(kept) = &halves.0 else { panic!("a float32 matrix is rows") };
+                assert!(kept.values.as_f32().is_none(), "kept in float32");
+                assert_eq!(halves.table("embed").unwrap().1, weight);
                 let whole = cpu.table(outputs, inputs, weight).unwrap();
                 let bias = Some(vec![0.5; outputs]);
                 let [halves, whole] = [halves, whole].map(|weight| {
