@@ -82,6 +82,7 @@ impl Backend for Faulty {
 
     by_the_cpu! {
         fn matrix(rows: usize, columns: usize, values: Vec<f32>) -> Self::Matrix;
+        fn table(rows: usize, columns: usize, values: Vec<f32>) -> Self::Matrix;
         fn vector(values: Vec<f32>) -> Self::Vector;
         fn embed(table: &Self::Matrix, packed: &Packed, dropout: Option<TokenDropout>) -> Self::Tensor;
         fn embed_window(t: &Self::Matrix, size: usize, bias: &Self::Vector, packed: &Packed) -> Self::Tensor;
