@@ -190,8 +190,8 @@ fn the_dnabert_s_width_in_bfloat16() {
     within_a_tenth("dnabert_s", "bf16", 2, 768, 4_096);
 }
 
-/// The built-in codon model's layers, four times as wide. In float32 the windows' rows are read in place, which
-/// the prediction does not know: it is an upper bound.
+/// The built-in codon model's layers, four times as wide. In float32 the windows' rows are read in place,
+/// which the prediction does not know: it is an upper bound.
 #[test]
 fn a_codon_model_takes_no_more_than_predicted() {
     let (layers, hidden, tokens) = (2, 448, 16_384);
