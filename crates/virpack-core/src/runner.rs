@@ -167,6 +167,9 @@ pub(crate) const IN_FLIGHT: usize = 2;
 /// How often hung devices are looked for.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// How often it is asked at the end whether a device's thread has ended.
+const LOOK_AT_END: Duration = Duration::from_millis(2);
+
 impl AsyncInferenceRunner {
     /// Starts running what `loader` gives, on every one of `devices`, each with the model's weights on it.
     ///
@@ -347,7 +350,17 @@ impl Drop for AsyncInferenceRunner {
         // The workers stop at their next send, or when they ask for more.
         self.results = None;
         self.shared.queue.stop(None);
-        for worker in self.workers.iter_mut().filter_map(Option::take) {
+        for (device, worker) in self.workers.iter_mut().enumerate() {
+            let Some(worker) = worker.take() else { continue };
+            if let Some(timeout) = self.shared.options.device_timeout {
+                // A device that hangs never gives its thread back.
+                while !worker.is_finished() && !self.shared.queue.hung(timeout).contains(&device) {
+                    std::thread::sleep(LOOK_AT_END);
+                }
+                if !worker.is_finished() {
+                    continue;
+                }
+            }
             let _ = worker.join();
         }
     }

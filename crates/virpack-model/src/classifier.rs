@@ -7,6 +7,7 @@ mod convert;
 mod layers;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use virpack_device::{Backend, Cpu, CpuMatrix};
 
@@ -124,7 +125,7 @@ pub struct Classifier {
     location: Location,
     cpu: Cpu,
     /// `[hidden, features]`.
-    first: CpuMatrix,
+    first: Arc<CpuMatrix>,
     first_bias: Vec<f32>,
     /// A row of `[hidden]` for each class.
     second: [Vec<f32>; CLASSES],
@@ -178,13 +179,34 @@ impl Classifier {
         let cpu = Cpu::new(Some(std::num::NonZeroUsize::MIN))?;
         Ok(Classifier {
             location: location.clone(),
-            first: cpu.matrix(hidden, input_width, weight)?,
+            first: Arc::new(cpu.matrix(hidden, input_width, weight)?),
             first_bias: bias,
             second: [second, virus],
             second_bias: [second_bias[0], second_bias[1]],
             input_width,
             chunk_length: facts.chunk_length,
             is_joint: facts.is_joint,
+            cpu,
+        })
+    }
+
+    /// Returns the classifier for another thread: the weights are shared, and neither thread waits for the
+    /// other.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses the thread that computes.
+    pub fn beside(&self) -> Result<Self, ModelError> {
+        let cpu = Cpu::new(Some(std::num::NonZeroUsize::MIN))?;
+        Ok(Classifier {
+            location: self.location.clone(),
+            first: Arc::clone(&self.first),
+            first_bias: self.first_bias.clone(),
+            second: self.second.clone(),
+            second_bias: self.second_bias,
+            input_width: self.input_width,
+            chunk_length: self.chunk_length,
+            is_joint: self.is_joint,
             cpu,
         })
     }

@@ -27,7 +27,9 @@ use crate::collate::VarlenCollator;
 use crate::error::SeqError;
 use crate::index_set::IndexSet;
 use crate::input::Input;
-use crate::loader::{AsyncDataLoader, Credit, LoaderOptions, create_slab_loader, half_of_cores, in_order};
+use crate::loader::{
+    AsyncDataLoader, Credit, LoaderOptions, MOST_ASKED, create_slab_loader, half_of_cores, in_order,
+};
 use crate::reader::{ReadProgress, Records};
 use crate::record::Record;
 use crate::tokenize::Tokenizer;
@@ -291,7 +293,7 @@ pub fn create_frame_loader(
         _stop: stop,
     };
     let counters = &loader.counters;
-    let threads = options.threads.unwrap_or_else(half_of_cores).get();
+    let threads = options.threads.unwrap_or_else(half_of_cores).get().min(MOST_ASKED);
     let (hasher, (recycle, recycled)) = (RandomState::new(), bounded(2 * threads));
     let worker = |_| {
         let (recycled, counters) = (recycled.clone(), Arc::clone(counters));

@@ -23,7 +23,7 @@ pub(crate) use credit::Credit;
 pub(crate) use in_order::{InOrder, TaskSender, Turn, half_of_cores, in_order};
 pub(crate) use pipeline::{SlabSender, create_slab_loader};
 pub(crate) use queue::StopReason;
-pub(crate) use workers::{guard, spawn};
+pub(crate) use workers::{MOST_ASKED, guard, spawn};
 
 use crate::batch::PackedBatch;
 use crate::collate::VarlenCollator;

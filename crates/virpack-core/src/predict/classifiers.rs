@@ -33,6 +33,12 @@ impl Classifiers {
         Ok(Classifiers { frames, nucleotides })
     }
 
+    /// The same for another thread: the weights are shared, and no thread waits for another's products.
+    pub(super) fn beside(&self) -> Result<Self, Error> {
+        let nucleotides = self.nucleotides.as_ref().map(Classifier::beside).transpose()?;
+        Ok(Classifiers { frames: self.frames.beside()?, nucleotides })
+    }
+
     /// What they take of models of these settings.
     pub(super) fn features(&self, configs: &Pair<ModelConfig>) -> Result<Features, Error> {
         Features::of(configs, &self.frames, self.nucleotides.as_ref())

@@ -26,7 +26,7 @@ use virpack_model::{ChecksumThread, FileChecksum, Location};
 
 /// All that judges, ready to run.
 pub(super) struct Judges<B: Device> {
-    pub(super) classifiers: Arc<Classifiers>,
+    pub(super) classifiers: Classifiers,
     /// What the models read of a chunk, and how that becomes rows.
     pub(super) features: Features,
     encoders: Encoders<B>,
@@ -93,7 +93,6 @@ impl<B: Device + 'static> Judges<B> {
         let files = hashing.finish()?;
         let own_identity = of_judges(&files);
         let identity = identity::of_scores(options, own_identity.clone(), dtype);
-        let classifiers = Arc::new(classifiers);
         Ok(Judges { classifiers, features, encoders, frames, files, own_identity, identity, dtype })
     }
 

@@ -84,7 +84,7 @@ impl PairingStage {
     ///
     /// If the system starts no thread.
     pub(super) fn start(
-        classifiers: &Arc<Classifiers>,
+        classifiers: &Classifiers,
         features: Features,
         runners: Pair<Option<EncoderRunner>>,
         loader: FrameLoader,
@@ -173,15 +173,17 @@ impl PairingStage {
         self.scores.finish()
     }
 
-    /// Makes all that is computed safe, as the run ends before its input.
+    /// Makes all that is computed safe, as the run ends before its input. The models' threads end after that:
+    /// one of them may hang.
     pub(super) fn interrupt(mut self) -> Error {
         let kept = self.scores.keep_embeddings(self.pending.embeddings());
-        kept.map_or_else(|error| error, |()| self.finish().interrupt())
+        kept.map_or_else(|error| error, |()| self.scores.finish().interrupt())
     }
 
-    /// Makes all that is finished safe, as the run ends with `error`, and gives that back.
+    /// Makes all that is finished safe, as the run ends with `error`, and gives that back. The models'
+    /// threads end after that.
     pub(super) fn end_with(self, error: Error) -> Error {
-        self.finish().end_with(error)
+        self.scores.finish().end_with(error)
     }
 
     /// Whether both models have given all their results.
@@ -213,7 +215,9 @@ impl PairingStage {
         let mut select = Select::new();
         select.recv(items);
         select.recv(self.scorers.queue());
-        for encoder in self.runners.present() {
+        // Embeddings wait with the devices while the threads that score have enough to do.
+        let is_full = self.scorers.is_full();
+        for encoder in self.runners.present().filter(|_| !is_full) {
             select.recv(encoder.runner.queue().unwrap_or(&nothing));
         }
         // A runner wants to be asked now and then, whether anything has come or not.
@@ -223,7 +227,7 @@ impl PairingStage {
             Err(error) => self.is_read |= error.is_disconnected(),
         }
         for (alphabet, encoder) in self.runners.as_mut() {
-            let Some(encoder) = encoder else { continue };
+            let Some(encoder) = encoder.as_mut().filter(|_| !is_full) else { continue };
             match encoder.runner.poll() {
                 // A frame is never too short or too long for its model, and frames are pooled.
                 Poll::Ready(Some(Ok(RunnerItem::Rows(

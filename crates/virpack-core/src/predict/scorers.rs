@@ -1,7 +1,6 @@
 //! The threads that score chunks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,9 @@ use super::embedding::Embedding;
 use super::features::{ChunkFacts, Features, Rows};
 use crate::Error;
 use crate::calls::Scores;
+
+/// Tasks that wait at most before no more embeddings are taken. A task is some 64 chunks.
+const MOST_WAITING: usize = 64;
 
 /// More threads would only wait: one scores some 300,000 chunks of the built-in model a second.
 const MOST_THREADS: usize = 4;
@@ -56,14 +58,14 @@ impl Scorers {
     /// # Errors
     ///
     /// If the system starts none.
-    pub(super) fn start(classifiers: &Arc<Classifiers>, features: Features) -> Result<Self, Error> {
+    pub(super) fn start(classifiers: &Classifiers, features: Features) -> Result<Self, Error> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        // Neither queue has a bound: the thread that sends tasks takes results too. The records in progress
-        // limit both.
+        // Neither queue has a bound, because the thread that sends tasks takes results too: it sends few
+        // while they are full.
         let ((to, tasks), (results, from)) = (unbounded::<ScoringTask>(), unbounded());
         for number in 0..(cores / 2).clamp(1, MOST_THREADS) {
             let (tasks, results) = (tasks.clone(), results.clone());
-            let scorer = Scorer { classifiers: Arc::clone(classifiers), features, rows: Rows::default() };
+            let scorer = Scorer { classifiers: classifiers.beside()?, features, rows: Rows::default() };
             let started = thread::Builder::new()
                 .name(SCORING.to_owned())
                 .spawn(move || scorer.run(&tasks, &results))
@@ -86,6 +88,11 @@ impl Scorers {
     /// Returns whether the results of a task have not been taken.
     pub(super) fn is_waiting(&self) -> bool {
         self.waiting > 0
+    }
+
+    /// Returns whether so many tasks wait that no more embeddings should be taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting >= MOST_WAITING
     }
 
     /// Returns the time that the busiest thread was at work.
@@ -128,7 +135,7 @@ fn ended() -> Error {
 
 /// One of the threads.
 struct Scorer {
-    classifiers: Arc<Classifiers>,
+    classifiers: Classifiers,
     features: Features,
     /// Memory of earlier tasks.
     rows: Rows,

@@ -104,7 +104,7 @@ impl Log {
         let writers = (0..count.get()).map(|_| {
             let (logging, close, from) = (Arc::clone(&logging), close.clone(), from.clone());
             let (places, signals) = (places.clone(), Arc::clone(&signals));
-            let writing = Writing { logging, open: None, due: None, close, places, signals };
+            let writing = Writing { logging, open: None, due: None, close, places, under_way: None, signals };
             spawn(WRITING, move || writing.run(&from).map_err(Error::from))
         });
         let writers = writers.collect::<Result<_, _>>()?;
@@ -130,6 +130,13 @@ impl Log {
     pub(crate) fn close(self) -> Result<Manifest, Error> {
         self.signals.keep_open.store(true, Ordering::Release);
         self.drop_open()
+    }
+
+    /// Makes the open parts whole, and waits for them alone: where there is none the checksums of the inputs,
+    /// which the list of parts begins with, are not waited for.
+    pub(crate) fn keep_open(mut self) -> Result<(), Error> {
+        self.signals.keep_open.store(true, Ordering::Release);
+        self.end().map(drop)
     }
 
     /// Drops the open parts, unless they are kept, and waits until the others are whole.
@@ -190,6 +197,8 @@ struct Writing {
     /// A part is closed only with one of these, so that no thread waits for a disk, or for the inputs'
     /// checksums, which are known before the first part is listed.
     places: Receiver<Place>,
+    /// What is under way, until there is room for it and the open part.
+    under_way: Option<Box<dyn Entries>>,
     signals: Arc<Signals>,
 }
 
@@ -226,14 +235,17 @@ impl Writing {
                     // A disk that is slow makes parts larger, and not the run slower.
                     !self.open.as_ref().is_some_and(is_full) || self.close_part_if_room()?
                 }
-                Ok(Message::UnderWay(entries)) => self.close_part()? && self.write_under_way(&*entries)?,
+                Ok(Message::UnderWay(entries)) => {
+                    self.under_way = Some(entries);
+                    true
+                }
                 Err(RecvTimeoutError::Timeout) => self.close_part_if_room()?,
                 Err(RecvTimeoutError::Disconnected) => {
                     let is_kept = self.signals.keep_open.load(Ordering::Acquire);
-                    return if is_kept { self.close_part().map(drop) } else { Ok(()) };
+                    return if is_kept { self.write_under_way().map(drop) } else { Ok(()) };
                 }
             };
-            if !goes_on {
+            if !goes_on || !self.write_under_way_if_room()? {
                 return Ok(());
             }
         }
@@ -256,8 +268,26 @@ impl Writing {
         })
     }
 
-    /// Writes and hands on what is under way; false where the other thread takes no more.
-    fn write_under_way(&mut self, entries: &dyn Entries) -> Result<bool, OutputError> {
+    /// Hands on the open part and what is under way if there is room for both, or else tries again later.
+    fn write_under_way_if_room(&mut self) -> Result<bool, OutputError> {
+        if self.under_way.is_none() {
+            return Ok(true);
+        }
+        // No other thread takes these places.
+        if self.places.len() >= 2 {
+            return self.write_under_way();
+        }
+        self.due = Some(Instant::now() + RETRY);
+        Ok(true)
+    }
+
+    /// Hands on the open part, and then what is under way, once there is room for them; false where the other
+    /// thread takes no more.
+    fn write_under_way(&mut self) -> Result<bool, OutputError> {
+        if !self.close_part()? {
+            return Ok(false);
+        }
+        let Some(entries) = self.under_way.take() else { return Ok(true) };
         let Ok(place) = self.places.recv() else { return Ok(false) };
         let mut open = OpenPart::create(&self.logging)?;
         entries.each(&mut |number, bytes| open.entry(number, bytes))?;

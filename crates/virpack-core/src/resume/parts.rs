@@ -43,6 +43,11 @@ impl Parts {
         Ok(self.checkpoint.saved(&manifest))
     }
 
+    /// Makes all that is finished safe, as the run ends with an error.
+    pub(crate) fn keep_finished(self) -> Result<(), Error> {
+        self.log.keep_open()
+    }
+
     /// Drops the open part, as the output is whole; gives what the run is of.
     ///
     /// # Errors

@@ -170,7 +170,7 @@ impl Session {
         if let SessionStage::Keeping(parts) = self.stage
             && error.can_resume()
         {
-            let _ = parts.interrupt();
+            let _ = parts.keep_finished();
         }
         error
     }

@@ -27,7 +27,7 @@ pub(super) const AHEAD: usize = 4;
 const MOST_BYTES: u64 = 32 << 20;
 
 /// Threads that an option may ask for.
-const MOST_ASKED: usize = 64;
+pub(crate) const MOST_ASKED: usize = 64;
 
 /// Starts the threads that fill slabs. They are never joined: each ends by itself when its input
 /// ends or no consumer is left.
