@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,34 @@ def test_what_keeps_an_output_from_a_bucket_is_one_line(tmp_path: Path, proteins
         silent = run(lost, "commit", PLAN)
         assert silent.returncode == 1 and "no answer" in silent.stderr, silent.stderr
         ok(writer, "commit", PLAN)
+
+
+# What a program does with a plan in a bucket, without a disk that its actors share.
+PROGRAM = """
+import sys
+import ray, virpack, virpack.ray
+proteins, model, url, output = sys.argv[1:]
+plan = virpack.plan(proteins, url, model, part_tokens=40_000)
+assert plan.inputs == [proteins] and virpack.Plan(url).missing() == [1, 2, 3, 4]
+ray.init(num_cpus=2, object_store_memory=80_000_000, include_dashboard=False, log_to_driver=False)
+summary = virpack.ray.embed(url, concurrency=2, num_gpus=0)
+assert (summary.made, summary.rows) == (4, 150), summary
+assert virpack.Plan(url).embed(1).path == url + "/part-000001.parquet"
+assert virpack.ray.embed(url, concurrency=2, num_gpus=0).there == 4
+committed = virpack.Plan(url).commit(output)
+assert output in committed.files, committed
+whole = virpack.embed(proteins, model, device="cpu", output=url + "/whole.npy")
+assert whole.files[0] == url + "/whole.npy", whole
+assert committed.manifest == url + "/manifest.json" and not committed.was_there, committed
+"""
+
+
+def test_actors_make_a_plan_in_a_bucket(tmp_path: Path, proteins: Path) -> None:
+    pytest.importorskip("ray")
+    with store(checked=True) as server:
+        user = {**server.writer, "RAY_USAGE_STATS_ENABLED": "0"}
+        line = [sys.executable, "-c", PROGRAM, proteins, TINY, PLAN, "s3://genomes/run/joined.parquet"]
+        done = subprocess.run([str(word) for word in line], env=user, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        ok(user, "embed", proteins, "-m", TINY, "--device", "cpu", "-o", tmp_path / "whole.parquet")
+        assert server.objects("run/joined.parquet")[""] == (tmp_path / "whole.parquet").read_bytes()

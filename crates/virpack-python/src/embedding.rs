@@ -1,5 +1,6 @@
 //! Loaded models, and embeddings as arrays.
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -30,7 +31,7 @@ type Skipped = (u64, u64, String, u64, &'static str);
 
 /// A run that wrote a file: `run.json` as text, the files, rows, skipped records, and lines that a user
 /// should see.
-type Written = (String, Vec<PathBuf>, u64, u64, Vec<String>);
+type Written = (String, Vec<OsString>, u64, u64, Vec<String>);
 
 /// A model that is loaded once and embeds many times.
 #[pyclass(frozen)]
@@ -210,7 +211,8 @@ fn written(py: Python<'_>, run: &mut Run<EmbedSummary>) -> Outcome<Written> {
     let report = serde_json::Value::Object(summary.report).to_string();
     let remarks = summary.remarks.iter().map(ToString::to_string).collect();
     let counts = summary.written;
-    Ok((report, counts.files, counts.rows, counts.skipped, remarks))
+    let files = counts.files.into_iter().map(PathBuf::into_os_string).collect();
+    Ok((report, files, counts.rows, counts.skipped, remarks))
 }
 
 #[pymethods]

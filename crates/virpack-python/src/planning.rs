@@ -1,5 +1,6 @@
 //! Plans of parts: makes and opens plans, makes their parts with a loaded model, and commits them.
 
+use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,9 +24,11 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(commit, module)?)
 }
 
+// Paths go to Python as text: pathlib would make `s3:/` of the beginning of a URL.
+
 /// An existing part: number, file, whether it existed before, records, rows, skipped records, tokens,
 /// SHA-256 and seconds.
-type Part = (u64, PathBuf, bool, u64, u64, u64, u64, String, f64);
+type Part = (u64, OsString, bool, u64, u64, u64, u64, String, f64);
 
 /// A part of a plan: number, number of its input, first byte and the byte after the last, first record,
 /// records, tokens.
@@ -33,7 +36,7 @@ type Range = (u64, u32, u64, u64, u64, u64, u64);
 
 /// The results of a commit: manifest, whether it existed before, parts, records, rows, skipped records,
 /// kinds of devices, temporary files removed, files joined.
-type Committed = (PathBuf, bool, u64, u64, u64, u64, u64, u64, Vec<PathBuf>);
+type Committed = (OsString, bool, u64, u64, u64, u64, u64, u64, Vec<OsString>);
 
 /// An existing plan.
 #[pyclass(frozen)]
@@ -109,8 +112,8 @@ impl Plan {
 
     /// Returns the absolute path or the URL of each input.
     #[getter]
-    fn inputs(&self) -> Vec<&std::path::Path> {
-        self.plan.input_paths().collect()
+    fn inputs(&self) -> Vec<&OsStr> {
+        self.plan.input_paths().map(std::path::Path::as_os_str).collect()
     }
 
     #[getter]
@@ -176,7 +179,17 @@ impl Plan {
         };
         let part = Run::start(None, hook, Keeps::Output, work)?.only(py)?;
         let PartSummary { number, path, was_there, records, rows, skipped, tokens, sha256, .. } = part;
-        Ok((number, path, was_there, records, rows, skipped, tokens, sha256, part.elapsed.as_secs_f64()))
+        Ok((
+            number,
+            path.into(),
+            was_there,
+            records,
+            rows,
+            skipped,
+            tokens,
+            sha256,
+            part.elapsed.as_secs_f64(),
+        ))
     }
 }
 
@@ -225,5 +238,6 @@ fn commit(py: Python<'_>, given: CommitArguments, hook: Option<Py<PyAny>>) -> Ou
     let CommitSummary { manifest, was_there, parts, records, rows, skipped, kinds, removed, .. } = committed;
     let tables = committed.predicted.map(|predicted| predicted.files);
     let joined = committed.joined.map(|joined| joined.files).or(tables).unwrap_or_default();
-    Ok((manifest, was_there, parts, records, rows, skipped, kinds, removed, joined))
+    let joined = joined.into_iter().map(PathBuf::into_os_string).collect();
+    Ok((manifest.into(), was_there, parts, records, rows, skipped, kinds, removed, joined))
 }
