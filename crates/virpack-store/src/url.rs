@@ -55,12 +55,18 @@ impl ObjectUrl {
                 let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
                 format!("{name}{host}{path}")
             }
-            // Every letter of a key may be part of its name. The part before an `@` does not belong to a
-            // bucket.
+            // Every letter of a key may be part of its name, except in a query that signs it. The part before
+            // an `@` does not belong to a bucket.
             _ => {
+                let rest = without_signature(rest);
                 let (bucket, key) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-                let bucket = bucket.rsplit_once('@').map_or(bucket, |(_, bucket)| bucket);
-                format!("{name}{bucket}{key}")
+                if bucket.contains(':') {
+                    // An access key, whose secret may contain slashes: it ends at the last `@`.
+                    format!("{name}{}", rest.rsplit_once('@').map_or("", |(_, rest)| rest))
+                } else {
+                    let bucket = bucket.rsplit_once('@').map_or(bucket, |(_, bucket)| bucket);
+                    format!("{name}{bucket}{key}")
+                }
             }
         };
         Some(ObjectUrl { text, shown: shown.into(), scheme })
@@ -115,6 +121,16 @@ impl ObjectUrl {
     }
 }
 
+/// Returns bucket and key without a query that holds a signature.
+fn without_signature(rest: &str) -> &str {
+    let Some((key, query)) = rest.split_once('?') else { return rest };
+    let signs = |field: &str| {
+        let field = field.to_ascii_lowercase();
+        ["x-amz-", "x-goog-", "sig="].iter().any(|begin| field.starts_with(begin))
+    };
+    if query.split(['?', '&']).any(signs) { key } else { rest }
+}
+
 impl fmt::Display for ObjectUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.shown.display().fmt(f)
@@ -160,5 +176,17 @@ mod tests {
         assert!(!ObjectUrl::parse("s3://b/k@x?x").unwrap().has_secret());
         let url = ObjectUrl::parse("s3://key:secret@b/k").unwrap();
         assert_eq!((url.to_string(), url.bucket_and_key()), ("s3://b/k".into(), None));
+        for (text, shown) in [
+            ("s3://AKIA:ab/cd@bucket/plan", "s3://bucket/plan"),
+            ("s3://AKIA:ab/c?d@bucket/plan", "s3://bucket/plan"),
+            ("s3://AKIA:ab/cd", "s3://"),
+            ("az://c/k.fa?sv=1&sig=abc", "az://c/k.fa"),
+            ("s3://b/k.fa?X-Amz-Signature=abc", "s3://b/k.fa"),
+            ("gs://b/k.fa?x-goog-signature=abc", "gs://b/k.fa"),
+        ] {
+            let url = ObjectUrl::parse(text).unwrap();
+            assert_eq!((url.to_string(), url.has_secret()), (shown.into(), true));
+        }
+        assert!(!ObjectUrl::parse("az://c/k?design=a").unwrap().has_secret());
     }
 }

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use object_store::multipart::PartId;
 use object_store::{Error, MultipartId, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
@@ -20,6 +22,9 @@ const PIECES: u64 = 9_000;
 
 /// Pieces under way at once.
 const AT_ONCE: usize = 4;
+
+/// How often a piece is sent before the upload fails.
+const ATTEMPTS: u32 = 3;
 
 /// An object that is to be written, or replaced.
 ///
@@ -72,10 +77,12 @@ impl WrittenObject {
 
     fn put_as(&self, bytes: Vec<u8>, mode: PutMode) -> Result<bool, StoreError> {
         let StoreKey { store, key, .. } = &self.0;
+        let is_new = matches!(mode, PutMode::Create);
         let put = store.put_opts(key, PutPayload::from(bytes), PutOptions { mode, ..PutOptions::default() });
         match wait(put)? {
             Ok(_) => Ok(true),
-            Err(Error::AlreadyExists { .. }) => Ok(false),
+            // Without the condition a conflict is a failure: nothing was written.
+            Err(Error::AlreadyExists { .. }) if is_new => Ok(false),
             Err(error) => Err(self.0.failed(&error)),
         }
     }
@@ -95,15 +102,42 @@ impl WrittenObject {
             return self.put(all).map_err(StoreError::into_io);
         }
         let StoreKey { store, key, .. } = &self.0;
+        let begun = SystemTime::now();
         let upload = self.0.wait(store.create_multipart(key)).map_err(StoreError::into_io)?;
         let uploaded = self.pieces(file, bytes, &upload).and_then(|pieces| {
-            let completed = self.0.wait(store.complete_multipart(key, &upload, pieces));
-            completed.map(drop).map_err(|error| removed(error).into_io())
+            match self.0.wait(store.complete_multipart(key, &upload, pieces)) {
+                // The answer to the first attempt was lost.
+                Err(StoreError::NoObject) if self.is_written(bytes, begun) => Ok(()),
+                completed => completed.map(drop).map_err(|error| removed(error).into_io()),
+            }
         });
         if uploaded.is_err() {
             self.abandon(&upload);
         }
         uploaded
+    }
+
+    /// Returns whether the object has this size and was written after `begun`. A store's time is that of the
+    /// beginning of the upload, in whole seconds.
+    fn is_written(&self, bytes: u64, begun: SystemTime) -> bool {
+        let StoreKey { store, key, .. } = &self.0;
+        self.0.wait(store.head(key)).is_ok_and(|head| {
+            let modified = SystemTime::from(head.last_modified) + Duration::from_secs(1);
+            head.size == bytes && modified > begun
+        })
+    }
+
+    /// Sends a piece, again where another attempt may succeed.
+    fn piece(&self, upload: &MultipartId, number: u64, letters: Vec<u8>) -> io::Result<PartId> {
+        let StoreKey { store, key, .. } = &self.0;
+        let place = usize::try_from(number).unwrap_or(usize::MAX);
+        let (letters, mut attempt) = (Bytes::from(letters), 1);
+        loop {
+            match self.0.wait(store.put_part(key, upload, place, PutPayload::from(letters.clone()))) {
+                Err(error) if error.may_pass() && attempt < ATTEMPTS => attempt += 1,
+                sent => return sent.map_err(|error| removed(error).into_io()),
+            }
+        }
     }
 
     /// Sends all pieces, and returns the store's names of them.
@@ -126,13 +160,7 @@ impl WrittenObject {
                 if number >= count {
                     return;
                 }
-                let StoreKey { store, key, .. } = &self.0;
-                let result = read(number).and_then(|letters| {
-                    let place = usize::try_from(number).unwrap_or(usize::MAX);
-                    let put = store.put_part(key, upload, place, PutPayload::from(letters));
-                    self.0.wait(put).map_err(|error| removed(error).into_io())
-                });
-                match result {
+                match read(number).and_then(|letters| self.piece(upload, number, letters)) {
                     Ok(id) => sent.lock().unwrap_or_else(PoisonError::into_inner).push((number, id)),
                     Err(error) => {
                         // The others have no next piece.
@@ -171,6 +199,10 @@ impl WrittenObject {
     /// If the store refuses it or does not answer.
     pub fn remove(&self) -> Result<(), StoreError> {
         let StoreKey { store, key, .. } = &self.0;
+        // Nothing absent is deleted: that needs no right to delete.
+        if matches!(self.0.wait(store.head(key)), Err(StoreError::NoObject)) {
+            return Ok(());
+        }
         match self.0.wait(store.delete(key)) {
             Err(error) if !matches!(error, StoreError::NoObject) => Err(error),
             _ => Ok(()),
