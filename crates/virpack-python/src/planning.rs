@@ -138,8 +138,8 @@ impl Plan {
     }
 
     /// Returns the numbers of the missing parts, by the sizes of files.
-    fn missing(&self, py: Python<'_>) -> Vec<u64> {
-        py.detach(|| self.plan.missing())
+    fn missing(&self, py: Python<'_>) -> Outcome<Vec<u64>> {
+        Ok(py.detach(|| self.plan.missing())?)
     }
 
     /// Loads the plan's model with the options that its parts require.

@@ -145,7 +145,13 @@ impl FileProblem {
     /// Wraps what the system said while `path` was being written.
     pub(crate) fn write(path: &Path) -> impl Fn(io::Error) -> FileProblem + use<> {
         let path = path.to_path_buf();
-        move |source| FileProblem::Write { path: path.clone(), source }
+        move |source| match source.kind() {
+            // What a store gets waits on this disk, which is the one that is full.
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded if place::url_of(&path).is_some() => {
+                FileProblem::Staging { target: path.clone(), directory: std::env::temp_dir(), source }
+            }
+            _ => FileProblem::Write { path: path.clone(), source },
+        }
     }
 }
 

@@ -178,8 +178,17 @@ impl Waiting {
     /// Copies it to a file with a name, because it could not be uploaded; returns its path.
     pub(super) fn keep(&self, target: &Path) -> io::Result<PathBuf> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let path = std::env::temp_dir().join(format!("{name}.kept-{}", std::process::id()));
-        let mut to = File::options().write(true).create_new(true).open(&path)?;
+        let first = std::env::temp_dir().join(format!("{name}.kept-{}", std::process::id()));
+        let (mut path, mut attempt) = (first.clone(), 0);
+        let mut to = loop {
+            match File::options().write(true).create_new(true).open(&path) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < 1000 => {
+                    attempt += 1;
+                    path = PathBuf::from(format!("{}-{attempt}", first.display()));
+                }
+                opened => break opened?,
+            }
+        };
         let copied = self.open().and_then(|mut from| io::copy(&mut from, &mut to));
         copied.inspect_err(|_| drop(fs::remove_file(&path)))?;
         Ok(path)

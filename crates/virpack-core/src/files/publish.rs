@@ -55,12 +55,14 @@ impl StagedFiles {
             let path = path.to_path_buf();
             move |error| (path, error)
         };
+        let is_object = place::url_of(self.main.target()).is_some();
         if older == Older::Refused {
             for pending in self.sides.iter().chain([&self.main]) {
                 absent(pending.target()).map_err(at(pending.target()))?;
             }
-        } else if older == Older::Removed && !self.sides.is_empty() {
-            // An older main file must not stand beside newer tables, however short the moment.
+        } else if older == Older::Removed && !self.sides.is_empty() && !is_object {
+            // An older main file must not stand beside newer tables, however short the moment. An object
+            // stands until it is replaced: its upload takes time, and may fail.
             remove(self.main.target()).map_err(at(self.main.target()))?;
         }
         for pending in &mut self.sides {

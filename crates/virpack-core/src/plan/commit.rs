@@ -181,6 +181,9 @@ fn check_parts(plan: &Plan) -> Result<Vec<PartReport>, PlanProblem> {
                 problems.push((number, PartProblem::Foreign(what)));
             }
             (Ok(report), _) => reports.push(report),
+            (Err(PartProblem::NoAnswer { path, source }), _) => {
+                return Err(PlanProblem::Read { path, source });
+            }
             (Err(problem), _) => problems.push((number, problem)),
         }
     }

@@ -12,7 +12,7 @@ use virpack_seq::reader::{self, Change, ReadProgress};
 use virpack_seq::{ReadLimits, Record, Records, SkippedRecord};
 
 use super::part_report::{PartReport, ScoredCounts};
-use super::part_state::Look;
+use super::part_state::{Look, PartProblem};
 use super::planned::PlannedPart;
 use super::score_table::ScoreTable;
 use super::{Plan, PlanProblem};
@@ -64,10 +64,22 @@ struct Made {
 
 impl Plan {
     /// Returns the parts that do not exist yet, by the sizes of their files.
-    #[must_use]
-    pub fn missing(&self) -> Vec<u64> {
-        let states = self.states(Look::Size).into_iter();
-        states.filter(|(_, state)| state.is_err()).map(|(number, _)| number).collect()
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError`](super::PlanError) if the plan's store does not answer, or fails.
+    pub fn missing(&self) -> Result<Vec<u64>, Error> {
+        let mut missing = Vec::new();
+        for (number, state) in self.states(Look::Size) {
+            match state {
+                Ok(_) => {}
+                Err(PartProblem::NoAnswer { path, source }) => {
+                    return Err(PlanProblem::Read { path, source }.into());
+                }
+                Err(_) => missing.push(number),
+            }
+        }
+        Ok(missing)
     }
 
     /// Returns the report of a part that exists with all its bytes; None if it must be made. A part that is
@@ -75,10 +87,13 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`PlanError`](super::PlanError) if the plan has no such part.
+    /// [`PlanError`](super::PlanError) if the plan has no such part, or its store does not answer or fails.
     pub fn part_that_is_there(&self, number: u64) -> Result<Option<PartSummary>, Error> {
-        let report = self.state(self.part(number)?, Look::Bytes).ok();
-        Ok(report.map(|report| self.summary(&report, true, Duration::ZERO)))
+        match self.state(self.part(number)?, Look::Bytes) {
+            Ok(report) => Ok(Some(self.summary(&report, true, Duration::ZERO))),
+            Err(PartProblem::NoAnswer { path, source }) => Err(PlanProblem::Read { path, source }.into()),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Makes a part with the plan's model, and replaces an existing one. Two processes that make it at once

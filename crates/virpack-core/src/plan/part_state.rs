@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::thread::available_parallelism;
 
 use virpack_seq::shown_path;
+use virpack_store::StoreError;
 
 use super::Plan;
 use super::part_report::PartReport;
@@ -40,6 +41,13 @@ pub(crate) enum PartProblem {
     Foreign(String),
     /// A file of it cannot be read.
     Unreadable(String),
+    /// Its state is not known, because a store does not answer or fails.
+    NoAnswer {
+        /// The file that was read.
+        path: PathBuf,
+        /// The store's error.
+        source: io::Error,
+    },
 }
 
 impl fmt::Display for PartProblem {
@@ -49,6 +57,9 @@ impl fmt::Display for PartProblem {
             PartProblem::Torn(what) => write!(f, "torn: {what}"),
             PartProblem::Foreign(what) => write!(f, "foreign: {what}"),
             PartProblem::Unreadable(what) => write!(f, "cannot be read: {what}"),
+            PartProblem::NoAnswer { path, source } => {
+                write!(f, "cannot be read: {}: {source}", shown_path(path))
+            }
         }
     }
 }
@@ -83,11 +94,7 @@ impl Plan {
     /// Returns the report of a part that exists and is valid.
     pub(super) fn state(&self, part: &PlannedPart, look: Look) -> Result<PartReport, PartProblem> {
         let (path, report_path) = (self.part_path(part.number), self.report_path(part.number));
-        let unreadable = |path: &Path, error: &io::Error| match error.kind() {
-            ErrorKind::NotFound => PartProblem::Missing,
-            _ => PartProblem::Unreadable(format!("{}: {error}", shown_path(path))),
-        };
-        let written = place::read(&report_path, LARGEST).map_err(|error| unreadable(&report_path, &error))?;
+        let written = place::read(&report_path, LARGEST).map_err(|error| unreadable(&report_path, error))?;
         let Some(report) = PartReport::of_json(&written, part.range.source) else {
             return Err(PartProblem::Torn(format!("{} is not as it was written", shown_path(&report_path))));
         };
@@ -107,14 +114,14 @@ impl Plan {
             let what = format!("{} rows and {skipped} skipped of {} records", report.rows, report.records);
             return Err(PartProblem::Torn(what));
         }
-        let (bytes, mut file) = place::open(&path).map_err(|error| unreadable(&path, &error))?;
+        let (bytes, mut file) = place::open(&path).map_err(|error| unreadable(&path, error))?;
         if bytes != report.bytes {
             let what =
                 format!("{} has {bytes} bytes, and was written with {}", shown_path(&path), report.bytes);
             return Err(PartProblem::Torn(what));
         }
         if look == Look::Bytes {
-            let found = sha256_of(&mut file).map_err(|error| unreadable(&path, &error))?;
+            let found = sha256_of(&mut file).map_err(|error| unreadable(&path, error))?;
             if found != report.sha256 {
                 let what = format!(
                     "{} has SHA-256 {found}, and was written with {}",
@@ -125,5 +132,36 @@ impl Plan {
             }
         }
         Ok(report)
+    }
+}
+
+/// Returns the problem of a part with a file that cannot be read. A part that a store does not return now
+/// may well exist.
+fn unreadable(path: &Path, error: io::Error) -> PartProblem {
+    match (error.kind(), StoreError::of_io(&error)) {
+        (ErrorKind::NotFound, _) => PartProblem::Missing,
+        (_, None | Some(StoreError::Refused { .. } | StoreError::Changed)) => {
+            PartProblem::Unreadable(format!("{}: {error}", shown_path(path)))
+        }
+        _ => PartProblem::NoAnswer { path: path.into(), source: error },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_does_not_answer_has_no_missing_parts() {
+        let of = |error: StoreError| unreadable(Path::new("s3://b/plan/part"), error.into_io());
+        assert!(matches!(of(StoreError::NoObject), PartProblem::Missing));
+        assert!(matches!(of(StoreError::Changed), PartProblem::Unreadable(_)));
+        for error in [
+            StoreError::Network { reason: "reset".into() },
+            StoreError::Certificate { reason: "expired".into() },
+            StoreError::Other { reason: "SlowDown".into() },
+        ] {
+            assert!(matches!(of(error), PartProblem::NoAnswer { .. }));
+        }
     }
 }

@@ -103,7 +103,18 @@ impl Plan {
             return Plan::expect(directory, &facts);
         }
         NewDirectory::of_plan(&place::join(directory, REPORTS))?.keep();
-        PendingFile::whole(&place::join(directory, PARTS), lines.as_bytes())?.publish_synced()?;
+        let list = place::join(directory, PARTS);
+        let whole = || PendingFile::whole(&list, lines.as_bytes());
+        if !whole()?.publish_new().map_err(FileProblem::write(&list))? {
+            let read = |source| PlanProblem::Read { path: list.clone(), source };
+            if place::read(&list, LARGEST).map_err(read)? != lines.as_bytes() {
+                // It is another plan's, or a run left it that ended before it had a plan.
+                if place::exists(&path).map_err(|source| PlanProblem::Read { path: path.clone(), source })? {
+                    return Plan::expect(directory, &facts);
+                }
+                whole()?.publish_synced()?;
+            }
+        }
         // The list is published before the file that makes it a plan. Of two plans that are made at once, one
         // gets the name.
         let written = about::write(&path, &facts)?;

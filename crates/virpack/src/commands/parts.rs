@@ -106,7 +106,7 @@ impl Parts {
                     _ => Shard::ALL,
                 };
                 let is_asked = |number: &u64| shard.contains(number - 1);
-                to_make = plan.missing().into_iter().filter(is_asked).collect();
+                to_make = plan.missing()?.into_iter().filter(is_asked).collect();
                 plan.parts().iter().filter(|part| is_asked(&part.number)).count()
             }
         };
