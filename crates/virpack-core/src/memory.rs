@@ -46,8 +46,8 @@ pub fn token_budget<B: Device>(
     Ok(if all_rows { budget.min((MOST_VALUES / model.hidden.max(1)).max(longest)) } else { budget })
 }
 
-/// Returns what a model takes on a device, with `spare` bytes for the rest of the process: what
-/// [`calculate_token_budget`] takes.
+/// Returns the memory that a model needs on a device, with `spare` bytes for the rest of the process, in the
+/// form that [`calculate_token_budget`] takes.
 pub fn footprint(model: ModelFootprint, spare: u64) -> Footprint {
     let ModelFootprint { weights, workspace, bytes_per_token, bytes_per_sequence } = model;
     Footprint { weights, workspace: workspace.saturating_add(spare), bytes_per_token, bytes_per_sequence }

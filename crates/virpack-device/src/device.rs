@@ -105,8 +105,8 @@ pub trait Device: Backend {
         Ok(None)
     }
 
-    /// Returns what a model takes, with sequences of up to `longest` tokens. `rows`: whether all rows of a
-    /// batch come back too, as windows of long records need.
+    /// Returns the memory that a model needs for sequences of up to `longest` tokens. `rows` says whether all
+    /// rows of a batch are read back too, as windows of long records need.
     ///
     /// ```
     /// use virpack_device::{Cpu, Device, ModelShape};

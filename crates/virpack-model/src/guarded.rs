@@ -47,7 +47,7 @@ pub fn one_name(file: File) -> io::Result<File> {
     }
 }
 
-/// Returns what a lock holds: the number of the process that wrote it, None for anything else.
+/// Returns the number of the process that wrote a lock; None if the lock holds anything else.
 pub fn process_in(lock: &mut File) -> io::Result<Option<u32>> {
     let mut text = Vec::new();
     lock.take(LONGEST_LOCK).read_to_end(&mut text)?;

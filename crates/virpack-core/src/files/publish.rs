@@ -61,8 +61,8 @@ impl StagedFiles {
                 absent(pending.target()).map_err(at(pending.target()))?;
             }
         } else if older == Older::Removed && !self.sides.is_empty() && !is_object {
-            // An older main file must not stand beside newer tables, however short the moment. An object
-            // stands until it is replaced: its upload takes time, and may fail.
+            // An older main file must not be visible beside newer tables, not even briefly. An object stays
+            // until it is replaced: its upload takes time, and may fail.
             remove(self.main.target()).map_err(at(self.main.target()))?;
         }
         for pending in &mut self.sides {

@@ -5,6 +5,7 @@
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::bf16::widen;
@@ -41,17 +42,12 @@ impl ExactValues {
         }
     }
 
-    /// Returns a copy of all values in float32.
-    pub(crate) fn to_f32(&self) -> Vec<f32> {
-        let (count, mut scratch) = (self.len(), Vec::new());
-        self.widened(0..count, &mut scratch).to_vec()
-    }
-
-    fn len(&self) -> usize {
+    /// Returns all values in float32: a copy if they are kept in 16 bits.
+    pub(crate) fn to_f32(&self) -> Cow<'_, [f32]> {
         match self {
-            ExactValues::F32(values) => values.len(),
-            ExactValues::Bf16(values) => values.len(),
-            ExactValues::F16(values) => values.len(),
+            ExactValues::F32(values) => values.into(),
+            ExactValues::Bf16(values) => values.iter().map(|&value| widen(value)).collect(),
+            ExactValues::F16(values) => values.to_f32_vec().into(),
         }
     }
 

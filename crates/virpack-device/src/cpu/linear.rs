@@ -67,8 +67,7 @@ impl CpuMatrix {
             return Err(DeviceError::Shape { op, expected: "a table".to_owned(), given });
         };
         // A table is in float32, unless a wrapper of this backend has uploaded it by `matrix`.
-        let values = rows.values.as_f32().map_or_else(|| rows.values.to_f32().into(), Cow::from);
-        Ok((rows, values))
+        Ok((rows, rows.values.to_f32()))
     }
 }
 
