@@ -5,7 +5,8 @@
 A size with a directory is run with the weights there, one without with random weights of its shape, made here and kept
 under --scratch. PyTorch runs transformers' EsmModel on the GPU, each record alone, float32 without TF32; its own float64 is
 what both are compared with. Prints, for each precision, the largest and the mean relative difference (L2 over L2) and the
-largest difference of a value over all records' mean embeddings. `f32-strict` stands beside PyTorch's float32 too. Needs torch, transformers and numpy.
+largest difference of a value over all records' mean embeddings. On a machine without a GPU, and with --device cpu --dtypes f32,bf16, both
+run on the CPU. `f32-strict` stands beside PyTorch's float32 too. Needs torch, transformers and numpy.
 """
 import argparse, gzip, os, subprocess
 import numpy as np, torch
@@ -59,6 +60,7 @@ def main():
     a = argparse.ArgumentParser()
     a.add_argument("sizes", nargs="+"); a.add_argument("--virpack", required=True); a.add_argument("--fasta", required=True)
     a.add_argument("--records", type=int, default=100); a.add_argument("--scratch", default="/tmp"); a.add_argument("--device", default="cuda")
+    a.add_argument("--dtypes", default=",".join(DTYPES), help="the CPU has f32,bf16")
     o = a.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     sequences = records(o.fasta, o.records)
@@ -70,7 +72,7 @@ def main():
         name, _, directory = size.partition("=")
         directory = directory or random_models.esm2(name, o.scratch)
         reference = peer(directory, sequences, torch.float64)
-        for dtype in DTYPES:
+        for dtype in o.dtypes.split(","):
             mine = difference(ours(o.virpack, directory, fasta, dtype, o.scratch, o.device), reference)
             theirs = difference(peer(directory, sequences, DTYPES[dtype]), reference)
             shown = "".join(f"{value:10.2e}" for value in mine + theirs)
