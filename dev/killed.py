@@ -39,9 +39,8 @@ def check(o, name, directory, records, dtype):
     fasta, whole, killed = (o.scratch / f"killed_{what}" for what in ("records.fasta", "whole.npy", "again.npy"))
     made_up(fasta, records)
     partial = Path(f"{killed}.partial")
-    for path in (whole, killed):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(partial, ignore_errors=True)
+    for path in o.scratch.glob("killed_*.npy*"):
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
     command = [o.virpack, "embed", fasta, "--model", directory, "--device", o.device, "--dtype", dtype, "-q", "--force",
                "--checkpoint-records", str(max(records // PARTS, 1)), "-o"]
     begun = time.monotonic()
