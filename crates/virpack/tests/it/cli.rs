@@ -262,7 +262,7 @@ fn models_that_say_too_little_or_too_much_are_refused() {
     refused(&["--preset", "virnucpro-300"], &["needs 300_model.pth", "hint: it comes with VirNucPro"]);
     refused(&["--protein-model", "x"], &["--protein-model needs the classifier"]);
     refused(&["--nucleotide-classifier", "x"], &["--nucleotide-classifier needs the classifier"]);
-    refused(&["--model", "x"], &["\"x\" is neither a directory nor a name", "hint: "]);
+    refused(&["--model", "x"], &["\"x\" is neither a directory nor virpack-mini", "hint: "]);
     refused(&["--model", "empty"], &["empty: no directory nucleotide", "hint: "]);
     refused(&["--model", "virpack-mini", "--preset", "virnucpro-300"], &["cannot be used with"]);
     assert!(place.outputs().is_empty());
