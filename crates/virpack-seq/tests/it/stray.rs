@@ -113,7 +113,7 @@ fn the_message_names_file_line_record_byte_and_remedy() {
     );
     assert_eq!(
         error.hint().unwrap(),
-        "end the line before the header; where files were joined, `awk 1 FILE...` joins them with whole lines"
+        "end the line before the header; `awk 1 FILE...` joins files line by line"
     );
     let message = read(b">a\nMK\xC2\xA0T\n").2.unwrap().to_string();
     assert!(
