@@ -105,14 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_comes_again_counts_once_and_the_first_is_named() {
+    fn a_repeated_id_counts_once_and_the_first_is_named() {
         let found = repeated(&["a", "b", "c", "b", "a", "b", ""], 100);
         assert_eq!((found.ids, found.first.as_deref(), found.at_least), (2, Some("b"), false));
         assert_eq!(repeated(&["a", "b"], 100), RepeatedIds::default());
     }
 
     #[test]
-    fn what_is_remembered_is_bounded_and_that_is_said() {
+    fn the_memory_for_ids_is_bounded_and_the_bound_is_reported() {
         let found = repeated(&["a", "b", "c", "c", "a"], 2);
         assert_eq!((found.ids, found.first.as_deref(), found.at_least), (1, Some("a"), true));
     }

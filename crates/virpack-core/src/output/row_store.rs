@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_beyond_the_bound_come_back_from_disk_and_leave_nothing() {
+    fn rows_beyond_the_limit_are_read_from_disk_and_leave_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let mut store = RowStore::new(2, 3 * 8, &directory.path().join("emb.npy"));
         for round in 0..3 {

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_rounded_to_the_nearest_behind_what_is_there() {
+    fn values_are_rounded_to_the_nearest_and_appended() {
         assert_eq!(encode(OutputDtype::F32, &[1.0]).unwrap(), [7, 0, 0, 0x80, 0x3f]);
         // 1 + 2^-11 lies between two float16 values and rounds to the even one; a little more rounds up.
         assert_eq!(encode(OutputDtype::F16, &[1.000_488_3, 1.000_489]).unwrap(), [7, 0, 0x3c, 1, 0x3c]);

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scores_come_back_for_a_chunk_of_that_shape_alone() {
+    fn scores_are_read_back_only_for_a_chunk_of_their_shape() {
         let of = |frames: &[[f32; 2]], whole: Option<[f32; 2]>| ChunkScores {
             frames: frames.iter().copied().map(Scores::of_classes).collect(),
             whole: whole.map(Scores::of_classes),

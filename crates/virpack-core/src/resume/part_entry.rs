@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_comes_back_and_none_is_made_up() {
+    fn a_head_is_read_back_and_none_is_invented() {
         let head = EntryHead { number: 1 << 40, bytes: 7 };
         let bytes = head.encode();
         assert_eq!(EntryHead::read(&mut &bytes[..]).unwrap(), Some(head));

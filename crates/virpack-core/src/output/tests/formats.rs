@@ -207,7 +207,7 @@ proptest! {
 }
 
 #[test]
-fn many_records_and_large_ones_come_back() {
+fn many_records_and_large_ones_are_read_back() {
     // More than a leaf, a node, a chunk and the data held for a header; ids longer than a heap's collection.
     let long = "x".repeat(200_000);
     for residues in [false, true] {

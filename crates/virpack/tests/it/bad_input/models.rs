@@ -127,7 +127,7 @@ fn a_header_that_lies() {
 }
 
 #[test]
-fn models_that_are_not_there() {
+fn missing_models_are_reported() {
     let place = Place::new();
     place.write("two.fa", TWO);
     let with = |model: &str| place.run(&["embed", "two.fa", "-o", "out/emb.npy", "-m", model]);
