@@ -277,8 +277,8 @@ impl Esm2Config {
     }
 }
 
-/// What of an encoder's sizes, layers, width and feed-forward width, cannot be run: the setting, the number
-/// given, and what could be.
+/// Returns which of an encoder's sizes (layers, width, feed-forward width) cannot be run: the setting, its
+/// value, and what could be.
 fn wrong_size(sizes: [usize; 3]) -> Option<(&'static str, usize, &'static str)> {
     let [layers, hidden, intermediate] = sizes;
     if sizes.contains(&0) {

@@ -69,8 +69,8 @@ impl ResumeDir {
         ResumeDir { folder: output.with_file_name(folder), unit: Unit::Records, report: report_path(output) }
     }
 
-    /// `DIR/run.partial`, of the chunks whose tables are in the directory: that can be written to, whereas what it
-    /// stands in may be the root of a container.
+    /// Returns `DIR/run.partial`, for chunks whose tables are in the directory. It is inside, because the
+    /// directory can be written to, whereas its parent may be the root of a container.
     pub(crate) fn inside(directory: &Path) -> ResumeDir {
         let [folder, report] = ["run.partial", "run.json"].map(|name| directory.join(name));
         ResumeDir { folder, unit: Unit::Chunks, report }
@@ -156,8 +156,8 @@ pub(crate) fn pipe(inputs: &[Input]) -> Option<&Input> {
 }
 
 impl ExistingRun {
-    /// Looks at what stands there, unless nothing is to be kept of a run over `inputs`: nobody wants it, or one of them is
-    /// a pipe.
+    /// Examines what exists there, unless a run over `inputs` keeps nothing: because it is not asked to, or
+    /// because an input is a pipe.
     ///
     /// # Errors
     ///
@@ -176,7 +176,7 @@ impl ExistingRun {
         }
     }
 
-    /// Looks at what stands there.
+    /// Examines what exists there.
     ///
     /// # Errors
     ///
@@ -335,8 +335,8 @@ impl Checkpoint {
         Ok((Parts::new(log, self), EarlierRun { kept, under_way }, ResumeSummary { saved, torn }))
     }
 
-    /// Notes that all is done and that the output's files are about to get their names: whoever goes on from here finds
-    /// files of this run.
+    /// Records that everything is complete and that the output's files are about to be renamed: a run that
+    /// resumes from here finds files of this run.
     pub(super) fn publishing(&self, manifest: Manifest) -> Result<(), OutputError> {
         Manifest { publishing: true, ..manifest }.write(&self.place.folder)
     }
@@ -373,7 +373,7 @@ impl Drop for Checkpoint {
         // The next one finds whose temporary files lie there.
         let _ = cleanup::end(&lock, || Ok(()));
         if self.whole || !Manifest::path(&self.place.folder).exists() {
-            // A destructor has nobody to tell.
+            // A destructor cannot report an error.
             let _ = self.remove_parts(&[]);
             // Some file systems keep a file that is open.
             self.lock = None;

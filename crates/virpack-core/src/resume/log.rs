@@ -366,7 +366,7 @@ impl WrittenPart {
     }
 }
 
-/// The list of parts, which begins with the first of them: until then nobody waits for it.
+/// The list of parts, which begins with the first of them: until then no thread waits for it.
 struct Listing {
     begin: Option<MakeManifest>,
     manifest: Option<Manifest>,

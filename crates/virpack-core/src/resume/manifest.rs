@@ -28,9 +28,9 @@ const NO_FOLDER: [ErrorKind; 3] = [ErrorKind::NotFound, ErrorKind::NotADirectory
 pub(crate) struct Manifest {
     /// What its parts begin with.
     pub(crate) run: RunId,
-    /// Of the run that makes them.
+    /// The identity of the run that makes them.
     pub(crate) identity: Identity,
-    /// Most tokens in a batch of each of its models: whoever goes on makes the same batches.
+    /// The most tokens in a batch of each of its models: a resumed run makes the same batches.
     pub(crate) token_budgets: Vec<usize>,
     /// Those that are whole, as they were closed.
     pub(crate) parts: Vec<Part>,

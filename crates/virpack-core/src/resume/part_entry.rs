@@ -13,7 +13,7 @@ pub(crate) trait Entries: Send {
 /// Takes an entry.
 pub(crate) type HandOn<'a> = dyn FnMut(u64, &[u8]) -> Result<(), OutputError> + 'a;
 
-/// What stands before an entry's bytes: two numbers, little-endian.
+/// The part of an entry before its bytes: two numbers, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EntryHead {
     pub(super) number: u64,

@@ -1,4 +1,4 @@
-//! A run's parts, while it goes on.
+//! The parts of a run in progress.
 
 use virpack_seq::{Input, InputChecksum};
 

@@ -258,7 +258,7 @@ fn kill_and_go_on(text: &str, name: &str, kills: usize, share: f64) {
             let _ = fs::remove_dir_all(&partial);
             break;
         }
-        assert!(i < kills, "a run that nobody killed has failed");
+        assert!(i < kills, "a run that was not killed has failed");
     }
     assert_eq!(tables(&out), undisturbed, "seed {seed}");
     let all = all.nucleotide.iter().chain(&all.protein);
