@@ -4,9 +4,9 @@ use std::io::{self, ErrorKind, Read};
 
 use crate::output::OutputError;
 
-/// What is finished, for a part to hold.
+/// Finished work, for a part to hold.
 pub(crate) trait Entries: Send {
-    /// Hands each entry on: its number, which no other has, and its bytes.
+    /// Passes on each entry: its number, which is unique, and its bytes.
     fn each(&self, hand_on: &mut HandOn<'_>) -> Result<(), OutputError>;
 }
 
@@ -17,7 +17,7 @@ pub(crate) type HandOn<'a> = dyn FnMut(u64, &[u8]) -> Result<(), OutputError> + 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EntryHead {
     pub(super) number: u64,
-    /// How many bytes follow.
+    /// The number of bytes that follow.
     pub(super) bytes: u64,
 }
 
@@ -33,7 +33,7 @@ impl EntryHead {
         bytes
     }
 
-    /// The next entry's; None at the end.
+    /// Reads the next entry's head; returns `None` at the end.
     pub(super) fn read(from: &mut impl Read) -> io::Result<Option<EntryHead>> {
         let mut bytes = Vec::with_capacity(EntryHead::BYTES);
         from.take(EntryHead::BYTES as u64).read_to_end(&mut bytes)?;
