@@ -55,7 +55,7 @@ impl<B: Backend + ?Sized> Epilogue<'_, B> {
     ///
     /// # Errors
     ///
-    /// What the primitives say.
+    /// Returns the errors of the primitives.
     ///
     /// ```
     /// use virpack_device::{Backend, Cpu, Epilogue};

@@ -59,7 +59,7 @@ pub struct Esm2Config {
     pub intermediate: usize,
     /// Tokens in the alphabet: always 33.
     pub vocab: usize,
-    /// What layer norms add to a variance.
+    /// The value that layer norms add to a variance.
     pub layer_norm_eps: f32,
     /// Whether embeddings are scaled as in training, where some tokens were masked.
     pub token_dropout: bool,

@@ -1,4 +1,4 @@
-//! What can go wrong between a model's name and its files.
+//! Errors between a model's name and its files.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use virpack_store::{NO_CERTIFICATES_HINT, NoCertificates, UNTRUSTED_HINT};
 use crate::mini;
 use crate::published::{NUCLEOTIDE, PUBLISHED, short_name};
 
-/// What can go wrong between a model's name and its files, with the facts to mend it.
+/// Errors between a model's name and its files, with the facts to mend it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {

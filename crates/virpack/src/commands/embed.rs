@@ -48,7 +48,7 @@ const NOT_OF_PARTS: [&str; 20] = [
     "checkpoint_seconds",
 ];
 
-/// What `virpack embed` takes.
+/// The arguments of `virpack embed`.
 #[derive(Debug, Args)]
 #[command(override_usage = "virpack embed [OPTIONS] --output <FILE> <INPUT>...
        virpack embed [OPTIONS] --plan <DIR> [--part <PARTS>]")]
