@@ -135,7 +135,7 @@ fn a_byte_that_belongs_to_no_sequence_stops_every_command() {
     for (input, line, byte, hint) in [
         ("joined.fa", 4, ">", "awk 1 FILE"),
         ("numbered.fa", 5, "6", "without numbers"),
-        ("mixed.fa", 5, "@", "each file holds one format"),
+        ("mixed.fa", 5, "@", "put FASTA and FASTQ into separate files"),
     ] {
         let said = format!("{input}:{line}: record 2 (b): `{byte}` is not a letter of a sequence: ");
         for command in [
